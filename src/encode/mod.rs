@@ -1,0 +1,1 @@
+//! The `encode` stage: a record to bytes.

@@ -1,0 +1,26 @@
+//! Postrider receives syslog, understands what Postfix says in it, and hands on one JSON record per message.
+//!
+//! ```text
+//! rsyslog, syslog-ng, Postfix, files             stdout, files, Kafka
+//!           |                                              ^
+//!           v                                              |
+//!         source --> frame --> syslog --> postfix --> encode --> sink
+//!                    Frame     Message    Record      Batch
+//! ```
+//!
+//! The modules below stand in the order of that flow, and imports run one way along it. `ARCHITECTURE.md` says what each
+//! stage may know and where each kind of change goes.
+
+pub mod record;
+pub mod time;
+
+pub mod encode;
+pub mod frame;
+pub mod postfix;
+pub mod syslog;
+
+pub mod buffer;
+pub mod config;
+pub mod ledger;
+pub mod sink;
+pub mod template;
