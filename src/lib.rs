@@ -11,16 +11,13 @@
 //! The modules below stand in the order of that flow, and imports run one way along it. `ARCHITECTURE.md` says what each
 //! stage may know and where each kind of change goes.
 
+// The vocabulary.
 pub mod record;
 pub mod time;
 
-pub mod encode;
+// The stages, in the order of the flow.
 pub mod frame;
-pub mod postfix;
 pub mod syslog;
+pub mod postfix;
 
-pub mod buffer;
-pub mod config;
-pub mod ledger;
-pub mod sink;
-pub mod template;
+// What holds them together.

@@ -1,7 +1,0 @@
-//! Where records wait: batches on their way to a sink, in a queue that is bounded in bytes.
-
-mod batch;
-mod queue;
-
-pub use batch::{Batch, Encoded, Entry, Span};
-pub use queue::{Receiver, Room, Sender, queue};

@@ -1,1 +1,0 @@
-//! The `encode` stage: a record to bytes.
