@@ -21,3 +21,4 @@ pub mod syslog;
 pub mod postfix;
 
 // What holds them together.
+pub mod explain;

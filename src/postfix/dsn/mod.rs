@@ -1,4 +1,11 @@
 //! Enhanced status codes (RFC 3463 and the IANA registry of RFC 5248).
+//!
+//! A code has three parts, and each part narrows the one before it: class, subject, detail. What is not registered falls
+//! back part by part, so that every code has a text.
+
+pub(crate) mod registry;
+
+use registry::{Detail, Subject};
 
 /// An enhanced status code as written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,7 +16,7 @@ pub struct Dsn<'a> {
     detail: u16,
 }
 
-/// The first part of a code (RFC 3463, section 3.1).
+/// The first part of a code (RFC 3463, section 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// 2: delivered.
@@ -28,4 +35,231 @@ pub enum Language {
     En,
     /// Japanese.
     Ja,
+}
+
+// === impl Dsn ===
+
+impl<'a> Dsn<'a> {
+    /// Reads `code` if it is a whole code and nothing else: a class of 2, 4 or 5, and two numbers of one to three digits.
+    ///
+    /// This is what Postfix takes for one (`dsn_valid` in `src/global/dsn_util.c`), leading zeros included.
+    pub fn parse(code: &'a str) -> Option<Self> {
+        let (class, rest) = code.split_once('.')?;
+        let (subject, detail) = rest.split_once('.')?;
+        let &[digit] = class.as_bytes() else { return None };
+        Some(Self { code, class: Class::from_digit(digit)?, subject: number(subject)?, detail: number(detail)? })
+    }
+
+    /// The code as written: `4.7.1`.
+    pub const fn code(&self) -> &'a str {
+        self.code
+    }
+
+    /// Whether it is a success, or worth another attempt.
+    pub const fn class(&self) -> Class {
+        self.class
+    }
+
+    /// The second part: what the code is about.
+    pub const fn subject(&self) -> u16 {
+        self.subject
+    }
+
+    /// The third part: what happened there.
+    pub const fn detail(&self) -> u16 {
+        self.detail
+    }
+
+    /// The registered name of the subject: `security`.
+    pub fn subject_name(&self) -> Option<&'static str> {
+        self.registered_subject().map(|subject| subject.name)
+    }
+
+    /// The registered name of the detail: `delivery_not_authorized`.
+    pub fn detail_name(&self) -> Option<&'static str> {
+        match self.detail {
+            0 => self.registered_subject().map(|subject| subject.undefined),
+            _ => self.registered_detail().map(|detail| detail.name),
+        }
+    }
+
+    /// What it means for those who run the mail system, from the last part that is registered.
+    pub fn text(&self, language: Language) -> &'static str {
+        let text = match (self.registered_subject(), self.registered_detail()) {
+            (_, Some(detail)) => detail.text,
+            (Some(subject), None) => subject.text(self.class),
+            (None, None) => registry::class_text(self.class),
+        };
+        text.get(language)
+    }
+
+    /// The document that defines the last part that is registered: `RFC 3463, section 3.8`.
+    pub fn reference(&self) -> &'static str {
+        match (self.registered_subject(), self.registered_detail()) {
+            (_, Some(detail)) => detail.reference,
+            (Some(subject), None) => subject.reference,
+            (None, None) => registry::CLASSES,
+        }
+    }
+
+    fn registered_subject(&self) -> Option<&'static Subject> {
+        registry::subject(self.subject)
+    }
+
+    fn registered_detail(&self) -> Option<&'static Detail> {
+        self.registered_subject()?.detail(self.detail)
+    }
+}
+
+/// A number of one to three digits.
+fn number(text: &str) -> Option<u16> {
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    (digits && (1..=3).contains(&text.len())).then(|| text.bytes().fold(0, |n, b| n * 10 + u16::from(b - b'0')))
+}
+
+// === impl Class ===
+
+impl Class {
+    /// Every class, in the order of its digit.
+    pub const ALL: [Self; 3] = [Self::Success, Self::Transient, Self::Permanent];
+
+    /// The name in the record.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Transient => "transient",
+            Self::Permanent => "permanent",
+        }
+    }
+
+    /// The class with this name in the record.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.name() == name)
+    }
+
+    /// The digit: 2, 4 or 5.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Success => 2,
+            Self::Transient => 4,
+            Self::Permanent => 5,
+        }
+    }
+
+    /// The class of an ASCII digit.
+    const fn from_digit(digit: u8) -> Option<Self> {
+        match digit {
+            b'2' => Some(Self::Success),
+            b'4' => Some(Self::Transient),
+            b'5' => Some(Self::Permanent),
+            _ => None,
+        }
+    }
+}
+
+// === impl Language ===
+
+impl Language {
+    /// Every name, as the configuration and the command line take it.
+    pub const NAMES: [&'static str; 2] = ["en", "ja"];
+
+    /// The language tag: `en`, `ja`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::En => Self::NAMES[0],
+            Self::Ja => Self::NAMES[1],
+        }
+    }
+
+    /// The language with this tag.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::En, Self::Ja].into_iter().find(|language| language.name() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dsn(code: &str) -> Dsn<'_> {
+        Dsn::parse(code).unwrap()
+    }
+
+    #[test]
+    fn takes_what_postfix_takes() {
+        for (code, class, subject, detail) in [
+            ("2.0.0", Class::Success, 0, 0),
+            ("4.7.1", Class::Transient, 7, 1),
+            ("5.1.10", Class::Permanent, 1, 10),
+            ("5.999.999", Class::Permanent, 999, 999),
+            ("4.007.01", Class::Transient, 7, 1),
+        ] {
+            let dsn = dsn(code);
+            assert_eq!((dsn.code(), dsn.class(), dsn.subject(), dsn.detail()), (code, class, subject, detail));
+        }
+    }
+
+    #[test]
+    fn takes_nothing_else() {
+        for code in [
+            "", ".", "..", "4", "4.7", "4.7.", "4..1", ".7.1", "3.7.1", "0.0.0", "44.7.1", "4.7.1.1", "4.7.1 ",
+            " 4.7.1", "4.1000.1", "4.7.1000", "4.-7.1", "4.+7.1", "4.7.x", "4,7,1", "４.7.1", "4.7.１", "X.7.1",
+        ] {
+            assert_eq!(Dsn::parse(code), None, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn names_come_from_the_registry() {
+        for (code, subject, detail) in [
+            ("4.7.1", Some("security"), Some("delivery_not_authorized")),
+            ("2.0.0", Some("other"), Some("other_undefined_status")),
+            ("5.1.0", Some("address"), Some("other_address_status")),
+            ("5.1.1", Some("address"), Some("bad_destination_mailbox_address")),
+            ("5.1.10", Some("address"), Some("recipient_address_has_null_mx")),
+            ("5.7.30", Some("security"), Some("requiretls_support_required")),
+            ("5.7.31", Some("security"), None),
+            ("4.0.1", Some("other"), None),
+            ("4.8.0", None, None),
+            ("4.8.1", None, None),
+        ] {
+            assert_eq!((dsn(code).subject_name(), dsn(code).detail_name()), (subject, detail), "{code}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_part_takes_the_text_of_the_part_before() {
+        for (code, same) in [("4.7.99", "4.7.0"), ("4.99.1", "4.0.0"), ("5.0.7", "5.0.0"), ("2.99.99", "2.0.0")] {
+            for language in [Language::En, Language::Ja] {
+                assert_eq!(dsn(code).text(language), dsn(same).text(language), "{code}");
+            }
+        }
+        assert_ne!(dsn("4.7.0").text(Language::En), dsn("5.7.0").text(Language::En));
+        assert_ne!(dsn("4.7.1").text(Language::En), dsn("4.7.0").text(Language::En));
+    }
+
+    #[test]
+    fn a_reference_is_that_of_the_last_known_part() {
+        for (code, reference) in [
+            ("4.7.1", "RFC 3463, section 3.8"),
+            ("5.7.30", "RFC 8689"),
+            ("5.7.99", "RFC 3463, section 3.8"),
+            ("5.99.1", "RFC 3463, section 2"),
+        ] {
+            assert_eq!(dsn(code).reference(), reference, "{code}");
+        }
+    }
+
+    #[test]
+    fn names_are_read_back() {
+        for class in Class::ALL {
+            assert_eq!(Class::from_name(class.name()), Some(class));
+            assert_eq!(Class::from_digit(b'0' + class.code()), Some(class));
+        }
+        for name in Language::NAMES {
+            assert_eq!(Language::from_name(name).map(Language::name), Some(name));
+        }
+        assert_eq!(Class::from_name("Success"), None);
+        assert_eq!(Language::from_name("fr"), None);
+    }
 }
