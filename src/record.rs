@@ -3,6 +3,10 @@
 //! Everything borrows from the frame that it was read from. What is not known is `None`; nothing here is ever empty text
 //! that stands for "none", except that an empty address (`<>`) is the value `""`.
 
+mod id;
+
+pub use id::{RecordId, RecordIds, Reserved};
+
 use crate::postfix::dsn::Dsn;
 use crate::syslog::Message;
 use crate::time::Timestamp;
@@ -25,10 +29,6 @@ pub struct Record<'a> {
     /// The flags of every stage together.
     pub flags: Flags,
 }
-
-/// The id of a record, a UUID version 7 (RFC 9562, section 5.7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RecordId(pub u128);
 
 /// What all frames of one source have in common.
 #[derive(Clone, Debug)]
@@ -94,9 +94,10 @@ pub enum Level {
 
 /// What happened, one variant for each `event` of the record.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one event lives at a time, on the stack: a box would allocate per line")]
 pub enum Event<'a> {
     /// The line with `to=` and `status=`, which every delivery agent and qmgr write (`src/global/log_adhoc.c`).
-    Delivery(Box<Delivery<'a>>),
+    Delivery(Delivery<'a>),
     /// A line with a level that no other event names.
     Warning {
         /// The text after the level and the queue id.

@@ -1,7 +1,36 @@
 //! The `syslog` stage: a frame's text to a [`Message`], for RFC 5424, RFC 3164 and what the wild makes of them.
+//!
+//! Reading is total: there is no text that it rejects, what is not header is MSG, and what is missing or wrong stands in the
+//! flags. Well-formed headers go through `syslog_loose`; the readers beside it are for all the others:
+//!
+//! ```text
+//! parse -> priority -> rfc5424 --+--> loose                    well-formed
+//!                      rfc3164 --+--> stamp, moment, tag,      anything else
+//!                                     structured_data
+//! ```
+//!
+//! It takes time linear in the length of the text: every reader goes forward once, over a part that no other one repeats
+//! more than a fixed number of times.
+
+mod loose;
+mod moment;
+mod priority;
+mod repeated;
+mod rfc3164;
+mod rfc5424;
+mod stamp;
+mod structured_data;
+mod tag;
+#[cfg(test)]
+mod tests;
+
+pub use priority::{Facility, Severity};
 
 use crate::record::Flags;
 use crate::time::Timestamp;
+
+/// The byte order mark, U+FEFF, which RFC 5424 puts in front of a MSG in UTF-8.
+const BOM: char = '\u{feff}';
 
 /// A syslog message taken apart. What could not be read is `None`, and `flags` says so.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -12,6 +41,8 @@ pub struct Message<'a> {
     pub severity: Option<Severity>,
     /// When the sender says it happened; `None` sets `timestamp_missing`.
     pub timestamp: Option<Timestamp>,
+    /// The time as sent, where it names no moment: `Nov 31 02:10:35`, or a month in a language that is not known.
+    pub timestamp_text: Option<&'a str>,
     /// HOSTNAME; `None` for NILVALUE.
     pub hostname: Option<&'a str>,
     /// APP-NAME, or the name in an RFC 3164 TAG: `postfix/smtp`.
@@ -48,14 +79,6 @@ pub struct StructuredElement<'a> {
     pub params: Vec<(&'a str, std::borrow::Cow<'a, str>)>,
 }
 
-/// The facility of a `<PRI>`, 0 to 23.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Facility(u8);
-
-/// The severity of a `<PRI>`, 0 (emergency) to 7 (debug).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Severity(u8);
-
 /// What the parser must know besides the text.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'c> {
@@ -65,9 +88,56 @@ pub struct Context<'c> {
     pub zone: &'c jiff::tz::TimeZone,
 }
 
+/// Takes a frame's text apart; it never fails.
+///
+/// `text` is one message without its framing. One line end (LF, CRLF or NUL) behind it, and one BOM before it, don't count.
+/// That the text was cut, or was not UTF-8, is for the caller to flag.
+pub fn parse<'a>(text: &'a str, context: &Context<'_>) -> Message<'a> {
+    let text = strip_line_end(text);
+    let start = text.strip_prefix(BOM).unwrap_or(text);
+    let (priority, rest) = priority::read(start);
+    let mut message = rfc5424::read(rest, priority.is_some(), context)
+        .or_else(|| rfc3164::read(rest, priority.is_some(), context))
+        .unwrap_or_else(|| Message { msg: rest, ..Message::default() });
+
+    message.facility = priority.map(|(facility, _)| facility);
+    message.severity = priority.map(|(_, severity)| severity);
+    // Of two in front of a text without header, the second one is text.
+    let bom_gone = start.len() < text.len() && message.msg.len() == start.len();
+    if !bom_gone {
+        message.msg = message.msg.strip_prefix(BOM).unwrap_or(message.msg);
+    }
+    message.repeated = repeated::read(message.msg);
+    for (flag, applies) in [
+        (Flags::PRI_MISSING, priority.is_none()),
+        (Flags::TIMESTAMP_MISSING, message.timestamp.is_none()),
+        (Flags::HOSTNAME_MISSING, message.hostname.is_none()),
+        (Flags::REPEATED, message.repeated.is_some()),
+    ] {
+        if applies {
+            message.flags |= flag;
+        }
+    }
+    message
+}
+
+/// Takes one line end away. No other white space: in an octet-counted frame it is part of the message.
+fn strip_line_end(text: &str) -> &str {
+    let line = text.strip_suffix("\r\n").or_else(|| text.strip_suffix(['\n', '\0']));
+    line.unwrap_or(text)
+}
+
+/// The text up to the next SP, and what follows that SP.
+fn split_word(text: &str) -> (&str, &str) {
+    // A part of `text` even if it is empty: what is left of a text becomes MSG, which is a part of it.
+    text.split_once(' ').unwrap_or_else(|| text.split_at(text.len()))
+}
+
 impl<'a> Message<'a> {
-    /// The text that the next stage reads: the repeated text where there is one, else MSG.
+    /// The text that the next stage reads: the repeated text where there is one, else MSG, without leading spaces.
+    ///
+    /// rsyslog's RFC 5424 templates send the space behind a TAG as the first character of MSG.
     pub fn text(&self) -> &'a str {
-        self.repeated.map_or(self.msg, |repeated| repeated.text)
+        self.repeated.map_or(self.msg, |repeated| repeated.text).trim_start_matches(' ')
     }
 }

@@ -1,0 +1,96 @@
+//! The only place that knows `syslog_loose`, and chrono with it.
+//!
+//! `syslog_loose` reads well-formed headers. It is shown a header alone, never the text behind it, because it takes a body
+//! that begins with `-` or `[` for structured data, trims, and needs more than linear time for hostile structured data. What
+//! it can't give (the digits of a fraction, a process id with leading zeros, a zone that has rules) is restored here.
+
+use chrono::{DateTime, FixedOffset};
+use jiff::tz::Offset;
+use syslog_loose::{IncompleteDate, Variant};
+
+use super::stamp::{self, TimeOfDay};
+use super::{Context, Message, StructuredElement, moment, structured_data};
+use crate::record::Flags;
+use crate::time::Timestamp;
+
+/// A text whose header is well-formed, divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Divided<'a> {
+    /// From the stamp, or from VERSION, to the end of TAG without its colon, or of STRUCTURED-DATA.
+    pub(super) header: &'a str,
+    /// The time, as it stands in the header.
+    pub(super) stamp: &'a str,
+    /// The process id, as it stands in the header.
+    pub(super) procid: Option<&'a str>,
+    /// What follows the header and its separator.
+    pub(super) msg: &'a str,
+}
+
+/// Reads a header in the form of RFC 3164, with a time as there or as in RFC 3339.
+pub(super) fn rfc3164<'a>(divided: Divided<'a>, context: &Context<'_>) -> Option<Message<'a>> {
+    read(divided, Variant::RFC3164, context)
+}
+
+/// Reads a header in the form of RFC 5424, from VERSION on.
+pub(super) fn rfc5424<'a>(divided: Divided<'a>, context: &Context<'_>) -> Option<Message<'a>> {
+    read(divided, Variant::RFC5424, context)
+}
+
+/// `None` where `syslog_loose` rejects the header: for 31 November, say, or an hour 25.
+fn read<'a>(divided: Divided<'a>, variant: Variant, context: &Context<'_>) -> Option<Message<'a>> {
+    // No calendar has the year that stands for none, so that the header is rejected.
+    let year = |date: IncompleteDate| infer_year(date, context).map_or(i32::MAX, i32::from);
+    // In UTC, so that its fields are those of the stamp.
+    let zone = Some(chrono::Utc);
+    let read = syslog_loose::parse_message_with_year_exact_tz(divided.header, year, zone, variant).ok()?;
+    let mut message = Message {
+        hostname: read.hostname,
+        app_name: read.appname,
+        // A number has lost its leading zeros, so the text of the header is taken.
+        procid: read.procid.and(divided.procid),
+        msgid: read.msgid,
+        structured_data: read.structured_data.into_iter().map(element).collect(),
+        msg: divided.msg,
+        ..Message::default()
+    };
+    if let Some(time) = read.timestamp {
+        if divided.stamp.starts_with(|c: char| c.is_ascii_digit()) {
+            message.timestamp = Some(rfc3339(&time, divided.stamp));
+        } else {
+            message.timestamp = Some(in_zone(&time, context)?);
+            message.flags |= Flags::YEAR_INFERRED;
+        }
+    }
+    Some(message)
+}
+
+fn infer_year((month, day, hour, minute, second): IncompleteDate, context: &Context<'_>) -> Option<i16> {
+    let (month, day) = (i8::try_from(month).ok()?, i8::try_from(day).ok()?);
+    let time = TimeOfDay::new(hour, minute, second, 0, 0)?;
+    let in_year = |year| moment::in_zone(moment::date_and_time(year, month, day, time)?, time, context.zone);
+    moment::nearest_year(context, in_year).map(|(year, _)| year)
+}
+
+/// Gives a time whose fields were taken for UTC the zone that they are in.
+fn in_zone(time: &DateTime<FixedOffset>, context: &Context<'_>) -> Option<Timestamp> {
+    let local = Offset::UTC.to_datetime(jiff::Timestamp::from_second(time.timestamp()).ok()?);
+    let of_day = |part: i8| u32::try_from(part).ok();
+    let clock = TimeOfDay::new(of_day(local.hour())?, of_day(local.minute())?, of_day(local.second())?, 0, 0)?;
+    moment::in_zone(local, clock, context.zone)
+}
+
+/// A time with its offset, and with the digits that its text shows.
+fn rfc3339(time: &DateTime<FixedOffset>, text: &str) -> Timestamp {
+    let fraction = text.find('.').and_then(|point| stamp::fraction(&text[point..]));
+    let (nanos, digits, _) = fraction.unwrap_or((0, 0, ""));
+    // chrono counts a leap second on in the nanoseconds of second 59.
+    let leap = time.timestamp_subsec_nanos() >= 1_000_000_000;
+    let nanos = if leap { stamp::last_nanos(digits) } else { nanos };
+    Timestamp { seconds: time.timestamp(), nanos, digits, offset: time.offset().local_minus_utc() }
+}
+
+fn element(read: syslog_loose::StructuredElement<&str>) -> StructuredElement<'_> {
+    // Its own iterator unescapes `\n` too.
+    let params = read.params.into_iter().map(|(name, value)| (name, structured_data::unescape(value))).collect();
+    StructuredElement { id: read.id, params }
+}

@@ -1,0 +1,86 @@
+//! From the time that a header spells to a moment: zones, and the year that RFC 3164 leaves out.
+
+use jiff::civil;
+use jiff::tz::{Offset, TimeZone};
+
+use super::Context;
+use super::stamp::{self, Stamp, TimeOfDay, Zone};
+use crate::record::Flags;
+use crate::time::Timestamp;
+
+/// If a moment is this near, in seconds, no other year can be nearer: half of the shortest year, less two days for
+/// changes of the offset.
+const SURELY_NEAREST: u64 = (365 / 2 - 2) * 86_400;
+
+impl Stamp<'_> {
+    /// The moment and what had to be inferred for it; `None` if there is no such moment.
+    pub(super) fn resolve(&self, context: &Context<'_>) -> Option<(Timestamp, Flags)> {
+        let (month, time) = (self.month?, self.time?);
+        let in_year = |year| self.in_zone(date_and_time(year, month, self.day, time)?, time, context);
+        match self.year {
+            Some(year) => Some((in_year(year)?, Flags::empty())),
+            None => Some((nearest_year(context, in_year)?.1, Flags::YEAR_INFERRED)),
+        }
+    }
+
+    fn in_zone(&self, local: civil::DateTime, time: TimeOfDay, context: &Context<'_>) -> Option<Timestamp> {
+        let unsaid = || in_zone(local, time, context.zone);
+        match self.zone {
+            Zone::Unsaid => unsaid(),
+            Zone::Offset(seconds) => at_offset(local, time, seconds),
+            Zone::Name(name) => unsaid()
+                .filter(|timestamp| is_called(context.zone, *timestamp, name))
+                .or_else(|| at_offset(local, time, stamp::offset_of_name(name)?)),
+        }
+    }
+}
+
+/// The year, among the year of the receipt and its neighbours, that puts the moment nearest to the receipt, and that moment.
+///
+/// `in_year` gives `None` for a year in which the date does not exist; only 29 February may exist in one and not in another.
+pub(super) fn nearest_year(
+    context: &Context<'_>,
+    in_year: impl Fn(i16) -> Option<Timestamp>,
+) -> Option<(i16, Timestamp)> {
+    let received_at = context.received_at.seconds;
+    let this_year = jiff::Timestamp::from_second(received_at).map_or(1970, |now| context.zone.to_datetime(now).year());
+    let distance = |year: i16| {
+        let moment = in_year(year)?;
+        Some((moment.seconds.abs_diff(received_at), (year, moment)))
+    };
+    let this = distance(this_year);
+    if let Some((seconds, found)) = this
+        && seconds <= SURELY_NEAREST
+    {
+        return Some(found);
+    }
+    let candidates = [this, distance(this_year - 1), distance(this_year + 1)];
+    candidates.into_iter().flatten().min_by_key(|(seconds, _)| *seconds).map(|(_, found)| found)
+}
+
+/// Date and time of day, to the second; `None` for a date that is not in the calendar.
+pub(super) fn date_and_time(year: i16, month: i8, day: i8, time: TimeOfDay) -> Option<civil::DateTime> {
+    let time = civil::Time::new(time.hour, time.minute, time.second, 0).ok()?;
+    Some(civil::Date::new(year, month, day).ok()?.to_datetime(time))
+}
+
+/// The moment at which the clocks of a zone show `local`.
+///
+/// A time that was skipped when the clocks went forward is taken by the offset before the change, and one that occurred
+/// twice is the earlier one (jiff calls this "compatible", after RFC 5545). Syslog doesn't say which was meant.
+pub(super) fn in_zone(local: civil::DateTime, time: TimeOfDay, zone: &TimeZone) -> Option<Timestamp> {
+    let moment = zone.to_timestamp(local).ok()?;
+    let offset = zone.to_offset(moment).seconds();
+    Some(Timestamp { seconds: moment.as_second(), nanos: time.nanos, digits: time.digits, offset })
+}
+
+fn at_offset(local: civil::DateTime, time: TimeOfDay, offset: i32) -> Option<Timestamp> {
+    let moment = Offset::from_seconds(offset).ok()?.to_timestamp(local).ok()?;
+    Some(Timestamp { seconds: moment.as_second(), nanos: time.nanos, digits: time.digits, offset })
+}
+
+/// Whether `name` is what the zone calls its time at that moment.
+fn is_called(zone: &TimeZone, timestamp: Timestamp, name: &str) -> bool {
+    jiff::Timestamp::from_second(timestamp.seconds)
+        .is_ok_and(|moment| zone.to_offset_info(moment).abbreviation() == name)
+}

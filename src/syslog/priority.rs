@@ -1,0 +1,131 @@
+//! PRI: facility and severity (RFC 5424, section 6.2.1; RFC 3164, section 4.1.1).
+
+/// The facility of a `<PRI>`, 0 to 23: what kind of program wrote the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facility(u8);
+
+/// The severity of a `<PRI>`, 0 (emergency) to 7 (debug); the smaller one is the worse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Severity(u8);
+
+impl Facility {
+    /// The names by code, as syslog.conf(5) and rsyslog write them; 13 to 15 follow RFC 5424, table 1.
+    pub const NAMES: [&'static str; 24] = [
+        "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp", "ntp",
+        "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+    ];
+
+    /// The facility with this code; `None` above 23.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        if (code as usize) < Self::NAMES.len() { Some(Self(code)) } else { None }
+    }
+
+    /// The numerical code, 0 to 23.
+    pub const fn code(self) -> u8 {
+        self.0
+    }
+
+    /// The facility with exactly this name; `None` for any other spelling.
+    pub fn from_name(name: &str) -> Option<Self> {
+        position(&Self::NAMES, name).map(Self)
+    }
+
+    /// The name in the record: `mail`.
+    pub const fn name(self) -> &'static str {
+        Self::NAMES[self.0 as usize]
+    }
+}
+
+impl Severity {
+    /// The names by code, as syslog.conf(5) and rsyslog write them.
+    pub const NAMES: [&'static str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+
+    /// The severity with this code; `None` above 7.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        if (code as usize) < Self::NAMES.len() { Some(Self(code)) } else { None }
+    }
+
+    /// The numerical code, 0 to 7.
+    pub const fn code(self) -> u8 {
+        self.0
+    }
+
+    /// The severity with exactly this name; `None` for any other spelling, such as `error` or `warn`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        position(&Self::NAMES, name).map(Self)
+    }
+
+    /// The name in the record: `info`.
+    pub const fn name(self) -> &'static str {
+        Self::NAMES[self.0 as usize]
+    }
+}
+
+/// Reads `<PRI>` and gives what follows it; without a valid one, the whole text.
+///
+/// Leading zeros are accepted, because senders that pad the number are in the field and nothing else can be meant.
+pub(super) fn read(text: &str) -> (Option<(Facility, Severity)>, &str) {
+    match number(text) {
+        Some((pri, rest)) => (Facility::from_code(pri >> 3).zip(Severity::from_code(pri & 7)), rest),
+        None => (None, text),
+    }
+}
+
+/// PRIVAL, one to three digits that make 191 at most, and what follows the bracket.
+fn number(text: &str) -> Option<(u8, &str)> {
+    let text = text.strip_prefix('<')?;
+    let digits = text.bytes().take(3).take_while(u8::is_ascii_digit).count();
+    let pri: u8 = text[..digits].parse().ok()?;
+    let rest = text[digits..].strip_prefix('>')?;
+    (pri <= 191).then_some((pri, rest))
+}
+
+fn position(names: &[&str], name: &str) -> Option<u8> {
+    names.iter().position(|&known| known == name).and_then(|index| u8::try_from(index).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_codes_are_each_others_inverse() {
+        for code in 0..=u8::MAX {
+            let facility = Facility::from_code(code);
+            assert_eq!(facility.is_some(), code < 24);
+            assert_eq!(facility.and_then(|f| Facility::from_name(f.name())), facility);
+            assert_eq!(facility.map_or(code, Facility::code), code);
+            let severity = Severity::from_code(code);
+            assert_eq!(severity.is_some(), code < 8);
+            assert_eq!(severity.and_then(|s| Severity::from_name(s.name())), severity);
+            assert_eq!(severity.map_or(code, Severity::code), code);
+        }
+        assert_eq!(Facility::from_name("mail").map(Facility::code), Some(2));
+        assert_eq!(Facility::from_name("local7").map(Facility::code), Some(23));
+        assert_eq!(Facility::from_name("Mail"), None);
+        for other in ["", "error", "warn", "panic", "none", "*", "INFO"] {
+            assert_eq!(Severity::from_name(other), None);
+        }
+    }
+
+    #[test]
+    fn reads_valid_ones_only() {
+        let names = |text| {
+            let (priority, rest) = read(text);
+            (priority.map(|(facility, severity)| (facility.name(), severity.name())), rest)
+        };
+        for (text, expected) in [
+            ("<22>x", (Some(("mail", "info")), "x")),
+            ("<0>", (Some(("kern", "emerg")), "")),
+            ("<191>x", (Some(("local7", "debug")), "x")),
+            ("<022>x", (Some(("mail", "info")), "x")),
+        ] {
+            assert_eq!(names(text), expected, "{text:?}");
+        }
+        for bad in
+            ["", "<", ">", "<>x", "<192>x", "<999>x", "<0022>x", "<+22>x", "<-1>x", "< 2>x", "<2", "<é>", "22>", "<2é>"]
+        {
+            assert_eq!(names(bad), (None, bad));
+        }
+    }
+}

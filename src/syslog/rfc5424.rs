@@ -1,0 +1,85 @@
+//! RFC 5424: `1 2026-11-24T02:10:35Z mx1 postfix/smtp 123 - - MSG`, well-formed or nearly so.
+
+use super::loose::{self, Divided};
+use super::{Context, Message, split_word, stamp, structured_data};
+
+/// Reads a message that begins with VERSION, which stands behind PRI; `None` for any other text.
+///
+/// A header with a flaw is read as far as it goes. If its STRUCTURED-DATA is broken, or missing, everything from there on is
+/// MSG. Two spaces stand for an empty field, which some relays write for NILVALUE.
+pub(super) fn read<'a>(text: &'a str, has_pri: bool, context: &Context<'_>) -> Option<Message<'a>> {
+    let header = strip_version(text)?;
+    // NILVALUE for the time is common behind PRI; in a plain text, `1 - ` is the beginning of a list.
+    if !(starts_with_date(header) || has_pri && header.starts_with("- ")) {
+        return None;
+    }
+    let well_formed = divide(text, header).and_then(|divided| loose::rfc5424(divided, context));
+    Some(well_formed.unwrap_or_else(|| tolerant(header, context)))
+}
+
+/// VERSION, one to three digits without a leading zero, and SP.
+fn strip_version(text: &str) -> Option<&str> {
+    let digits = text.bytes().take(3).take_while(u8::is_ascii_digit).count();
+    if digits == 0 || text.starts_with('0') {
+        return None;
+    }
+    text[digits..].strip_prefix(' ')
+}
+
+fn starts_with_date(text: &str) -> bool {
+    let shape = text.as_bytes().first_chunk::<10>();
+    shape.is_some_and(|date| {
+        date.iter().zip(b"dddd-dd-dd").all(|(b, shape)| b == shape || *shape == b'd' && b.is_ascii_digit())
+    })
+}
+
+/// Divides a text whose header keeps to the grammar of section 6 (the time is left to chrono).
+fn divide<'a>(text: &'a str, header: &'a str) -> Option<Divided<'a>> {
+    let mut rest = header;
+    let mut field = || {
+        let end = rest.bytes().position(|b| !b.is_ascii_graphic())?;
+        let (field, after) = rest.split_at(end);
+        rest = after.strip_prefix(' ')?;
+        (!field.is_empty()).then_some(field)
+    };
+    let (stamp, _hostname, _app_name) = (field()?, field()?, field()?);
+    let (procid, _msgid) = (field()?, field()?);
+    let data = structured_data::extent(rest)?;
+    let header = &text[..text.len() - rest.len() + data];
+    let msg = &rest[data..];
+    Some(Divided { header, stamp, procid: Some(procid), msg: msg.strip_prefix(' ').unwrap_or(msg) })
+}
+
+/// Reads field by field what follows VERSION.
+fn tolerant<'a>(header: &'a str, context: &Context<'_>) -> Message<'a> {
+    let (timestamp, timestamp_text, rest) = if let Some((stamp, rest)) = stamp::read(header) {
+        let text = &header[..header.len() - rest.len()];
+        (stamp.resolve(context), Some(text), rest.strip_prefix(' ').unwrap_or(rest))
+    } else {
+        let (text, rest) = field(header);
+        (None, text, rest)
+    };
+    let (hostname, rest) = field(rest);
+    let (app_name, rest) = field(rest);
+    let (procid, rest) = field(rest);
+    let (msgid, rest) = field(rest);
+    let (data, msg) = rest.split_at(structured_data::extent(rest).unwrap_or(0));
+    Message {
+        timestamp: timestamp.map(|(timestamp, _)| timestamp),
+        timestamp_text: timestamp_text.filter(|_| timestamp.is_none()),
+        flags: timestamp.map(|(_, flags)| flags).unwrap_or_default(),
+        hostname,
+        app_name,
+        procid,
+        msgid,
+        structured_data: structured_data::elements(data),
+        msg: msg.strip_prefix(' ').filter(|_| !data.is_empty()).unwrap_or(msg),
+        ..Message::default()
+    }
+}
+
+/// The text up to the next SP, `None` for an empty one and NILVALUE, and what follows.
+fn field(text: &str) -> (Option<&str>, &str) {
+    let (field, rest) = split_word(text);
+    (Some(field).filter(|field| !matches!(*field, "" | "-")), rest)
+}

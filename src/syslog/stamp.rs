@@ -1,0 +1,340 @@
+//! The time in a header as its writer spelled it, read without a notion of zones and of the current year.
+
+/// A time as spelled: `Nov 24 02:10:35`, `2026-11-24T02:10:35.123456+01:00` and their kin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp<'a> {
+    /// `None` for the form of RFC 3164.
+    pub(super) year: Option<i16>,
+    /// `None` for a month name that is neither English nor a number.
+    pub(super) month: Option<i8>,
+    /// Not yet held against the month.
+    pub(super) day: i8,
+    /// `None` for what no clock shows, such as 25:00:00.
+    pub(super) time: Option<TimeOfDay>,
+    /// Whose clock it was read from.
+    pub(super) zone: Zone<'a>,
+}
+
+/// A time of day that a clock can show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TimeOfDay {
+    pub(super) hour: i8,
+    pub(super) minute: i8,
+    /// Below 60: a leap second has become the last moment of second 59, see [`TimeOfDay::new`].
+    pub(super) second: i8,
+    pub(super) nanos: u32,
+    /// How many sub-second digits there were, 9 at most.
+    pub(super) digits: u8,
+}
+
+/// What a stamp says about its zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Zone<'a> {
+    /// Nothing: it is the zone of the source.
+    Unsaid,
+    /// Seconds east of UTC.
+    Offset(i32),
+    /// A name from [`ZONES`].
+    Name(&'a str),
+}
+
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+
+/// The zone names that are taken for zones, with their minutes east of UTC. Any other word may be a hostname.
+///
+/// The American ones are those of RFC 5322, section 4.3. Where a name has several meanings (CST, IST), the source's own
+/// zone decides before this table does.
+const ZONES: [(&str, i32); 29] = [
+    ("UTC", 0),
+    ("GMT", 0),
+    ("Z", 0),
+    ("WET", 0),
+    ("WEST", 60),
+    ("BST", 60),
+    ("CET", 60),
+    ("CEST", 120),
+    ("EET", 120),
+    ("EEST", 180),
+    ("MSK", 180),
+    ("IST", 330),
+    ("HKT", 480),
+    ("SGT", 480),
+    ("AWST", 480),
+    ("JST", 540),
+    ("KST", 540),
+    ("AEST", 600),
+    ("AEDT", 660),
+    ("NZST", 720),
+    ("NZDT", 780),
+    ("EST", -300),
+    ("EDT", -240),
+    ("CST", -360),
+    ("CDT", -300),
+    ("MST", -420),
+    ("MDT", -360),
+    ("PST", -480),
+    ("PDT", -420),
+];
+
+impl TimeOfDay {
+    /// A time of day, if the hours are below 24, the minutes below 60 and the seconds at most 60.
+    ///
+    /// A leap second, `:60`, becomes the last moment of second 59 that its digits can show: so it stays within its minute,
+    /// and is not earlier than what was logged in second 59.
+    pub(super) fn new(hour: u32, minute: u32, second: u32, nanos: u32, digits: u8) -> Option<Self> {
+        let (second, nanos) = match second {
+            60 => (59, last_nanos(digits)),
+            _ => (second, nanos),
+        };
+        let below = |value: u32, limit: i8| i8::try_from(value).ok().filter(|&value| value < limit);
+        Some(Self { hour: below(hour, 24)?, minute: below(minute, 60)?, second: below(second, 60)?, nanos, digits })
+    }
+}
+
+/// The nanoseconds of the last moment in a second that so many digits can show.
+pub(super) fn last_nanos(digits: u8) -> u32 {
+    1_000_000_000 - 10_u32.pow(9 - u32::from(digits.min(9)))
+}
+
+/// Reads the stamp in front of `text`, with a weekday before it or not, and gives what follows: nothing, or SP and more.
+///
+/// `None` where no stamp stands. A stamp that names no moment (31 November, 25:00:00, `Απρ 15`) is still a stamp.
+pub(super) fn read(text: &str) -> Option<(Stamp<'_>, &str)> {
+    // Cisco marks a clock that is not set, or not synchronised.
+    let text = text.strip_prefix(['*', '.']).unwrap_or(text);
+    let text = first_word(text).filter(|(word, _)| WEEKDAYS.contains(word)).map_or(text, |(_, rest)| rest);
+    let (mut stamp, rest) = iso_8601(text).or_else(|| bsd(text))?;
+    let rest = year_and_zone(rest, &mut stamp);
+    // Cisco ends its stamps with a colon.
+    let rest = rest.strip_prefix(':').unwrap_or(rest);
+    (rest.is_empty() || rest.starts_with(' ')).then_some((stamp, rest))
+}
+
+/// Whether `word` would be taken for the year or the zone of a stamp that it follows.
+pub(super) fn is_year_or_zone(word: &str) -> bool {
+    year(word).is_some() || zone(word).is_some()
+}
+
+/// RFC 3339 and the looser ISO 8601 around it: SP for `T`, a comma in the fraction, `+0100`, `+01`, no offset at all.
+fn iso_8601(text: &str) -> Option<(Stamp<'_>, &str)> {
+    let (year, rest) = number(text, 4, 4)?;
+    let (month, rest) = number(rest.strip_prefix('-')?, 2, 2)?;
+    let (day, rest) = number(rest.strip_prefix('-')?, 2, 2)?;
+    let (time, rest) = time_of_day(rest.strip_prefix(['T', 't', ' '])?)?;
+    let (zone, rest) = offset(rest).map_or((Zone::Unsaid, rest), |(seconds, rest)| (Zone::Offset(seconds), rest));
+    let stamp = Stamp {
+        year: i16::try_from(year).ok(),
+        month: i8::try_from(month).ok(),
+        day: i8::try_from(day).ok()?,
+        time,
+        zone,
+    };
+    Some((stamp, rest))
+}
+
+/// `Nov 24 02:10:35` (RFC 3164, section 4.1.2), also with one space before a short day, with the zero of Postfix's
+/// `maillog_file`, with a fraction, and with a year before the time.
+fn bsd(text: &str) -> Option<(Stamp<'_>, &str)> {
+    let (word, rest) = first_word(text)?;
+    let month = month(word)?;
+    let (day, rest) = number(rest, 1, 2)?;
+    let rest = rest.strip_prefix(' ')?.trim_start_matches(' ');
+    let with_year = first_word(rest).and_then(|(word, rest)| Some((Some(year(word)?), rest)));
+    let (year, rest) = with_year.unwrap_or((None, rest));
+    let (time, rest) = time_of_day(rest)?;
+    Some((Stamp { year, month, day: i8::try_from(day).ok()?, time, zone: Zone::Unsaid }, rest))
+}
+
+/// The word up to the next SP, and what follows the spaces.
+fn first_word(text: &str) -> Option<(&str, &str)> {
+    let (word, rest) = text.split_once(' ')?;
+    Some((word, rest.trim_start_matches(' ')))
+}
+
+/// The month that `word` names. `Some(None)` is a month in a language that is not known here: `Απρ`, `déc.`
+///
+/// C libraries write `11月` in Japanese and Chinese locales, which is as good as a number.
+#[expect(clippy::option_option, reason = "no month, and a month without number, are different things")]
+fn month(word: &str) -> Option<Option<i8>> {
+    if let Some(index) = MONTHS.iter().position(|month| word.eq_ignore_ascii_case(month)) {
+        return Some(i8::try_from(index + 1).ok());
+    }
+    if let Some(number) = word.strip_suffix('月') {
+        return number.parse().ok().map(Some);
+    }
+    let word = word.strip_suffix('.').unwrap_or(word);
+    (!word.is_empty() && word.chars().all(char::is_alphabetic)).then_some(None)
+}
+
+/// `hh:mm:ss` with an optional fraction. The inner `None` is a time that no clock shows.
+fn time_of_day(text: &str) -> Option<(Option<TimeOfDay>, &str)> {
+    let (hour, rest) = number(text, 1, 2)?;
+    let (minute, rest) = number(rest.strip_prefix(':')?, 2, 2)?;
+    let (second, rest) = number(rest.strip_prefix(':')?, 2, 2)?;
+    let (nanos, digits, rest) = fraction(rest).unwrap_or((0, 0, rest));
+    Some((TimeOfDay::new(hour, minute, second, nanos, digits), rest))
+}
+
+/// The fraction of a second in nanoseconds, and its number of digits; the tenth digit and what follows is left out.
+pub(super) fn fraction(text: &str) -> Option<(u32, u8, &str)> {
+    let text = text.strip_prefix(['.', ','])?;
+    let all = text.bytes().take_while(u8::is_ascii_digit).count();
+    let digits = u8::try_from(all.min(9)).ok().filter(|&digits| digits > 0)?;
+    let value: u32 = text[..usize::from(digits)].parse().ok()?;
+    Some((value * 10_u32.pow(9 - u32::from(digits)), digits, &text[all..]))
+}
+
+/// Takes a year and a zone that stand behind the time, in either order, as date(1) and routers write them.
+fn year_and_zone<'a>(mut text: &'a str, stamp: &mut Stamp<'a>) -> &'a str {
+    for _ in 0..2 {
+        let Some(after) = text.strip_prefix(' ') else { break };
+        let end = after.find(' ').unwrap_or(after.len());
+        let word = after[..end].strip_suffix(':').unwrap_or(&after[..end]);
+        if let (None, Some(year)) = (stamp.year, year(word)) {
+            stamp.year = Some(year);
+        } else if let (Zone::Unsaid, Some(zone)) = (stamp.zone, zone(word)) {
+            stamp.zone = zone;
+        } else {
+            break;
+        }
+        text = &after[word.len()..];
+    }
+    text
+}
+
+/// A year that syslog can have been written in; other numbers of four digits may be hostnames.
+fn year(word: &str) -> Option<i16> {
+    let (year, rest) = number(word, 4, 4)?;
+    (rest.is_empty() && (1970..2200).contains(&year)).then_some(year).and_then(|year| i16::try_from(year).ok())
+}
+
+/// A zone that stands alone: by name, or as an offset with its sign.
+fn zone(word: &str) -> Option<Zone<'_>> {
+    if offset_of_name(word).is_some() {
+        return Some(Zone::Name(word));
+    }
+    let (seconds, rest) = word.starts_with(['+', '-']).then(|| offset(word))??;
+    rest.is_empty().then_some(Zone::Offset(seconds))
+}
+
+/// What [`ZONES`] says about a name, in seconds east of UTC.
+pub(super) fn offset_of_name(name: &str) -> Option<i32> {
+    ZONES.iter().find(|(known, _)| *known == name).map(|(_, minutes)| minutes * 60)
+}
+
+/// `Z`, `+01:00`, `+0100` or `+01`, in seconds east of UTC.
+fn offset(text: &str) -> Option<(i32, &str)> {
+    if let Some(rest) = text.strip_prefix(['Z', 'z']) {
+        return Some((0, rest));
+    }
+    let unsigned = text.strip_prefix(['+', '-'])?;
+    let (hours, rest) = number(unsigned, 2, 2)?;
+    let (minutes, rest) = number(rest.strip_prefix(':').unwrap_or(rest), 2, 2).unwrap_or((0, rest));
+    let seconds = i32::try_from(hours * 3600 + minutes * 60).ok()?;
+    (hours < 24 && minutes < 60).then_some((if text.starts_with('-') { -seconds } else { seconds }, rest))
+}
+
+/// A number of `least` to `most` digits, at most nine.
+fn number(text: &str, least: usize, most: usize) -> Option<(u32, &str)> {
+    let digits = text.bytes().take(most).take_while(u8::is_ascii_digit).count();
+    let value = (digits >= least).then(|| text[..digits].parse().ok())??;
+    Some((value, &text[digits..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `year-month-day hour:minute:second.nanos/digits zone|rest`, with `?` for what is not known.
+    fn show(text: &str) -> String {
+        let Some((stamp, rest)) = read(text) else { return "none".to_owned() };
+        let known = |value: Option<i32>| value.map_or_else(|| "?".to_owned(), |value| value.to_string());
+        let time = stamp.time.map_or_else(
+            || "?".to_owned(),
+            |time| format!("{}:{}:{}.{}/{}", time.hour, time.minute, time.second, time.nanos, time.digits),
+        );
+        let zone = match stamp.zone {
+            Zone::Unsaid => "unsaid".to_owned(),
+            Zone::Offset(seconds) => seconds.to_string(),
+            Zone::Name(name) => name.to_owned(),
+        };
+        let (year, month) = (known(stamp.year.map(Into::into)), known(stamp.month.map(Into::into)));
+        format!("{year}-{month}-{} {time} {zone}|{rest}", stamp.day)
+    }
+
+    #[test]
+    fn reads_what_the_wild_writes() {
+        for (text, expected) in [
+            ("Nov 24 02:10:35 mx1", "?-11-24 2:10:35.0/0 unsaid| mx1"),
+            ("Nov  4 02:10:35 mx1", "?-11-4 2:10:35.0/0 unsaid| mx1"),
+            ("Nov 4 02:10:35", "?-11-4 2:10:35.0/0 unsaid|"),
+            ("Nov 04 2:10:35 mx1", "?-11-4 2:10:35.0/0 unsaid| mx1"),
+            ("nOV 24 02:10:35 mx1", "?-11-24 2:10:35.0/0 unsaid| mx1"),
+            ("Nov 24 02:10:35.123456 mx1", "?-11-24 2:10:35.123456000/6 unsaid| mx1"),
+            ("Nov 24 02:10:35,5 mx1", "?-11-24 2:10:35.500000000/1 unsaid| mx1"),
+            ("Nov 24 02:10:35.1234567891 mx1", "?-11-24 2:10:35.123456789/9 unsaid| mx1"),
+            ("Nov 24 02:10:35: mx1", "?-11-24 2:10:35.0/0 unsaid| mx1"),
+            ("Nov 24 02:10:35 CET mx1", "?-11-24 2:10:35.0/0 CET| mx1"),
+            ("Nov 24 02:10:35 +0100 mx1", "?-11-24 2:10:35.0/0 3600| mx1"),
+            ("Nov 24 02:10:35 2026 mx1", "2026-11-24 2:10:35.0/0 unsaid| mx1"),
+            ("Nov 24 02:10:35 CET 2026 mx1", "2026-11-24 2:10:35.0/0 CET| mx1"),
+            ("Nov 24 02:10:35 2026 CET mx1", "2026-11-24 2:10:35.0/0 CET| mx1"),
+            ("Nov 24 2026 02:10:35 mx1", "2026-11-24 2:10:35.0/0 unsaid| mx1"),
+            ("Tue Nov 24 02:10:35 2026 mx1", "2026-11-24 2:10:35.0/0 unsaid| mx1"),
+            ("*Nov 24 02:10:35.123 UTC: %SYS", "?-11-24 2:10:35.123000000/3 UTC| %SYS"),
+            ("Nov 24 02:10:35 MX1 x", "?-11-24 2:10:35.0/0 unsaid| MX1 x"),
+            ("Nov 24 02:10:35 4711 x", "?-11-24 2:10:35.0/0 unsaid| 4711 x"),
+            ("Nov 31 02:10:35 mx1", "?-11-31 2:10:35.0/0 unsaid| mx1"),
+            ("Nov 24 25:10:35 mx1", "?-11-24 ? unsaid| mx1"),
+            ("Nov 24 23:59:60 mx1", "?-11-24 23:59:59.0/0 unsaid| mx1"),
+            ("Nov 24 23:59:60.25 mx1", "?-11-24 23:59:59.990000000/2 unsaid| mx1"),
+            ("Nov 24 23:59:61 mx1", "?-11-24 ? unsaid| mx1"),
+            ("Απρ 15 02:10:35 mx1", "?-?-15 2:10:35.0/0 unsaid| mx1"),
+            ("déc. 15 02:10:35 mx1", "?-?-15 2:10:35.0/0 unsaid| mx1"),
+            ("11月 24 02:10:35 mx1", "?-11-24 2:10:35.0/0 unsaid| mx1"),
+            ("2026-11-24T02:10:35.123456+00:00 mx1", "2026-11-24 2:10:35.123456000/6 0| mx1"),
+            ("2026-11-24T02:10:35Z mx1", "2026-11-24 2:10:35.0/0 0| mx1"),
+            ("2026-11-24t02:10:35z mx1", "2026-11-24 2:10:35.0/0 0| mx1"),
+            ("2026-11-24T02:10:35+0100 mx1", "2026-11-24 2:10:35.0/0 3600| mx1"),
+            ("2026-11-24T02:10:35-03:30 mx1", "2026-11-24 2:10:35.0/0 -12600| mx1"),
+            ("2026-11-24T02:10:35+01 mx1", "2026-11-24 2:10:35.0/0 3600| mx1"),
+            ("2026-11-24 02:10:35 mx1", "2026-11-24 2:10:35.0/0 unsaid| mx1"),
+            ("2026-11-24 02:10:35,123 +01:00 mx1", "2026-11-24 2:10:35.123000000/3 3600| mx1"),
+            ("2026-11-24 02:10:35 UTC mx1", "2026-11-24 2:10:35.0/0 UTC| mx1"),
+            ("Tue 2026-11-24 02:10:35 CET mx1", "2026-11-24 2:10:35.0/0 CET| mx1"),
+            ("2026-13-24T02:10:35Z mx1", "2026-13-24 2:10:35.0/0 0| mx1"),
+            ("2016-12-31T23:59:60.5Z", "2016-12-31 23:59:59.900000000/1 0|"),
+        ] {
+            assert_eq!(show(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn leaves_other_texts_alone() {
+        for text in [
+            "",
+            " ",
+            "Nov",
+            "Nov 24",
+            "Nov 24 02:10",
+            "Nov 24 02:10:35x",
+            "Nov 124 02:10:35",
+            "Nov24 02:10:35",
+            "24 Nov 02:10:35",
+            "foo[1]: 15 02:10:35",
+            "2026-11-24",
+            "2026-11-24T02:10",
+            "2026-11-24T02:10:35Zx",
+            "2026-11-24T02:10:35+1x",
+            "月 1 02:10:35",
+            "1732414235 x",
+            "-",
+            "- x",
+            "* 24 02:10:35",
+            "Nov 24 ٠٢:10:35",
+        ] {
+            assert_eq!(show(text), "none", "{text:?}");
+        }
+    }
+}

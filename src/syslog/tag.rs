@@ -1,0 +1,176 @@
+//! The TAG of RFC 3164, section 5.3: `postfix/smtp[123]:`.
+
+/// How many bytes rsyslog's forward templates leave of a TAG (`%syslogtag:1:32%`), its brackets and colon included.
+const CUT_AT: usize = 32;
+
+/// A TAG in front of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tag<'a> {
+    /// What stands before the bracket or the colon; never empty.
+    pub(super) name: &'a str,
+    /// What stands between the brackets; `None` without brackets, for `[]` and `[-]`, and where digits may be lost.
+    pub(super) procid: Option<&'a str>,
+    /// How the TAG ends.
+    pub(super) end: End,
+    /// How many bytes belong to the TAG, its colon included.
+    pub(super) length: usize,
+}
+
+/// How a TAG ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// With a colon.
+    Colon,
+    /// With its bracket, as programs write it that leave the colon out.
+    Bracket,
+    /// Wherever rsyslog cut it.
+    Cut,
+}
+
+impl<'a> Tag<'a> {
+    /// Reads a TAG. Its name ends at the first `:` or `[`, so nothing behind those, such as a queue id, can become part of it.
+    ///
+    /// A word without colon and bracket is none: it can't be told from a text, unless it has exactly the length that is
+    /// left of a longer TAG.
+    pub(super) fn read(text: &'a str) -> Option<Self> {
+        let end = text.bytes().position(|b| matches!(b, b':' | b'[' | b' ') || b.is_ascii_control());
+        let (name, rest) = text.split_at(end.unwrap_or(text.len()));
+        if name.is_empty() || name.starts_with(['<', '{', '"', ']']) {
+            return None;
+        }
+        match rest.as_bytes().first() {
+            Some(b'[') => Self::with_brackets(name, &rest[1..]),
+            Some(b':') => Self::with_colon(name, &rest[1..]),
+            _ => (name.len() == CUT_AT).then_some(Self { name, procid: None, end: End::Cut, length: CUT_AT }),
+        }
+    }
+
+    /// Whether the TAG alone shows that the text is a log line: a colon can follow any word, a process id can't.
+    pub(super) fn is_unmistakable(&self) -> bool {
+        self.end == End::Colon && self.procid.is_some()
+    }
+
+    /// Whether `word`, taken alone, is a TAG that rsyslog cut inside of its name. It needs a slash: a hostname may be as long.
+    pub(super) fn is_cut_name(word: &str) -> bool {
+        word.len() == CUT_AT && word.contains('/') && !word.contains([':', '['])
+    }
+
+    fn with_brackets(name: &'a str, inner: &'a str) -> Option<Self> {
+        let end = inner.bytes().position(|b| matches!(b, b']' | b' ' | b'[')).unwrap_or(inner.len());
+        let (procid, rest) = inner.split_at(end);
+        let length = name.len() + 1 + procid.len();
+        let Some(rest) = rest.strip_prefix(']') else {
+            return (length == CUT_AT).then_some(Self { name, procid: None, end: End::Cut, length });
+        };
+        let tag = |end, length| Self { name, procid: Some(procid).filter(|id| !matches!(*id, "" | "-")), end, length };
+        let ends_here = rest.is_empty() || rest.starts_with(' ');
+        if rest.starts_with(':') {
+            Some(tag(End::Colon, length + 2))
+        } else if ends_here && length + 1 == CUT_AT {
+            Some(tag(End::Cut, CUT_AT))
+        } else {
+            let is_number = !procid.is_empty() && procid.bytes().all(|b| b.is_ascii_digit());
+            (ends_here && is_number).then(|| tag(End::Bracket, length + 1))
+        }
+    }
+
+    /// Without brackets a TAG looks like any word before a colon, so JSON, URLs, IPv6 addresses, times of day and `std::`
+    /// have to be told from it.
+    fn with_colon(name: &'a str, after: &'a str) -> Option<Self> {
+        let has_letter = name.chars().any(char::is_alphabetic);
+        let plausible = if after.is_empty() || after.starts_with(' ') {
+            !name.contains(['{', '}', '"', '=', '<', '>', ',', ';'])
+        } else {
+            !after.starts_with([':', '/'])
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/'))
+        };
+        (has_letter && plausible).then_some(Self { name, procid: None, end: End::Colon, length: name.len() + 1 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_at_the_first_colon_or_bracket() {
+        for (text, name, procid, end, rest) in [
+            ("postfix/smtp[123]: x", "postfix/smtp", Some("123"), End::Colon, " x"),
+            (
+                "postfix/submission/smtpd[00123]: 4101B87FB4: x",
+                "postfix/submission/smtpd",
+                Some("00123"),
+                End::Colon,
+                " 4101B87FB4: x",
+            ),
+            ("postfix/smtp[123]:", "postfix/smtp", Some("123"), End::Colon, ""),
+            ("10.0.0.1/smtpd[9]: x", "10.0.0.1/smtpd", Some("9"), End::Colon, " x"),
+            ("root[8539]:x", "root", Some("8539"), End::Colon, "x"),
+            ("root[8539] x", "root", Some("8539"), End::Bracket, " x"),
+            ("app[-]: x", "app", None, End::Colon, " x"),
+            ("app[]: x", "app", None, End::Colon, " x"),
+            ("app[main:1]: x", "app", Some("main:1"), End::Colon, " x"),
+            ("(systemd)[1]: x", "(systemd)", Some("1"), End::Colon, " x"),
+            ("dovecot: imap-login: x", "dovecot", None, End::Colon, " imap-login: x"),
+            ("%SYS-5-CONFIG_I: x", "%SYS-5-CONFIG_I", None, End::Colon, " x"),
+            ("CEF:0|x", "CEF", None, End::Colon, "0|x"),
+            ("ü: x", "ü", None, End::Colon, " x"),
+        ] {
+            let tag = Tag::read(text).unwrap();
+            assert_eq!((tag.name, tag.procid, tag.end, &text[tag.length..]), (name, procid, end, rest), "{text}");
+        }
+    }
+
+    #[test]
+    fn is_cut_only_at_32_bytes() {
+        for (text, name, procid, rest) in [
+            ("postfix/submission/smtpd[1234567 connect", "postfix/submission/smtpd", None, " connect"),
+            ("postfix/submission/smtpd[1234567", "postfix/submission/smtpd", None, ""),
+            // Only the colon is lost.
+            ("postfix/submission/smtpd[123456] x", "postfix/submission/smtpd", Some("123456"), " x"),
+            ("postfix-out/content-filter/smtp- x", "postfix-out/content-filter/smtp-", None, " x"),
+            ("postfix-mx/content-filter/smtpd[ x", "postfix-mx/content-filter/smtpd", None, " x"),
+        ] {
+            let tag = Tag::read(text).unwrap();
+            assert_eq!((tag.name, tag.procid, tag.end, &text[tag.length..]), (name, procid, End::Cut, rest), "{text}");
+        }
+        for text in [
+            "postfix/submission/smtpd[123456 x",
+            "postfix/submission/smtpd[12345678 x",
+            "postfix-out/content-filter/smtp x",
+        ] {
+            assert_eq!(Tag::read(text), None, "{text}");
+        }
+        // A whole one of 32 bytes.
+        assert_eq!(Tag::read("postfix/submission/smtpd[12345]: x").unwrap().end, End::Colon);
+    }
+
+    #[test]
+    fn is_not_found_in_other_texts() {
+        for text in [
+            "",
+            ":",
+            " ",
+            "[1]: x",
+            "last message repeated",
+            "word",
+            "{\"a\": 1}",
+            "{\"a\":1}",
+            "http://x",
+            "std::x",
+            "2001:db8::1 x",
+            "10:30 x",
+            "123: x",
+            "<abc>[1]: x",
+            "<999>app[1]: x",
+            "app[1][2]: x",
+            "app[1]x",
+            "app[a b]: x",
+            "app[x] y",
+            "level=info: x",
+            "a\tb: x",
+        ] {
+            assert_eq!(Tag::read(text), None, "{text}");
+        }
+    }
+}
