@@ -1,0 +1,98 @@
+//! Addresses as the log prints them (`src/global/info_log_addr_form.c`).
+//!
+//! Since Postfix 3.5 a local part that needs it is quoted (`<"a b, c>"@example.com>`), so that its end is certain. Before,
+//! and with `info_log_address_format = internal`, it is not, and anything may stand between the brackets.
+//!
+//! # Limits
+//!
+//! An unquoted address that holds `>, relay=` looks like the end of a shorter one, and is taken for it.
+
+/// The keys of a delivery record (`src/global/log_adhoc.c`): one of them follows an address.
+const KEYS: [&str; 8] = ["orig_to=", "relay=", "conn_use=", "delay=", "delays=", "tls=", "dsn=", "status="];
+
+/// The address that a text begins with, without its brackets, and what follows it from the next `, key=` on.
+///
+/// Its end is the last `>` before the next key that a delivery record has. What stands between the two, which Postfix
+/// never writes, is part of neither. An address without brackets ends at that key.
+pub(super) fn split(text: &str) -> (&str, &str) {
+    let Some(inner) = text.strip_prefix('<') else {
+        return text.split_at(next_key(text, 0).unwrap_or(text.len()));
+    };
+    let from = quoted(inner);
+    let Some(first) = memchr::memchr(b'>', &inner.as_bytes()[from..]) else {
+        // Cut, or munged: there is no bracket, but there may still be a key.
+        return inner.split_at(next_key(inner, from).unwrap_or(inner.len()));
+    };
+    let first = from + first;
+    let key = next_key(inner, first).unwrap_or(inner.len());
+    let between = &inner[first..key];
+    let last = memchr::memrchr(b'>', between.as_bytes()).unwrap_or(0);
+    (&inner[..first + last], &inner[key..])
+}
+
+/// The length of the quoted local part that an address begins with, 0 if there is none: RFC 5321's Quoted-string, which
+/// counts only if a domain or the end follows, since in an unquoted address a quote is a character like any other.
+fn quoted(address: &str) -> usize {
+    let bytes = address.as_bytes();
+    if bytes.first() != Some(&b'"') {
+        return 0;
+    }
+    let mut at = 1;
+    while let Some(found) = memchr::memchr2(b'"', b'\\', &bytes[at.min(bytes.len())..]) {
+        at += found;
+        if bytes[at] == b'"' {
+            let ends = matches!(bytes.get(at + 1), Some(b'@' | b'>'));
+            return if ends { at + 1 } else { 0 };
+        }
+        at += 2;
+    }
+    0
+}
+
+/// Where, at or after `from`, the next `, key=` of a delivery record begins.
+fn next_key(text: &str, from: usize) -> Option<usize> {
+    memchr::memmem::find_iter(&text.as_bytes()[from..], b", ")
+        .map(|at| from + at)
+        .find(|at| KEYS.iter().any(|key| text.as_bytes()[at + 2..].starts_with(key.as_bytes())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        #[rustfmt::skip]
+        let vectors = [
+            ("<a@example.com>, relay=none", "a@example.com", ", relay=none"),
+            ("<>, relay=none", "", ", relay=none"),
+            ("<root>, orig_to=<x>, relay=none", "root", ", orig_to=<x>, relay=none"),
+            ("<ü@müller.example>, relay=none", "ü@müller.example", ", relay=none"),
+            ("<a@example.com>", "a@example.com", ""),
+            // External form: quoted.
+            (r#"<"a b"@example.com>, relay=x"#, r#""a b"@example.com"#, ", relay=x"),
+            (r#"<"a>, relay=x, status=sent (ok"@example.com>, relay=y"#, r#""a>, relay=x, status=sent (ok"@example.com"#, ", relay=y"),
+            (r#"<"a\"@b>, relay=x"@example.com>, relay=y"#, r#""a\"@b>, relay=x"@example.com"#, ", relay=y"),
+            (r#"<"a\\"@example.com>, relay=y"#, r#""a\\"@example.com"#, ", relay=y"),
+            (r#"<"a, relay=b">, relay=y"#, r#""a, relay=b""#, ", relay=y"),
+            // Internal form: not quoted.
+            ("<a b@example.com>, relay=y", "a b@example.com", ", relay=y"),
+            ("<a>b@example.com>, relay=y", "a>b@example.com", ", relay=y"),
+            ("<a>, b@example.com>, relay=y", "a>, b@example.com", ", relay=y"),
+            ("<a, relay=b@example.com>, relay=y", "a, relay=b@example.com", ", relay=y"),
+            (r#"<"a@example.com>, relay=y, status=bounced ("a" is unknown)"#, r#""a@example.com"#, r#", relay=y, status=bounced ("a" is unknown)"#),
+            (r"<a\>, relay=y", r"a\", ", relay=y"),
+            // Munged.
+            ("a@example.com, relay=y", "a@example.com", ", relay=y"),
+            ("a@example.com", "a@example.com", ""),
+            ("<a@example.com>, tenant=7, relay=y", "a@example.com", ", relay=y"),
+            ("<a@example.com, relay=y", "a@example.com", ", relay=y"),
+            ("<", "", ""),
+            (r#"<"\"#, r#""\"#, ""),
+            ("", "", ""),
+        ];
+        for (text, address, rest) in vectors {
+            assert_eq!(split(text), (address, rest), "{text}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The delivery record, which every delivery agent and the queue manager write (`src/global/log_adhoc.c`).
+//!
+//! ```text
+//! to=<RCPT>[, orig_to=<ORIG>], relay=RELAY[, conn_use=N], delay=T, delays=T/T/T/T[, tls=TLS], dsn=D.D.D, status=WORD (REASON)
+//! ```
+//!
+//! It is read as a list of `, key=value` pairs in any order, unknown keys skipped: Postfix 2.3 added `conn_use`, `delays`
+//! and `dsn`, Postfix 3.11 `tls`, and each broke the parsers that expected a sequence. `status` ends the list, for what
+//! follows is written by strangers: nothing in a reason is read as a field.
+
+use super::dsn::Dsn;
+use super::{address, cause, endpoint, queue_id, remote_id, reply};
+use crate::record::{Decimal, Delays, Delivery, Endpoint, Flags};
+
+/// The words that Postfix writes (`sent.c`, `bounce.c`, `defer.c`, `verify.c` and `trace.c` in `src/global`). Any other word
+/// counts too, but only where a reason follows: a line that is cut in the word has none.
+const STATUS_WORDS: [&str; 7] =
+    ["sent", "bounced", "SOFTBOUNCE", "deferred", "deliverable", "undeliverable", "undeliverable-but-not-cached"];
+
+/// The delivery that a text without level and queue id describes, if it begins with `to=` and has a status.
+pub(super) fn read(text: &str) -> Option<(Delivery<'_>, Flags)> {
+    let (to, mut rest) = address::split(text.strip_prefix("to=")?);
+    let mut delivery = Delivery { to, ..Delivery::default() };
+    let mut relay = Relay::default();
+    let reason = loop {
+        rest = rest.strip_prefix(", ")?;
+        if let Some(orig_to) = rest.strip_prefix("orig_to=") {
+            let (address, after) = address::split(orig_to);
+            delivery.orig_to = Some(address);
+            rest = after;
+            continue;
+        }
+        if let Some(status) = rest.strip_prefix("status=") {
+            let (word, reason) = split_status(status)?;
+            delivery.status = word;
+            break reason;
+        }
+        let end = memchr::memmem::find(rest.as_bytes(), b", ")?;
+        let (pair, after) = rest.split_at(end);
+        rest = after;
+        match pair.split_once('=').unwrap_or((pair, "")) {
+            ("relay", value) => relay.set(value),
+            ("conn_use", value) => delivery.conn_use = endpoint::number(value).filter(|uses| *uses > 1),
+            ("delay", value) => delivery.delay = Decimal::new(value),
+            ("delays", value) => delivery.delays = delays(value),
+            ("tls", value) => delivery.tls_feature = Some(value).filter(|value| !value.is_empty()),
+            ("dsn", value) => delivery.dsn = Dsn::parse(value),
+            _ => {}
+        }
+    };
+    delivery.relay = relay.endpoint;
+    let flags = read_reason(&mut delivery, reason, relay.speaker);
+    Some((delivery, flags))
+}
+
+/// `relay=`, and what it says of the reason.
+#[derive(Default)]
+struct Relay<'a> {
+    endpoint: Option<Endpoint<'a>>,
+    speaker: Speaker,
+}
+
+/// Whose words a reason holds.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Speaker {
+    /// Postfix's own, which may quote a server: `relay=none`, or none logged.
+    #[default]
+    Postfix,
+    /// Those of the server in `relay`, or Postfix's own.
+    Server,
+    /// Those of a local agent or its command, which quote nobody.
+    Agent,
+}
+
+impl<'a> Relay<'a> {
+    fn set(&mut self, value: &'a str) {
+        if value == "none" {
+            return;
+        }
+        self.endpoint = endpoint::read(value);
+        let service = self.endpoint.as_ref().is_some_and(endpoint::is_service);
+        self.speaker = if service { Speaker::Agent } else { Speaker::Server };
+    }
+}
+
+/// The word after `status=`, and what follows ` (` behind it.
+fn split_status(text: &str) -> Option<(&str, Option<&str>)> {
+    let end = memchr::memchr2(b' ', b',', text.as_bytes()).unwrap_or(text.len());
+    let (word, after) = text.split_at(end);
+    let reason = after.strip_prefix(" (");
+    let whole = !word.is_empty() && reason.is_some();
+    (whole || STATUS_WORDS.contains(&word)).then_some((word, reason))
+}
+
+/// Takes the reason apart: its text up to the final parenthesis, and what it says.
+fn read_reason<'a>(delivery: &mut Delivery<'a>, reason: Option<&'a str>, speaker: Speaker) -> Flags {
+    let Some(text) = reason else { return Flags::REASON_TRUNCATED };
+    // Some relays add a space.
+    let (text, flags) = match text.trim_end_matches(' ').strip_suffix(')') {
+        Some(whole) => (whole, Flags::empty()),
+        None => (text, Flags::REASON_TRUNCATED),
+    };
+    delivery.reason = Some(text).filter(|text| !text.is_empty());
+
+    let mut own = text;
+    match speaker {
+        Speaker::Agent => delivery.forwarded_as = forwarded_as(text),
+        Speaker::Server | Speaker::Postfix => {
+            if let Some(said) = reply::read(text, speaker == Speaker::Server) {
+                own = said.introduction;
+                // In a protocol error, a server may say 250 to what is no message.
+                if said.introduction.is_empty() && said.reply.code.is_some_and(|code| code < 300) {
+                    delivery.remote_queue_id = remote_id::find(said.reply.text);
+                }
+                delivery.reply = Some(said.reply);
+            }
+        }
+    }
+    delivery.cause = cause::find(delivery, own);
+    flags
+}
+
+/// The id of the message that `src/local/forward.c` made.
+fn forwarded_as(reason: &str) -> Option<&str> {
+    let id = reason.strip_prefix("forwarded as ")?;
+    queue_id::read(id).map(|id| id.text)
+}
+
+fn delays(text: &str) -> Option<Delays<'_>> {
+    let mut parts = text.split('/').map(Decimal::new);
+    let mut next = || parts.next().flatten();
+    let delays = Delays {
+        before_queue_manager: next()?,
+        in_queue_manager: next()?,
+        connection_setup: next()?,
+        transmission: next()?,
+    };
+    parts.next().is_none().then_some(delays)
+}

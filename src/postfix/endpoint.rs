@@ -1,0 +1,104 @@
+//! Hosts, sockets and services, as `relay=` and texts name them (`src/smtp/smtp_session.c`, `src/smtp/smtp_connect.c`).
+//!
+//! ```text
+//! mx.example.com[192.0.2.1]:25            a host; IPv6 stands in the brackets as it is
+//! mx.example.com[192.0.2.1]               the same in a text, or before Postfix 2.3
+//! mx.example.com[private/dovecot-lmtp]    a unix socket: what stands before it is $myhostname
+//! local                                   a service of master.cf
+//! [192.0.2.1]:25                          a client of postscreen
+//! ```
+//!
+//! # Limits
+//!
+//! What stands in brackets is a path if it has a `/`; anything else that is no IP address is left out.
+//! A host without brackets, which Postfix never writes, looks like a service.
+
+use std::net::IpAddr;
+
+use crate::record::Endpoint;
+
+/// What Postfix writes for a name or an address that it does not know (`CLIENT_NAME_UNKNOWN`).
+const UNKNOWN: &str = "unknown";
+
+/// The endpoint that is the whole of `text`; `None` if nothing of it is known.
+pub(super) fn read(text: &str) -> Option<Endpoint<'_>> {
+    let mut endpoint = Endpoint::default();
+    let name = match text.split_once('[') {
+        None => text,
+        Some((name, rest)) => {
+            let (inner, after) = rest.rsplit_once(']').unwrap_or((rest, ""));
+            if is_ip(inner) {
+                endpoint.ip = Some(inner);
+            } else if inner.contains('/') {
+                endpoint.path = Some(inner);
+            }
+            endpoint.port = after.strip_prefix(':').and_then(number);
+            name
+        }
+    };
+    endpoint.name = Some(name).filter(|name| !name.is_empty() && *name != UNKNOWN);
+    (endpoint != Endpoint::default()).then_some(endpoint)
+}
+
+/// Whether an endpoint is a service of master.cf and not something at the end of a connection.
+pub(super) fn is_service(endpoint: &Endpoint<'_>) -> bool {
+    endpoint.name.is_some() && endpoint.ip.is_none() && endpoint.port.is_none() && endpoint.path.is_none()
+}
+
+/// Whether a text is an IP address, with or without a zone (`fe80::1%eth0`).
+fn is_ip(text: &str) -> bool {
+    let address = text.split_once('%').map_or(text, |(address, _)| address);
+    address.parse::<IpAddr>().is_ok()
+}
+
+/// A decimal number without a sign, which `FromStr` would take.
+pub(super) fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints() {
+        let host = |name, ip, port| Some(Endpoint { name, ip, port, path: None });
+        #[rustfmt::skip]
+        let vectors = [
+            ("mx.example.com[192.0.2.1]:25", host(Some("mx.example.com"), Some("192.0.2.1"), Some(25))),
+            ("mx.example.com[192.0.2.1]", host(Some("mx.example.com"), Some("192.0.2.1"), None)),
+            ("mx.example.com[2001:db8::25]:25", host(Some("mx.example.com"), Some("2001:db8::25"), Some(25))),
+            ("mx.example.com[fe80::1%eth0]:25", host(Some("mx.example.com"), Some("fe80::1%eth0"), Some(25))),
+            ("127.0.0.1[127.0.0.1]:10024", host(Some("127.0.0.1"), Some("127.0.0.1"), Some(10024))),
+            ("::1[::1]:24", host(Some("::1"), Some("::1"), Some(24))),
+            ("unknown[198.51.100.7]:25", host(None, Some("198.51.100.7"), Some(25))),
+            ("mx.example.com[unknown]:25", host(Some("mx.example.com"), None, Some(25))),
+            ("[192.0.2.1]:25", host(None, Some("192.0.2.1"), Some(25))),
+            ("[2001:db8::1]:25", host(None, Some("2001:db8::1"), Some(25))),
+            ("bücher.example[192.0.2.1]:25", host(Some("bücher.example"), Some("192.0.2.1"), Some(25))),
+            ("local", host(Some("local"), None, None)),
+            ("mx.example.com[private/dovecot-lmtp]", Some(Endpoint { name: Some("mx.example.com"), path: Some("private/dovecot-lmtp"), ..Endpoint::default() })),
+            ("mx.example.com[/run/a[1]/lmtp]", Some(Endpoint { name: Some("mx.example.com"), path: Some("/run/a[1]/lmtp"), ..Endpoint::default() })),
+            // Damaged.
+            ("mx.example.com[192.0.2.1]:99999", host(Some("mx.example.com"), Some("192.0.2.1"), None)),
+            ("mx.example.com[192.0.2.1]:+25", host(Some("mx.example.com"), Some("192.0.2.1"), None)),
+            ("mx.example.com[192.0.2.1]:", host(Some("mx.example.com"), Some("192.0.2.1"), None)),
+            ("mx.example.com[192.0.2.1", host(Some("mx.example.com"), Some("192.0.2.1"), None)),
+            ("mx.example.com[192.0.2.xxx]:25", host(Some("mx.example.com"), None, Some(25))),
+            ("unknown[unknown]", None),
+            ("[]", None),
+            ("[", None),
+            ("", None),
+        ];
+        for (text, expected) in vectors {
+            assert_eq!(read(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn services() {
+        let service = |text| read(text).is_some_and(|endpoint| is_service(&endpoint));
+        assert!(service("local") && service("dovecot"));
+        assert!(!service("mx.example.com[192.0.2.1]") && !service("mx.example.com[private/lmtp]"));
+    }
+}

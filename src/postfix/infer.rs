@@ -1,0 +1,194 @@
+//! Which program wrote a line whose tag has lost it, by the shape of the line.
+//!
+//! rsyslog's RFC 5424 templates end APP-NAME at the first `/`, and its older ones cut the TAG at 32 characters, so that
+//! `postfix/smtpd` becomes `postfix`. Most lines have one writer, and [`SHAPES`] names it. A line that several programs
+//! write gives none.
+//!
+//! # Limits
+//!
+//! `lmtp` over TCP cannot be told from `smtp`, except at port 24. `relay=none` is `smtp` only where the reason is one of a
+//! client that found no server; else it is `error`, which writes most of these.
+
+use crate::record::{Delivery, Event};
+
+/// A program, how its lines begin, and what they hold further on. The first that fits counts.
+const SHAPES: &[(&str, &str, &str)] = &[
+    // postscreen, whose clients have no name: before smtpd, which shares words with it.
+    ("postscreen", "CONNECT from [", " to ["),
+    ("tlsproxy", "CONNECT from [", ""),
+    ("tlsproxy", "CONNECT to [", ""),
+    ("tlsproxy", "TLS handshake failed for service=", ""),
+    ("postscreen", "DISCONNECT [", ""),
+    ("postscreen", "PASS NEW [", ""),
+    ("postscreen", "PASS OLD [", ""),
+    ("postscreen", "ALLOWLIST", "["),
+    ("postscreen", "DENYLISTED [", ""),
+    ("postscreen", "WHITELIST", "["),
+    ("postscreen", "BLACKLISTED [", ""),
+    ("postscreen", "DNSBL rank ", " for ["),
+    ("postscreen", "PREGREET ", " from ["),
+    ("postscreen", "HANGUP after ", " from ["),
+    ("postscreen", "BARE NEWLINE from [", ""),
+    ("postscreen", "COMMAND ", " from ["),
+    ("postscreen", "NON-SMTP COMMAND from [", ""),
+    ("postscreen", "DATA without valid RCPT from [", ""),
+    ("postscreen", "BDAT without valid RCPT from [", ""),
+    ("postscreen", "entering STRESS mode ", ""),
+    ("postscreen", "leaving STRESS mode ", ""),
+    ("postscreen", "reject: CONNECT from [", ""),
+    ("postscreen", "reject: RCPT from [", ""),
+    ("postscreen", "reject: connect from [", ""),
+    ("dnsblog", "addr ", " listed by domain "),
+    // cleanup's checks, before smtpd's verdicts.
+    ("cleanup", "message-id=", ""),
+    ("cleanup", "resent-message-id=", ""),
+    ("cleanup", "reject: header ", ""),
+    ("cleanup", "reject: body ", ""),
+    ("cleanup", "reject: content ", ""),
+    ("cleanup", "reject: mime-error ", ""),
+    ("cleanup", "warning: header ", ""),
+    ("cleanup", "warning: body ", ""),
+    ("cleanup", "removed (", ""),
+    // smtpd
+    ("smtpd", "connect from ", ""),
+    ("smtpd", "disconnect from ", ""),
+    ("smtpd", "client=", ""),
+    ("smtpd", "lost connection after ", " from "),
+    ("smtpd", "timeout after ", " from "),
+    ("smtpd", "too many errors after ", " from "),
+    ("smtpd", "improper command pipelining after ", ""),
+    ("smtpd", "discarding EHLO keywords", ""),
+    ("smtpd", "proxy-accept: ", ""),
+    ("smtpd", "proxy-reject: ", ""),
+    ("smtpd", "reject: ", " from "),
+    ("smtpd", "reject_warning: ", " from "),
+    ("smtpd", "hostname ", " does not resolve to address "),
+    ("smtpd", "SSL_accept error from ", ""),
+    ("smtpd", "", " TLS connection established from "),
+    ("smtpd", "", " authentication failed: "),
+    // qmgr, pickup, bounce
+    ("qmgr", "from=<", "(queue active)"),
+    ("qmgr", "from=<", ", status="),
+    ("qmgr", "removed", ""),
+    ("qmgr", "skipped, still being delivered", ""),
+    ("pickup", "uid=", ""),
+    ("bounce", "sender ", " notification: "),
+    ("bounce", "postmaster ", " notification: "),
+    // smtp: a server that failed, before the next is tried
+    ("smtp", "connect to ", "]"),
+    ("smtp", "host ", "] said: "),
+    ("smtp", "host ", "] refused to talk to me: "),
+    ("smtp", "lost connection with ", "] while "),
+    ("smtp", "conversation with ", "] timed out while "),
+    ("smtp", "enabling PIX workarounds: ", ""),
+    ("smtp", "SSL_connect error to ", ""),
+    ("smtp", "", " TLS connection established to "),
+    ("smtp", "", " TLS connection reused to "),
+    // The rest.
+    ("scache", "statistics: domain lookup ", ""),
+    ("scache", "statistics: address lookup ", ""),
+    ("scache", "statistics: start interval ", ""),
+    ("scache", "statistics: max simultaneous ", ""),
+    ("anvil", "statistics: max ", ""),
+    ("master", "daemon started -- version ", ""),
+    ("master", "reload -- version ", ""),
+    ("master", "terminating on signal ", ""),
+    ("postfix-script", "starting the Postfix mail system", ""),
+    ("postfix-script", "stopping the Postfix mail system", ""),
+    ("postfix-script", "refreshing the Postfix mail system", ""),
+    ("postfix-script", "aborting the Postfix mail system", ""),
+    ("postfix-script", "the Postfix mail system is ", ""),
+    ("postsuper", "placed on hold", ""),
+    ("postsuper", "released from hold", ""),
+    ("postsuper", "requeued", ""),
+];
+
+/// The program that writes such a line; `text` is what follows the level and the queue id.
+pub(super) fn daemon(event: &Event<'_>, text: &str) -> Option<&'static str> {
+    if let Event::Delivery(delivery) = event {
+        return Some(agent(delivery));
+    }
+    let holds = |words: &str| words.is_empty() || memchr::memmem::find(text.as_bytes(), words.as_bytes()).is_some();
+    SHAPES.iter().find(|(_, begin, words)| text.starts_with(begin) && holds(words)).map(|(name, _, _)| *name)
+}
+
+/// The delivery agent behind a delivery, by where it went.
+fn agent(delivery: &Delivery<'_>) -> &'static str {
+    let Some(relay) = delivery.relay else {
+        let reason = delivery.reason.unwrap_or("");
+        let no_server = ["connect to ", "Host or domain name not found", "Name service error for "];
+        return if no_server.iter().any(|begin| reason.starts_with(begin)) { "smtp" } else { "error" };
+    };
+    match (relay.name, relay.path, relay.ip, relay.port) {
+        (_, Some(_), _, _) | (_, _, Some(_), Some(24)) => "lmtp",
+        (_, _, Some(_), _) | (_, _, _, Some(_)) => "smtp",
+        (Some("local"), ..) => "local",
+        (Some("virtual"), ..) => "virtual",
+        _ => "pipe",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Endpoint;
+
+    #[test]
+    fn lines() {
+        #[rustfmt::skip]
+        let vectors = [
+            ("connect from mx.example.com[192.0.2.1]", Some("smtpd")),
+            ("disconnect from mx.example.com[192.0.2.1] ehlo=1 quit=1 commands=2", Some("smtpd")),
+            ("client=mx.example.com[192.0.2.1]", Some("smtpd")),
+            ("reject: RCPT from mx.example.com[192.0.2.1]: 554 5.7.1 no; from=<> to=<a@example.com>", Some("smtpd")),
+            ("reject: RCPT from [192.0.2.1]:4711: 550 5.7.1 no; from=<>, to=<a@example.com>", Some("postscreen")),
+            ("reject: header Subject: from x from mx.example.com[192.0.2.1]; from=<>", Some("cleanup")),
+            ("uid=0 from=<root>", Some("pickup")),
+            ("message-id=<1@example.com>", Some("cleanup")),
+            ("from=<a@example.com>, size=1, nrcpt=1 (queue active)", Some("qmgr")),
+            ("from=<a@example.com>, status=expired, returned to sender", Some("qmgr")),
+            ("removed", Some("qmgr")),
+            ("removed (canceled)", Some("cleanup")),
+            ("sender non-delivery notification: 4FCA1803C5", Some("bounce")),
+            ("statistics: max connection rate 1/60s for (smtp:192.0.2.1) at Nov 24 02:10:35", Some("anvil")),
+            ("statistics: max cache size 1 at Nov 24 02:10:35", Some("anvil")),
+            ("statistics: max simultaneous domains=1 addresses=1 connection=1", Some("scache")),
+            ("statistics: domain lookup hits=1 miss=0 success=100%", Some("scache")),
+            ("addr 192.0.2.1 listed by domain bl.example.org as 127.0.0.2", Some("dnsblog")),
+            ("CONNECT from [192.0.2.1]:4711 to [192.0.2.2]:25", Some("postscreen")),
+            ("CONNECT from [192.0.2.1]:4711", Some("tlsproxy")),
+            ("PASS NEW [2001:db8::1]:4711", Some("postscreen")),
+            ("Untrusted TLS connection established to mx.example.com[192.0.2.1]:25: TLSv1.3", Some("smtp")),
+            ("Anonymous TLS connection established from mx.example.com[192.0.2.1]: TLSv1.3", Some("smtpd")),
+            ("connect to mx.example.com[192.0.2.1]:25: Connection refused", Some("smtp")),
+            ("daemon started -- version 3.9.0, configuration /etc/postfix", Some("master")),
+            ("table hash:/etc/aliases has changed -- restarting", None),
+            ("status=deferred (bounce failed)", None),
+            ("", None),
+        ];
+        for (text, expected) in vectors {
+            assert_eq!(daemon(&Event::Other { text }, text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn deliveries() {
+        let host = |port| Endpoint { name: Some("mx"), ip: Some("192.0.2.1"), port: Some(port), path: None };
+        let service = |name| Endpoint { name: Some(name), ..Endpoint::default() };
+        #[rustfmt::skip]
+        let vectors = [
+            (Some(host(25)), "250 ok", "smtp"),
+            (Some(host(24)), "250 ok", "lmtp"),
+            (Some(Endpoint { path: Some("private/lmtp"), ..service("mx") }), "250 ok", "lmtp"),
+            (Some(service("local")), "delivered to mailbox", "local"),
+            (Some(service("virtual")), "delivered to maildir", "virtual"),
+            (Some(service("dovecot")), "delivered via dovecot service", "pipe"),
+            (None, "mail transport unavailable", "error"),
+            (None, "delivery temporarily suspended: connect to mx[192.0.2.1]:25: Connection refused", "error"),
+            (None, "connect to mx[192.0.2.1]:25: Connection refused", "smtp"),
+        ];
+        for (relay, reason, expected) in vectors {
+            assert_eq!(agent(&Delivery { relay, reason: Some(reason), ..Delivery::default() }), expected, "{reason}");
+        }
+    }
+}

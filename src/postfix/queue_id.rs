@@ -1,0 +1,157 @@
+//! Queue ids, short and long (`src/global/mail_queue.h`, `src/global/safe_ultostr.c`).
+//!
+//! ```text
+//! short: MICROS(5, base 16) INODE(base 16)                                   repeats
+//! long:  SECONDS(6 or more, base 52) MICROS(4, base 52) "z" INODE(base 51)   does not
+//! ```
+//!
+//! Base 52 is the digits and the consonants of both cases; base 51 lacks the `z`, so that the last one separates.
+
+use crate::time::Timestamp;
+
+/// A queue id and the creation time that a long one carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct QueueId<'a> {
+    pub(super) text: &'a str,
+    pub(super) queued_at: Option<Timestamp>,
+}
+
+/// What Postfix itself takes for the longest (`VALID_HOSTNAME_LEN` in `src/global/mail_queue.c`).
+const LENGTH_LIMIT: usize = 255;
+
+/// What stands in place of an id while a message has none yet.
+const NONE: &str = "NOQUEUE";
+
+/// 9999-12-31T23:59:59Z, the last second that a timestamp holds.
+const LAST_SECOND: i64 = 253_402_300_799;
+
+/// The queue id in front of a text, and what follows it. `NOQUEUE` is taken off and gives `None`.
+pub(super) fn split(text: &str) -> (Option<QueueId<'_>>, &str) {
+    let head = &text.as_bytes()[..text.len().min(LENGTH_LIMIT + 2)];
+    let Some(end) = memchr::memchr(b':', head) else { return (None, text) };
+    let (word, rest) = text.split_at(end);
+    let Some(rest) = rest.strip_prefix(": ") else { return (None, text) };
+    match read(word) {
+        Some(id) => (Some(id), rest),
+        None if word == NONE => (None, rest),
+        None => (None, text),
+    }
+}
+
+/// A queue id that is the whole of `word`.
+pub(super) fn read(word: &str) -> Option<QueueId<'_>> {
+    if word.len() > LENGTH_LIMIT {
+        return None;
+    }
+    if word.len() >= 6 && word.bytes().all(|b| matches!(b, b'0'..=b'9' | b'A'..=b'F')) {
+        return Some(QueueId { text: word, queued_at: None });
+    }
+    let (time, inode) = word.rsplit_once('z')?;
+    let (seconds, micros) = time.split_at_checked(time.len().checked_sub(4)?)?;
+    if seconds.len() < 6 || inode.is_empty() || !inode.bytes().all(|b| digit(b).is_some()) {
+        return None;
+    }
+    // A word that only looks like an id has no such time.
+    let seconds = base_52(seconds).filter(|seconds| *seconds <= LAST_SECOND)?;
+    let micros = base_52(micros).filter(|micros| *micros < 1_000_000)?;
+    Some(QueueId { text: word, queued_at: Some(Timestamp::from_micros(seconds * 1_000_000 + micros)) })
+}
+
+/// A number in base 52; `None` also if it is too large.
+fn base_52(text: &str) -> Option<i64> {
+    text.bytes().try_fold(0_i64, |value, byte| value.checked_mul(52)?.checked_add(digit(byte)?))
+}
+
+/// The value of a digit of base 52.
+fn digit(byte: u8) -> Option<i64> {
+    const DIGITS: &[u8; 52] = b"0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz";
+    const VALUES: [i8; 256] = {
+        let mut values = [-1; 256];
+        let mut value = 0;
+        while value < DIGITS.len() {
+            values[DIGITS[value] as usize] = value as i8;
+            value += 1;
+        }
+        values
+    };
+    let value = VALUES[usize::from(byte)];
+    (value >= 0).then_some(value.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The inverse of [`base_52`], padded as `safe_ultostr()` pads.
+    fn encode(mut value: u64, width: usize) -> String {
+        const DIGITS: &[u8] = b"0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz";
+        let mut digits = Vec::new();
+        while value > 0 || digits.len() < width {
+            digits.push(char::from(DIGITS[(value % 52) as usize]));
+            value /= 52;
+        }
+        digits.iter().rev().collect()
+    }
+
+    proptest! {
+        #[test]
+        fn long_ids_carry_their_time(seconds in 0..=LAST_SECOND.unsigned_abs(), micros in 0..1_000_000_u32, inode: u64) {
+            // An inode in base 51 has no `z`; any digits but that one will do.
+            let inode = encode(inode, 1).replace('z', "y");
+            let id = format!("{}{}z{inode}", encode(seconds, 6), encode(micros.into(), 4));
+            let expected = Timestamp::from_micros(seconds.cast_signed() * 1_000_000 + i64::from(micros));
+            prop_assert_eq!(read(&id), Some(QueueId { text: &id, queued_at: Some(expected) }));
+        }
+    }
+
+    #[test]
+    fn the_last_z_separates() {
+        let id = format!("{}{}z1", encode(51, 6), encode(51, 4));
+        assert_eq!(id, "00000z000zz1");
+        assert_eq!(read(&id).and_then(|id| id.queued_at), Some(Timestamp::from_micros(51_000_051)));
+    }
+
+    #[test]
+    fn splits_ids_from_texts() {
+        let vectors = [
+            ("4FCA1803C5: to=<a>", Some("4FCA1803C5"), "to=<a>"),
+            ("000001: removed", Some("000001"), "removed"),
+            ("3Pt2mN2VXxznjll: removed", Some("3Pt2mN2VXxznjll"), "removed"),
+            ("NOQUEUE: reject: x", None, "reject: x"),
+            ("4FCA1803C5: ", Some("4FCA1803C5"), ""),
+            // Not ids.
+            ("4FCA1803C5:to", None, "4FCA1803C5:to"),
+            ("4FCA1803C5", None, "4FCA1803C5"),
+            ("00001: x", None, "00001: x"),
+            ("4fca1803c5: x", None, "4fca1803c5: x"),
+            ("warning: x", None, "warning: x"),
+            ("statistics: max", None, "statistics: max"),
+            ("connect to mx.example.com[192.0.2.1]:25: x", None, "connect to mx.example.com[192.0.2.1]:25: x"),
+            ("TLSRPT: status=success", None, "TLSRPT: status=success"),
+            ("Deleted: 5 messages", None, "Deleted: 5 messages"),
+            ("3Pt2mN2VXxz: x", None, "3Pt2mN2VXxz: x"),
+            ("Pt2mN2VXxznjll: x", None, "Pt2mN2VXxznjll: x"),
+            ("3Pt2mN2VXxznjzll: x", None, "3Pt2mN2VXxznjzll: x"),
+            ("3Pt2mN2VXéznjll: x", None, "3Pt2mN2VXéznjll: x"),
+            (": x", None, ": x"),
+            ("", None, ""),
+        ];
+        for (text, id, rest) in vectors {
+            let (found, found_rest) = split(text);
+            assert_eq!((found.map(|id| id.text), found_rest), (id, rest), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn length_is_limited_as_in_postfix() {
+        let longest = format!("{}: x", "A".repeat(255));
+        assert_eq!(split(&longest).1, "x");
+        let too_long = format!("{}: x", "A".repeat(256));
+        assert_eq!(split(&too_long), (None, too_long.as_str()));
+        // Six digits of seconds are the least, and any more are too large a number.
+        let overflow = format!("{}0000z1: x", "z".repeat(100));
+        assert_eq!(split(&overflow), (None, overflow.as_str()));
+    }
+}

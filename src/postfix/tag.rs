@@ -1,0 +1,250 @@
+//! The tag of a Postfix line: `syslog_name/program` (`src/global/mail_task.c`), and what relays leave of it.
+//!
+//! A message is Postfix's in three cases:
+//!
+//! - its tag has a `/` and ends in the name of a Postfix program, whatever `syslog_name` is: `192.0.2.9/smtpd` counts;
+//! - its tag is `postfix` or `postfix-*` alone, as RFC 5424 templates of rsyslog leave it: they end APP-NAME at the `/`;
+//! - its tag begins that way and a relay cut it at 32 characters, so that the program is damaged or gone.
+//!
+//! # Limits
+//!
+//! Another program that logs as `name/smtp` counts as Postfix, save those in [`FOREIGN`]. A program of a later Postfix
+//! than [`PROGRAMS`] knows does not count.
+
+use crate::record::Flags;
+use crate::syslog::Message;
+
+/// What the tag says of its writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tag<'a> {
+    pub(super) instance: &'a str,
+    pub(super) service: Option<&'a str>,
+    pub(super) daemon: Daemon<'a>,
+}
+
+/// The program in a tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Daemon<'a> {
+    /// The tag names it.
+    Named(&'a str),
+    /// The tag lost it, but for what it starts with; empty if nothing is left.
+    Lost {
+        /// Whole or cut: `smtp` may have been `smtpd`.
+        start: &'a str,
+    },
+}
+
+/// Every program of Postfix that logs, and the service names that old versions and symbolic links log under.
+pub(super) const PROGRAMS: &[&str] = &[
+    // Daemons.
+    "anvil",
+    "bounce",
+    "cleanup",
+    "defer",
+    "discard",
+    "dnsblog",
+    "error",
+    "flush",
+    "lmtp",
+    "local",
+    "master",
+    "nbdb_reindexd",
+    "nqmgr",
+    "oqmgr",
+    "pickup",
+    "pipe",
+    "postlogd",
+    "postscreen",
+    "proxymap",
+    "proxywrite",
+    "qmgr",
+    "qmqpd",
+    "retry",
+    "scache",
+    "showq",
+    "smtp",
+    "smtpd",
+    "spawn",
+    "tlsmgr",
+    "tlsproxy",
+    "trace",
+    "trivial-rewrite",
+    "verify",
+    "virtual",
+    // Commands and scripts.
+    "mailq",
+    "newaliases",
+    "post-install",
+    "postalias",
+    "postcat",
+    "postconf",
+    "postdrop",
+    "postfix",
+    "postfix-non-bdb-script",
+    "postfix-script",
+    "postfix-tls-script",
+    "postfix-wrapper",
+    "postkick",
+    "postlock",
+    "postlog",
+    "postmap",
+    "postmulti",
+    "postmulti-script",
+    "postqueue",
+    "postsuper",
+    "posttls-finger",
+    "qmqp-sink",
+    "qmqp-source",
+    "sendmail",
+    "smtp-sink",
+    "smtp-source",
+];
+
+/// What stands before a `/` in the tags of other programs that share names with Postfix's: Debian's Cyrus logs as
+/// `cyrus/lmtp` and `cyrus/master`, containers of Docker as `docker/NAME`.
+const FOREIGN: &[&str] = &["cyrus", "docker", "dovecot"];
+
+/// Programs that accompany Postfix and log under a name that begins with `postfix-`.
+const COMPANIONS: &[&str] = &[
+    "postfix-exporter",
+    "postfix-gld",
+    "postfix-logwatch",
+    "postfix-mta-sts",
+    "postfix-policyd",
+    "postfix-srs",
+    "postfix-tlspol",
+];
+
+/// Where rsyslog's forward templates cut a TAG (`%syslogtag:1:32%`).
+const TAG_LIMIT: usize = 32;
+
+/// The tag of a message, if a Postfix program wrote it.
+pub(super) fn read<'a>(message: &Message<'a>) -> Option<Tag<'a>> {
+    let app_name = message.app_name?;
+    let Some((instance, rest)) = app_name.split_once('/') else {
+        return is_postfix(app_name).then_some(Tag {
+            instance: app_name,
+            service: None,
+            daemon: Daemon::Lost { start: "" },
+        });
+    };
+    if instance.is_empty() || FOREIGN.contains(&instance) {
+        return None;
+    }
+    let (service, last) = match rest.rsplit_once('/') {
+        Some((service, last)) => (Some(service).filter(|service| !service.is_empty()), last),
+        None => (None, rest),
+    };
+
+    // A shorter name was whole, and the cut fell into the PID behind it.
+    let cut = message.flags.contains(Flags::TAG_TRUNCATED) && app_name.len() >= TAG_LIMIT;
+    let whole = PROGRAMS.contains(&last);
+    if !cut {
+        return whole.then_some(Tag { instance, service, daemon: Daemon::Named(last) });
+    }
+    let daemon = match (beginning_with(last).count(), whole, is_postfix(instance)) {
+        (1, true, _) => Daemon::Named(last),
+        // Even a whole name is not certain: the cut makes `smtp` of `smtpd`.
+        (1.., true, _) | (1.., _, true) => Daemon::Lost { start: last },
+        // The cut fell into the service; half a name is none.
+        (0, _, true) => Daemon::Lost { start: "" },
+        _ => return None,
+    };
+    Some(Tag { instance, service, daemon })
+}
+
+/// The one program that a cut name can have been.
+pub(super) fn complete(start: &str) -> Option<&'static str> {
+    let mut programs = beginning_with(start);
+    let program = programs.next()?;
+    programs.next().is_none().then_some(program)
+}
+
+fn beginning_with(start: &str) -> impl Iterator<Item = &'static str> {
+    PROGRAMS.iter().copied().filter(move |program| program.starts_with(start))
+}
+
+/// Whether a name is a `syslog_name` that only Postfix has.
+fn is_postfix(name: &str) -> bool {
+    name == "postfix" || (name.starts_with("postfix-") && !COMPANIONS.iter().any(|other| name.starts_with(other)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Daemon::{Lost, Named};
+    use super::*;
+
+    #[test]
+    fn whole_tags() {
+        #[rustfmt::skip]
+        let vectors = [
+            ("postfix/smtp", "postfix", None, Some(Named("smtp"))),
+            ("postfix/submission/smtpd", "postfix", Some("submission"), Some(Named("smtpd"))),
+            ("postfix-mx/content-filter/smtp", "postfix-mx", Some("content-filter"), Some(Named("smtp"))),
+            ("192.0.2.9/smtpd", "192.0.2.9", None, Some(Named("smtpd"))),
+            ("mx/a/b/lmtp", "mx", Some("a/b"), Some(Named("lmtp"))),
+            ("postfix//smtp", "postfix", None, Some(Named("smtp"))),
+            ("postfix/postfix", "postfix", None, Some(Named("postfix"))),
+            ("postfix/trivial-rewrite", "postfix", None, Some(Named("trivial-rewrite"))),
+            ("postfix", "postfix", None, Some(Lost { start: "" })),
+            ("postfix-out", "postfix-out", None, Some(Lost { start: "" })),
+        ];
+        for (app_name, instance, service, daemon) in vectors {
+            let tag = read(&Message { app_name: Some(app_name), ..Message::default() });
+            assert_eq!(tag, daemon.map(|daemon| Tag { instance, service, daemon }), "{app_name}");
+        }
+    }
+
+    #[test]
+    fn cut_tags() {
+        #[rustfmt::skip]
+        let vectors = [
+            // The name is whole: the cut fell behind it.
+            ("postfix/submission/smtpd", Some("submission"), Some(Named("smtpd"))),
+            ("postfix-outbound/submission/smtp", Some("submission"), Some(Lost { start: "smtp" })),
+            ("postfix-outbound/content/trivial", Some("content"), Some(Lost { start: "trivial" })),
+            ("postfix-outbound/submissions/sm", Some("submissions"), None),
+            ("postfix-outbound/submissions/sm-", Some("submissions"), Some(Lost { start: "" })),
+            ("postfix-out/content-filter/smtp-am", Some("content-filter"), Some(Lost { start: "" })),
+            ("postfix-with-a-rather-long-name/", None, Some(Lost { start: "" })),
+            ("mx-with-a-rather-long-name/submis", None, None),
+            ("mx-with-a-rather-long-name-alone/", None, None),
+            ("some-program-with-a-long-name/sub/s", None, None),
+            ("postfix-outbound/submission/smtpd", Some("submission"), Some(Named("smtpd"))),
+            ("mx-with-a-rather-long-name/x/smtp", Some("x"), Some(Lost { start: "smtp" })),
+        ];
+        for (app_name, service, daemon) in vectors {
+            let message = Message { app_name: Some(app_name), flags: Flags::TAG_TRUNCATED, ..Message::default() };
+            let tag = read(&message).map(|tag| (tag.service, tag.daemon));
+            assert_eq!(tag, daemon.map(|daemon| (service, daemon)), "{app_name}");
+        }
+    }
+
+    #[test]
+    fn other_programs() {
+        for app_name in [
+            "",
+            "/",
+            "/smtp",
+            "dovecot",
+            "dovecot/lmtp",
+            "cyrus/lmtp",
+            "cyrus/master",
+            "docker/postfix",
+            "rspamd",
+            "opendkim",
+            "policyd-spf",
+            "postgrey",
+            "postfix/policy-spf",
+            "postfix-policyd-spf-perl",
+            "postfix-mta-sts-resolver",
+            "postfixx",
+            "smtp",
+            "CRON",
+            "amavis",
+        ] {
+            assert_eq!(read(&Message { app_name: Some(app_name), ..Message::default() }), None, "{app_name}");
+        }
+        assert_eq!(read(&Message::default()), None);
+    }
+}
