@@ -19,6 +19,7 @@ pub mod time;
 pub mod frame;
 pub mod syslog;
 pub mod postfix;
+pub mod encode;
 
 // What holds them together.
 pub mod explain;

@@ -1,0 +1,10 @@
+//! The `encode` stage: a record to one JSON object. The names and the order of the fields stand here and nowhere else.
+
+mod json;
+mod record;
+mod structured_data;
+
+pub use record::Encoder;
+
+/// The JSON Schema (draft 2020-12) of a record, version 1.
+pub const SCHEMA: &str = include_str!("record.schema.json");
