@@ -20,6 +20,8 @@ pub mod frame;
 pub mod syslog;
 pub mod postfix;
 pub mod encode;
+pub mod buffer;
 
 // What holds them together.
 pub mod explain;
+pub mod ledger;

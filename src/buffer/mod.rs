@@ -1,0 +1,7 @@
+//! Where records wait: batches on their way to a sink, in a queue that is bounded in bytes.
+
+mod batch;
+mod queue;
+
+pub use batch::{Batch, Encoded, Entry, Span};
+pub use queue::{Received, Receiver, Room, Sender, queue};

@@ -1,0 +1,133 @@
+//! The queue before a sink: bounded in bytes, in order.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use super::Batch;
+
+/// A queue that holds at most `bytes` of batches, waiting or with the sink.
+pub fn queue(bytes: usize) -> (Sender, Receiver) {
+    // Each batch also takes a slot: a bound on the count of tiny batches.
+    let (sender, receiver) = mpsc::channel(1024);
+    let limit = u32::try_from(bytes).unwrap_or(u32::MAX).max(1);
+    (Sender { room: Arc::new(Semaphore::new(limit as usize)), limit, channel: sender }, Receiver { channel: receiver })
+}
+
+/// The end that the pipeline fills.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    room: Arc<Semaphore>,
+    limit: u32,
+    channel: mpsc::Sender<Batch>,
+}
+
+/// The end that a sink's worker empties.
+#[derive(Debug)]
+pub struct Receiver {
+    channel: mpsc::Receiver<Batch>,
+}
+
+/// What [`Receiver::receive`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// At least one batch.
+    Batches,
+    /// None in the time, or the thread was unparked.
+    Nothing,
+    /// Every sender is gone and the queue is empty.
+    Closed,
+}
+
+/// Room for one batch, and the right to send it.
+#[derive(Debug)]
+pub struct Room<'q> {
+    permit: OwnedSemaphorePermit,
+    slot: mpsc::Permit<'q, Batch>,
+}
+
+// === impl Sender ===
+
+impl Sender {
+    /// Waits for room for `size` bytes; a batch larger than the queue waits until the queue is empty. `None` when the sink
+    /// is gone.
+    pub async fn room(&self, size: usize) -> Option<Room<'_>> {
+        let permit = Arc::clone(&self.room).acquire_many_owned(self.clamp(size)).await.ok()?;
+        let slot = self.channel.reserve().await.ok()?;
+        Some(Room { permit, slot })
+    }
+
+    /// Room for `size` bytes if there is any now.
+    pub fn try_room(&self, size: usize) -> Option<Room<'_>> {
+        let permit = Arc::clone(&self.room).try_acquire_many_owned(self.clamp(size)).ok()?;
+        let slot = self.channel.try_reserve().ok()?;
+        Some(Room { permit, slot })
+    }
+
+    fn clamp(&self, size: usize) -> u32 {
+        u32::try_from(size).unwrap_or(u32::MAX).min(self.limit)
+    }
+}
+
+// === impl Room ===
+
+impl Room<'_> {
+    /// Puts the batch at the end of the queue.
+    pub fn send(self, mut batch: Batch) {
+        batch.hold(self.permit);
+        self.slot.send(batch);
+    }
+}
+
+// === impl Receiver ===
+
+impl Receiver {
+    /// Appends up to `most` batches to `batches`; if there is none, parks the thread until one comes, and no longer than
+    /// `time`. Whoever unparks the thread ends the wait early.
+    pub fn receive(&mut self, batches: &mut VecDeque<Batch>, most: usize, time: Duration) -> Received {
+        let first = match self.channel.try_recv() {
+            Ok(batch) => batch,
+            Err(_) => match self.wait(time) {
+                Poll::Ready(Some(batch)) => batch,
+                Poll::Ready(None) => return Received::Closed,
+                Poll::Pending => return Received::Nothing,
+            },
+        };
+        batches.push_back(first);
+        for _ in 1..most {
+            let Ok(batch) = self.channel.try_recv() else { break };
+            batches.push_back(batch);
+        }
+        Received::Batches
+    }
+
+    /// Lets no sender put in more. What is in the queue can still be received.
+    pub fn close(&mut self) {
+        self.channel.close();
+    }
+
+    fn wait(&mut self, time: Duration) -> Poll<Option<Batch>> {
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut context = Context::from_waker(&waker);
+        let now = self.channel.poll_recv(&mut context);
+        if now.is_ready() || time.is_zero() {
+            return now;
+        }
+        // A wake between the poll and this line is kept by the thread, so the wait ends at once.
+        thread::park_timeout(time);
+        self.channel.poll_recv(&mut context)
+    }
+}
+
+/// Wakes a thread that waits for a batch.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}

@@ -1,0 +1,190 @@
+//! The ledger: received = delivered + dropped (by reason) + in flight.
+//!
+//! Every frame that a source reads is either dropped there, by a named reason, or offered to every sink; every record
+//! offered to a sink is filtered out by its configuration, delivered, dropped by a named reason, or still in flight:
+//!
+//! ```text
+//! received = dropped at the source + offered          (per source, and summed over the sources)
+//! offered  = filtered + delivered + dropped + in flight          (per sink)
+//! ```
+//!
+//! Records in flight are counted by a guard that counts when it is dropped, so a path that forgets a record shows as
+//! [`Reason::Lost`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+
+/// Why a record was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The frame had no byte.
+    Empty,
+    /// A datagram came while the sink's queue was full.
+    QueueFull,
+    /// A datagram came while the source had its most bytes in flight.
+    InFlightLimit,
+    /// The destination refused the record for good.
+    Rejected,
+    /// The time for the stop was over.
+    Shutdown,
+    /// A path in the program forgot it: a defect.
+    Lost,
+}
+
+/// What one source did.
+#[derive(Debug, Default)]
+pub struct SourceLedger {
+    /// Frames read.
+    pub received: AtomicU64,
+    /// Bytes of those frames.
+    pub received_bytes: AtomicU64,
+    /// Frames that were cut at the limit, or whose stream ended inside of them.
+    pub truncated: AtomicU64,
+    /// Frames that reached no sink.
+    pub dropped: Dropped,
+    /// Connections accepted.
+    pub connections: AtomicU64,
+    /// Connections closed at once because there were too many.
+    pub connections_refused: AtomicU64,
+    /// Connections closed because they were silent for too long.
+    pub connections_idle: AtomicU64,
+    /// Failed calls of accept or receive.
+    pub errors: AtomicU64,
+}
+
+/// What one sink did.
+#[derive(Debug, Default)]
+pub struct SinkLedger {
+    /// Records that the pipeline showed to the sink's filter.
+    pub offered: AtomicU64,
+    /// Records that the filter kept away.
+    pub filtered: AtomicU64,
+    /// Records that the destination has.
+    pub delivered: AtomicU64,
+    /// Bytes of those records.
+    pub delivered_bytes: AtomicU64,
+    /// Records that it will never have.
+    pub dropped: Dropped,
+    /// Failed attempts that will be repeated.
+    pub retries: AtomicU64,
+    in_flight: AtomicI64,
+}
+
+/// Counts by reason.
+#[derive(Debug, Default)]
+pub struct Dropped([AtomicU64; Reason::ALL.len()]);
+
+/// Records in flight to one sink. Resolve it with [`InFlight::delivered`] or [`InFlight::dropped`]; one that goes out of
+/// scope unresolved counts as [`Reason::Lost`].
+#[derive(Debug)]
+pub struct InFlight {
+    ledger: Arc<SinkLedger>,
+    records: u64,
+    bytes: u64,
+    outcome: Option<Outcome>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Outcome {
+    Delivered,
+    Dropped(Reason),
+}
+
+// === impl Reason ===
+
+impl Reason {
+    /// Every reason, in the order in which they are shown.
+    pub const ALL: [Self; 6] =
+        [Self::Empty, Self::QueueFull, Self::InFlightLimit, Self::Rejected, Self::Shutdown, Self::Lost];
+
+    /// The name in logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::QueueFull => "queue_full",
+            Self::InFlightLimit => "in_flight_limit",
+            Self::Rejected => "rejected",
+            Self::Shutdown => "shutdown",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+// === impl Dropped ===
+
+impl Dropped {
+    /// Counts `records` more.
+    pub fn add(&self, reason: Reason, records: u64) {
+        self.0[reason as usize].fetch_add(records, Relaxed);
+    }
+
+    /// How many were dropped for `reason`.
+    pub fn get(&self, reason: Reason) -> u64 {
+        self.0[reason as usize].load(Relaxed)
+    }
+
+    /// How many were dropped for any reason.
+    pub fn total(&self) -> u64 {
+        self.0.iter().map(|count| count.load(Relaxed)).sum()
+    }
+}
+
+// === impl SinkLedger ===
+
+impl SinkLedger {
+    /// Takes charge of `records` that hold `bytes` of JSON.
+    pub fn enter(self: &Arc<Self>, records: u64, bytes: u64) -> InFlight {
+        self.in_flight.fetch_add(records.cast_signed(), Relaxed);
+        InFlight { ledger: Arc::clone(self), records, bytes, outcome: None }
+    }
+
+    /// Records that are neither delivered nor dropped yet.
+    pub fn in_flight(&self) -> u64 {
+        self.in_flight.load(Relaxed).max(0).cast_unsigned()
+    }
+
+    /// Whether every record that was offered is accounted for. True at any time when nothing is moving.
+    pub fn balances(&self) -> bool {
+        let resolved = self.filtered.load(Relaxed) + self.delivered.load(Relaxed) + self.dropped.total();
+        self.offered.load(Relaxed) == resolved + self.in_flight()
+    }
+}
+
+// === impl InFlight ===
+
+impl InFlight {
+    /// The destination has all of it.
+    pub fn delivered(mut self) {
+        self.outcome = Some(Outcome::Delivered);
+    }
+
+    /// The destination will never have any of it.
+    pub fn dropped(mut self, reason: Reason) {
+        self.outcome = Some(Outcome::Dropped(reason));
+    }
+
+    /// Splits off `records` with `bytes`, for a batch that was taken in part.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    #[must_use]
+    pub fn split(&mut self, records: u64, bytes: u64) -> Self {
+        self.records = self.records.checked_sub(records).expect("a batch holds what is split off it");
+        self.bytes = self.bytes.checked_sub(bytes).expect("a batch holds what is split off it");
+        Self { ledger: Arc::clone(&self.ledger), records, bytes, outcome: None }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        match self.outcome {
+            Some(Outcome::Delivered) => {
+                self.ledger.delivered.fetch_add(self.records, Relaxed);
+                self.ledger.delivered_bytes.fetch_add(self.bytes, Relaxed);
+            }
+            Some(Outcome::Dropped(reason)) => self.ledger.dropped.add(reason, self.records),
+            None => self.ledger.dropped.add(Reason::Lost, self.records),
+        }
+        self.ledger.in_flight.fetch_sub(self.records.cast_signed(), Relaxed);
+    }
+}
