@@ -19,9 +19,13 @@ pub mod time;
 pub mod frame;
 pub mod syslog;
 pub mod postfix;
+pub mod select;
+pub mod template;
 pub mod encode;
 pub mod buffer;
 
 // What holds them together.
+pub mod config;
 pub mod explain;
 pub mod ledger;
+mod suggest;

@@ -1,0 +1,106 @@
+//! Contradictions between tables: what each of them alone cannot know.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+use std::path::PathBuf;
+
+use super::diagnostics::{Diagnostic, Diagnostics};
+use super::file::Placed;
+use super::{SinkConfig, SinkKind, SourceConfig, SourceKind};
+use crate::template::Template;
+
+/// Checks all sources and sinks against each other.
+pub(super) fn across(sources: &[Placed<SourceConfig>], sinks: &[Placed<SinkConfig>], found: &mut Diagnostics) {
+    pairs(sources, found, |a, b| {
+        same_name("source", &a.config.name, &b.config.name, a.places.of("name"), b.places.of("name"))
+    });
+    pairs(sources, found, same_socket);
+    pairs(sinks, found, |a, b| {
+        same_name("sink", &a.config.name, &b.config.name, a.places.of("name"), b.places.of("name"))
+    });
+    pairs(sinks, found, same_file);
+    for sink in sinks {
+        for source in sources {
+            if sink.config.queue_size < source.config.max_frame_size {
+                let message = format!("smaller than `max_frame_size` of the source {}", source.config.name);
+                let error = Diagnostic::at(sink.places.of("queue_size"), message);
+                let error = error.help("a message that may be read must fit into every queue");
+                found.push(error.also(source.places.of("max_frame_size"), "the limit"));
+            }
+        }
+    }
+}
+
+/// Compares each with those before it, until one is wrong.
+fn pairs<T>(
+    all: &[Placed<T>],
+    found: &mut Diagnostics,
+    compare: impl Fn(&Placed<T>, &Placed<T>) -> Option<Diagnostic>,
+) {
+    for (index, later) in all.iter().enumerate() {
+        if let Some(error) = all[..index].iter().find_map(|earlier| compare(earlier, later)) {
+            found.push(error);
+        }
+    }
+}
+
+fn same_name(what: &str, a: &str, b: &str, a_place: Range<usize>, b_place: Range<usize>) -> Option<Diagnostic> {
+    (a == b).then(|| {
+        let error = Diagnostic::at(b_place, format!("two {what}s are called {a}"));
+        error.help("give each a `name` of its own").also(a_place, "the first")
+    })
+}
+
+fn same_socket(a: &Placed<SourceConfig>, b: &Placed<SourceConfig>) -> Option<Diagnostic> {
+    match (&a.config.kind, &b.config.kind) {
+        (SourceKind::Udp(one), SourceKind::Udp(other)) => bound_twice("UDP", one.listen, other.listen, a, b),
+        (SourceKind::Tcp(one), SourceKind::Tcp(other)) => bound_twice("TCP", one.listen, other.listen, a, b),
+        (SourceKind::Unix(one), SourceKind::Unix(other)) if one.path == other.path => {
+            let error = Diagnostic::at(b.places.of("path"), format!("{} is bound twice", one.path.display()));
+            Some(error.also(a.places.of("path"), "bound here first"))
+        }
+        _ => None,
+    }
+}
+
+fn bound_twice(
+    protocol: &str,
+    one: SocketAddr,
+    other: SocketAddr,
+    a: &Placed<SourceConfig>,
+    b: &Placed<SourceConfig>,
+) -> Option<Diagnostic> {
+    if !overlap(one, other) {
+        return None;
+    }
+    let message = if one == other {
+        format!("{protocol} {other} is bound twice")
+    } else {
+        format!("{protocol} {other} and {one} overlap")
+    };
+    Some(Diagnostic::at(b.places.of("listen"), message).also(a.places.of("listen"), "bound here first"))
+}
+
+/// Whether the kernel would refuse the second address: the unspecified one takes all of its family, and `[::]` takes IPv4
+/// too. Port 0 is another port each time.
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let covers = |a: IpAddr, b: IpAddr| match a {
+        IpAddr::V4(ip) => ip.is_unspecified() && b.is_ipv4(),
+        IpAddr::V6(ip) => ip.is_unspecified(),
+    };
+    a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || covers(a.ip(), b.ip()) || covers(b.ip(), a.ip()))
+}
+
+fn same_file(a: &Placed<SinkConfig>, b: &Placed<SinkConfig>) -> Option<Diagnostic> {
+    let path = |sink: &Placed<SinkConfig>| -> Option<(PathBuf, Template)> {
+        match &sink.config.kind {
+            SinkKind::File(file) => Some((file.directory.clone(), file.path.clone())),
+            _ => None,
+        }
+    };
+    let (one, other) = (path(a)?, path(b)?);
+    (one == other).then(|| {
+        let error = Diagnostic::at(b.places.of("path"), "two sinks write to one path");
+        error.help("give each a path of its own").also(a.places.of("path"), "the first")
+    })
+}

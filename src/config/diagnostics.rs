@@ -1,0 +1,141 @@
+//! What is wrong with a configuration file: all of it, each with its place and a hint.
+
+use std::fmt;
+use std::ops::Range;
+
+use super::snippet::Source;
+
+/// Every error of one file. Its text is what the operator reads, ready to be written to stderr.
+///
+/// `Debug` gives the same text: the file itself may hold passwords, which no message and no snippet shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Diagnostics {
+    source: Source,
+    list: Vec<Diagnostic>,
+}
+
+/// One error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Diagnostic {
+    /// What is wrong: lower case, no full stop.
+    pub(super) message: String,
+    /// Where, in bytes of the text; `None` for what is not there at all.
+    pub(super) span: Option<Range<usize>>,
+    /// A second place that belongs to it, and what is there.
+    pub(super) also: Option<(Range<usize>, &'static str)>,
+    /// What to write instead.
+    pub(super) help: Option<String>,
+    /// Whether it says that something is not there. Such an error means nothing in a file with broken syntax.
+    pub(super) absence: bool,
+}
+
+// === impl Diagnostics ===
+
+impl Diagnostics {
+    /// No error yet in `text`, which is called `name` when errors are shown.
+    pub(super) fn new(name: &str, text: &str) -> Self {
+        Self { source: Source::new(name, text), list: Vec::new() }
+    }
+
+    /// How many errors there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// The text of the file.
+    pub(super) fn text(&self) -> &str {
+        &self.source.text
+    }
+
+    /// Shows no snippet of these bytes: they may be a secret.
+    pub(super) fn hide(&mut self, span: Range<usize>) {
+        self.source.hide(span);
+    }
+
+    /// Adds an error.
+    pub(super) fn push(&mut self, diagnostic: Diagnostic) {
+        self.list.push(diagnostic);
+    }
+
+    /// Drops what follows from errors of syntax alone: the first `syntax` errors are such. What is on the same line as one
+    /// of them, or missing, is most likely what the parser could not read.
+    pub(super) fn drop_consequences(&mut self, syntax: usize) {
+        let lines: Vec<usize> = self.list.iter().take(syntax).filter_map(|error| self.line(error)).collect();
+        if lines.is_empty() {
+            return;
+        }
+        let mut index = 0;
+        let source = &self.source;
+        self.list.retain(|error| {
+            let line = error.span.as_ref().map(|span| source.line_number(span.start));
+            let follows = error.absence || line.is_none_or(|line| lines.contains(&line));
+            index += 1;
+            index <= syntax || !follows
+        });
+    }
+
+    /// Puts the errors in the order of the file; those without a place come last.
+    pub(super) fn sort(&mut self) {
+        self.list.sort_by_key(|error| error.span.as_ref().map_or(usize::MAX, |span| span.start));
+    }
+
+    fn line(&self, error: &Diagnostic) -> Option<usize> {
+        error.span.as_ref().map(|span| self.source.line_number(span.start))
+    }
+}
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for error in &self.list {
+            self.source.render(f, error)?;
+            writeln!(f)?;
+        }
+        let plural = if self.list.len() == 1 { "" } else { "s" };
+        write!(f, "{} error{plural}; nothing was started", self.list.len())
+    }
+}
+
+impl fmt::Debug for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for Diagnostics {}
+
+// === impl Diagnostic ===
+
+impl Diagnostic {
+    /// An error at a place.
+    pub(super) fn at(span: Range<usize>, message: impl Into<String>) -> Self {
+        Self { message: message.into(), span: Some(span), also: None, help: None, absence: false }
+    }
+
+    /// An error of the file as a whole: something is not there.
+    pub(super) fn absent(message: impl Into<String>) -> Self {
+        Self { message: message.into(), span: None, also: None, help: None, absence: true }
+    }
+
+    /// With a hint.
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// With a second place, and what is there.
+    pub(super) fn also(mut self, span: Range<usize>, what: &'static str) -> Self {
+        self.also = Some((span, what));
+        self
+    }
+
+    /// As one that means nothing in a file with broken syntax.
+    pub(super) fn of_absence(mut self) -> Self {
+        self.absence = true;
+        self
+    }
+}

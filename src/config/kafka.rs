@@ -1,0 +1,209 @@
+//! librdkafka's properties: the defaults, those that the promises rest on, and the check by librdkafka itself.
+
+use std::ops::Range;
+
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::KafkaError;
+use rdkafka::producer::BaseProducer;
+
+use super::diagnostics::Diagnostic;
+use super::reader::{Property, Reader};
+use super::source::MOST_MEMORY;
+use super::{Properties, secret};
+use crate::suggest;
+
+/// Names that librdkafka takes for the same property: the other name, the one used here.
+const ALIASES: [(&str, &str); 8] = [
+    ("metadata.broker.list", "bootstrap.servers"),
+    ("request.required.acks", "acks"),
+    ("delivery.timeout.ms", "message.timeout.ms"),
+    ("message.send.max.retries", "retries"),
+    ("queue.buffering.max.ms", "linger.ms"),
+    ("compression.codec", "compression.type"),
+    ("max.in.flight", "max.in.flight.requests.per.connection"),
+    ("sasl.mechanisms", "sasl.mechanism"),
+];
+
+/// What a property must be, since "nothing acknowledged is lost" rests on it: name, values that are right, why.
+const PROMISED: [(&str, &[&str], &str); 8] = [
+    ("bootstrap.servers", &[], "`brokers` gives it"),
+    ("enable.idempotence", &["true"], "without it a retry repeats or reorders records"),
+    ("acks", &["all", "-1"], "a record counts as delivered only when all in-sync replicas have it"),
+    ("message.timeout.ms", &["0"], "a record must not be given up for its age"),
+    ("retries", &["2147483647"], "a record must not be given up after so many tries"),
+    ("delivery.report.only.error", &["false"], "only a delivery report tells that a record has arrived"),
+    ("queuing.strategy", &["fifo"], "records must keep their order"),
+    ("transactional.id", &[], "records are not sent in transactions"),
+];
+
+/// Properties that people set, for suggestions; librdkafka knows more.
+const USUAL: [&str; 27] = [
+    "acks",
+    "batch.num.messages",
+    "batch.size",
+    "broker.address.family",
+    "client.id",
+    "client.rack",
+    "compression.level",
+    "compression.type",
+    "debug",
+    "enable.idempotence",
+    "linger.ms",
+    "message.max.bytes",
+    "message.timeout.ms",
+    "partitioner",
+    "queue.buffering.max.kbytes",
+    "queue.buffering.max.messages",
+    "request.timeout.ms",
+    "sasl.mechanism",
+    "sasl.password",
+    "sasl.username",
+    "security.protocol",
+    "socket.timeout.ms",
+    "ssl.ca.location",
+    "ssl.certificate.location",
+    "ssl.key.location",
+    "ssl.key.password",
+    "statistics.interval.ms",
+];
+
+/// What librdkafka says of one property.
+enum Verdict {
+    Taken,
+    Unknown,
+    Refused(String),
+}
+
+/// All properties of a sink: the defaults, and over them what the operator wrote. What is wrong is reported and left out.
+pub(super) fn properties(brokers: &[String], written: &[Property], reader: &mut Reader<'_, '_>) -> Properties {
+    let mut good: Vec<&Property> = Vec::new();
+    for property in written {
+        let error = contradiction(property).or_else(|| twice(property, &good)).or_else(|| refused(property, reader));
+        match error {
+            Some(error) => reader.error(error),
+            None => good.push(property),
+        }
+    }
+    let default = |name: &str| !good.iter().any(|property| canonical(&property.name) == name);
+    let defaults = defaults(brokers).into_iter().filter(|(name, _)| default(name));
+    let mut all: Vec<(String, String)> = defaults.map(|(name, value)| (name.to_owned(), value)).collect();
+    all.extend(good.iter().map(|property| (property.name.clone(), property.value.clone())));
+    let properties = Properties::from(all);
+    if let Some(error) = refused_together(&properties, &good, reader.place("options")) {
+        reader.error(error);
+    }
+    properties
+}
+
+/// What holds unless the operator says otherwise.
+pub(super) fn defaults(brokers: &[String]) -> Vec<(&'static str, String)> {
+    vec![
+        ("bootstrap.servers", brokers.join(",")),
+        ("client.id", "postrider".to_owned()),
+        // Implies acks=all and unlimited retries.
+        ("enable.idempotence", "true".to_owned()),
+        // Never give up on a record.
+        ("message.timeout.ms", "0".to_owned()),
+        ("compression.type", "zstd".to_owned()),
+        ("linger.ms", "20".to_owned()),
+        ("batch.size", "1048576".to_owned()),
+        // The bound that counts is the sink's queue. librdkafka's own lie above any of them, so that none is met first.
+        ("queue.buffering.max.kbytes", (2 * MOST_MEMORY / 1024).to_string()),
+        ("queue.buffering.max.messages", "0".to_owned()),
+        // As Java's producer does it: records of one key share a partition, whoever wrote them.
+        ("partitioner", "murmur2_random".to_owned()),
+        ("socket.keepalive.enable", "true".to_owned()),
+        // Brokers close idle connections all the time.
+        ("log.connection.close", "false".to_owned()),
+        ("statistics.interval.ms", "0".to_owned()),
+    ]
+}
+
+/// The name used here of a property.
+fn canonical(name: &str) -> &str {
+    ALIASES.iter().find(|(other, _)| *other == name).map_or(name, |(_, used)| used)
+}
+
+/// Whether it breaks what is promised.
+fn contradiction(property: &Property) -> Option<Diagnostic> {
+    let name = canonical(&property.name);
+    let (_, right, why) = PROMISED.iter().find(|(promised, ..)| *promised == name)?;
+    if right.contains(&property.value.trim()) {
+        return None;
+    }
+    let error = match right.first() {
+        Some(right) => Diagnostic::at(property.value_span.clone(), format!("`{}` must be `{right}`", property.name)),
+        None => Diagnostic::at(property.key_span.clone(), format!("`{}` must not be set", property.name)),
+    };
+    Some(error.help(format!("{why}: leave it out")))
+}
+
+/// Whether the same property stands before it under another name.
+fn twice(property: &Property, before: &[&Property]) -> Option<Diagnostic> {
+    let name = canonical(&property.name);
+    let other = before.iter().find(|other| canonical(&other.name) == name)?;
+    let message = format!("`{}` and `{}` are one property", other.name, property.name);
+    Some(Diagnostic::at(property.key_span.clone(), message).also(other.key_span.clone(), "given here first"))
+}
+
+/// Whether librdkafka refuses the property by itself.
+fn refused(property: &Property, reader: &mut Reader<'_, '_>) -> Option<Diagnostic> {
+    let name = &property.name;
+    match ask(property) {
+        Verdict::Taken => None,
+        Verdict::Unknown => {
+            // It may be a password under a misspelt name.
+            reader.hide(property.value_span.clone());
+            let error = Diagnostic::at(property.key_span.clone(), format!("librdkafka has no property `{name}`"));
+            Some(error.help(match suggest::nearest(name, USUAL.into_iter()) {
+                Some(usual) => format!("did you mean `{usual}`?"),
+                None => "librdkafka's CONFIGURATION.md lists all of them".to_owned(),
+            }))
+        }
+        // Its text may show the value.
+        Verdict::Refused(_) if secret::is_secret(name) => Some(Diagnostic::at(
+            property.value_span.clone(),
+            format!("librdkafka does not take this value for `{name}`"),
+        )),
+        Verdict::Refused(text) => {
+            Some(Diagnostic::at(property.value_span.clone(), format!("librdkafka refuses `{name}`: {}", text.trim())))
+        }
+    }
+}
+
+fn ask(property: &Property) -> Verdict {
+    match ClientConfig::new().set(&property.name, &property.value).create_native_config() {
+        Ok(_) => Verdict::Taken,
+        Err(KafkaError::ClientConfig(_, text, ..)) if text.starts_with("No such") => Verdict::Unknown,
+        Err(KafkaError::ClientConfig(_, text, ..)) => Verdict::Refused(text),
+        Err(_) => Verdict::Refused("it has a NUL".to_owned()),
+    }
+}
+
+/// Whether librdkafka refuses to make a producer of all of them. Without brokers, so that a check neither resolves a name
+/// nor connects to anything.
+fn refused_together(properties: &Properties, written: &[&Property], table: Range<usize>) -> Option<Diagnostic> {
+    let mut client = ClientConfig::new();
+    for (name, value) in properties {
+        client.set(name, value);
+    }
+    client.remove("bootstrap.servers");
+    client.set_log_level(RDKafkaLogLevel::Emerg);
+    let mut text = match client.create::<BaseProducer>() {
+        Ok(_) => return None,
+        Err(KafkaError::ClientCreation(text) | KafkaError::ClientConfig(_, text, ..)) => text,
+        Err(other) => other.to_string(),
+    };
+    // librdkafka names the properties in its text; the longest name is the most particular.
+    let named = |property: &Property| {
+        let used = canonical(&property.name);
+        let other = ALIASES.iter().find(|alias| alias.1 == used).map_or(used, |alias| alias.0);
+        text.contains(used) || text.contains(other)
+    };
+    let place = written.iter().filter(|property| named(property)).max_by_key(|property| property.name.len());
+    let place = place.map_or(table, |property| property.value_span.clone());
+    for property in written.iter().filter(|property| secret::is_secret(&property.name) && !property.value.is_empty()) {
+        text = text.replace(&property.value, "***");
+    }
+    Some(Diagnostic::at(place, format!("librdkafka refuses the options: {}", text.trim())))
+}

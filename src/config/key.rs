@@ -1,0 +1,102 @@
+//! The keys of the configuration file as data. Parsing, suggestions, defaults, the JSON Schema and the test of
+//! `config/postrider.toml` all read these tables.
+
+/// One key of a table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Key {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// What its value must be.
+    pub(super) kind: Type,
+    /// Whether it may be left out.
+    pub(super) presence: Presence,
+    /// One sentence for the operator.
+    pub(super) doc: &'static str,
+}
+
+/// Whether a key may be left out. The text is TOML.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Presence {
+    /// It must be there; the text is an example.
+    Required(&'static str),
+    /// Without it there is nothing; the text is an example.
+    Optional(&'static str),
+    /// Without it the text holds.
+    Default(&'static str),
+}
+
+/// What a value must be.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Type {
+    /// `true` or `false`.
+    Bool,
+    /// A whole number, both ends included.
+    Count(u64, u64),
+    /// Bytes with a unit, both ends included.
+    Size(u64, u64),
+    /// A time with a unit, not zero, or one of the words.
+    Duration(&'static [&'static str]),
+    /// Permission bits in octal, as text.
+    Mode,
+    /// A name for metrics and logs.
+    Name,
+    /// `ADDRESS:PORT`.
+    Address,
+    /// A name in the IANA time zone database.
+    Zone,
+    /// A path as it is.
+    Path,
+    /// Text with placeholders.
+    Template,
+    /// One of the words.
+    Word(&'static [&'static str]),
+    /// A list of the words.
+    Words(&'static [&'static str]),
+    /// A list of any words.
+    AnyWords,
+    /// A list of `HOST:PORT`.
+    Brokers,
+    /// A table of librdkafka properties.
+    Properties,
+    /// A table with keys of its own.
+    Table(&'static [Key]),
+    /// The tables of every kind of source.
+    Sources,
+    /// The tables of every kind of sink.
+    Sinks,
+}
+
+/// A kind of source or sink: what may stand in its table, and what is made of it.
+pub(super) struct Kind<T> {
+    /// The name in the file: `[[source.NAME]]`.
+    pub(super) name: &'static str,
+    /// One sentence for the operator.
+    pub(super) doc: &'static str,
+    /// Whether there can be only one.
+    pub(super) single: bool,
+    /// Its keys, besides those that all kinds have.
+    pub(super) keys: &'static [Key],
+    /// Takes its keys and checks what belongs to this kind alone; `None` after an error.
+    pub(super) read: fn(&mut super::reader::Reader<'_, '_>) -> Option<T>,
+}
+
+impl Key {
+    pub(super) const fn required(name: &'static str, kind: Type, example: &'static str, doc: &'static str) -> Self {
+        Self { name, kind, presence: Presence::Required(example), doc }
+    }
+
+    pub(super) const fn optional(name: &'static str, kind: Type, example: &'static str, doc: &'static str) -> Self {
+        Self { name, kind, presence: Presence::Optional(example), doc }
+    }
+
+    pub(super) const fn default(name: &'static str, kind: Type, default: &'static str, doc: &'static str) -> Self {
+        Self { name, kind, presence: Presence::Default(default), doc }
+    }
+
+    /// The default or an example, as TOML.
+    pub(super) const fn shown(&self) -> &'static str {
+        match self.presence {
+            Presence::Required(text) | Presence::Optional(text) | Presence::Default(text) => text,
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The configuration: from a TOML file to a [`Config`], with every error of the file in one go.
+//!
+//! The way has two stages. The file as written is TOML's own tree with the place of every value; a `Reader` takes its
+//! keys one by one, as the tables of keys in `source.rs` and `sink.rs` describe them. Out comes a [`Config`]: whoever holds one
+//! need not check anything again.
+
+mod check;
+mod diagnostics;
+mod file;
+mod kafka;
+mod key;
+mod properties;
+mod reader;
+mod schema;
+mod secret;
+mod sink;
+mod snippet;
+mod source;
+mod value;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use self::diagnostics::Diagnostics;
+pub use self::properties::Properties;
+pub use self::schema::schema;
+
+use self::diagnostics::Diagnostic;
+use crate::frame::Framing;
+use crate::postfix::dsn::Language;
+use crate::select::Select;
+use crate::template::Template;
+
+/// Everything that `run` needs to know.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The language of the texts that explain a code.
+    pub language: Language,
+    /// How long a stop may take, from the signal to the last flush.
+    pub shutdown_timeout: Duration,
+    /// Where messages come from, in the order of the file; at least one.
+    pub sources: Vec<SourceConfig>,
+    /// Where records go, in the order of the file; at least one.
+    pub sinks: Vec<SinkConfig>,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {error}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// The file is wrong.
+    #[error(transparent)]
+    Invalid(#[from] Diagnostics),
+}
+
+/// One `[[source.KIND]]` table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceConfig {
+    /// Unique among the sources; the kind, or kind-N, unless given.
+    pub name: String,
+    /// The zone of RFC 3164 times.
+    pub zone: jiff::tz::TimeZone,
+    /// The largest frame in bytes; what is over it is cut off, flagged and counted.
+    pub max_frame_size: usize,
+    /// The most bytes that were read from this source and are not yet delivered by every sink.
+    pub max_bytes_in_flight: usize,
+    /// What is particular to the kind.
+    pub kind: SourceKind,
+}
+
+/// The kinds of sources.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SourceKind {
+    /// `[[source.udp]]`
+    Udp(UdpConfig),
+    /// `[[source.tcp]]`
+    Tcp(TcpConfig),
+    /// `[[source.unix]]`
+    Unix(UnixConfig),
+    /// `[[source.stdin]]`
+    Stdin(StdinConfig),
+}
+
+/// `[[source.udp]]`: syslog over UDP (RFC 5426).
+#[derive(Clone, Debug, PartialEq)]
+pub struct UdpConfig {
+    /// The address; `[::]` takes IPv4 too.
+    pub listen: SocketAddr,
+    /// Bytes asked of the kernel for the socket's receive buffer.
+    pub receive_buffer: usize,
+}
+
+/// `[[source.tcp]]`: syslog over TCP (RFC 6587).
+#[derive(Clone, Debug, PartialEq)]
+pub struct TcpConfig {
+    /// The address; `[::]` takes IPv4 too.
+    pub listen: SocketAddr,
+    /// What connections may do.
+    pub stream: StreamConfig,
+}
+
+/// What the connections of a stream source have in common.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamConfig {
+    /// How messages are told apart.
+    pub framing: Framing,
+    /// The most connections at a time; more are closed at once and counted.
+    pub max_connections: usize,
+    /// A connection that is silent for so long is closed; `None` keeps it for ever.
+    pub idle_timeout: Option<Duration>,
+}
+
+/// `[[source.unix]]`: a unix domain socket.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UnixConfig {
+    /// Where the socket is made.
+    pub path: PathBuf,
+    /// Permission bits of the socket.
+    pub mode: u32,
+    /// `Some` for a stream socket, `None` for datagrams.
+    pub stream: Option<StreamConfig>,
+}
+
+/// `[[source.stdin]]`: the standard input; when it ends, Postrider drains and leaves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StdinConfig {
+    /// How messages are told apart.
+    pub framing: Framing,
+}
+
+/// One `[[sink.KIND]]` table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SinkConfig {
+    /// Unique among the sinks; the kind, or kind-N, unless given.
+    pub name: String,
+    /// Which records it takes.
+    pub select: Select,
+    /// The most bytes that wait before the sink or inside it.
+    pub queue_size: usize,
+    /// What is particular to the kind.
+    pub kind: SinkKind,
+}
+
+/// The kinds of sinks.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SinkKind {
+    /// `[[sink.stdout]]`
+    Stdout,
+    /// `[[sink.file]]`
+    File(FileConfig),
+    /// `[[sink.kafka]]`
+    Kafka(KafkaConfig),
+}
+
+/// `[[sink.file]]`: JSON lines in files.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FileConfig {
+    /// The directory below which every file stays: the leading components of `path` without a placeholder.
+    pub directory: PathBuf,
+    /// The rest of the path, below `directory`.
+    pub path: Template,
+    /// Permission bits of the files.
+    pub mode: u32,
+    /// A file that has grown to so many bytes is rotated.
+    pub rotate_size: Option<u64>,
+    /// A file that is so old is rotated.
+    pub rotate_age: Option<Duration>,
+    /// How many rotated files are kept per path; `None` keeps all.
+    pub rotate_keep: Option<usize>,
+    /// Whether rotated files are compressed with gzip.
+    pub gzip: bool,
+    /// When data must be on disk.
+    pub fsync: Fsync,
+}
+
+/// When a file sink calls fdatasync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fsync {
+    /// The kernel decides.
+    Never,
+    /// Before a batch counts as delivered.
+    Always,
+    /// At least once in this time while there is something new.
+    Every(Duration),
+}
+
+/// `[[sink.kafka]]`: Apache Kafka through librdkafka.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KafkaConfig {
+    /// `bootstrap.servers`.
+    pub brokers: Vec<String>,
+    /// The topic of a record.
+    pub topic: Template,
+    /// The key of a record: equal keys keep their order. A record without the fields of the key is sent without one.
+    pub key: Template,
+    /// Every librdkafka property, defaults and the user's own, checked by creating a client.
+    pub properties: Properties,
+}
+
+/// Reads and checks a file. Nothing is bound, opened or connected to.
+pub fn load(path: &Path) -> Result<Config, LoadError> {
+    let name = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|error| LoadError::Read { path: path.to_owned(), error })?;
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(parse(&text, &name)?),
+        Err(error) => {
+            let valid = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            let mut found = Diagnostics::new(&name, &text);
+            let place = valid..valid + char::REPLACEMENT_CHARACTER.len_utf8();
+            found.push(Diagnostic::at(place, "not UTF-8").help("save the file as UTF-8"));
+            Err(found.into())
+        }
+    }
+}
+
+/// Checks a configuration; errors call it `name`.
+pub fn parse(text: &str, name: &str) -> Result<Config, Diagnostics> {
+    let mut found = Diagnostics::new(name, text);
+    let (document, errors) = toml::de::DeTable::parse_recoverable(text);
+    for error in &errors {
+        let span = error.span().unwrap_or(text.len()..text.len());
+        found.push(Diagnostic::at(span, error.message()));
+    }
+    let config = file::read(document.get_ref(), &mut found);
+    found.drop_consequences(errors.len());
+    found.sort();
+    match config {
+        Some(config) if found.is_empty() => Ok(config),
+        _ => Err(found),
+    }
+}
+
+impl Config {
+    /// What `run` does without a file: UDP and TCP on 127.0.0.1:5514, JSON to the standard output.
+    pub fn default_run() -> Self {
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 5514));
+        let text =
+            format!("[[source.udp]]\nlisten = \"{listen}\"\n[[source.tcp]]\nlisten = \"{listen}\"\n[[sink.stdout]]\n");
+        let config = parse(&text, "default");
+        config.unwrap_or_else(|found| unreachable!("the default is valid, as a test shows: {found}"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,395 @@
+//! Takes the keys of one table one by one. Errors are collected, with their places, and never stop the reading.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::diagnostics::{Diagnostic, Diagnostics};
+use super::key::{Key, Presence, Type};
+use super::value::{self, Fault};
+use crate::suggest;
+use crate::template::Template;
+
+/// One table that is being read.
+pub(super) struct Reader<'r, 'd> {
+    table: &'r DeTable<'d>,
+    /// How errors call the table: `[[source.udp]]`; empty for the top level.
+    title: String,
+    keys: [&'static [Key]; 2],
+    places: Places,
+    taken: Vec<&'static str>,
+    found: &'r mut Diagnostics,
+}
+
+/// Where a table and its keys stand in the file.
+#[derive(Clone, Debug)]
+pub(super) struct Places {
+    /// The header.
+    header: Range<usize>,
+    /// The values that are there.
+    values: HashMap<String, Range<usize>>,
+}
+
+/// A duration, or one of the words that a key takes in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Time {
+    Span(Duration),
+    Word(&'static str),
+}
+
+/// One librdkafka property as written.
+#[derive(Clone)]
+pub(super) struct Property {
+    pub(super) name: String,
+    pub(super) value: String,
+    pub(super) key_span: Range<usize>,
+    pub(super) value_span: Range<usize>,
+}
+
+// === impl Places ===
+
+impl Places {
+    /// Where the value of a key stands, or the table, if it is not there.
+    pub(super) fn of(&self, key: &str) -> Range<usize> {
+        self.values.get(key).unwrap_or(&self.header).clone()
+    }
+}
+
+// === impl Reader: setting out and finishing ===
+
+impl<'r, 'd> Reader<'r, 'd> {
+    /// Of a table whose header stands at `header` and that has the keys of both lists.
+    pub(super) fn new(
+        table: &'r DeTable<'d>,
+        header: Range<usize>,
+        title: String,
+        keys: [&'static [Key]; 2],
+        found: &'r mut Diagnostics,
+    ) -> Self {
+        let values = table.iter().map(|(key, value)| (key.get_ref().to_string(), value.span())).collect();
+        Self { table, title, keys, places: Places { header, values }, taken: Vec::new(), found }
+    }
+
+    /// Reports the keys that nobody took, and gives the places of those that are there.
+    pub(super) fn finish(self) -> Places {
+        let names = || self.keys.iter().flat_map(|keys| keys.iter()).map(|key| key.name);
+        debug_assert!(names().all(|name| self.taken.contains(&name)), "{} leaves keys untaken", self.title);
+        for key in self.table.keys() {
+            let name = key.get_ref().as_ref();
+            if !self.taken.contains(&name) {
+                let error = Diagnostic::at(key.span(), format!("unknown key `{name}`{}", self.within()));
+                self.found.push(error.help(suggest::help(name, names())));
+            }
+        }
+        self.places
+    }
+
+    /// Where an unknown key is, after its name.
+    fn within(&self) -> String {
+        if self.title.is_empty() { String::new() } else { format!(" in {}", self.title) }
+    }
+
+    /// Whether the file gives the key.
+    pub(super) fn gives(&self, name: &str) -> bool {
+        self.table.contains_key(name)
+    }
+
+    /// Where the value of a key stands.
+    pub(super) fn place(&self, name: &str) -> Range<usize> {
+        self.places.of(name)
+    }
+
+    /// Adds an error.
+    pub(super) fn error(&mut self, error: Diagnostic) {
+        self.found.push(error);
+    }
+
+    /// Shows no snippet of these bytes.
+    pub(super) fn hide(&mut self, span: Range<usize>) {
+        self.found.hide(span);
+    }
+
+    /// Whether these bytes of the file hold a line end.
+    fn one_line(&self, span: Range<usize>) -> bool {
+        self.found.text().get(span).is_some_and(|text| !text.contains('\n'))
+    }
+
+    /// Counts a key as taken that someone else reads.
+    pub(super) fn passed(&mut self, name: &'static str) -> &'static str {
+        self.taken.push(name);
+        name
+    }
+
+    fn kind(&self, name: &'static str) -> Type {
+        self.key(name).kind
+    }
+
+    fn key(&self, name: &'static str) -> Key {
+        let mut keys = self.keys.iter().flat_map(|keys| keys.iter());
+        *keys.find(|key| key.name == name).unwrap_or_else(|| unreachable!("{} has no key `{name}`", self.title))
+    }
+}
+
+// === impl Reader: one key at a time, by type ===
+
+/// The answer is `None` for an optional key that is not there, and after an error. A key with a default gives its default
+/// after an error, so that the rest of the file can still be checked.
+impl Reader<'_, '_> {
+    pub(super) fn bool(&mut self, name: &'static str) -> Option<bool> {
+        self.take(name, value::bool)
+    }
+
+    pub(super) fn count(&mut self, name: &'static str) -> Option<usize> {
+        let Type::Count(least, most) = self.kind(name) else { unreachable!("`{name}` is no count") };
+        let count = self.take(name, |value| value::count(value, least, most))?;
+        usize::try_from(count).ok()
+    }
+
+    pub(super) fn size(&mut self, name: &'static str) -> Option<u64> {
+        let Type::Size(least, most) = self.kind(name) else { unreachable!("`{name}` is no size") };
+        self.take(name, |value| value::size(value, least, most))
+    }
+
+    /// A size that must fit into memory.
+    pub(super) fn memory(&mut self, name: &'static str) -> Option<usize> {
+        self.size(name).and_then(|size| usize::try_from(size).ok())
+    }
+
+    pub(super) fn time(&mut self, name: &'static str) -> Option<Time> {
+        let Type::Duration(words) = self.kind(name) else { unreachable!("`{name}` is no duration") };
+        self.take(name, |value| {
+            let word = words.iter().find(|word| value.as_str() == Some(**word));
+            if let Some(word) = word {
+                return Ok(Time::Word(word));
+            }
+            value::duration(value).map(Time::Span).map_err(|mut fault| {
+                if !words.is_empty() {
+                    let before = fault.help.map(|help| format!("{help}; or ")).unwrap_or_default();
+                    fault.help = Some(format!("{before}write {}", quoted(words)));
+                }
+                fault
+            })
+        })
+    }
+
+    /// A duration that no word replaces.
+    pub(super) fn duration(&mut self, name: &'static str) -> Option<Duration> {
+        match self.time(name)? {
+            Time::Span(duration) => Some(duration),
+            Time::Word(_) => None,
+        }
+    }
+
+    pub(super) fn mode(&mut self, name: &'static str) -> Option<u32> {
+        self.take(name, value::mode)
+    }
+
+    pub(super) fn name(&mut self, name: &'static str) -> Option<String> {
+        self.take(name, value::name)
+    }
+
+    pub(super) fn address(&mut self, name: &'static str) -> Option<SocketAddr> {
+        self.take(name, value::address)
+    }
+
+    pub(super) fn zone(&mut self, name: &'static str) -> Option<jiff::tz::TimeZone> {
+        self.take(name, value::zone)
+    }
+
+    pub(super) fn path(&mut self, name: &'static str) -> Option<PathBuf> {
+        self.take(name, |value| {
+            let text = value::text(value)?;
+            if text.contains('\0') { Err(Fault::new("a path with a NUL")) } else { Ok(PathBuf::from(text)) }
+        })
+    }
+
+    pub(super) fn template(&mut self, name: &'static str) -> Option<Template> {
+        self.take(name, |value| {
+            Template::parse(value::text(value)?).map_err(|error| Fault {
+                message: error.message,
+                help: Some(error.help),
+                within: Some(error.offset..error.offset + error.len),
+            })
+        })
+    }
+
+    pub(super) fn word(&mut self, name: &'static str) -> Option<&'static str> {
+        let Type::Word(words) = self.kind(name) else { unreachable!("`{name}` is no word") };
+        self.take(name, |value| value::word(value, words))
+    }
+
+    /// A word on which the meaning of other keys depends: nothing after an error.
+    pub(super) fn deciding_word(&mut self, name: &'static str) -> Option<&'static str> {
+        let before = self.found.len();
+        let word = self.word(name);
+        word.filter(|_| self.found.len() == before)
+    }
+
+    pub(super) fn words(&mut self, name: &'static str) -> Option<Vec<&'static str>> {
+        let Type::Words(words) = self.kind(name) else { unreachable!("`{name}` is no list of words") };
+        self.list(name, |value| value::word(value, words))
+    }
+
+    pub(super) fn any_words(&mut self, name: &'static str) -> Option<Vec<String>> {
+        self.list(name, |value| value::text(value).map(str::to_owned))
+    }
+
+    pub(super) fn brokers(&mut self, name: &'static str) -> Option<Vec<String>> {
+        self.list(name, value::broker)
+    }
+
+    /// Reads the table of a key with `read`, if it is there.
+    pub(super) fn inner<T>(&mut self, name: &'static str, read: impl FnOnce(&mut Reader<'_, '_>) -> T) -> Option<T> {
+        let Type::Table(keys) = self.kind(name) else { unreachable!("`{name}` is no table") };
+        let (table, header) = self.table(name)?;
+        let mut inner = Reader::new(table, header, format!("`{name}`"), [keys, &[]], self.found);
+        let result = read(&mut inner);
+        inner.finish();
+        Some(result)
+    }
+
+    /// The properties in the table of a key. `a.b = 1` and `"a.b" = 1` are the same property.
+    pub(super) fn properties(&mut self, name: &'static str) -> Vec<Property> {
+        let mut properties = Vec::new();
+        if let Some((table, _)) = self.table(name) {
+            self.flatten(table, "", None, &mut properties);
+        }
+        properties.sort_by_key(|property| property.key_span.start);
+        properties
+    }
+}
+
+// === impl Reader: what those have in common ===
+
+impl<'r, 'd> Reader<'r, 'd> {
+    fn take<T>(&mut self, name: &'static str, read: impl Fn(&DeValue<'_>) -> Result<T, Fault>) -> Option<T> {
+        match self.given_or_default(name)? {
+            Ok(value) => self.judge(value, &read).or_else(|| read(&self.default(name)?).ok()),
+            Err(default) => read(&default).ok(),
+        }
+    }
+
+    fn default(&self, name: &'static str) -> Option<DeValue<'static>> {
+        match self.key(name).presence {
+            Presence::Default(text) => DeValue::parse(text).ok().map(Spanned::into_inner),
+            Presence::Required(_) | Presence::Optional(_) => None,
+        }
+    }
+
+    /// A list with at least one element; all wrong elements are reported.
+    fn list<T>(&mut self, name: &'static str, read: impl Fn(&DeValue<'_>) -> Result<T, Fault>) -> Option<Vec<T>> {
+        let value = match self.given_or_default(name)? {
+            Ok(value) => value,
+            Err(default) => {
+                return default.as_array()?.iter().map(|element| read(element.get_ref()).ok()).collect();
+            }
+        };
+        let Some(elements) = value.get_ref().as_array() else {
+            let fault = Fault::wrong_type(value.get_ref(), "a list");
+            self.fault(&value.span(), None, fault.help("write it in brackets, even if it has one element: [\"…\"]"));
+            return None;
+        };
+        if elements.is_empty() {
+            let fault = Fault::new("an empty list").help(format!("leave `{name}` out, or name at least one"));
+            self.fault(&value.span(), None, fault);
+            return None;
+        }
+        // Every element is read before the first wrong one ends it.
+        let read: Vec<Option<T>> = elements.iter().map(|element| self.judge(element, &read)).collect();
+        read.into_iter().collect()
+    }
+
+    /// The value that the file gives, or else the default; `None` for a key without either.
+    fn given_or_default(&mut self, name: &'static str) -> Option<Result<&'r Spanned<DeValue<'d>>, DeValue<'static>>> {
+        let key = self.key(name);
+        self.taken.push(name);
+        if let Some(value) = self.table.get(name) {
+            return Some(Ok(value));
+        }
+        if let Presence::Required(example) = key.presence {
+            let error = Diagnostic::at(self.places.header.clone(), format!("{} has no `{name}`", self.title));
+            self.error(error.help(format!("add e.g. {name} = {example}")).of_absence());
+        }
+        self.default(name).map(Err)
+    }
+
+    fn judge<T>(
+        &mut self,
+        value: &Spanned<DeValue<'_>>,
+        read: &impl Fn(&DeValue<'_>) -> Result<T, Fault>,
+    ) -> Option<T> {
+        match read(value.get_ref()) {
+            Ok(result) => Some(result),
+            Err(fault) => {
+                self.fault(&value.span(), value.get_ref().as_str(), fault);
+                None
+            }
+        }
+    }
+
+    /// Reports a fault of the value at `span`; `text` is what its string says.
+    fn fault(&mut self, span: &Range<usize>, text: Option<&str>, fault: Fault) {
+        // Offsets within the string are offsets in the file if nothing in it is escaped.
+        let inner = span.start + 1..span.end.saturating_sub(1);
+        let verbatim = text.is_some() && self.found.text().get(inner.clone()) == text;
+        let span = match fault.within {
+            Some(within) if verbatim => inner.start + within.start..inner.start + within.end,
+            _ => span.clone(),
+        };
+        let mut error = Diagnostic::at(span, fault.message);
+        error.help = fault.help;
+        self.error(error);
+    }
+
+    fn table(&mut self, name: &'static str) -> Option<(&'r DeTable<'d>, Range<usize>)> {
+        let value = self.given_or_default(name)?.ok()?;
+        if let DeValue::Table(table) = value.get_ref() {
+            return Some((table, value.span()));
+        }
+        self.fault(&value.span(), None, Fault::wrong_type(value.get_ref(), "a table"));
+        None
+    }
+
+    fn flatten(
+        &mut self,
+        table: &DeTable<'_>,
+        prefix: &str,
+        before: Option<&Range<usize>>,
+        properties: &mut Vec<Property>,
+    ) {
+        for (key, value) in table {
+            let name = format!("{prefix}{}", key.get_ref());
+            // The whole of a dotted key, where it stands on one line.
+            let from = before.map_or_else(|| key.span().start, |before| before.start);
+            let whole = from..key.span().end;
+            let key_span = if from <= key.span().start && self.one_line(whole.clone()) { whole } else { key.span() };
+            let value_span = value.span();
+            let value = match value.get_ref() {
+                DeValue::Table(inner) => {
+                    self.flatten(inner, &format!("{name}."), Some(&key_span), properties);
+                    continue;
+                }
+                DeValue::String(text) => text.to_string(),
+                DeValue::Boolean(value) => value.to_string(),
+                DeValue::Float(value) => value.as_str().to_owned(),
+                other => {
+                    let Some(number) = value::integer(other) else {
+                        self.fault(&value_span, None, Fault::wrong_type(other, "a string, a number or a boolean"));
+                        continue;
+                    };
+                    number.to_string()
+                }
+            };
+            properties.push(Property { name, value, key_span, value_span });
+        }
+    }
+}
+
+fn quoted(words: &[&str]) -> String {
+    words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or ")
+}

@@ -1,0 +1,210 @@
+//! The kinds of sources, a block each. A new kind is one block and one line in [`SOURCES`].
+
+use std::path::Path;
+
+use super::diagnostics::Diagnostic;
+use super::key::{Key, Kind, Type};
+use super::reader::{Reader, Time};
+use super::{SourceConfig, SourceKind, StdinConfig, StreamConfig, TcpConfig, UdpConfig, UnixConfig};
+use crate::frame::Framing;
+
+/// Every kind of source.
+pub(super) const SOURCES: [Kind<SourceKind>; 4] = [UDP, TCP, UNIX, STDIN];
+
+/// The least that a receiver must take (RFC 5424, section 6.1).
+const LEAST_FRAME: u64 = 480;
+const MIB: u64 = 1 << 20;
+/// More would not fit into the counters of the room in flight.
+pub(super) const MOST_MEMORY: u64 = 2 << 30;
+
+/// What every source has.
+pub(super) const COMMON: [Key; 4] = [
+    Key::optional("name", Type::Name, r#""mail""#, "Its name in records and metrics; without it the kind, or kind-N."),
+    Key::optional(
+        "timezone",
+        Type::Zone,
+        r#""Asia/Tokyo""#,
+        "The zone of RFC 3164 times, which carry none; without it the machine's.",
+    ),
+    Key::default(
+        "max_frame_size",
+        Type::Size(LEAST_FRAME, 16 * MIB),
+        r#""64KiB""#,
+        "A longer message is cut off here, flagged and counted.",
+    ),
+    Key::default(
+        "max_bytes_in_flight",
+        Type::Size(64 << 10, MOST_MEMORY),
+        r#""32MiB""#,
+        "At most so much is read ahead of the slowest sink; then streams are not read and datagrams are dropped.",
+    ),
+];
+
+const LISTEN: Key = Key::required("listen", Type::Address, r#""[::]:514""#, "Address and port; `[::]` takes IPv4 too.");
+
+const FRAMING: Key = Key::default(
+    "framing",
+    Type::Word(&["auto", "octet_counting", "lf", "nul"]),
+    r#""auto""#,
+    "How messages are told apart (RFC 6587); `auto` decides at the start of each.",
+);
+
+const MAX_CONNECTIONS: Key = Key::default(
+    "max_connections",
+    Type::Count(1, 1_000_000),
+    "2000",
+    "More connections at a time are closed at once and counted.",
+);
+
+const IDLE_TIMEOUT: Key = Key::default(
+    "idle_timeout",
+    Type::Duration(&["never"]),
+    r#""never""#,
+    "A connection that is silent for so long is closed. A sender notices only when its next message is lost.",
+);
+
+// === udp ===
+
+const UDP: Kind<SourceKind> = Kind {
+    name: "udp",
+    doc: "Syslog over UDP (RFC 5426).",
+    single: false,
+    keys: &[
+        LISTEN,
+        Key::default(
+            "receive_buffer",
+            Type::Size(4096, 1 << 30),
+            r#""8MiB""#,
+            "Asked of the kernel, which grants at most net.core.rmem_max.",
+        ),
+    ],
+    read: |table| {
+        let (listen, receive_buffer) = (table.address("listen"), table.memory("receive_buffer"));
+        Some(SourceKind::Udp(UdpConfig { listen: listen?, receive_buffer: receive_buffer? }))
+    },
+};
+
+// === tcp ===
+
+const TCP: Kind<SourceKind> = Kind {
+    name: "tcp",
+    doc: "Syslog over TCP (RFC 6587).",
+    single: false,
+    keys: &[LISTEN, FRAMING, MAX_CONNECTIONS, IDLE_TIMEOUT],
+    read: |table| {
+        let (listen, stream) = (table.address("listen"), stream(table));
+        Some(SourceKind::Tcp(TcpConfig { listen: listen?, stream: stream? }))
+    },
+};
+
+// === unix ===
+
+const UNIX: Kind<SourceKind> = Kind {
+    name: "unix",
+    doc: "A unix domain socket, such as /dev/log.",
+    single: false,
+    keys: &[
+        Key::required("path", Type::Path, r#""/run/postrider/log""#, "Where the socket is made."),
+        Key::default(
+            "kind",
+            Type::Word(&["datagram", "stream"]),
+            r#""datagram""#,
+            "What syslog(3) writes to is `datagram`; the keys below are for `stream` alone.",
+        ),
+        Key::default("mode", Type::Mode, r#""0660""#, "Permission bits of the socket."),
+        FRAMING,
+        MAX_CONNECTIONS,
+        IDLE_TIMEOUT,
+    ],
+    read: |table| {
+        let (path, kind, mode, stream) =
+            (table.path("path"), table.deciding_word("kind"), table.mode("mode"), stream(table));
+        let path = path.filter(|path| check_length(table, path));
+        let stream = if kind? == "stream" {
+            Some(stream?)
+        } else {
+            refuse_stream_keys(table);
+            None
+        };
+        Some(SourceKind::Unix(UnixConfig { path: path?, mode: mode?, stream }))
+    },
+};
+
+/// The kernel takes no more (unix(7), `sun_path`).
+const LONGEST_SOCKET_PATH: usize = 107;
+
+fn check_length(table: &mut Reader<'_, '_>, path: &Path) -> bool {
+    let long = path.as_os_str().len() > LONGEST_SOCKET_PATH;
+    if long {
+        let message = format!("the path of a socket has at most {LONGEST_SOCKET_PATH} bytes");
+        table.error(Diagnostic::at(table.place("path"), message));
+    }
+    !long
+}
+
+/// One datagram is one message, and has no connection.
+fn refuse_stream_keys(table: &mut Reader<'_, '_>) {
+    for key in [FRAMING, MAX_CONNECTIONS, IDLE_TIMEOUT] {
+        if table.gives(key.name) {
+            let error = Diagnostic::at(table.place(key.name), format!("a datagram socket has no `{}`", key.name));
+            table.error(error.help("leave it out, or write kind = \"stream\""));
+        }
+    }
+}
+
+// === stdin ===
+
+const STDIN: Kind<SourceKind> = Kind {
+    name: "stdin",
+    doc: "The standard input; when it ends, Postrider delivers what it has and leaves.",
+    single: true,
+    keys: &[FRAMING],
+    read: |table| Some(SourceKind::Stdin(StdinConfig { framing: framing(table)? })),
+};
+
+// === what they have in common ===
+
+/// Reads the keys of every source and then those of its kind.
+pub(super) fn read(kind: &Kind<SourceKind>, derived_name: String, table: &mut Reader<'_, '_>) -> Option<SourceConfig> {
+    let name = table.name("name").unwrap_or(derived_name);
+    let zone = table.zone("timezone").unwrap_or_else(system_zone);
+    let (max_frame_size, max_bytes_in_flight) = (table.memory("max_frame_size"), table.memory("max_bytes_in_flight"));
+    let particular = (kind.read)(table);
+    if let (Some(frame), Some(in_flight)) = (max_frame_size, max_bytes_in_flight)
+        && in_flight < frame
+    {
+        let error = Diagnostic::at(table.place("max_bytes_in_flight"), "smaller than `max_frame_size`");
+        table.error(error.help("a message that may be read must have room"));
+    }
+    Some(SourceConfig {
+        name,
+        zone,
+        max_frame_size: max_frame_size?,
+        max_bytes_in_flight: max_bytes_in_flight?,
+        kind: particular?,
+    })
+}
+
+/// The machine's zone; UTC where it has none, as in a container without /etc/localtime.
+fn system_zone() -> jiff::tz::TimeZone {
+    jiff::tz::TimeZone::try_system().unwrap_or(jiff::tz::TimeZone::UTC)
+}
+
+fn stream(table: &mut Reader<'_, '_>) -> Option<StreamConfig> {
+    let framing = framing(table);
+    let (max_connections, idle_timeout) = (table.count("max_connections"), table.time("idle_timeout"));
+    let idle_timeout = match idle_timeout? {
+        Time::Span(duration) => Some(duration),
+        Time::Word(_) => None,
+    };
+    Some(StreamConfig { framing: framing?, max_connections: max_connections?, idle_timeout })
+}
+
+fn framing(table: &mut Reader<'_, '_>) -> Option<Framing> {
+    Some(match table.word("framing")? {
+        "octet_counting" => Framing::OctetCounting,
+        "lf" => Framing::Lf,
+        "nul" => Framing::Nul,
+        _ => Framing::Auto,
+    })
+}

@@ -1,0 +1,242 @@
+//! How errors look: one snapshot for each kind, and for many at once.
+
+use proptest::prelude::*;
+
+use super::super::{LoadError, load, parse};
+use super::errors;
+
+const REST: &str = "[[source.stdin]]\n[[sink.stdout]]\n";
+
+/// The errors of something that is right but for these lines.
+fn errors_in(lines: &str) -> String {
+    errors(&format!("{lines}\n{}", rest(lines)))
+}
+
+/// A source and a sink, where `lines` has none.
+fn rest(lines: &str) -> String {
+    let mut rest = String::new();
+    for table in REST.lines() {
+        let group = &table[..table.find('.').unwrap()];
+        if !lines.contains(group) {
+            rest.push_str(table);
+            rest.push('\n');
+        }
+    }
+    rest
+}
+
+#[test]
+fn syntax() {
+    insta::assert_snapshot!(errors_in(
+        "language = \nshutdown_timeout = 'x\n[[source.udp]\nlisten = \"[::]:514\"\nlisten = 1979-"
+    ));
+}
+
+#[test]
+fn keys_and_tables_twice() {
+    insta::assert_snapshot!(errors(
+        "language = 'en'\nlanguage = 'ja'\n[[source.udp]]\nlisten = '[::]:1'\nlisten = '[::]:2'\n[sink]\n[sink]\n"
+    ));
+}
+
+#[test]
+fn what_follows_from_broken_syntax_is_not_reported() {
+    // The source is lost with its header; the wrong language is another matter.
+    insta::assert_snapshot!(errors(
+        "[[source.udp\nlisten = \"[::]:514\"\n[[sink.file]]\npath = \n[[sink.stdout]]\nevents = 5"
+    ));
+}
+
+#[test]
+fn unknown_keys() {
+    insta::assert_snapshot!(errors_in(
+        "langage = \"en\"\n[[source.upd]]\n[[source.tcp]]\nlisten = \"[::]:514\"\nrecieve_buffer = 1\nx.y = 2\n\
+         [[sinks.file]]\n[[sink.stdout]]\n[sink.stdout.filter]\nseverity = 'err'"
+    ));
+}
+
+#[test]
+fn wrong_types() {
+    insta::assert_snapshot!(errors_in(
+        "language = true\n[source.udp]\nlisten = \"[::]:514\"\n[[source.tcp]]\nlisten = 514\nmax_connections = \"many\"\n\
+         [[sink.file]]\npath = [\"/var/log/a\"]\nmode = 640\ngzip = \"yes\"\nevents = \"delivery\"\nfilter = 1\n\
+         [[sink.kafka]]\nbrokers = \"127.0.0.1:9092\"\ntopic = \"mail\"\noptions.linger.ms = [5]"
+    ));
+}
+
+#[test]
+fn sources_and_sinks_that_are_no_tables() {
+    insta::assert_snapshot!(errors("source = 5\nsink.stdout = [1, {}, {}]"));
+}
+
+#[test]
+fn bad_values() {
+    insta::assert_snapshot!(errors_in(
+        "language = \"jp\"\n[[source.udp]]\nlisten = \"0.0.0.0:51x\"\ntimezone = \"Asia/Tokio\"\nname = \"a b\"\n\
+         [[source.unix]]\npath = \"\"\nkind = \"dgram\"\nmode = \"0999\"\n[[source.tcp]]\nlisten = \"localhost:514\"\n\
+         max_connections = -1\n[[sink.stdout]]\nevents = [\"delivery\", \"deliverys\", \"x\"]\n\
+         filter = { status = [], dsn_class = [\"4\"], facility = [\"email\"], min_severity = \"warn\" }"
+    ));
+}
+
+#[test]
+fn units() {
+    insta::assert_snapshot!(errors_in(
+        "shutdown_timeout = 30\n[[source.tcp]]\nlisten = \"[::]:514\"\nmax_frame_size = 65536\nmax_bytes_in_flight = \"32MB\"\n\
+         idle_timeout = \"0s\"\n[[source.udp]]\nlisten = \"[::]:514\"\nmax_frame_size = \"479B\"\nreceive_buffer = \"99999999TiB\"\n\
+         max_bytes_in_flight = \"-1MiB\"\n[[sink.file]]\npath = \"/var/log/a\"\nqueue_size = \"16\"\nrotate_age = \"1 day\"\nfsync = 1"
+    ));
+}
+
+#[test]
+fn missing() {
+    insta::assert_snapshot!(errors("source = {}"));
+    insta::assert_snapshot!(errors_in("[[source.udp]]\n[[source.unix]]\n[[sink.file]]\n[[sink.kafka]]"));
+}
+
+#[test]
+fn names_and_addresses_twice() {
+    insta::assert_snapshot!(errors_in(
+        "[[source.udp]]\nlisten = \"[::]:514\"\nname = \"mail\"\n[[source.tcp]]\nlisten = \"[::]:514\"\nname = \"mail\"\n\
+         [[source.udp]]\nlisten = \"127.0.0.1:514\"\n[[source.udp]]\nlisten = \"127.0.0.1:515\"\n[[source.udp]]\n\n\n\
+         listen = \"127.0.0.1:515\"\n[[source.udp]]\nlisten = \"127.0.0.2:0\"\n[[source.udp]]\nlisten = \"127.0.0.2:0\"\n\
+         [[source.unix]]\npath = \"/dev/log\"\n[[source.unix]]\npath = \"/dev/log\"\n[[source.stdin]]\n[[source.stdin]]"
+    ));
+}
+
+#[test]
+fn contradictions_in_a_table() {
+    insta::assert_snapshot!(errors_in(
+        "[[source.unix]]\npath = \"/dev/log\"\nframing = \"lf\"\nmax_connections = 5\n[[source.udp]]\nlisten = \"[::]:514\"\n\
+         max_frame_size = \"128KiB\"\nmax_bytes_in_flight = \"64KiB\"\n[[sink.stdout]]\nqueue_size = \"64KiB\"\nevents = [\"other\"]\n\
+         filter.status = [\"sent\"]\n[[sink.file]]\npath = \"/var/log/a\"\nmode = \"0440\"\nrotate_keep = 5\ngzip = true"
+    ));
+}
+
+#[test]
+fn paths() {
+    insta::assert_snapshot!(errors_in(
+        "[[sink.file]]\npath = \"{hostname}.json\"\n[[sink.file]]\npath = \"/{hostname}.json\"\n[[sink.file]]\npath = \"/a/{host}/{x\"\n\
+         [[sink.file]]\npath = \"/a/../{date}\"\n[[sink.file]]\npath = \"/a/{date}/\"\n[[sink.file]]\npath = \"/a/b}\"\n\
+         [[sink.file]]\npath = \"/a/b\"\n[[sink.file]]\npath = \"/a/b\"\n[[sink.file]]\npath = \"/a/b\\u0000\""
+    ));
+}
+
+#[test]
+fn a_long_path_of_a_socket() {
+    let long = "x".repeat(107);
+    super::config(&format!("[[source.unix]]\npath = \"{long}\"\n[[sink.stdout]]"));
+    insta::assert_snapshot!(errors_in(&format!("[[source.unix]]\npath = \"/{long}\"")));
+}
+
+#[test]
+fn large_files_do_not_hang() {
+    let line = format!("x = [{}]", "1, ".repeat(500_000));
+    assert!(errors_in(&line).contains("test.toml:1:1: unknown key `x`"));
+    let deep = format!("[[sink.kafka]]\nbrokers = ['a']\ntopic = 'a'\noptions.{} = 1", "a.".repeat(2000) + "a");
+    assert!(errors_in(&deep).contains("error"));
+}
+
+#[test]
+fn kafka() {
+    insta::assert_snapshot!(errors_in(
+        "[[sink.kafka]]\nbrokers = [\"kafka1:9092\", \"kafka2:x\", \"\", \"a,b\"]\ntopic = \"mail log\"\nkey = \"{queue}\"\n\
+         [sink.kafka.options]\nacks = 1\nenable.idempotence = false\n\"message.timeout.ms\" = 300_000\nbootstrap.servers = \"x:1\"\n\
+         delivery.report.only.error = true\ntransactional.id = \"a\"\nlinger.ms = 5\n\"queue.buffering.max.ms\" = 6\n\
+         compression.type = \"zip\"\nbatch.size = 0\nlinger.mss = 5\ndr_cb = 1\nmax.in.flight = 9"
+    ));
+}
+
+#[test]
+fn kafka_defaults_are_overridden_under_any_name() {
+    let sink = "[[sink.kafka]]\nbrokers = ['a:1']\ntopic = 'mail-{date}'\noptions = { compression.codec = 'lz4', acks = -1 }\n";
+    let config = super::config(&format!("[[source.stdin]]\n{sink}"));
+    let super::super::SinkKind::Kafka(kafka) = &config.sinks[0].kind else { panic!() };
+    assert_eq!(kafka.properties.get("compression.codec"), Some("lz4"));
+    assert_eq!(kafka.properties.get("compression.type"), None);
+    assert_eq!(kafka.properties.get("acks"), Some("-1"));
+    assert_eq!(kafka.properties.get("bootstrap.servers"), Some("a:1"));
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let kafka = "[[source.stdin]]\n[[sink.kafka]]\nbrokers = ['a:1']\ntopic = 'mail'\n";
+    for options in [
+        "options.sasl.password = ['hunter2']",
+        "options.sasl.pasword = 'hunter2'",
+        "options = { sasl.password = 'hunter2', sasl.mechanism = 1979-01-01 }",
+        "[sink.kafka.options]\nsasl.password = \"hunt\\qhunter2\"",
+        "[sink.kafka.options]\nsasl.password = hunter2",
+        "[sink.kafka.options]\nsecurity.protocol = 'ssl'\nssl.key.pem = '''\nhunter2\n'''",
+        "[sink.kafka.options]\nssl.key.pem = '''\nhunter2\n",
+        "[sink.kafka.options.ssl.key]\npem = '''\nhunter2\n''' oops",
+        "[sink.kafka.options]\nsasl.password = 'a\\u0000hunter2'\nsasl.password = 'hunter2'",
+    ] {
+        let found = errors(&format!("{kafka}{options}\n"));
+        assert!(!found.contains("hunter2"), "{found}");
+        let debug = format!("{:?}", parse(&format!("{kafka}{options}\n"), "x").unwrap_err());
+        assert!(!debug.contains("hunter2"), "{debug}");
+    }
+    insta::assert_snapshot!(errors(&format!(
+        "{kafka}[sink.kafka.options]\nsasl.pasword = 'hunter2'\nsasl.password = [1]"
+    )));
+}
+
+#[test]
+fn columns() {
+    let long = format!("x{} = [{}1979-]", "x".repeat(150), "1, ".repeat(60));
+    insta::assert_snapshot!(errors_in(&format!(
+        "\u{FEFF}a = 1\r\n\t日本 = 1\r\nlanguage\t=\t\"日本語\"\t# 言語\r\nb = \"\u{1b}[31m\"\r\n{long}\r\n"
+    )));
+}
+
+#[test]
+fn end_of_file() {
+    insta::assert_snapshot!(errors("source = [1,\n\n\n"));
+    insta::assert_snapshot!(errors("a = '''x\n  \n"));
+}
+
+#[test]
+fn what_cannot_be_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("no.toml");
+    let Err(error @ LoadError::Read { .. }) = load(&path) else { panic!() };
+    assert!(error.to_string().starts_with("cannot read /"), "{error}");
+    std::fs::write(&path, b"language = \"en\"\n# caf\xe9\n").unwrap();
+    let Err(LoadError::Invalid(found)) = load(&path) else { panic!() };
+    assert!(found.to_string().contains("no.toml:2:6: not UTF-8"), "{found}");
+    assert_eq!(found.len(), 1);
+}
+
+/// Pieces of configuration files, so that random texts get past the first line; `~` stands between them.
+const PIECES: &str = "[[source.udp]]\n~[[source.tcp]]\n~[[source.unix]]\n~[source.stdin]\n~[[sink.file]]\n~[[sink.kafka]]\n~\
+    [sink.kafka.options]\n~[sink.file.filter]\n~[[~]]~listen~path~framing~kind~mode~fsync~brokers~topic~key~events~name~\
+    queue_size~linger.ms~sasl.password~ssl.key.pem~ = ~=~\n~\r\n~\t~'''~\"\"\"~\"~'~{~}~[~]~,~\"[::]:514\"~\"/a/{hostname}\"~\
+    \"8MiB\"~5~true~1979-05-27~\"stream\"~# x~é~日本~\u{FEFF}~\\u0000~{hostname}~source~sink";
+
+fn piece() -> impl Strategy<Value = String> {
+    let pieces: Vec<&str> = PIECES.split('~').collect();
+    let known = proptest::sample::select(pieces).prop_map(str::to_owned);
+    prop_oneof![4 => known, 1 => "\\PC{0,8}", 1 => any::<char>().prop_map(String::from)]
+}
+
+proptest! {
+    #[test]
+    fn nothing_panics(pieces in prop::collection::vec(piece(), 0..60)) {
+        let text: String = pieces.concat();
+        if let Err(found) = parse(&text, "test.toml") {
+            prop_assert!(!found.is_empty());
+            prop_assert!(found.to_string().ends_with("nothing was started"));
+        }
+    }
+
+    #[test]
+    fn changed_files_do_not_panic(at in 0_usize..7000, cut in 0_usize..50, insert in piece()) {
+        let text = include_str!("../../../config/postrider.toml").replace("## ", "").replace("\n# ", "\n");
+        let floor = |mut at: usize| { while !text.is_char_boundary(at) { at -= 1; } at };
+        let start = floor(at.min(text.len()));
+        let end = floor((start + cut).min(text.len()));
+        let changed = format!("{}{insert}{}", &text[..start], &text[end..]);
+        let _ = parse(&changed, "test.toml").map_err(|found| found.to_string());
+    }
+}

@@ -1,0 +1,207 @@
+//! Single values: from what TOML gives to what the program wants.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use crate::suggest;
+
+/// Why a value cannot be taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) message: String,
+    pub(super) help: Option<String>,
+    /// The bytes of the text, not of the file, that are wrong; all of it without.
+    pub(super) within: Option<Range<usize>>,
+}
+
+/// Units of sizes, the smallest first.
+const SIZE_UNITS: [(&str, u64); 5] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
+
+/// Units of durations in milliseconds, the smallest first.
+const TIME_UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+
+impl Fault {
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), help: None, within: None }
+    }
+
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// For a value of another type.
+    pub(super) fn wrong_type(value: &DeValue<'_>, wanted: &str) -> Self {
+        Self::new(format!("expected {wanted}, found {}", type_name(value)))
+    }
+}
+
+/// What a value is, with its article.
+pub(super) fn type_name(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "an integer",
+        DeValue::Float(_) => "a float",
+        DeValue::Boolean(_) => "a boolean",
+        DeValue::Datetime(_) => "a date or time",
+        DeValue::Array(_) => "an array",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+/// Text that is not empty.
+pub(super) fn text<'v>(value: &'v DeValue<'_>) -> Result<&'v str, Fault> {
+    match value {
+        DeValue::String(text) if text.is_empty() => Err(Fault::new("the text is empty")),
+        DeValue::String(text) => Ok(text),
+        other => Err(Fault::wrong_type(other, "a string")),
+    }
+}
+
+pub(super) fn bool(value: &DeValue<'_>) -> Result<bool, Fault> {
+    value.as_bool().ok_or_else(|| Fault::wrong_type(value, "true or false").help("write it without quotes"))
+}
+
+/// A whole number from `least` to `most`.
+pub(super) fn count(value: &DeValue<'_>, least: u64, most: u64) -> Result<u64, Fault> {
+    let Some(number) = integer(value) else { return Err(Fault::wrong_type(value, "a whole number")) };
+    match u64::try_from(number) {
+        Ok(number) if (least..=most).contains(&number) => Ok(number),
+        _ => Err(Fault::new(format!("{number} is out of range")).help(format!("{least} to {most}"))),
+    }
+}
+
+/// The number of an integer, where it fits.
+pub(super) fn integer(value: &DeValue<'_>) -> Option<i64> {
+    let integer = value.as_integer()?;
+    i64::from_str_radix(integer.as_str(), integer.radix()).ok()
+}
+
+/// Bytes with a unit, from `least` to `most`.
+pub(super) fn size(value: &DeValue<'_>, least: u64, most: u64) -> Result<u64, Fault> {
+    let bytes = with_unit(value, "size", &SIZE_UNITS, "8MiB")?;
+    if bytes < least {
+        return Err(Fault::new(format!("too small: the least is {}", print_size(least))));
+    }
+    if bytes > most {
+        return Err(Fault::new(format!("too large: the most is {}", print_size(most))));
+    }
+    Ok(bytes)
+}
+
+/// Bytes with the largest unit that divides them.
+pub(super) fn print_size(bytes: u64) -> String {
+    let (unit, factor) =
+        SIZE_UNITS.into_iter().rev().find(|(_, factor)| bytes.is_multiple_of(*factor)).unwrap_or(("B", 1));
+    format!("{}{unit}", bytes / factor)
+}
+
+/// A time with a unit; zero is none.
+pub(super) fn duration(value: &DeValue<'_>) -> Result<Duration, Fault> {
+    match with_unit(value, "duration", &TIME_UNITS, "30s")? {
+        0 => Err(Fault::new("a duration of zero")),
+        millis => Ok(Duration::from_millis(millis)),
+    }
+}
+
+/// A whole number followed by its unit.
+fn with_unit(value: &DeValue<'_>, what: &str, units: &[(&str, u64)], example: &str) -> Result<u64, Fault> {
+    let names: Vec<&str> = units.iter().map(|(name, _)| *name).collect();
+    let names = names.join(", ");
+    let form = format!("write a whole number and a unit in quotes, e.g. \"{example}\"; the units are {names}");
+    let text = match value {
+        DeValue::String(text) => text.as_ref(),
+        DeValue::Integer(_) | DeValue::Float(_) => {
+            return Err(Fault::new(format!("a {what} without a unit")).help(form));
+        }
+        other => return Err(Fault::wrong_type(other, &format!("a {what}")).help(form)),
+    };
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let unit = unit.trim_start();
+    if number.is_empty() {
+        return Err(Fault::new(format!("not a {what}: \"{text}\"")).help(form));
+    }
+    if unit.is_empty() {
+        return Err(Fault::new(format!("a {what} without a unit")).help(form));
+    }
+    let Some((_, factor)) = units.iter().find(|(name, _)| *name == unit) else {
+        return Err(Fault::new(format!("unknown unit `{unit}` of a {what}")).help(form));
+    };
+    let number: Option<u64> = number.parse().ok();
+    number.and_then(|number| number.checked_mul(*factor)).ok_or_else(|| Fault::new(format!("the {what} is too large")))
+}
+
+/// Permission bits in octal.
+pub(super) fn mode(value: &DeValue<'_>) -> Result<u32, Fault> {
+    let form = "write the permission bits in octal and in quotes, e.g. \"0640\"";
+    let DeValue::String(text) = value else { return Err(Fault::wrong_type(value, "a string").help(form)) };
+    let octal = (3..=4).contains(&text.len()) && text.bytes().all(|b| (b'0'..=b'7').contains(&b));
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if octal && mode <= 0o777 => Ok(mode),
+        _ => Err(Fault::new("not permission bits").help(form)),
+    }
+}
+
+/// A name that can stand in a metric's label and in a log line as it is.
+pub(super) fn name(value: &DeValue<'_>) -> Result<String, Fault> {
+    let text = text(value)?;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    if text.len() > 64 || !text.bytes().all(plain) {
+        return Err(Fault::new("not a name").help("use up to 64 of the characters A-Z a-z 0-9 . _ -"));
+    }
+    Ok(text.to_owned())
+}
+
+/// `ADDRESS:PORT`.
+pub(super) fn address(value: &DeValue<'_>) -> Result<SocketAddr, Fault> {
+    let text = text(value)?;
+    text.parse().map_err(|error: std::net::AddrParseError| {
+        Fault::new(error.to_string()).help("write ADDRESS:PORT, e.g. \"[::]:514\" or \"192.0.2.1:514\"")
+    })
+}
+
+/// A name in the machine's time zone database.
+pub(super) fn zone(value: &DeValue<'_>) -> Result<jiff::tz::TimeZone, Fault> {
+    let text = text(value)?;
+    jiff::tz::TimeZone::get(text).map_err(|_| {
+        let names: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
+        let help = match suggest::nearest(text, names.iter().map(String::as_str)) {
+            _ if names.is_empty() => "this machine has no time zone database: install the package tzdata".to_owned(),
+            Some(name) => format!("did you mean \"{name}\"?"),
+            None => "write a name of the IANA time zone database, e.g. \"Asia/Tokyo\"".to_owned(),
+        };
+        Fault::new(format!("unknown time zone \"{text}\"")).help(help)
+    })
+}
+
+/// One of `words`.
+pub(super) fn word(value: &DeValue<'_>, words: &[&'static str]) -> Result<&'static str, Fault> {
+    let help = |text: &str| suggest::help(text, words.iter().copied());
+    let DeValue::String(text) = value else { return Err(Fault::wrong_type(value, "a string").help(help(""))) };
+    let known = words.iter().find(|word| **word == text.as_ref());
+    known.copied().ok_or_else(|| Fault::new(format!("unknown value \"{text}\"")).help(help(text)))
+}
+
+/// `HOST:PORT`, as librdkafka takes it: the port may be left out, and a protocol may stand before.
+pub(super) fn broker(value: &DeValue<'_>) -> Result<String, Fault> {
+    let text = text(value)?;
+    let fault =
+        || Fault::new(format!("not a broker: \"{text}\"")).help("write HOST:PORT, e.g. \"kafka1.example:9092\"");
+    let (_, authority) = text.split_once("://").unwrap_or(("", text));
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, port),
+        Some(_) if !authority.ends_with(']') => return Err(fault()),
+        _ => (authority, "9092"),
+    };
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
+    let port_number: Option<u16> = port.bytes().all(|b| b.is_ascii_digit()).then(|| port.parse().ok()).flatten();
+    if bare.is_empty() || !bare.chars().all(plain) || port_number.is_none_or(|port| port == 0) {
+        return Err(fault());
+    }
+    Ok(text.to_owned())
+}

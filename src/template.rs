@@ -1,0 +1,370 @@
+//! Text with placeholders: `{hostname}/{date}.json`, as paths, topics and keys have it.
+//!
+//! A placeholder is a [`Field`] in braces; `{{` and `}}` stand for the braces themselves. A template is parsed once, when
+//! the configuration is read, and rendered for each record into a buffer of the caller, without an allocation of its own.
+
+use std::path::PathBuf;
+
+use crate::record::{Event, Record};
+use crate::suggest;
+use crate::time::Timestamp;
+
+/// A template, parsed when the configuration is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    /// No two literals follow each other, and none is empty.
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Literal(String),
+    Field(Field),
+}
+
+/// What a placeholder may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// `{hostname}`: HOSTNAME, as sent.
+    Hostname,
+    /// `{app_name}`: APP-NAME, or the name in the TAG: `postfix/smtp`.
+    AppName,
+    /// `{facility}`: `mail`.
+    Facility,
+    /// `{severity}`: `info`.
+    Severity,
+    /// `{source}`: the configured name of the source.
+    Source,
+    /// `{event}`: `delivery`; Postfix only, like all that follow to `{status}`.
+    Event,
+    /// `{instance}`: `postfix`, `postfix-out`.
+    Instance,
+    /// `{service}`: `submission`.
+    Service,
+    /// `{daemon}`: `smtp`, `qmgr`.
+    Daemon,
+    /// `{queue_id}`: as logged.
+    QueueId,
+    /// `{status}`: the status word of a delivery.
+    Status,
+    /// `{date}`: YYYY-MM-DD of `timestamp`, or of `received_at` where the message had none, at its own offset.
+    Date,
+    /// `{hour}`: 00 to 23, likewise.
+    Hour,
+}
+
+/// What is wrong with a template.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct TemplateError {
+    /// The first byte that is wrong.
+    pub offset: usize,
+    /// How many bytes are.
+    pub len: usize,
+    /// What is wrong with them.
+    pub message: String,
+    /// What to write instead.
+    pub help: String,
+}
+
+/// What stands for a value that a record does not have, in paths and topics.
+const MISSING: &str = "unknown";
+/// A value takes at most so many bytes of a path or topic: file names end at 255, topics at 249.
+const MOST_OF_A_VALUE: usize = 128;
+/// The longest legal topic.
+const MOST_OF_A_TOPIC: usize = 249;
+
+// === impl Template ===
+
+impl Template {
+    /// Parses a template.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        let mut parts = Vec::new();
+        let mut literal = String::new();
+        let mut at = 0;
+        while let Some(c) = text[at..].chars().next() {
+            let rest = &text[at + c.len_utf8()..];
+            match c {
+                '{' | '}' if rest.starts_with(c) => {
+                    literal.push(c);
+                    at += 2;
+                }
+                '{' => {
+                    let (field, len) = placeholder(text, at)?;
+                    if !literal.is_empty() {
+                        parts.push(Part::Literal(std::mem::take(&mut literal)));
+                    }
+                    parts.push(Part::Field(field));
+                    at += len;
+                }
+                '}' => return Err(TemplateError::new(at, 1, "a `}` that closes nothing", "write `}}` for a brace")),
+                c => {
+                    literal.push(c);
+                    at += c.len_utf8();
+                }
+            }
+        }
+        if !literal.is_empty() {
+            parts.push(Part::Literal(literal));
+        }
+        Ok(Self { parts })
+    }
+
+    /// Appends the text for `record`. Where the record lacks a field, or has it empty, nothing is appended and the answer
+    /// is false: right for a key, since records without it must not all share one.
+    pub fn render(&self, record: &Record<'_>, out: &mut String) -> bool {
+        let start = out.len();
+        for part in &self.parts {
+            let mut buffer = Buffer::default();
+            match part {
+                Part::Literal(text) => out.push_str(text),
+                Part::Field(field) => match field.text(record, &mut buffer) {
+                    Some(text) if !text.is_empty() => out.push_str(text),
+                    _ => {
+                        out.truncate(start);
+                        return false;
+                    }
+                },
+            }
+        }
+        true
+    }
+
+    /// Appends a path for `record`. Whatever a sender wrote into a field, its value stays within one path component and is
+    /// neither hidden nor `.` nor `..`: `/`, control characters and a leading `.` become `_`, long values are cut. A missing
+    /// or empty value becomes `unknown`.
+    pub fn render_path(&self, record: &Record<'_>, out: &mut String) {
+        self.render_with(record, out, |index, c| match c {
+            '/' => '_',
+            '.' if index == 0 => '_',
+            c if c.is_control() => '_',
+            c => c,
+        });
+    }
+
+    /// Appends a topic for `record`: characters that no topic may have become `_`, long values and topics are cut, a missing
+    /// or empty value becomes `unknown`.
+    pub fn render_topic(&self, record: &Record<'_>, out: &mut String) {
+        let start = out.len();
+        self.render_with(record, out, |_, c| if is_topic_char(c) { c } else { '_' });
+        // A topic is ASCII: its literals are checked with the configuration.
+        let end = (start + MOST_OF_A_TOPIC).min(out.len());
+        if out.is_char_boundary(end) {
+            out.truncate(end);
+        }
+        // The two names that Kafka refuses.
+        if matches!(&out[start..], "." | "..") {
+            out.truncate(start);
+            out.push('_');
+        }
+    }
+
+    /// `replace` gets the index of each character within its value.
+    fn render_with(&self, record: &Record<'_>, out: &mut String, replace: fn(usize, char) -> char) {
+        for part in &self.parts {
+            let mut buffer = Buffer::default();
+            match part {
+                Part::Literal(text) => out.push_str(text),
+                Part::Field(field) => {
+                    let value = field.text(record, &mut buffer).filter(|text| !text.is_empty()).unwrap_or(MISSING);
+                    let end = out.len() + MOST_OF_A_VALUE;
+                    for (index, c) in value.chars().enumerate() {
+                        let c = replace(index, c);
+                        if out.len() + c.len_utf8() > end {
+                            break;
+                        }
+                        out.push(c);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether every record gets the same text.
+    pub fn is_constant(&self) -> bool {
+        self.as_constant().is_some()
+    }
+
+    /// The text of every record, where it is the same for all.
+    pub fn as_constant(&self) -> Option<&str> {
+        match self.parts.as_slice() {
+            [] => Some(""),
+            [Part::Literal(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The fields in the order of the template.
+    pub fn fields(&self) -> impl Iterator<Item = Field> + '_ {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Field(field) => Some(*field),
+            Part::Literal(_) => None,
+        })
+    }
+
+    /// The text around the fields.
+    pub fn literals(&self) -> impl Iterator<Item = &str> + '_ {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Literal(text) => Some(text.as_str()),
+            Part::Field(_) => None,
+        })
+    }
+
+    /// Whether the text of every record ends with this character.
+    pub fn ends_with(&self, c: char) -> bool {
+        matches!(self.parts.last(), Some(Part::Literal(text)) if text.ends_with(c))
+    }
+
+    /// A path template as its directory, the leading components without a placeholder, and the rest. `None` where no such
+    /// directory is written, or it is the root: a record must not choose what lies there. A path that is constant and has
+    /// no directory lies in `.`.
+    pub fn split_directory(mut self) -> Option<(PathBuf, Self)> {
+        let constant = self.is_constant();
+        let Some(Part::Literal(leading)) = self.parts.first_mut() else { return None };
+        let Some(slash) = leading.rfind('/') else {
+            return constant.then(|| (PathBuf::from("."), self));
+        };
+        let rest = leading.split_off(slash + 1);
+        let directory = std::mem::replace(leading, rest);
+        if self.parts.first() == Some(&Part::Literal(String::new())) {
+            self.parts.remove(0);
+        }
+        let trimmed = directory.trim_end_matches('/');
+        match trimmed {
+            "" if !constant => None,
+            "" => Some((PathBuf::from("/"), self)),
+            _ => Some((PathBuf::from(trimmed), self)),
+        }
+    }
+}
+
+/// The field whose placeholder starts at `at`, and the length of the placeholder.
+fn placeholder(text: &str, at: usize) -> Result<(Field, usize), TemplateError> {
+    let inner = &text[at + 1..];
+    let names = || Field::ALL.into_iter().map(Field::name);
+    let Some(len) = inner.find(['{', '}']).filter(|end| inner[*end..].starts_with('}')) else {
+        return Err(TemplateError::new(at, 1, "a `{` that is not closed", "write `{{` for a brace"));
+    };
+    let name = &inner[..len];
+    let field = Field::ALL.into_iter().find(|field| field.name() == name);
+    let field = field.ok_or_else(|| TemplateError {
+        offset: at + 1,
+        len: name.len(),
+        message: format!("unknown placeholder `{{{name}}}`"),
+        help: suggest::help(name, names()),
+    })?;
+    Ok((field, len + 2))
+}
+
+/// Whether a topic may have it.
+pub fn is_topic_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+}
+
+// === impl Field ===
+
+/// Room for a date.
+#[derive(Default)]
+struct Buffer([u8; 10]);
+
+impl Field {
+    /// Every field, in the order of the documentation.
+    pub const ALL: [Self; 13] = [
+        Self::Hostname,
+        Self::AppName,
+        Self::Facility,
+        Self::Severity,
+        Self::Source,
+        Self::Event,
+        Self::Instance,
+        Self::Service,
+        Self::Daemon,
+        Self::QueueId,
+        Self::Status,
+        Self::Date,
+        Self::Hour,
+    ];
+
+    /// The name in a placeholder.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hostname => "hostname",
+            Self::AppName => "app_name",
+            Self::Facility => "facility",
+            Self::Severity => "severity",
+            Self::Source => "source",
+            Self::Event => "event",
+            Self::Instance => "instance",
+            Self::Service => "service",
+            Self::Daemon => "daemon",
+            Self::QueueId => "queue_id",
+            Self::Status => "status",
+            Self::Date => "date",
+            Self::Hour => "hour",
+        }
+    }
+
+    /// Its value in a record.
+    fn text<'r>(self, record: &'r Record<'_>, buffer: &'r mut Buffer) -> Option<&'r str> {
+        let message = &record.message;
+        let postfix = record.postfix.as_ref();
+        match self {
+            Self::Hostname => message.hostname,
+            Self::AppName => message.app_name,
+            Self::Facility => message.facility.map(crate::syslog::Facility::name),
+            Self::Severity => message.severity.map(crate::syslog::Severity::name),
+            Self::Source => Some(&record.origin.name),
+            Self::Event => postfix.map(|postfix| postfix.event.name()),
+            Self::Instance => postfix.map(|postfix| postfix.instance),
+            Self::Service => postfix.and_then(|postfix| postfix.service),
+            Self::Daemon => postfix.and_then(|postfix| postfix.daemon),
+            Self::QueueId => postfix.and_then(|postfix| postfix.queue_id),
+            Self::Status => match &postfix?.event {
+                Event::Delivery(delivery) => Some(delivery.status),
+                _ => None,
+            },
+            Self::Date => Some(buffer.date(&message.timestamp.unwrap_or(record.received_at))),
+            Self::Hour => Some(buffer.hour(&message.timestamp.unwrap_or(record.received_at))),
+        }
+    }
+}
+
+impl Buffer {
+    fn date(&mut self, time: &Timestamp) -> &str {
+        let date = time.civil();
+        let year = date.year().unsigned_abs();
+        self.pair(0, (year / 100) as u8);
+        self.pair(2, (year % 100) as u8);
+        self.0[4] = b'-';
+        self.pair(5, date.month().unsigned_abs());
+        self.0[7] = b'-';
+        self.pair(8, date.day().unsigned_abs());
+        self.text(10)
+    }
+
+    fn hour(&mut self, time: &Timestamp) -> &str {
+        self.pair(0, time.civil().hour().unsigned_abs());
+        self.text(2)
+    }
+
+    /// Two digits of a number below 100.
+    fn pair(&mut self, at: usize, value: u8) {
+        self.0[at] = b'0' + value / 10 % 10;
+        self.0[at + 1] = b'0' + value % 10;
+    }
+
+    fn text(&self, len: usize) -> &str {
+        std::str::from_utf8(&self.0[..len]).expect("digits and `-` are ASCII")
+    }
+}
+
+// === impl TemplateError ===
+
+impl TemplateError {
+    fn new(offset: usize, len: usize, message: &str, help: &str) -> Self {
+        Self { offset, len, message: message.to_owned(), help: help.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests;
