@@ -23,9 +23,11 @@ pub mod select;
 pub mod template;
 pub mod encode;
 pub mod buffer;
+pub mod sink;
 
 // What holds them together.
 pub mod config;
 pub mod explain;
 pub mod ledger;
 mod suggest;
+pub mod throttle;

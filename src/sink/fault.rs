@@ -1,0 +1,93 @@
+//! How a worker waits and what it says while its destination fails.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// The time between two lines about the same fault.
+const LOG_EVERY: Duration = Duration::from_secs(30);
+
+/// The faults of one destination: from the first failed attempt to the next that works is one outage.
+#[derive(Debug)]
+pub(super) struct Fault {
+    name: String,
+    outage: Option<Outage>,
+    seed: RandomState,
+}
+
+#[derive(Debug)]
+struct Outage {
+    since: Instant,
+    logged: Instant,
+    attempts: u64,
+}
+
+// === impl Fault ===
+
+impl Fault {
+    pub(super) fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), outage: None, seed: RandomState::new() }
+    }
+
+    /// Counts a failed attempt, logs it if it is the first or the last line is old, and says how long to wait.
+    pub(super) fn failed(&mut self, reason: &str, now: Instant) -> Duration {
+        let sink = self.name.as_str();
+        let outage = self.outage.get_or_insert_with(|| {
+            warn!(sink, "{reason}; tried again until it works");
+            Outage { since: now, logged: now, attempts: 0 }
+        });
+        outage.attempts += 1;
+        if now.duration_since(outage.logged) >= LOG_EVERY {
+            outage.logged = now;
+            let seconds = now.duration_since(outage.since).as_secs();
+            warn!(sink, attempts = outage.attempts, seconds, "{reason}; still tried again");
+        }
+        let attempts = outage.attempts;
+        jittered(attempts, self.seed.hash_one(attempts))
+    }
+
+    /// An attempt worked.
+    pub(super) fn worked(&mut self, now: Instant) {
+        if let Some(outage) = self.outage.take() {
+            let seconds = now.duration_since(outage.since).as_secs();
+            info!(sink = self.name, attempts = outage.attempts, seconds, "works again");
+        }
+    }
+}
+
+/// From 100 ms, twice as long after each attempt, up to 5 s; of that a random part between half and all, so that many
+/// programs do not come back to one destination in the same moment.
+fn jittered(attempts: u64, random: u64) -> Duration {
+    let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX).min(16);
+    let whole = (FIRST_WAIT * (1 << doublings)).min(LONGEST_WAIT);
+    let half = whole / 2;
+    // The range is at most 2500 ms.
+    half + Duration::from_millis(random % (half.as_millis() as u64 + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_longer_each_time_up_to_a_limit() {
+        for random in [0, 1, 17, u64::MAX] {
+            assert!((50..=100).contains(&jittered(1, random).as_millis()));
+            assert!((200..=400).contains(&jittered(3, random).as_millis()));
+            assert!((2500..=5000).contains(&jittered(u64::MAX, random).as_millis()));
+        }
+    }
+
+    #[test]
+    fn an_outage_ends_when_an_attempt_works() {
+        let mut fault = Fault::new("test");
+        let now = Instant::now();
+        fault.failed("no", now);
+        assert!(fault.failed("no", now) >= Duration::from_millis(100));
+        fault.worked(now);
+        assert!(fault.failed("no", now) <= Duration::from_millis(100));
+    }
+}

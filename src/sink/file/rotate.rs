@@ -1,0 +1,370 @@
+//! Rotation: the names of rotated files, which of them stay, and their compression.
+//!
+//! `mail.json` becomes `mail.json.20261124-021035`, in UTC; a second one in the same second gets `-001` behind that. With
+//! gzip it later becomes `mail.json.20261124-021035.gz`. The names sort by age. All of this after the renaming happens in
+//! a thread of its own, so that no record waits for it. What it does not get done (its queue is full, the program stops or
+//! dies) it finds and does at the next rotation of the same path.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::SystemTime;
+
+use flate2::{Compression, write::GzEncoder};
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use nix::sys::stat::{Mode, fchmod, fstatat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+use tracing::warn;
+
+use crate::time::Timestamp;
+
+/// The most rotated paths that wait for the thread.
+const WAITING: usize = 64;
+/// Bytes between two looks whether to stop.
+const CHUNK: usize = 64 * 1024;
+
+/// The thread that removes and compresses rotated files. Dropping it ends it after the chunk that it is at.
+#[derive(Debug)]
+pub(super) struct Housekeeper {
+    jobs: Option<SyncSender<Job>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A path whose rotated files need care.
+#[derive(Debug)]
+pub(super) struct Job {
+    /// Its directory.
+    pub(super) directory: OwnedFd,
+    /// Its name there.
+    pub(super) name: String,
+    /// All of it, for messages.
+    pub(super) path: PathBuf,
+}
+
+#[derive(Debug)]
+struct Care {
+    keep: Option<usize>,
+    gzip: bool,
+    stop: Arc<AtomicBool>,
+}
+
+// === impl Housekeeper ===
+
+impl Housekeeper {
+    pub(super) fn start(sink: &str, keep: Option<usize>, gzip: bool) -> Result<Self, String> {
+        let (jobs, receiver) = sync_channel(WAITING);
+        let stop = Arc::new(AtomicBool::new(false));
+        let care = Care { keep, gzip, stop: Arc::clone(&stop) };
+        let thread = thread::Builder::new()
+            .name(format!("rotate-{sink}"))
+            .spawn(move || care.run(&receiver))
+            .map_err(|error| format!("cannot start a thread for the rotated files of the sink {sink}: {error}"))?;
+        Ok(Self { jobs: Some(jobs), stop, thread: Some(thread) })
+    }
+
+    /// Asks for care of a path; if too many wait already, its next rotation asks again.
+    pub(super) fn ask(&self, job: Job) {
+        if let Some(jobs) = &self.jobs {
+            let _ = jobs.try_send(job);
+        }
+    }
+}
+
+impl Drop for Housekeeper {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // Its panic has been reported by itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+// === impl Care ===
+
+impl Care {
+    fn run(&self, jobs: &Receiver<Job>) {
+        while let Ok(job) = jobs.recv() {
+            if self.stop.load(Relaxed) {
+                return;
+            }
+            if let Err(error) = self.tidy(&job) {
+                let path = job.path.display();
+                warn!("cannot tidy the rotated files of {path}: {error}; tried again at its next rotation");
+            }
+        }
+    }
+
+    fn tidy(&self, job: &Job) -> io::Result<()> {
+        let mut names = rotated(&job.directory, &job.name)?;
+        for leftover in names.iter().filter(|name| is_part(name)) {
+            remove(&job.directory, leftover)?;
+        }
+        names.retain(|name| !is_part(name));
+        names.sort_unstable_by(|one, other| stem(other).cmp(stem(one)));
+        let mut stems: Vec<&str> = names.iter().map(|name| stem(name)).collect();
+        stems.dedup();
+        let kept = stems.len().min(self.keep.unwrap_or(usize::MAX));
+        for name in &names {
+            if !stems[..kept].contains(&stem(name)) {
+                remove(&job.directory, name)?;
+            } else if self.gzip && !is_gzip(name) && !self.stop.load(Relaxed) {
+                self.compress(job, name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The original goes only after the compressed file is on the disk under its name.
+    fn compress(&self, job: &Job, name: &str) -> io::Result<()> {
+        let directory = &job.directory;
+        let (whole, part) = (format!("{name}.gz"), format!("{name}.gz.tmp"));
+        if !exists(directory, &whole)? {
+            let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            let original = fs::File::from(openat(directory, name, flags, Mode::empty())?);
+            let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+            let compressed = fs::File::from(openat(directory, part.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
+            match self.copy(&original, &compressed) {
+                Ok(true) => {}
+                not_done => {
+                    remove(directory, &part)?;
+                    return not_done.map(|_| ());
+                }
+            }
+            renameat(directory, part.as_str(), directory, whole.as_str())?;
+            sync(directory)?;
+        }
+        remove(directory, name)?;
+        sync(directory)
+    }
+
+    /// False if it was stopped on the way.
+    fn copy(&self, mut original: &fs::File, compressed: &fs::File) -> io::Result<bool> {
+        let mut encoder = GzEncoder::new(compressed, Compression::default());
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            match original.read(&mut chunk)? {
+                0 => break,
+                _ if self.stop.load(Relaxed) => return Ok(false),
+                read => encoder.write_all(&chunk[..read])?,
+            }
+        }
+        encoder.finish()?;
+        fchmod(compressed, Mode::from_bits_truncate(original.metadata()?.mode() & 0o777))?;
+        compressed.sync_all()?;
+        Ok(true)
+    }
+}
+
+/// Renames `name` to a name that sorts behind those of all its rotated files, even if the clock was set back.
+pub(super) fn rename(directory: &OwnedFd, name: &str, now: SystemTime) -> io::Result<()> {
+    let start = name.len() + 1;
+    let names = rotated(directory, name)?;
+    let newest = names.iter().map(|name| stem(name.strip_suffix(".tmp").unwrap_or(name))).max();
+    let mut newest = newest.map(|newest| newest[start..].to_owned());
+    loop {
+        let free = next(newest.as_deref(), stamp(now))
+            .ok_or_else(|| io::Error::other("1000 files were rotated in one second"))?;
+        let path = format!("{name}.{free}");
+        // The list can lack a name that the housekeeper compresses at this moment. The compressed file is there before
+        // the original goes: looked at in this order, one of them is seen.
+        if !exists(directory, &path)? && !exists(directory, &format!("{path}.gz"))? {
+            return Ok(renameat(directory, name, directory, path.as_str())?);
+        }
+        newest = Some(free);
+    }
+}
+
+/// The suffix after `newest`: the time, or if that is not later, the time of `newest` and the next number.
+fn next(newest: Option<&str>, stamp: String) -> Option<String> {
+    let Some(newest) = newest.filter(|newest| **newest >= *stamp) else { return Some(stamp) };
+    let (stamp, number) = newest.split_at(stamp.len());
+    let number = number.strip_prefix('-').map_or(Some(0), |number| number.parse::<u16>().ok())? + 1;
+    (number < 1000).then(|| format!("{stamp}-{number:03}"))
+}
+
+fn stamp(now: SystemTime) -> String {
+    let seconds = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let time = Timestamp::from_micros(i64::try_from(seconds).unwrap_or(0) * 1_000_000).civil();
+    format!(
+        "{:04}{:02}{:02}-{:02}{:02}{:02}",
+        time.year(),
+        time.month(),
+        time.day(),
+        time.hour(),
+        time.minute(),
+        time.second()
+    )
+}
+
+/// The names in `directory` that a rotation of `name` gives, compressed or not, and leftovers of compression.
+fn rotated(directory: &OwnedFd, name: &str) -> io::Result<Vec<String>> {
+    let mut directory =
+        Dir::openat(directory, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let mut names = Vec::new();
+    for entry in directory.iter() {
+        let entry = entry?;
+        let Ok(entry) = entry.file_name().to_str() else { continue };
+        let suffix = entry.strip_prefix(name).and_then(|rest| rest.strip_prefix('.'));
+        if suffix.is_some_and(is_rotation_suffix) {
+            names.push(entry.to_owned());
+        }
+    }
+    Ok(names)
+}
+
+/// `20261124-021035`, with or without `-001`, `.gz` or `.gz.tmp`.
+fn is_rotation_suffix(suffix: &str) -> bool {
+    let suffix = stem(suffix.strip_suffix(".gz.tmp").unwrap_or(suffix));
+    let pattern = |text: &str, pattern: &str| {
+        text.len() == pattern.len()
+            && text
+                .bytes()
+                .zip(pattern.bytes())
+                .all(|(byte, of)| if of == b'0' { byte.is_ascii_digit() } else { byte == of })
+    };
+    pattern(suffix, "00000000-000000") || pattern(suffix, "00000000-000000-000")
+}
+
+fn stem(name: &str) -> &str {
+    name.strip_suffix(".gz").unwrap_or(name)
+}
+
+fn is_gzip(name: &str) -> bool {
+    stem(name).len() != name.len()
+}
+
+/// Whether it is what a compression leaves that did not end.
+fn is_part(name: &str) -> bool {
+    name.strip_suffix(".tmp").is_some()
+}
+
+fn exists(directory: &OwnedFd, name: &str) -> io::Result<bool> {
+    match fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+        Ok(_) => Ok(true),
+        Err(Errno::ENOENT) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn remove(directory: &OwnedFd, name: &str) -> io::Result<()> {
+    match unlinkat(directory, name, UnlinkatFlags::NoRemoveDir) {
+        // Somebody else removed it.
+        Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn sync(directory: &OwnedFd) -> io::Result<()> {
+    fs::File::from(directory.try_clone()?).sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn job(directory: &tempfile::TempDir) -> Job {
+        let fd = fs::File::open(directory.path()).unwrap().into();
+        Job { directory: fd, name: "mail.json".to_owned(), path: directory.path().join("mail.json") }
+    }
+
+    fn names(directory: &tempfile::TempDir) -> Vec<String> {
+        let entries = fs::read_dir(directory.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn names_are_unique_and_sort_by_age() {
+        let directory = tempfile::tempdir().unwrap();
+        let job = job(&directory);
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_486_235);
+        fs::write(directory.path().join("mail.json.20261124-021035-001.gz"), "").unwrap();
+        for _ in 0..3 {
+            fs::write(&job.path, "").unwrap();
+            rename(&job.directory, &job.name, now).unwrap();
+        }
+        assert_eq!(
+            names(&directory),
+            [
+                "mail.json.20261124-021035-001.gz",
+                "mail.json.20261124-021035-002",
+                "mail.json.20261124-021035-003",
+                "mail.json.20261124-021035-004"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_does_not_disturb_the_order() {
+        let next = |newest| next(newest, "20261124-021035".to_owned());
+        assert_eq!(next(None).unwrap(), "20261124-021035");
+        assert_eq!(next(Some("20261124-021034-007")).unwrap(), "20261124-021035");
+        assert_eq!(next(Some("20261124-021035")).unwrap(), "20261124-021035-001");
+        assert_eq!(next(Some("20261124-041500-009")).unwrap(), "20261124-041500-010");
+        assert_eq!(next(Some("20261124-041500-999")), None);
+    }
+
+    #[test]
+    fn only_rotated_files_of_the_same_path_are_touched() {
+        let directory = tempfile::tempdir().unwrap();
+        let strangers = [
+            "mail.json",
+            "mail.json.1",
+            "mail.json.20261124",
+            "mail.json.20261124-021035.bak",
+            "mail.json.20261124-021035.tmp",
+            "mail.json.bz.20261124-021035",
+            "other.mail.json.20261124-021035",
+            "mail.json.20261124-02103x",
+        ];
+        for name in strangers {
+            fs::write(directory.path().join(name), "").unwrap();
+        }
+        fs::write(directory.path().join("mail.json.20261124-021035"), "").unwrap();
+        fs::write(directory.path().join("mail.json.20261124-021035-001.gz.tmp"), "").unwrap();
+        let care = Care { keep: Some(0), gzip: true, stop: Arc::default() };
+        care.tidy(&job(&directory)).unwrap();
+        let mut expected = strangers;
+        expected.sort_unstable();
+        assert_eq!(names(&directory), expected);
+    }
+
+    #[test]
+    fn leftovers_of_a_crash_are_put_in_order() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+        // Died before the original was removed, in the middle of compression, and before it began.
+        write("mail.json.20261124-021033", "x");
+        write("mail.json.20261124-021033.gz", "complete");
+        write("mail.json.20261124-021034", "y");
+        write("mail.json.20261124-021034.gz.tmp", "half");
+        write("mail.json.20261124-021032", "z");
+        let care = Care { keep: Some(2), gzip: true, stop: Arc::default() };
+        care.tidy(&job(&directory)).unwrap();
+        assert_eq!(names(&directory), ["mail.json.20261124-021033.gz", "mail.json.20261124-021034.gz"]);
+        assert_eq!(fs::read(directory.path().join("mail.json.20261124-021033.gz")).unwrap(), b"complete");
+    }
+
+    #[test]
+    fn a_stop_leaves_the_original() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("mail.json.20261124-021035"), "x").unwrap();
+        let care = Care { keep: None, gzip: true, stop: Arc::new(AtomicBool::new(true)) };
+        care.compress(&job(&directory), "mail.json.20261124-021035").unwrap();
+        assert_eq!(names(&directory), ["mail.json.20261124-021035"]);
+    }
+}

@@ -1,0 +1,313 @@
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::sync::Arc;
+
+use flate2::read::GzDecoder;
+use tempfile::TempDir;
+
+use super::*;
+use crate::config::FileConfig;
+use crate::ledger::{Reason, SinkLedger};
+use crate::sink::testing::{batch, settled, wait_for};
+use crate::template::Template;
+
+/// A sink in a directory of its own.
+struct Fixture {
+    directory: TempDir,
+    sink: File,
+    ledger: Arc<SinkLedger>,
+}
+
+impl Fixture {
+    fn new(change: impl FnOnce(&mut FileConfig)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = FileConfig {
+            directory: directory.path().join("logs"),
+            path: Template::parse("a.json").unwrap(),
+            mode: 0o640,
+            rotate_size: None,
+            rotate_age: None,
+            rotate_keep: None,
+            gzip: false,
+            fsync: Fsync::Never,
+        };
+        change(&mut config);
+        let sink = File::new(&config, "test").unwrap();
+        Self { directory, sink, ledger: Arc::default() }
+    }
+
+    fn batch(&self, lines: &[(&str, &str)]) -> Batch {
+        let lines: Vec<_> = lines.iter().map(|(route, line)| (*line, *route, "")).collect();
+        batch(&self.ledger, 0, &lines)
+    }
+
+    /// Writes lines with their routes, and expects no trouble.
+    fn write(&mut self, lines: &[(&str, &str)]) {
+        let mut batches = VecDeque::from([self.batch(lines)]);
+        self.sink.write(&mut batches).unwrap();
+        assert!(batches.is_empty());
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.directory.path().join("logs").join(name)
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    /// The rotated files of a path from the oldest, without what is still being compressed.
+    fn rotated(&self, name: &str) -> Vec<String> {
+        let prefix = format!("{name}.");
+        let entries = fs::read_dir(self.path("")).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.filter(|name| name.starts_with(&prefix) && !name.contains(".tmp")).collect();
+        names.sort();
+        names
+    }
+}
+
+/// The text of a compressed file, unless it has just been removed.
+fn gunzip(path: &Path) -> Option<String> {
+    let mut text = String::new();
+    GzDecoder::new(fs::File::open(path).ok()?).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+#[test]
+fn each_route_has_its_file_with_its_lines_in_order() {
+    for fsync in [Fsync::Never, Fsync::Always, Fsync::Every(Duration::from_secs(5))] {
+        let mut fixture = Fixture::new(|config| config.fsync = fsync);
+        let mut batches: VecDeque<_> = (0..20)
+            .map(|round| {
+                let lines: Vec<String> = (0..50).map(|line| format!("{round}/{line}")).collect();
+                let routes = ["a.json", "b/c.json", "a.json", "a.json", "d.json"];
+                let lines: Vec<_> =
+                    lines.iter().zip(routes.iter().cycle()).map(|(line, route)| (*route, line.as_str())).collect();
+                fixture.batch(&lines)
+            })
+            .collect();
+        fixture.sink.write(&mut batches).unwrap();
+        let expected = |of: &[usize]| {
+            let lines = (0..20).flat_map(|round| (0..50).map(move |line| (round, line)));
+            let lines = lines.filter(|(_, line)| of.contains(&(line % 5)));
+            lines.fold(String::new(), |text, (round, line)| text + &format!("{round}/{line}\n"))
+        };
+        assert_eq!(fixture.read("a.json"), expected(&[0, 2, 3]));
+        assert_eq!(fixture.read("b/c.json"), expected(&[1]));
+        assert_eq!(fixture.read("d.json"), expected(&[4]));
+        assert_eq!(settled(&fixture.ledger), (1000, 0));
+        fixture.sink.finish(Instant::now()).unwrap();
+    }
+}
+
+#[test]
+fn lines_of_other_sinks_are_left_out() {
+    let mut fixture = Fixture::new(|_| {});
+    fixture.write(&[("a.json", "one"), ("a.json", "two"), ("a.json", "gap"), ("a.json", "three")]);
+    assert_eq!(fixture.read("a.json"), "one\ntwo\nthree\n");
+}
+
+#[test]
+fn a_refused_path_costs_its_own_records_only() {
+    let mut fixture = Fixture::new(|_| {});
+    let lines = [("a.json", "one"), ("../a.json", "two"), ("a.json", "three"), ("/tmp/a.json", "four")];
+    fixture.write(&lines);
+    assert_eq!(fixture.read("a.json"), "one\nthree\n");
+    assert_eq!(settled(&fixture.ledger), (2, 2));
+    assert_eq!(fixture.ledger.dropped.get(Reason::Rejected), 2);
+    assert!(!fixture.directory.path().join("a.json").exists());
+}
+
+#[test]
+fn a_full_device_keeps_its_batches_and_stops_no_other_file() {
+    let mut fixture = Fixture::new(|_| {});
+    let logs = fixture.directory.path().join("logs");
+    fs::remove_dir(&logs).unwrap();
+    // The directory itself may be a symlink; the device stands in for a full disk.
+    std::os::unix::fs::symlink("/dev", &logs).unwrap();
+    let mut batches = VecDeque::from([
+        fixture.batch(&[("null", "one")]),
+        fixture.batch(&[("null", "two"), ("full", "three")]),
+        fixture.batch(&[("null", "four")]),
+    ]);
+    for _ in 0..2 {
+        let Err(Error::Retry(reason)) = fixture.sink.write(&mut batches) else { panic!("it is full") };
+        assert!(reason.contains("logs/full") && reason.contains("No space left"), "{reason}");
+        assert_eq!(batches.len(), 1);
+        assert_eq!(fixture.ledger.in_flight(), 2);
+    }
+    batches.drain(..).for_each(|batch| batch.dropped(Reason::Shutdown));
+    assert_eq!(settled(&fixture.ledger), (2, 2));
+}
+
+#[test]
+fn what_failed_is_written_once_when_it_works_again() {
+    let mut fixture = Fixture::new(|config| config.fsync = Fsync::Always);
+    // A directory that cannot be made, because a file has its name: refused. One without permission: tried again.
+    fs::create_dir(fixture.path("host")).unwrap();
+    let closed = fs::Permissions::from_mode(0o000);
+    fs::set_permissions(fixture.path("host"), closed).unwrap();
+    let mut batches = VecDeque::from([
+        fixture.batch(&[("a.json", "one"), ("host/a.json", "two")]),
+        fixture.batch(&[("a.json", "three")]),
+    ]);
+    let failed = fixture.sink.write(&mut batches).is_err();
+    // To the superuser nothing is closed.
+    assert!(failed || fs::read_dir(fixture.path("host")).is_ok());
+    fs::set_permissions(fixture.path("host"), fs::Permissions::from_mode(0o750)).unwrap();
+    batches.push_back(fixture.batch(&[("a.json", "four"), ("host/a.json", "five")]));
+    fixture.sink.write(&mut batches).unwrap();
+    assert_eq!(fixture.read("a.json"), "one\nthree\nfour\n");
+    assert_eq!(fixture.read("host/a.json"), "two\nfive\n");
+    assert_eq!(settled(&fixture.ledger), (5, 0));
+}
+
+#[test]
+fn open_files_are_bounded() {
+    let mut fixture = Fixture::new(|config| config.fsync = Fsync::Every(Duration::from_secs(60)));
+    fixture.sink.open_files = 8;
+    for round in 0..3 {
+        for host in 0..20 {
+            fixture.write(&[(&format!("{host}.json"), &format!("{round}"))]);
+            assert!(fixture.sink.files.len() <= 8);
+        }
+    }
+    for host in 0..20 {
+        assert_eq!(fixture.read(&format!("{host}.json")), "0\n1\n2\n");
+    }
+}
+
+#[test]
+fn rotation_by_size_keeps_every_line_whole_and_every_file_below_the_limit() {
+    let mut fixture = Fixture::new(|config| config.rotate_size = Some(100));
+    let lines: Vec<String> = (0..50).map(|line| format!("{line:>29}")).collect();
+    for part in lines.chunks(7) {
+        let lines: Vec<_> = part.iter().map(|line| ("a.json", line.as_str())).collect();
+        fixture.write(&lines);
+    }
+    let mut names = fixture.rotated("a.json");
+    assert_eq!(names.len(), 16, "three lines a file");
+    names.push("a.json".to_owned());
+    let mut all = String::new();
+    for name in names {
+        let text = fixture.read(&name);
+        assert!(text.len() <= 100 && text.ends_with('\n'));
+        all.push_str(&text);
+    }
+    assert_eq!(all, lines.join("\n") + "\n");
+}
+
+#[test]
+fn a_line_over_the_limit_has_a_file_of_its_own() {
+    let mut fixture = Fixture::new(|config| config.rotate_size = Some(10));
+    let long = "x".repeat(50);
+    fixture.write(&[("a.json", "one"), ("a.json", &long), ("a.json", "two")]);
+    let names = fixture.rotated("a.json");
+    let texts: Vec<_> = names.iter().map(|name| fixture.read(name)).collect();
+    assert_eq!(texts, ["one\n".to_owned(), format!("{long}\n")]);
+    assert_eq!(fixture.read("a.json"), "two\n");
+}
+
+#[test]
+fn the_newest_rotated_files_stay_and_are_compressed() {
+    let mut fixture = Fixture::new(|config| {
+        config.rotate_size = Some(1000);
+        config.rotate_keep = Some(3);
+        config.gzip = true;
+        config.mode = 0o604;
+        config.fsync = Fsync::Always;
+    });
+    let text = |number: usize| format!("{number:0>600}");
+    for number in 0..10 {
+        fixture.write(&[("a.json", &text(number))]);
+    }
+    // A list that is read while files come and go may be wrong, and is right in the end.
+    let expected = [6, 7, 8].map(|number| Some(text(number) + "\n"));
+    let mut names = Vec::new();
+    wait_for("the housekeeper", || {
+        names = fixture.rotated("a.json");
+        names.len() == 3 && names.iter().map(|name| gunzip(&fixture.path(name))).eq(expected.iter().cloned())
+    });
+    for name in names {
+        assert_eq!(fs::metadata(fixture.path(&name)).unwrap().mode() & 0o777, 0o604);
+    }
+}
+
+#[test]
+fn rotation_by_age_needs_no_new_record() {
+    let mut fixture = Fixture::new(|config| config.rotate_age = Some(Duration::from_millis(50)));
+    fixture.write(&[("a.json", "one")]);
+    wait_for("the age", || {
+        fixture.sink.tick().unwrap();
+        !fixture.rotated("a.json").is_empty()
+    });
+    assert!(!fixture.path("a.json").exists());
+    fixture.write(&[("a.json", "two")]);
+    assert_eq!(fixture.read("a.json"), "two\n");
+    assert_eq!(fixture.read(&fixture.rotated("a.json")[0]), "one\n");
+}
+
+#[test]
+fn age_counts_over_a_restart() {
+    let mut fixture = Fixture::new(|config| config.rotate_age = Some(Duration::from_millis(50)));
+    fixture.write(&[("a.json", "one")]);
+    let born = fixture.sink.files["a.json"].born;
+    fixture.sink.finish(Instant::now()).unwrap();
+    wait_for("the age", || SystemTime::now().duration_since(born).unwrap() > Duration::from_millis(50));
+    fixture.write(&[("a.json", "two")]);
+    assert_eq!(fixture.read("a.json"), "two\n");
+    assert_eq!(fixture.rotated("a.json").len(), 1);
+}
+
+#[test]
+fn a_file_that_another_program_renamed_is_opened_anew() {
+    for signal in [true, false] {
+        let mut fixture = Fixture::new(|_| {});
+        fixture.write(&[("a.json", "one")]);
+        fs::rename(fixture.path("a.json"), fixture.path("a.json.1")).unwrap();
+        fixture.write(&[("a.json", "two")]);
+        if signal {
+            fixture.sink.reopen().unwrap();
+        } else {
+            fixture.sink.tick().unwrap();
+        }
+        fixture.write(&[("a.json", "three")]);
+        assert_eq!(fixture.read("a.json.1"), "one\ntwo\n");
+        assert_eq!(fixture.read("a.json"), "three\n");
+    }
+}
+
+#[test]
+fn a_directory_that_was_removed_is_made_again() {
+    let mut fixture = Fixture::new(|config| config.fsync = Fsync::Always);
+    fixture.write(&[("host/a.json", "one")]);
+    fs::remove_dir_all(fixture.path("")).unwrap();
+    fixture.sink.tick().unwrap();
+    fixture.write(&[("host/a.json", "two")]);
+    assert_eq!(fixture.read("host/a.json"), "two\n");
+}
+
+#[test]
+fn a_file_that_another_program_cut_grows_on() {
+    let mut fixture = Fixture::new(|config| config.rotate_size = Some(20));
+    fixture.write(&[("a.json", "0123456789")]);
+    fs::OpenOptions::new().write(true).truncate(true).open(fixture.path("a.json")).unwrap();
+    fixture.sink.tick().unwrap();
+    fixture.write(&[("a.json", "after it")]);
+    assert_eq!(fixture.read("a.json"), "after it\n");
+    assert!(fixture.rotated("a.json").is_empty());
+}
+
+#[test]
+fn a_rotation_that_is_not_possible_costs_nothing() {
+    let mut fixture = Fixture::new(|config| config.rotate_size = Some(10));
+    fixture.write(&[("a.json", "one")]);
+    fs::set_permissions(fixture.path(""), fs::Permissions::from_mode(0o550)).unwrap();
+    if fs::write(fixture.path("probe"), "").is_ok() {
+        return; // The superuser may rename everything.
+    }
+    fixture.write(&[("a.json", "two"), ("a.json", "three"), ("a.json", "four")]);
+    assert_eq!(fixture.read("a.json"), "one\ntwo\nthree\nfour\n");
+    fs::set_permissions(fixture.path(""), fs::Permissions::from_mode(0o750)).unwrap();
+}

@@ -1,0 +1,222 @@
+//! What librdkafka tells us: the fate of each record, errors of the whole client, and its log. All of this comes on its
+//! polling thread, which must not block.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{DeliveryResult, NoCustomPartitioner, ProducerContext};
+use tracing::{debug, error, info, warn};
+
+use super::flight::{Again, Fate, Flight, Ticket};
+use crate::record::RecordId;
+use crate::throttle::Throttle;
+
+/// What the sink and librdkafka's polling thread share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    name: String,
+    flight: Mutex<Flight>,
+    changed: Condvar,
+    log: Mutex<Log>,
+}
+
+/// The side that librdkafka calls.
+#[derive(Clone, Debug)]
+pub(super) struct Context(pub(super) Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Log {
+    down: bool,
+    errors: Throttle,
+    refusals: Throttle,
+}
+
+/// Whose fault an error is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// The record's, but librdkafka reports it for all that were in the same request.
+    OneOfThem,
+    /// The record's, or its topic's: it will be refused again.
+    Record,
+    /// Neither's: the record can be sent again.
+    Nobody,
+}
+
+/// The error codes that stand for a refusal. Retriable ones never come back as long as `message.timeout.ms` is 0.
+pub(super) fn blame(code: RDKafkaErrorCode) -> Blame {
+    use RDKafkaErrorCode::*;
+    match code {
+        MessageSizeTooLarge
+        | MessageBatchTooLarge
+        | InvalidTimestamp
+        | InvalidRecord
+        | InvalidMessage
+        | InvalidMessageSize
+        | UnsupportedForMessageFormat => Blame::OneOfThem,
+        UnknownTopic | UnknownTopicOrPartition | InvalidTopic | TopicAuthorizationFailed | PolicyViolation => {
+            Blame::Record
+        }
+        _ => Blame::Nobody,
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    pub(super) fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), flight: Mutex::default(), changed: Condvar::new(), log: Mutex::default() }
+    }
+
+    pub(super) fn flight(&self) -> MutexGuard<'_, Flight> {
+        self.flight.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until at most `outstanding` records are with librdkafka, or something came back if that is to count. False
+    /// when the time was over first.
+    pub(super) fn wait(&self, outstanding: usize, or_again: bool, until: Instant) -> bool {
+        let mut flight = self.flight();
+        loop {
+            if flight.outstanding <= outstanding || (or_again && flight.again.is_some()) {
+                flight.wake_at = None;
+                return true;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                flight.wake_at = None;
+                return false;
+            }
+            flight.wake_at = Some(outstanding);
+            flight = self.changed.wait_timeout(flight, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Says that a record is dropped for good; its body is nobody's business.
+    pub(super) fn log_refusal(&self, topic: &str, id: RecordId, reason: &dyn std::fmt::Display) {
+        let passed = self.log().refusals.pass(Instant::now());
+        if let Some(suppressed) = passed {
+            error!(sink = self.name, topic, %id, suppressed, "kafka refuses a record: {reason}; it is dropped");
+        }
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes why records have to be handed over again, and wakes the sink.
+    pub(super) fn note(&self, flight: &mut Flight, note: impl FnOnce(&mut Again)) {
+        note(flight.again.get_or_insert_default());
+        self.changed.notify_all();
+    }
+
+    fn delivered(&self) {
+        let mut log = self.log();
+        if std::mem::take(&mut log.down) {
+            info!(sink = self.name, "kafka takes records again");
+        }
+    }
+
+    fn failed(&self, flight: &mut Flight, ticket: Ticket, error: &KafkaError) -> Fate {
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        match blame(code) {
+            Blame::OneOfThem if !flight.alone => {
+                self.note(flight, |again| again.alone = true);
+                Fate::Back
+            }
+            Blame::OneOfThem | Blame::Record => {
+                if let Some((batch, entry)) = flight.get(ticket) {
+                    self.log_refusal(batch.route(&entry), entry.id, &code);
+                }
+                Fate::Refused
+            }
+            Blame::Nobody => {
+                // Records are purged when the sink calls them back, and by librdkafka when the producer fails.
+                let purged = matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight);
+                self.note(flight, |again| {
+                    if !purged {
+                        again.trouble = Some(format!("kafka did not take a record: {code}"));
+                    }
+                });
+                Fate::Back
+            }
+        }
+    }
+}
+
+// === impl Context ===
+
+impl ProducerContext<NoCustomPartitioner> for Context {
+    /// The [`Ticket`] of the record.
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
+        let ticket = Ticket::from_opaque(opaque);
+        let mut flight = self.0.flight();
+        let first = !flight.delivered;
+        let fate = match result {
+            Ok(_) => Fate::Delivered,
+            Err((error, _)) => self.0.failed(&mut flight, ticket, error),
+        };
+        flight.report(ticket, fate);
+        if flight.wake_at.is_some_and(|outstanding| flight.outstanding <= outstanding) {
+            self.0.changed.notify_all();
+        }
+        drop(flight);
+        if fate == Fate::Delivered && first {
+            self.0.delivered();
+        }
+    }
+}
+
+impl ClientContext for Context {
+    /// librdkafka's own lines. What it also reports as an error is told by [`Context::error`].
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        use RDKafkaLogLevel::*;
+        let sink = self.0.name.as_str();
+        match level {
+            _ if matches!(facility, "FAIL" | "ERROR" | "FATAL") => debug!(sink, facility, "librdkafka: {message}"),
+            Emerg | Alert | Critical | Error => error!(sink, facility, "librdkafka: {message}"),
+            Warning => warn!(sink, facility, "librdkafka: {message}"),
+            Notice => info!(sink, facility, "librdkafka: {message}"),
+            Info | Debug => debug!(sink, facility, "librdkafka: {message}"),
+        }
+    }
+
+    /// Comes twice for each error, and again and again while a broker is down. Whether the producer as a whole has failed
+    /// the sink asks by itself.
+    fn error(&self, error: KafkaError, reason: &str) {
+        let sink = self.0.name.as_str();
+        let mut log = self.0.log();
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            if !std::mem::replace(&mut log.down, true) {
+                warn!(sink, "no kafka broker can be reached; records wait until one can");
+                drop(log);
+                // The next delivery says that it is over.
+                self.0.flight().delivered = false;
+            }
+        } else if !log.down
+            && let Some(suppressed) = log.errors.pass(Instant::now())
+        {
+            warn!(sink, suppressed, "kafka: {reason}");
+        }
+    }
+}
+
+/// Says nothing, for a client that only checks its properties.
+#[derive(Clone, Debug)]
+pub(super) struct Silent;
+
+impl ClientContext for Silent {
+    fn log(&self, _level: RDKafkaLogLevel, _facility: &str, _message: &str) {}
+    fn error(&self, _error: KafkaError, _reason: &str) {}
+}
+
+impl ProducerContext<NoCustomPartitioner> for Silent {
+    type DeliveryOpaque = ();
+    fn delivery(&self, _result: &DeliveryResult<'_>, (): ()) {}
+}
+
+/// The longest that the sink waits for librdkafka in one call.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);

@@ -1,0 +1,302 @@
+//! The records that librdkafka has, or is to have next: what became of each, and where the handing over stands.
+//!
+//! It holds batches in the order in which they came. A cursor stands before the record that is handed over next; behind it
+//! are records that librdkafka answers for. Records that come back without being delivered or refused for good stay, and
+//! when the cursor is set back to the start, they are handed over again, in their old order.
+
+use std::collections::VecDeque;
+
+use crate::buffer::{Batch, Entry};
+use crate::ledger::Reason;
+
+/// Which record of which batch: what librdkafka hands back with each report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ticket {
+    /// The number of the batch, counted from the start and wrapping.
+    batch: u32,
+    /// The index of the entry in it.
+    entry: u32,
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Kafka has it.
+    Delivered,
+    /// Kafka refused it for good.
+    Refused,
+    /// It has to be handed over again.
+    Back,
+}
+
+/// Why records have to be handed over again.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Again {
+    /// An error that is not the record's: for the operator.
+    pub(super) trouble: Option<String>,
+    /// The producer takes no more records.
+    pub(super) fatal: bool,
+    /// Each record has to go alone, because only one of those that failed together may be at fault.
+    pub(super) alone: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Flight {
+    /// Batches in order; `None` for one that is resolved while an older one is not.
+    batches: VecDeque<Option<InFlight>>,
+    /// The number of the first of them.
+    first: u32,
+    /// The next record to be handed over, as an index into `batches` and one into its entries.
+    cursor: (usize, usize),
+    /// Records handed over and not reported yet.
+    pub(super) outstanding: usize,
+    /// Whether a record was delivered since this was set to false.
+    pub(super) delivered: bool,
+    /// Set whenever something has come back: the cursor would pass it by.
+    pub(super) again: Option<Again>,
+    /// Whether records go alone now.
+    pub(super) alone: bool,
+    /// Whoever waits wants to be woken when there are so many outstanding or fewer.
+    pub(super) wake_at: Option<usize>,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    batch: Batch,
+    /// Which entries are delivered or refused.
+    settled: Vec<bool>,
+    /// How many are not.
+    left: usize,
+    refused_records: u64,
+    refused_bytes: u64,
+}
+
+// === impl Ticket ===
+
+const _: () = assert!(usize::BITS >= 64, "a ticket fits into a pointer");
+
+impl Ticket {
+    pub(super) fn to_opaque(self) -> usize {
+        (self.batch as usize) << 32 | self.entry as usize
+    }
+
+    pub(super) fn from_opaque(opaque: usize) -> Self {
+        // The lower half is the entry.
+        Self { batch: (opaque >> 32) as u32, entry: opaque as u32 }
+    }
+}
+
+// === impl Flight ===
+
+impl Flight {
+    /// Takes a batch in behind all others.
+    pub(super) fn push(&mut self, batch: Batch) {
+        let left = batch.entries().len();
+        if left == 0 {
+            return batch.delivered();
+        }
+        let settled = vec![false; left];
+        self.batches.push_back(Some(InFlight { batch, settled, left, refused_records: 0, refused_bytes: 0 }));
+    }
+
+    /// Whether every batch is resolved.
+    pub(super) fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    /// The record before which the cursor stands, past those that are settled.
+    pub(super) fn next(&mut self) -> Option<(Ticket, &Batch, Entry)> {
+        loop {
+            let (batch, entry) = self.cursor;
+            let open = self.batches.get(batch)?.as_ref().is_some_and(|in_flight| entry < in_flight.settled.len());
+            if !open {
+                self.cursor = (batch + 1, 0);
+            } else if self.batches[batch].as_ref().is_some_and(|in_flight| in_flight.settled[entry]) {
+                self.cursor.1 += 1;
+            } else {
+                break;
+            }
+        }
+        let (batch, entry) = self.cursor;
+        // Neither index reaches 2^32: a batch holds less than 4 GiB, and a queue fewer batches than that.
+        let ticket = Ticket { batch: self.first.wrapping_add(batch as u32), entry: entry as u32 };
+        let in_flight = self.batches[batch].as_ref()?;
+        Some((ticket, &in_flight.batch, in_flight.batch.entries()[entry]))
+    }
+
+    /// The record before the cursor is with librdkafka now.
+    pub(super) fn handed_over(&mut self) {
+        self.outstanding += 1;
+        self.cursor.1 += 1;
+    }
+
+    /// The batch and the entry of a ticket that is not settled yet.
+    pub(super) fn get(&self, ticket: Ticket) -> Option<(&Batch, Entry)> {
+        let in_flight = self.batches.get(self.index(ticket))?.as_ref()?;
+        let entry = in_flight.batch.entries().get(ticket.entry as usize)?;
+        Some((&in_flight.batch, *entry))
+    }
+
+    /// librdkafka reports on a record.
+    pub(super) fn report(&mut self, ticket: Ticket, fate: Fate) {
+        self.outstanding = self.outstanding.saturating_sub(1);
+        self.delivered |= fate == Fate::Delivered;
+        if fate != Fate::Back {
+            self.settle(ticket, fate == Fate::Refused);
+        }
+    }
+
+    /// The fate of a record is known; the last of a batch resolves the batch.
+    pub(super) fn settle(&mut self, ticket: Ticket, refused: bool) {
+        let index = self.index(ticket);
+        let Some(Some(in_flight)) = self.batches.get_mut(index) else { return };
+        let entry = ticket.entry as usize;
+        if std::mem::replace(&mut in_flight.settled[entry], true) {
+            return;
+        }
+        in_flight.left -= 1;
+        if refused {
+            let entry = &in_flight.batch.entries()[entry];
+            in_flight.refused_records += 1;
+            in_flight.refused_bytes += in_flight.batch.line(entry).len() as u64;
+        }
+        if in_flight.left == 0
+            && let Some(in_flight) = self.batches[index].take()
+        {
+            in_flight.batch.delivered_except(in_flight.refused_records, in_flight.refused_bytes);
+            self.shorten();
+        }
+    }
+
+    /// Sets the cursor back to the start. Nothing may be outstanding.
+    pub(super) fn rewind(&mut self) {
+        self.cursor = (0, 0);
+    }
+
+    /// Resolves everything: what is not settled is dropped with `reason`. Gives how many records that were.
+    pub(super) fn drop_all(&mut self, reason: Reason) -> usize {
+        let mut records = 0;
+        for mut in_flight in self.batches.drain(..).flatten() {
+            records += in_flight.left;
+            let unsettled = in_flight.batch.entries().iter().zip(&in_flight.settled).filter(|(_, settled)| !**settled);
+            let bytes: usize = unsettled.map(|(entry, _)| in_flight.batch.line(entry).len()).sum();
+            in_flight.batch.dropped_part(in_flight.left as u64, bytes as u64, reason);
+            in_flight.batch.delivered_except(in_flight.refused_records, in_flight.refused_bytes);
+        }
+        *self = Self::default();
+        records
+    }
+
+    fn index(&self, ticket: Ticket) -> usize {
+        ticket.batch.wrapping_sub(self.first) as usize
+    }
+
+    /// Forgets the resolved batches at the start.
+    fn shorten(&mut self) {
+        while let Some(None) = self.batches.front() {
+            self.batches.pop_front();
+            self.first = self.first.wrapping_add(1);
+            // A cursor in a resolved batch is at its end.
+            self.cursor = self.cursor.0.checked_sub(1).map_or((0, 0), |batch| (batch, self.cursor.1));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::ledger::SinkLedger;
+    use crate::sink::testing::{lines, settled};
+
+    fn hand_over(flight: &mut Flight) -> Vec<(Ticket, String)> {
+        let mut handed = Vec::new();
+        while let Some((ticket, batch, entry)) = flight.next() {
+            let text = String::from_utf8_lossy(batch.line(&entry)).trim_end().to_owned();
+            handed.push((ticket, text));
+            flight.handed_over();
+        }
+        handed
+    }
+
+    fn texts(handed: &[(Ticket, String)]) -> Vec<&str> {
+        handed.iter().map(|(_, text)| text.as_str()).collect()
+    }
+
+    #[test]
+    fn a_ticket_survives_the_way_through_a_pointer() {
+        for (batch, entry) in [(0, 0), (1, 2), (u32::MAX, u32::MAX), (u32::MAX, 0)] {
+            let ticket = Ticket { batch, entry };
+            assert_eq!(Ticket::from_opaque(ticket.to_opaque()), ticket);
+        }
+    }
+
+    #[test]
+    fn what_came_back_is_handed_over_again_in_order() {
+        let ledger: Arc<SinkLedger> = Arc::default();
+        let mut flight = Flight { first: u32::MAX, ..Flight::default() };
+        flight.push(lines(&ledger, &["a", "b", "c"]));
+        flight.push(lines(&ledger, &["d"]));
+        flight.push(lines(&ledger, &[]));
+        flight.push(lines(&ledger, &["e", "f"]));
+        let handed = hand_over(&mut flight);
+        assert_eq!(texts(&handed), ["a", "b", "c", "d", "e", "f"]);
+        assert_eq!(flight.outstanding, 6);
+        for (ticket, text) in &handed {
+            let fate = match text.as_str() {
+                "a" | "d" => Fate::Delivered,
+                "e" => Fate::Refused,
+                _ => Fate::Back,
+            };
+            flight.report(*ticket, fate);
+        }
+        assert_eq!(flight.outstanding, 0);
+        flight.rewind();
+        let handed = hand_over(&mut flight);
+        assert_eq!(texts(&handed), ["b", "c", "f"]);
+        for (ticket, _) in handed {
+            flight.report(ticket, Fate::Delivered);
+        }
+        assert!(flight.is_empty());
+        assert_eq!(settled(&ledger), (5, 1));
+    }
+
+    #[test]
+    fn the_cursor_keeps_its_place_while_batches_before_it_go() {
+        let ledger: Arc<SinkLedger> = Arc::default();
+        let mut flight = Flight::default();
+        flight.push(lines(&ledger, &["a"]));
+        flight.push(lines(&ledger, &["b", "c"]));
+        let (a, ..) = flight.next().unwrap();
+        flight.handed_over();
+        let (b, ..) = flight.next().unwrap();
+        flight.handed_over();
+        flight.report(a, Fate::Delivered);
+        let (c, batch, entry) = flight.next().unwrap();
+        assert_eq!(batch.line(&entry), b"c\n");
+        flight.handed_over();
+        flight.report(c, Fate::Delivered);
+        flight.report(b, Fate::Delivered);
+        assert!(flight.is_empty() && flight.next().is_none());
+        flight.push(lines(&ledger, &["d"]));
+        assert_eq!(texts(&hand_over(&mut flight)), ["d"]);
+        assert_eq!(flight.drop_all(Reason::Shutdown), 1);
+        assert_eq!(settled(&ledger), (3, 1));
+    }
+
+    #[test]
+    fn what_is_left_at_the_end_is_dropped_and_the_rest_counts_as_it_went() {
+        let ledger: Arc<SinkLedger> = Arc::default();
+        let mut flight = Flight::default();
+        flight.push(lines(&ledger, &["delivered", "refused", "left"]));
+        flight.push(lines(&ledger, &["left too"]));
+        let handed = hand_over(&mut flight);
+        flight.report(handed[0].0, Fate::Delivered);
+        flight.report(handed[1].0, Fate::Refused);
+        assert_eq!(flight.drop_all(Reason::Shutdown), 2);
+        assert_eq!(settled(&ledger), (1, 3));
+        assert_eq!(ledger.dropped.get(Reason::Shutdown), 2);
+        assert_eq!(ledger.dropped.get(Reason::Rejected), 1);
+    }
+}

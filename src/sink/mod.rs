@@ -1,0 +1,114 @@
+//! The sinks: one destination each. A sink never retries, buffers or spools by itself; its worker does.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::buffer::{Batch, Receiver};
+use crate::config::{SinkConfig, SinkKind};
+use crate::ledger::SinkLedger;
+
+mod fault;
+pub mod file;
+pub mod kafka;
+pub mod stdout;
+#[cfg(test)]
+mod testing;
+pub mod worker;
+
+pub use worker::{Control, End, Worker};
+
+/// What every sink does. Calls come from the sink's own thread, so they may block, but not for much longer than a second:
+/// between two calls the worker looks whether it has to stop.
+pub trait Sink: Send {
+    /// Takes batches from the front of `batches` and sees to it that each is resolved, now or when the destination has
+    /// answered. What it could not take it leaves there, whole and in order, and says why; what it leaves there and says
+    /// nothing waits for a destination that is slow. At the next call the same batches stand in front, so a sink may
+    /// remember how far it came. A batch that it has taken in part and keeps inside is no longer in `batches`.
+    fn write(&mut self, batches: &mut VecDeque<Batch>) -> Result<(), Error>;
+
+    /// Called at least once in a second while the sink waits for batches or for its destination.
+    fn tick(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Closes what must be closed for another program to rename or remove it; the next write opens it anew (SIGHUP).
+    fn reopen(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Hands over everything that is still inside, as far as that is possible before `deadline`, and resolves all of it.
+    fn finish(&mut self, deadline: Instant) -> Result<(), Error>;
+}
+
+/// Why a sink could not write.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It may work later; the batches are still there, or inside the sink.
+    #[error("{0}")]
+    Retry(String),
+    /// The reader of the output has gone and wants no more.
+    #[error("{0}")]
+    Closed(String),
+    /// To go on would hide a loss: what was written may not be there. The program must end and say so.
+    #[error("{0}")]
+    Fatal(String),
+}
+
+/// Makes the sink that `config` describes and starts its thread, which empties `receiver`. The error is for the operator:
+/// what cannot be used, why, and what to do.
+pub fn build(
+    config: &SinkConfig,
+    receiver: Receiver,
+    control: &Control,
+    ledger: &Arc<SinkLedger>,
+) -> Result<Worker, String> {
+    let name = config.name.as_str();
+    match &config.kind {
+        SinkKind::Stdout => worker::start(stdout::Stdout::new()?, name, receiver, control, ledger),
+        SinkKind::File(file) => worker::start(file::File::new(file, name)?, name, receiver, control, ledger),
+        SinkKind::Kafka(kafka) => worker::start(kafka::Kafka::new(kafka, name)?, name, receiver, control, ledger),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::buffer::queue;
+    use crate::config::{FileConfig, Fsync};
+    use crate::select::Select;
+    use crate::template::Template;
+
+    fn build_file(directory: &std::path::Path) -> Result<Worker, String> {
+        let file = FileConfig {
+            directory: directory.to_owned(),
+            path: Template::parse("mail.json").unwrap(),
+            mode: 0o640,
+            rotate_size: None,
+            rotate_age: None,
+            rotate_keep: None,
+            gzip: false,
+            fsync: Fsync::Never,
+        };
+        let kind = SinkKind::File(file);
+        let config = SinkConfig { name: "archive".to_owned(), select: Select::default(), queue_size: 1 << 20, kind };
+        let (_, receiver) = queue(config.queue_size);
+        build(&config, receiver, &Control::new(Duration::from_secs(10)), &Arc::default())
+    }
+
+    #[tokio::test]
+    async fn a_sink_starts_and_ends_with_its_senders() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut worker = build_file(directory.path()).unwrap();
+        assert_eq!(worker.name(), "archive");
+        assert_eq!(worker.ended().await, End::Finished);
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_an_error_at_the_start() {
+        let error = build_file(std::path::Path::new("/proc/no/such")).unwrap_err();
+        assert!(error.starts_with("cannot use the directory /proc/no/such: "), "{error}");
+    }
+}

@@ -1,0 +1,200 @@
+//! JSON lines on the standard output, for a pipe or a container's log.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsFd;
+use std::time::Instant;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::{Error, Sink};
+use crate::buffer::Batch;
+
+/// How long one call waits for a reader that is slow, in milliseconds.
+const PATIENCE: u16 = 1000;
+
+/// Writes each run of lines that lie side by side with one system call. A record is delivered when the kernel has it.
+#[derive(Debug)]
+pub struct Stdout<W = fs::File> {
+    out: W,
+    /// Where the output stands within the batch in front: whole lines and bytes of the next one are with the kernel.
+    at: Position,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Position {
+    entry: usize,
+    byte: usize,
+}
+
+// === impl Stdout ===
+
+impl Stdout {
+    /// The standard output of the process, without a buffer of its own.
+    pub fn new() -> Result<Self, String> {
+        let descriptor = io::stdout().as_fd().try_clone_to_owned();
+        descriptor
+            .map(|descriptor| Self::to(fs::File::from(descriptor)))
+            .map_err(|error| format!("cannot use the standard output: {error}; is it closed?"))
+    }
+}
+
+impl<W: Write + AsFd> Stdout<W> {
+    /// Any other output.
+    pub fn to(out: W) -> Self {
+        Self { out, at: Position::default() }
+    }
+
+    /// Writes the rest of `batch`. False if the reader took nothing for a while.
+    fn write_batch(&mut self, batch: &Batch) -> io::Result<bool> {
+        let entries = batch.entries();
+        while let Some(first) = entries.get(self.at.entry) {
+            let run = contiguous(batch, self.at.entry);
+            let lines = batch.lines(first, &entries[self.at.entry + run - 1]);
+            while self.at.byte < lines.len() {
+                match self.out.write(&lines[self.at.byte..]) {
+                    Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                    Ok(written) => self.at.byte += written,
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                        if !self.writable()? {
+                            return Ok(false);
+                        }
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            self.at = Position { entry: self.at.entry + run, byte: 0 };
+        }
+        Ok(true)
+    }
+
+    /// Waits until the output takes more.
+    fn writable(&self) -> io::Result<bool> {
+        let mut descriptors = [PollFd::new(self.out.as_fd(), PollFlags::POLLOUT)];
+        match poll(&mut descriptors, PollTimeout::from(PATIENCE)) {
+            Ok(ready) => Ok(ready > 0),
+            Err(nix::errno::Errno::EINTR) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl<W: Write + AsFd + Send> Sink for Stdout<W> {
+    fn write(&mut self, batches: &mut VecDeque<Batch>) -> Result<(), Error> {
+        while let Some(batch) = batches.front() {
+            match self.write_batch(batch) {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                    return Err(Error::Closed("the reader of the standard output has gone".to_owned()));
+                }
+                Err(error) => return Err(Error::Retry(format!("cannot write to the standard output: {error}"))),
+            }
+            self.at = Position::default();
+            if let Some(batch) = batches.pop_front() {
+                batch.delivered();
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, _deadline: Instant) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// How many lines from `first` on lie side by side; at least one.
+fn contiguous(batch: &Batch, first: usize) -> usize {
+    let entries = &batch.entries()[first..];
+    let gap = entries.windows(2).position(|pair| pair[0].line.end != pair[1].line.start);
+    gap.map_or(entries.len(), |gap| gap + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+    use std::sync::Arc;
+    use std::thread;
+
+    use super::*;
+    use crate::ledger::SinkLedger;
+    use crate::sink::testing::{lines, settled};
+
+    fn write_all(sink: &mut Stdout<UnixStream>, batches: &mut VecDeque<Batch>) {
+        while !batches.is_empty() {
+            sink.write(batches).unwrap();
+        }
+    }
+
+    #[test]
+    fn leaves_out_what_is_not_of_the_batch() {
+        let ledger: Arc<SinkLedger> = Arc::default();
+        let (out, mut reader) = UnixStream::pair().unwrap();
+        let mut sink = Stdout::to(out);
+        let mut batches = VecDeque::from([lines(&ledger, &["one", "two", "gap", "three"]), lines(&ledger, &["four"])]);
+        write_all(&mut sink, &mut batches);
+        drop(sink);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "one\ntwo\nthree\nfour\n");
+        assert_eq!(settled(&ledger), (4, 0));
+    }
+
+    #[test]
+    fn a_slow_reader_of_a_non_blocking_output_gets_each_line_once() {
+        let ledger: Arc<SinkLedger> = Arc::default();
+        let (out, mut reader) = UnixStream::pair().unwrap();
+        out.set_nonblocking(true).unwrap();
+        let line = "x".repeat(5000);
+        let reader = thread::spawn(move || {
+            let mut all = Vec::new();
+            let mut part = [0; 777];
+            while let Ok(read @ 1..) = reader.read(&mut part) {
+                all.extend_from_slice(&part[..read]);
+            }
+            all
+        });
+        let mut batches: VecDeque<_> = (0..200).map(|_| lines(&ledger, &[&line, "gap", &line])).collect();
+        let mut sink = Stdout::to(out);
+        write_all(&mut sink, &mut batches);
+        drop(sink);
+        let all = reader.join().unwrap();
+        assert_eq!(all, format!("{line}\n").repeat(400).into_bytes());
+        assert_eq!(settled(&ledger), (400, 0));
+    }
+
+    #[test]
+    fn a_reader_that_stands_still_is_no_error() {
+        let ledger: Arc<SinkLedger> = Arc::default();
+        let (out, _reader) = UnixStream::pair().unwrap();
+        out.set_nonblocking(true).unwrap();
+        let mut batches = VecDeque::from([lines(&ledger, &["x".repeat(2_000_000).as_str()])]);
+        let mut sink = Stdout::to(out);
+        assert!(sink.write(&mut batches).is_ok());
+        assert_eq!(batches.len(), 1);
+        batches.drain(..).for_each(Batch::delivered);
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_closes_it() {
+        let ledger: Arc<SinkLedger> = Arc::default();
+        let (out, reader) = UnixStream::pair().unwrap();
+        drop(reader);
+        let mut batches = VecDeque::from([lines(&ledger, &["one"])]);
+        assert!(matches!(Stdout::to(out).write(&mut batches), Err(Error::Closed(_))));
+        assert_eq!(batches.len(), 1);
+        batches.drain(..).for_each(Batch::delivered);
+    }
+
+    #[test]
+    fn a_full_device_is_tried_again() {
+        let ledger: Arc<SinkLedger> = Arc::default();
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut batches = VecDeque::from([lines(&ledger, &["one"])]);
+        assert!(matches!(Stdout::to(full).write(&mut batches), Err(Error::Retry(_))));
+        batches.drain(..).for_each(Batch::delivered);
+    }
+}

@@ -1,0 +1,285 @@
+//! The thread around a sink: it takes batches from the queue, tries again what failed, and ends in time.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use tracing::{error, warn};
+
+use super::fault::Fault;
+use super::{Error, Sink};
+use crate::buffer::{Batch, Received, Receiver};
+use crate::ledger::{Reason, SinkLedger};
+
+/// The most batches of one call of [`Sink::write`]: what one fsync or one system call is shared by.
+const BATCHES_PER_WRITE: usize = 256;
+/// The longest time between two calls of [`Sink::tick`].
+const TICK: Duration = Duration::from_secs(1);
+/// How long a sender that already has room may take to use it, when the worker ends.
+const LAST_SENDERS: Duration = Duration::from_secs(1);
+
+/// Tells the workers of all sinks to stop or to reopen. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Control(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    timeout: Duration,
+    deadline: OnceLock<Instant>,
+    reopens: AtomicU64,
+    workers: Mutex<Vec<Thread>>,
+}
+
+/// How the thread of a sink ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Every sender was gone, or the time for the stop was over. Everything is resolved.
+    Finished,
+    /// The reader of the output has gone: a reason to stop quietly.
+    Closed(String),
+    /// The sink cannot go on: a reason to stop with an error (exit code 74). The text is for the operator.
+    Failed(String),
+}
+
+/// A sink at work.
+#[derive(Debug)]
+pub struct Worker {
+    name: String,
+    end: oneshot::Receiver<End>,
+}
+
+/// Starts a thread named `sink-NAME` that runs `sink`.
+pub fn start<S: Sink + 'static>(
+    sink: S,
+    name: &str,
+    receiver: Receiver,
+    control: &Control,
+    ledger: &Arc<SinkLedger>,
+) -> Result<Worker, String> {
+    let (ended, end) = oneshot::channel();
+    let (control, ledger) = (control.clone(), Arc::clone(ledger));
+    let sink_name = name.to_owned();
+    thread::Builder::new()
+        .name(format!("sink-{name}"))
+        .spawn(move || {
+            let end = run(sink, receiver, &control, &ledger, &sink_name);
+            // Nobody waits for it if the program is leaving already.
+            let _ = ended.send(end);
+        })
+        .map_err(|error| format!("cannot start a thread for the sink {name}: {error}"))?;
+    Ok(Worker { name: name.to_owned(), end })
+}
+
+/// Moves batches from `receiver` to `sink` on this thread until every sender is gone and the queue is empty, until the
+/// time for the stop is over, or until the sink cannot go on. Everything that was in the queue is resolved then; what did
+/// not reach the destination is dropped with [`Reason::Shutdown`].
+pub fn run<S: Sink>(sink: S, receiver: Receiver, control: &Control, ledger: &Arc<SinkLedger>, name: &str) -> End {
+    control.enlist();
+    let mut run = Run {
+        sink,
+        receiver,
+        control,
+        ledger,
+        pending: VecDeque::new(),
+        fault: Fault::new(name),
+        reopens: control.0.reopens.load(Relaxed),
+        ticked: Instant::now(),
+    };
+    let end = run.work();
+    run.finish(end, name)
+}
+
+struct Run<'c, S> {
+    sink: S,
+    receiver: Receiver,
+    control: &'c Control,
+    ledger: &'c SinkLedger,
+    pending: VecDeque<Batch>,
+    fault: Fault,
+    reopens: u64,
+    ticked: Instant,
+}
+
+// === impl Control ===
+
+impl Control {
+    /// A stop may take `timeout`, from [`Control::stop`] to the last flush.
+    pub fn new(timeout: Duration) -> Self {
+        Self(Arc::new(Shared {
+            timeout,
+            deadline: OnceLock::new(),
+            reopens: AtomicU64::new(0),
+            workers: Mutex::default(),
+        }))
+    }
+
+    /// Starts the time for the stop; a second call changes nothing. A worker goes on until every sender of its queue is
+    /// gone and all is handed over, or that time is over.
+    pub fn stop(&self) {
+        self.deadline_from_now();
+        self.wake();
+    }
+
+    /// Has every sink close its files, so that the next write opens them anew.
+    pub fn reopen(&self) {
+        self.0.reopens.fetch_add(1, Relaxed);
+        self.wake();
+    }
+
+    /// When the time for the stop is over, once it has begun.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.0.deadline.get().copied()
+    }
+
+    fn deadline_from_now(&self) -> Instant {
+        *self.0.deadline.get_or_init(|| Instant::now() + self.0.timeout)
+    }
+
+    fn overdue(&self) -> bool {
+        self.deadline().is_some_and(|deadline| deadline <= Instant::now())
+    }
+
+    fn enlist(&self) {
+        self.0.workers.lock().unwrap_or_else(PoisonError::into_inner).push(thread::current());
+    }
+
+    fn wake(&self) {
+        for worker in self.0.workers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            worker.unpark();
+        }
+    }
+}
+
+// === impl Worker ===
+
+impl Worker {
+    /// The name of the sink.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Waits until the thread has ended; call it no more after that. It can be late by as long as the kernel blocks one
+    /// write, for example to a pipe that nobody reads: do not wait for it much longer than the time for the stop.
+    pub async fn ended(&mut self) -> End {
+        // The sender is dropped without a word only by a panic.
+        (&mut self.end).await.unwrap_or_else(|_| End::Failed(format!("the thread of the sink {} panicked", self.name)))
+    }
+}
+
+// === impl Run ===
+
+impl<S: Sink> Run<'_, S> {
+    fn work(&mut self) -> End {
+        loop {
+            if self.control.overdue() {
+                return End::Finished;
+            }
+            if self.pending.is_empty() {
+                let time = TICK.saturating_sub(self.ticked.elapsed());
+                let received = self.receiver.receive(&mut self.pending, BATCHES_PER_WRITE, time);
+                if received == Received::Closed {
+                    return End::Finished;
+                }
+            }
+            if let Err(error) = self.attempt() {
+                match error {
+                    Error::Retry(reason) => self.back_off(&reason),
+                    Error::Closed(reason) => return End::Closed(reason),
+                    Error::Fatal(reason) => return End::Failed(reason),
+                }
+            }
+        }
+    }
+
+    /// Reopens if asked, writes what is pending, and ticks when it is time, also while writing fails.
+    fn attempt(&mut self) -> Result<(), Error> {
+        let asked = self.asked();
+        if self.reopens != asked {
+            self.reopens = asked;
+            self.sink.reopen()?;
+        }
+        let waiting = !self.pending.is_empty();
+        let written = if waiting { self.sink.write(&mut self.pending) } else { Ok(()) };
+        let due = self.ticked.elapsed() >= TICK;
+        if due && !matches!(written, Err(Error::Closed(_) | Error::Fatal(_))) {
+            self.sink.tick()?;
+            self.ticked = Instant::now();
+        }
+        if (waiting || due) && written.is_ok() {
+            self.fault.worked(Instant::now());
+        }
+        written
+    }
+
+    /// Waits before the next attempt; a stop or a reopen ends the wait, because either may be the operator's answer.
+    fn back_off(&mut self, reason: &str) {
+        self.ledger.retries.fetch_add(1, Relaxed);
+        let now = Instant::now();
+        let until = now + self.fault.failed(reason, now);
+        let stopping = self.control.deadline().is_some();
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let stopped = !stopping && self.control.deadline().is_some();
+            if left.is_zero() || stopped || self.control.overdue() || self.reopens != self.asked() {
+                return;
+            }
+            let left = match self.control.deadline() {
+                Some(deadline) => left.min(deadline.saturating_duration_since(Instant::now())),
+                None => left,
+            };
+            // A batch that arrives in the queue wakes the thread too: hence the loop.
+            thread::park_timeout(left);
+        }
+    }
+
+    fn asked(&self) -> u64 {
+        self.control.0.reopens.load(Relaxed)
+    }
+
+    fn finish(mut self, end: End, name: &str) -> End {
+        let deadline = match end {
+            End::Finished => self.control.deadline_from_now(),
+            // What cannot be written any more need not be waited for.
+            End::Closed(_) | End::Failed(_) => Instant::now(),
+        };
+        let finished = self.sink.finish(deadline);
+        let left = self.drop_the_rest();
+        if left > 0 {
+            warn!(sink = name, records = left, "dropped what was left in the queue at the stop");
+        }
+        match (end, finished) {
+            (End::Finished, Err(Error::Fatal(reason))) => End::Failed(reason),
+            (End::Finished, Err(Error::Closed(reason))) => End::Closed(reason),
+            (end, Err(error)) => {
+                error!(sink = name, "{error}; not tried again because of the stop");
+                end
+            }
+            (end, Ok(())) => end,
+        }
+    }
+
+    /// Drops what is pending and what is in the queue, and says how many records that were.
+    fn drop_the_rest(&mut self) -> usize {
+        self.receiver.close();
+        let until = Instant::now() + LAST_SENDERS;
+        let mut records = 0;
+        loop {
+            for batch in self.pending.drain(..) {
+                records += batch.entries().len();
+                batch.dropped(Reason::Shutdown);
+            }
+            let time = until.saturating_duration_since(Instant::now());
+            let received = self.receiver.receive(&mut self.pending, BATCHES_PER_WRITE, time);
+            if received == Received::Closed || (received == Received::Nothing && time.is_zero()) {
+                return records;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "worker_tests.rs"]
+mod tests;

@@ -1,0 +1,40 @@
+//! Log lines that a peer or a destination can cause often, at a bearable rate.
+
+use std::time::{Duration, Instant};
+
+/// The time between two lines.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// Lets one log line pass in ten seconds and counts the others.
+#[derive(Debug, Default)]
+pub struct Throttle {
+    last: Option<Instant>,
+    suppressed: u64,
+}
+
+impl Throttle {
+    /// `Some` if a line may be logged now, with the number of those that were held back since the last.
+    pub fn pass(&mut self, now: Instant) -> Option<u64> {
+        if self.last.is_some_and(|last| now.duration_since(last) < INTERVAL) {
+            self.suppressed += 1;
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.suppressed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_passes_and_the_next_says_how_many_did_not() {
+        let mut throttle = Throttle::default();
+        let now = Instant::now();
+        assert_eq!(throttle.pass(now), Some(0));
+        assert_eq!((throttle.pass(now), throttle.pass(now + INTERVAL / 2)), (None, None));
+        assert_eq!(throttle.pass(now + INTERVAL), Some(2));
+        assert_eq!(throttle.pass(now + INTERVAL * 2), Some(0));
+    }
+}
