@@ -1,0 +1,19 @@
+//! The programs that Postrider meets in the field, run by the tests as their users run them: Apache Kafka, Debian's rsyslog
+//! and Debian's Postfix, each in a directory of its own and on loopback ports of its own.
+//!
+//! `./dev setup test` installs them. A peer that is missing fails its test and names that command; no test is skipped.
+//!
+//! Everything started here ends with its value, and with the test process should that die first: see [`process`].
+
+// Every test binary compiles this module for itself, and uses the part that it needs.
+#![allow(dead_code)]
+
+pub(crate) mod kafka;
+pub(crate) mod port;
+pub(crate) mod postfix;
+pub(crate) mod postrider;
+pub(crate) mod process;
+pub(crate) mod rsyslog;
+pub(crate) mod scratch;
+pub(crate) mod smtp;
+pub(crate) mod wait;

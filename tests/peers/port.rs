@@ -1,0 +1,48 @@
+//! Loopback ports that stay a test's own.
+
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+
+use socket2::{Domain, Socket, Type};
+
+/// A loopback port that nobody else is given while this value lives, whether or not its server runs.
+///
+/// The socket that holds it is bound but never listens: with `SO_REUSEADDR`, which every server here sets, the server binds
+/// beside it, while the kernel gives the number neither to another such port nor to an outgoing connection. So a server can be
+/// killed and started again on its port. As long as no server listens, connecting is refused.
+pub(crate) struct Port {
+    number: u16,
+    _held: Socket,
+}
+
+impl Port {
+    pub(crate) fn reserve() -> Self {
+        // Free for UDP too, so that a test can use one number for both. A taken number is kept until the search has ended,
+        // or it would be offered again.
+        let mut taken = Vec::new();
+        for _ in 0..100 {
+            let port = Self::reserve_tcp();
+            if UdpSocket::bind((Ipv4Addr::LOCALHOST, port.number)).is_ok() {
+                return port;
+            }
+            taken.push(port);
+        }
+        panic!("no loopback port is free for both TCP and UDP");
+    }
+
+    fn reserve_tcp() -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a TCP socket");
+        socket.set_reuse_address(true).expect("SO_REUSEADDR");
+        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a free loopback port");
+        let address = socket.local_addr().expect("the address of a bound socket");
+        let number = address.as_socket().expect("an IP address").port();
+        Self { number, _held: socket }
+    }
+
+    pub(crate) fn number(&self) -> u16 {
+        self.number
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.number))
+    }
+}

@@ -1,0 +1,141 @@
+//! Postrider itself, as its operator starts it.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use super::process::Process;
+use super::scratch;
+
+const START: Duration = Duration::from_secs(20);
+
+pub(crate) struct Postrider {
+    // In the order in which they must go: the process first.
+    process: Process,
+    directory: TempDir,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Postrider {
+    /// Starts `postrider run` with the configuration `config`, and waits until it listens at all of `addresses`.
+    pub(crate) fn run(config: &str, addresses: &[SocketAddr]) -> Self {
+        let mut postrider = Self::spawn(config);
+        postrider.wait_listening(addresses);
+        postrider
+    }
+
+    /// Starts `postrider run` with the configuration `config`.
+    pub(crate) fn spawn(config: &str) -> Self {
+        let directory = scratch::directory("postrider");
+        fs::write(directory.path().join("postrider.toml"), config).expect("a configuration for Postrider");
+        let process = start_process(directory.path());
+        Self { process, directory }
+    }
+
+    /// Waits until it has said of each of `addresses` that it is listening there.
+    #[track_caller]
+    pub(crate) fn wait_listening(&mut self, addresses: &[SocketAddr]) {
+        let stderr = self.stderr_file();
+        self.process.wait_ready(START, || {
+            let stderr = fs::read_to_string(&stderr).unwrap_or_default();
+            let said = |address: &SocketAddr| {
+                let address = address.to_string();
+                stderr.lines().any(|line| line.contains("listening") && line.contains(&address))
+            };
+            addresses.iter().all(said).then_some(())
+        });
+    }
+
+    /// Where the source named `source` listens, once it does: the port is the kernel's where port 0 was configured.
+    #[track_caller]
+    pub(crate) fn address(&mut self, source: &str) -> SocketAddr {
+        let stderr = self.stderr_file();
+        self.process.wait_ready(START, || listening(&text(&stderr), source))
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// What it has printed to standard output so far.
+    pub(crate) fn stdout(&self) -> String {
+        text(&self.directory.path().join("stdout"))
+    }
+
+    /// What it has printed to standard error so far.
+    pub(crate) fn stderr(&self) -> String {
+        text(&self.stderr_file())
+    }
+
+    pub(crate) fn config_file(&self) -> PathBuf {
+        self.directory.path().join("postrider.toml")
+    }
+
+    /// Has it read its configuration again, which is `config` from now on.
+    pub(crate) fn reload(&self, config: &str) {
+        fs::write(self.config_file(), config).expect("a configuration for Postrider");
+        self.process.signal(Signal::SIGHUP);
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Ends it at once, as a crash does.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again after [`Self::kill`], with the same configuration. What it prints is added to what it printed before.
+    pub(crate) fn restart(&mut self) {
+        self.process = start_process(self.directory.path());
+    }
+
+    /// Ends it as its operator does. Panics after `deadline`.
+    #[track_caller]
+    pub(crate) fn terminate(self, deadline: Duration) -> Ended {
+        self.process.signal(Signal::SIGTERM);
+        self.ended(deadline)
+    }
+
+    /// Waits until it has ended by itself. Panics after `deadline`.
+    #[track_caller]
+    pub(crate) fn ended(mut self, deadline: Duration) -> Ended {
+        let status = self.process.ended(deadline);
+        Ended { status, stdout: self.stdout(), stderr: self.stderr() }
+    }
+
+    fn stderr_file(&self) -> PathBuf {
+        self.directory.path().join("stderr")
+    }
+}
+
+/// The address at which the source named `source` listens, as the log says.
+pub(crate) fn listening(log: &str, source: &str) -> Option<SocketAddr> {
+    let source = format!("source=\"{source}\"");
+    let line = log.lines().find(|line| line.contains("listening") && line.contains(&source))?;
+    let (_, address) = line.split_once("address=\"")?;
+    address.split_once('"')?.0.rsplit_once(' ')?.1.parse().ok()
+}
+
+fn start_process(directory: &Path) -> Process {
+    let arguments: [PathBuf; 3] = ["run".into(), "-c".into(), directory.join("postrider.toml")];
+    let (stdout, stderr) = (directory.join("stdout"), directory.join("stderr"));
+    Process::start_apart(env!("CARGO_BIN_EXE_postrider"), &arguments, &stdout, &stderr)
+}
+
+fn text(file: &Path) -> String {
+    fs::read(file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+}
