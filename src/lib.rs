@@ -16,18 +16,24 @@ pub mod record;
 pub mod time;
 
 // The stages, in the order of the flow.
+pub mod source;
 pub mod frame;
 pub mod syslog;
 pub mod postfix;
 pub mod select;
 pub mod template;
 pub mod encode;
+pub mod pipeline;
 pub mod buffer;
 pub mod sink;
 
 // What holds them together.
+pub mod app;
+pub mod cli;
 pub mod config;
+pub mod decode;
 pub mod explain;
 pub mod ledger;
+pub mod net;
 mod suggest;
 pub mod throttle;

@@ -1,3 +1,148 @@
-//! The `postrider` command.
+//! The `postrider` command: arguments, logging and exit codes.
 
-fn main() {}
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use postrider::cli::{Cli, Command, ConfigFile, Decode, Explain, Schema};
+use postrider::config::{self, Config};
+use postrider::decode::{self, Decoder};
+use postrider::encode::{self, Encoder};
+use postrider::postfix::dsn::Language;
+use postrider::{app, explain};
+use tracing_subscriber::EnvFilter;
+
+/// The exit codes of sysexits.h that Postrider uses.
+const USAGE: u8 = 64;
+const DATA: u8 = 65;
+const IO: u8 = 74;
+const CONFIGURATION: u8 = 78;
+
+/// Why a command failed: what to say on the standard error, and the exit code.
+struct Failure {
+    code: u8,
+    message: String,
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    let result = match cli.command {
+        Command::Run(file) => run(&file),
+        Command::Check(file) => check(&file),
+        Command::Decode(arguments) => decode(&arguments),
+        Command::Explain(arguments) => explain(&arguments),
+        Command::Schema(arguments) => schema(&arguments),
+        Command::Completions(arguments) => {
+            let mut script = Vec::new();
+            clap_complete::generate(arguments.shell, &mut Cli::command(), "postrider", &mut script);
+            print(&script)
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let message = failure.message.trim_end();
+            if !message.is_empty() {
+                let _ = writeln!(io::stderr(), "{message}");
+            }
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn run(file: &ConfigFile) -> Result<(), Failure> {
+    let config = load(file)?;
+    log_to_stderr();
+    app::run(&config).map_err(|error| Failure { code: IO, message: format!("postrider: {error}") })
+}
+
+fn check(file: &ConfigFile) -> Result<(), Failure> {
+    let config = load(file)?;
+    let name = file.config.as_ref().map_or_else(|| "the defaults".to_owned(), |path| path.display().to_string());
+    let (sources, sinks) = (config.sources.len(), config.sinks.len());
+    let _ = writeln!(io::stderr(), "{name}: no errors; sources: {sources}, sinks: {sinks}");
+    Ok(())
+}
+
+fn load(file: &ConfigFile) -> Result<Config, Failure> {
+    let Some(path) = &file.config else { return Ok(Config::default_run()) };
+    config::load(path).map_err(|error| Failure { code: CONFIGURATION, message: error.to_string() })
+}
+
+fn decode(arguments: &Decode) -> Result<(), Failure> {
+    let zone = match &arguments.timezone {
+        None => jiff::tz::TimeZone::system(),
+        Some(name) => jiff::tz::TimeZone::get(name).map_err(|_| Failure {
+            code: USAGE,
+            message: format!("unknown time zone {name:?}; write a name of the IANA database, such as Europe/Berlin"),
+        })?,
+    };
+    let decoder = Decoder { encoder: Encoder { language: language(&arguments.lang) }, zone };
+    match decoder.decode(&arguments.files, &mut io::stdout().lock()) {
+        Ok(summary) if arguments.strict && summary.damaged > 0 => Err(Failure {
+            code: DATA,
+            message: format!(
+                "{} of {} lines have no readable time, are cut off or are not UTF-8; their flags say which",
+                summary.damaged, summary.records
+            ),
+        }),
+        Ok(_) => Ok(()),
+        Err(decode::Error::Output(error)) => output_failure(&error),
+        Err(error) => Err(Failure { code: IO, message: format!("postrider: {error}") }),
+    }
+}
+
+fn explain(arguments: &Explain) -> Result<(), Failure> {
+    let language = language(&arguments.lang);
+    let mut text = String::new();
+    for (n, code) in arguments.codes.iter().enumerate() {
+        if n > 0 {
+            text.push('\n');
+        }
+        explain::explain(code, language, &mut text)
+            .map_err(|error| Failure { code: USAGE, message: format!("postrider: {error}") })?;
+    }
+    print(text.as_bytes())
+}
+
+fn schema(arguments: &Schema) -> Result<(), Failure> {
+    if arguments.config {
+        print(format!("{:#}\n", config::schema()).as_bytes())
+    } else {
+        print(encode::SCHEMA.as_bytes())
+    }
+}
+
+/// The argument parser admits the names of languages only.
+fn language(name: &str) -> Language {
+    Language::from_name(name).unwrap_or_default()
+}
+
+fn print(text: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text).and_then(|()| stdout.flush()).or_else(|error| output_failure(&error))
+}
+
+/// A reader that has seen enough is no failure.
+fn output_failure(error: &io::Error) -> Result<(), Failure> {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Ok(());
+    }
+    Err(Failure { code: IO, message: format!("postrider: cannot write to the standard output: {error}") })
+}
+
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("POSTRIDER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+}

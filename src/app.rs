@@ -1,0 +1,334 @@
+//! The daemon: builds sinks, then the pipeline, then sources; waits for its end; drains.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio::time::timeout_at;
+
+use crate::buffer::queue;
+use crate::config::{Config, SinkConfig, SinkKind, SourceConfig, SourceKind};
+use crate::encode::Encoder;
+use crate::ledger::{Reason, SinkLedger, SourceLedger};
+use crate::pipeline::{Outlet, Pipeline, Route};
+use crate::record::{Origin, Transport};
+use crate::sink::{self, Control, End, Worker};
+use crate::source::{BindError, Intake, Source, Stop};
+
+/// Of the time for a stop, the sources may use so much to hand on what they have read; the rest is the sinks'.
+const SOURCES_SHARE: (u32, u32) = (3, 4);
+
+/// A sink that the kernel holds up in one write ends later than the time for the stop; nobody waits longer than this.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Why the daemon could not start, or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The machine refused something that every program needs.
+    #[error("cannot start: {0}")]
+    Runtime(#[from] std::io::Error),
+    /// A source cannot listen.
+    #[error("{0}")]
+    Bind(#[from] BindError),
+    /// A sink cannot start, or cannot go on without hiding a loss.
+    #[error("sink {name}: {reason}")]
+    Sink {
+        /// Its name in the configuration.
+        name: String,
+        /// What happened, and what to do.
+        reason: String,
+    },
+}
+
+/// Runs until a signal, until every source has ended, or until a sink cannot go on.
+pub fn run(config: &Config) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(async { App::start(config)?.run().await });
+    // A read of the standard input may still be blocked; it holds nothing.
+    runtime.shutdown_background();
+    result
+}
+
+struct App {
+    sources: JoinSet<()>,
+    workers: JoinSet<(String, End)>,
+    pipeline: Arc<Pipeline>,
+    stop: Stop,
+    control: Control,
+    shutdown_timeout: Duration,
+    counts: Counts,
+    signals: Signals,
+}
+
+/// The ledgers with the names of their owners.
+#[derive(Default)]
+struct Counts {
+    sources: Vec<(String, Arc<SourceLedger>)>,
+    sinks: Vec<(String, Arc<SinkLedger>)>,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+/// What a signal asks for.
+enum Asked {
+    Stop(&'static str),
+    Reopen,
+}
+
+impl App {
+    fn start(config: &Config) -> Result<Self, Error> {
+        let signals = Signals::new()?;
+        let control = Control::new(config.shutdown_timeout);
+        let stop = Stop::default();
+        let mut counts = Counts::default();
+        let mut workers = JoinSet::new();
+        let mut outlets = Vec::new();
+        for sink in &config.sinks {
+            let ledger = Arc::<SinkLedger>::default();
+            let (sender, receiver) = queue(sink.queue_size);
+            let worker = sink::build(sink, receiver, &control, &ledger)
+                .map_err(|reason| Error::Sink { name: sink.name.clone(), reason })?;
+            workers.spawn(ended(worker));
+            counts.sinks.push((sink.name.clone(), Arc::clone(&ledger)));
+            outlets.push(outlet(sink, sender, ledger));
+        }
+        let pipeline = Arc::new(Pipeline::new(Encoder { language: config.language }, outlets));
+        let mut bound = Vec::new();
+        for source in &config.sources {
+            let ledger = Arc::<SourceLedger>::default();
+            let intake = Intake::new(
+                Arc::clone(&pipeline),
+                origin(source),
+                Arc::clone(&ledger),
+                source.max_bytes_in_flight,
+                source.max_frame_size,
+                stop.clone(),
+            );
+            bound.push(Source::bind(&source.kind, intake)?);
+            counts.sources.push((source.name.clone(), ledger));
+        }
+        let mut sources = JoinSet::new();
+        for source in bound {
+            tracing::info!(source = source.name(), address = source.address(), "listening");
+            sources.spawn(source.run());
+        }
+        let shutdown_timeout = config.shutdown_timeout;
+        Ok(Self { sources, workers, pipeline, stop, control, shutdown_timeout, counts, signals })
+    }
+
+    async fn run(mut self) -> Result<(), Error> {
+        let result = self.serve().await;
+        let mut signals = self.signals;
+        let drained =
+            drain(self.sources, self.workers, self.pipeline, &self.stop, &self.control, self.shutdown_timeout);
+        let drained = tokio::select! {
+            drained = drained => drained,
+            name = signals.stop() => {
+                tracing::warn!(signal = name, "second signal: leaving at once");
+                self.counts.log();
+                // What blocks the drain would block an orderly end too.
+                std::process::exit(1);
+            }
+        };
+        self.counts.log();
+        result.and(drained)
+    }
+
+    /// Until there is a reason to stop.
+    async fn serve(&mut self) -> Result<(), Error> {
+        loop {
+            tokio::select! {
+                asked = self.signals.next() => match asked {
+                    Asked::Stop(signal) => {
+                        tracing::info!(signal, "stopping: the sources read no more, the sinks deliver what is left");
+                        return Ok(());
+                    }
+                    Asked::Reopen => {
+                        tracing::info!("SIGHUP: the sinks open their files anew");
+                        self.control.reopen();
+                    }
+                },
+                ended = self.workers.join_next() => match ended {
+                    Some(Ok((name, end))) => return worker_ended(name, end),
+                    Some(Err(_)) | None => pending().await,
+                },
+                ended = self.sources.join_next() => match ended {
+                    // A source ends by itself only when its input does, or by a defect.
+                    Some(ended) => {
+                        if let Err(error) = ended {
+                            tracing::error!(%error, "a source failed; the others go on");
+                        }
+                        if self.sources.is_empty() {
+                            tracing::info!("the input has ended: stopping");
+                            return Ok(());
+                        }
+                    }
+                    None => pending().await,
+                },
+            }
+        }
+    }
+}
+
+/// Stops the sources, waits until they have handed on what they read, then until the sinks have delivered it.
+async fn drain(
+    mut sources: JoinSet<()>,
+    mut workers: JoinSet<(String, End)>,
+    pipeline: Arc<Pipeline>,
+    stop: &Stop,
+    control: &Control,
+    shutdown_timeout: Duration,
+) -> Result<(), Error> {
+    let begun = Instant::now();
+    control.stop();
+    stop.reading.cancel();
+    let share = shutdown_timeout * SOURCES_SHARE.0 / SOURCES_SHARE.1;
+    if timeout_at((begun + share).into(), join_all(&mut sources)).await.is_err() {
+        stop.waiting.cancel();
+        let late = timeout_at((begun + shutdown_timeout).into(), join_all(&mut sources)).await.is_err();
+        tracing::warn!(late, "the sinks did not take in time what the sources had read; the rest is dropped");
+    }
+    sources.shutdown().await;
+    // The last sender of each queue goes with the pipeline: the workers see the end of their input.
+    drop(pipeline);
+    let mut result = Ok(());
+    let finish = async {
+        while let Some(ended) = workers.join_next().await {
+            if let Ok((name, end)) = ended {
+                let ended = worker_ended(name, end);
+                result = std::mem::replace(&mut result, Ok(())).and(ended);
+            }
+        }
+    };
+    if timeout_at((begun + shutdown_timeout + GRACE).into(), finish).await.is_err() {
+        tracing::warn!("a sink is blocked in a write; leaving without it");
+    }
+    result
+}
+
+async fn join_all(sources: &mut JoinSet<()>) {
+    while sources.join_next().await.is_some() {}
+}
+
+async fn ended(mut worker: Worker) -> (String, End) {
+    let end = worker.ended().await;
+    (worker.name().to_owned(), end)
+}
+
+fn worker_ended(name: String, end: End) -> Result<(), Error> {
+    match end {
+        End::Finished => Ok(()),
+        End::Closed(reason) => {
+            tracing::info!(sink = name, "{reason}: stopping");
+            Ok(())
+        }
+        End::Failed(reason) => Err(Error::Sink { name, reason }),
+    }
+}
+
+fn outlet(sink: &SinkConfig, queue: crate::buffer::Sender, ledger: Arc<SinkLedger>) -> Outlet {
+    let (route, key) = match &sink.kind {
+        SinkKind::Stdout => (None, None),
+        SinkKind::File(file) => (Some(Route::Path(file.path.clone())), None),
+        SinkKind::Kafka(kafka) => (Some(Route::Topic(kafka.topic.clone())), Some(kafka.key.clone())),
+    };
+    Outlet { select: sink.select.clone(), route, key, queue, ledger }
+}
+
+fn origin(source: &SourceConfig) -> Origin {
+    let transport = match source.kind {
+        SourceKind::Udp(_) => Transport::Udp,
+        SourceKind::Tcp(_) => Transport::Tcp,
+        SourceKind::Unix(_) => Transport::Unix,
+        SourceKind::Stdin(_) => Transport::Stdin,
+    };
+    Origin { name: source.name.clone(), transport, zone: source.zone.clone() }
+}
+
+// === impl Signals ===
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            Some(()) = self.terminate.recv() => Asked::Stop("SIGTERM"),
+            Some(()) = self.interrupt.recv() => Asked::Stop("SIGINT"),
+            Some(()) = self.hangup.recv() => Asked::Reopen,
+            else => pending().await,
+        }
+    }
+
+    /// Resolves with the name of the next signal that asks for a stop.
+    async fn stop(&mut self) -> &'static str {
+        loop {
+            if let Asked::Stop(name) = self.next().await {
+                return name;
+            }
+        }
+    }
+}
+
+// === impl Counts ===
+
+impl Counts {
+    /// Logs every count, and whether received = delivered + dropped + in flight holds.
+    fn log(&self) {
+        let mut offered = 0;
+        for (name, ledger) in &self.sources {
+            let received = ledger.received.load(Relaxed);
+            offered += received - ledger.dropped.total();
+            tracing::info!(
+                source = name,
+                received,
+                received_bytes = ledger.received_bytes.load(Relaxed),
+                truncated = ledger.truncated.load(Relaxed),
+                dropped = reasons(|reason| ledger.dropped.get(reason)),
+                connections = ledger.connections.load(Relaxed),
+                connections_refused = ledger.connections_refused.load(Relaxed),
+                connections_idle = ledger.connections_idle.load(Relaxed),
+                errors = ledger.errors.load(Relaxed),
+                "ledger"
+            );
+        }
+        for (name, ledger) in &self.sinks {
+            let balanced = ledger.balances() && ledger.offered.load(Relaxed) == offered;
+            tracing::info!(
+                sink = name,
+                offered = ledger.offered.load(Relaxed),
+                filtered = ledger.filtered.load(Relaxed),
+                delivered = ledger.delivered.load(Relaxed),
+                delivered_bytes = ledger.delivered_bytes.load(Relaxed),
+                dropped = reasons(|reason| ledger.dropped.get(reason)),
+                in_flight = ledger.in_flight(),
+                retries = ledger.retries.load(Relaxed),
+                balanced,
+                "ledger"
+            );
+            if !balanced {
+                tracing::error!(sink = name, "the ledger does not balance: a defect in Postrider, please report it");
+            }
+        }
+    }
+}
+
+/// `0`, or the counts by reason: `3 (empty 1, queue_full 2)`.
+fn reasons(get: impl Fn(Reason) -> u64) -> String {
+    let counts: Vec<_> = Reason::ALL.into_iter().map(|reason| (reason, get(reason))).filter(|(_, n)| *n > 0).collect();
+    let total: u64 = counts.iter().map(|(_, n)| n).sum();
+    let parts: Vec<_> = counts.iter().map(|(reason, n)| format!("{} {n}", reason.name())).collect();
+    if parts.is_empty() { total.to_string() } else { format!("{total} ({})", parts.join(", ")) }
+}

@@ -1,0 +1,94 @@
+//! The commands and their help.
+
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser, Subcommand};
+
+use crate::postfix::dsn::Language;
+
+/// A syslog receiver that understands Postfix: one explained JSON record per message.
+#[derive(Debug, Parser)]
+#[command(name = "postrider", version, max_term_width = 100, help_expected = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Receive syslog and hand on records
+    ///
+    /// SIGTERM stops the sources, hands on what was read, and leaves; a second one leaves at once. SIGHUP closes the
+    /// output files and opens them anew.
+    Run(ConfigFile),
+    /// Check a configuration as `run` does, without binding a socket
+    ///
+    /// Every error is shown with its line, in one go. The exit code is 0 or 78.
+    Check(ConfigFile),
+    /// Turn log files into JSON lines on the standard output
+    ///
+    /// Takes what is in a mail.log (written by rsyslog in its traditional or its ISO 8601 style, or by Postfix itself
+    /// through its parameter `maillog_file`), syslog as it is on the wire, and either compressed with gzip.
+    Decode(Decode),
+    /// Say what an enhanced status code or a reply code means
+    Explain(Explain),
+    /// Print the JSON Schema of a record
+    Schema(Schema),
+    /// Print a completion script for a shell
+    Completions(Completions),
+}
+
+/// Where the configuration is.
+#[derive(Args, Debug)]
+pub struct ConfigFile {
+    /// The configuration file; without one: UDP and TCP on 127.0.0.1:5514, JSON to the standard output
+    #[arg(short, long = "config", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// The arguments of `decode`.
+#[derive(Args, Debug)]
+pub struct Decode {
+    /// Files to read, in this order; `-` or none: the standard input
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The language of the texts that explain codes
+    #[arg(long, value_name = "LANG", default_value = "en", value_parser = PossibleValuesParser::new(Language::NAMES))]
+    pub lang: String,
+    /// The time zone of times that carry none, such as `Asia/Tokyo` [default: the machine's]
+    #[arg(long, value_name = "ZONE")]
+    pub timezone: Option<String>,
+    /// Exit with 65 if a line has no readable time, is cut off, or is not UTF-8
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// The arguments of `explain`.
+#[derive(Args, Debug)]
+pub struct Explain {
+    /// An enhanced status code (4.7.1), a reply code (450), or a reply ("450 4.7.1 Greylisted")
+    #[arg(value_name = "CODE", required = true)]
+    pub codes: Vec<String>,
+    /// The language of the explanation
+    #[arg(long, value_name = "LANG", default_value = "en", value_parser = PossibleValuesParser::new(Language::NAMES))]
+    pub lang: String,
+}
+
+/// The arguments of `schema`.
+#[derive(Args, Debug)]
+pub struct Schema {
+    /// The schema of the configuration file instead
+    #[arg(long)]
+    pub config: bool,
+}
+
+/// The arguments of `completions`.
+#[derive(Args, Debug)]
+pub struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}

@@ -1,0 +1,190 @@
+//! The command `decode`: log files to JSON lines.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+
+use flate2::bufread::MultiGzDecoder;
+use jiff::tz::TimeZone;
+
+use crate::encode::Encoder;
+use crate::frame::{Frame, Framer, Framing, Step};
+use crate::pipeline;
+use crate::record::{Flags, Origin, Record, RecordIds, Transport};
+use crate::time::Timestamp;
+
+/// Read at a time. The memory that `decode` needs is this, one frame, and their records, whatever the size of the file.
+const READ_SIZE: usize = 256 * 1024;
+
+/// The largest line in bytes; Postfix writes at most some 2,100.
+const MAX_FRAME_SIZE: usize = 64 * 1024;
+
+/// How to decode.
+#[derive(Debug)]
+pub struct Decoder {
+    /// Writes the records.
+    pub encoder: Encoder,
+    /// The zone of times that carry none.
+    pub zone: TimeZone,
+}
+
+/// What was decoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Lines that gave a record.
+    pub records: u64,
+    /// Records without a readable time, cut off, or with bytes that are not UTF-8.
+    pub damaged: u64,
+}
+
+/// Why decoding ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("cannot read {path}: {error}")]
+    Input {
+        /// The file.
+        path: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// The output cannot be written; the kind is `BrokenPipe` when its reader has gone.
+    #[error("cannot write: {0}")]
+    Output(io::Error),
+}
+
+const DAMAGE: [Flags; 3] = [Flags::TIMESTAMP_MISSING, Flags::TRUNCATED, Flags::INVALID_UTF8];
+
+impl Decoder {
+    /// Decodes `files` in their order, `-` or none being the standard input, to `out`.
+    pub fn decode(&self, files: &[PathBuf], out: &mut impl Write) -> Result<Summary, Error> {
+        let stdin = [PathBuf::from("-")];
+        let mut summary = Summary::default();
+        for path in if files.is_empty() { &stdin } else { files } {
+            if path == Path::new("-") {
+                self.decode_from(io::stdin().lock(), None, out, &mut summary)?;
+            } else {
+                let file = File::open(path).map_err(|error| input_error(Some(path), error))?;
+                self.decode_from(file, Some(path), out, &mut summary)?;
+            }
+        }
+        Ok(summary)
+    }
+
+    fn decode_from(
+        &self,
+        input: impl Read,
+        path: Option<&Path>,
+        out: &mut impl Write,
+        summary: &mut Summary,
+    ) -> Result<(), Error> {
+        let mut input = BufReader::with_capacity(READ_SIZE, input);
+        let start = input.fill_buf().map_err(|error| input_error(path, error))?;
+        let transport = if path.is_some() { Transport::File } else { Transport::Stdin };
+        let origin = Origin { name: "decode".to_owned(), transport, zone: self.zone.clone() };
+        let peer = path.map(|path| path.to_string_lossy().into_owned());
+        let mut stream = Stream::new(self, origin, peer);
+        let result = if start.starts_with(&GZIP_MAGIC) {
+            stream.decode(MultiGzDecoder::new(input), out)
+        } else {
+            stream.decode(input, out)
+        };
+        summary.records += stream.summary.records;
+        summary.damaged += stream.summary.damaged;
+        result.map_err(|error| match error {
+            Failed::Input(error) => input_error(path, error),
+            Failed::Output(error) => Error::Output(error),
+        })
+    }
+}
+
+/// RFC 1952, section 2.3.1.
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+fn input_error(path: Option<&Path>, error: io::Error) -> Error {
+    let path = path.map_or_else(|| "the standard input".to_owned(), |path| path.display().to_string());
+    Error::Input { path, error }
+}
+
+enum Failed {
+    Input(io::Error),
+    Output(io::Error),
+}
+
+/// One input on its way to JSON lines.
+struct Stream<'d> {
+    decoder: &'d Decoder,
+    origin: Origin,
+    peer: Option<String>,
+    ids: RecordIds,
+    lines: Vec<u8>,
+    summary: Summary,
+}
+
+impl<'d> Stream<'d> {
+    fn new(decoder: &'d Decoder, origin: Origin, peer: Option<String>) -> Self {
+        let (ids, summary) = (RecordIds::default(), Summary::default());
+        Self { decoder, origin, peer, ids, lines: Vec::new(), summary }
+    }
+
+    fn decode(&mut self, mut input: impl Read, out: &mut impl Write) -> Result<(), Failed> {
+        let mut framer = Framer::new(Framing::Auto, MAX_FRAME_SIZE);
+        let mut buffer = vec![0; framer.max_buffer() + READ_SIZE];
+        let (mut filled, mut ended) = (0, false);
+        while !ended {
+            match input.read(&mut buffer[filled..]) {
+                Ok(0) => ended = true,
+                Ok(size) => filled += size,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    // What was read before the damage is still worth having.
+                    self.frames(&mut framer, &buffer[..filled]);
+                    self.write(out)?;
+                    return Err(Failed::Input(error));
+                }
+            }
+            let consumed = self.frames(&mut framer, &buffer[..filled]);
+            buffer.copy_within(consumed..filled, 0);
+            filled -= consumed;
+            if ended && let Some(frame) = framer.finish(&buffer[..filled]) {
+                self.frame(&frame, Timestamp::now());
+            }
+            self.write(out)?;
+        }
+        Ok(())
+    }
+
+    /// Encodes every whole frame of `buffer`, and gives how many bytes those were.
+    fn frames(&mut self, framer: &mut Framer, buffer: &[u8]) -> usize {
+        let received_at = Timestamp::now();
+        let mut position = 0;
+        loop {
+            match framer.next(&buffer[position..]) {
+                Step::Frame { frame, consumed } => {
+                    self.frame(&frame, received_at);
+                    position += consumed;
+                }
+                Step::More { consumed } => return position + consumed,
+            }
+        }
+    }
+
+    fn frame(&mut self, frame: &Frame<'_>, received_at: Timestamp) {
+        let id = self.ids.reserve(received_at, 1).take();
+        let (encoder, lines) = (self.decoder.encoder, &mut self.lines);
+        let encode = |record: &Record<'_>| {
+            encoder.encode(record, lines);
+            lines.push(b'\n');
+            DAMAGE.iter().any(|damage| record.flags.contains(*damage))
+        };
+        let damaged = pipeline::read_frame(frame, self.peer.as_deref(), &self.origin, received_at, id, encode);
+        self.summary.records += 1;
+        self.summary.damaged += u64::from(damaged);
+    }
+
+    fn write(&mut self, out: &mut impl Write) -> Result<(), Failed> {
+        out.write_all(&self.lines).and_then(|()| out.flush()).map_err(Failed::Output)?;
+        self.lines.clear();
+        Ok(())
+    }
+}

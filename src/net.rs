@@ -1,0 +1,64 @@
+//! Sockets: binding with the right options.
+
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+
+/// Connections that wait in the kernel to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// A listener for `address`; `[::]` takes IPv4 too.
+pub fn tcp_listener(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    bind(&socket, address)?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// A socket for `address`, with a receive buffer of `receive_buffer` bytes as far as the kernel grants it; `[::]` takes
+/// IPv4 too.
+pub fn udp_socket(address: SocketAddr, receive_buffer: usize) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    set_receive_buffer(&socket, receive_buffer, address)?;
+    bind(&socket, address)?;
+    UdpSocket::from_std(socket.into())
+}
+
+fn bind(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())
+}
+
+fn set_receive_buffer(socket: &Socket, bytes: usize, address: SocketAddr) -> io::Result<()> {
+    // Only root may pass the limit of the kernel; without that right the limit holds.
+    if nix::sys::socket::setsockopt(socket, nix::sys::socket::sockopt::RcvBufForce, &bytes).is_err() {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    // The kernel doubles the number for its own bookkeeping, and shows the double.
+    let granted = socket.recv_buffer_size()? / 2;
+    if granted < bytes {
+        tracing::warn!(
+            %address, asked = bytes, granted,
+            "the kernel grants a smaller receive buffer, so bursts may be lost; raise the sysctl net.core.rmem_max"
+        );
+    }
+    Ok(())
+}
+
+/// Lets the kernel find out that a silent peer has gone: after 10 minutes of silence, six probes in 60 s.
+pub fn keep_alive(socket: &TcpStream) -> io::Result<()> {
+    let probes = TcpKeepalive::new().with_time(Duration::from_secs(600)).with_interval(Duration::from_secs(10));
+    SockRef::from(socket).set_tcp_keepalive(&probes.with_retries(6))
+}
+
+/// An IPv4 peer of a dual-stack socket as IPv4.
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}

@@ -1,0 +1,226 @@
+//! Frames to batches: parse, understand, encode and sort by sink, as one synchronous function over the frames of one read.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::buffer::{Batch, Encoded, Entry, Sender, Span};
+use crate::encode::Encoder;
+use crate::frame::Frame;
+use crate::ledger::{Reason, SinkLedger};
+use crate::postfix;
+use crate::record::{Flags, Origin, Record, RecordId, RecordIds};
+use crate::select::Select;
+use crate::syslog;
+use crate::template::Template;
+use crate::time::Timestamp;
+
+/// A frame and who sent it.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'b> {
+    /// What was sent.
+    pub frame: Frame<'b>,
+    /// The peer as the record shows it.
+    pub peer: Option<&'b str>,
+}
+
+/// The way from frames to the queues of the sinks. One for the program, shared by every source.
+#[derive(Debug)]
+pub struct Pipeline {
+    encoder: Encoder,
+    ids: RecordIds,
+    outlets: Vec<Outlet>,
+}
+
+/// What the pipeline knows of a sink.
+#[derive(Debug)]
+pub struct Outlet {
+    /// Which records it takes.
+    pub select: Select,
+    /// Where in the destination a record goes, and what stands for a field that it does not have.
+    pub route: Option<Route>,
+    /// What keeps records in order; a record without a field of it has no key.
+    pub key: Option<Template>,
+    /// The queue before it.
+    pub queue: Sender,
+    /// Its counts.
+    pub ledger: Arc<SinkLedger>,
+}
+
+/// How a sink names the destination of a record.
+#[derive(Debug)]
+pub enum Route {
+    /// A path: each value is one safe component of it.
+    Path(Template),
+    /// A topic.
+    Topic(Template),
+}
+
+/// What one read gave for one sink, on its way into the queue.
+pub type Batches = Vec<Option<Batch>>;
+
+/// A batch that is being filled.
+#[derive(Default)]
+struct Draft {
+    entries: Vec<Entry>,
+    text: String,
+    filtered: u64,
+}
+
+/// Reads a frame and hands the record to `use_record`; total, whatever the frame holds.
+pub fn read_frame<R>(
+    frame: &Frame<'_>,
+    peer: Option<&str>,
+    origin: &Origin,
+    received_at: Timestamp,
+    id: RecordId,
+    use_record: impl FnOnce(&Record<'_>) -> R,
+) -> R {
+    let text = String::from_utf8_lossy(frame.bytes);
+    let message = syslog::parse(&text, &syslog::Context { received_at, zone: &origin.zone });
+    let (postfix, postfix_flags) = postfix::parse(&message);
+    let mut flags = message.flags | postfix_flags;
+    if matches!(text, Cow::Owned(_)) {
+        flags |= Flags::INVALID_UTF8;
+    }
+    if frame.truncated {
+        flags |= Flags::TRUNCATED;
+    }
+    use_record(&Record { id, received_at, origin, peer, message, postfix, flags })
+}
+
+// === impl Pipeline ===
+
+impl Pipeline {
+    /// A pipeline to `outlets`.
+    pub fn new(encoder: Encoder, outlets: Vec<Outlet>) -> Self {
+        Self { encoder, ids: RecordIds::default(), outlets }
+    }
+
+    /// The frames of one read to one batch for each sink that takes any of them. `room` is held until every sink is done
+    /// with them.
+    pub fn process(
+        &self,
+        arrivals: &[Arrival<'_>],
+        origin: &Origin,
+        received_at: Timestamp,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> Batches {
+        let bytes: usize = arrivals.iter().map(|arrival| arrival.frame.bytes.len()).sum();
+        // Records are some four times as long as their lines; growing by doubling would copy them several times.
+        let mut lines = Vec::with_capacity(bytes * 4 + 512);
+        let mut drafts: Vec<Draft> = self.outlets.iter().map(|_| Draft::default()).collect();
+        let mut ids = self.ids.reserve(received_at, arrivals.len());
+        for Arrival { frame, peer } in arrivals {
+            read_frame(frame, *peer, origin, received_at, ids.take(), |record| {
+                self.encode(record, &mut lines, &mut drafts);
+            });
+        }
+        let encoded = Arc::new(Encoded { lines, room });
+        let offered = arrivals.len() as u64;
+        let finish = |(outlet, draft): (&Outlet, Draft)| outlet.batch(draft, offered, &encoded);
+        self.outlets.iter().zip(drafts).map(finish).collect()
+    }
+
+    fn encode(&self, record: &Record<'_>, lines: &mut Vec<u8>, drafts: &mut [Draft]) {
+        let mut line = None;
+        for (outlet, draft) in self.outlets.iter().zip(drafts) {
+            if !outlet.select.takes(record) {
+                draft.filtered += 1;
+                continue;
+            }
+            let line = *line.get_or_insert_with(|| {
+                let start = lines.len();
+                self.encoder.encode(record, lines);
+                lines.push(b'\n');
+                span(start, lines.len())
+            });
+            draft.push(outlet, record, line);
+        }
+    }
+
+    /// Waits for room in each queue; what has none when `deadline` resolves is dropped.
+    pub async fn send(&self, batches: Batches, deadline: impl Future<Output = ()>) {
+        let mut deadline = std::pin::pin!(deadline);
+        let mut over = false;
+        for (outlet, batch) in self.outlets.iter().zip(batches) {
+            let Some(batch) = batch else { continue };
+            if over {
+                outlet.offer(batch, Reason::Shutdown);
+                continue;
+            }
+            tokio::select! {
+                biased;
+                room = outlet.queue.room(batch.size()) => match room {
+                    Some(room) => room.send(batch),
+                    None => batch.dropped(Reason::Shutdown),
+                },
+                () = &mut deadline => {
+                    over = true;
+                    outlet.offer(batch, Reason::Shutdown);
+                }
+            }
+        }
+    }
+
+    /// Puts each batch into its queue if there is room now, and drops it otherwise.
+    pub fn offer(&self, batches: Batches) {
+        for (outlet, batch) in self.outlets.iter().zip(batches) {
+            if let Some(batch) = batch {
+                outlet.offer(batch, Reason::QueueFull);
+            }
+        }
+    }
+}
+
+// === impl Outlet ===
+
+impl Outlet {
+    fn batch(&self, draft: Draft, offered: u64, encoded: &Arc<Encoded>) -> Option<Batch> {
+        use std::sync::atomic::Ordering::Relaxed;
+        self.ledger.filtered.fetch_add(draft.filtered, Relaxed);
+        let records = draft.entries.len() as u64;
+        let bytes = draft.entries.iter().map(|entry| entry.line.range().len() as u64).sum();
+        let in_flight = self.ledger.enter(records, bytes);
+        self.ledger.offered.fetch_add(offered, Relaxed);
+        let batch = Batch::new(Arc::clone(encoded), draft.entries, draft.text, in_flight);
+        (records > 0).then_some(batch)
+    }
+
+    fn offer(&self, batch: Batch, otherwise: Reason) {
+        match self.queue.try_room(batch.size()) {
+            Some(room) => room.send(batch),
+            None => batch.dropped(otherwise),
+        }
+    }
+}
+
+// === impl Draft ===
+
+impl Draft {
+    fn push(&mut self, outlet: &Outlet, record: &Record<'_>, line: Span) {
+        let start = self.text.len();
+        match &outlet.route {
+            None => {}
+            Some(Route::Path(template)) => template.render_path(record, &mut self.text),
+            Some(Route::Topic(template)) => template.render_topic(record, &mut self.text),
+        }
+        let route = span(start, self.text.len());
+        let key = outlet.key.as_ref().and_then(|key| {
+            let start = self.text.len();
+            if key.render(record, &mut self.text) {
+                return Some(span(start, self.text.len()));
+            }
+            self.text.truncate(start);
+            None
+        });
+        let timestamp_ms = record.message.timestamp.unwrap_or(record.received_at).millis();
+        self.entries.push(Entry { line, route, key, id: record.id, timestamp_ms });
+    }
+}
+
+/// One read is far below 4 GiB: a connection's buffer is bounded by its frame limit.
+fn span(start: usize, end: usize) -> Span {
+    Span { start: start as u32, end: end as u32 }
+}

@@ -1,0 +1,120 @@
+//! What a source does with the frames that it read.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::ledger::{Reason, SourceLedger};
+use crate::pipeline::{Arrival, Pipeline};
+use crate::record::Origin;
+use crate::time::Timestamp;
+
+/// A source's end of the pipeline. Clones share the source's counts and limits.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    pipeline: Arc<Pipeline>,
+    origin: Arc<Origin>,
+    ledger: Arc<SourceLedger>,
+    room: Arc<Semaphore>,
+    max_bytes_in_flight: u32,
+    max_frame_size: usize,
+    stop: Stop,
+}
+
+/// The two steps of a stop.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    /// Read no more, and hand on what has been read.
+    pub reading: CancellationToken,
+    /// The time is over: what still waits for room is dropped.
+    pub waiting: CancellationToken,
+}
+
+impl Intake {
+    /// An intake that holds at most `max_bytes_in_flight` of frames which some sink has not yet delivered.
+    pub fn new(
+        pipeline: Arc<Pipeline>,
+        origin: Origin,
+        ledger: Arc<SourceLedger>,
+        max_bytes_in_flight: usize,
+        max_frame_size: usize,
+        stop: Stop,
+    ) -> Self {
+        let max_bytes_in_flight = u32::try_from(max_bytes_in_flight).unwrap_or(u32::MAX).max(1);
+        let room = Arc::new(Semaphore::new(max_bytes_in_flight as usize));
+        Self { pipeline, origin: Arc::new(origin), ledger, room, max_bytes_in_flight, max_frame_size, stop }
+    }
+
+    /// The configured name of the source.
+    pub fn name(&self) -> &str {
+        &self.origin.name
+    }
+
+    /// The counts of the source.
+    pub fn ledger(&self) -> &SourceLedger {
+        &self.ledger
+    }
+
+    /// The largest frame in bytes.
+    pub const fn max_frame_size(&self) -> usize {
+        self.max_frame_size
+    }
+
+    /// Resolves when the source has to stop reading.
+    pub const fn stop(&self) -> &CancellationToken {
+        &self.stop.reading
+    }
+
+    /// Hands on the frames of one read, and waits for room: until it returns, its caller reads no more.
+    pub async fn submit(&self, mut arrivals: Vec<Arrival<'_>>) {
+        let bytes = self.count(&mut arrivals);
+        if arrivals.is_empty() {
+            return;
+        }
+        let received_at = Timestamp::now();
+        let room = tokio::select! {
+            biased;
+            room = Arc::clone(&self.room).acquire_many_owned(self.clamp(bytes)) => room.ok(),
+            () = self.stop.waiting.cancelled() => None,
+        };
+        let batches = self.pipeline.process(&arrivals, &self.origin, received_at, room);
+        drop(arrivals);
+        self.pipeline.send(batches, self.stop.waiting.cancelled()).await;
+    }
+
+    /// Hands on the datagrams of one read; those for which there is no room now are dropped and counted.
+    pub fn offer(&self, mut arrivals: Vec<Arrival<'_>>) {
+        let bytes = self.count(&mut arrivals);
+        if arrivals.is_empty() {
+            return;
+        }
+        match Arc::clone(&self.room).try_acquire_many_owned(self.clamp(bytes)) {
+            Ok(room) => self.offer_with(&arrivals, room),
+            Err(_) => self.ledger.dropped.add(Reason::InFlightLimit, arrivals.len() as u64),
+        }
+    }
+
+    fn offer_with(&self, arrivals: &[Arrival<'_>], room: OwnedSemaphorePermit) {
+        let batches = self.pipeline.process(arrivals, &self.origin, Timestamp::now(), Some(room));
+        self.pipeline.offer(batches);
+    }
+
+    /// Counts the frames, takes the empty ones out, and gives the sum of their bytes.
+    fn count(&self, arrivals: &mut Vec<Arrival<'_>>) -> usize {
+        let received = arrivals.len();
+        arrivals.retain(|arrival| !arrival.frame.bytes.is_empty());
+        let bytes = arrivals.iter().map(|arrival| arrival.frame.bytes.len()).sum();
+        let truncated = arrivals.iter().filter(|arrival| arrival.frame.truncated).count();
+        self.ledger.received.fetch_add(received as u64, Relaxed);
+        self.ledger.received_bytes.fetch_add(bytes as u64, Relaxed);
+        self.ledger.truncated.fetch_add(truncated as u64, Relaxed);
+        self.ledger.dropped.add(Reason::Empty, (received - arrivals.len()) as u64);
+        bytes
+    }
+
+    fn clamp(&self, bytes: usize) -> u32 {
+        u32::try_from(bytes).unwrap_or(u32::MAX).min(self.max_bytes_in_flight)
+    }
+}

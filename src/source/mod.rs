@@ -1,0 +1,108 @@
+//! The sources: sockets and the standard input, read into frames. A source never looks inside a frame.
+
+mod accept;
+mod intake;
+mod stdin;
+mod stream;
+mod tcp;
+mod udp;
+mod unix;
+
+pub use intake::{Intake, Stop};
+
+use std::io;
+
+use crate::config::SourceKind;
+
+/// A source with its socket bound, ready to be read.
+#[derive(Debug)]
+pub struct Source {
+    intake: Intake,
+    kind: Bound,
+}
+
+#[derive(Debug)]
+enum Bound {
+    Udp(udp::Udp),
+    Tcp(tcp::Tcp),
+    Unix(unix::Unix),
+    Stdin(stdin::Stdin),
+}
+
+/// What a start could not do, and to what.
+#[derive(Debug, thiserror::Error)]
+#[error("source {name}: {what}: {error}{help}")]
+pub struct BindError {
+    name: String,
+    what: String,
+    error: io::Error,
+    help: &'static str,
+}
+
+impl Source {
+    /// Binds what `kind` listens on.
+    pub fn bind(kind: &SourceKind, intake: Intake) -> Result<Self, BindError> {
+        let bound = match kind {
+            SourceKind::Udp(config) => udp::Udp::bind(config).map(Bound::Udp),
+            SourceKind::Tcp(config) => tcp::Tcp::bind(config).map(Bound::Tcp),
+            SourceKind::Unix(config) => unix::Unix::bind(config).map(Bound::Unix),
+            SourceKind::Stdin(config) => Ok(Bound::Stdin(stdin::Stdin::new(config))),
+        };
+        match bound {
+            Ok(kind) => Ok(Self { intake, kind }),
+            Err(error) => Err(BindError {
+                name: intake.name().to_owned(),
+                what: format!("cannot listen on {}", wanted(kind)),
+                help: help(&error),
+                error,
+            }),
+        }
+    }
+
+    /// Where it listens, as logged: with the port that the kernel chose where port 0 was asked for.
+    pub fn address(&self) -> String {
+        match &self.kind {
+            Bound::Udp(udp) => udp.address(),
+            Bound::Tcp(tcp) => tcp.address(),
+            Bound::Unix(unix) => unix.address(),
+            Bound::Stdin(_) => "the standard input".to_owned(),
+        }
+    }
+
+    /// Its name in the configuration.
+    pub fn name(&self) -> &str {
+        self.intake.name()
+    }
+
+    /// Reads until told to stop, or until the input ends, which only the standard input does.
+    pub async fn run(self) {
+        match self.kind {
+            Bound::Udp(udp) => udp.run(self.intake).await,
+            Bound::Tcp(tcp) => tcp.run(self.intake).await,
+            Bound::Unix(unix) => unix.run(self.intake).await,
+            Bound::Stdin(stdin) => stdin.run(self.intake).await,
+        }
+    }
+}
+
+fn wanted(kind: &SourceKind) -> String {
+    match kind {
+        SourceKind::Udp(config) => format!("udp {}", config.listen),
+        SourceKind::Tcp(config) => format!("tcp {}", config.listen),
+        SourceKind::Unix(config) => format!("unix {}", config.path.display()),
+        SourceKind::Stdin(_) => "the standard input".to_owned(),
+    }
+}
+
+fn help(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; another program listens there: `ss -lntup` names it",
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need root or the capability CAP_NET_BIND_SERVICE, a path a writable directory"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "; this machine does not have the address: `ip addr` shows those that it has"
+        }
+        _ => "",
+    }
+}

@@ -1,0 +1,184 @@
+//! Reading a byte stream into frames: what TCP connections, unix streams and the standard input have in common.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+
+use super::Intake;
+use crate::frame::{Framer, Framing, Step};
+use crate::ledger::SourceLedger;
+use crate::pipeline::Arrival;
+
+/// Asked of the kernel at a time.
+const READ_SIZE: usize = 64 * 1024;
+
+/// A connection that falls silent keeps no more than this.
+const IDLE_SIZE: usize = 4 * 1024;
+
+/// After a stop, so much of what the kernel already holds for one connection is still read.
+const LAST_WORDS: usize = 8 * 1024 * 1024;
+
+/// A socket that can be asked for bytes without waiting.
+pub(super) trait Readable {
+    async fn readable(&self) -> io::Result<()>;
+    fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize>;
+}
+
+impl Readable for tokio::net::TcpStream {
+    async fn readable(&self) -> io::Result<()> {
+        Self::readable(self).await
+    }
+    fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+        self.try_read_buf(buffer)
+    }
+}
+
+impl Readable for tokio::net::UnixStream {
+    async fn readable(&self) -> io::Result<()> {
+        Self::readable(self).await
+    }
+    fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+        self.try_read_buf(buffer)
+    }
+}
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The peer closed it.
+    Closed,
+    /// It was silent for too long.
+    Idle,
+    /// Postrider stops.
+    Stopped,
+    /// Reading failed.
+    Failed(io::Error),
+}
+
+/// The bytes of one stream that are not yet a whole frame.
+pub(super) struct Stream {
+    framer: Framer,
+    buffer: BytesMut,
+}
+
+/// Reads `socket` until it ends, and hands on its frames.
+pub(super) async fn read(
+    socket: &impl Readable,
+    peer: Option<&str>,
+    framing: Framing,
+    idle_timeout: Option<Duration>,
+    intake: &Intake,
+) -> End {
+    let mut stream = Stream::new(framing, intake.max_frame_size());
+    let end = loop {
+        tokio::select! {
+            biased;
+            () = intake.stop().cancelled() => break End::Stopped,
+            ready = ready(socket, idle_timeout) => match ready {
+                Ok(true) => {}
+                Ok(false) => break End::Idle,
+                Err(error) => break End::Failed(error),
+            },
+        }
+        match stream.fill(socket) {
+            Ok(0) => break End::Closed,
+            Ok(_) => stream.submit(peer, intake).await,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.shrink(),
+            Err(error) => break End::Failed(error),
+        }
+    };
+    if matches!(end, End::Stopped) {
+        let mut read = 0;
+        while let Ok(more @ 1..) = stream.fill(socket) {
+            stream.submit(peer, intake).await;
+            read += more;
+            if read > LAST_WORDS {
+                break;
+            }
+        }
+    }
+    // Only a peer that closes in an orderly way has said all of its last message.
+    let whole = matches!(end, End::Closed);
+    stream.finish(whole, peer, intake).await;
+    end
+}
+
+/// True when there is something to read, false when there was nothing for `idle_timeout`.
+async fn ready(socket: &impl Readable, idle_timeout: Option<Duration>) -> io::Result<bool> {
+    match idle_timeout {
+        None => socket.readable().await.map(|()| true),
+        Some(limit) => match tokio::time::timeout(limit, socket.readable()).await {
+            Ok(ready) => ready.map(|()| true),
+            Err(_) => Ok(false),
+        },
+    }
+}
+
+impl Stream {
+    pub(super) fn new(framing: Framing, max_frame_size: usize) -> Self {
+        Self { framer: Framer::new(framing, max_frame_size), buffer: BytesMut::new() }
+    }
+
+    fn fill(&mut self, socket: &impl Readable) -> io::Result<usize> {
+        self.buffer.reserve(READ_SIZE);
+        socket.try_read(&mut self.buffer)
+    }
+
+    /// Appends bytes that were read by other means.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Hands on every whole frame.
+    pub(super) async fn submit(&mut self, peer: Option<&str>, intake: &Intake) {
+        let mut arrivals = Vec::new();
+        let mut position = 0;
+        loop {
+            match self.framer.next(&self.buffer[position..]) {
+                Step::Frame { frame, consumed } => {
+                    arrivals.push(Arrival { frame, peer });
+                    position += consumed;
+                }
+                Step::More { consumed } => {
+                    position += consumed;
+                    break;
+                }
+            }
+        }
+        intake.submit(arrivals).await;
+        self.buffer.advance(position);
+    }
+
+    /// The stream has ended: hands on what is left as a frame, which is truncated unless the stream is `whole`.
+    pub(super) async fn finish(mut self, whole: bool, peer: Option<&str>, intake: &Intake) {
+        self.submit(peer, intake).await;
+        if let Some(mut frame) = self.framer.finish(&self.buffer) {
+            frame.truncated |= !whole;
+            intake.submit(vec![Arrival { frame, peer }]).await;
+        }
+    }
+
+    /// Gives back the memory of a read when there is nothing more to read now.
+    fn shrink(&mut self) {
+        if self.buffer.len() <= IDLE_SIZE && self.buffer.capacity() > IDLE_SIZE {
+            self.buffer = BytesMut::from(&self.buffer[..]);
+        }
+    }
+}
+
+/// Counts how a connection ended, and logs what an operator can act on.
+pub(super) fn log_end(end: &End, name: &str, peer: &str, ledger: &SourceLedger) {
+    use std::sync::atomic::Ordering::Relaxed;
+    match end {
+        End::Closed | End::Stopped => tracing::debug!(source = name, peer, ?end, "connection ended"),
+        End::Idle => {
+            ledger.connections_idle.fetch_add(1, Relaxed);
+            tracing::info!(source = name, peer, "connection closed: silent for longer than idle_timeout");
+        }
+        End::Failed(error) => {
+            ledger.errors.fetch_add(1, Relaxed);
+            tracing::info!(source = name, peer, %error, "connection failed");
+        }
+    }
+}

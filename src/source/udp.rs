@@ -1,0 +1,162 @@
+//! Syslog over UDP (RFC 5426), and the reading of datagrams in general.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tokio::net::UdpSocket;
+
+use super::Intake;
+use crate::config::UdpConfig;
+use crate::frame::Frame;
+use crate::net;
+use crate::pipeline::Arrival;
+
+/// The largest datagram that IP can carry.
+const MAX_DATAGRAM: usize = 65_536;
+
+/// Datagrams are read into one buffer, one behind the other, until less than one of the largest fits.
+const BUFFER: usize = 4 * MAX_DATAGRAM;
+
+/// So many datagrams at most are one read.
+const BURST: usize = 512;
+
+/// After a stop, so many datagrams that the kernel already holds are still read.
+const LAST_WORDS: usize = 100_000;
+
+/// A bound socket.
+#[derive(Debug)]
+pub(super) struct Udp {
+    socket: UdpSocket,
+}
+
+/// A socket that gives datagrams without waiting.
+pub(super) trait Receive {
+    /// What tells one sender from another.
+    type Peer: Copy + PartialEq;
+    async fn readable(&self) -> io::Result<()>;
+    fn try_receive(&self, buffer: &mut [u8]) -> io::Result<(usize, Self::Peer)>;
+    /// The sender as the record shows it.
+    fn name(&self, peer: Self::Peer) -> String;
+}
+
+impl Udp {
+    pub(super) fn bind(config: &UdpConfig) -> io::Result<Self> {
+        Ok(Self { socket: net::udp_socket(config.listen, config.receive_buffer)? })
+    }
+
+    pub(super) fn address(&self) -> String {
+        self.socket.local_addr().map_or_else(|_| "udp".to_owned(), |address| format!("udp {address}"))
+    }
+
+    pub(super) async fn run(self, intake: Intake) {
+        read(&self.socket, &intake).await;
+    }
+}
+
+impl Receive for UdpSocket {
+    type Peer = SocketAddr;
+
+    async fn readable(&self) -> io::Result<()> {
+        Self::readable(self).await
+    }
+
+    fn try_receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.try_recv_from(buffer)
+    }
+
+    fn name(&self, peer: SocketAddr) -> String {
+        net::canonical(peer).to_string()
+    }
+}
+
+/// Reads datagrams until told to stop.
+pub(super) async fn read<S: Receive>(socket: &S, intake: &Intake) {
+    let mut reader = Reader::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = intake.stop().cancelled() => break,
+            ready = socket.readable() => {
+                if let Err(error) = ready {
+                    pause(&error, intake).await;
+                    continue;
+                }
+            }
+        }
+        if let Err(error) = reader.burst(socket, intake) {
+            pause(&error, intake).await;
+        }
+        // A flood on this socket must not keep the thread from the others.
+        tokio::task::yield_now().await;
+    }
+    let mut read = 0;
+    while read < LAST_WORDS {
+        match reader.burst(socket, intake) {
+            Ok(0) | Err(_) => break,
+            Ok(more) => read += more,
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn pause(error: &io::Error, intake: &Intake) {
+    intake.ledger().errors.fetch_add(1, Relaxed);
+    tracing::warn!(source = intake.name(), %error, "cannot receive; trying again in 100 ms");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
+/// The buffer of a burst, and where its datagrams lie.
+struct Reader<P> {
+    buffer: Vec<u8>,
+    datagrams: Vec<Datagram>,
+    /// The senders of this burst; one that sends several in a row stands there once.
+    peers: Vec<(P, String)>,
+}
+
+struct Datagram {
+    end: usize,
+    peer: usize,
+}
+
+impl<P: Copy + PartialEq> Reader<P> {
+    fn new() -> Self {
+        Self { buffer: vec![0; BUFFER], datagrams: Vec::new(), peers: Vec::new() }
+    }
+
+    /// Reads what is there and hands it on; gives how many datagrams it was.
+    fn burst<S: Receive<Peer = P>>(&mut self, socket: &S, intake: &Intake) -> io::Result<usize> {
+        self.datagrams.clear();
+        // The last sender is kept: it is the likeliest to send again.
+        self.peers.drain(..self.peers.len().saturating_sub(1));
+        let received = self.receive(socket);
+        let max = intake.max_frame_size();
+        let mut start = 0;
+        let arrivals = self.datagrams.iter().map(|datagram| {
+            let bytes = &self.buffer[start..datagram.end];
+            start = datagram.end;
+            Arrival { frame: Frame::datagram(bytes, max), peer: Some(self.peers[datagram.peer].1.as_str()) }
+        });
+        intake.offer(arrivals.collect());
+        received.map(|()| self.datagrams.len())
+    }
+
+    fn receive<S: Receive<Peer = P>>(&mut self, socket: &S) -> io::Result<()> {
+        let mut end = 0;
+        while self.datagrams.len() < BURST && BUFFER - end >= MAX_DATAGRAM {
+            match socket.try_receive(&mut self.buffer[end..]) {
+                Ok((size, peer)) => {
+                    end += size;
+                    if self.peers.last().is_none_or(|(last, _)| *last != peer) {
+                        self.peers.push((peer, socket.name(peer)));
+                    }
+                    self.datagrams.push(Datagram { end, peer: self.peers.len() - 1 });
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}

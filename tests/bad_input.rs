@@ -1,0 +1,270 @@
+//! Does bad input give a record with flags or a counted, named drop, and nothing else?
+
+mod peers;
+
+use std::fs;
+use std::io::Write;
+use std::net::{Shutdown, TcpStream, UdpSocket};
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::time::Duration;
+
+use peers::postrider::{Ended, Postrider};
+use peers::scratch;
+use peers::wait::wait_until;
+use serde_json::Value;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// The limit of every source here.
+const MAX: usize = 480;
+
+/// What is looked at in a record.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    message: String,
+    flags: Vec<String>,
+}
+
+fn seen(message: impl Into<String>, flags: &[&str]) -> Seen {
+    Seen { message: message.into(), flags: flags.iter().map(|flag| (*flag).to_owned()).collect() }
+}
+
+/// Postrider with one source, and the records that it printed.
+struct Fixture {
+    postrider: Postrider,
+}
+
+impl Fixture {
+    fn new(source: &str) -> Self {
+        let config = format!("{source}\nmax_frame_size = \"{MAX}B\"\ntimezone = \"UTC\"\n[[sink.stdout]]\n");
+        Self { postrider: Postrider::spawn(&config) }
+    }
+
+    /// Waits until `count` records are there, stops, and gives them.
+    fn records(self, count: usize) -> (Vec<Value>, Ended) {
+        wait_until(DEADLINE, &format!("{count} records"), || self.postrider.stdout().lines().count() >= count);
+        let ended = self.postrider.terminate(DEADLINE);
+        assert!(ended.status.success(), "{}", ended.stderr);
+        assert!(ended.stderr.contains("balanced=true") && !ended.stderr.contains("balanced=false"), "{}", ended.stderr);
+        let records: Vec<Value> =
+            ended.stdout.lines().map(|line| serde_json::from_str(line).expect("a JSON object per line")).collect();
+        assert_eq!(records.len(), count, "{}", ended.stdout);
+        (records, ended)
+    }
+
+    fn seen(self, count: usize) -> (Vec<Seen>, Ended) {
+        let (records, ended) = self.records(count);
+        (records.iter().map(of_record).collect(), ended)
+    }
+}
+
+fn of_record(record: &Value) -> Seen {
+    let flags = record["flags"].as_array().into_iter().flatten();
+    let flags = flags.map(|flag| flag.as_str().expect("a word").to_owned()).collect();
+    Seen { message: record["message"].as_str().expect("text").to_owned(), flags }
+}
+
+/// Sends `bytes` on a connection of its own, whole, and ends it.
+fn send(fixture: &mut Fixture, bytes: &[u8]) {
+    let mut socket = TcpStream::connect(fixture.postrider.address("tcp")).expect("a connection");
+    socket.write_all(bytes).expect("room for the bytes");
+    socket.shutdown(Shutdown::Write).expect("an end");
+    // Postrider has read all of it when it closes its own side.
+    let mut rest = Vec::new();
+    std::io::Read::read_to_end(&mut socket, &mut rest).expect("an end");
+    assert!(rest.is_empty(), "a syslog receiver says nothing");
+}
+
+const TCP: &str = "[[source.tcp]]\nlisten = \"127.0.0.1:0\"";
+
+/// A header that all is well with, and what comes after it.
+fn message(text: &str) -> String {
+    format!("<13>1 2026-11-24T02:10:35Z mx1 app 1 - - {text}")
+}
+
+#[test]
+fn frames_over_the_limit_are_cut_and_the_next_is_whole() {
+    let mut fixture = Fixture::new(TCP);
+    let long = message(&"x".repeat(MAX));
+    let header = message("").len();
+    let cut = "x".repeat(MAX - header);
+    // By octets, then by LF; each tail holds what looks like a message.
+    let tail = "\u{3c}13\u{3e}tail 20 <13>tail";
+    let counted = format!("{} {long}{tail}{}{}", long.len() + tail.len(), message("").len() + 5, " ");
+    send(&mut fixture, format!("{counted}{}", message("after")).as_bytes());
+    send(&mut fixture, format!("{long}{tail}\n{}\n", message("after")).as_bytes());
+    let (records, ended) = fixture.seen(4);
+    let expected = || [seen(cut.clone(), &["truncated"]), seen("after", &[])];
+    assert_eq!(records, expected().into_iter().chain(expected()).collect::<Vec<_>>());
+    assert!(ended.stderr.contains(" truncated=2 "), "{}", ended.stderr);
+}
+
+#[test]
+fn wrong_counts_keep_their_text() {
+    let all = ["pri_missing", "timestamp_missing", "hostname_missing"];
+    for (sent, expected) in [
+        // Too small: the rest is a message of its own.
+        ("5 <13>x yz\n", vec![seen("x", &all[1..]), seen("yz", &all)]),
+        // Too large: the stream ends inside of it.
+        ("50 <13>x yz\n", vec![seen("x yz", &["timestamp_missing", "hostname_missing", "truncated"])]),
+        // More digits than a count may have, no digit at all, and zero.
+        ("9999999999 <13>x\n", vec![seen("9999999999 <13>x", &all)]),
+        ("-5 <13>x\n", vec![seen("-5 <13>x", &all)]),
+        ("0 <13>x\n", vec![seen("0 <13>x", &all)]),
+        ("12\n", vec![seen("12", &all)]),
+    ] {
+        let mut fixture = Fixture::new(TCP);
+        send(&mut fixture, sent.as_bytes());
+        let (records, _) = fixture.seen(expected.len());
+        assert_eq!(records, expected, "{sent:?}");
+    }
+}
+
+#[test]
+fn half_frames_are_flagged() {
+    let mut fixture = Fixture::new(TCP);
+    // A line without its end is whole; so is one that ends with the stream.
+    send(&mut fixture, message("no line end").as_bytes());
+    let counted = message("half of it");
+    send(&mut fixture, format!("{} {counted}", counted.len() + 10).as_bytes());
+    let (records, ended) = fixture.seen(2);
+    assert_eq!(records, [seen("no line end", &[]), seen("half of it", &["truncated"])]);
+    assert!(ended.stderr.contains(" truncated=1 "), "{}", ended.stderr);
+}
+
+#[test]
+fn bytes_that_are_no_text_become_text() {
+    let mut fixture = Fixture::new(TCP);
+    let mut bytes = message("NUL \0 inside, latin-1 ").into_bytes();
+    bytes.extend(b"\xfc\n\x00\x01\x02\xff\xfe\n");
+    send(&mut fixture, &bytes);
+    let (records, _) = fixture.seen(2);
+    assert_eq!(
+        records,
+        [
+            seen("NUL \0 inside, latin-1 \u{fffd}", &["invalid_utf8"]),
+            seen(
+                "\u{1}\u{2}\u{fffd}\u{fffd}",
+                &["pri_missing", "timestamp_missing", "hostname_missing", "invalid_utf8"]
+            ),
+        ]
+    );
+}
+
+#[test]
+fn impossible_headers_keep_what_can_be_read() {
+    let mut fixture = Fixture::new(TCP);
+    send(
+        &mut fixture,
+        b"<999>Nov 24 02:10:35 mx1 app[1]: pri\n<22>Nov 31 02:10:35 mx1 app[1]: day\n\
+          <22>1 2026-11-31T02:10:35Z mx1 app 1 - - day\n<22>\n<>\n",
+    );
+    let (records, _) = fixture.records(5);
+    let all: Vec<Seen> = records.iter().map(of_record).collect();
+    let none = ["pri_missing", "timestamp_missing", "hostname_missing"];
+    assert_eq!(
+        all,
+        [
+            seen("<999>Nov 24 02:10:35 mx1 app[1]: pri", &none),
+            seen("day", &["timestamp_missing"]),
+            seen("day", &["timestamp_missing"]),
+            seen("", &["timestamp_missing", "hostname_missing"]),
+            seen("<>", &none),
+        ]
+    );
+    for record in &records[1..3] {
+        assert_eq!((&record["hostname"], &record["app_name"]), (&"mx1".into(), &"app".into()));
+        assert_eq!(record["timestamp"], record["received_at"]);
+        assert_eq!(record["facility"], "mail");
+        assert!(record["timestamp_text"].as_str().expect("the time as sent").contains("31"));
+    }
+}
+
+#[test]
+fn datagrams_are_cut_flagged_and_counted() {
+    let mut fixture = Fixture::new("[[source.udp]]\nlisten = \"127.0.0.1:0\"");
+    let address = fixture.postrider.address("udp");
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let long = message(&"x".repeat(60_000));
+    let two = format!("{}\n{}", message("one"), message("datagram"));
+    for datagram in ["", "\n", long.as_str(), two.as_str()] {
+        socket.send_to(datagram.as_bytes(), address).expect("a datagram goes out");
+    }
+    let (records, ended) = fixture.seen(2);
+    let rest = format!("one\n{}", message("datagram"));
+    assert_eq!(records, [seen("x".repeat(MAX - message("").len()), &["truncated"]), seen(rest, &[])]);
+    assert!(
+        ended.stderr.contains("received=4") && ended.stderr.contains("dropped=\"2 (empty 2)\""),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn unix_sockets_take_datagrams_and_streams() {
+    let directory = scratch::directory("unix");
+    let path = |name: &str| directory.path().join(name);
+    let config = format!(
+        "[[source.unix]]\npath = \"{}\"\n[[source.unix]]\npath = \"{}\"\nkind = \"stream\"\n[[sink.stdout]]\n",
+        path("datagram").display(),
+        path("stream").display()
+    );
+    // What a crash left behind is replaced.
+    drop(UnixDatagram::bind(path("datagram")).expect("a socket"));
+    let fixture = Fixture { postrider: Postrider::spawn(&config) };
+    wait_until(DEADLINE, "both sockets", || fixture.postrider.stderr().matches("listening").count() == 2);
+    let mode = fs::metadata(path("datagram")).expect("a socket").permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o660);
+
+    let socket = UnixDatagram::unbound().expect("a socket");
+    socket.send_to(b"<22>Nov 24 02:10:35 postfix/smtp[1]: as glibc writes", path("datagram")).expect("a datagram");
+    let mut stream = UnixStream::connect(path("stream")).expect("a connection");
+    writeln!(stream, "{}", message("stream")).expect("room for a message");
+    drop(stream);
+    let (mut records, _) = fixture.records(2);
+    records.sort_by_key(|record| record["source"]["name"].as_str().map(str::to_owned));
+    assert_eq!(records[0]["message"], "as glibc writes");
+    assert_eq!(records[0]["app_name"], "postfix/smtp");
+    assert_eq!(records[0]["source"]["transport"], "unix");
+    assert_eq!(records[0]["source"]["peer"], path("datagram").display().to_string());
+    assert_eq!(records[1]["message"], "stream");
+    assert!(!path("datagram").exists() && !path("stream").exists(), "the sockets go with the program");
+}
+
+#[test]
+fn too_many_and_idle_connections_are_closed_and_counted() {
+    let mut fixture = Fixture::new(&format!("{TCP}\nmax_connections = 2\nidle_timeout = \"1s\""));
+    let address = fixture.postrider.address("tcp");
+    let mut connections: Vec<TcpStream> = (0..4).map(|_| TcpStream::connect(address).expect("a connection")).collect();
+    // The first two are served until they are silent for a second, the others closed at once.
+    for (n, connection) in connections.iter_mut().enumerate() {
+        connection.set_read_timeout(Some(DEADLINE)).expect("a time limit on a socket");
+        if n < 2 {
+            writeln!(connection, "{}", message("in time")).expect("room for a message");
+        }
+    }
+    for connection in &mut connections {
+        let mut byte = [0];
+        // Closed: an end or, after unread bytes, a reset.
+        assert!(!matches!(std::io::Read::read(connection, &mut byte), Ok(1..)));
+    }
+    let (records, ended) = fixture.seen(2);
+    assert_eq!(records, [seen("in time", &[]), seen("in time", &[])]);
+    assert!(ended.stderr.contains("connections=2 connections_refused=2 connections_idle=2"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_dual_stack_socket_shows_ipv4_peers_as_ipv4() {
+    let mut fixture = Fixture::new("[[source.tcp]]\nlisten = \"[::]:0\"");
+    let port = fixture.postrider.address("tcp").port();
+    for host in ["127.0.0.1", "::1"] {
+        let mut socket = TcpStream::connect((host, port)).expect("a connection");
+        writeln!(socket, "{}", message(host)).expect("room for a message");
+    }
+    let (records, _) = fixture.records(2);
+    for record in records {
+        let peer = record["source"]["peer"].as_str().expect("a peer").to_owned();
+        let expected = if record["message"] == "::1" { "[::1]:" } else { "127.0.0.1:" };
+        assert!(peer.starts_with(expected), "{peer}");
+    }
+}

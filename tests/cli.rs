@@ -1,0 +1,274 @@
+//! Do the commands, their help, their errors and their exit codes look as they should?
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::Value;
+
+fn postrider(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_postrider")).args(arguments).stdin(Stdio::null()).output().expect("postrider runs")
+}
+
+/// What a command printed, with its exit code.
+fn show(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    format!("exit {}\n{}{}", output.status.code().expect("no signal"), text(&output.stdout), text(&output.stderr))
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("no signal")
+}
+
+#[test]
+fn help() {
+    insta::assert_snapshot!("help", show(&postrider(&["--help"])));
+    for command in ["run", "check", "decode", "explain", "schema", "completions"] {
+        insta::assert_snapshot!(format!("help_{command}"), show(&postrider(&[command, "--help"])));
+    }
+}
+
+#[test]
+fn usage_errors_exit_with_64() {
+    insta::assert_snapshot!("usage", show(&postrider(&["ran"])));
+    for arguments in [
+        &["explain"][..],
+        &["explain", "hello"],
+        &["explain", "--lang", "fr", "450"],
+        &["decode", "--timezone", "Mars/Olympus"],
+        &["completions", "cobol"],
+        &[],
+    ] {
+        let output = postrider(arguments);
+        assert_eq!(code(&output), 64, "{arguments:?}: {}", show(&output));
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty());
+    }
+}
+
+#[test]
+fn explain_prints_codes_in_both_languages() {
+    let en = postrider(&["explain", "4.7.1", "450"]);
+    assert_eq!(code(&en), 0);
+    let en = String::from_utf8(en.stdout).expect("UTF-8");
+    assert!(en.contains("4.7.1") && en.contains("transient") && en.contains("\n\n450"), "{en}");
+    let ja = postrider(&["explain", "4.7.1", "--lang", "ja"]);
+    assert!(String::from_utf8(ja.stdout).expect("UTF-8").contains("配送"));
+}
+
+#[test]
+fn schema_prints_the_schemas() {
+    let record: Value = serde_json::from_slice(&postrider(&["schema"]).stdout).expect("JSON");
+    assert_eq!(record["$id"], "urn:postrider:record:1");
+    let config: Value = serde_json::from_slice(&postrider(&["schema", "--config"]).stdout).expect("JSON");
+    assert!(config.pointer("/properties/source").is_some(), "{config:#}");
+    jsonschema::validator_for(&config).expect("a valid schema");
+}
+
+#[test]
+fn completions_name_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = String::from_utf8(postrider(&["completions", shell]).stdout).expect("UTF-8");
+        assert!(["decode", "explain", "strict"].iter().all(|word| script.contains(word)), "{shell}");
+    }
+}
+
+#[test]
+fn check_shows_every_error_and_exits_with_78() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("bad.toml");
+    fs::write(
+        &path,
+        "language = \"fr\"\n[[source.tcp]]\nlisten = \"0.0.0.0:51x\"\nframeing = \"lf\"\n[[sink.stdout]]\n",
+    )
+    .expect("a file");
+    let output = Command::new(env!("CARGO_BIN_EXE_postrider"))
+        .current_dir(directory.path())
+        .args(["check", "-c", "bad.toml"])
+        .output()
+        .expect("postrider runs");
+    insta::assert_snapshot!("check", show(&output));
+    // The same text, and nothing started.
+    let run = Command::new(env!("CARGO_BIN_EXE_postrider"))
+        .current_dir(directory.path())
+        .args(["run", "-c", "bad.toml"])
+        .output()
+        .expect("postrider runs");
+    assert_eq!(show(&run), show(&output));
+
+    let missing = postrider(&["check", "-c", "/nonexistent/postrider.toml"]);
+    assert_eq!(code(&missing), 78);
+    assert!(show(&missing).contains("/nonexistent/postrider.toml"), "{}", show(&missing));
+}
+
+#[test]
+fn check_accepts_what_is_shipped() {
+    for name in ["postrider.toml", "file.toml", "kafka.toml"] {
+        let path = format!("{}/config/{name}", env!("CARGO_MANIFEST_DIR"));
+        let output = postrider(&["check", "-c", &path]);
+        assert_eq!(code(&output), 0, "{}", show(&output));
+    }
+    let output = postrider(&["check", "-c", concat!(env!("CARGO_MANIFEST_DIR"), "/docker/postrider.toml")]);
+    assert_eq!(code(&output), 0, "{}", show(&output));
+    assert!(show(&output).contains("no errors; sources: 2, sinks: 2"), "{}", show(&output));
+    assert_eq!(code(&postrider(&["check"])), 0);
+}
+
+#[test]
+fn run_says_what_it_cannot_listen_on() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
+    let address = listener.local_addr().expect("an address");
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("postrider.toml");
+    fs::write(&path, format!("[[source.tcp]]\nlisten = \"{address}\"\n[[sink.stdout]]\n")).expect("a file");
+    let output = postrider(&["run", "-c", path.to_str().expect("UTF-8")]);
+    assert_eq!(code(&output), 74, "{}", show(&output));
+    let expected =
+        format!("postrider: source tcp: cannot listen on tcp {address}: Address already in use (os error 98)");
+    assert!(show(&output).contains(&expected), "{}", show(&output));
+}
+
+const LINE: &str = "Nov 24 02:10:35 mx1 postfix/smtp[7]: 4jYR9Q2wTjz18T: to=<anna@example.com>, \
+    relay=mx.example.com[192.0.2.25]:25, delay=1.2, delays=0.1/0.01/0.4/0.69, dsn=2.0.0, status=sent (250 2.0.0 Ok)\n";
+
+fn decode(arguments: &[&str], input: &[u8]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_postrider"))
+        .arg("decode")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("postrider runs");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let input = input.to_vec();
+    let writer = thread::spawn(move || drop(stdin.write_all(&input)));
+    let output = child.wait_with_output().expect("an end");
+    writer.join().expect("the writer");
+    output
+}
+
+fn records(output: &Output) -> Vec<Value> {
+    assert_eq!(code(output), 0, "{}", show(output));
+    let text = String::from_utf8(output.stdout.clone()).expect("UTF-8");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[test]
+fn decode_reads_files_standard_input_and_gzip_in_order() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name).to_str().expect("UTF-8").to_owned();
+    fs::write(path("mail.log"), LINE.replace("anna", "first")).expect("a file");
+    // As logrotate leaves them, and as two that were joined.
+    let gzip = |name: &str| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(LINE.replace("anna", name).as_bytes()).expect("room");
+        encoder.finish().expect("room")
+    };
+    fs::write(path("mail.log.2.gz"), [gzip("second"), gzip("third")].concat()).expect("a file");
+    let counted = format!("<22>{}", LINE.replace("anna", "fourth").trim_end());
+    let input = format!("{} {counted}{} {counted}", counted.len(), counted.len());
+    let output = decode(&[&path("mail.log"), &path("mail.log.2.gz"), "-"], input.as_bytes());
+    let to: Vec<String> = records(&output)
+        .iter()
+        .map(|record| record["postfix"]["to"].as_str().expect("an address").to_owned())
+        .collect();
+    assert_eq!(to, ["first", "second", "third", "fourth", "fourth"].map(|name| format!("{name}@example.com")));
+    let first = &records(&output)[0];
+    assert_eq!(first["source"]["peer"], path("mail.log"));
+    assert_eq!(first["source"]["transport"], "file");
+    assert_eq!(first["postfix"]["delays"]["connection_setup"], 0.4);
+}
+
+#[test]
+fn decode_takes_a_time_zone_and_a_language() {
+    let output = decode(&["--timezone", "Asia/Tokyo", "--lang", "ja"], LINE.as_bytes());
+    let record = &records(&output)[0];
+    let timestamp = record["timestamp"].as_str().expect("a time");
+    assert!(timestamp.ends_with("-11-24T02:10:35+09:00"), "{timestamp}");
+    assert!(!record["postfix"]["dsn"]["text"].as_str().expect("a text").is_ascii());
+}
+
+#[test]
+fn decode_strict_exits_with_65_after_printing_everything() {
+    let input = format!("{LINE}no header\n{LINE}");
+    assert_eq!(records(&decode(&[], input.as_bytes())).len(), 3);
+    let output = decode(&["--strict"], input.as_bytes());
+    assert_eq!(code(&output), 65);
+    assert_eq!(memchr::memchr_iter(b'\n', &output.stdout).count(), 3);
+    assert!(show(&output).contains("1 of 3 lines have no readable time"), "{}", show(&output));
+    assert_eq!(code(&decode(&["--strict"], LINE.as_bytes())), 0);
+}
+
+#[test]
+fn decode_names_a_file_that_it_cannot_read() {
+    let output = decode(&["/nonexistent/mail.log"], b"");
+    assert_eq!(code(&output), 74);
+    assert!(show(&output).contains("cannot read /nonexistent/mail.log: No such file"), "{}", show(&output));
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("mail.log.gz");
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(LINE.repeat(1000).as_bytes()).expect("room");
+    let whole = encoder.finish().expect("room");
+    fs::write(&path, &whole[..whole.len() - 20]).expect("a file");
+    let output = decode(&[path.to_str().expect("UTF-8")], b"");
+    assert_eq!(code(&output), 74, "a cut archive is no success");
+    assert!(memchr::memchr_iter(b'\n', &output.stdout).count() > 900, "what could be read is printed");
+}
+
+#[test]
+fn decode_ends_quietly_when_its_reader_has_seen_enough() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_postrider"))
+        .arg("decode")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("postrider runs");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let writer = thread::spawn(move || while stdin.write_all(LINE.repeat(100).as_bytes()).is_ok() {});
+    let mut stdout = child.stdout.take().expect("a pipe");
+    stdout.read_exact(&mut [0; 100]).expect("a record");
+    drop(stdout);
+    writer.join().expect("the writer ends with the reader");
+    let output = child.wait_with_output().expect("an end");
+    assert_eq!(show(&output), "exit 0\n");
+}
+
+/// The most memory that a process had, in KiB.
+fn peak_memory(process: u32) -> u64 {
+    let status = fs::read_to_string(Path::new("/proc").join(process.to_string()).join("status")).expect("a process");
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).expect("its peak");
+    line.split_ascii_whitespace().nth(1).expect("a number").parse().expect("a number")
+}
+
+#[test]
+fn decode_streams_in_constant_memory() {
+    let peak = |lines: usize| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_postrider"))
+            .arg("decode")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("postrider runs");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let mut stdout = child.stdout.take().expect("a pipe");
+        let reader = thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()).expect("a reader"));
+        for _ in 0..lines / 100 {
+            stdin.write_all(LINE.repeat(100).as_bytes()).expect("room");
+        }
+        let peak = peak_memory(child.id());
+        drop(stdin);
+        assert!(child.wait().expect("an end").success());
+        (peak, reader.join().expect("the reader"))
+    };
+    let ((small, _), (large, bytes)) = (peak(10_000), peak(200_000));
+    assert!(bytes > 100_000_000, "only {bytes} bytes of records");
+    assert!(large < small + 2_048, "{small} KiB for 10,000 lines, {large} KiB for 200,000");
+    assert!(large < 32_768, "{large} KiB");
+}

@@ -1,0 +1,271 @@
+//! Does everything that goes in come out once, in order, whatever is slow or stops?
+
+mod peers;
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use peers::postrider::{Ended, Postrider};
+use peers::scratch;
+use peers::wait::{wait_for, wait_until};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Long enough for a million records on a busy machine with an unoptimised build.
+const LONG: Duration = Duration::from_secs(240);
+
+/// A delivery, number `n` of `stream`.
+fn line(stream: usize, n: usize) -> String {
+    format!(
+        "<22>Nov 24 02:10:35 mx{stream} postfix/smtp[{n}]: {n:06X}{stream:X}0000: to=<user{n}@example.com>, \
+         relay=mx.example.com[192.0.2.25]:25, delay=1.2, delays=0.1/0.01/0.4/0.69, dsn=2.0.0, status=sent \
+         (250 2.0.0 Ok: queued as {n:X})"
+    )
+}
+
+/// The stream and the number of a record of [`line`], taken from its `hostname` and `procid`.
+fn origin(record: &str) -> (usize, usize) {
+    let field = |name: &str| {
+        let (_, rest) = record.split_once(&format!("\"{name}\":\"")).unwrap_or_else(|| panic!("no {name}: {record}"));
+        rest.split_once('"').expect("a string that ends").0
+    };
+    let number = |text: &str| text.parse().expect("a number");
+    (number(field("hostname").strip_prefix("mx").expect("the name of a stream")), number(field("procid")))
+}
+
+/// The records of each stream, in the order of the file.
+fn by_stream(path: &Path) -> HashMap<usize, Vec<usize>> {
+    let mut streams: HashMap<usize, Vec<usize>> = HashMap::new();
+    let mut lines = BufReader::new(fs::File::open(path).expect("the output"));
+    let mut record = String::new();
+    while lines.read_line(&mut record).expect("lines") > 0 {
+        assert!(record.ends_with("}\n"), "a torn line: {record}");
+        assert!(record.contains("\"event\":\"delivery\""), "not read as a delivery: {record}");
+        let (stream, n) = origin(&record);
+        streams.entry(stream).or_default().push(n);
+        record.clear();
+    }
+    streams
+}
+
+/// A number of the ledger in the log: of `source="tcp"`, say, the field `received`.
+fn ledger(ended: &Ended, owner: &str, field: &str) -> u64 {
+    let line = ended.stderr.lines().find(|line| line.contains("ledger") && line.contains(owner));
+    let line = line.unwrap_or_else(|| panic!("no ledger of {owner}:\n{}", ended.stderr));
+    let (_, rest) = line.split_once(&format!(" {field}=")).unwrap_or_else(|| panic!("no {field}: {line}"));
+    let digits = rest.trim_start_matches('"');
+    digits[..digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len())].parse().expect("a number")
+}
+
+#[track_caller]
+fn assert_clean(ended: &Ended) {
+    assert!(ended.status.success(), "{}\n{}", ended.status, ended.stderr);
+    assert!(!ended.stderr.contains("balanced=false"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("balanced=true"), "{}", ended.stderr);
+}
+
+fn count_lines(path: &Path) -> usize {
+    fs::read(path).map_or(0, |bytes| memchr::memchr_iter(b'\n', &bytes).count())
+}
+
+#[test]
+fn a_million_messages_over_ten_connections_arrive_once_and_in_order() {
+    const STREAMS: usize = 10;
+    const EACH: usize = 100_000;
+    let directory = scratch::directory("million");
+    let path = directory.path().join("out.json");
+    let mut postrider = Postrider::spawn(&format!(
+        "[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[sink.file]]\npath = \"{}\"\nfsync = \"never\"\n",
+        path.display()
+    ));
+    let address = postrider.address("tcp");
+    let senders: Vec<_> = (0..STREAMS)
+        .map(|stream| {
+            thread::spawn(move || {
+                let mut socket = std::io::BufWriter::new(TcpStream::connect(address).expect("a connection"));
+                for n in 0..EACH {
+                    let line = line(stream, n);
+                    // Half of the connections count octets, half end their lines.
+                    if stream % 2 == 0 {
+                        write!(socket, "{} {line}", line.len()).expect("room for a message");
+                    } else {
+                        writeln!(socket, "{line}").expect("room for a message");
+                    }
+                }
+            })
+        })
+        .collect();
+    for sender in senders {
+        sender.join().expect("a sender");
+    }
+    // A stop reads what the kernel still holds, but an operator stops senders first, and so does this test.
+    wait_until(LONG, "the last record", || postrider_has(&path, STREAMS * EACH));
+    let ended = postrider.terminate(DEADLINE);
+    assert_clean(&ended);
+    assert_eq!(ledger(&ended, "source=\"tcp\"", "received"), (STREAMS * EACH) as u64);
+    assert_eq!(ledger(&ended, "sink=\"file\"", "delivered"), (STREAMS * EACH) as u64);
+    let streams = by_stream(&path);
+    assert_eq!(streams.len(), STREAMS);
+    for (stream, numbers) in streams {
+        assert!(numbers.iter().copied().eq(0..EACH), "stream {stream} has gaps, duplicates or another order");
+    }
+}
+
+/// Cheaper than counting lines each time: the size says when counting is worth it.
+fn postrider_has(path: &Path, records: usize) -> bool {
+    let size = fs::metadata(path).map_or(0, |metadata| metadata.len());
+    size > records as u64 * 400 && count_lines(path) >= records
+}
+
+#[test]
+fn two_hundred_thousand_paced_datagrams_arrive_once() {
+    const COUNT: usize = 200_000;
+    const BURST: usize = 100;
+    let directory = scratch::directory("datagrams");
+    let path = directory.path().join("out.json");
+    let mut postrider = Postrider::spawn(&format!(
+        "[[source.udp]]\nlisten = \"127.0.0.1:0\"\n[[sink.file]]\npath = \"{}\"\nfsync = \"never\"\n",
+        path.display()
+    ));
+    let address = postrider.address("udp");
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let begun = Instant::now();
+    for n in 0..COUNT {
+        socket.send_to(line(0, n).as_bytes(), address).expect("a datagram goes out");
+        if n % BURST == BURST - 1 {
+            // 10,000 a second: the pace is the input of this test, not a wait for something.
+            let due = begun + Duration::from_micros(100 * n as u64);
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+    }
+    wait_until(DEADLINE, "the last record", || postrider_has(&path, COUNT));
+    let ended = postrider.terminate(DEADLINE);
+    assert_clean(&ended);
+    assert_eq!(ledger(&ended, "source=\"udp\"", "received"), COUNT as u64);
+    assert!(by_stream(&path)[&0].iter().copied().eq(0..COUNT), "gaps, duplicates or another order");
+}
+
+#[test]
+fn a_stop_in_the_middle_of_a_stream_loses_nothing_that_was_read() {
+    const STREAMS: usize = 4;
+    let directory = scratch::directory("stop");
+    let path = directory.path().join("out.json");
+    let mut postrider = Postrider::spawn(&format!(
+        "[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[sink.file]]\npath = \"{}\"\n",
+        path.display()
+    ));
+    let address = postrider.address("tcp");
+    let senders: Vec<_> = (0..STREAMS)
+        .map(|stream| {
+            thread::spawn(move || {
+                let mut socket = TcpStream::connect(address).expect("a connection");
+                // Until Postrider closes the connection.
+                (0..usize::MAX).take_while(|n| writeln!(socket, "{}", line(stream, *n)).is_ok()).count()
+            })
+        })
+        .collect();
+    wait_until(DEADLINE, "a stream at full speed", || count_lines(&path) > 5_000);
+    let ended = postrider.terminate(DEADLINE);
+    assert_clean(&ended);
+    for sender in senders {
+        assert!(sender.join().expect("a sender") > 0);
+    }
+    let text = fs::read_to_string(&path).expect("the output");
+    assert_eq!(text.lines().count() as u64, ledger(&ended, "source=\"tcp\"", "received"));
+    assert_eq!(ledger(&ended, "sink=\"file\"", "delivered"), ledger(&ended, "source=\"tcp\"", "received"));
+    for stream in 0..STREAMS {
+        let records: Vec<&str> = text.lines().filter(|record| in_stream(record, stream)).collect();
+        let whole: Vec<usize> = records.iter().filter(|r| !r.contains("\"truncated\"")).map(|r| origin(r).1).collect();
+        assert!(whole.iter().copied().eq(0..whole.len()), "stream {stream} has gaps or another order");
+        // At most the message that was cut by the end is flagged.
+        assert!(records.len() - whole.len() <= 1);
+    }
+}
+
+fn in_stream(record: &str, stream: usize) -> bool {
+    record.contains(&format!("\"hostname\":\"mx{stream}\""))
+}
+
+#[test]
+fn a_blocked_sink_holds_the_others_only_as_far_as_its_queue() {
+    let directory = scratch::directory("blocked");
+    let path = directory.path().join("out.json");
+    let config = directory.path().join("postrider.toml");
+    let text = format!(
+        "[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[source.udp]]\nlisten = \"127.0.0.1:0\"\n\
+         [[sink.stdout]]\nqueue_size = \"1MiB\"\n[[sink.file]]\npath = \"{}\"\nqueue_size = \"1MiB\"\n",
+        path.display()
+    );
+    fs::write(&config, text).expect("a configuration");
+    let stderr = directory.path().join("stderr");
+    let mut process = Command::new(env!("CARGO_BIN_EXE_postrider"))
+        .args(["run", "-c"])
+        .arg(&config)
+        .stdout(Stdio::piped())
+        .stderr(fs::File::create(&stderr).expect("a file for the log"))
+        .spawn()
+        .expect("postrider");
+    let read_log = || fs::read_to_string(&stderr).unwrap_or_default();
+    let listening = |source: &str| wait_for(DEADLINE, "listening", || peers::postrider::listening(&read_log(), source));
+    let (tcp, udp): (SocketAddr, SocketAddr) = (listening("tcp"), listening("udp"));
+
+    // Nobody reads the standard output: soon its queue is full, and then the socket is not read any more.
+    let mut socket = TcpStream::connect(tcp).expect("a connection");
+    socket.set_write_timeout(Some(Duration::from_secs(2))).expect("a time limit on a socket");
+    let mut sent = Vec::new();
+    let mut n = 0;
+    loop {
+        let message = format!("{}\n", line(0, n));
+        match socket.write(message.as_bytes()) {
+            Ok(size) if size == message.len() => n += 1,
+            // What was cut goes on when the socket takes more.
+            Ok(size) => {
+                sent = message.as_bytes()[size..].to_vec();
+                n += 1;
+                break;
+            }
+            Err(_) => break,
+        }
+        assert!(n < 1_000_000, "the socket takes all, although a sink is blocked");
+    }
+    let in_file = wait_for(DEADLINE, "the file to stand still", || {
+        let before = count_lines(&path);
+        thread::sleep(Duration::from_millis(300));
+        (before > 0 && count_lines(&path) == before).then_some(before)
+    });
+    // The blocked sink has its queue, the pipe and one write; the other sink got at least what fits in there.
+    assert!(in_file > 500, "only {in_file} records in the file");
+    assert!(in_file < 20_000, "{in_file} records: the queue of the blocked sink is not bounded");
+
+    // Datagrams do not wait: they reach the sink that takes them, and are dropped and counted for the other.
+    let datagrams = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    for n in 0..100 {
+        datagrams.send_to(line(9, n).as_bytes(), udp).expect("a datagram goes out");
+    }
+    wait_until(DEADLINE, "the datagrams in the file", || {
+        fs::read_to_string(&path).expect("the output").lines().filter(|record| in_stream(record, 9)).count() == 100
+    });
+
+    // Once it is read, everything moves again.
+    let output = process.stdout.take().expect("a pipe");
+    let reader = thread::spawn(move || BufReader::new(output).lines().map_while(Result::ok).count());
+    socket.set_write_timeout(Some(DEADLINE)).expect("a time limit on a socket");
+    socket.write_all(&sent).expect("room for the rest of the message");
+    drop(socket);
+    wait_until(DEADLINE, "all of the stream in the file", || count_lines(&path) == n + 100);
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(process.id().cast_signed()), Signal::SIGTERM).expect("a signal");
+    let status = process.wait().expect("an end");
+    let ended = Ended { status, stdout: String::new(), stderr: read_log() };
+    assert_clean(&ended);
+    assert_eq!(reader.join().expect("the reader"), n);
+    assert_eq!(ledger(&ended, "sink=\"stdout\"", "dropped"), 100);
+    assert!(ended.stderr.contains("dropped=\"100 (queue_full 100)\""), "{}", ended.stderr);
+    assert_eq!(ledger(&ended, "sink=\"file\"", "delivered"), (n + 100) as u64);
+}
