@@ -1,0 +1,133 @@
+//! Does every command and block of the README do what it says?
+
+mod peers;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use peers::process::Process;
+use peers::rsyslog::Rsyslog;
+use peers::scratch;
+use peers::wait::wait_for;
+use postrider::encode::Encoder;
+use postrider::frame::Frame;
+use postrider::pipeline::read_frame;
+use postrider::record::{Origin, RecordIds, Transport};
+use postrider::time::Timestamp;
+use serde_json::Value;
+
+const README: &str = include_str!("../README.md");
+
+/// `./dev run` builds a release first, on a machine that may have none.
+const BUILD: Duration = Duration::from_secs(20 * 60);
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// The blocks between fences, with the word behind the opening one.
+fn blocks() -> Vec<(&'static str, &'static str)> {
+    let mut blocks = Vec::new();
+    let mut rest = README;
+    while let Some((_, after)) = rest.split_once("\n```") {
+        let (kind, after) = after.split_once('\n').expect("a block");
+        let (block, after) = after.split_once("\n```\n").expect("the end of a block");
+        blocks.push((kind, block));
+        rest = after;
+    }
+    blocks
+}
+
+fn of_kind(kind: &str) -> Vec<&'static str> {
+    blocks().into_iter().filter(|(found, _)| *found == kind).map(|(_, block)| block).collect()
+}
+
+#[test]
+fn every_block_is_of_a_kind_that_is_tested() {
+    for (kind, block) in blocks() {
+        assert!(["syslog", "json", "sh", "rsyslog", "console", "toml"].contains(&kind), "{kind}: {block}");
+    }
+    assert_eq!(of_kind("sh").len(), 3);
+    assert_eq!(of_kind("sh")[1], "./dev test");
+    let ci = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/.ci/run")).expect("the run of CI");
+    assert!(ci.contains("./dev test"), "CI runs the second command");
+}
+
+#[test]
+fn the_record_is_what_the_line_gives() {
+    let [line] = of_kind("syslog")[..] else { panic!("one line") };
+    let [record] = of_kind("json")[..] else { panic!("one record") };
+    let shown: Value = serde_json::from_str(record).expect("JSON");
+    let origin = Origin { name: "tcp".to_owned(), transport: Transport::Tcp, zone: TimeZone::UTC };
+    let received_at = Timestamp::from_micros(1_795_486_235_218_704);
+    let frame = Frame { bytes: line.as_bytes(), truncated: false };
+    let id = RecordIds::default().reserve(received_at, 1).take();
+    let mut json = Vec::new();
+    read_frame(&frame, Some("192.0.2.1:51234"), &origin, received_at, id, |record| {
+        Encoder::default().encode(record, &mut json);
+    });
+    let mut real: Value = serde_json::from_slice(&json).expect("JSON");
+    // Another each time, and too long to show.
+    real["id"] = shown["id"].clone();
+    for pointer in ["/postfix/dsn/text", "/postfix/reply/dsn/text"] {
+        assert_eq!(shown.pointer(pointer), Some(&"…".into()));
+        *real.pointer_mut(pointer).expect("a text") = "…".into();
+    }
+    assert_eq!(format!("{real:#}"), format!("{shown:#}"));
+}
+
+#[test]
+fn the_configuration_is_valid() {
+    let [text] = of_kind("toml")[..] else { panic!("one configuration") };
+    let config = postrider::config::parse(text, "README.md").unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!((config.sources.len(), config.sinks.len()), (2, 2));
+}
+
+#[test]
+fn every_command_prints_what_is_shown() {
+    let directory = Path::new(env!("CARGO_BIN_EXE_postrider")).parent().expect("a directory").display().to_string();
+    let path = format!("{directory}:{}", std::env::var("PATH").expect("a PATH"));
+    let console = of_kind("console");
+    assert!(console.len() >= 4);
+    for block in console {
+        let (command, shown) = block.split_once('\n').expect("a command and what it prints");
+        let command = command.strip_prefix("$ ").expect("a prompt");
+        let output = Command::new("sh")
+            .args(["-c", &format!("{{ {command}; }} 2>&1")])
+            .env("PATH", &path)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .stdin(Stdio::null())
+            .output()
+            .expect("sh");
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim_end(), shown, "{command}");
+    }
+}
+
+#[test]
+fn the_first_command_runs_and_takes_what_the_five_minutes_send() {
+    let directory = scratch::directory("readme");
+    let (stdout, stderr) = (directory.path().join("stdout"), directory.path().join("stderr"));
+    let [run, _, send] = of_kind("sh")[..] else { panic!("three commands") };
+    let in_repository = format!("cd '{}' && exec {run}", env!("CARGO_MANIFEST_DIR"));
+    let mut postrider = Process::start_apart("/bin/sh", &["-c", &in_repository], &stdout, &stderr);
+    let log = || fs::read_to_string(&stderr).unwrap_or_default();
+    postrider.wait_ready(BUILD, || (log().matches("listening").count() == 2).then_some(()));
+
+    let status = Command::new("sh").args(["-c", send]).status().expect("sh");
+    assert!(status.success());
+    let rsyslog = Rsyslog::setup().further(of_kind("rsyslog")[0]).start();
+    rsyslog.log("postfix/submission/smtpd[1234567]", ["connect from client.example.com[192.0.2.1]"]);
+    let records = wait_for(DEADLINE, "two records", || {
+        let text = fs::read_to_string(&stdout).unwrap_or_default();
+        (text.ends_with('\n') && text.lines().count() == 2).then_some(text)
+    });
+    let records: Vec<Value> = records.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(records[0]["app_name"], "postfix/smtp");
+    assert_eq!(records[0]["postfix"]["delays"]["transmission"], 0.69);
+    assert_eq!(records[0]["postfix"]["remote_queue_id"], "9A8B7C6D5E");
+    assert_eq!(records[1]["app_name"], "postfix/submission/smtpd");
+    assert_eq!(records[1]["procid"], "1234567");
+    assert_eq!(records[1]["postfix"]["service"], "submission");
+    assert!(postrider.terminate(DEADLINE).success(), "{}", log());
+    assert!(log().contains("balanced=true"), "{}", log());
+}
