@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -193,28 +193,83 @@ fn in_stream(record: &str, stream: usize) -> bool {
     record.contains(&format!("\"hostname\":\"mx{stream}\""))
 }
 
+/// Postrider with a standard output that nobody reads.
+struct Unread {
+    process: Child,
+    stderr: PathBuf,
+}
+
+impl Unread {
+    /// Starts it with the configuration `config`.
+    fn spawn(config: &str, stderr: &Path) -> Self {
+        let file = stderr.with_file_name("postrider.toml");
+        fs::write(&file, config).expect("a configuration");
+        let process = Command::new(env!("CARGO_BIN_EXE_postrider"))
+            .args(["run", "-c"])
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(fs::File::create(stderr).expect("a file for the log"))
+            .spawn()
+            .expect("postrider");
+        Self { process, stderr: stderr.to_owned() }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(&self.stderr).unwrap_or_default()
+    }
+
+    fn address(&self, source: &str) -> SocketAddr {
+        wait_for(DEADLINE, "listening", || peers::postrider::listening(&self.log(), source))
+    }
+
+    /// The most memory that it ever used, in bytes.
+    fn peak_memory(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("a running process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel counts it");
+        line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") << 10
+    }
+
+    /// Its standard output, for a test that begins to read it.
+    fn output(&mut self) -> ChildStdout {
+        self.process.stdout.take().expect("a pipe")
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = nix::unistd::Pid::from_raw(self.process.id().cast_signed());
+        nix::sys::signal::kill(pid, signal).expect("a signal");
+    }
+
+    fn terminate(self, deadline: Duration) -> Ended {
+        self.signal(Signal::SIGTERM);
+        self.ended(deadline)
+    }
+
+    fn ended(mut self, deadline: Duration) -> Ended {
+        let status = wait_for(deadline, "the end", || self.process.try_wait().expect("the state of a child process"));
+        Ended { status, stdout: String::new(), stderr: self.log() }
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        // An error says that it has ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
 #[test]
 fn a_blocked_sink_holds_the_others_only_as_far_as_its_queue() {
     let directory = scratch::directory("blocked");
     let path = directory.path().join("out.json");
-    let config = directory.path().join("postrider.toml");
-    let text = format!(
+    let config = format!(
         "[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[source.udp]]\nlisten = \"127.0.0.1:0\"\n\
          [[sink.stdout]]\nqueue_size = \"1MiB\"\n[[sink.file]]\npath = \"{}\"\nqueue_size = \"1MiB\"\n",
         path.display()
     );
-    fs::write(&config, text).expect("a configuration");
-    let stderr = directory.path().join("stderr");
-    let mut process = Command::new(env!("CARGO_BIN_EXE_postrider"))
-        .args(["run", "-c"])
-        .arg(&config)
-        .stdout(Stdio::piped())
-        .stderr(fs::File::create(&stderr).expect("a file for the log"))
-        .spawn()
-        .expect("postrider");
-    let read_log = || fs::read_to_string(&stderr).unwrap_or_default();
-    let listening = |source: &str| wait_for(DEADLINE, "listening", || peers::postrider::listening(&read_log(), source));
-    let (tcp, udp): (SocketAddr, SocketAddr) = (listening("tcp"), listening("udp"));
+    let mut postrider = Unread::spawn(&config, &directory.path().join("stderr"));
+    let (tcp, udp) = (postrider.address("tcp"), postrider.address("udp"));
 
     // Nobody reads the standard output: soon its queue is full, and then the socket is not read any more.
     let mut socket = TcpStream::connect(tcp).expect("a connection");
@@ -254,18 +309,42 @@ fn a_blocked_sink_holds_the_others_only_as_far_as_its_queue() {
     });
 
     // Once it is read, everything moves again.
-    let output = process.stdout.take().expect("a pipe");
+    let output = postrider.output();
     let reader = thread::spawn(move || BufReader::new(output).lines().map_while(Result::ok).count());
     socket.set_write_timeout(Some(DEADLINE)).expect("a time limit on a socket");
     socket.write_all(&sent).expect("room for the rest of the message");
     drop(socket);
     wait_until(DEADLINE, "all of the stream in the file", || count_lines(&path) == n + 100);
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(process.id().cast_signed()), Signal::SIGTERM).expect("a signal");
-    let status = process.wait().expect("an end");
-    let ended = Ended { status, stdout: String::new(), stderr: read_log() };
+    let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
     assert_eq!(reader.join().expect("the reader"), n);
     assert_eq!(ledger(&ended, "sink=\"stdout\"", "dropped"), 100);
     assert!(ended.stderr.contains("dropped=\"100 (queue_full 100)\""), "{}", ended.stderr);
     assert_eq!(ledger(&ended, "sink=\"file\"", "delivered"), (n + 100) as u64);
+}
+
+#[test]
+fn short_messages_take_no_more_room_than_long_ones() {
+    const CONNECTIONS: usize = 40;
+    let directory = scratch::directory("short");
+    let config = "[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[sink.stdout]]\n";
+    let mut postrider = Unread::spawn(config, &directory.path().join("stderr"));
+    let address = postrider.address("tcp");
+    let senders: Vec<_> = (0..CONNECTIONS)
+        .map(|_| {
+            thread::spawn(move || {
+                let mut socket = TcpStream::connect(address).expect("a connection");
+                socket.set_write_timeout(Some(Duration::from_secs(5))).expect("a time limit on a socket");
+                let messages = b"x\n".repeat(32 * 1024);
+                while socket.write_all(&messages).is_ok() {}
+            })
+        })
+        .collect();
+    // Each ends when nothing was taken for a while: all that Postrider can take in, it has.
+    for sender in senders {
+        sender.join().expect("a sender");
+    }
+    let peak = postrider.peak_memory();
+    // 16 MiB of records wait before the sink, and 32 MiB in the source, besides the buffers of the connections.
+    assert!(peak < 128 << 20, "{} MiB", peak >> 20);
 }

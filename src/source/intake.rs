@@ -11,6 +11,10 @@ use crate::pipeline::{Arrival, Pipeline};
 use crate::record::Origin;
 use crate::time::Timestamp;
 
+/// What a record takes besides its text, in bytes: the fields that every record has, and its place in the batches. Without
+/// this, messages of one byte would take hundreds of times the room that is counted for them.
+const RECORD: usize = 512;
+
 /// A source's end of the pipeline. Clones share the source's counts and limits.
 #[derive(Clone, Debug)]
 pub struct Intake {
@@ -33,7 +37,8 @@ pub struct Stop {
 }
 
 impl Intake {
-    /// An intake that holds at most `max_bytes_in_flight` of frames which some sink has not yet delivered.
+    /// An intake that holds at most `max_bytes_in_flight` of frames which some sink has not yet delivered; each counts as its
+    /// bytes and [`RECORD`].
     pub fn new(
         pipeline: Arc<Pipeline>,
         origin: Origin,
@@ -69,14 +74,14 @@ impl Intake {
 
     /// Hands on the frames of one read, and waits for room: until it returns, its caller reads no more.
     pub async fn submit(&self, mut arrivals: Vec<Arrival<'_>>) {
-        let bytes = self.count(&mut arrivals);
+        let size = self.count(&mut arrivals);
         if arrivals.is_empty() {
             return;
         }
         let received_at = Timestamp::now();
         let room = tokio::select! {
             biased;
-            room = Arc::clone(&self.room).acquire_many_owned(self.clamp(bytes)) => room.ok(),
+            room = Arc::clone(&self.room).acquire_many_owned(size) => room.ok(),
             () = self.stop.waiting.cancelled() => None,
         };
         let batches = self.pipeline.process(&arrivals, &self.origin, received_at, room);
@@ -86,11 +91,11 @@ impl Intake {
 
     /// Hands on the datagrams of one read; those for which there is no room now are dropped and counted.
     pub fn offer(&self, mut arrivals: Vec<Arrival<'_>>) {
-        let bytes = self.count(&mut arrivals);
+        let size = self.count(&mut arrivals);
         if arrivals.is_empty() {
             return;
         }
-        match Arc::clone(&self.room).try_acquire_many_owned(self.clamp(bytes)) {
+        match Arc::clone(&self.room).try_acquire_many_owned(size) {
             Ok(room) => self.offer_with(&arrivals, room),
             Err(_) => self.ledger.dropped.add(Reason::InFlightLimit, arrivals.len() as u64),
         }
@@ -101,20 +106,17 @@ impl Intake {
         self.pipeline.offer(batches);
     }
 
-    /// Counts the frames, takes the empty ones out, and gives the sum of their bytes.
-    fn count(&self, arrivals: &mut Vec<Arrival<'_>>) -> usize {
+    /// Counts the frames, takes the empty ones out, and gives the room that the others need.
+    fn count(&self, arrivals: &mut Vec<Arrival<'_>>) -> u32 {
         let received = arrivals.len();
         arrivals.retain(|arrival| !arrival.frame.bytes.is_empty());
-        let bytes = arrivals.iter().map(|arrival| arrival.frame.bytes.len()).sum();
+        let bytes: usize = arrivals.iter().map(|arrival| arrival.frame.bytes.len()).sum();
         let truncated = arrivals.iter().filter(|arrival| arrival.frame.truncated).count();
         self.ledger.received.fetch_add(received as u64, Relaxed);
         self.ledger.received_bytes.fetch_add(bytes as u64, Relaxed);
         self.ledger.truncated.fetch_add(truncated as u64, Relaxed);
         self.ledger.dropped.add(Reason::Empty, (received - arrivals.len()) as u64);
-        bytes
-    }
-
-    fn clamp(&self, bytes: usize) -> u32 {
-        u32::try_from(bytes).unwrap_or(u32::MAX).min(self.max_bytes_in_flight)
+        let size = bytes + arrivals.len() * RECORD;
+        u32::try_from(size).unwrap_or(u32::MAX).min(self.max_bytes_in_flight)
     }
 }

@@ -13,6 +13,10 @@ use crate::pipeline::Arrival;
 /// Asked of the kernel at a time.
 const READ_SIZE: usize = 64 * 1024;
 
+/// So many frames at most are handed on together. A read of the shortest lines holds 32 times as many, and their records
+/// take a hundred times the room of the read.
+const MOST_FRAMES: usize = 1024;
+
 /// A connection that falls silent keeps no more than this.
 const IDLE_SIZE: usize = 4 * 1024;
 
@@ -132,22 +136,25 @@ impl Stream {
 
     /// Hands on every whole frame.
     pub(super) async fn submit(&mut self, peer: Option<&str>, intake: &Intake) {
-        let mut arrivals = Vec::new();
-        let mut position = 0;
-        loop {
-            match self.framer.next(&self.buffer[position..]) {
-                Step::Frame { frame, consumed } => {
-                    arrivals.push(Arrival { frame, peer });
-                    position += consumed;
-                }
-                Step::More { consumed } => {
-                    position += consumed;
-                    break;
+        let mut more = true;
+        while more {
+            let mut arrivals = Vec::new();
+            let mut position = 0;
+            while more && arrivals.len() < MOST_FRAMES {
+                match self.framer.next(&self.buffer[position..]) {
+                    Step::Frame { frame, consumed } => {
+                        arrivals.push(Arrival { frame, peer });
+                        position += consumed;
+                    }
+                    Step::More { consumed } => {
+                        position += consumed;
+                        more = false;
+                    }
                 }
             }
+            intake.submit(arrivals).await;
+            self.buffer.advance(position);
         }
-        intake.submit(arrivals).await;
-        self.buffer.advance(position);
     }
 
     /// The stream has ended: hands on what is left as a frame, which is truncated unless the stream is `whole`.
