@@ -21,7 +21,8 @@ use crate::source::{BindError, Intake, Source, Stop};
 /// Of the time for a stop, the sources may use so much to hand on what they have read; the rest is the sinks'.
 const SOURCES_SHARE: (u32, u32) = (3, 4);
 
-/// A sink that the kernel holds up in one write ends later than the time for the stop; nobody waits longer than this.
+/// When the time for the stop is over, what is left still has to be counted, and a sink that the kernel holds up in one
+/// write ends later: nobody waits longer than this.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Why the daemon could not start, or had to end.
@@ -190,10 +191,14 @@ async fn drain(
     control.stop();
     stop.reading.cancel();
     let share = shutdown_timeout * SOURCES_SHARE.0 / SOURCES_SHARE.1;
+    let over = begun + shutdown_timeout + GRACE;
     if timeout_at((begun + share).into(), join_all(&mut sources)).await.is_err() {
+        tracing::warn!("the sinks did not take in time what the sources had read; the rest is dropped");
         stop.waiting.cancel();
-        let late = timeout_at((begun + shutdown_timeout).into(), join_all(&mut sources)).await.is_err();
-        tracing::warn!(late, "the sinks did not take in time what the sources had read; the rest is dropped");
+        // From now on they wait for nothing: they count what they have as dropped, and end.
+        if timeout_at(over.into(), join_all(&mut sources)).await.is_err() {
+            tracing::warn!("a source did not end in time");
+        }
     }
     sources.shutdown().await;
     // The last sender of each queue goes with the pipeline: the workers see the end of their input.
@@ -207,7 +212,7 @@ async fn drain(
             }
         }
     };
-    if timeout_at((begun + shutdown_timeout + GRACE).into(), finish).await.is_err() {
+    if timeout_at(over.into(), finish).await.is_err() {
         tracing::warn!("a sink is blocked in a write; leaving without it");
     }
     result

@@ -251,6 +251,8 @@ fn too_many_and_idle_connections_are_closed_and_counted() {
     let (records, ended) = fixture.seen(2);
     assert_eq!(records, [seen("in time", &[]), seen("in time", &[])]);
     assert!(ended.stderr.contains("connections=2 connections_refused=2 connections_idle=2"), "{}", ended.stderr);
+    // Peers do not choose how much is logged.
+    assert_eq!(ended.stderr.matches("silent for longer than idle_timeout").count(), 1, "{}", ended.stderr);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
@@ -328,7 +329,7 @@ fn short_messages_take_no_more_room_than_long_ones() {
     const CONNECTIONS: usize = 40;
     let directory = scratch::directory("short");
     let config = "[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[sink.stdout]]\n";
-    let mut postrider = Unread::spawn(config, &directory.path().join("stderr"));
+    let postrider = Unread::spawn(config, &directory.path().join("stderr"));
     let address = postrider.address("tcp");
     let senders: Vec<_> = (0..CONNECTIONS)
         .map(|_| {
@@ -347,4 +348,29 @@ fn short_messages_take_no_more_room_than_long_ones() {
     let peak = postrider.peak_memory();
     // 16 MiB of records wait before the sink, and 32 MiB in the source, besides the buffers of the connections.
     assert!(peak < 128 << 20, "{} MiB", peak >> 20);
+}
+
+#[test]
+fn after_a_stop_new_senders_are_refused_at_once() {
+    let directory = scratch::directory("refused");
+    let socket = directory.path().join("socket");
+    let config = format!(
+        "[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[source.unix]]\npath = \"{}\"\nkind = \"stream\"\n\
+         [[sink.stdout]]\nqueue_size = \"64KiB\"\n",
+        socket.display()
+    );
+    let postrider = Unread::spawn(&config, &directory.path().join("stderr"));
+    let address = postrider.address("tcp");
+    wait_until(DEADLINE, "the unix socket", || socket.exists());
+    // Both sources have a connection that waits for the blocked sink, so neither has ended yet.
+    let mut tcp = TcpStream::connect(address).expect("a connection");
+    tcp.set_write_timeout(Some(Duration::from_secs(1))).expect("a time limit on a socket");
+    while tcp.write_all(format!("{}\n", line(0, 0)).as_bytes()).is_ok() {}
+    let mut unix = UnixStream::connect(&socket).expect("a connection");
+    unix.set_write_timeout(Some(Duration::from_secs(1))).expect("a time limit on a socket");
+    while unix.write_all(format!("{}\n", line(1, 0)).as_bytes()).is_ok() {}
+    postrider.signal(Signal::SIGTERM);
+    wait_until(Duration::from_secs(5), "an end of the listeners", || {
+        TcpStream::connect(address).is_err() && UnixStream::connect(&socket).is_err() && !socket.exists()
+    });
 }

@@ -1,14 +1,13 @@
 //! An accept loop with limits, for every kind of listener.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::task::TaskTracker;
+use tokio::task::{JoinError, JoinSet};
 
 use super::Intake;
+use super::stream::End;
 use crate::config::StreamConfig;
 use crate::throttle::Throttle;
 
@@ -27,67 +26,108 @@ pub(super) trait Accept {
         connection: Self::Connection,
         config: StreamConfig,
         intake: Intake,
-    ) -> impl Future<Output = ()> + Send + 'static;
+    ) -> impl Future<Output = Ended> + Send + 'static;
+}
+
+/// A connection that has ended.
+pub(super) struct Ended {
+    pub(super) peer: String,
+    pub(super) end: End,
+}
+
+/// Lines that a peer can cause as often as it likes to connect.
+#[derive(Default)]
+struct Log {
+    accept: Throttle,
+    refused: Throttle,
+    idle: Throttle,
+    failed: Throttle,
 }
 
 /// Accepts and serves connections until told to stop, then waits for the last to end.
-pub(super) async fn run<A: Accept>(listener: &A, config: &StreamConfig, intake: &Intake) {
-    let places = Arc::new(Semaphore::new(config.max_connections));
-    let connections = TaskTracker::new();
+pub(super) async fn run<A: Accept>(listener: A, config: &StreamConfig, intake: &Intake) {
+    let mut connections = JoinSet::new();
     let mut backoff = BACKOFF.0;
-    let mut failed = Throttle::default();
-    let mut refused = Throttle::default();
+    let mut log = Log::default();
     loop {
         let accepted = tokio::select! {
             biased;
             () = intake.stop().cancelled() => break,
+            Some(ended) = connections.join_next() => {
+                log.ended(ended, intake);
+                continue;
+            }
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok(connection) => {
                 backoff = BACKOFF.0;
-                if let Some(place) = place(&places, config, intake, &mut refused) {
-                    let served = A::serve(connection, config.clone(), intake.clone());
-                    connections.spawn(async move {
-                        served.await;
-                        drop(place);
-                    });
+                if connections.len() < config.max_connections {
+                    intake.ledger().connections.fetch_add(1, Relaxed);
+                    connections.spawn(A::serve(connection, config.clone(), intake.clone()));
+                } else {
+                    log.refused(config.max_connections, intake);
                 }
             }
             Err(error) => {
-                intake.ledger().errors.fetch_add(1, Relaxed);
-                if let Some(suppressed) = failed.pass(Instant::now()) {
-                    tracing::warn!(source = intake.name(), %error, suppressed, "cannot accept a connection; pausing");
+                log.not_accepted(&error, intake);
+                tokio::select! {
+                    () = intake.stop().cancelled() => break,
+                    () = tokio::time::sleep(backoff) => {}
                 }
-                tokio::time::sleep(backoff).await;
                 backoff = (backoff * 2).min(BACKOFF.1);
             }
         }
     }
-    connections.close();
-    connections.wait().await;
+    // From now on a sender learns at once that nobody listens, instead of writing what nobody will read.
+    drop(listener);
+    while let Some(ended) = connections.join_next().await {
+        log.ended(ended, intake);
+    }
 }
 
-/// A place for a connection; without one the connection is closed at once.
-fn place(
-    places: &Arc<Semaphore>,
-    config: &StreamConfig,
-    intake: &Intake,
-    refused: &mut Throttle,
-) -> Option<OwnedSemaphorePermit> {
-    if let Ok(place) = Arc::clone(places).try_acquire_owned() {
-        intake.ledger().connections.fetch_add(1, Relaxed);
-        return Some(place);
+// === impl Log ===
+
+impl Log {
+    fn not_accepted(&mut self, error: &io::Error, intake: &Intake) {
+        intake.ledger().errors.fetch_add(1, Relaxed);
+        if let Some(suppressed) = self.accept.pass(Instant::now()) {
+            tracing::warn!(source = intake.name(), %error, suppressed, "cannot accept a connection; pausing");
+        }
     }
-    intake.ledger().connections_refused.fetch_add(1, Relaxed);
-    if let Some(suppressed) = refused.pass(Instant::now()) {
-        let max_connections = config.max_connections;
-        tracing::warn!(
-            source = intake.name(),
-            max_connections,
-            suppressed,
-            "connection closed: there are max_connections already"
-        );
+
+    fn refused(&mut self, max_connections: usize, intake: &Intake) {
+        intake.ledger().connections_refused.fetch_add(1, Relaxed);
+        if let Some(suppressed) = self.refused.pass(Instant::now()) {
+            let source = intake.name();
+            tracing::warn!(source, max_connections, suppressed, "connection closed: there are max_connections already");
+        }
     }
-    None
+
+    /// Counts how a connection ended, and says what an operator can act on.
+    fn ended(&mut self, ended: Result<Ended, JoinError>, intake: &Intake) {
+        let source = intake.name();
+        let (peer, end) = match ended {
+            Ok(Ended { peer, end }) => (peer, end),
+            Err(error) => {
+                tracing::error!(source, %error, "the reading of a connection failed; the others go on");
+                return;
+            }
+        };
+        match end {
+            End::Closed | End::Stopped => tracing::debug!(source, peer, ?end, "connection ended"),
+            End::Idle => {
+                intake.ledger().connections_idle.fetch_add(1, Relaxed);
+                if let Some(suppressed) = self.idle.pass(Instant::now()) {
+                    tracing::info!(source, peer, suppressed, "connection closed: silent for longer than idle_timeout");
+                }
+            }
+            End::Failed(error) => {
+                intake.ledger().errors.fetch_add(1, Relaxed);
+                if let Some(suppressed) = self.failed.pass(Instant::now()) {
+                    tracing::info!(source, peer, %error, suppressed, "connection failed");
+                }
+            }
+        }
+    }
 }

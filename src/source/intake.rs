@@ -72,6 +72,11 @@ impl Intake {
         &self.stop.reading
     }
 
+    /// Whether the time is over in which what is read may still be delivered.
+    pub fn is_over(&self) -> bool {
+        self.stop.waiting.is_cancelled()
+    }
+
     /// Hands on the frames of one read, and waits for room: until it returns, its caller reads no more.
     pub async fn submit(&self, mut arrivals: Vec<Arrival<'_>>) {
         let size = self.count(&mut arrivals);

@@ -7,7 +7,6 @@ use bytes::{Buf, BytesMut};
 
 use super::Intake;
 use crate::frame::{Framer, Framing, Step};
-use crate::ledger::SourceLedger;
 use crate::pipeline::Arrival;
 
 /// Asked of the kernel at a time.
@@ -75,7 +74,7 @@ pub(super) async fn read(
     intake: &Intake,
 ) -> End {
     let mut stream = Stream::new(framing, intake.max_frame_size());
-    let end = loop {
+    let mut end = loop {
         tokio::select! {
             biased;
             () = intake.stop().cancelled() => break End::Stopped,
@@ -93,14 +92,7 @@ pub(super) async fn read(
         }
     };
     if matches!(end, End::Stopped) {
-        let mut read = 0;
-        while let Ok(more @ 1..) = stream.fill(socket) {
-            stream.submit(peer, intake).await;
-            read += more;
-            if read > LAST_WORDS {
-                break;
-            }
-        }
+        end = stream.last_words(socket, peer, intake).await;
     }
     // Only a peer that closes in an orderly way has said all of its last message.
     let whole = matches!(end, End::Closed);
@@ -157,6 +149,20 @@ impl Stream {
         }
     }
 
+    /// After a stop: hands on what the kernel already holds, as long as there is time to deliver it.
+    async fn last_words(&mut self, socket: &impl Readable, peer: Option<&str>, intake: &Intake) -> End {
+        let mut read = 0;
+        while read < LAST_WORDS && !intake.is_over() {
+            match self.fill(socket) {
+                Ok(0) => return End::Closed,
+                Ok(more) => read += more,
+                Err(_) => break,
+            }
+            self.submit(peer, intake).await;
+        }
+        End::Stopped
+    }
+
     /// The stream has ended: hands on what is left as a frame, which is truncated unless the stream is `whole`.
     pub(super) async fn finish(mut self, whole: bool, peer: Option<&str>, intake: &Intake) {
         self.submit(peer, intake).await;
@@ -170,22 +176,6 @@ impl Stream {
     fn shrink(&mut self) {
         if self.buffer.len() <= IDLE_SIZE && self.buffer.capacity() > IDLE_SIZE {
             self.buffer = BytesMut::from(&self.buffer[..]);
-        }
-    }
-}
-
-/// Counts how a connection ended, and logs what an operator can act on.
-pub(super) fn log_end(end: &End, name: &str, peer: &str, ledger: &SourceLedger) {
-    use std::sync::atomic::Ordering::Relaxed;
-    match end {
-        End::Closed | End::Stopped => tracing::debug!(source = name, peer, ?end, "connection ended"),
-        End::Idle => {
-            ledger.connections_idle.fetch_add(1, Relaxed);
-            tracing::info!(source = name, peer, "connection closed: silent for longer than idle_timeout");
-        }
-        End::Failed(error) => {
-            ledger.errors.fetch_add(1, Relaxed);
-            tracing::info!(source = name, peer, %error, "connection failed");
         }
     }
 }

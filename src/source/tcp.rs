@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
 
-use super::accept::{self, Accept};
+use super::accept::{self, Accept, Ended};
 use super::{Intake, stream};
 use crate::config::{StreamConfig, TcpConfig};
 use crate::net;
@@ -27,7 +27,8 @@ impl Tcp {
     }
 
     pub(super) async fn run(self, intake: Intake) {
-        accept::run(&self, &self.config, &intake).await;
+        let config = self.config.clone();
+        accept::run(self, &config, &intake).await;
     }
 }
 
@@ -38,12 +39,12 @@ impl Accept for Tcp {
         self.listener.accept().await
     }
 
-    async fn serve((socket, address): Self::Connection, config: StreamConfig, intake: Intake) {
+    async fn serve((socket, address): Self::Connection, config: StreamConfig, intake: Intake) -> Ended {
         if let Err(error) = net::keep_alive(&socket) {
             tracing::debug!(source = intake.name(), peer = %address, %error, "cannot set TCP keepalive");
         }
         let peer = net::canonical(address).to_string();
         let end = stream::read(&socket, Some(&peer), config.framing, config.idle_timeout, &intake).await;
-        stream::log_end(&end, intake.name(), &peer, intake.ledger());
+        Ended { peer, end }
     }
 }

@@ -92,7 +92,7 @@ pub(super) async fn read<S: Receive>(socket: &S, intake: &Intake) {
         tokio::task::yield_now().await;
     }
     let mut read = 0;
-    while read < LAST_WORDS {
+    while read < LAST_WORDS && !intake.is_over() {
         match reader.burst(socket, intake) {
             Ok(0) | Err(_) => break,
             Ok(more) => read += more,

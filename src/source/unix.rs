@@ -6,25 +6,28 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::{UnixDatagram, UnixListener, UnixStream};
 
-use super::accept::{self, Accept};
+use super::accept::{self, Accept, Ended};
 use super::{Intake, stream, udp};
 use crate::config::{StreamConfig, UnixConfig};
 
 /// A bound socket. Its path is removed when it is dropped.
 #[derive(Debug)]
-pub(super) struct Unix {
-    socket: Socket,
-    path: OwnedPath,
-}
-
-#[derive(Debug)]
-enum Socket {
-    Datagram(UnixDatagram),
+pub(super) enum Unix {
+    Datagram(Datagrams),
     Stream(Listener),
 }
 
+/// The senders of unix datagrams have no address: the record shows the path that they wrote to.
 #[derive(Debug)]
-struct Listener {
+pub(super) struct Datagrams {
+    path: OwnedPath,
+    socket: UnixDatagram,
+}
+
+// The path goes first: while the socket is open, no other program takes the path for one that a crash left behind.
+#[derive(Debug)]
+pub(super) struct Listener {
+    path: OwnedPath,
     listener: UnixListener,
     config: StreamConfig,
 }
@@ -36,39 +39,35 @@ struct OwnedPath(PathBuf);
 impl Unix {
     pub(super) fn bind(config: &UnixConfig) -> io::Result<Self> {
         remove_stale(&config.path)?;
-        let socket = match &config.stream {
-            None => Socket::Datagram(UnixDatagram::bind(&config.path)?),
+        let owned = || OwnedPath(config.path.clone());
+        let unix = match &config.stream {
+            None => Self::Datagram(Datagrams { socket: UnixDatagram::bind(&config.path)?, path: owned() }),
             Some(stream) => {
-                Socket::Stream(Listener { listener: UnixListener::bind(&config.path)?, config: stream.clone() })
+                let listener = UnixListener::bind(&config.path)?;
+                Self::Stream(Listener { listener, path: owned(), config: stream.clone() })
             }
         };
-        let path = OwnedPath(config.path.clone());
         std::fs::set_permissions(&config.path, std::fs::Permissions::from_mode(config.mode))?;
-        Ok(Self { socket, path })
+        Ok(unix)
     }
 
     pub(super) fn address(&self) -> String {
-        format!("unix {}", self.path.0.display())
+        let (Self::Datagram(Datagrams { path, .. }) | Self::Stream(Listener { path, .. })) = self;
+        format!("unix {}", path.text())
     }
 
     pub(super) async fn run(self, intake: Intake) {
-        match &self.socket {
-            Socket::Stream(listener) => accept::run(listener, &listener.config, &intake).await,
-            Socket::Datagram(socket) => {
-                let peer = self.path.0.to_string_lossy().into_owned();
-                udp::read(&Datagrams { socket, peer }, &intake).await;
+        match self {
+            Self::Datagram(datagrams) => udp::read(&datagrams, &intake).await,
+            Self::Stream(listener) => {
+                let config = listener.config.clone();
+                accept::run(listener, &config, &intake).await;
             }
         }
     }
 }
 
-/// The senders of unix datagrams have no address: the record shows the path that they wrote to.
-struct Datagrams<'s> {
-    socket: &'s UnixDatagram,
-    peer: String,
-}
-
-impl udp::Receive for Datagrams<'_> {
+impl udp::Receive for Datagrams {
     type Peer = ();
 
     async fn readable(&self) -> io::Result<()> {
@@ -80,7 +79,7 @@ impl udp::Receive for Datagrams<'_> {
     }
 
     fn name(&self, (): ()) -> String {
-        self.peer.clone()
+        self.path.text()
     }
 }
 
@@ -89,14 +88,12 @@ impl Accept for Listener {
 
     async fn accept(&self) -> io::Result<Self::Connection> {
         let (socket, _) = self.listener.accept().await?;
-        let path = self.listener.local_addr()?;
-        let peer = path.as_pathname().map(|path| path.to_string_lossy().into_owned());
-        Ok((socket, peer.unwrap_or_default()))
+        Ok((socket, self.path.text()))
     }
 
-    async fn serve((socket, peer): Self::Connection, config: StreamConfig, intake: Intake) {
+    async fn serve((socket, peer): Self::Connection, config: StreamConfig, intake: Intake) -> Ended {
         let end = stream::read(&socket, Some(&peer), config.framing, config.idle_timeout, &intake).await;
-        stream::log_end(&end, intake.name(), &peer, intake.ledger());
+        Ended { peer, end }
     }
 }
 
@@ -116,6 +113,12 @@ fn remove_stale(path: &Path) -> io::Result<()> {
             }
             std::fs::remove_file(path)
         }
+    }
+}
+
+impl OwnedPath {
+    fn text(&self) -> String {
+        self.0.to_string_lossy().into_owned()
     }
 }
 
