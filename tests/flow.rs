@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -151,6 +152,37 @@ fn two_hundred_thousand_paced_datagrams_arrive_once() {
     assert_clean(&ended);
     assert_eq!(ledger(&ended, "source=\"udp\"", "received"), COUNT as u64);
     assert!(by_stream(&path)[&0].iter().copied().eq(0..COUNT), "gaps, duplicates or another order");
+}
+
+#[test]
+fn a_flood_on_connections_does_not_keep_datagrams_waiting() {
+    const CONNECTIONS: usize = 60;
+    let mut postrider = Postrider::spawn(
+        "shutdown_timeout = \"2s\"\n[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[source.udp]]\n\
+         listen = \"127.0.0.1:0\"\n[[sink.stdout]]\nevents = [\"delivery\"]\n",
+    );
+    let (tcp, udp) = (postrider.address("tcp"), postrider.address("udp"));
+    // No sink takes these, so nothing but the reading of them takes time.
+    let flood = Arc::new("<22>Nov 24 02:10:35 mx0 other[1]: nothing of interest\n".repeat(2000));
+    let flooders: Vec<_> = (0..CONNECTIONS)
+        .map(|_| {
+            let flood = Arc::clone(&flood);
+            thread::spawn(move || {
+                let mut socket = TcpStream::connect(tcp).expect("a connection");
+                while socket.write_all(flood.as_bytes()).is_ok() {}
+            })
+        })
+        .collect();
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    for n in 1..=10 {
+        socket.send_to(line(0, n).as_bytes(), udp).expect("a datagram goes out");
+        wait_until(Duration::from_secs(10), "a datagram", || postrider.stdout().lines().count() == n);
+    }
+    // A stop has to get through as well.
+    assert_clean(&postrider.terminate(DEADLINE));
+    for flooder in flooders {
+        flooder.join().expect("a sender");
+    }
 }
 
 #[test]

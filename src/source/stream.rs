@@ -146,6 +146,8 @@ impl Stream {
             }
             intake.submit(arrivals).await;
             self.buffer.advance(position);
+            // A flood on this stream must not keep the thread from the others.
+            tokio::task::yield_now().await;
         }
     }
 
