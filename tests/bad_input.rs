@@ -12,6 +12,7 @@ use peers::postrider::{Ended, Postrider};
 use peers::scratch;
 use peers::wait::wait_until;
 use serde_json::Value;
+use socket2::{Domain, SockAddr, Socket, Type};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -229,6 +230,22 @@ fn unix_sockets_take_datagrams_and_streams() {
     assert_eq!(records[0]["source"]["peer"], path("datagram").display().to_string());
     assert_eq!(records[1]["message"], "stream");
     assert!(!path("datagram").exists() && !path("stream").exists(), "the sockets go with the program");
+}
+
+#[test]
+fn a_socket_that_another_program_holds_is_left_alone() {
+    let directory = scratch::directory("held");
+    let path = directory.path().join("log");
+    // Neither a stream nor a datagram reaches it, but somebody has it.
+    let holder = Socket::new(Domain::UNIX, Type::SEQPACKET, None).expect("a socket");
+    holder.bind(&SockAddr::unix(&path).expect("an address")).expect("a path for the socket");
+    holder.listen(1).expect("a listener");
+    for kind in ["datagram", "stream"] {
+        let config = format!("[[source.unix]]\npath = \"{}\"\nkind = \"{kind}\"\n[[sink.stdout]]\n", path.display());
+        let ended = Postrider::spawn(&config).ended(DEADLINE);
+        assert_eq!(ended.status.code(), Some(74), "{}", ended.stderr);
+        assert!(ended.stderr.contains("cannot listen on unix") && path.exists(), "{}", ended.stderr);
+    }
 }
 
 #[test]
