@@ -28,7 +28,7 @@ pub(super) struct Datagrams {
 #[derive(Debug)]
 pub(super) struct Listener {
     path: OwnedPath,
-    listener: UnixListener,
+    socket: UnixListener,
     config: StreamConfig,
 }
 
@@ -43,8 +43,8 @@ impl Unix {
         let unix = match &config.stream {
             None => Self::Datagram(Datagrams { socket: UnixDatagram::bind(&config.path)?, path: owned() }),
             Some(stream) => {
-                let listener = UnixListener::bind(&config.path)?;
-                Self::Stream(Listener { listener, path: owned(), config: stream.clone() })
+                let socket = UnixListener::bind(&config.path)?;
+                Self::Stream(Listener { socket, path: owned(), config: stream.clone() })
             }
         };
         std::fs::set_permissions(&config.path, std::fs::Permissions::from_mode(config.mode))?;
@@ -87,7 +87,7 @@ impl Accept for Listener {
     type Connection = (UnixStream, String);
 
     async fn accept(&self) -> io::Result<Self::Connection> {
-        let (socket, _) = self.listener.accept().await?;
+        let (socket, _) = self.socket.accept().await?;
         Ok((socket, self.path.text()))
     }
 
