@@ -133,12 +133,12 @@ impl App {
             drained = drained => drained,
             name = signals.stop() => {
                 tracing::warn!(signal = name, "second signal: leaving at once");
-                self.counts.log();
+                self.counts.log(false);
                 // What blocks the drain would block an orderly end too.
                 std::process::exit(1);
             }
         };
-        self.counts.log();
+        self.counts.log(true);
         result.and(drained)
     }
 
@@ -156,23 +156,17 @@ impl App {
                         self.control.reopen();
                     }
                 },
-                ended = self.workers.join_next() => match ended {
-                    Some(Ok((name, end))) => return worker_ended(name, end),
-                    Some(Err(_)) | None => pending().await,
-                },
-                ended = self.sources.join_next() => match ended {
-                    // A source ends by itself only when its input does, or by a defect.
-                    Some(ended) => {
-                        if let Err(error) = ended {
-                            tracing::error!(%error, "a source failed; the others go on");
-                        }
-                        if self.sources.is_empty() {
-                            tracing::info!("the input has ended: stopping");
-                            return Ok(());
-                        }
+                Some(Ok((name, end))) = self.workers.join_next() => return worker_ended(name, end),
+                // A source ends by itself only when its input does, or by a defect.
+                Some(ended) = self.sources.join_next() => {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "a source failed; the others go on");
                     }
-                    None => pending().await,
-                },
+                    if self.sources.is_empty() {
+                        tracing::info!("the input has ended: stopping");
+                        return Ok(());
+                    }
+                }
             }
         }
     }
@@ -290,18 +284,19 @@ impl Signals {
 // === impl Counts ===
 
 impl Counts {
-    /// Logs every count, and whether received = delivered + dropped + in flight holds.
-    fn log(&self) {
+    /// Logs every count, and whether received = delivered + dropped + in flight holds; where it does not although nothing
+    /// moves any more, that is a defect.
+    fn log(&self, at_rest: bool) {
         let mut offered = 0;
         for (name, ledger) in &self.sources {
-            let received = ledger.received.load(Relaxed);
-            offered += received - ledger.dropped.total();
+            offered += ledger.offered();
             tracing::info!(
                 source = name,
-                received,
+                received = ledger.received.load(Relaxed),
                 received_bytes = ledger.received_bytes.load(Relaxed),
                 truncated = ledger.truncated.load(Relaxed),
                 dropped = reasons(|reason| ledger.dropped.get(reason)),
+                waiting = ledger.waiting.load(Relaxed),
                 connections = ledger.connections.load(Relaxed),
                 connections_refused = ledger.connections_refused.load(Relaxed),
                 connections_idle = ledger.connections_idle.load(Relaxed),
@@ -323,7 +318,7 @@ impl Counts {
                 balanced,
                 "ledger"
             );
-            if !balanced {
+            if !balanced && at_rest {
                 tracing::error!(sink = name, "the ledger does not balance: a defect in Postrider, please report it");
             }
         }

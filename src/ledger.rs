@@ -4,7 +4,7 @@
 //! offered to a sink is filtered out by its configuration, delivered, dropped by a named reason, or still in flight:
 //!
 //! ```text
-//! received = dropped at the source + offered          (per source, and summed over the sources)
+//! received = dropped at the source + waiting + offered          (summed over the sources)
 //! offered  = filtered + delivered + dropped + in flight          (per sink)
 //! ```
 //!
@@ -40,6 +40,8 @@ pub struct SourceLedger {
     pub received_bytes: AtomicU64,
     /// Frames that were cut at the limit, or whose stream ended inside of them.
     pub truncated: AtomicU64,
+    /// Frames of streams that wait for room; no record is made of them yet. None when a source has ended.
+    pub waiting: AtomicU64,
     /// Frames that reached no sink.
     pub dropped: Dropped,
     /// Connections accepted.
@@ -126,6 +128,17 @@ impl Dropped {
     /// How many were dropped for any reason.
     pub fn total(&self) -> u64 {
         self.0.iter().map(|count| count.load(Relaxed)).sum()
+    }
+}
+
+// === impl SourceLedger ===
+
+impl SourceLedger {
+    /// Frames that were offered to every sink.
+    pub fn offered(&self) -> u64 {
+        // What leaves by the way is counted as received before: asked in this order, the difference is never negative.
+        let elsewhere = self.dropped.total() + self.waiting.load(Relaxed);
+        self.received.load(Relaxed).saturating_sub(elsewhere)
     }
 }
 

@@ -406,3 +406,28 @@ fn after_a_stop_new_senders_are_refused_at_once() {
         TcpStream::connect(address).is_err() && UnixStream::connect(&socket).is_err() && !socket.exists()
     });
 }
+
+#[test]
+fn a_second_signal_leaves_at_once() {
+    const CONNECTIONS: usize = 4;
+    let directory = scratch::directory("second");
+    // So little may be in flight that connections wait before their records are made.
+    let config = "[[source.tcp]]\nlisten = \"127.0.0.1:0\"\nmax_bytes_in_flight = \"64KiB\"\n[[sink.stdout]]\n";
+    let postrider = Unread::spawn(config, &directory.path().join("stderr"));
+    let address = postrider.address("tcp");
+    let sockets: Vec<_> = (0..CONNECTIONS)
+        .map(|stream| {
+            let mut socket = TcpStream::connect(address).expect("a connection");
+            socket.set_write_timeout(Some(Duration::from_millis(500))).expect("a time limit on a socket");
+            while socket.write_all(format!("{}\n", line(stream, 0)).as_bytes()).is_ok() {}
+            socket
+        })
+        .collect();
+    postrider.signal(Signal::SIGTERM);
+    wait_until(DEADLINE, "the first signal", || postrider.log().contains("stopping"));
+    let ended = postrider.terminate(Duration::from_secs(5));
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+    // Nothing has come to rest, but nothing is lost sight of either.
+    assert!(ended.stderr.contains("balanced=true") && !ended.stderr.contains("defect"), "{}", ended.stderr);
+    drop(sockets);
+}

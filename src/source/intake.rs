@@ -84,12 +84,15 @@ impl Intake {
             return;
         }
         let received_at = Timestamp::now();
+        let frames = arrivals.len() as u64;
+        self.ledger.waiting.fetch_add(frames, Relaxed);
         let room = tokio::select! {
             biased;
             room = Arc::clone(&self.room).acquire_many_owned(size) => room.ok(),
             () = self.stop.waiting.cancelled() => None,
         };
         let batches = self.pipeline.process(&arrivals, &self.origin, received_at, room);
+        self.ledger.waiting.fetch_sub(frames, Relaxed);
         drop(arrivals);
         self.pipeline.send(batches, self.stop.waiting.cancelled()).await;
     }
