@@ -18,12 +18,13 @@ use crate::record::{Origin, Transport};
 use crate::sink::{self, Control, End, Worker};
 use crate::source::{BindError, Intake, Source, Stop};
 
-/// Of the time for a stop, the sources may use so much to hand on what they have read; the rest is the sinks'.
-const SOURCES_SHARE: (u32, u32) = (3, 4);
-
-/// When the time for the stop is over, what is left still has to be counted, and a sink that the kernel holds up in one
-/// write ends later: nobody waits longer than this.
-const GRACE: Duration = Duration::from_secs(1);
+/// The time for a stop is the sources' first, to hand on what they have read, and then the sinks'. At its end there is a
+/// reserve: what is left has to be counted, and a sink that the kernel holds up in one write is not waited for any longer.
+struct Times {
+    sources: Duration,
+    sinks: Duration,
+    all: Duration,
+}
 
 /// Why the daemon could not start, or had to end.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +60,7 @@ struct App {
     pipeline: Arc<Pipeline>,
     stop: Stop,
     control: Control,
-    shutdown_timeout: Duration,
+    times: Times,
     counts: Counts,
     signals: Signals,
 }
@@ -86,7 +87,8 @@ enum Asked {
 impl App {
     fn start(config: &Config) -> Result<Self, Error> {
         let signals = Signals::new()?;
-        let control = Control::new(config.shutdown_timeout);
+        let times = Times::of(config.shutdown_timeout);
+        let control = Control::new(times.sinks);
         let stop = Stop::default();
         let mut counts = Counts::default();
         let mut workers = JoinSet::new();
@@ -120,15 +122,13 @@ impl App {
             tracing::info!(source = source.name(), address = source.address(), "listening");
             sources.spawn(source.run());
         }
-        let shutdown_timeout = config.shutdown_timeout;
-        Ok(Self { sources, workers, pipeline, stop, control, shutdown_timeout, counts, signals })
+        Ok(Self { sources, workers, pipeline, stop, control, times, counts, signals })
     }
 
     async fn run(mut self) -> Result<(), Error> {
         let result = self.serve().await;
         let mut signals = self.signals;
-        let drained =
-            drain(self.sources, self.workers, self.pipeline, &self.stop, &self.control, self.shutdown_timeout);
+        let drained = drain(self.sources, self.workers, self.pipeline, &self.stop, &self.control, &self.times);
         let drained = tokio::select! {
             drained = drained => drained,
             name = signals.stop() => {
@@ -179,14 +179,13 @@ async fn drain(
     pipeline: Arc<Pipeline>,
     stop: &Stop,
     control: &Control,
-    shutdown_timeout: Duration,
+    times: &Times,
 ) -> Result<(), Error> {
     let begun = Instant::now();
     control.stop();
     stop.reading.cancel();
-    let share = shutdown_timeout * SOURCES_SHARE.0 / SOURCES_SHARE.1;
-    let over = begun + shutdown_timeout + GRACE;
-    if timeout_at((begun + share).into(), join_all(&mut sources)).await.is_err() {
+    let over = begun + times.all;
+    if timeout_at((begun + times.sources).into(), join_all(&mut sources)).await.is_err() {
         tracing::warn!("the sinks did not take in time what the sources had read; the rest is dropped");
         stop.waiting.cancel();
         // From now on they wait for nothing: they count what they have as dropped, and end.
@@ -249,6 +248,16 @@ fn origin(source: &SourceConfig) -> Origin {
         SourceKind::Stdin(_) => Transport::Stdin,
     };
     Origin { name: source.name.clone(), transport, zone: source.zone.clone() }
+}
+
+// === impl Times ===
+
+impl Times {
+    fn of(shutdown_timeout: Duration) -> Self {
+        let reserve = (shutdown_timeout / 4).min(Duration::from_secs(1));
+        let sinks = shutdown_timeout.saturating_sub(reserve);
+        Self { sources: sinks * 3 / 4, sinks, all: shutdown_timeout }
+    }
 }
 
 // === impl Signals ===

@@ -431,3 +431,26 @@ fn a_second_signal_leaves_at_once() {
     assert!(ended.stderr.contains("balanced=true") && !ended.stderr.contains("defect"), "{}", ended.stderr);
     drop(sockets);
 }
+
+#[test]
+fn a_stop_takes_no_longer_than_it_may() {
+    const TIMEOUT: Duration = Duration::from_secs(4);
+    let directory = scratch::directory("timeout");
+    let config = "shutdown_timeout = \"4s\"\n[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[sink.stdout]]\n\
+                  queue_size = \"64KiB\"\n";
+    let postrider = Unread::spawn(config, &directory.path().join("stderr"));
+    let address = postrider.address("tcp");
+    let mut socket = TcpStream::connect(address).expect("a connection");
+    socket.set_write_timeout(Some(Duration::from_secs(1))).expect("a time limit on a socket");
+    while socket.write_all(format!("{}\n", line(0, 0)).as_bytes()).is_ok() {}
+    // The sink is held up in a write, and its queue is full; the sender goes on.
+    socket.set_write_timeout(None).expect("no time limit on a socket");
+    let sender = thread::spawn(move || while socket.write_all(b"more\n").is_ok() {});
+    let begun = Instant::now();
+    let ended = postrider.terminate(DEADLINE);
+    let took = begun.elapsed();
+    assert_clean(&ended);
+    assert!(took < TIMEOUT + Duration::from_millis(800), "{took:?}");
+    assert!(ended.stderr.contains("a sink is blocked"), "{}", ended.stderr);
+    sender.join().expect("a sender");
+}
