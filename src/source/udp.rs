@@ -13,11 +13,11 @@ use crate::frame::Frame;
 use crate::net;
 use crate::pipeline::Arrival;
 
-/// The largest datagram that IP can carry.
+/// No datagram that IP can carry is larger; a unix datagram may be.
 const MAX_DATAGRAM: usize = 65_536;
 
-/// Datagrams are read into one buffer, one behind the other, until less than one of the largest fits.
-const BUFFER: usize = 4 * MAX_DATAGRAM;
+/// The buffer of a burst has so much more than the largest datagram needs.
+const SPARE: usize = 3 * MAX_DATAGRAM;
 
 /// So many datagrams at most are one read.
 const BURST: usize = 512;
@@ -73,7 +73,7 @@ impl Receive for UdpSocket {
 
 /// Reads datagrams until told to stop.
 pub(super) async fn read<S: Receive>(socket: &S, intake: &Intake) {
-    let mut reader = Reader::new();
+    let mut reader = Reader::new(intake.max_frame_size());
     loop {
         tokio::select! {
             biased;
@@ -109,7 +109,10 @@ async fn pause(error: &io::Error, intake: &Intake) {
 
 /// The buffer of a burst, and where its datagrams lie.
 struct Reader<P> {
+    /// Datagrams are read into it, one behind the other, until less than `largest` is left.
     buffer: Vec<u8>,
+    /// One that does not fit into this is over the frame limit also as far as it fits.
+    largest: usize,
     datagrams: Vec<Datagram>,
     /// The senders of this burst; one that sends several in a row stands there once.
     peers: Vec<(P, String)>,
@@ -121,8 +124,9 @@ struct Datagram {
 }
 
 impl<P: Copy + PartialEq> Reader<P> {
-    fn new() -> Self {
-        Self { buffer: vec![0; BUFFER], datagrams: Vec::new(), peers: Vec::new() }
+    fn new(max_frame_size: usize) -> Self {
+        let largest = MAX_DATAGRAM.max(max_frame_size + 1);
+        Self { buffer: vec![0; largest + SPARE], largest, datagrams: Vec::new(), peers: Vec::new() }
     }
 
     /// Reads what is there and hands it on; gives how many datagrams it was.
@@ -144,7 +148,7 @@ impl<P: Copy + PartialEq> Reader<P> {
 
     fn receive<S: Receive<Peer = P>>(&mut self, socket: &S) -> io::Result<()> {
         let mut end = 0;
-        while self.datagrams.len() < BURST && BUFFER - end >= MAX_DATAGRAM {
+        while self.datagrams.len() < BURST && self.buffer.len() - end >= self.largest {
             match socket.try_receive(&mut self.buffer[end..]) {
                 Ok((size, peer)) => {
                     end += size;
@@ -158,5 +162,56 @@ impl<P: Copy + PartialEq> Reader<P> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// Datagrams that wait in a kernel; what does not fit into the reader's buffer is cut off in silence.
+    struct Waiting(RefCell<Vec<Vec<u8>>>);
+
+    impl Receive for Waiting {
+        type Peer = ();
+
+        async fn readable(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn try_receive(&self, buffer: &mut [u8]) -> io::Result<(usize, ())> {
+            let datagram = self.0.borrow_mut().pop().ok_or(io::ErrorKind::WouldBlock)?;
+            let size = datagram.len().min(buffer.len());
+            buffer[..size].copy_from_slice(&datagram[..size]);
+            Ok((size, ()))
+        }
+
+        fn name(&self, (): ()) -> String {
+            String::new()
+        }
+    }
+
+    #[test]
+    fn a_datagram_is_whole_or_seen_to_be_over_the_limit() {
+        const LIMIT: usize = 150_000;
+        for size in [LIMIT - 1, LIMIT, LIMIT + 1, 2 * LIMIT] {
+            let socket = Waiting(RefCell::new(vec![vec![b'x'; size]; 5]));
+            let mut reader = Reader::new(LIMIT);
+            let mut seen = 0;
+            while !socket.0.borrow().is_empty() {
+                reader.datagrams.clear();
+                reader.receive(&socket).unwrap();
+                let mut start = 0;
+                for datagram in &reader.datagrams {
+                    let frame = Frame::datagram(&reader.buffer[start..datagram.end], LIMIT);
+                    assert_eq!((frame.bytes.len(), frame.truncated), (size.min(LIMIT), size > LIMIT));
+                    start = datagram.end;
+                    seen += 1;
+                }
+            }
+            assert_eq!(seen, 5);
+        }
     }
 }
