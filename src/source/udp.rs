@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::UdpSocket;
 
@@ -12,6 +12,7 @@ use crate::config::UdpConfig;
 use crate::frame::Frame;
 use crate::net;
 use crate::pipeline::Arrival;
+use crate::throttle::Throttle;
 
 /// No datagram that IP can carry is larger; a unix datagram may be.
 const MAX_DATAGRAM: usize = 65_536;
@@ -74,19 +75,20 @@ impl Receive for UdpSocket {
 /// Reads datagrams until told to stop.
 pub(super) async fn read<S: Receive>(socket: &S, intake: &Intake) {
     let mut reader = Reader::new(intake.max_frame_size());
+    let mut failed = Throttle::default();
     loop {
         tokio::select! {
             biased;
             () = intake.stop().cancelled() => break,
             ready = socket.readable() => {
                 if let Err(error) = ready {
-                    pause(&error, intake).await;
+                    pause(&error, &mut failed, intake).await;
                     continue;
                 }
             }
         }
         if let Err(error) = reader.burst(socket, intake) {
-            pause(&error, intake).await;
+            pause(&error, &mut failed, intake).await;
         }
         // A flood on this socket must not keep the thread from the others.
         tokio::task::yield_now().await;
@@ -101,9 +103,11 @@ pub(super) async fn read<S: Receive>(socket: &S, intake: &Intake) {
     }
 }
 
-async fn pause(error: &io::Error, intake: &Intake) {
+async fn pause(error: &io::Error, failed: &mut Throttle, intake: &Intake) {
     intake.ledger().errors.fetch_add(1, Relaxed);
-    tracing::warn!(source = intake.name(), %error, "cannot receive; trying again in 100 ms");
+    if let Some(suppressed) = failed.pass(Instant::now()) {
+        tracing::warn!(source = intake.name(), %error, suppressed, "cannot receive; trying again in 100 ms");
+    }
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
@@ -114,7 +118,7 @@ struct Reader<P> {
     /// One that does not fit into this is over the frame limit also as far as it fits.
     largest: usize,
     datagrams: Vec<Datagram>,
-    /// The senders of this burst; one that sends several in a row stands there once.
+    /// The senders of this burst, each once, so that a name is not made for every datagram.
     peers: Vec<(P, String)>,
 }
 
@@ -152,10 +156,13 @@ impl<P: Copy + PartialEq> Reader<P> {
             match socket.try_receive(&mut self.buffer[end..]) {
                 Ok((size, peer)) => {
                     end += size;
-                    if self.peers.last().is_none_or(|(last, _)| *last != peer) {
+                    // From the end: who has sent just now is the likeliest to send again.
+                    let known = self.peers.iter().rposition(|(known, _)| *known == peer);
+                    let peer = known.unwrap_or_else(|| {
                         self.peers.push((peer, socket.name(peer)));
-                    }
-                    self.datagrams.push(Datagram { end, peer: self.peers.len() - 1 });
+                        self.peers.len() - 1
+                    });
+                    self.datagrams.push(Datagram { end, peer });
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
