@@ -6,13 +6,15 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use peers::postrider::{Ended, Postrider};
 use peers::scratch;
@@ -240,7 +242,7 @@ impl Unread {
         let process = Command::new(env!("CARGO_BIN_EXE_postrider"))
             .args(["run", "-c"])
             .arg(&file)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(fs::File::create(stderr).expect("a file for the log"))
             .spawn()
@@ -453,4 +455,29 @@ fn a_stop_takes_no_longer_than_it_may() {
     assert!(took < TIMEOUT + Duration::from_millis(800), "{took:?}");
     assert!(ended.stderr.contains("a sink is blocked"), "{}", ended.stderr);
     sender.join().expect("a sender");
+}
+
+#[test]
+fn a_stop_reads_what_the_pipe_of_the_standard_input_holds() {
+    let directory = scratch::directory("stdin");
+    let config = "[[source.stdin]]\n[[sink.stdout]]\nqueue_size = \"64KiB\"\n";
+    let mut postrider = Unread::spawn(config, &directory.path().join("stderr"));
+    let mut input = postrider.process.stdin.take().expect("a pipe");
+    let takes_more = |input: &ChildStdin| {
+        let mut ready = [PollFd::new(input.as_fd(), PollFlags::POLLOUT)];
+        poll(&mut ready, PollTimeout::from(1000_u16)).expect("a pipe") > 0
+    };
+    // Until nothing was taken for a second: the sink is blocked, its queue is full, and so is the pipe.
+    let mut n = 0;
+    while takes_more(&input) {
+        writeln!(input, "{}", line(0, n)).expect("room for a message");
+        n += 1;
+    }
+    postrider.signal(Signal::SIGTERM);
+    wait_until(DEADLINE, "the signal", || postrider.log().contains("stopping"));
+    let output = postrider.output();
+    let reader = thread::spawn(move || BufReader::new(output).lines().map_while(Result::ok).count());
+    let ended = postrider.ended(DEADLINE);
+    assert_clean(&ended);
+    assert_eq!(reader.join().expect("the reader"), n);
 }

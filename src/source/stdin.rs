@@ -1,8 +1,9 @@
-//! The standard input. When it ends, Postrider drains and leaves.
+//! The standard input. When it ends and no other source is left, Postrider drains and leaves.
 
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::Intake;
@@ -12,6 +13,9 @@ use crate::frame::Framing;
 
 /// How soon a stop is seen while nothing comes in.
 const POLL_MS: u16 = 100;
+
+/// After a stop, so much of what is there already is still read: more than a pipe holds.
+const LAST_WORDS: usize = 1024 * 1024;
 
 /// The standard input, read by a thread of its own: it may be a file, a pipe or a terminal, and only a blocking read
 /// serves all of them.
@@ -38,30 +42,46 @@ impl Stdin {
         }
     }
 
+    /// Reads until told to stop, and then what a pipe still holds; at the end hands on what is left, also after an error.
     fn read(&self, intake: &Intake, runtime: &tokio::runtime::Handle) -> io::Result<()> {
-        let stdin = io::stdin();
         let mut stream = Stream::new(self.framing, intake.max_frame_size());
         let mut buffer = vec![0; 64 * 1024];
-        let mut whole = false;
-        while !intake.stop().is_cancelled() {
-            let mut ready = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
-            if poll(&mut ready, PollTimeout::from(POLL_MS))? == 0 {
-                continue;
+        let mut last_words = 0;
+        let end = loop {
+            let stopping = intake.stop().is_cancelled();
+            if stopping && (last_words >= LAST_WORDS || intake.is_over()) {
+                break Ok(false);
             }
-            match stdin.lock().read(&mut buffer) {
-                Ok(0) => {
-                    whole = true;
-                    break;
-                }
-                Ok(size) => {
+            match read_some(&mut buffer, if stopping { 0 } else { POLL_MS }) {
+                Ok(Some(0)) => break Ok(true),
+                Ok(Some(size)) => {
                     stream.push(&buffer[..size]);
                     runtime.block_on(stream.submit(None, intake));
+                    last_words += if stopping { size } else { 0 };
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Ok(None) if stopping => break Ok(false),
+                Ok(None) => {}
+                Err(error) => break Err(error),
             }
-        }
+        };
+        let whole = matches!(end, Ok(true));
         runtime.block_on(stream.finish(whole, None, intake));
-        Ok(())
+        end.map(drop)
+    }
+}
+
+/// Reads what is there, or comes there within `time` in milliseconds. `None` if that is nothing, or if a signal came.
+fn read_some(buffer: &mut [u8], time: u16) -> io::Result<Option<usize>> {
+    let stdin = io::stdin();
+    let mut ready = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+    match poll(&mut ready, PollTimeout::from(time)) {
+        Ok(0) | Err(Errno::EINTR) => return Ok(None),
+        Ok(_) => {}
+        Err(error) => return Err(error.into()),
+    }
+    match stdin.lock().read(buffer) {
+        Ok(size) => Ok(Some(size)),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
+        Err(error) => Err(error),
     }
 }
