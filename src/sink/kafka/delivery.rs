@@ -30,6 +30,8 @@ pub(super) struct Context(pub(super) Arc<Shared>);
 #[derive(Debug, Default)]
 struct Log {
     down: bool,
+    /// Apart from `errors`, so that a broker that is away does not hold back that another refuses the password.
+    unreachable: Throttle,
     errors: Throttle,
     refusals: Throttle,
 }
@@ -184,21 +186,27 @@ impl ClientContext for Context {
         }
     }
 
-    /// Comes twice for each error, and again and again while a broker is down. Whether the producer as a whole has failed
-    /// the sink asks by itself.
+    /// Comes twice for each error, and again and again while a broker is down: then only other news is told, such as that it
+    /// is back and refuses the password. Whether the producer as a whole has failed the sink asks by itself.
     fn error(&self, error: KafkaError, reason: &str) {
+        use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut, Resolve};
         let sink = self.0.name.as_str();
         let mut log = self.0.log();
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
-            if !std::mem::replace(&mut log.down, true) {
-                warn!(sink, "no kafka broker can be reached; records wait until one can");
-                drop(log);
-                // The next delivery says that it is over.
-                self.0.flight().delivered = false;
+        let passed = match error.rdkafka_error_code() {
+            Some(AllBrokersDown) => {
+                if !std::mem::replace(&mut log.down, true) {
+                    warn!(sink, "no kafka broker can be reached; records wait until one can");
+                    drop(log);
+                    // The next delivery says that it is over.
+                    self.0.flight().delivered = false;
+                }
+                return;
             }
-        } else if !log.down
-            && let Some(suppressed) = log.errors.pass(Instant::now())
-        {
+            Some(BrokerTransportFailure | OperationTimedOut | Resolve) if log.down => None,
+            Some(BrokerTransportFailure | OperationTimedOut | Resolve) => log.unreachable.pass(Instant::now()),
+            _ => log.errors.pass(Instant::now()),
+        };
+        if let Some(suppressed) = passed {
             warn!(sink, suppressed, "kafka: {reason}");
         }
     }

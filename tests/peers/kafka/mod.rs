@@ -1,7 +1,8 @@
 //! Apache Kafka: one node in `KRaft` mode, started as its own scripts start it, with a small heap.
 
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -31,6 +32,11 @@ const STOP: Duration = Duration::from_secs(30);
 /// Any 16 bytes in URL-safe base64.
 const CLUSTER_ID: &str = "cG9zdHJpZGVyLXRlc3RzIQ";
 
+/// The name of a secure broker's key store and certificate.
+const BROKER: &str = "broker";
+/// Key stores must have a password.
+const STORE_PASSWORD: &str = "changeit";
+
 /// The tests' broker starts in a third of the time without the optimising compiler.
 const JAVA_OPTIONS: [&str; 5] =
     ["-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true"];
@@ -40,8 +46,13 @@ pub(crate) struct Kafka {
     process: Process,
     directory: TempDir,
     broker: Port,
+    secure: Option<Port>,
     _controller: Port,
 }
+
+/// The one whom a secure broker lets in.
+pub(crate) const USER: &str = "postrider";
+pub(crate) const PASSWORD: &str = "correct horse";
 
 /// A record as the broker gives it to a consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,12 +69,26 @@ pub(crate) struct Consumed {
 impl Kafka {
     /// Starts a broker with no topics, and waits until it serves.
     pub(crate) fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    /// The same, with a port for TLS where [`USER`] must give [`PASSWORD`], by SCRAM-SHA-512 or PLAIN. The test's own clients
+    /// use the other port.
+    pub(crate) fn start_secure() -> Self {
+        Self::start_with(Some(Port::reserve()))
+    }
+
+    fn start_with(secure: Option<Port>) -> Self {
         let directory = scratch::directory("kafka");
         let (broker, controller) = (Port::reserve(), Port::reserve());
         write_properties(directory.path(), &broker, &controller);
+        if let Some(secure) = &secure {
+            certify(directory.path(), BROKER);
+            append_secure_properties(directory.path(), &broker, secure, &controller);
+        }
         format_storage(directory.path());
         let process = start_process(directory.path());
-        let mut kafka = Self { process, directory, broker, _controller: controller };
+        let mut kafka = Self { process, directory, broker, secure, _controller: controller };
         kafka.wait_ready();
         kafka
     }
@@ -77,6 +102,21 @@ impl Kafka {
     /// What a client takes as `bootstrap.servers`.
     pub(crate) fn brokers(&self) -> String {
         self.broker.address().to_string()
+    }
+
+    /// The port for TLS of a broker that [`Self::start_secure`] started.
+    pub(crate) fn secure_brokers(&self) -> String {
+        self.secure.as_ref().expect("a secure broker").address().to_string()
+    }
+
+    /// The certificate of such a broker, which nobody but itself has signed.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.directory.path().join(format!("{BROKER}.pem"))
+    }
+
+    /// A certificate that such a broker does not have.
+    pub(crate) fn other_certificate(&self) -> PathBuf {
+        certify(self.directory.path(), "other")
     }
 
     pub(crate) fn create_topic(&self, name: &str, partitions: i32) {
@@ -224,10 +264,52 @@ fn write_properties(directory: &Path, broker: &Port, controller: &Port) {
     fs::write(directory.join("server.properties"), properties).expect("the broker's configuration");
 }
 
+/// The second `listeners` wins over the first, as in any Java properties.
+fn append_secure_properties(directory: &Path, broker: &Port, secure: &Port, controller: &Port) {
+    let (broker, secure, controller) = (broker.address(), secure.address(), controller.address());
+    let own = format!(
+        "listeners=PLAINTEXT://{broker},SASL_SSL://{secure},CONTROLLER://{controller}\n\
+         advertised.listeners=PLAINTEXT://{broker},SASL_SSL://{secure}\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT\n\
+         sasl.enabled.mechanisms=SCRAM-SHA-512,PLAIN\n\
+         listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=\
+         org.apache.kafka.common.security.scram.ScramLoginModule required;\n\
+         listener.name.sasl_ssl.plain.sasl.jaas.config=\
+         org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}=\"{PASSWORD}\";\n\
+         ssl.keystore.type=PKCS12\n\
+         ssl.keystore.location={}\n\
+         ssl.keystore.password={STORE_PASSWORD}\n",
+        key_store(directory, BROKER).display()
+    );
+    let path = directory.join("server.properties");
+    let mut file = File::options().append(true).open(path).expect("the broker's configuration");
+    file.write_all(own.as_bytes()).expect("the broker's configuration");
+}
+
+/// Makes a key and a certificate for 127.0.0.1, signed with the key itself, and gives the file of the certificate.
+fn certify(directory: &Path, name: &str) -> PathBuf {
+    let (store, certificate) = (key_store(directory, name), directory.join(format!("{name}.pem")));
+    let keytool = |arguments: &str, file: Option<&Path>| {
+        let mut command = Command::new("keytool");
+        command.args(arguments.split(' ')).args(["-storetype", "PKCS12", "-storepass", STORE_PASSWORD, "-keystore"]);
+        command.arg(&store).args(file.map(|_| "-file")).args(file);
+        let output = command.output().expect("keytool, which comes with Java");
+        assert!(output.status.success(), "keytool: {}", String::from_utf8_lossy(&output.stdout));
+    };
+    keytool("-genkeypair -alias key -keyalg EC -dname CN=localhost -ext san=ip:127.0.0.1 -validity 100", None);
+    keytool("-exportcert -alias key -rfc", Some(&certificate));
+    certificate
+}
+
+fn key_store(directory: &Path, name: &str) -> PathBuf {
+    directory.join(format!("{name}.p12"))
+}
+
 fn format_storage(directory: &Path) {
     let output = Command::new("java")
         .args(java_arguments())
-        .args(["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID, "--config"])
+        .args(["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID])
+        .args(["--add-scram", &format!("SCRAM-SHA-512=[name={USER},password={PASSWORD}]"), "--config"])
         .arg(directory.join("server.properties"))
         .output()
         .expect("java was there a moment ago");
