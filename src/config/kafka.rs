@@ -1,5 +1,6 @@
 //! librdkafka's properties: the defaults, those that the promises rest on, and the check by librdkafka itself.
 
+use std::fs::File;
 use std::ops::Range;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -200,10 +201,24 @@ fn refused_together(properties: &Properties, written: &[&Property], table: Range
         let other = ALIASES.iter().find(|alias| alias.1 == used).map_or(used, |alias| alias.0);
         text.contains(used) || text.contains(other)
     };
-    let place = written.iter().filter(|property| named(property)).max_by_key(|property| property.name.len());
-    let place = place.map_or(table, |property| property.value_span.clone());
+    let blamed = written.iter().filter(|property| named(property)).max_by_key(|property| property.name.len());
+    let place = blamed.map_or(table, |property| property.value_span.clone());
+    if let Some(error) = blamed.and_then(|property| unreadable(property)) {
+        return Some(Diagnostic::at(place, error));
+    }
     for property in written.iter().filter(|property| secret::is_secret(&property.name) && !property.value.is_empty()) {
         text = text.replace(&property.value, "***");
     }
-    Some(Diagnostic::at(place, format!("librdkafka refuses the options: {}", text.trim())))
+    let error = Diagnostic::at(place, format!("librdkafka refuses the options: {}", text.trim()));
+    Some(if text.contains("GSSAPI") { error.help(MECHANISMS) } else { error })
+}
+
+/// GSSAPI needs a library of the system, and is what librdkafka takes for `sasl.mechanism` where none is given.
+const MECHANISMS: &str = "set `sasl.mechanism` to SCRAM-SHA-512, SCRAM-SHA-256, PLAIN or OAUTHBEARER; \
+                          GSSAPI, librdkafka's default, is not built in";
+
+/// Why the file that a property names cannot be read: librdkafka gives OpenSSL's text, which does not say it.
+fn unreadable(property: &Property) -> Option<String> {
+    let path = Some(property.value.as_str()).filter(|_| property.name.ends_with(".location"))?;
+    File::open(path).err().map(|error| format!("cannot read {path}: {error}"))
 }

@@ -295,8 +295,11 @@ impl<'r, 'd> Reader<'r, 'd> {
             return None;
         };
         if elements.is_empty() {
-            let fault = Fault::new("an empty list").help(format!("leave `{name}` out, or name at least one"));
-            self.fault(&value.span(), None, fault);
+            let help = match self.key(name).presence {
+                Presence::Required(example) => format!("name at least one, e.g. {name} = {example}"),
+                _ => format!("leave `{name}` out, or name at least one"),
+            };
+            self.fault(&value.span(), None, Fault::new("an empty list").help(help));
             return None;
         }
         // Every element is read before the first wrong one ends it.

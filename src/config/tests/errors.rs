@@ -148,6 +148,24 @@ fn kafka() {
 }
 
 #[test]
+fn kafka_options_that_do_not_go_together() {
+    let kafka = |options: &str| {
+        let sink = "[[source.stdin]]\n[[sink.kafka]]\nbrokers = ['a:1']\ntopic = 'mail'\n[sink.kafka.options]\n";
+        errors(&format!("{sink}{options}"))
+    };
+    insta::assert_snapshot!(
+        [
+            kafka("security.protocol = 'ssl'\nssl.ca.location = '/nonexistent/ca.pem'\n"),
+            kafka("security.protocol = 'ssl'\nssl.certificate.location = '/nonexistent/client.pem'\n"),
+            kafka("security.protocol = 'sasl_ssl'\nsasl.username = 'a'\nsasl.password = 'hunter2'\n"),
+            kafka("security.protocol = 'sasl_ssl'\nsasl.mechanism = 'PLAIN'\nsasl.username = 'a'\n"),
+            errors("[[source.stdin]]\n[[sink.kafka]]\nbrokers = []\ntopic = 'mail'\n"),
+        ]
+        .join("\n----\n")
+    );
+}
+
+#[test]
 fn kafka_defaults_are_overridden_under_any_name() {
     let sink = "[[sink.kafka]]\nbrokers = ['a:1']\ntopic = 'mail-{date}'\noptions = { compression.codec = 'lz4', acks = -1 }\n";
     let config = super::config(&format!("[[source.stdin]]\n{sink}"));
