@@ -66,6 +66,7 @@ const ROWS: &[(On, Cause)] = &[
     (Own("unable to look up host ", ""), Cause::DnsError),
     (Own("", "name service error for "), Cause::DnsError),
     (Own("unable to find primary relay for ", ""), Cause::DnsError),
+    (Own("tlsa lookup error", ""), Cause::DnsError),
     (Own("domain ", "does not accept mail (nullmx)"), Cause::NullMx),
     (Own("mail for ", " loops back to myself"), Cause::MailLoop),
 
@@ -112,6 +113,7 @@ const ROWS: &[(On, Cause)] = &[
     (Reply("receiving mail too quickly"), Cause::RateLimited),
     (Reply("sending rate"), Cause::RateLimited),
     (Reply("throttl"), Cause::RateLimited),
+    (Reply("try again later, closing connection"), Cause::RateLimited),
     (Reply("server busy"), Cause::RateLimited),
     (Reply("unexpected volume"), Cause::RateLimited),
     (Reply("too many messages"), Cause::RateLimited),
@@ -209,6 +211,9 @@ const ROWS: &[(On, Cause)] = &[
     (Reply("client host rejected"), Cause::SpamOrPolicy),
     (Reply("helo command rejected"), Cause::SpamOrPolicy),
     (Reply("reverse dns"), Cause::SpamOrPolicy),
+    (Reply("ptr record"), Cause::SpamOrPolicy),
+    (Reply("ptr resource record"), Cause::SpamOrPolicy),
+    (Reply("address is not verified"), Cause::SpamOrPolicy),
 
     (Dsn(1, 1), Cause::UserUnknown),
     (Dsn(1, 2), Cause::HostNotFound),

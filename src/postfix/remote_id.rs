@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | Postfix, Amavis, many others | `Ok: queued as 4Pt2mN2VXxzNjll` | what follows `queued as`; of Amavis's reply that is the next server's |
 //! | Exim | `OK id=1r6Lxx-0001Ab-2C` | what follows `id=` |
+//! | GMX, IONOS | `Requested mail action okay, completed: id=1MFtKH-1tCk0w…` | what follows `id=` |
 //! | Exchange, Outlook | `<…> [InternalId=1234, Hostname=…] … Queued mail for delivery` | the number: message tracking knows it as `InternalMessageId` |
 //! | Haraka | `Message Queued (5F1E….1)` | what stands in the parentheses |
 //! | Gmail | `OK  1700791835 a1-2b.123 - gsmtp` | the word before ` - gsmtp` |
@@ -24,6 +25,7 @@ enum Mark {
 const MARKS: &[Mark] = &[
     Mark::After(b"queued as "),
     Mark::After(b"ok id="),
+    Mark::After(b"okay, completed: id="),
     Mark::After(b"[internalid="),
     Mark::After(b"message queued ("),
     Mark::Before(b" - gsmtp"),
@@ -97,6 +99,7 @@ mod tests {
             ("from MTA(smtp:[127.0.0.1]:10025): 250 2.0.0 Ok: queued as 4FCA1803C5", Some("4FCA1803C5")),
             ("Ok, id=12345-01, from MTA([127.0.0.1]:10025): 250 2.0.0 Ok: queued as 4FCA1803C5", Some("4FCA1803C5")),
             ("OK id=1r6Lxx-0001Ab-2C", Some("1r6Lxx-0001Ab-2C")),
+            ("Requested mail action okay, completed: id=1MFtKH-1tCk0w0abc-00ABCD", Some("1MFtKH-1tCk0w0abc-00ABCD")),
             ("<m1@example.com> [InternalId=10647226417341, Hostname=mx.example.com] 8271 bytes in 0.1, 55 KB/sec Queued mail for delivery", Some("10647226417341")),
             ("Message Queued (5F1E2D3C-0001-4A4B-8C8D-112233445566.1)", Some("5F1E2D3C-0001-4A4B-8C8D-112233445566.1")),
             ("OK  1700791835 a1-20020a05600c21c100b0si1234567wma.123 - gsmtp", Some("a1-20020a05600c21c100b0si1234567wma.123")),
