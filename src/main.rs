@@ -10,7 +10,7 @@ use postrider::decode::{self, Decoder};
 use postrider::encode::{self, Encoder};
 use postrider::postfix::dsn::Language;
 use postrider::{app, explain};
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
 
 /// The exit codes of sysexits.h that Postrider uses.
 const USAGE: u8 = 64;
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
 
 fn run(file: &ConfigFile) -> Result<(), Failure> {
     let config = load(file)?;
-    log_to_stderr();
+    log_to_stderr(log_level()?);
     app::run(&config).map_err(|error| Failure { code: IO, message: format!("postrider: {error}") })
 }
 
@@ -137,10 +137,20 @@ fn output_failure(error: &io::Error) -> Result<(), Failure> {
     Err(Failure { code: IO, message: format!("postrider: cannot write to the standard output: {error}") })
 }
 
-fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("POSTRIDER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+/// What the variable says; without it, what an operator wants to see every day.
+fn log_level() -> Result<LevelFilter, Failure> {
+    const VARIABLE: &str = "POSTRIDER_LOG";
+    let Some(level) = std::env::var_os(VARIABLE) else { return Ok(LevelFilter::INFO) };
+    let level = level.to_string_lossy();
+    level.parse().map_err(|_| Failure {
+        code: USAGE,
+        message: format!("postrider: {VARIABLE} is {level:?}; write one of off, error, warn, info, debug, trace"),
+    })
+}
+
+fn log_to_stderr(level: LevelFilter) {
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_max_level(level)
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)

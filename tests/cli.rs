@@ -132,6 +132,22 @@ fn run_says_what_it_cannot_listen_on() {
     assert!(show(&output).contains(&expected), "{}", show(&output));
 }
 
+#[test]
+fn run_refuses_a_log_level_that_would_hide_its_log() {
+    let run = |level: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_postrider"));
+        command.args(["run", "-c", "stdin.toml"]).env("POSTRIDER_LOG", level).stdin(Stdio::null());
+        let directory = tempfile::tempdir().expect("a directory");
+        fs::write(directory.path().join("stdin.toml"), "[[source.stdin]]\n[[sink.stdout]]\n").expect("a file");
+        command.current_dir(directory.path()).output().expect("postrider runs")
+    };
+    let expected =
+        "exit 64\npostrider: POSTRIDER_LOG is \"verbose\"; write one of off, error, warn, info, debug, trace\n";
+    assert_eq!(show(&run("verbose")), expected);
+    assert!(show(&run("DEBUG")).contains("balanced=true"));
+    assert_eq!(show(&run("error")), "exit 0\n");
+}
+
 const LINE: &str = "Nov 24 02:10:35 mx1 postfix/smtp[7]: 4jYR9Q2wTjz18T: to=<anna@example.com>, \
     relay=mx.example.com[192.0.2.25]:25, delay=1.2, delays=0.1/0.01/0.4/0.69, dsn=2.0.0, status=sent (250 2.0.0 Ok)\n";
 
