@@ -99,7 +99,7 @@ impl Reason {
     pub const ALL: [Self; 6] =
         [Self::Empty, Self::QueueFull, Self::InFlightLimit, Self::Rejected, Self::Shutdown, Self::Lost];
 
-    /// The name in logs and metrics.
+    /// The name in logs.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Empty => "empty",

@@ -36,4 +36,4 @@ pub mod explain;
 pub mod ledger;
 pub mod net;
 mod suggest;
-pub mod throttle;
+mod throttle;

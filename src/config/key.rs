@@ -38,7 +38,7 @@ pub(super) enum Type {
     Duration(&'static [&'static str]),
     /// Permission bits in octal, as text.
     Mode,
-    /// A name for metrics and logs.
+    /// A name for records and logs.
     Name,
     /// `ADDRESS:PORT`.
     Address,

@@ -18,7 +18,7 @@ pub(super) const SINKS: [Kind<SinkKind>; 3] = [STDOUT, FILE, KAFKA];
 
 /// What every sink has.
 pub(super) const COMMON: [Key; 4] = [
-    Key::optional("name", Type::Name, r#""archive""#, "Its name in metrics and logs; without it the kind, or kind-N."),
+    Key::optional("name", Type::Name, r#""archive""#, "Its name in logs; without it the kind, or kind-N."),
     Key::optional(
         "events",
         Type::Words(&Event::NAMES),
@@ -74,7 +74,12 @@ const FILE: Kind<SinkKind> = Kind {
             "Rotate a file that has grown to this.",
         ),
         Key::optional("rotate_age", Type::Duration(&[]), r#""1d""#, "Rotate a file that is so old."),
-        Key::optional("rotate_keep", Type::Count(1, 1_000_000), "7", "Keep so many rotated files; without it all."),
+        Key::optional(
+            "rotate_keep",
+            Type::Count(1, 1_000_000),
+            "7",
+            "Keep so many rotated files of each path; without it all.",
+        ),
         Key::default("gzip", Type::Bool, "false", "Compress rotated files."),
         Key::default(
             "fsync",

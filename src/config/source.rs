@@ -19,7 +19,7 @@ pub(super) const MOST_MEMORY: u64 = 2 << 30;
 
 /// What every source has.
 pub(super) const COMMON: [Key; 4] = [
-    Key::optional("name", Type::Name, r#""mail""#, "Its name in records and metrics; without it the kind, or kind-N."),
+    Key::optional("name", Type::Name, r#""mail""#, "Its name in records and logs; without it the kind, or kind-N."),
     Key::optional(
         "timezone",
         Type::Zone,

@@ -146,7 +146,7 @@ pub(super) fn mode(value: &DeValue<'_>) -> Result<u32, Fault> {
     }
 }
 
-/// A name that can stand in a metric's label and in a log line as it is.
+/// A name that can stand in a log line as it is.
 pub(super) fn name(value: &DeValue<'_>) -> Result<String, Fault> {
     let text = text(value)?;
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
