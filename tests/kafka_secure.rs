@@ -78,6 +78,11 @@ fn records_arrive_and_what_is_wrong_is_said() {
     wait_for_line(&postrider, "WARN", &["kafka", &brokers, "certificate"]);
     end(postrider, 0);
 
+    // Without the options, the broker hangs up.
+    let postrider = start(&brokers, "plain", "");
+    wait_for_line(&postrider, "WARN", &["kafka", &brokers, "is `security.protocol` the broker's?"]);
+    end(postrider, 0);
+
     // A broker that was away too: being refused is not being unable to reach it.
     kafka.stop();
     let postrider = start(&brokers, "plain", &options(&ca, "PLAIN", "wrong horse"));

@@ -114,8 +114,6 @@ pub(super) fn defaults(brokers: &[String]) -> Vec<(&'static str, String)> {
         // As Java's producer does it: records of one key share a partition, whoever wrote them.
         ("partitioner", "murmur2_random".to_owned()),
         ("socket.keepalive.enable", "true".to_owned()),
-        // Brokers close idle connections all the time.
-        ("log.connection.close", "false".to_owned()),
         ("statistics.interval.ms", "0".to_owned()),
     ]
 }

@@ -65,6 +65,9 @@ pub(super) fn blame(code: RDKafkaErrorCode) -> Blame {
     }
 }
 
+/// librdkafka's name for the state of a connection until the first answer.
+const FIRST_REQUEST: &str = "APIVERSION_QUERY";
+
 // === impl Shared ===
 
 impl Shared {
@@ -111,6 +114,33 @@ impl Shared {
     pub(super) fn note(&self, flight: &mut Flight, note: impl FnOnce(&mut Again)) {
         note(flight.again.get_or_insert_default());
         self.changed.notify_all();
+    }
+
+    fn all_down(&self) {
+        if !std::mem::replace(&mut self.log().down, true) {
+            warn!(sink = self.name, "no kafka broker can be reached; records wait until one can");
+            // The next delivery says that it is over.
+            self.flight().delivered = false;
+        }
+    }
+
+    /// Says why a broker can't be reached, unless it is known that none can.
+    fn unreachable(&self, reason: &str) {
+        let mut log = self.log();
+        if !log.down
+            && let Some(suppressed) = log.unreachable.pass(Instant::now())
+        {
+            // A broker hangs up on a client that does not begin with what it expects.
+            let help = if reason.contains(FIRST_REQUEST) { "; is `security.protocol` the broker's?" } else { "" };
+            warn!(sink = self.name, suppressed, "kafka: {reason}{help}");
+        }
+    }
+
+    fn other_error(&self, reason: &str) {
+        let passed = self.log().errors.pass(Instant::now());
+        if let Some(suppressed) = passed {
+            warn!(sink = self.name, suppressed, "kafka: {reason}");
+        }
     }
 
     fn delivered(&self) {
@@ -173,11 +203,16 @@ impl ProducerContext<NoCustomPartitioner> for Context {
 }
 
 impl ClientContext for Context {
-    /// librdkafka's own lines. What it also reports as an error is told by [`Context::error`].
+    /// librdkafka's own lines. What it also reports as an error is told by [`Context::error`]; a connection that closes is
+    /// none, though it may be all that a broker says to a client that speaks no TLS.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         use RDKafkaLogLevel::*;
         let sink = self.0.name.as_str();
         match level {
+            Warning | Notice | Info if facility == "FAIL" => {
+                // `[thrd:NAME]: NAME: what happened`
+                self.0.unreachable(message.split_once("]: ").map_or(message, |(_, message)| message));
+            }
             _ if matches!(facility, "FAIL" | "ERROR" | "FATAL") => debug!(sink, facility, "librdkafka: {message}"),
             Emerg | Alert | Critical | Error => error!(sink, facility, "librdkafka: {message}"),
             Warning => warn!(sink, facility, "librdkafka: {message}"),
@@ -190,24 +225,10 @@ impl ClientContext for Context {
     /// is back and refuses the password. Whether the producer as a whole has failed the sink asks by itself.
     fn error(&self, error: KafkaError, reason: &str) {
         use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut, Resolve};
-        let sink = self.0.name.as_str();
-        let mut log = self.0.log();
-        let passed = match error.rdkafka_error_code() {
-            Some(AllBrokersDown) => {
-                if !std::mem::replace(&mut log.down, true) {
-                    warn!(sink, "no kafka broker can be reached; records wait until one can");
-                    drop(log);
-                    // The next delivery says that it is over.
-                    self.0.flight().delivered = false;
-                }
-                return;
-            }
-            Some(BrokerTransportFailure | OperationTimedOut | Resolve) if log.down => None,
-            Some(BrokerTransportFailure | OperationTimedOut | Resolve) => log.unreachable.pass(Instant::now()),
-            _ => log.errors.pass(Instant::now()),
-        };
-        if let Some(suppressed) = passed {
-            warn!(sink, suppressed, "kafka: {reason}");
+        match error.rdkafka_error_code() {
+            Some(AllBrokersDown) => self.0.all_down(),
+            Some(BrokerTransportFailure | OperationTimedOut | Resolve) => self.0.unreachable(reason),
+            _ => self.0.other_error(reason),
         }
     }
 }
