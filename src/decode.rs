@@ -80,6 +80,11 @@ impl Decoder {
     ) -> Result<(), Error> {
         let mut input = BufReader::with_capacity(READ_SIZE, input);
         let start = input.fill_buf().map_err(|error| input_error(path, error))?;
+        if let Some((_, name)) = OTHER_MAGIC.iter().find(|(magic, _)| start.starts_with(magic)) {
+            let help =
+                format!("it is compressed with {name}: decompress it first (`{name} -dc FILE | postrider decode`)");
+            return Err(input_error(path, io::Error::other(help)));
+        }
         let transport = if path.is_some() { Transport::File } else { Transport::Stdin };
         let origin = Origin { name: "decode".to_owned(), transport, zone: self.zone.clone() };
         let peer = path.map(|path| path.to_string_lossy().into_owned());
@@ -100,6 +105,10 @@ impl Decoder {
 
 /// RFC 1952, section 2.3.1.
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// How files begin that logrotate may have compressed too, and what reads them.
+const OTHER_MAGIC: [(&[u8], &str); 3] =
+    [(b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh91AY&SY", "bzip2")];
 
 fn input_error(path: Option<&Path>, error: io::Error) -> Error {
     let path = path.map_or_else(|| "the standard input".to_owned(), |path| path.display().to_string());

@@ -237,6 +237,19 @@ fn decode_names_a_file_that_it_cannot_read() {
     assert!(memchr::memchr_iter(b'\n', &output.stdout).count() > 900, "what could be read is printed");
 }
 
+/// Such a file has no line, but would give a record.
+#[test]
+fn decode_refuses_what_it_cannot_decompress() {
+    let compressed: [(&[u8], &str); 3] =
+        [(b"\xfd7zXZ\0\0\x04", "xz"), (b"\x28\xb5\x2f\xfd\x04\x58", "zstd"), (b"BZh91AY&SY\0\0", "bzip2")];
+    for (bytes, name) in compressed {
+        let output = decode(&[], bytes);
+        let help = format!("it is compressed with {name}: decompress it first (`{name} -dc FILE | postrider decode`)");
+        assert_eq!(show(&output), format!("exit 74\npostrider: cannot read the standard input: {help}\n"));
+    }
+    assert_eq!(records(&decode(&[], b"BZh is how this line begins\n")).len(), 1);
+}
+
 #[test]
 fn decode_ends_quietly_when_its_reader_has_seen_enough() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_postrider"))
