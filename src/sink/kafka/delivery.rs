@@ -233,19 +233,5 @@ impl ClientContext for Context {
     }
 }
 
-/// Says nothing, for a client that only checks its properties.
-#[derive(Clone, Debug)]
-pub(super) struct Silent;
-
-impl ClientContext for Silent {
-    fn log(&self, _level: RDKafkaLogLevel, _facility: &str, _message: &str) {}
-    fn error(&self, _error: KafkaError, _reason: &str) {}
-}
-
-impl ProducerContext<NoCustomPartitioner> for Silent {
-    type DeliveryOpaque = ();
-    fn delivery(&self, _result: &DeliveryResult<'_>, (): ()) {}
-}
-
 /// The longest that the sink waits for librdkafka in one call.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);

@@ -27,7 +27,7 @@ use rdkafka::ClientConfig;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer, PurgeConfig, ThreadedProducer};
 use tracing::{info, warn};
 
 use super::{Error, Sink};
@@ -38,7 +38,7 @@ use crate::ledger::Reason;
 mod delivery;
 mod flight;
 
-use delivery::{Blame, Context, PATIENCE, Shared, Silent, blame};
+use delivery::{Blame, Context, PATIENCE, Shared, blame};
 use flight::{Again, Ticket};
 
 /// Records handed over while the polling thread has to wait.
@@ -73,7 +73,7 @@ enum HandOver {
 }
 
 /// The properties of the client: what delivery is promised upon, then those of the configuration, which win.
-pub fn client_config(config: &KafkaConfig) -> ClientConfig {
+fn client_config(config: &KafkaConfig) -> ClientConfig {
     let mut client = ClientConfig::new();
     client.set("enable.idempotence", "true").set("message.timeout.ms", "0");
     for (name, value) in &config.properties {
@@ -81,15 +81,6 @@ pub fn client_config(config: &KafkaConfig) -> ClientConfig {
     }
     client.set("bootstrap.servers", config.brokers.join(","));
     client
-}
-
-/// Makes a client with these properties, so that librdkafka checks them, and connects to nothing. The error is its own
-/// text, which names the property.
-pub fn check(config: &KafkaConfig) -> Result<(), String> {
-    let mut client = client_config(config);
-    // Without an address there is nothing to connect to.
-    client.remove("bootstrap.servers");
-    BaseProducer::from_config_and_context(&client, Silent).map(drop).map_err(|error| text(&error))
 }
 
 // === impl Kafka ===

@@ -309,13 +309,3 @@ fn an_outage_ends_by_itself() {
     assert_eq!(fixture.finish(), (1000, 0));
     assert_in_order(&fixture.read(1000), 1000, 5);
 }
-
-#[test]
-fn a_wrong_property_is_named_without_a_connection() {
-    let check = |name, value| check(&config("192.0.2.1:9092".to_owned(), &[(name, value)]));
-    assert_eq!(check("linger.ms", "5"), Ok(()));
-    assert_eq!(check("lingre.ms", "5").unwrap_err(), "No such configuration property: \"lingre.ms\"");
-    let error = check("linger.ms", "soon").unwrap_err();
-    assert!(error.starts_with("linger.ms: "), "{error}");
-    assert!(check("acks", "1").unwrap_err().contains("acks"), "idempotence needs all");
-}
