@@ -1,6 +1,7 @@
 //! The daemon: builds sinks, then the pipeline, then sources; waits for its end; drains.
 
 use std::future::pending;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -129,8 +130,10 @@ impl App {
         let result = self.serve().await;
         let mut signals = self.signals;
         let drained = drain(self.sources, self.workers, self.pipeline, &self.stop, &self.control, &self.times);
+        // The second signal finds everything as it stands: dropped, this would abort the sources, and lose what they hold.
+        let mut drained = pin!(drained);
         let drained = tokio::select! {
-            drained = drained => drained,
+            drained = &mut drained => drained,
             name = signals.stop() => {
                 tracing::warn!(signal = name, "second signal: leaving at once");
                 self.counts.log(false);

@@ -411,26 +411,26 @@ fn after_a_stop_new_senders_are_refused_at_once() {
 
 #[test]
 fn a_second_signal_leaves_at_once() {
-    const CONNECTIONS: usize = 4;
     let directory = scratch::directory("second");
-    // So little may be in flight that connections wait before their records are made.
-    let config = "[[source.tcp]]\nlisten = \"127.0.0.1:0\"\nmax_bytes_in_flight = \"64KiB\"\n[[sink.stdout]]\n";
+    // Connections to the first source wait for room in the source, the other for the queue of the sink.
+    let config = "[[source.tcp]]\nlisten = \"127.0.0.1:0\"\nmax_bytes_in_flight = \"64KiB\"\n[[source.tcp]]\n\
+                  listen = \"127.0.0.1:0\"\n[[sink.stdout]]\nqueue_size = \"64KiB\"\n";
     let postrider = Unread::spawn(config, &directory.path().join("stderr"));
-    let address = postrider.address("tcp");
-    let sockets: Vec<_> = (0..CONNECTIONS)
-        .map(|stream| {
-            let mut socket = TcpStream::connect(address).expect("a connection");
+    let sockets: Vec<_> = ["tcp", "tcp", "tcp", "tcp-2"]
+        .map(|source| {
+            let mut socket = TcpStream::connect(postrider.address(source)).expect("a connection");
             socket.set_write_timeout(Some(Duration::from_millis(500))).expect("a time limit on a socket");
-            while socket.write_all(format!("{}\n", line(stream, 0)).as_bytes()).is_ok() {}
+            while socket.write_all(format!("{}\n", line(0, 0)).as_bytes()).is_ok() {}
             socket
         })
-        .collect();
+        .into();
     postrider.signal(Signal::SIGTERM);
     wait_until(DEADLINE, "the first signal", || postrider.log().contains("stopping"));
     let ended = postrider.terminate(Duration::from_secs(5));
     assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
     // Nothing has come to rest, but nothing is lost sight of either.
     assert!(ended.stderr.contains("balanced=true") && !ended.stderr.contains("defect"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("lost"), "{}", ended.stderr);
     drop(sockets);
 }
 
