@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
+use super::stream::READ_SIZE;
 use crate::ledger::{Reason, SourceLedger};
 use crate::pipeline::{Arrival, Pipeline};
 use crate::record::Origin;
@@ -22,6 +23,7 @@ pub struct Intake {
     origin: Arc<Origin>,
     ledger: Arc<SourceLedger>,
     room: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
     max_bytes_in_flight: u32,
     max_frame_size: usize,
     stop: Stop,
@@ -49,7 +51,8 @@ impl Intake {
     ) -> Self {
         let max_bytes_in_flight = u32::try_from(max_bytes_in_flight).unwrap_or(u32::MAX).max(1);
         let room = Arc::new(Semaphore::new(max_bytes_in_flight as usize));
-        Self { pipeline, origin: Arc::new(origin), ledger, room, max_bytes_in_flight, max_frame_size, stop }
+        let turns = Arc::new(Semaphore::new((max_bytes_in_flight as usize).div_ceil(READ_SIZE)));
+        Self { pipeline, origin: Arc::new(origin), ledger, room, turns, max_bytes_in_flight, max_frame_size, stop }
     }
 
     /// The configured name of the source.
@@ -75,6 +78,13 @@ impl Intake {
     /// Whether the time is over in which what is read may still be delivered.
     pub fn is_over(&self) -> bool {
         self.stop.waiting.is_cancelled()
+    }
+
+    /// Waits until the caller may read, and lets it until the value is dropped, after what was read is handed on. Of the
+    /// connections that wait for a sink, only so many hold the memory of a read as fit into `max_bytes_in_flight`.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.turns.acquire().await.ok()
     }
 
     /// Hands on the frames of one read, and waits for room: until it returns, its caller reads no more.

@@ -10,14 +10,15 @@ use crate::frame::{Framer, Framing, Step};
 use crate::pipeline::Arrival;
 
 /// Asked of the kernel at a time.
-const READ_SIZE: usize = 64 * 1024;
+pub(super) const READ_SIZE: usize = 64 * 1024;
 
 /// So many frames at most are handed on together. A read of the shortest lines holds 32 times as many, and their records
 /// take a hundred times the room of the read.
 const MOST_FRAMES: usize = 1024;
 
-/// A connection that falls silent keeps no more than this.
-const IDLE_SIZE: usize = 4 * 1024;
+/// A connection that has begun no longer message than this keeps nothing else between two reads. With a longer one the
+/// whole buffer stays: a peer that sends bytes one by one would have it copied for each.
+const IDLE_SIZE: usize = 16 * 1024;
 
 /// After a stop, so much of what the kernel already holds for one connection is still read.
 const LAST_WORDS: usize = 8 * 1024 * 1024;
@@ -84,6 +85,7 @@ pub(super) async fn read(
                 Err(error) => break End::Failed(error),
             },
         }
+        let _turn = intake.turn().await;
         match stream.fill(socket) {
             Ok(0) => break End::Closed,
             Ok(_) => stream.submit(peer, intake).await,
@@ -146,6 +148,7 @@ impl Stream {
             }
             intake.submit(arrivals).await;
             self.buffer.advance(position);
+            self.shrink();
             // A flood on this stream must not keep the thread from the others.
             tokio::task::yield_now().await;
         }
@@ -155,6 +158,7 @@ impl Stream {
     async fn last_words(&mut self, socket: &impl Readable, peer: Option<&str>, intake: &Intake) -> End {
         let mut read = 0;
         while read < LAST_WORDS && !intake.is_over() {
+            let _turn = intake.turn().await;
             match self.fill(socket) {
                 Ok(0) => return End::Closed,
                 Ok(more) => read += more,
@@ -174,9 +178,9 @@ impl Stream {
         }
     }
 
-    /// Gives back the memory of a read when there is nothing more to read now.
+    /// Gives back the memory of a read, before another connection takes its turn.
     fn shrink(&mut self) {
-        if self.buffer.len() <= IDLE_SIZE && self.buffer.capacity() > IDLE_SIZE {
+        if self.buffer.len() <= IDLE_SIZE {
             self.buffer = BytesMut::from(&self.buffer[..]);
         }
     }
