@@ -117,6 +117,8 @@ impl Pipeline {
                 self.encode(record, &mut lines, &mut drafts);
             });
         }
+        // What it has to spare would lie idle for as long as the slowest sink takes, and no limit counts it.
+        lines.shrink_to_fit();
         let encoded = Arc::new(Encoded { lines, room });
         let offered = arrivals.len() as u64;
         let finish = |(outlet, draft): (&Outlet, Draft)| outlet.batch(draft, offered, &encoded);
