@@ -29,7 +29,7 @@ impl Select {
             _ => None,
         };
         passes(self.events.as_deref(), event.map(Event::name), |a, b| *a == b)
-            && passes(self.status.as_deref(), delivery.map(|delivery| delivery.status), |a, b| a == b)
+            && passes(self.status.as_deref(), event.and_then(Event::status), |a, b| a == b)
             && passes(
                 self.dsn_class.as_deref(),
                 delivery.and_then(|delivery| delivery.dsn).map(|dsn| dsn.class()),

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use crate::record::{Event, Record};
+use crate::record::Record;
 use crate::suggest;
 use crate::time::Timestamp;
 
@@ -319,10 +319,7 @@ impl Field {
             Self::Service => postfix.and_then(|postfix| postfix.service),
             Self::Daemon => postfix.and_then(|postfix| postfix.daemon),
             Self::QueueId => postfix.and_then(|postfix| postfix.queue_id),
-            Self::Status => match &postfix?.event {
-                Event::Delivery(delivery) => Some(delivery.status),
-                _ => None,
-            },
+            Self::Status => postfix?.event.status(),
             Self::Date => Some(buffer.date(&message.timestamp.unwrap_or(record.received_at))),
             Self::Hour => Some(buffer.hour(&message.timestamp.unwrap_or(record.received_at))),
         }

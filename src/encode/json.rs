@@ -48,8 +48,33 @@ impl<'o> Object<'o> {
         }
     }
 
-    pub(super) fn number(&mut self, key: &'static str, value: u32) {
-        integer(self.key(key), value);
+    pub(super) fn word_if(&mut self, key: &'static str, value: Option<&'static str>) {
+        if let Some(value) = value {
+            self.word(key, value);
+        }
+    }
+
+    pub(super) fn number(&mut self, key: &'static str, value: impl Into<u64>) {
+        integer(self.key(key), value.into());
+    }
+
+    pub(super) fn number_if(&mut self, key: &'static str, value: Option<impl Into<u64>>) {
+        if let Some(value) = value {
+            self.number(key, value);
+        }
+    }
+
+    pub(super) fn signed_if(&mut self, key: &'static str, value: Option<i32>) {
+        let Some(value) = value else { return };
+        let out = self.key(key);
+        if value < 0 {
+            out.push(b'-');
+        }
+        integer(out, value.unsigned_abs().into());
+    }
+
+    pub(super) fn boolean(&mut self, key: &'static str, value: bool) {
+        self.key(key).extend_from_slice(if value { b"true" } else { b"false" });
     }
 
     /// For a number whose digits are kept as they are; `digits` is a valid JSON number.
@@ -90,11 +115,11 @@ fn needs_escape(byte: u8) -> bool {
 }
 
 /// Appends `value` in decimal.
-pub(super) fn integer(out: &mut Vec<u8>, value: u32) {
+pub(super) fn integer(out: &mut Vec<u8>, value: u64) {
     let digits = value.checked_ilog10().unwrap_or(0) + 1;
     for place in (0..digits).rev() {
         // A decimal digit.
-        out.push(b'0' + (value / 10_u32.pow(place) % 10) as u8);
+        out.push(b'0' + (value / 10_u64.pow(place) % 10) as u8);
     }
 }
 
@@ -111,7 +136,7 @@ mod tests {
         }
 
         #[test]
-        fn integers_are_decimal(value: u32) {
+        fn integers_are_decimal(value: u64) {
             let mut out = Vec::new();
             integer(&mut out, value);
             assert_eq!(out, value.to_string().into_bytes());

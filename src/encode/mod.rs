@@ -1,7 +1,9 @@
 //! The `encode` stage: a record to one JSON object. The names and the order of the fields stand here and nowhere else.
 
+mod event;
 mod json;
 mod record;
+mod shape;
 mod structured_data;
 
 pub use record::Encoder;

@@ -1,9 +1,9 @@
-//! The fields of a record, in their order.
+//! The envelope of a record and what every Postfix event has, in their order.
 
 use super::json::{Object, string};
-use super::structured_data;
-use crate::postfix::dsn::{Dsn, Language};
-use crate::record::{Delays, Delivery, Endpoint, Event, Flags, Postfix, Record, Reply};
+use super::{event, structured_data};
+use crate::postfix::dsn::Language;
+use crate::record::{Flags, Postfix, Record};
 use crate::time::Timestamp;
 
 /// Writes records as JSON, with the texts of codes in one language.
@@ -62,69 +62,7 @@ impl Encoder {
         if let Some(queued_at) = postfix.queued_at {
             time(&mut object, "queued_at", queued_at);
         }
-        match &postfix.event {
-            Event::Delivery(delivery) => self.delivery(&mut object, delivery),
-            Event::Warning { text } | Event::Other { text } => object.text("text", text),
-        }
-        object.end();
-    }
-
-    fn delivery(self, object: &mut Object<'_>, delivery: &Delivery<'_>) {
-        object.text("to", delivery.to);
-        object.text_if("orig_to", delivery.orig_to);
-        if let Some(relay) = &delivery.relay {
-            endpoint(object.object("relay"), relay);
-        }
-        if let Some(conn_use) = delivery.conn_use {
-            object.number("conn_use", conn_use);
-        }
-        if let Some(delay) = delivery.delay {
-            object.digits("delay", delay.as_str());
-        }
-        if let Some(delays) = &delivery.delays {
-            by_stage(object.object("delays"), delays);
-        }
-        object.text_if("tls_feature", delivery.tls_feature);
-        if let Some(dsn) = &delivery.dsn {
-            self.dsn(object.object("dsn"), dsn);
-        }
-        object.text("status", delivery.status);
-        object.text_if("reason", delivery.reason);
-        if let Some(reply) = &delivery.reply {
-            self.reply(object.object("reply"), reply);
-        }
-        object.text_if("remote_queue_id", delivery.remote_queue_id);
-        object.text_if("forwarded_as", delivery.forwarded_as);
-        if let Some(cause) = delivery.cause {
-            object.word("cause", cause.name());
-        }
-    }
-
-    fn dsn(self, mut object: Object<'_>, dsn: &Dsn<'_>) {
-        object.text("code", dsn.code());
-        object.word("class", dsn.class().name());
-        if let Some(subject) = dsn.subject_name() {
-            object.word("subject", subject);
-        }
-        if let Some(detail) = dsn.detail_name() {
-            object.word("detail", detail);
-        }
-        object.text("text", dsn.text(self.language));
-        object.end();
-    }
-
-    fn reply(self, mut object: Object<'_>, reply: &Reply<'_>) {
-        if let Some(code) = reply.code {
-            object.number("code", code.into());
-        }
-        if let Some(dsn) = &reply.dsn {
-            self.dsn(object.object("dsn"), dsn);
-        }
-        object.text("text", reply.text);
-        object.text_if("command", reply.command);
-        if let Some(server) = &reply.server {
-            endpoint(object.object("server"), server);
-        }
+        event::encode(&mut object, &postfix.event, self.language);
         object.end();
     }
 }
@@ -156,22 +94,4 @@ fn flags(object: &mut Object<'_>, flags: Flags) {
         separator = b',';
     }
     out.push(b']');
-}
-
-fn endpoint(mut object: Object<'_>, endpoint: &Endpoint<'_>) {
-    object.text_if("name", endpoint.name);
-    object.text_if("ip", endpoint.ip);
-    if let Some(port) = endpoint.port {
-        object.number("port", port.into());
-    }
-    object.text_if("path", endpoint.path);
-    object.end();
-}
-
-fn by_stage(mut object: Object<'_>, delays: &Delays<'_>) {
-    object.digits("before_queue_manager", delays.before_queue_manager.as_str());
-    object.digits("in_queue_manager", delays.in_queue_manager.as_str());
-    object.digits("connection_setup", delays.connection_setup.as_str());
-    object.digits("transmission", delays.transmission.as_str());
-    object.end();
 }

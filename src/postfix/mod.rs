@@ -2,25 +2,92 @@
 //!
 //! ```text
 //! app_name: INSTANCE[/SERVICE]/DAEMON        text: [LEVEL: ][QUEUE-ID: ]what happened
-//!           tag                                    queue_id            delivery, …
+//!           tag                                    queue_id            a reader
 //! ```
 //!
 //! Every function here is total: a line that is cut, munged or forged still gives an event, and what could not be read is
 //! `None`. Time is linear in the length of the text, and nothing is allocated.
 
 mod address;
+mod agent;
+mod anvil;
+mod bounce;
+mod cache;
 mod cause;
+mod cleanup;
+mod debug;
 mod delivery;
 pub mod dsn;
+mod dnsblog;
 mod endpoint;
+mod general;
 mod infer;
+mod master;
+mod pickup;
+mod postscreen;
+mod postsuper;
+mod qmgr;
+mod qmqpd;
 mod queue_id;
 mod remote_id;
 mod reply;
+mod scache;
+mod smtp;
+mod smtpd;
 mod tag;
+mod tls;
+mod tlsproxy;
+mod verdict;
 
 use crate::record::{Event, Flags, Level, Postfix};
 use crate::syslog::Message;
+
+/// A line of a Postfix program as the readers of events get it.
+#[derive(Clone, Copy, Debug)]
+struct Line<'a> {
+    /// The level in front of the text.
+    level: Option<Level>,
+    /// Whether a queue id stood before the text; false for NOQUEUE.
+    has_queue_id: bool,
+    /// What follows the level and the queue id.
+    text: &'a str,
+}
+
+/// Reads the event that a line is; `None` if it is none of the reader's.
+type Reader = for<'a> fn(&Line<'a>) -> Option<Event<'a>>;
+
+/// Which file reads the lines of which programs, from top to bottom: the first event counts. A line whose program is not
+/// known is shown to every reader.
+const READERS: &[(Writers, Reader)] = &[
+    (Of(&["postscreen"]), postscreen::read),
+    (Of(&["dnsblog"]), dnsblog::read),
+    (Of(&["tlsproxy"]), tlsproxy::read),
+    (Of(&["smtp", "lmtp", "smtpd", "tlsproxy", "posttls-finger"]), tls::read),
+    (Of(&["smtpd", "cleanup", "postscreen", "smtp", "lmtp"]), verdict::read),
+    (Of(&["smtpd"]), smtpd::read),
+    (Of(&["qmqpd"]), qmqpd::read),
+    (Of(&["cleanup"]), cleanup::read),
+    (Of(&["qmgr", "nqmgr", "oqmgr"]), qmgr::read),
+    (Of(&["pickup"]), pickup::read),
+    (Of(&["bounce", "defer", "trace"]), bounce::read),
+    (Of(&["smtp", "lmtp"]), smtp::read),
+    (Of(&["local", "virtual", "pipe", "error", "retry", "discard"]), agent::read),
+    (Of(&["anvil"]), anvil::read),
+    (Of(&["scache"]), scache::read),
+    (Of(&["postscreen", "verify"]), cache::read),
+    (Of(&["postsuper"]), postsuper::read),
+    (Of(&["master", "postfix-script"]), master::read),
+    (Any, general::read),
+    (Any, debug::read),
+];
+
+/// The programs that write the lines of a reader.
+enum Writers {
+    Any,
+    Of(&'static [&'static str]),
+}
+
+use Writers::{Any, Of};
 
 /// What a Postfix program said, and the flags that this stage adds: `daemon_inferred` and `reason_truncated`.
 ///
@@ -30,17 +97,19 @@ pub fn parse<'a>(message: &Message<'a>) -> (Option<Postfix<'a>>, Flags) {
     let Some(tag) = tag::read(message) else { return (None, Flags::empty()) };
     let (level, text) = split_level(message.text());
     let (id, text) = queue_id::split(text);
+    let line = Line { level, has_queue_id: id.is_some(), text };
 
     let mut flags = Flags::empty();
-    let event = match level {
-        Some(_) => Event::Warning { text },
-        None => match delivery::read(text) {
-            Some((delivery, delivery_flags)) => {
-                flags |= delivery_flags;
-                Event::Delivery(delivery)
-            }
-            None => Event::Other { text },
-        },
+    let named = match tag.daemon {
+        tag::Daemon::Named(name) => Some(name),
+        tag::Daemon::Lost { .. } => None,
+    };
+    let event = match delivery::read(text).filter(|_| level.is_none()) {
+        Some((delivery, delivery_flags)) => {
+            flags |= delivery_flags;
+            Event::Delivery(delivery)
+        }
+        None => event(&line, named),
     };
 
     let daemon = match tag.daemon {
@@ -65,6 +134,19 @@ pub fn parse<'a>(message: &Message<'a>) -> (Option<Postfix<'a>>, Flags) {
         queued_at: id.and_then(|id| id.queued_at),
     };
     (Some(postfix), flags)
+}
+
+/// The event of a line that is no delivery.
+fn event<'a>(line: &Line<'a>, daemon: Option<&str>) -> Event<'a> {
+    let reads = |writers: &Writers| match (writers, daemon) {
+        (Any, _) | (_, None) => true,
+        (Of(programs), Some(daemon)) => programs.contains(&daemon),
+    };
+    let read = READERS.iter().filter(|(writers, _)| reads(writers)).find_map(|(_, read)| read(line));
+    read.unwrap_or(match line.level {
+        Some(_) => Event::Warning { text: line.text },
+        None => Event::Other { text: line.text },
+    })
 }
 
 /// The level in front of a text, and what follows it.

@@ -1,0 +1,9 @@
+//! Attempts of smtp and lmtp (`src/smtp`).
+
+use super::Line;
+use crate::record::Event;
+
+/// The event that a line is.
+pub(super) fn read<'a>(_line: &Line<'a>) -> Option<Event<'a>> {
+    None
+}

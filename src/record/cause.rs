@@ -1,0 +1,102 @@
+//! Causes: why something failed, in one word.
+
+/// Why a delivery failed, from a fixed list, so that nobody downstream has to search free text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The server's host refused the connection.
+    ConnectionRefused,
+    /// No connection within the time limit.
+    ConnectionTimedOut,
+    /// No route to the server.
+    NetworkUnreachable,
+    /// The server closed the connection in mid-conversation.
+    ConnectionLost,
+    /// The server fell silent in mid-conversation.
+    ConversationTimedOut,
+    /// The domain or host does not exist.
+    HostNotFound,
+    /// The name service failed for another reason.
+    DnsError,
+    /// The domain accepts no mail (RFC 7505).
+    NullMx,
+    /// The mail loops back, or has been forwarded too often.
+    MailLoop,
+    /// TLS was required and not to be had.
+    TlsRequired,
+    /// The server's certificate was not trusted.
+    TlsUntrusted,
+    /// SASL authentication failed.
+    SaslFailed,
+    /// The server asks to come again later.
+    Greylisted,
+    /// The server limits how much it takes.
+    RateLimited,
+    /// The mailbox is full.
+    MailboxFull,
+    /// The recipient does not exist.
+    UserUnknown,
+    /// The message is larger than the server takes.
+    MessageTooLarge,
+    /// The server refuses the message as spam or by policy.
+    SpamOrPolicy,
+    /// Postfix's own delivery transport is not available.
+    TransportUnavailable,
+    /// Postfix suspended delivery to the destination after earlier failures.
+    Suspended,
+    /// The client made too many errors; of a lost connection alone.
+    TooManyErrors,
+}
+
+impl Cause {
+    /// Every cause, in the order of the record's documentation.
+    pub const ALL: [Self; 21] = [
+        Self::ConnectionRefused,
+        Self::ConnectionTimedOut,
+        Self::NetworkUnreachable,
+        Self::ConnectionLost,
+        Self::ConversationTimedOut,
+        Self::HostNotFound,
+        Self::DnsError,
+        Self::NullMx,
+        Self::MailLoop,
+        Self::TlsRequired,
+        Self::TlsUntrusted,
+        Self::SaslFailed,
+        Self::Greylisted,
+        Self::RateLimited,
+        Self::MailboxFull,
+        Self::UserUnknown,
+        Self::MessageTooLarge,
+        Self::SpamOrPolicy,
+        Self::TransportUnavailable,
+        Self::Suspended,
+        Self::TooManyErrors,
+    ];
+
+    /// The word in the record.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ConnectionRefused => "connection_refused",
+            Self::ConnectionTimedOut => "connection_timed_out",
+            Self::NetworkUnreachable => "network_unreachable",
+            Self::ConnectionLost => "connection_lost",
+            Self::ConversationTimedOut => "conversation_timed_out",
+            Self::HostNotFound => "host_not_found",
+            Self::DnsError => "dns_error",
+            Self::NullMx => "null_mx",
+            Self::MailLoop => "mail_loop",
+            Self::TlsRequired => "tls_required",
+            Self::TlsUntrusted => "tls_untrusted",
+            Self::SaslFailed => "sasl_failed",
+            Self::Greylisted => "greylisted",
+            Self::RateLimited => "rate_limited",
+            Self::MailboxFull => "mailbox_full",
+            Self::UserUnknown => "user_unknown",
+            Self::MessageTooLarge => "message_too_large",
+            Self::SpamOrPolicy => "spam_or_policy",
+            Self::TransportUnavailable => "transport_unavailable",
+            Self::Suspended => "suspended",
+            Self::TooManyErrors => "too_many_errors",
+        }
+    }
+}
