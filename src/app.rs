@@ -18,6 +18,7 @@ use crate::pipeline::{Outlet, Pipeline, Route};
 use crate::record::{Origin, Transport};
 use crate::sink::{self, Control, End, Worker};
 use crate::source::{BindError, Intake, Source, Stop};
+use crate::unparsed::Unparsed;
 
 /// The time for a stop is the sources' first, to hand on what they have read, and then the sinks'. At its end there is a
 /// reserve: what is left has to be counted, and a sink that the kernel holds up in one write is not waited for any longer.
@@ -69,6 +70,7 @@ struct App {
 /// The ledgers with the names of their owners.
 #[derive(Default)]
 struct Counts {
+    unparsed: Arc<Unparsed>,
     sources: Vec<(String, Arc<SourceLedger>)>,
     sinks: Vec<(String, Arc<SinkLedger>)>,
 }
@@ -104,6 +106,7 @@ impl App {
             outlets.push(outlet(sink, sender, ledger));
         }
         let pipeline = Arc::new(Pipeline::new(Encoder { language: config.language }, outlets));
+        counts.unparsed = pipeline.unparsed();
         let mut bound = Vec::new();
         for source in &config.sources {
             let ledger = Arc::<SourceLedger>::default();
@@ -299,6 +302,12 @@ impl Counts {
     /// Logs every count, and whether received = delivered + dropped + in flight holds; where it does not although nothing
     /// moves any more, that is a defect.
     fn log(&self, at_rest: bool) {
+        if self.unparsed.total() > 0 {
+            tracing::warn!(
+                lines = %self.unparsed,
+                "lines of Postfix that Postrider does not understand; `postrider decode --unparsed` prints them for a report"
+            );
+        }
         let mut offered = 0;
         for (name, ledger) in &self.sources {
             offered += ledger.offered();

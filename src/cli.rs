@@ -62,6 +62,9 @@ pub struct Decode {
     /// The time zone of times that carry none, such as `Asia/Tokyo` [default: the machine's]
     #[arg(long, value_name = "ZONE")]
     pub timezone: Option<String>,
+    /// Print, as they are, just the lines of Postfix that Postrider does not understand, for a report
+    #[arg(long)]
+    pub unparsed: bool,
     /// Exit with 65 if a line has no readable time, is cut off, or is not UTF-8
     #[arg(long)]
     pub strict: bool,

@@ -10,8 +10,9 @@ use jiff::tz::TimeZone;
 use crate::encode::Encoder;
 use crate::frame::{Frame, Framer, Framing, Step};
 use crate::pipeline;
-use crate::record::{Flags, Origin, Record, RecordIds, Transport};
+use crate::record::{Flags, Origin, RecordIds, Transport};
 use crate::time::Timestamp;
+use crate::unparsed::Unparsed;
 
 /// Read at a time. The memory that `decode` needs is this, one frame, and their records, whatever the size of the file.
 const READ_SIZE: usize = 256 * 1024;
@@ -26,15 +27,19 @@ pub struct Decoder {
     pub encoder: Encoder,
     /// The zone of times that carry none.
     pub zone: TimeZone,
+    /// Whether to print, as they are, just the Postfix lines that no reader knows.
+    pub unparsed: bool,
 }
 
 /// What was decoded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Summary {
     /// Lines that gave a record.
     pub records: u64,
     /// Records without a readable time, cut off, or with bytes that are not UTF-8.
     pub damaged: u64,
+    /// Postfix lines that no reader knows.
+    pub unparsed: Unparsed,
 }
 
 /// Why decoding ended early.
@@ -88,14 +93,12 @@ impl Decoder {
         let transport = if path.is_some() { Transport::File } else { Transport::Stdin };
         let origin = Origin { name: "decode".to_owned(), transport, zone: self.zone.clone() };
         let peer = path.map(|path| path.to_string_lossy().into_owned());
-        let mut stream = Stream::new(self, origin, peer);
+        let mut stream = Stream { decoder: self, origin, peer, ids: RecordIds::default(), lines: Vec::new(), summary };
         let result = if start.starts_with(&GZIP_MAGIC) {
             stream.decode(MultiGzDecoder::new(input), out)
         } else {
             stream.decode(input, out)
         };
-        summary.records += stream.summary.records;
-        summary.damaged += stream.summary.damaged;
         result.map_err(|error| match error {
             Failed::Input(error) => input_error(path, error),
             Failed::Output(error) => Error::Output(error),
@@ -127,40 +130,39 @@ struct Stream<'d> {
     peer: Option<String>,
     ids: RecordIds,
     lines: Vec<u8>,
-    summary: Summary,
+    summary: &'d mut Summary,
 }
 
-impl<'d> Stream<'d> {
-    fn new(decoder: &'d Decoder, origin: Origin, peer: Option<String>) -> Self {
-        let (ids, summary) = (RecordIds::default(), Summary::default());
-        Self { decoder, origin, peer, ids, lines: Vec::new(), summary }
-    }
-
+impl Stream<'_> {
     fn decode(&mut self, mut input: impl Read, out: &mut impl Write) -> Result<(), Failed> {
         let mut framer = Framer::new(Framing::Auto, MAX_FRAME_SIZE);
         let mut buffer = vec![0; framer.max_buffer() + READ_SIZE];
-        let (mut filled, mut ended) = (0, false);
-        while !ended {
-            match input.read(&mut buffer[filled..]) {
-                Ok(0) => ended = true,
-                Ok(size) => filled += size,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => {
-                    // What was read before the damage is still worth having.
-                    self.frames(&mut framer, &buffer[..filled]);
-                    self.write(out)?;
-                    return Err(Failed::Input(error));
+        let mut filled = 0;
+        loop {
+            let end = match input.read(&mut buffer[filled..]) {
+                Ok(0) => Some(Ok(())),
+                Ok(size) => {
+                    filled += size;
+                    None
                 }
-            }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => None,
+                Err(error) => Some(Err(Failed::Input(error))),
+            };
             let consumed = self.frames(&mut framer, &buffer[..filled]);
             buffer.copy_within(consumed..filled, 0);
             filled -= consumed;
-            if ended && let Some(frame) = framer.finish(&buffer[..filled]) {
+            // What was read before the damage is still worth having.
+            if let Some(end) = &end
+                && let Some(mut frame) = framer.finish(&buffer[..filled])
+            {
+                frame.truncated |= end.is_err();
                 self.frame(&frame, Timestamp::now());
             }
             self.write(out)?;
+            if let Some(end) = end {
+                return end;
+            }
         }
-        Ok(())
     }
 
     /// Encodes every whole frame of `buffer`, and gives how many bytes those were.
@@ -180,15 +182,20 @@ impl<'d> Stream<'d> {
 
     fn frame(&mut self, frame: &Frame<'_>, received_at: Timestamp) {
         let id = self.ids.reserve(received_at, 1).take();
-        let (encoder, lines) = (self.decoder.encoder, &mut self.lines);
-        let encode = |record: &Record<'_>| {
-            encoder.encode(record, lines);
+        let (decoder, summary, lines) = (self.decoder, &mut *self.summary, &mut self.lines);
+        pipeline::read_frame(frame, self.peer.as_deref(), &self.origin, received_at, id, |record| {
+            summary.records += 1;
+            summary.damaged += u64::from(DAMAGE.iter().any(|damage| record.flags.contains(*damage)));
+            let unparsed = summary.unparsed.count(record);
+            if !decoder.unparsed {
+                decoder.encoder.encode(record, lines);
+            } else if unparsed {
+                lines.extend_from_slice(frame.bytes);
+            } else {
+                return;
+            }
             lines.push(b'\n');
-            DAMAGE.iter().any(|damage| record.flags.contains(*damage))
-        };
-        let damaged = pipeline::read_frame(frame, self.peer.as_deref(), &self.origin, received_at, id, encode);
-        self.summary.records += 1;
-        self.summary.damaged += u64::from(damaged);
+        });
     }
 
     fn write(&mut self, out: &mut impl Write) -> Result<(), Failed> {

@@ -37,3 +37,4 @@ pub mod ledger;
 pub mod net;
 mod suggest;
 mod throttle;
+pub mod unparsed;

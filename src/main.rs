@@ -83,19 +83,36 @@ fn decode(arguments: &Decode) -> Result<(), Failure> {
             message: format!("unknown time zone {name:?}; write a name of the IANA database, such as Europe/Berlin"),
         })?,
     };
-    let decoder = Decoder { encoder: Encoder { language: language(&arguments.lang) }, zone };
-    match decoder.decode(&arguments.files, &mut io::stdout().lock()) {
-        Ok(summary) if arguments.strict && summary.damaged > 0 => Err(Failure {
-            code: DATA,
-            message: format!(
-                "{} of {} lines have no readable time, are cut off or are not UTF-8; their flags say which",
-                summary.damaged, summary.records
-            ),
-        }),
-        Ok(_) => Ok(()),
-        Err(decode::Error::Output(error)) => output_failure(&error),
-        Err(error) => Err(Failure { code: IO, message: format!("postrider: {error}") }),
+    let decoder =
+        Decoder { encoder: Encoder { language: language(&arguments.lang) }, zone, unparsed: arguments.unparsed };
+    let summary = match decoder.decode(&arguments.files, &mut io::stdout().lock()) {
+        Ok(summary) => summary,
+        Err(decode::Error::Output(error)) => return output_failure(&error),
+        Err(error) => return Err(Failure { code: IO, message: format!("postrider: {error}") }),
+    };
+    if arguments.unparsed {
+        report_unparsed(&summary);
     }
+    if arguments.strict && summary.damaged > 0 {
+        let message = format!(
+            "{} of {} lines have no readable time, are cut off or are not UTF-8; their flags say which",
+            summary.damaged, summary.records
+        );
+        return Err(Failure { code: DATA, message });
+    }
+    Ok(())
+}
+
+fn report_unparsed(summary: &decode::Summary) {
+    let (records, unparsed) = (summary.records, summary.unparsed.total());
+    let _ = match unparsed {
+        0 => writeln!(io::stderr(), "{records} lines, and no line of Postfix among them that is not understood"),
+        _ => writeln!(
+            io::stderr(),
+            "{unparsed} of {records} lines are Postfix's and not understood ({}); please report them",
+            summary.unparsed
+        ),
+    };
 }
 
 fn explain(arguments: &Explain) -> Result<(), Failure> {

@@ -15,6 +15,7 @@ use crate::select::Select;
 use crate::syslog;
 use crate::template::Template;
 use crate::time::Timestamp;
+use crate::unparsed::Unparsed;
 
 /// A frame and who sent it.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +32,7 @@ pub struct Pipeline {
     encoder: Encoder,
     ids: RecordIds,
     outlets: Vec<Outlet>,
+    unparsed: Arc<Unparsed>,
 }
 
 /// What the pipeline knows of a sink.
@@ -95,7 +97,12 @@ pub fn read_frame<R>(
 impl Pipeline {
     /// A pipeline to `outlets`.
     pub fn new(encoder: Encoder, outlets: Vec<Outlet>) -> Self {
-        Self { encoder, ids: RecordIds::default(), outlets }
+        Self { encoder, ids: RecordIds::default(), outlets, unparsed: Arc::default() }
+    }
+
+    /// The Postfix lines that no reader knew.
+    pub fn unparsed(&self) -> Arc<Unparsed> {
+        Arc::clone(&self.unparsed)
     }
 
     /// The frames of one read to one batch for each sink that takes any of them. `room` is held until every sink is done
@@ -126,6 +133,7 @@ impl Pipeline {
     }
 
     fn encode(&self, record: &Record<'_>, lines: &mut Vec<u8>, drafts: &mut [Draft]) {
+        self.unparsed.count(record);
         let mut line = None;
         for (outlet, draft) in self.outlets.iter().zip(drafts) {
             if !outlet.select.takes(record) {

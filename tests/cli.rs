@@ -301,3 +301,17 @@ fn decode_streams_in_constant_memory() {
     assert!(large < small + 2_048, "{small} KiB for 10,000 lines, {large} KiB for 200,000");
     assert!(large < 32_768, "{large} KiB");
 }
+
+#[test]
+fn decode_unparsed_prints_the_lines_that_are_not_understood() {
+    let strange = "Nov 24 02:10:35 mx1 postfix/smtp[7]: no Postfix ever wrote this\n";
+    let foreign = "Nov 24 02:10:35 mx1 dovecot: imap-login: Login: user=<anna@example.com>\n";
+    let output = decode(&["--unparsed"], format!("{LINE}{strange}{foreign}{strange}").as_bytes());
+    assert_eq!(code(&output), 0);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), strange.repeat(2));
+    let expected = "2 of 4 lines are Postfix's and not understood (smtp 2); please report them\n";
+    assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
+
+    let output = decode(&["--unparsed"], format!("{LINE}{foreign}").as_bytes());
+    assert_eq!(show(&output), "exit 0\n2 lines, and no line of Postfix among them that is not understood\n");
+}

@@ -3,7 +3,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
-use crate::record::{Event, Delivery, Flags, Origin, Postfix, RecordId, Transport};
+use crate::record::{Delivery, Event, Flags, Origin, Postfix, RecordId, Transport};
 use crate::syslog::{Facility, Message, Severity};
 
 fn origin() -> Origin {
