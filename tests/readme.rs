@@ -2,6 +2,7 @@
 
 mod peers;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,7 +16,7 @@ use peers::wait::wait_for;
 use postrider::encode::Encoder;
 use postrider::frame::Frame;
 use postrider::pipeline::read_frame;
-use postrider::record::{Origin, RecordIds, Transport};
+use postrider::record::{Event, Origin, RecordIds, Transport};
 use postrider::time::Timestamp;
 use serde_json::Value;
 
@@ -45,7 +46,7 @@ fn of_kind(kind: &str) -> Vec<&'static str> {
 #[test]
 fn every_block_is_of_a_kind_that_is_tested() {
     for (kind, block) in blocks() {
-        assert!(["syslog", "json", "sh", "rsyslog", "console", "toml"].contains(&kind), "{kind}: {block}");
+        assert!(["syslog", "json", "sh", "rsyslog", "console", "toml", "text"].contains(&kind), "{kind}: {block}");
     }
     assert_eq!(of_kind("sh").len(), 3);
     assert_eq!(of_kind("sh")[1], "./dev test");
@@ -74,6 +75,58 @@ fn the_record_is_what_the_line_gives() {
         *real.pointer_mut(pointer).expect("a text") = "…".into();
     }
     assert_eq!(format!("{real:#}"), format!("{shown:#}"));
+}
+
+/// For each event the shortest line of the corpus that gives it, and the fields that it has beside the common ones.
+fn events() -> String {
+    let mut shortest: BTreeMap<String, (String, String)> = BTreeMap::new();
+    let corpus = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/postfix"));
+    let mut paths: Vec<_> =
+        fs::read_dir(corpus).expect("the corpus").map(|entry| entry.expect("an entry").path()).collect();
+    paths.sort();
+    for path in paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "jsonl")) {
+        for line in fs::read_to_string(path).expect("records").lines() {
+            let record: serde_json::Map<String, Value> = serde_json::from_str(line).expect("JSON");
+            let Some(postfix) = record.get("postfix").and_then(Value::as_object) else { continue };
+            let event = postfix["event"].as_str().expect("a name").to_owned();
+            let said = format!(
+                "{}: {}",
+                record["app_name"].as_str().expect("a tag"),
+                record["message"].as_str().expect("MSG")
+            );
+            // Cut out of the text, which has the order of the record.
+            let (_, fields) = line.split_once("\"postfix\":").expect("the fields of Postfix");
+            let mut fields = fields.strip_suffix('}').expect("the end of the record").to_owned();
+            for key in ["event", "instance", "service", "daemon", "level", "queue_id", "queued_at"] {
+                if let Some(value) = postfix.get(key) {
+                    let pair = format!("\"{key}\":{value}");
+                    fields = fields.replacen(&format!("{pair},"), "", 1).replacen(&pair, "", 1);
+                }
+            }
+            let fields = fields.replace(",}", "}");
+            let better = shortest.get(&event).is_none_or(|(known, _)| said.len() < known.len());
+            if better {
+                shortest.insert(event, (said, fields));
+            }
+        }
+    }
+    let example = |event: &&str| match shortest.get(*event) {
+        Some((said, fields)) => format!("{event}\n    {said}\n    {fields}\n"),
+        None => panic!("no line of the corpus gives the event {event}"),
+    };
+    Event::NAMES.iter().map(example).collect()
+}
+
+#[test]
+fn the_events_are_those_of_the_corpus() {
+    let events = events();
+    let [shown] = of_kind("text")[..] else { panic!("one list of events") };
+    if std::env::var_os("UPDATE").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+        fs::write(path, README.replace(shown, events.trim_end())).expect("the README is writable");
+        return;
+    }
+    assert_eq!(shown, events.trim_end(), "`UPDATE=1 cargo test --test readme the_events` rewrites the list");
 }
 
 #[test]
