@@ -5,16 +5,15 @@
 
 mod cause;
 mod event;
-mod flags;
 mod id;
 mod shape;
 
 pub use cause::Cause;
 pub use event::{Client, Delivery, Event, Postscreen, Verdict};
-pub use flags::Flags;
 pub use id::{RecordId, RecordIds, Reserved};
 pub use shape::{Commands, Decimal, Delays, Endpoint, Figures, Reply, Sasl, Tls};
 
+pub use crate::flags::Flags;
 use crate::syslog::Message;
 use crate::time::Timestamp;
 

@@ -10,7 +10,7 @@ use syslog_loose::{IncompleteDate, Variant};
 
 use super::stamp::{self, TimeOfDay};
 use super::{Context, Message, StructuredElement, moment, structured_data};
-use crate::record::Flags;
+use crate::flags::Flags;
 use crate::time::Timestamp;
 
 /// A text whose header is well-formed, divided.

@@ -26,7 +26,7 @@ mod tests;
 
 pub use priority::{Facility, Severity};
 
-use crate::record::Flags;
+use crate::flags::Flags;
 use crate::time::Timestamp;
 
 /// The byte order mark, U+FEFF, which RFC 5424 puts in front of a MSG in UTF-8.

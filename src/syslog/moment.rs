@@ -5,7 +5,7 @@ use jiff::tz::{Offset, TimeZone};
 
 use super::Context;
 use super::stamp::{self, Stamp, TimeOfDay, Zone};
-use crate::record::Flags;
+use crate::flags::Flags;
 use crate::time::Timestamp;
 
 /// If a moment is this near, in seconds, no other year can be nearer: half of the shortest year, less two days for

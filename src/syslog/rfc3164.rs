@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::loose::{self, Divided};
 use super::tag::{End, Tag};
 use super::{Context, Message, split_word, stamp};
-use crate::record::Flags;
+use crate::flags::Flags;
 
 /// The longest hostname that is taken for one (RFC 5424, section 6).
 const MOST_HOSTNAME: usize = 255;
