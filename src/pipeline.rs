@@ -79,7 +79,8 @@ pub fn read_frame<R>(
     id: RecordId,
     use_record: impl FnOnce(&Record<'_>) -> R,
 ) -> R {
-    let text = String::from_utf8_lossy(frame.bytes);
+    // The strict check is several times as fast as the lossy one, and nearly every frame passes it.
+    let text = std::str::from_utf8(frame.bytes).map_or_else(|_| String::from_utf8_lossy(frame.bytes), Cow::Borrowed);
     let message = syslog::parse(&text, &syslog::Context { received_at, zone: &origin.zone });
     let (postfix, postfix_flags) = postfix::parse(&message);
     let mut flags = message.flags | postfix_flags;

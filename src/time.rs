@@ -2,6 +2,8 @@
 
 use jiff::civil;
 
+use crate::decimal;
+
 /// A point in time with the offset and the sub-second digits that its writer used.
 ///
 /// Two timestamps are equal only if they print alike: the same instant with another offset is another value.
@@ -52,7 +54,7 @@ impl Timestamp {
     /// Appends it as RFC 3339.
     pub fn print(&self, out: &mut Vec<u8>) {
         let local = self.civil();
-        pad(out, local.year().unsigned_abs().into(), 4);
+        decimal::push(out, local.year().unsigned_abs().into(), 4);
         for (sign, value) in [
             (b'-', local.month()),
             (b'-', local.day()),
@@ -61,21 +63,21 @@ impl Timestamp {
             (b':', local.second()),
         ] {
             out.push(sign);
-            pad(out, value.unsigned_abs().into(), 2);
+            decimal::push(out, value.unsigned_abs().into(), 2);
         }
         if self.digits > 0 {
-            let digits = u32::from(self.digits.min(9));
+            let digits = self.digits.min(9);
             out.push(b'.');
-            pad(out, self.nanos / 10_u32.pow(9 - digits), digits);
+            decimal::push(out, (self.nanos / 10_u32.pow(9 - u32::from(digits))).into(), digits.into());
         }
         let minutes = self.offset / 60;
         if minutes == 0 {
             out.push(b'Z');
         } else {
             out.push(if minutes < 0 { b'-' } else { b'+' });
-            pad(out, minutes.unsigned_abs() / 60, 2);
+            decimal::push(out, (minutes.unsigned_abs() / 60).into(), 2);
             out.push(b':');
-            pad(out, minutes.unsigned_abs() % 60, 2);
+            decimal::push(out, (minutes.unsigned_abs() % 60).into(), 2);
         }
     }
 }
@@ -85,15 +87,6 @@ impl std::fmt::Display for Timestamp {
         let mut out = Vec::with_capacity(35);
         self.print(&mut out);
         f.write_str(&String::from_utf8_lossy(&out))
-    }
-}
-
-/// Appends `value` in decimal with at least `width` digits, at most ten.
-fn pad(out: &mut Vec<u8>, value: u32, width: u32) {
-    let width = width.max(value.checked_ilog10().unwrap_or(0) + 1);
-    for place in (0..width).rev() {
-        // A decimal digit.
-        out.push(b'0' + (value / 10_u32.pow(place) % 10) as u8);
     }
 }
 

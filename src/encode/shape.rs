@@ -85,6 +85,6 @@ pub(super) fn commands(mut object: Object<'_>, commands: Commands<'_>) {
 
 pub(super) fn figures(object: &mut Object<'_>, figures: Figures<'_>) {
     for (name, value) in figures.iter() {
-        super::json::integer(object.foreign_key(name), value.into());
+        crate::decimal::push(object.foreign_key(name), value.into(), 1);
     }
 }
