@@ -46,7 +46,7 @@ pub(super) fn is_service(endpoint: &Endpoint<'_>) -> bool {
 }
 
 /// Whether a text is an IP address, with or without a zone (`fe80::1%eth0`).
-fn is_ip(text: &str) -> bool {
+pub(super) fn is_ip(text: &str) -> bool {
     let address = text.split_once('%').map_or(text, |(address, _)| address);
     address.parse::<IpAddr>().is_ok()
 }

@@ -1,0 +1,86 @@
+//! smtpd's lines that are no verdict: sessions, and what went wrong in them (`src/smtpd`).
+//!
+//! ```text
+//! connect from C                  session.rs
+//! client=C, sasl_method=PLAIN     session.rs
+//! C: SASL PLAIN authentication …  trouble.rs
+//! discarding EHLO keywords: DSN   here: nothing in it but its text
+//!
+//! C = NAME[ADDR][:PORT]
+//! ```
+//!
+//! What a client sends stands last in every line, or has a known end before it, and is never searched for a field.
+
+mod session;
+mod trouble;
+
+pub(super) use session::{client_line, connect, disconnect};
+pub(super) use trouble::hostname_mismatch;
+
+use super::{Line, endpoint};
+use crate::record::{Endpoint, Event};
+
+/// The event that a line is.
+pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+    let text = line.text;
+    session::read(text).or_else(|| trouble::read(text)).or_else(|| notice(line))
+}
+
+/// Lines that say something by being there, and how they begin (`smtpd.c`, `smtpd_check.c`, and the log callback of
+/// `src/xsasl/xsasl_cyrus_log.c`).
+const NOTICES: [(&str, &str); 6] = [
+    ("discarding EHLO keywords: ", "ehlo_keywords_discarded"),
+    ("reply filter in: ", "reply_filtered"),
+    ("reply filter out: ", "reply_filtered"),
+    ("mapping DSN status ", "dsn_mapped"),
+    ("SASL authentication ", "sasl_library"),
+    ("using backwards-compatible default setting ", "backwards_compatible_default"),
+];
+
+/// One of [`NOTICES`], or `C: replacing command "x" with "y"`. With a level, none of them is a notice.
+fn notice<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+    let text = line.text;
+    if line.level.is_some() {
+        return None;
+    }
+    let known = NOTICES.iter().find(|(begin, _)| text.starts_with(begin)).map(|(_, kind)| *kind);
+    let replaced = || split_client(text).is_some_and(|(_, rest)| rest.starts_with(": replacing command "));
+    let kind = known.or_else(|| replaced().then_some("command_replaced"))?;
+    Some(Event::Notice { kind, text })
+}
+
+/// The client that a text begins with, `None` inside if nothing of it is known, and what follows it: `NAME[ADDR]`, with
+/// `:PORT` under `smtpd_client_port_logging` (`SMTPD_BUILD_NAMADDRPORT` in `smtpd.h`).
+///
+/// Of one that is cut at the end of the text, only what is whole counts: half an address may be another's.
+pub(super) fn split_client(text: &str) -> Option<(Option<Endpoint<'_>>, &str)> {
+    let end = text.find(|c: char| !in_name(c)).unwrap_or(text.len());
+    if end == text.len() {
+        return Some((None, ""));
+    }
+    let address = text[end..].strip_prefix('[')?;
+    let length = address.find(|c: char| !in_name(c)).unwrap_or(address.len());
+    if length == address.len() {
+        return Some((endpoint::read(&text[..end]), ""));
+    }
+    let rest = address[length..].strip_prefix(']')?;
+    let port = rest.strip_prefix(':').map_or(0, |port| port.bytes().take_while(u8::is_ascii_digit).count());
+    let rest = if port > 0 { &rest[1 + port..] } else { rest };
+    Some((endpoint::read(&text[..text.len() - rest.len()]), rest))
+}
+
+/// What a host name or an address may hold: what Postfix's `valid_hostname()` admits, IP addresses with their zones, and
+/// what a relay makes of a character that it does not like.
+fn in_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%' | '?' | '*') || !c.is_ascii()
+}
+
+/// What stands before and after the first `key`; all of it, and `None`, if there is none.
+fn split<'a>(text: &'a str, key: &str) -> (&'a str, Option<&'a str>) {
+    text.split_once(key).map_or((text, None), |(before, after)| (before, Some(after)))
+}
+
+/// A text that is not empty and not the words for one that is not known.
+fn known<'a>(text: &'a str, unknown: &str) -> Option<&'a str> {
+    Some(text).filter(|text| !text.is_empty() && *text != unknown)
+}

@@ -1,0 +1,111 @@
+//! A session: who connected, who submits a message, how it ended (`src/smtpd/smtpd.c`).
+//!
+//! ```text
+//! connect from C
+//! client=C[, sasl_method=M][, sasl_username=U][, sasl_sender=S][, orig_queue_id=Q][, orig_client=C]
+//! lost connection after STAGE[ (N bytes)] from C
+//! disconnect from C[ ehlo=1 rcpt=0/1 commands=1/2][ notes=bare_lf]
+//! ```
+//!
+//! # Limits
+//!
+//! Postfix quotes neither user nor sender. The sender is whatever an authenticated client gives as the AUTH parameter of
+//! MAIL FROM, so nothing after `, sasl_sender=` is read as another field; what XFORWARD gave is lost where both are logged.
+//! The user begins at the first `, sasl_username=` and ends at the first `, sasl_sender=`, or else at the last
+//! `, orig_queue_id=` or `, orig_client=` that has a value of its kind: an account whose name holds these words looks
+//! like one that does not.
+
+use super::super::endpoint::number;
+use super::{known, split, split_client};
+use crate::record::{Cause, Client, Commands, Event, Sasl};
+
+/// The event of a session that a text is.
+pub(super) fn read(text: &str) -> Option<Event<'_>> {
+    match text.as_bytes().first()? {
+        b'c' => connect(text).or_else(|| client_line(text)),
+        b'd' => disconnect(text),
+        b'l' | b't' => connection_lost(text),
+        _ => None,
+    }
+}
+
+/// `connect from C`.
+pub(in crate::postfix) fn connect(text: &str) -> Option<Event<'_>> {
+    let (client, rest) = split_client(text.strip_prefix("connect from ")?)?;
+    rest.is_empty().then_some(Event::Connect { client, server: None })
+}
+
+/// `disconnect from C`, since Postfix 3.0 with the commands, since 3.9 with notes.
+pub(in crate::postfix) fn disconnect(text: &str) -> Option<Event<'_>> {
+    let (client, rest) = split_client(text.strip_prefix("disconnect from ")?)?;
+    let (commands, notes) = match rest.split_once(" notes=") {
+        Some((commands, notes)) => (commands, Some(notes).filter(|notes| !notes.is_empty())),
+        None => (rest, None),
+    };
+    let commands = match commands.strip_prefix(' ') {
+        Some(commands) => Some(Commands(commands)).filter(|commands| commands.iter().next().is_some()),
+        None if commands.is_empty() => None,
+        None => return None,
+    };
+    Some(Event::Disconnect { client, commands, notes })
+}
+
+/// `client=C`, with how it authenticated, and what XFORWARD said of the message before a content filter.
+pub(in crate::postfix) fn client_line(text: &str) -> Option<Event<'_>> {
+    let (client, rest) = split_client(text.strip_prefix("client=")?)?;
+    if !rest.is_empty() && !rest.starts_with(", ") {
+        return None;
+    }
+    let (rest, sender) = split(rest, ", sasl_sender=");
+    let (rest, orig_client) = match rest.rsplit_once(", orig_client=") {
+        Some((before, value)) => match split_client(value) {
+            Some((client, "")) => (before, client),
+            _ => (rest, None),
+        },
+        None => (rest, None),
+    };
+    let (rest, orig_queue_id) = match rest.rsplit_once(", orig_queue_id=") {
+        Some((before, id)) if !id.is_empty() && !id.contains([' ', ',']) => (before, Some(id)),
+        _ => (rest, None),
+    };
+    let (rest, username) = split(rest, ", sasl_username=");
+    let (_, method) = split(rest, ", sasl_method=");
+    let method = method.map(|method| split(method, ", ").0);
+    let known = |value: Option<_>| value.and_then(|value| known(value, ""));
+    let sasl = Sasl { method: known(method), username: known(username), sender: known(sender) };
+    Some(Event::Client(Client { client, sasl, orig_queue_id, orig_client }))
+}
+
+/// How a session can end before its time (`REASON_…` in `smtpd.c`).
+const ENDS: [(&str, Cause); 3] = [
+    ("lost connection", Cause::ConnectionLost),
+    ("timeout", Cause::ConversationTimedOut),
+    ("too many errors", Cause::TooManyErrors),
+];
+
+/// `lost connection after STAGE[ (N bytes)] from C`.
+fn connection_lost(text: &str) -> Option<Event<'_>> {
+    let (rest, cause) = ENDS.iter().find_map(|(words, cause)| Some((text.strip_prefix(words)?, *cause)))?;
+    let rest = rest.strip_prefix(" after ")?;
+    let Some((at, from)) = rest.split_once(" from ") else {
+        // Cut: a stage without its end may be half a word.
+        return stage(rest).map(|_| Event::ConnectionLost { client: None, cause, stage: None, bytes: None });
+    };
+    let (client, "") = split_client(from)? else { return None };
+    let (stage, bytes) = stage(at)?;
+    Some(Event::ConnectionLost { client, cause, stage: Some(stage), bytes })
+}
+
+/// A stage of the protocol, `RCPT` or `DATA content`, and how many bytes of content had come.
+fn stage(text: &str) -> Option<(&str, Option<u64>)> {
+    let (stage, bytes) = match text.split_once(" (") {
+        Some((stage, bytes)) => (stage, bytes.strip_suffix(" bytes)").and_then(number)),
+        None => (text, None),
+    };
+    is_stage(stage).then_some((stage, bytes))
+}
+
+/// Whether a text can be the name of a command or of a state after one; none of them comes from the client.
+pub(super) fn is_stage(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphabetic() || matches!(b, b'-' | b' '))
+}

@@ -1,0 +1,191 @@
+//! What a client did wrong, and what was wrong with it (`src/smtpd/smtpd.c`, `smtpd_peer.c`, `smtpd_sasl_glue.c`).
+//!
+//! ```text
+//! C: SASL M authentication failed: REASON[, sasl_username=U]
+//! hostname N does not resolve to address A[: WHY]
+//! Connection rate limit exceeded: N from C for service S
+//! improper command pipelining after STAGE from C: DATA
+//! non-SMTP command from C: DATA
+//! ```
+//!
+//! DATA, U and M are the client's. Postfix logs no more of them than 100 bytes, so a user may be cut.
+
+use super::super::endpoint::{is_ip, number};
+use super::session::is_stage;
+use super::{known, split, split_client};
+use crate::record::{Endpoint, Event, Sasl, Verdict};
+
+/// The event of trouble that a text is.
+pub(super) fn read(text: &str) -> Option<Event<'_>> {
+    sasl_failure(text)
+        .or_else(|| hostname_mismatch(text))
+        .or_else(|| rate_limit(text))
+        .or_else(|| protocol_error(text))
+        .or_else(|| tls_error(text))
+        .or_else(|| etrn(text))
+}
+
+/// `C: SASL M authentication failed: REASON`, since Postfix 3.9 with the user; `C: SASL M authentication aborted`.
+///
+/// The reason is the SASL server's; the user, who comes last, is the client's. So the first `, sasl_username=` counts.
+fn sasl_failure(text: &str) -> Option<Event<'_>> {
+    let (client, rest) = split_client(text)?;
+    let (method, rest) = rest.strip_prefix(": SASL ")?.split_once(' ')?;
+    let failed = rest.strip_prefix("authentication failed");
+    let (reason, username) = match failed {
+        Some(failed) => {
+            let after = failed.strip_prefix(": ").unwrap_or("");
+            let (reason, username) = split(after, ", sasl_username=");
+            (known(reason, "(reason unavailable)"), username.and_then(|name| known(name, "(unavailable)")))
+        }
+        None if rest == "authentication aborted" => (Some(rest), None),
+        None => return None,
+    };
+    let sasl = Sasl { method: known(method, "(unavailable)"), username, sender: None };
+    Some(Event::SaslFailure { client, sasl, reason })
+}
+
+/// A client's name that is not its own (`smtpd_peer.c`, `qmqpd_peer.c`):
+///
+/// ```text
+/// hostname N does not resolve to address A[: WHY]
+/// A: hostname N verification failed: WHY           before Postfix 2.8
+/// A: address not listed for hostname N             before Postfix 2.8
+/// ```
+pub(in crate::postfix) fn hostname_mismatch(text: &str) -> Option<Event<'_>> {
+    let (name, ip, reason) = if let Some(rest) = text.strip_prefix("hostname ") {
+        let (name, rest) = rest.split_once(" does not resolve to address ")?;
+        let (ip, reason) = split(rest, ": ");
+        (name, ip, reason)
+    } else {
+        let (ip, rest) = text.split_once(": ").filter(|(ip, _)| is_ip(ip))?;
+        match rest.strip_prefix("address not listed for hostname ") {
+            Some(name) => (name, ip, None),
+            None => {
+                let (name, rest) = rest.strip_prefix("hostname ")?.split_once(" verification failed")?;
+                (name, ip, rest.strip_prefix(": "))
+            }
+        }
+    };
+    if name.contains(' ') || ip.contains(' ') {
+        return None;
+    }
+    let ip = Some(ip).filter(|ip| is_ip(ip));
+    let client = Endpoint { name: known(name, ""), ip, ..Endpoint::default() };
+    let reason = reason.and_then(|reason| known(reason, ""));
+    Some(Event::HostnameMismatch { client: Some(client).filter(|client| *client != Endpoint::default()), reason })
+}
+
+/// What can be too much of, in the words of `smtpd.c` and of the record.
+const LIMITS: [(&str, &str); 6] = [
+    ("Connection concurrency", "connection_concurrency"),
+    ("Connection rate", "connection_rate"),
+    ("Message delivery request rate", "message_rate"),
+    ("Recipient address rate", "recipient_rate"),
+    ("New TLS session rate", "new_tls_session_rate"),
+    ("AUTH command rate", "auth_rate"),
+];
+
+/// `Connection rate limit exceeded: N from C for service S`.
+fn rate_limit(text: &str) -> Option<Event<'_>> {
+    let (rest, limit) = LIMITS.iter().find_map(|(words, limit)| Some((text.strip_prefix(words)?, *limit)))?;
+    let rest = rest.strip_prefix(" limit exceeded: ")?;
+    let (value, rest) = rest.split_once(" from ")?;
+    let (client, rest) = split_client(rest)?;
+    let service = rest.strip_prefix(" for service ").and_then(|service| known(service, ""));
+    Some(Event::RateLimit { client, limit, value: number(value), limited_service: service })
+}
+
+/// A client that broke the protocol.
+fn protocol_error(text: &str) -> Option<Event<'_>> {
+    let (kind, stage, client, sent) = pipelining(text)
+        .or_else(|| illegal_address(text))
+        .or_else(|| non_smtp_command(text))
+        .or_else(|| bdat(text))
+        .or_else(|| bad_etrn(text))?;
+    Some(Event::ProtocolError { client, kind, stage, text: sent })
+}
+
+/// The kind, the stage, the client, and what it sent.
+type Broken<'a> = (&'static str, Option<&'a str>, Option<Endpoint<'a>>, Option<&'a str>);
+
+/// `improper command pipelining after STAGE from C[: DATA]`; the data since Postfix 2.9.
+fn pipelining(text: &str) -> Option<Broken<'_>> {
+    let (stage, from) = text.strip_prefix("improper command pipelining after ")?.split_once(" from ")?;
+    let (client, rest) = split_client(from)?;
+    is_stage(stage).then_some(("command_pipelining", Some(stage), client, sent(rest)))
+}
+
+/// `Illegal address syntax from C in MAIL command: ADDRESS`.
+fn illegal_address(text: &str) -> Option<Broken<'_>> {
+    let (client, rest) = split_client(text.strip_prefix("Illegal address syntax from ")?)?;
+    let in_command = rest.strip_prefix(" in ").and_then(|rest| rest.split_once(" command"));
+    let (stage, rest) = in_command.filter(|(stage, _)| is_stage(stage)).unzip();
+    Some(("illegal_address_syntax", stage, client, rest.and_then(sent)))
+}
+
+/// `non-SMTP command from C: DATA`.
+fn non_smtp_command(text: &str) -> Option<Broken<'_>> {
+    let (client, rest) = split_client(text.strip_prefix("non-SMTP command from ")?)?;
+    Some(("non_smtp_command", None, client, sent(rest)))
+}
+
+/// What is wrong with a BDAT command (Postfix 3.4).
+fn bdat(text: &str) -> Option<Broken<'_>> {
+    let (rest, kind) = if let Some(rest) = text.strip_prefix("malformed BDAT command syntax from ") {
+        (rest, "malformed_bdat")
+    } else if let Some(rest) = text.strip_prefix("null BDAT request from ") {
+        (rest, "null_bdat")
+    } else {
+        (text.strip_prefix("BDAT request from ")?, "bdat_too_large")
+    };
+    let (client, rest) = split_client(rest)?;
+    Some((kind, Some("BDAT"), client, sent(rest)))
+}
+
+/// `bad ETRN DOMAIN... from C`: the domain is the client's, so the last ` from ` counts.
+fn bad_etrn(text: &str) -> Option<Broken<'_>> {
+    let (domain, client) = etrn_domain(text.strip_prefix("bad ETRN ")?)?;
+    Some(("bad_etrn", Some("ETRN"), client, Some(domain)))
+}
+
+/// `reject: ETRN DOMAIN... from C`, which is shaped like no other verdict (`etrn_cmd()`).
+fn etrn(text: &str) -> Option<Event<'_>> {
+    let (domain, client) = etrn_domain(text.strip_prefix("reject: ETRN ")?)?;
+    let trigger = known(domain, "");
+    Some(Event::Verdict(Verdict {
+        action: "reject",
+        by: "restriction",
+        stage: Some("ETRN"),
+        client,
+        trigger,
+        ..Verdict::default()
+    }))
+}
+
+/// The domain in `DOMAIN... from C`, and the client.
+fn etrn_domain(text: &str) -> Option<(&str, Option<Endpoint<'_>>)> {
+    let (domain, from) = text.rsplit_once("... from ")?;
+    let (client, "") = split_client(from)? else { return None };
+    Some((domain, client))
+}
+
+/// A client that gets no TLS, or none that is enough (`smtpd_start_tls()`, `starttls_cmd()`).
+fn tls_error(text: &str) -> Option<Event<'_>> {
+    if let Some(rest) = text.strip_prefix("abort: TLS from ") {
+        let (peer, rest) = split_client(rest)?;
+        return Some(Event::TlsError { peer, reason: sent(rest)? });
+    }
+    let begins =
+        ["Refusing STARTTLS request from ", "Refusing TLS service request from ", "Wrapper-mode request dropped from "];
+    let from = begins.iter().find_map(|begin| text.strip_prefix(begin))?;
+    let (peer, rest) = split_client(from)?;
+    // The one that says why says it in its second sentence.
+    let why = rest.strip_prefix(" for service ").and_then(|rest| rest.split_once(". ")).map(|(_, why)| why);
+    Some(Event::TlsError { peer, reason: why.unwrap_or(text) })
+}
+
+/// What follows `: `, if anything does.
+fn sent(text: &str) -> Option<&str> {
+    known(text.strip_prefix(": ")?, "")
+}
