@@ -65,7 +65,15 @@ const SHAPES: &[(&str, &str, &str)] = &[
     ("smtpd", "hostname ", " does not resolve to address "),
     ("smtpd", "SSL_accept error from ", ""),
     ("smtpd", "", " TLS connection established from "),
-    ("smtpd", "", " authentication failed: "),
+    ("smtpd", "non-SMTP command from ", ""),
+    ("smtpd", "Illegal address syntax from ", " in "),
+    ("smtpd", "Connection ", " limit exceeded: "),
+    ("smtpd", "Message delivery request rate limit exceeded: ", ""),
+    ("smtpd", "Recipient address rate limit exceeded: ", ""),
+    ("smtpd", "New TLS session rate limit exceeded: ", ""),
+    ("smtpd", "AUTH command rate limit exceeded: ", ""),
+    ("smtpd", "reply filter ", ": "),
+    ("smtpd", "abort: TLS from ", ""),
     // qmgr, pickup, bounce
     ("qmgr", "from=<", "(queue active)"),
     ("qmgr", "from=<", ", status="),
@@ -101,6 +109,11 @@ const SHAPES: &[(&str, &str, &str)] = &[
     ("postsuper", "placed on hold", ""),
     ("postsuper", "released from hold", ""),
     ("postsuper", "requeued", ""),
+    // A client's name begins these. A server's words could hold them too, so the lines that quote one come first.
+    ("smtpd", "", ": SASL "),
+    ("smtpd", "", "]: replacing command "),
+    ("qmqpd", "", "]: lost connection while "),
+    ("qmqpd", "", "]: read/write timeout while "),
 ];
 
 /// The program that writes such a line; `text` is what follows the level and the queue id.
@@ -140,6 +153,12 @@ mod tests {
             ("connect from mx.example.com[192.0.2.1]", Some("smtpd")),
             ("disconnect from mx.example.com[192.0.2.1] ehlo=1 quit=1 commands=2", Some("smtpd")),
             ("client=mx.example.com[192.0.2.1]", Some("smtpd")),
+            ("mx.example.com[192.0.2.1]: SASL LOGIN authentication failed: UGFzc3dvcmQ6", Some("smtpd")),
+            ("mx.example.com[192.0.2.1]:4711: SASL LOGIN authentication aborted", Some("smtpd")),
+            ("host mx.example.com[192.0.2.1] said: 535 x: SASL authentication failed: limit exceeded: 1", Some("smtp")),
+            ("AUTH command rate limit exceeded: 7 from mx.example.com[192.0.2.1] for service smtp", Some("smtpd")),
+            ("Connection rate limit exceeded: 7 from mx.example.com[192.0.2.1] for service smtp", Some("smtpd")),
+            ("mx.example.com[192.0.2.1]: lost connection while receiving message content", Some("qmqpd")),
             ("reject: RCPT from mx.example.com[192.0.2.1]: 554 5.7.1 no; from=<> to=<a@example.com>", Some("smtpd")),
             ("reject: RCPT from [192.0.2.1]:4711: 550 5.7.1 no; from=<>, to=<a@example.com>", Some("postscreen")),
             ("reject: header Subject: from x from mx.example.com[192.0.2.1]; from=<>", Some("cleanup")),

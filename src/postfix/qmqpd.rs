@@ -32,8 +32,8 @@ const STATES: [&str; 5] = [
 /// `C: lost connection while STATE`, and the other ends of a session. A state that is cut is left out.
 fn ended(text: &str) -> Option<Event<'_>> {
     let (client, rest) = smtpd::split_client(text)?;
-    let (reason, state) = rest.strip_prefix(": ")?.split_once(" while ")?;
-    let stage = Some(state).filter(|state| STATES.contains(state));
+    let (reason, doing) = rest.strip_prefix(": ")?.split_once(" while ")?;
+    let stage = STATES.contains(&doing).then_some(doing);
     let lost = |cause| Event::ConnectionLost { client, cause, stage, bytes: None };
     let broken = |kind| Event::ProtocolError { client, kind, stage, text: None };
     match reason {
@@ -54,4 +54,50 @@ fn unauthorized(text: &str) -> Option<Event<'_>> {
         let reply = Some(Reply { text, ..Reply::default() });
         Event::Verdict(Verdict { action: "reject", by: "restriction", client, reply, ..Verdict::default() })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+    use super::*;
+    use crate::record::{Client, Endpoint};
+    use crate::syslog::Message;
+
+    #[test]
+    fn lines() {
+        let gate = Some(Endpoint { name: Some("gate.example.net"), ip: Some("2001:db8::9"), port: None, path: None });
+        let lost = |cause, stage| Event::ConnectionLost { client: gate, cause, stage, bytes: None };
+        let broken = |kind, stage| Event::ProtocolError { client: gate, kind, stage: Some(stage), text: None };
+        let refusal = "Error: gate.example.net[2001:db8::9] is not authorized to use this service";
+        let refused = Verdict {
+            action: "reject",
+            by: "restriction",
+            client: gate,
+            reply: Some(Reply { text: refusal, ..Reply::default() }),
+            ..Verdict::default()
+        };
+        #[rustfmt::skip]
+        let vectors = [
+            ("", "connect from C", Event::Connect { client: gate, server: None }),
+            ("", "disconnect from C", Event::Disconnect { client: gate, commands: None, notes: None }),
+            ("4FCA1803C5: ", "client=C", Event::Client(Client { client: gate, ..Client::default() })),
+            ("4FCA1803C5: ", "C: lost connection while receiving message content", lost(Cause::ConnectionLost, Some("receiving message content"))),
+            ("NOQUEUE: ", "C: lost connection while initializing client connection", lost(Cause::ConnectionLost, Some("initializing client connection"))),
+            ("NOQUEUE: ", "C: read/write timeout while receiving sender address", lost(Cause::ConversationTimedOut, Some("receiving sender address"))),
+            ("NOQUEUE: ", "C: netstring format error while receiving recipient address", broken("netstring_format", "receiving recipient address")),
+            ("NOQUEUE: ", "C: netstring length exceeds storage limit while receiving message content", broken("netstring_length", "receiving message content")),
+            ("warning: NOQUEUE: ", "C: Error: C is not authorized to use this service", Event::Verdict(refused)),
+            ("warning: 4FCA1803C5: ", "C: Error: too many hops", Event::Warning { text: "gate.example.net[2001:db8::9]: Error: too many hops" }),
+            ("warning: ", "hostname gate.example.net does not resolve to address 2001:db8::9", Event::HostnameMismatch { client: gate, reason: None }),
+            // Cut, and not qmqpd's.
+            ("NOQUEUE: ", "C: lost connection while receiving mess", lost(Cause::ConnectionLost, None)),
+            ("NOQUEUE: ", "C: lost conn", Event::Other { text: "gate.example.net[2001:db8::9]: lost conn" }),
+            ("NOQUEUE: ", "C: bored while waiting", Event::Other { text: "gate.example.net[2001:db8::9]: bored while waiting" }),
+        ];
+        for (before, text, expected) in vectors {
+            let msg = format!("{before}{}", text.replace('C', "gate.example.net[2001:db8::9]"));
+            let message = Message { app_name: Some("postfix/qmqpd"), msg: &msg, ..Message::default() };
+            assert_eq!(parse(&message).0.map(|postfix| postfix.event), Some(expected), "{msg}");
+        }
+    }
 }

@@ -84,3 +84,6 @@ fn split<'a>(text: &'a str, key: &str) -> (&'a str, Option<&'a str>) {
 fn known<'a>(text: &'a str, unknown: &str) -> Option<&'a str> {
     Some(text).filter(|text| !text.is_empty() && *text != unknown)
 }
+
+#[cfg(test)]
+mod tests;

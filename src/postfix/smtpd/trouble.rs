@@ -53,20 +53,7 @@ fn sasl_failure(text: &str) -> Option<Event<'_>> {
 /// A: address not listed for hostname N             before Postfix 2.8
 /// ```
 pub(in crate::postfix) fn hostname_mismatch(text: &str) -> Option<Event<'_>> {
-    let (name, ip, reason) = if let Some(rest) = text.strip_prefix("hostname ") {
-        let (name, rest) = rest.split_once(" does not resolve to address ")?;
-        let (ip, reason) = split(rest, ": ");
-        (name, ip, reason)
-    } else {
-        let (ip, rest) = text.split_once(": ").filter(|(ip, _)| is_ip(ip))?;
-        match rest.strip_prefix("address not listed for hostname ") {
-            Some(name) => (name, ip, None),
-            None => {
-                let (name, rest) = rest.strip_prefix("hostname ")?.split_once(" verification failed")?;
-                (name, ip, rest.strip_prefix(": "))
-            }
-        }
-    };
+    let (name, ip, reason) = resolves_elsewhere(text).or_else(|| not_verified(text))?;
     if name.contains(' ') || ip.contains(' ') {
         return None;
     }
@@ -74,6 +61,23 @@ pub(in crate::postfix) fn hostname_mismatch(text: &str) -> Option<Event<'_>> {
     let client = Endpoint { name: known(name, ""), ip, ..Endpoint::default() };
     let reason = reason.and_then(|reason| known(reason, ""));
     Some(Event::HostnameMismatch { client: Some(client).filter(|client| *client != Endpoint::default()), reason })
+}
+
+/// The name, the address and the reason, as smtpd says it since Postfix 2.8.
+fn resolves_elsewhere(text: &str) -> Option<(&str, &str, Option<&str>)> {
+    let (name, rest) = text.strip_prefix("hostname ")?.split_once(" does not resolve to address ")?;
+    let (ip, reason) = split(rest, ": ");
+    Some((name, ip, reason))
+}
+
+/// The same, as it was said before.
+fn not_verified(text: &str) -> Option<(&str, &str, Option<&str>)> {
+    let (ip, rest) = text.split_once(": ").filter(|(ip, _)| is_ip(ip))?;
+    if let Some(name) = rest.strip_prefix("address not listed for hostname ") {
+        return Some((name, ip, None));
+    }
+    let (name, rest) = rest.strip_prefix("hostname ")?.split_once(" verification failed")?;
+    Some((name, ip, rest.strip_prefix(": ")))
 }
 
 /// What can be too much of, in the words of `smtpd.c` and of the record.
