@@ -8,7 +8,7 @@
 //! non-SMTP command from C: DATA
 //! ```
 //!
-//! DATA, U and M are the client's. Postfix logs no more of them than 100 bytes, so a user may be cut.
+//! DATA, U and M are the client's. Postfix logs no more of a user than 100 bytes.
 
 use super::super::endpoint::{is_ip, number};
 use super::session::is_stage;
@@ -25,7 +25,7 @@ pub(super) fn read(text: &str) -> Option<Event<'_>> {
         .or_else(|| etrn(text))
 }
 
-/// `C: SASL M authentication failed: REASON`, since Postfix 3.9 with the user; `C: SASL M authentication aborted`.
+/// `C: SASL M authentication failed: REASON`, in newer versions with the user; `C: SASL M authentication aborted`.
 ///
 /// The reason is the SASL server's; the user, who comes last, is the client's. So the first `, sasl_username=` counts.
 fn sasl_failure(text: &str) -> Option<Event<'_>> {
@@ -49,8 +49,8 @@ fn sasl_failure(text: &str) -> Option<Event<'_>> {
 ///
 /// ```text
 /// hostname N does not resolve to address A[: WHY]
-/// A: hostname N verification failed: WHY           before Postfix 2.8
-/// A: address not listed for hostname N             before Postfix 2.8
+/// A: hostname N verification failed: WHY           in older versions
+/// A: address not listed for hostname N             in older versions
 /// ```
 pub(in crate::postfix) fn hostname_mismatch(text: &str) -> Option<Event<'_>> {
     let (name, ip, reason) = resolves_elsewhere(text).or_else(|| not_verified(text))?;
@@ -63,14 +63,14 @@ pub(in crate::postfix) fn hostname_mismatch(text: &str) -> Option<Event<'_>> {
     Some(Event::HostnameMismatch { client: Some(client).filter(|client| *client != Endpoint::default()), reason })
 }
 
-/// The name, the address and the reason, as smtpd says it since Postfix 2.8.
+/// The name, the address and the reason, in the words of today.
 fn resolves_elsewhere(text: &str) -> Option<(&str, &str, Option<&str>)> {
     let (name, rest) = text.strip_prefix("hostname ")?.split_once(" does not resolve to address ")?;
     let (ip, reason) = split(rest, ": ");
     Some((name, ip, reason))
 }
 
-/// The same, as it was said before.
+/// The same, in the words of older versions.
 fn not_verified(text: &str) -> Option<(&str, &str, Option<&str>)> {
     let (ip, rest) = text.split_once(": ").filter(|(ip, _)| is_ip(ip))?;
     if let Some(name) = rest.strip_prefix("address not listed for hostname ") {
@@ -113,7 +113,7 @@ fn protocol_error(text: &str) -> Option<Event<'_>> {
 /// The kind, the stage, the client, and what it sent.
 type Broken<'a> = (&'static str, Option<&'a str>, Option<Endpoint<'a>>, Option<&'a str>);
 
-/// `improper command pipelining after STAGE from C[: DATA]`; the data since Postfix 2.9.
+/// `improper command pipelining after STAGE from C[: DATA]`; older versions log no data.
 fn pipelining(text: &str) -> Option<Broken<'_>> {
     let (stage, from) = text.strip_prefix("improper command pipelining after ")?.split_once(" from ")?;
     let (client, rest) = split_client(from)?;
