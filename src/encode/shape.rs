@@ -57,7 +57,7 @@ pub(super) fn sasl(object: &mut Object<'_>, sasl: &Sasl<'_>) {
 }
 
 pub(super) fn tls(mut object: Object<'_>, tls: &Tls<'_>) {
-    object.text("trust", tls.trust);
+    object.text_if("trust", tls.trust);
     object.word("direction", tls.direction);
     object.boolean("reused", tls.reused);
     object.text_if("sni", tls.sni);

@@ -1,4 +1,4 @@
-//! Why a delivery failed, as one word: [`Cause`].
+//! Why a delivery, or an attempt at a server, failed, as one word: [`Cause`].
 //!
 //! [`ROWS`] decides, from top to bottom, and the first row that fits counts. Its order follows from how much each sign
 //! means: words are specific, an enhanced status code is often only near, a reply code covers half a dozen reasons. So
@@ -15,7 +15,8 @@
 //! Words are English. Only the first 2048 bytes are searched, which is more than Postfix logs. Addresses in `<>` are not
 //! searched, for they hold anything.
 
-use crate::record::{Cause, Delivery};
+use super::dsn;
+use crate::record::{self, Cause, Delivery};
 use On::{Code, Coded, Dsn, Either, Own, Permanent, Reply, ReplyIs};
 
 /// Where a row finds what it looks for. Words are in lower case.
@@ -251,19 +252,24 @@ const ROWS: &[(On, Cause)] = &[
 
 /// The cause of a delivery that failed; `own` are the words of the reason that are not the server's reply.
 pub(super) fn find(delivery: &Delivery<'_>, own: &str) -> Option<Cause> {
-    row(delivery, own).map(|at| ROWS[at].1)
-}
-
-/// Which row decides.
-fn row(delivery: &Delivery<'_>, own: &str) -> Option<usize> {
-    let successful = delivery.dsn.is_some_and(|dsn| dsn.class() == super::dsn::Class::Success);
+    let successful = delivery.dsn.is_some_and(|dsn| dsn.class() == dsn::Class::Success);
     if successful || matches!(delivery.status, "sent" | "deliverable") {
         return None;
     }
-    let (own, reply) = (&Folded::new(own), delivery.reply.as_ref());
+    row(delivery.reply.as_ref(), delivery.dsn, own).map(|at| ROWS[at].1)
+}
+
+/// The cause of an attempt that failed; `own` are the words that are not the server's reply.
+pub(super) fn of_attempt(reply: Option<&record::Reply<'_>>, own: &str) -> Option<Cause> {
+    row(reply, None, own).map(|at| ROWS[at].1)
+}
+
+/// Which row decides; `dsn` is Postfix's own enhanced status code.
+fn row(reply: Option<&record::Reply<'_>>, dsn: Option<dsn::Dsn<'_>>, own: &str) -> Option<usize> {
+    let own = &Folded::new(own);
     let text = &Folded::new(reply.map_or("", |reply| reply.text));
     let code = reply.and_then(|reply| reply.code);
-    let dsn = reply.and_then(|reply| reply.dsn).or(delivery.dsn).map(|dsn| (dsn.subject(), dsn.detail()));
+    let dsn = reply.and_then(|reply| reply.dsn).or(dsn).map(|dsn| (dsn.subject(), dsn.detail()));
     ROWS.iter().position(|(on, _)| match *on {
         Own(begin, words) => own.text().starts_with(begin.as_bytes()) && own.holds(words),
         Reply(words) => text.holds(words),
@@ -328,7 +334,7 @@ mod tests {
             };
             let own = delivery.reason.unwrap_or("");
             let own = &own[..delivery.reply.map_or(own.len(), |reply| own.find(reply.text).unwrap_or(0))];
-            let decided = row(&delivery, own).map(|at| &ROWS[at].0);
+            let decided = row(delivery.reply.as_ref(), delivery.dsn, own).map(|at| &ROWS[at].0);
             assert_eq!((decided, delivery.cause), (Some(&ROWS[at].0), Some(*cause)), "{line}");
         }
         assert_eq!(lines.next(), None);
@@ -342,7 +348,8 @@ mod tests {
             _ => 0,
         };
         assert!(ROWS.is_sorted_by_key(|(on, _)| rank(on)));
-        for cause in Cause::ALL {
+        // Only smtpd has clients that make errors.
+        for cause in Cause::ALL.into_iter().filter(|cause| *cause != Cause::TooManyErrors) {
             assert!(ROWS.iter().any(|(_, other)| *other == cause), "{cause:?} has no row");
         }
     }
@@ -370,6 +377,14 @@ mod tests {
         assert_eq!(fold("<a<b>c>"), "<a>c>");
         assert_eq!(fold("<open"), "<open");
         assert_eq!(Folded::new(&"x".repeat(5000)).text().len(), 2048);
+    }
+
+    #[test]
+    fn attempts_have_the_causes_of_deliveries() {
+        let greylisted = record::Reply { code: Some(450), text: "Greylisted", ..record::Reply::default() };
+        assert_eq!(of_attempt(Some(&greylisted), "host mx[192.0.2.1] said: "), Some(Cause::Greylisted));
+        assert_eq!(of_attempt(None, "connect to mx[192.0.2.1]:25: Connection refused"), Some(Cause::ConnectionRefused));
+        assert_eq!(of_attempt(None, "local data error while talking to mx[192.0.2.1]"), None);
     }
 
     #[test]

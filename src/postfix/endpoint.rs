@@ -40,6 +40,21 @@ pub(super) fn read(text: &str) -> Option<Endpoint<'_>> {
     (endpoint != Endpoint::default()).then_some(endpoint)
 }
 
+/// The endpoint with brackets that a text begins with, and what follows it; `None` as the endpoint if nothing of it is known.
+///
+/// The bracket that ends it is the first that something else than a path follows.
+pub(super) fn split(text: &str) -> Option<(Option<Endpoint<'_>>, &str)> {
+    let bytes = text.as_bytes();
+    let open = memchr::memchr2(b'[', b' ', bytes).filter(|at| bytes[*at] == b'[')?;
+    let ends = |at: &usize| matches!(bytes.get(at + 1), None | Some(b' ' | b':' | b',' | b';'));
+    let close = memchr::memchr_iter(b']', &bytes[open..]).map(|at| open + at).find(ends)?;
+    let after = &text[close + 1..];
+    let digits = after.strip_prefix(':').map_or(0, |port| port.bytes().take_while(u8::is_ascii_digit).count());
+    let port = if digits > 0 { digits + 1 } else { 0 };
+    let (endpoint, rest) = text.split_at(close + 1 + port);
+    Some((read(endpoint), rest))
+}
+
 /// Whether an endpoint is a service of master.cf and not something at the end of a connection.
 pub(super) fn is_service(endpoint: &Endpoint<'_>) -> bool {
     endpoint.name.is_some() && endpoint.ip.is_none() && endpoint.port.is_none() && endpoint.path.is_none()
@@ -93,6 +108,29 @@ mod tests {
         for (text, expected) in vectors {
             assert_eq!(read(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn endpoints_before_other_text() {
+        #[rustfmt::skip]
+        let vectors = [
+            ("mx.example.com[192.0.2.1]:25: x", Some(("mx.example.com[192.0.2.1]:25", ": x"))),
+            ("mx.example.com[2001:db8::1]: x", Some(("mx.example.com[2001:db8::1]", ": x"))),
+            ("[192.0.2.1]:4711 to [192.0.2.2]:25", Some(("[192.0.2.1]:4711", " to [192.0.2.2]:25"))),
+            ("mx[/run/a[1]/lmtp]: x]: y", Some(("mx[/run/a[1]/lmtp]", ": x]: y"))),
+            ("mx[192.0.2.1], x", Some(("mx[192.0.2.1]", ", x"))),
+            ("mx[192.0.2.1]", Some(("mx[192.0.2.1]", ""))),
+            ("mx[192.0.2.1]:", Some(("mx[192.0.2.1]", ":"))),
+            ("mx[192.0.2.1]:x", Some(("mx[192.0.2.1]", ":x"))),
+            ("mx [192.0.2.1]", None),
+            ("mx[192.0.2.1", None),
+            ("mx", None),
+            ("", None),
+        ];
+        for (text, expected) in vectors {
+            assert_eq!(split(text), expected.map(|(endpoint, rest)| (read(endpoint), rest)), "{text}");
+        }
+        assert_eq!(split("unknown[unknown]: x"), Some((None, ": x")));
     }
 
     #[test]

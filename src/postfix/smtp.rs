@@ -1,9 +1,249 @@
-//! Attempts of smtp and lmtp (`src/smtp`).
+//! Attempts of smtp and lmtp that failed, before the next server is tried (`src/smtp`).
+//!
+//! ```text
+//! connect to N[A]:P: STRERROR                              smtp_connect.c; no port for a unix socket
+//! connect to N[A]: STRERROR (port P)                       the same before Postfix 2.6
+//! QID: host N[A] said: REPLY (in reply to PHASE command)   smtp_trouble.c, as are all that follow
+//! QID: host N[A] refused to talk to me: REPLY
+//! QID: lost connection with N[A] while PHASE
+//! QID: conversation with N[A] timed out while PHASE
+//! QID: TLS is required, but …, Server certificate not verified, SASL authentication failed; …
+//! ```
+//!
+//! The texts are those of the reasons of deliveries. Here they are not final: a line with `to=` follows.
+//!
+//! # Limits
+//!
+//! `Sender requested REQUIRETLS, but …` is a notice: the text does not tell whether delivery goes on all the same.
 
-use super::Line;
-use crate::record::Event;
+use super::{Line, cause, endpoint, reply};
+use crate::record::{Endpoint, Event, Reply};
 
 /// The event that a line is.
-pub(super) fn read<'a>(_line: &Line<'a>) -> Option<Event<'a>> {
-    None
+pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+    if line.level.is_some() {
+        return None;
+    }
+    notice(line.text).or_else(|| answered(line.text)).or_else(|| unanswered(line))
+}
+
+/// How lines begin that tell something by the way, and what they tell.
+const NOTICES: &[(&str, &str)] = &[
+    // smtp_proto.c. Postfix 2.3 wrote `enabling PIX <CRLF>.<CRLF> workaround for N[A]:P`.
+    ("enabling PIX workarounds: ", "pix_workarounds"),
+    ("enabling PIX <CRLF>", "pix_workarounds"),
+    ("breaking line > ", "long_line_broken"),
+    ("discarding EHLO keywords: ", "ehlo_keywords_discarded"),
+    ("Sender requested REQUIRETLS, but ", "requiretls_unmet"),
+];
+
+/// What a server offers or says, and Postfix makes the best of.
+fn notice(text: &str) -> Option<Event<'_>> {
+    if let Some((_, kind)) = NOTICES.iter().find(|(begin, _)| text.starts_with(begin)) {
+        return Some(Event::Notice { kind, text });
+    }
+    if text.starts_with("Using ") && memchr::memmem::find(text.as_bytes(), b" PIPELINING, TCP send buffer").is_some() {
+        return Some(Event::Debug { text });
+    }
+    let (host, server) = text.strip_prefix("host ").map_or((false, text), |server| (true, server));
+    let (_, rest) = endpoint::split(server)?;
+    let kind = match host {
+        true if rest == " offers SMTPUTF8 support, but not 8BITMIME" => "smtputf8_without_8bitmime",
+        // smtp_chat.c, smtp_reply_filter
+        false if rest.starts_with(": replacing server reply \"") => "server_reply_replaced",
+        _ => return None,
+    };
+    Some(Event::Notice { kind, text })
+}
+
+/// An attempt that a server's reply ended.
+fn answered(text: &str) -> Option<Event<'_>> {
+    let said = reply::read(text, false)?;
+    // The server stands beside the reply.
+    let server = said.reply.server;
+    let reply = Reply { server: None, ..said.reply };
+    let cause = cause::of_attempt(Some(&reply), said.introduction);
+    Some(Event::AttemptFailed { server, reply: Some(reply), cause, reason: text })
+}
+
+/// What stands before the server and after it, in Postfix's own words.
+const OWN: &[(&str, &str)] = &[
+    ("connect to ", ": "),
+    ("lost connection with ", " while "),
+    ("conversation with ", " timed out while "),
+    ("local data error while talking to ", ""),
+    ("TLS is required, but was not offered by host ", ""),
+    ("SMTPUTF8 is required, but was not offered by host ", ""),
+    ("SASL authentication failed; cannot authenticate to server ", ": "),
+    ("SASL authentication failed; authentication protocol loop with server ", ""),
+    ("SASL authentication failed: server ", " offered no compatible authentication mechanisms"),
+];
+
+/// How Postfix's own words begin where they name no server, or not at a certain place. Only a line with a queue id counts.
+const UNNAMED: &[&str] = &[
+    // smtp_proto.c
+    "Server certificate not ",
+    "Cannot start TLS: handshake failure",
+    "TLS is required, but ",
+    // smtp_tls_policy.c, tls_dane.c
+    "client TLS configuration problem",
+    "TLSA lookup error for ",
+    "no TLSA records found",
+    "TLSA records unusable",
+    "non DNSSEC destination",
+    // smtp_sasl_glue.c
+    "SASL authentication failed",
+];
+
+/// An attempt that ended without a reply.
+fn unanswered<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+    let text = line.text;
+    let named = OWN.iter().find_map(|(before, after)| {
+        let (server, rest) = endpoint::split(text.strip_prefix(before)?)?;
+        rest.starts_with(after).then_some(server)
+    });
+    let server = match named {
+        Some(server) => server.map(|server| Endpoint { port: server.port.or_else(|| old_port(text)), ..server }),
+        None if line.has_queue_id && UNNAMED.iter().any(|begin| text.starts_with(begin)) => None,
+        None => return None,
+    };
+    Some(Event::AttemptFailed { server, reply: None, cause: cause::of_attempt(None, text), reason: text })
+}
+
+/// The port as Postfix before 2.6 wrote it: ` (port 25)` at the end.
+fn old_port(text: &str) -> Option<u16> {
+    let (_, port) = text.strip_suffix(')')?.rsplit_once(" (port ")?;
+    endpoint::number(port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postfix::dsn::Dsn;
+    use crate::record::{Cause, Level};
+
+    fn line(text: &str) -> Line<'_> {
+        Line { level: None, has_queue_id: true, text }
+    }
+
+    fn host<'a>(ip: &'a str, port: u16) -> Option<Endpoint<'a>> {
+        Some(Endpoint {
+            name: Some("mx.example.net"),
+            ip: Some(ip),
+            port: Some(port).filter(|port| *port > 0),
+            path: None,
+        })
+    }
+
+    #[test]
+    fn attempts_without_a_reply() {
+        let socket = |path| Some(Endpoint { name: Some("mx.example.net"), path: Some(path), ..Endpoint::default() });
+        #[rustfmt::skip]
+        let vectors = [
+            ("connect to mx.example.net[192.0.2.25]:25: Connection refused", host("192.0.2.25", 25), Some(Cause::ConnectionRefused)),
+            ("connect to mx.example.net[192.0.2.25]:25: Connection timed out", host("192.0.2.25", 25), Some(Cause::ConnectionTimedOut)),
+            ("connect to mx.example.net[192.0.2.25]:25: Operation timed out", host("192.0.2.25", 25), Some(Cause::ConnectionTimedOut)),
+            ("connect to mx.example.net[2001:db8::25]:25: Network is unreachable", host("2001:db8::25", 25), Some(Cause::NetworkUnreachable)),
+            ("connect to mx.example.net[2001:db8::25]:25: No route to host", host("2001:db8::25", 25), Some(Cause::NetworkUnreachable)),
+            ("connect to mx.example.net[192.0.2.25]:25: Connection reset by peer", host("192.0.2.25", 25), Some(Cause::ConnectionLost)),
+            ("connect to mx.example.net[192.0.2.25]:25: Verbindungsaufbau abgelehnt", host("192.0.2.25", 25), None),
+            ("connect to mx.example.net[private/dovecot-lmtp]: No such file or directory", socket("private/dovecot-lmtp"), Some(Cause::TransportUnavailable)),
+            ("connect to mx.example.net[/run/a[1]/lmtp]: Permission denied", socket("/run/a[1]/lmtp"), Some(Cause::TransportUnavailable)),
+            ("connect to unknown[unknown]: x", None, None),
+            // Before 2.6.
+            ("connect to mx.example.net[192.0.2.25]: Connection timed out (port 25)", host("192.0.2.25", 25), Some(Cause::ConnectionTimedOut)),
+            ("connect to mx.example.net[192.0.2.25]: server dropped connection without sending the initial SMTP greeting (port 25)", host("192.0.2.25", 25), None),
+            ("lost connection with mx.example.net[192.0.2.25] while receiving the initial server greeting", host("192.0.2.25", 0), Some(Cause::ConnectionLost)),
+            ("lost connection with mx.example.net[2001:db8::25] while sending end of data -- message may be sent more than once", host("2001:db8::25", 0), Some(Cause::ConnectionLost)),
+            ("conversation with mx.example.net[192.0.2.25] timed out while performing the EHLO handshake", host("192.0.2.25", 0), Some(Cause::ConversationTimedOut)),
+            ("local data error while talking to mx.example.net[192.0.2.25]", host("192.0.2.25", 0), None),
+            ("TLS is required, but was not offered by host mx.example.net[192.0.2.25]", host("192.0.2.25", 0), Some(Cause::TlsRequired)),
+            ("TLS is required, but our TLS engine is unavailable", None, Some(Cause::TlsRequired)),
+            ("TLS is required, but unavailable", None, Some(Cause::TlsRequired)),
+            ("Server certificate not verified", None, Some(Cause::TlsUntrusted)),
+            ("Server certificate not trusted", None, Some(Cause::TlsUntrusted)),
+            ("Cannot start TLS: handshake failure", None, Some(Cause::TlsRequired)),
+            ("client TLS configuration problem", None, None),
+            ("TLSA lookup error for mx.example.net:25", None, None),
+            ("SMTPUTF8 is required, but was not offered by host mx.example.net[192.0.2.25]", host("192.0.2.25", 0), None),
+            ("SASL authentication failed; cannot authenticate to server mx.example.net[192.0.2.25]: no mechanism available", host("192.0.2.25", 0), Some(Cause::SaslFailed)),
+            ("SASL authentication failed; authentication protocol loop with server mx.example.net[192.0.2.25]", host("192.0.2.25", 0), Some(Cause::SaslFailed)),
+            ("SASL authentication failed: server mx.example.net[192.0.2.25] offered no compatible authentication mechanisms for this type of connection security", host("192.0.2.25", 0), Some(Cause::SaslFailed)),
+            ("SASL authentication failed; non-empty initial LOGIN challenge from server mx.example.net[192.0.2.25]: x", None, Some(Cause::SaslFailed)),
+        ];
+        for (text, server, cause) in vectors {
+            let expected = Event::AttemptFailed { server, reply: None, cause, reason: text };
+            assert_eq!(read(&line(text)), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn attempts_with_a_reply() {
+        #[rustfmt::skip]
+        let vectors = [
+            ("host mx.example.net[192.0.2.25] said: 450 4.2.0 Greylisted (in reply to RCPT TO command)", 450, "4.2.0", "Greylisted", Some("RCPT TO"), Some(Cause::Greylisted)),
+            ("host mx.example.net[192.0.2.25] refused to talk to me: 421 4.7.0 Too many connections", 421, "4.7.0", "Too many connections", None, Some(Cause::RateLimited)),
+            ("host mx.example.net[192.0.2.25] refused to talk to me: 554-mx.example.net 554 größer", 554, "", "mx.example.net 554 größer", None, None),
+            ("Protocol error: host mx.example.net[192.0.2.25] said: 354 go (in reply to RCPT TO command)", 354, "", "go", Some("RCPT TO"), None),
+            ("TLS is required, but host mx.example.net[192.0.2.25] refused to start TLS: 454 4.7.0 no", 454, "4.7.0", "no", None, Some(Cause::TlsRequired)),
+            ("SASL authentication failed; server mx.example.net[192.0.2.25] said: 535 5.7.8 bad", 535, "5.7.8", "bad", None, Some(Cause::SaslFailed)),
+            ("SASL [CACHED] authentication failed; server mx.example.net[192.0.2.25] said: 535 5.7.8 bad", 535, "5.7.8", "bad", None, Some(Cause::SaslFailed)),
+            // A server's words stay its own.
+            ("host mx.example.net[192.0.2.25] said: 450 lost connection with evil[203.0.113.9] while x (in reply to DATA command)", 450, "", "lost connection with evil[203.0.113.9] while x", Some("DATA"), None),
+            ("host mx.example.net[192.0.2.25] said: 450 4.2.0 cut here (in rep", 450, "4.2.0", "cut here (in rep", None, None),
+        ];
+        for (text, code, dsn, said, command, cause) in vectors {
+            let dsn = (!dsn.is_empty()).then(|| Dsn::parse(dsn).expect("a code"));
+            let reply = Reply { code: Some(code), dsn, text: said, command, server: None };
+            let expected =
+                Event::AttemptFailed { server: host("192.0.2.25", 0), reply: Some(reply), cause, reason: text };
+            assert_eq!(read(&line(text)), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn notices() {
+        #[rustfmt::skip]
+        let vectors = [
+            ("enabling PIX workarounds: disable_esmtp delay_dotcrlf for mx.example.net[192.0.2.25]:25", "pix_workarounds"),
+            ("enabling PIX <CRLF>.<CRLF> workaround for mx.example.net[192.0.2.25]:25", "pix_workarounds"),
+            ("breaking line > 998 bytes with <CR><LF>SPACE", "long_line_broken"),
+            ("discarding EHLO keywords: CHUNKING", "ehlo_keywords_discarded"),
+            ("host mx.example.net[192.0.2.25] offers SMTPUTF8 support, but not 8BITMIME", "smtputf8_without_8bitmime"),
+            ("mx.example.net[2001:db8::25]:25: replacing server reply \"500 x\" with \"550 x\"", "server_reply_replaced"),
+            ("Sender requested REQUIRETLS, but mx.example.net does not support it", "requiretls_unmet"),
+        ];
+        for (text, kind) in vectors {
+            assert_eq!(read(&line(text)), Some(Event::Notice { kind, text }), "{text}");
+        }
+        let text = "Using ESMTP PIPELINING, TCP send buffer size is 87040, PIPELINING buffer size is 4096";
+        assert_eq!(read(&line(text)), Some(Event::Debug { text }));
+    }
+
+    #[test]
+    fn none() {
+        for text in [
+            "",
+            "host ",
+            "host mx",
+            "host mx.example.net[192.0.2.25]",
+            "host mx.example.net[192.0.2.25] offers SMTPUTF8",
+            "connect to ",
+            "connect to mx.example.net[192.0.2.25]:25",
+            "connect to mx.example.net[192.0.2",
+            "connect to private/tlsmgr: Connection refused",
+            "connect from mx.example.net[192.0.2.25]",
+            "lost connection after EHLO from mx.example.net[192.0.2.25]",
+            "lost connection with mx.example.net[192.0.2.25]",
+            "message-id=<host mx[192.0.2.25] said: 450 x>",
+            "mx.example.net[192.0.2.25]:25: SASL PLAIN authentication failed: x",
+        ] {
+            assert_eq!(read(&line(text)), None, "{text}");
+        }
+        let text = "connect to mx.example.net[192.0.2.25]:25: Connection refused";
+        assert_eq!(read(&Line { level: Some(Level::Warning), has_queue_id: false, text }), None);
+        assert!(read(&Line { level: None, has_queue_id: false, text }).is_some());
+        let text = "Server certificate not verified";
+        assert_eq!(read(&Line { level: None, has_queue_id: false, text }), None);
+    }
 }

@@ -61,8 +61,8 @@ pub struct Sasl<'a> {
 /// The properties of a TLS connection, as the summary line has them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tls<'a> {
-    /// `Anonymous`, `Untrusted`, `Trusted` or `Verified`.
-    pub trust: &'a str,
+    /// `Anonymous`, `Untrusted`, `Trusted` or `Verified`; `None` before Postfix 2.5.
+    pub trust: Option<&'a str>,
     /// `outbound` for a client, `inbound` for a server.
     pub direction: &'static str,
     /// Whether an open connection was used again.

@@ -1,0 +1,127 @@
+//! TLS that failed: handshakes, certificates, and what OpenSSL says of either.
+//!
+//! ```text
+//! SSL_accept error from P: -1|lost connection|STRERROR               tls_server.c
+//! SSL_connect error to P: -1|lost connection|STRERROR                tls_client.c
+//! [CA|client|server ]certificate verification failed for P: WHY      tls_verify.c
+//! certificate peer name verification failed for P: WHY               tls_client.c before Postfix 2.5
+//! TLS handshake failed for service=S peer=P                          tlsproxy.c
+//! ciphertext read/write timeout|error for P                          tlsproxy.c
+//! warning: TLS library problem: error:…                              tls_misc.c, after the first two
+//! ```
+//!
+//! The reason is what follows the peer. Where nothing does, or a number that says nothing, it is what stands before it.
+
+use super::super::endpoint;
+use super::split_peer;
+use crate::record::Event;
+
+/// What failed, and what stands between that and the peer.
+const FAILURES: &[(&str, &str)] = &[
+    ("SSL_accept error", " from "),
+    ("SSL_connect error", " to "),
+    ("SSL_set_fd error", " to "),
+    ("certificate verification failed", " for "),
+    ("CA certificate verification failed", " for "),
+    ("client certificate verification failed", " for "),
+    ("server certificate verification failed", " for "),
+    ("certificate peer name verification failed", " for "),
+    ("ciphertext read/write timeout", " for "),
+    ("ciphertext read/write error", " for "),
+    ("deadlock on ciphertext stream", " for "),
+];
+
+/// What stands before a reason that belongs to no named peer.
+const UNNAMED: &[&str] = &[
+    "TLS library problem: ",
+    // tls_verify.c before Postfix 2.5
+    "verify error:",
+    // tls_bio_ops.c before Postfix 2.8
+    "network_biopair_interop: ",
+];
+
+/// The failure that a text tells of.
+pub(super) fn read(text: &str) -> Option<Event<'_>> {
+    failure(text).or_else(|| handshake(text)).or_else(|| {
+        let reason = UNNAMED.iter().find_map(|begin| text.strip_prefix(begin))?;
+        Some(Event::TlsError { peer: None, reason: if reason.is_empty() { text } else { reason } })
+    })
+}
+
+fn failure(text: &str) -> Option<Event<'_>> {
+    FAILURES.iter().find_map(|(what, before)| {
+        let (peer, why) = split_peer(text.strip_prefix(what)?.strip_prefix(before)?);
+        let number = why.strip_prefix('-').unwrap_or(why);
+        let says_nothing = number.bytes().all(|b| b.is_ascii_digit());
+        Some(Event::TlsError { peer, reason: if says_nothing { &text[..what.len()] } else { why } })
+    })
+}
+
+fn handshake(text: &str) -> Option<Event<'_>> {
+    const WHAT: &str = "TLS handshake failed";
+    let rest = text.strip_prefix(WHAT)?.strip_prefix(" for service=")?;
+    let (_, peer) = rest.split_once(" peer=")?;
+    Some(Event::TlsError { peer: endpoint::read(peer), reason: &text[..WHAT.len()] })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Endpoint;
+
+    #[test]
+    fn failures() {
+        let host = |port| Some(Endpoint { name: Some("mx.example.net"), ip: Some("192.0.2.25"), port, path: None });
+        let six = Some(Endpoint { ip: Some("2001:db8::7"), port: Some(4711), ..Endpoint::default() });
+        let named = Some(Endpoint { name: Some("mx.example.net"), ..Endpoint::default() });
+        #[rustfmt::skip]
+        let vectors = [
+            ("SSL_accept error from mx.example.net[192.0.2.25]: -1", host(None), "SSL_accept error"),
+            ("SSL_accept error from mx.example.net[192.0.2.25]: 0", host(None), "SSL_accept error"),
+            ("SSL_accept error from mx.example.net[192.0.2.25]:4711: lost connection", host(Some(4711)), "lost connection"),
+            ("SSL_accept error from mx.example.net[192.0.2.25]: Connection timed out", host(None), "Connection timed out"),
+            ("SSL_accept error from [2001:db8::7]:4711: Connection reset by peer", six, "Connection reset by peer"),
+            ("SSL_accept error from unknown[unknown]: lost connection", None, "lost connection"),
+            ("SSL_connect error to mx.example.net[192.0.2.25]:25: -1", host(Some(25)), "SSL_connect error"),
+            ("SSL_connect error to mx.example.net[192.0.2.25]:25: Connection reset by peer", host(Some(25)), "Connection reset by peer"),
+            ("SSL_connect error to mx.example.net: -1", named, "SSL_connect error"),
+            ("certificate verification failed for mx.example.net[192.0.2.25]:25: untrusted issuer /C=DE/O=Bücher: GmbH/CN=CA", host(Some(25)), "untrusted issuer /C=DE/O=Bücher: GmbH/CN=CA"),
+            ("certificate verification failed for mx.example.net[192.0.2.25]:25: self-signed certificate", host(Some(25)), "self-signed certificate"),
+            ("certificate verification failed for mx.example.net[192.0.2.25]:25: not trusted by local or TLSA policy", host(Some(25)), "not trusted by local or TLSA policy"),
+            ("certificate verification failed for mx.example.net: num=19:self signed certificate in certificate chain", named, "num=19:self signed certificate in certificate chain"),
+            ("server certificate verification failed for mx.example.net[192.0.2.25]:25: certificate has expired", host(Some(25)), "certificate has expired"),
+            ("client certificate verification failed for mx.example.net[192.0.2.25]: num=26:unsupported certificate purpose", host(None), "num=26:unsupported certificate purpose"),
+            ("CA certificate verification failed for mx.example.net[192.0.2.25]:25: certificate not yet valid", host(Some(25)), "certificate not yet valid"),
+            ("certificate peer name verification failed for mx.example.net: CommonName mismatch: other.example.net", named, "CommonName mismatch: other.example.net"),
+            ("TLS handshake failed for service=smtpd peer=[2001:db8::7]:4711", six, "TLS handshake failed"),
+            ("TLS handshake failed for service=tlsproxy peer=mx.example.net[192.0.2.25]:25", host(Some(25)), "TLS handshake failed"),
+            ("ciphertext read/write timeout for [2001:db8::7]:4711", six, "ciphertext read/write timeout"),
+            ("TLS library problem: error:0A000126:SSL routines::unexpected eof while reading:../ssl/record/rec_layer_s3.c:309:", None, "error:0A000126:SSL routines::unexpected eof while reading:../ssl/record/rec_layer_s3.c:309:"),
+            ("TLS library problem: 4711:error:14094410:SSL routines:SSL3_READ_BYTES:sslv3 alert handshake failure:s3_pkt.c:1102:SSL alert number 40:", None, "4711:error:14094410:SSL routines:SSL3_READ_BYTES:sslv3 alert handshake failure:s3_pkt.c:1102:SSL alert number 40:"),
+            ("verify error:num=18:self signed certificate", None, "num=18:self signed certificate"),
+            ("network_biopair_interop: error reading 11 bytes from the network: Connection reset by peer", None, "error reading 11 bytes from the network: Connection reset by peer"),
+            // Cut.
+            ("SSL_accept error from mx.example.net[192.0.2.25]", host(None), "SSL_accept error"),
+            ("SSL_accept error from ", None, "SSL_accept error"),
+            ("TLS library problem: ", None, "TLS library problem: "),
+        ];
+        for (text, peer, reason) in vectors {
+            assert_eq!(read(text), Some(Event::TlsError { peer, reason }), "{text}");
+        }
+    }
+
+    #[test]
+    fn none() {
+        for text in [
+            "",
+            "SSL_accept error",
+            "SSL_accept:error in SSLv3 read client hello C",
+            "certificate verification failed",
+            "TLS handshake failed for service=smtpd",
+            "lost connection after STARTTLS from mx.example.net[192.0.2.25]",
+            "mx.example.net[192.0.2.25]: SSL_accept error from evil[203.0.113.9]: -1",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What the programs that speak TLS say of it (`src/tls`): smtp, lmtp, smtpd, tlsproxy and posttls-finger.
+//!
+//! These lines carry no queue id; they belong to the session of the process that writes them.
+
+mod error;
+mod notice;
+mod report;
+mod summary;
+
+use super::{Line, endpoint};
+use crate::record::{Endpoint, Event};
+
+/// The event that a line is.
+pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+    // What failed may be a warning; a warning of anything else has no event of its own.
+    let failure = error::read(line.text);
+    if failure.is_some() || line.level.is_some() {
+        return failure;
+    }
+    summary::read(line.text).or_else(|| report::read(line.text)).or_else(|| notice::read(line.text))
+}
+
+/// The other end that a text begins with, and what follows the `: ` behind it.
+///
+/// Postfix 2.3 names it by its name alone. Names hold no space, and addresses no `: `.
+fn split_peer(text: &str) -> (Option<Endpoint<'_>>, &str) {
+    if let Some((peer, rest)) = endpoint::split(text)
+        && let Some(rest) = after_colon(rest)
+    {
+        return (peer, rest);
+    }
+    let (peer, rest) = text.split_once(": ").unwrap_or((text, ""));
+    (Some(peer).filter(|peer| !peer.contains(' ')).and_then(endpoint::read), rest)
+}
+
+/// What follows the colon behind a peer; nothing if the peer is the last.
+fn after_colon(text: &str) -> Option<&str> {
+    if text.is_empty() { Some(text) } else { text.strip_prefix(": ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers() {
+        let host = |name, ip, port| Some(Endpoint { name, ip, port, path: None });
+        #[rustfmt::skip]
+        let vectors = [
+            ("mx.example.com[192.0.2.1]:25: x", host(Some("mx.example.com"), Some("192.0.2.1"), Some(25)), "x"),
+            ("mx.example.com[192.0.2.1]: x: y", host(Some("mx.example.com"), Some("192.0.2.1"), None), "x: y"),
+            ("[2001:db8::1]:4711: x", host(None, Some("2001:db8::1"), Some(4711)), "x"),
+            ("[2001:db8::1]:4711", host(None, Some("2001:db8::1"), Some(4711)), ""),
+            ("unknown[unknown]: x", None, "x"),
+            ("mail.example.com: x", host(Some("mail.example.com"), None, None), "x"),
+            ("no peer: x", None, "x"),
+            ("", None, ""),
+        ];
+        for (text, peer, rest) in vectors {
+            assert_eq!(split_peer(text), (peer, rest), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_failures_may_have_a_level() {
+        let level = Some(crate::record::Level::Warning);
+        let read = |text| read(&Line { level, has_queue_id: false, text });
+        assert!(read("TLS library problem: error:0A0000C1:SSL routines::no shared cipher:x.c:1:").is_some());
+        for text in [
+            "TLS SNI from mx.example.com[192.0.2.1] is invalid: x",
+            "Trusted TLS connection established to mx.example.com[192.0.2.1]:25: TLSv1.3",
+            "cannot load Certification Authority data, CAfile=\"/x\": disabling TLS support",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+}
