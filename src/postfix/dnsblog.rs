@@ -1,9 +1,43 @@
-//! dnsblog (`src/dnsblog/dnsblog.c`).
+//! Addresses in DNS lists (`src/dnsblog/dnsblog.c`): `addr A listed by domain D as R`.
 
 use super::Line;
 use crate::record::Event;
 
 /// The event that a line is.
-pub(super) fn read<'a>(_line: &Line<'a>) -> Option<Event<'a>> {
-    None
+pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+    if line.level.is_some() {
+        return None;
+    }
+    let (ip, rest) = line.text.strip_prefix("addr ")?.split_once(" listed by domain ")?;
+    let (domain, result) = rest.split_once(" as ")?;
+    let whole = [ip, domain, result].iter().all(|part| !part.is_empty()) && !ip.contains(' ');
+    whole.then_some(Event::Dnsbl { ip, domain, result })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listings() {
+        let read = |text| read(&Line { level: None, has_queue_id: false, text });
+        #[rustfmt::skip]
+        let vectors = [
+            ("addr 192.0.2.1 listed by domain bl.example.org as 127.0.0.2", "192.0.2.1", "bl.example.org", "127.0.0.2"),
+            ("addr 2001:db8::1 listed by domain bl.example.org as 127.0.0.4", "2001:db8::1", "bl.example.org", "127.0.0.4"),
+            ("addr 192.0.2.1 listed by domain bücher.example as x as y", "192.0.2.1", "bücher.example", "x as y"),
+        ];
+        for (text, ip, domain, result) in vectors {
+            assert_eq!(read(text), Some(Event::Dnsbl { ip, domain, result }), "{text}");
+        }
+        for text in [
+            "",
+            "addr 192.0.2.1 not listed by domain bl.example.org",
+            "addr 192.0.2.1 listed by domain bl.example.org",
+            "addr 192.0.2.1 listed by domain bl.example.org as ",
+            "addr  listed by domain  as ",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
 }
