@@ -40,8 +40,8 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     let (limited_service, ip, rest) = split_client(rest);
     Some(Event::Statistics {
         kind,
-        value: digits(value),
-        period: period.and_then(|period| digits(period.strip_suffix('s')?)),
+        value: endpoint::number(value),
+        period: period.and_then(|period| endpoint::number(period.strip_suffix('s')?)),
         limited_service,
         ip,
         at: rest.strip_prefix("at ").filter(|at| !at.is_empty()),
@@ -51,9 +51,9 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
 /// `for (SERVICE:ADDR) `, if a text begins with it, and what follows.
 fn split_client(text: &str) -> (Option<&str>, Option<&str>, &str) {
     let Some(rest) = text.strip_prefix("for (") else { return (None, None, text) };
-    let (client, rest) = rest.split_once(") ").unwrap_or((rest.trim_end_matches(')'), ""));
+    let (client, rest) = rest.split_once(") ").unwrap_or_else(|| (rest.trim_end_matches(')'), ""));
     // No address with its prefix length is longer, and of a longer text only the end is looked at.
-    let from = client.ceil_char_boundary(client.len().saturating_sub(64));
+    let from = client.len().saturating_sub(64);
     let splits = || memchr::memchr_iter(b':', &client.as_bytes()[from..]).map(|at| client.split_at(from + at));
     let found = |fits: fn(&str) -> bool| {
         splits().map(|(service, ip)| (service, &ip[1..])).find(|(service, ip)| fits(service) && is_client(ip))
@@ -68,17 +68,12 @@ fn split_client(text: &str) -> (Option<&str>, Option<&str>, &str) {
 /// Whether a text is an address, with a prefix length since Postfix 3.8, or `unknown`.
 fn is_client(text: &str) -> bool {
     let (address, length) = text.split_once('/').unwrap_or((text, "0"));
-    text == "unknown" || endpoint::is_ip(address) && digits(length).is_some()
+    text == "unknown" || endpoint::is_ip(address) && endpoint::number::<u8>(length).is_some()
 }
 
 /// Whether a text is an address alone.
 fn is_host(text: &str) -> bool {
     text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok()
-}
-
-/// A number of at least one digit.
-fn digits(text: &str) -> Option<u32> {
-    endpoint::number(text).filter(|_| !text.is_empty())
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     };
     let figure = |name: &str| {
         let mut pairs = figures.split(' ').filter_map(|pair| pair.split_once('='));
-        pairs.find(|(key, value)| *key == name && !value.is_empty()).and_then(|(_, value)| endpoint::number(value))
+        pairs.find(|(key, _)| *key == name).and_then(|(_, value)| endpoint::number(value))
     };
     Some(Event::CacheCleanup { cache, retained: figure("retained"), dropped: figure("dropped"), full })
 }

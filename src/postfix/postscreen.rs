@@ -26,8 +26,8 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
         return None;
     }
     let text = line.text;
-    let test = || decision(text).or_else(|| early(text)).or_else(|| breach(text)).map(Event::Postscreen);
-    session(text).or_else(test).or_else(|| notice(text)).or_else(|| debug(text))
+    let decided = || decision(text).or_else(|| early(text)).or_else(|| breach(text)).map(Event::Postscreen);
+    session(text).or_else(decided).or_else(|| notice(text)).or_else(|| debug(text))
 }
 
 /// The client that a text begins with, and what follows it.
@@ -36,16 +36,16 @@ fn split_client(text: &str) -> Option<(Option<Endpoint<'_>>, &str)> {
 }
 
 /// A client that is the whole of a text.
-fn client(text: &str) -> Option<Option<Endpoint<'_>>> {
-    split_client(text).filter(|(_, rest)| rest.is_empty()).map(|(client, _)| client)
+fn client(text: &str) -> Option<Endpoint<'_>> {
+    split_client(text).filter(|(_, rest)| rest.is_empty()).and_then(|(client, _)| client)
 }
 
 fn session(text: &str) -> Option<Event<'_>> {
     if let Some(gone) = text.strip_prefix("DISCONNECT ") {
-        return Some(Event::Disconnect { client: client(gone)?, commands: None, notes: None });
+        return Some(Event::Disconnect { client: Some(client(gone)?), commands: None, notes: None });
     }
     let (from, rest) = split_client(text.strip_prefix("CONNECT from ")?)?;
-    Some(Event::Connect { client: from, server: client(rest.strip_prefix(" to ")?)? })
+    Some(Event::Connect { client: from, server: Some(client(rest.strip_prefix(" to ")?)?) })
 }
 
 /// Decisions that name the client alone.
@@ -62,16 +62,21 @@ const DECISIONS: &[(&str, &str)] = &[
     ("BDAT without valid RCPT from ", "bdat_without_valid_rcpt"),
 ];
 
-fn decision(text: &str) -> Option<Postscreen<'_>> {
-    let (test, rest) = strip_any(text, DECISIONS)?;
-    Some(Postscreen { client: client(rest)?, test, ..Postscreen::default() })
+fn decision(line: &str) -> Option<Postscreen<'_>> {
+    let (test, rest) = strip_any(line, DECISIONS)?;
+    Some(Postscreen { client: Some(client(rest)?), test, ..Postscreen::default() })
 }
 
 /// The tests before the greeting, and a client that hangs up at any time.
 fn early(text: &str) -> Option<Postscreen<'_>> {
     if let Some(rest) = text.strip_prefix("DNSBL rank ") {
         let (rank, rest) = rest.split_once(" for ")?;
-        return Some(Postscreen { client: client(rest)?, test: "dnsbl", rank: integer(rank), ..Postscreen::default() });
+        return Some(Postscreen {
+            client: Some(client(rest)?),
+            test: "dnsbl",
+            rank: integer(rank),
+            ..Postscreen::default()
+        });
     }
     if let Some(rest) = text.strip_prefix("PREGREET ") {
         let (bytes, rest) = rest.split_once(" after ")?;
@@ -88,7 +93,7 @@ fn early(text: &str) -> Option<Postscreen<'_>> {
     }
     let (after, rest) = text.strip_prefix("HANGUP after ")?.split_once(" from ")?;
     let (client, rest) = split_client(rest)?;
-    // Postfix before 2.8 does not say where.
+    // Early ones do not say where.
     let stage = rest.strip_prefix(" in ").and_then(some);
     Some(Postscreen { client, test: "hangup", after: Decimal::new(after), stage, ..Postscreen::default() })
 }
@@ -103,33 +108,31 @@ const BREACHES: &[(&str, &str)] = &[
     ("NON-SMTP COMMAND from ", "non_smtp_command"),
 ];
 
-fn breach(text: &str) -> Option<Postscreen<'_>> {
-    let (test, rest) = strip_any(text, BREACHES)?;
+fn breach(line: &str) -> Option<Postscreen<'_>> {
+    let (test, rest) = strip_any(line, BREACHES)?;
     let (client, rest) = split_client(rest)?;
-    // The first Postfix with these tests did not say after what.
+    // Early ones do not say after what.
     let rest = rest.strip_prefix(" after ").unwrap_or("");
     // A command holds no space.
-    let (stage, text) = rest.split_once(": ").unwrap_or((rest, ""));
-    Some(Postscreen { client, test, stage: some(stage), text: some(text), ..Postscreen::default() })
+    let (stage, sent) = rest.split_once(": ").unwrap_or((rest, ""));
+    Some(Postscreen { client, test, stage: some(stage), text: some(sent), ..Postscreen::default() })
 }
 
 fn notice(text: &str) -> Option<Event<'_>> {
-    let ends = |end: &str| text.trim_end_matches(' ').ends_with(end);
     let kind = if text.starts_with("entering STRESS mode with ") {
         "stress_mode_entered"
     } else if text.starts_with("leaving STRESS mode with ") {
         "stress_mode_left"
-    } else if text.starts_with("using backwards-compatible default setting respectful_logging=") {
+    } else if text.starts_with("using backwards-compatible default setting ") {
         "backwards_compatible_default"
-    } else if text.starts_with("table ") && ends(" has changed - finishing in the background") {
+    } else if text.starts_with("table ") && text.ends_with(" has changed - finishing in the background") {
         "table_changed"
     } else {
         // A bug in Postfix: the port has no colon.
         let (_, rest) = text.strip_prefix('[')?.split_once(']')?;
-        let rest = rest.trim_start_matches(|c: char| c == ':' || c.is_ascii_digit());
-        match rest {
-            _ if rest.starts_with(" discarding EHLO keywords: ") => "ehlo_keywords_discarded",
-            _ if rest.starts_with(" replacing command \"") => "command_replaced",
+        match rest.trim_start_matches(|c: char| c == ':' || c.is_ascii_digit()) {
+            rest if rest.starts_with(" discarding EHLO keywords: ") => "ehlo_keywords_discarded",
+            rest if rest.starts_with(" replacing command \"") => "command_replaced",
             _ => return None,
         }
     };
@@ -170,17 +173,17 @@ mod tests {
         Line { level: None, has_queue_id: false, text }
     }
 
-    fn peer(ip: &str, port: u16) -> Option<Endpoint<'_>> {
-        Some(Endpoint { ip: Some(ip), port: Some(port), ..Endpoint::default() })
+    fn peer(text: &str) -> Option<Endpoint<'_>> {
+        endpoint::read(text)
     }
 
     #[test]
     fn sessions() {
-        let four = Event::Connect { client: peer("192.0.2.1", 4711), server: peer("192.0.2.2", 25) };
+        let four = Event::Connect { client: peer("[192.0.2.1]:4711"), server: peer("[192.0.2.2]:25") };
         assert_eq!(read(&line("CONNECT from [192.0.2.1]:4711 to [192.0.2.2]:25")), Some(four));
-        let six = Event::Connect { client: peer("2001:db8::1", 4711), server: peer("2001:db8::2", 25) };
+        let six = Event::Connect { client: peer("[2001:db8::1]:4711"), server: peer("[2001:db8::2]:25") };
         assert_eq!(read(&line("CONNECT from [2001:db8::1]:4711 to [2001:db8::2]:25")), Some(six));
-        let gone = Event::Disconnect { client: peer("2001:db8::1", 4711), commands: None, notes: None };
+        let gone = Event::Disconnect { client: peer("[2001:db8::1]:4711"), commands: None, notes: None };
         assert_eq!(read(&line("DISCONNECT [2001:db8::1]:4711")), Some(gone));
         // tlsproxy's.
         assert_eq!(read(&line("CONNECT from [192.0.2.1]:4711")), None);
@@ -202,8 +205,8 @@ mod tests {
         ];
         for (word, test) in words {
             for (text, client) in [
-                (format!("{word} [192.0.2.1]:4711"), peer("192.0.2.1", 4711)),
-                (format!("{word} [2001:db8::1]:4711"), peer("2001:db8::1", 4711)),
+                (format!("{word} [192.0.2.1]:4711"), peer("[192.0.2.1]:4711")),
+                (format!("{word} [2001:db8::1]:4711"), peer("[2001:db8::1]:4711")),
             ] {
                 let expected = Postscreen { client, test, ..Postscreen::default() };
                 assert_eq!(read(&line(&text)), Some(Event::Postscreen(expected)), "{text}");
@@ -213,8 +216,8 @@ mod tests {
 
     #[test]
     fn early_tests() {
-        let four = Postscreen { client: peer("192.0.2.1", 4711), ..Postscreen::default() };
-        let six = Postscreen { client: peer("2001:db8::1", 4711), ..Postscreen::default() };
+        let four = Postscreen { client: peer("[192.0.2.1]:4711"), ..Postscreen::default() };
+        let six = Postscreen { client: peer("[2001:db8::1]:4711"), ..Postscreen::default() };
         let pregreet = Postscreen { test: "pregreet", after: Decimal::new("0.11"), bytes: Some(14), ..four.clone() };
         let hangup = Postscreen { test: "hangup", after: Decimal::new("2.5"), ..four.clone() };
         let before = Some("tests before SMTP handshake");
@@ -243,7 +246,7 @@ mod tests {
     #[test]
     fn breaches() {
         let of = |test, stage, text| Postscreen {
-            client: peer("2001:db8::1", 4711),
+            client: peer("[2001:db8::1]:4711"),
             test,
             stage,
             text,

@@ -126,13 +126,8 @@ mod tests {
         Line { level: None, has_queue_id: true, text }
     }
 
-    fn host<'a>(ip: &'a str, port: u16) -> Option<Endpoint<'a>> {
-        Some(Endpoint {
-            name: Some("mx.example.net"),
-            ip: Some(ip),
-            port: Some(port).filter(|port| *port > 0),
-            path: None,
-        })
+    fn host(text: &str) -> Option<Endpoint<'_>> {
+        endpoint::read(text)
     }
 
     #[test]
@@ -140,24 +135,24 @@ mod tests {
         let socket = |path| Some(Endpoint { name: Some("mx.example.net"), path: Some(path), ..Endpoint::default() });
         #[rustfmt::skip]
         let vectors = [
-            ("connect to mx.example.net[192.0.2.25]:25: Connection refused", host("192.0.2.25", 25), Some(Cause::ConnectionRefused)),
-            ("connect to mx.example.net[192.0.2.25]:25: Connection timed out", host("192.0.2.25", 25), Some(Cause::ConnectionTimedOut)),
-            ("connect to mx.example.net[192.0.2.25]:25: Operation timed out", host("192.0.2.25", 25), Some(Cause::ConnectionTimedOut)),
-            ("connect to mx.example.net[2001:db8::25]:25: Network is unreachable", host("2001:db8::25", 25), Some(Cause::NetworkUnreachable)),
-            ("connect to mx.example.net[2001:db8::25]:25: No route to host", host("2001:db8::25", 25), Some(Cause::NetworkUnreachable)),
-            ("connect to mx.example.net[192.0.2.25]:25: Connection reset by peer", host("192.0.2.25", 25), Some(Cause::ConnectionLost)),
-            ("connect to mx.example.net[192.0.2.25]:25: Verbindungsaufbau abgelehnt", host("192.0.2.25", 25), None),
+            ("connect to mx.example.net[192.0.2.25]:25: Connection refused", host("mx.example.net[192.0.2.25]:25"), Some(Cause::ConnectionRefused)),
+            ("connect to mx.example.net[192.0.2.25]:25: Connection timed out", host("mx.example.net[192.0.2.25]:25"), Some(Cause::ConnectionTimedOut)),
+            ("connect to mx.example.net[192.0.2.25]:25: Operation timed out", host("mx.example.net[192.0.2.25]:25"), Some(Cause::ConnectionTimedOut)),
+            ("connect to mx.example.net[2001:db8::25]:25: Network is unreachable", host("mx.example.net[2001:db8::25]:25"), Some(Cause::NetworkUnreachable)),
+            ("connect to mx.example.net[2001:db8::25]:25: No route to host", host("mx.example.net[2001:db8::25]:25"), Some(Cause::NetworkUnreachable)),
+            ("connect to mx.example.net[192.0.2.25]:25: Connection reset by peer", host("mx.example.net[192.0.2.25]:25"), Some(Cause::ConnectionLost)),
+            ("connect to mx.example.net[192.0.2.25]:25: Verbindungsaufbau abgelehnt", host("mx.example.net[192.0.2.25]:25"), None),
             ("connect to mx.example.net[private/dovecot-lmtp]: No such file or directory", socket("private/dovecot-lmtp"), Some(Cause::TransportUnavailable)),
             ("connect to mx.example.net[/run/a[1]/lmtp]: Permission denied", socket("/run/a[1]/lmtp"), Some(Cause::TransportUnavailable)),
             ("connect to unknown[unknown]: x", None, None),
             // Before 2.6.
-            ("connect to mx.example.net[192.0.2.25]: Connection timed out (port 25)", host("192.0.2.25", 25), Some(Cause::ConnectionTimedOut)),
-            ("connect to mx.example.net[192.0.2.25]: server dropped connection without sending the initial SMTP greeting (port 25)", host("192.0.2.25", 25), None),
-            ("lost connection with mx.example.net[192.0.2.25] while receiving the initial server greeting", host("192.0.2.25", 0), Some(Cause::ConnectionLost)),
-            ("lost connection with mx.example.net[2001:db8::25] while sending end of data -- message may be sent more than once", host("2001:db8::25", 0), Some(Cause::ConnectionLost)),
-            ("conversation with mx.example.net[192.0.2.25] timed out while performing the EHLO handshake", host("192.0.2.25", 0), Some(Cause::ConversationTimedOut)),
-            ("local data error while talking to mx.example.net[192.0.2.25]", host("192.0.2.25", 0), None),
-            ("TLS is required, but was not offered by host mx.example.net[192.0.2.25]", host("192.0.2.25", 0), Some(Cause::TlsRequired)),
+            ("connect to mx.example.net[192.0.2.25]: Connection timed out (port 25)", host("mx.example.net[192.0.2.25]:25"), Some(Cause::ConnectionTimedOut)),
+            ("connect to mx.example.net[192.0.2.25]: server dropped connection without sending the initial SMTP greeting (port 25)", host("mx.example.net[192.0.2.25]:25"), None),
+            ("lost connection with mx.example.net[192.0.2.25] while receiving the initial server greeting", host("mx.example.net[192.0.2.25]"), Some(Cause::ConnectionLost)),
+            ("lost connection with mx.example.net[2001:db8::25] while sending end of data -- message may be sent more than once", host("mx.example.net[2001:db8::25]"), Some(Cause::ConnectionLost)),
+            ("conversation with mx.example.net[192.0.2.25] timed out while performing the EHLO handshake", host("mx.example.net[192.0.2.25]"), Some(Cause::ConversationTimedOut)),
+            ("local data error while talking to mx.example.net[192.0.2.25]", host("mx.example.net[192.0.2.25]"), None),
+            ("TLS is required, but was not offered by host mx.example.net[192.0.2.25]", host("mx.example.net[192.0.2.25]"), Some(Cause::TlsRequired)),
             ("TLS is required, but our TLS engine is unavailable", None, Some(Cause::TlsRequired)),
             ("TLS is required, but unavailable", None, Some(Cause::TlsRequired)),
             ("Server certificate not verified", None, Some(Cause::TlsUntrusted)),
@@ -165,10 +160,10 @@ mod tests {
             ("Cannot start TLS: handshake failure", None, Some(Cause::TlsRequired)),
             ("client TLS configuration problem", None, None),
             ("TLSA lookup error for mx.example.net:25", None, None),
-            ("SMTPUTF8 is required, but was not offered by host mx.example.net[192.0.2.25]", host("192.0.2.25", 0), None),
-            ("SASL authentication failed; cannot authenticate to server mx.example.net[192.0.2.25]: no mechanism available", host("192.0.2.25", 0), Some(Cause::SaslFailed)),
-            ("SASL authentication failed; authentication protocol loop with server mx.example.net[192.0.2.25]", host("192.0.2.25", 0), Some(Cause::SaslFailed)),
-            ("SASL authentication failed: server mx.example.net[192.0.2.25] offered no compatible authentication mechanisms for this type of connection security", host("192.0.2.25", 0), Some(Cause::SaslFailed)),
+            ("SMTPUTF8 is required, but was not offered by host mx.example.net[192.0.2.25]", host("mx.example.net[192.0.2.25]"), None),
+            ("SASL authentication failed; cannot authenticate to server mx.example.net[192.0.2.25]: no mechanism available", host("mx.example.net[192.0.2.25]"), Some(Cause::SaslFailed)),
+            ("SASL authentication failed; authentication protocol loop with server mx.example.net[192.0.2.25]", host("mx.example.net[192.0.2.25]"), Some(Cause::SaslFailed)),
+            ("SASL authentication failed: server mx.example.net[192.0.2.25] offered no compatible authentication mechanisms for this type of connection security", host("mx.example.net[192.0.2.25]"), Some(Cause::SaslFailed)),
             ("SASL authentication failed; non-empty initial LOGIN challenge from server mx.example.net[192.0.2.25]: x", None, Some(Cause::SaslFailed)),
         ];
         for (text, server, cause) in vectors {
@@ -195,8 +190,12 @@ mod tests {
         for (text, code, dsn, said, command, cause) in vectors {
             let dsn = (!dsn.is_empty()).then(|| Dsn::parse(dsn).expect("a code"));
             let reply = Reply { code: Some(code), dsn, text: said, command, server: None };
-            let expected =
-                Event::AttemptFailed { server: host("192.0.2.25", 0), reply: Some(reply), cause, reason: text };
+            let expected = Event::AttemptFailed {
+                server: host("mx.example.net[192.0.2.25]"),
+                reply: Some(reply),
+                cause,
+                reason: text,
+            };
             assert_eq!(read(&line(text)), Some(expected), "{text}");
         }
     }

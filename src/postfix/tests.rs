@@ -1,3 +1,5 @@
+mod connections;
+
 use proptest::prelude::*;
 
 use super::*;

@@ -13,18 +13,18 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
         return None;
     }
     if let Some(client) = line.text.strip_prefix("CONNECT from ") {
-        return Some(Event::Connect { client: peer(client)?, server: None });
+        return Some(Event::Connect { client: Some(peer(client)?), server: None });
     }
     if let Some(server) = line.text.strip_prefix("CONNECT to ") {
-        return Some(Event::Connect { client: None, server: peer(server)? });
+        return Some(Event::Connect { client: None, server: Some(peer(server)?) });
     }
     let client = peer(line.text.strip_prefix("DISCONNECT ")?)?;
-    Some(Event::Disconnect { client, commands: None, notes: None })
+    Some(Event::Disconnect { client: Some(client), commands: None, notes: None })
 }
 
 /// A peer that is the whole of a text.
-fn peer(text: &str) -> Option<Option<Endpoint<'_>>> {
-    endpoint::split(text).filter(|(_, rest)| rest.is_empty()).map(|(peer, _)| peer)
+fn peer(text: &str) -> Option<Endpoint<'_>> {
+    endpoint::split(text).filter(|(_, rest)| rest.is_empty()).and_then(|(peer, _)| peer)
 }
 
 #[cfg(test)]
@@ -43,7 +43,7 @@ mod tests {
             ("CONNECT to mx.example.net[192.0.2.25]:25", Some(Event::Connect { client: None, server: mx })),
             ("DISCONNECT [2001:db8::7]:4711", gone(six)),
             ("DISCONNECT mx.example.net[192.0.2.25]:25", gone(mx)),
-            ("DISCONNECT unknown[unknown]", gone(None)),
+            ("DISCONNECT unknown[unknown]", None),
             ("CONNECT from [192.0.2.1]:4711 to [192.0.2.2]:25", None),
             ("CONNECT from [192.0.2.1", None),
             ("DISCONNECT", None),

@@ -13,7 +13,7 @@ use memchr::memmem;
 
 use super::super::endpoint;
 use super::split_peer;
-use crate::record::{Event, Tls};
+use crate::record::{Endpoint, Event, Tls};
 
 /// The words of `tls_log_summary()` for how far the other end is trusted.
 const TRUST: [&str; 4] = ["Anonymous", "Untrusted", "Trusted", "Verified"];
@@ -38,7 +38,7 @@ pub(super) fn read(text: &str) -> Option<Event<'_>> {
 }
 
 /// The peer, the name that it asked for, and what follows.
-fn split_ends(text: &str) -> (Option<crate::record::Endpoint<'_>>, Option<&str>, &str) {
+fn split_ends(text: &str) -> (Option<Endpoint<'_>>, Option<&str>, &str) {
     if let Some((peer, rest)) = endpoint::split(text)
         && let Some(rest) = rest.strip_prefix(" to ")
     {
@@ -58,8 +58,8 @@ fn read_cipher<'a>(tls: &mut Tls<'a>, text: &'a str) -> &'a str {
     tls.cipher = some(cipher);
     let Some((bits, after)) = rest.strip_prefix('(').and_then(|rest| rest.split_once(" bits)")) else { return rest };
     if let Some((used, algorithm)) = bits.split_once('/') {
-        tls.bits = endpoint::number(used).filter(|_| !used.is_empty());
-        tls.algorithm_bits = endpoint::number(algorithm).filter(|_| !algorithm.is_empty());
+        tls.bits = endpoint::number(used);
+        tls.algorithm_bits = endpoint::number(algorithm);
     }
     after
 }
@@ -96,7 +96,6 @@ fn some(text: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Endpoint;
 
     #[track_caller]
     fn summary(text: &str) -> (Option<Endpoint<'_>>, Tls<'_>) {
