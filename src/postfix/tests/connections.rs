@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::{Message, message, parse};
-use crate::record::{Event, Postfix};
+use crate::postfix::{Line, Reader, anvil, cache, dnsblog, postscreen, scache, smtp, tls, tlsproxy};
+use crate::record::{Event, Level, Postfix};
 
 /// Lines of each program as Postfix writes them.
 const CORPORA: [&str; 8] = [
@@ -64,11 +65,24 @@ fn a_lost_program_changes_no_event() {
 
 #[test]
 fn a_warning_is_no_notice() {
+    let readers: [Reader; 8] = [
+        postscreen::read,
+        dnsblog::read,
+        tlsproxy::read,
+        tls::read,
+        smtp::read,
+        anvil::read,
+        scache::read,
+        cache::read,
+    ];
     for line in corpus() {
-        let text = message(line).msg;
-        let text = format!("warning: {}", text.strip_prefix("warning: ").unwrap_or(text));
-        let event = read("postfix", &text).event;
-        assert!(matches!(event, Event::Warning { .. } | Event::TlsError { .. }), "{text}: {event:?}");
+        let msg = message(line).msg;
+        let text = msg.strip_prefix("warning: ").unwrap_or(msg);
+        let warning = Line { level: Some(Level::Warning), has_queue_id: false, text };
+        for read in readers {
+            let event = read(&warning);
+            assert!(matches!(event, None | Some(Event::TlsError { .. })), "{text}: {event:?}");
+        }
     }
 }
 
