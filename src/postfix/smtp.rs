@@ -159,7 +159,7 @@ mod tests {
             ("Server certificate not trusted", None, Some(Cause::TlsUntrusted)),
             ("Cannot start TLS: handshake failure", None, Some(Cause::TlsRequired)),
             ("client TLS configuration problem", None, None),
-            ("TLSA lookup error for mx.example.net:25", None, None),
+            ("TLSA lookup error for mx.example.net:25", None, Some(Cause::DnsError)),
             ("SMTPUTF8 is required, but was not offered by host mx.example.net[192.0.2.25]", host("mx.example.net[192.0.2.25]"), None),
             ("SASL authentication failed; cannot authenticate to server mx.example.net[192.0.2.25]: no mechanism available", host("mx.example.net[192.0.2.25]"), Some(Cause::SaslFailed)),
             ("SASL authentication failed; authentication protocol loop with server mx.example.net[192.0.2.25]", host("mx.example.net[192.0.2.25]"), Some(Cause::SaslFailed)),
