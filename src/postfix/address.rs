@@ -30,6 +30,23 @@ pub(super) fn split(text: &str) -> (&str, &str) {
     (&inner[..first + last], &inner[key..])
 }
 
+/// The address that a text begins with where no other follows it, without its brackets, and what follows them.
+///
+/// Its end is the last `>` of the text, whatever the address holds. Where that one is part of the address, its end was
+/// cut off, and all that is left is address. An address without brackets ends at a space or a comma.
+pub(super) fn split_last(text: &str) -> (&str, &str) {
+    let Some(inner) = text.strip_prefix('<') else {
+        return text.split_at(memchr::memchr2(b' ', b',', text.as_bytes()).unwrap_or(text.len()));
+    };
+    let from = quoted(inner);
+    let Some(last) = memchr::memrchr(b'>', &inner.as_bytes()[from..]) else { return (inner, "") };
+    let (address, rest) = (&inner[..from + last], &inner[from + last + 1..]);
+    match rest.as_bytes().first() {
+        None | Some(b',' | b' ') => (address, rest),
+        Some(_) => (inner, ""),
+    }
+}
+
 /// The length of the quoted local part that an address begins with, 0 if there is none: RFC 5321's Quoted-string, which
 /// counts only if a domain or the end follows, since in an unquoted address a quote is a character like any other.
 fn quoted(address: &str) -> usize {
@@ -59,6 +76,27 @@ fn next_key(text: &str, from: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn last_addresses() {
+        #[rustfmt::skip]
+        let vectors = [
+            ("<a@example.com>, size=1", "a@example.com", ", size=1"),
+            ("<a@example.com> orig_id=1", "a@example.com", " orig_id=1"),
+            ("<>", "", ""),
+            ("<ü@müller.example>, size=1", "ü@müller.example", ", size=1"),
+            (r#"<"a>, size=9"@example.com>, size=1"#, r#""a>, size=9"@example.com"#, ", size=1"),
+            ("<a>, size=9@example.com>, size=1", "a>, size=9@example.com", ", size=1"),
+            ("<a>b@exam", "a>b@exam", ""),
+            (r#"<"a>, size=9"@exam"#, r#""a>, size=9"@exam"#, ""),
+            ("<a@exam", "a@exam", ""),
+            ("a@example.com, size=1", "a@example.com", ", size=1"),
+            ("", "", ""),
+        ];
+        for (text, address, rest) in vectors {
+            assert_eq!(split_last(text), (address, rest), "{text}");
+        }
+    }
 
     #[test]
     fn addresses() {

@@ -1,9 +1,122 @@
-//! Notifications (`src/bounce`).
+//! Notifications: of non-delivery, of delay, and of delivery where the sender asks for it (`src/bounce`).
+//!
+//! ```text
+//! sender|postmaster non-delivery|delay notification: QUEUE-ID
+//! sender delivery status notification: QUEUE-ID
+//! warning: [QUEUE-ID: ]sender notification failed to ADDRESS[: WHY]
+//! warning: [QUEUE-ID: ]undeliverable postmaster notification discarded, …
+//! ```
 
 use super::Line;
-use crate::record::Event;
+use crate::record::{Event, Level};
+
+/// What `notify` is in the record.
+const KINDS: [&str; 3] = ["non-delivery", "delay", "delivery status"];
+
+/// How the lines of a notification that failed begin. All warn, of a message that is then lost, or of one whose sender
+/// hears nothing.
+const FAILED: [&str; 4] = [
+    // bounce_notify_service.c and its kin, Postfix 3.11
+    "sender notification failed",
+    "postmaster notification failed",
+    // bounce_notify_service.c, bounce_one_service.c, bounce_warn_service.c
+    "undeliverable postmaster notification discarded",
+    "postmaster notice failed while ",
+];
+
+/// What bounce_trace_service.c says where it sends nothing.
+const SKIPPED: [&str; 2] =
+    ["not sending trace/success notification for ", "no trace file -- not sending a notification"];
 
 /// The event that a line is.
-pub(super) fn read<'a>(_line: &Line<'a>) -> Option<Event<'a>> {
-    None
+pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+    let text = line.text;
+    let begins = |words: &[&str]| words.iter().any(|words| text.starts_with(words));
+    match line.level {
+        None | Some(Level::Warning) if begins(&FAILED) => {
+            Some(Event::NotificationFailed { status: None, reason: Some(text) })
+        }
+        None if line.has_queue_id && begins(&SKIPPED) => Some(Event::Notice { kind: "notification_skipped", text }),
+        None if line.has_queue_id => notification(text),
+        _ => None,
+    }
+}
+
+fn notification(text: &str) -> Option<Event<'_>> {
+    let (recipient, rest) = text.split_once(' ')?;
+    if !matches!(recipient, "sender" | "postmaster") {
+        return None;
+    }
+    let (kind, id) = rest.split_once(" notification: ")?;
+    // What Postfix takes for an id (`mail_queue_id_ok()`): a cut one is still something to look for.
+    let is_id = !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    (KINDS.contains(&kind) && is_id).then_some(Event::Notification { kind, recipient, notification_queue_id: id })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(level: Option<Level>, text: &str) -> Option<Event<'_>> {
+        read(&Line { level, has_queue_id: true, text })
+    }
+
+    #[test]
+    fn notifications() {
+        let sent = |recipient, kind, notification_queue_id| {
+            Some(Event::Notification { kind, recipient, notification_queue_id })
+        };
+        #[rustfmt::skip]
+        let vectors = [
+            ("sender non-delivery notification: 5A1B2C3D4E", sent("sender", "non-delivery", "5A1B2C3D4E")),
+            ("postmaster non-delivery notification: 3Pt2mN2VXxznjll", sent("postmaster", "non-delivery", "3Pt2mN2VXxznjll")),
+            ("sender delay notification: 5A1B2C3D4E", sent("sender", "delay", "5A1B2C3D4E")),
+            ("postmaster delay notification: 5A1B2C3D4E", sent("postmaster", "delay", "5A1B2C3D4E")),
+            ("sender delivery status notification: 5A1B2C3D4E", sent("sender", "delivery status", "5A1B2C3D4E")),
+            ("sender delay notification: 5A1", sent("sender", "delay", "5A1")),
+            ("sender delay notification: ", None),
+            ("sender delay notification: 5A1B2C3D4E and more", None),
+            ("sender new notification: 5A1B2C3D4E", None),
+            ("nobody delay notification: 5A1B2C3D4E", None),
+            ("sender delay notif", None),
+            ("sender", None),
+            ("", None),
+        ];
+        for (text, expected) in vectors {
+            assert_eq!(event(None, text), expected, "{text}");
+            assert_eq!(event(Some(Level::Warning), text), None, "{text}");
+            assert_eq!(read(&Line { level: None, has_queue_id: false, text }), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn failures() {
+        for text in [
+            "sender notification failed to alice@example.com",
+            "sender notification failed to ü@example.com: queue file write error",
+            "postmaster notification failed",
+            "postmaster notification failed: queue file write error",
+            "undeliverable postmaster notification discarded",
+            "postmaster notice failed while bouncing to postmaster@example.com",
+            "postmaster notice failed while warning postmaster@example.com",
+        ] {
+            let failed = Some(Event::NotificationFailed { status: None, reason: Some(text) });
+            assert_eq!(event(Some(Level::Warning), text), failed);
+            assert_eq!(event(None, text), failed);
+            assert_eq!(read(&Line { level: Some(Level::Warning), has_queue_id: false, text }), failed);
+            assert_eq!(event(Some(Level::Fatal), text), None);
+        }
+        assert_eq!(event(Some(Level::Warning), "open deferred 4FCA1803C5: No such file or directory"), None);
+    }
+
+    #[test]
+    fn skipped() {
+        for text in [
+            "not sending trace/success notification for double-bounce message",
+            "not sending trace/success notification for single-bounce message",
+            "no trace file -- not sending a notification",
+        ] {
+            assert_eq!(event(None, text), Some(Event::Notice { kind: "notification_skipped", text }));
+        }
+    }
 }

@@ -1,9 +1,332 @@
-//! Verbose output.
+//! Verbose output: what `-v`, `debug_peer_list` and high TLS log levels add.
+//!
+//! There is no end of it, and nobody acts on it, but it must not hide in `other` what ought to be known. So a line is verbose
+//! output only if its shape says so, and this is read last:
+//!
+//! - it has no level, for Postfix gives all of it at level info;
+//! - and it begins and goes on as one of [`SHAPES`], or is one of the few forms below them;
+//! - or it names a C function, alone or with `: ` and anything behind it: a name of lower-case letters, digits and at least
+//!   one `_`, whose first word is one of [`MODULES`], and no queue id in front. `foo_bar: x` is `other`, for no function of
+//!   Postfix begins with `foo`; so is `reject_warning: x`, since `reject` is a word of smtpd's verdicts.
+//!
+//! # Limits
+//!
+//! A function of a later Postfix whose name begins with a new word is `other` until the word is added.
 
 use super::Line;
 use crate::record::Event;
 
+/// How a line begins, and what it holds further on.
+#[rustfmt::skip]
+const SHAPES: &[(&str, &str)] = &[
+    // The dialogue with a client or a server: smtpd_chat.c, smtp_chat.c, smtpd_proxy.c, postscreen_send.c
+    ("> ", ": "),
+    ("< ", ": "),
+    (">>> START ", " <<<"),
+    (">>> END ", " <<<"),
+    // src/util/attr_print0.c, attr_scan0.c and their kin
+    ("send attr ", ""),
+    ("input attribute name: ", ""),
+    ("input attribute value: ", ""),
+    // src/master's servers, src/util
+    ("connection established", ""),
+    ("connection closed", ""),
+    ("connect to subsystem ", ""),
+    ("master disconnect -- ", ""),
+    ("idle timeout -- ", ""),
+    ("time to retire -- ", ""),
+    ("process generation: ", ""),
+    ("request ignored", ""),
+    ("chroot ", " user "),
+    ("fd=", ": stream buffer size "),
+    ("trying... [", ""),
+    ("loaded ", " = 0x"),
+    ("Compiled against Berkeley DB: ", ""),
+    ("Run-time linked against Berkeley DB: ", ""),
+    // master
+    ("spawn command ", "; pid "),
+    ("throttling command ", ""),
+    ("throttle released for command ", ""),
+    ("start conditional timer for ", ""),
+    // qmgr
+    ("done ", " queue scan"),
+    ("start move queue ", " -> "),
+    ("end move queue ", " -> "),
+    ("start sorted recipient list", ""),
+    ("end sorted recipient list", ""),
+    ("wakeup ", " secs"),
+    ("recipient limit ", ""),
+    ("enabling VERP for sender ", ""),
+    ("request: ", " ("),
+    // cleanup, postsuper, postdrop, src/global/mail_flow.c
+    ("open incoming/", ""),
+    ("open maildrop/", ""),
+    ("cleanup flags = ", ""),
+    ("before ", ": cleanup flags = "),
+    ("after ", ": cleanup flags = "),
+    ("masquerade: ", " -> "),
+    ("garbage in ", " header"),
+    ("renamed file ", " as "),
+    ("removed file ", ""),
+    ("remove directory ", ""),
+    ("remove subdirectory ", ""),
+    ("queue: ", ""),
+    ("fsspace: ", "block size "),
+    // trivial-rewrite: `local' `a' -> `b'
+    ("`", "' -> "),
+    ("wildcard_{chan:hop}=", ""),
+    // local
+    ("indirect ", ""),
+    ("spool_uid/gid ", ""),
+    ("forward delivered=", " recip="),
+    ("PUSH boundary ", ""),
+    ("POP boundary ", ""),
+    // proxymap, flush, verify
+    ("allowlisting ", " from "),
+    ("whitelisting ", " from "),
+    ("site ", " to path "),
+    ("PUT ", " status="),
+    ("GOT ", " status="),
+    ("PROBE ", " status="),
+    // smtp
+    ("host name lookup methods: ", ""),
+    ("begin ", " address list"),
+    ("end ", " address list"),
+    ("pref ", " host "),
+    ("connecting to ", " port "),
+    ("server features: ", ""),
+    ("Using ", " PIPELINING, TCP send buffer size is "),
+    ("global TLS level: ", ""),
+    ("recipient ", " TLS level: "),
+    ("site ", " TLS level: "),
+    ("lookup ", " flags "),
+    // smtpd, xsasl
+    ("sasl_exceptions: ", ", match="),
+    ("mapping DSN status ", " into "),
+    ("Relaying allowed for certified client: ", ""),
+    ("SASL authentication info: ", ""),
+    ("SASL authentication debug: ", ""),
+    ("SASL authentication trace: ", ""),
+    ("SASL authentication pass: ", ""),
+    // Milters: src/milter
+    ("event: SMFIC_", ""),
+    ("reply: SMFIR_", ""),
+    ("skipping event ", " milter "),
+    ("skipping non-protocol event ", " milter "),
+    ("skipping reply for event ", " milter "),
+    ("report recipient to all milters ", ""),
+    ("override ", " macro list with "),
+    ("free milter ", ""),
+    ("send ", " milters"),
+    ("receive ", " milters"),
+    // postscreen
+    ("source=", " address="),
+    ("flags for ", ": "),
+    ("SKIP ", " ["),
+    ("DROP [", "]:"),
+    ("ENFORCE [", "]:"),
+    ("UNFAIL [", "]:"),
+    ("UNPASS [", "]:"),
+    // src/tls at level 2 and more, tlsmgr -v
+    ("SSL_connect:", ""),
+    ("SSL_accept:", ""),
+    ("SSL3 alert ", ""),
+    ("read from ", " bytes => "),
+    ("write to ", " bytes => "),
+    ("Read ", " chars: "),
+    ("Write ", " chars: "),
+    ("lookup ", " session id="),
+    ("put ", " session id="),
+    ("delete ", " session id="),
+    ("open ", " TLS cache "),
+    ("close ", " TLS cache "),
+    ("read ", " TLS cache entry "),
+    ("write ", " TLS cache entry "),
+];
+
+/// The first words of the names of Postfix's functions, sorted. Words that a line of another kind could begin with, as
+/// `reject_warning` does, are left out.
+#[rustfmt::skip]
+const MODULES: &[&str] = &[
+    "abounce", "adefer", "alias", "anvil", "argv", "atrace", "attr", "auto", "been", "binhash", "bounce", "canon", "check",
+    "cidr", "cleanup", "clnt", "command", "ctable", "cyrus", "db", "debug", "defer", "delete", "deliver", "dgram", "dict",
+    "dns", "dnsblog", "dns", "domain", "dovecot", "dsn", "dymap", "edit", "event", "exp", "extract", "extpar", "fifo",
+    "flush", "forward", "generic", "get", "haproxy", "header", "host", "hostaddr", "inet", "input", "ip", "line", "load",
+    "local", "log", "logwriter", "mac", "mail", "maildir", "mailbox", "maps", "mark", "master", "match", "mbox", "memcache",
+    "midna", "milter", "milter8", "mime", "mkmap", "msg", "multi", "myaddrinfo", "mynetworks", "mypwnam", "name", "nbbio",
+    "netstring", "non", "notify", "nvtable", "off", "open", "pass", "pcf", "peer", "permit", "pickup", "pipe", "policy",
+    "post", "postdrop", "postlogd", "postscreen", "print", "proxy", "psc", "qmgr", "qmqpd", "queue", "quote", "rand", "rbl",
+    "rcpb", "read", "rec", "recv", "resolve", "rewrite", "safe", "sasl", "scache", "scan", "send", "sendmail", "server",
+    "set", "showq", "smtp", "smtpd", "sock", "sockaddr", "spawn", "static", "stream", "strip", "tls", "tlsmgr", "tlsp",
+    "tlsproxy", "tlsrpt", "tok822", "trace", "transport", "trigger", "unix", "unknown", "update", "user", "valid",
+    "verify", "verp", "virtual", "vstream", "vstring", "watchdog", "xsasl", "xtext",
+];
+
 /// The event that a line is.
-pub(super) fn read<'a>(_line: &Line<'a>) -> Option<Event<'a>> {
-    None
+pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+    let text = line.text;
+    let holds = |words: &str| words.is_empty() || memchr::memmem::find(text.as_bytes(), words.as_bytes()).is_some();
+    let is_verbose = line.level.is_none()
+        && (SHAPES.iter().any(|(begin, words)| text.starts_with(begin) && holds(words))
+            || is_record(text)
+            || is_setting(text)
+            || is_socket(text)
+            || is_hex_dump(text)
+            || (!line.has_queue_id && names_function(text)));
+    is_verbose.then_some(Event::Debug { text })
+}
+
+/// A record of a queue file, by its type: `read S alice@example.com` (pickup, showq, cleanup).
+fn is_record(text: &str) -> bool {
+    ["read ", "record ", "initial envelope ", "extracted envelope "].iter().any(|begin| {
+        let rest = text.strip_prefix(begin).map(str::as_bytes);
+        rest.is_some_and(|rest| {
+            rest.first().is_some_and(u8::is_ascii_graphic) && matches!(rest.get(1), None | Some(b' '))
+        })
+    })
+}
+
+/// The settings that smtpd prints when it starts: `unknown_address_tempfail_action = defer_if_permit`.
+fn is_setting(text: &str) -> bool {
+    text.split_once(" = ").is_some_and(|(name, _)| name.ends_with("_tempfail_action") && is_name(name))
+}
+
+/// What is expected from a peer of the same Postfix: `private/rewrite socket: wanted attribute: flags`.
+fn is_socket(text: &str) -> bool {
+    let is_peer = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
+    if let Some(name) = text.strip_suffix(" stream disconnect") {
+        return is_peer(name) && !name.contains(' ');
+    }
+    text.split_once(": ").is_some_and(|(name, rest)| {
+        (name.ends_with(" socket") || name.contains('/'))
+            && is_peer(name)
+            && (rest.starts_with("wanted attribute: ") || rest == "terminator (consumed)")
+    })
+}
+
+/// The bytes of a TLS connection, at level 4 (`src/tls/tls_bio_ops.c`): `0010 16 03 01 …`, `0020 - <SPACES/NULLS>`.
+fn is_hex_dump(text: &str) -> bool {
+    let Some((offset, bytes)) = text.as_bytes().split_at_checked(5) else { return false };
+    let hex = |bytes: &[u8]| bytes.iter().all(u8::is_ascii_hexdigit);
+    let is_byte = |bytes: &[u8]| bytes.len() >= 3 && hex(&bytes[..2]) && matches!(bytes[2], b' ' | b'-');
+    hex(&offset[..4]) && offset[4] == b' ' && (bytes.starts_with(b"- <SPACES") || is_byte(bytes))
+}
+
+/// Whether a text is the name of a function, or has one before `: `; a depth may follow it: `deliver_alias[2]: …`.
+fn names_function(text: &str) -> bool {
+    let name = text.split_once(": ").map_or(text, |(name, _)| name);
+    let name = match name.split_once('[') {
+        None => name,
+        Some((name, depth)) => {
+            let digits = depth.strip_suffix(']').unwrap_or("");
+            if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+                return false;
+            }
+            name
+        }
+    };
+    let module = name.split_once('_').map(|(module, _)| module);
+    is_name(name) && module.is_some_and(|module| MODULES.contains(&module))
+}
+
+/// Whether a text is a C name as Postfix chooses them.
+fn is_name(text: &str) -> bool {
+    text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Level;
+
+    fn is_debug(text: &str) -> bool {
+        let event = read(&Line { level: None, has_queue_id: false, text });
+        assert!(matches!(event, None | Some(Event::Debug { .. })));
+        event.is_some()
+    }
+
+    #[test]
+    fn verbose_lines() {
+        for text in [
+            "> mx.example.net[192.0.2.25]:25: EHLO mx1.example.org",
+            "< mx.example.net[2001:db8::25]:25: 250-mx.example.net",
+            "< client.example.com[192.0.2.1]: RCPT TO:<ü@example.net>",
+            "> 127.0.0.1:10025: DATA",
+            ">>> START Client host RESTRICTIONS <<<",
+            ">>> END Recipient address RESTRICTIONS <<<",
+            "name_mask: host",
+            "match_string: mynetworks ~? debug_peer_list",
+            "match_list_match: 192.0.2.1: no match",
+            "dict_update: mynetworks = 127.0.0.0/8",
+            "dict_mysql: successful connection to host unix:/run/mysqld.sock",
+            "smtp_stream_setup: maxtime=300 enable_deadline=0",
+            "smtpd_check_rewrite: trying: permit_inet_interfaces",
+            "rewrite_clnt: local: a -> a@example.com",
+            "send attr request = rewrite",
+            "input attribute name: (end)",
+            "input attribute value: ",
+            "watchdog_create: 0x55d0 18000",
+            "auto_clnt_open: connected to private/anvil",
+            "event_enable_read: fd 8",
+            "connection established",
+            "connection closed fd 9",
+            "private/anvil: wanted attribute: (list terminator)",
+            "rewrite socket: wanted attribute: flags",
+            "public/showq socket: terminator (consumed)",
+            "rewrite stream disconnect",
+            "mail_addr_find: root@example.com -> (not found)",
+            "inet_addr_local: configured 2 IPv4 addresses",
+            "qmgr_enable_all",
+            "deliver_alias[2]: reset user_attr",
+            "qmgr_feedback: queue smtp: limit 20 window 5 success 1 failure 0 fail_cohorts 0",
+            "unknown_address_tempfail_action = defer_if_permit",
+            "`local' `root' -> `root@example.com'",
+            "`' -> `a@example.com' -> (`smtp' `example.com' `a@example.com' `4096')",
+            "read S alice@example.com",
+            "record X ",
+            "initial envelope A rewrite_context=local",
+            "SSL_connect:SSLv3/TLS write client hello",
+            "0010 16 03 01 00 ff 01-00 |.......|",
+            "0020 - <SPACES/NULLS>",
+            "write to 55D0B4A0 [55D0B4B0] (517 bytes => 517 (0x205))",
+            "event: SMFIC_CONNECT; macros: j=mx1.example.org",
+        ] {
+            assert!(is_debug(text), "{text}");
+            assert_eq!(read(&Line { level: Some(Level::Warning), has_queue_id: false, text }), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn other_lines() {
+        for text in [
+            "",
+            ":",
+            ": ",
+            "_: x",
+            "foo_bar: x",
+            "reject_warning: RCPT from client.example.com[192.0.2.1]: 450 4.7.1 x",
+            "reject: RCPT from x",
+            "smtp: x",
+            "smtp_: x y"[..4].trim(),
+            "smtp_Foo: x",
+            "smtp_foo bar: x",
+            "smtp_foo[x]: y",
+            "smtp_foo[]: y",
+            "smtp_foo[1: y",
+            "client=x[192.0.2.1]",
+            "the weather is fine: today",
+            ">no space",
+            "<a@example.com>: wrong",
+            "0020",
+            "0020 zz 00",
+            "the a/b: wanted ",
+            "a b stream disconnect",
+            "read the manual",
+            "x = y",
+        ] {
+            assert!(!is_debug(text), "{text}");
+        }
+        // Behind a queue id, a name and a colon are no function.
+        assert_eq!(read(&Line { level: None, has_queue_id: true, text: "smtp_foo: x" }), None);
+    }
 }

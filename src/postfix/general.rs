@@ -1,9 +1,152 @@
-//! Lines that any program writes.
+//! Lines that many programs write: notices that carry no fields, and notifications that could not be asked for.
+//!
+//! ```text
+//! status=deferred (bounce failed|delay warning failed|verp-bounce failed|trace failed)     src/global/bounce.c, abounce.c
+//! table TYPE:NAME has changed -- restarting                                                src/util/dict.c
+//! ```
+//!
+//! A line with a level is none of them: it is a warning, whoever writes it.
 
 use super::Line;
 use crate::record::Event;
 
+/// How a notice begins, what it holds further on, and its kind. The first that fits counts.
+#[rustfmt::skip]
+const NOTICES: &[(&str, &str, &str)] = &[
+    // Every program's main loop; postscreen goes on in the background.
+    ("table ", " has changed", "table_changed"),
+
+    // Since Postfix 3.0: what changes once compatibility_level is raised (src/postfix/postfix.c and whoever uses a default;
+    // src/master/master_ent.c puts the file and the line in front).
+    ("using backwards-compatible default setting ", "", "compatibility"),
+    ("Postfix is running with backwards-compatible default settings", "", "compatibility"),
+    ("Postfix is using backwards-compatible default settings", "", "compatibility"),
+    ("To disable backwards compatibility use ", "", "compatibility"),
+    ("See http", "/COMPATIBILITY_README.html", "compatibility"),
+    ("/", ": using backwards-compatible default setting ", "compatibility"),
+
+    // conf/postfix-script: a stop that takes more than a moment.
+    ("waiting for the Postfix mail system to terminate", "", "waiting_for_stop"),
+
+    // src/global/mail_stream.c: a message goes elsewhere than to the incoming queue.
+    ("placed in ", " queue", "placed_in_queue"),
+    // src/global/mark_corrupt.c, src/qmgr/qmgr_active.c
+    ("corrupted queue file: ", "", "corrupt_file"),
+    ("saving corrupt file ", "", "corrupt_file"),
+
+    // src/dns/dns_rr_filter.c
+    ("ignoring DNS RR: ", "", "dns_record_ignored"),
+    // src/smtp/smtp_proto.c with smtp_tls_note_starttls_offer
+    ("Host offered STARTTLS: [", "", "starttls_offered"),
+
+    // src/global/mail_queue.c, src/util/events.c
+    ("file system clock is ", " local clock", "clock_skew"),
+    ("", "backward time jump detected -- slewing clock", "clock_skew"),
+    // src/tlsmgr/tlsmgr.c
+    ("lost connection to EGD server ", "", "entropy_source"),
+    ("exiting to reopen external entropy source ", "", "entropy_source"),
+    // src/util/dict_open.c, src/global/mkmap_open.c: a table's source is being edited.
+    ("pausing to let ", " cool down", "table_busy"),
+    // A limit that the configuration or the system does not allow.
+    ("lowering ", " limit", "limit_changed"),
+    ("raising ", " limit", "limit_changed"),
+];
+
 /// The event that a line is.
-pub(super) fn read<'a>(_line: &Line<'a>) -> Option<Event<'a>> {
-    None
+pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+    if line.level.is_some() {
+        return None;
+    }
+    let text = line.text;
+    if line.has_queue_id && text.starts_with("status=") {
+        return notification_failed(text);
+    }
+    let holds = |words: &str| words.is_empty() || memchr::memmem::find(text.as_bytes(), words.as_bytes()).is_some();
+    let notice = NOTICES.iter().find(|(begin, words, _)| text.starts_with(begin) && holds(words));
+    notice.map(|(_, _, kind)| Event::Notice { kind, text })
+}
+
+/// A delivery without a recipient: the bounce daemon could not be asked to notify the sender.
+fn notification_failed(text: &str) -> Option<Event<'_>> {
+    let (status, reason) = text.strip_prefix("status=")?.split_once(" (")?;
+    if status.is_empty() || !status.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-') {
+        return None;
+    }
+    let reason = reason.strip_suffix(')').unwrap_or(reason);
+    Some(Event::NotificationFailed { status: Some(status), reason: Some(reason).filter(|reason| !reason.is_empty()) })
+}
+
+/// What postlog(1) logs for an operator: any text. Postfix's own scripts log under their own names.
+pub(super) fn read_postlog<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+    line.level.is_none().then_some(Event::Notice { kind: "postlog", text: line.text })
+}
+
+/// What `postfix tls` prints of its work, line by line (`conf/postfix-tls-script`).
+pub(super) fn read_tls_script<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+    line.level.is_none().then_some(Event::Notice { kind: "tls_setup", text: line.text })
+}
+
+/// How Postfix 3.11 moves tables away from Berkeley DB (`conf/postfix-non-bdb-script`, `src/nbdb_reindexd`).
+pub(super) fn read_table_migration<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+    line.level.is_none().then_some(Event::Notice { kind: "table_migration", text: line.text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Level;
+
+    #[test]
+    fn notices() {
+        #[rustfmt::skip]
+        let vectors = [
+            ("table hash:/etc/aliases has changed -- restarting", "table_changed"),
+            ("table proxy:mysql:/etc/postfix/ü.cf(0,lock|fold_fix) has changed -- restarting", "table_changed"),
+            ("table cidr:/etc/postfix/access has changed - finishing in the background", "table_changed"),
+            ("using backwards-compatible default setting append_dot_mydomain=yes to rewrite \"a\" to \"a.example.com\"", "compatibility"),
+            ("/etc/postfix/master.cf: line 11: using backwards-compatible default setting chroot=y", "compatibility"),
+            ("Postfix is running with backwards-compatible default settings", "compatibility"),
+            ("Postfix is using backwards-compatible default settings", "compatibility"),
+            ("See http://www.postfix.org/COMPATIBILITY_README.html for details", "compatibility"),
+            ("See https://www.postfix.org/COMPATIBILITY_README.html for details", "compatibility"),
+            ("To disable backwards compatibility use \"postconf compatibility_level=3.6\" and \"postfix reload\"", "compatibility"),
+            ("waiting for the Postfix mail system to terminate", "waiting_for_stop"),
+            ("placed in hold queue", "placed_in_queue"),
+            ("corrupted queue file: active/4FCA1803C5", "corrupt_file"),
+            ("ignoring DNS RR: example.net. 300 IN AAAA 2001:db8::25", "dns_record_ignored"),
+            ("Host offered STARTTLS: [mx.example.net]", "starttls_offered"),
+            ("file system clock is 120 seconds behind local clock", "clock_skew"),
+            ("backward time jump detected -- slewing clock", "clock_skew"),
+            ("lost connection to EGD server /run/egd -- exiting to reconnect", "entropy_source"),
+            ("pausing to let file /etc/postfix/virtual cool down", "table_busy"),
+            ("lowering default_process_limit limit from 100 to 50", "limit_changed"),
+        ];
+        for (text, kind) in vectors {
+            assert_eq!(read(&Line { level: None, has_queue_id: false, text }), Some(Event::Notice { kind, text }));
+            assert_eq!(read(&Line { level: Some(Level::Warning), has_queue_id: false, text }), None, "{text}");
+        }
+        for text in ["", "a table x has changed", "table hash:/etc/aliases", "See http://example.com/"] {
+            assert_eq!(read(&Line { level: None, has_queue_id: false, text }), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn failed_notifications() {
+        let failed = |status, reason| Some(Event::NotificationFailed { status: Some(status), reason });
+        let vectors = [
+            ("status=deferred (bounce failed)", failed("deferred", Some("bounce failed"))),
+            ("status=deferred (delay warning failed)", failed("deferred", Some("delay warning failed"))),
+            ("status=deferred (verp-bounce failed)", failed("deferred", Some("verp-bounce failed"))),
+            ("status=deferred (trace failed)", failed("deferred", Some("trace failed"))),
+            ("status=deferred (bounce fai", failed("deferred", Some("bounce fai"))),
+            ("status=deferred ()", failed("deferred", None)),
+            ("status=deferred", None),
+            ("status= (bounce failed)", None),
+            ("status=x, y (bounce failed)", None),
+        ];
+        for (text, expected) in vectors {
+            assert_eq!(read(&Line { level: None, has_queue_id: true, text }), expected, "{text}");
+            assert_eq!(read(&Line { level: None, has_queue_id: false, text }), None, "{text}");
+        }
+    }
 }

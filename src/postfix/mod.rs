@@ -77,6 +77,9 @@ const READERS: &[(Writers, Reader)] = &[
     (Of(&["postscreen", "verify"]), cache::read),
     (Of(&["postsuper"]), postsuper::read),
     (Of(&["master", "postfix-script"]), master::read),
+    (Only(&["postlog"]), general::read_postlog),
+    (Only(&["postfix-tls-script"]), general::read_tls_script),
+    (Only(&["postfix-non-bdb-script", "nbdb_reindexd"]), general::read_table_migration),
     (Any, general::read),
     (Any, debug::read),
 ];
@@ -85,9 +88,11 @@ const READERS: &[(Writers, Reader)] = &[
 enum Writers {
     Any,
     Of(&'static [&'static str]),
+    /// Their lines have no shape: such a reader takes all of them, and sees none whose program is not known.
+    Only(&'static [&'static str]),
 }
 
-use Writers::{Any, Of};
+use Writers::{Any, Of, Only};
 
 /// What a Postfix program said, and the flags that this stage adds: `daemon_inferred` and `reason_truncated`.
 ///
@@ -139,8 +144,9 @@ pub fn parse<'a>(message: &Message<'a>) -> (Option<Postfix<'a>>, Flags) {
 /// The event of a line that is no delivery.
 fn event<'a>(line: &Line<'a>, daemon: Option<&str>) -> Event<'a> {
     let reads = |writers: &Writers| match (writers, daemon) {
-        (Any, _) | (_, None) => true,
-        (Of(programs), Some(daemon)) => programs.contains(&daemon),
+        (Any, _) | (Of(_), None) => true,
+        (Only(_), None) => false,
+        (Of(programs) | Only(programs), Some(daemon)) => programs.contains(&daemon),
     };
     let read = READERS.iter().filter(|(writers, _)| reads(writers)).find_map(|(_, read)| read(line));
     read.unwrap_or(match line.level {
