@@ -24,7 +24,7 @@ const FAILED: [&str; 4] = [
     "postmaster notice failed while ",
 ];
 
-/// What bounce_trace_service.c says where it sends nothing.
+/// What `bounce_trace_service.c` says where it sends nothing.
 const SKIPPED: [&str; 2] =
     ["not sending trace/success notification for ", "no trace file -- not sending a notification"];
 

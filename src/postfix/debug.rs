@@ -4,10 +4,10 @@
 //! output only if its shape says so, and this is read last:
 //!
 //! - it has no level, for Postfix gives all of it at level info;
-//! - and it begins and goes on as one of [`SHAPES`], or is one of the few forms below them;
+//! - and it begins and goes on as one of [`SHAPES`], or is one of [`LINES`] or of the few forms below them;
 //! - or it names a C function, alone or with `: ` and anything behind it: a name of lower-case letters, digits and at least
 //!   one `_`, whose first word is one of [`MODULES`], and no queue id in front. `foo_bar: x` is `other`, for no function of
-//!   Postfix begins with `foo`; so is `reject_warning: x`, since `reject` is a word of smtpd's verdicts.
+//!   Postfix begins with `foo`; so is `reject_warning: x`, which smtpd's verdicts begin with, and no function is called.
 //!
 //! # Limits
 //!
@@ -29,14 +29,13 @@ const SHAPES: &[(&str, &str)] = &[
     ("input attribute name: ", ""),
     ("input attribute value: ", ""),
     // src/master's servers, src/util
-    ("connection established", ""),
-    ("connection closed", ""),
+    ("connection established fd ", ""),
+    ("connection closed fd ", ""),
     ("connect to subsystem ", ""),
     ("master disconnect -- ", ""),
     ("idle timeout -- ", ""),
     ("time to retire -- ", ""),
     ("process generation: ", ""),
-    ("request ignored", ""),
     ("chroot ", " user "),
     ("fd=", ": stream buffer size "),
     ("trying... [", ""),
@@ -52,8 +51,6 @@ const SHAPES: &[(&str, &str)] = &[
     ("done ", " queue scan"),
     ("start move queue ", " -> "),
     ("end move queue ", " -> "),
-    ("start sorted recipient list", ""),
-    ("end sorted recipient list", ""),
     ("wakeup ", " secs"),
     ("recipient limit ", ""),
     ("enabling VERP for sender ", ""),
@@ -76,7 +73,6 @@ const SHAPES: &[(&str, &str)] = &[
     ("`", "' -> "),
     ("wildcard_{chan:hop}=", ""),
     // local
-    ("indirect ", ""),
     ("spool_uid/gid ", ""),
     ("forward delivered=", " recip="),
     ("PUSH boundary ", ""),
@@ -144,23 +140,36 @@ const SHAPES: &[(&str, &str)] = &[
     ("write ", " TLS cache entry "),
 ];
 
-/// The first words of the names of Postfix's functions, sorted. Words that a line of another kind could begin with, as
-/// `reject_warning` does, are left out.
+/// Whole lines.
+const LINES: [&str; 5] = [
+    "connection established",
+    "connection closed",
+    "request ignored",
+    "start sorted recipient list",
+    "end sorted recipient list",
+];
+
+/// The first words of the names of Postfix's functions.
 #[rustfmt::skip]
 const MODULES: &[&str] = &[
-    "abounce", "adefer", "alias", "anvil", "argv", "atrace", "attr", "auto", "been", "binhash", "bounce", "canon", "check",
-    "cidr", "cleanup", "clnt", "command", "ctable", "cyrus", "db", "debug", "defer", "delete", "deliver", "dgram", "dict",
-    "dns", "dnsblog", "dns", "domain", "dovecot", "dsn", "dymap", "edit", "event", "exp", "extract", "extpar", "fifo",
-    "flush", "forward", "generic", "get", "haproxy", "header", "host", "hostaddr", "inet", "input", "ip", "line", "load",
-    "local", "log", "logwriter", "mac", "mail", "maildir", "mailbox", "maps", "mark", "master", "match", "mbox", "memcache",
-    "midna", "milter", "milter8", "mime", "mkmap", "msg", "multi", "myaddrinfo", "mynetworks", "mypwnam", "name", "nbbio",
-    "netstring", "non", "notify", "nvtable", "off", "open", "pass", "pcf", "peer", "permit", "pickup", "pipe", "policy",
-    "post", "postdrop", "postlogd", "postscreen", "print", "proxy", "psc", "qmgr", "qmqpd", "queue", "quote", "rand", "rbl",
-    "rcpb", "read", "rec", "recv", "resolve", "rewrite", "safe", "sasl", "scache", "scan", "send", "sendmail", "server",
-    "set", "showq", "smtp", "smtpd", "sock", "sockaddr", "spawn", "static", "stream", "strip", "tls", "tlsmgr", "tlsp",
-    "tlsproxy", "tlsrpt", "tok822", "trace", "transport", "trigger", "unix", "unknown", "update", "user", "valid",
-    "verify", "verp", "virtual", "vstream", "vstring", "watchdog", "xsasl", "xtext",
+    "abounce", "adefer", "alias", "all", "anvil", "argv", "atrace", "attr", "auto", "been", "biff", "binhash", "bounce",
+    "canon", "cfg", "check", "cidr", "clean", "cleanup", "clnt", "command", "ctable", "cyrus", "data", "db", "debug",
+    "defer", "delete", "deliver", "delivered", "dgram", "dict", "dns", "dnsblog", "dovecot", "dsb", "dsn", "dymap",
+    "edit", "ehlo", "event", "exp", "extpar", "extract", "fifo", "flush", "format", "forward", "generic", "get",
+    "haproxy", "has", "hash", "hbc", "header", "hfrom", "host", "hostaddr", "htable", "inet", "input", "ip", "is",
+    "killme", "line", "local", "log", "logwriter", "mac", "mail", "mailbox", "maildir", "map", "maps", "mark", "master",
+    "match", "mbox", "memcache", "midna", "milter", "milter8", "mime", "mkmap", "msg", "multi", "myaddrinfo",
+    "mynetworks", "mypwnam", "name", "nbbio", "netstring", "non", "notify", "nvtable", "open", "parse", "pcf", "peer",
+    "permit", "pickup", "pipe", "policy", "postdrop", "postlogd", "postscreen", "proxy", "psc", "qmgr", "qmqpd",
+    "queue", "quote", "rand", "rbl", "rcpb", "rec", "recv", "reject", "resolve", "rewrite", "safe", "sane", "sasl",
+    "scache", "send", "sendmail", "server", "set", "showq", "smtp", "smtpd", "sock", "sockaddr", "spawn", "static",
+    "str", "stream", "strip", "timed", "tls", "tlsa", "tlsmgr", "tlsp", "tlsproxy", "tlsrpt", "tok822", "transport",
+    "trigger", "unix", "unknown", "user", "valid", "vbuf", "verify", "verp", "virtual", "vstream", "vstring",
+    "watchdog", "xsasl", "xtext",
 ];
+
+/// The one word of a verdict that looks like a function (`src/smtpd/smtpd_check.c`).
+const VERDICT: &str = "reject_warning";
 
 /// The event that a line is.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
@@ -168,6 +177,7 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     let holds = |words: &str| words.is_empty() || memchr::memmem::find(text.as_bytes(), words.as_bytes()).is_some();
     let is_verbose = line.level.is_none()
         && (SHAPES.iter().any(|(begin, words)| text.starts_with(begin) && holds(words))
+            || LINES.contains(&text)
             || is_record(text)
             || is_setting(text)
             || is_socket(text)
@@ -200,7 +210,9 @@ fn is_socket(text: &str) -> bool {
     text.split_once(": ").is_some_and(|(name, rest)| {
         (name.ends_with(" socket") || name.contains('/'))
             && is_peer(name)
-            && (rest.starts_with("wanted attribute: ") || rest == "terminator (consumed)")
+            && ["wanted attribute: ", "terminator (consumed)", "non-terminator "]
+                .iter()
+                .any(|words| rest.starts_with(words))
     })
 }
 
@@ -226,7 +238,7 @@ fn names_function(text: &str) -> bool {
         }
     };
     let module = name.split_once('_').map(|(module, _)| module);
-    is_name(name) && module.is_some_and(|module| MODULES.contains(&module))
+    is_name(name) && name != VERDICT && module.is_some_and(|module| MODULES.contains(&module))
 }
 
 /// Whether a text is a C name as Postfix chooses them.
@@ -273,6 +285,9 @@ mod tests {
             "private/anvil: wanted attribute: (list terminator)",
             "rewrite socket: wanted attribute: flags",
             "public/showq socket: terminator (consumed)",
+            "public/showq socket: non-terminator 'q' (lookahead)",
+            "reject_unauth_destination: bob@example.net",
+            "check_mail_access: alice@example.com",
             "rewrite stream disconnect",
             "mail_addr_find: root@example.com -> (not found)",
             "inet_addr_local: configured 2 IPv4 addresses",
@@ -307,7 +322,7 @@ mod tests {
             "reject_warning: RCPT from client.example.com[192.0.2.1]: 450 4.7.1 x",
             "reject: RCPT from x",
             "smtp: x",
-            "smtp_: x y"[..4].trim(),
+            "connection closed by foreign host",
             "smtp_Foo: x",
             "smtp_foo bar: x",
             "smtp_foo[x]: y",

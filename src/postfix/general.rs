@@ -93,8 +93,129 @@ pub(super) fn read_table_migration<'a>(line: &Line<'a>) -> Option<Event<'a>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::postfix::parse;
+    use crate::postfix::tests::message;
     use crate::record::Level;
+    use crate::syslog::Message;
+
+    /// The lines of the programs that have no other place, as they are in the corpus.
+    const CORPUS: [&str; 9] = [
+        include_str!("../../tests/corpus/postfix/qmgr.log"),
+        include_str!("../../tests/corpus/postfix/pickup.log"),
+        include_str!("../../tests/corpus/postfix/bounce.log"),
+        include_str!("../../tests/corpus/postfix/postsuper.log"),
+        include_str!("../../tests/corpus/postfix/master.log"),
+        include_str!("../../tests/corpus/postfix/agent.log"),
+        include_str!("../../tests/corpus/postfix/general.log"),
+        include_str!("../../tests/corpus/postfix/debug.log"),
+        include_str!("../../tests/corpus/postfix/other.log"),
+    ];
+
+    fn lines() -> Vec<&'static str> {
+        CORPUS.iter().flat_map(|log| log.lines()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn no_mutated_line_panics(line in prop::sample::select(lines()), at: prop::sample::Index, until: prop::sample::Index, new in "\\PC{0,3}|[<>\", :=()\\[\\]`]{1,3}") {
+            let message = message(line);
+            let (at, until) = (at.index(message.msg.len() + 1), until.index(message.msg.len() + 1));
+            let at = message.msg.floor_char_boundary(at);
+            let until = message.msg.floor_char_boundary(until);
+            let (before, after) = (&message.msg[..at], &message.msg[until..]);
+            let mutated = format!("{before}{new}{after}");
+            for app_name in [message.app_name, Some("postfix")] {
+                let _ = parse(&Message { app_name, msg: &mutated, ..Message::default() });
+                let _ = parse(&Message { app_name, msg: before, ..Message::default() });
+            }
+        }
+    }
+
+    #[test]
+    fn time_is_linear_in_the_length() {
+        let nasty = [
+            ">",
+            "<",
+            "\"",
+            "\\",
+            "\"@",
+            "\"a\\",
+            ", ",
+            ": ",
+            " (",
+            "=",
+            "[",
+            "]",
+            "_",
+            "`",
+            "'",
+            "> ",
+            ">, ",
+            "a",
+            "é",
+            "0",
+            "> to transport=",
+            ", size=",
+            " orig_id=",
+            " notification: ",
+            ": wanted attribute: ",
+            " has changed",
+            "smtp_",
+            " stream disconnect",
+            ", configuration ",
+            " = ",
+        ];
+        let starts = [
+            "",
+            "4FCA1803C5: ",
+            "4FCA1803C5: from=<",
+            "4FCA1803C5: from=<\"",
+            "4FCA1803C5: uid=0 from=<\"",
+            "passing <",
+            "4FCA1803C5: passing <",
+            "4FCA1803C5: status=",
+            "4FCA1803C5: sender ",
+            "table ",
+            "/",
+            "daemon started -- version ",
+            "`",
+            "> ",
+            "smtp_",
+            "smtp_a[",
+            "read ",
+            "before ",
+            "Deleted: ",
+        ];
+        let started = std::time::Instant::now();
+        for unit in nasty {
+            let rest = unit.repeat(64 * 1024 / unit.len());
+            for start in starts {
+                let text = format!("{start}{rest}");
+                let _ = parse(&Message { app_name: Some("postfix"), msg: &text, ..Message::default() });
+            }
+        }
+        // 570 texts take less than a second without optimization; quadratic time would take hours.
+        assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+    }
+
+    #[test]
+    fn what_has_no_shape_is_told_by_its_program() {
+        let kind = |app_name, msg| match parse(&Message { app_name: Some(app_name), msg, ..Message::default() }).0 {
+            Some(crate::record::Postfix { event: Event::Notice { kind, .. }, .. }) => Some(kind),
+            _ => None,
+        };
+        assert_eq!(kind("postfix/postlog", "smtp_foo: any text"), Some("postlog"));
+        assert_eq!(kind("postfix/postlog", ""), Some("postlog"));
+        assert_eq!(kind("postfix/postlog", "warning: any text"), None);
+        assert_eq!(kind("postfix/postfix-tls-script", "any text"), Some("tls_setup"));
+        assert_eq!(kind("postfix/nbdb_reindexd", "any text"), Some("table_migration"));
+        // A lost program is none of them.
+        assert_eq!(kind("postfix", "any text"), None);
+        assert_eq!(kind("postfix/postfix-script", "any text"), None);
+    }
 
     #[test]
     fn notices() {

@@ -84,7 +84,7 @@ fn is_dump(text: &str) -> bool {
     let number_follows = |begin: &&str| {
         text.strip_prefix(begin).is_some_and(|rest| rest.starts_with(|c: char| c == '-' || c.is_ascii_digit()))
     };
-    NUMBERS.iter().any(|begin| number_follows(&begin)) || WORDS.iter().any(|begin| text.starts_with(begin))
+    NUMBERS.iter().any(number_follows) || WORDS.iter().any(|begin| text.starts_with(begin))
 }
 
 #[cfg(test)]
