@@ -47,6 +47,9 @@ const NOTICES: &[(&str, &str, &str)] = &[
     ("exiting to reopen external entropy source ", "", "entropy_source"),
     // src/util/dict_open.c, src/global/mkmap_open.c: a table's source is being edited.
     ("pausing to let ", " cool down", "table_busy"),
+    // src/util/dict_lmdb.c
+    ("database ", ": using size limit ", "table_resized"),
+    ("database ", ": pausing after MDB_", "table_busy"),
     // A limit that the configuration or the system does not allow.
     ("lowering ", " limit", "limit_changed"),
     ("raising ", " limit", "limit_changed"),
@@ -240,6 +243,8 @@ mod tests {
             ("backward time jump detected -- slewing clock", "clock_skew"),
             ("lost connection to EGD server /run/egd -- exiting to reconnect", "entropy_source"),
             ("pausing to let file /etc/postfix/virtual cool down", "table_busy"),
+            ("database lmdb:/var/lib/postfix/verify_cache: using size limit 33554432 after MDB_MAP_FULL", "table_resized"),
+            ("database lmdb:/var/lib/postfix/verify_cache: pausing after MDB_READERS_FULL", "table_busy"),
             ("lowering default_process_limit limit from 100 to 50", "limit_changed"),
         ];
         for (text, kind) in vectors {
