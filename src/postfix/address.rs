@@ -47,6 +47,16 @@ pub(super) fn split_last(text: &str) -> (&str, &str) {
     }
 }
 
+/// The address in external form that follows a `<`, and what follows its `>`; `None` if it is none, or is in internal form.
+///
+/// Outside a quoted local part it holds neither brackets nor quotes nor spaces, so that it ends in one place only.
+pub(super) fn external(text: &str) -> Option<(&str, &str)> {
+    let from = quoted(text);
+    let end = from + memchr::memchr(b'>', &text.as_bytes()[from..])?;
+    let plain = !text[from..end].bytes().any(|b| matches!(b, b' ' | b'<' | b'"' | b'\\'));
+    plain.then(|| (&text[..end], &text[end + 1..]))
+}
+
 /// The length of the quoted local part that an address begins with, 0 if there is none: RFC 5321's Quoted-string, which
 /// counts only if a domain or the end follows, since in an unquoted address a quote is a character like any other.
 fn quoted(address: &str) -> usize {
@@ -131,6 +141,33 @@ mod tests {
         ];
         for (text, address, rest) in vectors {
             assert_eq!(split(text), (address, rest), "{text}");
+        }
+    }
+
+    #[test]
+    fn external_forms() {
+        #[rustfmt::skip]
+        let vectors = [
+            ("a@example.com> to=<b>", Some(("a@example.com", " to=<b>"))),
+            (">", Some(("", ""))),
+            ("root>", Some(("root", ""))),
+            ("a@[192.0.2.1]>", Some(("a@[192.0.2.1]", ""))),
+            ("ü@müller.example>", Some(("ü@müller.example", ""))),
+            (r#""a> to=<b"@example.com> x"#, Some((r#""a> to=<b"@example.com"#, " x"))),
+            (r#""a\"> to=<b"@example.com>"#, Some((r#""a\"> to=<b"@example.com"#, ""))),
+            // Internal, or cut.
+            ("a b@example.com>", None),
+            ("a<b@example.com>", None),
+            (r#"x"@example.com>"#, None),
+            (r#"\"x\"@example.com>"#, None),
+            (r#""a"b"@example.com>"#, None),
+            (r#""a@example.com>"#, None),
+            ("a@example.com", None),
+            (r#""\"#, None),
+            ("", None),
+        ];
+        for (text, expected) in vectors {
+            assert_eq!(external(text), expected, "{text}");
         }
     }
 }

@@ -49,7 +49,7 @@ pub(super) fn read(reason: &str, bare: bool) -> Option<Said<'_>> {
 }
 
 /// The codes and the text. In a reply of several lines the codes are those of the first, and the text keeps the others.
-fn read_reply(text: &str) -> Reply<'_> {
+pub(super) fn read_reply(text: &str) -> Reply<'_> {
     let (code, text) = match split_code(text) {
         Some((code, text)) => (Some(code), text),
         None => (None, text),
@@ -74,7 +74,7 @@ fn split_code(text: &str) -> Option<(u16, &str)> {
 }
 
 /// An enhanced status code, also as Cisco (`#5.1.0`) and `OpenSMTPD` (`5.1.0:`) write it, and what follows it.
-fn split_dsn(text: &str) -> Option<(Dsn<'_>, &str)> {
+pub(super) fn split_dsn(text: &str) -> Option<(Dsn<'_>, &str)> {
     let text = text.strip_prefix('#').unwrap_or(text);
     let end = text.bytes().position(|b| !b.is_ascii_digit() && b != b'.').unwrap_or(text.len());
     let (code, rest) = text.split_at(end);

@@ -159,7 +159,6 @@ fn not_deliveries() {
         ("4FCA1803C5: to=<b@example.net>, relay=none, delay=1, status=sen", None, "to=<b@example.net>, relay=none, delay=1, status=sen"),
         ("4FCA1803C5: to=<b@example.net>", None, "to=<b@example.net>"),
         ("warning: 4FCA1803C5: to=<b@x>, relay=none, status=sent (y)", Some(Level::Warning), "to=<b@x>, relay=none, status=sent (y)"),
-        ("4FCA1803C5: warning: header Subject: x from local; from=<>", None, "warning: header Subject: x from local; from=<>"),
         ("fatal: no SASL authentication mechanisms", Some(Level::Fatal), "no SASL authentication mechanisms"),
         ("panic: NOQUEUE: x", Some(Level::Panic), "x"),
         ("error: 3Pt2mN2VXxzNjll: x", Some(Level::Error), "x"),

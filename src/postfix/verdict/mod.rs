@@ -1,0 +1,106 @@
+//! Verdicts: every decision to accept a message, to refuse it or to treat it in another way.
+//!
+//! | file | whose | as |
+//! |---|---|---|
+//! | `restriction.rs` | smtpd's restrictions | `reject: RCPT from C: REPLY; from=<> to=<> proto=P helo=<H>` |
+//! | `milter.rs` | mail filters | `milter-reject: STAGE from C: REPLY; …` |
+//! | `check.rs` | header and body checks | `warning: header TEXT from C; …: TEXT` |
+//! | `proxy.rs` | a filter before the queue | `proxy-reject: STAGE: REPLY; …` |
+//! | `screen.rs` | postscreen | `reject: RCPT from [A]:PORT: REPLY; from=<>, to=<>, …` |
+//! | `tail.rs` | | the part after the last semicolon, which all of them share |
+//!
+//! A stranger writes much of such a line: the addresses, the name in HELO, the headers. What they can't choose, they can't
+//! forge either: the action, who decided, the stage, the client, the codes, and who authenticated. A line that two messages
+//! could have given keeps its tail in the text.
+
+mod check;
+mod milter;
+mod proxy;
+mod restriction;
+mod screen;
+mod tail;
+#[cfg(test)]
+mod tests;
+
+use self::tail::Tail;
+use super::{Line, endpoint, reply};
+use crate::record::{Endpoint, Event, Reply, Verdict};
+
+/// The verdict that a line of smtpd, cleanup or postscreen is.
+pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+    if line.level.is_some() {
+        return None;
+    }
+    let text = line.text;
+    screen::read(text)
+        .or_else(|| restriction::read(text))
+        .or_else(|| milter::read(text))
+        .or_else(|| proxy::read(text))
+        .or_else(|| check::read(text).filter(|_| line.has_queue_id))
+        .map(Event::Verdict)
+}
+
+/// The verdict that a line of smtp or lmtp is. They have header and body checks only, and these have no tail.
+pub(super) fn read_outbound<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+    if line.level.is_some() || !line.has_queue_id {
+        return None;
+    }
+    check::read_outbound(line.text).map(Event::Verdict)
+}
+
+/// `STAGE from CLIENT: TEXT`, with which most verdicts begin.
+struct Subject<'a> {
+    stage: &'a str,
+    client: Option<Endpoint<'a>>,
+    text: &'a str,
+}
+
+/// Takes the stage and the client off a text; `None` if it does not begin with a stage.
+fn split_subject(text: &str) -> Option<Subject<'_>> {
+    let (stage, rest) = split_stage(text)?;
+    let (client, text) = split_client(rest);
+    Some(Subject { stage, client, text })
+}
+
+/// The stage that a text begins with, and what follows ` from ` behind it. It is one of Postfix's own words.
+fn split_stage(text: &str) -> Option<(&str, &str)> {
+    text.split_once(" from ").filter(|(stage, _)| is_stage(stage))
+}
+
+/// The client that a text begins with, and what follows `: ` behind it. Neither its name, which is that of a valid host, nor
+/// its address has a space.
+fn split_client(text: &str) -> (Option<Endpoint<'_>>, &str) {
+    let (client, text) = text.split_once(' ').unwrap_or((text, ""));
+    let client = client.strip_suffix(':').unwrap_or(client);
+    // A client that is cut has no end.
+    (client.contains(']').then(|| endpoint::read(client)).flatten(), text)
+}
+
+/// `RCPT`, `END-OF-MESSAGE`, `DATA content` (`src/smtpd/smtpd.h`).
+fn is_stage(text: &str) -> bool {
+    let command = text.strip_suffix(" content").unwrap_or(text);
+    !command.is_empty() && command.bytes().all(|b| b.is_ascii_uppercase() || b == b'-')
+}
+
+/// A reply that is text alone; `None` for no text.
+fn text_only(text: &str) -> Option<Reply<'_>> {
+    (!text.is_empty()).then(|| Reply { text, ..Reply::default() })
+}
+
+/// A reply with its codes, where it has them; `None` for no text.
+fn with_codes(text: &str) -> Option<Reply<'_>> {
+    (!text.is_empty()).then(|| reply::read_reply(text))
+}
+
+/// The word of a table that a text begins with, and what follows `: ` behind it.
+fn split_action<'a, T: Copy>(text: &'a str, actions: &[(&str, T)]) -> Option<(T, &'a str)> {
+    let (word, rest) = text.split_at(memchr::memchr(b':', &text.as_bytes()[..text.len().min(32)])?);
+    let action = actions.iter().find(|(name, _)| *name == word)?.1;
+    Some((action, rest.strip_prefix(": ")?))
+}
+
+/// Puts a tail into a verdict.
+fn with_tail<'a>(verdict: Verdict<'a>, tail: &Tail<'a>) -> Verdict<'a> {
+    let Tail { from, to, proto, helo, sasl } = *tail;
+    Verdict { from, to, proto, helo, sasl, ..verdict }
+}

@@ -1,0 +1,58 @@
+//! smtpd's restrictions (`log_whatsup()` in `src/smtpd/smtpd_check.c`).
+//!
+//! ```text
+//! ACTION: STAGE from CLIENT: TEXT; from=<A> to=<A> proto=P helo=<H> sasl_method=M sasl_username=U sasl_sender=S
+//! ```
+//!
+//! Each key stands there only if it is known; those of SASL since Postfix 3.10. `permit` is logged for the actions in
+//! `smtpd_log_access_permit_actions`, with `action=A for CLASS=NAME` as its text.
+
+use super::{Subject, endpoint, split_action, split_subject, tail, text_only, with_codes, with_tail};
+use crate::record::Verdict;
+
+/// What a restriction does, and whether its text is a reply.
+const ACTIONS: &[(&str, (&str, bool))] = &[
+    ("reject", ("reject", true)),
+    ("reject_warning", ("reject_warning", true)),
+    ("hangup", ("hangup", false)),
+    ("info", ("info", false)),
+    ("warn", ("warn", false)),
+    ("filter", ("filter", false)),
+    ("hold", ("hold", false)),
+    ("delay", ("delay", false)),
+    ("discard", ("discard", false)),
+    ("redirect", ("redirect", false)),
+    ("bcc", ("bcc", false)),
+    ("prepend", ("prepend", false)),
+    ("permit", ("permit", false)),
+];
+
+/// What smtpd says when a milter answers what it does not understand. No restriction says it with this code.
+const MILTER_FAILED: &str = "421 4.3.5 Server configuration error;";
+
+/// The verdict in a text.
+pub(super) fn read(text: &str) -> Option<Verdict<'_>> {
+    let ((action, is_reply), text) = split_action(text, ACTIONS)?;
+    let Some(Subject { stage, client, text }) = split_subject(text) else {
+        return turn_refusal(text).filter(|_| action == "reject");
+    };
+    let by_milter = text.starts_with(MILTER_FAILED);
+    let form = match stage {
+        _ if by_milter => tail::FILTER,
+        "HELO" | "EHLO" => tail::RESTRICTION_AT_HELO,
+        _ => tail::RESTRICTION,
+    };
+    let (text, tail) = tail::split(text, form);
+    let reply = if is_reply { with_codes(text) } else { text_only(text) };
+    let by = if by_milter { "milter" } else { "restriction" };
+    Some(with_tail(Verdict { action, by, stage: Some(stage), client, reply, ..Verdict::default() }, &tail))
+}
+
+/// `ETRN DOMAIN... from CLIENT`: a domain that smtpd does not relay to (`permit_fast_flush_domains` in
+/// `src/smtpd/smtpd.c`). The domain is the client's own word, at most 100 bytes of it; the client is Postfix's.
+fn turn_refusal(text: &str) -> Option<Verdict<'_>> {
+    let (domain, client) = text.strip_prefix("ETRN ")?.rsplit_once("... from ")?;
+    let client = endpoint::read(client).filter(|_| client.ends_with(']'));
+    let stage = Some("ETRN");
+    Some(Verdict { action: "reject", by: "restriction", stage, client, trigger: Some(domain), ..Verdict::default() })
+}

@@ -1,0 +1,274 @@
+//! The end of a verdict: `;[ from=<A>][ to=<A>][ proto=P][ helo=<H>][ sasl_method=M][ sasl_username=U][ sasl_sender=S]`.
+//!
+//! What stands before it may hold the same words, and so may the addresses. It is certain all the same where it begins:
+//!
+//! - The name in HELO has no space, bracket, quote or semicolon: smtpd makes them question marks (`neuter()` in
+//!   `src/smtpd/smtpd.c`), so that the part from ` proto=` on is read from the right. [`Helo`] says where that differs.
+//! - Addresses are in external form since Postfix 3.5: a space or a bracket stands in quotes only, and no tail that begins
+//!   within quotes ends outside of them.
+//!
+//! # Limits
+//!
+//! Before Postfix 3.5, and with `info_log_address_format = internal`, an address that holds `; from=<` looks like a tail:
+//! the last one is taken. A client may choose any sender and recipient anyway; it gains nothing else by it.
+//! A tail that is cut is left in the text, where it can't be told from a forged one.
+
+use super::super::address;
+use crate::record::Sasl;
+
+/// More tails than this in one line are nobody's mistake: it has none then. This also keeps the time linear.
+const TRIES: usize = 32;
+
+/// What smtpd takes out of the name in HELO (`NEUTER_CHARACTERS` in `src/smtpd/smtpd.c`).
+const NEUTERED: &[u8] = b" <>()\\\";@";
+
+/// The protocols that a tail may end with.
+const PROTOCOLS: [&str; 4] = ["SMTP", "ESMTP", "QMQP", "LMTP"];
+
+/// What a tail holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tail<'a> {
+    pub(super) from: Option<&'a str>,
+    pub(super) to: Option<&'a str>,
+    pub(super) proto: Option<&'a str>,
+    pub(super) helo: Option<&'a str>,
+    pub(super) sasl: Sasl<'a>,
+}
+
+/// How a program writes its tails.
+#[derive(Clone, Copy)]
+pub(super) struct Form {
+    /// What stands before each key but the first.
+    separator: &'static str,
+    helo: Helo,
+    /// Whether the user stands in brackets.
+    bracketed_user: bool,
+}
+
+/// What the name in HELO may hold.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Helo {
+    /// None of [`NEUTERED`].
+    Neutered,
+    /// Anything but a space: postscreen takes the first word (`src/postscreen/postscreen_smtpd.c`).
+    Word,
+    /// Anything at all: a restriction that is checked while HELO is answered (`smtpd_delay_reject = no`) sees it as it came.
+    Raw,
+}
+
+/// The tail of smtpd's restrictions (`log_whatsup()` in `src/smtpd/smtpd_check.c`).
+pub(super) const RESTRICTION: Form = Form { separator: " ", helo: Helo::Neutered, bracketed_user: false };
+/// The same while HELO is answered.
+pub(super) const RESTRICTION_AT_HELO: Form = Form { helo: Helo::Raw, ..RESTRICTION };
+/// The tail of milters and of the proxy before the queue (`src/smtpd/smtpd.c`, `src/cleanup/cleanup_milter.c`).
+pub(super) const FILTER: Form = Form { bracketed_user: true, ..RESTRICTION };
+/// postscreen's (`src/postscreen/postscreen_smtpd.c`).
+pub(super) const SCREEN: Form = Form { separator: ", ", helo: Helo::Word, bracketed_user: true };
+
+/// The text before the tail that ends a line, and the tail. Without one, all of it is text.
+pub(super) fn split(text: &str, form: Form) -> (&str, Tail<'_>) {
+    let (head, session) = split_session(text, form);
+    match split_envelope(head, form) {
+        Some((before, from, to)) => (before, Tail { from, to, ..session }),
+        None => (text, Tail::default()),
+    }
+}
+
+/// Takes the part from ` proto=` on off the end.
+fn split_session(text: &str, form: Form) -> (&str, Tail<'_>) {
+    if form.helo == Helo::Raw {
+        return split_raw_session(text, form);
+    }
+    let session = |at| Some((&text[..at], read_session(&text[at..], form)?));
+    keys_from_the_right(text, form, "proto=").take(TRIES).find_map(session).unwrap_or((text, Tail::default()))
+}
+
+/// The same where the name in HELO holds anything, and may stand in the text too: `501 5.5.2 <H>: Helo command rejected: …`.
+/// There the session is the one whose name is just that; no other text has words of the client's.
+fn split_raw_session(text: &str, form: Form) -> (&str, Tail<'_>) {
+    let said = super::reply::read_reply(text).text;
+    let names = |helo: &str| {
+        let rest = said.strip_prefix('<').and_then(|said| said.strip_prefix(helo));
+        rest.is_some_and(|rest| rest.starts_with(">: "))
+    };
+    let mut first = None;
+    for (tries, at) in memchr::memmem::find_iter(text.as_bytes(), b" proto=").enumerate() {
+        if tries == TRIES {
+            return (text, Tail::default());
+        }
+        let Some(session) = read_session(&text[at..], form) else { continue };
+        if session.helo.is_some_and(names) {
+            return (&text[..at], session);
+        }
+        first = first.or(Some((&text[..at], session)));
+    }
+    first.unwrap_or((text, Tail::default()))
+}
+
+/// The session that is the whole of `text`.
+fn read_session(text: &str, form: Form) -> Option<Tail<'_>> {
+    let text = text.strip_prefix(form.separator)?.strip_prefix("proto=")?;
+    let (proto, rest) = split_proto(text)?;
+    let (helo, rest) = match key(rest, form, "helo=<") {
+        Some(name) => split_helo(name, form.helo)?,
+        None if PROTOCOLS.contains(&proto) => ("", rest),
+        // Cut.
+        None => return None,
+    };
+    let sasl = if form.bracketed_user { bracketed_user(rest, form) } else { sasl(rest, form) };
+    Some(Tail { proto: Some(proto), helo: known(helo), sasl: sasl?, ..Tail::default() })
+}
+
+/// The protocol that a text begins with.
+fn split_proto(text: &str) -> Option<(&str, &str)> {
+    let end = text.bytes().position(|b| !b.is_ascii_alphanumeric() && b != b'-').unwrap_or(text.len());
+    (end > 0).then(|| text.split_at(end))
+}
+
+/// The name in HELO that a text begins with, and what follows its bracket.
+fn split_helo(text: &str, helo: Helo) -> Option<(&str, &str)> {
+    let bytes = text.as_bytes();
+    let (end, allowed): (_, fn(u8) -> bool) = match helo {
+        Helo::Neutered => (memchr::memchr(b'>', bytes)?, |b| !NEUTERED.contains(&b)),
+        Helo::Word => (memchr::memrchr(b'>', bytes)?, |b| b != b' '),
+        // Whatever the name holds, its own bracket comes after it: no user can come out of it.
+        Helo::Raw => (memchr::memrchr(b'>', bytes)?, |_| true),
+    };
+    bytes[..end].iter().all(|b| allowed(*b)).then(|| (&text[..end], &text[end + 1..]))
+}
+
+/// How a client authenticated, if it is the whole of `text` (Postfix 3.10). The user is the account that the client has
+/// proved to own; `sasl_sender` is xtext, which has no space.
+fn sasl(text: &str, form: Form) -> Option<Sasl<'_>> {
+    let mut sasl = Sasl::default();
+    let mut rest = text;
+    if let Some(method) = key(rest, form, "sasl_method=") {
+        let (method, after) = method.split_at(memchr::memchr(b' ', method.as_bytes()).unwrap_or(method.len()));
+        sasl.method = known(method);
+        rest = after;
+    }
+    if let Some((before, sender)) = rest.rsplit_once(" sasl_sender=").filter(|(_, sender)| !sender.contains(' ')) {
+        sasl.sender = known(sender);
+        rest = before;
+    }
+    if let Some(username) = key(rest, form, "sasl_username=") {
+        sasl.username = known(username);
+        rest = "";
+    }
+    rest.is_empty().then_some(sasl)
+}
+
+/// `sasl_username=<U>`, or nothing, if it is the whole of `text`.
+fn bracketed_user(text: &str, form: Form) -> Option<Sasl<'_>> {
+    if text.is_empty() {
+        return Some(Sasl::default());
+    }
+    let username = key(text, form, "sasl_username=<")?.strip_suffix('>')?;
+    Some(Sasl { username: known(username), ..Sasl::default() })
+}
+
+/// Takes the addresses and their semicolon off the end.
+fn split_envelope(text: &str, form: Form) -> Option<(&str, Option<&str>, Option<&str>)> {
+    if let Some(before) = text.strip_suffix(';') {
+        return Some((before, None, None));
+    }
+    let inner = text.strip_suffix('>')?;
+    let envelope = |at: usize| {
+        let (from, to) = read_envelope(&text[at + 1..], form)?;
+        Some((&text[..at], from, to))
+    };
+    let internal = |at: usize| {
+        let (from, to) = read_internal(&inner[at + 2..], form);
+        (&text[..at], from, to)
+    };
+    let semicolons = memchr::memmem::rfind_iter(text.as_bytes(), b"; ");
+    let begins = |at: &usize| ["from=<", "to=<"].iter().any(|key| inner.get(at + 2..).is_some_and(|x| x.starts_with(key)));
+    let mut tries = semicolons.filter(begins).take(TRIES);
+    // The last one is the tail of internal addresses.
+    let last = tries.next()?;
+    envelope(last).or_else(|| tries.find_map(envelope)).or_else(|| Some(internal(last)))
+}
+
+/// The addresses in external form that are the whole of ` from=<A> to=<A>`.
+fn read_envelope(text: &str, form: Form) -> Option<(Option<&str>, Option<&str>)> {
+    let text = text.strip_prefix(' ')?;
+    let (from, rest) = match text.strip_prefix("from=<") {
+        Some(from) => address::external(from).map(|(from, rest)| (Some(from), rest))?,
+        None => (None, text),
+    };
+    let rest = if from.is_some() { rest.strip_prefix(form.separator).unwrap_or(rest) } else { rest };
+    let (to, rest) = match rest.strip_prefix("to=<") {
+        Some(to) => address::external(to).map(|(to, rest)| (Some(to), rest))?,
+        None => (None, rest),
+    };
+    rest.is_empty().then_some((from, to))
+}
+
+/// The addresses in internal form that are the whole of `from=<A> to=<A`.
+fn read_internal(text: &str, form: Form) -> (Option<&str>, Option<&str>) {
+    let Some(from) = text.strip_prefix("from=<") else { return (None, text.strip_prefix("to=<")) };
+    let border = |at: &usize| {
+        let rest = &from[at + 1..];
+        rest.strip_prefix(form.separator).is_some_and(|rest| rest.starts_with("to=<"))
+    };
+    match memchr::memrchr_iter(b'>', from.as_bytes()).find(border) {
+        Some(at) => (Some(&from[..at]), Some(&from[at + 1 + form.separator.len() + "to=<".len()..])),
+        None => (Some(from), None),
+    }
+}
+
+/// The tail that a text begins with, right after its semicolon, and the text that follows `: ` behind it: that of cleanup's
+/// checks (`cleanup_act_log()` in `src/cleanup/cleanup_message.c`). `None` if anything else follows.
+pub(super) fn read(text: &str) -> Option<(Tail<'_>, Option<&str>)> {
+    let mut tail = Tail::default();
+    let mut rest = text;
+    if let Some(from) = rest.strip_prefix(" from=<") {
+        let (from, after) = split_address(from)?;
+        (tail.from, rest) = (Some(from), after);
+    }
+    if let Some(to) = rest.strip_prefix(" to=<") {
+        let (to, after) = split_address(to)?;
+        (tail.to, rest) = (Some(to), after);
+    }
+    if let Some(proto) = rest.strip_prefix(" proto=") {
+        let (proto, after) = split_proto(proto)?;
+        (tail.proto, rest) = (Some(proto), after);
+    }
+    if let Some(helo) = rest.strip_prefix(" helo=<") {
+        let (helo, after) = split_helo(helo, Helo::Neutered)?;
+        (tail.helo, rest) = (known(helo), after);
+    }
+    if rest.is_empty() {
+        return Some((tail, None));
+    }
+    Some((tail, Some(rest.strip_prefix(": ")?)))
+}
+
+/// An address and what follows its bracket. One in internal form ends where a key, a text or the end follows.
+fn split_address(text: &str) -> Option<(&str, &str)> {
+    let ends = |rest: &str| {
+        rest.is_empty() || [": ", " to=<", " proto=", " helo=<"].iter().any(|next| rest.starts_with(next))
+    };
+    if let Some((address, rest)) = address::external(text).filter(|(_, rest)| ends(rest)) {
+        return Some((address, rest));
+    }
+    let end = memchr::memchr_iter(b'>', text.as_bytes()).find(|at| ends(&text[at + 1..]))?;
+    Some((&text[..end], &text[end + 1..]))
+}
+
+/// What follows a separator and a key.
+fn key<'a>(text: &'a str, form: Form, key: &str) -> Option<&'a str> {
+    text.strip_prefix(form.separator)?.strip_prefix(key)
+}
+
+/// Where a separator and a key stand, from the right.
+fn keys_from_the_right<'a>(text: &'a str, form: Form, key: &'static str) -> impl Iterator<Item = usize> + 'a {
+    let separator = form.separator;
+    memchr::memmem::rfind_iter(text.as_bytes(), key.as_bytes())
+        .filter_map(move |at| text[..at].ends_with(separator).then(|| at - separator.len()))
+}
+
+/// A value that is there.
+fn known(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
+}
