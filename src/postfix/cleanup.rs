@@ -52,3 +52,95 @@ fn skip_comments(value: &str) -> &str {
     }
     value
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::postfix::parse;
+    use crate::syslog::Message;
+
+    fn event<'a>(app_name: &'a str, msg: &'a str) -> Event<'a> {
+        let message = Message { app_name: Some(app_name), msg, ..Message::default() };
+        parse(&message).0.expect("a tag of Postfix").event
+    }
+
+    #[test]
+    fn message_ids() {
+        #[rustfmt::skip]
+        let vectors = [
+            ("<20261124021035.4FCA1803C5@mx.example.com>", "20261124021035.4FCA1803C5@mx.example.com"),
+            ("<>", ""),
+            ("", ""),
+            ("<a@[IPv6:2001:db8::1]>", "a@[IPv6:2001:db8::1]"),
+            ("<ü@bücher.example>", "ü@bücher.example"),
+            // Comments.
+            ("<a@example.com> (added by postmaster@example.com)", "a@example.com"),
+            ("<a@example.com>(x)", "a@example.com"),
+            ("(a (nested) <comment>) <a@example.com>", "a@example.com"),
+            ("  <a@example.com> ", "a@example.com"),
+            // None at all, or broken.
+            ("a@example.com", "a@example.com"),
+            ("id <a@example.com>", "id <a@example.com>"),
+            ("1234", "1234"),
+            ("<a>b@example.com>", "a>b@example.com"),
+            ("<a b@example.com> <c@example.com>", "a b@example.com"),
+            ("<a@example.com>; from=<b>", "a@example.com>; from=<b"),
+            (")<a@example.com>", ")<a@example.com>"),
+            ("(<a@example.com>", "(<a@example.com>"),
+            ("(only a comment)", "(only a comment)"),
+            // Cut.
+            ("<a@example.c", "a@example.c"),
+            ("<", ""),
+        ];
+        for (value, message_id) in vectors {
+            for app_name in ["postfix/cleanup", "postfix-out/cleanup", "postfix"] {
+                for (key, resent) in [("message-id", false), ("resent-message-id", true)] {
+                    let line = format!("4FCA1803C5: {key}={value}");
+                    assert_eq!(event(app_name, &line), Event::MessageId { message_id, resent }, "{line}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn removed() {
+        for (text, reason) in
+            [("removed (canceled)", "canceled"), ("removed (discarded)", "discarded"), ("removed (can", "can")]
+        {
+            for app_name in ["postfix/cleanup", "postfix"] {
+                assert_eq!(
+                    event(app_name, &format!("3Pt2mN2VXxzNjll: {text}")),
+                    Event::Removed { reason: Some(reason) }
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn not_cleanups() {
+        for text in [
+            "message-id=<a@x>",
+            "warning: 4FCA1803C5: message-id=<a@x>",
+            "4FCA1803C5: message-ids=<a@x>",
+            "removed (x)",
+        ] {
+            assert!(
+                !matches!(event("postfix/cleanup", text), Event::MessageId { .. } | Event::Removed { .. }),
+                "{text}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_is_an_id(value in "[<>() a-z@é\"]{0,30}|\\PC{0,40}", id in "[!-;=?-~é]{0,30}") {
+            let line = format!("4FCA1803C5: message-id={value}");
+            let is_id = matches!(event("postfix/cleanup", &line), Event::MessageId { resent: false, .. });
+            prop_assert!(is_id, "{}", line);
+            let line = format!("4FCA1803C5: message-id=<{id}>");
+            prop_assert_eq!(event("postfix/cleanup", &line), Event::MessageId { message_id: &id, resent: false });
+        }
+    }
+}

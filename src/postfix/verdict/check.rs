@@ -92,7 +92,8 @@ fn split_part(text: &str) -> Option<(&'static str, &str)> {
 /// Reads what follows the part that was checked: `TEXT from ORIGIN; …: OPTIONAL TEXT`.
 fn of_cleanup<'a>(verdict: Verdict<'a>, text: &'a str, limit: usize) -> Verdict<'a> {
     let Some(found) = find_origin(text, limit) else { return Verdict { trigger: Some(text), ..verdict } };
-    let reply = found.optional.and_then(|text| if verdict.action == "reject" { enhanced(text) } else { text_only(text) });
+    let reply =
+        found.optional.and_then(|text| if verdict.action == "reject" { enhanced(text) } else { text_only(text) });
     let trigger = Some(&text[..found.at]);
     with_tail(Verdict { client: found.client, trigger, reply, ..verdict }, &found.tail)
 }
@@ -134,9 +135,10 @@ fn find_origin(text: &str, limit: usize) -> Option<Origin<'_>> {
         }
         covered = optional.map_or(text.len(), |optional| text.len() - optional.len());
         let client = if origin.contains('[') { endpoint::read(origin) } else { None };
-        last = Some((Origin { at, client, tail, optional }, &text[at..text.len() - after.len()]));
+        last = Some((Origin { at, client, tail, optional }, &text[at + 1..text.len() - after.len()]));
     }
     let (found, words) = last?;
+    // Without the space before it, which may be the one before OPTIONAL TEXT.
     let echo = memchr::memmem::find(&text.as_bytes()[..found.at], words.as_bytes()).is_some();
     (!echo).then_some(found)
 }
@@ -149,7 +151,8 @@ fn split_origin(text: &str) -> Option<(&str, &str)> {
         let (name, address) = origin.split_once('[')?;
         let (_, port) = address.split_once(']')?;
         let named = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:".contains(&b));
-        let number = port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()));
+        let number =
+            port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()));
         (named && number).then_some(())
     };
     (matches!(origin, "local" | "unknown") || client().is_some()).then_some((origin, rest))
@@ -158,18 +161,26 @@ fn split_origin(text: &str) -> Option<(&str, &str)> {
 /// Takes the optional text off the end of a check of smtp: `TEXT: OPTIONAL TEXT`.
 ///
 /// Both may hold a colon, so that the border is certain only if it can be in one place alone: within the length to which
-/// Postfix cuts TEXT, after the name of a header, and if there must be an optional text: a new header has one, and so has
-/// what is longer than TEXT can be. Else all of it is TEXT.
+/// Postfix cuts TEXT, after the name of a header, and before another header if that is what the text is. There must be a
+/// text, too: what is new has one, and so has what is longer than TEXT can be. Else all of it is TEXT.
 fn split_optional(text: &str, is_new: bool, is_header: bool) -> (&str, Option<&str>) {
     if !is_new && text.len() <= SHORT_TEXT_LIMIT {
         return (text, None);
     }
     let name = if is_header { memchr::memchr(b':', text.as_bytes()).map_or(0, |at| at + 1) } else { 0 };
+    let fits = |at: &usize| !(is_new && is_header) || begins_header(&text[at + 2..]);
     let mut borders = memchr::memmem::find_iter(&text.as_bytes()[name..], b": ")
         .map(|at| name + at)
-        .take_while(|at| *at <= SHORT_TEXT_LIMIT);
+        .take_while(|at| *at <= SHORT_TEXT_LIMIT)
+        .filter(fits);
     match (borders.next(), borders.next()) {
         (Some(at), None) => (&text[..at], Some(&text[at + 2..])),
         _ => (text, None),
     }
+}
+
+/// Whether a text begins with the name of a header and its colon (RFC 5322, section 3.6.8).
+fn begins_header(text: &str) -> bool {
+    let name = text.bytes().position(|b| !b.is_ascii_graphic() || b == b':');
+    name.is_some_and(|end| end > 0 && text.as_bytes()[end] == b':')
 }

@@ -14,11 +14,8 @@ use super::{split_action, split_subject, tail, text_only, with_codes, with_tail}
 use crate::record::Verdict;
 
 /// What a filter does, and whether the text is a reply.
-const ACTIONS: &[(&str, (&str, bool))] = &[
-    ("milter-reject", ("reject", true)),
-    ("milter-hold", ("hold", false)),
-    ("milter-discard", ("discard", false)),
-];
+const ACTIONS: &[(&str, (&str, bool))] =
+    &[("milter-reject", ("reject", true)), ("milter-hold", ("hold", false)), ("milter-discard", ("discard", false))];
 
 /// The verdict in a text.
 pub(super) fn read(text: &str) -> Option<Verdict<'_>> {

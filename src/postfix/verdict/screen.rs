@@ -15,15 +15,13 @@ use crate::record::Verdict;
 pub(super) fn read(text: &str) -> Option<Verdict<'_>> {
     let text = text.strip_prefix("reject: ")?;
     // One line has it in lower case; it is the same stage.
-    let (stage, text) = text.strip_prefix("connect from ").map(|rest| ("CONNECT", rest)).or_else(|| split_stage(text))?;
+    let (stage, text) =
+        text.strip_prefix("connect from ").map(|rest| ("CONNECT", rest)).or_else(|| split_stage(text))?;
     if !text.starts_with('[') {
         return None;
     }
     let (client, text) = split_client(text);
     let (text, tail) = tail::split(text, tail::SCREEN);
     let (stage, reply) = (Some(stage), with_codes(text));
-    Some(with_tail(
-        Verdict { action: "reject", by: "postscreen", stage, client, reply, ..Verdict::default() },
-        &tail,
-    ))
+    Some(with_tail(Verdict { action: "reject", by: "postscreen", stage, client, reply, ..Verdict::default() }, &tail))
 }

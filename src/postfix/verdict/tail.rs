@@ -182,7 +182,8 @@ fn split_envelope(text: &str, form: Form) -> Option<(&str, Option<&str>, Option<
         (&text[..at], from, to)
     };
     let semicolons = memchr::memmem::rfind_iter(text.as_bytes(), b"; ");
-    let begins = |at: &usize| ["from=<", "to=<"].iter().any(|key| inner.get(at + 2..).is_some_and(|x| x.starts_with(key)));
+    let begins =
+        |at: &usize| ["from=<", "to=<"].iter().any(|key| inner.get(at + 2..).is_some_and(|x| x.starts_with(key)));
     let mut tries = semicolons.filter(begins).take(TRIES);
     // The last one is the tail of internal addresses.
     let last = tries.next()?;
@@ -246,9 +247,8 @@ pub(super) fn read(text: &str) -> Option<(Tail<'_>, Option<&str>)> {
 
 /// An address and what follows its bracket. One in internal form ends where a key, a text or the end follows.
 fn split_address(text: &str) -> Option<(&str, &str)> {
-    let ends = |rest: &str| {
-        rest.is_empty() || [": ", " to=<", " proto=", " helo=<"].iter().any(|next| rest.starts_with(next))
-    };
+    let ends =
+        |rest: &str| rest.is_empty() || [": ", " to=<", " proto=", " helo=<"].iter().any(|next| rest.starts_with(next));
     if let Some((address, rest)) = address::external(text).filter(|(_, rest)| ends(rest)) {
         return Some((address, rest));
     }
