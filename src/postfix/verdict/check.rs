@@ -17,7 +17,7 @@
 //! an OPTIONAL TEXT that repeats the header (`$1`). Three things tell the true one from the others:
 //!
 //! - Postfix cuts TEXT, so that the true one begins within a known length.
-//! - What begins within the addresses of another is no tail.
+//! - Of two of which one begins within the tail of the other, neither is taken: one may be an address.
 //! - TEXT stands before the true one: of several, the last is taken, but not if its origin stands in the text before it
 //!   too, since it may then be an echo of TEXT.
 //!
@@ -90,19 +90,24 @@ fn split_part(text: &str) -> Option<(&'static str, &str)> {
 }
 
 /// Reads what follows the part that was checked: `TEXT from ORIGIN; …: OPTIONAL TEXT`.
-fn of_cleanup<'a>(verdict: Verdict<'a>, text: &'a str, limit: usize) -> Verdict<'a> {
-    let Some(found) = find_origin(text, limit) else { return Verdict { trigger: Some(text), ..verdict } };
-    let reply =
-        found.optional.and_then(|text| if verdict.action == "reject" { enhanced(text) } else { text_only(text) });
-    let trigger = Some(&text[..found.at]);
-    with_tail(Verdict { client: found.client, trigger, reply, ..verdict }, &found.tail)
+fn of_cleanup<'a>(mut verdict: Verdict<'a>, text: &'a str, limit: usize) -> Verdict<'a> {
+    let Some(found) = find_origin(text, limit) else {
+        verdict.trigger = Some(text);
+        return verdict;
+    };
+    verdict.client = found.client;
+    verdict.trigger = Some(&text[..found.at]);
+    verdict.reply = found.optional.and_then(if verdict.action == "reject" { enhanced } else { text_only });
+    with_tail(verdict, &found.tail)
 }
 
-/// A message whose structure is broken: `WHAT: TEXT from ORIGIN; …`. WHAT is one of `mime_state_error()`'s own texts.
+/// A message whose structure is broken: `WHAT: TEXT from ORIGIN; …`. WHAT is one of `mime_state_error()`'s own texts; a
+/// recipient that is not known yet is `unknown`.
 fn structure(text: &str) -> Verdict<'_> {
     let (what, text) = text.split_once(": ").unwrap_or((text, ""));
     let verdict = Verdict { action: "reject", by: "mime_check", ..Verdict::default() };
-    Verdict { reply: text_only(what), ..of_cleanup(verdict, text, STRUCTURE_LIMIT) }
+    let verdict = of_cleanup(verdict, text, STRUCTURE_LIMIT);
+    Verdict { reply: text_only(what), to: verdict.to.filter(|to| *to != "unknown"), ..verdict }
 }
 
 /// A reply without its code.
@@ -127,8 +132,9 @@ fn find_origin(text: &str, limit: usize) -> Option<Origin<'_>> {
     let mut last: Option<(Origin<'_>, &str)> = None;
     // Up to where the tail of an earlier one goes.
     let mut covered = 0;
-    for at in memchr::memmem::find_iter(text.as_bytes(), b" from ").take_while(|at| *at <= limit) {
-        let Some((origin, after)) = split_origin(&text[at + " from ".len()..]) else { continue };
+    // Without the space behind it, which may be the one before the next.
+    for at in memchr::memmem::find_iter(text.as_bytes(), b" from").take_while(|at| *at <= limit) {
+        let Some((origin, after)) = split_origin(&text[at + " from".len()..]) else { continue };
         let Some((tail, optional)) = tail::read(after) else { continue };
         if at < covered {
             return None;
@@ -143,8 +149,9 @@ fn find_origin(text: &str, limit: usize) -> Option<Origin<'_>> {
     (!echo).then_some(found)
 }
 
-/// `NAME[ADDRESS]`, `local` or `unknown`, and what follows its semicolon.
+/// ` NAME[ADDRESS]`, ` local` or ` unknown`, and what follows its semicolon.
 fn split_origin(text: &str) -> Option<(&str, &str)> {
+    let text = text.strip_prefix(' ')?;
     let end = text.bytes().position(|b| matches!(b, b';' | b' '))?;
     let (origin, rest) = (&text[..end], text[end..].strip_prefix(';')?);
     let client = || {

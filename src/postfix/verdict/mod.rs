@@ -100,7 +100,7 @@ fn split_action<'a, T: Copy>(text: &'a str, actions: &[(&str, T)]) -> Option<(T,
 }
 
 /// Puts a tail into a verdict.
-fn with_tail<'a>(verdict: Verdict<'a>, tail: &Tail<'a>) -> Verdict<'a> {
-    let Tail { from, to, proto, helo, sasl } = *tail;
-    Verdict { from, to, proto, helo, sasl, ..verdict }
+fn with_tail<'a>(mut verdict: Verdict<'a>, tail: &Tail<'a>) -> Verdict<'a> {
+    Tail { from: verdict.from, to: verdict.to, proto: verdict.proto, helo: verdict.helo, sasl: verdict.sasl } = *tail;
+    verdict
 }

@@ -3,7 +3,8 @@
 //! What stands before it may hold the same words, and so may the addresses. It is certain all the same where it begins:
 //!
 //! - The name in HELO has no space, bracket, quote or semicolon: smtpd makes them question marks (`neuter()` in
-//!   `src/smtpd/smtpd.c`), so that the part from ` proto=` on is read from the right. [`Helo`] says where that differs.
+//!   `src/smtpd/smtpd.c`), so that the part from ` proto=` on is read from the right. [`Helo`] says where that differs. A
+//!   name that holds them anyway is read if only one place can be its beginning.
 //! - Addresses are in external form since Postfix 3.5: a space or a bracket stands in quotes only, and no tail that begins
 //!   within quotes ends outside of them.
 //!
@@ -43,6 +44,8 @@ pub(super) struct Form {
     helo: Helo,
     /// Whether the user stands in brackets.
     bracketed_user: bool,
+    /// Whether there is a protocol in all of them.
+    always_proto: bool,
 }
 
 /// What the name in HELO may hold.
@@ -57,17 +60,22 @@ enum Helo {
 }
 
 /// The tail of smtpd's restrictions (`log_whatsup()` in `src/smtpd/smtpd_check.c`).
-pub(super) const RESTRICTION: Form = Form { separator: " ", helo: Helo::Neutered, bracketed_user: false };
+pub(super) const RESTRICTION: Form =
+    Form { separator: " ", helo: Helo::Neutered, bracketed_user: false, always_proto: true };
 /// The same while HELO is answered.
 pub(super) const RESTRICTION_AT_HELO: Form = Form { helo: Helo::Raw, ..RESTRICTION };
-/// The tail of milters and of the proxy before the queue (`src/smtpd/smtpd.c`, `src/cleanup/cleanup_milter.c`).
-pub(super) const FILTER: Form = Form { bracketed_user: true, ..RESTRICTION };
+/// The tail of milters and of the proxy before the queue (`src/smtpd/smtpd.c`, `src/cleanup/cleanup_milter.c`). A message that
+/// did not come by SMTP has no protocol.
+pub(super) const FILTER: Form = Form { bracketed_user: true, always_proto: false, ..RESTRICTION };
 /// postscreen's (`src/postscreen/postscreen_smtpd.c`).
-pub(super) const SCREEN: Form = Form { separator: ", ", helo: Helo::Word, bracketed_user: true };
+pub(super) const SCREEN: Form = Form { separator: ", ", helo: Helo::Word, ..RESTRICTION };
 
 /// The text before the tail that ends a line, and the tail. Without one, all of it is text.
 pub(super) fn split(text: &str, form: Form) -> (&str, Tail<'_>) {
     let (head, session) = split_session(text, form);
+    if form.always_proto && session.proto.is_none() {
+        return (text, Tail::default());
+    }
     match split_envelope(head, form) {
         Some((before, from, to)) => (before, Tail { from, to, ..session }),
         None => (text, Tail::default()),
@@ -80,7 +88,20 @@ fn split_session(text: &str, form: Form) -> (&str, Tail<'_>) {
         return split_raw_session(text, form);
     }
     let session = |at| Some((&text[..at], read_session(&text[at..], form)?));
-    keys_from_the_right(text, form, "proto=").take(TRIES).find_map(session).unwrap_or((text, Tail::default()))
+    keys_from_the_right(text, form, "proto=")
+        .take(TRIES)
+        .find_map(session)
+        .or_else(|| only_session(text, form))
+        .unwrap_or_else(|| (text, Tail::default()))
+}
+
+/// The session with a name as it should not be, if nothing else can be one. The name has no semicolon, which would make it
+/// the tail that follows a forged one and is cut.
+fn only_session(text: &str, form: Form) -> Option<(&str, Tail<'_>)> {
+    let mut keys = keys_from_the_right(text, form, "proto=");
+    let (Some(at), None) = (keys.next(), keys.next()) else { return None };
+    let session = read_session(&text[at..], Form { helo: Helo::Raw, ..form })?;
+    session.helo.is_some_and(|helo| !helo.contains(';')).then_some((&text[..at], session))
 }
 
 /// The same where the name in HELO holds anything, and may stand in the text too: `501 5.5.2 <H>: Helo command rejected: …`.
@@ -102,7 +123,7 @@ fn split_raw_session(text: &str, form: Form) -> (&str, Tail<'_>) {
         }
         first = first.or(Some((&text[..at], session)));
     }
-    first.unwrap_or((text, Tail::default()))
+    first.unwrap_or_else(|| (text, Tail::default()))
 }
 
 /// The session that is the whole of `text`.
@@ -110,7 +131,7 @@ fn read_session(text: &str, form: Form) -> Option<Tail<'_>> {
     let text = text.strip_prefix(form.separator)?.strip_prefix("proto=")?;
     let (proto, rest) = split_proto(text)?;
     let (helo, rest) = match key(rest, form, "helo=<") {
-        Some(name) => split_helo(name, form.helo)?,
+        Some(name) => split_helo(name, form)?,
         None if PROTOCOLS.contains(&proto) => ("", rest),
         // Cut.
         None => return None,
@@ -126,15 +147,20 @@ fn split_proto(text: &str) -> Option<(&str, &str)> {
 }
 
 /// The name in HELO that a text begins with, and what follows its bracket.
-fn split_helo(text: &str, helo: Helo) -> Option<(&str, &str)> {
+///
+/// Where no other bracket follows its own, the name goes up to the last one: no user can come out of it.
+fn split_helo(text: &str, form: Form) -> Option<(&str, &str)> {
     let bytes = text.as_bytes();
-    let (end, allowed): (_, fn(u8) -> bool) = match helo {
-        Helo::Neutered => (memchr::memchr(b'>', bytes)?, |b| !NEUTERED.contains(&b)),
-        Helo::Word => (memchr::memrchr(b'>', bytes)?, |b| b != b' '),
-        // Whatever the name holds, its own bracket comes after it: no user can come out of it.
-        Helo::Raw => (memchr::memrchr(b'>', bytes)?, |_| true),
+    let end = match form.helo {
+        Helo::Neutered if form.bracketed_user => memchr::memchr(b'>', bytes)?,
+        _ => memchr::memrchr(b'>', bytes)?,
     };
-    bytes[..end].iter().all(|b| allowed(*b)).then(|| (&text[..end], &text[end + 1..]))
+    let allowed = |byte: &u8| match form.helo {
+        Helo::Neutered => !NEUTERED.contains(byte),
+        Helo::Word => *byte != b' ',
+        Helo::Raw => true,
+    };
+    bytes[..end].iter().all(allowed).then(|| (&text[..end], &text[end + 1..]))
 }
 
 /// How a client authenticated, if it is the whole of `text` (Postfix 3.10). The user is the account that the client has
@@ -236,7 +262,7 @@ pub(super) fn read(text: &str) -> Option<(Tail<'_>, Option<&str>)> {
         (tail.proto, rest) = (Some(proto), after);
     }
     if let Some(helo) = rest.strip_prefix(" helo=<") {
-        let (helo, after) = split_helo(helo, Helo::Neutered)?;
+        let (helo, after) = split_helo(helo, FILTER)?;
         (tail.helo, rest) = (known(helo), after);
     }
     if rest.is_empty() {
@@ -265,7 +291,8 @@ fn key<'a>(text: &'a str, form: Form, key: &str) -> Option<&'a str> {
 fn keys_from_the_right<'a>(text: &'a str, form: Form, key: &'static str) -> impl Iterator<Item = usize> + 'a {
     let separator = form.separator;
     memchr::memmem::rfind_iter(text.as_bytes(), key.as_bytes())
-        .filter_map(move |at| text[..at].ends_with(separator).then(|| at - separator.len()))
+        .filter(move |at| text[..*at].ends_with(separator))
+        .map(move |at| at - separator.len())
 }
 
 /// A value that is there.

@@ -206,7 +206,7 @@ fn checks_of_cleanup() {
         ("4FCA1803C5: reject: header X: y from local; from=<a b@x> to=<c>d@x>: no", "reject header_check text={no} trigger={X: y} from={a b@x} to={c>d@x}"),
         ("4FCA1803C5: reject: header Subject: é from unknown[192.0.2.9]; from=<\"é: >\"@x> to=<b@x> proto=ESMTP helo=<h>: ü", "reject header_check client={[192.0.2.9]} text={ü} trigger={Subject: é} from={\"é: >\"@x} to={b@x} proto={ESMTP} helo={h}"),
         ("4FCA1803C5: reject: mime-error improper use of 8-bit data in message header: Subject: x from y from mx.example.net[192.0.2.9]; from=<a@x> to=<b@x>", "reject mime_check client={mx.example.net[192.0.2.9]} text={improper use of 8-bit data in message header} trigger={Subject: x from y} from={a@x} to={b@x}"),
-        ("4FCA1803C5: reject: mime-error MIME nesting exceeds safety limit:  from unknown; from=<> to=<unknown>", "reject mime_check text={MIME nesting exceeds safety limit} trigger={} from={} to={unknown}"),
+        ("4FCA1803C5: reject: mime-error MIME nesting exceeds safety limit:  from unknown; from=<> to=<unknown>", "reject mime_check text={MIME nesting exceeds safety limit} trigger={} from={}"),
         // Cut.
         ("4FCA1803C5: reject: header Subject: x from mx.example.net[192.0.2.9]; from=<a@x> to=<b@", "reject header_check trigger={Subject: x from mx.example.net[192.0.2.9]; from=<a@x> to=<b@}"),
         ("4FCA1803C5: reject: header Subj", "reject header_check trigger={Subj}"),
@@ -319,6 +319,17 @@ fn clients_forge_nothing_in_smtpd() {
          "reject restriction stage={HELO} client={mx.example.net[192.0.2.9]} code={554} dsn={5.7.1} text={<mx.example.net[192.0.2.9]>: Client host rejected: no} proto={SMTP} helo={a> sasl_method=PLAIN sasl_username=admin; proto=ESMTP helo=<b> sasl_username=root}"),
         ("NOQUEUE: reject: EHLO from mx.example.net[192.0.2.9]: 504 5.5.2 <a b>: Helo command rejected: need fully-qualified hostname; proto=ESMTP helo=<a b> sasl_method=LOGIN sasl_username=alice",
          "reject restriction stage={EHLO} client={mx.example.net[192.0.2.9]} code={504} dsn={5.5.2} text={<a b>: Helo command rejected: need fully-qualified hostname} proto={ESMTP} helo={a b} method={LOGIN} username={alice}"),
+        // So would be one that was not made harmless.
+        ("NOQUEUE: reject: RCPT from mx.example.net[192.0.2.9]: 554 5.7.1 x; from=<a@x> to=<b@x> proto=ESMTP helo=<h> sasl_method=PLAIN sasl_username=admin>",
+         "reject restriction stage={RCPT} client={mx.example.net[192.0.2.9]} code={554} dsn={5.7.1} text={x} from={a@x} to={b@x} proto={ESMTP} helo={h> sasl_method=PLAIN sasl_username=admin}"),
+        ("NOQUEUE: reject: RCPT from mx.example.net[192.0.2.9]: 554 5.7.1 x; from=<a@x> to=<b@x> proto=ESMTP helo=<h (a) @b> sasl_username=alice",
+         "reject restriction stage={RCPT} client={mx.example.net[192.0.2.9]} code={554} dsn={5.7.1} text={x} from={a@x} to={b@x} proto={ESMTP} helo={h (a) @b} username={alice}"),
+        ("NOQUEUE: reject: RCPT from mx.example.net[192.0.2.9]: 554 5.7.1 x; from=<a@x> to=<b@x> proto=ESMTP helo=<h proto=ESMTP helo=< >",
+         "reject restriction stage={RCPT} client={mx.example.net[192.0.2.9]} code={554} dsn={5.7.1} text={x; from=<a@x> to=<b@x> proto=ESMTP helo=<h proto=ESMTP helo=< >}"),
+        ("NOQUEUE: reject: RCPT from mx.example.net[192.0.2.9]: 550 5.1.1 <x; from=<e> to=<v> proto=SMTP helo=<y>: no; from=<a@x> to=<b@x>",
+         "reject restriction stage={RCPT} client={mx.example.net[192.0.2.9]} code={550} dsn={5.1.1} text={<x; from=<e> to=<v> proto=SMTP helo=<y>: no; from=<a@x> to=<b@x>}"),
+        ("NOQUEUE: reject: RCPT from mx.example.net[192.0.2.9]: 550 5.1.1 x; from=<a@x> to=<b@x>",
+         "reject restriction stage={RCPT} client={mx.example.net[192.0.2.9]} code={550} dsn={5.1.1} text={x; from=<a@x> to=<b@x>}"),
         // A tail that is cut stays where it is, and so does a forged one before it.
         ("NOQUEUE: reject: RCPT from mx.example.net[192.0.2.9]: 550 5.1.1 <x; from=<e> to=<v> proto=SMTP helo=<y>: no; from=<a@x> to=<b@x> proto=ESMTP hel",
          "reject restriction stage={RCPT} client={mx.example.net[192.0.2.9]} code={550} dsn={5.1.1} text={<x; from=<e> to=<v> proto=SMTP helo=<y>: no; from=<a@x> to=<b@x> proto=ESMTP hel}"),
@@ -340,6 +351,12 @@ fn headers_forge_nothing_in_cleanup() {
          "reject header_check client={mx.example.net[192.0.2.9]} dsn={5.7.1} text={no} trigger={Subject: x from evil.example[203.0.113.9]; from=<e@e> to=<v@v> proto=SMTP helo=<y>: z} from={a@x} to={b@x} proto={ESMTP} helo={h}"),
         ("4FCA1803C5: warning: header Subject: x from evil.example[203.0.113.9]; from=<e@e> to=<v@v> proto=SMTP helo=<y> from mx.example.net[192.0.2.9]; from=<a@x> to=<b@x> proto=ESMTP helo=<h>",
          "warn header_check client={mx.example.net[192.0.2.9]} trigger={Subject: x from evil.example[203.0.113.9]; from=<e@e> to=<v@v> proto=SMTP helo=<y>} from={a@x} to={b@x} proto={ESMTP} helo={h}"),
+        // The word before the true one.
+        ("4FCA1803C5: warning: header Subject: x from evil.example[203.0.113.9]; from from mx.example.net[192.0.2.9]; from=<a@x>",
+         "warn header_check client={mx.example.net[192.0.2.9]} trigger={Subject: x from evil.example[203.0.113.9]; from} from={a@x}"),
+        // An address in internal form may hold anything, and so the true one.
+        ("4FCA1803C5: warning: header Subject: x from evil.example[203.0.113.9]; from=<e>; y from mx.example.net[192.0.2.9]; from=<a@x>",
+         "warn header_check trigger={Subject: x from evil.example[203.0.113.9]; from=<e>; y from mx.example.net[192.0.2.9]; from=<a@x>}"),
         // A recipient with one: it begins within another's, so that neither is certain.
         (r#"4FCA1803C5: reject: header Subject: x from mx.example.net[192.0.2.9]; from=<a@x> to=<"y from evil.example[203.0.113.9]; from=<e@e>: z"@x> proto=ESMTP helo=<h>"#,
          r#"reject header_check trigger={Subject: x from mx.example.net[192.0.2.9]; from=<a@x> to=<"y from evil.example[203.0.113.9]; from=<e@e>: z"@x> proto=ESMTP helo=<h>}"#),
@@ -539,13 +556,13 @@ proptest! {
         let text = optional.as_ref().map_or(String::new(), |text| format!(": {text}"));
         let line = format!("4FCA1803C5: warning: header {header} from {C}; from=<{from}> to=<{to}> proto=ESMTP helo=<h>{text}");
         let verdict = verdict("postfix/cleanup", &line);
-        match verdict.client {
-            Some(client) => {
-                prop_assert_eq!((client.name, client.ip), (Some("mx.example.net"), Some("192.0.2.9")), "{}", line);
-                prop_assert_eq!((verdict.trigger, verdict.from, verdict.to), (Some(header), Some(&*from), Some(&*to)), "{}", line);
-                prop_assert_eq!(verdict.reply.map(|reply| reply.text), optional.as_deref(), "{}", line);
-            }
-            None => prop_assert_eq!((verdict.from, verdict.to, verdict.helo, verdict.reply), (None, None, None, None), "{}", line),
+        if let Some(client) = verdict.client {
+            prop_assert_eq!((client.name, client.ip), (Some("mx.example.net"), Some("192.0.2.9")), "{}", line);
+            prop_assert_eq!((verdict.trigger, verdict.from, verdict.to), (Some(header), Some(&*from), Some(&*to)), "{}", line);
+            prop_assert_eq!(verdict.reply.map(|reply| reply.text), optional.as_deref(), "{}", line);
+        } else {
+            let said = (verdict.from, verdict.to, verdict.helo, verdict.reply);
+            prop_assert_eq!(said, (None, None, None, None), "{}", line);
         }
     }
 }
