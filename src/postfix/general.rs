@@ -13,6 +13,8 @@ use crate::record::Event;
 /// How a notice begins, what it holds further on, and its kind. The first that fits counts.
 #[rustfmt::skip]
 const NOTICES: &[(&str, &str, &str)] = &[
+    // A delivery record that was cut before its status: delivery.rs has read it in vain.
+    ("to=<", "", "delivery_cut"),
     // Every program's main loop; postscreen goes on in the background.
     ("table ", " has changed", "table_changed"),
 
