@@ -148,6 +148,18 @@ fn run_refuses_a_log_level_that_would_hide_its_log() {
     assert_eq!(show(&run("error")), "exit 0\n");
 }
 
+#[test]
+fn run_says_what_a_unix_socket_lacks() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (config, path) = (directory.path().join("postrider.toml"), directory.path().join("missing/log"));
+    fs::write(&config, format!("[[source.unix]]\npath = \"{}\"\n[[sink.stdout]]\n", path.display())).expect("a file");
+    let output = postrider(&["run", "-c", config.to_str().expect("UTF-8")]);
+    assert_eq!(code(&output), 74, "{}", show(&output));
+    let expected = format!("cannot listen on unix {}: No such file or directory", path.display());
+    assert!(show(&output).contains(&expected), "{}", show(&output));
+    assert!(show(&output).contains("; make its directory first"), "{}", show(&output));
+}
+
 const LINE: &str = "Nov 24 02:10:35 mx1 postfix/smtp[7]: 4jYR9Q2wTjz18T: to=<anna@example.com>, \
     relay=mx.example.com[192.0.2.25]:25, delay=1.2, delays=0.1/0.01/0.4/0.69, dsn=2.0.0, status=sent (250 2.0.0 Ok)\n";
 

@@ -53,7 +53,7 @@ impl Source {
             Err(error) => Err(BindError {
                 name: intake.name().to_owned(),
                 what: format!("cannot listen on {}", wanted(kind)),
-                help: help(&error),
+                help: help(kind, &error),
                 error,
             }),
         }
@@ -94,15 +94,15 @@ fn wanted(kind: &SourceKind) -> String {
     }
 }
 
-fn help(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => "; another program listens there: `ss -lntup` names it",
-        io::ErrorKind::PermissionDenied => {
-            "; ports below 1024 need root or the capability CAP_NET_BIND_SERVICE, a path a writable directory"
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            "; this machine does not have the address: `ip addr` shows those that it has"
-        }
+fn help(kind: &SourceKind, error: &io::Error) -> &'static str {
+    use io::ErrorKind::*;
+    match (kind, error.kind()) {
+        (SourceKind::Unix(_), AddrInUse) => "; another program listens there: `ss -lxp` names it",
+        (SourceKind::Unix(_), PermissionDenied) => "; its directory must be writable for Postrider's user",
+        (SourceKind::Unix(_), NotFound) => "; make its directory first",
+        (_, AddrInUse) => "; another program listens there: `ss -lntup` names it",
+        (_, PermissionDenied) => "; ports below 1024 need root or the capability CAP_NET_BIND_SERVICE",
+        (_, AddrNotAvailable) => "; this machine does not have the address: `ip addr` shows those that it has",
         _ => "",
     }
 }
