@@ -260,9 +260,7 @@ impl Unread {
 
     /// The most memory that it ever used, in bytes.
     fn peak_memory(&self) -> usize {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("a running process");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel counts it");
-        line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") << 10
+        memory(self.process.id(), "VmHWM:")
     }
 
     /// Its standard output, for a test that begins to read it.
@@ -480,4 +478,33 @@ fn a_stop_reads_what_the_pipe_of_the_standard_input_holds() {
     let ended = postrider.ended(DEADLINE);
     assert_clean(&ended);
     assert_eq!(reader.join().expect("the reader"), n);
+}
+
+#[test]
+fn a_silent_connection_takes_little_memory() {
+    const CONNECTIONS: usize = 400;
+    const EACH: usize = 32 * 1024;
+    let mut postrider = Postrider::spawn("[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[sink.stdout]]\n");
+    let address = postrider.address("tcp");
+    let memory = || memory(postrider.pid(), "VmRSS:");
+    let before = memory();
+    let begun = format!("{}\n{}", line(0, 0), "x".repeat(5000));
+    let sockets: Vec<_> = (0..CONNECTIONS)
+        .map(|_| {
+            let mut socket = TcpStream::connect(address).expect("a connection");
+            socket.write_all(begun.as_bytes()).expect("room for a message and a half");
+            socket
+        })
+        .collect();
+    wait_until(DEADLINE, "a record of each", || postrider.stdout().lines().count() == CONNECTIONS);
+    wait_until(DEADLINE, "little memory", || memory() < before + CONNECTIONS * EACH);
+    drop(sockets);
+    assert_clean(&postrider.terminate(DEADLINE));
+}
+
+/// What the kernel counts for a process under `key`, in bytes.
+fn memory(pid: u32, key: &str) -> usize {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a running process");
+    let size = status.lines().find_map(|line| line.strip_prefix(key)).expect("the kernel counts it");
+    size.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") << 10
 }
