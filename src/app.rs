@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
@@ -19,6 +20,9 @@ use crate::record::{Origin, Transport};
 use crate::sink::{self, Control, End, Worker};
 use crate::source::{BindError, Intake, Source, Stop};
 use crate::unparsed::Unparsed;
+
+/// What sinks, listeners and the runtime need besides the connections; a file sink keeps 128 files open.
+const OTHER_DESCRIPTORS: u64 = 256;
 
 /// The time for a stop is the sources' first, to hand on what they have read, and then the sinks'. At its end there is a
 /// reserve: what is left has to be counted, and a sink that the kernel holds up in one write is not waited for any longer.
@@ -90,6 +94,7 @@ enum Asked {
 impl App {
     fn start(config: &Config) -> Result<Self, Error> {
         let signals = Signals::new()?;
+        allow_descriptors(config)?;
         let times = Times::of(config.shutdown_timeout);
         let control = Control::new(times.sinks);
         let stop = Stop::default();
@@ -175,6 +180,31 @@ impl App {
                 }
             }
         }
+    }
+}
+
+/// Takes as many file descriptors as the machine permits. Peers must not be able to use up those of the sinks: the usual
+/// limit of 1024 is below the usual `max_connections`, and only there by tradition.
+fn allow_descriptors(config: &Config) -> std::io::Result<()> {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
+    let connections: u64 = config.sources.iter().map(|source| max_connections(&source.kind) as u64).sum();
+    if most < connections + OTHER_DESCRIPTORS {
+        tracing::warn!(
+            limit = most,
+            connections,
+            "fewer file descriptors are permitted than max_connections can use, so that sinks may have none left; \
+             raise the limit (LimitNOFILE= of systemd) or lower max_connections"
+        );
+    }
+    Ok(())
+}
+
+fn max_connections(source: &SourceKind) -> usize {
+    match source {
+        SourceKind::Tcp(tcp) => tcp.stream.max_connections,
+        SourceKind::Unix(unix) => unix.stream.as_ref().map_or(0, |stream| stream.max_connections),
+        SourceKind::Udp(_) | SourceKind::Stdin(_) => 0,
     }
 }
 

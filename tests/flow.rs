@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use peers::postrider::{Ended, Postrider};
+use peers::process::Process;
 use peers::scratch;
 use peers::wait::{wait_for, wait_until};
 
@@ -507,4 +508,25 @@ fn memory(pid: u32, key: &str) -> usize {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a running process");
     let size = status.lines().find_map(|line| line.strip_prefix(key)).expect("the kernel counts it");
     size.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") << 10
+}
+
+#[test]
+fn connections_do_not_use_up_the_descriptors_of_the_sinks() {
+    let directory = scratch::directory("descriptors");
+    let path = directory.path().join("out.json");
+    let file = directory.path().join("postrider.toml");
+    let log = directory.path().join("log");
+    let config = format!("[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[sink.file]]\npath = \"{}\"\n", path.display());
+    fs::write(&file, config).expect("a configuration");
+    // The lower limit is what a shell or a service manager sets, the upper what the operator permits.
+    let arguments = ["--nofile=64:1024", env!("CARGO_BIN_EXE_postrider"), "run", "-c"].map(PathBuf::from);
+    let mut process = Process::start("prlimit", &[&arguments[..], &[file]].concat(), &log);
+    let read_log = || fs::read_to_string(&log).unwrap_or_default();
+    let address = process.wait_ready(DEADLINE, || peers::postrider::listening(&read_log(), "tcp"));
+    let mut sockets: Vec<_> = (0..100).map(|_| TcpStream::connect(address).expect("a connection")).collect();
+    // The last is served, so all are, and the sink opens its file when they have taken what they can.
+    writeln!(sockets[99], "{}", line(0, 0)).expect("room for a message");
+    wait_until(DEADLINE, "the record", || count_lines(&path) == 1);
+    assert!(read_log().contains("fewer file descriptors are permitted"), "{}", read_log());
+    process.terminate(DEADLINE);
 }
