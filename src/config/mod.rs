@@ -129,7 +129,7 @@ pub struct UnixConfig {
     pub stream: Option<StreamConfig>,
 }
 
-/// `[[source.stdin]]`: the standard input; when it ends, Postrider drains and leaves.
+/// `[[source.stdin]]`: the standard input; when it ends and no other source is left, Postrider drains and leaves.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StdinConfig {
     /// How messages are told apart.

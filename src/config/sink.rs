@@ -29,7 +29,7 @@ pub(super) const COMMON: [Key; 4] = [
         "queue_size",
         Type::Size(64 << 10, MOST_MEMORY),
         r#""16MiB""#,
-        "At most so much waits for it or is inside it; when it is full, the sources wait.",
+        "At most so much waits for it or is inside it; when it is full, streams wait and datagrams are dropped for it.",
     ),
     Key::optional("filter", Type::Table(&FILTER), "{}", "It takes only records that fit every key of this table."),
 ];

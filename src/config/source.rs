@@ -36,7 +36,8 @@ pub(super) const COMMON: [Key; 4] = [
         "max_bytes_in_flight",
         Type::Size(64 << 10, MOST_MEMORY),
         r#""32MiB""#,
-        "At most so much is read ahead of the slowest sink; then streams are not read and datagrams are dropped.",
+        "At most so much is read ahead of the slowest sink, 512 bytes more for each message; then streams are not read, and \
+         datagrams are dropped for every sink.",
     ),
 ];
 
@@ -156,7 +157,7 @@ fn refuse_stream_keys(table: &mut Reader<'_, '_>) {
 
 const STDIN: Kind<SourceKind> = Kind {
     name: "stdin",
-    doc: "The standard input; when it ends, Postrider delivers what it has and leaves.",
+    doc: "The standard input; when it ends and no other source is left, Postrider delivers what it has and leaves.",
     single: true,
     keys: &[FRAMING],
     read: |table| Some(SourceKind::Stdin(StdinConfig { framing: framing(table)? })),
