@@ -14,6 +14,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
+use crate::receipt::Receipt;
+
 /// Why a record was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
@@ -84,6 +86,7 @@ pub struct InFlight {
     records: u64,
     bytes: u64,
     outcome: Option<Outcome>,
+    receipt: Option<Arc<Receipt>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -145,10 +148,10 @@ impl SourceLedger {
 // === impl SinkLedger ===
 
 impl SinkLedger {
-    /// Takes charge of `records` that hold `bytes` of JSON.
-    pub fn enter(self: &Arc<Self>, records: u64, bytes: u64) -> InFlight {
+    /// Takes charge of `records` that hold `bytes` of JSON, for a source that may wait for the `receipt`.
+    pub fn enter(self: &Arc<Self>, records: u64, bytes: u64, receipt: Option<Arc<Receipt>>) -> InFlight {
         self.in_flight.fetch_add(records.cast_signed(), Relaxed);
-        InFlight { ledger: Arc::clone(self), records, bytes, outcome: None }
+        InFlight { ledger: Arc::clone(self), records, bytes, outcome: None, receipt }
     }
 
     /// Records that are neither delivered nor dropped yet.
@@ -166,6 +169,11 @@ impl SinkLedger {
 // === impl InFlight ===
 
 impl InFlight {
+    /// Whether a source waits to hear that all of it is durable.
+    pub const fn is_awaited(&self) -> bool {
+        self.receipt.is_some()
+    }
+
     /// The destination has all of it.
     pub fn delivered(mut self) {
         self.outcome = Some(Outcome::Delivered);
@@ -184,7 +192,8 @@ impl InFlight {
     pub fn split(&mut self, records: u64, bytes: u64) -> Self {
         self.records = self.records.checked_sub(records).expect("a batch holds what is split off it");
         self.bytes = self.bytes.checked_sub(bytes).expect("a batch holds what is split off it");
-        Self { ledger: Arc::clone(&self.ledger), records, bytes, outcome: None }
+        let (ledger, receipt) = (Arc::clone(&self.ledger), self.receipt.clone());
+        Self { ledger, records, bytes, outcome: None, receipt }
     }
 }
 
@@ -197,6 +206,10 @@ impl Drop for InFlight {
             }
             Some(Outcome::Dropped(reason)) => self.ledger.dropped.add(reason, self.records),
             None => self.ledger.dropped.add(Reason::Lost, self.records),
+        }
+        let resolved = matches!(self.outcome, Some(Outcome::Delivered | Outcome::Dropped(Reason::Rejected)));
+        if let Some(receipt) = self.receipt.as_ref().filter(|_| !resolved) {
+            receipt.fail();
         }
         self.ledger.in_flight.fetch_sub(self.records.cast_signed(), Relaxed);
     }

@@ -37,6 +37,7 @@ pub mod decode;
 pub mod explain;
 pub mod ledger;
 pub mod net;
+pub mod receipt;
 mod suggest;
 mod throttle;
 pub mod unparsed;

@@ -10,6 +10,7 @@ use crate::encode::Encoder;
 use crate::frame::Frame;
 use crate::ledger::{Reason, SinkLedger};
 use crate::postfix;
+use crate::receipt::Receipt;
 use crate::record::{Flags, Origin, Record, RecordId, RecordIds};
 use crate::select::Select;
 use crate::syslog;
@@ -107,13 +108,14 @@ impl Pipeline {
     }
 
     /// The frames of one read to one batch for each sink that takes any of them. `room` is held until every sink is done
-    /// with them.
+    /// with them, and `receipt` resolves then.
     pub fn process(
         &self,
         arrivals: &[Arrival<'_>],
         origin: &Origin,
         received_at: Timestamp,
         room: Option<OwnedSemaphorePermit>,
+        receipt: Option<Receipt>,
     ) -> Batches {
         let bytes: usize = arrivals.iter().map(|arrival| arrival.frame.bytes.len()).sum();
         // Records are some four times as long as their lines; growing by doubling would copy them several times.
@@ -129,7 +131,8 @@ impl Pipeline {
         lines.shrink_to_fit();
         let encoded = Arc::new(Encoded { lines, room });
         let offered = arrivals.len() as u64;
-        let finish = |(outlet, draft): (&Outlet, Draft)| outlet.batch(draft, offered, &encoded);
+        let receipt = receipt.map(Arc::new);
+        let finish = |(outlet, draft): (&Outlet, Draft)| outlet.batch(draft, offered, &encoded, receipt.as_ref());
         self.outlets.iter().zip(drafts).map(finish).collect()
     }
 
@@ -188,15 +191,20 @@ impl Pipeline {
 // === impl Outlet ===
 
 impl Outlet {
-    fn batch(&self, draft: Draft, offered: u64, encoded: &Arc<Encoded>) -> Option<Batch> {
+    fn batch(
+        &self,
+        draft: Draft,
+        offered: u64,
+        encoded: &Arc<Encoded>,
+        receipt: Option<&Arc<Receipt>>,
+    ) -> Option<Batch> {
         use std::sync::atomic::Ordering::Relaxed;
         self.ledger.filtered.fetch_add(draft.filtered, Relaxed);
         let records = draft.entries.len() as u64;
         let bytes = draft.entries.iter().map(|entry| entry.line.range().len() as u64).sum();
-        let in_flight = self.ledger.enter(records, bytes);
+        let in_flight = (records > 0).then(|| self.ledger.enter(records, bytes, receipt.cloned()));
         self.ledger.offered.fetch_add(offered, Relaxed);
-        let batch = Batch::new(Arc::clone(encoded), draft.entries, draft.text, in_flight);
-        (records > 0).then_some(batch)
+        Some(Batch::new(Arc::clone(encoded), draft.entries, draft.text, in_flight?))
     }
 
     fn offer(&self, batch: Batch, otherwise: Reason) {

@@ -100,6 +100,6 @@ fn batch(ledger: &Arc<SinkLedger>, numbers: std::ops::Range<usize>) -> Batch {
             timestamp_ms: 0,
         });
     }
-    let in_flight = ledger.enter(entries.len() as u64, lines.len() as u64);
+    let in_flight = ledger.enter(entries.len() as u64, lines.len() as u64, None);
     Batch::new(Arc::new(Encoded { lines, room: None }), entries, text, in_flight)
 }

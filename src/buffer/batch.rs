@@ -94,6 +94,11 @@ impl Batch {
         self.room = Some(room);
     }
 
+    /// Whether a source waits to hear that all of it is durable: then it must be, before it counts as delivered.
+    pub const fn is_awaited(&self) -> bool {
+        self.in_flight.is_awaited()
+    }
+
     /// The destination has all of it.
     pub fn delivered(self) {
         self.in_flight.delivered();

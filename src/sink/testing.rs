@@ -38,7 +38,7 @@ pub(crate) fn batch(ledger: &Arc<SinkLedger>, first_id: u128, lines: &[(&str, &s
     }
     let size: u32 = entries.iter().map(|entry| entry.line.end - entry.line.start).sum();
     ledger.offered.fetch_add(entries.len() as u64, Relaxed);
-    let in_flight = ledger.enter(entries.len() as u64, size.into());
+    let in_flight = ledger.enter(entries.len() as u64, size.into(), None);
     Batch::new(Arc::new(Encoded { lines: bytes, room: None }), entries, text, in_flight)
 }
 

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::stream::READ_SIZE;
 use crate::ledger::{Reason, SourceLedger};
 use crate::pipeline::{Arrival, Pipeline};
+use crate::receipt::Receipt;
 use crate::record::Origin;
 use crate::time::Timestamp;
 
@@ -88,7 +89,12 @@ impl Intake {
     }
 
     /// Hands on the frames of one read, and waits for room: until it returns, its caller reads no more.
-    pub async fn submit(&self, mut arrivals: Vec<Arrival<'_>>) {
+    pub async fn submit(&self, arrivals: Vec<Arrival<'_>>) {
+        self.submit_for(arrivals, None).await;
+    }
+
+    /// The same for a source that acknowledges: `receipt` resolves when every sink is done with the frames.
+    pub async fn submit_for(&self, mut arrivals: Vec<Arrival<'_>>, receipt: Option<Receipt>) {
         let size = self.count(&mut arrivals);
         if arrivals.is_empty() {
             return;
@@ -101,7 +107,7 @@ impl Intake {
             room = Arc::clone(&self.room).acquire_many_owned(size) => room.ok(),
             () = self.stop.waiting.cancelled() => None,
         };
-        let batches = self.pipeline.process(&arrivals, &self.origin, received_at, room);
+        let batches = self.pipeline.process(&arrivals, &self.origin, received_at, room, receipt);
         self.ledger.waiting.fetch_sub(frames, Relaxed);
         drop(arrivals);
         self.pipeline.send(batches, self.stop.waiting.cancelled()).await;
@@ -120,7 +126,7 @@ impl Intake {
     }
 
     fn offer_with(&self, arrivals: &[Arrival<'_>], room: OwnedSemaphorePermit) {
-        let batches = self.pipeline.process(arrivals, &self.origin, Timestamp::now(), Some(room));
+        let batches = self.pipeline.process(arrivals, &self.origin, Timestamp::now(), Some(room), None);
         self.pipeline.offer(batches);
     }
 
