@@ -9,11 +9,15 @@
 #![allow(dead_code)]
 
 pub(crate) mod kafka;
+pub(crate) mod milter;
 pub(crate) mod port;
 pub(crate) mod postfix;
 pub(crate) mod postrider;
 pub(crate) mod process;
 pub(crate) mod rsyslog;
+pub(crate) mod sasl;
 pub(crate) mod scratch;
+pub(crate) mod server;
 pub(crate) mod smtp;
+pub(crate) mod smtp_sink;
 pub(crate) mod wait;

@@ -5,8 +5,8 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -16,6 +16,7 @@ use super::process::Process;
 use super::rsyslog::Rsyslog;
 use super::scratch;
 use super::smtp::Smtp;
+use super::smtp_sink::SmtpSink;
 use super::wait::{wait, wait_until};
 
 const START: Duration = Duration::from_secs(30);
@@ -67,50 +68,96 @@ impl Destination {
 }
 
 /// The configuration of a [`Postfix`].
-#[derive(Default)]
 pub(crate) struct Setup {
+    directory: TempDir,
     parameters: String,
+    services: String,
+    transports: String,
+    files: Vec<(String, String)>,
+    smtpd: &'static str,
 }
 
 pub(crate) struct Postfix {
     // In the order in which they must go: the processes first.
     process: Process,
-    sinks: Vec<Process>,
+    _sinks: [SmtpSink; 4],
     directory: TempDir,
     smtpd: Port,
-    _ports: Vec<Port>,
+    _refused: Port,
 }
 
 impl Setup {
+    fn new() -> Self {
+        let installed = Path::new("/usr/sbin/postfix").exists();
+        assert!(installed, "Postfix is missing; to install what tests need: ./dev setup test");
+        let user = fs::metadata("/proc/self").expect("/proc").uid();
+        assert_eq!(user, 0, "only root can start Postfix; run its tests as root");
+        let directory = scratch::directory("postfix");
+        for name in ["etc", "queue", "data", "mail"] {
+            fs::create_dir(directory.path().join(name)).expect("a directory for Postfix");
+        }
+        // Mailboxes are written by the users whose they are.
+        let shared = fs::Permissions::from_mode(0o1777);
+        fs::set_permissions(directory.path().join("mail"), shared).expect("permissions of a new directory");
+        let (parameters, services, transports) = (String::new(), String::new(), String::new());
+        Self { directory, parameters, services, transports, files: Vec::new(), smtpd: "smtpd" }
+    }
+
+    /// The directory of everything that it reads and writes: `etc`, `queue`, `data` and `mail` below it.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// Sets a parameter of main.cf.
     pub(crate) fn parameter(mut self, name: &str, value: &str) -> Self {
         self.parameters.extend([name, " = ", value, "\n"]);
         self
     }
 
+    /// Adds a service to master.cf, with the options of its command below it.
+    pub(crate) fn service(mut self, line: &str) -> Self {
+        self.services.extend([line, "\n"]);
+        self
+    }
+
+    /// Adds a service that listens on `port` and runs `command` for it.
+    pub(crate) fn listen(self, port: &Port, command: &str) -> Self {
+        // Postfix names a service by what stands here, so that its log does too.
+        self.service(&format!("127.0.0.1:{} inet n - n - - {command}", port.number()))
+    }
+
+    /// What runs for the port of [`Postfix::address`], with its options; smtpd alone without this.
+    pub(crate) fn smtpd(mut self, command: &'static str) -> Self {
+        self.smtpd = command;
+        self
+    }
+
+    /// Sends mail for `domain` to `transport`, both as in transport(5).
+    pub(crate) fn transport(mut self, domain: &str, transport: &str) -> Self {
+        self.transports.extend([domain, " ", transport, "\n"]);
+        self
+    }
+
+    /// Adds a file to the configuration directory, `$config_directory` in parameters.
+    pub(crate) fn file(mut self, name: &str, text: &str) -> Self {
+        self.files.push((name.to_owned(), text.to_owned()));
+        self
+    }
+
     /// Starts Postfix and its destinations, and waits until it takes mail.
     pub(crate) fn start(self, rsyslog: &Rsyslog) -> Postfix {
-        let installed = Path::new("/usr/sbin/postfix").exists();
-        assert!(installed, "Postfix is missing; to install what tests need: ./dev setup test");
-        let user = fs::metadata("/proc/self").expect("/proc").uid();
-        assert_eq!(user, 0, "only root can start Postfix; run its tests as root");
-
-        let directory = scratch::directory("postfix");
-        let [smtpd, sent, deferred, bounced, refused, lmtp] = std::array::from_fn(|_| Port::reserve());
-        let sinks = vec![
-            start_sink(directory.path(), &sent, &[]),
-            start_sink(
-                directory.path(),
-                &deferred,
-                &["-r", "rcpt", "-b", "450 4.2.1 The mailbox is busy, try again later"],
-            ),
-            start_sink(directory.path(), &bounced, &["-f", "rcpt", "-B", "550 5.1.1 No such user here"]),
-            start_sink(directory.path(), &lmtp, &["-L"]),
+        let [smtpd, refused] = std::array::from_fn(|_| Port::reserve());
+        let sink = |behaviour: &[&str]| SmtpSink::start(self.directory(), behaviour);
+        let [sent, deferred, bounced, lmtp] = [
+            sink(&[]),
+            sink(&["-r", "rcpt", "-b", "450 4.2.1 The mailbox is busy, try again later"]),
+            sink(&["-f", "rcpt", "-B", "550 5.1.1 No such user here"]),
+            sink(&["-L"]),
         ];
         let transports = [
-            (Destination::Sent, format!("smtp:[127.0.0.1]:{}", sent.number())),
-            (Destination::Deferred, format!("smtp:[127.0.0.1]:{}", deferred.number())),
-            (Destination::Bounced, format!("smtp:[127.0.0.1]:{}", bounced.number())),
+            (Destination::Sent, format!("smtp:{}", sent.nexthop())),
+            (Destination::Deferred, format!("smtp:{}", deferred.nexthop())),
+            (Destination::Bounced, format!("smtp:{}", bounced.nexthop())),
             (Destination::Refused, format!("smtp:[127.0.0.1]:{}", refused.number())),
             (Destination::Lmtp, format!("lmtp:inet:127.0.0.1:{}", lmtp.number())),
             (Destination::Pipe, "archive:".to_owned()),
@@ -118,13 +165,13 @@ impl Setup {
             (Destination::Error, "error:5.7.1 no mail for this domain".to_owned()),
             (Destination::Retry, "retry:4.3.2 the system is being repaired".to_owned()),
         ];
-        write_configuration(directory.path(), &smtpd, &transports, &self.parameters);
+        self.write_configuration(&smtpd, &transports);
 
         let run = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/postfix/run");
-        let arguments = [directory.path().join("etc"), rsyslog.socket()];
-        let process = Process::start_leashed(run, &arguments, &directory.path().join("postfix.log"));
-        let mut postfix =
-            Postfix { process, sinks, directory, smtpd, _ports: vec![sent, deferred, bounced, refused, lmtp] };
+        let arguments = [self.directory().join("etc"), rsyslog.socket()];
+        let process = Process::start_leashed(run, &arguments, &self.directory().join("postfix.log"));
+        let sinks = [sent, deferred, bounced, lmtp];
+        let mut postfix = Postfix { process, _sinks: sinks, directory: self.directory, smtpd, _refused: refused };
         let address = postfix.address();
         // It listens as soon as it has started all else that it needs.
         postfix.process.wait_ready(START, || TcpStream::connect(address).ok());
@@ -134,11 +181,48 @@ impl Setup {
         }
         postfix
     }
+
+    fn write_configuration(&self, smtpd: &Port, transports: &[(Destination, String)]) {
+        let directory = self.directory().display();
+        // Postfix warns of a parameter that is set twice.
+        let set = |line: &str| self.parameters.lines().any(|own| own.split(" = ").next() == line.split(" =").next());
+        let base: Vec<&str> = include_str!("main.cf").lines().filter(|line| !set(line)).collect();
+        let main = format!(
+            "{}\n\
+             queue_directory = {directory}/queue\n\
+             data_directory = {directory}/data\n\
+             mail_spool_directory = {directory}/mail\n\
+             virtual_mailbox_base = {directory}/mail\n\
+             transport_maps = texthash:{directory}/etc/transport\n\
+             {}",
+            base.join("\n"),
+            self.parameters
+        );
+        let master = format!(
+            "{}{}127.0.0.1:{} inet n - n - - {}\n",
+            include_str!("master.cf"),
+            self.services,
+            smtpd.number(),
+            self.smtpd
+        );
+        let transport: Vec<String> =
+            transports.iter().map(|(destination, to)| format!("{} {to}\n", destination.domain())).collect();
+        self.write("main.cf", &main);
+        self.write("master.cf", &master);
+        self.write("transport", &(transport.concat() + &self.transports));
+        for (name, text) in &self.files {
+            self.write(name, text);
+        }
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.directory().join("etc").join(name), text).expect("Postfix's configuration");
+    }
 }
 
 impl Postfix {
     pub(crate) fn setup() -> Setup {
-        Setup::default()
+        Setup::new()
     }
 
     /// Starts with no parameters but those that every test has.
@@ -191,20 +275,38 @@ impl Postfix {
     }
 
     /// Runs one of Postfix's own commands, with the same /dev/log as its daemons.
-    fn administrate(&self, program: &str, arguments: &[&str]) {
+    #[track_caller]
+    pub(crate) fn administrate(&self, program: &str, arguments: &[&str]) {
+        let output = self.command(program).arg("-c").arg(self.directory.path().join("etc")).args(arguments).output();
+        let output = output.unwrap_or_else(|error| panic!("can't run {program}: {error}"));
+        assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Submits `text` as a local user does: with sendmail(1), whose further arguments are given.
+    #[track_caller]
+    pub(crate) fn sendmail(&self, arguments: &[&str], text: &str) {
+        let mut command = self.command("sendmail");
+        command.arg("-C").arg(self.directory.path().join("etc")).args(arguments).stdin(Stdio::piped());
+        let mut sendmail = command.spawn().unwrap_or_else(|error| panic!("can't run sendmail: {error}"));
+        let mut stdin = sendmail.stdin.take().expect("a pipe");
+        // It may have ended already, because of its arguments alone.
+        let _ = stdin.write_all(text.as_bytes());
+        drop(stdin);
+        // Its exit code says what became of the mail, and the log says it better.
+        sendmail.wait().expect("the state of a child process");
+    }
+
+    /// A command in the namespace of the daemons.
+    fn command(&self, program: &str) -> Command {
         let pid = self.process.pid().to_string();
         let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).expect("a mount namespace");
         // See ./run: where it got no namespace of its own, there is none to enter, nor the permission to.
-        let mut command = if namespace(&pid) == namespace("self") {
-            Command::new(program)
-        } else {
-            let mut command = Command::new("nsenter");
-            command.args(["--mount", "--root", "--target", &pid, program]);
-            command
-        };
-        command.arg("-c").arg(self.directory.path().join("etc")).args(arguments);
-        let output = command.output().unwrap_or_else(|error| panic!("can't run {program}: {error}"));
-        assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+        if namespace(&pid) == namespace("self") {
+            return Command::new(program);
+        }
+        let mut command = Command::new("nsenter");
+        command.args(["--mount", "--root", "--target", &pid, program]);
+        command
     }
 }
 
@@ -215,44 +317,6 @@ impl Drop for Postfix {
         // A second panic would hide the first.
         assert!(ended.is_some() || std::thread::panicking(), "Postfix did not end within {STOP:?}");
     }
-}
-
-/// Starts a mail server that takes what it is sent and keeps nothing.
-fn start_sink(directory: &Path, port: &Port, behaviour: &[&str]) -> Process {
-    let address = port.address().to_string();
-    // It refuses to run as root. To lose root is to lose the parent-death signal, so it is asked for once more.
-    let user = ["--reuid=nobody", "--regid=nogroup", "--clear-groups", "--pdeathsig=KILL", "/usr/sbin/smtp-sink"];
-    let arguments: Vec<&str> = user.iter().chain(behaviour).copied().chain([address.as_str(), "100"]).collect();
-    let mut sink = Process::start("setpriv", &arguments, &directory.join("smtp-sink.log"));
-    sink.wait_ready(START, || TcpStream::connect(port.address()).ok());
-    sink
-}
-
-fn write_configuration(directory: &Path, smtpd: &Port, transports: &[(Destination, String)], parameters: &str) {
-    let path = |name: &str| -> PathBuf { directory.join(name) };
-    for name in ["etc", "queue", "data", "mail"] {
-        fs::create_dir(path(name)).expect("a directory for Postfix");
-    }
-    // Mailboxes are written by the users whose they are.
-    fs::set_permissions(path("mail"), fs::Permissions::from_mode(0o1777)).expect("permissions of a new directory");
-
-    let directory = directory.display();
-    let main = format!(
-        "{}\n\
-         queue_directory = {directory}/queue\n\
-         data_directory = {directory}/data\n\
-         mail_spool_directory = {directory}/mail\n\
-         virtual_mailbox_base = {directory}/mail\n\
-         transport_maps = texthash:{directory}/etc/transport\n\
-         {parameters}",
-        include_str!("main.cf")
-    );
-    let master = format!("{}127.0.0.1:{} inet n - n - - smtpd\n", include_str!("master.cf"), smtpd.number());
-    let transport: Vec<String> =
-        transports.iter().map(|(destination, to)| format!("{} {to}\n", destination.domain())).collect();
-    fs::write(path("etc/main.cf"), main).expect("Postfix's configuration");
-    fs::write(path("etc/master.cf"), master).expect("Postfix's configuration");
-    fs::write(path("etc/transport"), transport.concat()).expect("Postfix's configuration");
 }
 
 /// Adds the names of all files in and below `directory`: Postfix spreads large queues over directories by the first digits.

@@ -1,0 +1,16 @@
+//! Does every line that a real Postfix writes give its event, with the values that the line has?
+//!
+//! Each test runs a Postfix in scenarios of one subject. All of its log is decoded: each line gives one record, and none is
+//! `other`. Tables then say, for lines of the log, which event each is and what it carries.
+
+#[path = "../peers/mod.rs"]
+mod peers;
+
+mod administration;
+mod checks;
+mod deliveries;
+mod log;
+mod postscreen;
+mod remote;
+mod sessions;
+mod tls;
