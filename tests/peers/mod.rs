@@ -19,5 +19,6 @@ pub(crate) mod sasl;
 pub(crate) mod scratch;
 pub(crate) mod server;
 pub(crate) mod smtp;
+pub(crate) mod smtp_script;
 pub(crate) mod smtp_sink;
 pub(crate) mod wait;

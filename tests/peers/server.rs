@@ -34,13 +34,14 @@ impl Server {
         Self { address, stopping, thread: Some(thread) }
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// The address in Postfix's words: `inet:127.0.0.1:PORT`.
+    /// The address as parameters have it: `inet:127.0.0.1:PORT`.
     pub(crate) fn inet(&self) -> String {
         format!("inet:{}", self.address)
+    }
+
+    /// The address as transport(5) has it: `[127.0.0.1]:PORT`.
+    pub(crate) fn nexthop(&self) -> String {
+        format!("[{}]:{}", self.address.ip(), self.address.port())
     }
 }
 

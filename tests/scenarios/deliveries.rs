@@ -10,31 +10,31 @@ use crate::peers::rsyslog::Rsyslog;
 fn local_mail() {
     let rsyslog = Rsyslog::setup().start();
     let setup = Postfix::setup();
+    let etc = setup.directory().join("etc").display().to_string();
     let mail = setup.directory().join("mail").display().to_string();
     let aliases = format!(
-        "team: nobody, anna@sent.test\n\
-         list: :include:$include\n\
-         owner-list: nobody\n\
-         file: {mail}/archive\n\
-         command: \"|wc -c\"\n\
-         failing: \"|echo no room; exit 75\"\n\
-         refusing: \"|echo not wanted here; exit 77\"\n\
-         one: two\n\
-         two: one\n"
+        "team nobody, anna@sent.test\n\
+         list :include:{etc}/include\n\
+         owner-list nobody\n\
+         file {mail}/archive\n\
+         command \"|wc -c\"\n\
+         failing \"|echo no room; exit 75\"\n\
+         refusing \"|echo not wanted here; exit 77\"\n\
+         one two\n\
+         two one\n"
     );
-    let include = format!("{mail}/../etc/include");
     let setup = setup
-        .file("aliases", &aliases.replace("$include", &include))
+        .file("aliases", &aliases)
         .file("include", "anna@sent.test\nbea@sent.test\n")
         .file("forward-daemon", "carl@sent.test\n")
         .file("forward-bin", "\\bin, dora@sent.test\n")
         .parameter("alias_maps", "texthash:$config_directory/aliases")
         .parameter("allow_mail_to_commands", "alias, forward, include")
         .parameter("allow_mail_to_files", "alias, forward, include")
-        .parameter("forward_path", "$config_directory/forward-${user}")
+        .parameter("forward_path", &format!("{etc}/forward-${{user}}"))
         .parameter("virtual_alias_domains", "aliased.test")
         .parameter("virtual_alias_maps", "inline:{ both@aliased.test=nobody@local.test, away@aliased.test=anna@sent.test }")
-        .parameter("luser_relay", "")
+        .parameter("myorigin", "local.test")
         .parameter("mailbox_transport_maps", "inline:{ sys=discard:passed }");
     // Bytes that no mailbox may have.
     let setup = setup.parameter("message_size_limit", "60000").parameter("mailbox_size_limit", "100000");
@@ -58,7 +58,7 @@ fn local_mail() {
             "(forwarded as *)",
             "to=<failing@local.test>*status=deferred",
             "to=<refusing@local.test>*status=bounced",
-            "to=<one@local.test>*status=bounced",
+            "to=<one@local.test>*status=",
             "to=<missing@virtual.test>*status=bounced",
             "to=<none@aliased.test>",
             "to=<archive@pipe.test>*status=sent",
@@ -85,7 +85,7 @@ fn local_mail() {
         ("to=<command@local.test>", "delivery", json!({"reason": "delivered to command: wc -c"})),
         ("to=<failing@local.test>", "delivery", json!({"status": "deferred", "dsn": {"code": "4.3.0"}})),
         ("to=<refusing@local.test>", "delivery", json!({"status": "bounced", "reason": "*"})),
-        ("to=<one@local.test>", "delivery", json!({"status": "bounced", "cause": "mail_loop"})),
+        ("to=<one@local.test>*status=bounced", "delivery", json!({"status": "bounced", "cause": "mail_loop"})),
         ("to=<missing@local.test>*status=bounced", "delivery", json!({
             "status": "bounced", "reason": "unknown user: \"missing\"", "cause": "user_unknown", "dsn": {"code": "5.1.1"}})),
         ("to=<sys@local.test>", "delivery", json!({"to": "sys@local.test"})),
