@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::port::Port;
 use super::process::Process;
-use super::rsyslog::Rsyslog;
+use super::rsyslog::{LogFile, Rsyslog};
 use super::scratch;
 use super::smtp::Smtp;
 use super::smtp_sink::SmtpSink;
@@ -174,7 +174,12 @@ impl Setup {
         let mut postfix = Postfix { process, _sinks: sinks, directory: self.directory, smtpd, _refused: refused };
         let address = postfix.address();
         // It listens as soon as it has started all else that it needs.
-        postfix.process.wait_ready(START, || TcpStream::connect(address).ok());
+        let over = || TcpStream::connect(address).is_ok() || !postfix.process.is_running();
+        wait_until(START, "Postfix to listen", over);
+        if !postfix.process.is_running() {
+            let log = rsyslog.lines(LogFile::Traditional).join("\n");
+            panic!("Postfix ended at its start:\n{}\n{log}", postfix.process.log());
+        }
         // Past the test harness, which would keep it to itself as long as the test passes.
         for line in postfix.process.log().lines().filter(|line| line.starts_with("WARNING")) {
             writeln!(io::stderr(), "{line}").expect("standard error");
