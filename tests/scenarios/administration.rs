@@ -23,7 +23,10 @@ fn the_queue_and_its_commands() {
         .start(&rsyslog);
     let waiting = postfix.send(5, "waiting@sent.test", &["anna@deferred.test"]);
     let deferred = |id: &str| format!("{id}: to=<anna@deferred.test>*status=deferred");
-    wait_logged(&rsyslog, &waiting.iter().map(|id| deferred(id)).collect::<Vec<_>>().iter().map(String::as_str).collect::<Vec<_>>());
+    wait_logged(
+        &rsyslog,
+        &waiting.iter().map(|id| deferred(id)).collect::<Vec<_>>().iter().map(String::as_str).collect::<Vec<_>>(),
+    );
     let [held, released, requeued, deleted, flushed] = &waiting[..] else { panic!("five messages") };
     // postsuper(1) may miss what the queue manager is just moving.
     let queued = |id: &str, done: &str, arguments: &[&str]| {
@@ -59,7 +62,11 @@ fn the_queue_and_its_commands() {
     wait_logged(&rsyslog, &["terminating on signal 15", "stopping the Postfix mail system"]);
     postfix.administrate("postsuper", &["-d", "ALL"]);
     finish(postfix, &rsyslog).expect(&[
-        ("postsuper[*]: *: placed on hold", "queue_admin", json!({"daemon": "postsuper", "action": "hold", "queue_id": "*", "messages": null})),
+        (
+            "postsuper[*]: *: placed on hold",
+            "queue_admin",
+            json!({"daemon": "postsuper", "action": "hold", "queue_id": "*", "messages": null}),
+        ),
         ("postsuper[*]: *: released from hold", "queue_admin", json!({"action": "release", "queue_id": "*"})),
         ("postsuper[*]: *: requeued", "queue_admin", json!({"action": "requeued", "queue_id": "*"})),
         ("postsuper[*]: *: removed", "removed", json!({"daemon": "postsuper", "queue_id": "*"})),
@@ -67,14 +74,30 @@ fn the_queue_and_its_commands() {
         ("postsuper[*]: Released from hold: 1 message", "queue_admin", json!({"action": "release", "messages": 1})),
         ("postsuper[*]: Requeued: 1 message", "queue_admin", json!({"action": "requeued", "messages": 1})),
         ("postsuper[*]: Deleted: 1 message", "queue_admin", json!({"messages": 1})),
-        ("pickup[*]: *: uid=*from=<waiting@sent.test> orig_id=", "pickup", json!({
-            "uid": "*", "from": "waiting@sent.test", "orig_queue_id": "*"})),
-        ("postfix-script[*]: starting the Postfix mail system", "lifecycle", json!({"daemon": "postfix-script", "action": "start"})),
+        (
+            "pickup[*]: *: uid=*from=<waiting@sent.test> orig_id=",
+            "pickup",
+            json!({
+            "uid": "*", "from": "waiting@sent.test", "orig_queue_id": "*"}),
+        ),
+        (
+            "postfix-script[*]: starting the Postfix mail system",
+            "lifecycle",
+            json!({"daemon": "postfix-script", "action": "start"}),
+        ),
         ("postfix-script[*]: refreshing the Postfix mail system", "lifecycle", json!({"action": "reload"})),
         ("postfix-script[*]: stopping the Postfix mail system", "lifecycle", json!({"action": "stop"})),
         ("postfix-script[*]: the Postfix mail system is running: PID: ", "lifecycle", json!({"action": "running"})),
-        ("master[*]: reload -- version ", "lifecycle", json!({"action": "reload", "version": "*", "config_directory": "*"})),
-        ("master[*]: daemon started -- version ", "lifecycle", json!({"action": "start", "version": "*", "config_directory": "*"})),
+        (
+            "master[*]: reload -- version ",
+            "lifecycle",
+            json!({"action": "reload", "version": "*", "config_directory": "*"}),
+        ),
+        (
+            "master[*]: daemon started -- version ",
+            "lifecycle",
+            json!({"action": "start", "version": "*", "config_directory": "*"}),
+        ),
         ("master[*]: terminating on signal 15", "lifecycle", json!({"action": "terminate", "signal": 15})),
         ("postfix/verbose/smtpd[*]: > localhost[127.0.0.1]: 250", "debug", json!({"service": "verbose", "text": "*"})),
         ("postfix/verbose/smtpd[*]: < localhost[127.0.0.1]: EHLO client.test", "debug", json!({"text": "*"})),
@@ -94,13 +117,23 @@ fn postfix_writes_its_own_log() {
         .parameter("enable_long_queue_ids", "yes")
         .parameter("syslog_name", "mx-out")
         .start(&rsyslog);
-    postfix.send(1, "file@sent.test", &["anna@sent.test", "anna@deferred.test", "nobody@bounced.test", "user@virtual.test"]);
+    postfix.send(
+        1,
+        "file@sent.test",
+        &["anna@sent.test", "anna@deferred.test", "nobody@bounced.test", "user@virtual.test"],
+    );
     postfix.send(1, "file@sent.test", &["\"two words\"@sent.test"]);
     let written = || String::from_utf8_lossy(&fs::read(&file).unwrap_or_default()).into_owned();
     wait_until(DEADLINE, "lines in Postfix's own file", || {
-        ["to=<nobody@bounced.test>", "to=<user@virtual.test>", "to=<anna@deferred.test>", "non-delivery notification", ": removed"]
-            .iter()
-            .all(|part| written().contains(part))
+        [
+            "to=<nobody@bounced.test>",
+            "to=<user@virtual.test>",
+            "to=<anna@deferred.test>",
+            "non-delivery notification",
+            ": removed",
+        ]
+        .iter()
+        .all(|part| written().contains(part))
     });
     postfix.administrate("postfix", &["logrotate"]);
     postfix.administrate("postfix", &["reload"]);
@@ -115,8 +148,16 @@ fn postfix_writes_its_own_log() {
     std::io::Read::read_to_end(&mut flate2::read::MultiGzDecoder::new(packed), &mut text).expect("gzip");
     fs::write(&copy, text).expect("a file");
     let rows = [
-        ("mx-out/qmgr[*]: *: from=<file@sent.test>", "queue_active", json!({"instance": "mx-out", "daemon": "qmgr", "queued_at": "*"})),
-        ("mx-out/smtp[*]: *: to=<anna@sent.test>", "delivery", json!({"instance": "mx-out", "status": "sent", "queued_at": "*"})),
+        (
+            "mx-out/qmgr[*]: *: from=<file@sent.test>",
+            "queue_active",
+            json!({"instance": "mx-out", "daemon": "qmgr", "queued_at": "*"}),
+        ),
+        (
+            "mx-out/smtp[*]: *: to=<anna@sent.test>",
+            "delivery",
+            json!({"instance": "mx-out", "status": "sent", "queued_at": "*"}),
+        ),
         ("to=<anna@deferred.test>", "delivery", json!({"status": "deferred"})),
         ("to=<nobody@bounced.test>", "delivery", json!({"status": "bounced"})),
         ("sender non-delivery notification", "notification", json!({"kind": "non-delivery"})),

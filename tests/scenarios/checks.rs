@@ -21,7 +21,8 @@ fn offer_to(server: std::net::SocketAddr, sender: &str, text: &str) -> String {
     let mail = format!("MAIL FROM:<{sender}>");
     let rcpt = format!("RCPT TO:<anna@{}>", Destination::Sent.domain());
     let begun = session.say_all(&["EHLO client.test", &mail, &rcpt, "DATA"]);
-    let reply = if begun.starts_with('3') { session.say(&format!("{}\r\n.", text.replace('\n', "\r\n"))) } else { begun };
+    let reply =
+        if begun.starts_with('3') { session.say(&format!("{}\r\n.", text.replace('\n', "\r\n"))) } else { begun };
     session.say("QUIT");
     reply
 }
@@ -62,14 +63,30 @@ fn header_and_body_checks() {
         .parameter("strict_mime_encoding_domain", "yes")
         .start(&rsyslog);
     for (word, _) in &actions {
-        offer(&postfix, &format!("header-{word}@sent.test"), &format!("Subject: {word} from nowhere; from=<x> to=<y>\n\nHello."));
-        offer(&postfix, &format!("body-{word}@sent.test"), &format!("Subject: body\n\nbody {word} from nowhere;\nHello."));
+        offer(
+            &postfix,
+            &format!("header-{word}@sent.test"),
+            &format!("Subject: {word} from nowhere; from=<x> to=<y>\n\nHello."),
+        );
+        offer(
+            &postfix,
+            &format!("body-{word}@sent.test"),
+            &format!("Subject: body\n\nbody {word} from nowhere;\nHello."),
+        );
     }
     let part = "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\n";
     offer(&postfix, "program@sent.test", &format!("{part}Content-Type: application/x; name=a.exe\n\nx\n--b--\n"));
     offer(&postfix, "nested@sent.test", &format!("{part}Content-Type: message/rfc822\n\nX-Nested: yes\n\nx\n--b--\n"));
-    offer(&postfix, "mime@sent.test", &format!("{part}Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nx\n--b--\n"));
-    offer(&postfix, "resent@sent.test", "Resent-Message-Id: <resent@sent.test>\nMessage-Id: <first@sent.test>\n\nHello.");
+    offer(
+        &postfix,
+        "mime@sent.test",
+        &format!("{part}Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nx\n--b--\n"),
+    );
+    offer(
+        &postfix,
+        "resent@sent.test",
+        "Resent-Message-Id: <resent@sent.test>\nMessage-Id: <first@sent.test>\n\nHello.",
+    );
     offer(&postfix, "id@sent.test", "Message-Id: no brackets (comment)\n\nHello.");
     postfix.sendmail(&["-f", "local@sent.test", "anna@sent.test"], "Subject: reject\n\nHello.\n");
     wait_logged(
@@ -85,9 +102,7 @@ fn header_and_body_checks() {
     );
     postfix.delete_all(DEADLINE);
     let client = json!({"name": "localhost", "ip": "127.0.0.1"});
-    let verdict = |action: &str, by: &str| {
-        json!({"daemon": "cleanup", "action": action, "by": by, "queue_id": "*", "client": client, "trigger": "*"})
-    };
+    let verdict = |action: &str, by: &str| json!({"daemon": "cleanup", "action": action, "by": by, "queue_id": "*", "client": client, "trigger": "*"});
     finish(postfix, &rsyslog).expect(&[
         (": reject: header Subject: reject from nowhere; from=<x> to=<y> from localhost", "verdict", json!({
             "daemon": "cleanup", "action": "reject", "by": "header_check", "client": client,
@@ -151,9 +166,21 @@ fn filters_and_proxies() {
     let postfix = Postfix::setup()
         .parameter("smtpd_milters", &filter.inet())
         .parameter("non_smtpd_milters", &filter.inet())
-        .listen(&proxied, &format!("smtpd\n  -o smtpd_proxy_filter={} -o smtpd_milters=", proxy.inet().trim_start_matches("inet:")))
-        .listen(&refusing, &format!("smtpd\n  -o smtpd_proxy_filter={} -o smtpd_milters=", refusal.inet().trim_start_matches("inet:")))
-        .listen(&broken, &format!("smtpd\n  -o smtpd_proxy_filter=127.0.0.1:{0} -o smtpd_milters=inet:127.0.0.1:{0}", nobody.number()))
+        .listen(
+            &proxied,
+            &format!("smtpd\n  -o smtpd_proxy_filter={} -o smtpd_milters=", proxy.inet().trim_start_matches("inet:")),
+        )
+        .listen(
+            &refusing,
+            &format!("smtpd\n  -o smtpd_proxy_filter={} -o smtpd_milters=", refusal.inet().trim_start_matches("inet:")),
+        )
+        .listen(
+            &broken,
+            &format!(
+                "smtpd\n  -o smtpd_proxy_filter=127.0.0.1:{0} -o smtpd_milters=inet:127.0.0.1:{0}",
+                nobody.number()
+            ),
+        )
         .start(&rsyslog);
     let mut session = Session::connect(postfix.address());
     session.reply();

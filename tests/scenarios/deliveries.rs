@@ -33,13 +33,18 @@ fn local_mail() {
         .parameter("allow_mail_to_files", "alias, forward, include")
         .parameter("forward_path", &format!("{etc}/forward-${{user}}"))
         .parameter("virtual_alias_domains", "aliased.test")
-        .parameter("virtual_alias_maps", "inline:{ both@aliased.test=nobody@local.test, away@aliased.test=anna@sent.test }")
+        .parameter(
+            "virtual_alias_maps",
+            "inline:{ both@aliased.test=nobody@local.test, away@aliased.test=anna@sent.test }",
+        )
         .parameter("myorigin", "local.test")
         .parameter("mailbox_transport_maps", "inline:{ sys=discard:passed }");
     // Bytes that no mailbox may have.
     let setup = setup.parameter("message_size_limit", "60000").parameter("mailbox_size_limit", "100000");
     let postfix = setup.start(&rsyslog);
-    for to in ["team", "list", "file", "command", "failing", "refusing", "one", "daemon", "bin", "sys", "missing", "nobody"] {
+    for to in
+        ["team", "list", "file", "command", "failing", "refusing", "one", "daemon", "bin", "sys", "missing", "nobody"]
+    {
         postfix.send(1, &format!("to-{to}@sent.test"), &[&format!("{to}@local.test")]);
     }
     postfix.send(1, "to-virtual@sent.test", &["user@virtual.test", "missing@virtual.test"]);
@@ -49,7 +54,8 @@ fn local_mail() {
     postfix.send(1, "", &["anna@sent.test"]);
     postfix.sendmail(&["-f", "user@sent.test", "anna@sent.test"], "Subject: submitted\n\nHello.\n");
     postfix.sendmail(&["-bv", "-f", "prober@sent.test", "anna@sent.test", "missing@local.test"], "");
-    postfix.sendmail(&["-N", "success", "-f", "receipt@sent.test", "nobody@local.test"], "Subject: receipt\n\nHello.\n");
+    postfix
+        .sendmail(&["-N", "success", "-f", "receipt@sent.test", "nobody@local.test"], "Subject: receipt\n\nHello.\n");
     postfix.administrate("postqueue", &["-p"]);
 
     wait_logged(

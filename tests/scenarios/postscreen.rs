@@ -49,7 +49,8 @@ fn clients_under_test() {
             busy.number()
         ))
         .start(&rsyslog);
-    let from = |last: u8, port: &Port| Session::connect_from(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)), port.address());
+    let from =
+        |last: u8, port: &Port| Session::connect_from(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)), port.address());
     let envelope = ["EHLO client.test", "MAIL FROM:<user@sent.test>", "RCPT TO:<anna@sent.test>"];
     // All at once, since each must wait for its greeting.
     let mut new = from(2, &screen);
@@ -70,7 +71,8 @@ fn clients_under_test() {
     let deep_passes = from(16, &deep);
     let mut old_words = from(11, &busy);
     let line = |session: &mut Session| session.reply();
-    for session in [&mut pipelining, &mut foreign, &mut bare, &mut long, &mut many, &mut silent, &mut hangup, &mut data] {
+    for session in [&mut pipelining, &mut foreign, &mut bare, &mut long, &mut many, &mut silent, &mut hangup, &mut data]
+    {
         line(session);
     }
     let mut deep_passes = deep_passes;
@@ -111,27 +113,71 @@ fn clients_under_test() {
     postfix.administrate("postfix", &["reload"]);
     let client = |last: u8| json!({"ip": format!("127.0.0.{last}"), "port": "*", "name": null});
     finish(postfix, &rsyslog).expect(&[
-        ("CONNECT from [127.0.0.2]:* to [127.0.0.1]:", "connect", json!({
-            "daemon": "postscreen", "client": client(2), "server": {"ip": "127.0.0.1", "port": screen.number()}})),
+        (
+            "CONNECT from [127.0.0.2]:* to [127.0.0.1]:",
+            "connect",
+            json!({
+            "daemon": "postscreen", "client": client(2), "server": {"ip": "127.0.0.1", "port": screen.number()}}),
+        ),
         ("PASS NEW [127.0.0.2]:", "postscreen", json!({"test": "pass_new", "client": client(2)})),
         ("PASS OLD [127.0.0.2]:", "postscreen", json!({"test": "pass_old", "client": client(2)})),
-        ("postscreen[*]: ALLOWLISTED [127.0.0.10]:", "postscreen", json!({"test": "allowlisted", "client": client(10)})),
+        (
+            "postscreen[*]: ALLOWLISTED [127.0.0.10]:",
+            "postscreen",
+            json!({"test": "allowlisted", "client": client(10)}),
+        ),
         ("postscreen[*]: DENYLISTED [127.0.0.11]:", "postscreen", json!({"test": "denylisted", "client": client(11)})),
         ("BLACKLISTED [127.0.0.11]:", "postscreen", json!({"test": "denylisted", "client": client(11)})),
-        ("PREGREET ", "postscreen", json!({"test": "pregreet", "client": client(3), "after": "*", "bytes": "*", "text": "*"})),
+        (
+            "PREGREET ",
+            "postscreen",
+            json!({"test": "pregreet", "client": client(3), "after": "*", "bytes": "*", "text": "*"}),
+        ),
         ("HANGUP after ", "postscreen", json!({"test": "hangup", "client": "*", "after": "*", "stage": "*"})),
-        ("COMMAND PIPELINING from [127.0.0.6]:", "postscreen", json!({"test": "command_pipelining", "client": client(6), "stage": "*", "text": "*"})),
-        ("NON-SMTP COMMAND from [127.0.0.7]:", "postscreen", json!({"test": "non_smtp_command", "client": client(7), "text": "*"})),
-        ("BARE NEWLINE from [127.0.0.8]:", "postscreen", json!({"test": "bare_newline", "client": client(8), "stage": "*"})),
-        ("COMMAND COUNT LIMIT from [127.0.0.12]:", "postscreen", json!({"test": "command_count_limit", "client": client(12)})),
-        ("COMMAND LENGTH LIMIT from [127.0.0.9]:", "postscreen", json!({"test": "command_length_limit", "client": client(9)})),
+        (
+            "COMMAND PIPELINING from [127.0.0.6]:",
+            "postscreen",
+            json!({"test": "command_pipelining", "client": client(6), "stage": "*", "text": "*"}),
+        ),
+        (
+            "NON-SMTP COMMAND from [127.0.0.7]:",
+            "postscreen",
+            json!({"test": "non_smtp_command", "client": client(7), "text": "*"}),
+        ),
+        (
+            "BARE NEWLINE from [127.0.0.8]:",
+            "postscreen",
+            json!({"test": "bare_newline", "client": client(8), "stage": "*"}),
+        ),
+        (
+            "COMMAND COUNT LIMIT from [127.0.0.12]:",
+            "postscreen",
+            json!({"test": "command_count_limit", "client": client(12)}),
+        ),
+        (
+            "COMMAND LENGTH LIMIT from [127.0.0.9]:",
+            "postscreen",
+            json!({"test": "command_length_limit", "client": client(9)}),
+        ),
         ("DATA without valid RCPT from [127.0.0.15]:", "postscreen", json!({"test": "*", "client": client(15)})),
-        ("COMMAND TIME LIMIT from [127.0.0.13]:", "postscreen", json!({"test": "command_time_limit", "client": client(13)})),
-        ("DISCONNECT [127.0.0.2]:", "disconnect", json!({"client": client(2)})),
-        ("NOQUEUE: reject: RCPT from [127.0.0.3]:", "verdict", json!({
+        (
+            "COMMAND TIME LIMIT from [127.0.0.13]:",
+            "postscreen",
+            json!({"test": "command_time_limit", "client": client(13)}),
+        ),
+        ("DISCONNECT [127.0.0.11]:", "disconnect", json!({"client": client(11)})),
+        (
+            "NOQUEUE: reject: RCPT from [127.0.0.3]:",
+            "verdict",
+            json!({
             "action": "reject", "by": "postscreen", "stage": "RCPT", "client": client(3), "reply": {"code": 550},
-            "from": "user@sent.test", "to": "anna@sent.test", "proto": "ESMTP", "helo": "early.test"})),
-        ("NOQUEUE: reject: CONNECT from [127.0.0.5]:*too many connections", "verdict", json!({
-            "action": "reject", "by": "postscreen", "stage": "CONNECT", "client": client(5)})),
+            "from": "user@sent.test", "to": "anna@sent.test", "proto": "ESMTP", "helo": "early.test"}),
+        ),
+        (
+            "NOQUEUE: reject: CONNECT from [127.0.0.5]:*too many connections",
+            "verdict",
+            json!({
+            "action": "reject", "by": "postscreen", "stage": "CONNECT", "client": client(5)}),
+        ),
     ]);
 }

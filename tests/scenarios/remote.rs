@@ -23,7 +23,13 @@ fn servers_that_fail() {
         ("mail", &[("MAIL", "")]),
         ("data", &[("DATA", "451 4.3.0 No room\n")]),
         ("end", &[(".", "")]),
-        ("greylist", &[("RCPT", "450 4.7.1 <anna@greylist.test>: Recipient address rejected: Greylisted, see http://postgrey.test/")]),
+        (
+            "greylist",
+            &[(
+                "RCPT",
+                "450 4.7.1 <anna@greylist.test>: Recipient address rejected: Greylisted, see http://postgrey.test/",
+            )],
+        ),
         ("full", &[("RCPT", "552 5.2.2 Mailbox full")]),
         ("lines", &[("RCPT", "550-5.7.1 This is refused,\n550 5.7.1 and that is final")]),
         ("queued", &[(".", "250 2.0.0 Ok: queued as 4F1D21A0B3")]),
@@ -43,14 +49,18 @@ fn servers_that_fail() {
         .parameter("smtp_connection_cache_destinations", "sent.test")
         .parameter("initial_destination_concurrency", "1")
         .parameter("smtp_header_checks", "regexp:$config_directory/smtp_header_checks")
-        .file("smtp_header_checks", "/^X-Secret:/ IGNORE\n/^X-Note: (.*)/ WARN noted $1\n/^X-Old:/ REPLACE X-New: value\n")
+        .file(
+            "smtp_header_checks",
+            "/^X-Secret:/ IGNORE\n/^X-Note: (.*)/ WARN noted $1\n/^X-Old:/ REPLACE X-New: value\n",
+        )
         .parameter("smtp_line_length_limit", "100")
         .parameter("maximal_backoff_time", "60s")
         .parameter("minimal_backoff_time", "60s");
     for (name, server) in &scripts {
         setup = setup.transport(&format!("{name}.test"), &format!("smtp:{}", server.nexthop()));
         // The next one takes the mail.
-        setup = setup.transport(&format!("{name}-first.test"), &format!("smtp:{}, {}", server.nexthop(), good.nexthop()));
+        setup =
+            setup.transport(&format!("{name}-first.test"), &format!("smtp:{}, {}", server.nexthop(), good.nexthop()));
     }
     let postfix = setup.start(&rsyslog);
     for (name, _) in &scripts {
@@ -171,7 +181,10 @@ fn mail_that_waits() {
     );
     // The second time by itself.
     postfix.send(1, "aging@sent.test", &["anna@deferred.test"]);
-    wait_logged(&rsyslog, &["sender delay notification", "postmaster delay notification", "from=<aging@sent.test>, status=expired"]);
+    wait_logged(
+        &rsyslog,
+        &["sender delay notification", "postmaster delay notification", "from=<aging@sent.test>, status=expired"],
+    );
     postfix.delete_all(DEADLINE);
     finish(postfix, &rsyslog).expect(&[
         ("status=force-expired, returned to sender", "expired", json!({

@@ -71,7 +71,10 @@ fn restrictions() {
         session.say("RSET");
     };
     let mut good = client("mail.example.com", "192.0.2.7", "mail.example.com");
-    for sender in ["reject", "defer", "warn", "hold", "discard", "filter", "redirect", "info", "bcc", "prepend", "ok", "code", "permit", "data", "end"] {
+    for sender in [
+        "reject", "defer", "warn", "hold", "discard", "filter", "redirect", "info", "bcc", "prepend", "ok", "code",
+        "permit", "data", "end",
+    ] {
         offer(&mut good, &format!("{sender}@sent.test"), "anna@sent.test");
     }
     offer(&mut good, "user@nowhere.invalid", "anna@sent.test");
@@ -230,14 +233,25 @@ fn clients_that_break_the_rules() {
     aborted.say("AUTH PLAIN");
     drop(aborted);
     let mut anna = hello();
-    anna.say_all(&[&format!("AUTH PLAIN {}", sasl::GOOD), "MAIL FROM:<owned@sent.test>", "RCPT TO:<anna@sent.test>", "RSET"]);
+    anna.say_all(&[
+        &format!("AUTH PLAIN {}", sasl::GOOD),
+        "MAIL FROM:<owned@sent.test>",
+        "RCPT TO:<anna@sent.test>",
+        "RSET",
+    ]);
     anna.say_all(&["MAIL FROM:<anna@example.com> AUTH=anna+3Dbea@example.com", envelope[1], "DATA"]);
     anna.say("Subject: signed\r\n\r\nx\r\n.");
     drop(anna);
     // Limits.
     let mut busy = session(limited.address());
     busy.say("EHLO client.test");
-    busy.say_all(&["MAIL FROM:<a@sent.test>", "RCPT TO:<a@sent.test>", "RCPT TO:<b@sent.test>", "RCPT TO:<c@sent.test>", "RSET"]);
+    busy.say_all(&[
+        "MAIL FROM:<a@sent.test>",
+        "RCPT TO:<a@sent.test>",
+        "RCPT TO:<b@sent.test>",
+        "RCPT TO:<c@sent.test>",
+        "RSET",
+    ]);
     busy.say_all(&["MAIL FROM:<b@sent.test>", "RSET", "AUTH PLAIN !", "AUTH PLAIN !", "QUIT"]);
     let first = session(counted.address());
     session(counted.address()).wait_end();

@@ -29,10 +29,15 @@ fn encrypted_mail() {
         .unwrap_or_else(|error| panic!("can't run openssl: {error}; to install what tests need: ./dev setup test"));
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let none = smtp_script::start(&[("EHLO", "250 no-tls.test")]);
-    let refusing = smtp_script::start(&[("EHLO", "250-refusing.test\n250 STARTTLS"), ("STARTTLS", "454 4.7.0 TLS not available")]);
-    let broken = smtp_script::start(&[("EHLO", "250-broken.test\n250 STARTTLS"), ("STARTTLS", "220 Go ahead\n220 this is no TLS")]);
+    let refusing =
+        smtp_script::start(&[("EHLO", "250-refusing.test\n250 STARTTLS"), ("STARTTLS", "454 4.7.0 TLS not available")]);
+    let broken = smtp_script::start(&[
+        ("EHLO", "250-broken.test\n250 STARTTLS"),
+        ("STARTTLS", "220 Go ahead\n220 this is no TLS"),
+    ]);
     let receive = "-o smtpd_tls_security_level=may -o smtpd_tls_loglevel=1 -o smtpd_tls_ask_ccert=yes -o smtpd_tls_received_header=yes -o myhostname=mx2.test -o transport_maps=";
-    let service = |name: &str, options: &str| format!("{name} unix - - n - - smtp\n  -o syslog_name=postfix/{name} {options}");
+    let service =
+        |name: &str, options: &str| format!("{name} unix - - n - - smtp\n  -o syslog_name=postfix/{name} {options}");
     let to = |name: &str, nexthop: &str| (format!("{name}.test"), format!("{name}:{nexthop}"));
     let at_server = format!("[127.0.0.1]:{}", server.number());
     let mut setup = setup
