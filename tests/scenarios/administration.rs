@@ -1,7 +1,10 @@
 //! Administrators: start, reload and stop, the queue, verbose logging, and Postfix's own log file.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::PathBuf;
 
+use flate2::read::MultiGzDecoder;
 use serde_json::json;
 
 use crate::log::{DEADLINE, Log, finish, wait_logged};
@@ -19,6 +22,7 @@ fn the_queue_and_its_commands() {
         .parameter("minimal_backoff_time", "300s")
         .parameter("maximal_backoff_time", "300s")
         .parameter("fast_flush_domains", "deferred.test")
+        .parameter("smtp_connection_cache_destinations", "deferred.test")
         .listen(&verbose, "smtpd -v\n  -o syslog_name=postfix/verbose")
         .start(&rsyslog);
     let waiting = postfix.send(5, "waiting@sent.test", &["anna@deferred.test"]);
@@ -50,7 +54,8 @@ fn the_queue_and_its_commands() {
     postfix.administrate("postfix", &["check"]);
     postfix.administrate("postfix", &["status"]);
     postfix.administrate("postfix", &["reload"]);
-    wait_logged(&rsyslog, &["reload -- version"]);
+    // scache(8) says at its end what it did.
+    wait_logged(&rsyslog, &["reload -- version", "statistics: max simultaneous domains="]);
     let mut session = Session::connect(verbose.address());
     session.reply();
     session.say_all(&["EHLO client.test", "MAIL FROM:<verbose@sent.test>", "RCPT TO:<anna@sent.test>", "DATA"]);
@@ -99,6 +104,25 @@ fn the_queue_and_its_commands() {
             json!({"action": "start", "version": "*", "config_directory": "*"}),
         ),
         ("master[*]: terminating on signal 15", "lifecycle", json!({"action": "terminate", "signal": 15})),
+        (
+            "scache[*]: statistics: start interval ",
+            "statistics",
+            json!({
+            "daemon": "scache", "kind": "interval", "at": "*"}),
+        ),
+        (
+            "scache[*]: statistics: domain lookup ",
+            "statistics",
+            json!({
+            "kind": "domain_lookup", "hits": "*", "miss": "*", "success": "*"}),
+        ),
+        ("scache[*]: statistics: address lookup ", "statistics", json!({"kind": "address_lookup", "hits": "*"})),
+        (
+            "scache[*]: statistics: max simultaneous ",
+            "statistics",
+            json!({
+            "kind": "simultaneous", "domains": 1, "addresses": "*", "connection": "*"}),
+        ),
         ("postfix/verbose/smtpd[*]: > localhost[127.0.0.1]: 250", "debug", json!({"service": "verbose", "text": "*"})),
         ("postfix/verbose/smtpd[*]: < localhost[127.0.0.1]: EHLO client.test", "debug", json!({"text": "*"})),
         ("postfix/verbose/smtpd[*]: connect from localhost", "connect", json!({"service": "verbose"})),
@@ -138,31 +162,44 @@ fn postfix_writes_its_own_log() {
     postfix.administrate("postfix", &["logrotate"]);
     postfix.administrate("postfix", &["reload"]);
     wait_until(DEADLINE, "a line in the new file", || written().contains("reload -- version"));
-    // The file that was put away keeps the rest.
-    let entries = fs::read_dir(&directory).expect("a directory").flatten().map(|entry| entry.path());
-    let old: Vec<_> = entries.filter(|path| path.to_string_lossy().contains("maillog.")).collect();
-    assert_eq!(old.len(), 1, "{old:?}");
-    let copy = old[0].with_file_name("complete-log");
-    let mut text = Vec::new();
-    let packed = fs::File::open(&old[0]).expect("the old log");
-    std::io::Read::read_to_end(&mut flate2::read::MultiGzDecoder::new(packed), &mut text).expect("gzip");
-    fs::write(&copy, text).expect("a file");
-    let rows = [
+    postfix.administrate("postfix", &["stop"]);
+    wait_until(DEADLINE, "a line about the stop", || written().contains("stopping the Postfix mail system"));
+
+    Log::decode(&unpacked(&directory)).expect(&[
         (
             "mx-out/qmgr[*]: *: from=<file@sent.test>",
             "queue_active",
-            json!({"instance": "mx-out", "daemon": "qmgr", "queued_at": "*"}),
+            json!({
+            "instance": "mx-out", "daemon": "qmgr", "queued_at": "*"}),
         ),
         (
             "mx-out/smtp[*]: *: to=<anna@sent.test>",
             "delivery",
-            json!({"instance": "mx-out", "status": "sent", "queued_at": "*"}),
+            json!({
+            "instance": "mx-out", "status": "sent", "queued_at": "*"}),
         ),
         ("to=<anna@deferred.test>", "delivery", json!({"status": "deferred"})),
         ("to=<nobody@bounced.test>", "delivery", json!({"status": "bounced"})),
         ("sender non-delivery notification", "notification", json!({"kind": "non-delivery"})),
-    ];
-    Log::decode(&copy).expect(&rows);
-    drop(postfix);
-    Log::decode(&file).expect(&[("mx-out/master[*]: reload", "lifecycle", json!({"action": "reload"}))]);
+    ]);
+    // A daemon may still have a line to write, behind the end of this copy.
+    let copy = file.with_extension("copy");
+    fs::write(&copy, written()).expect("a file");
+    Log::decode(&copy).expect(&[
+        ("mx-out/master[*]: reload", "lifecycle", json!({"action": "reload"})),
+        ("mx-out/postfix-script[*]: stopping", "lifecycle", json!({"action": "stop"})),
+    ]);
+}
+
+/// The log that `postfix logrotate` put away and packed in `directory`, unpacked.
+fn unpacked(directory: &str) -> PathBuf {
+    let entries = fs::read_dir(directory).expect("a directory").flatten().map(|entry| entry.path());
+    let packed: Vec<PathBuf> = entries.filter(|path| path.to_string_lossy().contains("maillog.")).collect();
+    let [packed] = &packed[..] else { panic!("not one old log but {packed:?}") };
+    let mut text = String::new();
+    let file = File::open(packed).expect("the old log");
+    MultiGzDecoder::new(file).read_to_string(&mut text).expect("gzip");
+    let file = packed.with_extension("unpacked");
+    fs::write(&file, text).expect("a file");
+    file
 }

@@ -104,12 +104,21 @@ fn header_and_body_checks() {
     let client = json!({"name": "localhost", "ip": "127.0.0.1"});
     let verdict = |action: &str, by: &str| json!({"daemon": "cleanup", "action": action, "by": by, "queue_id": "*", "client": client, "trigger": "*"});
     finish(postfix, &rsyslog).expect(&[
-        (": reject: header Subject: reject from nowhere; from=<x> to=<y> from localhost", "verdict", json!({
+        (
+            ": reject: header Subject: reject from nowhere; from=<x> to=<y> from localhost",
+            "verdict",
+            json!({
             "daemon": "cleanup", "action": "reject", "by": "header_check", "client": client,
             "trigger": "Subject: reject from nowhere; from=<x> to=<y>",
-            "from": "header-reject@sent.test", "to": "anna@sent.test", "proto": "ESMTP", "helo": "client.test"})),
-        (": reject: body body reject from nowhere; from localhost", "verdict", json!({
-            "action": "reject", "by": "body_check", "trigger": "body reject from nowhere;", "from": "body-reject@sent.test"})),
+            "from": "header-reject@sent.test", "to": "anna@sent.test", "proto": "ESMTP", "helo": "client.test"}),
+        ),
+        (
+            ": reject: body body reject from nowhere; from localhost",
+            "verdict",
+            json!({
+            "action": "reject", "by": "body_check", "trigger": "body reject from nowhere;",
+            "from": "body-reject@sent.test"}),
+        ),
         (": warning: header Subject: warn", "verdict", verdict("warn", "header_check")),
         (": warning: body ", "verdict", verdict("warn", "body_check")),
         (": info: header ", "verdict", verdict("info", "header_check")),
@@ -125,12 +134,31 @@ fn header_and_body_checks() {
         (": bcc: header ", "verdict", verdict("bcc", "header_check")),
         (": strip: header ", "verdict", verdict("strip", "header_check")),
         (": pass: header ", "verdict", verdict("pass", "header_check")),
-        (": reject: header Content-Type: application/x; name=a.exe", "verdict", json!({"action": "reject", "client": client})),
+        (
+            ": reject: header Content-Type: application/x; name=a.exe",
+            "verdict",
+            json!({
+            "action": "reject", "client": client}),
+        ),
         (": warning: header X-Nested: yes", "verdict", json!({"action": "warn"})),
-        ("cleanup[*]: *: reject: mime-error", "verdict", json!({"action": "reject", "by": "mime_check", "from": "mime@sent.test"})),
-        (": reject: header Subject: reject from local; from=<local@sent.test>", "verdict", json!({
-            "action": "reject", "by": "header_check", "trigger": "Subject: reject", "from": "local@sent.test"})),
-        ("resent-message-id=<resent@sent.test>", "message_id", json!({"message_id": "resent@sent.test", "resent": true})),
+        (
+            "cleanup[*]: *: reject: mime-error",
+            "verdict",
+            json!({
+            "action": "reject", "by": "mime_check", "from": "mime@sent.test"}),
+        ),
+        (
+            ": reject: header Subject: reject from local; from=<local@sent.test>",
+            "verdict",
+            json!({
+            "action": "reject", "by": "header_check", "trigger": "Subject: reject", "from": "local@sent.test"}),
+        ),
+        (
+            "resent-message-id=<resent@sent.test>",
+            "message_id",
+            json!({
+            "message_id": "resent@sent.test", "resent": true}),
+        ),
         (": message-id=<first@sent.test>", "message_id", json!({"message_id": "first@sent.test", "resent": null})),
         (": message-id=no brackets (comment)", "message_id", json!({"message_id": "no brackets (comment)"})),
     ]);
@@ -198,23 +226,31 @@ fn filters_and_proxies() {
     let client = json!({"name": "localhost", "ip": "127.0.0.1"});
     finish(postfix, &rsyslog).expect(&[
         ("milter-reject: EHLO from", "verdict", json!({"action": "reject", "by": "milter", "stage": "EHLO"})),
-        (": milter-reject: MAIL from localhost[127.0.0.1]: 550 5.7.1 no mail from you; go away; from=<m-mail", "verdict", json!({
+        (": milter-reject: MAIL from localhost[127.0.0.1]: 550 5.7.1 no mail from you; go away; from=<m-mail",
+            "verdict", json!({
             "daemon": "smtpd", "action": "reject", "by": "milter", "stage": "MAIL", "client": client, "queue_id": null,
             "reply": {"code": 550, "dsn": {"code": "5.7.1"}, "text": "no mail from you; go away"},
             "from": "m-mail@sent.test", "proto": "ESMTP", "helo": "client.test"})),
         (": milter-reject: RCPT from", "verdict", json!({
-            "stage": "RCPT", "reply": {"code": 451, "dsn": {"code": "4.7.1"}}, "to": "anna@sent.test", "from": "m-rcpt@sent.test"})),
+            "stage": "RCPT", "reply": {"code": 451, "dsn": {"code": "4.7.1"}}, "to": "anna@sent.test",
+            "from": "m-rcpt@sent.test"})),
         (": milter-reject: DATA from", "verdict", json!({"stage": "DATA", "action": "reject", "by": "milter"})),
-        ("cleanup[*]: *: milter-reject: END-OF-MESSAGE from localhost[127.0.0.1]: 5.7.1 spam; score=12.3 from nowhere; from=<m-reject@", "verdict", json!({
-            "daemon": "cleanup", "action": "reject", "by": "milter", "stage": "END-OF-MESSAGE", "client": client, "queue_id": "*",
-            "reply": {"code": null, "dsn": {"code": "5.7.1"}, "text": "spam; score=12.3 from nowhere"},
+        ("cleanup[*]: *: milter-reject: END-OF-MESSAGE from localhost[127.0.0.1]: 5.7.1 spam; score=12.3 from nowhere; from=<m-reject@",
+            "verdict", json!({
+            "daemon": "cleanup", "action": "reject", "by": "milter", "stage": "END-OF-MESSAGE", "client": client,
+            "queue_id": "*", "reply": {"code": null, "dsn": {"code": "5.7.1"}, "text": "spam; score=12.3 from nowhere"},
             "from": "m-reject@sent.test", "to": "anna@sent.test", "proto": "ESMTP", "helo": "client.test"})),
-        ("cleanup[*]: *: milter-reject: END-OF-MESSAGE from *from=<m-header@", "verdict", json!({"by": "milter", "reply": {"dsn": {"code": "5.6.0"}}})),
-        ("cleanup[*]: *: milter-discard: END-OF-MESSAGE from ", "verdict", json!({"action": "discard", "by": "milter", "from": "m-discard@sent.test"})),
-        ("cleanup[*]: *: milter-hold: END-OF-MESSAGE from ", "verdict", json!({"action": "hold", "by": "milter", "from": "m-hold@sent.test"})),
+        ("cleanup[*]: *: milter-reject: END-OF-MESSAGE from *from=<m-header@", "verdict", json!({
+            "by": "milter", "reply": {"dsn": {"code": "5.6.0"}}})),
+        ("cleanup[*]: *: milter-discard: END-OF-MESSAGE from ", "verdict", json!({
+            "action": "discard", "by": "milter", "from": "m-discard@sent.test"})),
+        ("cleanup[*]: *: milter-hold: END-OF-MESSAGE from ", "verdict", json!({
+            "action": "hold", "by": "milter", "from": "m-hold@sent.test"})),
         ("proxy-accept: END-OF-MESSAGE: 250 2.0.0 Ok: passed on; from=<p-good@", "verdict", json!({
-            "action": "accept", "by": "proxy", "stage": "END-OF-MESSAGE", "reply": {"code": 250, "dsn": {"code": "2.0.0"}, "text": "Ok: passed on"},
-            "from": "p-good@sent.test", "to": "anna@sent.test", "proto": "ESMTP", "helo": "client.test", "queue_id": null})),
+            "action": "accept", "by": "proxy", "stage": "END-OF-MESSAGE", "reply": {"code": 250,
+            "dsn": {"code": "2.0.0"}, "text": "Ok: passed on"},
+            "from": "p-good@sent.test", "to": "anna@sent.test", "proto": "ESMTP", "helo": "client.test",
+            "queue_id": null})),
         ("proxy-reject: ", "verdict", json!({"action": "reject", "by": "proxy", "reply": "*"})),
         ("NOQUEUE: client=localhost[127.0.0.1]", "client", json!({"queue_id": null, "client": client})),
         ("smtpd[*]: warning: connect to Milter service", "warning", json!({"level": "warning", "text": "*"})),

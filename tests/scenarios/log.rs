@@ -49,6 +49,11 @@ pub(crate) fn finish(postfix: Postfix, rsyslog: &Rsyslog) -> Log {
     for file in [LogFile::Traditional, LogFile::Iso] {
         wait_until(DEADLINE, "the end of the log", || lines(file).is_some());
     }
+    if let Some(directory) = std::env::var_os("KEEP_LOGS") {
+        let test = std::thread::current().name().unwrap_or("test").replace("::", "-");
+        let kept = Path::new(&directory).join(test).with_extension("log");
+        fs::copy(rsyslog.file(LogFile::Iso), kept).expect("the directory of KEEP_LOGS");
+    }
     let mut log = Log::decode(&rsyslog.file(LogFile::Traditional));
     log.lines.pop();
     // The same of the other format, but for the times.

@@ -2,6 +2,8 @@
 //!
 //! Each test runs a Postfix in scenarios of one subject. All of its log is decoded: each line gives one record, and none is
 //! `other`. Tables then say, for lines of the log, which event each is and what it carries.
+//!
+//! `KEEP_LOGS=DIRECTORY cargo test --test scenarios` leaves the logs there, to be looked at.
 
 #[path = "../peers/mod.rs"]
 mod peers;

@@ -103,13 +103,29 @@ fn restrictions() {
                "proto": "ESMTP", "helo": "mail.example.com"})
     };
     finish(postfix, &rsyslog).expect(&[
-        ("NOQUEUE: reject: RCPT from *<reject@sent.test>: Sender address rejected: Access denied", "verdict", json!({
-            "daemon": "smtpd", "action": "reject", "by": "restriction", "stage": "RCPT", "client": client, "queue_id": null,
-            "reply": {"code": 554, "dsn": {"code": "5.7.1"}, "text": "<reject@sent.test>: Sender address rejected: Access denied"},
-            "from": "reject@sent.test", "to": "anna@sent.test", "proto": "ESMTP", "helo": "mail.example.com"})),
-        ("come later; please; from=<", "verdict", json!({
-            "action": "reject", "reply": {"code": 450, "text": "<defer@sent.test>: Sender address rejected: come later; please"}})),
-        ("451 4.7.1 <code@sent.test>: Sender address rejected: not now", "verdict", json!({"reply": {"code": 451, "dsn": {"code": "4.7.1"}}})),
+        (
+            "NOQUEUE: reject: RCPT from *<reject@sent.test>: Sender address rejected: Access denied",
+            "verdict",
+            json!({
+            "daemon": "smtpd", "action": "reject", "by": "restriction", "stage": "RCPT", "client": client,
+            "queue_id": null,
+            "reply": {"code": 554, "dsn": {"code": "5.7.1"},
+            "text": "<reject@sent.test>: Sender address rejected: Access denied"},
+            "from": "reject@sent.test", "to": "anna@sent.test", "proto": "ESMTP", "helo": "mail.example.com"}),
+        ),
+        (
+            "come later; please; from=<",
+            "verdict",
+            json!({
+            "action": "reject", "reply": {"code": 450,
+            "text": "<defer@sent.test>: Sender address rejected: come later; please"}}),
+        ),
+        (
+            "451 4.7.1 <code@sent.test>: Sender address rejected: not now",
+            "verdict",
+            json!({
+            "reply": {"code": 451, "dsn": {"code": "4.7.1"}}}),
+        ),
         (": warn: RCPT from ", "verdict", acted("warn", "warn@sent.test")),
         (": hold: RCPT from ", "verdict", acted("hold", "hold@sent.test")),
         (": discard: RCPT from ", "verdict", acted("discard", "discard@sent.test")),
@@ -118,24 +134,85 @@ fn restrictions() {
         (": info: RCPT from ", "verdict", acted("info", "info@sent.test")),
         (": bcc: RCPT from ", "verdict", acted("bcc", "bcc@sent.test")),
         (": permit: RCPT from ", "verdict", json!({"action": "permit", "by": "restriction"})),
-        (": reject_warning: RCPT from *nowhere.invalid", "verdict", json!({"action": "reject_warning", "from": "user@nowhere.invalid"})),
-        (": reject: RCPT from *Relay access denied", "verdict", json!({"to": "relay@example.org", "reply": {"code": 554, "dsn": {"code": "5.7.1"}}})),
-        (": reject: RCPT from *missing@virtual.test", "verdict", json!({"to": "missing@virtual.test", "reply": {"code": 550, "dsn": {"code": "5.1.1"}}})),
-        (": reject: RCPT from *nobody@bounced.test", "verdict", json!({"to": "nobody@bounced.test", "reply": {"code": "*"}})),
-        (": reject: MAIL from *Message size exceeds fixed limit", "verdict", json!({"stage": "MAIL", "to": null, "reply": {"code": 552, "dsn": {"code": "5.3.4"}}})),
+        (
+            ": reject_warning: RCPT from *nowhere.invalid",
+            "verdict",
+            json!({
+            "action": "reject_warning", "from": "user@nowhere.invalid"}),
+        ),
+        (
+            ": reject: RCPT from *Relay access denied",
+            "verdict",
+            json!({
+            "to": "relay@example.org", "reply": {"code": 554, "dsn": {"code": "5.7.1"}}}),
+        ),
+        (
+            ": reject: RCPT from *missing@virtual.test",
+            "verdict",
+            json!({
+            "to": "missing@virtual.test", "reply": {"code": 550, "dsn": {"code": "5.1.1"}}}),
+        ),
+        (
+            ": reject: RCPT from *nobody@bounced.test",
+            "verdict",
+            json!({
+            "to": "nobody@bounced.test", "reply": {"code": "*"}}),
+        ),
+        (
+            ": reject: MAIL from *Message size exceeds fixed limit",
+            "verdict",
+            json!({
+            "stage": "MAIL", "to": null, "reply": {"code": 552, "dsn": {"code": "5.3.4"}}}),
+        ),
         (": reject: DATA from", "verdict", json!({"stage": "DATA", "from": "data@sent.test"})),
         (": reject: END-OF-MESSAGE from", "verdict", json!({"stage": "END-OF-MESSAGE", "from": "end@sent.test"})),
         (": reject: ETRN from", "verdict", json!({"stage": "ETRN"})),
         (": reject: VRFY from", "verdict", json!({"stage": "VRFY"})),
-        ("Client host rejected: you are listed", "verdict", json!({"client": {"name": "listed.example.com", "ip": "192.0.2.10"}})),
-        ("from unknown[2001:db8::9]: 554 5.7.1 ", "verdict", json!({"client": {"name": null, "ip": "2001:db8::9", "port": null}})),
+        (
+            "Client host rejected: you are listed",
+            "verdict",
+            json!({
+            "client": {"name": "listed.example.com", "ip": "192.0.2.10"}}),
+        ),
+        (
+            "from unknown[2001:db8::9]: 554 5.7.1 ",
+            "verdict",
+            json!({
+            "client": {"name": null, "ip": "2001:db8::9", "port": null}}),
+        ),
         ("<helo.listed>: Helo command rejected: that is not you", "verdict", json!({"helo": "helo.listed"})),
-        (": reject: *in_valid..helo>: Helo command rejected", "verdict", json!({"helo": "in_valid..helo", "reply": {"code": 501}})),
-        (": reject_warning: *need fully-qualified hostname", "verdict", json!({"action": "reject_warning", "helo": "unqualified"})),
-        ("postfix/submission/smtpd[*]: NOQUEUE: reject: CONNECT from localhost[127.0.0.1]:", "verdict", json!({
-            "service": "submission", "stage": "CONNECT", "client": {"name": "localhost", "ip": "127.0.0.1", "port": "*"},
-            "from": null, "to": null, "proto": "SMTP", "helo": null})),
-        ("disconnect from mail.example.com[192.0.2.7]", "disconnect", json!({"client": client, "commands": {"all": "*", "etrn": {"ok": 0}}})),
+        (
+            ": reject: *in_valid..helo>: Helo command rejected",
+            "verdict",
+            json!({
+            "helo": "in_valid..helo", "reply": {"code": 501}}),
+        ),
+        (
+            ": reject_warning: *need fully-qualified hostname",
+            "verdict",
+            json!({
+            "action": "reject_warning", "helo": "unqualified"}),
+        ),
+        (
+            "postfix/submission/smtpd[*]: NOQUEUE: reject: CONNECT from localhost[127.0.0.1]:",
+            "verdict",
+            json!({
+            "service": "submission", "stage": "CONNECT", "client": {"name": "localhost", "ip": "127.0.0.1",
+            "port": "*"},
+            "from": null, "to": null, "proto": "SMTP", "helo": null}),
+        ),
+        (
+            "verify[*]: cache btree:*full cleanup: ",
+            "cache_cleanup",
+            json!({
+            "daemon": "verify", "cache": "*", "retained": 0, "dropped": 0, "full": true}),
+        ),
+        (
+            "disconnect from mail.example.com[192.0.2.7]",
+            "disconnect",
+            json!({
+            "client": client, "commands": {"all": "*", "etrn": {"ok": 0}}}),
+        ),
     ]);
 }
 
@@ -283,33 +360,103 @@ fn clients_that_break_the_rules() {
         ("]: lost connection after EHLO from localhost", "connection_lost", lost("connection_lost", "EHLO")),
         ("]: lost connection after RCPT from localhost", "connection_lost", lost("connection_lost", "RCPT")),
         ("]: timeout after EHLO from localhost", "connection_lost", lost("conversation_timed_out", "EHLO")),
-        ("]: timeout after DATA (", "connection_lost", json!({"cause": "conversation_timed_out", "stage": "DATA", "bytes": "*"})),
-        ("]: lost connection after DATA (", "connection_lost", json!({"cause": "connection_lost", "stage": "DATA", "bytes": "*"})),
-        ("]: too many errors after ", "connection_lost", json!({"cause": "too_many_errors", "stage": "*", "client": client})),
-        ("non-SMTP command from localhost[127.0.0.1]: GET / HTTP/1.0", "protocol_error", json!({
-            "level": "warning", "kind": "non_smtp_command", "client": client, "text": "GET / HTTP/1.0"})),
-        ("improper command pipelining after ", "protocol_error", json!({
-            "kind": "command_pipelining", "stage": "*", "client": client, "text": "*"})),
-        ("Illegal address syntax from localhost[127.0.0.1] in RCPT command: ", "protocol_error", json!({
-            "kind": "illegal_address_syntax", "stage": "RCPT", "client": client, "text": "*"})),
-        ("SASL PLAIN authentication failed: ", "sasl_failure", json!({
-            "level": "warning", "client": "*", "sasl": {"method": "PLAIN"}, "reason": "*"})),
-        (": client=localhost[127.0.0.1], sasl_method=PLAIN, sasl_username=anna@example.com", "client", json!({
-            "client": client, "sasl": {"method": "PLAIN", "username": "anna@example.com"}})),
-        ("Message delivery request rate limit exceeded", "rate_limit", json!({
-            "level": "warning", "client": client, "limit": "message_rate", "value": 2, "limited_service": format!("127.0.0.1:{}", limited.number())})),
-        ("Recipient address rate limit exceeded: 3", "rate_limit", json!({"client": client, "limit": "recipient_rate", "value": 3})),
+        (
+            "]: timeout after DATA (",
+            "connection_lost",
+            json!({
+            "cause": "conversation_timed_out", "stage": "DATA", "bytes": "*"}),
+        ),
+        (
+            "]: lost connection after DATA (",
+            "connection_lost",
+            json!({
+            "cause": "connection_lost", "stage": "DATA", "bytes": "*"}),
+        ),
+        (
+            "]: too many errors after ",
+            "connection_lost",
+            json!({
+            "cause": "too_many_errors", "stage": "*", "client": client}),
+        ),
+        (
+            "non-SMTP command from localhost[127.0.0.1]: GET / HTTP/1.0",
+            "protocol_error",
+            json!({
+            "level": "warning", "kind": "non_smtp_command", "client": client, "text": "GET / HTTP/1.0"}),
+        ),
+        (
+            "improper command pipelining after ",
+            "protocol_error",
+            json!({
+            "kind": "command_pipelining", "stage": "*", "client": client, "text": "*"}),
+        ),
+        (
+            "Illegal address syntax from localhost[127.0.0.1] in RCPT command: ",
+            "protocol_error",
+            json!({
+            "kind": "illegal_address_syntax", "stage": "RCPT", "client": client, "text": "*"}),
+        ),
+        (
+            "SASL PLAIN authentication failed: ",
+            "sasl_failure",
+            json!({
+            "level": "warning", "client": "*", "sasl": {"method": "PLAIN"}, "reason": "*"}),
+        ),
+        (
+            ": client=localhost[127.0.0.1], sasl_method=PLAIN, sasl_username=anna@example.com",
+            "client",
+            json!({
+            "client": client, "sasl": {"method": "PLAIN", "username": "anna@example.com"}}),
+        ),
+        (
+            "Message delivery request rate limit exceeded",
+            "rate_limit",
+            json!({
+            "level": "warning", "client": client, "limit": "message_rate", "value": 2,
+            "limited_service": format!("127.0.0.1:{}", limited.number())}),
+        ),
+        (
+            "Recipient address rate limit exceeded: 3",
+            "rate_limit",
+            json!({
+            "client": client, "limit": "recipient_rate", "value": 3}),
+        ),
         ("AUTH command rate limit exceeded", "rate_limit", json!({"client": client, "limit": "auth_rate", "value": 2})),
-        ("Connection concurrency limit exceeded: 2", "rate_limit", json!({"client": client, "limit": "connection_concurrency", "value": 2})),
-        ("Connection rate limit exceeded: 3", "rate_limit", json!({
-            "client": client, "limit": "connection_rate", "value": 3, "limited_service": format!("127.0.0.1:{}", counted.number())})),
-        ("anvil[*]: statistics: max connection rate ", "statistics", json!({
-            "kind": "connection_rate", "value": "*", "period": 30, "limited_service": "*", "client": {"ip": "127.0.0.1"}, "at": "*"})),
-        ("anvil[*]: statistics: max connection count ", "statistics", json!({"kind": "connection_count", "value": "*", "period": null, "at": "*"})),
+        (
+            "Connection concurrency limit exceeded: 2",
+            "rate_limit",
+            json!({
+            "client": client, "limit": "connection_concurrency", "value": 2}),
+        ),
+        (
+            "Connection rate limit exceeded: 3",
+            "rate_limit",
+            json!({
+            "client": client, "limit": "connection_rate", "value": 3, "limited_service": format!("127.0.0.1:{}",
+            counted.number())}),
+        ),
+        (
+            "anvil[*]: statistics: max connection rate ",
+            "statistics",
+            json!({
+            "kind": "connection_rate", "value": "*", "period": 30, "limited_service": "*",
+            "client": {"ip": "127.0.0.1"}, "at": "*"}),
+        ),
+        (
+            "anvil[*]: statistics: max connection count ",
+            "statistics",
+            json!({
+            "kind": "connection_count", "value": "*", "period": null, "at": "*"}),
+        ),
         ("anvil[*]: statistics: max message rate ", "statistics", json!({"kind": "message_rate", "period": 30})),
         ("anvil[*]: statistics: max recipient rate ", "statistics", json!({"kind": "recipient_rate"})),
         ("anvil[*]: statistics: max auth rate ", "statistics", json!({"kind": "auth_rate"})),
-        ("anvil[*]: statistics: max cache size ", "statistics", json!({"kind": "cache_size", "value": "*", "client": null})),
+        (
+            "anvil[*]: statistics: max cache size ",
+            "statistics",
+            json!({
+            "kind": "cache_size", "value": "*", "client": null}),
+        ),
         ("]: connect from unknown[127.0.0.77]", "connect", json!({"client": {"name": null, "ip": "127.0.0.77"}})),
         ("discarding EHLO keywords: ", "notice", json!({"kind": "*", "text": "*"})),
         (": replacing command \"BAD command\" with ", "notice", json!({"kind": "*"})),

@@ -101,7 +101,7 @@ fn encrypted_mail() {
     let outbound = |trust: &str| {
         json!({
             "tls": {"trust": trust, "direction": "outbound", "protocol": "TLSv1.3", "cipher": "*", "bits": 256,
-                    "algorithm_bits": 256, "key_exchange": "*", "server_signature": "*", "server_digest": "*", "client_signature": null},
+                    "algorithm_bits": 256, "key_exchange": "*", "server_signature": "*", "client_signature": null},
             "peer": {"name": "127.0.0.1", "ip": "127.0.0.1", "port": server.number()}, "queue_id": null
         })
     };
@@ -109,14 +109,35 @@ fn encrypted_mail() {
         ("postfix/encrypt/smtp[*]: Untrusted TLS connection established to ", "tls", outbound("Untrusted")),
         ("postfix/anonymous/smtp[*]: Untrusted TLS connection established to ", "tls", outbound("Untrusted")),
         ("postfix/verified/smtp[*]: Verified TLS connection established to ", "tls", outbound("Verified")),
-        ("postfix/trusted/smtp[*]: Trusted TLS connection established to ", "tls", json!({
-            "service": "trusted", "daemon": "smtp", "tls": {"trust": "Trusted", "protocol": "TLSv1.2", "reused": false}})),
-        ("postfix/smtpd[*]: Anonymous TLS connection established from localhost[127.0.0.1]: TLSv1.3", "tls", json!({
+        (
+            "postfix/trusted/smtp[*]: Trusted TLS connection established to ",
+            "tls",
+            json!({
+            "service": "trusted", "daemon": "smtp", "tls": {"trust": "Trusted", "protocol": "TLSv1.2",
+            "reused": false}}),
+        ),
+        (
+            "postfix/smtpd[*]: Anonymous TLS connection established from localhost[127.0.0.1]: TLSv1.3",
+            "tls",
+            json!({
             "tls": {"trust": "Anonymous", "direction": "inbound", "protocol": "TLSv1.3"},
-            "peer": {"name": "localhost", "ip": "127.0.0.1", "port": null}})),
-        ("smtpd[*]: SSL_accept error from localhost[127.0.0.1]: ", "tls_error", json!({"peer": {"name": "localhost", "ip": "127.0.0.1"}, "reason": "*"})),
-        ("smtp[*]: SSL_connect error to 127.0.0.1[127.0.0.1]:", "tls_error", json!({
-            "peer": {"name": "127.0.0.1", "ip": "127.0.0.1", "port": "*"}, "reason": "*"})),
+            "peer": {"name": "localhost", "ip": "127.0.0.1", "port": null}}),
+        ),
+        (
+            "smtpd[*]: SSL_accept error from localhost[127.0.0.1]: ",
+            "tls_error",
+            json!({
+            "peer": {"name": "localhost", "ip": "127.0.0.1"}, "reason": "*"}),
+        ),
+        (
+            "smtp[*]: SSL_connect error to 127.0.0.1[127.0.0.1]:",
+            "tls_error",
+            json!({
+            "peer": {"name": "127.0.0.1", "ip": "127.0.0.1", "port": "*"}, "reason": "*"}),
+        ),
+        (" server-digest SHA256", "tls", json!({"tls": {"server_signature": "*", "server_digest": "SHA256"}})),
+        ("SSL_accept:", "debug", json!({"service": "chatty", "text": "*"})),
+        ("]: setting up TLS connection from localhost[127.0.0.1]", "*", json!({"service": "chatty"})),
         ("certificate verification failed for ", "tls_error", json!({"peer": "*", "reason": "*"})),
         ("to=<anna@none.test>", "delivery", json!({"status": "deferred", "cause": "tls_required"})),
         ("to=<anna@refusing.test>", "delivery", json!({"status": "deferred", "cause": "tls_required"})),
