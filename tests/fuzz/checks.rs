@@ -85,18 +85,18 @@ pub(crate) fn frame(data: &[u8]) {
 }
 
 /// The frames of `stream` when reads are as long as `size` says, given the room that the buffer has left.
-fn frames(mut framer: Framer, stream: &[u8], mut size: impl FnMut(usize) -> usize) -> Vec<(Vec<u8>, bool)> {
+fn frames(mut cutter: Framer, stream: &[u8], mut size: impl FnMut(usize) -> usize) -> Vec<(Vec<u8>, bool)> {
     let mut frames = Vec::new();
     let mut keep = |frame: Frame<'_>| frames.push((frame.bytes.to_vec(), frame.truncated));
     let (mut buffer, mut unread) = (Vec::new(), stream);
     while !unread.is_empty() {
-        let room = framer.max_buffer() - buffer.len();
+        let room = cutter.max_buffer() - buffer.len();
         assert!(room > 0, "the framer leaves no room for a read");
         let (read, rest) = unread.split_at(size(room).min(room).min(unread.len()));
         unread = rest;
         buffer.extend_from_slice(read);
         loop {
-            let (consumed, more) = match framer.next(&buffer) {
+            let (consumed, more) = match cutter.next(&buffer) {
                 Step::Frame { frame, consumed } => {
                     assert!(consumed > 0);
                     keep(frame);
@@ -110,7 +110,7 @@ fn frames(mut framer: Framer, stream: &[u8], mut size: impl FnMut(usize) -> usiz
             }
         }
     }
-    if let Some(frame) = framer.finish(&buffer) {
+    if let Some(frame) = cutter.finish(&buffer) {
         keep(frame);
     }
     frames

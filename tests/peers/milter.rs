@@ -1,4 +1,4 @@
-//! A mail filter that speaks Sendmail's Milter protocol, version 6, and answers as it is told (Postfix: src/milter/milter8.c).
+//! A mail filter that speaks Sendmail's Milter protocol, version 6, and answers as it is told (Postfix: `src/milter/milter8.c`).
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;

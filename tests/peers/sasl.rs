@@ -1,5 +1,5 @@
 //! A SASL server that speaks Dovecot's authentication protocol, version 1.1, and knows one user (Postfix:
-//! src/xsasl/xsasl_dovecot_server.c).
+//! `src/xsasl/xsasl_dovecot_server.c`).
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::TcpStream;

@@ -34,6 +34,10 @@ impl Server {
         Self { address, stopping, thread: Some(thread) }
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The address as parameters have it: `inet:127.0.0.1:PORT`.
     pub(crate) fn inet(&self) -> String {
         format!("inet:{}", self.address)

@@ -37,7 +37,7 @@ fn serve(stream: TcpStream, replies: &[Reply]) -> io::Result<()> {
             if stream.read_until(b'\n', &mut line)? == 0 {
                 return Ok(());
             }
-            command = String::from_utf8_lossy(&line).trim_end().to_owned();
+            String::from_utf8_lossy(&line).trim_end().clone_into(&mut command);
             if !in_data || command == "." {
                 break;
             }

@@ -23,7 +23,7 @@ fn the_queue_and_its_commands() {
         .parameter("maximal_backoff_time", "300s")
         .parameter("fast_flush_domains", "deferred.test")
         .parameter("smtp_connection_cache_destinations", "deferred.test")
-        .listen(&verbose, "smtpd -v\n  -o syslog_name=postfix/verbose")
+        .listen(&verbose, "smtpd -v", &["syslog_name=postfix/verbose"])
         .start(&rsyslog);
     let waiting = postfix.send(5, "waiting@sent.test", &["anna@deferred.test"]);
     let deferred = |id: &str| format!("{id}: to=<anna@deferred.test>*status=deferred");
@@ -66,12 +66,10 @@ fn the_queue_and_its_commands() {
     postfix.administrate("postfix", &["start"]);
     wait_logged(&rsyslog, &["terminating on signal 15", "stopping the Postfix mail system"]);
     postfix.administrate("postsuper", &["-d", "ALL"]);
-    finish(postfix, &rsyslog).expect(&[
-        (
-            "postsuper[*]: *: placed on hold",
-            "queue_admin",
-            json!({"daemon": "postsuper", "action": "hold", "queue_id": "*", "messages": null}),
-        ),
+    #[rustfmt::skip]
+    let rows = [
+        ("postsuper[*]: *: placed on hold", "queue_admin", json!({
+            "daemon": "postsuper", "action": "hold", "queue_id": "*", "messages": null})),
         ("postsuper[*]: *: released from hold", "queue_admin", json!({"action": "release", "queue_id": "*"})),
         ("postsuper[*]: *: requeued", "queue_admin", json!({"action": "requeued", "queue_id": "*"})),
         ("postsuper[*]: *: removed", "removed", json!({"daemon": "postsuper", "queue_id": "*"})),
@@ -79,54 +77,30 @@ fn the_queue_and_its_commands() {
         ("postsuper[*]: Released from hold: 1 message", "queue_admin", json!({"action": "release", "messages": 1})),
         ("postsuper[*]: Requeued: 1 message", "queue_admin", json!({"action": "requeued", "messages": 1})),
         ("postsuper[*]: Deleted: 1 message", "queue_admin", json!({"messages": 1})),
-        (
-            "pickup[*]: *: uid=*from=<waiting@sent.test> orig_id=",
-            "pickup",
-            json!({
-            "uid": "*", "from": "waiting@sent.test", "orig_queue_id": "*"}),
-        ),
-        (
-            "postfix-script[*]: starting the Postfix mail system",
-            "lifecycle",
-            json!({"daemon": "postfix-script", "action": "start"}),
-        ),
+        ("pickup[*]: *: uid=*from=<waiting@sent.test> orig_id=", "pickup", json!({
+            "uid": "*", "from": "waiting@sent.test", "orig_queue_id": "*"})),
+        ("postfix-script[*]: starting the Postfix mail system", "lifecycle", json!({
+            "daemon": "postfix-script", "action": "start"})),
         ("postfix-script[*]: refreshing the Postfix mail system", "lifecycle", json!({"action": "reload"})),
         ("postfix-script[*]: stopping the Postfix mail system", "lifecycle", json!({"action": "stop"})),
         ("postfix-script[*]: the Postfix mail system is running: PID: ", "lifecycle", json!({"action": "running"})),
-        (
-            "master[*]: reload -- version ",
-            "lifecycle",
-            json!({"action": "reload", "version": "*", "config_directory": "*"}),
-        ),
-        (
-            "master[*]: daemon started -- version ",
-            "lifecycle",
-            json!({"action": "start", "version": "*", "config_directory": "*"}),
-        ),
+        ("master[*]: reload -- version ", "lifecycle", json!({
+            "action": "reload", "version": "*", "config_directory": "*"})),
+        ("master[*]: daemon started -- version ", "lifecycle", json!({
+            "action": "start", "version": "*", "config_directory": "*"})),
         ("master[*]: terminating on signal 15", "lifecycle", json!({"action": "terminate", "signal": 15})),
-        (
-            "scache[*]: statistics: start interval ",
-            "statistics",
-            json!({
-            "daemon": "scache", "kind": "interval", "at": "*"}),
-        ),
-        (
-            "scache[*]: statistics: domain lookup ",
-            "statistics",
-            json!({
-            "kind": "domain_lookup", "hits": "*", "miss": "*", "success": "*"}),
-        ),
+        ("scache[*]: statistics: start interval ", "statistics", json!({
+            "daemon": "scache", "kind": "interval", "at": "*"})),
+        ("scache[*]: statistics: domain lookup ", "statistics", json!({
+            "kind": "domain_lookup", "hits": "*", "miss": "*", "success": "*"})),
         ("scache[*]: statistics: address lookup ", "statistics", json!({"kind": "address_lookup", "hits": "*"})),
-        (
-            "scache[*]: statistics: max simultaneous ",
-            "statistics",
-            json!({
-            "kind": "simultaneous", "domains": 1, "addresses": "*", "connection": "*"}),
-        ),
+        ("scache[*]: statistics: max simultaneous ", "statistics", json!({
+            "kind": "simultaneous", "domains": 1, "addresses": "*", "connection": "*"})),
         ("postfix/verbose/smtpd[*]: > localhost[127.0.0.1]: 250", "debug", json!({"service": "verbose", "text": "*"})),
         ("postfix/verbose/smtpd[*]: < localhost[127.0.0.1]: EHLO client.test", "debug", json!({"text": "*"})),
         ("postfix/verbose/smtpd[*]: connect from localhost", "connect", json!({"service": "verbose"})),
-    ]);
+    ];
+    finish(postfix, &rsyslog).expect(&rows);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What looks into mail and decides: header and body checks, mail filters, a proxy before the queue.
 
+use std::net::SocketAddr;
+
 use serde_json::json;
 
 use crate::log::{DEADLINE, finish, wait_logged};
@@ -9,13 +11,14 @@ use crate::peers::postfix::{Destination, Postfix};
 use crate::peers::rsyslog::Rsyslog;
 use crate::peers::smtp::Session;
 use crate::peers::smtp_script;
+use crate::peers::smtp_sink::SmtpSink;
 
 /// Sends a message as a client that does not mind what it is told, and gives the last reply.
 fn offer(postfix: &Postfix, sender: &str, text: &str) -> String {
     offer_to(postfix.address(), sender, text)
 }
 
-fn offer_to(server: std::net::SocketAddr, sender: &str, text: &str) -> String {
+fn offer_to(server: SocketAddr, sender: &str, text: &str) -> String {
     let mut session = Session::connect(server);
     session.reply();
     let mail = format!("MAIL FROM:<{sender}>");
@@ -48,7 +51,7 @@ fn header_and_body_checks() {
         ("pass", "PASS"),
     ];
     let setup = Postfix::setup();
-    let sink = crate::peers::smtp_sink::SmtpSink::start(setup.directory(), &[]);
+    let sink = SmtpSink::start(setup.directory(), &[]);
     let table = |start: &str| -> String {
         let row = |(word, action): &(&str, &str)| format!("/^{start}{word}/ {action}\n");
         actions.iter().map(row).collect::<String>().replace("$sink", &sink.number().to_string())
@@ -102,23 +105,19 @@ fn header_and_body_checks() {
     );
     postfix.delete_all(DEADLINE);
     let client = json!({"name": "localhost", "ip": "127.0.0.1"});
-    let verdict = |action: &str, by: &str| json!({"daemon": "cleanup", "action": action, "by": by, "queue_id": "*", "client": client, "trigger": "*"});
-    finish(postfix, &rsyslog).expect(&[
-        (
-            ": reject: header Subject: reject from nowhere; from=<x> to=<y> from localhost",
-            "verdict",
-            json!({
+    let verdict = |action: &str, by: &str| {
+        let daemon = "cleanup";
+        json!({"daemon": daemon, "action": action, "by": by, "queue_id": "*", "client": client, "trigger": "*"})
+    };
+    #[rustfmt::skip]
+    let rows = [
+        (": reject: header Subject: reject from nowhere; from=<x> to=<y> from localhost", "verdict", json!({
             "daemon": "cleanup", "action": "reject", "by": "header_check", "client": client,
-            "trigger": "Subject: reject from nowhere; from=<x> to=<y>",
-            "from": "header-reject@sent.test", "to": "anna@sent.test", "proto": "ESMTP", "helo": "client.test"}),
-        ),
-        (
-            ": reject: body body reject from nowhere; from localhost",
-            "verdict",
-            json!({
+            "trigger": "Subject: reject from nowhere; from=<x> to=<y>", "from": "header-reject@sent.test",
+            "to": "anna@sent.test", "proto": "ESMTP", "helo": "client.test"})),
+        (": reject: body body reject from nowhere; from localhost", "verdict", json!({
             "action": "reject", "by": "body_check", "trigger": "body reject from nowhere;",
-            "from": "body-reject@sent.test"}),
-        ),
+            "from": "body-reject@sent.test"})),
         (": warning: header Subject: warn", "verdict", verdict("warn", "header_check")),
         (": warning: body ", "verdict", verdict("warn", "body_check")),
         (": info: header ", "verdict", verdict("info", "header_check")),
@@ -134,34 +133,19 @@ fn header_and_body_checks() {
         (": bcc: header ", "verdict", verdict("bcc", "header_check")),
         (": strip: header ", "verdict", verdict("strip", "header_check")),
         (": pass: header ", "verdict", verdict("pass", "header_check")),
-        (
-            ": reject: header Content-Type: application/x; name=a.exe",
-            "verdict",
-            json!({
-            "action": "reject", "client": client}),
-        ),
+        (": reject: header Content-Type: application/x; name=a.exe", "verdict", json!({
+            "action": "reject", "client": client})),
         (": warning: header X-Nested: yes", "verdict", json!({"action": "warn"})),
-        (
-            "cleanup[*]: *: reject: mime-error",
-            "verdict",
-            json!({
-            "action": "reject", "by": "mime_check", "from": "mime@sent.test"}),
-        ),
-        (
-            ": reject: header Subject: reject from local; from=<local@sent.test>",
-            "verdict",
-            json!({
-            "action": "reject", "by": "header_check", "trigger": "Subject: reject", "from": "local@sent.test"}),
-        ),
-        (
-            "resent-message-id=<resent@sent.test>",
-            "message_id",
-            json!({
-            "message_id": "resent@sent.test", "resent": true}),
-        ),
+        ("cleanup[*]: *: reject: mime-error", "verdict", json!({
+            "action": "reject", "by": "mime_check", "from": "mime@sent.test"})),
+        (": reject: header Subject: reject from local; from=<local@sent.test>", "verdict", json!({
+            "action": "reject", "by": "header_check", "trigger": "Subject: reject", "from": "local@sent.test"})),
+        ("resent-message-id=<resent@sent.test>", "message_id", json!({
+            "message_id": "resent@sent.test", "resent": true})),
         (": message-id=<first@sent.test>", "message_id", json!({"message_id": "first@sent.test", "resent": null})),
         (": message-id=no brackets (comment)", "message_id", json!({"message_id": "no brackets (comment)"})),
-    ]);
+    ];
+    finish(postfix, &rsyslog).expect(&rows);
 }
 
 #[test]
@@ -191,24 +175,13 @@ fn filters_and_proxies() {
     let nobody = Port::reserve();
     let refusing = Port::reserve();
     let refusal = smtp_script::start(&[(".", "554 5.7.0 Reject, id=01234-05 - SPAM")]);
+    let by_proxy = |address: SocketAddr| format!("smtpd_proxy_filter={address}");
     let postfix = Postfix::setup()
         .parameter("smtpd_milters", &filter.inet())
         .parameter("non_smtpd_milters", &filter.inet())
-        .listen(
-            &proxied,
-            &format!("smtpd\n  -o smtpd_proxy_filter={} -o smtpd_milters=", proxy.inet().trim_start_matches("inet:")),
-        )
-        .listen(
-            &refusing,
-            &format!("smtpd\n  -o smtpd_proxy_filter={} -o smtpd_milters=", refusal.inet().trim_start_matches("inet:")),
-        )
-        .listen(
-            &broken,
-            &format!(
-                "smtpd\n  -o smtpd_proxy_filter=127.0.0.1:{0} -o smtpd_milters=inet:127.0.0.1:{0}",
-                nobody.number()
-            ),
-        )
+        .listen(&proxied, "smtpd", &[&by_proxy(proxy.address()), "smtpd_milters="])
+        .listen(&refusing, "smtpd", &[&by_proxy(refusal.address()), "smtpd_milters="])
+        .listen(&broken, "smtpd", &[&by_proxy(nobody.address()), &format!("smtpd_milters=inet:{}", nobody.address())])
         .start(&rsyslog);
     let mut session = Session::connect(postfix.address());
     session.reply();
@@ -224,7 +197,8 @@ fn filters_and_proxies() {
     wait_logged(&rsyslog, &["from=<m-none@sent.test>*queue active", "milter-hold", "from=<m-reject-local@sent.test>"]);
     postfix.delete_all(DEADLINE);
     let client = json!({"name": "localhost", "ip": "127.0.0.1"});
-    finish(postfix, &rsyslog).expect(&[
+    #[rustfmt::skip]
+    let rows = [
         ("milter-reject: EHLO from", "verdict", json!({"action": "reject", "by": "milter", "stage": "EHLO"})),
         (": milter-reject: MAIL from localhost[127.0.0.1]: 550 5.7.1 no mail from you; go away; from=<m-mail",
             "verdict", json!({
@@ -235,7 +209,7 @@ fn filters_and_proxies() {
             "stage": "RCPT", "reply": {"code": 451, "dsn": {"code": "4.7.1"}}, "to": "anna@sent.test",
             "from": "m-rcpt@sent.test"})),
         (": milter-reject: DATA from", "verdict", json!({"stage": "DATA", "action": "reject", "by": "milter"})),
-        ("cleanup[*]: *: milter-reject: END-OF-MESSAGE from localhost[127.0.0.1]: 5.7.1 spam; score=12.3 from nowhere; from=<m-reject@",
+        ("cleanup[*]: *: milter-reject: END-OF-MESSAGE from localhost[127.0.0.1]: 5.7.1 spam; score=*; from=<m-reject@",
             "verdict", json!({
             "daemon": "cleanup", "action": "reject", "by": "milter", "stage": "END-OF-MESSAGE", "client": client,
             "queue_id": "*", "reply": {"code": null, "dsn": {"code": "5.7.1"}, "text": "spam; score=12.3 from nowhere"},
@@ -254,5 +228,6 @@ fn filters_and_proxies() {
         ("proxy-reject: ", "verdict", json!({"action": "reject", "by": "proxy", "reply": "*"})),
         ("NOQUEUE: client=localhost[127.0.0.1]", "client", json!({"queue_id": null, "client": client})),
         ("smtpd[*]: warning: connect to Milter service", "warning", json!({"level": "warning", "text": "*"})),
-    ]);
+    ];
+    finish(postfix, &rsyslog).expect(&rows);
 }

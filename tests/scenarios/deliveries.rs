@@ -76,128 +76,61 @@ fn local_mail() {
     );
     postfix.delete_all(DEADLINE);
     let relay = |name: &str| json!({"name": name, "ip": null, "port": null});
-    finish(postfix, &rsyslog).expect(&[
-        (
-            "from=<to-team@sent.test>, size=*, nrcpt=1 (queue active)",
-            "queue_active",
-            json!({
-            "daemon": "qmgr", "from": "to-team@sent.test", "size": "*", "nrcpt": 1, "queue_id": "*"}),
-        ),
+    #[rustfmt::skip]
+    let rows = [
+        ("from=<to-team@sent.test>, size=*, nrcpt=1 (queue active)", "queue_active", json!({
+            "daemon": "qmgr", "from": "to-team@sent.test", "size": "*", "nrcpt": 1, "queue_id": "*"})),
         ("from=<\"two words\"@sent.test>, size", "queue_active", json!({"from": "\"two words\"@sent.test"})),
         ("from=<>, size=", "queue_active", json!({"from": ""})),
         ("]: *: removed", "removed", json!({"daemon": "qmgr", "reason": null, "queue_id": "*"})),
-        (
-            "to=<nobody@local.test>, orig_to=<team@local.test>",
-            "delivery",
-            json!({
+        ("to=<nobody@local.test>, orig_to=<team@local.test>", "delivery", json!({
             "to": "nobody@local.test", "orig_to": "team@local.test", "status": "sent", "relay": relay("local"),
-            "reason": "delivered to mailbox", "dsn": {"code": "2.0.0", "class": "success"}, "cause": null}),
-        ),
+            "reason": "delivered to mailbox", "dsn": {"code": "2.0.0", "class": "success"}, "cause": null})),
         ("to=<team@local.test>*(forwarded as *)", "delivery", json!({"status": "sent", "forwarded_as": "*"})),
         ("to=<list@local.test>*(forwarded as *)", "delivery", json!({"status": "sent", "forwarded_as": "*"})),
-        (
-            "to=<file@local.test>",
-            "delivery",
-            json!({
-            "status": "sent", "reason": format!("delivered to file: {mail}/archive")}),
-        ),
+        ("to=<file@local.test>", "delivery", json!({
+            "status": "sent", "reason": format!("delivered to file: {mail}/archive")})),
         ("to=<command@local.test>", "delivery", json!({"reason": "delivered to command: wc -c"})),
         ("to=<failing@local.test>", "delivery", json!({"status": "deferred", "dsn": {"code": "4.3.0"}})),
         ("to=<refusing@local.test>", "delivery", json!({"status": "bounced", "reason": "*"})),
         ("to=<one@local.test>*status=bounced", "delivery", json!({"status": "bounced", "cause": "mail_loop"})),
-        (
-            "to=<missing@local.test>*status=bounced",
-            "delivery",
-            json!({
+        ("to=<missing@local.test>*status=bounced", "delivery", json!({
             "status": "bounced", "reason": "unknown user: \"missing\"", "cause": "user_unknown",
-            "dsn": {"code": "5.1.1"}}),
-        ),
-        (
-            "passing <sys@local.test> to transport=discard",
-            "passing",
-            json!({
-            "daemon": "local", "to": "sys@local.test", "transport": "discard", "queue_id": "*"}),
-        ),
+            "dsn": {"code": "5.1.1"}})),
+        ("passing <sys@local.test> to transport=discard", "passing", json!({
+            "daemon": "local", "to": "sys@local.test", "transport": "discard", "queue_id": "*"})),
         ("to=<sys@local.test>", "delivery", json!({"to": "sys@local.test"})),
         ("to=<carl@sent.test>, orig_to=<daemon@local.test>", "delivery", json!({"status": "sent"})),
-        (
-            "to=<user@virtual.test>",
-            "delivery",
-            json!({
-            "daemon": "virtual", "relay": relay("virtual"), "status": "sent", "reason": "delivered to mailbox"}),
-        ),
+        ("to=<user@virtual.test>", "delivery", json!({
+            "daemon": "virtual", "relay": relay("virtual"), "status": "sent", "reason": "delivered to mailbox"})),
         ("to=<missing@virtual.test>", "delivery", json!({"status": "bounced", "cause": "user_unknown"})),
         ("to=<nobody@local.test>, orig_to=<both@aliased.test>", "delivery", json!({"orig_to": "both@aliased.test"})),
-        (
-            "to=<none@aliased.test>",
-            "delivery",
-            json!({
+        ("to=<none@aliased.test>", "delivery", json!({
             "status": "bounced", "relay": null, "reason": "User unknown in virtual alias table",
-            "cause": "user_unknown"}),
-        ),
-        (
-            "to=<archive@pipe.test>",
-            "delivery",
-            json!({
-            "daemon": "pipe", "relay": relay("archive"), "status": "sent",
-            "delays": {"before_queue_manager": "*", "in_queue_manager": "*", "connection_setup": 0,
-            "transmission": "*"}}),
-        ),
-        (
-            "to=<\"a > b, c\"@discard.test>",
-            "delivery",
-            json!({
+            "cause": "user_unknown"})),
+        ("to=<archive@pipe.test>", "delivery", json!({
+            "daemon": "pipe", "relay": relay("archive"), "status": "sent", "delays": {"before_queue_manager": "*",
+            "in_queue_manager": "*", "connection_setup": 0, "transmission": "*"}})),
+        ("to=<\"a > b, c\"@discard.test>", "delivery", json!({
             "to": "\"a > b, c\"@discard.test", "daemon": "discard", "relay": null, "status": "sent",
-            "reason": "nobody reads this"}),
-        ),
-        (
-            "to=<anna@sent.test>*status=sent",
-            "delivery",
-            json!({
-            "relay": {"name": "127.0.0.1", "ip": "127.0.0.1", "port": "*"}, "reply": {"code": 250, "text": "Ok"}}),
-        ),
-        (
-            "postfix/pickup[*]: *: uid=0 from=<user@sent.test>",
-            "pickup",
-            json!({
-            "uid": 0, "from": "user@sent.test", "orig_queue_id": null, "queue_id": "*"}),
-        ),
-        (
-            "postfix/cleanup[*]: *: message-id=<",
-            "message_id",
-            json!({
-            "message_id": "*", "resent": null, "queue_id": "*"}),
-        ),
+            "reason": "nobody reads this"})),
+        ("to=<anna@sent.test>*status=sent", "delivery", json!({
+            "relay": {"name": "127.0.0.1", "ip": "127.0.0.1", "port": "*"}, "reply": {"code": 250, "text": "Ok"}})),
+        ("postfix/pickup[*]: *: uid=0 from=<user@sent.test>", "pickup", json!({
+            "uid": 0, "from": "user@sent.test", "orig_queue_id": null, "queue_id": "*"})),
+        ("postfix/cleanup[*]: *: message-id=<", "message_id", json!({
+            "message_id": "*", "resent": null, "queue_id": "*"})),
         ("to=<anna@sent.test>*status=deliverable", "delivery", json!({"status": "deliverable"})),
-        (
-            "sender non-delivery notification: ",
-            "notification",
-            json!({
-            "daemon": "bounce", "kind": "non-delivery", "recipient": "sender", "notification_queue_id": "*"}),
-        ),
-        (
-            "sender delivery status notification: ",
-            "notification",
-            json!({
-            "kind": "delivery status", "recipient": "sender"}),
-        ),
-        (
-            "postfix/smtpd[*]: connect from localhost[127.0.0.1]",
-            "connect",
-            json!({
-            "client": {"name": "localhost", "ip": "127.0.0.1", "port": null}}),
-        ),
-        (
-            "client=localhost[127.0.0.1]",
-            "client",
-            json!({
-            "client": {"name": "localhost", "ip": "127.0.0.1"}, "sasl": null, "queue_id": "*"}),
-        ),
-        (
-            "disconnect from localhost[127.0.0.1] ehlo=1 mail=1 rcpt=2 data=1",
-            "disconnect",
-            json!({
-            "commands": {"ehlo": {"ok": 1, "total": 1}, "rcpt": {"ok": 2, "total": 2}, "all": "*"}}),
-        ),
-    ]);
+        ("sender non-delivery notification: ", "notification", json!({
+            "daemon": "bounce", "kind": "non-delivery", "recipient": "sender", "notification_queue_id": "*"})),
+        ("sender delivery status notification: ", "notification", json!({
+            "kind": "delivery status", "recipient": "sender"})),
+        ("postfix/smtpd[*]: connect from localhost[127.0.0.1]", "connect", json!({
+            "client": {"name": "localhost", "ip": "127.0.0.1", "port": null}})),
+        ("client=localhost[127.0.0.1]", "client", json!({
+            "client": {"name": "localhost", "ip": "127.0.0.1"}, "sasl": null, "queue_id": "*"})),
+        ("disconnect from localhost[127.0.0.1] ehlo=1 mail=1 rcpt=2 data=1", "disconnect", json!({
+            "commands": {"ehlo": {"ok": 1, "total": 1}, "rcpt": {"ok": 2, "total": 2}, "all": "*"}})),
+    ];
+    finish(postfix, &rsyslog).expect(&rows);
 }

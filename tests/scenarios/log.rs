@@ -14,6 +14,9 @@ use crate::peers::wait::{wait, wait_until};
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
+/// The tag of the line that ends a log.
+const END: &str = "end-of-log[1]";
+
 /// A part of the log's lines, the event of each such line (`*` for any), and fields that it must have: see [`differs`].
 pub(crate) type Row = (&'static str, &'static str, Value);
 
@@ -39,12 +42,11 @@ pub(crate) fn wait_logged(rsyslog: &Rsyslog, parts: &[&str]) {
 pub(crate) fn finish(postfix: Postfix, rsyslog: &Rsyslog) -> Log {
     drop(postfix);
     // The socket keeps the order: behind this line there is nothing.
-    const END: &str = "end-of-log[1]: ";
-    rsyslog.log("end-of-log[1]", ["all has been logged"]);
+    rsyslog.log(END, ["all has been logged"]);
     let lines = |file| -> Option<Vec<String>> {
         let mut lines = rsyslog.lines(file);
         let end = lines.pop()?;
-        end.contains(END).then_some(lines)
+        end.contains(&format!("{END}: ")).then_some(lines)
     };
     for file in [LogFile::Traditional, LogFile::Iso] {
         wait_until(DEADLINE, "the end of the log", || lines(file).is_some());

@@ -5,6 +5,9 @@
 //!
 //! `KEEP_LOGS=DIRECTORY cargo test --test scenarios` leaves the logs there, to be looked at.
 
+// A scenario is a list of what happens, and a table of what is logged: cut in two, neither would be read without the other.
+#![allow(clippy::too_many_lines)]
+
 #[path = "../peers/mod.rs"]
 mod peers;
 

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::log::{DEADLINE, finish, wait_logged};
 use crate::peers::port::Port;
@@ -30,11 +30,22 @@ fn restrictions() {
         .parameter("relay_domains", "sent.test, deferred.test, bounced.test")
         .parameter("smtpd_helo_required", "yes")
         .parameter("smtpd_client_restrictions", "check_client_access texthash:$config_directory/clients")
-        .parameter("smtpd_helo_restrictions", "reject_invalid_helo_hostname, warn_if_reject reject_non_fqdn_helo_hostname, check_helo_access texthash:$config_directory/helos")
-        .parameter("smtpd_sender_restrictions", "reject_non_fqdn_sender, check_sender_access texthash:$config_directory/senders, warn_if_reject reject_unknown_sender_domain")
+        .parameter(
+            "smtpd_helo_restrictions",
+            "reject_invalid_helo_hostname, warn_if_reject reject_non_fqdn_helo_hostname, \
+             check_helo_access texthash:$config_directory/helos",
+        )
+        .parameter(
+            "smtpd_sender_restrictions",
+            "reject_non_fqdn_sender, check_sender_access texthash:$config_directory/senders, \
+             warn_if_reject reject_unknown_sender_domain",
+        )
         .parameter("smtpd_relay_restrictions", "permit_mynetworks, reject_unauth_destination")
-        .parameter("smtpd_recipient_restrictions", "check_recipient_access texthash:$config_directory/recipients, reject_unverified_recipient")
-        .parameter("smtpd_data_restrictions", "reject_multi_recipient_bounce, check_sender_access texthash:$config_directory/data")
+        .parameter(
+            "smtpd_recipient_restrictions",
+            "check_recipient_access texthash:$config_directory/recipients, reject_unverified_recipient",
+        )
+        .parameter("smtpd_data_restrictions", "check_sender_access texthash:$config_directory/data")
         .parameter("smtpd_end_of_data_restrictions", "check_sender_access texthash:$config_directory/end")
         .parameter("smtpd_etrn_restrictions", "reject")
         .parameter("smtpd_log_access_permit_actions", "static:all")
@@ -45,15 +56,27 @@ fn restrictions() {
         .parameter("disable_vrfy_command", "no")
         .file("clients", "192.0.2.10 REJECT you are listed\n192.0.2.11 OK\n2001:db8::9 554 5.7.1 no IPv6 today\n")
         .file("helos", "helo.listed REJECT that is not you\n")
-        .file("senders", "reject@sent.test REJECT\ndefer@sent.test DEFER come later; please\nwarn@sent.test WARN watch it\n\
+        .file(
+            "senders",
+            "reject@sent.test REJECT\ndefer@sent.test DEFER come later; please\nwarn@sent.test WARN watch it\n\
             hold@sent.test HOLD keep\ndiscard@sent.test DISCARD away\nfilter@sent.test FILTER smtp:[127.0.0.1]:9\n\
             redirect@sent.test REDIRECT carl@sent.test\ninfo@sent.test INFO noted\nbcc@sent.test BCC dora@sent.test\n\
             prepend@sent.test PREPEND X-Seen: yes\nok@sent.test OK\ncode@sent.test 451 4.7.1 not now\n\
-            permit@sent.test PERMIT\nhangup@sent.test 521 5.7.1 go\n")
+            permit@sent.test PERMIT\nhangup@sent.test 521 5.7.1 go\n",
+        )
         .file("recipients", "listed@sent.test REJECT\nanna@sent.test OK\n")
         .file("data", "data@sent.test REJECT at data\n")
         .file("end", "end@sent.test REJECT at the end\n")
-        .listen(&closed, "smtpd\n  -o syslog_name=postfix/submission -o smtpd_client_restrictions=reject -o smtpd_delay_reject=no -o smtpd_client_port_logging=yes")
+        .listen(
+            &closed,
+            "smtpd",
+            &[
+                "syslog_name=postfix/submission",
+                "smtpd_client_restrictions=reject",
+                "smtpd_delay_reject=no",
+                "smtpd_client_port_logging=yes",
+            ],
+        )
         .start(&rsyslog);
     let client = |name: &str, address: &str, helo: &str| {
         let mut session = session(postfix.address());
@@ -99,33 +122,21 @@ fn restrictions() {
     postfix.delete_all(DEADLINE);
     let client = json!({"name": "mail.example.com", "ip": "192.0.2.7"});
     let acted = |action: &str, sender: &str| {
-        json!({"action": action, "by": "restriction", "stage": "RCPT", "client": client, "from": sender, "to": "anna@sent.test",
-               "proto": "ESMTP", "helo": "mail.example.com"})
+        json!({"action": action, "by": "restriction", "stage": "RCPT", "client": client,
+               "from": sender, "to": "anna@sent.test", "proto": "ESMTP", "helo": "mail.example.com"})
     };
-    finish(postfix, &rsyslog).expect(&[
-        (
-            "NOQUEUE: reject: RCPT from *<reject@sent.test>: Sender address rejected: Access denied",
-            "verdict",
-            json!({
+    #[rustfmt::skip]
+    let rows = [
+        ("NOQUEUE: reject: RCPT from *<reject@sent.test>: Sender address rejected: Access denied", "verdict", json!({
             "daemon": "smtpd", "action": "reject", "by": "restriction", "stage": "RCPT", "client": client,
-            "queue_id": null,
-            "reply": {"code": 554, "dsn": {"code": "5.7.1"},
-            "text": "<reject@sent.test>: Sender address rejected: Access denied"},
-            "from": "reject@sent.test", "to": "anna@sent.test", "proto": "ESMTP", "helo": "mail.example.com"}),
-        ),
-        (
-            "come later; please; from=<",
-            "verdict",
-            json!({
+            "queue_id": null, "reply": {"code": 554, "dsn": {"code": "5.7.1"},
+            "text": "<reject@sent.test>: Sender address rejected: Access denied"}, "from": "reject@sent.test",
+            "to": "anna@sent.test", "proto": "ESMTP", "helo": "mail.example.com"})),
+        ("come later; please; from=<", "verdict", json!({
             "action": "reject", "reply": {"code": 450,
-            "text": "<defer@sent.test>: Sender address rejected: come later; please"}}),
-        ),
-        (
-            "451 4.7.1 <code@sent.test>: Sender address rejected: not now",
-            "verdict",
-            json!({
-            "reply": {"code": 451, "dsn": {"code": "4.7.1"}}}),
-        ),
+            "text": "<defer@sent.test>: Sender address rejected: come later; please"}})),
+        ("451 4.7.1 <code@sent.test>: Sender address rejected: not now", "verdict", json!({
+            "reply": {"code": 451, "dsn": {"code": "4.7.1"}}})),
         (": warn: RCPT from ", "verdict", acted("warn", "warn@sent.test")),
         (": hold: RCPT from ", "verdict", acted("hold", "hold@sent.test")),
         (": discard: RCPT from ", "verdict", acted("discard", "discard@sent.test")),
@@ -134,86 +145,38 @@ fn restrictions() {
         (": info: RCPT from ", "verdict", acted("info", "info@sent.test")),
         (": bcc: RCPT from ", "verdict", acted("bcc", "bcc@sent.test")),
         (": permit: RCPT from ", "verdict", json!({"action": "permit", "by": "restriction"})),
-        (
-            ": reject_warning: RCPT from *nowhere.invalid",
-            "verdict",
-            json!({
-            "action": "reject_warning", "from": "user@nowhere.invalid"}),
-        ),
-        (
-            ": reject: RCPT from *Relay access denied",
-            "verdict",
-            json!({
-            "to": "relay@example.org", "reply": {"code": 554, "dsn": {"code": "5.7.1"}}}),
-        ),
-        (
-            ": reject: RCPT from *missing@virtual.test",
-            "verdict",
-            json!({
-            "to": "missing@virtual.test", "reply": {"code": 550, "dsn": {"code": "5.1.1"}}}),
-        ),
-        (
-            ": reject: RCPT from *nobody@bounced.test",
-            "verdict",
-            json!({
-            "to": "nobody@bounced.test", "reply": {"code": "*"}}),
-        ),
-        (
-            ": reject: MAIL from *Message size exceeds fixed limit",
-            "verdict",
-            json!({
-            "stage": "MAIL", "to": null, "reply": {"code": 552, "dsn": {"code": "5.3.4"}}}),
-        ),
+        (": reject_warning: RCPT from *nowhere.invalid", "verdict", json!({
+            "action": "reject_warning", "from": "user@nowhere.invalid"})),
+        (": reject: RCPT from *Relay access denied", "verdict", json!({
+            "to": "relay@example.org", "reply": {"code": 554, "dsn": {"code": "5.7.1"}}})),
+        (": reject: RCPT from *missing@virtual.test", "verdict", json!({
+            "to": "missing@virtual.test", "reply": {"code": 550, "dsn": {"code": "5.1.1"}}})),
+        (": reject: RCPT from *nobody@bounced.test", "verdict", json!({
+            "to": "nobody@bounced.test", "reply": {"code": "*"}})),
+        (": reject: MAIL from *Message size exceeds fixed limit", "verdict", json!({
+            "stage": "MAIL", "to": null, "reply": {"code": 552, "dsn": {"code": "5.3.4"}}})),
         (": reject: DATA from", "verdict", json!({"stage": "DATA", "from": "data@sent.test"})),
         (": reject: END-OF-MESSAGE from", "verdict", json!({"stage": "END-OF-MESSAGE", "from": "end@sent.test"})),
         (": reject: ETRN from", "verdict", json!({"stage": "ETRN"})),
         (": reject: VRFY from", "verdict", json!({"stage": "VRFY"})),
-        (
-            "Client host rejected: you are listed",
-            "verdict",
-            json!({
-            "client": {"name": "listed.example.com", "ip": "192.0.2.10"}}),
-        ),
-        (
-            "from unknown[2001:db8::9]: 554 5.7.1 ",
-            "verdict",
-            json!({
-            "client": {"name": null, "ip": "2001:db8::9", "port": null}}),
-        ),
+        ("Client host rejected: you are listed", "verdict", json!({
+            "client": {"name": "listed.example.com", "ip": "192.0.2.10"}})),
+        ("from unknown[2001:db8::9]: 554 5.7.1 ", "verdict", json!({
+            "client": {"name": null, "ip": "2001:db8::9", "port": null}})),
         ("<helo.listed>: Helo command rejected: that is not you", "verdict", json!({"helo": "helo.listed"})),
-        (
-            ": reject: *in_valid..helo>: Helo command rejected",
-            "verdict",
-            json!({
-            "helo": "in_valid..helo", "reply": {"code": 501}}),
-        ),
-        (
-            ": reject_warning: *need fully-qualified hostname",
-            "verdict",
-            json!({
-            "action": "reject_warning", "helo": "unqualified"}),
-        ),
-        (
-            "postfix/submission/smtpd[*]: NOQUEUE: reject: CONNECT from localhost[127.0.0.1]:",
-            "verdict",
-            json!({
+        (": reject: *in_valid..helo>: Helo command rejected", "verdict", json!({
+            "helo": "in_valid..helo", "reply": {"code": 501}})),
+        (": reject_warning: *need fully-qualified hostname", "verdict", json!({
+            "action": "reject_warning", "helo": "unqualified"})),
+        ("postfix/submission/smtpd[*]: NOQUEUE: reject: CONNECT from localhost[127.0.0.1]:", "verdict", json!({
             "service": "submission", "stage": "CONNECT", "client": {"name": "localhost", "ip": "127.0.0.1",
-            "port": "*"},
-            "from": null, "to": null, "proto": "SMTP", "helo": null}),
-        ),
-        (
-            "verify[*]: cache btree:*full cleanup: ",
-            "cache_cleanup",
-            json!({
-            "daemon": "verify", "cache": "*", "retained": 0, "dropped": 0, "full": true}),
-        ),
-        (
-            "disconnect from mail.example.com[192.0.2.7]",
-            "disconnect",
-            json!({
-            "client": client, "commands": {"all": "*", "etrn": {"ok": 0}}}),
-        ),
-    ]);
+            "port": "*"}, "from": null, "to": null, "proto": "SMTP", "helo": null})),
+        ("verify[*]: cache btree:*full cleanup: ", "cache_cleanup", json!({
+            "daemon": "verify", "cache": "*", "retained": 0, "dropped": 0, "full": true})),
+        ("disconnect from mail.example.com[192.0.2.7]", "disconnect", json!({
+            "client": client, "commands": {"all": "*", "etrn": {"ok": 0}}})),
+    ];
+    finish(postfix, &rsyslog).expect(&rows);
 }
 
 #[test]
@@ -242,8 +205,22 @@ fn clients_that_break_the_rules() {
         .parameter("smtpd_forbid_bare_newline", "yes")
         .parameter("anvil_status_update_time", "2s")
         .parameter("anvil_rate_time_unit", "30s")
-        .listen(&limited, "smtpd\n  -o smtpd_client_message_rate_limit=1 -o smtpd_client_recipient_rate_limit=2 -o smtpd_client_auth_rate_limit=1 -o smtpd_timeout=30s -o smtpd_hard_error_limit=50")
-        .listen(&counted, "smtpd\n  -o smtpd_client_connection_count_limit=1 -o smtpd_client_connection_rate_limit=2 -o smtpd_timeout=30s")
+        .listen(
+            &limited,
+            "smtpd",
+            &[
+                "smtpd_client_message_rate_limit=1",
+                "smtpd_client_recipient_rate_limit=2",
+                "smtpd_client_auth_rate_limit=1",
+                "smtpd_timeout=30s",
+                "smtpd_hard_error_limit=50",
+            ],
+        )
+        .listen(
+            &counted,
+            "smtpd",
+            &["smtpd_client_connection_count_limit=1", "smtpd_client_connection_rate_limit=2", "smtpd_timeout=30s"],
+        )
         .start(&rsyslog);
     let hello = || {
         let mut session = session(postfix.address());
@@ -289,7 +266,8 @@ fn clients_that_break_the_rules() {
     syntax.say_all(&["MAIL FROM:<user@@sent.test>", "MAIL FROM: user@sent.test", "RCPT TO:<an na@sent.test>", "QUIT"]);
     // Before the answer was there.
     let mut early = session(postfix.address());
-    early.send("EHLO client.test\r\nMAIL FROM:<early@sent.test>\r\nRCPT TO:<anna@sent.test>\r\nDATA\r\nSubject: early\r\n\r\nx\r\n.\r\n");
+    let envelope_too = "EHLO client.test\r\nMAIL FROM:<early@sent.test>\r\nRCPT TO:<anna@sent.test>\r\nDATA\r\n";
+    early.send(&format!("{envelope_too}Subject: early\r\n\r\nx\r\n.\r\n"));
     for _ in 0..4 {
         early.reply();
     }
@@ -355,110 +333,55 @@ fn clients_that_break_the_rules() {
     );
     postfix.delete_all(DEADLINE);
     let client = json!({"name": "localhost", "ip": "127.0.0.1"});
-    let lost = |cause: &str, stage: &str| json!({"client": client, "cause": cause, "stage": stage, "bytes": null, "queue_id": null});
-    finish(postfix, &rsyslog).expect(&[
+    let lost = |cause: &str, stage: &str| {
+        let (bytes, queue_id) = (Value::Null, Value::Null);
+        json!({"client": client, "cause": cause, "stage": stage, "bytes": bytes, "queue_id": queue_id})
+    };
+    #[rustfmt::skip]
+    let rows = [
         ("]: lost connection after EHLO from localhost", "connection_lost", lost("connection_lost", "EHLO")),
         ("]: lost connection after RCPT from localhost", "connection_lost", lost("connection_lost", "RCPT")),
         ("]: timeout after EHLO from localhost", "connection_lost", lost("conversation_timed_out", "EHLO")),
-        (
-            "]: timeout after DATA (",
-            "connection_lost",
-            json!({
-            "cause": "conversation_timed_out", "stage": "DATA", "bytes": "*"}),
-        ),
-        (
-            "]: lost connection after DATA (",
-            "connection_lost",
-            json!({
-            "cause": "connection_lost", "stage": "DATA", "bytes": "*"}),
-        ),
-        (
-            "]: too many errors after ",
-            "connection_lost",
-            json!({
-            "cause": "too_many_errors", "stage": "*", "client": client}),
-        ),
-        (
-            "non-SMTP command from localhost[127.0.0.1]: GET / HTTP/1.0",
-            "protocol_error",
-            json!({
-            "level": "warning", "kind": "non_smtp_command", "client": client, "text": "GET / HTTP/1.0"}),
-        ),
-        (
-            "improper command pipelining after ",
-            "protocol_error",
-            json!({
-            "kind": "command_pipelining", "stage": "*", "client": client, "text": "*"}),
-        ),
-        (
-            "Illegal address syntax from localhost[127.0.0.1] in RCPT command: ",
-            "protocol_error",
-            json!({
-            "kind": "illegal_address_syntax", "stage": "RCPT", "client": client, "text": "*"}),
-        ),
-        (
-            "SASL PLAIN authentication failed: ",
-            "sasl_failure",
-            json!({
-            "level": "warning", "client": "*", "sasl": {"method": "PLAIN"}, "reason": "*"}),
-        ),
-        (
-            ": client=localhost[127.0.0.1], sasl_method=PLAIN, sasl_username=anna@example.com",
-            "client",
-            json!({
-            "client": client, "sasl": {"method": "PLAIN", "username": "anna@example.com"}}),
-        ),
-        (
-            "Message delivery request rate limit exceeded",
-            "rate_limit",
-            json!({
+        ("]: timeout after DATA (", "connection_lost", json!({
+            "cause": "conversation_timed_out", "stage": "DATA", "bytes": "*"})),
+        ("]: lost connection after DATA (", "connection_lost", json!({
+            "cause": "connection_lost", "stage": "DATA", "bytes": "*"})),
+        ("]: too many errors after ", "connection_lost", json!({
+            "cause": "too_many_errors", "stage": "*", "client": client})),
+        ("non-SMTP command from localhost[127.0.0.1]: GET / HTTP/1.0", "protocol_error", json!({
+            "level": "warning", "kind": "non_smtp_command", "client": client, "text": "GET / HTTP/1.0"})),
+        ("improper command pipelining after ", "protocol_error", json!({
+            "kind": "command_pipelining", "stage": "*", "client": client, "text": "*"})),
+        ("Illegal address syntax from localhost[127.0.0.1] in RCPT command: ", "protocol_error", json!({
+            "kind": "illegal_address_syntax", "stage": "RCPT", "client": client, "text": "*"})),
+        ("SASL PLAIN authentication failed: ", "sasl_failure", json!({
+            "level": "warning", "client": "*", "sasl": {"method": "PLAIN"}, "reason": "*"})),
+        (": client=localhost[127.0.0.1], sasl_method=PLAIN, sasl_username=anna@example.com", "client", json!({
+            "client": client, "sasl": {"method": "PLAIN", "username": "anna@example.com"}})),
+        ("Message delivery request rate limit exceeded", "rate_limit", json!({
             "level": "warning", "client": client, "limit": "message_rate", "value": 2,
-            "limited_service": format!("127.0.0.1:{}", limited.number())}),
-        ),
-        (
-            "Recipient address rate limit exceeded: 3",
-            "rate_limit",
-            json!({
-            "client": client, "limit": "recipient_rate", "value": 3}),
-        ),
+            "limited_service": format!("127.0.0.1:{}", limited.number())})),
+        ("Recipient address rate limit exceeded: 3", "rate_limit", json!({
+            "client": client, "limit": "recipient_rate", "value": 3})),
         ("AUTH command rate limit exceeded", "rate_limit", json!({"client": client, "limit": "auth_rate", "value": 2})),
-        (
-            "Connection concurrency limit exceeded: 2",
-            "rate_limit",
-            json!({
-            "client": client, "limit": "connection_concurrency", "value": 2}),
-        ),
-        (
-            "Connection rate limit exceeded: 3",
-            "rate_limit",
-            json!({
+        ("Connection concurrency limit exceeded: 2", "rate_limit", json!({
+            "client": client, "limit": "connection_concurrency", "value": 2})),
+        ("Connection rate limit exceeded: 3", "rate_limit", json!({
             "client": client, "limit": "connection_rate", "value": 3, "limited_service": format!("127.0.0.1:{}",
-            counted.number())}),
-        ),
-        (
-            "anvil[*]: statistics: max connection rate ",
-            "statistics",
-            json!({
+            counted.number())})),
+        ("anvil[*]: statistics: max connection rate ", "statistics", json!({
             "kind": "connection_rate", "value": "*", "period": 30, "limited_service": "*",
-            "client": {"ip": "127.0.0.1"}, "at": "*"}),
-        ),
-        (
-            "anvil[*]: statistics: max connection count ",
-            "statistics",
-            json!({
-            "kind": "connection_count", "value": "*", "period": null, "at": "*"}),
-        ),
+            "client": {"ip": "127.0.0.1"}, "at": "*"})),
+        ("anvil[*]: statistics: max connection count ", "statistics", json!({
+            "kind": "connection_count", "value": "*", "period": null, "at": "*"})),
         ("anvil[*]: statistics: max message rate ", "statistics", json!({"kind": "message_rate", "period": 30})),
         ("anvil[*]: statistics: max recipient rate ", "statistics", json!({"kind": "recipient_rate"})),
         ("anvil[*]: statistics: max auth rate ", "statistics", json!({"kind": "auth_rate"})),
-        (
-            "anvil[*]: statistics: max cache size ",
-            "statistics",
-            json!({
-            "kind": "cache_size", "value": "*", "client": null}),
-        ),
+        ("anvil[*]: statistics: max cache size ", "statistics", json!({
+            "kind": "cache_size", "value": "*", "client": null})),
         ("]: connect from unknown[127.0.0.77]", "connect", json!({"client": {"name": null, "ip": "127.0.0.77"}})),
         ("discarding EHLO keywords: ", "notice", json!({"kind": "*", "text": "*"})),
         (": replacing command \"BAD command\" with ", "notice", json!({"kind": "*"})),
-    ]);
+    ];
+    finish(postfix, &rsyslog).expect(&rows);
 }

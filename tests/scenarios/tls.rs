@@ -35,9 +35,13 @@ fn encrypted_mail() {
         ("EHLO", "250-broken.test\n250 STARTTLS"),
         ("STARTTLS", "220 Go ahead\n220 this is no TLS"),
     ]);
-    let receive = "-o smtpd_tls_security_level=may -o smtpd_tls_loglevel=1 -o smtpd_tls_ask_ccert=yes -o smtpd_tls_received_header=yes -o myhostname=mx2.test -o transport_maps=";
-    let service =
-        |name: &str, options: &str| format!("{name} unix - - n - - smtp\n  -o syslog_name=postfix/{name} {options}");
+    let receive = [
+        "smtpd_tls_security_level=may",
+        "smtpd_tls_loglevel=1",
+        "smtpd_tls_ask_ccert=yes",
+        "myhostname=mx2.test",
+        "transport_maps=",
+    ];
     let to = |name: &str, nexthop: &str| (format!("{name}.test"), format!("{name}:{nexthop}"));
     let at_server = format!("[127.0.0.1]:{}", server.number());
     let mut setup = setup
@@ -47,19 +51,37 @@ fn encrypted_mail() {
         .parameter("smtp_tls_loglevel", "1")
         .parameter("virtual_mailbox_maps", "static:box")
         .parameter("tls_random_source", "dev:/dev/urandom")
-        .listen(&server, &format!("smtpd\n  {receive}"))
-        .listen(&wrapped, &format!("smtpd\n  {receive} -o smtpd_tls_wrappermode=yes -o syslog_name=postfix/submissions"))
-        .listen(&chatty, &format!("smtpd\n  {receive} -o smtpd_tls_loglevel=2 -o syslog_name=postfix/chatty"))
-        .service(&service("anonymous", "-o smtp_tls_security_level=may"))
-        .service(&service("encrypt", "-o smtp_tls_security_level=encrypt"))
-        .service(&service("trusted", "-o smtp_tls_security_level=encrypt -o smtp_tls_CAfile=$config_directory/cert.pem \
-            -o smtp_tls_cert_file=$config_directory/cert.pem -o smtp_tls_key_file=$config_directory/key.pem -o smtp_tls_mandatory_protocols=TLSv1.2"))
-        .service(&service("verified", "-o smtp_tls_security_level=secure -o smtp_tls_secure_cert_match=mx1.test -o smtp_tls_CAfile=$config_directory/cert.pem"))
-        .service(&service("unverified", "-o smtp_tls_security_level=verify -o smtp_tls_verify_cert_match=other.test -o smtp_tls_CAfile=$config_directory/cert.pem"))
-        .service(&service("untrusted", "-o smtp_tls_security_level=secure -o smtp_tls_secure_cert_match=mx1.test"))
-        .service(&service("print", "-o smtp_tls_security_level=fingerprint -o smtp_tls_fingerprint_digest=sha256 -o smtp_tls_fingerprint_cert_match=00:11"))
-        .service(&service("wrapper", "-o smtp_tls_security_level=encrypt -o smtp_tls_wrappermode=yes"))
-        .service(&service("talkative", "-o smtp_tls_security_level=encrypt -o smtp_tls_loglevel=2"));
+        .listen(&server, "smtpd", &receive)
+        .listen(
+            &wrapped,
+            "smtpd",
+            &[&receive[..], &["smtpd_tls_wrappermode=yes", "syslog_name=postfix/submissions"]].concat(),
+        )
+        .listen(&chatty, "smtpd", &[&receive[..], &["smtpd_tls_loglevel=2", "syslog_name=postfix/chatty"]].concat());
+    let ca = "smtp_tls_CAfile=$config_directory/cert.pem";
+    let clients: [(&str, &[&str]); 8] = [
+        ("anonymous", &["smtp_tls_security_level=may"]),
+        ("encrypt", &["smtp_tls_security_level=encrypt"]),
+        (
+            "trusted",
+            &[
+                "smtp_tls_security_level=encrypt",
+                "smtp_tls_cert_file=$config_directory/cert.pem",
+                "smtp_tls_key_file=$config_directory/key.pem",
+                "smtp_tls_mandatory_protocols=TLSv1.2",
+                ca,
+            ],
+        ),
+        ("verified", &["smtp_tls_security_level=secure", "smtp_tls_secure_cert_match=mx1.test", ca]),
+        ("unverified", &["smtp_tls_security_level=verify", "smtp_tls_verify_cert_match=other.test", ca]),
+        ("untrusted", &["smtp_tls_security_level=secure", "smtp_tls_secure_cert_match=mx1.test"]),
+        ("wrapper", &["smtp_tls_security_level=encrypt", "smtp_tls_wrappermode=yes"]),
+        ("talkative", &["smtp_tls_security_level=encrypt", "smtp_tls_loglevel=2"]),
+    ];
+    for (name, parameters) in clients {
+        let named = format!("syslog_name=postfix/{name}");
+        setup = setup.service(&format!("{name} unix - - n - - smtp"), &[parameters, &[&named]].concat());
+    }
     let destinations = [
         to("anonymous", &at_server),
         to("encrypt", &at_server),
@@ -67,7 +89,6 @@ fn encrypted_mail() {
         to("verified", &at_server),
         to("unverified", &at_server),
         to("untrusted", &at_server),
-        to("print", &at_server),
         to("wrapper", &format!("[127.0.0.1]:{}", wrapped.number())),
         to("talkative", &format!("[127.0.0.1]:{}", chatty.number())),
         ("none.test".to_owned(), format!("encrypt:{}", none.nexthop())),
@@ -105,36 +126,21 @@ fn encrypted_mail() {
             "peer": {"name": "127.0.0.1", "ip": "127.0.0.1", "port": server.number()}, "queue_id": null
         })
     };
-    finish(postfix, &rsyslog).expect(&[
+    #[rustfmt::skip]
+    let rows = [
         ("postfix/encrypt/smtp[*]: Untrusted TLS connection established to ", "tls", outbound("Untrusted")),
         ("postfix/anonymous/smtp[*]: Untrusted TLS connection established to ", "tls", outbound("Untrusted")),
         ("postfix/verified/smtp[*]: Verified TLS connection established to ", "tls", outbound("Verified")),
-        (
-            "postfix/trusted/smtp[*]: Trusted TLS connection established to ",
-            "tls",
-            json!({
+        ("postfix/trusted/smtp[*]: Trusted TLS connection established to ", "tls", json!({
             "service": "trusted", "daemon": "smtp", "tls": {"trust": "Trusted", "protocol": "TLSv1.2",
-            "reused": false}}),
-        ),
-        (
-            "postfix/smtpd[*]: Anonymous TLS connection established from localhost[127.0.0.1]: TLSv1.3",
-            "tls",
-            json!({
-            "tls": {"trust": "Anonymous", "direction": "inbound", "protocol": "TLSv1.3"},
-            "peer": {"name": "localhost", "ip": "127.0.0.1", "port": null}}),
-        ),
-        (
-            "smtpd[*]: SSL_accept error from localhost[127.0.0.1]: ",
-            "tls_error",
-            json!({
-            "peer": {"name": "localhost", "ip": "127.0.0.1"}, "reason": "*"}),
-        ),
-        (
-            "smtp[*]: SSL_connect error to 127.0.0.1[127.0.0.1]:",
-            "tls_error",
-            json!({
-            "peer": {"name": "127.0.0.1", "ip": "127.0.0.1", "port": "*"}, "reason": "*"}),
-        ),
+            "reused": false}})),
+        ("postfix/smtpd[*]: Anonymous TLS connection established from localhost[127.0.0.1]: TLSv1.3", "tls", json!({
+            "tls": {"trust": "Anonymous", "direction": "inbound", "protocol": "TLSv1.3"}, "peer": {"name": "localhost",
+            "ip": "127.0.0.1", "port": null}})),
+        ("smtpd[*]: SSL_accept error from localhost[127.0.0.1]: ", "tls_error", json!({
+            "peer": {"name": "localhost", "ip": "127.0.0.1"}, "reason": "*"})),
+        ("smtp[*]: SSL_connect error to 127.0.0.1[127.0.0.1]:", "tls_error", json!({
+            "peer": {"name": "127.0.0.1", "ip": "127.0.0.1", "port": "*"}, "reason": "*"})),
         (" server-digest SHA256", "tls", json!({"tls": {"server_signature": "*", "server_digest": "SHA256"}})),
         ("SSL_accept:", "debug", json!({"service": "chatty", "text": "*"})),
         ("]: setting up TLS connection from localhost[127.0.0.1]", "*", json!({"service": "chatty"})),
@@ -145,5 +151,6 @@ fn encrypted_mail() {
         ("to=<anna@unverified.test>", "delivery", json!({"status": "deferred", "cause": "tls_untrusted"})),
         ("lost connection after STARTTLS from", "connection_lost", json!({"stage": "STARTTLS"})),
         ("starttls=1", "disconnect", json!({"commands": {"starttls": {"ok": 1, "total": 1}}})),
-    ]);
+    ];
+    finish(postfix, &rsyslog).expect(&rows);
 }

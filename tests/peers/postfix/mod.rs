@@ -74,7 +74,6 @@ pub(crate) struct Setup {
     services: String,
     transports: String,
     files: Vec<(String, String)>,
-    smtpd: &'static str,
 }
 
 pub(crate) struct Postfix {
@@ -100,7 +99,7 @@ impl Setup {
         let shared = fs::Permissions::from_mode(0o1777);
         fs::set_permissions(directory.path().join("mail"), shared).expect("permissions of a new directory");
         let (parameters, services, transports) = (String::new(), String::new(), String::new());
-        Self { directory, parameters, services, transports, files: Vec::new(), smtpd: "smtpd" }
+        Self { directory, parameters, services, transports, files: Vec::new() }
     }
 
     /// The directory of everything that it reads and writes: `etc`, `queue`, `data` and `mail` below it.
@@ -114,22 +113,20 @@ impl Setup {
         self
     }
 
-    /// Adds a service to master.cf, with the options of its command below it.
-    pub(crate) fn service(mut self, line: &str) -> Self {
-        self.services.extend([line, "\n"]);
+    /// Adds a service to master.cf: its line, and `NAME=VALUE` of parameters that it has of its own.
+    pub(crate) fn service(mut self, line: &str, parameters: &[&str]) -> Self {
+        self.services.push_str(line);
+        for parameter in parameters {
+            self.services.extend(["\n  -o { ", parameter, " }"]);
+        }
+        self.services.push('\n');
         self
     }
 
     /// Adds a service that listens on `port` and runs `command` for it.
-    pub(crate) fn listen(self, port: &Port, command: &str) -> Self {
+    pub(crate) fn listen(self, port: &Port, command: &str, parameters: &[&str]) -> Self {
         // Postfix names a service by what stands here, so that its log does too.
-        self.service(&format!("127.0.0.1:{} inet n - n - - {command}", port.number()))
-    }
-
-    /// What runs for the port of [`Postfix::address`], with its options; smtpd alone without this.
-    pub(crate) fn smtpd(mut self, command: &'static str) -> Self {
-        self.smtpd = command;
-        self
+        self.service(&format!("127.0.0.1:{} inet n - n - - {command}", port.number()), parameters)
     }
 
     /// Sends mail for `domain` to `transport`, both as in transport(5).
@@ -204,11 +201,10 @@ impl Setup {
             self.parameters
         );
         let master = format!(
-            "{}{}127.0.0.1:{} inet n - n - - {}\n",
+            "{}{}127.0.0.1:{} inet n - n - - smtpd\n",
             include_str!("master.cf"),
             self.services,
-            smtpd.number(),
-            self.smtpd
+            smtpd.number()
         );
         let transport: Vec<String> =
             transports.iter().map(|(destination, to)| format!("{} {to}\n", destination.domain())).collect();
