@@ -8,6 +8,7 @@
 // Every test binary compiles this module for itself, and uses the part that it needs.
 #![allow(dead_code)]
 
+pub(crate) mod dns;
 pub(crate) mod kafka;
 pub(crate) mod milter;
 pub(crate) mod port;

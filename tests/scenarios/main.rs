@@ -15,6 +15,7 @@ mod administration;
 mod checks;
 mod deliveries;
 mod log;
+mod names;
 mod postscreen;
 mod remote;
 mod sessions;

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::dns::Dns;
 use super::port::Port;
 use super::process::Process;
 use super::rsyslog::{LogFile, Rsyslog};
@@ -67,6 +68,9 @@ impl Destination {
     }
 }
 
+/// An address of this machine without a name server.
+const NOBODY: Ipv4Addr = Ipv4Addr::new(127, 255, 255, 254);
+
 /// The configuration of a [`Postfix`].
 pub(crate) struct Setup {
     directory: TempDir,
@@ -74,6 +78,7 @@ pub(crate) struct Setup {
     services: String,
     transports: String,
     files: Vec<(String, String)>,
+    name_server: Ipv4Addr,
 }
 
 pub(crate) struct Postfix {
@@ -99,7 +104,7 @@ impl Setup {
         let shared = fs::Permissions::from_mode(0o1777);
         fs::set_permissions(directory.path().join("mail"), shared).expect("permissions of a new directory");
         let (parameters, services, transports) = (String::new(), String::new(), String::new());
-        Self { directory, parameters, services, transports, files: Vec::new() }
+        Self { directory, parameters, services, transports, files: Vec::new(), name_server: NOBODY }
     }
 
     /// The directory of everything that it reads and writes: `etc`, `queue`, `data` and `mail` below it.
@@ -132,6 +137,12 @@ impl Setup {
     /// Sends mail for `domain` to `transport`, both as in transport(5).
     pub(crate) fn transport(mut self, domain: &str, transport: &str) -> Self {
         self.transports.extend([domain, " ", transport, "\n"]);
+        self
+    }
+
+    /// Has it ask `server` for names, where it would else ask nobody.
+    pub(crate) fn name_server(mut self, server: &Dns) -> Self {
+        self.name_server = server.address();
         self
     }
 
@@ -208,6 +219,8 @@ impl Setup {
         );
         let transport: Vec<String> =
             transports.iter().map(|(destination, to)| format!("{} {to}\n", destination.domain())).collect();
+        let resolver = format!("nameserver {}\n", self.name_server);
+        fs::write(self.directory().join("resolv.conf"), resolver).expect("the resolver's configuration");
         self.write("main.cf", &main);
         self.write("master.cf", &master);
         self.write("transport", &(transport.concat() + &self.transports));
