@@ -62,7 +62,8 @@ fn names_of_servers_and_clients() {
         .parameter("postscreen_dnsbl_sites", "list.test*2")
         .parameter("postscreen_dnsbl_threshold", "2")
         .parameter("postscreen_dnsbl_action", "enforce")
-        .parameter("postscreen_greet_wait", "1s")
+        // As long as the list may take to answer on a busy machine.
+        .parameter("postscreen_greet_wait", "5s")
         .service("smtpd pass - - n - - smtpd", &[])
         .service("dnsblog unix - - n - 0 dnsblog", &[])
         .service(&format!("127.0.0.1:{} inet n - n - 1 postscreen", screen.number()), &[])

@@ -46,7 +46,6 @@ fn servers_that_fail() {
         .service("badpipe unix - n n - - pipe\n  flags=R user=nobody argv=/bin/false", &[])
         .service("dns unix - - n - - smtp", &["smtp_dns_support_level=enabled", "syslog_name=postfix/dns"])
         .transport("domain.invalid", "dns:")
-        .parameter("smtp_connection_cache_destinations", "sent.test")
         .parameter("initial_destination_concurrency", "1")
         .parameter("smtp_header_checks", "regexp:$config_directory/smtp_header_checks")
         .file(
