@@ -189,8 +189,8 @@ fn each_sink_takes_what_its_events_and_filter_say() {
     let sinks: [(&str, &[usize]); 10] = [
         ("", &[0, 1, 2, 3, 4, 5, 6, 7]),
         ("events = [\"delivery\"]", &[0, 1, 2, 3]),
-        ("events = [\"delivery\", \"warning\"]", &[0, 1, 2, 3, 5]),
-        ("events = [\"other\"]", &[4]),
+        ("events = [\"delivery\", \"hostname_mismatch\"]", &[0, 1, 2, 3, 5]),
+        ("events = [\"removed\"]", &[4]),
         ("filter.status = [\"deferred\", \"SOFTBOUNCE\"]", &[1, 3]),
         ("filter.dsn_class = [\"transient\", \"permanent\"]", &[1, 2, 3]),
         ("filter.facility = [\"mail\"]", &[0, 1, 2, 3, 4, 5, 6]),
