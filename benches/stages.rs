@@ -8,7 +8,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use jiff::tz::TimeZone;
 use postrider::encode::Encoder;
 use postrider::frame::{Frame, Framer, Framing, Step};
-use postrider::record::{Origin, Record, RecordIds, Transport};
+use postrider::record::{Origin, Peer, Record, RecordIds, Transport};
 use postrider::syslog::Context;
 use postrider::time::Timestamp;
 use postrider::{pipeline, postfix, syslog};
@@ -108,7 +108,7 @@ fn with_record(line: &str, use_record: impl FnOnce(&Record<'_>)) {
     static IDS: LazyLock<RecordIds> = LazyLock::new(RecordIds::default);
     let id = IDS.reserve(now(), 1).take();
     let frame = Frame { bytes: line.as_bytes(), truncated: false };
-    pipeline::read_frame(&frame, Some("192.0.2.1:51234"), &ORIGIN, now(), id, use_record);
+    pipeline::read_frame(&frame, Peer::at("192.0.2.1:51234"), &ORIGIN, now(), id, use_record);
 }
 
 criterion_group!(benches, frame, header, delivery, encode, line);

@@ -277,7 +277,8 @@ fn outlet(sink: &SinkConfig, queue: crate::buffer::Sender, ledger: Arc<SinkLedge
 }
 
 fn origin(source: &SourceConfig) -> Origin {
-    let transport = match source.kind {
+    let transport = match &source.kind {
+        SourceKind::Tcp(tcp) if tcp.tls.is_some() => Transport::Tls,
         SourceKind::Udp(_) => Transport::Udp,
         SourceKind::Tcp(_) => Transport::Tcp,
         SourceKind::Unix(_) => Transport::Unix,

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use crate::encode::Encoder;
 use crate::frame::{Frame, Framer, Framing, Step};
 use crate::pipeline;
-use crate::record::{Flags, Origin, RecordIds, Transport};
+use crate::record::{Flags, Origin, Peer, RecordIds, Transport};
 use crate::time::Timestamp;
 use crate::unparsed::Unparsed;
 
@@ -183,7 +183,8 @@ impl Stream<'_> {
     fn frame(&mut self, frame: &Frame<'_>, received_at: Timestamp) {
         let id = self.ids.reserve(received_at, 1).take();
         let (decoder, summary, lines) = (self.decoder, &mut *self.summary, &mut self.lines);
-        pipeline::read_frame(frame, self.peer.as_deref(), &self.origin, received_at, id, |record| {
+        let peer = Peer { address: self.peer.as_deref(), tls_subject: None };
+        pipeline::read_frame(frame, peer, &self.origin, received_at, id, |record| {
             summary.records += 1;
             summary.damaged += u64::from(DAMAGE.iter().any(|damage| record.flags.contains(*damage)));
             let unparsed = summary.unparsed.count(record);

@@ -21,6 +21,8 @@ use crate::receipt::Receipt;
 pub enum Reason {
     /// The frame had no byte.
     Empty,
+    /// A TLS handshake came to a port without TLS.
+    UnexpectedTls,
     /// A datagram came while the sink's queue was full.
     QueueFull,
     /// A datagram came while the source had its most bytes in flight.
@@ -52,7 +54,7 @@ pub struct SourceLedger {
     pub connections_refused: AtomicU64,
     /// Connections closed because they were silent for too long.
     pub connections_idle: AtomicU64,
-    /// Failed calls of accept or receive.
+    /// Failed calls of accept or receive, failed connections, and failed handshakes of TLS.
     pub errors: AtomicU64,
 }
 
@@ -99,13 +101,21 @@ enum Outcome {
 
 impl Reason {
     /// Every reason, in the order in which they are shown.
-    pub const ALL: [Self; 6] =
-        [Self::Empty, Self::QueueFull, Self::InFlightLimit, Self::Rejected, Self::Shutdown, Self::Lost];
+    pub const ALL: [Self; 7] = [
+        Self::Empty,
+        Self::UnexpectedTls,
+        Self::QueueFull,
+        Self::InFlightLimit,
+        Self::Rejected,
+        Self::Shutdown,
+        Self::Lost,
+    ];
 
     /// The name in logs.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Empty => "empty",
+            Self::UnexpectedTls => "unexpected_tls",
             Self::QueueFull => "queue_full",
             Self::InFlightLimit => "in_flight_limit",
             Self::Rejected => "rejected",

@@ -40,4 +40,5 @@ pub mod net;
 pub mod receipt;
 mod suggest;
 mod throttle;
+pub mod tls;
 pub mod unparsed;

@@ -11,7 +11,7 @@ use crate::frame::Frame;
 use crate::ledger::{Reason, SinkLedger};
 use crate::postfix;
 use crate::receipt::Receipt;
-use crate::record::{Flags, Origin, Record, RecordId, RecordIds};
+use crate::record::{Flags, Origin, Peer, Record, RecordId, RecordIds};
 use crate::select::Select;
 use crate::syslog;
 use crate::template::Template;
@@ -24,7 +24,7 @@ pub struct Arrival<'b> {
     /// What was sent.
     pub frame: Frame<'b>,
     /// The peer as the record shows it.
-    pub peer: Option<&'b str>,
+    pub peer: Peer<'b>,
 }
 
 /// The way from frames to the queues of the sinks. One for the program, shared by every source.
@@ -74,7 +74,7 @@ struct Draft {
 /// Reads a frame and hands the record to `use_record`; total, whatever the frame holds.
 pub fn read_frame<R>(
     frame: &Frame<'_>,
-    peer: Option<&str>,
+    peer: Peer<'_>,
     origin: &Origin,
     received_at: Timestamp,
     id: RecordId,

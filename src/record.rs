@@ -26,14 +26,23 @@ pub struct Record<'a> {
     pub received_at: Timestamp,
     /// Which source read it, and from whom.
     pub origin: &'a Origin,
-    /// The peer as text: `192.0.2.1:51234`, `[2001:db8::1]:514`, or a path.
-    pub peer: Option<&'a str>,
+    /// Who sent it.
+    pub peer: Peer<'a>,
     /// What the `syslog` stage read.
     pub message: Message<'a>,
     /// What the `postfix` stage read: there if and only if a Postfix program wrote the message.
     pub postfix: Option<Postfix<'a>>,
     /// The flags of every stage together.
     pub flags: Flags,
+}
+
+/// Who sent a frame, as far as that is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Peer<'a> {
+    /// The address as text: `192.0.2.1:51234`, `[2001:db8::1]:514`, or a path.
+    pub address: Option<&'a str>,
+    /// The subject of its verified client certificate as in RFC 4514: `CN=mx1.example.com,O=Example`.
+    pub tls_subject: Option<&'a str>,
 }
 
 /// What all frames of one source have in common.
@@ -54,6 +63,8 @@ pub enum Transport {
     Udp,
     /// RFC 6587.
     Tcp,
+    /// RFC 5425.
+    Tls,
     /// A unix domain socket.
     Unix,
     /// A file named on the command line.
@@ -96,12 +107,20 @@ pub enum Level {
 
 // === names, where the record prints them ===
 
+impl<'a> Peer<'a> {
+    /// A peer of which only the address is known.
+    pub const fn at(address: &'a str) -> Self {
+        Self { address: Some(address), tls_subject: None }
+    }
+}
+
 impl Transport {
     /// The name in the record.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
+            Self::Tls => "tls",
             Self::Unix => "unix",
             Self::File => "file",
             Self::Stdin => "stdin",

@@ -7,7 +7,7 @@ use allocation_counter::measure;
 use jiff::tz::TimeZone;
 use postrider::encode::Encoder;
 use postrider::postfix;
-use postrider::record::{Origin, Record, RecordIds, Transport};
+use postrider::record::{Origin, Peer, Record, RecordIds, Transport};
 use postrider::syslog::{self, Context};
 use postrider::time::Timestamp;
 
@@ -33,7 +33,7 @@ fn reading_a_line_of_postfix_and_writing_its_record_allocates_nothing() {
             let mut parsed = None;
             let reading = measure(|| parsed = Some(postfix::parse(&message)));
             let (postfix, more) = parsed.expect("it was read");
-            let peer = Some("192.0.2.1:51234");
+            let peer = Peer::at("192.0.2.1:51234");
             let record =
                 Record { id, received_at: RECEIVED_AT, origin: &origin, peer, message, postfix, flags: flags | more };
             json.clear();

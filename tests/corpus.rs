@@ -12,7 +12,7 @@ use postrider::encode::{Encoder, SCHEMA};
 use postrider::frame::{Frame, Framer, Framing, Step};
 use postrider::pipeline::read_frame;
 use postrider::postfix::dsn::{Class, Language};
-use postrider::record::{Cause, Event, Flags, Level, Origin, RecordIds, Transport};
+use postrider::record::{Cause, Event, Flags, Level, Origin, Peer, RecordIds, Transport};
 use postrider::syslog::{Facility, Severity};
 use postrider::time::Timestamp;
 use serde_json::Value;
@@ -117,7 +117,9 @@ fn records(log: &[u8], language: Language) -> Vec<String> {
     let mut record = |frame: &Frame<'_>| {
         let mut json = Vec::new();
         let id = ids.reserve(RECEIVED_AT, 1).take();
-        read_frame(frame, None, &origin, RECEIVED_AT, id, |record| Encoder { language }.encode(record, &mut json));
+        read_frame(frame, Peer::default(), &origin, RECEIVED_AT, id, |record| {
+            Encoder { language }.encode(record, &mut json);
+        });
         let json = String::from_utf8(json).expect("JSON is UTF-8");
         let (head, rest) = json.split_once(',').expect("more fields than id");
         assert_eq!(head, format!("{{\"id\":\"{id}\""));

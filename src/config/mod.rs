@@ -16,6 +16,7 @@ mod secret;
 mod sink;
 mod snippet;
 mod source;
+mod tls;
 mod value;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -31,6 +32,7 @@ use crate::frame::Framing;
 use crate::postfix::dsn::Language;
 use crate::select::Select;
 use crate::template::Template;
+use crate::tls::TlsConfig;
 
 /// Everything that `run` needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,13 +100,15 @@ pub struct UdpConfig {
     pub receive_buffer: usize,
 }
 
-/// `[[source.tcp]]`: syslog over TCP (RFC 6587).
+/// `[[source.tcp]]`: syslog over TCP (RFC 6587), or over TLS (RFC 5425).
 #[derive(Clone, Debug, PartialEq)]
 pub struct TcpConfig {
     /// The address; `[::]` takes IPv4 too.
     pub listen: SocketAddr,
     /// What connections may do.
     pub stream: StreamConfig,
+    /// `[source.tcp.tls]`: `None` is plain TCP.
+    pub tls: Option<TlsConfig>,
 }
 
 /// What the connections of a stream source have in common.
@@ -205,7 +209,7 @@ pub struct KafkaConfig {
     pub properties: Properties,
 }
 
-/// Reads and checks a file. Nothing is bound, opened or connected to.
+/// Reads and checks a file, and the PEM files that it names. Nothing is bound, created or connected to.
 pub fn load(path: &Path) -> Result<Config, LoadError> {
     let name = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|error| LoadError::Read { path: path.to_owned(), error })?;

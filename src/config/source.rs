@@ -5,6 +5,7 @@ use std::path::Path;
 use super::diagnostics::Diagnostic;
 use super::key::{Key, Kind, Type};
 use super::reader::{Reader, Time};
+use super::tls;
 use super::{SourceConfig, SourceKind, StdinConfig, StreamConfig, TcpConfig, UdpConfig, UnixConfig};
 use crate::frame::Framing;
 
@@ -89,12 +90,14 @@ const UDP: Kind<SourceKind> = Kind {
 
 const TCP: Kind<SourceKind> = Kind {
     name: "tcp",
-    doc: "Syslog over TCP (RFC 6587).",
+    doc: "Syslog over TCP (RFC 6587), or over TLS (RFC 5425).",
     single: false,
-    keys: &[LISTEN, FRAMING, MAX_CONNECTIONS, IDLE_TIMEOUT],
+    keys: &[LISTEN, FRAMING, MAX_CONNECTIONS, IDLE_TIMEOUT, tls::TLS],
     read: |table| {
         let (listen, stream) = (table.address("listen"), stream(table));
-        Some(SourceKind::Tcp(TcpConfig { listen: listen?, stream: stream? }))
+        // After an error in it there is no configuration at all.
+        let tls = table.inner(tls::TLS.name, tls::read).flatten();
+        Some(SourceKind::Tcp(TcpConfig { listen: listen?, stream: stream?, tls }))
     },
 };
 

@@ -78,7 +78,8 @@ fn source(object: &mut Object<'_>, record: &Record<'_>) {
     let mut source = object.object("source");
     source.text("name", &record.origin.name);
     source.word("transport", record.origin.transport.name());
-    source.text_if("peer", record.peer);
+    source.text_if("peer", record.peer.address);
+    source.text_if("tls_subject", record.peer.tls_subject);
     source.end();
 }
 

@@ -42,6 +42,8 @@ struct Log {
     refused: Throttle,
     idle: Throttle,
     failed: Throttle,
+    handshake: Throttle,
+    unexpected_tls: Throttle,
 }
 
 /// Accepts and serves connections until told to stop, then waits for the last to end.
@@ -115,7 +117,7 @@ impl Log {
             }
         };
         match end {
-            End::Closed | End::Stopped => tracing::debug!(source, peer, ?end, "connection ended"),
+            End::Closed | End::Cut | End::Stopped => tracing::debug!(source, peer, ?end, "connection ended"),
             End::Idle => {
                 intake.ledger().connections_idle.fetch_add(1, Relaxed);
                 if let Some(suppressed) = self.idle.pass(Instant::now()) {
@@ -126,6 +128,19 @@ impl Log {
                 intake.ledger().errors.fetch_add(1, Relaxed);
                 if let Some(suppressed) = self.failed.pass(Instant::now()) {
                     tracing::info!(source, peer, %error, suppressed, "connection failed");
+                }
+            }
+            End::Handshake(reason) => {
+                intake.ledger().errors.fetch_add(1, Relaxed);
+                if let Some(suppressed) = self.handshake.pass(Instant::now()) {
+                    tracing::warn!(source, peer, reason, suppressed, "no TLS connection");
+                }
+            }
+            End::UnexpectedTls => {
+                intake.ledger().errors.fetch_add(1, Relaxed);
+                if let Some(suppressed) = self.unexpected_tls.pass(Instant::now()) {
+                    let what = "a TLS handshake came to a plain port: set tls here or use plain TCP at the sender";
+                    tracing::warn!(source, peer, suppressed, "{what}");
                 }
             }
         }

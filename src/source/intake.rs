@@ -113,6 +113,13 @@ impl Intake {
         self.pipeline.send(batches, self.stop.waiting.cancelled()).await;
     }
 
+    /// Counts `bytes` that were read and are no syslog as one dropped frame.
+    pub(super) fn refuse(&self, bytes: usize, reason: Reason) {
+        self.ledger.received.fetch_add(1, Relaxed);
+        self.ledger.received_bytes.fetch_add(bytes as u64, Relaxed);
+        self.ledger.dropped.add(reason, 1);
+    }
+
     /// Hands on the datagrams of one read; those for which there is no room now are dropped and counted.
     pub fn offer(&self, mut arrivals: Vec<Arrival<'_>>) {
         let size = self.count(&mut arrivals);

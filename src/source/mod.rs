@@ -5,6 +5,7 @@ mod intake;
 mod stdin;
 mod stream;
 mod tcp;
+mod tls;
 mod udp;
 mod unix;
 
@@ -88,6 +89,7 @@ impl Source {
 fn wanted(kind: &SourceKind) -> String {
     match kind {
         SourceKind::Udp(config) => format!("udp {}", config.listen),
+        SourceKind::Tcp(config) if config.tls.is_some() => format!("tls {}", config.listen),
         SourceKind::Tcp(config) => format!("tcp {}", config.listen),
         SourceKind::Unix(config) => format!("unix {}", config.path.display()),
         SourceKind::Stdin(_) => "the standard input".to_owned(),

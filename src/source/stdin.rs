@@ -10,6 +10,7 @@ use super::Intake;
 use super::stream::Stream;
 use crate::config::StdinConfig;
 use crate::frame::Framing;
+use crate::record::Peer;
 
 /// How soon a stop is seen while nothing comes in.
 const POLL_MS: u16 = 100;
@@ -56,7 +57,7 @@ impl Stdin {
                 Ok(Some(0)) => break Ok(true),
                 Ok(Some(size)) => {
                     stream.push(&buffer[..size]);
-                    runtime.block_on(stream.submit(None, intake));
+                    runtime.block_on(stream.submit(Peer::default(), intake));
                     last_words += if stopping { size } else { 0 };
                 }
                 Ok(None) if stopping => break Ok(false),
@@ -65,7 +66,7 @@ impl Stdin {
             }
         };
         let whole = matches!(end, Ok(true));
-        runtime.block_on(stream.finish(whole, None, intake));
+        runtime.block_on(stream.finish(whole, Peer::default(), intake));
         end.map(drop)
     }
 }

@@ -7,7 +7,9 @@ use bytes::{Buf, BytesMut};
 
 use super::Intake;
 use crate::frame::{Framer, Framing, Step};
+use crate::ledger::Reason;
 use crate::pipeline::Arrival;
+use crate::record::Peer;
 
 /// Asked of the kernel at a time.
 pub(super) const READ_SIZE: usize = 64 * 1024;
@@ -23,26 +25,32 @@ const IDLE_SIZE: usize = 16 * 1024;
 /// After a stop, so much of what the kernel already holds for one connection is still read.
 const LAST_WORDS: usize = 8 * 1024 * 1024;
 
+/// How a stream of TLS begins: a record with a handshake, of any version from SSL 3.0 on (RFC 8446, section 5.1). No syslog
+/// does: 22 is a control character.
+const TLS_HANDSHAKE: [u8; 2] = [22, 3];
+
 /// A socket that can be asked for bytes without waiting.
 pub(super) trait Readable {
-    async fn readable(&self) -> io::Result<()>;
-    fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize>;
+    /// Waits until there is something to read, or the end.
+    async fn readable(&mut self) -> io::Result<()>;
+    /// Appends what is there, at most [`READ_SIZE`]; 0 at the end.
+    fn try_read(&mut self, buffer: &mut BytesMut) -> io::Result<usize>;
 }
 
 impl Readable for tokio::net::TcpStream {
-    async fn readable(&self) -> io::Result<()> {
+    async fn readable(&mut self) -> io::Result<()> {
         Self::readable(self).await
     }
-    fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+    fn try_read(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
         self.try_read_buf(buffer)
     }
 }
 
 impl Readable for tokio::net::UnixStream {
-    async fn readable(&self) -> io::Result<()> {
+    async fn readable(&mut self) -> io::Result<()> {
         Self::readable(self).await
     }
-    fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+    fn try_read(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
         self.try_read_buf(buffer)
     }
 }
@@ -52,12 +60,18 @@ impl Readable for tokio::net::UnixStream {
 pub(super) enum End {
     /// The peer closed it.
     Closed,
+    /// The peer closed it without the `close_notify` of TLS, by which it says that this was all.
+    Cut,
     /// It was silent for too long.
     Idle,
     /// Postrider stops.
     Stopped,
     /// Reading failed.
     Failed(io::Error),
+    /// There was no TLS connection, for this reason.
+    Handshake(String),
+    /// What came was the beginning of TLS, where there is none.
+    UnexpectedTls,
 }
 
 /// The bytes of one stream that are not yet a whole frame.
@@ -68,13 +82,14 @@ pub(super) struct Stream {
 
 /// Reads `socket` until it ends, and hands on its frames.
 pub(super) async fn read(
-    socket: &impl Readable,
-    peer: Option<&str>,
+    socket: &mut impl Readable,
+    peer: Peer<'_>,
     framing: Framing,
     idle_timeout: Option<Duration>,
     intake: &Intake,
 ) -> End {
     let mut stream = Stream::new(framing, intake.max_frame_size());
+    let mut first = true;
     let mut end = loop {
         tokio::select! {
             biased;
@@ -88,8 +103,16 @@ pub(super) async fn read(
         let _turn = intake.turn().await;
         match stream.fill(socket) {
             Ok(0) => break End::Closed,
-            Ok(_) => stream.submit(peer, intake).await,
+            Ok(read) if first && stream.buffer.starts_with(&TLS_HANDSHAKE) => {
+                intake.refuse(read, Reason::UnexpectedTls);
+                return End::UnexpectedTls;
+            }
+            Ok(_) => {
+                first = false;
+                stream.submit(peer, intake).await;
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.shrink(),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break End::Cut,
             Err(error) => break End::Failed(error),
         }
     };
@@ -103,7 +126,7 @@ pub(super) async fn read(
 }
 
 /// True when there is something to read, false when there was nothing for `idle_timeout`.
-async fn ready(socket: &impl Readable, idle_timeout: Option<Duration>) -> io::Result<bool> {
+async fn ready(socket: &mut impl Readable, idle_timeout: Option<Duration>) -> io::Result<bool> {
     match idle_timeout {
         None => socket.readable().await.map(|()| true),
         Some(limit) => match tokio::time::timeout(limit, socket.readable()).await {
@@ -118,7 +141,7 @@ impl Stream {
         Self { framer: Framer::new(framing, max_frame_size), buffer: BytesMut::new() }
     }
 
-    fn fill(&mut self, socket: &impl Readable) -> io::Result<usize> {
+    fn fill(&mut self, socket: &mut impl Readable) -> io::Result<usize> {
         self.buffer.reserve(READ_SIZE);
         socket.try_read(&mut self.buffer)
     }
@@ -129,7 +152,7 @@ impl Stream {
     }
 
     /// Hands on every whole frame.
-    pub(super) async fn submit(&mut self, peer: Option<&str>, intake: &Intake) {
+    pub(super) async fn submit(&mut self, peer: Peer<'_>, intake: &Intake) {
         let mut more = true;
         while more {
             let mut arrivals = Vec::new();
@@ -155,13 +178,14 @@ impl Stream {
     }
 
     /// After a stop: hands on what the kernel already holds, as long as there is time to deliver it.
-    async fn last_words(&mut self, socket: &impl Readable, peer: Option<&str>, intake: &Intake) -> End {
+    async fn last_words(&mut self, socket: &mut impl Readable, peer: Peer<'_>, intake: &Intake) -> End {
         let mut read = 0;
         while read < LAST_WORDS && !intake.is_over() {
             let _turn = intake.turn().await;
             match self.fill(socket) {
                 Ok(0) => return End::Closed,
                 Ok(more) => read += more,
+                // Of a record of TLS only the beginning has come yet.
                 Err(_) => break,
             }
             self.submit(peer, intake).await;
@@ -170,7 +194,7 @@ impl Stream {
     }
 
     /// The stream has ended: hands on what is left as a frame, which is truncated unless the stream is `whole`.
-    pub(super) async fn finish(mut self, whole: bool, peer: Option<&str>, intake: &Intake) {
+    pub(super) async fn finish(mut self, whole: bool, peer: Peer<'_>, intake: &Intake) {
         self.submit(peer, intake).await;
         if let Some(mut frame) = self.framer.finish(&self.buffer) {
             frame.truncated |= !whole;

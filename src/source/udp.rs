@@ -12,6 +12,7 @@ use crate::config::UdpConfig;
 use crate::frame::Frame;
 use crate::net;
 use crate::pipeline::Arrival;
+use crate::record::Peer;
 use crate::throttle::Throttle;
 
 /// No datagram that IP can carry is larger; a unix datagram may be.
@@ -144,7 +145,7 @@ impl<P: Copy + PartialEq> Reader<P> {
         let arrivals = self.datagrams.iter().map(|datagram| {
             let bytes = &self.buffer[start..datagram.end];
             start = datagram.end;
-            Arrival { frame: Frame::datagram(bytes, max), peer: Some(self.peers[datagram.peer].1.as_str()) }
+            Arrival { frame: Frame::datagram(bytes, max), peer: Peer::at(&self.peers[datagram.peer].1) }
         });
         intake.offer(arrivals.collect());
         received.map(|()| self.datagrams.len())

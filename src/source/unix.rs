@@ -9,6 +9,7 @@ use tokio::net::{UnixDatagram, UnixListener, UnixStream};
 use super::accept::{self, Accept, Ended};
 use super::{Intake, stream, udp};
 use crate::config::{StreamConfig, UnixConfig};
+use crate::record::Peer;
 
 /// A bound socket. Its path is removed when it is dropped.
 #[derive(Debug)]
@@ -91,8 +92,8 @@ impl Accept for Listener {
         Ok((socket, self.path.text()))
     }
 
-    async fn serve((socket, peer): Self::Connection, config: StreamConfig, intake: Intake) -> Ended {
-        let end = stream::read(&socket, Some(&peer), config.framing, config.idle_timeout, &intake).await;
+    async fn serve((mut socket, peer): Self::Connection, config: StreamConfig, intake: Intake) -> Ended {
+        let end = stream::read(&mut socket, Peer::at(&peer), config.framing, config.idle_timeout, &intake).await;
         Ended { peer, end }
     }
 }

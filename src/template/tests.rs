@@ -3,7 +3,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
-use crate::record::{Delivery, Event, Flags, Origin, Postfix, RecordId, Transport};
+use crate::record::{Delivery, Event, Flags, Origin, Peer, Postfix, RecordId, Transport};
 use crate::syslog::{Facility, Message, Severity};
 
 fn origin() -> Origin {
@@ -16,7 +16,7 @@ fn delivery(origin: &Origin) -> Record<'_> {
         id: RecordId(1),
         received_at: Timestamp::from_micros(0),
         origin,
-        peer: None,
+        peer: Peer::default(),
         message: Message {
             facility: Facility::from_name("mail"),
             severity: Severity::from_name("info"),

@@ -1,5 +1,5 @@
-//! The programs that Postrider meets in the field, run by the tests as their users run them: Apache Kafka, Debian's rsyslog
-//! and Debian's Postfix, each in a directory of its own and on loopback ports of its own.
+//! The programs that Postrider meets in the field, run by the tests as their users run them: Apache Kafka, Debian's rsyslog,
+//! Debian's Postfix and syslog-ng's loggen, each in a directory of its own and on loopback ports of its own.
 //!
 //! `./dev setup test` installs them. A peer that is missing fails its test and names that command; no test is skipped.
 //!
@@ -11,6 +11,7 @@
 pub(crate) mod dns;
 pub(crate) mod kafka;
 pub(crate) mod milter;
+pub(crate) mod loggen;
 pub(crate) mod port;
 pub(crate) mod postfix;
 pub(crate) mod postrider;

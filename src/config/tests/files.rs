@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use tempfile::TempDir;
 use toml::de::{DeTable, DeValue};
 
 use super::super::key::{Key, Presence, Type};
 use super::super::schema::to_json;
-use super::super::{Config, file, load, schema, sink, source};
+use super::super::{Config, file, load, schema, sink, source, tls};
 use super::{config, errors};
 
 const EVERY_KEY: &str = include_str!("../../../config/postrider.toml");
@@ -27,6 +28,17 @@ fn uncomment(text: &str, comment: &str) -> String {
     uncommented.collect::<Vec<_>>().join("\n") + "\n"
 }
 
+/// With files of TLS that are there in place of those that `text` names, for as long as the directory lives.
+fn with_tls_files(text: &str) -> (String, TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(["mx1.example.com".to_owned()]).unwrap().self_signed(&key).unwrap();
+    for (name, pem) in [("cert", certificate.pem()), ("client-ca", certificate.pem()), ("key", key.serialize_pem())] {
+        std::fs::write(directory.path().join(name).with_extension("pem"), pem).unwrap();
+    }
+    (text.replace("/etc/postrider/tls", directory.path().to_str().unwrap()), directory)
+}
+
 /// Every key of every table, with the name of its table.
 fn every_key() -> Vec<(String, Key)> {
     let mut all: Vec<(String, Key)> = file::TOP.iter().map(|key| (String::new(), *key)).collect();
@@ -37,6 +49,7 @@ fn every_key() -> Vec<(String, Key)> {
     for kind in &sink::SINKS {
         add(format!("[[sink.{}]]", kind.name), kind.keys);
     }
+    add("[source.tcp.tls]".to_owned(), &tls::KEYS);
     add("[[source.udp]]".to_owned(), &source::COMMON);
     add("[[sink.stdout]]".to_owned(), &sink::COMMON);
     for key in &sink::COMMON {
@@ -71,10 +84,10 @@ fn as_it_stands_it_is_the_default() {
 
 #[test]
 fn what_stands_behind_one_hash_is_the_default() {
-    let examples = uncomment(EVERY_KEY, "## ");
+    let (examples, _directory) = with_tls_files(&uncomment(EVERY_KEY, "## "));
     let everything = uncomment(&examples, "# ");
     assert_eq!(config(&everything), config(&examples));
-    assert_eq!(config(&everything).sources.len(), 5);
+    assert_eq!(config(&everything).sources.len(), 7);
     assert_eq!(config(&everything).sinks.len(), 3);
 }
 

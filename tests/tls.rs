@@ -1,0 +1,601 @@
+//! Does syslog over TLS arrive whole from rustls, rsyslog and syslog-ng's loggen? Who is refused, and does the log say why?
+
+mod peers;
+
+use std::fs;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use peers::postrider::{Ended, Postrider};
+use peers::rsyslog::Rsyslog;
+use peers::wait::{wait_for, wait_until};
+use peers::{loggen, scratch};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// The first page of the documentation, whose blocks are run here as they stand.
+const DOCUMENTATION: &str = include_str!("../docs/tls.md");
+
+// === certificates ===
+
+/// A CA, and a directory with what it signed.
+struct Pki {
+    ca: CertifiedIssuer<'static, KeyPair>,
+    directory: TempDir,
+}
+
+/// A certificate and its key in PEM.
+struct Identity {
+    certificate: String,
+    key: String,
+}
+
+impl Pki {
+    /// A CA with a certificate for the server: `cert.pem`, `key.pem`, and the CA's `ca.pem`.
+    fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // Of a name of its own, as CAs have: its key is random.
+        let key = key();
+        params.distinguished_name.push(DnType::CommonName, format!("CA {:?}", &key.public_key_raw()[1..9]));
+        let ca = CertifiedIssuer::self_signed(params, key).expect("a CA");
+        let pki = Self { ca, directory: scratch::directory("tls") };
+        fs::write(pki.file("ca.pem"), pki.ca.pem()).expect("a file");
+        pki.renew();
+        pki
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Puts a new certificate for the server in place of the old, as a client of ACME does.
+    fn renew(&self) {
+        self.put("cert.pem", "key.pem", &self.sign("mx1.example.com", |_| ()));
+    }
+
+    fn put(&self, certificate: &str, key: &str, identity: &Identity) {
+        for (name, pem) in [(key, &identity.key), (certificate, &identity.certificate)] {
+            let new = self.file("new");
+            fs::write(&new, pem).expect("a file");
+            fs::rename(new, self.file(name)).expect("a file");
+        }
+    }
+
+    /// A certificate for `name`, as `change` wants it.
+    fn sign(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Identity {
+        let mut params = CertificateParams::new([name.to_owned(), "localhost".to_owned()]).expect("a name");
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.distinguished_name.push(DnType::OrganizationName, "Example");
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        change(&mut params);
+        let key = key();
+        let certificate = params.signed_by(&key, &self.ca).expect("a certificate");
+        Identity { certificate: certificate.pem(), key: key.serialize_pem() }
+    }
+
+    /// The source, with more keys in its table of TLS.
+    fn source(&self, more: &str) -> String {
+        let (certificate, key) = (self.file("cert.pem"), self.file("key.pem"));
+        format!(
+            "[[source.tcp]]\nname = \"tls\"\nlisten = \"127.0.0.1:0\"\nmax_connections = 4\n[source.tcp.tls]\n\
+             certificate = \"{}\"\nkey = \"{}\"\n{more}\n",
+            certificate.display(),
+            key.display()
+        )
+    }
+
+    /// The keys that ask for certificates of this CA.
+    fn clients(&self, how: &str) -> String {
+        format!("client_ca = \"{}\"\nclient_certificate = \"{how}\"", self.file("ca.pem").display())
+    }
+
+    fn start(&self, more: &str) -> Server {
+        let mut postrider = Postrider::spawn(&format!("{}[[sink.stdout]]\n", self.source(more)));
+        let address = postrider.address("tls");
+        Server { postrider, address }
+    }
+
+    /// A client that trusts the CA.
+    fn client(&self, identity: Option<&Identity>, versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.ca.der().clone()).expect("a CA");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions);
+        let builder = builder.expect("versions").with_root_certificates(roots);
+        Arc::new(match identity {
+            None => builder.with_no_client_auth(),
+            Some(Identity { certificate, key }) => {
+                let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).expect("PEM")];
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("PEM");
+                builder.with_client_auth_cert(chain, key).expect("an identity")
+            }
+        })
+    }
+}
+
+/// ECDSA on P-256, which is quick, and which every peer here knows.
+fn key() -> KeyPair {
+    KeyPair::generate().expect("a key")
+}
+
+// === the two ends ===
+
+struct Server {
+    postrider: Postrider,
+    address: SocketAddr,
+}
+
+type Stream = StreamOwned<ClientConnection, TcpStream>;
+
+impl Server {
+    fn connect(&self, client: &Arc<ClientConfig>) -> io::Result<Stream> {
+        let name = ServerName::try_from("mx1.example.com").expect("a name");
+        let session = ClientConnection::new(Arc::clone(client), name).expect("a session");
+        let socket = TcpStream::connect(self.address)?;
+        socket.set_read_timeout(Some(DEADLINE))?;
+        let mut stream = StreamOwned::new(session, socket);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        Ok(stream)
+    }
+
+    /// Waits until `count` records are there, and gives all.
+    #[track_caller]
+    fn records(&self, count: usize) -> Vec<Value> {
+        wait_until(DEADLINE, &format!("{count} records"), || self.postrider.stdout().lines().count() >= count);
+        records(&self.postrider.stdout())
+    }
+
+    #[track_caller]
+    fn wait_log(&self, part: &str) {
+        let log = || self.postrider.stderr();
+        assert!(
+            peers::wait::wait(DEADLINE, || log().contains(part).then_some(())).is_some(),
+            "{part:?} is not in the log:\n{}",
+            log()
+        );
+    }
+
+    /// Stops it; nothing is lost.
+    #[track_caller]
+    fn end(self) -> Ended {
+        let ended = self.postrider.terminate(DEADLINE);
+        assert!(ended.status.success(), "{}", ended.stderr);
+        assert!(ended.stderr.contains("balanced=true") && !ended.stderr.contains("balanced=false"), "{}", ended.stderr);
+        ended
+    }
+}
+
+fn records(stdout: &str) -> Vec<Value> {
+    let whole = stdout.rfind('\n').map_or("", |end| &stdout[..end]);
+    whole.lines().map(|line| serde_json::from_str(line).expect("a JSON object per line")).collect()
+}
+
+fn message(text: &str) -> String {
+    let line = format!("<22>1 2026-11-24T02:10:35Z mx1 app 1 - - {text}");
+    format!("{} {line}", line.len())
+}
+
+fn texts(records: &[Value]) -> Vec<&str> {
+    records.iter().map(|record| record["message"].as_str().expect("a text")).collect()
+}
+
+/// Ends the client's side, and gives what the server said in all: nothing.
+fn finish(mut stream: Stream) -> Vec<u8> {
+    stream.conn.send_close_notify();
+    stream.flush().expect("an end");
+    let mut said = Vec::new();
+    // `Ok` only if the server ends with a close_notify of its own.
+    stream.read_to_end(&mut said).expect("close_notify of the server");
+    said
+}
+
+const BOTH: &[&SupportedProtocolVersion] = rustls::ALL_VERSIONS;
+
+// === what arrives ===
+
+#[test]
+fn both_versions_deliver_and_end_cleanly() {
+    let pki = Pki::new();
+    let server = pki.start("");
+    for (version, text) in [(&rustls::version::TLS12, "over 1.2"), (&rustls::version::TLS13, "over 1.3")] {
+        let mut stream = server.connect(&pki.client(None, &[version])).expect("a connection");
+        assert_eq!(stream.conn.protocol_version(), Some(version.version));
+        stream.write_all(message(text).as_bytes()).expect("room");
+        assert_eq!(finish(stream), b"");
+    }
+    let records = server.records(2);
+    assert_eq!(texts(&records), ["over 1.2", "over 1.3"]);
+    assert_eq!(
+        (&records[0]["source"]["transport"], &records[0]["source"]["tls_subject"]),
+        (&"tls".into(), &Value::Null)
+    );
+    assert!(server.end().stderr.contains("errors=0"));
+}
+
+#[test]
+fn no_session_ticket_is_sent_and_no_session_resumed() {
+    let pki = Pki::new();
+    let server = pki.start("");
+    let client = pki.client(None, BOTH);
+    for _ in 0..2 {
+        let mut stream = server.connect(&client).expect("a connection");
+        stream.write_all(message("x").as_bytes()).expect("room");
+        stream.conn.send_close_notify();
+        stream.flush().expect("an end");
+        // All that comes after the handshake is one record with the alert.
+        let mut rest = Vec::new();
+        stream.sock.read_to_end(&mut rest).expect("the end of the server's bytes");
+        assert!(rest.len() < 32 && stream.conn.tls13_tickets_received() == 0, "{} bytes", rest.len());
+        assert_eq!(stream.conn.handshake_kind(), Some(rustls::HandshakeKind::Full));
+    }
+    server.records(2);
+    server.end();
+}
+
+#[test]
+fn a_long_stream_arrives_in_order() {
+    let pki = Pki::new();
+    let server = pki.start("");
+    let mut stream = server.connect(&pki.client(None, BOTH)).expect("a connection");
+    let expected: Vec<String> = (0..20_000).map(|n| format!("{n} {}", "x".repeat(n % 300))).collect();
+    // Records of TLS and messages have their ends in other places.
+    let bytes: String = expected.iter().map(|text| message(text)).collect();
+    for chunk in bytes.as_bytes().chunks(7_919) {
+        stream.write_all(chunk).expect("room");
+    }
+    assert_eq!(finish(stream), b"");
+    assert_eq!(texts(&server.records(expected.len())), expected);
+    server.end();
+}
+
+#[test]
+fn last_words_are_read_at_a_stop() {
+    let pki = Pki::new();
+    let server = pki.start("");
+    let mut stream = server.connect(&pki.client(None, BOTH)).expect("a connection");
+    stream.write_all(message("first").as_bytes()).expect("room");
+    server.records(1);
+    stream.write_all(message("last").as_bytes()).expect("room");
+    let ended = server.end();
+    assert_eq!(texts(&records(&ended.stdout)), ["first", "last"]);
+    let mut said = Vec::new();
+    stream.read_to_end(&mut said).expect("close_notify");
+}
+
+#[test]
+fn an_abrupt_end_keeps_what_was_whole() {
+    let pki = Pki::new();
+    let server = pki.start("");
+    let mut stream = server.connect(&pki.client(None, BOTH)).expect("a connection");
+    stream.write_all(format!("{}50 <13>half", message("whole")).as_bytes()).expect("room");
+    // A FIN without close_notify: nobody knows whether this was all.
+    stream.sock.shutdown(Shutdown::Both).expect("an end");
+    let records = server.records(2);
+    assert_eq!(texts(&records), ["whole", "half"]);
+    assert!(records[1]["flags"].as_array().expect("flags").contains(&"truncated".into()));
+    assert!(server.end().stderr.contains("errors=0"));
+}
+
+// === who may send ===
+
+#[test]
+fn a_client_certificate_is_required_and_shown_in_the_record() {
+    let pki = Pki::new();
+    let server = pki.start(&pki.clients("required"));
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let known = pki.sign("mx2.example.com", |_| ());
+        let mut stream = server.connect(&pki.client(Some(&known), &[version])).expect("a connection");
+        stream.write_all(message("known").as_bytes()).expect("room");
+        finish(stream);
+        assert!(refused(&server, &pki.client(None, &[version])));
+    }
+    let records = server.records(2);
+    assert_eq!(texts(&records), ["known", "known"]);
+    assert_eq!(records[0]["source"]["tls_subject"], "O=Example,CN=mx2.example.com");
+    server.wait_log("the sender showed no certificate, and client_certificate is");
+    assert!(server.end().stderr.contains("errors=2"));
+}
+
+/// Whether the server ends the connection with an alert, during the handshake or, in version 1.3, after it.
+fn refused(server: &Server, client: &Arc<ClientConfig>) -> bool {
+    let read = server.connect(client).and_then(|mut stream| stream.read(&mut [0]));
+    read.is_err_and(|error| error.to_string().contains("alert"))
+}
+
+#[test]
+fn a_wanted_certificate_may_be_missing_but_not_bad() {
+    let (pki, other) = (Pki::new(), Pki::new());
+    let server = pki.start(&pki.clients("wanted"));
+    let mut stream = server.connect(&pki.client(None, BOTH)).expect("a connection");
+    stream.write_all(message("none").as_bytes()).expect("room");
+    finish(stream);
+    assert_eq!(server.records(1)[0]["source"].get("tls_subject"), None);
+    assert!(refused(&server, &pki.client(Some(&other.sign("mx2.example.com", |_| ())), BOTH)));
+    server.wait_log("its certificate is not signed by a CA in client_ca");
+    server.end();
+}
+
+#[test]
+fn a_refused_certificate_is_named_with_its_fault() {
+    let pki = Pki::new();
+    for (change, allowed, expected) in [
+        (
+            (|params| {
+                params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+                params.not_after = rcgen::date_time_ymd(2020, 2, 1);
+            }) as fn(&mut CertificateParams),
+            "*.example.com",
+            "its certificate expired 2020-02-01T00:00:00Z",
+        ),
+        (
+            |params| params.not_before = rcgen::date_time_ymd(2096, 1, 1),
+            "*.example.com",
+            "its certificate is not valid before 2096",
+        ),
+        (
+            |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth],
+            "*.example.com",
+            "its certificate is not for clients",
+        ),
+        (
+            |_| (),
+            "*.example.net",
+            "its certificate is for O=Example,CN=mx2.example.com, which allowed_subjects does not name",
+        ),
+    ] {
+        let server =
+            pki.start(&format!("{}\nallowed_subjects = [\"mx3.example.com\", {allowed:?}]", pki.clients("required")));
+        assert!(refused(&server, &pki.client(Some(&pki.sign("mx2.example.com", change)), BOTH)), "{expected}");
+        server.wait_log(expected);
+        assert!(server.end().stderr.contains("errors=1"));
+    }
+}
+
+#[test]
+fn an_allowed_subject_may_send() {
+    let pki = Pki::new();
+    let server = pki.start(&format!("{}\nallowed_subjects = [\"*.example.com\"]", pki.clients("required")));
+    let mut stream =
+        server.connect(&pki.client(Some(&pki.sign("mx2.example.com", |_| ())), BOTH)).expect("a connection");
+    stream.write_all(message("allowed").as_bytes()).expect("room");
+    finish(stream);
+    assert_eq!(texts(&server.records(1)), ["allowed"]);
+    server.end();
+}
+
+#[test]
+fn what_the_sender_refuses_is_said_in_words() {
+    let (pki, other) = (Pki::new(), Pki::new());
+    let server = pki.start("min_version = \"1.3\"");
+    assert!(server.connect(&other.client(None, BOTH)).is_err());
+    server.wait_log("the sender does not trust the CA of `certificate`");
+    server.end();
+    let server = pki.start("min_version = \"1.3\"");
+    assert!(server.connect(&pki.client(None, &[&rustls::version::TLS12])).is_err());
+    server.wait_log("the sender speaks no version of TLS from min_version on");
+    server.end();
+}
+
+// === what is no TLS, or no plain TCP ===
+
+#[test]
+fn plain_syslog_on_a_tls_port_is_named() {
+    let pki = Pki::new();
+    let server = pki.start("");
+    let mut socket = TcpStream::connect(server.address).expect("a connection");
+    socket.write_all(b"<22>Nov 24 02:10:35 mx1 app: plain\n").expect("room");
+    let mut said = Vec::new();
+    // Closed with bytes unread, the connection may also end with RST.
+    let end = socket.read_to_end(&mut said);
+    assert!(said.is_empty() && end.err().is_none_or(|error| error.kind() == ErrorKind::ConnectionReset));
+    server.wait_log("plain syslog came to a TLS port");
+    let ended = server.end();
+    assert!(ended.stdout.is_empty() && ended.stderr.contains("errors=1"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_tls_handshake_on_a_plain_port_is_named_and_dropped_once() {
+    let pki = Pki::new();
+    let mut postrider = Postrider::spawn("[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[sink.stdout]]\n");
+    let server = Server { address: postrider.address("tcp"), postrider };
+    assert!(server.connect(&pki.client(None, BOTH)).is_err());
+    server.wait_log("a TLS handshake came to a plain port: set tls here or use plain TCP at the sender");
+    let ended = server.end();
+    assert_eq!(ended.stdout, "");
+    for count in ["received=1", "dropped=\"1 (unexpected_tls 1)\"", "errors=1"] {
+        assert!(ended.stderr.contains(count), "{count}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_half_handshake_times_out_and_frees_its_place() {
+    let pki = Pki::new();
+    let server = pki.start("handshake_timeout = \"300ms\"");
+    // All four places, with nothing said, and with half of a ClientHello.
+    let mut held: Vec<TcpStream> = Vec::new();
+    for begin in [&b""[..], b"", b"\x16\x03\x01\x02\x00\x01", b"\x16"] {
+        let mut socket = TcpStream::connect(server.address).expect("a connection");
+        socket.write_all(begin).expect("room");
+        held.push(socket);
+    }
+    server.wait_log("it did not end within handshake_timeout, 300ms");
+    let client = pki.client(None, BOTH);
+    let mut stream = wait_for(DEADLINE, "a place", || server.connect(&client).ok());
+    stream.write_all(message("in").as_bytes()).expect("room");
+    finish(stream);
+    assert_eq!(texts(&server.records(1)), ["in"]);
+    assert!(server.end().stderr.contains("errors=4"));
+}
+
+#[test]
+fn a_probe_that_says_nothing_is_no_error() {
+    let pki = Pki::new();
+    let server = pki.start("");
+    drop(TcpStream::connect(server.address).expect("a connection"));
+    let mut stream = server.connect(&pki.client(None, BOTH)).expect("a connection");
+    stream.write_all(message("x").as_bytes()).expect("room");
+    finish(stream);
+    server.records(1);
+    assert!(server.end().stderr.contains("errors=0"));
+}
+
+// === the files ===
+
+#[test]
+fn a_renewed_certificate_is_used_and_a_bad_one_is_not() {
+    let pki = Pki::new();
+    let server = pki.start("");
+    let client = pki.client(None, BOTH);
+    let shown = || {
+        let stream = server.connect(&client).expect("a connection");
+        let chain = stream.conn.peer_certificates().expect("a certificate");
+        chain[0].as_ref().to_vec()
+    };
+    let mut lasting = server.connect(&client).expect("a connection");
+    let first = shown();
+    pki.renew();
+    wait_until(DEADLINE, "the new certificate", || shown() != first);
+    let second = shown();
+    fs::write(pki.file("cert.pem"), "nonsense\n").expect("a file");
+    server.wait_log("cannot use the changed files of TLS; what was read before stays");
+    server.wait_log("cert.pem: there is no certificate in it");
+    assert_eq!(shown(), second);
+    pki.renew();
+    wait_until(DEADLINE, "the third certificate", || shown() != second);
+    lasting.write_all(message("still here").as_bytes()).expect("room");
+    finish(lasting);
+    assert_eq!(texts(&server.records(1)), ["still here"]);
+    server.end();
+}
+
+#[test]
+fn check_says_what_is_wrong_with_a_file_and_where() {
+    let pki = Pki::new();
+    let other = pki.sign("mx2.example.com", |_| ());
+    fs::write(pki.file("other.pem"), &other.key).expect("a file");
+    fs::write(pki.file("empty.pem"), "").expect("a file");
+    fs::write(pki.file("cut.pem"), &other.certificate[..100]).expect("a file");
+    fs::write(pki.file("not.pem"), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").expect("a file");
+    fs::write(
+        pki.file("locked.pem"),
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+    )
+    .expect("a file");
+    let whole = pki.source("");
+    let of = |from: &str, to: &str| whole.replace(&format!("/{from}\""), &format!("/{to}\""));
+    for (config, line, expected) in [
+        (of("cert.pem", "gone.pem"), 6, "gone.pem: cannot read it: No such file or directory"),
+        (of("cert.pem", "empty.pem"), 6, "empty.pem: there is no certificate in it"),
+        (of("cert.pem", "other.pem"), 6, "other.pem: there is no certificate in it, but a private key"),
+        (of("cert.pem", "cut.pem"), 6, "cut.pem: it ends before the line -----END CERTIFICATE-----"),
+        (of("cert.pem", "not.pem"), 6, "not.pem: certificate 1 in it can't be read"),
+        (of("key.pem", "cert.pem"), 7, "cert.pem: there is no private key in it, but a certificate"),
+        (of("key.pem", "other.pem"), 7, "other.pem: it is not the key of the first certificate in "),
+        (of("key.pem", "locked.pem"), 7, "locked.pem: the key is encrypted"),
+        (format!("{whole}client_certificate = \"required\"\n"), 9, "client certificates without `client_ca`"),
+        (
+            format!("{whole}client_ca = \"{}\"\n", pki.file("ca.pem").display()),
+            9,
+            "`client_ca` without client certificates",
+        ),
+        (
+            format!("{whole}{}\nallowed_subjects = [\"mx*\"]\n", pki.clients("wanted")),
+            11,
+            "\"mx*\" is no name of a certificate",
+        ),
+    ] {
+        let file = pki.file("postrider.toml");
+        fs::write(&file, format!("{config}[[sink.stdout]]\n")).expect("a file");
+        let output = Command::new(env!("CARGO_BIN_EXE_postrider")).args(["check", "-c"]).arg(&file).output();
+        let output = output.expect("postrider runs");
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains("1 error;"), "{expected}: {said}");
+        assert!(said.contains(expected) && said.contains(&format!("postrider.toml:{line}:")), "{expected}: {said}");
+    }
+}
+
+// === real senders ===
+
+/// The blocks of the documentation in `language`.
+fn blocks(language: &str) -> Vec<&'static str> {
+    let begin = format!("```{language}\n");
+    let blocks = DOCUMENTATION.split(begin.as_str()).skip(1);
+    blocks.map(|rest| rest.split("```").next().expect("an end")).collect()
+}
+
+/// The text, with this machine's files and port in place of those of an operator.
+fn adapted(text: &str, pki: &Pki, port: u16) -> String {
+    let directory = pki.directory.path().to_str().expect("UTF-8");
+    let text = text.replace("/etc/rsyslog.d", directory).replace("/etc/postrider/tls", directory);
+    let text = text.replace("[::]:6514", "127.0.0.1:0").replace("logs.example.com", "127.0.0.1");
+    text.replace("\"6514\"", &format!("\"{port}\""))
+}
+
+/// What rsyslog sends as the documentation tells it to arrives; with `certificate`, so does who sent it.
+fn rsyslog_delivers(count: usize, certificate: bool) {
+    let pki = Pki::new();
+    let toml = blocks("toml");
+    let clients = if certificate { toml[1] } else { "" };
+    fs::write(pki.file("client-ca.pem"), pki.ca.pem()).expect("a file");
+    let config = format!("{}{clients}[[sink.stdout]]\n", toml[0]);
+    let mut postrider = Postrider::spawn(&adapted(&config, &pki, 0));
+    let server = Server { address: postrider.address("tls"), postrider };
+    let [action, shown] = blocks("rsyslog")[..] else { panic!("two blocks") };
+    let action = if certificate { action.replace("\n)\n", &format!("\n{shown})\n")) } else { action.to_owned() };
+    let rsyslog = Rsyslog::setup().further(&adapted(&action, &pki, server.address.port())).start();
+    let lines: Vec<String> = (0..count).map(|n| format!("message {n}")).collect();
+    rsyslog.log("app[1]", lines.iter().map(String::as_str));
+    let records = server.records(count);
+    let texts: Vec<&str> = texts(&records).into_iter().map(str::trim_start).collect();
+    assert_eq!(texts, lines);
+    assert_eq!(records[0]["source"]["transport"], "tls");
+    if certificate {
+        assert_eq!(records[0]["source"]["tls_subject"], "O=Example,CN=mx1.example.com");
+    }
+    drop(rsyslog);
+    assert!(server.end().stderr.contains("errors=0"));
+}
+
+#[test]
+fn rsyslog_delivers_every_message() {
+    rsyslog_delivers(20_000, false);
+}
+
+#[test]
+fn rsyslog_shows_its_certificate() {
+    rsyslog_delivers(100, true);
+}
+
+#[test]
+fn loggen_delivers_every_message() {
+    let pki = Pki::new();
+    let server = pki.start("");
+    let (connections, each) = (2, 25_000);
+    loggen::send_tls(server.address.port(), connections, each);
+    let records = server.records(connections * each);
+    assert_eq!(records.len(), connections * each);
+    // Each thread numbers its own: `seq: 0000000123, thread: 0001, …`.
+    let mut seen: Vec<(String, String)> = Vec::with_capacity(records.len());
+    for text in texts(&records) {
+        let part = |name: &str| text.split(name).nth(1).and_then(|rest| rest.split(',').next()).map(str::to_owned);
+        seen.push((part("thread: ").expect("a thread"), part("seq: ").expect("a number")));
+    }
+    seen.sort();
+    let whole = seen.len();
+    seen.dedup();
+    assert_eq!(seen.len(), whole, "none came twice");
+    assert!(server.end().stderr.contains("errors=0"));
+}
