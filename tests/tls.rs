@@ -441,6 +441,23 @@ fn a_half_handshake_times_out_and_frees_its_place() {
 }
 
 #[test]
+fn a_handshake_that_is_broken_off_is_named() {
+    let pki = Pki::new();
+    for (sent, expected) in [
+        (&b"\x16\x03\x01\x02\x00\x01"[..], "the sender closed the connection in the middle of the handshake"),
+        (b"\x16\x03\x01\x00\x05hello", "what the sender sent is not TLS"),
+        (b"GET / HTTP/1.1\r\n\r\n", "what the sender sent is not TLS"),
+    ] {
+        let server = pki.start("");
+        let mut socket = TcpStream::connect(server.address).expect("a connection");
+        socket.write_all(sent).expect("room");
+        socket.shutdown(Shutdown::Write).expect("an end");
+        server.wait_log(expected);
+        assert!(server.end().stderr.contains("errors=1"));
+    }
+}
+
+#[test]
 fn a_probe_that_says_nothing_is_no_error() {
     let pki = Pki::new();
     let server = pki.start("");
@@ -470,11 +487,16 @@ fn a_renewed_certificate_is_used_and_a_bad_one_is_not() {
     wait_until(DEADLINE, "the new certificate", || shown() != first);
     let second = shown();
     fs::write(pki.file("cert.pem"), "nonsense\n").expect("a file");
-    server.wait_log("cannot use the changed files of TLS; what was read before stays");
+    server.wait_log("cannot use the files of TLS as they are now; what was read before stays");
     server.wait_log("cert.pem: there is no certificate in it");
     assert_eq!(shown(), second);
     pki.renew();
     wait_until(DEADLINE, "the third certificate", || shown() != second);
+    // On SIGHUP they are read even if they are the same.
+    let log = || server.postrider.stderr();
+    let read = log().matches("are read anew").count();
+    server.postrider.signal(nix::sys::signal::Signal::SIGHUP);
+    wait_until(DEADLINE, "another reading", || log().matches("are read anew").count() > read);
     lasting.write_all(message("still here").as_bytes()).expect("room");
     finish(lasting);
     assert_eq!(texts(&server.records(1)), ["still here"]);

@@ -9,6 +9,7 @@ use bytes::BytesMut;
 use rustls::{ServerConfig, ServerConnection};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -54,28 +55,43 @@ impl Tls {
         Offer { server, timeout: self.config.handshake_timeout }
     }
 
-    /// Reads the files anew whenever they change, for the connections that come after. Never ends.
+    /// Reads the files anew whenever they change, and on SIGHUP, for the connections that come after. Never ends.
     pub(super) async fn follow_files(&self, source: &str) {
         let certificate = self.config.certificate.display();
         let mut last = self.stamps.clone();
+        let mut hangup = signal(SignalKind::hangup()).ok();
         loop {
-            tokio::time::sleep(CHECK_INTERVAL).await;
+            let asked = tokio::select! {
+                () = tokio::time::sleep(CHECK_INTERVAL) => false,
+                () = next(&mut hangup) => true,
+            };
             // Before they are read: a change in between shows at the next look.
             let stamps = stamps(&self.config);
-            if stamps == last {
+            if stamps == last && !asked {
                 continue;
             }
             last = stamps;
             match self.config.server() {
                 Ok(server) => {
                     *self.server.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(server);
-                    tracing::info!(source, %certificate, "the files of TLS have changed: new connections get the new ones");
+                    tracing::info!(source, %certificate, "the files of TLS are read anew, for new connections");
                 }
                 Err(error) => {
-                    tracing::error!(source, %error, "cannot use the changed files of TLS; what was read before stays");
+                    tracing::error!(source, %error, "cannot use the files of TLS as they are now; what was read before stays");
                 }
             }
         }
+    }
+}
+
+/// Resolves at the next signal; never without a handler.
+async fn next(signal: &mut Option<Signal>) {
+    let received = match signal {
+        Some(signal) => signal.recv().await,
+        None => None,
+    };
+    if received.is_none() {
+        std::future::pending::<()>().await;
     }
 }
 
