@@ -441,6 +441,51 @@ fn a_half_handshake_times_out_and_frees_its_place() {
 }
 
 #[test]
+fn a_handshake_that_takes_long_keeps_nobody_waiting() {
+    let pki = Pki::new();
+    let server = pki.start("handshake_timeout = \"1h\"");
+    let held: Vec<TcpStream> = (0..3).map(|_| TcpStream::connect(server.address).expect("a connection")).collect();
+    let mut stream = server.connect(&pki.client(None, BOTH)).expect("a connection");
+    stream.write_all(message("past them").as_bytes()).expect("room");
+    finish(stream);
+    assert_eq!(texts(&server.records(1)), ["past them"]);
+    // Nor does one keep a stop waiting.
+    server.end();
+    drop(held);
+}
+
+#[test]
+fn a_silent_connection_takes_little_memory() {
+    const CONNECTIONS: usize = 100;
+    const EACH: usize = 64 * 1024;
+    let pki = Pki::new();
+    let config = pki.source("").replace("max_connections = 4", "max_connections = 100");
+    let mut postrider = Postrider::spawn(&format!("{config}[[sink.stdout]]\n"));
+    let server = Server { address: postrider.address("tls"), postrider };
+    let client = pki.client(None, BOTH);
+    let memory = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", server.postrider.pid())).expect("a running process");
+        let size = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the kernel counts it");
+        size.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") << 10
+    };
+    let connect = || {
+        let mut stream = server.connect(&client).expect("a connection");
+        let begun = format!("{}9000 {}", message("whole"), "x".repeat(8_000));
+        stream.write_all(begun.as_bytes()).expect("room for a message and a half");
+        stream
+    };
+    // What the first costs is not each one's.
+    let first = connect();
+    server.records(1);
+    let before = memory();
+    let others: Vec<Stream> = (1..CONNECTIONS).map(|_| connect()).collect();
+    server.records(CONNECTIONS);
+    wait_until(DEADLINE, "little memory", || memory() < before + CONNECTIONS * EACH);
+    drop((first, others));
+    server.end();
+}
+
+#[test]
 fn a_handshake_that_is_broken_off_is_named() {
     let pki = Pki::new();
     for (sent, expected) in [
