@@ -496,7 +496,8 @@ fn a_handshake_that_is_broken_off_is_named() {
         let server = pki.start("");
         let mut socket = TcpStream::connect(server.address).expect("a connection");
         socket.write_all(sent).expect("room");
-        socket.shutdown(Shutdown::Write).expect("an end");
+        // Where one byte was enough, the connection may be gone by now.
+        let _ = socket.shutdown(Shutdown::Write);
         server.wait_log(expected);
         assert!(server.end().stderr.contains("errors=1"));
     }

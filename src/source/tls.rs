@@ -23,6 +23,9 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// So long may the end of a connection take: its `close_notify` fits into any socket but that of a peer that reads nothing.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// After a stop, a handshake has so long to end: a sender that has done its part has sent messages behind it.
+const LAST_HANDSHAKE: Duration = Duration::from_millis(250);
+
 /// The first byte of a TLS record with a handshake (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 22;
 
@@ -120,9 +123,12 @@ pub(super) async fn handshake(
         }
         TlsAcceptor::from(offer.server).accept(socket).await.map(Some)
     };
+    let stopped = async {
+        intake.stop().cancelled().await;
+        tokio::time::sleep(LAST_HANDSHAKE).await;
+    };
     let session = tokio::select! {
-        biased;
-        () = intake.stop().cancelled() => return Err(End::Stopped),
+        () = stopped => return Err(End::Stopped),
         result = tokio::time::timeout(offer.timeout, handshake) => match result {
             Ok(Ok(Some(session))) => session,
             Ok(Ok(None)) => return Err(End::Closed),
