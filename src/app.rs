@@ -203,6 +203,7 @@ fn allow_descriptors(config: &Config) -> std::io::Result<()> {
 fn max_connections(source: &SourceKind) -> usize {
     match source {
         SourceKind::Tcp(tcp) => tcp.stream.max_connections,
+        SourceKind::Relp(relp) => relp.max_connections,
         SourceKind::Unix(unix) => unix.stream.as_ref().map_or(0, |stream| stream.max_connections),
         SourceKind::Udp(_) | SourceKind::Stdin(_) => 0,
     }
@@ -281,6 +282,7 @@ fn origin(source: &SourceConfig) -> Origin {
         SourceKind::Tcp(tcp) if tcp.tls.is_some() => Transport::Tls,
         SourceKind::Udp(_) => Transport::Udp,
         SourceKind::Tcp(_) => Transport::Tcp,
+        SourceKind::Relp(_) => Transport::Relp,
         SourceKind::Unix(_) => Transport::Unix,
         SourceKind::Stdin(_) => Transport::Stdin,
     };

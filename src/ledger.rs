@@ -29,6 +29,8 @@ pub enum Reason {
     InFlightLimit,
     /// The destination refused the record for good.
     Rejected,
+    /// Its sender waited too long for an acknowledgement, and will send it again.
+    Unacknowledged,
     /// The time for the stop was over.
     Shutdown,
     /// A path in the program forgot it: a defect.
@@ -101,12 +103,13 @@ enum Outcome {
 
 impl Reason {
     /// Every reason, in the order in which they are shown.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Empty,
         Self::UnexpectedTls,
         Self::QueueFull,
         Self::InFlightLimit,
         Self::Rejected,
+        Self::Unacknowledged,
         Self::Shutdown,
         Self::Lost,
     ];
@@ -119,6 +122,7 @@ impl Reason {
             Self::QueueFull => "queue_full",
             Self::InFlightLimit => "in_flight_limit",
             Self::Rejected => "rejected",
+            Self::Unacknowledged => "unacknowledged",
             Self::Shutdown => "shutdown",
             Self::Lost => "lost",
         }

@@ -154,14 +154,14 @@ impl Pipeline {
         }
     }
 
-    /// Waits for room in each queue; what has none when `deadline` resolves is dropped.
-    pub async fn send(&self, batches: Batches, deadline: impl Future<Output = ()>) {
+    /// Waits for room in each queue; what has none when `deadline` resolves is dropped for the reason that it gives.
+    pub async fn send(&self, batches: Batches, deadline: impl Future<Output = Reason>) {
         let mut deadline = std::pin::pin!(deadline);
-        let mut over = false;
+        let mut over = None;
         for (outlet, batch) in self.outlets.iter().zip(batches) {
             let Some(batch) = batch else { continue };
-            if over {
-                outlet.offer(batch, Reason::Shutdown);
+            if let Some(reason) = over {
+                outlet.offer(batch, reason);
                 continue;
             }
             tokio::select! {
@@ -170,9 +170,9 @@ impl Pipeline {
                     Some(room) => room.send(batch),
                     None => batch.dropped(Reason::Shutdown),
                 },
-                () = &mut deadline => {
-                    over = true;
-                    outlet.offer(batch, Reason::Shutdown);
+                reason = &mut deadline => {
+                    over = Some(reason);
+                    outlet.offer(batch, reason);
                 }
             }
         }

@@ -65,6 +65,8 @@ pub enum Transport {
     Tcp,
     /// RFC 5425.
     Tls,
+    /// RELP, which acknowledges.
+    Relp,
     /// A unix domain socket.
     Unix,
     /// A file named on the command line.
@@ -121,6 +123,7 @@ impl Transport {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
             Self::Tls => "tls",
+            Self::Relp => "relp",
             Self::Unix => "unix",
             Self::File => "file",
             Self::Stdin => "stdin",

@@ -86,7 +86,8 @@ fn the_schema_names_exactly_what_the_code_can_write() {
         assert!(code.iter().all(|word| words.iter().any(|known| known == word)), "{pointer}: {code:?}");
     };
     within("/$defs/postfix/properties/event/enum", &Event::NAMES);
-    let transports = [Transport::Udp, Transport::Tcp, Transport::Unix, Transport::File, Transport::Stdin];
+    let transports =
+        [Transport::Udp, Transport::Tcp, Transport::Relp, Transport::Unix, Transport::File, Transport::Stdin];
     within("/properties/source/properties/transport/enum", &transports.map(Transport::name));
 }
 

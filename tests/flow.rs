@@ -5,21 +5,22 @@ mod peers;
 use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::ChildStdin;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
-use peers::postrider::{Ended, Postrider};
+use peers::postrider::{Postrider, assert_clean, ledger};
 use peers::process::Process;
 use peers::scratch;
-use peers::wait::{wait_for, wait_until};
+use peers::unread::Unread;
+use peers::wait::wait_until;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -58,22 +59,6 @@ fn by_stream(path: &Path) -> HashMap<usize, Vec<usize>> {
         record.clear();
     }
     streams
-}
-
-/// A number of the ledger in the log: of `source="tcp"`, say, the field `received`.
-fn ledger(ended: &Ended, owner: &str, field: &str) -> u64 {
-    let line = ended.stderr.lines().find(|line| line.contains("ledger") && line.contains(owner));
-    let line = line.unwrap_or_else(|| panic!("no ledger of {owner}:\n{}", ended.stderr));
-    let (_, rest) = line.split_once(&format!(" {field}=")).unwrap_or_else(|| panic!("no {field}: {line}"));
-    let digits = rest.trim_start_matches('"');
-    digits[..digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len())].parse().expect("a number")
-}
-
-#[track_caller]
-fn assert_clean(ended: &Ended) {
-    assert!(ended.status.success(), "{}\n{}", ended.status, ended.stderr);
-    assert!(!ended.stderr.contains("balanced=false"), "{}", ended.stderr);
-    assert!(ended.stderr.contains("balanced=true"), "{}", ended.stderr);
 }
 
 fn count_lines(path: &Path) -> usize {
@@ -229,70 +214,6 @@ fn in_stream(record: &str, stream: usize) -> bool {
     record.contains(&format!("\"hostname\":\"mx{stream}\""))
 }
 
-/// Postrider with a standard output that nobody reads.
-struct Unread {
-    process: Child,
-    stderr: PathBuf,
-}
-
-impl Unread {
-    /// Starts it with the configuration `config`.
-    fn spawn(config: &str, stderr: &Path) -> Self {
-        let file = stderr.with_file_name("postrider.toml");
-        fs::write(&file, config).expect("a configuration");
-        let process = Command::new(env!("CARGO_BIN_EXE_postrider"))
-            .args(["run", "-c"])
-            .arg(&file)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(fs::File::create(stderr).expect("a file for the log"))
-            .spawn()
-            .expect("postrider");
-        Self { process, stderr: stderr.to_owned() }
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(&self.stderr).unwrap_or_default()
-    }
-
-    fn address(&self, source: &str) -> SocketAddr {
-        wait_for(DEADLINE, "listening", || peers::postrider::listening(&self.log(), source))
-    }
-
-    /// The most memory that it ever used, in bytes.
-    fn peak_memory(&self) -> usize {
-        memory(self.process.id(), "VmHWM:")
-    }
-
-    /// Its standard output, for a test that begins to read it.
-    fn output(&mut self) -> ChildStdout {
-        self.process.stdout.take().expect("a pipe")
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = nix::unistd::Pid::from_raw(self.process.id().cast_signed());
-        nix::sys::signal::kill(pid, signal).expect("a signal");
-    }
-
-    fn terminate(self, deadline: Duration) -> Ended {
-        self.signal(Signal::SIGTERM);
-        self.ended(deadline)
-    }
-
-    fn ended(mut self, deadline: Duration) -> Ended {
-        let status = wait_for(deadline, "the end", || self.process.try_wait().expect("the state of a child process"));
-        Ended { status, stdout: String::new(), stderr: self.log() }
-    }
-}
-
-impl Drop for Unread {
-    fn drop(&mut self) {
-        // An error says that it has ended already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 #[test]
 fn a_blocked_sink_holds_the_others_only_as_far_as_its_queue() {
     let directory = scratch::directory("blocked");
@@ -374,7 +295,7 @@ fn short_messages_take_no_more_room_than_long_ones() {
     for sender in senders {
         sender.join().expect("a sender");
     }
-    let peak = postrider.peak_memory();
+    let peak = memory(postrider.pid(), "VmHWM:");
     // 16 MiB of records wait before the sink, and 32 MiB in the source, besides the buffers of the connections.
     assert!(peak < 128 << 20, "{} MiB", peak >> 20);
 }
@@ -457,7 +378,7 @@ fn a_stop_reads_what_the_pipe_of_the_standard_input_holds() {
     let directory = scratch::directory("stdin");
     let config = "[[source.stdin]]\n[[sink.stdout]]\nqueue_size = \"64KiB\"\n";
     let mut postrider = Unread::spawn(config, &directory.path().join("stderr"));
-    let mut input = postrider.process.stdin.take().expect("a pipe");
+    let mut input = postrider.input();
     let takes_more = |input: &ChildStdin| {
         let mut ready = [PollFd::new(input.as_fd(), PollFlags::POLLOUT)];
         poll(&mut ready, PollTimeout::from(1000_u16)).expect("a pipe") > 0

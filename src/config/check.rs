@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::diagnostics::{Diagnostic, Diagnostics};
 use super::file::Placed;
-use super::{SinkConfig, SinkKind, SourceConfig, SourceKind};
+use super::{Fsync, SinkConfig, SinkKind, SourceConfig, SourceKind};
 use crate::template::Template;
 
 /// Checks all sources and sinks against each other.
@@ -21,6 +21,9 @@ pub(super) fn across(sources: &[Placed<SourceConfig>], sinks: &[Placed<SinkConfi
     pairs(sinks, found, same_file);
     for sink in sinks {
         for source in sources {
+            if let Some(error) = not_durable(source, sink) {
+                found.push(error);
+            }
             if sink.config.queue_size < source.config.max_frame_size {
                 let message = format!("smaller than `max_frame_size` of the source {}", source.config.name);
                 let error = Diagnostic::at(sink.places.of("queue_size"), message);
@@ -54,12 +57,19 @@ fn same_name(what: &str, a: &str, b: &str, a_place: Range<usize>, b_place: Range
 fn same_socket(a: &Placed<SourceConfig>, b: &Placed<SourceConfig>) -> Option<Diagnostic> {
     match (&a.config.kind, &b.config.kind) {
         (SourceKind::Udp(one), SourceKind::Udp(other)) => bound_twice("UDP", one.listen, other.listen, a, b),
-        (SourceKind::Tcp(one), SourceKind::Tcp(other)) => bound_twice("TCP", one.listen, other.listen, a, b),
         (SourceKind::Unix(one), SourceKind::Unix(other)) if one.path == other.path => {
             let error = Diagnostic::at(b.places.of("path"), format!("{} is bound twice", one.path.display()));
             Some(error.also(a.places.of("path"), "bound here first"))
         }
-        _ => None,
+        (one, other) => bound_twice("TCP", tcp_address(one)?, tcp_address(other)?, a, b),
+    }
+}
+
+const fn tcp_address(source: &SourceKind) -> Option<SocketAddr> {
+    match source {
+        SourceKind::Tcp(tcp) => Some(tcp.listen),
+        SourceKind::Relp(relp) => Some(relp.listen),
+        SourceKind::Udp(_) | SourceKind::Unix(_) | SourceKind::Stdin(_) => None,
     }
 }
 
@@ -102,5 +112,15 @@ fn same_file(a: &Placed<SinkConfig>, b: &Placed<SinkConfig>) -> Option<Diagnosti
     (one == other).then(|| {
         let error = Diagnostic::at(b.places.of("path"), "two sinks write to one path");
         error.help("give each a path of its own").also(a.places.of("path"), "the first")
+    })
+}
+
+/// What a source acknowledges must be on the disk.
+fn not_durable(source: &Placed<SourceConfig>, sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
+    let (SourceKind::Relp(_), SinkKind::File(file)) = (&source.config.kind, &sink.config.kind) else { return None };
+    (file.fsync == Fsync::Never).then(|| {
+        let message = format!("the source {} acknowledges only what is on the disk", source.config.name);
+        let error = Diagnostic::at(sink.places.of("fsync"), message);
+        error.help("leave `fsync` out, or write \"1s\"").also(source.places.of("listen"), "the source")
     })
 }

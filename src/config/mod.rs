@@ -29,6 +29,7 @@ pub use self::schema::schema;
 
 use self::diagnostics::Diagnostic;
 use crate::frame::Framing;
+use crate::frame::relp::Oversize;
 use crate::postfix::dsn::Language;
 use crate::select::Select;
 use crate::template::Template;
@@ -85,6 +86,8 @@ pub enum SourceKind {
     Udp(UdpConfig),
     /// `[[source.tcp]]`
     Tcp(TcpConfig),
+    /// `[[source.relp]]`
+    Relp(RelpConfig),
     /// `[[source.unix]]`
     Unix(UnixConfig),
     /// `[[source.stdin]]`
@@ -120,6 +123,21 @@ pub struct StreamConfig {
     pub max_connections: usize,
     /// A connection that is silent for so long is closed; `None` keeps it for ever.
     pub idle_timeout: Option<Duration>,
+}
+
+/// `[[source.relp]]`: syslog over RELP, which acknowledges each message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RelpConfig {
+    /// The address; `[::]` takes IPv4 too.
+    pub listen: SocketAddr,
+    /// The most connections at a time; more are closed at once and counted.
+    pub max_connections: usize,
+    /// A connection that is silent for so long is closed; `None` keeps it for ever.
+    pub idle_timeout: Option<Duration>,
+    /// The most messages of one connection that wait for their acknowledgement; then it is not read.
+    pub window: usize,
+    /// What becomes of a message over `max_frame_size`.
+    pub oversize: Oversize,
 }
 
 /// `[[source.unix]]`: a unix domain socket.

@@ -1,16 +1,18 @@
 //! The kinds of sources, a block each. A new kind is one block and one line in [`SOURCES`].
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::diagnostics::Diagnostic;
 use super::key::{Key, Kind, Type};
 use super::reader::{Reader, Time};
 use super::tls;
-use super::{SourceConfig, SourceKind, StdinConfig, StreamConfig, TcpConfig, UdpConfig, UnixConfig};
+use super::{RelpConfig, SourceConfig, SourceKind, StdinConfig, StreamConfig, TcpConfig, UdpConfig, UnixConfig};
 use crate::frame::Framing;
+use crate::frame::relp::Oversize;
 
 /// Every kind of source.
-pub(super) const SOURCES: [Kind<SourceKind>; 4] = [UDP, TCP, UNIX, STDIN];
+pub(super) const SOURCES: [Kind<SourceKind>; 5] = [UDP, TCP, RELP, UNIX, STDIN];
 
 /// The least that a receiver must take (RFC 5424, section 6.1).
 const LEAST_FRAME: u64 = 480;
@@ -98,6 +100,48 @@ const TCP: Kind<SourceKind> = Kind {
         // After an error in it there is no configuration at all.
         let tls = table.inner(tls::TLS.name, tls::read).flatten();
         Some(SourceKind::Tcp(TcpConfig { listen: listen?, stream: stream?, tls }))
+    },
+};
+
+// === relp ===
+
+const RELP: Kind<SourceKind> = Kind {
+    name: "relp",
+    doc: "Syslog over RELP: a message is acknowledged when every sink has it durably.",
+    single: false,
+    keys: &[
+        Key::required("listen", Type::Address, r#""[::]:20514""#, "Address and port; `[::]` takes IPv4 too."),
+        MAX_CONNECTIONS,
+        Key::default(
+            "idle_timeout",
+            Type::Duration(&["never"]),
+            r#""never""#,
+            "A connection that is silent for so long is closed; its sender opens another for its next message.",
+        ),
+        Key::default(
+            "window",
+            Type::Count(1, 65536),
+            "128",
+            "So many messages of one connection may wait for their acknowledgement; then it is not read.",
+        ),
+        Key::default(
+            "oversize",
+            Type::Word(&["truncate", "close"]),
+            r#""truncate""#,
+            "What becomes of a message over max_frame_size: `close` never acknowledges it, so its sender sends it again.",
+        ),
+    ],
+    read: |table| {
+        let (listen, max_connections) = (table.address("listen"), table.count("max_connections"));
+        let (idle_timeout, window) = (idle_timeout(table), table.count("window"));
+        let oversize = if table.word("oversize")? == "close" { Oversize::Close } else { Oversize::Truncate };
+        Some(SourceKind::Relp(RelpConfig {
+            listen: listen?,
+            max_connections: max_connections?,
+            idle_timeout: idle_timeout?,
+            window: window?,
+            oversize,
+        }))
     },
 };
 
@@ -196,12 +240,17 @@ fn system_zone() -> jiff::tz::TimeZone {
 
 fn stream(table: &mut Reader<'_, '_>) -> Option<StreamConfig> {
     let framing = framing(table);
-    let (max_connections, idle_timeout) = (table.count("max_connections"), table.time("idle_timeout"));
-    let idle_timeout = match idle_timeout? {
+    let (max_connections, idle_timeout) = (table.count("max_connections"), idle_timeout(table));
+    Some(StreamConfig { framing: framing?, max_connections: max_connections?, idle_timeout: idle_timeout? })
+}
+
+/// `Some(None)` for a connection that may be silent for ever.
+#[allow(clippy::option_option)]
+fn idle_timeout(table: &mut Reader<'_, '_>) -> Option<Option<Duration>> {
+    Some(match table.time("idle_timeout")? {
         Time::Span(duration) => Some(duration),
         Time::Word(_) => None,
-    };
-    Some(StreamConfig { framing: framing?, max_connections: max_connections?, idle_timeout })
+    })
 }
 
 fn framing(table: &mut Reader<'_, '_>) -> Option<Framing> {

@@ -1,4 +1,4 @@
-//! The `frame` stage: bytes to [`Frame`]s (RFC 6587). It knows neither sockets nor syslog.
+//! The `frame` stage: bytes to [`Frame`]s (RFC 6587; [`relp`] has another grammar). It knows neither sockets nor syslog.
 //!
 //! A [`Framer`] holds the state of one stream; the bytes stay in the caller's buffer and are never copied:
 //!
@@ -55,6 +55,7 @@ use std::mem;
 
 mod delimiter;
 mod octet;
+pub mod relp;
 #[cfg(test)]
 mod tests;
 
@@ -76,6 +77,14 @@ impl<'b> Frame<'b> {
     /// The frame is empty if nothing else was in it.
     pub fn datagram(datagram: &'b [u8], max: usize) -> Self {
         Self::cut(delimiter::trim_datagram(datagram), max)
+    }
+
+    /// The data of a RELP frame, which is one message: all of it but the line ends and NULs at its end, which senders put
+    /// there by their templates. The frame is empty if nothing else was in it.
+    #[must_use]
+    pub fn trimmed(self) -> Self {
+        // What is missing at the end of a truncated one is not known.
+        if self.truncated { self } else { Self { bytes: delimiter::trim_datagram(self.bytes), ..self } }
     }
 
     fn cut(message: &'b [u8], max: usize) -> Self {

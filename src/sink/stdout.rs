@@ -14,7 +14,8 @@ use crate::buffer::Batch;
 /// How long one call waits for a reader that is slow, in milliseconds.
 const PATIENCE: u16 = 1000;
 
-/// Writes each run of lines that lie side by side with one system call. A record is delivered when the kernel has it.
+/// Writes each run of lines that lie side by side with one system call. A record is delivered when the kernel has it, also for
+/// a source that acknowledges: what a pipe's reader makes of it cannot be known.
 #[derive(Debug)]
 pub struct Stdout<W = fs::File> {
     out: W,

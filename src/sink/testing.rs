@@ -6,11 +6,22 @@ use std::time::{Duration, Instant};
 
 use crate::buffer::{Batch, Encoded, Entry, Span};
 use crate::ledger::SinkLedger;
+use crate::receipt::Receipt;
 use crate::record::RecordId;
 
 /// A batch of lines (each without its LF) with their routes and keys; an empty key stands for none. The ids count from
 /// `first_id`. Between two lines that a sink must not take for neighbours stands the line `"gap"`.
 pub(crate) fn batch(ledger: &Arc<SinkLedger>, first_id: u128, lines: &[(&str, &str, &str)]) -> Batch {
+    batch_for(ledger, first_id, lines, None)
+}
+
+/// The same for a source that waits for the receipt.
+pub(crate) fn batch_for(
+    ledger: &Arc<SinkLedger>,
+    first_id: u128,
+    lines: &[(&str, &str, &str)],
+    receipt: Option<Arc<Receipt>>,
+) -> Batch {
     let mut bytes = Vec::new();
     let mut text = String::new();
     let mut entries = Vec::new();
@@ -38,7 +49,7 @@ pub(crate) fn batch(ledger: &Arc<SinkLedger>, first_id: u128, lines: &[(&str, &s
     }
     let size: u32 = entries.iter().map(|entry| entry.line.end - entry.line.start).sum();
     ledger.offered.fetch_add(entries.len() as u64, Relaxed);
-    let in_flight = ledger.enter(entries.len() as u64, size.into(), None);
+    let in_flight = ledger.enter(entries.len() as u64, size.into(), receipt);
     Batch::new(Arc::new(Encoded { lines: bytes, room: None }), entries, text, in_flight)
 }
 

@@ -8,7 +8,6 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::Intake;
 use super::stream::End;
-use crate::config::StreamConfig;
 use crate::throttle::Throttle;
 
 /// The first and the longest pause after a failed accept. Running out of file descriptors is the usual cause, and ends
@@ -19,12 +18,14 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from
 pub(super) trait Accept {
     /// An accepted connection.
     type Connection: Send + 'static;
+    /// What connections may do.
+    type Config: Clone + Send;
     /// Waits for the next.
     fn accept(&self) -> impl Future<Output = io::Result<Self::Connection>> + Send;
     /// Reads it to its end.
     fn serve(
         connection: Self::Connection,
-        config: StreamConfig,
+        config: Self::Config,
         intake: Intake,
     ) -> impl Future<Output = Ended> + Send + 'static;
 }
@@ -46,8 +47,8 @@ struct Log {
     unexpected_tls: Throttle,
 }
 
-/// Accepts and serves connections until told to stop, then waits for the last to end.
-pub(super) async fn run<A: Accept>(listener: A, config: &StreamConfig, intake: &Intake) {
+/// Accepts and serves connections, `max_connections` at a time, until told to stop, then waits for the last to end.
+pub(super) async fn run<A: Accept>(listener: A, max_connections: usize, config: &A::Config, intake: &Intake) {
     let mut connections = JoinSet::new();
     let mut backoff = BACKOFF.0;
     let mut log = Log::default();
@@ -64,11 +65,11 @@ pub(super) async fn run<A: Accept>(listener: A, config: &StreamConfig, intake: &
         match accepted {
             Ok(connection) => {
                 backoff = BACKOFF.0;
-                if connections.len() < config.max_connections {
+                if connections.len() < max_connections {
                     intake.ledger().connections.fetch_add(1, Relaxed);
                     connections.spawn(A::serve(connection, config.clone(), intake.clone()));
                 } else {
-                    log.refused(config.max_connections, intake);
+                    log.refused(max_connections, intake);
                 }
             }
             Err(error) => {

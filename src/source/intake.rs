@@ -41,7 +41,7 @@ pub struct Stop {
 
 impl Intake {
     /// An intake that holds at most `max_bytes_in_flight` of frames which some sink has not yet delivered; each counts as its
-    /// bytes and `RECORD`.
+    /// bytes and 512 more.
     pub fn new(
         pipeline: Arc<Pipeline>,
         origin: Origin,
@@ -76,6 +76,11 @@ impl Intake {
         &self.stop.reading
     }
 
+    /// Resolves when the time is over in which what is read may still be delivered.
+    pub(super) const fn over(&self) -> &CancellationToken {
+        &self.stop.waiting
+    }
+
     /// Whether the time is over in which what is read may still be delivered.
     pub fn is_over(&self) -> bool {
         self.stop.waiting.is_cancelled()
@@ -94,7 +99,17 @@ impl Intake {
     }
 
     /// The same for a source that acknowledges: `receipt` resolves when every sink is done with the frames.
-    pub async fn submit_for(&self, mut arrivals: Vec<Arrival<'_>>, receipt: Option<Receipt>) {
+    pub async fn submit_for(&self, arrivals: Vec<Arrival<'_>>, receipt: Option<Receipt>) {
+        self.submit_until(arrivals, receipt, &CancellationToken::new()).await;
+    }
+
+    /// The same for a source whose sender gives up: when `given_up` is cancelled, what still waits for room is dropped.
+    pub async fn submit_until(
+        &self,
+        mut arrivals: Vec<Arrival<'_>>,
+        receipt: Option<Receipt>,
+        given_up: &CancellationToken,
+    ) {
         let size = self.count(&mut arrivals);
         if arrivals.is_empty() {
             return;
@@ -102,15 +117,22 @@ impl Intake {
         let received_at = Timestamp::now();
         let frames = arrivals.len() as u64;
         self.ledger.waiting.fetch_add(frames, Relaxed);
+        let over = || async {
+            tokio::select! {
+                biased;
+                () = self.stop.waiting.cancelled() => Reason::Shutdown,
+                () = given_up.cancelled() => Reason::Unacknowledged,
+            }
+        };
         let room = tokio::select! {
             biased;
             room = Arc::clone(&self.room).acquire_many_owned(size) => room.ok(),
-            () = self.stop.waiting.cancelled() => None,
+            _ = over() => None,
         };
         let batches = self.pipeline.process(&arrivals, &self.origin, received_at, room, receipt);
         self.ledger.waiting.fetch_sub(frames, Relaxed);
         drop(arrivals);
-        self.pipeline.send(batches, self.stop.waiting.cancelled()).await;
+        self.pipeline.send(batches, over()).await;
     }
 
     /// Counts `bytes` that were read and are no syslog as one dropped frame.

@@ -2,6 +2,7 @@
 
 mod accept;
 mod intake;
+mod relp;
 mod stdin;
 mod stream;
 mod tcp;
@@ -26,6 +27,7 @@ pub struct Source {
 enum Bound {
     Udp(udp::Udp),
     Tcp(tcp::Tcp),
+    Relp(relp::Relp),
     Unix(unix::Unix),
     Stdin(stdin::Stdin),
 }
@@ -46,6 +48,7 @@ impl Source {
         let bound = match kind {
             SourceKind::Udp(config) => udp::Udp::bind(config).map(Bound::Udp),
             SourceKind::Tcp(config) => tcp::Tcp::bind(config).map(Bound::Tcp),
+            SourceKind::Relp(config) => relp::Relp::bind(config).map(Bound::Relp),
             SourceKind::Unix(config) => unix::Unix::bind(config).map(Bound::Unix),
             SourceKind::Stdin(config) => Ok(Bound::Stdin(stdin::Stdin::new(config))),
         };
@@ -65,6 +68,7 @@ impl Source {
         match &self.kind {
             Bound::Udp(udp) => udp.address(),
             Bound::Tcp(tcp) => tcp.address(),
+            Bound::Relp(relp) => relp.address(),
             Bound::Unix(unix) => unix.address(),
             Bound::Stdin(_) => "the standard input".to_owned(),
         }
@@ -80,6 +84,7 @@ impl Source {
         match self.kind {
             Bound::Udp(udp) => udp.run(self.intake).await,
             Bound::Tcp(tcp) => tcp.run(self.intake).await,
+            Bound::Relp(relp) => relp.run(self.intake).await,
             Bound::Unix(unix) => unix.run(self.intake).await,
             Bound::Stdin(stdin) => stdin.run(self.intake).await,
         }
@@ -91,6 +96,7 @@ fn wanted(kind: &SourceKind) -> String {
         SourceKind::Udp(config) => format!("udp {}", config.listen),
         SourceKind::Tcp(config) if config.tls.is_some() => format!("tls {}", config.listen),
         SourceKind::Tcp(config) => format!("tcp {}", config.listen),
+        SourceKind::Relp(config) => format!("relp {}", config.listen),
         SourceKind::Unix(config) => format!("unix {}", config.path.display()),
         SourceKind::Stdin(_) => "the standard input".to_owned(),
     }

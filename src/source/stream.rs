@@ -46,6 +46,16 @@ impl Readable for tokio::net::TcpStream {
     }
 }
 
+/// For a connection that is written to at the same time.
+impl Readable for &tokio::net::TcpStream {
+    async fn readable(&mut self) -> io::Result<()> {
+        tokio::net::TcpStream::readable(self).await
+    }
+    fn try_read(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
+        self.try_read_buf(buffer)
+    }
+}
+
 impl Readable for tokio::net::UnixStream {
     async fn readable(&mut self) -> io::Result<()> {
         Self::readable(self).await
@@ -126,7 +136,7 @@ pub(super) async fn read(
 }
 
 /// True when there is something to read, false when there was nothing for `idle_timeout`.
-async fn ready(socket: &mut impl Readable, idle_timeout: Option<Duration>) -> io::Result<bool> {
+pub(super) async fn ready(socket: &mut impl Readable, idle_timeout: Option<Duration>) -> io::Result<bool> {
     match idle_timeout {
         None => socket.readable().await.map(|()| true),
         Some(limit) => match tokio::time::timeout(limit, socket.readable()).await {
@@ -202,10 +212,14 @@ impl Stream {
         }
     }
 
-    /// Gives back the memory of a read, before another connection takes its turn.
     fn shrink(&mut self) {
-        if self.buffer.len() <= IDLE_SIZE {
-            self.buffer = BytesMut::from(&self.buffer[..]);
-        }
+        shrink(&mut self.buffer);
+    }
+}
+
+/// Gives back the memory of a read, before another connection takes its turn.
+pub(super) fn shrink(buffer: &mut BytesMut) {
+    if buffer.len() <= IDLE_SIZE {
+        *buffer = BytesMut::from(&buffer[..]);
     }
 }

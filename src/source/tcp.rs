@@ -42,10 +42,10 @@ impl Tcp {
     pub(super) async fn run(self, intake: Intake) {
         let config = self.config.clone();
         let Some(tls) = self.tls.clone() else {
-            return accept::run(self, &config, &intake).await;
+            return accept::run(self, config.max_connections, &config, &intake).await;
         };
         tokio::select! {
-            () = accept::run(self, &config, &intake) => {}
+            () = accept::run(self, config.max_connections, &config, &intake) => {}
             () = tls.follow_files(intake.name()) => {}
         }
     }
@@ -53,6 +53,7 @@ impl Tcp {
 
 impl Accept for Tcp {
     type Connection = Connection;
+    type Config = StreamConfig;
 
     async fn accept(&self) -> io::Result<Connection> {
         let (socket, address) = self.listener.accept().await?;
@@ -60,9 +61,7 @@ impl Accept for Tcp {
     }
 
     async fn serve(Connection { mut socket, address, tls }: Connection, config: StreamConfig, intake: Intake) -> Ended {
-        if let Err(error) = net::keep_alive(&socket) {
-            tracing::debug!(source = intake.name(), peer = %address, %error, "cannot set TCP keepalive");
-        }
+        keep_alive(&socket, address, &intake);
         let peer = net::canonical(address).to_string();
         let (framing, idle_timeout) = (config.framing, config.idle_timeout);
         let end = match tls {
@@ -78,5 +77,12 @@ impl Accept for Tcp {
             },
         };
         Ended { peer, end }
+    }
+}
+
+/// Lets the kernel find out that a silent peer has gone, where it can.
+pub(super) fn keep_alive(socket: &TcpStream, peer: SocketAddr, intake: &Intake) {
+    if let Err(error) = net::keep_alive(socket) {
+        tracing::debug!(source = intake.name(), %peer, %error, "cannot set TCP keepalive");
     }
 }

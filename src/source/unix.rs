@@ -62,7 +62,7 @@ impl Unix {
             Self::Datagram(datagrams) => udp::read(&datagrams, &intake).await,
             Self::Stream(listener) => {
                 let config = listener.config.clone();
-                accept::run(listener, &config, &intake).await;
+                accept::run(listener, config.max_connections, &config, &intake).await;
             }
         }
     }
@@ -86,6 +86,7 @@ impl udp::Receive for Datagrams {
 
 impl Accept for Listener {
     type Connection = (UnixStream, String);
+    type Config = StreamConfig;
 
     async fn accept(&self) -> io::Result<Self::Connection> {
         let (socket, _) = self.socket.accept().await?;

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use postrider::encode::Encoder;
 use postrider::frame::{Frame, Framer, Framing, Step};
 use postrider::postfix::dsn::Language;
-use postrider::record::{Origin, Record, RecordIds, Transport};
+use postrider::record::{Origin, Peer, Record, RecordIds, Transport};
 use postrider::syslog::{Context, Message};
 use postrider::template::Template;
 use postrider::time::Timestamp;
@@ -140,7 +140,8 @@ pub(crate) fn postfix(data: &[u8]) {
         let message = Message { app_name: Some(app_name), msg: &text, ..Message::default() };
         let (postfix, flags) = postfix::parse(&message);
         assert!(postfix.is_some(), "{app_name} is Postfix's");
-        let record = Record { id, received_at: RECEIVED_AT, origin: &origin, peer: None, message, postfix, flags };
+        let record =
+            Record { id, received_at: RECEIVED_AT, origin: &origin, peer: Peer::default(), message, postfix, flags };
         encode(&record, Language::En);
     }
 }
@@ -201,7 +202,7 @@ pub(crate) fn template(data: &[u8]) {
 /// Reads a frame as the pipeline does.
 pub(crate) fn with_record<R>(frame: &Frame<'_>, use_record: impl FnOnce(&Record<'_>) -> R) -> R {
     let (origin, id) = (origin(), RecordIds::default().reserve(RECEIVED_AT, 1).take());
-    pipeline::read_frame(frame, Some("192.0.2.1:514"), &origin, RECEIVED_AT, id, use_record)
+    pipeline::read_frame(frame, Peer::at("192.0.2.1:514"), &origin, RECEIVED_AT, id, use_record)
 }
 
 fn origin() -> Origin {

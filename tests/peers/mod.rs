@@ -23,4 +23,5 @@ pub(crate) mod server;
 pub(crate) mod smtp;
 pub(crate) mod smtp_script;
 pub(crate) mod smtp_sink;
+pub(crate) mod unread;
 pub(crate) mod wait;

@@ -122,6 +122,23 @@ impl Postrider {
     }
 }
 
+/// A number of the ledger in the log: of `source="tcp"`, say, the field `received`.
+pub(crate) fn ledger(ended: &Ended, owner: &str, field: &str) -> u64 {
+    let line = ended.stderr.lines().find(|line| line.contains("ledger") && line.contains(owner));
+    let line = line.unwrap_or_else(|| panic!("no ledger of {owner}:\n{}", ended.stderr));
+    let (_, rest) = line.split_once(&format!(" {field}=")).unwrap_or_else(|| panic!("no {field}: {line}"));
+    let digits = rest.trim_start_matches('"');
+    digits[..digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len())].parse().expect("a number")
+}
+
+/// A good end, after which everything is accounted for.
+#[track_caller]
+pub(crate) fn assert_clean(ended: &Ended) {
+    assert!(ended.status.success(), "{}\n{}", ended.status, ended.stderr);
+    assert!(!ended.stderr.contains("balanced=false"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("balanced=true"), "{}", ended.stderr);
+}
+
 /// The address at which the source named `source` listens, as the log says.
 pub(crate) fn listening(log: &str, source: &str) -> Option<SocketAddr> {
     let source = format!("source=\"{source}\"");

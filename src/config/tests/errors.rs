@@ -258,3 +258,14 @@ proptest! {
         let _ = parse(&changed, "test.toml").map_err(|found| found.to_string());
     }
 }
+
+#[test]
+fn what_is_acknowledged_must_be_on_the_disk() {
+    let text = |fsync: &str| {
+        format!(
+            "[[source.relp]]\nlisten = '[::]:20514'\n[[sink.file]]\npath = '/tmp/postrider/a.json'\nfsync = '{fsync}'\n"
+        )
+    };
+    assert!(parse(&text("1s"), "test.toml").is_ok());
+    insta::assert_snapshot!(errors(&text("never")));
+}

@@ -5,6 +5,10 @@
 //! - a time: the kernel has the record; it is on the disk that time later at the latest.
 //! - `never`: the kernel has the record, and writes it to the disk when it likes.
 //!
+//! A batch that a source waits for (RELP) has to be on the disk before it counts as delivered, so it makes a sync due at
+//! once also where `fsync` is a time: held for that long, it would stop its sender at the window. What waits in the queue
+//! meanwhile shares the next one. Together with `never`, the configuration refuses such a source.
+//!
 //! In the last two, a power failure can lose records that count as delivered; a crash of Postrider cannot. With the first
 //! two a new file's directory entry is brought to the disk as well. An fdatasync that fails ends the program, because the
 //! kernel may have forgotten what it could not write, and the next call would claim success.
@@ -236,12 +240,13 @@ impl File {
         }
     }
 
-    /// Syncs what was written since, if it is time.
-    fn sync_if_due(&mut self, now: Instant) -> Result<(), Error> {
+    /// Syncs what was written since, if it is time or some source waits for it.
+    fn sync_if_due(&mut self, now: Instant, awaited: bool) -> Result<(), Error> {
         let dirty = self.files.values().any(|file| file.dirty);
         let due = match self.fsync {
             Fsync::Never => false,
             Fsync::Always => dirty,
+            Fsync::Every(_) if awaited => dirty,
             // A tick comes about once in a second: what would be late by then is synced now.
             Fsync::Every(time) => {
                 dirty && *self.sync_due.get_or_insert_with(|| now + time.saturating_sub(Duration::from_secs(1))) <= now
@@ -291,13 +296,13 @@ impl Sink for File {
                 Err(error) => return Err(error),
             }
         }
-        self.sync_if_due(Instant::now())?;
+        self.sync_if_due(Instant::now(), batches.iter().any(Batch::is_awaited))?;
         self.resolve(batches);
         failure.map_or(Ok(()), |reason| Err(Error::Retry(reason)))
     }
 
     fn tick(&mut self) -> Result<(), Error> {
-        self.sync_if_due(Instant::now())?;
+        self.sync_if_due(Instant::now(), false)?;
         let routes: Vec<String> = self.files.keys().cloned().collect();
         for route in routes {
             let Some(file) = self.files.get_mut(&route) else { continue };

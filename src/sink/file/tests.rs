@@ -8,7 +8,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::config::FileConfig;
 use crate::ledger::{Reason, SinkLedger};
-use crate::sink::testing::{batch, settled, wait_for};
+use crate::receipt::{Outcome, receipt};
+use crate::sink::testing::{batch, batch_for, settled, wait_for};
 use crate::template::Template;
 
 /// A sink in a directory of its own.
@@ -310,4 +311,20 @@ fn a_rotation_that_is_not_possible_costs_nothing() {
     fixture.write(&[("a.json", "two"), ("a.json", "three"), ("a.json", "four")]);
     assert_eq!(fixture.read("a.json"), "one\ntwo\nthree\nfour\n");
     fs::set_permissions(fixture.path(""), fs::Permissions::from_mode(0o750)).unwrap();
+}
+
+#[test]
+fn what_a_source_waits_for_is_on_the_disk_before_it_counts_as_delivered() {
+    let mut fixture = Fixture::new(|config| config.fsync = Fsync::Every(Duration::from_secs(3600)));
+    fixture.write(&[("a.json", "one")]);
+    assert!(fixture.sink.files["a.json"].dirty, "nobody waits for this one");
+    let (receipt, mut outcome) = receipt();
+    let lines = [("two", "a.json", ""), ("three", "b.json", "")];
+    let awaited = batch_for(&fixture.ledger, 0, &lines, Some(Arc::new(receipt)));
+    let mut batches = VecDeque::from([awaited, fixture.batch(&[("c.json", "four")])]);
+    assert!(outcome.try_recv().is_err());
+    fixture.sink.write(&mut batches).unwrap();
+    assert_eq!(outcome.try_recv(), Ok(Outcome::Delivered));
+    assert!(fixture.sink.files.values().all(|file| !file.dirty), "one sync for all of the call");
+    assert_eq!(settled(&fixture.ledger), (4, 0));
 }

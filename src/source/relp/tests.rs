@@ -1,0 +1,72 @@
+use tokio::io::AsyncReadExt;
+
+use super::*;
+
+/// What becomes of one message.
+#[derive(Clone, Copy)]
+enum Fate {
+    Resolved(Outcome),
+    Never,
+}
+
+/// What is written for messages with these fates, how the session ends, and after how long.
+async fn written(fates: &[Fate], stopped: &CancellationToken) -> (String, Option<End>, Duration) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (socket, _) = listener.accept().await.unwrap();
+    let (answers, queue) = mpsc::channel(10);
+    let window = Arc::new(Semaphore::new(fates.len()));
+    let begun = Instant::now();
+    let mut held = Vec::new();
+    for (first, fate) in (2..).zip(fates) {
+        let (tell, outcome) = oneshot::channel();
+        match fate {
+            Fate::Resolved(outcome) => tell.send(*outcome).unwrap(),
+            Fate::Never => held.push(tell),
+        }
+        let places = Arc::clone(&window).acquire_owned().await.unwrap();
+        let delivery = Delivery { first, count: 1, outcome, due: begun + ACKNOWLEDGE_WITHIN, places };
+        assert!(answers.send(Answer::Delivery(delivery)).await.is_ok());
+    }
+    drop(answers);
+    let over = CancellationToken::new();
+    let end = write(&socket, queue, stopped, &over).await;
+    let time = begun.elapsed();
+    assert_eq!(over.is_cancelled(), end.is_some());
+    assert_eq!(window.available_permits(), fates.len(), "every place is free again");
+    drop(socket);
+    let mut text = String::new();
+    peer.read_to_string(&mut text).await.unwrap();
+    (text, end, time)
+}
+
+const DELIVERED: Fate = Fate::Resolved(Outcome::Delivered);
+const FAILED: Fate = Fate::Resolved(Outcome::Failed);
+
+#[tokio::test]
+async fn nothing_is_acknowledged_after_what_was_not_delivered() {
+    let (text, end, _) = written(&[DELIVERED, DELIVERED], &CancellationToken::new()).await;
+    assert_eq!(text, "2 rsp 6 200 OK\n3 rsp 6 200 OK\n");
+    assert!(end.is_none());
+    let (text, end, _) = written(&[DELIVERED, FAILED, DELIVERED], &CancellationToken::new()).await;
+    assert_eq!(text, "2 rsp 6 200 OK\n0 serverclose 0\n");
+    assert!(matches!(end, Some(End::Failed(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_session_ends_before_the_sender_gives_up() {
+    let (text, end, time) = written(&[DELIVERED, Fate::Never, DELIVERED], &CancellationToken::new()).await;
+    assert_eq!(text, "2 rsp 6 200 OK\n0 serverclose 0\n");
+    let Some(End::Failed(error)) = end else { panic!("{end:?}") };
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    assert!((79..90).contains(&time.as_secs()), "{time:?}");
+}
+
+#[tokio::test]
+async fn a_stop_waits_no_longer_than_there_is_time() {
+    let stopped = CancellationToken::new();
+    stopped.cancel();
+    let (text, end, _) = written(&[DELIVERED, Fate::Never], &stopped).await;
+    assert_eq!(text, "2 rsp 6 200 OK\n0 serverclose 0\n");
+    assert!(matches!(end, Some(End::Stopped)));
+}

@@ -1,0 +1,82 @@
+//! Postrider with a standard output that is a pipe, as in `postrider run | program`.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use super::postrider::{Ended, listening};
+use super::wait::wait_for;
+
+const START: Duration = Duration::from_secs(20);
+
+/// Postrider with a standard output that nobody reads.
+pub(crate) struct Unread {
+    process: Child,
+    stderr: PathBuf,
+}
+
+impl Unread {
+    /// Starts it with the configuration `config`.
+    pub(crate) fn spawn(config: &str, stderr: &Path) -> Self {
+        let file = stderr.with_file_name("postrider.toml");
+        fs::write(&file, config).expect("a configuration");
+        let process = Command::new(env!("CARGO_BIN_EXE_postrider"))
+            .args(["run", "-c"])
+            .arg(&file)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(fs::File::create(stderr).expect("a file for the log"))
+            .spawn()
+            .expect("postrider");
+        Self { process, stderr: stderr.to_owned() }
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.stderr).unwrap_or_default()
+    }
+
+    pub(crate) fn address(&self, source: &str) -> SocketAddr {
+        wait_for(START, "listening", || listening(&self.log(), source))
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Its standard input.
+    pub(crate) fn input(&mut self) -> ChildStdin {
+        self.process.stdin.take().expect("a pipe")
+    }
+
+    /// Its standard output, for a test that begins to read it.
+    pub(crate) fn output(&mut self) -> ChildStdout {
+        self.process.stdout.take().expect("a pipe")
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = nix::unistd::Pid::from_raw(self.process.id().cast_signed());
+        nix::sys::signal::kill(pid, signal).expect("a signal");
+    }
+
+    pub(crate) fn terminate(self, deadline: Duration) -> Ended {
+        self.signal(Signal::SIGTERM);
+        self.ended(deadline)
+    }
+
+    pub(crate) fn ended(mut self, deadline: Duration) -> Ended {
+        let status = wait_for(deadline, "the end", || self.process.try_wait().expect("the state of a child process"));
+        Ended { status, stdout: String::new(), stderr: self.log() }
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        // An error says that it has ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
