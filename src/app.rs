@@ -205,7 +205,7 @@ fn max_connections(source: &SourceKind) -> usize {
         SourceKind::Tcp(tcp) => tcp.stream.max_connections,
         SourceKind::Relp(relp) => relp.max_connections,
         SourceKind::Unix(unix) => unix.stream.as_ref().map_or(0, |stream| stream.max_connections),
-        SourceKind::Udp(_) | SourceKind::Stdin(_) => 0,
+        SourceKind::Udp(_) | SourceKind::File(_) | SourceKind::Stdin(_) => 0,
     }
 }
 
@@ -284,6 +284,7 @@ fn origin(source: &SourceConfig) -> Origin {
         SourceKind::Tcp(_) => Transport::Tcp,
         SourceKind::Relp(_) => Transport::Relp,
         SourceKind::Unix(_) => Transport::Unix,
+        SourceKind::File(_) => Transport::File,
         SourceKind::Stdin(_) => Transport::Stdin,
     };
     Origin { name: source.name.clone(), transport, zone: source.zone.clone() }

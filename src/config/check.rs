@@ -69,7 +69,7 @@ const fn tcp_address(source: &SourceKind) -> Option<SocketAddr> {
     match source {
         SourceKind::Tcp(tcp) => Some(tcp.listen),
         SourceKind::Relp(relp) => Some(relp.listen),
-        SourceKind::Udp(_) | SourceKind::Unix(_) | SourceKind::Stdin(_) => None,
+        SourceKind::Udp(_) | SourceKind::Unix(_) | SourceKind::File(_) | SourceKind::Stdin(_) => None,
     }
 }
 
@@ -117,10 +117,16 @@ fn same_file(a: &Placed<SinkConfig>, b: &Placed<SinkConfig>) -> Option<Diagnosti
 
 /// What a source acknowledges must be on the disk.
 fn not_durable(source: &Placed<SourceConfig>, sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
-    let (SourceKind::Relp(_), SinkKind::File(file)) = (&source.config.kind, &sink.config.kind) else { return None };
+    let SinkKind::File(file) = &sink.config.kind else { return None };
+    let place = match source.config.kind {
+        SourceKind::Relp(_) => "listen",
+        // Its cursor is the acknowledgement.
+        SourceKind::File(_) => "state",
+        _ => return None,
+    };
     (file.fsync == Fsync::Never).then(|| {
         let message = format!("the source {} acknowledges only what is on the disk", source.config.name);
         let error = Diagnostic::at(sink.places.of("fsync"), message);
-        error.help("leave `fsync` out, or write \"1s\"").also(source.places.of("listen"), "the source")
+        error.help("leave `fsync` out, or write \"1s\"").also(source.places.of(place), "the source")
     })
 }

@@ -46,6 +46,8 @@ pub(super) enum Type {
     Zone,
     /// A path as it is.
     Path,
+    /// A list of absolute paths.
+    Paths,
     /// Text with placeholders.
     Template,
     /// One of the words.

@@ -90,6 +90,8 @@ pub enum SourceKind {
     Relp(RelpConfig),
     /// `[[source.unix]]`
     Unix(UnixConfig),
+    /// `[[source.file]]`
+    File(FollowConfig),
     /// `[[source.stdin]]`
     Stdin(StdinConfig),
 }
@@ -149,6 +151,19 @@ pub struct UnixConfig {
     pub mode: u32,
     /// `Some` for a stream socket, `None` for datagrams.
     pub stream: Option<StreamConfig>,
+}
+
+/// `[[source.file]]`: log files that grow.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FollowConfig {
+    /// Absolute paths, with globs.
+    pub paths: Vec<PathBuf>,
+    /// The directory of the cursor.
+    pub state: PathBuf,
+    /// Where files are begun that are there when no cursor is: at their beginning, or else at their end.
+    pub from_beginning: bool,
+    /// How often files are looked for and read.
+    pub poll_interval: Duration,
 }
 
 /// `[[source.stdin]]`: the standard input; when it ends and no other source is left, Postrider drains and leaves.

@@ -202,9 +202,15 @@ impl Reader<'_, '_> {
     }
 
     pub(super) fn path(&mut self, name: &'static str) -> Option<PathBuf> {
-        self.take(name, |value| {
-            let text = value::text(value)?;
-            if text.contains('\0') { Err(Fault::new("a path with a NUL")) } else { Ok(PathBuf::from(text)) }
+        self.take(name, value::path)
+    }
+
+    pub(super) fn absolute_paths(&mut self, name: &'static str) -> Option<Vec<PathBuf>> {
+        self.list(name, |value| {
+            let path = value::path(value)?;
+            let fault =
+                || Fault::new("not an absolute path").help("write it from the root on: \"/var/log/postfix.log\"");
+            path.is_absolute().then_some(path).ok_or_else(fault)
         })
     }
 

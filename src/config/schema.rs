@@ -58,6 +58,7 @@ fn value(kind: Type) -> Value {
         Type::Zone | Type::Path | Type::Template => any(),
         Type::Word(words) => json!({ "enum": words }),
         Type::Words(words) => list(json!({ "enum": words })),
+        Type::Paths => list(text("^/")),
         Type::AnyWords | Type::Brokers => list(any()),
         // A dotted key is a table within a table.
         Type::Properties => json!({ "type": "object" }),

@@ -7,12 +7,14 @@ use super::diagnostics::Diagnostic;
 use super::key::{Key, Kind, Type};
 use super::reader::{Reader, Time};
 use super::tls;
-use super::{RelpConfig, SourceConfig, SourceKind, StdinConfig, StreamConfig, TcpConfig, UdpConfig, UnixConfig};
+use super::{
+    FollowConfig, RelpConfig, SourceConfig, SourceKind, StdinConfig, StreamConfig, TcpConfig, UdpConfig, UnixConfig,
+};
 use crate::frame::Framing;
 use crate::frame::relp::Oversize;
 
 /// Every kind of source.
-pub(super) const SOURCES: [Kind<SourceKind>; 5] = [UDP, TCP, RELP, UNIX, STDIN];
+pub(super) const SOURCES: [Kind<SourceKind>; 6] = [UDP, TCP, RELP, UNIX, FILE, STDIN];
 
 /// The least that a receiver must take (RFC 5424, section 6.1).
 const LEAST_FRAME: u64 = 480;
@@ -199,6 +201,45 @@ fn refuse_stream_keys(table: &mut Reader<'_, '_>) {
         }
     }
 }
+
+// === file ===
+
+const FILE: Kind<SourceKind> = Kind {
+    name: "file",
+    doc: "Log files that grow, such as Postfix's own maillog_file, through their rotation.",
+    single: false,
+    keys: &[
+        Key::required(
+            "paths",
+            Type::Paths,
+            r#"["/var/log/postfix.log"]"#,
+            "Absolute paths; `*`, `?` and `[..]` match in every component. Files that end with .gz are read once.",
+        ),
+        Key::required(
+            "state",
+            Type::Path,
+            r#""/var/lib/postrider""#,
+            "The directory of the cursor, which says how far each file has been delivered.",
+        ),
+        Key::default(
+            "start",
+            Type::Word(&["beginning", "end"]),
+            r#""end""#,
+            "Where files are begun that are there when no cursor is; what appears later is read from its beginning.",
+        ),
+        Key::default("poll_interval", Type::Duration(&[]), r#""250ms""#, "How often files are looked for and read."),
+    ],
+    read: |table| {
+        let (paths, state) = (table.absolute_paths("paths"), table.path("state"));
+        let (start, poll_interval) = (table.word("start"), table.duration("poll_interval"));
+        Some(SourceKind::File(FollowConfig {
+            paths: paths?,
+            state: state?,
+            from_beginning: start? == "beginning",
+            poll_interval: poll_interval?,
+        }))
+    },
+};
 
 // === stdin ===
 

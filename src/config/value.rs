@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use toml::de::DeValue;
@@ -144,6 +145,12 @@ pub(super) fn mode(value: &DeValue<'_>) -> Result<u32, Fault> {
         Ok(mode) if octal && mode <= 0o777 => Ok(mode),
         _ => Err(Fault::new("not permission bits").help(form)),
     }
+}
+
+/// A path that the kernel can take.
+pub(super) fn path(value: &DeValue<'_>) -> Result<PathBuf, Fault> {
+    let text = text(value)?;
+    if text.contains('\0') { Err(Fault::new("a path with a NUL")) } else { Ok(PathBuf::from(text)) }
 }
 
 /// A name that can stand in a log line as it is.

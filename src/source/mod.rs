@@ -1,6 +1,7 @@
-//! The sources: sockets and the standard input, read into frames. A source never looks inside a frame.
+//! The sources: sockets, files and the standard input, read into frames. A source never looks inside a frame.
 
 mod accept;
+mod file;
 mod intake;
 mod relp;
 mod stdin;
@@ -29,6 +30,7 @@ enum Bound {
     Tcp(tcp::Tcp),
     Relp(relp::Relp),
     Unix(unix::Unix),
+    File(file::Files),
     Stdin(stdin::Stdin),
 }
 
@@ -50,16 +52,14 @@ impl Source {
             SourceKind::Tcp(config) => tcp::Tcp::bind(config).map(Bound::Tcp),
             SourceKind::Relp(config) => relp::Relp::bind(config).map(Bound::Relp),
             SourceKind::Unix(config) => unix::Unix::bind(config).map(Bound::Unix),
+            SourceKind::File(config) => file::Files::bind(config, intake.name()).map(Bound::File),
             SourceKind::Stdin(config) => Ok(Bound::Stdin(stdin::Stdin::new(config))),
         };
         match bound {
             Ok(kind) => Ok(Self { intake, kind }),
-            Err(error) => Err(BindError {
-                name: intake.name().to_owned(),
-                what: format!("cannot listen on {}", wanted(kind)),
-                help: help(kind, &error),
-                error,
-            }),
+            Err(error) => {
+                Err(BindError { name: intake.name().to_owned(), what: wanted(kind), help: help(kind, &error), error })
+            }
         }
     }
 
@@ -70,6 +70,7 @@ impl Source {
             Bound::Tcp(tcp) => tcp.address(),
             Bound::Relp(relp) => relp.address(),
             Bound::Unix(unix) => unix.address(),
+            Bound::File(files) => files.address(),
             Bound::Stdin(_) => "the standard input".to_owned(),
         }
     }
@@ -86,19 +87,22 @@ impl Source {
             Bound::Tcp(tcp) => tcp.run(self.intake).await,
             Bound::Relp(relp) => relp.run(self.intake).await,
             Bound::Unix(unix) => unix.run(self.intake).await,
+            Bound::File(files) => files.run(self.intake).await,
             Bound::Stdin(stdin) => stdin.run(self.intake).await,
         }
     }
 }
 
+/// What a start tries.
 fn wanted(kind: &SourceKind) -> String {
     match kind {
-        SourceKind::Udp(config) => format!("udp {}", config.listen),
-        SourceKind::Tcp(config) if config.tls.is_some() => format!("tls {}", config.listen),
-        SourceKind::Tcp(config) => format!("tcp {}", config.listen),
-        SourceKind::Relp(config) => format!("relp {}", config.listen),
-        SourceKind::Unix(config) => format!("unix {}", config.path.display()),
-        SourceKind::Stdin(_) => "the standard input".to_owned(),
+        SourceKind::Udp(config) => format!("cannot listen on udp {}", config.listen),
+        SourceKind::Tcp(config) if config.tls.is_some() => format!("cannot listen on tls {}", config.listen),
+        SourceKind::Tcp(config) => format!("cannot listen on tcp {}", config.listen),
+        SourceKind::Relp(config) => format!("cannot listen on relp {}", config.listen),
+        SourceKind::Unix(config) => format!("cannot listen on unix {}", config.path.display()),
+        SourceKind::File(config) => format!("cannot keep a cursor in {}", config.state.display()),
+        SourceKind::Stdin(_) => "cannot read the standard input".to_owned(),
     }
 }
 
@@ -108,6 +112,8 @@ fn help(kind: &SourceKind, error: &io::Error) -> &'static str {
         (SourceKind::Unix(_), AddrInUse) => "; another program listens there: `ss -lxp` names it",
         (SourceKind::Unix(_), PermissionDenied) => "; its directory must be writable for Postrider's user",
         (SourceKind::Unix(_), NotFound) => "; make its directory first",
+        (SourceKind::File(_), WouldBlock) => "; another process of Postrider has it: give each a `state` of its own",
+        (SourceKind::File(_), _) => "; it must be a directory that Postrider's user may write to",
         (_, AddrInUse) => "; another program listens there: `ss -lntup` names it",
         (_, PermissionDenied) => "; ports below 1024 need root or the capability CAP_NET_BIND_SERVICE",
         (_, AddrNotAvailable) => "; this machine does not have the address: `ip addr` shows those that it has",

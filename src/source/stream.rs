@@ -16,7 +16,7 @@ pub(super) const READ_SIZE: usize = 64 * 1024;
 
 /// So many frames at most are handed on together. A read of the shortest lines holds 32 times as many, and their records
 /// take a hundred times the room of the read.
-const MOST_FRAMES: usize = 1024;
+pub(super) const MOST_FRAMES: usize = 1024;
 
 /// A connection that has begun no longer message than this keeps nothing else between two reads. With a longer one the
 /// whole buffer stays: a peer that sends bytes one by one would have it copied for each.

@@ -288,6 +288,11 @@ impl Postfix {
         });
     }
 
+    /// Has it rotate the file of `maillog_file`.
+    pub(crate) fn rotate_log(&self) {
+        self.administrate("postfix", &["logrotate"]);
+    }
+
     /// Runs one of Postfix's own commands, with the same /dev/log as its daemons.
     #[track_caller]
     pub(crate) fn administrate(&self, program: &str, arguments: &[&str]) {

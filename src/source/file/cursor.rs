@@ -1,0 +1,279 @@
+//! The cursor: how far each file has been delivered, kept on disk over a restart and a crash.
+//!
+//! One small text file, which is replaced as a whole: written to a temporary name, fsync, rename, fsync of the directory. So a
+//! crash leaves the one or the other, never a mixture. Its last line is a checksum over the rest: a cursor that is damaged is
+//! not believed at all, because a cursor that leads loses lines, and one that lags repeats them.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use nix::fcntl::{Flock, FlockArg};
+
+const TITLE: &str = "postrider cursor 1";
+
+/// So many bytes at the start of a file are its fingerprint, as far as it has them.
+pub(super) const FINGERPRINT: usize = 256;
+
+/// What a file is, whatever its name: the device and the inode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Identity {
+    pub(super) dev: u64,
+    pub(super) ino: u64,
+}
+
+/// The first bytes of a file, as a length of at most [`FINGERPRINT`] and a hash.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Fingerprint {
+    len: usize,
+    hash: u64,
+}
+
+/// What is kept of one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// Where it was when it was first seen: the `peer` of its records.
+    pub(super) path: PathBuf,
+    /// Zeroes where the content is not known to be anywhere: after copytruncate.
+    pub(super) identity: Identity,
+    pub(super) fingerprint: Fingerprint,
+    /// The bytes before it, decompressed, are delivered.
+    pub(super) offset: u64,
+    /// There is nothing behind the offset, and never will be.
+    pub(super) done: bool,
+}
+
+/// Where the cursor is kept. No other process has it as long as this value lives.
+#[derive(Debug)]
+pub(super) struct Store {
+    directory: PathBuf,
+    name: String,
+    _lock: Flock<File>,
+}
+
+/// What was found on disk at the start.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Loaded {
+    /// There is none.
+    Missing,
+    /// It cannot be believed; why.
+    Damaged(String),
+    Entries(Vec<Entry>),
+}
+
+impl Identity {
+    pub(super) fn of(metadata: &fs::Metadata) -> Self {
+        Self { dev: metadata.dev(), ino: metadata.ino() }
+    }
+}
+
+impl Fingerprint {
+    /// Of a file that starts with `bytes`.
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        let bytes = &bytes[..bytes.len().min(FINGERPRINT)];
+        Self { len: bytes.len(), hash: hash(bytes) }
+    }
+
+    /// Whether a file that starts with `bytes` can be the one of this fingerprint, grown or not.
+    pub(super) fn begins(&self, bytes: &[u8]) -> bool {
+        self.is_empty() || bytes.get(..self.len).is_some_and(|start| hash(start) == self.hash)
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(super) const fn is_full(&self) -> bool {
+        self.len == FINGERPRINT
+    }
+}
+
+/// FNV-1a in 64 bits: the same on every machine and in every version. Each byte that changes alone changes it.
+fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+// === the text ===
+
+/// The text of a cursor.
+pub(super) fn encode<'e>(entries: impl IntoIterator<Item = &'e Entry>) -> String {
+    let mut text = format!("{TITLE}\n");
+    for Entry { path, identity, fingerprint, offset, done } in entries {
+        let (Identity { dev, ino }, Fingerprint { len, hash }) = (identity, fingerprint);
+        // Writing to a string does not fail.
+        let _ = write!(text, "{dev} {ino} {len} {hash:016x} {offset} {} ", u8::from(*done));
+        for byte in path.as_os_str().as_bytes() {
+            let _ = match byte {
+                b'%' | 0..=b' ' | 0x7f.. => write!(text, "%{byte:02x}"),
+                plain => write!(text, "{}", char::from(*plain)),
+            };
+        }
+        text.push('\n');
+    }
+    let sum = hash(text.as_bytes());
+    let _ = writeln!(text, "sum {sum:016x}");
+    text
+}
+
+/// The entries of a cursor, or what is wrong with it.
+pub(super) fn decode(text: &[u8]) -> Result<Vec<Entry>, String> {
+    let text = std::str::from_utf8(text).map_err(|_| "it is not text")?;
+    let rest = text.strip_suffix('\n').ok_or("its end is missing")?;
+    let (_, last) = rest.rsplit_once('\n').ok_or("its end is missing")?;
+    let body = &text[..text.len() - last.len() - 1];
+    if last != format!("sum {:016x}", hash(body.as_bytes())) {
+        return Err("its checksum is wrong".to_owned());
+    }
+    let mut lines = body.lines();
+    if lines.next() != Some(TITLE) {
+        return Err("another version of Postrider wrote it".to_owned());
+    }
+    lines.map(|line| entry(line).ok_or_else(|| format!("a line cannot be read: {line}"))).collect()
+}
+
+fn entry(line: &str) -> Option<Entry> {
+    let mut fields = line.split(' ');
+    let mut number = || fields.next()?.parse::<u64>().ok();
+    let identity = Identity { dev: number()?, ino: number()? };
+    let len = usize::try_from(number()?).ok().filter(|len| *len <= FINGERPRINT)?;
+    let hash = u64::from_str_radix(fields.next()?, 16).ok()?;
+    let offset = fields.next()?.parse().ok()?;
+    let done = fields.next()? == "1";
+    let path = unescape(fields.next()?)?;
+    Some(Entry { path, identity, fingerprint: Fingerprint { len, hash }, offset, done })
+}
+
+fn unescape(text: &str) -> Option<PathBuf> {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        bytes.push(u8::from_str_radix(part.get(..2)?, 16).ok()?);
+        bytes.extend_from_slice(&part.as_bytes()[2..]);
+    }
+    Some(PathBuf::from(OsString::from_vec(bytes)))
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Takes the cursor of the source `name` in `directory`, which is made if it is not there.
+    pub(super) fn open(directory: &Path, name: &str) -> io::Result<Self> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        let lock = owned_file().truncate(false).open(directory.join(format!("{name}.lock")))?;
+        let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| io::Error::from(error))?;
+        Ok(Self { directory: directory.to_owned(), name: name.to_owned(), _lock: lock })
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> PathBuf {
+        self.directory.join(format!("{}.cursor", self.name))
+    }
+
+    /// Reads it. A file that cannot be read counts as damaged.
+    pub(super) fn load(&self) -> Loaded {
+        match fs::read(self.path()) {
+            Ok(text) => decode(&text).map_or_else(Loaded::Damaged, Loaded::Entries),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Loaded::Missing,
+            Err(error) => Loaded::Damaged(error.to_string()),
+        }
+    }
+
+    /// When it was written; long ago, if that is not known.
+    pub(super) fn changed(&self) -> SystemTime {
+        let modified = fs::metadata(self.path()).and_then(|metadata| metadata.modified());
+        modified.unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+
+    /// Replaces it.
+    pub(super) fn save(&self, text: &str) -> io::Result<()> {
+        let new = self.directory.join(format!("{}.cursor.new", self.name));
+        let mut file = owned_file().truncate(true).open(&new)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, self.path())?;
+        File::open(&self.directory)?.sync_all()
+    }
+}
+
+fn owned_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).mode(0o600);
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn entries() -> impl Strategy<Value = Vec<Entry>> {
+        let path = proptest::collection::vec(1_u8.., 1..40).prop_map(|bytes| PathBuf::from(OsString::from_vec(bytes)));
+        let entry = (path, any::<[u64; 4]>(), 0..=FINGERPRINT, any::<bool>()).prop_map(|(path, n, len, done)| Entry {
+            path,
+            identity: Identity { dev: n[0], ino: n[1] },
+            fingerprint: Fingerprint { len, hash: n[2] },
+            offset: n[3],
+            done,
+        });
+        proptest::collection::vec(entry, 0..8)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(entries in entries()) {
+            prop_assert_eq!(decode(encode(&entries).as_bytes()).unwrap(), entries);
+        }
+
+        /// Bytes changed, cut off or put in anywhere: it is refused, or it was no damage. So it never leads.
+        #[test]
+        fn damage_is_seen(
+            entries in entries(),
+            at in any::<prop::sample::Index>(),
+            cut in any::<prop::sample::Index>(),
+            bytes in proptest::collection::vec(any::<u8>(), 0..20),
+        ) {
+            let mut damaged = encode(&entries).into_bytes();
+            let text = damaged.len();
+            let from = at.index(text + 1);
+            let to = from + cut.index(text + 1 - from);
+            damaged.splice(from..to, bytes);
+            if let Ok(read) = decode(&damaged) {
+                prop_assert_eq!(read, entries);
+            }
+        }
+
+        #[test]
+        fn noise_is_refused(noise in proptest::collection::vec(any::<u8>(), 0..400)) {
+            prop_assert!(decode(&noise).is_err());
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_grows_with_its_file() {
+        let short = Fingerprint::of(b"Nov 24");
+        assert!(short.begins(b"Nov 24 02:10:35") && !short.begins(b"Nov 2") && !short.begins(b"Nov 25 02:10:35"));
+        assert!(Fingerprint::default().begins(b""));
+        assert!(Fingerprint::of(&[b'a'; 300]).is_full());
+        assert_eq!(Fingerprint::of(&[b'a'; 300]), Fingerprint::of(&[b'a'; 256]));
+    }
+
+    #[test]
+    fn a_cursor_is_its_owners_alone_and_one_process_has_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path().join("state");
+        let store = Store::open(&directory, "file").unwrap();
+        assert_eq!(store.load(), Loaded::Missing);
+        store.save(&encode([])).unwrap();
+        assert_eq!(store.load(), Loaded::Entries(Vec::new()));
+        assert_eq!(fs::metadata(store.path()).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(Store::open(&directory, "file").unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        fs::write(store.path(), "postrider").unwrap();
+        assert!(matches!(store.load(), Loaded::Damaged(_)));
+    }
+}

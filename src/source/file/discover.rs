@@ -1,0 +1,318 @@
+//! Looking for files: which there are, which of them are known, and where those are now.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirEntryExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::cursor::{Entry, Fingerprint, Identity};
+use super::follow::{Followed, Place, Stamp, head, is_gzip, last_line};
+use super::{Follower, glob, help};
+
+/// So many files are followed and remembered; those that have gone first are forgotten.
+const FILES: usize = 10_000;
+const REMEMBERED: usize = 1000;
+/// A file that has gone is looked for in its directory for so long.
+const SEARCH: Duration = Duration::from_secs(60);
+
+/// The kernel's clock for files is behind by up to a tick.
+const TICK: Duration = Duration::from_millis(20);
+
+/// A file that a path of the configuration leads to.
+struct Match {
+    path: PathBuf,
+    /// The path of the configuration that it was at before it was rotated; usually the same.
+    home: PathBuf,
+    identity: Identity,
+    stamp: Stamp,
+    created: Option<SystemTime>,
+}
+
+impl Match {
+    fn new(path: PathBuf, home: PathBuf, metadata: &fs::Metadata) -> Self {
+        let (identity, stamp) = (Identity::of(metadata), Stamp::of(metadata));
+        Self { path, home, identity, stamp, created: metadata.created().ok() }
+    }
+}
+
+impl Follower {
+    /// Looks for all files once.
+    pub(super) fn look(&mut self) {
+        let now = SystemTime::now();
+        let matches = self.matches();
+        self.locate(&matches);
+        self.search();
+        // Times have the resolution of a tick; where they are equal, what is rotated is older.
+        let mut all = self.overlooked();
+        all.extend(matches);
+        all.sort_by_key(|found| (found.stamp.modified, found.created));
+        self.since = now.checked_sub(TICK).unwrap_or(now);
+        let mut known: HashSet<Identity> = self.files.iter().map(|file| file.entry.identity).collect();
+        for found in all {
+            if !known.insert(found.identity) {
+                continue;
+            }
+            if let Err(error) = self.begin(&found)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                self.complain(&found.path, &format!("{error}{}", help(&error)));
+            }
+        }
+        self.forget();
+    }
+
+    /// Every regular file that the configuration names.
+    fn matches(&mut self) -> Vec<Match> {
+        let mut matches = Vec::new();
+        for pattern in self.config.paths.clone() {
+            let mut paths = Vec::new();
+            let mut errors = Vec::new();
+            glob::expand(&pattern, &mut paths, &mut |path, error| {
+                errors.push((path.to_owned(), format!("{error}{}", help(error))));
+            });
+            for path in paths {
+                match fs::metadata(&path) {
+                    Ok(metadata) if metadata.is_file() => {
+                        matches.push(Match::new(path.clone(), path, &metadata));
+                    }
+                    Ok(_) if path == pattern => {
+                        errors.push((path, format!("not a file{}", help(&io::ErrorKind::IsADirectory.into()))));
+                    }
+                    // A glob means files; and what is not there may come.
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => errors.push((path, format!("{error}{}", help(&error)))),
+                }
+            }
+            for (path, what) in errors {
+                self.complain(&path, &what);
+            }
+        }
+        matches
+    }
+
+    /// Notes where the known files are.
+    fn locate(&mut self, matches: &[Match]) {
+        let mut places: HashMap<Identity, Vec<&Match>> = HashMap::new();
+        for found in matches {
+            places.entry(found.identity).or_default().push(found);
+        }
+        for file in &mut self.files {
+            let at = places.get(&file.entry.identity).map_or(&[][..], Vec::as_slice);
+            let home = at.iter().find(|found| found.path == file.entry.path);
+            if let Some(found) = home.or_else(|| at.first()) {
+                file.found(&found.path, found.stamp);
+            } else if let Some(stamp) = file.location().and_then(|path| stamp_of(path, file.entry.identity)) {
+                // Outside of what the globs match, where it was found before.
+                file.seen = Some(stamp);
+            } else if file.place != Place::Gone {
+                (file.place, file.gone) = (Place::Gone, Instant::now());
+            }
+            file.recognize();
+        }
+    }
+
+    /// Files that appeared and were rotated away since the last look, or while Postrider was down, to names that no path of
+    /// the configuration leads to.
+    fn overlooked(&self) -> Vec<Match> {
+        let mut homes: HashMap<&Path, HashSet<&Path>> = HashMap::new();
+        let literal = self.config.paths.iter().map(PathBuf::as_path);
+        for home in literal.chain(self.files.iter().map(|file| file.entry.path.as_path())) {
+            let directory = home.parent().filter(|directory| self.is_recent(fs::metadata(directory)));
+            if let Some(directory) = directory {
+                homes.entry(directory).or_default().insert(home);
+            }
+        }
+        let mut found = Vec::new();
+        for (directory, homes) in homes {
+            for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+                let path = entry.path();
+                let Some(home) = homes.iter().find(|home| is_rotated(&path, home)) else { continue };
+                let metadata = fs::metadata(&path);
+                if let Ok(metadata) = &metadata
+                    && metadata.is_file()
+                    && self.is_recent(Ok(metadata.clone()))
+                {
+                    found.push(Match::new(path, home.to_path_buf(), metadata));
+                }
+            }
+        }
+        found
+    }
+
+    /// Whether something was changed since the last look.
+    fn is_recent(&self, metadata: io::Result<fs::Metadata>) -> bool {
+        metadata.and_then(|metadata| metadata.modified()).is_ok_and(|modified| modified >= self.since)
+    }
+
+    /// Looks in their directories for files that have gone: a rotation gives them a name that no glob may match.
+    fn search(&mut self) {
+        let mut index = 0;
+        while index < self.files.len() {
+            let file = &self.files[index];
+            if file.is_lost() && !file.entry.done && file.gone.elapsed() < SEARCH {
+                self.search_for(index);
+            }
+            index += 1;
+        }
+    }
+
+    fn search_for(&mut self, index: usize) {
+        let Entry { path: home, identity, fingerprint, .. } = self.files[index].entry.clone();
+        let entries = home.parent().and_then(|directory| fs::read_dir(directory).ok());
+        for entry in entries.into_iter().flatten().flatten() {
+            let path = entry.path();
+            let by_inode = entry.ino() == identity.ino;
+            let (print, log) = (!fingerprint.is_empty(), same_log(&path, &home));
+            if !(by_inode && (print || log) || print && log) {
+                continue;
+            }
+            let Ok(metadata) = fs::metadata(&path) else { continue };
+            let found = Match::new(path, home.clone(), &metadata);
+            let known = self.files.iter().any(|file| file.entry.identity == found.identity);
+            if !metadata.is_file() || (known && found.identity != identity) {
+                continue;
+            }
+            let Ok((_, head)) = head(&found.path) else { continue };
+            if fingerprint.begins(&head) {
+                self.adopt(index, &found);
+                return;
+            }
+        }
+    }
+
+    /// The file at `index`, which has gone, is `found`, under another name and perhaps as a copy.
+    fn adopt(&mut self, index: usize, found: &Match) {
+        let file = &self.files[index];
+        tracing::info!(
+            source = self.intake.name(),
+            path = %file.entry.path.display(),
+            found = %found.path.display(),
+            offset = file.entry.offset,
+            "found what was rotated: it is read from where the cursor is"
+        );
+        let entry = Entry { identity: found.identity, done: false, ..file.entry.clone() };
+        let mut adopted = Followed::new(entry, file.serial, self.intake.max_frame_size());
+        adopted.after = file.after;
+        adopted.found(&found.path, found.stamp);
+        self.files[index] = adopted;
+        self.changed = true;
+    }
+
+    /// Begins a file that is not known.
+    fn begin(&mut self, found: &Match) -> io::Result<()> {
+        let (identity, head) = head(&found.path)?;
+        if identity != found.identity {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let alike = |file: &Followed| {
+            let print = file.entry.fingerprint;
+            !print.is_empty() && print.begins(&head) && same_log(&file.entry.path, &found.path)
+        };
+        if let Some(index) = self.files.iter().position(|file| alike(file) && file.is_lost()) {
+            self.adopt(index, found);
+            return Ok(());
+        }
+        if self.files.iter().any(|file| alike(file) && file.entry.fingerprint.is_full()) {
+            // A copy of what is being read, whose original has not been cut or removed yet.
+            return Ok(());
+        }
+        if self.files.len() >= FILES {
+            return Err(io::Error::other(format!("{FILES} files are followed already; name fewer in `paths`")));
+        }
+        let (path, fingerprint) = (found.home.clone(), Fingerprint::of(&head));
+        let mut entry = Entry { path, identity, fingerprint, offset: 0, done: false };
+        if self.skip && is_gzip(&found.path) {
+            entry.done = true;
+        } else if self.skip {
+            entry.offset = last_line(&found.path, self.intake.max_frame_size())?;
+        }
+        let serial = self.next_serial();
+        let mut file = Followed::new(entry, serial, self.intake.max_frame_size());
+        file.found(&found.path, found.stamp);
+        file.after = self.files.iter().rfind(|file| same_log(&file.entry.path, &found.path)).map(|file| file.serial);
+        self.files.push(file);
+        self.changed = true;
+        Ok(())
+    }
+
+    /// Forgets those that have gone first, where there are too many.
+    fn forget(&mut self) {
+        let mut gone = self.files.iter().filter(|file| file.is_lost()).count();
+        self.files.retain(|file| {
+            let forget = gone > REMEMBERED && file.is_lost();
+            gone -= usize::from(forget);
+            !forget
+        });
+    }
+}
+
+impl Followed {
+    /// Takes the fingerprint of a file that was empty, or not read yet: a copy of it must be known as one.
+    fn recognize(&mut self) {
+        let head = self.location().filter(|_| self.entry.fingerprint.is_empty()).map(head);
+        if let Some(Ok((identity, head))) = head
+            && identity == self.entry.identity
+        {
+            self.entry.fingerprint = Fingerprint::of(&head);
+        }
+    }
+
+    fn found(&mut self, path: &Path, stamp: Stamp) {
+        self.place = if path == self.entry.path { Place::Home } else { Place::Elsewhere(path.to_owned()) };
+        self.seen = Some(stamp);
+    }
+}
+
+/// The stamp of the file at `path`, if it is this one.
+fn stamp_of(path: &Path, identity: Identity) -> Option<Stamp> {
+    let metadata = fs::metadata(path).ok()?;
+    (Identity::of(&metadata) == identity).then(|| Stamp::of(&metadata))
+}
+
+/// Whether two files are of one log: of one directory, with names that differ only in the suffix of a rotation, which is
+/// made of digits, dots, hyphens, and .gz.
+fn same_log(a: &Path, b: &Path) -> bool {
+    let stem = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().as_bytes().to_vec();
+        let name = name.strip_suffix(b".gz").unwrap_or(&name);
+        let end = name.iter().rposition(|byte| !(byte.is_ascii_digit() || matches!(byte, b'.' | b'-')));
+        name[..end.map_or(0, |last| last + 1)].to_vec()
+    };
+    a.parent() == b.parent() && stem(a) == stem(b)
+}
+
+/// Whether `path` is what a rotation makes of `home`: its name with such a suffix.
+fn is_rotated(path: &Path, home: &Path) -> bool {
+    let name = |path: &Path| path.file_name().unwrap_or_default().as_bytes().to_vec();
+    let (name, home_name) = (name(path), name(home));
+    let suffix = name.strip_prefix(home_name.as_slice()).unwrap_or_default();
+    matches!(suffix.first(), Some(b'.' | b'-')) && same_log(path, home)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_known_by_its_name_without_the_rotation() {
+        for (other, same) in [
+            ("/var/log/mail.log", true),
+            ("/var/log/mail.log.1", true),
+            ("/var/log/mail.log.2.gz", true),
+            ("/var/log/mail.log-20261124", true),
+            ("/var/log/mail.log.20261124-021035.gz", true),
+            ("/var/log/mail.err", false),
+            ("/var/log/mail.logs", false),
+            ("/var/log/old/mail.log.1", false),
+        ] {
+            assert_eq!(same_log(Path::new("/var/log/mail.log"), Path::new(other)), same, "{other}");
+        }
+        let rotated = |path: &str| is_rotated(Path::new(path), Path::new("/var/log/mail1"));
+        assert!(rotated("/var/log/mail1.1") && rotated("/var/log/mail1-20261124.gz"));
+        assert!(!rotated("/var/log/mail1") && !rotated("/var/log/mail10") && !rotated("/var/log/mail2"));
+    }
+}
