@@ -356,6 +356,7 @@ impl Counts {
                 connections_refused = ledger.connections_refused.load(Relaxed),
                 connections_idle = ledger.connections_idle.load(Relaxed),
                 errors = ledger.errors.load(Relaxed),
+                kernel_drops = ledger.kernel_drops.load(Relaxed),
                 "ledger"
             );
         }

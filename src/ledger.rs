@@ -8,6 +8,8 @@
 //! offered  = filtered + delivered + dropped + in flight          (per sink)
 //! ```
 //!
+//! What the kernel dropped before a source could read it is no part of this; it is counted beside it, as `kernel_drops`.
+//!
 //! Records in flight are counted by a guard that counts when it is dropped, so a path that forgets a record shows as
 //! [`Reason::Lost`].
 
@@ -58,6 +60,8 @@ pub struct SourceLedger {
     pub connections_idle: AtomicU64,
     /// Failed calls of accept or receive, failed connections, and failed handshakes of TLS.
     pub errors: AtomicU64,
+    /// Datagrams that the kernel dropped before they could be read; they are not among those received.
+    pub kernel_drops: AtomicU64,
 }
 
 /// What one sink did.

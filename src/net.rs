@@ -2,13 +2,27 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
+use nix::libc;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 /// Connections that wait in the kernel to be accepted.
 const BACKLOG: i32 = 1024;
+
+/// What a socket holds, and what it dropped (`SO_MEMINFO`); `libc::SK_MEMINFO_*` are the places.
+#[derive(Clone, Copy, Debug)]
+struct MemInfo;
+
+nix::getsockopt_impl!(
+    MemInfo,
+    libc::SOL_SOCKET,
+    libc::SO_MEMINFO,
+    [u32; 9],
+    nix::sys::socket::sockopt::GetStruct<[u32; 9]>
+);
 
 /// A listener for `address`; `[::]` takes IPv4 too.
 pub fn tcp_listener(address: SocketAddr) -> io::Result<TcpListener> {
@@ -19,13 +33,35 @@ pub fn tcp_listener(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// A socket for `address`, with a receive buffer of `receive_buffer` bytes as far as the kernel grants it; `[::]` takes
-/// IPv4 too.
-pub fn udp_socket(address: SocketAddr, receive_buffer: usize) -> io::Result<UdpSocket> {
+/// So many sockets for `address`, each with a receive buffer of `receive_buffer` bytes as far as the kernel grants it; `[::]`
+/// takes IPv4 too.
+///
+/// The first is bound as if it were the only one, and lets the others join it then: two programs that both permit sharing would
+/// otherwise share the address without a word, and each get a part of the messages.
+pub fn udp_sockets(address: SocketAddr, receive_buffer: usize, count: usize) -> io::Result<Vec<UdpSocket>> {
+    let first = udp_socket(address, receive_buffer, false)?;
+    if count > 1 {
+        SockRef::from(&first).set_reuse_port(true)?;
+    }
+    // With the port that the kernel chose where port 0 was asked for.
+    let address = first.local_addr()?;
+    let others = (1..count).map(|_| udp_socket(address, receive_buffer, true));
+    std::iter::once(Ok(first)).chain(others).collect()
+}
+
+fn udp_socket(address: SocketAddr, receive_buffer: usize, join: bool) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     set_receive_buffer(&socket, receive_buffer, address)?;
+    socket.set_reuse_port(join)?;
     bind(&socket, address)?;
     UdpSocket::from_std(socket.into())
+}
+
+/// How many datagrams the kernel dropped because the receive buffer of `socket` was full, since it was made; it starts again
+/// at 0 after 2^32.
+pub fn kernel_drops(socket: &impl AsFd) -> io::Result<u32> {
+    let counts = nix::sys::socket::getsockopt(socket, MemInfo)?;
+    Ok(counts[libc::SK_MEMINFO_DROPS as usize])
 }
 
 fn bind(socket: &Socket, address: SocketAddr) -> io::Result<()> {

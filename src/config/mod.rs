@@ -101,8 +101,10 @@ pub enum SourceKind {
 pub struct UdpConfig {
     /// The address; `[::]` takes IPv4 too.
     pub listen: SocketAddr,
-    /// Bytes asked of the kernel for the socket's receive buffer.
+    /// Bytes asked of the kernel for the receive buffer of each socket.
     pub receive_buffer: usize,
+    /// The sockets at the address, each read by its own task; at least one.
+    pub workers: usize,
 }
 
 /// `[[source.tcp]]`: syslog over TCP (RFC 6587), or over TLS (RFC 5425).

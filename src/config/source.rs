@@ -81,12 +81,19 @@ const UDP: Kind<SourceKind> = Kind {
             "receive_buffer",
             Type::Size(4096, 1 << 30),
             r#""8MiB""#,
-            "Asked of the kernel, which grants at most net.core.rmem_max.",
+            "Asked of the kernel for each worker; without root it grants at most net.core.rmem_max.",
+        ),
+        Key::default(
+            "workers",
+            Type::Count(1, 64),
+            "1",
+            "Sockets at the address, each read by its own task. What one sender sends from one port stays on one socket.",
         ),
     ],
     read: |table| {
-        let (listen, receive_buffer) = (table.address("listen"), table.memory("receive_buffer"));
-        Some(SourceKind::Udp(UdpConfig { listen: listen?, receive_buffer: receive_buffer? }))
+        let (listen, receive_buffer, workers) =
+            (table.address("listen"), table.memory("receive_buffer"), table.count("workers"));
+        Some(SourceKind::Udp(UdpConfig { listen: listen?, receive_buffer: receive_buffer?, workers: workers? }))
     },
 };
 

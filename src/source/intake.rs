@@ -41,7 +41,7 @@ pub struct Stop {
 
 impl Intake {
     /// An intake that holds at most `max_bytes_in_flight` of frames which some sink has not yet delivered; each counts as its
-    /// bytes and 512 more.
+    /// bytes and `RECORD`.
     pub fn new(
         pipeline: Arc<Pipeline>,
         origin: Origin,

@@ -1,6 +1,9 @@
 //! The sources: sockets, files and the standard input, read into frames. A source never looks inside a frame.
 
 mod accept;
+
+mod batch;
+mod datagrams;
 mod file;
 mod intake;
 mod relp;

@@ -1,13 +1,15 @@
 //! Syslog over unix domain sockets, datagram as `/dev/log` has it, or stream.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use tokio::io::Interest;
 use tokio::net::{UnixDatagram, UnixListener, UnixStream};
 
 use super::accept::{self, Accept, Ended};
-use super::{Intake, stream, udp};
+use super::{Intake, datagrams, stream};
 use crate::config::{StreamConfig, UnixConfig};
 use crate::record::Peer;
 
@@ -59,7 +61,7 @@ impl Unix {
 
     pub(super) async fn run(self, intake: Intake) {
         match self {
-            Self::Datagram(datagrams) => udp::read(&datagrams, &intake).await,
+            Self::Datagram(socket) => datagrams::read(&socket, &intake).await,
             Self::Stream(listener) => {
                 let config = listener.config.clone();
                 accept::run(listener, config.max_connections, &config, &intake).await;
@@ -68,18 +70,24 @@ impl Unix {
     }
 }
 
-impl udp::Receive for Datagrams {
-    type Peer = ();
+impl AsFd for Datagrams {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl datagrams::Receive for Datagrams {
+    type Address = ();
 
     async fn readable(&self) -> io::Result<()> {
         self.socket.readable().await
     }
 
-    fn try_receive(&self, buffer: &mut [u8]) -> io::Result<(usize, ())> {
-        self.socket.try_recv(buffer).map(|size| (size, ()))
+    fn try_receive(&self, receive: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        self.socket.try_io(Interest::READABLE, receive)
     }
 
-    fn name(&self, (): ()) -> String {
+    fn name(&self, _: Option<()>) -> String {
         self.path.text()
     }
 }

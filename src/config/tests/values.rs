@@ -16,7 +16,7 @@ fn without_a_file() {
     let names: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
     assert_eq!(names, ["udp", "tcp"]);
     let SourceKind::Udp(udp) = &config.sources[0].kind else { panic!() };
-    assert_eq!((udp.listen.to_string().as_str(), udp.receive_buffer), ("127.0.0.1:5514", 8 << 20));
+    assert_eq!((udp.listen.to_string().as_str(), udp.receive_buffer, udp.workers), ("127.0.0.1:5514", 8 << 20, 1));
     let SourceKind::Tcp(tcp) = &config.sources[1].kind else { panic!() };
     assert_eq!((tcp.stream.framing, tcp.stream.max_connections, tcp.stream.idle_timeout), (Framing::Auto, 2000, None));
     assert_eq!(config.sources[0].max_frame_size, 64 << 10);

@@ -1,0 +1,177 @@
+//! The reading of datagrams, for every kind of socket that carries them.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use nix::sys::socket::SockaddrLike;
+use tokio::time::MissedTickBehavior;
+
+use super::Intake;
+use super::batch::Batch;
+use crate::pipeline::Arrival;
+use crate::record::Peer;
+use crate::throttle::Throttle;
+
+/// After a stop, so many datagrams that the kernel already holds are still read.
+const LAST_WORDS: usize = 100_000;
+
+/// The kernel is asked so often how many datagrams it dropped.
+const DROPS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A socket that gives datagrams without waiting.
+pub(super) trait Receive: AsFd {
+    /// The sender's address.
+    type Address: SockaddrLike + Copy + PartialEq;
+
+    async fn readable(&self) -> io::Result<()>;
+
+    /// Calls `receive` if the socket may have a datagram. Its [`io::ErrorKind::WouldBlock`] says that there is no other, so
+    /// that `readable` waits for the next.
+    fn try_receive(&self, receive: impl FnOnce() -> io::Result<()>) -> io::Result<()>;
+
+    /// The sender as the record shows it.
+    fn name(&self, address: Option<Self::Address>) -> String;
+
+    /// How many datagrams the kernel dropped because the receive buffer was full, since the socket was made; it starts again at
+    /// 0 after 2^32. 0 for sockets whose senders wait instead.
+    fn kernel_drops(&self) -> io::Result<u32> {
+        Ok(0)
+    }
+}
+
+/// Reads datagrams until told to stop.
+pub(super) async fn read<S: Receive>(socket: &S, intake: &Intake) {
+    let mut reader = Reader::new(socket, intake);
+    let mut drops = KernelDrops::default();
+    let mut failed = Throttle::default();
+    let mut tick = tokio::time::interval(DROPS_INTERVAL);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let received = tokio::select! {
+            biased;
+            () = intake.stop().cancelled() => break,
+            _ = tick.tick() => {
+                drops.count(socket, intake);
+                continue;
+            }
+            ready = socket.readable() => ready.and_then(|()| reader.burst()),
+        };
+        if let Err(error) = received {
+            pause(&error, &mut failed, intake).await;
+        }
+        // A flood on this socket must not keep the thread from the others.
+        tokio::task::yield_now().await;
+    }
+    let mut read = 0;
+    while read < LAST_WORDS && !intake.is_over() {
+        match reader.rest() {
+            Ok(0) | Err(_) => break,
+            Ok(more) => read += more,
+        }
+        tokio::task::yield_now().await;
+    }
+    drops.count(socket, intake);
+}
+
+async fn pause(error: &io::Error, failed: &mut Throttle, intake: &Intake) {
+    intake.ledger().errors.fetch_add(1, Relaxed);
+    if let Some(suppressed) = failed.pass(Instant::now()) {
+        tracing::warn!(source = intake.name(), %error, suppressed, "cannot receive; trying again in 100 ms");
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
+/// What the kernel dropped of one socket.
+///
+/// Its counter is asked for, instead of having it sent with each datagram (`SO_RXQ_OVFL`): it is the same counter, it costs
+/// one call a second, and it also tells of drops that no datagram followed.
+#[derive(Default)]
+struct KernelDrops {
+    counted: u32,
+    warned: Throttle,
+}
+
+impl KernelDrops {
+    fn count<S: Receive>(&mut self, socket: &S, intake: &Intake) {
+        // A kernel that does not tell has nothing to count.
+        let total = socket.kernel_drops().unwrap_or(self.counted);
+        let dropped = total.wrapping_sub(self.counted);
+        if dropped == 0 {
+            return;
+        }
+        self.counted = total;
+        let all = intake.ledger().kernel_drops.fetch_add(u64::from(dropped), Relaxed) + u64::from(dropped);
+        if let Some(suppressed) = self.warned.pass(Instant::now()) {
+            tracing::warn!(
+                source = intake.name(),
+                dropped,
+                kernel_drops = all,
+                suppressed,
+                "the kernel dropped datagrams because the receive buffer was full; raise receive_buffer and the sysctl \
+                 net.core.rmem_max, or workers if one core is too few"
+            );
+        }
+    }
+}
+
+/// Reads batches from one socket and hands them on.
+struct Reader<'a, S: Receive> {
+    socket: &'a S,
+    intake: &'a Intake,
+    batch: Batch<S::Address>,
+    /// The senders of this batch, each once, so that a name is not made for every datagram.
+    peers: Vec<(Option<S::Address>, String)>,
+    /// For each datagram of this batch the place of its sender in `peers`.
+    senders: Vec<usize>,
+}
+
+impl<'a, S: Receive> Reader<'a, S> {
+    fn new(socket: &'a S, intake: &'a Intake) -> Self {
+        Self { socket, intake, batch: Batch::new(intake.max_frame_size()), peers: Vec::new(), senders: Vec::new() }
+    }
+
+    /// Reads what is there, as much as one batch takes, and hands it on. The socket was readable.
+    fn burst(&mut self) -> io::Result<()> {
+        let socket = self.socket;
+        let batch = &mut self.batch;
+        let received = socket.try_receive(|| {
+            // With fewer than the batch has room for, the socket is empty: no need to ask once more to hear so.
+            if batch.receive(socket.as_fd().as_raw_fd())? { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+        });
+        self.hand_on();
+        received.or_else(|error| if error.kind() == io::ErrorKind::WouldBlock { Ok(()) } else { Err(error) })
+    }
+
+    /// The same for a socket of which nobody knows whether it is readable; gives how many datagrams it was.
+    fn rest(&mut self) -> io::Result<usize> {
+        self.batch.receive(self.socket.as_fd().as_raw_fd())?;
+        Ok(self.hand_on())
+    }
+
+    fn hand_on(&mut self) -> usize {
+        // The last sender is kept: it is the likeliest to send again.
+        self.peers.drain(..self.peers.len().saturating_sub(1));
+        self.senders.clear();
+        for datagram in self.batch.datagrams() {
+            // From the end: who has sent just now is the likeliest to send again.
+            let known = self.peers.iter().rposition(|(address, _)| *address == datagram.address);
+            self.senders.push(known.unwrap_or_else(|| {
+                self.peers.push((datagram.address, self.socket.name(datagram.address)));
+                self.peers.len() - 1
+            }));
+        }
+        let max = self.intake.max_frame_size();
+        let arrivals: Vec<_> = self
+            .batch
+            .datagrams()
+            .zip(&self.senders)
+            .map(|(datagram, sender)| Arrival { frame: datagram.frame(max), peer: Peer::at(&self.peers[*sender].1) })
+            .collect();
+        let count = arrivals.len();
+        self.intake.offer(arrivals);
+        self.batch.clear();
+        count
+    }
+}
