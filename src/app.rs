@@ -19,6 +19,7 @@ use crate::pipeline::{Outlet, Pipeline, Route};
 use crate::record::{Origin, Transport};
 use crate::sink::{self, Control, End, Worker};
 use crate::source::{BindError, Intake, Source, Stop};
+use crate::systemd::{self, Passed};
 use crate::unparsed::Unparsed;
 
 /// What sinks, listeners and the runtime need besides the connections; a file sink keeps 128 files open.
@@ -53,8 +54,13 @@ pub enum Error {
 
 /// Runs until a signal, until every source has ended, or until a sink cannot go on.
 pub fn run(config: &Config) -> Result<(), Error> {
+    let mut passed = Passed::from_environment();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(async { App::start(config)?.run().await });
+    let result = runtime.block_on(async {
+        let app = App::start(config, &mut passed)?;
+        passed.finish();
+        app.run().await
+    });
     // A read of the standard input may still be blocked; it holds nothing.
     runtime.shutdown_background();
     result
@@ -92,7 +98,7 @@ enum Asked {
 }
 
 impl App {
-    fn start(config: &Config) -> Result<Self, Error> {
+    fn start(config: &Config, passed: &mut Passed) -> Result<Self, Error> {
         let signals = Signals::new()?;
         allow_descriptors(config)?;
         let times = Times::of(config.shutdown_timeout);
@@ -123,7 +129,7 @@ impl App {
                 source.max_frame_size,
                 stop.clone(),
             );
-            bound.push(Source::bind(&source.kind, intake)?);
+            bound.push(Source::bind(&source.kind, passed, intake)?);
             counts.sources.push((source.name.clone(), ledger));
         }
         let mut sources = JoinSet::new();
@@ -135,7 +141,11 @@ impl App {
     }
 
     async fn run(mut self) -> Result<(), Error> {
+        systemd::ready();
+        // It goes on through the stop, which may take long.
+        systemd::watch();
         let result = self.serve().await;
+        systemd::stopping();
         let mut signals = self.signals;
         let drained = drain(self.sources, self.workers, self.pipeline, &self.stop, &self.control, &self.times);
         // The second signal finds everything as it stands: dropped, this would abort the sources, and lose what they hold.
@@ -355,6 +365,8 @@ impl Counts {
                 connections = ledger.connections.load(Relaxed),
                 connections_refused = ledger.connections_refused.load(Relaxed),
                 connections_idle = ledger.connections_idle.load(Relaxed),
+                connections_denied = ledger.connections_denied.load(Relaxed),
+                proxy_errors = ledger.proxy_errors.load(Relaxed),
                 errors = ledger.errors.load(Relaxed),
                 kernel_drops = ledger.kernel_drops.load(Relaxed),
                 "ledger"

@@ -25,6 +25,10 @@ pub enum Reason {
     Empty,
     /// A TLS handshake came to a port without TLS.
     UnexpectedTls,
+    /// A datagram came from a peer that may not send.
+    Denied,
+    /// A datagram came from a peer that had sent as many as it may.
+    RateLimited,
     /// A datagram came while the sink's queue was full.
     QueueFull,
     /// A datagram came while the source had its most bytes in flight.
@@ -58,6 +62,10 @@ pub struct SourceLedger {
     pub connections_refused: AtomicU64,
     /// Connections closed because they were silent for too long.
     pub connections_idle: AtomicU64,
+    /// Connections closed because their peer may not send.
+    pub connections_denied: AtomicU64,
+    /// Connections closed because the header of the PROXY protocol was missing or wrong.
+    pub proxy_errors: AtomicU64,
     /// Failed calls of accept or receive, failed connections, and failed handshakes of TLS.
     pub errors: AtomicU64,
     /// Datagrams that the kernel dropped before they could be read; they are not among those received.
@@ -107,9 +115,11 @@ enum Outcome {
 
 impl Reason {
     /// Every reason, in the order in which they are shown.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Empty,
         Self::UnexpectedTls,
+        Self::Denied,
+        Self::RateLimited,
         Self::QueueFull,
         Self::InFlightLimit,
         Self::Rejected,
@@ -123,6 +133,8 @@ impl Reason {
         match self {
             Self::Empty => "empty",
             Self::UnexpectedTls => "unexpected_tls",
+            Self::Denied => "denied",
+            Self::RateLimited => "rate_limited",
             Self::QueueFull => "queue_full",
             Self::InFlightLimit => "in_flight_limit",
             Self::Rejected => "rejected",

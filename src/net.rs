@@ -64,6 +64,27 @@ pub fn kernel_drops(socket: &impl AsFd) -> io::Result<u32> {
     Ok(counts[libc::SK_MEMINFO_DROPS as usize])
 }
 
+/// A listener that the service manager has bound.
+pub fn passed_tcp_listener(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+/// A datagram socket that the service manager has bound to `address`, with the receive buffer of [`udp_socket`], or its own if
+/// that is larger.
+pub fn passed_udp_socket(
+    socket: std::net::UdpSocket,
+    receive_buffer: usize,
+    address: SocketAddr,
+) -> io::Result<UdpSocket> {
+    let socket = Socket::from(socket);
+    if socket.recv_buffer_size()? / 2 < receive_buffer {
+        set_receive_buffer(&socket, receive_buffer, address)?;
+    }
+    socket.set_nonblocking(true)?;
+    UdpSocket::from_std(socket.into())
+}
+
 fn bind(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
         socket.set_only_v6(false)?;

@@ -32,6 +32,8 @@ pub(super) enum Type {
     Bool,
     /// A whole number, both ends included.
     Count(u64, u64),
+    /// A whole number, both ends included, or the word.
+    CountOr(u64, u64, &'static str),
     /// Bytes with a unit, both ends included.
     Size(u64, u64),
     /// A time with a unit, not zero, or one of the words.
@@ -58,6 +60,8 @@ pub(super) enum Type {
     AnyWords,
     /// A list of `HOST:PORT`.
     Brokers,
+    /// A list of networks or addresses.
+    Networks,
     /// A table of librdkafka properties.
     Properties,
     /// A table with keys of its own.

@@ -30,6 +30,7 @@ pub use self::schema::schema;
 use self::diagnostics::Diagnostic;
 use crate::frame::Framing;
 use crate::frame::relp::Oversize;
+use crate::network::{Access, Network};
 use crate::postfix::dsn::Language;
 use crate::select::Select;
 use crate::template::Template;
@@ -105,6 +106,10 @@ pub struct UdpConfig {
     pub receive_buffer: usize,
     /// The sockets at the address, each read by its own task; at least one.
     pub workers: usize,
+    /// Who may send.
+    pub access: Access,
+    /// The most messages per second that one peer may send; more are dropped and counted.
+    pub max_rate_per_peer: Option<u32>,
 }
 
 /// `[[source.tcp]]`: syslog over TCP (RFC 6587), or over TLS (RFC 5425).
@@ -112,6 +117,12 @@ pub struct UdpConfig {
 pub struct TcpConfig {
     /// The address; `[::]` takes IPv4 too.
     pub listen: SocketAddr,
+    /// Who may send.
+    pub access: Access,
+    /// From these a connection begins with a header of the PROXY protocol, and its peer is the one that the header names.
+    pub proxy_protocol: Vec<Network>,
+    /// The most messages per second that one peer may send; then its connections are not read for a while.
+    pub max_rate_per_peer: Option<u32>,
     /// What connections may do.
     pub stream: StreamConfig,
     /// `[source.tcp.tls]`: `None` is plain TCP.

@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 use super::diagnostics::{Diagnostic, Diagnostics};
 use super::key::{Key, Presence, Type};
 use super::value::{self, Fault};
+use crate::network::Network;
 use crate::suggest;
 use crate::template::Template;
 
@@ -150,6 +151,19 @@ impl Reader<'_, '_> {
         usize::try_from(count).ok()
     }
 
+    /// A count; `None` also for the word that the key takes in its place.
+    pub(super) fn count_or_word(&mut self, name: &'static str) -> Option<u64> {
+        let Type::CountOr(least, most, word) = self.kind(name) else { unreachable!("`{name}` is no such count") };
+        let count = self.take(name, |value| {
+            if value.as_str() == Some(word) {
+                return Ok(None);
+            }
+            let count = value::count(value, least, most).map(Some);
+            count.map_err(|fault| fault.help(format!("write {least} to {most}, or \"{word}\"")))
+        });
+        count.flatten()
+    }
+
     pub(super) fn size(&mut self, name: &'static str) -> Option<u64> {
         let Type::Size(least, most) = self.kind(name) else { unreachable!("`{name}` is no size") };
         self.take(name, |value| value::size(value, least, most))
@@ -247,6 +261,11 @@ impl Reader<'_, '_> {
 
     pub(super) fn brokers(&mut self, name: &'static str) -> Option<Vec<String>> {
         self.list(name, value::broker)
+    }
+
+    /// Empty without the key.
+    pub(super) fn networks(&mut self, name: &'static str) -> Vec<Network> {
+        self.list(name, value::network).unwrap_or_default()
     }
 
     /// Reads the table of a key with `read`, if it is there.

@@ -46,6 +46,9 @@ fn value(kind: Type) -> Value {
     match kind {
         Type::Bool => json!({ "type": "boolean" }),
         Type::Count(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
+        Type::CountOr(least, most, word) => {
+            json!({ "anyOf": [{ "type": "integer", "minimum": least, "maximum": most }, { "const": word }] })
+        }
         Type::Size(..) => text("^[0-9]+ *(B|KiB|MiB|GiB|TiB)$"),
         Type::Duration(words) => {
             let time = "0*[1-9][0-9]* *(ms|s|m|h|d)";
@@ -59,7 +62,7 @@ fn value(kind: Type) -> Value {
         Type::Word(words) => json!({ "enum": words }),
         Type::Words(words) => list(json!({ "enum": words })),
         Type::Paths => list(text("^/")),
-        Type::AnyWords | Type::Brokers => list(any()),
+        Type::AnyWords | Type::Brokers | Type::Networks => list(any()),
         // A dotted key is a table within a table.
         Type::Properties => json!({ "type": "object" }),
         Type::Table(keys) => table(&[keys]),

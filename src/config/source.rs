@@ -12,6 +12,7 @@ use super::{
 };
 use crate::frame::Framing;
 use crate::frame::relp::Oversize;
+use crate::network::Access;
 
 /// Every kind of source.
 pub(super) const SOURCES: [Kind<SourceKind>; 6] = [UDP, TCP, RELP, UNIX, FILE, STDIN];
@@ -69,6 +70,36 @@ const IDLE_TIMEOUT: Key = Key::default(
     "A connection that is silent for so long is closed. A sender notices only when its next message is lost.",
 );
 
+const ALLOW: Key = Key::optional(
+    "allow",
+    Type::Networks,
+    r#"["192.0.2.0/24", "2001:db8::/32"]"#,
+    "Only peers in these networks may send; without it all may. Others are closed or dropped at once, and counted.",
+);
+
+const DENY: Key = Key::optional(
+    "deny",
+    Type::Networks,
+    r#"["192.0.2.66"]"#,
+    "Peers in these networks may not send, even if `allow` holds them.",
+);
+
+const MAX_RATE_PER_PEER: Key = Key::default(
+    "max_rate_per_peer",
+    Type::CountOr(1, 1_000_000, "none"),
+    r#""none""#,
+    "Messages per second that one peer may send, and one second's worth, at least 100, at once. Datagrams over it are \
+     dropped and counted; connections are read more slowly.",
+);
+
+const PROXY_PROTOCOL: Key = Key::optional(
+    "proxy_protocol",
+    Type::Networks,
+    r#"["10.0.0.0/8"]"#,
+    "The proxies: a connection from these networks must begin with a PROXY header, version 1 or 2, and is of the peer that it \
+     names; from elsewhere none is looked for.",
+);
+
 // === udp ===
 
 const UDP: Kind<SourceKind> = Kind {
@@ -89,11 +120,21 @@ const UDP: Kind<SourceKind> = Kind {
             "1",
             "Sockets at the address, each read by its own task. What one sender sends from one port stays on one socket.",
         ),
+        ALLOW,
+        DENY,
+        MAX_RATE_PER_PEER,
     ],
     read: |table| {
         let (listen, receive_buffer, workers) =
             (table.address("listen"), table.memory("receive_buffer"), table.count("workers"));
-        Some(SourceKind::Udp(UdpConfig { listen: listen?, receive_buffer: receive_buffer?, workers: workers? }))
+        let (access, max_rate_per_peer) = (access(table), max_rate(table));
+        Some(SourceKind::Udp(UdpConfig {
+            listen: listen?,
+            receive_buffer: receive_buffer?,
+            workers: workers?,
+            access,
+            max_rate_per_peer,
+        }))
     },
 };
 
@@ -103,12 +144,15 @@ const TCP: Kind<SourceKind> = Kind {
     name: "tcp",
     doc: "Syslog over TCP (RFC 6587), or over TLS (RFC 5425).",
     single: false,
-    keys: &[LISTEN, FRAMING, MAX_CONNECTIONS, IDLE_TIMEOUT, tls::TLS],
+    keys: &[LISTEN, FRAMING, MAX_CONNECTIONS, IDLE_TIMEOUT, ALLOW, DENY, PROXY_PROTOCOL, MAX_RATE_PER_PEER, tls::TLS],
     read: |table| {
         let (listen, stream) = (table.address("listen"), stream(table));
+        let (access, max_rate_per_peer) = (access(table), max_rate(table));
+        let proxy_protocol = table.networks("proxy_protocol");
         // After an error in it there is no configuration at all.
         let tls = table.inner(tls::TLS.name, tls::read).flatten();
-        Some(SourceKind::Tcp(TcpConfig { listen: listen?, stream: stream?, tls }))
+        let (listen, stream) = (listen?, stream?);
+        Some(SourceKind::Tcp(TcpConfig { listen, access, proxy_protocol, max_rate_per_peer, stream, tls }))
     },
 };
 
@@ -284,6 +328,15 @@ pub(super) fn read(kind: &Kind<SourceKind>, derived_name: String, table: &mut Re
 /// The machine's zone; UTC where it has none, as in a container without /etc/localtime.
 fn system_zone() -> jiff::tz::TimeZone {
     jiff::tz::TimeZone::try_system().unwrap_or(jiff::tz::TimeZone::UTC)
+}
+
+fn access(table: &mut Reader<'_, '_>) -> Access {
+    Access { allow: table.networks("allow"), deny: table.networks("deny") }
+}
+
+/// `None` is no limit.
+fn max_rate(table: &mut Reader<'_, '_>) -> Option<u32> {
+    table.count_or_word("max_rate_per_peer").and_then(|rate| u32::try_from(rate).ok())
 }
 
 fn stream(table: &mut Reader<'_, '_>) -> Option<StreamConfig> {

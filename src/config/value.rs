@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
+use crate::network::{self, Network};
 use crate::suggest;
 
 /// Why a value cannot be taken.
@@ -169,6 +170,11 @@ pub(super) fn address(value: &DeValue<'_>) -> Result<SocketAddr, Fault> {
     text.parse().map_err(|error: std::net::AddrParseError| {
         Fault::new(error.to_string()).help("write ADDRESS:PORT, e.g. \"[::]:514\" or \"192.0.2.1:514\"")
     })
+}
+
+/// A network or an address.
+pub(super) fn network(value: &DeValue<'_>) -> Result<Network, Fault> {
+    text(value)?.parse().map_err(|error: network::ParseError| Fault::new(error.message).help(error.help))
 }
 
 /// A name in the machine's time zone database.

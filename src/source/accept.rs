@@ -22,6 +22,10 @@ pub(super) trait Accept {
     type Config: Clone + Send;
     /// Waits for the next.
     fn accept(&self) -> impl Future<Output = io::Result<Self::Connection>> + Send;
+    /// The peer of a connection that is closed at once, because it may not send.
+    fn denied(&self, _connection: &Self::Connection) -> Option<String> {
+        None
+    }
     /// Reads it to its end.
     fn serve(
         connection: Self::Connection,
@@ -41,6 +45,8 @@ pub(super) struct Ended {
 struct Log {
     accept: Throttle,
     refused: Throttle,
+    denied: Throttle,
+    header: Throttle,
     idle: Throttle,
     failed: Throttle,
     handshake: Throttle,
@@ -65,7 +71,9 @@ pub(super) async fn run<A: Accept>(listener: A, max_connections: usize, config: 
         match accepted {
             Ok(connection) => {
                 backoff = BACKOFF.0;
-                if connections.len() < max_connections {
+                if let Some(peer) = listener.denied(&connection) {
+                    log.denied(&peer, intake);
+                } else if connections.len() < max_connections {
                     intake.ledger().connections.fetch_add(1, Relaxed);
                     connections.spawn(A::serve(connection, config.clone(), intake.clone()));
                 } else {
@@ -107,6 +115,18 @@ impl Log {
         }
     }
 
+    fn denied(&mut self, peer: &str, intake: &Intake) {
+        intake.ledger().connections_denied.fetch_add(1, Relaxed);
+        if let Some(suppressed) = self.denied.pass(Instant::now()) {
+            tracing::warn!(
+                source = intake.name(),
+                peer,
+                suppressed,
+                "connection closed: allow and deny do not let it send"
+            );
+        }
+    }
+
     /// Counts how a connection ended, and says what an operator can act on.
     fn ended(&mut self, ended: Result<Ended, JoinError>, intake: &Intake) {
         let source = intake.name();
@@ -119,6 +139,13 @@ impl Log {
         };
         match end {
             End::Closed | End::Cut | End::Stopped => tracing::debug!(source, peer, ?end, "connection ended"),
+            End::Denied => self.denied(&peer, intake),
+            End::Header(error) => {
+                intake.ledger().proxy_errors.fetch_add(1, Relaxed);
+                if let Some(suppressed) = self.header.pass(Instant::now()) {
+                    tracing::warn!(source, proxy = peer, %error, suppressed, "connection closed: no PROXY header");
+                }
+            }
             End::Idle => {
                 intake.ledger().connections_idle.fetch_add(1, Relaxed);
                 if let Some(suppressed) = self.idle.pass(Instant::now()) {

@@ -10,6 +10,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::Intake;
 use super::batch::Batch;
+use crate::ledger::Reason;
 use crate::pipeline::Arrival;
 use crate::record::Peer;
 use crate::throttle::Throttle;
@@ -41,9 +42,12 @@ pub(super) trait Receive: AsFd {
     }
 }
 
-/// Reads datagrams until told to stop.
-pub(super) async fn read<S: Receive>(socket: &S, intake: &Intake) {
-    let mut reader = Reader::new(socket, intake);
+/// Reads datagrams until told to stop; `judge` says by the sender which of them are dropped, and why.
+pub(super) async fn read<S: Receive, J>(socket: &S, judge: J, intake: &Intake)
+where
+    J: FnMut(Option<S::Address>) -> Result<(), Reason>,
+{
+    let mut reader = Reader::new(socket, judge, intake);
     let mut drops = KernelDrops::default();
     let mut failed = Throttle::default();
     let mut tick = tokio::time::interval(DROPS_INTERVAL);
@@ -117,19 +121,21 @@ impl KernelDrops {
 }
 
 /// Reads batches from one socket and hands them on.
-struct Reader<'a, S: Receive> {
+struct Reader<'a, S: Receive, J> {
     socket: &'a S,
+    judge: J,
     intake: &'a Intake,
     batch: Batch<S::Address>,
     /// The senders of this batch, each once, so that a name is not made for every datagram.
     peers: Vec<(Option<S::Address>, String)>,
-    /// For each datagram of this batch the place of its sender in `peers`.
-    senders: Vec<usize>,
+    /// For each datagram of this batch the place of its sender in `peers`; `None` for one that goes no further.
+    senders: Vec<Option<usize>>,
 }
 
-impl<'a, S: Receive> Reader<'a, S> {
-    fn new(socket: &'a S, intake: &'a Intake) -> Self {
-        Self { socket, intake, batch: Batch::new(intake.max_frame_size()), peers: Vec::new(), senders: Vec::new() }
+impl<'a, S: Receive, J: FnMut(Option<S::Address>) -> Result<(), Reason>> Reader<'a, S, J> {
+    fn new(socket: &'a S, judge: J, intake: &'a Intake) -> Self {
+        let batch = Batch::new(intake.max_frame_size());
+        Self { socket, judge, intake, batch, peers: Vec::new(), senders: Vec::new() }
     }
 
     /// Reads what is there, as much as one batch takes, and hands it on. The socket was readable.
@@ -154,22 +160,30 @@ impl<'a, S: Receive> Reader<'a, S> {
         // The last sender is kept: it is the likeliest to send again.
         self.peers.drain(..self.peers.len().saturating_sub(1));
         self.senders.clear();
+        let max = self.intake.max_frame_size();
         for datagram in self.batch.datagrams() {
+            if let Err(reason) = (self.judge)(datagram.address) {
+                self.intake.refuse(datagram.frame(max).bytes.len(), reason);
+                self.senders.push(None);
+                continue;
+            }
             // From the end: who has sent just now is the likeliest to send again.
             let known = self.peers.iter().rposition(|(address, _)| *address == datagram.address);
-            self.senders.push(known.unwrap_or_else(|| {
+            self.senders.push(Some(known.unwrap_or_else(|| {
                 self.peers.push((datagram.address, self.socket.name(datagram.address)));
                 self.peers.len() - 1
-            }));
+            })));
         }
-        let max = self.intake.max_frame_size();
         let arrivals: Vec<_> = self
             .batch
             .datagrams()
             .zip(&self.senders)
-            .map(|(datagram, sender)| Arrival { frame: datagram.frame(max), peer: Peer::at(&self.peers[*sender].1) })
+            .filter_map(|(datagram, sender)| {
+                let peer = Peer::at(&self.peers[(*sender)?].1);
+                Some(Arrival { frame: datagram.frame(max), peer })
+            })
             .collect();
-        let count = arrivals.len();
+        let count = self.senders.len();
         self.intake.offer(arrivals);
         self.batch.clear();
         count

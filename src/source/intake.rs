@@ -135,7 +135,7 @@ impl Intake {
         self.pipeline.send(batches, over()).await;
     }
 
-    /// Counts `bytes` that were read and are no syslog as one dropped frame.
+    /// Counts a frame of `bytes` that goes no further as dropped.
     pub(super) fn refuse(&self, bytes: usize, reason: Reason) {
         self.ledger.received.fetch_add(1, Relaxed);
         self.ledger.received_bytes.fetch_add(bytes as u64, Relaxed);
@@ -153,7 +153,6 @@ impl Intake {
             Err(_) => self.ledger.dropped.add(Reason::InFlightLimit, arrivals.len() as u64),
         }
     }
-
     fn offer_with(&self, arrivals: &[Arrival<'_>], room: OwnedSemaphorePermit) {
         let batches = self.pipeline.process(arrivals, &self.origin, Timestamp::now(), Some(room), None);
         self.pipeline.offer(batches);

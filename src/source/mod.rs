@@ -7,6 +7,8 @@ mod datagrams;
 mod file;
 mod intake;
 mod relp;
+mod proxy;
+mod rate;
 mod stdin;
 mod stream;
 mod tcp;
@@ -19,6 +21,7 @@ pub use intake::{Intake, Stop};
 use std::io;
 
 use crate::config::SourceKind;
+use crate::systemd::Passed;
 
 /// A source with its socket bound, ready to be read.
 #[derive(Debug)]
@@ -48,13 +51,13 @@ pub struct BindError {
 }
 
 impl Source {
-    /// Binds what `kind` listens on.
-    pub fn bind(kind: &SourceKind, intake: Intake) -> Result<Self, BindError> {
+    /// Binds what `kind` listens on, unless it is among the sockets that were `passed`.
+    pub fn bind(kind: &SourceKind, passed: &mut Passed, intake: Intake) -> Result<Self, BindError> {
         let bound = match kind {
-            SourceKind::Udp(config) => udp::Udp::bind(config).map(Bound::Udp),
-            SourceKind::Tcp(config) => tcp::Tcp::bind(config).map(Bound::Tcp),
+            SourceKind::Udp(config) => udp::Udp::bind(config, passed).map(Bound::Udp),
+            SourceKind::Tcp(config) => tcp::Tcp::bind(config, passed).map(Bound::Tcp),
             SourceKind::Relp(config) => relp::Relp::bind(config).map(Bound::Relp),
-            SourceKind::Unix(config) => unix::Unix::bind(config).map(Bound::Unix),
+            SourceKind::Unix(config) => unix::Unix::bind(config, passed).map(Bound::Unix),
             SourceKind::File(config) => file::Files::bind(config, intake.name()).map(Bound::File),
             SourceKind::Stdin(config) => Ok(Bound::Stdin(stdin::Stdin::new(config))),
         };

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 
-use super::Intake;
+use super::rate::Pace;
+use super::{Intake, proxy};
+use crate::config::StreamConfig;
 use crate::frame::{Framer, Framing, Step};
 use crate::ledger::Reason;
 use crate::pipeline::Arrival;
@@ -74,6 +76,10 @@ pub(super) enum End {
     Cut,
     /// It was silent for too long.
     Idle,
+    /// The peer may not send.
+    Denied,
+    /// The header of the PROXY protocol is missing or wrong.
+    Header(proxy::Error),
     /// Postrider stops.
     Stopped,
     /// Reading failed.
@@ -90,21 +96,21 @@ pub(super) struct Stream {
     buffer: BytesMut,
 }
 
-/// Reads `socket` until it ends, and hands on its frames.
+/// Reads `socket` until it ends, not faster than its `pace`, and hands on its frames.
 pub(super) async fn read(
     socket: &mut impl Readable,
     peer: Peer<'_>,
-    framing: Framing,
-    idle_timeout: Option<Duration>,
+    config: &StreamConfig,
+    pace: Option<&Pace>,
     intake: &Intake,
 ) -> End {
-    let mut stream = Stream::new(framing, intake.max_frame_size());
+    let mut stream = Stream::new(config.framing, intake.max_frame_size());
     let mut first = true;
     let mut end = loop {
         tokio::select! {
             biased;
             () = intake.stop().cancelled() => break End::Stopped,
-            ready = ready(socket, idle_timeout) => match ready {
+            ready = paced_ready(socket, config.idle_timeout, pace, intake) => match ready {
                 Ok(true) => {}
                 Ok(false) => break End::Idle,
                 Err(error) => break End::Failed(error),
@@ -119,7 +125,8 @@ pub(super) async fn read(
             }
             Ok(_) => {
                 first = false;
-                stream.submit(peer, intake).await;
+                let frames = stream.submit(peer, intake).await;
+                pace.inspect(|pace| pace.charge(frames));
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.shrink(),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break End::Cut,
@@ -133,6 +140,19 @@ pub(super) async fn read(
     let whole = matches!(end, End::Closed);
     stream.finish(whole, peer, intake).await;
     end
+}
+
+/// The same as [`ready`], not before the pace allows it.
+async fn paced_ready(
+    socket: &mut impl Readable,
+    idle_timeout: Option<Duration>,
+    pace: Option<&Pace>,
+    intake: &Intake,
+) -> io::Result<bool> {
+    if let Some(pace) = pace {
+        pace.wait(intake.name()).await;
+    }
+    ready(socket, idle_timeout).await
 }
 
 /// True when there is something to read, false when there was nothing for `idle_timeout`.
@@ -161,9 +181,10 @@ impl Stream {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Hands on every whole frame.
-    pub(super) async fn submit(&mut self, peer: Peer<'_>, intake: &Intake) {
+    /// Hands on every whole frame, and gives their number.
+    pub(super) async fn submit(&mut self, peer: Peer<'_>, intake: &Intake) -> usize {
         let mut more = true;
+        let mut frames = 0;
         while more {
             let mut arrivals = Vec::new();
             let mut position = 0;
@@ -179,12 +200,14 @@ impl Stream {
                     }
                 }
             }
+            frames += arrivals.len();
             intake.submit(arrivals).await;
             self.buffer.advance(position);
             self.shrink();
             // A flood on this stream must not keep the thread from the others.
             tokio::task::yield_now().await;
         }
+        frames
     }
 
     /// After a stop: hands on what the kernel already holds, as long as there is time to deliver it.

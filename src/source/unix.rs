@@ -12,8 +12,9 @@ use super::accept::{self, Accept, Ended};
 use super::{Intake, datagrams, stream};
 use crate::config::{StreamConfig, UnixConfig};
 use crate::record::Peer;
+use crate::systemd::Passed;
 
-/// A bound socket. Its path is removed when it is dropped.
+/// A bound socket. A path that was made for it is removed when it is dropped.
 #[derive(Debug)]
 pub(super) enum Unix {
     Datagram(Datagrams),
@@ -23,26 +24,32 @@ pub(super) enum Unix {
 /// The senders of unix datagrams have no address: the record shows the path that they wrote to.
 #[derive(Debug)]
 pub(super) struct Datagrams {
-    path: OwnedPath,
+    path: SocketPath,
     socket: UnixDatagram,
 }
 
 // The path goes first: while the socket is open, no other program takes the path for one that a crash left behind.
 #[derive(Debug)]
 pub(super) struct Listener {
-    path: OwnedPath,
+    path: SocketPath,
     socket: UnixListener,
     config: StreamConfig,
 }
 
-/// A path that goes with its owner.
+/// A path that goes with its owner, if we made it.
 #[derive(Debug)]
-struct OwnedPath(PathBuf);
+struct SocketPath {
+    path: PathBuf,
+    is_ours: bool,
+}
 
 impl Unix {
-    pub(super) fn bind(config: &UnixConfig) -> io::Result<Self> {
+    pub(super) fn bind(config: &UnixConfig, passed: &mut Passed) -> io::Result<Self> {
+        if let Some(unix) = Self::passed(config, passed)? {
+            return Ok(unix);
+        }
         remove_stale(&config.path)?;
-        let owned = || OwnedPath(config.path.clone());
+        let owned = || SocketPath { path: config.path.clone(), is_ours: true };
         let unix = match &config.stream {
             None => Self::Datagram(Datagrams { socket: UnixDatagram::bind(&config.path)?, path: owned() }),
             Some(stream) => {
@@ -54,6 +61,28 @@ impl Unix {
         Ok(unix)
     }
 
+    /// The socket of the service manager, whose path and permission bits are its own business.
+    fn passed(config: &UnixConfig, passed: &mut Passed) -> io::Result<Option<Self>> {
+        let path = SocketPath { path: config.path.clone(), is_ours: false };
+        Ok(match &config.stream {
+            None => match passed.datagram(&config.path) {
+                Some(socket) => {
+                    socket.set_nonblocking(true)?;
+                    Some(Self::Datagram(Datagrams { socket: UnixDatagram::from_std(socket)?, path }))
+                }
+                None => None,
+            },
+            Some(stream) => match passed.stream(&config.path) {
+                Some(socket) => {
+                    socket.set_nonblocking(true)?;
+                    let socket = UnixListener::from_std(socket)?;
+                    Some(Self::Stream(Listener { socket, path, config: stream.clone() }))
+                }
+                None => None,
+            },
+        })
+    }
+
     pub(super) fn address(&self) -> String {
         let (Self::Datagram(Datagrams { path, .. }) | Self::Stream(Listener { path, .. })) = self;
         format!("unix {}", path.text())
@@ -61,7 +90,7 @@ impl Unix {
 
     pub(super) async fn run(self, intake: Intake) {
         match self {
-            Self::Datagram(socket) => datagrams::read(&socket, &intake).await,
+            Self::Datagram(socket) => datagrams::read(&socket, |_| Ok(()), &intake).await,
             Self::Stream(listener) => {
                 let config = listener.config.clone();
                 accept::run(listener, config.max_connections, &config, &intake).await;
@@ -102,7 +131,7 @@ impl Accept for Listener {
     }
 
     async fn serve((mut socket, peer): Self::Connection, config: StreamConfig, intake: Intake) -> Ended {
-        let end = stream::read(&mut socket, Peer::at(&peer), config.framing, config.idle_timeout, &intake).await;
+        let end = stream::read(&mut socket, Peer::at(&peer), &config, None, &intake).await;
         Ended { peer, end }
     }
 }
@@ -126,15 +155,17 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-impl OwnedPath {
+impl SocketPath {
     fn text(&self) -> String {
-        self.0.to_string_lossy().into_owned()
+        self.path.to_string_lossy().into_owned()
     }
 }
 
-impl Drop for OwnedPath {
+impl Drop for SocketPath {
     fn drop(&mut self) {
-        // Nothing is lost if it stays: the next start removes it.
-        let _ = std::fs::remove_file(&self.0);
+        if self.is_ours {
+            // Nothing is lost if it stays: the next start removes it.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }

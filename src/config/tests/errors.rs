@@ -65,6 +65,15 @@ fn wrong_types() {
 }
 
 #[test]
+fn who_may_send() {
+    insta::assert_snapshot!(errors_in(
+        "[[source.tcp]]\nlisten = \"127.0.0.1:0\"\nallow = [\"192.0.2.5/24\", \"mx1.example\"]\ndeny = []\n\
+         max_rate_per_peer = \"10/s\"\nproxy_protocol = \"10.0.0.0/8\"\n[[source.udp]]\nlisten = \"127.0.0.1:0\"\n\
+         max_rate_per_peer = 0\nproxy_protocol = [\"10.0.0.0/8\"]\n[[sink.stdout]]"
+    ));
+}
+
+#[test]
 fn sources_and_sinks_that_are_no_tables() {
     insta::assert_snapshot!(errors("source = 5\nsink.stdout = [1, {}, {}]"));
 }

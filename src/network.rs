@@ -1,0 +1,225 @@
+//! Networks of IP addresses, and who may send by them.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+/// The addresses that share a prefix: `192.0.2.0/24`, `2001:db8::/32`, or one alone: `192.0.2.1`.
+///
+/// A peer is compared as [`IpAddr::to_canonical`] gives it, so an IPv4 network holds the IPv4 peers of a dual-stack socket too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// With all bits behind the prefix zero.
+    address: IpAddr,
+    /// In bits: up to 32 or 128.
+    prefix: u8,
+}
+
+/// Why a text is no network. It says what to write.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ParseError {
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub help: String,
+}
+
+/// Which peers may send: `deny` wins, and once `allow` names any network, all others are denied.
+///
+/// The lists are searched from the front: with some dozens of networks that is cheaper than any index.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Without any, all may send.
+    pub allow: Vec<Network>,
+    /// Those that may not, whatever `allow` says.
+    pub deny: Vec<Network>,
+}
+
+/// Whether any of `networks` holds `peer`.
+pub fn holds(networks: &[Network], peer: IpAddr) -> bool {
+    networks.iter().any(|network| network.contains(peer))
+}
+
+// === impl Network ===
+
+impl Network {
+    /// Whether `peer` is in it.
+    pub fn contains(&self, peer: IpAddr) -> bool {
+        match (self.address, peer.to_canonical()) {
+            (IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_)) => {
+                self.address == masked(peer.to_canonical(), self.prefix)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for Network {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+        let Ok(address) = address.parse::<IpAddr>() else {
+            return Err(ParseError::new(format!("not a network: \"{text}\""), EXAMPLES));
+        };
+        if address.to_canonical() != address {
+            let help = format!("write it as IPv4, e.g. \"{}\"; it holds such peers too", address.to_canonical());
+            return Err(ParseError::new("an IPv4 address in the form of IPv6", help));
+        }
+        let longest = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = match prefix {
+            None => longest,
+            Some(digits) => prefix_length(digits, longest).ok_or_else(|| {
+                let help = format!("write {address}/N with N from 0 to {longest}; a netmask is not taken");
+                ParseError::new(format!("not the length of a prefix: \"{digits}\""), help)
+            })?,
+        };
+        let network = Self { address: masked(address, prefix), prefix };
+        if network.address != address {
+            let help = format!("write \"{network}\" for the network, or \"{address}\" for the one address");
+            return Err(ParseError::new(format!("{address} has bits behind its prefix of {prefix}"), help));
+        }
+        Ok(network)
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+const EXAMPLES: &str = "write a network or an address, e.g. \"192.0.2.0/24\", \"2001:db8::/32\" or \"192.0.2.1\"";
+
+/// Digits alone, without a leading zero.
+fn prefix_length(digits: &str, longest: u8) -> Option<u8> {
+    let plain = digits.bytes().all(|b| b.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
+    digits.parse().ok().filter(|length| plain && *length <= longest)
+}
+
+/// The first `prefix` bits of `address`.
+fn masked(address: IpAddr, prefix: u8) -> IpAddr {
+    let prefix = u32::from(prefix);
+    match address {
+        IpAddr::V4(address) => {
+            let mask = u32::MAX.checked_shl(32_u32.saturating_sub(prefix)).unwrap_or(0);
+            IpAddr::V4((address.to_bits() & mask).into())
+        }
+        IpAddr::V6(address) => {
+            let mask = u128::MAX.checked_shl(128_u32.saturating_sub(prefix)).unwrap_or(0);
+            IpAddr::V6((address.to_bits() & mask).into())
+        }
+    }
+}
+
+// === impl ParseError ===
+
+impl ParseError {
+    fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { message: message.into(), help: help.into() }
+    }
+}
+
+// === impl Access ===
+
+impl Access {
+    /// Whether `peer` may send.
+    pub fn admits(&self, peer: IpAddr) -> bool {
+        !holds(&self.deny, peer) && (self.allow.is_empty() || holds(&self.allow, peer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn network(text: &str) -> Network {
+        text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    #[test]
+    fn a_network_holds_its_addresses_alone() {
+        for (text, inside, outside) in [
+            ("192.0.2.0/24", "192.0.2.0 192.0.2.255 ::ffff:192.0.2.7", "192.0.3.0 192.0.1.255 ::192.0.2.7"),
+            ("192.0.2.1", "192.0.2.1 ::ffff:192.0.2.1", "192.0.2.0 192.0.2.2"),
+            ("192.0.2.128/25", "192.0.2.128", "192.0.2.127"),
+            ("0.0.0.0/0", "0.0.0.0 255.255.255.255 ::ffff:1.2.3.4", ":: 2001:db8::1"),
+            ("2001:db8::/32", "2001:db8:: 2001:db8:ffff::1", "2001:db9:: 192.0.2.1"),
+            ("2001:db8::1", "2001:db8::1", "2001:db8::2"),
+            ("::/0", ":: 2001:db8::1", "192.0.2.1 ::ffff:192.0.2.1"),
+        ] {
+            let network = network(text);
+            for peer in inside.split(' ') {
+                assert!(network.contains(peer.parse().unwrap()), "{text} {peer}");
+            }
+            for peer in outside.split(' ') {
+                assert!(!network.contains(peer.parse().unwrap()), "{text} {peer}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_says_what_to_write() {
+        for (text, message, help) in [
+            ("mx1.example", "not a network: \"mx1.example\"", "\"192.0.2.0/24\""),
+            ("", "not a network: \"\"", "\"192.0.2.0/24\""),
+            ("192.0.2.0/33", "not the length of a prefix: \"33\"", "write 192.0.2.0/N with N from 0 to 32"),
+            ("192.0.2.0/255.255.255.0", "not the length of a prefix: \"255.255.255.0\"", "a netmask is not taken"),
+            ("192.0.2.0/+8", "not the length of a prefix: \"+8\"", "N from 0 to 32"),
+            ("2001:db8::/129", "not the length of a prefix: \"129\"", "N from 0 to 128"),
+            ("192.0.2.5/24", "192.0.2.5 has bits behind its prefix of 24", "write \"192.0.2.0/24\""),
+            ("::ffff:192.0.2.1", "an IPv4 address in the form of IPv6", "\"192.0.2.1\""),
+        ] {
+            let error = text.parse::<Network>().unwrap_err();
+            assert_eq!(error.message, message);
+            assert!(error.help.contains(help), "{}", error.help);
+        }
+    }
+
+    #[test]
+    fn deny_wins_and_allow_denies_all_others() {
+        let list = |text: &str| text.split_whitespace().map(network).collect::<Vec<_>>();
+        for (allow, deny, peer, admitted) in [
+            ("", "", "192.0.2.1", true),
+            ("", "192.0.2.0/24", "192.0.2.1", false),
+            ("", "192.0.2.0/24", "198.51.100.1", true),
+            ("192.0.2.0/24", "", "192.0.2.1", true),
+            ("192.0.2.0/24", "", "2001:db8::1", false),
+            ("192.0.2.0/24", "192.0.2.1", "192.0.2.1", false),
+            ("192.0.2.0/24 2001:db8::/32", "192.0.2.1", "::ffff:192.0.2.2", true),
+        ] {
+            let access = Access { allow: list(allow), deny: list(deny) };
+            assert_eq!(access.admits(peer.parse().unwrap()), admitted, "{allow} / {deny} / {peer}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_it_writes_it_reads(address: IpAddr, prefix in 0_u8..=128) {
+            let prefix = if address.is_ipv4() { prefix.min(32) } else { prefix };
+            let written = Network { address: masked(address, prefix), prefix };
+            prop_assume!(written.address.to_canonical() == written.address);
+            prop_assert_eq!(written.to_string().parse::<Network>(), Ok(written));
+            // Bit by bit, as an operator would compare them.
+            let bits = |address: IpAddr| match address {
+                IpAddr::V4(address) => format!("{:032b}", address.to_bits()),
+                IpAddr::V6(address) => format!("{:0128b}", address.to_bits()),
+            };
+            let peer = address.to_canonical();
+            let shared = peer.is_ipv4() == address.is_ipv4()
+                && bits(peer)[..prefix.into()] == bits(written.address)[..prefix.into()];
+            prop_assert_eq!(written.contains(address), shared);
+        }
+
+        #[test]
+        fn any_text_is_a_network_or_an_error_with_help(text in "[0-9a-f:./]{0,24}|\\PC{0,16}") {
+            match text.parse::<Network>() {
+                Ok(network) => prop_assert!(network.contains(network.address)),
+                Err(error) => prop_assert!(error.help.contains("write ")),
+            }
+        }
+    }
+}

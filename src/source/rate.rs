@@ -1,0 +1,213 @@
+//! How many messages each peer may send: a bucket for each, which refills with time.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::throttle::Throttle;
+
+/// So many peers are remembered; then those that have been silent for longest are forgotten, and begin with a full bucket. It
+/// takes about 0.7 MB.
+const PEERS: usize = 10_000;
+
+/// A bucket holds the messages of one second, and at least so many: a mail server says ten lines about one delivery.
+const LEAST_BURST: u32 = 100;
+
+/// The buckets of a source, all of one size. A peer is an IPv4 address or the /64 network of an IPv6 address, within which a
+/// host chooses its addresses as it likes.
+///
+/// There are two generations: whoever sends is in the recent one, and when that is full, it becomes the older one, whose
+/// place is emptied. So a datagram costs two look-ups at most, and nothing is allocated after the start.
+#[derive(Debug)]
+pub(super) struct Rates {
+    /// In which one message refills.
+    interval: Duration,
+    /// In which an empty bucket refills.
+    burst: Duration,
+    /// When the bucket of each peer will be full.
+    recent: HashMap<IpAddr, Instant>,
+    older: HashMap<IpAddr, Instant>,
+    /// For what is logged about peers that are over their rate.
+    pub(super) log: Throttle,
+}
+
+/// The part of one connection in the rate of its peer, which it may share with others.
+#[derive(Clone, Debug)]
+pub(super) struct Pace {
+    rates: Arc<Mutex<Rates>>,
+    peer: IpAddr,
+}
+
+// === impl Rates ===
+
+impl Rates {
+    /// For `rate` messages in a second, which is not zero.
+    pub(super) fn new(rate: u32) -> Self {
+        let interval = Duration::from_secs(1) / rate.max(1);
+        let generation = || HashMap::with_capacity(PEERS / 2);
+        let burst = interval * rate.max(LEAST_BURST);
+        Self { interval, burst, recent: generation(), older: generation(), log: Throttle::default() }
+    }
+
+    /// Takes one message out of the bucket, if there is one in it.
+    pub(super) fn admit(&mut self, peer: IpAddr, now: Instant) -> bool {
+        let (interval, burst) = (self.interval, self.burst);
+        let full = self.bucket(peer, now);
+        let then = now.max(*full) + interval;
+        let admitted = then <= now + burst;
+        if admitted {
+            *full = then;
+        }
+        admitted
+    }
+
+    /// Takes `messages` out of the bucket, more than there are in it if need be, for messages that have been read already.
+    fn charge(&mut self, peer: IpAddr, messages: u32, now: Instant) {
+        let interval = self.interval;
+        let full = self.bucket(peer, now);
+        *full = now.max(*full) + interval * messages;
+    }
+
+    /// How long it takes until there is a message in the bucket; `None` if there is.
+    fn delay(&mut self, peer: IpAddr, now: Instant) -> Option<Duration> {
+        let room = now + self.burst;
+        let then = now.max(*self.bucket(peer, now)) + self.interval;
+        Some(then.saturating_duration_since(room)).filter(|delay| !delay.is_zero())
+    }
+
+    fn bucket(&mut self, peer: IpAddr, now: Instant) -> &mut Instant {
+        let peer = host(peer);
+        if !self.recent.contains_key(&peer) {
+            let full = self.older.remove(&peer).unwrap_or(now);
+            if self.recent.len() >= PEERS / 2 {
+                std::mem::swap(&mut self.recent, &mut self.older);
+                self.recent.clear();
+            }
+            self.recent.insert(peer, full);
+        }
+        self.recent.entry(peer).or_insert(now)
+    }
+}
+
+/// What counts as one peer.
+fn host(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
+    }
+}
+
+// === impl Pace ===
+
+impl Pace {
+    pub(super) const fn new(rates: Arc<Mutex<Rates>>, peer: IpAddr) -> Self {
+        Self { rates, peer }
+    }
+
+    /// Counts what a read has given.
+    pub(super) fn charge(&self, messages: usize) {
+        let messages = u32::try_from(messages).unwrap_or(u32::MAX);
+        self.with(|rates| rates.charge(self.peer, messages, Instant::now()));
+    }
+
+    /// Waits until the peer may send again.
+    pub(super) async fn wait(&self, source: &str) {
+        while let Some(delay) = self.delay(source) {
+            tokio::time::sleep(delay).await;
+        }
+    }
+
+    fn delay(&self, source: &str) -> Option<Duration> {
+        let now = Instant::now();
+        let (delay, log) = self.with(|rates| {
+            let delay = rates.delay(self.peer, now);
+            (delay, delay.and_then(|_| rates.log.pass(now)))
+        });
+        if let Some(suppressed) = log {
+            tracing::info!(source, peer = %self.peer, suppressed, "connection slowed: its peer is over max_rate_per_peer");
+        }
+        delay
+    }
+
+    /// The lock is taken a few times for each read, and never across a wait.
+    fn with<T>(&self, act: impl FnOnce(&mut Rates) -> T) -> T {
+        act(&mut self.rates.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(n: u32) -> IpAddr {
+        IpAddr::V4(n.into())
+    }
+
+    fn admitted(rates: &mut Rates, peer: IpAddr, sent: u32, now: Instant) -> usize {
+        (0..sent).filter(|_| rates.admit(peer, now)).count()
+    }
+
+    #[test]
+    fn a_bucket_holds_one_second_and_refills_with_time() {
+        let start = Instant::now();
+        for (rate, burst) in [(1, 100), (100, 100), (1000, 1000), (1_000_000, 1_000_000)] {
+            let mut rates = Rates::new(rate);
+            assert_eq!(admitted(&mut rates, peer(1), burst + 5, start), burst as usize, "{rate}");
+            assert_eq!(admitted(&mut rates, peer(1), 5, start), 0, "{rate}");
+            assert_eq!(admitted(&mut rates, peer(2), 5, start), 5, "{rate}");
+            let later = start + Duration::from_secs(1) / rate * 3;
+            assert_eq!(admitted(&mut rates, peer(1), 5, later), 3, "{rate}");
+            // It never holds more than it can.
+            let much_later = start + Duration::from_secs(1_000_000);
+            assert_eq!(admitted(&mut rates, peer(1), burst + 5, much_later), burst as usize, "{rate}");
+        }
+    }
+
+    #[test]
+    fn a_read_is_paid_for_afterwards() {
+        let start = Instant::now();
+        let mut rates = Rates::new(1000);
+        rates.charge(peer(1), 999, start);
+        assert_eq!(rates.delay(peer(1), start), None);
+        rates.charge(peer(1), 1, start);
+        assert_eq!(rates.delay(peer(1), start), Some(Duration::from_millis(1)));
+        rates.charge(peer(1), 2000, start);
+        assert_eq!(rates.delay(peer(1), start), Some(Duration::from_millis(2001)));
+        assert_eq!(rates.delay(peer(1), start + Duration::from_millis(2001)), None);
+    }
+
+    #[test]
+    fn many_peers_take_no_more_memory_and_those_that_send_are_remembered() {
+        let start = Instant::now();
+        let mut rates = Rates::new(100);
+        let capacity = (rates.recent.capacity(), rates.older.capacity());
+        let busy = peer(0);
+        assert_eq!(admitted(&mut rates, busy, 200, start), 100);
+        for n in 1..200_000 {
+            assert!(rates.admit(peer(n), start));
+            if n % 1000 == 0 {
+                assert!(!rates.admit(busy, start), "{n}");
+            }
+        }
+        assert!(rates.recent.len() + rates.older.len() <= PEERS);
+        assert_eq!((rates.recent.capacity(), rates.older.capacity()), capacity);
+        // One that has been silent for long is forgotten.
+        assert_eq!(admitted(&mut rates, peer(1), 200, start), 100);
+    }
+
+    #[test]
+    fn addresses_of_one_ipv6_network_and_mapped_ones_are_one_peer() {
+        let now = Instant::now();
+        for (one, other, same) in [
+            ("2001:db8::1", "2001:db8::ffff:1", true),
+            ("2001:db8::1", "2001:db8:0:1::1", false),
+            ("192.0.2.1", "::ffff:192.0.2.1", true),
+            ("192.0.2.1", "192.0.2.2", false),
+        ] {
+            let mut rates = Rates::new(1);
+            admitted(&mut rates, one.parse().unwrap(), 100, now);
+            assert_eq!(rates.admit(other.parse().unwrap(), now), !same, "{one} {other}");
+        }
+    }
+}

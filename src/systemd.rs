@@ -1,0 +1,116 @@
+//! What a service manager asks of a program (`sd_notify(3)`, `sd_listen_fds(3)`). Without one, none of it does anything.
+
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram, UnixListener};
+use std::path::Path;
+
+use listenfd::ListenFd;
+use sd_notify::NotifyState;
+
+/// The sockets that the service manager has bound already. A source that is to listen at the address of one of them takes it;
+/// so the same configuration does with and without socket activation.
+#[derive(Default)]
+pub struct Passed {
+    tcp: Vec<(Option<SocketAddr>, TcpListener)>,
+    udp: Vec<(Option<SocketAddr>, UdpSocket)>,
+    streams: Vec<(Option<UnixAddr>, UnixListener)>,
+    datagrams: Vec<(Option<UnixAddr>, UnixDatagram)>,
+}
+
+impl Passed {
+    /// Takes what the environment names, and its variables with it. To be called before the first thread starts.
+    pub fn from_environment() -> Self {
+        let mut given = ListenFd::from_env();
+        let mut passed = Self::default();
+        for n in 0..given.len() {
+            // A socket of another kind stays where it is.
+            if let Ok(Some(socket)) = given.take_unix_listener(n) {
+                passed.streams.push((socket.local_addr().ok(), socket));
+            } else if let Ok(Some(socket)) = given.take_unix_datagram(n) {
+                passed.datagrams.push((socket.local_addr().ok(), socket));
+            } else if let Ok(Some(socket)) = given.take_tcp_listener(n) {
+                passed.tcp.push((socket.local_addr().ok(), socket));
+            } else if let Ok(Some(socket)) = given.take_udp_socket(n) {
+                passed.udp.push((socket.local_addr().ok(), socket));
+            } else {
+                tracing::warn!(
+                    descriptor = 3 + n,
+                    "systemd has passed what is no socket of IP or unix; it is not used"
+                );
+            }
+        }
+        passed
+    }
+
+    /// The listener at `address`.
+    pub fn tcp(&mut self, address: SocketAddr) -> Option<TcpListener> {
+        take(&mut self.tcp, |bound| *bound == address)
+    }
+
+    /// The datagram socket at `address`.
+    pub fn udp(&mut self, address: SocketAddr) -> Option<UdpSocket> {
+        take(&mut self.udp, |bound| *bound == address)
+    }
+
+    /// The unix listener at `path`.
+    pub fn stream(&mut self, path: &Path) -> Option<UnixListener> {
+        take(&mut self.streams, |bound| bound.as_pathname() == Some(path))
+    }
+
+    /// The unix datagram socket at `path`.
+    pub fn datagram(&mut self, path: &Path) -> Option<UnixDatagram> {
+        take(&mut self.datagrams, |bound| bound.as_pathname() == Some(path))
+    }
+
+    /// Names the sockets that no source has taken, and closes them: their senders had better know.
+    pub fn finish(self) {
+        let ip =
+            self.tcp.iter().map(|(bound, _)| ("tcp", bound)).chain(self.udp.iter().map(|(bound, _)| ("udp", bound)));
+        let ip = ip.map(|(kind, bound)| (kind, bound.map(|bound| bound.to_string())));
+        let streams = self.streams.iter().map(|(bound, _)| bound);
+        let unix = streams.chain(self.datagrams.iter().map(|(bound, _)| bound));
+        let unix = unix.map(|bound| ("unix", bound.as_ref().map(|bound| format!("{bound:?}"))));
+        for (kind, address) in ip.chain(unix) {
+            let address = address.unwrap_or_default();
+            tracing::warn!(
+                kind,
+                address,
+                "systemd has passed a socket at which no source listens; a source takes one whose address is the same as its own"
+            );
+        }
+    }
+}
+
+fn take<A, S>(sockets: &mut Vec<(Option<A>, S)>, is_it: impl Fn(&A) -> bool) -> Option<S> {
+    let n = sockets.iter().position(|(address, _)| address.as_ref().is_some_and(&is_it))?;
+    Some(sockets.swap_remove(n).1)
+}
+
+/// All sources listen.
+pub fn ready() {
+    tell(&[NotifyState::Ready]);
+}
+
+/// The stop has begun.
+pub fn stopping() {
+    tell(&[NotifyState::Stopping]);
+}
+
+/// Says that the program is alive, twice as often as the service manager asks for, if it does: from a task, so that this ends too
+/// if the runtime does not get round to its tasks.
+pub fn watch() {
+    let Some(limit) = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()) else { return };
+    let mut ticks = tokio::time::interval(limit / 2);
+    tokio::spawn(async move {
+        loop {
+            ticks.tick().await;
+            tell(&[NotifyState::Watchdog]);
+        }
+    });
+}
+
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "cannot notify the service manager at $NOTIFY_SOCKET");
+    }
+}
