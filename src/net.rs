@@ -70,7 +70,7 @@ pub fn passed_tcp_listener(listener: std::net::TcpListener) -> io::Result<TcpLis
     TcpListener::from_std(listener)
 }
 
-/// A datagram socket that the service manager has bound to `address`, with the receive buffer of [`udp_socket`], or its own if
+/// A datagram socket that the service manager has bound to `address`, with the receive buffer of [`udp_sockets`], or its own if
 /// that is larger.
 pub fn passed_udp_socket(
     socket: std::net::UdpSocket,
