@@ -1,6 +1,7 @@
 //! Loopback ports that stay a test's own.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use socket2::{Domain, Socket, Type};
 
@@ -21,7 +22,7 @@ impl Port {
         let mut taken = Vec::new();
         for _ in 0..100 {
             let port = Self::reserve_tcp();
-            if UdpSocket::bind((Ipv4Addr::LOCALHOST, port.number)).is_ok() {
+            if is_free_for_udp(port.number) {
                 return port;
             }
             taken.push(port);
@@ -45,4 +46,13 @@ impl Port {
     pub(crate) fn address(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.number))
     }
+}
+
+/// Read rather than tried with a socket: of that, a process just being started would have a copy until its exec, and for so
+/// long the port would be taken.
+fn is_free_for_udp(number: u16) -> bool {
+    let sockets = fs::read_to_string("/proc/net/udp").expect("the UDP sockets");
+    // The local address is the second column, in hexadecimal: 0100007F:0035.
+    let port = format!(":{number:04X}");
+    !sockets.lines().any(|line| line.split_whitespace().nth(1).is_some_and(|address| address.ends_with(&port)))
 }
