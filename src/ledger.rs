@@ -5,8 +5,10 @@
 //!
 //! ```text
 //! received = dropped at the source + waiting + offered          (summed over the sources)
-//! offered  = filtered + delivered + dropped + in flight          (per sink)
+//! offered + recovered = filtered + delivered + dropped + in flight + spooled    (per sink)
 //! ```
+//!
+//! `recovered` is what a spool held at the start, and `spooled` what only its disk holds now.
 //!
 //! What the kernel dropped before a source could read it is no part of this; it is counted beside it, as `kernel_drops`.
 //!
@@ -87,7 +89,10 @@ pub struct SinkLedger {
     pub dropped: Dropped,
     /// Failed attempts that will be repeated.
     pub retries: AtomicU64,
+    /// Records that the spool held at the start, from an earlier run.
+    pub recovered: AtomicU64,
     in_flight: AtomicI64,
+    spooled: AtomicI64,
 }
 
 /// Counts by reason.
@@ -108,6 +113,7 @@ pub struct InFlight {
 #[derive(Clone, Copy, Debug)]
 enum Outcome {
     Delivered,
+    Spooled,
     Dropped(Reason),
 }
 
@@ -189,10 +195,35 @@ impl SinkLedger {
         self.in_flight.load(Relaxed).max(0).cast_unsigned()
     }
 
+    /// Records that are on the disk of the spool and nowhere else.
+    pub fn spooled(&self) -> u64 {
+        self.spooled.load(Relaxed).max(0).cast_unsigned()
+    }
+
+    /// The spool holds `records` of an earlier run.
+    pub fn recover(&self, records: u64) {
+        self.recovered.fetch_add(records, Relaxed);
+        self.spooled.fetch_add(records.cast_signed(), Relaxed);
+    }
+
+    /// Takes charge of records that were read back from the spool.
+    pub fn leave_spool(self: &Arc<Self>, records: u64, bytes: u64, receipt: Arc<Receipt>) -> InFlight {
+        let in_flight = self.enter(records, bytes, Some(receipt));
+        self.spooled.fetch_sub(records.cast_signed(), Relaxed);
+        in_flight
+    }
+
+    /// The spool will never give `records` of those that it holds.
+    pub fn drop_spooled(&self, records: u64, reason: Reason) {
+        self.dropped.add(reason, records);
+        self.spooled.fetch_sub(records.cast_signed(), Relaxed);
+    }
+
     /// Whether every record that was offered is accounted for. True at any time when nothing is moving.
     pub fn balances(&self) -> bool {
         let resolved = self.filtered.load(Relaxed) + self.delivered.load(Relaxed) + self.dropped.total();
-        self.offered.load(Relaxed) == resolved + self.in_flight()
+        let entered = self.offered.load(Relaxed) + self.recovered.load(Relaxed);
+        entered == resolved + self.in_flight() + self.spooled()
     }
 }
 
@@ -200,13 +231,23 @@ impl SinkLedger {
 
 impl InFlight {
     /// Whether a source waits to hear that all of it is durable.
-    pub const fn is_awaited(&self) -> bool {
-        self.receipt.is_some()
+    pub fn is_awaited(&self) -> bool {
+        self.receipt.as_ref().is_some_and(|receipt| receipt.is_durable())
+    }
+
+    /// Puts `receipt` in the place of the one that it has, which whoever takes it must resolve.
+    pub fn exchange_receipt(&mut self, receipt: Arc<Receipt>) -> Option<Arc<Receipt>> {
+        self.receipt.replace(receipt)
     }
 
     /// The destination has all of it.
     pub fn delivered(mut self) {
         self.outcome = Some(Outcome::Delivered);
+    }
+
+    /// The spool has all of it on its disk, and gives it later.
+    pub fn spooled(mut self) {
+        self.outcome = Some(Outcome::Spooled);
     }
 
     /// The destination will never have any of it.
@@ -229,17 +270,21 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        match self.outcome {
-            Some(Outcome::Delivered) => {
+        let kept = self.receipt.as_ref().is_some_and(|receipt| receipt.is_of_spool());
+        let outcome = self.outcome.unwrap_or(Outcome::Dropped(Reason::Lost));
+        let resolved = !matches!(outcome, Outcome::Dropped(reason) if reason != Reason::Rejected);
+        match outcome {
+            Outcome::Delivered => {
                 self.ledger.delivered.fetch_add(self.records, Relaxed);
                 self.ledger.delivered_bytes.fetch_add(self.bytes, Relaxed);
             }
-            Some(Outcome::Dropped(reason)) => self.ledger.dropped.add(reason, self.records),
-            None => self.ledger.dropped.add(Reason::Lost, self.records),
+            Outcome::Dropped(reason) if resolved || !kept => self.ledger.dropped.add(reason, self.records),
+            Outcome::Spooled | Outcome::Dropped(_) => {
+                self.ledger.spooled.fetch_add(self.records.cast_signed(), Relaxed);
+            }
         }
-        let resolved = matches!(self.outcome, Some(Outcome::Delivered | Outcome::Dropped(Reason::Rejected)));
         if let Some(receipt) = self.receipt.as_ref().filter(|_| !resolved) {
-            receipt.fail();
+            receipt.fail(self.records);
         }
         self.ledger.in_flight.fetch_sub(self.records.cast_signed(), Relaxed);
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::buffer::{Batch, Encoded, Entry, Sender, Span};
+use crate::buffer::{Batch, Encoded, Entry, Records, Sender, Span};
 use crate::encode::Encoder;
 use crate::frame::Frame;
 use crate::ledger::{Reason, SinkLedger};
@@ -204,7 +204,7 @@ impl Outlet {
         let bytes = draft.entries.iter().map(|entry| entry.line.range().len() as u64).sum();
         let in_flight = (records > 0).then(|| self.ledger.enter(records, bytes, receipt.cloned()));
         self.ledger.offered.fetch_add(offered, Relaxed);
-        Some(Batch::new(Arc::clone(encoded), draft.entries, draft.text, in_flight?))
+        Some(Batch::new(Records::new(Arc::clone(encoded), draft.entries, draft.text), in_flight?))
     }
 
     fn offer(&self, batch: Batch, otherwise: Reason) {

@@ -1,14 +1,45 @@
 //! Receipts: a source that acknowledges learns from one when every sink has what it handed on.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc;
+use std::thread::Thread;
 
 use tokio::sync::oneshot;
 
 /// Told to the source once, when the last that holds it lets go: the sinks' batches each hold it until they are resolved.
 #[derive(Debug)]
 pub struct Receipt {
-    failed: AtomicBool,
-    tell: Option<oneshot::Sender<Outcome>>,
+    /// Records that some sink will not have.
+    failed: AtomicU64,
+    durable: bool,
+    tell: Tell,
+}
+
+/// Who is told.
+#[derive(Debug)]
+enum Tell {
+    Source(Option<oneshot::Sender<Outcome>>),
+    Spool(Ticket),
+}
+
+/// A batch that a spool has handed to its sink, by the number that the spool gave it.
+#[derive(Clone, Debug)]
+pub struct Ticket {
+    /// Its number.
+    pub number: u64,
+    /// Where its outcome goes.
+    pub outcomes: mpsc::Sender<Resolved>,
+    /// The thread that waits for it.
+    pub spool: Thread,
+}
+
+/// What became of a batch with a [`Ticket`].
+#[derive(Clone, Copy, Debug)]
+pub struct Resolved {
+    /// Its number.
+    pub number: u64,
+    /// How many of its records the sink does not have, and has not refused for good either.
+    pub failed: u64,
 }
 
 /// What became of the records of one read: the worst of what the sinks say.
@@ -23,22 +54,45 @@ pub enum Outcome {
 /// A receipt, and where its outcome arrives.
 pub fn receipt() -> (Receipt, oneshot::Receiver<Outcome>) {
     let (tell, outcome) = oneshot::channel();
-    (Receipt { failed: AtomicBool::new(false), tell: Some(tell) }, outcome)
+    (Receipt { failed: AtomicU64::new(0), durable: true, tell: Tell::Source(Some(tell)) }, outcome)
 }
 
 impl Receipt {
-    /// A sink will not have all of it.
-    pub fn fail(&self) {
-        self.failed.store(true, Relaxed);
+    /// A receipt that tells a spool. With `durable`, the sink must have the records on its disk before it counts them as
+    /// delivered, because nothing else will keep them.
+    pub fn of_spool(ticket: Ticket, durable: bool) -> Self {
+        Self { failed: AtomicU64::new(0), durable, tell: Tell::Spool(ticket) }
+    }
+
+    /// Whether what it stands for must be durable before it counts as delivered.
+    pub const fn is_durable(&self) -> bool {
+        self.durable
+    }
+
+    /// Whether a spool has the records, and keeps those that a sink does not take.
+    pub const fn is_of_spool(&self) -> bool {
+        matches!(self.tell, Tell::Spool(_))
+    }
+
+    /// A sink will not have `records` of it.
+    pub fn fail(&self, records: u64) {
+        self.failed.fetch_add(records.max(1), Relaxed);
     }
 }
 
 impl Drop for Receipt {
     fn drop(&mut self) {
-        let outcome = if *self.failed.get_mut() { Outcome::Failed } else { Outcome::Delivered };
-        if let Some(tell) = self.tell.take() {
-            // A source whose connection has gone does not want to know.
-            let _ = tell.send(outcome);
+        let failed = *self.failed.get_mut();
+        match &mut self.tell {
+            // A source whose connection has gone does not want to know, nor does a spool that is closed.
+            Tell::Source(tell) => {
+                let outcome = if failed > 0 { Outcome::Failed } else { Outcome::Delivered };
+                let _ = tell.take().map(|tell| tell.send(outcome));
+            }
+            Tell::Spool(ticket) => {
+                let _ = ticket.outcomes.send(Resolved { number: ticket.number, failed });
+                ticket.spool.unpark();
+            }
         }
     }
 }

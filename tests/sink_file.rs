@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 use std::{env, fs};
 
-use postrider::buffer::{Batch, Encoded, Entry, Span};
+use postrider::buffer::{Batch, Encoded, Entry, Records, Span};
 use postrider::config::{FileConfig, Fsync};
 use postrider::ledger::SinkLedger;
 use postrider::record::RecordId;
@@ -101,5 +101,5 @@ fn batch(ledger: &Arc<SinkLedger>, numbers: std::ops::Range<usize>) -> Batch {
         });
     }
     let in_flight = ledger.enter(entries.len() as u64, lines.len() as u64, None);
-    Batch::new(Arc::new(Encoded { lines, room: None }), entries, text, in_flight)
+    Batch::new(Records::new(Arc::new(Encoded { lines, room: None }), entries, text), in_flight)
 }

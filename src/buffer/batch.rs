@@ -1,10 +1,12 @@
 //! A batch: the encoded records of one read, as one sink takes them.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::ledger::{InFlight, Reason};
+use crate::receipt::Receipt;
 use crate::record::RecordId;
 
 /// The encoded records of one read, one JSON object per line, shared by every sink that takes any of them.
@@ -16,12 +18,18 @@ pub struct Encoded {
     pub room: Option<OwnedSemaphorePermit>,
 }
 
-/// What one sink takes of an [`Encoded`]. It is resolved once, by [`Batch::delivered`] or [`Batch::dropped`].
+/// What one sink takes of an [`Encoded`].
 #[derive(Debug)]
-pub struct Batch {
+pub struct Records {
     encoded: Arc<Encoded>,
     entries: Vec<Entry>,
     text: String,
+}
+
+/// Records on their way to a sink. It is resolved once, by [`Batch::delivered`] or [`Batch::dropped`].
+#[derive(Debug)]
+pub struct Batch {
+    records: Arc<Records>,
     in_flight: InFlight,
     room: Option<OwnedSemaphorePermit>,
 }
@@ -50,12 +58,12 @@ pub struct Span {
     pub end: u32,
 }
 
-// === impl Batch ===
+// === impl Records ===
 
-impl Batch {
-    /// A batch of `entries`, whose routes and keys stand in `text`.
-    pub fn new(encoded: Arc<Encoded>, entries: Vec<Entry>, text: String, in_flight: InFlight) -> Self {
-        Self { encoded, entries, text, in_flight, room: None }
+impl Records {
+    /// The records `entries`, whose lines stand in `encoded`, and whose routes and keys stand in `text`.
+    pub fn new(encoded: Arc<Encoded>, entries: Vec<Entry>, text: String) -> Self {
+        Self { encoded, entries, text }
     }
 
     /// The records in order.
@@ -68,7 +76,7 @@ impl Batch {
         &self.encoded.lines[entry.line.range()]
     }
 
-    /// The JSON lines from `first` to `last`, both included, if nothing lies between them that is not of this batch.
+    /// The JSON lines from `first` to `last`, both included, if nothing lies between them that is not of these records.
     pub fn lines(&self, first: &Entry, last: &Entry) -> &[u8] {
         &self.encoded.lines[first.line.start as usize..last.line.end as usize]
     }
@@ -83,10 +91,33 @@ impl Batch {
         entry.key.map(|key| &self.text[key.range()])
     }
 
-    /// The memory that it keeps busy, in bytes, as a queue counts it.
+    /// The bytes of the lines.
+    pub fn line_bytes(&self) -> usize {
+        self.entries.iter().map(|entry| entry.line.range().len()).sum()
+    }
+
+    /// The memory that they keep busy, in bytes, as a queue counts it.
     pub fn size(&self) -> usize {
-        let lines: usize = self.entries.iter().map(|entry| entry.line.range().len()).sum();
-        lines + self.text.len() + self.entries.len() * size_of::<Entry>()
+        self.line_bytes() + self.text.len() + self.entries.len() * size_of::<Entry>()
+    }
+}
+
+// === impl Batch ===
+
+impl Batch {
+    /// A batch of records that are accounted for by `in_flight`.
+    pub fn new(records: Records, in_flight: InFlight) -> Self {
+        Self { records: Arc::new(records), in_flight, room: None }
+    }
+
+    /// The records, for whoever keeps them beyond the batch.
+    pub fn records(&self) -> Arc<Records> {
+        Arc::clone(&self.records)
+    }
+
+    /// Puts `receipt` in the place of the one that it has, which whoever takes it must resolve.
+    pub fn exchange_receipt(&mut self, receipt: Arc<Receipt>) -> Option<Arc<Receipt>> {
+        self.in_flight.exchange_receipt(receipt)
     }
 
     /// Gives the batch the room that it fills in its sink's queue.
@@ -95,13 +126,18 @@ impl Batch {
     }
 
     /// Whether a source waits to hear that all of it is durable: then it must be, before it counts as delivered.
-    pub const fn is_awaited(&self) -> bool {
+    pub fn is_awaited(&self) -> bool {
         self.in_flight.is_awaited()
     }
 
     /// The destination has all of it.
     pub fn delivered(self) {
         self.in_flight.delivered();
+    }
+
+    /// The spool has all of it on its disk.
+    pub fn spooled(self) {
+        self.in_flight.spooled();
     }
 
     /// The destination will never have any of it.
@@ -119,6 +155,14 @@ impl Batch {
     pub fn delivered_except(mut self, refused_records: u64, refused_bytes: u64) {
         self.dropped_part(refused_records, refused_bytes, Reason::Rejected);
         self.delivered();
+    }
+}
+
+impl Deref for Batch {
+    type Target = Records;
+
+    fn deref(&self) -> &Records {
+        &self.records
     }
 }
 

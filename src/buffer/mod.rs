@@ -3,5 +3,5 @@
 mod batch;
 mod queue;
 
-pub use batch::{Batch, Encoded, Entry, Span};
+pub use batch::{Batch, Encoded, Entry, Records, Span};
 pub use queue::{Received, Receiver, Room, Sender, queue};
