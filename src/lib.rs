@@ -27,6 +27,7 @@ pub mod template;
 pub mod encode;
 pub mod pipeline;
 pub mod buffer;
+pub mod spool;
 pub mod sink;
 
 // What holds them together.

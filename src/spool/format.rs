@@ -1,0 +1,173 @@
+//! The bytes of a segment file: its header and its records.
+//!
+//! Numbers are little-endian. A segment header is
+//!
+//! ```text
+//! magic 8 | version 4 | zero 4 | base sequence number 8 | zero 4 | CRC-32C of all before 4
+//! ```
+//!
+//! and a record is
+//!
+//! ```text
+//! magic 4 | payload length 4 | flags 4 | sequence number 8 | CRC-32C of all before 4 | CRC-32C of all before and the payload 4
+//! payload: id 16 | timestamp in ms 8 | route length 4 | key length 4 | route | key | line
+//! ```
+//!
+//! The header has a checksum of its own, so that the length can be believed when the payload cannot: then just this record is
+//! skipped, and its number is known. The magic of a record has bytes that UTF-8 never has, so no line contains it.
+
+use crc32c::{crc32c, crc32c_append};
+
+use super::{Entry, Record};
+use crate::record::RecordId;
+
+/// The bytes before the first record of a segment.
+pub(super) const SEGMENT_HEADER: usize = 32;
+/// The bytes of a record before its payload.
+pub(super) const RECORD_HEADER: usize = 28;
+/// How a record begins.
+pub(super) const RECORD_MAGIC: [u8; 4] = [0xff, b'P', b'R', 0xfe];
+/// How a segment begins.
+pub(super) const SEGMENT_MAGIC: [u8; 8] = *b"PRSPOOL\n";
+/// The longest payload. A length above it is none that was written.
+pub(super) const MAX_PAYLOAD: usize = 1 << 30;
+
+const VERSION: u32 = 1;
+const HAS_KEY: u32 = 1;
+/// The bytes of a payload before its route.
+const FIXED: usize = 32;
+const SUFFIX: &str = ".seg";
+
+/// What stands before a payload, once its checksum is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RecordHeader {
+    pub(super) payload: usize,
+    pub(super) seq: u64,
+    flags: u32,
+    crc: u32,
+    payload_crc: u32,
+}
+
+/// Why the header of a segment is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BadHeader {
+    /// Its magic, its checksum or its length is wrong.
+    Damaged,
+    /// A later version of Postrider wrote it.
+    Newer(u32),
+}
+
+/// The name of the segment whose first record has the number `base`.
+pub(super) fn segment_name(base: u64) -> String {
+    format!("{base:020}{SUFFIX}")
+}
+
+/// The base of the segment with this name, if it is one's.
+pub(super) fn segment_base(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(SUFFIX)?;
+    let plain = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    plain.then(|| digits.parse().ok()).flatten()
+}
+
+/// The header of the segment whose first record has the number `base`.
+pub(super) fn segment_header(base: u64) -> [u8; SEGMENT_HEADER] {
+    let mut header = [0; SEGMENT_HEADER];
+    header[..8].copy_from_slice(&SEGMENT_MAGIC);
+    header[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    header[16..24].copy_from_slice(&base.to_le_bytes());
+    let crc = crc32c(&header[..28]);
+    header[28..].copy_from_slice(&crc.to_le_bytes());
+    header
+}
+
+/// Whether `bytes` begin with the header of the segment with this base.
+pub(super) fn check_segment_header(bytes: &[u8], base: u64) -> Result<(), BadHeader> {
+    let header: &[u8; SEGMENT_HEADER] = bytes.first_chunk().ok_or(BadHeader::Damaged)?;
+    if header[..8] != SEGMENT_MAGIC || u32_at(header, 28) != crc32c(&header[..28]) {
+        return Err(BadHeader::Damaged);
+    }
+    match u32_at(header, 8) {
+        VERSION if u64_at(header, 16) == base => Ok(()),
+        VERSION => Err(BadHeader::Damaged),
+        newer => Err(BadHeader::Newer(newer)),
+    }
+}
+
+/// The bytes that `entry` takes in a segment; `None` if it is too long for any.
+pub(super) fn record_size(entry: &Entry<'_>) -> Option<usize> {
+    let key = entry.key.map_or(0, str::len);
+    let payload = FIXED.checked_add(entry.route.len())?.checked_add(key)?.checked_add(entry.line.len())?;
+    (payload <= MAX_PAYLOAD).then_some(RECORD_HEADER + payload)
+}
+
+/// Appends a record, whose [`record_size`] is known to be `size`.
+pub(super) fn push_record(out: &mut Vec<u8>, seq: u64, entry: &Entry<'_>, size: usize) {
+    out.reserve(size);
+    let start = out.len();
+    let key = entry.key.unwrap_or_default();
+    let flags = if entry.key.is_some() { HAS_KEY } else { 0 };
+    // No part is longer than MAX_PAYLOAD.
+    let length = |bytes: usize| (bytes as u32).to_le_bytes();
+    out.extend_from_slice(&RECORD_MAGIC);
+    out.extend_from_slice(&length(size - RECORD_HEADER));
+    out.extend_from_slice(&flags.to_le_bytes());
+    out.extend_from_slice(&seq.to_le_bytes());
+    let crc = crc32c(&out[start..]);
+    out.extend_from_slice(&crc.to_le_bytes());
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&entry.id.0.to_le_bytes());
+    out.extend_from_slice(&entry.timestamp_ms.to_le_bytes());
+    out.extend_from_slice(&length(entry.route.len()));
+    out.extend_from_slice(&length(key.len()));
+    out.extend_from_slice(entry.route.as_bytes());
+    out.extend_from_slice(key.as_bytes());
+    out.extend_from_slice(entry.line);
+    let (header, payload) = out[start..].split_at_mut(RECORD_HEADER);
+    header[24..].copy_from_slice(&crc32c_append(crc, payload).to_le_bytes());
+}
+
+impl RecordHeader {
+    /// What `bytes` begin with, if that is the header of a record.
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+        let header: &[u8; RECORD_HEADER] = bytes.first_chunk()?;
+        let crc = u32_at(header, 20);
+        let payload = u32_at(header, 4) as usize;
+        if header[..4] != RECORD_MAGIC || crc != crc32c(&header[..20]) || !(FIXED..=MAX_PAYLOAD).contains(&payload) {
+            return None;
+        }
+        let (flags, seq) = (u32_at(header, 8), u64_at(header, 12));
+        Some(Self { payload, seq, flags, crc, payload_crc: u32_at(header, 24) })
+    }
+
+    /// The record with this payload, if nothing of it is damaged.
+    pub(super) fn record<'p>(&self, payload: &'p [u8]) -> Option<Record<'p>> {
+        if crc32c_append(self.crc, payload) != self.payload_crc {
+            return None;
+        }
+        let (fixed, text) = payload.split_at_checked(FIXED)?;
+        let (route, rest) = text.split_at_checked(u32_at(fixed, 24) as usize)?;
+        let (key, line) = rest.split_at_checked(u32_at(fixed, 28) as usize)?;
+        let key = std::str::from_utf8(key).ok()?;
+        Some(Record {
+            seq: self.seq,
+            id: RecordId(u128::from_le_bytes(*fixed.first_chunk()?)),
+            timestamp_ms: u64_at(fixed, 16).cast_signed(),
+            route: std::str::from_utf8(route).ok()?,
+            key: (self.flags & HAS_KEY != 0).then_some(key),
+            line,
+        })
+    }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    bytes[at..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    bytes[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+/// A record that no segment can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a record of more than {} bytes cannot be spooled", MAX_PAYLOAD)]
+pub struct TooLong;

@@ -1,0 +1,198 @@
+//! Writing: records wait in a group until one sync makes all of them durable.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use super::crash::crash_point;
+use super::error::{Error, Limit};
+use super::format::{SEGMENT_HEADER, TooLong, push_record, record_size, segment_header, segment_name};
+use super::storage::{Mode, Storage};
+use super::{Entry, Segment, Spool, write_all};
+
+/// So much memory is kept from one group to the next.
+const KEPT: usize = 4 << 20;
+
+/// Records that are not written yet, by the segment that they go to.
+#[derive(Debug)]
+pub(super) struct Groups<F> {
+    waiting: VecDeque<Group<F>>,
+    /// The number of the next record.
+    next_seq: u64,
+    /// The size that the last segment has when all is written; `None`: the next record begins a new one.
+    tail: Option<u64>,
+    spare: Vec<u8>,
+}
+
+/// Records of one segment.
+#[derive(Debug)]
+struct Group<F> {
+    first: u64,
+    last: u64,
+    /// They begin a segment.
+    begins: bool,
+    /// That segment, once it is made.
+    made: Option<F>,
+    bytes: Vec<u8>,
+}
+
+impl<F> Groups<F> {
+    /// None; the next record has the number `next_seq`, and goes to the end of a segment that is `tail` long.
+    pub(super) const fn new(next_seq: u64, tail: Option<u64>) -> Self {
+        Self { waiting: VecDeque::new(), next_seq, tail, spare: Vec::new() }
+    }
+
+    pub(super) fn records(&self) -> u64 {
+        self.waiting.iter().map(|group| group.last + 1 - group.first).sum()
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.waiting.iter().map(Group::size).sum()
+    }
+
+    /// Appends a record; returns its number.
+    fn push(&mut self, entry: &Entry<'_>, segment_size: u64) -> Result<u64, TooLong> {
+        let size = record_size(entry).ok_or(TooLong)?;
+        let seq = self.next_seq;
+        let header = SEGMENT_HEADER as u64;
+        let fits = self.tail.is_some_and(|tail| tail <= header || tail.saturating_add(size as u64) <= segment_size);
+        if !fits || self.waiting.is_empty() {
+            let bytes = std::mem::take(&mut self.spare);
+            self.waiting.push_back(Group { first: seq, last: seq, begins: !fits, made: None, bytes });
+        }
+        if let Some(group) = self.waiting.back_mut() {
+            push_record(&mut group.bytes, seq, entry, size);
+            group.last = seq;
+        }
+        self.tail = Some(if fits { self.tail.unwrap_or(header) } else { header } + size as u64);
+        self.next_seq += 1;
+        Ok(seq)
+    }
+
+    /// What waits begins a new segment, because the last one goes.
+    fn begin(&mut self) {
+        let Some(first) = self.waiting.front_mut() else { return self.tail = None };
+        first.begins = true;
+        let size = first.size();
+        if self.waiting.len() == 1 {
+            self.tail = Some(size);
+        }
+    }
+
+    /// The first group is durable.
+    fn done(&mut self) {
+        if let Some(mut group) = self.waiting.pop_front()
+            && group.bytes.capacity() <= KEPT
+        {
+            group.bytes.clear();
+            self.spare = group.bytes;
+        }
+    }
+}
+
+impl<F> Group<F> {
+    fn size(&self) -> u64 {
+        self.bytes.len() as u64 + if self.begins { SEGMENT_HEADER as u64 } else { 0 }
+    }
+}
+
+impl<S: Storage> Spool<S> {
+    /// Takes a record into the group that the next [`commit`](Self::commit) writes, and returns its number. Until then it is in memory
+    /// alone: do not let [`Figures::buffered_bytes`](super::Figures::buffered_bytes) grow without bound.
+    ///
+    /// # Errors
+    ///
+    /// The record is longer than a gigabyte. It is not taken.
+    pub fn append(&mut self, entry: &Entry<'_>) -> Result<u64, TooLong> {
+        let seq = self.groups.push(entry, self.settings.segment_size)?;
+        crash_point("after-append");
+        Ok(seq)
+    }
+
+    /// Makes everything appended durable: one write and one fdatasync, or one of each for each segment that it goes to. When this
+    /// returns, all of it can be read, and is there after any crash.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Full`] and [`Error::Retry`]: what is not durable yet is kept, and the next call tries again. [`Error::Fatal`]: the
+    /// process must end.
+    pub fn commit(&mut self) -> Result<(), Error> {
+        self.check()?;
+        if self.groups.waiting.is_empty() {
+            return Ok(());
+        }
+        if let Some(limit) = self.lacks()? {
+            // What is acknowledged takes room too, for as long as its segment is written on.
+            let drained = self.acknowledged + 1 >= self.durable_next && !self.segments.is_empty();
+            if drained {
+                self.groups.begin();
+                self.retire_all()?;
+            }
+            if !drained || self.lacks()?.is_some() {
+                return Err(Error::Full { path: self.storage.path().to_owned(), limit });
+            }
+        }
+        while !self.groups.waiting.is_empty() {
+            self.write_group()?;
+        }
+        Ok(())
+    }
+
+    /// What there is not enough of for what waits.
+    fn lacks(&self) -> Result<Option<Limit>, Error> {
+        let (wanted, used) = (self.groups.bytes(), self.disk_bytes());
+        if used > 0 && used.saturating_add(wanted) > self.settings.max_size {
+            return Ok(Some(Limit::MaxSize(self.settings.max_size)));
+        }
+        let floor = self.settings.free_space_floor;
+        if floor == 0 {
+            return Ok(None);
+        }
+        let free = self.storage.free_space();
+        let free =
+            free.map_err(|error| Error::of_write("find out the free space of", self.storage.path(), "", &error))?;
+        Ok((free < floor.saturating_add(wanted)).then_some(Limit::FreeSpace(floor)))
+    }
+
+    /// Makes the first group durable.
+    fn write_group(&mut self) -> Result<(), Error> {
+        let Some(group) = self.groups.waiting.front_mut() else { return Ok(()) };
+        let (storage, directory) = (&self.storage, self.storage.path());
+        let active = if group.begins { None } else { self.active.as_ref().zip(self.segments.back()) };
+        let base = active.map_or(group.first, |(_, last)| last.base);
+        let name = segment_name(base);
+        if active.is_none() && group.made.is_none() {
+            crash_point("after-seal");
+            let made = storage.open(&name, Mode::Create);
+            group.made = Some(made.map_err(|error| Error::of_write("create", directory, &name, &error))?);
+            crash_point("after-create");
+        }
+        let header = segment_header(base);
+        let mut slices = [IoSlice::new(&header), IoSlice::new(&group.bytes)];
+        let (file, offset, slices) = match (active, &group.made) {
+            (Some((file, last)), _) => (file, last.size, &mut slices[1..]),
+            (None, Some(file)) => (file, 0, &mut slices[..]),
+            (None, None) => return Ok(()),
+        };
+        let written: u64 = slices.iter().map(|slice| slice.len() as u64).sum();
+        write_all(storage, file, slices, offset)
+            .map_err(|error| Error::of_write("write to", directory, &name, &error))?;
+        crash_point("before-fdatasync");
+        if let Err(error) = storage.sync(file) {
+            return Err(self.fail(directory.join(&name), &error));
+        }
+        crash_point("after-fdatasync");
+        if group.made.is_some() {
+            if let Err(error) = storage.sync_directory("") {
+                return Err(self.fail(directory.to_owned(), &error));
+            }
+            crash_point("after-directory-fsync");
+            self.active = group.made.take();
+            self.segments.push_back(Segment { base, size: written });
+        } else if let Some(last) = self.segments.back_mut() {
+            last.size += written;
+        }
+        self.durable_next = group.last + 1;
+        self.groups.done();
+        Ok(())
+    }
+}

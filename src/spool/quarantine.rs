@@ -1,0 +1,113 @@
+//! Quarantine: a copy of what could not be read, because its segment will be deleted.
+
+use std::io::{self, IoSlice};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use tracing::warn;
+
+use super::format::segment_name;
+use super::storage::{Mode, Storage};
+use super::{Position, write_all};
+use crate::throttle::Throttle;
+
+/// The directory in the spool's.
+pub(super) const QUARANTINE: &str = "quarantine";
+/// The copies together take no more bytes than that; what is damaged beyond is counted, and not kept.
+const LIMIT: u64 = 64 << 20;
+
+/// The copies of damage, and the count of it.
+#[derive(Debug)]
+pub(super) struct Quarantine<F> {
+    /// The bytes of all copies, and whether their directory is there.
+    kept: Option<u64>,
+    /// Damage before this place has been counted.
+    counted: Position,
+    damaged_bytes: u64,
+    open: Option<Copy<F>>,
+    throttle: Throttle,
+}
+
+/// The copy that was written to last.
+#[derive(Debug)]
+struct Copy<F> {
+    name: String,
+    file: F,
+    /// Where the damage begins.
+    start: Position,
+    /// Where it ends, as far as it is known.
+    end: u64,
+    synced: bool,
+}
+
+impl<F> Quarantine<F> {
+    /// Looks how much there is.
+    pub(super) fn new<S: Storage<File = F>>(storage: &S) -> Self {
+        let kept = storage.list(QUARANTINE).ok().map(|files| files.iter().map(|(_, size)| size).sum());
+        Self { kept, counted: Position::default(), damaged_bytes: 0, open: None, throttle: Throttle::default() }
+    }
+
+    pub(super) const fn damaged_bytes(&self) -> u64 {
+        self.damaged_bytes
+    }
+
+    /// The `bytes` at `offset` of the segment `base` are damaged. Says whether a copy was made.
+    pub(super) fn add<S: Storage<File = F>>(&mut self, storage: &S, base: u64, offset: u64, bytes: &[u8]) -> bool {
+        let place = Position { base, offset };
+        if place < self.counted {
+            return true;
+        }
+        let end = offset + bytes.len() as u64;
+        self.counted = Position { base, offset: end };
+        self.damaged_bytes += bytes.len() as u64;
+        let copied = self.copy(storage, place, bytes);
+        if let Some(suppressed) = self.throttle.pass(Instant::now()) {
+            let path = storage.path().join(segment_name(base));
+            let kept = match &copied {
+                Ok(path) => format!("copied to {}", path.display()),
+                Err(error) => format!("not copied to quarantine: {error}"),
+            };
+            let bytes = bytes.len();
+            warn!(bytes, offset, suppressed, "damage in the spool skipped in {}; {kept}", path.display());
+        }
+        copied.is_ok()
+    }
+
+    /// Makes the copies durable. An error names the file or the directory.
+    pub(super) fn sync<S: Storage<File = F>>(&mut self, storage: &S) -> Result<(), (PathBuf, io::Error)> {
+        let Some(copy) = self.open.as_mut().filter(|copy| !copy.synced) else { return Ok(()) };
+        storage.sync(&copy.file).map_err(|error| (storage.path().join(&copy.name), error))?;
+        storage.sync_directory(QUARANTINE).map_err(|error| (storage.path().join(QUARANTINE), error))?;
+        copy.synced = true;
+        Ok(())
+    }
+
+    /// Copies, and says to which file.
+    fn copy<S: Storage<File = F>>(&mut self, storage: &S, place: Position, bytes: &[u8]) -> io::Result<PathBuf> {
+        if self.kept.is_none() {
+            storage.create_directory(QUARANTINE)?;
+        }
+        let kept = self.kept.unwrap_or(0) + bytes.len() as u64;
+        if kept > LIMIT {
+            return Err(io::Error::other(format!("it holds {LIMIT} bytes, the most that it may")));
+        }
+        self.kept = Some(kept);
+        let continues = |copy: &Copy<F>| copy.start.base == place.base && copy.end == place.offset;
+        if !self.open.as_ref().is_some_and(continues) {
+            if let Err((_, error)) = self.sync(storage) {
+                return Err(error);
+            }
+            let name = format!("{QUARANTINE}/{:020}-{}.bad", place.base, place.offset);
+            let file = match storage.open(&name, Mode::Create) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => storage.open(&name, Mode::Write)?,
+                file => file?,
+            };
+            self.open = Some(Copy { name, file, start: place, end: place.offset, synced: false });
+        }
+        let Some(copy) = &mut self.open else { return Ok(storage.path().join(QUARANTINE)) };
+        copy.synced = false;
+        write_all(storage, &copy.file, &mut [IoSlice::new(bytes)], place.offset - copy.start.offset)?;
+        copy.end = place.offset + bytes.len() as u64;
+        Ok(storage.path().join(&copy.name))
+    }
+}

@@ -1,0 +1,365 @@
+//! Reading: the durable records in order, past whatever is damaged.
+
+use std::collections::VecDeque;
+use std::io;
+use std::ops::Range;
+use std::time::Instant;
+
+use tracing::warn;
+
+use super::error::Error;
+use super::format::segment_name;
+use super::scan::{Scanner, Step};
+use super::storage::{Mode, Storage};
+use super::{Position, Record, Spool};
+use crate::throttle::Throttle;
+
+/// So many bytes are looked at in one call that are not handed on, at most: damage, and what is acknowledged already.
+const SCAN: u64 = 1 << 20;
+/// The places that an acknowledgement can move the cursor to are so many bytes apart, or further.
+const BETWEEN_MARKS: u64 = 64 << 10;
+
+/// How a call of [`Spool::read`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// There may be more.
+    More,
+    /// Every record that is durable has been read.
+    End,
+}
+
+/// Where the next record is read.
+#[derive(Debug)]
+pub(super) struct Reader<F> {
+    position: Position,
+    /// The number that the next record should have.
+    next: u64,
+    /// The number of the last record that was handed on.
+    handed_on: u64,
+    scanner: Scanner,
+    open: Option<(u64, F)>,
+    marks: VecDeque<Mark>,
+}
+
+/// A place between two records, up to which all may be acknowledged.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    /// The last record before it that was handed on.
+    handed_on: u64,
+    /// The number that the record behind it should have.
+    next: u64,
+    position: Position,
+}
+
+/// Numbers of records that are lost.
+#[derive(Debug)]
+pub(super) struct Losses {
+    records: u64,
+    /// Losses up to this number have been counted.
+    counted: u64,
+    /// Those that are not acknowledged.
+    ahead: VecDeque<Range<u64>>,
+    throttle: Throttle,
+}
+
+// === impl Losses ===
+
+impl Losses {
+    /// None; what lies up to the number `counted` is none of them.
+    pub(super) fn new(counted: u64) -> Self {
+        Self { records: 0, counted, ahead: VecDeque::new(), throttle: Throttle::default() }
+    }
+
+    pub(super) const fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// How many of them are not acknowledged.
+    pub(super) fn ahead(&self) -> u64 {
+        self.ahead.iter().map(|range| range.end - range.start).sum()
+    }
+
+    /// The numbers from `first` to before `end` are missing.
+    fn add(&mut self, first: u64, end: u64, path: &std::path::Path) {
+        let first = first.max(self.counted + 1);
+        if first >= end {
+            return;
+        }
+        self.counted = end - 1;
+        self.records += end - first;
+        match self.ahead.back_mut() {
+            Some(last) if last.end == first => last.end = end,
+            _ => self.ahead.push_back(first..end),
+        }
+        if let Some(suppressed) = self.throttle.pass(Instant::now()) {
+            let (records, last) = (end - first, end - 1);
+            warn!(records, first, last, suppressed, "records of the spool {} are lost to damage", path.display());
+        }
+    }
+
+    /// What lies up to the number `acknowledged` is over.
+    pub(super) fn forget(&mut self, acknowledged: u64) {
+        while let Some(first) = self.ahead.front_mut() {
+            if first.end > acknowledged + 1 {
+                first.start = first.start.max(acknowledged + 1);
+                break;
+            }
+            self.ahead.pop_front();
+        }
+    }
+}
+
+// === impl Reader ===
+
+impl<F> Reader<F> {
+    /// Begins behind what is acknowledged.
+    pub(super) fn new(acknowledged: u64, position: Position) -> Self {
+        Self {
+            position,
+            next: acknowledged + 1,
+            handed_on: acknowledged,
+            scanner: Scanner::default(),
+            open: None,
+            marks: VecDeque::new(),
+        }
+    }
+
+    /// Notes its place, or moves the last note to it.
+    fn mark(&mut self) {
+        let mark = Mark { handed_on: self.handed_on, next: self.next, position: self.position };
+        let count = self.marks.len();
+        let near = |one: Position, other: Position| {
+            one.base == other.base && other.offset - one.offset.min(other.offset) < BETWEEN_MARKS
+        };
+        let replace = count > 1 && near(self.marks[count - 2].position, mark.position);
+        match self.marks.back_mut() {
+            Some(last) if replace || last.position == mark.position => *last = mark,
+            _ => self.marks.push_back(mark),
+        }
+    }
+
+    /// The place up to which all is acknowledged, if another than at the last call: with the number of the last record before it.
+    pub(super) fn settle(&mut self, acknowledged: u64) -> Option<(u64, Position)> {
+        let mut settled = None;
+        let mut to = acknowledged;
+        while let Some(mark) = self.marks.front()
+            && mark.handed_on <= to
+        {
+            to = to.max(mark.next - 1);
+            settled = Some((to, mark.position));
+            self.marks.pop_front();
+        }
+        settled
+    }
+
+    /// The last record that may be acknowledged.
+    pub(super) const fn handed_on(&self) -> u64 {
+        self.handed_on
+    }
+
+    /// Closes the file of a segment that is deleted.
+    pub(super) fn close(&mut self, base: u64) {
+        self.open.take_if(|(open, _)| *open == base);
+    }
+
+    fn go(&mut self, position: Position) {
+        self.position = position;
+        self.scanner.seek(position.offset);
+    }
+}
+
+// === impl Spool ===
+
+impl<S: Storage> Spool<S> {
+    /// Hands the next durable records to `take`, in order: at least one if there is any, and others until they are `limit` bytes. Damage
+    /// is skipped, counted, and copied to `quarantine/`; of that, one call does a bounded part, so it may hand on nothing and still
+    /// say [`Progress::More`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Retry`] when a file cannot be opened or read now; what was handed on before is handed on.
+    pub fn read(&mut self, limit: usize, mut take: impl FnMut(Record<'_>)) -> Result<Progress, Error> {
+        self.check()?;
+        let (mut left, mut budget) = (limit.max(1), SCAN);
+        let mut progress = Ok(Progress::More);
+        while left > 0 && budget > 0 {
+            match self.step(&mut left, &mut budget, &mut take) {
+                Ok(true) => {}
+                Ok(false) => {
+                    progress = Ok(Progress::End);
+                    break;
+                }
+                Err(error) => {
+                    progress = Err(error);
+                    break;
+                }
+            }
+        }
+        self.reader.mark();
+        self.settle();
+        if let Err((path, error)) = self.quarantine.sync(&self.storage) {
+            return Err(self.fail(path, &error));
+        }
+        progress
+    }
+
+    /// Reads on at the first record that is not acknowledged: all that is handed on and not acknowledged comes again.
+    pub fn rewind(&mut self) {
+        self.reader = Reader::new(self.acknowledged, self.acknowledged_to);
+    }
+
+    /// Whether every durable record has been read.
+    pub fn is_read(&self) -> bool {
+        self.reader.next >= self.durable_next
+    }
+
+    /// The timestamp of the oldest record that is not acknowledged; `None` if there is none, or damage lies before it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Retry`] when its file cannot be read now.
+    pub fn oldest_timestamp_ms(&mut self) -> Result<Option<i64>, Error> {
+        if self.acknowledged + 1 >= self.durable_next {
+            return Ok(None);
+        }
+        if let Some((acknowledged, timestamp)) = self.oldest
+            && acknowledged == self.acknowledged
+        {
+            return Ok(Some(timestamp));
+        }
+        let mut position = self.acknowledged_to;
+        let Some(mut index) = self.find(position) else { return Ok(None) };
+        if position.offset >= self.segments[index].size {
+            index += 1;
+        }
+        let Some(segment) = self.segments.get(index).copied() else { return Ok(None) };
+        if segment.base != position.base {
+            position = Position { base: segment.base, offset: 0 };
+        }
+        let oldest = self.peek(position, segment.size);
+        let oldest = oldest.map_err(|error| self.unreadable(segment.base, &error))?;
+        self.oldest = oldest.map(|timestamp| (self.acknowledged, timestamp));
+        Ok(oldest)
+    }
+
+    /// The timestamp of the first record from `position` on that is not acknowledged, if it is not far.
+    fn peek(&self, position: Position, end: u64) -> io::Result<Option<i64>> {
+        let file = self.storage.open(&segment_name(position.base), Mode::Read)?;
+        let mut scanner = Scanner::default();
+        scanner.seek(position.offset);
+        if position.offset == 0 {
+            let _ = scanner.header(&self.storage, &file, position.base, end)?;
+        }
+        while scanner.at() < position.offset + SCAN {
+            match scanner.next(&self.storage, &file, end)? {
+                Step::Record(record, _) if record.seq > self.acknowledged => return Ok(Some(record.timestamp_ms)),
+                Step::End => break,
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// The index of the segment of `position`, or of the one behind it.
+    fn find(&self, position: Position) -> Option<usize> {
+        let index = self.segments.partition_point(|segment| segment.base < position.base);
+        (index < self.segments.len()).then_some(index)
+    }
+
+    /// Reads one thing. False: there is nothing more.
+    fn step(&mut self, left: &mut usize, budget: &mut u64, take: &mut impl FnMut(Record<'_>)) -> Result<bool, Error> {
+        let Some(index) = self.find(self.reader.position) else { return Ok(false) };
+        let segment = self.segments[index];
+        let following = self.segments.get(index + 1).map(|segment| segment.base);
+        if segment.base != self.reader.position.base {
+            self.enter(segment.base);
+        }
+        if self.reader.position.offset >= segment.size {
+            let Some(following) = following else { return Ok(false) };
+            self.enter(following);
+            return Ok(true);
+        }
+        let before_end = following.unwrap_or(self.durable_next);
+        if !self.open_segment(segment.base, segment.size)? {
+            return Ok(true);
+        }
+        let Self { reader, storage, losses, quarantine, .. } = self;
+        let Reader { scanner, open, .. } = reader;
+        let Some((_, file)) = open else { return Ok(true) };
+        let start = scanner.at();
+        let mut damage = |bytes: &[u8]| quarantine.add(storage, segment.base, start, bytes);
+        match scanner.next(storage, file, segment.size) {
+            Ok(Step::Record(record, bytes)) => {
+                if (reader.next..before_end).contains(&record.seq) {
+                    losses.add(reader.next, record.seq, storage.path());
+                    reader.next = record.seq + 1;
+                    reader.handed_on = record.seq;
+                    *left = left.saturating_sub(bytes.len());
+                    take(record);
+                } else {
+                    // One that is acknowledged, or one that stands where it cannot have been written.
+                    if record.seq > self.acknowledged {
+                        damage(bytes);
+                    }
+                    *budget = budget.saturating_sub(bytes.len() as u64);
+                }
+            }
+            Ok(Step::Damage { bytes, seq }) => {
+                damage(bytes);
+                *budget = budget.saturating_sub(bytes.len() as u64);
+                if let Some(seq) = seq
+                    && (reader.next..before_end).contains(&seq)
+                {
+                    losses.add(reader.next, seq + 1, storage.path());
+                    reader.next = seq + 1;
+                }
+            }
+            Ok(Step::Zeroes) => {
+                *budget = budget.saturating_sub(scanner.at() - start);
+            }
+            Ok(Step::End) => {
+                // The file is shorter than it was.
+                reader.position.offset = segment.size;
+                return Ok(true);
+            }
+            Err(error) => return Err(self.unreadable(segment.base, &error)),
+        }
+        reader.position.offset = reader.scanner.at();
+        Ok(true)
+    }
+
+    /// Goes to the first byte of a segment.
+    fn enter(&mut self, base: u64) {
+        self.losses.add(self.reader.next, base, self.storage.path());
+        self.reader.next = self.reader.next.max(base);
+        self.reader.go(Position { base, offset: 0 });
+    }
+
+    /// Has the segment at which the reader stands open. False: it is gone, and the reader stands behind it.
+    fn open_segment(&mut self, base: u64, size: u64) -> Result<bool, Error> {
+        if self.reader.open.as_ref().is_some_and(|(open, _)| *open == base) {
+            return Ok(true);
+        }
+        let file = match self.storage.open(&segment_name(base), Mode::Read) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.reader.position.offset = size;
+                return Ok(false);
+            }
+            Err(error) => return Err(self.unreadable(base, &error)),
+        };
+        let position = self.reader.position;
+        self.reader.scanner.seek(position.offset);
+        if position.offset == 0 {
+            // Its records are read whether it is right or not; a wrong one is damage like any other.
+            let header = self.reader.scanner.header(&self.storage, &file, base, size);
+            let _ = header.map_err(|error| self.unreadable(base, &error))?;
+        }
+        self.reader.open = Some((base, file));
+        Ok(true)
+    }
+
+    fn unreadable(&self, base: u64, error: &io::Error) -> Error {
+        Error::Retry { act: "read", path: self.storage.path().join(segment_name(base)), reason: error.to_string() }
+    }
+}

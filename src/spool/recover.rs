@@ -1,0 +1,297 @@
+//! Opening: what a crash has left is made whole, by reading no more than the last segment.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+
+use super::crash::crash_point;
+use super::cursor::{self, CURSOR, CursorFile, Loaded, SaveError};
+use super::error::OpenError;
+use super::format::{BadHeader, segment_base, segment_name};
+use super::group::Groups;
+use super::quarantine::{QUARANTINE, Quarantine};
+use super::read::{Losses, Reader};
+use super::scan::{Scanner, Step};
+use super::storage::{LOCK, Mode, Storage};
+use super::{Position, Segment, Settings, Spool};
+
+/// What was found when a spool was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    /// The cursor.
+    pub cursor: CursorState,
+    /// What was cut off the last segment: a write that a crash has torn.
+    pub torn: Option<TornTail>,
+    /// Segments that were acknowledged before a crash kept them from being deleted; they are deleted now.
+    pub leftovers: usize,
+    /// Records that wait to be read, as far as numbers tell before they are.
+    pub pending_records: u64,
+    /// The bytes of segment files that they lie in.
+    pub pending_bytes: u64,
+}
+
+/// What the cursor was worth when a spool was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CursorState {
+    /// There was no spool.
+    New,
+    /// It is where it was.
+    Found,
+    /// There is none, but segments: all are read again, from the oldest.
+    Missing,
+    /// Neither of its slots can be believed: likewise.
+    Damaged,
+}
+
+/// Bytes behind the last record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TornTail {
+    /// The segment file.
+    pub segment: String,
+    /// Where they began.
+    pub offset: u64,
+    /// How many there were.
+    pub bytes: u64,
+    /// Whether they are in `quarantine/`, and the segment is cut off before them. If they could not be copied, they stay.
+    pub copied: bool,
+}
+
+/// What a segment ends with.
+struct Tail<F> {
+    file: F,
+    header: bool,
+    records: bool,
+    /// Where the last record ends.
+    end: u64,
+    /// The number of the next record.
+    next: u64,
+    /// Where the last byte is that is not zero.
+    used: u64,
+}
+
+/// What was made of the last segments.
+struct Last<F> {
+    active: Option<F>,
+    tail: Option<u64>,
+    next_seq: u64,
+    torn: Option<TornTail>,
+}
+
+impl fmt::Display for Recovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cursor, torn, leftovers, pending_records, pending_bytes } = self;
+        write!(f, "{pending_records} records pending in {pending_bytes} bytes")?;
+        match cursor {
+            CursorState::New | CursorState::Found => {}
+            CursorState::Missing => f.write_str("; its cursor is missing, so all that is there is delivered again")?,
+            CursorState::Damaged => f.write_str("; its cursor is damaged, so all that is there is delivered again")?,
+        }
+        if let Some(TornTail { segment, offset, bytes, copied }) = torn {
+            let copied =
+                if *copied { "moved to quarantine" } else { "left there, as they cannot be copied to quarantine" };
+            write!(f, "; {bytes} bytes of an unfinished write in {segment} at byte {offset} {copied}")?;
+        }
+        if *leftovers > 0 {
+            write!(f, "; {leftovers} segments deleted that were done with")?;
+        }
+        Ok(())
+    }
+}
+
+impl<S: Storage> Spool<S> {
+    /// Opens the spool in a directory, which is made if it is not there. Nothing that lies there keeps it from opening, but the files of a
+    /// later version. Reads the last segment; the others are read when their turn comes.
+    ///
+    /// # Errors
+    ///
+    /// Another process has it, or the directory or a file in it cannot be used.
+    pub fn open(mut storage: S, settings: Settings) -> Result<(Self, Recovery), OpenError> {
+        storage.create_directory("").map_err(failed(&storage, "make the directory", ""))?;
+        lock(&mut storage)?;
+        let files = storage.list("").map_err(failed(&storage, "list", ""))?;
+        let mut segments: VecDeque<Segment> =
+            files.iter().filter_map(|(name, size)| Some(Segment { base: segment_base(name)?, size: *size })).collect();
+        segments.make_contiguous().sort_unstable_by_key(|segment| segment.base);
+        let fresh = segments.is_empty();
+
+        let loaded = cursor::load(&storage).map_err(failed(&storage, "read", CURSOR))?;
+        let mut quarantine = Quarantine::new(&storage);
+        let mut last = examine_last(&storage, &mut segments, &mut quarantine)?;
+
+        let oldest = segments.front().map_or(last.next_seq, |segment| segment.base);
+        let (acknowledged, mut position) = match loaded {
+            Loaded::Cursor(cursor) => (cursor.acknowledged, cursor.position),
+            Loaded::Missing | Loaded::Damaged => (oldest.saturating_sub(1), Position { base: oldest, offset: 0 }),
+        };
+        if last.next_seq <= acknowledged {
+            last.next_seq = acknowledged + 1;
+        }
+        if segments.iter().any(|segment| segment.base == position.base && segment.size < position.offset) {
+            position.offset = 0;
+        }
+        let mut cursor_file = CursorFile::open(&storage, loaded).map_err(failed(&storage, "open", CURSOR))?;
+        cursor_file.save(&storage, acknowledged, position).map_err(|error| match error {
+            SaveError::Write(source) => failed(&storage, "write", CURSOR)(source),
+            SaveError::Sync(source) => failed(&storage, "sync", CURSOR)(source),
+        })?;
+        storage.sync_directory("").map_err(failed(&storage, "sync", ""))?;
+
+        let leftovers = segments.iter().skip(1).take_while(|segment| segment.base <= acknowledged + 1).count();
+        let settings = Settings { segment_size: settings.segment_size.min(settings.max_size / 4), ..settings };
+        let mut spool = Self {
+            settings,
+            segments,
+            active: last.active,
+            groups: Groups::new(last.next_seq, last.tail),
+            durable_next: last.next_seq,
+            reader: Reader::new(acknowledged, position),
+            losses: Losses::new(acknowledged),
+            quarantine,
+            cursor: cursor_file,
+            acknowledged,
+            acknowledged_to: position,
+            saved: acknowledged,
+            failed: None,
+            oldest: None,
+            storage,
+        };
+        if leftovers > 0 {
+            spool.retire(leftovers).map_err(|error| {
+                failed(&spool.storage, "delete acknowledged segments in", "")(io::Error::other(error.to_string()))
+            })?;
+        }
+        let cursor = match loaded {
+            Loaded::Cursor(_) => CursorState::Found,
+            _ if fresh => CursorState::New,
+            Loaded::Missing => CursorState::Missing,
+            Loaded::Damaged => CursorState::Damaged,
+        };
+        let figures = spool.figures();
+        let (pending_records, pending_bytes) = (figures.pending_records, figures.pending_bytes);
+        Ok((spool, Recovery { cursor, torn: last.torn, leftovers, pending_records, pending_bytes }))
+    }
+}
+
+fn failed<S: Storage>(storage: &S, act: &'static str, name: &str) -> impl Fn(io::Error) -> OpenError + use<S> {
+    let path = if name.is_empty() { storage.path().to_owned() } else { storage.path().join(name) };
+    move |source| OpenError::Io { act, path: path.clone(), source }
+}
+
+fn lock<S: Storage>(storage: &mut S) -> Result<(), OpenError> {
+    match storage.lock() {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(OpenError::Locked { path: storage.path().to_owned(), process: holder(storage) })
+        }
+        locked => locked.map_err(failed(storage, "lock", LOCK)),
+    }
+}
+
+/// The process that has the spool, as its lock file says.
+pub(super) fn holder<S: Storage>(storage: &S) -> Option<u32> {
+    let file = storage.open(LOCK, Mode::Read).ok()?;
+    let mut text = [0; 16];
+    let read = storage.read_at(&file, &mut text, 0).ok()?;
+    std::str::from_utf8(&text[..read]).ok()?.trim_end().parse().ok()
+}
+
+/// Cuts off what a crash has torn, and deletes segments at the end that hold nothing.
+fn examine_last<S: Storage>(
+    storage: &S,
+    segments: &mut VecDeque<Segment>,
+    quarantine: &mut Quarantine<S::File>,
+) -> Result<Last<S::File>, OpenError> {
+    let mut last = Last { active: None, tail: None, next_seq: 1, torn: None };
+    while let Some(segment) = segments.back_mut() {
+        let name = segment_name(segment.base);
+        let tail = examine(storage, *segment, &name)?;
+        last.next_seq = last.next_seq.max(tail.next);
+        let keep = if tail.header || tail.records { tail.end } else { 0 };
+        if tail.used > keep {
+            let copied = quarantine_tail(storage, quarantine, *segment, &tail, keep)
+                .map_err(failed(storage, "copy to", QUARANTINE))?;
+            let torn = TornTail { segment: name.clone(), offset: keep, bytes: tail.used - keep, copied };
+            last.torn = Some(torn);
+            crash_point("after-quarantine");
+            if !copied {
+                // It stays as it is, as damage; its name must not be given to another.
+                last.next_seq = last.next_seq.max(segment.base + 1);
+                return Ok(last);
+            }
+        }
+        if keep == 0 {
+            storage.unlink(&name).map_err(failed(storage, "delete", &name))?;
+            storage.sync_directory("").map_err(failed(storage, "sync", ""))?;
+            segments.pop_back();
+            continue;
+        }
+        if segment.size > keep {
+            storage.truncate(&tail.file, keep).map_err(failed(storage, "truncate", &name))?;
+            crash_point("after-truncate");
+        }
+        // Whoever wrote it may have died before it was synced.
+        storage.sync(&tail.file).map_err(failed(storage, "sync", &name))?;
+        segment.size = keep;
+        if tail.header {
+            last.tail = Some(keep);
+            last.active = Some(tail.file);
+        }
+        break;
+    }
+    Ok(last)
+}
+
+/// Reads a segment to its end.
+fn examine<S: Storage>(storage: &S, segment: Segment, name: &str) -> Result<Tail<S::File>, OpenError> {
+    let file = storage.open(name, Mode::Write).map_err(failed(storage, "open", name))?;
+    let read = failed(storage, "read", name);
+    let mut scanner = Scanner::default();
+    let header = scanner.header(storage, &file, segment.base, segment.size).map_err(&read)?;
+    if let Err(BadHeader::Newer(version)) = header {
+        return Err(OpenError::Newer { path: storage.path().join(name), version });
+    }
+    let start = scanner.at();
+    let mut tail = Tail { file, header: header.is_ok(), records: false, end: start, next: segment.base, used: start };
+    loop {
+        match scanner.next(storage, &tail.file, segment.size).map_err(&read)? {
+            Step::Record(record, _) => {
+                if record.seq >= tail.next {
+                    tail.next = record.seq + 1;
+                    tail.records = true;
+                    tail.end = scanner.at();
+                }
+                tail.used = scanner.at();
+            }
+            Step::Damage { bytes, .. } => {
+                if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
+                    let behind = (bytes.len() - last - 1) as u64;
+                    tail.used = scanner.at() - behind;
+                }
+            }
+            Step::Zeroes => {}
+            Step::End => return Ok(tail),
+        }
+    }
+}
+
+/// Copies what lies behind the last record of a segment; says whether that could be done.
+fn quarantine_tail<S: Storage>(
+    storage: &S,
+    quarantine: &mut Quarantine<S::File>,
+    segment: Segment,
+    tail: &Tail<S::File>,
+    from: u64,
+) -> io::Result<bool> {
+    let mut scanner = Scanner::default();
+    scanner.seek(from);
+    loop {
+        let (offset, bytes) = scanner.bytes(storage, &tail.file, tail.used)?;
+        if bytes.is_empty() {
+            break;
+        }
+        if !quarantine.add(storage, segment.base, offset, bytes) {
+            return Ok(false);
+        }
+    }
+    quarantine.sync(storage).map_err(|(_, error)| error)?;
+    Ok(true)
+}

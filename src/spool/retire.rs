@@ -1,0 +1,94 @@
+//! Acknowledging: the cursor moves, and segments that nobody needs any more are deleted.
+
+use std::io;
+
+use super::crash::crash_point;
+use super::cursor::{CURSOR, SaveError};
+use super::error::Error;
+use super::format::segment_name;
+use super::storage::Storage;
+use super::{Position, Spool};
+
+impl<S: Storage> Spool<S> {
+    /// All records that were read, up to the number `through`, are where they should be. They are not read again, though they may be
+    /// after a crash; segments that hold no other are deleted, after the cursor is durable.
+    ///
+    /// # Errors
+    ///
+    /// The acknowledgement counts in any case. [`Error::Full`] and [`Error::Retry`]: the cursor could not be written or a
+    /// segment not be deleted, which the next call tries again.
+    pub fn acknowledge(&mut self, through: u64) -> Result<(), Error> {
+        self.check()?;
+        self.acknowledged = self.acknowledged.max(through.min(self.reader.handed_on()));
+        self.settle();
+        let deletable = self.deletable() > 0;
+        if deletable || self.acknowledged - self.saved >= self.settings.cursor_records {
+            self.checkpoint()?;
+        }
+        if deletable { self.retire(self.deletable()) } else { Ok(()) }
+    }
+
+    /// Writes the cursor, if it lags: call it now and then, and before the process ends, so that little comes twice.
+    ///
+    /// # Errors
+    ///
+    /// As [`acknowledge`](Self::acknowledge).
+    pub fn checkpoint(&mut self) -> Result<(), Error> {
+        self.check()?;
+        if self.saved == self.acknowledged {
+            return Ok(());
+        }
+        match self.cursor.save(&self.storage, self.acknowledged, self.acknowledged_to) {
+            Ok(()) => {
+                self.saved = self.acknowledged;
+                Ok(())
+            }
+            Err(SaveError::Write(error)) => Err(Error::of_write("write", self.storage.path(), CURSOR, &error)),
+            Err(SaveError::Sync(error)) => Err(self.fail(self.storage.path().join(CURSOR), &error)),
+        }
+    }
+
+    /// Moves the place of the cursor as far as acknowledgements allow.
+    pub(super) fn settle(&mut self) {
+        if let Some((acknowledged, position)) = self.reader.settle(self.acknowledged) {
+            (self.acknowledged, self.acknowledged_to) = (acknowledged, position);
+        }
+        self.losses.forget(self.acknowledged);
+    }
+
+    /// How many segments, from the oldest on, hold nothing that is not acknowledged; the last is kept, because it is written on.
+    fn deletable(&self) -> usize {
+        let behind = self.segments.iter().skip(1);
+        behind.take_while(|segment| segment.base <= self.acknowledged + 1).count()
+    }
+
+    /// Deletes all segments; all that is in them is acknowledged.
+    pub(super) fn retire_all(&mut self) -> Result<(), Error> {
+        self.checkpoint()?;
+        self.active = None;
+        self.retire(self.segments.len())?;
+        self.acknowledged_to = Position { base: self.durable_next, offset: 0 };
+        Ok(())
+    }
+
+    /// Deletes the oldest segments. The cursor on disk is behind them.
+    pub(super) fn retire(&mut self, count: usize) -> Result<(), Error> {
+        crash_point("before-unlink");
+        for _ in 0..count {
+            let Some(segment) = self.segments.front().copied() else { break };
+            self.reader.close(segment.base);
+            let name = segment_name(segment.base);
+            match self.storage.unlink(&name) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(Error::of_write("delete", self.storage.path(), &name, &error));
+                }
+                _ => self.segments.pop_front(),
+            };
+            crash_point("after-unlink");
+        }
+        if let Err(error) = self.storage.sync_directory("") {
+            return Err(self.fail(self.storage.path().to_owned(), &error));
+        }
+        Ok(())
+    }
+}

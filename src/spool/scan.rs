@@ -1,0 +1,169 @@
+//! Walking through a segment file: its records, and what is none.
+
+use std::io;
+
+use memchr::memmem;
+use nix::errno::Errno;
+
+use super::Record;
+use super::format::{BadHeader, RECORD_HEADER, RECORD_MAGIC, RecordHeader, SEGMENT_HEADER, check_segment_header};
+use super::storage::Storage;
+
+/// The bytes of one read, where no record needs more.
+const CHUNK: usize = 256 << 10;
+/// What is read again by itself when a read fails: the sector of today's disks.
+const SECTOR: usize = 4096;
+
+/// A place in a segment, and the bytes around it.
+#[derive(Debug, Default)]
+pub(super) struct Scanner {
+    buffer: Vec<u8>,
+    /// Where the buffer begins in the file.
+    start: u64,
+    at: u64,
+}
+
+/// What lies at the place of a [`Scanner`], which then stands behind it.
+#[derive(Debug)]
+pub(super) enum Step<'s> {
+    /// A record and its bytes.
+    Record(Record<'s>, &'s [u8]),
+    /// Bytes that are no record, or the bytes of the record `seq` whose payload is damaged. More may follow that belong to them.
+    Damage { bytes: &'s [u8], seq: Option<u64> },
+    /// Zeroes: allocated by the file system, and never written.
+    Zeroes,
+    /// The file ends here, or what was to be scanned of it.
+    End,
+}
+
+impl Scanner {
+    /// Goes to the byte `at`, of another file or the same, and forgets what it has read.
+    pub(super) fn seek(&mut self, at: u64) {
+        self.buffer.clear();
+        (self.start, self.at) = (at, at);
+    }
+
+    /// Where the next step begins.
+    pub(super) const fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// At the start of a file: goes behind the header of the segment `base`, if it is right.
+    pub(super) fn header<S: Storage>(
+        &mut self,
+        storage: &S,
+        file: &S::File,
+        base: u64,
+        end: u64,
+    ) -> io::Result<Result<(), BadHeader>> {
+        self.fill(storage, file, SEGMENT_HEADER, end)?;
+        let checked = check_segment_header(self.rest(), base);
+        if checked.is_ok() {
+            self.at += SEGMENT_HEADER as u64;
+        }
+        Ok(checked)
+    }
+
+    /// Goes one step on, and not beyond `end`. A step that finds damage takes at most some 256 KiB of it, or one record.
+    pub(super) fn next<S: Storage>(&mut self, storage: &S, file: &S::File, end: u64) -> io::Result<Step<'_>> {
+        let left = end.saturating_sub(self.at);
+        if left == 0 || self.fill(storage, file, RECORD_HEADER, end)? == 0 {
+            return Ok(Step::End);
+        }
+        if let Some(header) = RecordHeader::parse(self.rest()) {
+            let size = RECORD_HEADER + header.payload;
+            if size as u64 <= left && self.fill(storage, file, size, end)? >= size {
+                let bytes = self.take(size);
+                return Ok(match header.record(&bytes[RECORD_HEADER..]) {
+                    Some(record) => Step::Record(record, bytes),
+                    None => Step::Damage { bytes, seq: Some(header.seq) },
+                });
+            }
+        }
+        let rest = self.rest();
+        let zeroes = rest.iter().position(|byte| *byte != 0).unwrap_or(rest.len());
+        let all = rest.len() as u64 == left;
+        if zeroes >= RECORD_HEADER || (all && zeroes == rest.len()) {
+            self.take(zeroes);
+            return Ok(Step::Zeroes);
+        }
+        let damaged = damaged(rest, all);
+        Ok(Step::Damage { bytes: self.take(damaged), seq: None })
+    }
+
+    /// Goes a piece on, whatever lies there: its offset and its bytes, none at the end.
+    pub(super) fn bytes<S: Storage>(&mut self, storage: &S, file: &S::File, end: u64) -> io::Result<(u64, &[u8])> {
+        let size = self.fill(storage, file, CHUNK, end)?;
+        Ok((self.at, self.take(size)))
+    }
+
+    /// What is in the buffer from the place on.
+    fn rest(&self) -> &[u8] {
+        &self.buffer[(self.at - self.start) as usize..]
+    }
+
+    fn take(&mut self, bytes: usize) -> &[u8] {
+        let from = (self.at - self.start) as usize;
+        self.at += bytes as u64;
+        &self.buffer[from..from + bytes]
+    }
+
+    /// Has `want` bytes in the buffer from the place on, or as many as there are before `end`; says how many.
+    fn fill<S: Storage>(&mut self, storage: &S, file: &S::File, want: usize, end: u64) -> io::Result<usize> {
+        let left = end.saturating_sub(self.at);
+        let want = want.min(usize::try_from(left).unwrap_or(usize::MAX));
+        let have = self.rest().len();
+        if have >= want {
+            return Ok(have);
+        }
+        self.buffer.drain(..(self.at - self.start) as usize);
+        self.start = self.at;
+        let size = want.max(CHUNK).min(usize::try_from(left).unwrap_or(usize::MAX));
+        self.buffer.resize(size, 0);
+        let mut filled = have;
+        while filled < size {
+            match read_at(storage, file, &mut self.buffer[filled..], self.start + filled as u64) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.buffer.truncate(filled);
+                    return Err(error);
+                }
+            }
+        }
+        self.buffer.truncate(filled);
+        Ok(filled)
+    }
+}
+
+/// Reads; a sector that the disk cannot read gives bytes that are no record and no zeroes.
+fn read_at<S: Storage>(storage: &S, file: &S::File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+    let unreadable = |error: &io::Error| error.raw_os_error() == Some(Errno::EIO as i32);
+    match storage.read_at(file, bytes, offset) {
+        Err(error) if unreadable(&error) => {}
+        read => return read,
+    }
+    let size = (SECTOR - (offset % SECTOR as u64) as usize).min(bytes.len());
+    match storage.read_at(file, &mut bytes[..size], offset) {
+        Err(error) if unreadable(&error) => {
+            bytes[..size].fill(0xff);
+            Ok(size)
+        }
+        read => read,
+    }
+}
+
+/// How many bytes of `rest`, which begins with no record, come before the next that might be one. `all`: nothing follows `rest`.
+fn damaged(rest: &[u8], all: bool) -> usize {
+    let magic = memmem::find_iter(rest, &RECORD_MAGIC).find(|at| {
+        let header = &rest[*at..];
+        // One that the buffer cuts off is looked at in the next step.
+        *at > 0 && (RecordHeader::parse(header).is_some() || (header.len() < RECORD_HEADER && !all))
+    });
+    match magic {
+        Some(at) => at,
+        None if all => rest.len(),
+        None => rest.len().saturating_sub(RECORD_MAGIC.len() - 1).max(1),
+    }
+}
