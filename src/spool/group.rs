@@ -120,21 +120,29 @@ impl<S: Storage> Spool<S> {
         if self.groups.waiting.is_empty() {
             return Ok(());
         }
-        if let Some(limit) = self.lacks()? {
-            // What is acknowledged takes room too, for as long as its segment is written on.
-            let drained = self.acknowledged + 1 >= self.durable_next && !self.segments.is_empty();
-            if drained {
-                self.groups.begin();
-                self.retire_all()?;
-            }
-            if !drained || self.lacks()?.is_some() {
-                return Err(Error::Full { path: self.storage.path().to_owned(), limit });
-            }
+        if let Some(limit) = self.lacks()?
+            && (!self.recycle()? || self.lacks()?.is_some())
+        {
+            return Err(Error::Full { path: self.storage.path().to_owned(), limit });
         }
         while !self.groups.waiting.is_empty() {
-            self.write_group()?;
+            match self.write_group() {
+                Err(Error::Full { .. }) if self.recycle()? => {}
+                written => written?,
+            }
         }
         Ok(())
+    }
+
+    /// What is acknowledged takes room too, for as long as its segment is written on: if nothing else is there, deletes all. False: there
+    /// is nothing to delete.
+    fn recycle(&mut self) -> Result<bool, Error> {
+        let drained = self.acknowledged + 1 >= self.durable_next && !self.segments.is_empty();
+        if drained {
+            self.groups.begin();
+            self.retire_all()?;
+        }
+        Ok(drained)
     }
 
     /// What there is not enough of for what waits.

@@ -51,11 +51,16 @@ impl<F> Quarantine<F> {
         self.damaged_bytes
     }
 
-    /// The `bytes` at `offset` of the segment `base` are damaged. Says whether a copy was made.
-    pub(super) fn add<S: Storage<File = F>>(&mut self, storage: &S, base: u64, offset: u64, bytes: &[u8]) -> bool {
+    /// Keeps the `bytes` at `offset` of the segment `base`, which will be cut off. Says whether a copy was made.
+    pub(super) fn keep<S: Storage<File = F>>(&mut self, storage: &S, base: u64, offset: u64, bytes: &[u8]) -> bool {
+        self.copy(storage, Position { base, offset }, bytes).is_ok()
+    }
+
+    /// The `bytes` at `offset` of the segment `base` are damaged: counts and keeps them, once.
+    pub(super) fn add<S: Storage<File = F>>(&mut self, storage: &S, base: u64, offset: u64, bytes: &[u8]) {
         let place = Position { base, offset };
         if place < self.counted {
-            return true;
+            return;
         }
         let end = offset + bytes.len() as u64;
         self.counted = Position { base, offset: end };
@@ -70,7 +75,6 @@ impl<F> Quarantine<F> {
             let bytes = bytes.len();
             warn!(bytes, offset, suppressed, "damage in the spool skipped in {}; {kept}", path.display());
         }
-        copied.is_ok()
     }
 
     /// Makes the copies durable. An error names the file or the directory.

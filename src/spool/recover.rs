@@ -288,7 +288,7 @@ fn quarantine_tail<S: Storage>(
         if bytes.is_empty() {
             break;
         }
-        if !quarantine.add(storage, segment.base, offset, bytes) {
+        if !quarantine.keep(storage, segment.base, offset, bytes) {
             return Ok(false);
         }
     }

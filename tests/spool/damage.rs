@@ -1,0 +1,349 @@
+//! Files that were changed behind the spool's back: everything else is delivered, and the damage counted and kept.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use postrider::spool::{CursorState, Progress, Recovery, Spool, TornTail};
+use tempfile::TempDir;
+
+use crate::lines::{append, damaged, drain, fill, finish, line, open_directory, read};
+
+const COUNT: u64 = 400;
+
+/// A spool of 400 records in many segments, closed.
+fn spool_of_400() -> TempDir {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (mut spool, recovery) = open_directory(directory.path());
+    assert_eq!(recovery.cursor, CursorState::New);
+    fill(&mut spool, 1..=COUNT, 16);
+    assert!(spool.figures().segments > 10);
+    directory
+}
+
+fn segments(directory: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path());
+    let mut segments: Vec<PathBuf> =
+        files.filter(|path| path.extension().is_some_and(|extension| extension == "seg")).collect();
+    segments.sort();
+    segments
+}
+
+/// The file with the line of record `n`, its bytes, and where the record begins.
+fn find(directory: &Path, n: u64) -> (PathBuf, Vec<u8>, usize) {
+    for path in segments(directory) {
+        let bytes = fs::read(&path).expect("a file");
+        if let Some(at) = memchr::memmem::find(&bytes, &line(n)) {
+            let start = memchr::memmem::rfind(&bytes[..at], b"\xffPR\xfe").expect("a record");
+            return (path, bytes, start);
+        }
+    }
+    panic!("record {n} is in no segment");
+}
+
+/// Changes the bytes of record `n`, which is at the start of the slice.
+fn damage(directory: &Path, n: u64, change: impl FnOnce(&mut [u8])) -> PathBuf {
+    let (path, mut bytes, start) = find(directory, n);
+    change(&mut bytes[start..]);
+    fs::write(&path, bytes).expect("a file");
+    path
+}
+
+fn all_but(missing: impl Fn(u64) -> bool) -> Vec<u64> {
+    (1..=COUNT).filter(|n| !missing(*n)).collect()
+}
+
+fn quarantined(directory: &Path) -> Vec<Vec<u8>> {
+    let Ok(files) = fs::read_dir(directory.join("quarantine")) else { return Vec::new() };
+    files.map(|entry| fs::read(entry.expect("an entry").path()).expect("a file")).collect()
+}
+
+/// Reads everything but what is damaged, twice, and acknowledges it.
+fn check(directory: &Path, expected: &[u64], records: u64) -> Spool {
+    let (mut spool, _) = open_directory(directory);
+    assert_eq!(drain(&mut spool), expected);
+    spool.rewind();
+    assert_eq!(drain(&mut spool), expected);
+    assert_eq!(spool.figures().damaged_records, records);
+    assert_eq!(spool.figures().pending_records, expected.len() as u64);
+    finish(&mut spool);
+    fill(&mut spool, 1000..1010, 3);
+    assert_eq!(drain(&mut spool), (1000..1010).collect::<Vec<_>>());
+    spool
+}
+
+/// What is changed, in a record that begins with its magic.
+type Change = fn(&mut [u8]);
+
+#[test]
+fn one_damaged_record_costs_one_record() {
+    let changes: [(&str, Change); 8] = [
+        ("the payload", |record| record[70] ^= 0x20),
+        ("the length", |record| record[5] ^= 0x01),
+        ("a length beyond the file", |record| record[4..8].fill(0x7f)),
+        ("the magic", |record| record[0] = b'x'),
+        ("the number", |record| record[12] ^= 0x04),
+        ("the checksum of the header", |record| record[21] ^= 0x80),
+        ("the checksum of the payload", |record| record[25] ^= 0x80),
+        ("zeroes", |record| record[..40].fill(0)),
+    ];
+    for (name, change) in changes {
+        let directory = spool_of_400();
+        let (_, bytes, start) = find(directory.path(), 201);
+        damage(directory.path(), 201, change);
+        let spool = check(directory.path(), &all_but(|n| n == 201), 1);
+        let kept = quarantined(directory.path());
+        // A byte of the record that was not changed is kept too.
+        let end = &bytes[start + 80..start + 100];
+        assert!(kept.len() == 1 && memchr::memmem::find(&kept[0], end).is_some(), "{name}: {kept:?}");
+        assert!(spool.figures().damaged_bytes > 50, "{name}");
+    }
+}
+
+#[test]
+fn the_last_record_is_cut_off_and_kept() {
+    let directory = spool_of_400();
+    let (path, bytes, start) = find(directory.path(), COUNT);
+    fs::write(&path, &bytes[..bytes.len() - 5]).expect("a file");
+    let (mut spool, recovery) = open_directory(directory.path());
+    let torn = TornTail {
+        segment: path.file_name().expect("a name").to_str().expect("UTF-8").to_owned(),
+        offset: start as u64,
+        bytes: (bytes.len() - 5 - start) as u64,
+        copied: true,
+    };
+    assert_eq!(recovery.torn, Some(torn));
+    assert!(recovery.to_string().contains("moved to quarantine"), "{recovery}");
+    assert_eq!(quarantined(directory.path()), [&bytes[start..bytes.len() - 5]]);
+    assert_eq!(drain(&mut spool), all_but(|n| n == COUNT));
+    finish(&mut spool);
+}
+
+#[test]
+fn zeroes_behind_the_last_record_are_its_end() {
+    let directory = spool_of_400();
+    let path = segments(directory.path()).pop().expect("a segment");
+    let mut bytes = fs::read(&path).expect("a file");
+    bytes.resize(bytes.len() + 300_000, 0);
+    fs::write(&path, bytes).expect("a file");
+    let (spool, recovery) = open_directory(directory.path());
+    assert_eq!((recovery.torn, recovery.pending_records), (None, COUNT));
+    drop(spool);
+    let spool = check(directory.path(), &all_but(|_| false), 0);
+    assert_eq!(damaged(&spool.figures()), (0, 0));
+}
+
+#[test]
+fn zeroes_behind_a_sealed_segment_are_no_damage() {
+    let directory = spool_of_400();
+    let path = &segments(directory.path())[3];
+    let mut bytes = fs::read(path).expect("a file");
+    bytes.resize(bytes.len() + 300_000, 0);
+    fs::write(path, bytes).expect("a file");
+    let spool = check(directory.path(), &all_but(|_| false), 0);
+    assert_eq!(damaged(&spool.figures()), (0, 0));
+}
+
+#[test]
+fn a_damaged_segment_header_costs_nothing() {
+    for at in [0, 10, 18, 30] {
+        for which in [0, 4, usize::MAX] {
+            let directory = spool_of_400();
+            let segments = segments(directory.path());
+            let path = segments.get(which).or(segments.last()).expect("a segment");
+            let mut bytes = fs::read(path).expect("a file");
+            bytes[at] ^= 0x10;
+            fs::write(path, bytes).expect("a file");
+            let spool = check(directory.path(), &all_but(|_| false), 0);
+            assert_eq!(damaged(&spool.figures()), (0, 32), "byte {at} of {}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_missing_segment_costs_its_records() {
+    let directory = spool_of_400();
+    let segments = segments(directory.path());
+    let base =
+        |path: &Path| path.file_stem().expect("a name").to_str().expect("UTF-8").parse::<u64>().expect("a number");
+    let gone = base(&segments[3])..base(&segments[4]);
+    fs::remove_file(&segments[3]).expect("a file");
+    check(directory.path(), &all_but(|n| gone.contains(&n)), gone.end - gone.start);
+
+    // The last one: its numbers are not given out again after they were acknowledged.
+    let directory = spool_of_400();
+    let (mut spool, _) = open_directory(directory.path());
+    drain(&mut spool);
+    spool.acknowledge(COUNT).expect("a disk");
+    spool.checkpoint().expect("a disk");
+    drop(spool);
+    let path = self::segments(directory.path()).pop().expect("a segment");
+    fs::remove_file(path).expect("a file");
+    let (mut spool, _) = open_directory(directory.path());
+    assert_eq!(append(&mut spool, 500), COUNT + 1);
+    spool.commit().expect("a disk");
+    assert_eq!(drain(&mut spool), [500]);
+}
+
+#[test]
+fn a_segment_that_goes_while_it_is_read_costs_its_records() {
+    let directory = spool_of_400();
+    let (mut spool, _) = open_directory(directory.path());
+    let segments = segments(directory.path());
+    fs::remove_file(&segments[2]).expect("a file");
+    let numbers = drain(&mut spool);
+    let lost = COUNT - numbers.len() as u64;
+    assert!(lost > 5 && spool.figures().damaged_records == lost);
+    finish(&mut spool);
+}
+
+/// A long stretch of noise is passed in bounded steps, and meanwhile records are taken.
+#[test]
+fn much_damage_holds_nothing_up() {
+    let directory = spool_of_400();
+    let (path, mut bytes, start) = find(directory.path(), 100);
+    let noise: Vec<u8> = (0..5_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    bytes.splice(start..start, noise.iter().copied());
+    fs::write(&path, bytes).expect("a file");
+    let (mut spool, _) = open_directory(directory.path());
+    let mut numbers = Vec::new();
+    let mut empty = 0;
+    let mut n = COUNT;
+    loop {
+        let (records, progress) = read(&mut spool, 10_000).expect("a disk");
+        if records.is_empty() && progress == Progress::More {
+            empty += 1;
+            n += 1;
+            append(&mut spool, n);
+            spool.commit().expect("a disk");
+        }
+        numbers.extend(records.iter().map(|(n, _)| *n));
+        if progress == Progress::End {
+            break;
+        }
+    }
+    assert!((3..20).contains(&empty), "{empty} calls");
+    assert_eq!(numbers, (1..=n).collect::<Vec<_>>());
+    assert_eq!(damaged(&spool.figures()), (0, 5_000_000));
+    assert_eq!(quarantined(directory.path()), [noise]);
+    finish(&mut spool);
+}
+
+/// A whole record of lower number, as a file system might bring one back.
+#[test]
+fn a_record_where_it_cannot_be_is_not_delivered() {
+    let directory = spool_of_400();
+    let (_, bytes, start) = find(directory.path(), 50);
+    let end = start + memchr::memmem::find(&bytes[start + 1..], b"\xffPR\xfe").expect("another record") + 1;
+    let old = bytes[start..end].to_vec();
+    for n in [120, 300] {
+        let (path, mut bytes, start) = find(directory.path(), n);
+        bytes.splice(start..start, old.iter().copied());
+        fs::write(path, bytes).expect("a file");
+    }
+    // Behind the last record it is a torn tail.
+    let path = segments(directory.path()).pop().expect("a segment");
+    let mut bytes = fs::read(&path).expect("a file");
+    bytes.extend_from_slice(&old);
+    fs::write(path, bytes).expect("a file");
+    let spool = check(directory.path(), &all_but(|_| false), 0);
+    assert_eq!(damaged(&spool.figures()), (0, 2 * old.len() as u64));
+}
+
+#[test]
+fn the_cursor_lags_when_it_is_damaged() {
+    let acknowledged = |change: &dyn Fn(&mut Vec<u8>)| {
+        let directory = spool_of_400();
+        let (mut spool, _) = open_directory(directory.path());
+        let (records, _) = read(&mut spool, 2000).expect("a disk");
+        let first = records.len() as u64;
+        spool.acknowledge(first).expect("a disk");
+        spool.checkpoint().expect("a disk");
+        read(&mut spool, 300).expect("a disk");
+        spool.acknowledge(u64::MAX).expect("a disk");
+        spool.checkpoint().expect("a disk");
+        let both = spool.acknowledged();
+        assert!(first > 3 && both > first && spool.figures().disk_bytes > 4096);
+        drop(spool);
+        let path = directory.path().join("cursor");
+        let mut bytes = fs::read(&path).expect("a file");
+        change(&mut bytes);
+        fs::write(&path, bytes).expect("a file");
+        let (mut spool, Recovery { cursor, .. }) = open_directory(directory.path());
+        let start = drain(&mut spool)[0];
+        assert_eq!(*drain_again(&mut spool).last().expect("a record"), COUNT);
+        // What was wrong is right again.
+        spool.acknowledge(start).expect("a disk");
+        spool.checkpoint().expect("a disk");
+        drop(spool);
+        let (mut spool, recovery) = open_directory(directory.path());
+        assert_eq!(recovery.cursor, CursorState::Found);
+        assert_eq!(drain(&mut spool)[0], start + 1);
+        (cursor, start, first, both)
+    };
+    let (cursor, start, _, both) = acknowledged(&|_| {});
+    assert_eq!((cursor, start), (CursorState::Found, both + 1));
+    // Each slot alone: one of them was the newest, and then the one before counts.
+    let starts = [0, 4096].map(|slot| {
+        let (cursor, start, first, both) = acknowledged(&|bytes| bytes[slot + 20] ^= 1);
+        assert_eq!(cursor, CursorState::Found);
+        assert!(start == both + 1 || start == first + 1, "{start}");
+        start == both + 1
+    });
+    assert!(starts[0] != starts[1]);
+    for (change, state) in [
+        ((&|bytes: &mut Vec<u8>| bytes.fill(0)) as &dyn Fn(&mut Vec<u8>), CursorState::Damaged),
+        (&|bytes| bytes.truncate(0), CursorState::Damaged),
+    ] {
+        let (cursor, start, ..) = acknowledged(change);
+        assert_eq!((cursor, start), (state, 1));
+    }
+}
+
+fn drain_again(spool: &mut Spool) -> Vec<u64> {
+    spool.rewind();
+    drain(spool)
+}
+
+#[test]
+fn without_a_cursor_all_is_read_again() {
+    let directory = spool_of_400();
+    let (mut spool, _) = open_directory(directory.path());
+    drain(&mut spool);
+    spool.acknowledge(300).expect("a disk");
+    let oldest = segments(directory.path())[0].clone();
+    drop(spool);
+    fs::remove_file(directory.path().join("cursor")).expect("a file");
+    let (mut spool, recovery) = open_directory(directory.path());
+    assert_eq!(recovery.cursor, CursorState::Missing);
+    assert!(recovery.to_string().contains("its cursor is missing, so all that is there is delivered again"));
+    let first: u64 = oldest.file_stem().expect("a name").to_str().expect("UTF-8").parse().expect("a number");
+    assert!(first > 200);
+    assert_eq!(drain(&mut spool), (first..=COUNT).collect::<Vec<_>>());
+    finish(&mut spool);
+}
+
+/// No two files of a later version are read by guessing.
+#[test]
+fn a_later_version_is_refused_and_left_alone() {
+    let directory = spool_of_400();
+    let path = segments(directory.path()).pop().expect("a segment");
+    let mut bytes = fs::read(&path).expect("a file");
+    bytes[8] = 2;
+    let crc = crc32c::crc32c(&bytes[..28]);
+    bytes[28..32].copy_from_slice(&crc.to_le_bytes());
+    fs::write(&path, &bytes).expect("a file");
+    let error = crate::lines::open_result(directory.path()).expect_err("a refusal").to_string();
+    let expected = format!("{} is of version 2 of the spool's files; use the Postrider that wrote it", path.display());
+    assert_eq!(error, expected);
+    assert_eq!(fs::read(&path).expect("a file"), bytes);
+}
+
+/// Files that a person put there are none of its business.
+#[test]
+fn other_files_are_left_alone() {
+    let directory = spool_of_400();
+    fs::write(directory.path().join("README"), "mine").expect("a file");
+    fs::write(directory.path().join("1.seg"), "mine").expect("a file");
+    check(directory.path(), &all_but(|_| false), 0);
+    assert_eq!(fs::read(directory.path().join("1.seg")).expect("a file"), b"mine");
+}
