@@ -36,6 +36,12 @@ pub enum Command {
     Decode(Decode),
     /// Say what an enhanced status code or a reply code means
     Explain(Explain),
+    /// Look at what waits on disk, or delete it
+    ///
+    /// DIR is the directory of a sink's spool. `ls`, `cat` and `verify` change nothing and need no lock, so they may be used
+    /// while Postrider runs.
+    #[command(subcommand)]
+    Spool(Spool),
     /// Print the JSON Schema of a record
     Schema(Schema),
     /// Print a completion script for a shell
@@ -79,6 +85,58 @@ pub struct Explain {
     /// The language of the explanation
     #[arg(long, value_name = "LANG", default_value = "en", value_parser = PossibleValuesParser::new(Language::NAMES))]
     pub lang: String,
+}
+
+/// What to do with a spool.
+#[derive(Debug, Subcommand)]
+pub enum Spool {
+    /// List the segment files: their first number, records, bytes, times, what is pending and what is damaged
+    ///
+    /// Reads all of them.
+    Ls(SpoolDirectory),
+    /// Print the pending records, as JSON lines on the standard output
+    ///
+    /// The lines are those that the sink would get, in that order. Damage is skipped, and named on the standard error.
+    Cat(SpoolCat),
+    /// Read everything, and list what is damaged, with its file and byte
+    ///
+    /// The exit code is 65 if anything is.
+    Verify(SpoolDirectory),
+    /// Delete a spool with all that is in it
+    ///
+    /// What is pending is lost. Refused while a process has the spool, and for a directory that is none. Without `--yes` nothing is
+    /// deleted, and what would be is shown. Files that are not a spool's are left there.
+    Rm(SpoolRm),
+}
+
+/// Which spool.
+#[derive(Args, Debug)]
+pub struct SpoolDirectory {
+    /// The directory of the spool
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+}
+
+/// The arguments of `spool cat`.
+#[derive(Args, Debug)]
+pub struct SpoolCat {
+    /// The directory of the spool
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+    /// Also print records that are delivered, as far as they are not deleted yet
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// The arguments of `spool rm`.
+#[derive(Args, Debug)]
+pub struct SpoolRm {
+    /// The directory of the spool
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+    /// Do it
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// The arguments of `schema`.

@@ -4,11 +4,12 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use postrider::cli::{Cli, Command, ConfigFile, Decode, Explain, Schema};
+use postrider::cli::{self, Cli, Command, ConfigFile, Decode, Explain, Schema};
 use postrider::config::{self, Config};
 use postrider::decode::{self, Decoder};
 use postrider::encode::{self, Encoder};
 use postrider::postfix::dsn::Language;
+use postrider::spool::{InspectError, command};
 use postrider::{app, explain};
 use tracing::level_filters::LevelFilter;
 
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Command::Check(file) => check(&file),
         Command::Decode(arguments) => decode(&arguments),
         Command::Explain(arguments) => explain(&arguments),
+        Command::Spool(command) => spool(&command),
         Command::Schema(arguments) => schema(&arguments),
         Command::Completions(arguments) => {
             let mut script = Vec::new();
@@ -126,6 +128,63 @@ fn explain(arguments: &Explain) -> Result<(), Failure> {
             .map_err(|error| Failure { code: USAGE, message: format!("postrider: {error}") })?;
     }
     print(text.as_bytes())
+}
+
+fn spool(command: &cli::Spool) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match command {
+        cli::Spool::Ls(arguments) => {
+            command::ls(&arguments.directory, &mut stdout).or_else(|error| spool_failure(&error))
+        }
+        cli::Spool::Cat(arguments) => command::cat(&arguments.directory, arguments.all, &mut stdout, &mut io::stderr())
+            .or_else(|error| spool_failure(&error)),
+        cli::Spool::Verify(arguments) => {
+            let path = arguments.directory.display();
+            match command::verify(&arguments.directory, &mut stdout) {
+                Ok(found) if found.damages > 0 => {
+                    let message =
+                        format!("{path}: {} places are damaged; {} records are whole", found.damages, found.records);
+                    Err(Failure { code: DATA, message })
+                }
+                Ok(found) => {
+                    let (records, segments) = (found.records, found.segments);
+                    let _ = writeln!(io::stderr(), "{path}: no damage; segments: {segments}, records: {records}");
+                    Ok(())
+                }
+                Err(error) => spool_failure(&error),
+            }
+        }
+        cli::Spool::Rm(arguments) => remove_spool(arguments),
+    }
+}
+
+fn remove_spool(arguments: &cli::SpoolRm) -> Result<(), Failure> {
+    let path = arguments.directory.display();
+    let removal = match command::rm(&arguments.directory, arguments.yes) {
+        Ok(removal) => removal,
+        Err(error) => return spool_failure(&error),
+    };
+    let (segments, pending, bytes) = (removal.segments, removal.pending, removal.bytes);
+    if !arguments.yes {
+        let message = format!(
+            "postrider: {path}: nothing is deleted yet; `--yes` deletes {segments} segments with {pending} pending records, {bytes} bytes"
+        );
+        return Err(Failure { code: USAGE, message });
+    }
+    let _ = writeln!(io::stderr(), "{path}: deleted {segments} segments, {bytes} bytes");
+    if !removal.left.is_empty() {
+        let _ = writeln!(io::stderr(), "{path}: left there, as it is not the spool's: {}", removal.left.join(", "));
+    }
+    Ok(())
+}
+
+fn spool_failure(error: &InspectError) -> Result<(), Failure> {
+    let code = match error {
+        InspectError::Output(error) => return output_failure(error),
+        InspectError::NotASpool(_) => USAGE,
+        InspectError::Newer { .. } | InspectError::InUse { .. } | InspectError::Io { .. } => IO,
+    };
+    Err(Failure { code, message: format!("postrider: {error}") })
 }
 
 fn schema(arguments: &Schema) -> Result<(), Failure> {

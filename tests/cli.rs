@@ -31,6 +31,10 @@ fn help() {
     for command in ["run", "check", "decode", "explain", "schema", "completions"] {
         insta::assert_snapshot!(format!("help_{command}"), show(&postrider(&[command, "--help"])));
     }
+    insta::assert_snapshot!("help_spool", show(&postrider(&["spool", "--help"])));
+    for command in ["ls", "cat", "verify", "rm"] {
+        insta::assert_snapshot!(format!("help_spool_{command}"), show(&postrider(&["spool", command, "--help"])));
+    }
 }
 
 #[test]
@@ -42,6 +46,9 @@ fn usage_errors_exit_with_64() {
         &["explain", "--lang", "fr", "450"],
         &["decode", "--timezone", "Mars/Olympus"],
         &["completions", "cobol"],
+        &["spool"],
+        &["spool", "cat"],
+        &["spool", "rm", "/tmp"],
         &[],
     ] {
         let output = postrider(arguments);

@@ -15,11 +15,13 @@ use std::path::PathBuf;
 
 use crate::record::RecordId;
 
+pub mod command;
 mod crash;
 mod cursor;
 mod error;
 mod format;
 mod group;
+mod inspect;
 mod quarantine;
 mod read;
 mod recover;
@@ -29,6 +31,7 @@ mod storage;
 
 pub use error::{Error, Limit, OpenError};
 pub use format::TooLong;
+pub use inspect::InspectError;
 pub use read::Progress;
 pub use recover::{CursorState, Recovery, TornTail};
 pub use storage::{Disk, Mode, Storage};

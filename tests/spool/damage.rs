@@ -4,9 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use postrider::spool::{CursorState, Progress, Recovery, Spool, TornTail};
+use proptest::prelude::*;
+use proptest::sample::Index;
 use tempfile::TempDir;
 
-use crate::lines::{append, damaged, drain, fill, finish, line, open_directory, read};
+use crate::lines::{append, damaged, drain, fill, finish, line, open, open_directory, read};
+use crate::simulated::Simulated;
 
 const COUNT: u64 = 400;
 
@@ -322,7 +325,103 @@ fn without_a_cursor_all_is_read_again() {
     finish(&mut spool);
 }
 
-/// No two files of a later version are read by guessing.
+/// Anything, anywhere, in any file.
+#[derive(Clone, Debug)]
+enum Vandalism {
+    Flip(Index, u8),
+    Overwrite(Index, Vec<u8>),
+    Insert(Index, Vec<u8>),
+    Remove(Index, u16),
+    Repeat(Index, Index, u16),
+    Delete,
+}
+
+fn vandalism() -> impl Strategy<Value = Vandalism> {
+    let bytes = || proptest::collection::vec(any::<u8>(), 1..600);
+    prop_oneof![
+        4 => (any::<Index>(), 1..=255_u8).prop_map(|(at, bits)| Vandalism::Flip(at, bits)),
+        2 => (any::<Index>(), bytes()).prop_map(|(at, bytes)| Vandalism::Overwrite(at, bytes)),
+        2 => (any::<Index>(), bytes()).prop_map(|(at, bytes)| Vandalism::Insert(at, bytes)),
+        2 => (any::<Index>(), any::<u16>()).prop_map(|(at, count)| Vandalism::Remove(at, count)),
+        2 => (any::<Index>(), any::<Index>(), any::<u16>()).prop_map(|(from, to, count)| Vandalism::Repeat(from, to, count)),
+        1 => Just(Vandalism::Delete),
+    ]
+}
+
+fn vandalize(bytes: &mut Vec<u8>, vandalism: &Vandalism) {
+    let place = |index: &Index, bytes: &[u8]| index.index(bytes.len() + 1);
+    match vandalism {
+        Vandalism::Flip(at, bits) if !bytes.is_empty() => {
+            let at = at.index(bytes.len());
+            bytes[at] ^= bits;
+        }
+        Vandalism::Overwrite(at, new) => {
+            let at = place(at, bytes);
+            let end = (at + new.len()).min(bytes.len());
+            bytes[at..end].copy_from_slice(&new[..end - at]);
+        }
+        Vandalism::Insert(at, new) => {
+            let at = place(at, bytes);
+            bytes.splice(at..at, new.iter().copied());
+        }
+        Vandalism::Remove(at, count) => {
+            let at = place(at, bytes);
+            let end = (at + usize::from(*count)).min(bytes.len());
+            bytes.drain(at..end);
+        }
+        Vandalism::Repeat(from, to, count) => {
+            let (from, to) = (place(from, bytes), place(to, bytes));
+            let end = (from + usize::from(*count)).min(bytes.len());
+            let copy = bytes[from..end].to_vec();
+            bytes.splice(to..to, copy);
+        }
+        Vandalism::Flip(..) | Vandalism::Delete => {}
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever is done to the files, it opens, reads to the end, gives only whole records, each once and in order, counts exactly what it
+    /// does not give, and takes new ones.
+    #[test]
+    fn no_damage_stops_it(acts in proptest::collection::vec((any::<Index>(), vandalism()), 1..8)) {
+        let disk = Simulated::default();
+        let (mut spool, _) = open(disk.clone());
+        fill(&mut spool, 1..=120, 7);
+        drain(&mut spool);
+        spool.acknowledge(40).expect("a disk");
+        disk.kill();
+        for (which, act) in &acts {
+            let names = disk.names();
+            let name = &names[which.index(names.len())];
+            match act {
+                Vandalism::Delete => disk.with(|world| world.delete(name)),
+                act => disk.with(|world| world.edit(name, |bytes| vandalize(bytes, act))),
+            }
+            if disk.names().is_empty() {
+                break;
+            }
+        }
+        let (mut spool, _) = open(disk.clone());
+        let numbers = drain(&mut spool);
+        prop_assert!(numbers.is_sorted_by(|a, b| a < b));
+        let figures = spool.figures();
+        prop_assert_eq!(figures.pending_records, numbers.len() as u64, "{:?}", figures);
+        spool.rewind();
+        prop_assert_eq!(drain(&mut spool), numbers);
+        prop_assert_eq!(spool.figures(), figures);
+        finish(&mut spool);
+        fill(&mut spool, 1000..1030, 7);
+        prop_assert_eq!(drain(&mut spool), (1000..1030).collect::<Vec<_>>());
+        disk.kill();
+        let (mut spool, _) = open(disk);
+        let numbers = drain(&mut spool);
+        prop_assert_eq!(numbers.last(), Some(&1029));
+    }
+}
+
+/// Files of a later version are not read by guessing.
 #[test]
 fn a_later_version_is_refused_and_left_alone() {
     let directory = spool_of_400();

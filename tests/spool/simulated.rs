@@ -175,6 +175,20 @@ impl World {
         }
     }
 
+    /// Removes a file behind the spool's back, for good.
+    pub(crate) fn delete(&mut self, name: &str) {
+        self.names.remove(name);
+        self.durable_names.remove(name);
+    }
+
+    /// Changes a file behind the spool's back, for good.
+    pub(crate) fn edit(&mut self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+        let inode = &mut self.inodes[self.names[name]];
+        change(&mut inode.content);
+        inode.durable.clone_from(&inode.content);
+        inode.pending.clear();
+    }
+
     /// The bytes of all files whose names end like that.
     pub(crate) fn sizes(&self, suffix: &str) -> u64 {
         let files = self.names.iter().filter(|(name, _)| name.ends_with(suffix));

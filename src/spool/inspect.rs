@@ -1,0 +1,296 @@
+//! Looking at a spool without changing it, and without its lock: also while a process has it.
+
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::{fmt, fs};
+
+use super::cursor::{self, CURSOR, Loaded};
+use super::format::{BadHeader, SEGMENT_MAGIC, segment_base, segment_name};
+use super::quarantine::QUARANTINE;
+use super::recover::holder;
+use super::scan::{Scanner, Step};
+use super::storage::{Disk, LOCK, Mode, Storage};
+use super::{Record, Segment};
+
+/// Why a spool could not be looked at, or deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    /// The directory is there, and none.
+    #[error("{} is not a spool: there is neither a segment file nor a cursor of Postrider in it", .0.display())]
+    NotASpool(PathBuf),
+    /// A later version of Postrider wrote it.
+    #[error("{} is of version {version} of the spool's files; use the Postrider that wrote it", path.display())]
+    Newer {
+        /// The segment file.
+        path: PathBuf,
+        /// Its version.
+        version: u32,
+    },
+    /// A process has it, and it would be changed.
+    #[error(
+        "the spool {} is in use{}; stop that first",
+        path.display(),
+        process.map(|process| format!(" by process {process}")).unwrap_or_default()
+    )]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+        /// The process, if it could be found out.
+        process: Option<u32>,
+    },
+    /// The directory or a file in it cannot be used.
+    #[error("cannot {act} {}: {source}", path.display())]
+    Io {
+        /// What was being done.
+        act: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// What was found cannot be written out.
+    #[error("cannot write to the standard output: {0}")]
+    Output(#[from] io::Error),
+}
+
+/// A spool as it is now.
+#[derive(Debug)]
+pub(super) struct View {
+    pub(super) disk: Disk,
+    pub(super) segments: Vec<Segment>,
+    pub(super) cursor: Loaded,
+    /// The process that has it.
+    pub(super) process: Option<u32>,
+    /// The files in quarantine, and their bytes.
+    pub(super) quarantine: (usize, u64),
+}
+
+/// What lies in a spool.
+#[derive(Debug)]
+pub(super) enum Found<'f> {
+    /// A segment begins.
+    Segment(Segment),
+    Record(Record<'f>),
+    Damage(Damage),
+}
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Damage {
+    /// The file.
+    pub(super) name: String,
+    /// The bytes of it.
+    pub(super) bytes: Range<u64>,
+    pub(super) kind: Kind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The header of a segment.
+    Header,
+    /// The payload of this record.
+    Record(u64),
+    /// Bytes that are no record.
+    Noise,
+    /// A record of this number, which cannot have been written there.
+    Misplaced(u64),
+    /// What lies behind the last record of the last segment.
+    Tail,
+    /// Before this file or place, records of these numbers should be.
+    Missing(Range<u64>),
+    /// The cursor.
+    Cursor(&'static str),
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, bytes, kind } = self;
+        let Range { start, end } = bytes;
+        match kind {
+            Kind::Cursor(what) => return write!(f, "{name}: {what}"),
+            Kind::Missing(numbers) if numbers.end - numbers.start == 1 => {
+                return write!(f, "{name}: byte {start}: the record {} before it is missing", numbers.start);
+            }
+            Kind::Missing(numbers) => {
+                let (first, last) = (numbers.start, numbers.end - 1);
+                return write!(f, "{name}: byte {start}: the records {first} to {last} before it are missing");
+            }
+            _ => write!(f, "{name}: byte {start}: {} bytes ", end - start)?,
+        }
+        match kind {
+            Kind::Header => f.write_str("of a damaged header"),
+            Kind::Record(seq) => write!(f, "of the record {seq}, which is damaged"),
+            Kind::Misplaced(seq) => write!(f, "of a record {seq}, which cannot be there"),
+            Kind::Tail => f.write_str("behind the last record: an unfinished write"),
+            Kind::Noise | Kind::Missing(_) | Kind::Cursor(_) => f.write_str("that are no record"),
+        }
+    }
+}
+
+impl View {
+    /// Lists the files of the spool in `path`.
+    pub(super) fn open(path: &Path) -> Result<Self, InspectError> {
+        let disk = Disk::new(path);
+        // The cursor first: whatever a running process deletes after that is acknowledged after that.
+        let cursor = cursor::load(&disk).map_err(failed(&disk, "read", CURSOR))?;
+        let files = disk.list("").map_err(failed(&disk, "read", ""))?;
+        let segment = |(name, size): &(String, u64)| Some(Segment { base: segment_base(name)?, size: *size });
+        let mut segments: Vec<Segment> = files.iter().filter_map(segment).collect();
+        segments.sort_unstable_by_key(|segment| segment.base);
+        if !matches!(cursor, Loaded::Cursor(_)) && !segments.iter().any(|segment| has_magic(&disk, segment.base)) {
+            return Err(InspectError::NotASpool(path.to_owned()));
+        }
+        let kept = disk.list(QUARANTINE).unwrap_or_default();
+        let quarantine = (kept.len(), kept.iter().map(|(_, size)| size).sum());
+        Ok(Self { segments, cursor, process: process(&disk), quarantine, disk })
+    }
+
+    /// Up to which number all is acknowledged.
+    pub(super) fn acknowledged(&self) -> u64 {
+        match self.cursor {
+            Loaded::Cursor(cursor) => cursor.acknowledged,
+            Loaded::Missing | Loaded::Damaged => self.segments.first().map_or(0, |first| first.base.saturating_sub(1)),
+        }
+    }
+
+    /// What is wrong with the cursor.
+    pub(super) fn cursor_damage(&self) -> Option<Damage> {
+        let what = match self.cursor {
+            Loaded::Cursor(_) => return None,
+            Loaded::Missing => "it is missing; all that is there will be delivered again",
+            Loaded::Damaged => "both of its slots are damaged; all that is there will be delivered again",
+        };
+        Some(Damage { name: CURSOR.to_owned(), bytes: 0..0, kind: Kind::Cursor(what) })
+    }
+
+    /// Reads all segments that hold records above `after`, and shows what is in them, in order.
+    pub(super) fn walk(
+        &self,
+        after: u64,
+        mut found: impl FnMut(Found<'_>) -> Result<(), InspectError>,
+    ) -> Result<(), InspectError> {
+        let done = self.segments.iter().skip(1).take_while(|segment| segment.base <= after.saturating_add(1)).count();
+        let segments = &self.segments[done..];
+        let first = segments.first().map_or(1, |first| first.base);
+        let mut next = if done == 0 { first.min(self.acknowledged() + 1) } else { first };
+        for (at, segment) in segments.iter().enumerate() {
+            let following = segments.get(at + 1).map(|segment| segment.base);
+            self.walk_segment(*segment, following, &mut next, &mut found)?;
+        }
+        Ok(())
+    }
+
+    fn walk_segment(
+        &self,
+        segment: Segment,
+        following: Option<u64>,
+        next: &mut u64,
+        found: &mut impl FnMut(Found<'_>) -> Result<(), InspectError>,
+    ) -> Result<(), InspectError> {
+        let name = segment_name(segment.base);
+        let file = match self.disk.open(&name, Mode::Read) {
+            // Deleted meanwhile: all of it is acknowledged.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                *next = following.unwrap_or(*next).max(*next);
+                return Ok(());
+            }
+            file => file.map_err(failed(&self.disk, "read", &name))?,
+        };
+        let read = failed(&self.disk, "read", &name);
+        let missing = |numbers: Range<u64>, at: u64| {
+            let lost = numbers.start < numbers.end;
+            lost.then(|| Damage { name: name.clone(), bytes: at..at, kind: Kind::Missing(numbers) })
+        };
+        found(Found::Segment(segment))?;
+        if let Some(damage) = missing(*next..segment.base, 0) {
+            found(Found::Damage(damage))?;
+        }
+        *next = segment.base.max(*next);
+
+        let mut scanner = Scanner::default();
+        let header = scanner.header(&self.disk, &file, segment.base, segment.size).map_err(&read)?;
+        if let Err(BadHeader::Newer(version)) = header {
+            return Err(InspectError::Newer { path: self.disk.path().join(&name), version });
+        }
+        let mut open: Option<Damage> = None;
+        loop {
+            let start = scanner.at();
+            let step = scanner.next(&self.disk, &file, segment.size).map_err(&read)?;
+            let (bytes, kind) = match step {
+                Step::End => break,
+                Step::Zeroes => continue,
+                Step::Record(record, bytes) => {
+                    let damage = open.take().into_iter();
+                    if (*next..following.unwrap_or(u64::MAX)).contains(&record.seq) {
+                        for damage in damage.chain(missing(*next..record.seq, start)) {
+                            found(Found::Damage(damage))?;
+                        }
+                        *next = record.seq + 1;
+                        found(Found::Record(record))?;
+                        continue;
+                    }
+                    for damage in damage {
+                        found(Found::Damage(damage))?;
+                    }
+                    (bytes.len(), Kind::Misplaced(record.seq))
+                }
+                Step::Damage { bytes, seq: Some(seq) } if seq >= *next => {
+                    if let Some(damage) = missing(*next..seq, start) {
+                        found(Found::Damage(damage))?;
+                    }
+                    *next = seq + 1;
+                    (bytes.len(), Kind::Record(seq))
+                }
+                Step::Damage { bytes, .. } if start == 0 => (bytes.len(), Kind::Header),
+                Step::Damage { bytes, .. } => (bytes.len(), Kind::Noise),
+            };
+            let end = start + bytes as u64;
+            match &mut open {
+                Some(damage) if damage.bytes.end == start && kind == Kind::Noise => damage.bytes.end = end,
+                _ => {
+                    let damage = open.replace(Damage { name: name.clone(), bytes: start..end, kind });
+                    damage.map_or(Ok(()), |damage| found(Found::Damage(damage)))?;
+                }
+            }
+        }
+        if let Some(mut damage) = open {
+            if following.is_none() {
+                damage.kind = Kind::Tail;
+                if self.process.is_some() {
+                    // It is just being written.
+                    return Ok(());
+                }
+            }
+            found(Found::Damage(damage))?;
+        }
+        Ok(())
+    }
+}
+
+fn has_magic(disk: &Disk, base: u64) -> bool {
+    let mut magic = [0; SEGMENT_MAGIC.len()];
+    let file = disk.open(&segment_name(base), Mode::Read);
+    file.is_ok_and(|file| disk.read_at(&file, &mut magic, 0).is_ok()) && magic == SEGMENT_MAGIC
+}
+
+pub(super) fn failed(disk: &Disk, act: &'static str, name: &str) -> impl Fn(io::Error) -> InspectError + use<> {
+    let path = if name.is_empty() { disk.path().to_owned() } else { disk.path().join(name) };
+    move |source| InspectError::Io { act, path: path.clone(), source }
+}
+
+/// The process that has the lock, as the kernel says. To try the lock would keep a process from starting that comes just then.
+fn process(disk: &Disk) -> Option<u32> {
+    let inode = fs::metadata(disk.path().join(LOCK)).ok()?.ino().to_string();
+    let Ok(locks) = fs::read_to_string("/proc/locks") else {
+        let process = holder(disk)?;
+        return Path::new("/proc").join(process.to_string()).exists().then_some(process);
+    };
+    // 1: FLOCK  ADVISORY  WRITE 4711 08:01:1234 0 EOF
+    locks.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        let [_, "FLOCK", _, _, process, place, ..] = fields[..] else { return None };
+        (place.rsplit(':').next()? == inode).then(|| process.parse().ok()).flatten()
+    })
+}
