@@ -109,10 +109,12 @@ impl App {
         let mut outlets = Vec::new();
         for sink in &config.sinks {
             let ledger = Arc::<SinkLedger>::default();
-            let (sender, receiver) = queue(sink.queue_size);
-            let worker = sink::build(sink, receiver, &control, &ledger)
+            let (sender, receiver) = queue(sink.input_size());
+            let started = sink::build(sink, receiver, most_in_flight(config), &control, &ledger)
                 .map_err(|reason| Error::Sink { name: sink.name.clone(), reason })?;
-            workers.spawn(ended(worker));
+            for worker in started {
+                workers.spawn(ended(worker));
+            }
             counts.sinks.push((sink.name.clone(), Arc::clone(&ledger)));
             outlets.push(outlet(sink, sender, ledger));
         }
@@ -208,6 +210,11 @@ fn allow_descriptors(config: &Config) -> std::io::Result<()> {
         );
     }
     Ok(())
+}
+
+/// The most bytes that one source may have in flight, of the one that may have the least.
+fn most_in_flight(config: &Config) -> usize {
+    config.sources.iter().map(|source| source.max_bytes_in_flight).min().unwrap_or(usize::MAX)
 }
 
 fn max_connections(source: &SourceKind) -> usize {
@@ -382,6 +389,8 @@ impl Counts {
                 delivered_bytes = ledger.delivered_bytes.load(Relaxed),
                 dropped = reasons(|reason| ledger.dropped.get(reason)),
                 in_flight = ledger.in_flight(),
+                recovered = ledger.recovered.load(Relaxed),
+                spooled = ledger.spooled(),
                 retries = ledger.retries.load(Relaxed),
                 balanced,
                 "ledger"

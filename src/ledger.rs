@@ -39,6 +39,8 @@ pub enum Reason {
     Rejected,
     /// Its sender waited too long for an acknowledgement, and will send it again.
     Unacknowledged,
+    /// The disk of the spool gave it back damaged.
+    Damaged,
     /// The time for the stop was over.
     Shutdown,
     /// A path in the program forgot it: a defect.
@@ -121,7 +123,7 @@ enum Outcome {
 
 impl Reason {
     /// Every reason, in the order in which they are shown.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Empty,
         Self::UnexpectedTls,
         Self::Denied,
@@ -130,6 +132,7 @@ impl Reason {
         Self::InFlightLimit,
         Self::Rejected,
         Self::Unacknowledged,
+        Self::Damaged,
         Self::Shutdown,
         Self::Lost,
     ];
@@ -145,6 +148,7 @@ impl Reason {
             Self::InFlightLimit => "in_flight_limit",
             Self::Rejected => "rejected",
             Self::Unacknowledged => "unacknowledged",
+            Self::Damaged => "damaged",
             Self::Shutdown => "shutdown",
             Self::Lost => "lost",
         }

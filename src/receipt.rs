@@ -1,7 +1,7 @@
 //! Receipts: a source that acknowledges learns from one when every sink has what it handed on.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Thread;
 
 use tokio::sync::oneshot;
@@ -27,8 +27,8 @@ enum Tell {
 pub struct Ticket {
     /// Its number.
     pub number: u64,
-    /// Where its outcome goes.
-    pub outcomes: mpsc::Sender<Resolved>,
+    /// Where its outcome goes: one for each batch that the sink has.
+    pub outcomes: Arc<Mutex<Vec<Resolved>>>,
     /// The thread that waits for it.
     pub spool: Thread,
 }
@@ -84,13 +84,14 @@ impl Drop for Receipt {
     fn drop(&mut self) {
         let failed = *self.failed.get_mut();
         match &mut self.tell {
-            // A source whose connection has gone does not want to know, nor does a spool that is closed.
+            // A source whose connection has gone does not want to know.
             Tell::Source(tell) => {
                 let outcome = if failed > 0 { Outcome::Failed } else { Outcome::Delivered };
                 let _ = tell.take().map(|tell| tell.send(outcome));
             }
             Tell::Spool(ticket) => {
-                let _ = ticket.outcomes.send(Resolved { number: ticket.number, failed });
+                let resolved = Resolved { number: ticket.number, failed };
+                ticket.outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(resolved);
                 ticket.spool.unpark();
             }
         }
@@ -99,8 +100,6 @@ impl Drop for Receipt {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::ledger::{Reason, SinkLedger};
 

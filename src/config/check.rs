@@ -19,7 +19,11 @@ pub(super) fn across(sources: &[Placed<SourceConfig>], sinks: &[Placed<SinkConfi
         same_name("sink", &a.config.name, &b.config.name, a.places.of("name"), b.places.of("name"))
     });
     pairs(sinks, found, same_file);
+    pairs(sinks, found, same_spool);
     for sink in sinks {
+        if let Some(error) = spool_before_page_cache(sink) {
+            found.push(error);
+        }
         for source in sources {
             if let Some(error) = not_durable(source, sink) {
                 found.push(error);
@@ -112,6 +116,24 @@ fn same_file(a: &Placed<SinkConfig>, b: &Placed<SinkConfig>) -> Option<Diagnosti
     (one == other).then(|| {
         let error = Diagnostic::at(b.places.of("path"), "two sinks write to one path");
         error.help("give each a path of its own").also(a.places.of("path"), "the first")
+    })
+}
+
+fn same_spool(a: &Placed<SinkConfig>, b: &Placed<SinkConfig>) -> Option<Diagnostic> {
+    let directory = |sink: &Placed<SinkConfig>| sink.config.spool.as_ref().map(|spool| spool.directory.clone());
+    let (one, other) = (directory(a)?, directory(b)?);
+    (one == other).then(|| {
+        let error = Diagnostic::at(b.places.of("spool"), "two sinks have one spool");
+        error.help("give each a directory of its own").also(a.places.of("spool"), "the first")
+    })
+}
+
+/// What leaves a spool must be as safe as it was there.
+fn spool_before_page_cache(sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
+    let SinkKind::File(file) = &sink.config.kind else { return None };
+    (sink.config.spool.is_some() && file.fsync == Fsync::Never).then(|| {
+        let error = Diagnostic::at(sink.places.of("fsync"), "a spool forgets only what is on the disk elsewhere");
+        error.help("leave `fsync` out, or write \"1s\"").also(sink.places.of("spool"), "the spool")
     })
 }
 

@@ -195,8 +195,34 @@ pub struct SinkConfig {
     pub select: Select,
     /// The most bytes that wait before the sink or inside it.
     pub queue_size: usize,
+    /// `[sink.KIND.spool]`: where records wait on the disk.
+    pub spool: Option<SpoolConfig>,
     /// What is particular to the kind.
     pub kind: SinkKind,
+}
+
+/// `[sink.KIND.spool]`: records of one sink on the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpoolConfig {
+    /// Its directory, of this sink alone.
+    pub directory: PathBuf,
+    /// Which records go to the disk.
+    pub mode: SpoolMode,
+    /// The most bytes of records on the disk; then the sink's queue fills.
+    pub max_size: u64,
+    /// The size of one file.
+    pub segment_size: u64,
+    /// The space that it leaves free on the file system.
+    pub min_free: u64,
+}
+
+/// Which records a spool writes to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpoolMode {
+    /// Those that the sink does not take at once.
+    Overflow,
+    /// All, before the sink has them.
+    Always,
 }
 
 /// The kinds of sinks.
@@ -286,6 +312,13 @@ pub fn parse(text: &str, name: &str) -> Result<Config, Diagnostics> {
     match config {
         Some(config) if found.is_empty() => Ok(config),
         _ => Err(found),
+    }
+}
+
+impl SinkConfig {
+    /// The part of `queue_size` that is before the spool, where there is one: the rest is behind it, before the sink.
+    pub const fn input_size(&self) -> usize {
+        if self.spool.is_some() { self.queue_size / 4 } else { self.queue_size }
     }
 }
 

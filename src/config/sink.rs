@@ -7,7 +7,7 @@ use super::kafka;
 use super::key::{Key, Kind, Type};
 use super::reader::{Reader, Time};
 use super::source::MOST_MEMORY;
-use super::{FileConfig, Fsync, KafkaConfig, Select, SinkConfig, SinkKind};
+use super::{FileConfig, Fsync, KafkaConfig, Select, SinkConfig, SinkKind, SpoolConfig, SpoolMode};
 use crate::postfix::dsn::Class;
 use crate::record::Event;
 use crate::syslog::{Facility, Severity};
@@ -17,7 +17,7 @@ use crate::template::{Template, is_topic_char};
 pub(super) const SINKS: [Kind<SinkKind>; 3] = [STDOUT, FILE, KAFKA];
 
 /// What every sink has.
-pub(super) const COMMON: [Key; 4] = [
+pub(super) const COMMON: [Key; 5] = [
     Key::optional("name", Type::Name, r#""archive""#, "Its name in logs; without it the kind, or kind-N."),
     Key::optional(
         "events",
@@ -32,6 +32,45 @@ pub(super) const COMMON: [Key; 4] = [
         "At most so much waits for it or is inside it; when it is full, streams wait and datagrams are dropped for it.",
     ),
     Key::optional("filter", Type::Table(&FILTER), "{}", "It takes only records that fit every key of this table."),
+    Key::optional(
+        "spool",
+        Type::Table(&SPOOL),
+        "{}",
+        "Keeps what it does not take at once on the disk, over a restart.",
+    ),
+];
+
+const SPOOL: [Key; 5] = [
+    Key::required(
+        "directory",
+        Type::Path,
+        r#""/var/lib/postrider/spool/kafka""#,
+        "Where its files are; each spool has one of its own.",
+    ),
+    Key::default(
+        "mode",
+        Type::Word(&["overflow", "always"]),
+        r#""overflow""#,
+        "The disk is for what the sink does not take at once, or for every record before the sink has it.",
+    ),
+    Key::default(
+        "max_size",
+        Type::Size(4 << 20, u64::MAX),
+        r#""4GiB""#,
+        "At most so much on the disk; then the sink's queue fills.",
+    ),
+    Key::default(
+        "segment_size",
+        Type::Size(1 << 20, 1 << 30),
+        r#""32MiB""#,
+        "The size of a file; it is deleted whole.",
+    ),
+    Key::default(
+        "min_free",
+        Type::Size(0, u64::MAX),
+        r#""512MiB""#,
+        "It leaves so much of the file system free, as if it were full then.",
+    ),
 ];
 
 const FILTER: [Key; 4] = [
@@ -202,8 +241,32 @@ pub(super) fn read(kind: &Kind<SinkKind>, derived_name: String, table: &mut Read
     let name = table.name("name").unwrap_or(derived_name);
     let select = select(table);
     let queue_size = table.memory("queue_size");
+    let has_spool = table.gives("spool");
+    let spool = table.inner("spool", spool).flatten();
     let particular = (kind.read)(table);
-    Some(SinkConfig { name, select, queue_size: queue_size?, kind: particular? })
+    if has_spool && spool.is_none() {
+        return None;
+    }
+    Some(SinkConfig { name, select, queue_size: queue_size?, spool, kind: particular? })
+}
+
+fn spool(table: &mut Reader<'_, '_>) -> Option<SpoolConfig> {
+    let (directory, mode) = (table.path("directory"), table.word("mode"));
+    let (max_size, segment_size) = (table.size("max_size"), table.size("segment_size"));
+    let min_free = table.size("min_free");
+    let mode = if mode? == "always" { SpoolMode::Always } else { SpoolMode::Overflow };
+    let config = SpoolConfig {
+        directory: directory?,
+        mode,
+        max_size: max_size?,
+        segment_size: segment_size?,
+        min_free: min_free?,
+    };
+    if config.max_size / 4 < config.segment_size {
+        let error = Diagnostic::at(table.place("max_size"), "room for less than four files of `segment_size`");
+        table.error(error.help("raise `max_size`, or lower `segment_size`"));
+    }
+    Some(config)
 }
 
 fn select(table: &mut Reader<'_, '_>) -> Select {

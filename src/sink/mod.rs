@@ -11,6 +11,7 @@ use crate::ledger::SinkLedger;
 mod fault;
 pub mod file;
 pub mod kafka;
+mod spooled;
 pub mod stdout;
 #[cfg(test)]
 mod testing;
@@ -55,9 +56,22 @@ pub enum Error {
     Fatal(String),
 }
 
-/// Makes the sink that `config` describes and starts its thread, which empties `receiver`. The error is for the operator:
-/// what cannot be used, why, and what to do.
+/// Makes the sink that `config` describes and starts its threads, which empty `receiver`: one, or two where it has a spool.
+/// `most_in_flight` is what the sources may have in flight, in bytes. The error is for the operator: what cannot be used,
+/// why, and what to do.
 pub fn build(
+    config: &SinkConfig,
+    receiver: Receiver,
+    most_in_flight: usize,
+    control: &Control,
+    ledger: &Arc<SinkLedger>,
+) -> Result<Vec<Worker>, String> {
+    let Some(spool) = &config.spool else { return Ok(vec![start(config, receiver, control, ledger)?]) };
+    let (stage, receiver) = spooled::Stage::open(config, spool, receiver, most_in_flight, control, ledger)?;
+    Ok(vec![start(config, receiver, control, ledger)?, stage.start()?])
+}
+
+fn start(
     config: &SinkConfig,
     receiver: Receiver,
     control: &Control,
@@ -81,7 +95,7 @@ mod tests {
     use crate::select::Select;
     use crate::template::Template;
 
-    fn build_file(directory: &std::path::Path) -> Result<Worker, String> {
+    fn build_file(directory: &std::path::Path) -> Result<Vec<Worker>, String> {
         let file = FileConfig {
             directory: directory.to_owned(),
             path: Template::parse("mail.json").unwrap(),
@@ -93,15 +107,21 @@ mod tests {
             fsync: Fsync::Never,
         };
         let kind = SinkKind::File(file);
-        let config = SinkConfig { name: "archive".to_owned(), select: Select::default(), queue_size: 1 << 20, kind };
+        let config = SinkConfig {
+            name: "archive".to_owned(),
+            select: Select::default(),
+            queue_size: 1 << 20,
+            spool: None,
+            kind,
+        };
         let (_, receiver) = queue(config.queue_size);
-        build(&config, receiver, &Control::new(Duration::from_secs(10)), &Arc::default())
+        build(&config, receiver, 1 << 20, &Control::new(Duration::from_secs(10)), &Arc::default())
     }
 
     #[tokio::test]
     async fn a_sink_starts_and_ends_with_its_senders() {
         let directory = tempfile::tempdir().unwrap();
-        let mut worker = build_file(directory.path()).unwrap();
+        let mut worker = build_file(directory.path()).unwrap().remove(0);
         assert_eq!(worker.name(), "archive");
         assert_eq!(worker.ended().await, End::Finished);
     }

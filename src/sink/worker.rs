@@ -59,16 +59,21 @@ pub fn start<S: Sink + 'static>(
     control: &Control,
     ledger: &Arc<SinkLedger>,
 ) -> Result<Worker, String> {
+    let (control, ledger, sink_name) = (control.clone(), Arc::clone(ledger), name.to_owned());
+    spawn(format!("sink-{name}"), name, move || run(sink, receiver, &control, &ledger, &sink_name))
+}
+
+/// Starts a thread that works for the sink called `name`.
+pub(super) fn spawn(
+    thread_name: String,
+    name: &str,
+    work: impl FnOnce() -> End + Send + 'static,
+) -> Result<Worker, String> {
     let (ended, end) = oneshot::channel();
-    let (control, ledger) = (control.clone(), Arc::clone(ledger));
-    let sink_name = name.to_owned();
     thread::Builder::new()
-        .name(format!("sink-{name}"))
-        .spawn(move || {
-            let end = run(sink, receiver, &control, &ledger, &sink_name);
-            // Nobody waits for it if the program is leaving already.
-            let _ = ended.send(end);
-        })
+        .name(thread_name)
+        // Nobody waits for the end if the program is leaving already.
+        .spawn(move || drop(ended.send(work())))
         .map_err(|error| format!("cannot start a thread for the sink {name}: {error}"))?;
     Ok(Worker { name: name.to_owned(), end })
 }
@@ -138,11 +143,13 @@ impl Control {
         *self.0.deadline.get_or_init(|| Instant::now() + self.0.timeout)
     }
 
-    fn overdue(&self) -> bool {
+    /// Whether the time for the stop is over.
+    pub(super) fn overdue(&self) -> bool {
         self.deadline().is_some_and(|deadline| deadline <= Instant::now())
     }
 
-    fn enlist(&self) {
+    /// Has this thread woken by a stop or a reopen.
+    pub(super) fn enlist(&self) {
         self.0.workers.lock().unwrap_or_else(PoisonError::into_inner).push(thread::current());
     }
 

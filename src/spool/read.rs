@@ -208,6 +208,14 @@ impl<S: Storage> Spool<S> {
         self.reader = Reader::new(self.acknowledged, self.acknowledged_to);
     }
 
+    /// Passes by what is durable and not read: its owner has it in memory still, and acknowledges it as if it had been read.
+    pub fn skip(&mut self) {
+        let Some(last) = self.segments.back().copied() else { return };
+        (self.reader.next, self.reader.handed_on) = (self.durable_next, self.durable_next - 1);
+        self.reader.go(Position { base: last.base, offset: last.size });
+        self.reader.mark();
+    }
+
     /// Whether every durable record has been read.
     pub fn is_read(&self) -> bool {
         self.reader.next >= self.durable_next

@@ -1,0 +1,511 @@
+//! The thread between the queue and the worker of a sink that has a spool.
+//!
+//! ```text
+//! queue --> this thread --> queue of the sink --> worker
+//!               |   ^
+//!               v   |
+//!              spool
+//! ```
+//!
+//! **Always**: every batch goes to the disk, and then to the sink. **Overflow**: it goes to the sink at once, and to the disk
+//! only when the sink is behind: its queue has no room, or what it was given longest ago is older than `BEHIND`. Then what it
+//! has and has not delivered goes to the disk first and all that follows behind it, so that the order on the disk is the
+//! order in which the records came; and it goes on so until the sink has been given everything that is on the disk.
+//!
+//! A source that waits for a receipt has it when its records are on the disk or the sink has them, whichever is first. The
+//! spool's cursor passes a batch when the sink has it and all before it.
+//!
+//! What the sink has not delivered when the time for a stop is over goes to the disk too; the next start begins with it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+
+use super::fault::Fault;
+use super::worker::{self, Control, End, Worker};
+use crate::buffer::{Batch, Encoded, Entry, Received, Receiver, Records, Sender, Span, queue};
+use crate::config::{SinkConfig, SpoolConfig, SpoolMode};
+use crate::ledger::{Reason, SinkLedger};
+use crate::receipt::{Receipt, Resolved, Ticket};
+use crate::spool::{self, CursorState, Disk, Recovery, Settings, Spool};
+
+/// The most batches that share one fdatasync.
+const BATCHES_PER_COMMIT: usize = 256;
+/// What is read back from the disk at a time, in bytes.
+const CHUNK: usize = 256 << 10;
+/// A sink that has had a batch for so long is behind.
+const BEHIND: Duration = Duration::from_secs(1);
+/// The longest time without a look at the sink and the clock.
+const TICK: Duration = Duration::from_secs(1);
+/// The same while the sink is behind, whose room does not wake this thread.
+const TICK_BEHIND: Duration = Duration::from_millis(10);
+/// How long the last outcomes may take when the time for the stop is over.
+const LAST_OUTCOMES: Duration = Duration::from_millis(300);
+
+/// The thread before it starts.
+pub(super) struct Stage {
+    name: String,
+    mode: SpoolMode,
+    spool: Spool,
+    input: Receiver,
+    /// The sink's queue, until there is nothing more to give.
+    output: Option<Sender>,
+    control: Control,
+    ledger: Arc<SinkLedger>,
+    fault: Fault,
+    /// Batches that are neither with the sink nor in the spool.
+    waiting: VecDeque<Batch>,
+    /// Batches in the spool's buffer, not yet on the disk, each with the number of its last record.
+    appended: VecDeque<(Batch, u64)>,
+    /// What the sink was given and has not delivered, or has before an older one.
+    given: VecDeque<Given>,
+    /// The number of the first of them.
+    first: u64,
+    outcomes: Arc<Mutex<Vec<Resolved>>>,
+    /// Whether the input has ended.
+    closed: bool,
+    /// Whether an attempt to bring `appended` to the disk has failed, perhaps behind a part of it.
+    in_part: bool,
+    /// Records that damage has taken, as far as they are counted in the ledger.
+    damaged: u64,
+}
+
+/// A batch that the sink was given.
+struct Given {
+    since: Instant,
+    /// The records, as long as they are not in the spool.
+    records: Option<Arc<Records>>,
+    /// The number of the last of them there.
+    last: Option<u64>,
+    /// The source's receipt, as long as they are neither on the disk nor delivered.
+    owed: Option<Owed>,
+    /// How many records the sink does not have and has not refused for good, once that is known.
+    failed: Option<u64>,
+}
+
+/// A receipt that fails unless it is paid: whatever becomes of the thread, no source is told what is not so.
+struct Owed(Option<Arc<Receipt>>);
+
+// === impl Owed ===
+
+impl Owed {
+    fn pay(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        if let Some(receipt) = &self.0 {
+            receipt.fail(1);
+        }
+    }
+}
+
+// === impl Stage ===
+
+impl Stage {
+    /// Opens the spool, and gives the queue that the sink's worker empties. The sources have at most `most_in_flight` bytes
+    /// in flight; the sink is given less, because otherwise it would hold up the sources before it is behind.
+    pub(super) fn open(
+        config: &SinkConfig,
+        spool: &SpoolConfig,
+        input: Receiver,
+        most_in_flight: usize,
+        control: &Control,
+        ledger: &Arc<SinkLedger>,
+    ) -> Result<(Self, Receiver), String> {
+        let settings = Settings {
+            segment_size: spool.segment_size,
+            max_size: spool.max_size,
+            free_space_floor: spool.min_free,
+            ..Settings::default()
+        };
+        let (opened, found) = Spool::open(Disk::new(&spool.directory), settings).map_err(|error| error.to_string())?;
+        report(&config.name, &found, opened.figures().pending_records);
+        ledger.recover(opened.figures().pending_records);
+        let (output, receiver) = queue((config.queue_size - config.input_size()).min(most_in_flight / 2));
+        let stage = Self {
+            name: config.name.clone(),
+            mode: spool.mode,
+            spool: opened,
+            input,
+            output: Some(output),
+            control: control.clone(),
+            ledger: Arc::clone(ledger),
+            fault: Fault::new(&config.name),
+            waiting: VecDeque::new(),
+            appended: VecDeque::new(),
+            given: VecDeque::new(),
+            first: 0,
+            outcomes: Arc::default(),
+            closed: false,
+            in_part: false,
+            damaged: 0,
+        };
+        Ok((stage, receiver))
+    }
+
+    /// Starts the thread, named `spool-NAME`.
+    pub(super) fn start(self) -> Result<Worker, String> {
+        let name = self.name.clone();
+        worker::spawn(format!("spool-{name}"), &name, move || self.run())
+    }
+
+    fn run(mut self) -> End {
+        self.control.clone().enlist();
+        match self.work() {
+            Ok(()) => self.finish(),
+            Err(reason) => End::Failed(reason),
+        }
+    }
+
+    /// Until the input has ended and the sink has everything, or the time for the stop is over. The error is fatal.
+    fn work(&mut self) -> Result<(), String> {
+        let mut pause = None;
+        loop {
+            self.take(pause.take());
+            let settled = self.settle();
+            if self.control.overdue() {
+                return Ok(());
+            }
+            match settled.and_then(|()| self.move_on()) {
+                Ok(()) => self.fault.worked(Instant::now()),
+                Err(error @ spool::Error::Fatal { .. }) => return Err(error.to_string()),
+                Err(error) => pause = Some(self.fault.failed(&error.to_string(), Instant::now())),
+            }
+            if self.closed && self.waiting.is_empty() && self.appended.is_empty() && self.spool.is_read() {
+                // The worker ends when it has delivered what it was given.
+                self.output = None;
+                if self.given.is_empty() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Takes batches from the queue, unless there are some for which there was no room: then it waits for `pause`.
+    fn take(&mut self, pause: Option<Duration>) {
+        let behind = !self.spool.is_read() || self.is_behind();
+        let tick = if behind { TICK_BEHIND } else { TICK };
+        let has_work = !self.waiting.is_empty() || !self.appended.is_empty();
+        if has_work || self.closed {
+            thread::park_timeout(pause.unwrap_or(tick).min(TICK));
+            return;
+        }
+        let until_behind = self.given.front().map_or(tick, |given| BEHIND.saturating_sub(given.since.elapsed()));
+        let time =
+            if self.given.front().is_some_and(|given| given.last.is_none()) { until_behind.min(tick) } else { tick };
+        if self.input.receive(&mut self.waiting, BATCHES_PER_COMMIT, time) == Received::Closed {
+            self.closed = true;
+        }
+    }
+
+    /// Hands on, writes to the disk, and reads back, as far as each can be done now.
+    fn move_on(&mut self) -> Result<(), spool::Error> {
+        self.pass_on();
+        // A spool that is full gets room only from what the sink is given.
+        let stored = self.store();
+        if let Err(spool::Error::Fatal { .. }) = stored {
+            return stored;
+        }
+        self.feed().and(stored)
+    }
+
+    /// Whether the sink takes what it is given more slowly than it comes.
+    fn is_behind(&self) -> bool {
+        self.given.front().is_some_and(|given| given.since.elapsed() >= BEHIND)
+    }
+
+    /// Gives the sink what need not go to the disk.
+    fn pass_on(&mut self) {
+        let Some(output) = self.output.clone() else { return };
+        let may_pass = self.mode == SpoolMode::Overflow && self.appended.is_empty();
+        while may_pass && self.spool.is_read() && !self.is_behind() {
+            let Some(size) = self.waiting.front().map(|batch| batch.size()) else { return };
+            let Some(room) = output.try_room(size) else { return };
+            if let Some(batch) = self.waiting.pop_front() {
+                room.send(self.give(batch, None));
+            }
+        }
+    }
+
+    /// Writes to the disk what waits, behind what the sink was given and has not delivered.
+    fn store(&mut self) -> Result<(), spool::Error> {
+        if self.is_unwritten() {
+            self.append_given();
+        }
+        if self.given.iter().any(Given::is_appended) {
+            self.spool.commit()?;
+            // The sink has these, and was given them when there was nothing else to read.
+            self.spool.skip();
+            for given in self.given.iter_mut().filter(|given| given.is_appended()) {
+                given.records = None;
+                given.pay();
+            }
+        }
+        self.append_waiting();
+        if self.appended.is_empty() {
+            return Ok(());
+        }
+        // After an attempt that failed, some may be on the disk already, and read back.
+        let are_next = self.spool.is_read() && !self.in_part;
+        self.in_part = true;
+        self.spool.commit()?;
+        self.in_part = false;
+        self.stored(are_next);
+        Ok(())
+    }
+
+    /// Whether there is anything that has to go to the disk.
+    fn is_unwritten(&self) -> bool {
+        let unwritten = self.given.iter().any(|given| given.records.is_some() && given.failed.is_none());
+        !self.waiting.is_empty() || (self.is_behind() && unwritten)
+    }
+
+    fn append_waiting(&mut self) {
+        while let Some(batch) = self.waiting.pop_front() {
+            let last = append(&mut self.spool, &batch);
+            self.appended.push_back((batch, last));
+        }
+    }
+
+    fn append_given(&mut self) {
+        for given in &mut self.given {
+            if let (Some(records), None, false) = (&given.records, given.last, given.failed == Some(0)) {
+                given.last = Some(append(&mut self.spool, records));
+            }
+        }
+    }
+
+    /// Batches are on the disk: the sink has them from memory if they are next and it has room for all of them, and
+    /// otherwise from the disk.
+    fn stored(&mut self, are_next: bool) {
+        let batches = std::mem::take(&mut self.appended);
+        let output = self.output.clone().filter(|_| are_next);
+        let room = |(batch, _): &(Batch, u64)| output.as_ref().and_then(|output| output.try_room(batch.size()));
+        let rooms: Option<Vec<_>> = batches.iter().map(room).collect();
+        let Some(rooms) = rooms else {
+            return batches.into_iter().for_each(|(batch, _)| batch.spooled());
+        };
+        for ((batch, last), room) in batches.into_iter().zip(rooms) {
+            room.send(self.give(batch, Some(last)));
+        }
+        self.spool.skip();
+    }
+
+    /// Notes that the sink is given a batch, whose last record is `last` in the spool if it is there.
+    fn give(&mut self, mut batch: Batch, last: Option<u64>) -> Batch {
+        let durable = last.is_some() || batch.is_awaited();
+        let receipt = Arc::new(Receipt::of_spool(self.ticket(), durable));
+        let owed = batch.exchange_receipt(receipt);
+        let written = last.is_some();
+        self.given.push_back(Given {
+            since: Instant::now(),
+            records: (!written).then(|| batch.records()),
+            last,
+            owed: if written { None } else { owed.map(|receipt| Owed(Some(receipt))) },
+            failed: None,
+        });
+        batch
+    }
+
+    fn ticket(&self) -> Ticket {
+        let number = self.first + self.given.len() as u64;
+        Ticket { number, outcomes: Arc::clone(&self.outcomes), spool: thread::current() }
+    }
+
+    /// Gives the sink what is on the disk and was not given yet.
+    fn feed(&mut self) -> Result<(), spool::Error> {
+        let Some(output) = self.output.clone() else { return Ok(()) };
+        if self.given.iter().any(Given::is_appended) {
+            // A part of what the sink has may be on the disk; it must not have it twice.
+            return Ok(());
+        }
+        while !self.spool.is_read() {
+            let Some(room) = output.try_room(CHUNK) else { return Ok(()) };
+            let mut chunk = Chunk::default();
+            let read = self.spool.read(CHUNK, |record| chunk.push(&record));
+            self.count_damage();
+            // What was read before an error is handed on before it.
+            let Some(last) = chunk.last else {
+                read?;
+                continue;
+            };
+            let receipt = Arc::new(Receipt::of_spool(self.ticket(), true));
+            let batch = chunk.batch(&self.ledger, receipt);
+            self.given.push_back(Given {
+                since: Instant::now(),
+                records: None,
+                last: Some(last),
+                owed: None,
+                failed: None,
+            });
+            room.send(batch);
+            read?;
+        }
+        Ok(())
+    }
+
+    fn count_damage(&mut self) {
+        let damaged = self.spool.figures().damaged_records;
+        self.ledger.drop_spooled(damaged - self.damaged, Reason::Damaged);
+        self.damaged = damaged;
+    }
+
+    /// Hears what the sink has delivered, and lets the cursor pass it.
+    fn settle(&mut self) -> Result<(), spool::Error> {
+        let outcomes = std::mem::take(&mut *self.outcomes.lock().unwrap_or_else(PoisonError::into_inner));
+        for Resolved { number, failed } in outcomes {
+            if let Some(given) = self.given.get_mut((number - self.first) as usize) {
+                given.failed = Some(failed);
+            }
+        }
+        let mut through = None;
+        while self.given.front().is_some_and(|given| given.failed == Some(0)) {
+            let Some(mut given) = self.given.pop_front() else { break };
+            self.first += 1;
+            through = given.last.or(through);
+            given.pay();
+        }
+        match through {
+            Some(through) => self.spool.acknowledge(through),
+            // While there is little to do, little may come twice.
+            None if self.given.is_empty() => self.spool.checkpoint(),
+            None => Ok(()),
+        }
+    }
+
+    /// Keeps on the disk what the sink does not have.
+    fn finish(mut self) -> End {
+        let until = Instant::now() + LAST_OUTCOMES;
+        self.output = None;
+        while self.given.iter().any(|given| given.failed.is_none()) && Instant::now() < until {
+            thread::park_timeout(until.saturating_duration_since(Instant::now()));
+            if let Err(error @ spool::Error::Fatal { .. }) = self.settle() {
+                return End::Failed(error.to_string());
+            }
+        }
+        self.input.close();
+        while self.input.receive(&mut self.waiting, BATCHES_PER_COMMIT, Duration::ZERO) == Received::Batches {}
+        self.append_given();
+        self.append_waiting();
+        let committed = self.spool.commit();
+        for mut given in self.given.drain(..) {
+            match &committed {
+                Ok(()) => given.pay(),
+                _ if given.failed == Some(0) => given.pay(),
+                // What is owed and not paid fails.
+                Err(_) if given.records.is_some() => {
+                    self.ledger.drop_spooled(given.failed.unwrap_or_default(), Reason::Shutdown);
+                }
+                Err(_) => {}
+            }
+        }
+        for (batch, _) in self.appended.drain(..) {
+            match &committed {
+                Ok(()) => batch.spooled(),
+                Err(_) => batch.dropped(Reason::Shutdown),
+            }
+        }
+        let closed = committed.and_then(|()| self.spool.checkpoint());
+        let left = self.ledger.spooled();
+        if left > 0 {
+            info!(
+                sink = self.name,
+                records = left,
+                "the spool keeps what the sink has not delivered, for the next start"
+            );
+        }
+        match closed {
+            Ok(()) => End::Finished,
+            Err(error @ spool::Error::Fatal { .. }) => End::Failed(error.to_string()),
+            Err(error) => {
+                warn!(sink = self.name, "{error}; what was not yet on the disk is dropped because of the stop");
+                End::Finished
+            }
+        }
+    }
+}
+
+impl Given {
+    /// Its source need not wait any longer.
+    fn pay(&mut self) {
+        if let Some(owed) = self.owed.take() {
+            owed.pay();
+        }
+    }
+
+    /// Whether its records are in the spool's buffer.
+    const fn is_appended(&self) -> bool {
+        self.records.is_some() && self.last.is_some()
+    }
+}
+
+/// Says what the last run has left.
+fn report(sink: &str, found: &Recovery, records: u64) {
+    let damaged = found.torn.is_some() || matches!(found.cursor, CursorState::Missing | CursorState::Damaged);
+    if damaged {
+        warn!(sink, "the spool was not closed in good order: {found}");
+    } else if records > 0 {
+        info!(sink, "the spool has records of an earlier run, which come first: {found}");
+    }
+}
+
+fn append(spool: &mut Spool, records: &Records) -> u64 {
+    let mut last = 0;
+    for entry in records.entries() {
+        let entry = spool::Entry {
+            id: entry.id,
+            timestamp_ms: entry.timestamp_ms,
+            route: records.route(entry),
+            key: records.key(entry),
+            line: records.line(entry),
+        };
+        last = spool.append(&entry).expect("a record is below a gigabyte: its message is at most 16 MiB");
+    }
+    last
+}
+
+/// Records that were read back, as they become a batch.
+#[derive(Default)]
+struct Chunk {
+    lines: Vec<u8>,
+    entries: Vec<Entry>,
+    text: String,
+    /// The number of the last.
+    last: Option<u64>,
+}
+
+impl Chunk {
+    fn push(&mut self, record: &spool::Record<'_>) {
+        self.last = Some(record.seq);
+        let line = self.lines.len();
+        self.lines.extend_from_slice(record.line);
+        let route = self.text.len();
+        self.text.push_str(record.route);
+        let key = self.text.len();
+        self.text.push_str(record.key.unwrap_or_default());
+        self.entries.push(Entry {
+            line: span(line, self.lines.len()),
+            route: span(route, key),
+            key: record.key.map(|_| span(key, self.text.len())),
+            id: record.id,
+            timestamp_ms: record.timestamp_ms,
+        });
+    }
+
+    fn batch(self, ledger: &Arc<SinkLedger>, receipt: Arc<Receipt>) -> Batch {
+        let in_flight = ledger.leave_spool(self.entries.len() as u64, self.lines.len() as u64, receipt);
+        let encoded = Arc::new(Encoded { lines: self.lines, room: None });
+        Batch::new(Records::new(encoded, self.entries, self.text), in_flight)
+    }
+}
+
+/// A chunk is far below 4 GiB.
+fn span(start: usize, end: usize) -> Span {
+    Span { start: start as u32, end: end as u32 }
+}

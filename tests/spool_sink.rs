@@ -1,0 +1,219 @@
+//! Does a sink with a spool lose nothing, whatever its destination does and however Postrider ends?
+
+mod peers;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::ChildStdout;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use peers::postrider::{assert_clean, ledger};
+use peers::scratch;
+use peers::unread::Unread;
+use peers::wait::wait_until;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// RELP and TCP to a standard output whose reader a test can keep waiting, with a spool of `mode`.
+fn config(directory: &Path, spool: &str) -> String {
+    format!(
+        "shutdown_timeout = \"4s\"\n[[source.relp]]\nlisten = \"127.0.0.1:0\"\n[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n\
+         [[sink.stdout]]\nqueue_size = \"1MiB\"\n[sink.stdout.spool]\ndirectory = \"{}\"\nmin_free = \"0B\"\n{spool}\n",
+        directory.join("spool").display()
+    )
+}
+
+fn spawn(directory: &Path, spool: &str) -> Unread {
+    Unread::spawn(&config(directory, spool), &directory.join("stderr"))
+}
+
+/// The numbers of the messages that come out, until the process ends.
+fn read_numbers(output: ChildStdout) -> JoinHandle<Vec<usize>> {
+    thread::spawn(move || {
+        let lines = BufReader::new(output).lines().map(|line| line.expect("a line of text"));
+        // A killed process leaves half a line.
+        lines.filter_map(|line| number_of(&line)).collect()
+    })
+}
+
+fn number_of(line: &str) -> Option<usize> {
+    let record: serde_json::Value = serde_json::from_str(line).ok()?;
+    record["message"].as_str()?.strip_prefix("number ")?.split(' ').next()?.parse().ok()
+}
+
+fn message(number: usize) -> String {
+    format!("<22>Nov 24 06:00:00 mx1 test[1]: number {number} {}", "x".repeat(400))
+}
+
+/// Sends messages over TCP, whether or not they are taken by the time that it returns.
+fn send(address: SocketAddr, numbers: std::ops::Range<usize>) -> JoinHandle<()> {
+    let mut socket = TcpStream::connect(address).expect("a connection");
+    thread::spawn(move || {
+        for number in numbers {
+            // A process that is killed takes no more.
+            if writeln!(socket, "{}", message(number)).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+/// Sends messages over RELP and waits until each is acknowledged.
+fn send_relp(address: SocketAddr, numbers: std::ops::Range<usize>) {
+    let mut socket = TcpStream::connect(address).expect("a connection");
+    socket.set_read_timeout(Some(DEADLINE)).expect("a time limit on a socket");
+    let mut writer = socket.try_clone().expect("a second handle of a socket");
+    let count = numbers.len();
+    let frames = thread::spawn(move || {
+        let mut frames = "1 open 30 relp_version=0\ncommands=syslog\n".to_owned();
+        for (frame, number) in numbers.enumerate() {
+            let message = message(number);
+            writeln!(frames, "{} syslog {} {message}", frame + 2, message.len()).expect("a String takes all");
+        }
+        writer.write_all(frames.as_bytes()).expect("all is taken");
+    });
+    let last = format!("{} rsp 6 200 OK\n", count + 1);
+    let mut answers = String::new();
+    let mut part = [0; 4096];
+    while !answers.ends_with(&last) {
+        let size = socket.read(&mut part).expect("an acknowledgement");
+        assert!(size > 0, "the session ended after {answers}");
+        answers.push_str(std::str::from_utf8(&part[..size]).expect("text"));
+    }
+    frames.join().expect("the sender");
+}
+
+/// The numbers of segment files and the bytes in them.
+fn segments(directory: &Path) -> (usize, u64) {
+    let Ok(files) = fs::read_dir(directory.join("spool")) else { return (0, 0) };
+    let files =
+        files.map(|file| file.expect("a file")).filter(|file| file.path().extension().is_some_and(|e| e == "seg"));
+    files.fold((0, 0), |(count, bytes), file| (count + 1, bytes + file.metadata().map_or(0, |file| file.len())))
+}
+
+/// RELP is acknowledged while nobody reads, the process is killed, and the next one delivers everything.
+fn survives_a_kill(mode: &str) {
+    const COUNT: usize = 3000;
+    let directory = scratch::directory("spool-kill");
+    let mut first = spawn(directory.path(), mode);
+    let early = read_later(&mut first);
+    send_relp(first.address("relp"), 0..COUNT);
+    first.signal(Signal::SIGKILL);
+    drop(first);
+    let mut early = early.join().expect("the first reader");
+
+    let mut second = spawn(directory.path(), mode);
+    let late = read_numbers(second.output());
+    let address = second.address("relp");
+    // What comes now must come behind.
+    send_relp(address, COUNT..COUNT + 10);
+    let ended = second.terminate(DEADLINE);
+    assert_clean(&ended);
+    let late = late.join().expect("the second reader");
+    let recovered = ledger(&ended, "sink=\"stdout\"", "recovered");
+    assert!(recovered > 0 && recovered <= COUNT as u64, "{recovered} recovered: nothing was on the disk");
+    assert_eq!(late.len() as u64, recovered + 10);
+    assert!(late.is_sorted(), "the order is not kept");
+    early.extend(&late);
+    early.sort_unstable();
+    early.dedup();
+    assert_eq!(early, (0..COUNT + 10).collect::<Vec<_>>(), "what was acknowledged is there");
+    assert_eq!(ledger(&ended, "sink=\"stdout\"", "spooled"), 0);
+}
+
+/// Reads what a process has printed only when it has ended.
+fn read_later(process: &mut Unread) -> JoinHandle<Vec<usize>> {
+    let output = process.output();
+    let pid = process.pid();
+    thread::spawn(move || {
+        let proc = format!("/proc/{pid}/stat");
+        // A zombie holds no pipe.
+        wait_until(DEADLINE, "the end of the process", || {
+            fs::read_to_string(&proc).map_or(true, |stat| stat.contains(") Z "))
+        });
+        read_numbers(output).join().expect("the reader")
+    })
+}
+
+#[test]
+fn overflow_acknowledges_while_the_sink_is_blocked_and_survives_a_kill() {
+    survives_a_kill("mode = \"overflow\"");
+}
+
+#[test]
+fn always_acknowledges_while_the_sink_is_blocked_and_survives_a_kill() {
+    survives_a_kill("mode = \"always\"");
+}
+
+#[test]
+fn a_stop_keeps_what_the_sink_did_not_take() {
+    const COUNT: usize = 20_000;
+    let directory = scratch::directory("spool-stop");
+    let mut first = spawn(directory.path(), "");
+    let early = read_later(&mut first);
+    let sender = send(first.address("tcp"), 0..COUNT);
+    // More than its memory holds: the spool has it.
+    sender.join().expect("the sender");
+    let ended = first.terminate(DEADLINE);
+    let kept = ledger(&ended, "sink=\"stdout\"", "spooled");
+    assert!(kept > 1000, "{kept} kept\n{}", ended.stderr);
+    // What the kernel held at the stop is TCP's to lose.
+    let received = ledger(&ended, "source=\"tcp\"", "received") as usize;
+    assert!(received > COUNT / 4, "{received} received");
+    assert!(ended.stderr.contains("dropped=\"0\"") || ended.stderr.contains("dropped=0"), "{}", ended.stderr);
+    let mut all = early.join().expect("the first reader");
+
+    let mut second = spawn(directory.path(), "");
+    let late = read_numbers(second.output());
+    second.address("tcp");
+    let ended = second.terminate(DEADLINE);
+    assert_clean(&ended);
+    let late = late.join().expect("the second reader");
+    assert!(late.is_sorted(), "the order is not kept");
+    all.extend(&late);
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all, (0..received).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_sink_that_keeps_up_leaves_nothing_on_the_disk() {
+    let directory = scratch::directory("spool-unused");
+    let mut postrider = spawn(directory.path(), "");
+    let mut lines = BufReader::new(postrider.output()).lines();
+    let mut socket = TcpStream::connect(postrider.address("tcp")).expect("a connection");
+    for number in 0..500 {
+        writeln!(socket, "{}", message(number)).expect("a message is taken");
+        let line = lines.next().expect("a record").expect("a line of text");
+        assert_eq!(number_of(&line), Some(number));
+    }
+    drop(socket);
+    assert_clean(&postrider.terminate(DEADLINE));
+    assert_eq!(segments(directory.path()).1, 0, "nothing had to be written");
+}
+
+#[test]
+fn a_full_spool_holds_the_senders_up_and_loses_nothing() {
+    const COUNT: usize = 30_000;
+    let directory = scratch::directory("spool-full");
+    let mut postrider = spawn(directory.path(), "max_size = \"4MiB\"\nsegment_size = \"1MiB\"");
+    let output = postrider.output();
+    let sender = send(postrider.address("tcp"), 0..COUNT);
+    wait_until(DEADLINE, "a full spool", || postrider.log().contains("is full"));
+    assert!(segments(directory.path()).1 <= 4 << 20, "{:?}", segments(directory.path()));
+    assert!(!sender.is_finished(), "the sender is held up");
+    let numbers = read_numbers(output);
+    sender.join().expect("the sender");
+    let ended = postrider.terminate(DEADLINE);
+    assert_clean(&ended);
+    assert_eq!(numbers.join().expect("the reader"), (0..COUNT).collect::<Vec<_>>());
+    assert_eq!(ended.stderr.matches("is full").count(), 1, "said once:\n{}", ended.stderr);
+    assert!(ended.stderr.contains("works again"), "{}", ended.stderr);
+    let (files, bytes) = segments(directory.path());
+    assert!(files <= 1 && bytes <= 1 << 20, "{files} files with {bytes} bytes are left");
+}
