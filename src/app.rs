@@ -220,7 +220,7 @@ fn most_in_flight(config: &Config) -> usize {
 fn max_connections(source: &SourceKind) -> usize {
     match source {
         SourceKind::Tcp(tcp) => tcp.stream.max_connections,
-        SourceKind::Relp(relp) => relp.max_connections,
+        SourceKind::Relp(relp) => relp.session.max_connections,
         SourceKind::Unix(unix) => unix.stream.as_ref().map_or(0, |stream| stream.max_connections),
         SourceKind::Udp(_) | SourceKind::File(_) | SourceKind::Stdin(_) => 0,
     }
@@ -296,7 +296,7 @@ fn outlet(sink: &SinkConfig, queue: crate::buffer::Sender, ledger: Arc<SinkLedge
 
 fn origin(source: &SourceConfig) -> Origin {
     let transport = match &source.kind {
-        SourceKind::Tcp(tcp) if tcp.tls.is_some() => Transport::Tls,
+        SourceKind::Tcp(tcp) if tcp.listener.tls.is_some() => Transport::Tls,
         SourceKind::Udp(_) => Transport::Udp,
         SourceKind::Tcp(_) => Transport::Tcp,
         SourceKind::Relp(_) => Transport::Relp,

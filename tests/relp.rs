@@ -1,165 +1,110 @@
-//! Is every RELP frame answered as it has to be, and acknowledged only when it is delivered? Does rsyslog lose anything?
+//! Is every RELP frame answered as it has to be, plain and over TLS, and acknowledged only when it is delivered?
 
 mod peers;
 
-use std::collections::HashSet;
-use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use peers::port::Port;
-use peers::postrider::{Postrider, assert_clean, ledger};
-use peers::rsyslog::Rsyslog;
+use nix::sys::signal::Signal;
+use peers::pki::{BOTH, Pki};
+use peers::postrider::{Ended, Postrider, assert_clean, ledger};
+use peers::relp::{CLOSE, Client, OPEN, acknowledgements, messages, opened, tls_keys};
 use peers::scratch;
 use peers::unread::Unread;
-use peers::wait::{wait_for, wait_until};
+use peers::wait::wait_until;
+use serde_json::Value;
 
 const DEADLINE: Duration = Duration::from_secs(60);
-const PAGE: &str = include_str!("../docs/relp.md");
 
-const OPEN: &str = "1 open 30 relp_version=0\ncommands=syslog\n";
-const CLOSE: &str = "0 serverclose 0\n";
 const REFUSED: &str = "rsp 44 500 required command not supported by client\n0 serverclose 0\n";
-
-/// What `open` is answered.
-fn opened() -> String {
-    let version = env!("CARGO_PKG_VERSION");
-    let data = format!("200 OK\nrelp_version=0\nrelp_software=postrider,{version}\ncommands=syslog");
-    format!("1 rsp {} {data}\n", data.len())
-}
-
-/// A sender that writes what a test says.
-struct Client(TcpStream);
-
-impl Client {
-    fn connect(address: SocketAddr) -> Self {
-        let socket = TcpStream::connect(address).expect("a connection");
-        socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a time limit on a socket");
-        Self(socket)
-    }
-
-    /// In a session that is open.
-    fn open(address: SocketAddr) -> Self {
-        let mut client = Self::connect(address);
-        client.send(OPEN.as_bytes());
-        assert_eq!(client.read(opened().len()), opened());
-        client
-    }
-
-    fn send(&mut self, bytes: &[u8]) {
-        self.0.write_all(bytes).expect("room for a frame");
-    }
-
-    fn read(&mut self, size: usize) -> String {
-        let mut bytes = vec![0; size];
-        self.0.read_exact(&mut bytes).expect("an answer");
-        String::from_utf8(bytes).expect("text")
-    }
-
-    /// Everything up to the end of the connection.
-    fn read_to_end(&mut self) -> String {
-        let mut text = String::new();
-        self.0
-            .read_to_string(&mut text)
-            .unwrap_or_else(|error| panic!("no end of the session: {error} after {text:?}"));
-        text
-    }
-
-    /// What comes until nothing has come for `time`.
-    fn read_until_silent(&mut self, time: Duration) -> String {
-        self.0.set_read_timeout(Some(time)).expect("a time limit on a socket");
-        let mut bytes = Vec::new();
-        let mut part = [0; 4096];
-        loop {
-            match self.0.read(&mut part) {
-                Ok(0) => panic!("the session has ended after {}", bytes.escape_ascii()),
-                Ok(size) => bytes.extend_from_slice(&part[..size]),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => panic!("{error}"),
-            }
-        }
-        self.0.set_read_timeout(Some(Duration::from_secs(20))).expect("a time limit on a socket");
-        String::from_utf8(bytes).expect("text")
-    }
-}
-
-fn acknowledgements(numbers: impl Iterator<Item = usize>) -> String {
-    numbers.fold(String::new(), |mut text, number| {
-        writeln!(text, "{number} rsp 6 200 OK").expect("a String takes all");
-        text
-    })
-}
 
 #[test]
 fn each_frame_is_answered_as_it_has_to_be() {
+    answers_are_right(None);
+}
+
+#[test]
+fn each_frame_is_answered_as_it_has_to_be_over_tls() {
+    answers_are_right(Some(&Pki::new()));
+}
+
+fn answers_are_right(pki: Option<&Pki>) {
     let directory = scratch::directory("relp");
     let path = directory.path().join("out.json");
+    let tls = pki.map_or_else(String::new, |pki| format!("[source.relp.tls]\n{}", tls_keys(pki)));
+    let source = "[[source.relp]]\nlisten = \"127.0.0.1:0\"\nmax_frame_size = \"480B\"\n";
     let mut postrider = Postrider::spawn(&format!(
-        "[[source.relp]]\nlisten = \"127.0.0.1:0\"\nmax_frame_size = \"480B\"\n\
-         [[source.relp]]\nname = \"strict\"\nlisten = \"127.0.0.1:0\"\nmax_frame_size = \"480B\"\noversize = \"close\"\n\
-         [[sink.file]]\npath = \"{}\"\n",
+        "{source}{tls}{source}name = \"strict\"\noversize = \"close\"\n{tls}[[sink.file]]\npath = \"{}\"\n",
         path.display()
     ));
     let (address, strict) = (postrider.address("relp"), postrider.address("strict"));
+    let client = pki.map(|pki| pki.client(None, BOTH));
+    let connect = |address| match &client {
+        None => Client::connect(address),
+        Some(client) => Client::connect_tls(address, client).expect("a TLS connection"),
+    };
+    for (what, requests, answers) in cases() {
+        let mut client = connect(address);
+        client.send(requests.as_bytes());
+        assert_eq!(client.read_to_end(), answers, "{what}");
+    }
+    let mut client = connect(strict);
+    client.send(format!("{OPEN}2 syslog 481 <13>{}\n", "x".repeat(477)).as_bytes());
+    assert_eq!(client.read_to_end(), opened() + CLOSE, "over the limit of a strict source");
+    check_records(&postrider.terminate(DEADLINE), &path);
+}
+
+/// What is sent, and the answers to all of it, up to the end of the session.
+fn cases() -> Vec<(&'static str, String, String)> {
     let long = format!("2 syslog 500 <13>long{}\n3 syslog 8 <13>next\n4 close 0\n", "x".repeat(492));
-    let over = "x".repeat(481);
     let closed = |number| format!("{number} rsp 0\n{CLOSE}");
-    for (what, requests, answers) in [
+    vec![
         // The first of these is logged; the others come too soon after it.
-        ("an HTTP request", "GET / HTTP/1.1\r\nHost: mx1.example\r\n\r\n", CLOSE.to_owned()),
-        ("syslog before open", "1 syslog 5 <13>a\n", CLOSE.to_owned()),
-        ("an unknown command", &format!("{OPEN}2 starttls 0\n"), opened() + CLOSE),
-        ("a gap", &format!("{OPEN}3 syslog 5 <13>a\n"), opened() + CLOSE),
-        ("a repetition", &format!("{OPEN}1 syslog 5 <13>a\n"), opened() + CLOSE),
-        ("a number of ten digits", &format!("{OPEN}0000000002 syslog 5 <13>a\n"), opened() + CLOSE),
-        ("a length of ten digits", &format!("{OPEN}2 syslog 0000000005 <13>a\n"), opened() + CLOSE),
-        ("a wrong trailer", &format!("{OPEN}2 syslog 5 <13>abc\n"), opened() + CLOSE),
-        ("CR LF", &format!("{OPEN}2 syslog 5 <13>a\r\n"), opened() + CLOSE),
-        ("a space without data", &format!("{OPEN}2 syslog 0 \n"), opened() + CLOSE),
-        (
-            "an empty message",
-            &format!("{OPEN}2 syslog 0\n3 close 0\n"),
-            opened() + &acknowledgements(2..3) + &closed(3),
-        ),
-        ("number 0", &format!("{OPEN}0 syslog 5 <13>a\n"), opened() + CLOSE),
-        ("a message over the limit", &format!("{OPEN}{long}"), opened() + &acknowledgements(2..4) + &closed(4)),
-        ("open without commands", "1 open 14 relp_version=0\n", format!("1 {REFUSED}")),
-        ("open with no command", "1 open 24 relp_version=0\ncommands=\n", format!("1 {REFUSED}")),
-        ("open with others only", "1 open 13 commands=eins\n", format!("1 {REFUSED}")),
-        ("another version", &format!("{}2 close 0\n", OPEN.replace("=0", "=1")), opened() + &closed(2)),
-        ("a second open", &format!("{OPEN}2{}", &OPEN[1..]), format!("{}2 {REFUSED}", opened())),
+        ("an HTTP request", "GET / HTTP/1.1\r\nHost: mx1.example\r\n\r\n".to_owned(), CLOSE.to_owned()),
+        ("syslog before open", "1 syslog 5 <13>a\n".to_owned(), CLOSE.to_owned()),
+        ("an unknown command", format!("{OPEN}2 starttls 0\n"), opened() + CLOSE),
+        ("a gap", format!("{OPEN}3 syslog 5 <13>a\n"), opened() + CLOSE),
+        ("a repetition", format!("{OPEN}1 syslog 5 <13>a\n"), opened() + CLOSE),
+        ("a number of ten digits", format!("{OPEN}0000000002 syslog 5 <13>a\n"), opened() + CLOSE),
+        ("a length of ten digits", format!("{OPEN}2 syslog 0000000005 <13>a\n"), opened() + CLOSE),
+        ("a wrong trailer", format!("{OPEN}2 syslog 5 <13>abc\n"), opened() + CLOSE),
+        ("CR LF", format!("{OPEN}2 syslog 5 <13>a\r\n"), opened() + CLOSE),
+        ("a space without data", format!("{OPEN}2 syslog 0 \n"), opened() + CLOSE),
+        ("an empty message", format!("{OPEN}2 syslog 0\n3 close 0\n"), opened() + &acknowledgements(2..3) + &closed(3)),
+        ("number 0", format!("{OPEN}0 syslog 5 <13>a\n"), opened() + CLOSE),
+        ("a message over the limit", format!("{OPEN}{long}"), opened() + &acknowledgements(2..4) + &closed(4)),
+        ("open without commands", "1 open 14 relp_version=0\n".to_owned(), format!("1 {REFUSED}")),
+        ("open with no command", "1 open 24 relp_version=0\ncommands=\n".to_owned(), format!("1 {REFUSED}")),
+        ("open with others only", "1 open 13 commands=eins\n".to_owned(), format!("1 {REFUSED}")),
+        ("another version", format!("{}2 close 0\n", OPEN.replace("=0", "=1")), opened() + &closed(2)),
+        ("a second open", format!("{OPEN}2{}", &OPEN[1..]), format!("{}2 {REFUSED}", opened())),
         (
             "line ends in data",
-            &format!("{OPEN}2 syslog 17 <13>line\nand one\n\n3 close 0\n"),
+            format!("{OPEN}2 syslog 17 <13>line\nand one\n\n3 close 0\n"),
             opened() + &acknowledgements(2..3) + &closed(3),
         ),
         (
             "a good message before a bad one",
-            &format!("{OPEN}2 syslog 10 <13>before\nnonsense"),
+            format!("{OPEN}2 syslog 10 <13>before\nnonsense"),
             opened() + &acknowledgements(2..3) + CLOSE,
         ),
-    ] {
-        let mut client = Client::connect(address);
-        client.send(requests.as_bytes());
-        assert_eq!(client.read_to_end(), answers, "{what}");
-    }
-    let mut client = Client::connect(strict);
-    client.send(format!("{OPEN}2 syslog 481 {over}\n").as_bytes());
-    assert_eq!(client.read_to_end(), opened() + CLOSE, "over the limit of a strict source");
+    ]
+}
 
-    let ended = postrider.terminate(DEADLINE);
-    assert_clean(&ended);
-    let text = fs::read_to_string(&path).expect("the records");
-    let records: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+/// What is left of the good messages among them.
+fn check_records(ended: &Ended, path: &Path) {
+    assert_clean(ended);
+    let text = fs::read_to_string(path).expect("the records");
+    let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let messages: Vec<_> = records.iter().map(|record| record["message"].as_str().expect("a message")).collect();
     assert_eq!(messages, [&format!("long{}", "x".repeat(472)), "next", "line\nand one", "before"]);
     assert!(records[0]["flags"].to_string().contains("\"truncated\""), "{}", records[0]);
     assert!(records.iter().all(|record| record["source"]["transport"] == "relp"), "{text}");
-    assert_eq!(ledger(&ended, "source=\"relp\"", "received"), 5);
+    assert_eq!(ledger(ended, "source=\"relp\"", "received"), 5);
     assert!(ended.stderr.contains("dropped=\"1 (empty 1)\""), "{}", ended.stderr);
     assert!(ended.stderr.contains("does the sender speak RELP"), "{}", ended.stderr);
 }
@@ -170,12 +115,7 @@ const IN_PIPE: usize = 16;
 
 /// Frames of long messages, with these numbers.
 fn long_messages(numbers: std::ops::Range<usize>) -> Vec<u8> {
-    let text = format!("<22>Nov 24 02:10:35 mx1 test: {}", "x".repeat(LONG - 31));
-    let mut frames = String::new();
-    for number in numbers {
-        writeln!(frames, "{number} syslog {} {text}", text.len()).expect("a String takes all");
-    }
-    frames.into_bytes()
+    messages(numbers, |_| "x".repeat(LONG - 30))
 }
 
 /// Postrider with a window of 20 and a standard output that nobody reads yet.
@@ -190,9 +130,9 @@ fn a_message_is_acknowledged_when_it_is_delivered() {
     const END: usize = 302;
     let directory = scratch::directory("relp-delivered");
     let mut postrider = blocked(directory.path());
-    let mut client = Client::open(postrider.address("relp"));
+    let mut client = Client::open(postrider.address("relp"), None);
     // The socket takes no more than the window and its buffers while nothing is acknowledged.
-    let mut socket = client.0.try_clone().expect("a second handle of a socket");
+    let mut socket = client.socket();
     let sender = thread::spawn(move || socket.write_all(&long_messages(2..END)));
     let early = client.read_until_silent(Duration::from_secs(2));
     let acknowledged = early.lines().count();
@@ -207,8 +147,7 @@ fn a_message_is_acknowledged_when_it_is_delivered() {
     let rest = acknowledgements(2 + acknowledged..END);
     assert_eq!(client.read(rest.len()), rest);
     sender.join().expect("the sender").expect("all is taken");
-    client.send(b"302 close 0\n");
-    assert_eq!(client.read_to_end(), format!("302 rsp 0\n{CLOSE}"));
+    client.close(END);
     assert_clean(&postrider.terminate(DEADLINE));
     assert_eq!(reader.join().expect("the reader").expect("text"), END - 2);
 }
@@ -217,7 +156,7 @@ fn a_message_is_acknowledged_when_it_is_delivered() {
 fn a_connection_is_read_up_to_its_window_and_closed_at_a_stop() {
     let directory = scratch::directory("relp-window");
     let postrider = blocked(directory.path());
-    let mut client = Client::open(postrider.address("relp"));
+    let mut client = Client::open(postrider.address("relp"), None);
     client.send(&long_messages(2..102));
     let acknowledged = client.read_until_silent(Duration::from_secs(2)).lines().count();
     assert!(acknowledged <= IN_PIPE, "{acknowledged} acknowledged, and none of them read");
@@ -238,8 +177,8 @@ fn a_stop_acknowledges_what_it_delivers() {
         "[[source.relp]]\nlisten = \"127.0.0.1:0\"\n[[sink.file]]\npath = \"{}\"\n",
         path.display()
     ));
-    let mut client = Client::open(postrider.address("relp"));
-    let mut socket = client.0.try_clone().expect("a second handle of a socket");
+    let mut client = Client::open(postrider.address("relp"), None);
+    let mut socket = client.socket();
     let sender = thread::spawn(move || (2..).step_by(50).all(|n| socket.write_all(&long_messages(n..n + 50)).is_ok()));
     let reader = thread::spawn(move || client.read_to_end());
     wait_until(DEADLINE, "a stream at full speed", || lines(&path) > 2000);
@@ -256,7 +195,7 @@ fn a_stop_acknowledges_what_it_delivers() {
 fn a_silent_connection_is_closed_where_that_is_asked_for() {
     let config = "[[source.relp]]\nlisten = \"127.0.0.1:0\"\nidle_timeout = \"200ms\"\n[[sink.stdout]]\n";
     let mut postrider = Postrider::spawn(config);
-    let mut client = Client::open(postrider.address("relp"));
+    let mut client = Client::open(postrider.address("relp"), None);
     client.send(b"2 syslog 5 <13>a\n");
     assert_eq!(client.read_to_end(), acknowledgements(2..3) + CLOSE);
     assert_clean(&postrider.terminate(DEADLINE));
@@ -266,94 +205,174 @@ fn lines(path: &Path) -> usize {
     fs::read(path).map_or(0, |bytes| memchr::memchr_iter(b'\n', &bytes).count())
 }
 
-/// The lines for the sender that docs/relp.md begins with, for this port on this machine.
-fn sender_lines(port: u16) -> String {
-    let (_, block) = PAGE.split_once("```\n").expect("a block");
-    let (block, _) = block.split_once("```").expect("the end of the block");
-    assert!(block.contains("\"postrider.example\"") && block.contains("\"20514\""), "{block}");
-    block.replace("postrider.example", "127.0.0.1").replace("20514", &port.to_string())
-}
-
-const MESSAGES: usize = 20_000;
-
-/// Has rsyslog log the numbers 0 to [`MESSAGES`].
-fn log_all(rsyslog: &Rsyslog) {
-    let texts: Vec<String> = (0..MESSAGES).map(|n| format!("message number {n} of a test")).collect();
-    rsyslog.log("postfix/smtp[1]", texts.iter().map(String::as_str));
-}
-
-/// The numbers in the file.
-fn numbers(path: &Path) -> Vec<usize> {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-    let number = |line: &str| {
-        let (_, rest) = line.split_once("message number ")?;
-        rest.split(' ').next()?.parse().ok()
+#[test]
+fn an_announced_length_takes_no_memory() {
+    const CLIENTS: usize = 20;
+    let mut postrider = Postrider::spawn("[[source.relp]]\nlisten = \"127.0.0.1:0\"\n[[sink.stdout]]\n");
+    let address = postrider.address("relp");
+    let memory = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", postrider.pid())).expect("a running process");
+        let size = status.lines().find_map(|line| line.strip_prefix("VmData:")).expect("the kernel counts it");
+        size.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") >> 10
     };
-    whole.lines().filter_map(number).collect()
+    let before = memory();
+    let mut clients: Vec<Client> = (0..CLIENTS).map(|_| Client::open(address, None)).collect();
+    for client in &mut clients {
+        client.send(b"2 syslog 999999999 <13>a giant");
+        client.send(&vec![b'x'; 1 << 20]);
+    }
+    // It has read what they sent when it answers one that comes after them.
+    let mut last = Client::open(address, None);
+    last.send(b"2 syslog 5 <13>a\n");
+    assert_eq!(last.read(15), acknowledgements(2..3));
+    last.close(3);
+    let after = memory();
+    assert!(after < before + 500, "{before} MiB before, {after} MiB after");
+    drop(clients);
+    assert_clean(&postrider.terminate(DEADLINE));
 }
 
-fn config(address: SocketAddr, path: &Path) -> String {
-    format!("[[source.relp]]\nlisten = \"{address}\"\n[[sink.file]]\npath = \"{}\"\n", path.display())
+// === over TLS ===
+
+/// Postrider with RELP over TLS, and more keys for its source and for its table of TLS.
+fn over_tls(pki: &Pki, source: &str, tls: &str) -> Postrider {
+    Postrider::spawn(&format!(
+        "[[source.relp]]\nlisten = \"127.0.0.1:0\"\n{source}[source.relp.tls]\n{}{tls}[[sink.stdout]]\n",
+        tls_keys(pki)
+    ))
+}
+
+fn records(ended: &Ended) -> Vec<Value> {
+    ended.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
 #[test]
-fn rsyslog_delivers_each_message_once() {
-    let directory = scratch::directory("relp-rsyslog");
-    let (path, port) = (directory.path().join("out.json"), Port::reserve());
-    let postrider = Postrider::run(&config(port.address(), &path), &[port.address()]);
-    let mut rsyslog = Rsyslog::setup().further(&sender_lines(port.number())).start();
-    log_all(&rsyslog);
-    wait_until(DEADLINE, "the last message", || lines(&path) >= MESSAGES);
-    rsyslog.stop();
+fn only_known_senders_have_a_session_where_that_is_asked_for() {
+    let pki = Pki::new();
+    let keys = pki.clients("required") + "\nallowed_subjects = [\"mx2.example.com\"]\n";
+    let mut postrider = over_tls(&pki, "", &keys);
+    let address = postrider.address("relp");
+    let mut known = Client::open(address, Some(&pki.client(Some(&pki.sign("mx2.example.com", |_| ())), BOTH)));
+    known.send(&messages(2..4, |number| format!("known {number}")));
+    assert_eq!(known.read(30), acknowledgements(2..4));
+    // Of refusals, one line in ten seconds is logged: the first.
+    for identity in [None, Some(pki.sign("mx3.example.com", |_| ()))] {
+        // In version 1.3 the sender learns of it after its handshake.
+        let refused = Client::connect_tls(address, &pki.client(identity.as_ref(), BOTH)).and_then(|mut client| {
+            client.try_send(OPEN.as_bytes())?;
+            client.try_read()
+        });
+        let error = refused.expect_err("no session");
+        assert!(error.to_string().contains("alert") || error.kind() == ErrorKind::ConnectionReset, "{error}");
+    }
+    let reason = "the sender showed no certificate, and client_certificate is";
+    wait_until(DEADLINE, reason, || postrider.stderr().contains(reason));
+    known.close(4);
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
-    // rsyslog has two threads for its queue, and they may overtake each other.
-    let mut numbers = numbers(&path);
-    numbers.sort_unstable();
-    assert!(numbers.into_iter().eq(0..MESSAGES), "gaps or repetitions");
-    assert_eq!(ledger(&ended, "source=\"relp\"", "received"), MESSAGES as u64);
+    let records = records(&ended);
+    assert_eq!(records.len(), 2);
+    assert!(records.iter().all(|record| record["source"]["tls_subject"] == "O=Example,CN=mx2.example.com"));
+    assert_eq!((&records[0]["message"], &records[0]["source"]["transport"]), (&"known 2".into(), &"relp".into()));
+    assert_eq!(ledger(&ended, "source=\"relp\"", "errors"), 2);
 }
 
 #[test]
-fn no_message_is_lost_when_postrider_is_killed() {
-    /// Records that the reader of the standard output takes in each of the first runs.
-    const EACH: usize = 3000;
-    let directory = scratch::directory("relp-killed");
-    let (path, port) = (directory.path().join("out.json"), Port::reserve());
-    let config = config(port.address(), &path) + "[[sink.stdout]]\n";
-    let run = || Unread::spawn(&config, &directory.path().join("stderr"));
-    let rsyslog = Rsyslog::setup().further(&sender_lines(port.number())).start();
-    thread::scope(|scope| {
-        scope.spawn(|| log_all(&rsyslog));
-        for _ in 0..3 {
-            let mut postrider = run();
-            let mut output = BufReader::new(postrider.output()).lines();
-            assert_eq!(output.by_ref().take(EACH).map_while(Result::ok).count(), EACH);
-            // Nobody reads on. Soon the file has messages that the pipe has not, so that they are not acknowledged.
-            wait_for(DEADLINE, "the file to stand still", || {
-                let before = lines(&path);
-                thread::sleep(Duration::from_millis(300));
-                (lines(&path) == before).then_some(())
-            });
-            // With its value goes the process, by SIGKILL.
-            drop(postrider);
+fn sessions_outlive_a_new_certificate() {
+    let pki = Pki::new();
+    let mut postrider = over_tls(&pki, "", "");
+    let address = postrider.address("relp");
+    let client = pki.client(None, BOTH);
+    let mut lasting = Client::open(address, Some(&client));
+    for how in ["by its file", "by SIGHUP"] {
+        let read = || postrider.stderr().matches("are read anew").count();
+        let before = read();
+        match how {
+            "by its file" => pki.renew(),
+            _ => postrider.signal(Signal::SIGHUP),
         }
-    });
-    let mut postrider = run();
-    let mut output = postrider.output();
-    let reader = thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
-    let distinct = || numbers(&path).into_iter().collect::<HashSet<_>>();
-    wait_until(DEADLINE, "every message", || lines(&path) >= MESSAGES && distinct().len() == MESSAGES);
-    assert_clean(&postrider.terminate(DEADLINE));
-    reader.join().expect("the reader").expect("the output");
+        wait_until(DEADLINE, how, || read() > before);
+    }
+    let mut later = Client::open(address, Some(&client));
+    for client in [&mut lasting, &mut later] {
+        client.send(&messages(2..3, |_| "x".to_owned()));
+        assert_eq!(client.read(15), acknowledgements(2..3));
+    }
+    lasting.close(3);
+    later.close(3);
+    let ended = postrider.terminate(DEADLINE);
+    assert_clean(&ended);
+    assert_eq!(records(&ended).len(), 2);
+}
 
-    let records = numbers(&path);
-    let found = distinct();
-    assert_eq!((0..MESSAGES).filter(|number| !found.contains(number)).count(), 0, "lost");
-    let repeated = records.len() - MESSAGES;
-    assert!(repeated >= 3, "{repeated} repeated: no kill came between a message and its acknowledgement");
-    // Each of the two threads that rsyslog has for its queue may send 128 ahead, and one. What came before those was
-    // acknowledged, and was not sent again.
-    assert!(repeated <= 3 * 2 * 129, "{repeated} repeated: also what was acknowledged");
+#[test]
+fn tls_on_a_plain_port_and_relp_on_a_tls_port_are_named() {
+    let pki = Pki::new();
+    let mut postrider = Postrider::spawn(&format!(
+        "[[source.relp]]\nname = \"plain\"\nlisten = \"127.0.0.1:0\"\n[[source.relp]]\nname = \"tls\"\n\
+         listen = \"127.0.0.1:0\"\n[source.relp.tls]\n{}[[sink.stdout]]\n",
+        tls_keys(&pki)
+    ));
+    let (plain, tls) = (postrider.address("plain"), postrider.address("tls"));
+    assert!(Client::connect_tls(plain, &pki.client(None, BOTH)).is_err());
+    let mut client = Client::connect(tls);
+    client.send(OPEN.as_bytes());
+    // Closed with bytes unread, the connection may also end with RST.
+    let refused = client.try_read();
+    assert!(refused.as_ref().map_or_else(|error| error.kind() == ErrorKind::ConnectionReset, |read| *read == 0));
+    for said in ["a TLS handshake came to a plain port", "plain RELP came to a TLS port: set TLS at the sender"] {
+        wait_until(DEADLINE, said, || postrider.stderr().contains(said));
+    }
+    let ended = postrider.terminate(DEADLINE);
+    assert_clean(&ended);
+    assert_eq!(ended.stdout, "");
+    assert!(ended.stderr.contains("dropped=\"1 (unexpected_tls 1)\""), "{}", ended.stderr);
+    for source in ["source=\"plain\"", "source=\"tls\""] {
+        assert_eq!(ledger(&ended, source, "errors"), 1, "{source}");
+    }
+}
+
+#[test]
+fn behind_a_proxy_the_record_has_the_sender() {
+    const HEADER: &[u8] = b"PROXY TCP4 192.0.2.1 198.51.100.1 51234 20514\r\n";
+    let pki = Pki::new();
+    let lists = "proxy_protocol = [\"127.0.0.1\"]\ndeny = [\"192.0.2.66\"]\n";
+    let mut postrider = over_tls(&pki, lists, "");
+    let address = postrider.address("relp");
+    let mut socket = TcpStream::connect(address).expect("a connection");
+    socket.set_read_timeout(Some(DEADLINE)).expect("a time limit on a socket");
+    socket.write_all(HEADER).expect("room");
+    let mut client = Client::over_tls(socket, &pki.client(None, BOTH)).expect("a TLS connection");
+    client.begin();
+    client.send(&messages(2..3, |_| "behind a proxy".to_owned()));
+    assert_eq!(client.read(15), acknowledgements(2..3));
+    client.close(3);
+    let mut denied = Client::connect(address);
+    denied.send(&String::from_utf8_lossy(HEADER).replace("2.1 ", "2.66 ").into_bytes());
+    assert_eq!(denied.try_read().expect("an end"), 0);
+    let ended = postrider.terminate(DEADLINE);
+    assert_clean(&ended);
+    let records = records(&ended);
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0]["source"]["peer"], "192.0.2.1:51234");
+    assert_eq!(ledger(&ended, "source=\"relp\"", "connections_denied"), 1);
+}
+
+#[test]
+fn a_sender_over_its_rate_is_read_more_slowly() {
+    // The first 100 may come at once; the other 200 take two seconds.
+    let config = "[[source.relp]]\nlisten = \"127.0.0.1:0\"\nmax_rate_per_peer = 100\n[[sink.stdout]]\n";
+    let mut postrider = Postrider::spawn(config);
+    let mut client = Client::open(postrider.address("relp"), None);
+    let begun = Instant::now();
+    for number in 2..302 {
+        client.send(&messages(number..number + 1, |number| number.to_string()));
+        assert_eq!(client.read(format!("{number} rsp 6 200 OK\n").len()), acknowledgements(number..number + 1));
+    }
+    let time = begun.elapsed();
+    assert!(time > Duration::from_millis(1500), "{time:?}");
+    client.close(302);
+    let ended = postrider.terminate(DEADLINE);
+    assert_clean(&ended);
+    assert_eq!(records(&ended).len(), 300);
 }

@@ -71,8 +71,8 @@ fn same_socket(a: &Placed<SourceConfig>, b: &Placed<SourceConfig>) -> Option<Dia
 
 const fn tcp_address(source: &SourceKind) -> Option<SocketAddr> {
     match source {
-        SourceKind::Tcp(tcp) => Some(tcp.listen),
-        SourceKind::Relp(relp) => Some(relp.listen),
+        SourceKind::Tcp(tcp) => Some(tcp.listener.listen),
+        SourceKind::Relp(relp) => Some(relp.listener.listen),
         SourceKind::Udp(_) | SourceKind::Unix(_) | SourceKind::File(_) | SourceKind::Stdin(_) => None,
     }
 }

@@ -112,9 +112,9 @@ pub struct UdpConfig {
     pub max_rate_per_peer: Option<u32>,
 }
 
-/// `[[source.tcp]]`: syslog over TCP (RFC 6587), or over TLS (RFC 5425).
+/// What the sources that listen on TCP have in common.
 #[derive(Clone, Debug, PartialEq)]
-pub struct TcpConfig {
+pub struct ListenerConfig {
     /// The address; `[::]` takes IPv4 too.
     pub listen: SocketAddr,
     /// Who may send.
@@ -123,10 +123,17 @@ pub struct TcpConfig {
     pub proxy_protocol: Vec<Network>,
     /// The most messages per second that one peer may send; then its connections are not read for a while.
     pub max_rate_per_peer: Option<u32>,
+    /// `[source.KIND.tls]`: `None` is plain TCP.
+    pub tls: Option<TlsConfig>,
+}
+
+/// `[[source.tcp]]`: syslog over TCP (RFC 6587), or over TLS (RFC 5425).
+#[derive(Clone, Debug, PartialEq)]
+pub struct TcpConfig {
+    /// Where it listens, and to whom.
+    pub listener: ListenerConfig,
     /// What connections may do.
     pub stream: StreamConfig,
-    /// `[source.tcp.tls]`: `None` is plain TCP.
-    pub tls: Option<TlsConfig>,
 }
 
 /// What the connections of a stream source have in common.
@@ -140,17 +147,27 @@ pub struct StreamConfig {
     pub idle_timeout: Option<Duration>,
 }
 
-/// `[[source.relp]]`: syslog over RELP, which acknowledges each message.
+/// `[[source.relp]]`: syslog over RELP, which acknowledges each message, plain or over TLS.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RelpConfig {
-    /// The address; `[::]` takes IPv4 too.
-    pub listen: SocketAddr,
+    /// Where it listens, and to whom.
+    pub listener: ListenerConfig,
+    /// What sessions may do.
+    pub session: SessionConfig,
+}
+
+/// What the sessions of a RELP source have in common.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SessionConfig {
     /// The most connections at a time; more are closed at once and counted.
     pub max_connections: usize,
     /// A connection that is silent for so long is closed; `None` keeps it for ever.
     pub idle_timeout: Option<Duration>,
     /// The most messages of one connection that wait for their acknowledgement; then it is not read.
     pub window: usize,
+    /// So long after it was read a message may wait for its delivery, and then an answer for its sender to take it; after that
+    /// the session ends. Less than what the sender waits.
+    pub acknowledge_timeout: Duration,
     /// What becomes of a message over `max_frame_size`.
     pub oversize: Oversize,
 }

@@ -8,7 +8,8 @@ use super::key::{Key, Kind, Type};
 use super::reader::{Reader, Time};
 use super::tls;
 use super::{
-    FollowConfig, RelpConfig, SourceConfig, SourceKind, StdinConfig, StreamConfig, TcpConfig, UdpConfig, UnixConfig,
+    FollowConfig, ListenerConfig, RelpConfig, SessionConfig, SourceConfig, SourceKind, StdinConfig, StreamConfig,
+    TcpConfig, UdpConfig, UnixConfig,
 };
 use crate::frame::Framing;
 use crate::frame::relp::Oversize;
@@ -146,13 +147,8 @@ const TCP: Kind<SourceKind> = Kind {
     single: false,
     keys: &[LISTEN, FRAMING, MAX_CONNECTIONS, IDLE_TIMEOUT, ALLOW, DENY, PROXY_PROTOCOL, MAX_RATE_PER_PEER, tls::TLS],
     read: |table| {
-        let (listen, stream) = (table.address("listen"), stream(table));
-        let (access, max_rate_per_peer) = (access(table), max_rate(table));
-        let proxy_protocol = table.networks("proxy_protocol");
-        // After an error in it there is no configuration at all.
-        let tls = table.inner(tls::TLS.name, tls::read).flatten();
-        let (listen, stream) = (listen?, stream?);
-        Some(SourceKind::Tcp(TcpConfig { listen, access, proxy_protocol, max_rate_per_peer, stream, tls }))
+        let (listener, stream) = (listener(table), stream(table));
+        Some(SourceKind::Tcp(TcpConfig { listener: listener?, stream: stream? }))
     },
 };
 
@@ -160,7 +156,7 @@ const TCP: Kind<SourceKind> = Kind {
 
 const RELP: Kind<SourceKind> = Kind {
     name: "relp",
-    doc: "Syslog over RELP: a message is acknowledged when every sink has it durably.",
+    doc: "Syslog over RELP, or RELP over TLS: a message is acknowledged when every sink has it durably.",
     single: false,
     keys: &[
         Key::required("listen", Type::Address, r#""[::]:20514""#, "Address and port; `[::]` takes IPv4 too."),
@@ -178,23 +174,37 @@ const RELP: Kind<SourceKind> = Kind {
             "So many messages of one connection may wait for their acknowledgement; then it is not read.",
         ),
         Key::default(
+            "acknowledge_timeout",
+            Type::Duration(&[]),
+            r#""80s""#,
+            "A message that is not delivered so long after it was read ends its session, and is sent again; so does an answer \
+             that is not read. Keep it below the sender's own `timeout`, 90 s for rsyslog.",
+        ),
+        Key::default(
             "oversize",
             Type::Word(&["truncate", "close"]),
             r#""truncate""#,
             "What becomes of a message over max_frame_size: `close` never acknowledges it, so its sender sends it again.",
         ),
+        ALLOW,
+        DENY,
+        PROXY_PROTOCOL,
+        MAX_RATE_PER_PEER,
+        tls::TLS,
     ],
     read: |table| {
-        let (listen, max_connections) = (table.address("listen"), table.count("max_connections"));
+        let (listener, max_connections) = (listener(table), table.count("max_connections"));
         let (idle_timeout, window) = (idle_timeout(table), table.count("window"));
+        let acknowledge_timeout = table.duration("acknowledge_timeout");
         let oversize = if table.word("oversize")? == "close" { Oversize::Close } else { Oversize::Truncate };
-        Some(SourceKind::Relp(RelpConfig {
-            listen: listen?,
+        let session = SessionConfig {
             max_connections: max_connections?,
             idle_timeout: idle_timeout?,
             window: window?,
+            acknowledge_timeout: acknowledge_timeout?,
             oversize,
-        }))
+        };
+        Some(SourceKind::Relp(RelpConfig { listener: listener?, session }))
     },
 };
 
@@ -328,6 +338,15 @@ pub(super) fn read(kind: &Kind<SourceKind>, derived_name: String, table: &mut Re
 /// The machine's zone; UTC where it has none, as in a container without /etc/localtime.
 fn system_zone() -> jiff::tz::TimeZone {
     jiff::tz::TimeZone::try_system().unwrap_or(jiff::tz::TimeZone::UTC)
+}
+
+fn listener(table: &mut Reader<'_, '_>) -> Option<ListenerConfig> {
+    let listen = table.address("listen");
+    let (access, max_rate_per_peer) = (access(table), max_rate(table));
+    let proxy_protocol = table.networks("proxy_protocol");
+    // After an error in it there is no configuration at all.
+    let tls = table.inner(tls::TLS.name, tls::read).flatten();
+    Some(ListenerConfig { listen: listen?, access, proxy_protocol, max_rate_per_peer, tls })
 }
 
 fn access(table: &mut Reader<'_, '_>) -> Access {

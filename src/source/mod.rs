@@ -6,21 +6,23 @@ mod batch;
 mod datagrams;
 mod file;
 mod intake;
-mod relp;
+mod listener;
 mod proxy;
 mod rate;
+mod relp;
 mod stdin;
 mod stream;
 mod tcp;
 mod tls;
 mod udp;
 mod unix;
+mod wire;
 
 pub use intake::{Intake, Stop};
 
 use std::io;
 
-use crate::config::SourceKind;
+use crate::config::{RelpConfig, SourceKind, TcpConfig};
 use crate::systemd::Passed;
 
 /// A source with its socket bound, ready to be read.
@@ -56,7 +58,7 @@ impl Source {
         let bound = match kind {
             SourceKind::Udp(config) => udp::Udp::bind(config, passed).map(Bound::Udp),
             SourceKind::Tcp(config) => tcp::Tcp::bind(config, passed).map(Bound::Tcp),
-            SourceKind::Relp(config) => relp::Relp::bind(config).map(Bound::Relp),
+            SourceKind::Relp(config) => relp::Relp::bind(config, passed).map(Bound::Relp),
             SourceKind::Unix(config) => unix::Unix::bind(config, passed).map(Bound::Unix),
             SourceKind::File(config) => file::Files::bind(config, intake.name()).map(Bound::File),
             SourceKind::Stdin(config) => Ok(Bound::Stdin(stdin::Stdin::new(config))),
@@ -103,9 +105,11 @@ impl Source {
 fn wanted(kind: &SourceKind) -> String {
     match kind {
         SourceKind::Udp(config) => format!("cannot listen on udp {}", config.listen),
-        SourceKind::Tcp(config) if config.tls.is_some() => format!("cannot listen on tls {}", config.listen),
-        SourceKind::Tcp(config) => format!("cannot listen on tcp {}", config.listen),
-        SourceKind::Relp(config) => format!("cannot listen on relp {}", config.listen),
+        SourceKind::Tcp(TcpConfig { listener, .. }) if listener.tls.is_some() => {
+            format!("cannot listen on tls {}", listener.listen)
+        }
+        SourceKind::Tcp(TcpConfig { listener, .. }) => format!("cannot listen on tcp {}", listener.listen),
+        SourceKind::Relp(RelpConfig { listener, .. }) => format!("cannot listen on relp {}", listener.listen),
         SourceKind::Unix(config) => format!("cannot listen on unix {}", config.path.display()),
         SourceKind::File(config) => format!("cannot keep a cursor in {}", config.state.display()),
         SourceKind::Stdin(_) => "cannot read the standard input".to_owned(),

@@ -29,7 +29,7 @@ const LAST_WORDS: usize = 8 * 1024 * 1024;
 
 /// How a stream of TLS begins: a record with a handshake, of any version from SSL 3.0 on (RFC 8446, section 5.1). No syslog
 /// does: 22 is a control character.
-const TLS_HANDSHAKE: [u8; 2] = [22, 3];
+pub(super) const TLS_HANDSHAKE: [u8; 2] = [22, 3];
 
 /// A socket that can be asked for bytes without waiting.
 pub(super) trait Readable {
@@ -37,25 +37,6 @@ pub(super) trait Readable {
     async fn readable(&mut self) -> io::Result<()>;
     /// Appends what is there, at most [`READ_SIZE`]; 0 at the end.
     fn try_read(&mut self, buffer: &mut BytesMut) -> io::Result<usize>;
-}
-
-impl Readable for tokio::net::TcpStream {
-    async fn readable(&mut self) -> io::Result<()> {
-        Self::readable(self).await
-    }
-    fn try_read(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
-        self.try_read_buf(buffer)
-    }
-}
-
-/// For a connection that is written to at the same time.
-impl Readable for &tokio::net::TcpStream {
-    async fn readable(&mut self) -> io::Result<()> {
-        tokio::net::TcpStream::readable(self).await
-    }
-    fn try_read(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
-        self.try_read_buf(buffer)
-    }
 }
 
 impl Readable for tokio::net::UnixStream {
@@ -143,7 +124,7 @@ pub(super) async fn read(
 }
 
 /// The same as [`ready`], not before the pace allows it.
-async fn paced_ready(
+pub(super) async fn paced_ready(
     socket: &mut impl Readable,
     idle_timeout: Option<Duration>,
     pace: Option<&Pace>,
@@ -156,7 +137,7 @@ async fn paced_ready(
 }
 
 /// True when there is something to read, false when there was nothing for `idle_timeout`.
-pub(super) async fn ready(socket: &mut impl Readable, idle_timeout: Option<Duration>) -> io::Result<bool> {
+async fn ready(socket: &mut impl Readable, idle_timeout: Option<Duration>) -> io::Result<bool> {
     match idle_timeout {
         None => socket.readable().await.map(|()| true),
         Some(limit) => match tokio::time::timeout(limit, socket.readable()).await {

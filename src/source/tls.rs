@@ -1,33 +1,34 @@
 //! TLS on an accepted connection: the handshake, reading, the end, and the certificate that is read anew when its file changes.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Write};
 use std::os::unix::fs::MetadataExt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use rustls::{ServerConfig, ServerConnection};
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use super::Intake;
-use super::stream::{End, READ_SIZE, Readable};
+use super::stream::{End, READ_SIZE};
 use crate::tls::{self, TlsConfig};
 
 /// How often the files are looked at.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// So long may the end of a connection take: its `close_notify` fits into any socket but that of a peer that reads nothing.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// After a stop, a handshake has so long to end: a sender that has done its part has sent messages behind it.
 const LAST_HANDSHAKE: Duration = Duration::from_millis(250);
 
 /// The first byte of a TLS record with a handshake (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 22;
+
+/// How a RELP session begins.
+const RELP_OPEN: &[u8] = b"1 open ";
 
 /// What a source serves TLS with.
 #[derive(Debug)]
@@ -111,15 +112,16 @@ pub(super) async fn handshake(
     socket: TcpStream,
     offer: Offer,
     intake: &Intake,
-) -> Result<(TlsStream<TcpStream>, Option<String>), End> {
+) -> Result<(Session, Option<String>), End> {
     let handshake = async {
-        let mut first = [0];
-        if socket.peek(&mut first).await? == 0 {
+        let mut first = [0; 16];
+        let first = match socket.peek(&mut first).await? {
             // A port scan, or a check whether somebody listens.
-            return Ok(None);
-        }
+            0 => return Ok(None),
+            size => &first[..size],
+        };
         if first[0] != HANDSHAKE {
-            return Err(io::Error::other(plain(first[0])));
+            return Err(io::Error::other(plain(first)));
         }
         TlsAcceptor::from(offer.server).accept(socket).await.map(Some)
     };
@@ -138,61 +140,75 @@ pub(super) async fn handshake(
             }
         },
     };
-    let certificate = session.get_ref().1.peer_certificates().and_then(<[_]>::first);
-    let subject = certificate.and_then(tls::subject);
-    Ok((session, subject))
+    let (socket, tls) = session.into_inner();
+    let subject = tls.peer_certificates().and_then(<[_]>::first).and_then(tls::subject);
+    Ok((Session { socket, tls: Mutex::new(tls) }, subject))
 }
 
-fn plain(first: u8) -> &'static str {
-    if first == b'<' || first.is_ascii_digit() {
+/// What began so, in place of TLS.
+fn plain(first: &[u8]) -> &'static str {
+    if first.starts_with(RELP_OPEN) {
+        "plain RELP came to a TLS port: set TLS at the sender, or send to a port without"
+    } else if first[0] == b'<' || first[0].is_ascii_digit() {
         "plain syslog came to a TLS port: set TLS at the sender, or send to a port without"
     } else {
         "what the sender sent is not TLS"
     }
 }
 
-/// Says to the peer that this was all.
-pub(super) async fn close(mut session: TlsStream<TcpStream>) {
-    // A peer that has gone does not want to know.
-    let _ = tokio::time::timeout(CLOSE_TIMEOUT, session.shutdown()).await;
+/// A connection after its handshake. The two halves of one task may use it at the same time, so it is behind a lock, which is
+/// taken a few times for each read or write, never held across a wait, and so always free.
+pub(super) struct Session {
+    socket: TcpStream,
+    tls: Mutex<ServerConnection>,
 }
 
 /// One read takes what the socket has, and decrypts all of it: between two reads nothing waits but the beginning of a record.
-impl Readable for TlsStream<TcpStream> {
-    async fn readable(&mut self) -> io::Result<()> {
-        let (socket, session) = self.get_mut();
+impl Session {
+    pub(super) const fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
+    fn tls(&self) -> MutexGuard<'_, ServerConnection> {
+        self.tls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until there is something to read, or the end.
+    pub(super) async fn readable(&self) -> io::Result<()> {
         // The last flight of the handshake may have brought the first messages.
-        let state = session.process_new_packets().map_err(io::Error::other)?;
+        let state = self.tls().process_new_packets().map_err(io::Error::other)?;
         if state.plaintext_bytes_to_read() > 0 || state.peer_has_closed() {
             return Ok(());
         }
-        socket.readable().await
+        self.socket.readable().await
     }
 
-    fn try_read(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
-        let (socket, session) = self.get_mut();
+    /// Appends what is there; 0 at the end.
+    pub(super) fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+        let mut tls = self.tls();
         let before = buffer.len();
-        let mut end = take(session, buffer)?;
+        let mut end = take(&mut tls, buffer)?;
         if buffer.len() > before || end {
             return Ok(buffer.len() - before);
         }
         let mut encrypted = BytesMut::with_capacity(READ_SIZE);
-        let mut rest: &[u8] = match socket.try_read_buf(&mut encrypted)? {
+        let mut rest: &[u8] = match self.socket.try_read_buf(&mut encrypted)? {
             0 => {
-                session.read_tls(&mut io::empty())?;
+                tls.read_tls(&mut io::empty())?;
                 &[]
             }
             _ => &encrypted,
         };
         loop {
             if !rest.is_empty() {
-                session.read_tls(&mut rest)?;
+                tls.read_tls(&mut rest)?;
             }
-            let processed = session.process_new_packets();
+            let processed = tls.process_new_packets();
             // What was good before the first bad record came from the peer, and counts.
-            end = take(session, buffer)?;
+            end = take(&mut tls, buffer)?;
             if let Err(error) = processed {
-                answer(socket, session);
+                // An alert. What does not fit into the socket now goes with the next, or never: a syslog sender need not read.
+                let _ = send(&self.socket, &mut tls);
                 if buffer.len() > before {
                     break;
                 }
@@ -202,19 +218,38 @@ impl Readable for TlsStream<TcpStream> {
                 break;
             }
         }
-        answer(socket, session);
+        // The answer to a new key.
+        let _ = send(&self.socket, &mut tls);
         match buffer.len() - before {
             0 if !end => Err(io::ErrorKind::WouldBlock.into()),
             size => Ok(size),
         }
     }
+
+    /// Moves out of `bytes` what the socket takes of them; what is encrypted already goes first. Without an error all are gone.
+    pub(super) fn try_write(&self, bytes: &mut &[u8]) -> io::Result<()> {
+        let mut tls = self.tls();
+        loop {
+            send(&self.socket, &mut tls)?;
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            let taken = tls.writer().write(bytes)?;
+            *bytes = &bytes[taken..];
+        }
+    }
+
+    /// Makes the next write tell the peer that this was all.
+    pub(super) fn close_notify(&self) {
+        self.tls().send_close_notify();
+    }
 }
 
 /// Moves what is decrypted into `buffer`. True when the peer has said that this was all; an error of the kind
 /// `UnexpectedEof` if its connection has ended without that.
-fn take(session: &mut ServerConnection, buffer: &mut BytesMut) -> io::Result<bool> {
+fn take(tls: &mut ServerConnection, buffer: &mut BytesMut) -> io::Result<bool> {
     let before = buffer.len();
-    let mut reader = session.reader();
+    let mut reader = tls.reader();
     loop {
         match reader.fill_buf() {
             Ok([]) => return Ok(true),
@@ -231,9 +266,8 @@ fn take(session: &mut ServerConnection, buffer: &mut BytesMut) -> io::Result<boo
     }
 }
 
-/// Sends what the protocol demands: an alert, or the answer to a new key. What does not fit into the socket now goes with the
-/// next, or never: a syslog sender need not read.
-fn answer(socket: &TcpStream, session: &mut ServerConnection) {
+/// Sends what is encrypted; an error of the kind `WouldBlock` if not all of it fits into the socket.
+fn send(socket: &TcpStream, tls: &mut ServerConnection) -> io::Result<()> {
     struct Writer<'a>(&'a TcpStream);
     impl io::Write for Writer<'_> {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -243,5 +277,8 @@ fn answer(socket: &TcpStream, session: &mut ServerConnection) {
             Ok(())
         }
     }
-    while session.wants_write() && session.write_tls(&mut Writer(socket)).is_ok_and(|written| written > 0) {}
+    while tls.wants_write() {
+        tls.write_tls(&mut Writer(socket))?;
+    }
+    Ok(())
 }

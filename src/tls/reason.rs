@@ -30,7 +30,7 @@ fn of_tls(error: &Error) -> String {
         ) => "the sender speaks no version of TLS from min_version on",
         Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon) => {
             "the sender offers no cipher suite that is still safe: it needs ECDHE with AES-GCM or ChaCha20-Poly1305 \
-             (RFC 9662)"
+             (RFC 9662); omrelp offers those only with tls.myCert and tls.myPrivKey"
         }
         other => return other.to_string(),
     };

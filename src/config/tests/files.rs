@@ -87,7 +87,7 @@ fn what_stands_behind_one_hash_is_the_default() {
     let (examples, _directory) = with_tls_files(&uncomment(EVERY_KEY, "## "));
     let everything = uncomment(&examples, "# ");
     assert_eq!(config(&everything), config(&examples));
-    assert_eq!(config(&everything).sources.len(), 9);
+    assert_eq!(config(&everything).sources.len(), 10);
     assert_eq!(config(&everything).sinks.len(), 3);
 }
 

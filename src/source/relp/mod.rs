@@ -1,4 +1,4 @@
-//! Syslog over RELP, which acknowledges each message (librelp's `doc/relp.md`; no RFC).
+//! Syslog over RELP, which acknowledges each message (librelp's `doc/relp.md`; no RFC), plain or over TLS.
 //!
 //! A sender keeps a message until it reads `200`, and sends it again in its next session if that does not come. So `200` goes
 //! out when every sink has the message durably and not before, in the order in which the messages came; a message that is not
@@ -8,105 +8,97 @@
 //! One task serves a connection, in two halves that run side by side: one reads and hands on, the other waits for the
 //! receipts and writes answers. Between them stands the queue of the answers in order, which is bounded by the window.
 
+mod answers;
 mod session;
 
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use socket2::SockRef;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use self::answers::{Answer, Delivery};
 use self::session::{Session, Verdict};
-use super::accept::{self, Accept, Ended};
-use super::stream::{self, End, READ_SIZE};
-use super::{Intake, tcp};
-use crate::config::RelpConfig;
+use super::Intake;
+use super::accept::{Accept, Ended};
+use super::listener::{self, Incoming, Listener};
+use super::rate::Pace;
+use super::stream::{self, End, READ_SIZE, Readable};
+use super::wire::Wire;
+use crate::config::{RelpConfig, SessionConfig};
 use crate::frame::relp::{Parser, Step};
-use crate::net;
+use crate::ledger::Reason;
 use crate::pipeline::Arrival;
-use crate::receipt::{Outcome, receipt};
+use crate::receipt::receipt;
 use crate::record::Peer;
+use crate::systemd::Passed;
 
-/// So long after it was read a message may wait for its delivery. librelp's senders give up after 90 s.
-const ACKNOWLEDGE_WITHIN: Duration = Duration::from_secs(80);
-/// A sender that takes no answer for so long has gone.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the last words may take to be read. Closed at once, a socket with unread bytes would take them back.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// A bound listener.
 #[derive(Debug)]
 pub(super) struct Relp {
-    listener: TcpListener,
-    config: RelpConfig,
+    listener: Listener,
+    config: SessionConfig,
 }
 
 impl Relp {
-    pub(super) fn bind(config: &RelpConfig) -> io::Result<Self> {
-        Ok(Self { listener: net::tcp_listener(config.listen)?, config: config.clone() })
+    pub(super) fn bind(config: &RelpConfig, passed: &mut Passed) -> io::Result<Self> {
+        Ok(Self { listener: Listener::bind(&config.listener, passed)?, config: config.session })
     }
 
     pub(super) fn address(&self) -> String {
-        self.listener.local_addr().map_or_else(|_| "relp".to_owned(), |address| format!("relp {address}"))
+        self.listener.address("relp", "relp over tls")
     }
 
     pub(super) async fn run(self, intake: Intake) {
-        let config = self.config.clone();
-        accept::run(self, config.max_connections, &config, &intake).await;
+        let (tls, config) = (self.listener.tls(), self.config);
+        listener::run(self, tls, config.max_connections, &config, &intake).await;
     }
 }
 
 impl Accept for Relp {
-    type Connection = (TcpStream, SocketAddr);
-    type Config = RelpConfig;
+    type Connection = Incoming;
+    type Config = SessionConfig;
 
-    async fn accept(&self) -> io::Result<Self::Connection> {
+    async fn accept(&self) -> io::Result<Incoming> {
         self.listener.accept().await
     }
 
-    async fn serve((socket, address): Self::Connection, config: RelpConfig, intake: Intake) -> Ended {
-        tcp::keep_alive(&socket, address, &intake);
-        // An answer is short, and the sender's window waits for it. Without this it only comes later.
-        let _ = socket.set_nodelay(true);
-        let peer = net::canonical(address).to_string();
-        let end = converse(&socket, &peer, &config, &intake).await;
-        linger(&socket).await;
-        Ended { peer, end }
+    fn denied(&self, incoming: &Incoming) -> Option<String> {
+        incoming.denied()
     }
-}
 
-/// What is written to the sender.
-enum Answer {
-    /// `200` for each message of one read, when they are delivered.
-    Delivery(Delivery),
-    /// Waits for nothing but its turn.
-    Text(Vec<u8>),
-}
-
-/// Messages that were handed on together.
-struct Delivery {
-    /// The number of the first.
-    first: u32,
-    count: usize,
-    outcome: oneshot::Receiver<Outcome>,
-    due: Instant,
-    /// Their places in the window, free again when they are acknowledged.
-    places: OwnedSemaphorePermit,
+    async fn serve(incoming: Incoming, config: SessionConfig, intake: Intake) -> Ended {
+        let connection = match incoming.open(&intake).await {
+            Ok(connection) => connection,
+            Err(ended) => return ended,
+        };
+        let wire = &connection.wire;
+        // An answer is short, and the sender's window waits for it. Without this it only comes later.
+        let _ = wire.socket().set_nodelay(true);
+        let end = converse(wire, connection.peer(), connection.pace.as_ref(), &config, &intake).await;
+        wire.close().await;
+        linger(wire.socket()).await;
+        Ended { peer: connection.address, end }
+    }
 }
 
 /// The half that reads.
 struct Reader<'c> {
-    socket: &'c TcpStream,
-    peer: &'c str,
+    wire: &'c Wire,
+    peer: Peer<'c>,
+    pace: Option<&'c Pace>,
     intake: &'c Intake,
-    config: &'c RelpConfig,
+    config: &'c SessionConfig,
     parser: Parser,
     session: Session,
     buffer: BytesMut,
@@ -129,13 +121,14 @@ struct Taken<'b> {
 }
 
 /// Serves a connection to its end.
-async fn converse(socket: &TcpStream, peer: &str, config: &RelpConfig, intake: &Intake) -> End {
+async fn converse(wire: &Wire, peer: Peer<'_>, pace: Option<&Pace>, config: &SessionConfig, intake: &Intake) -> End {
     // Each delivery holds a place of the window; besides there are the answers to `open` and to the last frame.
     let (answers, queue) = mpsc::channel(config.window + 2);
     let over = CancellationToken::new();
     let reader = Reader {
-        socket,
+        wire,
         peer,
+        pace,
         intake,
         config,
         parser: Parser::new(intake.max_frame_size(), config.oversize),
@@ -146,7 +139,8 @@ async fn converse(socket: &TcpStream, peer: &str, config: &RelpConfig, intake: &
         over: &over,
     };
     // Neither half is ever broken off: what the first one has handed on stays in the ledger.
-    let (read, written) = tokio::join!(reader.run(), write(socket, queue, intake.over(), &over));
+    let (read, written) =
+        tokio::join!(reader.run(), answers::write(wire, queue, config.acknowledge_timeout, intake.over(), &over));
     written.unwrap_or(read)
 }
 
@@ -162,7 +156,7 @@ impl Reader<'_> {
     }
 
     async fn read(&mut self) -> End {
-        let mut hungry = true;
+        let (mut hungry, mut first) = (true, true);
         // Held until all frames of a read are handed on. What that waits for is the sinks, never the peer for long.
         let mut turn = None;
         loop {
@@ -179,14 +173,17 @@ impl Reader<'_> {
                 }
                 turn = self.intake.turn().await;
                 self.buffer.reserve(READ_SIZE);
-                match self.socket.try_read_buf(&mut self.buffer) {
+                let mut wire = self.wire;
+                match wire.try_read(&mut self.buffer) {
                     Ok(0) => return End::Closed,
-                    Ok(_) => {}
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) => {
-                        self.over.cancel();
-                        return End::Failed(error);
+                    Ok(read) if first && self.buffer.starts_with(&stream::TLS_HANDSHAKE) => {
+                        self.intake.refuse(read, Reason::UnexpectedTls);
+                        return End::UnexpectedTls;
                     }
+                    Ok(_) => first = false,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return End::Cut,
+                    Err(error) => return self.failed(error),
                 }
             }
             // It is never closed.
@@ -202,21 +199,27 @@ impl Reader<'_> {
 
     /// Waits for bytes, or for the reason to end.
     async fn wait(&self) -> Option<End> {
-        let mut socket = self.socket;
+        let mut wire = self.wire;
         loop {
             tokio::select! {
                 biased;
                 () = self.intake.stop().cancelled() => return Some(End::Stopped),
                 () = self.over.cancelled() => return Some(End::Closed),
-                ready = stream::ready(&mut socket, self.config.idle_timeout) => match ready {
+                ready = stream::paced_ready(&mut wire, self.config.idle_timeout, self.pace, self.intake) => match ready {
                     Ok(true) => return None,
                     // A sender that waits for answers is not idle. One place is the caller's.
                     Ok(false) if self.window.available_permits() + 1 < self.config.window => {}
                     Ok(false) => return Some(End::Idle),
-                    Err(error) => return Some(End::Failed(error)),
+                    Err(error) => return Some(self.failed(error)),
                 },
             }
         }
+    }
+
+    /// Nobody is there any more to hear an answer.
+    fn failed(&self, error: io::Error) -> End {
+        self.over.cancel();
+        End::Failed(error)
     }
 
     /// Hands on the messages in the buffer as far as they fit into the window, of which the first `place` is taken. True if
@@ -233,9 +236,10 @@ impl Reader<'_> {
                 place.merge(others);
             }
             let (receipt, outcome) = receipt();
-            let due = Instant::now() + ACKNOWLEDGE_WITHIN;
+            let due = Instant::now() + self.config.acknowledge_timeout;
             self.answer(Answer::Delivery(Delivery { first, count, outcome, due, places: place })).await;
             self.intake.submit_until(messages, Some(receipt), self.over).await;
+            self.pace.inspect(|pace| pace.charge(count));
         }
         self.buffer.truncate(keep.unwrap_or(self.buffer.len()));
         self.buffer.advance(consumed);
@@ -276,7 +280,7 @@ impl Reply {
 }
 
 /// Reads up to `most` messages from the buffer, and no further than what has another answer than they.
-fn take<'b>(parser: &mut Parser, session: &mut Session, buffer: &'b [u8], most: usize, peer: &'b str) -> Taken<'b> {
+fn take<'b>(parser: &mut Parser, session: &mut Session, buffer: &'b [u8], most: usize, peer: Peer<'b>) -> Taken<'b> {
     let mut taken = Taken { messages: Vec::new(), first: 0, then: None, consumed: 0, keep: None };
     while taken.then.is_none() && taken.messages.len() < most {
         let request = match parser.next(&buffer[taken.consumed..]) {
@@ -298,7 +302,7 @@ fn take<'b>(parser: &mut Parser, session: &mut Session, buffer: &'b [u8], most: 
                 if taken.messages.is_empty() {
                     taken.first = session.last();
                 }
-                taken.messages.push(Arrival { frame, peer: Peer::at(peer) });
+                taken.messages.push(Arrival { frame, peer });
                 None
             }
             Verdict::Answer(text) => Some(Reply::go_on(text)),
@@ -307,68 +311,6 @@ fn take<'b>(parser: &mut Parser, session: &mut Session, buffer: &'b [u8], most: 
         };
     }
     taken
-}
-
-// === the half that writes ===
-
-/// Writes the answers in order until the other half has ended and all is written. If it has to break the session off, it
-/// says why, and lets the other half know by `over`. After `stopped` no delivery is waited for.
-async fn write(
-    socket: &TcpStream,
-    mut answers: mpsc::Receiver<Answer>,
-    stopped: &CancellationToken,
-    over: &CancellationToken,
-) -> Option<End> {
-    while let Some(answer) = answers.recv().await {
-        let (text, places, mut end) = match answer {
-            Answer::Text(text) => (text, None, None),
-            Answer::Delivery(Delivery { first, count, outcome, due, places }) => {
-                let end = wait(outcome, due, stopped).await;
-                let text = if end.is_none() { session::acknowledge(first, count) } else { session::server_close() };
-                (text, Some(places), end)
-            }
-        };
-        if let Err(error) = send(socket, &text).await {
-            end = end.or(Some(End::Failed(error)));
-        }
-        drop(places);
-        if end.is_some() {
-            over.cancel();
-            return end;
-        }
-    }
-    None
-}
-
-/// Waits for a delivery; otherwise gives the reason why there is none to acknowledge.
-async fn wait(outcome: oneshot::Receiver<Outcome>, due: Instant, stopped: &CancellationToken) -> Option<End> {
-    tokio::select! {
-        biased;
-        outcome = timeout_at(due, outcome) => match outcome {
-            Ok(Ok(Outcome::Delivered)) => None,
-            Ok(_) => Some(End::Failed(io::Error::other("a sink did not take its messages; it has to send them again"))),
-            Err(_) => {
-                let text = format!("a sink has not delivered its messages in {ACKNOWLEDGE_WITHIN:?}; it has to send them again");
-                Some(End::Failed(io::Error::new(io::ErrorKind::TimedOut, text)))
-            }
-        },
-        () = stopped.cancelled() => Some(End::Stopped),
-    }
-}
-
-async fn send(socket: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
-    let all = async {
-        while !bytes.is_empty() {
-            socket.writable().await?;
-            match socket.try_write(bytes) {
-                Ok(written) => bytes = &bytes[written..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    };
-    timeout(WRITE_TIMEOUT, all).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// Lets the peer read the last words before the socket is closed.
@@ -389,6 +331,3 @@ async fn linger(socket: &TcpStream) {
     // A peer that goes on sending is not waited for.
     let _ = timeout(LINGER, closed).await;
 }
-
-#[cfg(test)]
-mod tests;

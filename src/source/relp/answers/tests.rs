@@ -1,6 +1,13 @@
+use std::sync::Arc;
+
 use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use super::*;
+
+/// As the configuration has it.
+const LIMIT: Duration = Duration::from_secs(80);
 
 /// What becomes of one message.
 #[derive(Clone, Copy)]
@@ -25,16 +32,17 @@ async fn written(fates: &[Fate], stopped: &CancellationToken) -> (String, Option
             Fate::Never => held.push(tell),
         }
         let places = Arc::clone(&window).acquire_owned().await.unwrap();
-        let delivery = Delivery { first, count: 1, outcome, due: begun + ACKNOWLEDGE_WITHIN, places };
+        let delivery = Delivery { first, count: 1, outcome, due: begun + LIMIT, places };
         assert!(answers.send(Answer::Delivery(delivery)).await.is_ok());
     }
     drop(answers);
     let over = CancellationToken::new();
-    let end = write(&socket, queue, stopped, &over).await;
+    let wire = Wire::Plain(socket);
+    let end = write(&wire, queue, LIMIT, stopped, &over).await;
     let time = begun.elapsed();
     assert_eq!(over.is_cancelled(), end.is_some());
     assert_eq!(window.available_permits(), fates.len(), "every place is free again");
-    drop(socket);
+    drop(wire);
     let mut text = String::new();
     peer.read_to_string(&mut text).await.unwrap();
     (text, end, time)
@@ -69,4 +77,21 @@ async fn a_stop_waits_no_longer_than_there_is_time() {
     let (text, end, _) = written(&[DELIVERED, Fate::Never], &stopped).await;
     assert_eq!(text, "2 rsp 6 200 OK\n0 serverclose 0\n");
     assert!(matches!(end, Some(End::Stopped)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_has_gone_is_not_answered() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let _peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (socket, _) = listener.accept().await.unwrap();
+    let (answers, queue) = mpsc::channel(10);
+    let places = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
+    let (_held, outcome) = oneshot::channel();
+    let begun = Instant::now();
+    let delivery = Delivery { first: 2, count: 1, outcome, due: begun + LIMIT, places };
+    assert!(answers.send(Answer::Delivery(delivery)).await.is_ok());
+    let over = CancellationToken::new();
+    over.cancel();
+    assert!(write(&Wire::Plain(socket), queue, LIMIT, &CancellationToken::new(), &over).await.is_none());
+    assert_eq!(begun.elapsed(), Duration::ZERO);
 }

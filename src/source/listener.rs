@@ -1,0 +1,186 @@
+//! Listening on TCP, whatever is spoken there: who may send, how much, the PROXY protocol, TLS.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+
+use super::accept::{self, Accept, Ended};
+use super::rate::{Pace, Rates};
+use super::stream::End;
+use super::tls::{self, Offer, Tls};
+use super::wire::Wire;
+use super::{Intake, proxy};
+use crate::config::ListenerConfig;
+use crate::net;
+use crate::network::{self, Access, Network};
+use crate::record::Peer;
+use crate::systemd::Passed;
+
+/// After a stop, a header of the PROXY protocol that is not here yet is not waited for any longer than this.
+const LAST_HEADER: Duration = Duration::from_millis(200);
+
+/// A bound socket.
+#[derive(Debug)]
+pub(super) struct Listener {
+    socket: TcpListener,
+    guard: Arc<Guard>,
+    tls: Option<Arc<Tls>>,
+}
+
+/// Who may send, and how much.
+#[derive(Debug)]
+struct Guard {
+    access: Access,
+    proxies: Vec<Network>,
+    rates: Option<Arc<Mutex<Rates>>>,
+}
+
+/// An accepted connection, and what its handshake is made with.
+pub(super) struct Incoming {
+    socket: TcpStream,
+    /// With IPv4 addresses as such.
+    peer: SocketAddr,
+    guard: Arc<Guard>,
+    tls: Option<Offer>,
+}
+
+/// A connection of somebody who may send, behind its PROXY header and its handshake.
+pub(super) struct Connection {
+    pub(super) wire: Wire,
+    /// The real one, where a proxy stands between.
+    pub(super) address: String,
+    /// Of the client's certificate.
+    pub(super) tls_subject: Option<String>,
+    pub(super) pace: Option<Pace>,
+}
+
+// === impl Listener ===
+
+impl Listener {
+    pub(super) fn bind(config: &ListenerConfig, passed: &mut Passed) -> io::Result<Self> {
+        let guard = Guard {
+            access: config.access.clone(),
+            proxies: config.proxy_protocol.clone(),
+            rates: config.max_rate_per_peer.map(|rate| Arc::new(Mutex::new(Rates::new(rate)))),
+        };
+        let tls = config.tls.as_ref().map(Tls::new).transpose().map_err(io::Error::other)?.map(Arc::new);
+        let socket = match passed.tcp(config.listen) {
+            Some(socket) => net::passed_tcp_listener(socket)?,
+            None => net::tcp_listener(config.listen)?,
+        };
+        Ok(Self { socket, guard: Arc::new(guard), tls })
+    }
+
+    /// Where it listens, behind the name of the protocol there: `plain` or `over_tls`.
+    pub(super) fn address(&self, plain: &str, over_tls: &str) -> String {
+        let protocol = if self.tls.is_some() { over_tls } else { plain };
+        self.socket.local_addr().map_or_else(|_| protocol.to_owned(), |address| format!("{protocol} {address}"))
+    }
+
+    /// What [`run`] follows.
+    pub(super) fn tls(&self) -> Option<Arc<Tls>> {
+        self.tls.clone()
+    }
+
+    pub(super) async fn accept(&self) -> io::Result<Incoming> {
+        let (socket, address) = self.socket.accept().await?;
+        let tls = self.tls.as_ref().map(|tls| tls.offer());
+        Ok(Incoming { socket, peer: net::canonical(address), guard: Arc::clone(&self.guard), tls })
+    }
+}
+
+/// Accepts and serves the connections of `source`, and reads the files of `tls` anew when they change.
+pub(super) async fn run<A: Accept>(
+    source: A,
+    tls: Option<Arc<Tls>>,
+    max_connections: usize,
+    config: &A::Config,
+    intake: &Intake,
+) {
+    let serve = accept::run(source, max_connections, config, intake);
+    match tls {
+        None => serve.await,
+        Some(tls) => tokio::select! {
+            () = serve => {}
+            () = tls.follow_files(intake.name()) => {}
+        },
+    }
+}
+
+// === impl Incoming ===
+
+impl Incoming {
+    /// The peer, if it may not send.
+    pub(super) fn denied(&self) -> Option<String> {
+        // Whose connection a proxy brings, its header has to say first.
+        let denied = !self.guard.is_proxy(self.peer) && !self.guard.access.admits(self.peer.ip());
+        denied.then(|| self.peer.to_string())
+    }
+
+    /// Reads the PROXY header and makes the handshake, as far as there have to be any; or says how it ended before.
+    pub(super) async fn open(self, intake: &Intake) -> Result<Connection, Ended> {
+        let Self { socket, peer, guard, tls } = self;
+        if let Err(error) = net::keep_alive(&socket) {
+            tracing::debug!(source = intake.name(), %peer, %error, "cannot set TCP keepalive");
+        }
+        let ended = |peer: SocketAddr, end| Ended { peer: peer.to_string(), end };
+        let peer = guard.real_peer(&socket, peer, intake).await.map_err(|(peer, end)| ended(peer, end))?;
+        let pace = guard.rates.as_ref().map(|rates| Pace::new(Arc::clone(rates), peer.ip()));
+        let (wire, tls_subject) = match tls {
+            None => (Wire::Plain(socket), None),
+            Some(offer) => {
+                let (session, subject) = tls::handshake(socket, offer, intake).await.map_err(|end| ended(peer, end))?;
+                (Wire::Tls(Box::new(session)), subject)
+            }
+        };
+        Ok(Connection { wire, address: peer.to_string(), tls_subject, pace })
+    }
+}
+
+// === impl Connection ===
+
+impl Connection {
+    /// As it stands in the record.
+    pub(super) fn peer(&self) -> Peer<'_> {
+        Peer { address: Some(&self.address), tls_subject: self.tls_subject.as_deref() }
+    }
+}
+
+// === impl Guard ===
+
+impl Guard {
+    fn is_proxy(&self, peer: SocketAddr) -> bool {
+        network::holds(&self.proxies, peer.ip())
+    }
+
+    /// Who speaks on a connection from `peer`, which may be a proxy; or whose connection ends before its first message, and why.
+    async fn real_peer(
+        &self,
+        socket: &TcpStream,
+        peer: SocketAddr,
+        intake: &Intake,
+    ) -> Result<SocketAddr, (SocketAddr, End)> {
+        if !self.is_proxy(peer) {
+            return Ok(peer);
+        }
+        let stopped = async {
+            intake.stop().cancelled().await;
+            tokio::time::sleep(LAST_HEADER).await;
+        };
+        let header = tokio::select! {
+            biased;
+            header = proxy::read(socket) => header,
+            () = stopped => return Err((peer, End::Stopped)),
+        };
+        let real = match header {
+            Ok(real) => real.unwrap_or(peer),
+            Err(proxy::Error::Silent) => return Err((peer, End::Closed)),
+            Err(proxy::Error::Failed(error)) => return Err((peer, End::Failed(error))),
+            Err(error) => return Err((peer, End::Header(error))),
+        };
+        if self.access.admits(real.ip()) { Ok(real) } else { Err((real, End::Denied)) }
+    }
+}

@@ -1,0 +1,111 @@
+//! The half of a connection that writes: the answers in their order, each when it is due.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::super::stream::End;
+use super::super::wire::Wire;
+use super::session;
+use crate::receipt::Outcome;
+
+/// What is written to the sender.
+pub(super) enum Answer {
+    /// `200` for each message of one read, when they are delivered.
+    Delivery(Delivery),
+    /// Waits for nothing but its turn.
+    Text(Vec<u8>),
+}
+
+/// Messages that were handed on together.
+pub(super) struct Delivery {
+    /// The number of the first.
+    pub(super) first: u32,
+    pub(super) count: usize,
+    pub(super) outcome: oneshot::Receiver<Outcome>,
+    pub(super) due: Instant,
+    /// Their places in the window, free again when they are acknowledged.
+    pub(super) places: OwnedSemaphorePermit,
+}
+
+/// Writes the answers in order until the other half has ended and all is written, or the sender has gone. If it has to break the
+/// session off, it says why, and lets the other half know by `over`, as that does the other way round. A sender must take an answer
+/// within `limit`. After `stopped` no delivery is waited for.
+pub(super) async fn write(
+    wire: &Wire,
+    mut answers: mpsc::Receiver<Answer>,
+    limit: Duration,
+    stopped: &CancellationToken,
+    over: &CancellationToken,
+) -> Option<End> {
+    while let Some(answer) = answers.recv().await {
+        let (text, places, mut end) = match answer {
+            Answer::Text(text) => (text, None, None),
+            Answer::Delivery(Delivery { first, count, outcome, due, places }) => {
+                let end = tokio::select! {
+                    biased;
+                    () = over.cancelled() => return None,
+                    error = broken(wire.socket()) => Some(End::Failed(error)),
+                    end = wait(outcome, due, limit, stopped) => end,
+                };
+                let text = if end.is_none() { session::acknowledge(first, count) } else { session::server_close() };
+                (text, Some(places), end)
+            }
+        };
+        if let Err(error) = send(wire, &text, limit).await {
+            end = end.or(Some(End::Failed(error)));
+        }
+        drop(places);
+        if end.is_some() {
+            over.cancel();
+            return end;
+        }
+    }
+    None
+}
+
+/// Waits for a delivery; otherwise gives the reason why there is none to acknowledge.
+async fn wait(
+    outcome: oneshot::Receiver<Outcome>,
+    due: Instant,
+    limit: Duration,
+    stopped: &CancellationToken,
+) -> Option<End> {
+    tokio::select! {
+        biased;
+        outcome = timeout_at(due, outcome) => match outcome {
+            Ok(Ok(Outcome::Delivered)) => None,
+            Ok(_) => Some(End::Failed(io::Error::other("a sink did not take its messages; it has to send them again"))),
+            Err(_) => Some(End::Failed(late(format!(
+                "a sink has not delivered its messages within acknowledge_timeout, {limit:?}; it has to send them again"
+            )))),
+        },
+        () = stopped.cancelled() => Some(End::Stopped),
+    }
+}
+
+/// Waits until the connection is reset. The other half would not notice while it waits for its window, or for a sink.
+async fn broken(socket: &TcpStream) -> io::Error {
+    let error = match socket.ready(Interest::ERROR).await {
+        Ok(_) => socket.take_error(),
+        Err(error) => Err(error),
+    };
+    error.unwrap_or_else(Some).unwrap_or_else(|| io::ErrorKind::ConnectionReset.into())
+}
+
+async fn send(wire: &Wire, bytes: &[u8], limit: Duration) -> io::Result<()> {
+    let written = timeout(limit, wire.write(bytes)).await;
+    written.unwrap_or_else(|_| Err(late(format!("it has not read its answers within acknowledge_timeout, {limit:?}"))))
+}
+
+fn late(text: String) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, text)
+}
+
+#[cfg(test)]
+mod tests;

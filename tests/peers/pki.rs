@@ -1,0 +1,155 @@
+//! Certificates for tests of TLS, and a client that uses them.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
+use tempfile::TempDir;
+
+use super::scratch;
+
+/// No read of a client takes longer.
+const READ: Duration = Duration::from_secs(60);
+
+/// The versions of TLS that a client may speak.
+pub(crate) const BOTH: &[&SupportedProtocolVersion] = rustls::ALL_VERSIONS;
+
+/// A connection of a client.
+pub(crate) type Stream = StreamOwned<ClientConnection, TcpStream>;
+
+/// A CA, and a directory with what it signed.
+pub(crate) struct Pki {
+    pub(crate) ca: CertifiedIssuer<'static, KeyPair>,
+    pub(crate) directory: TempDir,
+}
+
+/// A certificate and its key in PEM.
+pub(crate) struct Identity {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
+impl Pki {
+    /// A CA with a certificate for the server: `cert.pem`, `key.pem`, and the CA's `ca.pem`.
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // Of a name of its own, as CAs have: its key is random.
+        let key = key();
+        params.distinguished_name.push(DnType::CommonName, format!("CA {:?}", &key.public_key_raw()[1..9]));
+        let ca = CertifiedIssuer::self_signed(params, key).expect("a CA");
+        let pki = Self { ca, directory: scratch::directory("tls") };
+        fs::write(pki.file("ca.pem"), pki.ca.pem()).expect("a file");
+        pki.renew();
+        pki
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Puts a new certificate for the server in place of the old, as a client of ACME does.
+    pub(crate) fn renew(&self) {
+        self.put("cert.pem", "key.pem", &self.sign("mx1.example.com", |_| ()));
+    }
+
+    pub(crate) fn put(&self, certificate: &str, key: &str, identity: &Identity) {
+        for (name, pem) in [(key, &identity.key), (certificate, &identity.certificate)] {
+            let new = self.file("new");
+            fs::write(&new, pem).expect("a file");
+            fs::rename(new, self.file(name)).expect("a file");
+        }
+    }
+
+    /// A certificate for `name`, as `change` wants it.
+    pub(crate) fn sign(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Identity {
+        let mut params = CertificateParams::new([name.to_owned(), "localhost".to_owned()]).expect("a name");
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.distinguished_name.push(DnType::OrganizationName, "Example");
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        change(&mut params);
+        let key = key();
+        let certificate = params.signed_by(&key, &self.ca).expect("a certificate");
+        Identity { certificate: certificate.pem(), key: key.serialize_pem() }
+    }
+
+    /// The source, with more keys in its table of TLS.
+    pub(crate) fn source(&self, more: &str) -> String {
+        let (certificate, key) = (self.file("cert.pem"), self.file("key.pem"));
+        format!(
+            "[[source.tcp]]\nname = \"tls\"\nlisten = \"127.0.0.1:0\"\nmax_connections = 4\n[source.tcp.tls]\n\
+             certificate = \"{}\"\nkey = \"{}\"\n{more}\n",
+            certificate.display(),
+            key.display()
+        )
+    }
+
+    /// The keys that ask for certificates of this CA.
+    pub(crate) fn clients(&self, how: &str) -> String {
+        format!("client_ca = \"{}\"\nclient_certificate = \"{how}\"", self.file("ca.pem").display())
+    }
+
+    /// A client that trusts the CA.
+    pub(crate) fn client(
+        &self,
+        identity: Option<&Identity>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.ca.der().clone()).expect("a CA");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions);
+        let builder = builder.expect("versions").with_root_certificates(roots);
+        Arc::new(match identity {
+            None => builder.with_no_client_auth(),
+            Some(Identity { certificate, key }) => {
+                let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).expect("PEM")];
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("PEM");
+                builder.with_client_auth_cert(chain, key).expect("an identity")
+            }
+        })
+    }
+}
+
+/// ECDSA on P-256, which is quick, and which every peer here knows.
+fn key() -> KeyPair {
+    KeyPair::generate().expect("a key")
+}
+
+/// A session that has said nothing yet.
+pub(crate) fn session(client: &Arc<ClientConfig>) -> ClientConnection {
+    let name = ServerName::try_from("mx1.example.com").expect("a name");
+    ClientConnection::new(Arc::clone(client), name).expect("a session")
+}
+
+/// A connection whose handshake has ended.
+pub(crate) fn connect(address: SocketAddr, client: &Arc<ClientConfig>) -> io::Result<Stream> {
+    shake_hands(TcpStream::connect(address)?, client)
+}
+
+/// The same on a connection that is there.
+pub(crate) fn shake_hands(socket: TcpStream, client: &Arc<ClientConfig>) -> io::Result<Stream> {
+    socket.set_read_timeout(Some(READ))?;
+    let mut stream = StreamOwned::new(session(client), socket);
+    while stream.conn.is_handshaking() {
+        stream.conn.complete_io(&mut stream.sock)?;
+    }
+    Ok(stream)
+}
+
+/// Ends the client's side, and gives what the server said in all: nothing.
+pub(crate) fn finish(mut stream: Stream) -> Vec<u8> {
+    stream.conn.send_close_notify();
+    stream.flush().expect("an end");
+    let mut said = Vec::new();
+    // `Ok` only if the server ends with a close_notify of its own.
+    stream.read_to_end(&mut said).expect("close_notify of the server");
+    said
+}
