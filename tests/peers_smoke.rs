@@ -11,6 +11,7 @@ use peers::kafka::Kafka;
 use peers::port::Port;
 use peers::postfix::{Destination, Postfix};
 use peers::rsyslog::{Forward, LogFile, Rsyslog};
+use peers::syslog_ng::SyslogNg;
 use peers::wait::{wait_for, wait_until};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -156,6 +157,34 @@ fn rsyslog_loses_nothing_of_a_burst() {
     let received = accept(&listener).lines().take(texts.len()).map(|line| line.expect("a line"));
     for (line, text) in received.zip(&texts) {
         assert!(line.ends_with(&format!(" mx1 postfix/qmgr[1]: {text}")), "{line} is not {text}");
+    }
+}
+
+#[test]
+fn syslog_ng_forwards_in_each_form_and_again_after_a_restart() {
+    let [lines, counted] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a TCP socket"));
+    let port = |socket: &TcpListener| socket.local_addr().expect("the address of a bound socket").port();
+    let mut syslog_ng = SyslogNg::start(&format!(
+        "destination d_lines {{ network(\"127.0.0.1\" port({})); }};\n\
+         destination d_counted {{ syslog(\"127.0.0.1\" port({})); }};\n\
+         log {{ source(s_src); filter(f_mail); destination(d_lines); destination(d_counted); }};",
+        port(&lines),
+        port(&counted)
+    ));
+    for text in ["first", "second"] {
+        let [mut lines, mut counted] = [accept(&lines), accept(&counted)];
+        syslog_ng.log("postfix/smtpd[1]", [text]);
+        let mut line = String::new();
+        lines.read_line(&mut line).expect("a line");
+        assert_eq!(line, format!("<22>Nov 24 02:10:35 mx1 postfix/smtpd[1]: {text}\n"));
+        let frame = read_counted(&mut counted);
+        // APP-NAME is whole, the time has the zone of the machine, and an LF is within the count.
+        assert!(frame.starts_with("<22>1 2") && frame.contains("-11-24T02:10:35"), "{frame}");
+        assert!(frame.ends_with(&format!(" mx1 postfix/smtpd 1 - [meta sequenceId=\"1\"] {text}\n")), "{frame}");
+        if text == "first" {
+            syslog_ng.stop();
+            syslog_ng.restart();
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Does syslog over TLS arrive whole from rustls, rsyslog and syslog-ng's loggen? Who is refused, and does the log say why?
+//! Does syslog over TLS arrive whole? Who is refused, and does the log say why?
 
 mod peers;
 
@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use peers::postrider::{Ended, Postrider};
 use peers::rsyslog::Rsyslog;
+use peers::scratch;
+use peers::syslog_ng::SyslogNg;
 use peers::wait::{wait_for, wait_until};
-use peers::{loggen, scratch};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -389,6 +390,23 @@ fn what_the_sender_refuses_is_said_in_words() {
     server.end();
 }
 
+#[test]
+fn a_name_that_syslog_ng_misses_in_the_certificate_is_named() {
+    let pki = Pki::new();
+    let server = pki.start("");
+    // The certificate has names, but not this address.
+    let destination = format!(
+        "syslog(\"127.0.0.1\" transport(\"tls\") port({}) tls(ca-file(\"{}\")))",
+        server.address.port(),
+        pki.file("ca.pem").display()
+    );
+    let syslog_ng = SyslogNg::start(&format!("log {{ source(s_src); destination {{ {destination}; }}; }};"));
+    syslog_ng.log("app[1]", ["not sent"]);
+    server.wait_log("syslog-ng does so if the name it connects to is not in `certificate`");
+    drop(syslog_ng);
+    assert_eq!(server.end().stdout, "");
+}
+
 // === what is no TLS, or no plain TCP ===
 
 #[test]
@@ -607,13 +625,19 @@ fn blocks(language: &str) -> Vec<&'static str> {
 /// The text, with this machine's files and port in place of those of an operator.
 fn adapted(text: &str, pki: &Pki, port: u16) -> String {
     let directory = pki.directory.path().to_str().expect("UTF-8");
-    let text = text.replace("/etc/rsyslog.d", directory).replace("/etc/postrider/tls", directory);
-    let text = text.replace("[::]:6514", "127.0.0.1:0").replace("logs.example.com", "127.0.0.1");
-    text.replace("\"6514\"", &format!("\"{port}\""))
+    let text = ["/etc/rsyslog.d", "/etc/syslog-ng", "/etc/postrider/tls"]
+        .iter()
+        .fold(text.to_owned(), |text, place| text.replace(place, directory));
+    let text = text.replace("[::]:6514", "127.0.0.1:0").replace("logs.example.com", "localhost");
+    text.replace("\"6514\"", &format!("\"{port}\"")).replace("port(6514)", &format!("port({port})"))
 }
 
-/// What rsyslog sends as the documentation tells it to arrives; with `certificate`, so does who sent it.
-fn rsyslog_delivers(count: usize, certificate: bool) {
+/// Some messages that a sender is given, which logs each line with the tag `app[1]`.
+const LINES: [&str; 3] = ["first", "second", "third"];
+
+/// Has what the documentation shows of Postrider take what `send`, given a way to adapt the sender's lines, sends; with
+/// `certificate`, the sender has to show one.
+fn assert_arrives<Sender>(certificate: bool, send: impl FnOnce(&dyn Fn(&str) -> String) -> Sender) {
     let pki = Pki::new();
     let toml = blocks("toml");
     let clients = if certificate { toml[1] } else { "" };
@@ -621,49 +645,39 @@ fn rsyslog_delivers(count: usize, certificate: bool) {
     let config = format!("{}{clients}[[sink.stdout]]\n", toml[0]);
     let mut postrider = Postrider::spawn(&adapted(&config, &pki, 0));
     let server = Server { address: postrider.address("tls"), postrider };
-    let [action, shown] = blocks("rsyslog")[..] else { panic!("two blocks") };
-    let action = if certificate { action.replace("\n)\n", &format!("\n{shown})\n")) } else { action.to_owned() };
-    let rsyslog = Rsyslog::setup().further(&adapted(&action, &pki, server.address.port())).start();
-    let lines: Vec<String> = (0..count).map(|n| format!("message {n}")).collect();
-    rsyslog.log("app[1]", lines.iter().map(String::as_str));
-    let records = server.records(count);
+    let sender = send(&|text| adapted(text, &pki, server.address.port()));
+    let records = server.records(LINES.len());
     let texts: Vec<&str> = texts(&records).into_iter().map(str::trim_start).collect();
-    assert_eq!(texts, lines);
+    assert_eq!(texts, LINES);
     assert_eq!(records[0]["source"]["transport"], "tls");
-    if certificate {
-        assert_eq!(records[0]["source"]["tls_subject"], "O=Example,CN=mx1.example.com");
-    }
-    drop(rsyslog);
+    let subject = certificate.then_some("O=Example,CN=mx1.example.com");
+    assert_eq!(records[0]["source"]["tls_subject"].as_str(), subject);
+    drop(sender);
     assert!(server.end().stderr.contains("errors=0"));
 }
 
 #[test]
-fn rsyslog_delivers_every_message() {
-    rsyslog_delivers(20_000, false);
-}
-
-#[test]
-fn rsyslog_shows_its_certificate() {
-    rsyslog_delivers(100, true);
-}
-
-#[test]
-fn loggen_delivers_every_message() {
-    let pki = Pki::new();
-    let server = pki.start("");
-    let (connections, each) = (2, 25_000);
-    loggen::send_tls(server.address.port(), connections, each);
-    let records = server.records(connections * each);
-    assert_eq!(records.len(), connections * each);
-    // Each thread numbers its own: `seq: 0000000123, thread: 0001, …`.
-    let mut seen: Vec<(String, String)> = Vec::with_capacity(records.len());
-    for text in texts(&records) {
-        let part = |name: &str| text.split(name).nth(1).and_then(|rest| rest.split(',').next()).map(str::to_owned);
-        seen.push((part("thread: ").expect("a thread"), part("seq: ").expect("a number")));
+fn rsyslog_sends_as_documented_without_and_with_a_certificate() {
+    let [action, shown] = blocks("rsyslog")[..] else { panic!("two blocks") };
+    let with_shown = action.replace("\n)\n", &format!("\n{shown})\n"));
+    for (certificate, text) in [(false, action), (true, &with_shown)] {
+        assert_arrives(certificate, |adapt| {
+            let rsyslog = Rsyslog::setup().further(&adapt(text)).start();
+            rsyslog.log("app[1]", LINES);
+            rsyslog
+        });
     }
-    seen.sort();
-    let whole = seen.len();
-    seen.dedup();
-    assert_eq!(seen.len(), whole, "none came twice");
-    assert!(server.end().stderr.contains("errors=0"));
+}
+
+#[test]
+fn syslog_ng_sends_as_documented_without_and_with_a_certificate() {
+    let [destination, shown] = blocks("syslog-ng")[..] else { panic!("two blocks") };
+    let with_shown = destination.replace("\n    ));\n", &format!("\n{shown}    ));\n"));
+    for (certificate, text) in [(false, destination), (true, &with_shown)] {
+        assert_arrives(certificate, |adapt| {
+            let syslog_ng = SyslogNg::start(&adapt(text));
+            syslog_ng.log("app[1]", LINES);
+            syslog_ng
+        });
+    }
 }

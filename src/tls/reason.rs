@@ -50,6 +50,11 @@ fn of_alert(alert: AlertDescription) -> String {
             "the sender does not accept `certificate` ({name}): its own log says why, often that the name it connects to \
              is not in the certificate"
         ),
+        // OpenSSL's alert when the program's own check of the name fails.
+        Alert::InternalError => format!(
+            "the sender gave up ({name}): its own log says why; syslog-ng does so if the name it connects to is not in \
+             `certificate`"
+        ),
         Alert::CertificateExpired => format!("`certificate` has expired, says the sender ({name})"),
         Alert::ProtocolVersion => format!("the sender wants another version of TLS ({name})"),
         _ => format!("the sender gave up: {name}"),

@@ -1,5 +1,5 @@
 //! The programs that Postrider meets in the field, run by the tests as their users run them: Apache Kafka, Debian's rsyslog,
-//! Debian's Postfix and syslog-ng's loggen, each in a directory of its own and on loopback ports of its own.
+//! syslog-ng with its loggen, and Postfix, each in a directory of its own and on loopback ports of its own.
 //!
 //! `./dev setup test` installs them. A peer that is missing fails its test and names that command; no test is skipped.
 //!
@@ -10,8 +10,8 @@
 
 pub(crate) mod dns;
 pub(crate) mod kafka;
-pub(crate) mod milter;
 pub(crate) mod loggen;
+pub(crate) mod milter;
 pub(crate) mod pki;
 pub(crate) mod port;
 pub(crate) mod postfix;
@@ -25,5 +25,6 @@ pub(crate) mod server;
 pub(crate) mod smtp;
 pub(crate) mod smtp_script;
 pub(crate) mod smtp_sink;
+pub(crate) mod syslog_ng;
 pub(crate) mod unread;
 pub(crate) mod wait;

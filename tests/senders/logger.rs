@@ -1,0 +1,162 @@
+//! logger of util-linux.
+
+use std::fs;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::COUNT;
+use crate::collector::{Collected, Collector, Pace, Source, assert_fields, assert_flags, messages};
+use crate::peers::scratch;
+
+/// What every message says.
+const COMMON: [&str; 5] = ["--id=4711", "-p", "mail.warning", "-t", "postfix/smtp"];
+
+const FIELDS: [(&str, &str); 4] =
+    [("facility", "mail"), ("severity", "warning"), ("app_name", "postfix/smtp"), ("procid", "4711")];
+
+/// What logger is given by its standard input and sends with these options reaches `collector`.
+fn delivers(
+    mut collector: Collector,
+    pace: Pace,
+    options: &[&str],
+    fields: &[(&str, &str)],
+    flags: &[&str],
+) -> Collected {
+    let mut logger = Command::new("logger").args(COMMON).args(options).stdin(Stdio::piped()).spawn().expect("logger");
+    let mut stdin = logger.stdin.take().expect("a pipe");
+    collector.feed(pace, |some| stdin.write_all((some.join("\n") + "\n").as_bytes()).expect("logger reads"));
+    drop(stdin);
+    assert!(logger.wait().expect("logger ends").success());
+    let collected = collector.end();
+    collected.assert_in_order(&[&FIELDS, fields].concat(), flags);
+    collected
+}
+
+/// The name of this machine.
+fn hostname() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").expect("a name");
+    name.trim_end().to_owned()
+}
+
+/// logger has it so in RFC 3164, whose HOSTNAME has no domain.
+fn short_hostname() -> String {
+    hostname().split('.').next().expect("a first part").to_owned()
+}
+
+#[test]
+fn over_tcp() {
+    let mut collector = Collector::start(Source::Tcp);
+    let port = collector.port().to_string();
+    let options = ["-n", "127.0.0.1", "-P", &port, "-T"];
+    delivers(collector, Pace::Queues, &options, &[("hostname", &hostname())], &[]);
+}
+
+#[test]
+fn over_tcp_with_octet_counting() {
+    let mut collector = Collector::start(Source::Tcp);
+    let port = collector.port().to_string();
+    let structure = ["--msgid", "ID47", "--sd-id", "origin@32473", "--sd-param", "ip=\"192.0.2.1\""];
+    let options = [&["-n", "127.0.0.1", "-P", &port, "-T", "--octet-count", "--rfc5424"], &structure[..]].concat();
+    let hostname = hostname();
+    let fields = [("hostname", hostname.as_str()), ("msgid", "ID47")];
+    let collected = delivers(collector, Pace::Queues, &options, &fields, &[]);
+    for record in collected.records() {
+        assert_eq!(record["structured_data"]["origin@32473"]["ip"], "192.0.2.1", "{record}");
+    }
+}
+
+#[test]
+fn over_tcp_in_rfc_3164() {
+    let mut collector = Collector::start(Source::Tcp);
+    let port = collector.port().to_string();
+    let options = ["-n", "127.0.0.1", "-P", &port, "-T", "--rfc3164"];
+    delivers(collector, Pace::Queues, &options, &[("hostname", &short_hostname())], &["year_inferred"]);
+}
+
+#[test]
+fn over_udp() {
+    let mut collector = Collector::start(Source::Udp);
+    let port = collector.port().to_string();
+    let options = ["-n", "127.0.0.1", "-P", &port, "-d"];
+    delivers(collector, Pace::Datagrams, &options, &[("hostname", &hostname())], &[]);
+}
+
+#[test]
+fn over_udp_in_rfc_3164() {
+    let mut collector = Collector::start(Source::Udp);
+    let port = collector.port().to_string();
+    let options = ["-n", "127.0.0.1", "-P", &port, "-d", "--rfc3164"];
+    delivers(collector, Pace::Datagrams, &options, &[("hostname", &short_hostname())], &["year_inferred"]);
+}
+
+/// The form of syslog(3), which names no host.
+#[test]
+fn over_unix_datagrams() {
+    let collector = Collector::start(Source::UnixDatagram);
+    let path = collector.path().display().to_string();
+    delivers(collector, Pace::Queues, &["-u", &path], &[("hostname", "")], &["year_inferred", "hostname_missing"]);
+}
+
+#[test]
+fn over_a_unix_stream() {
+    let collector = Collector::start(Source::UnixStream);
+    let path = collector.path().display().to_string();
+    delivers(collector, Pace::Queues, &["-u", &path], &[("hostname", "")], &["year_inferred", "hostname_missing"]);
+}
+
+#[test]
+fn over_a_unix_stream_with_octet_counting() {
+    let collector = Collector::start(Source::UnixStream);
+    let path = collector.path().display().to_string();
+    let options = ["-u", &path, "-T", "--octet-count", "--rfc5424"];
+    delivers(collector, Pace::Queues, &options, &[("hostname", &hostname())], &[]);
+}
+
+/// Every way to say less in the header, each with its part of the messages, from a file.
+#[test]
+fn with_every_header() {
+    const RFC3164: &[&str] = &["year_inferred"];
+    const NEITHER: &[&str] = &["timestamp_missing", "hostname_missing"];
+    let mut collector = Collector::start(Source::Tcp);
+    let port = collector.port().to_string();
+    let (hostname, short) = (hostname(), short_hostname());
+    // The options, whether there is structured data, the host's name, and the flags.
+    let ways: [(&[&str], bool, &str, &[&str]); 8] = [
+        (&["--rfc5424"], true, &hostname, &[]),
+        (&["--rfc5424=notq"], false, &hostname, &[]),
+        (&["--rfc5424=nohost"], true, "", &["hostname_missing"]),
+        (&["--rfc5424=notime"], false, &hostname, &["timestamp_missing"]),
+        (&["--rfc5424=notime,notq,nohost"], false, "", NEITHER),
+        (&["--rfc5424=notime,notq,nohost", "--octet-count"], false, "", NEITHER),
+        (&["--rfc3164"], false, &short, RFC3164),
+        (&["--rfc3164", "--octet-count"], false, &short, RFC3164),
+    ];
+    let directory = scratch::directory("logger");
+    let file = directory.path().join("part");
+    let each = COUNT / ways.len();
+    for ((way, ..), part) in ways.iter().zip(messages().chunks(each)) {
+        fs::write(&file, part.join("\n") + "\n").expect("a file");
+        let mut logger = Command::new("logger");
+        logger.args(COMMON).args(["-n", "127.0.0.1", "-P", &port, "-T"]).args(*way).arg("-f").arg(&file);
+        assert!(logger.status().expect("logger runs").success());
+    }
+    // Each connection's are in order, and two connections may overlap.
+    let mut records: Vec<Value> = collector.end().records().collect();
+    records.sort_by_key(number);
+    for (n, record) in records.iter().enumerate() {
+        assert_eq!(number(record), n, "{record}");
+        let (_, structured, hostname, flags) = ways[n / each];
+        assert_fields(record, &[&FIELDS[..], &[("hostname", hostname)]].concat());
+        assert_flags(record, flags);
+        assert_eq!(record.get("structured_data").is_some(), structured, "{record}");
+    }
+    assert_eq!(records.len(), COUNT);
+}
+
+fn number(record: &Value) -> usize {
+    let text = record["message"].as_str().expect("a text");
+    let number = text.strip_prefix("message ").and_then(|rest| rest.split_once(" of ")).expect("a number").0;
+    number.parse().expect("a number")
+}
