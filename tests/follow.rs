@@ -6,24 +6,20 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use jiff::Timestamp;
-use peers::postfix::{Destination, Postfix};
 use peers::postrider::{Ended, Postrider};
 use peers::process::Process;
-use peers::rsyslog::Rsyslog;
 use peers::scratch;
 use peers::wait::wait_until;
 use serde_json::Value;
 use tempfile::TempDir;
 
 const DEADLINE: Duration = Duration::from_secs(30);
-const DOC: &str = include_str!("../docs/file.md");
 
 /// A directory with logs, a cursor and the output, which outlives the runs of Postrider.
 struct Place {
@@ -422,61 +418,4 @@ fn two_processes_do_not_share_a_cursor() {
     assert!(!second.status.success());
     assert!(second.stderr.contains("another process of Postrider has it"), "{}", second.stderr);
     assert_clean(&first.terminate(DEADLINE));
-}
-
-/// The blocks of the page, in their order.
-fn blocks() -> Vec<&'static str> {
-    DOC.split("```").skip(1).step_by(2).map(|block| block.split_once('\n').expect("a block").1).collect()
-}
-
-#[test]
-fn postfix_writes_the_file_and_rotates_it() {
-    let [main_cf, source] = blocks()[..] else { panic!("two blocks") };
-    let mut place = Place::new("maillog");
-    let (log, state) = (place.path("postfix.log"), place.path("state"));
-    let name = main_cf.trim().strip_prefix("maillog_file = ").expect("the parameter");
-    assert_eq!(name, "/var/log/postfix.log");
-    let source = source.replace(name, log.to_str().expect("UTF-8"));
-    let source = source.replace("/var/lib/postrider", state.to_str().expect("UTF-8"));
-    let out = place.path("out.json");
-    let postrider = Postrider::spawn(&format!(
-        "{source}timezone = \"Asia/Tokyo\"\n[[sink.file]]\npath = {out:?}\nevents = [\"delivery\"]\n"
-    ));
-    wait_until(DEADLINE, "the cursor", || place.cursor().exists());
-    // It has to be there for Postfix's parameters, and hears nothing but the first lines of the start.
-    let rsyslog = Rsyslog::setup().start();
-    let postfix = Postfix::setup()
-        .parameter("maillog_file", log.to_str().expect("UTF-8"))
-        .parameter("maillog_file_prefixes", place.directory.path().to_str().expect("UTF-8"))
-        .parameter("import_environment", "MAIL_CONFIG TZ=Asia/Tokyo LANG=C POSTLOG_SERVICE POSTLOG_HOSTNAME")
-        .start(&rsyslog);
-    let before = Timestamp::now().as_second() - 2;
-    let mut ids = postfix.send(20, "alice@example.com", &[&format!("bob@{}", Destination::Sent.domain())]);
-    postfix.wait_empty(DEADLINE);
-    postfix.rotate_log();
-    ids.extend(postfix.send(20, "alice@example.com", &[&format!("bob@{}", Destination::Sent.domain())]));
-    wait_until(DEADLINE, "all deliveries", || {
-        place.output.read();
-        place.output.records.len() >= ids.len()
-    });
-    drop(postfix);
-    assert_clean(&postrider.terminate(DEADLINE));
-    place.output.read();
-    let mut found = Vec::new();
-    for record in &place.output.records {
-        let record: Value = serde_json::from_str(record).expect("JSON");
-        let time: Timestamp = record["timestamp"].as_str().expect("a time").parse().expect("a time");
-        assert!((before..=Timestamp::now().as_second()).contains(&time.as_second()), "{record}");
-        assert_eq!(record["source"]["peer"].as_str(), log.to_str());
-        found.push(record["postfix"]["queue_id"].as_str().expect("a queue id").to_owned());
-    }
-    found.sort();
-    ids.sort();
-    assert_eq!(found, ids);
-    assert!(archives(place.directory.path()) > 0, "Postfix has rotated and compressed its log");
-}
-
-fn archives(directory: &Path) -> usize {
-    let entries = fs::read_dir(directory).expect("a directory").flatten();
-    entries.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "gz")).count()
 }

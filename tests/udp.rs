@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use peers::postrider::{Ended, Postrider};
-use peers::rsyslog::{HOSTNAME, Rsyslog};
 use peers::scratch;
 use peers::wait::{wait_for, wait_until};
 use serde_json::Value;
@@ -280,40 +279,4 @@ fn logger_is_understood_in_all_its_modes() {
         assert_eq!(record["source"]["transport"], "udp");
     }
     assert_clean(&postrider.terminate(DEADLINE));
-}
-
-/// The blocks of docs/udp.md between fences of a kind.
-fn blocks(kind: &str) -> Vec<&'static str> {
-    let parts = include_str!("../docs/udp.md").split("\n```").skip(1).step_by(2);
-    parts.filter_map(|part| part.split_once('\n')).filter(|(found, _)| *found == kind).map(|(_, block)| block).collect()
-}
-
-#[test]
-fn what_the_documentation_has_senders_write_works_as_it_stands() {
-    let mut postrider = Postrider::spawn("[[source.udp]]\nlisten = \"127.0.0.1:0\"\n[[sink.stdout]]\n");
-    let port = postrider.address("udp").port();
-    let blocks = blocks("rsyslog");
-    assert_eq!(blocks.len(), 2);
-    for (n, block) in blocks.into_iter().enumerate() {
-        // Only the address is another.
-        let here = block
-            .replace("@postrider.example:514", &format!("@127.0.0.1:{port}"))
-            .replace("target=\"postrider.example\" port=\"514\"", &format!("target=\"127.0.0.1\" port=\"{port}\""));
-        assert!(here.contains(&port.to_string()), "{here}");
-        let rsyslog = Rsyslog::setup().further(&here).start();
-        rsyslog.log("postfix/smtp[4711]", ["statistics: max simultaneous domains 1"]);
-        let record = records(&postrider, n + 1).remove(n);
-        let fields = ["app_name", "procid", "hostname", "severity"].map(|name| record[name].as_str());
-        assert_eq!(fields, [Some("postfix/smtp"), Some("4711"), Some(HOSTNAME), Some("info")], "{record}");
-        // The second template puts a space before the message.
-        let message = record["message"].as_str().map(str::trim_start);
-        assert_eq!(message, Some("statistics: max simultaneous domains 1"));
-    }
-    assert_clean(&postrider.terminate(DEADLINE));
-}
-
-#[test]
-fn the_documented_source_is_a_configuration() {
-    let [source] = blocks("toml")[..] else { panic!("one source") };
-    assert!(postrider::config::parse(&format!("{source}\n[[sink.stdout]]\n"), "docs/udp.md").is_ok());
 }

@@ -4,8 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::PathBuf;
 
-use super::diagnostics::{Diagnostic, Diagnostics};
-use super::file::Placed;
+use super::diagnostic::Diagnostic;
+use super::diagnostics::Diagnostics;
+use super::kind::Placed;
 use super::{Fsync, SinkConfig, SinkKind, SourceConfig, SourceKind};
 use crate::template::Template;
 

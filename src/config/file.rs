@@ -5,9 +5,11 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostics::{Diagnostic, Diagnostics};
-use super::key::{Key, Kind, Type};
-use super::reader::{Places, Reader};
+use super::diagnostic::Diagnostic;
+use super::diagnostics::Diagnostics;
+use super::key::{Key, Type};
+use super::kind::{Kind, Placed};
+use super::reader::Reader;
 use super::value::type_name;
 use super::{Config, check, sink, source};
 use crate::postfix::dsn::Language;
@@ -25,12 +27,6 @@ pub(super) const TOP: [Key; 4] = [
     Key::optional("source", Type::Sources, "{}", "Where messages come from; at least one."),
     Key::optional("sink", Type::Sinks, "{}", "Where records go; at least one."),
 ];
-
-/// A source or sink, and where its keys stand.
-pub(super) struct Placed<T> {
-    pub(super) config: T,
-    pub(super) places: Places,
-}
 
 /// One `[[source.KIND]]` or `[[sink.KIND]]`.
 struct Found<'t, 'd, T: 'static> {

@@ -7,7 +7,7 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::BaseProducer;
 
-use super::diagnostics::Diagnostic;
+use super::diagnostic::Diagnostic;
 use super::reader::{Property, Reader};
 use super::source::MOST_MEMORY;
 use super::{Properties, secret};

@@ -72,20 +72,6 @@ pub(super) enum Type {
     Sinks,
 }
 
-/// A kind of source or sink: what may stand in its table, and what is made of it.
-pub(super) struct Kind<T> {
-    /// The name in the file: `[[source.NAME]]`.
-    pub(super) name: &'static str,
-    /// One sentence for the operator.
-    pub(super) doc: &'static str,
-    /// Whether there can be only one.
-    pub(super) single: bool,
-    /// Its keys, besides those that all kinds have.
-    pub(super) keys: &'static [Key],
-    /// Takes its keys and checks what belongs to this kind alone; `None` after an error.
-    pub(super) read: fn(&mut super::reader::Reader<'_, '_>) -> Option<T>,
-}
-
 impl Key {
     pub(super) const fn required(name: &'static str, kind: Type, example: &'static str, doc: &'static str) -> Self {
         Self { name, kind, presence: Presence::Required(example), doc }

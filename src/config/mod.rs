@@ -5,10 +5,12 @@
 //! need not check anything again.
 
 mod check;
+mod diagnostic;
 mod diagnostics;
 mod file;
 mod kafka;
 mod key;
+mod kind;
 mod properties;
 mod reader;
 mod schema;
@@ -27,7 +29,7 @@ pub use self::diagnostics::Diagnostics;
 pub use self::properties::Properties;
 pub use self::schema::schema;
 
-use self::diagnostics::Diagnostic;
+use self::diagnostic::Diagnostic;
 use crate::frame::Framing;
 use crate::frame::relp::Oversize;
 use crate::network::{Access, Network};

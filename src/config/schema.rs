@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::key::{Key, Kind, Presence, Type};
+use super::key::{Key, Presence, Type};
+use super::kind::Kind;
 use super::{file, sink, source};
 
 /// The JSON Schema (draft 2020-12) of the configuration file, seen as JSON.

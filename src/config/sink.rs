@@ -2,9 +2,10 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::diagnostics::Diagnostic;
+use super::diagnostic::Diagnostic;
 use super::kafka;
-use super::key::{Key, Kind, Type};
+use super::key::{Key, Type};
+use super::kind::Kind;
 use super::reader::{Reader, Time};
 use super::source::MOST_MEMORY;
 use super::{FileConfig, Fsync, KafkaConfig, Select, SinkConfig, SinkKind, SpoolConfig, SpoolMode};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use super::diagnostics::Diagnostic;
+use super::diagnostic::Diagnostic;
 use super::secret;
 
 /// A line is shown in at most so many columns.

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::diagnostics::Diagnostic;
-use super::key::{Key, Kind, Type};
+use super::diagnostic::Diagnostic;
+use super::key::{Key, Type};
+use super::kind::Kind;
 use super::reader::{Reader, Time};
 use super::tls;
 use super::{

@@ -1,6 +1,6 @@
 //! The table `tls` of a source: its keys, and whether the files that it names are what they should be.
 
-use super::diagnostics::Diagnostic;
+use super::diagnostic::Diagnostic;
 use super::key::{Key, Type};
 use super::reader::Reader;
 use crate::tls::{ClientCertificate, Pattern, TlsConfig, Version};

@@ -1,11 +1,12 @@
 //! Debian's Postfix as a mail system of its own: private configuration, queue and port, with destinations that accept, defer
 //! or refuse mail. It logs by syslog(3) to the [`Rsyslog`] that it is given, whose file is the oracle of what it did.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -79,6 +80,8 @@ pub(crate) struct Setup {
     transports: String,
     files: Vec<(String, String)>,
     name_server: Ipv4Addr,
+    log: Option<PathBuf>,
+    command: Option<String>,
 }
 
 pub(crate) struct Postfix {
@@ -104,7 +107,16 @@ impl Setup {
         let shared = fs::Permissions::from_mode(0o1777);
         fs::set_permissions(directory.path().join("mail"), shared).expect("permissions of a new directory");
         let (parameters, services, transports) = (String::new(), String::new(), String::new());
-        Self { directory, parameters, services, transports, files: Vec::new(), name_server: NOBODY }
+        Self {
+            directory,
+            parameters,
+            services,
+            transports,
+            files: Vec::new(),
+            name_server: NOBODY,
+            log: None,
+            command: None,
+        }
     }
 
     /// The directory of everything that it reads and writes: `etc`, `queue`, `data` and `mail` below it.
@@ -115,6 +127,12 @@ impl Setup {
     /// Sets a parameter of main.cf.
     pub(crate) fn parameter(mut self, name: &str, value: &str) -> Self {
         self.parameters.extend([name, " = ", value, "\n"]);
+        self
+    }
+
+    /// Sets parameters as main.cf has them, one a line.
+    pub(crate) fn parameters(mut self, lines: &str) -> Self {
+        self.parameters.push_str(lines);
         self
     }
 
@@ -152,6 +170,18 @@ impl Setup {
         self
     }
 
+    /// Has it log to this socket, and not to rsyslog's.
+    pub(crate) fn log_to(mut self, socket: &Path) -> Self {
+        self.log = Some(socket.to_owned());
+        self
+    }
+
+    /// Has it started by this command of a shell, which returns when Postfix has ended.
+    pub(crate) fn command(mut self, command: &str) -> Self {
+        self.command = Some(command.to_owned());
+        self
+    }
+
     /// Starts Postfix and its destinations, and waits until it takes mail.
     pub(crate) fn start(self, rsyslog: &Rsyslog) -> Postfix {
         let [smtpd, refused] = std::array::from_fn(|_| Port::reserve());
@@ -176,7 +206,9 @@ impl Setup {
         self.write_configuration(&smtpd, &transports);
 
         let run = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/postfix/run");
-        let arguments = [self.directory().join("etc"), rsyslog.socket()];
+        let socket = self.log.clone().unwrap_or_else(|| rsyslog.socket());
+        let mut arguments = vec![self.directory().join("etc").into_os_string(), socket.into_os_string()];
+        arguments.extend(self.command.clone().map(OsString::from));
         let process = Process::start_leashed(run, &arguments, &self.directory().join("postfix.log"));
         let sinks = [sent, deferred, bounced, lmtp];
         let mut postfix = Postfix { process, _sinks: sinks, directory: self.directory, smtpd, _refused: refused };
