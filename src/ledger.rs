@@ -70,7 +70,7 @@ pub struct SourceLedger {
     pub connections_denied: AtomicU64,
     /// Connections closed because the header of the PROXY protocol was missing or wrong.
     pub proxy_errors: AtomicU64,
-    /// Failed calls of accept or receive, failed connections, and failed handshakes of TLS.
+    /// Failed calls of accept or receive, failed connections, failed handshakes of TLS, and damaged compressed files.
     pub errors: AtomicU64,
     /// Datagrams that the kernel dropped before they could be read; they are not among those received.
     pub kernel_drops: AtomicU64,

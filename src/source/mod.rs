@@ -122,6 +122,9 @@ fn help(kind: &SourceKind, error: &io::Error) -> &'static str {
         (SourceKind::Unix(_), AddrInUse) => "; another program listens there: `ss -lxp` names it",
         (SourceKind::Unix(_), PermissionDenied) => "; its directory must be writable for Postrider's user",
         (SourceKind::Unix(_), NotFound) => "; make its directory first",
+        (SourceKind::File(_), Unsupported) => {
+            "; start that version, or remove the cursor and all files are begun as `start` says"
+        }
         (SourceKind::File(_), WouldBlock) => "; another process of Postrider has it: give each a `state` of its own",
         (SourceKind::File(_), _) => "; it must be a directory that Postrider's user may write to",
         (_, AddrInUse) => "; another program listens there: `ss -lntup` names it",

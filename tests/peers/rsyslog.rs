@@ -118,6 +118,10 @@ impl Rsyslog {
         Setup::default()
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// The socket that takes the place of /dev/log, for `logger --socket` and for a [`super::postfix::Postfix`].
     pub(crate) fn socket(&self) -> PathBuf {
         self.directory.path().join("log")

@@ -15,9 +15,13 @@ use std::time::SystemTime;
 
 use nix::fcntl::{Flock, FlockArg};
 
-const TITLE: &str = "postrider cursor 1";
+/// What the first line begins with; a version follows, and what the run did that wrote it.
+const TITLE: &str = "postrider cursor ";
+const VERSION: &str = "1";
+const RUNNING: &str = "running";
+const ENDED: &str = "ended";
 
-/// So many bytes at the start of a file are its fingerprint, as far as it has them.
+/// So many bytes make a fingerprint, as far as there are so many.
 pub(super) const FINGERPRINT: usize = 256;
 
 /// What a file is, whatever its name: the device and the inode.
@@ -27,7 +31,7 @@ pub(super) struct Identity {
     pub(super) ino: u64,
 }
 
-/// The first bytes of a file, as a length of at most [`FINGERPRINT`] and a hash.
+/// Some bytes of a file, its first ones or those before a place in it, as a length of at most [`FINGERPRINT`] and a hash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Fingerprint {
     len: usize,
@@ -44,6 +48,8 @@ pub(super) struct Entry {
     pub(super) fingerprint: Fingerprint,
     /// The bytes before it, decompressed, are delivered.
     pub(super) offset: u64,
+    /// The last bytes before the offset: a file that has others there is another one, however it begins.
+    pub(super) mark: Fingerprint,
     /// There is nothing behind the offset, and never will be.
     pub(super) done: bool,
 }
@@ -63,7 +69,10 @@ pub(super) enum Loaded {
     Missing,
     /// It cannot be believed; why.
     Damaged(String),
-    Entries(Vec<Entry>),
+    /// It is whole, and of a version that is not known here.
+    Newer,
+    /// Of which files it tells, and whether the run that wrote it ended with nothing delivered behind the cursor.
+    Entries { entries: Vec<Entry>, ended: bool },
 }
 
 impl Identity {
@@ -77,6 +86,15 @@ impl Fingerprint {
     pub(super) fn of(bytes: &[u8]) -> Self {
         let bytes = &bytes[..bytes.len().min(FINGERPRINT)];
         Self { len: bytes.len(), hash: hash(bytes) }
+    }
+
+    /// Of what stands before the end of `bytes`.
+    pub(super) fn before_end(bytes: &[u8]) -> Self {
+        Self::of(&bytes[bytes.len().saturating_sub(FINGERPRINT)..])
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.len
     }
 
     /// Whether a file that starts with `bytes` can be the one of this fingerprint, grown or not.
@@ -101,12 +119,13 @@ fn hash(bytes: &[u8]) -> u64 {
 // === the text ===
 
 /// The text of a cursor.
-pub(super) fn encode<'e>(entries: impl IntoIterator<Item = &'e Entry>) -> String {
-    let mut text = format!("{TITLE}\n");
-    for Entry { path, identity, fingerprint, offset, done } in entries {
+pub(super) fn encode<'e>(entries: impl IntoIterator<Item = &'e Entry>, ended: bool) -> String {
+    let mut text = format!("{TITLE}{VERSION} {}\n", if ended { ENDED } else { RUNNING });
+    for Entry { path, identity, fingerprint, offset, mark, done } in entries {
         let (Identity { dev, ino }, Fingerprint { len, hash }) = (identity, fingerprint);
         // Writing to a string does not fail.
-        let _ = write!(text, "{dev} {ino} {len} {hash:016x} {offset} {} ", u8::from(*done));
+        let _ = write!(text, "{dev} {ino} {len} {hash:016x} {offset} {} {:016x} ", mark.len, mark.hash);
+        let _ = write!(text, "{} ", u8::from(*done));
         for byte in path.as_os_str().as_bytes() {
             let _ = match byte {
                 b'%' | 0..=b' ' | 0x7f.. => write!(text, "%{byte:02x}"),
@@ -120,8 +139,12 @@ pub(super) fn encode<'e>(entries: impl IntoIterator<Item = &'e Entry>) -> String
     text
 }
 
-/// The entries of a cursor, or what is wrong with it.
-pub(super) fn decode(text: &[u8]) -> Result<Vec<Entry>, String> {
+/// What a cursor says, or what is wrong with it. A later version keeps the checksum as it is: so it is told from damage.
+pub(super) fn decode(text: &[u8]) -> Loaded {
+    read(text).unwrap_or_else(Loaded::Damaged)
+}
+
+fn read(text: &[u8]) -> Result<Loaded, String> {
     let text = std::str::from_utf8(text).map_err(|_| "it is not text")?;
     let rest = text.strip_suffix('\n').ok_or("its end is missing")?;
     let (_, last) = rest.rsplit_once('\n').ok_or("its end is missing")?;
@@ -130,22 +153,36 @@ pub(super) fn decode(text: &[u8]) -> Result<Vec<Entry>, String> {
         return Err("its checksum is wrong".to_owned());
     }
     let mut lines = body.lines();
-    if lines.next() != Some(TITLE) {
-        return Err("another version of Postrider wrote it".to_owned());
-    }
-    lines.map(|line| entry(line).ok_or_else(|| format!("a line cannot be read: {line}"))).collect()
+    let title = lines.next().and_then(|title| title.strip_prefix(TITLE)).ok_or("it is no cursor")?;
+    let ended = match title.strip_prefix(VERSION) {
+        Some(rest) if rest.trim_start() == ENDED => true,
+        Some(rest) if rest.trim_start() == RUNNING => false,
+        _ => return Ok(Loaded::Newer),
+    };
+    let entries: Result<_, _> =
+        lines.map(|line| entry(line).ok_or_else(|| format!("a line cannot be read: {line}"))).collect();
+    Ok(Loaded::Entries { entries: entries?, ended })
 }
 
 fn entry(line: &str) -> Option<Entry> {
     let mut fields = line.split(' ');
-    let mut number = || fields.next()?.parse::<u64>().ok();
-    let identity = Identity { dev: number()?, ino: number()? };
-    let len = usize::try_from(number()?).ok().filter(|len| *len <= FINGERPRINT)?;
-    let hash = u64::from_str_radix(fields.next()?, 16).ok()?;
-    let offset = fields.next()?.parse().ok()?;
+    let identity = Identity { dev: number(&mut fields)?, ino: number(&mut fields)? };
+    let first = fingerprint(&mut fields)?;
+    let offset = number(&mut fields)?;
+    let mark = fingerprint(&mut fields)?;
     let done = fields.next()? == "1";
     let path = unescape(fields.next()?)?;
-    Some(Entry { path, identity, fingerprint: Fingerprint { len, hash }, offset, done })
+    Some(Entry { path, identity, fingerprint: first, offset, mark, done })
+}
+
+fn number<'f>(fields: &mut impl Iterator<Item = &'f str>) -> Option<u64> {
+    fields.next()?.parse().ok()
+}
+
+fn fingerprint<'f>(fields: &mut impl Iterator<Item = &'f str>) -> Option<Fingerprint> {
+    let len = usize::try_from(number(fields)?).ok().filter(|len| *len <= FINGERPRINT)?;
+    let hash = u64::from_str_radix(fields.next()?, 16).ok()?;
+    Some(Fingerprint { len, hash })
 }
 
 fn unescape(text: &str) -> Option<PathBuf> {
@@ -163,7 +200,11 @@ fn unescape(text: &str) -> Option<PathBuf> {
 impl Store {
     /// Takes the cursor of the source `name` in `directory`, which is made if it is not there.
     pub(super) fn open(directory: &Path, name: &str) -> io::Result<Self> {
+        let is_new = !directory.exists();
         fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        if let Some(parent) = directory.parent().filter(|_| is_new) {
+            File::open(parent)?.sync_all()?;
+        }
         let lock = owned_file().truncate(false).open(directory.join(format!("{name}.lock")))?;
         let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| io::Error::from(error))?;
         Ok(Self { directory: directory.to_owned(), name: name.to_owned(), _lock: lock })
@@ -177,7 +218,7 @@ impl Store {
     /// Reads it. A file that cannot be read counts as damaged.
     pub(super) fn load(&self) -> Loaded {
         match fs::read(self.path()) {
-            Ok(text) => decode(&text).map_or_else(Loaded::Damaged, Loaded::Entries),
+            Ok(text) => decode(&text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Loaded::Missing,
             Err(error) => Loaded::Damaged(error.to_string()),
         }
@@ -192,7 +233,12 @@ impl Store {
     /// Replaces it.
     pub(super) fn save(&self, text: &str) -> io::Result<()> {
         let new = self.directory.join(format!("{}.cursor.new", self.name));
-        let mut file = owned_file().truncate(true).open(&new)?;
+        // What a crash left there may have another owner or mode.
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = owned_file().create_new(true).open(&new)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&new, self.path())?;
@@ -214,11 +260,13 @@ mod tests {
 
     fn entries() -> impl Strategy<Value = Vec<Entry>> {
         let path = proptest::collection::vec(1_u8.., 1..40).prop_map(|bytes| PathBuf::from(OsString::from_vec(bytes)));
-        let entry = (path, any::<[u64; 4]>(), 0..=FINGERPRINT, any::<bool>()).prop_map(|(path, n, len, done)| Entry {
+        let lens = [0..=FINGERPRINT, 0..=FINGERPRINT];
+        let entry = (path, any::<[u64; 5]>(), lens, any::<bool>()).prop_map(|(path, n, lens, done)| Entry {
             path,
             identity: Identity { dev: n[0], ino: n[1] },
-            fingerprint: Fingerprint { len, hash: n[2] },
+            fingerprint: Fingerprint { len: lens[0], hash: n[2] },
             offset: n[3],
+            mark: Fingerprint { len: lens[1], hash: n[4] },
             done,
         });
         proptest::collection::vec(entry, 0..8)
@@ -226,8 +274,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(entries in entries()) {
-            prop_assert_eq!(decode(encode(&entries).as_bytes()).unwrap(), entries);
+        fn what_is_written_is_read(entries in entries(), ended in any::<bool>()) {
+            prop_assert_eq!(decode(encode(&entries, ended).as_bytes()), Loaded::Entries { entries, ended });
         }
 
         /// Bytes changed, cut off or put in anywhere: it is refused, or it was no damage. So it never leads.
@@ -238,19 +286,20 @@ mod tests {
             cut in any::<prop::sample::Index>(),
             bytes in proptest::collection::vec(any::<u8>(), 0..20),
         ) {
-            let mut damaged = encode(&entries).into_bytes();
+            let mut damaged = encode(&entries, true).into_bytes();
             let text = damaged.len();
             let from = at.index(text + 1);
             let to = from + cut.index(text + 1 - from);
             damaged.splice(from..to, bytes);
-            if let Ok(read) = decode(&damaged) {
-                prop_assert_eq!(read, entries);
+            match decode(&damaged) {
+                Loaded::Damaged(_) => {}
+                read => prop_assert_eq!(read, Loaded::Entries { entries, ended: true }),
             }
         }
 
         #[test]
         fn noise_is_refused(noise in proptest::collection::vec(any::<u8>(), 0..400)) {
-            prop_assert!(decode(&noise).is_err());
+            prop_assert!(matches!(decode(&noise), Loaded::Damaged(_)));
         }
     }
 
@@ -261,6 +310,9 @@ mod tests {
         assert!(Fingerprint::default().begins(b""));
         assert!(Fingerprint::of(&[b'a'; 300]).is_full());
         assert_eq!(Fingerprint::of(&[b'a'; 300]), Fingerprint::of(&[b'a'; 256]));
+        let bytes: Vec<u8> = (0..=255).cycle().take(600).collect();
+        assert_eq!(Fingerprint::before_end(&bytes), Fingerprint::of(&bytes[600 - 256..]));
+        assert_eq!(Fingerprint::before_end(b"Nov"), Fingerprint::of(b"Nov"));
     }
 
     #[test]
@@ -269,11 +321,22 @@ mod tests {
         let directory = directory.path().join("state");
         let store = Store::open(&directory, "file").unwrap();
         assert_eq!(store.load(), Loaded::Missing);
-        store.save(&encode([])).unwrap();
-        assert_eq!(store.load(), Loaded::Entries(Vec::new()));
+        fs::write(directory.join("file.cursor.new"), "left by a crash").unwrap();
+        store.save(&encode([], false)).unwrap();
+        assert_eq!(store.load(), Loaded::Entries { entries: Vec::new(), ended: false });
+        assert_eq!(fs::metadata(&directory).unwrap().mode() & 0o777, 0o700);
         assert_eq!(fs::metadata(store.path()).unwrap().mode() & 0o777, 0o600);
         assert_eq!(Store::open(&directory, "file").unwrap_err().kind(), io::ErrorKind::WouldBlock);
         fs::write(store.path(), "postrider").unwrap();
         assert!(matches!(store.load(), Loaded::Damaged(_)));
+    }
+
+    #[test]
+    fn a_later_version_is_no_damage() {
+        let body = "postrider cursor 2 ended\nwhat nobody knows yet\n";
+        let text = format!("{body}sum {:016x}\n", hash(body.as_bytes()));
+        assert_eq!(decode(text.as_bytes()), Loaded::Newer);
+        let torn = text.replace("nobody", "somebody");
+        assert_eq!(decode(torn.as_bytes()), Loaded::Damaged("its checksum is wrong".to_owned()));
     }
 }

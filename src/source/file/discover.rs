@@ -8,8 +8,9 @@ use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::content::{Head, Stamp, TICK, head, holds, is_gzip, last_line};
 use super::cursor::{Entry, Fingerprint, Identity};
-use super::follow::{Followed, Place, Stamp, head, is_gzip, last_line};
+use super::follow::{Followed, Place};
 use super::{Follower, glob, help};
 
 /// So many files are followed and remembered; those that have gone first are forgotten.
@@ -17,9 +18,6 @@ const FILES: usize = 10_000;
 const REMEMBERED: usize = 1000;
 /// A file that has gone is looked for in its directory for so long.
 const SEARCH: Duration = Duration::from_secs(60);
-
-/// The kernel's clock for files is behind by up to a tick.
-const TICK: Duration = Duration::from_millis(20);
 
 /// A file that a path of the configuration leads to.
 struct Match {
@@ -36,6 +34,22 @@ impl Match {
         let (identity, stamp) = (Identity::of(metadata), Stamp::of(metadata));
         Self { path, home, identity, stamp, created: metadata.created().ok() }
     }
+
+    /// Whether it may be a compressed file that is just being made: what it is made of is still beside it.
+    fn is_being_made(&self) -> bool {
+        is_gzip(&self.path) && self.stamp.is_young() && self.path.with_extension("").exists()
+    }
+}
+
+/// What an unknown file has to do with those that are known.
+enum Relation {
+    None,
+    /// It is the one at this index, which has gone.
+    Is(usize),
+    /// It is a copy of the one with this serial, which has not been cut or removed yet.
+    CopyOf(u64),
+    /// It is being written.
+    Undecided,
 }
 
 impl Follower {
@@ -51,8 +65,15 @@ impl Follower {
         all.sort_by_key(|found| (found.stamp.modified, found.created));
         self.since = now.checked_sub(TICK).unwrap_or(now);
         let mut known: HashSet<Identity> = self.files.iter().map(|file| file.entry.identity).collect();
+        let here: HashSet<Identity> = all.iter().map(|found| found.identity).collect();
+        self.copies.retain(|identity, _| here.contains(identity));
+        let mut beyond = 0;
         for found in all {
             if !known.insert(found.identity) {
+                continue;
+            }
+            if self.files.len() >= FILES {
+                beyond += 1;
                 continue;
             }
             if let Err(error) = self.begin(&found)
@@ -60,6 +81,10 @@ impl Follower {
             {
                 self.complain(&found.path, &format!("{error}{}", help(&error)));
             }
+        }
+        if beyond > 0 {
+            let what = format!("{FILES} files are followed already and {beyond} are not: name fewer in `paths`");
+            self.complain(&self.config.paths[0].clone(), &what);
         }
         self.forget();
     }
@@ -176,8 +201,9 @@ impl Follower {
             if !metadata.is_file() || (known && found.identity != identity) {
                 continue;
             }
-            let Ok((_, head)) = head(&found.path) else { continue };
-            if fingerprint.begins(&head) {
+            let Ok(head) = head(&found.path) else { continue };
+            let entry = &self.files[index].entry;
+            if fingerprint.begins(&head.bytes) && holds(&found.path, entry).unwrap_or(false) {
                 self.adopt(index, &found);
                 return;
             }
@@ -192,6 +218,7 @@ impl Follower {
             path = %file.entry.path.display(),
             found = %found.path.display(),
             offset = file.entry.offset,
+            bytes = found.stamp.len.saturating_sub(file.entry.offset),
             "found what was rotated: it is read from where the cursor is"
         );
         let entry = Entry { identity: found.identity, done: false, ..file.entry.clone() };
@@ -204,31 +231,44 @@ impl Follower {
 
     /// Begins a file that is not known.
     fn begin(&mut self, found: &Match) -> io::Result<()> {
-        let (identity, head) = head(&found.path)?;
-        if identity != found.identity {
+        // What is being written at the first look is there, too.
+        if self.is_known_copy(found) || found.is_being_made() && !self.skip {
+            return Ok(());
+        }
+        let head = match head(&found.path) {
+            // What cannot be read yet is begun where it ends now, as everything else that is there.
+            Err(_) if self.skip => {
+                let identity = found.identity;
+                Head { identity, bytes: Vec::new(), is_torn: false }
+            }
+            head => head?,
+        };
+        if head.identity != found.identity {
             return Err(io::ErrorKind::NotFound.into());
         }
-        let alike = |file: &Followed| {
-            let print = file.entry.fingerprint;
-            !print.is_empty() && print.begins(&head) && same_log(&file.entry.path, &found.path)
-        };
-        if let Some(index) = self.files.iter().position(|file| alike(file) && file.is_lost()) {
-            self.adopt(index, found);
+        if head.is_torn && head.bytes.is_empty() && found.stamp.is_young() && !self.skip {
             return Ok(());
         }
-        if self.files.iter().any(|file| alike(file) && file.entry.fingerprint.is_full()) {
-            // A copy of what is being read, whose original has not been cut or removed yet.
-            return Ok(());
+        match self.relation(found, &head) {
+            Relation::Is(index) => {
+                self.adopt(index, found);
+                return Ok(());
+            }
+            Relation::CopyOf(serial) => {
+                self.copies.insert(found.identity, (found.stamp, serial));
+                return Ok(());
+            }
+            Relation::Undecided => return Ok(()),
+            Relation::None => {}
         }
-        if self.files.len() >= FILES {
-            return Err(io::Error::other(format!("{FILES} files are followed already; name fewer in `paths`")));
-        }
-        let (path, fingerprint) = (found.home.clone(), Fingerprint::of(&head));
-        let mut entry = Entry { path, identity, fingerprint, offset: 0, done: false };
+        let (path, fingerprint) = (found.home.clone(), Fingerprint::of(&head.bytes));
+        let (identity, mark) = (head.identity, Fingerprint::default());
+        let mut entry = Entry { path, identity, fingerprint, offset: 0, mark, done: false };
         if self.skip && is_gzip(&found.path) {
             entry.done = true;
         } else if self.skip {
-            entry.offset = last_line(&found.path, self.intake.max_frame_size())?;
+            let end = last_line(&found.path, self.intake.max_frame_size());
+            (entry.offset, entry.mark) = end.unwrap_or((found.stamp.len, mark));
         }
         let serial = self.next_serial();
         let mut file = Followed::new(entry, serial, self.intake.max_frame_size());
@@ -237,6 +277,42 @@ impl Follower {
         self.files.push(file);
         self.changed = true;
         Ok(())
+    }
+
+    /// Whether the file is what it was when it was seen to be a copy of one that is still being read.
+    fn is_known_copy(&self, found: &Match) -> bool {
+        let Some((stamp, serial)) = self.copies.get(&found.identity) else { return false };
+        *stamp == found.stamp && self.files.iter().any(|file| file.serial == *serial && !file.is_lost())
+    }
+
+    /// What a file that is not known has to do with those that are.
+    fn relation(&self, found: &Match, head: &Head) -> Relation {
+        for (index, file) in self.files.iter().enumerate() {
+            let Entry { path: home, fingerprint, offset, .. } = &file.entry;
+            let at = file.location().unwrap_or(home);
+            let is_lost = file.is_lost();
+            let is_archive = is_gzip(&found.path) && same_log(home, &found.path);
+            let is_copy = is_archive || is_rotated(&found.path, home) || is_rotated(&found.path, at);
+            if !(is_copy || is_lost && same_log(home, &found.path)) {
+                continue;
+            }
+            // A copy of which nothing is there yet.
+            if head.bytes.is_empty() && is_copy && !is_lost && found.stamp.is_young() && !fingerprint.is_empty() {
+                return Relation::Undecided;
+            }
+            if fingerprint.is_empty() || !fingerprint.begins(&head.bytes) {
+                continue;
+            }
+            // It may have been written since that file was read last, and so hold more.
+            match holds(&found.path, &file.entry) {
+                Ok(true) if is_lost => return Relation::Is(index),
+                Ok(true) => return Relation::CopyOf(file.serial),
+                Ok(false) if is_gzip(&found.path) || found.stamp.len >= *offset || !found.stamp.is_young() => {}
+                Err(error) if error.kind() != io::ErrorKind::UnexpectedEof || !found.stamp.is_young() => {}
+                Ok(false) | Err(_) => return Relation::Undecided,
+            }
+        }
+        Relation::None
     }
 
     /// Forgets those that have gone first, where there are too many.
@@ -253,15 +329,20 @@ impl Follower {
 impl Followed {
     /// Takes the fingerprint of a file that was empty, or not read yet: a copy of it must be known as one.
     fn recognize(&mut self) {
-        let head = self.location().filter(|_| self.entry.fingerprint.is_empty()).map(head);
-        if let Some(Ok((identity, head))) = head
-            && identity == self.entry.identity
+        let has_content = self.entry.fingerprint.is_empty() && self.seen.is_some_and(|seen| seen.len > 0);
+        let head = self.location().filter(|path| has_content && !is_gzip(path)).map(head);
+        if let Some(Ok(head)) = head
+            && head.identity == self.entry.identity
         {
-            self.entry.fingerprint = Fingerprint::of(&head);
+            self.entry.fingerprint = Fingerprint::of(&head.bytes);
         }
     }
 
     fn found(&mut self, path: &Path, stamp: Stamp) {
+        if self.entry.fingerprint.is_empty() && !same_log(path, &self.entry.path) {
+            // Nothing was ever read of it, so it is a new file with an old inode.
+            self.entry = Entry { path: path.to_owned(), offset: 0, ..self.entry.clone() };
+        }
         self.place = if path == self.entry.path { Place::Home } else { Place::Elsewhere(path.to_owned()) };
         self.seen = Some(stamp);
     }

@@ -1,16 +1,16 @@
 //! One file: its lines are read and handed on, and its cursor moves when they are delivered.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
-use std::io::{self, BufReader, Read};
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use flate2::bufread::MultiGzDecoder;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
+use super::content::{Gzip, Input, Stamp, append, first_bytes, has_before, is_damage, is_gzip};
 use super::cursor::{Entry, FINGERPRINT, Fingerprint, Identity};
 use crate::frame::{Framer, Framing, Step};
 use crate::pipeline::Arrival;
@@ -46,7 +46,9 @@ pub(super) struct Followed {
     pub(super) grown: Instant,
     max_frame_size: usize,
     input: Option<Input>,
-    /// What `seen` was when it was closed: only a change is a reason to open it again.
+    /// What it was when it was last read or opened.
+    read_at: Option<Stamp>,
+    /// What that was when it was closed: only a change is a reason to open it again.
     closed: Option<Stamp>,
     framer: Framer,
     /// What is read and not handed on.
@@ -55,11 +57,19 @@ pub(super) struct Followed {
     read: u64,
     /// Where the first line begins that is not handed on in full.
     line: u64,
-    /// What was handed on: the line behind it, and where the outcome arrives.
-    pending: VecDeque<(u64, oneshot::Receiver<Outcome>)>,
+    /// The last bytes before that line.
+    mark: Fingerprint,
+    /// What was handed on and has no outcome yet, in order.
+    pending: VecDeque<Handed>,
+    /// Where the last line ends that was ever handed on.
+    furthest: u64,
+    /// What the file was when its content was last compared.
+    compared: Option<Stamp>,
     at_end: bool,
     /// It is compressed, and all of it is handed on.
     ended: bool,
+    /// It is compressed, and ends before its end.
+    damaged: bool,
     unreadable: bool,
     pause: Duration,
     resume: Option<Instant>,
@@ -76,16 +86,13 @@ pub(super) enum Place {
     Gone,
 }
 
-/// What tells whether a closed file has changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
-    pub(super) len: u64,
-    pub(super) modified: Option<SystemTime>,
-}
-
-enum Input {
-    Plain(File),
-    Gzip(Box<MultiGzDecoder<BufReader<File>>>),
+/// Lines that were handed on together.
+struct Handed {
+    /// Where the line begins that follows them, and what stands before it.
+    end: u64,
+    mark: Fingerprint,
+    lines: u64,
+    outcome: oneshot::Receiver<Outcome>,
 }
 
 /// What a turn did.
@@ -104,45 +111,6 @@ pub(super) struct Hand<'i> {
     pub(super) runtime: &'i Handle,
 }
 
-impl Stamp {
-    pub(super) fn of(metadata: &fs::Metadata) -> Self {
-        Self { len: metadata.len(), modified: metadata.modified().ok() }
-    }
-}
-
-/// Whether a file is compressed, which its name says.
-pub(super) fn is_gzip(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "gz")
-}
-
-/// The first bytes of a file, decompressed, as many as make a fingerprint; and what the file is.
-pub(super) fn head(path: &Path) -> io::Result<(Identity, Vec<u8>)> {
-    let file = File::open(path)?;
-    let identity = Identity::of(&file.metadata()?);
-    let mut head = Vec::with_capacity(FINGERPRINT);
-    if is_gzip(path) {
-        gunzip(file).take(FINGERPRINT as u64).read_to_end(&mut head)?;
-    } else {
-        file.take(FINGERPRINT as u64).read_to_end(&mut head)?;
-    }
-    Ok((identity, head))
-}
-
-/// Where the last line of a file begins that has no end yet: after the last LF, if that is within `most` bytes of the end.
-pub(super) fn last_line(path: &Path, most: usize) -> io::Result<u64> {
-    let file = File::open(path)?;
-    let len = file.metadata()?.len();
-    let mut end = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(most)];
-    let from = len - end.len() as u64;
-    file.read_exact_at(&mut end, from)?;
-    let line = memchr::memrchr(b'\n', &end).map(|lf| from + lf as u64 + 1);
-    Ok(line.unwrap_or(if from == 0 { 0 } else { len }))
-}
-
-fn gunzip(file: File) -> MultiGzDecoder<BufReader<File>> {
-    MultiGzDecoder::new(BufReader::with_capacity(READ_SIZE, file))
-}
-
 // === impl Followed: what it is ===
 
 impl Followed {
@@ -157,14 +125,19 @@ impl Followed {
             grown: now,
             max_frame_size,
             input: None,
+            read_at: None,
             closed: None,
             framer: Framer::new(Framing::Lf, max_frame_size),
             tail: Vec::new(),
             read: entry.offset,
             line: entry.offset,
+            mark: entry.mark,
             pending: VecDeque::new(),
+            furthest: entry.offset,
+            compared: None,
             at_end: false,
             ended: false,
+            damaged: false,
             unreadable: false,
             pause: PAUSES[0],
             resume: None,
@@ -189,11 +162,21 @@ impl Followed {
         self.pending.is_empty()
     }
 
-    /// Whether there is no reason to open it: it has gone, is read to its end, or has not changed since it was closed.
+    /// Whether everything that was handed on is delivered, now or before it was handed on again.
+    pub(super) fn is_delivered(&self) -> bool {
+        self.entry.offset >= self.furthest
+    }
+
+    /// How many bytes stand behind the cursor, as far as that is known.
+    pub(super) fn bytes_behind(&self) -> u64 {
+        let compressed = self.location().is_none_or(is_gzip);
+        self.seen.filter(|_| !compressed).map_or(0, |seen| seen.len.saturating_sub(self.entry.offset))
+    }
+
+    /// Whether there is no reason to read it: it has gone, is read to its end, or has not changed since it was closed.
     pub(super) fn is_at_rest(&self) -> bool {
         let unchanged = self.closed.is_some() && self.closed == self.seen;
-        let ended = self.ended && !self.entry.done;
-        self.input.is_none() && (self.place == Place::Gone || unchanged || ended)
+        self.ended || self.input.is_none() && (self.place == Place::Gone || unchanged)
     }
 
     /// Whether nothing more can come from it unless it is found again.
@@ -215,30 +198,45 @@ impl Followed {
 
     /// Gives its descriptor back, if all is read: it is opened again when it changes.
     pub(super) fn close(&mut self) -> bool {
-        let idle = self.at_end && self.pending.is_empty() && self.input.is_some();
+        // The begin of a line over the limit is handed on already; it would be once more.
+        let whole = self.line + self.tail.len() as u64 == self.read;
+        let idle = self.at_end && whole && self.pending.is_empty() && self.input.is_some();
         if idle {
+            self.input = None;
             self.rewind();
             self.at_end = true;
-            self.closed = self.seen;
+            // Not what was looked up since: of that nothing is read.
+            self.closed = self.read_at;
         }
         idle
     }
 
-    /// Goes back to what is delivered.
+    /// Goes back to what is delivered. What is open stays so: it may have no name any more.
     fn rewind(&mut self) {
-        self.input = None;
+        self.input = self.input.take().and_then(Input::again);
         self.framer = Framer::new(Framing::Lf, self.max_frame_size);
         self.tail = Vec::new();
-        (self.read, self.line) = (self.entry.offset, self.entry.offset);
+        (self.read, self.line, self.mark) = (self.entry.offset, self.entry.offset, self.entry.mark);
         self.pending.clear();
-        (self.at_end, self.ended) = (false, false);
+        (self.at_end, self.ended, self.compared) = (false, false, None);
     }
 
-    /// Starts again at the last line that was delivered, after a pause.
-    pub(super) fn back_off(&mut self, unreadable: bool) {
+    /// Starts again behind the last line that was delivered, after a pause. Gives how many lines were handed on since.
+    pub(super) fn retry(&mut self) -> u64 {
+        let lines = self.pending.iter().map(|handed| handed.lines).sum();
         self.rewind();
-        self.closed = None;
+        self.pause();
+        lines
+    }
+
+    /// Opens it again and reads on, after a pause.
+    pub(super) fn back_off(&mut self, unreadable: bool) {
+        (self.input, self.closed, self.at_end, self.compared) = (None, None, false, None);
         self.unreadable = unreadable;
+        self.pause();
+    }
+
+    fn pause(&mut self) {
         self.resume = Some(Instant::now() + self.pause);
         self.pause = (self.pause * 2).min(PAUSES[1]);
     }
@@ -248,7 +246,7 @@ impl Followed {
     pub(super) fn replace(&mut self, serial: u64) -> Self {
         let path = self.location().unwrap_or(&self.entry.path).to_owned();
         let (identity, fingerprint) = (self.entry.identity, Fingerprint::default());
-        let entry = Entry { path, identity, fingerprint, offset: 0, done: false };
+        let entry = Entry { path, identity, fingerprint, offset: 0, mark: Fingerprint::default(), done: false };
         let mut fresh = Self::new(entry, serial, self.max_frame_size);
         (fresh.place, fresh.seen) = (Place::Home, self.seen);
         let mut old = std::mem::replace(self, fresh);
@@ -267,15 +265,11 @@ impl Followed {
         if self.is_at_rest() || self.resume.is_some_and(|resume| Instant::now() < resume) {
             return Ok(Turn::Idle);
         }
-        if self.input.is_none() && !self.open()? {
-            return Ok(if self.entry.done { Turn::Idle } else { Turn::Replaced });
+        if let Some(turn) = self.open()? {
+            return Ok(turn);
         }
         let before = self.tail.len();
-        let turn = match &mut self.input {
-            Some(Input::Plain(file)) => read_plain(file, self.read, &mut self.tail, &mut self.entry.fingerprint),
-            Some(Input::Gzip(gzip)) => read_gzip(gzip, &mut self.tail),
-            None => Ok(Turn::Idle),
-        };
+        let turn = if self.is_gzip() { self.read_gzip() } else { self.read_plain() };
         self.read += (self.tail.len() - before) as u64;
         match turn {
             Ok(Turn::Read) => {
@@ -284,7 +278,7 @@ impl Followed {
             }
             Ok(Turn::Idle) => self.reach_end(hand),
             Ok(Turn::Replaced) => self.finish_line(hand),
-            Err(error) if self.is_gzip() => return self.gzip_error(error, hand),
+            Err(error) if self.is_gzip() && is_damage(&error) => return Ok(self.damage(error, hand)),
             Ok(Turn::Damaged(_)) | Err(_) => {}
         }
         turn
@@ -292,38 +286,99 @@ impl Followed {
 
     /// Opens it while it must wait for another one: so it stays readable, whatever is renamed or removed meanwhile.
     pub(super) fn hold(&mut self) -> io::Result<Turn> {
-        if self.input.is_none() && self.resume.is_none_or(|resume| Instant::now() >= resume) {
-            self.open()?;
+        if self.resume.is_some_and(|resume| Instant::now() < resume) {
+            return Ok(Turn::Idle);
         }
-        Ok(Turn::Idle)
+        Ok(self.open()?.unwrap_or(Turn::Idle))
     }
 
     fn is_gzip(&self) -> bool {
         matches!(self.input, Some(Input::Gzip(_)))
     }
 
-    /// Whether it is open now. It is not if it is done, or if its content is another one.
-    fn open(&mut self) -> io::Result<bool> {
+    /// Opens it, unless it is open. A turn where that was all: it is done, or its content is another one.
+    fn open(&mut self) -> io::Result<Option<Turn>> {
+        if self.input.is_some() {
+            return Ok(None);
+        }
         let Some(path) = self.location() else { return Err(io::ErrorKind::NotFound.into()) };
-        let file = File::open(path)?;
-        if Identity::of(&file.metadata()?) != self.entry.identity {
+        let is_gzip = is_gzip(path);
+        let mut file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if Identity::of(&metadata) != self.entry.identity {
             // Renamed since it was looked up; the next look finds it.
             return Err(io::ErrorKind::NotFound.into());
         }
-        if !is_gzip(path) {
+        self.read_at = Some(Stamp::of(&metadata));
+        if !is_gzip {
             self.input = Some(Input::Plain(file));
-            return Ok(true);
+            return Ok(None);
         }
-        let same = self.entry.fingerprint.begins(&head(path)?.1);
-        self.entry.done &= same;
-        if self.entry.done || !same {
-            self.closed = self.seen;
-            return Ok(false);
+        let (first, _) = first_bytes(&mut file, true)?;
+        if !self.entry.fingerprint.begins(&first) {
+            return Ok(Some(Turn::Replaced));
         }
-        let mut gzip = gunzip(file);
-        io::copy(&mut gzip.by_ref().take(self.entry.offset), &mut io::sink())?;
-        self.input = Some(Input::Gzip(Box::new(gzip)));
-        Ok(true)
+        if self.entry.done {
+            self.closed = self.read_at;
+            return Ok(Some(Turn::Idle));
+        }
+        // It may have been longer since it was begun.
+        self.entry.fingerprint = Fingerprint::of(&first);
+        self.damaged = false;
+        self.input = Some(Input::Gzip(Box::new(Gzip::new(file))));
+        Ok(None)
+    }
+
+    /// Reads what stands behind `tail`. The content is compared afterwards: were the file cut and written anew in between,
+    /// what was read could be from the middle of a line.
+    fn read_plain(&mut self) -> io::Result<Turn> {
+        let Some(Input::Plain(file)) = &self.input else { return Ok(Turn::Idle) };
+        let stamp = Stamp::of(&file.metadata()?);
+        self.read_at = Some(stamp);
+        if stamp.len < self.read {
+            return Ok(Turn::Replaced);
+        }
+        if stamp.len == self.read && self.compared == Some(stamp) {
+            return Ok(Turn::Idle);
+        }
+        let before = self.tail.len();
+        if stamp.len > self.read {
+            append(&mut self.tail, |room| file.read_at(room, self.read))?;
+        }
+        let mut head = [0; FINGERPRINT];
+        let mut len = 0;
+        while len < head.len() {
+            match file.read_at(&mut head[len..], len as u64)? {
+                0 => break,
+                more => len += more,
+            }
+        }
+        if !self.entry.fingerprint.begins(&head[..len]) || !has_before(file, self.line, &self.mark)? {
+            self.tail.truncate(before);
+            return Ok(Turn::Replaced);
+        }
+        if !self.entry.fingerprint.is_full() {
+            self.entry.fingerprint = Fingerprint::of(&head[..len]);
+        }
+        // A change within the same tick would leave the stamp as it is.
+        self.compared = Some(stamp).filter(|stamp| !stamp.is_of_now());
+        Ok(if self.tail.len() > before { Turn::Read } else { Turn::Idle })
+    }
+
+    fn read_gzip(&mut self) -> io::Result<Turn> {
+        let Some(Input::Gzip(gzip)) = &mut self.input else { return Ok(Turn::Idle) };
+        if gzip.at < self.read {
+            if !gzip.pass(self.line, &self.mark)? {
+                return Ok(Turn::Replaced);
+            }
+            gzip.skip_to(self.read)?;
+            if gzip.at < self.read {
+                return Ok(Turn::Replaced);
+            }
+        }
+        let size = append(&mut self.tail, |room| gzip.decoder.read(room))?;
+        gzip.at += size as u64;
+        Ok(if size > 0 { Turn::Read } else { Turn::Idle })
     }
 
     /// Nothing is there to read now.
@@ -339,21 +394,40 @@ impl Followed {
         }
     }
 
-    /// A compressed file that ends too early may still be being written. Other damage, and that of an old file, is for good.
-    fn gzip_error(&mut self, error: io::Error, hand: &Hand<'_>) -> io::Result<Turn> {
-        let modified = self.seen.and_then(|seen| seen.modified);
-        let age = modified.and_then(|modified| modified.elapsed().ok()).unwrap_or_default();
-        if error.kind() == io::ErrorKind::UnexpectedEof && age < CLOSE {
-            return Err(error);
+    /// A compressed file that ends too early may still be being written. Other damage, and that of an old file, is for good,
+    /// unless the file changes.
+    fn damage(&mut self, error: io::Error, hand: &Hand<'_>) -> Turn {
+        if error.kind() == io::ErrorKind::UnexpectedEof && self.seen.is_some_and(|seen| seen.is_young()) {
+            self.back_off(false);
+            return Turn::Idle;
+        }
+        if self.salvage() > 0 {
+            self.hand_on(hand);
         }
         self.end(hand);
-        Ok(Turn::Damaged(error))
+        self.damaged = true;
+        Turn::Damaged(error)
+    }
+
+    /// Takes what stands close before the damage: a large read fails as a whole, those of a byte go up to it.
+    fn salvage(&mut self) -> usize {
+        self.input = self.input.take().and_then(Input::again);
+        let Some(Input::Gzip(gzip)) = &mut self.input else { return 0 };
+        let before = self.tail.len();
+        if gzip.skip_to(self.read).is_ok() && gzip.at == self.read {
+            let mut byte = [0];
+            while self.tail.len() - before < READ_SIZE && matches!(gzip.decoder.read(&mut byte), Ok(1)) {
+                self.tail.push(byte[0]);
+            }
+        }
+        let size = self.tail.len() - before;
+        self.read += size as u64;
+        size
     }
 
     /// All of a compressed file is read; it is done when it is delivered.
     fn end(&mut self, hand: &Hand<'_>) {
         self.finish_line(hand);
-        self.input = None;
         (self.at_end, self.ended) = (true, true);
     }
 
@@ -379,9 +453,13 @@ impl Followed {
             // The cursor only ever stands at the start of a line: a line that is cut at the limit has a rest.
             if let Some(lf) = memchr::memrchr(b'\n', &self.tail[..position]) {
                 self.line = self.read - self.tail.len() as u64 + lf as u64 + 1;
+                self.mark = Fingerprint::before_end(&self.tail[..=lf]);
             }
             if !arrivals.is_empty() || position > 0 {
-                self.pending.push_back((self.line, hand.submit(arrivals)));
+                self.furthest = self.furthest.max(self.read - (self.tail.len() - position) as u64);
+                let lines = arrivals.len() as u64;
+                let outcome = hand.submit(arrivals);
+                self.pending.push_back(Handed { end: self.line, mark: self.mark, lines, outcome });
             }
             self.tail.drain(..position);
         }
@@ -397,20 +475,23 @@ impl Followed {
         }
         let path = self.entry.path.to_string_lossy();
         let frame = self.framer.finish(&self.tail);
-        let arrivals = frame.into_iter().map(|frame| Arrival { frame, peer: Peer::at(&path) }).collect();
-        self.pending.push_back((self.read, hand.submit(arrivals)));
-        self.line = self.read;
+        let arrivals: Vec<_> = frame.into_iter().map(|frame| Arrival { frame, peer: Peer::at(&path) }).collect();
+        let lines = arrivals.len() as u64;
+        let outcome = hand.submit(arrivals);
+        (self.line, self.mark) = (self.read, Fingerprint::before_end(&self.tail));
+        self.furthest = self.furthest.max(self.read);
+        self.pending.push_back(Handed { end: self.line, mark: self.mark, lines, outcome });
         self.tail = Vec::new();
     }
 
     /// Moves the cursor over what is delivered by now, in order; whether it moved, or that something has failed.
     pub(super) fn settle(&mut self) -> Result<bool, Failed> {
         let mut moved = false;
-        while let Some((end, outcome)) = self.pending.front_mut() {
+        while let Some(Handed { end, mark, outcome, .. }) = self.pending.front_mut() {
             match outcome.try_recv() {
                 Ok(Outcome::Delivered) => {
                     moved |= self.entry.offset != *end;
-                    self.entry.offset = *end;
+                    (self.entry.offset, self.entry.mark) = (*end, *mark);
                     (self.pause, self.resume) = (PAUSES[0], None);
                     self.pending.pop_front();
                 }
@@ -418,8 +499,9 @@ impl Followed {
                 Err(TryRecvError::Empty) => break,
             }
         }
-        if self.ended && self.pending.is_empty() && !self.entry.done {
-            (self.entry.done, self.closed) = (true, self.seen);
+        if self.ended && self.pending.is_empty() {
+            (self.ended, self.input, self.closed) = (false, None, self.read_at);
+            self.entry.done = !self.damaged;
             moved = true;
         }
         Ok(moved)
@@ -435,49 +517,4 @@ impl Hand<'_> {
         self.runtime.block_on(self.intake.submit_for(arrivals, Some(receipt)));
         outcome
     }
-}
-
-/// Reads what stands at `from` behind `tail`. The fingerprint is compared afterwards: were the file cut and written anew in
-/// between, what was read could be from the middle of a line.
-fn read_plain(file: &File, from: u64, tail: &mut Vec<u8>, fingerprint: &mut Fingerprint) -> io::Result<Turn> {
-    let size = file.metadata()?.len();
-    if size < from {
-        return Ok(Turn::Replaced);
-    }
-    let before = tail.len();
-    if size > from {
-        let size = append(tail, |room| file.read_at(room, from))?;
-        if from == 0 && fingerprint.is_empty() {
-            *fingerprint = Fingerprint::of(&tail[..size]);
-        }
-    }
-    let mut head = [0; FINGERPRINT];
-    let mut len = 0;
-    while len < head.len() {
-        match file.read_at(&mut head[len..], len as u64)? {
-            0 => break,
-            more => len += more,
-        }
-    }
-    if !fingerprint.begins(&head[..len]) {
-        tail.truncate(before);
-        return Ok(Turn::Replaced);
-    }
-    if !fingerprint.is_full() {
-        *fingerprint = Fingerprint::of(&head[..len]);
-    }
-    Ok(if tail.len() > before { Turn::Read } else { Turn::Idle })
-}
-
-fn read_gzip(gzip: &mut MultiGzDecoder<BufReader<File>>, tail: &mut Vec<u8>) -> io::Result<Turn> {
-    Ok(if append(tail, |room| gzip.read(room))? > 0 { Turn::Read } else { Turn::Idle })
-}
-
-/// Appends one read, and gives its size; after an error nothing is appended.
-fn append(tail: &mut Vec<u8>, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
-    let before = tail.len();
-    tail.resize(before + READ_SIZE, 0);
-    let result = read(&mut tail[before..]);
-    tail.truncate(before + *result.as_ref().unwrap_or(&0));
-    result
 }

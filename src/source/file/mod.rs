@@ -2,32 +2,38 @@
 //!
 //! One thread looks for files, reads each of them in turn, one read at a time, and keeps the cursor (`cursor.rs`). A file is
 //! what its device and inode say, whatever its name; that it still has the content that was read is checked by the
-//! fingerprint of its first bytes. What belongs together is a *log*: the files of one directory whose names differ in the suffix
-//! of their rotation alone. The files of a log are read one after the other, the oldest first.
+//! fingerprints of its first bytes and of those before the cursor. What belongs together is a *log*: the files of one
+//! directory whose names differ in the suffix of their rotation alone. The files of a log are read one after the other, the
+//! oldest first.
 //!
 //! - **Renamed**: the open file is read to its end, and a second longer, before the next file of its path is begun. What was
 //!   renamed while Postrider was down is found by its inode, among the matches and in its directory.
-//! - **Cut** (copytruncate): the file is smaller than before, or begins with other bytes. It is begun anew. The copy, which is
-//!   known by its first bytes, is read from where the cursor was. What a writer adds between the copy and the cut is
-//!   nowhere any more; no reader can have it.
-//! - **Compressed**: a `.gz` file that begins as a file that has gone is that file, and is read on from its cursor. Another one
-//!   is read once, whole.
+//! - **Cut** (copytruncate): the file is smaller than before, or has other bytes at its begin or before the cursor. It is begun
+//!   anew. The copy, which is known by the same bytes, is read from where the cursor was. What a writer adds between the
+//!   copy and the cut is nowhere any more; no reader can have it.
+//! - **Compressed**: a `.gz` file that has what was read of a file that has gone is that file, and is read on from its cursor.
+//!   Another one is read once, whole, or up to where it is damaged.
 //!
 //! The cursor moves when every sink has the lines before it. It may lag, and then lines are repeated; it never leads.
 
+mod complaints;
+mod content;
 mod cursor;
 mod discover;
 mod follow;
 mod glob;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Handle;
 
-use self::cursor::{Loaded, Store};
+use self::complaints::Complaints;
+use self::content::Stamp;
+use self::cursor::{Identity, Loaded, Store};
 use self::follow::{Followed, Hand, Turn};
 use super::Intake;
 use crate::config::FollowConfig;
@@ -39,20 +45,27 @@ const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 const STOP_INTERVAL: Duration = Duration::from_millis(10);
 /// So many files are open at a time; for another one, that is closed which was silent for the longest time.
 const OPEN_FILES: usize = 1000;
-/// So many paths have a throttle of their own.
-const COMPLAINTS: usize = 1000;
+/// Of those, so many may be open that only wait for another one, so that there is always room to read.
+const HELD_FILES: usize = OPEN_FILES / 2;
 
 /// The files of one source, and the place of their cursor.
 #[derive(Debug)]
 pub(super) struct Files {
     config: FollowConfig,
     store: Store,
+    loaded: Loaded,
 }
 
 impl Files {
-    /// Takes the place of the cursor; files are looked for later.
+    /// Takes the place of the cursor, and reads it; files are looked for later.
     pub(super) fn bind(config: &FollowConfig, name: &str) -> io::Result<Self> {
-        Ok(Self { config: config.clone(), store: Store::open(&config.state, name)? })
+        let store = Store::open(&config.state, name)?;
+        let loaded = store.load();
+        if loaded == Loaded::Newer {
+            let text = format!("a later version of Postrider wrote {}", store.path().display());
+            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+        }
+        Ok(Self { config: config.clone(), store, loaded })
     }
 
     /// The paths, as logged.
@@ -80,25 +93,33 @@ struct Follower {
     /// In the order in which they came.
     files: Vec<Followed>,
     serial: u64,
+    /// Files that are copies of one that is being read, what they were when that was seen, and of which.
+    copies: HashMap<Identity, (Stamp, u64)>,
     /// Files that are there at the first look are begun at their end.
     skip: bool,
     /// What was changed before has been looked at.
     since: SystemTime,
     changed: bool,
     saved: Instant,
-    complaints: HashMap<PathBuf, Throttle>,
+    /// Whether all that the last run handed on was delivered and noted, as far as that is known.
+    ended: bool,
+    /// Lines that are handed on again, and not said to be yet.
+    repeated: u64,
+    repeats: Throttle,
+    complaints: Complaints,
 }
 
 impl Follower {
     fn new(files: Files, intake: Intake, runtime: Handle) -> Self {
-        let Files { config, store } = files;
+        let Files { config, store, loaded } = files;
         let (name, path) = (intake.name(), store.path().display().to_string());
-        let (mut skip, mut since) = (false, SystemTime::now());
-        let entries = match store.load() {
-            Loaded::Entries(entries) => {
+        let (mut skip, mut since, mut all_ended) = (false, SystemTime::now(), true);
+        let entries = match loaded {
+            Loaded::Entries { entries, ended } => {
                 // The last look was earlier than the last change of the cursor.
                 since =
                     store.changed().checked_sub(config.poll_interval + SAVE_INTERVAL).unwrap_or(SystemTime::UNIX_EPOCH);
+                all_ended = ended;
                 entries
             }
             Loaded::Missing => {
@@ -117,20 +138,41 @@ impl Follower {
                 since = SystemTime::UNIX_EPOCH;
                 Vec::new()
             }
+            // Refused when it was read.
+            Loaded::Newer => Vec::new(),
         };
         let max_frame_size = intake.max_frame_size();
-        let numbered = entries.into_iter().zip(0..);
+        let numbered = entries.into_iter().zip(1..);
         let files: Vec<_> = numbered.map(|(entry, serial)| Followed::new(entry, serial, max_frame_size)).collect();
-        let serial = files.len() as u64;
-        let (saved, complaints) = (Instant::now(), HashMap::new());
-        Self { config, store, intake, runtime, files, serial, skip, since, changed: true, saved, complaints }
+        Self {
+            serial: files.len() as u64,
+            files,
+            config,
+            store,
+            intake,
+            runtime,
+            copies: HashMap::new(),
+            skip,
+            since,
+            changed: true,
+            saved: Instant::now(),
+            ended: all_ended,
+            repeated: 0,
+            repeats: Throttle::default(),
+            complaints: Complaints::default(),
+        }
     }
 
     fn run(mut self) {
         self.look();
+        self.tell_repeats();
+        self.tell_missing();
+        // Where files begin must be known before a line is delivered: files of which no cursor tells would be begun at their
+        // end once more.
+        while !self.save(false) && self.skip && !self.intake.stop().is_cancelled() {
+            self.wait(SAVE_INTERVAL);
+        }
         self.skip = false;
-        // Where files begin must be known before a line is delivered.
-        self.save();
         let mut looked = Instant::now();
         while !self.intake.stop().is_cancelled() {
             if looked.elapsed() >= self.config.poll_interval {
@@ -140,13 +182,38 @@ impl Follower {
             let read = self.read();
             self.settle();
             if self.changed && self.saved.elapsed() >= SAVE_INTERVAL {
-                self.save();
+                self.save(false);
             }
             if !read {
                 self.wait(self.config.poll_interval.saturating_sub(looked.elapsed()));
             }
         }
         self.finish();
+    }
+
+    /// Says what may have been delivered already and not noted.
+    fn tell_repeats(&self) {
+        let behind: Vec<u64> = self.files.iter().map(Followed::bytes_behind).filter(|bytes| *bytes > 0).collect();
+        if !self.ended && !behind.is_empty() {
+            tracing::warn!(
+                source = self.intake.name(),
+                files = behind.len(),
+                bytes = behind.iter().sum::<u64>(),
+                "the last run did not end in order: files are read on from the cursor, and what was delivered behind it is repeated"
+            );
+        }
+    }
+
+    /// Names the paths of the configuration at which nothing is.
+    fn tell_missing(&mut self) {
+        for pattern in &self.config.paths {
+            let mut found = Vec::new();
+            glob::expand(pattern, &mut found, &mut |_, _| {});
+            if !found.iter().any(|path| path.exists()) {
+                let (source, path) = (self.intake.name(), pattern.display());
+                tracing::warn!(source, %path, "no file is there yet: one that appears is read from its beginning");
+            }
+        }
     }
 
     /// Waits for a time, or until a stop.
@@ -158,62 +225,77 @@ impl Follower {
 
     /// After a stop: waits until the sinks have what was handed on, or until the time is over.
     fn finish(mut self) {
+        self.tell_repeated();
         while self.settle() && !self.intake.is_over() {
             std::thread::sleep(STOP_INTERVAL);
         }
-        self.save();
+        let lines = self.repeated + self.files.iter_mut().map(Followed::retry).sum::<u64>();
+        if lines > 0 {
+            let source = self.intake.name();
+            tracing::warn!(
+                source,
+                lines,
+                "the time for the stop is over: the next run hands on again what a sink did not take"
+            );
+        }
+        let ended = self.files.iter().all(Followed::is_delivered);
+        self.save(ended);
     }
 
-    /// Gives each file one turn; whether any of them had something to read.
+    /// Gives each file one turn; whether there is reason to give them another one at once.
     fn read(&mut self) -> bool {
-        let mut any = false;
-        for index in 0..self.files.len() {
-            if self.intake.stop().is_cancelled() {
-                break;
-            }
-            if self.files[index].is_at_rest() || !self.make_room(index) {
+        let mut open = self.files.iter().filter(|file| file.is_open()).count();
+        let unfinished: HashSet<u64> =
+            self.files.iter().filter(|file| !file.is_finished()).map(|file| file.serial).collect();
+        let (mut any, mut without_room) = (false, 0);
+        let mut index = 0;
+        while index < self.files.len() && !self.intake.stop().is_cancelled() {
+            let file = &mut self.files[index];
+            file.after = file.after.filter(|after| unfinished.contains(after));
+            let (serial, waits, was_open) = (file.serial, file.after.is_some(), file.is_open());
+            if file.is_at_rest() || waits && !was_open && open >= HELD_FILES {
+                index += 1;
                 continue;
             }
-            let waits = self.must_wait(index);
+            if !was_open && open >= OPEN_FILES {
+                if !self.make_room() {
+                    without_room += 1;
+                    index += 1;
+                    continue;
+                }
+                open -= 1;
+            }
             let hand = Hand { intake: &self.intake, runtime: &self.runtime };
             let result = if waits { self.files[index].hold() } else { self.files[index].turn(&hand) };
+            let file = &self.files[index];
+            open = open + usize::from(file.is_open()) - usize::from(was_open);
+            any |= unfinished.contains(&serial) && file.is_finished();
             match result {
                 Ok(Turn::Idle) => {}
                 Ok(Turn::Read) => any = true,
-                Ok(Turn::Replaced) => self.replaced(index),
+                Ok(Turn::Replaced) => {
+                    open -= usize::from(file.is_open());
+                    self.replaced(index);
+                }
                 Ok(Turn::Damaged(error)) => self.damaged(index, &error),
                 Err(error) => self.unreadable(index, &error),
             }
+            index += 1;
+        }
+        if without_room > 0 {
+            let what = format!(
+                "{OPEN_FILES} files are open and being read: {without_room} others wait until one of these is at its end"
+            );
+            self.complain(&self.config.paths[0].clone(), &what);
         }
         any
     }
 
-    /// Whether the file before it in its log is not at its end.
-    fn must_wait(&mut self, index: usize) -> bool {
-        let Some(after) = self.files[index].after else { return false };
-        let waits = self.files.iter().any(|file| file.serial == after && !file.is_finished());
-        if !waits {
-            self.files[index].after = None;
-        }
-        waits
-    }
-
-    /// Whether the file is open, or may be opened: closes the one that was silent for the longest time, if need be.
-    fn make_room(&mut self, index: usize) -> bool {
-        if self.files[index].is_open() || self.files.iter().filter(|file| file.is_open()).count() < OPEN_FILES {
-            return true;
-        }
+    /// Closes the file that was silent for the longest time; none may be at its end.
+    fn make_room(&mut self) -> bool {
         let mut open: Vec<usize> = (0..self.files.len()).filter(|index| self.files[*index].is_open()).collect();
         open.sort_by_key(|index| self.files[*index].grown);
-        if open.into_iter().any(|index| self.files[index].close()) {
-            return true;
-        }
-        let path = self.files[index].entry.path.clone();
-        self.complain(
-            &path,
-            &format!("{OPEN_FILES} other files are being read; it has to wait until one is at its end"),
-        );
-        false
+        open.into_iter().any(|index| self.files[index].close())
     }
 
     fn replaced(&mut self, index: usize) {
@@ -230,12 +312,14 @@ impl Follower {
     }
 
     fn damaged(&mut self, index: usize, error: &io::Error) {
-        let path = self.files[index].entry.path.clone();
+        let file = &self.files[index];
+        let path = file.location().unwrap_or(&file.entry.path);
+        self.intake.ledger().errors.fetch_add(1, Relaxed);
         tracing::error!(
             source = self.intake.name(),
             path = %path.display(),
             %error,
-            "the compressed file is damaged: what stands before the damage is read, the rest cannot be"
+            "the compressed file is damaged: what stands before the damage is read, the rest cannot be, unless the file changes"
         );
         self.changed = true;
     }
@@ -256,24 +340,37 @@ impl Follower {
                 self.changed |= moved;
                 continue;
             }
-            self.files[index].back_off(false);
-            let path = self.files[index].entry.path.clone();
-            self.complain(&path, "a sink did not take some of its lines: it is read again from the last that it took");
+            self.repeated += self.files[index].retry();
+        }
+        if !self.intake.stop().is_cancelled() && self.repeated > 0 && self.repeats.pass(Instant::now()).is_some() {
+            self.tell_repeated();
         }
         self.files.iter().any(|file| !file.is_settled())
     }
 
-    /// Writes the cursor. If that fails it is tried again later: until then it lags.
-    fn save(&mut self) {
+    fn tell_repeated(&mut self) {
+        let lines = std::mem::take(&mut self.repeated);
+        if lines > 0 {
+            let source = self.intake.name();
+            tracing::warn!(source, lines, "a sink did not take some lines: from them on, lines are handed on again");
+        }
+    }
+
+    /// Writes the cursor; `ended` says that nothing is delivered behind it. If that fails it is tried again later: until
+    /// then it lags.
+    fn save(&mut self, ended: bool) -> bool {
         self.saved = Instant::now();
-        let text = cursor::encode(self.files.iter().map(|file| &file.entry));
+        let text = cursor::encode(self.files.iter().map(|file| &file.entry), ended);
         match self.store.save(&text) {
             Ok(()) => self.changed = false,
             Err(error) => {
                 let path = self.store.path();
-                self.complain(&path, &format!("{error}; until it can be written, a restart repeats lines"));
+                let means = if self.skip { "nothing is read" } else { "a restart repeats lines" };
+                self.complain(&path, &format!("the cursor cannot be written: {error}; until it can, {means}"));
+                return false;
             }
         }
+        true
     }
 
     fn next_serial(&mut self) -> u64 {
@@ -283,11 +380,7 @@ impl Follower {
 
     /// Logs what is wrong with a path, at a bearable rate for each.
     fn complain(&mut self, path: &Path, what: &str) {
-        if self.complaints.len() >= COMPLAINTS && !self.complaints.contains_key(path) {
-            self.complaints.clear();
-        }
-        let throttle = self.complaints.entry(path.to_owned()).or_default();
-        if let Some(suppressed) = throttle.pass(Instant::now()) {
+        if let Some(suppressed) = self.complaints.pass(path, Instant::now()) {
             tracing::warn!(source = self.intake.name(), path = %path.display(), suppressed, "{what}");
         }
     }
@@ -303,3 +396,6 @@ fn help(error: &io::Error) -> &'static str {
         _ => "; it is tried again",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! Many files, long lines, missing permissions: is each file read in its turn, and what cannot be read named?
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
+
+use crate::peers::postrider::{assert_clean, ledger};
+use crate::peers::wait::wait_until;
+use crate::place::{DEADLINE, Place, line, open_files, start_unprivileged};
+
+#[test]
+fn what_cannot_be_read_is_named_and_tried_again() {
+    let mut place = Place::new("unreadable");
+    place.append("secret.log", "");
+    fs::set_permissions(place.path("secret.log"), fs::Permissions::from_mode(0o000)).expect("permissions");
+    fs::create_dir(place.path("directory.log")).expect("a directory");
+    let config = place.path("postrider.toml");
+    fs::write(&config, place.config(&["secret.log", "directory.log", "mail.log"], "")).expect("a configuration");
+    let mut postrider = start_unprivileged(&config, &place.path("stderr"));
+    wait_until(DEADLINE, "the warnings", || {
+        let log = postrider.log();
+        ["secret.log", "directory.log"]
+            .iter()
+            .all(|name| log.lines().any(|line| line.contains(name) && line.contains("WARN") && line.contains("; ")))
+    });
+    // The others are read meanwhile.
+    place.append("mail.log", &line(0));
+    place.assert_each_once_in_order(1);
+    fs::set_permissions(place.path("secret.log"), fs::Permissions::from_mode(0o600)).expect("permissions");
+    place.append("secret.log", &line(1));
+    place.assert_each_once_in_order(2);
+    fs::remove_dir(place.path("directory.log")).expect("no directory any more");
+    place.append("directory.log", &line(2));
+    place.assert_each_once_in_order(3);
+    assert!(postrider.terminate(DEADLINE).success());
+    let warnings = postrider.log().lines().filter(|line| line.contains("WARN") && line.contains("secret.log")).count();
+    assert!(warnings <= 4, "{}", postrider.log());
+}
+
+#[test]
+fn more_files_than_may_be_open_are_all_read() {
+    const FILES: usize = 1300;
+    let mut place = Place::new("many");
+    fs::create_dir(place.path("logs")).expect("a directory");
+    let name = |number: usize| format!("logs/{number}.log");
+    (0..FILES).for_each(|number| place.append(&name(number), &line(number)));
+    let paths = &["logs/*.log"];
+    let postrider = place.start(paths, "start = \"beginning\"");
+    assert_eq!(place.wait_for_all(FILES), 0);
+    // Those that are closed meanwhile are opened again.
+    (0..FILES).for_each(|number| place.append(&name(number), &line(FILES + number)));
+    assert_eq!(place.wait_for_all(2 * FILES), 0);
+    let logs = open_files(&postrider).iter().filter(|path| path.contains("/logs/")).count();
+    assert!((1..=1000).contains(&logs), "{logs}");
+    assert_clean(&postrider.terminate(DEADLINE));
+    // Of those that are gone, only so many are remembered.
+    (5..FILES).for_each(|number| fs::remove_file(place.path(&name(number))).expect("a log"));
+    let postrider = place.start(paths, "");
+    place.append(&name(0), &line(2 * FILES));
+    assert_eq!(place.wait_for_all(2 * FILES + 1), 0);
+    assert_clean(&postrider.terminate(DEADLINE));
+    let cursor = fs::read_to_string(place.cursor()).expect("the cursor");
+    assert_eq!(cursor.lines().filter(|line| line.contains("/logs/")).count(), 1005);
+}
+
+#[test]
+fn a_backlog_keeps_no_other_log_waiting() {
+    // Far more than can be delivered in the time of the test.
+    const BACKLOG: usize = 2_000_000;
+    let mut place = Place::new("fair");
+    let huge = File::create(place.path("huge.log")).expect("a log");
+    let mut huge = BufWriter::new(huge);
+    for number in 0..BACKLOG {
+        huge.write_all(line(BACKLOG + number).as_bytes()).expect("a line");
+    }
+    huge.into_inner().expect("a log");
+    let postrider = place.start(&["huge.log", "small.log"], "start = \"beginning\"");
+    place.wait_for(1000);
+    for number in 0..3 {
+        place.append("small.log", &line(number));
+        place.wait_for_number(number);
+    }
+    assert!(place.output.numbers.len() < BACKLOG, "the backlog was read before the small log");
+    let status = fs::read_to_string(format!("/proc/{}/status", postrider.pid())).expect("a process");
+    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the most memory");
+    let kib: usize = most.trim().trim_end_matches(" kB").parse().expect("a number");
+    assert!(kib < 200 * 1024, "{kib} KiB");
+    assert_clean(&postrider.terminate(DEADLINE));
+}
+
+#[test]
+fn a_line_over_the_limit_is_cut_and_the_next_one_whole() {
+    let mut place = Place::new("long");
+    let long =
+        |number: usize| format!("Nov 24 02:10:35 mx1 postfix/test[1]: number {number} {}\n", "x".repeat(200_000));
+    place.append("mail.log", &(line(0) + &long(1) + &line(2)));
+    let more = "start = \"beginning\"\nmax_frame_size = \"2KiB\"";
+    let postrider = place.start(&["mail.log"], more);
+    place.assert_each_once_in_order(3);
+    // One that is not over yet when it is read, and over the limit in a file that is closed.
+    let text = long(3);
+    place.append("mail.log", &text[..150_000]);
+    place.assert_each_once_in_order(4);
+    place.append("mail.log", &(text[150_000..].to_owned() + &line(4)));
+    place.assert_each_once_in_order(5);
+    let cut: Vec<bool> = place.output.records.iter().map(|record| record.contains("\"truncated\"")).collect();
+    assert_eq!(cut, [false, true, false, true, false]);
+    assert!(place.output.records.iter().all(|record| record.len() < 8 * 1024));
+    let ended = postrider.terminate(DEADLINE);
+    assert_clean(&ended);
+    assert_eq!(ledger(&ended, "source=\"file\"", "truncated"), 2);
+}
+
+#[test]
+fn a_path_with_nothing_there_is_named_once() {
+    let mut place = Place::new("nothing");
+    place.append("mail.log", "");
+    let postrider = place.start(&["mail.log", "later/*.log"], "");
+    let named = |log: &str| log.lines().filter(|line| line.contains("no file is there yet")).count();
+    wait_until(DEADLINE, "the warning", || named(&postrider.stderr()) == 1);
+    place.append("mail.log", &line(0));
+    place.assert_each_once_in_order(1);
+    fs::create_dir(place.path("later")).expect("a directory");
+    place.append("later/mail.log", &line(1));
+    place.assert_each_once_in_order(2);
+    let ended = postrider.terminate(DEADLINE);
+    assert_clean(&ended);
+    assert_eq!(named(&ended.stderr), 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains("later/*.log"), "{}", ended.stderr);
+}
