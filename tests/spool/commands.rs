@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use postrider::spool::Spool;
 use tempfile::TempDir;
 
-use crate::lines::{append, drain, fill, line, open_directory, wait};
+use crate::lines::{append, drain, fill, is_segment, line, open_directory, wait};
 
 fn spool(directory: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_postrider"));
@@ -48,7 +48,7 @@ fn partly_delivered() -> (TempDir, Spool) {
 fn segments(directory: &Path) -> Vec<String> {
     let names = fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").file_name());
     let mut names: Vec<String> = names.map(|name| name.into_string().expect("UTF-8")).collect();
-    names.retain(|name| name.ends_with(".seg"));
+    names.retain(|name| is_segment(name));
     names.sort();
     names
 }

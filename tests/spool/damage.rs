@@ -152,7 +152,7 @@ fn a_damaged_segment_header_costs_nothing() {
         for which in [0, 4, usize::MAX] {
             let directory = spool_of_400();
             let segments = segments(directory.path());
-            let path = segments.get(which).or(segments.last()).expect("a segment");
+            let path = segments.get(which).or_else(|| segments.last()).expect("a segment");
             let mut bytes = fs::read(path).expect("a file");
             bytes[at] ^= 0x10;
             fs::write(path, bytes).expect("a file");

@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 use postrider::spool::{Error, Limit, OpenError, Settings, Spool};
 
-use crate::lines::{SMALL, append, damaged, drain, fill, finish, line, open, read};
+use crate::lines::{SMALL, append, append_all, damaged, drain, fill, finish, is_segment, line, open, read};
 use crate::simulated::{Call, Simulated};
 
 #[test]
@@ -49,7 +49,7 @@ fn a_cursor_that_cannot_be_synced_deletes_nothing() {
     disk.fail(Call::Sync, Errno::EIO, 1);
     let error = spool.acknowledge(100).expect_err("an error");
     assert!(matches!(&error, Error::Fatal { path, .. } if path.ends_with("cursor")), "{error}");
-    assert_eq!(disk.names().iter().filter(|name| name.ends_with(".seg")).count(), segments);
+    assert_eq!(disk.names().iter().filter(|name| is_segment(name)).count(), segments);
 }
 
 /// Commits until there is room, and reads all.
@@ -177,7 +177,7 @@ fn a_drained_spool_takes_anything() {
         // A group that is larger than the limit.
         let group = next..next + 30;
         next += 30;
-        group.clone().for_each(|n| drop(append(&mut spool, n)));
+        append_all(&mut spool, group.clone());
         spool.commit().expect("an empty spool has room");
         assert!(spool.figures().disk_bytes > 5000);
         append(&mut spool, next);
@@ -255,8 +255,8 @@ fn a_start_reads_the_last_segment_alone() {
     assert_eq!(recovery.pending_records, 1000);
     assert!(segments > 20);
     let mut read: Vec<String> = disk.with(|world| world.read.keys().cloned().collect());
-    read.retain(|name| name.ends_with(".seg"));
-    let last = disk.names().into_iter().filter(|name| name.ends_with(".seg")).max();
+    read.retain(|name| is_segment(name));
+    let last = disk.names().into_iter().filter(|name| is_segment(name)).max();
     assert_eq!(read, Vec::from_iter(last));
     assert_eq!(drain(&mut spool).len(), 1000);
 }
@@ -271,7 +271,7 @@ fn two_dirty_starts_in_a_row() {
         fill(&mut spool, 1..=50, 5);
         drain(&mut spool);
         let _ = spool.acknowledge(30);
-        (51..=70).for_each(|n| drop(append(&mut spool, n)));
+        append_all(&mut spool, 51..=70);
         disk.with(|world| world.dies_after = Some(1));
         assert!(spool.commit().is_err());
         disk.crash(seed);
@@ -327,7 +327,7 @@ fn figures_tell_what_waits() {
         assert_eq!(figures.pending_records, 200 - through);
         assert!(figures.pending_bytes <= before);
         before = figures.pending_bytes;
-        assert_eq!(spool.oldest_timestamp_ms(), Ok(Some((through as i64 + 1) * 10)));
+        assert_eq!(spool.oldest_timestamp_ms(), Ok(Some((through.cast_signed() + 1) * 10)));
     }
     spool.acknowledge(200).expect("a disk");
     assert_eq!((spool.figures().pending_records, spool.figures().pending_bytes), (0, 0));

@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use postrider::spool::{Disk, Spool};
+use postrider::spool::{Disk, Settings, Spool};
 
 use crate::lines::{SMALL, append, drain, finish, open_directory, read};
 
@@ -26,6 +26,8 @@ const POINTS: [&str; 12] = [
     "after-truncate",
 ];
 
+/// A cursor that lags.
+const SETTINGS: Settings = Settings { segment_size: 16_384, cursor_records: 40, ..SMALL };
 const DIRECTORY: &str = "POSTRIDER_TEST_SPOOL";
 const FIRST: &str = "POSTRIDER_TEST_FIRST";
 
@@ -44,11 +46,11 @@ struct Said {
 fn child() {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return };
     let first: u64 = std::env::var(FIRST).expect("a number").parse().expect("a number");
-    let (mut spool, _) = Spool::open(Disk::new(Path::new(&directory)), SMALL).expect("a spool");
+    let (mut spool, _) = Spool::open(Disk::new(Path::new(&directory)), SETTINGS).expect("a spool");
     let mut out = std::io::stderr();
     let mut say = |what: &str, n: u64| writeln!(out, "{what} {n}").expect("a reader");
     let mut unacknowledged = Vec::new();
-    for n in first..first + 2000 {
+    for n in first..first + 6000 {
         say("append", n);
         append(&mut spool, n);
         if n % 7 == 0 {
@@ -58,7 +60,7 @@ fn child() {
         if n % 11 == 0 {
             let (records, _) = read(&mut spool, 3000).expect("a disk");
             unacknowledged.extend(records);
-            if let Some((n, seq)) = unacknowledged.drain(..unacknowledged.len() * 2 / 3).last() {
+            if let Some((n, seq)) = unacknowledged.drain(..unacknowledged.len() * 2 / 3).next_back() {
                 say("acknowledge", n);
                 spool.acknowledge(seq).expect("a disk");
             }
@@ -106,7 +108,9 @@ fn nothing_committed_is_lost_at_any_point() {
         let mut said = Said::default();
         // Only a start that finds something torn comes to these.
         let at_start = matches!(point, "after-quarantine" | "after-truncate");
-        for count in [60, 20, 40] {
+        for count in [24, 8, 16] {
+            // There are many more records than writes.
+            let count = if point == "after-append" { 30 * count } else { count };
             if at_start {
                 run(path, "before-fdatasync", count, &mut said);
                 tear(path);
@@ -118,7 +122,7 @@ fn nothing_committed_is_lost_at_any_point() {
         let repeated = numbers.iter().filter(|n| **n <= said.acknowledged).count();
         assert!(said.committed.len() > 50 && said.acknowledged > 50, "{point}: not much happened: {said:?}");
         assert!(numbers.is_sorted_by(|a, b| a < b) && numbers.last() <= Some(&said.appended), "{point}: {numbers:?}");
-        assert!(repeated <= 40, "{point}: {repeated} came again");
+        assert!(repeated <= 80, "{point}: {repeated} came again");
         all_repeated += repeated;
         assert_eq!(spool.figures().damaged_records, 0, "{point}");
         numbers.retain(|n| said.committed.contains(n) && *n > said.acknowledged);

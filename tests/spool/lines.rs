@@ -28,9 +28,21 @@ fn key(n: u64) -> Option<String> {
 /// Appends record `n`.
 pub(crate) fn append<S: Storage>(spool: &mut Spool<S>, n: u64) -> u64 {
     let (route, key, line) = (route(n), key(n), line(n));
-    let entry =
-        Entry { id: RecordId(n.into()), timestamp_ms: n as i64 * 10, route: &route, key: key.as_deref(), line: &line };
+    let entry = Entry {
+        id: RecordId(n.into()),
+        timestamp_ms: n.cast_signed() * 10,
+        route: &route,
+        key: key.as_deref(),
+        line: &line,
+    };
     spool.append(&entry).expect("a record that is short enough")
+}
+
+/// Appends records, and commits nothing.
+pub(crate) fn append_all<S: Storage>(spool: &mut Spool<S>, numbers: impl IntoIterator<Item = u64>) {
+    for n in numbers {
+        append(spool, n);
+    }
 }
 
 /// Appends and commits records, a group of `group` at a time.
@@ -48,7 +60,7 @@ pub(crate) fn fill<S: Storage>(spool: &mut Spool<S>, numbers: impl IntoIterator<
 pub(crate) fn number(record: &Record<'_>) -> u64 {
     let n = u64::try_from(record.id.0).expect("an id that was given");
     assert_eq!(String::from_utf8_lossy(record.line), String::from_utf8_lossy(&line(n)), "record {n}");
-    assert_eq!(record.timestamp_ms, n as i64 * 10);
+    assert_eq!(record.timestamp_ms, n.cast_signed() * 10);
     assert_eq!((record.route, record.key), (route(n).as_str(), key(n).as_deref()));
     n
 }
@@ -105,6 +117,11 @@ pub(crate) fn wait(mut done: impl FnMut() -> bool) {
         assert!(Instant::now() < until, "waited in vain");
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Whether a file of this name is a segment.
+pub(crate) fn is_segment(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "seg")
 }
 
 /// The figures that damage shows in.

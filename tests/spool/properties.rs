@@ -6,7 +6,7 @@ use postrider::spool::{Progress, Recovery, Settings, Spool};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::lines::{append, read};
+use crate::lines::{append_all, is_segment, read};
 use crate::simulated::{Call, Lost, Random, Simulated};
 
 #[derive(Clone, Debug)]
@@ -35,8 +35,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Checkpoint),
         1 => Just(Step::Rewind),
         1 => Just(Step::Kill),
-        3 => (0..8_u64, any::<u64>()).prop_map(|(calls, seed)| Step::Crash(calls, seed)),
-        1 => (0..8_u64, any::<u64>()).prop_map(|(calls, seed)| Step::CrashTwice(calls, seed)),
+        3 => (0..8_u64, any::<u64>()).prop_map(|(calls, chance)| Step::Crash(calls, chance)),
+        1 => (0..8_u64, any::<u64>()).prop_map(|(calls, chance)| Step::CrashTwice(calls, chance)),
     ]
 }
 
@@ -140,7 +140,7 @@ impl Reference {
     /// What was read up to a share of it is acknowledged: up to which sequence number.
     fn acknowledge(&mut self, share: u8) -> Option<u64> {
         let count = (self.unacknowledged.len() * usize::from(share)).div_ceil(255);
-        let (n, seq) = self.unacknowledged.drain(..count).last()?;
+        let (n, seq) = self.unacknowledged.drain(..count).next_back()?;
         self.floor = Some(n);
         self.acknowledged = self.acknowledged.max(n);
         Some(seq)
@@ -180,13 +180,11 @@ fn die(
     spool: &mut Spool<Simulated>,
     reference: &mut Reference,
     calls: u64,
-    seed: u64,
+    chance: u64,
     seen: &mut Seen,
 ) {
-    let mut random = Random(seed);
-    (0..random.below(8)).for_each(|_| {
-        append(spool, reference.append());
-    });
+    let mut random = Random(chance);
+    append_all(spool, (0..random.below(8)).map(|_| reference.append()));
     disk.with(|world| world.dies_after = Some(calls));
     if random.below(2) == 0
         && let Some(seq) = reference.acknowledge(255)
@@ -205,9 +203,7 @@ fn history(disk: &Simulated, steps: &[Step], seen: &mut Seen) -> Result<(), Test
     let mut spool = start(disk, seen);
     for step in steps {
         match *step {
-            Step::Append(count) => (0..count).for_each(|_| {
-                append(&mut spool, reference.append());
-            }),
+            Step::Append(count) => append_all(&mut spool, (0..count).map(|_| reference.append())),
             Step::Commit => {
                 spool.commit().expect("a disk");
                 seen.committed += reference.committed();
@@ -236,22 +232,22 @@ fn history(disk: &Simulated, steps: &[Step], seen: &mut Seen) -> Result<(), Test
                 reference.died();
                 spool = start(disk, seen);
             }
-            Step::Crash(calls, seed) => {
-                die(disk, &mut spool, &mut reference, calls, seed, seen);
-                disk.crash(seed);
+            Step::Crash(calls, chance) => {
+                die(disk, &mut spool, &mut reference, calls, chance, seen);
+                disk.crash(chance);
                 spool = start(disk, seen);
             }
-            Step::CrashTwice(calls, seed) => {
-                die(disk, &mut spool, &mut reference, calls, seed, seen);
-                disk.crash(seed);
+            Step::CrashTwice(calls, chance) => {
+                die(disk, &mut spool, &mut reference, calls, chance, seen);
+                disk.crash(chance);
                 disk.with(|world| world.dies_after = Some(calls));
                 seen.failed_starts += u64::from(Spool::open(disk.clone(), SETTINGS).is_err());
-                disk.crash(!seed);
+                disk.crash(!chance);
                 spool = start(disk, seen);
             }
         }
         let figures = spool.figures();
-        let files = disk.names().iter().filter(|name| name.ends_with(".seg")).count();
+        let files = disk.names().iter().filter(|name| is_segment(name)).count();
         prop_assert_eq!(files, figures.segments);
     }
     // What is damaged was never committed.
