@@ -3,13 +3,13 @@
 //! Numbers are little-endian. A segment header is
 //!
 //! ```text
-//! magic 8 | version 4 | zero 4 | base sequence number 8 | zero 4 | CRC-32C of all before 4
+//! magic 8 | version 4 | zero 4 | base sequence number 8 | zero 4 | CRC-32C of the 28 bytes before 4
 //! ```
 //!
 //! and a record is
 //!
 //! ```text
-//! magic 4 | payload length 4 | flags 4 | sequence number 8 | CRC-32C of all before 4 | CRC-32C of all before and the payload 4
+//! magic 4 | payload length 4 | flags 4 | sequence number 8 | CRC-32C of these 20 bytes 4 | CRC-32C of them and the payload 4
 //! payload: id 16 | timestamp in ms 8 | route length 4 | key length 4 | route | key | line
 //! ```
 //!
@@ -171,3 +171,76 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a record of more than {} bytes cannot be spooled", MAX_PAYLOAD)]
 pub struct TooLong;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENTRY: Entry<'_> =
+        Entry { id: RecordId(7), timestamp_ms: -1, route: "mail", key: Some(""), line: b"{\"v\":1}\n" };
+
+    fn record(entry: &Entry<'_>) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        push_record(&mut bytes, 42, entry, record_size(entry).unwrap());
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> Option<Record<'_>> {
+        RecordHeader::parse(bytes)?.record(&bytes[RECORD_HEADER..])
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        for entry in [ENTRY, Entry { route: "", key: None, ..ENTRY }, Entry { key: Some("é"), line: b"", ..ENTRY }] {
+            let bytes = record(&entry);
+            assert_eq!(bytes.len(), record_size(&entry).unwrap());
+            let Entry { id, timestamp_ms, route, key, line } = entry;
+            assert_eq!(read(&bytes), Some(Record { seq: 42, id, timestamp_ms, route, key, line }));
+        }
+    }
+
+    #[test]
+    fn each_bit_counts() {
+        let bytes = record(&ENTRY);
+        for bit in 0..8 * bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(read(&damaged), None, "bit {bit}");
+        }
+        let header = segment_header(42);
+        assert_eq!(check_segment_header(&header, 42), Ok(()));
+        assert_eq!(check_segment_header(&header, 43), Err(BadHeader::Damaged));
+        for bit in 0..8 * header.len() {
+            let mut damaged = header;
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(check_segment_header(&damaged, 42), Err(BadHeader::Damaged), "bit {bit}");
+        }
+    }
+
+    /// As a bug of another version might write it.
+    #[test]
+    fn right_checksums_do_not_make_a_record() {
+        let whole = record(&ENTRY);
+        let changes: [(usize, &[u8]); 3] = [(24, &[0xff; 4]), (28, &[50, 0, 0, 0]), (32, &[0xc3, 0x28])];
+        for (at, change) in changes {
+            let mut bytes = whole.clone();
+            bytes[RECORD_HEADER + at..][..change.len()].copy_from_slice(change);
+            let crc = crc32c_append(crc32c(&bytes[..20]), &bytes[RECORD_HEADER..]);
+            bytes[24..28].copy_from_slice(&crc.to_le_bytes());
+            assert!(RecordHeader::parse(&bytes).is_some());
+            assert_eq!(read(&bytes), None, "{at}");
+        }
+    }
+
+    #[test]
+    fn names_are_their_bases() {
+        for base in [1, 1000, u64::MAX] {
+            assert_eq!(segment_base(&segment_name(base)), Some(base));
+        }
+        for name in
+            ["1.seg", "00000000000000000001.seg.new", "+0000000000000000001.seg", "99999999999999999999.seg", "cursor"]
+        {
+            assert_eq!(segment_base(name), None, "{name}");
+        }
+    }
+}

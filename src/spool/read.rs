@@ -203,7 +203,8 @@ impl<S: Storage> Spool<S> {
         progress
     }
 
-    /// Reads on at the first record that is not acknowledged: all that is handed on and not acknowledged comes again.
+    /// Reads on at the first record that is not acknowledged: all that is handed on and not acknowledged comes again. An acknowledgement
+    /// that is still on its way for such a record counts only when it has been read again.
     pub fn rewind(&mut self) {
         self.reader = Reader::new(self.acknowledged, self.acknowledged_to);
     }
