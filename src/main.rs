@@ -67,6 +67,11 @@ fn run(file: &ConfigFile) -> Result<(), Failure> {
 fn check(file: &ConfigFile) -> Result<(), Failure> {
     let config = load(file)?;
     let name = file.config.as_ref().map_or_else(|| "the defaults".to_owned(), |path| path.display().to_string());
+    for source in &config.sources {
+        if let Some(warning) = source.kind.tls().and_then(|tls| tls.warning(jiff::Timestamp::now())) {
+            let _ = writeln!(io::stderr(), "{name}: warning: source {}: {warning}", source.name);
+        }
+    }
     let (sources, sinks) = (config.sources.len(), config.sinks.len());
     let _ = writeln!(io::stderr(), "{name}: no errors; sources: {sources}, sinks: {sinks}");
     Ok(())

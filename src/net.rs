@@ -10,7 +10,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 /// Connections that wait in the kernel to be accepted.
-const BACKLOG: i32 = 1024;
+pub const BACKLOG: i32 = 1024;
 
 /// What a socket holds, and what it dropped (`SO_MEMINFO`); `libc::SK_MEMINFO_*` are the places.
 #[derive(Clone, Copy, Debug)]

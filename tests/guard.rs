@@ -14,11 +14,13 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use peers::pki::{self, BOTH, Pki};
 use peers::port::Port;
 use peers::postrider::{Ended, Postrider, listening};
 use peers::process::Process;
 use peers::scratch;
 use peers::wait::wait_until;
+use rustls::StreamOwned;
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
@@ -196,6 +198,51 @@ fn datagrams_over_the_rate_are_dropped_and_counted_exactly() {
     assert_eq!(ended.stderr.matches("is over max_rate_per_peer").count(), 1, "{}", ended.stderr);
 }
 
+/// All workers of an address share one gate: the kernel spreads the ports of a peer over them.
+#[test]
+fn several_workers_judge_as_one() {
+    const FLOOD: usize = 600;
+    let mut postrider = spawn(
+        "[[source.udp]]\nlisten = \"127.0.0.1:0\"\nworkers = 4\nmax_rate_per_peer = 1\n\
+         allow = [\"127.0.0.0/29\"]\ndeny = [\"127.0.0.2\"]",
+    );
+    let port = postrider.address("udp").port();
+    let texts: Vec<String> = (0..FLOOD).map(|n| message(&n.to_string())).collect();
+    let begun = Instant::now();
+    for texts in texts.chunks(10) {
+        send_from("127.0.0.1", port, texts);
+        send_from("127.0.0.2", port, texts);
+        send_from("127.0.0.9", port, texts);
+    }
+    // Those that are below their rate lose nothing. The last is not judged before the others of its worker.
+    for (n, peer) in ["127.0.0.3", "127.0.0.4"].into_iter().enumerate() {
+        for texts in texts[..80 + n].chunks(2) {
+            send_from(peer, port, texts);
+        }
+    }
+    let of = |stdout: &str, peer: &str| stdout.matches(&format!("\"peer\":\"{peer}:")).count();
+    wait_until(DEADLINE, "the messages of the others", || {
+        let stdout = postrider.stdout();
+        of(&stdout, "127.0.0.3") == 80 && of(&stdout, "127.0.0.4") == 81 && of(&stdout, "127.0.0.1") >= 100
+    });
+    let ended = postrider.terminate(DEADLINE);
+    let seconds = begun.elapsed().as_secs() as usize;
+    assert!(ended.stderr.contains("balanced=true") && !ended.stderr.contains("balanced=false"), "{}", ended.stderr);
+    assert_eq!((of(&ended.stdout, "127.0.0.3"), of(&ended.stdout, "127.0.0.4")), (80, 81));
+    assert_eq!((of(&ended.stdout, "127.0.0.2"), of(&ended.stdout, "127.0.0.9")), (0, 0));
+    assert_eq!(dropped(&ended, "udp", "denied"), 2 * FLOOD);
+    let delivered = of(&ended.stdout, "127.0.0.1");
+    assert_eq!(delivered + dropped(&ended, "udp", "rate_limited"), FLOOD);
+    // One bucket for all workers, not one for each.
+    assert!((100..=101 + seconds).contains(&delivered), "{delivered}");
+    assert_ledger(&ended, "udp", &[&format!("received={}", 3 * FLOOD + 161), "kernel_drops=0"]);
+    // One line of each kind in ten seconds, whichever worker it is.
+    let most = 1 + seconds / 10;
+    for line in ["do not let its sender send", "is over max_rate_per_peer"] {
+        assert!((1..=most).contains(&ended.stderr.matches(line).count()), "{line}: {}", ended.stderr);
+    }
+}
+
 #[test]
 fn a_connection_over_the_rate_is_slowed_and_loses_nothing() {
     const EACH: usize = 500;
@@ -315,6 +362,74 @@ fn the_peer_is_the_one_that_the_header_names() {
         assert!(found.starts_with(peer), "{text}: {found}");
     }
     assert_ledger(&ended, "tcp", &["proxy_errors=0", "connections_denied=0", "errors=0"]);
+}
+
+/// The header comes before the handshake, in the clear.
+#[test]
+fn a_header_before_tls_names_the_peer() {
+    let pki = Pki::new();
+    let client = pki.client(None, BOTH);
+    let source = pki.source("").replace("max_connections = 4", "proxy_protocol = [\"127.0.0.1\"]");
+    let mut postrider = spawn(&source);
+    let address = postrider.address("tls");
+    let cases = [
+        (V1.to_vec(), "203.0.113.9:51234"),
+        (v2(0x21, 0x11, &BLOCK4), "203.0.113.9:51234"),
+        (v2(0x21, 0x21, &[&block6()[..], &[4, 0, 200], &[0; 200]].concat()), "[2001:db8::9]:51234"),
+        (v2(0x20, 0, b""), "127.0.0.1:"),
+    ];
+    let mut expected = Vec::new();
+    for (n, (header, peer)) in cases.iter().enumerate() {
+        for together in [true, false] {
+            let mut socket = connect("127.0.0.1", address);
+            let mut session = pki::session(&client);
+            let mut hello = Vec::new();
+            session.write_tls(&mut hello).expect("a hello");
+            if together {
+                socket.write_all(&[&header[..], &hello].concat()).expect("room");
+            } else {
+                socket.set_nodelay(true).expect("an option of the socket");
+                for byte in [&header[..], &hello].concat() {
+                    socket.write_all(&[byte]).expect("room");
+                }
+            }
+            let mut stream = StreamOwned::new(session, socket);
+            let text = format!("{n} {together}");
+            writeln!(stream, "{}", message(&text)).expect("room");
+            assert_eq!(pki::finish(stream), b"");
+            expected.push((text, *peer));
+        }
+    }
+    // From elsewhere no header is looked for.
+    let mut other = pki::shake_hands(connect("127.0.0.2", address), &client).expect("a connection");
+    writeln!(other, "{}", message("other")).expect("room");
+    pki::finish(other);
+    expected.push(("other".to_owned(), "127.0.0.2:"));
+
+    // A proxy that sends none, and a sender behind one that speaks no TLS.
+    assert!(pki::shake_hands(connect("127.0.0.1", address), &client).is_err());
+    let mut plain = connect("127.0.0.1", address);
+    let _ = plain.write_all(&[V1, message("plain").as_bytes(), b"\n"].concat());
+    assert!(is_closed(&mut plain));
+
+    let (records, ended) = records(postrider, expected.len());
+    for (text, peer) in expected {
+        let record = records.iter().find(|record| record["message"] == text.as_str());
+        let record = record.unwrap_or_else(|| panic!("no record of {text}"));
+        let found = record["source"]["peer"].as_str().expect("a peer");
+        assert!(found.starts_with(peer), "{text}: {found}");
+        assert_eq!(record["source"]["transport"], "tls");
+    }
+    assert_ledger(&ended, "tls", &["proxy_errors=1", "errors=1"]);
+    let line =
+        |part: &str| ended.stderr.lines().find(|line| line.contains(part)).unwrap_or_else(|| panic!("no {part}"));
+    let named = line("no PROXY header");
+    assert!(named.contains("the connection begins with TLS") && named.contains("proxy=\"127.0.0.1:"), "{named}");
+    let named = line("no TLS connection");
+    assert!(
+        named.contains("plain syslog came to a TLS port") && named.contains("peer=\"203.0.113.9:51234\""),
+        "{named}"
+    );
 }
 
 #[test]
@@ -572,83 +687,4 @@ fn the_unit_files_are_right() {
             );
         }
     }
-}
-
-// === floods ===
-
-/// What the kernel counts for a process under `key`, in bytes.
-fn memory(pid: u32, key: &str) -> usize {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a running process");
-    let size = status.lines().find_map(|line| line.strip_prefix(key)).expect("the kernel counts it");
-    size.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") << 10
-}
-
-/// Half of the connections stall: in their header, before or inside of a message. Meanwhile others come and go with bad headers or
-/// from where nobody may send.
-#[test]
-fn a_thousand_connections_half_of_them_stalled_and_a_flood_of_bad_ones() {
-    const GOOD: usize = 500;
-    const EACH: usize = 20;
-    const BAD: usize = 1000;
-    /// For 1000 connections, all that waits for the sink, and the program itself, unoptimised.
-    const MOST_MEMORY: usize = 128 << 20;
-    let mut postrider = spawn(
-        "[[source.tcp]]\nlisten = \"127.0.0.1:0\"\nproxy_protocol = [\"127.0.0.1\"]\ndeny = [\"127.0.0.66\", \"203.0.113.66\"]",
-    );
-    let address = postrider.address("tcp");
-    let stalls = [&V1[..20], V1, &[V1, message("never ends ").repeat(300).as_bytes()].concat()].map(<[u8]>::to_vec);
-    let stalled: Vec<TcpStream> = (0..GOOD)
-        .map(|n| {
-            let mut socket = connect("127.0.0.1", address);
-            socket.write_all(&stalls[n % stalls.len()]).expect("room");
-            socket
-        })
-        .collect();
-    let flood = thread::spawn(move || {
-        let denied = [b"PROXY TCP4 203.0.113.66 203.0.113.1 1 2\r\n", message("x").as_bytes()].concat();
-        for n in 0..BAD {
-            let (from, bytes) = match n % 4 {
-                0 => ("127.0.0.66", b"<13>x\n".to_vec()),
-                1 => ("127.0.0.1", b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03 a TLS hello".to_vec()),
-                2 => ("127.0.0.1", v2(0x21, 0x11, &[0; 5000])),
-                _ => ("127.0.0.1", denied.clone()),
-            };
-            let mut socket = connect(from, address);
-            let _ = socket.write_all(&bytes);
-            assert!(is_closed(&mut socket), "{n}");
-        }
-    });
-    let mut good: Vec<TcpStream> = (0..GOOD).map(|_| connect("127.0.0.1", address)).collect();
-    for (n, socket) in good.iter_mut().enumerate() {
-        let header = format!("PROXY TCP4 198.51.100.{} 203.0.113.1 {} 514\r\n", n % 250, 1000 + n);
-        socket.write_all(header.as_bytes()).expect("room");
-    }
-    for round in 0..EACH {
-        for socket in &mut good {
-            writeln!(socket, "{}", message(&format!("good {round}"))).expect("room for a message");
-        }
-    }
-    let arrived = |postrider: &Postrider| postrider.stdout().matches("\"message\":\"good ").count();
-    wait_until(DEADLINE, "the messages of the good half", || arrived(&postrider) == GOOD * EACH);
-    flood.join().expect("the flood");
-    let most = memory(postrider.pid(), "VmHWM:");
-    assert!(most < MOST_MEMORY, "{} MiB", most >> 20);
-    assert_eq!(good.len() + stalled.len(), 1000);
-    drop((good, stalled));
-    // Those that ended inside of a message have still said something.
-    let ended = postrider.terminate(DEADLINE);
-    assert!(ended.stderr.contains("balanced=true") && !ended.stderr.contains("balanced=false"), "{}", ended.stderr);
-    for round in 0..EACH {
-        let text = format!("\"message\":\"good {round}\"");
-        assert_eq!(ended.stdout.matches(&text).count(), GOOD, "{round}");
-    }
-    let denied = format!("connections_denied={}", BAD / 2);
-    assert_ledger(&ended, "tcp", &[&denied, "connections_refused=0", "dropped=\"0\""]);
-    // Half of the flood, and those of the stalled that never ended their header.
-    let line = ledger(&ended, "tcp");
-    let (_, errors) = line.split_once(" proxy_errors=").expect("a count");
-    let errors: usize = errors[..errors.find(' ').expect("an end")].parse().expect("a number");
-    assert!((BAD / 2..=BAD / 2 + GOOD.div_ceil(3)).contains(&errors), "{line}");
-    // Peers do not choose how much is logged.
-    assert!(ended.stderr.lines().count() < 40, "{}", ended.stderr);
 }

@@ -99,6 +99,17 @@ pub enum SourceKind {
     Stdin(StdinConfig),
 }
 
+impl SourceKind {
+    /// What it takes TLS with, if it does.
+    pub const fn tls(&self) -> Option<&TlsConfig> {
+        match self {
+            Self::Tcp(tcp) => tcp.listener.tls.as_ref(),
+            Self::Relp(relp) => relp.listener.tls.as_ref(),
+            Self::Udp(_) | Self::Unix(_) | Self::File(_) | Self::Stdin(_) => None,
+        }
+    }
+}
+
 /// `[[source.udp]]`: syslog over UDP (RFC 5426).
 #[derive(Clone, Debug, PartialEq)]
 pub struct UdpConfig {

@@ -8,6 +8,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::Intake;
 use super::stream::End;
+use crate::net;
 use crate::throttle::Throttle;
 
 /// The first and the longest pause after a failed accept. Running out of file descriptors is the usual cause, and ends
@@ -55,15 +56,14 @@ struct Log {
 
 /// Accepts and serves connections, `max_connections` at a time, until told to stop, then waits for the last to end.
 pub(super) async fn run<A: Accept>(listener: A, max_connections: usize, config: &A::Config, intake: &Intake) {
-    let mut connections = JoinSet::new();
+    let mut served = Served { connections: JoinSet::new(), max_connections, config, intake, log: Log::default() };
     let mut backoff = BACKOFF.0;
-    let mut log = Log::default();
     loop {
         let accepted = tokio::select! {
             biased;
             () = intake.stop().cancelled() => break,
-            Some(ended) = connections.join_next() => {
-                log.ended(ended, intake);
+            Some(ended) = served.connections.join_next() => {
+                served.log.ended(ended, intake);
                 continue;
             }
             accepted = listener.accept() => accepted,
@@ -71,17 +71,10 @@ pub(super) async fn run<A: Accept>(listener: A, max_connections: usize, config: 
         match accepted {
             Ok(connection) => {
                 backoff = BACKOFF.0;
-                if let Some(peer) = listener.denied(&connection) {
-                    log.denied(&peer, intake);
-                } else if connections.len() < max_connections {
-                    intake.ledger().connections.fetch_add(1, Relaxed);
-                    connections.spawn(A::serve(connection, config.clone(), intake.clone()));
-                } else {
-                    log.refused(max_connections, intake);
-                }
+                served.admit(&listener, connection);
             }
             Err(error) => {
-                log.not_accepted(&error, intake);
+                served.log.not_accepted(&error, intake);
                 tokio::select! {
                     () = intake.stop().cancelled() => break,
                     () = tokio::time::sleep(backoff) => {}
@@ -90,10 +83,50 @@ pub(super) async fn run<A: Accept>(listener: A, max_connections: usize, config: 
             }
         }
     }
+    served.admit_waiting(&listener).await;
     // From now on a sender learns at once that nobody listens, instead of writing what nobody will read.
     drop(listener);
-    while let Some(ended) = connections.join_next().await {
-        log.ended(ended, intake);
+    while let Some(ended) = served.connections.join_next().await {
+        served.log.ended(ended, intake);
+    }
+}
+
+/// The connections of a listener.
+struct Served<'c, A: Accept> {
+    connections: JoinSet<Ended>,
+    max_connections: usize,
+    config: &'c A::Config,
+    intake: &'c Intake,
+    log: Log,
+}
+
+impl<A: Accept> Served<'_, A> {
+    /// Serves a connection, unless its peer may not send or there are too many.
+    fn admit(&mut self, listener: &A, connection: A::Connection) {
+        if let Some(peer) = listener.denied(&connection) {
+            self.log.denied(&peer, self.intake);
+        } else if self.connections.len() < self.max_connections {
+            self.intake.ledger().connections.fetch_add(1, Relaxed);
+            self.connections.spawn(A::serve(connection, self.config.clone(), self.intake.clone()));
+        } else {
+            self.log.refused(self.max_connections, self.intake);
+        }
+    }
+
+    /// After a stop: the senders whose connections wait in the kernel know of no stop. What they have written already is read
+    /// like the last words of the others.
+    async fn admit_waiting(&mut self, listener: &A) {
+        for _ in 0..net::BACKLOG {
+            let accepted = tokio::select! {
+                biased;
+                accepted = listener.accept() => accepted,
+                () = std::future::ready(()) => return,
+            };
+            let Ok(connection) = accepted else { return };
+            self.admit(listener, connection);
+            // Otherwise the runtime would soon say that nobody waits, to let other tasks run.
+            tokio::task::yield_now().await;
+        }
     }
 }
 

@@ -40,14 +40,17 @@ pub(super) trait Receive: AsFd {
     fn kernel_drops(&self) -> io::Result<u32> {
         Ok(0)
     }
+
+    /// Says of each datagram of a batch, by its sender, whether it is dropped and why: one verdict for each of `senders`. All
+    /// at once, so that what several sockets share is locked once for a batch.
+    fn judge(&self, senders: impl Iterator<Item = Option<Self::Address>>, verdicts: &mut Vec<Option<Reason>>) {
+        verdicts.extend(senders.map(|_| None));
+    }
 }
 
-/// Reads datagrams until told to stop; `judge` says by the sender which of them are dropped, and why.
-pub(super) async fn read<S: Receive, J>(socket: &S, judge: J, intake: &Intake)
-where
-    J: FnMut(Option<S::Address>) -> Result<(), Reason>,
-{
-    let mut reader = Reader::new(socket, judge, intake);
+/// Reads datagrams until told to stop.
+pub(super) async fn read<S: Receive>(socket: &S, intake: &Intake) {
+    let mut reader = Reader::new(socket, intake);
     let mut drops = KernelDrops::default();
     let mut failed = Throttle::default();
     let mut tick = tokio::time::interval(DROPS_INTERVAL);
@@ -121,21 +124,22 @@ impl KernelDrops {
 }
 
 /// Reads batches from one socket and hands them on.
-struct Reader<'a, S: Receive, J> {
+struct Reader<'a, S: Receive> {
     socket: &'a S,
-    judge: J,
     intake: &'a Intake,
     batch: Batch<S::Address>,
+    /// For each datagram of this batch why it is dropped, if it is.
+    verdicts: Vec<Option<Reason>>,
     /// The senders of this batch, each once, so that a name is not made for every datagram.
     peers: Vec<(Option<S::Address>, String)>,
     /// For each datagram of this batch the place of its sender in `peers`; `None` for one that goes no further.
     senders: Vec<Option<usize>>,
 }
 
-impl<'a, S: Receive, J: FnMut(Option<S::Address>) -> Result<(), Reason>> Reader<'a, S, J> {
-    fn new(socket: &'a S, judge: J, intake: &'a Intake) -> Self {
+impl<'a, S: Receive> Reader<'a, S> {
+    fn new(socket: &'a S, intake: &'a Intake) -> Self {
         let batch = Batch::new(intake.max_frame_size());
-        Self { socket, judge, intake, batch, peers: Vec::new(), senders: Vec::new() }
+        Self { socket, intake, batch, verdicts: Vec::new(), peers: Vec::new(), senders: Vec::new() }
     }
 
     /// Reads what is there, as much as one batch takes, and hands it on. The socket was readable.
@@ -160,9 +164,11 @@ impl<'a, S: Receive, J: FnMut(Option<S::Address>) -> Result<(), Reason>> Reader<
         // The last sender is kept: it is the likeliest to send again.
         self.peers.drain(..self.peers.len().saturating_sub(1));
         self.senders.clear();
+        self.verdicts.clear();
         let max = self.intake.max_frame_size();
-        for datagram in self.batch.datagrams() {
-            if let Err(reason) = (self.judge)(datagram.address) {
+        self.socket.judge(self.batch.datagrams().map(|datagram| datagram.address), &mut self.verdicts);
+        for (datagram, verdict) in self.batch.datagrams().zip(&self.verdicts) {
+            if let Some(reason) = *verdict {
                 self.intake.refuse(datagram.frame(max).bytes.len(), reason);
                 self.senders.push(None);
                 continue;

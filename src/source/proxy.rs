@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::stream::TLS_HANDSHAKE;
 use crate::net;
 
 /// For the whole header. The specification asks for at least 3 s, so that one lost packet is made up for.
@@ -58,6 +59,11 @@ pub(super) enum Error {
 pub(super) enum Malformed {
     #[error("the connection begins with something else than a PROXY header")]
     Other,
+    #[error(
+        "the connection begins with TLS: let the proxy send a PROXY header before it, or take its network out of \
+         proxy_protocol"
+    )]
+    Tls,
     #[error("a header of version 1 that does not end in CR LF within 107 bytes")]
     Line,
     #[error("a header of version 1 for something else than TCP4, TCP6 or UNKNOWN")]
@@ -116,6 +122,7 @@ async fn read_all(socket: &TcpStream) -> Result<Option<SocketAddr>, Error> {
 fn parse(header: &[u8]) -> Result<Step, Malformed> {
     let begins = |signature: &[u8]| header.iter().zip(signature).all(|(a, b)| a == b);
     match (begins(V1), begins(V2)) {
+        (false, false) if header.starts_with(&TLS_HANDSHAKE) => Err(Malformed::Tls),
         (false, false) => Err(Malformed::Other),
         _ if header.len() < LEAST => Ok(Step::More(LEAST - header.len())),
         (true, _) => v1(header),

@@ -1,6 +1,7 @@
 //! Reading a byte stream into frames: what TCP connections, unix streams and the standard input have in common.
 
 use std::io;
+use std::mem;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -26,6 +27,10 @@ const IDLE_SIZE: usize = 16 * 1024;
 
 /// After a stop, so much of what the kernel already holds for one connection is still read.
 const LAST_WORDS: usize = 8 * 1024 * 1024;
+
+/// After a stop, a connection that has just been accepted is asked for so long whether it has anything to read: the runtime does
+/// not know yet.
+const LAST_READY: Duration = Duration::from_millis(50);
 
 /// How a stream of TLS begins: a record with a handshake, of any version from SSL 3.0 on (RFC 8446, section 5.1). No syslog
 /// does: 22 is a control character.
@@ -75,6 +80,8 @@ pub(super) enum End {
 pub(super) struct Stream {
     framer: Framer,
     buffer: BytesMut,
+    /// Whether nothing was read yet.
+    fresh: bool,
 }
 
 /// Reads `socket` until it ends, not faster than its `pace`, and hands on its frames.
@@ -86,7 +93,6 @@ pub(super) async fn read(
     intake: &Intake,
 ) -> End {
     let mut stream = Stream::new(config.framing, intake.max_frame_size());
-    let mut first = true;
     let mut end = loop {
         tokio::select! {
             biased;
@@ -100,12 +106,8 @@ pub(super) async fn read(
         let _turn = intake.turn().await;
         match stream.fill(socket) {
             Ok(0) => break End::Closed,
-            Ok(read) if first && stream.buffer.starts_with(&TLS_HANDSHAKE) => {
-                intake.refuse(read, Reason::UnexpectedTls);
-                return End::UnexpectedTls;
-            }
+            Ok(_) if stream.is_tls() => return stream.refuse_tls(intake),
             Ok(_) => {
-                first = false;
                 let frames = stream.submit(peer, intake).await;
                 pace.inspect(|pace| pace.charge(frames));
             }
@@ -149,12 +151,23 @@ async fn ready(socket: &mut impl Readable, idle_timeout: Option<Duration>) -> io
 
 impl Stream {
     pub(super) fn new(framing: Framing, max_frame_size: usize) -> Self {
-        Self { framer: Framer::new(framing, max_frame_size), buffer: BytesMut::new() }
+        Self { framer: Framer::new(framing, max_frame_size), buffer: BytesMut::new(), fresh: true }
     }
 
     fn fill(&mut self, socket: &mut impl Readable) -> io::Result<usize> {
         self.buffer.reserve(READ_SIZE);
         socket.try_read(&mut self.buffer)
+    }
+
+    /// Whether the first read has brought the beginning of TLS.
+    fn is_tls(&mut self) -> bool {
+        mem::take(&mut self.fresh) && self.buffer.starts_with(&TLS_HANDSHAKE)
+    }
+
+    fn refuse_tls(&mut self, intake: &Intake) -> End {
+        intake.refuse(self.buffer.len(), Reason::UnexpectedTls);
+        self.buffer.clear();
+        End::UnexpectedTls
     }
 
     /// Appends bytes that were read by other means.
@@ -193,11 +206,14 @@ impl Stream {
 
     /// After a stop: hands on what the kernel already holds, as long as there is time to deliver it.
     async fn last_words(&mut self, socket: &mut impl Readable, peer: Peer<'_>, intake: &Intake) -> End {
+        // An error shows again when it is read.
+        let _ = tokio::time::timeout(LAST_READY, socket.readable()).await;
         let mut read = 0;
         while read < LAST_WORDS && !intake.is_over() {
             let _turn = intake.turn().await;
             match self.fill(socket) {
                 Ok(0) => return End::Closed,
+                Ok(_) if self.is_tls() => return self.refuse_tls(intake),
                 Ok(more) => read += more,
                 // Of a record of TLS only the beginning has come yet.
                 Err(_) => break,

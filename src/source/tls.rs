@@ -9,6 +9,7 @@ use bytes::BytesMut;
 use rustls::{ServerConfig, ServerConnection};
 use tokio::net::TcpStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::MissedTickBehavior;
 use tokio_rustls::TlsAcceptor;
 
 use super::Intake;
@@ -17,6 +18,9 @@ use crate::tls::{self, TlsConfig};
 
 /// How often the files are looked at.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How often the operator is told of a certificate that has to be renewed.
+const WARN_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// So long may the end of a connection take: its `close_notify` fits into any socket but that of a peer that reads nothing.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -59,13 +63,22 @@ impl Tls {
         Offer { server, timeout: self.config.handshake_timeout }
     }
 
-    /// Reads the files anew whenever they change, and on SIGHUP, for the connections that come after. Never ends.
+    /// Reads the files anew whenever they change, and on SIGHUP, for the connections that come after, and warns of a certificate
+    /// whose time is over or soon will be: now, after each reading, and every day. Never ends.
     pub(super) async fn follow_files(&self, source: &str) {
         let certificate = self.config.certificate.display();
         let mut last = self.stamps.clone();
         let mut hangup = signal(SignalKind::hangup()).ok();
+        let mut warn = tokio::time::interval(WARN_INTERVAL);
+        warn.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let asked = tokio::select! {
+                _ = warn.tick() => {
+                    if let Some(warning) = self.config.warning(jiff::Timestamp::now()) {
+                        tracing::warn!(source, "{warning}");
+                    }
+                    continue;
+                }
                 () = tokio::time::sleep(CHECK_INTERVAL) => false,
                 () = next(&mut hangup) => true,
             };
@@ -79,6 +92,7 @@ impl Tls {
                 Ok(server) => {
                     *self.server.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(server);
                     tracing::info!(source, %certificate, "the files of TLS are read anew, for new connections");
+                    warn.reset_immediately();
                 }
                 Err(error) => {
                     tracing::error!(source, %error, "cannot use the files of TLS as they are now; what was read before stays");

@@ -2,7 +2,8 @@
 
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use nix::sys::socket::SockaddrStorage;
@@ -24,16 +25,24 @@ use crate::throttle::Throttle;
 #[derive(Debug)]
 pub(super) struct Udp {
     sockets: Vec<UdpSocket>,
-    /// `None` where everybody may send as much as he likes: then nothing is locked.
-    gate: Option<Arc<Mutex<Gate>>>,
+    /// `None` where everybody may send as much as he likes.
+    gate: Option<Arc<Gate>>,
 }
 
-/// Says no to a peer, and throttles what it logs about that.
+/// Who may send, and how much, to all sockets of the address together. The lists need no lock. What each peer has sent does: it is
+/// taken once for a batch, and not while a line is logged.
 #[derive(Debug)]
 struct Gate {
     access: Access,
-    denied: Throttle,
-    rates: Option<Rates>,
+    denied: Mutex<Throttle>,
+    rates: Option<Mutex<Rates>>,
+}
+
+/// One of the sockets.
+struct Worker {
+    socket: UdpSocket,
+    gate: Option<Arc<Gate>>,
+    intake: Intake,
 }
 
 impl Udp {
@@ -46,10 +55,10 @@ impl Udp {
         };
         let gate = Gate {
             access: config.access.clone(),
-            denied: Throttle::default(),
-            rates: config.max_rate_per_peer.map(Rates::new),
+            denied: Mutex::default(),
+            rates: config.max_rate_per_peer.map(|rate| Mutex::new(Rates::new(rate))),
         };
-        let gate = (!gate.is_open()).then(|| Arc::new(Mutex::new(gate)));
+        let gate = (!gate.is_open()).then(|| Arc::new(gate));
         Ok(Self { sockets, gate })
     }
 
@@ -61,16 +70,8 @@ impl Udp {
     pub(super) async fn run(self, intake: Intake) {
         let mut workers = JoinSet::new();
         for socket in self.sockets {
-            let (intake, gate) = (intake.clone(), self.gate.clone());
-            workers.spawn(async move {
-                let judge = |peer: Option<SockaddrStorage>| match (&gate, peer.and_then(internet)) {
-                    (Some(gate), Some(peer)) => {
-                        gate.lock().unwrap_or_else(PoisonError::into_inner).judge(peer, intake.name())
-                    }
-                    _ => Ok(()),
-                };
-                datagrams::read(&socket, judge, &intake).await;
-            });
+            let worker = Worker { socket, gate: self.gate.clone(), intake: intake.clone() };
+            workers.spawn(async move { datagrams::read(&worker, &worker.intake).await });
         }
         while let Some(ended) = workers.join_next().await {
             if let Err(error) = ended {
@@ -85,37 +86,66 @@ impl Gate {
         self.rates.is_none() && self.access == Access::default()
     }
 
-    /// Why a datagram of `peer` goes no further, if it does not.
-    fn judge(&mut self, peer: SocketAddr, source: &str) -> Result<(), Reason> {
-        if !self.access.admits(peer.ip()) {
-            if let Some(suppressed) = self.denied.pass(Instant::now()) {
-                let peer = net::canonical(peer);
-                tracing::warn!(source, %peer, suppressed, "datagram dropped: allow and deny do not let its sender send");
-            }
-            return Err(Reason::Denied);
-        }
-        let Some(rates) = &mut self.rates else { return Ok(()) };
+    /// One verdict for each of `senders`.
+    fn judge(
+        &self,
+        senders: impl Iterator<Item = Option<SockaddrStorage>>,
+        verdicts: &mut Vec<Option<Reason>>,
+        source: &str,
+    ) {
         let now = Instant::now();
-        if rates.admit(peer.ip(), now) {
-            return Ok(());
+        let mut denied = None;
+        let mut over = None;
+        let mut rates = self.rates.as_ref().map(lock);
+        for sender in senders {
+            let Some(peer) = sender.and_then(internet) else {
+                verdicts.push(None);
+                continue;
+            };
+            verdicts.push(if !self.access.admits(peer.ip()) {
+                denied.get_or_insert((peer, 0)).1 += 1;
+                Some(Reason::Denied)
+            } else if rates.as_mut().is_some_and(|rates| !rates.admit(peer.ip(), now)) {
+                over.get_or_insert((peer, 0)).1 += 1;
+                Some(Reason::RateLimited)
+            } else {
+                None
+            });
         }
-        if let Some(suppressed) = rates.log.pass(now) {
+        let over =
+            over.zip(rates.as_mut()).and_then(|((peer, count), rates)| Some((peer, rates.log.pass_many(count, now)?)));
+        drop(rates);
+        let denied = denied.and_then(|(peer, count)| Some((peer, lock(&self.denied).pass_many(count, now)?)));
+        if let Some((peer, suppressed)) = denied {
+            let peer = net::canonical(peer);
+            tracing::warn!(source, %peer, suppressed, "datagram dropped: allow and deny do not let its sender send");
+        }
+        if let Some((peer, suppressed)) = over {
             let peer = net::canonical(peer);
             tracing::warn!(source, %peer, suppressed, "datagram dropped: its sender is over max_rate_per_peer");
         }
-        Err(Reason::RateLimited)
     }
 }
 
-impl datagrams::Receive for UdpSocket {
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl AsFd for Worker {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl datagrams::Receive for Worker {
     type Address = SockaddrStorage;
 
     async fn readable(&self) -> io::Result<()> {
-        Self::readable(self).await
+        self.socket.readable().await
     }
 
     fn try_receive(&self, receive: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-        self.try_io(Interest::READABLE, receive)
+        self.socket.try_io(Interest::READABLE, receive)
     }
 
     fn name(&self, address: Option<SockaddrStorage>) -> String {
@@ -123,7 +153,14 @@ impl datagrams::Receive for UdpSocket {
     }
 
     fn kernel_drops(&self) -> io::Result<u32> {
-        net::kernel_drops(self)
+        net::kernel_drops(&self.socket)
+    }
+
+    fn judge(&self, senders: impl Iterator<Item = Option<SockaddrStorage>>, verdicts: &mut Vec<Option<Reason>>) {
+        match &self.gate {
+            Some(gate) => gate.judge(senders, verdicts, self.intake.name()),
+            None => verdicts.extend(senders.map(|_| None)),
+        }
     }
 }
 

@@ -90,7 +90,7 @@ impl Unix {
 
     pub(super) async fn run(self, intake: Intake) {
         match self {
-            Self::Datagram(socket) => datagrams::read(&socket, |_| Ok(()), &intake).await,
+            Self::Datagram(socket) => datagrams::read(&socket, &intake).await,
             Self::Stream(listener) => {
                 let config = listener.config.clone();
                 accept::run(listener, config.max_connections, &config, &intake).await;

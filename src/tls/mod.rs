@@ -4,6 +4,7 @@
 mod pem;
 mod reason;
 mod subject;
+mod validity;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -78,6 +79,15 @@ impl TlsConfig {
     /// The files that it names.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         [Some(&self.certificate), Some(&self.key), self.client_ca.as_ref()].into_iter().flatten().map(PathBuf::as_path)
+    }
+
+    /// What its operator has to know about the time for which the certificate is valid: that it has expired, is not valid yet, or
+    /// ends within 14 days of `now`.
+    pub fn warning(&self, now: jiff::Timestamp) -> Option<String> {
+        // What can't be read is an error elsewhere.
+        let chain = pem::certificates("certificate", &self.certificate).ok()?;
+        let warning = validity::warning(chain.first()?, now)?;
+        Some(format!("certificate {} {warning}", self.certificate.display()))
     }
 
     /// Reads the files and makes a server of them.

@@ -174,7 +174,7 @@ fn attributes(mut sequence: &[u8]) -> Vec<(&[u8], String)> {
 }
 
 /// The tag and the contents of the first element, and what is behind it.
-fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+pub(super) fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (tag, der) = der.split_first()?;
     let (first, der) = der.split_first()?;
     let (length, der) = match first & 0x7f {
