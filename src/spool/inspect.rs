@@ -133,9 +133,9 @@ impl View {
     /// Lists the files of the spool in `path`.
     pub(super) fn open(path: &Path) -> Result<Self, InspectError> {
         let disk = Disk::new(path);
-        // The cursor first: whatever a running process deletes after that is acknowledged after that.
-        let cursor = cursor::load(&disk).map_err(failed(&disk, "read", CURSOR))?;
+        // The cursor after the list: what a running process has deleted before that is behind it, and is not missed.
         let files = disk.list("").map_err(failed(&disk, "read", ""))?;
+        let cursor = cursor::load(&disk).map_err(failed(&disk, "read", CURSOR))?;
         let segment = |(name, size): &(String, u64)| Some(Segment { base: segment_base(name)?, size: *size });
         let mut segments: Vec<Segment> = files.iter().filter_map(segment).collect();
         segments.sort_unstable_by_key(|segment| segment.base);

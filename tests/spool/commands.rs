@@ -4,6 +4,8 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
 
 use postrider::spool::Spool;
 use tempfile::TempDir;
@@ -145,6 +147,46 @@ fn verify_lists_damage_with_its_place() {
     insta::assert_snapshot!("verify", show(&spool(directory.path(), &["verify"])));
     // Nothing of that was changed.
     insta::assert_snapshot!("verify", show(&spool(directory.path(), &["verify"])));
+}
+
+/// While it is written, read and deleted from, a spool has no damage, and its records come in order.
+#[test]
+fn a_spool_at_work_can_be_looked_at() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path();
+    let (mut opened, _) = open_directory(path);
+    let stop = AtomicBool::new(false);
+    let (looks, rounds) = thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            let mut rounds = 0;
+            while !stop.load(Relaxed) {
+                fill(&mut opened, rounds * 50 + 1..=rounds * 50 + 50, 10);
+                drain(&mut opened);
+                opened.acknowledge(rounds * 50 + 20).expect("a disk");
+                rounds += 1;
+            }
+            rounds
+        });
+        let looks: Vec<(Output, Output)> =
+            (0..30).map(|_| (spool(path, &["verify"]), spool(path, &["cat", "--all"]))).collect();
+        stop.store(true, Relaxed);
+        (looks, worker.join().expect("a worker"))
+    });
+    for (verified, printed) in &looks {
+        assert_eq!(verified.status.code(), Some(0), "{}", show(verified));
+        assert!(printed.status.success() && printed.stderr.is_empty(), "{}", show(printed));
+        let numbers = String::from_utf8_lossy(&printed.stdout).lines().map(number).collect::<Vec<_>>();
+        // A segment may go between two that are printed.
+        assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
+    }
+    let most = looks.iter().map(|(_, printed)| printed.stdout.len()).max();
+    assert!(rounds > 5 && most > Some(1000), "{rounds} rounds, {most:?} bytes");
+}
+
+/// Which record a line is.
+fn number(line: &str) -> u64 {
+    let digits = line.strip_prefix("{\"n\":").and_then(|rest| rest.split(',').next());
+    digits.expect("a line").parse().expect("a number")
 }
 
 /// What a process is just writing is no damage.

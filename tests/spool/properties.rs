@@ -78,6 +78,8 @@ struct Reference {
     floor: Option<u64>,
     /// The last that was read since the start or the rewind.
     read: Option<u64>,
+    /// How many a crash has taken, all of them without a commit.
+    vanished: u64,
     /// Those that were read and not acknowledged, with their sequence numbers.
     unacknowledged: Vec<(u64, u64)>,
 }
@@ -134,6 +136,7 @@ impl Reference {
     fn passed(&mut self, n: u64, seen: &mut Seen) {
         let before = self.records.len();
         self.records.retain(|(record, state)| *record >= n || *state != State::Doubtful);
+        self.vanished += (before - self.records.len()) as u64;
         seen.vanished += (before - self.records.len()) as u64;
     }
 
@@ -170,6 +173,8 @@ fn read_on(
         prop_assert_eq!(reference.missing(u64::MAX), Vec::<u64>::new(), "not there");
         reference.passed(u64::MAX, seen);
         prop_assert!(spool.is_read());
+        let damaged = spool.figures().damaged_records;
+        prop_assert!(damaged <= reference.vanished, "{} counted as lost, {} are", damaged, reference.vanished);
     }
     Ok(progress)
 }
