@@ -4,7 +4,7 @@ mod peers;
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -20,7 +20,7 @@ use peers::postrider::{Postrider, assert_clean, ledger};
 use peers::process::Process;
 use peers::scratch;
 use peers::unread::Unread;
-use peers::wait::wait_until;
+use peers::wait::{wait_for, wait_until};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -114,10 +114,36 @@ fn postrider_has(path: &Path, records: usize) -> bool {
     size > records as u64 * 400 && count_lines(path) >= records
 }
 
+/// The lines of a file, counted as they come.
+struct Arrivals {
+    file: fs::File,
+    lines: usize,
+    new: Vec<u8>,
+}
+
+impl Arrivals {
+    fn of(path: &Path) -> Self {
+        let file = wait_for(DEADLINE, "the output", || fs::File::open(path).ok());
+        Self { file, lines: 0, new: Vec::new() }
+    }
+
+    /// Waits until there are `count` lines.
+    #[track_caller]
+    fn wait_for(&mut self, count: usize) {
+        wait_until(DEADLINE, "records", || {
+            self.new.clear();
+            self.file.read_to_end(&mut self.new).expect("the output");
+            self.lines += memchr::memchr_iter(b'\n', &self.new).count();
+            self.lines >= count
+        });
+    }
+}
+
 #[test]
 fn two_hundred_thousand_paced_datagrams_arrive_once() {
     const COUNT: usize = 200_000;
-    const BURST: usize = 100;
+    const BURST: usize = 1000;
+    const ON_THE_WAY: usize = 3000;
     let directory = scratch::directory("datagrams");
     let path = directory.path().join("out.json");
     let mut postrider = Postrider::spawn(&format!(
@@ -126,16 +152,16 @@ fn two_hundred_thousand_paced_datagrams_arrive_once() {
     ));
     let address = postrider.address("udp");
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-    let begun = Instant::now();
+    let mut output = None;
     for n in 0..COUNT {
         socket.send_to(line(0, n).as_bytes(), address).expect("a datagram goes out");
+        let output = output.get_or_insert_with(|| Arrivals::of(&path));
         if n % BURST == BURST - 1 {
-            // 10,000 a second: the pace is the input of this test, not a wait for something.
-            let due = begun + Duration::from_micros(100 * n as u64);
-            thread::sleep(due.saturating_duration_since(Instant::now()));
+            // The receive buffer holds what is on its way; no clock could know how busy the machine is.
+            output.wait_for((n + 1).saturating_sub(ON_THE_WAY));
         }
     }
-    wait_until(DEADLINE, "the last record", || postrider_has(&path, COUNT));
+    output.expect("some output").wait_for(COUNT);
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
     assert_eq!(ledger(&ended, "source=\"udp\"", "received"), COUNT as u64);
@@ -368,7 +394,8 @@ fn a_stop_takes_no_longer_than_it_may() {
     let ended = postrider.terminate(DEADLINE);
     let took = begun.elapsed();
     assert_clean(&ended);
-    assert!(took < TIMEOUT + Duration::from_millis(800), "{took:?}");
+    // What is over that is a busy machine's.
+    assert!(took < TIMEOUT + Duration::from_secs(2), "{took:?}");
     assert!(ended.stderr.contains("a sink is blocked"), "{}", ended.stderr);
     sender.join().expect("a sender");
 }

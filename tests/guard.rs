@@ -469,7 +469,7 @@ fn a_connection_with_a_bad_header_is_closed_and_counted() {
     stalled.write_all(&V1[..20]).expect("room");
     let begun = Instant::now();
     assert!(is_closed(&mut stalled));
-    assert!((4..8).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    assert!((4..30).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
     // A proxy that only looks whether somebody listens has done nothing wrong.
     drop(connect("127.0.0.1", address));
     let mut good = connect("127.0.0.1", address);

@@ -6,7 +6,8 @@ use std::fs;
 use crate::page;
 
 /// The words behind fences that a test runs.
-const KINDS: [&str; 9] = ["rsyslog", "syslog-ng", "postfix", "haproxy", "toml", "systemd", "sysctl", "sh", "log"];
+const KINDS: [&str; 10] =
+    ["rsyslog", "syslog-ng", "postfix", "haproxy", "toml", "logrotate", "systemd", "sysctl", "sh", "log"];
 
 /// The lines of a sender.
 const SENDERS: [&str; 3] = ["rsyslog", "syslog-ng", "postfix"];

@@ -13,6 +13,7 @@ mod file;
 mod index;
 mod page;
 mod running;
+mod spool;
 mod stdin;
 mod systemd;
 mod tcp;
