@@ -34,6 +34,21 @@ pub enum Command {
     /// Takes what is in a mail.log (written by rsyslog in its traditional or its ISO 8601 style, or by Postfix itself
     /// through its parameter `maillog_file`), syslog as it is on the wire, and either compressed with gzip.
     Decode(Decode),
+    /// Send the records of dead-letter files to their sinks again
+    ///
+    /// A sink with the key `dead_letter` keeps there what its destination refuses for good. When the reason is gone, this
+    /// sends each line to the sink that it names, with its old topic or path, key, id and timestamp, and waits until it is
+    /// delivered. A daemon may run beside it and go on appending to the same file; no source is opened.
+    ///
+    /// FILE is renamed to FILE.replaying first, which is removed when all of it is done with. What is refused again is
+    /// appended to the sink's dead-letter file with its new reason (or to FILE, if the sink has none), and is not
+    /// tried a second time. A line that cannot be read is named and moved to FILE.damaged. After an interruption or
+    /// a crash, the same command goes on where it was; only after a crash may some records be sent twice, with equal id.
+    ///
+    /// The exit code is 0 when everything is delivered, 65 when lines were damaged or refused again, 78 when the
+    /// configuration is wrong or lacks a sink (nothing is sent then), and 74 when it could not go on.
+    #[command(after_help = REPLAY_EXAMPLE)]
+    Replay(Replay),
     /// Say what an enhanced status code or a reply code means
     Explain(Explain),
     /// Look at what waits on disk, or delete it
@@ -47,6 +62,9 @@ pub enum Command {
     /// Print a completion script for a shell
     Completions(Completions),
 }
+
+const REPLAY_EXAMPLE: &str = "Example, as the user of the daemon:
+  postrider replay -c /etc/postrider/postrider.toml /var/lib/postrider/dead-letter.jsonl";
 
 /// Where the configuration is.
 #[derive(Args, Debug)]
@@ -74,6 +92,23 @@ pub struct Decode {
     /// Exit with 65 if a line has no readable time, is cut off, or is not UTF-8
     #[arg(long)]
     pub strict: bool,
+}
+
+/// The arguments of `replay`.
+#[derive(Args, Debug)]
+pub struct Replay {
+    /// The configuration file with the sinks; without one: only the sink `stdout`
+    #[arg(short, long = "config", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Send every record to this sink instead of the one in its line
+    #[arg(long, value_name = "NAME")]
+    pub sink: Option<String>,
+    /// Send every record to this topic or path instead of the one in its line
+    #[arg(long, value_name = "ROUTE")]
+    pub route: Option<String>,
+    /// The dead-letter files, in this order
+    #[arg(value_name = "DEADLETTER", required = true)]
+    pub files: Vec<PathBuf>,
 }
 
 /// The arguments of `explain`.

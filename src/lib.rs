@@ -40,6 +40,7 @@ pub mod ledger;
 pub mod net;
 pub mod network;
 pub mod receipt;
+pub mod replay;
 mod suggest;
 pub mod systemd;
 mod throttle;

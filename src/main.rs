@@ -9,6 +9,7 @@ use postrider::config::{self, Config};
 use postrider::decode::{self, Decoder};
 use postrider::encode::{self, Encoder};
 use postrider::postfix::dsn::Language;
+use postrider::replay::{self, Replay};
 use postrider::spool::{InspectError, command};
 use postrider::{app, explain};
 use tracing::level_filters::LevelFilter;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Command::Run(file) => run(&file),
         Command::Check(file) => check(&file),
         Command::Decode(arguments) => decode(&arguments),
+        Command::Replay(arguments) => replay(arguments),
         Command::Explain(arguments) => explain(&arguments),
         Command::Spool(command) => spool(&command),
         Command::Schema(arguments) => schema(&arguments),
@@ -120,6 +122,25 @@ fn report_unparsed(summary: &decode::Summary) {
             summary.unparsed
         ),
     };
+}
+
+fn replay(arguments: cli::Replay) -> Result<(), Failure> {
+    let config = load(&ConfigFile { config: arguments.config })?;
+    log_to_stderr(log_level()?);
+    let replay = Replay { config: &config, sink: arguments.sink.as_deref(), route: arguments.route.as_deref() };
+    let mut say = |line: String| {
+        let _ = writeln!(io::stderr(), "{line}");
+    };
+    let (summary, result) = replay.run(&arguments.files, &mut say);
+    if let Err(replay::Error::NoSink(reason)) = result {
+        return Err(Failure { code: CONFIGURATION, message: format!("postrider: {reason}") });
+    }
+    say(format!("{} delivered, {} refused again, {} damaged", summary.delivered, summary.refused, summary.damaged));
+    match result {
+        Err(error) => Err(Failure { code: IO, message: format!("postrider: {error}") }),
+        Ok(()) if summary.refused + summary.damaged > 0 => Err(Failure { code: DATA, message: String::new() }),
+        Ok(()) => Ok(()),
+    }
 }
 
 fn explain(arguments: &Explain) -> Result<(), Failure> {

@@ -28,7 +28,7 @@ fn code(output: &Output) -> i32 {
 #[test]
 fn help() {
     insta::assert_snapshot!("help", show(&postrider(&["--help"])));
-    for command in ["run", "check", "decode", "explain", "schema", "completions"] {
+    for command in ["run", "check", "decode", "replay", "explain", "schema", "completions"] {
         insta::assert_snapshot!(format!("help_{command}"), show(&postrider(&[command, "--help"])));
     }
     insta::assert_snapshot!("help_spool", show(&postrider(&["spool", "--help"])));
@@ -49,6 +49,7 @@ fn usage_errors_exit_with_64() {
         &["spool"],
         &["spool", "cat"],
         &["spool", "rm", "/tmp"],
+        &["replay"],
         &[],
     ] {
         let output = postrider(arguments);
@@ -80,7 +81,7 @@ fn schema_prints_the_schemas() {
 fn completions_name_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let script = String::from_utf8(postrider(&["completions", shell]).stdout).expect("UTF-8");
-        assert!(["decode", "explain", "strict"].iter().all(|word| script.contains(word)), "{shell}");
+        assert!(["decode", "replay", "explain", "strict"].iter().all(|word| script.contains(word)), "{shell}");
     }
 }
 

@@ -10,7 +10,7 @@ use std::{env, fs};
 
 use postrider::buffer::{Batch, Encoded, Entry, Records, Span};
 use postrider::config::{FileConfig, Fsync};
-use postrider::ledger::SinkLedger;
+use postrider::ledger::{Reason, SinkLedger};
 use postrider::record::RecordId;
 use postrider::sink::file::File;
 use postrider::sink::{Error, Sink};
@@ -24,10 +24,19 @@ const LINES: usize = 1000;
 /// It holds for a whole process, so the test runs itself again in a shell that sets the limit.
 #[test]
 fn a_disk_that_fills_up_neither_tears_nor_repeats_a_line() {
+    run_on_a_small_disk("on_a_small_disk");
+}
+
+#[test]
+fn a_disk_that_fills_up_loses_no_refused_record() {
+    run_on_a_small_disk("refused_on_a_small_disk");
+}
+
+fn run_on_a_small_disk(test: &str) {
     let directory = tempfile::tempdir().unwrap();
-    let script = "trap '' XFSZ; ulimit -f 20; exec \"$0\" --exact on_a_small_disk --nocapture";
+    let script = "trap '' XFSZ; ulimit -f 20; exec \"$0\" --exact \"$1\" --nocapture";
     let mut child = Command::new("sh");
-    child.arg("-c").arg(script).arg(env::current_exe().unwrap()).env(DIRECTORY, directory.path());
+    child.arg("-c").arg(script).arg(env::current_exe().unwrap()).arg(test).env(DIRECTORY, directory.path());
     let output = child.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(directory.path().join("full").exists(), "the child ran");
@@ -67,6 +76,54 @@ fn on_a_small_disk() {
     fs::write(directory.join("full"), "").unwrap();
 }
 
+/// The child for the dead-letter file: the path of every record is a directory.
+#[test]
+fn refused_on_a_small_disk() {
+    let Some(directory) = env::var_os(DIRECTORY).map(PathBuf::from) else { return };
+    fs::create_dir(directory.join("mail.json")).unwrap();
+    let path = directory.join("dead.jsonl");
+    let ledger: Arc<SinkLedger> = Arc::default();
+    let mut sink = File::new(&FileConfig { dead_letter: Some(path.clone()), ..config(&directory) }, "test").unwrap();
+    let mut found = Vec::new();
+    let mut full = 0;
+    for first in (0..REFUSED).step_by(10) {
+        let mut batches = VecDeque::from([batch(&ledger, first..first + 10)]);
+        loop {
+            let result = sink.write(&mut batches);
+            let Err(error) = result else { break };
+            let Error::Retry(reason) = error else { panic!("{error}") };
+            assert!(
+                reason.contains("cannot write to the dead-letter file") && reason.contains("dead.jsonl"),
+                "{reason}"
+            );
+            assert_eq!(ledger.in_flight(), 10, "what is not kept is not resolved");
+            let before = fs::read(&path).unwrap();
+            assert_eq!(before.last(), Some(&b'\n'), "no torn line");
+            assert!(sink.write(&mut batches).is_err());
+            assert_eq!(fs::read(&path).unwrap(), before, "what did not fit is cut off");
+            found.extend(numbers(&path));
+            full += 1;
+            fs::remove_file(&path).unwrap();
+        }
+    }
+    found.extend(numbers(&path));
+    assert!(found.into_iter().eq(0..REFUSED), "every record once");
+    assert!(full >= 2, "it was full {full} times");
+    sink.finish(Instant::now()).unwrap();
+    assert_eq!(ledger.dropped.get(Reason::Rejected), REFUSED as u64);
+    assert_eq!(ledger.in_flight(), 0);
+    fs::write(directory.join("full"), "").unwrap();
+}
+
+const REFUSED: usize = 200;
+
+/// The numbers in a dead-letter file. The lines of this test are no JSON objects: they are found by what stands around them.
+fn numbers(path: &Path) -> Vec<usize> {
+    let text = fs::read_to_string(path).unwrap();
+    let number = |line: &str| line.split_once("\"record\":")?.1.split(':').next()?.parse().ok();
+    text.lines().map(|line| number(line).unwrap_or_else(|| panic!("{line}"))).collect()
+}
+
 fn config(directory: &Path) -> FileConfig {
     FileConfig {
         directory: directory.to_owned(),
@@ -77,6 +134,7 @@ fn config(directory: &Path) -> FileConfig {
         rotate_keep: None,
         gzip: false,
         fsync: Fsync::Always,
+        dead_letter: None,
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::diagnostic::Diagnostic;
 use super::diagnostics::Diagnostics;
 use super::kind::Placed;
-use super::{Fsync, SinkConfig, SinkKind, SourceConfig, SourceKind};
+use super::{FileConfig, Fsync, KafkaConfig, SinkConfig, SinkKind, SourceConfig, SourceKind};
 use crate::template::Template;
 
 /// Checks all sources and sinks against each other.
@@ -21,6 +21,11 @@ pub(super) fn across(sources: &[Placed<SourceConfig>], sinks: &[Placed<SinkConfi
     });
     pairs(sinks, found, same_file);
     pairs(sinks, found, same_spool);
+    for (output, keeper) in sinks.iter().flat_map(|output| sinks.iter().map(move |keeper| (output, keeper))) {
+        if let Some(error) = mixed(output, keeper) {
+            found.push(error);
+        }
+    }
     for sink in sinks {
         if let Some(error) = spool_before_page_cache(sink) {
             found.push(error);
@@ -135,6 +140,21 @@ fn spool_before_page_cache(sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
     (sink.config.spool.is_some() && file.fsync == Fsync::Never).then(|| {
         let error = Diagnostic::at(sink.places.of("fsync"), "a spool forgets only what is on the disk elsewhere");
         error.help("leave `fsync` out, or write \"1s\"").also(sink.places.of("spool"), "the spool")
+    })
+}
+
+/// Records among dead letters could not be told apart.
+fn mixed(output: &Placed<SinkConfig>, keeper: &Placed<SinkConfig>) -> Option<Diagnostic> {
+    let (SinkKind::File(FileConfig { dead_letter, .. }) | SinkKind::Kafka(KafkaConfig { dead_letter, .. })) =
+        &keeper.config.kind
+    else {
+        return None;
+    };
+    let SinkKind::File(file) = &output.config.kind else { return None };
+    (file.directory.join(file.path.as_constant()?) == *dead_letter.as_ref()?).then(|| {
+        let message = format!("the sink {} writes its records to this file", output.config.name);
+        let error = Diagnostic::at(keeper.places.of("dead_letter"), message);
+        error.help("give the dead letters a file of their own").also(output.places.of("path"), "the records")
     })
 }
 

@@ -285,6 +285,8 @@ pub struct FileConfig {
     pub gzip: bool,
     /// When data must be on disk.
     pub fsync: Fsync,
+    /// The dead-letter file, an absolute path.
+    pub dead_letter: Option<PathBuf>,
 }
 
 /// When a file sink calls fdatasync.
@@ -309,6 +311,8 @@ pub struct KafkaConfig {
     pub key: Template,
     /// Every librdkafka property, defaults and the user's own, checked by creating a client.
     pub properties: Properties,
+    /// The dead-letter file, an absolute path.
+    pub dead_letter: Option<PathBuf>,
 }
 
 /// Reads and checks a file, and the PEM files that it names. Nothing is bound, created or connected to.

@@ -81,6 +81,14 @@ const FILTER: [Key; 4] = [
     Key::optional("min_severity", Type::Word(&Severity::NAMES), r#""warning""#, "This severity and the worse ones."),
 ];
 
+/// What the sinks have whose destination may refuse a record.
+const DEAD_LETTER: Key = Key::optional(
+    "dead_letter",
+    Type::Path,
+    r#""/var/lib/postrider/dead-letter.jsonl""#,
+    "Records that the destination refuses for good are appended to this file, for `postrider replay`; without it they are gone.",
+);
+
 const CLASSES: [&str; 3] = [Class::ALL[0].name(), Class::ALL[1].name(), Class::ALL[2].name()];
 
 // === stdout ===
@@ -127,11 +135,13 @@ const FILE: Kind<SinkKind> = Kind {
             r#""1s""#,
             "Force data to the disk at least so often; `always` does it before a record counts as delivered.",
         ),
+        DEAD_LETTER,
     ],
     read: |table| {
         let (path, mode, fsync) = (table.template("path"), table.mode("mode"), table.time("fsync"));
         let (rotate_size, rotate_age) = (table.size("rotate_size"), table.duration("rotate_age"));
         let (rotate_keep, gzip) = (table.count("rotate_keep"), table.bool("gzip"));
+        let dead_letter = dead_letter(table);
         check_rotation(table, gzip?);
         check_mode(table, mode?);
         let (directory, path) = split(table, path?)?;
@@ -141,7 +151,17 @@ const FILE: Kind<SinkKind> = Kind {
             Time::Span(duration) => Fsync::Every(duration),
         };
         let (mode, gzip) = (mode?, gzip?);
-        Some(SinkKind::File(FileConfig { directory, path, mode, rotate_size, rotate_age, rotate_keep, gzip, fsync }))
+        Some(SinkKind::File(FileConfig {
+            directory,
+            path,
+            mode,
+            rotate_size,
+            rotate_age,
+            rotate_keep,
+            gzip,
+            fsync,
+            dead_letter,
+        }))
     },
 };
 
@@ -211,13 +231,14 @@ const KAFKA: Kind<SinkKind> = Kind {
             "Records of one key share a partition and keep their order; a record without these fields has no key.",
         ),
         Key::optional("options", Type::Properties, "{}", "Properties of librdkafka, over Postrider's own."),
+        DEAD_LETTER,
     ],
     read: |table| {
         let (brokers, topic, key) = (table.brokers("brokers"), table.template("topic"), table.template("key"));
-        let options = table.properties("options");
+        let (options, dead_letter) = (table.properties("options"), dead_letter(table));
         let properties = kafka::properties(brokers.as_deref().unwrap_or_default(), &options, table);
         check_topic(table, topic.as_ref()?);
-        Some(SinkKind::Kafka(KafkaConfig { brokers: brokers?, topic: topic?, key: key?, properties }))
+        Some(SinkKind::Kafka(KafkaConfig { brokers: brokers?, topic: topic?, key: key?, properties, dead_letter }))
     },
 };
 
@@ -268,6 +289,20 @@ fn spool(table: &mut Reader<'_, '_>) -> Option<SpoolConfig> {
         table.error(error.help("raise `max_size`, or lower `segment_size`"));
     }
     Some(config)
+}
+
+/// A replay is started in another directory than the daemon.
+fn dead_letter(table: &mut Reader<'_, '_>) -> Option<PathBuf> {
+    let path = table.path("dead_letter")?;
+    let error = if !path.is_absolute() {
+        ("not an absolute path", "write it from the root on: \"/var/lib/postrider/dead-letter.jsonl\"")
+    } else if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        ("the path of a directory", "add the name of a file, e.g. dead-letter.jsonl")
+    } else {
+        return Some(path);
+    };
+    table.error(Diagnostic::at(table.place("dead_letter"), error.0).help(error.1));
+    None
 }
 
 fn select(table: &mut Reader<'_, '_>) -> Select {

@@ -64,6 +64,16 @@ impl RecordId {
         out.extend_from_slice(&self.text());
     }
 
+    /// Reads what [`Self::text`] writes; in capitals, too.
+    pub fn parse(text: &str) -> Option<Self> {
+        let dashes = [8, 13, 18, 23];
+        if text.len() != 36 || !text.bytes().enumerate().all(|(place, b)| dashes.contains(&place) == (b == b'-')) {
+            return None;
+        }
+        let mut digits = text.chars().filter(|c| *c != '-').map(|c| c.to_digit(16));
+        digits.try_fold(0, |id, digit| Some(id << 4 | u128::from(digit?))).map(Self)
+    }
+
     /// Its 36 ASCII characters.
     pub fn text(self) -> [u8; 36] {
         const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -92,6 +102,21 @@ mod tests {
         let mut reserved = ids.reserve(Timestamp::from_micros(1_645_557_742_000_500), 2);
         assert_eq!(reserved.take().to_string(), "017f22e2-79b0-7800-aaaa-aa123456789a");
         assert_eq!(reserved.take().to_string(), "017f22e2-79b0-7800-aaaa-aa123456789b");
+    }
+
+    #[test]
+    fn an_id_is_read_back() {
+        let id = RecordId(0x017f_22e2_79b0_7800_aaaa_aa12_3456_789a);
+        assert_eq!(RecordId::parse(&id.to_string()), Some(id));
+        assert_eq!(RecordId::parse(&id.to_string().to_uppercase()), Some(id));
+        for wrong in [
+            "",
+            "017f22e2-79b0-7800-aaaa-aa123456789",
+            "017f22e279b0-7800-aaaa-aa123456789a-",
+            "017f22e2-79b0-7800-aaaa-aa123456789g",
+        ] {
+            assert_eq!(RecordId::parse(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::buffer::{Batch, Receiver};
 use crate::config::{SinkConfig, SinkKind};
 use crate::ledger::SinkLedger;
 
+pub(crate) mod dead_letter;
 mod fault;
 pub mod file;
 pub mod kafka;
@@ -31,6 +32,11 @@ pub trait Sink: Send {
     /// Called at least once in a second while the sink waits for batches or for its destination.
     fn tick(&mut self) -> Result<(), Error> {
         Ok(())
+    }
+
+    /// Whether [`Sink::tick`] has something to do now. Whoever makes it so unparks the sink's thread.
+    fn is_due(&self) -> bool {
+        false
     }
 
     /// Closes what must be closed for another program to rename or remove it; the next write opens it anew (SIGHUP).
@@ -71,7 +77,8 @@ pub fn build(
     Ok(vec![start(config, receiver, control, ledger)?, stage.start()?])
 }
 
-fn start(
+/// The same without its spool: starts the thread that empties `receiver` into the sink.
+pub(crate) fn start(
     config: &SinkConfig,
     receiver: Receiver,
     control: &Control,
@@ -105,6 +112,7 @@ mod tests {
             rotate_keep: None,
             gzip: false,
             fsync: Fsync::Never,
+            dead_letter: None,
         };
         let kind = SinkKind::File(file);
         let config = SinkConfig {

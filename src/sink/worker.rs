@@ -210,7 +210,7 @@ impl<S: Sink> Run<'_, S> {
         }
         let waiting = !self.pending.is_empty();
         let written = if waiting { self.sink.write(&mut self.pending) } else { Ok(()) };
-        let due = self.ticked.elapsed() >= TICK;
+        let due = self.ticked.elapsed() >= TICK || self.sink.is_due();
         if due && !matches!(written, Err(Error::Closed(_) | Error::Fatal(_))) {
             self.sink.tick()?;
             self.ticked = Instant::now();

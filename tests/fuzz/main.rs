@@ -66,7 +66,7 @@ fn time(line: &str) -> Duration {
     let start = processor_time();
     let record = |record: &Record<'_>| Encoder::default().encode(record, &mut Vec::new());
     checks::with_record(&Frame { bytes: line.as_bytes(), truncated: false }, record);
-    processor_time() - start
+    processor_time().saturating_sub(start)
 }
 
 /// What this thread has had of the processor: other processes do not count.

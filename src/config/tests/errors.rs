@@ -132,6 +132,15 @@ fn paths() {
 }
 
 #[test]
+fn dead_letters() {
+    insta::assert_snapshot!(errors_in(
+        "[[sink.stdout]]\ndead_letter = \"/a\"\n[[sink.file]]\npath = \"/a/b\"\ndead_letter = \"dead.jsonl\"\n\
+         [[sink.kafka]]\nbrokers = [\"a\"]\ntopic = \"a\"\ndead_letter = \"/a/b\"\n\
+         [[sink.file]]\nname = \"x\"\npath = \"/c/{date}\"\ndead_letter = \"/c/\""
+    ));
+}
+
+#[test]
 fn a_long_path_of_a_socket() {
     let long = "x".repeat(107);
     super::config(&format!("[[source.unix]]\npath = \"{long}\"\n[[sink.stdout]]"));

@@ -44,7 +44,7 @@ fn every_key_arrives() {
          [[source.unix]]\npath = '/run/x'\nkind = 'stream'\nmode = '666'\nframing = 'nul'\nidle_timeout = '2h'\n\
          timezone = 'Asia/Tokyo'\nmax_frame_size = '480B'\n\
          [[sink.file]]\npath = '/var/log/{hostname}/{date}.json'\nrotate_size = '1 GiB'\nrotate_age = '1d'\nrotate_keep = 3\n\
-         gzip = true\nfsync = 'always'\nevents = ['delivery']\n\
+         gzip = true\nfsync = 'always'\ndead_letter = '/var/lib/x'\nevents = ['delivery']\n\
          filter = { status = ['bounced'], dsn_class = ['permanent'], facility = ['mail'], min_severity = 'err' }",
     );
     assert_eq!((config.language, config.shutdown_timeout), (Language::Ja, Duration::from_millis(500)));
@@ -58,6 +58,7 @@ fn every_key_arrives() {
     assert_eq!(file.directory, Path::new("/var/log"));
     assert_eq!((file.rotate_size, file.rotate_age), (Some(1 << 30), Some(Duration::from_secs(86_400))));
     assert_eq!((file.rotate_keep, file.gzip, file.fsync, file.mode), (Some(3), true, Fsync::Always, 0o640));
+    assert_eq!(file.dead_letter.as_deref(), Some(Path::new("/var/lib/x")));
     let select = &config.sinks[0].select;
     assert_eq!(select.events, Some(vec!["delivery"]));
     assert_eq!(select.dsn_class, Some(vec![Class::Permanent]));

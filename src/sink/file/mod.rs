@@ -17,7 +17,7 @@
 //! behind it: no line is torn or repeated. Lines of one route keep their order.
 //!
 //! A route whose path is refused (`path.rs` says which) would fail for ever and hold up all others, and a peer can make
-//! one by its hostname; so its records are dropped as `rejected`, and logged.
+//! one by its hostname; so its records go into the dead-letter file, are dropped as `rejected`, and logged.
 //!
 //! **Rotation** is described in `rotate.rs`. Age counts from the birth of the file, also over a restart; where the file
 //! system does not record it, from the last write before the file was opened. An empty file is not rotated. A file stays
@@ -34,12 +34,12 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
+use super::dead_letter::{DeadLetters, Letter};
 use super::{Error, Sink};
 use crate::buffer::Batch;
 use crate::config::{FileConfig, Fsync};
-use crate::throttle::Throttle;
 
 mod open;
 mod path;
@@ -69,7 +69,7 @@ pub struct File {
     /// What became of each entry of the batches in front; empty unless an attempt failed.
     marks: Vec<Mark>,
     sync_due: Option<Instant>,
-    refusals: Throttle,
+    dead_letters: DeadLetters,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +101,7 @@ impl File {
         let root = Root::new(&config.directory, config.mode, config.fsync != Fsync::Never)?;
         let rotates = config.rotate_size.is_some() || config.rotate_age.is_some();
         let cares = rotates && (config.gzip || config.rotate_keep.is_some());
+        let dead_letters = DeadLetters::new(config.dead_letter.as_deref(), name)?;
         let housekeeper = cares.then(|| Housekeeper::start(name, config.rotate_keep, config.gzip)).transpose()?;
         Ok(Self {
             name: name.to_owned(),
@@ -114,7 +115,7 @@ impl File {
             uses: 0,
             marks: Vec::new(),
             sync_due: None,
-            refusals: Throttle::default(),
+            dead_letters,
         })
     }
 
@@ -125,10 +126,7 @@ impl File {
             match self.ready(group.route, length(batches, first) as u64) {
                 Ok(()) => {}
                 Err(PathError::Sink(error)) => return Err(error),
-                Err(PathError::Refused(reason)) => {
-                    self.refuse(rest, &reason);
-                    return Ok(());
-                }
+                Err(PathError::Refused(reason)) => return self.refuse(batches, rest, &reason),
             }
             let file = self.files.get_mut(group.route).expect("ready() has opened it");
             let limit = self.rotate_size.filter(|_| file.rotates());
@@ -230,14 +228,16 @@ impl File {
         }
     }
 
-    fn refuse(&mut self, lines: &[Line], reason: &str) {
-        for line in lines {
+    fn refuse(&mut self, batches: &VecDeque<Batch>, lines: &[Line], reason: &str) -> Result<(), Error> {
+        let reason = format!("cannot write to {reason}");
+        let (done, result) = self.dead_letters.append(lines.iter().map(|line| {
+            let records = &batches[line.batch];
+            Letter { reason: &reason, records, entry: records.entries()[line.entry] }
+        }));
+        for line in &lines[..done] {
             self.marks[line.mark] = Mark::Refused;
         }
-        if let Some(suppressed) = self.refusals.pass(Instant::now()) {
-            let records = lines.len();
-            error!(sink = self.name, records, suppressed, "cannot write to {reason}; its records are dropped");
-        }
+        result
     }
 
     /// Syncs what was written since, if it is time or some source waits for it.
@@ -296,6 +296,7 @@ impl Sink for File {
                 Err(error) => return Err(error),
             }
         }
+        self.dead_letters.sync()?;
         self.sync_if_due(Instant::now(), batches.iter().any(Batch::is_awaited))?;
         self.resolve(batches);
         failure.map_or(Ok(()), |reason| Err(Error::Retry(reason)))

@@ -31,6 +31,7 @@ impl Fixture {
             rotate_keep: None,
             gzip: false,
             fsync: Fsync::Never,
+            dead_letter: None,
         };
         change(&mut config);
         let sink = File::new(&config, "test").unwrap();

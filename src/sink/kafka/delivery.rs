@@ -1,7 +1,8 @@
 //! What librdkafka tells us: the fate of each record, errors of the whole client, and its log. All of this comes on its
 //! polling thread, which must not block.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
@@ -11,7 +12,6 @@ use rdkafka::producer::{DeliveryResult, NoCustomPartitioner, ProducerContext};
 use tracing::{debug, error, info, warn};
 
 use super::flight::{Again, Fate, Flight, Ticket};
-use crate::record::RecordId;
 use crate::throttle::Throttle;
 
 /// What the sink and librdkafka's polling thread share.
@@ -20,6 +20,8 @@ pub(super) struct Shared {
     name: String,
     flight: Mutex<Flight>,
     changed: Condvar,
+    /// The thread that buries what is refused, once it runs.
+    sink: OnceLock<Thread>,
     log: Mutex<Log>,
 }
 
@@ -33,7 +35,6 @@ struct Log {
     /// Apart from `errors`, so that a broker that is away does not hold back that another refuses the password.
     unreachable: Throttle,
     errors: Throttle,
-    refusals: Throttle,
 }
 
 /// Whose fault an error is.
@@ -72,7 +73,13 @@ const FIRST_REQUEST: &str = "APIVERSION_QUERY";
 
 impl Shared {
     pub(super) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), flight: Mutex::default(), changed: Condvar::new(), log: Mutex::default() }
+        Self {
+            name: name.to_owned(),
+            flight: Mutex::default(),
+            changed: Condvar::new(),
+            sink: OnceLock::new(),
+            log: Mutex::default(),
+        }
     }
 
     pub(super) fn flight(&self) -> MutexGuard<'_, Flight> {
@@ -98,12 +105,9 @@ impl Shared {
         }
     }
 
-    /// Says that a record is dropped for good; its body is nobody's business.
-    pub(super) fn log_refusal(&self, topic: &str, id: RecordId, reason: &dyn std::fmt::Display) {
-        let passed = self.log().refusals.pass(Instant::now());
-        if let Some(suppressed) = passed {
-            error!(sink = self.name, topic, %id, suppressed, "kafka refuses a record: {reason}; it is dropped");
-        }
+    /// Has the calling thread woken when there is something to bury.
+    pub(super) fn enlist(&self) {
+        self.sink.get_or_init(std::thread::current);
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
@@ -150,19 +154,14 @@ impl Shared {
         }
     }
 
-    fn failed(&self, flight: &mut Flight, ticket: Ticket, error: &KafkaError) -> Fate {
+    fn failed(&self, flight: &mut Flight, error: &KafkaError) -> Fate {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
         match blame(code) {
             Blame::OneOfThem if !flight.alone => {
                 self.note(flight, |again| again.alone = true);
                 Fate::Back
             }
-            Blame::OneOfThem | Blame::Record => {
-                if let Some((batch, entry)) = flight.get(ticket) {
-                    self.log_refusal(batch.route(&entry), entry.id, &code);
-                }
-                Fate::Refused
-            }
+            Blame::OneOfThem | Blame::Record => Fate::Refused(code),
             Blame::Nobody => {
                 // Records are purged when the sink calls them back, and by librdkafka when the producer fails.
                 let purged = matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight);
@@ -189,15 +188,17 @@ impl ProducerContext<NoCustomPartitioner> for Context {
         let first = !flight.delivered;
         let fate = match result {
             Ok(_) => Fate::Delivered,
-            Err((error, _)) => self.0.failed(&mut flight, ticket, error),
+            Err((error, _)) => self.0.failed(&mut flight, error),
         };
         flight.report(ticket, fate);
         if flight.wake_at.is_some_and(|outstanding| flight.outstanding <= outstanding) {
             self.0.changed.notify_all();
         }
         drop(flight);
-        if fate == Fate::Delivered && first {
-            self.0.delivered();
+        match fate {
+            Fate::Delivered if first => self.0.delivered(),
+            Fate::Refused(_) => self.0.sink.get().into_iter().for_each(Thread::unpark),
+            Fate::Delivered | Fate::Back => {}
         }
     }
 }

@@ -2,11 +2,15 @@
 //!
 //! It holds batches in the order in which they came. A cursor stands before the record that is handed over next; behind it
 //! are records that librdkafka answers for. Records that come back without being delivered or refused for good stay, and
-//! when the cursor is set back to the start, they are handed over again, in their old order.
+//! when the cursor is set back to the start, they are handed over again, in their old order. A record that was refused keeps
+//! its batch open until it lies in the dead-letter file.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use crate::buffer::{Batch, Entry};
+use rdkafka::error::RDKafkaErrorCode;
+
+use crate::buffer::{Batch, Entry, Records};
 use crate::ledger::Reason;
 
 /// Which record of which batch: what librdkafka hands back with each report.
@@ -24,7 +28,7 @@ pub(super) enum Fate {
     /// Kafka has it.
     Delivered,
     /// Kafka refused it for good.
-    Refused,
+    Refused(RDKafkaErrorCode),
     /// It has to be handed over again.
     Back,
 }
@@ -56,6 +60,8 @@ pub(super) struct Flight {
     pub(super) again: Option<Again>,
     /// Whether records go alone now.
     pub(super) alone: bool,
+    /// Records that were refused and are not buried yet, in the order of the refusals.
+    refused: VecDeque<(Ticket, RDKafkaErrorCode)>,
     /// Whoever waits wants to be woken when there are so many outstanding or fewer.
     pub(super) wake_at: Option<usize>,
 }
@@ -63,12 +69,30 @@ pub(super) struct Flight {
 #[derive(Debug)]
 struct InFlight {
     batch: Batch,
-    /// Which entries are delivered or refused.
-    settled: Vec<bool>,
-    /// How many are not.
+    /// What is known of each entry.
+    states: Vec<State>,
+    /// How many are not settled.
     left: usize,
     refused_records: u64,
     refused_bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It is to be handed over, or with librdkafka.
+    Open,
+    /// It was refused and is not buried yet.
+    Refused,
+    /// It is delivered, or refused and buried.
+    Settled,
+}
+
+/// A record to be buried.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) code: RDKafkaErrorCode,
+    pub(super) records: Arc<Records>,
+    pub(super) entry: Entry,
 }
 
 // === impl Ticket ===
@@ -95,8 +119,8 @@ impl Flight {
         if left == 0 {
             return batch.delivered();
         }
-        let settled = vec![false; left];
-        self.batches.push_back(Some(InFlight { batch, settled, left, refused_records: 0, refused_bytes: 0 }));
+        let states = vec![State::Open; left];
+        self.batches.push_back(Some(InFlight { batch, states, left, refused_records: 0, refused_bytes: 0 }));
     }
 
     /// Whether every batch is resolved.
@@ -104,14 +128,14 @@ impl Flight {
         self.batches.is_empty()
     }
 
-    /// The record before which the cursor stands, past those that are settled.
+    /// The record before which the cursor stands, past those that are refused or settled.
     pub(super) fn next(&mut self) -> Option<(Ticket, &Batch, Entry)> {
         loop {
             let (batch, entry) = self.cursor;
-            let open = self.batches.get(batch)?.as_ref().is_some_and(|in_flight| entry < in_flight.settled.len());
+            let open = self.batches.get(batch)?.as_ref().is_some_and(|in_flight| entry < in_flight.states.len());
             if !open {
                 self.cursor = (batch + 1, 0);
-            } else if self.batches[batch].as_ref().is_some_and(|in_flight| in_flight.settled[entry]) {
+            } else if self.batches[batch].as_ref().is_some_and(|in_flight| in_flight.states[entry] != State::Open) {
                 self.cursor.1 += 1;
             } else {
                 break;
@@ -130,28 +154,57 @@ impl Flight {
         self.cursor.1 += 1;
     }
 
-    /// The batch and the entry of a ticket that is not settled yet.
-    pub(super) fn get(&self, ticket: Ticket) -> Option<(&Batch, Entry)> {
-        let in_flight = self.batches.get(self.index(ticket))?.as_ref()?;
-        let entry = in_flight.batch.entries().get(ticket.entry as usize)?;
-        Some((&in_flight.batch, *entry))
-    }
-
     /// librdkafka reports on a record.
     pub(super) fn report(&mut self, ticket: Ticket, fate: Fate) {
         self.outstanding = self.outstanding.saturating_sub(1);
         self.delivered |= fate == Fate::Delivered;
-        if fate != Fate::Back {
-            self.settle(ticket, fate == Fate::Refused);
+        match fate {
+            Fate::Delivered => self.settle(ticket, false),
+            Fate::Refused(code) => self.refuse(ticket, code),
+            Fate::Back => {}
+        }
+    }
+
+    /// A record is refused for good. It has to be buried by the sink's own thread, which may wait for a disk.
+    pub(super) fn refuse(&mut self, ticket: Ticket, code: RDKafkaErrorCode) {
+        let index = self.index(ticket);
+        let Some(Some(in_flight)) = self.batches.get_mut(index) else { return };
+        let state = &mut in_flight.states[ticket.entry as usize];
+        if *state == State::Open {
+            *state = State::Refused;
+            self.refused.push_back((ticket, code));
+        }
+    }
+
+    /// Whether records have to be buried.
+    pub(super) fn has_refused(&self) -> bool {
+        !self.refused.is_empty()
+    }
+
+    /// The first records that have to be buried, at most `most`.
+    pub(super) fn refused(&self, most: usize) -> Vec<Refusal> {
+        let refusal = |&(ticket, code): &(Ticket, RDKafkaErrorCode)| {
+            let batch = &self.batches.get(self.index(ticket))?.as_ref()?.batch;
+            Some(Refusal { code, records: batch.records(), entry: batch.entries()[ticket.entry as usize] })
+        };
+        // A record that is not buried keeps its batch here: none is left out.
+        self.refused.iter().take(most).filter_map(refusal).collect()
+    }
+
+    /// The first `records` of those that had to be buried are.
+    pub(super) fn bury(&mut self, records: usize) {
+        for _ in 0..records {
+            let Some((ticket, _)) = self.refused.pop_front() else { return };
+            self.settle(ticket, true);
         }
     }
 
     /// The fate of a record is known; the last of a batch resolves the batch.
-    pub(super) fn settle(&mut self, ticket: Ticket, refused: bool) {
+    fn settle(&mut self, ticket: Ticket, refused: bool) {
         let index = self.index(ticket);
         let Some(Some(in_flight)) = self.batches.get_mut(index) else { return };
         let entry = ticket.entry as usize;
-        if std::mem::replace(&mut in_flight.settled[entry], true) {
+        if std::mem::replace(&mut in_flight.states[entry], State::Settled) == State::Settled {
             return;
         }
         in_flight.left -= 1;
@@ -178,7 +231,8 @@ impl Flight {
         let mut records = 0;
         for mut in_flight in self.batches.drain(..).flatten() {
             records += in_flight.left;
-            let unsettled = in_flight.batch.entries().iter().zip(&in_flight.settled).filter(|(_, settled)| !**settled);
+            let states = in_flight.batch.entries().iter().zip(&in_flight.states);
+            let unsettled = states.filter(|(_, state)| **state != State::Settled);
             let bytes: usize = unsettled.map(|(entry, _)| in_flight.batch.line(entry).len()).sum();
             in_flight.batch.dropped_part(in_flight.left as u64, bytes as u64, reason);
             in_flight.batch.delivered_except(in_flight.refused_records, in_flight.refused_bytes);
@@ -204,8 +258,6 @@ impl Flight {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::ledger::SinkLedger;
     use crate::sink::testing::{lines, settled};
@@ -219,6 +271,8 @@ mod tests {
         }
         handed
     }
+
+    const REFUSED: Fate = Fate::Refused(RDKafkaErrorCode::MessageSizeTooLarge);
 
     fn texts(handed: &[(Ticket, String)]) -> Vec<&str> {
         handed.iter().map(|(_, text)| text.as_str()).collect()
@@ -246,7 +300,7 @@ mod tests {
         for (ticket, text) in &handed {
             let fate = match text.as_str() {
                 "a" | "d" => Fate::Delivered,
-                "e" => Fate::Refused,
+                "e" => REFUSED,
                 _ => Fate::Back,
             };
             flight.report(*ticket, fate);
@@ -258,6 +312,9 @@ mod tests {
         for (ticket, _) in handed {
             flight.report(ticket, Fate::Delivered);
         }
+        assert!(!flight.is_empty(), "what is refused holds its batch until it is buried");
+        assert_eq!(ledger.delivered.load(std::sync::atomic::Ordering::Relaxed), 4);
+        flight.bury(1);
         assert!(flight.is_empty());
         assert_eq!(settled(&ledger), (5, 1));
     }
@@ -293,10 +350,35 @@ mod tests {
         flight.push(lines(&ledger, &["left too"]));
         let handed = hand_over(&mut flight);
         flight.report(handed[0].0, Fate::Delivered);
-        flight.report(handed[1].0, Fate::Refused);
+        flight.report(handed[1].0, REFUSED);
+        flight.bury(1);
         assert_eq!(flight.drop_all(Reason::Shutdown), 2);
         assert_eq!(settled(&ledger), (1, 3));
         assert_eq!(ledger.dropped.get(Reason::Shutdown), 2);
         assert_eq!(ledger.dropped.get(Reason::Rejected), 1);
+    }
+
+    #[test]
+    fn what_is_refused_is_buried_in_order_and_once() {
+        let ledger: Arc<SinkLedger> = Arc::default();
+        let mut flight = Flight::default();
+        flight.push(lines(&ledger, &["a", "b"]));
+        flight.push(lines(&ledger, &["c"]));
+        let handed = hand_over(&mut flight);
+        for (ticket, _) in handed.iter().rev() {
+            flight.report(*ticket, REFUSED);
+            flight.refuse(*ticket, RDKafkaErrorCode::InvalidTopic);
+        }
+        let texts = |refused: Vec<Refusal>| -> Vec<Vec<u8>> {
+            refused.iter().map(|refusal| refusal.records.line(&refusal.entry).to_vec()).collect()
+        };
+        assert_eq!(texts(flight.refused(2)), [b"c\n", b"b\n"]);
+        flight.bury(1);
+        assert_eq!(texts(flight.refused(9)), [b"b\n", b"a\n"]);
+        assert_eq!(flight.refused(1)[0].code, RDKafkaErrorCode::MessageSizeTooLarge);
+        // What is not buried at the end is not refused either: its sender has to send it again.
+        assert_eq!(flight.drop_all(Reason::Shutdown), 2);
+        assert!(!flight.has_refused());
+        assert_eq!((ledger.dropped.get(Reason::Rejected), settled(&ledger)), (1, (0, 3)));
     }
 }

@@ -8,7 +8,8 @@
 //! idempotence it keeps their order. What is left to do here:
 //! - Its queue is full: the rest of the batch waits until it has room again. Nothing later overtakes it.
 //! - Kafka refuses a record for good (it is too large, its topic does not exist or is not permitted): the record is
-//!   dropped as `rejected`, and logged with its topic and id.
+//!   buried, which is to say appended to the dead-letter file, dropped as `rejected`, and logged with its topic and id.
+//!   librdkafka's thread only notes the refusal; the sink's own thread buries, and hands nothing over before it has.
 //! - Kafka refuses a request with many records because of one of them, and does not say which: they are sent again, one
 //!   to a request, and only the one that is refused then is dropped. Records of other requests that were on their way
 //!   may overtake those: the only case in which the order within a key is not kept.
@@ -30,6 +31,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, PurgeConfig, ThreadedProducer};
 use tracing::{info, warn};
 
+use super::dead_letter::{DeadLetters, Letter};
 use super::{Error, Sink};
 use crate::buffer::{Batch, Entry};
 use crate::config::KafkaConfig;
@@ -43,6 +45,8 @@ use flight::{Again, Ticket};
 
 /// Records handed over while the polling thread has to wait.
 const CHUNK: usize = 128;
+/// Records of one write to the dead-letter file.
+const BURIED_AT_ONCE: usize = 1000;
 /// How long the reports of records that are called back may take at the stop.
 const LAST_REPORTS: Duration = Duration::from_secs(1);
 
@@ -52,6 +56,7 @@ pub struct Kafka {
     config: ClientConfig,
     producer: ThreadedProducer<Context>,
     shared: Arc<Shared>,
+    dead_letters: DeadLetters,
     /// Whether what came back is being waited for.
     calling_back: bool,
     /// Why the client was made anew; until a record is delivered again, no new ones are taken.
@@ -88,16 +93,20 @@ fn client_config(config: &KafkaConfig) -> ClientConfig {
 impl Kafka {
     /// Makes the client. Brokers need not be reachable; the error is about the properties.
     pub fn new(config: &KafkaConfig, name: &str) -> Result<Self, String> {
+        let dead_letters = DeadLetters::new(config.dead_letter.as_deref(), name)?;
         let shared = Arc::new(Shared::new(name));
         let config = client_config(config);
         let producer = create(&config, &shared, false)
             .map_err(|error| format!("cannot make the kafka client of the sink {name}: {}", text(&error)))?;
-        Ok(Self { name: name.to_owned(), config, producer, shared, calling_back: false, probation: None })
+        let name = name.to_owned();
+        Ok(Self { name, config, producer, shared, dead_letters, calling_back: false, probation: None })
     }
 
     /// Hands over what was taken, as far as possible until `until`.
     fn advance(&mut self, until: Instant) -> Result<Step, Error> {
+        self.shared.enlist();
         loop {
+            self.bury()?;
             self.ask_whether_it_failed();
             let again = self.shared.flight().again.clone();
             if let Some(again) = again
@@ -118,6 +127,26 @@ impl Kafka {
                     }
                 }
             }
+        }
+    }
+
+    /// Appends what was refused to the dead-letter file and lets go of it.
+    fn bury(&mut self) -> Result<(), Error> {
+        loop {
+            let refused = self.shared.flight().refused(BURIED_AT_ONCE);
+            if refused.is_empty() {
+                return Ok(());
+            }
+            let reasons: Vec<String> = refused.iter().map(|refusal| refusal.code.to_string()).collect();
+            let letters = refused.iter().zip(&reasons).map(|(refusal, reason)| Letter {
+                reason,
+                records: &refusal.records,
+                entry: refusal.entry,
+            });
+            let (done, result) = self.dead_letters.append(letters);
+            self.dead_letters.sync()?;
+            self.shared.flight().bury(done);
+            result?;
         }
     }
 
@@ -150,10 +179,7 @@ impl Kafka {
                 // The next call asks why.
                 (RDKafkaErrorCode::Fatal, _) => return Err(Error::Retry("the kafka producer failed".to_owned())),
                 // librdkafka itself looks at one record at a time.
-                (_, Blame::Record | Blame::OneOfThem) => {
-                    self.shared.log_refusal(batch.route(&entry), entry.id, &code);
-                    flight.settle(ticket, true);
-                }
+                (_, Blame::Record | Blame::OneOfThem) => flight.refuse(ticket, code),
                 (_, Blame::Nobody) => return Err(Error::Retry(format!("cannot hand a record to librdkafka: {code}"))),
             }
         }
@@ -242,22 +268,26 @@ impl Kafka {
         Ok(())
     }
 
-    /// Hands over and waits for answers until everything has one or the time is over.
-    fn drain(&mut self, deadline: Instant) {
+    /// Hands over and waits for answers until everything has one or the time is over. Only what ends the program is an error.
+    fn drain(&mut self, deadline: Instant) -> Result<(), Error> {
         while Instant::now() < deadline {
             let until = deadline.min(Instant::now() + PATIENCE);
-            let step = self.advance(until);
-            if matches!(step, Ok(Step::Done)) {
-                if self.shared.flight().is_empty() {
-                    return;
+            match self.advance(until) {
+                Ok(Step::Done) if self.shared.flight().is_empty() => return Ok(()),
+                Ok(Step::Done) => {
+                    self.shared.wait(0, true, until);
                 }
-                self.shared.wait(0, true, until);
-            } else if let Err(error) = step {
-                warn!(sink = self.name, "{error}; tried again until the stop");
-                // Nothing outstanding means nothing to wait for but time.
-                std::thread::sleep(Duration::from_millis(100).min(deadline.saturating_duration_since(Instant::now())));
+                Ok(Step::Busy) => {}
+                Err(Error::Retry(reason)) => {
+                    warn!(sink = self.name, "{reason}; tried again until the stop");
+                    // Nothing outstanding means nothing to wait for but time.
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    std::thread::sleep(Duration::from_millis(100).min(left));
+                }
+                Err(error) => return Err(error),
             }
         }
+        Ok(())
     }
 }
 
@@ -279,15 +309,19 @@ impl Sink for Kafka {
         self.advance(Instant::now() + PATIENCE).map(|_| ())
     }
 
+    fn is_due(&self) -> bool {
+        self.shared.flight().has_refused()
+    }
+
     fn finish(&mut self, deadline: Instant) -> Result<(), Error> {
-        self.drain(deadline);
+        let drained = self.drain(deadline);
         self.producer.purge(PurgeConfig::default().queue().inflight());
         self.shared.wait(0, false, Instant::now() + LAST_REPORTS);
         let records = self.shared.flight().drop_all(Reason::Shutdown);
         if records > 0 {
             warn!(sink = self.name, records, "kafka gave no answer before the stop; they are dropped");
         }
-        Ok(())
+        drained
     }
 }
 

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc;
 use std::thread;
@@ -45,14 +46,20 @@ fn config(brokers: String, properties: &[(&str, &str)]) -> KafkaConfig {
         topic: Template::parse(TOPIC).unwrap(),
         key: Template::parse("key").unwrap(),
         properties: properties.collect::<Vec<_>>().into(),
+        dead_letter: None,
     }
 }
 
 impl Fixture {
     fn start(timeout: Duration, properties: &[(&str, &str)]) -> Self {
+        Self::start_with(timeout, properties, None)
+    }
+
+    fn start_with(timeout: Duration, properties: &[(&str, &str)], dead_letter: Option<&Path>) -> Self {
         let cluster = MockCluster::new(3).unwrap();
         cluster.create_topic(TOPIC, PARTITIONS, 3).unwrap();
-        let config = config(cluster.bootstrap_servers(), properties);
+        let mut config = config(cluster.bootstrap_servers(), properties);
+        config.dead_letter = dead_letter.map(Path::to_owned);
         let sink = Kafka::new(&config, "test").unwrap();
         let (sender, receiver) = queue(64 << 20);
         let (control, ledger) = (Control::new(timeout), Arc::default());
@@ -239,6 +246,53 @@ fn a_topic_that_is_not_permitted_is_a_refusal() {
     fixture.send(&[("one".to_owned(), "k".to_owned())]);
     wait_for("the refusal", || fixture.ledger.dropped.get(Reason::Rejected) == 1);
     assert_eq!(fixture.finish(), (0, 1));
+}
+
+#[test]
+fn what_is_refused_is_in_the_dead_letter_file_before_it_is_resolved() {
+    use nix::fcntl::{Flock, FlockArg};
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("dead.jsonl");
+    let properties = [("message.max.bytes", "3000"), ("linger.ms", "5")];
+    let mut fixture = Fixture::start_with(Duration::from_secs(30), &properties, Some(&path));
+    let file = std::fs::File::options().create(true).append(true).open(&path).unwrap();
+    let held = Flock::lock(file, FlockArg::LockExclusive).unwrap();
+    let large = "x".repeat(5000);
+    fixture.send(&[("1".to_owned(), "k".to_owned()), (large.clone(), "k".to_owned()), ("3".to_owned(), String::new())]);
+    // The file is not there for the sink.
+    wait_for("an attempt", || fixture.ledger.retries.load(Relaxed) >= 1);
+    assert_eq!((fixture.ledger.in_flight(), fixture.ledger.dropped.total()), (3, 0));
+    drop(held);
+    wait_for("the refusal", || fixture.ledger.dropped.get(Reason::Rejected) == 1);
+    let errors = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED];
+    fixture.cluster.request_errors(RDKafkaApiKey::Produce, &errors);
+    fixture.send(&[("4".to_owned(), String::new())]);
+    // librdkafka's thread wakes the sink's.
+    wait_for("the second refusal", || fixture.ledger.dropped.get(Reason::Rejected) == 2);
+    assert_eq!(fixture.finish(), (2, 2));
+    let text = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let [one, other] = lines[..] else { panic!("{text}") };
+    assert!(one.contains("\"reason\":\"MessageSizeTooLarge (") && one.contains("\"key\":\"k\""), "{one}");
+    assert!(one.ends_with(&format!(",\"record\":{large}}}")), "{one}");
+    assert!(one.contains("\"id\":\"00000000-0000-0000-0000-000000000001\",\"timestamp_ms\":1732414235001"), "{one}");
+    assert!(other.contains("\"reason\":\"TopicAuthorizationFailed (") && other.ends_with(",\"record\":4}"), "{other}");
+}
+
+#[test]
+fn what_cannot_be_kept_before_the_stop_is_not_called_refused() {
+    use nix::fcntl::{Flock, FlockArg};
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("dead.jsonl");
+    let properties = [("message.max.bytes", "3000"), ("linger.ms", "5")];
+    let mut fixture = Fixture::start_with(Duration::from_secs(2), &properties, Some(&path));
+    let file = std::fs::File::options().create(true).append(true).open(&path).unwrap();
+    let _held = Flock::lock(file, FlockArg::LockExclusive).unwrap();
+    fixture.send(&[("x".repeat(5000), String::new())]);
+    wait_for("an attempt", || fixture.ledger.retries.load(Relaxed) >= 1);
+    fixture.control.stop();
+    assert_eq!(fixture.finish(), (0, 1));
+    assert_eq!(fixture.ledger.dropped.get(Reason::Shutdown), 1);
 }
 
 #[test]

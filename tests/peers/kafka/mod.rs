@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -135,6 +135,19 @@ impl Kafka {
             let count = led_partitions(&consumer, Some(name))?;
             (count == usize::try_from(partitions).ok()?).then_some(())
         });
+    }
+
+    /// Changes a property of a topic, as its operator does.
+    pub(crate) fn set(&self, topic: &str, property: &str, value: &str) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("an admin client");
+        let change = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(property, value);
+        let results = thread::scope(|scope| {
+            let alter = || block_on(admin.alter_configs([&change], &AdminOptions::new()));
+            scope.spawn(alter).join().expect("the thread that changes a topic")
+        });
+        for result in results.expect("an answer to the request for a change") {
+            result.unwrap_or_else(|(_, error)| panic!("topic {topic} was not changed: {error}"));
+        }
     }
 
     /// Reads a topic from its beginning until at least `expected` records came and every partition is at its end, so that

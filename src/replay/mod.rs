@@ -1,0 +1,411 @@
+//! `postrider replay`: sends the records of dead-letter files to their sinks again.
+//!
+//! Each file is claimed (`claim.rs`), read line by line, and each line goes to its sink as a batch of its own, whose receipt tells
+//! when the line is done with: delivered, or refused again and appended to the sink's dead-letter file, which is another
+//! file by then. So a replay ends, and what it has delivered the next one does not send. What no receipt came for,
+//! because of a signal or a crash, stays and is sent by the next replay.
+
+mod claim;
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+
+use self::claim::{Claim, DONE, Line, Lines};
+use crate::buffer::{Batch, Encoded, Entry, Records, Sender, Span, queue};
+use crate::config::{Config, Fsync, SinkConfig, SinkKind};
+use crate::ledger::{Reason, SinkLedger};
+use crate::receipt::{Receipt, Resolved, Ticket};
+use crate::sink::dead_letter::Parsed;
+use crate::sink::{self, Control, End};
+
+/// The most lines that wait for their receipts: a bound on the memory.
+const MOST_WAITING: u64 = 10_000;
+/// How long to wait for receipts before looking for a signal or the end of a sink.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long to wait for room in a queue before asking again.
+const ASK: Duration = Duration::from_millis(5);
+
+/// What to send where.
+#[derive(Debug)]
+pub struct Replay<'c> {
+    /// The sinks. Nothing else of it is used: no source is opened.
+    pub config: &'c Config,
+    /// The sink that gets every record, in place of the one that its line names.
+    pub sink: Option<&'c str>,
+    /// The topic or path of every record, in place of its line's.
+    pub route: Option<&'c str>,
+}
+
+/// What became of the lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Records that their sinks have.
+    pub delivered: u64,
+    /// Records that were refused again.
+    pub refused: u64,
+    /// Lines that are no dead letters.
+    pub damaged: u64,
+}
+
+/// Why a replay could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration lacks a sink.
+    #[error("{0}")]
+    NoSink(String),
+    /// A file or a sink failed, or a signal came.
+    #[error("{0}")]
+    Io(String),
+}
+
+/// The sinks at work on one file.
+struct Session<'s> {
+    replay: &'s Replay<'s>,
+    runtime: &'s Runtime,
+    interrupted: &'s AtomicBool,
+    claim: Claim,
+    base: &'s Path,
+    control: Control,
+    feeds: HashMap<String, Feed>,
+    outcomes: Arc<Mutex<Vec<Resolved>>>,
+    workers: JoinSet<(String, End)>,
+    /// Lines sent whose receipts are not there.
+    waiting: u64,
+    /// Lines that are left for the next replay.
+    left: u64,
+    damaged: u64,
+    /// Why it cannot go on.
+    failure: Option<Error>,
+}
+
+/// The way to one sink.
+#[derive(Clone)]
+struct Feed {
+    queue: Sender,
+    ledger: Arc<SinkLedger>,
+}
+
+// === impl Replay ===
+
+impl Replay<'_> {
+    /// Replays the files in order, and calls `say` for what the operator has to know of single lines. What was done until an
+    /// error is in the summary.
+    pub fn run(&self, files: &[PathBuf], say: &mut dyn FnMut(String)) -> (Summary, Result<(), Error>) {
+        let mut summary = Summary::default();
+        let result = self.run_all(files, &mut summary, say);
+        (summary, result)
+    }
+
+    fn run_all(&self, files: &[PathBuf], summary: &mut Summary, say: &mut dyn FnMut(String)) -> Result<(), Error> {
+        let bases: Vec<PathBuf> = files.iter().map(|file| claim::base_of(file)).collect();
+        if let Some(name) = self.sink {
+            self.config_of(name).ok_or_else(|| Error::NoSink(self.no_sink(name)))?;
+        }
+        for base in &bases {
+            self.check(base)?;
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.map_err(|error| Error::Io(format!("cannot start: {error}")))?;
+        let interrupted = Arc::new(AtomicBool::new(false));
+        watch_signals(&runtime, &interrupted).map_err(|error| Error::Io(format!("cannot start: {error}")))?;
+        let result = bases.iter().try_for_each(|base| {
+            // What an earlier replay left is older.
+            for claim in [Claim::resume, Claim::take] {
+                if let Some(claim) = claim(base).map_err(|error| failed("replay", base, &error))? {
+                    Session::new(self, &runtime, &interrupted, claim, base).run(summary, say)?;
+                }
+            }
+            Ok(())
+        });
+        runtime.shutdown_background();
+        result
+    }
+
+    /// Looks at every line before anything is sent: is there a file, and is its sink there?
+    fn check(&self, base: &Path) -> Result<(), Error> {
+        let paths: Vec<PathBuf> =
+            [claim::replaying(base), base.to_owned()].into_iter().filter(|path| path.exists()).collect();
+        if paths.is_empty() {
+            return Err(failed("read", base, &io::Error::from_raw_os_error(nix::libc::ENOENT)));
+        }
+        for path in paths {
+            let file = std::fs::File::open(&path).map_err(|error| failed("read", &path, &error))?;
+            let mut lines = Lines::new(file);
+            let mut text = Vec::new();
+            while let Some(line) = lines.next(&mut text).map_err(|error| failed("read", &path, &error))? {
+                if let (None, Some(Ok(letter))) = (self.sink, read(line, &text))
+                    && self.config_of(&letter.sink).is_none()
+                {
+                    let (path, number) = (path.display(), line.number);
+                    return Err(Error::NoSink(format!("{path}, line {number}: {}", self.no_sink(&letter.sink))));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn config_of(&self, name: &str) -> Option<&SinkConfig> {
+        self.config.sinks.iter().find(|sink| sink.name == name)
+    }
+
+    fn no_sink(&self, name: &str) -> String {
+        let names: Vec<&str> = self.config.sinks.iter().map(|sink| sink.name.as_str()).collect();
+        format!(
+            "the configuration has no sink {name:?}, but {}; give -c the daemon's file, or name a sink with --sink",
+            names.join(", ")
+        )
+    }
+}
+
+/// What a line says, or why it says nothing; `None` for one that is done with, or blank.
+fn read(line: Line, text: &[u8]) -> Option<Result<Parsed<'_>, String>> {
+    if line.too_long {
+        return Some(Err("it is too long".to_owned()));
+    }
+    if text.first() == Some(&DONE) || text.trim_ascii().is_empty() {
+        return None;
+    }
+    Some(Parsed::read(text))
+}
+
+fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
+    Error::Io(format!("cannot {what} {}: {error}", path.display()))
+}
+
+/// The first signal has the replay end in order, the second at once.
+fn watch_signals(runtime: &Runtime, interrupted: &Arc<AtomicBool>) -> io::Result<()> {
+    let _context = runtime.enter();
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let interrupted = Arc::clone(interrupted);
+    runtime.spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if interrupted.swap(true, Relaxed) {
+                std::process::exit(1);
+            }
+        }
+    });
+    Ok(())
+}
+
+// === impl Session ===
+
+impl<'s> Session<'s> {
+    fn new(
+        replay: &'s Replay<'s>,
+        runtime: &'s Runtime,
+        interrupted: &'s AtomicBool,
+        claim: Claim,
+        base: &'s Path,
+    ) -> Self {
+        Self {
+            replay,
+            runtime,
+            interrupted,
+            claim,
+            base,
+            control: Control::new(replay.config.shutdown_timeout),
+            feeds: HashMap::new(),
+            outcomes: Arc::default(),
+            workers: JoinSet::new(),
+            waiting: 0,
+            left: 0,
+            damaged: 0,
+            failure: None,
+        }
+    }
+
+    /// Sends every line and waits for its end; adds to the summary also what was done before an error.
+    fn run(mut self, summary: &mut Summary, say: &mut dyn FnMut(String)) -> Result<(), Error> {
+        let sent = self.send_all(say);
+        let awaited = sent.and_then(|()| {
+            while self.waiting > 0 && self.goes_on() {
+                self.collect(LOOK)?;
+            }
+            Ok(())
+        });
+        let ledgers = self.close();
+        // The sinks have resolved everything that they had.
+        let marked = self.collect(Duration::ZERO);
+        for ledger in ledgers {
+            summary.delivered += ledger.delivered.load(Relaxed);
+            summary.refused += ledger.dropped.get(Reason::Rejected);
+        }
+        summary.damaged += self.damaged;
+        awaited.and(marked)?;
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
+        let path = self.claim.path().to_owned();
+        if self.interrupted.load(Relaxed) || self.left + self.waiting > 0 {
+            return Err(Error::Io(format!(
+                "interrupted: what was not sent is kept in {}; the same command goes on with it",
+                path.display()
+            )));
+        }
+        self.claim.remove().map_err(|error| failed("remove", &path, &error))
+    }
+
+    fn send_all(&mut self, say: &mut dyn FnMut(String)) -> Result<(), Error> {
+        let path = self.claim.path().to_owned();
+        let cannot_read = |error: io::Error| failed("read", &path, &error);
+        let mut lines = self.claim.lines().map_err(cannot_read)?;
+        let mut text = Vec::new();
+        while let Some(line) = lines.next(&mut text).map_err(cannot_read)? {
+            match read(line, &text) {
+                None => {}
+                Some(Ok(letter)) => self.send(line, &letter)?,
+                Some(Err(reason)) => {
+                    let kept = self.claim.set_aside(line);
+                    let kept = kept.map_err(|error| failed("keep a damaged line of", self.base, &error))?;
+                    self.damaged += 1;
+                    say(format!("{}, line {}: {reason}; kept in {}", self.base.display(), line.number, kept.display()));
+                }
+            }
+            if !self.goes_on() {
+                break;
+            }
+            self.collect(Duration::ZERO)?;
+        }
+        Ok(())
+    }
+
+    /// Hands a record to its sink when that has room.
+    fn send(&mut self, line: Line, letter: &Parsed<'_>) -> Result<(), Error> {
+        let name = self.replay.sink.unwrap_or(&letter.sink).to_owned();
+        if !self.feeds.contains_key(&name) {
+            let feed = self.start(&name)?;
+            self.feeds.insert(name.clone(), feed);
+        }
+        let feed = self.feeds[&name].clone();
+        let records = records(letter, self.replay.route.unwrap_or(&letter.route));
+        while self.goes_on() {
+            let room = if self.waiting < MOST_WAITING { feed.queue.try_room(records.size()) } else { None };
+            let Some(room) = room else {
+                self.collect(ASK)?;
+                continue;
+            };
+            let outcomes = Arc::clone(&self.outcomes);
+            let ticket = Ticket { number: line.start, outcomes, spool: std::thread::current() };
+            // The line is done with when its receipt comes: the sink must not promise what only the kernel has.
+            let receipt = Arc::new(Receipt::of_spool(ticket, true));
+            feed.ledger.offered.fetch_add(1, Relaxed);
+            let in_flight = feed.ledger.enter(1, records.line_bytes() as u64, Some(receipt));
+            room.send(Batch::new(records, in_flight));
+            self.waiting += 1;
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    /// Starts the sink of a name.
+    fn start(&mut self, name: &str) -> Result<Feed, Error> {
+        let config = self.replay.config_of(name).ok_or_else(|| Error::NoSink(self.replay.no_sink(name)))?;
+        let mut config = config.clone();
+        prepare(&mut config.kind, self.base);
+        let ledger = Arc::<SinkLedger>::default();
+        let (queue, receiver) = queue(config.queue_size);
+        let mut worker = sink::start(&config, receiver, &self.control, &ledger)
+            .map_err(|reason| Error::Io(format!("sink {name}: {reason}")))?;
+        let ended = async move { (worker.name().to_owned(), worker.ended().await) };
+        self.workers.spawn_on(ended, self.runtime.handle());
+        Ok(Feed { queue, ledger })
+    }
+
+    /// Takes the receipts that are there; if there are none, waits so long for one.
+    fn collect(&mut self, time: Duration) -> Result<(), Error> {
+        let mut outcomes = self.take_outcomes();
+        if outcomes.is_empty() {
+            std::thread::park_timeout(time);
+            outcomes = self.take_outcomes();
+        }
+        for Resolved { number, failed: lost } in outcomes {
+            self.waiting -= 1;
+            if lost > 0 {
+                self.left += 1;
+            } else {
+                self.claim.mark(number).map_err(|error| failed("write to", self.claim.path(), &error))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_outcomes(&self) -> Vec<Resolved> {
+        std::mem::take(&mut *self.outcomes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether there is no reason to stop.
+    fn goes_on(&mut self) -> bool {
+        if let Some(Ok((name, end))) = self.workers.try_join_next() {
+            self.ended(&name, end);
+        }
+        self.failure.is_none() && !self.interrupted.load(Relaxed)
+    }
+
+    fn ended(&mut self, name: &str, end: End) {
+        let (End::Failed(reason) | End::Closed(reason)) = end else { return };
+        let path = self.claim.path().display();
+        let failure = || Error::Io(format!("sink {name}: {reason}; what was not sent is kept in {path}"));
+        self.failure.get_or_insert_with(failure);
+    }
+
+    /// Ends the sinks, waits for them, and gives their ledgers.
+    fn close(&mut self) -> Vec<Arc<SinkLedger>> {
+        self.control.stop();
+        // With the last sender of its queue a sink ends.
+        let ledgers = self.feeds.drain().map(|(_, feed)| feed.ledger).collect();
+        while let Some(ended) = self.runtime.block_on(self.workers.join_next()) {
+            if let Ok((name, end)) = ended {
+                self.ended(&name, end);
+            }
+        }
+        ledgers
+    }
+}
+
+/// What a sink of a replay does otherwise than the daemon's: it must have a dead-letter file, it syncs what its receipts say, and
+/// it leaves the rotation to the daemon, which may write to the same files.
+fn prepare(kind: &mut SinkKind, base: &Path) {
+    match kind {
+        SinkKind::Stdout => {}
+        SinkKind::File(file) => {
+            file.dead_letter.get_or_insert_with(|| base.to_owned());
+            (file.rotate_size, file.rotate_age, file.rotate_keep, file.gzip) = (None, None, None, false);
+            if file.fsync == Fsync::Never {
+                file.fsync = Fsync::Always;
+            }
+        }
+        SinkKind::Kafka(kafka) => {
+            kafka.dead_letter.get_or_insert_with(|| base.to_owned());
+        }
+    }
+}
+
+/// The one record of a line.
+fn records(letter: &Parsed<'_>, route: &str) -> Records {
+    // A line is far below 4 GiB.
+    let span = |start: usize, end: usize| Span { start: start as u32, end: end as u32 };
+    let mut lines = letter.record.to_vec();
+    lines.push(b'\n');
+    let mut text = route.to_owned();
+    text.push_str(letter.key.as_deref().unwrap_or_default());
+    let entry = Entry {
+        line: span(0, lines.len()),
+        route: span(0, route.len()),
+        key: letter.key.as_ref().map(|_| span(route.len(), text.len())),
+        id: letter.id,
+        timestamp_ms: letter.timestamp_ms,
+    };
+    Records::new(Arc::new(Encoded { lines, room: None }), vec![entry], text)
+}

@@ -1,0 +1,381 @@
+//! Where a sink keeps the records that its destination refused for good: lines that `postrider replay` sends again.
+//!
+//! A sink appends what was refused and calls [`DeadLetters::sync`] before it resolves the batch, so that a sender's
+//! acknowledgement, or a spool's forgetting, never comes before the line is on the disk. An fdatasync that fails ends the
+//! program; whatever else fails is tried again, and holds the sink up.
+//!
+//! Several sinks, and a replay beside them, may append to one file. Each locks it (flock) for the time of a write, and looks
+//! then whether it is still the one at its path: a replay renames the file under the same lock, so after that nothing is
+//! added to it any more. What did not fit is cut off again under the lock: lines are whole. A line without an end, which a
+//! machine leaves that died in the middle of it, gets one before the next.
+
+use std::fs;
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, fchown};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::{AccessFlags, access};
+use tracing::error;
+
+use super::Error;
+use crate::throttle::Throttle;
+use crate::time::Timestamp;
+
+mod letter;
+
+pub(crate) use letter::{Letter, Parsed};
+
+/// The records hold people's addresses.
+const MODE: u32 = 0o600;
+/// Bytes of one write; a longer line is one write.
+const CHUNK: usize = 256 * 1024;
+/// How long another process may hold the lock before this one says so. A write and the renaming take less.
+const PATIENCE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// The dead-letter file of a sink, or none.
+#[derive(Debug)]
+pub(crate) struct DeadLetters {
+    sink: String,
+    path: Option<PathBuf>,
+    file: Option<fs::File>,
+    /// Whether something was written to the file after its last sync.
+    dirty: bool,
+    buffer: Vec<u8>,
+    log: Throttle,
+}
+
+// === impl DeadLetters ===
+
+impl DeadLetters {
+    /// For the sink of this name; without a path what is refused is gone. The file is made with the first line. The error
+    /// says why there could be none, and what to do.
+    pub(crate) fn new(path: Option<&Path>, sink: &str) -> Result<Self, String> {
+        if let Some(path) = path {
+            let directory = directory_of(path);
+            let usable = access(directory, AccessFlags::W_OK | AccessFlags::X_OK);
+            usable.map_err(|error| {
+                let (path, directory) = (path.display(), directory.display());
+                format!(
+                    "cannot make the dead-letter file {path}: {directory}: {error}; create the directory and let the \
+                     user of this process write to it"
+                )
+            })?;
+            if path.exists() {
+                open(path)
+                    .map_err(|error| format!("cannot write to the dead-letter file {}: {error}", path.display()))?;
+            }
+        }
+        let (sink, path) = (sink.to_owned(), path.map(Path::to_owned));
+        Ok(Self { sink, path, file: None, dirty: false, buffer: Vec::new(), log: Throttle::default() })
+    }
+
+    /// Appends refused records, and says how many of them are done with: in the file, or gone where there is none. If those
+    /// are not all, also why. They are on the disk only after [`Self::sync`].
+    pub(crate) fn append<'r>(&mut self, letters: impl IntoIterator<Item = Letter<'r>>) -> (usize, Result<(), Error>) {
+        let now = Timestamp::now();
+        let (mut done, mut waiting) = (0, 0);
+        let mut first = None;
+        let mut result = Ok(());
+        for letter in letters {
+            first.get_or_insert(letter);
+            waiting += 1;
+            if self.path.is_some() {
+                letter.encode(now, &self.sink, &mut self.buffer);
+            }
+            if self.buffer.len() >= CHUNK {
+                result = self.write();
+                if result.is_err() {
+                    break;
+                }
+                done += std::mem::take(&mut waiting);
+            }
+        }
+        if result.is_ok() && waiting > 0 {
+            result = self.write();
+            if result.is_ok() {
+                done += waiting;
+            }
+        }
+        if let Some(first) = first.filter(|_| done > 0) {
+            self.say(&first, done);
+        }
+        (done, result)
+    }
+
+    /// Brings what was appended to the disk.
+    pub(crate) fn sync(&mut self) -> Result<(), Error> {
+        let Some(path) = self.path.as_ref().filter(|_| self.dirty) else { return Ok(()) };
+        let synced = match &self.file {
+            Some(file) => file.sync_data(),
+            // The kernel would not say any more what became of it.
+            None => Err(io::Error::other("it was closed before")),
+        };
+        self.dirty = false;
+        synced.map_err(|error| unsynced(path, &error))
+    }
+
+    /// The record itself is nobody's business.
+    fn say(&mut self, first: &Letter<'_>, records: usize) {
+        let Some(suppressed) = self.log.pass(Instant::now()) else { return };
+        let (sink, reason) = (self.sink.as_str(), first.reason);
+        let (route, id) = (first.records.route(&first.entry), first.entry.id);
+        let fate = self.path.as_ref().map_or_else(
+            || "the record is gone, the key `dead_letter` of this sink would keep such records".to_owned(),
+            |path| format!("kept in {} for `postrider replay`", path.display()),
+        );
+        error!(sink, route, %id, records, suppressed, "refused for good: {reason}; {fate}");
+    }
+
+    /// Writes the buffer whole, or nothing of it.
+    fn write(&mut self) -> Result<(), Error> {
+        let Some(path) = self.path.clone() else { return Ok(()) };
+        let written = self.lock(&path).and_then(|file| {
+            let written = append_whole(&file, &self.buffer).map_err(|error| failed(&path, &error));
+            // An unlock fails for no open file; closing it would do the same.
+            self.file = file.unlock().ok();
+            written
+        });
+        self.dirty |= written.is_ok();
+        self.buffer.clear();
+        self.buffer.shrink_to(CHUNK);
+        written
+    }
+
+    /// The file that is at the path, locked.
+    fn lock(&mut self, path: &Path) -> Result<Flock<fs::File>, Error> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let file = self.current(path)?;
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(file) if is_at(path, &file) => return Ok(file),
+                // It was renamed or removed in between.
+                Ok(file) => self.file = file.unlock().ok(),
+                Err((file, Errno::EWOULDBLOCK)) => self.file = Some(file),
+                Err((file, errno)) => {
+                    self.file = Some(file);
+                    return Err(failed(path, &errno.into()));
+                }
+            }
+            if Instant::now() >= until {
+                return Err(failed(path, &io::Error::other("another process keeps it locked")));
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// The open file, if it is still the one at the path, or else that one.
+    fn current(&mut self, path: &Path) -> Result<fs::File, Error> {
+        if let Some(file) = self.file.take() {
+            if is_at(path, &file) {
+                return Ok(file);
+            }
+            self.file = Some(file);
+            self.sync()?;
+        }
+        let file = open(path).map_err(|error| failed(path, &error))?;
+        // Also where it was there: whoever made it may have died before.
+        sync_directory(path).map_err(|error| unsynced(path, &error))?;
+        Ok(file)
+    }
+}
+
+/// Opens the file to read and append, and makes it if it is not there. What root makes belongs to the owner of the
+/// directory: a replay by root must not shut out the daemon.
+fn open(path: &Path) -> io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true).append(true).mode(MODE);
+    let file = match options.open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let file = options.create(true).open(path)?;
+            let directory = fs::metadata(directory_of(path))?;
+            // Only root may; whoever else makes it is the daemon's user.
+            let _ = fchown(&file, Some(directory.uid()), Some(directory.gid()));
+            file
+        }
+        opened => opened?,
+    };
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    Ok(file)
+}
+
+/// Appends lines to a locked file; what did not fit is cut off again.
+fn append_whole(mut file: &fs::File, lines: &[u8]) -> io::Result<()> {
+    let size = file.metadata()?.len();
+    let mut last = [b'\n'];
+    if size > 0 {
+        file.read_exact_at(&mut last, size - 1)?;
+    }
+    let torn = last != *b"\n";
+    let written = if torn { file.write_all(b"\n") } else { Ok(()) }.and_then(|()| file.write_all(lines));
+    written.inspect_err(|_| {
+        // If this fails too, the next line does not join what is left.
+        let _ = file.set_len(size);
+    })
+}
+
+/// Whether the file is the one at the path.
+pub(crate) fn is_at(path: &Path, file: &fs::File) -> bool {
+    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    let there = fs::metadata(path).map(identity).ok();
+    there.is_some() && there == file.metadata().map(identity).ok()
+}
+
+/// Makes what was created, renamed or removed beside the file survive a power failure.
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
+    match fs::File::open(directory_of(path))?.sync_all() {
+        // Some file systems have no such call for directories.
+        Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
+        synced => synced,
+    }
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
+
+fn failed(path: &Path, error: &io::Error) -> Error {
+    Error::Retry(format!("cannot write to the dead-letter file {}: {error}", path.display()))
+}
+
+fn unsynced(path: &Path, error: &io::Error) -> Error {
+    let path = path.display();
+    Error::Fatal(format!(
+        "cannot sync the dead-letter file {path}: {error}; what was written may not be on the disk, so the program ends"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::buffer::Batch;
+    use crate::ledger::{Reason, SinkLedger};
+    use crate::sink::testing::batch;
+
+    fn append(letters: &mut DeadLetters, batch: &Batch, reason: &str) -> (usize, Result<(), Error>) {
+        letters.append(batch.entries().iter().map(|entry| Letter { reason, records: batch, entry: *entry }))
+    }
+
+    fn numbered(count: usize) -> Batch {
+        let ledger = Arc::<SinkLedger>::default();
+        let lines: Vec<String> = (0..count).map(|n| format!("{{\"n\":{n}}}")).collect();
+        let lines: Vec<_> = lines.iter().map(|line| (line.as_str(), "mail", "")).collect();
+        batch(&ledger, 0, &lines)
+    }
+
+    fn records(path: &Path) -> Vec<String> {
+        let text = fs::read_to_string(path).unwrap();
+        assert!(text.is_empty() || text.ends_with('\n'));
+        let record = |line: &str| String::from_utf8(Parsed::read(line.as_bytes()).unwrap().record.to_vec()).unwrap();
+        text.lines().map(record).collect()
+    }
+
+    fn end(batch: Batch) {
+        batch.dropped(Reason::Rejected);
+    }
+
+    #[test]
+    fn lines_are_appended_to_a_file_that_only_its_owner_reads() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("dead.jsonl");
+        let mut letters = DeadLetters::new(Some(&path), "kafka").unwrap();
+        assert!(!path.exists(), "no file before the first line");
+        let batch = numbered(20_000);
+        assert!(matches!(append(&mut letters, &batch, "too large"), (20_000, Ok(()))));
+        letters.sync().unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+        let expected: Vec<String> = (0..20_000).map(|n| format!("{{\"n\":{n}}}")).collect();
+        assert!(records(&path) == expected);
+        assert!(letters.buffer.capacity() <= 2 * CHUNK);
+        end(batch);
+    }
+
+    #[test]
+    fn a_file_that_was_renamed_or_removed_is_made_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("dead.jsonl");
+        let mut letters = DeadLetters::new(Some(&path), "kafka").unwrap();
+        let batch = numbered(1);
+        append(&mut letters, &batch, "no").1.unwrap();
+        fs::rename(&path, directory.path().join("old")).unwrap();
+        append(&mut letters, &batch, "no").1.unwrap();
+        assert_eq!((records(&path).len(), records(&directory.path().join("old")).len()), (1, 1));
+        fs::remove_file(&path).unwrap();
+        append(&mut letters, &batch, "no").1.unwrap();
+        append(&mut letters, &batch, "no").1.unwrap();
+        assert_eq!(records(&path).len(), 2);
+        end(batch);
+    }
+
+    #[test]
+    fn a_torn_line_takes_no_other_with_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("dead.jsonl");
+        fs::write(&path, "{\"refused_at\":\"2026").unwrap();
+        let mut letters = DeadLetters::new(Some(&path), "kafka").unwrap();
+        let batch = numbered(1);
+        append(&mut letters, &batch, "no").1.unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "{\"refused_at\":\"2026");
+        assert_eq!(Parsed::read(lines[1].as_bytes()).unwrap().record, b"{\"n\":0}");
+        end(batch);
+    }
+
+    #[test]
+    fn a_lock_that_somebody_keeps_is_an_error_that_passes() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("dead.jsonl");
+        let held = Flock::lock(open(&path).unwrap(), FlockArg::LockExclusive).unwrap();
+        let mut letters = DeadLetters::new(Some(&path), "kafka").unwrap();
+        let batch = numbered(1);
+        let (done, result) = append(&mut letters, &batch, "no");
+        assert_eq!(done, 0);
+        assert!(matches!(result, Err(Error::Retry(reason)) if reason.contains("another process keeps it locked")));
+        // Whoever waits for the lock of a file that is renamed meanwhile turns to the new one.
+        fs::rename(&path, directory.path().join("old")).unwrap();
+        append(&mut letters, &batch, "no").1.unwrap();
+        assert_eq!(records(&path).len(), 1);
+        drop(held);
+        append(&mut letters, &batch, "no").1.unwrap();
+        assert_eq!(records(&path).len(), 2);
+        end(batch);
+    }
+
+    #[test]
+    fn what_cannot_be_synced_is_never_called_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut letters = DeadLetters::new(Some(&directory.path().join("dead.jsonl")), "kafka").unwrap();
+        let batch = numbered(1);
+        append(&mut letters, &batch, "no").1.unwrap();
+        letters.file = None;
+        assert!(matches!(letters.sync(), Err(Error::Fatal(reason)) if reason.contains("cannot sync")));
+        end(batch);
+    }
+
+    #[test]
+    fn without_a_file_what_is_refused_is_gone() {
+        let mut letters = DeadLetters::new(None, "kafka").unwrap();
+        let batch = numbered(3);
+        assert!(matches!(append(&mut letters, &batch, "no"), (3, Ok(()))));
+        letters.sync().unwrap();
+        end(batch);
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_said_at_the_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = DeadLetters::new(Some(&directory.path().join("no/dead.jsonl")), "kafka").unwrap_err();
+        assert!(error.contains("no/dead.jsonl") && error.contains("create the directory"), "{error}");
+        let error = DeadLetters::new(Some(directory.path()), "kafka").unwrap_err();
+        assert!(error.starts_with("cannot write to the dead-letter file "), "{error}");
+    }
+}
