@@ -2,9 +2,8 @@
 
 mod peers;
 
-use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::ChildStdout;
@@ -13,6 +12,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use peers::postrider::{assert_clean, ledger};
+use peers::relp::{self, Client};
 use peers::scratch;
 use peers::unread::Unread;
 use peers::wait::wait_until;
@@ -46,8 +46,12 @@ fn number_of(line: &str) -> Option<usize> {
     record["message"].as_str()?.strip_prefix("number ")?.split(' ').next()?.parse().ok()
 }
 
+fn text(number: usize) -> String {
+    format!("number {number} {}", "x".repeat(400))
+}
+
 fn message(number: usize) -> String {
-    format!("<22>Nov 24 06:00:00 mx1 test[1]: number {number} {}", "x".repeat(400))
+    format!("<22>Nov 24 06:00:00 mx1 test[1]: {}", text(number))
 }
 
 /// Sends messages over TCP, whether or not they are taken by the time that it returns.
@@ -65,27 +69,15 @@ fn send(address: SocketAddr, numbers: std::ops::Range<usize>) -> JoinHandle<()> 
 
 /// Sends messages over RELP and waits until each is acknowledged.
 fn send_relp(address: SocketAddr, numbers: std::ops::Range<usize>) {
-    let mut socket = TcpStream::connect(address).expect("a connection");
-    socket.set_read_timeout(Some(DEADLINE)).expect("a time limit on a socket");
-    let mut writer = socket.try_clone().expect("a second handle of a socket");
-    let count = numbers.len();
-    let frames = thread::spawn(move || {
-        let mut frames = "1 open 30 relp_version=0\ncommands=syslog\n".to_owned();
-        for (frame, number) in numbers.enumerate() {
-            let message = message(number);
-            writeln!(frames, "{} syslog {} {message}", frame + 2, message.len()).expect("a String takes all");
-        }
-        writer.write_all(frames.as_bytes()).expect("all is taken");
-    });
-    let last = format!("{} rsp 6 200 OK\n", count + 1);
-    let mut answers = String::new();
-    let mut part = [0; 4096];
-    while !answers.ends_with(&last) {
-        let size = socket.read(&mut part).expect("an acknowledgement");
-        assert!(size > 0, "the session ended after {answers}");
-        answers.push_str(std::str::from_utf8(&part[..size]).expect("text"));
+    const AT_ONCE: usize = 100;
+    let mut client = Client::open(address, None);
+    let frames = 2..numbers.len() + 2;
+    for first in frames.clone().step_by(AT_ONCE) {
+        let some = first..(first + AT_ONCE).min(frames.end);
+        client.send(&relp::messages(some.clone(), |frame| text(numbers.start + frame - 2)));
+        let acknowledged = relp::acknowledgements(some);
+        assert_eq!(client.read(acknowledged.len()), acknowledged);
     }
-    frames.join().expect("the sender");
 }
 
 /// The numbers of segment files and the bytes in them.
