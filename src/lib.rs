@@ -34,6 +34,7 @@ pub mod sink;
 pub mod app;
 pub mod cli;
 pub mod config;
+mod crash;
 pub mod decode;
 pub mod explain;
 pub mod ledger;

@@ -7,9 +7,9 @@ use std::io::{self, IoSlice};
 
 use crc32c::crc32c;
 
-use super::crash::crash_point;
 use super::storage::{Mode, Storage};
 use super::{Position, write_all};
+use crate::crash::crash_point;
 
 /// The name of the file.
 pub(super) const CURSOR: &str = "cursor";

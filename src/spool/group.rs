@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
-use super::crash::crash_point;
 use super::error::{Error, Limit};
 use super::format::{SEGMENT_HEADER, TooLong, push_record, record_size, segment_header, segment_name};
 use super::storage::{Mode, Storage};
 use super::{Entry, Segment, Spool, write_all};
+use crate::crash::crash_point;
 
 /// So much memory is kept from one group to the next.
 const KEPT: usize = 4 << 20;

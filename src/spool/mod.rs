@@ -16,7 +16,6 @@ use std::path::PathBuf;
 use crate::record::RecordId;
 
 pub mod command;
-mod crash;
 mod cursor;
 mod error;
 mod format;

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 
-use super::crash::crash_point;
 use super::cursor::{self, CURSOR, CursorFile, Loaded, SaveError};
 use super::error::OpenError;
 use super::format::{BadHeader, segment_base, segment_name};
@@ -14,6 +13,7 @@ use super::read::{Losses, Reader};
 use super::scan::{Scanner, Step};
 use super::storage::{LOCK, Mode, Storage};
 use super::{Position, Segment, Settings, Spool};
+use crate::crash::crash_point;
 
 /// What was found when a spool was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,12 +2,12 @@
 
 use std::io;
 
-use super::crash::crash_point;
 use super::cursor::{CURSOR, SaveError};
 use super::error::Error;
 use super::format::segment_name;
 use super::storage::Storage;
 use super::{Position, Spool};
+use crate::crash::crash_point;
 
 impl<S: Storage> Spool<S> {
     /// All records that were read, up to the number `through`, are where they should be. They are not read again, though they may be

@@ -10,6 +10,8 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::sys::statvfs::statvfs;
 use nix::sys::uio::pwritev;
 
+use crate::crash::fault_point;
+
 /// The name of the file that is locked; it says which process has the spool.
 pub(super) const LOCK: &str = "lock";
 
@@ -163,10 +165,12 @@ impl Storage for Disk {
     }
 
     fn sync(&self, file: &File) -> io::Result<()> {
+        fault_point("spool-fdatasync")?;
         file.sync_data()
     }
 
     fn sync_directory(&self, name: &str) -> io::Result<()> {
+        fault_point("spool-directory-fsync")?;
         sync_directory(&self.full(name))
     }
 

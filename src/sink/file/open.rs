@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::{Instant, SystemTime};
 
 use super::path::Identity;
+use crate::crash::crash_point;
 
 /// An open file and what is known of it. Postrider is taken to be its only writer.
 #[derive(Debug)]
@@ -77,7 +78,9 @@ impl OpenFile {
     /// Brings everything written to the disk.
     pub(super) fn sync(&mut self) -> io::Result<()> {
         if self.dirty {
+            crash_point("before-file-fdatasync");
             self.file.sync_data()?;
+            crash_point("after-file-fdatasync");
             self.dirty = false;
         }
         Ok(())

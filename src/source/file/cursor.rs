@@ -15,6 +15,8 @@ use std::time::SystemTime;
 
 use nix::fcntl::{Flock, FlockArg};
 
+use crate::crash::crash_point;
+
 /// What the first line begins with; a version follows, and what the run did that wrote it.
 const TITLE: &str = "postrider cursor ";
 const VERSION: &str = "1";
@@ -241,7 +243,9 @@ impl Store {
         let mut file = owned_file().create_new(true).open(&new)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
+        crash_point("before-cursor-rename");
         fs::rename(&new, self.path())?;
+        crash_point("after-cursor-rename");
         File::open(&self.directory)?.sync_all()
     }
 }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::stream::End;
 use super::super::wire::Wire;
 use super::session;
+use crate::crash::crash_point;
 use crate::receipt::Outcome;
 
 /// What is written to the sender.
@@ -53,12 +54,18 @@ pub(super) async fn write(
                     error = broken(wire.socket()) => Some(End::Failed(error)),
                     end = wait(outcome, due, limit, stopped) => end,
                 };
+                if end.is_none() {
+                    crash_point("before-answer");
+                }
                 let text = if end.is_none() { session::acknowledge(first, count) } else { session::server_close() };
                 (text, Some(places), end)
             }
         };
         if let Err(error) = send(wire, &text, limit).await {
             end = end.or(Some(End::Failed(error)));
+        }
+        if places.is_some() {
+            crash_point("after-answer");
         }
         drop(places);
         if end.is_some() {

@@ -1,0 +1,63 @@
+//! Named places at which a test can have the process killed, or a call fail. A release build has none of them.
+
+#[cfg(debug_assertions)]
+pub(crate) use debug::{crash_point, fault_point};
+
+#[cfg(debug_assertions)]
+mod debug {
+    use std::io;
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    use nix::errno::Errno;
+    use nix::sys::signal::{Signal, raise};
+
+    /// `NAME:N` of the environment: the place NAME, when it is come to for the Nth time.
+    struct Place {
+        name: String,
+        left: AtomicU64,
+    }
+
+    impl Place {
+        fn of(variable: &str) -> Option<Self> {
+            let value = std::env::var(variable).ok()?;
+            let (name, count) = value.rsplit_once(':').unwrap_or((&value, "1"));
+            Some(Self { name: name.to_owned(), left: AtomicU64::new(count.parse().ok()?) })
+        }
+
+        fn is_now(&self, name: &str) -> bool {
+            self.name == name && self.left.fetch_sub(1, Relaxed) == 1
+        }
+    }
+
+    /// A step after which a crash must lose nothing. With `POSTRIDER_CRASH_AT=NAME:N` in the environment, the process kills
+    /// itself with SIGKILL when it comes to the place NAME for the Nth time.
+    pub(crate) fn crash_point(name: &str) {
+        static AT: OnceLock<Option<Place>> = OnceLock::new();
+        if AT.get_or_init(|| Place::of("POSTRIDER_CRASH_AT")).as_ref().is_some_and(|place| place.is_now(name)) {
+            let _ = raise(Signal::SIGKILL);
+        }
+    }
+
+    /// A call that a disk can fail. With `POSTRIDER_FAIL_AT=NAME:N` in the environment, the Nth of that name fails with EIO.
+    ///
+    /// # Errors
+    ///
+    /// That one.
+    pub(crate) fn fault_point(name: &str) -> io::Result<()> {
+        static AT: OnceLock<Option<Place>> = OnceLock::new();
+        let fails = AT.get_or_init(|| Place::of("POSTRIDER_FAIL_AT")).as_ref().is_some_and(|place| place.is_now(name));
+        if fails { Err(Errno::EIO.into()) } else { Ok(()) }
+    }
+}
+
+/// A release build does not look.
+#[cfg(not(debug_assertions))]
+pub(crate) const fn crash_point(_name: &str) {}
+
+/// A release build does not look.
+#[cfg(not(debug_assertions))]
+#[allow(clippy::unnecessary_wraps)]
+pub(crate) const fn fault_point(_name: &str) -> std::io::Result<()> {
+    Ok(())
+}
