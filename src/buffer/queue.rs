@@ -68,6 +68,11 @@ impl Sender {
         Some(Room { permit, slot })
     }
 
+    /// Whether the sink is gone, and takes no more.
+    pub fn is_closed(&self) -> bool {
+        self.channel.is_closed()
+    }
+
     fn clamp(&self, size: usize) -> u32 {
         u32::try_from(size).unwrap_or(u32::MAX).min(self.limit)
     }

@@ -28,6 +28,7 @@ use super::fault::Fault;
 use super::worker::{self, Control, End, Worker};
 use crate::buffer::{Batch, Encoded, Entry, Received, Receiver, Records, Sender, Span, queue};
 use crate::config::{SinkConfig, SpoolConfig, SpoolMode};
+use crate::crash::crash_point;
 use crate::ledger::{Reason, SinkLedger};
 use crate::receipt::{Receipt, Resolved, Ticket};
 use crate::spool::{self, CursorState, Disk, Recovery, Settings, Spool};
@@ -64,11 +65,19 @@ pub(super) struct Stage {
     given: VecDeque<Given>,
     /// The number of the first of them.
     first: u64,
+    /// The last record in the spool that the sink was given from memory before: what is read back up to it is passed by.
+    passed: u64,
+    /// The sink has everything in the spool up to this record.
+    done: u64,
     outcomes: Arc<Mutex<Vec<Resolved>>>,
     /// Whether the input has ended.
     closed: bool,
     /// Whether an attempt to bring `appended` to the disk has failed, perhaps behind a part of it.
     in_part: bool,
+    /// Whether the last attempt to write to the disk has failed.
+    unwritten: bool,
+    /// Whether the last attempt to move the cursor has failed.
+    unsettled: bool,
     /// Records that damage has taken, as far as they are counted in the ledger.
     damaged: u64,
 }
@@ -141,9 +150,13 @@ impl Stage {
             appended: VecDeque::new(),
             given: VecDeque::new(),
             first: 0,
+            passed: 0,
+            done: 0,
             outcomes: Arc::default(),
             closed: false,
             in_part: false,
+            unwritten: false,
+            unsettled: false,
             damaged: 0,
         };
         Ok((stage, receiver))
@@ -159,7 +172,7 @@ impl Stage {
         self.control.clone().enlist();
         match self.work() {
             Ok(()) => self.finish(),
-            Err(reason) => End::Failed(reason),
+            Err(reason) => self.fail(reason),
         }
     }
 
@@ -169,10 +182,16 @@ impl Stage {
         loop {
             self.take(pause.take());
             let settled = self.settle();
-            if self.control.overdue() {
+            if self.control.overdue() || self.is_forsaken() {
                 return Ok(());
             }
-            match settled.and_then(|()| self.move_on()) {
+            let moved = match settled {
+                Err(spool::Error::Fatal { .. }) => settled,
+                // A cursor that cannot be written holds up nothing else.
+                _ => self.move_on().and(settled),
+            };
+            match moved {
+                Ok(()) if self.unwritten => {}
                 Ok(()) => self.fault.worked(Instant::now()),
                 Err(error @ spool::Error::Fatal { .. }) => return Err(error.to_string()),
                 Err(error) => pause = Some(self.fault.failed(&error.to_string(), Instant::now())),
@@ -187,12 +206,17 @@ impl Stage {
         }
     }
 
+    /// Whether the sink has ended before its queue, and a stop has begun.
+    fn is_forsaken(&self) -> bool {
+        self.control.deadline().is_some() && self.output.as_ref().is_some_and(Sender::is_closed)
+    }
+
     /// Takes batches from the queue, unless there are some for which there was no room: then it waits for `pause`.
     fn take(&mut self, pause: Option<Duration>) {
         let behind = !self.spool.is_read() || self.is_behind();
         let tick = if behind { TICK_BEHIND } else { TICK };
         let has_work = !self.waiting.is_empty() || !self.appended.is_empty();
-        if has_work || self.closed {
+        if has_work || self.closed || (behind && pause.is_some()) {
             thread::park_timeout(pause.unwrap_or(tick).min(TICK));
             return;
         }
@@ -209,6 +233,7 @@ impl Stage {
         self.pass_on();
         // A spool that is full gets room only from what the sink is given.
         let stored = self.store();
+        self.unwritten = stored.is_err() || (self.unwritten && !self.is_written());
         if let Err(spool::Error::Fatal { .. }) = stored {
             return stored;
         }
@@ -218,6 +243,11 @@ impl Stage {
     /// Whether the sink takes what it is given more slowly than it comes.
     fn is_behind(&self) -> bool {
         self.given.front().is_some_and(|given| given.since.elapsed() >= BEHIND)
+    }
+
+    /// Whether all that was appended to the spool is on the disk.
+    fn is_written(&self) -> bool {
+        self.spool.figures().buffered_records == 0
     }
 
     /// Gives the sink what need not go to the disk.
@@ -240,6 +270,7 @@ impl Stage {
         }
         if self.given.iter().any(Given::is_appended) {
             self.spool.commit()?;
+            crash_point("before-receipts");
             // The sink has these, and was given them when there was nothing else to read.
             self.spool.skip();
             for given in self.given.iter_mut().filter(|given| given.is_appended()) {
@@ -256,7 +287,9 @@ impl Stage {
         self.in_part = true;
         self.spool.commit()?;
         self.in_part = false;
+        crash_point("before-receipts");
         self.stored(are_next);
+        crash_point("after-receipts");
         Ok(())
     }
 
@@ -276,7 +309,8 @@ impl Stage {
     fn append_given(&mut self) {
         for given in &mut self.given {
             if let (Some(records), None, false) = (&given.records, given.last, given.failed == Some(0)) {
-                given.last = Some(append(&mut self.spool, records));
+                self.passed = append(&mut self.spool, records);
+                given.last = Some(self.passed);
             }
         }
     }
@@ -321,14 +355,15 @@ impl Stage {
     /// Gives the sink what is on the disk and was not given yet.
     fn feed(&mut self) -> Result<(), spool::Error> {
         let Some(output) = self.output.clone() else { return Ok(()) };
-        if self.given.iter().any(Given::is_appended) {
-            // A part of what the sink has may be on the disk; it must not have it twice.
-            return Ok(());
-        }
         while !self.spool.is_read() {
             let Some(room) = output.try_room(CHUNK) else { return Ok(()) };
-            let mut chunk = Chunk::default();
-            let read = self.spool.read(CHUNK, |record| chunk.push(&record));
+            let (mut chunk, passed) = (Chunk::default(), self.passed);
+            let read = self.spool.read(CHUNK, |record| {
+                // What the sink has had from memory it must not have twice.
+                if record.seq > passed {
+                    chunk.push(&record);
+                }
+            });
             self.count_damage();
             // What was read before an error is handed on before it.
             let Some(last) = chunk.last else {
@@ -345,6 +380,7 @@ impl Stage {
                 failed: None,
             });
             room.send(batch);
+            crash_point("after-hand-over");
             read?;
         }
         Ok(())
@@ -364,19 +400,53 @@ impl Stage {
                 given.failed = Some(failed);
             }
         }
-        let mut through = None;
+        let before = self.done;
         while self.given.front().is_some_and(|given| given.failed == Some(0)) {
             let Some(mut given) = self.given.pop_front() else { break };
             self.first += 1;
-            through = given.last.or(through);
+            self.done = given.last.unwrap_or(self.done);
             given.pay();
         }
-        match through {
-            Some(through) => self.spool.acknowledge(through),
-            // While there is little to do, little may come twice.
-            None if self.given.is_empty() => self.spool.checkpoint(),
-            None => Ok(()),
+        let moved = self.done > before;
+        if moved {
+            crash_point("before-acknowledge");
         }
+        let settled = if self.unsettled || (!moved && self.given.is_empty()) {
+            // While there is little to do, little may come twice.
+            self.spool.acknowledge(self.done).and_then(|()| self.spool.checkpoint())
+        } else if moved {
+            self.spool.acknowledge(self.done)
+        } else {
+            Ok(())
+        };
+        self.unsettled = settled.is_err();
+        settled
+    }
+
+    /// Lets the cursor pass also what the sink has had from memory before the disk had it.
+    fn settle_all(&mut self) -> Result<(), spool::Error> {
+        self.spool.acknowledge(self.done)?;
+        while self.spool.acknowledged() < self.done && !self.spool.is_read() {
+            self.spool.read(1, |_| ())?;
+            self.count_damage();
+            self.spool.acknowledge(self.done)?;
+        }
+        self.spool.checkpoint()
+    }
+
+    /// Gives up what is in memory: its senders send it again.
+    fn fail(mut self, reason: String) -> End {
+        self.output = None;
+        self.take_the_rest();
+        for batch in self.waiting.drain(..).chain(self.appended.drain(..).map(|(batch, _)| batch)) {
+            batch.dropped(Reason::Shutdown);
+        }
+        End::Failed(reason)
+    }
+
+    fn take_the_rest(&mut self) {
+        self.input.close();
+        while self.input.receive(&mut self.waiting, BATCHES_PER_COMMIT, Duration::ZERO) == Received::Batches {}
     }
 
     /// Keeps on the disk what the sink does not have.
@@ -386,32 +456,31 @@ impl Stage {
         while self.given.iter().any(|given| given.failed.is_none()) && Instant::now() < until {
             thread::park_timeout(until.saturating_duration_since(Instant::now()));
             if let Err(error @ spool::Error::Fatal { .. }) = self.settle() {
-                return End::Failed(error.to_string());
+                return self.fail(error.to_string());
             }
         }
-        self.input.close();
-        while self.input.receive(&mut self.waiting, BATCHES_PER_COMMIT, Duration::ZERO) == Received::Batches {}
+        self.take_the_rest();
         self.append_given();
         self.append_waiting();
         let committed = self.spool.commit();
+        let durable = self.spool.durable();
         for mut given in self.given.drain(..) {
-            match &committed {
-                Ok(()) => given.pay(),
-                _ if given.failed == Some(0) => given.pay(),
+            if given.failed == Some(0) || given.last.is_some_and(|last| last <= durable) {
+                given.pay();
+            } else {
                 // What is owed and not paid fails.
-                Err(_) if given.records.is_some() => {
-                    self.ledger.drop_spooled(given.failed.unwrap_or_default(), Reason::Shutdown);
-                }
-                Err(_) => {}
+                self.ledger.drop_spooled(given.failed.unwrap_or_default(), Reason::Shutdown);
             }
         }
-        for (batch, _) in self.appended.drain(..) {
-            match &committed {
-                Ok(()) => batch.spooled(),
-                Err(_) => batch.dropped(Reason::Shutdown),
+        for (batch, last) in self.appended.drain(..) {
+            if last <= durable {
+                batch.spooled();
+            } else {
+                batch.dropped(Reason::Shutdown);
             }
         }
-        let closed = committed.and_then(|()| self.spool.checkpoint());
+        let settled = self.settle_all();
+        let closed = committed.and(settled);
         let left = self.ledger.spooled();
         if left > 0 {
             info!(

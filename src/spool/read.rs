@@ -186,6 +186,9 @@ impl<S: Storage> Spool<S> {
             match self.step(&mut left, &mut budget, &mut take) {
                 Ok(true) => {}
                 Ok(false) => {
+                    // What is durable and does not lie there is lost.
+                    self.losses.add(self.reader.next, self.durable_next, self.storage.path());
+                    self.reader.next = self.reader.next.max(self.durable_next);
                     progress = Ok(Progress::End);
                     break;
                 }
