@@ -22,11 +22,17 @@ pub(crate) struct Unread {
 impl Unread {
     /// Starts it with the configuration `config`.
     pub(crate) fn spawn(config: &str, stderr: &Path) -> Self {
+        Self::spawn_with(config, stderr, None)
+    }
+
+    /// Starts it with the configuration `config`, and a variable of its environment.
+    pub(crate) fn spawn_with(config: &str, stderr: &Path, variable: Option<(&str, &str)>) -> Self {
         let file = stderr.with_file_name("postrider.toml");
         fs::write(&file, config).expect("a configuration");
         let process = Command::new(env!("CARGO_BIN_EXE_postrider"))
             .args(["run", "-c"])
             .arg(&file)
+            .envs(variable)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(fs::File::create(stderr).expect("a file for the log"))
@@ -41,6 +47,19 @@ impl Unread {
 
     pub(crate) fn address(&self, source: &str) -> SocketAddr {
         wait_for(START, "listening", || listening(&self.log(), source))
+    }
+
+    /// Where the source named `source` listens; `None` if the process has ended before.
+    pub(crate) fn address_if_it_starts(&mut self, source: &str) -> Option<SocketAddr> {
+        wait_for(START, "listening, or an end", || {
+            let ended = self.has_ended();
+            let address = listening(&self.log(), source);
+            if ended { Some(None) } else { address.map(Some) }
+        })
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.process.try_wait().expect("the state of a child process").is_some()
     }
 
     pub(crate) fn pid(&self) -> u32 {
