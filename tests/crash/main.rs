@@ -7,6 +7,7 @@ mod output;
 #[path = "../peers/mod.rs"]
 mod peers;
 mod points;
+mod rsyslog;
 mod sender;
 
 use std::time::Duration;

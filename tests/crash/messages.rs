@@ -23,7 +23,7 @@ pub(crate) fn message(number: usize) -> String {
 /// What came out.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    /// How often each number came.
+    /// The numbers that came.
     pub(crate) numbers: BTreeSet<usize>,
     /// The number of each id, and how often it came.
     ids: HashMap<String, (usize, usize)>,
@@ -42,6 +42,11 @@ impl Seen {
         } else {
             self.corrupted.push(format!("{number} has the id of {first}"));
         }
+    }
+
+    /// How many records came, each as often as it came.
+    pub(crate) fn records(&self) -> usize {
+        self.ids.values().map(|(_, times)| times).sum()
     }
 
     /// How many records came more than once, with the same id.
