@@ -60,7 +60,7 @@ fn every_line_of_a_file_is_there_when_the_process_dies() {
         let mut next = 0;
         for count in counts {
             let at = format!("{point}:{count}");
-            let variable = Some(("POSTRIDER_CRASH_AT", at.as_str()));
+            let variable = ("POSTRIDER_CRASH_AT", at.as_str());
             let mut postrider = Unread::spawn_with(&config(directory), &directory.join("stderr"), variable);
             for _ in 0..ROUNDS {
                 log(directory, next..next + EACH);

@@ -1,7 +1,10 @@
 //! Is nothing lost that was acknowledged: when Postrider dies at any step, when its disk is full or fails, and when what lies
 //! there is damaged? All of it through the program itself.
 
+mod damage;
+mod faults;
 mod files;
+mod full;
 mod messages;
 mod output;
 #[path = "../peers/mod.rs"]
@@ -9,6 +12,7 @@ mod peers;
 mod points;
 mod rsyslog;
 mod sender;
+mod spool;
 
 use std::time::Duration;
 

@@ -1,7 +1,6 @@
 //! The process kills itself at each named step between a RELP sender and a sink with a spool, three times in a row.
 
-use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -15,26 +14,20 @@ use crate::peers::postrider::assert_clean;
 use crate::peers::scratch;
 use crate::peers::unread::Unread;
 use crate::peers::wait::wait_until;
-use crate::sender::Sender;
+use crate::sender::{Sender, Session};
+use crate::spool;
 
 /// What a reader that reads nothing leaves to the spool at a time: more than a segment.
 const HELD_UP: usize = 500;
 /// More than any point needs.
 const ROUNDS: usize = 12;
 
-fn config(directory: &Path, mode: &str) -> String {
-    format!(
-        "[[source.relp]]\nlisten = \"127.0.0.1:0\"\n[[sink.stdout]]\nqueue_size = \"64KiB\"\n[sink.stdout.spool]\n\
-         directory = \"{}\"\nmin_free = \"0B\"\nsegment_size = \"1MiB\"\nmode = \"{mode}\"\n",
-        directory.join("spool").display()
-    )
-}
-
 /// Runs until the process has killed itself at the point, as it comes there for the time `count`.
 fn crash(directory: &Path, mode: &str, point: &str, count: usize, sender: &mut Sender, output: &Output) {
     let at = format!("{point}:{count}");
-    let variable = Some(("POSTRIDER_CRASH_AT", at.as_str()));
-    let mut postrider = Unread::spawn_with(&config(directory, mode), &directory.join("stderr"), variable);
+    let variable = ("POSTRIDER_CRASH_AT", at.as_str());
+    let mut postrider =
+        Unread::spawn_with(&spool::config(directory, &spool::keys(mode)), &directory.join("stderr"), variable);
     let reader = output.read(postrider.output());
     if let Some(address) = postrider.address_if_it_starts("relp")
         && let Ok(mut session) = sender.connect(address)
@@ -66,20 +59,12 @@ fn crash(directory: &Path, mode: &str, point: &str, count: usize, sender: &mut S
 
 /// Runs to a good end.
 fn run(directory: &Path, mode: &str, sender: &mut Sender, output: &Output) {
-    let mut postrider = Unread::spawn(&config(directory, mode), &directory.join("stderr"));
+    let mut postrider = Unread::spawn(&spool::config(directory, &spool::keys(mode)), &directory.join("stderr"));
     let reader = output.read(postrider.output());
     output.open(true);
-    sender.connect(postrider.address("relp")).and_then(crate::sender::Session::finish).expect("acknowledgements");
+    sender.connect(postrider.address("relp")).and_then(Session::finish).expect("acknowledgements");
     assert_clean(&postrider.terminate(DEADLINE));
     reader.join().expect("the reader");
-}
-
-/// Leaves half of a record at the end of the last segment.
-fn tear(directory: &Path) {
-    let files = fs::read_dir(directory.join("spool")).expect("a spool").map(|entry| entry.expect("an entry").path());
-    let last = files.filter(|path| path.extension().is_some_and(|extension| extension == "seg")).max();
-    let mut file = File::options().append(true).open(last.expect("a segment")).expect("a file");
-    file.write_all(b"\xffPR\xfe half of a record").expect("room");
 }
 
 /// Crashes at each of the points, which come with how often each is passed by in the first, second and third run.
@@ -92,7 +77,9 @@ fn crash_at(points: &[(&str, [usize; 3])]) {
         for (count, mode) in counts.iter().zip(["always", "overflow", "always"]) {
             if at_start {
                 crash(directory.path(), mode, "before-acknowledge", 3, &mut sender, &output);
-                tear(directory.path());
+                let last = spool::segments(directory.path()).pop().expect("a segment");
+                let mut file = File::options().append(true).open(last).expect("a file");
+                file.write_all(b"\xffPR\xfe half of a record").expect("room");
             }
             crash(directory.path(), mode, point, *count, &mut sender, &output);
         }
@@ -104,13 +91,8 @@ fn crash_at(points: &[(&str, [usize; 3])]) {
             seen.judge(point, &sender.acknowledged, sender.next, 0);
             repeated.fetch_add(seen.repeated(), Relaxed);
         });
-        let left = fs::read_dir(directory.path().join("spool"))
-            .expect("a spool")
-            .map(|entry| entry.expect("an entry").file_name());
-        let left: BTreeSet<String> = left.map(|name| name.into_string().expect("UTF-8")).collect();
-        let segments =
-            left.iter().filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "seg"));
-        assert!(segments.count() <= 1, "{point}: {left:?}");
+        let left = spool::segments(directory.path());
+        assert!(left.len() <= 1, "{point}: {left:?}");
     }
     assert!(repeated.into_inner() > 0, "nothing came again, so nothing was on its way when the process died");
 }

@@ -13,6 +13,8 @@ use super::wait::wait_for;
 
 const START: Duration = Duration::from_secs(20);
 
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_postrider");
+
 /// Postrider with a standard output that nobody reads.
 pub(crate) struct Unread {
     process: Child,
@@ -22,17 +24,23 @@ pub(crate) struct Unread {
 impl Unread {
     /// Starts it with the configuration `config`.
     pub(crate) fn spawn(config: &str, stderr: &Path) -> Self {
-        Self::spawn_with(config, stderr, None)
+        Self::spawn_by(Command::new(PROGRAM), config, stderr)
     }
 
     /// Starts it with the configuration `config`, and a variable of its environment.
-    pub(crate) fn spawn_with(config: &str, stderr: &Path, variable: Option<(&str, &str)>) -> Self {
+    pub(crate) fn spawn_with(config: &str, stderr: &Path, variable: (&str, &str)) -> Self {
+        let mut command = Command::new(PROGRAM);
+        command.env(variable.0, variable.1);
+        Self::spawn_by(command, config, stderr)
+    }
+
+    /// Starts it with the configuration `config` by a command, whose last argument is [`PROGRAM`] unless it is that itself.
+    pub(crate) fn spawn_by(mut command: Command, config: &str, stderr: &Path) -> Self {
         let file = stderr.with_file_name("postrider.toml");
         fs::write(&file, config).expect("a configuration");
-        let process = Command::new(env!("CARGO_BIN_EXE_postrider"))
+        let process = command
             .args(["run", "-c"])
             .arg(&file)
-            .envs(variable)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(fs::File::create(stderr).expect("a file for the log"))

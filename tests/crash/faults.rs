@@ -1,0 +1,145 @@
+//! What happens when the disk of a spool fails, or Postrider may not use it?
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::DEADLINE;
+use crate::output::Output;
+use crate::peers::postrider::{Ended, assert_clean, ledger};
+use crate::peers::scratch;
+use crate::peers::unread::Unread;
+use crate::peers::wait::wait_until;
+use crate::sender::{Sender, Session};
+use crate::spool;
+
+const SILENCE: Duration = Duration::from_millis(1500);
+
+/// Runs with the Nth call of this name failing while nobody reads; gives the end, and then everything that was acknowledged
+/// is delivered by a second run.
+fn fails(directory: &Path, mode: &str, fault: &str, sender: &mut Sender) -> Ended {
+    let config = spool::config(directory, &spool::keys(mode));
+    let stderr = directory.join("stderr");
+    let mut postrider = Unread::spawn_with(&config, &stderr, ("POSTRIDER_FAIL_AT", fault));
+    let output = Output::default();
+    let reader = output.read(postrider.output());
+    let mut session = sender.connect(postrider.address("relp")).expect("a session");
+    // Whatever it is that ends this, the process does.
+    let _ = session.deliver(5000);
+    drop(session);
+    let ended = postrider.ended(DEADLINE);
+    output.open(true);
+    reader.join().expect("the reader");
+
+    let mut second = Unread::spawn(&config, &stderr);
+    let reader = output.read(second.output());
+    let acknowledged = sender.acknowledged.clone();
+    wait_until(DEADLINE, "what was acknowledged", || output.seen(|seen| acknowledged.is_subset(&seen.numbers)));
+    sender.connect(second.address("relp")).and_then(Session::finish).expect("acknowledgements");
+    assert_clean(&second.terminate(DEADLINE));
+    reader.join().expect("the reader");
+    output.seen(|seen| seen.judge(fault, &sender.acknowledged, sender.next, 0));
+    // What the first had acknowledged.
+    sender.acknowledged = acknowledged;
+    ended
+}
+
+fn assert_ends(ended: &Ended, file: &str) {
+    assert_eq!(ended.status.code(), Some(74), "{}\n{}", ended.status, ended.stderr);
+    assert!(ended.stderr.contains("cannot sync") && ended.stderr.contains(file), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("lost "), "no defect: {}", ended.stderr);
+}
+
+#[test]
+fn a_first_fdatasync_that_fails_acknowledges_nothing_and_ends_the_program() {
+    // The first of each is of the start.
+    for fault in ["spool-fdatasync:2", "spool-directory-fsync:2"] {
+        for mode in ["always", "overflow"] {
+            let directory = scratch::directory("faults-first");
+            let mut sender = Sender::default();
+            let ended = fails(directory.path(), mode, fault, &mut sender);
+            assert_ends(&ended, directory.path().to_str().expect("UTF-8"));
+            // Where the sink may have them from memory, it had as much as a pipe holds.
+            let most = if mode == "always" { 0 } else { 64 };
+            assert!(sender.acknowledged.len() <= most, "{} acknowledged with {fault}", sender.acknowledged.len());
+        }
+    }
+}
+
+#[test]
+fn a_later_fdatasync_that_fails_loses_nothing_that_was_acknowledged() {
+    for fault in ["spool-fdatasync:9", "spool-directory-fsync:3"] {
+        let directory = scratch::directory("faults-later");
+        let mut sender = Sender::default();
+        let ended = fails(directory.path(), "always", fault, &mut sender);
+        assert_ends(&ended, directory.path().to_str().expect("UTF-8"));
+        assert!(!sender.acknowledged.is_empty(), "{fault}: nothing was acknowledged");
+    }
+}
+
+/// The limit of a running process.
+fn limit_open_files(pid: u32, limit: usize) {
+    let status = Command::new("prlimit").args(["--pid", &pid.to_string(), &format!("--nofile={limit}:")]).status();
+    assert!(status.expect("prlimit of util-linux").success());
+}
+
+#[test]
+fn without_file_descriptors_it_waits_and_goes_on_by_itself() {
+    let directory = scratch::directory("faults-files");
+    let config = spool::config(directory.path(), &spool::keys("always"));
+    let mut postrider = Unread::spawn(&config, &directory.path().join("stderr"));
+    let (mut sender, output) = (Sender::default(), Output::default());
+    let reader = output.read(postrider.output());
+    let mut session = sender.connect(postrider.address("relp")).expect("a session");
+    session.deliver(100).expect("acknowledgements");
+    limit_open_files(postrider.pid(), 4);
+    loop {
+        session.send().expect("room in the socket");
+        if !session.is_heard(SILENCE) {
+            break;
+        }
+    }
+    assert!(postrider.log().contains("Too many open files"), "{}", postrider.log());
+    limit_open_files(postrider.pid(), 1024);
+    session.deliver(100).expect("acknowledgements");
+    output.open(true);
+    session.finish().expect("acknowledgements");
+    let ended = postrider.terminate(DEADLINE);
+    assert_clean(&ended);
+    reader.join().expect("the reader");
+    output.seen(|seen| {
+        seen.judge("EMFILE", &sender.acknowledged, sender.next, 0);
+        assert_eq!(seen.records(), sender.next, "none is repeated");
+    });
+    assert_eq!(ended.stderr.matches("Too many open files").count(), 1, "said once:\n{}", ended.stderr);
+}
+
+#[test]
+fn a_second_postrider_does_not_take_the_spool_of_the_first() {
+    let directory = scratch::directory("faults-two");
+    let config = spool::config(directory.path(), &spool::keys("always"));
+    let first = Unread::spawn(&config, &directory.path().join("stderr"));
+    first.address("relp");
+    let other = scratch::directory("faults-second");
+    let second = Unread::spawn(&config, &other.path().join("stderr")).ended(DEADLINE);
+    assert_eq!(second.status.code(), Some(74), "{}", second.stderr);
+    let words = format!("in use by process {}", first.pid());
+    assert!(second.stderr.contains(&words), "{}", second.stderr);
+    let ended = first.terminate(DEADLINE);
+    assert_clean(&ended);
+    assert_eq!(ledger(&ended, "sink=\"stdout\"", "spooled"), 0);
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_an_error_at_the_start() {
+    let directory = scratch::directory("faults-directory");
+    fs::write(directory.path().join("file"), "").expect("a file");
+    for path in [directory.path().join("file"), "/proc/self".into()] {
+        let config = spool::config(&path, &spool::keys("always"));
+        let ended = Unread::spawn(&config, &directory.path().join("stderr")).ended(DEADLINE);
+        assert_eq!(ended.status.code(), Some(74), "{}\n{}", ended.status, ended.stderr);
+        let spool = spool::path(&path);
+        assert!(ended.stderr.contains(spool.to_str().expect("UTF-8")), "{}", ended.stderr);
+    }
+}

@@ -1,0 +1,176 @@
+//! What happens when there is no room for the spool?
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::DEADLINE;
+use crate::output::Output;
+use crate::peers::postrider::{Ended, assert_clean, ledger};
+use crate::peers::scratch;
+use crate::peers::unread::{PROGRAM, Unread};
+use crate::peers::wait::wait_until;
+use crate::sender::{Sender, Session};
+use crate::spool;
+
+/// So long nothing is heard before it counts as silence.
+const SILENCE: Duration = Duration::from_millis(1500);
+
+/// Postrider with a small file system of its own for the spool, which ends with it.
+struct OnSmallDisk {
+    postrider: Unread,
+    /// The spool's directory, as Postrider sees it.
+    disk: PathBuf,
+}
+
+impl OnSmallDisk {
+    fn spawn(directory: &Path, size: &str, keys: &str) -> Self {
+        let disk = spool::path(directory);
+        fs::create_dir(&disk).expect("a directory");
+        let mut command = Command::new("unshare");
+        if fs::metadata("/proc/self").expect("this process").uid() != 0 {
+            command.arg("--map-root-user");
+        }
+        let script = format!("mount -t tmpfs -o size={size},mode=700 tmpfs {} && exec \"$@\"", disk.display());
+        command.args(["--mount", "sh", "-c", &script, "sh", PROGRAM]);
+        let postrider = Unread::spawn_by(command, &spool::config(directory, keys), &directory.join("stderr"));
+        postrider.address("relp");
+        let disk = PathBuf::from(format!("/proc/{}/root{}", postrider.pid(), disk.display()));
+        Self { postrider, disk }
+    }
+
+    /// Leaves no byte of the file system to the spool.
+    fn fill(&self) {
+        let mut file = File::create(self.disk.join("filler")).expect("a file");
+        while file.write(&[b'x'; 4096]).is_ok_and(|written| written > 0) {}
+    }
+
+    fn make_room(&self) {
+        fs::remove_file(self.disk.join("filler")).expect("the filler");
+    }
+}
+
+/// Sends until nothing is acknowledged any more.
+fn deliver_until_silent(session: &mut Session<'_>) {
+    loop {
+        session.send().expect("room in the socket");
+        if !session.is_heard(SILENCE) {
+            return;
+        }
+    }
+}
+
+/// Sends until the spool is full, which it says in these words; then the sink reads on, and everything is there.
+fn holds_up(mut postrider: Unread, words: &str) -> Ended {
+    let (mut sender, output) = (Sender::default(), Output::default());
+    let reader = output.read(postrider.output());
+    let mut session = sender.connect(postrider.address("relp")).expect("a session");
+    deliver_until_silent(&mut session);
+    wait_until(DEADLINE, "a word about it", || postrider.log().contains(words));
+    assert!(!session.is_heard(SILENCE), "what is not on the disk is not acknowledged");
+    output.open(true);
+    session.finish().expect("acknowledgements");
+    let ended = postrider.terminate(DEADLINE);
+    assert_clean(&ended);
+    reader.join().expect("the reader");
+    assert!(sender.acknowledged.len() > 300, "{} acknowledged", sender.acknowledged.len());
+    output.seen(|seen| {
+        seen.judge(words, &sender.acknowledged, sender.next, 0);
+        assert_eq!(seen.records(), sender.next, "none is repeated");
+    });
+    assert_eq!(ended.stderr.matches("is full").count(), 1, "said once:\n{}", ended.stderr);
+    assert_eq!(ended.stderr.matches("works again").count(), 1, "{}", ended.stderr);
+    ended
+}
+
+#[test]
+fn a_full_disk_holds_relp_up_and_loses_nothing() {
+    let directory = scratch::directory("full-disk");
+    let disk = OnSmallDisk::spawn(directory.path(), "3M", &spool::keys("overflow"));
+    holds_up(disk.postrider, "no space left on its file system");
+}
+
+#[test]
+fn the_limit_of_the_spool_holds_relp_up_and_loses_nothing() {
+    let directory = scratch::directory("full-limit");
+    let config = spool::config(directory.path(), &(spool::keys("always") + "max_size = \"4MiB\"\n"));
+    holds_up(Unread::spawn(&config, &directory.path().join("stderr")), "would take more than its 4194304 bytes");
+}
+
+#[test]
+fn space_that_is_to_stay_free_stays_free() {
+    let directory = scratch::directory("full-floor");
+    let keys = spool::keys("overflow").replace("0B", "6MiB");
+    let disk = OnSmallDisk::spawn(directory.path(), "8M", &keys);
+    let path = disk.disk.clone();
+    let free = || {
+        let space = nix::sys::statvfs::statvfs(&path).expect("a file system");
+        space.blocks_available() * space.fragment_size()
+    };
+    let (mut sender, output) = (Sender::default(), Output::default());
+    let mut postrider = disk.postrider;
+    let reader = output.read(postrider.output());
+    let mut session = sender.connect(postrider.address("relp")).expect("a session");
+    deliver_until_silent(&mut session);
+    wait_until(DEADLINE, "a word about it", || postrider.log().contains("would have less than 6291456 bytes left"));
+    assert!((6 << 20..7 << 20).contains(&free()), "{} bytes are free", free());
+    output.open(true);
+    session.finish().expect("acknowledgements");
+    assert_clean(&postrider.terminate(DEADLINE));
+    reader.join().expect("the reader");
+    output.seen(|seen| seen.judge("min_free", &sender.acknowledged, sender.next, 0));
+}
+
+#[test]
+fn room_that_another_program_makes_is_used() {
+    let directory = scratch::directory("full-other");
+    let mut disk = OnSmallDisk::spawn(directory.path(), "8M", &spool::keys("always"));
+    disk.fill();
+    let (mut sender, output) = (Sender::default(), Output::default());
+    let reader = output.read(disk.postrider.output());
+    let mut session = sender.connect(disk.postrider.address("relp")).expect("a session");
+    session.send().expect("room in the socket");
+    assert!(!session.is_heard(SILENCE), "nothing is on the disk");
+    assert!(disk.postrider.log().contains("no space left on its file system"), "{}", disk.postrider.log());
+    disk.make_room();
+    session.deliver(500).expect("acknowledgements, though the sink is blocked");
+    output.open(true);
+    session.finish().expect("acknowledgements");
+    assert_clean(&disk.postrider.terminate(DEADLINE));
+    reader.join().expect("the reader");
+    output.seen(|seen| {
+        seen.judge("room", &sender.acknowledged, sender.next, 0);
+        assert_eq!(seen.records(), sender.next, "none is repeated");
+    });
+}
+
+/// The spool is there for a sink that is behind: one that keeps up needs no disk, and what it had is not written later for it.
+#[test]
+fn a_sink_that_keeps_up_works_beside_a_full_disk() {
+    let directory = scratch::directory("full-beside");
+    let mut disk = OnSmallDisk::spawn(directory.path(), "8M", &spool::keys("overflow"));
+    disk.fill();
+    let (mut sender, output) = (Sender::default(), Output::default());
+    let reader = output.read(disk.postrider.output());
+    let mut session = sender.connect(disk.postrider.address("relp")).expect("a session");
+    deliver_until_silent(&mut session);
+    wait_until(DEADLINE, "a word about it", || disk.postrider.log().contains("no space left on its file system"));
+    output.open(true);
+    session.deliver(500).expect("acknowledgements, though the disk is full");
+    disk.make_room();
+    output.open(false);
+    session.deliver(500).expect("acknowledgements, though the sink is blocked");
+    output.open(true);
+    session.finish().expect("acknowledgements");
+    let ended = disk.postrider.terminate(DEADLINE);
+    assert_clean(&ended);
+    reader.join().expect("the reader");
+    output.seen(|seen| {
+        seen.judge("beside", &sender.acknowledged, sender.next, 0);
+        assert_eq!(seen.records(), sender.next, "none is repeated");
+    });
+    assert_eq!(ledger(&ended, "sink=\"stdout\"", "delivered"), sender.next as u64);
+}
