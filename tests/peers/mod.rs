@@ -12,6 +12,7 @@ pub(crate) mod dns;
 pub(crate) mod kafka;
 pub(crate) mod loggen;
 pub(crate) mod milter;
+pub(crate) mod numbered;
 pub(crate) mod pki;
 pub(crate) mod port;
 pub(crate) mod postfix;

@@ -19,6 +19,9 @@ use crate::sink::testing::{batch, settled, wait_for};
 use crate::sink::worker::{Control, End, run};
 use crate::template::Template;
 
+#[path = "spooled_tests.rs"]
+mod spooled;
+
 const TOPIC: &str = "mail";
 const PARTITIONS: i32 = 3;
 
@@ -98,30 +101,34 @@ impl Fixture {
         settled(&self.ledger)
     }
 
-    /// Reads `count` records back.
     fn read(&self, count: usize) -> Vec<Read> {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", self.cluster.bootstrap_servers()).set("group.id", "test");
-        let consumer: BaseConsumer = config.create().unwrap();
-        let mut partitions = TopicPartitionList::new();
-        for partition in 0..PARTITIONS {
-            partitions.add_partition_offset(TOPIC, partition, Offset::Beginning).unwrap();
-        }
-        consumer.assign(&partitions).unwrap();
-        let until = Instant::now() + Duration::from_secs(30);
-        let mut records = Vec::new();
-        while records.len() < count {
-            assert!(Instant::now() < until, "{} of {count} records", records.len());
-            let Some(message) = consumer.poll(Duration::from_millis(100)) else { continue };
-            let message = message.unwrap();
-            let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec()).unwrap();
-            let header = message.headers().unwrap().get(0);
-            assert_eq!(header.key, "id");
-            records.push(Read { key: text(message.key()), id: text(header.value), value: text(message.payload()) });
-        }
-        assert!(consumer.poll(Duration::from_millis(300)).is_none(), "a record too many");
-        records
+        read(&self.cluster, count)
     }
+}
+
+/// Reads `count` records back.
+fn read(cluster: &MockCluster<'_, DefaultProducerContext>, count: usize) -> Vec<Read> {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", cluster.bootstrap_servers()).set("group.id", "test");
+    let consumer: BaseConsumer = config.create().unwrap();
+    let mut partitions = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        partitions.add_partition_offset(TOPIC, partition, Offset::Beginning).unwrap();
+    }
+    consumer.assign(&partitions).unwrap();
+    let until = Instant::now() + Duration::from_secs(30);
+    let mut records = Vec::new();
+    while records.len() < count {
+        assert!(Instant::now() < until, "{} of {count} records", records.len());
+        let Some(message) = consumer.poll(Duration::from_millis(100)) else { continue };
+        let message = message.unwrap();
+        let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec()).unwrap();
+        let header = message.headers().unwrap().get(0);
+        assert_eq!(header.key, "id");
+        records.push(Read { key: text(message.key()), id: text(header.value), value: text(message.payload()) });
+    }
+    assert!(consumer.poll(Duration::from_millis(300)).is_none(), "a record too many");
+    records
 }
 
 /// Each key has its numbers in order, without a gap or a repetition.

@@ -1,0 +1,269 @@
+//! Does the cursor of a spool before Kafka pass what was delivered or refused, and nothing else, whatever the cluster says?
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::config::{SinkConfig, SinkKind, SpoolConfig, SpoolMode};
+use crate::select::Select;
+use crate::sink::{Worker, build};
+use crate::spool::{Disk, Progress, Settings, Spool};
+
+/// A sink with a spool at work on a cluster of its own.
+struct Spooled {
+    cluster: MockCluster<'static, DefaultProducerContext>,
+    directory: TempDir,
+    config: SinkConfig,
+    running: Option<Running>,
+    sent: usize,
+}
+
+struct Running {
+    sender: Sender,
+    workers: Vec<Worker>,
+    control: Control,
+    ledger: Arc<SinkLedger>,
+}
+
+impl Spooled {
+    fn new(mode: SpoolMode) -> Self {
+        let cluster = MockCluster::new(3).unwrap();
+        cluster.create_topic(TOPIC, PARTITIONS, 3).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let spool = SpoolConfig {
+            directory: directory.path().to_owned(),
+            mode,
+            max_size: 1 << 30,
+            segment_size: 64 << 10,
+            min_free: 0,
+        };
+        let properties = [("linger.ms", "20"), ("retry.backoff.ms", "10"), ("reconnect.backoff.max.ms", "200")];
+        let config = SinkConfig {
+            name: "kafka".to_owned(),
+            select: Select::default(),
+            queue_size: 4 << 20,
+            spool: Some(spool),
+            kind: SinkKind::Kafka(config(cluster.bootstrap_servers(), &properties)),
+        };
+        Self { cluster, directory, config, running: None, sent: 0 }
+    }
+
+    /// Starts it; its end may take `seconds`.
+    fn start(&mut self, seconds: u64) {
+        let (sender, receiver) = queue(self.config.input_size());
+        let (control, ledger) = (Control::new(Duration::from_secs(seconds)), Arc::default());
+        let workers = build(&self.config, receiver, 4 << 20, &control, &ledger).unwrap();
+        self.running = Some(Running { sender, workers, control, ledger });
+    }
+
+    fn running(&self) -> &Running {
+        self.running.as_ref().unwrap()
+    }
+
+    /// Sends `count` records that say which of their key they are, in batches of 10.
+    fn send(&mut self, count: usize, keys: usize) {
+        let lines: Vec<_> =
+            (self.sent..self.sent + count).map(|n| (format!("{}", n / keys), format!("k{}", n % keys))).collect();
+        let Running { sender, ledger, .. } = self.running();
+        for (place, lines) in lines.chunks(10).enumerate() {
+            let lines: Vec<_> = lines.iter().map(|(line, key)| (line.as_str(), TOPIC, key.as_str())).collect();
+            let batch = batch(ledger, (self.sent + place * 10) as u128, &lines);
+            let mut room = None;
+            wait_for("room in the queue", || {
+                room = sender.try_room(batch.size());
+                room.is_some()
+            });
+            room.unwrap().send(batch);
+        }
+        self.sent += count;
+    }
+
+    /// Waits until so many are delivered.
+    fn wait_delivered(&self, count: usize) {
+        wait_for("the delivery", || self.running().ledger.delivered.load(Relaxed) >= count as u64);
+    }
+
+    /// Stops it at once, as a stop of the program does. Gives what was delivered and refused.
+    fn stop(&mut self) -> (u64, u64) {
+        let Running { sender, workers, control, ledger } = self.running.take().unwrap();
+        control.stop();
+        end(sender, workers);
+        assert_eq!(ledger.dropped.total(), ledger.dropped.get(Reason::Rejected));
+        settled(&ledger)
+    }
+
+    /// Lets it come to its end, with all delivered or refused.
+    fn finish(&mut self) -> (u64, u64) {
+        let Running { sender, workers, ledger, .. } = self.running.take().unwrap();
+        end(sender, workers);
+        assert_eq!(ledger.dropped.total(), ledger.dropped.get(Reason::Rejected));
+        assert_eq!(ledger.spooled(), 0);
+        settled(&ledger)
+    }
+
+    /// The bytes of the segment files.
+    fn disk_bytes(&self) -> u64 {
+        let files = std::fs::read_dir(self.directory.path()).unwrap().map(Result::unwrap);
+        let segments = files.filter(|file| file.path().extension().is_some_and(|extension| extension == "seg"));
+        // One may be deleted meanwhile.
+        segments.filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len()).sum()
+    }
+
+    /// The numbers of the records behind the cursor.
+    fn pending(&self) -> Vec<usize> {
+        assert!(self.running.is_none());
+        let settings = Settings { free_space_floor: 0, ..Settings::default() };
+        let (mut spool, _) = Spool::open(Disk::new(self.directory.path()), settings).unwrap();
+        let mut numbers = Vec::new();
+        while spool.read(64 << 10, |record| numbers.push(record.id.0 as usize)).unwrap() != Progress::End {}
+        numbers
+    }
+}
+
+/// The time of a test is bounded by what it waits for.
+fn end(sender: Sender, mut workers: Vec<Worker>) {
+    drop(sender);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    for worker in &mut workers {
+        let ended = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), worker.ended()).await });
+        assert_eq!(ended.unwrap(), End::Finished);
+    }
+}
+
+/// What the cluster answers, and how many of 300 records are refused for good.
+type Trouble = (&'static str, RDKafkaApiKey, &'static [RDKafkaRespErr], Refused);
+
+enum Refused {
+    None,
+    One,
+    /// All: librdkafka asks no broker any more.
+    All,
+}
+
+const TROUBLES: &[Trouble] = {
+    use RDKafkaApiKey::{InitProducerId, Produce};
+    use RDKafkaRespErr::*;
+    &[
+        ("not the leader", Produce, &[RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION; 3], Refused::None),
+        ("a connection that breaks", Produce, &[RD_KAFKA_RESP_ERR__TRANSPORT; 3], Refused::None),
+        ("too few replicas", Produce, &[RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS; 3], Refused::None),
+        ("replicas that were too slow", Produce, &[RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND], Refused::None),
+        ("a request that timed out", Produce, &[RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT; 3], Refused::None),
+        ("a disk of the broker", Produce, &[RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR; 2], Refused::None),
+        ("acks that are not known", Produce, &[RD_KAFKA_RESP_ERR_INVALID_REQUIRED_ACKS; 3], Refused::None),
+        ("the cluster not permitted", Produce, &[RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED], Refused::None),
+        (
+            "a producer not permitted",
+            InitProducerId,
+            &[RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED; 2],
+            Refused::None,
+        ),
+        ("a producer that failed", Produce, &[RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER], Refused::None),
+        ("a request too large", Produce, &[RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE], Refused::None),
+        ("a record too large", Produce, &[RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE; 2], Refused::One),
+        ("a record of no use", Produce, &[RD_KAFKA_RESP_ERR_INVALID_RECORD; 2], Refused::One),
+        ("a topic not permitted", Produce, &[RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED], Refused::All),
+        ("a topic that is not there", Produce, &[RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART], Refused::None),
+    ]
+};
+
+/// Whatever Kafka answers: after it all, the cursor stands behind what was delivered or refused, and before the rest.
+fn passes_what_has_an_answer(mode: SpoolMode) {
+    // Each spends its time waiting.
+    thread::scope(|scope| TROUBLES.iter().for_each(|trouble| drop(scope.spawn(move || meet(trouble, mode)))));
+}
+
+fn meet((what, api, errors, refused): &Trouble, mode: SpoolMode) {
+    let mut spooled = Spooled::new(mode);
+    spooled.cluster.request_errors(*api, errors);
+    spooled.start(1);
+    spooled.send(300, 1);
+    let ledger = Arc::clone(&spooled.running().ledger);
+    let answered = || ledger.delivered.load(Relaxed) + ledger.dropped.total();
+    wait_for(&format!("{what}: answers"), || answered() == 300);
+    let count = ledger.dropped.total();
+    match refused {
+        Refused::None => assert_eq!(count, 0, "{what}"),
+        Refused::One => assert_eq!(count, 1, "{what}"),
+        Refused::All => {
+            assert_eq!(spooled.finish(), (0, 300), "{what}");
+            return assert_eq!(spooled.pending(), Vec::<usize>::new(), "{what}");
+        }
+    }
+    // What comes now gets no answer before the stop, so it stays, and it alone.
+    spooled.cluster.broker_down(-1).unwrap();
+    spooled.send(50, 1);
+    assert_eq!(spooled.stop(), (300 - count, count), "{what}");
+    assert_eq!(spooled.pending(), (300..350).collect::<Vec<_>>(), "{what}");
+
+    spooled.cluster.broker_up(-1).unwrap();
+    spooled.start(60);
+    assert_eq!(spooled.finish(), (50, 0), "{what}");
+    assert_eq!(spooled.pending(), Vec::<usize>::new(), "{what}");
+    let records = read(&spooled.cluster, 350 - count as usize);
+    let values: Vec<usize> = records.iter().map(|record| record.value.parse().unwrap()).collect();
+    assert!(values.is_sorted_by(|one, next| one < next), "{what}: out of order, or twice");
+    assert_eq!(values[values.len() - 50..], (300..350).collect::<Vec<_>>(), "{what}");
+}
+
+#[test]
+fn overflow_passes_what_has_an_answer() {
+    passes_what_has_an_answer(SpoolMode::Overflow);
+}
+
+#[test]
+fn always_passes_what_has_an_answer() {
+    passes_what_has_an_answer(SpoolMode::Always);
+}
+
+/// All brokers go and come back again and again while records come.
+fn survives_outages(mode: SpoolMode) {
+    const KEYS: usize = 20;
+    let mut spooled = Spooled::new(mode);
+    spooled.start(60);
+    for round in 0..3 {
+        spooled.send(1000, KEYS);
+        spooled.wait_delivered(round * 2000 + 200);
+        spooled.cluster.broker_down(-1).unwrap();
+        let before = spooled.disk_bytes();
+        spooled.send(1000, KEYS);
+        wait_for("the disk", || spooled.disk_bytes() != before);
+        spooled.cluster.broker_up(-1).unwrap();
+    }
+    assert_eq!(spooled.finish(), (6000, 0));
+    assert_eq!(spooled.pending(), Vec::<usize>::new());
+    assert_in_order(&read(&spooled.cluster, 6000), 6000, KEYS);
+}
+
+#[test]
+fn overflow_survives_brokers_that_go_and_come() {
+    survives_outages(SpoolMode::Overflow);
+}
+
+#[test]
+fn always_survives_brokers_that_go_and_come() {
+    survives_outages(SpoolMode::Always);
+}
+
+/// Answers take two seconds: a sink that is behind for that reason alone repeats nothing and keeps the order.
+fn survives_slow_answers(mode: SpoolMode) {
+    const KEYS: usize = 20;
+    let mut spooled = Spooled::new(mode);
+    (1..=3).for_each(|broker| spooled.cluster.broker_round_trip_time(broker, Duration::from_secs(2)).unwrap());
+    spooled.start(60);
+    spooled.send(1000, KEYS);
+    wait_for("the disk", || spooled.disk_bytes() > 0);
+    spooled.send(1000, KEYS);
+    assert_eq!(spooled.finish(), (2000, 0));
+    assert_eq!(spooled.pending(), Vec::<usize>::new());
+    assert_in_order(&read(&spooled.cluster, 2000), 2000, KEYS);
+}
+
+#[test]
+fn overflow_survives_slow_answers() {
+    survives_slow_answers(SpoolMode::Overflow);
+}
+
+#[test]
+fn always_survives_slow_answers() {
+    survives_slow_answers(SpoolMode::Always);
+}
