@@ -1,6 +1,6 @@
 //! Does Kafka have everything, in order per key, when its broker comes and goes and the sink has a spool?
 //!
-//! `MESSAGES=500000 cargo test --test spool_kafka -- --test-threads 1` sends as many as that.
+//! With `MESSAGES=500000` and `POSTRIDER` as in CONTRIBUTING.md, each test sends as many.
 
 mod peers;
 

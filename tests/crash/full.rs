@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use crate::DEADLINE;
 use crate::output::Output;
+use crate::peers::postrider::program;
 use crate::peers::postrider::{Ended, assert_clean, ledger};
 use crate::peers::scratch;
-use crate::peers::unread::{PROGRAM, Unread};
+use crate::peers::unread::Unread;
 use crate::peers::wait::wait_until;
 use crate::sender::{Sender, Session};
 use crate::spool;
@@ -35,7 +36,7 @@ impl OnSmallDisk {
             command.arg("--map-root-user");
         }
         let script = format!("mount -t tmpfs -o size={size},mode=700 tmpfs {} && exec \"$@\"", disk.display());
-        command.args(["--mount", "sh", "-c", &script, "sh", PROGRAM]);
+        command.args(["--mount", "sh", "-c", &script, "sh"]).arg(program());
         let postrider = Unread::spawn_by(command, &spool::config(directory, keys), &directory.join("stderr"));
         postrider.address("relp");
         let disk = PathBuf::from(format!("/proc/{}/root{}", postrider.pid(), disk.display()));

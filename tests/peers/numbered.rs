@@ -133,7 +133,7 @@ impl Numbered {
                 self.taken.store(number + 1, SeqCst);
             }
         }
-        write!(socket, "{frame} close 0\n")?;
+        writeln!(socket, "{frame} close 0")?;
         // All is acknowledged, however the session ends.
         let _ = answers.read_to_end(&mut Vec::new());
         Ok(())

@@ -150,7 +150,12 @@ pub(crate) fn listening(log: &str, source: &str) -> Option<SocketAddr> {
 fn start_process(directory: &Path) -> Process {
     let arguments: [PathBuf; 3] = ["run".into(), "-c".into(), directory.join("postrider.toml")];
     let (stdout, stderr) = (directory.join("stdout"), directory.join("stderr"));
-    Process::start_apart(env!("CARGO_BIN_EXE_postrider"), &arguments, &stdout, &stderr)
+    Process::start_apart(program(), &arguments, &stdout, &stderr)
+}
+
+/// The program of this build, or another that the environment names, for a long test of a release build.
+pub(crate) fn program() -> PathBuf {
+    std::env::var_os("POSTRIDER").map_or_else(|| env!("CARGO_BIN_EXE_postrider").into(), PathBuf::from)
 }
 
 fn text(file: &Path) -> String {

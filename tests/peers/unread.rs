@@ -8,12 +8,10 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::postrider::{Ended, listening};
+use super::postrider::{Ended, listening, program};
 use super::wait::wait_for;
 
 const START: Duration = Duration::from_secs(20);
-
-pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_postrider");
 
 /// Postrider with a standard output that nobody reads.
 pub(crate) struct Unread {
@@ -24,17 +22,17 @@ pub(crate) struct Unread {
 impl Unread {
     /// Starts it with the configuration `config`.
     pub(crate) fn spawn(config: &str, stderr: &Path) -> Self {
-        Self::spawn_by(Command::new(PROGRAM), config, stderr)
+        Self::spawn_by(Command::new(program()), config, stderr)
     }
 
     /// Starts it with the configuration `config`, and a variable of its environment.
     pub(crate) fn spawn_with(config: &str, stderr: &Path, variable: (&str, &str)) -> Self {
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(program());
         command.env(variable.0, variable.1);
         Self::spawn_by(command, config, stderr)
     }
 
-    /// Starts it with the configuration `config` by a command, whose last argument is [`PROGRAM`] unless it is that itself.
+    /// Starts it with the configuration `config` by a command, whose last argument is [`program`] unless it is that itself.
     pub(crate) fn spawn_by(mut command: Command, config: &str, stderr: &Path) -> Self {
         let file = stderr.with_file_name("postrider.toml");
         fs::write(&file, config).expect("a configuration");
