@@ -21,9 +21,9 @@ pub struct Cli {
 pub enum Command {
     /// Receive syslog and hand on records
     ///
-    /// SIGTERM stops the sources, hands on what was read, and leaves; a second one leaves at once. SIGHUP closes the
-    /// output files and opens them anew. Logs go to the standard error; `POSTRIDER_LOG=debug` in the environment
-    /// shows more.
+    /// SIGTERM stops the sources, hands on what was read, and leaves; a second one leaves at once. SIGHUP opens the
+    /// output files anew and reads the configuration again, which is refused whole if anything is wrong with it. Logs go
+    /// to the standard error; `POSTRIDER_LOG=debug` in the environment shows more.
     Run(ConfigFile),
     /// Check a configuration as `run` does, without binding a socket
     ///

@@ -8,6 +8,9 @@
 //! offered + recovered = filtered + delivered + dropped + in flight + spooled    (per sink)
 //! ```
 //!
+//! A reload replaces the pipeline, and perhaps sources and sinks: to a sink was offered what went through the pipelines of its
+//! time.
+//!
 //! `recovered` is what a spool held at the start, and `spooled` what only its disk holds now.
 //!
 //! What the kernel dropped before a source could read it is no part of this; it is counted beside it, as `kernel_drops`.

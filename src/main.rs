@@ -63,7 +63,8 @@ fn main() -> ExitCode {
 fn run(file: &ConfigFile) -> Result<(), Failure> {
     let config = load(file)?;
     log_to_stderr(log_level()?);
-    app::run(&config).map_err(|error| Failure { code: IO, message: format!("postrider: {error}") })
+    app::run(&config, file.config.as_deref())
+        .map_err(|error| Failure { code: IO, message: format!("postrider: {error}") })
 }
 
 fn check(file: &ConfigFile) -> Result<(), Failure> {

@@ -40,13 +40,23 @@ pub fn tcp_listener(address: SocketAddr) -> io::Result<TcpListener> {
 /// otherwise share the address without a word, and each get a part of the messages.
 pub fn udp_sockets(address: SocketAddr, receive_buffer: usize, count: usize) -> io::Result<Vec<UdpSocket>> {
     let first = udp_socket(address, receive_buffer, false)?;
-    if count > 1 {
-        SockRef::from(&first).set_reuse_port(true)?;
+    let others = more_udp_sockets(&first, receive_buffer, count - 1)?;
+    Ok(std::iter::once(first).chain(others).collect())
+}
+
+/// So many more sockets at the address of `first`.
+pub fn more_udp_sockets(first: &UdpSocket, receive_buffer: usize, count: usize) -> io::Result<Vec<UdpSocket>> {
+    if count > 0 {
+        SockRef::from(first).set_reuse_port(true)?;
     }
     // With the port that the kernel chose where port 0 was asked for.
     let address = first.local_addr()?;
-    let others = (1..count).map(|_| udp_socket(address, receive_buffer, true));
-    std::iter::once(Ok(first)).chain(others).collect()
+    (0..count).map(|_| udp_socket(address, receive_buffer, true)).collect()
+}
+
+/// Gives a bound socket a receive buffer of `receive_buffer` bytes, as far as the kernel grants it. What it holds stays.
+pub fn resize_receive_buffer(socket: &UdpSocket, receive_buffer: usize, address: SocketAddr) -> io::Result<()> {
+    set_receive_buffer(&SockRef::from(socket), receive_buffer, address)
 }
 
 fn udp_socket(address: SocketAddr, receive_buffer: usize, join: bool) -> io::Result<UdpSocket> {

@@ -1,7 +1,8 @@
 //! Frames to batches: parse, understand, encode and sort by sink, as one synchronous function over the frames of one read.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -27,14 +28,19 @@ pub struct Arrival<'b> {
     pub peer: Peer<'b>,
 }
 
-/// The way from frames to the queues of the sinks. One for the program, shared by every source.
+/// The way from frames to the queues of the sinks. One for the program at a time, shared by every source.
 #[derive(Debug)]
 pub struct Pipeline {
     encoder: Encoder,
-    ids: RecordIds,
-    outlets: Vec<Outlet>,
+    ids: Arc<RecordIds>,
+    outlets: Vec<Arc<Outlet>>,
     unparsed: Arc<Unparsed>,
+    offered: Arc<AtomicU64>,
 }
+
+/// The pipeline as it is now. A reload replaces it: what is read afterwards goes through the new one. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Current(Arc<RwLock<Arc<Pipeline>>>);
 
 /// What the pipeline knows of a sink.
 #[derive(Debug)]
@@ -98,8 +104,20 @@ pub fn read_frame<R>(
 
 impl Pipeline {
     /// A pipeline to `outlets`.
-    pub fn new(encoder: Encoder, outlets: Vec<Outlet>) -> Self {
-        Self { encoder, ids: RecordIds::default(), outlets, unparsed: Arc::default() }
+    pub fn new(encoder: Encoder, outlets: Vec<Arc<Outlet>>) -> Self {
+        Self { encoder, ids: Arc::default(), outlets, unparsed: Arc::default(), offered: Arc::default() }
+    }
+
+    /// A pipeline to other `outlets` that goes on with the ids of this one, and with its count of what is not understood.
+    #[must_use]
+    pub fn succeeded_by(&self, encoder: Encoder, outlets: Vec<Arc<Outlet>>) -> Self {
+        let (ids, unparsed) = (Arc::clone(&self.ids), Arc::clone(&self.unparsed));
+        Self { encoder, ids, outlets, unparsed, offered: Arc::default() }
+    }
+
+    /// How many frames it has shown to each of its outlets.
+    pub fn offered(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.offered)
     }
 
     /// The Postfix lines that no reader knew.
@@ -131,8 +149,9 @@ impl Pipeline {
         lines.shrink_to_fit();
         let encoded = Arc::new(Encoded { lines, room });
         let offered = arrivals.len() as u64;
+        self.offered.fetch_add(offered, Relaxed);
         let receipt = receipt.map(Arc::new);
-        let finish = |(outlet, draft): (&Outlet, Draft)| outlet.batch(draft, offered, &encoded, receipt.as_ref());
+        let finish = |(outlet, draft): (&Arc<Outlet>, Draft)| outlet.batch(draft, offered, &encoded, receipt.as_ref());
         self.outlets.iter().zip(drafts).map(finish).collect()
     }
 
@@ -188,6 +207,25 @@ impl Pipeline {
     }
 }
 
+// === impl Current ===
+
+impl Current {
+    /// Begins with `pipeline`.
+    pub fn new(pipeline: Pipeline) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(pipeline))))
+    }
+
+    /// The pipeline for one batch, which must go its whole way through the same.
+    pub fn get(&self) -> Arc<Pipeline> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts `pipeline` in the place of the one that was.
+    pub fn replace(&self, pipeline: Pipeline) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(pipeline);
+    }
+}
+
 // === impl Outlet ===
 
 impl Outlet {
@@ -198,7 +236,6 @@ impl Outlet {
         encoded: &Arc<Encoded>,
         receipt: Option<&Arc<Receipt>>,
     ) -> Option<Batch> {
-        use std::sync::atomic::Ordering::Relaxed;
         self.ledger.filtered.fetch_add(draft.filtered, Relaxed);
         let records = draft.entries.len() as u64;
         let bytes = draft.entries.iter().map(|entry| entry.line.range().len() as u64).sum();

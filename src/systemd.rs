@@ -91,6 +91,12 @@ pub fn ready() {
     tell(&[NotifyState::Ready]);
 }
 
+/// The configuration is being read again, until [`ready`].
+pub fn reloading() {
+    let now = NotifyState::monotonic_usec_now().ok();
+    tell(&[Some(NotifyState::Reloading), now].into_iter().flatten().collect::<Vec<_>>());
+}
+
 /// The stop has begun.
 pub fn stopping() {
     tell(&[NotifyState::Stopping]);

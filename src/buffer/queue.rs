@@ -7,6 +7,7 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use super::Batch;
 
@@ -15,7 +16,9 @@ pub fn queue(bytes: usize) -> (Sender, Receiver) {
     // Each batch also takes a slot: a bound on the count of tiny batches.
     let (sender, receiver) = mpsc::channel(1024);
     let limit = u32::try_from(bytes).unwrap_or(u32::MAX).max(1);
-    (Sender { room: Arc::new(Semaphore::new(limit as usize)), limit, channel: sender }, Receiver { channel: receiver })
+    let room = Arc::new(Semaphore::new(limit as usize));
+    let closed = CancellationToken::new();
+    (Sender { room, limit, channel: sender, closed }, Receiver { channel: receiver })
 }
 
 /// The end that the pipeline fills.
@@ -24,6 +27,7 @@ pub struct Sender {
     room: Arc<Semaphore>,
     limit: u32,
     channel: mpsc::Sender<Batch>,
+    closed: CancellationToken,
 }
 
 /// The end that a sink's worker empties.
@@ -54,11 +58,24 @@ pub struct Room<'q> {
 
 impl Sender {
     /// Waits for room for `size` bytes; a batch larger than the queue waits until the queue is empty. `None` when the sink
-    /// is gone.
+    /// is gone, or the queue is closed.
     pub async fn room(&self, size: usize) -> Option<Room<'_>> {
-        let permit = Arc::clone(&self.room).acquire_many_owned(self.clamp(size)).await.ok()?;
-        let slot = self.channel.reserve().await.ok()?;
-        Some(Room { permit, slot })
+        let room = async {
+            let permit = Arc::clone(&self.room).acquire_many_owned(self.clamp(size)).await.ok()?;
+            let slot = self.channel.reserve().await.ok()?;
+            Some(Room { permit, slot })
+        };
+        tokio::select! {
+            biased;
+            room = room => room,
+            () = self.closed.cancelled() => None,
+        }
+    }
+
+    /// What closes the queue: then nobody waits for room any more. The sink's thread cannot always say so itself, because the
+    /// kernel may hold it up in a write.
+    pub fn closing(&self) -> CancellationToken {
+        self.closed.clone()
     }
 
     /// Room for `size` bytes if there is any now.

@@ -24,7 +24,7 @@ use crate::config::{Config, Fsync, SinkConfig, SinkKind};
 use crate::ledger::{Reason, SinkLedger};
 use crate::receipt::{Receipt, Resolved, Ticket};
 use crate::sink::dead_letter::Parsed;
-use crate::sink::{self, Control, End};
+use crate::sink::{self, Control, End, Turn};
 
 /// The most lines that wait for their receipts: a bound on the memory.
 const MOST_WAITING: u64 = 10_000;
@@ -316,7 +316,7 @@ impl<'s> Session<'s> {
         prepare(&mut config.kind, self.base);
         let ledger = Arc::<SinkLedger>::default();
         let (queue, receiver) = queue(config.queue_size);
-        let mut worker = sink::start(&config, receiver, &self.control, &ledger)
+        let mut worker = sink::start(&config, receiver, Turn::default(), &self.control, &ledger)
             .map_err(|reason| Error::Io(format!("sink {name}: {reason}")))?;
         let ended = async move { (worker.name().to_owned(), worker.ended().await) };
         self.workers.spawn_on(ended, self.runtime.handle());

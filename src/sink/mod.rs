@@ -14,10 +14,12 @@ pub mod file;
 pub mod kafka;
 mod spooled;
 pub mod stdout;
+mod turn;
 #[cfg(test)]
 mod testing;
 pub mod worker;
 
+pub use turn::{Before, Held, Turn};
 pub use worker::{Control, End, Worker};
 
 /// What every sink does. Calls come from the sink's own thread, so they may block, but not for much longer than a second:
@@ -62,34 +64,77 @@ pub enum Error {
     Fatal(String),
 }
 
-/// Makes the sink that `config` describes and starts its threads, which empty `receiver`: one, or two where it has a spool.
+/// A sink whose threads run.
+#[derive(Debug)]
+pub struct Started {
+    /// Its threads: one, or two where it has a spool.
+    pub workers: Vec<Worker>,
+    /// Whether it has its destination still.
+    pub destination: Held,
+    /// Whether it has its spool still.
+    pub spool: Option<Held>,
+}
+
+/// Makes the sink that `config` describes and starts its threads, which empty `receiver` when all `before` them have ended.
 /// `most_in_flight` is what the sources may have in flight, in bytes. The error is for the operator: what cannot be used,
 /// why, and what to do.
 pub fn build(
     config: &SinkConfig,
     receiver: Receiver,
     most_in_flight: usize,
+    before: &Before,
     control: &Control,
     ledger: &Arc<SinkLedger>,
-) -> Result<Vec<Worker>, String> {
-    let Some(spool) = &config.spool else { return Ok(vec![start(config, receiver, control, ledger)?]) };
-    let (stage, receiver) = spooled::Stage::open(config, spool, receiver, most_in_flight, control, ledger)?;
-    Ok(vec![start(config, receiver, control, ledger)?, stage.start()?])
+) -> Result<Started, String> {
+    let turn = Turn::behind(before.start.iter().chain(&before.destination));
+    let destination = turn.held();
+    let Some(spool) = &config.spool else {
+        let workers = vec![start(config, receiver, turn, control, ledger)?];
+        return Ok(Started { workers, destination, spool: None });
+    };
+    let (stage, receiver) = spooled::Entrance::new(config, spool, receiver, most_in_flight, control, ledger);
+    let stage_turn = Turn::behind(before.start.iter().chain(&before.spool));
+    let held = stage_turn.held();
+    let worker = start(config, receiver, turn, control, ledger)?;
+    // What another sink of this process has cannot be opened yet.
+    let stage = if before.spool.is_empty() { stage.open(stage_turn)? } else { stage.open_later(stage_turn)? };
+    let workers = vec![worker, stage];
+    Ok(Started { workers, destination, spool: Some(held) })
 }
 
 /// The same without its spool: starts the thread that empties `receiver` into the sink.
 pub(crate) fn start(
     config: &SinkConfig,
     receiver: Receiver,
+    turn: Turn,
     control: &Control,
     ledger: &Arc<SinkLedger>,
 ) -> Result<Worker, String> {
     let name = config.name.as_str();
     match &config.kind {
-        SinkKind::Stdout => worker::start(stdout::Stdout::new()?, name, receiver, control, ledger),
-        SinkKind::File(file) => worker::start(file::File::new(file, name)?, name, receiver, control, ledger),
-        SinkKind::Kafka(kafka) => worker::start(kafka::Kafka::new(kafka, name)?, name, receiver, control, ledger),
+        SinkKind::Stdout => worker::start(stdout::Stdout::new()?, name, receiver, turn, control, ledger),
+        SinkKind::File(file) => worker::start(file::File::new(file, name)?, name, receiver, turn, control, ledger),
+        SinkKind::Kafka(kafka) => worker::start(kafka::Kafka::new(kafka, name)?, name, receiver, turn, control, ledger),
     }
+}
+
+/// Whether two sinks write to the same place, so that one must have ended before the other begins: lines would be torn, or
+/// overtake each other.
+pub fn share_destination(one: &SinkConfig, other: &SinkConfig) -> bool {
+    match (&one.kind, &other.kind) {
+        (SinkKind::Stdout, SinkKind::Stdout) => true,
+        (SinkKind::File(one), SinkKind::File(other)) => {
+            one.directory.starts_with(&other.directory) || other.directory.starts_with(&one.directory)
+        }
+        (SinkKind::Kafka(one), SinkKind::Kafka(other)) => one.brokers == other.brokers,
+        _ => false,
+    }
+}
+
+/// Whether two sinks have the same spool.
+pub fn share_spool(one: &SinkConfig, other: &SinkConfig) -> bool {
+    let directory = |sink: &SinkConfig| sink.spool.as_ref().map(|spool| spool.directory.clone());
+    directory(one).is_some_and(|one| directory(other) == Some(one))
 }
 
 #[cfg(test)]
@@ -102,7 +147,7 @@ mod tests {
     use crate::select::Select;
     use crate::template::Template;
 
-    fn build_file(directory: &std::path::Path) -> Result<Vec<Worker>, String> {
+    fn build_file(directory: &std::path::Path) -> Result<Started, String> {
         let file = FileConfig {
             directory: directory.to_owned(),
             path: Template::parse("mail.json").unwrap(),
@@ -123,15 +168,35 @@ mod tests {
             kind,
         };
         let (_, receiver) = queue(config.queue_size);
-        build(&config, receiver, 1 << 20, &Control::new(Duration::from_secs(10)), &Arc::default())
+        build(&config, receiver, 1 << 20, &Before::default(), &Control::new(Duration::from_secs(10)), &Arc::default())
     }
 
     #[tokio::test]
     async fn a_sink_starts_and_ends_with_its_senders() {
         let directory = tempfile::tempdir().unwrap();
-        let mut worker = build_file(directory.path()).unwrap().remove(0);
+        let mut worker = build_file(directory.path()).unwrap().workers.remove(0);
         assert_eq!(worker.name(), "archive");
         assert_eq!(worker.ended().await, End::Finished);
+    }
+
+    #[test]
+    fn who_writes_to_one_place_waits() {
+        let sink = |text: &str| {
+            let text = format!("[[source.stdin]]\n[[sink.{text}\n");
+            crate::config::parse(&text, "test").unwrap().sinks.remove(0)
+        };
+        let shared = |one: &str, other: &str| share_destination(&sink(one), &sink(other));
+        let file = |path: &str| format!("file]]\npath = \"{path}\"");
+        let kafka = |brokers: &str| format!("kafka]]\nbrokers = [\"{brokers}\"]\ntopic = \"mail\"");
+        assert!(shared("stdout]]", "stdout]]\nqueue_size = \"1MiB\""));
+        assert!(shared(&file("/var/log/{hostname}/mail.json"), &file("/var/log/mx/mail.json")));
+        assert!(!shared(&file("/var/log/mx1/mail.json"), &file("/var/log/mx2/mail.json")));
+        assert!(shared(&kafka("a:9092"), &kafka("a:9092")) && !shared(&kafka("a:9092"), &kafka("b:9092")));
+        assert!(!shared("stdout]]", &file("/var/log/mail.json")));
+        let spool = |directory: &str| sink(&format!("stdout]]\n[sink.stdout.spool]\ndirectory = \"{directory}\""));
+        assert!(share_spool(&spool("/var/spool/a"), &spool("/var/spool/a")));
+        assert!(!share_spool(&spool("/var/spool/a"), &spool("/var/spool/b")));
+        assert!(!share_spool(&sink("stdout]]"), &sink("stdout]]")));
     }
 
     #[test]

@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
+use super::Turn;
 use super::fault::Fault;
 use super::worker::{self, Control, End, Worker};
 use crate::buffer::{Batch, Encoded, Entry, Received, Receiver, Records, Sender, Span, queue};
@@ -43,11 +44,23 @@ const BEHIND: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_secs(1);
 /// The same while the sink is behind, whose room does not wake this thread.
 const TICK_BEHIND: Duration = Duration::from_millis(10);
+/// How long a sender that already has room may take to use it, when the spool cannot be had.
+const LAST_SENDERS: Duration = Duration::from_secs(1);
 /// How long the last outcomes may take when the time for the stop is over.
 const LAST_OUTCOMES: Duration = Duration::from_millis(300);
 
-/// The thread before it starts.
-pub(super) struct Stage {
+/// What a stage is made of, without its spool.
+pub(super) struct Entrance {
+    name: String,
+    spool: SpoolConfig,
+    input: Receiver,
+    output: Sender,
+    control: Control,
+    ledger: Arc<SinkLedger>,
+}
+
+/// The thread's own.
+struct Stage {
     name: String,
     mode: SpoolMode,
     spool: Spool,
@@ -114,38 +127,82 @@ impl Drop for Owed {
     }
 }
 
-// === impl Stage ===
+// === impl Entrance ===
 
-impl Stage {
-    /// Opens the spool, and gives the queue that the sink's worker empties. The sources have at most `most_in_flight` bytes
-    /// in flight; the sink is given less, because otherwise it would hold up the sources before it is behind.
-    pub(super) fn open(
+impl Entrance {
+    /// What there is without the spool, and the queue that the sink's worker empties. The sources have at most `most_in_flight`
+    /// bytes in flight; the sink is given less, because otherwise it would hold up the sources before it is behind.
+    pub(super) fn new(
         config: &SinkConfig,
         spool: &SpoolConfig,
         input: Receiver,
         most_in_flight: usize,
         control: &Control,
         ledger: &Arc<SinkLedger>,
-    ) -> Result<(Self, Receiver), String> {
+    ) -> (Self, Receiver) {
+        let (output, receiver) = queue((config.queue_size - config.input_size()).min(most_in_flight / 2));
+        let (name, spool) = (config.name.clone(), spool.clone());
+        let (control, ledger) = (control.clone(), Arc::clone(ledger));
+        (Self { name, spool, input, output, control, ledger }, receiver)
+    }
+
+    /// Opens the spool and starts the thread, named `spool-NAME`, which begins when it is its turn.
+    pub(super) fn open(self, turn: Turn) -> Result<Worker, String> {
+        let (spool, found) = self.open_spool()?;
+        self.start(move |mut entrance| {
+            if !turn.wait(&entrance.control) {
+                entrance.drop_all();
+                return End::Finished;
+            }
+            entrance.stage(spool, &found).run()
+        })
+    }
+
+    /// Starts the thread, which opens the spool when it is its turn.
+    pub(super) fn open_later(self, turn: Turn) -> Result<Worker, String> {
+        self.start(move |mut entrance| {
+            if !turn.wait(&entrance.control) {
+                entrance.drop_all();
+                return End::Finished;
+            }
+            match entrance.open_spool() {
+                Ok((spool, found)) => entrance.stage(spool, &found).run(),
+                Err(reason) => {
+                    entrance.drop_all();
+                    End::Failed(reason)
+                }
+            }
+        })
+    }
+
+    fn open_spool(&self) -> Result<(Spool, Recovery), String> {
         let settings = Settings {
-            segment_size: spool.segment_size,
-            max_size: spool.max_size,
-            free_space_floor: spool.min_free,
+            segment_size: self.spool.segment_size,
+            max_size: self.spool.max_size,
+            free_space_floor: self.spool.min_free,
             ..Settings::default()
         };
-        let (opened, found) = Spool::open(Disk::new(&spool.directory), settings).map_err(|error| error.to_string())?;
-        report(&config.name, &found, opened.figures().pending_records);
-        ledger.recover(opened.figures().pending_records);
-        let (output, receiver) = queue((config.queue_size - config.input_size()).min(most_in_flight / 2));
-        let stage = Self {
-            name: config.name.clone(),
-            mode: spool.mode,
-            spool: opened,
+        Spool::open(Disk::new(&self.spool.directory), settings).map_err(|error| error.to_string())
+    }
+
+    fn start(self, work: impl FnOnce(Self) -> End + Send + 'static) -> Result<Worker, String> {
+        let name = self.name.clone();
+        worker::spawn(format!("spool-{name}"), &name, move || work(self))
+    }
+
+    fn stage(self, spool: Spool, found: &Recovery) -> Stage {
+        let Self { name, spool: config, input, output, control, ledger } = self;
+        report(&name, found, spool.figures().pending_records);
+        ledger.recover(spool.figures().pending_records);
+        Stage {
+            fault: Fault::new(&name),
+            name,
+            mode: config.mode,
+            spool,
             input,
             output: Some(output),
-            control: control.clone(),
-            ledger: Arc::clone(ledger),
-            fault: Fault::new(&config.name),
+            control,
+            ledger,
             waiting: VecDeque::new(),
             appended: VecDeque::new(),
             given: VecDeque::new(),
@@ -158,16 +215,26 @@ impl Stage {
             unwritten: false,
             unsettled: false,
             damaged: 0,
-        };
-        Ok((stage, receiver))
+        }
     }
 
-    /// Starts the thread, named `spool-NAME`.
-    pub(super) fn start(self) -> Result<Worker, String> {
-        let name = self.name.clone();
-        worker::spawn(format!("spool-{name}"), &name, move || self.run())
+    /// Drops what waits in the queue.
+    fn drop_all(&mut self) {
+        self.input.close();
+        let mut batches = VecDeque::new();
+        let until = Instant::now() + LAST_SENDERS;
+        // A sender that has room already may still use it.
+        while self.input.receive(&mut batches, BATCHES_PER_COMMIT, TICK_BEHIND) != Received::Closed
+            && Instant::now() < until
+        {
+            batches.drain(..).for_each(|batch| batch.dropped(Reason::Shutdown));
+        }
     }
+}
 
+// === impl Stage ===
+
+impl Stage {
     fn run(mut self) -> End {
         self.control.clone().enlist();
         match self.work() {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tracing::{error, warn};
 
 use super::fault::Fault;
-use super::{Error, Sink};
+use super::{Error, Sink, Turn};
 use crate::buffer::{Batch, Received, Receiver};
 use crate::ledger::{Reason, SinkLedger};
 
@@ -21,16 +21,23 @@ const TICK: Duration = Duration::from_secs(1);
 /// How long a sender that already has room may take to use it, when the worker ends.
 const LAST_SENDERS: Duration = Duration::from_secs(1);
 
-/// Tells the workers of all sinks to stop or to reopen. Clones are the same.
+/// Tells the threads of a sink to stop or to reopen. Clones are the same.
 #[derive(Clone, Debug)]
 pub struct Control(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    timeout: Duration,
-    deadline: OnceLock<Instant>,
+    time: Mutex<Time>,
     reopens: AtomicU64,
     workers: Mutex<Vec<Thread>>,
+}
+
+/// The time for the stop.
+#[derive(Clone, Copy, Debug)]
+struct Time {
+    timeout: Duration,
+    /// Its end, once it has begun.
+    deadline: Option<Instant>,
 }
 
 /// How the thread of a sink ended.
@@ -51,16 +58,21 @@ pub struct Worker {
     end: oneshot::Receiver<End>,
 }
 
-/// Starts a thread named `sink-NAME` that runs `sink`.
+/// Starts a thread named `sink-NAME` that runs `sink` when it is its turn.
 pub fn start<S: Sink + 'static>(
     sink: S,
     name: &str,
     receiver: Receiver,
+    turn: Turn,
     control: &Control,
     ledger: &Arc<SinkLedger>,
 ) -> Result<Worker, String> {
     let (control, ledger, sink_name) = (control.clone(), Arc::clone(ledger), name.to_owned());
-    spawn(format!("sink-{name}"), name, move || run(sink, receiver, &control, &ledger, &sink_name))
+    spawn(format!("sink-{name}"), name, move || {
+        // If it never is, what waits is dropped and counted.
+        turn.wait(&control);
+        run(sink, receiver, &control, &ledger, &sink_name)
+    })
 }
 
 /// Starts a thread that works for the sink called `name`.
@@ -114,17 +126,25 @@ impl Control {
     /// A stop may take `timeout`, from [`Control::stop`] to the last flush.
     pub fn new(timeout: Duration) -> Self {
         Self(Arc::new(Shared {
-            timeout,
-            deadline: OnceLock::new(),
+            time: Mutex::new(Time { timeout, deadline: None }),
             reopens: AtomicU64::new(0),
             workers: Mutex::default(),
         }))
     }
 
-    /// Starts the time for the stop; a second call changes nothing. A worker goes on until every sender of its queue is
-    /// gone and all is handed over, or that time is over.
+    /// From now on a stop may take `timeout`.
+    pub fn set_timeout(&self, timeout: Duration) {
+        self.time().timeout = timeout;
+    }
+
+    /// Starts the time for the stop; a second call can only bring its end nearer. A worker goes on until every sender of its
+    /// queue is gone and all is handed over, or that time is over.
     pub fn stop(&self) {
-        self.deadline_from_now();
+        {
+            let mut time = self.time();
+            let end = Instant::now() + time.timeout;
+            time.deadline = Some(time.deadline.map_or(end, |deadline| deadline.min(end)));
+        }
         self.wake();
     }
 
@@ -136,11 +156,17 @@ impl Control {
 
     /// When the time for the stop is over, once it has begun.
     pub fn deadline(&self) -> Option<Instant> {
-        self.0.deadline.get().copied()
+        self.time().deadline
     }
 
     fn deadline_from_now(&self) -> Instant {
-        *self.0.deadline.get_or_init(|| Instant::now() + self.0.timeout)
+        let mut time = self.time();
+        let timeout = time.timeout;
+        *time.deadline.get_or_insert_with(|| Instant::now() + timeout)
+    }
+
+    fn time(&self) -> MutexGuard<'_, Time> {
+        self.0.time.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the time for the stop is over.

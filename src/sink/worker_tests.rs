@@ -168,7 +168,8 @@ fn a_panic_of_the_thread_is_a_failure() {
     }
     let (sender, receiver) = queue(1 << 20);
     let ledger = Arc::default();
-    let mut worker = start(Broken, "x", receiver, &Control::new(Duration::from_secs(1)), &ledger).unwrap();
+    let mut worker =
+        start(Broken, "x", receiver, Turn::default(), &Control::new(Duration::from_secs(1)), &ledger).unwrap();
     let batch = lines(&ledger, &["one"]);
     sender.try_room(batch.size()).unwrap().send(batch);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -62,6 +62,7 @@ pub(super) async fn run<A: Accept>(listener: A, max_connections: usize, config: 
         let accepted = tokio::select! {
             biased;
             () = intake.stop().cancelled() => break,
+            () = intake.succeeded().cancelled() => break,
             Some(ended) = served.connections.join_next() => {
                 served.log.ended(ended, intake);
                 continue;
@@ -77,14 +78,17 @@ pub(super) async fn run<A: Accept>(listener: A, max_connections: usize, config: 
                 served.log.not_accepted(&error, intake);
                 tokio::select! {
                     () = intake.stop().cancelled() => break,
+                    () = intake.succeeded().cancelled() => break,
                     () = tokio::time::sleep(backoff) => {}
                 }
                 backoff = (backoff * 2).min(BACKOFF.1);
             }
         }
     }
-    served.admit_waiting(&listener).await;
-    // From now on a sender learns at once that nobody listens, instead of writing what nobody will read.
+    if intake.stop().is_cancelled() {
+        served.admit_waiting(&listener).await;
+    }
+    // Unless a successor has it too, a sender learns from now on at once that nobody listens, instead of writing what nobody will read.
     drop(listener);
     while let Some(ended) = served.connections.join_next().await {
         served.log.ended(ended, intake);

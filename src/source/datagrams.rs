@@ -35,10 +35,10 @@ pub(super) trait Receive: AsFd {
     /// The sender as the record shows it.
     fn name(&self, address: Option<Self::Address>) -> String;
 
-    /// How many datagrams the kernel dropped because the receive buffer was full, since the socket was made; it starts again at
-    /// 0 after 2^32. 0 for sockets whose senders wait instead.
-    fn kernel_drops(&self) -> io::Result<u32> {
-        Ok(0)
+    /// How many datagrams the kernel dropped because the receive buffer was full, since somebody asked last. 0 for sockets
+    /// whose senders wait instead.
+    fn new_kernel_drops(&self) -> u32 {
+        0
     }
 
     /// Says of each datagram of a batch, by its sender, whether it is dropped and why: one verdict for each of `senders`. All
@@ -59,6 +59,10 @@ pub(super) async fn read<S: Receive>(socket: &S, intake: &Intake) {
         let received = tokio::select! {
             biased;
             () = intake.stop().cancelled() => break,
+            () = intake.succeeded().cancelled() => {
+                drops.count(socket, intake);
+                return;
+            }
             _ = tick.tick() => {
                 drops.count(socket, intake);
                 continue;
@@ -96,19 +100,15 @@ async fn pause(error: &io::Error, failed: &mut Throttle, intake: &Intake) {
 /// one call a second, and it also tells of drops that no datagram followed.
 #[derive(Default)]
 struct KernelDrops {
-    counted: u32,
     warned: Throttle,
 }
 
 impl KernelDrops {
     fn count<S: Receive>(&mut self, socket: &S, intake: &Intake) {
-        // A kernel that does not tell has nothing to count.
-        let total = socket.kernel_drops().unwrap_or(self.counted);
-        let dropped = total.wrapping_sub(self.counted);
+        let dropped = socket.new_kernel_drops();
         if dropped == 0 {
             return;
         }
-        self.counted = total;
         let all = intake.ledger().kernel_drops.fetch_add(u64::from(dropped), Relaxed) + u64::from(dropped);
         if let Some(suppressed) = self.warned.pass(Instant::now()) {
             tracing::warn!(

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::stream::READ_SIZE;
 use crate::ledger::{Reason, SourceLedger};
-use crate::pipeline::{Arrival, Pipeline};
+use crate::pipeline::{Arrival, Current};
 use crate::receipt::Receipt;
 use crate::record::Origin;
 use crate::time::Timestamp;
@@ -20,7 +20,7 @@ const RECORD: usize = 512;
 /// A source's end of the pipeline. Clones share the source's counts and limits.
 #[derive(Clone, Debug)]
 pub struct Intake {
-    pipeline: Arc<Pipeline>,
+    pipeline: Current,
     origin: Arc<Origin>,
     ledger: Arc<SourceLedger>,
     room: Arc<Semaphore>,
@@ -30,9 +30,11 @@ pub struct Intake {
     stop: Stop,
 }
 
-/// The two steps of a stop.
+/// What ends a source: a successor at its address, or the two steps of a stop.
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
+    /// Another source reads the sockets from now on: leave them to it as they are. Connections go on.
+    pub listening: CancellationToken,
     /// Read no more, and hand on what has been read.
     pub reading: CancellationToken,
     /// The time is over: what still waits for room is dropped.
@@ -43,7 +45,7 @@ impl Intake {
     /// An intake that holds at most `max_bytes_in_flight` of frames which some sink has not yet delivered; each counts as its
     /// bytes and `RECORD`.
     pub fn new(
-        pipeline: Arc<Pipeline>,
+        pipeline: Current,
         origin: Origin,
         ledger: Arc<SourceLedger>,
         max_bytes_in_flight: usize,
@@ -69,6 +71,11 @@ impl Intake {
     /// The largest frame in bytes.
     pub const fn max_frame_size(&self) -> usize {
         self.max_frame_size
+    }
+
+    /// Resolves when the sockets of the source have a new reader.
+    pub(super) const fn succeeded(&self) -> &CancellationToken {
+        &self.stop.listening
     }
 
     /// Resolves when the source has to stop reading.
@@ -129,10 +136,11 @@ impl Intake {
             room = Arc::clone(&self.room).acquire_many_owned(size) => room.ok(),
             _ = over() => None,
         };
-        let batches = self.pipeline.process(&arrivals, &self.origin, received_at, room, receipt);
+        let pipeline = self.pipeline.get();
+        let batches = pipeline.process(&arrivals, &self.origin, received_at, room, receipt);
         self.ledger.waiting.fetch_sub(frames, Relaxed);
         drop(arrivals);
-        self.pipeline.send(batches, over()).await;
+        pipeline.send(batches, over()).await;
     }
 
     /// Counts a frame of `bytes` that goes no further as dropped.
@@ -154,8 +162,9 @@ impl Intake {
         }
     }
     fn offer_with(&self, arrivals: &[Arrival<'_>], room: OwnedSemaphorePermit) {
-        let batches = self.pipeline.process(arrivals, &self.origin, Timestamp::now(), Some(room), None);
-        self.pipeline.offer(batches);
+        let pipeline = self.pipeline.get();
+        let batches = pipeline.process(arrivals, &self.origin, Timestamp::now(), Some(room), None);
+        pipeline.offer(batches);
     }
 
     /// Counts the frames, takes the empty ones out, and gives the room that the others need.

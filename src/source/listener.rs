@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -25,7 +25,7 @@ const LAST_HEADER: Duration = Duration::from_millis(200);
 /// A bound socket.
 #[derive(Debug)]
 pub(super) struct Listener {
-    socket: TcpListener,
+    socket: Arc<TcpListener>,
     guard: Arc<Guard>,
     tls: Option<Arc<Tls>>,
 }
@@ -60,18 +60,29 @@ pub(super) struct Connection {
 // === impl Listener ===
 
 impl Listener {
-    pub(super) fn bind(config: &ListenerConfig, passed: &mut Passed) -> io::Result<Self> {
+    /// Listens where `config` says, by the socket of a predecessor if there is one, or by one that was `passed`.
+    pub(super) fn bind(
+        config: &ListenerConfig,
+        passed: &mut Passed,
+        inherited: Option<Arc<TcpListener>>,
+    ) -> io::Result<Self> {
         let guard = Guard {
             access: config.access.clone(),
             proxies: config.proxy_protocol.clone(),
             rates: config.max_rate_per_peer.map(|rate| Arc::new(Mutex::new(Rates::new(rate)))),
         };
         let tls = config.tls.as_ref().map(Tls::new).transpose().map_err(io::Error::other)?.map(Arc::new);
-        let socket = match passed.tcp(config.listen) {
-            Some(socket) => net::passed_tcp_listener(socket)?,
-            None => net::tcp_listener(config.listen)?,
+        let socket = match (inherited, passed.tcp(config.listen)) {
+            (Some(socket), _) => socket,
+            (None, Some(socket)) => Arc::new(net::passed_tcp_listener(socket)?),
+            (None, None) => Arc::new(net::tcp_listener(config.listen)?),
         };
         Ok(Self { socket, guard: Arc::new(guard), tls })
+    }
+
+    /// The socket, for a successor.
+    pub(super) fn handle(&self) -> Weak<TcpListener> {
+        Arc::downgrade(&self.socket)
     }
 
     /// Where it listens, behind the name of the protocol there: `plain` or `over_tls`.
@@ -101,12 +112,17 @@ pub(super) async fn run<A: Accept>(
     intake: &Intake,
 ) {
     let serve = accept::run(source, max_connections, config, intake);
-    match tls {
-        None => serve.await,
-        Some(tls) => tokio::select! {
-            () = serve => {}
+    let Some(tls) = tls else { return serve.await };
+    let follow_files = async {
+        tokio::select! {
             () = tls.follow_files(intake.name()) => {}
-        },
+            // There are no new connections any more that they would be for.
+            () = intake.succeeded().cancelled() => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = serve => {}
+        () = follow_files => {}
     }
 }
 

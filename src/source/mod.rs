@@ -21,6 +21,9 @@ mod wire;
 pub use intake::{Intake, Stop};
 
 use std::io;
+use std::sync::{Arc, Weak};
+
+use tokio::net::TcpListener;
 
 use crate::config::{RelpConfig, SourceKind, TcpConfig};
 use crate::systemd::Passed;
@@ -42,6 +45,19 @@ enum Bound {
     Stdin(stdin::Stdin),
 }
 
+/// What a source reads, for its successor at the same address. It keeps nothing open.
+#[derive(Debug)]
+pub struct Sockets(Handle);
+
+#[derive(Debug)]
+enum Handle {
+    Udp(Vec<Weak<udp::Socket>>),
+    Tcp(Weak<TcpListener>),
+    Unix(unix::Handle),
+    File(file::Handle),
+    Stdin,
+}
+
 /// What a start could not do, and to what.
 #[derive(Debug, thiserror::Error)]
 #[error("source {name}: {what}: {error}{help}")]
@@ -53,14 +69,26 @@ pub struct BindError {
 }
 
 impl Source {
-    /// Binds what `kind` listens on, unless it is among the sockets that were `passed`.
-    pub fn bind(kind: &SourceKind, passed: &mut Passed, intake: Intake) -> Result<Self, BindError> {
+    /// Binds what `kind` listens on, unless a predecessor that listens there has left it, or it is among the sockets that were
+    /// `passed`. Of a predecessor's socket nothing is changed before [`Source::adapt`].
+    pub fn bind(
+        kind: &SourceKind,
+        passed: &mut Passed,
+        inherited: Option<&Sockets>,
+        intake: Intake,
+    ) -> Result<Self, BindError> {
+        let inherited = inherited.map(|Sockets(handle)| handle);
+        let listener = inherited.and_then(Handle::listener);
         let bound = match kind {
-            SourceKind::Udp(config) => udp::Udp::bind(config, passed).map(Bound::Udp),
-            SourceKind::Tcp(config) => tcp::Tcp::bind(config, passed).map(Bound::Tcp),
-            SourceKind::Relp(config) => relp::Relp::bind(config, passed).map(Bound::Relp),
-            SourceKind::Unix(config) => unix::Unix::bind(config, passed).map(Bound::Unix),
-            SourceKind::File(config) => file::Files::bind(config, intake.name()).map(Bound::File),
+            SourceKind::Udp(config) => udp::Udp::bind(config, passed, inherited.and_then(Handle::udp)).map(Bound::Udp),
+            SourceKind::Tcp(config) => tcp::Tcp::bind(config, passed, listener).map(Bound::Tcp),
+            SourceKind::Relp(config) => relp::Relp::bind(config, passed, listener).map(Bound::Relp),
+            SourceKind::Unix(config) => {
+                unix::Unix::bind(config, passed, inherited.and_then(Handle::unix)).map(Bound::Unix)
+            }
+            SourceKind::File(config) => {
+                file::Files::bind(config, intake.name(), inherited.and_then(Handle::file)).map(Bound::File)
+            }
             SourceKind::Stdin(config) => Ok(Bound::Stdin(stdin::Stdin::new(config))),
         };
         match bound {
@@ -83,6 +111,27 @@ impl Source {
         }
     }
 
+    /// Does with sockets of a predecessor what its own configuration asks for.
+    pub fn adapt(&mut self) {
+        match &mut self.kind {
+            Bound::Udp(udp) => udp.adapt(self.intake.name()),
+            Bound::Unix(unix) => unix.adapt(self.intake.name()),
+            Bound::Tcp(_) | Bound::Relp(_) | Bound::File(_) | Bound::Stdin(_) => {}
+        }
+    }
+
+    /// What it reads, for a successor.
+    pub fn sockets(&self) -> Sockets {
+        Sockets(match &self.kind {
+            Bound::Udp(udp) => Handle::Udp(udp.sockets()),
+            Bound::Tcp(tcp) => Handle::Tcp(tcp.listener()),
+            Bound::Relp(relp) => Handle::Tcp(relp.listener()),
+            Bound::Unix(unix) => Handle::Unix(unix.handle()),
+            Bound::File(files) => Handle::File(files.handle()),
+            Bound::Stdin(_) => Handle::Stdin,
+        })
+    }
+
     /// Its name in the configuration.
     pub fn name(&self) -> &str {
         self.intake.name()
@@ -98,6 +147,26 @@ impl Source {
             Bound::File(files) => files.run(self.intake).await,
             Bound::Stdin(stdin) => stdin.run(self.intake).await,
         }
+    }
+}
+
+// === impl Handle ===
+
+impl Handle {
+    fn listener(&self) -> Option<Arc<TcpListener>> {
+        if let Self::Tcp(listener) = self { listener.upgrade() } else { None }
+    }
+
+    fn udp(&self) -> Option<Vec<Arc<udp::Socket>>> {
+        if let Self::Udp(sockets) = self { sockets.iter().map(Weak::upgrade).collect() } else { None }
+    }
+
+    const fn unix(&self) -> Option<&unix::Handle> {
+        if let Self::Unix(handle) = self { Some(handle) } else { None }
+    }
+
+    const fn file(&self) -> Option<&file::Handle> {
+        if let Self::File(handle) = self { Some(handle) } else { None }
     }
 }
 

@@ -1,6 +1,9 @@
 //! Syslog over TCP (RFC 6587) and TLS (RFC 5425).
 
 use std::io;
+use std::sync::{Arc, Weak};
+
+use tokio::net::TcpListener;
 
 use super::accept::{Accept, Ended};
 use super::listener::{self, Incoming, Listener};
@@ -16,8 +19,16 @@ pub(super) struct Tcp {
 }
 
 impl Tcp {
-    pub(super) fn bind(config: &TcpConfig, passed: &mut Passed) -> io::Result<Self> {
-        Ok(Self { listener: Listener::bind(&config.listener, passed)?, config: config.stream.clone() })
+    pub(super) fn bind(
+        config: &TcpConfig,
+        passed: &mut Passed,
+        inherited: Option<Arc<TcpListener>>,
+    ) -> io::Result<Self> {
+        Ok(Self { listener: Listener::bind(&config.listener, passed, inherited)?, config: config.stream.clone() })
+    }
+
+    pub(super) fn listener(&self) -> Weak<TcpListener> {
+        self.listener.handle()
     }
 
     pub(super) fn address(&self) -> String {

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use nix::sys::socket::SockaddrStorage;
@@ -24,9 +24,18 @@ use crate::throttle::Throttle;
 /// addresses and ports of both ends: what one sender sends from one port stays on one socket, however much it is.
 #[derive(Debug)]
 pub(super) struct Udp {
-    sockets: Vec<UdpSocket>,
+    sockets: Vec<Arc<Socket>>,
+    /// They were read with another configuration before: what this one asks for is still to be set.
+    inherited: Option<UdpConfig>,
     /// `None` where everybody may send as much as he likes.
     gate: Option<Arc<Gate>>,
+}
+
+/// A socket, and how many of its drops are counted: whoever reads it counts the rest.
+#[derive(Debug)]
+pub(super) struct Socket {
+    socket: UdpSocket,
+    counted: Mutex<u32>,
 }
 
 /// Who may send, and how much, to all sockets of the address together. The lists need no lock. What each peer has sent does: it is
@@ -38,20 +47,28 @@ struct Gate {
     rates: Option<Mutex<Rates>>,
 }
 
-/// One of the sockets.
+/// What reads one of the sockets.
 struct Worker {
-    socket: UdpSocket,
+    socket: Arc<Socket>,
     gate: Option<Arc<Gate>>,
     intake: Intake,
 }
 
 impl Udp {
-    pub(super) fn bind(config: &UdpConfig, passed: &mut Passed) -> io::Result<Self> {
+    pub(super) fn bind(
+        config: &UdpConfig,
+        passed: &mut Passed,
+        inherited: Option<Vec<Arc<Socket>>>,
+    ) -> io::Result<Self> {
         let (listen, receive_buffer) = (config.listen, config.receive_buffer);
-        let sockets = match passed.udp(listen) {
+        let is_inherited = inherited.is_some();
+        let sockets = match (inherited, passed.udp(listen)) {
+            (Some(sockets), _) => sockets,
             // The service manager has bound one, and so there is one worker.
-            Some(socket) => vec![net::passed_udp_socket(socket, receive_buffer, listen)?],
-            None => net::udp_sockets(listen, receive_buffer, config.workers)?,
+            (None, Some(socket)) => vec![Socket::new(net::passed_udp_socket(socket, receive_buffer, listen)?)],
+            (None, None) => {
+                net::udp_sockets(listen, receive_buffer, config.workers)?.into_iter().map(Socket::new).collect()
+            }
         };
         let gate = Gate {
             access: config.access.clone(),
@@ -59,11 +76,40 @@ impl Udp {
             rates: config.max_rate_per_peer.map(|rate| Mutex::new(Rates::new(rate))),
         };
         let gate = (!gate.is_open()).then(|| Arc::new(gate));
-        Ok(Self { sockets, gate })
+        Ok(Self { sockets, inherited: is_inherited.then(|| config.clone()), gate })
+    }
+
+    pub(super) fn sockets(&self) -> Vec<Weak<Socket>> {
+        self.sockets.iter().map(Arc::downgrade).collect()
+    }
+
+    /// Does with sockets of another source what this one asks for. Those that are too many are read on: what comes to them
+    /// until they are closed would be lost.
+    pub(super) fn adapt(&mut self, source: &str) {
+        let Some(config) = self.inherited.take() else { return };
+        let (now, asked) = (self.sockets.len(), config.workers);
+        if now > asked {
+            tracing::info!(
+                source,
+                sockets = now,
+                workers = asked,
+                "no socket is closed before the next start: datagrams would be lost"
+            );
+        }
+        let Some(first) = self.sockets.first() else { return };
+        for socket in &self.sockets {
+            if let Err(error) = net::resize_receive_buffer(&socket.socket, config.receive_buffer, config.listen) {
+                tracing::warn!(source, %error, "cannot change the receive buffer; it stays as it is");
+            }
+        }
+        match net::more_udp_sockets(&first.socket, config.receive_buffer, asked.saturating_sub(now)) {
+            Ok(more) => self.sockets.extend(more.into_iter().map(Socket::new)),
+            Err(error) => tracing::warn!(source, %error, "cannot add workers; {now} go on"),
+        }
     }
 
     pub(super) fn address(&self) -> String {
-        let address = self.sockets.first().and_then(|socket| socket.local_addr().ok());
+        let address = self.sockets.first().and_then(|socket| socket.socket.local_addr().ok());
         address.map_or_else(|| "udp".to_owned(), |address| format!("udp {address}"))
     }
 
@@ -131,9 +177,15 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+impl Socket {
+    fn new(socket: UdpSocket) -> Arc<Self> {
+        Arc::new(Self { socket, counted: Mutex::default() })
+    }
+}
+
 impl AsFd for Worker {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.socket.socket.as_fd()
     }
 }
 
@@ -141,19 +193,22 @@ impl datagrams::Receive for Worker {
     type Address = SockaddrStorage;
 
     async fn readable(&self) -> io::Result<()> {
-        self.socket.readable().await
+        self.socket.socket.readable().await
     }
 
     fn try_receive(&self, receive: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-        self.socket.try_io(Interest::READABLE, receive)
+        self.socket.socket.try_io(Interest::READABLE, receive)
     }
 
     fn name(&self, address: Option<SockaddrStorage>) -> String {
         address.and_then(internet).map(|address| net::canonical(address).to_string()).unwrap_or_default()
     }
 
-    fn kernel_drops(&self) -> io::Result<u32> {
-        net::kernel_drops(&self.socket)
+    fn new_kernel_drops(&self) -> u32 {
+        let mut counted = lock(&self.socket.counted);
+        // A kernel that does not tell has nothing to count.
+        let total = net::kernel_drops(self).unwrap_or(*counted);
+        total.wrapping_sub(std::mem::replace(&mut *counted, total))
     }
 
     fn judge(&self, senders: impl Iterator<Item = Option<SockaddrStorage>>, verdicts: &mut Vec<Option<Reason>>) {

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
 
 use tokio::io::Interest;
 use tokio::net::{UnixDatagram, UnixListener, UnixStream};
@@ -16,9 +17,22 @@ use crate::systemd::Passed;
 
 /// A bound socket. A path that was made for it is removed when it is dropped.
 #[derive(Debug)]
-pub(super) enum Unix {
-    Datagram(Datagrams),
+pub(super) struct Unix {
+    socket: Kind,
+    mode: u32,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Datagram(Arc<Datagrams>),
     Stream(Listener),
+}
+
+/// The socket for a successor, if that is of the same kind.
+#[derive(Debug)]
+pub(super) enum Handle {
+    Datagram(Weak<Datagrams>),
+    Stream(Weak<Streams>),
 }
 
 /// The senders of unix datagrams have no address: the record shows the path that they wrote to.
@@ -30,9 +44,14 @@ pub(super) struct Datagrams {
 
 // The path goes first: while the socket is open, no other program takes the path for one that a crash left behind.
 #[derive(Debug)]
-pub(super) struct Listener {
+pub(super) struct Streams {
     path: SocketPath,
     socket: UnixListener,
+}
+
+#[derive(Debug)]
+struct Listener {
+    streams: Arc<Streams>,
     config: StreamConfig,
 }
 
@@ -44,58 +63,95 @@ struct SocketPath {
 }
 
 impl Unix {
-    pub(super) fn bind(config: &UnixConfig, passed: &mut Passed) -> io::Result<Self> {
-        if let Some(unix) = Self::passed(config, passed)? {
-            return Ok(unix);
-        }
-        remove_stale(&config.path)?;
-        let owned = || SocketPath { path: config.path.clone(), is_ours: true };
-        let unix = match &config.stream {
-            None => Self::Datagram(Datagrams { socket: UnixDatagram::bind(&config.path)?, path: owned() }),
+    pub(super) fn bind(config: &UnixConfig, passed: &mut Passed, inherited: Option<&Handle>) -> io::Result<Self> {
+        let path = |is_ours| SocketPath { path: config.path.clone(), is_ours };
+        let socket = match &config.stream {
+            None => Kind::Datagram(match inherited.and_then(Handle::datagrams) {
+                Some(socket) => socket,
+                None => Arc::new(Datagrams::bind(config, passed, path)?),
+            }),
             Some(stream) => {
-                let socket = UnixListener::bind(&config.path)?;
-                Self::Stream(Listener { socket, path: owned(), config: stream.clone() })
+                let streams = match inherited.and_then(Handle::streams) {
+                    Some(streams) => streams,
+                    None => Arc::new(Streams::bind(config, passed, path)?),
+                };
+                Kind::Stream(Listener { streams, config: stream.clone() })
             }
         };
-        std::fs::set_permissions(&config.path, std::fs::Permissions::from_mode(config.mode))?;
-        Ok(unix)
+        Ok(Self { socket, mode: config.mode })
     }
 
-    /// The socket of the service manager, whose path and permission bits are its own business.
-    fn passed(config: &UnixConfig, passed: &mut Passed) -> io::Result<Option<Self>> {
-        let path = SocketPath { path: config.path.clone(), is_ours: false };
-        Ok(match &config.stream {
-            None => match passed.datagram(&config.path) {
-                Some(socket) => {
-                    socket.set_nonblocking(true)?;
-                    Some(Self::Datagram(Datagrams { socket: UnixDatagram::from_std(socket)?, path }))
-                }
-                None => None,
-            },
-            Some(stream) => match passed.stream(&config.path) {
-                Some(socket) => {
-                    socket.set_nonblocking(true)?;
-                    let socket = UnixListener::from_std(socket)?;
-                    Some(Self::Stream(Listener { socket, path, config: stream.clone() }))
-                }
-                None => None,
-            },
-        })
+    pub(super) fn handle(&self) -> Handle {
+        match &self.socket {
+            Kind::Datagram(socket) => Handle::Datagram(Arc::downgrade(socket)),
+            Kind::Stream(listener) => Handle::Stream(Arc::downgrade(&listener.streams)),
+        }
     }
 
     pub(super) fn address(&self) -> String {
-        let (Self::Datagram(Datagrams { path, .. }) | Self::Stream(Listener { path, .. })) = self;
-        format!("unix {}", path.text())
+        format!("unix {}", self.path().text())
+    }
+
+    fn path(&self) -> &SocketPath {
+        match &self.socket {
+            Kind::Datagram(socket) => &socket.path,
+            Kind::Stream(listener) => &listener.streams.path,
+        }
+    }
+
+    /// Gives the socket of a predecessor the mode of this one.
+    pub(super) fn adapt(&self, source: &str) {
+        if let Err(error) = self.path().permit(self.mode) {
+            tracing::warn!(source, %error, "cannot set the mode of the socket");
+        }
     }
 
     pub(super) async fn run(self, intake: Intake) {
-        match self {
-            Self::Datagram(socket) => datagrams::read(&socket, &intake).await,
-            Self::Stream(listener) => {
+        match self.socket {
+            Kind::Datagram(socket) => datagrams::read(&*socket, &intake).await,
+            Kind::Stream(listener) => {
                 let config = listener.config.clone();
                 accept::run(listener, config.max_connections, &config, &intake).await;
             }
         }
+    }
+}
+
+impl Handle {
+    fn datagrams(&self) -> Option<Arc<Datagrams>> {
+        if let Self::Datagram(socket) = self { socket.upgrade() } else { None }
+    }
+
+    fn streams(&self) -> Option<Arc<Streams>> {
+        if let Self::Stream(streams) = self { streams.upgrade() } else { None }
+    }
+}
+
+// The path and the permission bits of a socket of the service manager are its own business.
+
+impl Datagrams {
+    fn bind(config: &UnixConfig, passed: &mut Passed, path: impl Fn(bool) -> SocketPath) -> io::Result<Self> {
+        if let Some(socket) = passed.datagram(&config.path) {
+            socket.set_nonblocking(true)?;
+            return Ok(Self { socket: UnixDatagram::from_std(socket)?, path: path(false) });
+        }
+        remove_stale(&config.path)?;
+        let bound = Self { socket: UnixDatagram::bind(&config.path)?, path: path(true) };
+        bound.path.permit(config.mode)?;
+        Ok(bound)
+    }
+}
+
+impl Streams {
+    fn bind(config: &UnixConfig, passed: &mut Passed, path: impl Fn(bool) -> SocketPath) -> io::Result<Self> {
+        if let Some(socket) = passed.stream(&config.path) {
+            socket.set_nonblocking(true)?;
+            return Ok(Self { socket: UnixListener::from_std(socket)?, path: path(false) });
+        }
+        remove_stale(&config.path)?;
+        let bound = Self { socket: UnixListener::bind(&config.path)?, path: path(true) };
+        bound.path.permit(config.mode)?;
+        Ok(bound)
     }
 }
 
@@ -126,8 +182,8 @@ impl Accept for Listener {
     type Config = StreamConfig;
 
     async fn accept(&self) -> io::Result<Self::Connection> {
-        let (socket, _) = self.socket.accept().await?;
-        Ok((socket, self.path.text()))
+        let (socket, _) = self.streams.socket.accept().await?;
+        Ok((socket, self.streams.path.text()))
     }
 
     async fn serve((mut socket, peer): Self::Connection, config: StreamConfig, intake: Intake) -> Ended {
@@ -158,6 +214,10 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 impl SocketPath {
     fn text(&self) -> String {
         self.path.to_string_lossy().into_owned()
+    }
+
+    fn permit(&self, mode: u32) -> io::Result<()> {
+        if self.is_ours { std::fs::set_permissions(&self.path, std::fs::Permissions::from_mode(mode)) } else { Ok(()) }
     }
 }
 

@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::config::{SinkConfig, SinkKind, SpoolConfig, SpoolMode};
 use crate::select::Select;
-use crate::sink::{Worker, build};
+use crate::sink::{Before, Worker, build};
 use crate::spool::{Disk, Progress, Settings, Spool};
 
 /// A sink with a spool at work on a cluster of its own.
@@ -51,7 +51,8 @@ impl Spooled {
     fn start(&mut self, seconds: u64) {
         let (sender, receiver) = queue(self.config.input_size());
         let (control, ledger) = (Control::new(Duration::from_secs(seconds)), Arc::default());
-        let workers = build(&self.config, receiver, 4 << 20, &control, &ledger).unwrap();
+        let started = build(&self.config, receiver, 4 << 20, &Before::default(), &control, &ledger).unwrap();
+        let workers = started.workers;
         self.running = Some(Running { sender, workers, control, ledger });
     }
 

@@ -52,7 +52,7 @@ enum Relation {
     Undecided,
 }
 
-impl Follower {
+impl Follower<'_> {
     /// Looks for all files once.
     pub(super) fn look(&mut self) {
         let now = SystemTime::now();

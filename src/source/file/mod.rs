@@ -27,9 +27,10 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::runtime::Handle;
+use tokio::runtime::Handle as Runtime;
 
 use self::complaints::Complaints;
 use self::content::Stamp;
@@ -52,20 +53,28 @@ const HELD_FILES: usize = OPEN_FILES / 2;
 #[derive(Debug)]
 pub(super) struct Files {
     config: FollowConfig,
-    store: Store,
-    loaded: Loaded,
+    store: SharedStore,
 }
 
+/// The place of the cursor, which a source and its successor have one after the other.
+type SharedStore = Arc<Mutex<Store>>;
+
+/// The place of the cursor, for a successor.
+#[derive(Debug)]
+pub(super) struct Handle(Weak<Mutex<Store>>);
+
 impl Files {
-    /// Takes the place of the cursor, and reads it; files are looked for later.
-    pub(super) fn bind(config: &FollowConfig, name: &str) -> io::Result<Self> {
-        let store = Store::open(&config.state, name)?;
-        let loaded = store.load();
-        if loaded == Loaded::Newer {
-            let text = format!("a later version of Postrider wrote {}", store.path().display());
-            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
-        }
-        Ok(Self { config: config.clone(), store, loaded })
+    /// Takes the place of the cursor; files are looked for later.
+    pub(super) fn bind(config: &FollowConfig, name: &str, inherited: Option<&Handle>) -> io::Result<Self> {
+        let store = match inherited.and_then(|handle| handle.0.upgrade()) {
+            Some(store) => store,
+            None => Arc::new(Mutex::new(open(config, name)?)),
+        };
+        Ok(Self { config: config.clone(), store })
+    }
+
+    pub(super) fn handle(&self) -> Handle {
+        Handle(Arc::downgrade(&self.store))
     }
 
     /// The paths, as logged.
@@ -76,20 +85,33 @@ impl Files {
 
     /// Reads until told to stop, on a thread of its own: reading files blocks.
     pub(super) async fn run(self, intake: Intake) {
-        let runtime = Handle::current();
-        let follow = move || Follower::new(self, intake, runtime).run();
+        let runtime = Runtime::current();
+        let follow = move || {
+            // Until a predecessor has ended, which has its last lines delivered first.
+            let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+            Follower::new(self.config, store, intake, runtime).run();
+        };
         if tokio::task::spawn_blocking(follow).await.is_err() {
             tracing::error!("the reader of files failed");
         }
     }
 }
 
+fn open(config: &FollowConfig, name: &str) -> io::Result<Store> {
+    let store = Store::open(&config.state, name)?;
+    if store.load() == Loaded::Newer {
+        let text = format!("a later version of Postrider wrote {}", store.path().display());
+        return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+    }
+    Ok(store)
+}
+
 /// The thread's own.
-struct Follower {
+struct Follower<'s> {
     config: FollowConfig,
-    store: Store,
+    store: MutexGuard<'s, Store>,
     intake: Intake,
-    runtime: Handle,
+    runtime: Runtime,
     /// In the order in which they came.
     files: Vec<Followed>,
     serial: u64,
@@ -109,12 +131,11 @@ struct Follower {
     complaints: Complaints,
 }
 
-impl Follower {
-    fn new(files: Files, intake: Intake, runtime: Handle) -> Self {
-        let Files { config, store, loaded } = files;
+impl<'s> Follower<'s> {
+    fn new(config: FollowConfig, store: MutexGuard<'s, Store>, intake: Intake, runtime: Runtime) -> Self {
         let (name, path) = (intake.name(), store.path().display().to_string());
         let (mut skip, mut since, mut all_ended) = (false, SystemTime::now(), true);
-        let entries = match loaded {
+        let entries = match store.load() {
             Loaded::Entries { entries, ended } => {
                 // The last look was earlier than the last change of the cursor.
                 since =

@@ -10,13 +10,13 @@ use super::*;
 use crate::buffer::{Batch, Receiver, queue};
 use crate::encode::Encoder;
 use crate::ledger::{Reason, SinkLedger, SourceLedger};
-use crate::pipeline::{Outlet, Pipeline};
+use crate::pipeline::{Current, Outlet, Pipeline};
 use crate::record::{Origin, Transport};
 use crate::source::Stop;
 
 /// A follower without its loop, and the queue of its only sink, whose outcomes the test decides.
 struct Bench {
-    follower: Follower,
+    follower: Follower<'static>,
     sink: Receiver,
     directory: TempDir,
     _runtime: tokio::runtime::Runtime,
@@ -28,8 +28,8 @@ impl Bench {
         let (queue, sink) = queue(1 << 24);
         let (select, ledger) = (crate::select::Select::default(), Arc::<SinkLedger>::default());
         let outlet = Outlet { select, route: None, key: None, queue, ledger };
-        let pipeline =
-            Arc::new(Pipeline::new(Encoder { language: crate::postfix::dsn::Language::default() }, vec![outlet]));
+        let encoder = Encoder { language: crate::postfix::dsn::Language::default() };
+        let pipeline = Current::new(Pipeline::new(encoder, vec![Arc::new(outlet)]));
         let origin = Origin { name: "file".to_owned(), transport: Transport::File, zone: TimeZone::UTC };
         let ledger = Arc::<SourceLedger>::default();
         let intake = Intake::new(pipeline, origin, ledger, 1 << 24, 8192, Stop::default());
@@ -40,8 +40,8 @@ impl Bench {
             poll_interval: Duration::from_millis(10),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let files = Files::bind(&config, "file").unwrap();
-        let follower = Follower::new(files, intake, runtime.handle().clone());
+        let store: &'static Mutex<Store> = Box::leak(Box::new(Mutex::new(open(&config, "file").unwrap())));
+        let follower = Follower::new(config, store.lock().unwrap(), intake, runtime.handle().clone());
         Self { follower, sink, directory, _runtime: runtime }
     }
 

@@ -14,12 +14,12 @@ mod session;
 use std::io;
 use std::net::Shutdown;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use socket2::SockRef;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -51,8 +51,16 @@ pub(super) struct Relp {
 }
 
 impl Relp {
-    pub(super) fn bind(config: &RelpConfig, passed: &mut Passed) -> io::Result<Self> {
-        Ok(Self { listener: Listener::bind(&config.listener, passed)?, config: config.session })
+    pub(super) fn bind(
+        config: &RelpConfig,
+        passed: &mut Passed,
+        inherited: Option<Arc<TcpListener>>,
+    ) -> io::Result<Self> {
+        Ok(Self { listener: Listener::bind(&config.listener, passed, inherited)?, config: config.session })
+    }
+
+    pub(super) fn listener(&self) -> Weak<TcpListener> {
+        self.listener.handle()
     }
 
     pub(super) fn address(&self) -> String {

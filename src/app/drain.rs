@@ -1,0 +1,80 @@
+//! The stop: the sources hand on what they have read, then the sinks deliver it.
+
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use tokio::time::timeout_at;
+
+use super::sinks::LiveSink;
+use super::sources::LiveSource;
+use super::{Error, worker_ended};
+use crate::sink::End;
+
+/// The time for a stop is the sources' first, to hand on what they have read, and then the sinks'. At its end there is a
+/// reserve: what is left has to be counted, and a sink that the kernel holds up in one write is not waited for any longer.
+pub(super) struct Times {
+    pub(super) sources: Duration,
+    pub(super) sinks: Duration,
+    all: Duration,
+}
+
+/// Stops the sources, waits until they have handed on what they read, then until the sinks have delivered it. `pipeline` is
+/// what holds the queues of the sinks open besides the sources.
+pub(super) async fn drain<P>(
+    mut tasks: JoinSet<()>,
+    mut workers: JoinSet<(String, End)>,
+    pipeline: P,
+    sources: &[LiveSource],
+    sinks: &[LiveSink],
+    times: &Times,
+) -> Result<(), Error> {
+    let begun = Instant::now();
+    for sink in sinks {
+        sink.control.set_timeout(times.sinks);
+        sink.control.stop();
+    }
+    for source in sources {
+        source.stop.reading.cancel();
+    }
+    let over = begun + times.all;
+    if timeout_at((begun + times.sources).into(), join_all(&mut tasks)).await.is_err() {
+        tracing::warn!("the sinks did not take in time what the sources had read; the rest is dropped");
+        for source in sources {
+            source.stop.waiting.cancel();
+        }
+        // From now on they wait for nothing: they count what they have as dropped, and end.
+        if timeout_at(over.into(), join_all(&mut tasks)).await.is_err() {
+            tracing::warn!("a source did not end in time");
+        }
+    }
+    tasks.shutdown().await;
+    // The last sender of each queue goes with it: the workers see the end of their input.
+    drop(pipeline);
+    let mut result = Ok(());
+    let finish = async {
+        while let Some(ended) = workers.join_next().await {
+            if let Ok((name, end)) = ended {
+                let ended = worker_ended(name, end);
+                result = std::mem::replace(&mut result, Ok(())).and(ended);
+            }
+        }
+    };
+    if timeout_at(over.into(), finish).await.is_err() {
+        tracing::warn!("a sink is blocked in a write; leaving without it");
+    }
+    result
+}
+
+async fn join_all(tasks: &mut JoinSet<()>) {
+    while tasks.join_next().await.is_some() {}
+}
+
+// === impl Times ===
+
+impl Times {
+    pub(super) fn of(shutdown_timeout: Duration) -> Self {
+        let reserve = (shutdown_timeout / 4).min(Duration::from_secs(1));
+        let sinks = shutdown_timeout.saturating_sub(reserve);
+        Self { sources: sinks * 3 / 4, sinks, all: shutdown_timeout }
+    }
+}

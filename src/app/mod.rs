@@ -1,0 +1,330 @@
+//! The daemon: builds sinks, then the pipeline, then sources; reloads; waits for its end; drains.
+
+mod counts;
+mod drain;
+mod reload;
+mod sinks;
+mod sources;
+
+use std::future::pending;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::time::Duration;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::{self, JoinError, JoinSet};
+
+use self::counts::Totals;
+use self::drain::{Times, drain};
+use self::reload::Changes;
+use self::sinks::{LiveSink, Shown};
+use self::sources::LiveSource;
+use crate::config::{self, Config};
+use crate::encode::Encoder;
+use crate::pipeline::{Current, Pipeline};
+use crate::postfix::dsn::Language;
+use crate::sink::{End, Worker};
+use crate::source::BindError;
+use crate::systemd::{self, Passed};
+
+/// What sinks, listeners and the runtime need besides the connections; a file sink keeps 128 files open.
+const OTHER_DESCRIPTORS: u64 = 256;
+
+/// How often sinks of an earlier configuration are looked at, whether nothing of them moves any more.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Why the daemon could not start, or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The machine refused something that every program needs.
+    #[error("cannot start: {0}")]
+    Runtime(#[from] std::io::Error),
+    /// A source cannot listen.
+    #[error("{0}")]
+    Bind(#[from] BindError),
+    /// A source cannot listen, perhaps because of one that does.
+    #[error(
+        "{error}; the source {source_name} of the configuration in use has a socket there, which only one of the same kind at the \
+         same address can take over: take it out in a reload of its own, or restart"
+    )]
+    Obstructed {
+        /// What happened.
+        error: BindError,
+        /// The name of the other.
+        source_name: String,
+    },
+    /// A sink cannot start, or cannot go on without hiding a loss.
+    #[error("sink {name}: {reason}")]
+    Sink {
+        /// Its name in the configuration.
+        name: String,
+        /// What happened, and what to do.
+        reason: String,
+    },
+}
+
+/// Runs until a signal, until every source has ended, or until a sink cannot go on. SIGHUP has it read `file` again, where
+/// `config` is from.
+pub fn run(config: &Config, file: Option<&Path>) -> Result<(), Error> {
+    let mut passed = Passed::from_environment();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        let mut app = App::new(file)?;
+        app.apply(config, &mut passed)?;
+        passed.finish();
+        app.run().await
+    });
+    // A read of the standard input may still be blocked; it holds nothing.
+    runtime.shutdown_background();
+    result
+}
+
+struct App {
+    file: Option<PathBuf>,
+    settings: (Language, Duration),
+    times: Times,
+    pipeline: Current,
+    sources: Vec<LiveSource>,
+    tasks: JoinSet<()>,
+    sinks: Vec<LiveSink>,
+    workers: JoinSet<(String, End)>,
+    totals: Totals,
+    signals: Signals,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+/// What a signal asks for.
+enum Asked {
+    Stop(&'static str),
+    Reload,
+}
+
+impl App {
+    /// Without any source or sink.
+    fn new(file: Option<&Path>) -> Result<Self, Error> {
+        let pipeline = Pipeline::new(Encoder { language: Language::default() }, Vec::new());
+        let totals = Totals { unparsed: pipeline.unparsed(), shown: Shown::default(), ended_sources: 0 };
+        Ok(Self {
+            file: file.map(Path::to_owned),
+            settings: (Language::default(), Duration::ZERO),
+            times: Times::of(Duration::ZERO),
+            pipeline: Current::new(pipeline),
+            sources: Vec::new(),
+            tasks: JoinSet::new(),
+            sinks: Vec::new(),
+            workers: JoinSet::new(),
+            totals,
+            signals: Signals::new()?,
+        })
+    }
+
+    async fn run(mut self) -> Result<(), Error> {
+        systemd::ready();
+        // It goes on through the stop, which may take long.
+        systemd::watch();
+        let result = self.serve().await;
+        systemd::stopping();
+        let Self { mut signals, pipeline, sources, tasks, mut sinks, workers, totals, times, .. } = self;
+        let outlets: Vec<_> = sinks.iter_mut().filter_map(|sink| sink.outlet.take()).collect();
+        let drained = drain(tasks, workers, (pipeline, outlets), &sources, &sinks, &times);
+        // The second signal finds everything as it stands: dropped, this would abort the sources, and lose what they hold.
+        let mut drained = pin!(drained);
+        let drained = tokio::select! {
+            drained = &mut drained => drained,
+            name = signals.stop() => {
+                tracing::warn!(signal = name, "second signal: leaving at once");
+                totals.log(&sources, &sinks, false);
+                // What blocks the drain would block an orderly end too.
+                std::process::exit(1);
+            }
+        };
+        totals.log(&sources, &sinks, true);
+        result.and(drained)
+    }
+
+    /// Until there is a reason to stop.
+    async fn serve(&mut self) -> Result<(), Error> {
+        loop {
+            let leaving = self.sinks.iter().any(|sink| sink.outlet.is_none());
+            tokio::select! {
+                asked = self.signals.next() => match asked {
+                    Asked::Stop(signal) => {
+                        tracing::info!(signal, "stopping: the sources read no more, the sinks deliver what is left");
+                        return Ok(());
+                    }
+                    Asked::Reload => self.reload(),
+                },
+                Some(ended) = self.workers.join_next_with_id() => {
+                    if let Some(result) = self.sink_ended(ended) {
+                        return result;
+                    }
+                }
+                Some(ended) = self.tasks.join_next_with_id() => self.source_ended(ended),
+                () = tokio::time::sleep(LOOK), if leaving => {}
+            }
+            self.bury_sinks();
+            if self.has_stopped() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What SIGHUP asks for.
+    fn reload(&mut self) {
+        tracing::info!("SIGHUP: the sinks open their files anew");
+        self.sinks.iter().for_each(|sink| sink.control.reopen());
+        systemd::reloading();
+        if let Some(file) = self.file.clone() {
+            let file = file.as_path();
+            match self.reload_from(file) {
+                Ok(Changes { sources, sinks, settings }) => {
+                    let settings = settings.join(", ");
+                    tracing::info!(
+                        %sources, %sinks, changed_settings = settings,
+                        "the configuration in {} is in use", file.display()
+                    );
+                }
+                Err(errors) => {
+                    tracing::error!("{errors}");
+                    tracing::error!(
+                        "the configuration in {} is refused: the one from before goes on, and nothing has changed",
+                        file.display()
+                    );
+                }
+            }
+        }
+        systemd::ready();
+    }
+
+    /// The error is what `postrider check` prints, or what a start would.
+    fn reload_from(&mut self, file: &Path) -> Result<Changes, String> {
+        let config = config::load(file).map_err(|error| error.to_string())?;
+        self.apply(&config, &mut Passed::default()).map_err(|error| error.to_string())
+    }
+
+    /// A thread of a sink has ended; gives the reason to stop, if it is one.
+    fn sink_ended(&mut self, ended: Result<(task::Id, (String, End)), JoinError>) -> Option<Result<(), Error>> {
+        let Ok((id, (name, end))) = ended else { return None };
+        let sink = self.sinks.iter_mut().find(|sink| sink.threads.contains(&id))?;
+        sink.threads.retain(|thread| *thread != id);
+        let is_expected = sink.outlet.is_none() && !matches!(end, End::Failed(_));
+        (!is_expected).then(|| worker_ended(name, end))
+    }
+
+    /// A source has ended. By itself it does so only when its input does, or by a defect.
+    fn source_ended(&mut self, ended: Result<(task::Id, ()), JoinError>) {
+        let id = match ended {
+            Ok((id, ())) => id,
+            Err(error) => {
+                tracing::error!(%error, "a source failed; the others go on");
+                error.id()
+            }
+        };
+        if let Some(source) = self.sources.iter_mut().find(|source| source.task == id) {
+            source.has_ended = true;
+        }
+        self.bury_sources();
+    }
+
+    /// Lets go of sources of earlier configurations that have ended.
+    fn bury_sources(&mut self) {
+        let totals = &mut self.totals;
+        self.sources.retain(|source| {
+            let lasts = source.is_current || !source.has_ended;
+            if !lasts {
+                source.log();
+                totals.ended_sources += source.ledger.offered();
+            }
+            lasts
+        });
+    }
+
+    /// The same for sinks.
+    fn bury_sinks(&mut self) {
+        self.sinks.retain(|sink| {
+            let has_ended = sink.has_ended();
+            if has_ended {
+                sink.log(true, true);
+            }
+            !has_ended
+        });
+    }
+
+    fn has_stopped(&self) -> bool {
+        let has_stopped = self.sources.iter().all(|source| source.has_ended || !source.is_current);
+        if has_stopped {
+            tracing::info!("the input has ended: stopping");
+        }
+        has_stopped
+    }
+}
+
+/// Takes as many file descriptors as the machine permits. Peers must not be able to use up those of the sinks: the usual
+/// limit of 1024 is below the usual `max_connections`, and only there by tradition.
+fn allow_descriptors(connections: u64) -> std::io::Result<()> {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
+    if most < connections + OTHER_DESCRIPTORS {
+        tracing::warn!(
+            limit = most,
+            connections,
+            "fewer file descriptors are permitted than max_connections can use, so that sinks may have none left; \
+             raise the limit (LimitNOFILE= of systemd) or lower max_connections"
+        );
+    }
+    Ok(())
+}
+
+async fn ended(mut worker: Worker) -> (String, End) {
+    let end = worker.ended().await;
+    (worker.name().to_owned(), end)
+}
+
+fn worker_ended(name: String, end: End) -> Result<(), Error> {
+    match end {
+        End::Finished => Ok(()),
+        End::Closed(reason) => {
+            tracing::info!(sink = name, "{reason}: stopping");
+            Ok(())
+        }
+        End::Failed(reason) => Err(Error::Sink { name, reason }),
+    }
+}
+
+// === impl Signals ===
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// A stop goes before a reload.
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            biased;
+            Some(()) = self.terminate.recv() => Asked::Stop("SIGTERM"),
+            Some(()) = self.interrupt.recv() => Asked::Stop("SIGINT"),
+            Some(()) = self.hangup.recv() => Asked::Reload,
+            else => pending().await,
+        }
+    }
+
+    /// Resolves with the name of the next signal that asks for a stop.
+    async fn stop(&mut self) -> &'static str {
+        loop {
+            if let Asked::Stop(name) = self.next().await {
+                return name;
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The sinks that there are: those of the configuration, and those of earlier ones that still deliver.
+
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::{Arc, Weak};
+
+use tokio::task;
+
+use crate::buffer::Sender;
+use crate::config::{SinkConfig, SinkKind};
+use crate::ledger::SinkLedger;
+use crate::pipeline::{Outlet, Pipeline, Route};
+use crate::sink::{Control, Held};
+
+/// A sink and its counts.
+pub(super) struct LiveSink {
+    pub(super) config: SinkConfig,
+    pub(super) ledger: Arc<SinkLedger>,
+    pub(super) control: Control,
+    /// `None` once it is of an earlier configuration, and is to get nothing new.
+    pub(super) outlet: Option<Arc<Outlet>>,
+    pub(super) destination: Held,
+    pub(super) spool: Option<Held>,
+    /// Its threads that have not ended, by the tasks that wait for them.
+    pub(super) threads: Vec<task::Id>,
+    pub(super) shown: Shown,
+}
+
+/// How many frames were shown to a sink: those that went through the pipelines of its time.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    before: u64,
+    pipelines: Vec<(Weak<Pipeline>, Arc<AtomicU64>)>,
+}
+
+impl LiveSink {
+    /// Whether nothing of it moves any more.
+    pub(super) fn has_ended(&self) -> bool {
+        self.threads.is_empty() && self.outlet.is_none() && self.shown.is_final()
+    }
+}
+
+impl Shown {
+    /// From now on those of `pipeline` count too.
+    pub(super) fn add(&mut self, pipeline: &Arc<Pipeline>) {
+        let mut before = self.before;
+        self.pipelines.retain(|(old, count)| {
+            let lasts = old.strong_count() > 0;
+            if !lasts {
+                // It counts no more, and this is all that it has counted.
+                fence(Ordering::Acquire);
+                before += count.load(Ordering::Relaxed);
+            }
+            lasts
+        });
+        self.before = before;
+        self.pipelines.push((Arc::downgrade(pipeline), pipeline.offered()));
+    }
+
+    pub(super) fn total(&self) -> u64 {
+        self.before + self.pipelines.iter().map(|(_, count)| count.load(Ordering::Relaxed)).sum::<u64>()
+    }
+
+    fn is_final(&self) -> bool {
+        self.pipelines.iter().all(|(pipeline, _)| pipeline.strong_count() == 0)
+    }
+}
+
+pub(super) fn outlet(sink: &SinkConfig, queue: Sender, ledger: Arc<SinkLedger>) -> Outlet {
+    let (route, key) = match &sink.kind {
+        SinkKind::Stdout => (None, None),
+        SinkKind::File(file) => (Some(Route::Path(file.path.clone())), None),
+        SinkKind::Kafka(kafka) => (Some(Route::Topic(kafka.topic.clone())), Some(kafka.key.clone())),
+    };
+    Outlet { select: sink.select.clone(), route, key, queue, ledger }
+}
