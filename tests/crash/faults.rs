@@ -14,8 +14,6 @@ use crate::peers::wait::wait_until;
 use crate::sender::{Sender, Session};
 use crate::spool;
 
-const SILENCE: Duration = Duration::from_millis(1500);
-
 /// Runs with the Nth call of this name failing while nobody reads; gives the end, and then everything that was acknowledged
 /// is delivered by a second run.
 fn fails(directory: &Path, mode: &str, fault: &str, sender: &mut Sender) -> Ended {
@@ -28,8 +26,8 @@ fn fails(directory: &Path, mode: &str, fault: &str, sender: &mut Sender) -> Ende
     // Whatever it is that ends this, the process does.
     let _ = session.deliver(5000);
     drop(session);
-    let ended = postrider.ended(DEADLINE);
     output.open(true);
+    let ended = postrider.ended(DEADLINE);
     reader.join().expect("the reader");
 
     let mut second = Unread::spawn(&config, &stderr);
@@ -94,12 +92,7 @@ fn without_file_descriptors_it_waits_and_goes_on_by_itself() {
     let mut session = sender.connect(postrider.address("relp")).expect("a session");
     session.deliver(100).expect("acknowledgements");
     limit_open_files(postrider.pid(), 4);
-    loop {
-        session.send().expect("room in the socket");
-        if !session.is_heard(SILENCE) {
-            break;
-        }
-    }
+    session.deliver_until_silent();
     assert!(postrider.log().contains("Too many open files"), "{}", postrider.log());
     limit_open_files(postrider.pid(), 1024);
     session.deliver(100).expect("acknowledgements");
@@ -142,4 +135,62 @@ fn a_directory_that_cannot_be_written_is_an_error_at_the_start() {
         let spool = spool::path(&path);
         assert!(ended.stderr.contains(spool.to_str().expect("UTF-8")), "{}", ended.stderr);
     }
+}
+
+/// What the sink had from memory, while it could not be written to the disk, is not written there at the end.
+#[test]
+fn what_was_delivered_without_the_disk_does_not_come_again() {
+    let directory = scratch::directory("faults-without");
+    let config = spool::config(directory.path(), &spool::keys("overflow"));
+    let stderr = directory.path().join("stderr");
+    let mut postrider = Unread::spawn(&config, &stderr);
+    let (mut sender, output) = (Sender::default(), Output::default());
+    let reader = output.read(postrider.output());
+    let mut session = sender.connect(postrider.address("relp")).expect("a session");
+    limit_open_files(postrider.pid(), 4);
+    session.deliver_until_silent();
+    wait_until(DEADLINE, "a word about it", || postrider.log().contains("Too many open files"));
+    output.open(true);
+    session.finish().expect("acknowledgements");
+    limit_open_files(postrider.pid(), 1024);
+    assert_clean(&postrider.terminate(DEADLINE));
+    reader.join().expect("the reader");
+
+    let mut second = Unread::spawn(&config, &stderr);
+    let reader = output.read(second.output());
+    second.address("relp");
+    let ended = second.terminate(DEADLINE);
+    assert_clean(&ended);
+    reader.join().expect("the reader");
+    assert_eq!(ledger(&ended, "sink=\"stdout\"", "recovered"), 0);
+    output.seen(|seen| {
+        seen.judge("without a disk", &sender.acknowledged, sender.next, 0);
+        assert_eq!(seen.records(), sender.next, "none is repeated");
+    });
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_program_at_once_and_the_rest_is_kept() {
+    let directory = scratch::directory("faults-reader");
+    let config = spool::config(directory.path(), &spool::keys("always"));
+    let stderr = directory.path().join("stderr");
+    let mut postrider = Unread::spawn(&config, &stderr);
+    let unread = postrider.output();
+    let (mut sender, output) = (Sender::default(), Output::default());
+    let mut session = sender.connect(postrider.address("relp")).expect("a session");
+    session.deliver(300).expect("acknowledgements");
+    drop(unread);
+    // The time for a stop is 20 seconds.
+    let ended = postrider.ended(Duration::from_secs(15));
+    drop(session);
+    assert!(ledger(&ended, "sink=\"stdout\"", "spooled") > 200, "{}", ended.stderr);
+
+    let mut second = Unread::spawn(&config, &stderr);
+    output.open(true);
+    let reader = output.read(second.output());
+    sender.connect(second.address("relp")).and_then(Session::finish).expect("acknowledgements");
+    assert_clean(&second.terminate(DEADLINE));
+    reader.join().expect("the reader");
+    let delivered = output.seen(|seen| seen.numbers.len());
+    assert!(delivered > 200, "{delivered} came from the spool");
 }

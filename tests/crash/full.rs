@@ -5,7 +5,6 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use crate::DEADLINE;
 use crate::output::Output;
@@ -14,11 +13,8 @@ use crate::peers::postrider::{Ended, assert_clean, ledger};
 use crate::peers::scratch;
 use crate::peers::unread::Unread;
 use crate::peers::wait::wait_until;
-use crate::sender::{Sender, Session};
+use crate::sender::{SILENCE, Sender};
 use crate::spool;
-
-/// So long nothing is heard before it counts as silence.
-const SILENCE: Duration = Duration::from_millis(1500);
 
 /// Postrider with a small file system of its own for the spool, which ends with it.
 struct OnSmallDisk {
@@ -54,22 +50,12 @@ impl OnSmallDisk {
     }
 }
 
-/// Sends until nothing is acknowledged any more.
-fn deliver_until_silent(session: &mut Session<'_>) {
-    loop {
-        session.send().expect("room in the socket");
-        if !session.is_heard(SILENCE) {
-            return;
-        }
-    }
-}
-
 /// Sends until the spool is full, which it says in these words; then the sink reads on, and everything is there.
 fn holds_up(mut postrider: Unread, words: &str) -> Ended {
     let (mut sender, output) = (Sender::default(), Output::default());
     let reader = output.read(postrider.output());
     let mut session = sender.connect(postrider.address("relp")).expect("a session");
-    deliver_until_silent(&mut session);
+    session.deliver_until_silent();
     wait_until(DEADLINE, "a word about it", || postrider.log().contains(words));
     assert!(!session.is_heard(SILENCE), "what is not on the disk is not acknowledged");
     output.open(true);
@@ -115,7 +101,7 @@ fn space_that_is_to_stay_free_stays_free() {
     let mut postrider = disk.postrider;
     let reader = output.read(postrider.output());
     let mut session = sender.connect(postrider.address("relp")).expect("a session");
-    deliver_until_silent(&mut session);
+    session.deliver_until_silent();
     wait_until(DEADLINE, "a word about it", || postrider.log().contains("would have less than 6291456 bytes left"));
     assert!((6 << 20..7 << 20).contains(&free()), "{} bytes are free", free());
     output.open(true);
@@ -157,7 +143,7 @@ fn a_sink_that_keeps_up_works_beside_a_full_disk() {
     let (mut sender, output) = (Sender::default(), Output::default());
     let reader = output.read(disk.postrider.output());
     let mut session = sender.connect(disk.postrider.address("relp")).expect("a session");
-    deliver_until_silent(&mut session);
+    session.deliver_until_silent();
     wait_until(DEADLINE, "a word about it", || disk.postrider.log().contains("no space left on its file system"));
     output.open(true);
     session.deliver(500).expect("acknowledgements, though the disk is full");

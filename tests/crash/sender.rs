@@ -12,6 +12,10 @@ use crate::peers::relp::OPEN;
 
 /// How many messages it has on the way.
 const WINDOW: usize = 64;
+/// So long nothing is heard before it counts as silence.
+pub(crate) const SILENCE: Duration = Duration::from_millis(1500);
+/// More than any of the spools here holds.
+const MOST_HELD: usize = 10_000;
 
 #[derive(Debug, Default)]
 pub(crate) struct Sender {
@@ -74,6 +78,18 @@ impl Session<'_> {
             self.receive()?;
         }
         Ok(())
+    }
+
+    /// Sends until nothing is acknowledged for a while. Panics when that does not come.
+    #[track_caller]
+    pub(crate) fn deliver_until_silent(&mut self) {
+        for _ in 0..MOST_HELD {
+            self.send().expect("room in the socket");
+            if !self.is_heard(SILENCE) {
+                return;
+            }
+        }
+        panic!("{MOST_HELD} messages are acknowledged, and more");
     }
 
     /// Whether an acknowledgement comes within `time`.
