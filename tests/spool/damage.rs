@@ -201,6 +201,18 @@ fn a_segment_that_goes_while_it_is_read_costs_its_records() {
 
 /// A long stretch of noise is passed in bounded steps, and meanwhile records are taken.
 #[test]
+fn a_last_segment_that_goes_is_read_past_at_once() {
+    let directory = spool_of_400();
+    let (mut spool, _) = open_directory(directory.path());
+    let last = segments(directory.path()).pop().expect("a segment");
+    fs::remove_file(&last).expect("a segment");
+    let numbers = drain(&mut spool);
+    assert!(spool.is_read(), "nobody waits for what is not there");
+    assert_eq!(numbers.len() as u64 + spool.figures().damaged_records, 400);
+    assert!(spool.figures().damaged_records > 0);
+}
+
+#[test]
 fn much_damage_holds_nothing_up() {
     let directory = spool_of_400();
     let (path, mut bytes, start) = find(directory.path(), 100);
