@@ -12,6 +12,7 @@ mod config;
 mod file;
 mod index;
 mod page;
+mod promises;
 mod running;
 mod spool;
 mod stdin;

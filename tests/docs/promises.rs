@@ -1,0 +1,41 @@
+//! `docs/promises.md`: each cell says which test holds it, or that none does, and those tests exist.
+
+use std::fs;
+use std::path::Path;
+
+use crate::page;
+
+/// The texts of `tests/NAME.rs`, or of the files in `tests/NAME/`.
+fn sources(name: &str) -> String {
+    let tests = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests"));
+    if let Ok(text) = fs::read_to_string(tests.join(format!("{name}.rs"))) {
+        return text;
+    }
+    let files = fs::read_dir(tests.join(name)).unwrap_or_else(|error| panic!("tests/{name}: {error}"));
+    let paths = files.map(|entry| entry.expect("an entry").path());
+    let rust = paths.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    rust.map(|path| fs::read_to_string(path).expect("a file of Rust")).collect()
+}
+
+/// The tests that a cell names, each with the file or directory below `tests/`.
+fn named(cell: &str) -> Vec<(&str, &str)> {
+    let quoted = cell.split('`').skip(1).step_by(2);
+    quoted.filter_map(|text| text.strip_prefix("tests/")?.split_once(": ")).collect()
+}
+
+#[test]
+fn every_cell_names_a_test_that_exists_or_says_that_there_is_none() {
+    let text = page::text("promises.md");
+    let mut tests = 0;
+    for row in text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| failure ")) {
+        for cell in row.trim_matches('|').split(" | ").skip(1) {
+            let named = named(cell);
+            assert!(!named.is_empty() || cell.contains("not tested"), "no word about a test: {cell}");
+            for (file, name) in named {
+                assert!(sources(file).contains(&format!("fn {name}(")), "tests/{file} has no {name}");
+                tests += 1;
+            }
+        }
+    }
+    assert!(tests > 30, "{tests} tests are named");
+}
