@@ -129,7 +129,9 @@ fn soak(mode: &str, messages: usize) {
     wait_until(DEADLINE, "the last segment alone", || segments(&spool) <= 1);
     let ended = postrider.terminate(DEADLINE);
     let seen = reader.join().expect("the reader");
-    eprintln!(
+    // For whoever runs it long.
+    #[allow(clippy::print_stderr)]
+    let () = eprintln!(
         "{mode}: {sent} messages, at most {most_segments} segments seen, at rest {at_rest:?}, after rounds {held:?}"
     );
 

@@ -118,7 +118,9 @@ fn assert_duplicates_are_allowed(duplicates: usize, ended: &Ended) {
 }
 
 fn permit(streams: &[Arc<Numbered>; 2], until: usize) {
-    streams.iter().for_each(|stream| stream.permit(until));
+    for stream in streams {
+        stream.permit(until);
+    }
 }
 
 fn wait_taken(streams: &[Arc<Numbered>; 2], until: usize) {

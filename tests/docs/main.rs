@@ -13,6 +13,7 @@ mod file;
 mod index;
 mod page;
 mod promises;
+mod reload;
 mod running;
 mod spool;
 mod stdin;
