@@ -132,17 +132,24 @@ impl Batch {
 
     /// The destination has all of it.
     pub fn delivered(self) {
-        self.in_flight.delivered();
+        self.make_room().delivered();
     }
 
     /// The spool has all of it on its disk.
     pub fn spooled(self) {
-        self.in_flight.spooled();
+        self.make_room().spooled();
     }
 
     /// The destination will never have any of it.
     pub fn dropped(self, reason: Reason) {
-        self.in_flight.dropped(reason);
+        self.make_room().dropped(reason);
+    }
+
+    /// Gives back its room before others hear that it is resolved: they may look for it at once.
+    fn make_room(self) -> InFlight {
+        let Self { in_flight, room, .. } = self;
+        drop(room);
+        in_flight
     }
 
     /// The destination will never have `records` of it, whose lines hold `bytes`, each with its LF. The rest is still to

@@ -317,14 +317,29 @@ impl Stage {
         self.spool.figures().buffered_records == 0
     }
 
-    /// Gives the sink what need not go to the disk.
+    /// Gives the sink what need not go to the disk, or cannot, because that has no room.
     fn pass_on(&mut self) {
         let Some(output) = self.output.clone() else { return };
-        let may_pass = self.mode == SpoolMode::Overflow && self.appended.is_empty();
-        while may_pass && self.spool.is_read() && !self.is_behind() {
-            let Some(size) = self.waiting.front().map(|batch| batch.size()) else { return };
-            let Some(room) = output.try_room(size) else { return };
-            if let Some(batch) = self.waiting.pop_front() {
+        if self.mode != SpoolMode::Overflow {
+            return;
+        }
+        let durable = self.spool.durable();
+        while self.appended.front().is_some_and(|(_, last)| *last <= durable) {
+            self.appended.pop_front().into_iter().for_each(|(batch, _)| batch.spooled());
+        }
+        while self.spool.is_read() && !self.is_behind() {
+            let (size, first) = match (self.appended.front(), self.waiting.front()) {
+                (Some((batch, last)), _) => (batch.size(), last + 1 - batch.entries().len() as u64),
+                (None, Some(batch)) => (batch.size(), durable + 1),
+                (None, None) => return,
+            };
+            // What the disk has a part of is read back from there.
+            let Some(room) = output.try_room(size).filter(|_| first > durable) else { return };
+            if let Some((batch, last)) = self.appended.pop_front() {
+                room.send(self.give(batch, None));
+                self.passed = last;
+                self.given.back_mut().into_iter().for_each(|given| given.last = Some(last));
+            } else if let Some(batch) = self.waiting.pop_front() {
                 room.send(self.give(batch, None));
             }
         }
@@ -339,12 +354,15 @@ impl Stage {
             self.spool.commit()?;
             crash_point("before-receipts");
             // The sink has these, and was given them when there was nothing else to read.
-            self.spool.skip();
+            if self.appended.is_empty() {
+                self.spool.skip();
+            }
             for given in self.given.iter_mut().filter(|given| given.is_appended()) {
                 given.records = None;
                 given.pay();
             }
         }
+        self.in_part &= !self.appended.is_empty();
         self.append_waiting();
         if self.appended.is_empty() {
             return Ok(());
