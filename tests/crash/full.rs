@@ -5,6 +5,8 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
 
 use crate::DEADLINE;
 use crate::output::Output;
@@ -160,4 +162,40 @@ fn a_sink_that_keeps_up_works_beside_a_full_disk() {
         assert_eq!(seen.records(), sender.next, "none is repeated");
     });
     assert_eq!(ledger(&ended, "sink=\"stdout\"", "delivered"), sender.next as u64);
+}
+
+/// Whatever the spool gives back to the disk, another program takes.
+#[test]
+fn a_sink_that_comes_back_works_beside_a_disk_that_stays_full() {
+    let directory = scratch::directory("full-back");
+    let mut disk = OnSmallDisk::spawn(directory.path(), "8M", &spool::keys("overflow"));
+    let (mut sender, output) = (Sender::default(), Output::default());
+    let reader = output.read(disk.postrider.output());
+    let mut session = sender.connect(disk.postrider.address("relp")).expect("a session");
+    session.deliver(300).expect("acknowledgements by the disk");
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let path = disk.disk.join("filler");
+        scope.spawn(|| {
+            let mut file = File::create(path).expect("a file");
+            while !done.load(Relaxed) {
+                if !file.write(&[b'x'; 4096]).is_ok_and(|written| written > 0) {
+                    thread::yield_now();
+                }
+            }
+        });
+        session.deliver_until_silent();
+        output.open(true);
+        let delivered = session.deliver(1000);
+        done.store(true, Relaxed);
+        delivered.expect("acknowledgements, though the disk is full");
+    });
+    disk.make_room();
+    session.finish().expect("acknowledgements");
+    assert_clean(&disk.postrider.terminate(DEADLINE));
+    reader.join().expect("the reader");
+    output.seen(|seen| {
+        seen.judge("back", &sender.acknowledged, sender.next, 0);
+        assert_eq!(seen.records(), sender.next, "none is repeated");
+    });
 }
