@@ -17,22 +17,28 @@
 //!
 //! What the sink has not delivered when the time for a stop is over goes to the disk too; the next start begins with it.
 
+mod chunk;
+mod end;
+mod entrance;
+mod given;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tracing::{info, warn};
+pub(super) use self::entrance::Entrance;
 
-use super::Turn;
+use self::chunk::{Chunk, append};
+use self::given::{Given, Owed};
 use super::fault::Fault;
-use super::worker::{self, Control, End, Worker};
-use crate::buffer::{Batch, Encoded, Entry, Received, Receiver, Records, Sender, Span, queue};
-use crate::config::{SinkConfig, SpoolConfig, SpoolMode};
+use super::worker::{Control, End};
+use crate::buffer::{Batch, Received, Receiver, Sender};
+use crate::config::SpoolMode;
 use crate::crash::crash_point;
 use crate::ledger::{Reason, SinkLedger};
 use crate::receipt::{Receipt, Resolved, Ticket};
-use crate::spool::{self, CursorState, Disk, Recovery, Settings, Spool};
+use crate::spool::{self, Spool};
 
 /// The most batches that share one fdatasync.
 const BATCHES_PER_COMMIT: usize = 256;
@@ -44,20 +50,6 @@ const BEHIND: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_secs(1);
 /// The same while the sink is behind, whose room does not wake this thread.
 const TICK_BEHIND: Duration = Duration::from_millis(10);
-/// How long a sender that already has room may take to use it, when the spool cannot be had.
-const LAST_SENDERS: Duration = Duration::from_secs(1);
-/// How long the last outcomes may take when the time for the stop is over.
-const LAST_OUTCOMES: Duration = Duration::from_millis(300);
-
-/// What a stage is made of, without its spool.
-pub(super) struct Entrance {
-    name: String,
-    spool: SpoolConfig,
-    input: Receiver,
-    output: Sender,
-    control: Control,
-    ledger: Arc<SinkLedger>,
-}
 
 /// The thread's own.
 struct Stage {
@@ -94,145 +86,6 @@ struct Stage {
     /// Records that damage has taken, as far as they are counted in the ledger.
     damaged: u64,
 }
-
-/// A batch that the sink was given.
-struct Given {
-    since: Instant,
-    /// The records, as long as they are not in the spool.
-    records: Option<Arc<Records>>,
-    /// The number of the last of them there.
-    last: Option<u64>,
-    /// The source's receipt, as long as they are neither on the disk nor delivered.
-    owed: Option<Owed>,
-    /// How many records the sink does not have and has not refused for good, once that is known.
-    failed: Option<u64>,
-}
-
-/// A receipt that fails unless it is paid: whatever becomes of the thread, no source is told what is not so.
-struct Owed(Option<Arc<Receipt>>);
-
-// === impl Owed ===
-
-impl Owed {
-    fn pay(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Owed {
-    fn drop(&mut self) {
-        if let Some(receipt) = &self.0 {
-            receipt.fail(1);
-        }
-    }
-}
-
-// === impl Entrance ===
-
-impl Entrance {
-    /// What there is without the spool, and the queue that the sink's worker empties. The sources have at most `most_in_flight`
-    /// bytes in flight; the sink is given less, because otherwise it would hold up the sources before it is behind.
-    pub(super) fn new(
-        config: &SinkConfig,
-        spool: &SpoolConfig,
-        input: Receiver,
-        most_in_flight: usize,
-        control: &Control,
-        ledger: &Arc<SinkLedger>,
-    ) -> (Self, Receiver) {
-        let (output, receiver) = queue((config.queue_size - config.input_size()).min(most_in_flight / 2));
-        let (name, spool) = (config.name.clone(), spool.clone());
-        let (control, ledger) = (control.clone(), Arc::clone(ledger));
-        (Self { name, spool, input, output, control, ledger }, receiver)
-    }
-
-    /// Opens the spool and starts the thread, named `spool-NAME`, which begins when it is its turn.
-    pub(super) fn open(self, turn: Turn) -> Result<Worker, String> {
-        let (spool, found) = self.open_spool()?;
-        self.start(move |mut entrance| {
-            if !turn.wait(&entrance.control) {
-                entrance.drop_all();
-                return End::Finished;
-            }
-            entrance.stage(spool, &found).run()
-        })
-    }
-
-    /// Starts the thread, which opens the spool when it is its turn.
-    pub(super) fn open_later(self, turn: Turn) -> Result<Worker, String> {
-        self.start(move |mut entrance| {
-            if !turn.wait(&entrance.control) {
-                entrance.drop_all();
-                return End::Finished;
-            }
-            match entrance.open_spool() {
-                Ok((spool, found)) => entrance.stage(spool, &found).run(),
-                Err(reason) => {
-                    entrance.drop_all();
-                    End::Failed(reason)
-                }
-            }
-        })
-    }
-
-    fn open_spool(&self) -> Result<(Spool, Recovery), String> {
-        let settings = Settings {
-            segment_size: self.spool.segment_size,
-            max_size: self.spool.max_size,
-            free_space_floor: self.spool.min_free,
-            ..Settings::default()
-        };
-        Spool::open(Disk::new(&self.spool.directory), settings).map_err(|error| error.to_string())
-    }
-
-    fn start(self, work: impl FnOnce(Self) -> End + Send + 'static) -> Result<Worker, String> {
-        let name = self.name.clone();
-        worker::spawn(format!("spool-{name}"), &name, move || work(self))
-    }
-
-    fn stage(self, spool: Spool, found: &Recovery) -> Stage {
-        let Self { name, spool: config, input, output, control, ledger } = self;
-        report(&name, found, spool.figures().pending_records);
-        ledger.recover(spool.figures().pending_records);
-        Stage {
-            fault: Fault::new(&name),
-            name,
-            mode: config.mode,
-            spool,
-            input,
-            output: Some(output),
-            control,
-            ledger,
-            waiting: VecDeque::new(),
-            appended: VecDeque::new(),
-            given: VecDeque::new(),
-            first: 0,
-            passed: 0,
-            done: 0,
-            outcomes: Arc::default(),
-            closed: false,
-            in_part: false,
-            unwritten: false,
-            unsettled: false,
-            damaged: 0,
-        }
-    }
-
-    /// Drops what waits in the queue.
-    fn drop_all(&mut self) {
-        self.input.close();
-        let mut batches = VecDeque::new();
-        let until = Instant::now() + LAST_SENDERS;
-        // A sender that has room already may still use it.
-        while self.input.receive(&mut batches, BATCHES_PER_COMMIT, TICK_BEHIND) != Received::Closed
-            && Instant::now() < until
-        {
-            batches.drain(..).for_each(|batch| batch.dropped(Reason::Shutdown));
-        }
-    }
-}
-
-// === impl Stage ===
 
 impl Stage {
     fn run(mut self) -> End {
@@ -426,7 +279,7 @@ impl Stage {
             since: Instant::now(),
             records: (!written).then(|| batch.records()),
             last,
-            owed: if written { None } else { owed.map(|receipt| Owed(Some(receipt))) },
+            owed: if written { None } else { owed.map(Owed::new) },
             failed: None,
         });
         batch
@@ -507,159 +360,4 @@ impl Stage {
         self.unsettled = settled.is_err();
         settled
     }
-
-    /// Lets the cursor pass also what the sink has had from memory before the disk had it.
-    fn settle_all(&mut self) -> Result<(), spool::Error> {
-        self.spool.acknowledge(self.done)?;
-        while self.spool.acknowledged() < self.done && !self.spool.is_read() {
-            self.spool.read(1, |_| ())?;
-            self.count_damage();
-            self.spool.acknowledge(self.done)?;
-        }
-        self.spool.checkpoint()
-    }
-
-    /// Gives up what is in memory: its senders send it again.
-    fn fail(mut self, reason: String) -> End {
-        self.output = None;
-        self.take_the_rest();
-        for batch in self.waiting.drain(..).chain(self.appended.drain(..).map(|(batch, _)| batch)) {
-            batch.dropped(Reason::Shutdown);
-        }
-        End::Failed(reason)
-    }
-
-    fn take_the_rest(&mut self) {
-        self.input.close();
-        while self.input.receive(&mut self.waiting, BATCHES_PER_COMMIT, Duration::ZERO) == Received::Batches {}
-    }
-
-    /// Keeps on the disk what the sink does not have.
-    fn finish(mut self) -> End {
-        let until = Instant::now() + LAST_OUTCOMES;
-        self.output = None;
-        while self.given.iter().any(|given| given.failed.is_none()) && Instant::now() < until {
-            thread::park_timeout(until.saturating_duration_since(Instant::now()));
-            if let Err(error @ spool::Error::Fatal { .. }) = self.settle() {
-                return self.fail(error.to_string());
-            }
-        }
-        self.take_the_rest();
-        self.append_given();
-        self.append_waiting();
-        let committed = self.spool.commit();
-        let durable = self.spool.durable();
-        for mut given in self.given.drain(..) {
-            if given.failed == Some(0) || given.last.is_some_and(|last| last <= durable) {
-                given.pay();
-            } else {
-                // What is owed and not paid fails.
-                self.ledger.drop_spooled(given.failed.unwrap_or_default(), Reason::Shutdown);
-            }
-        }
-        for (batch, last) in self.appended.drain(..) {
-            if last <= durable {
-                batch.spooled();
-            } else {
-                batch.dropped(Reason::Shutdown);
-            }
-        }
-        let settled = self.settle_all();
-        let closed = committed.and(settled);
-        let left = self.ledger.spooled();
-        if left > 0 {
-            info!(
-                sink = self.name,
-                records = left,
-                "the spool keeps what the sink has not delivered, for the next start"
-            );
-        }
-        match closed {
-            Ok(()) => End::Finished,
-            Err(error @ spool::Error::Fatal { .. }) => End::Failed(error.to_string()),
-            Err(error) => {
-                warn!(sink = self.name, "{error}; what was not yet on the disk is dropped because of the stop");
-                End::Finished
-            }
-        }
-    }
-}
-
-impl Given {
-    /// Its source need not wait any longer.
-    fn pay(&mut self) {
-        if let Some(owed) = self.owed.take() {
-            owed.pay();
-        }
-    }
-
-    /// Whether its records are in the spool's buffer.
-    const fn is_appended(&self) -> bool {
-        self.records.is_some() && self.last.is_some()
-    }
-}
-
-/// Says what the last run has left.
-fn report(sink: &str, found: &Recovery, records: u64) {
-    let damaged = found.torn.is_some() || matches!(found.cursor, CursorState::Missing | CursorState::Damaged);
-    if damaged {
-        warn!(sink, "the spool was not closed in good order: {found}");
-    } else if records > 0 {
-        info!(sink, "the spool has records of an earlier run, which come first: {found}");
-    }
-}
-
-fn append(spool: &mut Spool, records: &Records) -> u64 {
-    let mut last = 0;
-    for entry in records.entries() {
-        let entry = spool::Entry {
-            id: entry.id,
-            timestamp_ms: entry.timestamp_ms,
-            route: records.route(entry),
-            key: records.key(entry),
-            line: records.line(entry),
-        };
-        last = spool.append(&entry).expect("a record is below a gigabyte: its message is at most 16 MiB");
-    }
-    last
-}
-
-/// Records that were read back, as they become a batch.
-#[derive(Default)]
-struct Chunk {
-    lines: Vec<u8>,
-    entries: Vec<Entry>,
-    text: String,
-    /// The number of the last.
-    last: Option<u64>,
-}
-
-impl Chunk {
-    fn push(&mut self, record: &spool::Record<'_>) {
-        self.last = Some(record.seq);
-        let line = self.lines.len();
-        self.lines.extend_from_slice(record.line);
-        let route = self.text.len();
-        self.text.push_str(record.route);
-        let key = self.text.len();
-        self.text.push_str(record.key.unwrap_or_default());
-        self.entries.push(Entry {
-            line: span(line, self.lines.len()),
-            route: span(route, key),
-            key: record.key.map(|_| span(key, self.text.len())),
-            id: record.id,
-            timestamp_ms: record.timestamp_ms,
-        });
-    }
-
-    fn batch(self, ledger: &Arc<SinkLedger>, receipt: Arc<Receipt>) -> Batch {
-        let in_flight = ledger.leave_spool(self.entries.len() as u64, self.lines.len() as u64, receipt);
-        let encoded = Arc::new(Encoded { lines: self.lines, room: None });
-        Batch::new(Records::new(encoded, self.entries, self.text), in_flight)
-    }
-}
-
-/// A chunk is far below 4 GiB.
-fn span(start: usize, end: usize) -> Span {
-    Span { start: start as u32, end: end as u32 }
 }

@@ -1,0 +1,64 @@
+//! Records as the spool has them, to and fro.
+
+use std::sync::Arc;
+
+use crate::buffer::{Batch, Encoded, Entry, Records, Span};
+use crate::ledger::SinkLedger;
+use crate::receipt::Receipt;
+use crate::spool::{self, Spool};
+
+/// Puts records into the spool's buffer, and gives the number of the last.
+pub(super) fn append(spool: &mut Spool, records: &Records) -> u64 {
+    let mut last = 0;
+    for entry in records.entries() {
+        let entry = spool::Entry {
+            id: entry.id,
+            timestamp_ms: entry.timestamp_ms,
+            route: records.route(entry),
+            key: records.key(entry),
+            line: records.line(entry),
+        };
+        last = spool.append(&entry).expect("a record is below a gigabyte: its message is at most 16 MiB");
+    }
+    last
+}
+
+/// Records that were read back, as they become a batch.
+#[derive(Default)]
+pub(super) struct Chunk {
+    lines: Vec<u8>,
+    pub(super) entries: Vec<Entry>,
+    text: String,
+    /// The number of the last.
+    pub(super) last: Option<u64>,
+}
+
+impl Chunk {
+    pub(super) fn push(&mut self, record: &spool::Record<'_>) {
+        self.last = Some(record.seq);
+        let line = self.lines.len();
+        self.lines.extend_from_slice(record.line);
+        let route = self.text.len();
+        self.text.push_str(record.route);
+        let key = self.text.len();
+        self.text.push_str(record.key.unwrap_or_default());
+        self.entries.push(Entry {
+            line: span(line, self.lines.len()),
+            route: span(route, key),
+            key: record.key.map(|_| span(key, self.text.len())),
+            id: record.id,
+            timestamp_ms: record.timestamp_ms,
+        });
+    }
+
+    pub(super) fn batch(self, ledger: &Arc<SinkLedger>, receipt: Arc<Receipt>) -> Batch {
+        let in_flight = ledger.leave_spool(self.entries.len() as u64, self.lines.len() as u64, receipt);
+        let encoded = Arc::new(Encoded { lines: self.lines, room: None });
+        Batch::new(Records::new(encoded, self.entries, self.text), in_flight)
+    }
+}
+
+/// A chunk is far below 4 GiB.
+fn span(start: usize, end: usize) -> Span {
+    Span { start: start as u32, end: end as u32 }
+}
