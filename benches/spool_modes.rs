@@ -4,6 +4,7 @@
 //! `cargo bench --bench spool_modes` asks the program of this build; `POSTRIDER=FILE` another. `ONLY=always`
 //! asks for the cases with this in their name, `SINK='fsync = "never"'` for a sink with these keys.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -55,8 +56,9 @@ fn main() -> Result<()> {
         // The median.
         runs.sort_by_key(|(time, _)| *time);
         let (time, cpu) = runs[RUNS / 2];
-        let rate = messages as f64 / time.as_secs_f64();
-        let each = cpu.as_secs_f64() * 1e6 / messages as f64;
+        let messages = f64::from(u32::try_from(messages)?);
+        let rate = messages / time.as_secs_f64();
+        let each = cpu.as_secs_f64() * 1e6 / messages;
         writeln!(out, "| {what} | {connections} | {rate:.0} | {each:.1} µs |")?;
     }
     Ok(())
@@ -83,8 +85,7 @@ impl Receiver {
         );
         config += &std::env::var("SINK").map_or(String::new(), |keys| keys + "\n");
         if !mode.is_empty() {
-            config +=
-                &format!("[sink.file.spool]\ndirectory = \"{path}/spool\"\nmin_free = \"0B\"\nmode = \"{mode}\"\n");
+            write!(config, "[sink.file.spool]\ndirectory = \"{path}/spool\"\nmin_free = \"0B\"\nmode = \"{mode}\"\n")?;
         }
         fs::write(&file, config)?;
         let program = std::env::var("POSTRIDER").unwrap_or_else(|_| env!("CARGO_BIN_EXE_postrider").to_owned());
@@ -110,7 +111,11 @@ impl Receiver {
         }
         let time = if protocol == Protocol::Tcp { begun.elapsed() } else { acknowledged };
         let records = memchr::memchr_iter(b'\n', &fs::read(self.directory.path().join("out.json"))?).count();
-        if records == messages { Ok((time, children()? - self.before)) } else { Err("records are missing".into()) }
+        if records == messages {
+            Ok((time, children()?.saturating_sub(self.before)))
+        } else {
+            Err("records are missing".into())
+        }
     }
 }
 
