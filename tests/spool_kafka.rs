@@ -1,6 +1,6 @@
 //! Does Kafka have everything, in order per key, when its broker comes and goes and the sink has a spool?
 //!
-//! With `MESSAGES=500000` and `POSTRIDER` as in CONTRIBUTING.md, each test sends as many.
+//! With `MESSAGES=500000` and `POSTRIDER` as in CONTRIBUTING.md, the tests send as many over both protocols together, or half of it.
 
 mod peers;
 
