@@ -42,6 +42,8 @@ pub enum Reason {
     Rejected,
     /// Its sender waited too long for an acknowledgement, and will send it again.
     Unacknowledged,
+    /// The spool was full, and gave up its oldest records.
+    SpoolFull,
     /// The disk of the spool gave it back damaged.
     Damaged,
     /// The time for the stop was over.
@@ -126,7 +128,7 @@ enum Outcome {
 
 impl Reason {
     /// Every reason, in the order in which they are shown.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Empty,
         Self::UnexpectedTls,
         Self::Denied,
@@ -135,6 +137,7 @@ impl Reason {
         Self::InFlightLimit,
         Self::Rejected,
         Self::Unacknowledged,
+        Self::SpoolFull,
         Self::Damaged,
         Self::Shutdown,
         Self::Lost,
@@ -151,6 +154,7 @@ impl Reason {
             Self::InFlightLimit => "in_flight_limit",
             Self::Rejected => "rejected",
             Self::Unacknowledged => "unacknowledged",
+            Self::SpoolFull => "spool_full",
             Self::Damaged => "damaged",
             Self::Shutdown => "shutdown",
             Self::Lost => "lost",

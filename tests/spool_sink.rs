@@ -209,3 +209,29 @@ fn a_full_spool_holds_the_senders_up_and_loses_nothing() {
     let (files, bytes) = segments(directory.path());
     assert!(files <= 1 && bytes <= 1 << 20, "{files} files with {bytes} bytes are left");
 }
+
+#[test]
+fn a_full_spool_that_drops_its_oldest_holds_nobody_up_and_counts_each() {
+    const COUNT: usize = 20_000;
+    let directory = scratch::directory("spool-drop");
+    // The newest of all must be there, and so must what the sink had before: what is missing is in between.
+    let config = config(directory.path(), "max_size = \"4MiB\"\nsegment_size = \"1MiB\"\nwhen_full = \"drop_oldest\"");
+    let config = config.replacen("[[source.relp]]\nlisten = \"127.0.0.1:0\"\n", "", 1);
+    let mut postrider = Unread::spawn(&config, &directory.path().join("stderr"));
+    let output = postrider.output();
+    send(postrider.address("tcp"), 0..COUNT).join().expect("the sender is not held up");
+    wait_until(DEADLINE, "a word about it", || postrider.log().contains("drops its oldest records"));
+    let numbers = read_numbers(output);
+    // The last is in when all before it are.
+    let ended = postrider.terminate(DEADLINE);
+    assert_clean(&ended);
+    let numbers = numbers.join().expect("the reader");
+    let received = ledger(&ended, "source=\"tcp\"", "received") as usize;
+    let (_, dropped) = ended.stderr.split_once("(spool_full ").expect("a count");
+    let dropped: usize = dropped[..dropped.find(')').expect("its end")].parse().expect("a number");
+    assert!(dropped > 1000, "{dropped} dropped");
+    assert_eq!(numbers.len() + dropped, received);
+    assert!(numbers.is_sorted_by(|a, b| a < b), "out of order, or twice");
+    assert_eq!((numbers[0], numbers[numbers.len() - 1]), (0, received - 1));
+    assert!(segments(directory.path()).1 <= 4 << 20, "{:?}", segments(directory.path()));
+}

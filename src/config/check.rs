@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::diagnostic::Diagnostic;
 use super::diagnostics::Diagnostics;
 use super::kind::Placed;
-use super::{FileConfig, Fsync, KafkaConfig, SinkConfig, SinkKind, SourceConfig, SourceKind};
+use super::{FileConfig, Fsync, KafkaConfig, SinkConfig, SinkKind, SourceConfig, SourceKind, WhenFull};
 use crate::template::Template;
 
 /// Checks all sources and sinks against each other.
@@ -31,7 +31,7 @@ pub(super) fn across(sources: &[Placed<SourceConfig>], sinks: &[Placed<SinkConfi
             found.push(error);
         }
         for source in sources {
-            if let Some(error) = not_durable(source, sink) {
+            for error in [not_durable(source, sink), dropped_though_acknowledged(source, sink)].into_iter().flatten() {
                 found.push(error);
             }
             if sink.config.queue_size < source.config.max_frame_size {
@@ -158,15 +158,29 @@ fn mixed(output: &Placed<SinkConfig>, keeper: &Placed<SinkConfig>) -> Option<Dia
     })
 }
 
+/// What a source acknowledges must stay in the spool until it is delivered.
+fn dropped_though_acknowledged(source: &Placed<SourceConfig>, sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
+    let drops = sink.config.spool.as_ref().is_some_and(|spool| spool.when_full == WhenFull::DropOldest);
+    let place = acknowledging(source).filter(|_| drops)?;
+    let message = format!("`drop_oldest` would lose what the source {} has acknowledged", source.config.name);
+    let error = Diagnostic::at(sink.places.of("spool"), message);
+    Some(error.help("leave `when_full` out").also(source.places.of(place), "the source"))
+}
+
+/// The key that says most of a source that acknowledges; `None` for one that does not.
+const fn acknowledging(source: &Placed<SourceConfig>) -> Option<&'static str> {
+    match source.config.kind {
+        SourceKind::Relp(_) => Some("listen"),
+        // Its cursor is the acknowledgement.
+        SourceKind::File(_) => Some("state"),
+        _ => None,
+    }
+}
+
 /// What a source acknowledges must be on the disk.
 fn not_durable(source: &Placed<SourceConfig>, sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
     let SinkKind::File(file) = &sink.config.kind else { return None };
-    let place = match source.config.kind {
-        SourceKind::Relp(_) => "listen",
-        // Its cursor is the acknowledgement.
-        SourceKind::File(_) => "state",
-        _ => return None,
-    };
+    let place = acknowledging(source)?;
     (file.fsync == Fsync::Never).then(|| {
         let message = format!("the source {} acknowledges only what is on the disk", source.config.name);
         let error = Diagnostic::at(sink.places.of("fsync"), message);

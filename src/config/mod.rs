@@ -244,6 +244,17 @@ pub struct SpoolConfig {
     pub segment_size: u64,
     /// The space that it leaves free on the file system.
     pub min_free: u64,
+    /// What becomes of records when it is full.
+    pub when_full: WhenFull,
+}
+
+/// What a full spool does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenFull {
+    /// It takes nothing: the sink's queue fills, and holds up those who can wait.
+    Block,
+    /// It gives up its oldest records, a file at a time.
+    DropOldest,
 }
 
 /// Which records a spool writes to the disk.

@@ -8,7 +8,7 @@ use super::key::{Key, Type};
 use super::kind::Kind;
 use super::reader::{Reader, Time};
 use super::source::MOST_MEMORY;
-use super::{FileConfig, Fsync, KafkaConfig, Select, SinkConfig, SinkKind, SpoolConfig, SpoolMode};
+use super::{FileConfig, Fsync, KafkaConfig, Select, SinkConfig, SinkKind, SpoolConfig, SpoolMode, WhenFull};
 use crate::postfix::dsn::Class;
 use crate::record::Event;
 use crate::syslog::{Facility, Severity};
@@ -41,7 +41,7 @@ pub(super) const COMMON: [Key; 5] = [
     ),
 ];
 
-const SPOOL: [Key; 5] = [
+const SPOOL: [Key; 6] = [
     Key::required(
         "directory",
         Type::Path,
@@ -71,6 +71,12 @@ const SPOOL: [Key; 5] = [
         Type::Size(0, u64::MAX),
         r#""512MiB""#,
         "It leaves so much of the file system free, as if it were full then.",
+    ),
+    Key::default(
+        "when_full",
+        Type::Word(&["block", "drop_oldest"]),
+        r#""block""#,
+        "A full spool takes nothing, so that streams wait and datagrams are dropped; or it drops its oldest file.",
     ),
 ];
 
@@ -275,7 +281,7 @@ pub(super) fn read(kind: &Kind<SinkKind>, derived_name: String, table: &mut Read
 fn spool(table: &mut Reader<'_, '_>) -> Option<SpoolConfig> {
     let (directory, mode) = (table.path("directory"), table.word("mode"));
     let (max_size, segment_size) = (table.size("max_size"), table.size("segment_size"));
-    let min_free = table.size("min_free");
+    let (min_free, when_full) = (table.size("min_free"), table.word("when_full"));
     let mode = if mode? == "always" { SpoolMode::Always } else { SpoolMode::Overflow };
     let config = SpoolConfig {
         directory: directory?,
@@ -283,6 +289,7 @@ fn spool(table: &mut Reader<'_, '_>) -> Option<SpoolConfig> {
         max_size: max_size?,
         segment_size: segment_size?,
         min_free: min_free?,
+        when_full: if when_full? == "drop_oldest" { WhenFull::DropOldest } else { WhenFull::Block },
     };
     if config.max_size / 4 < config.segment_size {
         let error = Diagnostic::at(table.place("max_size"), "room for less than four files of `segment_size`");

@@ -162,6 +162,17 @@ impl<F> Reader<F> {
         self.open.take_if(|(open, _)| *open == base);
     }
 
+    /// Goes on at the segment `base`, if it is not there yet. Gives the numbers that it passes by.
+    pub(super) fn pass_by(&mut self, base: u64) -> Range<u64> {
+        let first = self.next.min(base);
+        if first < base {
+            (self.next, self.handed_on) = (base, base - 1);
+            self.go(Position { base, offset: 0 });
+            self.mark();
+        }
+        first..base
+    }
+
     fn go(&mut self, position: Position) {
         self.position = position;
         self.scanner.seek(position.offset);

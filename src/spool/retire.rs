@@ -1,6 +1,7 @@
 //! Acknowledging: the cursor moves, and segments that nobody needs any more are deleted.
 
 use std::io;
+use std::ops::Range;
 
 use super::cursor::{CURSOR, SaveError};
 use super::error::Error;
@@ -46,6 +47,23 @@ impl<S: Storage> Spool<S> {
             Err(SaveError::Write(error)) => Err(Error::of_write("write", self.storage.path(), CURSOR, &error)),
             Err(SaveError::Sync(error)) => Err(self.fail(self.storage.path().join(CURSOR), &error)),
         }
+    }
+
+    /// Gives up the oldest segment with all that is in it, for its room. Gives the numbers of those of its records that were not
+    /// read; `None` if there is no other segment than the last, which is written on.
+    ///
+    /// # Errors
+    ///
+    /// As [`acknowledge`](Self::acknowledge).
+    pub fn give_up_oldest(&mut self) -> Result<Option<Range<u64>>, Error> {
+        self.check()?;
+        let Some(following) = self.segments.get(1).map(|segment| segment.base) else { return Ok(None) };
+        let unread = self.reader.pass_by(following);
+        self.acknowledged = self.acknowledged.max(following - 1);
+        self.settle();
+        self.checkpoint()?;
+        self.retire(1)?;
+        Ok(Some(unread))
     }
 
     /// Moves the place of the cursor as far as acknowledgements allow.

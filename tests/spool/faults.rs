@@ -168,6 +168,28 @@ fn the_free_space_floor_blocks_and_resumes() {
 
 /// A limit below what one segment takes must not block for ever.
 #[test]
+fn the_oldest_segment_can_be_given_up_for_room() {
+    let disk = Simulated::default();
+    let (mut spool, _) = open(disk.clone());
+    fill(&mut spool, 1..=100, 5);
+    let (segments, before) = (spool.figures().segments, spool.figures().pending_records);
+    assert!(segments > 3, "{segments} segments");
+    let mut first = None;
+    spool.read(1, |record| first = Some(record.seq)).expect("a record");
+    assert_eq!(first, Some(1));
+    let unread = spool.give_up_oldest().expect("no fault").expect("another segment");
+    assert_eq!(unread.start, 2, "the first was read");
+    assert_eq!(spool.figures().segments, segments - 1);
+    assert_eq!(spool.figures().pending_records, before - (unread.end - 1));
+    assert_eq!(spool.figures().damaged_records, 0, "given up is not lost to damage");
+    disk.crash(1);
+    let (mut spool, _) = open(disk);
+    assert_eq!(drain(&mut spool), (unread.end..=100).collect::<Vec<_>>(), "it stays given up");
+    while spool.give_up_oldest().expect("no fault").is_some() {}
+    assert_eq!(spool.figures().segments, 1, "the last is written on");
+}
+
+#[test]
 fn a_drained_spool_takes_anything() {
     let disk = Simulated::default();
     let settings = Settings { max_size: 5000, segment_size: 1 << 30, ..SMALL };

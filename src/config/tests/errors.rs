@@ -141,6 +141,16 @@ fn dead_letters() {
 }
 
 #[test]
+fn spools() {
+    insta::assert_snapshot!(errors_in(
+        "[[source.relp]]\nlisten = \"127.0.0.1:0\"\n[[sink.file]]\npath = \"/a/b\"\nfsync = \"never\"\n\
+         [sink.file.spool]\ndirectory = \"/s\"\nmax_size = \"16MiB\"\n\
+         [[sink.stdout]]\n[sink.stdout.spool]\ndirectory = \"/s\"\nwhen_full = \"drop_oldest\"\nmode = \"never\"\n\
+         [[sink.kafka]]\nbrokers = [\"a:1\"]\ntopic = \"a\"\n[sink.kafka.spool]\ndirectory = \"/k\"\nwhen_full = \"drop_oldest\""
+    ));
+}
+
+#[test]
 fn a_long_path_of_a_socket() {
     let long = "x".repeat(107);
     super::config(&format!("[[source.unix]]\npath = \"{long}\"\n[[sink.stdout]]"));

@@ -3,7 +3,7 @@
 use tempfile::TempDir;
 
 use super::*;
-use crate::config::{SinkConfig, SinkKind, SpoolConfig, SpoolMode};
+use crate::config::{SinkConfig, SinkKind, SpoolConfig, SpoolMode, WhenFull};
 use crate::select::Select;
 use crate::sink::{Before, Worker, build};
 use crate::spool::{Disk, Progress, Settings, Spool};
@@ -35,6 +35,7 @@ impl Spooled {
             max_size: 1 << 30,
             segment_size: 64 << 10,
             min_free: 0,
+            when_full: WhenFull::Block,
         };
         let properties = [("linger.ms", "20"), ("retry.backoff.ms", "10"), ("reconnect.backoff.max.ms", "200")];
         let config = SinkConfig {

@@ -54,7 +54,7 @@ impl Stage {
         self.take_the_rest();
         self.append_given();
         self.append_waiting();
-        let committed = self.spool.commit();
+        let committed = self.commit();
         let durable = self.spool.durable();
         for mut given in self.given.drain(..) {
             if given.failed == Some(0) || given.last.is_some_and(|last| last <= durable) {

@@ -14,6 +14,7 @@ use crate::sink::Turn;
 use crate::sink::fault::Fault;
 use crate::sink::worker::{self, Control, End, Worker};
 use crate::spool::{CursorState, Disk, Recovery, Settings, Spool};
+use crate::throttle::Throttle;
 
 /// How long a sender that already has room may take to use it, when the spool cannot be had.
 const LAST_SENDERS: Duration = Duration::from_secs(1);
@@ -113,6 +114,9 @@ impl Entrance {
             in_part: false,
             unwritten: false,
             unsettled: false,
+            when_full: config.when_full,
+            given_up: 0,
+            losses: Throttle::default(),
             damaged: 0,
         }
     }

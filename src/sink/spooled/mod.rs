@@ -27,6 +27,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tracing::warn;
+
 pub(super) use self::entrance::Entrance;
 
 use self::chunk::{Chunk, append};
@@ -34,11 +36,12 @@ use self::given::{Given, Owed};
 use super::fault::Fault;
 use super::worker::{Control, End};
 use crate::buffer::{Batch, Received, Receiver, Sender};
-use crate::config::SpoolMode;
+use crate::config::{SpoolMode, WhenFull};
 use crate::crash::crash_point;
 use crate::ledger::{Reason, SinkLedger};
 use crate::receipt::{Receipt, Resolved, Ticket};
 use crate::spool::{self, Spool};
+use crate::throttle::Throttle;
 
 /// The most batches that share one fdatasync.
 const BATCHES_PER_COMMIT: usize = 256;
@@ -83,6 +86,10 @@ struct Stage {
     unwritten: bool,
     /// Whether the last attempt to move the cursor has failed.
     unsettled: bool,
+    when_full: WhenFull,
+    /// Records that a full spool has given up, and nobody was told of yet.
+    given_up: u64,
+    losses: Throttle,
     /// Records that damage has taken, as far as they are counted in the ledger.
     damaged: u64,
 }
@@ -204,7 +211,7 @@ impl Stage {
             self.append_given();
         }
         if self.given.iter().any(Given::is_appended) {
-            self.spool.commit()?;
+            self.commit()?;
             crash_point("before-receipts");
             // The sink has these, and was given them when there was nothing else to read.
             if self.appended.is_empty() {
@@ -223,12 +230,37 @@ impl Stage {
         // After an attempt that failed, some may be on the disk already, and read back.
         let are_next = self.spool.is_read() && !self.in_part;
         self.in_part = true;
-        self.spool.commit()?;
+        self.commit()?;
         self.in_part = false;
         crash_point("before-receipts");
         self.stored(are_next);
         crash_point("after-receipts");
         Ok(())
+    }
+
+    /// Brings what was appended to the disk. A full spool gives up its oldest records for it, where the configuration says so.
+    fn commit(&mut self) -> Result<(), spool::Error> {
+        loop {
+            match self.spool.commit() {
+                Err(spool::Error::Full { .. })
+                    if self.when_full == WhenFull::DropOldest && self.give_up_oldest()? => {}
+                committed => return committed,
+            }
+        }
+    }
+
+    /// False if there is nothing that can be given up.
+    fn give_up_oldest(&mut self) -> Result<bool, spool::Error> {
+        let Some(unread) = self.spool.give_up_oldest()? else { return Ok(false) };
+        // Up to `passed`, the sink has them.
+        let records = unread.end.saturating_sub(unread.start.max(self.passed + 1));
+        self.ledger.drop_spooled(records, Reason::SpoolFull);
+        self.given_up += records;
+        if self.given_up > 0 && self.losses.pass(Instant::now()).is_some() {
+            let records = std::mem::take(&mut self.given_up);
+            warn!(sink = self.name, records, "the spool is full, and drops its oldest records");
+        }
+        Ok(true)
     }
 
     /// Whether there is anything that has to go to the disk.
