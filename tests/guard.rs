@@ -433,6 +433,31 @@ fn a_header_before_tls_names_the_peer() {
 }
 
 #[test]
+fn a_probe_that_resets_its_connection_is_no_error() {
+    let mut postrider = spawn(
+        "[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[source.tcp]]\nname = \"proxied\"\nlisten = \"127.0.0.1:0\"\n\
+         proxy_protocol = [\"127.0.0.0/8\"]",
+    );
+    let reset = |socket: TcpStream| {
+        socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO)).expect("a reset instead of an end");
+    };
+    let (plain, proxied) = (postrider.address("tcp"), postrider.address("proxied"));
+    reset(connect("127.0.0.1", plain));
+    reset(connect("127.0.0.1", proxied));
+    // Behind its header, as HAProxy does when its own client has gone.
+    let mut behind = connect("127.0.0.1", proxied);
+    behind.write_all(V1).expect("room");
+    reset(behind);
+    for (address, header) in [(plain, b"" as &[u8]), (proxied, V1)] {
+        let mut last = connect("127.0.0.1", address);
+        last.write_all(&[header, message("last").as_bytes(), b"\n"].concat()).expect("room");
+    }
+    let (_, ended) = records(postrider, 2);
+    assert_ledger(&ended, "tcp", &["errors=0", "received=1"]);
+    assert_ledger(&ended, "proxied", &["errors=0", "proxy_errors=0", "received=1"]);
+}
+
+#[test]
 fn a_connection_with_a_bad_header_is_closed_and_counted() {
     let mut postrider = spawn("[[source.tcp]]\nlisten = \"127.0.0.1:0\"\nproxy_protocol = [\"127.0.0.0/8\"]");
     let address = postrider.address("tcp");

@@ -112,6 +112,7 @@ async fn read_all(socket: &TcpStream) -> Result<Option<SocketAddr>, Error> {
             Ok(0) => return Err(Error::Closed),
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) if begun == 0 && error.kind() == io::ErrorKind::ConnectionReset => return Err(Error::Silent),
             Err(error) => return Err(error.into()),
         };
         header.truncate(begun + read);

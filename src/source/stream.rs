@@ -100,7 +100,7 @@ pub(super) async fn read(
             ready = paced_ready(socket, config.idle_timeout, pace, intake) => match ready {
                 Ok(true) => {}
                 Ok(false) => break End::Idle,
-                Err(error) => break End::Failed(error),
+                Err(error) => break stream.failed(error),
             },
         }
         let _turn = intake.turn().await;
@@ -113,7 +113,7 @@ pub(super) async fn read(
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.shrink(),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break End::Cut,
-            Err(error) => break End::Failed(error),
+            Err(error) => break stream.failed(error),
         }
     };
     if matches!(end, End::Stopped) {
@@ -157,6 +157,11 @@ impl Stream {
     fn fill(&mut self, socket: &mut impl Readable) -> io::Result<usize> {
         self.buffer.reserve(READ_SIZE);
         socket.try_read(&mut self.buffer)
+    }
+
+    /// A load balancer that only looks whether somebody listens may reset its connection: nothing was said, nothing is lost.
+    fn failed(&self, error: io::Error) -> End {
+        if self.fresh && error.kind() == io::ErrorKind::ConnectionReset { End::Closed } else { End::Failed(error) }
     }
 
     /// Whether the first read has brought the beginning of TLS.
