@@ -3,15 +3,36 @@
 /// As many digits as the largest number has.
 const MOST: usize = 20;
 
+/// The two digits of each number below 100.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut number = 0;
+    while number < pairs.len() {
+        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        number += 1;
+    }
+    pairs
+};
+
+/// The two digits of a number below 100; of a larger one, the last two.
+#[inline]
+pub(crate) const fn pair(number: u8) -> [u8; 2] {
+    PAIRS[(number % 100) as usize]
+}
+
 /// Appends `value` with at least `width` digits, at most 20.
 pub(crate) fn push(out: &mut Vec<u8>, mut value: u64, width: usize) {
     let mut digits = [b'0'; MOST];
     let mut first = MOST;
-    while value > 0 {
+    while value >= 10 {
+        first -= 2;
+        // Below 100.
+        digits[first..first + 2].copy_from_slice(&pair((value % 100) as u8));
+        value /= 100;
+    }
+    if value > 0 {
         first -= 1;
-        // A decimal digit.
-        digits[first] = b'0' + (value % 10) as u8;
-        value /= 10;
+        digits[first] = b'0' + value as u8;
     }
     out.extend_from_slice(&digits[first.min(MOST - width.clamp(1, MOST))..]);
 }

@@ -42,29 +42,38 @@ impl Timestamp {
     /// Date and time of day at its offset.
     pub fn civil(&self) -> civil::DateTime {
         let local = self.seconds + i64::from(self.offset);
-        let days = local.div_euclid(86_400);
-        let of_day = local.rem_euclid(86_400);
-        let epoch = civil::date(1970, 1, 1);
-        let date = epoch.checked_add(jiff::Span::new().days(days)).unwrap_or(epoch);
-        // Each is below 60, the hours below 24.
-        let part = |value: i64| i8::try_from(value).unwrap_or(0);
-        date.at(part(of_day / 3600), part(of_day / 60 % 60), part(of_day % 60), 0)
+        let (year, month, day) = date(local.div_euclid(SECONDS_OF_A_DAY));
+        let (hour, minute, second) = time_of_day(local);
+        let part = |value: u8| i8::try_from(value).unwrap_or(0);
+        let date = civil::Date::new(i16::try_from(year).unwrap_or(1970), part(month), part(day)).unwrap_or_default();
+        date.at(part(hour), part(minute), part(second), 0)
     }
 
     /// Appends it as RFC 3339.
     pub fn print(&self, out: &mut Vec<u8>) {
-        let local = self.civil();
-        decimal::push(out, local.year().unsigned_abs().into(), 4);
-        for (sign, value) in [
-            (b'-', local.month()),
-            (b'-', local.day()),
-            (b'T', local.hour()),
-            (b':', local.minute()),
-            (b':', local.second()),
-        ] {
-            out.push(sign);
-            decimal::push(out, value.unsigned_abs().into(), 2);
+        let local = self.seconds + i64::from(self.offset);
+        let (year, month, day) = date(local.div_euclid(SECONDS_OF_A_DAY));
+        let (hour, minute, second) = time_of_day(local);
+        let [y1, y2] = decimal::pair((year / 100) as u8);
+        let [y3, y4] = decimal::pair((year % 100) as u8);
+        let [m1, m2] = decimal::pair(month);
+        let [d1, d2] = decimal::pair(day);
+        let [h1, h2] = decimal::pair(hour);
+        let [n1, n2] = decimal::pair(minute);
+        let [s1, s2] = decimal::pair(second);
+        if (self.digits, self.offset) == (6, 0) {
+            // Nearly all times are of this form.
+            let micros = self.nanos / 1000;
+            let [f1, f2] = decimal::pair((micros / 10_000) as u8);
+            let [f3, f4] = decimal::pair((micros / 100 % 100) as u8);
+            let [f5, f6] = decimal::pair((micros % 100) as u8);
+            out.extend_from_slice(&[
+                y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1, s2, b'.', f1, f2, f3,
+                f4, f5, f6, b'Z',
+            ]);
+            return;
         }
+        out.extend_from_slice(&[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1, s2]);
         if self.digits > 0 {
             let digits = self.digits.min(9);
             out.push(b'.');
@@ -80,6 +89,33 @@ impl Timestamp {
             decimal::push(out, (minutes.unsigned_abs() % 60).into(), 2);
         }
     }
+}
+
+const SECONDS_OF_A_DAY: i64 = 86_400;
+
+/// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar; the year lies in 0 to 9999.
+///
+/// Years are counted from March, so that the leap day is the last of its year and the months before it follow one formula.
+const fn date(days: i64) -> (u32, u8, u8) {
+    const DAYS_OF_400_YEARS: u32 = 146_097;
+    /// From -400-03-01 to 1970-01-01, so that nothing is negative.
+    const BEFORE_1970: u32 = 719_468 + DAYS_OF_400_YEARS;
+    let days = days.cast_unsigned() as u32;
+    let days = days.wrapping_add(BEFORE_1970);
+    let (era, of_era) = (days / DAYS_OF_400_YEARS, days % DAYS_OF_400_YEARS);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let year = year_of_era + 400 * era + (month <= 2) as u32 - 400;
+    (year, month as u8, day as u8)
+}
+
+/// Hour, minute and second of a moment counted in seconds from the beginning of any day.
+const fn time_of_day(seconds: i64) -> (u8, u8, u8) {
+    let of_day = seconds.rem_euclid(SECONDS_OF_A_DAY) as u32;
+    ((of_day / 3600) as u8, (of_day / 60 % 60) as u8, (of_day % 60) as u8)
 }
 
 impl std::fmt::Display for Timestamp {
@@ -107,6 +143,19 @@ mod tests {
         for (seconds, nanos, digits, offset, expected) in vectors {
             assert_eq!(Timestamp { seconds, nanos, digits, offset }.to_string(), expected);
         }
+    }
+
+    #[test]
+    fn every_day_has_the_date_that_jiff_gives_it() {
+        let first = civil::date(0, 1, 1);
+        let mut expected = first;
+        for days in -719_528..=2_932_896 {
+            let (year, month, day) = date(days);
+            let found = (i16::try_from(year).unwrap(), month.cast_signed(), day.cast_signed());
+            assert_eq!(found, (expected.year(), expected.month(), expected.day()), "{days}");
+            expected = expected.tomorrow().unwrap_or(first);
+        }
+        assert_eq!(expected, first);
     }
 
     #[test]

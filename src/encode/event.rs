@@ -1,6 +1,6 @@
 //! The fields of each event, in their order.
 
-use super::json::Object;
+use super::json::{Object, key};
 use super::shape::{by_stage, commands, dsn_if, endpoint_if, figures, reply_if, sasl, tls};
 use crate::postfix::dsn::Language;
 use crate::record::{Cause, Client, Delivery, Event, Postscreen, Verdict};
@@ -20,124 +20,124 @@ pub(super) fn encode(object: &mut Object<'_>, event: &Event<'_>, language: Langu
         | Event::Dnsbl { .. } => client_trouble(object, event),
         Event::Tls { .. } | Event::TlsError { .. } | Event::TlsReport { .. } => transport_security(object, event),
         Event::AttemptFailed { server, reply, cause, reason } => {
-            endpoint_if(object, "server", server.as_ref());
+            endpoint_if(object, key!("server"), server.as_ref());
             reply_if(object, reply.as_ref(), language);
-            object.word_if("cause", cause.map(Cause::name));
-            object.text("reason", reason);
+            object.word_if(key!("cause"), cause.map(Cause::name));
+            object.text(key!("reason"), reason);
         }
         Event::Statistics { .. } | Event::CacheStatistics { .. } | Event::CacheCleanup { .. } => {
             statistics(object, event);
         }
         Event::QueueAdmin { action, messages } => {
-            object.word("action", action);
-            object.number_if("messages", *messages);
+            object.word(key!("action"), action);
+            object.number_if(key!("messages"), *messages);
         }
         Event::Lifecycle { action, version, config_directory, signal } => {
-            object.word("action", action);
-            object.text_if("version", *version);
-            object.text_if("config_directory", *config_directory);
-            object.number_if("signal", *signal);
+            object.word(key!("action"), action);
+            object.text_if(key!("version"), *version);
+            object.text_if(key!("config_directory"), *config_directory);
+            object.number_if(key!("signal"), *signal);
         }
         Event::Notice { kind, text } => {
-            object.word("kind", kind);
-            object.text("text", text);
+            object.word(key!("kind"), kind);
+            object.text(key!("text"), text);
         }
-        Event::Warning { text } | Event::Debug { text } | Event::Other { text } => object.text("text", text),
+        Event::Warning { text } | Event::Debug { text } | Event::Other { text } => object.text(key!("text"), text),
         _ => queue(object, event),
     }
 }
 
 fn delivery(object: &mut Object<'_>, delivery: &Delivery<'_>, language: Language) {
-    object.text("to", delivery.to);
-    object.text_if("orig_to", delivery.orig_to);
-    endpoint_if(object, "relay", delivery.relay.as_ref());
-    object.number_if("conn_use", delivery.conn_use);
+    object.text(key!("to"), delivery.to);
+    object.text_if(key!("orig_to"), delivery.orig_to);
+    endpoint_if(object, key!("relay"), delivery.relay.as_ref());
+    object.number_if(key!("conn_use"), delivery.conn_use);
     if let Some(delay) = delivery.delay {
-        object.digits("delay", delay.as_str());
+        object.digits(key!("delay"), delay.as_str());
     }
     if let Some(delays) = &delivery.delays {
-        by_stage(object.object("delays"), delays);
+        by_stage(object.object(key!("delays")), delays);
     }
-    object.text_if("tls_feature", delivery.tls_feature);
+    object.text_if(key!("tls_feature"), delivery.tls_feature);
     dsn_if(object, delivery.dsn.as_ref(), language);
-    object.text("status", delivery.status);
-    object.text_if("reason", delivery.reason);
+    object.text(key!("status"), delivery.status);
+    object.text_if(key!("reason"), delivery.reason);
     reply_if(object, delivery.reply.as_ref(), language);
-    object.text_if("remote_queue_id", delivery.remote_queue_id);
-    object.text_if("forwarded_as", delivery.forwarded_as);
-    object.word_if("cause", delivery.cause.map(Cause::name));
+    object.text_if(key!("remote_queue_id"), delivery.remote_queue_id);
+    object.text_if(key!("forwarded_as"), delivery.forwarded_as);
+    object.word_if(key!("cause"), delivery.cause.map(Cause::name));
 }
 
 fn client(object: &mut Object<'_>, client: &Client<'_>) {
-    endpoint_if(object, "client", client.client.as_ref());
+    endpoint_if(object, key!("client"), client.client.as_ref());
     sasl(object, &client.sasl);
-    object.text_if("orig_queue_id", client.orig_queue_id);
-    endpoint_if(object, "orig_client", client.orig_client.as_ref());
+    object.text_if(key!("orig_queue_id"), client.orig_queue_id);
+    endpoint_if(object, key!("orig_client"), client.orig_client.as_ref());
 }
 
 fn verdict(object: &mut Object<'_>, verdict: &Verdict<'_>, language: Language) {
-    object.word("action", verdict.action);
-    object.word("by", verdict.by);
-    object.text_if("stage", verdict.stage);
-    endpoint_if(object, "client", verdict.client.as_ref());
+    object.word(key!("action"), verdict.action);
+    object.word(key!("by"), verdict.by);
+    object.text_if(key!("stage"), verdict.stage);
+    endpoint_if(object, key!("client"), verdict.client.as_ref());
     reply_if(object, verdict.reply.as_ref(), language);
-    object.text_if("trigger", verdict.trigger);
-    object.text_if("from", verdict.from);
-    object.text_if("to", verdict.to);
-    object.text_if("proto", verdict.proto);
-    object.text_if("helo", verdict.helo);
+    object.text_if(key!("trigger"), verdict.trigger);
+    object.text_if(key!("from"), verdict.from);
+    object.text_if(key!("to"), verdict.to);
+    object.text_if(key!("proto"), verdict.proto);
+    object.text_if(key!("helo"), verdict.helo);
     sasl(object, &verdict.sasl);
 }
 
 fn postscreen(object: &mut Object<'_>, postscreen: &Postscreen<'_>) {
-    endpoint_if(object, "client", postscreen.client.as_ref());
-    object.word("test", postscreen.test);
-    object.signed_if("rank", postscreen.rank);
+    endpoint_if(object, key!("client"), postscreen.client.as_ref());
+    object.word(key!("test"), postscreen.test);
+    object.signed_if(key!("rank"), postscreen.rank);
     if let Some(after) = postscreen.after {
-        object.digits("after", after.as_str());
+        object.digits(key!("after"), after.as_str());
     }
-    object.text_if("stage", postscreen.stage);
-    object.text_if("text", postscreen.text);
-    object.number_if("bytes", postscreen.bytes);
+    object.text_if(key!("stage"), postscreen.stage);
+    object.text_if(key!("text"), postscreen.text);
+    object.number_if(key!("bytes"), postscreen.bytes);
 }
 
 /// What becomes of a message in the queue.
 fn queue(object: &mut Object<'_>, event: &Event<'_>) {
     match event {
         Event::QueueActive { from, size, nrcpt } => {
-            object.text("from", from);
-            object.number_if("size", *size);
-            object.number_if("nrcpt", *nrcpt);
+            object.text(key!("from"), from);
+            object.number_if(key!("size"), *size);
+            object.number_if(key!("nrcpt"), *nrcpt);
         }
         Event::Expired { from, status, reason } => {
-            object.text("from", from);
-            object.text("status", status);
-            object.text_if("reason", *reason);
+            object.text(key!("from"), from);
+            object.text(key!("status"), status);
+            object.text_if(key!("reason"), *reason);
         }
-        Event::Removed { reason } => object.text_if("reason", *reason),
+        Event::Removed { reason } => object.text_if(key!("reason"), *reason),
         Event::Passing { to, transport } => {
-            object.text("to", to);
-            object.text("transport", transport);
+            object.text(key!("to"), to);
+            object.text(key!("transport"), transport);
         }
         Event::Pickup { uid, from, orig_queue_id } => {
-            object.number_if("uid", *uid);
-            object.text("from", from);
-            object.text_if("orig_queue_id", *orig_queue_id);
+            object.number_if(key!("uid"), *uid);
+            object.text(key!("from"), from);
+            object.text_if(key!("orig_queue_id"), *orig_queue_id);
         }
         Event::MessageId { message_id, resent } => {
-            object.text("message_id", message_id);
+            object.text(key!("message_id"), message_id);
             if *resent {
-                object.boolean("resent", true);
+                object.boolean(key!("resent"), true);
             }
         }
         Event::Notification { kind, recipient, notification_queue_id } => {
-            object.text("kind", kind);
-            object.text("recipient", recipient);
-            object.text("notification_queue_id", notification_queue_id);
+            object.text(key!("kind"), kind);
+            object.text(key!("recipient"), recipient);
+            object.text(key!("notification_queue_id"), notification_queue_id);
         }
         Event::NotificationFailed { status, reason } => {
-            object.text_if("status", *status);
-            object.text_if("reason", *reason);
+            object.text_if(key!("status"), *status);
+            object.text_if(key!("reason"), *reason);
         }
         _ => {}
     }
@@ -147,21 +147,21 @@ fn queue(object: &mut Object<'_>, event: &Event<'_>) {
 fn session(object: &mut Object<'_>, event: &Event<'_>) {
     match event {
         Event::Connect { client, server } => {
-            endpoint_if(object, "client", client.as_ref());
-            endpoint_if(object, "server", server.as_ref());
+            endpoint_if(object, key!("client"), client.as_ref());
+            endpoint_if(object, key!("server"), server.as_ref());
         }
         Event::Disconnect { client, commands: used, notes } => {
-            endpoint_if(object, "client", client.as_ref());
+            endpoint_if(object, key!("client"), client.as_ref());
             if let Some(used) = used {
-                commands(object.object("commands"), *used);
+                commands(object.object(key!("commands")), *used);
             }
-            object.text_if("notes", *notes);
+            object.text_if(key!("notes"), *notes);
         }
         Event::ConnectionLost { client, cause, stage, bytes } => {
-            endpoint_if(object, "client", client.as_ref());
-            object.word("cause", cause.name());
-            object.text_if("stage", *stage);
-            object.number_if("bytes", *bytes);
+            endpoint_if(object, key!("client"), client.as_ref());
+            object.word(key!("cause"), cause.name());
+            object.text_if(key!("stage"), *stage);
+            object.number_if(key!("bytes"), *bytes);
         }
         _ => {}
     }
@@ -171,30 +171,30 @@ fn session(object: &mut Object<'_>, event: &Event<'_>) {
 fn client_trouble(object: &mut Object<'_>, event: &Event<'_>) {
     match event {
         Event::SaslFailure { client, sasl: attempt, reason } => {
-            endpoint_if(object, "client", client.as_ref());
+            endpoint_if(object, key!("client"), client.as_ref());
             sasl(object, attempt);
-            object.text_if("reason", *reason);
+            object.text_if(key!("reason"), *reason);
         }
         Event::HostnameMismatch { client, reason } => {
-            endpoint_if(object, "client", client.as_ref());
-            object.text_if("reason", *reason);
+            endpoint_if(object, key!("client"), client.as_ref());
+            object.text_if(key!("reason"), *reason);
         }
         Event::RateLimit { client, limit, value, limited_service } => {
-            endpoint_if(object, "client", client.as_ref());
-            object.word("limit", limit);
-            object.number_if("value", *value);
-            object.text_if("limited_service", *limited_service);
+            endpoint_if(object, key!("client"), client.as_ref());
+            object.word(key!("limit"), limit);
+            object.number_if(key!("value"), *value);
+            object.text_if(key!("limited_service"), *limited_service);
         }
         Event::ProtocolError { client, kind, stage, text } => {
-            endpoint_if(object, "client", client.as_ref());
-            object.word("kind", kind);
-            object.text_if("stage", *stage);
-            object.text_if("text", *text);
+            endpoint_if(object, key!("client"), client.as_ref());
+            object.word(key!("kind"), kind);
+            object.text_if(key!("stage"), *stage);
+            object.text_if(key!("text"), *text);
         }
         Event::Dnsbl { ip, domain, result } => {
             by_address(object, Some(ip));
-            object.text("domain", domain);
-            object.text("result", result);
+            object.text(key!("domain"), domain);
+            object.text(key!("result"), result);
         }
         _ => {}
     }
@@ -203,19 +203,19 @@ fn client_trouble(object: &mut Object<'_>, event: &Event<'_>) {
 fn transport_security(object: &mut Object<'_>, event: &Event<'_>) {
     match event {
         Event::Tls { peer, tls: properties } => {
-            tls(object.object("tls"), properties);
-            endpoint_if(object, "peer", peer.as_ref());
+            tls(object.object(key!("tls")), properties);
+            endpoint_if(object, key!("peer"), peer.as_ref());
         }
         Event::TlsError { peer, reason } => {
-            endpoint_if(object, "peer", peer.as_ref());
-            object.text("reason", reason);
+            endpoint_if(object, key!("peer"), peer.as_ref());
+            object.text(key!("reason"), reason);
         }
         Event::TlsReport { status, domain, server, failure_type, reason } => {
-            object.text("status", status);
-            object.text_if("domain", *domain);
-            endpoint_if(object, "server", server.as_ref());
-            object.text_if("failure_type", *failure_type);
-            object.text_if("reason", *reason);
+            object.text(key!("status"), status);
+            object.text_if(key!("domain"), *domain);
+            endpoint_if(object, key!("server"), server.as_ref());
+            object.text_if(key!("failure_type"), *failure_type);
+            object.text_if(key!("reason"), *reason);
         }
         _ => {}
     }
@@ -224,23 +224,23 @@ fn transport_security(object: &mut Object<'_>, event: &Event<'_>) {
 fn statistics(object: &mut Object<'_>, event: &Event<'_>) {
     match event {
         Event::Statistics { kind, value, period, limited_service, ip, at } => {
-            object.word("kind", kind);
-            object.number_if("value", *value);
-            object.number_if("period", *period);
-            object.text_if("limited_service", *limited_service);
+            object.word(key!("kind"), kind);
+            object.number_if(key!("value"), *value);
+            object.number_if(key!("period"), *period);
+            object.text_if(key!("limited_service"), *limited_service);
             by_address(object, *ip);
-            object.text_if("at", *at);
+            object.text_if(key!("at"), *at);
         }
         Event::CacheStatistics { kind, figures: counted, at } => {
-            object.word("kind", kind);
+            object.word(key!("kind"), kind);
             figures(object, *counted);
-            object.text_if("at", *at);
+            object.text_if(key!("at"), *at);
         }
         Event::CacheCleanup { cache, retained, dropped, full } => {
-            object.text("cache", cache);
-            object.number_if("retained", *retained);
-            object.number_if("dropped", *dropped);
-            object.boolean("full", *full);
+            object.text(key!("cache"), cache);
+            object.number_if(key!("retained"), *retained);
+            object.number_if(key!("dropped"), *dropped);
+            object.boolean(key!("full"), *full);
         }
         _ => {}
     }
@@ -249,8 +249,8 @@ fn statistics(object: &mut Object<'_>, event: &Event<'_>) {
 /// A client of which only the address, or its network, is known.
 fn by_address(object: &mut Object<'_>, ip: Option<&str>) {
     if let Some(ip) = ip {
-        let mut client = object.object("client");
-        client.text("ip", ip);
+        let mut client = object.object(key!("client"));
+        client.text(key!("ip"), ip);
         client.end();
     }
 }

@@ -12,7 +12,7 @@ pub(super) fn encode(elements: &[StructuredElement<'_>], out: &mut Vec<u8>) {
     for element in elements {
         by_id.group(element.id).push(element);
     }
-    let mut object = Object::begin(out);
+    let mut object = Object::begin(out, false);
     for (id, elements) in by_id.groups {
         params(&elements, object.foreign_key(id));
     }
@@ -24,7 +24,7 @@ fn params(elements: &[&StructuredElement<'_>], out: &mut Vec<u8>) {
     for (name, value) in elements.iter().flat_map(|element| &element.params) {
         by_name.group(name).push(value.as_ref());
     }
-    let mut object = Object::begin(out);
+    let mut object = Object::begin(out, false);
     for (name, values) in by_name.groups {
         let out = object.foreign_key(name);
         if let [value] = values[..] {
