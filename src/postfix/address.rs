@@ -8,7 +8,7 @@
 //! An unquoted address that holds `>, relay=` looks like the end of a shorter one, and is taken for it.
 
 /// The keys of a delivery record (`src/global/log_adhoc.c`): one of them follows an address.
-const KEYS: [&str; 8] = ["orig_to=", "relay=", "conn_use=", "delay=", "delays=", "tls=", "dsn=", "status="];
+const KEYS: [&str; 8] = ["relay=", "orig_to=", "delay=", "status=", "conn_use=", "delays=", "tls=", "dsn="];
 
 /// The address that a text begins with, without its brackets, and what follows it from the next `, key=` on.
 ///
@@ -78,9 +78,15 @@ fn quoted(address: &str) -> usize {
 
 /// Where, at or after `from`, the next `, key=` of a delivery record begins.
 fn next_key(text: &str, from: usize) -> Option<usize> {
-    memchr::memmem::find_iter(&text.as_bytes()[from..], b", ")
-        .map(|at| from + at)
-        .find(|at| KEYS.iter().any(|key| text.as_bytes()[at + 2..].starts_with(key.as_bytes())))
+    memchr::memchr_iter(b',', &text.as_bytes()[from..]).map(|at| from + at).find(|at| {
+        let after = text.as_bytes()[at + 1..].strip_prefix(b" ");
+        after.is_some_and(|after| KEYS.iter().any(|key| after.starts_with(key.as_bytes())))
+    })
+}
+
+/// Where the next `, ` begins.
+pub(super) fn separator(text: &str) -> Option<usize> {
+    memchr::memchr_iter(b',', text.as_bytes()).find(|at| text.as_bytes().get(at + 1) == Some(&b' '))
 }
 
 #[cfg(test)]

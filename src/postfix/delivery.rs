@@ -9,7 +9,7 @@
 //! follows is written by strangers: nothing in a reason is read as a field.
 
 use super::dsn::Dsn;
-use super::{address, cause, endpoint, queue_id, remote_id, reply};
+use super::{address, cause, divide, endpoint, queue_id, remote_id, reply};
 use crate::record::{Decimal, Delays, Delivery, Endpoint, Flags};
 
 /// The words that Postfix writes (`sent.c`, `bounce.c`, `defer.c`, `verify.c` and `trace.c` in `src/global`). Any other word
@@ -35,10 +35,10 @@ pub(super) fn read(text: &str) -> Option<(Delivery<'_>, Flags)> {
             delivery.status = word;
             break reason;
         }
-        let end = memchr::memmem::find(rest.as_bytes(), b", ")?;
+        let end = address::separator(rest)?;
         let (pair, after) = rest.split_at(end);
         rest = after;
-        match pair.split_once('=').unwrap_or((pair, "")) {
+        match divide::first(pair, b'=').unwrap_or((pair, "")) {
             ("relay", value) => relay.set(value),
             ("conn_use", value) => delivery.conn_use = endpoint::number(value).filter(|uses| *uses > 1),
             ("delay", value) => delivery.delay = Decimal::new(value),
@@ -127,13 +127,13 @@ fn forwarded_as(reason: &str) -> Option<&str> {
 }
 
 fn delays(text: &str) -> Option<Delays<'_>> {
-    let mut parts = text.split('/').map(Decimal::new);
-    let mut next = || parts.next().flatten();
-    let delays = Delays {
-        before_queue_manager: next()?,
-        in_queue_manager: next()?,
-        connection_setup: next()?,
-        transmission: next()?,
-    };
-    parts.next().is_none().then_some(delays)
+    let (before_queue_manager, rest) = divide::first(text, b'/')?;
+    let (in_queue_manager, rest) = divide::first(rest, b'/')?;
+    let (connection_setup, transmission) = divide::first(rest, b'/')?;
+    Some(Delays {
+        before_queue_manager: Decimal::new(before_queue_manager)?,
+        in_queue_manager: Decimal::new(in_queue_manager)?,
+        connection_setup: Decimal::new(connection_setup)?,
+        transmission: Decimal::new(transmission)?,
+    })
 }

@@ -15,6 +15,7 @@
 
 use std::net::IpAddr;
 
+use super::divide;
 use crate::record::Endpoint;
 
 /// What Postfix writes for a name or an address that it does not know (`CLIENT_NAME_UNKNOWN`).
@@ -23,13 +24,13 @@ const UNKNOWN: &str = "unknown";
 /// The endpoint that is the whole of `text`; `None` if nothing of it is known.
 pub(super) fn read(text: &str) -> Option<Endpoint<'_>> {
     let mut endpoint = Endpoint::default();
-    let name = match text.split_once('[') {
+    let name = match divide::first(text, b'[') {
         None => text,
         Some((name, rest)) => {
-            let (inner, after) = rest.rsplit_once(']').unwrap_or((rest, ""));
+            let (inner, after) = divide::last(rest, b']').unwrap_or((rest, ""));
             if is_ip(inner) {
                 endpoint.ip = Some(inner);
-            } else if inner.contains('/') {
+            } else if inner.as_bytes().contains(&b'/') {
                 endpoint.path = Some(inner);
             }
             endpoint.port = after.strip_prefix(':').and_then(number);
@@ -62,7 +63,7 @@ pub(super) fn is_service(endpoint: &Endpoint<'_>) -> bool {
 
 /// Whether a text is an IP address, with or without a zone (`fe80::1%eth0`).
 pub(super) fn is_ip(text: &str) -> bool {
-    let address = text.split_once('%').map_or(text, |(address, _)| address);
+    let address = divide::first(text, b'%').map_or(text, |(address, _)| address);
     address.parse::<IpAddr>().is_ok()
 }
 

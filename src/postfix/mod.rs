@@ -17,6 +17,7 @@ mod cause;
 mod cleanup;
 mod debug;
 mod delivery;
+mod divide;
 pub mod dsn;
 mod dnsblog;
 mod endpoint;
@@ -158,6 +159,10 @@ fn event<'a>(line: &Line<'a>, daemon: Option<&str>) -> Event<'a> {
 
 /// The level in front of a text, and what follows it.
 fn split_level(text: &str) -> (Option<Level>, &str) {
+    // How the levels begin, so that nearly every text is done with at once.
+    if !text.starts_with(['w', 'e', 'f', 'p']) {
+        return (None, text);
+    }
     for level in [Level::Warning, Level::Error, Level::Fatal, Level::Panic] {
         if let Some(rest) = text.strip_prefix(level.name()).and_then(|rest| rest.strip_prefix(": ")) {
             return (Some(level), rest);

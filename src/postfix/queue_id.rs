@@ -7,6 +7,7 @@
 //!
 //! Base 52 is the digits and the consonants of both cases; base 51 lacks the `z`, so that the last one separates.
 
+use super::divide;
 use crate::time::Timestamp;
 
 /// A queue id and the creation time that a long one carries.
@@ -46,7 +47,7 @@ pub(super) fn read(word: &str) -> Option<QueueId<'_>> {
     if word.len() >= 6 && word.bytes().all(|b| matches!(b, b'0'..=b'9' | b'A'..=b'F')) {
         return Some(QueueId { text: word, queued_at: None });
     }
-    let (time, inode) = word.rsplit_once('z')?;
+    let (time, inode) = divide::last(word, b'z')?;
     let (seconds, micros) = time.split_at_checked(time.len().checked_sub(4)?)?;
     if seconds.len() < 6 || inode.is_empty() || !inode.bytes().all(|b| digit(b).is_some()) {
         return None;

@@ -11,6 +11,7 @@
 //! Another program that logs as `name/smtp` counts as Postfix, save those in [`FOREIGN`]. A program of a later Postfix
 //! than [`PROGRAMS`] knows does not count.
 
+use super::divide;
 use crate::record::Flags;
 use crate::syslog::Message;
 
@@ -34,8 +35,19 @@ pub(super) enum Daemon<'a> {
     },
 }
 
-/// Every program of Postfix that logs, and the service names that old versions and symbolic links log under.
-pub(super) const PROGRAMS: &[&str] = &[
+/// Makes the list of programs, and a test whether a name is one of them that does not walk through it.
+macro_rules! programs {
+    ($($program:literal),* $(,)?) => {
+        /// Every program of Postfix that logs, and the service names that old versions and symbolic links log under.
+        pub(super) const PROGRAMS: &[&str] = &[$($program),*];
+
+        fn is_program(name: &str) -> bool {
+            matches!(name, $($program)|*)
+        }
+    };
+}
+
+programs![
     // Daemons.
     "anvil",
     "bounce",
@@ -121,7 +133,7 @@ const TAG_LIMIT: usize = 32;
 /// The tag of a message, if a Postfix program wrote it.
 pub(super) fn read<'a>(message: &Message<'a>) -> Option<Tag<'a>> {
     let app_name = message.app_name?;
-    let Some((instance, rest)) = app_name.split_once('/') else {
+    let Some((instance, rest)) = divide::first(app_name, b'/') else {
         return is_postfix(app_name).then_some(Tag {
             instance: app_name,
             service: None,
@@ -131,14 +143,14 @@ pub(super) fn read<'a>(message: &Message<'a>) -> Option<Tag<'a>> {
     if instance.is_empty() || FOREIGN.contains(&instance) {
         return None;
     }
-    let (service, last) = match rest.rsplit_once('/') {
+    let (service, last) = match divide::last(rest, b'/') {
         Some((service, last)) => (Some(service).filter(|service| !service.is_empty()), last),
         None => (None, rest),
     };
 
     // A shorter name was whole, and the cut fell into the PID behind it.
     let cut = message.flags.contains(Flags::TAG_TRUNCATED) && app_name.len() >= TAG_LIMIT;
-    let whole = PROGRAMS.contains(&last);
+    let whole = is_program(last);
     if !cut {
         return whole.then_some(Tag { instance, service, daemon: Daemon::Named(last) });
     }

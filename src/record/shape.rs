@@ -124,10 +124,16 @@ fn pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {
 impl<'a> Decimal<'a> {
     /// The number in `text`, if it is digits with at most one point between them, and a valid JSON number.
     pub fn new(text: &'a str) -> Option<Self> {
-        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-        let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        let leading_zero = whole.len() > 1 && whole.starts_with('0');
-        (digits(whole) && digits(fraction) && !leading_zero).then_some(Self(text))
+        let digits = |part: &[u8]| part.iter().take_while(|b| b.is_ascii_digit()).count();
+        let bytes = text.as_bytes();
+        let whole = digits(bytes);
+        let leading_zero = whole > 1 && bytes[0] == b'0';
+        let ends = match bytes[whole..] {
+            [] => true,
+            [b'.', ref fraction @ ..] => !fraction.is_empty() && digits(fraction) == fraction.len(),
+            _ => false,
+        };
+        (whole > 0 && ends && !leading_zero).then_some(Self(text))
     }
 
     /// The digits as logged.

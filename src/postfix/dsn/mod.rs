@@ -7,6 +7,8 @@ pub(crate) mod registry;
 
 use registry::{Detail, Subject};
 
+use super::divide;
+
 /// An enhanced status code as written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dsn<'a> {
@@ -44,8 +46,8 @@ impl<'a> Dsn<'a> {
     ///
     /// This is what Postfix takes for one (`dsn_valid` in `src/global/dsn_util.c`), leading zeros included.
     pub fn parse(code: &'a str) -> Option<Self> {
-        let (class, rest) = code.split_once('.')?;
-        let (subject, detail) = rest.split_once('.')?;
+        let (class, rest) = divide::first(code, b'.')?;
+        let (subject, detail) = divide::first(rest, b'.')?;
         let &[digit] = class.as_bytes() else { return None };
         Some(Self { code, class: Class::from_digit(digit)?, subject: number(subject)?, detail: number(detail)? })
     }
