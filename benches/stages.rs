@@ -57,7 +57,7 @@ fn header(criterion: &mut Criterion) {
     let zone = TimeZone::UTC;
     for (name, line) in HEADERS {
         group.bench_with_input(BenchmarkId::from_parameter(name), line, |bencher, line| {
-            let context = Context { received_at: now(), zone: &zone };
+            let context = Context::new(now(), &zone);
             bencher.iter(|| syslog::parse(black_box(line), &context).msg.len());
         });
     }
@@ -66,7 +66,7 @@ fn header(criterion: &mut Criterion) {
 /// What does a delivery line cost, beyond its header?
 fn delivery(criterion: &mut Criterion) {
     let zone = TimeZone::UTC;
-    let message = syslog::parse(RFC3164, &Context { received_at: now(), zone: &zone });
+    let message = syslog::parse(RFC3164, &Context::new(now(), &zone));
     criterion.bench_function("postfix/delivery", |bencher| {
         bencher.iter(|| assert!(postfix::parse(black_box(&message)).0.is_some()));
     });
@@ -108,7 +108,14 @@ fn with_record(line: &str, use_record: impl FnOnce(&Record<'_>)) {
     static IDS: LazyLock<RecordIds> = LazyLock::new(RecordIds::default);
     let id = IDS.reserve(now(), 1).take();
     let frame = Frame { bytes: line.as_bytes(), truncated: false };
-    pipeline::read_frame(&frame, Peer::at("192.0.2.1:51234"), &ORIGIN, now(), id, use_record);
+    pipeline::read_frame(
+        &frame,
+        Peer::at("192.0.2.1:51234"),
+        &ORIGIN,
+        &Context::new(now(), &ORIGIN.zone),
+        id,
+        use_record,
+    );
 }
 
 criterion_group!(benches, frame, header, delivery, encode, line);

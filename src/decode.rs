@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use crate::encode::Encoder;
 use crate::frame::{Frame, Framer, Framing, Step};
 use crate::pipeline;
+use crate::syslog::Context;
 use crate::record::{Flags, Origin, Peer, RecordIds, Transport};
 use crate::time::Timestamp;
 use crate::unparsed::Unparsed;
@@ -184,7 +185,7 @@ impl Stream<'_> {
         let id = self.ids.reserve(received_at, 1).take();
         let (decoder, summary, lines) = (self.decoder, &mut *self.summary, &mut self.lines);
         let peer = Peer { address: self.peer.as_deref(), tls_subject: None };
-        pipeline::read_frame(frame, peer, &self.origin, received_at, id, |record| {
+        pipeline::read_frame(frame, peer, &self.origin, &Context::new(received_at, &self.origin.zone), id, |record| {
             summary.records += 1;
             summary.damaged += u64::from(DAMAGE.iter().any(|damage| record.flags.contains(*damage)));
             let unparsed = summary.unparsed.count(record);

@@ -14,7 +14,7 @@ use crate::postfix;
 use crate::receipt::Receipt;
 use crate::record::{Flags, Origin, Peer, Record, RecordId, RecordIds};
 use crate::select::Select;
-use crate::syslog;
+use crate::syslog::{self, Context};
 use crate::template::Template;
 use crate::time::Timestamp;
 use crate::unparsed::Unparsed;
@@ -82,13 +82,13 @@ pub fn read_frame<R>(
     frame: &Frame<'_>,
     peer: Peer<'_>,
     origin: &Origin,
-    received_at: Timestamp,
+    context: &Context<'_>,
     id: RecordId,
     use_record: impl FnOnce(&Record<'_>) -> R,
 ) -> R {
     // The strict check is several times as fast as the lossy one, and nearly every frame passes it.
     let text = std::str::from_utf8(frame.bytes).map_or_else(|_| String::from_utf8_lossy(frame.bytes), Cow::Borrowed);
-    let message = syslog::parse(&text, &syslog::Context { received_at, zone: &origin.zone });
+    let message = syslog::parse(&text, context);
     let (postfix, postfix_flags) = postfix::parse(&message);
     let mut flags = message.flags | postfix_flags;
     if matches!(text, Cow::Owned(_)) {
@@ -97,7 +97,7 @@ pub fn read_frame<R>(
     if frame.truncated {
         flags |= Flags::TRUNCATED;
     }
-    use_record(&Record { id, received_at, origin, peer, message, postfix, flags })
+    use_record(&Record { id, received_at: context.received_at(), origin, peer, message, postfix, flags })
 }
 
 // === impl Pipeline ===
@@ -136,12 +136,13 @@ impl Pipeline {
         receipt: Option<Receipt>,
     ) -> Batches {
         let bytes: usize = arrivals.iter().map(|arrival| arrival.frame.bytes.len()).sum();
-        // Records are some four times as long as their lines; growing by doubling would copy them several times.
-        let mut lines = Vec::with_capacity(bytes * 4 + 512);
+        // Records are five to six times as long as their lines; growing by doubling would copy them.
+        let mut lines = Vec::with_capacity(bytes * 6 + 512);
         let mut drafts: Vec<Draft> = self.outlets.iter().map(|_| Draft::default()).collect();
         let mut ids = self.ids.reserve(received_at, arrivals.len());
+        let context = Context::new(received_at, &origin.zone);
         for Arrival { frame, peer } in arrivals {
-            read_frame(frame, *peer, origin, received_at, ids.take(), |record| {
+            read_frame(frame, *peer, origin, &context, ids.take(), |record| {
                 self.encode(record, &mut lines, &mut drafts);
             });
         }

@@ -13,7 +13,7 @@ use postrider::frame::{Frame, Framer, Framing, Step};
 use postrider::pipeline::read_frame;
 use postrider::postfix::dsn::{Class, Language};
 use postrider::record::{Cause, Event, Flags, Level, Origin, Peer, RecordIds, Transport};
-use postrider::syslog::{Facility, Severity};
+use postrider::syslog::{Context, Facility, Severity};
 use postrider::time::Timestamp;
 use serde_json::Value;
 
@@ -113,12 +113,13 @@ fn japanese_texts_differ_and_nothing_else_does() {
 /// The records of a log, each with its LF and without `id`.
 fn records(log: &[u8], language: Language) -> Vec<String> {
     let origin = Origin { name: "decode".to_owned(), transport: Transport::File, zone: TimeZone::UTC };
+    let context = Context::new(RECEIVED_AT, &origin.zone);
     let ids = RecordIds::default();
     let mut records = Vec::new();
     let mut record = |frame: &Frame<'_>| {
         let mut json = Vec::new();
         let id = ids.reserve(RECEIVED_AT, 1).take();
-        read_frame(frame, Peer::default(), &origin, RECEIVED_AT, id, |record| {
+        read_frame(frame, Peer::default(), &origin, &context, id, |record| {
             Encoder { language }.encode(record, &mut json);
         });
         let json = String::from_utf8(json).expect("JSON is UTF-8");

@@ -18,6 +18,7 @@ use postrider::encode::Encoder;
 use postrider::frame::Frame;
 use postrider::pipeline::read_frame;
 use postrider::record::{Event, Origin, Peer, RecordIds, Transport};
+use postrider::syslog::Context;
 use postrider::time::Timestamp;
 use serde_json::Value;
 
@@ -65,7 +66,7 @@ fn the_record_is_what_the_line_gives() {
     let frame = Frame { bytes: line.as_bytes(), truncated: false };
     let id = RecordIds::default().reserve(received_at, 1).take();
     let mut json = Vec::new();
-    read_frame(&frame, Peer::at("192.0.2.1:51234"), &origin, received_at, id, |record| {
+    read_frame(&frame, Peer::at("192.0.2.1:51234"), &origin, &Context::new(received_at, &origin.zone), id, |record| {
         Encoder::default().encode(record, &mut json);
     });
     let mut real: Value = serde_json::from_slice(&json).expect("JSON");

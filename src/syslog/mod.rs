@@ -1,17 +1,20 @@
 //! The `syslog` stage: a frame's text to a [`Message`], for RFC 5424, RFC 3164 and what the wild makes of them.
 //!
 //! Reading is total: there is no text that it rejects, what is not header is MSG, and what is missing or wrong stands in the
-//! flags. Well-formed headers go through `syslog_loose`; the readers beside it are for all the others:
+//! flags. The usual headers are read directly; what else is well-formed goes through `syslog_loose`; the readers beside it are
+//! for all the others:
 //!
 //! ```text
-//! parse -> priority -> rfc5424 --+--> loose                    well-formed
-//!                      rfc3164 --+--> stamp, moment, tag,      anything else
+//! parse -> priority -> rfc5424 --+--> direct                   usual
+//!                      rfc3164 --+--> loose                    well-formed
+//!                                +--> stamp, moment, tag,      anything else
 //!                                     structured_data
 //! ```
 //!
 //! It takes time linear in the length of the text: every reader goes forward once, over a part that no other one repeats
 //! more than a fixed number of times.
 
+mod direct;
 mod loose;
 mod moment;
 mod priority;
@@ -25,6 +28,8 @@ mod tag;
 mod tests;
 
 pub use priority::{Facility, Severity};
+
+use std::cell::Cell;
 
 use crate::flags::Flags;
 use crate::time::Timestamp;
@@ -79,13 +84,25 @@ pub struct StructuredElement<'a> {
     pub params: Vec<(&'a str, std::borrow::Cow<'a, str>)>,
 }
 
-/// What the parser must know besides the text.
-#[derive(Clone, Copy, Debug)]
+/// What the parser must know besides the text, for the frames of one read.
+#[derive(Clone, Debug)]
 pub struct Context<'c> {
-    /// When the frame was read: decides the year of RFC 3164 times.
-    pub received_at: Timestamp,
-    /// The zone of RFC 3164 times.
-    pub zone: &'c jiff::tz::TimeZone,
+    received_at: Timestamp,
+    zone: &'c jiff::tz::TimeZone,
+    /// The last RFC 3164 time that was read, and its moment.
+    recent: Cell<Option<([u8; 15], Timestamp)>>,
+}
+
+impl<'c> Context<'c> {
+    /// For frames that were read at `received_at`, which decides the year of RFC 3164 times; they are in `zone`.
+    pub const fn new(received_at: Timestamp, zone: &'c jiff::tz::TimeZone) -> Self {
+        Self { received_at, zone, recent: Cell::new(None) }
+    }
+
+    /// When the frames were read.
+    pub const fn received_at(&self) -> Timestamp {
+        self.received_at
+    }
 }
 
 /// Takes a frame's text apart; it never fails.

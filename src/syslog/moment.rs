@@ -74,7 +74,8 @@ pub(super) fn in_zone(local: civil::DateTime, time: TimeOfDay, zone: &TimeZone) 
     Some(Timestamp { seconds: moment.as_second(), nanos: time.nanos, digits: time.digits, offset })
 }
 
-fn at_offset(local: civil::DateTime, time: TimeOfDay, offset: i32) -> Option<Timestamp> {
+/// The moment at which a clock at `offset` seconds east of UTC shows `local`.
+pub(super) fn at_offset(local: civil::DateTime, time: TimeOfDay, offset: i32) -> Option<Timestamp> {
     let moment = Offset::from_seconds(offset).ok()?.to_timestamp(local).ok()?;
     Some(Timestamp { seconds: moment.as_second(), nanos: time.nanos, digits: time.digits, offset })
 }

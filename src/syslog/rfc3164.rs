@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::loose::{self, Divided};
 use super::tag::{End, Tag};
-use super::{Context, Message, split_word, stamp};
+use super::{Context, Message, direct, split_word, stamp};
 use crate::flags::Flags;
 
 /// The longest hostname that is taken for one (RFC 5424, section 6).
@@ -15,6 +15,11 @@ const MOST_HOSTNAME: usize = 255;
 /// glibc's syslog(3) gives no hostname, and others give no time, so each part may be missing. Without PRI and time, only a TAG
 /// with a process id counts.
 pub(super) fn read<'a>(text: &'a str, has_pri: bool, context: &Context<'_>) -> Option<Message<'a>> {
+    direct::rfc3164(text, context).or_else(|| the_long_way(text, has_pri, context))
+}
+
+/// The same without the shortcut for the usual header.
+pub(super) fn the_long_way<'a>(text: &'a str, has_pri: bool, context: &Context<'_>) -> Option<Message<'a>> {
     let text = text.trim_start_matches(' ');
     if let Some(message) = divide(text).and_then(|divided| loose::rfc3164(divided, context)) {
         return Some(message);

@@ -1,7 +1,7 @@
 //! RFC 5424: `1 2026-11-24T02:10:35Z mx1 postfix/smtp 123 - - MSG`, well-formed or nearly so.
 
 use super::loose::{self, Divided};
-use super::{Context, Message, split_word, stamp, structured_data};
+use super::{Context, Message, direct, split_word, stamp, structured_data};
 
 /// Reads a message that begins with VERSION, which stands behind PRI; `None` for any other text.
 ///
@@ -9,6 +9,16 @@ use super::{Context, Message, split_word, stamp, structured_data};
 /// MSG. Two spaces stand for an empty field, which some relays write for NILVALUE.
 pub(super) fn read<'a>(text: &'a str, has_pri: bool, context: &Context<'_>) -> Option<Message<'a>> {
     let header = strip_version(text)?;
+    direct::rfc5424(header).or_else(|| the_long_way(text, header, has_pri, context))
+}
+
+/// The same without the shortcut for the usual header; `header` is what follows VERSION.
+pub(super) fn the_long_way<'a>(
+    text: &'a str,
+    header: &'a str,
+    has_pri: bool,
+    context: &Context<'_>,
+) -> Option<Message<'a>> {
     // NILVALUE for the time is common behind PRI; in a plain text, `1 - ` is the beginning of a list.
     if !(starts_with_date(header) || has_pri && header.starts_with("- ")) {
         return None;

@@ -13,7 +13,7 @@ use super::*;
 const RECEIVED_AT: i64 = 1_795_486_236;
 
 fn parse_at<'a>(text: &'a str, received_at: i64, zone: &TimeZone) -> Message<'a> {
-    parse(text, &Context { received_at: Timestamp::from_micros(received_at * 1_000_000), zone })
+    parse(text, &Context::new(Timestamp::from_micros(received_at * 1_000_000), zone))
 }
 
 fn parse_utc(text: &str) -> Message<'_> {

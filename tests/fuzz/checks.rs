@@ -129,7 +129,7 @@ pub(crate) fn syslog(data: &[u8]) {
 }
 
 fn parse(text: &str) -> Message<'_> {
-    syslog::parse(text, &Context { received_at: RECEIVED_AT, zone: &TimeZone::UTC })
+    syslog::parse(text, &Context::new(RECEIVED_AT, &TimeZone::UTC))
 }
 
 /// Whatever its text, a line of a Postfix program is an event.
@@ -202,7 +202,14 @@ pub(crate) fn template(data: &[u8]) {
 /// Reads a frame as the pipeline does.
 pub(crate) fn with_record<R>(frame: &Frame<'_>, use_record: impl FnOnce(&Record<'_>) -> R) -> R {
     let (origin, id) = (origin(), RecordIds::default().reserve(RECEIVED_AT, 1).take());
-    pipeline::read_frame(frame, Peer::at("192.0.2.1:514"), &origin, RECEIVED_AT, id, use_record)
+    pipeline::read_frame(
+        frame,
+        Peer::at("192.0.2.1:514"),
+        &origin,
+        &Context::new(RECEIVED_AT, &origin.zone),
+        id,
+        use_record,
+    )
 }
 
 fn origin() -> Origin {
