@@ -95,7 +95,7 @@ fn decode(arguments: &Decode) -> Result<(), Failure> {
     };
     let decoder =
         Decoder { encoder: Encoder { language: language(&arguments.lang) }, zone, unparsed: arguments.unparsed };
-    let summary = match decoder.decode(&arguments.files, &mut io::stdout().lock()) {
+    let summary = match decoder.decode(&arguments.files, io::stdout()) {
         Ok(summary) => summary,
         Err(decode::Error::Output(error)) => return output_failure(&error),
         Err(error) => return Err(Failure { code: IO, message: format!("postrider: {error}") }),

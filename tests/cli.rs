@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
@@ -287,39 +286,6 @@ fn decode_ends_quietly_when_its_reader_has_seen_enough() {
     writer.join().expect("the writer ends with the reader");
     let output = child.wait_with_output().expect("an end");
     assert_eq!(show(&output), "exit 0\n");
-}
-
-/// The most memory that a process had, in KiB.
-fn peak_memory(process: u32) -> u64 {
-    let status = fs::read_to_string(Path::new("/proc").join(process.to_string()).join("status")).expect("a process");
-    let line = status.lines().find(|line| line.starts_with("VmHWM")).expect("its peak");
-    line.split_ascii_whitespace().nth(1).expect("a number").parse().expect("a number")
-}
-
-#[test]
-fn decode_streams_in_constant_memory() {
-    let peak = |lines: usize| {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_postrider"))
-            .arg("decode")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("postrider runs");
-        let mut stdin = child.stdin.take().expect("a pipe");
-        let mut stdout = child.stdout.take().expect("a pipe");
-        let reader = thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()).expect("a reader"));
-        for _ in 0..lines / 100 {
-            stdin.write_all(LINE.repeat(100).as_bytes()).expect("room");
-        }
-        let peak = peak_memory(child.id());
-        drop(stdin);
-        assert!(child.wait().expect("an end").success());
-        (peak, reader.join().expect("the reader"))
-    };
-    let ((small, _), (large, bytes)) = (peak(10_000), peak(200_000));
-    assert!(bytes > 100_000_000, "only {bytes} bytes of records");
-    assert!(large < small + 2_048, "{small} KiB for 10,000 lines, {large} KiB for 200,000");
-    assert!(large < 32_768, "{large} KiB");
 }
 
 #[test]

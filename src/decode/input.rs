@@ -1,0 +1,133 @@
+//! An input, chunk by chunk: bytes, and where in them the frames lie.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use super::limits::Limits;
+use crate::frame::{Frame, Framer, Framing, Step};
+use crate::record::{RecordIds, Reserved};
+use crate::time::Timestamp;
+
+/// One input. Whoever has it reads the next chunk, so that the framing is that of one stream.
+pub(super) struct Input {
+    text: Box<dyn Read + Send>,
+    framer: Framer,
+    /// The begin of a frame whose end is still to come.
+    rest: Vec<u8>,
+    chunk_size: usize,
+    ids: Arc<RecordIds>,
+    chunks: u64,
+    ended: bool,
+}
+
+/// What a worker reads into, again and again.
+pub(super) struct Chunk {
+    bytes: Vec<u8>,
+    places: Vec<Place>,
+}
+
+/// A frame in the bytes of its chunk.
+struct Place {
+    start: u32,
+    len: u32,
+    truncated: bool,
+}
+
+/// What belongs to the frames of a chunk.
+pub(super) struct Ticket {
+    /// How many chunks of the input were before.
+    pub(super) number: u64,
+    /// Bytes that were read.
+    pub(super) size: usize,
+    pub(super) received_at: Timestamp,
+    /// One for each frame.
+    pub(super) ids: Reserved,
+    /// There with the last chunk.
+    pub(super) end: Option<io::Result<()>>,
+}
+
+// === impl Input ===
+
+impl Input {
+    pub(super) fn new(text: Box<dyn Read + Send>, limits: &Limits, ids: Arc<RecordIds>) -> Self {
+        let framer = Framer::new(Framing::Auto, limits.frame);
+        Self { text, framer, rest: Vec::new(), chunk_size: limits.chunk, ids, chunks: 0, ended: false }
+    }
+
+    /// Memory for the chunks of this input.
+    pub(super) fn chunk(&self) -> Chunk {
+        Chunk { bytes: vec![0; self.framer.max_buffer() + self.chunk_size], places: Vec::new() }
+    }
+
+    /// Reads the next chunk, if there is one. It waits for no more than one read gives.
+    pub(super) fn next(&mut self, chunk: &mut Chunk) -> Option<Ticket> {
+        if self.ended {
+            return None;
+        }
+        let Chunk { bytes, places } = chunk;
+        let kept = self.rest.len();
+        bytes[..kept].copy_from_slice(&self.rest);
+        let (size, end) = match self.read(&mut bytes[kept..kept + self.chunk_size]) {
+            Ok(0) => (0, Some(Ok(()))),
+            Ok(size) => (size, None),
+            Err(error) => (0, Some(Err(error))),
+        };
+        let received_at = Timestamp::now();
+        let bytes = &bytes[..kept + size];
+        places.clear();
+        let mut at = 0;
+        loop {
+            match self.framer.next(&bytes[at..]) {
+                Step::Frame { frame, consumed } => {
+                    places.push(Place::of(frame, bytes));
+                    at += consumed;
+                }
+                Step::More { consumed } => {
+                    at += consumed;
+                    break;
+                }
+            }
+        }
+        self.rest.clear();
+        match &end {
+            None => self.rest.extend_from_slice(&bytes[at..]),
+            // What was read before the damage is still worth having.
+            Some(end) => places.extend(self.framer.finish(&bytes[at..]).map(|frame| {
+                let truncated = frame.truncated || end.is_err();
+                Place::of(Frame { truncated, ..frame }, bytes)
+            })),
+        }
+        self.ended = end.is_some();
+        let number = self.chunks;
+        self.chunks += 1;
+        Some(Ticket { number, size, received_at, ids: self.ids.reserve(received_at, places.len()), end })
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.text.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+}
+
+// === impl Chunk ===
+
+impl Chunk {
+    pub(super) fn frames(&self) -> impl Iterator<Item = Frame<'_>> {
+        self.places.iter().map(|place| {
+            let bytes = &self.bytes[place.start as usize..][..place.len as usize];
+            Frame { bytes, truncated: place.truncated }
+        })
+    }
+}
+
+impl Place {
+    /// The place of `frame`, which lies in `bytes`. Those are far below 4 GiB.
+    fn of(frame: Frame<'_>, bytes: &[u8]) -> Self {
+        let start = (frame.bytes.as_ptr().addr() - bytes.as_ptr().addr()) as u32;
+        Self { start, len: frame.bytes.len() as u32, truncated: frame.truncated }
+    }
+}

@@ -1,0 +1,153 @@
+//! The command `decode`: log files to JSON lines, on all cores.
+//!
+//! The workers are all alike. Each reads a chunk and finds its frames, with the input locked; encodes their records; and
+//! writes those when the chunks before have been written. So there is no queue, and a worker owns all that it needs:
+//!
+//! ```text
+//! worker 1   read 0 | encode 0 ........ | write 0 | read 2 | encode 2 ........ | write 2
+//! worker 2          | read 1 | encode 1 ........ | write 1 | read 3 | encode 3 ........ | write 3
+//! ```
+//!
+//! The memory is bounded whatever the input, by `Limits`: for each worker one chunk with the begin of a frame (320 KiB), the
+//! places of its frames (12 bytes each), and 4 MiB of records and one more. Postfix's lines need 2 MiB of that at most.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::panic;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use flate2::bufread::MultiGzDecoder;
+use jiff::tz::TimeZone;
+
+use crate::encode::Encoder;
+use crate::record::{Origin, RecordIds, Transport};
+use crate::unparsed::Unparsed;
+use input::Input;
+use limits::{Limits, READ_SIZE};
+use output::{Failed, Output};
+use worker::Work;
+
+mod input;
+mod limits;
+mod output;
+mod worker;
+#[cfg(test)]
+mod tests;
+
+/// How to decode.
+#[derive(Debug)]
+pub struct Decoder {
+    /// Writes the records.
+    pub encoder: Encoder,
+    /// The zone of times that carry none.
+    pub zone: TimeZone,
+    /// Whether to print, as they are, just the Postfix lines that no reader knows.
+    pub unparsed: bool,
+}
+
+/// What was decoded.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// Lines that gave a record.
+    pub records: u64,
+    /// Records without a readable time, cut off, or with bytes that are not UTF-8.
+    pub damaged: u64,
+    /// Postfix lines that no reader knows.
+    pub unparsed: Arc<Unparsed>,
+}
+
+/// Why decoding ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("cannot read {path}: {error}")]
+    Input {
+        /// The file.
+        path: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// The output cannot be written; the kind is `BrokenPipe` when its reader has gone.
+    #[error("cannot write: {0}")]
+    Output(io::Error),
+}
+
+/// RFC 1952, section 2.3.1.
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// How files begin that logrotate may have compressed too, and what reads them.
+const OTHER_MAGIC: [(&[u8], &str); 3] =
+    [(b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh91AY&SY", "bzip2")];
+
+/// All inputs of one command, one after the other.
+struct Inputs {
+    decoder: Arc<Decoder>,
+    limits: Limits,
+    ids: Arc<RecordIds>,
+    output: Arc<Output>,
+    unparsed: Arc<Unparsed>,
+}
+
+impl Decoder {
+    /// Decodes `files` in their order, `-` or none being the standard input, to `out`.
+    ///
+    /// When `out` breaks, a thread may be left behind that waits for more input.
+    pub fn decode(self, files: &[PathBuf], out: impl Write + Send + 'static) -> Result<Summary, Error> {
+        let inputs = Inputs::new(self, Limits::default(), Box::new(out));
+        let stdin = [PathBuf::from("-")];
+        for path in if files.is_empty() { &stdin } else { files } {
+            if path == Path::new("-") {
+                inputs.decode(io::stdin(), None)?;
+            } else {
+                let file = File::open(path).map_err(|error| input_error(Some(path), error))?;
+                inputs.decode(file, Some(path))?;
+            }
+        }
+        Ok(inputs.summary())
+    }
+}
+
+impl Inputs {
+    fn new(decoder: Decoder, limits: Limits, out: Box<dyn Write + Send>) -> Self {
+        let (decoder, output) = (Arc::new(decoder), Arc::new(Output::new(out)));
+        Self { decoder, limits, ids: Arc::default(), output, unparsed: Arc::default() }
+    }
+
+    fn summary(self) -> Summary {
+        let (records, damaged) = self.output.counts();
+        Summary { records, damaged, unparsed: self.unparsed }
+    }
+
+    fn decode(&self, input: impl Read + Send + 'static, path: Option<&Path>) -> Result<(), Error> {
+        let mut input = BufReader::with_capacity(READ_SIZE, input);
+        let start = input.fill_buf().map_err(|error| input_error(path, error))?;
+        if let Some((_, name)) = OTHER_MAGIC.iter().find(|(magic, _)| start.starts_with(magic)) {
+            let help =
+                format!("it is compressed with {name}: decompress it first (`{name} -dc FILE | postrider decode`)");
+            return Err(input_error(path, io::Error::other(help)));
+        }
+        let text: Box<dyn Read + Send> =
+            if start.starts_with(&GZIP_MAGIC) { Box::new(MultiGzDecoder::new(input)) } else { Box::new(input) };
+        let transport = if path.is_some() { Transport::File } else { Transport::Stdin };
+        let work = Work {
+            decoder: Arc::clone(&self.decoder),
+            limits: self.limits,
+            origin: Origin { name: "decode".to_owned(), transport, zone: self.decoder.zone.clone() },
+            peer: path.map(|path| path.to_string_lossy().into_owned()),
+            input: Mutex::new(Input::new(text, &self.limits, Arc::clone(&self.ids))),
+            output: Arc::clone(&self.output),
+            unparsed: Arc::clone(&self.unparsed),
+        };
+        worker::run(&Arc::new(work)).map_err(|failed| match failed {
+            Failed::Input(error) => input_error(path, error),
+            Failed::Output(error) => Error::Output(error),
+            Failed::Panic(panic) => panic::resume_unwind(panic),
+        })
+    }
+}
+
+fn input_error(path: Option<&Path>, error: io::Error) -> Error {
+    let path = path.map_or_else(|| "the standard input".to_owned(), |path| path.display().to_string());
+    Error::Input { path, error }
+}

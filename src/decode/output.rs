@@ -1,0 +1,111 @@
+//! The output: chunks are written in the order in which they were read.
+
+use std::any::Any;
+use std::io::{self, Write};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Where the records of all inputs go.
+pub(super) struct Output {
+    state: Mutex<State>,
+    /// The turn is another chunk's.
+    turned: Condvar,
+    /// The input is done with.
+    ended: Condvar,
+}
+
+struct State {
+    out: Box<dyn Write + Send>,
+    records: u64,
+    damaged: u64,
+    /// The number of the chunk that is to be written.
+    turn: u64,
+    end: Option<Result<(), Failed>>,
+}
+
+/// Why an input was not decoded to its end.
+pub(super) enum Failed {
+    Input(io::Error),
+    Output(io::Error),
+    Panic(Box<dyn Any + Send>),
+}
+
+/// The right to write what belongs to one chunk; the chunk after it waits.
+pub(super) struct Turn<'o> {
+    output: &'o Output,
+    state: MutexGuard<'o, State>,
+}
+
+// === impl Output ===
+
+impl Output {
+    pub(super) fn new(out: Box<dyn Write + Send>) -> Self {
+        let state = State { out, records: 0, damaged: 0, turn: 0, end: None };
+        Self { state: Mutex::new(state), turned: Condvar::new(), ended: Condvar::new() }
+    }
+
+    /// Waits for the turn of a chunk; there is none once decoding has failed.
+    pub(super) fn turn(&self, number: u64) -> Option<Turn<'_>> {
+        let others = |state: &mut State| state.turn != number && state.end.is_none();
+        let state = self.turned.wait_while(self.state(), others).unwrap_or_else(PoisonError::into_inner);
+        state.end.is_none().then_some(Turn { output: self, state })
+    }
+
+    /// Ends the input.
+    pub(super) fn end(&self, end: Result<(), Failed>) {
+        Turn { output: self, state: self.state() }.end(end);
+    }
+
+    /// Waits for the end of the input, and is ready for another one then.
+    pub(super) fn wait(&self) -> Result<(), Failed> {
+        let open = |state: &mut State| state.end.is_none();
+        let mut state = self.ended.wait_while(self.state(), open).unwrap_or_else(PoisonError::into_inner);
+        match &state.end {
+            Some(Ok(())) => {
+                (state.turn, state.end) = (0, None);
+                Ok(())
+            }
+            // Whoever comes later still finds that it is over.
+            _ => state.end.replace(Ok(())).unwrap_or(Ok(())),
+        }
+    }
+
+    /// How many records were written, and how many of them are damaged.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        let state = self.state();
+        (state.records, state.damaged)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Turn ===
+
+impl Turn<'_> {
+    /// Writes `lines` and empties them. Otherwise the input has ended.
+    pub(super) fn write(&mut self, lines: &mut Vec<u8>) -> bool {
+        let result = self.state.out.write_all(lines).and_then(|()| self.state.out.flush());
+        lines.clear();
+        result.map_err(|error| self.end(Err(Failed::Output(error)))).is_ok()
+    }
+
+    /// Leaves the turn to the next chunk, or ends the input.
+    pub(super) fn pass(mut self, records: u64, damaged: u64, end: Option<io::Result<()>>) {
+        self.state.records += records;
+        self.state.damaged += damaged;
+        if let Some(end) = end {
+            self.end(end.map_err(Failed::Input));
+        } else {
+            self.state.turn += 1;
+            self.output.turned.notify_all();
+        }
+    }
+
+    fn end(&mut self, end: Result<(), Failed>) {
+        // The first failure is the one that a single worker would have met.
+        self.state.end.get_or_insert(end);
+        self.output.turned.notify_all();
+        self.output.ended.notify_all();
+    }
+}

@@ -1,0 +1,353 @@
+//! Whatever the sizes, the workers write what one after the other would.
+
+use std::collections::HashSet;
+use std::mem;
+use std::sync::mpsc;
+use std::thread;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::frame::{Frame, Framer, Framing, Step};
+use crate::pipeline;
+use crate::postfix::dsn::Language;
+use crate::record::Peer;
+use crate::syslog::Context;
+use crate::time::Timestamp;
+
+/// What an [`Inputs`] wrote; it takes no more than `room` bytes.
+#[derive(Clone, Default)]
+struct Written {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    room: Option<usize>,
+}
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut written = self.bytes.lock().expect("no panic");
+        let size = bytes.len().min(self.room.map_or(usize::MAX, |room| room - written.len()));
+        if size == 0 {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        written.extend_from_slice(&bytes[..size]);
+        Ok(size)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Gives `bytes` in reads of at most `sizes` in turn, and then fails if it is `broken`.
+struct Reads {
+    bytes: Vec<u8>,
+    sizes: Vec<usize>,
+    at: usize,
+    turn: usize,
+    broken: bool,
+}
+
+impl Read for Reads {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.turn += 1;
+        if self.turn % 5 == 2 {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let rest = &self.bytes[self.at..];
+        if rest.is_empty() && self.broken {
+            return Err(io::Error::other("damage"));
+        }
+        let size = rest.len().min(buffer.len()).min(self.sizes[self.turn % self.sizes.len()]);
+        buffer[..size].copy_from_slice(&rest[..size]);
+        self.at += size;
+        Ok(size)
+    }
+}
+
+fn decoder(unparsed: bool) -> Decoder {
+    Decoder { encoder: Encoder { language: Language::default() }, zone: TimeZone::UTC, unparsed }
+}
+
+/// The records of `input`, read in one piece by one loop.
+fn sequential(input: &[u8], frame_limit: usize, broken: bool, unparsed: bool) -> (Vec<String>, u64) {
+    let decoder = decoder(unparsed);
+    let origin = Origin { name: "decode".to_owned(), transport: Transport::Stdin, zone: TimeZone::UTC };
+    let ids = RecordIds::default();
+    let mut framer = Framer::new(Framing::Auto, frame_limit);
+    let (mut at, mut found) = (0, Vec::new());
+    let rest = loop {
+        match framer.next(&input[at..]) {
+            Step::Frame { frame, consumed } => {
+                found.push(frame);
+                at += consumed;
+            }
+            Step::More { consumed } => break &input[at + consumed..],
+        }
+    };
+    found.extend(framer.finish(rest).map(|frame| Frame { truncated: frame.truncated || broken, ..frame }));
+    let counts = Unparsed::default();
+    let mut lines = Vec::new();
+    for frame in found {
+        let now = Timestamp::now();
+        pipeline::read_frame(
+            &frame,
+            Peer::default(),
+            &origin,
+            &Context::new(now, &origin.zone),
+            ids.reserve(now, 1).take(),
+            |record| {
+                let is_unparsed = counts.count(record);
+                let mut line = Vec::new();
+                if !unparsed {
+                    decoder.encoder.encode(record, &mut line);
+                    lines.push(timeless(&line));
+                } else if is_unparsed {
+                    lines.push(String::from_utf8_lossy(frame.bytes).into_owned());
+                }
+            },
+        );
+    }
+    (lines, counts.total())
+}
+
+/// A record without what differs from run to run: its id and the time of its receipt, which may stand for its own time too.
+fn timeless(line: &[u8]) -> String {
+    let mut record: serde_json::Value = serde_json::from_slice(line).expect("JSON");
+    let received_at = record["received_at"].take();
+    record["id"].take();
+    if record["timestamp"] == received_at {
+        record["timestamp"].take();
+    }
+    record.to_string()
+}
+
+struct Case {
+    input: Vec<u8>,
+    sizes: Vec<usize>,
+    limits: Limits,
+    broken: bool,
+    unparsed: bool,
+}
+
+impl Case {
+    fn new(input: impl Into<Vec<u8>>, limits: Limits) -> Self {
+        Self { input: input.into(), sizes: vec![usize::MAX], limits, broken: false, unparsed: false }
+    }
+
+    /// Decodes the input to `out`.
+    fn decode(self, out: &Written) -> Result<Summary, Error> {
+        let reads = Reads { bytes: self.input, sizes: self.sizes, at: 0, turn: 0, broken: self.broken };
+        let inputs = Inputs::new(decoder(self.unparsed), self.limits, Box::new(out.clone()));
+        inputs.decode(reads, None)?;
+        Ok(inputs.summary())
+    }
+
+    /// Checks that the output is the one of a single loop.
+    #[track_caller]
+    fn check(self) {
+        let (expected, unparsed) = sequential(&self.input, self.limits.frame, self.broken, self.unparsed);
+        let (broken, prints_records) = (self.broken, !self.unparsed);
+        let out = Written::default();
+        let result = self.decode(&out);
+        let written = mem::take(&mut *out.bytes.lock().expect("no panic"));
+        if prints_records {
+            let lines: Vec<String> = written.split_inclusive(|byte| *byte == b'\n').map(timeless).collect();
+            assert_eq!(lines, expected);
+            let mut ids = HashSet::new();
+            assert!(
+                written.split_inclusive(|byte| *byte == b'\n').all(|line| ids.insert(id(line))),
+                "an id is there twice"
+            );
+        } else {
+            let text = String::from_utf8_lossy(&written);
+            assert_eq!(text, expected.iter().flat_map(|line| [line, "\n"]).collect::<String>());
+        }
+        match result {
+            Ok(summary) => {
+                assert!(!broken);
+                assert_eq!(summary.unparsed.total(), unparsed);
+                if prints_records {
+                    let damaged = |line: &&String| {
+                        ["timestamp_missing", "truncated", "invalid_utf8"].iter().any(|flag| line.contains(flag))
+                    };
+                    assert_eq!(summary.records, expected.len() as u64);
+                    assert_eq!(summary.damaged, expected.iter().filter(damaged).count() as u64);
+                }
+            }
+            Err(error) => {
+                assert!(broken);
+                assert_eq!(error.to_string(), "cannot read the standard input: damage");
+            }
+        }
+    }
+}
+
+fn id(line: &[u8]) -> String {
+    serde_json::from_slice::<serde_json::Value>(line).expect("JSON")["id"].to_string()
+}
+
+const SMALL: Limits = Limits { chunk: 64, frame: 256, lines: 4096, workers: 4 };
+
+/// A line of Postfix that is understood, with a number in it.
+fn line(n: usize) -> String {
+    format!(
+        "Nov 24 02:10:35 mx1 postfix/qmgr[7]: 4jYR9Q2wTjz18T: from=<{n}@example.com>, size=1, nrcpt=1 (queue active)\n"
+    )
+}
+
+/// What lies in log files, and what does not.
+fn piece() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        4 => (0..1000usize).prop_map(|n| line(n).into_bytes()),
+        2 => "Nov 24 02:10:35 mx1 postfix/smtp\\[7\\]: [a-z ]{0,9}\n".prop_map(String::into_bytes),
+        2 => "[<>0-9a-z \r\n\u{0}]{0,12}".prop_map(String::into_bytes),
+        1 => (1..400usize).prop_map(|size| [&b"<22>"[..], &vec![b'x'; size], b"\n"].concat()),
+        1 => (1..400usize, 1..400usize).prop_map(|(count, size)| {
+            [format!("{count} <22>").as_bytes(), &vec![b'y'; size]].concat()
+        }),
+        1 => prop::collection::vec(any::<u8>(), 0..20),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_output_is_that_of_a_single_loop_however_the_input_is_cut(
+        pieces in prop::collection::vec(piece(), 0..40),
+        sizes in prop::collection::vec(1..300usize, 1..5),
+        (chunk, frame, lines, workers) in (1..300usize, 1..300usize, 1..3000usize, 1..6usize),
+        broken: bool,
+        unparsed in prop::bool::weighted(0.2),
+    ) {
+        // A magic number is another subject.
+        let input = [b"\n".to_vec(), pieces.concat()].concat();
+        Case { input, sizes, limits: Limits { chunk, frame, lines, workers }, broken, unparsed }.check();
+    }
+}
+
+#[test]
+fn ids_increase_in_the_order_of_the_output_over_several_inputs() {
+    let out = Written::default();
+    let inputs = Inputs::new(decoder(false), SMALL, Box::new(out.clone()));
+    for path in ["a", "b"] {
+        let text: String = (0..200).map(line).collect();
+        inputs.decode(io::Cursor::new(text), Some(Path::new(path))).expect("no error");
+    }
+    assert_eq!(inputs.summary().records, 400);
+    let written = mem::take(&mut *out.bytes.lock().expect("no panic"));
+    let ids: Vec<String> = written.split_inclusive(|byte| *byte == b'\n').map(id).collect();
+    assert_eq!(ids.len(), 400);
+    assert!(ids.is_sorted_by(|a, b| a < b));
+}
+
+#[test]
+fn what_was_read_before_the_damage_is_written() {
+    let mut case = Case::new((0..50).map(line).collect::<String>().trim_end(), SMALL);
+    case.broken = true;
+    case.check();
+}
+
+#[test]
+fn records_that_are_many_times_as_long_as_their_lines_are_written_in_parts() {
+    Case::new("a\n".repeat(2000), Limits { chunk: 1000, lines: 5000, ..SMALL }).check();
+}
+
+/// Writes of more than the bound would show in what one write gets.
+#[test]
+fn a_worker_holds_no_more_than_the_limit_and_one_record() {
+    struct Largest(Arc<Mutex<usize>>);
+    impl Write for Largest {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut largest = self.0.lock().expect("no panic");
+            *largest = bytes.len().max(*largest);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let largest = Arc::default();
+    let inputs = Inputs::new(
+        decoder(false),
+        Limits { chunk: 1000, lines: 5000, ..SMALL },
+        Box::new(Largest(Arc::clone(&largest))),
+    );
+    inputs.decode(io::Cursor::new("a\n".repeat(5000)), None).expect("no error");
+    let largest = *largest.lock().expect("no panic");
+    assert!((5000..6000).contains(&largest), "{largest}");
+}
+
+#[test]
+fn a_broken_output_is_the_error_and_nothing_is_written_behind_the_break() {
+    let text: String = (0..500).map(line).collect();
+    let (whole, cut) = (Written::default(), Written { room: Some(50_000), ..Written::default() });
+    Case::new(text.clone(), SMALL).decode(&whole).expect("no error");
+    let error = Case::new(text, SMALL).decode(&cut).expect_err("no room");
+    assert!(matches!(&error, Error::Output(error) if error.kind() == io::ErrorKind::BrokenPipe), "{error}");
+    let (whole, cut) = (whole.bytes.lock().expect("no panic"), cut.bytes.lock().expect("no panic"));
+    assert_eq!(cut.len(), 50_000);
+    let records = |bytes: &[u8]| -> Vec<String> {
+        let whole_lines = bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
+        whole_lines.map(timeless).collect()
+    };
+    let cut = records(&cut);
+    assert!(!cut.is_empty());
+    assert_eq!(cut[..], records(&whole)[..cut.len()]);
+}
+
+/// The decoder must not wait for a read that gives nothing, here forever.
+#[test]
+fn a_broken_output_ends_it_while_the_input_gives_nothing_more() {
+    struct Stuck(io::Cursor<String>, mpsc::SyncSender<()>);
+    impl Read for Stuck {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let size = self.0.read(buffer)?;
+            if size == 0 {
+                self.1.send(()).expect("a writer");
+                loop {
+                    thread::park();
+                }
+            }
+            Ok(size)
+        }
+    }
+    /// Breaks when the reader is stuck.
+    struct Breaks(mpsc::Receiver<()>);
+    impl Write for Breaks {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            self.0.recv().expect("a reader");
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    // Four chunks, one for each worker but the one that is stuck; the first of them has no whole line.
+    let text: String = (0..2).map(line).collect();
+    assert!((3 * SMALL.chunk..4 * SMALL.chunk).contains(&text.len()));
+    let (stuck, breaks) = mpsc::sync_channel(1);
+    let inputs = Inputs::new(decoder(false), SMALL, Box::new(Breaks(breaks)));
+    assert!(matches!(inputs.decode(Stuck(io::Cursor::new(text), stuck), None), Err(Error::Output(_))));
+}
+
+#[test]
+#[should_panic(expected = "a writer that panics")]
+fn a_panic_of_a_worker_is_passed_on() {
+    struct Panics;
+    impl Write for Panics {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // The first chunks are written by the caller's thread.
+            assert_ne!(thread::current().name(), Some("decode"), "a writer that panics");
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let text: String = (0..500).map(line).collect();
+    let _ = Inputs::new(decoder(false), SMALL, Box::new(Panics)).decode(io::Cursor::new(text), None);
+}

@@ -1,0 +1,128 @@
+//! The workers of one input.
+
+use std::mem;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use super::Decoder;
+use super::input::{Chunk, Input, Ticket};
+use super::limits::Limits;
+use super::output::{Failed, Output};
+use crate::frame::Frame;
+use crate::pipeline;
+use crate::record::{Flags, Origin, Peer, RecordId};
+use crate::syslog::Context;
+use crate::unparsed::Unparsed;
+
+const DAMAGE: [Flags; 3] = [Flags::TIMESTAMP_MISSING, Flags::TRUNCATED, Flags::INVALID_UTF8];
+
+/// What the workers of one input share.
+pub(super) struct Work {
+    pub(super) decoder: Arc<Decoder>,
+    pub(super) limits: Limits,
+    pub(super) origin: Origin,
+    pub(super) peer: Option<String>,
+    pub(super) input: Mutex<Input>,
+    pub(super) output: Arc<Output>,
+    pub(super) unparsed: Arc<Unparsed>,
+}
+
+struct Worker {
+    work: Arc<Work>,
+    chunk: Chunk,
+    lines: Vec<u8>,
+    records: u64,
+    damaged: u64,
+}
+
+/// Decodes the input to its end.
+pub(super) fn run(work: &Arc<Work>) -> Result<(), Failed> {
+    // A small input is done with before a thread would have started.
+    let (mut first, mut read) = (Worker::new(work), 0);
+    while let Some(size) = first.chunk() {
+        read += size;
+        if read >= work.limits.chunk && start(work) {
+            break;
+        }
+    }
+    drop(first);
+    // Nothing waits for the workers themselves: one may be in a read that gives nothing for hours, for an output that is gone.
+    work.output.wait()
+}
+
+/// Starts the workers, and says whether there are any.
+fn start(work: &Arc<Work>) -> bool {
+    let worker = |_| {
+        let work = Arc::clone(work);
+        thread::Builder::new().name("decode".to_owned()).spawn(move || {
+            let run = || {
+                let mut worker = Worker::new(&work);
+                while worker.chunk().is_some() {}
+            };
+            if let Err(panic) = panic::catch_unwind(AssertUnwindSafe(run)) {
+                work.output.end(Err(Failed::Panic(panic)));
+            }
+        })
+    };
+    work.limits.workers > 1 && (0..work.limits.workers).filter_map(|n| worker(n).ok()).count() > 0
+}
+
+// === impl Work ===
+
+impl Work {
+    /// Appends what is printed of `frame`, and gives the flags of its record.
+    fn encode(&self, frame: &Frame<'_>, context: &Context<'_>, id: RecordId, lines: &mut Vec<u8>) -> Flags {
+        let peer = Peer { address: self.peer.as_deref(), tls_subject: None };
+        pipeline::read_frame(frame, peer, &self.origin, context, id, |record| {
+            let unparsed = self.unparsed.count(record);
+            if !self.decoder.unparsed {
+                self.decoder.encoder.encode(record, lines);
+                lines.push(b'\n');
+            } else if unparsed {
+                lines.extend_from_slice(frame.bytes);
+                lines.push(b'\n');
+            }
+            record.flags
+        })
+    }
+
+    fn input(&self) -> MutexGuard<'_, Input> {
+        self.input.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Worker ===
+
+impl Worker {
+    fn new(work: &Arc<Work>) -> Self {
+        let chunk = work.input().chunk();
+        Self { work: Arc::clone(work), chunk, lines: Vec::new(), records: 0, damaged: 0 }
+    }
+
+    /// Decodes the next chunk and gives the size of its read. There is none at the end, or once decoding has failed.
+    fn chunk(&mut self) -> Option<usize> {
+        let Self { work, chunk, lines, records, damaged } = self;
+        let Ticket { number, size, received_at, mut ids, end } = work.input().next(chunk)?;
+        let context = Context::new(received_at, &work.origin.zone);
+        let mut turn = None;
+        for frame in chunk.frames() {
+            let flags = work.encode(&frame, &context, ids.take(), lines);
+            *records += 1;
+            *damaged += u64::from(DAMAGE.iter().any(|damage| flags.contains(*damage)));
+            if lines.len() >= work.limits.lines {
+                if turn.is_none() {
+                    turn = Some(work.output.turn(number)?);
+                }
+                turn.as_mut()?.write(lines).then_some(())?;
+            }
+        }
+        let mut turn = match turn {
+            Some(turn) => turn,
+            None => work.output.turn(number)?,
+        };
+        turn.write(lines).then_some(())?;
+        turn.pass(mem::take(records), mem::take(damaged), end);
+        Some(size)
+    }
+}
