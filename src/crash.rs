@@ -1,4 +1,4 @@
-//! Named places at which a test can have the process killed, or a call fail. A release build has none of them.
+//! Named places at which a test can have the process killed, or a call fail or take long. A release build has none of them.
 
 #[cfg(debug_assertions)]
 pub(crate) use debug::{crash_point, fault_point};
@@ -8,6 +8,8 @@ mod debug {
     use std::io;
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    use std::thread;
+    use std::time::Duration;
 
     use nix::errno::Errno;
     use nix::sys::signal::{Signal, raise};
@@ -39,15 +41,27 @@ mod debug {
         }
     }
 
-    /// A call that a disk can fail. With `POSTRIDER_FAIL_AT=NAME:N` in the environment, the Nth of that name fails with EIO.
+    /// A call that a disk can fail, or be slow at. With `POSTRIDER_FAIL_AT=NAME:N` in the environment, the Nth of that name
+    /// fails with EIO; with `POSTRIDER_SLOW_AT=NAME:MS`, or several of them with commas, each of that name takes so many
+    /// milliseconds longer.
     ///
     /// # Errors
     ///
     /// That one.
     pub(crate) fn fault_point(name: &str) -> io::Result<()> {
         static AT: OnceLock<Option<Place>> = OnceLock::new();
+        slow_down(name);
         let fails = AT.get_or_init(|| Place::of("POSTRIDER_FAIL_AT")).as_ref().is_some_and(|place| place.is_now(name));
         if fails { Err(Errno::EIO.into()) } else { Ok(()) }
+    }
+
+    fn slow_down(name: &str) {
+        static AT: OnceLock<String> = OnceLock::new();
+        let places = AT.get_or_init(|| std::env::var("POSTRIDER_SLOW_AT").unwrap_or_default());
+        let time = places.split(',').filter_map(|place| place.rsplit_once(':')).find(|(slow, _)| *slow == name);
+        if let Some(time) = time.and_then(|(_, time)| time.parse().ok()) {
+            thread::sleep(Duration::from_millis(time));
+        }
     }
 }
 

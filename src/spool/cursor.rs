@@ -9,7 +9,7 @@ use crc32c::crc32c;
 
 use super::storage::{Mode, Storage};
 use super::{Position, write_all};
-use crate::crash::crash_point;
+use crate::crash::{crash_point, fault_point};
 
 /// The name of the file.
 pub(super) const CURSOR: &str = "cursor";
@@ -94,6 +94,7 @@ impl<F> CursorFile<F> {
         let cursor = Cursor { generation: self.generation + 1, acknowledged, position };
         let offset = cursor.generation % 2 * DISTANCE;
         let slot = encode(&cursor);
+        fault_point("cursor-write").map_err(SaveError::Write)?;
         write_all(storage, &self.file, &mut [IoSlice::new(&slot)], offset).map_err(SaveError::Write)?;
         crash_point("after-cursor-write");
         storage.sync(&self.file).map_err(SaveError::Sync)?;

@@ -156,6 +156,7 @@ impl Storage for Disk {
     }
 
     fn write_at(&self, file: &File, slices: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        fault_point("spool-write")?;
         let offset = offset.try_into().map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
         Ok(pwritev(file, slices, offset)?)
     }

@@ -1,55 +1,27 @@
 //! What happens when there is no room for the spool?
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 
 use crate::DEADLINE;
 use crate::output::Output;
-use crate::peers::postrider::program;
 use crate::peers::postrider::{Ended, assert_clean, ledger};
 use crate::peers::scratch;
+use crate::peers::small_disk::SmallDisk;
 use crate::peers::unread::Unread;
 use crate::peers::wait::wait_until;
 use crate::sender::{SILENCE, Sender};
 use crate::spool;
 
-/// Postrider with a small file system of its own for the spool, which ends with it.
-struct OnSmallDisk {
-    postrider: Unread,
-    /// The spool's directory, as Postrider sees it.
-    disk: PathBuf,
-}
-
-impl OnSmallDisk {
-    fn spawn(directory: &Path, size: &str, keys: &str) -> Self {
-        let disk = spool::path(directory);
-        fs::create_dir(&disk).expect("a directory");
-        let mut command = Command::new("unshare");
-        if fs::metadata("/proc/self").expect("this process").uid() != 0 {
-            command.arg("--map-root-user");
-        }
-        let script = format!("mount -t tmpfs -o size={size},mode=700 tmpfs {} && exec \"$@\"", disk.display());
-        command.args(["--mount", "sh", "-c", &script, "sh"]).arg(program());
-        let postrider = Unread::spawn_by(command, &spool::config(directory, keys), &directory.join("stderr"));
-        postrider.address("relp");
-        let disk = PathBuf::from(format!("/proc/{}/root{}", postrider.pid(), disk.display()));
-        Self { postrider, disk }
-    }
-
-    /// Leaves no byte of the file system to the spool.
-    fn fill(&self) {
-        let mut file = File::create(self.disk.join("filler")).expect("a file");
-        while file.write(&[b'x'; 4096]).is_ok_and(|written| written > 0) {}
-    }
-
-    fn make_room(&self) {
-        fs::remove_file(self.disk.join("filler")).expect("the filler");
-    }
+/// Postrider with a small file system for the spool.
+fn on_small_disk(directory: &Path, size: &str, keys: &str) -> SmallDisk {
+    let config = spool::config(directory, keys);
+    let disk = SmallDisk::spawn(&spool::path(directory), size, &config, &directory.join("stderr"));
+    disk.postrider.address("relp");
+    disk
 }
 
 /// Sends until the spool is full, which it says in these words; then the sink reads on, and everything is there.
@@ -78,7 +50,7 @@ fn holds_up(mut postrider: Unread, words: &str) -> Ended {
 #[test]
 fn a_full_disk_holds_relp_up_and_loses_nothing() {
     let directory = scratch::directory("full-disk");
-    let disk = OnSmallDisk::spawn(directory.path(), "3M", &spool::keys("overflow"));
+    let disk = on_small_disk(directory.path(), "3M", &spool::keys("overflow"));
     holds_up(disk.postrider, "no space left on its file system");
 }
 
@@ -93,8 +65,8 @@ fn the_limit_of_the_spool_holds_relp_up_and_loses_nothing() {
 fn space_that_is_to_stay_free_stays_free() {
     let directory = scratch::directory("full-floor");
     let keys = spool::keys("overflow").replace("0B", "6MiB");
-    let disk = OnSmallDisk::spawn(directory.path(), "8M", &keys);
-    let path = disk.disk.clone();
+    let disk = on_small_disk(directory.path(), "8M", &keys);
+    let path = disk.path.clone();
     let free = || {
         let space = nix::sys::statvfs::statvfs(&path).expect("a file system");
         space.blocks_available() * space.fragment_size()
@@ -116,7 +88,7 @@ fn space_that_is_to_stay_free_stays_free() {
 #[test]
 fn room_that_another_program_makes_is_used() {
     let directory = scratch::directory("full-other");
-    let mut disk = OnSmallDisk::spawn(directory.path(), "8M", &spool::keys("always"));
+    let mut disk = on_small_disk(directory.path(), "8M", &spool::keys("always"));
     disk.fill();
     let (mut sender, output) = (Sender::default(), Output::default());
     let reader = output.read(disk.postrider.output());
@@ -140,7 +112,7 @@ fn room_that_another_program_makes_is_used() {
 #[test]
 fn a_sink_that_keeps_up_works_beside_a_full_disk() {
     let directory = scratch::directory("full-beside");
-    let mut disk = OnSmallDisk::spawn(directory.path(), "8M", &spool::keys("overflow"));
+    let mut disk = on_small_disk(directory.path(), "8M", &spool::keys("overflow"));
     disk.fill();
     let (mut sender, output) = (Sender::default(), Output::default());
     let reader = output.read(disk.postrider.output());
@@ -168,14 +140,14 @@ fn a_sink_that_keeps_up_works_beside_a_full_disk() {
 #[test]
 fn a_sink_that_comes_back_works_beside_a_disk_that_stays_full() {
     let directory = scratch::directory("full-back");
-    let mut disk = OnSmallDisk::spawn(directory.path(), "8M", &spool::keys("overflow"));
+    let mut disk = on_small_disk(directory.path(), "8M", &spool::keys("overflow"));
     let (mut sender, output) = (Sender::default(), Output::default());
     let reader = output.read(disk.postrider.output());
     let mut session = sender.connect(disk.postrider.address("relp")).expect("a session");
     session.deliver(300).expect("acknowledgements by the disk");
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
-        let path = disk.disk.join("filler");
+        let path = disk.path.join("filler");
         scope.spawn(|| {
             let mut file = File::create(path).expect("a file");
             while !done.load(Relaxed) {

@@ -12,6 +12,7 @@ mod peers;
 mod points;
 mod rsyslog;
 mod sender;
+mod slow;
 mod spool;
 
 use std::time::Duration;

@@ -25,17 +25,23 @@ pub(crate) fn message(number: usize) -> String {
 pub(crate) struct Seen {
     /// The numbers that came.
     pub(crate) numbers: BTreeSet<usize>,
+    /// They again, in the order in which they came, and as often.
+    pub(crate) order: Vec<usize>,
     /// The number of each id, and how often it came.
     ids: HashMap<String, (usize, usize)>,
     /// Lines that are no whole record, or have not the text of their number.
     corrupted: Vec<String>,
+    /// How many came for the first time behind one of a higher number.
+    late: usize,
 }
 
 impl Seen {
     /// Notes a line.
     pub(crate) fn note(&mut self, line: &str) {
         let Some((number, id)) = read(line) else { return self.corrupted.push(line.to_owned()) };
-        self.numbers.insert(number);
+        let highest = self.numbers.last().copied();
+        self.late += usize::from(self.numbers.insert(number) && highest > Some(number));
+        self.order.push(number);
         let (first, times) = self.ids.entry(id).or_insert((number, 0));
         if *first == number {
             *times += 1;
@@ -46,7 +52,12 @@ impl Seen {
 
     /// How many records came, each as often as it came.
     pub(crate) fn records(&self) -> usize {
-        self.ids.values().map(|(_, times)| times).sum()
+        self.order.len()
+    }
+
+    /// Whether the first copies came in the order of their numbers.
+    pub(crate) fn in_order(&self) -> bool {
+        self.late == 0
     }
 
     /// How many records came more than once, with the same id.

@@ -23,6 +23,7 @@ pub(crate) mod rsyslog;
 pub(crate) mod sasl;
 pub(crate) mod scratch;
 pub(crate) mod server;
+pub(crate) mod small_disk;
 pub(crate) mod smtp;
 pub(crate) mod smtp_script;
 pub(crate) mod smtp_sink;

@@ -21,6 +21,7 @@ use nix::unistd::{AccessFlags, access};
 use tracing::error;
 
 use super::Error;
+use crate::crash::fault_point;
 use crate::throttle::Throttle;
 use crate::time::Timestamp;
 
@@ -110,7 +111,7 @@ impl DeadLetters {
     pub(crate) fn sync(&mut self) -> Result<(), Error> {
         let Some(path) = self.path.as_ref().filter(|_| self.dirty) else { return Ok(()) };
         let synced = match &self.file {
-            Some(file) => file.sync_data(),
+            Some(file) => fault_point("dead-letter-fdatasync").and_then(|()| file.sync_data()),
             // The kernel would not say any more what became of it.
             None => Err(io::Error::other("it was closed before")),
         };

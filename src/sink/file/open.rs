@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::{Instant, SystemTime};
 
 use super::path::Identity;
-use crate::crash::crash_point;
+use crate::crash::{crash_point, fault_point};
 
 /// An open file and what is known of it. Postrider is taken to be its only writer.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl OpenFile {
         slices: &mut [IoSlice<'_>],
         lengths: impl Iterator<Item = usize>,
     ) -> (usize, io::Result<()>) {
-        if let Err(error) = self.take_back_torn() {
+        if let Err(error) = fault_point("file-write").and_then(|()| self.take_back_torn()) {
             return (0, Err(error));
         }
         let (written, result) = write_slices(&mut &self.file, slices);
@@ -79,6 +79,7 @@ impl OpenFile {
     pub(super) fn sync(&mut self) -> io::Result<()> {
         if self.dirty {
             crash_point("before-file-fdatasync");
+            fault_point("file-fdatasync")?;
             self.file.sync_data()?;
             crash_point("after-file-fdatasync");
             self.dirty = false;

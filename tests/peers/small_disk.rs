@@ -1,0 +1,42 @@
+//! Postrider with a small file system of its own, which ends with it.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::postrider::program;
+use super::unread::Unread;
+
+pub(crate) struct SmallDisk {
+    pub(crate) postrider: Unread,
+    /// The directory that is the file system, as Postrider sees it.
+    pub(crate) path: PathBuf,
+}
+
+impl SmallDisk {
+    /// Starts it with a file system of this size at `directory`, which is made.
+    pub(crate) fn spawn(directory: &Path, size: &str, config: &str, stderr: &Path) -> Self {
+        fs::create_dir(directory).expect("a directory");
+        let mut command = Command::new("unshare");
+        if fs::metadata("/proc/self").expect("this process").uid() != 0 {
+            command.arg("--map-root-user");
+        }
+        let script = format!("mount -t tmpfs -o size={size},mode=700 tmpfs {} && exec \"$@\"", directory.display());
+        command.args(["--mount", "sh", "-c", &script, "sh"]).arg(program());
+        let postrider = Unread::spawn_by(command, config, stderr);
+        let path = PathBuf::from(format!("/proc/{}/root{}", postrider.pid(), directory.display()));
+        Self { postrider, path }
+    }
+
+    /// Leaves no byte of the file system to Postrider.
+    pub(crate) fn fill(&self) {
+        let mut file = File::create(self.path.join("filler")).expect("a file");
+        while file.write(&[b'x'; 4096]).is_ok_and(|written| written > 0) {}
+    }
+
+    pub(crate) fn make_room(&self) {
+        fs::remove_file(self.path.join("filler")).expect("the filler");
+    }
+}

@@ -1,0 +1,130 @@
+//! Who waits, what is dropped and what is kept, while the disk of a spool is full, or a destination is away?
+
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::DEADLINE;
+use crate::messages::Seen;
+use crate::output::Output;
+use crate::peers::postrider::{Ended, assert_clean, ledger};
+use crate::peers::small_disk::SmallDisk;
+use crate::peers::unread::Unread;
+use crate::peers::wait::wait_until;
+use crate::spool;
+use crate::ways::{Place, STREAMS, Way, each};
+
+/// More than the sockets, the queues and the small disk hold.
+const MANY: usize = 8000;
+/// A sender that has got rid of nothing for so long is held up.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// Sends until the sender is held up, and `is_so`; then the sink reads on, and everything comes, once and in order.
+fn is_held_up(place: &Place, mut postrider: Unread, is_so: impl Fn(&Unread) -> bool) -> Ended {
+    let output = Output::default();
+    let reader = output.read(postrider.output());
+    let mut feed = place.connect(&mut postrider);
+    let sent = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            for number in 0..MANY {
+                feed.send(number..number + 1).expect("room, sooner or later");
+                sent.store(number + 1, SeqCst);
+            }
+            drop(feed);
+        });
+        wait_until(DEADLINE, "the reason", || is_so(&postrider));
+        let (mut last, mut since) = (0, Instant::now());
+        wait_until(DEADLINE, "a sender that is held up", || {
+            if last != sent.load(SeqCst) {
+                (last, since) = (sent.load(SeqCst), Instant::now());
+            }
+            since.elapsed() > SILENCE
+        });
+        let took_all = sender.is_finished();
+        output.open(true);
+        assert!(!took_all, "{:?}: all was read, though nothing can take it", place.way);
+    });
+    wait_until(DEADLINE, "all", || output.seen(|seen| seen.records() >= MANY));
+    // The end of the standard input ends it by itself.
+    let ended = if place.way == Way::Stdin { postrider.ended(DEADLINE) } else { postrider.terminate(DEADLINE) };
+    assert_clean(&ended);
+    reader.join().expect("the reader");
+    output.seen(|seen| {
+        seen.judge(&format!("{:?}", place.way), &seen.numbers, MANY, 0);
+        assert!(seen.order.iter().copied().eq(0..MANY), "{:?}: gaps, repetitions or another order", place.way);
+    });
+    assert_eq!(ledger(&ended, "sink=\"stdout\"", "dropped"), 0, "{:?}: {}", place.way, ended.stderr);
+    ended
+}
+
+#[test]
+fn a_sink_that_takes_nothing_holds_streams_up_and_loses_nothing() {
+    each(&STREAMS, |way| {
+        let place = Place::new(way);
+        is_held_up(&place, place.spawn(""), |_| true);
+    });
+}
+
+fn on_small_disk(place: &Place, size: &str) -> SmallDisk {
+    let config = place.config(&spool::keys(place.directory(), "stdout", "overflow"));
+    SmallDisk::spawn(&spool::path(place.directory()), size, &config, &place.directory().join("stderr"))
+}
+
+const NO_SPACE: &str = "no space left on its file system";
+
+#[test]
+fn a_full_disk_holds_streams_up_and_loses_nothing() {
+    each(&STREAMS, |way| {
+        let place = Place::new(way);
+        let disk = on_small_disk(&place, "3M");
+        is_held_up(&place, disk.postrider, |postrider| postrider.log().contains(NO_SPACE));
+    });
+}
+
+/// More than the pipe and the queue hold is kept on the disk, over a stop too, and comes in its order.
+#[test]
+fn what_a_sink_does_not_take_is_in_the_spool_over_a_stop() {
+    const SENT: usize = 400;
+    const SOME: usize = 20;
+    /// The most that memory and the pipe hold besides the spool.
+    const BESIDE: usize = 300;
+    each(&STREAMS, |way| {
+        let (place, output) = (Place::new(way), Output::default());
+        let keys = spool::keys(place.directory(), "stdout", "overflow");
+        let mut first = place.spawn(&keys);
+        let reader = output.read(first.output());
+        let mut feed = place.connect(&mut first);
+        for end in (0..=SENT).step_by(SOME).skip(1) {
+            feed.send(end - SOME..end).expect("room");
+            wait_until(DEADLINE, "the spool", || spool::places(place.directory()).len() + BESIDE >= end);
+        }
+        first.signal(Signal::SIGTERM);
+        let ended = first.ended(DEADLINE);
+        drop(feed);
+        output.open(true);
+        reader.join().expect("the reader");
+        assert_eq!(ledger(&ended, place.ledger(), "received"), SENT as u64, "{way:?}: {}", ended.stderr);
+        assert_eq!(ledger(&ended, "sink=\"stdout\"", "dropped"), 0, "{way:?}: {}", ended.stderr);
+        let kept = ledger(&ended, "sink=\"stdout\"", "spooled") as usize;
+        assert!(kept >= SENT - BESIDE, "{way:?}: {kept} kept\n{}", ended.stderr);
+
+        let mut second = place.spawn(&keys);
+        let before = output.seen(Seen::records);
+        let reader = output.read(second.output());
+        let mut feed = place.connect(&mut second);
+        feed.send(SENT..SENT + SOME).expect("room");
+        wait_until(DEADLINE, "all", || output.seen(|seen| seen.numbers.len() == SENT + SOME));
+        let ended = second.terminate(DEADLINE);
+        assert_clean(&ended);
+        reader.join().expect("the reader");
+        // Also what the sink had in its hands, and had not written.
+        assert!(ledger(&ended, "sink=\"stdout\"", "recovered") as usize >= kept, "{way:?}: {}", ended.stderr);
+        output.seen(|seen| {
+            seen.judge(&format!("{way:?}"), &(0..SENT + SOME).collect(), SENT + SOME, 0);
+            assert!(seen.order[before..].is_sorted_by(|a, b| a < b), "{way:?}: out of order, or twice");
+        });
+    });
+}

@@ -1,0 +1,20 @@
+//! Are the promises of `docs/promises.md` kept for the ways in that nobody acknowledges, while Postrider dies, its disk is full, fails or
+//! gives back damage, and a destination is away or refuses?
+
+mod held;
+// tests/crash asks it more.
+#[allow(dead_code)]
+#[path = "../crash/messages.rs"]
+mod messages;
+#[path = "../crash/output.rs"]
+mod output;
+#[path = "../peers/mod.rs"]
+mod peers;
+mod refused;
+mod senders;
+mod spool;
+mod ways;
+
+use std::time::Duration;
+
+const DEADLINE: Duration = Duration::from_secs(60);
