@@ -1,0 +1,216 @@
+//! A program that takes the log over TCP, what it costs, and whether every record is there.
+
+use std::fs;
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::time::TimeValLike;
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::Result;
+use super::contestant::Contestant;
+
+/// How long nothing may be written before all counts as written.
+const QUIET: Duration = Duration::from_millis(300);
+const DEADLINE: Duration = Duration::from_secs(300);
+
+/// What a run cost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cost {
+    /// From the first byte sent to the last byte written, in seconds.
+    pub(crate) seconds: f64,
+    /// What the sender waited for the receiver to take more, as a part of the time; near 0 the sender is the limit.
+    pub(crate) waited: f64,
+    /// CPU time of the program from start to end, in microseconds a line.
+    pub(crate) cpu: f64,
+    /// The bytes of a record.
+    pub(crate) record: usize,
+    /// The most memory that it had, in KiB.
+    pub(crate) memory: u64,
+}
+
+/// A program that has been started.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) port: u16,
+    directory: TempDir,
+    before: Duration,
+}
+
+impl Server {
+    /// Starts it and waits until its port takes connections.
+    pub(crate) fn start(contestant: &Contestant, cores: Option<&str>) -> Result<Self> {
+        let directory = tempfile::tempdir_in("/dev/shm")?;
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let arguments = contestant.prepare(directory.path(), port)?;
+        let (program, arguments) = arguments.split_first().ok_or("no program")?;
+        let mut command = match cores {
+            None => Command::new(program),
+            Some(cores) => {
+                let mut command = Command::new("taskset");
+                command.args(["-c", cores]).arg(program);
+                command
+            }
+        };
+        let log = fs::File::create(directory.path().join("log"))?;
+        let before = children()?;
+        let child = command.args(arguments).stdout(Stdio::null()).stderr(log).spawn()?;
+        let server = Self { child, port, directory, before };
+        let end = Instant::now() + Duration::from_secs(30);
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            if Instant::now() > end {
+                return Err(format!("{} does not listen: {}", contestant.name, server.log()).into());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(server)
+    }
+
+    /// Sends each part over a connection of its own, and waits until all is written.
+    pub(crate) fn measure(mut self, contestant: &Contestant, parts: &[&[u8]], lines: usize) -> Result<Cost> {
+        let begun = Instant::now();
+        let waited = thread::scope(|scope| {
+            let senders: Vec<_> = parts.iter().map(|part| scope.spawn(|| send(self.port, part))).collect();
+            let waits = senders.into_iter().map(|sender| sender.join().map_err(|_| "a sender panicked")?);
+            waits.collect::<Result<Vec<f64>>>()
+        })?;
+        let seconds = self.wait_written(begun)?;
+        let memory = self.memory("VmHWM")?;
+        self.stop()?;
+        let cpu = children()?.saturating_sub(self.before).as_secs_f64() * 1e6;
+        let bytes = self.check(contestant, lines)?;
+        let record = bytes / lines;
+        let lines = f64::from(u32::try_from(lines)?);
+        let waited = waited.iter().sum::<f64>() / seconds / f64::from(u32::try_from(parts.len())?);
+        Ok(Cost { seconds, waited, cpu: cpu / lines, record, memory })
+    }
+
+    /// Its memory by `field` of /proc/PID/status, in KiB.
+    pub(crate) fn memory(&self, field: &str) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).ok_or("no such field")?;
+        Ok(line.trim_matches(|c: char| !c.is_ascii_digit()).parse()?)
+    }
+
+    pub(crate) fn stop(&mut self) -> Result<()> {
+        kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM)?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    fn output(&self) -> PathBuf {
+        self.directory.path().join("out")
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
+    /// When the last byte was written, in seconds after `begun`.
+    fn wait_written(&self, begun: Instant) -> Result<f64> {
+        let (mut size, mut grown) = (0, begun);
+        while size == 0 || grown.elapsed() < QUIET {
+            if begun.elapsed() > DEADLINE {
+                return Err(format!("nothing is written: {}", self.log()).into());
+            }
+            thread::sleep(Duration::from_millis(2));
+            let now = fs::metadata(self.output()).map_or(0, |file| file.len());
+            if now != size {
+                (size, grown) = (now, Instant::now());
+            }
+        }
+        Ok((grown - begun).as_secs_f64())
+    }
+
+    /// That every record is there, once, and that those of a sample have all fields. Gives the bytes.
+    fn check(&self, contestant: &Contestant, lines: usize) -> Result<usize> {
+        let output = fs::read(self.output())?;
+        if contestant.fields.is_empty() {
+            return Ok(output.len());
+        }
+        let mut there = vec![false; lines];
+        for (place, record) in output.split(|byte| *byte == b'\n').filter(|record| !record.is_empty()).enumerate() {
+            let number = number(record).ok_or_else(|| format!("no number: {}", String::from_utf8_lossy(record)))?;
+            if std::mem::replace(there.get_mut(number).ok_or("a number too high")?, true) {
+                return Err(format!("{} wrote {number} twice", contestant.name).into());
+            }
+            if place % 997 == 0 {
+                let record: Value = serde_json::from_slice(record)?;
+                let lacking = |field: &&&str| record.pointer(field).is_none_or(|value| value == "" || value.is_null());
+                if let Some(field) = contestant.fields.iter().find(lacking) {
+                    return Err(format!("{} has no {field}: {record}", contestant.name).into());
+                }
+            }
+        }
+        match there.iter().position(|there| !there) {
+            None => Ok(output.len()),
+            Some(first) => {
+                let missing = there.iter().filter(|there| !**there).count();
+                Err(format!("{} lacks {missing} records, number {first} first", contestant.name).into())
+            }
+        }
+    }
+}
+
+/// The number that [`super::log`] gave a message.
+fn number(record: &[u8]) -> Option<usize> {
+    let at = memchr::memmem::find(record, b"user")? + 4;
+    let digits = record[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    std::str::from_utf8(&record[at..at + digits]).ok()?.parse().ok()
+}
+
+/// Sends it as fast as it is taken; gives how long the kernel had no room for more, in seconds.
+fn send(port: u16, bytes: &[u8]) -> Result<f64> {
+    let mut socket = TcpStream::connect(("127.0.0.1", port))?;
+    let mut waited = 0.0;
+    for part in bytes.chunks(1 << 20) {
+        let cpu = thread_cpu()?;
+        let begun = Instant::now();
+        socket.write_all(part)?;
+        waited += begun.elapsed().saturating_sub(thread_cpu()?.saturating_sub(cpu)).as_secs_f64();
+    }
+    Ok(waited)
+}
+
+/// The CPU time of this thread.
+fn thread_cpu() -> Result<Duration> {
+    usage(UsageWho::RUSAGE_THREAD)
+}
+
+/// The CPU time of all children that have ended.
+fn children() -> Result<Duration> {
+    usage(UsageWho::RUSAGE_CHILDREN)
+}
+
+fn usage(who: UsageWho) -> Result<Duration> {
+    let usage = getrusage(who)?;
+    let time = usage.user_time() + usage.system_time();
+    Ok(Duration::from_micros(time.num_microseconds().cast_unsigned()))
+}
+
+/// The CPU time and the whole time of a command, in seconds.
+pub(crate) fn timed(command: &mut Command) -> Result<(f64, f64)> {
+    let (before, begun) = (children()?, Instant::now());
+    let status = command.status()?;
+    let seconds = begun.elapsed().as_secs_f64();
+    if status.success() {
+        Ok((children()?.saturating_sub(before).as_secs_f64(), seconds))
+    } else {
+        Err(format!("{command:?}: {status}").into())
+    }
+}
+
+/// A path of a directory of its own, for what is not sent.
+pub(crate) fn write(directory: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf> {
+    let path = directory.join(name);
+    fs::write(&path, bytes)?;
+    Ok(path)
+}
