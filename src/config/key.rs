@@ -66,6 +66,8 @@ pub(super) enum Type {
     Properties,
     /// A table with keys of its own.
     Table(&'static [Key]),
+    /// An array of such tables.
+    Tables(&'static [Key]),
     /// The tables of every kind of source.
     Sources,
     /// The tables of every kind of sink.

@@ -279,6 +279,34 @@ impl Reader<'_, '_> {
         Some(result)
     }
 
+    /// Reads every table in the array of a key with `read`, and gives the places of its keys too.
+    pub(super) fn tables<T>(
+        &mut self,
+        name: &'static str,
+        read: impl Fn(&mut Reader<'_, '_>) -> T,
+    ) -> Vec<(T, Places)> {
+        let Type::Tables(keys) = self.kind(name) else { unreachable!("`{name}` is no array of tables") };
+        let Some(Ok(value)) = self.given_or_default(name) else { return Vec::new() };
+        let wrong = |value: &DeValue<'_>, expected| {
+            Fault::wrong_type(value, expected).help(format!("write its header with two brackets: [[….{name}]]"))
+        };
+        let Some(elements) = value.get_ref().as_array() else {
+            self.fault(&value.span(), None, wrong(value.get_ref(), "an array of tables"));
+            return Vec::new();
+        };
+        let mut all = Vec::new();
+        for element in elements {
+            let DeValue::Table(table) = element.get_ref() else {
+                self.fault(&element.span(), None, wrong(element.get_ref(), "a table"));
+                continue;
+            };
+            let mut inner = Reader::new(table, element.span(), format!("`{name}`"), [keys, &[]], self.found);
+            let result = read(&mut inner);
+            all.push((result, inner.finish()));
+        }
+        all
+    }
+
     /// The properties in the table of a key. `a.b = 1` and `"a.b" = 1` are the same property.
     pub(super) fn properties(&mut self, name: &'static str) -> Vec<Property> {
         let mut properties = Vec::new();

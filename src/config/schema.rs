@@ -34,7 +34,7 @@ fn property(key: &Key) -> Value {
     match key.presence {
         Presence::Default(_) => property["default"] = from_toml(key.shown()),
         // A table has no example of its own: its keys have.
-        Presence::Required(_) | Presence::Optional(_) if key.shown() == "{}" => {}
+        Presence::Required(_) | Presence::Optional(_) if matches!(key.shown(), "{}" | "[]") => {}
         Presence::Required(_) | Presence::Optional(_) => property["examples"] = json!([from_toml(key.shown())]),
     }
     property
@@ -67,6 +67,7 @@ fn value(kind: Type) -> Value {
         // A dotted key is a table within a table.
         Type::Properties => json!({ "type": "object" }),
         Type::Table(keys) => table(&[keys]),
+        Type::Tables(keys) => json!({ "type": "array", "items": table(&[keys]) }),
         Type::Sources => kinds(&source::SOURCES, &source::COMMON),
         Type::Sinks => kinds(&sink::SINKS, &sink::COMMON),
     }

@@ -3,13 +3,13 @@
 use super::diagnostic::Diagnostic;
 use super::key::{Key, Type};
 use super::reader::Reader;
-use crate::tls::{ClientCertificate, Pattern, TlsConfig, Version};
+use crate::tls::{ClientCertificate, Identity, Pattern, TlsConfig, Version};
 
 /// The key of the table.
 pub(super) const TLS: Key =
     Key::optional("tls", Type::Table(&KEYS), "{}", "Takes TLS instead of plain TCP (RFC 5425, RFC 9662).");
 
-pub(super) const KEYS: [Key; 7] = [
+pub(super) const KEYS: [Key; 8] = [
     Key::required(
         "certificate",
         Type::Path,
@@ -47,11 +47,34 @@ pub(super) const KEYS: [Key; 7] = [
         r#""10s""#,
         "A connection whose handshake takes longer is closed and counted as an error.",
     ),
+    Key::optional(
+        "named",
+        Type::Tables(&NAMED),
+        "[]",
+        "More certificates: a sender that asks for a DNS name in one of them (SNI) gets that one.",
+    ),
+];
+
+/// The keys of one more certificate.
+pub(super) const NAMED: [Key; 2] = [
+    Key::required(
+        "certificate",
+        Type::Path,
+        r#""/etc/postrider/tls/named-cert.pem""#,
+        "PEM file: a certificate with the DNS names it is for, then those that lead to its CA. Read again when it changes.",
+    ),
+    Key::required(
+        "key",
+        Type::Path,
+        r#""/etc/postrider/tls/named-key.pem""#,
+        "PEM file: the key of that certificate, not encrypted. Read again when it changes.",
+    ),
 ];
 
 /// Reads the table and its files; `None` after an error.
 pub(super) fn read(table: &mut Reader<'_, '_>) -> Option<TlsConfig> {
-    let (certificate, key, client_ca) = (table.path("certificate"), table.path("key"), table.path("client_ca"));
+    let (default, client_ca) = (identity(table), table.path("client_ca"));
+    let (named, places): (Vec<_>, Vec<_>) = table.tables("named", identity).into_iter().unzip();
     let client_certificate = match table.deciding_word("client_certificate") {
         Some("none") => Some(ClientCertificate::None),
         Some("wanted") => Some(ClientCertificate::Wanted),
@@ -63,8 +86,8 @@ pub(super) fn read(table: &mut Reader<'_, '_>) -> Option<TlsConfig> {
     let handshake_timeout = table.duration("handshake_timeout");
     let consistent = fits(client_certificate?, table);
     let config = TlsConfig {
-        certificate: certificate?,
-        key: key?,
+        default: default?,
+        named: named.into_iter().collect::<Option<_>>()?,
         client_ca,
         client_certificate: client_certificate?,
         allowed_subjects: allowed_subjects?,
@@ -72,12 +95,20 @@ pub(super) fn read(table: &mut Reader<'_, '_>) -> Option<TlsConfig> {
         handshake_timeout: handshake_timeout?,
     };
     if let Err(error) = config.server() {
-        let mut found = Diagnostic::at(table.place(error.key), format!("{}: {}", error.path.display(), error.message));
+        let place = error.named.map_or_else(|| table.place(error.key), |index| places[index].of(error.key));
+        let message = format!("{}{}: {}", error.table(), error.path.display(), error.message);
+        let mut found = Diagnostic::at(place, message);
         found.help = error.help;
         table.error(found);
         return None;
     }
     consistent.then_some(config)
+}
+
+fn identity(table: &mut Reader<'_, '_>) -> Option<Identity> {
+    // Both are looked at, whatever the first is.
+    let (certificate, key) = (table.path("certificate"), table.path("key"));
+    Some(Identity { certificate: certificate?, key: key? })
 }
 
 fn allowed_subjects(table: &mut Reader<'_, '_>) -> Option<Vec<Pattern>> {

@@ -63,10 +63,10 @@ impl Tls {
         Offer { server, timeout: self.config.handshake_timeout }
     }
 
-    /// Reads the files anew whenever they change, and on SIGHUP, for the connections that come after, and warns of a certificate
+    /// Reads the files anew whenever they change, and on SIGHUP, for the connections that come after, and warns of certificates
     /// whose time is over or soon will be: now, after each reading, and every day. Never ends.
     pub(super) async fn follow_files(&self, source: &str) {
-        let certificate = self.config.certificate.display();
+        let certificate = self.config.default.certificate.display();
         let mut last = self.stamps.clone();
         let mut hangup = signal(SignalKind::hangup()).ok();
         let mut warn = tokio::time::interval(WARN_INTERVAL);
@@ -74,7 +74,7 @@ impl Tls {
         loop {
             let asked = tokio::select! {
                 _ = warn.tick() => {
-                    if let Some(warning) = self.config.warning(jiff::Timestamp::now()) {
+                    for warning in self.config.warnings(jiff::Timestamp::now()) {
                         tracing::warn!(source, "{warning}");
                     }
                     continue;

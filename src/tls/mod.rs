@@ -1,6 +1,7 @@
 //! TLS for sources (RFC 5425, with the ciphers of RFC 9662): the server that a table of the configuration and its PEM files
 //! make. A syslog sender reads nothing, so nothing is ever sent to one that it did not ask for: no session tickets.
 
+mod identity;
 mod pem;
 mod reason;
 mod subject;
@@ -14,20 +15,21 @@ use std::time::Duration;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoClientAuth, NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::TLS13;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 
+use self::identity::ByName;
+pub use self::identity::Identity;
 pub use self::reason::reason;
 pub use self::subject::{Pattern, subject};
 
 /// One `[source.KIND.tls]` table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TlsConfig {
-    /// PEM file: the server's certificate, and then those that lead to its CA.
-    pub certificate: PathBuf,
-    /// PEM file: the key of the first certificate.
-    pub key: PathBuf,
+    /// For a sender that asks for no name, or for none of those in `named`.
+    pub default: Identity,
+    /// For those that ask for a DNS name in one of them.
+    pub named: Vec<Identity>,
     /// PEM file: the CAs of client certificates; there unless `client_certificate` is [`ClientCertificate::None`].
     pub client_ca: Option<PathBuf>,
     /// Whether a sender must show a certificate.
@@ -67,6 +69,8 @@ static ONLY_TLS13: &[&SupportedProtocolVersion] = &[&TLS13];
 pub struct Error {
     /// The key of the table that names the file.
     pub key: &'static str,
+    /// Which of the named certificates it is about; `None` for what the table itself names.
+    pub named: Option<usize>,
     /// The file.
     pub path: PathBuf,
     /// What is wrong, without the file's name.
@@ -78,52 +82,34 @@ pub struct Error {
 impl TlsConfig {
     /// The files that it names.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        [Some(&self.certificate), Some(&self.key), self.client_ca.as_ref()].into_iter().flatten().map(PathBuf::as_path)
+        let identities = self.identities().flat_map(|identity| [&identity.certificate, &identity.key]);
+        identities.chain(&self.client_ca).map(PathBuf::as_path)
     }
 
-    /// What its operator has to know about the time for which the certificate is valid: that it has expired, is not valid yet, or
-    /// ends within 14 days of `now`.
-    pub fn warning(&self, now: jiff::Timestamp) -> Option<String> {
-        // What can't be read is an error elsewhere.
-        let chain = pem::certificates("certificate", &self.certificate).ok()?;
-        let warning = validity::warning(chain.first()?, now)?;
-        Some(format!("certificate {} {warning}", self.certificate.display()))
+    /// What its operator has to know about the times for which the certificates are valid: which of them has expired, is not valid
+    /// yet, or ends within 14 days of `now`.
+    pub fn warnings(&self, now: jiff::Timestamp) -> impl Iterator<Item = String> {
+        self.identities().filter_map(move |identity| identity.warning(now))
+    }
+
+    fn identities(&self) -> impl Iterator<Item = &Identity> {
+        std::iter::once(&self.default).chain(&self.named)
     }
 
     /// Reads the files and makes a server of them.
     pub fn server(&self) -> Result<ServerConfig, Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let certified = self.certified_key(&provider)?;
+        let resolver = Arc::new(ByName::read(&self.default, &self.named, &provider)?);
         let verifier = self.verifier(&provider)?;
         let builder = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(self.min_version.and_later())
-            .map_err(|error| Error::of("certificate", &self.certificate, error.to_string()))?;
-        let resolver = Arc::new(SingleCertAndKey::from(certified));
+            .map_err(|error| Error::of("certificate", &self.default.certificate, error.to_string()))?;
         let mut server = builder.with_client_cert_verifier(verifier).with_cert_resolver(resolver);
         // A sender never reads. A ticket that lies unread in its socket when it closes makes the kernel send RST instead of
         // FIN, and what is still on its way is thrown away. So there is no resumption at all.
         server.send_tls13_tickets = 0;
         server.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(server)
-    }
-
-    fn certified_key(&self, provider: &CryptoProvider) -> Result<CertifiedKey, Error> {
-        let chain = pem::certificates("certificate", &self.certificate)?;
-        let key = pem::key("key", &self.key)?;
-        let key = provider.key_provider.load_private_key(key).map_err(|error| {
-            Error::of("key", &self.key, format!("not a key that can be used: {error}"))
-                .help("use RSA of 2048 to 8192 bits, ECDSA on P-256, P-384 or P-521, or Ed25519")
-        })?;
-        let certified = CertifiedKey::new(chain, key);
-        match certified.keys_match() {
-            Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
-                let certificate = self.certificate.display();
-                let message = format!("it is not the key of the first certificate in {certificate}");
-                Err(Error::of("key", &self.key, message)
-                    .help("put the server's own certificate before those of its CA"))
-            }
-            _ => Ok(certified),
-        }
     }
 
     fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, Error> {
@@ -161,7 +147,12 @@ impl Version {
 
 impl Error {
     fn of(key: &'static str, path: &Path, message: impl Into<String>) -> Self {
-        Self { key, path: path.to_owned(), message: message.into(), help: None }
+        Self { key, named: None, path: path.to_owned(), message: message.into(), help: None }
+    }
+
+    /// The table of a named certificate, counted from 1, as the beginning of what is said of it.
+    pub fn table(&self) -> String {
+        self.named.map(|index| format!("`named` table {}: ", index + 1)).unwrap_or_default()
     }
 
     fn help(mut self, help: impl Into<String>) -> Self {
@@ -172,7 +163,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.key, self.path.display(), self.message)?;
+        write!(f, "{}{} {}: {}", self.table(), self.key, self.path.display(), self.message)?;
         self.help.as_ref().map_or(Ok(()), |help| write!(f, "; {help}"))
     }
 }

@@ -90,8 +90,11 @@ fn the_block_of_each_source_in_the_full_configuration_passes_the_check_with_all_
     let mut blocks: Vec<(String, String)> = Vec::new();
     for line in sources.lines().skip(1) {
         let line = line.strip_prefix("## ").or_else(|| line.strip_prefix("# ")).unwrap_or(line);
-        if let Some(kind) = line.strip_prefix("[[source.").and_then(|rest| rest.split_once("]]")) {
-            blocks.push((kind.0.to_owned(), String::new()));
+        // A table within a source is part of its block.
+        if let Some((kind, _)) = line.strip_prefix("[[source.").and_then(|rest| rest.split_once("]]"))
+            && !kind.contains('.')
+        {
+            blocks.push((kind.to_owned(), String::new()));
         }
         let is_key =
             line.split_once(" = ").is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'));

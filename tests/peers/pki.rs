@@ -125,7 +125,12 @@ fn key() -> KeyPair {
 
 /// A session that has said nothing yet.
 pub(crate) fn session(client: &Arc<ClientConfig>) -> ClientConnection {
-    let name = ServerName::try_from("mx1.example.com").expect("a name");
+    session_with(client, "mx1.example.com")
+}
+
+/// The same with a server of another name, or an address, which no sender asks for.
+pub(crate) fn session_with(client: &Arc<ClientConfig>, name: &str) -> ClientConnection {
+    let name = ServerName::try_from(name.to_owned()).expect("a name");
     ClientConnection::new(Arc::clone(client), name).expect("a session")
 }
 
@@ -136,8 +141,13 @@ pub(crate) fn connect(address: SocketAddr, client: &Arc<ClientConfig>) -> io::Re
 
 /// The same on a connection that is there.
 pub(crate) fn shake_hands(socket: TcpStream, client: &Arc<ClientConfig>) -> io::Result<Stream> {
+    shake_hands_in(session(client), socket)
+}
+
+/// The same in a session that is there too.
+pub(crate) fn shake_hands_in(session: ClientConnection, socket: TcpStream) -> io::Result<Stream> {
     socket.set_read_timeout(Some(READ))?;
-    let mut stream = StreamOwned::new(session(client), socket);
+    let mut stream = StreamOwned::new(session, socket);
     while stream.conn.is_handshaking() {
         stream.conn.complete_io(&mut stream.sock)?;
     }

@@ -33,7 +33,9 @@ fn with_tls_files(text: &str) -> (String, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let key = rcgen::KeyPair::generate().unwrap();
     let certificate = rcgen::CertificateParams::new(["mx1.example.com".to_owned()]).unwrap().self_signed(&key).unwrap();
-    for (name, pem) in [("cert", certificate.pem()), ("client-ca", certificate.pem()), ("key", key.serialize_pem())] {
+    let (certificate, key) = (certificate.pem(), key.serialize_pem());
+    for name in ["cert", "client-ca", "key", "named-cert", "named-key"] {
+        let pem = if name.ends_with("key") { &key } else { &certificate };
         std::fs::write(directory.path().join(name).with_extension("pem"), pem).unwrap();
     }
     (text.replace("/etc/postrider/tls", directory.path().to_str().unwrap()), directory)
@@ -50,6 +52,7 @@ fn every_key() -> Vec<(String, Key)> {
         add(format!("[[sink.{}]]", kind.name), kind.keys);
     }
     add("[source.tcp.tls]".to_owned(), &tls::KEYS);
+    add("[[source.tcp.tls.named]]".to_owned(), &tls::NAMED);
     add("[[source.udp]]".to_owned(), &source::COMMON);
     add("[[sink.stdout]]".to_owned(), &sink::COMMON);
     for key in &sink::COMMON {
