@@ -4,10 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
-
-use crate::COUNT;
-use crate::collector::{Collected, Collector, Pace, Source, assert_fields, assert_flags, messages};
+use crate::collector::{Collected, Collector, Pace, Source, messages};
 use crate::peers::scratch;
 
 /// What every message says.
@@ -114,49 +111,61 @@ fn over_a_unix_stream_with_octet_counting() {
     delivers(collector, Pace::Queues, &options, &[("hostname", &hostname())], &[]);
 }
 
-/// Every way to say less in the header, each with its part of the messages, from a file.
-#[test]
-fn with_every_header() {
-    const RFC3164: &[&str] = &["year_inferred"];
-    const NEITHER: &[&str] = &["timestamp_missing", "hostname_missing"];
+const NEITHER: &[&str] = &["timestamp_missing", "hostname_missing"];
+
+/// What logger reads from a file and sends over TCP with these options for its header arrives, with structured data or without.
+fn delivers_with_header(options: &[&str], structured: bool, hostname: &str, flags: &[&str]) {
     let mut collector = Collector::start(Source::Tcp);
     let port = collector.port().to_string();
-    let (hostname, short) = (hostname(), short_hostname());
-    // The options, whether there is structured data, the host's name, and the flags.
-    let ways: [(&[&str], bool, &str, &[&str]); 8] = [
-        (&["--rfc5424"], true, &hostname, &[]),
-        (&["--rfc5424=notq"], false, &hostname, &[]),
-        (&["--rfc5424=nohost"], true, "", &["hostname_missing"]),
-        (&["--rfc5424=notime"], false, &hostname, &["timestamp_missing"]),
-        (&["--rfc5424=notime,notq,nohost"], false, "", NEITHER),
-        (&["--rfc5424=notime,notq,nohost", "--octet-count"], false, "", NEITHER),
-        (&["--rfc3164"], false, &short, RFC3164),
-        (&["--rfc3164", "--octet-count"], false, &short, RFC3164),
-    ];
     let directory = scratch::directory("logger");
-    let file = directory.path().join("part");
-    let each = COUNT / ways.len();
-    for ((way, ..), part) in ways.iter().zip(messages().chunks(each)) {
-        fs::write(&file, part.join("\n") + "\n").expect("a file");
-        let mut logger = Command::new("logger");
-        logger.args(COMMON).args(["-n", "127.0.0.1", "-P", &port, "-T"]).args(*way).arg("-f").arg(&file);
-        assert!(logger.status().expect("logger runs").success());
-    }
-    // Each connection's are in order, and two connections may overlap.
-    let mut records: Vec<Value> = collector.end().records().collect();
-    records.sort_by_key(number);
-    for (n, record) in records.iter().enumerate() {
-        assert_eq!(number(record), n, "{record}");
-        let (_, structured, hostname, flags) = ways[n / each];
-        assert_fields(record, &[&FIELDS[..], &[("hostname", hostname)]].concat());
-        assert_flags(record, flags);
+    let file = directory.path().join("messages");
+    fs::write(&file, messages().join("\n") + "\n").expect("a file");
+    let mut logger = Command::new("logger");
+    logger.args(COMMON).args(["-n", "127.0.0.1", "-P", &port, "-T"]).args(options).arg("-f").arg(&file);
+    assert!(logger.status().expect("logger runs").success());
+    let collected = collector.end();
+    collected.assert_in_order(&[&FIELDS[..], &[("hostname", hostname)]].concat(), flags);
+    for record in collected.records() {
         assert_eq!(record.get("structured_data").is_some(), structured, "{record}");
     }
-    assert_eq!(records.len(), COUNT);
 }
 
-fn number(record: &Value) -> usize {
-    let text = record["message"].as_str().expect("a text");
-    let number = text.strip_prefix("message ").and_then(|rest| rest.split_once(" of ")).expect("a number").0;
-    number.parse().expect("a number")
+#[test]
+fn with_a_whole_header() {
+    delivers_with_header(&["--rfc5424"], true, &hostname(), &[]);
+}
+
+#[test]
+fn without_time_quality() {
+    delivers_with_header(&["--rfc5424=notq"], false, &hostname(), &[]);
+}
+
+#[test]
+fn without_a_host() {
+    delivers_with_header(&["--rfc5424=nohost"], true, "", &["hostname_missing"]);
+}
+
+#[test]
+fn without_a_time() {
+    delivers_with_header(&["--rfc5424=notime"], false, &hostname(), &["timestamp_missing"]);
+}
+
+#[test]
+fn without_any_of_them() {
+    delivers_with_header(&["--rfc5424=notime,notq,nohost"], false, "", NEITHER);
+}
+
+#[test]
+fn without_any_of_them_with_octet_counting() {
+    delivers_with_header(&["--rfc5424=notime,notq,nohost", "--octet-count"], false, "", NEITHER);
+}
+
+#[test]
+fn in_rfc_3164() {
+    delivers_with_header(&["--rfc3164"], false, &short_hostname(), &["year_inferred"]);
+}
+
+#[test]
+fn in_rfc_3164_with_octet_counting() {
+    delivers_with_header(&["--rfc3164", "--octet-count"], false, &short_hostname(), &["year_inferred"]);
 }
