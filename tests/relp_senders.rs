@@ -46,7 +46,10 @@ fn replaced(text: &str, pairs: &[(&str, &str)]) -> String {
 
 /// The lines for the sender that the page begins with, for this port on this machine.
 fn sender_lines(port: u16) -> String {
-    replaced(block("# Syslog over RELP\n", ""), &[("postrider.example", "127.0.0.1"), ("20514", &port.to_string())])
+    replaced(
+        block("# Syslog over RELP\n", "rsyslog"),
+        &[("postrider.example", "127.0.0.1"), ("20514", &port.to_string())],
+    )
 }
 
 /// Has rsyslog log the numbers up to `count`.
@@ -122,7 +125,7 @@ fn each_message_arrives_once_over_tls() {
     let mut postrider = Postrider::spawn(&format!("{source}[[sink.file]]\npath = \"{}\"\n", path.display()));
     let port = postrider.address("relp-tls").port().to_string();
     let action = replaced(
-        block("## Over TLS\n", ""),
+        block("## Over TLS\n", "rsyslog"),
         &[
             (&format!("target=\"{SERVER}\""), "target=\"127.0.0.1\""),
             ("20515", &port),
