@@ -1,9 +1,13 @@
-//! Is each thing that rsyslog's test bench tries on a TCP receiver's framing right here too, through the running program? The
-//! tests have the names of those tests above them. For `imptcp` they are the same as for `imtcp`, as there is one receiver here.
+//! Is each thing that rsyslog's test bench tries on a TCP receiver's framing right here too, through the running program? Each test
+//! has the name of its test there. For `imptcp` they are the same as for `imtcp`, as there is one receiver here.
 //!
-//! Left out, because Postrider has no such thing: `imtcp_framing_regex` (multi-line messages found by a pattern),
-//! `imtcp-stream-always-zlib` as a feature (streams that are compressed; what happens to one is tested below). The failing accept of
-//! `imptcp-epoll-add-failure` is in `tests/flood.rs`.
+//! What does not apply:
+//!
+//! - `imtcp_framing_regex`: no message is found by a pattern (its limit, `_maxmsg_overflow`, is tested).
+//! - `imtcp-NUL-rawmsg`: there is one text of a message, and `imtcp-NUL` has it.
+//! - `imtcp-stream-always-zlib` as a feature: no stream is expanded (what becomes of a compressed one is tested).
+//! - `imptcp_nonProcessingPoller`: there are no pollers to set; `imtcp-starvation` has what it would lose.
+//! - `imptcp-epoll-add-failure`: not about framing, and there is no epoll of its own; an accept that fails is in `tests/flood.rs`.
 
 mod peers;
 
@@ -153,9 +157,10 @@ impl Dice {
 
 // === the ends of messages ===
 
+/// A message without its end at the close.
 /// `imtcp_incomplete_frame_at_end`. There, the cut counted message is discarded; here it is kept and flagged.
 #[test]
-fn a_message_without_its_end_at_the_close() {
+fn imtcp_incomplete_frame_at_end() {
     let text = message("half of it");
     check(
         "",
@@ -169,9 +174,10 @@ fn a_message_without_its_end_at_the_close() {
     );
 }
 
+/// Numbers that are no counts.
 /// `imtcp-msg-truncation-on-number2`
 #[test]
-fn numbers_that_are_no_counts() {
+fn imtcp_msg_truncation_on_number2() {
     let text = "<120>1 2026-11-24T02:10:35Z a b - - - x!";
     assert_eq!(text.len(), 40);
     let mut cases = vec![
@@ -201,9 +207,10 @@ fn what_is_no_count_is_flagged_as_text_without_a_header() {
     assert_eq!(records[0]["flags"], flags);
 }
 
+/// A line that goes on with digits where it is cut.
 /// `imtcp-msg-truncation-on-number`: the limit falls just before digits, SP and `<`.
 #[test]
-fn a_line_that_goes_on_with_digits_where_it_is_cut() {
+fn imtcp_msg_truncation_on_number() {
     let begin = "x".repeat(MAX - message("").len());
     let tail = "5 <14>fake 3 <1>";
     for framing in ["auto", "octet_counting", "lf"] {
@@ -216,10 +223,11 @@ fn a_line_that_goes_on_with_digits_where_it_is_cut() {
 
 // === over the limit ===
 
+/// Counts over the limit.
 /// `imtcp-maxFrameSize`, `imptcp-maxFrameSize-parameter`. There, the count is no longer believed; here the message is cut, and the
 /// stream stays in step.
 #[test]
-fn counts_over_the_limit() {
+fn imtcp_max_frame_size() {
     let receiver = Receiver::limited("auto");
     let mut expected = Vec::new();
     for length in [MAX, MAX + 1, 1005, 10_005, 1_000_000] {
@@ -231,9 +239,10 @@ fn counts_over_the_limit() {
     assert_eq!(receiver.seen(), expected);
 }
 
+/// The message after one over the limit is whole to its first byte.
 /// `imtcp-discard-truncated-msg`, `imptcp-discard-truncated-msg-same-session`
 #[test]
-fn the_message_after_one_over_the_limit_is_whole_to_its_first_byte() {
+fn imtcp_discard_truncated_msg() {
     let kept = "x".repeat(MAX - message("").len());
     let tail = "<13>tail 20 <13>tail";
     for (framing, end) in [("auto", "\n"), ("auto", "\r\n"), ("octet_counting", "\n"), ("lf", "\n"), ("nul", "\0")] {
@@ -254,35 +263,61 @@ fn the_message_after_one_over_the_limit_is_whole_to_its_first_byte() {
     }
 }
 
-/// `imtcp-bigmessage-octetcounting`, `-octetstuffing`
-#[test]
-fn ten_messages_of_random_sizes_around_the_limit_are_ten_records() {
+/// Ten messages of random sizes around the limit are ten records.
+fn ten_around_the_limit(framing: &str) {
     const LIMIT: usize = 4096;
     let header = message("").len();
     let mut dice = Dice(0x5eed);
-    for framing in ["octet_counting", "lf"] {
-        let receiver = Receiver::new(&format!("max_frame_size = \"{LIMIT}B\"\nframing = \"{framing}\""));
-        let mut expected = Vec::new();
-        let mut bytes = String::new();
-        for n in 0..10 {
-            let text = "0123456789".repeat(600)[..LIMIT - header - 50 + dice.throw(100)].to_owned();
-            match framing {
-                "lf" => writeln!(bytes, "{}", message(&text)).expect("text"),
-                _ => bytes.push_str(&counted(&message(&text))),
-            }
-            let kept = text.len().min(LIMIT - header);
-            expected.push(Seen { message: text[..kept].to_owned(), truncated: kept < text.len() });
-            // Both kinds have to be among them.
-            assert!(n < 9 || expected.iter().any(|seen| seen.truncated) && !expected.iter().all(|seen| seen.truncated));
+    let receiver = Receiver::new(&format!("max_frame_size = \"{LIMIT}B\"\nframing = \"{framing}\""));
+    let mut expected = Vec::new();
+    let mut bytes = String::new();
+    for n in 0..10 {
+        let text = "0123456789".repeat(600)[..LIMIT - header - 50 + dice.throw(100)].to_owned();
+        match framing {
+            "lf" => writeln!(bytes, "{}", message(&text)).expect("text"),
+            _ => bytes.push_str(&counted(&message(&text))),
         }
-        receiver.send(bytes.as_bytes());
-        assert_eq!(receiver.seen(), expected, "{framing}");
+        let kept = text.len().min(LIMIT - header);
+        expected.push(Seen { message: text[..kept].to_owned(), truncated: kept < text.len() });
+        // Both kinds have to be among them.
+        assert!(n < 9 || expected.iter().any(|seen| seen.truncated) && !expected.iter().all(|seen| seen.truncated));
     }
+    receiver.send(bytes.as_bytes());
+    assert_eq!(receiver.seen(), expected, "{framing}");
 }
 
-/// `imptcp-oversize-errorfile-truncate`, `imptcp-oversize-message-display`: who sent what was cut, and that it was.
 #[test]
-fn a_record_that_was_cut_says_so_and_whose_it_is() {
+fn imtcp_bigmessage_octetcounting() {
+    ten_around_the_limit("octet_counting");
+}
+
+#[test]
+fn imtcp_bigmessage_octetstuffing() {
+    ten_around_the_limit("lf");
+}
+
+/// What is over the limit leaves no piece, and counts nowhere: by one byte, by some, and by many reads.
+#[test]
+fn imptcp_oversize_message_display() {
+    let begin = "x".repeat(MAX - message("").len());
+    let excesses = [1, 17, MAX, MAX + 1, 100_000];
+    let receiver = Receiver::limited("auto");
+    let mut expected = Vec::new();
+    for excess in excesses {
+        let long = message(&begin) + &"<13>piece ".repeat(excess / 10 + 1)[..excess];
+        receiver.send(format!("{long}\n{}\n", message("next")).as_bytes());
+        expected.extend([cut(begin.as_str()), whole("next")]);
+    }
+    let (records, ended) = receiver.records();
+    assert_eq!(records.iter().map(of_record).collect::<Vec<_>>(), expected);
+    assert_eq!(ledger(&ended, "source=\"tcp\"", "truncated"), excesses.len() as u64);
+    let kept = excesses.len() * (MAX + message("next").len());
+    assert_eq!(ledger(&ended, "source=\"tcp\"", "received_bytes"), kept as u64);
+}
+
+/// A record that was cut says so and whose it is (`imptcp-oversize-errorfile-truncate`).
+#[test]
+fn imptcp_oversize_errorfile_truncate() {
     let receiver = Receiver::limited("auto");
     let mut socket = TcpStream::connect(receiver.address).expect("a connection");
     let own = socket.local_addr().expect("an address");
@@ -297,21 +332,30 @@ fn a_record_that_was_cut_says_so_and_whose_it_is() {
     assert_eq!(record["message"], text[..MAX - message("").len()]);
 }
 
-/// `imptcp-buffer-overflow`, `-custom-delimiter`
-#[test]
-fn a_stream_with_another_delimiter_is_one_long_message() {
-    for (framing, wrong, right) in [("lf", "\0", "\n"), ("auto", "\0", "\n"), ("nul", "\n", "\0")] {
-        let receiver = Receiver::limited(framing);
-        let long = format!("{}{wrong}", message("over and over")).repeat(5000);
-        receiver.send(format!("{long}{right}{}{right}", message("next")).as_bytes());
-        let kept = &long[message("").len()..MAX];
-        assert_eq!(receiver.seen(), [cut(kept), whole("next")], "{framing}");
-    }
+/// 5000 messages with another delimiter than the source's are one long message.
+fn with_a_wrong_delimiter(framing: &str, wrong: &str, right: &str) {
+    let receiver = Receiver::limited(framing);
+    let long = format!("{}{wrong}", message("over and over")).repeat(5000);
+    receiver.send(format!("{long}{right}{}{right}", message("next")).as_bytes());
+    let kept = &long[message("").len()..MAX];
+    assert_eq!(receiver.seen(), [cut(kept), whole("next")], "{framing}");
 }
 
+#[test]
+fn imptcp_buffer_overflow() {
+    with_a_wrong_delimiter("lf", "\0", "\n");
+    with_a_wrong_delimiter("auto", "\0", "\n");
+}
+
+#[test]
+fn imptcp_custom_delimiter() {
+    with_a_wrong_delimiter("nul", "\n", "\0");
+}
+
+/// A huge limit is refused and the largest works.
 /// `maxMessageSize` 2^31-1 of `imtcp_framing_regex_maxmsg_overflow`
 #[test]
-fn a_huge_limit_is_refused_and_the_largest_works() {
+fn imtcp_framing_regex_maxmsg_overflow() {
     const LARGEST: usize = 16 << 20;
     let directory = scratch::directory("limit");
     let file = directory.path().join("postrider.toml");
@@ -336,9 +380,10 @@ fn a_huge_limit_is_refused_and_the_largest_works() {
 
 // === bytes in and between messages ===
 
+/// NUL in the middle is kept.
 /// `imtcp-NUL`, `imtcp-NUL-rawmsg`
 #[test]
-fn nul_in_the_middle_is_kept() {
+fn imtcp_nul() {
     let text = "a\0b\0\0c";
     check(
         "",
@@ -349,9 +394,10 @@ fn nul_in_the_middle_is_kept() {
     );
 }
 
+/// SP before a message is skipped.
 /// `imtcp_spframingfix`: Cisco ASA puts SP behind the LF.
 #[test]
-fn sp_before_a_message_is_skipped() {
+fn imtcp_spframingfix() {
     let texts: Vec<String> = (0..20).map(|n| format!("message {n}")).collect();
     let expected = || texts.iter().map(whole).collect::<Vec<_>>();
     let (mut lines, mut frames) = (String::new(), String::new());
@@ -362,17 +408,19 @@ fn sp_before_a_message_is_skipped() {
     check("", vec![(lines.into(), expected()), (frames.into(), expected())]);
 }
 
+/// Lines that begin with digits where counts are off.
 /// `imtcp_no_octet_counted`
 #[test]
-fn lines_that_begin_with_digits_where_counts_are_off() {
+fn imtcp_no_octet_counted() {
     let lines = ["5 <13>a", "7", "12 monkeys", "41 <120> x", "250 2.0.0 Ok"];
     let expected = lines.map(whole).into();
     check("framing = \"lf\"", vec![(format!("{}\n", lines.join("\n")).into(), expected)]);
 }
 
+/// LF within a counted message is kept.
 /// `imtcp-multiline`, `imptcp_multi_line`
 #[test]
-fn lf_within_a_counted_message_is_kept() {
+fn imtcp_multiline() {
     let text = "one\n<13>two\r\n5 <13>x\nthree";
     let input = format!("{}{}", counted(&message(text)), counted(&message("next")));
     check("", vec![(input.into(), vec![whole(text), whole("next")])]);
@@ -380,9 +428,10 @@ fn lf_within_a_counted_message_is_kept() {
 
 // === a TLS hello, compressed bytes ===
 
+/// A TLS hello on a plain port is named and dropped once.
 /// `imtcp-tls-gibberish`
 #[test]
-fn a_tls_hello_on_a_plain_port_is_named_and_dropped_once() {
+fn imtcp_tls_gibberish() {
     let pki = Pki::new();
     let mut hello = Vec::new();
     pki::session(&pki.client(None, BOTH)).write_tls(&mut hello).expect("a hello");
@@ -486,9 +535,10 @@ fn assert_numbered(messages: &[String], count: usize, size: impl Fn(usize) -> us
     assert_eq!(seen.iter().filter(|seen| !**seen).count(), 0, "messages are missing");
 }
 
+/// Twenty thousand messages that end with nul.
 /// `imtcp_addtlframedelim`
 #[test]
-fn twenty_thousand_messages_that_end_with_nul() {
+fn imtcp_addtlframedelim() {
     const COUNT: usize = 20_000;
     let mut filed = Filed::new("[[source.tcp]]\nlisten = \"127.0.0.1:0\"\nframing = \"nul\"");
     let mut socket = BufWriter::new(TcpStream::connect(filed.postrider.address("tcp")).expect("a connection"));
@@ -499,9 +549,10 @@ fn twenty_thousand_messages_that_end_with_nul() {
     assert_numbered(&filed.messages("tcp", COUNT, 50), COUNT, |_| 50);
 }
 
+/// Twenty thousand messages of random sizes.
 /// `imptcp_large`: random sizes up to 10 kB.
 #[test]
-fn twenty_thousand_messages_of_random_sizes() {
+fn imptcp_large() {
     const COUNT: usize = 20_000;
     let mut dice = Dice(0xd1ce);
     let sizes: Vec<usize> = (0..COUNT).map(|_| 8 + dice.throw(10_000)).collect();
@@ -514,9 +565,10 @@ fn twenty_thousand_messages_of_random_sizes() {
     assert_numbered(&filed.messages("tcp", COUNT, sizes.iter().sum::<usize>() / COUNT), COUNT, |n| sizes[n]);
 }
 
+/// Very large counted messages on 32 connections.
 /// `imptcp_veryLargeOctateCountedMessages`: 32 connections with messages of 100 kB.
 #[test]
-fn very_large_counted_messages_on_32_connections() {
+fn imptcp_very_large_octet_counted_messages() {
     const CONNECTIONS: usize = 32;
     const EACH: usize = 20;
     const SIZE: usize = 100_000;
@@ -563,9 +615,10 @@ fn send_with_drops<C>(open: impl Fn() -> C + Sync, write: impl Fn(&mut C, &str) 
     });
 }
 
+/// Connections that are dropped and reopened lose nothing.
 /// `imtcp_conndrop`
 #[test]
-fn connections_that_are_dropped_and_reopened_lose_nothing() {
+fn imtcp_conndrop() {
     let mut filed = Filed::new("[[source.tcp]]\nlisten = \"127.0.0.1:0\"");
     let address = filed.postrider.address("tcp");
     send_with_drops(
@@ -576,9 +629,10 @@ fn connections_that_are_dropped_and_reopened_lose_nothing() {
     assert_numbered(&filed.messages("tcp", DROPPED, 60), DROPPED, |_| 60);
 }
 
+/// TLS connections that are dropped and reopened lose nothing.
 /// `imtcp_conndrop_tls`. A sender does not wait for the `close_notify` of the other side, as syslog senders do not.
 #[test]
-fn tls_connections_that_are_dropped_and_reopened_lose_nothing() {
+fn imtcp_conndrop_tls() {
     let pki = Pki::new();
     let client = pki.client(None, BOTH);
     let mut filed = Filed::new(&pki.source("").replace("max_connections = 4\n", ""));
@@ -596,9 +650,10 @@ fn tls_connections_that_are_dropped_and_reopened_lose_nothing() {
 
 // === many connections ===
 
+/// A flooding connection does not starve another.
 /// `imtcp-starvation`, `imptcp_nonProcessingPoller`
 #[test]
-fn a_flooding_connection_does_not_starve_another() {
+fn imtcp_starvation() {
     let mut postrider = Postrider::spawn(
         "shutdown_timeout = \"5s\"\n[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[sink.stdout]]\nevents = [\"delivery\"]\n",
     );
@@ -630,9 +685,10 @@ fn a_flooding_connection_does_not_starve_another() {
     }
 }
 
+/// Exactly those over max connections are refused.
 /// `imptcp_maxsessions`
 #[test]
-fn exactly_those_over_max_connections_are_refused() {
+fn imptcp_maxsessions() {
     let receiver = Receiver::new("max_connections = 10");
     let mut sockets: Vec<TcpStream> =
         (0..20).map(|_| TcpStream::connect(receiver.address).expect("a connection")).collect();
@@ -654,9 +710,10 @@ fn exactly_those_over_max_connections_are_refused() {
     assert!(ended.stderr.contains("max_connections=10"), "{}", ended.stderr);
 }
 
+/// A stop with many open and pending connections is clean and reads what they sent.
 /// `imtcp-shutdown-pending-accepts`
 #[test]
-fn a_stop_with_many_open_and_pending_connections_is_clean_and_reads_what_they_sent() {
+fn imtcp_shutdown_pending_accepts() {
     const OPEN: usize = 150;
     const PENDING: usize = 150;
     let receiver = Receiver::new("");
