@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::page::Page;
 use crate::peers::postfix::{Destination, Postfix};
 use crate::peers::postrider::Postrider;
+use crate::peers::process::Process;
 use crate::peers::rsyslog::Rsyslog;
 use crate::peers::scratch;
 use crate::peers::syslog_ng::SyslogNg;
@@ -62,6 +63,34 @@ fn unix() {
     fs::remove_file(path("log")).expect("the link");
     postfix_logs_to_postrider(postfix, &main_cf, &instead, &path("log"));
     assert_drop_in_is_right(&unit);
+}
+
+/// The journal hands on what syslog(3) gives it. Its `/run` is a directory of this test's, in a mount namespace of its own.
+#[test]
+fn journal() {
+    let place = scratch::directory("journal");
+    let path = |name: &str| place.path().join(name);
+    for directory in ["systemd/journal", "systemd/journald.conf.d"] {
+        fs::create_dir_all(path(directory)).expect("a directory");
+    }
+    // Nothing but what is logged here: no word of the kernel's.
+    let conf = "[Journal]\nForwardToSyslog=yes\nStorage=none\nReadKMsg=no\nForwardToWall=no\n";
+    fs::write(path("systemd/journald.conf.d/test.conf"), conf).expect("a file");
+    let socket = path("systemd/journal/syslog");
+    let postrider = run(&format!("[[source.unix]]\npath = \"{}\"\n", socket.display()));
+    wait_for_file(&socket);
+    let script = format!("mount --bind {} /run && exec /lib/systemd/systemd-journald", place.path().display());
+    let mut journald = Process::start("unshare", &["--mount", "sh", "-c", &script], &path("journald.log"));
+    journald.wait_ready(DEADLINE, || path("systemd/journal/dev-log").exists().then_some(()));
+    let mut logger = Command::new("logger");
+    logger.args(["--id=4711", "-p", "mail.info", "-t", "postfix/smtpd", "-u"]).arg(path("systemd/journal/dev-log"));
+    assert!(logger.arg(HELLO).status().expect("logger runs").success());
+    let record = record(&postrider, HELLO);
+    let fields = ["facility", "severity", "app_name", "procid"].map(|name| record[name].as_str().expect("a field"));
+    assert_eq!(fields, ["mail", "info", "postfix/smtpd", "4711"]);
+    assert_eq!(record["postfix"]["event"], "connect");
+    assert!(journald.terminate(DEADLINE).success(), "{}", journald.log());
+    assert_eq!(finish(postrider).stdout.lines().count(), 1);
 }
 
 fn wait_for_file(path: &Path) {
