@@ -14,7 +14,7 @@ type Append = fn(&mut String, u32);
 const RECORDED: [(&str, Append, f64); 2] =
     [("a delivery as rsyslog forwards it", rfc3164, 10_922.0), ("the same in RFC 5424", rfc5424, 11_243.0)];
 
-/// How far a figure may be from the recorded one: a compiler that is a little newer stays below, a change that matters does not.
+/// How far a figure may be above the recorded one: a compiler that is a little newer stays below, a change that matters does not.
 const TOLERANCE: f64 = 0.05;
 
 /// Lines of the two logs whose difference is counted, so that what the program does once is not. Both are decoded by one thread.
@@ -22,13 +22,14 @@ const LINES: [u32; 2] = [100, 1000];
 
 #[test]
 fn a_line_costs_no_more_instructions_than_recorded() {
-    if std::env::consts::ARCH != "x86_64" {
-        skip("the recorded instructions are those of x86_64");
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    if std::env::consts::ARCH != "x86_64" || !cpu.contains(" avx2 ") {
+        skip("the recorded instructions are those of x86_64 with AVX2, which libraries choose when they run");
         return;
     }
     let program = release_program();
     let directory = tempfile::tempdir().expect("a directory");
-    let mut changed = String::new();
+    let mut dearer = String::new();
     for (what, line, recorded) in RECORDED {
         let [few, many] = LINES.map(|lines| {
             let mut log = String::new();
@@ -38,11 +39,11 @@ fn a_line_costs_no_more_instructions_than_recorded() {
             instructions(&program, &path, directory.path())
         });
         let found = (many - few) / f64::from(LINES[1] - LINES[0]);
-        if (found / recorded - 1.0).abs() > TOLERANCE {
-            let _ = writeln!(changed, "{what}: {found:.0} instructions for a line, recorded are {recorded:.0}");
+        if found > recorded * (1.0 + TOLERANCE) {
+            let _ = writeln!(dearer, "{what}: {found:.0} instructions for a line, recorded are {recorded:.0}");
         }
     }
-    assert!(changed.is_empty(), "{changed}");
+    assert!(dearer.is_empty(), "{dearer}");
 }
 
 #[expect(clippy::print_stderr, reason = "what is not tested is said aloud")]

@@ -7,9 +7,10 @@
 //! ```
 //!
 //! `--lines N` of the log (1,000,000), `--rounds N` of each measurement (3), `--only PART,…` of `tcp`, `connections`, `growth`,
-//! `memory` and `decode`. Files lie in /dev/shm, so that no disk is measured. The figures are medians.
+//! `latency`, `memory` and `decode`. Files lie in /dev/shm, so that no disk is measured. The figures are medians.
 
 mod contestant;
+mod latency;
 mod log;
 mod parts;
 mod server;
@@ -40,10 +41,11 @@ fn main() -> Result<()> {
         return contestant::copy(port.parse()?, file, bytes.parse()?);
     }
     let options = options(&arguments)?;
-    let parts: [(&str, Part); 5] = [
+    let parts: [(&str, Part); 6] = [
         ("tcp", parts::tcp),
         ("connections", parts::connections),
         ("growth", parts::growth),
+        ("latency", latency::measure),
         ("memory", parts::memory),
         ("decode", parts::decode),
     ];

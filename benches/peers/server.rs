@@ -106,7 +106,8 @@ impl Server {
         Ok(())
     }
 
-    fn output(&self) -> PathBuf {
+    /// Where the records are.
+    pub(crate) fn output(&self) -> PathBuf {
         self.directory.path().join("out")
     }
 

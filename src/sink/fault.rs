@@ -9,19 +9,27 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// The time between two lines about the same fault.
 const LOG_EVERY: Duration = Duration::from_secs(30);
+/// The time between the beginnings of two outages that the log tells of. A spool that is full at times, because its reader is
+/// slower than a sender, would fill the log otherwise.
+const OUTAGE_EVERY: Duration = Duration::from_secs(10);
 
 /// The faults of one destination: from the first failed attempt to the next that works is one outage.
 #[derive(Debug)]
 pub(super) struct Fault {
     name: String,
     outage: Option<Outage>,
+    /// When the log told of the beginning of one.
+    told: Option<Instant>,
+    /// How many came and went since, of which the log tells nothing.
+    untold: u64,
     seed: RandomState,
 }
 
 #[derive(Debug)]
 struct Outage {
     since: Instant,
-    logged: Instant,
+    /// When the log last told of it; `None` if it tells nothing of it yet.
+    logged: Option<Instant>,
     attempts: u64,
 }
 
@@ -29,21 +37,28 @@ struct Outage {
 
 impl Fault {
     pub(super) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), outage: None, seed: RandomState::new() }
+        Self { name: name.to_owned(), outage: None, told: None, untold: 0, seed: RandomState::new() }
     }
 
     /// Counts a failed attempt, logs it if it is the first or the last line is old, and says how long to wait.
+    ///
+    /// An outage that begins soon after the last is logged when it lasts, so that the last line always tells how things are.
     pub(super) fn failed(&mut self, reason: &str, now: Instant) -> Duration {
         let sink = self.name.as_str();
-        let outage = self.outage.get_or_insert_with(|| {
-            warn!(sink, "{reason}; tried again until it works");
-            Outage { since: now, logged: now, attempts: 0 }
-        });
+        let outage = self.outage.get_or_insert(Outage { since: now, logged: None, attempts: 0 });
         outage.attempts += 1;
-        if now.duration_since(outage.logged) >= LOG_EVERY {
-            outage.logged = now;
-            let seconds = now.duration_since(outage.since).as_secs();
-            warn!(sink, attempts = outage.attempts, seconds, "{reason}; still tried again");
+        match outage.logged {
+            None if self.told.is_none_or(|told| now.duration_since(told) >= OUTAGE_EVERY) => {
+                let untold = Some(std::mem::take(&mut self.untold)).filter(|untold| *untold > 0);
+                warn!(sink, untold, "{reason}; tried again until it works");
+                (outage.logged, self.told) = (Some(now), Some(now));
+            }
+            Some(logged) if now.duration_since(logged) >= LOG_EVERY => {
+                outage.logged = Some(now);
+                let seconds = now.duration_since(outage.since).as_secs();
+                warn!(sink, attempts = outage.attempts, seconds, "{reason}; still tried again");
+            }
+            None | Some(_) => {}
         }
         let attempts = outage.attempts;
         jittered(attempts, self.seed.hash_one(attempts))
@@ -51,10 +66,13 @@ impl Fault {
 
     /// An attempt worked.
     pub(super) fn worked(&mut self, now: Instant) {
-        if let Some(outage) = self.outage.take() {
-            let seconds = now.duration_since(outage.since).as_secs();
-            info!(sink = self.name, attempts = outage.attempts, seconds, "works again");
+        let Some(outage) = self.outage.take() else { return };
+        if outage.logged.is_none() {
+            self.untold += 1;
+            return;
         }
+        let seconds = now.duration_since(outage.since).as_secs();
+        info!(sink = self.name, attempts = outage.attempts, seconds, "works again");
     }
 }
 
@@ -79,6 +97,24 @@ mod tests {
             assert!((200..=400).contains(&jittered(3, random).as_millis()));
             assert!((2500..=5000).contains(&jittered(u64::MAX, random).as_millis()));
         }
+    }
+
+    #[test]
+    fn an_outage_soon_after_another_is_told_of_when_it_lasts() {
+        let mut fault = Fault::new("test");
+        let begun = Instant::now();
+        let told = |fault: &Fault| fault.outage.as_ref().is_some_and(|outage| outage.logged.is_some());
+        for (after, expected, untold) in [(0, true, 0), (1, false, 0), (2, false, 1), (10, true, 0), (11, false, 0)] {
+            let now = begun + Duration::from_secs(after);
+            fault.failed("full", now);
+            assert_eq!((told(&fault), fault.untold), (expected, untold), "after {after} s");
+            fault.worked(now);
+        }
+        let now = begun + Duration::from_secs(12);
+        fault.failed("full", now);
+        assert!(!told(&fault));
+        fault.failed("full", now + OUTAGE_EVERY);
+        assert!(told(&fault), "it lasts");
     }
 
     #[test]
