@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::buffer::{Batch, Encoded, Entry, Records, Sender, Span};
+use crate::buffer::{Batch, Encoded, Entry, Records, Sender, Span, Spare};
 use crate::encode::Encoder;
 use crate::frame::Frame;
 use crate::ledger::{Reason, SinkLedger};
@@ -36,6 +36,7 @@ pub struct Pipeline {
     outlets: Vec<Arc<Outlet>>,
     unparsed: Arc<Unparsed>,
     offered: Arc<AtomicU64>,
+    spare: Spare,
 }
 
 /// The pipeline as it is now. A reload replaces it: what is read afterwards goes through the new one. Clones are the same.
@@ -105,14 +106,21 @@ pub fn read_frame<R>(
 impl Pipeline {
     /// A pipeline to `outlets`.
     pub fn new(encoder: Encoder, outlets: Vec<Arc<Outlet>>) -> Self {
-        Self { encoder, ids: Arc::default(), outlets, unparsed: Arc::default(), offered: Arc::default() }
+        Self {
+            encoder,
+            ids: Arc::default(),
+            outlets,
+            unparsed: Arc::default(),
+            offered: Arc::default(),
+            spare: Spare::default(),
+        }
     }
 
     /// A pipeline to other `outlets` that goes on with the ids of this one, and with its count of what is not understood.
     #[must_use]
     pub fn succeeded_by(&self, encoder: Encoder, outlets: Vec<Arc<Outlet>>) -> Self {
-        let (ids, unparsed) = (Arc::clone(&self.ids), Arc::clone(&self.unparsed));
-        Self { encoder, ids, outlets, unparsed, offered: Arc::default() }
+        let (ids, unparsed, spare) = (Arc::clone(&self.ids), Arc::clone(&self.unparsed), self.spare.clone());
+        Self { encoder, ids, outlets, unparsed, offered: Arc::default(), spare }
     }
 
     /// How many frames it has shown to each of its outlets.
@@ -137,17 +145,16 @@ impl Pipeline {
     ) -> Batches {
         let bytes: usize = arrivals.iter().map(|arrival| arrival.frame.bytes.len()).sum();
         // Records are five to six times as long as their lines; growing by doubling would copy them.
-        let mut lines = Vec::with_capacity(bytes * 6 + 512);
+        let mut lines = self.spare.lines(bytes * 6 + 512);
         let mut drafts: Vec<Draft> = self.outlets.iter().map(|_| Draft::default()).collect();
         let mut ids = self.ids.reserve(received_at, arrivals.len());
         let context = Context::new(received_at, &origin.zone);
         for Arrival { frame, peer } in arrivals {
             read_frame(frame, *peer, origin, &context, ids.take(), |record| {
-                self.encode(record, &mut lines, &mut drafts);
+                self.encode(record, lines.bytes(), &mut drafts);
             });
         }
-        // What it has to spare would lie idle for as long as the slowest sink takes, and no limit counts it.
-        lines.shrink_to_fit();
+        lines.shrink();
         let encoded = Arc::new(Encoded { lines, room });
         let offered = arrivals.len() as u64;
         self.offered.fetch_add(offered, Relaxed);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::Lines;
 use crate::ledger::{InFlight, Reason};
 use crate::receipt::Receipt;
 use crate::record::RecordId;
@@ -13,7 +14,7 @@ use crate::record::RecordId;
 #[derive(Debug)]
 pub struct Encoded {
     /// JSON lines, each with its LF.
-    pub lines: Vec<u8>,
+    pub lines: Lines,
     /// The room in the source's limit of bytes in flight, given back when the last sink is done.
     pub room: Option<OwnedSemaphorePermit>,
 }

@@ -2,6 +2,8 @@
 
 mod batch;
 mod queue;
+mod spare;
 
 pub use batch::{Batch, Encoded, Entry, Records, Span};
 pub use queue::{Received, Receiver, Room, Sender, queue};
+pub use spare::{Lines, Spare};

@@ -1,0 +1,115 @@
+//! Buffers that are used again: of a new one, the kernel has to give every page anew, which costs more than the records in it.
+
+use std::mem;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// So many buffers are kept at most.
+const KEPT: usize = 4;
+/// No larger buffer is kept, in bytes: those of a read of 64 KiB are smaller.
+const LARGEST: usize = 1024 * 1024;
+
+/// Buffers whose records are delivered. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Spare(Arc<Mutex<Vec<Vec<u8>>>>);
+
+/// The bytes of encoded records, whose buffer is used again after the last of them is delivered.
+#[derive(Debug)]
+pub struct Lines {
+    bytes: Vec<u8>,
+    spare: Option<Spare>,
+}
+
+// === impl Spare ===
+
+impl Spare {
+    /// An empty buffer for about `size` bytes. It is at most twice as large: nothing counts what it has to spare.
+    pub fn lines(&self, size: usize) -> Lines {
+        let mut kept = self.kept();
+        let fitting = kept.iter().position(|buffer| (size..=size * 2).contains(&buffer.capacity()));
+        let bytes = fitting.map(|place| kept.swap_remove(place));
+        drop(kept);
+        Lines { bytes: bytes.unwrap_or_else(|| Vec::with_capacity(size)), spare: Some(self.clone()) }
+    }
+
+    fn give(&self, mut buffer: Vec<u8>) {
+        let mut kept = self.kept();
+        if kept.len() < KEPT {
+            buffer.clear();
+            kept.push(buffer);
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Lines ===
+
+impl Lines {
+    /// The buffer, to append to.
+    pub const fn bytes(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Gives back what it has to spare, if that is more than what it holds: it would lie idle for as long as the slowest sink takes.
+    pub fn shrink(&mut self) {
+        if self.bytes.capacity() > self.bytes.len() * 2 {
+            self.bytes.shrink_to_fit();
+        }
+    }
+}
+
+impl From<Vec<u8>> for Lines {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes, spare: None }
+    }
+}
+
+impl Deref for Lines {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        // What is small costs little to have anew, and would take the place of a large one.
+        if let Some(spare) = &self.spare
+            && (LARGEST / 16..=LARGEST).contains(&self.bytes.capacity())
+        {
+            spare.give(mem::take(&mut self.bytes));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_is_used_again_where_it_fits() {
+        let spare = Spare::default();
+        let mut lines = spare.lines(100_000);
+        lines.bytes().extend_from_slice(b"a record");
+        let place = lines.as_ptr();
+        drop(lines);
+        assert!(spare.lines(40_000).bytes.capacity() < 80_000, "too large for so little");
+        let again = spare.lines(90_000);
+        assert_eq!((again.as_ptr(), again.len()), (place, 0));
+        assert_ne!(spare.lines(90_000).as_ptr(), place, "one at a time");
+    }
+
+    #[test]
+    fn few_are_kept_and_none_that_is_small_or_huge() {
+        let spare = Spare::default();
+        drop((0..10).map(|_| spare.lines(100_000)).collect::<Vec<_>>());
+        assert_eq!(spare.kept().len(), KEPT);
+        let spare = Spare::default();
+        drop([spare.lines(1000), spare.lines(2 * LARGEST)]);
+        assert!(spare.kept().is_empty());
+    }
+}
