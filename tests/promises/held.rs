@@ -14,7 +14,7 @@ use crate::peers::small_disk::SmallDisk;
 use crate::peers::unread::Unread;
 use crate::peers::wait::wait_until;
 use crate::spool;
-use crate::ways::{Place, STREAMS, Way, each};
+use crate::ways::{DATAGRAMS, PIPE, Place, STREAMS, Way, all, each};
 
 /// More than the sockets, the queues and the small disk hold.
 const MANY: usize = 8000;
@@ -84,22 +84,21 @@ fn a_full_disk_holds_streams_up_and_loses_nothing() {
     });
 }
 
-/// More than the pipe and the queue hold is kept on the disk, over a stop too, and comes in its order.
+/// Everything behind what the pipe holds is kept on the disk, over a stop too, and comes in its order.
 #[test]
 fn what_a_sink_does_not_take_is_in_the_spool_over_a_stop() {
     const SENT: usize = 400;
     const SOME: usize = 20;
-    /// The most that memory and the pipe hold besides the spool.
-    const BESIDE: usize = 300;
-    each(&STREAMS, |way| {
+    each(&all(), |way| {
         let (place, output) = (Place::new(way), Output::default());
         let keys = spool::keys(place.directory(), "stdout", "overflow");
         let mut first = place.spawn(&keys);
         let reader = output.read(first.output());
         let mut feed = place.connect(&mut first);
-        for end in (0..=SENT).step_by(SOME).skip(1) {
-            feed.send(end - SOME..end).expect("room");
-            wait_until(DEADLINE, "the spool", || spool::places(place.directory()).len() + BESIDE >= end);
+        feed.send(0..PIPE).expect("room");
+        for end in (PIPE..=SENT).step_by(SOME) {
+            wait_until(DEADLINE, "the spool", || spool::places(place.directory()).contains_key(&(end - 1)));
+            feed.send(end..SENT.min(end + SOME)).expect("room");
         }
         first.signal(Signal::SIGTERM);
         let ended = first.ended(DEADLINE);
@@ -108,8 +107,9 @@ fn what_a_sink_does_not_take_is_in_the_spool_over_a_stop() {
         reader.join().expect("the reader");
         assert_eq!(ledger(&ended, place.ledger(), "received"), SENT as u64, "{way:?}: {}", ended.stderr);
         assert_eq!(ledger(&ended, "sink=\"stdout\"", "dropped"), 0, "{way:?}: {}", ended.stderr);
-        let kept = ledger(&ended, "sink=\"stdout\"", "spooled") as usize;
-        assert!(kept >= SENT - BESIDE, "{way:?}: {kept} kept\n{}", ended.stderr);
+        // Also what the sink has in its hands.
+        let kept = spool::places(place.directory()).len();
+        assert!(kept >= SENT - PIPE, "{way:?}: {kept} kept\n{}", ended.stderr);
 
         let mut second = place.spawn(&keys);
         let before = output.seen(Seen::records);
@@ -120,11 +120,49 @@ fn what_a_sink_does_not_take_is_in_the_spool_over_a_stop() {
         let ended = second.terminate(DEADLINE);
         assert_clean(&ended);
         reader.join().expect("the reader");
-        // Also what the sink had in its hands, and had not written.
-        assert!(ledger(&ended, "sink=\"stdout\"", "recovered") as usize >= kept, "{way:?}: {}", ended.stderr);
+        assert!(ledger(&ended, "sink=\"stdout\"", "recovered") as usize >= SENT - PIPE, "{way:?}: {}", ended.stderr);
         output.seen(|seen| {
             seen.judge(&format!("{way:?}"), &(0..SENT + SOME).collect(), SENT + SOME, 0);
             assert!(seen.order[before..].is_sorted_by(|a, b| a < b), "{way:?}: out of order, or twice");
         });
     });
+}
+
+/// What comes while the disk is full is dropped and counted, and nothing else is lost: neither what is on the disk nor what comes later.
+#[test]
+fn a_full_disk_drops_datagrams_and_counts_them() {
+    each(&DATAGRAMS, |way| {
+        let (place, output) = (Place::new(way), Output::default());
+        let mut disk = on_small_disk(&place, "3M");
+        let reader = output.read(disk.postrider.output());
+        let mut feed = place.connect(&mut disk.postrider);
+        feed.send(0..MANY).expect("nobody is held up");
+        wait_until(DEADLINE, "the reason", || disk.postrider.log().contains(NO_SPACE));
+        output.open(true);
+        // Once the disk has room, everything comes.
+        let mut sent = MANY;
+        wait_until(DEADLINE, "a new one", || {
+            feed.send(sent..sent + 1).expect("nobody is held up");
+            sent += 1;
+            output.seen(|seen| seen.numbers.range(MANY..).next().is_some())
+        });
+        let ended = disk.postrider.terminate(DEADLINE);
+        assert_clean(&ended);
+        reader.join().expect("the reader");
+        let received = ledger(&ended, place.ledger(), "received");
+        let dropped = ledger(&ended, "sink=\"stdout\"", "dropped");
+        assert_eq!(received + kernel_drops(&place, &ended), sent as u64, "{way:?}: {}", ended.stderr);
+        assert!(dropped > 0, "{way:?}: all of it had room\n{}", ended.stderr);
+        assert!(ended.stderr.contains("queue_full"), "{way:?}: {}", ended.stderr);
+        output.seen(|seen| {
+            seen.judge(&format!("{way:?}"), &seen.numbers, sent, 0);
+            assert_eq!(seen.records() as u64, received - dropped, "{way:?}: {}", ended.stderr);
+            assert!(seen.order.is_sorted_by(|a, b| a < b), "{way:?}: out of order, or twice");
+        });
+    });
+}
+
+/// Of a unix socket's datagrams the kernel drops none: it holds their sender up.
+fn kernel_drops(place: &Place, ended: &Ended) -> u64 {
+    if place.way == Way::Udp { ledger(ended, place.ledger(), "kernel_drops") } else { 0 }
 }

@@ -13,7 +13,7 @@ use crate::peers::postrider::{Ended, assert_clean, ledger};
 use crate::peers::unread::Unread;
 use crate::peers::wait::wait_until;
 use crate::spool::{self, Places};
-use crate::ways::{DATAGRAMS, Place, STREAMS, all, each};
+use crate::ways::{DATAGRAMS, PIPE, Place, all, each};
 
 /// Fewer than any socket or pipe here holds.
 const SOME: usize = 20;
@@ -67,8 +67,6 @@ fn a_kill_without_a_spool_loses_what_is_in_memory_and_nothing_else() {
 
 /// How many are sent to a first run, at most, until it ends.
 const MOST: usize = 400;
-/// More than the pipe of the standard output holds: what is in there is delivered, and needs no spool any more.
-const PIPE: usize = 60;
 
 /// A run with a spool that takes everything and a sink that takes nothing, which ends by itself as this variable has it end. What was
 /// sent is in the spool's files before more is sent, until the end. Gives it, with what lies in the spool.
@@ -145,7 +143,7 @@ fn is_killed(place: &Place, output: &Output) -> Places {
 
 #[test]
 fn a_kill_with_a_spool_loses_what_is_in_memory_and_keeps_what_is_in_the_spool() {
-    each(&STREAMS, |way| {
+    each(&all(), |way| {
         let (place, output) = (Place::new(way), Output::default());
         let kept = is_killed(&place, &output);
         let ended = recovers(&place, &output, &numbers(&kept));
@@ -156,7 +154,7 @@ fn a_kill_with_a_spool_loses_what_is_in_memory_and_keeps_what_is_in_the_spool() 
 /// The crash of a machine as a spool sees it: its last file ends somewhere behind what fdatasync was for.
 #[test]
 fn what_reached_the_disk_before_a_crash_of_the_machine_is_delivered() {
-    each(&STREAMS, |way| {
+    each(&all(), |way| {
         let (place, output) = (Place::new(way), Output::default());
         let kept = is_killed(&place, &output);
         let cut = in_the_middle(&kept);
@@ -168,7 +166,7 @@ fn what_reached_the_disk_before_a_crash_of_the_machine_is_delivered() {
 
 #[test]
 fn damage_in_the_spool_takes_one_record_however_it_came_in() {
-    each(&STREAMS, |way| {
+    each(&all(), |way| {
         let (place, output) = (Place::new(way), Output::default());
         let kept = is_killed(&place, &output);
         let victim = in_the_middle(&kept);
@@ -184,7 +182,7 @@ fn damage_in_the_spool_takes_one_record_however_it_came_in() {
 
 #[test]
 fn a_failing_disk_ends_the_program_and_keeps_what_is_in_the_spool() {
-    each(&STREAMS, |way| {
+    each(&all(), |way| {
         let (place, output) = (Place::new(way), Output::default());
         let (ended, kept) = dies(&place, &output, ("POSTRIDER_FAIL_AT", "spool-fdatasync:7"));
         assert_eq!(ended.status.code(), Some(74), "{way:?}: {}\n{}", ended.status, ended.stderr);

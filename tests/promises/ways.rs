@@ -32,6 +32,9 @@ use Way::{Stdin, Tcp, Tls, Udp, UnixDatagram as Datagram, UnixStream as Stream};
 pub(crate) const STREAMS: [Way; 4] = [Tcp, Tls, Stream, Stdin];
 pub(crate) const DATAGRAMS: [Way; 2] = [Udp, Datagram];
 
+/// More messages than the pipe of the standard output holds: what is in there is delivered, and needs no spool any more.
+pub(crate) const PIPE: usize = 60;
+
 /// All of them at once, as most of their time is waiting.
 pub(crate) fn each(ways: &[Way], test: impl Fn(Way) + Sync) {
     thread::scope(|scope| {
@@ -79,7 +82,9 @@ impl Place {
     /// The configuration with a standard output that has little room, and these keys behind.
     pub(crate) fn config(&self, more: &str) -> String {
         let source = self.source();
-        format!("shutdown_timeout = \"1s\"\n{source}[[sink.stdout]]\nqueue_size = \"64KiB\"\n{more}")
+        // Datagrams for which there is no room at once are dropped.
+        let room = if DATAGRAMS.contains(&self.way) { "1MiB" } else { "64KiB" };
+        format!("shutdown_timeout = \"1s\"\n{source}[[sink.stdout]]\nqueue_size = \"{room}\"\n{more}")
     }
 
     pub(crate) fn spawn(&self, more: &str) -> Unread {
