@@ -5,9 +5,13 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use super::postrider::program;
 use super::unread::Unread;
+use super::wait::wait_until;
+
+const START: Duration = Duration::from_secs(20);
 
 pub(crate) struct SmallDisk {
     pub(crate) postrider: Unread,
@@ -32,6 +36,10 @@ impl SmallDisk {
 
     /// Leaves no byte of the file system to Postrider.
     pub(crate) fn fill(&self) {
+        // Before that, it would be the disk of the machine.
+        let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev()).ok();
+        let parent = self.path.parent().expect("a directory");
+        wait_until(START, "the file system", || device(&self.path) != device(parent));
         let mut file = File::create(self.path.join("filler")).expect("a file");
         while file.write(&[b'x'; 4096]).is_ok_and(|written| written > 0) {}
     }

@@ -1,8 +1,10 @@
 //! Are the promises of `docs/promises.md` kept for followed files and the ways in that nobody acknowledges, while Postrider dies, its disk is full, fails or
 //! gives back damage, and a destination is away or refuses?
 
+mod files;
 mod followed;
 mod held;
+mod kafka;
 // tests/crash asks it more.
 #[allow(dead_code)]
 #[path = "../crash/messages.rs"]
