@@ -1,10 +1,15 @@
 //! What happens when the disk is slow? Every fdatasync of it takes a time that no acknowledgement may be quicker than.
 
 use std::fs;
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
+use std::ops::Range;
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::DEADLINE;
+use crate::messages::{Seen, message};
 use crate::output::Output;
 use crate::peers::postrider::{assert_clean, ledger};
 use crate::peers::relp::{self, Client};
@@ -95,6 +100,93 @@ fn no_acknowledgement_is_quicker_than_the_disk_of_a_file_and_many_share_a_sync()
             rest[..rest.find('"').expect("its end")].parse::<usize>().expect("a number")
         });
         assert!(numbers.eq(2..COUNT + 2), "{slow}: not each once and in order");
+    }
+}
+
+/// A followed file to a file, and to a spool that has everything before its sink.
+#[test]
+fn no_cursor_is_quicker_than_the_disk_of_a_file_or_a_spool() {
+    const SLOW: Duration = Duration::from_secs(2);
+    for (sink, slow) in [("file", "file-fdatasync:2000"), ("stdout", "spool-fdatasync:2000")] {
+        let directory = scratch::directory("slow-cursor");
+        let path = directory.path().display();
+        let rest = match sink {
+            "file" => format!("path = \"{path}/out.json\"\n"),
+            _ => format!("[sink.stdout.spool]\ndirectory = \"{path}/spool\"\n{}", spool::keys("always")),
+        };
+        let config = format!(
+            "[[source.file]]\npaths = [\"{path}/mail.log\"]\nstart = \"beginning\"\nstate = \"{path}/state\"\n[[sink.{sink}]]\n{rest}"
+        );
+        let mut postrider = spawn(directory.path(), &config, slow);
+        let output = Output::default();
+        output.open(true);
+        let reader = output.read(postrider.output());
+        let cursor = directory.path().join("state/file.cursor");
+        let offset = || -> u64 {
+            let text = fs::read_to_string(&cursor).unwrap_or_default();
+            text.lines().nth(1).and_then(|entry| entry.split(' ').nth(4)?.parse().ok()).unwrap_or_default()
+        };
+        wait_until(DEADLINE, "a cursor", || cursor.exists());
+        let lines: String = (0..20).map(|number| format!("{}\n", &message(number)[4..])).collect();
+        let begun = Instant::now();
+        fs::write(directory.path().join("mail.log"), &lines).expect("room");
+        wait_until(DEADLINE, "the cursor", || offset() > 0);
+        let waited = begun.elapsed();
+        assert!(waited >= SLOW, "{slow}: the cursor moved after {waited:?}, before it is on the disk");
+        wait_until(DEADLINE, "the cursor at the end", || offset() == lines.len() as u64);
+        assert_clean(&postrider.terminate(DEADLINE));
+        reader.join().expect("the reader");
+    }
+}
+
+fn send(address: SocketAddr, numbers: Range<usize>) {
+    let mut socket = TcpStream::connect(address).expect("a connection");
+    for number in numbers {
+        writeln!(socket, "{}", message(number)).expect("room");
+    }
+}
+
+/// The most memory that a process has had, in bytes.
+fn peak(postrider: &Unread) -> usize {
+    let status = fs::read_to_string(format!("/proc/{}/status", postrider.pid())).expect("a running process");
+    let size = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel counts it");
+    size.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") << 10
+}
+
+/// A sink without a spool gets its records while those of another wait for its spool's disk, as long as its queue has room.
+#[test]
+fn a_sink_beside_it_is_not_held_up_and_memory_is_bounded() {
+    // Several times what the queue holds that is before the spool, and what the source may have in flight.
+    const COUNT: usize = 3000;
+    for mode in ["always", "overflow"] {
+        let directory = scratch::directory("slow-beside");
+        let path = directory.path().join("beside.json");
+        let keys = spool::keys(mode).replace("\"1MiB\"", "\"64MiB\"");
+        let config = spool::config(directory.path(), &keys)
+            .replace("64KiB", "4MiB")
+            .replace("[[source.relp]]", "[[source.tcp]]\nmax_bytes_in_flight = \"4MiB\"")
+            + &format!("[[sink.file]]\npath = \"{}\"\nfsync = \"never\"\n", path.display());
+        let mut postrider = spawn(directory.path(), &config, "spool-fdatasync:1000");
+        let (output, address) = (Output::default(), postrider.address("tcp"));
+        let reader = output.read(postrider.output());
+        let beside = || fs::read_to_string(&path).map_or(0, |text| text.lines().count());
+        // With `overflow`, only what the sink does not take goes to the disk.
+        output.open(mode == "always");
+        send(address, 0..100);
+        wait_until(DEADLINE, "the sink beside it", || beside() == 100);
+        assert_eq!(output.seen(Seen::records), 0, "{mode}: both at once");
+        let before = peak(&postrider);
+        let sender = thread::spawn(move || send(address, 100..COUNT));
+        wait_until(DEADLINE, "several syncs", || beside() > 1000);
+        output.open(true);
+        sender.join().expect("the sender");
+        wait_until(DEADLINE, "both sinks", || beside() == COUNT && output.seen(Seen::records) == COUNT);
+        let grown = peak(&postrider) - before;
+        assert!(grown < 32 << 20, "{mode}: {} KiB more", grown >> 10);
+        assert_clean(&postrider.terminate(DEADLINE));
+        reader.join().expect("the reader");
+        output.seen(|seen| seen.judge(mode, &(0..COUNT).collect(), COUNT, 0));
+        assert!(output.seen(|seen| seen.in_order()), "{mode}: out of order");
     }
 }
 
