@@ -14,21 +14,28 @@ mod debug {
     use nix::errno::Errno;
     use nix::sys::signal::{Signal, raise};
 
-    /// `NAME:N` of the environment: the place NAME, when it is come to for the Nth time.
+    /// `NAME:N` of the environment: the place NAME, when it is come to for the Nth time; `NAME:N+` also each time after that.
     struct Place {
         name: String,
-        left: AtomicU64,
+        count: u64,
+        lasts: bool,
+        come: AtomicU64,
     }
 
     impl Place {
         fn of(variable: &str) -> Option<Self> {
             let value = std::env::var(variable).ok()?;
             let (name, count) = value.rsplit_once(':').unwrap_or((&value, "1"));
-            Some(Self { name: name.to_owned(), left: AtomicU64::new(count.parse().ok()?) })
+            let (count, lasts) = count.strip_suffix('+').map_or((count, false), |count| (count, true));
+            Some(Self { name: name.to_owned(), count: count.parse().ok()?, lasts, come: AtomicU64::new(0) })
         }
 
         fn is_now(&self, name: &str) -> bool {
-            self.name == name && self.left.fetch_sub(1, Relaxed) == 1
+            if self.name != name {
+                return false;
+            }
+            let come = self.come.fetch_add(1, Relaxed) + 1;
+            come == self.count || (self.lasts && come > self.count)
         }
     }
 
@@ -42,7 +49,7 @@ mod debug {
     }
 
     /// A call that a disk can fail, or be slow at. With `POSTRIDER_FAIL_AT=NAME:N` in the environment, the Nth of that name
-    /// fails with EIO; with `POSTRIDER_SLOW_AT=NAME:MS`, or several of them with commas, each of that name takes so many
+    /// fails with EIO, with `NAME:N+` also all after it; with `POSTRIDER_SLOW_AT=NAME:MS`, or several of them with commas, each of that name takes so many
     /// milliseconds longer.
     ///
     /// # Errors

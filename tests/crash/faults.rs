@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::DEADLINE;
+use crate::messages::Seen;
 use crate::output::Output;
 use crate::peers::postrider::{Ended, assert_clean, ledger};
 use crate::peers::scratch;
@@ -74,6 +75,45 @@ fn a_later_fdatasync_that_fails_loses_nothing_that_was_acknowledged() {
         assert_ends(&ended, directory.path().to_str().expect("UTF-8"));
         assert!(!sender.acknowledged.is_empty(), "{fault}: nothing was acknowledged");
     }
+}
+
+/// What comes is delivered and acknowledged all the same; after a restart, what the cursor has not passed comes again.
+#[test]
+fn a_cursor_that_cannot_be_written_holds_nothing_up_and_repeats() {
+    const COUNT: usize = 600;
+    let directory = scratch::directory("faults-cursor");
+    let config = spool::config(directory.path(), &spool::keys("always"));
+    let stderr = directory.path().join("stderr");
+    // The first is of the start.
+    let mut postrider = Unread::spawn_with(&config, &stderr, ("POSTRIDER_FAIL_AT", "cursor-write:2+"));
+    let (mut sender, output) = (Sender::default(), Output::default());
+    output.open(true);
+    let reader = output.read(postrider.output());
+    let mut session = sender.connect(postrider.address("relp")).expect("a session");
+    session.deliver(COUNT).and_then(|()| session.finish()).expect("acknowledgements");
+    wait_until(DEADLINE, "all", || output.seen(|seen| seen.numbers.len() == sender.next));
+    wait_until(DEADLINE, "the reason", || postrider.log().contains("cannot write"));
+    let ended = postrider.terminate(DEADLINE);
+    assert!(ended.status.success(), "{}\n{}", ended.status, ended.stderr);
+    reader.join().expect("the reader");
+    assert_eq!(output.seen(Seen::records), sender.next, "none is repeated yet");
+    assert!(ended.stderr.matches("cannot write").count() <= 3, "not at each attempt:\n{}", ended.stderr);
+    assert!(ended.stderr.contains("comes again with the next start"), "{}", ended.stderr);
+
+    let before = sender.next;
+    let mut second = Unread::spawn(&config, &stderr);
+    let reader = output.read(second.output());
+    sender
+        .connect(second.address("relp"))
+        .and_then(|mut session| session.deliver(1).and_then(|()| session.finish()))
+        .expect("acknowledgements");
+    wait_until(DEADLINE, "all again", || output.seen(Seen::records) == sender.next + before);
+    assert_clean(&second.terminate(DEADLINE));
+    reader.join().expect("the reader");
+    output.seen(|seen| {
+        seen.judge("a cursor", &sender.acknowledged, sender.next, 0);
+        assert_eq!(seen.repeated(), before, "what is repeated has the same id");
+    });
 }
 
 /// The limit of a running process.

@@ -13,7 +13,7 @@ use crate::peers::scratch;
 use crate::peers::small_disk::SmallDisk;
 use crate::peers::unread::Unread;
 use crate::peers::wait::wait_until;
-use crate::sender::{SILENCE, Sender};
+use crate::sender::{SILENCE, Sender, Session};
 use crate::spool;
 
 /// Postrider with a small file system for the spool.
@@ -59,6 +59,38 @@ fn the_limit_of_the_spool_holds_relp_up_and_loses_nothing() {
     let directory = scratch::directory("full-limit");
     let config = spool::config(directory.path(), &(spool::keys("always") + "max_size = \"4MiB\"\n"));
     holds_up(Unread::spawn(&config, &directory.path().join("stderr")), "would take more than its 4194304 bytes");
+}
+
+/// What has no room is dropped by a stop, counted, and never acknowledged; what has, comes with the next start.
+#[test]
+fn a_stop_at_a_full_spool_loses_nothing_that_was_acknowledged() {
+    for mode in ["always", "overflow"] {
+        let directory = scratch::directory("full-stop");
+        let keys = spool::keys(mode) + "max_size = \"4MiB\"\n";
+        let config = spool::config(directory.path(), &keys).replace("\"20s\"", "\"1s\"");
+        let stderr = directory.path().join("stderr");
+        let mut first = Unread::spawn(&config, &stderr);
+        let (mut sender, output) = (Sender::default(), Output::default());
+        let reader = output.read(first.output());
+        let mut session = sender.connect(first.address("relp")).expect("a session");
+        session.deliver_until_silent();
+        let ended = first.terminate(DEADLINE);
+        drop(session);
+        output.open(true);
+        reader.join().expect("the reader");
+        assert!(ledger(&ended, "sink=\"stdout\"", "dropped") > 0, "{mode}: {}", ended.stderr);
+        assert!(!ended.stderr.contains("balanced=false"), "{mode}: {}", ended.stderr);
+
+        let mut second = Unread::spawn(&config, &stderr);
+        let reader = output.read(second.output());
+        let acknowledged = sender.acknowledged.clone();
+        wait_until(DEADLINE, "what was acknowledged", || output.seen(|seen| acknowledged.is_subset(&seen.numbers)));
+        assert!(acknowledged.len() > 1000, "{mode}: {} acknowledged", acknowledged.len());
+        sender.connect(second.address("relp")).and_then(Session::finish).expect("acknowledgements");
+        assert_clean(&second.terminate(DEADLINE));
+        reader.join().expect("the reader");
+        output.seen(|seen| seen.judge(mode, &sender.acknowledged, sender.next, 1));
+    }
 }
 
 #[test]

@@ -265,17 +265,22 @@ fn damage_in_the_spool_takes_one_line() {
     assert!(ended.stderr.contains("1 (damaged 1)") && ended.stderr.contains("lost to damage"), "{}", ended.stderr);
 }
 
-/// Every other line has a path that is a directory. The cursor passes them all, and nothing of it comes again.
-fn refuses(place: &Followed, key: &str) -> Ended {
+/// A sink for which every other line has a path that is a directory.
+fn refusing(place: &Followed, key: &str) -> String {
     let out = place.path().join("out");
     fs::create_dir_all(out.join("mx1.json")).expect("a directory in the way");
-    let log = |numbers: Range<usize>| -> String {
-        // The names of the hosts are as long as each other.
-        numbers.map(|number| line(number).replacen(" mx1 ", &format!(" mx{} ", number % 2 + 1), 1)).collect()
-    };
-    place.append(&log(0..SENT));
-    let path = out.join("{hostname}.json");
-    let config = format!("{}[[sink.file]]\npath = \"{}\"\n{key}", place.source(), path.display());
+    format!("{}[[sink.file]]\npath = \"{}\"\n{key}", place.source(), out.join("{hostname}.json").display())
+}
+
+/// Lines for it. The names of the hosts are as long as each other.
+fn lines(numbers: Range<usize>) -> String {
+    numbers.map(|number| line(number).replacen(" mx1 ", &format!(" mx{} ", number % 2 + 1), 1)).collect()
+}
+
+/// The cursor passes what is refused too, and nothing of it comes again.
+fn refuses(place: &Followed, key: &str) -> Ended {
+    let config = refusing(place, key);
+    place.append(&lines(0..SENT));
     let postrider = place.spawn(&config);
     wait_until(DEADLINE, "the cursor", || place.passed() == SENT);
     let ended = postrider.terminate(DEADLINE);
@@ -283,11 +288,11 @@ fn refuses(place: &Followed, key: &str) -> Ended {
     assert!(ended.stderr.contains(&format!("\"{0} (rejected {0})\"", SENT / 2)), "{}", ended.stderr);
 
     let again = place.spawn(&config);
-    place.append(&log(SENT..SENT + SOME));
+    place.append(&lines(SENT..SENT + SOME));
     wait_until(DEADLINE, "the cursor", || place.passed() == SENT + SOME);
     let again = again.terminate(DEADLINE);
     assert_eq!(ledger(&again, "source=\"file\"", "received"), SOME as u64, "{}", again.stderr);
-    let taken = fs::read_to_string(out.join("mx2.json")).expect("the others");
+    let taken = fs::read_to_string(place.path().join("out/mx2.json")).expect("the others");
     assert_eq!(numbers(taken.lines()), (1..SENT + SOME).step_by(2).collect::<Vec<_>>());
     ended
 }
@@ -299,19 +304,37 @@ fn numbers<'l>(lines: impl Iterator<Item = &'l str>) -> Vec<usize> {
     seen.order
 }
 
+/// The refused lines of a dead-letter file.
+fn letters(path: &Path) -> Vec<usize> {
+    let letters = fs::read_to_string(path).unwrap_or_default();
+    let record = |letter: &str| serde_json::from_str::<Value>(letter).expect("JSON")["record"].to_string();
+    let records: Vec<String> = letters.lines().map(record).collect();
+    numbers(records.iter().map(String::as_str))
+}
+
 #[test]
 fn the_cursor_passes_what_is_refused_when_the_dead_letter_file_has_it() {
     let place = Followed::new();
     let path = place.path().join("dead.jsonl");
     refuses(&place, &format!("dead_letter = \"{}\"\n", path.display()));
-    let letters = fs::read_to_string(path).expect("dead letters");
-    let records: Vec<String> = letters.lines().map(record).collect();
-    assert_eq!(numbers(records.iter().map(String::as_str)), (0..SENT + SOME).step_by(2).collect::<Vec<_>>());
+    assert_eq!(letters(&path), (0..SENT + SOME).step_by(2).collect::<Vec<_>>());
 }
 
-fn record(letter: &str) -> String {
-    let letter: Value = serde_json::from_str(letter).expect("JSON");
-    letter["record"].to_string()
+#[test]
+fn a_dead_letter_file_that_cannot_be_synced_ends_the_program_and_the_cursor_stays() {
+    let place = Followed::new();
+    let path = place.path().join("dead.jsonl");
+    let config = refusing(&place, &format!("dead_letter = \"{}\"\n", path.display()));
+    place.append(&lines(0..SENT));
+    let ended = place.spawn_with(&config, ("POSTRIDER_FAIL_AT", "dead-letter-fdatasync:1")).ended(DEADLINE);
+    assert_eq!(ended.status.code(), Some(74), "{}\n{}", ended.status, ended.stderr);
+    assert!(ended.stderr.contains("cannot sync") && ended.stderr.contains("dead.jsonl"), "{}", ended.stderr);
+    assert_eq!(place.passed(), 0, "the cursor has passed what may not be on the disk");
+    let second = place.spawn(&config);
+    wait_until(DEADLINE, "the cursor", || place.passed() == SENT);
+    assert_clean(&second.terminate(DEADLINE));
+    let refused: BTreeSet<usize> = letters(&path).into_iter().collect();
+    assert_eq!(refused, (0..SENT).step_by(2).collect());
 }
 
 #[test]

@@ -72,7 +72,6 @@ impl Stage {
             }
         }
         let settled = self.settle_all();
-        let closed = committed.and(settled);
         let left = self.ledger.spooled();
         if left > 0 {
             info!(
@@ -81,13 +80,18 @@ impl Stage {
                 "the spool keeps what the sink has not delivered, for the next start"
             );
         }
-        match closed {
-            Ok(()) => End::Finished,
-            Err(error @ spool::Error::Fatal { .. }) => End::Failed(error.to_string()),
-            Err(error) => {
+        match (committed, settled) {
+            (Ok(()), Ok(())) => {}
+            (Err(error @ spool::Error::Fatal { .. }), _) | (_, Err(error @ spool::Error::Fatal { .. })) => {
+                return End::Failed(error.to_string());
+            }
+            (Err(error), _) => {
                 warn!(sink = self.name, "{error}; what was not yet on the disk is dropped because of the stop");
-                End::Finished
+            }
+            (Ok(()), Err(error)) => {
+                warn!(sink = self.name, "{error}; some of what the sink has comes again with the next start");
             }
         }
+        End::Finished
     }
 }
