@@ -5,7 +5,7 @@ mod peers;
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
@@ -131,6 +131,56 @@ fn the_case_of_a_name_that_is_asked_for_is_the_senders() {
     pki::session_with(&Pki::new().client(None, BOTH), "MIXED.example.net").write_tls(&mut hello).expect("a hello");
     let name = b"MIXED.example.net";
     assert!(hello.windows(name.len()).any(|part| part == name), "the test above asks in lower case");
+}
+
+/// A reload with another list of names, and another answer to who may send: connections that are open live on as they were begun.
+#[test]
+fn names_come_and_go_with_a_reload_and_connections_live_on() {
+    let pki = Pki::new();
+    let (default, named_one) =
+        (sign(&pki, &["127.0.0.1", "mx1.example.com", "mx2.example.com"]), put(&pki, "first", &["mx2.example.com"]));
+    pki.put("cert.pem", "key.pem", &default);
+    let default = der(&default);
+    let stranger = pki.client(None, BOTH);
+    let known = pki.client(Some(&pki.sign("mx3.example.com", |_| ())), BOTH);
+    let without = format!("{}[[sink.stdout]]\n", pki.source(""));
+    let with = format!("{}{}[[sink.stdout]]\n", pki.source(&pki.clients("required")), named(&pki, "tcp", &["first"]));
+    let mut postrider = Postrider::spawn(&without);
+    let address = postrider.address("tls");
+    let reload = |config: &str| {
+        let reloads = || postrider.stderr().matches(" is in use").count();
+        let before = reloads();
+        postrider.reload(config);
+        wait_until(DEADLINE, "the reload", || reloads() > before);
+    };
+    let texts = || -> Vec<String> {
+        let text = |line: &str| {
+            line.split_once("\"message\":\"").map(|(_, rest)| rest.split('"').next().unwrap_or_default().to_owned())
+        };
+        postrider.stdout().lines().filter_map(text).collect()
+    };
+    let mut old = connect(address, &stranger, "mx2.example.com");
+    assert!(certificate(&old) == default);
+    old.write_all(b"<22>Nov 24 06:00:00 mx1 app: in ").and_then(|()| old.flush()).expect("room");
+
+    reload(&with);
+    let mut new = connect(address, &known, "mx2.example.com");
+    assert!(certificate(&new) == named_one);
+    assert!(shown(address, &known, "mx1.example.com") == default);
+    let refused = TcpStream::connect(address)
+        .and_then(|socket| pki::shake_hands_in(pki::session_with(&stranger, "mx2.example.com"), socket))
+        .and_then(|mut stream| stream.read(&mut [0]));
+    assert!(refused.is_err_and(|error| error.to_string().contains("alert")), "nobody without a certificate");
+    old.write_all(b"two\n").and_then(|()| old.flush()).expect("room");
+    wait_until(DEADLINE, "the message of the old", || texts() == ["in two"]);
+
+    reload(&without);
+    assert!(shown(address, &stranger, "mx2.example.com") == default);
+    new.write_all(b"<22>Nov 24 06:00:00 mx1 app: of the new\n").and_then(|()| new.flush()).expect("room");
+    wait_until(DEADLINE, "the message of the new", || texts() == ["in two", "of the new"]);
+    finish(old);
+    finish(new);
+    assert_clean(&postrider.terminate(DEADLINE));
 }
 
 #[test]
