@@ -1,4 +1,4 @@
-//! `docs/promises.md`: each cell says which test holds it, or that none does, and those tests exist.
+//! `docs/promises.md`: each cell says which test holds it, or why there is nothing to test, and those tests exist.
 
 use std::fs;
 use std::path::Path;
@@ -24,18 +24,18 @@ fn named(cell: &str) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn every_cell_names_a_test_that_exists_or_says_that_there_is_none() {
+fn every_cell_names_a_test_that_exists_or_says_why_there_is_none() {
     let text = page::text("promises.md");
     let mut tests = 0;
     for row in text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| failure ")) {
         for cell in row.trim_matches('|').split(" | ").skip(1) {
             let named = named(cell);
-            assert!(!named.is_empty() || cell.contains("not tested"), "no word about a test: {cell}");
+            assert!(!named.is_empty() || cell.starts_with("Nothing to test: "), "no word about a test: {cell}");
             for (file, name) in named {
                 assert!(sources(file).contains(&format!("fn {name}(")), "tests/{file} has no {name}");
                 tests += 1;
             }
         }
     }
-    assert!(tests > 30, "{tests} tests are named");
+    assert!(tests > 100, "{tests} tests are named");
 }

@@ -1,5 +1,6 @@
 //! Who waits, what is dropped and what is kept, while the disk of a spool is full, or a destination is away?
 
+use std::io::{BufRead, BufReader};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -165,4 +166,34 @@ fn a_full_disk_drops_datagrams_and_counts_them() {
 /// Of a unix socket's datagrams the kernel drops none: it holds their sender up.
 fn kernel_drops(place: &Place, ended: &Ended) -> u64 {
     if place.way == Way::Udp { ledger(ended, place.ledger(), "kernel_drops") } else { 0 }
+}
+
+/// As in `postrider run | head`: it ends by itself, and counts what the reader did not take.
+#[test]
+fn a_reader_that_goes_away_ends_the_program_and_the_rest_is_counted() {
+    const TAKEN: usize = 20;
+    each(&STREAMS, |way| {
+        let place = Place::new(way);
+        let mut postrider = place.spawn("");
+        let mut lines = BufReader::new(postrider.output()).lines();
+        let mut feed = place.connect(&mut postrider);
+        feed.send(0..TAKEN).expect("room");
+        for _ in 0..TAKEN {
+            lines.next().expect("a line").expect("a pipe");
+        }
+        drop(lines);
+        for number in TAKEN.. {
+            // The other side goes at some time, or holds the sender up no longer than until then.
+            if postrider.has_ended() || feed.send(number..number + 1).is_err() {
+                break;
+            }
+        }
+        let ended = postrider.ended(DEADLINE);
+        assert_clean(&ended);
+        assert!(ended.stderr.contains("the reader of the standard output has gone: stopping"), "{}", ended.stderr);
+        let count = |field| ledger(&ended, "sink=\"stdout\"", field);
+        assert_eq!(count("delivered"), TAKEN as u64, "{way:?}: {}", ended.stderr);
+        assert!(count("dropped") > 0, "{way:?}: {}", ended.stderr);
+        assert_eq!(count("offered"), count("delivered") + count("dropped"), "{way:?}: {}", ended.stderr);
+    });
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
 use std::ops::Range;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use tempfile::TempDir;
 use crate::DEADLINE;
 use crate::messages::{Seen, message};
 use crate::peers::kafka::Kafka;
-use crate::peers::postrider::{Ended, assert_clean, ledger};
+use crate::peers::postrider::{Ended, assert_clean, ledger, program};
 use crate::peers::scratch;
 use crate::peers::small_disk::SmallDisk;
 use crate::peers::unread::Unread;
@@ -149,6 +150,24 @@ fn a_failing_disk_ends_the_program_while_the_broker_is_away_and_what_was_kept_ar
         assert_clean(&second.terminate(LONG));
         seen.judge(mode, &kept, kept.len(), 0);
         assert!(seen.order.iter().copied().eq(0..kept.len()), "{mode}: repetitions or another order");
+    }
+}
+
+/// Others are refused, by `check` and at the start.
+#[test]
+fn a_record_counts_as_delivered_only_when_all_in_sync_replicas_have_it() {
+    for few in ["1", "0"] {
+        let directory = scratch::directory("promises-acks");
+        let file = directory.path().join("postrider.toml");
+        let sink = "[[source.stdin]]\n[[sink.kafka]]\nbrokers = [\"127.0.0.1:9\"]\ntopic = \"mail\"\n";
+        fs::write(&file, format!("{sink}[sink.kafka.options]\nacks = {few}\n")).expect("a configuration");
+        for command in ["check", "run"] {
+            let mut program = Command::new(program());
+            let ended = program.args([command, "-c"]).arg(&file).stdin(Stdio::null()).output().expect("postrider runs");
+            let said = String::from_utf8_lossy(&ended.stdout) + String::from_utf8_lossy(&ended.stderr);
+            assert!(!ended.status.success(), "{command} takes acks = {few}: {said}");
+            assert!(said.contains("`acks` must be `all`"), "{said}");
+        }
     }
 }
 
