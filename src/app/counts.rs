@@ -77,7 +77,8 @@ impl LiveSink {
             recovered = ledger.recovered.load(Relaxed),
             spooled = ledger.spooled(),
             retries = ledger.retries.load(Relaxed),
-            balanced,
+            // Read one after the other while records move, the counts need not fit together.
+            balanced = (balanced || at_rest).then_some(balanced),
             "ledger"
         );
         if !balanced && at_rest {
