@@ -127,7 +127,7 @@ fn no_cursor_is_quicker_than_the_disk_of_a_file_or_a_spool() {
             text.lines().nth(1).and_then(|entry| entry.split(' ').nth(4)?.parse().ok()).unwrap_or_default()
         };
         wait_until(DEADLINE, "a cursor", || cursor.exists());
-        let lines: String = (0..20).map(|number| format!("{}\n", &message(number)[4..])).collect();
+        let lines = (0..20).map(|number| message(number)[4..].to_owned() + "\n").collect::<String>();
         let begun = Instant::now();
         fs::write(directory.path().join("mail.log"), &lines).expect("room");
         wait_until(DEADLINE, "the cursor", || offset() > 0);
@@ -186,7 +186,7 @@ fn a_sink_beside_it_is_not_held_up_and_memory_is_bounded() {
         assert_clean(&postrider.terminate(DEADLINE));
         reader.join().expect("the reader");
         output.seen(|seen| seen.judge(mode, &(0..COUNT).collect(), COUNT, 0));
-        assert!(output.seen(|seen| seen.in_order()), "{mode}: out of order");
+        assert!(output.seen(Seen::in_order), "{mode}: out of order");
     }
 }
 

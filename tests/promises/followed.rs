@@ -79,13 +79,12 @@ impl Followed {
     fn passed(&self) -> usize {
         let cursor = fs::read_to_string(self.path().join("state/file.cursor")).unwrap_or_default();
         let offset = cursor.lines().nth(1).and_then(|entry| entry.split(' ').nth(4)?.parse().ok()).unwrap_or_default();
-        let mut end = 0;
-        (0..)
-            .take_while(|number| {
-                end += line(*number).len();
-                end <= offset
-            })
-            .count()
+        let (mut passed, mut end) = (0, line(0).len());
+        while end <= offset {
+            passed += 1;
+            end += line(passed).len();
+        }
+        passed
     }
 
     fn places(&self) -> Places {

@@ -1,0 +1,278 @@
+//! What is read of a file, and its lines handed on.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use super::{Followed, GRACE, Handed, Place};
+use crate::frame::Step;
+use crate::pipeline::Arrival;
+use crate::receipt::{Outcome, receipt};
+use crate::record::Peer;
+use crate::source::Intake;
+use crate::source::file::content::{Gzip, Input, Stamp, append, first_bytes, has_before, is_damage, is_gzip};
+use crate::source::file::cursor::{FINGERPRINT, Fingerprint, Identity};
+use crate::source::stream::{MOST_FRAMES, READ_SIZE};
+
+/// A file that was rotated away is closed when nothing was added to it for so long.
+const CLOSE: Duration = Duration::from_secs(60);
+/// A partial line that is no longer keeps nothing else between two reads.
+const IDLE_SIZE: usize = 16 * 1024;
+
+/// What a turn did.
+pub(in crate::source::file) enum Turn {
+    Idle,
+    Read,
+    /// The file has other content than before: copytruncate, or a new file with an old inode.
+    Replaced,
+    /// A compressed file that cannot be read further; it ends here.
+    Damaged(io::Error),
+}
+
+/// Where lines go.
+pub(in crate::source::file) struct Hand<'i> {
+    pub(in crate::source::file) intake: &'i Intake,
+    pub(in crate::source::file) runtime: &'i Handle,
+}
+
+// === impl Followed ===
+
+impl Followed {
+    /// Reads once, and hands on the whole lines.
+    pub(in crate::source::file) fn turn(&mut self, hand: &Hand<'_>) -> io::Result<Turn> {
+        if self.is_at_rest() || self.resume.is_some_and(|resume| Instant::now() < resume) {
+            return Ok(Turn::Idle);
+        }
+        if let Some(turn) = self.open()? {
+            return Ok(turn);
+        }
+        let before = self.tail.len();
+        let turn = if self.is_gzip() { self.read_gzip() } else { self.read_plain() };
+        self.read += (self.tail.len() - before) as u64;
+        match turn {
+            Ok(Turn::Read) => {
+                (self.at_end, self.unreadable, self.grown) = (false, false, Instant::now());
+                self.hand_on(hand);
+            }
+            Ok(Turn::Idle) => self.reach_end(hand),
+            Ok(Turn::Replaced) => self.finish_line(hand),
+            Err(error) if self.is_gzip() && is_damage(&error) => return Ok(self.damage(error, hand)),
+            Ok(Turn::Damaged(_)) | Err(_) => {}
+        }
+        turn
+    }
+
+    /// Opens it while it must wait for another one: so it stays readable, whatever is renamed or removed meanwhile.
+    pub(in crate::source::file) fn hold(&mut self) -> io::Result<Turn> {
+        if self.resume.is_some_and(|resume| Instant::now() < resume) {
+            return Ok(Turn::Idle);
+        }
+        Ok(self.open()?.unwrap_or(Turn::Idle))
+    }
+
+    fn is_gzip(&self) -> bool {
+        matches!(self.input, Some(Input::Gzip(_)))
+    }
+
+    /// Opens it, unless it is open. A turn where that was all: it is done, or its content is another one.
+    fn open(&mut self) -> io::Result<Option<Turn>> {
+        if self.input.is_some() {
+            return Ok(None);
+        }
+        let Some(path) = self.location() else { return Err(io::ErrorKind::NotFound.into()) };
+        let is_gzip = is_gzip(path);
+        let mut file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if Identity::of(&metadata) != self.entry.identity {
+            // Renamed since it was looked up; the next look finds it.
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        self.read_at = Some(Stamp::of(&metadata));
+        if !is_gzip {
+            self.input = Some(Input::Plain(file));
+            return Ok(None);
+        }
+        let (first, _) = first_bytes(&mut file, true)?;
+        if !self.entry.fingerprint.begins(&first) {
+            return Ok(Some(Turn::Replaced));
+        }
+        if self.entry.done {
+            self.closed = self.read_at;
+            return Ok(Some(Turn::Idle));
+        }
+        // It may have been longer since it was begun.
+        self.entry.fingerprint = Fingerprint::of(&first);
+        self.damaged = false;
+        self.input = Some(Input::Gzip(Box::new(Gzip::new(file))));
+        Ok(None)
+    }
+
+    /// Reads what stands behind `tail`. The content is compared afterwards: were the file cut and written anew in between,
+    /// what was read could be from the middle of a line.
+    fn read_plain(&mut self) -> io::Result<Turn> {
+        let Some(Input::Plain(file)) = &self.input else { return Ok(Turn::Idle) };
+        let stamp = Stamp::of(&file.metadata()?);
+        self.read_at = Some(stamp);
+        if stamp.len < self.read {
+            return Ok(Turn::Replaced);
+        }
+        if stamp.len == self.read && self.compared == Some(stamp) {
+            return Ok(Turn::Idle);
+        }
+        let before = self.tail.len();
+        if stamp.len > self.read {
+            append(&mut self.tail, |room| file.read_at(room, self.read))?;
+        }
+        let mut head = [0; FINGERPRINT];
+        let mut len = 0;
+        while len < head.len() {
+            match file.read_at(&mut head[len..], len as u64)? {
+                0 => break,
+                more => len += more,
+            }
+        }
+        if !self.entry.fingerprint.begins(&head[..len]) || !has_before(file, self.line, &self.mark)? {
+            self.tail.truncate(before);
+            return Ok(Turn::Replaced);
+        }
+        if !self.entry.fingerprint.is_full() {
+            self.entry.fingerprint = Fingerprint::of(&head[..len]);
+        }
+        // A change within the same tick would leave the stamp as it is.
+        self.compared = Some(stamp).filter(|stamp| !stamp.is_of_now());
+        Ok(if self.tail.len() > before { Turn::Read } else { Turn::Idle })
+    }
+
+    fn read_gzip(&mut self) -> io::Result<Turn> {
+        let Some(Input::Gzip(gzip)) = &mut self.input else { return Ok(Turn::Idle) };
+        if gzip.at < self.read {
+            if !gzip.pass(self.line, &self.mark)? {
+                return Ok(Turn::Replaced);
+            }
+            gzip.skip_to(self.read)?;
+            if gzip.at < self.read {
+                return Ok(Turn::Replaced);
+            }
+        }
+        let size = append(&mut self.tail, |room| gzip.decoder.read(room))?;
+        gzip.at += size as u64;
+        Ok(if size > 0 { Turn::Read } else { Turn::Idle })
+    }
+
+    /// Nothing is there to read now.
+    fn reach_end(&mut self, hand: &Hand<'_>) {
+        (self.at_end, self.unreadable) = (true, false);
+        if self.is_gzip() {
+            self.end(hand);
+        } else if self.place != Place::Home && self.is_silent(GRACE) {
+            self.finish_line(hand);
+            if self.is_silent(CLOSE) {
+                self.close();
+            }
+        }
+    }
+
+    /// A compressed file that ends too early may still be being written. Other damage, and that of an old file, is for good,
+    /// unless the file changes.
+    fn damage(&mut self, error: io::Error, hand: &Hand<'_>) -> Turn {
+        if error.kind() == io::ErrorKind::UnexpectedEof && self.seen.is_some_and(|seen| seen.is_young()) {
+            self.back_off(false);
+            return Turn::Idle;
+        }
+        if self.salvage() > 0 {
+            self.hand_on(hand);
+        }
+        self.end(hand);
+        self.damaged = true;
+        Turn::Damaged(error)
+    }
+
+    /// Takes what stands close before the damage: a large read fails as a whole, those of a byte go up to it.
+    fn salvage(&mut self) -> usize {
+        self.input = self.input.take().and_then(Input::again);
+        let Some(Input::Gzip(gzip)) = &mut self.input else { return 0 };
+        let before = self.tail.len();
+        if gzip.skip_to(self.read).is_ok() && gzip.at == self.read {
+            let mut byte = [0];
+            while self.tail.len() - before < READ_SIZE && matches!(gzip.decoder.read(&mut byte), Ok(1)) {
+                self.tail.push(byte[0]);
+            }
+        }
+        let size = self.tail.len() - before;
+        self.read += size as u64;
+        size
+    }
+
+    /// All of a compressed file is read; it is done when it is delivered.
+    fn end(&mut self, hand: &Hand<'_>) {
+        self.finish_line(hand);
+        (self.at_end, self.ended) = (true, true);
+    }
+
+    /// Hands on every whole line, and waits for room.
+    fn hand_on(&mut self, hand: &Hand<'_>) {
+        let path = self.entry.path.to_string_lossy();
+        let mut more = true;
+        while more {
+            let mut arrivals = Vec::new();
+            let mut position = 0;
+            while more && arrivals.len() < MOST_FRAMES {
+                match self.framer.next(&self.tail[position..]) {
+                    Step::Frame { frame, consumed } => {
+                        arrivals.push(Arrival { frame, peer: Peer::at(&path) });
+                        position += consumed;
+                    }
+                    Step::More { consumed } => {
+                        position += consumed;
+                        more = false;
+                    }
+                }
+            }
+            // The cursor only ever stands at the start of a line: a line that is cut at the limit has a rest.
+            if let Some(lf) = memchr::memrchr(b'\n', &self.tail[..position]) {
+                self.line = self.read - self.tail.len() as u64 + lf as u64 + 1;
+                self.mark = Fingerprint::before_end(&self.tail[..=lf]);
+            }
+            if !arrivals.is_empty() || position > 0 {
+                self.furthest = self.furthest.max(self.read - (self.tail.len() - position) as u64);
+                let lines = arrivals.len() as u64;
+                let outcome = hand.submit(arrivals);
+                self.pending.push_back(Handed { end: self.line, mark: self.mark, lines, outcome });
+            }
+            self.tail.drain(..position);
+        }
+        if self.tail.len() <= IDLE_SIZE {
+            self.tail.shrink_to_fit();
+        }
+    }
+
+    /// Nothing will be added to the last line: it is handed on as it is.
+    fn finish_line(&mut self, hand: &Hand<'_>) {
+        if self.line == self.read {
+            return;
+        }
+        let path = self.entry.path.to_string_lossy();
+        let frame = self.framer.finish(&self.tail);
+        let arrivals: Vec<_> = frame.into_iter().map(|frame| Arrival { frame, peer: Peer::at(&path) }).collect();
+        let lines = arrivals.len() as u64;
+        let outcome = hand.submit(arrivals);
+        (self.line, self.mark) = (self.read, Fingerprint::before_end(&self.tail));
+        self.furthest = self.furthest.max(self.read);
+        self.pending.push_back(Handed { end: self.line, mark: self.mark, lines, outcome });
+        self.tail = Vec::new();
+    }
+}
+
+// === impl Hand ===
+
+impl Hand<'_> {
+    fn submit(&self, arrivals: Vec<Arrival<'_>>) -> oneshot::Receiver<Outcome> {
+        let (receipt, outcome) = receipt();
+        self.runtime.block_on(self.intake.submit_for(arrivals, Some(receipt)));
+        outcome
+    }
+}
