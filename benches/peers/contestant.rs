@@ -1,5 +1,5 @@
-//! The programs that are compared, each with the configuration that does the same work: the log over TCP, a record a line to a
-//! file `out`.
+//! The programs that are compared, each with the configuration that does the same work: the log over TCP or UDP, a record a
+//! line to a file `out`.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -14,12 +14,20 @@ use super::{Result, program};
 /// A program, and what has to be in each of its records.
 pub(crate) struct Contestant {
     pub(crate) name: &'static str,
+    pub(crate) transport: Transport,
     /// Paths in a record; without any, only bytes are written.
     pub(crate) fields: &'static [&'static str],
     /// The bytes that it writes for each line, where that is all it does.
     bytes: usize,
     /// Writes its configuration into a directory, for a port and the bytes, and gives the command.
     configure: fn(&Path, u16, usize) -> Result<Vec<String>>,
+}
+
+/// How it gets the log.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Transport {
+    Tcp,
+    Udp,
 }
 
 impl Contestant {
@@ -31,49 +39,79 @@ impl Contestant {
 
 pub(crate) const POSTRIDER: Contestant = Contestant {
     name: "Postrider",
-    fields: &[
-        "/timestamp",
-        "/hostname",
-        "/app_name",
-        "/procid",
-        "/message",
-        "/postfix/queue_id",
-        "/postfix/to",
-        "/postfix/relay/name",
-        "/postfix/relay/ip",
-        "/postfix/relay/port",
-        "/postfix/delay",
-        "/postfix/delays/before_queue_manager",
-        "/postfix/delays/in_queue_manager",
-        "/postfix/delays/connection_setup",
-        "/postfix/delays/transmission",
-        "/postfix/dsn/code",
-        "/postfix/dsn/text",
-        "/postfix/status",
-        "/postfix/reason",
-        "/postfix/reply/code",
-        "/postfix/remote_queue_id",
-    ],
+    transport: Transport::Tcp,
+    fields: EXPLAINED,
     bytes: 0,
-    configure: postrider,
+    configure: |directory, port, _| postrider(directory, port, Transport::Tcp),
+};
+
+pub(crate) const POSTRIDER_UDP: Contestant = Contestant {
+    transport: Transport::Udp,
+    configure: |directory, port, _| postrider(directory, port, Transport::Udp),
+    ..POSTRIDER
 };
 
 pub(crate) const RSYSLOG: Contestant = Contestant {
     name: "rsyslog, imptcp and mmnormalize",
+    transport: Transport::Tcp,
     fields: PARSED,
     bytes: 0,
-    configure: |directory, port, _| rsyslog(directory, port, true),
+    configure: |directory, port, _| rsyslog(directory, port, Transport::Tcp, true),
+};
+
+pub(crate) const RSYSLOG_UDP: Contestant = Contestant {
+    name: "rsyslog, imudp and mmnormalize",
+    transport: Transport::Udp,
+    configure: |directory, port, _| rsyslog(directory, port, Transport::Udp, true),
+    ..RSYSLOG
 };
 
 pub(crate) const RSYSLOG_PLAIN: Contestant = Contestant {
     name: "rsyslog without parsing the message",
+    transport: Transport::Tcp,
     fields: &["/timestamp", "/hostname", "/app_name", "/procid", "/message"],
     bytes: 0,
-    configure: |directory, port, _| rsyslog(directory, port, false),
+    configure: |directory, port, _| rsyslog(directory, port, Transport::Tcp, false),
 };
 
-pub(crate) const SYSLOG_NG: Contestant =
-    Contestant { name: "syslog-ng, db-parser and format-json", fields: PARSED, bytes: 0, configure: syslog_ng };
+pub(crate) const RSYSLOG_UDP_PLAIN: Contestant = Contestant {
+    transport: Transport::Udp,
+    configure: |directory, port, _| rsyslog(directory, port, Transport::Udp, false),
+    ..RSYSLOG_PLAIN
+};
+
+pub(crate) const SYSLOG_NG: Contestant = Contestant {
+    name: "syslog-ng, db-parser and format-json",
+    transport: Transport::Tcp,
+    fields: PARSED,
+    bytes: 0,
+    configure: syslog_ng,
+};
+
+/// What Postrider gives.
+const EXPLAINED: &[&str] = &[
+    "/timestamp",
+    "/hostname",
+    "/app_name",
+    "/procid",
+    "/message",
+    "/postfix/queue_id",
+    "/postfix/to",
+    "/postfix/relay/name",
+    "/postfix/relay/ip",
+    "/postfix/relay/port",
+    "/postfix/delay",
+    "/postfix/delays/before_queue_manager",
+    "/postfix/delays/in_queue_manager",
+    "/postfix/delays/connection_setup",
+    "/postfix/delays/transmission",
+    "/postfix/dsn/code",
+    "/postfix/dsn/text",
+    "/postfix/status",
+    "/postfix/reason",
+    "/postfix/reply/code",
+    "/postfix/remote_queue_id",
+];
 
 /// What the rules below give.
 const PARSED: &[&str] = &[
@@ -102,13 +140,14 @@ pub(crate) const COPY: &str = "copy";
 
 /// The copy limit with so many `bytes` for each line.
 pub(crate) const fn copy_limit(bytes: usize) -> Contestant {
-    Contestant { name: "the copy limit", fields: &[], bytes, configure: copy_command }
+    Contestant { name: "the copy limit", transport: Transport::Tcp, fields: &[], bytes, configure: copy_command }
 }
 
-fn postrider(directory: &Path, port: u16, _: usize) -> Result<Vec<String>> {
+fn postrider(directory: &Path, port: u16, transport: Transport) -> Result<Vec<String>> {
     let file = directory.join("postrider.toml");
     let out = directory.join("out").display().to_string();
-    fs::write(&file, format!("[[source.tcp]]\nlisten = \"127.0.0.1:{port}\"\n[[sink.file]]\npath = \"{out}\"\n"))?;
+    let source = if transport == Transport::Tcp { "tcp" } else { "udp" };
+    fs::write(&file, format!("[[source.{source}]]\nlisten = \"127.0.0.1:{port}\"\n[[sink.file]]\npath = \"{out}\"\n"))?;
     Ok(vec![program().display().to_string(), "run".into(), "-c".into(), file.display().to_string()])
 }
 
@@ -119,8 +158,16 @@ const RULEBASE: &str = "version=2\n\
     delays=%before_queue_manager:char-to:/%/%in_queue_manager:char-to:/%/%connection_setup:char-to:/%/\
     %transmission:char-to:,%, dsn=%dsn:char-to:,%, status=%status:word% (%reason:rest%\n";
 
-fn rsyslog(directory: &Path, port: u16, parse: bool) -> Result<Vec<String>> {
+fn rsyslog(directory: &Path, port: u16, transport: Transport, parse: bool) -> Result<Vec<String>> {
     let path = directory.display();
+    let (module, input, queue) = match transport {
+        Transport::Tcp => ("module(load=\"imptcp\")", "imptcp\"", 100_000),
+        // The receive buffer is what Postrider asks for. The queue is short: a long one would hold, in a trial of seconds, what
+        // is over the rate that is kept up.
+        Transport::Udp => {
+            ("module(load=\"imudp\" batchSize=\"128\" threads=\"2\")", "imudp\" rcvbufSize=\"8388608\"", 20_000)
+        }
+    };
     let mut template = String::new();
     let mut property = |name: &str, from: &str| {
         // Writing into a String does not fail.
@@ -140,14 +187,14 @@ fn rsyslog(directory: &Path, port: u16, parse: bool) -> Result<Vec<String>> {
     }
     // It would throw away what waits longer than the time for the queue.
     let text = format!(
-        "global(workDirectory=\"{path}\" parser.permitSlashInProgramName=\"on\")\n\
-         main_queue(queue.type=\"FixedArray\" queue.size=\"100000\" queue.workerThreads=\"2\" \
+        "global(workDirectory=\"{path}\" parser.permitSlashInProgramName=\"on\" net.enableDNS=\"off\")\n\
+         main_queue(queue.type=\"FixedArray\" queue.size=\"{queue}\" queue.workerThreads=\"2\" \
          queue.workerThreadMinimumMessages=\"1000\" queue.dequeueBatchSize=\"1024\" queue.timeoutEnqueue=\"60000\" \
          queue.timeoutShutdown=\"60000\")\n\
-         module(load=\"imptcp\")\nmodule(load=\"mmnormalize\")\n\
+         {module}\nmodule(load=\"mmnormalize\")\n\
          template(name=\"json\" type=\"list\" option.jsonf=\"on\") {{\n\
          property(outname=\"timestamp\" name=\"timereported\" dateFormat=\"rfc3339\" format=\"jsonf\")\n{template}}}\n\
-         input(type=\"imptcp\" address=\"127.0.0.1\" port=\"{port}\")\n\
+         input(type=\"{input} address=\"127.0.0.1\" port=\"{port}\")\n\
          {action}action(type=\"omfile\" file=\"{path}/out\" template=\"json\")\n"
     );
     let file = directory.join("rsyslog.conf");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::contestant::POSTRIDER;
 use super::server::Server;
-use super::{Options, Result, log};
+use super::{Found, Options, Result, log};
 
 /// Half of what one connection carries at most, in lines a second.
 const RATE: usize = 400_000;
@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Sends at half load, and sees when what was sent at a time is in the file.
-pub(crate) fn measure(options: &Options) -> Result<String> {
+pub(crate) fn measure(options: &Options, _: &mut Found) -> Result<String> {
     let log = log::generate(options.lines);
     let mut server = Server::start(&POSTRIDER, None)?;
     let (port, path) = (server.port, server.output());

@@ -6,22 +6,26 @@
 //! ./dev bench --only tcp --lines 100000   a part of it
 //! ```
 //!
-//! `--lines N` of the log (1,000,000), `--rounds N` of each measurement (3), `--only PART,…` of `tcp`, `connections`, `growth`,
-//! `latency`, `memory` and `decode`. Files lie in /dev/shm, so that no disk is measured. The figures are medians.
+//! `--lines N` of the log (1,000,000), `--rounds N` of each measurement (3), `--only PART,…` of `tcp`, `udp`, `connections`,
+//! `growth`, `latency`, `memory` and `decode`. Files lie in /dev/shm, so that no disk is measured. The figures are medians.
 
 mod contestant;
+mod found;
 mod latency;
 mod log;
 mod parts;
 mod server;
+mod udp;
 
 use std::env;
 use std::error::Error;
 use std::io::Write as _;
 use std::path::PathBuf;
 
+use found::Found;
+
 /// A measurement, which gives a table.
-type Part = fn(&Options) -> Result<String>;
+type Part = fn(&Options, &mut Found) -> Result<String>;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -41,8 +45,9 @@ fn main() -> Result<()> {
         return contestant::copy(port.parse()?, file, bytes.parse()?);
     }
     let options = options(&arguments)?;
-    let parts: [(&str, Part); 6] = [
+    let parts: [(&str, Part); 7] = [
         ("tcp", parts::tcp),
+        ("udp", udp::measure),
         ("connections", parts::connections),
         ("growth", parts::growth),
         ("latency", latency::measure),
@@ -50,9 +55,10 @@ fn main() -> Result<()> {
         ("decode", parts::decode),
     ];
     let mut out = std::io::stdout();
+    let mut found = Found::default();
     for (name, part) in parts {
         if options.only.as_ref().is_none_or(|only| only.split(',').any(|wanted| wanted == name)) {
-            writeln!(out, "{}", part(&options)?)?;
+            writeln!(out, "{}", part(&options, &mut found)?)?;
         }
     }
     Ok(())
@@ -82,4 +88,8 @@ fn program() -> PathBuf {
 fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures[figures.len() / 2]
+}
+
+fn float(number: usize) -> f64 {
+    f64::from(u32::try_from(number).unwrap_or(u32::MAX))
 }

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use super::contestant::{Contestant, POSTRIDER, RSYSLOG, RSYSLOG_PLAIN, SYSLOG_NG, copy_limit};
 use super::server::{Cost, Server, timed, write};
-use super::{Options, Result, log, median, program};
+use super::{Found, Options, Result, float, log, median, program};
 
 /// A sender that waits less than this part of the time may be what limits the rate.
 const LEAST_WAITED: f64 = 0.1;
 
 /// Every program in turn, with one connection.
-pub(crate) fn tcp(options: &Options) -> Result<String> {
+pub(crate) fn tcp(options: &Options, _: &mut Found) -> Result<String> {
     let log = log::generate(options.lines);
     let first = run(&POSTRIDER, &[&log], options.lines, None)?;
     let contestants = [POSTRIDER, RSYSLOG, RSYSLOG_PLAIN, SYSLOG_NG, copy_limit(first.record)];
@@ -50,7 +50,7 @@ pub(crate) fn tcp(options: &Options) -> Result<String> {
 }
 
 /// Does the number of connections matter, and a second core?
-pub(crate) fn connections(options: &Options) -> Result<String> {
+pub(crate) fn connections(options: &Options, _: &mut Found) -> Result<String> {
     let log = log::generate(options.lines);
     let mut text =
         "## Connections and cores\n\n| connections | cores | lines/s | CPU per line |\n|---|---|---|---|\n".to_owned();
@@ -67,7 +67,7 @@ pub(crate) fn connections(options: &Options) -> Result<String> {
 }
 
 /// Is ten times the input ten times the work?
-pub(crate) fn growth(options: &Options) -> Result<String> {
+pub(crate) fn growth(options: &Options, _: &mut Found) -> Result<String> {
     let mut text =
         "## Ten times the input\n\n| command | lines | seconds | CPU per line |\n|---|---|---|---|\n".to_owned();
     for lines in [options.lines / 10, options.lines] {
@@ -87,7 +87,7 @@ pub(crate) fn growth(options: &Options) -> Result<String> {
 }
 
 /// How much memory does it need?
-pub(crate) fn memory(options: &Options) -> Result<String> {
+pub(crate) fn memory(options: &Options, _: &mut Found) -> Result<String> {
     const IDLE: usize = 1000;
     let mut server = Server::start(&POSTRIDER, None)?;
     thread::sleep(Duration::from_secs(1));
@@ -110,7 +110,7 @@ pub(crate) fn memory(options: &Options) -> Result<String> {
 }
 
 /// How fast is a file decoded?
-pub(crate) fn decode(options: &Options) -> Result<String> {
+pub(crate) fn decode(options: &Options, _: &mut Found) -> Result<String> {
     // 1 GB for a million lines.
     let log = log::generate(options.lines * 9 / 2);
     let (cpu, seconds) = decoded(&log, options.rounds)?;
@@ -157,8 +157,4 @@ fn divide(log: &[u8], parts: usize) -> Vec<&[u8]> {
 
 fn rate(lines: usize, seconds: f64) -> f64 {
     float(lines) / seconds
-}
-
-fn float(number: usize) -> f64 {
-    f64::from(u32::try_from(number).unwrap_or(u32::MAX))
 }

@@ -1,8 +1,8 @@
-//! A program that takes the log over TCP, what it costs, and whether every record is there.
+//! A program that takes the log, what it costs, and whether every record is there.
 
 use std::fs;
 use std::io::Write as _;
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -16,7 +16,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::Result;
-use super::contestant::Contestant;
+use super::contestant::{Contestant, Transport};
 
 /// How long nothing may be written before all counts as written.
 const QUIET: Duration = Duration::from_millis(300);
@@ -33,6 +33,8 @@ pub(crate) struct Cost {
     pub(crate) cpu: f64,
     /// The bytes of a record.
     pub(crate) record: usize,
+    /// Records that are not there.
+    pub(crate) missing: usize,
     /// The most memory that it had, in KiB.
     pub(crate) memory: u64,
 }
@@ -46,10 +48,13 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it and waits until its port takes connections.
+    /// Starts it and waits until it listens.
     pub(crate) fn start(contestant: &Contestant, cores: Option<&str>) -> Result<Self> {
         let directory = tempfile::tempdir_in("/dev/shm")?;
-        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = match contestant.transport {
+            Transport::Tcp => TcpListener::bind("127.0.0.1:0")?.local_addr()?.port(),
+            Transport::Udp => UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port(),
+        };
         let arguments = contestant.prepare(directory.path(), port)?;
         let (program, arguments) = arguments.split_first().ok_or("no program")?;
         let mut command = match cores {
@@ -65,7 +70,7 @@ impl Server {
         let child = command.args(arguments).stdout(Stdio::null()).stderr(log).spawn()?;
         let server = Self { child, port, directory, before };
         let end = Instant::now() + Duration::from_secs(30);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        while !listens(contestant.transport, port)? {
             if Instant::now() > end {
                 return Err(format!("{} does not listen: {}", contestant.name, server.log()).into());
             }
@@ -82,15 +87,24 @@ impl Server {
             let waits = senders.into_iter().map(|sender| sender.join().map_err(|_| "a sender panicked")?);
             waits.collect::<Result<Vec<f64>>>()
         })?;
+        let cost = self.finish(contestant, lines, begun)?;
+        if cost.missing > 0 {
+            return Err(format!("{} lacks {} records", contestant.name, cost.missing).into());
+        }
+        let waited = waited.iter().sum::<f64>() / cost.seconds / f64::from(u32::try_from(parts.len())?);
+        Ok(Cost { waited, ..cost })
+    }
+
+    /// Waits until all is written of what was sent from `begun` on, stops it, and looks at what is there.
+    pub(crate) fn finish(&mut self, contestant: &Contestant, lines: usize, begun: Instant) -> Result<Cost> {
         let seconds = self.wait_written(begun)?;
         let memory = self.memory("VmHWM")?;
         self.stop()?;
         let cpu = children()?.saturating_sub(self.before).as_secs_f64() * 1e6;
-        let bytes = self.check(contestant, lines)?;
-        let record = bytes / lines;
-        let lines = f64::from(u32::try_from(lines)?);
-        let waited = waited.iter().sum::<f64>() / seconds / f64::from(u32::try_from(parts.len())?);
-        Ok(Cost { seconds, waited, cpu: cpu / lines, record, memory })
+        let (bytes, missing) = self.check(contestant, lines)?;
+        let there = (lines - missing).max(1);
+        let cpu = cpu / f64::from(u32::try_from(there)?);
+        Ok(Cost { seconds, waited: 0.0, cpu, record: bytes / there, missing, memory })
     }
 
     /// Its memory by `field` of /proc/PID/status, in KiB.
@@ -100,8 +114,12 @@ impl Server {
         Ok(line.trim_matches(|c: char| !c.is_ascii_digit()).parse()?)
     }
 
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(kill(Pid::from_raw(self.child.id().cast_signed()), signal)?)
+    }
+
     pub(crate) fn stop(&mut self) -> Result<()> {
-        kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM)?;
+        self.signal(Signal::SIGTERM)?;
         self.child.wait()?;
         Ok(())
     }
@@ -111,7 +129,8 @@ impl Server {
         self.directory.path().join("out")
     }
 
-    fn log(&self) -> String {
+    /// What it printed.
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
 
@@ -131,11 +150,11 @@ impl Server {
         Ok((grown - begun).as_secs_f64())
     }
 
-    /// That every record is there, once, and that those of a sample have all fields. Gives the bytes.
-    fn check(&self, contestant: &Contestant, lines: usize) -> Result<usize> {
+    /// That no record is there twice, and that those of a sample have all fields. Gives the bytes, and how many are missing.
+    fn check(&self, contestant: &Contestant, lines: usize) -> Result<(usize, usize)> {
         let output = fs::read(self.output())?;
         if contestant.fields.is_empty() {
-            return Ok(output.len());
+            return Ok((output.len(), 0));
         }
         let mut there = vec![false; lines];
         for (place, record) in output.split(|byte| *byte == b'\n').filter(|record| !record.is_empty()).enumerate() {
@@ -151,14 +170,26 @@ impl Server {
                 }
             }
         }
-        match there.iter().position(|there| !there) {
-            None => Ok(output.len()),
-            Some(first) => {
-                let missing = there.iter().filter(|there| !**there).count();
-                Err(format!("{} lacks {missing} records, number {first} first", contestant.name).into())
-            }
-        }
+        Ok((output.len(), there.iter().filter(|there| !**there).count()))
     }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // An error says that it has ended, as it has unless a measurement failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Whether somebody listens there.
+fn listens(transport: Transport, port: u16) -> Result<bool> {
+    if transport == Transport::Tcp {
+        return Ok(TcpStream::connect(("127.0.0.1", port)).is_ok());
+    }
+    // The second column is the local address, in hexadecimal: 0100007F:0035.
+    let (sockets, port) = (fs::read_to_string("/proc/net/udp")?, format!(":{port:04X}"));
+    Ok(sockets.lines().any(|line| line.split_whitespace().nth(1).is_some_and(|address| address.ends_with(&port))))
 }
 
 /// The number that [`super::log`] gave a message.

@@ -1,0 +1,7 @@
+//! What the measurements found, as far as it was aimed at.
+
+#[derive(Default)]
+pub(crate) struct Found {
+    /// The rate of Postrider over that of rsyslog that does the same.
+    pub(crate) udp: Option<f64>,
+}
