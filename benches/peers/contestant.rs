@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 use std::thread;
 
-use super::{Result, program};
+use super::{Result, program, role};
 
 /// A program, and what has to be in each of its records.
 pub(crate) struct Contestant {
@@ -135,9 +135,6 @@ const PARSED: &[&str] = &[
     "/reason",
 ];
 
-/// The command of this program that makes it the copy limit.
-pub(crate) const COPY: &str = "copy";
-
 /// The copy limit with so many `bytes` for each line.
 pub(crate) const fn copy_limit(bytes: usize) -> Contestant {
     Contestant { name: "the copy limit", transport: Transport::Tcp, fields: &[], bytes, configure: copy_command }
@@ -249,9 +246,8 @@ fn syslog_ng(directory: &Path, port: u16, _: usize) -> Result<Vec<String>> {
 }
 
 fn copy_command(directory: &Path, port: u16, bytes: usize) -> Result<Vec<String>> {
-    let this = std::env::current_exe()?.display().to_string();
     let out = directory.join("out").display().to_string();
-    Ok(vec![this, COPY.to_owned(), port.to_string(), out, bytes.to_string()])
+    role::command(&[role::COPY, &port.to_string(), &out, &bytes.to_string()])
 }
 
 /// Takes lines from TCP and writes so many `bytes` for each into `file`, in pieces of the size that Postrider has, and does

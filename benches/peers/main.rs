@@ -6,14 +6,19 @@
 //! ./dev bench --only tcp --lines 100000   a part of it
 //! ```
 //!
-//! `--lines N` of the log (1,000,000), `--rounds N` of each measurement (3), `--only PART,…` of `tcp`, `udp`, `connections`,
-//! `growth`, `latency`, `memory` and `decode`. Files lie in /dev/shm, so that no disk is measured. The figures are medians.
+//! `--lines N` of the log (1,000,000), `--rounds N` of each measurement (3), `--only PART,…` of `tcp`, `udp`, `kafka`,
+//! `connections`, `growth`, `latency`, `memory` and `decode`. Files lie in /dev/shm, so that no disk is measured. The figures are
+//! medians.
 
 mod contestant;
 mod found;
+mod kafka;
 mod latency;
 mod log;
 mod parts;
+#[path = "../../tests/peers/mod.rs"]
+mod peers;
+mod role;
 mod server;
 mod udp;
 
@@ -37,17 +42,15 @@ struct Options {
 }
 
 fn main() -> Result<()> {
-    let arguments: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    // The bench is also the program that copies, so that it is measured as the others are.
-    if let [command, port, file, bytes] = arguments.as_slice()
-        && command == contestant::COPY
-    {
-        return contestant::copy(port.parse()?, file, bytes.parse()?);
+    if role::play()? {
+        return Ok(());
     }
+    let arguments: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let options = options(&arguments)?;
-    let parts: [(&str, Part); 7] = [
+    let parts: [(&str, Part); 8] = [
         ("tcp", parts::tcp),
         ("udp", udp::measure),
+        ("kafka", kafka::measure),
         ("connections", parts::connections),
         ("growth", parts::growth),
         ("latency", latency::measure),

@@ -50,12 +50,22 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it and waits until it listens.
     pub(crate) fn start(contestant: &Contestant, cores: Option<&str>) -> Result<Self> {
+        let prepare = |directory: &Path, port| contestant.prepare(directory, port);
+        Self::prepared(contestant.transport, cores, prepare)
+    }
+
+    /// The same, with the command that `prepare` gives for a directory and a port.
+    pub(crate) fn prepared(
+        transport: Transport,
+        cores: Option<&str>,
+        prepare: impl FnOnce(&Path, u16) -> Result<Vec<String>>,
+    ) -> Result<Self> {
         let directory = tempfile::tempdir_in("/dev/shm")?;
-        let port = match contestant.transport {
+        let port = match transport {
             Transport::Tcp => TcpListener::bind("127.0.0.1:0")?.local_addr()?.port(),
             Transport::Udp => UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port(),
         };
-        let arguments = contestant.prepare(directory.path(), port)?;
+        let arguments = prepare(directory.path(), port)?;
         let (program, arguments) = arguments.split_first().ok_or("no program")?;
         let mut command = match cores {
             None => Command::new(program),
@@ -70,9 +80,9 @@ impl Server {
         let child = command.args(arguments).stdout(Stdio::null()).stderr(log).spawn()?;
         let server = Self { child, port, directory, before };
         let end = Instant::now() + Duration::from_secs(30);
-        while !listens(contestant.transport, port)? {
+        while !listens(transport, port)? {
             if Instant::now() > end {
-                return Err(format!("{} does not listen: {}", contestant.name, server.log()).into());
+                return Err(format!("{program} does not listen: {}", server.log()).into());
             }
             thread::sleep(Duration::from_millis(20));
         }
@@ -99,8 +109,7 @@ impl Server {
     pub(crate) fn finish(&mut self, contestant: &Contestant, lines: usize, begun: Instant) -> Result<Cost> {
         let seconds = self.wait_written(begun)?;
         let memory = self.memory("VmHWM")?;
-        self.stop()?;
-        let cpu = children()?.saturating_sub(self.before).as_secs_f64() * 1e6;
+        let cpu = self.stop()?.as_secs_f64() * 1e6;
         let (bytes, missing) = self.check(contestant, lines)?;
         let there = (lines - missing).max(1);
         let cpu = cpu / f64::from(u32::try_from(there)?);
@@ -118,15 +127,27 @@ impl Server {
         Ok(kill(Pid::from_raw(self.child.id().cast_signed()), signal)?)
     }
 
-    pub(crate) fn stop(&mut self) -> Result<()> {
+    /// Ends it as its operator does; gives the CPU time that it had.
+    pub(crate) fn stop(&mut self) -> Result<Duration> {
         self.signal(Signal::SIGTERM)?;
         self.child.wait()?;
-        Ok(())
+        Ok(children()?.saturating_sub(self.before))
     }
 
     /// Where the records are.
     pub(crate) fn output(&self) -> PathBuf {
         self.directory.path().join("out")
+    }
+
+    /// A number of Postrider's ledger, when it has ended: of `source="udp"`, say, the field `received`.
+    pub(crate) fn ledger(&self, owner: &str, field: &str) -> Result<usize> {
+        let log = self.log();
+        let line = log.lines().find(|line| line.contains(" ledger ") && line.contains(owner));
+        let number = line.and_then(|line| {
+            let (_, rest) = line.split_once(&format!(" {field}="))?;
+            rest.trim_start_matches('"').split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+        });
+        Ok(number.ok_or_else(|| format!("no {field} of {owner} in the ledger: {log}"))?)
     }
 
     /// What it printed.
@@ -200,7 +221,7 @@ fn number(record: &[u8]) -> Option<usize> {
 }
 
 /// Sends it as fast as it is taken; gives how long the kernel had no room for more, in seconds.
-fn send(port: u16, bytes: &[u8]) -> Result<f64> {
+pub(crate) fn send(port: u16, bytes: &[u8]) -> Result<f64> {
     let mut socket = TcpStream::connect(("127.0.0.1", port))?;
     let mut waited = 0.0;
     for part in bytes.chunks(1 << 20) {

@@ -137,26 +137,19 @@ fn overload(lines: usize) -> Result<String> {
     server.signal(Signal::SIGCONT)?;
     send(server.port, sent / 2..sent, FLOOD)?;
     let cost = server.finish(&POSTRIDER_UDP, sent, begun)?;
-    let log = server.log();
-    let count = |owner: &str, field: &str| ledger(&log, owner, field).ok_or_else(|| format!("no {field}: {log}"));
     let source = "source=\"udp\"";
-    let (received, kernel) = (count(source, "received")?, count(source, "kernel_drops")?);
-    let dropped = count(source, "dropped")? + count("sink=\"file\"", "dropped")?;
+    let (received, kernel) = (server.ledger(source, "received")?, server.ledger(source, "kernel_drops")?);
+    let dropped = server.ledger(source, "dropped")? + server.ledger("sink=\"file\"", "dropped")?;
     let there = sent - cost.missing;
     if received + kernel != sent || there + dropped != received || kernel == 0 {
-        return Err(format!("of {sent} datagrams {there} are in the file, and the ledger says: {log}").into());
+        return Err(
+            format!("of {sent} datagrams {there} are in the file, and the ledger says: {}", server.log()).into()
+        );
     }
     Ok(format!(
         "\nPostrider's count of what it loses is exact: of {sent} datagrams, sent as fast as they can be and half of them \
          while it was stopped, {there} are in the file, {kernel} were dropped by the kernel, and {dropped} by Postrider.\n"
     ))
-}
-
-/// A number of the ledger in the log.
-fn ledger(log: &str, owner: &str, field: &str) -> Option<usize> {
-    let line = log.lines().find(|line| line.contains(" ledger ") && line.contains(owner))?;
-    let (_, rest) = line.split_once(&format!(" {field}="))?;
-    rest.trim_start_matches('"').split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// Sends so many at `rate` a second, half a millisecond's worth at a time; gives how long it took.
