@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
@@ -229,13 +229,7 @@ fn syslog_ng(directory: &Path, port: u16, _: usize) -> Result<Vec<String>> {
          log {{ source(s_tcp); parser(p_postfix); destination(d_file); flags(flow-control); }};\n"
     );
     fs::write(directory.join("syslog-ng.conf"), text)?;
-    // Beside rsyslog it cannot be installed, so the tests unpack it below the target directory.
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().ok_or("no target directory")?.join("peers/syslog-ng");
-    let fetch = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/syslog_ng/fetch");
-    if !Command::new(fetch).arg(&target).stdout(std::io::stderr()).status()?.success() {
-        return Err("syslog-ng cannot be fetched".into());
-    }
-    let mut command = vec![target.join("syslog-ng").display().to_string()];
+    let mut command = vec![syslog_ng_program()?.display().to_string()];
     command.extend(["--foreground", "--stderr", "--no-caps"].map(str::to_owned));
     for (option, name) in
         [("--cfgfile", "syslog-ng.conf"), ("--persist-file", "persist"), ("--pidfile", "pid"), ("--control", "ctl")]
@@ -243,6 +237,16 @@ fn syslog_ng(directory: &Path, port: u16, _: usize) -> Result<Vec<String>> {
         command.push(format!("{option}={path}/{name}"));
     }
     Ok(command)
+}
+
+/// Beside rsyslog it cannot be installed, so the tests unpack it below the target directory.
+pub(crate) fn syslog_ng_program() -> Result<PathBuf> {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().ok_or("no target directory")?.join("peers/syslog-ng");
+    let fetch = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/syslog_ng/fetch");
+    if !Command::new(fetch).arg(&target).stdout(std::io::stderr()).status()?.success() {
+        return Err("syslog-ng cannot be fetched".into());
+    }
+    Ok(target.join("syslog-ng"))
 }
 
 fn copy_command(directory: &Path, port: u16, bytes: usize) -> Result<Vec<String>> {

@@ -1,20 +1,21 @@
 //! The measurements, each giving a table in Markdown.
 
 use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use super::contestant::{Contestant, POSTRIDER, RSYSLOG, RSYSLOG_PLAIN, SYSLOG_NG, copy_limit};
-use super::server::{Cost, Server, timed, write};
+use super::server::{Cost, Server, number, timed, write};
 use super::{Found, Options, Result, float, log, median, program};
 
 /// A sender that waits less than this part of the time may be what limits the rate.
 const LEAST_WAITED: f64 = 0.1;
 
 /// Every program in turn, with one connection.
-pub(crate) fn tcp(options: &Options, _: &mut Found) -> Result<String> {
+pub(crate) fn tcp(options: &Options, found: &mut Found) -> Result<String> {
     let log = log::generate(options.lines);
     let first = run(&POSTRIDER, &[&log], options.lines, None)?;
     let contestants = [POSTRIDER, RSYSLOG, RSYSLOG_PLAIN, SYSLOG_NG, copy_limit(first.record)];
@@ -32,6 +33,7 @@ pub(crate) fn tcp(options: &Options, _: &mut Found) -> Result<String> {
     );
     let figures = |of: fn(&Cost) -> f64, costs: &[Cost]| median(costs.iter().map(of).collect());
     let (own, own_cpu) = (figures(|cost| cost.seconds, &costs[0]), figures(|cost| cost.cpu, &costs[0]));
+    let mut over = Vec::new();
     for (contestant, costs) in contestants.iter().zip(&costs) {
         let (seconds, cpu) = (figures(|cost| cost.seconds, costs), figures(|cost| cost.cpu, costs));
         let waited = figures(|cost| cost.waited, costs);
@@ -45,15 +47,20 @@ pub(crate) fn tcp(options: &Options, _: &mut Found) -> Result<String> {
             cpu / own_cpu,
             waited * 100.0,
         )?;
+        over.push((seconds / own, cpu / own_cpu));
+        found.bars.push((contestant.name, cpu));
     }
+    found.rsyslog = Some(over[1]);
+    found.copying = Some(1.0 / over[over.len() - 1].1);
     Ok(text)
 }
 
 /// Does the number of connections matter, and a second core?
-pub(crate) fn connections(options: &Options, _: &mut Found) -> Result<String> {
+pub(crate) fn connections(options: &Options, found: &mut Found) -> Result<String> {
     let log = log::generate(options.lines);
     let mut text =
         "## Connections and cores\n\n| connections | cores | lines/s | CPU per line |\n|---|---|---|---|\n".to_owned();
+    let mut rates = Vec::new();
     for (connections, cores) in [(1, None), (2, Some("0")), (2, None), (10, None), (2000, None)] {
         let parts = divide(&log, connections);
         let costs: Vec<Cost> =
@@ -61,33 +68,40 @@ pub(crate) fn connections(options: &Options, _: &mut Found) -> Result<String> {
         let seconds = median(costs.iter().map(|cost| cost.seconds).collect());
         let cpu = median(costs.iter().map(|cost| cost.cpu).collect());
         let cores = cores.map_or("all, with the sender", |_| "one, the sender has the others");
+        rates.push(rate(options.lines, seconds));
         writeln!(text, "| {connections} | {cores} | {:.0} | {cpu:.2} µs |", rate(options.lines, seconds))?;
     }
+    found.second_core = Some(rates[2] / rates[1]);
+    found.connections = Some(rates[4] / rates[3]);
     Ok(text)
 }
 
 /// Is ten times the input ten times the work?
-pub(crate) fn growth(options: &Options, _: &mut Found) -> Result<String> {
+pub(crate) fn growth(options: &Options, found: &mut Found) -> Result<String> {
     let mut text =
         "## Ten times the input\n\n| command | lines | seconds | CPU per line |\n|---|---|---|---|\n".to_owned();
+    let mut times = Vec::new();
     for lines in [options.lines / 10, options.lines] {
         let log = log::generate(lines);
         let costs: Vec<Cost> =
             (0..options.rounds).map(|_| run(&POSTRIDER, &[&log], lines, None)).collect::<Result<_>>()?;
         let seconds = median(costs.iter().map(|cost| cost.seconds).collect());
         let cpu = median(costs.iter().map(|cost| cost.cpu).collect());
+        times.push(seconds);
         writeln!(text, "| run | {lines} | {seconds:.3} | {cpu:.2} µs |")?;
     }
     for lines in [options.lines / 10, options.lines] {
         let (cpu, seconds) = decoded(&log::generate(lines), options.rounds)?;
         let each = cpu * 1e6 / float(lines);
+        times.push(seconds);
         writeln!(text, "| decode | {lines} | {seconds:.3} | {each:.2} µs |")?;
     }
+    found.growth = Some((times[1] / times[0], times[3] / times[2]));
     Ok(text)
 }
 
 /// How much memory does it need?
-pub(crate) fn memory(options: &Options, _: &mut Found) -> Result<String> {
+pub(crate) fn memory(options: &Options, found: &mut Found) -> Result<String> {
     const IDLE: usize = 1000;
     let mut server = Server::start(&POSTRIDER, None)?;
     thread::sleep(Duration::from_secs(1));
@@ -100,26 +114,51 @@ pub(crate) fn memory(options: &Options, _: &mut Found) -> Result<String> {
     server.stop()?;
     let load = run(&POSTRIDER, &[&log::generate(options.lines)], options.lines, None)?.memory;
     let mib = |kib: u64| float(kib as usize) / 1024.0;
+    let each = float(idle as usize) / float(IDLE);
+    found.memory = Some((mib(rest), mib(load), each));
     Ok(format!(
         "## Memory\n\n| when | memory |\n|---|---|\n| at rest | {:.1} MiB |\n| under full load, one connection, at most | {:.1} MiB |\n\
-         | for each of {IDLE} idle connections | {:.1} KiB |\n",
+         | for each of {IDLE} idle connections | {each:.1} KiB |\n",
         mib(rest),
         mib(load),
-        float(idle as usize) / float(IDLE),
     ))
 }
 
 /// How fast is a file decoded?
-pub(crate) fn decode(options: &Options, _: &mut Found) -> Result<String> {
+pub(crate) fn decode(options: &Options, found: &mut Found) -> Result<String> {
     // 1 GB for a million lines.
     let log = log::generate(options.lines * 9 / 2);
     let (cpu, seconds) = decoded(&log, options.rounds)?;
     let megabytes = float(log.len()) / 1e6;
+    let rate = megabytes / seconds;
+    see_order(options.lines)?;
+    found.decode = Some(rate);
     Ok(format!(
         "## decode\n\n| input | seconds | MB/s of input | CPU |\n|---|---|---|---|\n\
-         | {megabytes:.0} MB | {seconds:.2} | {:.0} | {cpu:.2} s |\n",
-        megabytes / seconds
+         | {megabytes:.0} MB | {seconds:.2} | {rate:.0} | {cpu:.2} s |\n\n\
+         The records of {} lines came in their order.\n",
+        options.lines
     ))
+}
+
+/// That `decode` gives a record for each line, in the order of the lines.
+fn see_order(lines: usize) -> Result<()> {
+    let directory = tempfile::tempdir_in("/dev/shm")?;
+    let file = write(directory.path(), "mail.log", &log::generate(lines))?;
+    let mut decode = Command::new(program());
+    let mut child = decode.arg("decode").arg(file).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    let output = BufReader::with_capacity(1 << 20, child.stdout.take().ok_or("no standard output")?);
+    let mut count = 0;
+    for record in output.split(b'\n') {
+        if number(&record?) != Some(count) {
+            child.kill()?;
+            child.wait()?;
+            return Err(format!("the record of line {count} is not in its place").into());
+        }
+        count += 1;
+    }
+    child.wait()?;
+    if count == lines { Ok(()) } else { Err(format!("decode gave {count} records for {lines} lines").into()) }
 }
 
 /// The CPU time and the time that `decode` takes for a file, in seconds.

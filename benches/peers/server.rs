@@ -214,7 +214,7 @@ fn listens(transport: Transport, port: u16) -> Result<bool> {
 }
 
 /// The number that [`super::log`] gave a message.
-fn number(record: &[u8]) -> Option<usize> {
+pub(crate) fn number(record: &[u8]) -> Option<usize> {
     let at = memchr::memmem::find(record, b"user")? + 4;
     let digits = record[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     std::str::from_utf8(&record[at..at + digits]).ok()?.parse().ok()
