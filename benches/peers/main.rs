@@ -14,14 +14,14 @@
 //! Of Vector and Fluent Bit it says only whether they are there: a configuration that nobody has run proves nothing.
 
 mod contestant;
-mod found;
+pub(crate) mod found;
 mod kafka;
 mod latency;
 mod log;
 mod parts;
 #[path = "../../tests/peers/mod.rs"]
 mod peers;
-mod report;
+pub(crate) mod report;
 mod role;
 mod server;
 mod udp;

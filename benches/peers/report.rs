@@ -56,8 +56,12 @@ fn version(program: &Path, option: &str) -> String {
     };
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let line = text.lines().find(|line| line.contains(|c: char| c.is_ascii_digit()) && !line.contains("(c)"));
-    let line = line.map_or("", |line| line.split(" builtin.features").next().unwrap_or(line));
-    format!("{name}: {}", line.trim_end_matches(" compiled with:"))
+    let line = line.unwrap_or_default().trim_end_matches(" compiled with:");
+    // kcat goes on with all that its librdkafka can do.
+    match line.split_once(" builtin.features") {
+        Some((line, _)) => format!("{name}: {line})"),
+        None => format!("{name}: {line}"),
+    }
 }
 
 /// The broker's version, which is in the names of its libraries.
