@@ -152,8 +152,9 @@ pub(crate) fn produce(brokers: &str, topic: &str, file: &str) -> Result<()> {
         config.set(name, value);
     }
     let (producer, records): (BaseProducer, _) = (config.create()?, fs::read(file)?);
-    for line in records.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        let mut record = BaseRecord::<(), [u8]>::to(topic).partition(0).payload(line);
+    let mut rest = records.as_slice();
+    while let Some(end) = memchr::memchr(b'\n', rest) {
+        let mut record = BaseRecord::<(), [u8]>::to(topic).partition(0).payload(&rest[..end]);
         while let Err((error, back)) = producer.send(record) {
             if error != KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) {
                 return Err(error.into());
@@ -161,6 +162,7 @@ pub(crate) fn produce(brokers: &str, topic: &str, file: &str) -> Result<()> {
             producer.poll(Duration::from_millis(10));
             record = back;
         }
+        rest = &rest[end + 1..];
     }
     Ok(producer.flush(DEADLINE)?)
 }
