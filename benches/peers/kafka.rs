@@ -124,7 +124,7 @@ fn postrider(input: &Input, topic: &str) -> Result<Run> {
 }
 
 fn kcat(input: &Input, topic: &str) -> Result<Run> {
-    let mut command = Command::new("kcat");
+    let mut command = super::command("kcat");
     command.args(["-P", "-q", "-b", &input.kafka.brokers(), "-t", topic, "-p", "0", "-l", &input.file]);
     for (name, value) in PROPERTIES {
         command.args(["-X", &format!("{name}={value}")]);

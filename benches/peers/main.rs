@@ -28,9 +28,11 @@ mod udp;
 
 use std::env;
 use std::error::Error;
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use found::Found;
 
@@ -122,6 +124,14 @@ fn options(arguments: &[String]) -> Result<Options> {
 /// The program that is measured: that of this build, or the one that `POSTRIDER` names.
 fn program() -> PathBuf {
     env::var_os("POSTRIDER").map_or_else(|| env!("CARGO_BIN_EXE_postrider").into(), PathBuf::from)
+}
+
+/// A command whose program finds its own libraries: cargo names the directories of those that it has built, and kcat would take
+/// the librdkafka there.
+fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.env_remove("LD_LIBRARY_PATH");
+    command
 }
 
 /// The middle one of some figures.

@@ -4,7 +4,6 @@ use std::env;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use super::contestant::syslog_ng_program;
 use super::{Found, Result, program};
@@ -51,7 +50,7 @@ pub(crate) fn circumstances(arguments: &[String]) -> Result<String> {
 /// What a program prints of its version: the first line with a number.
 fn version(program: &Path, option: &str) -> String {
     let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let Ok(output) = Command::new(program).arg(option).output() else {
+    let Ok(output) = super::command(program).arg(option).output() else {
         return format!("{name} is not on this machine");
     };
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

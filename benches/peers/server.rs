@@ -68,9 +68,9 @@ impl Server {
         let arguments = prepare(directory.path(), port)?;
         let (program, arguments) = arguments.split_first().ok_or("no program")?;
         let mut command = match cores {
-            None => Command::new(program),
+            None => super::command(program),
             Some(cores) => {
-                let mut command = Command::new("taskset");
+                let mut command = super::command("taskset");
                 command.args(["-c", cores]).arg(program);
                 command
             }
