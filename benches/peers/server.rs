@@ -66,23 +66,20 @@ impl Server {
             Transport::Udp => UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port(),
         };
         let arguments = prepare(directory.path(), port)?;
-        let (program, arguments) = arguments.split_first().ok_or("no program")?;
-        let mut command = match cores {
-            None => super::command(program),
-            Some(cores) => {
-                let mut command = super::command("taskset");
-                command.args(["-c", cores]).arg(program);
-                command
-            }
-        };
+        // It ends with the bench, however that ends.
+        let mut command = super::command("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]);
+        if let Some(cores) = cores {
+            command.args(["taskset", "-c", cores]);
+        }
         let log = fs::File::create(directory.path().join("log"))?;
         let before = children()?;
-        let child = command.args(arguments).stdout(Stdio::null()).stderr(log).spawn()?;
+        let child = command.args(&arguments).stdout(Stdio::null()).stderr(log).spawn()?;
         let server = Self { child, port, directory, before };
         let end = Instant::now() + Duration::from_secs(30);
         while !listens(transport, port)? {
             if Instant::now() > end {
-                return Err(format!("{program} does not listen: {}", server.log()).into());
+                return Err(format!("{} does not listen: {}", arguments[0], server.log()).into());
             }
             thread::sleep(Duration::from_millis(20));
         }
