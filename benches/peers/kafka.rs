@@ -14,7 +14,8 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::contestant::Transport;
 use super::peers::kafka::Kafka;
-use super::server::{Server, send, timed, write};
+use super::sender::Sender;
+use super::server::{Server, timed, write};
 use super::{Found, Options, Result, float, log, median, program, role};
 
 /// What every producer is told: what Postrider says by itself, but for the compression, which is its own work.
@@ -116,7 +117,7 @@ fn postrider(input: &Input, topic: &str) -> Result<Run> {
         )?;
         Ok(vec![program().display().to_string(), "run".into(), "-c".into(), file.display().to_string()])
     })?;
-    send(server.port, &input.log)?;
+    Sender::connect(server.port, &[&input.log])?.send()?;
     let cpu = server.stop()?.as_secs_f64() * 1e6 / float(input.records);
     let seconds = begun.elapsed().as_secs_f64();
     let record = server.ledger("sink=\"kafka\"", "delivered_bytes")? / input.records;

@@ -23,6 +23,7 @@ mod parts;
 mod peers;
 pub(crate) mod report;
 mod role;
+mod sender;
 mod server;
 mod udp;
 

@@ -1,7 +1,6 @@
 //! A program that takes the log, what it costs, and whether every record is there.
 
 use std::fs;
-use std::io::Write as _;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -17,6 +16,7 @@ use tempfile::TempDir;
 
 use super::Result;
 use super::contestant::{Contestant, Transport};
+use super::sender::Sender;
 
 /// How long nothing may be written before all counts as written.
 const QUIET: Duration = Duration::from_millis(300);
@@ -86,20 +86,16 @@ impl Server {
         Ok(server)
     }
 
-    /// Sends each part over a connection of its own, and waits until all is written.
+    /// Sends each part over a connection of its own, which is open before, and waits until all is written.
     pub(crate) fn measure(mut self, contestant: &Contestant, parts: &[&[u8]], lines: usize) -> Result<Cost> {
+        let sender = Sender::connect(self.port, parts)?;
         let begun = Instant::now();
-        let waited = thread::scope(|scope| {
-            let senders: Vec<_> = parts.iter().map(|part| scope.spawn(|| send(self.port, part))).collect();
-            let waits = senders.into_iter().map(|sender| sender.join().map_err(|_| "a sender panicked")?);
-            waits.collect::<Result<Vec<f64>>>()
-        })?;
+        let waited = sender.send()?;
         let cost = self.finish(contestant, lines, begun)?;
         if cost.missing > 0 {
             return Err(format!("{} lacks {} records", contestant.name, cost.missing).into());
         }
-        let waited = waited.iter().sum::<f64>() / cost.seconds / f64::from(u32::try_from(parts.len())?);
-        Ok(Cost { waited, ..cost })
+        Ok(Cost { waited: waited / cost.seconds, ..cost })
     }
 
     /// Waits until all is written of what was sent from `begun` on, stops it, and looks at what is there.
@@ -217,30 +213,13 @@ pub(crate) fn number(record: &[u8]) -> Option<usize> {
     std::str::from_utf8(&record[at..at + digits]).ok()?.parse().ok()
 }
 
-/// Sends it as fast as it is taken; gives how long the kernel had no room for more, in seconds.
-pub(crate) fn send(port: u16, bytes: &[u8]) -> Result<f64> {
-    let mut socket = TcpStream::connect(("127.0.0.1", port))?;
-    let mut waited = 0.0;
-    for part in bytes.chunks(1 << 20) {
-        let cpu = thread_cpu()?;
-        let begun = Instant::now();
-        socket.write_all(part)?;
-        waited += begun.elapsed().saturating_sub(thread_cpu()?.saturating_sub(cpu)).as_secs_f64();
-    }
-    Ok(waited)
-}
-
-/// The CPU time of this thread.
-fn thread_cpu() -> Result<Duration> {
-    usage(UsageWho::RUSAGE_THREAD)
-}
-
 /// The CPU time of all children that have ended.
 fn children() -> Result<Duration> {
     usage(UsageWho::RUSAGE_CHILDREN)
 }
 
-fn usage(who: UsageWho) -> Result<Duration> {
+/// The CPU time that it had.
+pub(crate) fn usage(who: UsageWho) -> Result<Duration> {
     let usage = getrusage(who)?;
     let time = usage.user_time() + usage.system_time();
     Ok(Duration::from_micros(time.num_microseconds().cast_unsigned()))
