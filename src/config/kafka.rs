@@ -9,7 +9,6 @@ use rdkafka::producer::BaseProducer;
 
 use super::diagnostic::Diagnostic;
 use super::reader::{Property, Reader};
-use super::source::MOST_MEMORY;
 use super::{Properties, secret};
 use crate::suggest;
 
@@ -68,6 +67,9 @@ const USUAL: [&str; 27] = [
     "statistics.interval.ms",
 ];
 
+/// The property that bounds what librdkafka has at a time.
+const BUFFER: &str = "queue.buffering.max.kbytes";
+
 /// What librdkafka says of one property.
 enum Verdict {
     Taken,
@@ -89,6 +91,9 @@ pub(super) fn properties(brokers: &[String], written: &[Property], reader: &mut 
     let defaults = defaults(brokers).into_iter().filter(|(name, _)| default(name));
     let mut all: Vec<(String, String)> = defaults.map(|(name, value)| (name.to_owned(), value)).collect();
     all.extend(good.iter().map(|property| (property.name.clone(), property.value.clone())));
+    if default(BUFFER) {
+        all.push((BUFFER.to_owned(), buffer(&all).to_string()));
+    }
     let properties = Properties::from(all);
     if let Some(error) = refused_together(&properties, &good, reader.place("options")) {
         reader.error(error);
@@ -108,14 +113,24 @@ pub(super) fn defaults(brokers: &[String]) -> Vec<(&'static str, String)> {
         ("compression.type", "zstd".to_owned()),
         ("linger.ms", "20".to_owned()),
         ("batch.size", "1048576".to_owned()),
-        // The bound that counts is the sink's queue. librdkafka's own lie above any of them, so that none is met first.
-        ("queue.buffering.max.kbytes", (2 * MOST_MEMORY / 1024).to_string()),
+        // `BUFFER` is the bound.
         ("queue.buffering.max.messages", "0".to_owned()),
         // As Java's producer does it: records of one key share a partition, whoever wrote them.
         ("partitioner", "murmur2_random".to_owned()),
         ("socket.keepalive.enable", "true".to_owned()),
         ("statistics.interval.ms", "0".to_owned()),
     ]
+}
+
+/// What librdkafka has at a time, in KiB: as much as keeps its requests full, or two of the largest records. The rest waits in the
+/// sink's queue. While five requests are on their way for a partition, librdkafka sends it no more, and its thread polls without a
+/// pause from when a record has waited for `linger.ms` until one of them is answered: the less it has, the more rarely that happens.
+fn buffer(properties: &[(String, String)]) -> u64 {
+    let bytes = |name: &str, otherwise: u64| {
+        let value = properties.iter().rfind(|(property, _)| property == name);
+        value.and_then(|(_, value)| value.trim().parse().ok()).unwrap_or(otherwise)
+    };
+    (6 * bytes("batch.size", 1_000_000)).max(2 * bytes("message.max.bytes", 1_000_000)).div_ceil(1024)
 }
 
 /// The name used here of a property.
