@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::buffer::{Batch, Encoded, Entry, Records, Sender, Span, Spare};
-use crate::encode::Encoder;
+use crate::encode::{Encoder, Writer};
 use crate::frame::Frame;
 use crate::ledger::{Reason, SinkLedger};
 use crate::postfix;
@@ -149,9 +149,10 @@ impl Pipeline {
         let mut drafts: Vec<Draft> = self.outlets.iter().map(|_| Draft::default()).collect();
         let mut ids = self.ids.reserve(received_at, arrivals.len());
         let context = Context::new(received_at, &origin.zone);
+        let mut writer = self.encoder.writer(lines.bytes());
         for Arrival { frame, peer } in arrivals {
             read_frame(frame, *peer, origin, &context, ids.take(), |record| {
-                self.encode(record, lines.bytes(), &mut drafts);
+                self.encode(record, &mut writer, &mut drafts);
             });
         }
         lines.shrink();
@@ -163,7 +164,7 @@ impl Pipeline {
         self.outlets.iter().zip(drafts).map(finish).collect()
     }
 
-    fn encode(&self, record: &Record<'_>, lines: &mut Vec<u8>, drafts: &mut [Draft]) {
+    fn encode(&self, record: &Record<'_>, writer: &mut Writer<'_>, drafts: &mut [Draft]) {
         self.unparsed.count(record);
         let mut line = None;
         for (outlet, draft) in self.outlets.iter().zip(drafts) {
@@ -172,10 +173,8 @@ impl Pipeline {
                 continue;
             }
             let line = *line.get_or_insert_with(|| {
-                let start = lines.len();
-                self.encoder.encode(record, lines);
-                lines.push(b'\n');
-                span(start, lines.len())
+                let line = writer.line(record);
+                span(line.start, line.end)
             });
             draft.push(outlet, record, line);
         }

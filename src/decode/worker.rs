@@ -9,6 +9,7 @@ use super::Decoder;
 use super::input::{Chunk, Input, Ticket};
 use super::limits::Limits;
 use super::output::{Failed, Output};
+use crate::encode::Writer;
 use crate::frame::Frame;
 use crate::pipeline;
 use crate::record::{Flags, Origin, Peer, RecordId};
@@ -72,16 +73,14 @@ fn start(work: &Arc<Work>) -> bool {
 
 impl Work {
     /// Appends what is printed of `frame`, and gives the flags of its record.
-    fn encode(&self, frame: &Frame<'_>, context: &Context<'_>, id: RecordId, lines: &mut Vec<u8>) -> Flags {
+    fn encode(&self, frame: &Frame<'_>, context: &Context<'_>, id: RecordId, writer: &mut Writer<'_>) -> Flags {
         let peer = Peer { address: self.peer.as_deref(), tls_subject: None };
         pipeline::read_frame(frame, peer, &self.origin, context, id, |record| {
             let unparsed = self.unparsed.count(record);
             if !self.decoder.unparsed {
-                self.decoder.encoder.encode(record, lines);
-                lines.push(b'\n');
+                writer.line(record);
             } else if unparsed {
-                lines.extend_from_slice(frame.bytes);
-                lines.push(b'\n');
+                writer.raw_line(frame.bytes);
             }
             record.flags
         })
@@ -106,15 +105,17 @@ impl Worker {
         let Ticket { number, size, received_at, mut ids, end } = work.input().next(chunk)?;
         let context = Context::new(received_at, &work.origin.zone);
         let mut turn = None;
+        let mut writer = work.decoder.encoder.writer(lines);
         for frame in chunk.frames() {
-            let flags = work.encode(&frame, &context, ids.take(), lines);
+            let flags = work.encode(&frame, &context, ids.take(), &mut writer);
             *records += 1;
             *damaged += u64::from(DAMAGE.iter().any(|damage| flags.contains(*damage)));
-            if lines.len() >= work.limits.lines {
+            if writer.size() >= work.limits.lines {
                 if turn.is_none() {
                     turn = Some(work.output.turn(number)?);
                 }
                 turn.as_mut()?.write(lines).then_some(())?;
+                writer = work.decoder.encoder.writer(lines);
             }
         }
         let mut turn = match turn {

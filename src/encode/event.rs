@@ -1,16 +1,15 @@
 //! The fields of each event, in their order.
 
 use super::json::{Object, key};
-use super::shape::{by_stage, commands, dsn_if, endpoint_if, figures, reply_if, sasl, tls};
-use crate::postfix::dsn::Language;
+use super::shape::{Codes, commands_if, delays_if, endpoint_if, figures, sasl, tls};
 use crate::record::{Cause, Client, Delivery, Event, Postscreen, Verdict};
 
 /// Appends the fields of `event`.
-pub(super) fn encode(object: &mut Object<'_>, event: &Event<'_>, language: Language) {
+pub(super) fn encode(object: &mut Object<'_>, event: &Event<'_>, codes: &mut Codes) {
     match event {
-        Event::Delivery(event) => delivery(object, event, language),
+        Event::Delivery(event) => delivery(object, event, codes),
         Event::Client(event) => client(object, event),
-        Event::Verdict(event) => verdict(object, event, language),
+        Event::Verdict(event) => verdict(object, event, codes),
         Event::Postscreen(event) => postscreen(object, event),
         Event::Connect { .. } | Event::Disconnect { .. } | Event::ConnectionLost { .. } => session(object, event),
         Event::SaslFailure { .. }
@@ -21,7 +20,7 @@ pub(super) fn encode(object: &mut Object<'_>, event: &Event<'_>, language: Langu
         Event::Tls { .. } | Event::TlsError { .. } | Event::TlsReport { .. } => transport_security(object, event),
         Event::AttemptFailed { server, reply, cause, reason } => {
             endpoint_if(object, key!("server"), server.as_ref());
-            reply_if(object, reply.as_ref(), language);
+            codes.reply_if(object, reply.as_ref());
             object.word_if(key!("cause"), cause.map(Cause::name));
             object.text(key!("reason"), reason);
         }
@@ -47,7 +46,7 @@ pub(super) fn encode(object: &mut Object<'_>, event: &Event<'_>, language: Langu
     }
 }
 
-fn delivery(object: &mut Object<'_>, delivery: &Delivery<'_>, language: Language) {
+fn delivery(object: &mut Object<'_>, delivery: &Delivery<'_>, codes: &mut Codes) {
     object.text(key!("to"), delivery.to);
     object.text_if(key!("orig_to"), delivery.orig_to);
     endpoint_if(object, key!("relay"), delivery.relay.as_ref());
@@ -55,14 +54,12 @@ fn delivery(object: &mut Object<'_>, delivery: &Delivery<'_>, language: Language
     if let Some(delay) = delivery.delay {
         object.digits(key!("delay"), delay.as_str());
     }
-    if let Some(delays) = &delivery.delays {
-        by_stage(object.object(key!("delays")), delays);
-    }
+    delays_if(object, delivery.delays.as_ref());
     object.text_if(key!("tls_feature"), delivery.tls_feature);
-    dsn_if(object, delivery.dsn.as_ref(), language);
+    codes.dsn_if(object, delivery.dsn.as_ref());
     object.text(key!("status"), delivery.status);
     object.text_if(key!("reason"), delivery.reason);
-    reply_if(object, delivery.reply.as_ref(), language);
+    codes.reply_if(object, delivery.reply.as_ref());
     object.text_if(key!("remote_queue_id"), delivery.remote_queue_id);
     object.text_if(key!("forwarded_as"), delivery.forwarded_as);
     object.word_if(key!("cause"), delivery.cause.map(Cause::name));
@@ -75,12 +72,12 @@ fn client(object: &mut Object<'_>, client: &Client<'_>) {
     endpoint_if(object, key!("orig_client"), client.orig_client.as_ref());
 }
 
-fn verdict(object: &mut Object<'_>, verdict: &Verdict<'_>, language: Language) {
+fn verdict(object: &mut Object<'_>, verdict: &Verdict<'_>, codes: &mut Codes) {
     object.word(key!("action"), verdict.action);
     object.word(key!("by"), verdict.by);
     object.text_if(key!("stage"), verdict.stage);
     endpoint_if(object, key!("client"), verdict.client.as_ref());
-    reply_if(object, verdict.reply.as_ref(), language);
+    codes.reply_if(object, verdict.reply.as_ref());
     object.text_if(key!("trigger"), verdict.trigger);
     object.text_if(key!("from"), verdict.from);
     object.text_if(key!("to"), verdict.to);
@@ -150,11 +147,9 @@ fn session(object: &mut Object<'_>, event: &Event<'_>) {
             endpoint_if(object, key!("client"), client.as_ref());
             endpoint_if(object, key!("server"), server.as_ref());
         }
-        Event::Disconnect { client, commands: used, notes } => {
+        Event::Disconnect { client, commands, notes } => {
             endpoint_if(object, key!("client"), client.as_ref());
-            if let Some(used) = used {
-                commands(object.object(key!("commands")), *used);
-            }
+            commands_if(object, *commands);
             object.text_if(key!("notes"), *notes);
         }
         Event::ConnectionLost { client, cause, stage, bytes } => {
@@ -203,7 +198,7 @@ fn client_trouble(object: &mut Object<'_>, event: &Event<'_>) {
 fn transport_security(object: &mut Object<'_>, event: &Event<'_>) {
     match event {
         Event::Tls { peer, tls: properties } => {
-            tls(object.object(key!("tls")), properties);
+            tls(object, properties);
             endpoint_if(object, key!("peer"), peer.as_ref());
         }
         Event::TlsError { peer, reason } => {
@@ -249,8 +244,6 @@ fn statistics(object: &mut Object<'_>, event: &Event<'_>) {
 /// A client of which only the address, or its network, is known.
 fn by_address(object: &mut Object<'_>, ip: Option<&str>) {
     if let Some(ip) = ip {
-        let mut client = object.object(key!("client"));
-        client.text(key!("ip"), ip);
-        client.end();
+        object.object(key!("client"), |client| client.text(key!("ip"), ip));
     }
 }

@@ -1,64 +1,66 @@
 //! Writing JSON into a buffer, in the order in which it is told.
 
-use std::mem;
+use std::ops::Range;
 
 use crate::decimal;
 
-/// An object that is being written; it ends with [`Object::end`].
+/// An object that is being written. Each field ends with a comma, and the end of the object takes the place of the last one: so a
+/// field is written in the same way wherever it stands.
 pub(super) struct Object<'o> {
     out: &'o mut Vec<u8>,
-    empty: bool,
     /// Whether it is known of the texts in it that they need no escape, because what they are parts of needs none.
     plain: bool,
 }
 
-/// A key of the program's own as it stands in an object before a string, made by [`key!`].
+/// A key of the program's own as it stands before a string, made by [`key!`].
 #[derive(Clone, Copy)]
 pub(super) struct Key(pub(super) &'static str);
 
 /// The [`Key`] of a name that needs no escape, with all that stands around it.
 macro_rules! key {
     ($name:literal) => {
-        $crate::encode::json::Key(concat!(",\"", $name, "\":\""))
+        $crate::encode::json::Key(concat!("\"", $name, "\":\""))
     };
 }
 pub(super) use key;
 
+/// Appends an object with the fields that `fields` writes. It is `plain` if none of the texts that will be given to
+/// [`Object::text`] needs an escape.
+#[inline]
+pub(super) fn object(out: &mut Vec<u8>, plain: bool, fields: impl FnOnce(&mut Object<'_>)) {
+    out.push(b'{');
+    fields(&mut Object { out, plain });
+    match out.last_mut() {
+        Some(comma @ b',') => *comma = b'}',
+        _ => out.push(b'}'),
+    }
+}
+
 #[expect(clippy::inline_always, reason = "so the length of a key is known where its bytes are copied")]
-impl<'o> Object<'o> {
-    /// Opens an object. It is `plain` if none of the texts that will be given to [`Object::text`] needs an escape.
-    #[inline]
-    pub(super) fn begin(out: &'o mut Vec<u8>, plain: bool) -> Self {
-        out.push(b'{');
-        Self { out, empty: true, plain }
-    }
-
-    /// Writes a key and gives the buffer for its value.
+impl Object<'_> {
+    /// Writes a field whose value `write` appends.
     #[inline(always)]
-    pub(super) fn key(&mut self, key: Key) -> &mut Vec<u8> {
-        let from = usize::from(mem::take(&mut self.empty));
-        self.out.extend_from_slice(&key.0.as_bytes()[from..key.0.len() - 1]);
-        self.out
+    pub(super) fn value(&mut self, key: Key, write: impl FnOnce(&mut Vec<u8>)) {
+        self.out.extend_from_slice(&key.0.as_bytes()[..key.0.len() - 1]);
+        write(self.out);
+        self.out.push(b',');
     }
 
-    /// Writes a key and a string that needs no escape.
+    /// Writes a field with a key that a sender chose, whose value `write` appends.
+    pub(super) fn foreign(&mut self, key: &str, write: impl FnOnce(&mut Vec<u8>)) {
+        string(self.out, key);
+        self.out.push(b':');
+        write(self.out);
+        self.out.push(b',');
+    }
+
+    /// Writes a string that needs no escape.
     #[inline(always)]
     pub(super) fn plain(&mut self, key: Key, value: &str) {
         debug_assert!(!needs_escape(value), "{value:?}");
-        let from = usize::from(mem::take(&mut self.empty));
-        self.out.extend_from_slice(&key.0.as_bytes()[from..]);
+        self.out.extend_from_slice(key.0.as_bytes());
         self.out.extend_from_slice(value.as_bytes());
-        self.out.push(b'"');
-    }
-
-    /// Writes a key that a sender chose.
-    pub(super) fn foreign_key(&mut self, key: &str) -> &mut Vec<u8> {
-        if !mem::take(&mut self.empty) {
-            self.out.push(b',');
-        }
-        string(self.out, key);
-        self.out.push(b':');
-        self.out
+        self.out.extend_from_slice(b"\",");
     }
 
     #[inline(always)]
@@ -66,7 +68,7 @@ impl<'o> Object<'o> {
         if self.plain || !needs_escape(value) {
             self.plain(key, value);
         } else {
-            string(self.key(key), value);
+            self.value(key, |out| string(out, value));
         }
     }
 
@@ -92,7 +94,7 @@ impl<'o> Object<'o> {
 
     #[inline(always)]
     pub(super) fn number(&mut self, key: Key, value: impl Into<u64>) {
-        decimal::push(self.key(key), value.into(), 1);
+        self.value(key, |out| decimal::push(out, value.into(), 1));
     }
 
     #[inline(always)]
@@ -104,34 +106,56 @@ impl<'o> Object<'o> {
 
     pub(super) fn signed_if(&mut self, key: Key, value: Option<i32>) {
         let Some(value) = value else { return };
-        let out = self.key(key);
-        if value < 0 {
-            out.push(b'-');
-        }
-        decimal::push(out, value.unsigned_abs().into(), 1);
+        self.value(key, |out| {
+            if value < 0 {
+                out.push(b'-');
+            }
+            decimal::push(out, value.unsigned_abs().into(), 1);
+        });
     }
 
     #[inline(always)]
     pub(super) fn boolean(&mut self, key: Key, value: bool) {
-        self.key(key).extend_from_slice(if value { b"true" } else { b"false" });
+        self.value(key, |out| out.extend_from_slice(if value { b"true" } else { b"false" }));
     }
 
     /// For a number whose digits are kept as they are; `digits` is a valid JSON number.
     #[inline(always)]
     pub(super) fn digits(&mut self, key: Key, digits: &str) {
-        self.key(key).extend_from_slice(digits.as_bytes());
+        self.value(key, |out| out.extend_from_slice(digits.as_bytes()));
     }
 
-    /// Opens an object in this one, as plain as this one is.
+    /// Writes an object in this one, as plain as this one is.
     #[inline(always)]
-    pub(super) fn object(&mut self, key: Key) -> Object<'_> {
+    pub(super) fn object(&mut self, key: Key, fields: impl FnOnce(&mut Object<'_>)) {
         let plain = self.plain;
-        Object::begin(self.key(key), plain)
+        self.value(key, |out| object(out, plain, fields));
     }
 
-    #[inline]
-    pub(super) fn end(self) {
-        self.out.push(b'}');
+    /// Writes the fields, at least one, that `write` makes of `of`, by copying them if `recent` has them of the same.
+    #[inline(always)]
+    pub(super) fn fields<K: PartialEq>(&mut self, recent: &mut Recent<K>, of: K, write: impl FnOnce(&mut Object<'_>)) {
+        if recent.of.as_ref() == Some(&of) {
+            self.out.extend_from_within(recent.place.clone());
+            self.out.push(b',');
+            return;
+        }
+        let start = self.out.len();
+        write(self);
+        // The last comma is not part of them: it becomes the end of an object.
+        *recent = Recent { of: Some(of), place: start..self.out.len() - 1 };
+    }
+}
+
+/// Fields that were written last: what they were made of, and their place in the buffer, which has to stay as it is.
+pub(super) struct Recent<K> {
+    of: Option<K>,
+    place: Range<usize>,
+}
+
+impl<K> Default for Recent<K> {
+    fn default() -> Self {
+        Self { of: None, place: 0..0 }
     }
 }
 
@@ -149,25 +173,33 @@ pub(super) fn string(out: &mut Vec<u8>, text: &str) {
 
 /// Whether a JSON string has to write any of `text` in another way.
 pub(super) fn needs_escape(text: &str) -> bool {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const QUOTES: u64 = u64::from_ne_bytes([b'"'; 8]);
-    const BACKSLASHES: u64 = u64::from_ne_bytes([b'\\'; 8]);
-    let (words, rest) = text.as_bytes().as_chunks();
-    // Eight bytes at a time, and without an early end: nearly every text is plain. A byte borrows from its highest bit where it
-    // is smaller than what is taken from it, and was small itself; beyond the lowest such byte that may be wrong, but not whether
-    // there is one.
-    let found = words.iter().fold(0, |found, word| {
-        let word = u64::from_le_bytes(*word);
-        let (quote, backslash) = (word ^ QUOTES, word ^ BACKSLASHES);
-        let small = word.wrapping_sub(ONES * 0x20) & !word;
-        found | small | quote.wrapping_sub(ONES) & !quote | backslash.wrapping_sub(ONES) & !backslash
-    });
-    found & ONES << 7 != 0 || rest.iter().any(|byte| matches!(byte, 0..0x20 | b'"' | b'\\'))
+    // Without an early end, so that the compiler looks at a whole block at once. Of all bytes, the quote alone becomes 0x20.
+    let escaped = |byte: u8| byte ^ 2 <= 0x20 || byte == b'\\';
+    let block_has = |block: &[u8; 16]| block.iter().fold(false, |found, byte| found | escaped(*byte));
+    let bytes = text.as_bytes();
+    if let Some(last) = bytes.last_chunk() {
+        return block_has(last) || bytes.as_chunks().0.iter().any(block_has);
+    }
+    let mut block = [b' '; 16];
+    block[..bytes.len()].copy_from_slice(bytes);
+    block_has(&block)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_byte_is_found_at_each_place_if_it_needs_an_escape() {
+        for byte in 0..0x80 {
+            let expected = serde_json::to_vec(&char::from(byte)).unwrap().len() != 3;
+            for (before, after) in (0..40).map(|before| (before, 39 - before)).chain((0..16).map(|before| (before, 0)))
+            {
+                let text = format!("{}{}{}", "é".repeat(before), char::from(byte), "x".repeat(after));
+                assert_eq!(needs_escape(&text), expected, "{text:?}");
+            }
+        }
+    }
 
     proptest::proptest! {
         #[test]

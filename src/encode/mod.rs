@@ -6,7 +6,7 @@ mod record;
 mod shape;
 mod structured_data;
 
-pub use record::Encoder;
+pub use record::{Encoder, Writer};
 
 /// The JSON Schema (draft 2020-12) of a record, version 1.
 pub const SCHEMA: &str = include_str!("record.schema.json");

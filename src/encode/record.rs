@@ -1,99 +1,143 @@
 //! The envelope of a record and what every Postfix event has, in their order.
 
-use super::json::{Key, Object, key, needs_escape, string};
+use std::ops::Range;
+
+use super::json::{self, Key, Object, Recent, key, needs_escape, string};
+use super::shape::Codes;
 use super::{event, structured_data};
 use crate::postfix::dsn::Language;
 use crate::record::{Flags, Postfix, Record};
+use crate::syslog::{Facility, Message, Severity};
 use crate::time::Timestamp;
 
-/// Writes records as JSON, with the texts of codes in one language.
+/// How records are written as JSON.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Encoder {
     /// The language of `dsn.text`.
     pub language: Language,
 }
 
+/// Appends records as JSON lines to a buffer. What one has in common with the one before is copied from there.
+pub struct Writer<'o> {
+    out: &'o mut Vec<u8>,
+    timestamp: Recent<Timestamp>,
+    receipt: Recent<(Timestamp, Option<Facility>, Option<Severity>)>,
+    flags: Recent<Flags>,
+    codes: Codes,
+}
+
+// === impl Encoder ===
+
 impl Encoder {
+    /// A writer that appends to `out`.
+    pub fn writer(self, out: &mut Vec<u8>) -> Writer<'_> {
+        Writer {
+            out,
+            timestamp: Recent::default(),
+            receipt: Recent::default(),
+            flags: Recent::default(),
+            codes: Codes::new(self.language),
+        }
+    }
+
     /// Appends `record` as one JSON object on one line, without a line end.
     pub fn encode(self, record: &Record<'_>, out: &mut Vec<u8>) {
+        self.writer(out).record(record);
+    }
+}
+
+// === impl Writer ===
+
+impl Writer<'_> {
+    /// Appends `record` as one line, LF included, and gives the place of that in the buffer.
+    pub fn line(&mut self, record: &Record<'_>) -> Range<usize> {
+        let start = self.out.len();
+        self.record(record);
+        self.out.push(b'\n');
+        start..self.out.len()
+    }
+
+    /// Appends `text` as it is, with LF.
+    pub fn raw_line(&mut self, text: &[u8]) {
+        self.out.extend_from_slice(text);
+        self.out.push(b'\n');
+    }
+
+    /// The bytes in the buffer.
+    pub fn size(&self) -> usize {
+        self.out.len()
+    }
+
+    fn record(&mut self, record: &Record<'_>) {
+        let Self { out, timestamp, receipt, flags, codes } = self;
         let message = &record.message;
         // What a Postfix program said consists of parts of these two.
         let plain = !needs_escape(message.msg) && !message.app_name.is_some_and(needs_escape);
-        let mut object = Object::begin(out, false);
-        let id = object.key(key!("id"));
-        id.push(b'"');
-        record.id.print(id);
-        id.push(b'"');
-        time(&mut object, key!("timestamp"), message.timestamp.unwrap_or(record.received_at));
-        object.text_if(key!("timestamp_text"), message.timestamp_text);
-        time(&mut object, key!("received_at"), record.received_at);
-        if let Some(facility) = message.facility {
-            object.word(key!("facility"), facility.name());
-        }
-        if let Some(severity) = message.severity {
-            object.word(key!("severity"), severity.name());
-        }
-        object.text_if(key!("hostname"), message.hostname);
-        object.text_if(key!("app_name"), message.app_name);
-        object.text_if(key!("procid"), message.procid);
-        object.text_if(key!("msgid"), message.msgid);
-        if !message.structured_data.is_empty() {
-            structured_data::encode(&message.structured_data, object.key(key!("structured_data")));
-        }
-        source(&mut object, record);
-        if plain {
-            object.plain(key!("message"), message.msg);
-        } else {
-            object.text(key!("message"), message.msg);
-        }
-        flags(&mut object, record.flags);
-        if let Some(repeated) = message.repeated {
-            object.number(key!("repeat_count"), repeated.count);
-        }
-        if let Some(postfix) = &record.postfix {
-            self.postfix(Object::begin(object.key(key!("postfix")), plain), postfix);
-        }
-        object.end();
-    }
-
-    fn postfix(self, mut object: Object<'_>, postfix: &Postfix<'_>) {
-        object.word(key!("event"), postfix.event.name());
-        object.text(key!("instance"), postfix.instance);
-        object.text_if(key!("service"), postfix.service);
-        object.text_if(key!("daemon"), postfix.daemon);
-        if let Some(level) = postfix.level {
-            object.word(key!("level"), level.name());
-        }
-        object.text_if(key!("queue_id"), postfix.queue_id);
-        if let Some(queued_at) = postfix.queued_at {
-            time(&mut object, key!("queued_at"), queued_at);
-        }
-        event::encode(&mut object, &postfix.event, self.language);
-        object.end();
+        json::object(out, false, |object| {
+            object.value(key!("id"), |out| {
+                out.push(b'"');
+                record.id.print(out);
+                out.push(b'"');
+            });
+            let at = message.timestamp.unwrap_or(record.received_at);
+            object.fields(timestamp, at, |object| time(object, key!("timestamp"), at));
+            object.text_if(key!("timestamp_text"), message.timestamp_text);
+            object.fields(receipt, (record.received_at, message.facility, message.severity), |object| {
+                time(object, key!("received_at"), record.received_at);
+                object.word_if(key!("facility"), message.facility.map(Facility::name));
+                object.word_if(key!("severity"), message.severity.map(Severity::name));
+            });
+            sender(object, message);
+            source(object, record);
+            if plain {
+                object.plain(key!("message"), message.msg);
+            } else {
+                object.text(key!("message"), message.msg);
+            }
+            if !record.flags.is_empty() {
+                object.fields(flags, record.flags, |object| {
+                    object.value(key!("flags"), |out| names(record.flags, out));
+                });
+            }
+            if let Some(repeated) = message.repeated {
+                object.number(key!("repeat_count"), repeated.count);
+            }
+            if let Some(said) = &record.postfix {
+                object.value(key!("postfix"), |out| json::object(out, plain, |object| postfix(object, said, codes)));
+            }
+        });
     }
 }
 
 fn time(object: &mut Object<'_>, key: Key, timestamp: Timestamp) {
-    let out = object.key(key);
-    out.push(b'"');
-    timestamp.print(out);
-    out.push(b'"');
+    object.value(key, |out| {
+        out.push(b'"');
+        timestamp.print(out);
+        out.push(b'"');
+    });
+}
+
+/// Who wrote the message, as its header says.
+fn sender(object: &mut Object<'_>, message: &Message<'_>) {
+    object.text_if(key!("hostname"), message.hostname);
+    object.text_if(key!("app_name"), message.app_name);
+    object.text_if(key!("procid"), message.procid);
+    object.text_if(key!("msgid"), message.msgid);
+    if !message.structured_data.is_empty() {
+        object.value(key!("structured_data"), |out| structured_data::encode(&message.structured_data, out));
+    }
 }
 
 fn source(object: &mut Object<'_>, record: &Record<'_>) {
-    let mut source = object.object(key!("source"));
-    source.text(key!("name"), &record.origin.name);
-    source.word(key!("transport"), record.origin.transport.name());
-    source.text_if(key!("peer"), record.peer.address);
-    source.text_if(key!("tls_subject"), record.peer.tls_subject);
-    source.end();
+    object.object(key!("source"), |source| {
+        source.text(key!("name"), &record.origin.name);
+        source.word(key!("transport"), record.origin.transport.name());
+        source.text_if(key!("peer"), record.peer.address);
+        source.text_if(key!("tls_subject"), record.peer.tls_subject);
+    });
 }
 
-fn flags(object: &mut Object<'_>, flags: Flags) {
-    if flags.is_empty() {
-        return;
-    }
-    let out = object.key(key!("flags"));
+fn names(flags: Flags, out: &mut Vec<u8>) {
     let mut separator = b'[';
     for (_, name) in Flags::ALL.iter().filter(|(flag, _)| flags.contains(*flag)) {
         out.push(separator);
@@ -101,4 +145,19 @@ fn flags(object: &mut Object<'_>, flags: Flags) {
         separator = b',';
     }
     out.push(b']');
+}
+
+fn postfix(object: &mut Object<'_>, postfix: &Postfix<'_>, codes: &mut Codes) {
+    object.word(key!("event"), postfix.event.name());
+    object.text(key!("instance"), postfix.instance);
+    object.text_if(key!("service"), postfix.service);
+    object.text_if(key!("daemon"), postfix.daemon);
+    if let Some(level) = postfix.level {
+        object.word(key!("level"), level.name());
+    }
+    object.text_if(key!("queue_id"), postfix.queue_id);
+    if let Some(queued_at) = postfix.queued_at {
+        time(object, key!("queued_at"), queued_at);
+    }
+    event::encode(object, &postfix.event, codes);
 }

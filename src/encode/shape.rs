@@ -1,47 +1,64 @@
 //! The shapes that several events share.
 
-use super::json::{Key, Object, key};
-use crate::postfix::dsn::{Dsn, Language};
+use super::json::{self, Key, Object, Recent, key};
+use crate::decimal;
+use crate::postfix::dsn::{Class, Dsn, Language};
 use crate::record::{Commands, Delays, Endpoint, Figures, Reply, Sasl, Tls};
+
+/// Writes enhanced status codes with what they mean, of which there are few in many records.
+pub(super) struct Codes {
+    language: Language,
+    recent: Recent<(Class, u16, u16)>,
+}
+
+impl Codes {
+    pub(super) fn new(language: Language) -> Self {
+        Self { language, recent: Recent::default() }
+    }
+
+    pub(super) fn dsn_if(&mut self, object: &mut Object<'_>, dsn: Option<&Dsn<'_>>) {
+        let Some(dsn) = dsn else { return };
+        object.object(key!("dsn"), |object| {
+            object.text(key!("code"), dsn.code());
+            object.fields(&mut self.recent, (dsn.class(), dsn.subject(), dsn.detail()), |object| {
+                object.word(key!("class"), dsn.class().name());
+                object.word_if(key!("subject"), dsn.subject_name());
+                object.word_if(key!("detail"), dsn.detail_name());
+                object.word(key!("text"), dsn.text(self.language));
+            });
+        });
+    }
+
+    pub(super) fn reply_if(&mut self, object: &mut Object<'_>, reply: Option<&Reply<'_>>) {
+        let Some(reply) = reply else { return };
+        object.object(key!("reply"), |object| {
+            object.number_if(key!("code"), reply.code);
+            self.dsn_if(object, reply.dsn.as_ref());
+            object.text(key!("text"), reply.text);
+            object.text_if(key!("command"), reply.command);
+            endpoint_if(object, key!("server"), reply.server.as_ref());
+        });
+    }
+}
 
 pub(super) fn endpoint_if(object: &mut Object<'_>, key: Key, endpoint: Option<&Endpoint<'_>>) {
     let Some(endpoint) = endpoint else { return };
-    let mut object = object.object(key);
-    object.text_if(key!("name"), endpoint.name);
-    object.text_if(key!("ip"), endpoint.ip);
-    object.number_if(key!("port"), endpoint.port);
-    object.text_if(key!("path"), endpoint.path);
-    object.end();
+    object.object(key, |object| {
+        object.text_if(key!("name"), endpoint.name);
+        object.text_if(key!("ip"), endpoint.ip);
+        object.number_if(key!("port"), endpoint.port);
+        object.text_if(key!("path"), endpoint.path);
+    });
 }
 
-pub(super) fn by_stage(mut object: Object<'_>, delays: &Delays<'_>) {
-    object.digits(key!("before_queue_manager"), delays.before_queue_manager.as_str());
-    object.digits(key!("in_queue_manager"), delays.in_queue_manager.as_str());
-    object.digits(key!("connection_setup"), delays.connection_setup.as_str());
-    object.digits(key!("transmission"), delays.transmission.as_str());
-    object.end();
-}
-
-pub(super) fn dsn_if(object: &mut Object<'_>, dsn: Option<&Dsn<'_>>, language: Language) {
-    let Some(dsn) = dsn else { return };
-    let mut object = object.object(key!("dsn"));
-    object.text(key!("code"), dsn.code());
-    object.word(key!("class"), dsn.class().name());
-    object.word_if(key!("subject"), dsn.subject_name());
-    object.word_if(key!("detail"), dsn.detail_name());
-    object.word(key!("text"), dsn.text(language));
-    object.end();
-}
-
-pub(super) fn reply_if(object: &mut Object<'_>, reply: Option<&Reply<'_>>, language: Language) {
-    let Some(reply) = reply else { return };
-    let mut object = object.object(key!("reply"));
-    object.number_if(key!("code"), reply.code);
-    dsn_if(&mut object, reply.dsn.as_ref(), language);
-    object.text(key!("text"), reply.text);
-    object.text_if(key!("command"), reply.command);
-    endpoint_if(&mut object, key!("server"), reply.server.as_ref());
-    object.end();
+pub(super) fn delays_if(object: &mut Object<'_>, delays: Option<&Delays<'_>>) {
+    let Some(delays) = delays else { return };
+    object.object(key!("delays"), |object| {
+        object.digits(key!("before_queue_manager"), delays.before_queue_manager.as_str());
+        object.digits(key!("in_queue_manager"), delays.in_queue_manager.as_str());
+        object.digits(key!("connection_setup"), delays.connection_setup.as_str());
+        object.digits(key!("transmission"), delays.transmission.as_str());
+    });
 }
 
 /// Nothing for a client that did not authenticate.
@@ -49,42 +66,47 @@ pub(super) fn sasl(object: &mut Object<'_>, sasl: &Sasl<'_>) {
     if *sasl == Sasl::default() {
         return;
     }
-    let mut object = object.object(key!("sasl"));
-    object.text_if(key!("method"), sasl.method);
-    object.text_if(key!("username"), sasl.username);
-    object.text_if(key!("sender"), sasl.sender);
-    object.end();
+    object.object(key!("sasl"), |object| {
+        object.text_if(key!("method"), sasl.method);
+        object.text_if(key!("username"), sasl.username);
+        object.text_if(key!("sender"), sasl.sender);
+    });
 }
 
-pub(super) fn tls(mut object: Object<'_>, tls: &Tls<'_>) {
-    object.text_if(key!("trust"), tls.trust);
-    object.word(key!("direction"), tls.direction);
-    object.boolean(key!("reused"), tls.reused);
-    object.text_if(key!("sni"), tls.sni);
-    object.text_if(key!("protocol"), tls.protocol);
-    object.text_if(key!("cipher"), tls.cipher);
-    object.number_if(key!("bits"), tls.bits);
-    object.number_if(key!("algorithm_bits"), tls.algorithm_bits);
-    object.text_if(key!("key_exchange"), tls.key_exchange);
-    object.text_if(key!("server_signature"), tls.server_signature);
-    object.text_if(key!("server_digest"), tls.server_digest);
-    object.text_if(key!("client_signature"), tls.client_signature);
-    object.text_if(key!("client_digest"), tls.client_digest);
-    object.end();
+pub(super) fn tls(object: &mut Object<'_>, tls: &Tls<'_>) {
+    object.object(key!("tls"), |object| {
+        object.text_if(key!("trust"), tls.trust);
+        object.word(key!("direction"), tls.direction);
+        object.boolean(key!("reused"), tls.reused);
+        object.text_if(key!("sni"), tls.sni);
+        object.text_if(key!("protocol"), tls.protocol);
+        object.text_if(key!("cipher"), tls.cipher);
+        object.number_if(key!("bits"), tls.bits);
+        object.number_if(key!("algorithm_bits"), tls.algorithm_bits);
+        object.text_if(key!("key_exchange"), tls.key_exchange);
+        object.text_if(key!("server_signature"), tls.server_signature);
+        object.text_if(key!("server_digest"), tls.server_digest);
+        object.text_if(key!("client_signature"), tls.client_signature);
+        object.text_if(key!("client_digest"), tls.client_digest);
+    });
 }
 
-pub(super) fn commands(mut object: Object<'_>, commands: Commands<'_>) {
-    for (name, ok, total) in commands.iter() {
-        let mut counts = Object::begin(object.foreign_key(name), false);
-        counts.number(key!("ok"), ok);
-        counts.number(key!("total"), total);
-        counts.end();
-    }
-    object.end();
+pub(super) fn commands_if(object: &mut Object<'_>, commands: Option<Commands<'_>>) {
+    let Some(commands) = commands else { return };
+    object.object(key!("commands"), |object| {
+        for (name, ok, total) in commands.iter() {
+            object.foreign(name, |out| {
+                json::object(out, false, |counts| {
+                    counts.number(key!("ok"), ok);
+                    counts.number(key!("total"), total);
+                });
+            });
+        }
+    });
 }
 
 pub(super) fn figures(object: &mut Object<'_>, figures: Figures<'_>) {
     for (name, value) in figures.iter() {
-        crate::decimal::push(object.foreign_key(name), value.into(), 1);
+        object.foreign(name, |out| decimal::push(out, value.into(), 1));
     }
 }

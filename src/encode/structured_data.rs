@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::json::{Object, string};
+use super::json::{object, string};
 use crate::syslog::StructuredElement;
 
 /// Appends the elements in the order of their first appearance. Elements with the same SD-ID, which RFC 5424 forbids,
@@ -12,11 +12,11 @@ pub(super) fn encode(elements: &[StructuredElement<'_>], out: &mut Vec<u8>) {
     for element in elements {
         by_id.group(element.id).push(element);
     }
-    let mut object = Object::begin(out, false);
-    for (id, elements) in by_id.groups {
-        params(&elements, object.foreign_key(id));
-    }
-    object.end();
+    object(out, false, |object| {
+        for (id, elements) in by_id.groups {
+            object.foreign(id, |out| params(&elements, out));
+        }
+    });
 }
 
 fn params(elements: &[&StructuredElement<'_>], out: &mut Vec<u8>) {
@@ -24,20 +24,22 @@ fn params(elements: &[&StructuredElement<'_>], out: &mut Vec<u8>) {
     for (name, value) in elements.iter().flat_map(|element| &element.params) {
         by_name.group(name).push(value.as_ref());
     }
-    let mut object = Object::begin(out, false);
-    for (name, values) in by_name.groups {
-        let out = object.foreign_key(name);
-        if let [value] = values[..] {
-            string(out, value);
-            continue;
+    object(out, false, |object| {
+        for (name, values) in by_name.groups {
+            object.foreign(name, |out| match values[..] {
+                [value] => string(out, value),
+                _ => array(&values, out),
+            });
         }
-        for (n, value) in values.iter().enumerate() {
-            out.push(if n == 0 { b'[' } else { b',' });
-            string(out, value);
-        }
-        out.push(b']');
+    });
+}
+
+fn array(values: &[&str], out: &mut Vec<u8>) {
+    for (n, value) in values.iter().enumerate() {
+        out.push(if n == 0 { b'[' } else { b',' });
+        string(out, value);
     }
-    object.end();
+    out.push(b']');
 }
 
 /// Values by key, keys in the order of their first appearance; linear, whatever a sender repeats.
