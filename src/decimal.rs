@@ -1,14 +1,14 @@
-//! Numbers in decimal, appended to a buffer.
+//! Numbers in decimal: appended to a buffer, and read.
 
 /// As many digits as the largest number has.
 const MOST: usize = 20;
 
-/// The two digits of each number below 100.
-const PAIRS: [[u8; 2]; 100] = {
-    let mut pairs = [[0; 2]; 100];
+/// The last two digits of each number.
+const PAIRS: [[u8; 2]; 256] = {
+    let mut pairs = [[0; 2]; 256];
     let mut number = 0;
     while number < pairs.len() {
-        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        pairs[number] = [b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8];
         number += 1;
     }
     pairs
@@ -17,7 +17,7 @@ const PAIRS: [[u8; 2]; 100] = {
 /// The two digits of a number below 100; of a larger one, the last two.
 #[inline]
 pub(crate) const fn pair(number: u8) -> [u8; 2] {
-    PAIRS[(number % 100) as usize]
+    PAIRS[number as usize]
 }
 
 /// Appends `value` with at least `width` digits, at most 20.
@@ -37,6 +37,19 @@ pub(crate) fn push(out: &mut Vec<u8>, mut value: u64, width: usize) {
     out.extend_from_slice(&digits[first.min(MOST - width.clamp(1, MOST))..]);
 }
 
+/// The number that `text` begins with, of at most `most` digits, which are nine at most; and how many there are.
+#[inline]
+pub(crate) fn leading(text: &[u8], most: usize) -> (u32, usize) {
+    let (mut value, mut digits) = (0, 0);
+    while digits < most
+        && let Some(digit @ b'0'..=b'9') = text.get(digits)
+    {
+        value = value * 10 + u32::from(digit - b'0');
+        digits += 1;
+    }
+    (value, digits)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,6 +60,12 @@ mod tests {
             let mut out = Vec::new();
             push(&mut out, value, width);
             assert_eq!(String::from_utf8(out).unwrap(), format!("{value:0width$}"));
+        }
+
+        #[test]
+        fn leading_numbers_are_read_as_parse_reads_them(text in "[0-9]{0,11}[a:]?", most in 0_usize..=9) {
+            let digits = text.bytes().take(most).take_while(u8::is_ascii_digit).count();
+            assert_eq!(leading(text.as_bytes(), most), (text[..digits].parse().unwrap_or(0), digits));
         }
     }
 }

@@ -65,7 +65,13 @@ impl Object<'_> {
 
     #[inline(always)]
     pub(super) fn text(&mut self, key: Key, value: &str) {
-        if self.plain || !needs_escape(value) {
+        self.text_that(key, value, self.plain || !needs_escape(value));
+    }
+
+    /// Writes a string of which it is known whether it is plain.
+    #[inline(always)]
+    pub(super) fn text_that(&mut self, key: Key, value: &str, is_plain: bool) {
+        if is_plain {
             self.plain(key, value);
         } else {
             self.value(key, |out| string(out, value));
@@ -173,16 +179,24 @@ pub(super) fn string(out: &mut Vec<u8>, text: &str) {
 
 /// Whether a JSON string has to write any of `text` in another way.
 pub(super) fn needs_escape(text: &str) -> bool {
-    // Without an early end, so that the compiler looks at a whole block at once. Of all bytes, the quote alone becomes 0x20.
-    let escaped = |byte: u8| byte ^ 2 <= 0x20 || byte == b'\\';
-    let block_has = |block: &[u8; 16]| block.iter().fold(false, |found, byte| found | escaped(*byte));
     let bytes = text.as_bytes();
-    if let Some(last) = bytes.last_chunk() {
-        return block_has(last) || bytes.as_chunks().0.iter().any(block_has);
+    if let Some(last) = bytes.last_chunk::<16>() {
+        block_needs_escape(last) || bytes.as_chunks().0.iter().any(block_needs_escape::<16>)
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        block_needs_escape(first) || block_needs_escape(last)
+    } else {
+        bytes.iter().any(|byte| byte_needs_escape(*byte))
     }
-    let mut block = [b' '; 16];
-    block[..bytes.len()].copy_from_slice(bytes);
-    block_has(&block)
+}
+
+/// Without an early end, so that the compiler looks at all bytes at once.
+fn block_needs_escape<const N: usize>(block: &[u8; N]) -> bool {
+    block.iter().fold(false, |found, byte| found | byte_needs_escape(*byte))
+}
+
+fn byte_needs_escape(byte: u8) -> bool {
+    // Of all bytes, the quote alone becomes 0x20, and what is smaller stays so.
+    byte ^ 2 <= 0x20 || byte == b'\\'
 }
 
 #[cfg(test)]

@@ -71,8 +71,8 @@ impl Writer<'_> {
     fn record(&mut self, record: &Record<'_>) {
         let Self { out, timestamp, receipt, flags, codes } = self;
         let message = &record.message;
-        // What a Postfix program said consists of parts of these two.
-        let plain = !needs_escape(message.msg) && !message.app_name.is_some_and(needs_escape);
+        let plain_name = !message.app_name.is_some_and(needs_escape);
+        let plain_msg = !needs_escape(message.msg);
         json::object(out, false, |object| {
             object.value(key!("id"), |out| {
                 out.push(b'"');
@@ -87,13 +87,9 @@ impl Writer<'_> {
                 object.word_if(key!("facility"), message.facility.map(Facility::name));
                 object.word_if(key!("severity"), message.severity.map(Severity::name));
             });
-            sender(object, message);
+            sender(object, message, plain_name);
             source(object, record);
-            if plain {
-                object.plain(key!("message"), message.msg);
-            } else {
-                object.text(key!("message"), message.msg);
-            }
+            object.text_that(key!("message"), message.msg, plain_msg);
             if !record.flags.is_empty() {
                 object.fields(flags, record.flags, |object| {
                     object.value(key!("flags"), |out| names(record.flags, out));
@@ -103,6 +99,8 @@ impl Writer<'_> {
                 object.number(key!("repeat_count"), repeated.count);
             }
             if let Some(said) = &record.postfix {
+                // It consists of parts of these two.
+                let plain = plain_name && plain_msg;
                 object.value(key!("postfix"), |out| json::object(out, plain, |object| postfix(object, said, codes)));
             }
         });
@@ -118,9 +116,11 @@ fn time(object: &mut Object<'_>, key: Key, timestamp: Timestamp) {
 }
 
 /// Who wrote the message, as its header says.
-fn sender(object: &mut Object<'_>, message: &Message<'_>) {
+fn sender(object: &mut Object<'_>, message: &Message<'_>, plain_name: bool) {
     object.text_if(key!("hostname"), message.hostname);
-    object.text_if(key!("app_name"), message.app_name);
+    if let Some(name) = message.app_name {
+        object.text_that(key!("app_name"), name, plain_name);
+    }
     object.text_if(key!("procid"), message.procid);
     object.text_if(key!("msgid"), message.msgid);
     if !message.structured_data.is_empty() {

@@ -127,13 +127,9 @@ fn forwarded_as(reason: &str) -> Option<&str> {
 }
 
 fn delays(text: &str) -> Option<Delays<'_>> {
-    let (before_queue_manager, rest) = divide::first(text, b'/')?;
-    let (in_queue_manager, rest) = divide::first(rest, b'/')?;
-    let (connection_setup, transmission) = divide::first(rest, b'/')?;
-    Some(Delays {
-        before_queue_manager: Decimal::new(before_queue_manager)?,
-        in_queue_manager: Decimal::new(in_queue_manager)?,
-        connection_setup: Decimal::new(connection_setup)?,
-        transmission: Decimal::new(transmission)?,
-    })
+    let (before_queue_manager, rest) = Decimal::split(text)?;
+    let (in_queue_manager, rest) = Decimal::split(rest.strip_prefix('/')?)?;
+    let (connection_setup, rest) = Decimal::split(rest.strip_prefix('/')?)?;
+    let transmission = Decimal::new(rest.strip_prefix('/')?)?;
+    Some(Delays { before_queue_manager, in_queue_manager, connection_setup, transmission })
 }

@@ -16,6 +16,7 @@
 use std::net::IpAddr;
 
 use super::divide;
+use crate::decimal;
 use crate::record::Endpoint;
 
 /// What Postfix writes for a name or an address that it does not know (`CLIENT_NAME_UNKNOWN`).
@@ -63,8 +64,25 @@ pub(super) fn is_service(endpoint: &Endpoint<'_>) -> bool {
 
 /// Whether a text is an IP address, with or without a zone (`fe80::1%eth0`).
 pub(super) fn is_ip(text: &str) -> bool {
-    let address = divide::first(text, b'%').map_or(text, |(address, _)| address);
-    address.parse::<IpAddr>().is_ok()
+    let address = || divide::first(text, b'%').map_or(text, |(address, _)| address);
+    is_ipv4(text) || address().parse::<IpAddr>().is_ok()
+}
+
+/// What the standard library takes for an IPv4 address, in a fifth of its time.
+fn is_ipv4(text: &str) -> bool {
+    let mut rest = text.as_bytes();
+    for part in 0..4 {
+        if part > 0 {
+            let Some(after) = rest.strip_prefix(b".") else { return false };
+            rest = after;
+        }
+        let (number, digits) = decimal::leading(rest, 3);
+        if digits == 0 || number > 255 || digits > 1 && rest[0] == b'0' {
+            return false;
+        }
+        rest = &rest[digits..];
+    }
+    rest.is_empty()
 }
 
 /// A decimal number without a sign, which `FromStr` would take.
@@ -75,6 +93,13 @@ pub(super) fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn ipv4_addresses_are_those_of_the_standard_library(text in "([0-9]{1,3}[.]?){3,5}|[0-9.]{7,15}|(1?[0-9]{1,2}[.]){3}[0-9]{1,2}") {
+            assert_eq!(is_ipv4(&text), text.parse::<std::net::Ipv4Addr>().is_ok(), "{text}");
+        }
+    }
 
     #[test]
     fn endpoints() {

@@ -111,7 +111,8 @@ pub fn parse<'a>(message: &Message<'a>) -> (Option<Postfix<'a>>, Flags) {
         tag::Daemon::Named(name) => Some(name),
         tag::Daemon::Lost { .. } => None,
     };
-    let event = match delivery::read(text).filter(|_| level.is_none()) {
+    let delivery = if level.is_none() { delivery::read(text) } else { None };
+    let event = match delivery {
         Some((delivery, delivery_flags)) => {
             flags |= delivery_flags;
             Event::Delivery(delivery)

@@ -58,9 +58,14 @@ pub(super) fn read(word: &str) -> Option<QueueId<'_>> {
     Some(QueueId { text: word, queued_at: Some(Timestamp::from_micros(seconds * 1_000_000 + micros)) })
 }
 
-/// A number in base 52; `None` also if it is too large.
+/// A number in base 52; `None` also if it is far above [`LAST_SECOND`].
 fn base_52(text: &str) -> Option<i64> {
-    text.bytes().try_fold(0_i64, |value, byte| value.checked_mul(52)?.checked_add(digit(byte)?))
+    let significant = text.trim_start_matches('0');
+    // So many digits do not overflow.
+    if significant.len() > 10 {
+        return None;
+    }
+    significant.bytes().try_fold(0, |value, byte| Some(value * 52 + digit(byte)?))
 }
 
 /// The value of a digit of base 52.

@@ -14,6 +14,7 @@
 
 use super::dsn::Dsn;
 use super::endpoint;
+use crate::decimal;
 use crate::record::Reply;
 
 /// A reply, and what Postfix put before it in its own words.
@@ -35,8 +36,8 @@ const VERBS: [&str; 3] = [" said: ", " refused to talk to me: ", " refused to st
 
 /// The reply in a reason. One without an introduction counts only if `bare`: it needs a server to have said it.
 pub(super) fn read(reason: &str, bare: bool) -> Option<Said<'_>> {
-    if bare && split_code(reason).is_some() {
-        return Some(Said { introduction: "", reply: read_reply(reason) });
+    if bare && let Some((code, text)) = split_code(reason) {
+        return Some(Said { introduction: "", reply: Reply { code: Some(code), ..without_code(text) } });
     }
     let text = reason.strip_prefix("delivery temporarily suspended: ").unwrap_or(reason);
     let text = text.strip_prefix("Protocol error: ").unwrap_or(text);
@@ -50,35 +51,36 @@ pub(super) fn read(reason: &str, bare: bool) -> Option<Said<'_>> {
 
 /// The codes and the text. In a reply of several lines the codes are those of the first, and the text keeps the others.
 pub(super) fn read_reply(text: &str) -> Reply<'_> {
-    let (code, text) = match split_code(text) {
-        Some((code, text)) => (Some(code), text),
-        None => (None, text),
-    };
+    match split_code(text) {
+        Some((code, text)) => Reply { code: Some(code), ..without_code(text) },
+        None => without_code(text),
+    }
+}
+
+/// What follows the reply code.
+fn without_code(text: &str) -> Reply<'_> {
     let (dsn, text) = match split_dsn(text) {
         Some((dsn, text)) => (Some(dsn), text),
         None => (None, text),
     };
-    Reply { code, dsn, text, ..Reply::default() }
+    Reply { dsn, text, ..Reply::default() }
 }
 
 /// A reply code from 200 to 599, and what follows it.
 fn split_code(text: &str) -> Option<(u16, &str)> {
-    let (code, rest) = text.split_at_checked(3)?;
-    let code = endpoint::number(code).filter(|code| matches!(code, 200..=599))?;
-    let text = match rest.as_bytes().first() {
-        None => rest,
-        Some(b' ' | b'-') => &rest[1..],
+    let (code @ 200..=599, 3) = decimal::leading(text.as_bytes(), 3) else { return None };
+    let text = match text.as_bytes().get(3) {
+        None => "",
+        Some(b' ' | b'-') => &text[4..],
         Some(_) => return None,
     };
-    Some((code, text.trim_start_matches(' ')))
+    Some((code as u16, text.trim_start_matches(' ')))
 }
 
 /// An enhanced status code, also as Cisco (`#5.1.0`) and `OpenSMTPD` (`5.1.0:`) write it, and what follows it.
 pub(super) fn split_dsn(text: &str) -> Option<(Dsn<'_>, &str)> {
     let text = text.strip_prefix('#').unwrap_or(text);
-    let end = text.bytes().position(|b| !b.is_ascii_digit() && b != b'.').unwrap_or(text.len());
-    let (code, rest) = text.split_at(end);
-    let dsn = Dsn::parse(code)?;
+    let (dsn, rest) = Dsn::split(text)?;
     let rest = rest.strip_prefix(':').unwrap_or(rest);
     (rest.is_empty() || rest.starts_with(' ')).then(|| (dsn, rest.trim_start_matches(' ')))
 }

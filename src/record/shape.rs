@@ -124,16 +124,23 @@ fn pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {
 impl<'a> Decimal<'a> {
     /// The number in `text`, if it is digits with at most one point between them, and a valid JSON number.
     pub fn new(text: &'a str) -> Option<Self> {
+        Self::split(text).filter(|(_, rest)| rest.is_empty()).map(|(number, _)| number)
+    }
+
+    /// The number that `text` begins with, and what follows it.
+    pub(crate) fn split(text: &'a str) -> Option<(Self, &'a str)> {
         let digits = |part: &[u8]| part.iter().take_while(|b| b.is_ascii_digit()).count();
         let bytes = text.as_bytes();
         let whole = digits(bytes);
-        let leading_zero = whole > 1 && bytes[0] == b'0';
-        let ends = match bytes[whole..] {
-            [] => true,
-            [b'.', ref fraction @ ..] => !fraction.is_empty() && digits(fraction) == fraction.len(),
-            _ => false,
+        if whole == 0 || whole > 1 && bytes[0] == b'0' {
+            return None;
+        }
+        let end = match &bytes[whole..] {
+            [b'.', fraction @ ..] => whole + 1 + Some(digits(fraction)).filter(|digits| *digits > 0)?,
+            _ => whole,
         };
-        (whole > 0 && ends && !leading_zero).then_some(Self(text))
+        let (number, rest) = text.split_at(end);
+        Some((Self(number), rest))
     }
 
     /// The digits as logged.

@@ -32,7 +32,7 @@ pub(super) fn rfc3164<'a>(text: &'a str, context: &Context<'_>) -> Option<Messag
         _ => bsd(text, context).map(|(timestamp, rest)| (timestamp, Flags::YEAR_INFERRED, rest))?,
     };
     let (hostname, rest) = hostname(rest.strip_prefix(' ')?)?;
-    let (app_name, rest) = name(rest.strip_prefix(' ')?, |b| b == b'/')?;
+    let (app_name, rest) = name(rest.strip_prefix(' ')?, &APP_NAME)?;
     let rest = rest.strip_prefix('[')?;
     let (procid, rest) = rest.split_at(rest.bytes().take_while(u8::is_ascii_digit).count());
     let msg = rest.strip_prefix("]: ").filter(|_| !procid.is_empty())?;
@@ -142,16 +142,36 @@ fn month(name: [u8; 3]) -> Option<i8> {
 
 /// A hostname that is no year (`2026`) and no zone (`CET`).
 fn hostname(text: &str) -> Option<(&str, &str)> {
-    let (name, rest) = name(text, |_| false)?;
+    let (name, rest) = name(text, &HOSTNAME)?;
     let short = name.len() <= 4;
     let doubtful = short && (name.bytes().all(|b| b.is_ascii_digit()) || name.bytes().all(|b| b.is_ascii_uppercase()));
     (!doubtful && name.len() <= MOST_HOSTNAME).then_some((name, rest))
 }
 
-/// Letters, digits, `-`, `.`, `_` and what is `also` taken, with a letter or a digit in front; and what follows them.
-fn name(text: &str, also: impl Fn(u8) -> bool) -> Option<(&str, &str)> {
-    let belongs = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_') || also(*b);
-    let end = text.bytes().take_while(belongs).count();
+/// The bytes of a hostname.
+const HOSTNAME: [bool; 256] = letters_and(b"-._");
+/// The bytes of the name in a TAG.
+const APP_NAME: [bool; 256] = letters_and(b"-._/");
+
+/// Letters, digits and `others`.
+const fn letters_and(others: &[u8]) -> [bool; 256] {
+    let mut taken = [false; 256];
+    let mut byte = 0;
+    while byte < taken.len() {
+        taken[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut other = 0;
+    while other < others.len() {
+        taken[others[other] as usize] = true;
+        other += 1;
+    }
+    taken
+}
+
+/// The bytes that are `taken`, with a letter or a digit in front; and what follows them.
+fn name<'t>(text: &'t str, taken: &[bool; 256]) -> Option<(&'t str, &'t str)> {
+    let end = text.bytes().take_while(|b| taken[usize::from(*b)]).count();
     let begins = text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric);
     begins.then(|| text.split_at(end))
 }

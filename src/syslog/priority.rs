@@ -1,5 +1,7 @@
 //! PRI: facility and severity (RFC 5424, section 6.2.1; RFC 3164, section 4.1.1).
 
+use crate::decimal;
+
 /// The facility of a `<PRI>`, 0 to 23: what kind of program wrote the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facility(u8);
@@ -74,10 +76,9 @@ pub(super) fn read(text: &str) -> (Option<(Facility, Severity)>, &str) {
 /// PRIVAL, one to three digits that make 191 at most, and what follows the bracket.
 fn number(text: &str) -> Option<(u8, &str)> {
     let text = text.strip_prefix('<')?;
-    let digits = text.bytes().take(3).take_while(u8::is_ascii_digit).count();
-    let pri: u8 = text[..digits].parse().ok()?;
+    let (pri, digits) = decimal::leading(text.as_bytes(), 3);
     let rest = text[digits..].strip_prefix('>')?;
-    (pri <= 191).then_some((pri, rest))
+    (digits > 0 && pri <= 191).then_some((pri as u8, rest))
 }
 
 fn position(names: &[&str], name: &str) -> Option<u8> {

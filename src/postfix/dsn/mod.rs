@@ -7,7 +7,7 @@ pub(crate) mod registry;
 
 use registry::{Detail, Subject};
 
-use super::divide;
+use crate::decimal;
 
 /// An enhanced status code as written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,10 +46,16 @@ impl<'a> Dsn<'a> {
     ///
     /// This is what Postfix takes for one (`dsn_valid` in `src/global/dsn_util.c`), leading zeros included.
     pub fn parse(code: &'a str) -> Option<Self> {
-        let (class, rest) = divide::first(code, b'.')?;
-        let (subject, detail) = divide::first(rest, b'.')?;
-        let &[digit] = class.as_bytes() else { return None };
-        Some(Self { code, class: Class::from_digit(digit)?, subject: number(subject)?, detail: number(detail)? })
+        Self::split(code).filter(|(_, rest)| rest.is_empty()).map(|(dsn, _)| dsn)
+    }
+
+    /// The code that `text` begins with, and what follows it: more digits, maybe.
+    pub(super) fn split(text: &'a str) -> Option<(Self, &'a str)> {
+        let (class, parts) = text.as_bytes().split_first()?;
+        let (subject, rest) = part(parts)?;
+        let (detail, rest) = part(rest)?;
+        let (code, rest) = text.split_at(text.len() - rest.len());
+        Some((Self { code, class: Class::from_digit(*class)?, subject, detail }, rest))
     }
 
     /// The code as written: `4.7.1`.
@@ -113,10 +119,11 @@ impl<'a> Dsn<'a> {
     }
 }
 
-/// A number of one to three digits.
-fn number(text: &str) -> Option<u16> {
-    let digits = text.bytes().all(|b| b.is_ascii_digit());
-    (digits && (1..=3).contains(&text.len())).then(|| text.bytes().fold(0, |n, b| n * 10 + u16::from(b - b'0')))
+/// A number of one to three digits behind a point, and what follows it.
+fn part(text: &[u8]) -> Option<(u16, &[u8])> {
+    let text = text.strip_prefix(b".")?;
+    let (number, digits) = decimal::leading(text, 3);
+    (digits > 0).then_some((number as u16, &text[digits..]))
 }
 
 // === impl Class ===
