@@ -21,6 +21,10 @@ pub(super) const READ_SIZE: usize = 64 * 1024;
 /// take a hundred times the room of the read.
 pub(super) const MOST_FRAMES: usize = 1024;
 
+/// After so many bytes a stream lets others have the thread: about a millisecond. Each time wakes another thread, which looks
+/// whether it can take the work over.
+const TURN: usize = 4 * READ_SIZE;
+
 /// A connection that has begun no longer message than this keeps nothing else between two reads. With a longer one the
 /// whole buffer stays: a peer that sends bytes one by one would have it copied for each.
 const IDLE_SIZE: usize = 16 * 1024;
@@ -82,6 +86,8 @@ pub(super) struct Stream {
     buffer: BytesMut,
     /// Whether nothing was read yet.
     fresh: bool,
+    /// The bytes handed on since it last let others have the thread.
+    turn: usize,
 }
 
 /// Reads `socket` until it ends, not faster than its `pace`, and hands on its frames.
@@ -151,7 +157,7 @@ async fn ready(socket: &mut impl Readable, idle_timeout: Option<Duration>) -> io
 
 impl Stream {
     pub(super) fn new(framing: Framing, max_frame_size: usize) -> Self {
-        Self { framer: Framer::new(framing, max_frame_size), buffer: BytesMut::new(), fresh: true }
+        Self { framer: Framer::new(framing, max_frame_size), buffer: BytesMut::new(), fresh: true, turn: 0 }
     }
 
     fn fill(&mut self, socket: &mut impl Readable) -> io::Result<usize> {
@@ -203,8 +209,12 @@ impl Stream {
             intake.submit(arrivals).await;
             self.buffer.advance(position);
             self.shrink();
+            self.turn += position;
             // A flood on this stream must not keep the thread from the others.
-            tokio::task::yield_now().await;
+            if self.turn >= TURN {
+                self.turn = 0;
+                tokio::task::yield_now().await;
+            }
         }
         frames
     }
