@@ -12,6 +12,7 @@
 //! stage may know and where each kind of change goes.
 
 // The vocabulary.
+mod byte_set;
 mod decimal;
 pub mod flags;
 pub mod record;

@@ -24,6 +24,10 @@ pub(super) fn split(text: &str) -> (&str, &str) {
         return inner.split_at(next_key(inner, from).unwrap_or(inner.len()));
     };
     let first = from + first;
+    // Nearly always.
+    if is_key(&inner.as_bytes()[first + 1..]) {
+        return (&inner[..first], &inner[first + 1..]);
+    }
     let key = next_key(inner, first).unwrap_or(inner.len());
     let between = &inner[first..key];
     let last = memchr::memrchr(b'>', between.as_bytes()).unwrap_or(0);
@@ -78,10 +82,12 @@ fn quoted(address: &str) -> usize {
 
 /// Where, at or after `from`, the next `, key=` of a delivery record begins.
 fn next_key(text: &str, from: usize) -> Option<usize> {
-    memchr::memchr_iter(b',', &text.as_bytes()[from..]).map(|at| from + at).find(|at| {
-        let after = text.as_bytes()[at + 1..].strip_prefix(b" ");
-        after.is_some_and(|after| KEYS.iter().any(|key| after.starts_with(key.as_bytes())))
-    })
+    memchr::memchr_iter(b',', &text.as_bytes()[from..]).map(|at| from + at).find(|at| is_key(&text.as_bytes()[*at..]))
+}
+
+/// Whether a text begins with `, key=` of a delivery record.
+fn is_key(text: &[u8]) -> bool {
+    text.strip_prefix(b", ").is_some_and(|text| KEYS.iter().any(|key| text.starts_with(key.as_bytes())))
 }
 
 /// Where the next `, ` begins.

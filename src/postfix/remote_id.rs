@@ -16,6 +16,8 @@
 //!
 //! Yahoo (`ok dirdel`) gives none. The session ids of Dovecot's LMTP server and the log ids of Amavis are none.
 
+use crate::byte_set::ByteSet;
+
 /// Where an id stands beside words that mark it, in any case; the first that fits counts.
 enum Mark {
     After(&'static [u8]),
@@ -61,9 +63,12 @@ fn after_ok(text: &str) -> Option<&str> {
     looks_so.then_some(rest)
 }
 
+/// What ends a word.
+const ENDS: ByteSet = ByteSet::of(b" ,;)]>");
+
 fn first_word(text: &str) -> Option<&str> {
     let text = text.strip_prefix('<').unwrap_or(text);
-    let end = text.bytes().position(|b| matches!(b, b' ' | b',' | b';' | b')' | b']' | b'>')).unwrap_or(text.len());
+    let end = text.bytes().position(|b| ENDS.has(b)).unwrap_or(text.len());
     id(text[..end].trim_end_matches('.'))
 }
 
@@ -81,7 +86,11 @@ fn id(word: &str) -> Option<&str> {
 fn find_ignoring_case(text: &[u8], words: &[u8]) -> Option<usize> {
     let (&first, rest) = words.split_first()?;
     memchr::memchr2_iter(first, first.to_ascii_uppercase(), text)
-        .find(|at| text.get(at + 1..at + words.len()).is_some_and(|found| found.eq_ignore_ascii_case(rest)))
+        // The first comparison is several times as fast, and nearly always enough.
+        .find(|at| {
+            let found = text.get(at + 1..at + words.len());
+            found.is_some_and(|found| found == rest || found.eq_ignore_ascii_case(rest))
+        })
 }
 
 #[cfg(test)]

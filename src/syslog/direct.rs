@@ -13,6 +13,7 @@ use jiff::civil;
 
 use super::stamp::{TimeOfDay, fraction};
 use super::{Context, Message, moment};
+use crate::byte_set::ByteSet;
 use crate::flags::Flags;
 use crate::time::Timestamp;
 
@@ -149,29 +150,13 @@ fn hostname(text: &str) -> Option<(&str, &str)> {
 }
 
 /// The bytes of a hostname.
-const HOSTNAME: [bool; 256] = letters_and(b"-._");
+const HOSTNAME: ByteSet = ByteSet::alphanumeric_and(b"-._");
 /// The bytes of the name in a TAG.
-const APP_NAME: [bool; 256] = letters_and(b"-._/");
-
-/// Letters, digits and `others`.
-const fn letters_and(others: &[u8]) -> [bool; 256] {
-    let mut taken = [false; 256];
-    let mut byte = 0;
-    while byte < taken.len() {
-        taken[byte] = (byte as u8).is_ascii_alphanumeric();
-        byte += 1;
-    }
-    let mut other = 0;
-    while other < others.len() {
-        taken[others[other] as usize] = true;
-        other += 1;
-    }
-    taken
-}
+const APP_NAME: ByteSet = ByteSet::alphanumeric_and(b"-._/");
 
 /// The bytes that are `taken`, with a letter or a digit in front; and what follows them.
-fn name<'t>(text: &'t str, taken: &[bool; 256]) -> Option<(&'t str, &'t str)> {
-    let end = text.bytes().take_while(|b| taken[usize::from(*b)]).count();
+fn name<'t>(text: &'t str, taken: &ByteSet) -> Option<(&'t str, &'t str)> {
+    let end = text.bytes().take_while(|b| taken.has(*b)).count();
     let begins = text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric);
     begins.then(|| text.split_at(end))
 }

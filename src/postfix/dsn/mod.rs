@@ -52,8 +52,19 @@ impl<'a> Dsn<'a> {
     /// The code that `text` begins with, and what follows it: more digits, maybe.
     pub(super) fn split(text: &'a str) -> Option<(Self, &'a str)> {
         let (class, parts) = text.as_bytes().split_first()?;
-        let (subject, rest) = part(parts)?;
-        let (detail, rest) = part(rest)?;
+        let (subject, detail, rest) = match parts {
+            // Nearly all are of this form.
+            [b'.', subject @ b'0'..=b'9', b'.', detail @ b'0'..=b'9', rest @ ..]
+                if !rest.first().is_some_and(u8::is_ascii_digit) =>
+            {
+                (u16::from(subject - b'0'), u16::from(detail - b'0'), rest)
+            }
+            _ => {
+                let (subject, rest) = part(parts)?;
+                let (detail, rest) = part(rest)?;
+                (subject, detail, rest)
+            }
+        };
         let (code, rest) = text.split_at(text.len() - rest.len());
         Some((Self { code, class: Class::from_digit(*class)?, subject, detail }, rest))
     }
