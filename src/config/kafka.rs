@@ -122,15 +122,15 @@ pub(super) fn defaults(brokers: &[String]) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// What librdkafka has at a time, in KiB: as much as keeps its requests full, or two of the largest records. The rest waits in the
-/// sink's queue. While five requests are on their way for a partition, librdkafka sends it no more, and its thread polls without a
-/// pause from when a record has waited for `linger.ms` until one of them is answered: the less it has, the more rarely that happens.
+/// What librdkafka has at a time, in KiB: four batches, or two of the largest records. The rest waits in the sink's queue. An idempotent
+/// producer has one request on its way for a partition, and from when a record behind it has waited for `linger.ms`, librdkafka's
+/// thread polls without a pause until that is answered: the less it has, the more rarely that happens.
 fn buffer(properties: &[(String, String)]) -> u64 {
     let bytes = |name: &str, otherwise: u64| {
         let value = properties.iter().rfind(|(property, _)| property == name);
         value.and_then(|(_, value)| value.trim().parse().ok()).unwrap_or(otherwise)
     };
-    (6 * bytes("batch.size", 1_000_000)).max(2 * bytes("message.max.bytes", 1_000_000)).div_ceil(1024)
+    (4 * bytes("batch.size", 1_000_000)).max(2 * bytes("message.max.bytes", 1_000_000)).div_ceil(1024)
 }
 
 /// The name used here of a property.

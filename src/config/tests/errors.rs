@@ -205,16 +205,16 @@ fn kafka_defaults_are_overridden_under_any_name() {
 }
 
 #[test]
-fn kafka_has_as_much_as_keeps_its_requests_full() {
+fn librdkafka_has_four_batches_or_two_of_the_largest_records() {
     let buffer = |options: &str| {
         let sink = "[[source.stdin]]\n[[sink.kafka]]\nbrokers = ['a:1']\ntopic = 'mail'\n[sink.kafka.options]\n";
         let config = super::config(&format!("{sink}{options}\n"));
         let super::super::SinkKind::Kafka(kafka) = &config.sinks[0].kind else { panic!() };
         kafka.properties.get("queue.buffering.max.kbytes").map(str::to_owned)
     };
-    assert_eq!(buffer("").as_deref(), Some("6144"));
-    assert_eq!(buffer("batch.size = 65536").as_deref(), Some("1954"), "two records of the largest size");
-    assert_eq!(buffer("batch.size = 4194304").as_deref(), Some("24576"));
+    assert_eq!(buffer("").as_deref(), Some("4096"));
+    assert_eq!(buffer("batch.size = 65536").as_deref(), Some("1954"));
+    assert_eq!(buffer("batch.size = 4194304").as_deref(), Some("16384"));
     assert_eq!(buffer("message.max.bytes = 8388608").as_deref(), Some("16384"));
     assert_eq!(buffer("queue.buffering.max.kbytes = 100000").as_deref(), Some("100000"));
 }
