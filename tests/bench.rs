@@ -4,8 +4,12 @@
 #[allow(dead_code)]
 mod bench;
 
+use std::env;
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 /// What the bench prints, with few lines of the log, so that it is quick and its figures are worth nothing.
 fn measured(only: &str) -> String {
@@ -51,6 +55,33 @@ fn every_program_takes_the_log_over_tcp() {
     let ratio = figure(row(&text, "rsyslog, imptcp and mmnormalize")[2]);
     assert!((figure(aim[0]) - ratio).abs() < 0.1, "{aim:?} {ratio}");
     assert_eq!(row(&text, "Kafka within 15 % of kcat"), ["not measured in this run", "–"]);
+}
+
+/// For the test below.
+#[test]
+#[ignore = "a part of another test"]
+fn prints_what_was_measured_over_tcp() {
+    std::io::stdout().write_all(measured("tcp").as_bytes()).expect("a pipe");
+}
+
+#[test]
+fn a_peer_that_does_not_work_is_named_and_the_others_are_measured() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let vector = directory.path().join("vector");
+    fs::write(&vector, "#!/bin/sh\necho 'cannot do that' >&2\nexit 1\n").expect("a file");
+    fs::set_permissions(&vector, fs::Permissions::from_mode(0o755)).expect("permissions");
+    let path = env::var("PATH").expect("a path");
+    let output = Command::new(env::current_exe().expect("this program"))
+        .args(["--ignored", "--exact", "--nocapture", "prints_what_was_measured_over_tcp"])
+        .env("PATH", format!("{}:{path}", directory.path().display()))
+        .output()
+        .expect("the bench");
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(output.status.success(), "{text}");
+    let said = "Vector, syslog and parse_regex: not measured: ";
+    let reason = text.lines().find_map(|line| line.strip_prefix(said)).unwrap_or_else(|| panic!("not named: {text}"));
+    assert!(reason.contains("cannot do that"), "{reason}");
+    assert!(figure(row(&text, "the copy limit")[0]) > 0.0, "{text}");
 }
 
 #[test]

@@ -18,9 +18,9 @@ pub(crate) struct Contestant {
     /// Paths in a record; without any, only bytes are written.
     pub(crate) fields: &'static [&'static str],
     /// The bytes that it writes for each line, where that is all it does.
-    bytes: usize,
+    pub(crate) bytes: usize,
     /// Writes its configuration into a directory, for a port and the bytes, and gives the command.
-    configure: fn(&Path, u16, usize) -> Result<Vec<String>>,
+    pub(crate) configure: fn(&Path, u16, usize) -> Result<Vec<String>>,
 }
 
 /// How it gets the log.
@@ -114,7 +114,7 @@ const EXPLAINED: &[&str] = &[
 ];
 
 /// What the rules below give.
-const PARSED: &[&str] = &[
+pub(crate) const PARSED: &[&str] = &[
     "/timestamp",
     "/hostname",
     "/app_name",

@@ -11,13 +11,14 @@
 //! `connections`, `growth`, `latency`, `memory` and `decode`. Files lie in /dev/shm, so that no disk is measured. The figures are
 //! medians.
 //!
-//! Of Vector and Fluent Bit it says only whether they are there: a configuration that nobody has run proves nothing.
+//! Vector and Fluent Bit take part over TCP where they are on PATH.
 
 mod contestant;
 pub(crate) mod found;
 mod kafka;
 mod latency;
 mod log;
+mod others;
 mod parts;
 #[path = "../../tests/peers/mod.rs"]
 mod peers;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::contestant::{Contestant, POSTRIDER, RSYSLOG, RSYSLOG_PLAIN, SYSLOG_NG, copy_limit};
 use super::server::{Cost, Server, number, timed, write};
-use super::{Found, Options, Result, float, log, median, program};
+use super::{Found, Options, Result, float, log, median, others, program};
 
 /// A sender that waits less than this part of the time may be what limits the rate.
 const LEAST_WAITED: f64 = 0.1;
@@ -18,7 +18,15 @@ const LEAST_WAITED: f64 = 0.1;
 pub(crate) fn tcp(options: &Options, found: &mut Found) -> Result<String> {
     let log = log::generate(options.lines);
     let first = run(&POSTRIDER, &[&log], options.lines, None)?;
-    let contestants = [POSTRIDER, RSYSLOG, RSYSLOG_PLAIN, SYSLOG_NG, copy_limit(first.record)];
+    let mut contestants = vec![POSTRIDER, RSYSLOG, RSYSLOG_PLAIN, SYSLOG_NG];
+    let mut failures = String::new();
+    for other in others::installed() {
+        match run(&other, &[&log], options.lines, None) {
+            Ok(_) => contestants.push(other),
+            Err(error) => writeln!(failures, "\n{}: not measured: {error}", other.name)?,
+        }
+    }
+    contestants.push(copy_limit(first.record));
     let mut costs = vec![Vec::new(); contestants.len()];
     for _ in 0..options.rounds {
         for (contestant, costs) in contestants.iter().zip(&mut costs) {
@@ -50,6 +58,7 @@ pub(crate) fn tcp(options: &Options, found: &mut Found) -> Result<String> {
         over.push((seconds / own, cpu / own_cpu));
         found.bars.push((contestant.name, cpu));
     }
+    text.push_str(&failures);
     found.rsyslog = Some(over[1]);
     found.copying = Some(1.0 / over[over.len() - 1].1);
     Ok(text)

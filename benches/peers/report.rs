@@ -1,12 +1,11 @@
 //! Where and with what the figures were found, and the two files that publish them.
 
-use std::env;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::contestant::syslog_ng_program;
-use super::{Found, Result, program};
+use super::{Found, Result, others, program};
 
 /// What is between these lines of `RESULTS.md` was measured; the rest is prose.
 const BEGIN: &str = "<!-- `./dev bench --write` writes from here -->\n";
@@ -37,12 +36,8 @@ pub(crate) fn circumstances(arguments: &[String]) -> Result<String> {
         writeln!(text, "- {}", version(&program, option))?;
     }
     writeln!(text, "- Apache Kafka: {}", kafka())?;
-    // What they would be measured with has been tried on no machine, and a figure of a wrong configuration would be worse than none.
-    for name in ["vector", "fluent-bit"] {
-        let path = env::var_os("PATH").unwrap_or_default();
-        let there = env::split_paths(&path).any(|directory| directory.join(name).is_file());
-        let what = if there { "as there is no configuration for it yet" } else { "as it is not on this machine" };
-        writeln!(text, "- {name}: not measured, {what}")?;
+    for name in others::missing() {
+        writeln!(text, "- {name}: not measured, as it is not on this machine")?;
     }
     Ok(text)
 }

@@ -75,10 +75,10 @@ impl Server {
         let log = fs::File::create(directory.path().join("log"))?;
         let before = children()?;
         let child = command.args(&arguments).stdout(Stdio::null()).stderr(log).spawn()?;
-        let server = Self { child, port, directory, before };
+        let mut server = Self { child, port, directory, before };
         let end = Instant::now() + Duration::from_secs(30);
         while !listens(transport, port)? {
-            if Instant::now() > end {
+            if server.child.try_wait()?.is_some() || Instant::now() > end {
                 return Err(format!("{} does not listen: {}", arguments[0], server.log()).into());
             }
             thread::sleep(Duration::from_millis(20));
