@@ -44,7 +44,7 @@ impl Timestamp {
         let local = self.seconds + i64::from(self.offset);
         let (year, month, day) = date(local.div_euclid(SECONDS_OF_A_DAY));
         let (hour, minute, second) = time_of_day(local);
-        let part = |value: u8| i8::try_from(value).unwrap_or(0);
+        let part = |value: u32| i8::try_from(value).unwrap_or(0);
         let date = civil::Date::new(i16::try_from(year).unwrap_or(1970), part(month), part(day)).unwrap_or_default();
         date.at(part(hour), part(minute), part(second), 0)
     }
@@ -54,26 +54,29 @@ impl Timestamp {
         let local = self.seconds + i64::from(self.offset);
         let (year, month, day) = date(local.div_euclid(SECONDS_OF_A_DAY));
         let (hour, minute, second) = time_of_day(local);
-        let [y1, y2] = decimal::pair((year / 100) as u8);
-        let [y3, y4] = decimal::pair((year % 100) as u8);
-        let [m1, m2] = decimal::pair(month);
-        let [d1, d2] = decimal::pair(day);
-        let [h1, h2] = decimal::pair(hour);
-        let [n1, n2] = decimal::pair(minute);
-        let [s1, s2] = decimal::pair(second);
+        let micros = self.nanos / 1000;
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
+        for (place, digits) in [
+            (0, year / 100),
+            (2, year % 100),
+            (5, month),
+            (8, day),
+            (11, hour),
+            (14, minute),
+            (17, second),
+            (20, micros / 10_000),
+            (22, micros / 100 % 100),
+            (24, micros % 100),
+        ] {
+            // Below 100.
+            text[place..place + 2].copy_from_slice(&decimal::pair(digits as u8));
+        }
         if (self.digits, self.offset) == (6, 0) {
             // Nearly all times are of this form.
-            let micros = self.nanos / 1000;
-            let [f1, f2] = decimal::pair((micros / 10_000) as u8);
-            let [f3, f4] = decimal::pair((micros / 100 % 100) as u8);
-            let [f5, f6] = decimal::pair((micros % 100) as u8);
-            out.extend_from_slice(&[
-                y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1, s2, b'.', f1, f2, f3,
-                f4, f5, f6, b'Z',
-            ]);
+            out.extend_from_slice(&text);
             return;
         }
-        out.extend_from_slice(&[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1, s2]);
+        out.extend_from_slice(&text[.."0000-00-00T00:00:00".len()]);
         if self.digits > 0 {
             let digits = self.digits.min(9);
             out.push(b'.');
@@ -96,7 +99,7 @@ const SECONDS_OF_A_DAY: i64 = 86_400;
 /// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar; the year lies in 0 to 9999.
 ///
 /// Years are counted from March, so that the leap day is the last of its year and the months before it follow one formula.
-const fn date(days: i64) -> (u32, u8, u8) {
+const fn date(days: i64) -> (u32, u32, u32) {
     const DAYS_OF_400_YEARS: u32 = 146_097;
     /// From -400-03-01 to 1970-01-01, so that nothing is negative.
     const BEFORE_1970: u32 = 719_468 + DAYS_OF_400_YEARS;
@@ -109,13 +112,13 @@ const fn date(days: i64) -> (u32, u8, u8) {
     let day = of_year - (153 * from_march + 2) / 5 + 1;
     let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
     let year = year_of_era + 400 * era + (month <= 2) as u32 - 400;
-    (year, month as u8, day as u8)
+    (year, month, day)
 }
 
 /// Hour, minute and second of a moment counted in seconds from the beginning of any day.
-const fn time_of_day(seconds: i64) -> (u8, u8, u8) {
+const fn time_of_day(seconds: i64) -> (u32, u32, u32) {
     let of_day = seconds.rem_euclid(SECONDS_OF_A_DAY) as u32;
-    ((of_day / 3600) as u8, (of_day / 60 % 60) as u8, (of_day % 60) as u8)
+    (of_day / 3600, of_day / 60 % 60, of_day % 60)
 }
 
 impl std::fmt::Display for Timestamp {
@@ -151,7 +154,7 @@ mod tests {
         let mut expected = first;
         for days in -719_528..=2_932_896 {
             let (year, month, day) = date(days);
-            let found = (i16::try_from(year).unwrap(), month.cast_signed(), day.cast_signed());
+            let found = (i16::try_from(year).unwrap(), i8::try_from(month).unwrap(), i8::try_from(day).unwrap());
             assert_eq!(found, (expected.year(), expected.month(), expected.day()), "{days}");
             expected = expected.tomorrow().unwrap_or(first);
         }

@@ -129,16 +129,20 @@ impl<'a> Decimal<'a> {
 
     /// The number that `text` begins with, and what follows it.
     pub(crate) fn split(text: &'a str) -> Option<(Self, &'a str)> {
-        let digits = |part: &[u8]| part.iter().take_while(|b| b.is_ascii_digit()).count();
-        let bytes = text.as_bytes();
-        let whole = digits(bytes);
-        if whole == 0 || whole > 1 && bytes[0] == b'0' {
+        let (mut end, mut point) = (0, None);
+        for byte in text.bytes() {
+            match byte {
+                b'0'..=b'9' => {}
+                b'.' if point.is_none() => point = Some(end),
+                _ => break,
+            }
+            end += 1;
+        }
+        let whole = point.unwrap_or(end);
+        let leading_zero = whole > 1 && text.starts_with('0');
+        if whole == 0 || leading_zero || point == Some(end - 1) {
             return None;
         }
-        let end = match &bytes[whole..] {
-            [b'.', fraction @ ..] => whole + 1 + Some(digits(fraction)).filter(|digits| *digits > 0)?,
-            _ => whole,
-        };
         let (number, rest) = text.split_at(end);
         Some((Self(number), rest))
     }
