@@ -161,3 +161,51 @@ fn postfix(object: &mut Object<'_>, postfix: &Postfix<'_>, codes: &mut Codes) {
     }
     event::encode(object, &postfix.event, codes);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::frame::Frame;
+    use crate::pipeline;
+    use crate::record::{Origin, Peer, RecordIds, Transport};
+    use crate::syslog::Context;
+
+    #[test]
+    fn a_record_is_the_same_whichever_stands_before_it() {
+        let origin = Origin { name: "test".to_owned(), transport: Transport::Tcp, zone: TimeZone::UTC };
+        let mut lines = Vec::new();
+        for directory in ["postfix", "syslog"] {
+            let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(directory);
+            for file in fs::read_dir(corpus).unwrap() {
+                let path = file.unwrap().path();
+                if path.extension().is_some_and(|extension| extension == "log") {
+                    lines.extend(fs::read(path).unwrap().split(|b| *b == b'\n').map(<[u8]>::to_vec));
+                }
+            }
+        }
+        assert!(lines.len() > 1000, "{} lines", lines.len());
+        let (mut out, mut alone) = (Vec::new(), Vec::new());
+        let mut writer = Encoder::default().writer(&mut out);
+        // From the end, too: so what is written is what the one before has, and what it has not, in both orders.
+        for (number, line) in (0..).zip(lines.iter().chain(lines.iter().rev())) {
+            let received_at = Timestamp::from_micros(1_795_489_200_000_000 + number / 100);
+            let id = RecordIds::default().reserve(received_at, 1).take();
+            let context = Context::new(received_at, &origin.zone);
+            let frame = Frame { bytes: line, truncated: false };
+            pipeline::read_frame(&frame, Peer::default(), &origin, &context, id, |record| {
+                writer.line(record);
+                Encoder::default().encode(record, &mut alone);
+                alone.push(b'\n');
+            });
+        }
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let (out, alone) = (text(out), text(alone));
+        out.lines().zip(alone.lines()).for_each(|(line, alone)| assert_eq!(line, alone));
+        assert_eq!(out.len(), alone.len());
+    }
+}
