@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
@@ -27,6 +28,8 @@ const PROPERTIES: [(&str, &str); 5] = [
     ("compression.type", "none"),
 ];
 const DEADLINE: Duration = Duration::from_secs(300);
+/// How often it is looked whether all is there.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// What a run of a program cost, from its start to its end.
 struct Run {
@@ -92,17 +95,35 @@ pub(crate) fn measure(options: &Options, found: &mut Found) -> Result<String> {
 fn run(input: &Input, produce: Produce, topic: &str) -> Result<Run> {
     input.kafka.create_topic(topic, 1);
     let run = produce(input, topic)?;
-    let consumer: BaseConsumer = input.kafka.client().create()?;
-    let (low, high) = consumer.fetch_watermarks(topic, 0, Duration::from_secs(10))?;
-    if usize::try_from(high - low)? == input.records {
+    let there = Topic::new(input, topic)?.size()?;
+    if there == input.records {
         Ok(run)
     } else {
-        Err(format!("{} records are in {topic}, {} should be", high - low, input.records).into())
+        Err(format!("{there} records are in {topic}, {} should be", input.records).into())
     }
 }
 
-/// The log over TCP, which is faster than Kafka, and then a stop.
+struct Topic<'t> {
+    consumer: BaseConsumer,
+    name: &'t str,
+}
+
+impl<'t> Topic<'t> {
+    fn new(input: &Input, name: &'t str) -> Result<Self> {
+        Ok(Self { consumer: input.kafka.client().create()?, name })
+    }
+
+    /// The records that it has.
+    fn size(&self) -> Result<usize> {
+        let (low, high) = self.consumer.fetch_watermarks(self.name, 0, Duration::from_secs(10))?;
+        Ok(usize::try_from(high - low)?)
+    }
+}
+
+/// The log over TCP, which is faster than Kafka, until all is there: unlike the others, it would not end by itself.
 fn postrider(input: &Input, topic: &str) -> Result<Run> {
+    let there = Topic::new(input, topic)?;
+    there.size()?;
     let begun = Instant::now();
     let brokers = input.kafka.brokers();
     let mut server = Server::prepared(Transport::Tcp, None, |directory: &Path, port| {
@@ -118,8 +139,14 @@ fn postrider(input: &Input, topic: &str) -> Result<Run> {
         Ok(vec![program().display().to_string(), "run".into(), "-c".into(), file.display().to_string()])
     })?;
     Sender::connect(server.port, &[&input.log])?.send()?;
-    let cpu = server.stop()?.as_secs_f64() * 1e6 / float(input.records);
+    while there.size()? < input.records {
+        if begun.elapsed() > DEADLINE {
+            return Err(format!("not all records get into {topic}: {}", server.log()).into());
+        }
+        thread::sleep(LOOK);
+    }
     let seconds = begun.elapsed().as_secs_f64();
+    let cpu = server.stop()?.as_secs_f64() * 1e6 / float(input.records);
     let record = server.ledger("sink=\"kafka\"", "delivered_bytes")? / input.records;
     Ok(Run { seconds, cpu, record })
 }
