@@ -18,6 +18,10 @@ use crate::throttle::Throttle;
 /// After a stop, so many datagrams that the kernel already holds are still read.
 const LAST_WORDS: usize = 100_000;
 
+/// After so many datagrams a socket lets others have the thread: about a millisecond. Each time wakes another thread, which looks
+/// whether it can take the work over.
+const TURN: usize = 1024;
+
 /// The kernel is asked so often how many datagrams it dropped.
 const DROPS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -55,6 +59,7 @@ pub(super) async fn read<S: Receive>(socket: &S, intake: &Intake) {
     let mut failed = Throttle::default();
     let mut tick = tokio::time::interval(DROPS_INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut turn = 0;
     loop {
         let received = tokio::select! {
             biased;
@@ -69,11 +74,15 @@ pub(super) async fn read<S: Receive>(socket: &S, intake: &Intake) {
             }
             ready = socket.readable() => ready.and_then(|()| reader.burst()),
         };
-        if let Err(error) = received {
-            pause(&error, &mut failed, intake).await;
+        match received {
+            Ok(count) => turn += count,
+            Err(error) => pause(&error, &mut failed, intake).await,
         }
         // A flood on this socket must not keep the thread from the others.
-        tokio::task::yield_now().await;
+        if turn >= TURN {
+            turn = 0;
+            tokio::task::yield_now().await;
+        }
     }
     let mut read = 0;
     while read < LAST_WORDS && !intake.is_over() {
@@ -142,16 +151,19 @@ impl<'a, S: Receive> Reader<'a, S> {
         Self { socket, intake, batch, verdicts: Vec::new(), peers: Vec::new(), senders: Vec::new() }
     }
 
-    /// Reads what is there, as much as one batch takes, and hands it on. The socket was readable.
-    fn burst(&mut self) -> io::Result<()> {
+    /// Reads what is there, as much as one batch takes, and hands it on; gives how many datagrams it was. The socket was readable.
+    fn burst(&mut self) -> io::Result<usize> {
         let socket = self.socket;
         let batch = &mut self.batch;
         let received = socket.try_receive(|| {
             // With fewer than the batch has room for, the socket is empty: no need to ask once more to hear so.
             if batch.receive(socket.as_fd().as_raw_fd())? { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
         });
-        self.hand_on();
-        received.or_else(|error| if error.kind() == io::ErrorKind::WouldBlock { Ok(()) } else { Err(error) })
+        let count = self.hand_on();
+        match received {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(count),
+        }
     }
 
     /// The same for a socket of which nobody knows whether it is readable; gives how many datagrams it was.
