@@ -25,7 +25,8 @@ fn send(mut socket: &TcpStream, numbers: Range<usize>) {
     }
 }
 
-fn written(path: &Path) -> Seen {
+/// What a file of records has.
+pub(crate) fn written(path: &Path) -> Seen {
     let mut seen = Seen::default();
     let text = fs::read_to_string(path).unwrap_or_default();
     text.lines().for_each(|line| seen.note(line));

@@ -34,18 +34,18 @@ const SENT: usize = 60;
 const SINK: &str = "sink=\"stdout\"";
 
 /// A followed file, its cursor and the spool of the sink.
-struct Followed(TempDir);
+pub(crate) struct Followed(TempDir);
 
 impl Followed {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(scratch::directory("promises-followed"))
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
-    fn source(&self) -> String {
+    pub(crate) fn source(&self) -> String {
         let directory = self.path().display();
         format!(
             "shutdown_timeout = \"1s\"\n[[source.file]]\npaths = [\"{directory}/mail.log\"]\nstart = \"beginning\"\n\
@@ -58,7 +58,7 @@ impl Followed {
         format!("{source}[[sink.stdout]]\nqueue_size = \"64KiB\"\n{keys}")
     }
 
-    fn spawn(&self, config: &str) -> Unread {
+    pub(crate) fn spawn(&self, config: &str) -> Unread {
         Unread::spawn(config, &self.path().join("stderr"))
     }
 
@@ -66,7 +66,7 @@ impl Followed {
         Unread::spawn_with(config, &self.path().join("stderr"), variable)
     }
 
-    fn write(&self, numbers: Range<usize>) {
+    pub(crate) fn write(&self, numbers: Range<usize>) {
         self.append(&numbers.map(line).collect::<String>());
     }
 
@@ -76,7 +76,7 @@ impl Followed {
     }
 
     /// How many lines are before the cursor on the disk.
-    fn passed(&self) -> usize {
+    pub(crate) fn passed(&self) -> usize {
         let cursor = fs::read_to_string(self.path().join("state/file.cursor")).unwrap_or_default();
         let offset = cursor.lines().nth(1).and_then(|entry| entry.split(' ').nth(4)?.parse().ok()).unwrap_or_default();
         let (mut passed, mut end) = (0, line(0).len());
