@@ -614,13 +614,15 @@ fn a_removed_sink_that_is_stuck_has_its_time_and_holds_up_nobody_for_longer() {
     let reloaded = Instant::now();
     wait_until(DEADLINE, "all in the other sink", || written(&path).len() >= n);
     assert!(reloaded.elapsed() < Duration::from_secs(40), "{:?}", reloaded.elapsed());
-    // Held up in a write, its thread ends when somebody reads.
+    // What the pipe holds is there to be read.
     let reader = read_all(&mut postrider);
     wait_until(DEADLINE, "the ledger of the removed", || postrider.log().contains(" ledger sink=\"stdout\""));
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
     let (delivered, dropped) = (sum(&ended, "sink=\"stdout\"", "delivered"), sum(&ended, "sink=\"stdout\"", "dropped"));
-    assert_eq!(reader.join().expect("the reader").len() as u64, delivered);
+    // The line that was begun when it was given up is ended for the reader, and counts as dropped.
+    let read = reader.join().expect("the reader").len() as u64;
+    assert!((delivered..=delivered + 1).contains(&read), "{read} are read, and {delivered} counted as delivered");
     assert!(
         dropped > 0 && ended.stderr.contains(&format!("dropped=\"{dropped} (shutdown {dropped})\"")),
         "{}",

@@ -3,24 +3,29 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
-use std::os::fd::AsFd;
+use std::mem;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::time::Instant;
 
+use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{Error, Sink};
 use crate::buffer::Batch;
 
 /// How long one call waits for a reader that is slow, in milliseconds.
-const PATIENCE: u16 = 1000;
+const PATIENCE: u16 = 100;
 
 /// Writes each run of lines that lie side by side with one system call. A record is delivered when the kernel has it, also for
 /// a source that acknowledges: what a pipe's reader makes of it cannot be known.
 #[derive(Debug)]
-pub struct Stdout<W = fs::File> {
+pub struct Stdout<W: Write + AsFd = fs::File> {
     out: W,
     /// Where the output stands within the batch in front: whole lines and bytes of the next one are with the kernel.
     at: Position,
+    /// What the reader lacks of the last line, where it has taken nothing for a while.
+    torn: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,21 +39,23 @@ struct Position {
 impl Stdout {
     /// The standard output of the process, without a buffer of its own.
     pub fn new() -> Result<Self, String> {
-        let descriptor = io::stdout().as_fd().try_clone_to_owned();
-        descriptor
-            .map(|descriptor| Self::to(fs::File::from(descriptor)))
-            .map_err(|error| format!("cannot use the standard output: {error}; is it closed?"))
+        let out = io::stdout()
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(|error| format!("cannot use the standard output: {error}; is it closed?"))?;
+        Ok(Self::to(patient_pipe(&out).unwrap_or_else(|| fs::File::from(out))))
     }
 }
 
 impl<W: Write + AsFd> Stdout<W> {
     /// Any other output.
     pub fn to(out: W) -> Self {
-        Self { out, at: Position::default() }
+        Self { out, at: Position::default(), torn: Vec::new() }
     }
 
     /// Writes the rest of `batch`. False if the reader took nothing for a while.
     fn write_batch(&mut self, batch: &Batch) -> io::Result<bool> {
+        self.torn.clear();
         let entries = batch.entries();
         while let Some(first) = entries.get(self.at.entry) {
             let run = contiguous(batch, self.at.entry);
@@ -59,7 +66,8 @@ impl<W: Write + AsFd> Stdout<W> {
                     Ok(written) => self.at.byte += written,
                     Err(error) if error.kind() == ErrorKind::Interrupted => {}
                     Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                        if !self.writable()? {
+                        if !self.writable(PATIENCE.into())? {
+                            self.torn.extend_from_slice(rest_of_line(lines, self.at.byte));
                             return Ok(false);
                         }
                     }
@@ -72,13 +80,31 @@ impl<W: Write + AsFd> Stdout<W> {
     }
 
     /// Waits until the output takes more.
-    fn writable(&self) -> io::Result<bool> {
+    fn writable(&self, patience: PollTimeout) -> io::Result<bool> {
         let mut descriptors = [PollFd::new(self.out.as_fd(), PollFlags::POLLOUT)];
-        match poll(&mut descriptors, PollTimeout::from(PATIENCE)) {
+        match poll(&mut descriptors, patience) {
             Ok(ready) => Ok(ready > 0),
             Err(nix::errno::Errno::EINTR) => Ok(true),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Ends the line that the reader has a part of, as soon as it takes more: another sink may write behind it.
+    fn end_line(&mut self) -> io::Result<()> {
+        let torn = mem::take(&mut self.torn);
+        let mut rest = &torn[..];
+        while !rest.is_empty() {
+            match self.out.write(rest) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(written) => rest = &rest[written..],
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.writable(PollTimeout::NONE)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -106,6 +132,30 @@ impl<W: Write + AsFd + Send> Sink for Stdout<W> {
     }
 }
 
+impl<W: Write + AsFd> Drop for Stdout<W> {
+    fn drop(&mut self) {
+        // The record counts as dropped already, and nobody is left to be told of an error.
+        let _ = self.end_line();
+    }
+}
+
+/// What is left of a line of which bytes before `at` are written; nothing at the start of one.
+fn rest_of_line(lines: &[u8], at: usize) -> &[u8] {
+    if at == 0 || lines[at - 1] == b'\n' {
+        return &[];
+    }
+    let rest = &lines[at..];
+    &rest[..memchr::memchr(b'\n', rest).map_or(rest.len(), |lf| lf + 1)]
+}
+
+/// The same pipe, opened anew so that a write to it does not wait: a sink whose reader stands still can be taken away. The open
+/// file that this process was given stays as it is, as others may have it too. None where it is no pipe, or is another user's.
+fn patient_pipe(out: &OwnedFd) -> Option<fs::File> {
+    let path = format!("/proc/self/fd/{}", out.as_raw_fd());
+    let is_pipe = fs::metadata(&path).is_ok_and(|metadata| metadata.file_type().is_fifo());
+    is_pipe.then(|| fs::OpenOptions::new().write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path).ok()).flatten()
+}
+
 /// How many lines from `first` on lie side by side; at least one.
 fn contiguous(batch: &Batch, first: usize) -> usize {
     let entries = &batch.entries()[first..];
@@ -121,7 +171,7 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::ledger::SinkLedger;
+    use crate::ledger::{Reason, SinkLedger};
     use crate::sink::testing::{lines, settled};
 
     fn write_all(sink: &mut Stdout<UnixStream>, batches: &mut VecDeque<Batch>) {
@@ -170,13 +220,32 @@ mod tests {
     #[test]
     fn a_reader_that_stands_still_is_no_error() {
         let ledger: Arc<SinkLedger> = Arc::default();
-        let (out, _reader) = UnixStream::pair().unwrap();
+        let (out, reader) = UnixStream::pair().unwrap();
         out.set_nonblocking(true).unwrap();
         let mut batches = VecDeque::from([lines(&ledger, &["x".repeat(2_000_000).as_str()])]);
         let mut sink = Stdout::to(out);
         assert!(sink.write(&mut batches).is_ok());
         assert_eq!(batches.len(), 1);
+        drop(reader);
         batches.drain(..).for_each(Batch::delivered);
+    }
+
+    #[test]
+    fn a_line_that_is_given_up_in_its_middle_is_ended_when_somebody_reads() {
+        let ledger: Arc<SinkLedger> = Arc::default();
+        let (out, mut reader) = UnixStream::pair().unwrap();
+        out.set_nonblocking(true).unwrap();
+        let line = "x".repeat(2_000_000);
+        let mut batches = VecDeque::from([lines(&ledger, &[&line, "never begun"])]);
+        let mut sink = Stdout::to(out);
+        assert!(sink.write(&mut batches).is_ok());
+        batches.drain(..).for_each(|batch| batch.dropped(Reason::Shutdown));
+        let dropped = thread::spawn(move || drop(sink));
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        dropped.join().unwrap();
+        assert!(text == format!("{line}\n"), "{} bytes", text.len());
+        assert_eq!(settled(&ledger), (0, 2));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::followed::Followed;
 use crate::messages::{Seen, text};
 use crate::output::Output;
 use crate::peers::postrider::{assert_clean, ledger};
-use crate::peers::relp::{Client, acknowledgements, messages};
+use crate::peers::relp::{CLOSE, Client, acknowledgements, messages};
 use crate::peers::scratch;
 use crate::peers::small_disk::SmallDisk;
 use crate::peers::unread::Unread;
@@ -25,6 +25,7 @@ use crate::ways::PIPE;
 const FIRST: usize = 5;
 /// In all: more than the pipe holds, fewer than a session may have waiting.
 const SENT: usize = 2 * PIPE;
+const RELP: &str = "shutdown_timeout = \"1s\"\n[[source.relp]]\nlisten = \"127.0.0.1:0\"\n";
 /// An acknowledgement that has not come by then does not come.
 const SILENCE: Duration = Duration::from_secs(1);
 
@@ -38,7 +39,7 @@ struct Fan {
 impl Fan {
     fn new() -> Self {
         let directory = scratch::directory("promises-fan-out");
-        let config = config("[[source.relp]]\nlisten = \"127.0.0.1:0\"\n", directory.path());
+        let config = config(RELP, directory.path());
         let postrider = Unread::spawn(&config, &directory.path().join("stderr"));
         let client = Client::open(postrider.address("relp"), None);
         Self { postrider, client, directory }
@@ -99,7 +100,7 @@ fn what_one_sink_has_is_acknowledged_when_the_other_has_it() {
 fn what_a_pipe_has_is_acknowledged_when_a_full_disk_has_room_for_the_file() {
     let directory = scratch::directory("promises-fan-out");
     let out = directory.path().join("out");
-    let config = config("[[source.relp]]\nlisten = \"127.0.0.1:0\"\n", &out);
+    let config = config(RELP, &out);
     let mut disk = SmallDisk::spawn(&out, "2M", &config, &directory.path().join("stderr"));
     let output = Output::default();
     let reader = output.read(disk.postrider.output());
@@ -175,4 +176,44 @@ fn a_cursor_stays_before_what_one_of_two_sinks_has_not() {
     output.seen(|seen| seen.judge("stdout", &(0..SENT).collect(), SENT, 0));
     let again = written(&file);
     assert!(again.order.iter().copied().eq(passed..SENT), "the second run begins where the cursor was, {passed}");
+}
+
+/// Takes the stuck standard output out of the configuration. It has the time for a stop; what it has not by then fails.
+fn remove_stdout(postrider: &Unread, source: &str, directory: &Path) {
+    let file = directory.join("out.json");
+    let config = format!("{source}[[sink.file]]\npath = \"{}\"\n", file.display());
+    fs::write(directory.join("postrider.toml"), config).expect("a configuration");
+    postrider.signal(Signal::SIGHUP);
+}
+
+#[test]
+fn what_a_removed_sink_did_not_take_is_not_acknowledged_though_the_other_has_it() {
+    let mut fan = Fan::new();
+    let acknowledged = fan.fill();
+    remove_stdout(&fan.postrider, RELP, fan.directory.path());
+    // The sender is to send the rest again, which the end of the session tells it.
+    assert_eq!(fan.client.read_to_end(), CLOSE);
+    let mut client = Client::open(fan.postrider.address("relp"), None);
+    let rest = 2..2 + SENT - acknowledged;
+    client.send(&messages(rest.clone(), |number| text(number - 2 + acknowledged)));
+    let answers = acknowledgements(rest);
+    assert_eq!(client.read(answers.len()), answers);
+    let again = written(&fan.file());
+    assert!(again.order.iter().copied().eq((0..SENT).chain(acknowledged..SENT)), "what was failed came again, once");
+}
+
+#[test]
+fn what_a_removed_sink_did_not_take_is_read_again_though_the_other_has_it() {
+    let place = Followed::new();
+    let source = place.source();
+    place.write(0..SENT);
+    let file = place.path().join("out.json");
+    let postrider = place.spawn(&config(&source, place.path()));
+    wait_until(DEADLINE, "the file", || written(&file).records() == SENT);
+    remove_stdout(&postrider, &source, place.path());
+    wait_until(DEADLINE, "the cursor", || place.passed() == SENT);
+    let again = written(&file);
+    let first = again.order[SENT];
+    assert!(first < PIPE && again.order.iter().copied().eq((0..SENT).chain(first..SENT)), "{first} and on came again");
+    assert!(postrider.log().contains("a sink did not take some lines"), "{}", postrider.log());
 }
