@@ -46,6 +46,11 @@ pub trait Sink: Send {
         Ok(())
     }
 
+    /// How many records of `front`, the batch in front at the last call of [`Sink::write`], the destination has already.
+    fn taken(&self, _front: &Batch) -> usize {
+        0
+    }
+
     /// Hands over everything that is still inside, as far as that is possible before `deadline`, and resolves all of it.
     fn finish(&mut self, deadline: Instant) -> Result<(), Error>;
 }

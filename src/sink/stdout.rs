@@ -127,6 +127,12 @@ impl<W: Write + AsFd + Send> Sink for Stdout<W> {
         Ok(())
     }
 
+    fn taken(&self, front: &Batch) -> usize {
+        let run = &front.entries()[self.at.entry..];
+        let end = run.first().map_or(0, |first| first.line.range().start + self.at.byte);
+        self.at.entry + run.iter().take_while(|entry| entry.line.range().end <= end).count()
+    }
+
     fn finish(&mut self, _deadline: Instant) -> Result<(), Error> {
         Ok(())
     }
@@ -236,16 +242,17 @@ mod tests {
         let (out, mut reader) = UnixStream::pair().unwrap();
         out.set_nonblocking(true).unwrap();
         let line = "x".repeat(2_000_000);
-        let mut batches = VecDeque::from([lines(&ledger, &[&line, "never begun"])]);
+        let mut batches = VecDeque::from([lines(&ledger, &["first", "gap", "second", &line, "never begun"])]);
         let mut sink = Stdout::to(out);
         assert!(sink.write(&mut batches).is_ok());
+        assert_eq!(sink.taken(&batches[0]), 2);
         batches.drain(..).for_each(|batch| batch.dropped(Reason::Shutdown));
         let dropped = thread::spawn(move || drop(sink));
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
         dropped.join().unwrap();
-        assert!(text == format!("{line}\n"), "{} bytes", text.len());
-        assert_eq!(settled(&ledger), (0, 2));
+        assert!(text == format!("first\nsecond\n{line}\n"), "{} bytes", text.len());
+        assert_eq!(settled(&ledger), (0, 4));
     }
 
     #[test]

@@ -294,11 +294,22 @@ impl<S: Sink> Run<'_, S> {
         }
     }
 
+    /// Resolves the batch of which the destination has a part, and says how many records of it are dropped.
+    fn resolve_front(&mut self) -> usize {
+        let taken = self.pending.front().map_or(0, |front| self.sink.taken(front));
+        let Some(mut front) = self.pending.pop_front_if(|_| taken > 0) else { return 0 };
+        let left = &front.entries()[taken..];
+        let (records, bytes) = (left.len(), left.iter().map(|entry| entry.line.range().len() as u64).sum());
+        front.dropped_part(records as u64, bytes, Reason::Shutdown);
+        front.delivered();
+        records
+    }
+
     /// Drops what is pending and what is in the queue, and says how many records that were.
     fn drop_the_rest(&mut self) -> usize {
         self.receiver.close();
         let until = Instant::now() + LAST_SENDERS;
-        let mut records = 0;
+        let mut records = self.resolve_front();
         loop {
             for batch in self.pending.drain(..) {
                 records += batch.entries().len();
