@@ -297,7 +297,10 @@ impl<S: Sink> Run<'_, S> {
     /// Resolves the batch of which the destination has a part, and says how many records of it are dropped.
     fn resolve_front(&mut self) -> usize {
         let taken = self.pending.front().map_or(0, |front| self.sink.taken(front));
-        let Some(mut front) = self.pending.pop_front_if(|_| taken > 0) else { return 0 };
+        if taken == 0 {
+            return 0;
+        }
+        let Some(mut front) = self.pending.pop_front() else { return 0 };
         let left = &front.entries()[taken..];
         let (records, bytes) = (left.len(), left.iter().map(|entry| entry.line.range().len() as u64).sum());
         front.dropped_part(records as u64, bytes, Reason::Shutdown);
