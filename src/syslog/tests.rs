@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::fs;
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
@@ -112,6 +113,41 @@ fn pri_is_read_before_anything_else() {
     for text in ["<999>Nov 24 02:10:35 mx1 a[1]: x", "<192>x", "<>x", "<22x", "<-1>a[1]: x", "<999>a[1]: x"] {
         check(text, "- - - - -", text, ALL_MISSING);
     }
+}
+
+/// A second space behind the time leads to the tolerant reader: on the lines of the corpus, it finds what the direct one does.
+#[test]
+fn both_readers_agree_on_the_corpus() {
+    let mut compared = 0;
+    let files = |part| fs::read_dir(format!("{}/tests/corpus/{part}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    for file in files("postfix").chain(files("syslog")) {
+        let path = file.unwrap().path();
+        let text = fs::read(&path).unwrap_or_default();
+        for line in text.split(|byte| *byte == b'\n').filter_map(|line| str::from_utf8(line).ok()) {
+            // The time of RFC 3164, with or without PRI. A zone or a year behind it would not be one behind two spaces.
+            let pri = if line.starts_with('<') { line.find('>').map_or(0, |end| end + 1) } else { 0 };
+            let behind = pri + "Nov 24 02:10:35".len();
+            if path.extension().is_none_or(|extension| extension != "log")
+                || line.as_bytes().get(pri + 3) != Some(&b' ')
+                || line.as_bytes().get(behind) != Some(&b' ')
+                || line[behind..]
+                    .split(' ')
+                    .nth(1)
+                    .is_none_or(|host| host.bytes().all(|byte| !byte.is_ascii_lowercase()))
+            {
+                continue;
+            }
+            let tolerant = format!("{} {}", &line[..behind], &line[behind..]);
+            let (direct, tolerant) =
+                (parse_at(line, RECEIVED_AT, &zone("UTC")), parse_at(&tolerant, RECEIVED_AT, &zone("UTC")));
+            if direct.timestamp.is_none() && tolerant.timestamp.is_none() {
+                continue;
+            }
+            assert_eq!(direct, tolerant, "{}: {line}", path.display());
+            compared += 1;
+        }
+    }
+    assert!(compared > 300, "{compared} lines");
 }
 
 /// What `syslog_loose` loses or changes, in the order of its source.
