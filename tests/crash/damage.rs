@@ -10,7 +10,7 @@ use crate::output::Output;
 use crate::peers::postrider::{Ended, assert_clean};
 use crate::peers::scratch;
 use crate::peers::unread::Unread;
-use crate::sender::Sender;
+use crate::sender::{Sender, Session};
 use crate::spool;
 
 /// How a record begins in a segment, and where its parts are (`src/spool/format.rs`).
@@ -25,7 +25,9 @@ fn after(damage: impl FnOnce(&Path)) -> (Ended, Vec<usize>, usize) {
     let (mut sender, output) = (Sender::default(), Output::default());
     let mut first = Unread::spawn(&config, &stderr);
     let reader = output.read(first.output());
-    sender.connect(first.address("relp")).and_then(|mut session| session.deliver(MESSAGES)).expect("acknowledgements");
+    // Nothing is on the way then, so that no write is unfinished and the damage is all that can be kept.
+    let deliver = |mut session: Session<'_>| session.deliver(MESSAGES).and_then(|()| session.finish());
+    sender.connect(first.address("relp")).and_then(deliver).expect("acknowledgements");
     first.signal(Signal::SIGKILL);
     first.ended(DEADLINE);
     assert!(spool::segments(directory.path()).len() >= 3, "{:?}", spool::segments(directory.path()));
