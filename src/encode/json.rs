@@ -91,6 +91,22 @@ impl Object<'_> {
         }
     }
 
+    /// Writes a string, and gives its place, where it stands as it is if it is plain.
+    pub(super) fn placed_if(&mut self, key: Key, value: Option<&str>) -> Option<Range<usize>> {
+        let value = value?;
+        self.text(key, value);
+        let end = self.out.len() - "\",".len();
+        Some(end - value.len()..end)
+    }
+
+    /// Whether at each of the `places` stands the text, or none where there is none.
+    pub(super) fn holds<const N: usize>(&self, places: &[Option<Range<usize>>; N], texts: [Option<&str>; N]) -> bool {
+        places.iter().zip(texts).all(|(place, text)| match (place, text) {
+            (Some(place), Some(text)) => self.out[place.clone()] == *text.as_bytes(),
+            (place, text) => place.is_none() && text.is_none(),
+        })
+    }
+
     #[inline(always)]
     pub(super) fn word_if(&mut self, key: Key, value: Option<&'static str>) {
         if let Some(value) = value {
@@ -142,14 +158,26 @@ impl Object<'_> {
     #[inline(always)]
     pub(super) fn fields<K: PartialEq>(&mut self, recent: &mut Recent<K>, of: K, write: impl FnOnce(&mut Object<'_>)) {
         if recent.of.as_ref() == Some(&of) {
-            self.out.extend_from_within(recent.place.clone());
-            self.out.push(b',');
-            return;
+            self.again(&recent.place);
+        } else {
+            *recent = Recent { of: Some(of), place: self.place_of(write) };
         }
+    }
+
+    /// Writes the fields, at least one, whose place [`Object::place_of`] gave.
+    #[inline(always)]
+    pub(super) fn again(&mut self, place: &Range<usize>) {
+        self.out.extend_from_within(place.clone());
+        self.out.push(b',');
+    }
+
+    /// The place of the fields, at least one, that `write` writes.
+    #[inline(always)]
+    pub(super) fn place_of(&mut self, write: impl FnOnce(&mut Self)) -> Range<usize> {
         let start = self.out.len();
         write(self);
         // The last comma is not part of them: it becomes the end of an object.
-        *recent = Recent { of: Some(of), place: start..self.out.len() - 1 };
+        start..self.out.len() - 1
     }
 }
 
@@ -180,13 +208,17 @@ pub(super) fn string(out: &mut Vec<u8>, text: &str) {
 /// Whether a JSON string has to write any of `text` in another way.
 pub(super) fn needs_escape(text: &str) -> bool {
     let bytes = text.as_bytes();
-    if let Some(last) = bytes.last_chunk::<16>() {
-        block_needs_escape(last) || bytes.as_chunks().0.iter().any(block_needs_escape::<16>)
-    } else if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
-        block_needs_escape(first) || block_needs_escape(last)
-    } else {
-        bytes.iter().any(|byte| byte_needs_escape(*byte))
+    match bytes.len() {
+        64.. => any_block_needs_escape::<64>(bytes),
+        16.. => any_block_needs_escape::<16>(bytes),
+        4.. => any_block_needs_escape::<4>(bytes),
+        _ => bytes.iter().any(|byte| byte_needs_escape(*byte)),
     }
+}
+
+/// For `N` bytes or more: all whole blocks of that length, and the last bytes.
+fn any_block_needs_escape<const N: usize>(bytes: &[u8]) -> bool {
+    bytes.last_chunk().is_some_and(block_needs_escape::<N>) || bytes.as_chunks().0.iter().any(block_needs_escape::<N>)
 }
 
 /// Without an early end, so that the compiler looks at all bytes at once.

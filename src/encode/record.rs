@@ -6,7 +6,7 @@ use super::json::{self, Key, Object, Recent, key, needs_escape, string};
 use super::shape::Codes;
 use super::{event, structured_data};
 use crate::postfix::dsn::Language;
-use crate::record::{Flags, Postfix, Record};
+use crate::record::{Flags, Postfix, Record, Transport};
 use crate::syslog::{Facility, Message, Severity};
 use crate::time::Timestamp;
 
@@ -22,8 +22,19 @@ pub struct Writer<'o> {
     out: &'o mut Vec<u8>,
     timestamp: Recent<Timestamp>,
     receipt: Recent<(Timestamp, Option<Facility>, Option<Severity>)>,
+    source: Source,
     flags: Recent<Flags>,
     codes: Codes,
+}
+
+/// `source` as it was written last.
+#[derive(Default)]
+struct Source {
+    /// `None` if there is none to be copied.
+    transport: Option<Transport>,
+    /// The places of its texts.
+    texts: [Option<Range<usize>>; 3],
+    place: Range<usize>,
 }
 
 // === impl Encoder ===
@@ -35,6 +46,7 @@ impl Encoder {
             out,
             timestamp: Recent::default(),
             receipt: Recent::default(),
+            source: Source::default(),
             flags: Recent::default(),
             codes: Codes::new(self.language),
         }
@@ -69,7 +81,7 @@ impl Writer<'_> {
     }
 
     fn record(&mut self, record: &Record<'_>) {
-        let Self { out, timestamp, receipt, flags, codes } = self;
+        let Self { out, timestamp, receipt, source, flags, codes } = self;
         let message = &record.message;
         let plain_name = !message.app_name.is_some_and(needs_escape);
         let plain_msg = !needs_escape(message.msg);
@@ -88,7 +100,7 @@ impl Writer<'_> {
                 object.word_if(key!("severity"), message.severity.map(Severity::name));
             });
             sender(object, message, plain_name);
-            source(object, record);
+            source.write(object, record);
             object.text_that(key!("message"), message.msg, plain_msg);
             if !record.flags.is_empty() {
                 object.fields(flags, record.flags, |object| {
@@ -103,6 +115,32 @@ impl Writer<'_> {
                 let plain = plain_name && plain_msg;
                 object.value(key!("postfix"), |out| json::object(out, plain, |object| postfix(object, said, codes)));
             }
+        });
+    }
+}
+
+// === impl Source ===
+
+impl Source {
+    /// Writes the source of a record, by copying it if it is the same as before.
+    fn write(&mut self, object: &mut Object<'_>, record: &Record<'_>) {
+        let Record { origin, peer, .. } = record;
+        let texts = [Some(origin.name.as_str()), peer.address, peer.tls_subject];
+        if self.transport == Some(origin.transport) && object.holds(&self.texts, texts) {
+            object.again(&self.place);
+            return;
+        }
+        // What is written with an escape cannot be compared.
+        let plain = !texts.iter().flatten().any(|text| needs_escape(text));
+        self.transport = plain.then_some(origin.transport);
+        self.place = object.place_of(|object| {
+            object.object(key!("source"), |source| {
+                let [name, address, tls_subject] = texts;
+                let name = source.placed_if(key!("name"), name);
+                source.word(key!("transport"), origin.transport.name());
+                self.texts =
+                    [name, source.placed_if(key!("peer"), address), source.placed_if(key!("tls_subject"), tls_subject)];
+            });
         });
     }
 }
@@ -126,15 +164,6 @@ fn sender(object: &mut Object<'_>, message: &Message<'_>, plain_name: bool) {
     if !message.structured_data.is_empty() {
         object.value(key!("structured_data"), |out| structured_data::encode(&message.structured_data, out));
     }
-}
-
-fn source(object: &mut Object<'_>, record: &Record<'_>) {
-    object.object(key!("source"), |source| {
-        source.text(key!("name"), &record.origin.name);
-        source.word(key!("transport"), record.origin.transport.name());
-        source.text_if(key!("peer"), record.peer.address);
-        source.text_if(key!("tls_subject"), record.peer.tls_subject);
-    });
 }
 
 fn names(flags: Flags, out: &mut Vec<u8>) {
@@ -172,12 +201,15 @@ mod tests {
     use super::*;
     use crate::frame::Frame;
     use crate::pipeline;
-    use crate::record::{Origin, Peer, RecordIds, Transport};
+    use crate::record::{Origin, Peer, RecordIds};
     use crate::syslog::Context;
 
     #[test]
     fn a_record_is_the_same_whichever_stands_before_it() {
-        let origin = Origin { name: "test".to_owned(), transport: Transport::Tcp, zone: TimeZone::UTC };
+        let origin = |name: &str, transport| Origin { name: name.to_owned(), transport, zone: TimeZone::UTC };
+        let origins = [origin("test", Transport::Tcp), origin("test", Transport::Tls), origin("t\"t", Transport::Tls)];
+        let peers = [None, Some(""), Some("192.0.2.1:514"), Some("192.0.2.1:515"), Some("/a \"log\"")];
+        let subjects = [None, Some("CN=mx1")];
         let mut lines = Vec::new();
         for directory in ["postfix", "syslog"] {
             let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(directory);
@@ -192,12 +224,16 @@ mod tests {
         let (mut out, mut alone) = (Vec::new(), Vec::new());
         let mut writer = Encoder::default().writer(&mut out);
         // From the end, too: so what is written is what the one before has, and what it has not, in both orders.
-        for (number, line) in (0..).zip(lines.iter().chain(lines.iter().rev())) {
-            let received_at = Timestamp::from_micros(1_795_489_200_000_000 + number / 100);
+        for (turn, line) in lines.iter().chain(lines.iter().rev()).enumerate() {
+            // Each changes without the others.
+            let origin = &origins[turn / 7 % origins.len()];
+            let address = peers[turn / 3 % peers.len()];
+            let peer = Peer { address, tls_subject: subjects[turn / 2 % subjects.len()] };
+            let received_at = Timestamp::from_micros(1_795_489_200_000_000 + i64::try_from(turn / 100).unwrap());
             let id = RecordIds::default().reserve(received_at, 1).take();
             let context = Context::new(received_at, &origin.zone);
             let frame = Frame { bytes: line, truncated: false };
-            pipeline::read_frame(&frame, Peer::default(), &origin, &context, id, |record| {
+            pipeline::read_frame(&frame, peer, origin, &context, id, |record| {
                 writer.line(record);
                 Encoder::default().encode(record, &mut alone);
                 alone.push(b'\n');

@@ -49,7 +49,7 @@ pub(super) fn read(word: &str) -> Option<QueueId<'_>> {
     }
     let (time, inode) = divide::last(word, b'z')?;
     let (seconds, micros) = time.split_at_checked(time.len().checked_sub(4)?)?;
-    if seconds.len() < 6 || inode.is_empty() || !inode.bytes().all(|b| digit(b).is_some()) {
+    if seconds.len() < 6 || inode.is_empty() || inode.bytes().any(|b| digit(b) < 0) {
         return None;
     }
     // A word that only looks like an id has no such time.
@@ -60,16 +60,23 @@ pub(super) fn read(word: &str) -> Option<QueueId<'_>> {
 
 /// A number in base 52; `None` also if it is far above [`LAST_SECOND`].
 fn base_52(text: &str) -> Option<i64> {
-    let significant = text.trim_start_matches('0');
     // So many digits do not overflow.
-    if significant.len() > 10 {
+    const MOST: usize = 10;
+    let significant = if text.len() > MOST { text.trim_start_matches('0') } else { text };
+    if significant.len() > MOST {
         return None;
     }
-    significant.bytes().try_fold(0, |value, byte| Some(value * 52 + digit(byte)?))
+    let (mut value, mut signs) = (0, 0);
+    for byte in significant.bytes() {
+        let digit = digit(byte);
+        value = value * 52 + digit;
+        signs |= digit;
+    }
+    (signs >= 0).then_some(value)
 }
 
-/// The value of a digit of base 52.
-fn digit(byte: u8) -> Option<i64> {
+/// The value of a digit of base 52; what is none is negative.
+fn digit(byte: u8) -> i64 {
     const DIGITS: &[u8; 52] = b"0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz";
     const VALUES: [i8; 256] = {
         let mut values = [-1; 256];
@@ -80,8 +87,7 @@ fn digit(byte: u8) -> Option<i64> {
         }
         values
     };
-    let value = VALUES[usize::from(byte)];
-    (value >= 0).then_some(value.into())
+    VALUES[usize::from(byte)].into()
 }
 
 #[cfg(test)]

@@ -129,19 +129,17 @@ impl<'a> Decimal<'a> {
 
     /// The number that `text` begins with, and what follows it.
     pub(crate) fn split(text: &'a str) -> Option<(Self, &'a str)> {
-        let (mut end, mut point) = (0, None);
-        for byte in text.bytes() {
-            match byte {
-                b'0'..=b'9' => {}
-                b'.' if point.is_none() => point = Some(end),
-                _ => break,
-            }
-            end += 1;
-        }
-        let whole = point.unwrap_or(end);
-        let leading_zero = whole > 1 && text.starts_with('0');
-        if whole == 0 || leading_zero || point == Some(end - 1) {
+        let digits = |bytes: &[u8]| bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let (bytes, mut end) = (text.as_bytes(), digits(text.as_bytes()));
+        if end == 0 || (end > 1 && bytes[0] == b'0') {
             return None;
+        }
+        if let [b'.', fraction @ ..] = &bytes[end..] {
+            let fraction = digits(fraction);
+            if fraction == 0 {
+                return None;
+            }
+            end += 1 + fraction;
         }
         let (number, rest) = text.split_at(end);
         Some((Self(number), rest))
