@@ -9,7 +9,7 @@
 //!
 //! `--lines N` of the log (1,000,000), `--rounds N` of each measurement (3), `--only PART,…` of `tcp`, `udp`, `kafka`,
 //! `connections`, `growth`, `latency`, `memory` and `decode`. Files lie in /dev/shm, so that no disk is measured. The figures are
-//! medians.
+//! medians; of copying it is the best run, as that is a limit.
 //!
 //! Vector and Fluent Bit take part over TCP where they are on PATH.
 
