@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
 use super::contestant::{Contestant, POSTRIDER_UDP, RSYSLOG_UDP, RSYSLOG_UDP_PLAIN};
-use super::server::{Server, take_memory};
+use super::server::Server;
 use super::{Found, Options, Result, float, median};
 
 /// The most datagrams of one system call.
@@ -113,9 +113,8 @@ fn search(contestant: &Contestant, time: Duration) -> Result<Highest> {
 }
 
 fn try_rate(contestant: &Contestant, rate: usize, time: Duration) -> Result<Trial> {
-    let count = rate * usize::try_from(time.as_millis())? / 1000;
-    take_memory(count)?;
     let mut server = Server::start(contestant, None)?;
+    let count = rate * usize::try_from(time.as_millis())? / 1000;
     let begun = Instant::now();
     let took = send(server.port, 0..count, rate)?;
     let cost = server.finish(contestant, count, begun)?;

@@ -18,7 +18,7 @@ pub fn queue(bytes: usize) -> (Sender, Receiver) {
     let limit = u32::try_from(bytes).unwrap_or(u32::MAX).max(1);
     let room = Arc::new(Semaphore::new(limit as usize));
     let closed = CancellationToken::new();
-    (Sender { room, limit, channel: sender, closed }, Receiver { channel: receiver })
+    (Sender { room: Arc::clone(&room), limit, channel: sender, closed }, Receiver { room, channel: receiver })
 }
 
 /// The end that the pipeline fills.
@@ -33,6 +33,7 @@ pub struct Sender {
 /// The end that a sink's worker empties.
 #[derive(Debug)]
 pub struct Receiver {
+    room: Arc<Semaphore>,
     channel: mpsc::Receiver<Batch>,
 }
 
@@ -125,6 +126,11 @@ impl Receiver {
             batches.push_back(batch);
         }
         Received::Batches
+    }
+
+    /// Whether there is room for so many `bytes` now.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.room.available_permits() >= bytes
     }
 
     /// Lets no sender put in more. What is in the queue can still be received.

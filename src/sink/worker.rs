@@ -16,6 +16,13 @@ use crate::ledger::{Reason, SinkLedger};
 
 /// The most batches of one call of [`Sink::write`]: what one fsync or one system call is shared by.
 const BATCHES_PER_WRITE: usize = 256;
+/// When batches come this soon after a write, others are waited for as long, so that one write takes them all: in a busy stream, to be
+/// woken for each costs more than some of the stages (benches/RESULTS.md).
+const GATHER: Duration = Duration::from_micros(500);
+/// Not if so many are there already.
+const GATHERED: usize = 16;
+/// Nor if the queue has less room than so many bytes: who waits for room, or drops for lack of it, needs the write now.
+const GATHER_ROOM: usize = 2 << 20;
 /// The longest time between two calls of [`Sink::tick`].
 const TICK: Duration = Duration::from_secs(1);
 /// How long a sender that already has room may take to use it, when the worker ends.
@@ -104,6 +111,7 @@ pub fn run<S: Sink>(sink: S, receiver: Receiver, control: &Control, ledger: &Arc
         fault: Fault::new(name),
         reopens: control.0.reopens.load(Relaxed),
         ticked: Instant::now(),
+        written: Instant::now(),
     };
     let end = run.work();
     run.finish(end, name)
@@ -118,6 +126,8 @@ struct Run<'c, S> {
     fault: Fault,
     reopens: u64,
     ticked: Instant,
+    /// When the last write ended.
+    written: Instant,
 }
 
 // === impl Control ===
@@ -212,9 +222,10 @@ impl<S: Sink> Run<'_, S> {
             }
             if self.pending.is_empty() {
                 let time = TICK.saturating_sub(self.ticked.elapsed());
-                let received = self.receiver.receive(&mut self.pending, BATCHES_PER_WRITE, time);
-                if received == Received::Closed {
-                    return End::Finished;
+                match self.receiver.receive(&mut self.pending, BATCHES_PER_WRITE, time) {
+                    Received::Closed => return End::Finished,
+                    Received::Batches if self.is_worth_gathering() => self.gather(),
+                    Received::Batches | Received::Nothing => {}
                 }
             }
             if let Err(error) = self.attempt() {
@@ -227,6 +238,21 @@ impl<S: Sink> Run<'_, S> {
         }
     }
 
+    /// Whether batches come in a stream, and nobody waits for those that are there.
+    fn is_worth_gathering(&self) -> bool {
+        self.written.elapsed() < GATHER
+            && self.pending.len() < GATHERED
+            && self.receiver.has_room(GATHER_ROOM)
+            && !self.pending.iter().any(Batch::is_awaited)
+    }
+
+    fn gather(&mut self) {
+        thread::sleep(GATHER);
+        let most = BATCHES_PER_WRITE.saturating_sub(self.pending.len());
+        // Whether it has been closed meanwhile is seen after the write.
+        let _ = self.receiver.receive(&mut self.pending, most, Duration::ZERO);
+    }
+
     /// Reopens if asked, writes what is pending, and ticks when it is time, also while writing fails.
     fn attempt(&mut self) -> Result<(), Error> {
         let asked = self.asked();
@@ -236,6 +262,9 @@ impl<S: Sink> Run<'_, S> {
         }
         let waiting = !self.pending.is_empty();
         let written = if waiting { self.sink.write(&mut self.pending) } else { Ok(()) };
+        if waiting {
+            self.written = Instant::now();
+        }
         let due = self.ticked.elapsed() >= TICK || self.sink.is_due();
         if due && !matches!(written, Err(Error::Closed(_) | Error::Fatal(_))) {
             self.sink.tick()?;

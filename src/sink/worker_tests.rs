@@ -3,7 +3,8 @@ use std::sync::mpsc;
 
 use super::*;
 use crate::buffer::{Sender, queue};
-use crate::sink::testing::{lines, settled, wait_for};
+use crate::receipt::receipt;
+use crate::sink::testing::{batch_for, lines, settled, wait_for};
 
 /// A destination that fails as long as `fails` is set.
 #[derive(Clone, Default)]
@@ -58,7 +59,10 @@ struct Fixture {
 
 impl Fixture {
     fn start(timeout: Duration) -> Self {
-        let (sender, receiver) = queue(1 << 20);
+        Self::start_with(queue(1 << 20), timeout)
+    }
+
+    fn start_with((sender, receiver): (Sender, Receiver), timeout: Duration) -> Self {
         let (sink, control, ledger) = (Flaky::default(), Control::new(timeout), Arc::default());
         let (ended, end) = mpsc::sync_channel(1);
         let parts = (sink.clone(), control.clone(), Arc::clone(&ledger));
@@ -175,4 +179,59 @@ fn a_panic_of_the_thread_is_a_failure() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     assert_eq!(runtime.block_on(worker.ended()), End::Failed("the thread of the sink x panicked".to_owned()));
     assert_eq!(ledger.dropped.get(Reason::Lost), 1);
+}
+
+#[test]
+fn a_stream_of_batches_is_gathered_into_fewer_writes() {
+    const BATCHES: u32 = 500;
+    let fixture = Fixture::start_with(queue(4 << 20), Duration::from_secs(10));
+    let begun = Instant::now();
+    for number in 0..BATCHES {
+        // More often than a sleep can.
+        while begun.elapsed() < number * Duration::from_micros(100) {
+            std::hint::spin_loop();
+        }
+        fixture.send(&["line"]);
+    }
+    wait_for("the records", || fixture.ledger.delivered.load(Relaxed) == u64::from(BATCHES));
+    let writes = fixture.sink.0.writes.load(Relaxed);
+    assert!(writes < u64::from(BATCHES) * 3 / 4, "{writes} writes");
+}
+
+#[test]
+fn what_somebody_waits_for_is_not_gathered() {
+    let (control, ledger) = (Control::new(Duration::from_secs(10)), Arc::default());
+    let (sender, receiver) = queue(GATHER_ROOM + 100);
+    let mut run = Run {
+        sink: Flaky::default(),
+        receiver,
+        control: &control,
+        ledger: &ledger,
+        pending: VecDeque::from([lines(&ledger, &["line"])]),
+        fault: Fault::new("test"),
+        reopens: 0,
+        ticked: Instant::now(),
+        // So that it is just now for as long as the test takes.
+        written: Instant::now() + Duration::from_secs(10),
+    };
+    assert!(run.is_worth_gathering());
+
+    let just_now = std::mem::replace(&mut run.written, Instant::now().checked_sub(GATHER).expect("an age"));
+    assert!(!run.is_worth_gathering(), "no stream");
+    run.written = just_now;
+
+    let room = sender.try_room(101).expect("room");
+    assert!(!run.is_worth_gathering(), "no room");
+    drop(room);
+
+    run.pending.extend((1..GATHERED).map(|_| lines(&ledger, &["line"])));
+    assert!(!run.is_worth_gathering(), "there are enough");
+    run.pending.pop_back().expect("a batch").delivered();
+    assert!(run.is_worth_gathering());
+
+    let (receipt, _outcome) = receipt();
+    run.pending.pop_back().expect("a batch").delivered();
+    run.pending.push_back(batch_for(&ledger, 0, &[("line", "", "")], Some(Arc::new(receipt))));
+    assert!(!run.is_worth_gathering(), "somebody waits");
+    run.pending.drain(..).for_each(Batch::delivered);
 }
