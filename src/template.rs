@@ -35,6 +35,9 @@ pub enum Field {
     Severity,
     /// `{source}`: the configured name of the source.
     Source,
+    /// `{peer}`: the address that sent it, without the port; behind a trusted PROXY header the one that the header names. Of a
+    /// unix socket and of a followed file, their path. No sender writes it.
+    Peer,
     /// `{event}`: `delivery`; Postfix only, like all that follow to `{status}`.
     Event,
     /// `{instance}`: `postfix`, `postfix-out`.
@@ -47,10 +50,15 @@ pub enum Field {
     QueueId,
     /// `{status}`: the status word of a delivery.
     Status,
-    /// `{date}`: YYYY-MM-DD of `timestamp`, or of `received_at` where the message had none, at its own offset.
+    /// `{date}`: YYYY-MM-DD of `timestamp`, or of `received_at` where the message had none, at its own offset: the sender
+    /// chooses it.
     Date,
     /// `{hour}`: 00 to 23, likewise.
     Hour,
+    /// `{received_date}`: YYYY-MM-DD of `received_at`, in UTC. No sender chooses it.
+    ReceivedDate,
+    /// `{received_hour}`: 00 to 23, likewise.
+    ReceivedHour,
 }
 
 /// What is wrong with a template.
@@ -194,6 +202,23 @@ impl Template {
         }
     }
 
+    /// The text with `value` in the place of every field.
+    pub fn filled(&self, value: &str) -> String {
+        let part = |part: &Part| match part {
+            Part::Literal(text) => text.clone(),
+            Part::Field(_) => value.to_owned(),
+        };
+        self.parts.iter().map(part).collect()
+    }
+
+    /// The literals and the fields in their order: each is the one or the other.
+    pub fn parts(&self) -> impl Iterator<Item = Result<&str, Field>> + '_ {
+        self.parts.iter().map(|part| match part {
+            Part::Literal(text) => Ok(text.as_str()),
+            Part::Field(field) => Err(*field),
+        })
+    }
+
     /// The fields in the order of the template.
     pub fn fields(&self) -> impl Iterator<Item = Field> + '_ {
         self.parts.iter().filter_map(|part| match part {
@@ -269,12 +294,13 @@ struct Buffer([u8; 10]);
 
 impl Field {
     /// Every field, in the order of the documentation.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Hostname,
         Self::AppName,
         Self::Facility,
         Self::Severity,
         Self::Source,
+        Self::Peer,
         Self::Event,
         Self::Instance,
         Self::Service,
@@ -283,6 +309,8 @@ impl Field {
         Self::Status,
         Self::Date,
         Self::Hour,
+        Self::ReceivedDate,
+        Self::ReceivedHour,
     ];
 
     /// The name in a placeholder.
@@ -293,6 +321,7 @@ impl Field {
             Self::Facility => "facility",
             Self::Severity => "severity",
             Self::Source => "source",
+            Self::Peer => "peer",
             Self::Event => "event",
             Self::Instance => "instance",
             Self::Service => "service",
@@ -301,6 +330,8 @@ impl Field {
             Self::Status => "status",
             Self::Date => "date",
             Self::Hour => "hour",
+            Self::ReceivedDate => "received_date",
+            Self::ReceivedHour => "received_hour",
         }
     }
 
@@ -314,6 +345,7 @@ impl Field {
             Self::Facility => message.facility.map(crate::syslog::Facility::name),
             Self::Severity => message.severity.map(crate::syslog::Severity::name),
             Self::Source => Some(&record.origin.name),
+            Self::Peer => record.peer.address.map(without_port),
             Self::Event => postfix.map(|postfix| postfix.event.name()),
             Self::Instance => postfix.map(|postfix| postfix.instance),
             Self::Service => postfix.and_then(|postfix| postfix.service),
@@ -322,8 +354,19 @@ impl Field {
             Self::Status => postfix?.event.status(),
             Self::Date => Some(buffer.date(&message.timestamp.unwrap_or(record.received_at))),
             Self::Hour => Some(buffer.hour(&message.timestamp.unwrap_or(record.received_at))),
+            Self::ReceivedDate => Some(buffer.date(&record.received_at)),
+            Self::ReceivedHour => Some(buffer.hour(&record.received_at)),
         }
     }
+}
+
+/// `192.0.2.1:51234` as `192.0.2.1`, and `[2001:db8::1]:514` as `2001:db8::1`; a path as it is.
+fn without_port(address: &str) -> &str {
+    if address.starts_with('/') {
+        return address;
+    }
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
 impl Buffer {

@@ -128,6 +128,7 @@ fn config(directory: &Path) -> FileConfig {
     FileConfig {
         directory: directory.to_owned(),
         path: Template::parse("mail.json").unwrap(),
+        max_routes: 1000,
         mode: 0o640,
         rotate_size: None,
         rotate_age: None,

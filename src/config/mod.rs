@@ -284,6 +284,8 @@ pub struct FileConfig {
     pub directory: PathBuf,
     /// The rest of the path, below `directory`.
     pub path: Template,
+    /// Maximum number of distinct paths in use; records of further ones go to a common path.
+    pub max_routes: usize,
     /// Permission bits of the files.
     pub mode: u32,
     /// A file that has grown to so many bytes is rotated.

@@ -95,6 +95,14 @@ const DEAD_LETTER: Key = Key::optional(
     "Records that the destination refuses for good are appended to this file, for `postrider replay`; without it they are gone.",
 );
 
+/// What the sinks have whose destinations a sender can name.
+const MAX_ROUTES: Key = Key::default(
+    "max_routes",
+    Type::Count(1, 1_000_000),
+    "1000",
+    "Maximum number of distinct files or topics in one hour; records of further ones go to that of the name `others`.",
+);
+
 const CLASSES: [&str; 3] = [Class::ALL[0].name(), Class::ALL[1].name(), Class::ALL[2].name()];
 
 // === stdout ===
@@ -120,6 +128,7 @@ const FILE: Kind<SinkKind> = Kind {
             r#""/var/log/postrider/{hostname}.json""#,
             "Where each record goes: a directory first, then anything with placeholders.",
         ),
+        MAX_ROUTES,
         Key::default("mode", Type::Mode, r#""0640""#, "Permission bits of the files."),
         Key::optional(
             "rotate_size",
@@ -147,7 +156,7 @@ const FILE: Kind<SinkKind> = Kind {
         let (path, mode, fsync) = (table.template("path"), table.mode("mode"), table.time("fsync"));
         let (rotate_size, rotate_age) = (table.size("rotate_size"), table.duration("rotate_age"));
         let (rotate_keep, gzip) = (table.count("rotate_keep"), table.bool("gzip"));
-        let dead_letter = dead_letter(table);
+        let (max_routes, dead_letter) = (table.count("max_routes"), dead_letter(table));
         check_rotation(table, gzip?);
         check_mode(table, mode?);
         let (directory, path) = split(table, path?)?;
@@ -160,6 +169,7 @@ const FILE: Kind<SinkKind> = Kind {
         Some(SinkKind::File(FileConfig {
             directory,
             path,
+            max_routes: max_routes?,
             mode,
             rotate_size,
             rotate_age,

@@ -382,6 +382,8 @@ fn prepare(kind: &mut SinkKind, base: &Path) {
         SinkKind::File(file) => {
             file.dead_letter.get_or_insert_with(|| base.to_owned());
             (file.rotate_size, file.rotate_age, file.rotate_keep, file.gzip) = (None, None, None, false);
+            // The routes were admitted once, or the operator gives one.
+            file.max_routes = usize::MAX;
             if file.fsync == Fsync::Never {
                 file.fsync = Fsync::Always;
             }

@@ -12,6 +12,7 @@ pub(crate) mod dead_letter;
 mod fault;
 pub mod file;
 pub mod kafka;
+mod routes;
 mod spooled;
 pub mod stdout;
 mod turn;
@@ -156,6 +157,7 @@ mod tests {
         let file = FileConfig {
             directory: directory.to_owned(),
             path: Template::parse("mail.json").unwrap(),
+            max_routes: 1000,
             mode: 0o640,
             rotate_size: None,
             rotate_age: None,

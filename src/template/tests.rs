@@ -16,7 +16,7 @@ fn delivery(origin: &Origin) -> Record<'_> {
         id: RecordId(1),
         received_at: Timestamp::from_micros(0),
         origin,
-        peer: Peer::default(),
+        peer: Peer::at("192.0.2.1:51234"),
         message: Message {
             facility: Facility::from_name("mail"),
             severity: Severity::from_name("info"),
@@ -69,6 +69,7 @@ fn every_field() {
         "mail",
         "info",
         "mail",
+        "192.0.2.1",
         "delivery",
         "postfix",
         "submission",
@@ -77,6 +78,8 @@ fn every_field() {
         "sent",
         "2024-11-24",
         "11",
+        "1970-01-01",
+        "00",
     ];
     assert_eq!(values, expected);
 }
@@ -87,6 +90,43 @@ fn times_fall_back_to_the_receipt() {
     let mut record = delivery(&origin);
     record.message.timestamp = None;
     assert_eq!(path("{date}T{hour}", &record), "1970-01-01T00");
+}
+
+#[test]
+fn the_time_of_the_receipt_is_in_utc_whatever_the_sender_says() {
+    let origin = origin();
+    let mut record = delivery(&origin);
+    record.received_at = Timestamp::from_micros(1_732_404_000_000_000);
+    assert_eq!(path("{date}T{hour} {received_date}T{received_hour}", &record), "2024-11-24T11 2024-11-23T23");
+}
+
+#[test]
+fn a_peer_is_an_address_without_its_port() {
+    let origin = origin();
+    let mut record = delivery(&origin);
+    for (address, expected) in [
+        (Some("192.0.2.1:51234"), "192.0.2.1"),
+        (Some("[2001:db8::1]:514"), "2001:db8::1"),
+        (Some("/run/postrider/log"), "_run_postrider_log"),
+        (Some("/var/log/a:514"), "_var_log_a:514"),
+        (None, "unknown"),
+    ] {
+        record.peer.address = address;
+        assert_eq!(path("{peer}", &record), expected);
+    }
+    record.peer.address = Some("[2001:db8::1]:514");
+    let mut topic = String::new();
+    Template::parse("mail-{peer}").unwrap().render_topic(&record, &mut topic);
+    assert_eq!(topic, "mail-2001_db8__1");
+}
+
+#[test]
+fn one_value_fills_every_field() {
+    for (template, expected) in
+        [("{hostname}/{date}.json", "others/others.json"), ("mail.json", "mail.json"), ("a-{peer}", "a-others")]
+    {
+        assert_eq!(Template::parse(template).unwrap().filled("others"), expected);
+    }
 }
 
 #[test]

@@ -37,6 +37,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tracing::{info, warn};
 
 use super::dead_letter::{DeadLetters, Letter};
+use super::routes::Routes;
 use super::{Error, Sink};
 use crate::buffer::Batch;
 use crate::config::{FileConfig, Fsync};
@@ -59,6 +60,7 @@ const ROTATION_PAUSE: Duration = Duration::from_secs(60);
 pub struct File {
     name: String,
     root: Root,
+    routes: Routes,
     fsync: Fsync,
     rotate_size: Option<u64>,
     rotate_age: Option<Duration>,
@@ -91,6 +93,8 @@ struct Line {
     batch: usize,
     entry: usize,
     mark: usize,
+    /// Whether it goes to the common route, because there is no place for its own.
+    diverted: bool,
 }
 
 // === impl File ===
@@ -106,6 +110,7 @@ impl File {
         Ok(Self {
             name: name.to_owned(),
             root,
+            routes: Routes::new(name, &config.path, config.max_routes),
             fsync: config.fsync,
             rotate_size: config.rotate_size,
             rotate_age: config.rotate_age,
@@ -137,6 +142,7 @@ impl File {
             for line in &rest[..written] {
                 self.marks[line.mark] = Mark::Written;
             }
+            self.count_diverted(batches, &rest[..written]);
             rest = &rest[written..];
             result.map_err(|error| {
                 let path = self.root.full(group.route);
@@ -144,6 +150,13 @@ impl File {
             })?;
         }
         Ok(())
+    }
+
+    fn count_diverted(&mut self, batches: &VecDeque<Batch>, lines: &[Line]) {
+        let Some(first) = lines.iter().find(|line| line.diverted) else { return };
+        let route = batches[first.batch].route(&batches[first.batch].entries()[first.entry]);
+        let records = lines.iter().filter(|line| line.diverted).count();
+        self.routes.diverted(route, records as u64, Instant::now());
     }
 
     /// Opens the file of a route if it is not open, and rotates it if it is old, or too large for another `bytes`.
@@ -288,7 +301,8 @@ impl Sink for File {
         let entries = batches.iter().map(|batch| batch.entries().len()).sum();
         self.marks.resize(entries, Mark::Waiting);
         let mut failure = None;
-        for group in &groups(batches, &self.marks) {
+        let common = self.routes.common().to_owned();
+        for group in &groups(batches, &self.marks, &mut self.routes, &common) {
             match self.write_group(batches, group) {
                 Ok(()) => {}
                 // The trouble of one file need not stop the others.
@@ -304,6 +318,7 @@ impl Sink for File {
 
     fn tick(&mut self) -> Result<(), Error> {
         self.sync_if_due(Instant::now(), false)?;
+        self.routes.tell(Instant::now(), false);
         let routes: Vec<String> = self.files.keys().cloned().collect();
         for route in routes {
             let Some(file) = self.files.get_mut(&route) else { continue };
@@ -330,6 +345,7 @@ impl Sink for File {
     fn finish(&mut self, _deadline: Instant) -> Result<(), Error> {
         // Compression that is not done goes on at the first rotation of the next start.
         self.housekeeper = None;
+        self.routes.tell(Instant::now(), true);
         let synced = if self.fsync == Fsync::Never { Ok(()) } else { self.sync_all() };
         self.files.clear();
         synced
@@ -342,27 +358,40 @@ impl OpenFile {
     }
 }
 
-/// The lines that wait, by route. Most batches have few routes, and neighbours often share one.
-fn groups<'b>(batches: &'b VecDeque<Batch>, marks: &[Mark]) -> Vec<Group<'b>> {
+/// The lines that wait, by route; those of routes that have no place are of the `common` one. Most batches have few routes,
+/// and neighbours often share one.
+fn groups<'b>(batches: &'b VecDeque<Batch>, marks: &[Mark], routes: &mut Routes, common: &'b str) -> Vec<Group<'b>> {
+    let now = Instant::now();
     let mut groups: Vec<Group<'b>> = Vec::new();
-    let mut by_route: HashMap<&str, usize> = HashMap::new();
-    let mut last = 0;
+    // The group of each route as the records have it, and whether that is another route's.
+    let mut by_route: HashMap<&str, (usize, bool)> = HashMap::new();
+    let mut last = ("", (0, false));
     let mut mark = 0;
     for (batch_index, batch) in batches.iter().enumerate() {
         for (entry_index, entry) in batch.entries().iter().enumerate() {
-            let line = Line { batch: batch_index, entry: entry_index, mark };
+            let mut line = Line { batch: batch_index, entry: entry_index, mark, diverted: false };
             mark += 1;
             if marks[line.mark] != Mark::Waiting {
                 continue;
             }
             let route = batch.route(entry);
-            if groups.get(last).is_none_or(|group| group.route != route) {
-                last = *by_route.entry(route).or_insert(groups.len());
-                if last == groups.len() {
-                    groups.push(Group { route, lines: Vec::new() });
-                }
+            if groups.is_empty() || last.0 != route {
+                let place = by_route.get(route).copied().unwrap_or_else(|| {
+                    let diverted = !routes.admit(route, now);
+                    let file = if diverted { common } else { route };
+                    let index = by_route.get(file).map_or(groups.len(), |(index, _)| *index);
+                    if index == groups.len() {
+                        by_route.insert(file, (index, false));
+                        groups.push(Group { route: file, lines: Vec::new() });
+                    }
+                    by_route.insert(route, (index, diverted));
+                    (index, diverted)
+                });
+                last = (route, place);
             }
-            groups[last].lines.push(line);
+            let (index, diverted) = last.1;
+            line.diverted = diverted;
+            groups[index].lines.push(line);
         }
     }
     groups

@@ -25,6 +25,7 @@ impl Fixture {
         let mut config = FileConfig {
             directory: directory.path().join("logs"),
             path: Template::parse("a.json").unwrap(),
+            max_routes: 1000,
             mode: 0o640,
             rotate_size: None,
             rotate_age: None,
@@ -328,4 +329,26 @@ fn what_a_source_waits_for_is_on_the_disk_before_it_counts_as_delivered() {
     assert_eq!(outcome.try_recv(), Ok(Outcome::Delivered));
     assert!(fixture.sink.files.values().all(|file| !file.dirty), "one sync for all of the call");
     assert_eq!(settled(&fixture.ledger), (4, 0));
+}
+
+#[test]
+fn a_flood_of_names_makes_no_more_files_than_max_routes_and_loses_nothing() {
+    let mut fixture = Fixture::new(|config| {
+        config.path = Template::parse("{hostname}/{date}.json").unwrap();
+        config.max_routes = 3;
+    });
+    for round in 0..2 {
+        let names: Vec<String> = (0..500).map(|n| format!("host{n}/2026-11-24.json")).collect();
+        let lines: Vec<_> = names.iter().map(|name| (name.as_str(), if round == 0 { "one" } else { "two" })).collect();
+        fixture.write(&lines);
+    }
+    let mut directories: Vec<_> = fs::read_dir(fixture.path(""))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    directories.sort();
+    assert_eq!(directories, ["host0", "host1", "host2", "others"]);
+    assert_eq!(fixture.read("host1/2026-11-24.json"), "one\ntwo\n");
+    assert_eq!(fixture.read("others/others.json"), "one\n".repeat(497) + &"two\n".repeat(497));
+    assert_eq!(settled(&fixture.ledger), (1000, 0));
 }
