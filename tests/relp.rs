@@ -237,7 +237,7 @@ fn tls_on_a_plain_port_and_relp_on_a_tls_port_are_named() {
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
     assert_eq!(ended.stdout, "");
-    assert!(ended.stderr.contains("dropped=\"1 (unexpected_tls 1)\""), "{}", ended.stderr);
+    assert!(ended.stderr.contains(" dropped_unexpected_tls=1 "), "{}", ended.stderr);
     for source in ["source=\"plain\"", "source=\"tls\""] {
         assert_eq!(ledger(&ended, source, "errors"), 1, "{source}");
     }

@@ -66,7 +66,7 @@ rows! {
     cr_before_lf: Row::new(format!("{OPEN}2 syslog 5 <13>a\r\n"), opened() + CLOSE);
     a_space_without_data: Row::new(format!("{OPEN}2 syslog 0 \n"), opened() + CLOSE);
     an_empty_message: Row {
-        said: "dropped=\"1 (empty 1)\"",
+        said: "dropped=1 dropped_empty=1",
         ..Row::new(format!("{OPEN}2 syslog 0\n3 close 0\n"), opened() + &acknowledgements(2..3) + &closed(3))
     };
     number_zero: Row::new(format!("{OPEN}0 syslog 5 <13>a\n"), opened() + CLOSE);

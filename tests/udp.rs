@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use peers::postrider::{Ended, Postrider};
+use peers::postrider::{Postrider, assert_clean, ledger};
 use peers::scratch;
 use peers::wait::{wait_for, wait_until};
 use serde_json::Value;
@@ -28,22 +28,6 @@ const WINDOW: usize = 200;
 fn message(sender: usize, n: usize) -> String {
     let message = format!("<22>Nov 24 02:10:35 mx{sender} other[{n}]: a message of 200 bytes");
     format!("{message:.<200}")
-}
-
-/// A number in the ledger of `owner`, `source="udp"` say.
-fn ledger(ended: &Ended, owner: &str, field: &str) -> u64 {
-    let line = ended.stderr.lines().find(|line| line.contains("ledger") && line.contains(owner));
-    let line = line.unwrap_or_else(|| panic!("no ledger of {owner}:\n{}", ended.stderr));
-    let (_, rest) = line.split_once(&format!(" {field}=")).unwrap_or_else(|| panic!("no {field}: {line}"));
-    let digits = rest.trim_start_matches('"');
-    digits[..digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len())].parse().expect("a number")
-}
-
-#[track_caller]
-fn assert_clean(ended: &Ended) {
-    assert!(ended.status.success(), "{}\n{}", ended.status, ended.stderr);
-    assert!(!ended.stderr.contains("balanced=false"), "{}", ended.stderr);
-    assert!(ended.stderr.contains("balanced=true"), "{}", ended.stderr);
 }
 
 /// Sends as fast as the receiver takes it: at most [`WINDOW`] of all that were `sent` have not yet `arrived`.

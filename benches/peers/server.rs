@@ -136,10 +136,11 @@ impl Server {
     /// A number of Postrider's ledger, when it has ended: of `source="udp"`, say, the field `received`.
     pub(crate) fn ledger(&self, owner: &str, field: &str) -> Result<usize> {
         let log = self.log();
-        let line = log.lines().find(|line| line.contains(" ledger ") && line.contains(owner));
+        let line = log.lines().rfind(|line| line.contains(" ledger ") && line.contains(owner));
         let number = line.and_then(|line| {
-            let (_, rest) = line.split_once(&format!(" {field}="))?;
-            rest.trim_start_matches('"').split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+            // What is zero is left out.
+            let Some((_, rest)) = line.split_once(&format!(" {field}=")) else { return Some(0) };
+            rest.split(' ').next()?.parse().ok()
         });
         Ok(number.ok_or_else(|| format!("no {field} of {owner} in the ledger: {log}"))?)
     }

@@ -1,27 +1,56 @@
-//! The ledgers in the log.
+//! The ledgers in the log: at the stop, once an hour, and on SIGUSR1.
 
+use std::fmt::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use super::sinks::{LiveSink, Shown};
 use super::sources::LiveSource;
-use crate::ledger::Reason;
+use crate::ledger::{Dropped, Reason, SinkLedger, SourceLedger};
 use crate::unparsed::Unparsed;
+
+/// The time between two ledgers while the program runs.
+const INTERVAL: Duration = Duration::from_secs(3600);
 
 /// What outlives sources and sinks.
 pub(super) struct Totals {
     pub(super) unparsed: Arc<Unparsed>,
+    /// How many unparsed lines the log has told of.
+    unparsed_told: u64,
     /// What was shown to sinks, through all pipelines.
     pub(super) shown: Shown,
     /// What the sources have handed on that are no more.
     pub(super) ended_sources: u64,
+    /// When the next ledger is due.
+    due: Instant,
 }
 
+/// The counts of one ledger as ` name=N`, without those that are zero.
+struct Counts(String);
+
+// === impl Totals ===
+
 impl Totals {
+    pub(super) fn new(unparsed: Arc<Unparsed>) -> Self {
+        let (shown, due) = (Shown::default(), Instant::now() + INTERVAL);
+        Self { unparsed, unparsed_told: 0, shown, ended_sources: 0, due }
+    }
+
+    /// Whether the last ledger is an hour old. True once an hour.
+    pub(super) fn are_due(&mut self, now: Instant) -> bool {
+        let are_due = now >= self.due;
+        if are_due {
+            self.due = now + INTERVAL;
+        }
+        are_due
+    }
+
     /// Logs every count, and whether received = delivered + dropped + in flight holds; where it does not although nothing
     /// moves any more, that is a defect.
-    pub(super) fn log(&self, sources: &[LiveSource], sinks: &[LiveSink], at_rest: bool) {
-        if self.unparsed.total() > 0 {
+    pub(super) fn log(&mut self, sources: &[LiveSource], sinks: &[LiveSink], at_rest: bool) {
+        let unparsed = self.unparsed.total();
+        if unparsed > std::mem::replace(&mut self.unparsed_told, unparsed) {
             tracing::warn!(
                 lines = %self.unparsed,
                 "lines of Postfix that Postrider does not understand; `postrider decode --unparsed` prints them for a report"
@@ -41,23 +70,7 @@ impl Totals {
 impl LiveSource {
     /// Logs its counts.
     pub(super) fn log(&self) {
-        let (name, ledger) = (self.config.name.as_str(), &self.ledger);
-        tracing::info!(
-            source = name,
-            received = ledger.received.load(Relaxed),
-            received_bytes = ledger.received_bytes.load(Relaxed),
-            truncated = ledger.truncated.load(Relaxed),
-            dropped = reasons(|reason| ledger.dropped.get(reason)),
-            waiting = ledger.waiting.load(Relaxed),
-            connections = ledger.connections.load(Relaxed),
-            connections_refused = ledger.connections_refused.load(Relaxed),
-            connections_idle = ledger.connections_idle.load(Relaxed),
-            connections_denied = ledger.connections_denied.load(Relaxed),
-            proxy_errors = ledger.proxy_errors.load(Relaxed),
-            errors = ledger.errors.load(Relaxed),
-            kernel_drops = ledger.kernel_drops.load(Relaxed),
-            "ledger"
-        );
+        tracing::info!("ledger source={:?}{}", self.config.name, Counts::of_source(&self.ledger));
     }
 }
 
@@ -66,31 +79,122 @@ impl LiveSink {
     pub(super) fn log(&self, complete: bool, at_rest: bool) {
         let (name, ledger) = (self.config.name.as_str(), &self.ledger);
         let balanced = complete && ledger.balances() && ledger.offered.load(Relaxed) == self.shown.total();
-        tracing::info!(
-            sink = name,
-            offered = ledger.offered.load(Relaxed),
-            filtered = ledger.filtered.load(Relaxed),
-            delivered = ledger.delivered.load(Relaxed),
-            delivered_bytes = ledger.delivered_bytes.load(Relaxed),
-            dropped = reasons(|reason| ledger.dropped.get(reason)),
-            in_flight = ledger.in_flight(),
-            recovered = ledger.recovered.load(Relaxed),
-            spooled = ledger.spooled(),
-            retries = ledger.retries.load(Relaxed),
-            // Read one after the other while records move, the counts need not fit together.
-            balanced = (balanced || at_rest).then_some(balanced),
-            "ledger"
-        );
+        // Read one after the other while records move, the counts need not fit together.
+        let verdict = if balanced || at_rest { format!(" balanced={balanced}") } else { String::new() };
+        tracing::info!("ledger sink={name:?}{}{verdict}", Counts::of_sink(ledger));
         if !balanced && at_rest {
             tracing::error!(sink = name, "the ledger does not balance: a defect in Postrider, please report it");
         }
     }
 }
 
-/// `0`, or the counts by reason: `3 (empty 1, queue_full 2)`.
-fn reasons(get: impl Fn(Reason) -> u64) -> String {
-    let counts: Vec<_> = Reason::ALL.into_iter().map(|reason| (reason, get(reason))).filter(|(_, n)| *n > 0).collect();
-    let total: u64 = counts.iter().map(|(_, n)| n).sum();
-    let parts: Vec<_> = counts.iter().map(|(reason, n)| format!("{} {n}", reason.name())).collect();
-    if parts.is_empty() { total.to_string() } else { format!("{total} ({})", parts.join(", ")) }
+// === impl Counts ===
+
+impl Counts {
+    fn of_source(ledger: &SourceLedger) -> Self {
+        let mut counts = Self(String::new());
+        counts.add_all(&[("received", &ledger.received), ("received_bytes", &ledger.received_bytes)]);
+        counts.add("truncated", ledger.truncated.load(Relaxed));
+        counts.add_dropped(&ledger.dropped);
+        counts.add_all(&[
+            ("waiting", &ledger.waiting),
+            ("connections", &ledger.connections),
+            ("connections_refused", &ledger.connections_refused),
+            ("connections_idle", &ledger.connections_idle),
+            ("connections_denied", &ledger.connections_denied),
+            ("proxy_errors", &ledger.proxy_errors),
+            ("errors", &ledger.errors),
+            ("kernel_drops", &ledger.kernel_drops),
+        ]);
+        counts
+    }
+
+    fn of_sink(ledger: &SinkLedger) -> Self {
+        let mut counts = Self(String::new());
+        counts.add_all(&[
+            ("offered", &ledger.offered),
+            ("filtered", &ledger.filtered),
+            ("delivered", &ledger.delivered),
+            ("delivered_bytes", &ledger.delivered_bytes),
+        ]);
+        counts.add_dropped(&ledger.dropped);
+        counts.add("in_flight", ledger.in_flight());
+        counts.add("recovered", ledger.recovered.load(Relaxed));
+        counts.add("spooled", ledger.spooled());
+        counts.add("retries", ledger.retries.load(Relaxed));
+        counts
+    }
+
+    fn add_all(&mut self, counts: &[(&str, &AtomicU64)]) {
+        for (name, count) in counts {
+            self.add(name, count.load(Relaxed));
+        }
+    }
+
+    /// The sum, and each reason of which there is any.
+    fn add_dropped(&mut self, dropped: &Dropped) {
+        // Each count is read once, so that the parts add up to the sum.
+        let counts = Reason::ALL.map(|reason| (reason.name(), dropped.get(reason)));
+        self.add("dropped", counts.iter().map(|(_, count)| count).sum());
+        for (reason, count) in counts {
+            self.add(&format!("dropped_{reason}"), count);
+        }
+    }
+
+    fn add(&mut self, name: &str, count: u64) {
+        if count > 0 {
+            write!(self.0, " {name}={count}").expect("a String takes everything");
+        }
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_not_zero_is_shown() {
+        let source = SourceLedger::default();
+        assert_eq!(Counts::of_source(&source).to_string(), "");
+        source.received.store(7, Relaxed);
+        source.dropped.add(Reason::Denied, 2);
+        source.dropped.add(Reason::InFlightLimit, 3);
+        source.errors.store(1, Relaxed);
+        let expected = " received=7 dropped=5 dropped_denied=2 dropped_in_flight_limit=3 errors=1";
+        assert_eq!(Counts::of_source(&source).to_string(), expected);
+
+        let sink = Arc::<SinkLedger>::default();
+        assert_eq!(Counts::of_sink(&sink).to_string(), "");
+        sink.offered.store(28890, Relaxed);
+        sink.dropped.add(Reason::QueueFull, 28886);
+        let held = sink.enter(4, 400, None);
+        assert_eq!(
+            Counts::of_sink(&sink).to_string(),
+            " offered=28890 dropped=28886 dropped_queue_full=28886 in_flight=4"
+        );
+        held.delivered();
+        assert_eq!(
+            Counts::of_sink(&sink).to_string(),
+            " offered=28890 delivered=4 delivered_bytes=400 dropped=28886 dropped_queue_full=28886"
+        );
+    }
+
+    #[test]
+    fn a_ledger_is_due_once_an_hour() {
+        let begun = Instant::now();
+        let mut totals = Totals::new(Arc::default());
+        let mut due = Vec::new();
+        for minute in 0..=185 {
+            if totals.are_due(begun + Duration::from_secs(minute * 60 + 1)) {
+                due.push(minute);
+            }
+        }
+        assert_eq!(due, [60, 120, 180]);
+    }
 }

@@ -9,16 +9,17 @@ mod sources;
 use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{self, JoinError, JoinSet};
+use tokio::time::MissedTickBehavior;
 
 use self::counts::Totals;
 use self::drain::{Times, drain};
 use self::reload::Changes;
-use self::sinks::{LiveSink, Shown};
+use self::sinks::LiveSink;
 use self::sources::LiveSource;
 use crate::config::{self, Config};
 use crate::encode::Encoder;
@@ -31,7 +32,7 @@ use crate::systemd::{self, Passed};
 /// What sinks, listeners and the runtime need besides the connections; a file sink keeps 128 files open.
 const OTHER_DESCRIPTORS: u64 = 256;
 
-/// How often sinks of an earlier configuration are looked at, whether nothing of them moves any more.
+/// How often the app looks at its sinks, and whether a ledger is due.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Why the daemon could not start, or had to end.
@@ -67,6 +68,7 @@ pub enum Error {
 /// Runs until a signal, until every source has ended, or until a sink cannot go on. SIGHUP has it read `file` again, where
 /// `config` is from.
 pub fn run(config: &Config, file: Option<&Path>) -> Result<(), Error> {
+    say_start(config, file);
     let mut passed = Passed::from_environment();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
@@ -97,19 +99,21 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    user1: Signal,
 }
 
 /// What a signal asks for.
 enum Asked {
     Stop(&'static str),
     Reload,
+    Ledger,
 }
 
 impl App {
     /// Without any source or sink.
     fn new(file: Option<&Path>) -> Result<Self, Error> {
         let pipeline = Pipeline::new(Encoder { language: Language::default() }, Vec::new());
-        let totals = Totals { unparsed: pipeline.unparsed(), shown: Shown::default(), ended_sources: 0 };
+        let totals = Totals::new(pipeline.unparsed());
         Ok(Self {
             file: file.map(Path::to_owned),
             settings: (Language::default(), Duration::ZERO),
@@ -130,18 +134,24 @@ impl App {
         systemd::watch();
         let result = self.serve().await;
         systemd::stopping();
-        let Self { mut signals, pipeline, sources, tasks, mut sinks, workers, totals, times, .. } = self;
+        let Self { mut signals, pipeline, sources, tasks, mut sinks, workers, mut totals, times, .. } = self;
         let outlets: Vec<_> = sinks.iter_mut().filter_map(|sink| sink.outlet.take()).collect();
         let drained = drain(tasks, workers, (pipeline, outlets), &sources, &sinks, &times);
         // The second signal finds everything as it stands: dropped, this would abort the sources, and lose what they hold.
         let mut drained = pin!(drained);
-        let drained = tokio::select! {
-            drained = &mut drained => drained,
-            name = signals.stop() => {
-                tracing::warn!(signal = name, "second signal: leaving at once");
-                totals.log(&sources, &sinks, false);
-                // What blocks the drain would block an orderly end too.
-                std::process::exit(1);
+        let drained = loop {
+            tokio::select! {
+                drained = &mut drained => break drained,
+                asked = signals.next() => match asked {
+                    Asked::Stop(signal) => {
+                        tracing::warn!(signal, "second signal: leaving at once");
+                        totals.log(&sources, &sinks, false);
+                        // What blocks the drain would block an orderly end too.
+                        std::process::exit(1);
+                    }
+                    Asked::Ledger => totals.log(&sources, &sinks, false),
+                    Asked::Reload => {}
+                },
             }
         };
         totals.log(&sources, &sinks, true);
@@ -150,8 +160,9 @@ impl App {
 
     /// Until there is a reason to stop.
     async fn serve(&mut self) -> Result<(), Error> {
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let leaving = self.sinks.iter().any(|sink| sink.outlet.is_none());
             tokio::select! {
                 asked = self.signals.next() => match asked {
                     Asked::Stop(signal) => {
@@ -159,6 +170,7 @@ impl App {
                         return Ok(());
                     }
                     Asked::Reload => self.reload(),
+                    Asked::Ledger => self.totals.log(&self.sources, &self.sinks, false),
                 },
                 Some(ended) = self.workers.join_next_with_id() => {
                     if let Some(result) = self.sink_ended(ended) {
@@ -166,12 +178,19 @@ impl App {
                     }
                 }
                 Some(ended) = self.tasks.join_next_with_id() => self.source_ended(ended),
-                () = tokio::time::sleep(LOOK), if leaving => {}
+                _ = look.tick() => self.look(Instant::now()),
             }
             self.bury_sinks();
             if self.has_stopped() {
                 return Ok(());
             }
+        }
+    }
+
+    /// What has to be looked at again and again.
+    fn look(&mut self, now: Instant) {
+        if self.totals.are_due(now) {
+            self.totals.log(&self.sources, &self.sinks, false);
         }
     }
 
@@ -265,6 +284,25 @@ impl App {
     }
 }
 
+/// Says what begins, before anything can fail.
+fn say_start(config: &Config, file: Option<&Path>) {
+    let file = file.map_or_else(|| "the defaults".into(), Path::to_string_lossy);
+    let sources: Vec<_> = config.sources.iter().map(|source| named(&source.name, source.kind.name())).collect();
+    let sinks: Vec<_> = config.sinks.iter().map(|sink| named(&sink.name, sink.kind.name())).collect();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        config = &*file,
+        sources = sources.join(", "),
+        sinks = sinks.join(", "),
+        "Postrider starts"
+    );
+}
+
+/// A source or a sink by its name, and by its kind where the name does not say it.
+fn named(name: &str, kind: &str) -> String {
+    if name.starts_with(kind) { name.to_owned() } else { format!("{name} ({kind})") }
+}
+
 /// Takes as many file descriptors as the machine permits. Peers must not be able to use up those of the sinks: the usual
 /// limit of 1024 is below the usual `max_connections`, and only there by tradition.
 fn allow_descriptors(connections: u64) -> std::io::Result<()> {
@@ -305,6 +343,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            user1: signal(SignalKind::user_defined1())?,
         })
     }
 
@@ -315,16 +354,8 @@ impl Signals {
             Some(()) = self.terminate.recv() => Asked::Stop("SIGTERM"),
             Some(()) = self.interrupt.recv() => Asked::Stop("SIGINT"),
             Some(()) = self.hangup.recv() => Asked::Reload,
+            Some(()) = self.user1.recv() => Asked::Ledger,
             else => pending().await,
-        }
-    }
-
-    /// Resolves with the name of the next signal that asks for a stop.
-    async fn stop(&mut self) -> &'static str {
-        loop {
-            if let Asked::Stop(name) = self.next().await {
-                return name;
-            }
         }
     }
 }

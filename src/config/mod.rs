@@ -100,6 +100,18 @@ pub enum SourceKind {
 }
 
 impl SourceKind {
+    /// The word that stands for it in `[[source.KIND]]`.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Udp(_) => "udp",
+            Self::Tcp(_) => "tcp",
+            Self::Relp(_) => "relp",
+            Self::Unix(_) => "unix",
+            Self::File(_) => "file",
+            Self::Stdin(_) => "stdin",
+        }
+    }
+
     /// What it takes TLS with, if it does.
     pub const fn tls(&self) -> Option<&TlsConfig> {
         match self {
@@ -275,6 +287,17 @@ pub enum SinkKind {
     File(FileConfig),
     /// `[[sink.kafka]]`
     Kafka(KafkaConfig),
+}
+
+impl SinkKind {
+    /// The word that stands for it in `[[sink.KIND]]`.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::File(_) => "file",
+            Self::Kafka(_) => "kafka",
+        }
+    }
 }
 
 /// `[[sink.file]]`: JSON lines in files.

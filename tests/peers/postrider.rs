@@ -7,6 +7,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use postrider::ledger::Reason;
 use tempfile::TempDir;
 
 use super::process::Process;
@@ -122,13 +123,50 @@ impl Postrider {
     }
 }
 
-/// A number of the ledger in the log: of `source="tcp"`, say, the field `received`.
+/// The counts of a ledger; those that are zero are left out of its line.
+const COUNTS: [&str; 20] = [
+    "received",
+    "received_bytes",
+    "truncated",
+    "dropped",
+    "waiting",
+    "connections",
+    "connections_refused",
+    "connections_idle",
+    "connections_denied",
+    "proxy_errors",
+    "errors",
+    "kernel_drops",
+    "offered",
+    "filtered",
+    "delivered",
+    "delivered_bytes",
+    "in_flight",
+    "recovered",
+    "spooled",
+    "retries",
+];
+
+/// A number of the last ledger in the log: of `source="tcp"`, say, the field `received`.
+#[track_caller]
 pub(crate) fn ledger(ended: &Ended, owner: &str, field: &str) -> u64 {
-    let line = ended.stderr.lines().find(|line| line.contains("ledger") && line.contains(owner));
-    let line = line.unwrap_or_else(|| panic!("no ledger of {owner}:\n{}", ended.stderr));
-    let (_, rest) = line.split_once(&format!(" {field}=")).unwrap_or_else(|| panic!("no {field}: {line}"));
-    let digits = rest.trim_start_matches('"');
-    digits[..digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len())].parse().expect("a number")
+    let line = ledgers(&ended.stderr, owner).last();
+    count(line.unwrap_or_else(|| panic!("no ledger of {owner}:\n{}", ended.stderr)), field)
+}
+
+/// The lines of the ledger of `owner` in a log.
+pub(crate) fn ledgers<'l>(log: &'l str, owner: &str) -> impl Iterator<Item = &'l str> + Clone {
+    log.lines().filter(move |line| line.contains(" ledger ") && line.contains(owner))
+}
+
+/// A number in a line of the ledger.
+#[track_caller]
+pub(crate) fn count(line: &str, field: &str) -> u64 {
+    // A field that is misspelt must not read as 0.
+    let reason = |name: &str| Reason::ALL.iter().any(|reason| reason.name() == name);
+    assert!(COUNTS.contains(&field) || field.strip_prefix("dropped_").is_some_and(reason), "no count: {field}");
+    let Some((_, rest)) = line.split_once(&format!(" {field}=")) else { return 0 };
+    rest.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no number {field}: {line}"))
 }
 
 /// A good end, after which everything is accounted for.
