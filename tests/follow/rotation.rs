@@ -7,7 +7,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use crate::peers::postrider::assert_clean;
+use crate::peers::postrider::{Postrider, assert_clean};
 use crate::peers::wait::wait_until;
 use crate::place::{DEADLINE, Place, line, lines, open_files, said_bytes};
 
@@ -247,6 +247,89 @@ fn an_inode_that_is_used_again_is_another_file() {
         let name = if *number < 400 { "new.log" } else { "newer.log" };
         assert!(record.contains(&format!("\"{}\"", place.path(name).display())), "{record}");
     }
+    assert_clean(&postrider.terminate(DEADLINE));
+}
+
+/// The log has been rotated as often as there are names, the oldest first, and the log itself now has the inode that it had before.
+fn rotate_onto_the_same_inode(place: &Place, names: &[String], first: usize) {
+    const AGE: Duration = Duration::from_millis(20);
+    let mut inode = File::options().write(true).open(place.path("mail.log")).expect("a log");
+    for (index, name) in names.iter().enumerate() {
+        let plain = name.trim_end_matches(".gz");
+        if index == 0 {
+            place.append("mail.log", &lines(first..first + 2));
+            fs::copy(place.path("mail.log"), place.path(plain)).expect("the content on another inode");
+        } else {
+            place.append(plain, &lines(first + 2 * index..first + 2 * index + 2));
+        }
+        if plain != name {
+            place.compress(plain);
+        }
+        place.make_old(name, AGE * (names.len() - index) as u32);
+    }
+    inode.set_len(0).expect("a new file");
+    inode.write_all(lines(first + 2 * names.len()..first + 2 * names.len() + 1).as_bytes()).expect("a line");
+}
+
+#[test]
+fn generations_that_came_while_nobody_read_are_read_in_order_though_an_inode_is_used_again() {
+    let shapes: [&[&str]; 4] = [
+        &["mail.log.2.gz", "mail.log.1"],
+        &["mail.log.3", "mail.log.2", "mail.log.1"],
+        &["mail.log-20261122.gz", "mail.log-20261123.gz", "mail.log-20261124"],
+        &[
+            "mail.log.12.gz",
+            "mail.log.11.gz",
+            "mail.log.10.gz",
+            "mail.log.9.gz",
+            "mail.log.8.gz",
+            "mail.log.7.gz",
+            "mail.log.6.gz",
+            "mail.log.5.gz",
+            "mail.log.4.gz",
+            "mail.log.3.gz",
+            "mail.log.2.gz",
+            "mail.log.1",
+        ],
+    ];
+    for (index, shape) in shapes.iter().enumerate() {
+        for paths in [&["mail.log"], &["mail.log*"]] {
+            let mut place = Place::new(&format!("generations-{index}"));
+            place.append("mail.log", &lines(0..4));
+            let postrider = place.start(paths, "start = \"beginning\"");
+            place.wait_for(4);
+            assert_clean(&postrider.terminate(DEADLINE));
+            let names: Vec<String> = shape.iter().map(|name| (*name).to_owned()).collect();
+            rotate_onto_the_same_inode(&place, &names, 4);
+            let postrider = place.start(paths, "");
+            place.assert_each_once_in_order(4 + 2 * names.len() + 1);
+            assert_clean(&postrider.terminate(DEADLINE));
+        }
+    }
+}
+
+#[test]
+fn an_empty_log_and_those_that_were_not_read_keep_their_order_over_a_restart() {
+    let mut place = Place::new("unread");
+    place.append("mail.log", "");
+    let postrider = place.start(&["mail.log"], "");
+    wait_until(DEADLINE, "the cursor", || {
+        fs::read_to_string(place.cursor()).is_ok_and(|cursor| cursor.contains("/mail.log\n"))
+    });
+    assert_clean(&postrider.terminate(DEADLINE));
+    // Its inode, of which nothing was ever read, is used again.
+    rotate_onto_the_same_inode(&place, &["mail.log.2".to_owned(), "mail.log.1".to_owned()], 0);
+    // Nothing can be delivered: the next run finds the backlog in its cursor, and takes up the order from there.
+    let config = place.config(&["mail.log"], "");
+    let nobody = "[[sink.kafka]]\nbrokers = [\"127.0.0.1:1\"]\ntopic = \"mail\"\n";
+    let stuck = config.split("[[sink").next().expect("the source").to_owned() + nobody;
+    let postrider = Postrider::spawn(&format!("shutdown_timeout = \"1s\"\n{stuck}"));
+    wait_until(DEADLINE, "the cursor", || {
+        fs::read_to_string(place.cursor()).is_ok_and(|cursor| cursor.lines().count() == 5)
+    });
+    postrider.terminate(DEADLINE);
+    let postrider = place.start(&["mail.log"], "");
+    place.assert_each_once_in_order(5);
     assert_clean(&postrider.terminate(DEADLINE));
 }
 

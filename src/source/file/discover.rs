@@ -1,5 +1,6 @@
 //! Looking for files: which there are, which of them are known, and where those are now.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
@@ -26,19 +27,27 @@ struct Match {
     home: PathBuf,
     identity: Identity,
     stamp: Stamp,
-    created: Option<SystemTime>,
 }
 
 impl Match {
     fn new(path: PathBuf, home: PathBuf, metadata: &fs::Metadata) -> Self {
         let (identity, stamp) = (Identity::of(metadata), Stamp::of(metadata));
-        Self { path, home, identity, stamp, created: metadata.created().ok() }
+        Self { path, home, identity, stamp }
     }
 
     /// Whether it may be a compressed file that is just being made: what it is made of is still beside it.
     fn is_being_made(&self) -> bool {
         is_gzip(&self.path) && self.stamp.is_young() && self.path.with_extension("").exists()
     }
+}
+
+/// Which generation of its log a file is, as its name says; the oldest is the least.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Generation {
+    /// `mail.log-20261124`: a later date is newer.
+    Dated(Vec<u64>),
+    /// `mail.log.2`: a larger number is older. Without a number it is the newest.
+    Numbered(Reverse<Vec<u64>>),
 }
 
 /// What an unknown file has to do with those that are known.
@@ -58,11 +67,13 @@ impl Follower<'_> {
         let now = SystemTime::now();
         let matches = self.matches();
         self.locate(&matches);
-        self.search();
-        // Times have the resolution of a tick; where they are equal, what is rotated is older.
+        let is_first = std::mem::take(&mut self.is_first_look);
         let mut all = self.overlooked();
         all.extend(matches);
-        all.sort_by_key(|found| (found.stamp.modified, found.created));
+        sort_by_age(&mut all);
+        self.part_with_others(&all, is_first);
+        self.files.iter_mut().for_each(Followed::recognize);
+        self.search();
         self.since = now.checked_sub(TICK).unwrap_or(now);
         let mut known: HashSet<Identity> = self.files.iter().map(|file| file.entry.identity).collect();
         let here: HashSet<Identity> = all.iter().map(|found| found.identity).collect();
@@ -86,7 +97,23 @@ impl Follower<'_> {
             let what = format!("{FILES} files are followed already and {beyond} are not: name fewer in `paths`");
             self.complain(&self.config.paths[0].clone(), &what);
         }
+        if is_first {
+            self.chain();
+        }
         self.forget();
+    }
+
+    /// Lets the files of a log that the cursor tells of wait for those before them, where these are not read to their end.
+    fn chain(&mut self) {
+        let mut last = HashMap::new();
+        for file in &mut self.files {
+            let behind = file.is_behind();
+            let log = log_of(&file.entry.path);
+            file.after = file.after.or_else(|| last.get(&log).copied());
+            if behind {
+                last.insert(log, file.serial);
+            }
+        }
     }
 
     /// Every regular file that the configuration names.
@@ -136,7 +163,35 @@ impl Follower<'_> {
             } else if file.place != Place::Gone {
                 (file.place, file.gone) = (Place::Gone, Instant::now());
             }
-            file.recognize();
+        }
+    }
+
+    /// Parts with the content of files that have another one now, so that it is begun with all that is new, in the order of
+    /// age. What is open is compared when it is read, too; that is too late where something of its log is new. A file of which
+    /// nothing was ever read is new as well: it may have been empty, and rotated since.
+    fn part_with_others(&mut self, all: &[Match], is_first: bool) {
+        let known: HashSet<Identity> = self.files.iter().map(|file| file.entry.identity).collect();
+        let new = all.iter().filter(|found| !known.contains(&found.identity));
+        let new: HashSet<_> = new.map(|found| log_of(&found.path)).collect();
+        let here: HashSet<Identity> = all.iter().map(|found| found.identity).collect();
+        self.files.retain(|file| {
+            let may_be_new = match file.place {
+                Place::Home => is_first || new.contains(&log_of(&file.entry.path)),
+                Place::Gone => is_first && here.contains(&file.entry.identity),
+                Place::Elsewhere(_) => false,
+            };
+            !(may_be_new && file.is_unread())
+        });
+        for index in 0..self.files.len() {
+            let file = &mut self.files[index];
+            let is_another = if file.is_open() {
+                new.contains(&log_of(&file.entry.path)) && file.is_cut()
+            } else {
+                file.is_another()
+            };
+            if is_another {
+                self.replaced(index);
+            }
         }
     }
 
@@ -309,6 +364,8 @@ impl Follower<'_> {
                 Ok(true) => return Relation::CopyOf(file.serial),
                 Ok(false) if is_gzip(&found.path) || found.stamp.len >= *offset || !found.stamp.is_young() => {}
                 Err(error) if error.kind() != io::ErrorKind::UnexpectedEof || !found.stamp.is_young() => {}
+                // Nobody copies to where the log itself is.
+                Ok(false) | Err(_) if !is_copy => {}
                 Ok(false) | Err(_) => return Relation::Undecided,
             }
         }
@@ -327,6 +384,19 @@ impl Follower<'_> {
 }
 
 impl Followed {
+    /// Whether a file that is not open has other content than before: its inode was used again for another file, or it was
+    /// written anew. What cannot be read is taken for the same until it can.
+    fn is_another(&mut self) -> bool {
+        if self.is_open() || self.entry.fingerprint.is_empty() || self.compared == self.seen {
+            return false;
+        }
+        let same = self.location().map(|path| is_same(path, &self.entry));
+        if matches!(same, Some(Ok(true))) {
+            self.compared = self.seen.filter(|seen| !seen.is_of_now());
+        }
+        matches!(same, Some(Ok(false)))
+    }
+
     /// Takes the fingerprint of a file that was empty, or not read yet: a copy of it must be known as one.
     fn recognize(&mut self) {
         let has_content = self.entry.fingerprint.is_empty() && self.seen.is_some_and(|seen| seen.len > 0);
@@ -348,6 +418,21 @@ impl Followed {
     }
 }
 
+/// Whether the file at `path` has what `entry` was taken of: at its begin, and, unless it is compressed, before the offset.
+fn is_same(path: &Path, entry: &Entry) -> io::Result<bool> {
+    let head = head(path)?;
+    if head.identity != entry.identity {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    Ok(entry.fingerprint.begins(&head.bytes) && (is_gzip(path) || holds(path, entry)?))
+}
+
+/// Puts the oldest first, by the time of the last change. That has the resolution of a tick, or of a second where a file was
+/// restored: where it is equal, the names decide.
+fn sort_by_age(all: &mut [Match]) {
+    all.sort_by_cached_key(|found| (found.stamp.modified, generation(&found.path)));
+}
+
 /// The stamp of the file at `path`, if it is this one.
 fn stamp_of(path: &Path, identity: Identity) -> Option<Stamp> {
     let metadata = fs::metadata(path).ok()?;
@@ -357,13 +442,34 @@ fn stamp_of(path: &Path, identity: Identity) -> Option<Stamp> {
 /// Whether two files are of one log: of one directory, with names that differ only in the suffix of a rotation, which is
 /// made of digits, dots, hyphens, and .gz.
 fn same_log(a: &Path, b: &Path) -> bool {
-    let stem = |path: &Path| {
-        let name = path.file_name().unwrap_or_default().as_bytes().to_vec();
-        let name = name.strip_suffix(b".gz").unwrap_or(&name);
-        let end = name.iter().rposition(|byte| !(byte.is_ascii_digit() || matches!(byte, b'.' | b'-')));
-        name[..end.map_or(0, |last| last + 1)].to_vec()
-    };
-    a.parent() == b.parent() && stem(a) == stem(b)
+    log_of(a) == log_of(b)
+}
+
+/// What the files of one log have in common: the directory, and the name without the suffix of its rotation.
+fn log_of(path: &Path) -> (Option<&Path>, &[u8]) {
+    (path.parent(), stem_and_suffix(path).0)
+}
+
+/// The name of a file without the suffix of its rotation, and that without .gz.
+fn stem_and_suffix(path: &Path) -> (&[u8], &[u8]) {
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    let name = name.strip_suffix(b".gz").unwrap_or(name);
+    let end = name.iter().rposition(|byte| !(byte.is_ascii_digit() || matches!(byte, b'.' | b'-')));
+    name.split_at(end.map_or(0, |last| last + 1))
+}
+
+/// The generation of a file, by its name.
+fn generation(path: &Path) -> Generation {
+    /// No log has so many generations: a number with so many digits is a date.
+    const DATE: usize = 6;
+    let (_, suffix) = stem_and_suffix(path);
+    let digits = || suffix.split(|byte| !byte.is_ascii_digit()).filter(|digits| !digits.is_empty());
+    let number = |digits: &[u8]| str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+    let numbers = digits().map(|digits| number(digits).unwrap_or(u64::MAX)).collect();
+    if digits().any(|digits| digits.len() >= DATE) {
+        return Generation::Dated(numbers);
+    }
+    Generation::Numbered(Reverse(numbers))
 }
 
 /// Whether `path` is what a rotation makes of `home`: its name with such a suffix.
@@ -395,5 +501,31 @@ mod tests {
         let rotated = |path: &str| is_rotated(Path::new(path), Path::new("/var/log/mail1"));
         assert!(rotated("/var/log/mail1.1") && rotated("/var/log/mail1-20261124.gz"));
         assert!(!rotated("/var/log/mail1") && !rotated("/var/log/mail10") && !rotated("/var/log/mail2"));
+    }
+
+    #[test]
+    fn the_oldest_comes_first() {
+        let at = |second| SystemTime::UNIX_EPOCH + Duration::from_secs(second);
+        // The name and the time of the last change, of each log from its oldest file to its newest.
+        let logs: [&[(&str, u64)]; 5] = [
+            // The time counts, whatever the names say.
+            &[("mail.log.1", 5), ("mail.log.2", 7), ("mail.log", 9)],
+            &[("mail.log.11.gz", 5), ("mail.log.10.gz", 5), ("mail.log.9.gz", 5), ("mail.log.1", 5), ("mail.log", 5)],
+            &[("mail.log-20261123.gz", 5), ("mail.log-20261124.gz", 5), ("mail.log-20261125", 5), ("mail.log", 5)],
+            &[("mail.log-2026112423", 5), ("mail.log-2026112500", 5), ("mail.log", 5)],
+            &[("mail1.10", 5), ("mail1.9", 5), ("mail1", 5)],
+        ];
+        for log in logs {
+            let found = |&(name, modified): &(&str, u64)| Match {
+                path: Path::new("/var/log").join(name),
+                home: PathBuf::new(),
+                identity: Identity::default(),
+                stamp: Stamp { len: 0, modified: Some(at(modified)) },
+            };
+            let mut all: Vec<Match> = log.iter().rev().map(found).collect();
+            sort_by_age(&mut all);
+            let sorted: Vec<_> = all.iter().map(|found| found.path.file_name().unwrap().to_str().unwrap()).collect();
+            assert_eq!(sorted, log.iter().map(|(name, ..)| *name).collect::<Vec<_>>());
+        }
     }
 }

@@ -15,7 +15,8 @@ use super::cursor::{Entry, Fingerprint, Identity};
 use crate::frame::{Framer, Framing};
 use crate::receipt::Outcome;
 
-/// A file that was rotated away has ended when nothing was added to it for so long: its writer may not have noticed yet.
+/// A file that was rotated away has ended when nothing was added to it for so long: its writer may not have noticed yet. Where
+/// the log was rotated again since, it has.
 const GRACE: Duration = Duration::from_secs(1);
 /// The first and the longest pause after a failure; it doubles in between.
 const PAUSES: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(30)];
@@ -28,6 +29,8 @@ pub(super) struct Followed {
     pub(super) serial: u64,
     /// The file that has to be at its end before this one is begun.
     pub(super) after: Option<u64>,
+    /// Two newer files of its log wait: its writer is at the second of them.
+    pub(super) superseded: bool,
     /// Where it is now.
     pub(super) place: Place,
     /// Size and time of change, as last looked up.
@@ -56,7 +59,7 @@ pub(super) struct Followed {
     /// Where the last line ends that was ever handed on.
     furthest: u64,
     /// What the file was when its content was last compared.
-    compared: Option<Stamp>,
+    pub(super) compared: Option<Stamp>,
     at_end: bool,
     /// It is compressed, and all of it is handed on.
     ended: bool,
@@ -98,6 +101,7 @@ impl Followed {
         Self {
             serial,
             after: None,
+            superseded: false,
             place: Place::Gone,
             seen: None,
             gone: now,
@@ -152,6 +156,17 @@ impl Followed {
         self.seen.filter(|_| !compressed).map_or(0, |seen| seen.len.saturating_sub(self.entry.offset))
     }
 
+    /// Whether nothing of it was ever read or is to be skipped.
+    pub(super) const fn is_unread(&self) -> bool {
+        self.entry.fingerprint.is_empty() && self.furthest == 0 && self.read == 0 && !self.entry.done
+    }
+
+    /// Whether something may stand behind the cursor.
+    pub(super) fn is_behind(&self) -> bool {
+        let compressed = self.location().is_some_and(is_gzip);
+        !self.entry.done && (compressed || self.bytes_behind() > 0)
+    }
+
     /// Whether there is no reason to read it: it has gone, is read to its end, or has not changed since it was closed.
     pub(super) fn is_at_rest(&self) -> bool {
         let unchanged = self.closed.is_some() && self.closed == self.seen;
@@ -165,10 +180,15 @@ impl Followed {
 
     /// Whether the file that follows it in its log may be begun.
     pub(super) fn is_finished(&self) -> bool {
-        let ended = self.at_end && (self.place == Place::Home || (self.line == self.read && self.is_silent(GRACE)));
+        let ended = self.at_end && (self.place == Place::Home || (self.line == self.read && self.is_left()));
         // What has gone may be found under another name at the next look.
-        let lost = self.place == Place::Gone && self.input.is_none() && self.gone.elapsed() >= GRACE;
+        let lost = self.is_lost() && self.gone.elapsed() >= GRACE;
         self.entry.done || ended || self.unreadable || lost
+    }
+
+    /// Whether the writer of a file that was rotated away writes to another one by now.
+    fn is_left(&self) -> bool {
+        self.superseded || self.is_silent(GRACE)
     }
 
     fn is_silent(&self, time: Duration) -> bool {
@@ -220,19 +240,11 @@ impl Followed {
         self.pause = (self.pause * 2).min(PAUSES[1]);
     }
 
-    /// Parts with the content that was there before: this value becomes the file as it is now, which is unread, and the
-    /// answer what was known of it.
-    pub(super) fn replace(&mut self, serial: u64) -> Self {
-        let path = self.location().unwrap_or(&self.entry.path).to_owned();
-        let (identity, fingerprint) = (self.entry.identity, Fingerprint::default());
-        let entry = Entry { path, identity, fingerprint, offset: 0, mark: Fingerprint::default(), done: false };
-        let mut fresh = Self::new(entry, serial, self.max_frame_size);
-        (fresh.place, fresh.seen) = (Place::Home, self.seen);
-        let mut old = std::mem::replace(self, fresh);
-        old.input = None;
-        old.entry.identity = Identity::default();
-        (old.place, old.gone) = (Place::Gone, Instant::now());
-        old
+    /// Parts with the content that is there now, which is another file's. What was not read of its own may be found in a copy.
+    pub(super) fn part(&mut self) {
+        self.input = None;
+        self.entry.identity = Identity::default();
+        (self.place, self.gone) = (Place::Gone, Instant::now());
     }
 
     /// Moves the cursor over what is delivered by now, in order; whether it moved, or that something has failed.
@@ -245,6 +257,10 @@ impl Followed {
                     (self.entry.offset, self.entry.mark) = (*end, *mark);
                     (self.pause, self.resume) = (PAUSES[0], None);
                     self.pending.pop_front();
+                    if self.place == Place::Gone {
+                        // It is looked for now, and not before it is known what is missing of it.
+                        self.gone = Instant::now();
+                    }
                 }
                 Ok(Outcome::Failed) | Err(TryRecvError::Closed) => return Err(Failed),
                 Err(TryRecvError::Empty) => break,

@@ -6,11 +6,13 @@
 //! directory whose names differ in the suffix of their rotation alone. The files of a log are read one after the other, the
 //! oldest first.
 //!
-//! - **Renamed**: the open file is read to its end, and a second longer, before the next file of its path is begun. What was
-//!   renamed while Postrider was down is found by its inode, among the matches and in its directory.
-//! - **Cut** (copytruncate): the file is smaller than before, or has other bytes at its begin or before the cursor. It is begun
-//!   anew. The copy, which is known by the same bytes, is read from where the cursor was. What a writer adds between the
-//!   copy and the cut is nowhere any more; no reader can have it.
+//! - **Renamed**: the open file is read to its end, and a second longer, before the next file of its path is begun. That second
+//!   is not waited for when the next file was renamed, too. What was renamed while Postrider was down is found by its inode,
+//!   among the matches and in its directory.
+//! - **Cut** (copytruncate): the file is smaller than before, or has other bytes at its begin or before the cursor. What is
+//!   there now is a new file, which is begun behind the older files of its log; so it is when an inode is used again. The
+//!   copy, which is known by the same bytes, is read from where the cursor was. What a writer adds between the copy and the
+//!   cut is nowhere any more; no reader can have it.
 //! - **Compressed**: a `.gz` file that has what was read of a file that has gone is that file, and is read on from its cursor.
 //!   Another one is read once, whole, or up to where it is damaged.
 //!
@@ -122,6 +124,9 @@ struct Follower<'s> {
     /// What was changed before has been looked at.
     since: SystemTime,
     changed: bool,
+    is_first_look: bool,
+    /// There is something to begin.
+    look_again: bool,
     saved: Instant,
     /// Whether all that the last run handed on was delivered and noted, as far as that is known.
     ended: bool,
@@ -176,6 +181,8 @@ impl<'s> Follower<'s> {
             skip,
             since,
             changed: true,
+            is_first_look: true,
+            look_again: false,
             saved: Instant::now(),
             ended: all_ended,
             repeated: 0,
@@ -196,7 +203,7 @@ impl<'s> Follower<'s> {
         self.skip = false;
         let mut looked = Instant::now();
         while !self.intake.stop().is_cancelled() {
-            if looked.elapsed() >= self.config.poll_interval {
+            if std::mem::take(&mut self.look_again) || looked.elapsed() >= self.config.poll_interval {
                 self.look();
                 looked = Instant::now();
             }
@@ -268,6 +275,7 @@ impl<'s> Follower<'s> {
         let mut open = self.files.iter().filter(|file| file.is_open()).count();
         let unfinished: HashSet<u64> =
             self.files.iter().filter(|file| !file.is_finished()).map(|file| file.serial).collect();
+        self.note_superseded();
         let (mut any, mut without_room) = (false, 0);
         let mut index = 0;
         while index < self.files.len() && !self.intake.stop().is_cancelled() {
@@ -297,6 +305,7 @@ impl<'s> Follower<'s> {
                 Ok(Turn::Replaced) => {
                     open -= usize::from(file.is_open());
                     self.replaced(index);
+                    any = true;
                 }
                 Ok(Turn::Damaged(error)) => self.damaged(index, &error),
                 Err(error) => self.unreadable(index, &error),
@@ -312,6 +321,16 @@ impl<'s> Follower<'s> {
         any
     }
 
+    /// Notes which files have a newer one behind them that was rotated away itself.
+    fn note_superseded(&mut self) {
+        let waited_for: HashSet<u64> = self.files.iter().filter_map(|file| file.after).collect();
+        let newer = self.files.iter().filter(|file| waited_for.contains(&file.serial));
+        let superseded: HashSet<u64> = newer.filter_map(|file| file.after).collect();
+        for file in &mut self.files {
+            file.superseded = superseded.contains(&file.serial);
+        }
+    }
+
     /// Closes the file that was silent for the longest time; none may be at its end.
     fn make_room(&mut self) -> bool {
         let mut open: Vec<usize> = (0..self.files.len()).filter(|index| self.files[*index].is_open()).collect();
@@ -319,17 +338,16 @@ impl<'s> Follower<'s> {
         open.into_iter().any(|index| self.files[index].close())
     }
 
+    /// The file at `index` has other content than before. What is there now is begun by the next look, behind what is older.
     fn replaced(&mut self, index: usize) {
-        let serial = self.next_serial();
-        let old = self.files[index].replace(serial);
-        self.files[index].after = Some(old.serial);
+        let file = &mut self.files[index];
         tracing::info!(
             source = self.intake.name(),
-            path = %old.entry.path.display(),
+            path = %file.location().unwrap_or(&file.entry.path).display(),
             "the file was cut or replaced: it is read from its beginning"
         );
-        self.files.insert(index, old);
-        self.changed = true;
+        file.part();
+        (self.changed, self.look_again) = (true, true);
     }
 
     fn damaged(&mut self, index: usize, error: &io::Error) {

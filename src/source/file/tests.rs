@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -56,6 +57,15 @@ impl Bench {
         let mut batches = VecDeque::new();
         self.sink.receive(&mut batches, 100, Duration::ZERO);
         batches.into_iter().map(|batch| (lines(&batch), batch)).map(|(lines, batch)| (batch, lines)).collect()
+    }
+
+    /// Reads what there is, and delivers it.
+    fn read_and_deliver(&mut self, found: &mut Vec<String>) {
+        for (batch, lines) in self.read() {
+            found.extend(lines);
+            batch.delivered();
+        }
+        self.follower.settle();
     }
 
     /// The same again as soon as the pause after a failure is over.
@@ -135,7 +145,6 @@ fn how_many_lines_are_handed_on_again_is_known() {
 
 #[test]
 fn an_archive_that_a_sink_refuses_is_read_again_though_it_was_removed() {
-    use std::io::Write;
     let mut bench = Bench::new();
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(numbered(0..5000).as_bytes()).unwrap();
@@ -154,4 +163,53 @@ fn an_archive_that_a_sink_refuses_is_read_again_though_it_was_removed() {
     }
     bench.follower.settle();
     assert!(bench.follower.files[0].entry.done && !bench.follower.files[0].is_open());
+}
+
+#[test]
+fn what_was_cut_twice_between_two_looks_is_read_in_order() {
+    let mut bench = Bench::new();
+    fs::write(bench.path("mail.log"), numbered(0..10)).unwrap();
+    let mut found = Vec::new();
+    // The copies come to the names that logrotate gives them.
+    for (round, copies) in [["mail.log.2", "mail.log.1"], ["mail.log.02", "mail.log.01"]].into_iter().enumerate() {
+        bench.read_and_deliver(&mut found);
+        for (part, copy) in copies.into_iter().enumerate() {
+            let first = 10 + 40 * round + 20 * part;
+            let mut log = fs::File::options().append(true).open(bench.path("mail.log")).unwrap();
+            log.write_all(numbered(first..first + 20).as_bytes()).unwrap();
+            fs::copy(bench.path("mail.log"), bench.path(copy)).unwrap();
+            log.set_len(0).unwrap();
+        }
+        bench.read_and_deliver(&mut found);
+    }
+    fs::write(bench.path("mail.log"), numbered(90..100)).unwrap();
+    let end = Instant::now() + Duration::from_secs(30);
+    while found.len() < 100 && Instant::now() < end {
+        bench.read_and_deliver(&mut found);
+    }
+    assert_eq!(found, texts(0..100));
+}
+
+#[test]
+fn all_generations_of_a_log_are_read_at_once() {
+    const GENERATIONS: usize = 30;
+    let mut bench = Bench::new();
+    fs::write(bench.path("mail.log"), numbered(0..10)).unwrap();
+    let mut found = Vec::new();
+    bench.read_and_deliver(&mut found);
+    for generation in 1..=GENERATIONS {
+        let first = 10 * generation;
+        // Each but the first has a last line without an end.
+        fs::rename(bench.path("mail.log"), bench.path(&format!("mail.log.{}", GENERATIONS - generation))).unwrap();
+        fs::write(bench.path("mail.log"), numbered(first..first + 10).trim_end()).unwrap();
+    }
+    let begun = Instant::now();
+    bench.read_and_deliver(&mut found);
+    // The writer may still be at the last one but one.
+    let known = if begun.elapsed() < Duration::from_secs(1) { 10 * GENERATIONS - 1 } else { found.len() };
+    assert_eq!(found, texts(0..known));
+    while found.len() < 10 * GENERATIONS + 9 && begun.elapsed() < Duration::from_secs(30) {
+        bench.read_and_deliver(&mut found);
+    }
+    assert_eq!(found, texts(0..10 * GENERATIONS + 9));
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::{Followed, GRACE, Handed, Place};
+use super::{Followed, Handed, Place};
 use crate::frame::Step;
 use crate::pipeline::Arrival;
 use crate::receipt::{Outcome, receipt};
@@ -128,23 +128,27 @@ impl Followed {
             append(&mut self.tail, |room| file.read_at(room, self.read))?;
         }
         let mut head = [0; FINGERPRINT];
-        let mut len = 0;
-        while len < head.len() {
-            match file.read_at(&mut head[len..], len as u64)? {
-                0 => break,
-                more => len += more,
-            }
-        }
-        if !self.entry.fingerprint.begins(&head[..len]) || !has_before(file, self.line, &self.mark)? {
+        let head = read_head(file, &mut head)?;
+        if !self.entry.fingerprint.begins(head) || !has_before(file, self.line, &self.mark)? {
             self.tail.truncate(before);
             return Ok(Turn::Replaced);
         }
         if !self.entry.fingerprint.is_full() {
-            self.entry.fingerprint = Fingerprint::of(&head[..len]);
+            self.entry.fingerprint = Fingerprint::of(head);
         }
         // A change within the same tick would leave the stamp as it is.
         self.compared = Some(stamp).filter(|stamp| !stamp.is_of_now());
         Ok(if self.tail.len() > before { Turn::Read } else { Turn::Idle })
+    }
+
+    /// Whether an open file no longer has what was read of it. What cannot be read has it until it can.
+    pub(in crate::source::file) fn is_cut(&self) -> bool {
+        let Some(Input::Plain(file)) = &self.input else { return false };
+        let mut head = [0; FINGERPRINT];
+        let is_short = file.metadata().is_ok_and(|metadata| metadata.len() < self.read);
+        is_short
+            || read_head(file, &mut head).is_ok_and(|head| !self.entry.fingerprint.begins(head))
+            || matches!(has_before(file, self.line, &self.mark), Ok(false))
     }
 
     fn read_gzip(&mut self) -> io::Result<Turn> {
@@ -168,7 +172,7 @@ impl Followed {
         (self.at_end, self.unreadable) = (true, false);
         if self.is_gzip() {
             self.end(hand);
-        } else if self.place != Place::Home && self.is_silent(GRACE) {
+        } else if self.place != Place::Home && self.is_left() {
             self.finish_line(hand);
             if self.is_silent(CLOSE) {
                 self.close();
@@ -265,6 +269,18 @@ impl Followed {
         self.pending.push_back(Handed { end: self.line, mark: self.mark, lines, outcome });
         self.tail = Vec::new();
     }
+}
+
+/// The first bytes of a file.
+fn read_head<'h>(file: &File, head: &'h mut [u8; FINGERPRINT]) -> io::Result<&'h [u8]> {
+    let mut len = 0;
+    while len < head.len() {
+        match file.read_at(&mut head[len..], len as u64)? {
+            0 => break,
+            more => len += more,
+        }
+    }
+    Ok(&head[..len])
 }
 
 // === impl Hand ===
