@@ -1,16 +1,20 @@
-//! Does a real broker that dies for 30 s in the middle of a stream lose or reorder anything?
+//! Does a real broker that dies for 30 s in the middle of a stream lose or reorder anything, and when does it take what it has
+//! a second time?
 
 mod peers;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use peers::clock::stamp;
 use peers::kafka::{Consumed, Kafka};
-use peers::postrider::Postrider;
+use peers::numbered::Numbered;
+use peers::postrider::{Postrider, assert_clean};
+use peers::proxy::Proxy;
 use peers::wait::wait_until;
 use serde_json::Value;
 
@@ -22,8 +26,9 @@ const DEADLINE: Duration = Duration::from_secs(120);
 /// Number `n` of the stream: attempt `n / KEYS` at the message with one of 50 queue ids.
 fn line(n: usize) -> String {
     format!(
-        "<22>Nov 24 02:10:35 mx1 postfix/smtp[{n}]: {:05X}ABCDE{:02X}: to=<user@example.com>, relay=none, delay={n}, \
+        "<22>{} mx1 postfix/smtp[{n}]: {:05X}ABCDE{:02X}: to=<user@example.com>, relay=none, delay={n}, \
          delays={n}/0/0/0, dsn=4.4.1, status=deferred (connect to mx.example.com[192.0.2.25]:25: Connection refused)\n",
+        stamp(Duration::ZERO),
         0,
         n % KEYS
     )
@@ -94,4 +99,64 @@ fn check(record: &Consumed) -> usize {
     assert_eq!(record.key.as_deref(), value["postfix"]["queue_id"].as_str().map(str::as_bytes));
     assert_eq!(value["postfix"]["cause"], "connection_refused");
     usize::try_from(value["postfix"]["delay"].as_u64().expect("a number")).expect("a small number")
+}
+
+/// How old records may be before a broker that starts again forgets who sent them: `producer.id.expiration.ms`, whose default is
+/// a day. These are on either side.
+const REMEMBERED: Duration = Duration::from_secs(23 * 3600);
+const FORGOTTEN: Duration = Duration::from_secs(25 * 3600);
+
+/// Sends `SOME` records of this age whose answers are lost with the broker that has them. Gives the copies that the topic has of
+/// each when Postrider has sent them again, with the ids of the copies.
+fn copies_after_lost_answers(kafka: &mut Kafka, proxy: &Proxy, topic: &str, age: Duration) -> Vec<(usize, usize)> {
+    const SOME: usize = 100;
+    let mut postrider = Postrider::spawn(&format!(
+        "[[source.relp]]\nlisten = \"127.0.0.1:0\"\nacknowledge_timeout = \"10m\"\n\
+         [[sink.kafka]]\nbrokers = [\"{}\"]\ntopic = \"{topic}\"\n\
+         [sink.kafka.options]\nreconnect.backoff.max.ms = 200\n",
+        proxy.address()
+    ));
+    let stream = Numbered::of_age("relp", 1, age);
+    let sender = stream.send_relp(postrider.address("relp"), 1 + SOME);
+    stream.permit(1);
+    wait_until(DEADLINE, "the first answer", || stream.taken() == 1);
+    proxy.lose_answers(true);
+    stream.permit(1 + SOME);
+    assert_eq!(kafka.consume_all(topic, 1 + SOME, DEADLINE).len(), 1 + SOME);
+    assert_eq!(stream.taken(), 1, "an answer that should have been lost");
+    kafka.kill();
+    proxy.lose_answers(false);
+    kafka.restart();
+    sender.join().expect("the sender");
+    assert_clean(&postrider.terminate(DEADLINE));
+
+    let mut copies: BTreeMap<usize, Vec<Vec<u8>>> = BTreeMap::new();
+    let mut newest = None;
+    for record in kafka.consume_all(topic, 1 + SOME, DEADLINE) {
+        let value: Value = serde_json::from_slice(&record.value).expect("a JSON object");
+        let number = Numbered::number_of(value["message"].as_str().expect("a message"));
+        let ids = copies.entry(number).or_default();
+        if ids.is_empty() {
+            assert!(newest.is_none_or(|newest| newest < number), "first copies are out of order");
+            newest = Some(number);
+        }
+        ids.push(record.headers[0].1.clone());
+    }
+    assert_eq!(copies.len(), 1 + SOME, "missing records");
+    assert_eq!(copies.remove(&0).map(|ids| ids.len()), Some(1), "what was answered came again");
+    copies.into_values().map(|ids| (ids.len(), ids.into_iter().collect::<HashSet<_>>().len())).collect()
+}
+
+#[test]
+fn what_a_broker_has_and_could_not_say_comes_again_only_where_it_is_older_than_a_day() {
+    let (mut kafka, proxy) = Kafka::start_behind_proxy();
+    for topic in ["new", "old", "append"] {
+        kafka.create_topic(topic, 1);
+    }
+    kafka.set("append", "message.timestamp.type", "LogAppendTime");
+    let mut copies = |topic, age| copies_after_lost_answers(&mut kafka, &proxy, topic, age);
+    let (once, twice) = (vec![(1, 1); 100], vec![(2, 1); 100]);
+    assert_eq!(copies("new", REMEMBERED), once, "the broker drops what it has");
+    assert_eq!(copies("old", FORGOTTEN), twice, "two copies with one id");
+    assert_eq!(copies("append", FORGOTTEN), once, "the broker goes by its own clock");
 }

@@ -111,10 +111,14 @@ fn duplicates(copies: &Copies) -> usize {
     copies.values().map(|ids| ids.len() - 1).sum()
 }
 
-/// Nothing may come twice but what a client that was made anew had on its way.
+/// Nothing may come twice but what a client that was made anew had on its way. These records are new: those that are older than
+/// a day a broker forgets when it starts again (`tests/kafka_outage.rs`).
 fn assert_duplicates_are_allowed(duplicates: usize, ended: &Ended) {
-    let anew = ledger(ended, "sink=\"kafka\"", "retries");
-    assert!(duplicates == 0 || anew > 0, "{duplicates} duplicates though no client was made anew:\n{}", ended.stderr);
+    /// What librdkafka has at a time, in bytes, and the least that it takes for a record.
+    const ON_ITS_WAY: (usize, usize) = (4 << 20, 300);
+    let anew = ledger(ended, "sink=\"kafka\"", "retries") as usize;
+    let most = anew * ON_ITS_WAY.0 / ON_ITS_WAY.1;
+    assert!(duplicates <= most, "{duplicates} duplicates, and {anew} clients were made anew:\n{}", ended.stderr);
 }
 
 fn permit(streams: &[Arc<Numbered>; 2], until: usize) {

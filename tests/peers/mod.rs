@@ -8,6 +8,7 @@
 // Every test binary compiles this module for itself, and uses the part that it needs.
 #![allow(dead_code)]
 
+pub(crate) mod clock;
 pub(crate) mod dns;
 pub(crate) mod kafka;
 pub(crate) mod loggen;
@@ -18,6 +19,7 @@ pub(crate) mod port;
 pub(crate) mod postfix;
 pub(crate) mod postrider;
 pub(crate) mod process;
+pub(crate) mod proxy;
 pub(crate) mod relp;
 pub(crate) mod rsyslog;
 pub(crate) mod sasl;

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::clock::stamp;
 use super::relp::{OPEN, opened};
 use super::wait::wait_until;
 
@@ -22,6 +23,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(crate) struct Numbered {
     name: String,
     keys: usize,
+    /// How old the messages are when they are sent. A broker treats those of another day in another way.
+    age: Duration,
     /// No message from this number on is sent yet.
     leave: AtomicUsize,
     /// All before this were handed to the kernel; over RELP, they are acknowledged.
@@ -32,8 +35,13 @@ pub(crate) struct Numbered {
 
 impl Numbered {
     pub(crate) fn new(name: &str, keys: usize) -> Arc<Self> {
+        Self::of_age(name, keys, Duration::ZERO)
+    }
+
+    /// Messages that are so old when they are sent.
+    pub(crate) fn of_age(name: &str, keys: usize, age: Duration) -> Arc<Self> {
         let (leave, taken) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Arc::new(Self { name: name.to_owned(), keys, leave, taken, sent: Mutex::default() })
+        Arc::new(Self { name: name.to_owned(), keys, age, leave, taken, sent: Mutex::default() })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -51,8 +59,8 @@ impl Numbered {
     }
 
     fn message(&self, number: usize) -> String {
-        let key = self.key(number);
-        format!("<22>Nov 24 06:00:00 {key} test[1]: number {number} of a stream whose messages are numbered")
+        let (key, time) = (self.key(number), stamp(self.age));
+        format!("<22>{time} {key} test[1]: number {number} of a stream whose messages are numbered")
     }
 
     /// Lets the sender go on, up to this number.

@@ -17,6 +17,9 @@
 //!   called back, the client is made anew, and everything without an answer is sent again in order. What Kafka had stored
 //!   without an answer is there twice then, with the same `id`.
 //!
+//! Kafka drops what librdkafka itself sends a second time, as long as the broker remembers the producer: `docs/promises.md`
+//! says when it does not.
+//!
 //! At the stop it waits for the answers until the deadline; what has none by then is dropped as `shutdown`, though Kafka
 //! may have stored some of it.
 

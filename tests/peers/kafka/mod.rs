@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -22,6 +23,7 @@ use tempfile::TempDir;
 
 use super::port::Port;
 use super::process::Process;
+use super::proxy::Proxy;
 use super::scratch;
 use super::wait::wait_for;
 
@@ -46,7 +48,7 @@ pub(crate) struct Kafka {
     process: Process,
     directory: TempDir,
     broker: Port,
-    secure: Option<Port>,
+    second: Option<Port>,
     _controller: Port,
 }
 
@@ -69,26 +71,39 @@ pub(crate) struct Consumed {
 impl Kafka {
     /// Starts a broker with no topics, and waits until it serves.
     pub(crate) fn start() -> Self {
-        Self::start_with(None)
+        Self::start_with(None, |_, _| {})
     }
 
     /// The same, with a port for TLS where [`USER`] must give [`PASSWORD`], by SCRAM-SHA-512 or PLAIN. The test's own clients
     /// use the other port.
     pub(crate) fn start_secure() -> Self {
-        Self::start_with(Some(Port::reserve()))
+        Self::start_with(Some(Port::reserve()), |directory, ports| {
+            certify(directory, BROKER);
+            append_secure_properties(directory, ports);
+        })
     }
 
-    fn start_with(secure: Option<Port>) -> Self {
+    /// The same, with a port that sends its clients to a proxy before it. The test's own clients use the other port.
+    pub(crate) fn start_behind_proxy() -> (Self, Proxy) {
+        let port = Port::reserve();
+        let proxy = Proxy::before(port.address());
+        let kafka = Self::start_with(Some(port), |directory, ports| {
+            append_proxied_properties(directory, ports, proxy.address());
+        });
+        (kafka, proxy)
+    }
+
+    /// `second` is another port of the broker; `configure` adds its properties.
+    fn start_with(second: Option<Port>, configure: impl FnOnce(&Path, [SocketAddr; 3])) -> Self {
         let directory = scratch::directory("kafka");
         let (broker, controller) = (Port::reserve(), Port::reserve());
         write_properties(directory.path(), &broker, &controller);
-        if let Some(secure) = &secure {
-            certify(directory.path(), BROKER);
-            append_secure_properties(directory.path(), &broker, secure, &controller);
+        if let Some(second) = &second {
+            configure(directory.path(), [broker.address(), second.address(), controller.address()]);
         }
         format_storage(directory.path());
         let process = start_process(directory.path());
-        let mut kafka = Self { process, directory, broker, secure, _controller: controller };
+        let mut kafka = Self { process, directory, broker, second, _controller: controller };
         kafka.wait_ready();
         kafka
     }
@@ -106,7 +121,7 @@ impl Kafka {
 
     /// The port for TLS of a broker that [`Self::start_secure`] started.
     pub(crate) fn secure_brokers(&self) -> String {
-        self.secure.as_ref().expect("a secure broker").address().to_string()
+        self.second.as_ref().expect("a secure broker").address().to_string()
     }
 
     /// The certificate of such a broker, which nobody but itself has signed.
@@ -278,8 +293,7 @@ fn write_properties(directory: &Path, broker: &Port, controller: &Port) {
 }
 
 /// The second `listeners` wins over the first, as in any Java properties.
-fn append_secure_properties(directory: &Path, broker: &Port, secure: &Port, controller: &Port) {
-    let (broker, secure, controller) = (broker.address(), secure.address(), controller.address());
+fn append_secure_properties(directory: &Path, [broker, secure, controller]: [SocketAddr; 3]) {
     let own = format!(
         "listeners=PLAINTEXT://{broker},SASL_SSL://{secure},CONTROLLER://{controller}\n\
          advertised.listeners=PLAINTEXT://{broker},SASL_SSL://{secure}\n\
@@ -294,9 +308,22 @@ fn append_secure_properties(directory: &Path, broker: &Port, secure: &Port, cont
          ssl.keystore.password={STORE_PASSWORD}\n",
         key_store(directory, BROKER).display()
     );
+    append_properties(directory, &own);
+}
+
+fn append_proxied_properties(directory: &Path, [broker, behind, controller]: [SocketAddr; 3], proxy: SocketAddr) {
+    let own = format!(
+        "listeners=PLAINTEXT://{broker},PROXIED://{behind},CONTROLLER://{controller}\n\
+         advertised.listeners=PLAINTEXT://{broker},PROXIED://{proxy}\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT\n"
+    );
+    append_properties(directory, &own);
+}
+
+fn append_properties(directory: &Path, properties: &str) {
     let path = directory.join("server.properties");
     let mut file = File::options().append(true).open(path).expect("the broker's configuration");
-    file.write_all(own.as_bytes()).expect("the broker's configuration");
+    file.write_all(properties.as_bytes()).expect("the broker's configuration");
 }
 
 /// Makes a key and a certificate for 127.0.0.1, signed with the key itself, and gives the file of the certificate.
