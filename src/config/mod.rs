@@ -219,6 +219,19 @@ pub struct FollowConfig {
     pub from_beginning: bool,
     /// How often files are looked for and read.
     pub poll_interval: Duration,
+    /// Which links are followed.
+    pub links: Links,
+}
+
+/// Which symbolic links on the way to a file are followed, and whether a file may have several names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// Those in directories that root or the user of this process has, and nobody else may write to.
+    Trusted,
+    /// All.
+    All,
+    /// None.
+    None,
 }
 
 /// `[[source.stdin]]`: the standard input; when it ends and no other source is left, Postrider drains and leaves.

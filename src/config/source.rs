@@ -9,8 +9,8 @@ use super::kind::Kind;
 use super::reader::{Reader, Time};
 use super::tls;
 use super::{
-    FollowConfig, ListenerConfig, RelpConfig, SessionConfig, SourceConfig, SourceKind, StdinConfig, StreamConfig,
-    TcpConfig, UdpConfig, UnixConfig,
+    FollowConfig, Links, ListenerConfig, RelpConfig, SessionConfig, SourceConfig, SourceKind, StdinConfig,
+    StreamConfig, TcpConfig, UdpConfig, UnixConfig,
 };
 use crate::frame::Framing;
 use crate::frame::relp::Oversize;
@@ -290,15 +290,27 @@ const FILE: Kind<SourceKind> = Kind {
             "Where files are begun that are there when no cursor is; what appears later is read from its beginning.",
         ),
         Key::default("poll_interval", Type::Duration(&[]), r#""250ms""#, "How often files are looked for and read."),
+        Key::optional(
+            "follow_symlinks",
+            Type::Bool,
+            "false",
+            "Whether links are followed; without it those in directories that only root or Postrider's user may write to.",
+        ),
     ],
     read: |table| {
         let (paths, state) = (table.absolute_paths("paths"), table.path("state"));
         let (start, poll_interval) = (table.word("start"), table.duration("poll_interval"));
+        let links = match table.bool("follow_symlinks") {
+            Some(true) => Links::All,
+            Some(false) => Links::None,
+            None => Links::Trusted,
+        };
         Some(SourceKind::File(FollowConfig {
             paths: paths?,
             state: state?,
             from_beginning: start? == "beginning",
             poll_interval: poll_interval?,
+            links,
         }))
     },
 };

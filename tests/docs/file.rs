@@ -1,7 +1,7 @@
 //! docs/file.md
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -85,7 +85,9 @@ fn postfix_writes_the_file_and_rotates_it(source: &str, main_cf: &str, log: &Pat
 }
 
 fn what_goes_wrong(page: &mut Page, source: &str, place: &Path) {
-    let [unreadable, shared, damaged] = page.take(["log", "log", "log"]);
+    let app = place.join("app");
+    page.exchange("/var/log/app", app.display());
+    let [unreadable, link, shared, damaged] = page.take(["log", "log", "log", "log"]);
     let (log, cursor) = (place.join("postfix.log"), place.join("state/file.cursor"));
     fs::set_permissions(&log, fs::Permissions::from_mode(0o000)).expect("permissions");
     let config = place.join("postrider.toml");
@@ -97,6 +99,15 @@ fn what_goes_wrong(page: &mut Page, source: &str, place: &Path) {
     assert_logs(|| postrider.log(), &unreadable);
     assert_fails(source, &shared);
     assert!(postrider.terminate(DEADLINE).success());
+
+    fs::create_dir(&app).expect("a directory");
+    fs::set_permissions(&app, fs::Permissions::from_mode(0o777)).expect("permissions");
+    symlink("/etc/shadow", app.join("mail.log")).expect("a link");
+    let among_others =
+        source.replace(&place.join("mail.log").display().to_string(), &app.join("mail.log").display().to_string());
+    let postrider = run(&among_others);
+    assert_logs(|| postrider.stderr(), &link);
+    finish(postrider);
 
     let mut bytes = fs::read(&cursor).expect("the cursor");
     let middle = bytes.len() / 2;

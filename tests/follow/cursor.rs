@@ -36,7 +36,7 @@ fn what_a_sink_did_not_take_is_read_again() {
     let postrider = Postrider::spawn(&format!("shutdown_timeout = \"2s\"\n{config}{nobody}"));
     place.assert_each_once_in_order(100);
     let ended = postrider.terminate(DEADLINE);
-    assert!(ended.stderr.contains("shutdown 100"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("dropped_shutdown=100"), "{}", ended.stderr);
     let postrider = place.start(&["mail.log"], "");
     place.wait_for(200);
     assert!(place.output.numbers[100..].iter().copied().eq(0..100));

@@ -2,11 +2,11 @@
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use crate::peers::postrider::{assert_clean, ledger};
 use crate::peers::wait::wait_until;
-use crate::place::{DEADLINE, Place, line, open_files, start_unprivileged};
+use crate::place::{DEADLINE, Place, line, lines, open_files, start_unprivileged};
 
 #[test]
 fn what_cannot_be_read_is_named_and_tried_again() {
@@ -35,6 +35,41 @@ fn what_cannot_be_read_is_named_and_tried_again() {
     assert!(postrider.terminate(DEADLINE).success());
     let warnings = postrider.log().lines().filter(|line| line.contains("WARN") && line.contains("secret.log")).count();
     assert!(warnings <= 4, "{}", postrider.log());
+}
+
+#[test]
+fn links_among_others_are_named_and_lead_nowhere_unless_it_is_configured() {
+    let mut place = Place::new("links");
+    place.append("secret", &lines(10..20));
+    fs::create_dir(place.path("logs")).expect("a directory");
+    fs::set_permissions(place.path("logs"), fs::Permissions::from_mode(0o777)).expect("permissions");
+    symlink("../secret", place.path("logs/symbolic.log")).expect("a link");
+    fs::hard_link(place.path("secret"), place.path("logs/hard.log")).expect("a link");
+    let postrider = place.start(&["logs/*.log"], "start = \"beginning\"");
+    place.append("logs/plain.log", &line(0));
+    place.assert_each_once_in_order(1);
+    // What was followed and is replaced by a link is read to its end, and no further.
+    place.append("logs/plain.log", &line(1));
+    fs::remove_file(place.path("logs/plain.log")).expect("a log");
+    symlink("../secret", place.path("logs/plain.log")).expect("a link");
+    place.assert_each_once_in_order(2);
+    let names = ["logs/symbolic.log", "logs/hard.log", "logs/plain.log"];
+    let is_named = |log: &str, name: &str| {
+        let wanted = place.path(name).display().to_string();
+        log.lines().any(|line| line.contains(&wanted) && line.contains("`follow_symlinks = true`"))
+    };
+    wait_until(DEADLINE, "the warnings", || {
+        let log = postrider.stderr();
+        names.iter().all(|name| is_named(&log, name))
+    });
+    assert_clean(&postrider.terminate(DEADLINE));
+    place.assert_each_once_in_order(2);
+    fs::remove_file(place.path("logs/hard.log")).expect("a link");
+    fs::remove_file(place.path("logs/plain.log")).expect("a link");
+    let postrider = place.start(&["logs/*.log"], "follow_symlinks = true");
+    place.wait_for(12);
+    assert!(place.output.numbers[2..].iter().copied().eq(10..20), "{:?}", place.output.numbers);
+    assert_clean(&postrider.terminate(DEADLINE));
 }
 
 #[test]

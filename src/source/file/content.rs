@@ -9,6 +9,8 @@ use std::time::{Duration, SystemTime};
 use flate2::bufread::MultiGzDecoder;
 
 use super::cursor::{Entry, FINGERPRINT, Fingerprint, Identity};
+use super::links::open;
+use crate::config::Links;
 use crate::source::stream::READ_SIZE;
 
 /// A compressed file that was not changed for so long is not being written any more.
@@ -50,6 +52,13 @@ impl Stamp {
         Self { len: metadata.len(), modified: metadata.modified().ok() }
     }
 
+    /// Of a size, and a time of change as the kernel counts it.
+    pub(super) fn new(len: u64, seconds: i64, nanoseconds: i64) -> Self {
+        let since = u64::try_from(seconds).ok().zip(u32::try_from(nanoseconds).ok());
+        let since = since.map(|(seconds, nanoseconds)| Duration::new(seconds, nanoseconds));
+        Self { len, modified: since.and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since)) }
+    }
+
     /// Whether it was changed within the last tick, or in the future, as a clock goes that is not this machine's.
     pub(super) fn is_of_now(&self) -> bool {
         self.modified.and_then(|modified| modified.elapsed().ok()).is_none_or(|age| age < TICK)
@@ -67,8 +76,8 @@ pub(super) fn is_gzip(path: &Path) -> bool {
 }
 
 /// How the file at `path` begins. That it is damaged is no error.
-pub(super) fn head(path: &Path) -> io::Result<Head> {
-    let mut file = File::open(path)?;
+pub(super) fn head(path: &Path, links: Links) -> io::Result<Head> {
+    let mut file = open(path, links)?;
     let identity = Identity::of(&file.metadata()?);
     let (bytes, is_torn) = first_bytes(&mut file, is_gzip(path))?;
     Ok(Head { identity, bytes, is_torn })
@@ -97,8 +106,8 @@ pub(super) fn is_damage(error: &io::Error) -> bool {
 }
 
 /// Whether the file at `path` has before the offset of `entry` what was delivered, so that it can be read on from there.
-pub(super) fn holds(path: &Path, entry: &Entry) -> io::Result<bool> {
-    let file = File::open(path)?;
+pub(super) fn holds(path: &Path, entry: &Entry, links: Links) -> io::Result<bool> {
+    let file = open(path, links)?;
     if is_gzip(path) {
         Gzip::new(file).pass(entry.offset, &entry.mark)
     } else {
@@ -119,8 +128,8 @@ pub(super) fn has_before(file: &File, end: u64, mark: &Fingerprint) -> io::Resul
 
 /// Where the last line of a file begins that has no end yet: after the last LF, if that is within `most` bytes of the end; and
 /// what stands before it.
-pub(super) fn last_line(path: &Path, most: usize) -> io::Result<(u64, Fingerprint)> {
-    let file = File::open(path)?;
+pub(super) fn last_line(path: &Path, most: usize, links: Links) -> io::Result<(u64, Fingerprint)> {
+    let file = open(path, links)?;
     let len = file.metadata()?.len();
     let mut end = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(most + FINGERPRINT)];
     let from = len - end.len() as u64;

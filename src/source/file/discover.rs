@@ -12,7 +12,9 @@ use std::time::{Duration, Instant, SystemTime};
 use super::content::{Head, Stamp, TICK, head, holds, is_gzip, last_line};
 use super::cursor::{Entry, Fingerprint, Identity};
 use super::follow::{Followed, Place};
+use super::links::{Status, Viewer};
 use super::{Follower, glob, help};
+use crate::config::Links;
 
 /// So many files are followed and remembered; those that have gone first are forgotten.
 const FILES: usize = 10_000;
@@ -30,9 +32,8 @@ struct Match {
 }
 
 impl Match {
-    fn new(path: PathBuf, home: PathBuf, metadata: &fs::Metadata) -> Self {
-        let (identity, stamp) = (Identity::of(metadata), Stamp::of(metadata));
-        Self { path, home, identity, stamp }
+    fn new(path: PathBuf, home: PathBuf, status: Status) -> Self {
+        Self { path, home, identity: status.identity, stamp: status.stamp }
     }
 
     /// Whether it may be a compressed file that is just being made: what it is made of is still beside it.
@@ -101,6 +102,8 @@ impl Follower<'_> {
             self.chain();
         }
         self.forget();
+        // No directory stays open: it may be replaced, or unmounted.
+        self.viewer = Viewer::new(self.config.links);
     }
 
     /// Lets the files of a log that the cursor tells of wait for those before them, where these are not read to their end.
@@ -126,10 +129,8 @@ impl Follower<'_> {
                 errors.push((path.to_owned(), format!("{error}{}", help(error))));
             });
             for path in paths {
-                match fs::metadata(&path) {
-                    Ok(metadata) if metadata.is_file() => {
-                        matches.push(Match::new(path.clone(), path, &metadata));
-                    }
+                match self.viewer.status(&path) {
+                    Ok(status) if status.is_file => matches.push(Match::new(path.clone(), path, status)),
                     Ok(_) if path == pattern => {
                         errors.push((path, format!("not a file{}", help(&io::ErrorKind::IsADirectory.into()))));
                     }
@@ -157,7 +158,9 @@ impl Follower<'_> {
             let home = at.iter().find(|found| found.path == file.entry.path);
             if let Some(found) = home.or_else(|| at.first()) {
                 file.found(&found.path, found.stamp);
-            } else if let Some(stamp) = file.location().and_then(|path| stamp_of(path, file.entry.identity)) {
+            } else if let Some(stamp) =
+                file.location().and_then(|path| stamp_of(&mut self.viewer, path, file.entry.identity))
+            {
                 // Outside of what the globs match, where it was found before.
                 file.seen = Some(stamp);
             } else if file.place != Place::Gone {
@@ -201,22 +204,22 @@ impl Follower<'_> {
         let mut homes: HashMap<&Path, HashSet<&Path>> = HashMap::new();
         let literal = self.config.paths.iter().map(PathBuf::as_path);
         for home in literal.chain(self.files.iter().map(|file| file.entry.path.as_path())) {
-            let directory = home.parent().filter(|directory| self.is_recent(fs::metadata(directory)));
+            let modified = |directory: &Path| fs::metadata(directory).and_then(|metadata| metadata.modified()).ok();
+            let directory = home.parent().filter(|directory| self.is_recent(modified(directory)));
             if let Some(directory) = directory {
                 homes.entry(directory).or_default().insert(home);
             }
         }
-        let mut found = Vec::new();
+        let (mut found, mut viewer) = (Vec::new(), Viewer::new(self.config.links));
         for (directory, homes) in homes {
             for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
                 let path = entry.path();
                 let Some(home) = homes.iter().find(|home| is_rotated(&path, home)) else { continue };
-                let metadata = fs::metadata(&path);
-                if let Ok(metadata) = &metadata
-                    && metadata.is_file()
-                    && self.is_recent(Ok(metadata.clone()))
+                if let Ok(status) = viewer.status(&path)
+                    && status.is_file
+                    && self.is_recent(status.stamp.modified)
                 {
-                    found.push(Match::new(path, home.to_path_buf(), metadata));
+                    found.push(Match::new(path, home.to_path_buf(), status));
                 }
             }
         }
@@ -224,8 +227,8 @@ impl Follower<'_> {
     }
 
     /// Whether something was changed since the last look.
-    fn is_recent(&self, metadata: io::Result<fs::Metadata>) -> bool {
-        metadata.and_then(|metadata| metadata.modified()).is_ok_and(|modified| modified >= self.since)
+    fn is_recent(&self, modified: Option<SystemTime>) -> bool {
+        modified.is_some_and(|modified| modified >= self.since)
     }
 
     /// Looks in their directories for files that have gone: a rotation gives them a name that no glob may match.
@@ -250,15 +253,15 @@ impl Follower<'_> {
             if !(by_inode && (print || log) || print && log) {
                 continue;
             }
-            let Ok(metadata) = fs::metadata(&path) else { continue };
-            let found = Match::new(path, home.clone(), &metadata);
+            let Ok(status) = self.viewer.status(&path) else { continue };
+            let found = Match::new(path, home.clone(), status);
             let known = self.files.iter().any(|file| file.entry.identity == found.identity);
-            if !metadata.is_file() || (known && found.identity != identity) {
+            if !status.is_file || (known && found.identity != identity) {
                 continue;
             }
-            let Ok(head) = head(&found.path) else { continue };
+            let Ok(head) = head(&found.path, self.config.links) else { continue };
             let entry = &self.files[index].entry;
-            if fingerprint.begins(&head.bytes) && holds(&found.path, entry).unwrap_or(false) {
+            if fingerprint.begins(&head.bytes) && holds(&found.path, entry, self.config.links).unwrap_or(false) {
                 self.adopt(index, &found);
                 return;
             }
@@ -277,7 +280,7 @@ impl Follower<'_> {
             "found what was rotated: it is read from where the cursor is"
         );
         let entry = Entry { identity: found.identity, done: false, ..file.entry.clone() };
-        let mut adopted = Followed::new(entry, file.serial, self.intake.max_frame_size());
+        let mut adopted = Followed::new(entry, file.serial, self.intake.max_frame_size(), file.links);
         adopted.after = file.after;
         adopted.found(&found.path, found.stamp);
         self.files[index] = adopted;
@@ -290,7 +293,7 @@ impl Follower<'_> {
         if self.is_known_copy(found) || found.is_being_made() && !self.skip {
             return Ok(());
         }
-        let head = match head(&found.path) {
+        let head = match head(&found.path, self.config.links) {
             // What cannot be read yet is begun where it ends now, as everything else that is there.
             Err(_) if self.skip => {
                 let identity = found.identity;
@@ -322,11 +325,11 @@ impl Follower<'_> {
         if self.skip && is_gzip(&found.path) {
             entry.done = true;
         } else if self.skip {
-            let end = last_line(&found.path, self.intake.max_frame_size());
+            let end = last_line(&found.path, self.intake.max_frame_size(), self.config.links);
             (entry.offset, entry.mark) = end.unwrap_or((found.stamp.len, mark));
         }
         let serial = self.next_serial();
-        let mut file = Followed::new(entry, serial, self.intake.max_frame_size());
+        let mut file = Followed::new(entry, serial, self.intake.max_frame_size(), self.config.links);
         file.found(&found.path, found.stamp);
         file.after = self.files.iter().rfind(|file| same_log(&file.entry.path, &found.path)).map(|file| file.serial);
         self.files.push(file);
@@ -359,7 +362,7 @@ impl Follower<'_> {
                 continue;
             }
             // It may have been written since that file was read last, and so hold more.
-            match holds(&found.path, &file.entry) {
+            match holds(&found.path, &file.entry, file.links) {
                 Ok(true) if is_lost => return Relation::Is(index),
                 Ok(true) => return Relation::CopyOf(file.serial),
                 Ok(false) if is_gzip(&found.path) || found.stamp.len >= *offset || !found.stamp.is_young() => {}
@@ -390,7 +393,7 @@ impl Followed {
         if self.is_open() || self.entry.fingerprint.is_empty() || self.compared == self.seen {
             return false;
         }
-        let same = self.location().map(|path| is_same(path, &self.entry));
+        let same = self.location().map(|path| is_same(path, &self.entry, self.links));
         if matches!(same, Some(Ok(true))) {
             self.compared = self.seen.filter(|seen| !seen.is_of_now());
         }
@@ -400,7 +403,8 @@ impl Followed {
     /// Takes the fingerprint of a file that was empty, or not read yet: a copy of it must be known as one.
     fn recognize(&mut self) {
         let has_content = self.entry.fingerprint.is_empty() && self.seen.is_some_and(|seen| seen.len > 0);
-        let head = self.location().filter(|path| has_content && !is_gzip(path)).map(head);
+        let path = self.location().filter(|path| has_content && !is_gzip(path));
+        let head = path.map(|path| head(path, self.links));
         if let Some(Ok(head)) = head
             && head.identity == self.entry.identity
         {
@@ -419,12 +423,12 @@ impl Followed {
 }
 
 /// Whether the file at `path` has what `entry` was taken of: at its begin, and, unless it is compressed, before the offset.
-fn is_same(path: &Path, entry: &Entry) -> io::Result<bool> {
-    let head = head(path)?;
+fn is_same(path: &Path, entry: &Entry, links: Links) -> io::Result<bool> {
+    let head = head(path, links)?;
     if head.identity != entry.identity {
         return Err(io::ErrorKind::NotFound.into());
     }
-    Ok(entry.fingerprint.begins(&head.bytes) && (is_gzip(path) || holds(path, entry)?))
+    Ok(entry.fingerprint.begins(&head.bytes) && (is_gzip(path) || holds(path, entry, links)?))
 }
 
 /// Puts the oldest first, by the time of the last change. That has the resolution of a tick, or of a second where a file was
@@ -434,9 +438,9 @@ fn sort_by_age(all: &mut [Match]) {
 }
 
 /// The stamp of the file at `path`, if it is this one.
-fn stamp_of(path: &Path, identity: Identity) -> Option<Stamp> {
-    let metadata = fs::metadata(path).ok()?;
-    (Identity::of(&metadata) == identity).then(|| Stamp::of(&metadata))
+fn stamp_of(viewer: &mut Viewer, path: &Path, identity: Identity) -> Option<Stamp> {
+    let status = viewer.status(path).ok()?;
+    (status.identity == identity).then_some(status.stamp)
 }
 
 /// Whether two files are of one log: of one directory, with names that differ only in the suffix of a rotation, which is

@@ -12,6 +12,7 @@ pub(super) use self::read::{Hand, Turn};
 
 use super::content::{Input, Stamp, is_gzip};
 use super::cursor::{Entry, Fingerprint, Identity};
+use crate::config::Links;
 use crate::frame::{Framer, Framing};
 use crate::receipt::Outcome;
 
@@ -40,6 +41,7 @@ pub(super) struct Followed {
     /// When it was last longer than before.
     pub(super) grown: Instant,
     max_frame_size: usize,
+    pub(super) links: Links,
     input: Option<Input>,
     /// What it was when it was last read or opened.
     read_at: Option<Stamp>,
@@ -96,7 +98,7 @@ pub(super) struct Failed;
 // === impl Followed ===
 
 impl Followed {
-    pub(super) fn new(entry: Entry, serial: u64, max_frame_size: usize) -> Self {
+    pub(super) fn new(entry: Entry, serial: u64, max_frame_size: usize, links: Links) -> Self {
         let now = Instant::now();
         Self {
             serial,
@@ -107,6 +109,7 @@ impl Followed {
             gone: now,
             grown: now,
             max_frame_size,
+            links,
             input: None,
             read_at: None,
             closed: None,

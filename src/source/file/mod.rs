@@ -24,6 +24,7 @@ mod cursor;
 mod discover;
 mod follow;
 mod glob;
+mod links;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -38,6 +39,7 @@ use self::complaints::Complaints;
 use self::content::Stamp;
 use self::cursor::{Identity, Loaded, Store};
 use self::follow::{Followed, Hand, Turn};
+use self::links::Viewer;
 use super::Intake;
 use crate::config::FollowConfig;
 use crate::throttle::Throttle;
@@ -114,6 +116,7 @@ struct Follower<'s> {
     store: MutexGuard<'s, Store>,
     intake: Intake,
     runtime: Runtime,
+    viewer: Viewer,
     /// In the order in which they came.
     files: Vec<Followed>,
     serial: u64,
@@ -169,10 +172,12 @@ impl<'s> Follower<'s> {
         };
         let max_frame_size = intake.max_frame_size();
         let numbered = entries.into_iter().zip(1..);
-        let files: Vec<_> = numbered.map(|(entry, serial)| Followed::new(entry, serial, max_frame_size)).collect();
+        let new = |(entry, serial)| Followed::new(entry, serial, max_frame_size, config.links);
+        let files: Vec<_> = numbered.map(new).collect();
         Self {
             serial: files.len() as u64,
             files,
+            viewer: Viewer::new(config.links),
             config,
             store,
             intake,

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::buffer::{Batch, Receiver, queue};
+use crate::config::Links;
 use crate::encode::Encoder;
 use crate::ledger::{Reason, SinkLedger, SourceLedger};
 use crate::pipeline::{Current, Outlet, Pipeline};
@@ -39,6 +40,7 @@ impl Bench {
             state: directory.path().join("state"),
             from_beginning: true,
             poll_interval: Duration::from_millis(10),
+            links: Links::Trusted,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let store: &'static Mutex<Store> = Box::leak(Box::new(Mutex::new(open(&config, "file").unwrap())));

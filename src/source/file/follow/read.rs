@@ -16,6 +16,7 @@ use crate::record::Peer;
 use crate::source::Intake;
 use crate::source::file::content::{Gzip, Input, Stamp, append, first_bytes, has_before, is_damage, is_gzip};
 use crate::source::file::cursor::{FINGERPRINT, Fingerprint, Identity};
+use crate::source::file::links::open;
 use crate::source::stream::{MOST_FRAMES, READ_SIZE};
 
 /// A file that was rotated away is closed when nothing was added to it for so long.
@@ -85,7 +86,7 @@ impl Followed {
         }
         let Some(path) = self.location() else { return Err(io::ErrorKind::NotFound.into()) };
         let is_gzip = is_gzip(path);
-        let mut file = File::open(path)?;
+        let mut file = open(path, self.links)?;
         let metadata = file.metadata()?;
         if Identity::of(&metadata) != self.entry.identity {
             // Renamed since it was looked up; the next look finds it.

@@ -1,0 +1,379 @@
+//! Which file a path leads to, where others may write to the directories on the way.
+//!
+//! Who may write to a directory of logs can put a link there, and let Postrider read and hand on a file that is not theirs to
+//! read. So a path is gone through one component at a time, each opened below the one before it and never through a link, and
+//! what is opened is what was looked at: nothing can be exchanged in between.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::{self, Display, Formatter};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Component, Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
+use nix::unistd::geteuid;
+
+use super::content::Stamp;
+use super::cursor::Identity;
+use crate::config::Links;
+
+/// A path leads over so many symbolic links at most, as in the kernel.
+const MOST_LINKS: usize = 40;
+/// A FIFO that was put into the place of a file must not be waited for, nor a terminal be taken.
+const HARMLESS: OFlag = OFlag::O_NONBLOCK.union(OFlag::O_NOCTTY);
+
+/// What is at a path.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Status {
+    pub(super) identity: Identity,
+    pub(super) stamp: Stamp,
+    pub(super) is_file: bool,
+}
+
+/// Looks at paths, one after the other. The directory of the last one stays open.
+#[derive(Debug)]
+pub(super) struct Viewer {
+    links: Links,
+    last: Option<(PathBuf, Directory)>,
+}
+
+/// An open directory.
+#[derive(Debug)]
+struct Directory(OwnedFd);
+
+/// Where a path ends when every link is followed.
+enum End {
+    Directory(Directory),
+    /// Something else, by its name in a directory.
+    Entry(Directory, OsString),
+}
+
+/// A link that is not followed.
+#[derive(Debug)]
+enum Refused {
+    /// `follow_symlinks` is false.
+    Symbolic(PathBuf),
+    /// Others may write to its directory.
+    OfOthers(PathBuf),
+    /// A file with several names in such a directory.
+    Hard(PathBuf),
+}
+
+/// Opens the regular file at `path`. Anything else is an error: a FIFO, say, or a link that is not to be followed.
+pub(super) fn open(path: &Path, links: Links) -> io::Result<File> {
+    let file = if links == Links::All {
+        OpenOptions::new().read(true).custom_flags(HARMLESS.bits()).open(path)?
+    } else {
+        let End::Entry(directory, name) = end_of(path, links)? else { return Err(io::ErrorKind::IsADirectory.into()) };
+        // What cannot be read must not be opened: devices do something when they are.
+        if !is_file(&directory.status(&name)?) {
+            return Err(not_a_file());
+        }
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | HARMLESS;
+        let file = openat(&directory.0, name.as_os_str(), flags, Mode::empty())?;
+        directory.refuse_hard_link(path, &fstat(&file)?)?;
+        File::from(file)
+    };
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_a_file()) }
+}
+
+fn not_a_file() -> io::Error {
+    io::Error::other("not a regular file")
+}
+
+/// Goes along `path` from the root.
+fn end_of(path: &Path, links: Links) -> io::Result<End> {
+    let mut directory = Directory::root()?;
+    // Where that is, in words; and what is still to go, the last component first.
+    let mut at = PathBuf::from("/");
+    let mut rest = components(path);
+    let mut left = MOST_LINKS;
+    while let Some(name) = rest.pop() {
+        match directory.child(&name) {
+            Ok(child) => {
+                directory = child;
+                at.push(name);
+            }
+            Err(Errno::ENOTDIR | Errno::ELOOP) => {
+                let Some(target) = directory.link(&name)? else {
+                    let is_last = rest.is_empty();
+                    return if is_last { Ok(End::Entry(directory, name)) } else { Err(Errno::ENOTDIR.into()) };
+                };
+                left = left.checked_sub(1).ok_or(Errno::ELOOP)?;
+                directory.refuse_symlink(&at.join(&name), links)?;
+                if target.has_root() {
+                    (directory, at) = (Directory::root()?, PathBuf::from("/"));
+                }
+                rest.extend(components(&target));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(End::Directory(directory))
+}
+
+/// The names on a path, the last one first.
+fn components(path: &Path) -> Vec<OsString> {
+    let names = path.components().filter(|component| !matches!(component, Component::RootDir | Component::CurDir));
+    let mut names: Vec<OsString> = names.map(|component| component.as_os_str().to_owned()).collect();
+    names.reverse();
+    names
+}
+
+fn is_file(status: &FileStat) -> bool {
+    SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG
+}
+
+fn is_symlink(status: &FileStat) -> bool {
+    SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT == SFlag::S_IFLNK
+}
+
+// === impl Viewer ===
+
+impl Viewer {
+    pub(super) const fn new(links: Links) -> Self {
+        Self { links, last: None }
+    }
+
+    /// What is at `path`.
+    pub(super) fn status(&mut self, path: &Path) -> io::Result<Status> {
+        if self.links == Links::All {
+            return fs::metadata(path).map(|metadata| Status::of(&metadata));
+        }
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(io::ErrorKind::IsADirectory.into());
+        };
+        if self.last.as_ref().is_none_or(|(last, _)| last != parent) {
+            let End::Directory(directory) = end_of(parent, self.links)? else { return Err(Errno::ENOTDIR.into()) };
+            self.last = Some((parent.to_owned(), directory));
+        }
+        let Some((_, directory)) = &self.last else { return Err(Errno::ENOTDIR.into()) };
+        let status = directory.status(name)?;
+        if !is_symlink(&status) {
+            directory.refuse_hard_link(path, &status)?;
+            return Ok(Status::from_stat(&status));
+        }
+        match end_of(path, self.links)? {
+            End::Directory(directory) => Ok(Status::from_stat(&fstat(&directory.0)?)),
+            End::Entry(directory, name) => {
+                let status = directory.status(&name)?;
+                directory.refuse_hard_link(path, &status)?;
+                Ok(Status::from_stat(&status))
+            }
+        }
+    }
+}
+
+impl Status {
+    pub(super) fn of(metadata: &fs::Metadata) -> Self {
+        Self { identity: Identity::of(metadata), stamp: Stamp::of(metadata), is_file: metadata.is_file() }
+    }
+
+    fn from_stat(status: &FileStat) -> Self {
+        let (dev, ino) = (status.st_dev, status.st_ino);
+        let len = u64::try_from(status.st_size).unwrap_or_default();
+        let stamp = Stamp::new(len, status.st_mtime, status.st_mtime_nsec);
+        Self { identity: Identity { dev, ino }, stamp, is_file: is_file(status) }
+    }
+}
+
+// === impl Directory ===
+
+impl Directory {
+    fn root() -> io::Result<Self> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+        let root = OpenOptions::new().read(true).custom_flags(flags.bits()).open("/")?;
+        Ok(Self(root.into()))
+    }
+
+    /// The directory `name` in this one; `ENOTDIR` if it is a link or no directory.
+    fn child(&self, name: &OsStr) -> Result<Self, Errno> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        openat(&self.0, name, flags, Mode::empty()).map(Self)
+    }
+
+    /// Where the symbolic link `name` leads; none if it is no link.
+    fn link(&self, name: &OsStr) -> io::Result<Option<PathBuf>> {
+        match readlinkat(&self.0, name) {
+            Ok(target) => Ok(Some(target.into())),
+            Err(Errno::EINVAL) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn status(&self, name: &OsStr) -> io::Result<FileStat> {
+        Ok(fstatat(&self.0, name, AtFlags::AT_SYMLINK_NOFOLLOW)?)
+    }
+
+    /// Its owner, and whether nobody but root and the user of this process may write to it.
+    fn owner(&self) -> io::Result<(u32, bool)> {
+        let status = fstat(&self.0)?;
+        let others = (Mode::S_IWGRP | Mode::S_IWOTH).bits();
+        let is_trusted = is_ours(status.st_uid) && status.st_mode & others == 0;
+        Ok((status.st_uid, is_trusted))
+    }
+
+    fn refuse_symlink(&self, link: &Path, links: Links) -> io::Result<()> {
+        match links {
+            Links::All => Ok(()),
+            Links::Trusted if self.owner()?.1 => Ok(()),
+            Links::Trusted => Err(Refused::OfOthers(link.to_owned()).into()),
+            Links::None => Err(Refused::Symbolic(link.to_owned()).into()),
+        }
+    }
+
+    /// Refuses a file with several names, unless it belongs to the other user to whom the directory belongs.
+    fn refuse_hard_link(&self, path: &Path, status: &FileStat) -> io::Result<()> {
+        if status.st_nlink <= 1 || !is_file(status) {
+            return Ok(());
+        }
+        let (owner, is_trusted) = self.owner()?;
+        let is_their_own = status.st_uid == owner && !is_ours(owner);
+        if is_trusted || is_their_own { Ok(()) } else { Err(Refused::Hard(path.to_owned()).into()) }
+    }
+}
+
+/// Whether a user is root or the one of this process.
+fn is_ours(user: u32) -> bool {
+    user == 0 || user == geteuid().as_raw()
+}
+
+// === impl Refused ===
+
+impl Display for Refused {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Symbolic(link) => {
+                write!(f, "{} is a symbolic link, and `follow_symlinks` is false: name the file itself", link.display())
+            }
+            Self::OfOthers(link) => write!(
+                f,
+                "{} is a symbolic link in a directory that others may write to, and could lead to any file: it is not \
+                 followed; name the file itself, or write `follow_symlinks = true` if they may choose what Postrider reads",
+                link.display()
+            ),
+            Self::Hard(path) => write!(
+                f,
+                "{} has several names (hard links) in a directory that others may write to, and could be any file: it is \
+                 not read; remove the other names, or write `follow_symlinks = true` if they may choose what Postrider reads",
+                path.display()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl From<Refused> for io::Error {
+    fn from(refused: Refused) -> Self {
+        Self::other(refused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::time::{Duration, Instant};
+
+    use nix::unistd::mkfifo;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// `logs/` is a directory that everybody may write to, beside `secret`, which they may not read.
+    struct Place(TempDir);
+
+    impl Place {
+        fn new() -> Self {
+            let place = Self(tempfile::tempdir().unwrap());
+            fs::create_dir(place.path("logs")).unwrap();
+            place.permit("logs", 0o777);
+            fs::write(place.path("secret"), "secret").unwrap();
+            place
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.path().join(name)
+        }
+
+        fn permit(&self, name: &str, mode: u32) {
+            fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+
+        /// What opening and looking say, which is the same.
+        fn look(&self, name: &str, links: Links) -> Result<(), String> {
+            let path = self.path(name);
+            let opened = open(&path, links).map(drop).map_err(|error| error.to_string());
+            let seen = Viewer::new(links).status(&path).map_err(|error| error.to_string());
+            assert_eq!(opened.is_ok(), seen.is_ok_and(|status| status.is_file), "{name}");
+            opened
+        }
+    }
+
+    #[test]
+    fn links_of_others_lead_nowhere() {
+        let place = Place::new();
+        symlink("../secret", place.path("logs/relative")).unwrap();
+        symlink(place.path("secret"), place.path("logs/absolute")).unwrap();
+        symlink(place.0.path(), place.path("logs/directory")).unwrap();
+        symlink("logs/absolute", place.path("to-a-link")).unwrap();
+        symlink("secret", place.path("ours")).unwrap();
+        symlink("logs", place.path("our-directory")).unwrap();
+        fs::write(place.path("logs/plain"), "").unwrap();
+        let of_others = ["logs/relative", "logs/absolute", "logs/directory/secret", "to-a-link"];
+        for name in of_others {
+            for mode in [0o777, 0o775, 0o1777] {
+                place.permit("logs", mode);
+                let refused = place.look(name, Links::Trusted).unwrap_err();
+                assert!(refused.contains("/logs/") && refused.contains("`follow_symlinks = true`"), "{refused}");
+            }
+            // Nobody else may write to it.
+            place.permit("logs", 0o755);
+            assert_eq!(place.look(name, Links::Trusted), Ok(()), "{name}");
+            assert_eq!(place.look(name, Links::All), Ok(()), "{name}");
+            assert!(place.look(name, Links::None).unwrap_err().contains("`follow_symlinks` is false"));
+        }
+        place.permit("logs", 0o777);
+        for name in ["ours", "our-directory/plain", "logs/plain"] {
+            assert_eq!(place.look(name, Links::Trusted), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_file_with_several_names_among_others_is_not_read() {
+        let place = Place::new();
+        fs::hard_link(place.path("secret"), place.path("logs/linked")).unwrap();
+        let refused = place.look("logs/linked", Links::Trusted).unwrap_err();
+        assert!(refused.contains("/logs/linked") && refused.contains("`follow_symlinks = true`"), "{refused}");
+        assert!(place.look("logs/linked", Links::None).is_err());
+        assert_eq!(place.look("logs/linked", Links::All), Ok(()));
+        assert_eq!(place.look("secret", Links::Trusted), Ok(()));
+        fs::remove_file(place.path("secret")).unwrap();
+        assert_eq!(place.look("logs/linked", Links::Trusted), Ok(()));
+    }
+
+    #[test]
+    fn links_without_end_and_what_is_no_file_are_errors() {
+        let place = Place::new();
+        place.permit("logs", 0o755);
+        symlink("b", place.path("a")).unwrap();
+        symlink("a", place.path("b")).unwrap();
+        symlink("nowhere", place.path("dangling")).unwrap();
+        mkfifo(&place.path("fifo"), Mode::S_IRUSR).unwrap();
+        let begun = Instant::now();
+        for links in [Links::Trusted, Links::All] {
+            for name in ["a", "dangling", "fifo", "logs", "secret/below", "missing", "missing/below"] {
+                assert!(place.look(name, links).is_err(), "{name}");
+            }
+            let kind = |name: &str| open(&place.path(name), links).unwrap_err().kind();
+            assert_eq!(kind("missing"), io::ErrorKind::NotFound);
+            assert_eq!(kind("dangling"), io::ErrorKind::NotFound);
+            assert_eq!(kind("secret/below"), io::ErrorKind::NotADirectory);
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "nobody writes to the FIFO");
+    }
+}
