@@ -77,6 +77,8 @@ pub struct TemplateError {
 
 /// What stands for a value that a record does not have, in paths and topics.
 const MISSING: &str = "unknown";
+/// What stands for every value in the text of records that can't have one of their own.
+const COMMON: &str = "others";
 /// A value takes at most so many bytes of a path or topic: file names end at 255, topics at 249.
 const MOST_OF_A_VALUE: usize = 128;
 /// The longest legal topic.
@@ -202,13 +204,9 @@ impl Template {
         }
     }
 
-    /// The text with `value` in the place of every field.
-    pub fn filled(&self, value: &str) -> String {
-        let part = |part: &Part| match part {
-            Part::Literal(text) => text.clone(),
-            Part::Field(_) => value.to_owned(),
-        };
-        self.parts.iter().map(part).collect()
+    /// The text for records that can't have one of their own: `others` stands in the place of every field.
+    pub fn common(&self) -> String {
+        self.parts().map(|part| part.unwrap_or(COMMON)).collect()
     }
 
     /// The literals and the fields in their order: each is the one or the other.

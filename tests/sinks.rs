@@ -258,3 +258,33 @@ fn topics_and_keys_follow_their_templates() {
         assert_eq!(found, expected, "{topic}");
     }
 }
+
+/// The sinks of the shipped file, with a rotation that comes often.
+#[test]
+fn a_host_whose_name_is_that_of_another_sink_s_file_takes_nothing_from_it() {
+    const LINES: usize = 6000;
+    let directory = scratch::directory("sinks");
+    let shipped = include_str!("../config/file.toml");
+    let (_, sinks) = shipped.split_once("[[sink.file]]").expect("a sink");
+    let sinks = format!("[[sink.file]]{sinks}")
+        .replace("/var/log/postrider", &directory.path().display().to_string())
+        .replace("rotate_age = \"1d\"", "rotate_size = \"64KiB\"")
+        .replace("rotate_keep = 14\n", "");
+    let mut postrider = Postrider::spawn(&format!("{SOURCE}{sinks}"));
+    let mut socket = connect(&mut postrider);
+    for n in 0..LINES {
+        writeln!(
+            socket,
+            "<22>Nov 24 02:10:35 undelivered postfix/smtp[7]: 0000AABCDE: to=<a@b.example>, relay=none, dsn=4.4.1, \
+             status=deferred (number {n})"
+        )
+        .expect("room");
+    }
+    drop(socket);
+    end(postrider);
+    let number = |line: &String| line.split("(number ").nth(1)?.split(')').next()?.parse::<usize>().ok();
+    let mut found: Vec<usize> =
+        all_lines(directory.path()).iter().map(|line| number(line).expect("a whole record")).collect();
+    found.sort_unstable();
+    assert!(found.iter().copied().eq((0..2 * LINES).map(|n| n / 2)), "{} records of {}", found.len(), 2 * LINES);
+}

@@ -2,13 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
-use std::path::PathBuf;
 
 use super::diagnostic::Diagnostic;
 use super::diagnostics::Diagnostics;
 use super::kind::Placed;
-use super::{FileConfig, Fsync, KafkaConfig, SinkConfig, SinkKind, SourceConfig, SourceKind, WhenFull};
-use crate::template::Template;
+use super::paths::resolved;
+use super::{Fsync, SinkConfig, SinkKind, SourceConfig, SourceKind, WhenFull, places};
 
 /// Checks all sources and sinks against each other.
 pub(super) fn across(sources: &[Placed<SourceConfig>], sinks: &[Placed<SinkConfig>], found: &mut Diagnostics) {
@@ -19,13 +18,8 @@ pub(super) fn across(sources: &[Placed<SourceConfig>], sinks: &[Placed<SinkConfi
     pairs(sinks, found, |a, b| {
         same_name("sink", &a.config.name, &b.config.name, a.places.of("name"), b.places.of("name"))
     });
-    pairs(sinks, found, same_file);
     pairs(sinks, found, same_spool);
-    for (output, keeper) in sinks.iter().flat_map(|output| sinks.iter().map(move |keeper| (output, keeper))) {
-        if let Some(error) = mixed(output, keeper) {
-            found.push(error);
-        }
-    }
+    places::across(sources, sinks, found);
     for sink in sinks {
         if let Some(error) = spool_before_page_cache(sink) {
             found.push(error);
@@ -111,22 +105,8 @@ fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || covers(a.ip(), b.ip()) || covers(b.ip(), a.ip()))
 }
 
-fn same_file(a: &Placed<SinkConfig>, b: &Placed<SinkConfig>) -> Option<Diagnostic> {
-    let path = |sink: &Placed<SinkConfig>| -> Option<(PathBuf, Template)> {
-        match &sink.config.kind {
-            SinkKind::File(file) => Some((file.directory.clone(), file.path.clone())),
-            _ => None,
-        }
-    };
-    let (one, other) = (path(a)?, path(b)?);
-    (one == other).then(|| {
-        let error = Diagnostic::at(b.places.of("path"), "two sinks write to one path");
-        error.help("give each a path of its own").also(a.places.of("path"), "the first")
-    })
-}
-
 fn same_spool(a: &Placed<SinkConfig>, b: &Placed<SinkConfig>) -> Option<Diagnostic> {
-    let directory = |sink: &Placed<SinkConfig>| sink.config.spool.as_ref().map(|spool| spool.directory.clone());
+    let directory = |sink: &Placed<SinkConfig>| sink.config.spool.as_ref().map(|spool| resolved(&spool.directory));
     let (one, other) = (directory(a)?, directory(b)?);
     (one == other).then(|| {
         let error = Diagnostic::at(b.places.of("spool"), "two sinks have one spool");
@@ -140,21 +120,6 @@ fn spool_before_page_cache(sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
     (sink.config.spool.is_some() && file.fsync == Fsync::Never).then(|| {
         let error = Diagnostic::at(sink.places.of("fsync"), "a spool forgets only what is on the disk elsewhere");
         error.help("leave `fsync` out, or write \"1s\"").also(sink.places.of("spool"), "the spool")
-    })
-}
-
-/// Records among dead letters could not be told apart.
-fn mixed(output: &Placed<SinkConfig>, keeper: &Placed<SinkConfig>) -> Option<Diagnostic> {
-    let (SinkKind::File(FileConfig { dead_letter, .. }) | SinkKind::Kafka(KafkaConfig { dead_letter, .. })) =
-        &keeper.config.kind
-    else {
-        return None;
-    };
-    let SinkKind::File(file) = &output.config.kind else { return None };
-    (file.directory.join(file.path.as_constant()?) == *dead_letter.as_ref()?).then(|| {
-        let message = format!("the sink {} writes its records to this file", output.config.name);
-        let error = Diagnostic::at(keeper.places.of("dead_letter"), message);
-        error.help("give the dead letters a file of their own").also(output.places.of("path"), "the records")
     })
 }
 

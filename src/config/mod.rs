@@ -11,6 +11,8 @@ mod file;
 mod kafka;
 mod key;
 mod kind;
+mod paths;
+mod places;
 mod properties;
 mod reader;
 mod schema;
@@ -26,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use self::diagnostics::Diagnostics;
+pub(crate) use self::paths::resolved;
 pub use self::properties::Properties;
 pub use self::schema::schema;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::buffer::{Batch, Receiver};
-use crate::config::{SinkConfig, SinkKind};
+use crate::config::{SinkConfig, SinkKind, resolved};
 use crate::ledger::SinkLedger;
 
 pub(crate) mod dead_letter;
@@ -130,7 +130,8 @@ pub fn share_destination(one: &SinkConfig, other: &SinkConfig) -> bool {
     match (&one.kind, &other.kind) {
         (SinkKind::Stdout, SinkKind::Stdout) => true,
         (SinkKind::File(one), SinkKind::File(other)) => {
-            one.directory.starts_with(&other.directory) || other.directory.starts_with(&one.directory)
+            let (one, other) = (resolved(&one.directory), resolved(&other.directory));
+            one.starts_with(&other) || other.starts_with(&one)
         }
         (SinkKind::Kafka(one), SinkKind::Kafka(other)) => one.brokers == other.brokers,
         _ => false,
@@ -139,7 +140,7 @@ pub fn share_destination(one: &SinkConfig, other: &SinkConfig) -> bool {
 
 /// Whether two sinks have the same spool.
 pub fn share_spool(one: &SinkConfig, other: &SinkConfig) -> bool {
-    let directory = |sink: &SinkConfig| sink.spool.as_ref().map(|spool| spool.directory.clone());
+    let directory = |sink: &SinkConfig| sink.spool.as_ref().map(|spool| resolved(&spool.directory));
     directory(one).is_some_and(|one| directory(other) == Some(one))
 }
 
@@ -200,6 +201,11 @@ mod tests {
         assert!(!shared(&file("/var/log/mx1/mail.json"), &file("/var/log/mx2/mail.json")));
         assert!(shared(&kafka("a:9092"), &kafka("a:9092")) && !shared(&kafka("a:9092"), &kafka("b:9092")));
         assert!(!shared("stdout]]", &file("/var/log/mail.json")));
+        let place = tempfile::tempdir().unwrap();
+        std::fs::create_dir(place.path().join("real")).unwrap();
+        std::os::unix::fs::symlink("real", place.path().join("link")).unwrap();
+        let below = |rest: &str| file(place.path().join(rest).to_str().unwrap());
+        assert!(shared(&below("link/mail.json"), &below("real/mail.json")), "one directory by two names");
         let spool = |directory: &str| sink(&format!("stdout]]\n[sink.stdout.spool]\ndirectory = \"{directory}\""));
         assert!(share_spool(&spool("/var/spool/a"), &spool("/var/spool/a")));
         assert!(!share_spool(&spool("/var/spool/a"), &spool("/var/spool/b")));

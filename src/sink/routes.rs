@@ -13,8 +13,6 @@ use tracing::warn;
 use crate::template::Template;
 use crate::throttle::Throttle;
 
-/// The value of every placeholder in the common route.
-const COMMON: &str = "others";
 /// A route that was not used for so long gives its place to another.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -42,7 +40,7 @@ impl Routes {
         Self {
             sink: sink.to_owned(),
             most,
-            common: template.filled(COMMON),
+            common: template.common(),
             used: HashMap::new(),
             full_until: None,
             untold: 0,

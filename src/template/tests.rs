@@ -125,7 +125,7 @@ fn one_value_fills_every_field() {
     for (template, expected) in
         [("{hostname}/{date}.json", "others/others.json"), ("mail.json", "mail.json"), ("a-{peer}", "a-others")]
     {
-        assert_eq!(Template::parse(template).unwrap().filled("others"), expected);
+        assert_eq!(Template::parse(template).unwrap().common(), expected);
     }
 }
 

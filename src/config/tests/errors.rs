@@ -141,6 +141,31 @@ fn dead_letters() {
 }
 
 #[test]
+fn places_of_two_owners() {
+    insta::assert_snapshot!(errors_in(
+        "[[source.file]]\npaths = [\"/no/log/*.log\"]\nstate = \"/no/state\"\n\
+         [[sink.file]]\nname = \"hosts\"\npath = \"/no/out/{hostname}.json\"\n\
+         [[sink.file]]\nname = \"undelivered\"\npath = \"/no/out/undelivered.json\"\n\
+         [[sink.file]]\nname = \"loop\"\npath = \"/no/log/{hostname}.log\"\ndead_letter = \"/no/spool/dead\"\n\
+         [[sink.file]]\nname = \"cursor\"\npath = \"/no/state/{app_name}\"\n\
+         [[sink.file]]\nname = \"below\"\npath = \"/no/out/mx1.json/{date}\"\n\
+         [[sink.stdout]]\n[sink.stdout.spool]\ndirectory = \"/no/spool\"\n\
+         [[sink.file]]\nname = \"spool\"\npath = \"/no/{hostname}/mail\"\ndead_letter = \"/no/mx1/mail\""
+    ));
+}
+
+#[test]
+fn what_can_never_meet_is_no_error() {
+    super::config(
+        "[[source.file]]\npaths = [\"/no/log/*.log\"]\nstate = \"/no/state\"\n\
+         [[sink.file]]\npath = \"/no/out/{hostname}.json\"\ndead_letter = \"/no/state/dead.jsonl\"\n\
+         spool.directory = \"/no/state/spool/file\"\n\
+         [[sink.file]]\npath = \"/no/dir/{hostname}/mail.log\"\ndead_letter = \"/no/state/dead.jsonl\"\n\
+         [[sink.file]]\npath = \"/no/out/{date}.log\"\n[[sink.file]]\npath = \"/no/log/{hostname}.json\"",
+    );
+}
+
+#[test]
 fn spools() {
     insta::assert_snapshot!(errors_in(
         "[[source.relp]]\nlisten = \"127.0.0.1:0\"\n[[sink.file]]\npath = \"/a/b\"\nfsync = \"never\"\n\

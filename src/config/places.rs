@@ -1,0 +1,152 @@
+//! What no two tables may have: one file, or a directory that another writes into.
+//!
+//! Two owners of one file tear its lines, and one of them compresses and removes what the other still writes.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::diagnostic::Diagnostic;
+use super::diagnostics::Diagnostics;
+use super::kind::Placed;
+use super::paths::Paths;
+use super::{FileConfig, FollowConfig, SinkConfig, SinkKind, SourceConfig, SourceKind};
+
+/// What the help of most of these errors says.
+const APART: &str = "give each a directory of its own, e.g. \"/var/log/postrider/hosts/{hostname}.json\" and \
+                     \"/var/log/postrider/all.json\"";
+
+/// Something that a table has on the disk.
+struct Place {
+    kind: Kind,
+    /// How messages call it.
+    what: String,
+    paths: Paths,
+    /// Where it stands in the file.
+    span: Range<usize>,
+    /// The number of its sink or source, where it is not to meet others of the same alone.
+    owner: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// The files of a file sink.
+    Files,
+    /// The dead letters of a sink, and what a replay makes of them.
+    DeadLetters,
+    Spool,
+    /// The cursor of a source that follows files.
+    Cursor,
+    /// What such a source reads.
+    Followed,
+}
+
+/// Checks every pair of places.
+pub(super) fn across(sources: &[Placed<SourceConfig>], sinks: &[Placed<SinkConfig>], found: &mut Diagnostics) {
+    let places: Vec<Place> = sources.iter().flat_map(of_source).chain(of_sinks(sinks)).collect();
+    for (index, later) in places.iter().enumerate() {
+        if let Some(error) = places[..index].iter().find_map(|earlier| conflict(earlier, later)) {
+            found.push(error);
+        }
+    }
+}
+
+fn of_source(source: &Placed<SourceConfig>) -> Vec<Place> {
+    let SourceKind::File(FollowConfig { paths, state, .. }) = &source.config.kind else { return Vec::new() };
+    let name = &source.config.name;
+    let followed = paths.iter().map(|pattern| Place {
+        kind: Kind::Followed,
+        what: format!("the source {name} follows it"),
+        paths: Paths::of_glob(pattern),
+        span: source.places.of("paths"),
+        owner: None,
+    });
+    let cursor = ["cursor", "cursor.new", "lock"].map(|end| Place {
+        kind: Kind::Cursor,
+        what: format!("the source {name} keeps its cursor there"),
+        paths: Paths::of(&state.join(format!("{name}.{end}"))),
+        span: source.places.of("state"),
+        owner: None,
+    });
+    followed.chain(cursor).collect()
+}
+
+fn of_sinks(sinks: &[Placed<SinkConfig>]) -> impl Iterator<Item = Place> + '_ {
+    sinks.iter().enumerate().flat_map(|(number, sink)| {
+        let name = &sink.config.name;
+        let place =
+            |kind, what, paths, key| Place { kind, what, paths, span: sink.places.of(key), owner: Some(number) };
+        let mut places = Vec::new();
+        let dead_letter = match &sink.config.kind {
+            SinkKind::File(file) => {
+                places.push(place(
+                    Kind::Files,
+                    format!("the sink {name} writes its records to it"),
+                    files(file),
+                    "path",
+                ));
+                file.dead_letter.as_deref()
+            }
+            SinkKind::Kafka(kafka) => kafka.dead_letter.as_deref(),
+            SinkKind::Stdout => None,
+        };
+        places.extend(dead_letter.into_iter().flat_map(letters).map(|path| {
+            let what = format!("the sink {name} keeps dead letters there");
+            place(Kind::DeadLetters, what, Paths::of(&path), "dead_letter")
+        }));
+        places.extend(sink.config.spool.as_ref().map(|spool| {
+            let what = format!("the sink {name} has its spool there");
+            place(Kind::Spool, what, Paths::below(&spool.directory), "spool")
+        }));
+        places
+    })
+}
+
+fn files(file: &FileConfig) -> Paths {
+    let rotates = file.rotate_size.is_some() || file.rotate_age.is_some();
+    Paths::of_sink(&file.directory, &file.path, rotates)
+}
+
+/// A dead-letter file, and the files that `replay` makes beside it.
+fn letters(path: &Path) -> [PathBuf; 3] {
+    ["", ".replaying", ".damaged"].map(|end| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        PathBuf::from(name)
+    })
+}
+
+fn conflict(earlier: &Place, later: &Place) -> Option<Diagnostic> {
+    if !may_conflict(earlier, later) {
+        return None;
+    }
+    let kinds = [earlier.kind, later.kind];
+    let above = || {
+        // No glob takes a file for a directory.
+        let matters = !kinds.contains(&Kind::Followed);
+        let path = || earlier.paths.meets_above(&later.paths).or_else(|| later.paths.meets_above(&earlier.paths));
+        matters.then(path).flatten().map(|path| format!("{path} would be a file and a directory"))
+    };
+    let both = earlier.paths.meets(&later.paths).map(|path| format!("{path} would have two owners"));
+    let trouble = both.or_else(above)?;
+    let (first, second) = if earlier.span.start <= later.span.start { (earlier, later) } else { (later, earlier) };
+    let help = match kinds {
+        [Kind::Followed, _] | [_, Kind::Followed] => {
+            "each record would come in again: let `paths` leave out what Postrider writes"
+        }
+        [Kind::Files, Kind::Files] => APART,
+        _ => "give each a directory of its own",
+    };
+    let error = Diagnostic::at(second.span.clone(), format!("{trouble}: {}", first.what));
+    Some(error.help(help).also(first.span.clone(), "the first"))
+}
+
+fn may_conflict(earlier: &Place, later: &Place) -> bool {
+    match (earlier.kind, later.kind) {
+        // Sinks may share a file of dead letters. Two spools in one directory are another error.
+        (Kind::DeadLetters, Kind::DeadLetters)
+        | (Kind::Spool, Kind::Spool)
+        | (Kind::Cursor | Kind::Followed, Kind::Cursor | Kind::Followed | Kind::Spool) => false,
+        (Kind::Files, Kind::Files) => earlier.owner != later.owner,
+        _ => true,
+    }
+}
