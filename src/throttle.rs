@@ -1,32 +1,156 @@
 //! Log lines that a peer or a destination can cause often, at a bearable rate.
+//!
+//! One line of a kind passes in ten seconds, and says how many were held back before it. What is held back after the last line
+//! of a burst is logged as a sum: the program calls [`tell_sums`] once a second, and [`tell_rest`] at its end. Whoever causes the
+//! lines needs no timer, and its thread may even be blocked.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use tracing::Level;
 
 /// The time between two lines.
 const INTERVAL: Duration = Duration::from_secs(10);
+/// The next line has so much longer to bring the sum with it, because it says more than the sum alone.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Every kind of line whose sum may have to be logged. They are as many as sources, sinks and spools have, and leave with them.
+static KINDS: Mutex<Vec<Arc<Kind>>> = Mutex::new(Vec::new());
 
 /// Lets one log line pass in ten seconds and counts the others.
+#[derive(Debug)]
+pub(crate) struct Throttle(Arc<Kind>);
+
+/// Who logs the lines.
+#[derive(Clone, Debug)]
+pub(crate) enum Owner {
+    /// The source of this name.
+    Source(String),
+    /// The sink of this name.
+    Sink(String),
+    /// Somebody whom the text names.
+    Named,
+}
+
+#[derive(Debug)]
+struct Kind {
+    level: Level,
+    owner: Owner,
+    what: String,
+    state: Mutex<State>,
+}
+
 #[derive(Debug, Default)]
-pub(crate) struct Throttle {
+struct State {
     last: Option<Instant>,
     suppressed: u64,
 }
 
+// === impl Throttle ===
+
 impl Throttle {
+    /// For lines of `level` that say `what`.
+    pub(crate) fn new(level: Level, owner: Owner, what: impl Into<String>) -> Self {
+        let kind = Arc::new(Kind { level, owner, what: what.into(), state: Mutex::default() });
+        lock(&KINDS).push(Arc::clone(&kind));
+        Self(kind)
+    }
+
     /// `Some` if a line may be logged now, with the number of those that were held back since the last.
-    pub(crate) fn pass(&mut self, now: Instant) -> Option<u64> {
-        self.pass_many(1, now)
+    pub(crate) fn pass(&self, now: Instant) -> Option<u64> {
+        self.pass_with(1, now)
+    }
+
+    /// The same for a line that tells of `events`, so that what is held back is counted in events; 0 if the caller counts them.
+    pub(crate) fn pass_with(&self, events: u64, now: Instant) -> Option<u64> {
+        lock(&self.0.state).pass(events, 0, now)
+    }
+
+    /// Counts events of which no line is to be logged now.
+    pub(crate) fn hold_back(&self, events: u64) {
+        lock(&self.0.state).suppressed += events;
+    }
+
+    /// How many events are held back.
+    #[cfg(test)]
+    pub(crate) fn suppressed(&self) -> u64 {
+        lock(&self.0.state).suppressed
     }
 
     /// The same for `lines` lines at once, at least one, of which one may be logged.
-    pub(crate) fn pass_many(&mut self, lines: u64, now: Instant) -> Option<u64> {
+    pub(crate) fn pass_many(&self, lines: u64, now: Instant) -> Option<u64> {
+        lock(&self.0.state).pass(lines, lines - 1, now)
+    }
+}
+
+/// Logs the sums of those bursts that are over.
+pub(crate) fn tell_sums(now: Instant) {
+    tell(|state| state.due(now));
+}
+
+/// Logs what is held back, because no other line follows.
+pub(crate) fn tell_rest() {
+    tell(|state| Some(std::mem::take(&mut state.suppressed)).filter(|suppressed| *suppressed > 0));
+}
+
+fn tell(due: impl Fn(&mut State) -> Option<u64>) {
+    let mut sums = Vec::new();
+    lock(&KINDS).retain(|kind| {
+        let suppressed = due(&mut lock(&kind.state));
+        // What the last owner has let go of can count no more: it stays until its sum is logged.
+        let lasts = Arc::strong_count(kind) > 1 || lock(&kind.state).suppressed > 0;
+        sums.extend(suppressed.map(|suppressed| (Arc::clone(kind), suppressed)));
+        lasts
+    });
+    // A log that is slow must not hold up whoever makes a throttle.
+    for (kind, suppressed) in sums {
+        kind.tell(suppressed);
+    }
+}
+
+// === impl Kind ===
+
+impl Kind {
+    fn tell(&self, suppressed: u64) {
+        let (source, sink) = match &self.owner {
+            Owner::Source(name) => (Some(name.as_str()), None),
+            Owner::Sink(name) => (None, Some(name.as_str())),
+            Owner::Named => (None, None),
+        };
+        let what = self.what.as_str();
+        match self.level {
+            Level::ERROR => tracing::error!(source, sink, suppressed, "not logged one by one: {what}"),
+            Level::WARN => tracing::warn!(source, sink, suppressed, "not logged one by one: {what}"),
+            _ => tracing::info!(source, sink, suppressed, "not logged one by one: {what}"),
+        }
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// Counts `events`; `Some` if a line may be logged, which leaves `rest` of them untold.
+    fn pass(&mut self, events: u64, rest: u64, now: Instant) -> Option<u64> {
         if self.last.is_some_and(|last| now.duration_since(last) < INTERVAL) {
-            self.suppressed += lines;
+            self.suppressed += events;
             return None;
         }
         self.last = Some(now);
-        Some(std::mem::replace(&mut self.suppressed, lines - 1))
+        Some(std::mem::replace(&mut self.suppressed, rest))
     }
+
+    /// What was held back, if no line has come that could have said so. It counts as a line.
+    fn due(&mut self, now: Instant) -> Option<u64> {
+        let is_due = self.suppressed > 0 && self.last.is_none_or(|last| now.duration_since(last) >= INTERVAL + GRACE);
+        is_due.then(|| {
+            self.last = Some(now);
+            std::mem::take(&mut self.suppressed)
+        })
+    }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -35,7 +159,10 @@ mod tests {
 
     #[test]
     fn one_line_passes_and_the_next_says_how_many_did_not() {
-        let mut throttle = Throttle::default();
+        // No other test tells its sum.
+        let what = "a line".to_owned();
+        let throttle =
+            Throttle(Arc::new(Kind { level: Level::INFO, owner: Owner::Named, what, state: Mutex::default() }));
         let now = Instant::now();
         assert_eq!(throttle.pass(now), Some(0));
         assert_eq!((throttle.pass(now), throttle.pass(now + INTERVAL / 2)), (None, None));
@@ -44,5 +171,42 @@ mod tests {
         assert_eq!(throttle.pass_many(5, now + INTERVAL * 3), Some(0));
         assert_eq!(throttle.pass_many(3, now + INTERVAL * 3), None);
         assert_eq!(throttle.pass(now + INTERVAL * 4), Some(7));
+        assert_eq!(throttle.pass_with(5, now + INTERVAL * 5), Some(0), "the line tells of all five");
+        assert_eq!(throttle.pass_with(3, now + INTERVAL * 5), None);
+        assert_eq!(throttle.pass_with(2, now + INTERVAL * 6), Some(3));
+    }
+
+    #[test]
+    fn what_no_line_follows_is_due_as_a_sum() {
+        let mut state = State::default();
+        let now = Instant::now();
+        assert_eq!(state.due(now), None);
+        assert_eq!(state.pass(1, 0, now), Some(0));
+        assert_eq!(state.due(now + INTERVAL * 2), None, "nothing was held back");
+        assert_eq!(state.pass(1, 0, now + INTERVAL), Some(0));
+        let burst = now + INTERVAL;
+        assert_eq!((state.pass(1, 0, burst), state.pass(7, 0, burst)), (None, None));
+        assert_eq!(state.due(burst + INTERVAL), None, "a line could still come");
+        assert_eq!(state.due(burst + INTERVAL + GRACE), Some(8));
+        // It was a line too.
+        assert_eq!(state.pass(1, 0, burst + INTERVAL + GRACE * 2), None);
+        assert_eq!(state.pass(1, 0, burst + INTERVAL * 2 + GRACE), Some(1));
+    }
+
+    #[test]
+    fn a_kind_leaves_with_its_owner_and_its_sum() {
+        let now = Instant::now();
+        let kept = |what: &str| lock(&KINDS).iter().any(|kind| kind.what == what);
+        let what = "a kind that leaves with its owner";
+        let throttle = Throttle::new(Level::INFO, Owner::Named, what);
+        throttle.pass(now);
+        throttle.pass(now);
+        drop(throttle);
+        // Other tests may do the same at any time.
+        tell_sums(now);
+        assert!(kept(what), "its sum is not logged yet");
+        tell_sums(now + INTERVAL + GRACE);
+        tell_sums(now + INTERVAL + GRACE);
+        assert!(!kept(what));
     }
 }

@@ -28,6 +28,7 @@ use crate::postfix::dsn::Language;
 use crate::sink::{End, Worker};
 use crate::source::BindError;
 use crate::systemd::{self, Passed};
+use crate::throttle;
 
 /// What sinks, listeners and the runtime need besides the connections; a file sink keeps 128 files open.
 const OTHER_DESCRIPTORS: u64 = 256;
@@ -145,6 +146,7 @@ impl App {
                 asked = signals.next() => match asked {
                     Asked::Stop(signal) => {
                         tracing::warn!(signal, "second signal: leaving at once");
+                        throttle::tell_rest();
                         totals.log(&sources, &sinks, false);
                         // What blocks the drain would block an orderly end too.
                         std::process::exit(1);
@@ -154,6 +156,7 @@ impl App {
                 },
             }
         };
+        throttle::tell_rest();
         totals.log(&sources, &sinks, true);
         result.and(drained)
     }
@@ -189,6 +192,7 @@ impl App {
 
     /// What has to be looked at again and again.
     fn look(&mut self, now: Instant) {
+        throttle::tell_sums(now);
         if self.totals.are_due(now) {
             self.totals.log(&self.sources, &self.sinks, false);
         }

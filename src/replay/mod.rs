@@ -25,6 +25,7 @@ use crate::ledger::{Reason, SinkLedger};
 use crate::receipt::{Receipt, Resolved, Ticket};
 use crate::sink::dead_letter::Parsed;
 use crate::sink::{self, Control, End, Turn};
+use crate::throttle;
 
 /// The most lines that wait for their receipts: a bound on the memory.
 const MOST_WAITING: u64 = 10_000;
@@ -101,6 +102,7 @@ impl Replay<'_> {
     pub fn run(&self, files: &[PathBuf], say: &mut dyn FnMut(String)) -> (Summary, Result<(), Error>) {
         let mut summary = Summary::default();
         let result = self.run_all(files, &mut summary, say);
+        throttle::tell_rest();
         (summary, result)
     }
 

@@ -3,25 +3,23 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
-use tracing::{info, warn};
+use tracing::{Level, info, warn};
+
+use crate::throttle::{Owner, Throttle};
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// The time between two lines about the same fault.
 const LOG_EVERY: Duration = Duration::from_secs(30);
-/// The time between the beginnings of two outages that the log tells of. A spool that is full at times, because its reader is
-/// slower than a sender, would fill the log otherwise.
-const OUTAGE_EVERY: Duration = Duration::from_secs(10);
 
 /// The faults of one destination: from the first failed attempt to the next that works is one outage.
 #[derive(Debug)]
 pub(super) struct Fault {
     name: String,
     outage: Option<Outage>,
-    /// When the log told of the beginning of one.
-    told: Option<Instant>,
-    /// How many came and went since, of which the log tells nothing.
-    untold: u64,
+    /// For the beginnings of outages. A spool that is full at times, because its reader is slower than a sender, would fill the
+    /// log otherwise.
+    beginnings: Throttle,
     seed: RandomState,
 }
 
@@ -31,13 +29,16 @@ struct Outage {
     /// When the log last told of it; `None` if it tells nothing of it yet.
     logged: Option<Instant>,
     attempts: u64,
+    /// The first.
+    reason: String,
 }
 
 // === impl Fault ===
 
 impl Fault {
     pub(super) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), outage: None, told: None, untold: 0, seed: RandomState::new() }
+        let beginnings = Throttle::new(Level::WARN, Owner::Sink(name.to_owned()), "it failed, and soon worked again");
+        Self { name: name.to_owned(), outage: None, beginnings, seed: RandomState::new() }
     }
 
     /// Counts a failed attempt, logs it if it is the first or the last line is old, and says how long to wait.
@@ -45,13 +46,20 @@ impl Fault {
     /// An outage that begins soon after the last is logged when it lasts, so that the last line always tells how things are.
     pub(super) fn failed(&mut self, reason: &str, now: Instant) -> Duration {
         let sink = self.name.as_str();
-        let outage = self.outage.get_or_insert(Outage { since: now, logged: None, attempts: 0 });
+        let outage = self.outage.get_or_insert_with(|| Outage {
+            since: now,
+            logged: None,
+            attempts: 0,
+            reason: reason.to_owned(),
+        });
         outage.attempts += 1;
+        // It counts when it is over, if the log tells nothing of it.
+        let earlier = if outage.logged.is_none() { self.beginnings.pass_with(0, now) } else { None };
         match outage.logged {
-            None if self.told.is_none_or(|told| now.duration_since(told) >= OUTAGE_EVERY) => {
-                let untold = Some(std::mem::take(&mut self.untold)).filter(|untold| *untold > 0);
+            None if earlier.is_some() => {
+                let untold = earlier.filter(|untold| *untold > 0);
                 warn!(sink, untold, "{reason}; tried again until it works");
-                (outage.logged, self.told) = (Some(now), Some(now));
+                outage.logged = Some(now);
             }
             Some(logged) if now.duration_since(logged) >= LOG_EVERY => {
                 outage.logged = Some(now);
@@ -68,11 +76,12 @@ impl Fault {
     pub(super) fn worked(&mut self, now: Instant) {
         let Some(outage) = self.outage.take() else { return };
         if outage.logged.is_none() {
-            self.untold += 1;
+            self.beginnings.hold_back(1);
             return;
         }
-        let seconds = now.duration_since(outage.since).as_secs();
-        info!(sink = self.name, attempts = outage.attempts, seconds, "works again");
+        let Outage { since, attempts, reason, .. } = outage;
+        let seconds = now.duration_since(since).as_secs_f32();
+        info!(sink = self.name, attempts, "works again after {seconds:.1} s of: {reason}");
     }
 }
 
@@ -104,16 +113,17 @@ mod tests {
         let mut fault = Fault::new("test");
         let begun = Instant::now();
         let told = |fault: &Fault| fault.outage.as_ref().is_some_and(|outage| outage.logged.is_some());
-        for (after, expected, untold) in [(0, true, 0), (1, false, 0), (2, false, 1), (10, true, 0), (11, false, 0)] {
+        for (after, expected, untold) in [(0, true, 0), (1, false, 1), (2, false, 2), (10, true, 0), (11, false, 1)] {
             let now = begun + Duration::from_secs(after);
             fault.failed("full", now);
-            assert_eq!((told(&fault), fault.untold), (expected, untold), "after {after} s");
+            assert_eq!(told(&fault), expected, "after {after} s");
             fault.worked(now);
+            assert_eq!(fault.beginnings.suppressed(), untold, "after {after} s");
         }
         let now = begun + Duration::from_secs(12);
         fault.failed("full", now);
         assert!(!told(&fault));
-        fault.failed("full", now + OUTAGE_EVERY);
+        fault.failed("full", now + Duration::from_secs(10));
         assert!(told(&fault), "it lasts");
     }
 

@@ -8,10 +8,10 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use tracing::warn;
+use tracing::{Level, warn};
 
 use crate::template::Template;
-use crate::throttle::Throttle;
+use crate::throttle::{Owner, Throttle};
 
 /// A route that was not used for so long gives its place to another.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -44,7 +44,7 @@ impl Routes {
             used: HashMap::new(),
             full_until: None,
             untold: 0,
-            log: Throttle::default(),
+            log: Throttle::new(Level::WARN, Owner::Sink(sink.to_owned()), "more than max_routes names"),
         }
     }
 
@@ -73,7 +73,7 @@ impl Routes {
     /// Counts records of `route` that go to the common route, and logs the first of a burst.
     pub(crate) fn diverted(&mut self, route: &str, records: u64, now: Instant) {
         self.untold += records;
-        if self.log.pass(now).is_some() {
+        if self.log.pass_with(0, now).is_some() {
             let (sink, most, records) = (self.sink.as_str(), self.most, std::mem::take(&mut self.untold));
             let common = self.common.as_str();
             warn!(
@@ -88,7 +88,7 @@ impl Routes {
 
     /// Logs how many records have gone to the common route since the last line, when that line is old enough, or `at_once`.
     pub(crate) fn tell(&mut self, now: Instant, at_once: bool) {
-        if self.untold > 0 && (at_once || self.log.pass(now).is_some()) {
+        if self.untold > 0 && (at_once || self.log.pass_with(0, now).is_some()) {
             let records = std::mem::take(&mut self.untold);
             warn!(sink = self.sink, records, "more than max_routes names: these records went to {} too", self.common);
         }

@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use tokio::task::{JoinError, JoinSet};
+use tracing::Level;
 
 use super::Intake;
 use super::stream::End;
 use crate::net;
-use crate::throttle::Throttle;
+use crate::throttle::{Owner, Throttle};
 
 /// The first and the longest pause after a failed accept. Running out of file descriptors is the usual cause, and ends
 /// only when a connection does.
@@ -41,8 +42,16 @@ pub(super) struct Ended {
     pub(super) end: End,
 }
 
+const NOT_ACCEPTED: &str = "cannot accept a connection; pausing";
+const REFUSED: &str = "connection closed: there are max_connections already";
+const DENIED: &str = "connection closed: allow and deny do not let it send";
+const NO_HEADER: &str = "connection closed: no PROXY header";
+const IDLE: &str = "connection closed: silent for longer than idle_timeout";
+const FAILED: &str = "connection failed";
+const NO_TLS: &str = "no TLS connection";
+const UNEXPECTED_TLS: &str = "a TLS handshake came to a plain port: set tls here or use plain TCP at the sender";
+
 /// Lines that a peer can cause as often as it likes to connect.
-#[derive(Default)]
 struct Log {
     accept: Throttle,
     refused: Throttle,
@@ -56,7 +65,8 @@ struct Log {
 
 /// Accepts and serves connections, `max_connections` at a time, until told to stop, then waits for the last to end.
 pub(super) async fn run<A: Accept>(listener: A, max_connections: usize, config: &A::Config, intake: &Intake) {
-    let mut served = Served { connections: JoinSet::new(), max_connections, config, intake, log: Log::default() };
+    let mut served =
+        Served { connections: JoinSet::new(), max_connections, config, intake, log: Log::new(intake.name()) };
     let mut backoff = BACKOFF.0;
     loop {
         let accepted = tokio::select! {
@@ -137,10 +147,24 @@ impl<A: Accept> Served<'_, A> {
 // === impl Log ===
 
 impl Log {
+    fn new(source: &str) -> Self {
+        let of = |level, what| Throttle::new(level, Owner::Source(source.to_owned()), what);
+        Self {
+            accept: of(Level::WARN, NOT_ACCEPTED),
+            refused: of(Level::WARN, REFUSED),
+            denied: of(Level::WARN, DENIED),
+            header: of(Level::WARN, NO_HEADER),
+            idle: of(Level::INFO, IDLE),
+            failed: of(Level::INFO, FAILED),
+            handshake: of(Level::WARN, NO_TLS),
+            unexpected_tls: of(Level::WARN, UNEXPECTED_TLS),
+        }
+    }
+
     fn not_accepted(&mut self, error: &io::Error, intake: &Intake) {
         intake.ledger().errors.fetch_add(1, Relaxed);
         if let Some(suppressed) = self.accept.pass(Instant::now()) {
-            tracing::warn!(source = intake.name(), %error, suppressed, "cannot accept a connection; pausing");
+            tracing::warn!(source = intake.name(), %error, suppressed, "{NOT_ACCEPTED}");
         }
     }
 
@@ -148,19 +172,14 @@ impl Log {
         intake.ledger().connections_refused.fetch_add(1, Relaxed);
         if let Some(suppressed) = self.refused.pass(Instant::now()) {
             let source = intake.name();
-            tracing::warn!(source, max_connections, suppressed, "connection closed: there are max_connections already");
+            tracing::warn!(source, max_connections, suppressed, "{REFUSED}");
         }
     }
 
     fn denied(&mut self, peer: &str, intake: &Intake) {
         intake.ledger().connections_denied.fetch_add(1, Relaxed);
         if let Some(suppressed) = self.denied.pass(Instant::now()) {
-            tracing::warn!(
-                source = intake.name(),
-                peer,
-                suppressed,
-                "connection closed: allow and deny do not let it send"
-            );
+            tracing::warn!(source = intake.name(), peer, suppressed, "{DENIED}");
         }
     }
 
@@ -180,32 +199,31 @@ impl Log {
             End::Header(error) => {
                 intake.ledger().proxy_errors.fetch_add(1, Relaxed);
                 if let Some(suppressed) = self.header.pass(Instant::now()) {
-                    tracing::warn!(source, proxy = peer, %error, suppressed, "connection closed: no PROXY header");
+                    tracing::warn!(source, proxy = peer, %error, suppressed, "{NO_HEADER}");
                 }
             }
             End::Idle => {
                 intake.ledger().connections_idle.fetch_add(1, Relaxed);
                 if let Some(suppressed) = self.idle.pass(Instant::now()) {
-                    tracing::info!(source, peer, suppressed, "connection closed: silent for longer than idle_timeout");
+                    tracing::info!(source, peer, suppressed, "{IDLE}");
                 }
             }
             End::Failed(error) => {
                 intake.ledger().errors.fetch_add(1, Relaxed);
                 if let Some(suppressed) = self.failed.pass(Instant::now()) {
-                    tracing::info!(source, peer, %error, suppressed, "connection failed");
+                    tracing::info!(source, peer, %error, suppressed, "{FAILED}");
                 }
             }
             End::Handshake(reason) => {
                 intake.ledger().errors.fetch_add(1, Relaxed);
                 if let Some(suppressed) = self.handshake.pass(Instant::now()) {
-                    tracing::warn!(source, peer, reason, suppressed, "no TLS connection");
+                    tracing::warn!(source, peer, reason, suppressed, "{NO_TLS}");
                 }
             }
             End::UnexpectedTls => {
                 intake.ledger().errors.fetch_add(1, Relaxed);
                 if let Some(suppressed) = self.unexpected_tls.pass(Instant::now()) {
-                    let what = "a TLS handshake came to a plain port: set tls here or use plain TCP at the sender";
-                    tracing::warn!(source, peer, suppressed, "{what}");
+                    tracing::warn!(source, peer, suppressed, "{UNEXPECTED_TLS}");
                 }
             }
         }

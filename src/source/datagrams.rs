@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use nix::sys::socket::SockaddrLike;
 use tokio::time::MissedTickBehavior;
+use tracing::Level;
 
 use super::Intake;
 use super::batch::Batch;
 use crate::ledger::Reason;
 use crate::pipeline::Arrival;
 use crate::record::Peer;
-use crate::throttle::Throttle;
+use crate::throttle::{Owner, Throttle};
 
 /// After a stop, so many datagrams that the kernel already holds are still read.
 const LAST_WORDS: usize = 100_000;
@@ -24,6 +25,10 @@ const TURN: usize = 1024;
 
 /// The kernel is asked so often how many datagrams it dropped.
 const DROPS_INTERVAL: Duration = Duration::from_secs(1);
+
+const KERNEL_DROPS: &str = "the kernel dropped datagrams because the receive buffer was full; raise receive_buffer and the \
+                            sysctl net.core.rmem_max, or workers if one core is too few";
+const FAILED: &str = "cannot receive; trying again in 100 ms";
 
 /// A socket that gives datagrams without waiting.
 pub(super) trait Receive: AsFd {
@@ -55,8 +60,9 @@ pub(super) trait Receive: AsFd {
 /// Reads datagrams until told to stop.
 pub(super) async fn read<S: Receive>(socket: &S, intake: &Intake) {
     let mut reader = Reader::new(socket, intake);
-    let mut drops = KernelDrops::default();
-    let mut failed = Throttle::default();
+    let of_source = |what| Throttle::new(Level::WARN, Owner::Source(intake.name().to_owned()), what);
+    let drops = KernelDrops { warned: of_source(KERNEL_DROPS) };
+    let failed = of_source(FAILED);
     let mut tick = tokio::time::interval(DROPS_INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut turn = 0;
@@ -76,7 +82,7 @@ pub(super) async fn read<S: Receive>(socket: &S, intake: &Intake) {
         };
         match received {
             Ok(count) => turn += count,
-            Err(error) => pause(&error, &mut failed, intake).await,
+            Err(error) => pause(&error, &failed, intake).await,
         }
         // A flood on this socket must not keep the thread from the others.
         if turn >= TURN {
@@ -95,10 +101,10 @@ pub(super) async fn read<S: Receive>(socket: &S, intake: &Intake) {
     drops.count(socket, intake);
 }
 
-async fn pause(error: &io::Error, failed: &mut Throttle, intake: &Intake) {
+async fn pause(error: &io::Error, failed: &Throttle, intake: &Intake) {
     intake.ledger().errors.fetch_add(1, Relaxed);
     if let Some(suppressed) = failed.pass(Instant::now()) {
-        tracing::warn!(source = intake.name(), %error, suppressed, "cannot receive; trying again in 100 ms");
+        tracing::warn!(source = intake.name(), %error, suppressed, "{FAILED}");
     }
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
@@ -107,27 +113,19 @@ async fn pause(error: &io::Error, failed: &mut Throttle, intake: &Intake) {
 ///
 /// Its counter is asked for, instead of having it sent with each datagram (`SO_RXQ_OVFL`): it is the same counter, it costs
 /// one call a second, and it also tells of drops that no datagram followed.
-#[derive(Default)]
 struct KernelDrops {
     warned: Throttle,
 }
 
 impl KernelDrops {
-    fn count<S: Receive>(&mut self, socket: &S, intake: &Intake) {
+    fn count<S: Receive>(&self, socket: &S, intake: &Intake) {
         let dropped = socket.new_kernel_drops();
         if dropped == 0 {
             return;
         }
         let all = intake.ledger().kernel_drops.fetch_add(u64::from(dropped), Relaxed) + u64::from(dropped);
-        if let Some(suppressed) = self.warned.pass(Instant::now()) {
-            tracing::warn!(
-                source = intake.name(),
-                dropped,
-                kernel_drops = all,
-                suppressed,
-                "the kernel dropped datagrams because the receive buffer was full; raise receive_buffer and the sysctl \
-                 net.core.rmem_max, or workers if one core is too few"
-            );
+        if let Some(suppressed) = self.warned.pass_with(dropped.into(), Instant::now()) {
+            tracing::warn!(source = intake.name(), dropped, kernel_drops = all, suppressed, "{KERNEL_DROPS}");
         }
     }
 }

@@ -60,16 +60,17 @@ pub(super) struct Connection {
 // === impl Listener ===
 
 impl Listener {
-    /// Listens where `config` says, by the socket of a predecessor if there is one, or by one that was `passed`.
+    /// Listens for `source` where `config` says, by the socket of a predecessor if there is one, or by one that was `passed`.
     pub(super) fn bind(
         config: &ListenerConfig,
         passed: &mut Passed,
         inherited: Option<Arc<TcpListener>>,
+        source: &str,
     ) -> io::Result<Self> {
         let guard = Guard {
             access: config.access.clone(),
             proxies: config.proxy_protocol.clone(),
-            rates: config.max_rate_per_peer.map(|rate| Arc::new(Mutex::new(Rates::new(rate)))),
+            rates: config.max_rate_per_peer.map(|rate| Arc::new(Mutex::new(Rates::new(rate, Pace::log(source))))),
         };
         let tls = config.tls.as_ref().map(Tls::new).transpose().map_err(io::Error::other)?.map(Arc::new);
         let socket = match (inherited, passed.tcp(config.listen)) {

@@ -80,9 +80,11 @@ impl Source {
         let inherited = inherited.map(|Sockets(handle)| handle);
         let listener = inherited.and_then(Handle::listener);
         let bound = match kind {
-            SourceKind::Udp(config) => udp::Udp::bind(config, passed, inherited.and_then(Handle::udp)).map(Bound::Udp),
-            SourceKind::Tcp(config) => tcp::Tcp::bind(config, passed, listener).map(Bound::Tcp),
-            SourceKind::Relp(config) => relp::Relp::bind(config, passed, listener).map(Bound::Relp),
+            SourceKind::Udp(config) => {
+                udp::Udp::bind(config, passed, inherited.and_then(Handle::udp), intake.name()).map(Bound::Udp)
+            }
+            SourceKind::Tcp(config) => tcp::Tcp::bind(config, passed, listener, intake.name()).map(Bound::Tcp),
+            SourceKind::Relp(config) => relp::Relp::bind(config, passed, listener, intake.name()).map(Bound::Relp),
             SourceKind::Unix(config) => {
                 unix::Unix::bind(config, passed, inherited.and_then(Handle::unix)).map(Bound::Unix)
             }

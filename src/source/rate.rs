@@ -5,7 +5,11 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::throttle::Throttle;
+use tracing::Level;
+
+use crate::throttle::{Owner, Throttle};
+
+const SLOWED: &str = "connection slowed: its peer is over max_rate_per_peer";
 
 /// So many peers are remembered; then those that have been silent for longest are forgotten, and begin with a full bucket. It
 /// takes about 0.7 MB.
@@ -42,12 +46,12 @@ pub(super) struct Pace {
 // === impl Rates ===
 
 impl Rates {
-    /// For `rate` messages in a second, which is not zero.
-    pub(super) fn new(rate: u32) -> Self {
+    /// For `rate` messages in a second, which is not zero. `log` is for the lines about who sends more.
+    pub(super) fn new(rate: u32, log: Throttle) -> Self {
         let interval = Duration::from_secs(1) / rate.max(1);
         let generation = || HashMap::with_capacity(PEERS / 2);
         let burst = interval * rate.max(LEAST_BURST);
-        Self { interval, burst, recent: generation(), older: generation(), log: Throttle::default() }
+        Self { interval, burst, recent: generation(), older: generation(), log }
     }
 
     /// Takes one message out of the bucket, if there is one in it.
@@ -101,6 +105,11 @@ fn host(peer: IpAddr) -> IpAddr {
 // === impl Pace ===
 
 impl Pace {
+    /// For the lines about the connections of `source`.
+    pub(super) fn log(source: &str) -> Throttle {
+        Throttle::new(Level::INFO, Owner::Source(source.to_owned()), SLOWED)
+    }
+
     pub(super) const fn new(rates: Arc<Mutex<Rates>>, peer: IpAddr) -> Self {
         Self { rates, peer }
     }
@@ -125,7 +134,7 @@ impl Pace {
             (delay, delay.and_then(|_| rates.log.pass(now)))
         });
         if let Some(suppressed) = log {
-            tracing::info!(source, peer = %self.peer, suppressed, "connection slowed: its peer is over max_rate_per_peer");
+            tracing::info!(source, peer = %self.peer, suppressed, "{SLOWED}");
         }
         delay
     }
@@ -144,6 +153,10 @@ mod tests {
         IpAddr::V4(n.into())
     }
 
+    fn rates(rate: u32) -> Rates {
+        Rates::new(rate, Pace::log("test"))
+    }
+
     fn admitted(rates: &mut Rates, peer: IpAddr, sent: u32, now: Instant) -> usize {
         (0..sent).filter(|_| rates.admit(peer, now)).count()
     }
@@ -152,7 +165,7 @@ mod tests {
     fn a_bucket_holds_one_second_and_refills_with_time() {
         let start = Instant::now();
         for (rate, burst) in [(1, 100), (100, 100), (1000, 1000), (1_000_000, 1_000_000)] {
-            let mut rates = Rates::new(rate);
+            let mut rates = rates(rate);
             assert_eq!(admitted(&mut rates, peer(1), burst + 5, start), burst as usize, "{rate}");
             assert_eq!(admitted(&mut rates, peer(1), 5, start), 0, "{rate}");
             assert_eq!(admitted(&mut rates, peer(2), 5, start), 5, "{rate}");
@@ -167,7 +180,7 @@ mod tests {
     #[test]
     fn a_read_is_paid_for_afterwards() {
         let start = Instant::now();
-        let mut rates = Rates::new(1000);
+        let mut rates = rates(1000);
         rates.charge(peer(1), 999, start);
         assert_eq!(rates.delay(peer(1), start), None);
         rates.charge(peer(1), 1, start);
@@ -180,7 +193,7 @@ mod tests {
     #[test]
     fn many_peers_take_no_more_memory_and_those_that_send_are_remembered() {
         let start = Instant::now();
-        let mut rates = Rates::new(100);
+        let mut rates = rates(100);
         let capacity = (rates.recent.capacity(), rates.older.capacity());
         let busy = peer(0);
         assert_eq!(admitted(&mut rates, busy, 200, start), 100);
@@ -205,7 +218,7 @@ mod tests {
             ("192.0.2.1", "::ffff:192.0.2.1", true),
             ("192.0.2.1", "192.0.2.2", false),
         ] {
-            let mut rates = Rates::new(1);
+            let mut rates = rates(1);
             admitted(&mut rates, one.parse().unwrap(), 100, now);
             assert_eq!(rates.admit(other.parse().unwrap(), now), !same, "{one} {other}");
         }

@@ -23,8 +23,12 @@ impl Tcp {
         config: &TcpConfig,
         passed: &mut Passed,
         inherited: Option<Arc<TcpListener>>,
+        source: &str,
     ) -> io::Result<Self> {
-        Ok(Self { listener: Listener::bind(&config.listener, passed, inherited)?, config: config.stream.clone() })
+        Ok(Self {
+            listener: Listener::bind(&config.listener, passed, inherited, source)?,
+            config: config.stream.clone(),
+        })
     }
 
     pub(super) fn listener(&self) -> Weak<TcpListener> {

@@ -10,6 +10,7 @@ use nix::sys::socket::SockaddrStorage;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
+use tracing::Level;
 
 use super::rate::Rates;
 use super::{Intake, datagrams};
@@ -18,7 +19,7 @@ use crate::ledger::Reason;
 use crate::net;
 use crate::network::Access;
 use crate::systemd::Passed;
-use crate::throttle::Throttle;
+use crate::throttle::{Owner, Throttle};
 
 /// The sockets of one address, each read by its own task. The kernel spreads senders over them (`SO_REUSEPORT`), by the
 /// addresses and ports of both ends: what one sender sends from one port stays on one socket, however much it is.
@@ -38,12 +39,15 @@ pub(super) struct Socket {
     counted: Mutex<u32>,
 }
 
+const DENIED: &str = "datagram dropped: allow and deny do not let its sender send";
+const OVER_RATE: &str = "datagram dropped: its sender is over max_rate_per_peer";
+
 /// Who may send, and how much, to all sockets of the address together. The lists need no lock. What each peer has sent does: it is
 /// taken once for a batch, and not while a line is logged.
 #[derive(Debug)]
 struct Gate {
     access: Access,
-    denied: Mutex<Throttle>,
+    denied: Throttle,
     rates: Option<Mutex<Rates>>,
 }
 
@@ -59,6 +63,7 @@ impl Udp {
         config: &UdpConfig,
         passed: &mut Passed,
         inherited: Option<Vec<Arc<Socket>>>,
+        source: &str,
     ) -> io::Result<Self> {
         let (listen, receive_buffer) = (config.listen, config.receive_buffer);
         let is_inherited = inherited.is_some();
@@ -70,10 +75,11 @@ impl Udp {
                 net::udp_sockets(listen, receive_buffer, config.workers)?.into_iter().map(Socket::new).collect()
             }
         };
+        let of_source = |what| Throttle::new(Level::WARN, Owner::Source(source.to_owned()), what);
         let gate = Gate {
             access: config.access.clone(),
-            denied: Mutex::default(),
-            rates: config.max_rate_per_peer.map(|rate| Mutex::new(Rates::new(rate))),
+            denied: of_source(DENIED),
+            rates: config.max_rate_per_peer.map(|rate| Mutex::new(Rates::new(rate, of_source(OVER_RATE)))),
         };
         let gate = (!gate.is_open()).then(|| Arc::new(gate));
         Ok(Self { sockets, inherited: is_inherited.then(|| config.clone()), gate })
@@ -161,14 +167,14 @@ impl Gate {
         let over =
             over.zip(rates.as_mut()).and_then(|((peer, count), rates)| Some((peer, rates.log.pass_many(count, now)?)));
         drop(rates);
-        let denied = denied.and_then(|(peer, count)| Some((peer, lock(&self.denied).pass_many(count, now)?)));
+        let denied = denied.and_then(|(peer, count)| Some((peer, self.denied.pass_many(count, now)?)));
         if let Some((peer, suppressed)) = denied {
             let peer = net::canonical(peer);
-            tracing::warn!(source, %peer, suppressed, "datagram dropped: allow and deny do not let its sender send");
+            tracing::warn!(source, %peer, suppressed, "{DENIED}");
         }
         if let Some((peer, suppressed)) = over {
             let peer = net::canonical(peer);
-            tracing::warn!(source, %peer, suppressed, "datagram dropped: its sender is over max_rate_per_peer");
+            tracing::warn!(source, %peer, suppressed, "{OVER_RATE}");
         }
     }
 }

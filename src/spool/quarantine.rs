@@ -4,12 +4,12 @@ use std::io::{self, IoSlice};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use tracing::warn;
+use tracing::{Level, warn};
 
 use super::format::segment_name;
 use super::storage::{Mode, Storage};
 use super::{Position, write_all};
-use crate::throttle::Throttle;
+use crate::throttle::{Owner, Throttle};
 
 /// The directory in the spool's.
 pub(super) const QUARANTINE: &str = "quarantine";
@@ -44,7 +44,9 @@ impl<F> Quarantine<F> {
     /// Looks how much there is.
     pub(super) fn new<S: Storage<File = F>>(storage: &S) -> Self {
         let kept = storage.list(QUARANTINE).ok().map(|files| files.iter().map(|(_, size)| size).sum());
-        Self { kept, counted: Position::default(), damaged_bytes: 0, open: None, throttle: Throttle::default() }
+        let what = format!("damage in the spool {} skipped", storage.path().display());
+        let throttle = Throttle::new(Level::WARN, Owner::Named, what);
+        Self { kept, counted: Position::default(), damaged_bytes: 0, open: None, throttle }
     }
 
     pub(super) const fn damaged_bytes(&self) -> u64 {

@@ -3,16 +3,17 @@
 use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
+use std::path::Path;
 use std::time::Instant;
 
-use tracing::warn;
+use tracing::{Level, warn};
 
 use super::error::Error;
 use super::format::segment_name;
 use super::scan::{Scanner, Step};
 use super::storage::{Mode, Storage};
 use super::{Position, Record, Spool};
-use crate::throttle::Throttle;
+use crate::throttle::{Owner, Throttle};
 
 /// So many bytes are looked at in one call that are not handed on, at most: damage, and what is acknowledged already.
 const SCAN: u64 = 1 << 20;
@@ -65,9 +66,11 @@ pub(super) struct Losses {
 // === impl Losses ===
 
 impl Losses {
-    /// None; what lies up to the number `counted` is none of them.
-    pub(super) fn new(counted: u64) -> Self {
-        Self { records: 0, counted, ahead: VecDeque::new(), throttle: Throttle::default() }
+    /// None in the spool at `path`; what lies up to the number `counted` is none of them.
+    pub(super) fn new(counted: u64, path: &Path) -> Self {
+        let what = format!("records of the spool {} are lost to damage", path.display());
+        let throttle = Throttle::new(Level::WARN, Owner::Named, what);
+        Self { records: 0, counted, ahead: VecDeque::new(), throttle }
     }
 
     pub(super) const fn records(&self) -> u64 {
@@ -80,7 +83,7 @@ impl Losses {
     }
 
     /// The numbers from `first` to before `end` are missing.
-    fn add(&mut self, first: u64, end: u64, path: &std::path::Path) {
+    fn add(&mut self, first: u64, end: u64, path: &Path) {
         let first = first.max(self.counted + 1);
         if first >= end {
             return;
@@ -91,7 +94,7 @@ impl Losses {
             Some(last) if last.end == first => last.end = end,
             _ => self.ahead.push_back(first..end),
         }
-        if let Some(suppressed) = self.throttle.pass(Instant::now()) {
+        if let Some(suppressed) = self.throttle.pass_with(end - first, Instant::now()) {
             let (records, last) = (end - first, end - 1);
             warn!(records, first, last, suppressed, "records of the spool {} are lost to damage", path.display());
         }

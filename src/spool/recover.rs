@@ -145,7 +145,7 @@ impl<S: Storage> Spool<S> {
             groups: Groups::new(last.next_seq, last.tail),
             durable_next: last.next_seq,
             reader: Reader::new(acknowledged, position),
-            losses: Losses::new(acknowledged),
+            losses: Losses::new(acknowledged, storage.path()),
             quarantine,
             cursor: cursor_file,
             acknowledged,

@@ -169,6 +169,18 @@ pub(crate) fn count(line: &str, field: &str) -> u64 {
     rest.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no number {field}: {line}"))
 }
 
+/// How many lines of a log that have `text` stand for one event each, and how many other events the log has summed up.
+#[track_caller]
+pub(crate) fn throttled(log: &str, text: &str) -> (usize, usize) {
+    let mut seen = (0, 0);
+    for line in log.lines().filter(|line| line.contains(text)) {
+        let (_, rest) = line.split_once(" suppressed=").unwrap_or_else(|| panic!("not throttled: {line}"));
+        seen.0 += usize::from(!line.contains(" not logged one by one: "));
+        seen.1 += rest.split(' ').next().and_then(|n| n.parse::<usize>().ok()).expect("a number");
+    }
+    seen
+}
+
 /// A good end, after which everything is accounted for.
 #[track_caller]
 pub(crate) fn assert_clean(ended: &Ended) {

@@ -18,11 +18,11 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::{AccessFlags, access};
-use tracing::error;
+use tracing::{Level, error};
 
 use super::Error;
 use crate::crash::fault_point;
-use crate::throttle::Throttle;
+use crate::throttle::{Owner, Throttle};
 use crate::time::Timestamp;
 
 mod letter;
@@ -70,8 +70,9 @@ impl DeadLetters {
                     .map_err(|error| format!("cannot write to the dead-letter file {}: {error}", path.display()))?;
             }
         }
+        let log = Throttle::new(Level::ERROR, Owner::Sink(sink.to_owned()), "records refused for good");
         let (sink, path) = (sink.to_owned(), path.map(Path::to_owned));
-        Ok(Self { sink, path, file: None, dirty: false, buffer: Vec::new(), log: Throttle::default() })
+        Ok(Self { sink, path, file: None, dirty: false, buffer: Vec::new(), log })
     }
 
     /// Appends refused records, and says how many of them are done with: in the file, or gone where there is none. If those
@@ -121,7 +122,7 @@ impl DeadLetters {
 
     /// The record itself is nobody's business.
     fn say(&mut self, first: &Letter<'_>, records: usize) {
-        let Some(suppressed) = self.log.pass(Instant::now()) else { return };
+        let Some(suppressed) = self.log.pass_with(records as u64, Instant::now()) else { return };
         let (sink, reason) = (self.sink.as_str(), first.reason);
         let (route, id) = (first.records.route(&first.entry), first.entry.id);
         let fate = self.path.as_ref().map_or_else(

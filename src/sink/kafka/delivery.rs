@@ -9,10 +9,10 @@ use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{DeliveryResult, NoCustomPartitioner, ProducerContext};
-use tracing::{debug, error, info, warn};
+use tracing::{Level, debug, error, info, warn};
 
 use super::flight::{Again, Fate, Flight, Ticket};
-use crate::throttle::Throttle;
+use crate::throttle::{Owner, Throttle};
 
 /// What the sink and librdkafka's polling thread share.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub(super) struct Shared {
 #[derive(Clone, Debug)]
 pub(super) struct Context(pub(super) Arc<Shared>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Log {
     down: bool,
     /// Apart from `errors`, so that a broker that is away does not hold back that another refuses the password.
@@ -66,6 +66,9 @@ pub(super) fn blame(code: RDKafkaErrorCode) -> Blame {
     }
 }
 
+const UNREACHABLE: &str = "kafka: a broker cannot be reached";
+const ERRORS: &str = "kafka: errors";
+
 /// librdkafka's name for the state of a connection until the first answer.
 const FIRST_REQUEST: &str = "APIVERSION_QUERY";
 
@@ -73,12 +76,13 @@ const FIRST_REQUEST: &str = "APIVERSION_QUERY";
 
 impl Shared {
     pub(super) fn new(name: &str) -> Self {
+        let of_sink = |what| Throttle::new(Level::WARN, Owner::Sink(name.to_owned()), what);
         Self {
             name: name.to_owned(),
             flight: Mutex::default(),
             changed: Condvar::new(),
             sink: OnceLock::new(),
-            log: Mutex::default(),
+            log: Mutex::new(Log { down: false, unreachable: of_sink(UNREACHABLE), errors: of_sink(ERRORS) }),
         }
     }
 
@@ -130,7 +134,7 @@ impl Shared {
 
     /// Says why a broker can't be reached, unless it is known that none can.
     fn unreachable(&self, reason: &str) {
-        let mut log = self.log();
+        let log = self.log();
         if !log.down
             && let Some(suppressed) = log.unreachable.pass(Instant::now())
         {

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tracing::{info, warn};
+use tracing::{Level, info, warn};
 
-use super::{BATCHES_PER_COMMIT, Stage, TICK_BEHIND};
+use super::{BATCHES_PER_COMMIT, GIVEN_UP, Stage, TICK_BEHIND};
 use crate::buffer::{Received, Receiver, Sender, queue};
 use crate::config::{SinkConfig, SpoolConfig};
 use crate::ledger::{Reason, SinkLedger};
@@ -14,7 +14,7 @@ use crate::sink::Turn;
 use crate::sink::fault::Fault;
 use crate::sink::worker::{self, Control, End, Worker};
 use crate::spool::{CursorState, Disk, Recovery, Settings, Spool};
-use crate::throttle::Throttle;
+use crate::throttle::{Owner, Throttle};
 
 /// How long a sender that already has room may take to use it, when the spool cannot be had.
 const LAST_SENDERS: Duration = Duration::from_secs(1);
@@ -93,6 +93,7 @@ impl Entrance {
     fn stage(self, spool: Spool, found: &Recovery) -> Stage {
         let Self { name, spool: config, input, output, control, ledger } = self;
         report(&name, found, spool.figures().pending_records);
+        let losses = Throttle::new(Level::WARN, Owner::Sink(name.clone()), GIVEN_UP);
         ledger.recover(spool.figures().pending_records);
         Stage {
             fault: Fault::new(&name),
@@ -115,8 +116,7 @@ impl Entrance {
             unwritten: false,
             unsettled: false,
             when_full: config.when_full,
-            given_up: 0,
-            losses: Throttle::default(),
+            losses,
             damaged: 0,
         }
     }

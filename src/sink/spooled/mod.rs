@@ -54,6 +54,8 @@ const TICK: Duration = Duration::from_secs(1);
 /// The same while the sink is behind, whose room does not wake this thread.
 const TICK_BEHIND: Duration = Duration::from_millis(10);
 
+const GIVEN_UP: &str = "the spool is full, and drops its oldest records";
+
 /// The thread's own.
 struct Stage {
     name: String,
@@ -87,8 +89,6 @@ struct Stage {
     /// Whether the last attempt to move the cursor has failed.
     unsettled: bool,
     when_full: WhenFull,
-    /// Records that a full spool has given up, and nobody was told of yet.
-    given_up: u64,
     losses: Throttle,
     /// Records that damage has taken, as far as they are counted in the ledger.
     damaged: u64,
@@ -255,10 +255,10 @@ impl Stage {
         // Up to `passed`, the sink has them.
         let records = unread.end.saturating_sub(unread.start.max(self.passed + 1));
         self.ledger.drop_spooled(records, Reason::SpoolFull);
-        self.given_up += records;
-        if self.given_up > 0 && self.losses.pass(Instant::now()).is_some() {
-            let records = std::mem::take(&mut self.given_up);
-            warn!(sink = self.name, records, "the spool is full, and drops its oldest records");
+        if records > 0
+            && let Some(earlier) = self.losses.pass_with(records, Instant::now())
+        {
+            warn!(sink = self.name, records = records + earlier, "{GIVEN_UP}");
         }
         Ok(true)
     }

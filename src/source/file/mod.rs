@@ -34,6 +34,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Handle as Runtime;
+use tracing::Level;
 
 use self::complaints::Complaints;
 use self::content::Stamp;
@@ -42,7 +43,7 @@ use self::follow::{Followed, Hand, Turn};
 use self::links::Viewer;
 use super::Intake;
 use crate::config::FollowConfig;
-use crate::throttle::Throttle;
+use crate::throttle::{Owner, Throttle};
 
 /// The cursor is written so often at most.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
@@ -142,6 +143,8 @@ struct Follower<'s> {
 impl<'s> Follower<'s> {
     fn new(config: FollowConfig, store: MutexGuard<'s, Store>, intake: Intake, runtime: Runtime) -> Self {
         let (name, path) = (intake.name(), store.path().display().to_string());
+        // `repeated` has what is held back.
+        let repeats = Throttle::new(Level::WARN, Owner::Source(name.to_owned()), "lines handed on again");
         let (mut skip, mut since, mut all_ended) = (false, SystemTime::now(), true);
         let entries = match store.load() {
             Loaded::Entries { entries, ended } => {
@@ -191,7 +194,7 @@ impl<'s> Follower<'s> {
             saved: Instant::now(),
             ended: all_ended,
             repeated: 0,
-            repeats: Throttle::default(),
+            repeats,
             complaints: Complaints::default(),
         }
     }
@@ -386,7 +389,10 @@ impl<'s> Follower<'s> {
             }
             self.repeated += self.files[index].retry();
         }
-        if !self.intake.stop().is_cancelled() && self.repeated > 0 && self.repeats.pass(Instant::now()).is_some() {
+        if !self.intake.stop().is_cancelled()
+            && self.repeated > 0
+            && self.repeats.pass_with(0, Instant::now()).is_some()
+        {
             self.tell_repeated();
         }
         self.files.iter().any(|file| !file.is_settled())

@@ -55,8 +55,9 @@ impl Relp {
         config: &RelpConfig,
         passed: &mut Passed,
         inherited: Option<Arc<TcpListener>>,
+        source: &str,
     ) -> io::Result<Self> {
-        Ok(Self { listener: Listener::bind(&config.listener, passed, inherited)?, config: config.session })
+        Ok(Self { listener: Listener::bind(&config.listener, passed, inherited, source)?, config: config.session })
     }
 
     pub(super) fn listener(&self) -> Weak<TcpListener> {
