@@ -25,9 +25,11 @@ impl Flags {
     pub const REASON_TRUNCATED: Self = Self(1 << 8);
     /// `message repeated N times`.
     pub const REPEATED: Self = Self(1 << 9);
+    /// The time is more than five minutes later than the receipt: the sender's clock, or its zone, is wrong.
+    pub const CLOCK_AHEAD: Self = Self(1 << 10);
 
     /// Every flag with its name in the record, in the order in which they are printed.
-    pub const ALL: [(Self, &'static str); 10] = [
+    pub const ALL: [(Self, &'static str); 11] = [
         (Self::PRI_MISSING, "pri_missing"),
         (Self::TIMESTAMP_MISSING, "timestamp_missing"),
         (Self::YEAR_INFERRED, "year_inferred"),
@@ -38,6 +40,7 @@ impl Flags {
         (Self::DAEMON_INFERRED, "daemon_inferred"),
         (Self::REASON_TRUNCATED, "reason_truncated"),
         (Self::REPEATED, "repeated"),
+        (Self::CLOCK_AHEAD, "clock_ahead"),
     ];
 
     /// No flag.

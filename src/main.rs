@@ -71,7 +71,7 @@ fn check(file: &ConfigFile) -> Result<(), Failure> {
     let config = load(file)?;
     let name = file.config.as_ref().map_or_else(|| "the defaults".to_owned(), |path| path.display().to_string());
     for source in &config.sources {
-        for warning in source.kind.tls().into_iter().flat_map(|tls| tls.warnings(jiff::Timestamp::now())) {
+        for warning in source.kind.tls().into_iter().flat_map(|tls| tls.warnings(postrider::time::clock())) {
             let _ = writeln!(io::stderr(), "{name}: warning: source {}: {warning}", source.name);
         }
     }

@@ -278,12 +278,41 @@ impl Draft {
             self.text.truncate(start);
             None
         });
-        let timestamp_ms = record.message.timestamp.unwrap_or(record.received_at).millis();
+        let timestamp_ms = destination_time(record.message.timestamp, record.received_at);
         self.entries.push(Entry { line, route, key, id: record.id, timestamp_ms });
     }
+}
+
+/// The time under which a destination keeps the record, in milliseconds since 1970: its own, but not later than its receipt, because a
+/// broker refuses what comes from the future, and not before 1970, which Kafka cannot express.
+fn destination_time(own: Option<Timestamp>, received_at: Timestamp) -> i64 {
+    let received_ms = received_at.millis();
+    own.map(|own| own.millis()).filter(|own| (1..=received_ms).contains(own)).unwrap_or(received_ms)
 }
 
 /// One read is far below 4 GiB: a connection's buffer is bounded by its frame limit.
 fn span(start: usize, end: usize) -> Span {
     Span { start: start as u32, end: end as u32 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_for_a_destination_is_neither_after_the_receipt_nor_before_1970() {
+        let seconds = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
+        for (own, expected) in [
+            (None, 1000),
+            (Some(999), 999),
+            (Some(1000), 1000),
+            (Some(1001), 1000),
+            (Some(i64::MAX / 1_000_000), 1000),
+            (Some(1), 1),
+            (Some(0), 1000),
+            (Some(-1), 1000),
+        ] {
+            assert_eq!(destination_time(own.map(seconds), seconds(1000)), expected * 1000, "{own:?}");
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Points in time as a record shows them.
 
+use std::time::SystemTime;
+
 use jiff::civil;
 
 use crate::decimal;
@@ -22,8 +24,7 @@ pub struct Timestamp {
 impl Timestamp {
     /// The machine's clock, in UTC with six digits.
     pub fn now() -> Self {
-        let now = jiff::Timestamp::now();
-        Self::from_micros(now.as_microsecond())
+        Self::from_micros(clock().as_microsecond())
     }
 
     /// Microseconds since 1970, in UTC with six digits.
@@ -94,6 +95,16 @@ impl Timestamp {
     }
 }
 
+/// The machine's clock. Where that is set to a time that no record can show, the nearest that one can: a wrong clock stops nothing.
+pub fn clock() -> jiff::Timestamp {
+    shown(SystemTime::now())
+}
+
+fn shown(time: SystemTime) -> jiff::Timestamp {
+    let out_of_range = if time > SystemTime::UNIX_EPOCH { jiff::Timestamp::MAX } else { jiff::Timestamp::MIN };
+    jiff::Timestamp::try_from(time).unwrap_or(out_of_range)
+}
+
 const SECONDS_OF_A_DAY: i64 = 86_400;
 
 /// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar; the year lies in 0 to 9999.
@@ -132,6 +143,15 @@ impl std::fmt::Display for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_beyond_the_last_year_shows_that_year() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        let year_11533 = at(301_781_000_000);
+        assert_eq!(shown(year_11533), jiff::Timestamp::MAX);
+        assert!(Timestamp::from_micros(shown(year_11533).as_microsecond()).to_string().starts_with("9999-12-30T"));
+        assert_eq!(shown(at(1_732_414_235)).as_second(), 1_732_414_235);
+    }
 
     #[test]
     fn prints_rfc_3339() {

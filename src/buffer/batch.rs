@@ -46,7 +46,7 @@ pub struct Entry {
     pub key: Option<Span>,
     /// Its id.
     pub id: RecordId,
-    /// Its `timestamp` in milliseconds since 1970.
+    /// Its time for the destination, in milliseconds since 1970: the earlier of `timestamp` and `received_at`.
     pub timestamp_ms: i64,
 }
 

@@ -74,7 +74,7 @@ impl Tls {
         loop {
             let asked = tokio::select! {
                 _ = warn.tick() => {
-                    for warning in self.config.warnings(jiff::Timestamp::now()) {
+                    for warning in self.config.warnings(crate::time::clock()) {
                         tracing::warn!(source, "{warning}");
                     }
                     continue;

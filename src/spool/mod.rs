@@ -60,7 +60,7 @@ pub struct Settings {
 pub struct Entry<'e> {
     /// Its id.
     pub id: RecordId,
-    /// Its `timestamp` in milliseconds since 1970.
+    /// Its time for the destination, in milliseconds since 1970: the earlier of `timestamp` and `received_at`.
     pub timestamp_ms: i64,
     /// Its destination: a path or a topic; empty for a sink that has none.
     pub route: &'e str,

@@ -34,6 +34,9 @@ use std::cell::Cell;
 use crate::flags::Flags;
 use crate::time::Timestamp;
 
+/// A sender whose time is so many seconds later than the receipt has a wrong clock or zone. Clocks that are kept by NTP never are.
+const AHEAD: i64 = 300;
+
 /// The byte order mark, U+FEFF, which RFC 5424 puts in front of a MSG in UTF-8.
 const BOM: char = '\u{feff}';
 
@@ -103,6 +106,11 @@ impl<'c> Context<'c> {
     pub const fn received_at(&self) -> Timestamp {
         self.received_at
     }
+
+    /// Whether a message says that it was sent so long after its receipt that a clock must be wrong.
+    fn is_ahead(&self, timestamp: Timestamp) -> bool {
+        timestamp.seconds.saturating_sub(self.received_at.seconds) > AHEAD
+    }
 }
 
 /// Takes a frame's text apart; it never fails.
@@ -130,6 +138,7 @@ pub fn parse<'a>(text: &'a str, context: &Context<'_>) -> Message<'a> {
         (Flags::TIMESTAMP_MISSING, message.timestamp.is_none()),
         (Flags::HOSTNAME_MISSING, message.hostname.is_none()),
         (Flags::REPEATED, message.repeated.is_some()),
+        (Flags::CLOCK_AHEAD, message.timestamp.is_some_and(|timestamp| context.is_ahead(timestamp))),
     ] {
         if applies {
             message.flags |= flag;

@@ -24,7 +24,7 @@ const SOURCES: [(&str, &[&str]); 7] = [
 ];
 
 /// The pages whose blocks another test runs.
-const RUN_ELSEWHERE: [&str; 3] = ["dead-letter.md", "relp.md", "tls.md"];
+const RUN_ELSEWHERE: [&str; 4] = ["dead-letter.md", "kafka.md", "relp.md", "tls.md"];
 
 fn pages() -> BTreeSet<String> {
     let entries = fs::read_dir(page::directory()).expect("docs/");

@@ -17,6 +17,7 @@ mod peers;
 mod refused;
 mod senders;
 mod spool;
+mod times;
 mod ways;
 
 use std::time::Duration;

@@ -2,7 +2,8 @@
 //!
 //! **Delivered** means that Kafka has acknowledged the record, as `acks` asks for it; librdkafka's delivery report is the
 //! only thing that counts. The topic is the record's route, the key its key, the value its JSON without the LF, the
-//! timestamp its `timestamp` (of a time before 1970, the time of sending), and the header `id` its id as text.
+//! timestamp the earlier of its `timestamp` and its receipt, and the header `id` its id as text. A broker refuses what is dated more
+//! than an hour ahead of its clock: what waited in a spool or a dead-letter file and is ahead of ours is sent with the time of sending.
 //!
 //! **Retries** are librdkafka's: with `message.timeout.ms` at 0 it never gives a record up for its age, and with
 //! idempotence it keeps their order. What is left to do here:
@@ -39,6 +40,7 @@ use super::{Error, Sink};
 use crate::buffer::{Batch, Entry};
 use crate::config::KafkaConfig;
 use crate::ledger::Reason;
+use crate::time::Timestamp;
 
 mod delivery;
 mod flight;
@@ -162,13 +164,14 @@ impl Kafka {
     }
 
     fn hand_over(&mut self) -> Result<HandOver, Error> {
+        let now_ms = Timestamp::now().millis();
         let mut flight = self.shared.flight();
         for _ in 0..CHUNK {
             if flight.again.is_some() {
                 return Ok(HandOver::Again);
             }
             let Some((ticket, batch, entry)) = flight.next() else { return Ok(HandOver::All) };
-            let Err((error, _)) = self.producer.send(record(batch, &entry, ticket)) else {
+            let Err((error, _)) = self.producer.send(record(batch, &entry, ticket, now_ms)) else {
                 flight.handed_over();
                 continue;
             };
@@ -336,7 +339,7 @@ fn create(config: &ClientConfig, shared: &Arc<Shared>, alone: bool) -> Result<Th
     ThreadedProducer::from_config_and_context(&config, Context(Arc::clone(shared)))
 }
 
-fn record<'b>(batch: &'b Batch, entry: &Entry, ticket: Ticket) -> BaseRecord<'b, str, [u8], usize> {
+fn record<'b>(batch: &'b Batch, entry: &Entry, ticket: Ticket, now_ms: i64) -> BaseRecord<'b, str, [u8], usize> {
     let line = batch.line(entry);
     let id = entry.id.text();
     let headers = OwnedHeaders::new_with_capacity(1).insert(Header { key: "id", value: Some(&id[..]) });
@@ -345,7 +348,7 @@ fn record<'b>(batch: &'b Batch, entry: &Entry, ticket: Ticket) -> BaseRecord<'b,
         .headers(headers);
     record.key = batch.key(entry);
     // librdkafka takes 0 for "now", and brokers refuse what is negative.
-    record.timestamp = Some(entry.timestamp_ms).filter(|timestamp| *timestamp > 0);
+    record.timestamp = Some(entry.timestamp_ms.min(now_ms)).filter(|timestamp| *timestamp > 0);
     record
 }
 

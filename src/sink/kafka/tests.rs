@@ -158,16 +158,19 @@ fn key_value_and_id_arrive() {
 }
 
 #[test]
-fn the_timestamp_is_the_records_own() {
+fn the_timestamp_is_the_records_own_and_never_in_the_future() {
+    const NOW: i64 = 1_732_414_300_000;
     let ledger = Arc::default();
     let batch = batch(&ledger, 1, &[("{}", TOPIC, "")]);
     let mut flight = flight::Flight::default();
     flight.push(batch);
     let (ticket, batch, mut entry) = flight.next().unwrap();
-    let sent = record(batch, &entry, ticket);
+    let sent = record(batch, &entry, ticket, NOW);
     assert_eq!((sent.timestamp, sent.key), (Some(1_732_414_235_000), None));
     entry.timestamp_ms = -5;
-    assert_eq!(record(batch, &entry, ticket).timestamp, None);
+    assert_eq!(record(batch, &entry, ticket, NOW).timestamp, None);
+    entry.timestamp_ms = NOW + 1;
+    assert_eq!(record(batch, &entry, ticket, NOW).timestamp, Some(NOW));
     flight.drop_all(Reason::Shutdown);
 }
 
