@@ -11,7 +11,7 @@ use postrider::encode::{self, Encoder};
 use postrider::postfix::dsn::Language;
 use postrider::replay::{self, Replay};
 use postrider::spool::{InspectError, command};
-use postrider::{app, explain};
+use postrider::{app, explain, log, panics};
 use tracing::level_filters::LevelFilter;
 
 /// The exit codes of sysexits.h that Postrider uses.
@@ -27,6 +27,16 @@ struct Failure {
 }
 
 fn main() -> ExitCode {
+    panics::report();
+    let code = panics::catch(command).unwrap_or_else(|panic| {
+        log::say(&format!("postrider: a defect in Postrider, please report it: {panic}"));
+        ExitCode::from(IO)
+    });
+    log::finish();
+    code
+}
+
+fn command() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -53,7 +63,7 @@ fn main() -> ExitCode {
         Err(failure) => {
             let message = failure.message.trim_end();
             if !message.is_empty() {
-                let _ = writeln!(io::stderr(), "{message}");
+                log::say(message);
             }
             ExitCode::from(failure.code)
         }
@@ -62,7 +72,7 @@ fn main() -> ExitCode {
 
 fn run(file: &ConfigFile) -> Result<(), Failure> {
     let config = load(file)?;
-    log_to_stderr(log_level()?);
+    start_log()?;
     app::run(&config, file.config.as_deref())
         .map_err(|error| Failure { code: IO, message: format!("postrider: {error}") })
 }
@@ -127,11 +137,9 @@ fn report_unparsed(summary: &decode::Summary) {
 
 fn replay(arguments: cli::Replay) -> Result<(), Failure> {
     let config = load(&ConfigFile { config: arguments.config })?;
-    log_to_stderr(log_level()?);
+    start_log()?;
     let replay = Replay { config: &config, sink: arguments.sink.as_deref(), route: arguments.route.as_deref() };
-    let mut say = |line: String| {
-        let _ = writeln!(io::stderr(), "{line}");
-    };
+    let mut say = |line: String| log::say(&line);
     let (summary, result) = replay.run(&arguments.files, &mut say);
     if let Err(replay::Error::NoSink(reason)) = result {
         return Err(Failure { code: CONFIGURATION, message: format!("postrider: {reason}") });
@@ -251,11 +259,18 @@ fn log_level() -> Result<LevelFilter, Failure> {
     })
 }
 
-fn log_to_stderr(level: LevelFilter) {
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_target(false)
-        .init();
+/// Starts the log of a command that runs until it is stopped.
+fn start_log() -> Result<(), Failure> {
+    let level = log_level()?;
+    log::start(level, has_colours()).map_err(|error| Failure {
+        code: IO,
+        message: format!("postrider: cannot start a thread for the log: {error}"),
+    })
+}
+
+/// Whether the log has colours: on a terminal that has them, unless <https://no-color.org> is followed.
+fn has_colours() -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    io::stderr().is_terminal() && !is_set("NO_COLOR") && !is_dumb
 }

@@ -1,5 +1,10 @@
 //! Do the commands, their help, their errors and their exit codes look as they should?
 
+#[path = "../peers/mod.rs"]
+mod peers;
+
+mod log;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
