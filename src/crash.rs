@@ -1,7 +1,7 @@
-//! Named places at which a test can have the process killed, or a call fail or take long. A release build has none of them.
+//! Named places at which a test can have the process killed, a thread panic, or a call fail or take long. A release build has none of them.
 
 #[cfg(debug_assertions)]
-pub(crate) use debug::{crash_point, fault_point};
+pub(crate) use debug::{crash_point, fault_point, panic_point};
 
 #[cfg(debug_assertions)]
 mod debug {
@@ -48,6 +48,20 @@ mod debug {
         }
     }
 
+    /// A place at which a defect would be. With `POSTRIDER_PANIC_AT=NAME:N` in the environment, the thread panics when it comes to
+    /// the place NAME for the Nth time, with `NAME:N+` also each time after that.
+    ///
+    /// # Panics
+    ///
+    /// Then.
+    #[track_caller]
+    pub(crate) fn panic_point(name: &str) {
+        static AT: OnceLock<Option<Place>> = OnceLock::new();
+        let is_now =
+            AT.get_or_init(|| Place::of("POSTRIDER_PANIC_AT")).as_ref().is_some_and(|place| place.is_now(name));
+        assert!(!is_now, "a defect for a test");
+    }
+
     /// A call that a disk can fail, or be slow at. With `POSTRIDER_FAIL_AT=NAME:N` in the environment, the Nth of that name
     /// fails with EIO, with `NAME:N+` also all after it; with `POSTRIDER_SLOW_AT=NAME:MS`, or several of them with commas, each of that name takes so many
     /// milliseconds longer.
@@ -75,6 +89,10 @@ mod debug {
 /// A release build does not look.
 #[cfg(not(debug_assertions))]
 pub(crate) const fn crash_point(_name: &str) {}
+
+/// A release build does not look.
+#[cfg(not(debug_assertions))]
+pub(crate) const fn panic_point(_name: &str) {}
 
 /// A release build does not look.
 #[cfg(not(debug_assertions))]

@@ -71,10 +71,11 @@ fn command() -> ExitCode {
 }
 
 fn run(file: &ConfigFile) -> Result<(), Failure> {
-    let config = load(file)?;
     start_log()?;
-    app::run(&config, file.config.as_deref())
-        .map_err(|error| Failure { code: IO, message: format!("postrider: {error}") })
+    app::run(file.config.as_deref()).map_err(|error| match error {
+        app::Error::Config(error) => Failure { code: CONFIGURATION, message: error.to_string() },
+        error => Failure { code: IO, message: format!("postrider: {error}") },
+    })
 }
 
 fn check(file: &ConfigFile) -> Result<(), Failure> {

@@ -2,31 +2,35 @@
 
 mod counts;
 mod drain;
+mod loading;
 mod reload;
+mod signals;
 mod sinks;
 mod sources;
 
-use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
 
 use self::counts::Totals;
 use self::drain::{Times, drain};
-use self::reload::Changes;
+use self::loading::Loading;
+use self::signals::{Asked, Signals};
 use self::sinks::LiveSink;
 use self::sources::LiveSource;
-use crate::config::{self, Config};
+use crate::config::{Config, LoadError};
 use crate::encode::Encoder;
+use crate::log;
+use crate::panics::{self, Panic};
 use crate::pipeline::{Current, Pipeline};
 use crate::postfix::dsn::Language;
 use crate::sink::{End, Worker};
-use crate::source::BindError;
+use crate::source::{BindError, Failed};
 use crate::systemd::{self, Passed};
 use crate::throttle;
 
@@ -42,6 +46,12 @@ pub enum Error {
     /// The machine refused something that every program needs.
     #[error("cannot start: {0}")]
     Runtime(#[from] std::io::Error),
+    /// There is no configuration.
+    #[error("{0}")]
+    Config(#[from] LoadError),
+    /// A defect.
+    #[error("a defect in Postrider, please report it: {0}")]
+    Panic(#[from] Panic),
     /// A source cannot listen.
     #[error("{0}")]
     Bind(#[from] BindError),
@@ -56,6 +66,14 @@ pub enum Error {
         /// The name of the other.
         source_name: String,
     },
+    /// A source can't go on.
+    #[error("source {name}: {reason}")]
+    Source {
+        /// Its name in the configuration.
+        name: String,
+        /// Why not.
+        reason: Arc<Failed>,
+    },
     /// A sink cannot start, or cannot go on without hiding a loss.
     #[error("sink {name}: {reason}")]
     Sink {
@@ -66,25 +84,29 @@ pub enum Error {
     },
 }
 
-/// Runs until a signal, until every source has ended, or until a sink cannot go on. SIGHUP has it read `file` again, where
-/// `config` is from.
-pub fn run(config: &Config, file: Option<&Path>) -> Result<(), Error> {
-    say_start(config, file);
+/// Runs until a signal, until every source has ended, or until a source or a sink can't go on. The configuration is `file`, at
+/// the start and at SIGHUP; without one it is [`Config::default_run`].
+pub fn run(file: Option<&Path>) -> Result<(), Error> {
     let mut passed = Passed::from_environment();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(async {
+    let result = runtime.block_on(panics::catch_in(async {
+        // Before anything that takes time: from now on a signal is heard.
         let mut app = App::new(file)?;
-        app.apply(config, &mut passed)?;
+        let Some(config) = app.first_config().await? else { return Ok(()) };
+        say_start(&config, file);
+        app.apply(&config, &mut passed)?;
         passed.finish();
         app.run().await
-    });
+    }));
     // A read of the standard input may still be blocked; it holds nothing.
     runtime.shutdown_background();
-    result
+    result.unwrap_or_else(|panic| Err(panic.into()))
 }
 
 struct App {
     file: Option<PathBuf>,
+    /// Where the configuration is being read, after SIGHUP.
+    loading: Loading,
     settings: (Language, Duration),
     times: Times,
     pipeline: Current,
@@ -96,20 +118,6 @@ struct App {
     signals: Signals,
 }
 
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-    user1: Signal,
-}
-
-/// What a signal asks for.
-enum Asked {
-    Stop(&'static str),
-    Reload,
-    Ledger,
-}
-
 impl App {
     /// Without any source or sink.
     fn new(file: Option<&Path>) -> Result<Self, Error> {
@@ -117,6 +125,7 @@ impl App {
         let totals = Totals::new(pipeline.unparsed());
         Ok(Self {
             file: file.map(Path::to_owned),
+            loading: Loading::default(),
             settings: (Language::default(), Duration::ZERO),
             times: Times::of(Duration::ZERO),
             pipeline: Current::new(pipeline),
@@ -148,6 +157,7 @@ impl App {
                         tracing::warn!(signal, "second signal: leaving at once");
                         throttle::tell_rest();
                         totals.log(&sources, &sinks, false);
+                        log::finish();
                         // What blocks the drain would block an orderly end too.
                         std::process::exit(1);
                     }
@@ -158,7 +168,9 @@ impl App {
         };
         throttle::tell_rest();
         totals.log(&sources, &sinks, true);
-        result.and(drained)
+        // A source can also fail on the way.
+        let failed = sources.iter().find_map(LiveSource::error).map_or(Ok(()), Err);
+        result.and(drained).and(failed)
     }
 
     /// Until there is a reason to stop.
@@ -172,15 +184,16 @@ impl App {
                         tracing::info!(signal, "stopping: the sources read no more, the sinks deliver what is left");
                         return Ok(());
                     }
-                    Asked::Reload => self.reload(),
+                    Asked::Reload => self.hangup(),
                     Asked::Ledger => self.totals.log(&self.sources, &self.sinks, false),
                 },
+                loaded = self.loading.next() => self.reload(loaded)?,
                 Some(ended) = self.workers.join_next_with_id() => {
                     if let Some(result) = self.sink_ended(ended) {
                         return result;
                     }
                 }
-                Some(ended) = self.tasks.join_next_with_id() => self.source_ended(ended),
+                Some(ended) = self.tasks.join_next_with_id() => self.source_ended(ended)?,
                 _ = look.tick() => self.look(Instant::now()),
             }
             self.bury_sinks();
@@ -198,39 +211,6 @@ impl App {
         }
     }
 
-    /// What SIGHUP asks for.
-    fn reload(&mut self) {
-        tracing::info!("SIGHUP: the sinks open their files anew");
-        self.sinks.iter().for_each(|sink| sink.control.reopen());
-        systemd::reloading();
-        if let Some(file) = self.file.clone() {
-            let file = file.as_path();
-            match self.reload_from(file) {
-                Ok(Changes { sources, sinks, settings }) => {
-                    let settings = settings.join(", ");
-                    tracing::info!(
-                        %sources, %sinks, changed_settings = settings,
-                        "the configuration in {} is in use", file.display()
-                    );
-                }
-                Err(errors) => {
-                    tracing::error!("{errors}");
-                    tracing::error!(
-                        "the configuration in {} is refused: the one from before goes on, and nothing has changed",
-                        file.display()
-                    );
-                }
-            }
-        }
-        systemd::ready();
-    }
-
-    /// The error is what `postrider check` prints, or what a start would.
-    fn reload_from(&mut self, file: &Path) -> Result<Changes, String> {
-        let config = config::load(file).map_err(|error| error.to_string())?;
-        self.apply(&config, &mut Passed::default()).map_err(|error| error.to_string())
-    }
-
     /// A thread of a sink has ended; gives the reason to stop, if it is one.
     fn sink_ended(&mut self, ended: Result<(task::Id, (String, End)), JoinError>) -> Option<Result<(), Error>> {
         let Ok((id, (name, end))) = ended else { return None };
@@ -240,19 +220,18 @@ impl App {
         (!is_expected).then(|| worker_ended(name, end))
     }
 
-    /// A source has ended. By itself it does so only when its input does, or by a defect.
-    fn source_ended(&mut self, ended: Result<(task::Id, ()), JoinError>) {
-        let id = match ended {
-            Ok((id, ())) => id,
-            Err(error) => {
-                tracing::error!(%error, "a source failed; the others go on");
-                error.id()
-            }
-        };
+    /// A source has ended. By itself it does so only when its input does, or when it can't go on.
+    fn source_ended(&mut self, ended: Result<(task::Id, ()), JoinError>) -> Result<(), Error> {
+        let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
         if let Some(source) = self.sources.iter_mut().find(|source| source.task == id) {
             source.has_ended = true;
+            if let Some(error) = source.error() {
+                tracing::error!("{error}: stopping");
+                return Err(error);
+            }
         }
         self.bury_sources();
+        Ok(())
     }
 
     /// Lets go of sources of earlier configurations that have ended.
@@ -336,30 +315,5 @@ fn worker_ended(name: String, end: End) -> Result<(), Error> {
             Ok(())
         }
         End::Failed(reason) => Err(Error::Sink { name, reason }),
-    }
-}
-
-// === impl Signals ===
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-            user1: signal(SignalKind::user_defined1())?,
-        })
-    }
-
-    /// A stop goes before a reload.
-    async fn next(&mut self) -> Asked {
-        tokio::select! {
-            biased;
-            Some(()) = self.terminate.recv() => Asked::Stop("SIGTERM"),
-            Some(()) = self.interrupt.recv() => Asked::Stop("SIGINT"),
-            Some(()) = self.hangup.recv() => Asked::Reload,
-            Some(()) = self.user1.recv() => Asked::Ledger,
-            else => pending().await,
-        }
     }
 }

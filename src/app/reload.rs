@@ -8,7 +8,8 @@
 //! | source | goes on; the next batch takes the new pipeline | leaves its sockets to the one that has its address now, while its connections live on; otherwise stops |
 //! | sink | goes on with its queue, threads, spool and files | gets nothing new and delivers what it has; one that has its destination or its spool now begins after that |
 
-use std::sync::Arc;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -18,8 +19,10 @@ use super::sources::{Fate, LiveSource, fate, max_connections, obstructs, origin,
 use super::{App, Error, Times, allow_descriptors, ended};
 use crate::buffer::queue;
 use crate::config::{Config, SinkConfig, SourceConfig, SourceKind};
+use crate::crash::panic_point;
 use crate::encode::Encoder;
 use crate::ledger::{SinkLedger, SourceLedger};
+use crate::panics;
 use crate::pipeline::Outlet;
 use crate::sink::{self, Before, Control, Held, Started, Turn};
 use crate::source::{Intake, Source, Stop};
@@ -82,9 +85,10 @@ pub(super) struct Names {
 impl App {
     /// Makes `config` the configuration. After an error all is as it was.
     pub(super) fn apply(&mut self, config: &Config, passed: &mut Passed) -> Result<Changes, Error> {
-        let mut prepared = self.prepare(config, passed)?;
+        let mut prepared = panics::catch(AssertUnwindSafe(|| self.prepare(config, passed)))??;
         allow_descriptors(config.sources.iter().map(|source| max_connections(&source.kind) as u64).sum())?;
         let changes = self.changes(config, &prepared);
+        panic_point("exchange");
         for (source, slot) in config.sources.iter().zip(&prepared.sources) {
             if let Slot::Kept(index) = slot
                 && self.sources[*index].config != *source
@@ -127,6 +131,7 @@ impl App {
             };
             prepared.sources.push(slot);
         }
+        panic_point("prepare");
         Ok(prepared)
     }
 
@@ -272,8 +277,16 @@ impl App {
         source.adapt();
         let sockets = source.sockets();
         tracing::info!(source = source.name(), address = source.address(), "listening");
-        let task = self.tasks.spawn(source.run()).id();
-        LiveSource { config, ledger, stop, sockets, task, is_current: true, has_ended: false }
+        let failed = Arc::<OnceLock<_>>::default();
+        let report = Arc::clone(&failed);
+        let run = async move {
+            if let Err(error) = source.run().await {
+                // It is told once, and looked at when the task has ended.
+                let _ = report.set(Arc::new(error));
+            }
+        };
+        let task = self.tasks.spawn(run).id();
+        LiveSource { config, ledger, stop, sockets, task, is_current: true, has_ended: false, failed }
     }
 
     /// As at a stop, in the same time.

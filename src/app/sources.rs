@@ -1,14 +1,15 @@
 //! The sources that there are: those of the configuration, and those of earlier ones whose connections live on.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::task;
 
+use super::Error;
 use crate::config::{SourceConfig, SourceKind};
 use crate::ledger::SourceLedger;
 use crate::record::{Origin, Transport};
-use crate::source::{Sockets, Stop};
+use crate::source::{Failed, Sockets, Stop};
 
 /// A source and its counts.
 pub(super) struct LiveSource {
@@ -19,8 +20,18 @@ pub(super) struct LiveSource {
     pub(super) task: task::Id,
     /// Whether it is of the configuration as it is now.
     pub(super) is_current: bool,
-    /// Whether its input has ended, which only the standard input's does.
+    /// Whether it has ended: its input has, which only the standard input's does, or it can't go on.
     pub(super) has_ended: bool,
+    /// Why it can't go on, once that is so.
+    pub(super) failed: Arc<OnceLock<Arc<Failed>>>,
+}
+
+impl LiveSource {
+    /// Why it can't go on, if that is so.
+    pub(super) fn error(&self) -> Option<Error> {
+        let reason = self.failed.get()?;
+        Some(Error::Source { name: self.config.name.clone(), reason: Arc::clone(reason) })
+    }
 }
 
 /// What becomes of a source that is not in the configuration any more.

@@ -15,6 +15,9 @@ pub struct Diagnostics {
     list: Vec<Diagnostic>,
 }
 
+/// The errors and their number, to be written.
+pub(super) struct Listed<'d>(&'d Diagnostics);
+
 // === impl Diagnostics ===
 
 impl Diagnostics {
@@ -70,19 +73,31 @@ impl Diagnostics {
         self.list.sort_by_key(|error| error.span.as_ref().map_or(usize::MAX, |span| span.start));
     }
 
+    /// All errors and their number, without what they mean for the program.
+    pub(super) const fn listed(&self) -> Listed<'_> {
+        Listed(self)
+    }
+
     fn line(&self, error: &Diagnostic) -> Option<usize> {
         error.span.as_ref().map(|span| self.source.line_number(span.start))
     }
 }
 
-impl fmt::Display for Diagnostics {
+impl fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for error in &self.list {
-            self.source.render(f, error)?;
+        let Self(Diagnostics { source, list }) = self;
+        for error in list {
+            source.render(f, error)?;
             writeln!(f)?;
         }
-        let plural = if self.list.len() == 1 { "" } else { "s" };
-        write!(f, "{} error{plural}; nothing was started", self.list.len())
+        let plural = if list.len() == 1 { "" } else { "s" };
+        write!(f, "{} error{plural}", list.len())
+    }
+}
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; nothing was started", self.listed())
     }
 }
 

@@ -70,6 +70,16 @@ pub enum LoadError {
     Invalid(#[from] Diagnostics),
 }
 
+impl LoadError {
+    /// The text for a program that goes on with the configuration that it has.
+    pub fn of_reload(&self) -> String {
+        match self {
+            Self::Read { .. } => self.to_string(),
+            Self::Invalid(found) => found.listed().to_string(),
+        }
+    }
+}
+
 /// One `[[source.KIND]]` table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SourceConfig {

@@ -13,7 +13,6 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::panic;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -21,6 +20,7 @@ use flate2::bufread::MultiGzDecoder;
 use jiff::tz::TimeZone;
 
 use crate::encode::Encoder;
+use crate::panics::Panic;
 use crate::record::{Origin, RecordIds, Transport};
 use crate::unparsed::Unparsed;
 use input::Input;
@@ -71,6 +71,9 @@ pub enum Error {
     /// The output cannot be written; the kind is `BrokenPipe` when its reader has gone.
     #[error("cannot write: {0}")]
     Output(io::Error),
+    /// A defect.
+    #[error("a defect in Postrider, please report it: {0}")]
+    Panic(Panic),
 }
 
 /// RFC 1952, section 2.3.1.
@@ -142,7 +145,7 @@ impl Inputs {
         worker::run(&Arc::new(work)).map_err(|failed| match failed {
             Failed::Input(error) => input_error(path, error),
             Failed::Output(error) => Error::Output(error),
-            Failed::Panic(panic) => panic::resume_unwind(panic),
+            Failed::Panic(panic) => Error::Panic(panic),
         })
     }
 }

@@ -1,8 +1,9 @@
 //! The output: chunks are written in the order in which they were read.
 
-use std::any::Any;
 use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::panics::Panic;
 
 /// Where the records of all inputs go.
 pub(super) struct Output {
@@ -26,7 +27,7 @@ struct State {
 pub(super) enum Failed {
     Input(io::Error),
     Output(io::Error),
-    Panic(Box<dyn Any + Send>),
+    Panic(Panic),
 }
 
 /// The right to write what belongs to one chunk; the chunk after it waits.

@@ -1,7 +1,7 @@
 //! The workers of one input.
 
 use std::mem;
-use std::panic::{self, AssertUnwindSafe};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -9,8 +9,10 @@ use super::Decoder;
 use super::input::{Chunk, Input, Ticket};
 use super::limits::Limits;
 use super::output::{Failed, Output};
+use crate::crash::panic_point;
 use crate::encode::Writer;
 use crate::frame::Frame;
+use crate::panics;
 use crate::pipeline;
 use crate::record::{Flags, Origin, Peer, RecordId};
 use crate::syslog::Context;
@@ -61,7 +63,7 @@ fn start(work: &Arc<Work>) -> bool {
                 let mut worker = Worker::new(&work);
                 while worker.chunk().is_some() {}
             };
-            if let Err(panic) = panic::catch_unwind(AssertUnwindSafe(run)) {
+            if let Err(panic) = panics::catch(AssertUnwindSafe(run)) {
                 work.output.end(Err(Failed::Panic(panic)));
             }
         })
@@ -103,6 +105,7 @@ impl Worker {
     fn chunk(&mut self) -> Option<usize> {
         let Self { work, chunk, lines, records, damaged } = self;
         let Ticket { number, size, received_at, mut ids, end } = work.input().next(chunk)?;
+        panic_point("decode");
         let context = Context::new(received_at, &work.origin.zone);
         let mut turn = None;
         let mut writer = work.decoder.encoder.writer(lines);

@@ -22,6 +22,7 @@ use self::claim::{Claim, DONE, Line, Lines};
 use crate::buffer::{Batch, Encoded, Entry, Records, Sender, Span, queue};
 use crate::config::{Config, Fsync, SinkConfig, SinkKind};
 use crate::ledger::{Reason, SinkLedger};
+use crate::log;
 use crate::receipt::{Receipt, Resolved, Ticket};
 use crate::sink::dead_letter::Parsed;
 use crate::sink::{self, Control, End, Turn};
@@ -194,6 +195,7 @@ fn watch_signals(runtime: &Runtime, interrupted: &Arc<AtomicBool>) -> io::Result
                 _ = interrupt.recv() => {}
             }
             if interrupted.swap(true, Relaxed) {
+                log::finish();
                 std::process::exit(1);
             }
         }

@@ -1,6 +1,7 @@
 //! The thread around a sink: it takes batches from the queue, tries again what failed, and ends in time.
 
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
@@ -12,7 +13,9 @@ use tracing::{error, warn};
 use super::fault::Fault;
 use super::{Error, Sink, Turn};
 use crate::buffer::{Batch, Received, Receiver};
+use crate::crash::panic_point;
 use crate::ledger::{Reason, SinkLedger};
+use crate::panics;
 
 /// The most batches of one call of [`Sink::write`]: what one fsync or one system call is shared by.
 const BATCHES_PER_WRITE: usize = 256;
@@ -90,9 +93,16 @@ pub(super) fn spawn(
 ) -> Result<Worker, String> {
     let (ended, end) = oneshot::channel();
     thread::Builder::new()
-        .name(thread_name)
-        // Nobody waits for the end if the program is leaving already.
-        .spawn(move || drop(ended.send(work())))
+        .name(thread_name.clone())
+        .spawn(move || {
+            let end = panics::catch(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+                End::Failed(format!(
+                    "its thread {thread_name} panicked, which is a defect in Postrider, please report it: {panic}"
+                ))
+            });
+            // Nobody waits for the end if the program is leaving already.
+            drop(ended.send(end));
+        })
         .map_err(|error| format!("cannot start a thread for the sink {name}: {error}"))?;
     Ok(Worker { name: name.to_owned(), end })
 }
@@ -207,8 +217,8 @@ impl Worker {
     /// Waits until the thread has ended; call it no more after that. It can be late by as long as the kernel blocks one
     /// write, for example to a pipe that nobody reads: do not wait for it much longer than the time for the stop.
     pub async fn ended(&mut self) -> End {
-        // The sender is dropped without a word only by a panic.
-        (&mut self.end).await.unwrap_or_else(|_| End::Failed(format!("the thread of the sink {} panicked", self.name)))
+        // Its thread sends it whatever happens.
+        (&mut self.end).await.unwrap_or_else(|_| End::Failed("its thread ended without a word".to_owned()))
     }
 }
 
@@ -227,6 +237,9 @@ impl<S: Sink> Run<'_, S> {
                     Received::Batches if self.is_worth_gathering() => self.gather(),
                     Received::Batches | Received::Nothing => {}
                 }
+            }
+            if !self.pending.is_empty() {
+                panic_point("sink");
             }
             if let Err(error) = self.attempt() {
                 match error {

@@ -177,7 +177,9 @@ fn a_panic_of_the_thread_is_a_failure() {
     let batch = lines(&ledger, &["one"]);
     sender.try_room(batch.size()).unwrap().send(batch);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    assert_eq!(runtime.block_on(worker.ended()), End::Failed("the thread of the sink x panicked".to_owned()));
+    let End::Failed(reason) = runtime.block_on(worker.ended()) else { panic!("it failed") };
+    let expected = "its thread sink-x panicked, which is a defect in Postrider, please report it: broken on purpose";
+    assert!(reason.starts_with(expected), "{reason}");
     assert_eq!(ledger.dropped.get(Reason::Lost), 1);
 }
 

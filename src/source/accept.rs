@@ -9,7 +9,9 @@ use tracing::Level;
 
 use super::Intake;
 use super::stream::End;
+use crate::crash::panic_point;
 use crate::net;
+use crate::panics::{self, Panic};
 use crate::throttle::{Owner, Throttle};
 
 /// The first and the longest pause after a failed accept. Running out of file descriptors is the usual cause, and ends
@@ -50,6 +52,8 @@ const IDLE: &str = "connection closed: silent for longer than idle_timeout";
 const FAILED: &str = "connection failed";
 const NO_TLS: &str = "no TLS connection";
 const UNEXPECTED_TLS: &str = "a TLS handshake came to a plain port: set tls here or use plain TCP at the sender";
+const PANICKED: &str =
+    "connection closed: its reading panicked, which is a defect in Postrider, please report it; the others go on";
 
 /// Lines that a peer can cause as often as it likes to connect.
 struct Log {
@@ -61,6 +65,7 @@ struct Log {
     failed: Throttle,
     handshake: Throttle,
     unexpected_tls: Throttle,
+    panicked: Throttle,
 }
 
 /// Accepts and serves connections, `max_connections` at a time, until told to stop, then waits for the last to end.
@@ -69,6 +74,7 @@ pub(super) async fn run<A: Accept>(listener: A, max_connections: usize, config: 
         Served { connections: JoinSet::new(), max_connections, config, intake, log: Log::new(intake.name()) };
     let mut backoff = BACKOFF.0;
     loop {
+        panic_point("accept");
         let accepted = tokio::select! {
             biased;
             () = intake.stop().cancelled() => break,
@@ -107,7 +113,7 @@ pub(super) async fn run<A: Accept>(listener: A, max_connections: usize, config: 
 
 /// The connections of a listener.
 struct Served<'c, A: Accept> {
-    connections: JoinSet<Ended>,
+    connections: JoinSet<Result<Ended, Panic>>,
     max_connections: usize,
     config: &'c A::Config,
     intake: &'c Intake,
@@ -121,7 +127,7 @@ impl<A: Accept> Served<'_, A> {
             self.log.denied(&peer, self.intake);
         } else if self.connections.len() < self.max_connections {
             self.intake.ledger().connections.fetch_add(1, Relaxed);
-            self.connections.spawn(A::serve(connection, self.config.clone(), self.intake.clone()));
+            self.connections.spawn(panics::catch_in(A::serve(connection, self.config.clone(), self.intake.clone())));
         } else {
             self.log.refused(self.max_connections, self.intake);
         }
@@ -158,6 +164,7 @@ impl Log {
             failed: of(Level::INFO, FAILED),
             handshake: of(Level::WARN, NO_TLS),
             unexpected_tls: of(Level::WARN, UNEXPECTED_TLS),
+            panicked: of(Level::ERROR, PANICKED),
         }
     }
 
@@ -165,6 +172,14 @@ impl Log {
         intake.ledger().errors.fetch_add(1, Relaxed);
         if let Some(suppressed) = self.accept.pass(Instant::now()) {
             tracing::warn!(source = intake.name(), %error, suppressed, "{NOT_ACCEPTED}");
+        }
+    }
+
+    /// A peer may have found a defect, and be able to come to it as often as it likes: the others go on.
+    fn panicked(&mut self, panic: &Panic, intake: &Intake) {
+        intake.ledger().errors.fetch_add(1, Relaxed);
+        if let Some(suppressed) = self.panicked.pass(Instant::now()) {
+            tracing::error!(source = intake.name(), %panic, suppressed, "{PANICKED}");
         }
     }
 
@@ -184,14 +199,13 @@ impl Log {
     }
 
     /// Counts how a connection ended, and says what an operator can act on.
-    fn ended(&mut self, ended: Result<Ended, JoinError>, intake: &Intake) {
+    fn ended(&mut self, ended: Result<Result<Ended, Panic>, JoinError>, intake: &Intake) {
         let source = intake.name();
         let (peer, end) = match ended {
-            Ok(Ended { peer, end }) => (peer, end),
-            Err(error) => {
-                tracing::error!(source, %error, "the reading of a connection failed; the others go on");
-                return;
-            }
+            Ok(Ok(Ended { peer, end })) => (peer, end),
+            Ok(Err(panic)) => return self.panicked(&panic, intake),
+            // The whole source is being aborted.
+            Err(_) => return,
         };
         match end {
             End::Closed | End::Cut | End::Stopped => tracing::debug!(source, peer, ?end, "connection ended"),

@@ -11,6 +11,7 @@ use tracing::Level;
 
 use super::Intake;
 use super::batch::Batch;
+use crate::crash::panic_point;
 use crate::ledger::Reason;
 use crate::pipeline::Arrival;
 use crate::record::Peer;
@@ -157,6 +158,7 @@ impl<'a, S: Receive> Reader<'a, S> {
             // With fewer than the batch has room for, the socket is empty: no need to ask once more to hear so.
             if batch.receive(socket.as_fd().as_raw_fd())? { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
         });
+        panic_point("datagrams");
         let count = self.hand_on();
         match received {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),

@@ -21,11 +21,13 @@ mod wire;
 pub use intake::{Intake, Stop};
 
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 
 use tokio::net::TcpListener;
 
 use crate::config::{RelpConfig, SourceKind, TcpConfig};
+use crate::panics::{self, Panic};
 use crate::systemd::Passed;
 
 /// A source with its socket bound, ready to be read.
@@ -66,6 +68,17 @@ pub struct BindError {
     what: String,
     error: io::Error,
     help: &'static str,
+}
+
+/// Why a source can't go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed {
+    /// A defect.
+    #[error("it panicked, which is a defect in Postrider, please report it: {0}")]
+    Panicked(#[from] Panic),
+    /// The standard input can't be read.
+    #[error("cannot read the standard input: {0}")]
+    Read(#[from] io::Error),
 }
 
 impl Source {
@@ -140,15 +153,32 @@ impl Source {
     }
 
     /// Reads until told to stop, or until the input ends, which only the standard input does.
-    pub async fn run(self) {
-        match self.kind {
-            Bound::Udp(udp) => udp.run(self.intake).await,
-            Bound::Tcp(tcp) => tcp.run(self.intake).await,
-            Bound::Relp(relp) => relp.run(self.intake).await,
-            Bound::Unix(unix) => unix.run(self.intake).await,
-            Bound::File(files) => files.run(self.intake).await,
-            Bound::Stdin(stdin) => stdin.run(self.intake).await,
-        }
+    ///
+    /// # Errors
+    ///
+    /// It can't go on, by a defect or because the standard input can't be read. It has read no more since then.
+    pub async fn run(self) -> Result<(), Failed> {
+        let run = async {
+            match self.kind {
+                Bound::Udp(udp) => return udp.run(self.intake).await,
+                Bound::Tcp(tcp) => tcp.run(self.intake).await,
+                Bound::Relp(relp) => relp.run(self.intake).await,
+                Bound::Unix(unix) => unix.run(self.intake).await,
+                Bound::File(files) => return files.run(self.intake).await,
+                Bound::Stdin(stdin) => return stdin.run(self.intake).await,
+            }
+            Ok(())
+        };
+        panics::catch_in(run).await?
+    }
+}
+
+/// Runs `work` on a thread of its own, as it blocks.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Panic> {
+    match tokio::task::spawn_blocking(|| panics::catch(AssertUnwindSafe(work))).await {
+        Ok(result) => result,
+        // Its panic is caught, and nobody aborts it.
+        Err(error) => unreachable!("a thread of the runtime did not run: {error}"),
     }
 }
 

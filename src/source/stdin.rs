@@ -6,9 +6,10 @@ use std::os::fd::AsFd;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::Intake;
 use super::stream::Stream;
+use super::{Failed, Intake, blocking};
 use crate::config::StdinConfig;
+use crate::crash::panic_point;
 use crate::frame::Framing;
 use crate::record::Peer;
 
@@ -30,17 +31,10 @@ impl Stdin {
         Self { framing: config.framing }
     }
 
-    pub(super) async fn run(self, intake: Intake) {
+    pub(super) async fn run(self, intake: Intake) -> Result<(), Failed> {
         let runtime = tokio::runtime::Handle::current();
-        let read = move || {
-            let result = self.read(&intake, &runtime);
-            if let Err(error) = result {
-                tracing::error!(source = intake.name(), %error, "cannot read the standard input; it ends here");
-            }
-        };
-        if tokio::task::spawn_blocking(read).await.is_err() {
-            tracing::error!("the reader of the standard input failed");
-        }
+        blocking(move || self.read(&intake, &runtime)).await??;
+        Ok(())
     }
 
     /// Reads until told to stop, and then what a pipe still holds; at the end hands on what is left, also after an error.
@@ -56,6 +50,7 @@ impl Stdin {
             match read_some(&mut buffer, if stopping { 0 } else { POLL_MS }) {
                 Ok(Some(0)) => break Ok(true),
                 Ok(Some(size)) => {
+                    panic_point("stdin");
                     stream.push(&buffer[..size]);
                     runtime.block_on(stream.submit(Peer::default(), intake));
                     last_words += if stopping { size } else { 0 };

@@ -9,6 +9,7 @@ use bytes::{Buf, BytesMut};
 use super::rate::Pace;
 use super::{Intake, proxy};
 use crate::config::StreamConfig;
+use crate::crash::panic_point;
 use crate::frame::{Framer, Framing, Step};
 use crate::ledger::Reason;
 use crate::pipeline::Arrival;
@@ -114,6 +115,7 @@ pub(super) async fn read(
             Ok(0) => break End::Closed,
             Ok(_) if stream.is_tls() => return stream.refuse_tls(intake),
             Ok(_) => {
+                panic_point("connection");
                 let frames = stream.submit(peer, intake).await;
                 pace.inspect(|pace| pace.charge(frames));
             }

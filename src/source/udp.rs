@@ -13,11 +13,12 @@ use tokio::task::JoinSet;
 use tracing::Level;
 
 use super::rate::Rates;
-use super::{Intake, datagrams};
+use super::{Failed, Intake, datagrams};
 use crate::config::UdpConfig;
 use crate::ledger::Reason;
 use crate::net;
 use crate::network::Access;
+use crate::panics;
 use crate::systemd::Passed;
 use crate::throttle::{Owner, Throttle};
 
@@ -119,17 +120,23 @@ impl Udp {
         address.map_or_else(|| "udp".to_owned(), |address| format!("udp {address}"))
     }
 
-    pub(super) async fn run(self, intake: Intake) {
+    /// Without one of its workers the source ends, as nobody would read the datagrams that the kernel gives to its socket. The
+    /// other workers hand on what they have first.
+    pub(super) async fn run(self, intake: Intake) -> Result<(), Failed> {
         let mut workers = JoinSet::new();
         for socket in self.sockets {
             let worker = Worker { socket, gate: self.gate.clone(), intake: intake.clone() };
-            workers.spawn(async move { datagrams::read(&worker, &worker.intake).await });
+            workers.spawn(panics::catch_in(async move { datagrams::read(&worker, &worker.intake).await }));
         }
+        let mut result = Ok(());
         while let Some(ended) = workers.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!(source = intake.name(), %error, "the reading of a socket failed; the others go on");
+            // Otherwise the whole source is being aborted.
+            if let Ok(Err(panic)) = ended {
+                intake.stop().cancel();
+                result = Err(panic.into());
             }
         }
+        result
     }
 }
 

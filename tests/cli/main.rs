@@ -4,6 +4,7 @@
 mod peers;
 
 mod log;
+mod panics;
 
 use std::fs;
 use std::io::{Read, Write};

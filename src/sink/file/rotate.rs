@@ -9,6 +9,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -22,8 +23,10 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, fchmod, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
-use tracing::warn;
+use tracing::{error, warn};
 
+use crate::crash::panic_point;
+use crate::panics;
 use crate::time::Timestamp;
 
 /// The most rotated paths that wait for the thread.
@@ -84,7 +87,7 @@ impl Drop for Housekeeper {
         self.stop.store(true, Relaxed);
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
-            // Its panic has been reported by itself.
+            // It catches its panics.
             let _ = thread.join();
         }
     }
@@ -98,14 +101,23 @@ impl Care {
             if self.stop.load(Relaxed) {
                 return;
             }
-            if let Err(error) = self.tidy(&job) {
-                let path = job.path.display();
-                warn!("cannot tidy the rotated files of {path}: {error}; tried again at its next rotation");
+            let path = job.path.display();
+            match panics::catch(AssertUnwindSafe(|| self.tidy(&job))) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    warn!("cannot tidy the rotated files of {path}: {error}; tried again at its next rotation");
+                }
+                // The other paths go on.
+                Err(panic) => error!(
+                    "to tidy the rotated files of {path} panicked, which is a defect in Postrider, please report it: {panic}; \
+                     tried again at its next rotation"
+                ),
             }
         }
     }
 
     fn tidy(&self, job: &Job) -> io::Result<()> {
+        panic_point("rotate");
         let mut names = rotated(&job.directory, &job.name)?;
         for leftover in names.iter().filter(|name| is_part(name)) {
             remove(&job.directory, leftover)?;

@@ -37,7 +37,7 @@ use super::fault::Fault;
 use super::worker::{Control, End};
 use crate::buffer::{Batch, Received, Receiver, Sender};
 use crate::config::{SpoolMode, WhenFull};
-use crate::crash::crash_point;
+use crate::crash::{crash_point, panic_point};
 use crate::ledger::{Reason, SinkLedger};
 use crate::receipt::{Receipt, Resolved, Ticket};
 use crate::spool::{self, Spool};
@@ -108,6 +108,9 @@ impl Stage {
         let mut pause = None;
         loop {
             self.take(pause.take());
+            if !self.waiting.is_empty() {
+                panic_point("spool");
+            }
             let settled = self.settle();
             if self.control.overdue() || self.is_forsaken() {
                 return Ok(());

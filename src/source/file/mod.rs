@@ -41,8 +41,9 @@ use self::content::Stamp;
 use self::cursor::{Identity, Loaded, Store};
 use self::follow::{Followed, Hand, Turn};
 use self::links::Viewer;
-use super::Intake;
+use super::{Failed, Intake, blocking};
 use crate::config::FollowConfig;
+use crate::crash::panic_point;
 use crate::throttle::{Owner, Throttle};
 
 /// The cursor is written so often at most.
@@ -89,16 +90,14 @@ impl Files {
     }
 
     /// Reads until told to stop, on a thread of its own: reading files blocks.
-    pub(super) async fn run(self, intake: Intake) {
+    pub(super) async fn run(self, intake: Intake) -> Result<(), Failed> {
         let runtime = Runtime::current();
         let follow = move || {
             // Until a predecessor has ended, which has its last lines delivered first.
             let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
             Follower::new(self.config, store, intake, runtime).run();
         };
-        if tokio::task::spawn_blocking(follow).await.is_err() {
-            tracing::error!("the reader of files failed");
-        }
+        Ok(blocking(follow).await?)
     }
 }
 
@@ -216,6 +215,9 @@ impl<'s> Follower<'s> {
                 looked = Instant::now();
             }
             let read = self.read();
+            if read {
+                panic_point("file");
+            }
             self.settle();
             if self.changed && self.saved.elapsed() >= SAVE_INTERVAL {
                 self.save(false);

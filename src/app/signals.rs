@@ -1,0 +1,42 @@
+//! The signals that the daemon takes.
+
+use std::future::pending;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    user1: Signal,
+}
+
+/// What a signal asks for.
+pub(super) enum Asked {
+    Stop(&'static str),
+    Reload,
+    Ledger,
+}
+
+impl Signals {
+    pub(super) fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            user1: signal(SignalKind::user_defined1())?,
+        })
+    }
+
+    /// A stop goes before a reload.
+    pub(super) async fn next(&mut self) -> Asked {
+        tokio::select! {
+            biased;
+            Some(()) = self.terminate.recv() => Asked::Stop("SIGTERM"),
+            Some(()) = self.interrupt.recv() => Asked::Stop("SIGINT"),
+            Some(()) = self.hangup.recv() => Asked::Reload,
+            Some(()) = self.user1.recv() => Asked::Ledger,
+            else => pending().await,
+        }
+    }
+}
