@@ -133,15 +133,15 @@ impl Pipeline {
         Arc::clone(&self.unparsed)
     }
 
-    /// The frames of one read to one batch for each sink that takes any of them. `room` is held until every sink is done
-    /// with them, and `receipt` resolves then.
+    /// The frames of one read to one batch for each sink that takes any of them. `room` becomes what the batches hold in memory,
+    /// until every sink is done with them; `receipt` resolves then, or when its other owners are done with it.
     pub fn process(
         &self,
         arrivals: &[Arrival<'_>],
         origin: &Origin,
         received_at: Timestamp,
         room: Option<OwnedSemaphorePermit>,
-        receipt: Option<Receipt>,
+        receipt: Option<&Arc<Receipt>>,
     ) -> Batches {
         let bytes: usize = arrivals.iter().map(|arrival| arrival.frame.bytes.len()).sum();
         // Records are five to six times as long as their lines; growing by doubling would copy them.
@@ -156,11 +156,11 @@ impl Pipeline {
             });
         }
         lines.shrink();
-        let encoded = Arc::new(Encoded { lines, room });
+        let beside = drafts.iter().map(Draft::held).sum();
+        let encoded = Arc::new(Encoded::new(lines, room, beside));
         let offered = arrivals.len() as u64;
         self.offered.fetch_add(offered, Relaxed);
-        let receipt = receipt.map(Arc::new);
-        let finish = |(outlet, draft): (&Arc<Outlet>, Draft)| outlet.batch(draft, offered, &encoded, receipt.as_ref());
+        let finish = |(outlet, draft): (&Arc<Outlet>, Draft)| outlet.batch(draft, offered, &encoded, receipt);
         self.outlets.iter().zip(drafts).map(finish).collect()
     }
 
@@ -262,6 +262,11 @@ impl Outlet {
 // === impl Draft ===
 
 impl Draft {
+    /// The memory that it holds, in bytes.
+    const fn held(&self) -> usize {
+        self.entries.capacity() * size_of::<Entry>() + self.text.capacity()
+    }
+
     fn push(&mut self, outlet: &Outlet, record: &Record<'_>, line: Span) {
         let start = self.text.len();
         match &outlet.route {

@@ -17,6 +17,7 @@ use nix::sys::socket::sockopt::TcpRepair;
 use peers::pki::{self, BOTH, Pki};
 use peers::postrider::{Postrider, assert_clean, count, ledger, ledgers, listening};
 use peers::process::Process;
+use peers::relp::{Client, OPEN};
 use peers::scratch;
 use peers::wait::wait_until;
 use serde_json::Value;
@@ -224,6 +225,79 @@ fn two_thousand_connections_half_of_them_stalled_and_a_flood_of_bad_ones() {
     let lines = ended.stderr.lines().count() as u64;
     let most_lines = 10 + 6 * (took.as_secs() / 10 + 2);
     assert!(lines <= most_lines, "{lines} lines, not {most_lines}:\n{}", ended.stderr);
+}
+
+// === unfinished messages ===
+
+/// The memory for messages that have begun and are not whole is bounded, whatever their number and size. Those that are not ended
+/// make room for others, and the others' messages arrive.
+#[test]
+fn messages_that_never_end_take_bounded_memory_and_hold_up_nobody() {
+    const STRANGERS: usize = 300;
+    const BEGUN: usize = 250 << 10;
+    /// Of which the source takes twice `max_bytes_in_flight`.
+    const MOST_MEMORY: usize = 56 << 20;
+    need_descriptors(4096);
+    let limits = "listen = \"127.0.0.1:0\"\nmax_frame_size = \"256KiB\"\nmax_bytes_in_flight = \"4MiB\"\n";
+    let config = format!("[[source.tcp]]\n{limits}[[source.relp]]\n{limits}[[sink.stdout]]\n");
+    let mut postrider = Postrider::spawn(&config);
+    let (tcp, relp) = (postrider.address("tcp"), postrider.address("relp"));
+    let count = |part: &str, postrider: &Postrider| postrider.stdout().matches(part).count();
+
+    // Lines without an end, messages with a count, and RELP frames: each lacks its last bytes.
+    let begin = |n: usize| {
+        let mut socket = TcpStream::connect(if n % 3 == 2 { relp } else { tcp }).expect("a connection");
+        socket.set_write_timeout(Some(DEADLINE)).expect("a time limit on a socket");
+        let head = match n % 3 {
+            0 => "<13>stranger ".to_owned(),
+            1 => format!("{} <13>stranger ", BEGUN + 1000),
+            _ => format!("{OPEN}2 syslog {} <13>stranger ", BEGUN + 1000),
+        };
+        let begun = [head.as_bytes(), &vec![b'x'; BEGUN]].concat();
+        // A session may be closed before all is written.
+        let written = socket.write_all(&begun);
+        assert!(written.is_ok() || n % 3 == 2, "{written:?}");
+        socket
+    };
+    let strangers: Vec<TcpStream> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..STRANGERS).map(|n| scope.spawn(move || begin(n))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a stranger")).collect()
+    });
+
+    // A good sender's long message over TCP is whole; over RELP it is too, in its second session if the first had to end.
+    let long = format!("good {}", "y".repeat(200 << 10));
+    let mut good = TcpStream::connect(tcp).expect("a connection");
+    for n in 0..5 {
+        writeln!(good, "{}", message(&format!("short {n}"))).expect("room");
+        writeln!(good, "{}", message(&long)).expect("room");
+    }
+    wait_until(DEADLINE, "the messages of a good sender", || {
+        count("\"message\":\"good y", &postrider) == 5 && count("\"message\":\"short ", &postrider) == 5
+    });
+    let acknowledged = || {
+        let mut session = Client::open(relp, None);
+        let text = message(&long);
+        let frame = format!("2 syslog {} {text}\n", text.len());
+        // Closed instead, it says `serverclose`.
+        session.try_send(frame.as_bytes()).is_ok() && session.read_line() == "2 rsp 6 200 OK\n"
+    };
+    wait_until(DEADLINE, "an acknowledgement", acknowledged);
+    let most = memory(postrider.pid(), "VmHWM:");
+    let ended = postrider.terminate(DEADLINE);
+    drop(strangers);
+    assert_clean(&ended);
+    assert!(most < MOST_MEMORY, "{} MiB", most >> 20);
+    // What is cut is flagged and counted, and what a good sender sends is not cut.
+    for line in ended.stdout.lines() {
+        let record: Value = serde_json::from_str(line).expect("JSON");
+        let is_stranger = record["message"].as_str().expect("text").starts_with("stranger");
+        let flags = record["flags"].to_string();
+        assert_eq!(flags.contains("truncated"), is_stranger, "{flags}");
+    }
+    assert_eq!(ledger(&ended, "source=\"tcp\"", "truncated"), STRANGERS as u64 * 2 / 3, "{}", ended.stderr);
+    assert_eq!(ledger(&ended, "source=\"relp\"", "truncated"), 0);
+    assert!(ended.stderr.contains("message cut off: "), "{}", ended.stderr);
+    assert!(ended.stderr.contains("session closed: "), "{}", ended.stderr);
 }
 
 // === descriptors ===

@@ -13,10 +13,9 @@ use crate::record::RecordId;
 /// The encoded records of one read, one JSON object per line, shared by every sink that takes any of them.
 #[derive(Debug)]
 pub struct Encoded {
-    /// JSON lines, each with its LF.
-    pub lines: Lines,
-    /// The room in the source's limit of bytes in flight, given back when the last sink is done.
-    pub room: Option<OwnedSemaphorePermit>,
+    lines: Lines,
+    /// Given back when the last sink is done.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 /// What one sink takes of an [`Encoded`].
@@ -57,6 +56,33 @@ pub struct Span {
     pub start: u32,
     /// The byte after the last.
     pub end: u32,
+}
+
+// === impl Encoded ===
+
+impl Encoded {
+    /// JSON `lines`, each with its LF, and the `room` that they take in the source's limit of bytes in flight. The room becomes
+    /// what they hold in memory, and `beside` them what the sinks' records hold.
+    pub fn new(lines: Lines, room: Option<OwnedSemaphorePermit>, beside: usize) -> Self {
+        let held = lines.capacity() + beside;
+        Self { lines, _room: room.map(|room| settle(room, held)) }
+    }
+}
+
+/// Makes `room` as large as `held`, as far as there is any. It never waits: whoever waits and holds room at the same time
+/// could wait for another that does.
+fn settle(mut room: OwnedSemaphorePermit, held: usize) -> OwnedSemaphorePermit {
+    let taken = room.num_permits();
+    if held < taken {
+        drop(room.split(taken - held));
+        return room;
+    }
+    let all = Arc::clone(room.semaphore());
+    let more = (held - taken).min(all.available_permits());
+    if let Ok(more) = all.try_acquire_many_owned(u32::try_from(more).unwrap_or(u32::MAX)) {
+        room.merge(more);
+    }
+    room
 }
 
 // === impl Records ===

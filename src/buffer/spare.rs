@@ -53,6 +53,11 @@ impl Lines {
         &mut self.bytes
     }
 
+    /// The memory that it holds, in bytes.
+    pub const fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Gives back what it has to spare, if that is more than what it holds: it would lie idle for as long as the slowest sink takes.
     pub fn shrink(&mut self) {
         if self.bytes.capacity() > self.bytes.len() * 2 {

@@ -44,8 +44,8 @@ pub(super) const COMMON: [Key; 4] = [
         "max_bytes_in_flight",
         Type::Size(64 << 10, MOST_MEMORY),
         r#""32MiB""#,
-        "At most so much is read ahead of the slowest sink, 512 bytes more for each message; then streams are not read, and \
-         datagrams are dropped for every sink.",
+        "Maximum memory for records that some sink does not have yet, counted as JSON. Then streams are not read, and datagrams are \
+         dropped for every sink. Connections hold at most as much again of what is not read to its end.",
     ),
 ];
 

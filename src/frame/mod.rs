@@ -34,6 +34,8 @@
 //! SkipText     delimiter                               -                           Start
 //! ```
 //!
+//! [`Framer::cut`] gives what there is of a message as a truncated frame, and goes to its Skip state.
+//!
 //! Only Start ever looks for a count. The tail of a message over the limit goes through a Skip state, so it is never
 //! taken for a message, and the message after it is whole.
 //!
@@ -201,6 +203,18 @@ impl Framer {
                 Turn::More(used) => return Step::More { consumed: at + used },
             }
         }
+    }
+
+    /// Gives up waiting for the rest of a message: `buf` is what [`next`](Self::next) did not consume when it last asked for
+    /// more, and is given as the message, truncated. The rest is skipped when it comes. `None` if no message has begun.
+    pub fn cut<'b>(&mut self, buf: &'b [u8]) -> Option<Frame<'b>> {
+        self.state = match self.state {
+            _ if buf.is_empty() => return None,
+            State::Counted { len } if len > buf.len() => State::SkipCounted { left: len - buf.len() },
+            State::Text { .. } => State::SkipText,
+            _ => return None,
+        };
+        Some(Frame { bytes: &buf[..buf.len().min(self.max_frame_size)], truncated: true })
     }
 
     /// What is left at the end of the stream: `buf` is what [`next`](Self::next) did not consume when it last asked for

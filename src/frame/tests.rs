@@ -45,6 +45,33 @@ fn show(frame: Frame<'_>) -> String {
     format!("{}{}", frame.bytes.escape_ascii(), if frame.truncated { "..." } else { "" })
 }
 
+/// Feeds `begin`, cuts the message that has begun, feeds `rest`, and gives what comes out.
+fn cut_after(framing: Framing, begin: &[u8], rest: &[u8]) -> Vec<String> {
+    let mut framer = Framer::new(framing, 10);
+    let Step::More { consumed } = framer.next(begin) else { panic!("no message is whole") };
+    let mut out: Vec<String> = framer.cut(&begin[consumed..]).map(show).into_iter().collect();
+    // Without a message all stays in the buffer.
+    let kept = if out.is_empty() { &begin[consumed..] } else { &[] };
+    let buffer = [kept, rest].concat();
+    let mut rest = buffer.as_slice();
+    while let Step::Frame { frame, consumed } = framer.next(rest) {
+        out.push(show(frame));
+        rest = &rest[consumed..];
+    }
+    out
+}
+
+#[test]
+fn the_rest_of_a_message_that_was_cut_is_skipped_and_the_next_is_whole() {
+    assert_eq!(cut_after(Framing::Lf, b"abc", b"def\nghi\n"), ["abc...", "ghi"]);
+    assert_eq!(cut_after(Framing::Lf, b"abcdefghijk", b"\nghi\n"), ["abcdefghij...", "ghi"]);
+    assert_eq!(cut_after(Framing::Auto, b"9 <13>", b"7 <xx3 <ab"), ["<13>...", "<ab"]);
+    assert_eq!(cut_after(Framing::Auto, b"999 <13>", &[&[b'x'; 995][..], b"3 <ab"].concat()), ["<13>...", "<ab"]);
+    // Nothing has begun.
+    assert_eq!(cut_after(Framing::Auto, b"9", b" <13>45678"), ["<13>45678"]);
+    assert_eq!(cut_after(Framing::Lf, b"", b"abc\n"), ["abc"]);
+}
+
 /// Checks the frames of `input` in one read, in single bytes, and cut in two at every point.
 #[track_caller]
 fn check(case: &str, framing: Framing, max: usize, input: &[u8], expected: &[Frame<'_>]) {

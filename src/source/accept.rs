@@ -54,6 +54,9 @@ const NO_TLS: &str = "no TLS connection";
 const UNEXPECTED_TLS: &str = "a TLS handshake came to a plain port: set tls here or use plain TCP at the sender";
 const PANICKED: &str =
     "connection closed: its reading panicked, which is a defect in Postrider, please report it; the others go on";
+const EVICTED: &str = "session closed: the rest of its message did not come while others needed the memory for unfinished messages, \
+                       which is half of max_bytes_in_flight; its sender has to send the message again. Raise max_bytes_in_flight \
+                       if the sender is a good one";
 
 /// Lines that a peer can cause as often as it likes to connect.
 struct Log {
@@ -66,6 +69,7 @@ struct Log {
     handshake: Throttle,
     unexpected_tls: Throttle,
     panicked: Throttle,
+    evicted: Throttle,
 }
 
 /// Accepts and serves connections, `max_connections` at a time, until told to stop, then waits for the last to end.
@@ -165,6 +169,7 @@ impl Log {
             handshake: of(Level::WARN, NO_TLS),
             unexpected_tls: of(Level::WARN, UNEXPECTED_TLS),
             panicked: of(Level::ERROR, PANICKED),
+            evicted: of(Level::WARN, EVICTED),
         }
     }
 
@@ -232,6 +237,12 @@ impl Log {
                 intake.ledger().errors.fetch_add(1, Relaxed);
                 if let Some(suppressed) = self.handshake.pass(Instant::now()) {
                     tracing::warn!(source, peer, reason, suppressed, "{NO_TLS}");
+                }
+            }
+            End::Evicted => {
+                intake.ledger().errors.fetch_add(1, Relaxed);
+                if let Some(suppressed) = self.evicted.pass(Instant::now()) {
+                    tracing::warn!(source, peer, suppressed, "{EVICTED}");
                 }
             }
             End::UnexpectedTls => {

@@ -3,19 +3,27 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
-use super::stream::READ_SIZE;
+use super::stream::{MOST_READ, READ_SIZE};
+use super::unfinished::{CUT, Place, Unfinished};
 use crate::ledger::{Reason, SourceLedger};
 use crate::pipeline::{Arrival, Current};
 use crate::receipt::Receipt;
 use crate::record::Origin;
 use crate::time::Timestamp;
 
-/// What a record takes besides its text, in bytes: the fields that every record has, and its place in the batches. Without
-/// this, messages of one byte would take hundreds of times the room that is counted for them.
-const RECORD: usize = 512;
+/// The most memory that a record takes besides its text, in bytes: the fields that every record has, the texts that explain
+/// a code, and its place in the batches.
+const RECORD: usize = 2048;
+
+/// The most memory that a byte of a message takes in the record: a control character is six bytes long in up to three fields, and
+/// the buffer of the records grows by doubling.
+const BYTE: usize = 24;
+
+/// The most memory of one read in bytes: what was read, and the list of the frames in it.
+const TURN: usize = 2 * READ_SIZE;
 
 /// A source's end of the pipeline. Clones share the source's counts and limits.
 #[derive(Clone, Debug)]
@@ -25,6 +33,7 @@ pub struct Intake {
     ledger: Arc<SourceLedger>,
     room: Arc<Semaphore>,
     turns: Arc<Semaphore>,
+    unfinished: Arc<Unfinished>,
     max_bytes_in_flight: u32,
     max_frame_size: usize,
     stop: Stop,
@@ -42,8 +51,8 @@ pub struct Stop {
 }
 
 impl Intake {
-    /// An intake that holds at most `max_bytes_in_flight` of frames which some sink has not yet delivered; each counts as its
-    /// bytes and `RECORD`.
+    /// An intake that holds at most `max_bytes_in_flight` of records which some sink has not yet delivered, or one record that is
+    /// larger than that.
     pub fn new(
         pipeline: Current,
         origin: Origin,
@@ -54,8 +63,13 @@ impl Intake {
     ) -> Self {
         let max_bytes_in_flight = u32::try_from(max_bytes_in_flight).unwrap_or(u32::MAX).max(1);
         let room = Arc::new(Semaphore::new(max_bytes_in_flight as usize));
-        let turns = Arc::new(Semaphore::new((max_bytes_in_flight as usize).div_ceil(READ_SIZE)));
-        Self { pipeline, origin: Arc::new(origin), ledger, room, turns, max_bytes_in_flight, max_frame_size, stop }
+        // Connections hold as much again: one half reads that are not taken apart yet, the other messages that are not whole yet.
+        let half = max_bytes_in_flight as usize / 2;
+        let turns = (half / TURN).max(1);
+        let unfinished = Arc::new(Unfinished::new(&origin.name, half / (max_frame_size + MOST_READ), turns / 2));
+        let turns = Arc::new(Semaphore::new(turns));
+        let origin = Arc::new(origin);
+        Self { pipeline, origin, ledger, room, turns, unfinished, max_bytes_in_flight, max_frame_size, stop }
     }
 
     /// The configured name of the source.
@@ -94,10 +108,26 @@ impl Intake {
     }
 
     /// Waits until the caller may read, and lets it until the value is dropped, after what was read is handed on. Of the
-    /// connections that wait for a sink, only so many hold the memory of a read as fit into `max_bytes_in_flight`.
+    /// connections that wait for a sink, only so many hold the memory of a read as fit into half of `max_bytes_in_flight`.
     pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         // It is never closed.
         self.turns.acquire().await.ok()
+    }
+
+    /// Waits for a place for a message that is longer than what a connection may keep otherwise. `None` when the time is over.
+    pub(super) async fn place(&self) -> Option<Place> {
+        tokio::select! {
+            biased;
+            place = self.unfinished.place() => place,
+            () = self.over().cancelled() => None,
+        }
+    }
+
+    /// Says that a message of `peer` was cut after `bytes`, because there was no place for it.
+    pub(super) fn log_cut(&self, peer: Option<&str>, bytes: usize) {
+        if let Some(suppressed) = self.unfinished.cut() {
+            tracing::warn!(source = self.name(), peer, bytes, suppressed, "{CUT}");
+        }
     }
 
     /// Hands on the frames of one read, and waits for room: until it returns, its caller reads no more.
@@ -117,13 +147,10 @@ impl Intake {
         receipt: Option<Receipt>,
         given_up: &CancellationToken,
     ) {
-        let size = self.count(&mut arrivals);
-        if arrivals.is_empty() {
-            return;
-        }
+        self.count(&mut arrivals);
         let received_at = Timestamp::now();
-        let frames = arrivals.len() as u64;
-        self.ledger.waiting.fetch_add(frames, Relaxed);
+        let receipt = receipt.map(Arc::new);
+        self.ledger.waiting.fetch_add(arrivals.len() as u64, Relaxed);
         let over = || async {
             tokio::select! {
                 biased;
@@ -131,16 +158,24 @@ impl Intake {
                 () = given_up.cancelled() => Reason::Unacknowledged,
             }
         };
-        let room = tokio::select! {
-            biased;
-            room = Arc::clone(&self.room).acquire_many_owned(size) => room.ok(),
-            _ = over() => None,
-        };
-        let pipeline = self.pipeline.get();
-        let batches = pipeline.process(&arrivals, &self.origin, received_at, room, receipt);
-        self.ledger.waiting.fetch_sub(frames, Relaxed);
-        drop(arrivals);
-        pipeline.send(batches, over()).await;
+        let mut done = 0;
+        while done < arrivals.len() {
+            let (frames, size) = self.part(&arrivals[done..]);
+            let room = tokio::select! {
+                biased;
+                room = Arc::clone(&self.room).acquire_many_owned(size) => room.ok(),
+                _ = over() => None,
+            };
+            let pipeline = self.pipeline.get();
+            let part = &arrivals[done..done + frames];
+            let batches = pipeline.process(part, &self.origin, received_at, room, receipt.as_ref());
+            self.ledger.waiting.fetch_sub(frames as u64, Relaxed);
+            done += frames;
+            if done == arrivals.len() {
+                (arrivals, done) = (Vec::new(), 0);
+            }
+            pipeline.send(batches, over()).await;
+        }
     }
 
     /// Counts a frame of `bytes` that goes no further as dropped.
@@ -152,23 +187,40 @@ impl Intake {
 
     /// Hands on the datagrams of one read; those for which there is no room now are dropped and counted.
     pub fn offer(&self, mut arrivals: Vec<Arrival<'_>>) {
-        let size = self.count(&mut arrivals);
-        if arrivals.is_empty() {
-            return;
+        self.count(&mut arrivals);
+        let received_at = Timestamp::now();
+        let mut rest = arrivals.as_slice();
+        while !rest.is_empty() {
+            let (frames, size) = self.part(rest);
+            let (part, others) = rest.split_at(frames);
+            rest = others;
+            let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(size) else {
+                self.ledger.dropped.add(Reason::InFlightLimit, frames as u64);
+                continue;
+            };
+            let pipeline = self.pipeline.get();
+            let batches = pipeline.process(part, &self.origin, received_at, Some(room), None);
+            pipeline.offer(batches);
         }
-        match Arc::clone(&self.room).try_acquire_many_owned(size) {
-            Ok(room) => self.offer_with(&arrivals, room),
-            Err(_) => self.ledger.dropped.add(Reason::InFlightLimit, arrivals.len() as u64),
-        }
-    }
-    fn offer_with(&self, arrivals: &[Arrival<'_>], room: OwnedSemaphorePermit) {
-        let pipeline = self.pipeline.get();
-        let batches = pipeline.process(arrivals, &self.origin, Timestamp::now(), Some(room), None);
-        pipeline.offer(batches);
     }
 
-    /// Counts the frames, takes the empty ones out, and gives the room that the others need.
-    fn count(&self, arrivals: &mut Vec<Arrival<'_>>) -> u32 {
+    /// How many of these frames, at least one, go on together, and the room for the most that their records can take. Beside
+    /// that there is room for others: it is at most half of all, unless one frame needs more.
+    fn part(&self, arrivals: &[Arrival<'_>]) -> (usize, u32) {
+        let all = self.max_bytes_in_flight as usize;
+        let (mut frames, mut size) = (0, 0);
+        for arrival in arrivals {
+            let more = arrival.frame.bytes.len() * BYTE + RECORD;
+            if frames > 0 && size + more > all / 2 {
+                break;
+            }
+            (frames, size) = (frames + 1, size + more);
+        }
+        (frames, u32::try_from(size.min(all)).unwrap_or(u32::MAX))
+    }
+
+    /// Counts the frames, and takes the empty ones out.
+    fn count(&self, arrivals: &mut Vec<Arrival<'_>>) {
         let received = arrivals.len();
         arrivals.retain(|arrival| !arrival.frame.bytes.is_empty());
         let bytes: usize = arrivals.iter().map(|arrival| arrival.frame.bytes.len()).sum();
@@ -177,7 +229,97 @@ impl Intake {
         self.ledger.received_bytes.fetch_add(bytes as u64, Relaxed);
         self.ledger.truncated.fetch_add(truncated as u64, Relaxed);
         self.ledger.dropped.add(Reason::Empty, (received - arrivals.len()) as u64);
-        let size = bytes + arrivals.len() * RECORD;
-        u32::try_from(size).unwrap_or(u32::MAX).min(self.max_bytes_in_flight)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::time::Duration;
+
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::buffer::queue;
+    use crate::encode::Encoder;
+    use crate::frame::Frame;
+    use crate::ledger::SinkLedger;
+    use crate::pipeline::{Outlet, Pipeline, Route};
+    use crate::postfix::dsn::Language;
+    use crate::record::{Peer, Transport};
+    use crate::select::Select;
+    use crate::template::Template;
+
+    const LIMIT: usize = 4 << 20;
+
+    /// What these messages hold of the room, what was taken for them, and what their lines hold.
+    fn room_of(messages: &[Vec<u8>]) -> (usize, usize, usize) {
+        let (queue, mut sink) = queue(1 << 30);
+        let topic = Template::parse("{hostname}{app_name}{hostname}{app_name}").unwrap();
+        let outlet = Outlet {
+            select: Select::default(),
+            route: Some(Route::Topic(topic.clone())),
+            key: Some(topic),
+            queue,
+            ledger: Arc::<SinkLedger>::default(),
+        };
+        let pipeline = Current::new(Pipeline::new(Encoder { language: Language::En }, vec![Arc::new(outlet)]));
+        let origin = Origin { name: "udp".to_owned(), transport: Transport::Udp, zone: TimeZone::UTC };
+        let intake = Intake::new(pipeline, origin, Arc::default(), LIMIT, LIMIT, Stop::default());
+        let arrival = |bytes| Arrival { frame: Frame::datagram(bytes, LIMIT), peer: Peer::at("192.0.2.1:514") };
+        let arrivals: Vec<_> = messages.iter().map(|message| arrival(message)).collect();
+        let (frames, taken) = intake.part(&arrivals);
+        assert_eq!(frames, arrivals.len(), "all in one part");
+        intake.offer(arrivals);
+        let mut batches = VecDeque::new();
+        sink.receive(&mut batches, 10, Duration::ZERO);
+        let held = LIMIT - intake.room.available_permits();
+        let lines = batches.iter().map(|batch| batch.line_bytes()).sum();
+        drop(batches);
+        assert_eq!(intake.room.available_permits(), LIMIT, "it is given back");
+        (held, taken as usize, lines)
+    }
+
+    #[test]
+    fn the_room_is_what_the_records_hold_and_never_more_than_was_taken_before() {
+        let postfix = |text: &str| {
+            let tail = "relay=mx[192.0.2.1]:25, delay=1, delays=0/0/0/1, dsn=4.7.1, status=deferred";
+            format!("<22>Nov 24 02:10:35 mx1 postfix/smtp[7]: 3f4: to=<a@b>, {tail} ({text})").into_bytes()
+        };
+        let header = |name: &str| format!("<13>1 - {name} {name} - - -").into_bytes();
+        let data = format!("<13>1 - - - - - [a b=\"{0}\" c=\"{0}\"] x", "\u{1}".repeat(5000)).into_bytes();
+        for messages in [
+            vec![vec![1; 20_000]],
+            vec![vec![0xff; 20_000]],
+            vec![vec![b'"'; 20_000]],
+            vec![vec![b'x'; 20_000]],
+            vec![b"x".to_vec(); 200],
+            vec![vec![1; 100]; 100],
+            vec![postfix("host mx[192.0.2.1] said: 450 4.7.1 Greylisted (in reply to RCPT TO command)"); 100],
+            vec![postfix(&"\u{1}".repeat(1000)); 10],
+            vec![header(&"h".repeat(200)); 20],
+            vec![data],
+        ] {
+            let (held, taken, lines) = room_of(&messages);
+            let begin = messages[0][..messages[0].len().min(60)].escape_ascii().to_string();
+            assert!((lines..=taken).contains(&held), "{lines} {held} {taken}: {begin}");
+        }
+    }
+
+    #[test]
+    fn what_would_take_more_than_half_goes_in_parts() {
+        let pipeline = Current::new(Pipeline::new(Encoder { language: Language::En }, Vec::new()));
+        let origin = Origin { name: "udp".to_owned(), transport: Transport::Udp, zone: TimeZone::UTC };
+        let intake = Intake::new(pipeline, origin, Arc::default(), LIMIT, LIMIT, Stop::default());
+        let part = |size: usize, count: usize| {
+            let message = vec![b'x'; size];
+            let arrival = Arrival { frame: Frame::datagram(&message, LIMIT), peer: Peer::default() };
+            intake.part(&vec![arrival; count])
+        };
+        assert_eq!(part(1000, 10), (10, 10 * (1000 * BYTE + RECORD) as u32));
+        assert_eq!(part(1000, 1000).0, LIMIT / 2 / (1000 * BYTE + RECORD));
+        // One message is never divided.
+        assert_eq!(part(LIMIT / BYTE, 2).0, 1);
+        assert_eq!(part(LIMIT, 2), (1, LIMIT as u32));
     }
 }

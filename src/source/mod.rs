@@ -15,6 +15,7 @@ mod stream;
 mod tcp;
 mod tls;
 mod udp;
+mod unfinished;
 mod unix;
 mod wire;
 

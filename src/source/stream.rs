@@ -5,8 +5,10 @@ use std::mem;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use tokio::sync::SemaphorePermit;
 
 use super::rate::Pace;
+use super::unfinished::{self, Place};
 use super::{Intake, proxy};
 use crate::config::StreamConfig;
 use crate::crash::panic_point;
@@ -18,6 +20,9 @@ use crate::record::Peer;
 /// Asked of the kernel at a time.
 pub(super) const READ_SIZE: usize = 64 * 1024;
 
+/// The most that a read gives: over TLS the record comes to it of which a part was there before.
+pub(super) const MOST_READ: usize = READ_SIZE + READ_SIZE / 2;
+
 /// So many frames at most are handed on together. A read of the shortest lines holds 32 times as many, and their records
 /// take a hundred times the room of the read.
 pub(super) const MOST_FRAMES: usize = 1024;
@@ -26,9 +31,9 @@ pub(super) const MOST_FRAMES: usize = 1024;
 /// whether it can take the work over.
 const TURN: usize = 4 * READ_SIZE;
 
-/// A connection that has begun no longer message than this keeps nothing else between two reads. With a longer one the
-/// whole buffer stays: a peer that sends bytes one by one would have it copied for each.
-const IDLE_SIZE: usize = 16 * 1024;
+/// A connection that has begun no longer message than this keeps nothing else between two reads. With a longer one it needs a
+/// [`Place`], and the whole buffer stays: a peer that sends bytes one by one would have it copied for each.
+pub(super) const IDLE_SIZE: usize = 16 * 1024;
 
 /// After a stop, so much of what the kernel already holds for one connection is still read.
 const LAST_WORDS: usize = 8 * 1024 * 1024;
@@ -79,6 +84,8 @@ pub(super) enum End {
     Handshake(String),
     /// What came was the beginning of TLS, where there is none.
     UnexpectedTls,
+    /// Its message was not whole in time, while others needed the memory.
+    Evicted,
 }
 
 /// The bytes of one stream that are not yet a whole frame.
@@ -89,6 +96,8 @@ pub(super) struct Stream {
     fresh: bool,
     /// The bytes handed on since it last let others have the thread.
     turn: usize,
+    /// For a message of which more than [`IDLE_SIZE`] is kept between two reads.
+    place: Option<Place>,
 }
 
 /// Reads `socket` until it ends, not faster than its `pace`, and hands on its frames.
@@ -104,19 +113,23 @@ pub(super) async fn read(
         tokio::select! {
             biased;
             () = intake.stop().cancelled() => break End::Stopped,
+            () = unfinished::overdue(&mut stream.place) => {
+                stream.cut(peer, intake).await;
+                continue;
+            }
             ready = paced_ready(socket, config.idle_timeout, pace, intake) => match ready {
                 Ok(true) => {}
                 Ok(false) => break End::Idle,
                 Err(error) => break stream.failed(error),
             },
         }
-        let _turn = intake.turn().await;
+        let _turn = stream.turn(intake).await;
         match stream.fill(socket) {
             Ok(0) => break End::Closed,
             Ok(_) if stream.is_tls() => return stream.refuse_tls(intake),
             Ok(_) => {
                 panic_point("connection");
-                let frames = stream.submit(peer, intake).await;
+                let frames = stream.hand_on(peer, intake).await;
                 pace.inspect(|pace| pace.charge(frames));
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.shrink(),
@@ -159,7 +172,14 @@ async fn ready(socket: &mut impl Readable, idle_timeout: Option<Duration>) -> io
 
 impl Stream {
     pub(super) fn new(framing: Framing, max_frame_size: usize) -> Self {
-        Self { framer: Framer::new(framing, max_frame_size), buffer: BytesMut::new(), fresh: true, turn: 0 }
+        let framer = Framer::new(framing, max_frame_size);
+        Self { framer, buffer: BytesMut::new(), fresh: true, turn: 0, place: None }
+    }
+
+    /// Waits until it may read, unless it has the memory for it already. So those who have a place wait for nobody who waits
+    /// for one.
+    async fn turn<'i>(&self, intake: &'i Intake) -> Option<SemaphorePermit<'i>> {
+        if self.place.is_some() { None } else { intake.turn().await }
     }
 
     fn fill(&mut self, socket: &mut impl Readable) -> io::Result<usize> {
@@ -186,6 +206,37 @@ impl Stream {
     /// Appends bytes that were read by other means.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Hands on every whole frame, gives their number, and sees that there is memory for what is kept until the next read.
+    async fn hand_on(&mut self, peer: Peer<'_>, intake: &Intake) -> usize {
+        let frames = self.submit(peer, intake).await;
+        if self.buffer.len() <= IDLE_SIZE {
+            self.place = None;
+            return frames;
+        }
+        match &mut self.place {
+            // Its message goes on, in the same buffer.
+            Some(_) if frames == 0 => return frames,
+            Some(place) => place.renew(),
+            None => self.place = intake.place().await,
+        }
+        if self.place.is_some() {
+            self.buffer = place_buffer(self.framer.max_buffer(), &self.buffer);
+        } else {
+            self.cut(peer, intake).await;
+        }
+        frames
+    }
+
+    /// Gives up the message that is not whole, and hands on what there is of it.
+    async fn cut(&mut self, peer: Peer<'_>, intake: &Intake) {
+        intake.log_cut(peer.address, self.buffer.len());
+        if let Some(frame) = self.framer.cut(&self.buffer) {
+            intake.submit(vec![Arrival { frame, peer }]).await;
+        }
+        self.buffer = BytesMut::new();
+        self.place = None;
     }
 
     /// Hands on every whole frame, and gives their number.
@@ -227,7 +278,7 @@ impl Stream {
         let _ = tokio::time::timeout(LAST_READY, socket.readable()).await;
         let mut read = 0;
         while read < LAST_WORDS && !intake.is_over() {
-            let _turn = intake.turn().await;
+            let _turn = self.turn(intake).await;
             match self.fill(socket) {
                 Ok(0) => return End::Closed,
                 Ok(_) if self.is_tls() => return self.refuse_tls(intake),
@@ -235,7 +286,7 @@ impl Stream {
                 // Of a record of TLS only the beginning has come yet.
                 Err(_) => break,
             }
-            self.submit(peer, intake).await;
+            self.hand_on(peer, intake).await;
         }
         End::Stopped
     }
@@ -252,6 +303,13 @@ impl Stream {
     fn shrink(&mut self) {
         shrink(&mut self.buffer);
     }
+}
+
+/// The buffer of a message that has begun with `bytes`, for the `most` that is kept of one. It never grows.
+pub(super) fn place_buffer(most: usize, bytes: &[u8]) -> BytesMut {
+    let mut buffer = BytesMut::with_capacity(most + MOST_READ);
+    buffer.extend_from_slice(bytes);
+    buffer
 }
 
 /// Gives back the memory of a read, before another connection takes its turn.

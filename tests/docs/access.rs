@@ -73,6 +73,30 @@ fn access() {
     let [no_header] = page.take(["log"]);
     assert_logs(|| postrider.stderr(), &no_header);
     assert!(finish(postrider).stderr.contains("proxy_errors=1"));
+
+    let [lines] = page.take(["log"]);
+    let (cut, closed) = lines.split_once('\n').expect("two lines");
+    unfinished("tcp", "", cut);
+    unfinished("relp", "1 open 30 relp_version=0\ncommands=syslog\n2 syslog 60001 ", closed);
+}
+
+/// Of two connections to a source of this `kind`, which both begin a long message behind `head`, one has to give its memory to the
+/// other, and `line` says so.
+fn unfinished(kind: &str, head: &str, line: &str) {
+    let small = "max_frame_size = \"64KiB\"\nmax_bytes_in_flight = \"256KiB\"\n";
+    let mut postrider = run(&format!("[[source.{kind}]]\nlisten = \"127.0.0.1:0\"\n{small}"));
+    let port = postrider.address(kind).port();
+    let connections = [(); 2].map(|()| {
+        let mut connection = connect("127.0.0.1", port);
+        connection.write_all(&[head.as_bytes(), &[b'x'; 60_000]].concat()).expect("room");
+        connection
+    });
+    let address = |connection: &TcpStream| connection.local_addr().expect("an address").to_string();
+    wait_until(DEADLINE, "a line about it", || postrider.stderr().contains("others needed the memory"));
+    let [one, other] = connections.each_ref().map(address);
+    let peer = if postrider.stderr().contains(&one) { one } else { other };
+    assert_logs(|| postrider.stderr(), &line.replace("192.0.2.77:51234", &peer));
+    drop(finish(postrider));
 }
 
 /// Sends through a real load balancer: the record has the address of the client.

@@ -117,6 +117,15 @@ impl Client {
         String::from_utf8(bytes).expect("text")
     }
 
+    /// Everything up to the next LF, or to the end of the connection, however it ends.
+    pub(crate) fn read_line(&mut self) -> String {
+        let (mut bytes, mut byte) = (Vec::new(), [0]);
+        while bytes.last() != Some(&b'\n') && matches!(self.stream.read(&mut byte), Ok(1)) {
+            bytes.push(byte[0]);
+        }
+        String::from_utf8(bytes).expect("text")
+    }
+
     /// One read: 0 at the end of the connection.
     pub(crate) fn try_read(&mut self) -> std::io::Result<usize> {
         self.stream.read(&mut [0; 64])

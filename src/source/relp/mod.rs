@@ -31,6 +31,7 @@ use super::accept::{Accept, Ended};
 use super::listener::{self, Incoming, Listener};
 use super::rate::Pace;
 use super::stream::{self, End, READ_SIZE, Readable};
+use super::unfinished::{self, Place};
 use super::wire::Wire;
 use crate::config::{RelpConfig, SessionConfig};
 use crate::frame::relp::{Parser, Step};
@@ -111,6 +112,8 @@ struct Reader<'c> {
     parser: Parser,
     session: Session,
     buffer: BytesMut,
+    /// For a message of which more than [`stream::IDLE_SIZE`] is kept between two reads.
+    place: Option<Place>,
     window: Arc<Semaphore>,
     answers: mpsc::Sender<Answer>,
     /// No acknowledgement will be written any more.
@@ -143,6 +146,7 @@ async fn converse(wire: &Wire, peer: Peer<'_>, pace: Option<&Pace>, config: &Ses
         parser: Parser::new(intake.max_frame_size(), config.oversize),
         session: Session::default(),
         buffer: BytesMut::new(),
+        place: None,
         window: Arc::new(Semaphore::new(config.window)),
         answers,
         over: &over,
@@ -158,7 +162,7 @@ async fn converse(wire: &Wire, peer: Peer<'_>, pace: Option<&Pace>, config: &Ses
 impl Reader<'_> {
     async fn run(mut self) -> End {
         let end = self.read().await;
-        if matches!(end, End::Stopped | End::Idle) {
+        if matches!(end, End::Stopped | End::Idle | End::Evicted) {
             self.answer(Answer::Text(session::server_close())).await;
         }
         end
@@ -180,7 +184,8 @@ impl Reader<'_> {
                 if let Some(end) = self.wait().await {
                     return end;
                 }
-                turn = self.intake.turn().await;
+                // Who has a place has the memory already, and waits for nobody who waits for a place.
+                turn = if self.place.is_some() { None } else { self.intake.turn().await };
                 self.buffer.reserve(READ_SIZE);
                 let mut wire = self.wire;
                 match wire.try_read(&mut self.buffer) {
@@ -207,13 +212,14 @@ impl Reader<'_> {
     }
 
     /// Waits for bytes, or for the reason to end.
-    async fn wait(&self) -> Option<End> {
+    async fn wait(&mut self) -> Option<End> {
         let mut wire = self.wire;
         loop {
             tokio::select! {
                 biased;
                 () = self.intake.stop().cancelled() => return Some(End::Stopped),
                 () = self.over.cancelled() => return Some(End::Closed),
+                () = unfinished::overdue(&mut self.place) => return Some(End::Evicted),
                 ready = stream::paced_ready(&mut wire, self.config.idle_timeout, self.pace, self.intake) => match ready {
                     Ok(true) => return None,
                     // A sender that waits for answers is not idle. One place is the caller's.
@@ -254,6 +260,9 @@ impl Reader<'_> {
         self.buffer.advance(consumed);
         if keep.is_some() {
             stream::shrink(&mut self.buffer);
+            if !self.has_room(consumed > 0).await {
+                return ControlFlow::Break(End::Evicted);
+            }
         }
         if let Some(Reply { text, end }) = then {
             self.answer(Answer::Text(text)).await;
@@ -262,6 +271,24 @@ impl Reader<'_> {
             }
         }
         ControlFlow::Continue(keep.is_some())
+    }
+
+    /// Sees that there is memory for what is kept until the next read. False if there is none; its sender has to send that message
+    /// again.
+    async fn has_room(&mut self, is_new: bool) -> bool {
+        if self.buffer.len() <= stream::IDLE_SIZE {
+            self.place = None;
+            return true;
+        }
+        match &mut self.place {
+            Some(_) if !is_new => return true,
+            Some(place) => place.renew(),
+            None => self.place = self.intake.place().await,
+        }
+        if self.place.is_some() {
+            self.buffer = stream::place_buffer(self.parser.max_buffer(), &self.buffer);
+        }
+        self.place.is_some()
     }
 
     async fn answer(&self, answer: Answer) {
