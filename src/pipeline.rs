@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::buffer::{Batch, Encoded, Entry, Records, Sender, Span, Spare};
+use crate::buffer::{Batch, Encoded, Entry, Records, Room, Sender, Span, Spare, Waiting};
 use crate::encode::{Encoder, Writer};
 use crate::frame::Frame;
 use crate::ledger::{Reason, SinkLedger};
@@ -56,6 +56,8 @@ pub struct Outlet {
     pub queue: Sender,
     /// Its counts.
     pub ledger: Arc<SinkLedger>,
+    /// Who waits for room in its queue.
+    pub waiting: Waiting,
 }
 
 /// How a sink names the destination of a record.
@@ -180,8 +182,8 @@ impl Pipeline {
         }
     }
 
-    /// Waits for room in each queue; what has none when `deadline` resolves is dropped for the reason that it gives.
-    pub async fn send(&self, batches: Batches, deadline: impl Future<Output = Reason>) {
+    /// Waits, for the source `origin`, for room in each queue; what has none when `deadline` resolves is dropped for the reason that it gives.
+    pub async fn send(&self, batches: Batches, origin: &Arc<Origin>, deadline: impl Future<Output = Reason>) {
         let mut deadline = std::pin::pin!(deadline);
         let mut over = None;
         for (outlet, batch) in self.outlets.iter().zip(batches) {
@@ -192,7 +194,7 @@ impl Pipeline {
             }
             tokio::select! {
                 biased;
-                room = outlet.queue.room(batch.size()) => match room {
+                room = outlet.room(batch.size(), origin) => match room {
                     Some(room) => room.send(batch),
                     None => batch.dropped(Reason::Shutdown),
                 },
@@ -249,6 +251,15 @@ impl Outlet {
         let in_flight = (records > 0).then(|| self.ledger.enter(records, bytes, receipt.cloned()));
         self.ledger.offered.fetch_add(offered, Relaxed);
         Some(Batch::new(Records::new(Arc::clone(encoded), draft.entries, draft.text), in_flight?))
+    }
+
+    /// Room in the queue; says who waits for it as long as there is none. `None` when the queue takes no more.
+    async fn room<'o>(&'o self, size: usize, origin: &'o Arc<Origin>) -> Option<Room<'o>> {
+        if let Some(room) = self.queue.try_room(size) {
+            return Some(room);
+        }
+        let _waits = self.waiting.enter(origin);
+        self.queue.room(size).await
     }
 
     fn offer(&self, batch: Batch, otherwise: Reason) {

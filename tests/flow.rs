@@ -427,6 +427,64 @@ fn the_start_and_the_ledger_of_a_running_program_are_in_the_log() {
     assert!(idle.clone().count() == 3 && idle.clone().all(|line| line.ends_with(" INFO ledger source=\"udp\"")));
 }
 
+/// The thread of the sink is not asked, as it may be blocked.
+#[test]
+fn a_sink_that_stands_still_is_named_before_its_queue_is_full() {
+    let directory = scratch::directory("still");
+    let config = "[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[sink.stdout]]\nqueue_size = \"1MiB\"\n";
+    let mut postrider = Unread::spawn(config, &directory.path().join("stderr"));
+    let mut socket = TcpStream::connect(postrider.address("tcp")).expect("a connection");
+    // More than the pipe holds.
+    let sent: String = (0..300).map(|n| format!("{}\n", line(0, n))).collect();
+    socket.write_all(sent.as_bytes()).expect("room");
+    let said = |what: &str| postrider.log().lines().filter(|line| line.contains(what)).map(str::to_owned).collect();
+    let lines: Vec<String> = wait_for(DEADLINE, "a word about it", || {
+        Some(said("the sink takes nothing")).filter(|s: &Vec<_>| !s.is_empty())
+    });
+    assert!(lines[0].contains(" WARN ") && lines[0].contains(" sink=\"stdout\" seconds=5 records="), "{lines:?}");
+    assert!(count_in(&lines[0], "queue_bytes") > 10_000 && !lines[0].contains("waiting="), "{lines:?}");
+
+    let output = postrider.output();
+    let reader = thread::spawn(move || BufReader::new(output).lines().map_while(Result::ok).count());
+    wait_until(DEADLINE, "a word about the end", || {
+        postrider.log().contains("the sink goes on sink=\"stdout\" seconds=")
+    });
+    let ended = postrider.terminate(DEADLINE);
+    assert_clean(&ended);
+    assert_eq!(reader.join().expect("the reader"), 300);
+    assert_eq!(ended.stderr.matches("the sink takes nothing").count(), 1, "{}", ended.stderr);
+}
+
+#[test]
+fn who_waits_for_a_sink_that_stands_still_is_named_and_again_at_the_stop() {
+    let directory = scratch::directory("waits");
+    let config = "shutdown_timeout = \"2s\"\n[[source.tcp]]\nname = \"mail\"\nlisten = \"127.0.0.1:0\"\n\
+                  [[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[source.udp]]\nlisten = \"127.0.0.1:0\"\n\
+                  [[sink.stdout]]\nqueue_size = \"64KiB\"\n";
+    let postrider = Unread::spawn(config, &directory.path().join("stderr"));
+    let datagrams = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let mut socket = TcpStream::connect(postrider.address("mail")).expect("a connection");
+    socket.set_write_timeout(Some(Duration::from_secs(1))).expect("a time limit on a socket");
+    while socket.write_all(format!("{}\n", line(0, 0)).as_bytes()).is_ok() {}
+    let udp = postrider.address("udp");
+    wait_until(DEADLINE, "a word about it", || {
+        datagrams.send_to(line(1, 0).as_bytes(), udp).expect("a datagram goes out");
+        postrider.log().contains("the sink takes nothing")
+    });
+    let ended = postrider.terminate(DEADLINE);
+    assert_clean(&ended);
+    let lines: Vec<_> = ended.stderr.lines().filter(|line| line.contains("the sink takes nothing")).collect();
+    assert!(lines.len() == 2 && lines.iter().all(|line| line.contains(" waiting=\"mail\"")), "{lines:?}");
+    assert!(count_in(lines[1], "seconds") >= 5 && count_in(lines[1], "queue_bytes") > 32 << 10, "{lines:?}");
+    // The datagrams since then do not wait.
+    assert!(count_in(lines[1], "dropped") > 0, "{lines:?}");
+}
+
+fn count_in(line: &str, field: &str) -> u64 {
+    let (_, rest) = line.split_once(&format!(" {field}=")).unwrap_or_else(|| panic!("no {field}: {line}"));
+    rest.split(' ').next().and_then(|number| number.parse().ok()).expect("a number")
+}
+
 #[test]
 fn a_stop_takes_no_longer_than_it_may() {
     const TIMEOUT: Duration = Duration::from_secs(4);

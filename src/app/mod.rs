@@ -7,6 +7,7 @@ mod reload;
 mod signals;
 mod sinks;
 mod sources;
+mod stall;
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -144,14 +145,17 @@ impl App {
         systemd::watch();
         let result = self.serve().await;
         systemd::stopping();
+        self.sinks.iter().for_each(|sink| sink.tell_stall_at_stop(&self.sources, Instant::now()));
         let Self { mut signals, pipeline, sources, tasks, mut sinks, workers, mut totals, times, .. } = self;
         let outlets: Vec<_> = sinks.iter_mut().filter_map(|sink| sink.outlet.take()).collect();
         let drained = drain(tasks, workers, (pipeline, outlets), &sources, &sinks, &times);
         // The second signal finds everything as it stands: dropped, this would abort the sources, and lose what they hold.
         let mut drained = pin!(drained);
+        let mut look = tokio::time::interval(LOOK);
         let drained = loop {
             tokio::select! {
                 drained = &mut drained => break drained,
+                _ = look.tick() => sinks.iter().for_each(|sink| sink.look(&sources, Instant::now())),
                 asked = signals.next() => match asked {
                     Asked::Stop(signal) => {
                         tracing::warn!(signal, "second signal: leaving at once");
@@ -205,6 +209,7 @@ impl App {
 
     /// What has to be looked at again and again.
     fn look(&mut self, now: Instant) {
+        self.sinks.iter().for_each(|sink| sink.look(&self.sources, now));
         throttle::tell_sums(now);
         if self.totals.are_due(now) {
             self.totals.log(&self.sources, &self.sinks, false);

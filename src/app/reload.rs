@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::sinks::{LiveSink, Shown, outlet};
 use super::sources::{Fate, LiveSource, fate, max_connections, obstructs, origin, succeeds};
+use super::stall::Stall;
 use super::{App, Error, Times, allow_descriptors, ended};
 use crate::buffer::queue;
 use crate::config::{Config, SinkConfig, SourceConfig, SourceKind};
@@ -244,7 +245,7 @@ impl App {
         let Started { workers, destination, spool } = started;
         let threads = workers.into_iter().map(|worker| self.workers.spawn(ended(worker)).id()).collect();
         let (outlet, shown) = (Some(outlet), Shown::default());
-        LiveSink { config, ledger, control, outlet, destination, spool, threads, shown }
+        LiveSink { config, ledger, control, outlet, destination, spool, threads, shown, stall: Stall::default() }
     }
 
     fn exchange_sources(&mut self, slots: Vec<Slot<NewSource>>, fates: &[Option<Fate>]) {

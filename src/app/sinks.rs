@@ -5,7 +5,8 @@ use std::sync::{Arc, Weak};
 
 use tokio::task;
 
-use crate::buffer::Sender;
+use super::stall::Stall;
+use crate::buffer::{Sender, Waiting};
 use crate::config::{SinkConfig, SinkKind};
 use crate::ledger::SinkLedger;
 use crate::pipeline::{Outlet, Pipeline, Route};
@@ -23,6 +24,7 @@ pub(super) struct LiveSink {
     /// Its threads that have not ended, by the tasks that wait for them.
     pub(super) threads: Vec<task::Id>,
     pub(super) shown: Shown,
+    pub(super) stall: Stall,
 }
 
 /// How many frames were shown to a sink: those that went through the pipelines of its time.
@@ -71,5 +73,5 @@ pub(super) fn outlet(sink: &SinkConfig, queue: Sender, ledger: Arc<SinkLedger>) 
         SinkKind::File(file) => (Some(Route::Path(file.path.clone())), None),
         SinkKind::Kafka(kafka) => (Some(Route::Topic(kafka.topic.clone())), Some(kafka.key.clone())),
     };
-    Outlet { select: sink.select.clone(), route, key, queue, ledger }
+    Outlet { select: sink.select.clone(), route, key, queue, ledger, waiting: Waiting::default() }
 }

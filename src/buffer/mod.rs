@@ -3,7 +3,9 @@
 mod batch;
 mod queue;
 mod spare;
+mod waiting;
 
 pub use batch::{Batch, Encoded, Entry, Records, Span};
 pub use queue::{Received, Receiver, Room, Sender, queue};
 pub use spare::{Lines, Spare};
+pub use waiting::{Waiting, Waits};

@@ -91,6 +91,16 @@ impl Sender {
         self.channel.is_closed()
     }
 
+    /// Whether somebody waits for room, or has to: no byte or no slot is left.
+    pub fn is_full(&self) -> bool {
+        self.room.available_permits() == 0 || self.channel.capacity() == 0
+    }
+
+    /// How many bytes it holds, waiting or with the sink.
+    pub fn held(&self) -> usize {
+        (self.limit as usize).saturating_sub(self.room.available_permits())
+    }
+
     fn clamp(&self, size: usize) -> u32 {
         u32::try_from(size).unwrap_or(u32::MAX).min(self.limit)
     }

@@ -174,7 +174,7 @@ impl Intake {
             if done == arrivals.len() {
                 (arrivals, done) = (Vec::new(), 0);
             }
-            pipeline.send(batches, over()).await;
+            pipeline.send(batches, &self.origin, over()).await;
         }
     }
 

@@ -174,7 +174,11 @@ fn damage_in_the_spool_takes_one_record_however_it_came_in() {
         let file = File::options().write(true).open(segment).expect("a segment");
         file.write_all_at(b"XXXX", *at as u64 + 500).expect("room");
         let ended = recovers(&place, &output, &numbers(&kept).into_iter().filter(|number| *number != victim).collect());
-        assert!(ended.stderr.contains("1 (damaged 1)") && ended.stderr.contains("lost to damage"), "{}", ended.stderr);
+        assert!(
+            ended.stderr.contains(" dropped=1 dropped_damaged=1 ") && ended.stderr.contains("lost to damage"),
+            "{}",
+            ended.stderr
+        );
         let quarantined = fs::read_dir(spool::path(place.directory()).join("quarantine")).expect("a directory").count();
         assert_eq!(quarantined, 1, "{way:?}: the damage is kept");
     });

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use tempfile::TempDir;
 
 use super::*;
-use crate::buffer::{Batch, Receiver, queue};
+use crate::buffer::{Batch, Receiver, Waiting, queue};
 use crate::config::Links;
 use crate::encode::Encoder;
 use crate::ledger::{Reason, SinkLedger, SourceLedger};
@@ -29,7 +29,7 @@ impl Bench {
         let directory = tempfile::tempdir().unwrap();
         let (queue, sink) = queue(1 << 24);
         let (select, ledger) = (crate::select::Select::default(), Arc::<SinkLedger>::default());
-        let outlet = Outlet { select, route: None, key: None, queue, ledger };
+        let outlet = Outlet { select, route: None, key: None, queue, ledger, waiting: Waiting::default() };
         let encoder = Encoder { language: crate::postfix::dsn::Language::default() };
         let pipeline = Current::new(Pipeline::new(encoder, vec![Arc::new(outlet)]));
         let origin = Origin { name: "file".to_owned(), transport: Transport::File, zone: TimeZone::UTC };

@@ -1,0 +1,280 @@
+//! Sinks that stand still, or whose queues stay full. The thread of a sink whose destination is frozen cannot say so itself: the
+//! app looks at the counts of each sink once a second.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use super::sinks::LiveSink;
+use super::sources::LiveSource;
+use crate::ledger::Reason;
+
+/// A sink is said to stand still when so many looks in a row, a second apart, have found it so. Looks are counted, and not the
+/// time, because a program that was stopped and goes on has looked at nothing.
+const LOOKS: u32 = 5;
+/// The time between two beginnings that the log tells of: one that is over before is not worth a line.
+const BEGINNINGS: Duration = Duration::from_secs(10);
+
+/// What the looks at one sink have found.
+#[derive(Debug, Default)]
+pub(super) struct Stall(RefCell<Watch>);
+
+#[derive(Debug, Default)]
+struct Watch {
+    /// How many records the destination has taken or refused.
+    progress: u64,
+    /// Records that found no room.
+    refused: u64,
+    /// Looks in a row between which nothing has left it, though there was something.
+    idle: Streak,
+    /// Looks in a row that have found its queue full.
+    full: Streak,
+    /// Looks in a row that have found room since it was full.
+    roomy: u32,
+    /// What the log tells of.
+    told: Option<Told>,
+    /// When it told of a beginning last.
+    begun: Option<Instant>,
+}
+
+/// Looks in a row that have found the same.
+#[derive(Clone, Copy, Debug, Default)]
+struct Streak {
+    since: Option<Instant>,
+    looks: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing leaves the sink.
+    Still,
+    /// Its queue is full, and what is in it leaves too slowly for what comes.
+    Full,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    state: State,
+    since: Instant,
+    /// `refused` at that time.
+    refused: u64,
+}
+
+/// What one look finds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    progress: u64,
+    in_flight: u64,
+    is_full: bool,
+    refused: u64,
+}
+
+/// What changes by a look.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Begins(Told),
+    Ends(Told),
+}
+
+impl LiveSink {
+    /// Looks whether it stands still, and logs when that begins and ends.
+    pub(super) fn look(&self, sources: &[LiveSource], now: Instant) {
+        let seen = self.seen();
+        let change = self.stall.0.borrow_mut().look(seen, now);
+        match change {
+            Some(Change::Begins(told)) => self.tell_stall(told, seen, sources, now),
+            Some(Change::Ends(told)) => {
+                let (sink, seconds) = (self.config.name.as_str(), told.seconds(now));
+                let dropped = Some(seen.refused - told.refused).filter(|dropped| *dropped > 0);
+                match told.state {
+                    // At the stop, nothing comes any more.
+                    State::Full if self.outlet.is_none() => {}
+                    State::Still => tracing::info!(sink, seconds, dropped, "the sink goes on"),
+                    State::Full => tracing::info!(sink, seconds, dropped, "the queue of the sink has room again"),
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Says at the stop that the sink stands still: that is why it may take long.
+    pub(super) fn tell_stall_at_stop(&self, sources: &[LiveSource], now: Instant) {
+        let told = self.stall.0.borrow().told;
+        if let Some(told) = told {
+            self.tell_stall(told, self.seen(), sources, now);
+        }
+    }
+
+    fn tell_stall(&self, told: Told, seen: Seen, sources: &[LiveSource], now: Instant) {
+        let (sink, seconds) = (self.config.name.as_str(), told.seconds(now));
+        let waiting = self.waiting(sources);
+        let waiting = (!waiting.is_empty()).then(|| waiting.into_iter().collect::<Vec<_>>().join(", "));
+        let records = seen.in_flight;
+        let spooled = Some(self.ledger.spooled()).filter(|spooled| *spooled > 0);
+        let queue_bytes = self.outlet.as_ref().map(|outlet| outlet.queue.held());
+        let dropped = Some(seen.refused - told.refused).filter(|dropped| *dropped > 0);
+        let what = match told.state {
+            State::Still => "the sink takes nothing: its destination is away, or stands still",
+            State::Full => "the queue of the sink is full: more comes than its destination takes",
+        };
+        tracing::warn!(sink, seconds, records, queue_bytes, spooled, waiting, dropped, "{what}");
+    }
+
+    /// The sources that wait for it: for room in its queue, or for room of their own, which it holds.
+    fn waiting(&self, sources: &[LiveSource]) -> BTreeSet<String> {
+        let of_queue = self.outlet.iter().flat_map(|outlet| outlet.waiting.names());
+        let of_limit = sources.iter().filter(|source| source.ledger.waiting.load(Relaxed) > 0);
+        of_queue.chain(of_limit.map(|source| source.config.name.clone())).collect()
+    }
+
+    fn seen(&self) -> Seen {
+        let ledger = &self.ledger;
+        let progress = ledger.delivered.load(Relaxed) + ledger.dropped.get(Reason::Rejected);
+        let is_full = self.outlet.as_ref().is_some_and(|outlet| outlet.queue.is_full());
+        let refused = ledger.dropped.get(Reason::QueueFull);
+        Seen { progress, in_flight: ledger.in_flight(), is_full, refused }
+    }
+}
+
+// === impl Told ===
+
+impl Told {
+    fn seconds(&self, now: Instant) -> u64 {
+        // The looks are a second apart, more or less.
+        (now.duration_since(self.since) + Duration::from_millis(500)).as_secs()
+    }
+}
+
+// === impl Watch ===
+
+impl Watch {
+    fn look(&mut self, seen: Seen, now: Instant) -> Option<Change> {
+        let moved = seen.progress != std::mem::replace(&mut self.progress, seen.progress);
+        let refused = seen.refused != std::mem::replace(&mut self.refused, seen.refused);
+        self.idle.count(!moved && seen.in_flight > 0, now);
+        if seen.is_full || refused {
+            self.roomy = 0;
+            self.full.count(true, now);
+        } else {
+            self.roomy += 1;
+            // A queue that has room for a moment is full again in the next.
+            if self.told.is_none() || self.roomy >= LOOKS {
+                self.full.count(false, now);
+            }
+        }
+        let state = match (self.idle.begun(), self.full.begun()) {
+            (Some(since), _) => Some((State::Still, since)),
+            (None, Some(since)) => Some((State::Full, since)),
+            (None, None) => None,
+        };
+        match (self.told, state) {
+            (None, Some((state, since))) => self.begin(Told { state, since, refused: seen.refused }, now),
+            (Some(told), None) => self.told.take().map(|_| Change::Ends(told)),
+            (None, None) => None,
+            (Some(told), Some((state, since))) => match (told.state, state) {
+                // It is worse now.
+                (State::Full, State::Still) => self.begin(Told { state, since, ..told }, now),
+                // It goes on, and has much to do yet.
+                (State::Still, State::Full) => {
+                    self.told = Some(Told { state, since: now, ..told });
+                    Some(Change::Ends(told))
+                }
+                (State::Still, State::Still) | (State::Full, State::Full) => None,
+            },
+        }
+    }
+
+    /// The log tells of it, unless it has told of another just before: then it does so later, if this one lasts.
+    fn begin(&mut self, told: Told, now: Instant) -> Option<Change> {
+        if self.begun.is_some_and(|begun| now.duration_since(begun) < BEGINNINGS) {
+            return None;
+        }
+        (self.begun, self.told) = (Some(now), Some(told));
+        Some(Change::Begins(told))
+    }
+}
+
+// === impl Streak ===
+
+impl Streak {
+    fn count(&mut self, holds: bool, now: Instant) {
+        if holds {
+            self.since.get_or_insert(now);
+            self.looks += 1;
+        } else {
+            *self = Self::default();
+        }
+    }
+
+    /// Since when it lasts, if it lasts long enough.
+    fn begun(self) -> Option<Instant> {
+        self.since.filter(|_| self.looks > LOOKS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the log says of looks that are a second apart.
+    fn said(looks: impl IntoIterator<Item = Seen>) -> Vec<(usize, &'static str)> {
+        let (mut watch, begun) = (Watch::default(), Instant::now());
+        let mut said = Vec::new();
+        for (second, seen) in looks.into_iter().enumerate() {
+            match watch.look(seen, begun + Duration::from_secs(second as u64)) {
+                Some(Change::Begins(Told { state: State::Still, .. })) => said.push((second, "still")),
+                Some(Change::Begins(Told { state: State::Full, .. })) => said.push((second, "full")),
+                Some(Change::Ends(Told { state: State::Still, .. })) => said.push((second, "goes on")),
+                Some(Change::Ends(Told { state: State::Full, .. })) => said.push((second, "has room")),
+                None => {}
+            }
+        }
+        said
+    }
+
+    fn seen(progress: u64, in_flight: u64, is_full: bool) -> Seen {
+        Seen { progress, in_flight, is_full, refused: 0 }
+    }
+
+    #[test]
+    fn a_sink_from_which_nothing_comes_is_told_of_once() {
+        // Something comes at second 3, and is taken at second 40.
+        let looks = (0..60).map(|second| seen(u64::from(second >= 40), u64::from((3..40).contains(&second)), false));
+        assert_eq!(said(looks), [(8, "still"), (40, "goes on")]);
+    }
+
+    #[test]
+    fn a_sink_that_has_nothing_or_delivers_is_not_told_of() {
+        assert_eq!(said((0..60).map(|_| seen(7, 0, false))), []);
+        assert_eq!(said((0..60).map(|second| seen(second, 100, false))), []);
+        // Each time for less than five seconds.
+        assert_eq!(said((0..60).map(|second| seen(second / 5, 100, second % 5 > 0))), []);
+    }
+
+    #[test]
+    fn a_queue_that_stays_full_is_told_of_until_it_has_had_room_for_a_while() {
+        // It has room for a moment at 12 and 14.
+        let looks = (0..60).map(|second| seen(second, 100, (2..30).contains(&second) && second != 12 && second != 14));
+        assert_eq!(said(looks), [(7, "full"), (34, "has room")]);
+        let looks = (0..60).map(|second| Seen { refused: second.min(20), ..seen(second, 100, false) });
+        assert_eq!(said(looks), [(6, "full"), (25, "has room")], "datagrams find none");
+    }
+
+    #[test]
+    fn a_full_queue_before_a_sink_that_stands_still_is_one_stall() {
+        let progress = |second: u64| if second < 20 { 0 } else { second };
+        let looks = (0..60).map(|second| seen(progress(second), 100, second < 30));
+        assert_eq!(said(looks), [(5, "still"), (20, "goes on"), (34, "has room")]);
+        // It gets worse.
+        let looks = (0..60).map(|second| seen(u64::min(second, 20), 100, true));
+        assert_eq!(said(looks), [(5, "full"), (26, "still")]);
+    }
+
+    #[test]
+    fn stalls_that_follow_each_other_soon_are_not_all_told_of() {
+        let looks = (0..100).map(|second| seen(second / 7, 100, false));
+        let said = said(looks);
+        assert!((8..=14).contains(&said.len()), "{said:?}");
+    }
+}
