@@ -11,7 +11,7 @@ use postrider::encode::{self, Encoder};
 use postrider::postfix::dsn::Language;
 use postrider::replay::{self, Replay};
 use postrider::spool::{InspectError, command};
-use postrider::{app, explain, log, panics};
+use postrider::{app, explain, log, panics, standard};
 use tracing::level_filters::LevelFilter;
 
 /// The exit codes of sysexits.h that Postrider uses.
@@ -40,6 +40,11 @@ fn command() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
+            if !error.use_stderr()
+                && let Err(failure) = stdout()
+            {
+                return failure.exit();
+            }
             let _ = error.print();
             return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
@@ -60,13 +65,17 @@ fn command() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            let message = failure.message.trim_end();
-            if !message.is_empty() {
-                log::say(message);
-            }
-            ExitCode::from(failure.code)
+        Err(failure) => failure.exit(),
+    }
+}
+
+impl Failure {
+    fn exit(&self) -> ExitCode {
+        let message = self.message.trim_end();
+        if !message.is_empty() {
+            log::say(message);
         }
+        ExitCode::from(self.code)
     }
 }
 
@@ -106,7 +115,7 @@ fn decode(arguments: &Decode) -> Result<(), Failure> {
     };
     let decoder =
         Decoder { encoder: Encoder { language: language(&arguments.lang) }, zone, unparsed: arguments.unparsed };
-    let summary = match decoder.decode(&arguments.files, io::stdout()) {
+    let summary = match decoder.decode(&arguments.files, stdout()?) {
         Ok(summary) => summary,
         Err(decode::Error::Output(error)) => return output_failure(&error),
         Err(error) => return Err(Failure { code: IO, message: format!("postrider: {error}") }),
@@ -167,16 +176,17 @@ fn explain(arguments: &Explain) -> Result<(), Failure> {
 }
 
 fn spool(command: &cli::Spool) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
     match command {
         cli::Spool::Ls(arguments) => {
-            command::ls(&arguments.directory, &mut stdout).or_else(|error| spool_failure(&error))
+            command::ls(&arguments.directory, &mut stdout()?.lock()).or_else(|error| spool_failure(&error))
         }
-        cli::Spool::Cat(arguments) => command::cat(&arguments.directory, arguments.all, &mut stdout, &mut io::stderr())
-            .or_else(|error| spool_failure(&error)),
+        cli::Spool::Cat(arguments) => {
+            command::cat(&arguments.directory, arguments.all, &mut stdout()?.lock(), &mut io::stderr())
+                .or_else(|error| spool_failure(&error))
+        }
         cli::Spool::Verify(arguments) => {
             let path = arguments.directory.display();
-            match command::verify(&arguments.directory, &mut stdout) {
+            match command::verify(&arguments.directory, &mut stdout()?.lock()) {
                 Ok(found) if found.damages > 0 => {
                     let message =
                         format!("{path}: {} places are damaged; {} records are whole", found.damages, found.records);
@@ -237,8 +247,19 @@ fn language(name: &str) -> Language {
 }
 
 fn print(text: &[u8]) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
+    let mut stdout = stdout()?.lock();
     stdout.write_all(text).and_then(|()| stdout.flush()).or_else(|error| output_failure(&error))
+}
+
+/// The standard output, which the program must have been given.
+fn stdout() -> Result<io::Stdout, Failure> {
+    match standard::output() {
+        Ok(()) => Ok(io::stdout()),
+        Err(error) => {
+            let message = format!("postrider: cannot write to the standard output: {error}");
+            Err(Failure { code: IO, message })
+        }
+    }
 }
 
 /// A reader that has seen enough is no failure.

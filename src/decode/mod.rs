@@ -22,6 +22,7 @@ use jiff::tz::TimeZone;
 use crate::encode::Encoder;
 use crate::panics::Panic;
 use crate::record::{Origin, RecordIds, Transport};
+use crate::standard;
 use crate::unparsed::Unparsed;
 use input::Input;
 use limits::{Limits, READ_SIZE};
@@ -101,6 +102,7 @@ impl Decoder {
         let stdin = [PathBuf::from("-")];
         for path in if files.is_empty() { &stdin } else { files } {
             if path == Path::new("-") {
+                standard::input().map_err(|error| input_error(None, error))?;
                 inputs.decode(io::stdin(), None)?;
             } else {
                 let file = File::open(path).map_err(|error| input_error(Some(path), error))?;

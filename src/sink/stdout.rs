@@ -13,6 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{Error, Sink};
 use crate::buffer::Batch;
+use crate::standard;
 
 /// How long one call waits for a reader that is slow, in milliseconds.
 const PATIENCE: u16 = 100;
@@ -39,10 +40,11 @@ struct Position {
 impl Stdout {
     /// The standard output of the process, without a buffer of its own.
     pub fn new() -> Result<Self, String> {
+        standard::output().map_err(|error| format!("cannot write to the standard output: {error}"))?;
         let out = io::stdout()
             .as_fd()
             .try_clone_to_owned()
-            .map_err(|error| format!("cannot use the standard output: {error}; is it closed?"))?;
+            .map_err(|error| format!("cannot use the standard output: {error}"))?;
         Ok(Self::to(patient_pipe(&out).unwrap_or_else(|| fs::File::from(out))))
     }
 }

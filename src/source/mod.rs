@@ -29,6 +29,7 @@ use tokio::net::TcpListener;
 
 use crate::config::{RelpConfig, SourceKind, TcpConfig};
 use crate::panics::{self, Panic};
+use crate::standard;
 use crate::systemd::Passed;
 
 /// A source with its socket bound, ready to be read.
@@ -105,7 +106,7 @@ impl Source {
             SourceKind::File(config) => {
                 file::Files::bind(config, intake.name(), inherited.and_then(Handle::file)).map(Bound::File)
             }
-            SourceKind::Stdin(config) => Ok(Bound::Stdin(stdin::Stdin::new(config))),
+            SourceKind::Stdin(config) => standard::input().map(|()| Bound::Stdin(stdin::Stdin::new(config))),
         };
         match bound {
             Ok(kind) => Ok(Self { intake, kind }),

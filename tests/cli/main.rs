@@ -5,6 +5,7 @@ mod peers;
 
 mod log;
 mod panics;
+mod streams;
 
 use std::fs;
 use std::io::{Read, Write};
