@@ -240,7 +240,7 @@ mod tests {
     use jiff::tz::TimeZone;
 
     use super::*;
-    use crate::buffer::queue;
+    use crate::buffer::{Waiting, queue};
     use crate::encode::Encoder;
     use crate::frame::Frame;
     use crate::ledger::SinkLedger;
@@ -262,6 +262,7 @@ mod tests {
             key: Some(topic),
             queue,
             ledger: Arc::<SinkLedger>::default(),
+            waiting: Waiting::default(),
         };
         let pipeline = Current::new(Pipeline::new(Encoder { language: Language::En }, vec![Arc::new(outlet)]));
         let origin = Origin { name: "udp".to_owned(), transport: Transport::Udp, zone: TimeZone::UTC };
@@ -309,6 +310,7 @@ mod tests {
     #[test]
     fn what_would_take_more_than_half_goes_in_parts() {
         let pipeline = Current::new(Pipeline::new(Encoder { language: Language::En }, Vec::new()));
+        let origin = Origin { name: "udp".to_owned(), transport: Transport::Udp, zone: TimeZone::UTC };
         let origin = Origin { name: "udp".to_owned(), transport: Transport::Udp, zone: TimeZone::UTC };
         let intake = Intake::new(pipeline, origin, Arc::default(), LIMIT, LIMIT, Stop::default());
         let part = |size: usize, count: usize| {
