@@ -1,10 +1,8 @@
 //! Looking for files: which there are, which of them are known, and where those are now.
 
-use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -13,6 +11,7 @@ use super::content::{Head, Stamp, TICK, head, holds, is_gzip, last_line};
 use super::cursor::{Entry, Fingerprint, Identity};
 use super::follow::{Followed, Place};
 use super::links::{Status, Viewer};
+use super::name::{generation, is_rotated, log_of, same_log};
 use super::{Follower, glob, help};
 use crate::config::Links;
 
@@ -42,14 +41,9 @@ impl Match {
     }
 }
 
-/// Which generation of its log a file is, as its name says; the oldest is the least.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Generation {
-    /// `mail.log-20261124`: a later date is newer.
-    Dated(Vec<u64>),
-    /// `mail.log.2`: a larger number is older. Without a number it is the newest.
-    Numbered(Reverse<Vec<u64>>),
-}
+/// The places of the known files, in order, by the logs that they are or were in.
+#[derive(Default)]
+struct Logs(HashMap<Vec<u8>, Vec<usize>>);
 
 /// What an unknown file has to do with those that are known.
 enum Relation {
@@ -63,32 +57,75 @@ enum Relation {
 }
 
 impl Follower<'_> {
-    /// Looks for all files once.
-    pub(super) fn look(&mut self) {
+    /// Looks for files, or only whether there is reason to. Gives how many files and directories were looked at.
+    pub(super) fn look_around(&mut self, now: Instant) -> usize {
+        let lively = self.files.iter().filter(|file| file.is_lively());
+        let parents = lively.filter_map(|file| file.location().and_then(Path::parent));
+        let (changed, asked) = self.directories.have_changed(parents);
+        let looked = if self.rounds.is_due(now, changed || self.is_waiting) {
+            let looked = self.look();
+            self.rounds.done(now, looked);
+            looked
+        } else {
+            self.look_at_closed()
+        };
+        asked + looked
+    }
+
+    /// Looks at the files that are closed and were read lately.
+    fn look_at_closed(&mut self) -> usize {
+        for file in self.files.iter_mut().filter(|file| !file.is_open() && file.is_lively()) {
+            let stamp = file.location().and_then(|path| stamp_of(&mut self.viewer, path, file.entry.identity));
+            file.seen = stamp.or(file.seen);
+        }
+        self.viewer.end()
+    }
+
+    /// Looks for all files once. Gives how many were looked at.
+    pub(super) fn look(&mut self) -> usize {
         let now = SystemTime::now();
+        self.is_waiting = false;
+        self.directories.clear();
         let matches = self.matches();
         self.locate(&matches);
         let is_first = std::mem::take(&mut self.is_first_look);
         let mut all = self.overlooked();
         all.extend(matches);
-        sort_by_age(&mut all);
         self.part_with_others(&all, is_first);
         self.files.iter_mut().for_each(Followed::recognize);
         self.search();
         self.since = now.checked_sub(TICK).unwrap_or(now);
+        if !self.copies.is_empty() {
+            let here: HashSet<Identity> = all.iter().map(|found| found.identity).collect();
+            self.copies.retain(|identity, _| here.contains(identity));
+        }
         let mut known: HashSet<Identity> = self.files.iter().map(|file| file.entry.identity).collect();
-        let here: HashSet<Identity> = all.iter().map(|found| found.identity).collect();
-        self.copies.retain(|identity, _| here.contains(identity));
+        all.retain(|found| known.insert(found.identity));
+        sort_by_age(&mut all);
+        self.begin_all(all);
+        if is_first {
+            self.chain();
+        }
+        self.forget();
+        self.viewer.end()
+    }
+
+    /// Begins files that are not known, the oldest first.
+    fn begin_all(&mut self, all: Vec<Match>) {
+        if all.is_empty() {
+            return;
+        }
+        let mut logs = Logs::default();
+        for (index, file) in self.files.iter().enumerate() {
+            logs.add(index, file);
+        }
         let mut beyond = 0;
         for found in all {
-            if !known.insert(found.identity) {
-                continue;
-            }
             if self.files.len() >= FILES {
                 beyond += 1;
                 continue;
             }
-            if let Err(error) = self.begin(&found)
+            if let Err(error) = self.begin(&found, &mut logs)
                 && error.kind() != io::ErrorKind::NotFound
             {
                 self.complain(&found.path, &format!("{error}{}", help(&error)));
@@ -98,12 +135,6 @@ impl Follower<'_> {
             let what = format!("{FILES} files are followed already and {beyond} are not: name fewer in `paths`");
             self.complain(&self.config.paths[0].clone(), &what);
         }
-        if is_first {
-            self.chain();
-        }
-        self.forget();
-        // No directory stays open: it may be replaced, or unmounted.
-        self.viewer = Viewer::new(self.config.links);
     }
 
     /// Lets the files of a log that the cursor tells of wait for those before them, where these are not read to their end.
@@ -125,7 +156,9 @@ impl Follower<'_> {
         for pattern in self.config.paths.clone() {
             let mut paths = Vec::new();
             let mut errors = Vec::new();
-            glob::expand(&pattern, &mut paths, &mut |path, error| {
+            let directories = &mut self.directories;
+            let mut note = |directory: &Path| _ = directories.note(directory);
+            glob::expand(&pattern, &mut paths, &mut note, &mut |path, error| {
                 errors.push((path.to_owned(), format!("{error}{}", help(error))));
             });
             for path in paths {
@@ -149,14 +182,19 @@ impl Follower<'_> {
 
     /// Notes where the known files are.
     fn locate(&mut self, matches: &[Match]) {
-        let mut places: HashMap<Identity, Vec<&Match>> = HashMap::new();
+        let mut places: HashMap<Identity, &Match> = HashMap::with_capacity(matches.len());
+        // A file with several names is at the one that is known.
+        let homes: HashMap<Identity, &Path> =
+            self.files.iter().map(|file| (file.entry.identity, file.entry.path.as_path())).collect();
         for found in matches {
-            places.entry(found.identity).or_default().push(found);
+            let is_home = homes.get(&found.identity).is_some_and(|home| home.as_os_str() == found.path.as_os_str());
+            let place = places.entry(found.identity).or_insert(found);
+            if is_home {
+                *place = found;
+            }
         }
         for file in &mut self.files {
-            let at = places.get(&file.entry.identity).map_or(&[][..], Vec::as_slice);
-            let home = at.iter().find(|found| found.path == file.entry.path);
-            if let Some(found) = home.or_else(|| at.first()) {
+            if let Some(found) = places.get(&file.entry.identity) {
                 file.found(&found.path, found.stamp);
             } else if let Some(stamp) =
                 file.location().and_then(|path| stamp_of(&mut self.viewer, path, file.entry.identity))
@@ -200,24 +238,27 @@ impl Follower<'_> {
 
     /// Files that appeared and were rotated away since the last look, or while Postrider was down, to names that no path of
     /// the configuration leads to.
-    fn overlooked(&self) -> Vec<Match> {
-        let mut homes: HashMap<&Path, HashSet<&Path>> = HashMap::new();
+    fn overlooked(&mut self) -> Vec<Match> {
+        let mut recent: HashMap<&Path, bool> = HashMap::new();
+        let mut homes: HashMap<&[u8], HashSet<&Path>> = HashMap::new();
         let literal = self.config.paths.iter().map(PathBuf::as_path);
         for home in literal.chain(self.files.iter().map(|file| file.entry.path.as_path())) {
-            let modified = |directory: &Path| fs::metadata(directory).and_then(|metadata| metadata.modified()).ok();
-            let directory = home.parent().filter(|directory| self.is_recent(modified(directory)));
-            if let Some(directory) = directory {
-                homes.entry(directory).or_default().insert(home);
+            let Some(directory) = home.parent() else { continue };
+            let directories = &mut self.directories;
+            let is_recent = || directories.note(directory).is_some_and(|modified| modified >= self.since);
+            if *recent.entry(directory).or_insert_with(is_recent) {
+                homes.entry(log_of(home)).or_default().insert(home);
             }
         }
-        let (mut found, mut viewer) = (Vec::new(), Viewer::new(self.config.links));
-        for (directory, homes) in homes {
+        let mut found = Vec::new();
+        for (directory, _) in recent.into_iter().filter(|(_, is_recent)| *is_recent) {
             for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
                 let path = entry.path();
-                let Some(home) = homes.iter().find(|home| is_rotated(&path, home)) else { continue };
-                if let Ok(status) = viewer.status(&path)
+                let of_log = homes.get(log_of(&path)).into_iter().flatten();
+                let Some(home) = of_log.copied().find(|home| is_rotated(&path, home)) else { continue };
+                if let Ok(status) = self.viewer.status(&path)
                     && status.is_file
-                    && self.is_recent(status.stamp.modified)
+                    && status.stamp.modified.is_some_and(|modified| modified >= self.since)
                 {
                     found.push(Match::new(path, home.to_path_buf(), status));
                 }
@@ -226,17 +267,13 @@ impl Follower<'_> {
         found
     }
 
-    /// Whether something was changed since the last look.
-    fn is_recent(&self, modified: Option<SystemTime>) -> bool {
-        modified.is_some_and(|modified| modified >= self.since)
-    }
-
     /// Looks in their directories for files that have gone: a rotation gives them a name that no glob may match.
     fn search(&mut self) {
         let mut index = 0;
         while index < self.files.len() {
             let file = &self.files[index];
             if file.is_lost() && !file.entry.done && file.gone.elapsed() < SEARCH {
+                self.is_waiting = true;
                 self.search_for(index);
             }
             index += 1;
@@ -288,9 +325,13 @@ impl Follower<'_> {
     }
 
     /// Begins a file that is not known.
-    fn begin(&mut self, found: &Match) -> io::Result<()> {
+    fn begin(&mut self, found: &Match, logs: &mut Logs) -> io::Result<()> {
+        if self.is_known_copy(found) {
+            return Ok(());
+        }
         // What is being written at the first look is there, too.
-        if self.is_known_copy(found) || found.is_being_made() && !self.skip {
+        if found.is_being_made() && !self.skip {
+            self.is_waiting = true;
             return Ok(());
         }
         let head = match head(&found.path, self.config.links) {
@@ -305,9 +346,10 @@ impl Follower<'_> {
             return Err(io::ErrorKind::NotFound.into());
         }
         if head.is_torn && head.bytes.is_empty() && found.stamp.is_young() && !self.skip {
+            self.is_waiting = true;
             return Ok(());
         }
-        match self.relation(found, &head) {
+        match self.relation(found, &head, logs) {
             Relation::Is(index) => {
                 self.adopt(index, found);
                 return Ok(());
@@ -316,7 +358,10 @@ impl Follower<'_> {
                 self.copies.insert(found.identity, (found.stamp, serial));
                 return Ok(());
             }
-            Relation::Undecided => return Ok(()),
+            Relation::Undecided => {
+                self.is_waiting = true;
+                return Ok(());
+            }
             Relation::None => {}
         }
         let (path, fingerprint) = (found.home.clone(), Fingerprint::of(&head.bytes));
@@ -331,7 +376,9 @@ impl Follower<'_> {
         let serial = self.next_serial();
         let mut file = Followed::new(entry, serial, self.intake.max_frame_size(), self.config.links);
         file.found(&found.path, found.stamp);
-        file.after = self.files.iter().rfind(|file| same_log(&file.entry.path, &found.path)).map(|file| file.serial);
+        let of_log = logs.of(&found.path).iter().map(|index| &self.files[*index]);
+        file.after = of_log.rev().find(|file| same_log(&file.entry.path, &found.path)).map(|file| file.serial);
+        logs.add(self.files.len(), &file);
         self.files.push(file);
         self.changed = true;
         Ok(())
@@ -344,8 +391,9 @@ impl Follower<'_> {
     }
 
     /// What a file that is not known has to do with those that are.
-    fn relation(&self, found: &Match, head: &Head) -> Relation {
-        for (index, file) in self.files.iter().enumerate() {
+    fn relation(&self, found: &Match, head: &Head, logs: &Logs) -> Relation {
+        for &index in logs.of(&found.path) {
+            let file = &self.files[index];
             let Entry { path: home, fingerprint, offset, .. } = &file.entry;
             let at = file.location().unwrap_or(home);
             let is_lost = file.is_lost();
@@ -386,11 +434,25 @@ impl Follower<'_> {
     }
 }
 
+impl Logs {
+    fn add(&mut self, index: usize, file: &Followed) {
+        let home = log_of(&file.entry.path);
+        self.0.entry(home.to_owned()).or_default().push(index);
+        if let Some(log) = file.location().map(log_of).filter(|log| *log != home) {
+            self.0.entry(log.to_owned()).or_default().push(index);
+        }
+    }
+
+    fn of(&self, path: &Path) -> &[usize] {
+        self.0.get(log_of(path)).map_or(&[], Vec::as_slice)
+    }
+}
+
 impl Followed {
     /// Whether a file that is not open has other content than before: its inode was used again for another file, or it was
     /// written anew. What cannot be read is taken for the same until it can.
     fn is_another(&mut self) -> bool {
-        if self.is_open() || self.entry.fingerprint.is_empty() || self.compared == self.seen {
+        if self.is_open() || self.is_at_rest() || self.entry.fingerprint.is_empty() || self.compared == self.seen {
             return false;
         }
         let same = self.location().map(|path| is_same(path, &self.entry, self.links));
@@ -443,69 +505,9 @@ fn stamp_of(viewer: &mut Viewer, path: &Path, identity: Identity) -> Option<Stam
     (status.identity == identity).then_some(status.stamp)
 }
 
-/// Whether two files are of one log: of one directory, with names that differ only in the suffix of a rotation, which is
-/// made of digits, dots, hyphens, and .gz.
-fn same_log(a: &Path, b: &Path) -> bool {
-    log_of(a) == log_of(b)
-}
-
-/// What the files of one log have in common: the directory, and the name without the suffix of its rotation.
-fn log_of(path: &Path) -> (Option<&Path>, &[u8]) {
-    (path.parent(), stem_and_suffix(path).0)
-}
-
-/// The name of a file without the suffix of its rotation, and that without .gz.
-fn stem_and_suffix(path: &Path) -> (&[u8], &[u8]) {
-    let name = path.file_name().unwrap_or_default().as_bytes();
-    let name = name.strip_suffix(b".gz").unwrap_or(name);
-    let end = name.iter().rposition(|byte| !(byte.is_ascii_digit() || matches!(byte, b'.' | b'-')));
-    name.split_at(end.map_or(0, |last| last + 1))
-}
-
-/// The generation of a file, by its name.
-fn generation(path: &Path) -> Generation {
-    /// No log has so many generations: a number with so many digits is a date.
-    const DATE: usize = 6;
-    let (_, suffix) = stem_and_suffix(path);
-    let digits = || suffix.split(|byte| !byte.is_ascii_digit()).filter(|digits| !digits.is_empty());
-    let number = |digits: &[u8]| str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
-    let numbers = digits().map(|digits| number(digits).unwrap_or(u64::MAX)).collect();
-    if digits().any(|digits| digits.len() >= DATE) {
-        return Generation::Dated(numbers);
-    }
-    Generation::Numbered(Reverse(numbers))
-}
-
-/// Whether `path` is what a rotation makes of `home`: its name with such a suffix.
-fn is_rotated(path: &Path, home: &Path) -> bool {
-    let name = |path: &Path| path.file_name().unwrap_or_default().as_bytes().to_vec();
-    let (name, home_name) = (name(path), name(home));
-    let suffix = name.strip_prefix(home_name.as_slice()).unwrap_or_default();
-    matches!(suffix.first(), Some(b'.' | b'-')) && same_log(path, home)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_log_is_known_by_its_name_without_the_rotation() {
-        for (other, same) in [
-            ("/var/log/mail.log", true),
-            ("/var/log/mail.log.1", true),
-            ("/var/log/mail.log.2.gz", true),
-            ("/var/log/mail.log-20261124", true),
-            ("/var/log/mail.log.20261124-021035.gz", true),
-            ("/var/log/mail.err", false),
-            ("/var/log/mail.logs", false),
-            ("/var/log/old/mail.log.1", false),
-        ] {
-            assert_eq!(same_log(Path::new("/var/log/mail.log"), Path::new(other)), same, "{other}");
-        }
-        let rotated = |path: &str| is_rotated(Path::new(path), Path::new("/var/log/mail1"));
-        assert!(rotated("/var/log/mail1.1") && rotated("/var/log/mail1-20261124.gz"));
-        assert!(!rotated("/var/log/mail1") && !rotated("/var/log/mail10") && !rotated("/var/log/mail2"));
-    }
 
     #[test]
     fn the_oldest_comes_first() {

@@ -19,6 +19,8 @@ use crate::receipt::Outcome;
 /// A file that was rotated away has ended when nothing was added to it for so long: its writer may not have noticed yet. Where
 /// the log was rotated again since, it has.
 const GRACE: Duration = Duration::from_secs(1);
+/// A file is looked at in each turn when something was read of it within so long.
+const LIVELY: Duration = Duration::from_secs(10);
 /// The first and the longest pause after a failure; it doubles in between.
 const PAUSES: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(30)];
 
@@ -173,7 +175,18 @@ impl Followed {
     /// Whether there is no reason to read it: it has gone, is read to its end, or has not changed since it was closed.
     pub(super) fn is_at_rest(&self) -> bool {
         let unchanged = self.closed.is_some() && self.closed == self.seen;
-        self.ended || self.input.is_none() && (self.place == Place::Gone || unchanged)
+        self.ended || self.input.is_none() && (self.place == Place::Gone || unchanged) || self.is_asleep()
+    }
+
+    /// Whether it is open, and nothing has happened to it for long: only a round looks at it, as at those that are closed.
+    fn is_asleep(&self) -> bool {
+        let seen = self.at_end && self.seen == self.read_at && self.seen == self.compared;
+        self.input.is_some() && seen && self.place == Place::Home && self.is_settled() && !self.is_lively()
+    }
+
+    /// Whether something was read of it lately.
+    pub(super) fn is_lively(&self) -> bool {
+        !self.is_silent(LIVELY)
     }
 
     /// Whether nothing more can come from it unless it is found again.

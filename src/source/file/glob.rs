@@ -8,8 +8,14 @@ use std::path::{Component, Path, PathBuf};
 
 /// Adds every path that `pattern` may mean to `found`, sorted; whether a file is at a path without a glob is not asked. As in a
 /// shell, a glob takes a name that begins with a dot only if it begins with a dot itself. `fail` is told of directories that
-/// cannot be read, except of those that are not there.
-pub(super) fn expand(pattern: &Path, found: &mut Vec<PathBuf>, fail: &mut impl FnMut(&Path, &io::Error)) {
+/// cannot be read, except of those that are not there. `note` is told of each directory that decides what is found, before
+/// that is asked.
+pub(super) fn expand(
+    pattern: &Path,
+    found: &mut Vec<PathBuf>,
+    note: &mut impl FnMut(&Path),
+    fail: &mut impl FnMut(&Path, &io::Error),
+) {
     let mut paths = vec![PathBuf::new()];
     for component in pattern.components() {
         let Component::Normal(name) = component else {
@@ -26,6 +32,7 @@ pub(super) fn expand(pattern: &Path, found: &mut Vec<PathBuf>, fail: &mut impl F
         }
         let mut next = Vec::new();
         for directory in &paths {
+            note(directory);
             match names(directory, name) {
                 Ok(names) => next.extend(names),
                 Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
@@ -34,6 +41,13 @@ pub(super) fn expand(pattern: &Path, found: &mut Vec<PathBuf>, fail: &mut impl F
         }
         next.sort();
         paths = next;
+    }
+    let mut last = None;
+    for directory in paths.iter().map(|path| path.parent()).filter(|_| !is_glob_at_end(pattern)) {
+        if directory != last {
+            directory.into_iter().for_each(&mut *note);
+            last = directory;
+        }
     }
     found.append(&mut paths);
 }
@@ -48,6 +62,10 @@ fn names(directory: &Path, pattern: &OsStr) -> io::Result<Vec<PathBuf>> {
         }
     }
     Ok(fitting)
+}
+
+fn is_glob_at_end(pattern: &Path) -> bool {
+    pattern.file_name().is_some_and(|name| is_glob(name.as_bytes()))
 }
 
 fn is_glob(name: &[u8]) -> bool {
@@ -162,7 +180,9 @@ mod tests {
             fs::write(path, "").unwrap();
         }
         let mut found = Vec::new();
-        expand(&root.path().join("*/mail.*"), &mut found, &mut |path, error| panic!("{} {error}", path.display()));
+        expand(&root.path().join("*/mail.*"), &mut found, &mut |_| {}, &mut |path, error| {
+            panic!("{} {error}", path.display())
+        });
         assert_eq!(found, [root.path().join("a/mail.log"), root.path().join("b/mail.log")]);
     }
 }

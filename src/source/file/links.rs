@@ -39,6 +39,7 @@ pub(super) struct Status {
 pub(super) struct Viewer {
     links: Links,
     last: Option<(PathBuf, Directory)>,
+    count: usize,
 }
 
 /// An open directory.
@@ -136,18 +137,25 @@ fn is_symlink(status: &FileStat) -> bool {
 
 impl Viewer {
     pub(super) const fn new(links: Links) -> Self {
-        Self { links, last: None }
+        Self { links, last: None, count: 0 }
+    }
+
+    /// Gives how many paths were looked at. No directory stays open: it may be replaced, or unmounted.
+    pub(super) fn end(&mut self) -> usize {
+        self.last = None;
+        std::mem::take(&mut self.count)
     }
 
     /// What is at `path`.
     pub(super) fn status(&mut self, path: &Path) -> io::Result<Status> {
+        self.count += 1;
         if self.links == Links::All {
             return fs::metadata(path).map(|metadata| Status::of(&metadata));
         }
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(io::ErrorKind::IsADirectory.into());
         };
-        if self.last.as_ref().is_none_or(|(last, _)| last != parent) {
+        if self.last.as_ref().is_none_or(|(last, _)| last.as_os_str() != parent.as_os_str()) {
             let End::Directory(directory) = end_of(parent, self.links)? else { return Err(Errno::ENOTDIR.into()) };
             self.last = Some((parent.to_owned(), directory));
         }

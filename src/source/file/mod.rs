@@ -25,6 +25,8 @@ mod discover;
 mod follow;
 mod glob;
 mod links;
+mod name;
+mod rounds;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -41,6 +43,7 @@ use self::content::Stamp;
 use self::cursor::{Identity, Loaded, Store};
 use self::follow::{Followed, Hand, Turn};
 use self::links::Viewer;
+use self::rounds::{Directories, Rounds};
 use super::{Failed, Intake, blocking};
 use crate::config::FollowConfig;
 use crate::crash::panic_point;
@@ -128,8 +131,10 @@ struct Follower<'s> {
     since: SystemTime,
     changed: bool,
     is_first_look: bool,
-    /// There is something to begin.
-    look_again: bool,
+    rounds: Rounds,
+    directories: Directories,
+    /// The next round has something to begin, or to search for.
+    is_waiting: bool,
     saved: Instant,
     /// Whether all that the last run handed on was delivered and noted, as far as that is known.
     ended: bool,
@@ -140,7 +145,7 @@ struct Follower<'s> {
 }
 
 impl<'s> Follower<'s> {
-    fn new(config: FollowConfig, store: MutexGuard<'s, Store>, intake: Intake, runtime: Runtime) -> Self {
+    fn new(mut config: FollowConfig, store: MutexGuard<'s, Store>, intake: Intake, runtime: Runtime) -> Self {
         let (name, path) = (intake.name(), store.path().display().to_string());
         // `repeated` has what is held back.
         let repeats = Throttle::new(Level::WARN, Owner::Source(name.to_owned()), "lines handed on again");
@@ -172,8 +177,11 @@ impl<'s> Follower<'s> {
             // Refused when it was read.
             Loaded::Newer => Vec::new(),
         };
+        // Paths are compared as text.
+        config.paths = config.paths.iter().map(|path| path.components().collect()).collect();
         let max_frame_size = intake.max_frame_size();
         let numbered = entries.into_iter().zip(1..);
+        let rounds = Rounds::new(config.poll_interval);
         let new = |(entry, serial)| Followed::new(entry, serial, max_frame_size, config.links);
         let files: Vec<_> = numbered.map(new).collect();
         Self {
@@ -189,7 +197,9 @@ impl<'s> Follower<'s> {
             since,
             changed: true,
             is_first_look: true,
-            look_again: false,
+            rounds,
+            directories: Directories::default(),
+            is_waiting: false,
             saved: Instant::now(),
             ended: all_ended,
             repeated: 0,
@@ -199,7 +209,8 @@ impl<'s> Follower<'s> {
     }
 
     fn run(mut self) {
-        self.look();
+        let looked = self.look();
+        self.rounds.done(Instant::now(), looked);
         self.tell_repeats();
         self.tell_missing();
         // Where files begin must be known before a line is delivered: files of which no cursor tells would be begun at their
@@ -210,8 +221,8 @@ impl<'s> Follower<'s> {
         self.skip = false;
         let mut looked = Instant::now();
         while !self.intake.stop().is_cancelled() {
-            if std::mem::take(&mut self.look_again) || looked.elapsed() >= self.config.poll_interval {
-                self.look();
+            if looked.elapsed() >= self.config.poll_interval {
+                self.look_around(Instant::now());
                 looked = Instant::now();
             }
             let read = self.read();
@@ -246,7 +257,7 @@ impl<'s> Follower<'s> {
     fn tell_missing(&mut self) {
         for pattern in &self.config.paths {
             let mut found = Vec::new();
-            glob::expand(pattern, &mut found, &mut |_, _| {});
+            glob::expand(pattern, &mut found, &mut |_| {}, &mut |_, _| {});
             if !found.iter().any(|path| path.exists()) {
                 let (source, path) = (self.intake.name(), pattern.display());
                 tracing::warn!(source, %path, "no file is there yet: one that appears is read from its beginning");
@@ -282,6 +293,9 @@ impl<'s> Follower<'s> {
 
     /// Gives each file one turn; whether there is reason to give them another one at once.
     fn read(&mut self) -> bool {
+        if self.files.iter().all(Followed::is_at_rest) {
+            return false;
+        }
         let mut open = self.files.iter().filter(|file| file.is_open()).count();
         let unfinished: HashSet<u64> =
             self.files.iter().filter(|file| !file.is_finished()).map(|file| file.serial).collect();
@@ -357,7 +371,7 @@ impl<'s> Follower<'s> {
             "the file was cut or replaced: it is read from its beginning"
         );
         file.part();
-        (self.changed, self.look_again) = (true, true);
+        (self.changed, self.is_waiting) = (true, true);
     }
 
     fn damaged(&mut self, index: usize, error: &io::Error) {

@@ -15,6 +15,7 @@ use crate::ledger::{Reason, SinkLedger, SourceLedger};
 use crate::pipeline::{Current, Outlet, Pipeline};
 use crate::record::{Origin, Transport};
 use crate::source::Stop;
+use crate::source::file::follow::Place;
 
 /// A follower without its loop, and the queue of its only sink, whose outcomes the test decides.
 struct Bench {
@@ -26,6 +27,10 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::at("mail.log")
+    }
+
+    fn at(pattern: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (queue, sink) = queue(1 << 24);
         let (select, ledger) = (crate::select::Select::default(), Arc::<SinkLedger>::default());
@@ -36,7 +41,7 @@ impl Bench {
         let ledger = Arc::<SourceLedger>::default();
         let intake = Intake::new(pipeline, origin, ledger, 1 << 24, 8192, Stop::default());
         let config = FollowConfig {
-            paths: vec![directory.path().join("mail.log"), directory.path().join("*.gz")],
+            paths: vec![directory.path().join(pattern), directory.path().join("*.gz")],
             state: directory.path().join("state"),
             from_beginning: true,
             poll_interval: Duration::from_millis(10),
@@ -55,19 +60,31 @@ impl Bench {
     /// Reads everything that there is, and gives the batches with their lines.
     fn read(&mut self) -> Vec<(Batch, Vec<String>)> {
         self.follower.look();
+        self.take()
+    }
+
+    /// The same without looking for files before.
+    fn take(&mut self) -> Vec<(Batch, Vec<String>)> {
         while self.follower.read() {}
         let mut batches = VecDeque::new();
-        self.sink.receive(&mut batches, 100, Duration::ZERO);
+        self.sink.receive(&mut batches, 10_000, Duration::ZERO);
         batches.into_iter().map(|batch| (lines(&batch), batch)).map(|(lines, batch)| (batch, lines)).collect()
     }
 
     /// Reads what there is, and delivers it.
     fn read_and_deliver(&mut self, found: &mut Vec<String>) {
-        for (batch, lines) in self.read() {
+        self.follower.look();
+        found.extend(self.deliver());
+    }
+
+    fn deliver(&mut self) -> Vec<String> {
+        let mut found = Vec::new();
+        for (batch, lines) in self.take() {
             found.extend(lines);
             batch.delivered();
         }
         self.follower.settle();
+        found
     }
 
     /// The same again as soon as the pause after a failure is over.
@@ -190,6 +207,76 @@ fn what_was_cut_twice_between_two_looks_is_read_in_order() {
         bench.read_and_deliver(&mut found);
     }
     assert_eq!(found, texts(0..100));
+}
+
+/// As if nothing had happened for a while.
+fn fall_asleep(bench: &mut Bench) {
+    for file in &mut bench.follower.files {
+        file.grown -= Duration::from_secs(60);
+    }
+}
+
+#[test]
+fn files_at_rest_are_looked_at_rarely_and_what_wakes_is_noticed_in_time() {
+    const FILES: usize = 1500;
+    // 1,000 files a second, and the directory in each turn; with what a turn may be late.
+    const TURN: Duration = Duration::from_millis(250);
+    let calm = |seconds: usize| seconds * (1000 + 4) + FILES;
+    let mut bench = Bench::at("logs/*.log");
+    let name = |number: usize| format!("logs/{number:04}.log");
+    fs::create_dir(bench.path("logs")).unwrap();
+    (0..FILES).for_each(|number| fs::write(bench.path(&name(number)), numbered(number..number + 1)).unwrap());
+    let mut found = Vec::new();
+    // A thousand at a time, as each is open until it is delivered.
+    (0..3).for_each(|_| bench.read_and_deliver(&mut found));
+    assert_eq!(found.len(), FILES);
+    // The last change of a file, and of the directory, must not be of the tick in which it is looked at.
+    std::thread::sleep(content::TICK * 2);
+    bench.read_and_deliver(&mut found);
+    fall_asleep(&mut bench);
+    assert!(bench.follower.files.iter().filter(|file| file.is_open()).count() > 500);
+    let mut now = Instant::now();
+    let mut turns = |bench: &mut Bench, found: &mut Vec<String>, turns: u32| -> usize {
+        let looked = (0..turns).map(|_| {
+            now += TURN;
+            let looked = bench.follower.look_around(now);
+            let read = bench.deliver();
+            found.extend(read);
+            looked
+        });
+        looked.sum()
+    };
+    let looked = turns(&mut bench, &mut found, 4 * 60);
+    assert!((1000..=calm(60)).contains(&looked), "{looked} looks in a minute");
+    assert!(bench.follower.files.iter().all(Followed::is_at_rest), "nothing is even asked for its size");
+    assert_eq!(found.len(), FILES);
+    // One that is open, one that is closed: within three seconds.
+    for number in [FILES - 1, 0] {
+        let mut log = fs::File::options().append(true).open(bench.path(&name(number))).unwrap();
+        log.write_all(numbered(0..1).as_bytes()).unwrap();
+    }
+    let looked = turns(&mut bench, &mut found, 4 * 3 + 1);
+    assert!(looked <= calm(4), "{looked} looks in three seconds");
+    assert_eq!(found.len(), FILES + 2);
+    // These are read in each turn from now on.
+    for number in [FILES - 1, 0] {
+        let mut log = fs::File::options().append(true).open(bench.path(&name(number))).unwrap();
+        log.write_all(numbered(1..2).as_bytes()).unwrap();
+    }
+    turns(&mut bench, &mut found, 1);
+    assert_eq!(found.len(), FILES + 4);
+    // The directory changes: that is seen sooner.
+    fall_asleep(&mut bench);
+    turns(&mut bench, &mut found, 4 * 3);
+    fs::rename(bench.path(&name(7)), bench.path("logs/0007.log.1")).unwrap();
+    fs::write(bench.path(&name(7)), numbered(2..3)).unwrap();
+    turns(&mut bench, &mut found, 3);
+    assert!(bench.follower.files.iter().any(|file| file.place == Place::Elsewhere(bench.path("logs/0007.log.1"))));
+    let end = Instant::now() + Duration::from_secs(30);
+    while found.len() < FILES + 5 && Instant::now() < end {
+        turns(&mut bench, &mut found, 1);
+    }
+    assert_eq!(found.len(), FILES + 5);
 }
 
 #[test]

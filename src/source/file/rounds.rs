@@ -1,0 +1,160 @@
+//! When files are looked for: often while something happens, and otherwise so rarely that files at rest cost next to nothing.
+//!
+//! To look for files means to list directories and to ask for the state of every file in them. Between two such rounds, only
+//! the directories are asked whether something came or went, some of them in each turn, and files that were read lately.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::content::TICK;
+
+/// So many files are looked at in a second, while nothing happens: a file that wakes is noticed after so many seconds as there
+/// are thousands of files.
+const CALM: usize = 1000;
+/// The same where a directory has changed, or something is waited for.
+const BUSY: usize = 5000;
+/// So many directories are asked in each turn, whether they have changed.
+const DIRECTORIES: usize = 256;
+
+/// When the next round is due.
+#[derive(Debug)]
+pub(super) struct Rounds {
+    interval: Duration,
+    last: Instant,
+    /// How many files that one looked at.
+    files: usize,
+}
+
+/// The directories of the last round, and when each was changed.
+#[derive(Debug, Default)]
+pub(super) struct Directories {
+    changes: HashMap<PathBuf, Change>,
+    paths: Vec<PathBuf>,
+    next: usize,
+}
+
+/// When a directory was changed, as far as that tells of the next change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    At(SystemTime),
+    /// The next change may have the same time.
+    Now(SystemTime),
+    /// There is no directory that can be asked.
+    Missing,
+}
+
+impl Rounds {
+    pub(super) fn new(interval: Duration) -> Self {
+        Self { interval, last: Instant::now(), files: 0 }
+    }
+
+    pub(super) fn is_due(&self, now: Instant, is_busy: bool) -> bool {
+        let rate = if is_busy { BUSY } else { CALM };
+        let share = Duration::from_millis((self.files * 1000 / rate) as u64);
+        now.saturating_duration_since(self.last) >= self.interval.max(share)
+    }
+
+    pub(super) fn done(&mut self, now: Instant, files: usize) {
+        (self.last, self.files) = (now, files);
+    }
+}
+
+impl Directories {
+    /// Begins a round.
+    pub(super) fn clear(&mut self) {
+        self.changes.clear();
+        self.paths.clear();
+    }
+
+    /// Notes a directory before it is listed; when it was changed.
+    pub(super) fn note(&mut self, path: &Path) -> Option<SystemTime> {
+        if !self.changes.contains_key(path) {
+            self.changes.insert(path.to_owned(), Change::of(path));
+            self.paths.push(path.to_owned());
+        }
+        match self.changes[path] {
+            Change::At(modified) | Change::Now(modified) => Some(modified),
+            Change::Missing => None,
+        }
+    }
+
+    /// Whether one has changed since the round, as far as it is asked in this turn: those of `lively`, and some of all. How many
+    /// were asked, too.
+    pub(super) fn have_changed<'p>(&mut self, lively: impl Iterator<Item = &'p Path>) -> (bool, usize) {
+        let all = self.paths.len();
+        let (mut asked, mut changed) = (all.min(DIRECTORIES), false);
+        for _ in 0..asked {
+            self.next = (self.next + 1) % all;
+            changed |= self.has_changed(&self.paths[self.next]);
+        }
+        if all > DIRECTORIES {
+            for path in lively {
+                asked += 1;
+                changed |= self.has_changed(path);
+            }
+        }
+        (changed, asked)
+    }
+
+    fn has_changed(&self, path: &Path) -> bool {
+        self.changes.get(path).is_none_or(|change| matches!(change, Change::Now(_)) || *change != Change::of(path))
+    }
+}
+
+impl Change {
+    fn of(path: &Path) -> Self {
+        let Some(modified) = fs::metadata(path).and_then(|metadata| metadata.modified()).ok() else {
+            return Self::Missing;
+        };
+        // A time in the future is of another clock, and says nothing about this one's tick.
+        let is_now = modified.elapsed().is_ok_and(|age| age < TICK);
+        if is_now { Self::Now(modified) } else { Self::At(modified) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_files_are_looked_for_rarely_and_sooner_if_something_happens() {
+        let second = Duration::from_secs(1);
+        for (files, calm, busy) in [(0, 250, 250), (200, 250, 250), (2000, 2000, 400), (10_000, 10_000, 2000)] {
+            let mut rounds = Rounds::new(second / 4);
+            let begun = Instant::now();
+            rounds.done(begun, files);
+            for (is_busy, wanted) in [(false, calm), (true, busy)] {
+                let due = (0..100_000).find(|time| rounds.is_due(begun + Duration::from_millis(*time), is_busy));
+                assert_eq!(due, Some(wanted), "{files} {is_busy}");
+            }
+        }
+    }
+
+    #[test]
+    fn directories_are_asked_in_turn() {
+        let root = tempfile::tempdir().unwrap();
+        let path = |number: usize| root.path().join(number.to_string());
+        let mut directories = Directories::default();
+        for number in 0..1000 {
+            fs::create_dir(path(number)).unwrap();
+        }
+        let long_ago = SystemTime::now() - Duration::from_secs(100);
+        let age = |path: &Path| fs::File::open(path).unwrap().set_modified(long_ago).unwrap();
+        (0..1000).for_each(|number| age(&path(number)));
+        (0..1000).for_each(|number| assert_eq!(directories.note(&path(number)), Some(long_ago)));
+        assert_eq!(directories.note(&path(1000)), None);
+        for _ in 0..10 {
+            assert_eq!(directories.have_changed(std::iter::empty()), (false, DIRECTORIES));
+        }
+        fs::write(path(7).join("mail.log"), "").unwrap();
+        assert!((0..4).any(|_| directories.have_changed(std::iter::empty()).0));
+        // What is known to be lively is asked in each turn.
+        assert_eq!(directories.have_changed([&*path(7)].into_iter()), (true, DIRECTORIES + 1));
+        directories.clear();
+        assert_eq!(directories.note(&path(1000)), None);
+        fs::create_dir(path(1000)).unwrap();
+        assert_eq!(directories.have_changed(std::iter::empty()), (true, 1));
+    }
+}
