@@ -28,8 +28,13 @@ impl Flags {
     /// The time is more than five minutes later than the receipt: the sender's clock, or its zone, is wrong.
     pub const CLOCK_AHEAD: Self = Self(1 << 10);
 
+    /// No `<PRI>` in front: `severity` is that of the level that Postfix wrote.
+    pub const SEVERITY_INFERRED: Self = Self(1 << 11);
+    /// The text has a second place that reads as the `status` of a delivery, so an address may have forged the one that counts.
+    pub const STATUS_AMBIGUOUS: Self = Self(1 << 12);
+
     /// Every flag with its name in the record, in the order in which they are printed.
-    pub const ALL: [(Self, &'static str); 11] = [
+    pub const ALL: [(Self, &'static str); 13] = [
         (Self::PRI_MISSING, "pri_missing"),
         (Self::TIMESTAMP_MISSING, "timestamp_missing"),
         (Self::YEAR_INFERRED, "year_inferred"),
@@ -41,6 +46,8 @@ impl Flags {
         (Self::REASON_TRUNCATED, "reason_truncated"),
         (Self::REPEATED, "repeated"),
         (Self::CLOCK_AHEAD, "clock_ahead"),
+        (Self::SEVERITY_INFERRED, "severity_inferred"),
+        (Self::STATUS_AMBIGUOUS, "status_ambiguous"),
     ];
 
     /// No flag.

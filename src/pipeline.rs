@@ -12,9 +12,9 @@ use crate::frame::Frame;
 use crate::ledger::{Reason, SinkLedger};
 use crate::postfix;
 use crate::receipt::Receipt;
-use crate::record::{Flags, Origin, Peer, Record, RecordId, RecordIds};
+use crate::record::{Flags, Level, Origin, Peer, Record, RecordId, RecordIds};
 use crate::select::Select;
-use crate::syslog::{self, Context};
+use crate::syslog::{self, Context, Severity};
 use crate::template::Template;
 use crate::time::Timestamp;
 use crate::unparsed::Unparsed;
@@ -91,11 +91,17 @@ pub fn read_frame<R>(
 ) -> R {
     // The strict check is several times as fast as the lossy one, and nearly every frame passes it.
     let text = std::str::from_utf8(frame.bytes).map_or_else(|_| String::from_utf8_lossy(frame.bytes), Cow::Borrowed);
-    let message = syslog::parse(&text, context);
+    let mut message = syslog::parse(&text, context);
     let (postfix, postfix_flags) = postfix::parse(&message);
     let mut flags = message.flags | postfix_flags;
     if matches!(text, Cow::Owned(_)) {
         flags |= Flags::INVALID_UTF8;
+    }
+    if message.severity.is_none()
+        && let Some(postfix) = &postfix
+    {
+        message.severity = Some(postfix.level.map_or(Severity::INFO, Level::severity));
+        flags |= Flags::SEVERITY_INFERRED;
     }
     if frame.truncated {
         flags |= Flags::TRUNCATED;

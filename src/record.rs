@@ -14,7 +14,7 @@ pub use id::{RecordId, RecordIds, Reserved};
 pub use shape::{Commands, Decimal, Delays, Endpoint, Figures, Reply, Sasl, Tls};
 
 pub use crate::flags::Flags;
-use crate::syslog::Message;
+use crate::syslog::{Message, Severity};
 use crate::time::Timestamp;
 
 /// One syslog message and what is known of it.
@@ -139,6 +139,15 @@ impl Level {
             Self::Error => "error",
             Self::Fatal => "fatal",
             Self::Panic => "panic",
+        }
+    }
+
+    /// The severity that Postfix gives a text of this level when it sends it to syslog (`src/util/msg_syslog.c`).
+    pub const fn severity(self) -> Severity {
+        match self {
+            Self::Warning => Severity::WARNING,
+            Self::Error => Severity::ERR,
+            Self::Fatal | Self::Panic => Severity::CRIT,
         }
     }
 }

@@ -10,8 +10,8 @@ use crate::syslog::{Facility, Severity};
 pub struct Select {
     /// Names of events; a message of another program has none.
     pub events: Option<Vec<&'static str>>,
-    /// Status words of deliveries.
-    pub status: Option<Vec<String>>,
+    /// Status words, of [`Event::STATUS_WORDS`].
+    pub status: Option<Vec<&'static str>>,
     /// Classes of the delivery's enhanced status code.
     pub dsn_class: Option<Vec<Class>>,
     /// Facilities.
@@ -29,7 +29,7 @@ impl Select {
             _ => None,
         };
         passes(self.events.as_deref(), event.map(Event::name), |a, b| *a == b)
-            && passes(self.status.as_deref(), event.and_then(Event::status), |a, b| a == b)
+            && passes(self.status.as_deref(), event.and_then(Event::status), |a, b| *a == b)
             && passes(
                 self.dsn_class.as_deref(),
                 delivery.and_then(|delivery| delivery.dsn).map(|dsn| dsn.class()),

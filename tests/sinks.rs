@@ -288,3 +288,28 @@ fn a_host_whose_name_is_that_of_another_sink_s_file_takes_nothing_from_it() {
     found.sort_unstable();
     assert!(found.iter().copied().eq((0..2 * LINES).map(|n| n / 2)), "{} records of {}", found.len(), 2 * LINES);
 }
+
+/// As a followed log file has them, or a relay that takes the PRI away.
+#[test]
+fn a_filter_by_severity_knows_the_level_that_postfix_wrote() {
+    let config = format!("{SOURCE}[[sink.stdout]]\nfilter.min_severity = \"err\"\n");
+    let mut postrider = Postrider::spawn(&config);
+    let mut socket = connect(&mut postrider);
+    let texts = ["connect from x", "warning: a", "error: b", "fatal: c", "panic: d"];
+    for text in texts {
+        writeln!(socket, "Nov 24 02:10:35 mx1 postfix/smtpd[1]: {text}").expect("room");
+    }
+    // A PRI counts more than the level. Of other programs nothing is known.
+    writeln!(socket, "<22>Nov 24 02:10:35 mx1 postfix/smtpd[1]: fatal: info by its PRI").expect("room");
+    writeln!(socket, "Nov 24 02:10:35 mx1 sshd[1]: error: x").expect("room");
+    writeln!(socket, "<19>Nov 24 02:10:35 mx1 sshd[1]: the last").expect("room");
+    wait_until(DEADLINE, "the last", || postrider.stdout().contains("the last"));
+    let ended = postrider.terminate(DEADLINE);
+    let records: Vec<Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let seen: Vec<_> = records.iter().map(|record| (&record["message"], &record["severity"])).collect();
+    let expected = [("error: b", "err"), ("fatal: c", "crit"), ("panic: d", "crit"), ("the last", "err")];
+    let expected = expected.map(|(text, severity)| (Value::from(text), Value::from(severity)));
+    assert!(seen.iter().copied().eq(expected.iter().map(|(text, severity)| (text, severity))), "{seen:?}");
+    let inferred = records.iter().map(|record| record["flags"].to_string().contains("severity_inferred"));
+    assert!(inferred.eq([true, true, true, false]), "{}", ended.stdout);
+}

@@ -81,7 +81,12 @@ const SPOOL: [Key; 6] = [
 ];
 
 const FILTER: [Key; 4] = [
-    Key::optional("status", Type::AnyWords, r#"["deferred", "bounced"]"#, "Status words of deliveries."),
+    Key::optional(
+        "status",
+        Type::Words(&Event::STATUS_WORDS),
+        r#"["deferred", "bounced"]"#,
+        "Status words of deliveries.",
+    ),
     Key::optional("dsn_class", Type::Words(&CLASSES), r#"["transient", "permanent"]"#, "Classes of the status code."),
     Key::optional("facility", Type::Words(&Facility::NAMES), r#"["mail"]"#, "Facilities."),
     Key::optional("min_severity", Type::Word(&Severity::NAMES), r#""warning""#, "This severity and the worse ones."),
@@ -325,7 +330,7 @@ fn dead_letter(table: &mut Reader<'_, '_>) -> Option<PathBuf> {
 fn select(table: &mut Reader<'_, '_>) -> Select {
     let events = table.words("events");
     let filter = table.inner("filter", |filter| {
-        let (status, classes) = (filter.any_words("status"), filter.words("dsn_class"));
+        let (status, classes) = (filter.words("status"), filter.words("dsn_class"));
         let (facilities, severity) = (filter.words("facility"), filter.word("min_severity"));
         if let Some(events) = &events
             && !events.contains(&"delivery")

@@ -6,7 +6,8 @@
 //!
 //! It is read as a list of `, key=value` pairs in any order, unknown keys skipped: Postfix 2.3 added `conn_use`, `delays`
 //! and `dsn`, Postfix 3.11 `tls`, and each broke the parsers that expected a sequence. `status` ends the list, for what
-//! follows is written by strangers: nothing in a reason is read as a field.
+//! follows is written by strangers: nothing in a reason is read as a field. Where an address may have ended the list, the flag
+//! `status_ambiguous` says so.
 
 use super::dsn::Dsn;
 use super::{address, cause, divide, endpoint, queue_id, remote_id, reply};
@@ -49,7 +50,10 @@ pub(super) fn read(text: &str) -> Option<(Delivery<'_>, Flags)> {
         }
     };
     delivery.relay = relay.endpoint;
-    let flags = read_reason(&mut delivery, reason, relay.speaker);
+    let mut flags = read_reason(&mut delivery, reason, relay.speaker);
+    if reason.is_some_and(has_second_status) {
+        flags |= Flags::STATUS_AMBIGUOUS;
+    }
     Some((delivery, flags))
 }
 
@@ -90,6 +94,17 @@ fn split_status(text: &str) -> Option<(&str, Option<&str>)> {
     let reason = after.strip_prefix(" (");
     let whole = !word.is_empty() && reason.is_some();
     (whole || STATUS_WORDS.contains(&word)).then_some((word, reason))
+}
+
+/// Whether what follows the first status may be the end of an address and a list of its own, with another status.
+///
+/// Postfix before 3.5, or with `info_log_address_format = internal`, logs addresses without quotes: one such as
+/// `x>, relay=none, dsn=2.0.0, status=sent (y@example.com` forges a list. The first status counts, since a server can write
+/// the same into the text of a reason; nobody can tell the two apart.
+fn has_second_status(reason: &str) -> bool {
+    // Nearly no reason has the first, so the second is nearly never looked for.
+    let ends = memchr::memchr_iter(b'>', reason.as_bytes()).find(|end| reason[end + 1..].starts_with(", "));
+    ends.is_some_and(|end| reason[end + 1..].contains(", status="))
 }
 
 /// Takes the reason apart: its text up to the final parenthesis, and what it says.

@@ -96,7 +96,7 @@ enum Writers {
 
 use Writers::{Any, Of, Only};
 
-/// What a Postfix program said, and the flags that this stage adds: `daemon_inferred` and `reason_truncated`.
+/// What a Postfix program said, and the flags that this stage adds: `daemon_inferred`, `reason_truncated` and `status_ambiguous`.
 ///
 /// `None` if no Postfix program wrote the message, which the tag alone decides: see `tag.rs` for which count.
 /// The order of level, queue id and text is that of `src/util/msg_output.c` and of the callers of `msg_info()`.

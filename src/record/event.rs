@@ -440,6 +440,19 @@ impl Event<'_> {
         }
     }
 
+    /// Every status word that Postfix writes.
+    pub const STATUS_WORDS: [&'static str; 9] = [
+        "sent",
+        "deferred",
+        "bounced",
+        "expired",
+        "force-expired",
+        "SOFTBOUNCE",
+        "deliverable",
+        "undeliverable",
+        "undeliverable-but-not-cached",
+    ];
+
     /// The status word of what has one: a delivery, an expired message, a notification that failed.
     pub const fn status(&self) -> Option<&str> {
         match self {

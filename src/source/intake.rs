@@ -311,7 +311,6 @@ mod tests {
     fn what_would_take_more_than_half_goes_in_parts() {
         let pipeline = Current::new(Pipeline::new(Encoder { language: Language::En }, Vec::new()));
         let origin = Origin { name: "udp".to_owned(), transport: Transport::Udp, zone: TimeZone::UTC };
-        let origin = Origin { name: "udp".to_owned(), transport: Transport::Udp, zone: TimeZone::UTC };
         let intake = Intake::new(pipeline, origin, Arc::default(), LIMIT, LIMIT, Stop::default());
         let part = |size: usize, count: usize| {
             let message = vec![b'x'; size];

@@ -45,7 +45,7 @@ const BOM: char = '\u{feff}';
 pub struct Message<'a> {
     /// From `<PRI>`; `None` where there was none or it was above 191.
     pub facility: Option<Facility>,
-    /// From `<PRI>`, likewise.
+    /// From `<PRI>`, likewise. The `postfix` stage may infer it from the level that Postfix wrote.
     pub severity: Option<Severity>,
     /// When the sender says it happened; `None` sets `timestamp_missing`.
     pub timestamp: Option<Timestamp>,

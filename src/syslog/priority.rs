@@ -39,6 +39,15 @@ impl Facility {
 }
 
 impl Severity {
+    /// A program cannot go on.
+    pub const CRIT: Self = Self(2);
+    /// Something failed.
+    pub const ERR: Self = Self(3);
+    /// Something is not as it should be.
+    pub const WARNING: Self = Self(4);
+    /// What happens every day.
+    pub const INFO: Self = Self(6);
+
     /// The names by code, as syslog.conf(5) and rsyslog write them.
     pub const NAMES: [&'static str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
 
@@ -104,6 +113,8 @@ mod tests {
         assert_eq!(Facility::from_name("mail").map(Facility::code), Some(2));
         assert_eq!(Facility::from_name("local7").map(Facility::code), Some(23));
         assert_eq!(Facility::from_name("Mail"), None);
+        let named = [Severity::CRIT, Severity::ERR, Severity::WARNING, Severity::INFO].map(Severity::name);
+        assert_eq!(named, ["crit", "err", "warning", "info"]);
         for other in ["", "error", "warn", "panic", "none", "*", "INFO"] {
             assert_eq!(Severity::from_name(other), None);
         }

@@ -122,6 +122,16 @@ fn contradictions_in_a_table() {
     ));
 }
 
+/// A word that no record has would let nothing through.
+#[test]
+fn words_of_filters() {
+    insta::assert_snapshot!(errors_in(
+        "[[sink.stdout]]\nevents = [\"deliveries\"]\n[sink.stdout.filter]\nstatus = [\"defered\", \"sent\"]\n\
+         dsn_class = [\"temporary\"]\nfacility = [\"Mail\"]\nmin_severity = \"warn\"\n[[sink.file]]\npath = \"/var/log/a\"\n\
+         [sink.file.filter]\nstatus = [\"Sent\", \"delivered\"]\nmin_severity = \"error\""
+    ));
+}
+
 #[test]
 fn paths() {
     insta::assert_snapshot!(errors_in(
