@@ -4,6 +4,8 @@
 //! disk is full), the queue fills. Further lines are lost then, and counted. The log says how many were lost as soon as
 //! it works again. It goes on trying as long as the program runs.
 
+mod shown;
+
 use std::io::{self, Write};
 use std::mem;
 use std::os::fd::AsFd;
@@ -74,7 +76,7 @@ pub fn start(level: LevelFilter, ansi: bool) -> io::Result<()> {
     log.write_to(StandardError)?;
     tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(log.clone())
+        .with_writer(Events { log: log.clone(), colours: ansi })
         .with_ansi(ansi)
         .with_target(false)
         // It would write them to the standard error by itself, and panic where it can't.
@@ -87,8 +89,8 @@ pub fn start(level: LevelFilter, ansi: bool) -> io::Result<()> {
 /// no other place to report it.
 pub fn say(line: &str) {
     match LOG.get() {
-        Some(log) => log.push(format!("{line}\n").as_bytes()),
-        None => drop(writeln!(io::stderr(), "{line}")),
+        Some(log) => log.push(&shown::shown(format!("{line}\n").as_bytes(), true)),
+        None => drop(io::stderr().write_all(&shown::shown(format!("{line}\n").as_bytes(), true))),
     }
 }
 
@@ -200,9 +202,16 @@ fn told(lost: u64) -> String {
     line + &format!(" ERROR {lost} log {lines} lost: the standard error did not take them in time\n")
 }
 
+/// What the program logs, on its way into the log.
+#[derive(Clone, Debug)]
+struct Events {
+    log: Log,
+    colours: bool,
+}
+
 // === impl MakeWriter ===
 
-impl MakeWriter<'_> for Log {
+impl MakeWriter<'_> for Events {
     type Writer = Self;
 
     fn make_writer(&self) -> Self {
@@ -211,9 +220,9 @@ impl MakeWriter<'_> for Log {
 }
 
 /// The formatter gives each event in one call.
-impl Write for Log {
+impl Write for Events {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.push(line);
+        self.log.push(&shown::event(line, self.colours));
         Ok(line.len())
     }
 

@@ -195,6 +195,25 @@ fn a_socket_that_another_program_holds_is_left_alone() {
     }
 }
 
+/// As others may give to files of a directory that is followed.
+#[test]
+fn a_name_in_the_log_cannot_command_the_terminal_or_forge_a_line() {
+    let directory = scratch::directory("names");
+    let name = "a\u{1b}[2J\u{9b}31m\u{202e}\u{7f}\n2026-11-24T02:10:35.000000Z ERROR forged";
+    fs::create_dir_all(directory.path().join("logs").join(name)).expect("a directory");
+    let path = directory.path().display();
+    let escaped = "a\\u001b[2J\\u009b31m\\u202e\\u007f\\n2026-11-24T02:10:35.000000Z ERROR forged";
+    let postrider = Postrider::spawn(&format!(
+        "[[source.file]]\npaths = [\"{path}/logs/{escaped}\"]\nstate = \"{path}\"\n[[sink.stdout]]\n"
+    ));
+    wait_until(DEADLINE, "a complaint", || postrider.stderr().contains("not a file"));
+    let ended = postrider.terminate(DEADLINE);
+    let line = ended.stderr.lines().find(|line| line.contains("\\u{1b}[2J")).expect("the name");
+    assert!(line.contains("\\u{9b}31m\\u{202e}\\u{7f}"), "{line}");
+    assert!(!ended.stderr.contains(|c: char| c != '\n' && (c.is_control() || c == '\u{202e}')), "{:?}", ended.stderr);
+    assert!(ended.stderr.lines().all(|line| !line.starts_with("2026-11-24")), "{}", ended.stderr);
+}
+
 #[test]
 fn idle_connections_are_closed_and_counted() {
     let mut fixture = Fixture::new(&format!("{TCP}\nidle_timeout = \"1s\""));

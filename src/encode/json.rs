@@ -193,19 +193,47 @@ impl<K> Default for Recent<K> {
     }
 }
 
-/// Appends `text` as a JSON string.
-pub(super) fn string(out: &mut Vec<u8>, text: &str) {
+/// Appends `text` as a JSON string. Besides what JSON demands, DEL and the C1 control characters (U+0080 to U+009F) are escaped:
+/// a terminal that shows a record must not obey its sender.
+pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
     if needs_escape(text) {
-        // Writing into a Vec does not fail.
-        let _ = serde_json::to_writer(out, text);
+        escaped(out, text);
     } else {
-        out.push(b'"');
         out.extend_from_slice(text.as_bytes());
-        out.push(b'"');
     }
+    out.push(b'"');
 }
 
-/// Whether a JSON string has to write any of `text` in another way.
+fn escaped(out: &mut Vec<u8>, text: &str) {
+    let mut done = 0;
+    for (at, c) in text.char_indices() {
+        if !(c.is_control() || c == '"' || c == '\\') {
+            continue;
+        }
+        out.extend_from_slice(&text.as_bytes()[done..at]);
+        done = at + c.len_utf8();
+        match c {
+            '"' => out.extend_from_slice(b"\\\""),
+            '\\' => out.extend_from_slice(b"\\\\"),
+            '\u{8}' => out.extend_from_slice(b"\\b"),
+            '\u{c}' => out.extend_from_slice(b"\\f"),
+            '\n' => out.extend_from_slice(b"\\n"),
+            '\r' => out.extend_from_slice(b"\\r"),
+            '\t' => out.extend_from_slice(b"\\t"),
+            c => {
+                const HEX: &[u8; 16] = b"0123456789abcdef";
+                // Control characters end at U+009F.
+                let code = u32::from(c) as usize;
+                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', HEX[code >> 4 & 15], HEX[code & 15]]);
+            }
+        }
+    }
+    out.extend_from_slice(&text.as_bytes()[done..]);
+}
+
+/// Whether [`string`] may have to write any of `text` in another way. It looks at bytes alone, so it takes all of U+0080 to
+/// U+00BF, which begin with one byte, for control characters.
 pub(super) fn needs_escape(text: &str) -> bool {
     let bytes = text.as_bytes();
     match bytes.len() {
@@ -227,8 +255,8 @@ fn block_needs_escape<const N: usize>(block: &[u8; N]) -> bool {
 }
 
 fn byte_needs_escape(byte: u8) -> bool {
-    // Of all bytes, the quote alone becomes 0x20, and what is smaller stays so.
-    byte ^ 2 <= 0x20 || byte == b'\\'
+    // Of all bytes, the quote alone becomes 0x20, and what is smaller stays so. 0xC2 begins the C1 control characters.
+    byte ^ 2 <= 0x20 || matches!(byte, b'\\' | 0x7f | 0xc2)
 }
 
 #[cfg(test)]
@@ -237,22 +265,41 @@ mod tests {
 
     #[test]
     fn each_byte_is_found_at_each_place_if_it_needs_an_escape() {
-        for byte in 0..0x80 {
-            let expected = serde_json::to_vec(&char::from(byte)).unwrap().len() != 3;
+        for code in 0..0x180_u32 {
+            let c = char::from_u32(code).unwrap();
+            let expected = c.is_control() || matches!(c, '"' | '\\' | '\u{80}'..='\u{bf}');
             for (before, after) in (0..40).map(|before| (before, 39 - before)).chain((0..16).map(|before| (before, 0)))
             {
-                let text = format!("{}{}{}", "é".repeat(before), char::from(byte), "x".repeat(after));
+                let text = format!("{}{c}{}", "é".repeat(before), "x".repeat(after));
                 assert_eq!(needs_escape(&text), expected, "{text:?}");
             }
         }
     }
 
+    #[test]
+    fn no_control_character_stands_raw() {
+        let all: String = (0..0x100).filter_map(char::from_u32).collect();
+        let mut out = Vec::new();
+        string(&mut out, &all);
+        let out = String::from_utf8(out).unwrap();
+        assert!(!out.contains(char::is_control), "{out:?}");
+        assert!(out.contains("\\u001b") && out.contains("~\\u007f\\u0080") && out.contains("\\u009f\u{a0}"), "{out}");
+        assert_eq!(serde_json::from_str::<String>(&out).unwrap(), all);
+    }
+
     proptest::proptest! {
         #[test]
-        fn strings_are_as_serde_json_writes_them(text: String) {
+        fn strings_are_as_serde_json_writes_them(text in "[^\u{7f}-\u{9f}]*") {
             let mut out = Vec::new();
             string(&mut out, &text);
             assert_eq!(out, serde_json::to_vec(&text).unwrap());
+        }
+
+        #[test]
+        fn strings_read_back(text in "[\u{0}-\u{200}]*") {
+            let mut out = Vec::new();
+            string(&mut out, &text);
+            assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
         }
     }
 }

@@ -11,6 +11,7 @@
 use serde_json::{Deserializer, Value};
 
 use crate::buffer::{Entry, Records};
+use crate::encode::json_string;
 use crate::record::RecordId;
 use crate::time::Timestamp;
 
@@ -61,7 +62,7 @@ impl Letter<'_> {
 
 fn text(out: &mut Vec<u8>, key: &str, value: &str) {
     out.extend_from_slice(format!(",\"{key}\":").as_bytes());
-    serde_json::to_writer(out, value).expect("a Vec takes every text");
+    json_string(out, value);
 }
 
 // === impl Parsed ===
