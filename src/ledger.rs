@@ -69,6 +69,8 @@ pub struct SourceLedger {
     pub connections: AtomicU64,
     /// Connections closed at once because there were too many.
     pub connections_refused: AtomicU64,
+    /// Connections closed at once because their peer had as many as it may.
+    pub connections_refused_per_peer: AtomicU64,
     /// Connections closed because they were silent for too long.
     pub connections_idle: AtomicU64,
     /// Connections closed because their peer may not send.

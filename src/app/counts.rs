@@ -100,6 +100,7 @@ impl Counts {
             ("waiting", &ledger.waiting),
             ("connections", &ledger.connections),
             ("connections_refused", &ledger.connections_refused),
+            ("connections_refused_per_peer", &ledger.connections_refused_per_peer),
             ("connections_idle", &ledger.connections_idle),
             ("connections_denied", &ledger.connections_denied),
             ("proxy_errors", &ledger.proxy_errors),

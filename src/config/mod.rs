@@ -159,6 +159,8 @@ pub struct ListenerConfig {
     pub access: Access,
     /// From these a connection begins with a header of the PROXY protocol, and its peer is the one that the header names.
     pub proxy_protocol: Vec<Network>,
+    /// Maximum number of connections of one peer at a time; more are closed at once and counted. `None` is no limit.
+    pub max_connections_per_peer: Option<usize>,
     /// The most messages per second that one peer may send; then its connections are not read for a while.
     pub max_rate_per_peer: Option<u32>,
     /// `[source.KIND.tls]`: `None` is plain TCP.

@@ -65,6 +65,14 @@ const MAX_CONNECTIONS: Key = Key::default(
     "More connections at a time are closed at once and counted.",
 );
 
+const MAX_CONNECTIONS_PER_PEER: Key = Key::default(
+    "max_connections_per_peer",
+    Type::CountOr(1, 1_000_000, "none"),
+    "200",
+    "Maximum number of connections of one address, or of one /64 network of IPv6; more are closed at once and counted. Behind a \
+     PROXY header the address in it counts. Those of this machine itself are not limited.",
+);
+
 const IDLE_TIMEOUT: Key = Key::default(
     "idle_timeout",
     Type::Duration(&["never"]),
@@ -146,7 +154,18 @@ const TCP: Kind<SourceKind> = Kind {
     name: "tcp",
     doc: "Syslog over TCP (RFC 6587), or over TLS (RFC 5425).",
     single: false,
-    keys: &[LISTEN, FRAMING, MAX_CONNECTIONS, IDLE_TIMEOUT, ALLOW, DENY, PROXY_PROTOCOL, MAX_RATE_PER_PEER, tls::TLS],
+    keys: &[
+        LISTEN,
+        FRAMING,
+        MAX_CONNECTIONS,
+        MAX_CONNECTIONS_PER_PEER,
+        IDLE_TIMEOUT,
+        ALLOW,
+        DENY,
+        PROXY_PROTOCOL,
+        MAX_RATE_PER_PEER,
+        tls::TLS,
+    ],
     read: |table| {
         let (listener, stream) = (listener(table), stream(table));
         Some(SourceKind::Tcp(TcpConfig { listener: listener?, stream: stream? }))
@@ -162,6 +181,7 @@ const RELP: Kind<SourceKind> = Kind {
     keys: &[
         Key::required("listen", Type::Address, r#""[::]:20514""#, "Address and port; `[::]` takes IPv4 too."),
         MAX_CONNECTIONS,
+        MAX_CONNECTIONS_PER_PEER,
         Key::default(
             "idle_timeout",
             Type::Duration(&["never"]),
@@ -356,10 +376,12 @@ fn system_zone() -> jiff::tz::TimeZone {
 fn listener(table: &mut Reader<'_, '_>) -> Option<ListenerConfig> {
     let listen = table.address("listen");
     let (access, max_rate_per_peer) = (access(table), max_rate(table));
+    let max_connections_per_peer = table.count_or_word("max_connections_per_peer");
+    let max_connections_per_peer = max_connections_per_peer.and_then(|count| usize::try_from(count).ok());
     let proxy_protocol = table.networks("proxy_protocol");
     // After an error in it there is no configuration at all.
     let tls = table.inner(tls::TLS.name, tls::read).flatten();
-    Some(ListenerConfig { listen: listen?, access, proxy_protocol, max_rate_per_peer, tls })
+    Some(ListenerConfig { listen: listen?, access, proxy_protocol, max_connections_per_peer, max_rate_per_peer, tls })
 }
 
 fn access(table: &mut Reader<'_, '_>) -> Access {

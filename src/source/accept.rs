@@ -26,8 +26,12 @@ pub(super) trait Accept {
     type Config: Clone + Send;
     /// Waits for the next.
     fn accept(&self) -> impl Future<Output = io::Result<Self::Connection>> + Send;
-    /// The peer of a connection that is closed at once, because it may not send.
-    fn denied(&self, _connection: &Self::Connection) -> Option<String> {
+    /// Why a connection is closed at once, if it is.
+    fn refusal(&self, _connection: &Self::Connection) -> Option<Refusal> {
+        None
+    }
+    /// The peer with the most connections, and how many it has.
+    fn busiest(&self) -> Option<(String, usize)> {
         None
     }
     /// Reads it to its end.
@@ -38,6 +42,14 @@ pub(super) trait Accept {
     ) -> impl Future<Output = Ended> + Send + 'static;
 }
 
+/// Why a connection is closed at once, by the name of its peer.
+pub(super) enum Refusal {
+    /// It may not send.
+    Denied(String),
+    /// It has as many as it may.
+    TooMany(String),
+}
+
 /// A connection that has ended.
 pub(super) struct Ended {
     pub(super) peer: String,
@@ -46,6 +58,8 @@ pub(super) struct Ended {
 
 const NOT_ACCEPTED: &str = "cannot accept a connection; pausing";
 const REFUSED: &str = "connection closed: there are max_connections already";
+const TOO_MANY: &str = "connection closed: its peer has max_connections_per_peer already; raise that if many senders share the address, as \
+                        behind NAT, or use proxy_protocol if it is a load balancer";
 const DENIED: &str = "connection closed: allow and deny do not let it send";
 const NO_HEADER: &str = "connection closed: no PROXY header";
 const IDLE: &str = "connection closed: silent for longer than idle_timeout";
@@ -62,6 +76,7 @@ const EVICTED: &str = "session closed: the rest of its message did not come whil
 struct Log {
     accept: Throttle,
     refused: Throttle,
+    too_many: Throttle,
     denied: Throttle,
     header: Throttle,
     idle: Throttle,
@@ -127,13 +142,18 @@ struct Served<'c, A: Accept> {
 impl<A: Accept> Served<'_, A> {
     /// Serves a connection, unless its peer may not send or there are too many.
     fn admit(&mut self, listener: &A, connection: A::Connection) {
-        if let Some(peer) = listener.denied(&connection) {
-            self.log.denied(&peer, self.intake);
+        if let Some(refusal) = listener.refusal(&connection) {
+            match refusal {
+                Refusal::Denied(peer) => self.log.denied(&peer, self.intake),
+                Refusal::TooMany(peer) => self.log.too_many(&peer, self.intake),
+            }
         } else if self.connections.len() < self.max_connections {
             self.intake.ledger().connections.fetch_add(1, Relaxed);
             self.connections.spawn(panics::catch_in(A::serve(connection, self.config.clone(), self.intake.clone())));
         } else {
-            self.log.refused(self.max_connections, self.intake);
+            // It must not count among those of its peer.
+            drop(connection);
+            self.log.refused(self.max_connections, listener, self.intake);
         }
     }
 
@@ -162,6 +182,7 @@ impl Log {
         Self {
             accept: of(Level::WARN, NOT_ACCEPTED),
             refused: of(Level::WARN, REFUSED),
+            too_many: of(Level::WARN, TOO_MANY),
             denied: of(Level::WARN, DENIED),
             header: of(Level::WARN, NO_HEADER),
             idle: of(Level::INFO, IDLE),
@@ -188,11 +209,19 @@ impl Log {
         }
     }
 
-    fn refused(&mut self, max_connections: usize, intake: &Intake) {
+    fn refused(&mut self, max_connections: usize, listener: &impl Accept, intake: &Intake) {
         intake.ledger().connections_refused.fetch_add(1, Relaxed);
         if let Some(suppressed) = self.refused.pass(Instant::now()) {
             let source = intake.name();
-            tracing::warn!(source, max_connections, suppressed, "{REFUSED}");
+            let (busiest_peer, connections) = listener.busiest().unzip();
+            tracing::warn!(source, max_connections, busiest_peer, connections, suppressed, "{REFUSED}");
+        }
+    }
+
+    fn too_many(&mut self, peer: &str, intake: &Intake) {
+        intake.ledger().connections_refused_per_peer.fetch_add(1, Relaxed);
+        if let Some(suppressed) = self.too_many.pass(Instant::now()) {
+            tracing::warn!(source = intake.name(), peer, suppressed, "{TOO_MANY}");
         }
     }
 
@@ -215,6 +244,7 @@ impl Log {
         match end {
             End::Closed | End::Cut | End::Stopped => tracing::debug!(source, peer, ?end, "connection ended"),
             End::Denied => self.denied(&peer, intake),
+            End::TooMany => self.too_many(&peer, intake),
             End::Header(error) => {
                 intake.ledger().proxy_errors.fetch_add(1, Relaxed);
                 if let Some(suppressed) = self.header.pass(Instant::now()) {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 
-use super::accept::{self, Accept, Ended};
+use super::accept::{self, Accept, Ended, Refusal};
+use super::peers::{Peers, Share};
 use super::rate::{Pace, Rates};
 use super::stream::End;
 use super::tls::{self, Offer, Tls};
@@ -36,6 +37,7 @@ struct Guard {
     access: Access,
     proxies: Vec<Network>,
     rates: Option<Arc<Mutex<Rates>>>,
+    peers: Arc<Peers>,
 }
 
 /// An accepted connection, and what its handshake is made with.
@@ -45,6 +47,15 @@ pub(super) struct Incoming {
     peer: SocketAddr,
     guard: Arc<Guard>,
     tls: Option<Offer>,
+    /// `None` for the connection of a proxy: whose it is, the PROXY header has to say first.
+    admission: Option<Result<Share, Denial>>,
+}
+
+/// Why a peer gets no connection.
+#[derive(Clone, Copy, Debug)]
+enum Denial {
+    Access,
+    TooMany,
 }
 
 /// A connection of somebody who may send, behind its PROXY header and its handshake.
@@ -55,6 +66,7 @@ pub(super) struct Connection {
     /// Of the client's certificate.
     pub(super) tls_subject: Option<String>,
     pub(super) pace: Option<Pace>,
+    _share: Option<Share>,
 }
 
 // === impl Listener ===
@@ -71,6 +83,7 @@ impl Listener {
             access: config.access.clone(),
             proxies: config.proxy_protocol.clone(),
             rates: config.max_rate_per_peer.map(|rate| Arc::new(Mutex::new(Rates::new(rate, Pace::log(source))))),
+            peers: Arc::new(Peers::new(config.max_connections_per_peer)),
         };
         let tls = config.tls.as_ref().map(Tls::new).transpose().map_err(io::Error::other)?.map(Arc::new);
         let socket = match (inherited, passed.tcp(config.listen)) {
@@ -92,6 +105,11 @@ impl Listener {
         self.socket.local_addr().map_or_else(|_| protocol.to_owned(), |address| format!("{protocol} {address}"))
     }
 
+    /// The peer with the most connections, and how many it has.
+    pub(super) fn busiest(&self) -> Option<(String, usize)> {
+        self.guard.peers.busiest().map(|(peer, connections)| (peer.to_string(), connections))
+    }
+
     /// What [`run`] follows.
     pub(super) fn tls(&self) -> Option<Arc<Tls>> {
         self.tls.clone()
@@ -100,7 +118,9 @@ impl Listener {
     pub(super) async fn accept(&self) -> io::Result<Incoming> {
         let (socket, address) = self.socket.accept().await?;
         let tls = self.tls.as_ref().map(|tls| tls.offer());
-        Ok(Incoming { socket, peer: net::canonical(address), guard: Arc::clone(&self.guard), tls })
+        let (peer, guard) = (net::canonical(address), Arc::clone(&self.guard));
+        let admission = (!guard.is_proxy(peer)).then(|| guard.admit(peer));
+        Ok(Incoming { socket, peer, guard, tls, admission })
     }
 }
 
@@ -130,21 +150,27 @@ pub(super) async fn run<A: Accept>(
 // === impl Incoming ===
 
 impl Incoming {
-    /// The peer, if it may not send.
-    pub(super) fn denied(&self) -> Option<String> {
-        // Whose connection a proxy brings, its header has to say first.
-        let denied = !self.guard.is_proxy(self.peer) && !self.guard.access.admits(self.peer.ip());
-        denied.then(|| self.peer.to_string())
+    /// Why it is closed at once, if it is.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        match self.admission {
+            Some(Err(Denial::Access)) => Some(Refusal::Denied(self.peer.to_string())),
+            Some(Err(Denial::TooMany)) => Some(Refusal::TooMany(self.peer.to_string())),
+            Some(Ok(_)) | None => None,
+        }
     }
 
     /// Reads the PROXY header and makes the handshake, as far as there have to be any; or says how it ended before.
     pub(super) async fn open(self, intake: &Intake) -> Result<Connection, Ended> {
-        let Self { socket, peer, guard, tls } = self;
+        let Self { socket, peer, guard, tls, admission } = self;
         if let Err(error) = net::keep_alive(&socket) {
             tracing::debug!(source = intake.name(), %peer, %error, "cannot set TCP keepalive");
         }
         let ended = |peer: SocketAddr, end| Ended { peer: peer.to_string(), end };
-        let peer = guard.real_peer(&socket, peer, intake).await.map_err(|(peer, end)| ended(peer, end))?;
+        let (peer, share) = match admission {
+            Some(Ok(share)) => (peer, Some(share)),
+            Some(Err(denial)) => return Err(ended(peer, denial.into())),
+            None => guard.real_peer(&socket, peer, intake).await.map_err(|(peer, end)| ended(peer, end))?,
+        };
         let pace = guard.rates.as_ref().map(|rates| Pace::new(Arc::clone(rates), peer.ip()));
         let (wire, tls_subject) = match tls {
             None => (Wire::Plain(socket), None),
@@ -153,7 +179,16 @@ impl Incoming {
                 (Wire::Tls(Box::new(session)), subject)
             }
         };
-        Ok(Connection { wire, address: peer.to_string(), tls_subject, pace })
+        Ok(Connection { wire, address: peer.to_string(), tls_subject, pace, _share: share })
+    }
+}
+
+impl From<Denial> for End {
+    fn from(denial: Denial) -> Self {
+        match denial {
+            Denial::Access => Self::Denied,
+            Denial::TooMany => Self::TooMany,
+        }
     }
 }
 
@@ -173,16 +208,23 @@ impl Guard {
         network::holds(&self.proxies, peer.ip())
     }
 
-    /// Who speaks on a connection from `peer`, which may be a proxy; or whose connection ends before its first message, and why.
+    /// The part of one more connection of `peer` in what it may have.
+    fn admit(&self, peer: SocketAddr) -> Result<Share, Denial> {
+        if self.access.admits(peer.ip()) {
+            self.peers.admit(peer.ip()).map_err(|_| Denial::TooMany)
+        } else {
+            Err(Denial::Access)
+        }
+    }
+
+    /// Who speaks on a connection of the proxy `peer`; or whose connection ends before its first message, and why. A proxy that
+    /// speaks for itself has no part in what peers may have.
     async fn real_peer(
         &self,
         socket: &TcpStream,
         peer: SocketAddr,
         intake: &Intake,
-    ) -> Result<SocketAddr, (SocketAddr, End)> {
-        if !self.is_proxy(peer) {
-            return Ok(peer);
-        }
+    ) -> Result<(SocketAddr, Option<Share>), (SocketAddr, End)> {
         let stopped = async {
             intake.stop().cancelled().await;
             tokio::time::sleep(LAST_HEADER).await;
@@ -192,12 +234,16 @@ impl Guard {
             header = proxy::read(socket) => header,
             () = stopped => return Err((peer, End::Stopped)),
         };
-        let real = match header {
-            Ok(real) => real.unwrap_or(peer),
-            Err(proxy::Error::Silent) => return Err((peer, End::Closed)),
-            Err(proxy::Error::Failed(error)) => return Err((peer, End::Failed(error))),
-            Err(error) => return Err((peer, End::Header(error))),
-        };
-        if self.access.admits(real.ip()) { Ok(real) } else { Err((real, End::Denied)) }
+        match header {
+            Ok(Some(real)) => match self.admit(real) {
+                Ok(share) => Ok((real, Some(share))),
+                Err(denial) => Err((real, denial.into())),
+            },
+            Ok(None) if self.access.admits(peer.ip()) => Ok((peer, None)),
+            Ok(None) => Err((peer, End::Denied)),
+            Err(proxy::Error::Silent) => Err((peer, End::Closed)),
+            Err(proxy::Error::Failed(error)) => Err((peer, End::Failed(error))),
+            Err(error) => Err((peer, End::Header(error))),
+        }
     }
 }

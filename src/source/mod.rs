@@ -7,6 +7,7 @@ mod datagrams;
 mod file;
 mod intake;
 mod listener;
+mod peers;
 mod proxy;
 mod rate;
 mod relp;

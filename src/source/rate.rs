@@ -1,12 +1,13 @@
 //! How many messages each peer may send: a bucket for each, which refills with time.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tracing::Level;
 
+use super::peers::host;
 use crate::throttle::{Owner, Throttle};
 
 const SLOWED: &str = "connection slowed: its peer is over max_rate_per_peer";
@@ -91,14 +92,6 @@ impl Rates {
             self.recent.insert(peer, full);
         }
         self.recent.entry(peer).or_insert(now)
-    }
-}
-
-/// What counts as one peer.
-fn host(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
     }
 }
 

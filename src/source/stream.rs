@@ -74,6 +74,8 @@ pub(super) enum End {
     Idle,
     /// The peer may not send.
     Denied,
+    /// The peer has as many connections as it may.
+    TooMany,
     /// The header of the PROXY protocol is missing or wrong.
     Header(proxy::Error),
     /// Postrider stops.

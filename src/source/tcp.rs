@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use tokio::net::TcpListener;
 
-use super::accept::{Accept, Ended};
+use super::accept::{Accept, Ended, Refusal};
 use super::listener::{self, Incoming, Listener};
 use super::{Intake, stream};
 use crate::config::{StreamConfig, TcpConfig};
@@ -53,8 +53,12 @@ impl Accept for Tcp {
         self.listener.accept().await
     }
 
-    fn denied(&self, incoming: &Incoming) -> Option<String> {
-        incoming.denied()
+    fn refusal(&self, incoming: &Incoming) -> Option<Refusal> {
+        incoming.refusal()
+    }
+
+    fn busiest(&self) -> Option<(String, usize)> {
+        self.listener.busiest()
     }
 
     async fn serve(incoming: Incoming, config: StreamConfig, intake: Intake) -> Ended {

@@ -45,6 +45,21 @@ fn access() {
     assert_eq!(ledger(&ended, "source=\"udp\"", "dropped_denied"), 2, "{}", ended.stderr);
     assert_eq!(ledger(&ended, "source=\"tcp\"", "connections_denied"), 1, "{}", ended.stderr);
 
+    let [per_peer] = page.take(["toml"]);
+    let mut postrider = run(&format!("{per_peer}proxy_protocol = [\"127.0.0.1\"]"));
+    let address = postrider.address("tcp");
+    let crowd: Vec<_> = (0..=200)
+        .map(|_| {
+            let mut connection = connect("127.0.0.1", address.port());
+            connection.write_all(b"PROXY TCP4 192.0.2.88 192.0.2.5 51234 514\r\n").expect("room");
+            connection
+        })
+        .collect();
+    let [refused] = page.take(["log"]);
+    assert_logs(|| postrider.stderr(), &refused);
+    drop(crowd);
+    drop(finish(postrider));
+
     let [rate] = page.take(["toml"]);
     let mut postrider = run(&rate);
     let port = postrider.address("udp").port();

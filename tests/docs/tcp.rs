@@ -76,6 +76,7 @@ fn what_goes_wrong(page: &mut Page, source: &str, port: &Port) {
     let first = TcpStream::connect(port.address()).expect("a connection");
     let second = TcpStream::connect(port.address()).expect("a connection");
     page.exchange("max_connections=2000", "max_connections=1");
+    page.exchange("busiest_peer=\"192.0.2.1\" connections=200", "busiest_peer=\"127.0.0.1\" connections=1");
     let [too_many] = page.take(["log"]);
     assert_logs(|| postrider.stderr(), &too_many);
     drop((first, second));

@@ -124,7 +124,7 @@ impl Postrider {
 }
 
 /// The counts of a ledger; those that are zero are left out of its line.
-const COUNTS: [&str; 20] = [
+const COUNTS: [&str; 21] = [
     "received",
     "received_bytes",
     "truncated",
@@ -132,6 +132,7 @@ const COUNTS: [&str; 20] = [
     "waiting",
     "connections",
     "connections_refused",
+    "connections_refused_per_peer",
     "connections_idle",
     "connections_denied",
     "proxy_errors",

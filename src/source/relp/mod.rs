@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use self::answers::{Answer, Delivery};
 use self::session::{Session, Verdict};
 use super::Intake;
-use super::accept::{Accept, Ended};
+use super::accept::{Accept, Ended, Refusal};
 use super::listener::{self, Incoming, Listener};
 use super::rate::Pace;
 use super::stream::{self, End, READ_SIZE, Readable};
@@ -83,8 +83,12 @@ impl Accept for Relp {
         self.listener.accept().await
     }
 
-    fn denied(&self, incoming: &Incoming) -> Option<String> {
-        incoming.denied()
+    fn refusal(&self, incoming: &Incoming) -> Option<Refusal> {
+        incoming.refusal()
+    }
+
+    fn busiest(&self) -> Option<(String, usize)> {
+        self.listener.busiest()
     }
 
     async fn serve(incoming: Incoming, config: SessionConfig, intake: Intake) -> Ended {
