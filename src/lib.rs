@@ -45,6 +45,7 @@ pub mod network;
 pub mod panics;
 pub mod receipt;
 pub mod replay;
+mod small_file;
 pub mod standard;
 mod suggest;
 pub mod systemd;

@@ -11,9 +11,18 @@ use super::snippet::Source;
 /// `Debug` gives the same text: the file itself may hold passwords, which no message and no snippet shows.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Diagnostics {
-    source: Source,
+    source: Box<Source>,
     list: Vec<Diagnostic>,
+    /// How many there are besides `list`.
+    others: usize,
 }
+
+/// Maximum number of errors that are kept with their place. Further ones are only counted: to look for what was meant by a thousand
+/// wrong names takes longer than an operator waits.
+const KEPT: usize = 200;
+
+/// Maximum number of errors that are shown.
+const SHOWN: usize = 50;
 
 /// The errors and their number, to be written.
 pub(super) struct Listed<'d>(&'d Diagnostics);
@@ -23,12 +32,12 @@ pub(super) struct Listed<'d>(&'d Diagnostics);
 impl Diagnostics {
     /// No error yet in `text`, which is called `name` when errors are shown.
     pub(super) fn new(name: &str, text: &str) -> Self {
-        Self { source: Source::new(name, text), list: Vec::new() }
+        Self { source: Box::new(Source::new(name, text)), list: Vec::new(), others: 0 }
     }
 
     /// How many errors there are.
     pub fn len(&self) -> usize {
-        self.list.len()
+        self.list.len() + self.others
     }
 
     /// Whether there is none.
@@ -48,7 +57,16 @@ impl Diagnostics {
 
     /// Adds an error.
     pub(super) fn push(&mut self, diagnostic: Diagnostic) {
-        self.list.push(diagnostic);
+        self.push_with(|| diagnostic);
+    }
+
+    /// Adds an error that is made only if it is kept.
+    pub(super) fn push_with(&mut self, diagnostic: impl FnOnce() -> Diagnostic) {
+        if self.list.len() < KEPT {
+            self.list.push(diagnostic());
+        } else {
+            self.others += 1;
+        }
     }
 
     /// Drops what follows from errors of syntax alone: the first `syntax` errors are such. What is on the same line as one
@@ -85,13 +103,17 @@ impl Diagnostics {
 
 impl fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(Diagnostics { source, list }) = self;
-        for error in list {
+        let Self(Diagnostics { source, list, .. }) = self;
+        for error in list.iter().take(SHOWN) {
             source.render(f, error)?;
             writeln!(f)?;
         }
-        let plural = if list.len() == 1 { "" } else { "s" };
-        write!(f, "{} error{plural}", list.len())
+        let all = self.0.len();
+        if all > SHOWN {
+            return write!(f, "{all} errors, of which the first {SHOWN} are shown");
+        }
+        let plural = if all == 1 { "" } else { "s" };
+        write!(f, "{all} error{plural}")
     }
 }
 

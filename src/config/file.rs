@@ -28,6 +28,9 @@ pub(super) const TOP: [Key; 4] = [
     Key::optional("sink", Type::Sinks, "{}", "Where records go; at least one."),
 ];
 
+/// Maximum number of sources, and of sinks: each is compared with each other.
+const MOST_TABLES: usize = 1000;
+
 /// One `[[source.KIND]]` or `[[sink.KIND]]`.
 struct Found<'t, 'd, T: 'static> {
     kind: &'static Kind<T>,
@@ -99,8 +102,10 @@ fn tables<'t, 'd, T: 'static>(
     };
     for (key, value) in by_kind {
         let Some(kind) = kinds.iter().find(|kind| kind.name == key.get_ref().as_ref()) else {
-            let error = Diagnostic::at(key.span(), format!("unknown kind of {group} `{}`", key.get_ref()));
-            found.push(error.help(suggest::help(key.get_ref(), names())));
+            found.push_with(|| {
+                let error = Diagnostic::at(key.span(), format!("unknown kind of {group} `{}`", key.get_ref()));
+                error.help(suggest::help(key.get_ref(), names()))
+            });
             continue;
         };
         tables.extend(of_kind(group, kind, value, found));
@@ -110,6 +115,11 @@ fn tables<'t, 'd, T: 'static>(
         found.push(none(group, kinds[0].name));
     }
     tables.sort_by_key(|table: &Found<'_, '_, T>| table.header.start);
+    if let Some(over) = tables.get(MOST_TABLES) {
+        let message = format!("{} {group}s, and at most {MOST_TABLES} can be", tables.len());
+        found.push(Diagnostic::at(over.header.clone(), message).help("share them out among several processes"));
+        tables.truncate(MOST_TABLES);
+    }
     tables
 }
 

@@ -70,6 +70,9 @@ const USUAL: [&str; 27] = [
 /// The property that bounds what librdkafka has at a time.
 const BUFFER: &str = "queue.buffering.max.kbytes";
 
+/// Maximum number of properties: librdkafka is asked about each, and has about 200.
+const MOST_PROPERTIES: usize = 500;
+
 /// What librdkafka says of one property.
 enum Verdict {
     Taken,
@@ -80,7 +83,11 @@ enum Verdict {
 /// All properties of a sink: the defaults, and over them what the operator wrote. What is wrong is reported and left out.
 pub(super) fn properties(brokers: &[String], written: &[Property], reader: &mut Reader<'_, '_>) -> Properties {
     let mut good: Vec<&Property> = Vec::new();
-    for property in written {
+    if let Some(over) = written.get(MOST_PROPERTIES) {
+        let message = format!("{} properties, which is more than librdkafka has", written.len());
+        reader.error(Diagnostic::at(over.key_span.clone(), message));
+    }
+    for property in written.iter().take(MOST_PROPERTIES) {
         let error = contradiction(property).or_else(|| twice(property, &good)).or_else(|| refused(property, reader));
         match error {
             Some(error) => reader.error(error),

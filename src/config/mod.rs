@@ -38,6 +38,7 @@ use crate::frame::relp::Oversize;
 use crate::network::{Access, Network};
 use crate::postfix::dsn::Language;
 use crate::select::Select;
+use crate::small_file;
 use crate::template::Template;
 use crate::tls::TlsConfig;
 
@@ -379,10 +380,11 @@ pub struct KafkaConfig {
     pub dead_letter: Option<PathBuf>,
 }
 
-/// Reads and checks a file, and the PEM files that it names. Nothing is bound, created or connected to.
+/// Reads and checks a file, and the PEM files that it names; each is a regular file of at most 1 MiB. Nothing is bound, created
+/// or connected to.
 pub fn load(path: &Path) -> Result<Config, LoadError> {
     let name = path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|error| LoadError::Read { path: path.to_owned(), error })?;
+    let bytes = small_file::read(path).map_err(|error| LoadError::Read { path: path.to_owned(), error })?;
     match String::from_utf8(bytes) {
         Ok(text) => Ok(parse(&text, &name)?),
         Err(error) => {

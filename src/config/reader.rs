@@ -84,8 +84,11 @@ impl<'r, 'd> Reader<'r, 'd> {
         for key in self.table.keys() {
             let name = key.get_ref().as_ref();
             if !self.taken.contains(&name) {
-                let error = Diagnostic::at(key.span(), format!("unknown key `{name}`{}", self.within()));
-                self.found.push(error.help(suggest::help(name, names())));
+                let within = self.within();
+                self.found.push_with(|| {
+                    let error = Diagnostic::at(key.span(), format!("unknown key `{name}`{within}"));
+                    error.help(suggest::help(name, names()))
+                });
             }
         }
         self.places

@@ -5,8 +5,8 @@ use std::ops::Range;
 /// What the name of a secret property has in it.
 const MARKS: [&str; 5] = ["password", "passphrase", "secret", ".pem", "sasl.oauthbearer.config"];
 
-/// The same in a text, where the first part of a name may stand in the header of a table.
-const TEXT_MARKS: [&str; 5] = ["password", "passphrase", "secret", "pem", "config"];
+/// The same in a text, where the first part of a name may stand in the header of a table, and where a name may be misspelt.
+const TEXT_MARKS: [&str; 8] = ["pass", "pasw", "pwd", "secret", "token", "credential", "pem", "config"];
 
 /// Whether the value of a librdkafka property is a secret.
 pub(super) fn is_secret(property: &str) -> bool {
@@ -15,31 +15,101 @@ pub(super) fn is_secret(property: &str) -> bool {
 }
 
 /// Where values of secret properties stand. It looks at the text alone, since a file with broken syntax has no values, and
-/// takes rather too much: the rest of the line, or to the end of a multi-line string, or to the end of the file.
+/// takes rather too much: the rest of the line, or to the end of a multi-line string. Where the value may go on in the next lines, it
+/// takes all lines up to one that certainly is something else, or to the end of the file.
 pub(super) fn ranges(text: &str) -> Vec<Range<usize>> {
-    let mut ranges: Vec<Range<usize>> = Vec::new();
     let lower = text.to_ascii_lowercase();
-    for mark in TEXT_MARKS {
-        for (at, _) in lower.match_indices(mark) {
-            ranges.extend(value_after(text, at + mark.len()));
+    let mut marks: Vec<usize> =
+        TEXT_MARKS.iter().flat_map(|mark| lower.match_indices(mark).map(|(at, _)| at + mark.len())).collect();
+    marks.sort_unstable();
+    let mut ranges: Vec<Range<usize>> = Vec::new();
+    for at in marks {
+        // What is hidden already needs no other look: so all of it takes one pass.
+        if ranges.last().is_none_or(|range| at >= range.end) {
+            ranges.extend(value_after(text, at));
         }
     }
-    ranges.sort_by_key(|range| range.start);
     ranges
 }
 
-/// The value that is given to the key that ends at about `at`, if there is one on its line.
+/// The value that is given to the key that ends at about `at`, if that is a key.
 fn value_after(text: &str, at: usize) -> Option<Range<usize>> {
-    let rest = &text[at..];
-    let line = rest.lines().next()?;
-    let equals = line.find('=')?;
-    let start = at + equals + 1 + line[equals + 1..].len() - line[equals + 1..].trim_start().len();
-    let end = ["\"\"\"", "'''"].iter().find_map(|quotes| {
-        let inner = text[start..].strip_prefix(quotes)?;
-        let from = start + quotes.len();
-        Some(inner.find(quotes).map_or(text.len(), |close| from + close + quotes.len()))
-    });
-    Some(start..end.unwrap_or(at + line.len()))
+    let line_start = text[..at].rfind('\n').map_or(0, |lf| lf + 1);
+    let line_end = text[at..].find('\n').map_or(text.len(), |lf| at + lf);
+    let rest = &text[at..line_end];
+    let before = &text[line_start..at];
+    let start = match rest.find('=') {
+        Some(equals) => at + equals + 1,
+        // `key: value`, `key value`, or a key whose value is in the next line.
+        None if is_key(before) => at + rest.find(|c: char| !is_of_key(c)).unwrap_or(rest.len()),
+        None => return None,
+    };
+    let start = line_end - text[start..line_end].trim_start().len();
+    let value = &text[start..line_end];
+    for quotes in ["\"\"\"", "'''"] {
+        if let Some(inner) = text[start..].strip_prefix(quotes) {
+            let from = start + quotes.len();
+            return Some(start..inner.find(quotes).map_or(text.len(), |close| from + close + quotes.len()));
+        }
+    }
+    let end = if may_go_on(value) { line_end + lines_of_value(&text[line_end..]) } else { line_end };
+    Some(start..end)
+}
+
+/// Whether what stands before a mark in its line is the beginning of a key, also in an inline table or a header.
+fn is_key(before: &str) -> bool {
+    let key = before.rsplit(['{', ',', '[']).next().unwrap_or(before);
+    key.trim_start().chars().all(is_of_key)
+}
+
+/// Whether a key may have the character; with the quotes around its parts.
+fn is_of_key(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '"' | '\'')
+}
+
+/// Whether a value that begins like this in its line may have more in the next one.
+fn may_go_on(value: &str) -> bool {
+    let value = value.trim_start_matches([':', '=', ' ', '\t']);
+    let closed = |quote: char| value[1..].contains(quote);
+    match value.chars().next() {
+        // The last is that of a table's header.
+        None | Some('#' | ']') => true,
+        Some(quote @ ('"' | '\'')) => !closed(quote),
+        Some('[') => !closed(']'),
+        Some('{') => !closed('}'),
+        Some(_) => value.ends_with(['\\', ',']),
+    }
+}
+
+/// The size of the lines that may belong to a value; `text` begins at the end of its first line. The next line with something in it
+/// does in any case.
+fn lines_of_value(text: &str) -> usize {
+    let (mut size, mut is_there) = (0, false);
+    for line in text.split_inclusive('\n') {
+        if is_there && is_statement(line) {
+            return size;
+        }
+        is_there |= !matches!(line.trim_start().chars().next(), None | Some('#'));
+        size += line.len();
+    }
+    size
+}
+
+/// Whether a line certainly begins something else: the header of a table of this configuration, or a key with a value of TOML. A line
+/// of base64 is neither.
+fn is_statement(line: &str) -> bool {
+    let line = line.trim();
+    let header = line.trim_start_matches('[');
+    if header.len() < line.len() {
+        return ["source", "sink"].iter().any(|group| header.starts_with(group));
+    }
+    let Some((key, value)) = line.split_once('=') else { return false };
+    let (key, value) = (key.trim(), value.trim_start());
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-' | '"' | '\'');
+    let is_key = !key.is_empty() && key.chars().all(plain);
+    let is_value = value.starts_with(['"', '\'', '[', '{', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
+        || matches!(value, "true" | "false");
+    is_key && is_value
 }
 
 #[cfg(test)]
@@ -75,5 +145,29 @@ mod tests {
         assert_eq!(shown("ssl.key.pem = '''\nAB\nCD"), ["'''\nAB\nCD"]);
         assert_eq!(shown("[sink.kafka.options.ssl.key]\npem = 'x'"), ["'x'"]);
         assert_eq!(shown("# no password here\nx = 1"), [""; 0]);
+        assert_eq!(shown("certificate = '/etc/tls/x.pem'\npaths = [\n'/etc/config',\n]"), [""; 0]);
+    }
+
+    #[test]
+    fn a_value_is_hidden_that_may_go_on_in_the_next_lines() {
+        let shown = |text: &str| ranges(text).into_iter().map(|range| text[range].to_owned()).collect::<Vec<_>>();
+        for value in [
+            "\n'hunter2'",
+            "\n\n  hunter2",
+            "# here\n\"hunter2\"",
+            "[\n'hunter2',\n]",
+            "{\nhunter2 }",
+            "'hun\nter2'",
+            "\"-----BEGIN PRIVATE KEY-----\nMIIEvQIBADAN\nhunter2ab==\n-----END PRIVATE KEY-----\"",
+        ] {
+            let text = format!("sasl.password ={value}\nlinger.ms = 5\nacks = 'all'");
+            let hidden = shown(&text).concat();
+            assert!(hidden.contains(value.trim_start().trim_end_matches([' ', '}'])), "{text}: {hidden}");
+            assert!(!hidden.contains("linger") && !hidden.contains("acks"), "{text}: {hidden}");
+        }
+        assert_eq!(shown("sasl.password: hunter2"), [": hunter2"]);
+        assert_eq!(shown("sasl.password hunter2\nb = 1"), ["hunter2"]);
+        assert_eq!(shown("sasl.passwd\n= 'hunter2'\n[[sink.file]]"), ["\n= 'hunter2'\n"]);
+        assert_eq!(shown("x = { pwd = \n'hunter2' }\n[sink.kafka]\ny = 1"), ["\n'hunter2' }\n"]);
     }
 }

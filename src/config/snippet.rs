@@ -18,6 +18,8 @@ const TAB: usize = 4;
 pub(super) struct Source {
     name: String,
     pub(super) text: String,
+    /// Where each line starts.
+    lines: Vec<usize>,
     /// Where secrets stand; they are never shown.
     secrets: Vec<Range<usize>>,
 }
@@ -43,13 +45,13 @@ struct Shown {
 
 impl Source {
     pub(super) fn new(name: &str, text: &str) -> Self {
-        Self { name: name.to_owned(), text: text.to_owned(), secrets: secret::ranges(text) }
+        let lines = std::iter::once(0).chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(|lf| lf + 1)).collect();
+        Self { name: name.to_owned(), text: text.to_owned(), lines, secrets: secret::ranges(text) }
     }
 
     /// Takes these bytes for a secret.
     pub(super) fn hide(&mut self, span: Range<usize>) {
         self.secrets.push(span);
-        self.secrets.sort_by_key(|range| range.start);
     }
 
     /// The number of the line that holds a byte, counted from 1.
@@ -60,20 +62,39 @@ impl Source {
     /// Writes an error with its snippet and its hint.
     pub(super) fn render(&self, f: &mut fmt::Formatter<'_>, error: &Diagnostic) -> fmt::Result {
         let name = &self.name;
+        let message = self.without_secrets(&error.message);
         match &error.span {
-            None => writeln!(f, "{name}: {}", error.message)?,
+            None => writeln!(f, "{name}: {message}")?,
             Some(span) => {
                 let start = self.place(span.start);
                 let line = self.line(start);
-                writeln!(f, "{name}:{}:{}: {}", line.number, self.column(&line, start), error.message)?;
+                writeln!(f, "{name}:{}:{}: {}", line.number, self.column(&line, start), message)?;
                 self.snippet(f, span, error.also.as_ref())?;
             }
         }
         if let Some(help) = &error.help {
             let gutter = self.gutter(error.span.as_ref(), error.also.as_ref());
-            writeln!(f, "{:gutter$} = help: {help}", "")?;
+            writeln!(f, "{:gutter$} = help: {}", "", self.without_secrets(help))?;
         }
         Ok(())
+    }
+
+    /// A message without what it quotes from a secret: with broken syntax, part of one may be taken for a key.
+    fn without_secrets(&self, message: &str) -> String {
+        let ends = |c: char| matches!(c, '`' | '"' | '.');
+        let mut shown = String::new();
+        for piece in message.split_inclusive(ends) {
+            let text = piece.trim_end_matches(ends);
+            let is_secret = text.len() > 2 && self.is_in_secret(text);
+            shown.push_str(if is_secret { "***" } else { text });
+            shown.push_str(&piece[text.len()..]);
+        }
+        shown
+    }
+
+    /// Whether a secret has this in it.
+    fn is_in_secret(&self, text: &str) -> bool {
+        self.secrets.iter().any(|range| self.text[range.clone()].contains(text))
     }
 
     fn snippet(
@@ -130,10 +151,10 @@ impl Source {
     }
 
     fn line(&self, offset: usize) -> Line<'_> {
-        let before = &self.text[..offset];
-        let start = before.rfind('\n').map_or(0, |lf| lf + 1);
+        let number = self.lines.partition_point(|start| *start <= offset);
+        let start = self.lines[number - 1];
         let text = self.text[start..].lines().next().unwrap_or("");
-        Line { number: before.matches('\n').count() + 1, start, text }
+        Line { number, start, text }
     }
 
     /// The column of a byte: characters from the start of the line, counted from 1, whatever their width.
@@ -144,8 +165,9 @@ impl Source {
 
     fn show(&self, line: &Line<'_>, start: usize, end: usize) -> Shown {
         let line_end = line.start + line.text.len();
-        let secret = self.secrets.iter().find(|range| range.start < line_end && range.end > line.start);
-        let hidden = secret.map_or(line_end, |range| range.start.max(line.start));
+        let secrets = self.secrets.iter().filter(|range| range.start < line_end && range.end > line.start);
+        let secret = secrets.map(|range| range.start.max(line.start)).min();
+        let hidden = secret.unwrap_or(line_end);
         let mut cells = Vec::new();
         for (at, c) in self.text[line.start..hidden].char_indices() {
             push_cell(&mut cells, line.start + at, c);

@@ -6,6 +6,7 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::Error;
+use crate::small_file;
 
 /// The certificates of the file that `key` names; at least one.
 pub(super) fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
@@ -39,7 +40,7 @@ pub(super) fn key(key: &'static str, path: &Path) -> Result<PrivateKeyDer<'stati
 }
 
 fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|error| {
+    small_file::read(path).map_err(|error| {
         let denied = error.kind() == std::io::ErrorKind::PermissionDenied;
         let error = Error::of(key, path, format!("cannot read it: {error}"));
         if denied { error.help("let Postrider's user read it") } else { error }

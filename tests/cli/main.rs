@@ -5,6 +5,7 @@ mod peers;
 
 mod log;
 mod panics;
+mod reading;
 mod streams;
 
 use std::fs;

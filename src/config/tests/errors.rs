@@ -1,5 +1,7 @@
 //! How errors look: one snapshot for each kind, and for many at once.
 
+use std::time::{Duration, Instant};
+
 use proptest::prelude::*;
 
 use super::super::{LoadError, load, parse};
@@ -267,6 +269,24 @@ fn secrets_are_not_shown() {
         "[sink.kafka.options]\nssl.key.pem = '''\nhunter2\n",
         "[sink.kafka.options.ssl.key]\npem = '''\nhunter2\n''' oops",
         "[sink.kafka.options]\nsasl.password = 'a\\u0000hunter2'\nsasl.password = 'hunter2'",
+        "[sink.kafka.options]\nsasl.password =\n'hunter2'",
+        "[sink.kafka.options]\nsasl.password =\nhunter2",
+        "[sink.kafka.options]\nsasl.password =\nhunter2 = 1",
+        "[sink.kafka.options]\nsasl.password = # it is\n\nhunter2",
+        "[sink.kafka.options]\nsasl.password\n= 'hunter2'",
+        "[sink.kafka.options]\nsasl.password = [\n'hunter2',\n]",
+        "[sink.kafka.options]\nsasl.password = {\nhunter2 = 1\n}",
+        "[sink.kafka.options]\nsasl.password = \"\nhunter2\"",
+        "[sink.kafka.options]\nsasl.password: hunter2",
+        "[sink.kafka.options]\nsasl.password hunter2",
+        "[sink.kafka.options]\nsasl.pasword = hunter2",
+        "[sink.kafka.options]\nsasl.passwd =\nhunter2",
+        "[sink.kafka.options]\nssl.key.pem = \"-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBghunter2\nhunter2AB==\n-----END\"",
+        "[sink.kafka.options]\nssl.key.pem =\n'''\nhunter2\n'''",
+        "options = { sasl.password =\n'hunter2', linger.ms = 1979- }",
+        "options = { sasl.password = 'hunter2'\n, linger.ms = 1979- }",
+        "[sink.kafka.options.sasl.password]\nhunter2 = 1",
+        "[sink.kafka.options.sasl]\npassword =\n[hunter2]",
     ] {
         let found = errors(&format!("{kafka}{options}\n"));
         assert!(!found.contains("hunter2"), "{found}");
@@ -346,4 +366,33 @@ fn what_is_acknowledged_must_be_on_the_disk() {
     };
     assert!(parse(&text("1s"), "test.toml").is_ok());
     insta::assert_snapshot!(errors(&text("never")));
+}
+
+#[test]
+fn a_flood_of_errors_is_counted_and_the_first_are_shown() {
+    let unknown: String = (0..20_000).fold(String::new(), |text, n| text + &format!("unknown_key_{n} = 1\n"));
+    let options = "[[source.stdin]]\n[[sink.kafka]]\nbrokers = ['a:1']\ntopic = 'mail'\n[sink.kafka.options]\n";
+    let tables: String =
+        (0..20_000).fold(String::new(), |text, n| text + &format!("[[source.unix]]\nname = 'a{n}'\npath = '/{n}'\n"));
+    let words = format!("[[source.stdin]]\n[[sink.stdout]]\nevents = [{}]\n", "'x', ".repeat(20_000));
+    for (text, least) in [
+        (format!("{unknown}{REST}"), 20_000),
+        (format!("{options}{unknown}"), 500),
+        (format!("{REST}{}", "= ".repeat(20_000)), 1),
+        (format!("{REST}{}", "=\n".repeat(20_000)), 1),
+        (format!("[[sink.stdout]]\n{tables}"), 1),
+        (words, 20_000),
+        ("sasl.password =\n".repeat(20_000), 1),
+    ] {
+        let begun = Instant::now();
+        let found = parse(&text, "test.toml").unwrap_err();
+        let shown = found.to_string();
+        let (taken, start) = (begun.elapsed(), &text[..text.len().min(120)]);
+        assert!(found.len() >= least, "{}: {start}", found.len());
+        assert!(shown.matches("test.toml:").count() <= 50, "{start}");
+        // Below a second alone, on a busy machine more; it was 50 s for the first of them.
+        assert!(taken < Duration::from_secs(20), "{taken:?}: {start}");
+    }
+    let shown = errors(&format!("{unknown}{REST}"));
+    assert!(shown.ends_with("20000 errors, of which the first 50 are shown; nothing was started"), "{shown}");
 }
