@@ -127,7 +127,7 @@ pub struct Explain {
 pub enum Spool {
     /// List the segment files: their first number, records, bytes, times, what is pending and what is damaged
     ///
-    /// Reads all of them.
+    /// Reads all of them. The exit code is 65 if anything is damaged or missing.
     Ls(SpoolDirectory),
     /// Print the pending records, as JSON lines on the standard output
     ///

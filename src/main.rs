@@ -10,7 +10,8 @@ use postrider::decode::{self, Decoder};
 use postrider::encode::{self, Encoder};
 use postrider::postfix::dsn::Language;
 use postrider::replay::{self, Replay};
-use postrider::spool::{InspectError, command};
+use postrider::spool::InspectError;
+use postrider::spool::command::{self, Listed};
 use postrider::{app, explain, log, panics, standard};
 use tracing::level_filters::LevelFilter;
 
@@ -178,7 +179,18 @@ fn explain(arguments: &Explain) -> Result<(), Failure> {
 fn spool(command: &cli::Spool) -> Result<(), Failure> {
     match command {
         cli::Spool::Ls(arguments) => {
-            command::ls(&arguments.directory, &mut stdout()?.lock()).or_else(|error| spool_failure(&error))
+            let path = arguments.directory.display();
+            match command::ls(&arguments.directory, &mut stdout()?.lock()) {
+                Ok(found) if found != Listed::default() => {
+                    let message = format!(
+                        "{path}: {} bytes are damaged, {} records are missing; `postrider spool verify` says where",
+                        found.damaged_bytes, found.missing_records
+                    );
+                    Err(Failure { code: DATA, message })
+                }
+                Ok(_) => Ok(()),
+                Err(error) => spool_failure(&error),
+            }
         }
         cli::Spool::Cat(arguments) => {
             command::cat(&arguments.directory, arguments.all, &mut stdout()?.lock(), &mut io::stderr())

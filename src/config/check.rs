@@ -34,6 +34,9 @@ pub(super) fn across(sources: &[Placed<SourceConfig>], sinks: &[Placed<SinkConfi
                 let error = error.help("a message that may be read must fit into every queue");
                 found.push(error.also(source.places.of("max_frame_size"), "the limit"));
             }
+            if let Some(error) = too_small_for_a_record(source, sink) {
+                found.push(error);
+            }
         }
     }
 }
@@ -120,6 +123,21 @@ fn spool_before_page_cache(sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
     (sink.config.spool.is_some() && file.fsync == Fsync::Never).then(|| {
         let error = Diagnostic::at(sink.places.of("fsync"), "a spool forgets only what is on the disk elsewhere");
         error.help("leave `fsync` out, or write \"1s\"").also(sink.places.of("spool"), "the spool")
+    })
+}
+
+/// A spool must have room for the longest record: three fields may repeat a message, and each of its bytes may need six there.
+fn too_small_for_a_record(source: &Placed<SourceConfig>, sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
+    const TIMES: u64 = 32;
+    let (most, longest) = (sink.config.spool.as_ref()?.max_size, source.config.max_frame_size as u64);
+    (most / TIMES < longest).then(|| {
+        let message = format!("the spool could not hold every record of the source {}", source.config.name);
+        let error = Diagnostic::at(sink.places.of("spool"), message);
+        let error = error.help(format!(
+            "raise `max_size` to {TIMES} times the limit, {} bytes, or lower the limit",
+            longest * TIMES
+        ));
+        error.also(source.places.of("max_frame_size"), "the limit")
     })
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::cursor::CURSOR;
 use super::format::segment_base;
-use super::inspect::{Found, InspectError, Kind, View, failed};
+use super::inspect::{Damage, Found, InspectError, Kind, View, failed};
 use super::quarantine::QUARANTINE;
 use super::storage::{Disk, LOCK, Storage};
 use crate::time::Timestamp;
@@ -35,6 +35,15 @@ pub struct Verified {
     pub damages: u64,
 }
 
+/// What [`ls`] found damaged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// Bytes that hold no record that can be read.
+    pub damaged_bytes: u64,
+    /// Records that are missing.
+    pub missing_records: u64,
+}
+
 /// What [`rm`] deletes, or has deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Removal {
@@ -49,9 +58,9 @@ pub struct Removal {
 }
 
 /// Lists the segments of a spool, and what is pending.
-pub fn ls(path: &Path, out: &mut impl Write) -> Result<(), InspectError> {
+pub fn ls(path: &Path, out: &mut impl Write) -> Result<Listed, InspectError> {
     let view = View::open(path)?;
-    let summaries = summaries(&view)?;
+    let (summaries, missing_at_end) = summaries(&view)?;
     writeln!(
         out,
         "{:>20}  {:>9}  {:>12}  {:<24}  {:<24}  {:>9}  {:>9}",
@@ -71,6 +80,7 @@ pub fn ls(path: &Path, out: &mut impl Write) -> Result<(), InspectError> {
     writeln!(out, "pending:    {pending} records, from number {}", view.acknowledged() + 1)?;
     writeln!(out, "delivered:  {} records, to be deleted with their segments", records - pending)?;
     let (damaged, missing) = (sum(|summary| summary.damaged_bytes), sum(|summary| summary.missing_records));
+    let missing = missing + missing_at_end;
     writeln!(out, "damaged:    {damaged} bytes, {missing} records missing")?;
     writeln!(out, "quarantine: {} files, {} bytes", view.quarantine.0, view.quarantine.1)?;
     if let Some(damage) = view.cursor_damage() {
@@ -80,7 +90,8 @@ pub fn ls(path: &Path, out: &mut impl Write) -> Result<(), InspectError> {
         Some(process) => writeln!(out, "in use by:  process {process}")?,
         None => writeln!(out, "in use by:  no process")?,
     }
-    Ok(out.flush()?)
+    out.flush()?;
+    Ok(Listed { damaged_bytes: damaged, missing_records: missing })
 }
 
 /// Writes the lines of the pending records, or with `all` of every record; says what was skipped to `notes`.
@@ -131,7 +142,7 @@ pub fn rm(path: &Path, yes: bool) -> Result<Removal, InspectError> {
         if view.process.is_some() {
             return Err(InspectError::InUse { path: path.to_owned(), process: view.process });
         }
-        let summaries = summaries(&view)?;
+        let (summaries, _) = summaries(&view)?;
         let segments = view.segments.iter().map(|segment| segment.size);
         return Ok(Removal {
             segments: view.segments.len(),
@@ -176,10 +187,16 @@ pub fn rm(path: &Path, yes: bool) -> Result<Removal, InspectError> {
     Ok(removal)
 }
 
-fn summaries(view: &View) -> Result<Vec<Summary>, InspectError> {
+/// What each segment holds, and how many records are missing behind the last.
+fn summaries(view: &View) -> Result<(Vec<Summary>, u64), InspectError> {
     let acknowledged = view.acknowledged();
     let mut summaries: Vec<Summary> = Vec::new();
+    let mut missing_at_end = 0;
     view.walk(0, |found| {
+        if let Found::Damage(Damage { kind: Kind::MissingAtEnd(numbers), .. }) = &found {
+            missing_at_end = numbers.end - numbers.start;
+            return Ok(());
+        }
         if let Found::Segment(segment) = found {
             summaries.push(Summary { base: segment.base, bytes: segment.size, ..Summary::default() });
             return Ok(());
@@ -205,7 +222,7 @@ fn summaries(view: &View) -> Result<Vec<Summary>, InspectError> {
         }
         Ok(())
     })?;
-    Ok(summaries)
+    Ok((summaries, missing_at_end))
 }
 
 fn time(ms: i64) -> String {

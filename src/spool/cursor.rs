@@ -2,6 +2,10 @@
 //!
 //! A file of two slots, 4096 bytes apart so that no device writes both at once. They are written in turn, each with a generation and a
 //! checksum; the valid one of the higher generation counts. A slot that is torn leaves the other, which lags and never leads.
+//!
+//! Behind them stands the durable mark: the number of the last record that is durable, with a checksum. Each commit writes it, and
+//! no sync waits for it: the page cache keeps it when the process is killed. After a crash of the machine the slots tell the number
+//! of the last save instead. Whichever is higher counts: a segment that ends before it has lost records.
 
 use std::io::{self, IoSlice};
 
@@ -13,12 +17,22 @@ use crate::crash::{crash_point, fault_point};
 
 /// The name of the file.
 pub(super) const CURSOR: &str = "cursor";
-/// How each slot begins.
-pub(super) const MAGIC: [u8; 8] = *b"PRCURSOR";
+/// The size of the file in bytes.
+pub(super) const SIZE: usize = 3 * DISTANCE as usize;
 
-const SLOT: usize = 44;
+/// How each slot begins.
+const MAGIC: [u8; 8] = *b"PRCURSR2";
+/// How a slot of the first version begins: it does not say which record is durable.
+const OLD_MAGIC: [u8; 8] = *b"PRCURSOR";
+/// How the durable mark begins.
+const MARK_MAGIC: [u8; 8] = *b"PRMARKED";
+
+const SLOT: usize = 52;
+const OLD_SLOT: usize = 44;
+const MARK: usize = 20;
 const DISTANCE: u64 = 4096;
-const SIZE: usize = 2 * DISTANCE as usize;
+/// Where the durable mark stands.
+const MARK_OFFSET: u64 = 2 * DISTANCE;
 
 /// What a slot says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +42,8 @@ pub(super) struct Cursor {
     pub(super) acknowledged: u64,
     /// A place that no record that is not acknowledged lies before.
     pub(super) position: Position,
+    /// The last record that was durable when this was saved; 0 if that is not known.
+    pub(super) durable: u64,
 }
 
 /// What was found at the start.
@@ -55,18 +71,37 @@ pub(super) enum SaveError {
 
 /// Reads the cursor, without changing anything.
 pub(super) fn load<S: Storage>(storage: &S) -> io::Result<Loaded> {
-    let file = match storage.open(CURSOR, Mode::Read) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Loaded::Missing),
-        file => file?,
-    };
-    let slot = |offset| {
-        let mut slot = [0; SLOT];
-        // What cannot be read is as bad as what cannot be believed.
-        let read = storage.read_at(&file, &mut slot, offset).unwrap_or(0);
-        if read == SLOT { decode(&slot) } else { None }
-    };
-    let newest = [slot(0), slot(DISTANCE)].into_iter().flatten().max_by_key(|cursor| cursor.generation);
+    let Some(file) = open(storage)? else { return Ok(Loaded::Missing) };
+    let newest = slots(storage, &file).into_iter().flatten().max_by_key(|cursor| cursor.generation);
     Ok(newest.map_or(Loaded::Damaged, Loaded::Cursor))
+}
+
+/// The highest number that is known to have been durable; 0 if none is known.
+pub(super) fn load_durable<S: Storage>(storage: &S) -> io::Result<u64> {
+    let Some(file) = open(storage)? else { return Ok(0) };
+    let saved = slots(storage, &file).into_iter().flatten().map(|cursor| cursor.durable);
+    let marked = read(storage, &file, MARK_OFFSET).and_then(|mark| decode_mark(&mark));
+    Ok(saved.chain(marked).max().unwrap_or(0))
+}
+
+fn open<S: Storage>(storage: &S) -> io::Result<Option<S::File>> {
+    match storage.open(CURSOR, Mode::Read) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        file => file.map(Some),
+    }
+}
+
+fn slots<S: Storage>(storage: &S, file: &S::File) -> [Option<Cursor>; 2] {
+    [0, DISTANCE].map(|offset| {
+        let new = read(storage, file, offset).and_then(|slot| decode(&slot));
+        new.or_else(|| read(storage, file, offset).and_then(|slot| decode_old(&slot)))
+    })
+}
+
+/// What cannot be read is as bad as what cannot be believed.
+fn read<S: Storage, const N: usize>(storage: &S, file: &S::File, offset: u64) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    (storage.read_at(file, &mut bytes, offset).unwrap_or(0) == N).then_some(bytes)
 }
 
 impl<F> CursorFile<F> {
@@ -77,21 +112,31 @@ impl<F> CursorFile<F> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => storage.open(CURSOR, Mode::Create)?,
             file => file?,
         };
+        // All of its blocks are there from now on, so a full disk does not hold up the cursor.
         if !matches!(loaded, Loaded::Cursor(_)) {
-            // All of its blocks are there from now on, so a full disk does not hold up the cursor.
             write_all(storage, &file, &mut [IoSlice::new(&[0; SIZE])], 0)?;
+        } else if read::<S, 1>(storage, &file, SIZE as u64 - 1).is_none() {
+            // The first version had no mark. Without room for it, the slots have to do.
+            let _ = write_all(storage, &file, &mut [IoSlice::new(&[0; DISTANCE as usize])], MARK_OFFSET);
         }
         Ok(Self { file, generation })
     }
 
-    /// Makes `acknowledged` and `position` durable, in the slot that is not the newest.
+    /// Notes which record is the last that is durable, without a sync. If this fails, less is known after a crash.
+    pub(super) fn mark<S: Storage<File = F>>(&self, storage: &S, durable: u64) {
+        let mark = encode_mark(durable);
+        let _ = write_all(storage, &self.file, &mut [IoSlice::new(&mark)], MARK_OFFSET);
+    }
+
+    /// Makes the cursor durable, in the slot that is not the newest.
     pub(super) fn save<S: Storage<File = F>>(
         &mut self,
         storage: &S,
         acknowledged: u64,
         position: Position,
+        durable: u64,
     ) -> Result<(), SaveError> {
-        let cursor = Cursor { generation: self.generation + 1, acknowledged, position };
+        let cursor = Cursor { generation: self.generation + 1, acknowledged, position, durable };
         let offset = cursor.generation % 2 * DISTANCE;
         let slot = encode(&cursor);
         fault_point("cursor-write").map_err(SaveError::Write)?;
@@ -107,21 +152,86 @@ impl<F> CursorFile<F> {
 fn encode(cursor: &Cursor) -> [u8; SLOT] {
     let mut slot = [0; SLOT];
     slot[..8].copy_from_slice(&MAGIC);
-    let Position { base, offset } = cursor.position;
-    for (at, number) in [cursor.generation, cursor.acknowledged, base, offset].into_iter().enumerate() {
-        slot[8 + 8 * at..][..8].copy_from_slice(&number.to_le_bytes());
+    let Cursor { generation, acknowledged, position, durable } = *cursor;
+    let numbers = [generation, acknowledged, position.base, position.offset, durable];
+    for (place, number) in slot[8..SLOT - 4].chunks_exact_mut(8).zip(numbers) {
+        place.copy_from_slice(&number.to_le_bytes());
     }
-    let crc = crc32c(&slot[..40]);
-    slot[40..].copy_from_slice(&crc.to_le_bytes());
+    seal(&mut slot);
     slot
 }
 
+fn encode_mark(durable: u64) -> [u8; MARK] {
+    let mut mark = [0; MARK];
+    mark[..8].copy_from_slice(&MARK_MAGIC);
+    mark[8..16].copy_from_slice(&durable.to_le_bytes());
+    seal(&mut mark);
+    mark
+}
+
+/// Ends `bytes` with the checksum of what stands before it.
+fn seal(bytes: &mut [u8]) {
+    if let Some((body, crc)) = bytes.split_last_chunk_mut::<4>() {
+        *crc = crc32c(body).to_le_bytes();
+    }
+}
+
 fn decode(slot: &[u8; SLOT]) -> Option<Cursor> {
-    let (body, crc) = slot.split_last_chunk()?;
-    if body[..8] != MAGIC || u32::from_le_bytes(*crc) != crc32c(body) {
+    let [generation, acknowledged, base, offset, durable] = numbers(slot, MAGIC)?;
+    Some(Cursor { generation, acknowledged, position: Position { base, offset }, durable })
+}
+
+fn decode_old(slot: &[u8; OLD_SLOT]) -> Option<Cursor> {
+    let [generation, acknowledged, base, offset] = numbers(slot, OLD_MAGIC)?;
+    Some(Cursor { generation, acknowledged, position: Position { base, offset }, durable: 0 })
+}
+
+fn decode_mark(mark: &[u8; MARK]) -> Option<u64> {
+    numbers(mark, MARK_MAGIC).map(|[durable]| durable)
+}
+
+/// The numbers between `magic` and the checksum, if both are right.
+fn numbers<const N: usize>(bytes: &[u8], magic: [u8; 8]) -> Option<[u64; N]> {
+    let (body, crc) = bytes.split_last_chunk()?;
+    if body[..8] != magic || u32::from_le_bytes(*crc) != crc32c(body) {
         return None;
     }
     let number = |at: usize| body[8 + 8 * at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-    let position = Position { base: number(2), offset: number(3) };
-    Some(Cursor { generation: number(0), acknowledged: number(1), position })
+    Some(std::array::from_fn(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CURSOR: Cursor =
+        Cursor { generation: 3, acknowledged: 40, position: Position { base: 21, offset: 900 }, durable: 77 };
+
+    #[test]
+    fn what_is_written_is_read_and_each_bit_counts() {
+        assert_eq!(decode(&encode(&CURSOR)), Some(CURSOR));
+        assert_eq!(decode_mark(&encode_mark(77)), Some(77));
+        for bit in 0..8 * SLOT {
+            let mut slot = encode(&CURSOR);
+            slot[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(decode(&slot), None, "bit {bit}");
+        }
+        for bit in 0..8 * MARK {
+            let mut mark = encode_mark(77);
+            mark[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(decode_mark(&mark), None, "bit {bit}");
+        }
+    }
+
+    /// The bytes that the first version wrote.
+    #[test]
+    fn a_slot_of_the_first_version_is_read() {
+        let mut slot = [0; OLD_SLOT];
+        slot[..8].copy_from_slice(b"PRCURSOR");
+        for (place, number) in slot[8..40].chunks_exact_mut(8).zip([3_u64, 40, 21, 900]) {
+            place.copy_from_slice(&number.to_le_bytes());
+        }
+        seal(&mut slot);
+        assert_eq!(decode_old(&slot), Some(Cursor { durable: 0, ..CURSOR }));
+    }
 }

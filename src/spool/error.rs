@@ -41,8 +41,17 @@ pub enum Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Limit {
     /// The limit of the spool itself.
-    #[error("its files would take more than its {0} bytes")]
-    MaxSize(u64),
+    #[error(
+        "its files would take more than its {bytes} bytes{}",
+        if *quarantine > 0 { format!(", of which quarantine/ takes {quarantine} bytes too many: delete what you have seen there") }
+        else { String::new() }
+    )]
+    MaxSize {
+        /// The limit.
+        bytes: u64,
+        /// What copies of damage take of it beyond their share.
+        quarantine: u64,
+    },
     /// The file system would be left with less than it shall keep.
     #[error("its file system would have less than {0} bytes left")]
     FreeSpace(u64),

@@ -93,11 +93,9 @@ pub(super) fn check_segment_header(bytes: &[u8], base: u64) -> Result<(), BadHea
     }
 }
 
-/// The bytes that `entry` takes in a segment; `None` if it is too long for any.
-pub(super) fn record_size(entry: &Entry<'_>) -> Option<usize> {
-    let key = entry.key.map_or(0, str::len);
-    let payload = FIXED.checked_add(entry.route.len())?.checked_add(key)?.checked_add(entry.line.len())?;
-    (payload <= MAX_PAYLOAD).then_some(RECORD_HEADER + payload)
+/// The bytes that `entry` takes in a segment.
+pub(super) fn record_size(entry: &Entry<'_>) -> usize {
+    RECORD_HEADER + FIXED + entry.route.len() + entry.key.map_or(0, str::len) + entry.line.len()
 }
 
 /// Appends a record, whose [`record_size`] is known to be `size`.
@@ -167,10 +165,15 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     bytes[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
-/// A record that no segment can hold.
+/// A record that the spool cannot hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a record of more than {} bytes cannot be spooled", MAX_PAYLOAD)]
-pub struct TooLong;
+#[error("a record takes {bytes} bytes in the spool, which holds none of more than {most}")]
+pub struct TooLong {
+    /// What it takes.
+    pub bytes: u64,
+    /// What the longest may take.
+    pub most: u64,
+}
 
 #[cfg(test)]
 mod tests {
@@ -181,7 +184,7 @@ mod tests {
 
     fn record(entry: &Entry<'_>) -> Vec<u8> {
         let mut bytes = Vec::new();
-        push_record(&mut bytes, 42, entry, record_size(entry).unwrap());
+        push_record(&mut bytes, 42, entry, record_size(entry));
         bytes
     }
 
@@ -193,7 +196,7 @@ mod tests {
     fn what_is_written_is_read() {
         for entry in [ENTRY, Entry { route: "", key: None, ..ENTRY }, Entry { key: Some("é"), line: b"", ..ENTRY }] {
             let bytes = record(&entry);
-            assert_eq!(bytes.len(), record_size(&entry).unwrap());
+            assert_eq!(bytes.len(), record_size(&entry));
             let Entry { id, timestamp_ms, route, key, line } = entry;
             assert_eq!(read(&bytes), Some(Record { seq: 42, id, timestamp_ms, route, key, line }));
         }

@@ -3,8 +3,10 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
-use super::error::{Error, Limit};
-use super::format::{SEGMENT_HEADER, TooLong, push_record, record_size, segment_header, segment_name};
+use super::error::Error;
+use super::format::{
+    MAX_PAYLOAD, RECORD_HEADER, SEGMENT_HEADER, TooLong, push_record, record_size, segment_header, segment_name,
+};
 use super::storage::{Mode, Storage};
 use super::{Entry, Segment, Spool, write_all};
 use crate::crash::crash_point;
@@ -50,8 +52,7 @@ impl<F> Groups<F> {
     }
 
     /// Appends a record; returns its number.
-    fn push(&mut self, entry: &Entry<'_>, segment_size: u64) -> Result<u64, TooLong> {
-        let size = record_size(entry).ok_or(TooLong)?;
+    fn push(&mut self, entry: &Entry<'_>, size: usize, segment_size: u64) -> u64 {
         let seq = self.next_seq;
         let header = SEGMENT_HEADER as u64;
         let fits = self.tail.is_some_and(|tail| tail <= header || tail.saturating_add(size as u64) <= segment_size);
@@ -65,7 +66,12 @@ impl<F> Groups<F> {
         }
         self.tail = Some(if fits { self.tail.unwrap_or(header) } else { header } + size as u64);
         self.next_seq += 1;
-        Ok(seq)
+        seq
+    }
+
+    /// The bytes of the first group, and whether it begins a segment.
+    fn first(&self) -> Option<(u64, bool)> {
+        self.waiting.front().map(|group| (group.size(), group.begins))
     }
 
     /// What waits begins a new segment, because the last one goes.
@@ -101,11 +107,21 @@ impl<S: Storage> Spool<S> {
     ///
     /// # Errors
     ///
-    /// The record is longer than a gigabyte. It is not taken.
+    /// The record is longer than [`Spool::longest_record`]. It is not taken.
     pub fn append(&mut self, entry: &Entry<'_>) -> Result<u64, TooLong> {
-        let seq = self.groups.push(entry, self.settings.segment_size)?;
+        let (size, most) = (record_size(entry), self.longest_record());
+        if size as u64 > most {
+            return Err(TooLong { bytes: size as u64, most });
+        }
+        let seq = self.groups.push(entry, size, self.settings.segment_size);
         crash_point("after-append");
         Ok(seq)
+    }
+
+    /// The bytes that the longest record may take, with its route, its key and some 60 bytes more.
+    pub fn longest_record(&self) -> u64 {
+        let most = self.settings.largest_segment().saturating_sub(SEGMENT_HEADER as u64);
+        most.min((RECORD_HEADER + MAX_PAYLOAD) as u64)
     }
 
     /// Makes everything appended durable: one write and one fdatasync, or one of each for each segment that it goes to. When this
@@ -113,19 +129,27 @@ impl<S: Storage> Spool<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Full`] and [`Error::Retry`]: what is not durable yet is kept, and the next call tries again. [`Error::Fatal`]: the
-    /// process must end.
+    /// [`Error::Full`] and [`Error::Retry`]: the first of the records may be durable, as [`durable`](Self::durable) says; the
+    /// others are kept, and the next call tries again. [`Error::Fatal`]: the process must end.
     pub fn commit(&mut self) -> Result<(), Error> {
         self.check()?;
-        if self.groups.waiting.is_empty() {
-            return Ok(());
+        let before = self.durable_next;
+        let written = self.write_groups();
+        if self.durable_next > before {
+            self.cursor.mark(&self.storage, self.durable());
         }
-        if let Some(limit) = self.lacks()?
-            && (!self.recycle()? || self.lacks()?.is_some())
-        {
-            return Err(Error::Full { path: self.storage.path().to_owned(), limit });
-        }
-        while !self.groups.waiting.is_empty() {
+        written
+    }
+
+    fn write_groups(&mut self) -> Result<(), Error> {
+        while let Some((bytes, begins)) = self.groups.first() {
+            if let Some(limit) = self.lacks(bytes, begins)? {
+                let emptied = self.recycle()?;
+                let (bytes, begins) = self.groups.first().unwrap_or((bytes, begins));
+                if !emptied || self.lacks(bytes, begins)?.is_some() {
+                    return Err(Error::Full { path: self.storage.path().to_owned(), limit });
+                }
+            }
             match self.write_group() {
                 Err(Error::Full { .. }) if self.recycle()? => {}
                 written => written?,
@@ -143,22 +167,6 @@ impl<S: Storage> Spool<S> {
             self.retire_all()?;
         }
         Ok(drained)
-    }
-
-    /// What there is not enough of for what waits.
-    fn lacks(&self) -> Result<Option<Limit>, Error> {
-        let (wanted, used) = (self.groups.bytes(), self.disk_bytes());
-        if used > 0 && used.saturating_add(wanted) > self.settings.max_size {
-            return Ok(Some(Limit::MaxSize(self.settings.max_size)));
-        }
-        let floor = self.settings.free_space_floor;
-        if floor == 0 {
-            return Ok(None);
-        }
-        let free = self.storage.free_space();
-        let free =
-            free.map_err(|error| Error::of_write("find out the free space of", self.storage.path(), "", &error))?;
-        Ok((free < floor.saturating_add(wanted)).then_some(Limit::FreeSpace(floor)))
     }
 
     /// Makes the first group durable.

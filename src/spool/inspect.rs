@@ -61,6 +61,8 @@ pub(super) struct View {
     pub(super) disk: Disk,
     pub(super) segments: Vec<Segment>,
     pub(super) cursor: Loaded,
+    /// All records up to this number were durable before the segments were listed.
+    pub(super) durable: u64,
     /// The process that has it.
     pub(super) process: Option<u32>,
     /// The files in quarantine, and their bytes.
@@ -100,6 +102,8 @@ pub(super) enum Kind {
     Tail,
     /// Before this file or place, records of these numbers should be.
     Missing(Range<u64>),
+    /// Behind this place, at the end of the spool, records of these numbers should be.
+    MissingAtEnd(Range<u64>),
     /// The cursor.
     Cursor(&'static str),
 }
@@ -117,6 +121,13 @@ impl fmt::Display for Damage {
                 let (first, last) = (numbers.start, numbers.end - 1);
                 return write!(f, "{name}: byte {start}: the records {first} to {last} before it are missing");
             }
+            Kind::MissingAtEnd(numbers) => {
+                let (first, last) = (numbers.start, numbers.end - 1);
+                return write!(
+                    f,
+                    "{name}: byte {start}: the spool ends here, and the records {first} to {last} are missing"
+                );
+            }
             _ => write!(f, "{name}: byte {start}: {} bytes ", end - start)?,
         }
         match kind {
@@ -124,7 +135,9 @@ impl fmt::Display for Damage {
             Kind::Record(seq) => write!(f, "of the record {seq}, which is damaged"),
             Kind::Misplaced(seq) => write!(f, "of a record {seq}, which cannot be there"),
             Kind::Tail => f.write_str("behind the last record: an unfinished write"),
-            Kind::Noise | Kind::Missing(_) | Kind::Cursor(_) => f.write_str("that are no record"),
+            Kind::Noise | Kind::Missing(_) | Kind::MissingAtEnd(_) | Kind::Cursor(_) => {
+                f.write_str("that are no record")
+            }
         }
     }
 }
@@ -133,6 +146,8 @@ impl View {
     /// Lists the files of the spool in `path`.
     pub(super) fn open(path: &Path) -> Result<Self, InspectError> {
         let disk = Disk::new(path);
+        // What was durable before the list is in it; what a running process writes meanwhile need not be.
+        let durable = cursor::load_durable(&disk).map_err(failed(&disk, "read", CURSOR))?;
         // The cursor after the list: what a running process has deleted before that is behind it, and is not missed.
         let files = disk.list("").map_err(failed(&disk, "read", ""))?;
         let cursor = cursor::load(&disk).map_err(failed(&disk, "read", CURSOR))?;
@@ -144,7 +159,7 @@ impl View {
         }
         let kept = disk.list(QUARANTINE).unwrap_or_default();
         let quarantine = (kept.len(), kept.iter().map(|(_, size)| size).sum());
-        Ok(Self { segments, cursor, process: process(&disk), quarantine, disk })
+        Ok(Self { segments, cursor, durable, process: process(&disk), quarantine, disk })
     }
 
     /// Up to which number all is acknowledged.
@@ -179,7 +194,16 @@ impl View {
             let following = segments.get(at + 1).map(|segment| segment.base);
             self.walk_segment(*segment, following, &mut next, &mut found)?;
         }
-        Ok(())
+        // What a running process has deleted meanwhile is acknowledged.
+        let now = cursor::load(&self.disk).map_err(failed(&self.disk, "read", CURSOR))?;
+        let acknowledged = if let Loaded::Cursor(cursor) = now { cursor.acknowledged } else { self.acknowledged() };
+        let missing = next.max(acknowledged.saturating_add(1))..self.durable.saturating_add(1);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let (name, end) =
+            self.segments.last().map_or_else(|| (CURSOR.to_owned(), 0), |last| (segment_name(last.base), last.size));
+        found(Found::Damage(Damage { name, bytes: end..end, kind: Kind::MissingAtEnd(missing) }))
     }
 
     fn walk_segment(

@@ -21,6 +21,7 @@ mod error;
 mod format;
 mod group;
 mod inspect;
+mod limit;
 mod quarantine;
 mod read;
 mod recover;
@@ -44,9 +45,10 @@ use read::{Losses, Reader};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// A segment file is begun anew when it would become larger than so many bytes. A record that is larger gets a file of its own.
-    /// A quarter of [`max_size`](Self::max_size) at most.
+    /// Not quite a quarter of [`max_size`](Self::max_size) at most.
     pub segment_size: u64,
-    /// The segment files together take no more bytes than that. A group that is larger is written when the spool is empty.
+    /// All files of the spool together take no more bytes than that: segments, the cursor and `quarantine/`, each rounded up to the
+    /// blocks of a file system.
     pub max_size: u64,
     /// The file system keeps so many bytes for others, for the cursor and for quarantine.
     pub free_space_floor: u64,
@@ -129,7 +131,7 @@ pub struct Spool<S: Storage = Disk> {
     /// A place that no record that is not acknowledged lies before.
     acknowledged_to: Position,
     /// What the cursor on disk says.
-    saved: u64,
+    saved: Saved,
     /// A sync that failed: nothing is tried any more.
     failed: Option<Error>,
     /// The oldest timestamp, as it was when so much was acknowledged.
@@ -142,6 +144,13 @@ struct Segment {
     /// No record in it has a lower number.
     base: u64,
     size: u64,
+}
+
+/// What the cursor on disk says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Saved {
+    acknowledged: u64,
+    durable: u64,
 }
 
 /// A place in the spool.
@@ -182,6 +191,11 @@ impl<S: Storage> Spool<S> {
     /// All records up to this number are acknowledged.
     pub const fn acknowledged(&self) -> u64 {
         self.acknowledged
+    }
+
+    /// What the cursor should say.
+    const fn state(&self) -> Saved {
+        Saved { acknowledged: self.acknowledged, durable: self.durable() }
     }
 
     fn disk_bytes(&self) -> u64 {

@@ -7,20 +7,20 @@ use std::time::Instant;
 use tracing::{Level, warn};
 
 use super::format::segment_name;
+use super::limit::on_disk;
 use super::storage::{Mode, Storage};
 use super::{Position, write_all};
 use crate::throttle::{Owner, Throttle};
 
 /// The directory in the spool's.
 pub(super) const QUARANTINE: &str = "quarantine";
-/// The copies together take no more bytes than that; what is damaged beyond is counted, and not kept.
-const LIMIT: u64 = 64 << 20;
-
 /// The copies of damage, and the count of it.
 #[derive(Debug)]
 pub(super) struct Quarantine<F> {
-    /// The bytes of all copies, and whether their directory is there.
+    /// What all copies take on the disk; `None` if their directory is not there.
     kept: Option<u64>,
+    /// What they may take.
+    most: u64,
     /// Damage before this place has been counted.
     counted: Position,
     damaged_bytes: u64,
@@ -42,11 +42,16 @@ struct Copy<F> {
 
 impl<F> Quarantine<F> {
     /// Looks how much there is.
-    pub(super) fn new<S: Storage<File = F>>(storage: &S) -> Self {
-        let kept = storage.list(QUARANTINE).ok().map(|files| files.iter().map(|(_, size)| size).sum());
+    pub(super) fn new<S: Storage<File = F>>(storage: &S, most: u64) -> Self {
+        let kept = storage.list(QUARANTINE).ok().map(|files| files.iter().map(|(_, size)| on_disk(*size)).sum());
         let what = format!("damage in the spool {} skipped", storage.path().display());
         let throttle = Throttle::new(Level::WARN, Owner::Named, what);
-        Self { kept, counted: Position::default(), damaged_bytes: 0, open: None, throttle }
+        Self { kept, most, counted: Position::default(), damaged_bytes: 0, open: None, throttle }
+    }
+
+    /// What all copies take on the disk.
+    pub(super) fn on_disk(&self) -> u64 {
+        self.kept.unwrap_or(0)
     }
 
     pub(super) const fn damaged_bytes(&self) -> u64 {
@@ -93,13 +98,18 @@ impl<F> Quarantine<F> {
         if self.kept.is_none() {
             storage.create_directory(QUARANTINE)?;
         }
-        let kept = self.kept.unwrap_or(0) + bytes.len() as u64;
-        if kept > LIMIT {
-            return Err(io::Error::other(format!("it holds {LIMIT} bytes, the most that it may")));
+        let continues = |copy: &&Copy<F>| copy.start.base == place.base && copy.end == place.offset;
+        let continued = self.open.as_ref().filter(continues).map(|copy| copy.end - copy.start.offset);
+        let before = continued.unwrap_or(0);
+        let kept = self.on_disk() + on_disk(before + bytes.len() as u64) - on_disk(before);
+        if kept > self.most {
+            return Err(io::Error::other(format!(
+                "it would take more than {} bytes, its part of the spool",
+                self.most
+            )));
         }
         self.kept = Some(kept);
-        let continues = |copy: &Copy<F>| copy.start.base == place.base && copy.end == place.offset;
-        if !self.open.as_ref().is_some_and(continues) {
+        if continued.is_none() {
             if let Err((_, error)) = self.sync(storage) {
                 return Err(error);
             }

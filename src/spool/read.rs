@@ -58,19 +58,24 @@ pub(super) struct Losses {
     records: u64,
     /// Losses up to this number have been counted.
     counted: u64,
-    /// Those that are not acknowledged.
+    /// Those that are not acknowledged, without the ones below.
     ahead: VecDeque<Range<u64>>,
+    /// Those that are missing at the end, which were known when the spool was opened.
+    at_end: Range<u64>,
+    /// How many of them are not acknowledged.
+    at_end_ahead: u64,
     throttle: Throttle,
 }
 
 // === impl Losses ===
 
 impl Losses {
-    /// None in the spool at `path`; what lies up to the number `counted` is none of them.
-    pub(super) fn new(counted: u64, path: &Path) -> Self {
+    /// Those `at_end` alone, in the spool at `path`; what lies up to the number `counted` is none of them.
+    pub(super) fn new(counted: u64, at_end: Range<u64>, path: &Path) -> Self {
+        let records = at_end.end - at_end.start;
         let what = format!("records of the spool {} are lost to damage", path.display());
         let throttle = Throttle::new(Level::WARN, Owner::Named, what);
-        Self { records: 0, counted, ahead: VecDeque::new(), throttle }
+        Self { records, counted, ahead: VecDeque::new(), at_end, at_end_ahead: records, throttle }
     }
 
     pub(super) const fn records(&self) -> u64 {
@@ -79,7 +84,7 @@ impl Losses {
 
     /// How many of them are not acknowledged.
     pub(super) fn ahead(&self) -> u64 {
-        self.ahead.iter().map(|range| range.end - range.start).sum()
+        self.ahead.iter().map(|range| range.end - range.start).sum::<u64>() + self.at_end_ahead
     }
 
     /// The numbers from `first` to before `end` are missing.
@@ -89,6 +94,15 @@ impl Losses {
             return;
         }
         self.counted = end - 1;
+        // Those at the end are counted already.
+        for range in [first..end.min(self.at_end.start), first.max(self.at_end.end)..end] {
+            if !range.is_empty() {
+                self.lose(range, path);
+            }
+        }
+    }
+
+    fn lose(&mut self, Range { start: first, end }: Range<u64>, path: &std::path::Path) {
         self.records += end - first;
         match self.ahead.back_mut() {
             Some(last) if last.end == first => last.end = end,
@@ -109,6 +123,7 @@ impl Losses {
             }
             self.ahead.pop_front();
         }
+        self.at_end_ahead = self.at_end_ahead.min(self.at_end.end.saturating_sub(acknowledged + 1));
     }
 }
 

@@ -12,7 +12,7 @@ use super::quarantine::{QUARANTINE, Quarantine};
 use super::read::{Losses, Reader};
 use super::scan::{Scanner, Step};
 use super::storage::{LOCK, Mode, Storage};
-use super::{Position, Segment, Settings, Spool};
+use super::{Position, Saved, Segment, Settings, Spool};
 use crate::crash::crash_point;
 
 /// What was found when a spool was opened.
@@ -24,6 +24,8 @@ pub struct Recovery {
     pub torn: Option<TornTail>,
     /// Segments that were acknowledged before a crash kept them from being deleted; they are deleted now.
     pub leftovers: usize,
+    /// Records that were durable, and are missing at the end: they are lost to damage.
+    pub missing: u64,
     /// Records that wait to be read, as far as numbers tell before they are.
     pub pending_records: u64,
     /// The bytes of segment files that they lie in.
@@ -79,7 +81,7 @@ struct Last<F> {
 
 impl fmt::Display for Recovery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cursor, torn, leftovers, pending_records, pending_bytes } = self;
+        let Self { cursor, torn, leftovers, missing, pending_records, pending_bytes } = self;
         write!(f, "{pending_records} records pending in {pending_bytes} bytes")?;
         match cursor {
             CursorState::New | CursorState::Found => {}
@@ -90,6 +92,9 @@ impl fmt::Display for Recovery {
             let copied =
                 if *copied { "moved to quarantine" } else { "left there, as they cannot be copied to quarantine" };
             write!(f, "; {bytes} bytes of an unfinished write in {segment} at byte {offset} {copied}")?;
+        }
+        if *missing > 0 {
+            write!(f, "; {missing} records at its end are lost, which were on the disk")?;
         }
         if *leftovers > 0 {
             write!(f, "; {leftovers} segments deleted that were done with")?;
@@ -115,7 +120,8 @@ impl<S: Storage> Spool<S> {
         let fresh = segments.is_empty();
 
         let loaded = cursor::load(&storage).map_err(failed(&storage, "read", CURSOR))?;
-        let mut quarantine = Quarantine::new(&storage);
+        let known = cursor::load_durable(&storage).map_err(failed(&storage, "read", CURSOR))?;
+        let mut quarantine = Quarantine::new(&storage, settings.most_quarantine());
         let mut last = examine_last(&storage, &mut segments, &mut quarantine)?;
 
         let oldest = segments.front().map_or(last.next_seq, |segment| segment.base);
@@ -123,21 +129,25 @@ impl<S: Storage> Spool<S> {
             Loaded::Cursor(cursor) => (cursor.acknowledged, cursor.position),
             Loaded::Missing | Loaded::Damaged => (oldest.saturating_sub(1), Position { base: oldest, offset: 0 }),
         };
-        if last.next_seq <= acknowledged {
-            last.next_seq = acknowledged + 1;
-        }
+        last.next_seq = last.next_seq.max(acknowledged + 1);
+        // Their numbers are not given again, so that each is counted once.
+        let missing = last.next_seq..last.next_seq.max(known + 1);
+        last.next_seq = missing.end;
         if segments.iter().any(|segment| segment.base == position.base && segment.size < position.offset) {
             position.offset = 0;
         }
         let mut cursor_file = CursorFile::open(&storage, loaded).map_err(failed(&storage, "open", CURSOR))?;
-        cursor_file.save(&storage, acknowledged, position).map_err(|error| match error {
+        let saved = Saved { acknowledged, durable: last.next_seq - 1 };
+        cursor_file.save(&storage, acknowledged, position, saved.durable).map_err(|error| match error {
             SaveError::Write(source) => failed(&storage, "write", CURSOR)(source),
             SaveError::Sync(source) => failed(&storage, "sync", CURSOR)(source),
         })?;
         storage.sync_directory("").map_err(failed(&storage, "sync", ""))?;
 
         let leftovers = segments.iter().skip(1).take_while(|segment| segment.base <= acknowledged + 1).count();
-        let settings = Settings { segment_size: settings.segment_size.min(settings.max_size / 4), ..settings };
+        // Four fit, so that a full spool can be given back in parts.
+        let segment_size = settings.segment_size.min(settings.largest_segment() / 4);
+        let settings = Settings { segment_size, ..settings };
         let mut spool = Self {
             settings,
             segments,
@@ -145,12 +155,12 @@ impl<S: Storage> Spool<S> {
             groups: Groups::new(last.next_seq, last.tail),
             durable_next: last.next_seq,
             reader: Reader::new(acknowledged, position),
-            losses: Losses::new(acknowledged, storage.path()),
+            losses: Losses::new(acknowledged, missing.clone(), storage.path()),
             quarantine,
             cursor: cursor_file,
             acknowledged,
             acknowledged_to: position,
-            saved: acknowledged,
+            saved,
             failed: None,
             oldest: None,
             storage,
@@ -168,7 +178,8 @@ impl<S: Storage> Spool<S> {
         };
         let figures = spool.figures();
         let (pending_records, pending_bytes) = (figures.pending_records, figures.pending_bytes);
-        Ok((spool, Recovery { cursor, torn: last.torn, leftovers, pending_records, pending_bytes }))
+        let missing = missing.end - missing.start;
+        Ok((spool, Recovery { cursor, torn: last.torn, leftovers, missing, pending_records, pending_bytes }))
     }
 }
 

@@ -23,25 +23,27 @@ impl<S: Storage> Spool<S> {
         self.acknowledged = self.acknowledged.max(through.min(self.reader.handed_on()));
         self.settle();
         let deletable = self.deletable() > 0;
-        if deletable || self.acknowledged - self.saved >= self.settings.cursor_records {
+        if deletable || self.acknowledged - self.saved.acknowledged >= self.settings.cursor_records {
             self.checkpoint()?;
         }
         if deletable { self.retire(self.deletable()) } else { Ok(()) }
     }
 
-    /// Writes the cursor, if it lags: call it now and then, and before the process ends, so that little comes twice.
+    /// Writes the cursor, if it lags: call it now and then, and before the process ends. It says what is acknowledged, so that little
+    /// comes twice, and what is durable, so that a loss at the end is noticed.
     ///
     /// # Errors
     ///
     /// As [`acknowledge`](Self::acknowledge).
     pub fn checkpoint(&mut self) -> Result<(), Error> {
         self.check()?;
-        if self.saved == self.acknowledged {
+        let state = self.state();
+        if self.saved == state {
             return Ok(());
         }
-        match self.cursor.save(&self.storage, self.acknowledged, self.acknowledged_to) {
+        match self.cursor.save(&self.storage, state.acknowledged, self.acknowledged_to, state.durable) {
             Ok(()) => {
-                self.saved = self.acknowledged;
+                self.saved = state;
                 Ok(())
             }
             Err(SaveError::Write(error)) => Err(Error::of_write("write", self.storage.path(), CURSOR, &error)),

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use tempfile::TempDir;
 
-use crate::lines::{append, damaged, drain, fill, finish, line, open, open_directory, read};
+use crate::lines::{append, damaged, drain, fill, finish, is_segment, line, open, open_directory, read};
 use crate::simulated::Simulated;
 
 const COUNT: u64 = 400;
@@ -118,6 +118,7 @@ fn the_last_record_is_cut_off_and_kept() {
     assert!(recovery.to_string().contains("moved to quarantine"), "{recovery}");
     assert_eq!(quarantined(directory.path()), [&bytes[start..bytes.len() - 5]]);
     assert_eq!(drain(&mut spool), all_but(|n| n == COUNT));
+    assert_eq!(spool.figures().damaged_records, 1, "it was on the disk");
     finish(&mut spool);
 }
 
@@ -160,6 +161,88 @@ fn a_damaged_segment_header_costs_nothing() {
             assert_eq!(damaged(&spool.figures()), (0, 32), "byte {at} of {}", path.display());
         }
     }
+}
+
+/// What a commit has returned for is known, though the process was killed right behind it.
+#[test]
+fn records_that_are_missing_at_the_end_are_counted() {
+    let gone: [(&str, fn(&Path)); 5] = [
+        ("the last segment emptied", |path| fs::write(last(path), "").expect("a file")),
+        ("the last segment deleted", |path| fs::remove_file(last(path)).expect("a file")),
+        ("the last segment cut off", |path| {
+            fs::write(last(path), &fs::read(last(path)).expect("a file")[..700]).expect("a file");
+        }),
+        ("the last record damaged", |path| drop(damage(path, COUNT, |record| record[70] ^= 0x20))),
+        ("all segments deleted", |path| segments(path).iter().for_each(|file| fs::remove_file(file).expect("a file"))),
+    ];
+    for (name, take) in gone {
+        let directory = spool_of_400();
+        take(directory.path());
+        let (mut spool, recovery) = open_directory(directory.path());
+        let missing = recovery.missing;
+        assert!((1..=COUNT).contains(&missing), "{name}: {missing} missing");
+        assert!(
+            recovery.to_string().contains("records at its end are lost, which were on the disk"),
+            "{name}: {recovery}"
+        );
+        assert_eq!(spool.figures().damaged_records, missing, "{name}: counted before they are reached");
+        assert_eq!(spool.figures().pending_records, COUNT - missing, "{name}");
+        // A second start finds the same, and new records come behind.
+        drop(spool);
+        (spool, _) = open_directory(directory.path());
+        assert_eq!(append(&mut spool, 500), COUNT + 1, "{name}: no number is given twice");
+        spool.commit().expect("a disk");
+        let expected: Vec<u64> = (1..=COUNT - missing).chain([500]).collect();
+        assert_eq!(drain(&mut spool), expected, "{name}");
+        assert_eq!(
+            (spool.figures().damaged_records, spool.figures().pending_records),
+            (missing, expected.len() as u64)
+        );
+        finish(&mut spool);
+        drop(spool);
+        let (spool, recovery) = open_directory(directory.path());
+        assert_eq!((recovery.missing, spool.figures().damaged_records), (0, 0), "{name}: it is over");
+    }
+}
+
+/// After a crash of the machine, the last save of the cursor says what was durable.
+#[test]
+fn the_cursor_tells_what_is_missing_after_a_crash_of_the_machine() {
+    let disk = Simulated::default();
+    let (mut spool, _) = open(disk.clone());
+    fill(&mut spool, 1..=100, 7);
+    spool.checkpoint().expect("a disk");
+    fill(&mut spool, 101..=120, 7);
+    disk.crash(7);
+    let names: Vec<String> = disk.names().into_iter().filter(|name| is_segment(name)).collect();
+    names.iter().for_each(|name| disk.with(|world| world.delete(name)));
+    let (spool, recovery) = open(disk);
+    assert!((100..=120).contains(&recovery.missing), "{}", recovery.missing);
+    assert_eq!(spool.figures().damaged_records, recovery.missing);
+}
+
+/// Files as the first version wrote them say nothing about their end.
+#[test]
+fn a_spool_of_the_first_version_is_read() {
+    let directory = spool_of_400();
+    let mut cursor = vec![0; 8192];
+    cursor[..8].copy_from_slice(b"PRCURSOR");
+    for (at, number) in [7_u64, 40, 1, 0].into_iter().enumerate() {
+        cursor[8 + 8 * at..][..8].copy_from_slice(&number.to_le_bytes());
+    }
+    let crc = crc32c::crc32c(&cursor[..40]);
+    cursor[40..44].copy_from_slice(&crc.to_le_bytes());
+    fs::write(directory.path().join("cursor"), cursor).expect("a file");
+    let (mut spool, recovery) = open_directory(directory.path());
+    assert_eq!((recovery.cursor, recovery.missing), (CursorState::Found, 0));
+    assert_eq!(drain(&mut spool), (41..=COUNT).collect::<Vec<_>>());
+    drop(spool);
+    fs::remove_file(last(directory.path())).expect("a file");
+    assert!(open_directory(directory.path()).1.missing > 0, "from now on it is known");
+}
+
+fn last(directory: &Path) -> PathBuf {
+    segments(directory).pop().expect("a segment")
 }
 
 #[test]

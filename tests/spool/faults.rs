@@ -1,7 +1,8 @@
 //! A disk that fails, fills up, or does things by halves.
 
 use nix::errno::Errno;
-use postrider::spool::{Error, Limit, OpenError, Settings, Spool};
+use postrider::record::RecordId;
+use postrider::spool::{Entry, Error, Limit, OpenError, Settings, Spool, TooLong};
 
 use crate::lines::{SMALL, append, append_all, damaged, drain, fill, finish, is_segment, line, open, read};
 use crate::simulated::{Call, Simulated};
@@ -136,12 +137,13 @@ fn a_quota_blocks_and_resumes() {
 
 #[test]
 fn its_own_limit_blocks_and_resumes() {
+    const LIMIT: u64 = 60_000;
     for cursor_records in [1, 1_000_000] {
         let disk = Simulated::default();
-        let settings = Settings { max_size: 40_000, cursor_records, ..SMALL };
+        let settings = Settings { max_size: LIMIT, cursor_records, ..SMALL };
         let (mut spool, _) = Spool::open(disk.clone(), settings).expect("a spool");
         let acknowledge = |spool: &mut Spool<Simulated>| spool.acknowledge(u64::MAX).expect("a disk");
-        resumes(&disk, &mut spool, acknowledge, Limit::MaxSize(40_000));
+        resumes(&disk, &mut spool, acknowledge, Limit::MaxSize { bytes: LIMIT, quarantine: 0 });
         disk.with(|world| assert!(world.lost.names == 0, "names were not durable: {:?}", world.lost));
     }
 }
@@ -153,7 +155,7 @@ fn the_free_space_floor_blocks_and_resumes() {
     let (mut spool, _) = Spool::open(disk.clone(), settings).expect("a spool");
     disk.with(|world| world.free_space = 2_000_000);
     fill(&mut spool, 1..=30, 5);
-    disk.with(|world| world.free_space = 1_000_100);
+    disk.with(|world| world.free_space = 999_900);
     append(&mut spool, 31);
     let error = spool.commit().expect_err("an error");
     let expected = "the spool /simulated is full: its file system would have less than 1000000 bytes left";
@@ -189,28 +191,59 @@ fn the_oldest_segment_can_be_given_up_for_room() {
     assert_eq!(spool.figures().segments, 1, "the last is written on");
 }
 
+/// Whatever it does, its files never take more than its limit, and it always goes on.
 #[test]
-fn a_drained_spool_takes_anything() {
+fn its_limit_holds_for_all_its_files() {
+    const LIMIT: u64 = 256 << 10;
     let disk = Simulated::default();
-    let settings = Settings { max_size: 5000, segment_size: 1 << 30, ..SMALL };
-    let (mut spool, _) = Spool::open(disk, settings).expect("a spool");
+    let settings = Settings { max_size: LIMIT, segment_size: 1 << 30, cursor_records: 1000, ..SMALL };
+    let (mut spool, _) = Spool::open(disk.clone(), settings).expect("a spool");
     let mut next = 1;
-    for _ in 0..20 {
-        // A group that is larger than the limit.
-        let group = next..next + 30;
-        next += 30;
+    for round in 0..20 {
+        // A group that is several times as large as the limit.
+        let group = next..next + 4000;
+        next = group.end;
         append_all(&mut spool, group.clone());
-        spool.commit().expect("an empty spool has room");
-        assert!(spool.figures().disk_bytes > 5000);
-        append(&mut spool, next);
-        assert!(matches!(spool.commit(), Err(Error::Full { limit: Limit::MaxSize(5000), .. })));
-        assert_eq!(drain(&mut spool), group.collect::<Vec<_>>());
-        spool.acknowledge(u64::MAX).expect("a disk");
-        spool.commit().expect("a drained spool has room");
-        assert_eq!(drain(&mut spool), [next]);
-        finish(&mut spool);
-        next += 1;
+        let mut numbers = Vec::new();
+        while numbers.len() < 4000 {
+            let error = spool.commit().err();
+            let taken = disk.with(|world| world.on_disk());
+            assert!(taken <= LIMIT, "{taken} bytes in round {round}");
+            if let Some(error) = error {
+                assert_eq!(
+                    error,
+                    Error::Full { path: "/simulated".into(), limit: Limit::MaxSize { bytes: LIMIT, quarantine: 0 } }
+                );
+                assert!(taken > LIMIT * 2 / 3, "full with {taken} bytes");
+            }
+            // Damage goes to quarantine, which is within the limit too.
+            let last = disk.names().into_iter().rfind(|name| is_segment(name)).expect("a segment");
+            disk.with(|world| world.edit(&last, |bytes| bytes.extend_from_slice(&[0x55; 900])));
+            let read = drain(&mut spool);
+            assert!(!read.is_empty(), "what was committed before it was full can be read");
+            numbers.extend(read);
+            spool.acknowledge(u64::MAX).expect("a disk");
+        }
+        assert_eq!(numbers, group.collect::<Vec<_>>());
+        if round % 7 == 6 {
+            disk.kill();
+            spool = Spool::open(disk.clone(), settings).expect("a spool").0;
+        }
     }
+}
+
+#[test]
+fn a_record_that_can_never_fit_is_refused() {
+    let settings = Settings { max_size: 64 << 10, segment_size: 1 << 30, ..SMALL };
+    let (mut spool, _) = Spool::open(Simulated::default(), settings).expect("a spool");
+    let long = vec![b'x'; 64 << 10];
+    let entry = |line| Entry { id: RecordId(1), timestamp_ms: 0, route: "", key: None, line };
+    let most = spool.longest_record();
+    let TooLong { bytes, most: said } = spool.append(&entry(&long)).expect_err("a refusal");
+    assert!(bytes > 64 << 10 && said == most && most > 30 << 10, "{bytes}, {said}, {most}");
+    let longest = &long[..most as usize - (bytes as usize - long.len())];
+    spool.append(&entry(longest)).expect("it fits");
+    spool.commit().expect("there is room for it");
 }
 
 #[test]

@@ -195,6 +195,11 @@ impl World {
         files.map(|(_, inode)| self.inodes[*inode].content.len() as u64).sum()
     }
 
+    /// What all files take, each in whole blocks.
+    pub(crate) fn on_disk(&self) -> u64 {
+        self.names.values().map(|inode| self.inodes[*inode].content.len().next_multiple_of(4096) as u64).sum()
+    }
+
     fn used(&self) -> u64 {
         self.names.values().map(|inode| self.inodes[*inode].content.len() as u64).sum()
     }

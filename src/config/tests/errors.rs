@@ -188,6 +188,19 @@ fn spools() {
 }
 
 #[test]
+fn a_spool_holds_the_longest_record() {
+    let text = |frame: &str| {
+        format!(
+            "[[source.tcp]]\nlisten = \"[::1]:1514\"\nmax_frame_size = \"{frame}\"\nmax_bytes_in_flight = \"64MiB\"\n\
+             [[sink.stdout]]\nqueue_size = \"64MiB\"\n\
+             [sink.stdout.spool]\ndirectory = \"/s\"\nmax_size = \"8MiB\"\nsegment_size = \"1MiB\"\n"
+        )
+    };
+    parse(&text("256KiB"), "test").unwrap();
+    insta::assert_snapshot!(errors(&text("1MiB")));
+}
+
+#[test]
 fn a_long_path_of_a_socket() {
     let long = "x".repeat(107);
     super::config(&format!("[[source.unix]]\npath = \"{long}\"\n[[sink.stdout]]"));
