@@ -11,7 +11,9 @@
 //! A reload replaces the pipeline, and perhaps sources and sinks: to a sink was offered what went through the pipelines of its
 //! time.
 //!
-//! `recovered` is what a spool held at the start, and `spooled` what only its disk holds now.
+//! `recovered` is what a spool held at the start, and `spooled` what only its disk holds now. Of the records in flight, `stored` are on
+//! the disk of the spool as well. At the end nothing is in flight any more ([`SinkCounts::at_the_end`]): those are spooled then, and
+//! the others are dropped.
 //!
 //! What the kernel dropped before a source could read it is no part of this; it is counted beside it, as `kernel_drops`.
 //!
@@ -101,7 +103,34 @@ pub struct SinkLedger {
     /// Records that the spool held at the start, from an earlier run.
     pub recovered: AtomicU64,
     in_flight: AtomicI64,
+    /// Those of the records in flight that the disk of the spool has too.
+    stored: AtomicI64,
     spooled: AtomicI64,
+}
+
+/// The counts of a [`SinkLedger`] at one time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SinkCounts {
+    /// As in [`SinkLedger`].
+    pub offered: u64,
+    /// As in [`SinkLedger`].
+    pub filtered: u64,
+    /// As in [`SinkLedger`].
+    pub delivered: u64,
+    /// As in [`SinkLedger`].
+    pub delivered_bytes: u64,
+    /// By reason, in the order of [`Reason::ALL`].
+    pub dropped: [u64; Reason::ALL.len()],
+    /// Records that are neither delivered nor dropped yet.
+    pub in_flight: u64,
+    /// Those of them that the disk of the spool has too.
+    pub stored: u64,
+    /// As in [`SinkLedger`].
+    pub recovered: u64,
+    /// Records that are on the disk of the spool and nowhere else.
+    pub spooled: u64,
+    /// As in [`SinkLedger`].
+    pub retries: u64,
 }
 
 /// Counts by reason.
@@ -200,10 +229,14 @@ impl SinkLedger {
     /// Takes charge of `records` that hold `bytes` of JSON, for a source that may wait for the `receipt`.
     pub fn enter(self: &Arc<Self>, records: u64, bytes: u64, receipt: Option<Arc<Receipt>>) -> InFlight {
         self.in_flight.fetch_add(records.cast_signed(), Relaxed);
-        InFlight { ledger: Arc::clone(self), records, bytes, outcome: None, receipt }
+        let mut in_flight = InFlight { ledger: Arc::clone(self), records, bytes, outcome: None, receipt: None };
+        if let Some(receipt) = receipt {
+            let _ = in_flight.exchange_receipt(receipt);
+        }
+        in_flight
     }
 
-    /// Records that are neither delivered nor dropped yet.
+    /// Records that are neither delivered, spooled nor dropped yet.
     pub fn in_flight(&self) -> u64 {
         self.in_flight.load(Relaxed).max(0).cast_unsigned()
     }
@@ -232,11 +265,79 @@ impl SinkLedger {
         self.spooled.fetch_sub(records.cast_signed(), Relaxed);
     }
 
+    /// The disk of the spool has the records of `receipt` too, from now on.
+    pub fn store(&self, receipt: &Receipt) {
+        self.stored.fetch_add(receipt.store().cast_signed(), Relaxed);
+    }
+
+    /// The disk of the spool has `records` of a batch too, of which it never gets the rest.
+    pub fn store_part(&self, records: u64) {
+        self.stored.fetch_add(records.cast_signed(), Relaxed);
+    }
+
+    /// The disk of the spool has `records` that a sink has given back.
+    pub fn store_returned(&self, records: u64) {
+        self.spooled.fetch_add(records.cast_signed(), Relaxed);
+        self.in_flight.fetch_sub(records.cast_signed(), Relaxed);
+    }
+
+    /// The same, of records that count as stored already.
+    pub fn keep_returned(&self, records: u64) {
+        self.stored.fetch_sub(records.cast_signed(), Relaxed);
+        self.store_returned(records);
+    }
+
+    /// Nothing has `records` that a sink has given back.
+    pub fn drop_returned(&self, records: u64, reason: Reason) {
+        self.dropped.add(reason, records);
+        self.in_flight.fetch_sub(records.cast_signed(), Relaxed);
+    }
+
+    /// The counts now. While records move, they need not fit together.
+    pub fn counts(&self) -> SinkCounts {
+        let whole = |count: &AtomicI64| count.load(Relaxed).max(0).cast_unsigned();
+        SinkCounts {
+            offered: self.offered.load(Relaxed),
+            filtered: self.filtered.load(Relaxed),
+            delivered: self.delivered.load(Relaxed),
+            delivered_bytes: self.delivered_bytes.load(Relaxed),
+            dropped: Reason::ALL.map(|reason| self.dropped.get(reason)),
+            in_flight: whole(&self.in_flight),
+            stored: whole(&self.stored),
+            recovered: self.recovered.load(Relaxed),
+            spooled: whole(&self.spooled),
+            retries: self.retries.load(Relaxed),
+        }
+    }
+
     /// Whether every record that was offered is accounted for. True at any time when nothing is moving.
     pub fn balances(&self) -> bool {
-        let resolved = self.filtered.load(Relaxed) + self.delivered.load(Relaxed) + self.dropped.total();
-        let entered = self.offered.load(Relaxed) + self.recovered.load(Relaxed);
-        entered == resolved + self.in_flight() + self.spooled()
+        self.counts().balance()
+    }
+}
+
+// === impl SinkCounts ===
+
+impl SinkCounts {
+    /// Whether every record that was offered is accounted for.
+    pub fn balance(&self) -> bool {
+        let resolved = self.filtered + self.delivered + self.dropped.iter().sum::<u64>();
+        self.offered + self.recovered == resolved + self.in_flight + self.spooled
+    }
+
+    /// How many were dropped for `reason`.
+    pub const fn dropped(&self, reason: Reason) -> u64 {
+        self.dropped[reason as usize]
+    }
+
+    /// The counts of a process that ends now: what is in flight stays in the spool, or is dropped by the stop.
+    #[must_use]
+    pub fn at_the_end(mut self) -> Self {
+        let stored = self.stored.min(self.in_flight);
+        self.spooled += stored;
+        self.dropped[Reason::Shutdown as usize] += self.in_flight - stored;
+        (self.in_flight, self.stored) = (0, 0);
+        self
     }
 }
 
@@ -250,7 +351,15 @@ impl InFlight {
 
     /// Puts `receipt` in the place of the one that it has, which whoever takes it must resolve.
     pub fn exchange_receipt(&mut self, receipt: Arc<Receipt>) -> Option<Arc<Receipt>> {
+        if receipt.is_of_spool() && receipt.hold(self.records) {
+            self.ledger.stored.fetch_add(self.records.cast_signed(), Relaxed);
+        }
         self.receipt.replace(receipt)
+    }
+
+    /// Whether a spool has handed it on, and keeps what the sink does not take.
+    pub fn is_of_spool(&self) -> bool {
+        self.receipt.as_ref().is_some_and(|receipt| receipt.is_of_spool())
     }
 
     /// The destination has all of it.
@@ -283,22 +392,123 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let kept = self.receipt.as_ref().is_some_and(|receipt| receipt.is_of_spool());
+        let (ledger, records) = (&self.ledger, self.records);
         let outcome = self.outcome.unwrap_or(Outcome::Dropped(Reason::Lost));
-        let resolved = !matches!(outcome, Outcome::Dropped(reason) if reason != Reason::Rejected);
+        let given_up = matches!(outcome, Outcome::Dropped(reason) if reason != Reason::Rejected);
+        let receipt = self.receipt.take();
+        if let Some(receipt) = receipt.as_ref().filter(|_| given_up) {
+            receipt.fail(records);
+        }
+        let spool = receipt.as_ref().filter(|receipt| receipt.is_of_spool());
+        match (spool, given_up) {
+            // The spool keeps it, or has it back: then it decides what becomes of it.
+            (Some(receipt), true) => {
+                if receipt.release_stored(records) {
+                    ledger.keep_returned(records);
+                }
+                return;
+            }
+            (Some(receipt), false) => {
+                if receipt.release(records) {
+                    ledger.stored.fetch_sub(records.cast_signed(), Relaxed);
+                }
+            }
+            (None, _) => {}
+        }
         match outcome {
             Outcome::Delivered => {
-                self.ledger.delivered.fetch_add(self.records, Relaxed);
-                self.ledger.delivered_bytes.fetch_add(self.bytes, Relaxed);
+                ledger.delivered.fetch_add(records, Relaxed);
+                ledger.delivered_bytes.fetch_add(self.bytes, Relaxed);
             }
-            Outcome::Dropped(reason) if resolved || !kept => self.ledger.dropped.add(reason, self.records),
-            Outcome::Spooled | Outcome::Dropped(_) => {
-                self.ledger.spooled.fetch_add(self.records.cast_signed(), Relaxed);
+            Outcome::Spooled => {
+                ledger.spooled.fetch_add(records.cast_signed(), Relaxed);
             }
+            Outcome::Dropped(reason) => ledger.dropped.add(reason, records),
         }
-        if let Some(receipt) = self.receipt.as_ref().filter(|_| !resolved) {
-            receipt.fail(self.records);
-        }
-        self.ledger.in_flight.fetch_sub(self.records.cast_signed(), Relaxed);
+        ledger.in_flight.fetch_sub(records.cast_signed(), Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::receipt::Ticket;
+
+    fn ticket() -> Ticket {
+        Ticket { number: 0, outcomes: Arc::default(), spool: thread::current() }
+    }
+
+    /// Records of which `offered` counts as many as there are.
+    fn ledger(records: u64) -> Arc<SinkLedger> {
+        let ledger = Arc::<SinkLedger>::default();
+        ledger.offered.store(records, Relaxed);
+        ledger
+    }
+
+    /// Records that are in flight for a spool.
+    fn given(ledger: &Arc<SinkLedger>, records: u64, stored: bool) -> (InFlight, Arc<Receipt>) {
+        let receipt = Arc::new(Receipt::of_spool(ticket(), false, stored));
+        let mut in_flight = ledger.enter(records, 0, None);
+        assert!(in_flight.exchange_receipt(Arc::clone(&receipt)).is_none());
+        (in_flight, receipt)
+    }
+
+    #[track_caller]
+    fn check(ledger: &SinkLedger, in_flight: u64, stored: u64, spooled: u64, dropped: u64) {
+        let counts = ledger.counts();
+        assert!(counts.balance(), "{counts:?}");
+        let found = (counts.in_flight, counts.stored, counts.spooled, counts.dropped(Reason::Shutdown));
+        assert_eq!(found, (in_flight, stored, spooled, dropped));
+    }
+
+    #[test]
+    fn what_the_disk_has_too_is_spooled_when_the_sink_gives_it_back() {
+        let ledger = ledger(10);
+        let (mut in_flight, receipt) = given(&ledger, 10, false);
+        check(&ledger, 10, 0, 0, 0);
+        in_flight.split(2, 0).delivered();
+        ledger.store(&receipt);
+        ledger.store(&receipt);
+        check(&ledger, 8, 8, 0, 0);
+        in_flight.split(3, 0).dropped(Reason::Rejected);
+        check(&ledger, 5, 5, 0, 0);
+        in_flight.dropped(Reason::Shutdown);
+        check(&ledger, 0, 0, 5, 0);
+    }
+
+    #[test]
+    fn what_a_sink_gives_back_that_no_disk_has_is_in_flight_until_the_spool_decides() {
+        let ledger = ledger(10);
+        let (mut in_flight, receipt) = given(&ledger, 10, false);
+        in_flight.split(4, 0).dropped(Reason::Shutdown);
+        in_flight.delivered();
+        check(&ledger, 4, 0, 0, 0);
+        // The next may be stored while the sink still has a part.
+        ledger.store(&receipt);
+        check(&ledger, 4, 4, 0, 0);
+        ledger.keep_returned(4);
+        check(&ledger, 0, 0, 4, 0);
+
+        let ledger = self::ledger(5);
+        drop(given(&ledger, 5, false));
+        check(&ledger, 5, 0, 0, 0);
+        ledger.store_returned(2);
+        ledger.drop_returned(3, Reason::Shutdown);
+        check(&ledger, 0, 0, 2, 3);
+    }
+
+    #[test]
+    fn at_the_end_nothing_is_in_flight() {
+        let ledger = ledger(30);
+        let (_held, receipt) = given(&ledger, 10, false);
+        ledger.store(&receipt);
+        let (_other, _) = given(&ledger, 15, false);
+        let _plain = ledger.enter(5, 0, None);
+        check(&ledger, 30, 10, 0, 0);
+        let end = ledger.counts().at_the_end();
+        assert!(end.balance());
+        assert_eq!((end.in_flight, end.spooled, end.dropped(Reason::Shutdown)), (0, 10, 20));
     }
 }

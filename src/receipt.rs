@@ -1,6 +1,6 @@
 //! Receipts: a source that acknowledges learns from one when every sink has what it handed on.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Thread;
 
@@ -12,8 +12,14 @@ pub struct Receipt {
     /// Records that some sink will not have.
     failed: AtomicU64,
     durable: bool,
+    custody: Custody,
     tell: Tell,
 }
+
+/// How many records of a batch of a spool are in flight, and whether the disk of the spool has them: one number, so that whoever
+/// changes one of the two knows the other.
+#[derive(Debug, Default)]
+struct Custody(AtomicU64);
 
 /// Who is told.
 #[derive(Debug)]
@@ -40,6 +46,10 @@ pub struct Resolved {
     pub number: u64,
     /// How many of its records the sink does not have, and has not refused for good either.
     pub failed: u64,
+    /// How many of those are still in flight in the ledger: the disk did not have them when the sink gave them back.
+    pub returned: u64,
+    /// Whether the ledger counts those as stored.
+    pub stored: bool,
 }
 
 /// What became of the records of one read: the worst of what the sinks say.
@@ -54,14 +64,16 @@ pub enum Outcome {
 /// A receipt, and where its outcome arrives.
 pub fn receipt() -> (Receipt, oneshot::Receiver<Outcome>) {
     let (tell, outcome) = oneshot::channel();
-    (Receipt { failed: AtomicU64::new(0), durable: true, tell: Tell::Source(Some(tell)) }, outcome)
+    let tell = Tell::Source(Some(tell));
+    (Receipt { failed: AtomicU64::new(0), durable: true, custody: Custody::default(), tell }, outcome)
 }
 
 impl Receipt {
     /// A receipt that tells a spool. With `durable`, the sink must have the records on its disk before it counts them as
-    /// delivered, because nothing else will keep them.
-    pub fn of_spool(ticket: Ticket, durable: bool) -> Self {
-        Self { failed: AtomicU64::new(0), durable, tell: Tell::Spool(ticket) }
+    /// delivered, because nothing else will keep them. With `stored`, the disk of the spool has them.
+    pub fn of_spool(ticket: Ticket, durable: bool, stored: bool) -> Self {
+        let custody = Custody(AtomicU64::new(if stored { Custody::STORED } else { 0 }));
+        Self { failed: AtomicU64::new(0), durable, custody, tell: Tell::Spool(ticket) }
     }
 
     /// Whether what it stands for must be durable before it counts as delivered.
@@ -74,9 +86,42 @@ impl Receipt {
         matches!(self.tell, Tell::Spool(_))
     }
 
+    /// So many records more are in flight for it. True if the disk of its spool has them.
+    pub fn hold(&self, records: u64) -> bool {
+        Custody::is_stored(self.custody.0.fetch_add(records * Custody::RECORD, AcqRel))
+    }
+
+    /// So many records are in flight no more. True if the disk of its spool has them.
+    pub fn release(&self, records: u64) -> bool {
+        Custody::is_stored(self.custody.0.fetch_sub(records * Custody::RECORD, AcqRel))
+    }
+
+    /// The same, only if the disk of its spool has them.
+    pub fn release_stored(&self, records: u64) -> bool {
+        let release = |state| Custody::is_stored(state).then(|| state - records * Custody::RECORD);
+        self.custody.0.fetch_update(AcqRel, Acquire, release).is_ok()
+    }
+
+    /// The disk of its spool has the records from now on. Says how many of them are in flight, once.
+    pub fn store(&self) -> u64 {
+        let before = self.custody.0.fetch_or(Custody::STORED, AcqRel);
+        if Custody::is_stored(before) { 0 } else { before / Custody::RECORD }
+    }
+
     /// A sink will not have `records` of it.
     pub fn fail(&self, records: u64) {
         self.failed.fetch_add(records.max(1), Relaxed);
+    }
+}
+
+impl Custody {
+    /// The bit that says that the disk has the records.
+    const STORED: u64 = 1;
+    /// One record.
+    const RECORD: u64 = 2;
+
+    const fn is_stored(state: u64) -> bool {
+        state & Self::STORED != 0
     }
 }
 
@@ -90,7 +135,9 @@ impl Drop for Receipt {
                 let _ = tell.take().map(|tell| tell.send(outcome));
             }
             Tell::Spool(ticket) => {
-                let resolved = Resolved { number: ticket.number, failed };
+                let custody = *self.custody.0.get_mut();
+                let (returned, stored) = (custody / Custody::RECORD, Custody::is_stored(custody));
+                let resolved = Resolved { number: ticket.number, failed, returned, stored };
                 ticket.outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(resolved);
                 ticket.spool.unpark();
             }

@@ -6,12 +6,13 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::ChildStdout;
+use std::process::{ChildStdout, Command};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use peers::postrider::{assert_clean, ledger};
+use peers::postrider::{Ended, assert_clean, ledger, program};
 use peers::relp::{self, Client};
 use peers::scratch;
 use peers::unread::Unread;
@@ -235,4 +236,116 @@ fn a_full_spool_that_drops_its_oldest_holds_nobody_up_and_counts_each() {
     assert!(numbers.is_sorted_by(|a, b| a < b), "out of order, or twice");
     assert_eq!((numbers[0], numbers[numbers.len() - 1]), (0, received - 1));
     assert!(segments(directory.path()).1 <= 4 << 20, "{:?}", segments(directory.path()));
+}
+
+/// What `postrider spool ls` says of what waits.
+fn pending(directory: &Path) -> u64 {
+    let output = Command::new(program()).args(["spool", "ls"]).arg(directory.join("spool")).output();
+    let output = String::from_utf8(output.expect("postrider runs").stdout).expect("text");
+    let (_, rest) = output.split_once("pending:").expect("what is pending");
+    rest.trim_start().split(' ').next().and_then(|number| number.parse().ok()).expect("a number")
+}
+
+/// The bytes of all files of the spool, each in whole blocks.
+fn disk_usage(directory: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(directory) else { return 0 };
+    let sizes = entries.flatten().map(|entry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => disk_usage(&entry.path()),
+        Ok(metadata) => metadata.len().next_multiple_of(4096),
+        // It has just been deleted.
+        Err(_) => 0,
+    });
+    sizes.sum()
+}
+
+/// Runs until `done`, and gives the most that the spool has ever taken.
+fn most_taken(directory: &Path, done: &AtomicBool) -> u64 {
+    let most = AtomicU64::new(0);
+    while !done.load(Relaxed) {
+        most.fetch_max(disk_usage(&directory.join("spool")), Relaxed);
+        thread::sleep(Duration::from_millis(2));
+    }
+    most.into_inner()
+}
+
+/// Each record is delivered, in the spool, or dropped, and the log says so.
+fn account_for_each_record(ended: &Ended) -> (u64, u64) {
+    let sink = |field| ledger(ended, "sink=\"stdout\"", field);
+    let (delivered, spooled, dropped) = (sink("delivered"), sink("spooled"), sink("dropped"));
+    assert_eq!(sink("offered"), delivered + spooled + dropped, "{}", ended.stderr);
+    assert!(ended.stderr.contains("balanced=true") && !ended.stderr.contains("balanced=false"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("they are dropped") && !ended.stderr.contains("lost"), "{}", ended.stderr);
+    (spooled, dropped)
+}
+
+/// Much more than the spool may hold is in memory when the stop comes, and nobody reads.
+fn stop_with_a_full_spool(mode: &str, signals: &[Signal]) -> Ended {
+    const LIMIT: u64 = 4 << 20;
+    let directory = scratch::directory("spool-full-stop");
+    let config = config(directory.path(), &format!("{mode}\nmax_size = \"4MiB\"\nsegment_size = \"1MiB\""))
+        .replace("1MiB\"\n[sink", "64MiB\"\n[sink")
+        .replace("\"4s\"", "\"2s\"");
+    let mut postrider = Unread::spawn(&config, &directory.path().join("stderr"));
+    // Kept open: nobody reads from it, and it does not break.
+    let _output = postrider.output();
+    let done = AtomicBool::new(false);
+    let (ended, most) = thread::scope(|scope| {
+        let most = scope.spawn(|| most_taken(directory.path(), &done));
+        drop(send(postrider.address("tcp"), 0..40_000));
+        wait_until(DEADLINE, "a full spool", || postrider.log().contains("is full"));
+        for signal in signals {
+            postrider.signal(*signal);
+            wait_until(DEADLINE, "the stop", || postrider.log().contains("stopping"));
+        }
+        let ended = postrider.ended(DEADLINE);
+        done.store(true, Relaxed);
+        (ended, most.join().expect("the watcher"))
+    });
+    let (spooled, dropped) = account_for_each_record(&ended);
+    // What the pipe has of a batch is delivered, and comes again with the rest of it. What is being written at a second signal
+    // counts as dropped, though it may be on the disk a moment later.
+    let delivered = ledger(&ended, "sink=\"stdout\"", "delivered");
+    let slack = if signals.len() > 1 { dropped } else { delivered };
+    let pending = pending(directory.path());
+    assert!((spooled..=spooled + slack).contains(&pending), "{pending} on the disk\n{}", ended.stderr);
+    assert!(spooled > 1000 && dropped > 1000, "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("records are dropped by the stop, of which none was acknowledged"),
+        "{}",
+        ended.stderr
+    );
+    assert!((LIMIT / 2..=LIMIT).contains(&most), "{most} bytes");
+    ended
+}
+
+#[test]
+fn a_stop_with_a_full_spool_accounts_for_each_record() {
+    for mode in ["overflow", "always"] {
+        let ended = stop_with_a_full_spool(&format!("mode = \"{mode}\""), &[Signal::SIGTERM]);
+        assert!(ended.status.success(), "{}", ended.stderr);
+        assert!(ended.stderr.contains("the spool keeps what the sink has not delivered"), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_second_signal_accounts_for_each_record_too() {
+    let ended = stop_with_a_full_spool("", &[Signal::SIGTERM, Signal::SIGTERM]);
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_sink_that_takes_nothing() {
+    for mode in ["overflow", "always"] {
+        let directory = scratch::directory("spool-away");
+        let config = config(directory.path(), &format!("mode = \"{mode}\"")).replace("\"4s\"", "\"60s\"");
+        let mut postrider = Unread::spawn(&config, &directory.path().join("stderr"));
+        let _output = postrider.output();
+        send_relp(postrider.address("relp"), 0..3000);
+        let begun = Instant::now();
+        let ended = postrider.terminate(DEADLINE);
+        assert!(begun.elapsed() < Duration::from_secs(20), "{mode}: {:?}\n{}", begun.elapsed(), ended.stderr);
+        assert_clean(&ended);
+        let (spooled, dropped) = account_for_each_record(&ended);
+        assert!(spooled > 2000 && dropped == 0, "{mode}: {}", ended.stderr);
+    }
 }

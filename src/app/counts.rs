@@ -3,15 +3,30 @@
 use std::fmt::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::sinks::{LiveSink, Shown};
 use super::sources::LiveSource;
-use crate::ledger::{Dropped, Reason, SinkLedger, SourceLedger};
+use crate::ledger::{Reason, SinkCounts, SourceLedger};
 use crate::unparsed::Unparsed;
 
 /// The time between two ledgers while the program runs.
 const INTERVAL: Duration = Duration::from_secs(3600);
+
+/// How long the counts may take to fit together while records move.
+const MOVING: Duration = Duration::from_millis(200);
+
+/// When a ledger is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// The program goes on.
+    Running,
+    /// The program ends at once, while records move: nothing is in flight any more.
+    Leaving,
+    /// Nothing moves any more, or the time for it is over: likewise.
+    Rest,
+}
 
 /// What outlives sources and sinks.
 pub(super) struct Totals {
@@ -46,9 +61,8 @@ impl Totals {
         are_due
     }
 
-    /// Logs every count, and whether received = delivered + dropped + in flight holds; where it does not although nothing
-    /// moves any more, that is a defect.
-    pub(super) fn log(&mut self, sources: &[LiveSource], sinks: &[LiveSink], at_rest: bool) {
+    /// Logs every count. Gives the names of the sinks whose sum does not come out right although nothing moves any more.
+    pub(super) fn log(&mut self, sources: &[LiveSource], sinks: &[LiveSink], moment: Moment) -> Vec<String> {
         let unparsed = self.unparsed.total();
         if unparsed > std::mem::replace(&mut self.unparsed_told, unparsed) {
             tracing::warn!(
@@ -56,34 +70,59 @@ impl Totals {
                 "lines of Postfix that Postrider does not understand; `postrider decode --unparsed` prints them for a report"
             );
         }
-        let mut offered = self.ended_sources;
-        for source in sources {
-            offered += source.ledger.offered();
-            source.log();
-        }
-        for sink in sinks {
-            sink.log(offered == self.shown.total(), at_rest);
-        }
+        sources.iter().for_each(|source| source.log(moment));
+        let complete = || {
+            let offered: u64 = sources.iter().map(|source| source.ledger.offered()).sum();
+            self.ended_sources + offered == self.shown.total()
+        };
+        let unbalanced = sinks.iter().filter(|sink| !sink.log(complete, moment));
+        unbalanced.map(|sink| sink.config.name.clone()).collect()
     }
 }
 
 impl LiveSource {
     /// Logs its counts.
-    pub(super) fn log(&self) {
-        tracing::info!("ledger source={:?}{}", self.config.name, Counts::of_source(&self.ledger));
+    pub(super) fn log(&self, moment: Moment) {
+        tracing::info!("ledger source={:?}{}", self.config.name, Counts::of_source(&self.ledger, moment));
     }
 }
 
 impl LiveSink {
-    /// Logs its counts; `complete` says whether all that the sources handed on went through a pipeline.
-    pub(super) fn log(&self, complete: bool, at_rest: bool) {
-        let (name, ledger) = (self.config.name.as_str(), &self.ledger);
-        let balanced = complete && ledger.balances() && ledger.offered.load(Relaxed) == self.shown.total();
+    /// Logs its counts, and whether received = delivered + dropped + in flight + spooled holds; where it does not although nothing
+    /// moves any more, that is a defect, and the answer is false. `complete` says whether all that the sources handed on went
+    /// through a pipeline.
+    pub(super) fn log(&self, complete: impl Fn() -> bool, moment: Moment) -> bool {
+        let name = self.config.name.as_str();
+        let (counts, balanced) = self.counts(complete, moment);
         // Read one after the other while records move, the counts need not fit together.
+        let at_rest = moment == Moment::Rest;
         let verdict = if balanced || at_rest { format!(" balanced={balanced}") } else { String::new() };
-        tracing::info!("ledger sink={name:?}{}{verdict}", Counts::of_sink(ledger));
+        tracing::info!("ledger sink={name:?}{}{verdict}", Counts::of_sink(&counts));
+        let dropped = counts.dropped(Reason::Shutdown);
+        if moment != Moment::Running && dropped > 0 {
+            tracing::warn!(
+                sink = name,
+                records = dropped,
+                "records are dropped by the stop, of which none was acknowledged: RELP senders send them again and files are read \
+                 again; what came over TCP, TLS, UDP, unix sockets or the standard input is gone"
+            );
+        }
         if !balanced && at_rest {
             tracing::error!(sink = name, "the ledger does not balance: a defect in Postrider, please report it");
+        }
+        balanced || !at_rest
+    }
+
+    /// Its counts at a moment at which they fit together, if there is one soon, and whether there is.
+    fn counts(&self, complete: impl Fn() -> bool, moment: Moment) -> (SinkCounts, bool) {
+        let until = Instant::now() + if moment == Moment::Running { Duration::ZERO } else { MOVING };
+        loop {
+            let counts = self.ledger.counts();
+            let balanced = complete() && counts.balance() && counts.offered == self.shown.total();
+            if balanced || Instant::now() >= until {
+                return (if moment == Moment::Running { counts } else { counts.at_the_end() }, balanced);
+            }
+            thread::sleep(Duration::from_millis(1));
         }
     }
 }
@@ -91,13 +130,16 @@ impl LiveSink {
 // === impl Counts ===
 
 impl Counts {
-    fn of_source(ledger: &SourceLedger) -> Self {
+    /// At the end, what still waits for room is dropped by the stop.
+    fn of_source(ledger: &SourceLedger, moment: Moment) -> Self {
+        let waiting = ledger.waiting.load(Relaxed);
+        let (waiting, left) = if moment == Moment::Running { (waiting, 0) } else { (0, waiting) };
         let mut counts = Self(String::new());
         counts.add_all(&[("received", &ledger.received), ("received_bytes", &ledger.received_bytes)]);
         counts.add("truncated", ledger.truncated.load(Relaxed));
-        counts.add_dropped(&ledger.dropped);
+        counts.add_dropped(|reason| ledger.dropped.get(reason) + if reason == Reason::Shutdown { left } else { 0 });
+        counts.add("waiting", waiting);
         counts.add_all(&[
-            ("waiting", &ledger.waiting),
             ("connections", &ledger.connections),
             ("connections_refused", &ledger.connections_refused),
             ("connections_refused_per_peer", &ledger.connections_refused_per_peer),
@@ -110,19 +152,17 @@ impl Counts {
         counts
     }
 
-    fn of_sink(ledger: &SinkLedger) -> Self {
+    fn of_sink(of: &SinkCounts) -> Self {
         let mut counts = Self(String::new());
-        counts.add_all(&[
-            ("offered", &ledger.offered),
-            ("filtered", &ledger.filtered),
-            ("delivered", &ledger.delivered),
-            ("delivered_bytes", &ledger.delivered_bytes),
-        ]);
-        counts.add_dropped(&ledger.dropped);
-        counts.add("in_flight", ledger.in_flight());
-        counts.add("recovered", ledger.recovered.load(Relaxed));
-        counts.add("spooled", ledger.spooled());
-        counts.add("retries", ledger.retries.load(Relaxed));
+        counts.add("offered", of.offered);
+        counts.add("filtered", of.filtered);
+        counts.add("delivered", of.delivered);
+        counts.add("delivered_bytes", of.delivered_bytes);
+        counts.add_dropped(|reason| of.dropped(reason));
+        counts.add("in_flight", of.in_flight);
+        counts.add("recovered", of.recovered);
+        counts.add("spooled", of.spooled);
+        counts.add("retries", of.retries);
         counts
     }
 
@@ -133,9 +173,9 @@ impl Counts {
     }
 
     /// The sum, and each reason of which there is any.
-    fn add_dropped(&mut self, dropped: &Dropped) {
+    fn add_dropped(&mut self, dropped: impl Fn(Reason) -> u64) {
         // Each count is read once, so that the parts add up to the sum.
-        let counts = Reason::ALL.map(|reason| (reason.name(), dropped.get(reason)));
+        let counts = Reason::ALL.map(|reason| (reason.name(), dropped(reason)));
         self.add("dropped", counts.iter().map(|(_, count)| count).sum());
         for (reason, count) in counts {
             self.add(&format!("dropped_{reason}"), count);
@@ -158,30 +198,36 @@ impl fmt::Display for Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::SinkLedger;
 
     #[test]
     fn only_what_is_not_zero_is_shown() {
         let source = SourceLedger::default();
-        assert_eq!(Counts::of_source(&source).to_string(), "");
+        assert_eq!(Counts::of_source(&source, Moment::Running).to_string(), "");
         source.received.store(7, Relaxed);
         source.dropped.add(Reason::Denied, 2);
         source.dropped.add(Reason::InFlightLimit, 3);
         source.errors.store(1, Relaxed);
         let expected = " received=7 dropped=5 dropped_denied=2 dropped_in_flight_limit=3 errors=1";
-        assert_eq!(Counts::of_source(&source).to_string(), expected);
+        assert_eq!(Counts::of_source(&source, Moment::Running).to_string(), expected);
+
+        source.waiting.store(4, Relaxed);
+        assert!(Counts::of_source(&source, Moment::Running).to_string().contains(" waiting=4 "));
+        let end = Counts::of_source(&source, Moment::Rest).to_string();
+        assert!(end.contains(" dropped_shutdown=4 ") && !end.contains("waiting"), "{end}");
 
         let sink = Arc::<SinkLedger>::default();
-        assert_eq!(Counts::of_sink(&sink).to_string(), "");
+        assert_eq!(Counts::of_sink(&sink.counts()).to_string(), "");
         sink.offered.store(28890, Relaxed);
         sink.dropped.add(Reason::QueueFull, 28886);
         let held = sink.enter(4, 400, None);
         assert_eq!(
-            Counts::of_sink(&sink).to_string(),
+            Counts::of_sink(&sink.counts()).to_string(),
             " offered=28890 dropped=28886 dropped_queue_full=28886 in_flight=4"
         );
         held.delivered();
         assert_eq!(
-            Counts::of_sink(&sink).to_string(),
+            Counts::of_sink(&sink.counts()).to_string(),
             " offered=28890 delivered=4 delivered_bytes=400 dropped=28886 dropped_queue_full=28886"
         );
     }

@@ -51,16 +51,25 @@ pub(super) async fn drain<P>(
     // The last sender of each queue goes with it: the workers see the end of their input.
     drop(pipeline);
     let mut result = Ok(());
+    let mut running: Vec<&str> =
+        sinks.iter().flat_map(|sink| sink.threads.iter().map(|_| sink.config.name.as_str())).collect();
     let finish = async {
         while let Some(ended) = workers.join_next().await {
             if let Ok((name, end)) = ended {
+                if let Some(index) = running.iter().position(|running| *running == name) {
+                    running.swap_remove(index);
+                }
                 let ended = worker_ended(name, end);
                 result = std::mem::replace(&mut result, Ok(())).and(ended);
             }
         }
     };
     if timeout_at(over.into(), finish).await.is_err() {
-        tracing::warn!("a sink is blocked in a write; leaving without it");
+        running.dedup();
+        tracing::warn!(
+            sinks = running.join(", "),
+            "the time for the stop is over, and a write or a sync has not returned; leaving without it"
+        );
     }
     result
 }

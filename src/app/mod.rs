@@ -18,7 +18,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
 
-use self::counts::Totals;
+use self::counts::{Moment, Totals};
 use self::drain::{Times, drain};
 use self::loading::Loading;
 use self::signals::{Asked, Signals};
@@ -82,6 +82,12 @@ pub enum Error {
         name: String,
         /// What happened, and what to do.
         reason: String,
+    },
+    /// A count at the end is wrong, so that nobody knows whether all records that were acknowledged are kept.
+    #[error("the ledger of {sinks} does not balance: records may be lost that were acknowledged")]
+    Unbalanced {
+        /// The sinks.
+        sinks: String,
     },
 }
 
@@ -160,21 +166,22 @@ impl App {
                     Asked::Stop(signal) => {
                         tracing::warn!(signal, "second signal: leaving at once");
                         throttle::tell_rest();
-                        totals.log(&sources, &sinks, false);
+                        let _ = totals.log(&sources, &sinks, Moment::Leaving);
                         log::finish();
                         // What blocks the drain would block an orderly end too.
                         std::process::exit(1);
                     }
-                    Asked::Ledger => totals.log(&sources, &sinks, false),
+                    Asked::Ledger => drop(totals.log(&sources, &sinks, Moment::Running)),
                     Asked::Reload => {}
                 },
             }
         };
         throttle::tell_rest();
-        totals.log(&sources, &sinks, true);
+        let unbalanced = totals.log(&sources, &sinks, Moment::Rest);
+        let kept = if unbalanced.is_empty() { Ok(()) } else { Err(Error::Unbalanced { sinks: unbalanced.join(", ") }) };
         // A source can also fail on the way.
         let failed = sources.iter().find_map(LiveSource::error).map_or(Ok(()), Err);
-        result.and(drained).and(failed)
+        result.and(drained).and(failed).and(kept)
     }
 
     /// Until there is a reason to stop.
@@ -189,7 +196,7 @@ impl App {
                         return Ok(());
                     }
                     Asked::Reload => self.hangup(),
-                    Asked::Ledger => self.totals.log(&self.sources, &self.sinks, false),
+                    Asked::Ledger => drop(self.totals.log(&self.sources, &self.sinks, Moment::Running)),
                 },
                 loaded = self.loading.next() => self.reload(loaded)?,
                 Some(ended) = self.workers.join_next_with_id() => {
@@ -212,7 +219,7 @@ impl App {
         self.sinks.iter().for_each(|sink| sink.look(&self.sources, now));
         throttle::tell_sums(now);
         if self.totals.are_due(now) {
-            self.totals.log(&self.sources, &self.sinks, false);
+            let _ = self.totals.log(&self.sources, &self.sinks, Moment::Running);
         }
     }
 
@@ -245,7 +252,7 @@ impl App {
         self.sources.retain(|source| {
             let lasts = source.is_current || !source.has_ended;
             if !lasts {
-                source.log();
+                source.log(Moment::Rest);
                 totals.ended_sources += source.ledger.offered();
             }
             lasts
@@ -257,7 +264,7 @@ impl App {
         self.sinks.retain(|sink| {
             let has_ended = sink.has_ended();
             if has_ended {
-                sink.log(true, true);
+                sink.log(|| true, Moment::Rest);
             }
             !has_ended
         });

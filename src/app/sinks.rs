@@ -35,9 +35,9 @@ pub(super) struct Shown {
 }
 
 impl LiveSink {
-    /// Whether nothing of it moves any more.
+    /// Whether nothing of it moves any more, and others may have its destination.
     pub(super) fn has_ended(&self) -> bool {
-        self.threads.is_empty() && self.outlet.is_none() && self.shown.is_final()
+        self.threads.is_empty() && !self.destination.lasts() && self.outlet.is_none() && self.shown.is_final()
     }
 }
 

@@ -157,6 +157,11 @@ impl Batch {
         self.in_flight.is_awaited()
     }
 
+    /// Whether a spool has handed it on, and keeps what the sink does not take.
+    pub fn is_of_spool(&self) -> bool {
+        self.in_flight.is_of_spool()
+    }
+
     /// The destination has all of it.
     pub fn delivered(self) {
         self.make_room().delivered();

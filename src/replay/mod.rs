@@ -303,7 +303,7 @@ impl<'s> Session<'s> {
             let outcomes = Arc::clone(&self.outcomes);
             let ticket = Ticket { number: line.start, outcomes, spool: std::thread::current() };
             // The line is done with when its receipt comes: the sink must not promise what only the kernel has.
-            let receipt = Arc::new(Receipt::of_spool(ticket, true));
+            let receipt = Arc::new(Receipt::of_spool(ticket, true, false));
             feed.ledger.offered.fetch_add(1, Relaxed);
             let in_flight = feed.ledger.enter(1, records.line_bytes() as u64, Some(receipt));
             room.send(Batch::new(records, in_flight));
@@ -334,7 +334,7 @@ impl<'s> Session<'s> {
             std::thread::park_timeout(time);
             outcomes = self.take_outcomes();
         }
-        for Resolved { number, failed: lost } in outcomes {
+        for Resolved { number, failed: lost, .. } in outcomes {
             self.waiting -= 1;
             if lost > 0 {
                 self.left += 1;

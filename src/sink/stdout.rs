@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
-use std::mem;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::time::Instant;
@@ -91,17 +90,18 @@ impl<W: Write + AsFd> Stdout<W> {
         }
     }
 
-    /// Ends the line that the reader has a part of, as soon as it takes more: another sink may write behind it.
-    fn end_line(&mut self) -> io::Result<()> {
-        let torn = mem::take(&mut self.torn);
-        let mut rest = &torn[..];
-        while !rest.is_empty() {
-            match self.out.write(rest) {
+    /// Ends the line that the reader has a part of, as soon as it takes more: another sink may write behind it. Gives up when it
+    /// has taken nothing for as long as `patience`.
+    fn end_line(&mut self, patience: PollTimeout) -> io::Result<()> {
+        while !self.torn.is_empty() {
+            match self.out.write(&self.torn) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(written) => rest = &rest[written..],
+                Ok(written) => drop(self.torn.drain(..written)),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.writable(PollTimeout::NONE)?;
+                    if !self.writable(patience)? {
+                        return Ok(());
+                    }
                 }
                 Err(error) => return Err(error),
             }
@@ -135,7 +135,11 @@ impl<W: Write + AsFd + Send> Sink for Stdout<W> {
         self.at.entry + run.iter().take_while(|entry| entry.line.range().end <= end).count()
     }
 
-    fn finish(&mut self, _deadline: Instant) -> Result<(), Error> {
+    fn finish(&mut self, deadline: Instant) -> Result<(), Error> {
+        let left = deadline.saturating_duration_since(Instant::now()).as_millis();
+        let patience = u16::try_from(left).unwrap_or(u16::MAX).max(PATIENCE);
+        // The record counts as dropped, and comes again if anything keeps it.
+        let _ = self.end_line(patience.into());
         Ok(())
     }
 }
@@ -143,7 +147,7 @@ impl<W: Write + AsFd + Send> Sink for Stdout<W> {
 impl<W: Write + AsFd> Drop for Stdout<W> {
     fn drop(&mut self) {
         // The record counts as dropped already, and nobody is left to be told of an error.
-        let _ = self.end_line();
+        let _ = self.end_line(PollTimeout::NONE);
     }
 }
 

@@ -59,9 +59,9 @@ pub(crate) fn lines(ledger: &Arc<SinkLedger>, lines: &[&str]) -> Batch {
     batch(ledger, 0, &lines)
 }
 
-/// Waits until `condition` holds, at most ten seconds.
+/// Waits until `condition` holds, at most a minute.
 pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(10);
+    let until = Instant::now() + Duration::from_secs(60);
     while !condition() {
         assert!(Instant::now() < until, "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(2));

@@ -81,27 +81,35 @@ pub fn start<S: Sink + 'static>(
     spawn(format!("sink-{name}"), name, move || {
         // If it never is, what waits is dropped and counted.
         turn.wait(&control);
-        run(sink, receiver, &control, &ledger, &sink_name)
+        let (end, sink) = run_with(sink, receiver, &control, &ledger, &sink_name);
+        (end, (sink, turn))
     })
 }
 
-/// Starts a thread that works for the sink called `name`.
-pub(super) fn spawn(
+/// Starts a thread that works for the sink called `name`. What `work` gives besides its end is let go of after that is told:
+/// whoever waits for the thread does not wait for it, and whoever has the next turn does.
+pub(super) fn spawn<T>(
     thread_name: String,
     name: &str,
-    work: impl FnOnce() -> End + Send + 'static,
+    work: impl FnOnce() -> (End, T) + Send + 'static,
 ) -> Result<Worker, String> {
     let (ended, end) = oneshot::channel();
     thread::Builder::new()
         .name(thread_name.clone())
         .spawn(move || {
-            let end = panics::catch(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+            let work = panics::catch(AssertUnwindSafe(work)).map_err(|panic| {
                 End::Failed(format!(
                     "its thread {thread_name} panicked, which is a defect in Postrider, please report it: {panic}"
                 ))
             });
             // Nobody waits for the end if the program is leaving already.
-            drop(ended.send(end));
+            match work {
+                Ok((end, rest)) => {
+                    let _ = ended.send(end);
+                    drop(rest);
+                }
+                Err(end) => drop(ended.send(end)),
+            }
         })
         .map_err(|error| format!("cannot start a thread for the sink {name}: {error}"))?;
     Ok(Worker { name: name.to_owned(), end })
@@ -111,6 +119,11 @@ pub(super) fn spawn(
 /// time for the stop is over, or until the sink cannot go on. Everything that was in the queue is resolved then; what did
 /// not reach the destination is dropped with [`Reason::Shutdown`].
 pub fn run<S: Sink>(sink: S, receiver: Receiver, control: &Control, ledger: &Arc<SinkLedger>, name: &str) -> End {
+    run_with(sink, receiver, control, ledger, name).0
+}
+
+/// The same, and gives the sink back.
+fn run_with<S: Sink>(sink: S, receiver: Receiver, control: &Control, ledger: &Arc<SinkLedger>, name: &str) -> (End, S) {
     control.enlist();
     let mut run = Run {
         sink,
@@ -166,6 +179,17 @@ impl Control {
             time.deadline = Some(time.deadline.map_or(end, |deadline| deadline.min(end)));
         }
         self.wake();
+    }
+
+    /// Ends the time for the stop now: there is nothing to wait for.
+    pub(super) fn hurry(&self) {
+        self.set_timeout(Duration::ZERO);
+        self.stop();
+    }
+
+    /// How long a stop may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.time().timeout
     }
 
     /// Has every sink close its files, so that the next write opens them anew.
@@ -314,7 +338,7 @@ impl<S: Sink> Run<'_, S> {
         self.control.0.reopens.load(Relaxed)
     }
 
-    fn finish(mut self, end: End, name: &str) -> End {
+    fn finish(mut self, end: End, name: &str) -> (End, S) {
         let deadline = match end {
             End::Finished => self.control.deadline_from_now(),
             // What cannot be written any more need not be waited for.
@@ -325,7 +349,7 @@ impl<S: Sink> Run<'_, S> {
         if left > 0 {
             warn!(sink = name, records = left, "dropped what was left in the queue at the stop");
         }
-        match (end, finished) {
+        let end = match (end, finished) {
             (End::Finished, Err(Error::Fatal(reason))) => End::Failed(reason),
             (End::Finished, Err(Error::Closed(reason))) => End::Closed(reason),
             (end, Err(error)) => {
@@ -333,31 +357,34 @@ impl<S: Sink> Run<'_, S> {
                 end
             }
             (end, Ok(())) => end,
-        }
+        };
+        (end, self.sink)
     }
 
-    /// Resolves the batch of which the destination has a part, and says how many records of it are dropped.
+    /// Resolves the batch of which the destination has a part, and says how many records of it are dropped for good.
     fn resolve_front(&mut self) -> usize {
         let taken = self.pending.front().map_or(0, |front| self.sink.taken(front));
         if taken == 0 {
             return 0;
         }
         let Some(mut front) = self.pending.pop_front() else { return 0 };
+        let is_of_spool = front.is_of_spool();
         let left = &front.entries()[taken..];
         let (records, bytes) = (left.len(), left.iter().map(|entry| entry.line.range().len() as u64).sum());
         front.dropped_part(records as u64, bytes, Reason::Shutdown);
         front.delivered();
-        records
+        if is_of_spool { 0 } else { records }
     }
 
-    /// Drops what is pending and what is in the queue, and says how many records that were.
+    /// Gives up what is pending and what is in the queue, and says how many records that were, without those of a spool: what
+    /// becomes of them, the spool says.
     fn drop_the_rest(&mut self) -> usize {
         self.receiver.close();
         let until = Instant::now() + LAST_SENDERS;
         let mut records = self.resolve_front();
         loop {
             for batch in self.pending.drain(..) {
-                records += batch.entries().len();
+                records += if batch.is_of_spool() { 0 } else { batch.entries().len() };
                 batch.dropped(Reason::Shutdown);
             }
             let time = until.saturating_duration_since(Instant::now());

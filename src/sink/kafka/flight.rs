@@ -226,11 +226,12 @@ impl Flight {
         self.cursor = (0, 0);
     }
 
-    /// Resolves everything: what is not settled is dropped with `reason`. Gives how many records that were.
+    /// Resolves everything: what is not settled is dropped with `reason`. Gives how many records that were, without those of a
+    /// spool, which keeps them.
     pub(super) fn drop_all(&mut self, reason: Reason) -> usize {
         let mut records = 0;
         for mut in_flight in self.batches.drain(..).flatten() {
-            records += in_flight.left;
+            records += if in_flight.batch.is_of_spool() { 0 } else { in_flight.left };
             let states = in_flight.batch.entries().iter().zip(&in_flight.states);
             let unsettled = states.filter(|(_, state)| **state != State::Settled);
             let bytes: usize = unsettled.map(|(entry, _)| in_flight.batch.line(entry).len()).sum();

@@ -217,6 +217,20 @@ fn always_passes_what_has_an_answer() {
     passes_what_has_an_answer(SpoolMode::Always);
 }
 
+#[test]
+fn a_stop_does_not_wait_for_brokers_that_are_away() {
+    for mode in [SpoolMode::Overflow, SpoolMode::Always] {
+        let mut spooled = Spooled::new(mode);
+        spooled.cluster.broker_down(-1).unwrap();
+        spooled.start(60);
+        spooled.send(1000, 5);
+        let begun = Instant::now();
+        assert_eq!(spooled.stop(), (0, 0));
+        assert!(begun.elapsed() < Duration::from_secs(30), "{mode:?}: {:?}", begun.elapsed());
+        assert_eq!(spooled.pending(), (0..1000).collect::<Vec<_>>(), "{mode:?}");
+    }
+}
+
 /// All brokers go and come back again and again while records come.
 fn survives_outages(mode: SpoolMode) {
     const KEYS: usize = 20;
@@ -255,6 +269,7 @@ fn survives_slow_answers(mode: SpoolMode) {
     spooled.send(1000, KEYS);
     wait_for("the disk", || spooled.disk_bytes() > 0);
     spooled.send(1000, KEYS);
+    spooled.wait_delivered(2000);
     assert_eq!(spooled.finish(), (2000, 0));
     assert_eq!(spooled.pending(), Vec::<usize>::new());
     assert_in_order(&read(&spooled.cluster, 2000), 2000, KEYS);

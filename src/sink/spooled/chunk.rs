@@ -7,7 +7,18 @@ use crate::ledger::SinkLedger;
 use crate::receipt::Receipt;
 use crate::spool::{self, Spool};
 
-/// Puts records into the spool's buffer, and gives the number of the last.
+/// Whether the spool could hold each of the records, were it empty.
+pub(super) fn fits(spool: &Spool, records: &Records) -> bool {
+    let most = spool.longest_record();
+    let longest = |entry: &Entry| {
+        let key = records.key(entry).map_or(0, str::len);
+        (records.line(entry).len() + records.route(entry).len() + key) as u64 + OVERHEAD
+    };
+    // That all of them together fit is the usual case, and quick to see.
+    records.size() as u64 + OVERHEAD <= most || records.entries().iter().all(|entry| longest(entry) <= most)
+}
+
+/// Puts records into the spool's buffer, and gives the number of the last. Each of them [`fits`].
 pub(super) fn append(spool: &mut Spool, records: &Records) -> u64 {
     let mut last = 0;
     for entry in records.entries() {
@@ -18,10 +29,13 @@ pub(super) fn append(spool: &mut Spool, records: &Records) -> u64 {
             key: records.key(entry),
             line: records.line(entry),
         };
-        last = spool.append(&entry).expect("a record is below a gigabyte: its message is at most 16 MiB");
+        last = spool.append(&entry).expect("a record that fits");
     }
     last
 }
+
+/// More than what a record takes in the spool besides its line, its route and its key.
+const OVERHEAD: u64 = 128;
 
 /// Records that were read back, as they become a batch.
 #[derive(Default)]

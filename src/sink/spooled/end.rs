@@ -5,14 +5,16 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use super::{BATCHES_PER_COMMIT, Stage};
+use super::{BATCHES_PER_COMMIT, Stage, TICK_BEHIND};
 use crate::buffer::Received;
 use crate::ledger::Reason;
 use crate::sink::End;
 use crate::spool;
 
 /// How long the last outcomes may take when the time for the stop is over.
-const LAST_OUTCOMES: Duration = Duration::from_millis(300);
+const LAST_OUTCOMES: Duration = Duration::from_millis(200);
+/// How long a sender that already has room may take to use it.
+const LAST_SENDERS: Duration = Duration::from_secs(1);
 
 impl Stage {
     /// Lets the cursor pass also what the sink has had from memory before the disk had it.
@@ -36,62 +38,109 @@ impl Stage {
         End::Failed(reason)
     }
 
+    /// Takes what is left in the queue. A sender that has room already may still use it.
     fn take_the_rest(&mut self) {
         self.input.close();
-        while self.input.receive(&mut self.waiting, BATCHES_PER_COMMIT, Duration::ZERO) == Received::Batches {}
+        let until = Instant::now() + LAST_SENDERS;
+        while self.input.receive(&mut self.waiting, BATCHES_PER_COMMIT, TICK_BEHIND) != Received::Closed
+            && Instant::now() < until
+        {}
     }
 
     /// Keeps on the disk what the sink does not have.
     pub(super) fn finish(mut self) -> End {
-        let until = Instant::now() + LAST_OUTCOMES;
         self.output = None;
-        while self.given.iter().any(|given| given.failed.is_none()) && Instant::now() < until {
-            thread::park_timeout(until.saturating_duration_since(Instant::now()));
-            if let Err(error @ spool::Error::Fatal { .. }) = self.settle() {
-                return self.fail(error.to_string());
-            }
-        }
         self.take_the_rest();
-        self.append_given();
-        self.append_waiting();
-        let committed = self.commit();
-        let durable = self.spool.durable();
-        for mut given in self.given.drain(..) {
-            if given.failed == Some(0) || given.last.is_some_and(|last| last <= durable) {
-                given.pay();
-            } else {
-                // What is owed and not paid fails.
-                self.ledger.drop_spooled(given.failed.unwrap_or_default(), Reason::Shutdown);
-            }
+        let stored = self.store_all();
+        if !self.given.is_empty() {
+            // The sink is away: its worker need not wait for it either.
+            self.control.hurry();
         }
-        for (batch, last) in self.appended.drain(..) {
-            if last <= durable {
-                batch.spooled();
-            } else {
-                batch.dropped(Reason::Shutdown);
-            }
-        }
-        let settled = self.settle_all();
-        let left = self.ledger.spooled();
-        if left > 0 {
-            info!(
-                sink = self.name,
-                records = left,
-                "the spool keeps what the sink has not delivered, for the next start"
-            );
-        }
-        match (committed, settled) {
-            (Ok(()), Ok(())) => {}
+        let heard = self.hear_the_last();
+        let dropped = self.give_up_the_rest();
+        let settled = heard.and_then(|()| self.settle_all());
+        self.report(&stored, dropped);
+        match (stored, settled) {
             (Err(error @ spool::Error::Fatal { .. }), _) | (_, Err(error @ spool::Error::Fatal { .. })) => {
                 return End::Failed(error.to_string());
             }
-            (Err(error), _) => {
-                warn!(sink = self.name, "{error}; what was not yet on the disk is dropped because of the stop");
-            }
-            (Ok(()), Err(error)) => {
+            (_, Err(error)) => {
                 warn!(sink = self.name, "{error}; some of what the sink has comes again with the next start");
             }
+            (_, Ok(())) => {}
         }
         End::Finished
     }
+
+    fn store_all(&mut self) -> Result<(), spool::Error> {
+        self.flush()?;
+        self.append_given()?;
+        self.append_waiting()?;
+        self.flush()
+    }
+
+    /// Waits a moment for the last outcomes: what the sink has need not come again.
+    fn hear_the_last(&mut self) -> Result<(), spool::Error> {
+        let until = Instant::now() + LAST_OUTCOMES;
+        while self.given.iter().any(|given| given.failed.is_none()) && Instant::now() < until {
+            thread::park_timeout(until.saturating_duration_since(Instant::now()));
+            if let Err(error @ spool::Error::Fatal { .. }) = self.settle() {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops what neither the sink nor the disk has, and says how many records that were. Its sources hear that it failed.
+    fn give_up_the_rest(&mut self) -> u64 {
+        let mut dropped = 0;
+        let durable = self.spool.durable();
+        for mut given in self.given.drain(..) {
+            if given.is_safe() {
+                given.pay();
+                continue;
+            }
+            let records = given.records.as_ref().map_or(0, |records| records.entries().len() as u64);
+            let stored = stored_part(durable, given.last, records);
+            self.ledger.store_part(stored);
+            // What is still with a sink that is blocked is counted when the process ends.
+            let returned = given.returned.min(stored);
+            self.ledger.keep_returned(returned);
+            self.ledger.drop_returned(given.returned - returned, Reason::Shutdown);
+            dropped += records - stored;
+        }
+        for (mut batch, last) in self.appended.drain(..) {
+            let records = batch.entries().len() as u64;
+            let stored = stored_part(durable, Some(last), records);
+            let left = batch.entries()[stored as usize..].iter().map(|entry| entry.line.range().len() as u64).sum();
+            batch.dropped_part(records - stored, left, Reason::Shutdown);
+            batch.spooled();
+            dropped += records - stored;
+        }
+        for batch in self.waiting.drain(..) {
+            dropped += batch.entries().len() as u64;
+            batch.dropped(Reason::Shutdown);
+        }
+        dropped
+    }
+
+    fn report(&self, stored: &Result<(), spool::Error>, dropped: u64) {
+        let records = self.ledger.counts().at_the_end().spooled;
+        if records > 0 {
+            info!(sink = self.name, records, "the spool keeps what the sink has not delivered, for the next start");
+        }
+        if dropped > 0 {
+            let reason = stored.as_ref().err().map_or_else(|| "not stored".to_owned(), ToString::to_string);
+            warn!(
+                sink = self.name,
+                records = dropped,
+                "{reason}; records that have no room there are dropped by the stop"
+            );
+        }
+    }
+}
+
+/// How many of `records`, whose last has the number `last`, are on a disk that has those up to the number `durable`.
+fn stored_part(durable: u64, last: Option<u64>, records: u64) -> u64 {
+    last.map_or(0, |last| records.saturating_sub(last.saturating_sub(durable)))
 }

@@ -87,14 +87,16 @@ impl Entrance {
 
     fn start(self, work: impl FnOnce(Self) -> End + Send + 'static) -> Result<Worker, String> {
         let name = self.name.clone();
-        worker::spawn(format!("spool-{name}"), &name, move || work(self))
+        worker::spawn(format!("spool-{name}"), &name, move || (work(self), ()))
     }
 
     fn stage(self, spool: Spool, found: &Recovery) -> Stage {
         let Self { name, spool: config, input, output, control, ledger } = self;
-        report(&name, found, spool.figures().pending_records);
+        let (pending, damaged) = (spool.figures().pending_records, spool.figures().damaged_records);
+        report(&name, found, pending);
         let losses = Throttle::new(Level::WARN, Owner::Sink(name.clone()), GIVEN_UP);
-        ledger.recover(spool.figures().pending_records);
+        ledger.recover(pending + damaged);
+        ledger.drop_spooled(damaged, Reason::Damaged);
         Stage {
             fault: Fault::new(&name),
             name,
@@ -104,6 +106,9 @@ impl Entrance {
             output: Some(output),
             control,
             ledger,
+            stopping: None,
+            progress: Instant::now(),
+            saved: Instant::now(),
             waiting: VecDeque::new(),
             appended: VecDeque::new(),
             given: VecDeque::new(),
@@ -117,7 +122,7 @@ impl Entrance {
             unsettled: false,
             when_full: config.when_full,
             losses,
-            damaged: 0,
+            damaged,
         }
     }
 
@@ -137,7 +142,9 @@ impl Entrance {
 
 /// Says what the last run has left.
 fn report(sink: &str, found: &Recovery, records: u64) {
-    let damaged = found.torn.is_some() || matches!(found.cursor, CursorState::Missing | CursorState::Damaged);
+    let damaged = found.torn.is_some()
+        || found.missing > 0
+        || matches!(found.cursor, CursorState::Missing | CursorState::Damaged);
     if damaged {
         warn!(sink, "the spool was not closed in good order: {found}");
     } else if records > 0 {

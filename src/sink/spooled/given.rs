@@ -1,10 +1,11 @@
 //! What the sink was given and has not delivered.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use crate::buffer::Records;
-use crate::receipt::Receipt;
+use crate::ledger::SinkLedger;
+use crate::receipt::{Receipt, Resolved};
 
 /// A batch that the sink was given.
 pub(super) struct Given {
@@ -17,6 +18,12 @@ pub(super) struct Given {
     pub(super) owed: Option<Owed>,
     /// How many records the sink does not have and has not refused for good, once that is known.
     pub(super) failed: Option<u64>,
+    /// What the sink holds of the batch, as long as it holds any.
+    pub(super) receipt: Weak<Receipt>,
+    /// Whether the disk has the records.
+    pub(super) stored: bool,
+    /// How many records the sink has given back, whose fate is open.
+    pub(super) returned: u64,
 }
 
 /// A receipt that fails unless it is paid: whatever becomes of the thread, no source is told what is not so.
@@ -52,8 +59,36 @@ impl Given {
         }
     }
 
-    /// Whether its records are in the spool's buffer.
+    /// Whether its records are in the spool's buffer, and not on the disk.
     pub(super) const fn is_appended(&self) -> bool {
-        self.records.is_some() && self.last.is_some()
+        !self.stored && self.last.is_some()
+    }
+
+    /// Whether the disk or the sink has all of it.
+    pub(super) fn is_safe(&self) -> bool {
+        self.stored || self.failed == Some(0)
+    }
+
+    /// The disk has its records: they are safe, whatever becomes of the sink.
+    pub(super) fn store(&mut self, ledger: &SinkLedger) {
+        self.stored = true;
+        self.records = None;
+        if let Some(receipt) = self.receipt.upgrade() {
+            ledger.store(&receipt);
+        }
+        ledger.store_returned(std::mem::take(&mut self.returned));
+        self.pay();
+    }
+
+    /// The sink is done with it.
+    pub(super) fn resolve(&mut self, resolved: Resolved, ledger: &SinkLedger) {
+        self.failed = Some(resolved.failed);
+        if resolved.stored {
+            ledger.keep_returned(resolved.returned);
+        } else if self.stored {
+            ledger.store_returned(resolved.returned);
+        } else {
+            self.returned = resolved.returned;
+        }
     }
 }

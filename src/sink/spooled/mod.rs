@@ -15,7 +15,8 @@
 //! A source that waits for a receipt has it when its records are on the disk or the sink has them, whichever is first. The
 //! spool's cursor passes a batch when the sink has it and all before it.
 //!
-//! What the sink has not delivered when the time for a stop is over goes to the disk too; the next start begins with it.
+//! What the sink has not delivered when the time for a stop is over goes to the disk too; the next start begins with it. That time is
+//! over early when everything is on the disk and the sink is away: it has delivered nothing for `AWAY`.
 
 mod chunk;
 mod end;
@@ -27,7 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tracing::warn;
+use tracing::{error, warn};
 
 pub(super) use self::entrance::Entrance;
 
@@ -45,10 +46,16 @@ use crate::throttle::Throttle;
 
 /// The most batches that share one fdatasync.
 const BATCHES_PER_COMMIT: usize = 256;
+/// When so many bytes wait for the disk, they are written before more are taken: a copy of them is in memory.
+const BYTES_PER_COMMIT: u64 = 8 << 20;
+/// How often the cursor is written while the sink takes nothing, so that it says which records were durable.
+const CURSOR_EVERY: Duration = Duration::from_secs(10);
 /// What is read back from the disk at a time, in bytes.
 const CHUNK: usize = 256 << 10;
 /// A sink that has had a batch for so long is behind.
 const BEHIND: Duration = Duration::from_secs(1);
+/// A sink that has delivered nothing for so long is away: a stop does not wait for it. A broker whose answers take two seconds is not.
+const AWAY: Duration = Duration::from_secs(3);
 /// The longest time without a look at the sink and the clock.
 const TICK: Duration = Duration::from_secs(1);
 /// The same while the sink is behind, whose room does not wake this thread.
@@ -67,6 +74,12 @@ struct Stage {
     control: Control,
     ledger: Arc<SinkLedger>,
     fault: Fault,
+    /// When a stop was first seen.
+    stopping: Option<Instant>,
+    /// When the sink last had something that it was given.
+    progress: Instant,
+    /// When the cursor was last written for certain.
+    saved: Instant,
     /// Batches that are neither with the sink nor in the spool.
     waiting: VecDeque<Batch>,
     /// Batches in the spool's buffer, not yet on the disk, each with the number of its last record.
@@ -112,7 +125,7 @@ impl Stage {
                 panic_point("spool");
             }
             let settled = self.settle();
-            if self.control.overdue() || self.is_forsaken() {
+            if self.control.overdue() || self.has_sink_ended() || self.is_away() {
                 return Ok(());
             }
             let moved = match settled {
@@ -126,23 +139,36 @@ impl Stage {
                 Err(error @ spool::Error::Fatal { .. }) => return Err(error.to_string()),
                 Err(error) => pause = Some(self.fault.failed(&error.to_string(), Instant::now())),
             }
-            if self.closed && self.waiting.is_empty() && self.appended.is_empty() && self.spool.is_read() {
-                // The worker ends when it has delivered what it was given.
-                self.output = None;
-                if self.given.is_empty() {
-                    return Ok(());
-                }
+            // The worker is told last: at the end of its queue it would wait for its destination until the stop is over.
+            let is_read = || self.waiting.is_empty() && self.appended.is_empty() && self.spool.is_read();
+            if self.closed && self.given.is_empty() && is_read() {
+                return Ok(());
             }
         }
     }
 
     /// Whether the sink has ended before its queue, and a stop has begun.
-    fn is_forsaken(&self) -> bool {
+    fn has_sink_ended(&self) -> bool {
         self.control.deadline().is_some() && self.output.as_ref().is_some_and(Sender::is_closed)
+    }
+
+    /// Whether a stop need not wait for the sink: everything is on the disk, and the sink has taken nothing for a while.
+    fn is_away(&self) -> bool {
+        let Some(stopping) = self.stopping else { return false };
+        let is_safe = || self.waiting.is_empty() && self.appended.is_empty() && self.given.iter().all(Given::is_safe);
+        self.closed && self.progress.max(stopping).elapsed() >= self.patience(AWAY) && is_safe()
+    }
+
+    /// How long it is waited, if not for a stop, which may have less time.
+    fn patience(&self, usual: Duration) -> Duration {
+        if self.stopping.is_some() { usual.min(self.control.timeout() / 4) } else { usual }
     }
 
     /// Takes batches from the queue, unless there are some for which there was no room: then it waits for `pause`.
     fn take(&mut self, pause: Option<Duration>) {
+        if self.stopping.is_none() && self.control.deadline().is_some() {
+            self.stopping = Some(Instant::now());
+        }
         let behind = !self.spool.is_read() || self.is_behind();
         let tick = if behind { TICK_BEHIND } else { TICK };
         let has_work = !self.waiting.is_empty() || !self.appended.is_empty();
@@ -150,7 +176,8 @@ impl Stage {
             thread::park_timeout(pause.unwrap_or(tick).min(TICK));
             return;
         }
-        let until_behind = self.given.front().map_or(tick, |given| BEHIND.saturating_sub(given.since.elapsed()));
+        let patience = self.patience(BEHIND);
+        let until_behind = self.given.front().map_or(tick, |given| patience.saturating_sub(given.since.elapsed()));
         let time =
             if self.given.front().is_some_and(|given| given.last.is_none()) { until_behind.min(tick) } else { tick };
         if self.input.receive(&mut self.waiting, BATCHES_PER_COMMIT, time) == Received::Closed {
@@ -172,7 +199,7 @@ impl Stage {
 
     /// Whether the sink takes what it is given more slowly than it comes.
     fn is_behind(&self) -> bool {
-        self.given.front().is_some_and(|given| given.since.elapsed() >= BEHIND)
+        self.given.front().is_some_and(|given| given.since.elapsed() >= self.patience(BEHIND))
     }
 
     /// Whether all that was appended to the spool is on the disk.
@@ -186,10 +213,8 @@ impl Stage {
         if self.mode != SpoolMode::Overflow {
             return;
         }
+        self.store_appended();
         let durable = self.spool.durable();
-        while self.appended.front().is_some_and(|(_, last)| *last <= durable) {
-            self.appended.pop_front().into_iter().for_each(|(batch, _)| batch.spooled());
-        }
         while self.spool.is_read() && !self.is_behind() {
             let (size, first) = match (self.appended.front(), self.waiting.front()) {
                 (Some((batch, last)), _) => (batch.size(), last + 1 - batch.entries().len() as u64),
@@ -210,35 +235,59 @@ impl Stage {
 
     /// Writes to the disk what waits, behind what the sink was given and has not delivered.
     fn store(&mut self) -> Result<(), spool::Error> {
+        // What an earlier attempt has left is first.
+        self.flush()?;
         if self.is_unwritten() {
-            self.append_given();
-        }
-        if self.given.iter().any(Given::is_appended) {
-            self.commit()?;
-            crash_point("before-receipts");
-            // The sink has these, and was given them when there was nothing else to read.
-            if self.appended.is_empty() {
-                self.spool.skip();
+            self.append_given()?;
+            if self.given.iter().any(Given::is_appended) {
+                self.flush()?;
             }
-            for given in self.given.iter_mut().filter(|given| given.is_appended()) {
-                given.records = None;
-                given.pay();
-            }
+            self.append_waiting()?;
+            self.flush()?;
         }
-        self.in_part &= !self.appended.is_empty();
-        self.append_waiting();
-        if self.appended.is_empty() {
+        Ok(())
+    }
+
+    /// Brings what was appended to the disk, or the first part of it.
+    fn flush(&mut self) -> Result<(), spool::Error> {
+        if self.is_written() && self.appended.is_empty() {
             return Ok(());
         }
+        self.in_part &= !self.appended.is_empty();
         // After an attempt that failed, some may be on the disk already, and read back.
         let are_next = self.spool.is_read() && !self.in_part;
         self.in_part = true;
-        self.commit()?;
-        self.in_part = false;
+        let committed = self.commit();
+        if let Err(spool::Error::Fatal { .. }) = committed {
+            return committed;
+        }
         crash_point("before-receipts");
-        self.stored(are_next);
+        self.store_given();
+        if committed.is_ok() {
+            self.in_part = false;
+            self.stored(are_next);
+        } else {
+            self.store_appended();
+        }
         crash_point("after-receipts");
-        Ok(())
+        committed
+    }
+
+    /// Sees which batches that the sink was given are on the disk now.
+    fn store_given(&mut self) {
+        let durable = self.spool.durable();
+        let on_disk = |given: &&mut Given| given.is_appended() && given.last.is_some_and(|last| last <= durable);
+        for given in self.given.iter_mut().filter(on_disk) {
+            given.store(&self.ledger);
+        }
+    }
+
+    /// Lets go of the batches that are on the disk: they are read back from there.
+    fn store_appended(&mut self) {
+        let durable = self.spool.durable();
+        while self.appended.front().is_some_and(|(_, last)| *last <= durable) {
+            self.appended.pop_front().into_iter().for_each(|(batch, _)| batch.spooled());
+        }
     }
 
     /// Brings what was appended to the disk. A full spool gives up its oldest records for it, where the configuration says so.
@@ -272,25 +321,49 @@ impl Stage {
         !self.waiting.is_empty() || (self.is_behind() && unwritten)
     }
 
-    fn append_waiting(&mut self) {
+    fn append_waiting(&mut self) -> Result<(), spool::Error> {
         while let Some(batch) = self.waiting.pop_front() {
-            let last = append(&mut self.spool, &batch);
-            self.appended.push_back((batch, last));
-        }
-    }
-
-    fn append_given(&mut self) {
-        for given in &mut self.given {
-            if let (Some(records), None, false) = (&given.records, given.last, given.failed == Some(0)) {
-                self.passed = append(&mut self.spool, records);
-                given.last = Some(self.passed);
+            if chunk::fits(&self.spool, &batch) {
+                let last = append(&mut self.spool, &batch);
+                self.appended.push_back((batch, last));
+                self.flush_if_large()?;
+            } else {
+                error!(
+                    sink = self.name,
+                    records = batch.entries().len(),
+                    "a record is larger than the spool: raise max_size"
+                );
+                batch.dropped(Reason::SpoolFull);
             }
         }
+        Ok(())
     }
 
-    /// Batches are on the disk: the sink has them from memory if they are next and it has room for all of them, and
+    fn append_given(&mut self) -> Result<(), spool::Error> {
+        for index in 0..self.given.len() {
+            let given = &mut self.given[index];
+            if let (Some(records), None, false) = (&given.records, given.last, given.failed == Some(0))
+                && chunk::fits(&self.spool, records)
+            {
+                self.passed = append(&mut self.spool, records);
+                given.last = Some(self.passed);
+                self.flush_if_large()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush_if_large(&mut self) -> Result<(), spool::Error> {
+        if self.spool.figures().buffered_bytes >= BYTES_PER_COMMIT { self.flush() } else { Ok(()) }
+    }
+
+    /// All batches are on the disk: the sink has them from memory if they are next and it has room for all of them, and
     /// otherwise from the disk.
     fn stored(&mut self, are_next: bool) {
+        if self.appended.is_empty() {
+            // The sink has all of it, and was given it when there was nothing else to read.
+            return self.spool.skip();
+        }
         let batches = std::mem::take(&mut self.appended);
         let output = self.output.clone().filter(|_| are_next);
         let room = |(batch, _): &(Batch, u64)| output.as_ref().and_then(|output| output.try_room(batch.size()));
@@ -307,15 +380,19 @@ impl Stage {
     /// Notes that the sink is given a batch, whose last record is `last` in the spool if it is there.
     fn give(&mut self, mut batch: Batch, last: Option<u64>) -> Batch {
         let durable = last.is_some() || batch.is_awaited();
-        let receipt = Arc::new(Receipt::of_spool(self.ticket(), durable));
-        let owed = batch.exchange_receipt(receipt);
         let written = last.is_some();
+        let receipt = Arc::new(Receipt::of_spool(self.ticket(), durable, written));
+        let to_sink = Arc::downgrade(&receipt);
+        let owed = batch.exchange_receipt(receipt);
         self.given.push_back(Given {
             since: Instant::now(),
             records: (!written).then(|| batch.records()),
             last,
             owed: if written { None } else { owed.map(Owed::new) },
             failed: None,
+            receipt: to_sink,
+            stored: written,
+            returned: 0,
         });
         batch
     }
@@ -343,7 +420,8 @@ impl Stage {
                 read?;
                 continue;
             };
-            let receipt = Arc::new(Receipt::of_spool(self.ticket(), true));
+            let receipt = Arc::new(Receipt::of_spool(self.ticket(), true, true));
+            let to_sink = Arc::downgrade(&receipt);
             let batch = chunk.batch(&self.ledger, receipt);
             self.given.push_back(Given {
                 since: Instant::now(),
@@ -351,6 +429,9 @@ impl Stage {
                 last: Some(last),
                 owed: None,
                 failed: None,
+                receipt: to_sink,
+                stored: true,
+                returned: 0,
             });
             room.send(batch);
             crash_point("after-hand-over");
@@ -368,15 +449,16 @@ impl Stage {
     /// Hears what the sink has delivered, and lets the cursor pass it.
     fn settle(&mut self) -> Result<(), spool::Error> {
         let outcomes = std::mem::take(&mut *self.outcomes.lock().unwrap_or_else(PoisonError::into_inner));
-        for Resolved { number, failed } in outcomes {
-            if let Some(given) = self.given.get_mut((number - self.first) as usize) {
-                given.failed = Some(failed);
+        for resolved in outcomes {
+            if let Some(given) = self.given.get_mut((resolved.number - self.first) as usize) {
+                given.resolve(resolved, &self.ledger);
             }
         }
         let before = self.done;
         while self.given.front().is_some_and(|given| given.failed == Some(0)) {
             let Some(mut given) = self.given.pop_front() else { break };
             self.first += 1;
+            self.progress = Instant::now();
             self.done = given.last.unwrap_or(self.done);
             given.pay();
         }
@@ -384,8 +466,10 @@ impl Stage {
         if moved {
             crash_point("before-acknowledge");
         }
-        let settled = if self.unsettled || (!moved && self.given.is_empty()) {
+        let due = self.saved.elapsed() >= CURSOR_EVERY;
+        let settled = if self.unsettled || due || (!moved && self.given.is_empty()) {
             // While there is little to do, little may come twice.
+            self.saved = Instant::now();
             self.spool.acknowledge(self.done).and_then(|()| self.spool.checkpoint())
         } else if moved {
             self.spool.acknowledge(self.done)
