@@ -70,7 +70,9 @@ impl Totals {
                 "lines of Postfix that Postrider does not understand; `postrider decode --unparsed` prints them for a report"
             );
         }
-        sources.iter().for_each(|source| source.log(moment));
+        for source in sources {
+            source.log(moment);
+        }
         let complete = || {
             let offered: u64 = sources.iter().map(|source| source.ledger.offered()).sum();
             self.ended_sources + offered == self.shown.total()

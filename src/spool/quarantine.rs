@@ -98,9 +98,9 @@ impl<F> Quarantine<F> {
         if self.kept.is_none() {
             storage.create_directory(QUARANTINE)?;
         }
-        let continues = |copy: &&Copy<F>| copy.start.base == place.base && copy.end == place.offset;
-        let continued = self.open.as_ref().filter(continues).map(|copy| copy.end - copy.start.offset);
-        let before = continued.unwrap_or(0);
+        let is_before = |copy: &&Copy<F>| copy.start.base == place.base && copy.end == place.offset;
+        let copied = self.open.as_ref().filter(is_before).map(|copy| copy.end - copy.start.offset);
+        let before = copied.unwrap_or(0);
         let kept = self.on_disk() + on_disk(before + bytes.len() as u64) - on_disk(before);
         if kept > self.most {
             return Err(io::Error::other(format!(
@@ -109,7 +109,7 @@ impl<F> Quarantine<F> {
             )));
         }
         self.kept = Some(kept);
-        if continued.is_none() {
+        if copied.is_none() {
             if let Err((_, error)) = self.sync(storage) {
                 return Err(error);
             }
