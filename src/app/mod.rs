@@ -158,6 +158,7 @@ impl App {
         // The second signal finds everything as it stands: dropped, this would abort the sources, and lose what they hold.
         let mut drained = pin!(drained);
         let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let drained = loop {
             tokio::select! {
                 drained = &mut drained => break drained,
