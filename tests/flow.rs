@@ -441,7 +441,11 @@ fn a_sink_that_stands_still_is_named_before_its_queue_is_full() {
     let lines: Vec<String> = wait_for(DEADLINE, "a word about it", || {
         Some(said("the sink takes nothing")).filter(|s: &Vec<_>| !s.is_empty())
     });
-    assert!(lines[0].contains(" WARN ") && lines[0].contains(" sink=\"stdout\" seconds=5 records="), "{lines:?}");
+    assert!(
+        lines[0].contains(" WARN ") && lines[0].contains(" sink=\"stdout\" seconds=") && lines[0].contains(" records="),
+        "{lines:?}"
+    );
+    assert!((4..20).contains(&count_in(&lines[0], "seconds")), "{lines:?}");
     assert!(count_in(&lines[0], "queue_bytes") > 10_000 && !lines[0].contains("waiting="), "{lines:?}");
 
     let output = postrider.output();

@@ -92,6 +92,36 @@ fn a_broker_that_dies_for_30_seconds_loses_and_reorders_nothing() {
     assert_eq!(last.len(), KEYS);
 }
 
+/// It answers nothing and refuses nothing, so librdkafka has no error to tell of for a minute.
+#[test]
+fn a_frozen_broker_is_told_of_within_seconds() {
+    const SOME: usize = 100;
+    let kafka = Kafka::start();
+    kafka.create_topic("mail", 4);
+    let mut postrider = Postrider::spawn(&format!(
+        "[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[sink.kafka]]\nbrokers = [\"{}\"]\ntopic = \"mail\"\n",
+        kafka.brokers()
+    ));
+    let mut socket = TcpStream::connect(postrider.address("tcp")).expect("a connection");
+    socket.write_all(line(0).as_bytes()).expect("room for a message");
+    assert_eq!(kafka.consume_all("mail", 1, DEADLINE).len(), 1);
+    kafka.freeze();
+    let frozen = Instant::now();
+    (1..SOME).for_each(|n| socket.write_all(line(n).as_bytes()).expect("room for a message"));
+    wait_until(DEADLINE, "a word about it", || postrider.stderr().contains("the sink takes nothing"));
+    let took = frozen.elapsed();
+    assert!((4..20).contains(&took.as_secs()), "{took:?}");
+    kafka.thaw();
+    wait_until(DEADLINE, "a word about the end", || {
+        postrider.stderr().contains("the sink goes on sink=\"kafka\" seconds=")
+    });
+    let ended = postrider.terminate(DEADLINE);
+    assert_clean(&ended);
+    let told = ended.stderr.lines().find(|line| line.contains("the sink takes nothing")).expect("a line");
+    assert!(told.contains(" WARN ") && told.contains("stands still sink=\"kafka\" seconds="), "{told}");
+    assert!(told.contains(&format!(" records={} queue_bytes=", SOME - 1)), "{told}");
+}
+
 /// The number of a record, after a look at all of it.
 fn check(record: &Consumed) -> usize {
     let value: Value = serde_json::from_slice(&record.value).expect("a JSON object");
