@@ -1,6 +1,7 @@
 //! Looking for files: which there are, which of them are known, and where those are now.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirEntryExt;
@@ -59,7 +60,9 @@ enum Relation {
 impl Follower<'_> {
     /// Looks for files, or only whether there is reason to. Gives how many files and directories were looked at.
     pub(super) fn look_around(&mut self, now: Instant) -> usize {
-        let lively = self.files.iter().filter(|file| file.is_lively());
+        let files = &self.files;
+        self.awake.retain(|index| files[*index].is_awake());
+        let lively = self.awake.iter().map(|index| &self.files[*index]);
         let parents = lively.filter_map(|file| file.location().and_then(Path::parent));
         let (changed, asked) = self.directories.have_changed(parents);
         let looked = if self.rounds.is_due(now, changed || self.is_waiting) {
@@ -74,7 +77,11 @@ impl Follower<'_> {
 
     /// Looks at the files that are closed and were read lately.
     fn look_at_closed(&mut self) -> usize {
-        for file in self.files.iter_mut().filter(|file| !file.is_open() && file.is_lively()) {
+        for index in &self.awake {
+            let file = &mut self.files[*index];
+            if file.is_open() {
+                continue;
+            }
             let stamp = file.location().and_then(|path| stamp_of(&mut self.viewer, path, file.entry.identity));
             file.seen = stamp.or(file.seen);
         }
@@ -107,6 +114,7 @@ impl Follower<'_> {
             self.chain();
         }
         self.forget();
+        self.awake = (0..self.files.len()).filter(|index| self.files[*index].is_awake()).collect();
         self.viewer.end()
     }
 
@@ -239,14 +247,18 @@ impl Follower<'_> {
     /// Files that appeared and were rotated away since the last look, or while Postrider was down, to names that no path of
     /// the configuration leads to.
     fn overlooked(&mut self) -> Vec<Match> {
-        let mut recent: HashMap<&Path, bool> = HashMap::new();
+        let mut recent: HashMap<&OsStr, bool> = HashMap::new();
+        let mut last: Option<(&OsStr, bool)> = None;
         let mut homes: HashMap<&[u8], HashSet<&Path>> = HashMap::new();
         let literal = self.config.paths.iter().map(PathBuf::as_path);
         for home in literal.chain(self.files.iter().map(|file| file.entry.path.as_path())) {
-            let Some(directory) = home.parent() else { continue };
-            let directories = &mut self.directories;
-            let is_recent = || directories.note(directory).is_some_and(|modified| modified >= self.since);
-            if *recent.entry(directory).or_insert_with(is_recent) {
+            let Some(directory) = home.parent().map(Path::as_os_str) else { continue };
+            if last.is_none_or(|(last, _)| last != directory) {
+                let directories = &mut self.directories;
+                let is_recent = || directories.note(directory.as_ref()).is_some_and(|modified| modified >= self.since);
+                last = Some((directory, *recent.entry(directory).or_insert_with(is_recent)));
+            }
+            if last.is_some_and(|(_, is_recent)| is_recent) {
                 homes.entry(log_of(home)).or_default().insert(home);
             }
         }
@@ -479,7 +491,8 @@ impl Followed {
             // Nothing was ever read of it, so it is a new file with an old inode.
             self.entry = Entry { path: path.to_owned(), offset: 0, ..self.entry.clone() };
         }
-        self.place = if path == self.entry.path { Place::Home } else { Place::Elsewhere(path.to_owned()) };
+        let is_home = path.as_os_str() == self.entry.path.as_os_str();
+        self.place = if is_home { Place::Home } else { Place::Elsewhere(path.to_owned()) };
         self.seen = Some(stamp);
     }
 }

@@ -184,6 +184,12 @@ impl Followed {
         self.input.is_some() && seen && self.place == Place::Home && self.is_settled() && !self.is_lively()
     }
 
+    /// Whether it has to be looked at in each turn. Otherwise it is read to its end, all of it is delivered, and nothing happens
+    /// to it.
+    pub(super) fn is_awake(&self) -> bool {
+        self.ended || !self.is_at_rest() || !self.is_settled() || !self.is_finished() || self.is_lively()
+    }
+
     /// Whether something was read of it lately.
     pub(super) fn is_lively(&self) -> bool {
         !self.is_silent(LIVELY)

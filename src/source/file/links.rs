@@ -34,11 +34,16 @@ pub(super) struct Status {
     pub(super) is_file: bool,
 }
 
-/// Looks at paths, one after the other. The directory of the last one stays open.
+/// Looks at paths, one after the other. The directories of the last one stay open.
 #[derive(Debug)]
 pub(super) struct Viewer {
     links: Links,
-    last: Option<(PathBuf, Directory)>,
+    /// The directory of the last path; empty if none is open.
+    last: PathBuf,
+    /// The directories on the way to it, from the root to it or to the first link.
+    way: Vec<(OsString, Directory)>,
+    /// It, where there is a link on the way.
+    linked: Option<Directory>,
     count: usize,
 }
 
@@ -136,13 +141,14 @@ fn is_symlink(status: &FileStat) -> bool {
 // === impl Viewer ===
 
 impl Viewer {
-    pub(super) const fn new(links: Links) -> Self {
-        Self { links, last: None, count: 0 }
+    pub(super) fn new(links: Links) -> Self {
+        Self { links, last: PathBuf::new(), way: Vec::new(), linked: None, count: 0 }
     }
 
     /// Gives how many paths were looked at. No directory stays open: it may be replaced, or unmounted.
     pub(super) fn end(&mut self) -> usize {
-        self.last = None;
+        (self.last, self.linked) = (PathBuf::new(), None);
+        self.way.clear();
         std::mem::take(&mut self.count)
     }
 
@@ -155,11 +161,9 @@ impl Viewer {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(io::ErrorKind::IsADirectory.into());
         };
-        if self.last.as_ref().is_none_or(|(last, _)| last.as_os_str() != parent.as_os_str()) {
-            let End::Directory(directory) = end_of(parent, self.links)? else { return Err(Errno::ENOTDIR.into()) };
-            self.last = Some((parent.to_owned(), directory));
-        }
-        let Some((_, directory)) = &self.last else { return Err(Errno::ENOTDIR.into()) };
+        self.go_to(parent)?;
+        let last = self.way.last().map(|(_, directory)| directory);
+        let Some(directory) = self.linked.as_ref().or(last) else { return Err(Errno::ENOENT.into()) };
         let status = directory.status(name)?;
         if !is_symlink(&status) {
             directory.refuse_hard_link(path, &status)?;
@@ -173,6 +177,36 @@ impl Viewer {
                 Ok(Status::from_stat(&status))
             }
         }
+    }
+
+    /// Opens the directory at `path`, from the deepest one that is open already.
+    fn go_to(&mut self, path: &Path) -> io::Result<()> {
+        if self.last.as_os_str() == path.as_os_str() {
+            return Ok(());
+        }
+        (self.last, self.linked) = (PathBuf::new(), None);
+        if self.way.is_empty() {
+            self.way.push((OsString::new(), Directory::root()?));
+        }
+        let mut rest = components(path);
+        let open = self.way[1..].iter().zip(rest.iter().rev()).take_while(|((open, _), name)| open == *name).count();
+        self.way.truncate(1 + open);
+        rest.truncate(rest.len() - open);
+        while let Some(name) = rest.pop() {
+            match self.way[self.way.len() - 1].1.child(&name) {
+                Ok(child) => self.way.push((name, child)),
+                Err(Errno::ENOTDIR | Errno::ELOOP) => {
+                    let End::Directory(directory) = end_of(path, self.links)? else {
+                        return Err(Errno::ENOTDIR.into());
+                    };
+                    self.linked = Some(directory);
+                    break;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        path.clone_into(&mut self.last);
+        Ok(())
     }
 }
 
@@ -362,6 +396,31 @@ mod tests {
         assert_eq!(place.look("secret", Links::Trusted), Ok(()));
         fs::remove_file(place.path("secret")).unwrap();
         assert_eq!(place.look("logs/linked", Links::Trusted), Ok(()));
+    }
+
+    #[test]
+    fn a_viewer_goes_from_one_directory_to_the_next() {
+        let place = Place::new();
+        for name in ["a/b/c", "a/d"] {
+            fs::create_dir_all(place.path(name)).unwrap();
+            fs::write(place.path(name).join("mail.log"), name).unwrap();
+        }
+        symlink("a/b", place.path("link")).unwrap();
+        let mut viewer = Viewer::new(Links::Trusted);
+        let names = [
+            "a/b/c/mail.log",
+            "a/d/mail.log",
+            "link/c/mail.log",
+            "a/mail.log",
+            "a/b/c/mail.log",
+            "x/y",
+            "a/d/mail.log",
+        ];
+        for name in names {
+            let seen = viewer.status(&place.path(name)).ok().map(|status| status.identity);
+            assert_eq!(seen, fs::metadata(place.path(name)).ok().map(|metadata| Identity::of(&metadata)), "{name}");
+        }
+        assert_eq!((viewer.end(), viewer.end()), (names.len(), 0));
     }
 
     #[test]

@@ -131,6 +131,8 @@ struct Follower<'s> {
     since: SystemTime,
     changed: bool,
     is_first_look: bool,
+    /// The places of those that have to be looked at in each turn. The others do nothing until the next round.
+    awake: Vec<usize>,
     rounds: Rounds,
     directories: Directories,
     /// The next round has something to begin, or to search for.
@@ -197,6 +199,7 @@ impl<'s> Follower<'s> {
             since,
             changed: true,
             is_first_look: true,
+            awake: Vec::new(),
             rounds,
             directories: Directories::default(),
             is_waiting: false,
@@ -293,27 +296,35 @@ impl<'s> Follower<'s> {
 
     /// Gives each file one turn; whether there is reason to give them another one at once.
     fn read(&mut self) -> bool {
-        if self.files.iter().all(Followed::is_at_rest) {
+        if self.awake.iter().all(|index| self.files[*index].is_at_rest()) {
             return false;
         }
+        let awake = std::mem::take(&mut self.awake);
+        let any = self.read_each(&awake);
+        self.awake = awake;
+        any
+    }
+
+    fn read_each(&mut self, awake: &[usize]) -> bool {
         let mut open = self.files.iter().filter(|file| file.is_open()).count();
-        let unfinished: HashSet<u64> =
-            self.files.iter().filter(|file| !file.is_finished()).map(|file| file.serial).collect();
-        self.note_superseded();
+        // What sleeps is finished.
+        let files = awake.iter().map(|index| &self.files[*index]);
+        let unfinished: HashSet<u64> = files.filter(|file| !file.is_finished()).map(|file| file.serial).collect();
+        self.note_superseded(awake);
         let (mut any, mut without_room) = (false, 0);
-        let mut index = 0;
-        while index < self.files.len() && !self.intake.stop().is_cancelled() {
+        for &index in awake {
+            if self.intake.stop().is_cancelled() {
+                break;
+            }
             let file = &mut self.files[index];
             file.after = file.after.filter(|after| unfinished.contains(after));
             let (serial, waits, was_open) = (file.serial, file.after.is_some(), file.is_open());
             if file.is_at_rest() || waits && !was_open && open >= HELD_FILES {
-                index += 1;
                 continue;
             }
             if !was_open && open >= OPEN_FILES {
                 if !self.make_room() {
                     without_room += 1;
-                    index += 1;
                     continue;
                 }
                 open -= 1;
@@ -334,7 +345,6 @@ impl<'s> Follower<'s> {
                 Ok(Turn::Damaged(error)) => self.damaged(index, &error),
                 Err(error) => self.unreadable(index, &error),
             }
-            index += 1;
         }
         if without_room > 0 {
             let what = format!(
@@ -346,11 +356,13 @@ impl<'s> Follower<'s> {
     }
 
     /// Notes which files have a newer one behind them that was rotated away itself.
-    fn note_superseded(&mut self) {
-        let waited_for: HashSet<u64> = self.files.iter().filter_map(|file| file.after).collect();
-        let newer = self.files.iter().filter(|file| waited_for.contains(&file.serial));
+    fn note_superseded(&mut self, awake: &[usize]) {
+        let files = || awake.iter().map(|index| &self.files[*index]);
+        let waited_for: HashSet<u64> = files().filter_map(|file| file.after).collect();
+        let newer = files().filter(|file| waited_for.contains(&file.serial));
         let superseded: HashSet<u64> = newer.filter_map(|file| file.after).collect();
-        for file in &mut self.files {
+        for index in awake {
+            let file = &mut self.files[*index];
             file.superseded = superseded.contains(&file.serial);
         }
     }
@@ -398,7 +410,7 @@ impl<'s> Follower<'s> {
 
     /// Moves the cursors over what is delivered by now; whether something is still under way.
     fn settle(&mut self) -> bool {
-        for index in 0..self.files.len() {
+        for &index in &self.awake {
             if let Ok(moved) = self.files[index].settle() {
                 self.changed |= moved;
                 continue;
@@ -411,7 +423,7 @@ impl<'s> Follower<'s> {
         {
             self.tell_repeated();
         }
-        self.files.iter().any(|file| !file.is_settled())
+        self.awake.iter().any(|index| !self.files[*index].is_settled())
     }
 
     fn tell_repeated(&mut self) {

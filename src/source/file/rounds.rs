@@ -4,6 +4,7 @@
 //! the directories are asked whether something came or went, some of them in each turn, and files that were read lately.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -30,7 +31,7 @@ pub(super) struct Rounds {
 /// The directories of the last round, and when each was changed.
 #[derive(Debug, Default)]
 pub(super) struct Directories {
-    changes: HashMap<PathBuf, Change>,
+    changes: HashMap<OsString, Change>,
     paths: Vec<PathBuf>,
     next: usize,
 }
@@ -70,11 +71,11 @@ impl Directories {
 
     /// Notes a directory before it is listed; when it was changed.
     pub(super) fn note(&mut self, path: &Path) -> Option<SystemTime> {
-        if !self.changes.contains_key(path) {
-            self.changes.insert(path.to_owned(), Change::of(path));
+        if !self.changes.contains_key(path.as_os_str()) {
+            self.changes.insert(path.into(), Change::of(path));
             self.paths.push(path.to_owned());
         }
-        match self.changes[path] {
+        match self.changes[path.as_os_str()] {
             Change::At(modified) | Change::Now(modified) => Some(modified),
             Change::Missing => None,
         }
@@ -99,7 +100,9 @@ impl Directories {
     }
 
     fn has_changed(&self, path: &Path) -> bool {
-        self.changes.get(path).is_none_or(|change| matches!(change, Change::Now(_)) || *change != Change::of(path))
+        self.changes
+            .get(path.as_os_str())
+            .is_none_or(|change| matches!(change, Change::Now(_)) || *change != Change::of(path))
     }
 }
 
