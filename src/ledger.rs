@@ -42,6 +42,8 @@ pub enum Reason {
     InFlightLimit,
     /// The destination refused the record for good.
     Rejected,
+    /// The same, but the dead-letter file of the sink was full.
+    DeadLetterFull,
     /// Its sender waited too long for an acknowledgement, and will send it again.
     Unacknowledged,
     /// The spool was full, and gave up its oldest records.
@@ -159,7 +161,7 @@ enum Outcome {
 
 impl Reason {
     /// Every reason, in the order in which they are shown.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Empty,
         Self::UnexpectedTls,
         Self::Denied,
@@ -167,6 +169,7 @@ impl Reason {
         Self::QueueFull,
         Self::InFlightLimit,
         Self::Rejected,
+        Self::DeadLetterFull,
         Self::Unacknowledged,
         Self::SpoolFull,
         Self::Damaged,
@@ -184,6 +187,7 @@ impl Reason {
             Self::QueueFull => "queue_full",
             Self::InFlightLimit => "in_flight_limit",
             Self::Rejected => "rejected",
+            Self::DeadLetterFull => "dead_letter_full",
             Self::Unacknowledged => "unacknowledged",
             Self::SpoolFull => "spool_full",
             Self::Damaged => "damaged",

@@ -136,6 +136,7 @@ fn config(directory: &Path) -> FileConfig {
         gzip: false,
         fsync: Fsync::Always,
         dead_letter: None,
+        owner: true,
     }
 }
 

@@ -9,13 +9,15 @@ use std::fs;
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use flate2::read::MultiGzDecoder;
 use nix::sys::signal::Signal;
 use peers::kafka::Kafka;
-use peers::postrider::Postrider;
+use peers::postrider::{Postrider, program};
 use peers::scratch;
+use peers::unread::Unread;
 use peers::wait::wait_until;
 use serde_json::Value;
 
@@ -312,4 +314,67 @@ fn a_filter_by_severity_knows_the_level_that_postfix_wrote() {
     assert!(seen.iter().copied().eq(expected.iter().map(|(text, severity)| (text, severity))), "{seen:?}");
     let inferred = records.iter().map(|record| record["flags"].to_string().contains("severity_inferred"));
     assert!(inferred.eq([true, true, true, false]), "{}", ended.stdout);
+}
+
+/// A directory that not even root may write to, in which a message of a stranger lies.
+#[test]
+fn a_name_that_may_not_be_written_stops_no_other() {
+    const HOSTS: usize = 100;
+    let directory = scratch::directory("sinks");
+    let (out, dead) = (directory.path().join("out"), directory.path().join("dead.jsonl"));
+    fs::create_dir_all(out.join("lost+found")).expect("a directory");
+    let mut unshare = Command::new("unshare");
+    let script = format!("mount -t devpts devpts {}/lost+found && exec \"$@\"", out.display());
+    unshare.args(["--mount", "sh", "-c", &script, "sh"]).arg(program());
+    let config = format!(
+        "{SOURCE}[[source.udp]]\nlisten = \"127.0.0.1:0\"\n[[sink.file]]\npath = \"{}/{{hostname}}/x.json\"\n\
+         dead_letter = \"{}\"\n",
+        out.display(),
+        dead.display()
+    );
+    let postrider = Unread::spawn_by(unshare, &config, &directory.path().join("stderr"));
+    let message = |host: &str| format!("<22>1 2026-11-24T02:10:35Z {host} postfix/qmgr 7 - - to be kept");
+    let stranger = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    stranger.send_to(message("lost+found").as_bytes(), postrider.address("udp")).expect("room");
+    let tried = || postrider.log().contains("Permission denied");
+    wait_until(DEADLINE, "the first attempt", tried);
+    let mut socket = TcpStream::connect(postrider.address("tcp")).expect("a connection");
+    for host in 0..HOSTS {
+        writeln!(socket, "{}", message(&format!("mx{host}"))).expect("room");
+    }
+    wait_until(DEADLINE, "the records of all other hosts", || all_lines(&out).len() == HOSTS);
+    // A second one is not held for longer, and the first is kept when it has had its time.
+    stranger.send_to(message("lost+found").as_bytes(), postrider.address("udp")).expect("room");
+    wait_until(DEADLINE, "the dead letters", || lines(&dead).len() == 2);
+    assert!(lines(&dead).iter().all(|letter| letter.contains("lost+found/x.json: Permission denied")));
+    let ended = postrider.terminate(DEADLINE);
+    assert!(ended.status.success() && ended.stderr.contains("balanced=true"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains(&format!("delivered={HOSTS} ")) && ended.stderr.contains("dropped_rejected=2"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn a_flood_of_names_makes_no_more_files_than_max_routes() {
+    const NAMES: usize = 3000;
+    let directory = scratch::directory("sinks");
+    let mut postrider = Postrider::spawn(&format!(
+        "{SOURCE}[[sink.file]]\npath = \"{}/{{peer}}/{{hostname}}.json\"\nmax_routes = 50\n",
+        directory.path().display()
+    ));
+    let mut socket = connect(&mut postrider);
+    for n in 0..NAMES {
+        writeln!(socket, "<22>Nov 24 02:10:35 host{n} postfix/qmgr[7]: number {n}").expect("room");
+    }
+    drop(socket);
+    let ended = postrider.terminate(DEADLINE);
+    assert!(ended.status.success() && ended.stderr.contains("balanced=true"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("more than max_routes = 50 names"), "{}", ended.stderr);
+    assert_each_once(directory.path(), NAMES);
+    let files = files(directory.path());
+    assert_eq!(files.len(), 51, "{files:?}");
+    assert_eq!(lines(&directory.path().join("others/others.json")).len(), NAMES - 50);
+    assert!(directory.path().join("127.0.0.1/host0.json").exists());
 }

@@ -352,6 +352,8 @@ pub struct FileConfig {
     pub fsync: Fsync,
     /// The dead-letter file, an absolute path.
     pub dead_letter: Option<PathBuf>,
+    /// Whether this sink alone writes to its files, and locks them; false in a replay, which writes beside the daemon.
+    pub owner: bool,
 }
 
 /// When a file sink calls fdatasync.

@@ -182,6 +182,7 @@ const FILE: Kind<SinkKind> = Kind {
             gzip,
             fsync,
             dead_letter,
+            owner: true,
         }))
     },
 };

@@ -388,6 +388,7 @@ fn prepare(kind: &mut SinkKind, base: &Path) {
             (file.rotate_size, file.rotate_age, file.rotate_keep, file.gzip) = (None, None, None, false);
             // The routes were admitted once, or the operator gives one.
             file.max_routes = usize::MAX;
+            file.owner = false;
             if file.fsync == Fsync::Never {
                 file.fsync = Fsync::Always;
             }

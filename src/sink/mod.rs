@@ -166,6 +166,7 @@ mod tests {
             gzip: false,
             fsync: Fsync::Never,
             dead_letter: None,
+            owner: true,
         };
         let kind = SinkKind::File(file);
         let config = SinkConfig {

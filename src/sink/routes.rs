@@ -27,8 +27,6 @@ pub(crate) struct Routes {
     used: HashMap<Box<str>, Instant>,
     /// No route gives up its place before.
     full_until: Option<Instant>,
-    /// Records that went to the common route and that the log does not tell of yet.
-    untold: u64,
     log: Throttle,
 }
 
@@ -43,8 +41,11 @@ impl Routes {
             common: template.common(),
             used: HashMap::new(),
             full_until: None,
-            untold: 0,
-            log: Throttle::new(Level::WARN, Owner::Sink(sink.to_owned()), "more than max_routes names"),
+            log: Throttle::new(
+                Level::WARN,
+                Owner::Sink(sink.to_owned()),
+                "records of names beyond max_routes, written to the common one",
+            ),
         }
     }
 
@@ -71,27 +72,17 @@ impl Routes {
     }
 
     /// Counts records of `route` that go to the common route, and logs the first of a burst.
-    pub(crate) fn diverted(&mut self, route: &str, records: u64, now: Instant) {
-        self.untold += records;
-        if self.log.pass_with(0, now).is_some() {
-            let (sink, most, records) = (self.sink.as_str(), self.most, std::mem::take(&mut self.untold));
-            let common = self.common.as_str();
-            warn!(
-                sink,
-                records,
-                route,
-                "more than max_routes = {most} names in one hour: records of further names go to {common}; if they are \
-                 no forgeries, raise max_routes"
-            );
-        }
-    }
-
-    /// Logs how many records have gone to the common route since the last line, when that line is old enough, or `at_once`.
-    pub(crate) fn tell(&mut self, now: Instant, at_once: bool) {
-        if self.untold > 0 && (at_once || self.log.pass_with(0, now).is_some()) {
-            let records = std::mem::take(&mut self.untold);
-            warn!(sink = self.sink, records, "more than max_routes names: these records went to {} too", self.common);
-        }
+    pub(crate) fn diverted(&self, route: &str, records: u64, now: Instant) {
+        let Some(suppressed) = self.log.pass_with(records, now) else { return };
+        let (sink, most, common) = (self.sink.as_str(), self.most, self.common.as_str());
+        warn!(
+            sink,
+            records,
+            suppressed,
+            ?route,
+            "more than max_routes = {most} names in one hour: records of further names go to {common}; if the names are \
+             right, raise max_routes"
+        );
     }
 
     /// Takes the places of routes that are idle. It looks at all of them only when one may have become so.
@@ -147,10 +138,6 @@ mod tests {
             }
         }
         assert_eq!((routes.used.len(), diverted), (100, 99_900));
-        assert_eq!(routes.untold, 99_899, "the first line told of one");
-        routes.tell(now, false);
-        assert_eq!(routes.untold, 99_899, "a line in ten seconds");
-        routes.tell(now, true);
-        assert_eq!(routes.untold, 0);
+        assert_eq!(routes.log.suppressed(), 99_899, "the first line told of one");
     }
 }

@@ -75,6 +75,11 @@ impl DeadLetters {
         Ok(Self { sink, path, file: None, dirty: false, buffer: Vec::new(), log })
     }
 
+    /// Whether there is a file: without one, what is refused is gone.
+    pub(crate) const fn keeps(&self) -> bool {
+        self.path.is_some()
+    }
+
     /// Appends refused records, and says how many of them are done with: in the file, or gone where there is none. If those
     /// are not all, also why. They are on the disk only after [`Self::sync`].
     pub(crate) fn append<'r>(&mut self, letters: impl IntoIterator<Item = Letter<'r>>) -> (usize, Result<(), Error>) {

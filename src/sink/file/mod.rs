@@ -16,8 +16,10 @@
 //! A write that fails is tried again. A file then ends with the last whole line that fitted, and the next attempt goes on
 //! behind it: no line is torn or repeated. Lines of one route keep their order.
 //!
-//! A route whose path is refused (`path.rs` says which) would fail for ever and hold up all others, and a peer can make
-//! one by its hostname; so its records go into the dead-letter file, are dropped as `rejected`, and logged.
+//! A peer can make a route by its hostname, so none may hold up the others. One whose path can never be right (`path.rs` says
+//! which) is refused at once: its records go into the dead-letter file, are dropped as `rejected`, and logged. One that
+//! cannot be written now is set aside (`trouble.rs`): its batches stay inside the sink, in the room that they have in the
+//! queue, and the others go on. There is a limit on the number of routes (`routes.rs`).
 //!
 //! **Rotation** is described in `rotate.rs`. Age counts from the birth of the file, also over a restart; where the file
 //! system does not record it, from the last write before the file was opened. An empty file is not rotated. A file stays
@@ -28,10 +30,10 @@
 //! losing lines that copytruncate always has. They must not write to it.
 
 use std::collections::{HashMap, VecDeque};
-use std::fs;
-use std::io::{self, IoSlice};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{info, warn};
@@ -45,15 +47,21 @@ use crate::config::{FileConfig, Fsync};
 mod open;
 mod path;
 mod rotate;
+mod trouble;
+mod work;
 
 use open::OpenFile;
-use path::{PathError, Root};
+use path::{PathError, Root, Scope};
 use rotate::{Housekeeper, Job};
+use trouble::{Troubles, Verdict};
+use work::{Group, Line, Mark, Work};
 
 /// The most files that are open at a time; the one that was used least recently is closed for the next.
 const OPEN_FILES: usize = 128;
 /// How long a rotation that failed is left alone.
 const ROTATION_PAUSE: Duration = Duration::from_secs(60);
+/// The time between two attempts at the stop.
+const LAST_ATTEMPTS: Duration = Duration::from_millis(100);
 
 /// Appends each record to the file of its route.
 #[derive(Debug)]
@@ -68,33 +76,13 @@ pub struct File {
     files: HashMap<String, OpenFile>,
     open_files: usize,
     uses: u64,
-    /// What became of each entry of the batches in front; empty unless an attempt failed.
-    marks: Vec<Mark>,
+    /// Batches with lines whose routes cannot be written now.
+    aside: Work,
+    troubles: Troubles,
     sync_due: Option<Instant>,
     dead_letters: DeadLetters,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mark {
-    Waiting,
-    Written,
-    Refused,
-}
-
-/// The lines of one route within one call, in order.
-struct Group<'b> {
-    route: &'b str,
-    lines: Vec<Line>,
-}
-
-/// Where a line stands: the batch, the entry within it, and the entry counted over all batches.
-#[derive(Clone, Copy)]
-struct Line {
-    batch: usize,
-    entry: usize,
-    mark: usize,
-    /// Whether it goes to the common route, because there is no place for its own.
-    diverted: bool,
+    /// Whether the sink cannot go on: nothing may count as delivered any more.
+    broken: bool,
 }
 
 // === impl File ===
@@ -102,7 +90,7 @@ struct Line {
 impl File {
     /// Makes the directory if it is not there, and opens no file yet. The error says what to do.
     pub fn new(config: &FileConfig, name: &str) -> Result<Self, String> {
-        let root = Root::new(&config.directory, config.mode, config.fsync != Fsync::Never)?;
+        let root = Root::new(config)?;
         let rotates = config.rotate_size.is_some() || config.rotate_age.is_some();
         let cares = rotates && (config.gzip || config.rotate_keep.is_some());
         let dead_letters = DeadLetters::new(config.dead_letter.as_deref(), name)?;
@@ -118,56 +106,126 @@ impl File {
             files: HashMap::new(),
             open_files: OPEN_FILES,
             uses: 0,
-            marks: Vec::new(),
+            aside: Work::default(),
+            troubles: Troubles::new(name),
             sync_due: None,
             dead_letters,
+            broken: false,
         })
     }
 
+    /// Writes `new` batches, and before them what is set aside, where it is to be tried. What cannot be written is aside
+    /// afterwards. An error that may pass says that nothing can be written at all.
+    fn work(&mut self, new: VecDeque<Batch>) -> Result<(), Error> {
+        let now = Instant::now();
+        let mut work = Work::new(new);
+        // Otherwise the lines aside wait, and so do those of the same routes in the new batches.
+        if self.troubles.is_due(now) {
+            let mut all = std::mem::take(&mut self.aside);
+            all.extend(work);
+            work = all;
+        }
+        let written = self.write_groups(&mut work, now);
+        let kept = written.and_then(|()| self.dead_letters.sync());
+        let synced = kept.and_then(|()| self.sync_if_due(now, work.is_awaited()));
+        if let Err(error) = synced {
+            self.aside.extend(work);
+            return Err(error);
+        }
+        self.aside.extend(work.resolve());
+        match self.troubles.stuck() {
+            Some(reason) if !self.aside.is_empty() => Err(Error::Retry(reason.to_owned())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes what waits, route by route. The trouble of one need not stop the others.
+    fn write_groups(&mut self, work: &mut Work, now: Instant) -> Result<(), Error> {
+        let common = self.routes.common().to_owned();
+        let stuck = self.troubles.stuck().is_some();
+        // The groups borrow the rest of it.
+        let mut marks = std::mem::take(&mut work.marks);
+        let mut result = Ok(());
+        for group in work.groups(&marks, &mut self.routes, &common) {
+            let verdict = self.troubles.verdict(&group.route, stuck, now);
+            result = self.write_or_refuse(work, &group, verdict, &mut marks, now);
+            if result.is_err() {
+                break;
+            }
+        }
+        work.marks = marks;
+        result
+    }
+
+    fn write_or_refuse(
+        &mut self,
+        work: &Work,
+        group: &Group<'_>,
+        verdict: Verdict,
+        marks: &mut [Mark],
+        now: Instant,
+    ) -> Result<(), Error> {
+        let verdict = match verdict {
+            Verdict::Write => match self.write_group(work, group, marks) {
+                Ok(()) => {
+                    self.troubles.worked(&group.route, now);
+                    return Ok(());
+                }
+                Err(PathError::Fatal(error)) => return Err(error),
+                Err(PathError::Refused(reason)) => Verdict::Refuse(format!("cannot write to {reason}")),
+                Err(PathError::Failed { reason, scope }) => self.troubles.failed(&group.route, &reason, scope, now),
+            },
+            verdict => verdict,
+        };
+        let Verdict::Refuse(reason) = verdict else { return Ok(()) };
+        match self.refuse(work, group, &reason, marks) {
+            // What cannot be kept waits like what cannot be written.
+            Err(Error::Retry(reason)) => {
+                self.troubles.failed(&group.route, &reason, Scope::All, now);
+                Ok(())
+            }
+            refused => refused,
+        }
+    }
+
     /// Writes the lines of a group as far as they are not written yet.
-    fn write_group(&mut self, batches: &VecDeque<Batch>, group: &Group<'_>) -> Result<(), Error> {
+    fn write_group(&mut self, work: &Work, group: &Group<'_>, marks: &mut [Mark]) -> Result<(), PathError> {
         let mut rest = group.lines.as_slice();
         while let Some(first) = rest.first() {
-            match self.ready(group.route, length(batches, first) as u64) {
-                Ok(()) => {}
-                Err(PathError::Sink(error)) => return Err(error),
-                Err(PathError::Refused(reason)) => return self.refuse(batches, rest, &reason),
-            }
-            let file = self.files.get_mut(group.route).expect("ready() has opened it");
-            let limit = self.rotate_size.filter(|_| file.rotates());
-            let fitting = &rest[..fitting(batches, rest, file.size, limit)];
-            let mut slices = slices(batches, fitting);
-            let lengths = fitting.iter().map(|line| length(batches, line));
-            let (written, result) = file.append(&mut slices, lengths);
+            let file = self.ready(&group.route, work.length(first) as u64)?;
+            let limit = file.limit.filter(|_| file.rotates());
+            let fitting = &rest[..work.fitting(rest, file.size, limit)];
+            let mut slices = work.slices(fitting);
+            let (written, result) = file.append(&mut slices, fitting.iter().map(|line| work.length(line)));
             for line in &rest[..written] {
-                self.marks[line.mark] = Mark::Written;
+                marks[line.mark] = Mark::Written;
             }
-            self.count_diverted(batches, &rest[..written]);
+            self.count_diverted(work, &rest[..written]);
             rest = &rest[written..];
             result.map_err(|error| {
-                let path = self.root.full(group.route);
-                Error::Retry(format!("cannot write to {}: {error}", path.display()))
+                let path = self.root.full(&group.route);
+                let reason = format!("cannot write to {}: {error}", path.display());
+                PathError::Failed { reason, scope: Scope::of(&error) }
             })?;
         }
         Ok(())
     }
 
-    fn count_diverted(&mut self, batches: &VecDeque<Batch>, lines: &[Line]) {
+    fn count_diverted(&mut self, work: &Work, lines: &[Line]) {
         let Some(first) = lines.iter().find(|line| line.diverted) else { return };
-        let route = batches[first.batch].route(&batches[first.batch].entries()[first.entry]);
         let records = lines.iter().filter(|line| line.diverted).count();
-        self.routes.diverted(route, records as u64, Instant::now());
+        self.routes.diverted(work.route(first), records as u64, Instant::now());
     }
 
-    /// Opens the file of a route if it is not open, and rotates it if it is old, or too large for another `bytes`.
-    fn ready(&mut self, route: &str, bytes: u64) -> Result<(), PathError> {
+    /// The open file of a route; rotated before if it is old, or too large for another `bytes`.
+    fn ready(&mut self, route: &str, bytes: u64) -> Result<&mut OpenFile, PathError> {
         self.open(route)?;
         let file = &self.files[route];
-        let full = self.rotate_size.is_some_and(|limit| file.size > 0 && file.size + bytes > limit);
-        if (full || self.is_old(file)) && file.rotates() && self.rotate(route).map_err(PathError::Sink)? {
+        let full = file.limit.is_some_and(|limit| file.size > 0 && file.size + bytes > limit);
+        if (full || self.is_old(file)) && file.rotates() && self.rotate(route).map_err(PathError::Fatal)? {
             self.open(route)?;
         }
-        Ok(())
+        Ok(self.files.get_mut(route).expect("open() has opened it"))
     }
 
     fn open(&mut self, route: &str) -> Result<(), PathError> {
@@ -178,14 +236,14 @@ impl File {
         }
         if self.files.len() >= self.open_files {
             let oldest = self.files.iter().min_by_key(|(_, file)| file.used).map(|(route, _)| route.clone());
-            oldest.map_or(Ok(()), |oldest| self.close(&oldest)).map_err(PathError::Sink)?;
+            oldest.map_or(Ok(()), |oldest| self.close(&oldest)).map_err(PathError::Fatal)?;
         }
         let file = self.root.open(route)?;
         let mut file = OpenFile::new(file).map_err(|error| {
             let path = self.root.full(route);
-            PathError::Sink(Error::Retry(format!("cannot use {}: {error}", path.display())))
+            PathError::Failed { reason: format!("cannot use {}: {error}", path.display()), scope: Scope::of(&error) }
         })?;
-        file.used = self.uses;
+        (file.used, file.limit) = (self.uses, self.rotate_size);
         self.files.insert(route.to_owned(), file);
         Ok(())
     }
@@ -241,14 +299,15 @@ impl File {
         }
     }
 
-    fn refuse(&mut self, batches: &VecDeque<Batch>, lines: &[Line], reason: &str) -> Result<(), Error> {
-        let reason = format!("cannot write to {reason}");
+    fn refuse(&mut self, work: &Work, group: &Group<'_>, reason: &str, marks: &mut [Mark]) -> Result<(), Error> {
+        // A part of them may be written already.
+        let lines: Vec<&Line> = group.lines.iter().filter(|line| marks[line.mark] == Mark::Waiting).collect();
         let (done, result) = self.dead_letters.append(lines.iter().map(|line| {
-            let records = &batches[line.batch];
-            Letter { reason: &reason, records, entry: records.entries()[line.entry] }
+            let records = &work.batches[line.batch];
+            Letter { reason, records, entry: records.entries()[line.entry] }
         }));
         for line in &lines[..done] {
-            self.marks[line.mark] = Mark::Refused;
+            marks[line.mark] = Mark::Refused;
         }
         result
     }
@@ -276,49 +335,25 @@ impl File {
         Ok(())
     }
 
-    /// Resolves each batch of which no line waits any more, and leaves the others with their marks.
-    fn resolve(&mut self, batches: &mut VecDeque<Batch>) {
-        let marks = std::mem::take(&mut self.marks);
-        let mut marks = marks.as_slice();
-        for batch in std::mem::take(batches) {
-            let own;
-            (own, marks) = marks.split_at(batch.entries().len());
-            if own.contains(&Mark::Waiting) {
-                self.marks.extend_from_slice(own);
-                batches.push_back(batch);
-                continue;
+    /// Tries again what is aside, until the time for the stop is over. What concerns one route is refused at once, if the
+    /// dead-letter file keeps it.
+    fn write_the_rest(&mut self, deadline: Instant) -> Result<(), Error> {
+        while !self.aside.is_empty() {
+            self.troubles.last_attempt(Instant::now(), self.dead_letters.keeps());
+            match self.work(VecDeque::new()) {
+                Ok(()) | Err(Error::Retry(_)) => {}
+                fatal => return fatal,
             }
-            let refused = || batch.entries().iter().zip(own).filter(|(_, mark)| **mark == Mark::Refused);
-            let (records, bytes) =
-                (refused().count(), refused().map(|(entry, _)| batch.line(entry).len()).sum::<usize>());
-            batch.delivered_except(records as u64, bytes as u64);
-        }
-    }
-}
-
-impl Sink for File {
-    fn write(&mut self, batches: &mut VecDeque<Batch>) -> Result<(), Error> {
-        let entries = batches.iter().map(|batch| batch.entries().len()).sum();
-        self.marks.resize(entries, Mark::Waiting);
-        let mut failure = None;
-        let common = self.routes.common().to_owned();
-        for group in &groups(batches, &self.marks, &mut self.routes, &common) {
-            match self.write_group(batches, group) {
-                Ok(()) => {}
-                // The trouble of one file need not stop the others.
-                Err(Error::Retry(reason)) => failure = failure.or(Some(reason)),
-                Err(error) => return Err(error),
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || !self.troubles.may_pass() {
+                break;
             }
+            thread::sleep(LAST_ATTEMPTS.min(left));
         }
-        self.dead_letters.sync()?;
-        self.sync_if_due(Instant::now(), batches.iter().any(Batch::is_awaited))?;
-        self.resolve(batches);
-        failure.map_or(Ok(()), |reason| Err(Error::Retry(reason)))
+        Ok(())
     }
 
-    fn tick(&mut self) -> Result<(), Error> {
-        self.sync_if_due(Instant::now(), false)?;
-        self.routes.tell(Instant::now(), false);
+    fn look_after_files(&mut self) -> Result<(), Error> {
         let routes: Vec<String> = self.files.keys().cloned().collect();
         for route in routes {
             let Some(file) = self.files.get_mut(&route) else { continue };
@@ -337,16 +372,48 @@ impl Sink for File {
         Ok(())
     }
 
-    fn reopen(&mut self) -> Result<(), Error> {
-        let routes: Vec<String> = self.files.keys().cloned().collect();
-        routes.iter().try_for_each(|route| self.close(route))
+    /// Remembers an error after which nothing may count as delivered.
+    fn noting(&mut self, result: Result<(), Error>) -> Result<(), Error> {
+        self.broken |= matches!(result, Err(Error::Fatal(_)));
+        result
+    }
+}
+
+impl Sink for File {
+    fn write(&mut self, batches: &mut VecDeque<Batch>) -> Result<(), Error> {
+        let result = self.work(std::mem::take(batches));
+        self.noting(result)
     }
 
-    fn finish(&mut self, _deadline: Instant) -> Result<(), Error> {
+    fn tick(&mut self) -> Result<(), Error> {
+        let now = Instant::now();
+        self.troubles.tell(now);
+        let looked = self.sync_if_due(now, false).and_then(|()| self.look_after_files());
+        let result = looked.and_then(|()| {
+            if self.aside.is_empty() || !self.troubles.is_due(now) { Ok(()) } else { self.work(VecDeque::new()) }
+        });
+        self.noting(result)
+    }
+
+    fn reopen(&mut self) -> Result<(), Error> {
+        self.troubles.try_now(Instant::now());
+        let routes: Vec<String> = self.files.keys().cloned().collect();
+        let closed = routes.iter().try_for_each(|route| self.close(route));
+        self.noting(closed)
+    }
+
+    fn finish(&mut self, deadline: Instant) -> Result<(), Error> {
         // Compression that is not done goes on at the first rotation of the next start.
         self.housekeeper = None;
-        self.routes.tell(Instant::now(), true);
-        let synced = if self.fsync == Fsync::Never { Ok(()) } else { self.sync_all() };
+        let result = if self.broken { Ok(()) } else { self.write_the_rest(deadline) };
+        let synced = result.and_then(|()| if self.fsync == Fsync::Never { Ok(()) } else { self.sync_all() });
+        let aside = std::mem::take(&mut self.aside);
+        // What was written counts as delivered only if it is on the disk.
+        let aside = if self.broken || synced.is_err() { Work::new(aside.batches) } else { aside };
+        let records = aside.give_up();
+        if records > 0 {
+            warn!(sink = self.name, records, "dropped what could not be written before the stop");
+        }
         self.files.clear();
         synced
     }
@@ -358,84 +425,13 @@ impl OpenFile {
     }
 }
 
-/// The lines that wait, by route; those of routes that have no place are of the `common` one. Most batches have few routes,
-/// and neighbours often share one.
-fn groups<'b>(batches: &'b VecDeque<Batch>, marks: &[Mark], routes: &mut Routes, common: &'b str) -> Vec<Group<'b>> {
-    let now = Instant::now();
-    let mut groups: Vec<Group<'b>> = Vec::new();
-    // The group of each route as the records have it, and whether that is another route's.
-    let mut by_route: HashMap<&str, (usize, bool)> = HashMap::new();
-    let mut last = ("", (0, false));
-    let mut mark = 0;
-    for (batch_index, batch) in batches.iter().enumerate() {
-        for (entry_index, entry) in batch.entries().iter().enumerate() {
-            let mut line = Line { batch: batch_index, entry: entry_index, mark, diverted: false };
-            mark += 1;
-            if marks[line.mark] != Mark::Waiting {
-                continue;
-            }
-            let route = batch.route(entry);
-            if groups.is_empty() || last.0 != route {
-                let place = by_route.get(route).copied().unwrap_or_else(|| {
-                    let diverted = !routes.admit(route, now);
-                    let file = if diverted { common } else { route };
-                    let index = by_route.get(file).map_or(groups.len(), |(index, _)| *index);
-                    if index == groups.len() {
-                        by_route.insert(file, (index, false));
-                        groups.push(Group { route: file, lines: Vec::new() });
-                    }
-                    by_route.insert(route, (index, diverted));
-                    (index, diverted)
-                });
-                last = (route, place);
-            }
-            let (index, diverted) = last.1;
-            line.diverted = diverted;
-            groups[index].lines.push(line);
-        }
-    }
-    groups
-}
-
-/// How many lines fit into a file of `size` bytes that is rotated at `limit`; at least one.
-fn fitting(batches: &VecDeque<Batch>, lines: &[Line], size: u64, limit: Option<u64>) -> usize {
-    let Some(limit) = limit else { return lines.len() };
-    let mut size = size;
-    let over = lines.iter().position(|line| {
-        size += length(batches, line) as u64;
-        size > limit
-    });
-    over.map_or(lines.len(), |over| over.max(1))
-}
-
-/// The bytes of lines, with neighbours joined.
-fn slices<'b>(batches: &'b VecDeque<Batch>, lines: &[Line]) -> Vec<IoSlice<'b>> {
-    let mut slices = Vec::new();
-    let adjacent = |one: &Line, next: &Line| {
-        let entries = batches[one.batch].entries();
-        one.batch == next.batch && entries[one.entry].line.end == entries[next.entry].line.start
-    };
-    for run in lines.chunk_by(adjacent) {
-        let (first, last) = (run[0], run[run.len() - 1]);
-        let batch = &batches[first.batch];
-        slices.push(IoSlice::new(batch.lines(&batch.entries()[first.entry], &batch.entries()[last.entry])));
-    }
-    slices
-}
-
-fn length(batches: &VecDeque<Batch>, line: &Line) -> usize {
-    let batch = &batches[line.batch];
-    batch.line(&batch.entries()[line.entry]).len()
-}
-
 fn sync(file: &mut OpenFile, path: &Path) -> Result<(), Error> {
     file.sync().map_err(|error| unsynced(path, &error))
 }
 
-/// Makes what was created or renamed in a directory survive a power failure.
+/// Makes what was created or renamed in a directory survive a power failure. It needs no other descriptor.
 fn sync_directory(directory: &OwnedFd, path: &Path) -> Result<(), Error> {
-    let synced = directory.try_clone().and_then(|directory| fs::File::from(directory).sync_all());
-    match synced {
+    match nix::unistd::fsync(directory).map_err(io::Error::from) {
         // Some file systems have no such call for directories.
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
         synced => synced.map_err(|error| unsynced(path, &error)),

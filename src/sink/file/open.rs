@@ -1,17 +1,17 @@
 //! One open file: it ends with a whole line whenever nothing is being written.
 
-use std::fs::{self, Metadata};
+use std::fs::Metadata;
 use std::io::{self, ErrorKind, IoSlice, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::{Instant, SystemTime};
 
-use super::path::Identity;
+use super::path::{Handle, Identity};
 use crate::crash::{crash_point, fault_point};
 
 /// An open file and what is known of it. Postrider is taken to be its only writer.
 #[derive(Debug)]
 pub(super) struct OpenFile {
-    file: fs::File,
+    file: Handle,
     pub(super) identity: Identity,
     /// Bytes in it.
     pub(super) size: u64,
@@ -19,6 +19,8 @@ pub(super) struct OpenFile {
     pub(super) born: SystemTime,
     /// Whether something was written after the last fdatasync.
     pub(super) dirty: bool,
+    /// It is rotated before it grows beyond so many bytes.
+    pub(super) limit: Option<u64>,
     /// When it was used last, as the sink counts.
     pub(super) used: u64,
     /// Not before then is a rotation tried again that failed.
@@ -34,13 +36,14 @@ pub(super) struct OpenFile {
 impl OpenFile {
     /// Takes over a file that was opened to read and append. If its last line has no end, because a machine or a process
     /// died in the middle of it, it gets one, so that the next record does not become a part of it.
-    pub(super) fn new(file: fs::File) -> io::Result<Self> {
+    pub(super) fn new(file: Handle) -> io::Result<Self> {
         let metadata = file.metadata()?;
         let mut open = Self {
             identity: (metadata.dev(), metadata.ino()),
             size: metadata.len(),
             born: born(&metadata),
             dirty: false,
+            limit: None,
             used: 0,
             no_rotation_before: None,
             regular: metadata.is_file(),
@@ -49,7 +52,7 @@ impl OpenFile {
         };
         let mut last = [0];
         if open.regular && open.size > 0 && open.file.read_at(&mut last, open.size - 1)? == 1 && last != *b"\n" {
-            (&open.file).write_all(b"\n")?;
+            (&*open.file).write_all(b"\n")?;
             open.size += 1;
             open.dirty = true;
         }
@@ -66,7 +69,7 @@ impl OpenFile {
         if let Err(error) = fault_point("file-write").and_then(|()| self.take_back_torn()) {
             return (0, Err(error));
         }
-        let (written, result) = write_slices(&mut &self.file, slices);
+        let (written, result) = write_slices(&mut &*self.file, slices);
         let (lines, bytes) = whole_lines(lengths, written);
         self.dirty |= self.regular && written > 0;
         self.size += bytes as u64;
@@ -141,6 +144,8 @@ fn whole_lines(lengths: impl Iterator<Item = usize>, bytes: usize) -> (usize, us
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     /// Takes `room` bytes, three at a time, and then fails.
@@ -192,7 +197,7 @@ mod tests {
         for (before, after) in [("", ""), ("whole\n", "whole\n"), ("whole\nto", "whole\nto\n")] {
             fs::write(&path, before).unwrap();
             let file = fs::OpenOptions::new().read(true).append(true).open(&path).unwrap();
-            let open = OpenFile::new(file).unwrap();
+            let open = OpenFile::new(Handle::Shared(file)).unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), after);
             assert_eq!(open.size, after.len() as u64);
         }

@@ -3,22 +3,33 @@
 //! A route holds what a peer wrote, for example a hostname. The template has taken the worst out of it already; here it is
 //! checked again, and each component is opened relative to the one before without following a symlink. So neither a name
 //! nor a symlink that someone puts below the directory leads out of it. The directory itself is the operator's and may be
-//! reached through symlinks.
+//! reached through symlinks. A file that has more than one name (hard links) is refused where somebody else may have made
+//! them: in a directory of another user, or one that its group or all may write to.
+//!
+//! A file has one owner: its sink locks it (flock), and waits for whoever has it: another sink, or another Postrider.
 
 use std::fs::{self, DirBuilder};
 use std::io;
+use std::ops::Deref;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat};
-use nix::sys::stat::{Mode, fstatat, mkdirat};
+use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat};
+use nix::sys::stat::{Mode, fstat, fstatat, mkdirat};
+use nix::unistd::geteuid;
 
+use super::rotate::MOST_OF_A_SUFFIX;
 use super::{Error, sync_directory};
+use crate::config::{FileConfig, Fsync};
 
 /// Permission bits of directories that the sink makes.
 const DIRECTORY_MODE: u32 = 0o750;
+/// The longest name of a file on the usual file systems, in bytes.
+const LONGEST_NAME: usize = 255;
+/// Others may write.
+const OTHERS_WRITE: u32 = 0o022;
 
 /// The directory of a sink.
 #[derive(Debug)]
@@ -28,6 +39,28 @@ pub(super) struct Root {
     mode: u32,
     /// Whether a new file must be found again after a power failure.
     durable: bool,
+    /// Whether this sink alone may write to its files.
+    owner: bool,
+    /// The longest name of a file, in bytes: a rotation adds to it.
+    longest: usize,
+}
+
+/// An open file.
+#[derive(Debug)]
+pub(super) enum Handle {
+    /// Of this sink alone.
+    Owned(Flock<fs::File>),
+    /// Others may write to it too.
+    Shared(fs::File),
+}
+
+/// What a fault concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// One route, as far as one can tell.
+    Route,
+    /// The disk, or the process.
+    All,
 }
 
 /// Why a route has no file.
@@ -36,9 +69,12 @@ pub(super) enum PathError {
     /// The path itself is at fault and will be at the next attempt: a record with this route cannot be written.
     #[error("{0}")]
     Refused(String),
-    /// The sink's trouble, not the route's.
+    /// It may work later.
+    #[error("{reason}")]
+    Failed { reason: String, scope: Scope },
+    /// The program must end.
     #[error("{0}")]
-    Sink(Error),
+    Fatal(Error),
 }
 
 /// The device and the inode of a file.
@@ -48,9 +84,17 @@ pub(super) type Identity = (u64, u64);
 
 impl Root {
     /// Makes the directory if it is not there.
-    pub(super) fn new(path: &Path, mode: u32, durable: bool) -> Result<Self, String> {
-        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        let root = Self { path: path.to_owned(), mode, durable };
+    pub(super) fn new(config: &FileConfig) -> Result<Self, String> {
+        let path = Some(config.directory.as_path()).filter(|path| !path.as_os_str().is_empty());
+        let path = path.unwrap_or_else(|| Path::new("."));
+        let rotates = config.rotate_size.is_some() || config.rotate_age.is_some();
+        let root = Self {
+            path: path.to_owned(),
+            mode: config.mode,
+            durable: config.fsync != Fsync::Never,
+            owner: config.owner,
+            longest: LONGEST_NAME - if rotates { MOST_OF_A_SUFFIX } else { 0 },
+        };
         root.open_root(true).map_err(|error| {
             let path = path.display();
             format!("cannot use the directory {path}: {error}; create it and let the user of this process write to it")
@@ -64,21 +108,37 @@ impl Root {
     }
 
     /// Opens the file of a route to read and append, with its directories, making what is not there.
-    pub(super) fn open(&self, route: &str) -> Result<fs::File, PathError> {
+    pub(super) fn open(&self, route: &str) -> Result<Handle, PathError> {
         let (directory, name) = self.walk(route, true)?;
         let (file, created) = self.open_at(&directory, name).map_err(|errno| self.path_error(route, errno))?;
-        let kind = file.metadata().map_err(|error| self.failed(route, &error))?.file_type();
+        let failed = |error: io::Error| self.failed(route, &error);
+        let metadata = file.metadata().map_err(failed)?;
+        let kind = metadata.file_type();
         if !kind.is_file() && !kind.is_char_device() {
             return Err(self.refused(route, "it is neither a file nor a device"));
         }
         if created {
-            let mode = fs::Permissions::from_mode(self.mode);
-            file.set_permissions(mode).map_err(|error| self.failed(route, &error))?;
+            file.set_permissions(fs::Permissions::from_mode(self.mode)).map_err(failed)?;
             if self.durable {
-                sync_directory(&directory, &self.full(route)).map_err(PathError::Sink)?;
+                sync_directory(&directory, &self.full(route)).map_err(PathError::Fatal)?;
             }
+        } else if kind.is_file() && metadata.nlink() > 1 && others_write(&directory).map_err(failed)? {
+            return Err(self.refused(route, "it is a hard link in a directory that others may write to"));
         }
-        Ok(file)
+        if kind.is_file() && self.owner { self.lock(route, file) } else { Ok(Handle::Shared(file)) }
+    }
+
+    /// Locks the file as long as it is open.
+    fn lock(&self, route: &str, file: fs::File) -> Result<Handle, PathError> {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(file) => Ok(Handle::Owned(file)),
+            Err((_, Errno::EWOULDBLOCK)) => Err(PathError::Failed {
+                reason: format!("cannot open {}: another sink or process writes to it", self.full(route).display()),
+                scope: Scope::All,
+            }),
+            // A file system without locks.
+            Err((file, _)) => Ok(Handle::Shared(file)),
+        }
     }
 
     /// Opens the directory of a route that was opened before, and gives the file's name in it.
@@ -99,7 +159,7 @@ impl Root {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         match nix::fcntl::open(&self.path, flags, Mode::empty()) {
             Err(Errno::ENOENT) if create => {
-                DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(&self.path)?;
+                make_directories(&self.path, self.durable)?;
                 Ok(nix::fcntl::open(&self.path, flags, Mode::empty())?)
             }
             opened => Ok(opened?),
@@ -110,6 +170,9 @@ impl Root {
     fn walk<'r>(&self, route: &'r str, create: bool) -> Result<(OwnedFd, &'r str), PathError> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let (parents, name) = split(route).map_err(|reason| self.refused(route, reason))?;
+        if name.len() > self.longest {
+            return Err(self.refused(route, "it is too long"));
+        }
         let mut directory = self.open_root(create).map_err(|error| self.failed(route, &error))?;
         for parent in parents {
             let mut opened = openat(&directory, parent, flags, Mode::empty());
@@ -120,7 +183,7 @@ impl Root {
                     Err(error) => return Err(self.path_error(route, error)),
                 }
                 if self.durable {
-                    sync_directory(&directory, &self.full(route)).map_err(PathError::Sink)?;
+                    sync_directory(&directory, &self.full(route)).map_err(PathError::Fatal)?;
                 }
                 opened = openat(&directory, parent, flags, Mode::empty());
             }
@@ -165,7 +228,72 @@ impl Root {
     }
 
     fn failed(&self, route: &str, error: &io::Error) -> PathError {
-        PathError::Sink(Error::Retry(format!("cannot open {}: {error}", self.full(route).display())))
+        let reason = format!("cannot open {}: {error}", self.full(route).display());
+        PathError::Failed { reason, scope: Scope::of(error) }
+    }
+}
+
+// === impl Handle ===
+
+impl Deref for Handle {
+    type Target = fs::File;
+
+    fn deref(&self) -> &fs::File {
+        match self {
+            Self::Owned(file) => file,
+            Self::Shared(file) => file,
+        }
+    }
+}
+
+// === impl Scope ===
+
+impl Scope {
+    /// What an error of a file, or of a directory on the way to it, concerns.
+    pub(super) fn of(error: &io::Error) -> Self {
+        match error.raw_os_error().map(Errno::from_raw) {
+            Some(
+                Errno::EACCES
+                | Errno::EPERM
+                | Errno::EROFS
+                | Errno::EDQUOT
+                | Errno::EFBIG
+                | Errno::EMLINK
+                | Errno::ETXTBSY
+                | Errno::ENODEV
+                | Errno::ENXIO,
+            ) => Self::Route,
+            // ENOSPC, EIO, EMFILE, ENFILE, ENOMEM, and what nobody thought of.
+            _ => Self::All,
+        }
+    }
+}
+
+/// Whether another user than that of this process and root may put names into a directory.
+fn others_write(directory: &OwnedFd) -> io::Result<bool> {
+    let stat = fstat(directory)?;
+    let owned = stat.st_uid == 0 || stat.st_uid == geteuid().as_raw();
+    // The types differ between systems.
+    #[allow(clippy::unnecessary_cast)]
+    let mode = stat.st_mode as u32;
+    Ok(!owned || mode & OTHERS_WRITE != 0)
+}
+
+/// Makes a directory and those above it; with `durable`, each is found again after a power failure.
+fn make_directories(path: &Path, durable: bool) -> io::Result<()> {
+    let parent = path.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
+    if let Some(parent) = parent.filter(|parent| !parent.exists()) {
+        make_directories(parent, durable)?;
+    }
+    match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
+        // Somebody else may have made it at the same moment.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => made?,
+    }
+    match parent.filter(|_| durable).map(|parent| fs::File::open(parent)?.sync_all()) {
+        // Some file systems have no such call for directories.
+        Some(Err(error)) if error.kind() != io::ErrorKind::InvalidInput => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -191,6 +319,11 @@ mod tests {
 
     use super::*;
 
+    fn config(directory: &Path, mode: u32, durable: bool) -> FileConfig {
+        let fsync = if durable { Fsync::Always } else { Fsync::Never };
+        FileConfig { directory: directory.to_owned(), mode, fsync, ..crate::sink::file::tests::config() }
+    }
+
     fn refusal(root: &Root, route: &str) -> String {
         match root.open(route) {
             Err(PathError::Refused(reason)) => reason,
@@ -202,7 +335,7 @@ mod tests {
     fn no_name_leads_out_of_the_directory() {
         let outside = tempfile::tempdir().unwrap();
         let inside = outside.path().join("logs");
-        let root = Root::new(&inside, 0o640, true).unwrap();
+        let root = Root::new(&config(&inside, 0o640, true)).unwrap();
         let long = "x".repeat(300);
         for route in ["..", "../x", "a/../../x", "/etc/x", "a//x", "", "a/", ".", "./x", "a\0b", long.as_str()] {
             refusal(&root, route);
@@ -214,7 +347,7 @@ mod tests {
     fn no_symlink_below_the_directory_is_followed() {
         let outside = tempfile::tempdir().unwrap();
         let inside = outside.path().join("logs");
-        let root = Root::new(&inside, 0o640, false).unwrap();
+        let root = Root::new(&config(&inside, 0o640, false)).unwrap();
         fs::create_dir(outside.path().join("secret")).unwrap();
         fs::write(outside.path().join("target"), "").unwrap();
         symlink(outside.path().join("secret"), inside.join("host")).unwrap();
@@ -230,7 +363,7 @@ mod tests {
     #[test]
     fn what_is_no_file_is_refused_at_once() {
         let directory = tempfile::tempdir().unwrap();
-        let root = Root::new(directory.path(), 0o640, false).unwrap();
+        let root = Root::new(&config(directory.path(), 0o640, false)).unwrap();
         fs::create_dir(directory.path().join("host")).unwrap();
         nix::unistd::mkfifo(&directory.path().join("fifo"), Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
         refusal(&root, "host");
@@ -238,9 +371,51 @@ mod tests {
     }
 
     #[test]
+    fn a_hard_link_that_somebody_else_may_have_made_is_not_written_to() {
+        let place = tempfile::tempdir().unwrap();
+        let inside = place.path().join("logs");
+        let root = Root::new(&config(&inside, 0o640, false)).unwrap();
+        fs::write(place.path().join("target"), "").unwrap();
+        fs::hard_link(place.path().join("target"), inside.join("mail.json")).unwrap();
+        root.open("mail.json").expect("nobody else can have made it");
+        for mode in [0o770, 0o757, 0o1777] {
+            fs::set_permissions(&inside, fs::Permissions::from_mode(mode)).unwrap();
+            assert!(refusal(&root, "mail.json").contains("hard link"), "{mode:o}");
+            root.open("other.json").unwrap();
+        }
+        fs::remove_file(place.path().join("target")).unwrap();
+        root.open("mail.json").expect("it has one name");
+    }
+
+    #[test]
+    fn a_file_has_one_owner_until_it_is_closed() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = || Root::new(&config(directory.path(), 0o640, false)).unwrap();
+        let owned = root().open("mail.json").unwrap();
+        match root().open("mail.json") {
+            Err(PathError::Failed { reason, scope: Scope::All }) => assert!(reason.contains("another"), "{reason}"),
+            other => panic!("{other:?}"),
+        }
+        let replay = FileConfig { owner: false, ..config(directory.path(), 0o640, false) };
+        Root::new(&replay).unwrap().open("mail.json").expect("a replay writes beside the owner");
+        drop(owned);
+        root().open("mail.json").unwrap();
+    }
+
+    #[test]
+    fn a_name_that_a_rotation_could_not_add_to_is_too_long() {
+        let directory = tempfile::tempdir().unwrap();
+        let rotating = FileConfig { rotate_size: Some(1), ..config(directory.path(), 0o640, false) };
+        let root = Root::new(&rotating).unwrap();
+        root.open(&"x".repeat(228)).unwrap();
+        assert!(refusal(&root, &"x".repeat(229)).contains("too long"));
+        Root::new(&config(directory.path(), 0o640, false)).unwrap().open(&"x".repeat(255)).unwrap();
+    }
+
+    #[test]
     fn new_files_and_directories_have_the_modes_asked_for() {
         let directory = tempfile::tempdir().unwrap();
-        let root = Root::new(&directory.path().join("a/b"), 0o660, true).unwrap();
+        let root = Root::new(&config(&directory.path().join("a/b"), 0o660, true)).unwrap();
         root.open("c/d/mail.json").unwrap();
         let mode = |path: &str| fs::metadata(directory.path().join(path)).unwrap().permissions().mode() & 0o7777;
         assert_eq!(mode("a/b/c/d/mail.json"), 0o660);
@@ -253,7 +428,7 @@ mod tests {
     fn a_directory_that_cannot_be_made_names_path_and_reason() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("file"), "").unwrap();
-        let error = Root::new(&directory.path().join("file/logs"), 0o640, false).unwrap_err();
+        let error = Root::new(&config(&directory.path().join("file/logs"), 0o640, false)).unwrap_err();
         assert!(error.contains("file/logs") && error.contains("create it"), "{error}");
     }
 }

@@ -4,7 +4,11 @@
 //! gzip it later becomes `mail.json.20261124-021035.gz`. The names sort by age. All of this after the renaming happens in
 //! a thread of its own, so that no record waits for it. What it does not get done (its queue is full, the program stops or
 //! dies) it finds and does at the next rotation of the same path.
+//!
+//! No file that is written to has such a name: where a sender's words give one, the point before the time becomes `_`
+//! ([`live`]). So no sender can pass its file off as a rotated one, have others removed, or stop the rotation.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -18,6 +22,7 @@ use std::thread::{self, JoinHandle};
 use std::time::SystemTime;
 
 use flate2::{Compression, write::GzEncoder};
+use jiff::civil::{Date, DateTime, Time};
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
@@ -31,6 +36,10 @@ use crate::time::Timestamp;
 
 /// The most rotated paths that wait for the thread.
 const WAITING: usize = 64;
+/// The most that a rotation and its compression add to a name, in bytes: `.20261124-021035-001.gz.tmp`.
+pub(super) const MOST_OF_A_SUFFIX: usize = 27;
+/// The length of `20261124-021035`.
+const STAMP: usize = 15;
 /// Bytes between two looks whether to stop.
 const CHUNK: usize = 64 * 1024;
 
@@ -186,7 +195,7 @@ pub(super) fn rename(directory: &OwnedFd, name: &str, now: SystemTime) -> io::Re
     let mut newest = newest.map(|newest| newest[start..].to_owned());
     loop {
         let free = next(newest.as_deref(), stamp(now))
-            .ok_or_else(|| io::Error::other("1000 files were rotated in one second"))?;
+            .ok_or_else(|| io::Error::other("there is no later name than that of a file of the year 9999"))?;
         let path = format!("{name}.{free}");
         // The list can lack a name that the housekeeper compresses at this moment. The compressed file is there before
         // the original goes: looked at in this order, one of them is seen.
@@ -197,17 +206,38 @@ pub(super) fn rename(directory: &OwnedFd, name: &str, now: SystemTime) -> io::Re
     }
 }
 
-/// The suffix after `newest`: the time, or if that is not later, the time of `newest` and the next number.
+/// The suffix after `newest`: the time, or if that is not later, the time of `newest` and the next number, or behind the
+/// last number the next second. `None` at the end of the year 9999.
 fn next(newest: Option<&str>, stamp: String) -> Option<String> {
     let Some(newest) = newest.filter(|newest| **newest >= *stamp) else { return Some(stamp) };
-    let (stamp, number) = newest.split_at(stamp.len());
+    let (stamp, number) = newest.split_at_checked(STAMP)?;
     let number = number.strip_prefix('-').map_or(Some(0), |number| number.parse::<u16>().ok())? + 1;
-    (number < 1000).then(|| format!("{stamp}-{number:03}"))
+    if number < 1000 {
+        return Some(format!("{stamp}-{number:03}"));
+    }
+    let second = jiff::Span::new().seconds(1);
+    time_of(stamp)?.checked_add(second).ok().map(text_of)
 }
 
 fn stamp(now: SystemTime) -> String {
     let seconds = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let time = Timestamp::from_micros(i64::try_from(seconds).unwrap_or(0) * 1_000_000).civil();
+    text_of(Timestamp::from_micros(i64::try_from(seconds).unwrap_or(0).saturating_mul(1_000_000)).civil())
+}
+
+/// The time of a stamp; `None` if it is none.
+fn time_of(stamp: &str) -> Option<DateTime> {
+    let (date, time) = stamp.split_once('-').filter(|(date, time)| (date.len(), time.len()) == (8, 6))?;
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(date) || !digits(time) {
+        return None;
+    }
+    let two = |text: &str, at: usize| text.get(at..at + 2)?.parse::<i8>().ok();
+    let date = Date::new(date.get(..4)?.parse().ok()?, two(date, 4)?, two(date, 6)?).ok()?;
+    let time = Time::new(two(time, 0)?, two(time, 2)?, two(time, 4)?, 0).ok()?;
+    Some(date.to_datetime(time))
+}
+
+fn text_of(time: DateTime) -> String {
     format!(
         "{:04}{:02}{:02}-{:02}{:02}{:02}",
         time.year(),
@@ -238,14 +268,19 @@ fn rotated(directory: &OwnedFd, name: &str) -> io::Result<Vec<String>> {
 /// `20261124-021035`, with or without `-001`, `.gz` or `.gz.tmp`.
 fn is_rotation_suffix(suffix: &str) -> bool {
     let suffix = stem(suffix.strip_suffix(".gz.tmp").unwrap_or(suffix));
-    let pattern = |text: &str, pattern: &str| {
-        text.len() == pattern.len()
-            && text
-                .bytes()
-                .zip(pattern.bytes())
-                .all(|(byte, of)| if of == b'0' { byte.is_ascii_digit() } else { byte == of })
-    };
-    pattern(suffix, "00000000-000000") || pattern(suffix, "00000000-000000-000")
+    let Some((stamp, number)) = suffix.split_at_checked(STAMP) else { return false };
+    let is_number = |number: &str| number.len() == 3 && number.bytes().all(|byte| byte.is_ascii_digit());
+    time_of(stamp).is_some() && (number.is_empty() || number.strip_prefix('-').is_some_and(is_number))
+}
+
+/// The route of the file that is written to: `route`, unless its name looks like one that a rotation gives.
+pub(super) fn live(route: &str) -> Cow<'_, str> {
+    let name = route.rfind('/').map_or(0, |slash| slash + 1);
+    let mut points = route[name..].match_indices('.').map(|(point, _)| name + point);
+    match points.find(|point| is_rotation_suffix(&route[point + 1..])) {
+        Some(point) => Cow::Owned(format!("{}_{}", &route[..point], &route[point + 1..])),
+        None => Cow::Borrowed(route),
+    }
 }
 
 fn stem(name: &str) -> &str {
@@ -278,7 +313,8 @@ fn remove(directory: &OwnedFd, name: &str) -> io::Result<()> {
 }
 
 fn sync(directory: &OwnedFd) -> io::Result<()> {
-    fs::File::from(directory.try_clone()?).sync_all()
+    // Without another descriptor, of which there may be none.
+    Ok(nix::unistd::fsync(directory)?)
 }
 
 #[cfg(test)]
@@ -327,7 +363,11 @@ mod tests {
         assert_eq!(next(Some("20261124-021034-007")).unwrap(), "20261124-021035");
         assert_eq!(next(Some("20261124-021035")).unwrap(), "20261124-021035-001");
         assert_eq!(next(Some("20261124-041500-009")).unwrap(), "20261124-041500-010");
-        assert_eq!(next(Some("20261124-041500-999")), None);
+        // The clock was once in the future: the rotation goes on all the same.
+        assert_eq!(next(Some("20261124-041500-999")).unwrap(), "20261124-041501");
+        assert_eq!(next(Some("20261231-235959-999")).unwrap(), "20270101-000000");
+        assert_eq!(next(Some("99991231-235959-998")).unwrap(), "99991231-235959-999");
+        assert_eq!(next(Some("99991231-235959-999")), None);
     }
 
     #[test]
@@ -342,6 +382,9 @@ mod tests {
             "mail.json.bz.20261124-021035",
             "other.mail.json.20261124-021035",
             "mail.json.20261124-02103x",
+            "mail.json.20261324-021035",
+            "mail.json.99999999-999999",
+            "mail.json.20261124-021035-1000",
         ];
         for name in strangers {
             fs::write(directory.path().join(name), "").unwrap();
@@ -353,6 +396,29 @@ mod tests {
         let mut expected = strangers;
         expected.sort_unstable();
         assert_eq!(names(&directory), expected);
+    }
+
+    #[test]
+    fn no_file_that_is_written_to_has_the_name_of_a_rotated_one() {
+        for (route, expected) in [
+            ("mx1", "mx1"),
+            ("mx1.20261124-021035", "mx1_20261124-021035"),
+            ("mx1.20261124-021035-001", "mx1_20261124-021035-001"),
+            ("mx1.20261124-021035.gz", "mx1_20261124-021035.gz"),
+            ("a.b/mx1.20261124-021035-999.gz.tmp", "a.b/mx1_20261124-021035-999.gz.tmp"),
+            ("mx1.20261124-021035.20261124-021036", "mx1.20261124-021035_20261124-021036"),
+            ("mx1.20261124-021035/mail.json", "mx1.20261124-021035/mail.json"),
+            ("mx1.20261124-021035.json", "mx1.20261124-021035.json"),
+            ("mx1.20261324-021035", "mx1.20261324-021035"),
+            ("é.20261124-021035", "é_20261124-021035"),
+            ("mx1.2026-11-24", "mx1.2026-11-24"),
+            ("x.2026112é-021035", "x.2026112é-021035"),
+        ] {
+            assert_eq!(live(route), expected);
+            let name = expected.rsplit('/').next().unwrap();
+            let forged = name.match_indices('.').any(|(point, _)| is_rotation_suffix(&name[point + 1..]));
+            assert!(!forged, "{expected}");
+        }
     }
 
     #[test]

@@ -1,3 +1,4 @@
+use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::Arc;
@@ -12,6 +13,23 @@ use crate::receipt::{Outcome, receipt};
 use crate::sink::testing::{batch, batch_for, settled, wait_for};
 use crate::template::Template;
 
+/// A sink of one path, with nothing else.
+pub(super) fn config() -> FileConfig {
+    FileConfig {
+        directory: std::path::PathBuf::new(),
+        path: Template::parse("a.json").unwrap(),
+        max_routes: 1000,
+        mode: 0o640,
+        rotate_size: None,
+        rotate_age: None,
+        rotate_keep: None,
+        gzip: false,
+        fsync: Fsync::Never,
+        dead_letter: None,
+        owner: true,
+    }
+}
+
 /// A sink in a directory of its own.
 struct Fixture {
     directory: TempDir,
@@ -22,18 +40,7 @@ struct Fixture {
 impl Fixture {
     fn new(change: impl FnOnce(&mut FileConfig)) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let mut config = FileConfig {
-            directory: directory.path().join("logs"),
-            path: Template::parse("a.json").unwrap(),
-            max_routes: 1000,
-            mode: 0o640,
-            rotate_size: None,
-            rotate_age: None,
-            rotate_keep: None,
-            gzip: false,
-            fsync: Fsync::Never,
-            dead_letter: None,
-        };
+        let mut config = FileConfig { directory: directory.path().join("logs"), ..config() };
         change(&mut config);
         let sink = File::new(&config, "test").unwrap();
         Self { directory, sink, ledger: Arc::default() }
@@ -122,26 +129,152 @@ fn a_refused_path_costs_its_own_records_only() {
     assert!(!fixture.directory.path().join("a.json").exists());
 }
 
-#[test]
-fn a_full_device_keeps_its_batches_and_stops_no_other_file() {
-    let mut fixture = Fixture::new(|_| {});
+/// A sink in `/dev`, where `full` stands in for a full disk, and `pts/x` for what nobody, not even root, may make.
+fn devices(change: impl FnOnce(&mut FileConfig)) -> Fixture {
+    let fixture = Fixture::new(change);
     let logs = fixture.directory.path().join("logs");
     fs::remove_dir(&logs).unwrap();
-    // The directory itself may be a symlink; the device stands in for a full disk.
+    // The directory itself may be a symlink.
     std::os::unix::fs::symlink("/dev", &logs).unwrap();
+    fixture
+}
+
+#[test]
+fn a_full_device_keeps_its_batches_and_stops_no_other_file() {
+    let mut fixture = devices(|_| {});
     let mut batches = VecDeque::from([
         fixture.batch(&[("null", "one")]),
         fixture.batch(&[("null", "two"), ("full", "three")]),
         fixture.batch(&[("null", "four")]),
     ]);
-    for _ in 0..2 {
-        let Err(Error::Retry(reason)) = fixture.sink.write(&mut batches) else { panic!("it is full") };
-        assert!(reason.contains("logs/full") && reason.contains("No space left"), "{reason}");
-        assert_eq!(batches.len(), 1);
-        assert_eq!(fixture.ledger.in_flight(), 2);
+    fixture.sink.write(&mut batches).unwrap();
+    assert_eq!((batches.len(), fixture.ledger.in_flight()), (0, 2), "one batch is inside");
+    for _ in 0..3 {
+        fixture.write(&[("null", "five")]);
+        fixture.sink.troubles.try_now(Instant::now());
+        fixture.sink.tick().unwrap();
+        assert_eq!(fixture.ledger.in_flight(), 2, "a full disk is never refused");
     }
-    batches.drain(..).for_each(|batch| batch.dropped(Reason::Shutdown));
-    assert_eq!(settled(&fixture.ledger), (2, 2));
+    fixture.sink.finish(Instant::now()).unwrap();
+    assert_eq!(settled(&fixture.ledger), (6, 1));
+    assert_eq!(fixture.ledger.dropped.get(Reason::Shutdown), 1);
+}
+
+#[test]
+fn where_nothing_can_be_written_the_sink_says_so_and_refuses_nothing() {
+    let mut fixture = devices(|_| {});
+    fixture.sink.troubles.patience = Duration::ZERO;
+    for route in ["full", "pts/a.json"] {
+        let mut batches = VecDeque::from([fixture.batch(&[(route, "one")])]);
+        for _ in 0..3 {
+            let Err(Error::Retry(reason)) = fixture.sink.write(&mut batches) else { panic!("{route}") };
+            assert!(reason.contains("logs/full") && reason.contains("No space left"), "{reason}");
+        }
+    }
+    assert_eq!(fixture.ledger.in_flight(), 2);
+    // Another route works: the one is the trouble of its route, and the other that of a disk.
+    fixture.write(&[("null", "two")]);
+    fixture.write(&[]);
+    fixture.sink.troubles.try_now(Instant::now());
+    fixture.sink.tick().unwrap();
+    assert_eq!((fixture.ledger.in_flight(), fixture.ledger.dropped.get(Reason::Rejected)), (1, 1));
+    fixture.sink.finish(Instant::now()).unwrap();
+    assert_eq!(settled(&fixture.ledger), (1, 2));
+}
+
+#[test]
+fn a_route_that_may_not_be_written_is_set_aside_and_refused_when_it_lasts() {
+    let letters = tempfile::tempdir().unwrap();
+    let path = letters.path().join("dead.jsonl");
+    let mut fixture = devices(|config| config.dead_letter = Some(path.clone()));
+    let kept = || fs::read_to_string(&path).unwrap_or_default().lines().count();
+    fixture.write(&[("pts/a.json", "one"), ("null", "two")]);
+    fixture.write(&[("null", "three"), ("pts/a.json", "four")]);
+    assert_eq!((fixture.ledger.in_flight(), kept()), (4, 0), "set aside");
+    fixture.write(&[("null", "five")]);
+    assert_eq!(fixture.ledger.delivered.load(std::sync::atomic::Ordering::Relaxed), 1);
+    fixture.sink.troubles.patience = Duration::ZERO;
+    fixture.sink.troubles.try_now(Instant::now());
+    fixture.sink.tick().unwrap();
+    assert_eq!((fixture.ledger.in_flight(), kept()), (0, 2));
+    // From now on at once.
+    fixture.write(&[("pts/a.json", "six"), ("null", "seven")]);
+    assert_eq!((settled(&fixture.ledger), kept()), ((4, 3), 3));
+    assert_eq!(fixture.ledger.dropped.get(Reason::Rejected), 3);
+}
+
+#[test]
+fn a_stop_keeps_what_may_not_be_written_among_the_dead_letters() {
+    let letters = tempfile::tempdir().unwrap();
+    for dead_letter in [Some(letters.path().join("dead.jsonl")), None] {
+        let keeps = dead_letter.is_some();
+        let mut fixture = devices(|config| config.dead_letter = dead_letter);
+        fixture.write(&[("pts/a.json", "one"), ("null", "two")]);
+        let begun = Instant::now();
+        fixture.sink.finish(begun + Duration::from_secs(60)).unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(30), "more time would not help it");
+        assert_eq!(settled(&fixture.ledger), (1, 1));
+        let reason = if keeps { Reason::Rejected } else { Reason::Shutdown };
+        assert_eq!(fixture.ledger.dropped.get(reason), 1);
+    }
+}
+
+#[test]
+fn lines_of_a_route_keep_their_order_while_it_is_aside() {
+    let mut fixture = Fixture::new(|_| {});
+    let other = path::Root::new(&FileConfig { directory: fixture.path(""), ..config() }).unwrap();
+    let owned = other.open("a.json").unwrap();
+    for n in 0..5 {
+        fixture.write(&[("b.json", &format!("b{n}")), ("a.json", &format!("a{n}"))]);
+    }
+    assert_eq!((fixture.read("a.json"), fixture.ledger.in_flight()), (String::new(), 10));
+    drop(owned);
+    // New lines do not overtake those that wait.
+    fixture.write(&[("a.json", "a5")]);
+    assert_eq!(fixture.read("a.json"), "");
+    fixture.sink.reopen().unwrap();
+    fixture.write(&[("a.json", "a6")]);
+    assert_eq!(fixture.read("a.json"), "a0\na1\na2\na3\na4\na5\na6\n");
+    assert_eq!(fixture.read("b.json"), "b0\nb1\nb2\nb3\nb4\n");
+    assert_eq!(settled(&fixture.ledger), (12, 0));
+}
+
+#[test]
+fn a_name_forges_no_rotated_file() {
+    let mut fixture = Fixture::new(|config| {
+        config.path = Template::parse("{hostname}").unwrap();
+        config.rotate_size = Some(10);
+        config.rotate_keep = Some(3);
+    });
+    let forged = ["mx1.99991231-235959-999", "mx1.20991231-235959", "mx1.20991231-235958.gz", "mx1.20991231-235957"];
+    for name in forged {
+        fixture.write(&[(name, "forged")]);
+    }
+    for n in 0..6 {
+        fixture.write(&[("mx1", &format!("{n:0>8}"))]);
+    }
+    wait_for("the housekeeper", || fixture.rotated("mx1").len() == 3);
+    let texts: Vec<String> = fixture.rotated("mx1").iter().map(|name| fixture.read(name)).collect();
+    assert_eq!(
+        texts,
+        ["00000002\n", "00000003\n", "00000004\n"],
+        "the newest real ones stay, and the rotation goes on"
+    );
+    for name in forged {
+        assert_eq!(fixture.read(&name.replacen('.', "_", 1)), "forged\n");
+    }
+}
+
+#[test]
+fn a_clock_that_was_in_the_future_does_not_stop_the_rotation() {
+    let mut fixture = Fixture::new(|config| config.rotate_size = Some(10));
+    fs::write(fixture.path("a.json.20991231-235959-998"), "old\n").unwrap();
+    for n in 0..4 {
+        fixture.write(&[("a.json", &format!("{n:0>8}"))]);
+    }
+    let names = fixture.rotated("a.json");
+    assert_eq!(names[1..], ["a.json.20991231-235959-999", "a.json.21000101-000000", "a.json.21000101-000000-001"]);
+    assert_eq!(fixture.read(&names[3]), "00000002\n");
 }
 
 #[test]

@@ -1,0 +1,219 @@
+//! Routes that cannot be written: set aside, so that the others go on.
+//!
+//! A sender chooses the names of routes, so one that cannot be written must not hold up the rest. Its lines wait inside the
+//! sink, and it is tried again once in a second. What concerns the route alone (a directory that may not be entered, a
+//! quota) is refused when it has lasted for ten seconds **and** another route was written since: then it is not the disk, nor
+//! the directory of all of them. From then on its lines are refused at once, and it is tried once in ten seconds. What
+//! concerns the disk or the process is never refused.
+//!
+//! As long as nothing can be written at all, it is the trouble of the sink, which backs off as a whole.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use tracing::{Level, info, warn};
+
+use super::path::Scope;
+use crate::throttle::{Owner, Throttle};
+
+/// The time between two attempts of a route that is set aside.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long what concerns one route may last before it is refused.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The time between two attempts of a route that is refused.
+const REFUSED_PAUSE: Duration = Duration::from_secs(10);
+/// A route that no record had for so long is forgotten.
+const FORGOTTEN: Duration = Duration::from_secs(600);
+
+/// The routes of one sink that cannot be written.
+#[derive(Debug)]
+pub(super) struct Troubles {
+    sink: String,
+    routes: HashMap<String, Trouble>,
+    /// When a route was written last.
+    worked: Option<Instant>,
+    /// How long what concerns one route may last before it is refused.
+    pub(super) patience: Duration,
+    log: Throttle,
+}
+
+#[derive(Debug)]
+struct Trouble {
+    reason: String,
+    scope: Scope,
+    since: Instant,
+    /// When it is tried again.
+    next: Instant,
+    /// When a record last had this route.
+    seen: Instant,
+    refused: bool,
+    logged: bool,
+}
+
+/// What to do with lines of a route.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// To try to write them.
+    Write,
+    /// To set them aside.
+    Wait,
+    /// To refuse them for good, for this reason.
+    Refuse(String),
+}
+
+// === impl Troubles ===
+
+impl Troubles {
+    pub(super) fn new(sink: &str) -> Self {
+        Self {
+            sink: sink.to_owned(),
+            routes: HashMap::new(),
+            worked: None,
+            patience: PATIENCE,
+            log: Throttle::new(Level::WARN, Owner::Sink(sink.to_owned()), "files that cannot be written, set aside"),
+        }
+    }
+
+    /// What to do with lines of `route` now; `stuck` says whether nothing works.
+    pub(super) fn verdict(&mut self, route: &str, stuck: bool, now: Instant) -> Verdict {
+        let Some(trouble) = self.routes.get_mut(route) else { return Verdict::Write };
+        trouble.seen = now;
+        match trouble {
+            _ if stuck || trouble.next <= now => Verdict::Write,
+            trouble if trouble.refused => Verdict::Refuse(trouble.reason.clone()),
+            _ => Verdict::Wait,
+        }
+    }
+
+    /// Whether some route is to be tried now whose lines wait.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.stuck().is_some() || self.routes.values().any(|trouble| !trouble.refused && trouble.next <= now)
+    }
+
+    /// Notes that a route could not be written; says whether its lines are to be refused.
+    pub(super) fn failed(&mut self, route: &str, reason: &str, scope: Scope, now: Instant) -> Verdict {
+        let trouble = self.routes.entry(route.to_owned()).or_insert_with(|| Trouble {
+            reason: String::new(),
+            scope,
+            since: now,
+            next: now,
+            seen: now,
+            refused: false,
+            logged: false,
+        });
+        reason.clone_into(&mut trouble.reason);
+        trouble.scope = scope;
+        let others_work = self.worked.is_some_and(|worked| worked >= trouble.since);
+        let lasts = now.duration_since(trouble.since) >= self.patience;
+        trouble.refused = scope == Scope::Route && others_work && (lasts || trouble.refused);
+        trouble.next = now + if trouble.refused { REFUSED_PAUSE } else { PAUSE };
+        if trouble.refused { Verdict::Refuse(reason.to_owned()) } else { Verdict::Wait }
+    }
+
+    /// Notes that a route was written.
+    pub(super) fn worked(&mut self, route: &str, now: Instant) {
+        self.worked = Some(now);
+        if let Some(trouble) = self.routes.remove(route)
+            && trouble.logged
+        {
+            let seconds = now.duration_since(trouble.since).as_secs();
+            info!(sink = self.sink, route, seconds, "this file can be written again");
+        }
+    }
+
+    /// Why nothing works: the reason of the route that fails for longest, if none was written since.
+    pub(super) fn stuck(&self) -> Option<&str> {
+        let first = self.routes.values().min_by_key(|trouble| trouble.since)?;
+        self.worked.is_none_or(|worked| worked < first.since).then_some(first.reason.as_str())
+    }
+
+    /// Whether what cannot be written is worth more attempts while the program stops: not what concerns one route alone.
+    pub(super) fn may_pass(&self) -> bool {
+        self.stuck().is_some() || self.routes.values().any(|trouble| trouble.scope == Scope::All)
+    }
+
+    /// Has all of them tried at the next call, because the program stops. With `refuse`, what concerns one route is refused
+    /// then.
+    pub(super) fn last_attempt(&mut self, now: Instant, refuse: bool) {
+        if refuse {
+            self.patience = Duration::ZERO;
+        }
+        self.try_now(now);
+    }
+
+    /// Has all of them tried at the next call.
+    pub(super) fn try_now(&mut self, now: Instant) {
+        self.routes.values_mut().for_each(|trouble| trouble.next = now);
+    }
+
+    /// Logs what is set aside while the others go on, and forgets what no record asks for. Where nothing works, the worker
+    /// logs it.
+    pub(super) fn tell(&mut self, now: Instant) {
+        self.routes.retain(|_, trouble| now.duration_since(trouble.seen) < FORGOTTEN);
+        if self.stuck().is_some() {
+            return;
+        }
+        let Some((route, trouble)) = self.routes.iter_mut().find(|(_, trouble)| !trouble.logged) else { return };
+        let Some(suppressed) = self.log.pass(now) else { return };
+        trouble.logged = true;
+        let (sink, reason) = (self.sink.as_str(), trouble.reason.as_str());
+        warn!(sink, ?route, suppressed, "{reason}; its records are set aside and the others go on");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(begun: Instant, seconds: u64) -> Instant {
+        begun + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn what_concerns_one_route_is_refused_when_others_work() {
+        let mut troubles = Troubles::new("test");
+        let begun = Instant::now();
+        let refuse = || Verdict::Refuse("denied".to_owned());
+        assert_eq!(troubles.failed("bad", "denied", Scope::Route, begun), Verdict::Wait);
+        assert_eq!(troubles.stuck(), Some("denied"), "nothing has worked");
+        troubles.worked("good", begun);
+        assert_eq!(troubles.stuck(), None);
+        assert_eq!(troubles.verdict("good", false, begun), Verdict::Write);
+        assert_eq!(troubles.verdict("bad", false, begun), Verdict::Wait);
+        assert!(!troubles.is_due(begun) && troubles.is_due(after(begun, 1)));
+        assert_eq!(troubles.verdict("bad", false, after(begun, 1)), Verdict::Write);
+        assert_eq!(troubles.failed("bad", "denied", Scope::Route, after(begun, 9)), Verdict::Wait);
+        assert_eq!(troubles.failed("bad", "denied", Scope::Route, after(begun, 10)), refuse());
+        assert_eq!(troubles.verdict("bad", false, after(begun, 19)), refuse());
+        assert_eq!(troubles.verdict("bad", false, after(begun, 20)), Verdict::Write, "it may work again");
+        assert_eq!(troubles.failed("bad", "denied", Scope::Route, after(begun, 20)), refuse());
+        troubles.worked("bad", after(begun, 30));
+        assert_eq!(troubles.verdict("bad", false, after(begun, 31)), Verdict::Write);
+    }
+
+    #[test]
+    fn what_fails_alone_is_never_refused_and_nor_is_what_concerns_the_disk() {
+        let mut troubles = Troubles::new("test");
+        let begun = Instant::now();
+        for seconds in 0..100 {
+            let now = after(begun, seconds);
+            assert_eq!(troubles.failed("mail.json", "denied", Scope::Route, now), Verdict::Wait);
+            assert!(troubles.stuck().is_some() && troubles.is_due(now) && troubles.may_pass());
+        }
+        for seconds in 100..200 {
+            troubles.worked("good", after(begun, seconds));
+            assert_eq!(troubles.failed("full", "full", Scope::All, after(begun, seconds)), Verdict::Wait);
+        }
+    }
+
+    #[test]
+    fn what_no_record_asks_for_is_forgotten() {
+        let mut troubles = Troubles::new("test");
+        let begun = Instant::now();
+        troubles.failed("bad", "denied", Scope::Route, begun);
+        troubles.tell(after(begun, 599));
+        assert_eq!(troubles.routes.len(), 1);
+        troubles.tell(after(begun, 600));
+        assert!(troubles.routes.is_empty());
+    }
+}

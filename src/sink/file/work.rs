@@ -1,0 +1,192 @@
+//! Batches inside the sink: what became of each of their lines, and which lines share a file.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, VecDeque};
+use std::io::IoSlice;
+use std::time::Instant;
+
+use super::rotate;
+use crate::buffer::Batch;
+use crate::ledger::Reason;
+use crate::sink::routes::Routes;
+
+/// Batches in order, with a mark for each of their entries, counted over all of them.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    pub(super) batches: VecDeque<Batch>,
+    pub(super) marks: Vec<Mark>,
+}
+
+/// What became of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    Waiting,
+    Written,
+    /// Its path is refused for good, and the dead-letter file has it, if there is one.
+    Refused,
+    /// The same, but the dead-letter file is full, and nobody waits for it.
+    Lost,
+}
+
+/// The lines that one file gets in one call, in order.
+pub(super) struct Group<'b> {
+    pub(super) route: Cow<'b, str>,
+    pub(super) lines: Vec<Line>,
+}
+
+/// Where a line stands: the batch, the entry within it, and its mark.
+#[derive(Clone, Copy)]
+pub(super) struct Line {
+    pub(super) batch: usize,
+    pub(super) entry: usize,
+    pub(super) mark: usize,
+    /// Whether it goes to the common route, because there is no place for its own.
+    pub(super) diverted: bool,
+}
+
+// === impl Work ===
+
+impl Work {
+    pub(super) fn new(batches: VecDeque<Batch>) -> Self {
+        let entries = batches.iter().map(|batch| batch.entries().len()).sum();
+        Self { batches, marks: vec![Mark::Waiting; entries] }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    /// Adds what came later.
+    pub(super) fn extend(&mut self, later: Self) {
+        self.batches.extend(later.batches);
+        self.marks.extend(later.marks);
+    }
+
+    /// Whether a source waits for any of it.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.batches.iter().any(Batch::is_awaited)
+    }
+
+    /// Resolves each batch of which no line waits any more, and gives the others back.
+    pub(super) fn resolve(self) -> Self {
+        let mut left = Self::default();
+        let mut marks = self.marks.as_slice();
+        for batch in self.batches {
+            let own;
+            (own, marks) = marks.split_at(batch.entries().len());
+            if own.contains(&Mark::Waiting) {
+                left.marks.extend_from_slice(own);
+                left.batches.push_back(batch);
+            } else {
+                resolve(batch, own);
+            }
+        }
+        left
+    }
+
+    /// Resolves everything: what waits is dropped because of the stop. Returns the number of records that are.
+    pub(super) fn give_up(self) -> u64 {
+        let mut marks = self.marks.as_slice();
+        let mut records = 0;
+        for mut batch in self.batches {
+            let own;
+            (own, marks) = marks.split_at(batch.entries().len());
+            let (waiting, bytes) = count(&batch, own, Mark::Waiting);
+            batch.dropped_part(waiting, bytes, Reason::Shutdown);
+            records += waiting;
+            resolve(batch, own);
+        }
+        records
+    }
+
+    /// The lines that wait by these marks, by file. Most batches have few routes, and neighbours often share one.
+    pub(super) fn groups<'b>(&'b self, marks: &[Mark], routes: &mut Routes, common: &'b str) -> Vec<Group<'b>> {
+        let now = Instant::now();
+        let mut groups: Vec<Group<'b>> = Vec::new();
+        let mut by_file: HashMap<Cow<'b, str>, usize> = HashMap::new();
+        // The group of each route as the records have it, and whether that is the common one.
+        let mut by_route: HashMap<&str, (usize, bool)> = HashMap::new();
+        let mut last = ("", (0, false));
+        let mut mark = 0;
+        for (batch_index, batch) in self.batches.iter().enumerate() {
+            for (entry_index, entry) in batch.entries().iter().enumerate() {
+                let mut line = Line { batch: batch_index, entry: entry_index, mark, diverted: false };
+                mark += 1;
+                if marks[line.mark] != Mark::Waiting {
+                    continue;
+                }
+                let route = batch.route(entry);
+                if groups.is_empty() || last.0 != route {
+                    let place = *by_route.entry(route).or_insert_with(|| {
+                        let diverted = !routes.admit(route, now);
+                        let file = rotate::live(if diverted { common } else { route });
+                        let group = *by_file.entry(file.clone()).or_insert(groups.len());
+                        if group == groups.len() {
+                            groups.push(Group { route: file, lines: Vec::new() });
+                        }
+                        (group, diverted)
+                    });
+                    last = (route, place);
+                }
+                let (group, diverted) = last.1;
+                line.diverted = diverted;
+                groups[group].lines.push(line);
+            }
+        }
+        groups
+    }
+
+    /// How many lines fit into a file of `size` bytes that is rotated at `limit`; at least one.
+    pub(super) fn fitting(&self, lines: &[Line], size: u64, limit: Option<u64>) -> usize {
+        let Some(limit) = limit else { return lines.len() };
+        let mut size = size;
+        let over = lines.iter().position(|line| {
+            size += self.length(line) as u64;
+            size > limit
+        });
+        over.map_or(lines.len(), |over| over.max(1))
+    }
+
+    /// The bytes of lines, with neighbours joined.
+    pub(super) fn slices(&self, lines: &[Line]) -> Vec<IoSlice<'_>> {
+        let mut slices = Vec::new();
+        let adjacent = |one: &Line, next: &Line| {
+            let entries = self.batches[one.batch].entries();
+            one.batch == next.batch && entries[one.entry].line.end == entries[next.entry].line.start
+        };
+        for run in lines.chunk_by(adjacent) {
+            let (first, last) = (run[0], run[run.len() - 1]);
+            let batch = &self.batches[first.batch];
+            slices.push(IoSlice::new(batch.lines(&batch.entries()[first.entry], &batch.entries()[last.entry])));
+        }
+        slices
+    }
+
+    /// The bytes of a line.
+    pub(super) fn length(&self, line: &Line) -> usize {
+        let batch = &self.batches[line.batch];
+        batch.line(&batch.entries()[line.entry]).len()
+    }
+
+    /// The route of a line as its record has it.
+    pub(super) fn route(&self, line: &Line) -> &str {
+        let batch = &self.batches[line.batch];
+        batch.route(&batch.entries()[line.entry])
+    }
+}
+
+/// Resolves a batch of which no line waits, or those that do are dropped already.
+fn resolve(mut batch: Batch, marks: &[Mark]) {
+    let (records, bytes) = count(&batch, marks, Mark::Lost);
+    if records > 0 {
+        batch.dropped_part(records, bytes, Reason::DeadLetterFull);
+    }
+    let (records, bytes) = count(&batch, marks, Mark::Refused);
+    batch.delivered_except(records, bytes);
+}
+
+/// The records of a batch with this mark, and the bytes of their lines.
+fn count(batch: &Batch, marks: &[Mark], of: Mark) -> (u64, u64) {
+    let entries = batch.entries().iter().zip(marks).filter(|(_, mark)| **mark == of);
+    entries.fold((0, 0), |(records, bytes), (entry, _)| (records + 1, bytes + batch.line(entry).len() as u64))
+}
