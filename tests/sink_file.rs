@@ -9,7 +9,7 @@ use std::time::Instant;
 use std::{env, fs};
 
 use postrider::buffer::{Batch, Encoded, Entry, Records, Span};
-use postrider::config::{FileConfig, Fsync};
+use postrider::config::{DeadLetterConfig, FileConfig, Fsync};
 use postrider::ledger::{Reason, SinkLedger};
 use postrider::record::RecordId;
 use postrider::sink::file::File;
@@ -83,7 +83,8 @@ fn refused_on_a_small_disk() {
     fs::create_dir(directory.join("mail.json")).unwrap();
     let path = directory.join("dead.jsonl");
     let ledger: Arc<SinkLedger> = Arc::default();
-    let mut sink = File::new(&FileConfig { dead_letter: Some(path.clone()), ..config(&directory) }, "test").unwrap();
+    let dead_letter = Some(DeadLetterConfig { path: path.clone(), max_size: u64::MAX });
+    let mut sink = File::new(&FileConfig { dead_letter, ..config(&directory) }, "test").unwrap();
     let mut found = Vec::new();
     let mut full = 0;
     for first in (0..REFUSED).step_by(10) {

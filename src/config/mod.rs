@@ -350,8 +350,8 @@ pub struct FileConfig {
     pub gzip: bool,
     /// When data must be on disk.
     pub fsync: Fsync,
-    /// The dead-letter file, an absolute path.
-    pub dead_letter: Option<PathBuf>,
+    /// Where what is refused for good is kept.
+    pub dead_letter: Option<DeadLetterConfig>,
     /// Whether this sink alone writes to its files, and locks them; false in a replay, which writes beside the daemon.
     pub owner: bool,
 }
@@ -378,8 +378,17 @@ pub struct KafkaConfig {
     pub key: Template,
     /// Every librdkafka property, defaults and the user's own, checked by creating a client.
     pub properties: Properties,
-    /// The dead-letter file, an absolute path.
-    pub dead_letter: Option<PathBuf>,
+    /// Where what is refused for good is kept.
+    pub dead_letter: Option<DeadLetterConfig>,
+}
+
+/// `dead_letter` and `dead_letter_max_size` of a sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetterConfig {
+    /// The file, an absolute path.
+    pub path: PathBuf,
+    /// Maximum size of the file in bytes.
+    pub max_size: u64,
 }
 
 /// Reads and checks a file, and the PEM files that it names; each is a regular file of at most 1 MiB. Nothing is bound, created

@@ -84,12 +84,12 @@ fn of_sinks(sinks: &[Placed<SinkConfig>]) -> impl Iterator<Item = Place> + '_ {
                     files(file),
                     "path",
                 ));
-                file.dead_letter.as_deref()
+                file.dead_letter.as_ref()
             }
-            SinkKind::Kafka(kafka) => kafka.dead_letter.as_deref(),
+            SinkKind::Kafka(kafka) => kafka.dead_letter.as_ref(),
             SinkKind::Stdout => None,
         };
-        places.extend(dead_letter.into_iter().flat_map(letters).map(|path| {
+        places.extend(dead_letter.into_iter().flat_map(|letter| letters(&letter.path)).map(|path| {
             let what = format!("the sink {name} keeps dead letters there");
             place(Kind::DeadLetters, what, Paths::of(&path), "dead_letter")
         }));

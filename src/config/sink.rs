@@ -8,7 +8,9 @@ use super::key::{Key, Type};
 use super::kind::Kind;
 use super::reader::{Reader, Time};
 use super::source::MOST_MEMORY;
-use super::{FileConfig, Fsync, KafkaConfig, Select, SinkConfig, SinkKind, SpoolConfig, SpoolMode, WhenFull};
+use super::{
+    DeadLetterConfig, FileConfig, Fsync, KafkaConfig, Select, SinkConfig, SinkKind, SpoolConfig, SpoolMode, WhenFull,
+};
 use crate::postfix::dsn::Class;
 use crate::record::Event;
 use crate::syslog::{Facility, Severity};
@@ -108,6 +110,13 @@ const MAX_ROUTES: Key = Key::default(
     "Maximum number of distinct files or topics in one hour; records of further ones go to that of the name `others`.",
 );
 
+const DEAD_LETTER_MAX_SIZE: Key = Key::default(
+    "dead_letter_max_size",
+    Type::Size(1 << 20, u64::MAX),
+    r#""1GiB""#,
+    "Maximum size of that file; what is refused beyond it waits if its sender waits, and is dropped and counted if not.",
+);
+
 const CLASSES: [&str; 3] = [Class::ALL[0].name(), Class::ALL[1].name(), Class::ALL[2].name()];
 
 // === stdout ===
@@ -156,6 +165,7 @@ const FILE: Kind<SinkKind> = Kind {
             "Force data to the disk at least so often; `always` does it before a record counts as delivered.",
         ),
         DEAD_LETTER,
+        DEAD_LETTER_MAX_SIZE,
     ],
     read: |table| {
         let (path, mode, fsync) = (table.template("path"), table.mode("mode"), table.time("fsync"));
@@ -254,6 +264,7 @@ const KAFKA: Kind<SinkKind> = Kind {
         ),
         Key::optional("options", Type::Properties, "{}", "Properties of librdkafka, over Postrider's own."),
         DEAD_LETTER,
+        DEAD_LETTER_MAX_SIZE,
     ],
     read: |table| {
         let (brokers, topic, key) = (table.brokers("brokers"), table.template("topic"), table.template("key"));
@@ -315,14 +326,15 @@ fn spool(table: &mut Reader<'_, '_>) -> Option<SpoolConfig> {
 }
 
 /// A replay is started in another directory than the daemon.
-fn dead_letter(table: &mut Reader<'_, '_>) -> Option<PathBuf> {
-    let path = table.path("dead_letter")?;
+fn dead_letter(table: &mut Reader<'_, '_>) -> Option<DeadLetterConfig> {
+    let (path, max_size) = (table.path("dead_letter"), table.size("dead_letter_max_size"));
+    let (path, max_size) = (path?, max_size?);
     let error = if !path.is_absolute() {
         ("not an absolute path", "write it from the root on: \"/var/lib/postrider/dead-letter.jsonl\"")
     } else if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
         ("the path of a directory", "add the name of a file, e.g. dead-letter.jsonl")
     } else {
-        return Some(path);
+        return Some(DeadLetterConfig { path, max_size });
     };
     table.error(Diagnostic::at(table.place("dead_letter"), error.0).help(error.1));
     None

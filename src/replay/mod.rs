@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 
 use self::claim::{Claim, DONE, Line, Lines};
 use crate::buffer::{Batch, Encoded, Entry, Records, Sender, Span, queue};
-use crate::config::{Config, Fsync, SinkConfig, SinkKind};
+use crate::config::{Config, DeadLetterConfig, Fsync, SinkConfig, SinkKind};
 use crate::ledger::{Reason, SinkLedger};
 use crate::log;
 use crate::receipt::{Receipt, Resolved, Ticket};
@@ -381,10 +381,12 @@ impl<'s> Session<'s> {
 /// What a sink of a replay does otherwise than the daemon's: it must have a dead-letter file, it syncs what its receipts say, and
 /// it leaves the rotation to the daemon, which may write to the same files.
 fn prepare(kind: &mut SinkKind, base: &Path) {
+    // Nothing more comes than was in that file.
+    let dead_letter = || DeadLetterConfig { path: base.to_owned(), max_size: u64::MAX };
     match kind {
         SinkKind::Stdout => {}
         SinkKind::File(file) => {
-            file.dead_letter.get_or_insert_with(|| base.to_owned());
+            file.dead_letter.get_or_insert_with(dead_letter);
             (file.rotate_size, file.rotate_age, file.rotate_keep, file.gzip) = (None, None, None, false);
             // The routes were admitted once, or the operator gives one.
             file.max_routes = usize::MAX;
@@ -394,7 +396,7 @@ fn prepare(kind: &mut SinkKind, base: &Path) {
             }
         }
         SinkKind::Kafka(kafka) => {
-            kafka.dead_letter.get_or_insert_with(|| base.to_owned());
+            kafka.dead_letter.get_or_insert_with(dead_letter);
         }
     }
 }

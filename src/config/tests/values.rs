@@ -58,7 +58,7 @@ fn every_key_arrives() {
     assert_eq!(file.directory, Path::new("/var/log"));
     assert_eq!((file.rotate_size, file.rotate_age), (Some(1 << 30), Some(Duration::from_secs(86_400))));
     assert_eq!((file.rotate_keep, file.gzip, file.fsync, file.mode), (Some(3), true, Fsync::Always, 0o640));
-    assert_eq!(file.dead_letter.as_deref(), Some(Path::new("/var/lib/x")));
+    assert_eq!(file.dead_letter.as_ref().map(|letter| letter.path.as_path()), Some(Path::new("/var/lib/x")));
     let select = &config.sinks[0].select;
     assert_eq!(select.events, Some(vec!["delivery"]));
     assert_eq!(select.dsn_class, Some(vec![Class::Permanent]));

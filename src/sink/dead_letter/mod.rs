@@ -21,6 +21,7 @@ use nix::unistd::{AccessFlags, access};
 use tracing::{Level, error};
 
 use super::Error;
+use crate::config::DeadLetterConfig;
 use crate::crash::fault_point;
 use crate::throttle::{Owner, Throttle};
 use crate::time::Timestamp;
@@ -42,11 +43,16 @@ const PAUSE: Duration = Duration::from_millis(5);
 pub(crate) struct DeadLetters {
     sink: String,
     path: Option<PathBuf>,
+    /// Maximum size of the file in bytes.
+    max_size: u64,
+    /// Whether the last write had no room below that size.
+    full: bool,
     file: Option<fs::File>,
     /// Whether something was written to the file after its last sync.
     dirty: bool,
     buffer: Vec<u8>,
     log: Throttle,
+    full_log: Throttle,
 }
 
 // === impl DeadLetters ===
@@ -54,7 +60,9 @@ pub(crate) struct DeadLetters {
 impl DeadLetters {
     /// For the sink of this name; without a path what is refused is gone. The file is made with the first line. The error
     /// says why there could be none, and what to do.
-    pub(crate) fn new(path: Option<&Path>, sink: &str) -> Result<Self, String> {
+    pub(crate) fn new(config: Option<&DeadLetterConfig>, sink: &str) -> Result<Self, String> {
+        let path = config.map(|config| config.path.as_path());
+        let max_size = config.map_or(u64::MAX, |config| config.max_size);
         if let Some(path) = path {
             let directory = directory_of(path);
             let usable = access(directory, AccessFlags::W_OK | AccessFlags::X_OK);
@@ -70,14 +78,29 @@ impl DeadLetters {
                     .map_err(|error| format!("cannot write to the dead-letter file {}: {error}", path.display()))?;
             }
         }
-        let log = Throttle::new(Level::ERROR, Owner::Sink(sink.to_owned()), "records refused for good");
-        let (sink, path) = (sink.to_owned(), path.map(Path::to_owned));
-        Ok(Self { sink, path, file: None, dirty: false, buffer: Vec::new(), log })
+        let log = |what: &str| Throttle::new(Level::ERROR, Owner::Sink(sink.to_owned()), what);
+        Ok(Self {
+            sink: sink.to_owned(),
+            path: path.map(Path::to_owned),
+            max_size,
+            full: false,
+            file: None,
+            dirty: false,
+            buffer: Vec::new(),
+            log: log("records refused for good"),
+            full_log: log("writes to a full dead-letter file"),
+        })
     }
 
     /// Whether there is a file: without one, what is refused is gone.
     pub(crate) const fn keeps(&self) -> bool {
         self.path.is_some()
+    }
+
+    /// Whether the last [`Self::append`] failed because the file has its maximum size. It has room again when somebody renames
+    /// or removes it, as a replay does.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.full
     }
 
     /// Appends refused records, and says how many of them are done with: in the file, or gone where there is none. If those
@@ -141,7 +164,7 @@ impl DeadLetters {
     fn write(&mut self) -> Result<(), Error> {
         let Some(path) = self.path.clone() else { return Ok(()) };
         let written = self.lock(&path).and_then(|file| {
-            let written = append_whole(&file, &self.buffer).map_err(|error| failed(&path, &error));
+            let written = self.append_locked(&path, &file);
             // An unlock fails for no open file; closing it would do the same.
             self.file = file.unlock().ok();
             written
@@ -150,6 +173,26 @@ impl DeadLetters {
         self.buffer.clear();
         self.buffer.shrink_to(CHUNK);
         written
+    }
+
+    fn append_locked(&mut self, path: &Path, file: &fs::File) -> Result<(), Error> {
+        let size = file.metadata().map_err(|error| failed(path, &error))?.len();
+        self.full = size.saturating_add(self.buffer.len() as u64) > self.max_size;
+        if !self.full {
+            return append_whole(file, &self.buffer).map_err(|error| failed(path, &error));
+        }
+        let (sink, max) = (self.sink.as_str(), self.max_size);
+        if let Some(suppressed) = self.full_log.pass(Instant::now()) {
+            error!(
+                sink,
+                suppressed,
+                "{} has no room below dead_letter_max_size ({max} bytes): what is refused waits if its sender waits, and is \
+                 lost if not; send it with `postrider replay`, or rename the file",
+                path.display()
+            );
+        }
+        let error = format!("it has no room below dead_letter_max_size ({max} bytes)");
+        Err(failed(path, &io::Error::other(error)))
     }
 
     /// The file that is at the path, locked.
@@ -184,8 +227,9 @@ impl DeadLetters {
             self.sync()?;
         }
         let file = open(path).map_err(|error| failed(path, &error))?;
-        // Also where it was there: whoever made it may have died before.
-        sync_directory(path).map_err(|error| unsynced(path, &error))?;
+        // Also where it was there: whoever made it may have died before. The lack of descriptors passes.
+        let directory = fs::File::open(directory_of(path)).map_err(|error| failed(path, &error))?;
+        sync_opened(&directory).map_err(|error| unsynced(path, &error))?;
         Ok(file)
     }
 }
@@ -235,7 +279,11 @@ pub(crate) fn is_at(path: &Path, file: &fs::File) -> bool {
 
 /// Makes what was created, renamed or removed beside the file survive a power failure.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
-    match fs::File::open(directory_of(path))?.sync_all() {
+    sync_opened(&fs::File::open(directory_of(path))?)
+}
+
+fn sync_opened(directory: &fs::File) -> io::Result<()> {
+    match directory.sync_all() {
         // Some file systems have no such call for directories.
         Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
         synced => synced,
@@ -267,6 +315,14 @@ mod tests {
     use crate::ledger::{Reason, SinkLedger};
     use crate::sink::testing::batch;
 
+    fn new(path: &Path) -> Result<DeadLetters, String> {
+        with_limit(path, u64::MAX)
+    }
+
+    fn with_limit(path: &Path, max_size: u64) -> Result<DeadLetters, String> {
+        DeadLetters::new(Some(&DeadLetterConfig { path: path.to_owned(), max_size }), "kafka")
+    }
+
     fn append(letters: &mut DeadLetters, batch: &Batch, reason: &str) -> (usize, Result<(), Error>) {
         letters.append(batch.entries().iter().map(|entry| Letter { reason, records: batch, entry: *entry }))
     }
@@ -293,7 +349,7 @@ mod tests {
     fn lines_are_appended_to_a_file_that_only_its_owner_reads() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("dead.jsonl");
-        let mut letters = DeadLetters::new(Some(&path), "kafka").unwrap();
+        let mut letters = new(&path).unwrap();
         assert!(!path.exists(), "no file before the first line");
         let batch = numbered(20_000);
         assert!(matches!(append(&mut letters, &batch, "too large"), (20_000, Ok(()))));
@@ -309,7 +365,7 @@ mod tests {
     fn a_file_that_was_renamed_or_removed_is_made_anew() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("dead.jsonl");
-        let mut letters = DeadLetters::new(Some(&path), "kafka").unwrap();
+        let mut letters = new(&path).unwrap();
         let batch = numbered(1);
         append(&mut letters, &batch, "no").1.unwrap();
         fs::rename(&path, directory.path().join("old")).unwrap();
@@ -327,7 +383,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("dead.jsonl");
         fs::write(&path, "{\"refused_at\":\"2026").unwrap();
-        let mut letters = DeadLetters::new(Some(&path), "kafka").unwrap();
+        let mut letters = new(&path).unwrap();
         let batch = numbered(1);
         append(&mut letters, &batch, "no").1.unwrap();
         let text = fs::read_to_string(&path).unwrap();
@@ -342,7 +398,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("dead.jsonl");
         let held = Flock::lock(open(&path).unwrap(), FlockArg::LockExclusive).unwrap();
-        let mut letters = DeadLetters::new(Some(&path), "kafka").unwrap();
+        let mut letters = new(&path).unwrap();
         let batch = numbered(1);
         let (done, result) = append(&mut letters, &batch, "no");
         assert_eq!(done, 0);
@@ -360,11 +416,33 @@ mod tests {
     #[test]
     fn what_cannot_be_synced_is_never_called_kept() {
         let directory = tempfile::tempdir().unwrap();
-        let mut letters = DeadLetters::new(Some(&directory.path().join("dead.jsonl")), "kafka").unwrap();
+        let mut letters = new(&directory.path().join("dead.jsonl")).unwrap();
         let batch = numbered(1);
         append(&mut letters, &batch, "no").1.unwrap();
         letters.file = None;
         assert!(matches!(letters.sync(), Err(Error::Fatal(reason)) if reason.contains("cannot sync")));
+        end(batch);
+    }
+
+    #[test]
+    fn it_grows_to_its_limit_and_no_further_until_it_is_taken_away() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("dead.jsonl");
+        let mut letters = with_limit(&path, 2000).unwrap();
+        let batch = numbered(1);
+        let mut kept = 0;
+        while append(&mut letters, &batch, "no").1.is_ok() {
+            kept += 1;
+            assert!(!letters.is_full());
+        }
+        assert!(kept > 5 && letters.is_full());
+        assert!(fs::metadata(&path).unwrap().len() <= 2000);
+        let (done, result) = append(&mut letters, &batch, "no");
+        assert!(matches!((done, result), (0, Err(Error::Retry(reason))) if reason.contains("dead_letter_max_size")));
+        assert_eq!(records(&path).len(), kept);
+        fs::rename(&path, directory.path().join("old")).unwrap();
+        append(&mut letters, &batch, "no").1.unwrap();
+        assert!(!letters.is_full());
         end(batch);
     }
 
@@ -380,9 +458,9 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_said_at_the_start() {
         let directory = tempfile::tempdir().unwrap();
-        let error = DeadLetters::new(Some(&directory.path().join("no/dead.jsonl")), "kafka").unwrap_err();
+        let error = new(&directory.path().join("no/dead.jsonl")).unwrap_err();
         assert!(error.contains("no/dead.jsonl") && error.contains("create the directory"), "{error}");
-        let error = DeadLetters::new(Some(directory.path()), "kafka").unwrap_err();
+        let error = new(directory.path()).unwrap_err();
         assert!(error.starts_with("cannot write to the dead-letter file "), "{error}");
     }
 }

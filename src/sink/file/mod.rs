@@ -93,7 +93,7 @@ impl File {
         let root = Root::new(config)?;
         let rotates = config.rotate_size.is_some() || config.rotate_age.is_some();
         let cares = rotates && (config.gzip || config.rotate_keep.is_some());
-        let dead_letters = DeadLetters::new(config.dead_letter.as_deref(), name)?;
+        let dead_letters = DeadLetters::new(config.dead_letter.as_ref(), name)?;
         let housekeeper = cares.then(|| Housekeeper::start(name, config.rotate_keep, config.gzip)).transpose()?;
         Ok(Self {
             name: name.to_owned(),
@@ -309,7 +309,19 @@ impl File {
         for line in &lines[..done] {
             marks[line.mark] = Mark::Refused;
         }
-        result
+        if result.is_ok() || !self.dead_letters.is_full() {
+            return result;
+        }
+        // Whoever waits must not be told that it is kept; what nobody waits for must not fill the queue.
+        let mut waits = false;
+        for line in &lines[done..] {
+            if work.batches[line.batch].is_awaited() {
+                waits = true;
+            } else {
+                marks[line.mark] = Mark::Lost;
+            }
+        }
+        if waits { result } else { Ok(()) }
     }
 
     /// Syncs what was written since, if it is time or some source waits for it.

@@ -7,7 +7,7 @@ use flate2::read::GzDecoder;
 use tempfile::TempDir;
 
 use super::*;
-use crate::config::FileConfig;
+use crate::config::{DeadLetterConfig, FileConfig};
 use crate::ledger::{Reason, SinkLedger};
 use crate::receipt::{Outcome, receipt};
 use crate::sink::testing::{batch, batch_for, settled, wait_for};
@@ -182,11 +182,37 @@ fn where_nothing_can_be_written_the_sink_says_so_and_refuses_nothing() {
     assert_eq!(settled(&fixture.ledger), (1, 2));
 }
 
+fn letters_at(path: &Path) -> Option<DeadLetterConfig> {
+    Some(DeadLetterConfig { path: path.to_owned(), max_size: u64::MAX })
+}
+
+#[test]
+fn a_full_dead_letter_file_drops_what_nobody_waits_for_and_holds_the_rest() {
+    let letters = tempfile::tempdir().unwrap();
+    let path = letters.path().join("dead.jsonl");
+    let config = DeadLetterConfig { path: path.clone(), max_size: 1 };
+    let mut fixture = Fixture::new(|file| file.dead_letter = Some(config));
+    fs::create_dir(fixture.path("a.json")).unwrap();
+    fixture.write(&[("a.json", "one"), ("b.json", "two")]);
+    assert_eq!(settled(&fixture.ledger), (1, 1));
+    assert_eq!(fixture.ledger.dropped.get(Reason::DeadLetterFull), 1);
+    let (receipt, mut outcome) = receipt();
+    let awaited = batch_for(&fixture.ledger, 0, &[("three", "a.json", "")], Some(Arc::new(receipt)));
+    let _ = fixture.sink.write(&mut VecDeque::from([awaited]));
+    fixture.write(&[("b.json", "four")]);
+    assert_eq!((fixture.ledger.in_flight(), outcome.try_recv().is_err()), (1, true), "it waits, and the others go on");
+    fixture.sink.finish(Instant::now()).unwrap();
+    assert_eq!(outcome.try_recv(), Ok(Outcome::Failed));
+    assert_eq!(settled(&fixture.ledger), (2, 2));
+    assert_eq!(fixture.read("b.json"), "two\nfour\n");
+    assert_eq!(fs::read_to_string(&path).unwrap_or_default(), "");
+}
+
 #[test]
 fn a_route_that_may_not_be_written_is_set_aside_and_refused_when_it_lasts() {
     let letters = tempfile::tempdir().unwrap();
     let path = letters.path().join("dead.jsonl");
-    let mut fixture = devices(|config| config.dead_letter = Some(path.clone()));
+    let mut fixture = devices(|config| config.dead_letter = letters_at(&path));
     let kept = || fs::read_to_string(&path).unwrap_or_default().lines().count();
     fixture.write(&[("pts/a.json", "one"), ("null", "two")]);
     fixture.write(&[("null", "three"), ("pts/a.json", "four")]);
@@ -206,7 +232,7 @@ fn a_route_that_may_not_be_written_is_set_aside_and_refused_when_it_lasts() {
 #[test]
 fn a_stop_keeps_what_may_not_be_written_among_the_dead_letters() {
     let letters = tempfile::tempdir().unwrap();
-    for dead_letter in [Some(letters.path().join("dead.jsonl")), None] {
+    for dead_letter in [letters_at(&letters.path().join("dead.jsonl")), None] {
         let keeps = dead_letter.is_some();
         let mut fixture = devices(|config| config.dead_letter = dead_letter);
         fixture.write(&[("pts/a.json", "one"), ("null", "two")]);

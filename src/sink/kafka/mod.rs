@@ -98,7 +98,7 @@ fn client_config(config: &KafkaConfig) -> ClientConfig {
 impl Kafka {
     /// Makes the client. Brokers need not be reachable; the error is about the properties.
     pub fn new(config: &KafkaConfig, name: &str) -> Result<Self, String> {
-        let dead_letters = DeadLetters::new(config.dead_letter.as_deref(), name)?;
+        let dead_letters = DeadLetters::new(config.dead_letter.as_ref(), name)?;
         let shared = Arc::new(Shared::new(name));
         let config = client_config(config);
         let producer = create(&config, &shared, false)

@@ -13,6 +13,7 @@ use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use super::*;
+use crate::config::DeadLetterConfig;
 use crate::buffer::{Sender, queue};
 use crate::ledger::SinkLedger;
 use crate::sink::testing::{batch, settled, wait_for};
@@ -62,7 +63,7 @@ impl Fixture {
         let cluster = MockCluster::new(3).unwrap();
         cluster.create_topic(TOPIC, PARTITIONS, 3).unwrap();
         let mut config = config(cluster.bootstrap_servers(), properties);
-        config.dead_letter = dead_letter.map(Path::to_owned);
+        config.dead_letter = dead_letter.map(|path| DeadLetterConfig { path: path.to_owned(), max_size: u64::MAX });
         let sink = Kafka::new(&config, "test").unwrap();
         let (sender, receiver) = queue(64 << 20);
         let (control, ledger) = (Control::new(timeout), Arc::default());
