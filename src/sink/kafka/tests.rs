@@ -13,8 +13,8 @@ use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use super::*;
-use crate::config::DeadLetterConfig;
 use crate::buffer::{Sender, queue};
+use crate::config::DeadLetterConfig;
 use crate::ledger::SinkLedger;
 use crate::sink::testing::{batch, settled, wait_for};
 use crate::sink::worker::{Control, End, run};
