@@ -163,7 +163,13 @@ impl Watch {
                 self.full.count(false, now);
             }
         }
-        let state = match (self.idle.begun(), self.full.begun()) {
+        let idle = match self.told.map(|told| told.state) {
+            Some(State::Still) => self.idle.since,
+            // A queue is full for a look longer than its sink is idle, which is not said to be slow then.
+            None if self.full.begun().is_some() && self.idle.looks > LOOKS / 2 => self.idle.since,
+            Some(State::Full) | None => self.idle.begun(),
+        };
+        let state = match (idle, self.full.begun()) {
             (Some(since), _) => Some((State::Still, since)),
             (None, Some(since)) => Some((State::Full, since)),
             (None, None) => None,
@@ -266,6 +272,9 @@ mod tests {
         let progress = |second: u64| if second < 20 { 0 } else { second };
         let looks = (0..60).map(|second| seen(progress(second), 100, second < 30));
         assert_eq!(said(looks), [(5, "still"), (20, "goes on"), (34, "has room")]);
+        // It has taken something when its queue was full already.
+        let looks = (0..60).map(|second| seen(u64::min(second, 3), 100, second >= 2));
+        assert_eq!(said(looks), [(7, "still")]);
         // It gets worse.
         let looks = (0..60).map(|second| seen(u64::min(second, 20), 100, true));
         assert_eq!(said(looks), [(5, "full"), (26, "still")]);
