@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use postrider::cli::{self, Cli, Command, ConfigFile, Decode, Explain, Schema};
-use postrider::config::{self, Config};
+use postrider::config::{self, Config, SinkKind};
 use postrider::decode::{self, Decoder};
 use postrider::encode::{self, Encoder};
 use postrider::postfix::dsn::Language;
@@ -94,6 +94,12 @@ fn check(file: &ConfigFile) -> Result<(), Failure> {
     for source in &config.sources {
         for warning in source.kind.tls().into_iter().flat_map(|tls| tls.warnings(postrider::time::clock())) {
             let _ = writeln!(io::stderr(), "{name}: warning: source {}: {warning}", source.name);
+        }
+    }
+    for sink in &config.sinks {
+        let SinkKind::File(file) = &sink.kind else { continue };
+        for warning in file.warnings() {
+            let _ = writeln!(io::stderr(), "{name}: warning: sink {}: {warning}", sink.name);
         }
     }
     let (sources, sinks) = (config.sources.len(), config.sinks.len());

@@ -333,6 +333,11 @@ impl Field {
         }
     }
 
+    /// Whether it is a date or an hour, so that a file with it in its path is not written to any more after that.
+    pub const fn is_time(self) -> bool {
+        matches!(self, Self::Date | Self::Hour | Self::ReceivedDate | Self::ReceivedHour)
+    }
+
     /// Its value in a record.
     fn text<'r>(self, record: &'r Record<'_>, buffer: &'r mut Buffer) -> Option<&'r str> {
         let message = &record.message;

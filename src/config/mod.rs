@@ -382,6 +382,24 @@ pub struct KafkaConfig {
     pub dead_letter: Option<DeadLetterConfig>,
 }
 
+impl FileConfig {
+    /// What is not wrong, but does less than it seems to.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        let time = self.path.fields().find(|field| field.is_time());
+        let idle = [("gzip", self.gzip, "compresses"), ("rotate_keep", self.rotate_keep.is_some(), "removes")];
+        time.into_iter().flat_map(move |time| {
+            let set = idle.into_iter().filter(|(_, set, _)| *set);
+            set.map(move |(key, _, what)| {
+                let time = time.name();
+                format!(
+                    "`{key}` never {what} files of the past while {{{time}}} is in the path, because nothing rotates them; \
+                     leave {{{time}}} out, and write rotate_age = \"1d\""
+                )
+            })
+        })
+    }
+}
+
 /// `dead_letter` and `dead_letter_max_size` of a sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetterConfig {

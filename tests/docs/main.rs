@@ -12,6 +12,7 @@ mod access;
 mod config;
 mod file;
 mod index;
+mod output;
 mod page;
 mod promises;
 mod reload;

@@ -67,6 +67,25 @@ fn every_key_arrives() {
 }
 
 #[test]
+fn what_does_less_than_it_seems_to_has_a_warning() {
+    for (path, keys, expected) in [
+        ("/no/{hostname}/{date}.json", "gzip = true", &["`gzip`"][..]),
+        ("/no/{received_hour}.json", "gzip = true\nrotate_keep = 3", &["`gzip`", "`rotate_keep`"]),
+        ("/no/{hostname}.json", "gzip = true\nrotate_keep = 3", &[]),
+        ("/no/{date}.json", "", &[]),
+    ] {
+        let text = format!("[[source.stdin]]\n[[sink.file]]\npath = '{path}'\nrotate_size = '1GiB'\n{keys}\n");
+        let config = config(&text);
+        let SinkKind::File(file) = &config.sinks[0].kind else { panic!() };
+        let warnings: Vec<String> = file.warnings().collect();
+        assert_eq!(warnings.len(), expected.len(), "{warnings:?}");
+        for (warning, key) in warnings.iter().zip(expected) {
+            assert!(warning.starts_with(key) && warning.contains("rotate_age = \"1d\""), "{warning}");
+        }
+    }
+}
+
+#[test]
 fn brokers() {
     let with = |broker: &str| {
         let sink = format!("[[sink.kafka]]\ntopic = 'mail'\nbrokers = ['{broker}']");

@@ -90,6 +90,9 @@ pub struct File {
 impl File {
     /// Makes the directory if it is not there, and opens no file yet. The error says what to do.
     pub fn new(config: &FileConfig, name: &str) -> Result<Self, String> {
+        for warning in config.warnings() {
+            warn!(sink = name, "{warning}");
+        }
         let root = Root::new(config)?;
         let rotates = config.rotate_size.is_some() || config.rotate_age.is_some();
         let cares = rotates && (config.gzip || config.rotate_keep.is_some());
