@@ -3,6 +3,7 @@
 //! A placeholder is a [`Field`] in braces; `{{` and `}}` stand for the braces themselves. A template is parsed once, when
 //! the configuration is read, and rendered for each record into a buffer of the caller, without an allocation of its own.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::record::Record;
@@ -85,6 +86,19 @@ const MOST_OF_A_VALUE: usize = 128;
 const MOST_OF_A_TOPIC: usize = 249;
 
 // === impl Template ===
+
+/// As it stands in the configuration.
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in &self.parts {
+            match part {
+                Part::Literal(text) => f.write_str(&text.replace('{', "{{").replace('}', "}}"))?,
+                Part::Field(field) => write!(f, "{{{}}}", field.name())?,
+            }
+        }
+        Ok(())
+    }
+}
 
 impl Template {
     /// Parses a template.

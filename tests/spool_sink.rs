@@ -201,11 +201,21 @@ fn a_full_spool_holds_the_senders_up_and_loses_nothing() {
     assert!(segments(directory.path()).1 <= 4 << 20, "{:?}", segments(directory.path()));
     assert!(!sender.is_finished(), "the sender is held up");
     assert_eq!(postrider.log().matches("is full").count(), 1, "said once:\n{}", postrider.log());
+    let place = format!("the spool {}", directory.path().join("spool").display());
+    let [began, over] =
+        [format!("the sink is behind: its records wait in {place}"), format!("the sink has caught up with {place}")];
+    wait_until(DEADLINE, "a word about the beginning", || postrider.log().contains(&began));
+    assert!(!postrider.log().contains(&over), "{}", postrider.log());
     let numbers = read_numbers(output);
     sender.join().expect("the sender");
+    wait_until(DEADLINE, "a word about the end", || postrider.log().contains(&over));
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
     assert_eq!(numbers.join().expect("the reader"), (0..COUNT).collect::<Vec<_>>());
+    let line = ended.stderr.lines().find(|line| line.contains(&over)).expect("a line");
+    let (_, records) = line.split_once("records=").expect("how many");
+    let records: usize = records.split(' ').next().expect("a number").parse().expect("a number");
+    assert!((1000..=COUNT).contains(&records) && line.contains(" seconds="), "{line}");
     // While the sender is faster than the reader, it can be full once more.
     let [full, works] = ["tried again until it works", "works again"].map(|text| ended.stderr.matches(text).count());
     assert_eq!(full, works, "{}", ended.stderr);
@@ -348,4 +358,92 @@ fn a_stop_does_not_wait_for_a_sink_that_takes_nothing() {
         let (spooled, dropped) = account_for_each_record(&ended);
         assert!(spooled > 2000 && dropped == 0, "{mode}: {}", ended.stderr);
     }
+}
+
+/// The same spool for a sink of another kind, or another of the same.
+fn moved(directory: &Path, sink: &str, keys: &str) -> String {
+    config(directory, "")
+        .replace("sink.stdout", &format!("sink.{sink}"))
+        .replace("queue_size", &format!("{keys}\nqueue_size"))
+}
+
+/// What `postrider check` says of a configuration, and its exit code.
+fn check(directory: &Path, config: &str) -> (Option<i32>, String) {
+    let file = directory.join("check.toml");
+    fs::write(&file, config).expect("a configuration");
+    let output = Command::new(program()).args(["check", "-c"]).arg(file).output().expect("postrider runs");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn a_spool_of_another_kind_of_sink_is_refused_and_keeps_its_records() {
+    const COUNT: usize = 2000;
+    let directory = scratch::directory("spool-kind");
+    let stderr = directory.path().join("stderr");
+    let mut first = spawn(directory.path(), "");
+    let early = read_later(&mut first);
+    send_relp(first.address("relp"), 0..COUNT);
+    let kept = ledger(&first.terminate(DEADLINE), "sink=\"stdout\"", "spooled");
+    assert!(kept > 1000, "{kept} kept");
+
+    let file = moved(directory.path(), "file", &format!("path = \"{}/mail.json\"", directory.path().display()));
+    let (code, said) = check(directory.path(), &file);
+    assert_eq!(code, Some(78), "{said}");
+    assert!(said.contains("records of a sink of the kind stdout wait in "), "{said}");
+    let ended = Unread::spawn(&file, &stderr).ended(DEADLINE);
+    assert_eq!(ended.status.code(), Some(78), "{}", ended.stderr);
+    assert!(ended.stderr.contains("which one of the kind file cannot deliver"), "{}", ended.stderr);
+
+    // The old kind delivers them, and then the spool may be another's.
+    let mut second = spawn(directory.path(), "");
+    let late = read_numbers(second.output());
+    let address = second.address("relp");
+    send_relp(address, COUNT..COUNT + 1);
+    assert_clean(&second.terminate(DEADLINE));
+    let mut all = early.join().expect("the first reader");
+    all.extend(late.join().expect("the second reader"));
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all, (0..=COUNT).collect::<Vec<_>>());
+    let third = Unread::spawn(&file, &stderr);
+    send_relp(third.address("relp"), 0..1);
+    assert_clean(&third.terminate(DEADLINE));
+}
+
+#[test]
+fn a_reload_does_not_give_a_spool_to_another_kind_of_sink() {
+    let directory = scratch::directory("spool-reload-kind");
+    let mut postrider = spawn(directory.path(), "");
+    let mut lines = BufReader::new(postrider.output()).lines();
+    let address = postrider.address("relp");
+    let file = moved(directory.path(), "file", &format!("path = \"{}/mail.json\"", directory.path().display()));
+    fs::write(directory.path().join("postrider.toml"), &file).expect("a configuration");
+    postrider.signal(Signal::SIGHUP);
+    wait_until(DEADLINE, "a word about it", || postrider.log().contains("is refused"));
+    let log = postrider.log();
+    assert!(log.contains("is that of the sink stdout of the kind stdout of the configuration in use"), "{log}");
+    assert!(log.contains("give it a directory of its own"), "{log}");
+    send_relp(address, 0..1);
+    assert_eq!(number_of(&lines.next().expect("a record").expect("a line of text")), Some(0), "the old one goes on");
+    assert_clean(&postrider.terminate(DEADLINE));
+}
+
+#[test]
+fn a_changed_destination_of_the_same_kind_is_said_and_loses_nothing() {
+    let directory = scratch::directory("spool-topic");
+    let stderr = directory.path().join("stderr");
+    let kafka = |topic: &str| {
+        // Nobody listens there.
+        let keys = format!("brokers = [\"127.0.0.1:1\"]\ntopic = \"{topic}\"");
+        moved(directory.path(), "kafka", &keys)
+    };
+    for (topic, moved) in [("one", false), ("one", false), ("two", true), ("two", false)] {
+        let postrider = Unread::spawn(&kafka(topic), &stderr);
+        send_relp(postrider.address("relp"), 0..10);
+        let ended = postrider.terminate(DEADLINE);
+        assert_clean(&ended);
+        let said = ended.stderr.contains("the sink went to topic one at 127.0.0.1:1 when the records came");
+        assert_eq!(said, moved, "{topic}: {}", ended.stderr);
+    }
+    assert_eq!(pending(directory.path()), 40);
 }

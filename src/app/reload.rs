@@ -151,6 +151,7 @@ impl App {
         most_in_flight: Option<usize>,
         start: &Turn,
     ) -> Result<NewSink, Error> {
+        self.check_spool(sink)?;
         let before = self.before(sink, config, start.held());
         let ledger = Arc::<SinkLedger>::default();
         let control = Control::new(Times::of(config.shutdown_timeout).sinks);
@@ -161,6 +162,21 @@ impl App {
         let started = started.inspect_err(|_| let_go(&control))?;
         let outlet = Arc::new(outlet(sink, sender, Arc::clone(&ledger)));
         Ok(NewSink { config: sink.clone(), ledger, control, outlet, started })
+    }
+
+    /// A sink may leave records in its spool, which one of another kind could not deliver.
+    fn check_spool(&self, sink: &SinkConfig) -> Result<(), Error> {
+        let is_of_another_kind =
+            |old: &&LiveSink| sink::share_spool(&old.config, sink) && old.config.kind.name() != sink.kind.name();
+        let Some(old) = self.sinks.iter().find(is_of_another_kind) else { return Ok(()) };
+        let reason = format!(
+            "its spool is that of the sink {} of the kind {} of the configuration in use, which may leave records there that one of the \
+             kind {} cannot deliver: give it a directory of its own",
+            old.config.name,
+            old.config.kind.name(),
+            sink.kind.name()
+        );
+        Err(Error::Sink { name: sink.name.clone(), reason })
     }
 
     /// Whom a new sink has to wait for.

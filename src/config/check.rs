@@ -8,6 +8,7 @@ use super::diagnostics::Diagnostics;
 use super::kind::Placed;
 use super::paths::resolved;
 use super::{Fsync, SinkConfig, SinkKind, SourceConfig, SourceKind, WhenFull, places};
+use crate::spool;
 
 /// Checks all sources and sinks against each other.
 pub(super) fn across(sources: &[Placed<SourceConfig>], sinks: &[Placed<SinkConfig>], found: &mut Diagnostics) {
@@ -21,7 +22,7 @@ pub(super) fn across(sources: &[Placed<SourceConfig>], sinks: &[Placed<SinkConfi
     pairs(sinks, found, same_spool);
     places::across(sources, sinks, found);
     for sink in sinks {
-        if let Some(error) = spool_before_page_cache(sink) {
+        for error in [spool_before_page_cache(sink), spool_of_another_kind(sink)].into_iter().flatten() {
             found.push(error);
         }
         for source in sources {
@@ -124,6 +125,21 @@ fn spool_before_page_cache(sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
         let error = Diagnostic::at(sink.places.of("fsync"), "a spool forgets only what is on the disk elsewhere");
         error.help("leave `fsync` out, or write \"1s\"").also(sink.places.of("spool"), "the spool")
     })
+}
+
+/// What waits in a spool has no path or topic, or one of another kind: it would be refused for good.
+fn spool_of_another_kind(sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
+    let (directory, kind) = (&sink.config.spool.as_ref()?.directory, sink.config.kind.name());
+    let owner = spool::left_by_another(directory, kind)?;
+    let (path, of) = (directory.display(), owner.kind());
+    let message =
+        format!("records of a sink of the kind {of} wait in {path}, which one of the kind {kind} cannot deliver");
+    let error = Diagnostic::at(sink.places.of("spool"), message);
+    Some(error.help(format!(
+        "give this sink a directory of its own, and keep the sink of the kind {of} ({}) until its spool is empty; or save the records with \
+         `postrider spool cat {path}`, and delete them with `postrider spool rm --yes {path}`",
+        owner.destination()
+    )))
 }
 
 /// A spool must have room for the longest record: three fields may repeat a message, and each of its bytes may need six there.

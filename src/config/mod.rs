@@ -327,6 +327,15 @@ impl SinkKind {
             Self::Kafka(_) => "kafka",
         }
     }
+
+    /// Where its records go, in words: what its spool says of them.
+    pub fn destination(&self) -> String {
+        match self {
+            Self::Stdout => "the standard output".to_owned(),
+            Self::File(file) => format!("{}/{}", file.directory.display(), file.path),
+            Self::Kafka(kafka) => format!("topic {} at {}", kafka.topic, kafka.brokers.join(", ")),
+        }
+    }
 }
 
 /// `[[sink.file]]`: JSON lines in files.

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::cursor::CURSOR;
 use super::format::segment_base;
 use super::inspect::{Damage, Found, InspectError, Kind, View, failed};
+use super::owner::{self, OWNER};
 use super::quarantine::QUARANTINE;
 use super::storage::{Disk, LOCK, Storage};
 use crate::time::Timestamp;
@@ -86,6 +87,9 @@ pub fn ls(path: &Path, out: &mut impl Write) -> Result<Listed, InspectError> {
     if let Some(damage) = view.cursor_damage() {
         writeln!(out, "{damage}")?;
     }
+    if let Some(owner) = owner::load(&view.disk) {
+        writeln!(out, "sink:       {}, {}", owner.kind(), owner.destination())?;
+    }
     match view.process {
         Some(process) => writeln!(out, "in use by:  process {process}")?,
         None => writeln!(out, "in use by:  no process")?,
@@ -162,7 +166,7 @@ pub fn rm(path: &Path, yes: bool) -> Result<Removal, InspectError> {
     for (name, size) in files {
         if segment_base(&name).is_some() {
             removal.segments += 1;
-        } else if name != CURSOR {
+        } else if name != CURSOR && name != OWNER {
             continue;
         }
         removal.bytes += size;

@@ -20,7 +20,7 @@ fn spool() {
     page.exchange("/var/lib/postrider/spool/kafka", spool.display());
     let [config] = page.take(["toml"]);
     let config = format!("shutdown_timeout = \"2s\"\n{config}");
-    let [kept_and_found, full] = page.take(["log", "log"]);
+    let [kept_and_found, full, behind, another_kind] = page.take(["log"; 4]);
     let (kept, found) = kept_and_found.split_once('\n').expect("two lines");
 
     let mut postrider = running::run(&config);
@@ -37,6 +37,14 @@ fn spool() {
         running::shell(&commands, place.path());
     }
     assert_eq!(pending(&spool), 3);
+    let said = check(
+        place.path(),
+        &config
+            .replace("sink.kafka", "sink.file")
+            .replace("brokers", "#")
+            .replace("topic = \"mail\"", "path = \"/var/log/postrider/mail.json\""),
+    );
+    assert!(said.contains(another_kind.trim_end()), "{said}");
     let mut postrider = running::run(&config);
     postrider.address("relp");
     let found = bytes_exchanged(found, &spool);
@@ -46,7 +54,17 @@ fn spool() {
     let [rm] = page.take(["sh"]);
     running::shell(&rm, place.path());
     assert!(!spool.join("cursor").exists(), "the spool is deleted");
-    fills_up(&config, &full);
+    fills_up(&config, &[&full, &behind]);
+}
+
+/// What `postrider check` says of a configuration that it refuses.
+fn check(directory: &Path, config: &str) -> String {
+    let file = directory.join("other.toml");
+    std::fs::write(&file, config).expect("a configuration");
+    let output = Command::new(env!("CARGO_BIN_EXE_postrider")).args(["check", "-c"]).arg(file).output();
+    let output = output.expect("postrider runs");
+    assert_eq!(output.status.code(), Some(78));
+    String::from_utf8(output.stderr).expect("text")
 }
 
 /// How many records `postrider spool cat` prints.
@@ -63,7 +81,7 @@ fn bytes_exchanged(line: &str, spool: &Path) -> String {
     format!("{before} pending in {size} bytes{after}")
 }
 
-fn fills_up(config: &str, full: &str) {
+fn fills_up(config: &str, said: &[&str]) {
     let config = config.replace("\"4GiB\"", "\"4MiB\"").replace("\"32MiB\"", "\"1MiB\"");
     let config = config.replace("\"512MiB\"", "\"0B\"");
     let mut postrider = running::run(&config);
@@ -76,7 +94,9 @@ fn fills_up(config: &str, full: &str) {
         let _ = socket.write_all(&relp::messages(2..2000, text));
     });
     let reader = std::thread::spawn(move || while client.try_read().is_ok_and(|size| size > 0) {});
-    assert_logs(|| postrider.stderr(), full);
+    for line in said {
+        assert_logs(|| postrider.stderr(), line);
+    }
     postrider.kill();
     sender.join().expect("the sender");
     reader.join().expect("the reader");

@@ -6,6 +6,8 @@ use proptest::prelude::*;
 
 use super::super::{LoadError, load, parse};
 use super::errors;
+use crate::record::RecordId;
+use crate::spool::{Disk, Entry, Owner, Settings, Spool};
 
 const REST: &str = "[[source.stdin]]\n[[sink.stdout]]\n";
 
@@ -198,6 +200,37 @@ fn a_spool_holds_the_longest_record() {
     };
     parse(&text("256KiB"), "test").unwrap();
     insta::assert_snapshot!(errors(&text("1MiB")));
+}
+
+#[test]
+fn a_spool_is_of_one_kind_of_sink() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("spool");
+    let text = |sink: &str, keys: &str| {
+        format!("[[source.stdin]]\n[[sink.{sink}]]\n{keys}[sink.{sink}.spool]\ndirectory = \"{}\"\n", path.display())
+    };
+    let file = text("file", "path = \"/var/log/postrider/mail.json\"\n");
+    parse(&file, "test").unwrap();
+    let settings = Settings { free_space_floor: 0, ..Settings::default() };
+    let (mut spool, _) = Spool::open(Disk::new(&path), settings).unwrap();
+    let entry = Entry { id: RecordId(1), timestamp_ms: 0, route: "", key: None, line: b"{}\n" };
+    spool.append(&entry).unwrap();
+    spool.commit().unwrap();
+    // A spool of an older Postrider does not say whose it is.
+    parse(&file, "test").unwrap();
+    spool.set_owner(&Owner::new("stdout", "the standard output")).unwrap();
+    let found = errors(&file);
+    assert!(found.contains("records of a sink of the kind stdout wait in "), "{found}");
+    assert!(
+        found.contains("which one of the kind file cannot deliver") && found.contains("postrider spool cat "),
+        "{found}"
+    );
+    parse(&text("stdout", ""), "test").unwrap();
+    // When all is delivered, it may be anybody's.
+    spool.read(1, |_| {}).unwrap();
+    spool.acknowledge(1).unwrap();
+    spool.checkpoint().unwrap();
+    parse(&file, "test").unwrap();
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{Level, info, warn};
 
+use super::spooling::Spooling;
 use super::{BATCHES_PER_COMMIT, GIVEN_UP, Stage, TICK_BEHIND};
 use crate::buffer::{Received, Receiver, Sender, queue};
 use crate::config::{SinkConfig, SpoolConfig};
@@ -13,7 +14,7 @@ use crate::ledger::{Reason, SinkLedger};
 use crate::sink::Turn;
 use crate::sink::fault::Fault;
 use crate::sink::worker::{self, Control, End, Worker};
-use crate::spool::{CursorState, Disk, Recovery, Settings, Spool};
+use crate::spool::{self, CursorState, Disk, Recovery, Settings, Spool};
 use crate::throttle::{Owner, Throttle};
 
 /// How long a sender that already has room may take to use it, when the spool cannot be had.
@@ -22,6 +23,8 @@ const LAST_SENDERS: Duration = Duration::from_secs(1);
 /// What a stage is made of, without its spool.
 pub(in crate::sink) struct Entrance {
     name: String,
+    /// Whose the spool is.
+    owner: spool::Owner,
     spool: SpoolConfig,
     input: Receiver,
     output: Sender,
@@ -43,7 +46,8 @@ impl Entrance {
         let (output, receiver) = queue((config.queue_size - config.input_size()).min(most_in_flight / 2));
         let (name, spool) = (config.name.clone(), spool.clone());
         let (control, ledger) = (control.clone(), Arc::clone(ledger));
-        (Self { name, spool, input, output, control, ledger }, receiver)
+        let owner = spool::Owner::new(config.kind.name(), &config.kind.destination());
+        (Self { name, owner, spool, input, output, control, ledger }, receiver)
     }
 
     /// Opens the spool and starts the thread, named `spool-NAME`, which begins when it is its turn.
@@ -82,7 +86,45 @@ impl Entrance {
             free_space_floor: self.spool.min_free,
             ..Settings::default()
         };
-        Spool::open(Disk::new(&self.spool.directory), settings).map_err(|error| error.to_string())
+        let (mut spool, found) =
+            Spool::open(Disk::new(&self.spool.directory), settings).map_err(|error| error.to_string())?;
+        self.claim(&mut spool)?;
+        Ok((spool, found))
+    }
+
+    /// Sees to it that what waits in the spool can be delivered by this sink, and notes whose it is.
+    fn claim(&self, spool: &mut Spool) -> Result<(), String> {
+        let (path, records) = (self.spool.directory.display(), spool.figures().pending_records);
+        let before = spool.owner();
+        let of_another_kind = before.as_ref().filter(|before| before.kind() != self.owner.kind());
+        if let Some(before) = of_another_kind.filter(|_| records > 0) {
+            return Err(format!(
+                "{records} records of a sink of the kind {} ({}) wait in the spool {path}, which one of the kind {} cannot deliver; \
+                 `postrider check` says what to do",
+                before.kind(),
+                before.destination(),
+                self.owner.kind()
+            ));
+        }
+        if let Some(before) = before.as_ref().filter(|before| records > 0 && **before != self.owner) {
+            info!(
+                sink = self.name,
+                records,
+                "the sink went to {} when the records came that wait in the spool {path}, and goes to {} now: they keep the topics, or \
+                 the paths within the directory, that they had",
+                before.destination(),
+                self.owner.destination()
+            );
+        }
+        match spool.set_owner(&self.owner) {
+            Err(error) if of_another_kind.is_some() => Err(error.to_string()),
+            // A full disk must not keep the records from being delivered.
+            Err(error) => {
+                warn!(sink = self.name, "{error}; a sink of another kind will not be kept from this spool");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     fn start(self, work: impl FnOnce(Self) -> End + Send + 'static) -> Result<Worker, String> {
@@ -91,7 +133,7 @@ impl Entrance {
     }
 
     fn stage(self, spool: Spool, found: &Recovery) -> Stage {
-        let Self { name, spool: config, input, output, control, ledger } = self;
+        let Self { name, owner: _, spool: config, input, output, control, ledger } = self;
         let (pending, damaged) = (spool.figures().pending_records, spool.figures().damaged_records);
         report(&name, found, pending);
         let losses = Throttle::new(Level::WARN, Owner::Sink(name.clone()), GIVEN_UP);
@@ -106,6 +148,8 @@ impl Entrance {
             output: Some(output),
             control,
             ledger,
+            directory: config.directory,
+            spooling: Spooling::default(),
             stopping: None,
             progress: Instant::now(),
             saved: Instant::now(),

@@ -22,18 +22,21 @@ mod chunk;
 mod end;
 mod entrance;
 mod given;
+mod spooling;
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 pub(super) use self::entrance::Entrance;
 
 use self::chunk::{Chunk, append};
 use self::given::{Given, Owed};
+use self::spooling::{News, Spooling};
 use super::fault::Fault;
 use super::worker::{Control, End};
 use crate::buffer::{Batch, Received, Receiver, Sender};
@@ -74,6 +77,9 @@ struct Stage {
     control: Control,
     ledger: Arc<SinkLedger>,
     fault: Fault,
+    /// The directory of the spool.
+    directory: PathBuf,
+    spooling: Spooling,
     /// When a stop was first seen.
     stopping: Option<Instant>,
     /// When the sink last had something that it was given.
@@ -133,6 +139,7 @@ impl Stage {
                 // A cursor that cannot be written holds up nothing else.
                 _ => self.move_on().and(settled),
             };
+            self.tell_of_spooling();
             match moved {
                 Ok(()) if self.unwritten => {}
                 Ok(()) => self.fault.worked(Instant::now()),
@@ -144,6 +151,28 @@ impl Stage {
             if self.closed && self.given.is_empty() && is_read() {
                 return Ok(());
             }
+        }
+    }
+
+    fn tell_of_spooling(&mut self) {
+        let waits = !self.spool.is_read() || (self.is_behind() && self.given.iter().any(|given| given.stored));
+        let path = self.directory.display();
+        match self.spooling.note(waits, self.spool.durable(), Instant::now()) {
+            Some(News::Began) => {
+                warn!(
+                    sink = self.name,
+                    "the sink is behind: its records wait in the spool {path} until it has caught up"
+                );
+            }
+            Some(News::Ended { records, time }) => {
+                info!(
+                    sink = self.name,
+                    records,
+                    seconds = time.as_secs(),
+                    "the sink has caught up with the spool {path}"
+                );
+            }
+            None => {}
         }
     }
 
