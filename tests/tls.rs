@@ -5,6 +5,7 @@ mod peers;
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use peers::pki::{self, BOTH, Pki, Stream, finish};
 use peers::postrider::{Ended, Postrider, ledger};
 use peers::rsyslog::Rsyslog;
+use peers::scratch;
 use peers::syslog_ng::SyslogNg;
 use peers::wait::{wait_for, wait_until};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose};
@@ -497,32 +499,50 @@ fn blocks(language: &str) -> Vec<&'static str> {
 }
 
 /// The text, with this machine's files and port in place of those of an operator.
-fn adapted(text: &str, pki: &Pki, port: u16) -> String {
-    let directory = pki.directory.path().to_str().expect("UTF-8");
-    let text = ["/etc/rsyslog.d", "/etc/syslog-ng", "/etc/postrider/tls"]
-        .iter()
-        .fold(text.to_owned(), |text, place| text.replace(place, directory));
+fn adapted(text: &str, files: &Files<'_>, port: u16) -> String {
+    let places =
+        [("/etc/rsyslog.d", files.sender), ("/etc/syslog-ng", files.sender), ("/etc/postrider/tls", files.server)];
+    let text =
+        places.iter().fold(text.to_owned(), |text, (place, here)| text.replace(place, here.to_str().expect("UTF-8")));
     let text = text.replace("[::]:6514", "127.0.0.1:0").replace("logs.example.com", "localhost");
     text.replace("\"6514\"", &format!("\"{port}\"")).replace("port(6514)", &format!("port({port})"))
 }
 
-/// Some messages that a sender is given, which logs each line with the tag `app[1]`.
+/// Where the certificates of the two ends are.
+struct Files<'f> {
+    server: &'f Path,
+    sender: &'f Path,
+}
+
+/// Some messages that a sender is given, and their tag.
+const TAG: &str = "postfix/smtp[1]";
 const LINES: [&str; 3] = ["first", "second", "third"];
 
 /// Has what the documentation shows of Postrider take what `send`, given a way to adapt the sender's lines, sends; with
 /// `certificate`, the sender has to show one.
 fn assert_arrives<Sender>(certificate: bool, send: impl FnOnce(&dyn Fn(&str) -> String) -> Sender) {
     let pki = Pki::new();
+    fs::write(pki.file("client-ca.pem"), pki.ca.pem()).expect("a file");
+    let directory = pki.directory.path();
+    assert_arrives_with(&Files { server: directory, sender: directory }, certificate, send);
+}
+
+/// The same with certificates that are there.
+fn assert_arrives_with<Sender>(
+    files: &Files<'_>,
+    certificate: bool,
+    send: impl FnOnce(&dyn Fn(&str) -> String) -> Sender,
+) {
     let toml = blocks("toml");
     let clients = if certificate { toml[1] } else { "" };
-    fs::write(pki.file("client-ca.pem"), pki.ca.pem()).expect("a file");
     let config = format!("{}{clients}[[sink.stdout]]\n", toml[0]);
-    let mut postrider = Postrider::spawn(&adapted(&config, &pki, 0));
+    let mut postrider = Postrider::spawn(&adapted(&config, files, 0));
     let server = Server { address: postrider.address("tls"), postrider };
-    let sender = send(&|text| adapted(text, &pki, server.address.port()));
+    let sender = send(&|text| adapted(text, files, server.address.port()));
     let records = server.records(LINES.len());
     let texts: Vec<&str> = texts(&records).into_iter().map(str::trim_start).collect();
     assert_eq!(texts, LINES);
+    assert_eq!(records[0]["app_name"], "postfix/smtp");
     assert_eq!(records[0]["source"]["transport"], "tls");
     let subject = certificate.then_some("O=Example,CN=mx1.example.com");
     assert_eq!(records[0]["source"]["tls_subject"].as_str(), subject);
@@ -537,10 +557,31 @@ fn rsyslog_sends_as_documented_without_and_with_a_certificate() {
     for (certificate, text) in [(false, action), (true, &with_shown)] {
         assert_arrives(certificate, |adapt| {
             let rsyslog = Rsyslog::setup().further(&adapt(text)).start();
-            rsyslog.log("app[1]", LINES);
+            rsyslog.log(TAG, LINES);
             rsyslog
         });
     }
+}
+
+#[test]
+fn the_certificates_of_the_documented_commands_are_taken_by_both_ends() {
+    let directory = scratch::directory("certificates");
+    let [commands] = blocks("sh")[..] else { panic!("one block") };
+    // The one name of this machine that both ends can resolve.
+    let commands = commands.replace("logs.example.com", "localhost");
+    let output = Command::new("sh").args(["-euc", &commands]).current_dir(&directory).output().expect("sh");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let (server, sender) = (directory.path().join("localhost"), directory.path().join("mx1.example.com"));
+    for copy in [server.join("client-ca.pem"), sender.join("ca.pem")] {
+        fs::copy(directory.path().join("ca.pem"), copy).expect("a file");
+    }
+    let [action, shown] = blocks("rsyslog")[..] else { panic!("two blocks") };
+    let with_shown = action.replace("\n)\n", &format!("\n{shown})\n"));
+    assert_arrives_with(&Files { server: &server, sender: &sender }, true, |adapt| {
+        let rsyslog = Rsyslog::setup().further(&adapt(&with_shown)).start();
+        rsyslog.log(TAG, LINES);
+        rsyslog
+    });
 }
 
 #[test]
@@ -550,7 +591,7 @@ fn syslog_ng_sends_as_documented_without_and_with_a_certificate() {
     for (certificate, text) in [(false, destination), (true, &with_shown)] {
         assert_arrives(certificate, |adapt| {
             let syslog_ng = SyslogNg::start(&adapt(text));
-            syslog_ng.log("app[1]", LINES);
+            syslog_ng.log(TAG, LINES);
             syslog_ng
         });
     }

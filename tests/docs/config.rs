@@ -1,15 +1,18 @@
 //! The files of config/.
 
 use std::fs;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::page;
 use crate::peers::port::Port;
 use crate::peers::rsyslog::{LogFile, Rsyslog};
 use crate::peers::wait::wait_for;
 use crate::running::{DEADLINE, check, finish, run};
 
 const FORWARD: &str = include_str!("../../config/rsyslog-forward.conf");
+const README: &str = include_str!("../../README.md");
 
 /// More than rsyslog's queue holds in memory.
 const MESSAGES: usize = 20_000;
@@ -51,6 +54,62 @@ fn what_rsyslog_forwards_by_either_way_waits_for_postrider() {
         drop(rsyslog);
         finish(postrider);
     }
+}
+
+/// The line of FORWARD by which programs wait for a full queue, and the one that drops messages instead.
+fn queues() -> [&'static str; 2] {
+    let lines = FORWARD.lines().map(|line| line.trim_start().trim_start_matches('#'));
+    let [wait, drop, ..] = *lines.filter(|line| line.starts_with("queue.size=")).collect::<Vec<_>>() else {
+        panic!("two lines")
+    };
+    [wait, drop]
+}
+
+#[test]
+fn where_the_disk_of_rsyslog_is_full_programs_wait_or_messages_are_dropped() {
+    /// More than the queues hold: the main queue 100,000, and the action's as many at most.
+    const MANY: usize = 250_000;
+    let [wait, drop] = queues();
+    for page in [README, &page::text("tcp.md")] {
+        assert!(
+            page.contains(&format!(" {wait}\n")) && page.contains(&format!("\n              {drop}\n```")),
+            "{drop}"
+        );
+    }
+    let [way, _] = ways();
+    let forward = |queue: &str| {
+        let port = Port::reserve();
+        let way = way.replace("target=\"postrider.example\"", "target=\"127.0.0.1\"");
+        let way = way.replace("port=\"514\"", &format!("port=\"{}\"", port.number()));
+        let way = way.replace("queue.maxDiskSpace=\"1g\"", "queue.maxDiskSpace=\"1m\"").replace(wait, queue);
+        (port, Rsyslog::setup().further(&way).start())
+    };
+    let message =
+        |number: usize| format!("<22>Jan  1 00:00:00 postfix/smtp[1]: number {number} {}", "of many ".repeat(8));
+    let connect = |rsyslog: &Rsyslog| {
+        let socket = UnixDatagram::unbound().expect("a socket");
+        socket.connect(rsyslog.socket()).expect("rsyslogd's socket");
+        socket
+    };
+
+    let (_port, rsyslog) = forward(drop);
+    let socket = connect(&rsyslog);
+    (0..MANY).for_each(|number| _ = socket.send(message(number).as_bytes()).expect("rsyslogd reads its socket"));
+    wait_for(2 * DEADLINE, "the other log", || (rsyslog.lines(LogFile::Iso).len() == MANY).then_some(()));
+    std::mem::drop(rsyslog);
+
+    let (_port, rsyslog) = forward(wait);
+    let socket = connect(&rsyslog);
+    socket.set_write_timeout(Some(Duration::from_secs(1))).expect("a timeout");
+    let (mut sent, mut waited) = (0, 0);
+    while sent < MANY && waited < 6 {
+        match socket.send(message(sent).as_bytes()) {
+            Ok(_) => sent += 1,
+            Err(_) => waited += 1,
+        }
+    }
+    let written = rsyslog.lines(LogFile::Iso).len();
+    assert!(waited == 6 && written < sent / 2, "{sent} sent, {written} in the other log");
 }
 
 /// Waits until all has gone through rsyslog, which has nobody to send it to, or until rsyslog stands still. It did that once in

@@ -25,8 +25,9 @@ fn tcp() {
     page.exchange(":514\n", format!(":{number}\n"));
     page.exchange("/var/lib/syslog-ng", disk.path().display());
 
-    let [rsyslog_lines, syslog_ng_lines, logger, source, short] =
-        page.take(["rsyslog", "syslog-ng", "sh", "toml", "rsyslog"]);
+    // `config.rs` runs the second one.
+    let [rsyslog_lines, _, syslog_ng_lines, logger, source, short] =
+        page.take(["rsyslog", "rsyslog", "syslog-ng", "sh", "toml", "rsyslog"]);
     // What is logged while Postrider is away waits for it, also where the syslog daemon is restarted meanwhile.
     let mut rsyslog = Rsyslog::setup().further(&rsyslog_lines).start();
     let taken = disk.path().join("taken");
