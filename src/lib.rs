@@ -38,6 +38,7 @@ pub mod config;
 mod crash;
 pub mod decode;
 pub mod explain;
+mod gzip;
 pub mod ledger;
 pub mod log;
 pub mod net;

@@ -122,13 +122,22 @@ fn decode(arguments: &Decode) -> Result<(), Failure> {
     };
     let decoder =
         Decoder { encoder: Encoder { language: language(&arguments.lang) }, zone, unparsed: arguments.unparsed };
-    let summary = match decoder.decode(&arguments.files, stdout()?) {
+    let say = |error: &decode::Error| log::say(&format!("postrider: {error}"));
+    let summary = match decoder.decode(&arguments.files, stdout()?, say) {
         Ok(summary) => summary,
         Err(decode::Error::Output(error)) => return output_failure(&error),
         Err(error) => return Err(Failure { code: IO, message: format!("postrider: {error}") }),
     };
     if arguments.unparsed {
         report_unparsed(&summary);
+    }
+    if summary.unread > 0 {
+        // What was wrong with each is said already.
+        let message = match arguments.files.len() {
+            0 | 1 => String::new(),
+            all => format!("postrider: {} of {all} files could not be read, or not to their end", summary.unread),
+        };
+        return Err(Failure { code: IO, message });
     }
     if arguments.strict && summary.damaged > 0 {
         let message = format!(

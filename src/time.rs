@@ -100,9 +100,11 @@ pub fn clock() -> jiff::Timestamp {
     shown(SystemTime::now())
 }
 
-fn shown(time: SystemTime) -> jiff::Timestamp {
-    let out_of_range = if time > SystemTime::UNIX_EPOCH { jiff::Timestamp::MAX } else { jiff::Timestamp::MIN };
-    jiff::Timestamp::try_from(time).unwrap_or(out_of_range)
+/// A time of the machine's clock, or the nearest one that a record and its id can show: the years 1970 to 9999.
+pub(crate) fn shown(time: SystemTime) -> jiff::Timestamp {
+    let first = jiff::Timestamp::UNIX_EPOCH;
+    let out_of_range = if time > SystemTime::UNIX_EPOCH { jiff::Timestamp::MAX } else { first };
+    jiff::Timestamp::try_from(time).unwrap_or(out_of_range).max(first)
 }
 
 const SECONDS_OF_A_DAY: i64 = 86_400;
@@ -151,6 +153,10 @@ mod tests {
         assert_eq!(shown(year_11533), jiff::Timestamp::MAX);
         assert!(Timestamp::from_micros(shown(year_11533).as_microsecond()).to_string().starts_with("9999-12-30T"));
         assert_eq!(shown(at(1_732_414_235)).as_second(), 1_732_414_235);
+        for age in [1, 70_000_000_000, 400_000_000_000] {
+            let before = SystemTime::UNIX_EPOCH - std::time::Duration::from_secs(age);
+            assert_eq!(shown(before), jiff::Timestamp::UNIX_EPOCH);
+        }
     }
 
     #[test]

@@ -16,10 +16,10 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use flate2::bufread::MultiGzDecoder;
 use jiff::tz::TimeZone;
 
 use crate::encode::Encoder;
+use crate::gzip::GzipReader;
 use crate::panics::Panic;
 use crate::record::{Origin, RecordIds, Transport};
 use crate::standard;
@@ -50,6 +50,8 @@ pub struct Decoder {
 /// What was decoded.
 #[derive(Debug, Default)]
 pub struct Summary {
+    /// Inputs that could not be read, or not to their end.
+    pub unread: u64,
     /// Lines that gave a record.
     pub records: u64,
     /// Records without a readable time, cut off, or with bytes that are not UTF-8.
@@ -94,22 +96,33 @@ struct Inputs {
 }
 
 impl Decoder {
-    /// Decodes `files` in their order, `-` or none being the standard input, to `out`.
+    /// Decodes `files` in their order, `-` or none being the standard input, to `out`. An input that cannot be read ends nothing
+    /// but itself: `say` is called with the error, and the summary counts it.
     ///
     /// When `out` breaks, a thread may be left behind that waits for more input.
-    pub fn decode(self, files: &[PathBuf], out: impl Write + Send + 'static) -> Result<Summary, Error> {
+    ///
+    /// # Errors
+    ///
+    /// The output cannot be written, or there is a defect.
+    pub fn decode(
+        self,
+        files: &[PathBuf],
+        out: impl Write + Send + 'static,
+        mut say: impl FnMut(&Error),
+    ) -> Result<Summary, Error> {
         let inputs = Inputs::new(self, Limits::default(), Box::new(out));
         let stdin = [PathBuf::from("-")];
+        let mut unread = 0;
         for path in if files.is_empty() { &stdin } else { files } {
-            if path == Path::new("-") {
-                standard::input().map_err(|error| input_error(None, error))?;
-                inputs.decode(io::stdin(), None)?;
-            } else {
-                let file = File::open(path).map_err(|error| input_error(Some(path), error))?;
-                inputs.decode(file, Some(path))?;
+            match inputs.decode_path(path) {
+                Err(error @ Error::Input { .. }) => {
+                    unread += 1;
+                    say(&error);
+                }
+                result => result?,
             }
         }
-        Ok(inputs.summary())
+        Ok(Summary { unread, ..inputs.summary() })
     }
 }
 
@@ -121,7 +134,16 @@ impl Inputs {
 
     fn summary(self) -> Summary {
         let (records, damaged) = self.output.counts();
-        Summary { records, damaged, unparsed: self.unparsed }
+        Summary { unread: 0, records, damaged, unparsed: self.unparsed }
+    }
+
+    fn decode_path(&self, path: &Path) -> Result<(), Error> {
+        if path == Path::new("-") {
+            standard::input().map_err(|error| input_error(None, error))?;
+            return self.decode(io::stdin(), None);
+        }
+        let file = File::open(path).map_err(|error| input_error(Some(path), error))?;
+        self.decode(file, Some(path))
     }
 
     fn decode(&self, input: impl Read + Send + 'static, path: Option<&Path>) -> Result<(), Error> {
@@ -133,7 +155,7 @@ impl Inputs {
             return Err(input_error(path, io::Error::other(help)));
         }
         let text: Box<dyn Read + Send> =
-            if start.starts_with(&GZIP_MAGIC) { Box::new(MultiGzDecoder::new(input)) } else { Box::new(input) };
+            if start.starts_with(&GZIP_MAGIC) { Box::new(GzipReader::new(input)) } else { Box::new(input) };
         let transport = if path.is_some() { Transport::File } else { Transport::Stdin };
         let work = Work {
             decoder: Arc::clone(&self.decoder),

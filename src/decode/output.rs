@@ -65,6 +65,11 @@ impl Output {
                 (state.turn, state.end) = (0, None);
                 Ok(())
             }
+            // Its workers have ended with it: no chunk is out.
+            Some(Err(Failed::Input(_))) => {
+                state.turn = 0;
+                state.end.take().unwrap_or(Ok(()))
+            }
             // Whoever comes later still finds that it is over.
             _ => state.end.replace(Ok(())).unwrap_or(Ok(())),
         }

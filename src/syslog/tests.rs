@@ -651,3 +651,30 @@ proptest! {
         prop_assert_eq!(parse_at(&well_formed, RECEIVED_AT, &berlin), parse_at(&tolerant, RECEIVED_AT, &berlin));
     }
 }
+
+#[test]
+fn no_clock_keeps_a_message_from_being_read() {
+    let messages = [
+        "<22>Nov 24 02:10:35 mx1 postfix/smtp[7]: hello",
+        "<22>1 2026-11-24T02:10:35+09:00 mx1 postfix/smtp 7 - - hello",
+        "<22>1 0000-01-01T00:00:00+14:00 mx1 postfix/smtp 7 - - hello",
+        "<22>1 9999-12-31T23:59:59-12:00 mx1 postfix/smtp 7 - - hello",
+        "<22>Feb 29 2026 02:10:35 mx1 postfix/smtp[7]: hello",
+        "<22>Feb 29 02:10:35 mx1 postfix/smtp[7]: hello",
+        "2026-11-24T02:10:35.5-09:00 mx1 postfix/smtp[7]: hello",
+        "hello",
+    ];
+    // From the first moment to the last that `time::clock` gives.
+    for seconds in [0, 1_732_414_235, 253_402_207_200] {
+        let received_at = Timestamp::from_micros(seconds * 1_000_000);
+        assert_eq!(received_at.to_string().len(), "0000-00-00T00:00:00.000000Z".len());
+        for zone in ["UTC", "Asia/Tokyo", "America/Los_Angeles"] {
+            let zone = jiff::tz::TimeZone::get(zone).unwrap();
+            for text in messages {
+                let message = parse(text, &Context::new(received_at, &zone));
+                assert!(message.text().ends_with("hello"), "{text}");
+                assert!(message.timestamp.is_none_or(|timestamp| timestamp.to_string().contains('T')), "{text}");
+            }
+        }
+    }
+}

@@ -264,6 +264,38 @@ fn decode_names_a_file_that_it_cannot_read() {
     assert!(memchr::memchr_iter(b'\n', &output.stdout).count() > 900, "what could be read is printed");
 }
 
+#[test]
+fn decode_goes_on_behind_a_file_that_it_cannot_read() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name).to_str().expect("UTF-8").to_owned();
+    let gzip = |name: &str| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(LINE.replace("anna", name).as_bytes()).expect("room");
+        encoder.finish().expect("room")
+    };
+    let cut = gzip("cut");
+    fs::write(path("1.gz"), &cut[..cut.len() - 4]).expect("a file");
+    fs::write(path("3.gz"), b"\x1f\x8bnothing of gzip").expect("a file");
+    // As a tape leaves it.
+    fs::write(path("4.gz"), [gzip("padded"), vec![0; 20_000]].concat()).expect("a file");
+    fs::write(path("5.log"), LINE.replace("anna", "plain")).expect("a file");
+    let output = decode(&[&path("1.gz"), &path("2.gz"), &path("3.gz"), &path("4.gz"), &path("5.log")], b"");
+    assert_eq!(code(&output), 74, "{}", show(&output));
+    let text = String::from_utf8(output.stdout.clone()).expect("UTF-8");
+    let names = ["cut", "padded", "plain"];
+    assert_eq!(text.lines().count(), names.len(), "{text}");
+    assert!(text.lines().zip(names).all(|(line, name)| line.contains(name)), "{text}");
+    let stderr = String::from_utf8(output.stderr).expect("UTF-8");
+    let said: Vec<&str> = stderr.lines().collect();
+    assert_eq!(said.len(), 4, "{stderr}");
+    for (line, name) in said.iter().zip(["1.gz", "2.gz", "3.gz"]) {
+        assert!(line.starts_with(&format!("postrider: cannot read {}: ", path(name))), "{line}");
+    }
+    assert_eq!(said[3], "postrider: 3 of 5 files could not be read, or not to their end");
+    // Zeros alone are no damage.
+    assert_eq!(code(&decode(&[&path("4.gz"), &path("5.log")], b"")), 0);
+}
+
 /// Such a file has no line, but would give a record.
 #[test]
 fn decode_refuses_what_it_cannot_decompress() {

@@ -32,7 +32,7 @@ use tracing::{error, warn};
 
 use crate::crash::panic_point;
 use crate::panics;
-use crate::time::Timestamp;
+use crate::time::{self, Timestamp};
 
 /// The most rotated paths that wait for the thread.
 const WAITING: usize = 64;
@@ -220,8 +220,7 @@ fn next(newest: Option<&str>, stamp: String) -> Option<String> {
 }
 
 fn stamp(now: SystemTime) -> String {
-    let seconds = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    text_of(Timestamp::from_micros(i64::try_from(seconds).unwrap_or(0).saturating_mul(1_000_000)).civil())
+    text_of(Timestamp::from_micros(time::shown(now).as_microsecond()).civil())
 }
 
 /// The time of a stamp; `None` if it is none.

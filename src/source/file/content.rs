@@ -6,11 +6,10 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use flate2::bufread::MultiGzDecoder;
-
 use super::cursor::{Entry, FINGERPRINT, Fingerprint, Identity};
 use super::links::open;
 use crate::config::Links;
+use crate::gzip::GzipReader;
 use crate::source::stream::READ_SIZE;
 
 /// A compressed file that was not changed for so long is not being written any more.
@@ -33,7 +32,7 @@ pub(super) enum Input {
 
 /// A compressed file.
 pub(super) struct Gzip {
-    pub(super) decoder: MultiGzDecoder<BufReader<File>>,
+    pub(super) decoder: GzipReader<BufReader<File>>,
     /// How many bytes have been taken out of it.
     pub(super) at: u64,
 }
@@ -87,7 +86,7 @@ pub(super) fn first_bytes(file: &mut File, is_gzip: bool) -> io::Result<(Vec<u8>
     let mut bytes = Vec::with_capacity(FINGERPRINT);
     file.rewind()?;
     let read = if is_gzip {
-        MultiGzDecoder::new(BufReader::new(&mut *file)).take(FINGERPRINT as u64).read_to_end(&mut bytes)
+        GzipReader::new(BufReader::new(&mut *file)).take(FINGERPRINT as u64).read_to_end(&mut bytes)
     } else {
         (&mut *file).take(FINGERPRINT as u64).read_to_end(&mut bytes)
     };
@@ -146,14 +145,14 @@ pub(super) fn last_line(path: &Path, most: usize, links: Links) -> io::Result<(u
 
 impl Gzip {
     pub(super) fn new(file: File) -> Self {
-        Self { decoder: MultiGzDecoder::new(BufReader::with_capacity(READ_SIZE, file)), at: 0 }
+        Self { decoder: GzipReader::new(BufReader::with_capacity(READ_SIZE, file)), at: 0 }
     }
 
-    /// The same from the beginning.
-    pub(super) fn again(self) -> io::Result<Self> {
-        let mut file = self.decoder.into_inner().into_inner();
-        file.rewind()?;
-        Ok(Self::new(file))
+    /// The same from the beginning; none if that fails.
+    pub(super) fn again(self) -> Option<Self> {
+        let mut file = self.decoder.into_inner()?.into_inner();
+        file.rewind().ok()?;
+        Some(Self::new(file))
     }
 
     /// Passes over what stands before `end`; whether `mark` was taken of the last of it.
@@ -177,7 +176,7 @@ impl Input {
     pub(super) fn again(self) -> Option<Self> {
         match self {
             Self::Plain(file) => Some(Self::Plain(file)),
-            Self::Gzip(gzip) => Some(Self::Gzip(Box::new(gzip.again().ok()?))),
+            Self::Gzip(gzip) => Some(Self::Gzip(Box::new(gzip.again()?))),
         }
     }
 }
