@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+use postrider::app::descriptors::{self, Plan};
 use postrider::cli::{self, Cli, Command, ConfigFile, Decode, Explain, Schema};
 use postrider::config::{self, Config, SinkKind};
 use postrider::decode::{self, Decoder};
@@ -102,8 +103,24 @@ fn check(file: &ConfigFile) -> Result<(), Failure> {
             let _ = writeln!(io::stderr(), "{name}: warning: sink {}: {warning}", sink.name);
         }
     }
+    let permitted = descriptors::permitted();
+    let plan = permitted.as_ref().ok().map(|permitted| Plan::new(&config, *permitted));
+    let descriptors = match plan {
+        Some(Ok(plan)) => {
+            if plan.is_short() {
+                let _ = writeln!(io::stderr(), "{name}: warning: {plan}");
+            }
+            format!("; file descriptors: {} needed, {} permitted here", plan.needed(), plan.permitted())
+        }
+        // Where it is to run, more may be permitted.
+        Some(Err(error)) => {
+            let _ = writeln!(io::stderr(), "{name}: warning: {error}");
+            String::new()
+        }
+        None => String::new(),
+    };
     let (sources, sinks) = (config.sources.len(), config.sinks.len());
-    let _ = writeln!(io::stderr(), "{name}: no errors; sources: {sources}, sinks: {sinks}");
+    let _ = writeln!(io::stderr(), "{name}: no errors; sources: {sources}, sinks: {sinks}{descriptors}");
     Ok(())
 }
 

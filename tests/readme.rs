@@ -164,7 +164,13 @@ fn every_command_prints_what_is_shown() {
             .stdin(Stdio::null())
             .output()
             .expect("sh");
-        assert_eq!(String::from_utf8_lossy(&output.stdout).trim_end(), shown, "{command}");
+        // Another machine permits another number of descriptors.
+        let without_limit = |text: &str| match text.split_once(" needed, ") {
+            Some((needed, _)) => format!("{needed} needed"),
+            None => text.to_owned(),
+        };
+        let output = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(without_limit(output.trim_end()), without_limit(shown), "{command}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! The daemon: builds sinks, then the pipeline, then sources; reloads; waits for its end; drains.
 
 mod counts;
+pub mod descriptors;
 mod drain;
 mod loading;
 mod reload;
@@ -14,11 +15,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
 
 use self::counts::{Moment, Totals};
+use self::descriptors::Plan;
 use self::drain::{Times, drain};
 use self::loading::Loading;
 use self::signals::{Asked, Signals};
@@ -31,12 +32,9 @@ use crate::panics::{self, Panic};
 use crate::pipeline::{Current, Pipeline};
 use crate::postfix::dsn::Language;
 use crate::sink::{End, Worker};
-use crate::source::{BindError, Failed};
+use crate::source::{BindError, Descriptors, Failed};
 use crate::systemd::{self, Passed};
 use crate::throttle;
-
-/// What sinks, listeners and the runtime need besides the connections; a file sink keeps 128 files open.
-const OTHER_DESCRIPTORS: u64 = 256;
 
 /// How often the app looks at its sinks, and whether a ledger is due.
 const LOOK: Duration = Duration::from_secs(1);
@@ -53,6 +51,9 @@ pub enum Error {
     /// A defect.
     #[error("a defect in Postrider, please report it: {0}")]
     Panic(#[from] Panic),
+    /// There are too few file descriptors.
+    #[error("cannot start: {0}")]
+    Descriptors(#[from] descriptors::TooFew),
     /// A source cannot listen.
     #[error("{0}")]
     Bind(#[from] BindError),
@@ -117,6 +118,8 @@ struct App {
     settings: (Language, Duration),
     times: Times,
     pipeline: Current,
+    descriptors: Descriptors,
+    plan: Option<Plan>,
     sources: Vec<LiveSource>,
     tasks: JoinSet<()>,
     sinks: Vec<LiveSink>,
@@ -136,6 +139,8 @@ impl App {
             settings: (Language::default(), Duration::ZERO),
             times: Times::of(Duration::ZERO),
             pipeline: Current::new(pipeline),
+            descriptors: Descriptors::default(),
+            plan: None,
             sources: Vec::new(),
             tasks: JoinSet::new(),
             sinks: Vec::new(),
@@ -297,22 +302,6 @@ fn say_start(config: &Config, file: Option<&Path>) {
 /// A source or a sink by its name, and by its kind where the name does not say it.
 fn named(name: &str, kind: &str) -> String {
     if name.starts_with(kind) { name.to_owned() } else { format!("{name} ({kind})") }
-}
-
-/// Takes as many file descriptors as the machine permits. Peers must not be able to use up those of the sinks: the usual
-/// limit of 1024 is below the usual `max_connections`, and only there by tradition.
-fn allow_descriptors(connections: u64) -> std::io::Result<()> {
-    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
-    if most < connections + OTHER_DESCRIPTORS {
-        tracing::warn!(
-            limit = most,
-            connections,
-            "fewer file descriptors are permitted than max_connections can use, so that sinks may have none left; \
-             raise the limit (LimitNOFILE= of systemd) or lower max_connections"
-        );
-    }
-    Ok(())
 }
 
 async fn ended(mut worker: Worker) -> (String, End) {

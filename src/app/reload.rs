@@ -14,10 +14,11 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use super::descriptors::{self, Plan};
 use super::sinks::{LiveSink, Shown, outlet};
-use super::sources::{Fate, LiveSource, fate, max_connections, obstructs, origin, succeeds};
+use super::sources::{Fate, LiveSource, fate, obstructs, origin, succeeds};
 use super::stall::Stall;
-use super::{App, Error, Times, allow_descriptors, ended};
+use super::{App, Error, Times, ended};
 use crate::buffer::queue;
 use crate::config::{Config, SinkConfig, SourceConfig, SourceKind};
 use crate::crash::panic_point;
@@ -86,8 +87,8 @@ pub(super) struct Names {
 impl App {
     /// Makes `config` the configuration. After an error all is as it was.
     pub(super) fn apply(&mut self, config: &Config, passed: &mut Passed) -> Result<Changes, Error> {
+        let plan = Plan::new(config, descriptors::allow()?)?;
         let mut prepared = panics::catch(AssertUnwindSafe(|| self.prepare(config, passed)))??;
-        allow_descriptors(config.sources.iter().map(|source| max_connections(&source.kind) as u64).sum())?;
         let changes = self.changes(config, &prepared);
         panic_point("exchange");
         for (source, slot) in config.sources.iter().zip(&prepared.sources) {
@@ -100,6 +101,10 @@ impl App {
                     "the standard input goes on as it began; what is new for it holds from the next start"
                 );
             }
+        }
+        plan.set(&self.descriptors);
+        if self.plan.replace(plan) != Some(plan) {
+            plan.log();
         }
         self.times = Times::of(config.shutdown_timeout);
         self.settings = (config.language, config.shutdown_timeout);
@@ -213,7 +218,8 @@ impl App {
             config.max_bytes_in_flight,
             config.max_frame_size,
             stop.clone(),
-        );
+        )
+        .with(self.descriptors.clone());
         let source = Source::bind(&config.kind, passed, predecessor.map(|old| &old.sockets), intake);
         let source = source.map_err(|error| {
             match self.sources.iter().find(|old| old.is_current && obstructs(&old.config, config)) {

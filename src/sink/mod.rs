@@ -20,6 +20,7 @@ mod turn;
 mod testing;
 pub mod worker;
 
+pub use file::OPEN_FILES;
 pub use turn::{Before, Held, Turn};
 pub use worker::{Control, End, Worker};
 

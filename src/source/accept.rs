@@ -8,6 +8,7 @@ use tokio::task::{JoinError, JoinSet};
 use tracing::Level;
 
 use super::Intake;
+use super::descriptors::Descriptor;
 use super::stream::End;
 use crate::crash::panic_point;
 use crate::net;
@@ -72,6 +73,9 @@ const EVICTED: &str = "session closed: the rest of its message did not come whil
                        which is half of max_bytes_in_flight; its sender has to send the message again. Raise max_bytes_in_flight \
                        if the sender is a good one";
 
+const FULL: &str = "no file descriptor is left for another connection: who connects waits until one of those that there are ends; raise the \
+                    limit (LimitNOFILE= of systemd)";
+
 /// Lines that a peer can cause as often as it likes to connect.
 struct Log {
     accept: Throttle,
@@ -92,9 +96,10 @@ pub(super) async fn run<A: Accept>(listener: A, max_connections: usize, config: 
     let mut served =
         Served { connections: JoinSet::new(), max_connections, config, intake, log: Log::new(intake.name()) };
     let mut backoff = BACKOFF.0;
+    let full = Throttle::new(Level::WARN, Owner::Source(intake.name().to_owned()), FULL);
     loop {
         panic_point("accept");
-        let accepted = tokio::select! {
+        let (descriptor, accepted) = tokio::select! {
             biased;
             () = intake.stop().cancelled() => break,
             () = intake.succeeded().cancelled() => break,
@@ -102,12 +107,12 @@ pub(super) async fn run<A: Accept>(listener: A, max_connections: usize, config: 
                 served.log.ended(ended, intake);
                 continue;
             }
-            accepted = listener.accept() => accepted,
+            accepted = accept(&listener, &full, intake) => accepted,
         };
         match accepted {
             Ok(connection) => {
                 backoff = BACKOFF.0;
-                served.admit(&listener, connection);
+                served.admit(&listener, connection, descriptor);
             }
             Err(error) => {
                 served.log.not_accepted(&error, intake);
@@ -130,6 +135,21 @@ pub(super) async fn run<A: Accept>(listener: A, max_connections: usize, config: 
     }
 }
 
+/// The next connection. Without a descriptor for it, which is said to `full`, it waits in the kernel: what the sinks need is not
+/// taken.
+async fn accept<A: Accept>(listener: &A, full: &Throttle, intake: &Intake) -> (Descriptor, io::Result<A::Connection>) {
+    let descriptors = intake.descriptors();
+    let descriptor = if let Some(descriptor) = descriptors.try_take() {
+        descriptor
+    } else {
+        if let Some(suppressed) = full.pass(Instant::now()) {
+            tracing::warn!(source = intake.name(), connections = descriptors.connections(), suppressed, "{FULL}");
+        }
+        descriptors.take().await
+    };
+    (descriptor, listener.accept().await)
+}
+
 /// The connections of a listener.
 struct Served<'c, A: Accept> {
     connections: JoinSet<Result<Ended, Panic>>,
@@ -141,7 +161,7 @@ struct Served<'c, A: Accept> {
 
 impl<A: Accept> Served<'_, A> {
     /// Serves a connection, unless its peer may not send or there are too many.
-    fn admit(&mut self, listener: &A, connection: A::Connection) {
+    fn admit(&mut self, listener: &A, connection: A::Connection, descriptor: Descriptor) {
         if let Some(refusal) = listener.refusal(&connection) {
             match refusal {
                 Refusal::Denied(peer) => self.log.denied(&peer, self.intake),
@@ -149,7 +169,12 @@ impl<A: Accept> Served<'_, A> {
             }
         } else if self.connections.len() < self.max_connections {
             self.intake.ledger().connections.fetch_add(1, Relaxed);
-            self.connections.spawn(panics::catch_in(A::serve(connection, self.config.clone(), self.intake.clone())));
+            let serve = A::serve(connection, self.config.clone(), self.intake.clone());
+            self.connections.spawn(panics::catch_in(async move {
+                let ended = serve.await;
+                drop(descriptor);
+                ended
+            }));
         } else {
             // It must not count among those of its peer.
             drop(connection);
@@ -161,13 +186,19 @@ impl<A: Accept> Served<'_, A> {
     /// like the last words of the others.
     async fn admit_waiting(&mut self, listener: &A) {
         for _ in 0..net::BACKLOG {
+            // Those that there are end soon.
+            let descriptor = tokio::select! {
+                biased;
+                descriptor = self.intake.descriptors().take() => descriptor,
+                () = self.intake.over().cancelled() => return,
+            };
             let accepted = tokio::select! {
                 biased;
                 accepted = listener.accept() => accepted,
                 () = std::future::ready(()) => return,
             };
             let Ok(connection) = accepted else { return };
-            self.admit(listener, connection);
+            self.admit(listener, connection, descriptor);
             // Otherwise the runtime would soon say that nobody waits, to let other tasks run.
             tokio::task::yield_now().await;
         }

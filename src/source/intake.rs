@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
+use super::descriptors::Descriptors;
 use super::stream::{MOST_READ, READ_SIZE};
 use super::unfinished::{CUT, Place, Unfinished};
 use crate::ledger::{Reason, SourceLedger};
@@ -34,6 +35,7 @@ pub struct Intake {
     room: Arc<Semaphore>,
     turns: Arc<Semaphore>,
     unfinished: Arc<Unfinished>,
+    descriptors: Descriptors,
     max_bytes_in_flight: u32,
     max_frame_size: usize,
     stop: Stop,
@@ -69,7 +71,29 @@ impl Intake {
         let unfinished = Arc::new(Unfinished::new(&origin.name, half / (max_frame_size + MOST_READ), turns / 2));
         let turns = Arc::new(Semaphore::new(turns));
         let origin = Arc::new(origin);
-        Self { pipeline, origin, ledger, room, turns, unfinished, max_bytes_in_flight, max_frame_size, stop }
+        Self {
+            pipeline,
+            origin,
+            ledger,
+            room,
+            turns,
+            unfinished,
+            descriptors: Descriptors::default(),
+            max_bytes_in_flight,
+            max_frame_size,
+            stop,
+        }
+    }
+
+    /// The same, for a source that shares `descriptors` with others.
+    #[must_use]
+    pub fn with(self, descriptors: Descriptors) -> Self {
+        Self { descriptors, ..self }
+    }
+
+    /// What connections and followed files may take of the file descriptors.
+    pub(super) const fn descriptors(&self) -> &Descriptors {
+        &self.descriptors
     }
 
     /// The configured name of the source.

@@ -4,6 +4,7 @@ mod accept;
 
 mod batch;
 mod datagrams;
+mod descriptors;
 mod file;
 mod intake;
 mod listener;
@@ -20,6 +21,8 @@ mod unfinished;
 mod unix;
 mod wire;
 
+pub use descriptors::Descriptors;
+pub use file::OPEN_FILES;
 pub use intake::{Intake, Stop};
 
 use std::io;

@@ -82,6 +82,8 @@ pub enum Mode {
 pub struct Disk {
     path: PathBuf,
     lock: Option<Flock<File>>,
+    /// Open, once the spool is locked: it is synced when there may be no other descriptor.
+    directory: Option<File>,
 }
 
 // === impl Disk ===
@@ -89,7 +91,7 @@ pub struct Disk {
 impl Disk {
     /// The directory `path`, which need not be there yet.
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), lock: None }
+        Self { path: path.to_owned(), lock: None, directory: None }
     }
 
     fn full(&self, name: &str) -> PathBuf {
@@ -124,6 +126,7 @@ impl Storage for Disk {
         lock.set_len(0)?;
         writeln!(lock, "{}", std::process::id())?;
         self.lock = Some(lock);
+        self.directory = Some(File::open(&self.path)?);
         Ok(())
     }
 
@@ -172,7 +175,10 @@ impl Storage for Disk {
 
     fn sync_directory(&self, name: &str) -> io::Result<()> {
         fault_point("spool-directory-fsync")?;
-        sync_directory(&self.full(name))
+        match &self.directory {
+            Some(directory) if name.is_empty() => directory.sync_all(),
+            _ => sync_directory(&self.full(name)),
+        }
     }
 
     fn unlink(&self, name: &str) -> io::Result<()> {

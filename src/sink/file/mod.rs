@@ -57,7 +57,7 @@ use trouble::{Troubles, Verdict};
 use work::{Group, Line, Mark, Work};
 
 /// The most files that are open at a time; the one that was used least recently is closed for the next.
-const OPEN_FILES: usize = 128;
+pub const OPEN_FILES: usize = 128;
 /// How long a rotation that failed is left alone.
 const ROTATION_PAUSE: Duration = Duration::from_secs(60);
 /// The time between two attempts at the stop.
@@ -238,10 +238,15 @@ impl File {
             return Ok(());
         }
         if self.files.len() >= self.open_files {
-            let oldest = self.files.iter().min_by_key(|(_, file)| file.used).map(|(route, _)| route.clone());
-            oldest.map_or(Ok(()), |oldest| self.close(&oldest)).map_err(PathError::Fatal)?;
+            self.close_oldest().map_err(PathError::Fatal)?;
         }
-        let file = self.root.open(route)?;
+        let mut file = self.root.open(route);
+        // It gets along with fewer descriptors than it may have.
+        while matches!(file, Err(PathError::Failed { scope: Scope::Descriptors, .. })) && !self.files.is_empty() {
+            self.close_oldest().map_err(PathError::Fatal)?;
+            file = self.root.open(route);
+        }
+        let file = file?;
         let mut file = OpenFile::new(file).map_err(|error| {
             let path = self.root.full(route);
             PathError::Failed { reason: format!("cannot use {}: {error}", path.display()), scope: Scope::of(&error) }
@@ -249,6 +254,12 @@ impl File {
         (file.used, file.limit) = (self.uses, self.rotate_size);
         self.files.insert(route.to_owned(), file);
         Ok(())
+    }
+
+    /// Closes the file that was not used for the longest time.
+    fn close_oldest(&mut self) -> Result<(), Error> {
+        let oldest = self.files.iter().min_by_key(|(_, file)| file.used).map(|(route, _)| route.clone());
+        oldest.map_or(Ok(()), |oldest| self.close(&oldest))
     }
 
     /// Closes a file; its data goes to the disk first if that was promised, because later nobody could ask for it.

@@ -59,6 +59,8 @@ pub(super) enum Handle {
 pub(super) enum Scope {
     /// One route, as far as one can tell.
     Route,
+    /// The process, which has no file descriptor left.
+    Descriptors,
     /// The disk, or the process.
     All,
 }
@@ -263,7 +265,8 @@ impl Scope {
                 | Errno::ENODEV
                 | Errno::ENXIO,
             ) => Self::Route,
-            // ENOSPC, EIO, EMFILE, ENFILE, ENOMEM, and what nobody thought of.
+            Some(Errno::EMFILE | Errno::ENFILE) => Self::Descriptors,
+            // ENOSPC, EIO, ENOMEM, and what nobody thought of.
             _ => Self::All,
         }
     }

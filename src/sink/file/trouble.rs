@@ -129,7 +129,7 @@ impl Troubles {
 
     /// Whether what cannot be written is worth more attempts while the program stops: not what concerns one route alone.
     pub(super) fn may_pass(&self) -> bool {
-        self.stuck().is_some() || self.routes.values().any(|trouble| trouble.scope == Scope::All)
+        self.stuck().is_some() || self.routes.values().any(|trouble| trouble.scope != Scope::Route)
     }
 
     /// Has all of them tried at the next call, because the program stops. With `refuse`, what concerns one route is refused

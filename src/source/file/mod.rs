@@ -53,10 +53,8 @@ use crate::throttle::{Owner, Throttle};
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often outcomes are asked for after a stop.
 const STOP_INTERVAL: Duration = Duration::from_millis(10);
-/// So many files are open at a time; for another one, that is closed which was silent for the longest time.
-const OPEN_FILES: usize = 1000;
-/// Of those, so many may be open that only wait for another one, so that there is always room to read.
-const HELD_FILES: usize = OPEN_FILES / 2;
+/// Maximum number of open files of a source, if it may have so many descriptors; for another one, that is closed which was silent for the longest time.
+pub const OPEN_FILES: usize = 1000;
 
 /// The files of one source, and the place of their cursor.
 #[derive(Debug)]
@@ -306,6 +304,7 @@ impl<'s> Follower<'s> {
     }
 
     fn read_each(&mut self, awake: &[usize]) -> bool {
+        let most = OPEN_FILES.min(self.intake.descriptors().files());
         let mut open = self.files.iter().filter(|file| file.is_open()).count();
         // What sleeps is finished.
         let files = awake.iter().map(|index| &self.files[*index]);
@@ -319,10 +318,11 @@ impl<'s> Follower<'s> {
             let file = &mut self.files[index];
             file.after = file.after.filter(|after| unfinished.contains(after));
             let (serial, waits, was_open) = (file.serial, file.after.is_some(), file.is_open());
-            if file.is_at_rest() || waits && !was_open && open >= HELD_FILES {
+            // Of those that are open, half may only wait for another one, so that there is always room to read.
+            if file.is_at_rest() || waits && !was_open && open >= most / 2 {
                 continue;
             }
-            if !was_open && open >= OPEN_FILES {
+            if !was_open && open >= most {
                 if !self.make_room() {
                     without_room += 1;
                     continue;
@@ -348,7 +348,7 @@ impl<'s> Follower<'s> {
         }
         if without_room > 0 {
             let what = format!(
-                "{OPEN_FILES} files are open and being read: {without_room} others wait until one of these is at its end"
+                "{most} files are open and being read: {without_room} others wait until one of these is at its end"
             );
             self.complain(&self.config.paths[0].clone(), &what);
         }

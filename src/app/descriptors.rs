@@ -1,0 +1,224 @@
+//! The plan for the file descriptors: who needs how many, and how many that leaves for peers and followed files.
+
+use std::fmt;
+use std::io;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use super::sources::max_connections;
+use crate::config::{Config, SinkConfig, SinkKind, SourceKind};
+use crate::sink;
+use crate::source::{self, Descriptors};
+
+/// The standard streams, the runtime, signals, the socket of the service manager, and what is open for a moment: the configuration,
+/// files of TLS, a cursor.
+const PROGRAM: usize = 32;
+/// A file sink has its directory open, and for a moment those on the way to a file, and both files of a compression. With few
+/// descriptors it closes files to open others.
+const FILE_SINK: (usize, usize) = (16, 16 + sink::OPEN_FILES);
+/// The dead-letter file and, for a moment, its directory.
+const DEAD_LETTERS: usize = 2;
+/// The segments that are written and read, the cursor, the lock, the directory, and a damaged segment that is set aside.
+const SPOOL: usize = 8;
+/// librdkafka has a connection to each broker that it knows of, and some for its own events.
+const KAFKA: usize = 64;
+/// The lock of the cursor, and what is looked at before it is followed.
+const FOLLOWER: usize = 8;
+/// With fewer open files, a source of followed files gets nowhere.
+const LEAST_FILES: usize = 8;
+
+/// Who may have how many of the permitted descriptors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    permitted: usize,
+    /// For all but connections and followed files.
+    reserve: usize,
+    /// The sum of `max_connections`.
+    wanted_connections: usize,
+    /// How many sources follow files, and how many files they want to have open together.
+    followers: usize,
+    wanted_files: usize,
+    /// What is left of the permitted for connections, and for followed files.
+    connections: usize,
+    files: usize,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error(
+    "{permitted} file descriptors are permitted, and this configuration needs at least {least}: raise the limit (LimitNOFILE= of \
+     systemd, `ulimit -n`)"
+)]
+pub struct TooFew {
+    permitted: usize,
+    least: usize,
+}
+
+impl Plan {
+    /// The plan for `config` where so many descriptors are `permitted`.
+    pub fn new(config: &Config, permitted: usize) -> Result<Self, TooFew> {
+        let (least, most) = config.sinks.iter().map(sink_needs).fold((PROGRAM, PROGRAM), add);
+        let (least, most) = config.sources.iter().map(|source| socket_needs(&source.kind)).fold((least, most), add);
+        let followers = config.sources.iter().filter(|source| matches!(source.kind, SourceKind::File(_))).count();
+        let of_sources = || config.sources.iter().map(|source| max_connections(&source.kind));
+        let wanted_connections = of_sources().fold(0, usize::saturating_add);
+        let listeners = of_sources().filter(|connections| *connections > 0).count();
+        let wanted_files = followers * source::OPEN_FILES;
+
+        // A quarter is for peers and files even where the sinks want all: they get along with less.
+        let rest = permitted.saturating_sub(most).max(permitted / 4).min(permitted.saturating_sub(least));
+        let least_files = followers * LEAST_FILES;
+        if rest < listeners + least_files {
+            return Err(TooFew { permitted, least: least + listeners + least_files });
+        }
+        let files = rest.saturating_sub(wanted_connections).max(rest / 2).max(least_files);
+        let files = files.min(wanted_files).min(rest - listeners);
+        let connections = (rest - files).min(wanted_connections);
+        Ok(Self { permitted, reserve: most, wanted_connections, followers, wanted_files, connections, files })
+    }
+
+    /// Has the sources keep to it.
+    pub(super) fn set(&self, descriptors: &Descriptors) {
+        // Sources that have left may still have connections: without a listener there is no new one.
+        descriptors.set(self.connections, self.files / self.followers.max(1));
+    }
+
+    /// Whether connections or followed files can't have as many as they may by the configuration.
+    pub const fn is_short(&self) -> bool {
+        self.connections < self.wanted_connections || self.files < self.wanted_files
+    }
+
+    /// How many descriptors the process may have.
+    pub const fn permitted(&self) -> usize {
+        self.permitted
+    }
+
+    /// How many it can use.
+    pub const fn needed(&self) -> usize {
+        self.reserve.saturating_add(self.wanted_connections).saturating_add(self.wanted_files)
+    }
+
+    pub(super) fn log(&self) {
+        let Self { permitted, reserve, wanted_connections, wanted_files, connections, files, .. } = *self;
+        let needed = self.needed();
+        if self.is_short() {
+            tracing::warn!(
+                permitted,
+                needed,
+                reserve,
+                connections,
+                wanted_connections,
+                open_files = files,
+                wanted_open_files = wanted_files,
+                "fewer file descriptors are permitted than this configuration can use: connections and followed files get what the \
+                 sinks leave; raise the limit (LimitNOFILE= of systemd) or lower max_connections"
+            );
+        } else {
+            tracing::info!(permitted, needed, "file descriptors");
+        }
+    }
+}
+
+/// What is short, and what to do.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { reserve, wanted_connections, wanted_files, connections, files, .. } = *self;
+        write!(
+            f,
+            "fewer file descriptors are permitted here than this configuration can use: {reserve} are for the sinks and the "
+        )?;
+        write!(
+            f,
+            "program, {connections} of {wanted_connections} for connections, {files} of {wanted_files} for followed files; "
+        )?;
+        f.write_str("raise the limit (LimitNOFILE= of systemd, `ulimit -n`) or lower max_connections")
+    }
+}
+
+/// How many descriptors this process may have.
+pub fn permitted() -> io::Result<usize> {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    Ok(usize::try_from(most).unwrap_or(usize::MAX))
+}
+
+/// Takes as many as the machine permits: the usual limit of 1024 is below the usual `max_connections`, and only there by tradition.
+pub(super) fn allow() -> io::Result<usize> {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
+    permitted()
+}
+
+fn add(one: (usize, usize), other: (usize, usize)) -> (usize, usize) {
+    (one.0 + other.0, one.1 + other.1)
+}
+
+/// The least that a sink needs, and the most that it uses.
+fn sink_needs(sink: &SinkConfig) -> (usize, usize) {
+    let (own, dead_letter) = match &sink.kind {
+        SinkKind::Stdout => ((1, 1), None),
+        SinkKind::File(file) => (FILE_SINK, file.dead_letter.as_ref()),
+        SinkKind::Kafka(kafka) => ((KAFKA / 4, KAFKA), kafka.dead_letter.as_ref()),
+    };
+    let beside = dead_letter.map_or(0, |_| DEAD_LETTERS) + sink.spool.as_ref().map_or(0, |_| SPOOL);
+    add(own, (beside, beside))
+}
+
+/// What a source needs besides its connections and open files.
+const fn socket_needs(source: &SourceKind) -> (usize, usize) {
+    let sockets = match source {
+        SourceKind::Udp(udp) => udp.workers,
+        SourceKind::Tcp(_) | SourceKind::Relp(_) | SourceKind::Unix(_) => 1,
+        SourceKind::File(_) => FOLLOWER,
+        SourceKind::Stdin(_) => 0,
+    };
+    (sockets, sockets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TCP: &str = "[[source.tcp]]\nlisten = \"127.0.0.1:514\"\n";
+    const FILE: &str = "[[source.file]]\npaths = [\"/var/log/mail.log\"]\nstate = \"/var/lib/postrider\"\n";
+
+    fn plan(sources: &str, permitted: usize) -> Result<Plan, TooFew> {
+        let config = format!("{sources}[[sink.file]]\npath = \"/var/log/postrider/out.json\"\n");
+        Plan::new(&crate::config::parse(&config, "test").unwrap(), permitted)
+    }
+
+    /// How many connections and open files there may be.
+    fn shares(sources: &str, permitted: usize) -> (usize, usize) {
+        let plan = plan(sources, permitted).unwrap();
+        (plan.connections, plan.files)
+    }
+
+    #[test]
+    fn peers_and_files_get_what_the_sinks_leave() {
+        let both = [TCP, FILE].concat();
+        // 32 for the program, 144 for the file sink, and one listener.
+        assert_eq!(shares(TCP, 1024), (1024 - 177, 0));
+        assert_eq!(shares(TCP, 65536), (2000, 0));
+        assert_eq!(shares(FILE, 1024), (0, 1024 - 184));
+        assert_eq!(shares(FILE, 65536), (0, 1000));
+        assert_eq!(shares(&both, 65536), (2000, 1000));
+        assert_eq!(shares(&both, 1024), (420, 419));
+        // Who wants less than half has it.
+        assert_eq!(shares(&both, 1024 + 2000), (1839, 1000));
+        // The sink gets along with fewer open files.
+        assert_eq!(shares(TCP, 64), (15, 0));
+        assert!(plan(TCP, 1024).unwrap().is_short() && !plan(TCP, 65536).unwrap().is_short());
+    }
+
+    #[test]
+    fn what_is_too_few_is_refused_with_what_is_needed() {
+        for sources in [TCP, FILE] {
+            let TooFew { least, .. } = plan(sources, 10).unwrap_err();
+            assert!(plan(sources, least - 1).is_err() && plan(sources, least).is_ok(), "{least}");
+            for permitted in least..3000 {
+                let plan = plan(sources, permitted).unwrap();
+                assert!(plan.connections + plan.files + least / 2 <= permitted, "{plan:?}");
+                assert!(plan.connections + plan.files > 0);
+            }
+        }
+    }
+}
