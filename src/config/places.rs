@@ -144,8 +144,8 @@ fn may_conflict(earlier: &Place, later: &Place) -> bool {
     match (earlier.kind, later.kind) {
         // Sinks may share a file of dead letters. Two spools in one directory are another error.
         (Kind::DeadLetters, Kind::DeadLetters)
-        | (Kind::Spool, Kind::Spool)
-        | (Kind::Cursor | Kind::Followed, Kind::Cursor | Kind::Followed | Kind::Spool) => false,
+        | (Kind::Spool | Kind::Cursor, Kind::Spool | Kind::Cursor)
+        | (Kind::Followed, Kind::Followed) => false,
         (Kind::Files, Kind::Files) => earlier.owner != later.owner,
         _ => true,
     }

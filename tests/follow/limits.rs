@@ -3,8 +3,14 @@
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 
 use crate::peers::postrider::{assert_clean, ledger};
+use crate::peers::process::Process;
 use crate::peers::wait::wait_until;
 use crate::place::{DEADLINE, Place, line, lines, open_files, start_unprivileged};
 
@@ -144,6 +150,59 @@ fn a_line_over_the_limit_is_cut_and_the_next_one_whole() {
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
     assert_eq!(ledger(&ended, "source=\"file\"", "truncated"), 2);
+}
+
+#[test]
+fn what_postrider_writes_is_not_followed() {
+    let mut place = Place::new("own");
+    // A line in the log for each path that is missing.
+    let config = place.path("postrider.toml");
+    fs::write(&config, place.config(&["*.log", "missing/*"], "start = \"beginning\"")).expect("a configuration");
+    place.append("mail.log", &line(0));
+    let arguments = ["run", "-c", config.to_str().expect("UTF-8")];
+    let mut postrider = Process::start(env!("CARGO_BIN_EXE_postrider"), &arguments, &place.path("postrider.log"));
+    wait_until(DEADLINE, "the warning", || {
+        postrider.log().contains("Postrider's own standard output or error goes there")
+    });
+    place.assert_each_once_in_order(1);
+    place.append("mail.log", &line(1));
+    place.assert_each_once_in_order(2);
+    assert_eq!(place.output.records.len(), 2, "{:?}", place.output.records);
+    assert!(postrider.terminate(DEADLINE).success());
+    // Its cursor, by `check`.
+    fs::write(&config, place.config(&["state/*"], "")).expect("a configuration");
+    let output = Command::new(env!("CARGO_BIN_EXE_postrider")).args(["check", "-c"]).arg(&config).output();
+    let output = output.expect("postrider runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("let `paths` leave out what Postrider writes"), "{said}");
+}
+
+#[test]
+fn a_file_that_gives_way_to_something_else_is_followed_again_when_it_is_back() {
+    let mut place = Place::new("exchanged");
+    place.append("mail.log", &line(0));
+    let postrider = place.start(&["mail.log", "logs/*"], "start = \"beginning\"");
+    place.assert_each_once_in_order(1);
+    fs::create_dir(place.path("logs")).expect("a directory");
+    let log = place.path("mail.log");
+    // Nobody ever writes to the FIFO, so whoever opens it would wait for ever.
+    let fifo = |path: &Path| mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR).expect("a FIFO");
+    fifo(&place.path("logs/fifo"));
+    let exchanges: [(&str, &dyn Fn(&Path)); 2] = [
+        ("a FIFO, a socket or a device", &fifo),
+        ("write /* behind it", &|path| fs::create_dir(path).expect("a directory")),
+    ];
+    for (number, (complaint, exchange)) in (1..).zip(exchanges) {
+        fs::remove_file(&log).expect("a log");
+        exchange(&log);
+        wait_until(DEADLINE, complaint, || postrider.stderr().contains(complaint));
+        place.append(&format!("logs/{number}.log"), &line(2 * number - 1));
+        place.assert_each_once_in_order(2 * number);
+        fs::remove_file(&log).or_else(|_| fs::remove_dir(&log)).expect("what is there instead");
+        place.append("mail.log", &line(2 * number));
+        place.assert_each_once_in_order(2 * number + 1);
+    }
+    assert_clean(&postrider.terminate(DEADLINE));
 }
 
 #[test]

@@ -22,6 +22,10 @@ const REMEMBERED: usize = 1000;
 /// A file that has gone is looked for in its directory for so long.
 const SEARCH: Duration = Duration::from_secs(60);
 
+const OWN: &str = "Postrider's own standard output or error goes there: it is not followed, as each line would come in again; \
+                   let `paths` leave it out";
+const NO_FILE: &str = "a FIFO, a socket or a device, which cannot be followed; name a file: it is tried again";
+
 /// A file that a path of the configuration leads to.
 struct Match {
     path: PathBuf,
@@ -171,10 +175,14 @@ impl Follower<'_> {
             });
             for path in paths {
                 match self.viewer.status(&path) {
+                    Ok(status) if status.is_file && self.own.contains(&status.identity) => {
+                        errors.push((path, OWN.to_owned()));
+                    }
                     Ok(status) if status.is_file => matches.push(Match::new(path.clone(), path, status)),
-                    Ok(_) if path == pattern => {
+                    Ok(status) if path == pattern && status.is_directory => {
                         errors.push((path, format!("not a file{}", help(&io::ErrorKind::IsADirectory.into()))));
                     }
+                    Ok(_) if path == pattern => errors.push((path, NO_FILE.to_owned())),
                     // A glob means files; and what is not there may come.
                     Ok(_) => {}
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -270,6 +278,7 @@ impl Follower<'_> {
                 let Some(home) = of_log.copied().find(|home| is_rotated(&path, home)) else { continue };
                 if let Ok(status) = self.viewer.status(&path)
                     && status.is_file
+                    && !self.own.contains(&status.identity)
                     && status.stamp.modified.is_some_and(|modified| modified >= self.since)
                 {
                     found.push(Match::new(path, home.to_path_buf(), status));

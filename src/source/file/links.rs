@@ -32,6 +32,7 @@ pub(super) struct Status {
     pub(super) identity: Identity,
     pub(super) stamp: Stamp,
     pub(super) is_file: bool,
+    pub(super) is_directory: bool,
 }
 
 /// Looks at paths, one after the other. The directories of the last one stay open.
@@ -131,11 +132,11 @@ fn components(path: &Path) -> Vec<OsString> {
 }
 
 fn is_file(status: &FileStat) -> bool {
-    SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG
+    has_type(status, SFlag::S_IFREG)
 }
 
-fn is_symlink(status: &FileStat) -> bool {
-    SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT == SFlag::S_IFLNK
+fn has_type(status: &FileStat, wanted: SFlag) -> bool {
+    SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT == wanted
 }
 
 // === impl Viewer ===
@@ -165,7 +166,7 @@ impl Viewer {
         let last = self.way.last().map(|(_, directory)| directory);
         let Some(directory) = self.linked.as_ref().or(last) else { return Err(Errno::ENOENT.into()) };
         let status = directory.status(name)?;
-        if !is_symlink(&status) {
+        if !has_type(&status, SFlag::S_IFLNK) {
             directory.refuse_hard_link(path, &status)?;
             return Ok(Status::from_stat(&status));
         }
@@ -212,14 +213,26 @@ impl Viewer {
 
 impl Status {
     pub(super) fn of(metadata: &fs::Metadata) -> Self {
-        Self { identity: Identity::of(metadata), stamp: Stamp::of(metadata), is_file: metadata.is_file() }
+        Self {
+            identity: Identity::of(metadata),
+            stamp: Stamp::of(metadata),
+            is_file: metadata.is_file(),
+            is_directory: metadata.is_dir(),
+        }
     }
 
     fn from_stat(status: &FileStat) -> Self {
         let (dev, ino) = (status.st_dev, status.st_ino);
         let len = u64::try_from(status.st_size).unwrap_or_default();
         let stamp = Stamp::new(len, status.st_mtime, status.st_mtime_nsec);
-        Self { identity: Identity { dev, ino }, stamp, is_file: is_file(status) }
+        let is_directory = has_type(status, SFlag::S_IFDIR);
+        Self { identity: Identity { dev, ino }, stamp, is_file: is_file(status), is_directory }
+    }
+
+    /// What this process writes its records and its log to: the standard output and the standard error.
+    pub(super) fn of_standard_streams() -> [Option<Self>; 2] {
+        let status = |stream: io::Result<FileStat>| stream.ok().map(|status| Self::from_stat(&status));
+        [status(fstat(io::stdout()).map_err(Into::into)), status(fstat(io::stderr()).map_err(Into::into))]
     }
 }
 

@@ -42,7 +42,7 @@ use self::complaints::Complaints;
 use self::content::Stamp;
 use self::cursor::{Identity, Loaded, Store};
 use self::follow::{Followed, Hand, Turn};
-use self::links::Viewer;
+use self::links::{Status, Viewer};
 use self::rounds::{Directories, Rounds};
 use super::{Failed, Intake, blocking};
 use crate::config::FollowConfig;
@@ -118,6 +118,8 @@ struct Follower<'s> {
     intake: Intake,
     runtime: Runtime,
     viewer: Viewer,
+    /// The files that this process writes its records and its log to, which are not followed.
+    own: Vec<Identity>,
     /// In the order in which they came.
     files: Vec<Followed>,
     serial: u64,
@@ -188,6 +190,7 @@ impl<'s> Follower<'s> {
             serial: files.len() as u64,
             files,
             viewer: Viewer::new(config.links),
+            own: Status::of_standard_streams().into_iter().flatten().map(|status| status.identity).collect(),
             config,
             store,
             intake,
