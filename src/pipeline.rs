@@ -46,6 +46,8 @@ pub struct Current(Arc<RwLock<Arc<Pipeline>>>);
 /// What the pipeline knows of a sink.
 #[derive(Debug)]
 pub struct Outlet {
+    /// The name of the sink.
+    pub name: String,
     /// Which records it takes.
     pub select: Select,
     /// Where in the destination a record goes, and what stands for a field that it does not have.
@@ -212,11 +214,14 @@ impl Pipeline {
         }
     }
 
-    /// Puts each batch into its queue if there is room now, and drops it otherwise.
-    pub fn offer(&self, batches: Batches) {
+    /// Puts each batch into its queue if there is room now. Otherwise it drops the batch, and tells `dropped` the sink and the number
+    /// of records.
+    pub fn offer(&self, batches: Batches, mut dropped: impl FnMut(&str, u64)) {
         for (outlet, batch) in self.outlets.iter().zip(batches) {
-            if let Some(batch) = batch {
-                outlet.offer(batch, Reason::QueueFull);
+            let Some(batch) = batch else { continue };
+            let records = batch.entries().len() as u64;
+            if !outlet.offer(batch, Reason::QueueFull) {
+                dropped(&outlet.name, records);
             }
         }
     }
@@ -268,11 +273,15 @@ impl Outlet {
         self.queue.room(size).await
     }
 
-    fn offer(&self, batch: Batch, otherwise: Reason) {
-        match self.queue.try_room(batch.size()) {
+    /// Puts a batch into the queue if there is room now, and otherwise drops it. True if there was room.
+    fn offer(&self, batch: Batch, otherwise: Reason) -> bool {
+        let room = self.queue.try_room(batch.size());
+        let has_room = room.is_some();
+        match room {
             Some(room) => room.send(batch),
             None => batch.dropped(otherwise),
         }
+        has_room
     }
 }
 

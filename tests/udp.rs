@@ -16,6 +16,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use peers::postrider::{Postrider, assert_clean, ledger};
 use peers::scratch;
+use peers::unread::Unread;
 use peers::wait::{wait_for, wait_until};
 use serde_json::Value;
 
@@ -263,4 +264,62 @@ fn logger_is_understood_in_all_its_modes() {
         assert_eq!(record["source"]["transport"], "udp");
     }
     assert_clean(&postrider.terminate(DEADLINE));
+}
+
+/// How many datagrams the lines of the log tell of that have `text`: by themselves, and as a sum of what was not logged.
+fn told(log: &str, text: &str) -> u64 {
+    let number = |line: &str, field: &str| {
+        let (_, rest) = line.split_once(&format!(" {field}="))?;
+        rest.split(' ').next()?.parse::<u64>().ok()
+    };
+    let lines = log.lines().filter(|line| line.contains(text));
+    lines.map(|line| number(line, "dropped").unwrap_or(0) + number(line, "suppressed").unwrap_or(0)).sum()
+}
+
+#[test]
+fn datagrams_that_find_a_full_queue_are_logged_to_the_last() {
+    let text = "datagrams dropped: the queue of sink stdout is full";
+    without_room("", "queue_size = \"64KiB\"", ("sink=\"stdout\"", "dropped_queue_full"), text);
+}
+
+#[test]
+fn datagrams_beyond_max_bytes_in_flight_are_logged_to_the_last() {
+    let text = "datagrams dropped: the source has max_bytes_in_flight";
+    let ledger = ("source=\"udp\"", "dropped_in_flight_limit");
+    without_room("max_bytes_in_flight = \"256KiB\"", "", ledger, text);
+}
+
+/// With these keys of the source and the sink there is no room for datagrams. The log tells of them by this `text` while the program runs,
+/// also of the last of a burst, and of as many as this field of the ledger counts.
+fn without_room(source: &str, sink: &str, (owner, field): (&str, &str), text: &str) {
+    let directory = scratch::directory("no-room");
+    let config = format!(
+        "shutdown_timeout = \"1s\"\n[[source.udp]]\nlisten = \"127.0.0.1:0\"\n{source}\n[[sink.stdout]]\n{sink}\n"
+    );
+    let postrider = Unread::spawn(&config, &directory.path().join("stderr"));
+    let to = postrider.address("udp");
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let mut n = 0;
+    let mut send = || {
+        for _ in 0..WINDOW {
+            socket.send_to(message(0, n).as_bytes(), to).expect("it goes out");
+            n += 1;
+        }
+    };
+    // Nobody reads the standard output.
+    wait_until(DEADLINE, "a line about it", || {
+        send();
+        told(&postrider.log(), text) > 0
+    });
+    let line = postrider.log().lines().find(|line| line.contains(text)).expect("a line").to_owned();
+    assert!(line.contains("WARN") && line.contains("source=\"udp\""), "{line}");
+    let first = told(&postrider.log(), text);
+    // Sooner than another line may come, and then nothing more.
+    send();
+    wait_until(DEADLINE, "the count of the last", || told(&postrider.log(), text) >= first + WINDOW as u64);
+    let log = postrider.log();
+    let ended = postrider.terminate(DEADLINE);
+    assert_clean(&ended);
+    assert_eq!(told(&log, text), ledger(&ended, owner, field), "{log}\n{}", ended.stderr);
+    assert!(log.lines().filter(|line| line.contains(text)).count() <= 4, "{log}");
 }

@@ -73,5 +73,13 @@ pub(super) fn outlet(sink: &SinkConfig, queue: Sender, ledger: Arc<SinkLedger>) 
         SinkKind::File(file) => (Some(Route::Path(file.path.clone())), None),
         SinkKind::Kafka(kafka) => (Some(Route::Topic(kafka.topic.clone())), Some(kafka.key.clone())),
     };
-    Outlet { select: sink.select.clone(), route, key, queue, ledger, waiting: Waiting::default() }
+    Outlet {
+        name: sink.name.clone(),
+        select: sink.select.clone(),
+        route,
+        key,
+        queue,
+        ledger,
+        waiting: Waiting::default(),
+    }
 }

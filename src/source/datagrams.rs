@@ -73,10 +73,12 @@ pub(super) async fn read<S: Receive>(socket: &S, intake: &Intake) {
             () = intake.stop().cancelled() => break,
             () = intake.succeeded().cancelled() => {
                 drops.count(socket, intake);
+                intake.tell_drops();
                 return;
             }
             _ = tick.tick() => {
                 drops.count(socket, intake);
+                intake.tell_drops();
                 continue;
             }
             ready = socket.readable() => ready.and_then(|()| reader.burst()),
@@ -100,6 +102,7 @@ pub(super) async fn read<S: Receive>(socket: &S, intake: &Intake) {
         tokio::task::yield_now().await;
     }
     drops.count(socket, intake);
+    intake.tell_drops();
 }
 
 async fn pause(error: &io::Error, failed: &Throttle, intake: &Intake) {

@@ -7,6 +7,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use super::descriptors::Descriptors;
+use super::drops::Drops;
 use super::stream::{MOST_READ, READ_SIZE};
 use super::unfinished::{CUT, Place, Unfinished};
 use crate::ledger::{Reason, SourceLedger};
@@ -36,6 +37,7 @@ pub struct Intake {
     turns: Arc<Semaphore>,
     unfinished: Arc<Unfinished>,
     descriptors: Descriptors,
+    drops: Arc<Drops>,
     max_bytes_in_flight: u32,
     max_frame_size: usize,
     stop: Stop,
@@ -70,6 +72,7 @@ impl Intake {
         let turns = (half / TURN).max(1);
         let unfinished = Arc::new(Unfinished::new(&origin.name, half / (max_frame_size + MOST_READ), turns / 2));
         let turns = Arc::new(Semaphore::new(turns));
+        let drops = Arc::new(Drops::new(&origin.name));
         let origin = Arc::new(origin);
         Self {
             pipeline,
@@ -79,6 +82,7 @@ impl Intake {
             turns,
             unfinished,
             descriptors: Descriptors::default(),
+            drops,
             max_bytes_in_flight,
             max_frame_size,
             stop,
@@ -145,6 +149,11 @@ impl Intake {
             place = self.unfinished.place() => place,
             () = self.over().cancelled() => None,
         }
+    }
+
+    /// Logs the datagrams that were dropped because there was no room, as often as it may.
+    pub(super) fn tell_drops(&self) {
+        self.drops.tell();
     }
 
     /// Says that a message of `peer` was cut after `bytes`, because there was no place for it.
@@ -220,11 +229,12 @@ impl Intake {
             rest = others;
             let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(size) else {
                 self.ledger.dropped.add(Reason::InFlightLimit, frames as u64);
+                self.drops.add(None, frames as u64);
                 continue;
             };
             let pipeline = self.pipeline.get();
             let batches = pipeline.process(part, &self.origin, received_at, Some(room), None);
-            pipeline.offer(batches);
+            pipeline.offer(batches, |sink, records| self.drops.add(Some(sink), records));
         }
     }
 
@@ -281,6 +291,7 @@ mod tests {
         let (queue, mut sink) = queue(1 << 30);
         let topic = Template::parse("{hostname}{app_name}{hostname}{app_name}").unwrap();
         let outlet = Outlet {
+            name: "sink".to_owned(),
             select: Select::default(),
             route: Some(Route::Topic(topic.clone())),
             key: Some(topic),

@@ -5,6 +5,7 @@ mod accept;
 mod batch;
 mod datagrams;
 mod descriptors;
+mod drops;
 mod file;
 mod intake;
 mod listener;

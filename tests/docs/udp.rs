@@ -14,6 +14,7 @@ use crate::peers::process::Process;
 use crate::peers::rsyslog::Rsyslog;
 use crate::peers::scratch;
 use crate::peers::syslog_ng::SyslogNg;
+use crate::peers::unread::Unread;
 use crate::peers::wait::{wait_for, wait_until};
 use crate::running::{DEADLINE, HELLO, TAG, assert_logs, assert_whole, finish, record, run, shell};
 
@@ -49,6 +50,7 @@ fn udp() {
 
     smaller_buffer(&mut page, &source);
     kernel_drops(&mut page, &source, &port);
+    full_queue(&mut page, &source, &port);
     let [parameter] = page.take(["sysctl"]);
     let config = config::parse(&format!("{source}[[sink.stdout]]\n"), "docs/udp.md").expect("a configuration");
     let SourceKind::Udp(udp) = &config.sources[0].kind else { panic!("UDP") };
@@ -107,4 +109,28 @@ fn kernel_drops(page: &mut Page, source: &str, port: &Port) {
     assert_logs(|| postrider.stderr(), &line);
     let ended = finish(postrider);
     assert_eq!(ledger(&ended, "source=\"udp\"", "received") + dropped as u64, SENT as u64);
+}
+
+/// The warning while nobody reads the standard output.
+fn full_queue(page: &mut Page, source: &str, port: &Port) {
+    let directory = scratch::directory("full");
+    let config = format!("shutdown_timeout = \"1s\"\n{source}[[sink.stdout]]\nqueue_size = \"64KiB\"\n");
+    let postrider = Unread::spawn(&config, &directory.path().join("stderr"));
+    postrider.address("udp");
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let mut n = None;
+    wait_until(DEADLINE, "a warning", || {
+        for _ in 0..100 {
+            let message = b"<22>Nov 24 02:10:35 mx1 postfix/smtp[1]: a message too many";
+            socket.send_to(message, port.address()).expect("a datagram goes out");
+        }
+        let log = postrider.log();
+        let rest = log.split_once("datagrams dropped: ").and_then(|(_, rest)| rest.split_once(" dropped="));
+        n = rest.and_then(|(_, rest)| rest.split(' ').next()?.parse::<u64>().ok());
+        n.is_some()
+    });
+    page.exchange("sink=\"stdout\" dropped=11", format!("sink=\"stdout\" dropped={}", n.expect("a number")));
+    let [line] = page.take(["log"]);
+    assert_logs(|| postrider.log(), &line);
+    assert!(postrider.terminate(DEADLINE).status.success());
 }

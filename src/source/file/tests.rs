@@ -34,7 +34,15 @@ impl Bench {
         let directory = tempfile::tempdir().unwrap();
         let (queue, sink) = queue(1 << 24);
         let (select, ledger) = (crate::select::Select::default(), Arc::<SinkLedger>::default());
-        let outlet = Outlet { select, route: None, key: None, queue, ledger, waiting: Waiting::default() };
+        let outlet = Outlet {
+            name: "sink".to_owned(),
+            select,
+            route: None,
+            key: None,
+            queue,
+            ledger,
+            waiting: Waiting::default(),
+        };
         let encoder = Encoder { language: crate::postfix::dsn::Language::default() };
         let pipeline = Current::new(Pipeline::new(encoder, vec![Arc::new(outlet)]));
         let origin = Origin { name: "file".to_owned(), transport: Transport::File, zone: TimeZone::UTC };

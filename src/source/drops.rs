@@ -1,0 +1,74 @@
+//! What the log says of datagrams that are dropped because there is no room for them.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use tracing::Level;
+
+use crate::throttle::{Owner, Throttle};
+
+const IN_FLIGHT: &str = "datagrams dropped: the source has max_bytes_in_flight that some sink does not have yet; raise it if \
+                         bursts are the reason, otherwise the slowest sink is too slow";
+
+/// The drops of one source that no line has told of yet. It is locked once for a batch of which something is dropped.
+#[derive(Debug)]
+pub(super) struct Drops {
+    source: String,
+    places: Mutex<Vec<Place>>,
+}
+
+/// Where there is no room: in the source itself, or in the queue of a sink.
+#[derive(Debug)]
+struct Place {
+    sink: Option<String>,
+    untold: u64,
+    what: String,
+    throttle: Throttle,
+}
+
+impl Drops {
+    /// The drops of `source`.
+    pub(super) fn new(source: &str) -> Self {
+        Self { source: source.to_owned(), places: Mutex::default() }
+    }
+
+    /// Counts datagrams for which the queue of `sink` had no room; or for `None`, the source.
+    pub(super) fn add(&self, sink: Option<&str>, datagrams: u64) {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = places.iter_mut().find(|place| place.sink.as_deref() == sink) {
+            place.untold += datagrams;
+        } else {
+            let mut place = Place::new(&self.source, sink);
+            place.untold = datagrams;
+            places.push(place);
+        }
+    }
+
+    /// Logs what was dropped since it was last asked, as often as it may.
+    pub(super) fn tell(&self) {
+        let now = Instant::now();
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        for Place { sink, untold, what, throttle } in places.iter_mut().filter(|place| place.untold > 0) {
+            let dropped = std::mem::take(untold);
+            if let Some(suppressed) = throttle.pass_with(dropped, now) {
+                tracing::warn!(source = self.source, sink = sink.as_deref(), dropped, suppressed, "{what}");
+            }
+        }
+    }
+}
+
+impl Place {
+    fn new(source: &str, sink: Option<&str>) -> Self {
+        let what = sink.map_or_else(
+            || IN_FLIGHT.to_owned(),
+            |sink| {
+                format!(
+                    "datagrams dropped: the queue of sink {sink} is full; raise its queue_size or give it a spool if bursts are the \
+                     reason, otherwise it is too slow"
+                )
+            },
+        );
+        let throttle = Throttle::new(Level::WARN, Owner::Source(source.to_owned()), what.clone());
+        Self { sink: sink.map(str::to_owned), untold: 0, what, throttle }
+    }
+}
