@@ -1,19 +1,53 @@
 //! The commands and their help.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use clap::builder::PossibleValuesParser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 
 use crate::postfix::dsn::Language;
 
 /// A syslog receiver that understands Postfix: one explained JSON record per message.
 #[derive(Debug, Parser)]
-#[command(name = "postrider", version, max_term_width = 100, help_expected = true)]
+#[command(name = "postrider", version = version(), max_term_width = 100, help_expected = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// What the program is: its version, its commit if it is known, and the version of librdkafka.
+fn version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| {
+        let commit = option_env!("POSTRIDER_COMMIT").map(|commit| format!("commit {commit}, ")).unwrap_or_default();
+        let (_, librdkafka) = rdkafka::util::get_rdkafka_version();
+        format!("{} ({commit}librdkafka {librdkafka})", env!("CARGO_PKG_VERSION"))
+    });
+    &VERSION
+}
+
+/// Reads the arguments of the process, of which the first is the program.
+///
+/// # Errors
+///
+/// They are wrong, or ask for help or the version; the text is for the operator.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    Cli::try_parse_from(&arguments).map_err(|mut error| {
+        let command = arguments.get(1).and_then(|command| command.to_str()).unwrap_or_default();
+        if error.kind() == ErrorKind::UnknownArgument
+            && let Some(ContextValue::String(file)) = error.get(ContextKind::InvalidArg)
+            && ["run", "check"].contains(&command)
+            && !file.starts_with('-')
+        {
+            let tip = format!("to name the configuration file, write `postrider {command} -c {file}`");
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+        }
+        error
+    })
 }
 
 /// The commands.
@@ -33,6 +67,8 @@ pub enum Command {
     ///
     /// Takes what is in a mail.log (written by rsyslog in its traditional or its ISO 8601 style, or by Postfix itself
     /// through its parameter `maillog_file`), syslog as it is on the wire, and either compressed with gzip.
+    ///
+    /// A file that cannot be read, or not to its end, is named, and the others are decoded; the exit code is 74 then.
     Decode(Decode),
     /// Send the records of dead-letter files to their sinks again
     ///

@@ -6,7 +6,8 @@
 
 mod shown;
 
-use std::io::{self, Write};
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
 use std::mem;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -71,18 +72,25 @@ struct State {
 /// # Errors
 ///
 /// The machine refuses another thread.
-pub fn start(level: LevelFilter, ansi: bool) -> io::Result<()> {
+pub fn start(level: LevelFilter) -> io::Result<()> {
     let log = LOG.get_or_init(Log::default);
     log.write_to(StandardError)?;
+    let colours = io::stderr().is_terminal() && has_colours(|name| std::env::var_os(name));
     tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(Events { log: log.clone(), colours: ansi })
-        .with_ansi(ansi)
+        .with_writer(Events { log: log.clone(), colours })
+        .with_ansi(colours)
         .with_target(false)
         // It would write them to the standard error by itself, and panic where it can't.
         .log_internal_errors(false)
         .init();
     Ok(())
+}
+
+/// Whether a terminal has colours, and its user wants them (<https://no-color.org>).
+fn has_colours(variable: impl Fn(&str) -> Option<OsString>) -> bool {
+    let no_color = variable("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !no_color && variable("TERM").is_some_and(|terminal| terminal != "dumb")
 }
 
 /// Prints a line as it is to the standard error: behind the log, if the process has one. An error is ignored, since there is
@@ -315,6 +323,19 @@ mod tests {
         assert!(told.ends_with(&expected), "{told}");
         assert_eq!(lines.len(), 1 + kept);
         assert!(lines.iter().enumerate().all(|(n, text)| text.parse() == Ok(n)));
+    }
+
+    #[test]
+    fn colours_are_for_terminals_that_have_them_and_users_who_want_them() {
+        let colours = |variables: &[(&str, &str)]| {
+            let value = |name: &str| variables.iter().find(|(other, _)| *other == name).map(|(_, value)| value.into());
+            has_colours(value)
+        };
+        assert!(colours(&[("TERM", "xterm-256color")]));
+        assert!(colours(&[("TERM", "xterm"), ("NO_COLOR", "")]));
+        assert!(!colours(&[("TERM", "xterm"), ("NO_COLOR", "1")]));
+        assert!(!colours(&[("TERM", "dumb")]));
+        assert!(!colours(&[]));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The `postrider` command: arguments, logging and exit codes.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use postrider::app::descriptors::{self, Plan};
 use postrider::cli::{self, Cli, Command, ConfigFile, Decode, Explain, Schema};
 use postrider::config::{self, Config, SinkKind};
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
 }
 
 fn command() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match cli::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
             if !error.use_stderr()
@@ -328,15 +328,8 @@ fn log_level() -> Result<LevelFilter, Failure> {
 /// Starts the log of a command that runs until it is stopped.
 fn start_log() -> Result<(), Failure> {
     let level = log_level()?;
-    log::start(level, has_colours()).map_err(|error| Failure {
+    log::start(level).map_err(|error| Failure {
         code: IO,
         message: format!("postrider: cannot start a thread for the log: {error}"),
     })
-}
-
-/// Whether the log has colours: on a terminal that has them, unless <https://no-color.org> is followed.
-fn has_colours() -> bool {
-    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-    io::stderr().is_terminal() && !is_set("NO_COLOR") && !is_dumb
 }

@@ -87,7 +87,7 @@ impl<'r, 'd> Reader<'r, 'd> {
                 let within = self.within();
                 self.found.push_with(|| {
                     let error = Diagnostic::at(key.span(), format!("unknown key `{name}`{within}"));
-                    error.help(suggest::help(name, names()))
+                    error.help(meant(name, names()))
                 });
             }
         }
@@ -447,6 +447,46 @@ impl<'r, 'd> Reader<'r, 'd> {
             };
             properties.push(Property { name, value, key_span, value_span });
         }
+    }
+}
+
+/// Words of other programs for a key, and the keys.
+const OTHER_WORDS: [(&str, &str); 26] = [
+    ("input", "source"),
+    ("inputs", "source"),
+    ("sources", "source"),
+    ("receiver", "source"),
+    ("output", "sink"),
+    ("outputs", "sink"),
+    ("sinks", "sink"),
+    ("destination", "sink"),
+    ("port", "listen"),
+    ("host", "listen"),
+    ("bind", "listen"),
+    ("address", "listen"),
+    ("ip", "listen"),
+    ("file", "path"),
+    ("filename", "path"),
+    ("file", "paths"),
+    ("files", "paths"),
+    ("path", "paths"),
+    ("include", "paths"),
+    ("servers", "brokers"),
+    ("bootstrap_servers", "brokers"),
+    ("bootstrap.servers", "brokers"),
+    ("hosts", "brokers"),
+    ("zone", "timezone"),
+    ("time_zone", "timezone"),
+    ("tz", "timezone"),
+];
+
+/// A hint at the key that somebody meant: by the word of another program, or by one that is like it.
+fn meant<'n>(word: &str, names: impl Iterator<Item = &'n str> + Clone) -> String {
+    let mut others = OTHER_WORDS.iter().filter(|(other, _)| *other == word);
+    match others.find(|(_, key)| names.clone().any(|name| name == *key)) {
+        Some((_, key @ ("source" | "sink"))) => format!("write its tables as [[{key}.KIND]]"),
+        Some((_, key)) => format!("did you mean `{key}`?"),
+        None => suggest::help(word, names),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Single values: from what TOML gives to what the program wants.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,6 +21,37 @@ pub(super) struct Fault {
 
 /// Units of sizes, the smallest first.
 const SIZE_UNITS: [(&str, u64); 5] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
+
+/// What people write for a unit, in lower case, and the unit.
+const OTHER_UNITS: [(&str, &str); 27] = [
+    ("byte", "B"),
+    ("bytes", "B"),
+    ("k", "KiB"),
+    ("kb", "KiB"),
+    ("ki", "KiB"),
+    ("m", "MiB"),
+    ("mb", "MiB"),
+    ("mi", "MiB"),
+    ("g", "GiB"),
+    ("gb", "GiB"),
+    ("gi", "GiB"),
+    ("t", "TiB"),
+    ("tb", "TiB"),
+    ("ti", "TiB"),
+    ("millis", "ms"),
+    ("sec", "s"),
+    ("secs", "s"),
+    ("second", "s"),
+    ("seconds", "s"),
+    ("min", "m"),
+    ("mins", "m"),
+    ("minutes", "m"),
+    ("minute", "m"),
+    ("hour", "h"),
+    ("hours", "h"),
+    ("day", "d"),
+    ("days", "d"),
+];
 
 /// Units of durations in milliseconds, the smallest first.
 const TIME_UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
@@ -130,11 +161,24 @@ fn with_unit(value: &DeValue<'_>, what: &str, units: &[(&str, u64)], example: &s
     if unit.is_empty() {
         return Err(Fault::new(format!("a {what} without a unit")).help(form));
     }
+    if unit.starts_with(['.', ',']) {
+        return Err(Fault::new(format!("not a whole number: \"{text}\"")).help(form));
+    }
     let Some((_, factor)) = units.iter().find(|(name, _)| *name == unit) else {
-        return Err(Fault::new(format!("unknown unit `{unit}` of a {what}")).help(form));
+        let help = meant(unit, units).map_or(form, |unit| format!("write \"{number}{unit}\"; the units are {names}"));
+        return Err(Fault::new(format!("unknown unit `{unit}` of a {what}")).help(help));
     };
     let number: Option<u64> = number.parse().ok();
     number.and_then(|number| number.checked_mul(*factor)).ok_or_else(|| Fault::new(format!("the {what} is too large")))
+}
+
+/// The unit of `units` that somebody meant who wrote `unit`.
+fn meant(unit: &str, units: &[(&str, u64)]) -> Option<&'static str> {
+    let lower = unit.to_lowercase();
+    let same = |name: &str| name.to_lowercase() == lower;
+    let usual = SIZE_UNITS.iter().chain(&TIME_UNITS).map(|(name, _)| *name).filter(|name| same(name));
+    let other = OTHER_UNITS.iter().filter(|(other, _)| *other == lower).map(|(_, name)| *name);
+    usual.chain(other).find(|name| units.iter().any(|(unit, _)| unit == name))
 }
 
 /// Permission bits in octal.
@@ -166,9 +210,27 @@ pub(super) fn name(value: &DeValue<'_>) -> Result<String, Fault> {
 
 /// `ADDRESS:PORT`.
 pub(super) fn address(value: &DeValue<'_>) -> Result<SocketAddr, Fault> {
+    let with_port = |port: &str| {
+        format!("write \"127.0.0.1:{port}\" for this machine alone, or \"[::]:{port}\" for all that can reach it")
+    };
+    if let DeValue::Integer(port) = value {
+        return Err(Fault::new("a port without an address").help(with_port(port.as_str())));
+    }
     let text = text(value)?;
+    let is_port = |port: &str| port.parse::<u16>().is_ok();
     text.parse().map_err(|error: std::net::AddrParseError| {
-        Fault::new(error.to_string()).help("write ADDRESS:PORT, e.g. \"[::]:514\" or \"192.0.2.1:514\"")
+        let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
+        if is_port(port) && ["", "*"].contains(&host) {
+            return Fault::new("a port without an address").help(with_port(port));
+        }
+        if is_port(port) && host.eq_ignore_ascii_case("localhost") {
+            return Fault::new("a name, and not an address").help(with_port(port));
+        }
+        match text.trim_matches(['[', ']']).parse::<IpAddr>() {
+            Ok(IpAddr::V4(ip)) => Fault::new("an address without a port").help(format!("write \"{ip}:514\"")),
+            Ok(IpAddr::V6(ip)) => Fault::new("an address without a port").help(format!("write \"[{ip}]:514\"")),
+            Err(_) => Fault::new(error.to_string()).help("write ADDRESS:PORT, e.g. \"[::]:514\" or \"192.0.2.1:514\""),
+        }
     })
 }
 

@@ -7,6 +7,7 @@ mod log;
 mod panics;
 mod reading;
 mod streams;
+mod version;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -62,6 +63,19 @@ fn usage_errors_exit_with_64() {
         let output = postrider(arguments);
         assert_eq!(code(&output), 64, "{arguments:?}: {}", show(&output));
         assert!(output.stdout.is_empty() && !output.stderr.is_empty());
+    }
+}
+
+#[test]
+fn a_file_without_its_option_is_given_the_option() {
+    for command in ["run", "check"] {
+        let output = postrider(&[command, "/etc/postrider.toml"]);
+        assert_eq!(code(&output), 64, "{}", show(&output));
+        let tip =
+            format!("  tip: to name the configuration file, write `postrider {command} -c /etc/postrider.toml`\n");
+        assert!(show(&output).contains(&tip), "{}", show(&output));
+        let output = postrider(&[command, "--confg", "x"]);
+        assert!(code(&output) == 64 && !show(&output).contains("to name"), "{}", show(&output));
     }
 }
 

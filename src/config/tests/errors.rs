@@ -442,3 +442,14 @@ fn a_flood_of_errors_is_counted_and_the_first_are_shown() {
     let shown = errors(&format!("{unknown}{REST}"));
     assert!(shown.ends_with("20000 errors, of which the first 50 are shown; nothing was started"), "{shown}");
 }
+
+#[test]
+fn what_newcomers_write() {
+    insta::assert_snapshot!(errors_in(
+        "shutdown_timeout = \"30 sec\"\n[[input.udp]]\n[[source.tcp]]\nlisten = 5514\nmax_frame_size = \"64K\"\n\
+         [[source.udp]]\nport = 514\nlisten = \"127.0.0.1\"\n[[source.relp]]\nlisten = \":2514\"\nidle_timeout = \"5min\"\n\
+         tz = \"UTC\"\n[[source.tcp]]\nlisten = \"localhost:514\"\nmax_bytes_in_flight = \"1.5GiB\"\n\
+         [[source.tcp]]\nlisten = \"::1\"\n[[sink.stdout]]\nqueue_size = \"16M\"\n\
+         [[sink.kafka]]\nservers = \"a:9092\"\ntopic = \"mail\"\nqueue_size = \"1gb\""
+    ));
+}
