@@ -57,7 +57,8 @@ const CURSOR_EVERY: Duration = Duration::from_secs(10);
 const CHUNK: usize = 256 << 10;
 /// A sink that has had a batch for so long is behind.
 const BEHIND: Duration = Duration::from_secs(1);
-/// A sink that has delivered nothing for so long is away: a stop does not wait for it. A broker whose answers take two seconds is not.
+/// A sink that has delivered nothing for so long, or for a quarter of the time of a stop, is away: the stop does not wait for it. A
+/// broker whose answers take two seconds is not.
 const AWAY: Duration = Duration::from_secs(3);
 /// The longest time without a look at the sink and the clock.
 const TICK: Duration = Duration::from_secs(1);
@@ -183,14 +184,14 @@ impl Stage {
 
     /// Whether a stop need not wait for the sink: everything is on the disk, and the sink has taken nothing for a while.
     fn is_away(&self) -> bool {
-        let Some(stopping) = self.stopping else { return false };
         let is_safe = || self.waiting.is_empty() && self.appended.is_empty() && self.given.iter().all(Given::is_safe);
-        self.closed && self.progress.max(stopping).elapsed() >= self.patience(AWAY) && is_safe()
+        self.closed && self.left_of(AWAY).is_some_and(|left| left.is_zero()) && is_safe()
     }
 
-    /// How long it is waited, if not for a stop, which may have less time.
-    fn patience(&self, usual: Duration) -> Duration {
-        if self.stopping.is_some() { usual.min(self.control.timeout() / 4) } else { usual }
+    /// In a stop: how long the sink may still take until it has taken nothing for `time`, or for a quarter of the stop.
+    fn left_of(&self, time: Duration) -> Option<Duration> {
+        let time = time.min(self.control.timeout() / 4);
+        self.stopping.map(|stopping| time.saturating_sub(self.progress.max(stopping).elapsed()))
     }
 
     /// Takes batches from the queue, unless there are some for which there was no room: then it waits for `pause`.
@@ -205,10 +206,8 @@ impl Stage {
             thread::park_timeout(pause.unwrap_or(tick).min(TICK));
             return;
         }
-        let patience = self.patience(BEHIND);
-        let until_behind = self.given.front().map_or(tick, |given| patience.saturating_sub(given.since.elapsed()));
-        let time =
-            if self.given.front().is_some_and(|given| given.last.is_none()) { until_behind.min(tick) } else { tick };
+        let is_unwritten = self.given.front().is_some_and(|given| given.last.is_none());
+        let time = self.until_behind().filter(|_| is_unwritten).map_or(tick, |time| time.min(tick));
         if self.input.receive(&mut self.waiting, BATCHES_PER_COMMIT, time) == Received::Closed {
             self.closed = true;
         }
@@ -228,7 +227,13 @@ impl Stage {
 
     /// Whether the sink takes what it is given more slowly than it comes.
     fn is_behind(&self) -> bool {
-        self.given.front().is_some_and(|given| given.since.elapsed() >= self.patience(BEHIND))
+        self.until_behind().is_some_and(|time| time.is_zero())
+    }
+
+    /// How long it takes until the sink is behind, if it takes nothing until then; `None` if it has nothing.
+    fn until_behind(&self) -> Option<Duration> {
+        let left = BEHIND.saturating_sub(self.given.front()?.since.elapsed());
+        Some(self.left_of(BEHIND).map_or(left, |stop| stop.min(left)))
     }
 
     /// Whether all that was appended to the spool is on the disk.
