@@ -8,7 +8,7 @@ use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::content::{Head, Stamp, TICK, head, holds, is_gzip, last_line};
+use super::content::{Stamp, TICK, head, holds, is_gzip};
 use super::cursor::{Entry, Fingerprint, Identity};
 use super::follow::{Followed, Place};
 use super::links::{Status, Viewer};
@@ -16,8 +16,7 @@ use super::name::{generation, is_rotated, log_of, same_log};
 use super::{Follower, glob, help};
 use crate::config::Links;
 
-/// So many files are followed and remembered; those that have gone first are forgotten.
-const FILES: usize = 10_000;
+/// Of the files that have gone, so many are remembered.
 const REMEMBERED: usize = 1000;
 /// A file that has gone is looked for in its directory for so long.
 const SEARCH: Duration = Duration::from_secs(60);
@@ -27,12 +26,12 @@ const OWN: &str = "Postrider's own standard output or error goes there: it is no
 const NO_FILE: &str = "a FIFO, a socket or a device, which cannot be followed; name a file: it is tried again";
 
 /// A file that a path of the configuration leads to.
-struct Match {
-    path: PathBuf,
+pub(super) struct Match {
+    pub(super) path: PathBuf,
     /// The path of the configuration that it was at before it was rotated; usually the same.
-    home: PathBuf,
-    identity: Identity,
-    stamp: Stamp,
+    pub(super) home: PathBuf,
+    pub(super) identity: Identity,
+    pub(super) stamp: Stamp,
 }
 
 impl Match {
@@ -41,24 +40,9 @@ impl Match {
     }
 
     /// Whether it may be a compressed file that is just being made: what it is made of is still beside it.
-    fn is_being_made(&self) -> bool {
+    pub(super) fn is_being_made(&self) -> bool {
         is_gzip(&self.path) && self.stamp.is_young() && self.path.with_extension("").exists()
     }
-}
-
-/// The places of the known files, in order, by the logs that they are or were in.
-#[derive(Default)]
-struct Logs(HashMap<Vec<u8>, Vec<usize>>);
-
-/// What an unknown file has to do with those that are known.
-enum Relation {
-    None,
-    /// It is the one at this index, which has gone.
-    Is(usize),
-    /// It is a copy of the one with this serial, which has not been cut or removed yet.
-    CopyOf(u64),
-    /// It is being written.
-    Undecided,
 }
 
 impl Follower<'_> {
@@ -120,33 +104,6 @@ impl Follower<'_> {
         self.forget();
         self.awake = (0..self.files.len()).filter(|index| self.files[*index].is_awake()).collect();
         self.viewer.end()
-    }
-
-    /// Begins files that are not known, the oldest first.
-    fn begin_all(&mut self, all: Vec<Match>) {
-        if all.is_empty() {
-            return;
-        }
-        let mut logs = Logs::default();
-        for (index, file) in self.files.iter().enumerate() {
-            logs.add(index, file);
-        }
-        let mut beyond = 0;
-        for found in all {
-            if self.files.len() >= FILES {
-                beyond += 1;
-                continue;
-            }
-            if let Err(error) = self.begin(&found, &mut logs)
-                && error.kind() != io::ErrorKind::NotFound
-            {
-                self.complain(&found.path, &format!("{error}{}", help(&error)));
-            }
-        }
-        if beyond > 0 {
-            let what = format!("{FILES} files are followed already and {beyond} are not: name fewer in `paths`");
-            self.complain(&self.config.paths[0].clone(), &what);
-        }
     }
 
     /// Lets the files of a log that the cursor tells of wait for those before them, where these are not read to their end.
@@ -326,124 +283,6 @@ impl Follower<'_> {
         }
     }
 
-    /// The file at `index`, which has gone, is `found`, under another name and perhaps as a copy.
-    fn adopt(&mut self, index: usize, found: &Match) {
-        let file = &self.files[index];
-        tracing::info!(
-            source = self.intake.name(),
-            path = %file.entry.path.display(),
-            found = %found.path.display(),
-            offset = file.entry.offset,
-            bytes = found.stamp.len.saturating_sub(file.entry.offset),
-            "found what was rotated: it is read from where the cursor is"
-        );
-        let entry = Entry { identity: found.identity, done: false, ..file.entry.clone() };
-        let mut adopted = Followed::new(entry, file.serial, self.intake.max_frame_size(), file.links);
-        adopted.after = file.after;
-        adopted.found(&found.path, found.stamp);
-        self.files[index] = adopted;
-        self.changed = true;
-    }
-
-    /// Begins a file that is not known.
-    fn begin(&mut self, found: &Match, logs: &mut Logs) -> io::Result<()> {
-        if self.is_known_copy(found) {
-            return Ok(());
-        }
-        // What is being written at the first look is there, too.
-        if found.is_being_made() && !self.skip {
-            self.is_waiting = true;
-            return Ok(());
-        }
-        let head = match head(&found.path, self.config.links) {
-            // What cannot be read yet is begun where it ends now, as everything else that is there.
-            Err(_) if self.skip => {
-                let identity = found.identity;
-                Head { identity, bytes: Vec::new(), is_torn: false }
-            }
-            head => head?,
-        };
-        if head.identity != found.identity {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        if head.is_torn && head.bytes.is_empty() && found.stamp.is_young() && !self.skip {
-            self.is_waiting = true;
-            return Ok(());
-        }
-        match self.relation(found, &head, logs) {
-            Relation::Is(index) => {
-                self.adopt(index, found);
-                return Ok(());
-            }
-            Relation::CopyOf(serial) => {
-                self.copies.insert(found.identity, (found.stamp, serial));
-                return Ok(());
-            }
-            Relation::Undecided => {
-                self.is_waiting = true;
-                return Ok(());
-            }
-            Relation::None => {}
-        }
-        let (path, fingerprint) = (found.home.clone(), Fingerprint::of(&head.bytes));
-        let (identity, mark) = (head.identity, Fingerprint::default());
-        let mut entry = Entry { path, identity, fingerprint, offset: 0, mark, done: false };
-        if self.skip && is_gzip(&found.path) {
-            entry.done = true;
-        } else if self.skip {
-            let end = last_line(&found.path, self.intake.max_frame_size(), self.config.links);
-            (entry.offset, entry.mark) = end.unwrap_or((found.stamp.len, mark));
-        }
-        let serial = self.next_serial();
-        let mut file = Followed::new(entry, serial, self.intake.max_frame_size(), self.config.links);
-        file.found(&found.path, found.stamp);
-        let of_log = logs.of(&found.path).iter().map(|index| &self.files[*index]);
-        file.after = of_log.rev().find(|file| same_log(&file.entry.path, &found.path)).map(|file| file.serial);
-        logs.add(self.files.len(), &file);
-        self.files.push(file);
-        self.changed = true;
-        Ok(())
-    }
-
-    /// Whether the file is what it was when it was seen to be a copy of one that is still being read.
-    fn is_known_copy(&self, found: &Match) -> bool {
-        let Some((stamp, serial)) = self.copies.get(&found.identity) else { return false };
-        *stamp == found.stamp && self.files.iter().any(|file| file.serial == *serial && !file.is_lost())
-    }
-
-    /// What a file that is not known has to do with those that are.
-    fn relation(&self, found: &Match, head: &Head, logs: &Logs) -> Relation {
-        for &index in logs.of(&found.path) {
-            let file = &self.files[index];
-            let Entry { path: home, fingerprint, offset, .. } = &file.entry;
-            let at = file.location().unwrap_or(home);
-            let is_lost = file.is_lost();
-            let is_archive = is_gzip(&found.path) && same_log(home, &found.path);
-            let is_copy = is_archive || is_rotated(&found.path, home) || is_rotated(&found.path, at);
-            if !(is_copy || is_lost && same_log(home, &found.path)) {
-                continue;
-            }
-            // A copy of which nothing is there yet.
-            if head.bytes.is_empty() && is_copy && !is_lost && found.stamp.is_young() && !fingerprint.is_empty() {
-                return Relation::Undecided;
-            }
-            if fingerprint.is_empty() || !fingerprint.begins(&head.bytes) {
-                continue;
-            }
-            // It may have been written since that file was read last, and so hold more.
-            match holds(&found.path, &file.entry, file.links) {
-                Ok(true) if is_lost => return Relation::Is(index),
-                Ok(true) => return Relation::CopyOf(file.serial),
-                Ok(false) if is_gzip(&found.path) || found.stamp.len >= *offset || !found.stamp.is_young() => {}
-                Err(error) if error.kind() != io::ErrorKind::UnexpectedEof || !found.stamp.is_young() => {}
-                // Nobody copies to where the log itself is.
-                Ok(false) | Err(_) if !is_copy => {}
-                Ok(false) | Err(_) => return Relation::Undecided,
-            }
-        }
-        Relation::None
-    }
-
     /// Forgets those that have gone first, where there are too many.
     fn forget(&mut self) {
         let mut gone = self.files.iter().filter(|file| file.is_lost()).count();
@@ -452,20 +291,6 @@ impl Follower<'_> {
             gone -= usize::from(forget);
             !forget
         });
-    }
-}
-
-impl Logs {
-    fn add(&mut self, index: usize, file: &Followed) {
-        let home = log_of(&file.entry.path);
-        self.0.entry(home.to_owned()).or_default().push(index);
-        if let Some(log) = file.location().map(log_of).filter(|log| *log != home) {
-            self.0.entry(log.to_owned()).or_default().push(index);
-        }
-    }
-
-    fn of(&self, path: &Path) -> &[usize] {
-        self.0.get(log_of(path)).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -495,7 +320,7 @@ impl Followed {
         }
     }
 
-    fn found(&mut self, path: &Path, stamp: Stamp) {
+    pub(super) fn found(&mut self, path: &Path, stamp: Stamp) {
         if self.entry.fingerprint.is_empty() && !same_log(path, &self.entry.path) {
             // Nothing was ever read of it, so it is a new file with an old inode.
             self.entry = Entry { path: path.to_owned(), offset: 0, ..self.entry.clone() };

@@ -18,6 +18,7 @@
 //!
 //! The cursor moves when every sink has the lines before it. It may lag, and then lines are repeated; it never leads.
 
+mod begin;
 mod complaints;
 mod content;
 mod cursor;
