@@ -378,3 +378,26 @@ fn a_flood_of_names_makes_no_more_files_than_max_routes() {
     assert_eq!(lines(&directory.path().join("others/others.json")).len(), NAMES - 50);
     assert!(directory.path().join("127.0.0.1/host0.json").exists());
 }
+
+#[test]
+fn a_second_postrider_waits_for_the_file_of_the_first_and_loses_nothing() {
+    let directory = scratch::directory("sinks");
+    let path = directory.path().join("mail.json");
+    let config = format!("{SOURCE}[[sink.file]]\npath = \"{}\"\n", path.display());
+    let mut first = Postrider::spawn(&config);
+    let mut second = Postrider::spawn(&config);
+    let send = |postrider: &mut Postrider, n: usize| {
+        let mut socket = connect(postrider);
+        writeln!(socket, "<22>Nov 24 02:10:35 mx1 postfix/qmgr[7]: number {n}").expect("room");
+    };
+    send(&mut first, 0);
+    wait_until(DEADLINE, "the line of the first", || lines(&path).len() == 1);
+    send(&mut second, 1);
+    let waits = || second.stderr().contains("another sink or process writes to it; tried again until it works");
+    wait_until(DEADLINE, "the word of the second", waits);
+    assert_eq!(lines(&path).len(), 1);
+    end(first);
+    wait_until(DEADLINE, "the line of the second", || lines(&path).len() == 2);
+    end(second);
+    assert_each_once(directory.path(), 2);
+}

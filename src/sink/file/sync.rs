@@ -1,0 +1,67 @@
+//! fdatasync of many files: several at a time, because the file system brings those to the disk together. A sender that goes
+//! through many names makes many files, and one after the other they would hold up all others.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use super::Error;
+use super::open::OpenFile;
+use super::unsynced;
+
+/// Maximum number of threads that call fdatasync.
+const THREADS: usize = 8;
+/// Fewer files are synced one after the other.
+const FEW: usize = 4;
+
+/// Brings what was written to the files to the disk. The path is for the error: the first that was found.
+pub(super) fn together(files: Vec<(PathBuf, &mut OpenFile)>) -> Result<(), Error> {
+    let threads = if files.len() < FEW { 0 } else { files.len().min(THREADS) - 1 };
+    let files = Mutex::new(files.into_iter());
+    let work = || {
+        loop {
+            let next = files.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((path, file)) = next else { return Ok(()) };
+            file.sync().map_err(|error| unsynced(&path, &error))?;
+        }
+    };
+    thread::scope(|scope| {
+        // Where no thread can be had, this one does it all.
+        let spawn = |_| thread::Builder::new().name("fdatasync".to_owned()).spawn_scoped(scope, work).ok();
+        let helpers: Vec<_> = (0..threads).filter_map(spawn).collect();
+        let result = work();
+        let join = |helper: thread::ScopedJoinHandle<'_, _>| {
+            helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        helpers.into_iter().map(join).fold(result, Result::and)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::IoSlice;
+
+    use super::super::path::Handle;
+    use super::*;
+
+    #[test]
+    fn each_of_many_files_is_synced() {
+        let directory = tempfile::tempdir().unwrap();
+        for count in [0, 1, 3, 4, 100] {
+            let paths: Vec<PathBuf> = (0..count).map(|n| directory.path().join(n.to_string())).collect();
+            let mut files: Vec<OpenFile> = paths
+                .iter()
+                .map(|path| {
+                    let file = fs::OpenOptions::new().read(true).append(true).create(true).open(path).unwrap();
+                    let mut file = OpenFile::new(Handle::Shared(file)).unwrap();
+                    file.append(&mut [IoSlice::new(b"line\n")], [5].into_iter()).1.unwrap();
+                    assert!(file.dirty);
+                    file
+                })
+                .collect();
+            together(paths.into_iter().zip(&mut files).collect()).unwrap();
+            assert!(files.iter().all(|file| !file.dirty));
+        }
+    }
+}
