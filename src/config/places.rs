@@ -43,8 +43,14 @@ enum Kind {
 /// Checks every pair of places.
 pub(super) fn across(sources: &[Placed<SourceConfig>], sinks: &[Placed<SinkConfig>], found: &mut Diagnostics) {
     let places: Vec<Place> = sources.iter().flat_map(of_source).chain(of_sinks(sinks)).collect();
+    // A cursor is several files: each key is told of once.
+    let mut told = Vec::new();
     for (index, later) in places.iter().enumerate() {
-        if let Some(error) = places[..index].iter().find_map(|earlier| conflict(earlier, later)) {
+        let keys = |earlier: &Place| (earlier.span.start, later.span.start);
+        let mut earlier = places[..index].iter().filter(|earlier| !told.contains(&keys(earlier)));
+        let error = earlier.find_map(|earlier| Some((keys(earlier), conflict(earlier, later)?)));
+        if let Some((keys, error)) = error {
+            told.push(keys);
             found.push(error);
         }
     }
