@@ -142,6 +142,11 @@ impl Intake {
         self.turns.acquire().await.ok()
     }
 
+    /// Returns true if connections wait, or soon will, for the memory of a read or of a message that is not whole.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.turns.available_permits() == 0 || self.unfinished.is_wanted()
+    }
+
     /// Waits for a place for a message that is longer than what a connection may keep otherwise. `None` when the time is over.
     pub(super) async fn place(&self) -> Option<Place> {
         tokio::select! {

@@ -68,6 +68,11 @@ impl Unfinished {
         Some(Place { owner: Arc::clone(self), _permit: permit, waited: Duration::ZERO })
     }
 
+    /// Returns true if somebody waits for a place.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.waiting.load(Relaxed) > 0
+    }
+
     /// A message was cut, because there is no place for it. Gives how many others were since the last log line, if it is time
     /// for another.
     pub(super) fn cut(&self) -> Option<u64> {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::stream::End;
 use super::super::wire::Wire;
+use super::patience::Patience;
 use super::session;
 use crate::crash::crash_point;
 use crate::receipt::Outcome;
@@ -36,11 +37,12 @@ pub(super) struct Delivery {
 
 /// Writes the answers in order until the other half has ended and all is written, or the sender has gone. If it has to break the
 /// session off, it says why, and lets the other half know by `over`, as that does the other way round. A sender must take an answer
-/// within `limit`. After `stopped` no delivery is waited for.
+/// within `limit`, and sooner if `patience` ends. After `stopped` no delivery is waited for.
 pub(super) async fn write(
     wire: &Wire,
     mut answers: mpsc::Receiver<Answer>,
     limit: Duration,
+    patience: &Patience<'_>,
     stopped: &CancellationToken,
     over: &CancellationToken,
 ) -> Option<End> {
@@ -61,7 +63,7 @@ pub(super) async fn write(
                 (text, Some(places), end)
             }
         };
-        if let Err(error) = send(wire, &text, limit).await {
+        if let Err(error) = send(wire, &text, limit, patience).await {
             end = end.or(Some(End::Failed(error)));
         }
         if places.is_some() {
@@ -105,9 +107,12 @@ async fn broken(socket: &TcpStream) -> io::Error {
     error.unwrap_or_else(Some).unwrap_or_else(|| io::ErrorKind::ConnectionReset.into())
 }
 
-async fn send(wire: &Wire, bytes: &[u8], limit: Duration) -> io::Result<()> {
-    let written = timeout(limit, wire.write(bytes)).await;
-    written.unwrap_or_else(|_| Err(late(format!("it has not read its answers within acknowledge_timeout, {limit:?}"))))
+async fn send(wire: &Wire, bytes: &[u8], limit: Duration, patience: &Patience<'_>) -> io::Result<()> {
+    match patience.wait(timeout(limit, wire.write(bytes))).await {
+        Some(Ok(written)) => written,
+        Some(Err(_)) => Err(late(format!("it has not read its answers within acknowledge_timeout, {limit:?}"))),
+        None => Err(late("it did not read its answers while other connections waited to be read".to_owned())),
+    }
 }
 
 fn late(text: String) -> io::Error {

@@ -9,6 +9,7 @@
 //! receipts and writes answers. Between them stands the queue of the answers in order, which is bounded by the window.
 
 mod answers;
+mod patience;
 mod session;
 
 use std::io;
@@ -25,6 +26,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::answers::{Answer, Delivery};
+use self::patience::Patience;
 use self::session::{Session, Verdict};
 use super::Intake;
 use super::accept::{Accept, Ended, Refusal};
@@ -120,6 +122,8 @@ struct Reader<'c> {
     place: Option<Place>,
     window: Arc<Semaphore>,
     answers: mpsc::Sender<Answer>,
+    /// For the time in which the peer does not read its answers.
+    patience: &'c Patience<'c>,
     /// No acknowledgement will be written any more.
     over: &'c CancellationToken,
 }
@@ -140,7 +144,7 @@ struct Taken<'b> {
 async fn converse(wire: &Wire, peer: Peer<'_>, pace: Option<&Pace>, config: &SessionConfig, intake: &Intake) -> End {
     // Each delivery holds a place of the window; besides there are the answers to `open` and to the last frame.
     let (answers, queue) = mpsc::channel(config.window + 2);
-    let over = CancellationToken::new();
+    let (over, patience) = (CancellationToken::new(), Patience::new(intake));
     let reader = Reader {
         wire,
         peer,
@@ -153,11 +157,13 @@ async fn converse(wire: &Wire, peer: Peer<'_>, pace: Option<&Pace>, config: &Ses
         place: None,
         window: Arc::new(Semaphore::new(config.window)),
         answers,
+        patience: &patience,
         over: &over,
     };
     // Neither half is ever broken off: what the first one has handed on stays in the ledger.
-    let (read, written) =
-        tokio::join!(reader.run(), answers::write(wire, queue, config.acknowledge_timeout, intake.over(), &over));
+    let limit = config.acknowledge_timeout;
+    let write = answers::write(wire, queue, limit, &patience, intake.over(), &over);
+    let (read, written) = tokio::join!(reader.run(), write);
     written.unwrap_or(read)
 }
 
@@ -174,7 +180,7 @@ impl Reader<'_> {
 
     async fn read(&mut self) -> End {
         let (mut hungry, mut first) = (true, true);
-        // Held until all frames of a read are handed on. What that waits for is the sinks, never the peer for long.
+        // Held until all frames of a read are handed on. What that waits for is the sinks, and the peer no longer than `patience`.
         let mut turn = None;
         loop {
             let place = tokio::select! {
@@ -190,6 +196,7 @@ impl Reader<'_> {
                 }
                 // Who has a place has the memory already, and waits for nobody who waits for a place.
                 turn = if self.place.is_some() { None } else { self.intake.turn().await };
+                self.patience.renew();
                 self.buffer.reserve(READ_SIZE);
                 let mut wire = self.wire;
                 match wire.try_read(&mut self.buffer) {

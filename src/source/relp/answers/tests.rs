@@ -4,10 +4,23 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use super::super::Intake;
 use super::*;
+use crate::encode::Encoder;
+use crate::pipeline::{Current, Pipeline};
+use crate::postfix::dsn::Language;
+use crate::record::{Origin, Transport};
+use crate::source::Stop;
 
 /// As the configuration has it.
 const LIMIT: Duration = Duration::from_secs(80);
+
+/// A source that has memory for one read at a time.
+fn intake() -> Intake {
+    let pipeline = Current::new(Pipeline::new(Encoder { language: Language::En }, Vec::new()));
+    let origin = Origin { name: "relp".to_owned(), transport: Transport::Relp, zone: jiff::tz::TimeZone::UTC };
+    Intake::new(pipeline, origin, Arc::default(), 256 << 10, 8 << 10, Stop::default())
+}
 
 /// What becomes of one message.
 #[derive(Clone, Copy)]
@@ -38,7 +51,8 @@ async fn written(fates: &[Fate], stopped: &CancellationToken) -> (String, Option
     drop(answers);
     let over = CancellationToken::new();
     let wire = Wire::Plain(socket);
-    let end = write(&wire, queue, LIMIT, stopped, &over).await;
+    let intake = intake();
+    let end = write(&wire, queue, LIMIT, &Patience::new(&intake), stopped, &over).await;
     let time = begun.elapsed();
     assert_eq!(over.is_cancelled(), end.is_some());
     assert_eq!(window.available_permits(), fates.len(), "every place is free again");
@@ -92,6 +106,36 @@ async fn a_sender_that_has_gone_is_not_answered() {
     assert!(answers.send(Answer::Delivery(delivery)).await.is_ok());
     let over = CancellationToken::new();
     over.cancel();
-    assert!(write(&Wire::Plain(socket), queue, LIMIT, &CancellationToken::new(), &over).await.is_none());
+    let (intake, stopped) = (intake(), CancellationToken::new());
+    assert!(write(&Wire::Plain(socket), queue, LIMIT, &Patience::new(&intake), &stopped, &over).await.is_none());
     assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+/// How a session ends whose peer reads no answer, and after how long, while the memory for a read is taken or not.
+async fn unread(is_taken: bool) -> (String, Duration) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let _peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (socket, _) = listener.accept().await.unwrap();
+    // What the kernel takes of it is not enough.
+    while socket.try_write(&[0; 1 << 16]).is_ok() {}
+    let (answers, queue) = mpsc::channel(1);
+    assert!(answers.send(Answer::Text(vec![0; 16 << 20])).await.is_ok());
+    let (intake, over, stopped) = (intake(), CancellationToken::new(), CancellationToken::new());
+    let turn = if is_taken { intake.turn().await } else { None };
+    assert_eq!(turn.is_some(), is_taken);
+    let begun = Instant::now();
+    let end = write(&Wire::Plain(socket), queue, LIMIT, &Patience::new(&intake), &stopped, &over).await;
+    assert!(over.is_cancelled());
+    let Some(End::Failed(error)) = end else { panic!("{end:?}") };
+    (error.to_string(), begun.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_read_its_answers_keeps_no_memory_that_others_need() {
+    let (error, time) = unread(true).await;
+    assert!(error.contains("other connections waited"), "{error}");
+    assert!(time < Duration::from_secs(1), "{time:?}");
+    let (error, time) = unread(false).await;
+    assert!(error.contains("within acknowledge_timeout"), "{error}");
+    assert!(time >= LIMIT, "{time:?}");
 }
