@@ -337,7 +337,7 @@ fn short_messages_take_no_more_room_than_long_ones() {
 #[test]
 fn control_characters_take_no_more_room_than_others() {
     // Each is six bytes in the record, and stands there three times.
-    let message = [&[1; 60_000][..], b"\n"].concat();
+    let message = [vec![1; 60_000], b"\n".to_vec()].concat();
     let most = most_memory(&message);
     assert!(most < MOST_MEMORY, "{} MiB", most >> 20);
 }
@@ -435,7 +435,7 @@ fn a_sink_that_stands_still_is_named_before_its_queue_is_full() {
     let mut postrider = Unread::spawn(config, &directory.path().join("stderr"));
     let mut socket = TcpStream::connect(postrider.address("tcp")).expect("a connection");
     // More than the pipe holds.
-    let sent: String = (0..300).map(|n| format!("{}\n", line(0, n))).collect();
+    let sent = (0..300).map(|n| line(0, n) + "\n").collect::<String>();
     socket.write_all(sent.as_bytes()).expect("room");
     let said = |what: &str| postrider.log().lines().filter(|line| line.contains(what)).map(str::to_owned).collect();
     let lines: Vec<String> = wait_for(DEADLINE, "a word about it", || {

@@ -280,7 +280,7 @@ mod tests {
     fn meeting(one: &Paths, other: &Paths) -> Option<String> {
         assert_eq!(one.meets(other).is_some(), other.meets(one).is_some());
         let above = one.meets_above(other).or_else(|| other.meets_above(one));
-        one.meets(other).or(above.map(|path| path + "/"))
+        one.meets(other).or_else(|| above.map(|path| path + "/"))
     }
 
     #[test]

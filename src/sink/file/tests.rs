@@ -182,8 +182,8 @@ fn where_nothing_can_be_written_the_sink_says_so_and_refuses_nothing() {
     assert_eq!(settled(&fixture.ledger), (1, 2));
 }
 
-fn letters_at(path: &Path) -> Option<DeadLetterConfig> {
-    Some(DeadLetterConfig { path: path.to_owned(), max_size: u64::MAX })
+fn letters_at(path: &Path) -> DeadLetterConfig {
+    DeadLetterConfig { path: path.to_owned(), max_size: u64::MAX }
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn a_full_dead_letter_file_drops_what_nobody_waits_for_and_holds_the_rest() {
 fn a_route_that_may_not_be_written_is_set_aside_and_refused_when_it_lasts() {
     let letters = tempfile::tempdir().unwrap();
     let path = letters.path().join("dead.jsonl");
-    let mut fixture = devices(|config| config.dead_letter = letters_at(&path));
+    let mut fixture = devices(|config| config.dead_letter = Some(letters_at(&path)));
     let kept = || fs::read_to_string(&path).unwrap_or_default().lines().count();
     fixture.write(&[("pts/a.json", "one"), ("null", "two")]);
     fixture.write(&[("null", "three"), ("pts/a.json", "four")]);
@@ -232,7 +232,7 @@ fn a_route_that_may_not_be_written_is_set_aside_and_refused_when_it_lasts() {
 #[test]
 fn a_stop_keeps_what_may_not_be_written_among_the_dead_letters() {
     let letters = tempfile::tempdir().unwrap();
-    for dead_letter in [letters_at(&letters.path().join("dead.jsonl")), None] {
+    for dead_letter in [Some(letters_at(&letters.path().join("dead.jsonl"))), None] {
         let keeps = dead_letter.is_some();
         let mut fixture = devices(|config| config.dead_letter = dead_letter);
         fixture.write(&[("pts/a.json", "one"), ("null", "two")]);
