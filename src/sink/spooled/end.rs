@@ -49,13 +49,14 @@ impl Stage {
 
     /// Keeps on the disk what the sink does not have.
     pub(super) fn finish(mut self) -> End {
+        if !self.given.is_empty() {
+            // The sink is away: its worker need not wait for it either. It hears that before it sees the end of its queue, at which it
+            // would wait for as long as the stop may still take.
+            self.control.hurry();
+        }
         self.output = None;
         self.take_the_rest();
         let stored = self.store_all();
-        if !self.given.is_empty() {
-            // The sink is away: its worker need not wait for it either.
-            self.control.hurry();
-        }
         let heard = self.hear_the_last();
         let dropped = self.give_up_the_rest();
         let settled = heard.and_then(|()| self.settle_all());
