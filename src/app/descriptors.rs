@@ -10,15 +10,16 @@ use crate::config::{Config, SinkConfig, SinkKind, SourceKind};
 use crate::sink;
 use crate::source::{self, Descriptors};
 
-/// The standard streams, the runtime, signals, the socket of the service manager, and what is open for a moment: the configuration,
-/// files of TLS, a cursor.
+/// The standard streams, the runtime, signals, the socket of the service manager, and what is open for a moment: the
+/// configuration, files of TLS, a cursor.
 const PROGRAM: usize = 32;
-/// A file sink has its directory open, and for a moment those on the way to a file, and both files of a compression. With few
-/// descriptors it closes files to open others.
+/// A file sink has its directory open, and for a moment those on the way to a file, and both files of a compression.
+/// With few descriptors it closes files to open others.
 const FILE_SINK: (usize, usize) = (16, 16 + sink::OPEN_FILES);
 /// The dead-letter file and, for a moment, its directory.
 const DEAD_LETTERS: usize = 2;
-/// The segments that are written and read, the cursor, the lock, the directory, and a damaged segment that is set aside.
+/// The segments that are written and read, the cursor, the lock, the directory, and a damaged segment that is set
+/// aside.
 const SPOOL: usize = 8;
 /// librdkafka has a connection to each broker that it knows of, and some for its own events.
 const KAFKA: usize = 64;
@@ -141,7 +142,8 @@ pub fn permitted() -> io::Result<usize> {
     Ok(usize::try_from(most).unwrap_or(usize::MAX))
 }
 
-/// Takes as many as the machine permits: the usual limit of 1024 is below the usual `max_connections`, and only there by tradition.
+/// Takes as many as the machine permits: the usual limit of 1024 is below the usual `max_connections`, and only there
+/// by tradition.
 pub(super) fn allow() -> io::Result<usize> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, most, most)?;

@@ -59,8 +59,8 @@ pub(super) struct Ended {
 
 const NOT_ACCEPTED: &str = "cannot accept a connection; pausing";
 const REFUSED: &str = "connection closed: there are max_connections already";
-const TOO_MANY: &str = "connection closed: its peer has max_connections_per_peer already; raise that if many senders share the address, as \
-                        behind NAT, or use proxy_protocol if it is a load balancer";
+const TOO_MANY: &str = "connection closed: its peer has max_connections_per_peer already; raise that if many senders \
+                        share the address, as behind NAT, or use proxy_protocol if it is a load balancer";
 const DENIED: &str = "connection closed: allow and deny do not let it send";
 const NO_HEADER: &str = "connection closed: no PROXY header";
 const IDLE: &str = "connection closed: silent for longer than idle_timeout";
@@ -69,12 +69,12 @@ const NO_TLS: &str = "no TLS connection";
 const UNEXPECTED_TLS: &str = "a TLS handshake came to a plain port: set tls here or use plain TCP at the sender";
 const PANICKED: &str =
     "connection closed: its reading panicked, which is a defect in Postrider, please report it; the others go on";
-const EVICTED: &str = "session closed: the rest of its message did not come while others needed the memory for unfinished messages, \
-                       which is half of max_bytes_in_flight; its sender has to send the message again. Raise max_bytes_in_flight \
-                       if the sender is a good one";
+const EVICTED: &str = "session closed: the rest of its message did not come while others needed the memory for \
+                       unfinished messages, which is half of max_bytes_in_flight; its sender has to send the message again. \
+                       Raise max_bytes_in_flight if the sender is a good one";
 
-const FULL: &str = "no file descriptor is left for another connection: who connects waits until one of those that there are ends; raise the \
-                    limit (LimitNOFILE= of systemd)";
+const FULL: &str = "no file descriptor is left for another connection: who connects waits until one of those that \
+                    there are ends; raise the limit (LimitNOFILE= of systemd)";
 
 /// Lines that a peer can cause as often as it likes to connect.
 struct Log {
@@ -128,15 +128,16 @@ pub(super) async fn run<A: Accept>(listener: A, max_connections: usize, config: 
     if intake.stop().is_cancelled() {
         served.admit_waiting(&listener).await;
     }
-    // Unless a successor has it too, a sender learns from now on at once that nobody listens, instead of writing what nobody will read.
+    // Unless a successor has it too, a sender learns from now on at once that nobody listens, instead of writing what
+    // nobody will read.
     drop(listener);
     while let Some(ended) = served.connections.join_next().await {
         served.log.ended(ended, intake);
     }
 }
 
-/// The next connection. Without a descriptor for it, which is said to `full`, it waits in the kernel: what the sinks need is not
-/// taken.
+/// The next connection. Without a descriptor for it, which is said to `full`, it waits in the kernel: what the sinks
+/// need is not taken.
 async fn accept<A: Accept>(listener: &A, full: &Throttle, intake: &Intake) -> (Descriptor, io::Result<A::Connection>) {
     let descriptors = intake.descriptors();
     let descriptor = if let Some(descriptor) = descriptors.try_take() {
@@ -182,8 +183,8 @@ impl<A: Accept> Served<'_, A> {
         }
     }
 
-    /// After a stop: the senders whose connections wait in the kernel know of no stop. What they have written already is read
-    /// like the last words of the others.
+    /// After a stop: the senders whose connections wait in the kernel know of no stop. What they have written already
+    /// is read like the last words of the others.
     async fn admit_waiting(&mut self, listener: &A) {
         for _ in 0..net::BACKLOG {
             // Those that there are end soon.

@@ -16,12 +16,12 @@ use crate::receipt::Receipt;
 use crate::record::Origin;
 use crate::time::Timestamp;
 
-/// The most memory that a record takes besides its text, in bytes: the fields that every record has, the texts that explain
-/// a code, and its place in the batches.
+/// The most memory that a record takes besides its text, in bytes: the fields that every record has, the texts that
+/// explain a code, and its place in the batches.
 const RECORD: usize = 2048;
 
-/// The most memory that a byte of a message takes in the record: a control character is six bytes long in up to three fields, and
-/// the buffer of the records grows by doubling.
+/// The most memory that a byte of a message takes in the record: a control character is six bytes long in up to three
+/// fields, and the buffer of the records grows by doubling.
 const BYTE: usize = 24;
 
 /// The most memory of one read in bytes: what was read, and the list of the frames in it.
@@ -55,8 +55,8 @@ pub struct Stop {
 }
 
 impl Intake {
-    /// An intake that holds at most `max_bytes_in_flight` of records which some sink has not yet delivered, or one record that is
-    /// larger than that.
+    /// An intake that holds at most `max_bytes_in_flight` of records which some sink has not yet delivered, or one
+    /// record that is larger than that.
     pub fn new(
         pipeline: Current,
         origin: Origin,
@@ -67,7 +67,8 @@ impl Intake {
     ) -> Self {
         let max_bytes_in_flight = u32::try_from(max_bytes_in_flight).unwrap_or(u32::MAX).max(1);
         let room = Arc::new(Semaphore::new(max_bytes_in_flight as usize));
-        // Connections hold as much again: one half reads that are not taken apart yet, the other messages that are not whole yet.
+        // Connections hold as much again: one half reads that are not taken apart yet, the other messages that are not
+        // whole yet.
         let half = max_bytes_in_flight as usize / 2;
         let turns = (half / TURN).max(1);
         let unfinished = Arc::new(Unfinished::new(&origin.name, half / (max_frame_size + MOST_READ), turns / 2));
@@ -135,8 +136,9 @@ impl Intake {
         self.stop.waiting.is_cancelled()
     }
 
-    /// Waits until the caller may read, and lets it until the value is dropped, after what was read is handed on. Of the
-    /// connections that wait for a sink, only so many hold the memory of a read as fit into half of `max_bytes_in_flight`.
+    /// Waits until the caller may read, and lets it until the value is dropped, after what was read is handed on. Of
+    /// the connections that wait for a sink, only so many hold the memory of a read as fit into half of
+    /// `max_bytes_in_flight`.
     pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         // It is never closed.
         self.turns.acquire().await.ok()
@@ -147,7 +149,8 @@ impl Intake {
         self.turns.available_permits() == 0 || self.unfinished.is_wanted()
     }
 
-    /// Waits for a place for a message that is longer than what a connection may keep otherwise. `None` when the time is over.
+    /// Waits for a place for a message that is longer than what a connection may keep otherwise. `None` when the time
+    /// is over.
     pub(super) async fn place(&self) -> Option<Place> {
         tokio::select! {
             biased;
@@ -243,8 +246,8 @@ impl Intake {
         }
     }
 
-    /// How many of these frames, at least one, go on together, and the room for the most that their records can take. Beside
-    /// that there is room for others: it is at most half of all, unless one frame needs more.
+    /// How many of these frames, at least one, go on together, and the room for the most that their records can take.
+    /// Beside that there is room for others: it is at most half of all, unless one frame needs more.
     fn part(&self, arrivals: &[Arrival<'_>]) -> (usize, u32) {
         let all = self.max_bytes_in_flight as usize;
         let (mut frames, mut size) = (0, 0);

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What counts as one peer: an IPv4 address, or the /64 network of an IPv6 address, within which a host chooses its addresses as
-/// it likes.
+/// What counts as one peer: an IPv4 address, or the /64 network of an IPv6 address, within which a host chooses its
+/// addresses as it likes.
 pub(super) fn host(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
@@ -43,7 +43,8 @@ impl Peers {
         let host = host(peer);
         let mut connections = self.connections();
         let count = connections.entry(host).or_default();
-        // What connects from here is a tunnel or a proxy, through which others speak. `::1` is the only host of its network.
+        // What connects from here is a tunnel or a proxy, through which others speak. `::1` is the only host of its
+        // network.
         let is_local = peer.to_canonical().is_loopback();
         if !is_local && self.most.is_some_and(|most| *count >= most) {
             return Err(TooMany);

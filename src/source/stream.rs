@@ -23,27 +23,27 @@ pub(super) const READ_SIZE: usize = 64 * 1024;
 /// The most that a read gives: over TLS the record comes to it of which a part was there before.
 pub(super) const MOST_READ: usize = READ_SIZE + READ_SIZE / 2;
 
-/// So many frames at most are handed on together. A read of the shortest lines holds 32 times as many, and their records
-/// take a hundred times the room of the read.
+/// So many frames at most are handed on together. A read of the shortest lines holds 32 times as many, and their
+/// records take a hundred times the room of the read.
 pub(super) const MOST_FRAMES: usize = 1024;
 
-/// After so many bytes a stream lets others have the thread: about a millisecond. Each time wakes another thread, which looks
-/// whether it can take the work over.
+/// After so many bytes a stream lets others have the thread: about a millisecond. Each time wakes another thread, which
+/// looks whether it can take the work over.
 const TURN: usize = 4 * READ_SIZE;
 
-/// A connection that has begun no longer message than this keeps nothing else between two reads. With a longer one it needs a
-/// [`Place`], and the whole buffer stays: a peer that sends bytes one by one would have it copied for each.
+/// A connection that has begun no longer message than this keeps nothing else between two reads. With a longer one it
+/// needs a [`Place`], and the whole buffer stays: a peer that sends bytes one by one would have it copied for each.
 pub(super) const IDLE_SIZE: usize = 16 * 1024;
 
 /// After a stop, so much of what the kernel already holds for one connection is still read.
 const LAST_WORDS: usize = 8 * 1024 * 1024;
 
-/// After a stop, a connection that has just been accepted is asked for so long whether it has anything to read: the runtime does
-/// not know yet.
+/// After a stop, a connection that has just been accepted is asked for so long whether it has anything to read: the
+/// runtime does not know yet.
 const LAST_READY: Duration = Duration::from_millis(50);
 
-/// How a stream of TLS begins: a record with a handshake, of any version from SSL 3.0 on (RFC 8446, section 5.1). No syslog
-/// does: 22 is a control character.
+/// How a stream of TLS begins: a record with a handshake, of any version from SSL 3.0 on (RFC 8446, section 5.1). No
+/// syslog does: 22 is a control character.
 pub(super) const TLS_HANDSHAKE: [u8; 2] = [22, 3];
 
 /// A socket that can be asked for bytes without waiting.
@@ -178,8 +178,8 @@ impl Stream {
         Self { framer, buffer: BytesMut::new(), fresh: true, turn: 0, place: None }
     }
 
-    /// Waits until it may read, unless it has the memory for it already. So those who have a place wait for nobody who waits
-    /// for one.
+    /// Waits until it may read, unless it has the memory for it already. So those who have a place wait for nobody who
+    /// waits for one.
     async fn turn<'i>(&self, intake: &'i Intake) -> Option<SemaphorePermit<'i>> {
         if self.place.is_some() { None } else { intake.turn().await }
     }
@@ -189,7 +189,8 @@ impl Stream {
         socket.try_read(&mut self.buffer)
     }
 
-    /// A load balancer that only looks whether somebody listens may reset its connection: nothing was said, nothing is lost.
+    /// A load balancer that only looks whether somebody listens may reset its connection: nothing was said, nothing is
+    /// lost.
     fn failed(&self, error: io::Error) -> End {
         if self.fresh && error.kind() == io::ErrorKind::ConnectionReset { End::Closed } else { End::Failed(error) }
     }
@@ -210,7 +211,8 @@ impl Stream {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Hands on every whole frame, gives their number, and sees that there is memory for what is kept until the next read.
+    /// Hands on every whole frame, gives their number, and sees that there is memory for what is kept until the next
+    /// read.
     async fn hand_on(&mut self, peer: Peer<'_>, intake: &Intake) -> usize {
         let frames = self.submit(peer, intake).await;
         if self.buffer.len() <= IDLE_SIZE {

@@ -1,8 +1,8 @@
 //! The memory of long messages that have begun and are not whole yet: so many of them at a time as have room.
 //!
-//! A connection that keeps more than [`IDLE_SIZE`](super::stream::IDLE_SIZE) between two reads has a place for the longest
-//! message that there can be. It never waits for more, and who has a place waits for nobody who has none: so all of them can
-//! go on. A connection that waits for its peer instead gives its place up when others need it.
+//! A connection that keeps more than [`IDLE_SIZE`](super::stream::IDLE_SIZE) between two reads has a place for the
+//! longest message that there can be. It never waits for more, and who has a place waits for nobody who has none: so
+//! all of them can go on. A connection that waits for its peer instead gives its place up when others need it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -14,11 +14,12 @@ use tracing::Level;
 use crate::throttle::{Owner, Throttle};
 
 /// What is logged when a message is cut.
-pub(super) const CUT: &str = "message cut off: its rest did not come while others needed the memory for unfinished messages, which is \
-                              half of max_bytes_in_flight; raise that if its sender is a good one";
+pub(super) const CUT: &str = "message cut off: its rest did not come while others needed the memory for unfinished \
+                              messages, which is half of max_bytes_in_flight; raise that if its sender is a good one";
 
-/// A peer may take so long to send the rest of a long message while others need its place: the first of them if few do, the
-/// second if many do, because whoever waits for a place holds the memory of a read, and so keeps others from being read.
+/// A peer may take so long to send the rest of a long message while others need its place: the first of them if few do,
+/// the second if many do, because whoever waits for a place holds the memory of a read, and so keeps others from being
+/// read.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(50));
 
 /// The places of a source.
@@ -45,7 +46,8 @@ pub(super) struct Place {
 // === impl Unfinished ===
 
 impl Unfinished {
-    /// So many `places` of `source`, at least one. If more than `many` wait for one, they do so no longer than they must.
+    /// So many `places` of `source`, at least one. If more than `many` wait for one, they do so no longer than they
+    /// must.
     pub(super) fn new(source: &str, places: usize, many: usize) -> Self {
         Self {
             places: Arc::new(Semaphore::new(places.max(1))),
@@ -73,8 +75,8 @@ impl Unfinished {
         self.waiting.load(Relaxed) > 0
     }
 
-    /// A message was cut, because there is no place for it. Gives how many others were since the last log line, if it is time
-    /// for another.
+    /// A message was cut, because there is no place for it. Gives how many others were since the last log line, if it
+    /// is time for another.
     pub(super) fn cut(&self) -> Option<u64> {
         self.cut.pass(Instant::now())
     }
@@ -99,7 +101,8 @@ impl Place {
         self.waited = Duration::ZERO;
     }
 
-    /// Resolves when the peer has been waited for long enough, in all waits together, and somebody else needs the place.
+    /// Resolves when the peer has been waited for long enough, in all waits together, and somebody else needs the
+    /// place.
     async fn overdue(&mut self) {
         let (long, short) = (PATIENCE.0.saturating_sub(self.waited), PATIENCE.1.saturating_sub(self.waited));
         let owner = Arc::clone(&self.owner);
