@@ -125,6 +125,8 @@ pub(super) fn defaults(brokers: &[String]) -> Vec<(&'static str, String)> {
         // As Java's producer does it: records of one key share a partition, whoever wrote them.
         ("partitioner", "murmur2_random".to_owned()),
         ("socket.keepalive.enable", "true".to_owned()),
+        // The time that a topic has to become known after it was made: so long, records for one that is missing hold up others.
+        ("topic.metadata.propagation.max.ms", "5000".to_owned()),
         ("statistics.interval.ms", "0".to_owned()),
     ]
 }

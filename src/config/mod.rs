@@ -383,6 +383,8 @@ pub struct KafkaConfig {
     pub brokers: Vec<String>,
     /// The topic of a record.
     pub topic: Template,
+    /// Maximum number of distinct topics in one hour.
+    pub max_routes: usize,
     /// The key of a record: equal keys keep their order. A record without the fields of the key is sent without one.
     pub key: Template,
     /// Every librdkafka property, defaults and the user's own, checked by creating a client.

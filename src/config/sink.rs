@@ -256,6 +256,7 @@ const KAFKA: Kind<SinkKind> = Kind {
             "Where the cluster is asked for all its brokers.",
         ),
         Key::required("topic", Type::Template, r#""mail""#, "The topic of each record; it may have placeholders."),
+        MAX_ROUTES,
         Key::default(
             "key",
             Type::Template,
@@ -268,10 +269,18 @@ const KAFKA: Kind<SinkKind> = Kind {
     ],
     read: |table| {
         let (brokers, topic, key) = (table.brokers("brokers"), table.template("topic"), table.template("key"));
-        let (options, dead_letter) = (table.properties("options"), dead_letter(table));
+        let (max_routes, dead_letter) = (table.count("max_routes"), dead_letter(table));
+        let options = table.properties("options");
         let properties = kafka::properties(brokers.as_deref().unwrap_or_default(), &options, table);
         check_topic(table, topic.as_ref()?);
-        Some(SinkKind::Kafka(KafkaConfig { brokers: brokers?, topic: topic?, key: key?, properties, dead_letter }))
+        Some(SinkKind::Kafka(KafkaConfig {
+            brokers: brokers?,
+            topic: topic?,
+            max_routes: max_routes?,
+            key: key?,
+            properties,
+            dead_letter,
+        }))
     },
 };
 

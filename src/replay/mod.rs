@@ -397,6 +397,7 @@ fn prepare(kind: &mut SinkKind, base: &Path) {
         }
         SinkKind::Kafka(kafka) => {
             kafka.dead_letter.get_or_insert_with(dead_letter);
+            kafka.max_routes = usize::MAX;
         }
     }
 }

@@ -18,6 +18,7 @@ mod refused;
 mod senders;
 mod spool;
 mod times;
+mod topics;
 mod ways;
 
 use std::time::Duration;

@@ -8,16 +8,19 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
 use rdkafka::producer::{DeliveryResult, NoCustomPartitioner, ProducerContext};
 use tracing::{Level, debug, error, info, warn};
 
-use super::flight::{Again, Fate, Flight, Ticket};
+use super::flight::{Again, Fate, Flight, Group, Ticket};
 use crate::throttle::{Owner, Throttle};
 
 /// What the sink and librdkafka's polling thread share.
 #[derive(Debug)]
 pub(super) struct Shared {
     name: String,
+    /// The topic that records wait for.
+    topic: Option<String>,
     flight: Mutex<Flight>,
     changed: Condvar,
     /// The thread that buries what is refused, once it runs.
@@ -40,10 +43,14 @@ struct Log {
 /// Whose fault an error is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Blame {
-    /// The record's, but librdkafka reports it for all that were in the same request.
+    /// The record's, or that of another in the same request: librdkafka reports it for all of them, also if the broker has named one.
     OneOfThem,
-    /// The record's, or its topic's: it will be refused again.
+    /// That of other records in the same request: the broker has named several.
+    Another,
+    /// The record's: it will be refused again.
     Record,
+    /// Its topic's: no record that goes there is taken until somebody has made or permitted it.
+    Topic,
     /// Neither's: the record can be sent again.
     Nobody,
 }
@@ -59,9 +66,9 @@ pub(super) fn blame(code: RDKafkaErrorCode) -> Blame {
         | InvalidMessage
         | InvalidMessageSize
         | UnsupportedForMessageFormat => Blame::OneOfThem,
-        UnknownTopic | UnknownTopicOrPartition | InvalidTopic | TopicAuthorizationFailed | PolicyViolation => {
-            Blame::Record
-        }
+        InvalidDifferentRecord => Blame::Another,
+        UnknownTopic | UnknownTopicOrPartition | InvalidTopic | TopicAuthorizationFailed => Blame::Topic,
+        PolicyViolation => Blame::Record,
         _ => Blame::Nobody,
     }
 }
@@ -75,10 +82,12 @@ const FIRST_REQUEST: &str = "APIVERSION_QUERY";
 // === impl Shared ===
 
 impl Shared {
-    pub(super) fn new(name: &str) -> Self {
+    /// Of the sink `name`; without `topic`, records choose theirs.
+    pub(super) fn new(name: &str, topic: Option<&str>) -> Self {
         let of_sink = |what| Throttle::new(Level::WARN, Owner::Sink(name.to_owned()), what);
         Self {
             name: name.to_owned(),
+            topic: topic.map(str::to_owned),
             flight: Mutex::default(),
             changed: Condvar::new(),
             sink: OnceLock::new(),
@@ -158,14 +167,27 @@ impl Shared {
         }
     }
 
-    fn failed(&self, flight: &mut Flight, error: &KafkaError) -> Fate {
+    /// Whether records wait for this topic, whatever is wrong with it.
+    pub(super) fn waits_for(&self, topic: &str) -> bool {
+        self.topic.as_deref() == Some(topic)
+    }
+
+    fn failed(&self, flight: &mut Flight, error: &KafkaError, topic: &str) -> Fate {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
         match blame(code) {
-            Blame::OneOfThem if !flight.alone => {
-                self.note(flight, |again| again.alone = true);
+            Blame::Topic if self.waits_for(topic) => {
+                self.note(flight, |again| again.topic = Some(code));
                 Fate::Back
             }
-            Blame::OneOfThem | Blame::Record => Fate::Refused(code),
+            Blame::OneOfThem if flight.group != Group::One => {
+                self.note(flight, |again| again.fewer = true);
+                Fate::Back
+            }
+            Blame::Another => {
+                self.note(flight, |_| {});
+                Fate::Back
+            }
+            Blame::OneOfThem | Blame::Record | Blame::Topic => Fate::Refused(code),
             Blame::Nobody => {
                 // Records are purged when the sink calls them back, and by librdkafka when the producer fails.
                 let purged = matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight);
@@ -192,7 +214,7 @@ impl ProducerContext<NoCustomPartitioner> for Context {
         let first = !flight.delivered;
         let fate = match result {
             Ok(_) => Fate::Delivered,
-            Err((error, _)) => self.0.failed(&mut flight, error),
+            Err((error, message)) => self.0.failed(&mut flight, error, message.topic()),
         };
         flight.report(ticket, fate);
         if flight.wake_at.is_some_and(|outstanding| flight.outstanding <= outstanding) {

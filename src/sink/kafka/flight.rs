@@ -38,10 +38,24 @@ pub(super) enum Fate {
 pub(super) struct Again {
     /// An error that is not the record's: for the operator.
     pub(super) trouble: Option<String>,
+    /// What is wrong with the topic that all wait for.
+    pub(super) topic: Option<RDKafkaErrorCode>,
     /// The producer takes no more records.
     pub(super) fatal: bool,
-    /// Each record has to go alone, because only one of those that failed together may be at fault.
-    pub(super) alone: bool,
+    /// Fewer records have to go in a request, because only one of those that failed together may be at fault.
+    pub(super) fewer: bool,
+}
+
+/// How many records go in a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Group {
+    /// As many as librdkafka's properties say.
+    #[default]
+    Many,
+    /// Some, so that a record that is refused holds up few others.
+    Some,
+    /// One, so that nobody else is at fault.
+    One,
 }
 
 #[derive(Debug, Default)]
@@ -58,8 +72,8 @@ pub(super) struct Flight {
     pub(super) delivered: bool,
     /// Set whenever something has come back: the cursor would pass it by.
     pub(super) again: Option<Again>,
-    /// Whether records go alone now.
-    pub(super) alone: bool,
+    /// How many records go in a request now.
+    pub(super) group: Group,
     /// Records that were refused and are not buried yet, in the order of the refusals.
     refused: VecDeque<(Ticket, RDKafkaErrorCode)>,
     /// Whoever waits wants to be woken when there are so many outstanding or fewer.
@@ -93,6 +107,27 @@ pub(super) struct Refusal {
     pub(super) code: RDKafkaErrorCode,
     pub(super) records: Arc<Records>,
     pub(super) entry: Entry,
+}
+
+// === impl Group ===
+
+impl Group {
+    /// The next smaller one.
+    pub(super) fn fewer(self) -> Self {
+        match self {
+            Self::Many => Self::Some,
+            Self::Some | Self::One => Self::One,
+        }
+    }
+
+    /// The maximum, unless it is librdkafka's.
+    pub(super) fn records(self) -> Option<u32> {
+        match self {
+            Self::Many => None,
+            Self::Some => Some(64),
+            Self::One => Some(1),
+        }
+    }
 }
 
 // === impl Ticket ===
@@ -258,128 +293,5 @@ impl Flight {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ledger::SinkLedger;
-    use crate::sink::testing::{lines, settled};
-
-    fn hand_over(flight: &mut Flight) -> Vec<(Ticket, String)> {
-        let mut handed = Vec::new();
-        while let Some((ticket, batch, entry)) = flight.next() {
-            let text = String::from_utf8_lossy(batch.line(&entry)).trim_end().to_owned();
-            handed.push((ticket, text));
-            flight.handed_over();
-        }
-        handed
-    }
-
-    const REFUSED: Fate = Fate::Refused(RDKafkaErrorCode::MessageSizeTooLarge);
-
-    fn texts(handed: &[(Ticket, String)]) -> Vec<&str> {
-        handed.iter().map(|(_, text)| text.as_str()).collect()
-    }
-
-    #[test]
-    fn a_ticket_survives_the_way_through_a_pointer() {
-        for (batch, entry) in [(0, 0), (1, 2), (u32::MAX, u32::MAX), (u32::MAX, 0)] {
-            let ticket = Ticket { batch, entry };
-            assert_eq!(Ticket::from_opaque(ticket.to_opaque()), ticket);
-        }
-    }
-
-    #[test]
-    fn what_came_back_is_handed_over_again_in_order() {
-        let ledger: Arc<SinkLedger> = Arc::default();
-        let mut flight = Flight { first: u32::MAX, ..Flight::default() };
-        flight.push(lines(&ledger, &["a", "b", "c"]));
-        flight.push(lines(&ledger, &["d"]));
-        flight.push(lines(&ledger, &[]));
-        flight.push(lines(&ledger, &["e", "f"]));
-        let handed = hand_over(&mut flight);
-        assert_eq!(texts(&handed), ["a", "b", "c", "d", "e", "f"]);
-        assert_eq!(flight.outstanding, 6);
-        for (ticket, text) in &handed {
-            let fate = match text.as_str() {
-                "a" | "d" => Fate::Delivered,
-                "e" => REFUSED,
-                _ => Fate::Back,
-            };
-            flight.report(*ticket, fate);
-        }
-        assert_eq!(flight.outstanding, 0);
-        flight.rewind();
-        let handed = hand_over(&mut flight);
-        assert_eq!(texts(&handed), ["b", "c", "f"]);
-        for (ticket, _) in handed {
-            flight.report(ticket, Fate::Delivered);
-        }
-        assert!(!flight.is_empty(), "what is refused holds its batch until it is buried");
-        assert_eq!(ledger.delivered.load(std::sync::atomic::Ordering::Relaxed), 4);
-        flight.bury(1);
-        assert!(flight.is_empty());
-        assert_eq!(settled(&ledger), (5, 1));
-    }
-
-    #[test]
-    fn the_cursor_keeps_its_place_while_batches_before_it_go() {
-        let ledger: Arc<SinkLedger> = Arc::default();
-        let mut flight = Flight::default();
-        flight.push(lines(&ledger, &["a"]));
-        flight.push(lines(&ledger, &["b", "c"]));
-        let (a, ..) = flight.next().unwrap();
-        flight.handed_over();
-        let (b, ..) = flight.next().unwrap();
-        flight.handed_over();
-        flight.report(a, Fate::Delivered);
-        let (c, batch, entry) = flight.next().unwrap();
-        assert_eq!(batch.line(&entry), b"c\n");
-        flight.handed_over();
-        flight.report(c, Fate::Delivered);
-        flight.report(b, Fate::Delivered);
-        assert!(flight.is_empty() && flight.next().is_none());
-        flight.push(lines(&ledger, &["d"]));
-        assert_eq!(texts(&hand_over(&mut flight)), ["d"]);
-        assert_eq!(flight.drop_all(Reason::Shutdown), 1);
-        assert_eq!(settled(&ledger), (3, 1));
-    }
-
-    #[test]
-    fn what_is_left_at_the_end_is_dropped_and_the_rest_counts_as_it_went() {
-        let ledger: Arc<SinkLedger> = Arc::default();
-        let mut flight = Flight::default();
-        flight.push(lines(&ledger, &["delivered", "refused", "left"]));
-        flight.push(lines(&ledger, &["left too"]));
-        let handed = hand_over(&mut flight);
-        flight.report(handed[0].0, Fate::Delivered);
-        flight.report(handed[1].0, REFUSED);
-        flight.bury(1);
-        assert_eq!(flight.drop_all(Reason::Shutdown), 2);
-        assert_eq!(settled(&ledger), (1, 3));
-        assert_eq!(ledger.dropped.get(Reason::Shutdown), 2);
-        assert_eq!(ledger.dropped.get(Reason::Rejected), 1);
-    }
-
-    #[test]
-    fn what_is_refused_is_buried_in_order_and_once() {
-        let ledger: Arc<SinkLedger> = Arc::default();
-        let mut flight = Flight::default();
-        flight.push(lines(&ledger, &["a", "b"]));
-        flight.push(lines(&ledger, &["c"]));
-        let handed = hand_over(&mut flight);
-        for (ticket, _) in handed.iter().rev() {
-            flight.report(*ticket, REFUSED);
-            flight.refuse(*ticket, RDKafkaErrorCode::InvalidTopic);
-        }
-        let texts = |refused: Vec<Refusal>| -> Vec<Vec<u8>> {
-            refused.iter().map(|refusal| refusal.records.line(&refusal.entry).to_vec()).collect()
-        };
-        assert_eq!(texts(flight.refused(2)), [b"c\n", b"b\n"]);
-        flight.bury(1);
-        assert_eq!(texts(flight.refused(9)), [b"b\n", b"a\n"]);
-        assert_eq!(flight.refused(1)[0].code, RDKafkaErrorCode::MessageSizeTooLarge);
-        // What is not buried at the end is not refused either: its sender has to send it again.
-        assert_eq!(flight.drop_all(Reason::Shutdown), 2);
-        assert!(!flight.has_refused());
-        assert_eq!((ledger.dropped.get(Reason::Rejected), settled(&ledger)), (1, (0, 3)));
-    }
-}
+#[path = "flight_tests.rs"]
+mod tests;

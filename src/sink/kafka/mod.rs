@@ -8,12 +8,14 @@
 //! **Retries** are librdkafka's: with `message.timeout.ms` at 0 it never gives a record up for its age, and with
 //! idempotence it keeps their order. What is left to do here:
 //! - Its queue is full: the rest of the batch waits until it has room again. Nothing later overtakes it.
-//! - Kafka refuses a record for good (it is too large, its topic does not exist or is not permitted): the record is
+//! - The only topic of the sink does not exist, or is not permitted: everything waits for it ([`topic`]).
+//! - Kafka refuses a record for good (it is too large, or the topic that it chose does not exist or is not permitted): the record is
 //!   buried, which is to say appended to the dead-letter file, dropped as `rejected`, and logged with its topic and id.
 //!   librdkafka's thread only notes the refusal; the sink's own thread buries, and hands nothing over before it has.
-//! - Kafka refuses a request with many records because of one of them, and does not say which: they are sent again, one
-//!   to a request, and only the one that is refused then is dropped. Records of other requests that were on their way
-//!   may overtake those: the only case in which the order within a key is not kept.
+//! - Kafka refuses a request with many records because of one of them, and librdkafka does not say which: they are sent again
+//!   some at a time, and of those that are refused then each alone, and only the one that is refused alone is dropped.
+//!   Records of other requests that were on their way may overtake those: the only case in which the order within a key
+//!   is not kept.
 //! - Any other error (the producer failed as a whole, or properties limit the retries): what is still with librdkafka is
 //!   called back, the client is made anew, and everything without an answer is sent again in order. What Kafka had stored
 //!   without an answer is there twice then, with the same `id`.
@@ -29,24 +31,28 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
-use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer, PurgeConfig, ThreadedProducer};
-use tracing::{info, warn};
+use rdkafka::producer::{Producer, PurgeConfig, ThreadedProducer};
+use tracing::{Level, debug, warn};
 
 use super::dead_letter::{DeadLetters, Letter};
+use super::routes::Routes;
 use super::{Error, Sink};
-use crate::buffer::{Batch, Entry};
+use crate::buffer::Batch;
 use crate::config::KafkaConfig;
 use crate::ledger::Reason;
+use crate::throttle::{Owner, Throttle};
 use crate::time::Timestamp;
 
+mod client;
 mod delivery;
 mod flight;
+mod topic;
 
+use client::{client_config, create, record, text};
 use delivery::{Blame, Context, PATIENCE, Shared, blame};
-use flight::{Again, Ticket};
+use flight::{Again, Group};
+use topic::Topic;
 
 /// Records handed over while the polling thread has to wait.
 const CHUNK: usize = 128;
@@ -61,9 +67,16 @@ pub struct Kafka {
     config: ClientConfig,
     producer: ThreadedProducer<Context>,
     shared: Arc<Shared>,
+    topic: Topic,
+    /// The topics that records have chosen, if they choose.
+    routes: Option<Routes>,
     dead_letters: DeadLetters,
     /// Whether what came back is being waited for.
     calling_back: bool,
+    /// Lines on requests that were refused.
+    groups: Throttle,
+    /// Lines on topics that records have chosen, and that cannot be used.
+    missing: Throttle,
     /// Why the client was made anew; until a record is delivered again, no new ones are taken.
     probation: Option<String>,
 }
@@ -78,19 +91,12 @@ enum Step {
 enum HandOver {
     All,
     Some,
-    QueueFull { bytes: usize },
+    QueueFull {
+        bytes: usize,
+    },
+    /// Kafka has to be asked for the topic first.
+    Doubt,
     Again,
-}
-
-/// The properties of the client: what delivery is promised upon, then those of the configuration, which win.
-fn client_config(config: &KafkaConfig) -> ClientConfig {
-    let mut client = ClientConfig::new();
-    client.set("enable.idempotence", "true").set("message.timeout.ms", "0");
-    for (name, value) in &config.properties {
-        client.set(name.as_str(), value.as_str());
-    }
-    client.set("bootstrap.servers", config.brokers.join(","));
-    client
 }
 
 // === impl Kafka ===
@@ -99,12 +105,28 @@ impl Kafka {
     /// Makes the client. Brokers need not be reachable; the error is about the properties.
     pub fn new(config: &KafkaConfig, name: &str) -> Result<Self, String> {
         let dead_letters = DeadLetters::new(config.dead_letter.as_ref(), name)?;
-        let shared = Arc::new(Shared::new(name));
+        let topic = Topic::new(config);
+        let routes = topic.name().is_none().then(|| Routes::new(name, &config.topic, config.max_routes));
+        let shared = Arc::new(Shared::new(name, topic.name()));
         let config = client_config(config);
-        let producer = create(&config, &shared, false)
+        let producer = create(&config, &shared, Group::Many)
             .map_err(|error| format!("cannot make the kafka client of the sink {name}: {}", text(&error)))?;
         let name = name.to_owned();
-        Ok(Self { name, config, producer, shared, dead_letters, calling_back: false, probation: None })
+        let lines = |what| Throttle::new(Level::WARN, Owner::Sink(name.clone()), what);
+        let (groups, missing) = (lines("requests refused because of one record"), lines("topics that cannot be used"));
+        Ok(Self {
+            name,
+            config,
+            producer,
+            shared,
+            topic,
+            routes,
+            dead_letters,
+            calling_back: false,
+            groups,
+            missing,
+            probation: None,
+        })
     }
 
     /// Hands over what was taken, as far as possible until `until`.
@@ -121,6 +143,7 @@ impl Kafka {
             }
             match self.hand_over()? {
                 HandOver::Some | HandOver::Again => {}
+                HandOver::Doubt => self.topic.ask(self.producer.client(), until)?,
                 HandOver::All => {
                     if let Some(step) = self.settle_down(until)? {
                         return Ok(step);
@@ -149,6 +172,13 @@ impl Kafka {
                 entry: refusal.entry,
             });
             let (done, result) = self.dead_letters.append(letters);
+            let of_topic = refused.iter().take(done).find(|refusal| blame(refusal.code) == Blame::Topic);
+            if let Some(refusal) = of_topic
+                && self.missing.pass(Instant::now()).is_some()
+            {
+                let help = self.topic.commands().explain(refusal.records.route(&refusal.entry), refusal.code);
+                warn!(sink = self.name, "{help}; its records are refused until then");
+            }
             self.dead_letters.sync()?;
             self.shared.flight().bury(done);
             result?;
@@ -164,14 +194,23 @@ impl Kafka {
     }
 
     fn hand_over(&mut self) -> Result<HandOver, Error> {
-        let now_ms = Timestamp::now().millis();
+        let (now, now_ms) = (Instant::now(), Timestamp::now().millis());
         let mut flight = self.shared.flight();
         for _ in 0..CHUNK {
             if flight.again.is_some() {
                 return Ok(HandOver::Again);
             }
             let Some((ticket, batch, entry)) = flight.next() else { return Ok(HandOver::All) };
-            let Err((error, _)) = self.producer.send(record(batch, &entry, ticket, now_ms)) else {
+            let own = batch.route(&entry);
+            let diverted = self.routes.as_mut().is_some_and(|routes| !routes.admit(own, now));
+            let route = self.routes.as_ref().filter(|_| diverted).map_or(own, Routes::common);
+            if self.topic.is_in_doubt(route) {
+                return Ok(HandOver::Doubt);
+            }
+            let Err((error, _)) = self.producer.send(record(batch, &entry, route, ticket, now_ms)) else {
+                if let Some(routes) = self.routes.as_ref().filter(|_| diverted) {
+                    routes.diverted(own, 1, now);
+                }
                 flight.handed_over();
                 continue;
             };
@@ -184,34 +223,39 @@ impl Kafka {
                 (RDKafkaErrorCode::QueueFull, _) => return Ok(HandOver::QueueFull { bytes: batch.line(&entry).len() }),
                 // The next call asks why.
                 (RDKafkaErrorCode::Fatal, _) => return Err(Error::Retry("the kafka producer failed".to_owned())),
+                (_, Blame::Topic) if self.shared.waits_for(route) => {
+                    self.shared.note(&mut flight, |again| again.topic = Some(code));
+                }
                 // librdkafka itself looks at one record at a time.
-                (_, Blame::Record | Blame::OneOfThem) => flight.refuse(ticket, code),
-                (_, Blame::Nobody) => return Err(Error::Retry(format!("cannot hand a record to librdkafka: {code}"))),
+                (_, Blame::Record | Blame::Topic | Blame::OneOfThem) => flight.refuse(ticket, code),
+                (_, Blame::Another | Blame::Nobody) => {
+                    return Err(Error::Retry(format!("cannot hand a record to librdkafka: {code}")));
+                }
             }
         }
         Ok(HandOver::Some)
     }
 
-    /// After everything is handed over: `None` if there is more to do now. No new records are taken while records go alone
-    /// or a new client has not proved itself.
+    /// After everything is handed over: `None` if there is more to do now. No new records are taken while few go
+    /// in a request or a new client has not proved itself.
     fn settle_down(&mut self, until: Instant) -> Result<Option<Step>, Error> {
-        let (alone, empty) = {
+        let (few, empty) = {
             let flight = self.shared.flight();
             if flight.delivered || flight.is_empty() {
                 self.probation = None;
             }
-            (flight.alone, flight.is_empty())
+            (flight.group != Group::Many, flight.is_empty())
         };
-        if alone && empty {
-            info!(sink = self.name, "sending many records to a request again");
-            self.renew(false)?;
+        if few && empty {
+            debug!(sink = self.name, "sending many records to a request again");
+            self.renew(Group::Many)?;
             return Ok(None);
         }
-        if !alone && self.probation.is_none() {
+        if !few && self.probation.is_none() {
             return Ok(Some(Step::Done));
         }
         let outstanding = self.shared.flight().outstanding;
-        let goal = if alone { 0 } else { outstanding.saturating_sub(1) };
+        let goal = if few { 0 } else { outstanding.saturating_sub(1) };
         if self.shared.wait(goal, true, until) {
             return Ok(None);
         }
@@ -248,27 +292,41 @@ impl Kafka {
             return Ok(false);
         }
         // The last reports may have brought news.
-        let again = self.shared.flight().again.take().unwrap_or_default();
-        let alone = again.alone || self.shared.flight().alone;
-        if again.alone {
-            warn!(sink = self.name, "kafka refused a request because of one of its records; sending each alone");
+        let (again, before) = {
+            let mut flight = self.shared.flight();
+            (flight.again.take().unwrap_or_default(), flight.group)
+        };
+        let group = if again.fewer { before.fewer() } else { before };
+        if group != before
+            && let Some(suppressed) = self.groups.pass(Instant::now())
+        {
+            let most = group.records();
+            warn!(
+                sink = self.name,
+                most,
+                suppressed,
+                "kafka refused a request because of one of its records; sending fewer at a time until it is found"
+            );
         }
         self.calling_back = false;
-        if let Err(error) = self.renew(alone) {
+        if let Err(error) = self.renew(group) {
             self.shared.flight().again = Some(again);
             return Err(error);
         }
-        let Some(reason) = again.trouble else { return Ok(true) };
+        let of_topic = again.topic.zip(self.topic.name());
+        let of_topic = of_topic.map(|(code, name)| self.topic.commands().explain(name, code));
+        let Some(reason) = again.trouble.or(of_topic) else { return Ok(true) };
+        self.topic.doubt();
         self.probation = Some(reason.clone());
         Err(Error::Retry(reason))
     }
 
     /// Makes the client anew; nothing may be outstanding.
-    fn renew(&mut self, alone: bool) -> Result<(), Error> {
-        self.producer = create(&self.config, &self.shared, alone)
+    fn renew(&mut self, group: Group) -> Result<(), Error> {
+        self.producer = create(&self.config, &self.shared, group)
             .map_err(|error| Error::Retry(format!("cannot make the kafka client anew: {}", text(&error))))?;
         let mut flight = self.shared.flight();
-        flight.alone = alone;
+        flight.group = group;
         flight.delivered = false;
         flight.rewind();
         Ok(())
@@ -276,6 +334,7 @@ impl Kafka {
 
     /// Hands over and waits for answers until everything has one or the time is over. Only what ends the program is an error.
     fn drain(&mut self, deadline: Instant) -> Result<(), Error> {
+        let mut told = String::new();
         while Instant::now() < deadline {
             let until = deadline.min(Instant::now() + PATIENCE);
             match self.advance(until) {
@@ -285,7 +344,10 @@ impl Kafka {
                 }
                 Ok(Step::Busy) => {}
                 Err(Error::Retry(reason)) => {
-                    warn!(sink = self.name, "{reason}; tried again until the stop");
+                    if reason != told {
+                        warn!(sink = self.name, "{reason}; tried again until the stop");
+                        told = reason;
+                    }
                     // Nothing outstanding means nothing to wait for but time.
                     let left = deadline.saturating_duration_since(Instant::now());
                     std::thread::sleep(Duration::from_millis(100).min(left));
@@ -312,7 +374,10 @@ impl Sink for Kafka {
     }
 
     fn tick(&mut self) -> Result<(), Error> {
-        self.advance(Instant::now() + PATIENCE).map(|_| ())
+        let until = Instant::now() + PATIENCE;
+        self.advance(until)?;
+        // Before the first record comes, so that the operator hears of it at the start.
+        self.topic.ask(self.producer.client(), until)
     }
 
     fn is_due(&self) -> bool {
@@ -328,37 +393,6 @@ impl Sink for Kafka {
             warn!(sink = self.name, records, "kafka gave no answer before the stop; they are dropped");
         }
         drained
-    }
-}
-
-fn create(config: &ClientConfig, shared: &Arc<Shared>, alone: bool) -> Result<ThreadedProducer<Context>, KafkaError> {
-    let mut config = config.clone();
-    if alone {
-        config.set("batch.num.messages", "1");
-    }
-    ThreadedProducer::from_config_and_context(&config, Context(Arc::clone(shared)))
-}
-
-fn record<'b>(batch: &'b Batch, entry: &Entry, ticket: Ticket, now_ms: i64) -> BaseRecord<'b, str, [u8], usize> {
-    let line = batch.line(entry);
-    let id = entry.id.text();
-    let headers = OwnedHeaders::new_with_capacity(1).insert(Header { key: "id", value: Some(&id[..]) });
-    let mut record = BaseRecord::with_opaque_to(batch.route(entry), ticket.to_opaque())
-        .payload(line.strip_suffix(b"\n").unwrap_or(line))
-        .headers(headers);
-    record.key = batch.key(entry);
-    // librdkafka takes 0 for "now", and brokers refuse what is negative.
-    record.timestamp = Some(entry.timestamp_ms.min(now_ms)).filter(|timestamp| *timestamp > 0);
-    record
-}
-
-/// What librdkafka says about a property or a client, without the words around it. The property is named as the user named
-/// it: `linger.ms` is an alias there.
-fn text(error: &KafkaError) -> String {
-    match error {
-        KafkaError::ClientConfig(_, text, name, _) if !text.contains(name.as_str()) => format!("{name}: {text}"),
-        KafkaError::ClientConfig(_, text, ..) | KafkaError::ClientCreation(text) => text.clone(),
-        error => error.to_string(),
     }
 }
 

@@ -26,6 +26,11 @@ struct Running {
 
 impl Spooled {
     fn new(mode: SpoolMode) -> Self {
+        Self::lingering(mode, "20")
+    }
+
+    /// With requests that wait so many milliseconds for more records.
+    fn lingering(mode: SpoolMode, linger: &str) -> Self {
         let cluster = MockCluster::new(3).unwrap();
         cluster.create_topic(TOPIC, PARTITIONS, 3).unwrap();
         let directory = tempfile::tempdir().unwrap();
@@ -37,7 +42,7 @@ impl Spooled {
             min_free: 0,
             when_full: WhenFull::Block,
         };
-        let properties = [("linger.ms", "20"), ("retry.backoff.ms", "10"), ("reconnect.backoff.max.ms", "200")];
+        let properties = [("linger.ms", linger), ("retry.backoff.ms", "10"), ("reconnect.backoff.max.ms", "200")];
         let config = SinkConfig {
             name: "kafka".to_owned(),
             select: Select::default(),
@@ -131,40 +136,31 @@ fn end(sender: Sender, mut workers: Vec<Worker>) {
     }
 }
 
-/// What the cluster answers, and how many of 300 records are refused for good.
-type Trouble = (&'static str, RDKafkaApiKey, &'static [RDKafkaRespErr], Refused);
+/// So many records go in one request, also where fewer go after a refusal.
+const FEW: usize = 60;
 
-enum Refused {
-    None,
-    One,
-    /// All: librdkafka asks no broker any more.
-    All,
-}
+/// What the cluster answers, and how many of the records are refused for good.
+type Trouble = (&'static str, RDKafkaApiKey, &'static [RDKafkaRespErr], u64);
 
 const TROUBLES: &[Trouble] = {
     use RDKafkaApiKey::{InitProducerId, Produce};
     use RDKafkaRespErr::*;
     &[
-        ("not the leader", Produce, &[RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION; 3], Refused::None),
-        ("a connection that breaks", Produce, &[RD_KAFKA_RESP_ERR__TRANSPORT; 3], Refused::None),
-        ("too few replicas", Produce, &[RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS; 3], Refused::None),
-        ("replicas that were too slow", Produce, &[RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND], Refused::None),
-        ("a request that timed out", Produce, &[RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT; 3], Refused::None),
-        ("a disk of the broker", Produce, &[RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR; 2], Refused::None),
-        ("acks that are not known", Produce, &[RD_KAFKA_RESP_ERR_INVALID_REQUIRED_ACKS; 3], Refused::None),
-        ("the cluster not permitted", Produce, &[RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED], Refused::None),
-        (
-            "a producer not permitted",
-            InitProducerId,
-            &[RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED; 2],
-            Refused::None,
-        ),
-        ("a producer that failed", Produce, &[RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER], Refused::None),
-        ("a request too large", Produce, &[RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE], Refused::None),
-        ("a record too large", Produce, &[RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE; 2], Refused::One),
-        ("a record of no use", Produce, &[RD_KAFKA_RESP_ERR_INVALID_RECORD; 2], Refused::One),
-        ("a topic not permitted", Produce, &[RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED], Refused::All),
-        ("a topic that is not there", Produce, &[RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART], Refused::None),
+        ("not the leader", Produce, &[RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION; 3], 0),
+        ("a connection that breaks", Produce, &[RD_KAFKA_RESP_ERR__TRANSPORT; 3], 0),
+        ("too few replicas", Produce, &[RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS; 3], 0),
+        ("replicas that were too slow", Produce, &[RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND], 0),
+        ("a request that timed out", Produce, &[RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT; 3], 0),
+        ("a disk of the broker", Produce, &[RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR; 2], 0),
+        ("acks that are not known", Produce, &[RD_KAFKA_RESP_ERR_INVALID_REQUIRED_ACKS; 3], 0),
+        ("the cluster not permitted", Produce, &[RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED], 0),
+        ("a producer not permitted", InitProducerId, &[RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED; 2], 0),
+        ("a producer that failed", Produce, &[RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER], 0),
+        ("a request too large", Produce, &[RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE], 0),
+        ("a record too large", Produce, &[RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE; 3], 1),
+        ("a record of no use", Produce, &[RD_KAFKA_RESP_ERR_INVALID_RECORD; 3], 1),
+        ("a topic not permitted", Produce, &[RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED; 2], 0),
+        ("a topic that is not there", Produce, &[RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART], 0),
     ]
 };
 
@@ -175,36 +171,30 @@ fn passes_what_has_an_answer(mode: SpoolMode) {
 }
 
 fn meet((what, api, errors, refused): &Trouble, mode: SpoolMode) {
-    let mut spooled = Spooled::new(mode);
+    // All records that are sent go in one request: what it is answered concerns all of them.
+    let mut spooled = Spooled::lingering(mode, "500");
     spooled.cluster.request_errors(*api, errors);
     spooled.start(1);
-    spooled.send(300, 1);
+    spooled.send(FEW, 1);
     let ledger = Arc::clone(&spooled.running().ledger);
     let answered = || ledger.delivered.load(Relaxed) + ledger.dropped.total();
-    wait_for(&format!("{what}: answers"), || answered() == 300);
+    wait_for(&format!("{what}: answers"), || answered() == FEW as u64);
     let count = ledger.dropped.total();
-    match refused {
-        Refused::None => assert_eq!(count, 0, "{what}"),
-        Refused::One => assert_eq!(count, 1, "{what}"),
-        Refused::All => {
-            assert_eq!(spooled.finish(), (0, 300), "{what}");
-            return assert_eq!(spooled.pending(), Vec::<usize>::new(), "{what}");
-        }
-    }
+    assert_eq!(count, *refused, "{what}");
     // What comes now gets no answer before the stop, so it stays, and it alone.
     spooled.cluster.broker_down(-1).unwrap();
     spooled.send(50, 1);
-    assert_eq!(spooled.stop(), (300 - count, count), "{what}");
-    assert_eq!(spooled.pending(), (300..350).collect::<Vec<_>>(), "{what}");
+    assert_eq!(spooled.stop(), (FEW as u64 - count, count), "{what}");
+    assert_eq!(spooled.pending(), (FEW..FEW + 50).collect::<Vec<_>>(), "{what}");
 
     spooled.cluster.broker_up(-1).unwrap();
     spooled.start(60);
     assert_eq!(spooled.finish(), (50, 0), "{what}");
     assert_eq!(spooled.pending(), Vec::<usize>::new(), "{what}");
-    let records = read(&spooled.cluster, 350 - count as usize);
+    let records = read(&spooled.cluster, FEW + 50 - count as usize);
     let values: Vec<usize> = records.iter().map(|record| record.value.parse().unwrap()).collect();
     assert!(values.is_sorted_by(|one, next| one < next), "{what}: out of order, or twice");
-    assert_eq!(values[values.len() - 50..], (300..350).collect::<Vec<_>>(), "{what}");
+    assert_eq!(values[values.len() - 50..], (FEW..FEW + 50).collect::<Vec<_>>(), "{what}");
 }
 
 #[test]

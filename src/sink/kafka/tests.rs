@@ -48,6 +48,7 @@ fn config(brokers: String, properties: &[(&str, &str)]) -> KafkaConfig {
     KafkaConfig {
         brokers: vec![brokers],
         topic: Template::parse(TOPIC).unwrap(),
+        max_routes: 1000,
         key: Template::parse("key").unwrap(),
         properties: properties.collect::<Vec<_>>().into(),
         dead_letter: None,
@@ -60,9 +61,15 @@ impl Fixture {
     }
 
     fn start_with(timeout: Duration, properties: &[(&str, &str)], dead_letter: Option<&Path>) -> Self {
+        Self::start_to(TOPIC, timeout, properties, dead_letter)
+    }
+
+    /// With a topic that may have placeholders.
+    fn start_to(topic: &str, timeout: Duration, properties: &[(&str, &str)], dead_letter: Option<&Path>) -> Self {
         let cluster = MockCluster::new(3).unwrap();
         cluster.create_topic(TOPIC, PARTITIONS, 3).unwrap();
         let mut config = config(cluster.bootstrap_servers(), properties);
+        config.topic = Template::parse(topic).unwrap();
         config.dead_letter = dead_letter.map(|path| DeadLetterConfig { path: path.to_owned(), max_size: u64::MAX });
         let sink = Kafka::new(&config, "test").unwrap();
         let (sender, receiver) = queue(64 << 20);
@@ -166,12 +173,12 @@ fn the_timestamp_is_the_records_own_and_never_in_the_future() {
     let mut flight = flight::Flight::default();
     flight.push(batch);
     let (ticket, batch, mut entry) = flight.next().unwrap();
-    let sent = record(batch, &entry, ticket, NOW);
+    let sent = record(batch, &entry, TOPIC, ticket, NOW);
     assert_eq!((sent.timestamp, sent.key), (Some(1_732_414_235_000), None));
     entry.timestamp_ms = -5;
-    assert_eq!(record(batch, &entry, ticket, NOW).timestamp, None);
+    assert_eq!(record(batch, &entry, TOPIC, ticket, NOW).timestamp, None);
     entry.timestamp_ms = NOW + 1;
-    assert_eq!(record(batch, &entry, ticket, NOW).timestamp, Some(NOW));
+    assert_eq!(record(batch, &entry, TOPIC, ticket, NOW).timestamp, Some(NOW));
     flight.drop_all(Reason::Shutdown);
 }
 
@@ -239,7 +246,8 @@ fn records_that_were_refused_with_another_are_sent_again() {
 #[test]
 fn a_record_that_is_refused_alone_is_dropped() {
     let mut fixture = Fixture::start(Duration::from_secs(30), &[("linger.ms", "50")]);
-    let errors = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP; 2];
+    // Of all, of some, and of the first alone.
+    let errors = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP; 3];
     fixture.cluster.request_errors(RDKafkaApiKey::Produce, &errors);
     let lines: Vec<_> = (0..10).map(|n| (n.to_string(), "k".to_owned())).collect();
     fixture.send(&lines);
@@ -250,8 +258,8 @@ fn a_record_that_is_refused_alone_is_dropped() {
 }
 
 #[test]
-fn a_topic_that_is_not_permitted_is_a_refusal() {
-    let mut fixture = Fixture::start(Duration::from_secs(30), &[("linger.ms", "5")]);
+fn a_topic_that_a_record_has_chosen_and_that_is_not_permitted_is_a_refusal() {
+    let mut fixture = Fixture::start_to("{app_name}", Duration::from_secs(30), &[("linger.ms", "5")], None);
     let errors = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED];
     fixture.cluster.request_errors(RDKafkaApiKey::Produce, &errors);
     fixture.send(&[("one".to_owned(), "k".to_owned())]);
@@ -260,12 +268,54 @@ fn a_topic_that_is_not_permitted_is_a_refusal() {
 }
 
 #[test]
+fn all_records_wait_for_the_only_topic_until_it_is_permitted() {
+    let mut fixture = Fixture::start(Duration::from_secs(60), &[("linger.ms", "5")]);
+    let errors = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED; 3];
+    fixture.cluster.request_errors(RDKafkaApiKey::Produce, &errors);
+    fixture.send_numbered(300, 1);
+    wait_for("the delivery", || fixture.ledger.delivered.load(Relaxed) == 300);
+    assert!(fixture.ledger.retries.load(Relaxed) >= 1);
+    assert_eq!(fixture.finish(), (300, 0));
+    assert_in_order(&fixture.read(300), 300, 1);
+}
+
+#[test]
+fn records_beyond_the_limit_of_topics_go_to_the_common_one() {
+    let cluster = MockCluster::new(1).unwrap();
+    for topic in ["mail-a", "mail-b", "mail-c", "mail-others"] {
+        cluster.create_topic(topic, 1, 1).unwrap();
+    }
+    let mut config = config(cluster.bootstrap_servers(), &[("linger.ms", "5")]);
+    (config.topic, config.max_routes) = (Template::parse("mail-{hostname}").unwrap(), 2);
+    let (ledger, mut batches) = (Arc::default(), VecDeque::new());
+    let lines: Vec<_> = ["a", "b", "c", "a"].map(|host| (host, format!("mail-{host}"))).into();
+    let lines: Vec<_> = lines.iter().map(|(host, topic)| (*host, topic.as_str(), "")).collect();
+    batches.push_back(batch(&ledger, 0, &lines));
+    let mut sink = Kafka::new(&config, "test").unwrap();
+    sink.write(&mut batches).unwrap();
+    sink.finish(Instant::now() + Duration::from_secs(30)).unwrap();
+    assert_eq!(settled(&ledger), (4, 0));
+    let read = |topic: &str| {
+        let (low, high) = watermarks(&cluster, topic);
+        high - low
+    };
+    assert_eq!(["mail-a", "mail-b", "mail-c", "mail-others"].map(read), [2, 1, 0, 1]);
+}
+
+fn watermarks(cluster: &MockCluster<'_, DefaultProducerContext>, topic: &str) -> (i64, i64) {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", cluster.bootstrap_servers()).set("group.id", "test");
+    let consumer: BaseConsumer = config.create().unwrap();
+    consumer.fetch_watermarks(topic, 0, Duration::from_secs(30)).unwrap()
+}
+
+#[test]
 fn what_is_refused_is_in_the_dead_letter_file_before_it_is_resolved() {
     use nix::fcntl::{Flock, FlockArg};
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("dead.jsonl");
     let properties = [("message.max.bytes", "3000"), ("linger.ms", "5")];
-    let mut fixture = Fixture::start_with(Duration::from_secs(30), &properties, Some(&path));
+    let mut fixture = Fixture::start_to("{app_name}", Duration::from_secs(30), &properties, Some(&path));
     let file = std::fs::File::options().create(true).append(true).open(&path).unwrap();
     let held = Flock::lock(file, FlockArg::LockExclusive).unwrap();
     let large = "x".repeat(5000);

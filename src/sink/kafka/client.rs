@@ -1,0 +1,66 @@
+//! The client and what it is given: properties, and records as Kafka has them.
+
+use std::sync::Arc;
+
+use rdkafka::ClientConfig;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, ThreadedProducer};
+
+use super::delivery::{Context, Shared};
+use super::flight::{Group, Ticket};
+use crate::buffer::{Batch, Entry};
+use crate::config::KafkaConfig;
+
+/// The properties of the client: what delivery is promised upon, then those of the configuration, which win.
+pub(super) fn client_config(config: &KafkaConfig) -> ClientConfig {
+    let mut client = ClientConfig::new();
+    client.set("enable.idempotence", "true").set("message.timeout.ms", "0");
+    for (name, value) in &config.properties {
+        client.set(name.as_str(), value.as_str());
+    }
+    client.set("bootstrap.servers", config.brokers.join(","));
+    client
+}
+
+pub(super) fn create(
+    config: &ClientConfig,
+    shared: &Arc<Shared>,
+    group: Group,
+) -> Result<ThreadedProducer<Context>, KafkaError> {
+    let mut config = config.clone();
+    if let Some(most) = group.records() {
+        config.set("batch.num.messages", most.to_string());
+    }
+    ThreadedProducer::from_config_and_context(&config, Context(Arc::clone(shared)))
+}
+
+pub(super) fn record<'b>(
+    batch: &'b Batch,
+    entry: &Entry,
+    topic: &'b str,
+    ticket: Ticket,
+    now_ms: i64,
+) -> BaseRecord<'b, str, [u8], usize> {
+    let line = batch.line(entry);
+    let id = entry.id.text();
+    let headers = OwnedHeaders::new_with_capacity(1).insert(Header { key: "id", value: Some(&id[..]) });
+    let mut record = BaseRecord::with_opaque_to(topic, ticket.to_opaque())
+        .payload(line.strip_suffix(b"\n").unwrap_or(line))
+        .headers(headers);
+    record.key = batch.key(entry);
+    // librdkafka takes 0 for "now", and brokers refuse what is negative.
+    record.timestamp = Some(entry.timestamp_ms.min(now_ms)).filter(|timestamp| *timestamp > 0);
+    record
+}
+
+/// What librdkafka says about a property or a client, without the words around it. The property is named as the user named
+/// it: `linger.ms` is an alias there.
+pub(super) fn text(error: &KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(_, text, name, _) if !text.contains(name.as_str()) => format!("{name}: {text}"),
+        KafkaError::ClientConfig(_, text, ..) | KafkaError::ClientCreation(text) => text.clone(),
+        error => error.to_string(),
+    }
+}

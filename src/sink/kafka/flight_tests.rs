@@ -1,0 +1,129 @@
+use super::*;
+use crate::ledger::SinkLedger;
+use crate::sink::testing::{lines, settled};
+
+fn hand_over(flight: &mut Flight) -> Vec<(Ticket, String)> {
+    let mut handed = Vec::new();
+    while let Some((ticket, batch, entry)) = flight.next() {
+        let text = String::from_utf8_lossy(batch.line(&entry)).trim_end().to_owned();
+        handed.push((ticket, text));
+        flight.handed_over();
+    }
+    handed
+}
+
+const REFUSED: Fate = Fate::Refused(RDKafkaErrorCode::MessageSizeTooLarge);
+
+fn texts(handed: &[(Ticket, String)]) -> Vec<&str> {
+    handed.iter().map(|(_, text)| text.as_str()).collect()
+}
+
+#[test]
+fn a_ticket_survives_the_way_through_a_pointer() {
+    for (batch, entry) in [(0, 0), (1, 2), (u32::MAX, u32::MAX), (u32::MAX, 0)] {
+        let ticket = Ticket { batch, entry };
+        assert_eq!(Ticket::from_opaque(ticket.to_opaque()), ticket);
+    }
+}
+
+#[test]
+fn what_came_back_is_handed_over_again_in_order() {
+    let ledger: Arc<SinkLedger> = Arc::default();
+    let mut flight = Flight { first: u32::MAX, ..Flight::default() };
+    flight.push(lines(&ledger, &["a", "b", "c"]));
+    flight.push(lines(&ledger, &["d"]));
+    flight.push(lines(&ledger, &[]));
+    flight.push(lines(&ledger, &["e", "f"]));
+    let handed = hand_over(&mut flight);
+    assert_eq!(texts(&handed), ["a", "b", "c", "d", "e", "f"]);
+    assert_eq!(flight.outstanding, 6);
+    for (ticket, text) in &handed {
+        let fate = match text.as_str() {
+            "a" | "d" => Fate::Delivered,
+            "e" => REFUSED,
+            _ => Fate::Back,
+        };
+        flight.report(*ticket, fate);
+    }
+    assert_eq!(flight.outstanding, 0);
+    flight.rewind();
+    let handed = hand_over(&mut flight);
+    assert_eq!(texts(&handed), ["b", "c", "f"]);
+    for (ticket, _) in handed {
+        flight.report(ticket, Fate::Delivered);
+    }
+    assert!(!flight.is_empty(), "what is refused holds its batch until it is buried");
+    assert_eq!(ledger.delivered.load(std::sync::atomic::Ordering::Relaxed), 4);
+    flight.bury(1);
+    assert!(flight.is_empty());
+    assert_eq!(settled(&ledger), (5, 1));
+}
+
+#[test]
+fn the_cursor_keeps_its_place_while_batches_before_it_go() {
+    let ledger: Arc<SinkLedger> = Arc::default();
+    let mut flight = Flight::default();
+    flight.push(lines(&ledger, &["a"]));
+    flight.push(lines(&ledger, &["b", "c"]));
+    let (a, ..) = flight.next().unwrap();
+    flight.handed_over();
+    let (b, ..) = flight.next().unwrap();
+    flight.handed_over();
+    flight.report(a, Fate::Delivered);
+    let (c, batch, entry) = flight.next().unwrap();
+    assert_eq!(batch.line(&entry), b"c\n");
+    flight.handed_over();
+    flight.report(c, Fate::Delivered);
+    flight.report(b, Fate::Delivered);
+    assert!(flight.is_empty() && flight.next().is_none());
+    flight.push(lines(&ledger, &["d"]));
+    assert_eq!(texts(&hand_over(&mut flight)), ["d"]);
+    assert_eq!(flight.drop_all(Reason::Shutdown), 1);
+    assert_eq!(settled(&ledger), (3, 1));
+}
+
+#[test]
+fn what_is_left_at_the_end_is_dropped_and_the_rest_counts_as_it_went() {
+    let ledger: Arc<SinkLedger> = Arc::default();
+    let mut flight = Flight::default();
+    flight.push(lines(&ledger, &["delivered", "refused", "left"]));
+    flight.push(lines(&ledger, &["left too"]));
+    let handed = hand_over(&mut flight);
+    flight.report(handed[0].0, Fate::Delivered);
+    flight.report(handed[1].0, REFUSED);
+    flight.bury(1);
+    assert_eq!(flight.drop_all(Reason::Shutdown), 2);
+    assert_eq!(settled(&ledger), (1, 3));
+    assert_eq!(ledger.dropped.get(Reason::Shutdown), 2);
+    assert_eq!(ledger.dropped.get(Reason::Rejected), 1);
+}
+
+#[test]
+fn what_is_refused_is_buried_in_order_and_once() {
+    let ledger: Arc<SinkLedger> = Arc::default();
+    let mut flight = Flight::default();
+    flight.push(lines(&ledger, &["a", "b"]));
+    flight.push(lines(&ledger, &["c"]));
+    let handed = hand_over(&mut flight);
+    for (ticket, _) in handed.iter().rev() {
+        flight.report(*ticket, REFUSED);
+        flight.refuse(*ticket, RDKafkaErrorCode::InvalidTopic);
+    }
+    let texts = |refused: Vec<Refusal>| -> Vec<Vec<u8>> {
+        refused.iter().map(|refusal| refusal.records.line(&refusal.entry).to_vec()).collect()
+    };
+    assert_eq!(texts(flight.refused(2)), [b"c\n", b"b\n"]);
+    flight.bury(1);
+    assert_eq!(texts(flight.refused(9)), [b"b\n", b"a\n"]);
+    assert_eq!(flight.refused(1)[0].code, RDKafkaErrorCode::MessageSizeTooLarge);
+    // What is not buried at the end is not refused either: its sender has to send it again.
+    assert_eq!(flight.drop_all(Reason::Shutdown), 2);
+    assert!(!flight.has_refused());
+    assert_eq!((ledger.dropped.get(Reason::Rejected), settled(&ledger)), (1, (0, 3)));
+}
+
+#[test]
+fn fewer_and_fewer_records_go_in_a_request() {
+    let groups = [Group::Many, Group::Some, Group::One].map(|group| group.fewer().records());
+    assert_eq!((Group::default().records(), groups), (None, [Some(64), Some(1), Some(1)]));
+}

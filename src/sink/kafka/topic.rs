@@ -1,0 +1,147 @@
+//! The topic of a sink whose `topic` has no placeholder. As long as it is missing, or may not be written to, records wait for it: somebody
+//! forgot to make it, and no record is at fault.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::client::Client;
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::delivery::Context;
+use crate::config::KafkaConfig;
+use crate::sink::Error;
+
+/// A broker that makes topics by itself says first that there is none.
+const MADE_WITHIN: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_millis(50);
+
+#[derive(Debug)]
+pub(super) struct Topic {
+    /// `None` if records choose their topics.
+    name: Option<String>,
+    commands: Commands,
+    /// Whether Kafka has to be asked for it.
+    in_doubt: bool,
+}
+
+/// What an operator types.
+#[derive(Debug)]
+pub(super) struct Commands {
+    brokers: String,
+    user: String,
+}
+
+// === impl Topic ===
+
+impl Topic {
+    pub(super) fn new(config: &KafkaConfig) -> Self {
+        let name = config.topic.as_constant().map(str::to_owned);
+        let user = config.properties.get("sasl.username").unwrap_or("USER").to_owned();
+        Self { in_doubt: name.is_some(), name, commands: Commands { brokers: config.brokers.join(","), user } }
+    }
+
+    pub(super) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    pub(super) fn commands(&self) -> &Commands {
+        &self.commands
+    }
+
+    /// Whether Kafka has to be asked before a record is sent to `route`. A spool or a dead-letter file may have the topic of an
+    /// earlier configuration.
+    pub(super) fn is_in_doubt(&self, route: &str) -> bool {
+        self.in_doubt && self.name.as_deref() == Some(route)
+    }
+
+    /// Kafka has refused the topic.
+    pub(super) fn doubt(&mut self) {
+        self.in_doubt = self.name.is_some();
+    }
+
+    /// Asks Kafka for the topic, if it is in doubt. The error says what is missing and how to make it. Without an answer until
+    /// `until`, because brokers are away or slow, records are sent, and Kafka says of them what is missing.
+    pub(super) fn ask(&mut self, client: &Client<Context>, until: Instant) -> Result<(), Error> {
+        let Some(name) = self.name.as_deref().filter(|_| self.in_doubt) else { return Ok(()) };
+        let made_until = until.min(Instant::now() + MADE_WITHIN);
+        while let Some(code) = ask(client, name, until) {
+            if Instant::now() >= made_until {
+                return Err(Error::Retry(self.commands.explain(name, code) + "; its records wait"));
+            }
+            thread::sleep(PAUSE);
+        }
+        self.in_doubt = false;
+        Ok(())
+    }
+}
+
+/// Why Kafka refuses the topic, if it says so in time.
+fn ask(client: &Client<Context>, name: &str, until: Instant) -> Option<RDKafkaErrorCode> {
+    let time = until.saturating_duration_since(Instant::now()).max(PAUSE);
+    let metadata = client.fetch_metadata(Some(name), time).ok()?;
+    let code = metadata.topics().first()?.error().map(RDKafkaErrorCode::from);
+    // librdkafka itself waits for a leader.
+    code.filter(|code| *code != RDKafkaErrorCode::LeaderNotAvailable)
+}
+
+// === impl Commands ===
+
+impl Commands {
+    /// What is wrong with a topic, and what to do about it.
+    pub(super) fn explain(&self, topic: &str, code: RDKafkaErrorCode) -> String {
+        use RDKafkaErrorCode::{TopicAuthorizationFailed, UnknownTopic, UnknownTopicOrPartition};
+        let Self { brokers, user } = self;
+        match code {
+            UnknownTopic | UnknownTopicOrPartition => format!(
+                "kafka has no topic {topic}; make it with `kafka-topics.sh --bootstrap-server {brokers} --create --topic {topic}`"
+            ),
+            TopicAuthorizationFailed => format!(
+                "kafka does not permit to write to the topic {topic}; permit it with `kafka-acls.sh --bootstrap-server {brokers} \
+                 --add --allow-principal User:{user} --operation Write --topic {topic}`"
+            ),
+            code => format!("kafka refuses the topic {topic}: {code}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::template::Template;
+
+    fn topic(name: &str, user: Option<&str>) -> Topic {
+        let user = user.map(|user| ("sasl.username".to_owned(), user.to_owned()));
+        Topic::new(&KafkaConfig {
+            brokers: vec!["a:9092".to_owned(), "b:9092".to_owned()],
+            topic: Template::parse(name).unwrap(),
+            max_routes: 1000,
+            key: Template::parse("key").unwrap(),
+            properties: user.into_iter().collect::<Vec<_>>().into(),
+            dead_letter: None,
+        })
+    }
+
+    #[test]
+    fn only_a_topic_without_placeholder_is_waited_for() {
+        let mut fixed = topic("mail", None);
+        assert!(fixed.is_in_doubt("mail") && !fixed.is_in_doubt("of-an-earlier-configuration"));
+        fixed.in_doubt = false;
+        assert!(!fixed.is_in_doubt("mail"));
+        fixed.doubt();
+        assert!(fixed.is_in_doubt("mail"));
+        let mut free = topic("mail-{hostname}", None);
+        free.doubt();
+        assert!(!free.is_in_doubt("mail-mx1") && !free.in_doubt);
+    }
+
+    #[test]
+    fn the_commands_can_be_typed_as_they_stand() {
+        let commands = topic("mail", Some("relay")).commands;
+        let missing = commands.explain("mail", RDKafkaErrorCode::UnknownTopicOrPartition);
+        let expected = "`kafka-topics.sh --bootstrap-server a:9092,b:9092 --create --topic mail`";
+        assert!(missing.ends_with(expected), "{missing}");
+        let forbidden = commands.explain("mail", RDKafkaErrorCode::TopicAuthorizationFailed);
+        assert!(forbidden.contains("--allow-principal User:relay --operation Write --topic mail`"), "{forbidden}");
+        assert!(commands.explain("mail", RDKafkaErrorCode::InvalidTopic).contains("InvalidTopic"));
+    }
+}
