@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::config::{DeadLetterConfig, FileConfig};
 use crate::ledger::{Reason, SinkLedger};
-use crate::receipt::{Outcome, receipt};
+use crate::receipt::{Outcome, Receipt, Ticket, receipt};
 use crate::sink::testing::{batch, batch_for, settled, wait_for};
 use crate::template::Template;
 
@@ -510,4 +510,14 @@ fn a_flood_of_names_makes_no_more_files_than_max_routes_and_loses_nothing() {
     assert_eq!(fixture.read("host1/2026-11-24.json"), "one\ntwo\n");
     assert_eq!(fixture.read("others/others.json"), "one\n".repeat(497) + &"two\n".repeat(497));
     assert_eq!(settled(&fixture.ledger), (1000, 0));
+}
+
+#[test]
+fn what_a_spool_keeps_is_not_told_as_dropped_at_the_stop() {
+    let fixture = Fixture::new(|_| {});
+    let ticket = Ticket { number: 0, outcomes: Arc::default(), spool: thread::current() };
+    let receipt = Arc::new(Receipt::of_spool(ticket, true, true));
+    let spooled = batch_for(&fixture.ledger, 0, &[("one", "full", ""), ("two", "full", "")], Some(receipt));
+    let work = Work::new(VecDeque::from([spooled, fixture.batch(&[("full", "three")])]));
+    assert_eq!(work.give_up(), 1);
 }

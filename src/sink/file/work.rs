@@ -84,7 +84,8 @@ impl Work {
         left
     }
 
-    /// Resolves everything: what waits is dropped because of the stop. Returns the number of records that are.
+    /// Resolves everything: what waits is dropped because of the stop. Returns the number of records that are, without those of a
+    /// spool: what becomes of them, the spool says.
     pub(super) fn give_up(self) -> u64 {
         let mut marks = self.marks.as_slice();
         let mut records = 0;
@@ -93,7 +94,7 @@ impl Work {
             (own, marks) = marks.split_at(batch.entries().len());
             let (waiting, bytes) = count(&batch, own, Mark::Waiting);
             batch.dropped_part(waiting, bytes, Reason::Shutdown);
-            records += waiting;
+            records += if batch.is_of_spool() { 0 } else { waiting };
             resolve(batch, own);
         }
         records
