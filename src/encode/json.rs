@@ -251,12 +251,21 @@ fn any_block_needs_escape<const N: usize>(bytes: &[u8]) -> bool {
 
 /// Without an early end, so that the compiler looks at all bytes at once.
 fn block_needs_escape<const N: usize>(block: &[u8; N]) -> bool {
-    block.iter().fold(false, |found, byte| found | byte_needs_escape(*byte))
+    // All but ASCII, and DEL, have the highest bit when 1 is added: looked for at once, they cost next to nothing.
+    let look = |(found, high): (bool, u8), byte: &u8| (found | json_needs_escape(*byte), high | byte.wrapping_add(1));
+    let (found, high) = block.iter().fold((false, 0), look);
+    found || (high >= 0x80 && block.iter().any(|byte| byte_needs_escape(*byte)))
 }
 
 fn byte_needs_escape(byte: u8) -> bool {
-    // Of all bytes, the quote alone becomes 0x20, and what is smaller stays so. 0xC2 begins the C1 control characters.
-    byte ^ 2 <= 0x20 || matches!(byte, b'\\' | 0x7f | 0xc2)
+    // 0xC2 begins the C1 control characters.
+    json_needs_escape(byte) || matches!(byte, 0x7f | 0xc2)
+}
+
+/// Whether JSON itself demands it.
+fn json_needs_escape(byte: u8) -> bool {
+    // Of all bytes, the quote alone becomes 0x20, and what is smaller stays so.
+    byte ^ 2 <= 0x20 || byte == b'\\'
 }
 
 #[cfg(test)]
