@@ -68,6 +68,9 @@ fn the_image_is_built_with_what_a_build_needs() {
     assert_eq!(installed(build), for_build);
     assert!(needed().contains("tzdata") && installed(run).contains("tzdata"));
 
+    // What cargo runs before it compiles, if it is there.
+    assert!(build.contains("\nCOPY build.rs ./\n"));
+
     // No older than the Rust that Cargo.toml asks for.
     let version = |text: &str, before: &str| -> u32 {
         let (_, rest) = text.split_once(before).unwrap_or_else(|| panic!("no {before}"));

@@ -48,7 +48,10 @@ fn of_kind(kind: &str) -> Vec<&'static str> {
 #[test]
 fn every_block_is_of_a_kind_that_is_tested() {
     for (kind, block) in blocks() {
-        assert!(["syslog", "json", "sh", "rsyslog", "console", "toml", "text"].contains(&kind), "{kind}: {block}");
+        assert!(
+            ["syslog", "json", "sh", "rsyslog", "console", "toml", "log", "text"].contains(&kind),
+            "{kind}: {block}"
+        );
     }
     assert_eq!(of_kind("sh").len(), 3);
     assert_eq!(of_kind("sh")[1], "./dev test");
