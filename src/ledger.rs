@@ -353,6 +353,11 @@ impl InFlight {
         self.receipt.as_ref().is_some_and(|receipt| receipt.is_durable())
     }
 
+    /// The same, unless whoever waited has given up.
+    pub fn is_still_awaited(&self) -> bool {
+        self.receipt.as_ref().is_some_and(|receipt| receipt.is_durable() && receipt.has_listener())
+    }
+
     /// Puts `receipt` in the place of the one that it has, which whoever takes it must resolve.
     pub fn exchange_receipt(&mut self, receipt: Arc<Receipt>) -> Option<Arc<Receipt>> {
         if receipt.is_of_spool() && receipt.hold(self.records) {

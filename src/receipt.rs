@@ -81,6 +81,14 @@ impl Receipt {
         self.durable
     }
 
+    /// Whether somebody is still there to be told. A sender whose session has ended is not.
+    pub fn has_listener(&self) -> bool {
+        match &self.tell {
+            Tell::Source(tell) => tell.as_ref().is_some_and(|tell| !tell.is_closed()),
+            Tell::Spool(_) => true,
+        }
+    }
+
     /// Whether a spool has the records, and keeps those that a sink does not take.
     pub const fn is_of_spool(&self) -> bool {
         matches!(self.tell, Tell::Spool(_))

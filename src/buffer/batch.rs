@@ -157,6 +157,11 @@ impl Batch {
         self.in_flight.is_awaited()
     }
 
+    /// The same, unless whoever waited has given up, as a sender whose session has ended: what is kept for it now is kept for nobody.
+    pub fn is_still_awaited(&self) -> bool {
+        self.in_flight.is_still_awaited()
+    }
+
     /// Whether a spool has handed it on, and keeps what the sink does not take.
     pub fn is_of_spool(&self) -> bool {
         self.in_flight.is_of_spool()

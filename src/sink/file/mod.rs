@@ -339,7 +339,7 @@ impl File {
         // Whoever waits must not be told that it is kept; what nobody waits for must not fill the queue.
         let mut waits = false;
         for line in &lines[done..] {
-            if work.batches[line.batch].is_awaited() {
+            if work.batches[line.batch].is_still_awaited() {
                 waits = true;
             } else {
                 marks[line.mark] = Mark::Lost;

@@ -201,9 +201,16 @@ fn a_full_dead_letter_file_drops_what_nobody_waits_for_and_holds_the_rest() {
     let _ = fixture.sink.write(&mut VecDeque::from([awaited]));
     fixture.write(&[("b.json", "four")]);
     assert_eq!((fixture.ledger.in_flight(), outcome.try_recv().is_err()), (1, true), "it waits, and the others go on");
+    let (given_up, _) = crate::receipt::receipt();
+    let awaited = batch_for(&fixture.ledger, 0, &[("five", "a.json", "")], Some(Arc::new(given_up)));
+    let _ = fixture.sink.write(&mut VecDeque::from([awaited]));
+    fixture.sink.troubles.try_now(Instant::now());
+    let _ = fixture.sink.tick();
+    assert_eq!(fixture.ledger.in_flight(), 1, "what its sender has given up takes no room");
+    assert_eq!(fixture.ledger.dropped.get(Reason::DeadLetterFull), 2);
     fixture.sink.finish(Instant::now()).unwrap();
     assert_eq!(outcome.try_recv(), Ok(Outcome::Failed));
-    assert_eq!(settled(&fixture.ledger), (2, 2));
+    assert_eq!(settled(&fixture.ledger), (2, 3));
     assert_eq!(fixture.read("b.json"), "two\nfour\n");
     assert_eq!(fs::read_to_string(&path).unwrap_or_default(), "");
 }
