@@ -39,6 +39,8 @@ pub struct Plan {
     /// How many sources follow files, and how many files they want to have open together.
     followers: usize,
     wanted_files: usize,
+    /// How many sources listen for connections.
+    listeners: usize,
     /// What is left of the permitted for connections, and for followed files.
     connections: usize,
     files: usize,
@@ -75,13 +77,23 @@ impl Plan {
         let files = rest.saturating_sub(wanted_connections).max(rest / 2).max(least_files);
         let files = files.min(wanted_files).min(rest - listeners);
         let connections = (rest - files).min(wanted_connections);
-        Ok(Self { permitted, reserve: most, wanted_connections, followers, wanted_files, connections, files })
+        Ok(Self {
+            permitted,
+            reserve: most,
+            wanted_connections,
+            followers,
+            wanted_files,
+            listeners,
+            connections,
+            files,
+        })
     }
 
     /// Has the sources keep to it.
     pub(super) fn set(&self, descriptors: &Descriptors) {
         // Sources that have left may still have connections: without a listener there is no new one.
-        descriptors.set(self.connections, self.files / self.followers.max(1));
+        // Each listener accepts one connection more than it serves, to close it and say why.
+        descriptors.set(self.connections.saturating_add(self.listeners), self.files / self.followers.max(1));
     }
 
     /// Whether connections or followed files can't have as many as they may by the configuration.
@@ -169,7 +181,9 @@ fn sink_needs(sink: &SinkConfig) -> (usize, usize) {
 const fn socket_needs(source: &SourceKind) -> (usize, usize) {
     let sockets = match source {
         SourceKind::Udp(udp) => udp.workers,
-        SourceKind::Tcp(_) | SourceKind::Relp(_) | SourceKind::Unix(_) => 1,
+        SourceKind::Unix(unix) if unix.stream.is_none() => 1,
+        // One more is for the connection that is accepted, and closed at once if there are too many.
+        SourceKind::Tcp(_) | SourceKind::Relp(_) | SourceKind::Unix(_) => 2,
         SourceKind::File(_) => FOLLOWER,
         SourceKind::Stdin(_) => 0,
     };
@@ -197,18 +211,29 @@ mod tests {
     #[test]
     fn peers_and_files_get_what_the_sinks_leave() {
         let both = [TCP, FILE].concat();
-        // 32 for the program, 144 for the file sink, and one listener.
-        assert_eq!(shares(TCP, 1024), (1024 - 177, 0));
+        // 32 for the program, 144 for the file sink, and two for the listener.
+        assert_eq!(shares(TCP, 1024), (1024 - 178, 0));
         assert_eq!(shares(TCP, 65536), (2000, 0));
         assert_eq!(shares(FILE, 1024), (0, 1024 - 184));
         assert_eq!(shares(FILE, 65536), (0, 1000));
         assert_eq!(shares(&both, 65536), (2000, 1000));
-        assert_eq!(shares(&both, 1024), (420, 419));
+        assert_eq!(shares(&both, 1024), (419, 419));
         // Who wants less than half has it.
-        assert_eq!(shares(&both, 1024 + 2000), (1839, 1000));
+        assert_eq!(shares(&both, 1024 + 2000), (1838, 1000));
         // The sink gets along with fewer open files.
-        assert_eq!(shares(TCP, 64), (15, 0));
+        assert_eq!(shares(TCP, 64), (14, 0));
         assert!(plan(TCP, 1024).unwrap().is_short() && !plan(TCP, 65536).unwrap().is_short());
+    }
+
+    /// Otherwise a source that has `max_connections` would wait for a descriptor, and blame the limit of the process.
+    #[test]
+    fn each_listener_has_a_descriptor_for_the_connection_that_it_refuses() {
+        let sources = format!("{TCP}max_connections = 2\n{}max_connections = 3\n", TCP.replace("514", "515"));
+        let plan = plan(&sources, 65536).unwrap();
+        assert_eq!((plan.connections, plan.needed()), (5, 32 + 144 + 4 + 5));
+        let descriptors = Descriptors::default();
+        plan.set(&descriptors);
+        assert_eq!(descriptors.connections(), 5 + 2);
     }
 
     #[test]

@@ -30,8 +30,8 @@ impl Default for Descriptors {
 }
 
 impl Descriptors {
-    /// Lets all sources together have so many `connections`, and each source of followed files so many open `files`.
-    /// Those that there are stay.
+    /// Lets all sources together have so many `connections`, with those that are accepted only to be closed, and each
+    /// source of followed files so many open `files`. Those that there are stay.
     pub fn set(&self, connections: usize, files: usize) {
         self.0.connections.store(connections, Relaxed);
         self.0.files.store(files, Relaxed);
@@ -39,7 +39,7 @@ impl Descriptors {
     }
 
     /// Maximum number of connections of all sources.
-    pub(super) fn connections(&self) -> usize {
+    pub fn connections(&self) -> usize {
         self.0.connections.load(Relaxed)
     }
 
