@@ -451,7 +451,7 @@ impl<'r, 'd> Reader<'r, 'd> {
 }
 
 /// Words of other programs for a key, and the keys.
-const OTHER_WORDS: [(&str, &str); 26] = [
+const OTHER_WORDS: [(&str, &str); 27] = [
     ("input", "source"),
     ("inputs", "source"),
     ("sources", "source"),
@@ -475,6 +475,7 @@ const OTHER_WORDS: [(&str, &str); 26] = [
     ("bootstrap_servers", "brokers"),
     ("bootstrap.servers", "brokers"),
     ("hosts", "brokers"),
+    ("compress", "gzip"),
     ("zone", "timezone"),
     ("time_zone", "timezone"),
     ("tz", "timezone"),

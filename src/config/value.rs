@@ -95,7 +95,7 @@ pub(super) fn text<'v>(value: &'v DeValue<'_>) -> Result<&'v str, Fault> {
 }
 
 pub(super) fn bool(value: &DeValue<'_>) -> Result<bool, Fault> {
-    value.as_bool().ok_or_else(|| Fault::wrong_type(value, "true or false").help("write it without quotes"))
+    value.as_bool().ok_or_else(|| Fault::wrong_type(value, "true or false").help("write true or false, without quotes"))
 }
 
 /// A whole number from `least` to `most`.
@@ -246,8 +246,9 @@ pub(super) fn zone(value: &DeValue<'_>) -> Result<jiff::tz::TimeZone, Fault> {
         let names: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
         let help = match suggest::nearest(text, names.iter().map(String::as_str)) {
             _ if names.is_empty() => "this machine has no time zone database: install the package tzdata".to_owned(),
-            Some(name) => format!("did you mean \"{name}\"?"),
-            None => "write a name of the IANA time zone database, e.g. \"Asia/Tokyo\"".to_owned(),
+            // An abbreviation is always like another one, which means another time: JST is not MST.
+            Some(name) if text.len() > 4 => format!("did you mean \"{name}\"?"),
+            _ => "write a name of the IANA time zone database, e.g. \"Asia/Tokyo\"".to_owned(),
         };
         Fault::new(format!("unknown time zone \"{text}\"")).help(help)
     })

@@ -453,3 +453,15 @@ fn what_newcomers_write() {
          [[sink.kafka]]\nservers = \"a:9092\"\ntopic = \"mail\"\nqueue_size = \"1gb\""
     ));
 }
+
+#[test]
+fn hints_lead_to_what_was_meant() {
+    for (text, hint) in [
+        ("[[source.udp]]\nlisten = \"[::]:514\"\ntimezone = \"JST\"", "e.g. \"Asia/Tokyo\""),
+        ("[[sink.file]]\npath = \"/var/log/a\"\ncompress = true", "did you mean `gzip`?"),
+        ("[[sink.file]]\npath = \"/var/log/a\"\ngzip = \"yes\"", "write true or false, without quotes"),
+    ] {
+        let errors = errors_in(text);
+        assert!(errors.contains(hint) && !errors.contains("MST"), "{errors}");
+    }
+}
