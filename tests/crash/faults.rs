@@ -52,8 +52,8 @@ fn assert_ends(ended: &Ended, file: &str) {
 
 #[test]
 fn a_first_fdatasync_that_fails_acknowledges_nothing_and_ends_the_program() {
-    // The first of each is of the start.
-    for fault in ["spool-fdatasync:2", "spool-directory-fsync:2"] {
+    // The first two of each are of the start: the cursor, and whose spool it is.
+    for fault in ["spool-fdatasync:3", "spool-directory-fsync:3"] {
         for mode in ["always", "overflow"] {
             let directory = scratch::directory("faults-first");
             let mut sender = Sender::default();
@@ -68,7 +68,7 @@ fn a_first_fdatasync_that_fails_acknowledges_nothing_and_ends_the_program() {
 
 #[test]
 fn a_later_fdatasync_that_fails_loses_nothing_that_was_acknowledged() {
-    for fault in ["spool-fdatasync:9", "spool-directory-fsync:3"] {
+    for fault in ["spool-fdatasync:10", "spool-directory-fsync:4"] {
         let directory = scratch::directory("faults-later");
         let mut sender = Sender::default();
         let ended = fails(directory.path(), "always", fault, &mut sender);
