@@ -411,7 +411,8 @@ impl<'r, 'd> Reader<'r, 'd> {
         if let DeValue::Table(table) = value.get_ref() {
             return Some((table, value.span()));
         }
-        self.fault(&value.span(), None, Fault::wrong_type(value.get_ref(), "a table"));
+        let own = format!("write its keys below [{}.{name}]", self.title.trim_matches(['[', ']']));
+        self.fault(&value.span(), None, Fault::wrong_type(value.get_ref(), "a table").help(own));
         None
     }
 

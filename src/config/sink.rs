@@ -8,6 +8,7 @@ use super::key::{Key, Type};
 use super::kind::Kind;
 use super::reader::{Reader, Time};
 use super::source::MOST_MEMORY;
+use super::value::print_size;
 use super::{
     DeadLetterConfig, FileConfig, Fsync, KafkaConfig, Select, SinkConfig, SinkKind, SpoolConfig, SpoolMode, WhenFull,
 };
@@ -329,7 +330,9 @@ fn spool(table: &mut Reader<'_, '_>) -> Option<SpoolConfig> {
     };
     if config.max_size / 4 < config.segment_size {
         let error = Diagnostic::at(table.place("max_size"), "room for less than four files of `segment_size`");
-        table.error(error.help("raise `max_size`, or lower `segment_size`"));
+        let (most, least) = (print_size(config.max_size / 4), print_size(config.segment_size.saturating_mul(4)));
+        let help = format!("write {least} or more for `max_size`, or {most} or less for `segment_size`");
+        table.error(error.help(help));
     }
     Some(config)
 }
