@@ -5,8 +5,9 @@
 //!  "id":"…","timestamp_ms":1795486235000,"record":{…}}
 //! ```
 //!
-//! (In the file that is one line.) `route` is the topic or the path, and a record without a key has no `key`. The record
-//! stands last and as it was, byte for byte. A reader takes the fields in any order and passes by those that it does not know.
+//! (In the file that is one line.) `route` is the topic or the path, and a record without a key has no `key`. The
+//! record stands last and as it was, byte for byte. A reader takes the fields in any order and passes by those that it
+//! does not know.
 
 use serde_json::{Deserializer, Value};
 

@@ -1,13 +1,13 @@
 //! Where a sink keeps the records that its destination refused for good: lines that `postrider replay` sends again.
 //!
 //! A sink appends what was refused and calls [`DeadLetters::sync`] before it resolves the batch, so that a sender's
-//! acknowledgement, or a spool's forgetting, never comes before the line is on the disk. An fdatasync that fails ends the
-//! program; whatever else fails is tried again, and holds the sink up.
+//! acknowledgement, or a spool's forgetting, never comes before the line is on the disk. An fdatasync that fails ends
+//! the program; whatever else fails is tried again, and holds the sink up.
 //!
-//! Several sinks, and a replay beside them, may append to one file. Each locks it (flock) for the time of a write, and looks
-//! then whether it is still the one at its path: a replay renames the file under the same lock, so after that nothing is
-//! added to it any more. What did not fit is cut off again under the lock: lines are whole. A line without an end, which a
-//! machine leaves that died in the middle of it, gets one before the next.
+//! Several sinks, and a replay beside them, may append to one file. Each locks it (flock) for the time of a write, and
+//! looks then whether it is still the one at its path: a replay renames the file under the same lock, so after that
+//! nothing is added to it any more. What did not fit is cut off again under the lock: lines are whole. A line without
+//! an end, which a machine leaves that died in the middle of it, gets one before the next.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -58,8 +58,8 @@ pub(crate) struct DeadLetters {
 // === impl DeadLetters ===
 
 impl DeadLetters {
-    /// For the sink of this name; without a path what is refused is gone. The file is made with the first line. The error
-    /// says why there could be none, and what to do.
+    /// For the sink of this name; without a path what is refused is gone. The file is made with the first line. The
+    /// error says why there could be none, and what to do.
     pub(crate) fn new(config: Option<&DeadLetterConfig>, sink: &str) -> Result<Self, String> {
         let path = config.map(|config| config.path.as_path());
         let max_size = config.map_or(u64::MAX, |config| config.max_size);
@@ -97,14 +97,14 @@ impl DeadLetters {
         self.path.is_some()
     }
 
-    /// Whether the last [`Self::append`] failed because the file has its maximum size. It has room again when somebody renames
-    /// or removes it, as a replay does.
+    /// Whether the last [`Self::append`] failed because the file has its maximum size. It has room again when somebody
+    /// renames or removes it, as a replay does.
     pub(crate) const fn is_full(&self) -> bool {
         self.full
     }
 
-    /// Appends refused records, and says how many of them are done with: in the file, or gone where there is none. If those
-    /// are not all, also why. They are on the disk only after [`Self::sync`].
+    /// Appends refused records, and says how many of them are done with: in the file, or gone where there is none. If
+    /// those are not all, also why. They are on the disk only after [`Self::sync`].
     pub(crate) fn append<'r>(&mut self, letters: impl IntoIterator<Item = Letter<'r>>) -> (usize, Result<(), Error>) {
         let now = Timestamp::now();
         let (mut done, mut waiting) = (0, 0);
@@ -186,8 +186,9 @@ impl DeadLetters {
             error!(
                 sink,
                 suppressed,
-                "{} has no room below dead_letter_max_size ({max} bytes): what is refused waits if its sender waits, and is \
-                 lost if not; send it with `postrider replay`, or rename the file",
+                "{} has no room below dead_letter_max_size ({max} bytes): what is refused goes to the common file of this \
+                 sink if it has one, or else waits if its sender waits, and is lost if not; send it with `postrider \
+                 replay`, or rename the file",
                 path.display()
             );
         }

@@ -5,30 +5,32 @@
 //! - a time: the kernel has the record; it is on the disk that time later at the latest.
 //! - `never`: the kernel has the record, and writes it to the disk when it likes.
 //!
-//! A batch that a source waits for (RELP) has to be on the disk before it counts as delivered, so it makes a sync due at
-//! once also where `fsync` is a time: held for that long, it would stop its sender at the window. What waits in the queue
-//! meanwhile shares the next one. Together with `never`, the configuration refuses such a source.
+//! A batch that a source waits for (RELP) has to be on the disk before it counts as delivered, so it makes a sync due
+//! at once also where `fsync` is a time: held for that long, it would stop its sender at the window. What waits in the
+//! queue meanwhile shares the next one. Together with `never`, the configuration refuses such a source.
 //!
-//! In the last two, a power failure can lose records that count as delivered; a crash of Postrider cannot. With the first
-//! two a new file's directory entry is brought to the disk as well. An fdatasync that fails ends the program, because the
-//! kernel may have forgotten what it could not write, and the next call would claim success.
+//! In the last two, a power failure can lose records that count as delivered; a crash of Postrider cannot. With the
+//! first two a new file's directory entry is brought to the disk as well. An fdatasync that fails ends the program,
+//! because the kernel may have forgotten what it could not write, and the next call would claim success.
 //!
-//! A write that fails is tried again. A file then ends with the last whole line that fitted, and the next attempt goes on
-//! behind it: no line is torn or repeated. Lines of one route keep their order.
+//! A write that fails is tried again. A file then ends with the last whole line that fitted, and the next attempt goes
+//! on behind it: no line is torn or repeated. Lines of one route keep their order.
 //!
-//! A peer can make a route by its hostname, so none may hold up the others. One whose path can never be right (`path.rs` says
-//! which) is refused at once: its records go into the dead-letter file, are dropped as `rejected`, and logged. One that
-//! cannot be written now is set aside (`trouble.rs`): its batches stay inside the sink, in the room that they have in the
-//! queue, and the others go on. There is a limit on the number of routes (`routes.rs`).
+//! A peer can make a route by its hostname, so none may hold up the others. One whose path can never be right
+//! (`path.rs` says which) is refused at once: its records go into the dead-letter file, are dropped as `rejected`, and
+//! logged; while that file is full, they go to the common route (`refuse.rs`). One that cannot be written now is set
+//! aside (`trouble.rs`): its batches stay inside the sink, in the room that they have in the queue, and the others go
+//! on. There is a limit on the number of routes (`routes.rs`).
 //!
 //! **Rotation** is described in `rotate.rs`. Age counts from the birth of the file, also over a restart; where the file
-//! system does not record it, from the last write before the file was opened. An empty file is not rotated. A file stays
-//! below the size unless one line alone is larger.
+//! system does not record it, from the last write before the file was opened. An empty file is not rotated. A file
+//! stays below the size unless one line alone is larger.
 //!
-//! **Other programs** may rename or remove a file: once in a second each open file is compared with what is at its path,
-//! and opened anew if that is another one. SIGHUP does so at once. They may also cut it (`copytruncate`), at the risk of
-//! losing lines that copytruncate always has. They must not write to it.
+//! **Other programs** may rename or remove a file: once in a second each open file is compared with what is at its
+//! path, and opened anew if that is another one. SIGHUP does so at once. They may also cut it (`copytruncate`), at the
+//! risk of losing lines that copytruncate always has. They must not write to it.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -36,16 +38,18 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use tracing::{info, warn};
+use tracing::{Level, info, warn};
 
-use super::dead_letter::{DeadLetters, Letter};
+use super::dead_letter::DeadLetters;
 use super::routes::Routes;
 use super::{Error, Sink};
 use crate::buffer::Batch;
 use crate::config::{FileConfig, Fsync};
+use crate::throttle::{Owner, Throttle};
 
 mod open;
 mod path;
+mod refuse;
 mod rotate;
 mod sync;
 mod trouble;
@@ -54,10 +58,11 @@ mod work;
 use open::OpenFile;
 use path::{PathError, Root, Scope};
 use rotate::{Housekeeper, Job};
-use trouble::{Troubles, Verdict};
+use trouble::Troubles;
 use work::{Group, Line, Mark, Work};
 
-/// The most files that are open at a time; a quarter of them, those that were used least recently, are closed for the next.
+/// The most files that are open at a time; a quarter of them, those that were used least recently, are closed for the
+/// next.
 pub const OPEN_FILES: usize = 128;
 /// How long a rotation that failed is left alone.
 const ROTATION_PAUSE: Duration = Duration::from_secs(60);
@@ -70,6 +75,8 @@ pub struct File {
     name: String,
     root: Root,
     routes: Routes,
+    /// True if a record chooses its path.
+    has_placeholder: bool,
     fsync: Fsync,
     rotate_size: Option<u64>,
     rotate_age: Option<Duration>,
@@ -82,6 +89,9 @@ pub struct File {
     troubles: Troubles,
     sync_due: Option<Instant>,
     dead_letters: DeadLetters,
+    /// Refused records that go to the common route.
+    moved_log: Throttle,
+    rotation_log: Throttle,
     /// Whether the sink cannot go on: nothing may count as delivered any more.
     broken: bool,
 }
@@ -98,11 +108,13 @@ impl File {
         let rotates = config.rotate_size.is_some() || config.rotate_age.is_some();
         let cares = rotates && (config.gzip || config.rotate_keep.is_some());
         let dead_letters = DeadLetters::new(config.dead_letter.as_ref(), name)?;
+        let log = |what: &str| Throttle::new(Level::WARN, Owner::Sink(name.to_owned()), what);
         let housekeeper = cares.then(|| Housekeeper::start(name, config.rotate_keep, config.gzip)).transpose()?;
         Ok(Self {
             name: name.to_owned(),
             root,
             routes: Routes::new(name, &config.path, config.max_routes),
+            has_placeholder: !config.path.is_constant(),
             fsync: config.fsync,
             rotate_size: config.rotate_size,
             rotate_age: config.rotate_age,
@@ -114,12 +126,14 @@ impl File {
             troubles: Troubles::new(name),
             sync_due: None,
             dead_letters,
+            moved_log: log("refused records written to the common file, because the dead-letter file is full"),
+            rotation_log: log("rotations that failed"),
             broken: false,
         })
     }
 
-    /// Writes `new` batches, and before them what is set aside, where it is to be tried. What cannot be written is aside
-    /// afterwards. An error that may pass says that nothing can be written at all.
+    /// Writes `new` batches, and before them what is set aside, where it is to be tried. What cannot be written is
+    /// aside afterwards. An error that may pass says that nothing can be written at all.
     fn work(&mut self, new: VecDeque<Batch>) -> Result<(), Error> {
         let now = Instant::now();
         let mut work = Work::new(new);
@@ -146,50 +160,50 @@ impl File {
     /// Writes what waits, route by route. The trouble of one need not stop the others.
     fn write_groups(&mut self, work: &mut Work, now: Instant) -> Result<(), Error> {
         let common = self.routes.common().to_owned();
-        let stuck = self.troubles.stuck().is_some();
         // The groups borrow the rest of it.
         let mut marks = std::mem::take(&mut work.marks);
-        let mut result = Ok(());
-        for group in work.groups(&marks, &mut self.routes, &common) {
-            let verdict = self.troubles.verdict(&group.route, stuck, now);
-            result = self.write_or_refuse(work, &group, verdict, &mut marks, now);
-            if result.is_err() {
-                break;
-            }
-        }
+        let groups = work.groups(&marks, &mut self.routes, &common);
+        let result = self.write_each(work, groups, rotate::live(&common), &mut marks, now);
         work.marks = marks;
         result
     }
 
-    fn write_or_refuse(
+    /// Writes the common group last, in the order of the records, because others may add lines to it.
+    fn write_each<'w>(
         &mut self,
-        work: &Work,
-        group: &Group<'_>,
-        verdict: Verdict,
+        work: &'w Work,
+        groups: Vec<Group<'w>>,
+        common: Cow<'w, str>,
         marks: &mut [Mark],
         now: Instant,
     ) -> Result<(), Error> {
-        let verdict = match verdict {
-            Verdict::Write => match self.write_group(work, group, marks) {
-                Ok(()) => {
-                    self.troubles.worked(&group.route, now);
-                    return Ok(());
-                }
-                Err(PathError::Fatal(error)) => return Err(error),
-                Err(PathError::Refused(reason)) => Verdict::Refuse(format!("cannot write to {reason}")),
-                Err(PathError::Failed { reason, scope }) => self.troubles.failed(&group.route, &reason, scope, now),
-            },
-            verdict => verdict,
-        };
-        let Verdict::Refuse(reason) = verdict else { return Ok(()) };
-        match self.refuse(work, group, &reason, marks) {
-            // What cannot be kept waits like what cannot be written.
-            Err(Error::Retry(reason)) => {
-                self.troubles.failed(&group.route, &reason, Scope::All, now);
-                Ok(())
+        let stuck = self.troubles.stuck().is_some();
+        let mut last = Group { route: common, lines: Vec::new() };
+        let mut moved = Vec::new();
+        for group in groups {
+            if group.route == last.route {
+                last.lines.extend(group.lines);
+                continue;
             }
-            refused => refused,
+            let Some(unkept) = self.write_or_refuse(work, &group, stuck, marks, now)? else { continue };
+            if self.has_placeholder {
+                last.lines.extend(&unkept.lines);
+                moved.push(unkept);
+            } else {
+                self.settle(work, &unkept, marks, now);
+            }
         }
+        if last.lines.is_empty() {
+            return Ok(());
+        }
+        last.lines.sort_unstable_by_key(|line| line.mark);
+        if let Some(unkept) = self.write_or_refuse(work, &last, stuck, marks, now)? {
+            self.settle(work, &unkept, marks, now);
+        }
+        for unkept in moved {
+            self.settle(work, &unkept, marks, now);
+        }
+        Ok(())
     }
 
     /// Writes the lines of a group as far as they are not written yet.
@@ -267,8 +281,8 @@ impl File {
         Ok(())
     }
 
-    /// Closes those files that were not used for the longest time, a quarter of all, so that one wait for the disk makes room
-    /// for many.
+    /// Closes those files that were not used for the longest time, a quarter of all, so that one wait for the disk
+    /// makes room for many.
     fn close_oldest(&mut self) -> Result<(), Error> {
         let mut oldest: Vec<(u64, String)> =
             self.files.iter().map(|(route, file)| (file.used, route.clone())).collect();
@@ -289,9 +303,16 @@ impl File {
 
     /// Renames the file of a route and closes it. False if that failed: then the old file is written on for a while.
     fn rotate(&mut self, route: &str) -> Result<bool, Error> {
-        if self.root.identity(route) != self.files.get(route).map(|file| file.identity) {
+        match self.root.identity(route) {
             // Another program has rotated it already.
-            return self.close(route).map(|()| true);
+            Ok(identity) if identity != self.files.get(route).map(|file| file.identity) => {
+                return self.close(route).map(|()| true);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                self.not_rotated(route, &error.to_string());
+                return Ok(false);
+            }
         }
         let path = self.root.full(route);
         let renamed = self.root.directory(route).map_err(|error| error.to_string()).and_then(|(directory, name)| {
@@ -310,42 +331,21 @@ impl File {
                 Ok(true)
             }
             Err(error) => {
-                warn!(
-                    sink = self.name,
-                    "cannot rotate {}: {error}; written on, tried again in a minute",
-                    path.display()
-                );
-                if let Some(file) = self.files.get_mut(route) {
-                    file.no_rotation_before = Some(Instant::now() + ROTATION_PAUSE);
-                }
+                self.not_rotated(route, &error);
                 Ok(false)
             }
         }
     }
 
-    fn refuse(&mut self, work: &Work, group: &Group<'_>, reason: &str, marks: &mut [Mark]) -> Result<(), Error> {
-        // A part of them may be written already.
-        let lines: Vec<&Line> = group.lines.iter().filter(|line| marks[line.mark] == Mark::Waiting).collect();
-        let (done, result) = self.dead_letters.append(lines.iter().map(|line| {
-            let records = &work.batches[line.batch];
-            Letter { reason, records, entry: records.entries()[line.entry] }
-        }));
-        for line in &lines[..done] {
-            marks[line.mark] = Mark::Refused;
+    /// Leaves the rotation of a file alone for a while.
+    fn not_rotated(&mut self, route: &str, error: &str) {
+        let now = Instant::now();
+        if let Some(file) = self.files.get_mut(route) {
+            file.no_rotation_before = Some(now + ROTATION_PAUSE);
         }
-        if result.is_ok() || !self.dead_letters.is_full() {
-            return result;
-        }
-        // Whoever waits must not be told that it is kept; what nobody waits for must not fill the queue.
-        let mut waits = false;
-        for line in &lines[done..] {
-            if work.batches[line.batch].is_still_awaited() {
-                waits = true;
-            } else {
-                marks[line.mark] = Mark::Lost;
-            }
-        }
-        if waits { result } else { Ok(()) }
+        let Some(suppressed) = self.rotation_log.pass(now) else { return };
+        let (sink, path) = (self.name.as_str(), self.root.full(route));
+        warn!(sink, suppressed, "cannot rotate {}: {error}; written on, tried again in a minute", path.display());
     }
 
     /// Syncs what was written since, if it is time or some source waits for it.
@@ -369,8 +369,8 @@ impl File {
         sync::together(dirty.map(|(route, file)| (self.root.full(route), file)).collect())
     }
 
-    /// Tries again what is aside, until the time for the stop is over. What concerns one route is refused at once, if the
-    /// dead-letter file keeps it.
+    /// Tries again what is aside, until the time for the stop is over. What concerns one route is refused at once, if
+    /// the dead-letter file keeps it.
     fn write_the_rest(&mut self, deadline: Instant) -> Result<(), Error> {
         while !self.aside.is_empty() {
             self.troubles.last_attempt(Instant::now(), self.dead_letters.keeps());
@@ -396,11 +396,16 @@ impl File {
             }
             file.refresh();
             let file = &self.files[&route];
-            if self.root.identity(&route) != Some(file.identity) {
-                info!(sink = self.name, "{} was moved or removed; opened anew", self.root.full(&route).display());
-                self.close(&route)?;
-            } else if self.is_old(file) && file.rotates() {
-                self.rotate(&route)?;
+            match self.root.identity(&route) {
+                Ok(identity) if identity != Some(file.identity) => {
+                    info!(sink = self.name, "{} was moved or removed; opened anew", self.root.full(&route).display());
+                    self.close(&route)?;
+                }
+                Ok(_) if self.is_old(file) && file.rotates() => {
+                    self.rotate(&route)?;
+                }
+                // What cannot be found out now is looked at again at the next tick.
+                Ok(_) | Err(_) => {}
             }
         }
         Ok(())

@@ -34,8 +34,8 @@ pub(super) struct OpenFile {
 // === impl OpenFile ===
 
 impl OpenFile {
-    /// Takes over a file that was opened to read and append. If its last line has no end, because a machine or a process
-    /// died in the middle of it, it gets one, so that the next record does not become a part of it.
+    /// Takes over a file that was opened to read and append. If its last line has no end, because a machine or a
+    /// process died in the middle of it, it gets one, so that the next record does not become a part of it.
     pub(super) fn new(file: Handle) -> io::Result<Self> {
         let metadata = file.metadata()?;
         let mut open = Self {
@@ -59,8 +59,8 @@ impl OpenFile {
         Ok(open)
     }
 
-    /// Appends slices that together are lines of these lengths. Gives the number of lines that are in the file now, whole;
-    /// if that is not all, also why. What was written of the next line is taken back.
+    /// Appends slices that together are lines of these lengths. Gives the number of lines that are in the file now,
+    /// whole; if that is not all, also why. What was written of the next line is taken back.
     pub(super) fn append(
         &mut self,
         slices: &mut [IoSlice<'_>],

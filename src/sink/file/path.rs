@@ -1,10 +1,10 @@
 //! How a route becomes an open file below the sink's directory, and never outside of it.
 //!
-//! A route holds what a peer wrote, for example a hostname. The template has taken the worst out of it already; here it is
-//! checked again, and each component is opened relative to the one before without following a symlink. So neither a name
-//! nor a symlink that someone puts below the directory leads out of it. The directory itself is the operator's and may be
-//! reached through symlinks. A file that has more than one name (hard links) is refused where somebody else may have made
-//! them: in a directory of another user, or one that its group or all may write to.
+//! A route holds what a peer wrote, for example a hostname. The template has taken the worst out of it already; here it
+//! is checked again, and each component is opened relative to the one before without following a symlink. So neither a
+//! name nor a symlink that someone puts below the directory leads out of it. The directory itself is the operator's and
+//! may be reached through symlinks. A file that has more than one name (hard links) is refused where somebody else may
+//! have made them: in a directory of another user, or one that its group or all may write to.
 //!
 //! A file has one owner: its sink locks it (flock), and waits for whoever has it: another sink, or another Postrider.
 
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat};
-use nix::sys::stat::{Mode, fstat, fstatat, mkdirat};
+use nix::sys::stat::{FileStat, Mode, fstat, fstatat, mkdirat};
 use nix::unistd::geteuid;
 
 use super::rotate::MOST_OF_A_SUFFIX;
@@ -148,13 +148,26 @@ impl Root {
         self.walk(route, false)
     }
 
-    /// Which file is at the path of a route now; `None` if there is none.
-    pub(super) fn identity(&self, route: &str) -> Option<Identity> {
-        let (directory, name) = self.directory(route).ok()?;
-        let stat = fstatat(&directory, name, AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
-        // The types differ between systems.
-        #[allow(clippy::unnecessary_cast)]
-        Some((stat.st_dev as u64, stat.st_ino as u64))
+    /// Returns which file is at the path of a route now, or `None` if none is there. An error says that this cannot be
+    /// found out now, for example without a file descriptor.
+    pub(super) fn identity(&self, route: &str) -> Result<Option<Identity>, Errno> {
+        match self.stat(route) {
+            // The types differ between systems.
+            #[allow(clippy::unnecessary_cast)]
+            Ok(stat) => Ok(Some((stat.st_dev as u64, stat.st_ino as u64))),
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    fn stat(&self, route: &str) -> Result<FileStat, Errno> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let (parents, name) = split(route).map_err(|_| Errno::ENOENT)?;
+        let mut directory = nix::fcntl::open(&self.path, flags, Mode::empty())?;
+        for parent in parents {
+            directory = openat(&directory, parent, flags | OFlag::O_NOFOLLOW, Mode::empty())?;
+        }
+        fstatat(&directory, name, AtFlags::AT_SYMLINK_NOFOLLOW)
     }
 
     fn open_root(&self, create: bool) -> io::Result<OwnedFd> {

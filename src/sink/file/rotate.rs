@@ -1,9 +1,9 @@
 //! Rotation: the names of rotated files, which of them stay, and their compression.
 //!
-//! `mail.json` becomes `mail.json.20261124-021035`, in UTC; a second one in the same second gets `-001` behind that. With
-//! gzip it later becomes `mail.json.20261124-021035.gz`. The names sort by age. All of this after the renaming happens in
-//! a thread of its own, so that no record waits for it. What it does not get done (its queue is full, the program stops or
-//! dies) it finds and does at the next rotation of the same path.
+//! `mail.json` becomes `mail.json.20261124-021035`, in UTC; a second one in the same second gets `-001` behind that.
+//! With gzip it later becomes `mail.json.20261124-021035.gz`. The names sort by age. All of this after the renaming
+//! happens in a thread of its own, so that no record waits for it. What it does not get done (its queue is full, the
+//! program stops or dies) it finds and does at the next rotation of the same path.
 //!
 //! No file that is written to has such a name: where a sender's words give one, the point before the time becomes `_`
 //! ([`live`]). So no sender can pass its file off as a rotated one, have others removed, or stop the rotation.
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use flate2::{Compression, write::GzEncoder};
 use jiff::civil::{Date, DateTime, Time};
@@ -28,10 +28,11 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, fchmod, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
-use tracing::{error, warn};
+use tracing::{Level, error, warn};
 
 use crate::crash::panic_point;
 use crate::panics;
+use crate::throttle::{Owner, Throttle};
 use crate::time::{self, Timestamp};
 
 /// The most rotated paths that wait for the thread.
@@ -67,6 +68,7 @@ struct Care {
     keep: Option<usize>,
     gzip: bool,
     stop: Arc<AtomicBool>,
+    log: Throttle,
 }
 
 // === impl Housekeeper ===
@@ -75,7 +77,7 @@ impl Housekeeper {
     pub(super) fn start(sink: &str, keep: Option<usize>, gzip: bool) -> Result<Self, String> {
         let (jobs, receiver) = sync_channel(WAITING);
         let stop = Arc::new(AtomicBool::new(false));
-        let care = Care { keep, gzip, stop: Arc::clone(&stop) };
+        let care = Care::new(sink, keep, gzip, Arc::clone(&stop));
         let thread = thread::Builder::new()
             .name(format!("rotate-{sink}"))
             .spawn(move || care.run(&receiver))
@@ -105,6 +107,12 @@ impl Drop for Housekeeper {
 // === impl Care ===
 
 impl Care {
+    fn new(sink: &str, keep: Option<usize>, gzip: bool, stop: Arc<AtomicBool>) -> Self {
+        let owner = Owner::Sink(sink.to_owned());
+        let log = Throttle::new(Level::WARN, owner, "rotated files that could not be tidied");
+        Self { keep, gzip, stop, log }
+    }
+
     fn run(&self, jobs: &Receiver<Job>) {
         while let Ok(job) = jobs.recv() {
             if self.stop.load(Relaxed) {
@@ -114,7 +122,11 @@ impl Care {
             match panics::catch(AssertUnwindSafe(|| self.tidy(&job))) {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
-                    warn!("cannot tidy the rotated files of {path}: {error}; tried again at its next rotation");
+                    let Some(suppressed) = self.log.pass(Instant::now()) else { continue };
+                    warn!(
+                        suppressed,
+                        "cannot tidy the rotated files of {path}: {error}; tried again at its next rotation"
+                    );
                 }
                 // The other paths go on.
                 Err(panic) => error!(
@@ -206,8 +218,8 @@ pub(super) fn rename(directory: &OwnedFd, name: &str, now: SystemTime) -> io::Re
     }
 }
 
-/// The suffix after `newest`: the time, or if that is not later, the time of `newest` and the next number, or behind the
-/// last number the next second. `None` at the end of the year 9999.
+/// The suffix after `newest`: the time, or if that is not later, the time of `newest` and the next number, or behind
+/// the last number the next second. `None` at the end of the year 9999.
 fn next(newest: Option<&str>, stamp: String) -> Option<String> {
     let Some(newest) = newest.filter(|newest| **newest >= *stamp) else { return Some(stamp) };
     let (stamp, number) = newest.split_at_checked(STAMP)?;
@@ -390,7 +402,7 @@ mod tests {
         }
         fs::write(directory.path().join("mail.json.20261124-021035"), "").unwrap();
         fs::write(directory.path().join("mail.json.20261124-021035-001.gz.tmp"), "").unwrap();
-        let care = Care { keep: Some(0), gzip: true, stop: Arc::default() };
+        let care = Care::new("test", Some(0), true, Arc::default());
         care.tidy(&job(&directory)).unwrap();
         let mut expected = strangers;
         expected.sort_unstable();
@@ -430,7 +442,7 @@ mod tests {
         write("mail.json.20261124-021034", "y");
         write("mail.json.20261124-021034.gz.tmp", "half");
         write("mail.json.20261124-021032", "z");
-        let care = Care { keep: Some(2), gzip: true, stop: Arc::default() };
+        let care = Care::new("test", Some(2), true, Arc::default());
         care.tidy(&job(&directory)).unwrap();
         assert_eq!(names(&directory), ["mail.json.20261124-021033.gz", "mail.json.20261124-021034.gz"]);
         assert_eq!(fs::read(directory.path().join("mail.json.20261124-021033.gz")).unwrap(), b"complete");
@@ -440,8 +452,23 @@ mod tests {
     fn a_stop_leaves_the_original() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("mail.json.20261124-021035"), "x").unwrap();
-        let care = Care { keep: None, gzip: true, stop: Arc::new(AtomicBool::new(true)) };
+        let care = Care::new("test", None, true, Arc::new(AtomicBool::new(true)));
         care.compress(&job(&directory), "mail.json.20261124-021035").unwrap();
         assert_eq!(names(&directory), ["mail.json.20261124-021035"]);
+    }
+
+    #[test]
+    fn what_cannot_be_tidied_is_logged_once_for_many() {
+        let directory = tempfile::tempdir().unwrap();
+        // It cannot be removed like a file.
+        fs::create_dir(directory.path().join("mail.json.20261124-021035.gz.tmp")).unwrap();
+        let care = Care::new("test", None, true, Arc::default());
+        let (jobs, receiver) = sync_channel(WAITING);
+        for _ in 0..3 {
+            jobs.send(job(&directory)).unwrap();
+        }
+        drop(jobs);
+        care.run(&receiver);
+        assert_eq!(care.log.suppressed(), 2);
     }
 }

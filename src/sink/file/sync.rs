@@ -1,5 +1,5 @@
-//! fdatasync of many files: several at a time, because the file system brings those to the disk together. A sender that goes
-//! through many names makes many files, and one after the other they would hold up all others.
+//! fdatasync of many files: several at a time, because the file system brings those to the disk together. A sender that
+//! goes through many names makes many files, and one after the other they would hold up all others.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};

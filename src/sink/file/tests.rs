@@ -215,6 +215,58 @@ fn a_full_dead_letter_file_drops_what_nobody_waits_for_and_holds_the_rest() {
     assert_eq!(fs::read_to_string(&path).unwrap_or_default(), "");
 }
 
+/// A sink that names its files after hosts, with a dead-letter file that is full.
+fn without_room_for_letters(letters: &TempDir, change: impl FnOnce(&mut FileConfig)) -> Fixture {
+    let config = DeadLetterConfig { path: letters.path().join("dead.jsonl"), max_size: 1 };
+    Fixture::new(|file| {
+        file.path = Template::parse("{hostname}.json").unwrap();
+        file.dead_letter = Some(config);
+        change(file);
+    })
+}
+
+#[test]
+fn what_a_full_dead_letter_file_has_no_room_for_goes_to_the_common_file_and_stops_nobody() {
+    let letters = tempfile::tempdir().unwrap();
+    let mut fixture = without_room_for_letters(&letters, |file| {
+        file.max_routes = 3;
+        file.fsync = Fsync::Every(Duration::from_secs(3600));
+    });
+    let [long, longer] = [200, 201].map(|length| "x".repeat(length) + &"y".repeat(100));
+    // Those beyond max_routes have the common file too, and the order stays that of the records.
+    fixture.write(&[("a.json", "one"), (&long, "two"), (&longer, "three"), ("b.json", "four"), (&long, "five")]);
+    let (receipt, mut outcome) = receipt();
+    let awaited = [("six", long.as_str(), ""), ("seven", "b.json", ""), ("eight", longer.as_str(), "")];
+    let awaited = batch_for(&fixture.ledger, 0, &awaited, Some(Arc::new(receipt)));
+    fixture.sink.write(&mut VecDeque::from([awaited])).unwrap();
+    assert_eq!(outcome.try_recv(), Ok(Outcome::Delivered), "nobody waits for room");
+    assert!(fixture.sink.files.values().all(|file| !file.dirty), "it is on the disk before that is said");
+    assert_eq!(fixture.read("others.json"), "two\nthree\nfour\nfive\nsix\nseven\neight\n");
+    assert_eq!(fixture.read("a.json"), "one\n");
+    assert_eq!(settled(&fixture.ledger), (8, 0));
+    assert_eq!(fixture.sink.moved_log.suppressed(), 3, "the first line told of two");
+}
+
+#[test]
+fn without_a_common_file_a_full_dead_letter_file_holds_what_is_awaited() {
+    let letters = tempfile::tempdir().unwrap();
+    let mut fixture = without_room_for_letters(&letters, |_| {});
+    fs::create_dir(fixture.path("others.json")).unwrap();
+    let long = "x".repeat(300);
+    let (receipt, mut outcome) = receipt();
+    let awaited = batch_for(&fixture.ledger, 0, &[("one", &long, "")], Some(Arc::new(receipt)));
+    let _ = fixture.sink.write(&mut VecDeque::from([awaited]));
+    fixture.write(&[(&long, "two"), ("a.json", "three")]);
+    fixture.write(&[("a.json", "four")]);
+    assert_eq!((fixture.ledger.in_flight(), outcome.try_recv().is_err()), (1, true));
+    fs::remove_dir(fixture.path("others.json")).unwrap();
+    fixture.sink.troubles.try_now(Instant::now());
+    fixture.sink.tick().unwrap();
+    assert_eq!(outcome.try_recv(), Ok(Outcome::Delivered));
+    assert!(fixture.read("others.json").starts_with("one\n"));
+    fixture.sink.finish(Instant::now()).unwrap();
+}
+
 #[test]
 fn a_route_that_may_not_be_written_is_set_aside_and_refused_when_it_lasts() {
     let letters = tempfile::tempdir().unwrap();
@@ -445,6 +497,32 @@ fn a_file_that_another_program_renamed_is_opened_anew() {
         assert_eq!(fixture.read("a.json.1"), "one\ntwo\n");
         assert_eq!(fixture.read("a.json"), "three\n");
     }
+}
+
+#[test]
+fn a_file_whose_path_cannot_be_looked_at_now_stays_open() {
+    let mut fixture = Fixture::new(|_| {});
+    fixture.write(&[("a.json", "one")]);
+    // The kernel answers for such a name neither that it is there nor that it is not.
+    let name = "x".repeat(300);
+    let file = fixture.sink.files.remove("a.json").unwrap();
+    fixture.sink.files.insert(name.clone(), file);
+    fixture.sink.tick().unwrap();
+    assert!(fixture.sink.files.contains_key(&name));
+    assert!(!fixture.sink.rotate(&name).unwrap(), "it is written on");
+    assert!(fixture.sink.files.contains_key(&name));
+}
+
+#[test]
+fn rotations_that_fail_are_logged_once_for_many() {
+    let mut fixture = Fixture::new(|config| config.rotate_size = Some(10));
+    for name in ["a.json", "b.json", "c.json"] {
+        // There is no later name.
+        fs::write(fixture.path(&format!("{name}.99991231-235959-999")), "").unwrap();
+        fixture.write(&[(name, "0123456"), (name, "0123456")]);
+        assert_eq!(fixture.read(name), "0123456\n".repeat(2));
+    }
+    assert_eq!(fixture.sink.rotation_log.suppressed(), 2);
 }
 
 #[test]

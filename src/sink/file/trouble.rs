@@ -1,10 +1,10 @@
 //! Routes that cannot be written: set aside, so that the others go on.
 //!
-//! A sender chooses the names of routes, so one that cannot be written must not hold up the rest. Its lines wait inside the
-//! sink, and it is tried again once in a second. What concerns the route alone (a directory that may not be entered, a
-//! quota) is refused when it has lasted for ten seconds **and** another route was written since: then it is not the disk, nor
-//! the directory of all of them. From then on its lines are refused at once, and it is tried once in ten seconds. What
-//! concerns the disk or the process is never refused.
+//! A sender chooses the names of routes, so one that cannot be written must not hold up the rest. Its lines wait inside
+//! the sink, and it is tried again once in a second. What concerns the route alone (a directory that may not be
+//! entered, a quota) is refused when it has lasted for ten seconds **and** another route was written since: then it is
+//! not the disk, nor the directory of all of them. From then on its lines are refused at once, and it is tried once in
+//! ten seconds. What concerns the disk or the process is never refused.
 //!
 //! As long as nothing can be written at all, it is the trouble of the sink, which backs off as a whole.
 
@@ -121,19 +121,28 @@ impl Troubles {
         }
     }
 
-    /// Why nothing works: the reason of the route that fails for longest, if none was written since.
-    pub(super) fn stuck(&self) -> Option<&str> {
-        let first = self.routes.values().min_by_key(|trouble| trouble.since)?;
-        self.worked.is_none_or(|worked| worked < first.since).then_some(first.reason.as_str())
+    /// Notes that no line of a route waits any more though it was not written. What is refused stays refused.
+    pub(super) fn settled(&mut self, route: &str) {
+        if self.routes.get(route).is_some_and(|trouble| !trouble.refused) {
+            self.routes.remove(route);
+        }
     }
 
-    /// Whether what cannot be written is worth more attempts while the program stops: not what concerns one route alone.
+    /// Why nothing works: the reason of a route that has begun to fail after the last one was written. Troubles that
+    /// are older concern their routes alone and say nothing about the others.
+    pub(super) fn stuck(&self) -> Option<&str> {
+        let newer = self.routes.values().filter(|trouble| self.worked.is_none_or(|worked| worked < trouble.since));
+        newer.min_by_key(|trouble| trouble.since).map(|trouble| trouble.reason.as_str())
+    }
+
+    /// Whether what cannot be written is worth more attempts while the program stops: not what concerns one route
+    /// alone.
     pub(super) fn may_pass(&self) -> bool {
         self.stuck().is_some() || self.routes.values().any(|trouble| trouble.scope != Scope::Route)
     }
 
-    /// Has all of them tried at the next call, because the program stops. With `refuse`, what concerns one route is refused
-    /// then.
+    /// Has all of them tried at the next call, because the program stops. With `refuse`, what concerns one route is
+    /// refused then.
     pub(super) fn last_attempt(&mut self, now: Instant, refuse: bool) {
         if refuse {
             self.patience = Duration::ZERO;
@@ -146,8 +155,8 @@ impl Troubles {
         self.routes.values_mut().for_each(|trouble| trouble.next = now);
     }
 
-    /// Logs what is set aside while the others go on, and forgets what no record asks for. Where nothing works, the worker
-    /// logs it.
+    /// Logs what is set aside while the others go on, and forgets what no record asks for. Where nothing works, the
+    /// worker logs it.
     pub(super) fn tell(&mut self, now: Instant) {
         self.routes.retain(|_, trouble| now.duration_since(trouble.seen) < FORGOTTEN);
         if self.stuck().is_some() {
@@ -204,6 +213,24 @@ mod tests {
             troubles.worked("good", after(begun, seconds));
             assert_eq!(troubles.failed("full", "full", Scope::All, after(begun, seconds)), Verdict::Wait);
         }
+    }
+
+    #[test]
+    fn an_old_trouble_of_one_route_does_not_hide_that_nothing_works() {
+        let mut troubles = Troubles::new("test");
+        let begun = Instant::now();
+        troubles.failed("locked", "locked", Scope::All, begun);
+        troubles.failed("bad", "denied", Scope::Route, begun);
+        troubles.worked("good", after(begun, 10));
+        troubles.failed("bad", "denied", Scope::Route, after(begun, 10));
+        assert_eq!(troubles.stuck(), None, "the others go on");
+        troubles.failed("locked", "locked", Scope::All, after(begun, 11));
+        assert_eq!(troubles.stuck(), None);
+        troubles.failed("good", "full", Scope::All, after(begun, 12));
+        assert_eq!(troubles.stuck(), Some("full"));
+        assert_eq!(troubles.verdict("bad", true, after(begun, 12)), Verdict::Write);
+        troubles.worked("good", after(begun, 20));
+        assert_eq!(troubles.stuck(), None);
     }
 
     #[test]

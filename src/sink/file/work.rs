@@ -35,7 +35,7 @@ pub(super) struct Group<'b> {
 }
 
 /// Where a line stands: the batch, the entry within it, and its mark.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Line {
     pub(super) batch: usize,
     pub(super) entry: usize,
@@ -84,8 +84,8 @@ impl Work {
         left
     }
 
-    /// Resolves everything: what waits is dropped because of the stop. Returns the number of records that are, without those of a
-    /// spool: what becomes of them, the spool says.
+    /// Resolves everything: what waits is dropped because of the stop. Returns the number of records that are, without
+    /// those of a spool: what becomes of them, the spool says.
     pub(super) fn give_up(self) -> u64 {
         let mut marks = self.marks.as_slice();
         let mut records = 0;
