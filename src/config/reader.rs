@@ -440,7 +440,8 @@ impl<'r, 'd> Reader<'r, 'd> {
                 DeValue::Float(value) => value.as_str().to_owned(),
                 other => {
                     let Some(number) = value::integer(other) else {
-                        self.fault(&value_span, None, Fault::wrong_type(other, "a string, a number or a boolean"));
+                        let wanted = "a string, a number or a boolean";
+                        self.fault(&value_span, None, Fault::no_integer(other, wanted, i64::MIN, i64::MAX));
                         continue;
                     };
                     number.to_string()

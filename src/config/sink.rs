@@ -340,6 +340,10 @@ fn spool(table: &mut Reader<'_, '_>) -> Option<SpoolConfig> {
 /// A replay is started in another directory than the daemon.
 fn dead_letter(table: &mut Reader<'_, '_>) -> Option<DeadLetterConfig> {
     let (path, max_size) = (table.path("dead_letter"), table.size("dead_letter_max_size"));
+    if table.gives("dead_letter_max_size") && !table.gives("dead_letter") {
+        let error = Diagnostic::at(table.place("dead_letter_max_size"), "`dead_letter_max_size` without `dead_letter`");
+        table.error(error.help("add `dead_letter`, or leave it out"));
+    }
     let (path, max_size) = (path?, max_size?);
     let error = if !path.is_absolute() {
         ("not an absolute path", "write it from the root on: \"/var/lib/postrider/dead-letter.jsonl\"")

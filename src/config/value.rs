@@ -1,5 +1,6 @@
 //! Single values: from what TOML gives to what the program wants.
 
+use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -70,6 +71,17 @@ impl Fault {
     pub(super) fn wrong_type(value: &DeValue<'_>, wanted: &str) -> Self {
         Self::new(format!("expected {wanted}, found {}", type_name(value)))
     }
+
+    /// For a value that [`integer`] does not take: it is of another type, or does not fit into 64 bits.
+    pub(super) fn no_integer(value: &DeValue<'_>, wanted: &str, least: impl Display, most: impl Display) -> Self {
+        match value {
+            DeValue::Integer(number) if number.as_str().starts_with('-') => {
+                Self::new(format!("too small: the least is {least}"))
+            }
+            DeValue::Integer(_) => Self::new(format!("too large: the most is {most}")),
+            other => Self::wrong_type(other, wanted),
+        }
+    }
 }
 
 /// What a value is, with its article.
@@ -100,7 +112,7 @@ pub(super) fn bool(value: &DeValue<'_>) -> Result<bool, Fault> {
 
 /// A whole number from `least` to `most`.
 pub(super) fn count(value: &DeValue<'_>, least: u64, most: u64) -> Result<u64, Fault> {
-    let Some(number) = integer(value) else { return Err(Fault::wrong_type(value, "a whole number")) };
+    let Some(number) = integer(value) else { return Err(Fault::no_integer(value, "a whole number", least, most)) };
     match u64::try_from(number) {
         Ok(number) if (least..=most).contains(&number) => Ok(number),
         _ => Err(Fault::new(format!("{number} is out of range")).help(format!("{least} to {most}"))),

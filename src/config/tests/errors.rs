@@ -155,6 +155,29 @@ fn dead_letters() {
 }
 
 #[test]
+fn a_size_of_dead_letters_needs_dead_letters() {
+    for sink in ["file]]\npath = \"/a/b\"", "kafka]]\nbrokers = [\"a\"]\ntopic = \"a\""] {
+        let found = errors_in(&format!("[[sink.{sink}\ndead_letter_max_size = \"2GiB\""));
+        assert!(found.contains(": `dead_letter_max_size` without `dead_letter`\n"), "{found}");
+        assert!(found.contains("help: add `dead_letter`, or leave it out"), "{found}");
+    }
+}
+
+#[test]
+fn a_number_that_does_not_fit_is_out_of_range_and_of_no_other_type() {
+    let kafka = "[[sink.kafka]]\nbrokers = [\"a\"]\ntopic = \"a\"";
+    for (number, message) in [
+        ("99999999999999999999", "too large: the most is 1000000"),
+        ("-99999999999999999999", "too small: the least is 1"),
+    ] {
+        let found = errors_in(&format!("{kafka}\nmax_routes = {number}"));
+        assert!(found.contains(&format!("test.toml:4:14: {message}\n")), "{found}");
+    }
+    let found = errors_in(&format!("{kafka}\n[sink.kafka.options]\n\"linger.ms\" = 99999999999999999999"));
+    assert!(found.contains(": too large: the most is 9223372036854775807\n"), "{found}");
+}
+
+#[test]
 fn places_of_two_owners() {
     insta::assert_snapshot!(errors_in(
         "[[source.file]]\npaths = [\"/no/log/*.log\"]\nstate = \"/no/state\"\n\
