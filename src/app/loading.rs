@@ -67,7 +67,7 @@ impl App {
             Ok(Changes { sources, sinks, settings }) => {
                 let settings = settings.join(", ");
                 tracing::info!(
-                    %sources, %sinks, changed_settings = settings,
+                    %sources, %sinks, changed_settings = (!settings.is_empty()).then_some(settings),
                     "the configuration in {file} is in use"
                 );
             }
