@@ -74,6 +74,9 @@ pub enum Route {
 /// What one read gave for one sink, on its way into the queue.
 pub type Batches = Vec<Option<Batch>>;
 
+/// Batches that wait for room. The end of a stop may abort their task: the stop drops those that are left then.
+struct Unsent(Batches);
+
 /// A batch that is being filled.
 #[derive(Default)]
 struct Draft {
@@ -194,24 +197,32 @@ impl Pipeline {
     pub async fn send(&self, batches: Batches, origin: &Arc<Origin>, deadline: impl Future<Output = Reason>) {
         let mut deadline = std::pin::pin!(deadline);
         let mut over = None;
-        for (outlet, batch) in self.outlets.iter().zip(batches) {
-            let Some(batch) = batch else { continue };
-            if let Some(reason) = over {
-                outlet.offer(batch, reason);
-                continue;
-            }
-            tokio::select! {
-                biased;
-                room = outlet.room(batch.size(), origin) => match room {
-                    Some(room) => room.send(batch),
-                    None => batch.dropped(Reason::Shutdown),
-                },
-                reason = &mut deadline => {
-                    over = Some(reason);
-                    outlet.offer(batch, reason);
+        let mut unsent = Unsent(batches);
+        for (outlet, slot) in self.outlets.iter().zip(&mut unsent.0) {
+            let Some(size) = slot.as_ref().map(|batch| batch.size()) else { continue };
+            let room = if over.is_some() {
+                outlet.queue.try_room(size)
+            } else {
+                tokio::select! {
+                    biased;
+                    room = outlet.room(size, origin) => room,
+                    reason = &mut deadline => {
+                        over = Some(reason);
+                        outlet.queue.try_room(size)
+                    }
                 }
+            };
+            let Some(batch) = slot.take() else { continue };
+            match room {
+                Some(room) => room.send(batch),
+                None => batch.dropped(over.unwrap_or(Reason::Shutdown)),
             }
         }
+    }
+
+    /// True if some sink has room in its queue for so many bytes now.
+    pub fn has_room(&self, size: usize) -> bool {
+        self.outlets.iter().any(|outlet| outlet.queue.try_room(size).is_some())
     }
 
     /// Puts each batch into its queue if there is room now. Otherwise it drops the batch, and tells `dropped` the sink and the number
@@ -224,6 +235,14 @@ impl Pipeline {
                 dropped(&outlet.name, records);
             }
         }
+    }
+}
+
+// === impl Unsent ===
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        self.0.drain(..).flatten().for_each(|batch| batch.dropped(Reason::Shutdown));
     }
 }
 

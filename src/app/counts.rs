@@ -17,6 +17,9 @@ const INTERVAL: Duration = Duration::from_secs(3600);
 /// How long the counts may take to fit together while records move.
 const MOVING: Duration = Duration::from_millis(200);
 
+const DROPPED_BY_STOP: &str = "records are dropped by the stop, of which none was acknowledged: RELP senders send them again and files are read \
+                               again; what came over TCP, TLS, UDP, unix sockets or the standard input is gone";
+
 /// When a ledger is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Moment {
@@ -83,9 +86,14 @@ impl Totals {
 }
 
 impl LiveSource {
-    /// Logs its counts.
+    /// Logs its counts, and what the stop dropped before any sink had it.
     pub(super) fn log(&self, moment: Moment) {
-        tracing::info!("ledger source={:?}{}", self.config.name, Counts::of_source(&self.ledger, moment));
+        let name = self.config.name.as_str();
+        tracing::info!("ledger source={name:?}{}", Counts::of_source(&self.ledger, moment));
+        let dropped = self.ledger.dropped.get(Reason::Shutdown) + self.ledger.waiting.load(Relaxed);
+        if moment != Moment::Running && dropped > 0 {
+            tracing::warn!(source = name, records = dropped, "{DROPPED_BY_STOP}");
+        }
     }
 }
 
@@ -102,12 +110,7 @@ impl LiveSink {
         tracing::info!("ledger sink={name:?}{}{verdict}", Counts::of_sink(&counts));
         let dropped = counts.dropped(Reason::Shutdown);
         if moment != Moment::Running && dropped > 0 {
-            tracing::warn!(
-                sink = name,
-                records = dropped,
-                "records are dropped by the stop, of which none was acknowledged: RELP senders send them again and files are read \
-                 again; what came over TCP, TLS, UDP, unix sockets or the standard input is gone"
-            );
+            tracing::warn!(sink = name, records = dropped, "{DROPPED_BY_STOP}");
         }
         if !balanced && at_rest {
             tracing::error!(sink = name, "the ledger does not balance: a defect in Postrider, please report it");

@@ -24,6 +24,9 @@ const RECORD: usize = 2048;
 /// fields, and the buffer of the records grows by doubling.
 const BYTE: usize = 24;
 
+/// Maximum size in bytes of what is handed on together when the time is over. It fits into the smallest queue.
+const LAST_PART: usize = 64 * 1024;
+
 /// The most memory of one read in bytes: what was read, and the list of the frames in it.
 const TURN: usize = 2 * READ_SIZE;
 
@@ -52,6 +55,13 @@ pub struct Stop {
     pub reading: CancellationToken,
     /// The time is over: what still waits for room is dropped.
     pub waiting: CancellationToken,
+}
+
+/// Frames of one read that wait for room. Those that are left when it goes out of scope are dropped.
+struct Waiting<'i> {
+    ledger: &'i SourceLedger,
+    receipt: Option<&'i Receipt>,
+    frames: u64,
 }
 
 impl Intake {
@@ -181,7 +191,8 @@ impl Intake {
         self.submit_until(arrivals, receipt, &CancellationToken::new()).await;
     }
 
-    /// The same for a source whose sender gives up: when `given_up` is cancelled, what still waits for room is dropped.
+    /// The same for a source whose sender gives up. After the time is over, or `given_up` is cancelled, it waits no more:
+    /// it drops a frame for which no sink has room, before it costs the making of a record.
     pub async fn submit_until(
         &self,
         mut arrivals: Vec<Arrival<'_>>,
@@ -191,7 +202,7 @@ impl Intake {
         self.count(&mut arrivals);
         let received_at = Timestamp::now();
         let receipt = receipt.map(Arc::new);
-        self.ledger.waiting.fetch_add(arrivals.len() as u64, Relaxed);
+        let mut waiting = Waiting::enter(&self.ledger, receipt.as_deref(), arrivals.len());
         let over = || async {
             tokio::select! {
                 biased;
@@ -201,22 +212,37 @@ impl Intake {
         };
         let mut done = 0;
         while done < arrivals.len() {
-            let (frames, size) = self.part(&arrivals[done..]);
-            let room = tokio::select! {
-                biased;
-                room = Arc::clone(&self.room).acquire_many_owned(size) => room.ok(),
-                _ = over() => None,
+            let ended = self.ended(given_up);
+            let most = if ended.is_some() { LAST_PART } else { self.half() };
+            let (frames, size) = self.part(&arrivals[done..], most);
+            let room = match ended {
+                None => tokio::select! {
+                    biased;
+                    room = Arc::clone(&self.room).acquire_many_owned(size) => room.ok(),
+                    _ = over() => continue,
+                },
+                Some(reason) if !self.pipeline.get().has_room(size as usize) => {
+                    waiting.dropped(frames, reason);
+                    done += frames;
+                    continue;
+                }
+                Some(_) => Arc::clone(&self.room).try_acquire_many_owned(size).ok(),
             };
             let pipeline = self.pipeline.get();
             let part = &arrivals[done..done + frames];
             let batches = pipeline.process(part, &self.origin, received_at, room, receipt.as_ref());
-            self.ledger.waiting.fetch_sub(frames as u64, Relaxed);
+            waiting.leave(frames);
             done += frames;
             if done == arrivals.len() {
                 (arrivals, done) = (Vec::new(), 0);
             }
             pipeline.send(batches, &self.origin, over()).await;
         }
+    }
+
+    /// Returns the reason for which nothing waits for room any more, if there is one.
+    fn ended(&self, given_up: &CancellationToken) -> Option<Reason> {
+        if self.is_over() { Some(Reason::Shutdown) } else { given_up.is_cancelled().then_some(Reason::Unacknowledged) }
     }
 
     /// Counts a frame of `bytes` that goes no further as dropped.
@@ -232,7 +258,7 @@ impl Intake {
         let received_at = Timestamp::now();
         let mut rest = arrivals.as_slice();
         while !rest.is_empty() {
-            let (frames, size) = self.part(rest);
+            let (frames, size) = self.part(rest, self.half());
             let (part, others) = rest.split_at(frames);
             rest = others;
             let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(size) else {
@@ -246,14 +272,19 @@ impl Intake {
         }
     }
 
-    /// How many of these frames, at least one, go on together, and the room for the most that their records can take.
-    /// Beside that there is room for others: it is at most half of all, unless one frame needs more.
-    fn part(&self, arrivals: &[Arrival<'_>]) -> (usize, u32) {
+    /// The most memory that goes on together: beside it there is room for others.
+    const fn half(&self) -> usize {
+        self.max_bytes_in_flight as usize / 2
+    }
+
+    /// Returns how many of these frames, at least one, go on together, and the room for the most that their records can
+    /// take. It is at most `most`, unless one frame needs more.
+    fn part(&self, arrivals: &[Arrival<'_>], most: usize) -> (usize, u32) {
         let all = self.max_bytes_in_flight as usize;
         let (mut frames, mut size) = (0, 0);
         for arrival in arrivals {
             let more = arrival.frame.bytes.len() * BYTE + RECORD;
-            if frames > 0 && size + more > all / 2 {
+            if frames > 0 && size + more > most {
                 break;
             }
             (frames, size) = (frames + 1, size + more);
@@ -274,6 +305,41 @@ impl Intake {
     }
 }
 
+// === impl Waiting ===
+
+impl<'i> Waiting<'i> {
+    fn enter(ledger: &'i SourceLedger, receipt: Option<&'i Receipt>, frames: usize) -> Self {
+        let frames = frames as u64;
+        ledger.waiting.fetch_add(frames, Relaxed);
+        Self { ledger, receipt, frames }
+    }
+
+    /// So many frames are offered to the sinks.
+    fn leave(&mut self, frames: usize) {
+        self.frames -= frames as u64;
+        self.ledger.waiting.fetch_sub(frames as u64, Relaxed);
+    }
+
+    /// So many frames go no further. Whoever waits for the receipt learns that they failed.
+    fn dropped(&mut self, frames: usize, reason: Reason) {
+        if let Some(receipt) = self.receipt {
+            receipt.fail(frames as u64);
+        }
+        self.ledger.dropped.add(reason, frames as u64);
+        self.leave(frames);
+    }
+}
+
+impl Drop for Waiting<'_> {
+    /// The end of a stop aborts a task that has not ended in time.
+    fn drop(&mut self) {
+        if self.frames > 0 {
+            let reason = if std::thread::panicking() { Reason::Lost } else { Reason::Shutdown };
+            self.dropped(self.frames as usize, reason);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
@@ -282,37 +348,44 @@ mod tests {
     use jiff::tz::TimeZone;
 
     use super::*;
-    use crate::buffer::{Waiting, queue};
+    use crate::buffer::{self, Receiver, queue};
     use crate::encode::Encoder;
     use crate::frame::Frame;
     use crate::ledger::SinkLedger;
     use crate::pipeline::{Outlet, Pipeline, Route};
     use crate::postfix::dsn::Language;
+    use crate::receipt::{Outcome, receipt};
     use crate::record::{Peer, Transport};
     use crate::select::Select;
     use crate::template::Template;
 
     const LIMIT: usize = 4 << 20;
 
-    /// What these messages hold of the room, what was taken for them, and what their lines hold.
-    fn room_of(messages: &[Vec<u8>]) -> (usize, usize, usize) {
-        let (queue, mut sink) = queue(1 << 30);
+    /// An intake that may hold `room` bytes, and the queue of `queue_size` bytes of its sink with the counts of it.
+    fn to_sink(room: usize, queue_size: usize) -> (Intake, Receiver, Arc<SinkLedger>) {
+        let (queue, sink) = queue(queue_size);
         let topic = Template::parse("{hostname}{app_name}{hostname}{app_name}").unwrap();
+        let ledger = Arc::<SinkLedger>::default();
         let outlet = Outlet {
             name: "sink".to_owned(),
             select: Select::default(),
             route: Some(Route::Topic(topic.clone())),
             key: Some(topic),
             queue,
-            ledger: Arc::<SinkLedger>::default(),
-            waiting: Waiting::default(),
+            ledger: Arc::clone(&ledger),
+            waiting: buffer::Waiting::default(),
         };
         let pipeline = Current::new(Pipeline::new(Encoder { language: Language::En }, vec![Arc::new(outlet)]));
         let origin = Origin { name: "udp".to_owned(), transport: Transport::Udp, zone: TimeZone::UTC };
-        let intake = Intake::new(pipeline, origin, Arc::default(), LIMIT, LIMIT, Stop::default());
+        (Intake::new(pipeline, origin, Arc::default(), room, LIMIT, Stop::default()), sink, ledger)
+    }
+
+    /// What these messages hold of the room, what was taken for them, and what their lines hold.
+    fn room_of(messages: &[Vec<u8>]) -> (usize, usize, usize) {
+        let (intake, mut sink, _) = to_sink(LIMIT, 1 << 30);
         let arrival = |bytes| Arrival { frame: Frame::datagram(bytes, LIMIT), peer: Peer::at("192.0.2.1:514") };
         let arrivals: Vec<_> = messages.iter().map(|message| arrival(message)).collect();
-        let (frames, taken) = intake.part(&arrivals);
+        let (frames, taken) = intake.part(&arrivals, intake.half());
         assert_eq!(frames, arrivals.len(), "all in one part");
         intake.offer(arrivals);
         let mut batches = VecDeque::new();
@@ -358,12 +431,92 @@ mod tests {
         let part = |size: usize, count: usize| {
             let message = vec![b'x'; size];
             let arrival = Arrival { frame: Frame::datagram(&message, LIMIT), peer: Peer::default() };
-            intake.part(&vec![arrival; count])
+            intake.part(&vec![arrival; count], intake.half())
         };
         assert_eq!(part(1000, 10), (10, 10 * (1000 * BYTE + RECORD) as u32));
         assert_eq!(part(1000, 1000).0, LIMIT / 2 / (1000 * BYTE + RECORD));
         // One message is never divided.
         assert_eq!(part(LIMIT / BYTE, 2).0, 1);
         assert_eq!(part(LIMIT, 2), (1, LIMIT as u32));
+    }
+
+    fn arrivals(messages: &[Vec<u8>]) -> Vec<Arrival<'_>> {
+        let arrival = |bytes| Arrival { frame: Frame::datagram(bytes, LIMIT), peer: Peer::default() };
+        messages.iter().map(|message| arrival(message)).collect()
+    }
+
+    /// Every frame is accounted for, and only `offered` have become records.
+    #[track_caller]
+    fn check(intake: &Intake, sink: &SinkLedger, offered: u64, reason: Reason, dropped: (u64, u64)) {
+        let source = &intake.ledger;
+        assert_eq!((source.waiting.load(Relaxed), source.offered()), (0, offered));
+        assert_eq!((sink.offered.load(Relaxed), intake.pipeline.get().offered().load(Relaxed)), (offered, offered));
+        assert!(sink.balances(), "{:?}", sink.counts());
+        assert_eq!((source.dropped.get(reason), sink.dropped.get(reason)), dropped);
+        assert_eq!((source.dropped.total(), sink.dropped.total()), dropped, "for no other reason");
+    }
+
+    #[tokio::test]
+    async fn what_has_no_room_at_the_end_is_neither_encoded_nor_acknowledged() {
+        let messages = vec![b"x".to_vec(); 1000];
+        for reason in [Reason::Shutdown, Reason::Unacknowledged] {
+            for ended_before in [false, true] {
+                let (intake, _sink, ledger) = to_sink(LIMIT, 64 << 10);
+                // It fills the queue.
+                intake.submit(arrivals(&[vec![b'x'; 100_000]])).await;
+                let given_up = CancellationToken::new();
+                let end = || if reason == Reason::Shutdown { intake.stop.waiting.cancel() } else { given_up.cancel() };
+                // One holds what room there is; the other waits for it.
+                let held = Arc::clone(&intake.room).acquire_many_owned(intake.room.available_permits() as u32).await;
+                if ended_before {
+                    drop(held);
+                    end();
+                }
+                let (receipt, outcome) = receipt();
+                let submit = intake.submit_until(arrivals(&messages), Some(receipt), &given_up);
+                tokio::join!(biased; submit, async { end() });
+                check(&intake, &ledger, 1, reason, (1000, 0));
+                assert_eq!(outcome.await, Ok(Outcome::Failed), "{reason:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_sink_that_has_room_at_the_end_gets_what_others_hold_up() {
+        let messages = vec![b"x".to_vec(); 100];
+        let (intake, mut sink, ledger) = to_sink(LIMIT, 1 << 20);
+        let _held = Arc::clone(&intake.room).acquire_many_owned(LIMIT as u32).await;
+        intake.stop.waiting.cancel();
+        let (receipt, outcome) = receipt();
+        intake.submit_for(arrivals(&messages), Some(receipt)).await;
+        let mut batches = VecDeque::new();
+        sink.receive(&mut batches, 1000, Duration::ZERO);
+        batches.into_iter().for_each(buffer::Batch::delivered);
+        check(&intake, &ledger, 100, Reason::Shutdown, (0, 0));
+        assert_eq!(ledger.delivered.load(Relaxed), 100);
+        assert_eq!(outcome.await, Ok(Outcome::Delivered));
+    }
+
+    #[tokio::test]
+    async fn what_an_aborted_task_holds_is_dropped_by_the_stop_and_not_acknowledged() {
+        let messages = vec![b"x".to_vec(); 1000];
+        // Of those before the queue, all are encoded; of the others none.
+        for (has_room, offered) in [(true, 1001), (false, 1)] {
+            let (intake, _sink, ledger) = to_sink(2 * LIMIT, 64 << 10);
+            intake.submit(arrivals(&[vec![b'x'; 100_000]])).await;
+            let held = intake.room.available_permits() as u32;
+            let held = Arc::clone(&intake.room).acquire_many_owned(if has_room { 0 } else { held }).await;
+            let (receipt, outcome) = receipt();
+            let submit = intake.submit_for(arrivals(&messages), Some(receipt));
+            // The first to end drops the other.
+            tokio::select! {
+                biased;
+                () = submit => panic!("it has to wait"),
+                () = std::future::ready(()) => {}
+            }
+            check(&intake, &ledger, offered, Reason::Shutdown, if has_room { (0, 1000) } else { (1000, 0) });
+            assert_eq!(outcome.await, Ok(Outcome::Failed));
+            drop(held);
+        }
     }
 }
