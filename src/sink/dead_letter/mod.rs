@@ -163,6 +163,7 @@ impl DeadLetters {
     /// Writes the buffer whole, or nothing of it.
     fn write(&mut self) -> Result<(), Error> {
         let Some(path) = self.path.clone() else { return Ok(()) };
+        self.full = false;
         let written = self.lock(&path).and_then(|file| {
             let written = self.append_locked(&path, &file);
             // An unlock fails for no open file; closing it would do the same.
@@ -444,6 +445,19 @@ mod tests {
         fs::rename(&path, directory.path().join("old")).unwrap();
         append(&mut letters, &batch, "no").1.unwrap();
         assert!(!letters.is_full());
+        end(batch);
+    }
+
+    #[test]
+    fn a_file_that_was_full_and_is_locked_now_does_not_count_as_full() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("dead.jsonl");
+        let mut letters = with_limit(&path, 1).unwrap();
+        let batch = numbered(1);
+        assert!(append(&mut letters, &batch, "no").1.is_err() && letters.is_full());
+        let held = Flock::lock(open(&path).unwrap(), FlockArg::LockExclusive).unwrap();
+        assert!(append(&mut letters, &batch, "no").1.is_err() && !letters.is_full(), "it may have room by now");
+        drop(held);
         end(batch);
     }
 
