@@ -232,6 +232,11 @@ fn escaped(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(&text.as_bytes()[done..]);
 }
 
+const DEL: u8 = 0x7f;
+
+/// The byte that the C1 control characters begin with.
+const C1: u8 = 0xc2;
+
 /// Whether [`string`] may have to write any of `text` in another way. It looks at bytes alone, so it takes all of U+0080 to
 /// U+00BF, which begin with one byte, for control characters.
 pub(super) fn needs_escape(text: &str) -> bool {
@@ -251,21 +256,18 @@ fn any_block_needs_escape<const N: usize>(bytes: &[u8]) -> bool {
 
 /// Without an early end, so that the compiler looks at all bytes at once.
 fn block_needs_escape<const N: usize>(block: &[u8; N]) -> bool {
-    // All but ASCII, and DEL, have the highest bit when 1 is added: looked for at once, they cost next to nothing.
-    let look = |(found, high): (bool, u8), byte: &u8| (found | json_needs_escape(*byte), high | byte.wrapping_add(1));
-    let (found, high) = block.iter().fold((false, 0), look);
-    found || (high >= 0x80 && block.iter().any(|byte| byte_needs_escape(*byte)))
+    let found = block.iter().fold(false, |found, byte| found | may_need_escape(*byte));
+    found && block.iter().any(|byte| byte_needs_escape(*byte))
 }
 
-fn byte_needs_escape(byte: u8) -> bool {
-    // 0xC2 begins the C1 control characters.
-    json_needs_escape(byte) || matches!(byte, 0x7f | 0xc2)
+/// True for each byte that needs an escape, and for all but ASCII: one comparison less for each block.
+const fn may_need_escape(byte: u8) -> bool {
+    // Of ASCII, the quote alone becomes 0x20, and what is smaller stays so; other bytes are negative.
+    (byte ^ 2).cast_signed() <= 0x20 || byte == b'\\' || byte == DEL
 }
 
-/// Whether JSON itself demands it.
-fn json_needs_escape(byte: u8) -> bool {
-    // Of all bytes, the quote alone becomes 0x20, and what is smaller stays so.
-    byte ^ 2 <= 0x20 || byte == b'\\'
+const fn byte_needs_escape(byte: u8) -> bool {
+    byte < 0x20 || matches!(byte, b'"' | b'\\' | DEL | C1)
 }
 
 #[cfg(test)]

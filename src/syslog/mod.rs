@@ -138,11 +138,13 @@ pub fn parse<'a>(text: &'a str, context: &Context<'_>) -> Message<'a> {
         (Flags::TIMESTAMP_MISSING, message.timestamp.is_none()),
         (Flags::HOSTNAME_MISSING, message.hostname.is_none()),
         (Flags::REPEATED, message.repeated.is_some()),
-        (Flags::CLOCK_AHEAD, message.timestamp.is_some_and(|timestamp| context.is_ahead(timestamp))),
     ] {
         if applies {
             message.flags |= flag;
         }
+    }
+    if message.timestamp.is_some_and(|timestamp| context.is_ahead(timestamp)) {
+        message.flags |= Flags::CLOCK_AHEAD;
     }
     message
 }
