@@ -472,15 +472,15 @@ fn who_waits_for_a_sink_that_stands_still_is_named_and_again_at_the_stop() {
     while socket.write_all(format!("{}\n", line(0, 0)).as_bytes()).is_ok() {}
     let udp = postrider.address("udp");
     let mut sent = 0;
-    let mut send = || {
+    let mut send_one = || {
         datagrams.send_to(line(1, 0).as_bytes(), udp).expect("a datagram goes out");
         sent += 1;
     };
     wait_until(DEADLINE, "a word about it", || {
-        send();
+        send_one();
         postrider.log().contains("the sink takes nothing")
     });
-    (0..100).for_each(|_| send());
+    (0..100).for_each(|_| send_one());
     wait_until(DEADLINE, "all datagrams", || {
         postrider.signal(Signal::SIGUSR1);
         postrider.log().contains(&format!(" source=\"udp\" received={sent} "))

@@ -103,7 +103,7 @@ fn unfinished(kind: &str, head: &str, line: &str) {
     let port = postrider.address(kind).port();
     let connections = [(); 2].map(|()| {
         let mut connection = connect("127.0.0.1", port);
-        connection.write_all(&[head.as_bytes(), &[b'x'; 60_000]].concat()).expect("room");
+        connection.write_all(&[head.as_bytes(), &vec![b'x'; 60_000]].concat()).expect("room");
         connection
     });
     let address = |connection: &TcpStream| connection.local_addr().expect("an address").to_string();

@@ -177,6 +177,9 @@ fn what_postrider_writes_is_not_followed() {
     assert!(!output.status.success() && said.contains("let `paths` leave out what Postrider writes"), "{said}");
 }
 
+/// Puts something else at the path of a log.
+type Exchange<'e> = &'e dyn Fn(&Path);
+
 #[test]
 fn a_file_that_gives_way_to_something_else_is_followed_again_when_it_is_back() {
     let mut place = Place::new("exchanged");
@@ -188,7 +191,7 @@ fn a_file_that_gives_way_to_something_else_is_followed_again_when_it_is_back() {
     // Nobody ever writes to the FIFO, so whoever opens it would wait for ever.
     let fifo = |path: &Path| mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR).expect("a FIFO");
     fifo(&place.path("logs/fifo"));
-    let exchanges: [(&str, &dyn Fn(&Path)); 2] = [
+    let exchanges: [(&str, Exchange<'_>); 2] = [
         ("a FIFO, a socket or a device", &fifo),
         ("write /* behind it", &|path| fs::create_dir(path).expect("a directory")),
     ];

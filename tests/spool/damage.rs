@@ -163,10 +163,13 @@ fn a_damaged_segment_header_costs_nothing() {
     }
 }
 
+/// What happens to the files of a spool in this directory.
+type Damage = fn(&Path);
+
 /// What a commit has returned for is known, though the process was killed right behind it.
 #[test]
 fn records_that_are_missing_at_the_end_are_counted() {
-    let gone: [(&str, fn(&Path)); 5] = [
+    let gone: [(&str, Damage); 5] = [
         ("the last segment emptied", |path| fs::write(last(path), "").expect("a file")),
         ("the last segment deleted", |path| fs::remove_file(last(path)).expect("a file")),
         ("the last segment cut off", |path| {
@@ -215,7 +218,9 @@ fn the_cursor_tells_what_is_missing_after_a_crash_of_the_machine() {
     fill(&mut spool, 101..=120, 7);
     disk.crash(7);
     let names: Vec<String> = disk.names().into_iter().filter(|name| is_segment(name)).collect();
-    names.iter().for_each(|name| disk.with(|world| world.delete(name)));
+    for name in &names {
+        disk.with(|world| world.delete(name));
+    }
     let (spool, recovery) = open(disk);
     assert!((100..=120).contains(&recovery.missing), "{}", recovery.missing);
     assert_eq!(spool.figures().damaged_records, recovery.missing);

@@ -117,7 +117,7 @@ async fn unread(is_taken: bool) -> (String, Duration) {
     let _peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (socket, _) = listener.accept().await.unwrap();
     // What the kernel takes of it is not enough.
-    while socket.try_write(&[0; 1 << 16]).is_ok() {}
+    while socket.try_write(&vec![0; 1 << 16]).is_ok() {}
     let (answers, queue) = mpsc::channel(1);
     assert!(answers.send(Answer::Text(vec![0; 16 << 20])).await.is_ok());
     let (intake, over, stopped) = (intake(), CancellationToken::new(), CancellationToken::new());
