@@ -37,7 +37,7 @@ pub struct Batch {
 /// One record of a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
-    /// Its line, LF included, in [`Encoded::lines`].
+    /// Its line, LF included, in the lines of [`Encoded`].
     pub line: Span,
     /// Its destination in the batch's text: a path or a topic; empty for a sink that has none.
     pub route: Span,

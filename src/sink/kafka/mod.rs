@@ -8,7 +8,7 @@
 //! **Retries** are librdkafka's: with `message.timeout.ms` at 0 it never gives a record up for its age, and with
 //! idempotence it keeps their order. What is left to do here:
 //! - Its queue is full: the rest of the batch waits until it has room again. Nothing later overtakes it.
-//! - The only topic of the sink does not exist, or is not permitted: everything waits for it ([`topic`]).
+//! - The only topic of the sink does not exist, or is not permitted: everything waits for it (`topic.rs`).
 //! - Kafka refuses a record for good (it is too large, or the topic that it chose does not exist or is not permitted): the record is
 //!   buried, which is to say appended to the dead-letter file, dropped as `rejected`, and logged with its topic and id.
 //!   librdkafka's thread only notes the refusal; the sink's own thread buries, and hands nothing over before it has.
