@@ -170,6 +170,7 @@ fn survives_outages(mode: &str) {
     for sender in senders {
         sender.join().expect("a sender");
     }
+    postrider.wait_delivered("kafka", 2 * count as u64, DEADLINE);
     let ended = postrider.terminate(DEADLINE);
     let consumed = setup.kafka.consume_all(TOPIC, 2 * count, DEADLINE);
     assert_clean(&ended);
@@ -221,6 +222,7 @@ fn survives_a_stop(mode: &str) {
     permit(&streams, count);
     streams[0].send_tcp(tcp, 2 * third..count).join().expect("a sender");
     streams[1].send_relp(relp, count).join().expect("a sender");
+    postrider.wait_delivered("kafka", 2 * (count - 2 * third) as u64, DEADLINE);
     let ended = postrider.terminate(DEADLINE);
     let consumed = setup.kafka.consume_all(TOPIC, 2 * count, DEADLINE);
     assert_clean(&ended);
@@ -263,6 +265,7 @@ fn survives_kills(mode: &str) {
         postrider.restart();
     }
     sender.join().expect("the sender");
+    postrider.wait_delivered("kafka", 0, DEADLINE);
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
     assert_eq!(ledger(&ended, "sink=\"kafka\"", "spooled"), 0);

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use postrider::ledger::Reason;
@@ -12,8 +12,11 @@ use tempfile::TempDir;
 
 use super::process::Process;
 use super::scratch;
+use super::wait::wait_until;
 
 const START: Duration = Duration::from_secs(20);
+/// Time between two questions for the ledger, each of which makes the log longer.
+const LEDGER: Duration = Duration::from_millis(200);
 
 pub(crate) struct Postrider {
     // In the order in which they must go: the process first.
@@ -102,6 +105,25 @@ impl Postrider {
     /// Starts it again after [`Self::kill`], with the same configuration. What it prints is added to what it printed before.
     pub(crate) fn restart(&mut self) {
         self.process = start_process(self.directory.path());
+    }
+
+    /// Waits until the sink was offered at least `offered` records and has delivered all of them, with those that its spool held at the
+    /// start. A stop does not wait for a destination that is just coming back.
+    #[track_caller]
+    pub(crate) fn wait_delivered(&self, sink: &str, offered: u64, deadline: Duration) {
+        let owner = format!(" sink=\"{sink}\"");
+        let mut asked: Option<Instant> = None;
+        wait_until(deadline, "everything delivered", || {
+            if asked.is_some_and(|asked| asked.elapsed() < LEDGER) {
+                return false;
+            }
+            self.signal(Signal::SIGUSR1);
+            asked = Some(Instant::now());
+            let log = self.stderr();
+            let Some(line) = ledgers(&log, &owner).last() else { return false };
+            let all = count(line, "offered") + count(line, "recovered");
+            count(line, "offered") >= offered && count(line, "delivered") == all
+        });
     }
 
     /// Ends it as its operator does. Panics after `deadline`.

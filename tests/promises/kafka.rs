@@ -108,10 +108,10 @@ fn a_full_disk_holds_senders_up_while_the_broker_is_away_and_loses_nothing() {
         wait_until(LONG, "a sender that goes on", || sent.load(SeqCst) == MANY);
     });
     drop(socket);
+    let seen = place.consumed(MANY);
     let ended = disk.postrider.terminate(LONG);
     assert_clean(&ended);
     assert_eq!(ledger(&ended, "sink=\"kafka\"", "delivered"), MANY as u64, "{}", ended.stderr);
-    let seen = place.consumed(MANY);
     seen.judge("kafka", &(0..MANY).collect(), MANY, 0);
     assert!(seen.order.iter().copied().eq(0..MANY), "repetitions or another order");
 }
