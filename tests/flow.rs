@@ -489,7 +489,8 @@ fn who_waits_for_a_sink_that_stands_still_is_named_and_again_at_the_stop() {
     assert_clean(&ended);
     let lines: Vec<_> = ended.stderr.lines().filter(|line| line.contains("the sink takes nothing")).collect();
     assert!(lines.len() == 2 && lines.iter().all(|line| line.contains(" waiting=\"mail\"")), "{lines:?}");
-    assert!(count_in(lines[1], "seconds") >= 5 && count_in(lines[1], "queue_bytes") > 32 << 10, "{lines:?}");
+    // Its queue is full for five seconds; it may have taken something in the first of them.
+    assert!(count_in(lines[1], "seconds") >= 3 && count_in(lines[1], "queue_bytes") > 32 << 10, "{lines:?}");
     // The datagrams since then do not wait.
     assert!(count_in(lines[1], "dropped") > 0, "{lines:?}");
 }
