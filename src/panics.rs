@@ -5,7 +5,6 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::RefCell;
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo, UnwindSafe};
-use std::pin::pin;
 use std::task::Poll;
 use std::thread;
 
@@ -102,17 +101,17 @@ pub fn catch<T>(work: impl FnOnce() -> T + UnwindSafe) -> Result<T, Panic> {
 
 /// The result of `future`, or its panic. After one it is not polled any more.
 ///
+/// The future is boxed: an async function would hold it twice, as its argument and where it is pinned.
+///
 /// # Errors
 ///
 /// That one.
-pub async fn catch_in<F: Future>(future: F) -> Result<F::Output, Panic> {
-    let mut future = pin!(future);
-    std::future::poll_fn(|context| match catch(AssertUnwindSafe(|| future.as_mut().poll(context))) {
-        Ok(Poll::Pending) => Poll::Pending,
-        Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+pub fn catch_in<F: Future>(future: F) -> impl Future<Output = Result<F::Output, Panic>> {
+    let mut future = Box::pin(future);
+    std::future::poll_fn(move |context| match catch(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+        Ok(polled) => polled.map(Ok),
         Err(panic) => Poll::Ready(Err(panic)),
     })
-    .await
 }
 
 fn message(payload: &(dyn Any + Send)) -> String {
