@@ -74,7 +74,6 @@ fn local_mail() {
             "sender delivery status notification: ",
         ],
     );
-    postfix.delete_all(DEADLINE);
     let relay = |name: &str| json!({"name": name, "ip": null, "port": null});
     #[rustfmt::skip]
     let rows = [
@@ -132,5 +131,7 @@ fn local_mail() {
         ("disconnect from localhost[127.0.0.1] ehlo=1 mail=1 rcpt=2 data=1", "disconnect", json!({
             "commands": {"ehlo": {"ok": 1, "total": 1}, "rcpt": {"ok": 2, "total": 2}, "all": "*"}})),
     ];
+    wait_logged(&rsyslog, &rows.each_ref().map(|(line, _, _)| *line));
+    postfix.delete_all(DEADLINE);
     finish(postfix, &rsyslog).expect(&rows);
 }
