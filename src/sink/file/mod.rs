@@ -182,7 +182,8 @@ impl File {
         let mut moved = Vec::new();
         for group in groups {
             if group.route == last.route {
-                last.lines.extend(group.lines);
+                let moved_before = std::mem::replace(&mut last.lines, group.lines);
+                last.lines.extend(moved_before);
                 continue;
             }
             let Some(unkept) = self.write_or_refuse(work, &group, stuck, marks, now)? else { continue };
@@ -196,7 +197,9 @@ impl File {
         if last.lines.is_empty() {
             return Ok(());
         }
-        last.lines.sort_unstable_by_key(|line| line.mark);
+        if !moved.is_empty() {
+            last.lines.sort_unstable_by_key(|line| line.mark);
+        }
         if let Some(unkept) = self.write_or_refuse(work, &last, stuck, marks, now)? {
             self.settle(work, &unkept, marks, now);
         }
@@ -208,6 +211,7 @@ impl File {
 
     /// Writes the lines of a group as far as they are not written yet.
     fn write_group(&mut self, work: &Work, group: &Group<'_>, marks: &mut [Mark]) -> Result<(), PathError> {
+        let is_common = self.has_placeholder && group.route == rotate::live(self.routes.common());
         let mut rest = group.lines.as_slice();
         while let Some(first) = rest.first() {
             let file = self.ready(&group.route, work.length(first) as u64)?;
@@ -218,7 +222,9 @@ impl File {
             for line in &rest[..written] {
                 marks[line.mark] = Mark::Written;
             }
-            self.count_diverted(work, &rest[..written]);
+            if is_common {
+                self.count_diverted(work, &rest[..written]);
+            }
             rest = &rest[written..];
             result.map_err(|error| {
                 let path = self.root.full(&group.route);
