@@ -1,47 +1,76 @@
-//! The configuration, read beside everything else: its file may be on a file system that does not answer.
+//! The way to a configuration: it is read, and what it needs is made, beside everything else. Both wait for file systems, which
+//! may not answer.
 
 use std::future::pending;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
+use super::prepare::{Prepared, Present};
 use super::reload::Changes;
 use super::signals::Asked;
-use super::{App, Error};
-use crate::config::{self, Config, LoadError};
+use super::{App, Error, say_start};
+use crate::config::{self, Config};
 use crate::crash::panic_point;
-use crate::panics::{self, Panic};
+use crate::panics;
 use crate::systemd::{self, Passed};
 
-/// The configuration, or why there is none.
-type Loaded = Result<Result<Config, LoadError>, Panic>;
-
-/// The file that is being read, if one is.
+/// What is under way to the next configuration.
 #[derive(Default)]
 pub(super) struct Loading {
-    reader: Option<JoinHandle<Loaded>>,
+    step: Option<Step>,
     /// What to read once more after that, because it may have changed since.
     again: Option<PathBuf>,
 }
 
+enum Step {
+    Read(JoinHandle<Result<Config, Error>>),
+    Prepare(JoinHandle<Result<Prepared, Error>>),
+}
+
+/// A step that is over.
+pub(super) enum Done {
+    Read(Result<Config, Error>),
+    Prepared(Result<Prepared, Error>),
+}
+
 impl App {
-    /// Reads the configuration for the start; `None` if a signal asks for a stop before that is done.
-    pub(super) async fn first_config(&mut self) -> Result<Option<Config>, Error> {
-        let Some(file) = self.file.clone() else { return Ok(Some(Config::default_run())) };
-        self.loading.begin(&file);
+    /// Goes over to the first configuration; false if a signal asks for a stop before that can be done.
+    pub(super) async fn start(&mut self, mut passed: Passed) -> Result<bool, Error> {
+        let mut done = match &self.file {
+            Some(file) => {
+                self.loading.begin(file);
+                None
+            }
+            None => Some(Done::Read(Ok(Config::default_run()))),
+        };
         loop {
+            match done.take() {
+                Some(Done::Read(config)) => {
+                    let config = config?;
+                    say_start(&config, self.file.as_deref());
+                    self.loading.prepare(config, self.present(), std::mem::take(&mut passed));
+                }
+                Some(Done::Prepared(prepared)) => {
+                    self.exchange(prepared?);
+                    self.loading.go_on();
+                    return Ok(true);
+                }
+                None => {}
+            }
             tokio::select! {
                 asked = self.signals.next() => match asked {
                     Asked::Stop(signal) => {
-                        tracing::info!(signal, "stopping: the configuration was still being read");
-                        return Ok(None);
+                        let what = self.loading.what();
+                        tracing::info!(signal, "stopping: {what}");
+                        return Ok(false);
                     }
-                    Asked::Reload => self.loading.begin(&file),
+                    Asked::Reload => self.file.iter().for_each(|file| self.loading.begin(file)),
                     // There is none yet.
                     Asked::Ledger => {}
                 },
-                loaded = self.loading.next() => return Ok(Some(loaded??)),
+                step = self.loading.next() => done = Some(step),
             }
         }
     }
@@ -59,71 +88,115 @@ impl App {
         }
     }
 
-    /// What SIGHUP asks for, once the configuration is read. An error is a defect after which nothing can go on.
-    pub(super) fn reload(&mut self, loaded: Loaded) -> Result<(), Error> {
+    /// What SIGHUP asks for, after each step. An error is a defect after which nothing can go on.
+    pub(super) fn reload(&mut self, done: Done) -> Result<(), Error> {
+        let prepared = match done {
+            Done::Read(Ok(config)) => {
+                self.loading.prepare(config, self.present(), Passed::default());
+                return Ok(());
+            }
+            Done::Read(Err(error)) => Err(error),
+            Done::Prepared(prepared) => prepared,
+        };
         let file = self.file.clone().unwrap_or_default();
         let file = file.display();
-        match self.use_loaded(loaded)? {
-            Ok(Changes { sources, sinks, settings }) => {
+        match prepared {
+            Ok(prepared) => {
+                let changes = panics::catch(AssertUnwindSafe(|| self.exchange(prepared)))?;
+                let Changes { sources, sinks, settings } = changes;
                 let settings = settings.join(", ");
                 tracing::info!(
                     %sources, %sinks, changed_settings = (!settings.is_empty()).then_some(settings),
                     "the configuration in {file} is in use"
                 );
             }
-            Err(errors) => {
+            Err(error) => {
+                // What `postrider check` prints, or what a start would.
+                let errors = match error {
+                    Error::Config(error) => error.of_reload(),
+                    error => error.to_string(),
+                };
                 tracing::error!("{errors}");
                 tracing::error!(
                     "the configuration in {file} is refused: the one from before goes on, and nothing has changed"
                 );
             }
         }
-        systemd::ready();
+        if !self.loading.go_on() {
+            systemd::ready();
+        }
         Ok(())
-    }
-
-    /// The inner error is what `postrider check` prints, or what a start would.
-    fn use_loaded(&mut self, loaded: Loaded) -> Result<Result<Changes, String>, Error> {
-        let config = match loaded {
-            Ok(Ok(config)) => config,
-            Ok(Err(error)) => return Ok(Err(error.of_reload())),
-            Err(panic) => return Ok(Err(Error::from(panic).to_string())),
-        };
-        let applied = panics::catch(AssertUnwindSafe(|| self.apply(&config, &mut Passed::default())))?;
-        Ok(applied.map_err(|error| error.to_string()))
     }
 }
 
 // === impl Loading ===
 
 impl Loading {
-    /// Begins to read `file`. If that is being done already, what comes of it does not count.
+    /// Begins to read `file`. If that is being done already, what comes of it does not count; if it is done, `file` comes next.
     fn begin(&mut self, file: &Path) {
         let file = file.to_owned();
-        if self.reader.is_some() {
+        if self.step.is_some() {
             self.again = Some(file);
             return;
         }
-        self.reader = Some(tokio::task::spawn_blocking(move || {
-            panics::catch(|| {
-                panic_point("load");
-                config::load(&file)
-            })
-        }));
+        self.step = Some(Step::Read(beside(move || {
+            panic_point("load");
+            Ok(config::load(&file)?)
+        })));
     }
 
-    /// Waits for what is being read; for ever, if that is nothing.
-    pub(super) async fn next(&mut self) -> Loaded {
+    /// Begins what was asked for meanwhile; false if that is nothing.
+    fn go_on(&mut self) -> bool {
+        let Some(file) = self.again.take() else { return false };
+        self.begin(&file);
+        true
+    }
+
+    /// Begins to make what `config` needs.
+    fn prepare(&mut self, config: Config, present: Present, passed: Passed) {
+        self.step = Some(Step::Prepare(beside(move || present.prepare(config, passed))));
+    }
+
+    /// Whether a new configuration refers to the places of the sources and sinks that there are.
+    pub(super) const fn is_preparing(&self) -> bool {
+        matches!(self.step, Some(Step::Prepare(_)))
+    }
+
+    /// What is under way, for the log.
+    const fn what(&self) -> &'static str {
+        match self.step {
+            Some(Step::Prepare(_)) => "the sources and sinks were still being made",
+            Some(Step::Read(_)) | None => "the configuration was still being read",
+        }
+    }
+
+    /// Waits for the end of a step; for ever, if there is none.
+    pub(super) async fn next(&mut self) -> Done {
         loop {
-            let Some(reader) = &mut self.reader else { return pending().await };
-            let loaded = reader.await;
-            self.reader = None;
-            match self.again.take() {
-                Some(file) => self.begin(&file),
-                None => {
-                    return loaded.unwrap_or_else(|error| unreachable!("a thread of the runtime did not run: {error}"));
-                }
+            let done = match &mut self.step {
+                None => pending().await,
+                Some(Step::Read(reader)) => Done::Read(reader.await.unwrap_or_else(|error| not_run(&error))),
+                Some(Step::Prepare(maker)) => Done::Prepared(maker.await.unwrap_or_else(|error| not_run(&error))),
+            };
+            self.step = None;
+            if matches!(done, Done::Prepared(_)) || !self.go_on() {
+                return done;
             }
         }
     }
+
+    /// Lets go of all of it, which may take a moment.
+    pub(super) fn leave(self) {
+        spawn_blocking(move || drop(self));
+    }
+}
+
+/// Does `work` on a thread of its own.
+fn beside<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> JoinHandle<Result<T, Error>> {
+    spawn_blocking(move || panics::catch(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panic.into())))
+}
+
+/// A panic is caught, and nobody aborts it.
+fn not_run<T>(error: &JoinError) -> T {
+    unreachable!("a thread of the runtime did not run: {error}")
 }

@@ -4,6 +4,7 @@ mod counts;
 pub mod descriptors;
 mod drain;
 mod loading;
+mod prepare;
 mod reload;
 mod signals;
 mod sinks;
@@ -95,16 +96,12 @@ pub enum Error {
 /// Runs until a signal, until every source has ended, or until a source or a sink can't go on. The configuration is `file`, at
 /// the start and at SIGHUP; without one it is [`Config::default_run`].
 pub fn run(file: Option<&Path>) -> Result<(), Error> {
-    let mut passed = Passed::from_environment();
+    let passed = Passed::from_environment();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(panics::catch_in(async {
         // Before anything that takes time: from now on a signal is heard.
         let mut app = App::new(file)?;
-        let Some(config) = app.first_config().await? else { return Ok(()) };
-        say_start(&config, file);
-        app.apply(&config, &mut passed)?;
-        passed.finish();
-        app.run().await
+        if app.start(passed).await? { app.run().await } else { Ok(()) }
     }));
     // A read of the standard input may still be blocked; it holds nothing.
     runtime.shutdown_background();
@@ -113,7 +110,6 @@ pub fn run(file: Option<&Path>) -> Result<(), Error> {
 
 struct App {
     file: Option<PathBuf>,
-    /// Where the configuration is being read, after SIGHUP.
     loading: Loading,
     settings: (Language, Duration),
     times: Times,
@@ -157,7 +153,8 @@ impl App {
         let result = self.serve().await;
         systemd::stopping();
         self.sinks.iter().for_each(|sink| sink.tell_stall_at_stop(&self.sources, Instant::now()));
-        let Self { mut signals, pipeline, sources, tasks, mut sinks, workers, mut totals, times, .. } = self;
+        let Self { loading, mut signals, pipeline, sources, tasks, mut sinks, workers, mut totals, times, .. } = self;
+        loading.leave();
         let outlets: Vec<_> = sinks.iter_mut().filter_map(|sink| sink.outlet.take()).collect();
         let drained = drain(tasks, workers, (pipeline, outlets), &sources, &sinks, &times);
         // The second signal finds everything as it stands: dropped, this would abort the sources, and lose what they hold.
@@ -204,7 +201,7 @@ impl App {
                     Asked::Reload => self.hangup(),
                     Asked::Ledger => drop(self.totals.log(&self.sources, &self.sinks, Moment::Running)),
                 },
-                loaded = self.loading.next() => self.reload(loaded)?,
+                step = self.loading.next() => self.reload(step)?,
                 Some(ended) = self.workers.join_next_with_id() => {
                     if let Some(result) = self.sink_ended(ended) {
                         return result;
@@ -213,7 +210,11 @@ impl App {
                 Some(ended) = self.tasks.join_next_with_id() => self.source_ended(ended)?,
                 _ = look.tick() => self.look(Instant::now()),
             }
-            self.bury_sinks();
+            // The configuration that is being prepared knows them by their places.
+            if !self.loading.is_preparing() {
+                self.bury_sources();
+                self.bury_sinks();
+            }
             if self.has_stopped() {
                 return Ok(());
             }
@@ -248,7 +249,6 @@ impl App {
                 return Err(error);
             }
         }
-        self.bury_sources();
         Ok(())
     }
 

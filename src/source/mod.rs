@@ -55,10 +55,10 @@ enum Bound {
 }
 
 /// What a source reads, for its successor at the same address. It keeps nothing open.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Sockets(Handle);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Handle {
     Udp(Vec<Weak<udp::Socket>>),
     Tcp(Weak<TcpListener>),

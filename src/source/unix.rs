@@ -29,7 +29,7 @@ enum Kind {
 }
 
 /// The socket for a successor, if that is of the same kind.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Handle {
     Datagram(Weak<Datagrams>),
     Stream(Weak<Streams>),

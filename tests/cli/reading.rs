@@ -1,7 +1,9 @@
 //! Is the configuration read so that no file and no file system can hold up the program?
 
 use std::fs;
-use std::path::Path;
+use std::io::Write;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -100,6 +102,87 @@ fn a_signal_before_the_configuration_is_read_is_heard() {
     reloaded.signal(Signal::SIGTERM);
     let status = wait_for(DEADLINE, "the end", || reloaded.0.try_wait().expect("a state"));
     assert_eq!(status.code(), Some(0), "{}", log());
+}
+
+/// A spool that cannot be opened before somebody opens the FIFO to write in it: as if its file system did not answer.
+struct Hung(PathBuf);
+
+impl Hung {
+    fn new(directory: &Path, name: &str) -> Self {
+        let spool = directory.join(name);
+        fs::create_dir(&spool).expect("a directory");
+        mkfifo(&spool.join("owner"), Mode::S_IRWXU).expect("a FIFO");
+        Self(spool)
+    }
+
+    /// The table of a sink that has it.
+    fn sink(&self) -> String {
+        let spool = self.0.display();
+        format!(
+            "[[sink.file]]\npath = \"{spool}.json\"\n[sink.file.spool]\ndirectory = \"{spool}\"\nmin_free = \"0B\"\n"
+        )
+    }
+
+    /// Waits until Postrider has come as far as the file before the FIFO.
+    fn wait_come(&self) {
+        wait_until(DEADLINE, "the spool", || self.0.join("cursor").exists());
+    }
+
+    /// As long as the file is open, who reads the FIFO does not wait.
+    fn answer(&self) -> fs::File {
+        fs::OpenOptions::new().read(true).write(true).open(self.0.join("owner")).expect("a FIFO")
+    }
+}
+
+#[test]
+fn a_spool_that_does_not_answer_holds_up_the_reload_alone() {
+    let directory = scratch::directory("reading");
+    let hung = Hung::new(directory.path(), "spool");
+    let mut running = Postrider::spawn(CONFIG);
+    let mut socket = TcpStream::connect(running.address("tcp")).expect("a connection");
+    running.reload(&format!("{CONFIG}{}", hung.sink()));
+    hung.wait_come();
+    writeln!(socket, "<22>Nov 24 06:00:00 mx1 test[1]: hello").expect("room");
+    wait_until(DEADLINE, "the record", || running.stdout().contains("hello"));
+    running.signal(Signal::SIGUSR1);
+    wait_until(DEADLINE, "the ledger", || running.stderr().contains(" ledger "));
+    // What is asked for meanwhile comes next.
+    running.reload("nonsense");
+    running.reload(&format!("shutdown_timeout = \"9s\"\n{CONFIG}{}", hung.sink()));
+    wait_until(DEADLINE, "the signals", || running.stderr().matches(" SIGHUP: ").count() >= 2);
+    assert!(!running.stderr().contains(" is in use"), "{}", running.stderr());
+    let _answer = hung.answer();
+    wait_until(DEADLINE, "both reloads", || running.stderr().matches(" is in use").count() == 2);
+    let log = running.stderr();
+    let said: Vec<_> = log.lines().filter_map(|line| line.split_once(" is in use ")).map(|(_, what)| what).collect();
+    let kept = "sources=kept tcp sinks=kept stdout, file changed_settings=\"shutdown_timeout\"";
+    assert_eq!(said, ["sources=kept tcp sinks=added file; kept stdout", kept]);
+
+    let hung = Hung::new(directory.path(), "other");
+    running.reload(&format!("{CONFIG}{}", hung.sink()));
+    hung.wait_come();
+    let ended = running.terminate(DEADLINE);
+    assert_clean(&ended);
+    assert_eq!(ended.stderr.matches(" is in use").count(), 2, "{}", ended.stderr);
+}
+
+#[test]
+fn a_spool_that_does_not_answer_holds_up_the_start_and_no_signal() {
+    let directory = scratch::directory("reading");
+    let hung = Hung::new(directory.path(), "spool");
+    let stopped = Postrider::spawn(&format!("{CONFIG}{}", hung.sink()));
+    hung.wait_come();
+    let ended = stopped.terminate(DEADLINE);
+    assert!(ended.status.success(), "{}", ended.stderr);
+    assert!(ended.stderr.contains("stopping: the sources and sinks were still being made"), "{}", ended.stderr);
+
+    let hung = Hung::new(directory.path(), "other");
+    let reloaded = Postrider::spawn(&format!("{CONFIG}{}", hung.sink()));
+    hung.wait_come();
+    reloaded.signal(Signal::SIGHUP);
+    let _answer = hung.answer();
+    wait_until(DEADLINE, "the reload", || reloaded.stderr().contains(" is in use sources=kept tcp"));
+    assert_clean(&reloaded.terminate(DEADLINE));
 }
 
 /// As by `postrider check -c <(template)`.

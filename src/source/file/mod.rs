@@ -68,7 +68,7 @@ pub(super) struct Files {
 type SharedStore = Arc<Mutex<Store>>;
 
 /// The place of the cursor, for a successor.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Handle(Weak<Mutex<Store>>);
 
 impl Files {

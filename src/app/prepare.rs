@@ -1,0 +1,258 @@
+//! What a new configuration needs, made beside what there is, as far as it can fail.
+//!
+//! Much of it waits for a file system, which may not answer: so it is made from a look at the app, away from it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::descriptors::{self, Plan};
+use super::drain::Times;
+use super::sinks::outlet;
+use super::sources::{Fate, fate, obstructs, origin, succeeds};
+use super::{App, Error};
+use crate::buffer::queue;
+use crate::config::{Config, SinkConfig, SourceConfig, SourceKind};
+use crate::crash::panic_point;
+use crate::ledger::{SinkLedger, SourceLedger};
+use crate::pipeline::{Current, Outlet};
+use crate::sink::{self, Before, Control, Held, Started, Turn};
+use crate::source::{Descriptors, Intake, Sockets, Source, Stop};
+use crate::systemd::Passed;
+
+/// How long the threads of a configuration that is refused may take to end. They have nothing to do.
+const LET_GO: Duration = Duration::from_secs(1);
+
+/// The sources and sinks that there are, each at its place in the app, as a new configuration finds them.
+pub(super) struct Present {
+    sources: Vec<OldSource>,
+    sinks: Vec<OldSink>,
+    pipeline: Current,
+    descriptors: Descriptors,
+}
+
+struct OldSource {
+    config: SourceConfig,
+    sockets: Sockets,
+    is_current: bool,
+}
+
+struct OldSink {
+    config: SinkConfig,
+    destination: Held,
+    spool: Option<Held>,
+    is_current: bool,
+}
+
+/// What a configuration has that was not there before, ready to begin.
+pub(super) struct Prepared {
+    pub(super) config: Config,
+    pub(super) plan: Plan,
+    pub(super) sinks: Vec<Slot<NewSink>>,
+    pub(super) sources: Vec<Slot<NewSource>>,
+    /// What becomes of each source that there is.
+    pub(super) fates: Vec<Option<Fate>>,
+    /// Whether the spool of each sink that there is has a sink in the new configuration.
+    pub(super) handovers: Vec<bool>,
+    /// As long as it lasts, no new sink begins.
+    start: Turn,
+}
+
+/// The place of a source or a sink in the new configuration.
+pub(super) enum Slot<T> {
+    /// The one that is at this place now goes on.
+    Kept(usize),
+    New(T),
+}
+
+pub(super) struct NewSink {
+    pub(super) config: SinkConfig,
+    pub(super) ledger: Arc<SinkLedger>,
+    pub(super) control: Control,
+    pub(super) outlet: Arc<Outlet>,
+    pub(super) started: Started,
+}
+
+pub(super) struct NewSource {
+    pub(super) config: SourceConfig,
+    pub(super) ledger: Arc<SourceLedger>,
+    pub(super) stop: Stop,
+    pub(super) source: Source,
+}
+
+impl App {
+    pub(super) fn present(&self) -> Present {
+        let sources = self.sources.iter().map(|source| OldSource {
+            config: source.config.clone(),
+            sockets: source.sockets.clone(),
+            is_current: source.is_current,
+        });
+        let sinks = self.sinks.iter().map(|sink| OldSink {
+            config: sink.config.clone(),
+            destination: sink.destination.clone(),
+            spool: sink.spool.clone(),
+            is_current: sink.outlet.is_some(),
+        });
+        Present {
+            sources: sources.collect(),
+            sinks: sinks.collect(),
+            pipeline: self.pipeline.clone(),
+            descriptors: self.descriptors.clone(),
+        }
+    }
+}
+
+impl Present {
+    /// Makes what `config` has and nobody else. An error lets go of it, and nothing has changed.
+    pub(super) fn prepare(&self, config: Config, mut passed: Passed) -> Result<Prepared, Error> {
+        let plan = Plan::new(&config, descriptors::allow()?)?;
+        let mut prepared = Prepared {
+            config,
+            plan,
+            sinks: Vec::new(),
+            sources: Vec::new(),
+            fates: self.sources.iter().map(|source| source.is_current.then_some(Fate::Stopped)).collect(),
+            handovers: Vec::new(),
+            start: Turn::default(),
+        };
+        let config = &prepared.config;
+        let most_in_flight = config.sources.iter().map(|source| source.max_bytes_in_flight).min();
+        for sink in &config.sinks {
+            let same = self.sinks.iter().position(|old| old.is_current && old.config == *sink);
+            prepared.sinks.push(match same {
+                Some(index) => Slot::Kept(index),
+                None => Slot::New(self.new_sink(sink, config, most_in_flight, &prepared.start)?),
+            });
+        }
+        // Who stays is known first: his sockets go to nobody else.
+        for source in &config.sources {
+            if let Some(index) = self.same_source(source) {
+                prepared.fates[index] = None;
+            }
+        }
+        for source in &config.sources {
+            let slot = match self.same_source(source) {
+                Some(index) => Slot::Kept(index),
+                None => Slot::New(self.new_source(source, &mut passed, &mut prepared.fates)?),
+            };
+            prepared.sources.push(slot);
+        }
+        let has_successor = |old: &OldSink| config.sinks.iter().any(|new| sink::share_spool(new, &old.config));
+        prepared.handovers = self.sinks.iter().map(has_successor).collect();
+        passed.finish();
+        panic_point("prepare");
+        Ok(prepared)
+    }
+
+    /// The source that goes on. There is one standard input, and it is like a connection: it lives on as it began.
+    fn same_source(&self, new: &SourceConfig) -> Option<usize> {
+        let is_stdin = |source: &SourceConfig| matches!(source.kind, SourceKind::Stdin(_));
+        self.sources
+            .iter()
+            .position(|old| old.is_current && (old.config == *new || (is_stdin(&old.config) && is_stdin(new))))
+    }
+
+    fn new_sink(
+        &self,
+        sink: &SinkConfig,
+        config: &Config,
+        most_in_flight: Option<usize>,
+        start: &Turn,
+    ) -> Result<NewSink, Error> {
+        self.check_spool(sink)?;
+        let before = self.before(sink, config, start.held());
+        let ledger = Arc::<SinkLedger>::default();
+        let control = Control::new(Times::of(config.shutdown_timeout).sinks);
+        let (sender, receiver) = queue(sink.input_size());
+        let most_in_flight = most_in_flight.unwrap_or(usize::MAX);
+        let started = sink::build(sink, receiver, most_in_flight, &before, &control, &ledger)
+            .map_err(|reason| Error::Sink { name: sink.name.clone(), reason });
+        let started = started.inspect_err(|_| let_go(&control))?;
+        let outlet = Arc::new(outlet(sink, sender, Arc::clone(&ledger)));
+        Ok(NewSink { config: sink.clone(), ledger, control, outlet, started })
+    }
+
+    /// A sink may leave records in its spool, which one of another kind could not deliver.
+    fn check_spool(&self, sink: &SinkConfig) -> Result<(), Error> {
+        let is_of_another_kind =
+            |old: &&OldSink| sink::share_spool(&old.config, sink) && old.config.kind.name() != sink.kind.name();
+        let Some(old) = self.sinks.iter().find(is_of_another_kind) else { return Ok(()) };
+        let reason = format!(
+            "its spool is that of the sink {} of the kind {} of the configuration in use, which may leave records there that one of the \
+             kind {} cannot deliver: give it a directory of its own",
+            old.config.name,
+            old.config.kind.name(),
+            sink.kind.name()
+        );
+        Err(Error::Sink { name: sink.name.clone(), reason })
+    }
+
+    /// Whom a new sink has to wait for.
+    fn before(&self, sink: &SinkConfig, config: &Config, start: Held) -> Before {
+        let leaving = || self.sinks.iter().filter(|old| !old.is_current || !config.sinks.contains(&old.config));
+        let destination = leaving().filter(|old| sink::share_destination(&old.config, sink));
+        let spool = leaving().filter(|old| sink::share_spool(&old.config, sink));
+        Before {
+            start: Some(start),
+            destination: destination.map(|old| old.destination.clone()).collect(),
+            spool: spool.filter_map(|old| old.spool.clone()).collect(),
+        }
+    }
+
+    fn new_source(
+        &self,
+        config: &SourceConfig,
+        passed: &mut Passed,
+        fates: &mut [Option<Fate>],
+    ) -> Result<NewSource, Error> {
+        let leaving = self.sources.iter().zip(fates).filter(|(_, fate)| fate.is_some());
+        let predecessor = leaving.into_iter().find_map(|(old, old_fate)| {
+            let succeeds = succeeds(&old.config, config);
+            if succeeds {
+                *old_fate = Some(fate(&old.config, config));
+            }
+            succeeds.then_some(old)
+        });
+        let (ledger, stop) = (Arc::<SourceLedger>::default(), Stop::default());
+        let intake = Intake::new(
+            self.pipeline.clone(),
+            origin(config),
+            Arc::clone(&ledger),
+            config.max_bytes_in_flight,
+            config.max_frame_size,
+            stop.clone(),
+        )
+        .with(self.descriptors.clone());
+        let source = Source::bind(&config.kind, passed, predecessor.map(|old| &old.sockets), intake);
+        let source = source.map_err(|error| {
+            match self.sources.iter().find(|old| old.is_current && obstructs(&old.config, config)) {
+                Some(old) => Error::Obstructed { error, source_name: old.config.name.clone() },
+                None => error.into(),
+            }
+        })?;
+        Ok(NewSource { config: config.clone(), ledger, stop, source })
+    }
+}
+
+/// Ends threads that have nothing to do.
+fn let_go(control: &Control) {
+    control.set_timeout(Duration::ZERO);
+    control.stop();
+}
+
+impl Drop for Prepared {
+    /// Lets go of what was not used, and waits a moment until its spools are free: the next attempt may want them.
+    fn drop(&mut self) {
+        let new = || self.sinks.iter().filter_map(|sink| if let Slot::New(new) = sink { Some(new) } else { None });
+        new().for_each(|new| let_go(&new.control));
+        let until = Instant::now() + LET_GO;
+        while new().filter_map(|new| new.started.spool.as_ref()).any(Held::lasts) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+impl<T> Slot<T> {
+    pub(super) const fn is_kept(&self) -> bool {
+        matches!(self, Self::Kept(_))
+    }
+}
