@@ -32,9 +32,11 @@ impl Flags {
     pub const SEVERITY_INFERRED: Self = Self(1 << 11);
     /// The text has a second place that reads as the `status` of a delivery, so an address may have forged the one that counts.
     pub const STATUS_AMBIGUOUS: Self = Self(1 << 12);
+    /// The text holds the tag of a Postfix program, but not where a header was found: nothing of Postfix was read.
+    pub const HEADER_UNRECOGNISED: Self = Self(1 << 13);
 
     /// Every flag with its name in the record, in the order in which they are printed.
-    pub const ALL: [(Self, &'static str); 13] = [
+    pub const ALL: [(Self, &'static str); 14] = [
         (Self::PRI_MISSING, "pri_missing"),
         (Self::TIMESTAMP_MISSING, "timestamp_missing"),
         (Self::YEAR_INFERRED, "year_inferred"),
@@ -48,6 +50,7 @@ impl Flags {
         (Self::CLOCK_AHEAD, "clock_ahead"),
         (Self::SEVERITY_INFERRED, "severity_inferred"),
         (Self::STATUS_AMBIGUOUS, "status_ambiguous"),
+        (Self::HEADER_UNRECOGNISED, "header_unrecognised"),
     ];
 
     /// No flag.

@@ -111,6 +111,9 @@ pub fn read_frame<R>(
     if frame.truncated {
         flags |= Flags::TRUNCATED;
     }
+    if postfix.is_none() && postfix::has_tag(&text) {
+        flags |= Flags::HEADER_UNRECOGNISED;
+    }
     use_record(&Record { id, received_at: context.received_at(), origin, peer, message, postfix, flags })
 }
 
@@ -141,7 +144,7 @@ impl Pipeline {
         Arc::clone(&self.offered)
     }
 
-    /// The Postfix lines that no reader knew.
+    /// The Postfix lines that were not understood.
     pub fn unparsed(&self) -> Arc<Unparsed> {
         Arc::clone(&self.unparsed)
     }

@@ -1,27 +1,31 @@
-//! Counts of Postfix lines that no reader knows: a gap in Postrider, which its operator can report.
+//! Counts of Postfix lines that are not understood: a gap in Postrider, which its operator can report.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::record::{Event, Record};
+use crate::record::{Event, Flags, Record};
 
-/// Records with the event `other`, by the program that wrote them. There are as many counts as programs of Postfix at most.
+/// Under this name lines are counted in which the tag of a Postfix program stands where no header is recognised.
+const NO_HEADER: &str = "unrecognised header";
+
+/// Records with the event `other`, by the program that wrote them, and those whose header is not recognised. There are as many
+/// counts as programs of Postfix, and one, at most.
 #[derive(Debug, Default)]
 pub struct Unparsed(Mutex<BTreeMap<String, u64>>);
 
 impl Unparsed {
     /// Counts `record` if it is one of them, and says whether it is. The lock is taken for those alone: there should be none.
     pub fn count(&self, record: &Record<'_>) -> bool {
-        let Some(postfix) = record.postfix.as_ref().filter(|postfix| matches!(postfix.event, Event::Other { .. }))
-        else {
-            return false;
+        let name = match &record.postfix {
+            Some(postfix) if matches!(postfix.event, Event::Other { .. }) => postfix.daemon.unwrap_or("unknown"),
+            None if record.flags.contains(Flags::HEADER_UNRECOGNISED) => NO_HEADER,
+            _ => return false,
         };
-        let daemon = postfix.daemon.unwrap_or("unknown");
         let mut counts = self.counts();
-        match counts.get_mut(daemon) {
+        match counts.get_mut(name) {
             Some(count) => *count += 1,
-            None => _ = counts.insert(daemon.to_owned(), 1),
+            None => _ = counts.insert(name.to_owned(), 1),
         }
         true
     }
@@ -36,7 +40,7 @@ impl Unparsed {
     }
 }
 
-/// `cleanup 1, smtpd 2`.
+/// `cleanup 1, smtpd 2, unrecognised header 1`.
 impl fmt::Display for Unparsed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, (daemon, count)) in self.counts().iter().enumerate() {

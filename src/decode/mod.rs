@@ -43,7 +43,7 @@ pub struct Decoder {
     pub encoder: Encoder,
     /// The zone of times that carry none.
     pub zone: TimeZone,
-    /// Whether to print, as they are, just the Postfix lines that no reader knows.
+    /// Whether to print, as they are, just the Postfix lines that are not understood.
     pub unparsed: bool,
 }
 
@@ -56,7 +56,7 @@ pub struct Summary {
     pub records: u64,
     /// Records without a readable time, cut off, or with bytes that are not UTF-8.
     pub damaged: u64,
-    /// Postfix lines that no reader knows.
+    /// Postfix lines that are not understood.
     pub unparsed: Arc<Unparsed>,
 }
 

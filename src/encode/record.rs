@@ -7,7 +7,7 @@ use super::shape::Codes;
 use super::{event, structured_data};
 use crate::postfix::dsn::Language;
 use crate::record::{Flags, Postfix, Record, Transport};
-use crate::syslog::{Facility, Message, Severity};
+use crate::syslog::{Facility, Message, Severity, Via};
 use crate::time::Timestamp;
 
 /// How records are written as JSON.
@@ -163,6 +163,15 @@ fn sender(object: &mut Object<'_>, message: &Message<'_>, plain_name: bool) {
     object.text_if(key!("msgid"), message.msgid);
     if !message.structured_data.is_empty() {
         object.value(key!("structured_data"), |out| structured_data::encode(&message.structured_data, out));
+    }
+    if let Some(Via { hostname, app_name, timestamp }) = message.via {
+        object.object(key!("via"), |object| {
+            object.text_if(key!("hostname"), hostname);
+            object.text_if(key!("app_name"), app_name);
+            if let Some(timestamp) = timestamp {
+                time(object, key!("timestamp"), timestamp);
+            }
+        });
     }
 }
 

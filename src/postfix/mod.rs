@@ -144,6 +144,11 @@ pub fn parse<'a>(message: &Message<'a>) -> (Option<Postfix<'a>>, Flags) {
     (Some(postfix), flags)
 }
 
+/// Whether the tag of a Postfix program stands anywhere in a text. Where [`parse`] gives nothing, its line was not understood.
+pub fn has_tag(text: &str) -> bool {
+    tag::stands_in(text)
+}
+
 /// The event of a line that is no delivery.
 fn event<'a>(line: &Line<'a>, daemon: Option<&str>) -> Event<'a> {
     let reads = |writers: &Writers| match (writers, daemon) {

@@ -165,6 +165,32 @@ pub(super) fn read<'a>(message: &Message<'a>) -> Option<Tag<'a>> {
     Some(Tag { instance, service, daemon })
 }
 
+/// Whether the tag of a Postfix program with its process id stands anywhere in a text: `postfix-out/smtp[12]:`.
+pub(super) fn stands_in(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    memchr::memchr_iter(b'[', bytes).any(|bracket| {
+        let (before, behind) = (&bytes[..bracket], &bytes[bracket + 1..]);
+        // The cheap one first; no digit is looked at twice.
+        let digits = behind.iter().take_while(|b| b.is_ascii_digit()).count();
+        digits > 0 && behind[digits..].starts_with(b"]:") && names_program(before)
+    })
+}
+
+/// Whether a text ends in `syslog_name/program`.
+fn names_program(text: &[u8]) -> bool {
+    let last = &text[text.len().saturating_sub(LONGEST_TAG)..];
+    let begin = last.iter().rposition(|b| !(b.is_ascii_alphanumeric() || b"-._/".contains(b))).map_or(0, |at| at + 1);
+    let Ok(tag) = std::str::from_utf8(&last[begin..]) else { return false };
+    let tag = tag.trim_start_matches('/');
+    divide::last(tag, b'/').is_some_and(|(before, program)| {
+        let instance = divide::first(before, b'/').map_or(before, |(instance, _)| instance);
+        is_program(program) && !FOREIGN.contains(&instance)
+    })
+}
+
+/// The most bytes before the bracket that are looked at.
+const LONGEST_TAG: usize = 128;
+
 /// The one program that a cut name can have been.
 pub(super) fn complete(start: &str) -> Option<&'static str> {
     let mut programs = beginning_with(start);
@@ -229,6 +255,36 @@ mod tests {
             let message = Message { app_name: Some(app_name), flags: Flags::TAG_TRUNCATED, ..Message::default() };
             let tag = read(&message).map(|tag| (tag.service, tag.daemon));
             assert_eq!(tag, daemon.map(|daemon| (service, daemon)), "{app_name}");
+        }
+    }
+
+    #[test]
+    fn tags_anywhere_in_a_text() {
+        for text in [
+            "postfix/smtpd[1]:",
+            "x postfix-out/smtp[12]: x",
+            "[x] [1]: é192.0.2.9/submission/smtpd[123]: x",
+            r#"{"message":"postfix/qmgr[1]: x"}"#,
+            "a[b[postfix/smtpd[1]: x",
+            "//postfix/smtpd[1]: x",
+        ] {
+            assert!(stands_in(text), "{text}");
+        }
+        for text in [
+            "",
+            "[",
+            "smtpd[1]: x",
+            "/smtpd[1]: x",
+            "postfix/smtpd[]: x",
+            "postfix/smtpd[1] x",
+            "postfix/smtpd[1",
+            "postfix/smtpd: x",
+            "postfix/policy-spf[1]: x",
+            "cyrus/lmtp[1]: x",
+            "docker/postfix[1]: x",
+            "dovecot[1]: lmtp(1): x",
+        ] {
+            assert!(!stands_in(text), "{text}");
         }
     }
 

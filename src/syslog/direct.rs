@@ -12,7 +12,7 @@
 use jiff::civil;
 
 use super::stamp::{TimeOfDay, fraction};
-use super::{Context, Message, moment};
+use super::{Context, Message, moment, words};
 use crate::byte_set::ByteSet;
 use crate::flags::Flags;
 use crate::time::Timestamp;
@@ -141,11 +141,12 @@ fn month(name: [u8; 3]) -> Option<i8> {
     })
 }
 
-/// A hostname that is no year (`2026`) and no zone (`CET`).
+/// A hostname that is no year (`2026`), no zone (`CET`), and no severity (`INFO`, `mail.info`).
 fn hostname(text: &str) -> Option<(&str, &str)> {
     let (name, rest) = name(text, &HOSTNAME)?;
     let short = name.len() <= 4;
-    let doubtful = short && (name.bytes().all(|b| b.is_ascii_digit()) || name.bytes().all(|b| b.is_ascii_uppercase()));
+    let doubtful = short && (name.bytes().all(|b| b.is_ascii_digit()) || name.bytes().all(|b| b.is_ascii_uppercase()))
+        || words::is_surely_severity(name);
     (!doubtful && name.len() <= MOST_HOSTNAME).then_some((name, rest))
 }
 

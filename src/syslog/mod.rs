@@ -8,12 +8,14 @@
 //! parse -> priority -> rfc5424 --+--> direct                   usual
 //!                      rfc3164 --+--> loose                    well-formed
 //!                                +--> stamp, moment, tag,      anything else
+//!                                     between, words,
 //!                                     structured_data
 //! ```
 //!
 //! It takes time linear in the length of the text: every reader goes forward once, over a part that no other one repeats
 //! more than a fixed number of times.
 
+mod between;
 mod direct;
 mod loose;
 mod moment;
@@ -26,6 +28,7 @@ mod structured_data;
 mod tag;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub use priority::{Facility, Severity};
 
@@ -43,9 +46,9 @@ const BOM: char = '\u{feff}';
 /// A syslog message taken apart. What could not be read is `None`, and `flags` says so.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Message<'a> {
-    /// From `<PRI>`; `None` where there was none or it was above 191.
+    /// From `<PRI>`, or from a word in the header where there is none; `None` where it was above 191.
     pub facility: Option<Facility>,
-    /// From `<PRI>`, likewise. The `postfix` stage may infer it from the level that Postfix wrote.
+    /// Likewise. The `postfix` stage may infer it from the level that Postfix wrote.
     pub severity: Option<Severity>,
     /// When the sender says it happened; `None` sets `timestamp_missing`.
     pub timestamp: Option<Timestamp>,
@@ -61,6 +64,8 @@ pub struct Message<'a> {
     pub msgid: Option<&'a str>,
     /// STRUCTURED-DATA in the order sent; RFC 5424 only.
     pub structured_data: Vec<StructuredElement<'a>>,
+    /// The header around the sender's own.
+    pub via: Option<Via<'a>>,
     /// MSG, whole, without one leading BOM and without a trailing line end.
     pub msg: &'a str,
     /// What `message repeated N times: [ … ]` repeats.
@@ -76,6 +81,17 @@ pub struct Repeated<'a> {
     pub count: u32,
     /// The text between the brackets.
     pub text: &'a str,
+}
+
+/// What a syslog relay, or the log driver of a container, put in front of the sender's own header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Via<'a> {
+    /// Where it ran.
+    pub hostname: Option<&'a str>,
+    /// What it called itself, or the container.
+    pub app_name: Option<&'a str>,
+    /// When it had the message.
+    pub timestamp: Option<Timestamp>,
 }
 
 /// One SD-ELEMENT of RFC 5424, section 6.3.
@@ -125,14 +141,24 @@ pub fn parse<'a>(text: &'a str, context: &Context<'_>) -> Message<'a> {
         .or_else(|| rfc3164::read(rest, priority.is_some(), context))
         .unwrap_or_else(|| Message { msg: rest, ..Message::default() });
 
-    message.facility = priority.map(|(facility, _)| facility);
-    message.severity = priority.map(|(_, severity)| severity);
+    // PRI is the sender's own word; others count where there is none.
+    if let Some((facility, severity)) = priority {
+        (message.facility, message.severity) = (Some(facility), Some(severity));
+    }
     // Of two in front of a text without header, the second one is text.
     let bom_gone = start.len() < text.len() && message.msg.len() == start.len();
     if !bom_gone {
         message.msg = message.msg.strip_prefix(BOM).unwrap_or(message.msg);
     }
-    message.repeated = repeated::read(message.msg);
+    let text = match words::solaris(message.msg) {
+        None => message.msg,
+        Some((named, rest)) => {
+            message.facility = message.facility.or(named.facility);
+            message.severity = message.severity.or(named.severity);
+            rest
+        }
+    };
+    message.repeated = repeated::read(text);
     for (flag, applies) in [
         (Flags::PRI_MISSING, priority.is_none()),
         (Flags::TIMESTAMP_MISSING, message.timestamp.is_none()),
@@ -162,10 +188,15 @@ fn split_word(text: &str) -> (&str, &str) {
 }
 
 impl<'a> Message<'a> {
-    /// The text that the next stage reads: the repeated text where there is one, else MSG, without leading spaces.
+    /// The text that the next stage reads: the repeated text where there is one, else MSG, without the message id of Solaris
+    /// and without white space around it.
     ///
     /// rsyslog's RFC 5424 templates send the space behind a TAG as the first character of MSG.
     pub fn text(&self) -> &'a str {
-        self.repeated.map_or(self.msg, |repeated| repeated.text).trim_start_matches(' ')
+        let text = match self.repeated {
+            Some(repeated) => repeated.text,
+            None => words::solaris(self.msg).map_or(self.msg, |(_, rest)| rest),
+        };
+        text.trim_ascii()
     }
 }

@@ -39,6 +39,8 @@ impl Facility {
 }
 
 impl Severity {
+    /// The machine cannot be used.
+    pub const EMERG: Self = Self(0);
     /// A program cannot go on.
     pub const CRIT: Self = Self(2);
     /// Something failed.
@@ -77,9 +79,14 @@ impl Severity {
 /// Leading zeros are accepted, because senders that pad the number are in the field and nothing else can be meant.
 pub(super) fn read(text: &str) -> (Option<(Facility, Severity)>, &str) {
     match number(text) {
-        Some((pri, rest)) => (Facility::from_code(pri >> 3).zip(Severity::from_code(pri & 7)), rest),
+        Some((pri, rest)) => (from_value(pri), rest),
         None => (None, text),
     }
+}
+
+/// Facility and severity of a PRIVAL.
+pub(super) fn from_value(pri: u8) -> Option<(Facility, Severity)> {
+    Facility::from_code(pri >> 3).zip(Severity::from_code(pri & 7))
 }
 
 /// PRIVAL, one to three digits that make 191 at most, and what follows the bracket.
@@ -113,8 +120,9 @@ mod tests {
         assert_eq!(Facility::from_name("mail").map(Facility::code), Some(2));
         assert_eq!(Facility::from_name("local7").map(Facility::code), Some(23));
         assert_eq!(Facility::from_name("Mail"), None);
-        let named = [Severity::CRIT, Severity::ERR, Severity::WARNING, Severity::INFO].map(Severity::name);
-        assert_eq!(named, ["crit", "err", "warning", "info"]);
+        let named =
+            [Severity::EMERG, Severity::CRIT, Severity::ERR, Severity::WARNING, Severity::INFO].map(Severity::name);
+        assert_eq!(named, ["emerg", "crit", "err", "warning", "info"]);
         for other in ["", "error", "warn", "panic", "none", "*", "INFO"] {
             assert_eq!(Severity::from_name(other), None);
         }

@@ -10,7 +10,7 @@ pub(super) fn read(msg: &str) -> Option<Repeated<'_>> {
     let rest = msg.trim_start_matches(' ').strip_prefix("message repeated ")?;
     let (count, rest) = rest.split_once(' ')?;
     let count = count.bytes().all(|b| b.is_ascii_digit()).then(|| count.parse().ok())??;
-    let text = rest.strip_prefix("times: [")?;
+    let text = rest.strip_prefix("times: [")?.trim_ascii_end();
     let text = text.strip_suffix(']').unwrap_or(text);
     Some(Repeated { count, text: text.strip_prefix(' ').unwrap_or(text) })
 }
@@ -26,6 +26,7 @@ mod tests {
             (" message repeated 1 times: [x]", 1, "x"),
             ("message repeated 4294967295 times: []", u32::MAX, ""),
             ("message repeated 2 times: [ cut off", 2, "cut off"),
+            ("message repeated 2 times: [ x] \t", 2, "x"),
         ] {
             assert_eq!(read(msg), Some(Repeated { count, text }), "{msg}");
         }

@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
+use super::between::{self, BLANKS, Between, split_blank};
 use super::loose::{self, Divided};
 use super::tag::{End, Tag};
-use super::{Context, Message, direct, split_word, stamp};
+use super::{Context, Message, Via, direct, stamp, words};
 use crate::flags::Flags;
 
 /// The longest hostname that is taken for one (RFC 5424, section 6).
@@ -25,7 +26,7 @@ pub(super) fn the_long_way<'a>(text: &'a str, has_pri: bool, context: &Context<'
         return Some(message);
     }
     if let Some((stamp, rest)) = stamp::read(text) {
-        let mut message = host_and_tag(rest.strip_prefix(' ').unwrap_or(rest));
+        let mut message = host_and_tag(rest.strip_prefix(BLANKS).unwrap_or(rest));
         match stamp.resolve(context) {
             Some((timestamp, flags)) => {
                 message.timestamp = Some(timestamp);
@@ -35,8 +36,12 @@ pub(super) fn the_long_way<'a>(text: &'a str, has_pri: bool, context: &Context<'
         }
         return Some(message);
     }
-    let tag = Tag::read(text).filter(|tag| tag.end != End::Cut && (has_pri || tag.is_unmistakable()))?;
-    Some(with_tag(None, tag, text))
+    if let Some(tag) = Tag::read(text).filter(|tag| tag.end != End::Cut && (has_pri || tag.is_unmistakable())) {
+        return Some(with_tag(None, tag, text));
+    }
+    // Where there is no time either, the words have to stand alone.
+    let between = between::read(text).filter(|between| between.hostname.is_none() && between.tag.is_unmistakable())?;
+    Some(with_words(between))
 }
 
 /// Divides a text whose header has all its parts, with a single space between them.
@@ -46,10 +51,14 @@ fn divide(text: &str) -> Option<Divided<'_>> {
     let (hostname, rest) = rest.split_once(' ')?;
     // syslog_loose would take the last colon of `2001:db8::` away.
     let is_hostname = is_name(hostname) || is_address(hostname) && !hostname.ends_with(':');
-    if !is_hostname || stamp::is_year_or_zone(hostname) {
+    if !is_hostname || stamp::is_year_or_zone(hostname) || words::is_surely_severity(hostname) {
         return None;
     }
     let tag = Tag::read(rest).filter(|tag| tag.end == End::Colon && tag.name != "-")?;
+    // `MAIL:INFO` reads as a TAG.
+    if tag.procid.is_none() && words::read(split_blank(rest).0).is_some() {
+        return None;
+    }
     let (head, msg) = rest.split_at(tag.length);
     let simple = head.bytes().all(|b| b.is_ascii_graphic()) && !head[..head.len() - 1].contains(':');
     let header = &text[..text.len() - msg.len() - 1];
@@ -60,24 +69,30 @@ fn divide(text: &str) -> Option<Divided<'_>> {
 fn stamp_length(text: &[u8]) -> Option<usize> {
     match text {
         [_, _, _, b' ', b' ' | b'0'..=b'9', b'0'..=b'9', b' ', _, _, b':', _, _, b':', _, _, b' ', ..] => Some(15),
-        [_, _, _, _, b'-', _, _, b'-', _, _, b'T', ..] => memchr::memchr(b' ', text),
+        [_, _, _, _, b'-', _, _, b'-', _, _, b'T', ..] => {
+            memchr::memchr2(b' ', b'\t', text).filter(|end| text[*end] == b' ')
+        }
         _ => None,
     }
 }
 
 /// Reads what follows the time.
 fn host_and_tag(text: &str) -> Message<'_> {
-    let trimmed = text.trim_start_matches(' ');
+    let trimmed = text.trim_start_matches(BLANKS);
     if let Some(msg) = strip_lone_colon(trimmed) {
         return Message { msg, ..Message::default() };
+    }
+    if let Some(between) = between::read(trimmed) {
+        return with_words(between);
     }
     // The one text without a TAG that syslog daemons write themselves.
     if trimmed.starts_with("last message repeated ") {
         return Message { msg: trimmed, ..Message::default() };
     }
-    let (word, rest) = split_word(trimmed);
-    if let Some(hostname) = hostname(word, rest) {
-        return after_hostname(Some(hostname).filter(|name| *name != "-"), rest);
+    let (word, rest) = split_blank(trimmed);
+    let rest = rest.strip_prefix(BLANKS).unwrap_or(rest);
+    if let Some(hostname) = hostname(word, rest, trimmed) {
+        return after_hostname(Some(hostname).filter(|name| !is_nil(name)), rest);
     }
     match Tag::read(trimmed) {
         Some(tag) => with_tag(None, tag, trimmed),
@@ -85,8 +100,8 @@ fn host_and_tag(text: &str) -> Message<'_> {
     }
 }
 
-/// The hostname that the first word is, unless it is a TAG or part of the text.
-fn hostname<'a>(word: &'a str, rest: &str) -> Option<&'a str> {
+/// The hostname that the first word of `text` is, unless it is a TAG or part of the text. `rest` follows it.
+fn hostname<'a>(word: &'a str, rest: &str, text: &str) -> Option<&'a str> {
     let in_brackets = word.strip_prefix('[').and_then(|word| word.strip_suffix(']'));
     if let Some(address) = in_brackets.filter(|address| is_address(address)) {
         return Some(address);
@@ -94,8 +109,8 @@ fn hostname<'a>(word: &'a str, rest: &str) -> Option<&'a str> {
     if is_address(word) {
         return Some(word);
     }
-    let tag = Tag::read(rest.trim_start_matches(' '));
-    if word == "-" {
+    let tag = Tag::read(rest.trim_start_matches(BLANKS));
+    if is_nil(word) {
         return tag.map(|_| word);
     }
     if let Some(name) = word.strip_suffix(':') {
@@ -105,16 +120,23 @@ fn hostname<'a>(word: &'a str, rest: &str) -> Option<&'a str> {
         let is_hostname = is_address(name) || is_name(name) && name != "kernel" && tag.is_some_and(surely);
         return is_hostname.then_some(name);
     }
-    is_name(word).then_some(word)
+    let is_hostname = is_name(word) || is_odd_name(word, text) && tag.is_some_and(|tag| tag.is_unmistakable());
+    is_hostname.then_some(word)
 }
 
 /// Reads the TAG behind a hostname, where there is one.
 fn after_hostname<'a>(hostname: Option<&'a str>, text: &'a str) -> Message<'a> {
-    let trimmed = text.trim_start_matches(' ');
+    let trimmed = text.trim_start_matches(BLANKS);
     match Tag::read(trimmed) {
         Some(tag) => with_tag(hostname, tag, trimmed),
         None => Message { hostname, msg: strip_lone_colon(trimmed).unwrap_or(text), ..Message::default() },
     }
+}
+
+fn with_words(between: Between<'_>) -> Message<'_> {
+    let Between { hostname, relay, named, tag, text } = between;
+    let via = relay.map(|relay| Via { hostname: Some(relay), ..Via::default() });
+    Message { facility: named.facility, severity: named.severity, via, ..with_tag(hostname, tag, text) }
 }
 
 fn with_tag<'a>(hostname: Option<&'a str>, tag: Tag<'a>, text: &'a str) -> Message<'a> {
@@ -137,15 +159,31 @@ fn strip_lone_colon(text: &str) -> Option<&str> {
 
 /// A hostname by its letters, with the marks of domains, of syslog-ng's chains (`relay/mx1`, `user@mx1`) and of names that
 /// break RFC 952 (`mail_1`). A cut TAG is none; taken for one, it would make the queue id behind it the TAG.
-fn is_name(word: &str) -> bool {
+pub(super) fn is_name(word: &str) -> bool {
     word.len() <= MOST_HOSTNAME
         && word.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '.' | '_' | '/' | '@'))
         && word.chars().any(char::is_alphanumeric)
         && !Tag::is_cut_name(word)
 }
 
+/// What a machine without a name is called, by RFC 5424 and by Linux.
+pub(super) fn is_nil(word: &str) -> bool {
+    matches!(word, "-" | "(none)")
+}
+
+/// A word that only its place shows to be a hostname: `[internal]mx1`, `mx1:514`. `text` begins with it.
+pub(super) fn is_odd_name(word: &str, text: &str) -> bool {
+    let is_tag = || Tag::read(text).is_some_and(|tag| tag.length == word.len() || tag.procid.is_some());
+    (1..=MOST_HOSTNAME).contains(&word.len())
+        && !word.ends_with(':')
+        && !word.starts_with(['<', '{', '"'])
+        && !word.contains(|c: char| c.is_control() || matches!(c, '=' | '"' | ','))
+        && !Tag::is_cut_name(word)
+        && !is_tag()
+}
+
 /// An IPv4 or IPv6 address, the latter also with its scope: `fe80::1%eth0`.
-fn is_address(word: &str) -> bool {
+pub(super) fn is_address(word: &str) -> bool {
     let address = word.split_once('%').map_or(word, |(address, _)| address);
     word.len() <= MOST_HOSTNAME && address.parse::<IpAddr>().is_ok()
 }

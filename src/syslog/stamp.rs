@@ -97,7 +97,7 @@ pub(super) fn last_nanos(digits: u8) -> u32 {
     1_000_000_000 - 10_u32.pow(9 - u32::from(digits.min(9)))
 }
 
-/// Reads the stamp in front of `text`, with a weekday before it or not, and gives what follows: nothing, or SP and more.
+/// Reads the stamp in front of `text`, with a weekday before it or not, and gives what follows: nothing, or a space or tab and more.
 ///
 /// `None` where no stamp stands. A stamp that names no moment (31 November, 25:00:00, `Απρ 15`) is still a stamp.
 pub(super) fn read(text: &str) -> Option<(Stamp<'_>, &str)> {
@@ -108,7 +108,7 @@ pub(super) fn read(text: &str) -> Option<(Stamp<'_>, &str)> {
     let rest = year_and_zone(rest, &mut stamp);
     // Cisco ends its stamps with a colon.
     let rest = rest.strip_prefix(':').unwrap_or(rest);
-    (rest.is_empty() || rest.starts_with(' ')).then_some((stamp, rest))
+    (rest.is_empty() || rest.starts_with([' ', '\t'])).then_some((stamp, rest))
 }
 
 /// Whether `word` would be taken for the year or the zone of a stamp that it follows.
@@ -134,14 +134,16 @@ fn iso_8601(text: &str) -> Option<(Stamp<'_>, &str)> {
 }
 
 /// `Nov 24 02:10:35` (RFC 3164, section 4.1.2), also with one space before a short day, with the zero of Postfix's
-/// `maillog_file`, with a fraction, and with a year before the time.
+/// `maillog_file`, with a fraction, and with a year before the month or before the time.
 fn bsd(text: &str) -> Option<(Stamp<'_>, &str)> {
     let (word, rest) = first_word(text)?;
+    let first = year(word);
+    let (word, rest) = if first.is_some() { first_word(rest)? } else { (word, rest) };
     let month = month(word)?;
     let (day, rest) = number(rest, 1, 2)?;
     let rest = rest.strip_prefix(' ')?.trim_start_matches(' ');
     let with_year = first_word(rest).and_then(|(word, rest)| Some((Some(year(word)?), rest)));
-    let (year, rest) = with_year.unwrap_or((None, rest));
+    let (year, rest) = with_year.filter(|_| first.is_none()).unwrap_or((first, rest));
     let (time, rest) = time_of_day(rest)?;
     Some((Stamp { year, month, day: i8::try_from(day).ok()?, time, zone: Zone::Unsaid }, rest))
 }
@@ -189,7 +191,7 @@ pub(super) fn fraction(text: &str) -> Option<(u32, u8, &str)> {
 fn year_and_zone<'a>(mut text: &'a str, stamp: &mut Stamp<'a>) -> &'a str {
     for _ in 0..2 {
         let Some(after) = text.strip_prefix(' ') else { break };
-        let end = after.find(' ').unwrap_or(after.len());
+        let end = after.find([' ', '\t']).unwrap_or(after.len());
         let word = after[..end].strip_suffix(':').unwrap_or(&after[..end]);
         if let (None, Some(year)) = (stamp.year, year(word)) {
             stamp.year = Some(year);
@@ -280,6 +282,8 @@ mod tests {
             ("Nov 24 02:10:35 2026 mx1", "2026-11-24 2:10:35.0/0 unsaid| mx1"),
             ("Nov 24 02:10:35 CET 2026 mx1", "2026-11-24 2:10:35.0/0 CET| mx1"),
             ("Nov 24 02:10:35 2026 CET mx1", "2026-11-24 2:10:35.0/0 CET| mx1"),
+            ("2026 Nov 24 02:10:35 mx1", "2026-11-24 2:10:35.0/0 unsaid| mx1"),
+            ("2026 Nov  4 02:10:35.5 CET\tmx1", "2026-11-4 2:10:35.500000000/1 CET|\tmx1"),
             ("Nov 24 2026 02:10:35 mx1", "2026-11-24 2:10:35.0/0 unsaid| mx1"),
             ("Tue Nov 24 02:10:35 2026 mx1", "2026-11-24 2:10:35.0/0 unsaid| mx1"),
             ("*Nov 24 02:10:35.123 UTC: %SYS", "?-11-24 2:10:35.123000000/3 UTC| %SYS"),
@@ -322,6 +326,8 @@ mod tests {
             "Nov 124 02:10:35",
             "Nov24 02:10:35",
             "24 Nov 02:10:35",
+            "2026 Nov 24 2026 02:10:35",
+            "2026 24 02:10:35",
             "foo[1]: 15 02:10:35",
             "2026-11-24",
             "2026-11-24T02:10",

@@ -27,10 +27,9 @@ fn zone(name: &str) -> TimeZone {
 
 /// `mail.info TIMESTAMP HOSTNAME APP-NAME PROCID`, each `-` where there is none.
 fn header(message: &Message<'_>) -> String {
-    let priority = match (message.facility, message.severity) {
-        (Some(facility), Some(severity)) => format!("{}.{}", facility.name(), severity.name()),
+    let priority = match (message.facility.map(Facility::name), message.severity.map(Severity::name)) {
         (None, None) => "-".to_owned(),
-        half => panic!("{half:?}"),
+        (facility, severity) => format!("{}.{}", facility.unwrap_or("-"), severity.unwrap_or("-")),
     };
     let timestamp = message.timestamp.map_or_else(|| "-".to_owned(), |timestamp| timestamp.to_string());
     let text = |part: Option<&str>| part.unwrap_or("-").to_owned();
@@ -211,6 +210,8 @@ fn stamps_beyond_the_rfcs() {
         ("Nov 24 02:10:35 -0330", "2026-11-24T02:10:35-03:30", "year_inferred clock_ahead"),
         ("Nov 24 02:10:35 2025", "2025-11-24T02:10:35Z", ""),
         ("Nov 24 2025 02:10:35", "2025-11-24T02:10:35Z", ""),
+        ("2025 Nov 24 02:10:35", "2025-11-24T02:10:35Z", ""),
+        ("2026 Nov  4 02:10:35.123456", "2026-11-04T02:10:35.123456Z", ""),
         ("Mon Nov 24 02:10:35 2025", "2025-11-24T02:10:35Z", ""),
         ("11月 24 02:10:35", "2026-11-24T02:10:35Z", "year_inferred"),
         ("Nov 24 23:59:60", "2026-11-24T23:59:59Z", "year_inferred clock_ahead"),
@@ -324,6 +325,11 @@ fn hostnames() {
         );
     }
     check(&format!("{stamp} [2001:db8::1] a[1]: x"), &format!("{at} 2001:db8::1 a 1"), "x", "year_inferred");
+    for host in ["[internal]mx1", "mx1:514", "mx#1", "(mx1)", "mx1+2"] {
+        let text = format!("{stamp} {host} postfix/smtp[1]: x");
+        check(&text, &format!("{at} {host} postfix/smtp 1"), "x", "year_inferred");
+    }
+    check(&format!("{stamp}\tmx1\ta[1]: x"), &format!("{at} mx1 a 1"), "x", "year_inferred");
     // Cisco's colon.
     check(&format!("{stamp} mx1: a[1]: x"), &format!("{at} mx1 a 1"), "x", "year_inferred");
     check(&format!("{stamp} mx1: %SYS-5-CONFIG_I: x"), &format!("{at} mx1 %SYS-5-CONFIG_I -"), "x", "year_inferred");
@@ -340,10 +346,89 @@ fn hostnames() {
     check(&format!("{stamp} dovecot: imap-login: x"), &format!("{at} - dovecot -"), "imap-login: x", missing);
     check(&format!("{stamp} kernel: smtpd[1]: segfault"), &format!("{at} - kernel -"), "smtpd[1]: segfault", missing);
     check(&format!("{stamp} - a[1]: x"), &format!("{at} - a 1"), "x", missing);
+    check(&format!("{stamp} (none) a[1]: x"), &format!("{at} - a 1"), "x", missing);
+    check(&format!("{stamp} a[1] b[2]: x"), &format!("{at} - a 1"), "b[2]: x", missing);
     check(&format!("{stamp} : x"), &format!("{at} - - -"), "x", missing);
     check(&format!("{stamp} {{\"a\": 1}}"), &format!("{at} - - -"), "{\"a\": 1}", missing);
     check(stamp, &format!("{at} - - -"), "", missing);
     check("<22>1 2026-11-24T02:10:35Z - a 1 - - x", &format!("{at} - a 1"), "x", "hostname_missing");
+}
+
+#[test]
+fn words_of_facility_and_severity() {
+    let at = "2026-11-24T02:10:35Z";
+    let missing = "pri_missing year_inferred";
+    for (words, named, host) in [
+        ("mx1 mail.info", "mail.info", "mx1"),
+        ("mx1 <mail.info>", "mail.info", "mx1"),
+        ("mx1 <2.6>", "mail.info", "mx1"),
+        ("<2.4> mx1", "mail.warning", "mx1"),
+        ("mx1 MAIL:ERR", "mail.err", "mx1"),
+        ("mx1 NOTICE", "-.notice", "mx1"),
+        ("NOTICE mx1", "-.notice", "mx1"),
+        ("mx1\tinfo\t", "-.info", "mx1"),
+        ("mx1 mx1 info", "-.info", "mx1"),
+        ("mx1 mx1", "-", "mx1"),
+        ("info", "-", "info"),
+        ("mail", "-", "mail"),
+    ] {
+        let text = format!("Nov 24 02:10:35 {words} postfix/smtpd[1]: x");
+        check(&text, &format!("{named} {at} {host} postfix/smtpd 1"), "x", missing);
+        // PRI is what counts.
+        let text = format!("<22>{text}");
+        check(&text, &format!("mail.info {at} {host} postfix/smtpd 1"), "x", "year_inferred");
+    }
+    for words in ["INFO", "INFO   ", "WARNING", "info ", "mail.info", "(none) mail.info", "- INFO"] {
+        let text = format!("2026-11-24T02:10:35.5+01:00 {words} postfix/smtpd[1]: x");
+        let message = parse_utc(&text);
+        assert_eq!((message.hostname, message.app_name, message.msg), (None, Some("postfix/smtpd"), "x"), "{words}");
+        assert!(message.severity.is_some(), "{words}");
+        assert_eq!(flags(&message), "pri_missing hostname_missing", "{words}");
+    }
+    // Without a time, and without a TAG.
+    check("INFO postfix/smtpd[1]: x", "-.info - - postfix/smtpd 1", "x", ALL_MISSING);
+    for text in ["Nov 24 02:10:35 mx1 mail.info it is on", "Nov 24 02:10:35 mx1 notice of a: b"] {
+        check(text, &format!("- {at} mx1 - -"), &text["Nov 24 02:10:35 mx1 ".len()..], missing);
+    }
+    // Another hostname stands before the sender's own.
+    let text = "<22>Nov 24 02:10:35 192.0.2.1 mx1 postfix/smtpd[1]: x";
+    check(text, &format!("mail.info {at} mx1 postfix/smtpd 1"), "x", "year_inferred");
+    assert_eq!(parse_utc(text).via, Some(Via { hostname: Some("192.0.2.1"), ..Via::default() }));
+}
+
+#[test]
+fn message_ids_of_solaris_are_no_text() {
+    let line = |text: &str| format!("Nov 24 02:10:35 mx1 postfix/smtpd[1]: {text}");
+    let text = line("[ID 197553 mail.warning] connect from a");
+    let message = parse_utc(&text);
+    assert_eq!(header(&message), "mail.warning 2026-11-24T02:10:35Z mx1 postfix/smtpd 1");
+    assert_eq!(message.msg, "[ID 197553 mail.warning] connect from a");
+    assert_eq!(message.text(), "connect from a");
+    let text = format!("<22>{}", line("[ID 197553 mail.warning] message repeated 2 times: [ x ] "));
+    let message = parse_utc(&text);
+    assert_eq!(message.severity, Some(Severity::INFO));
+    assert_eq!(message.text(), "x");
+    let text = line("[ID x mail.info] y");
+    assert_eq!(parse_utc(&text).text(), "[ID x mail.info] y");
+}
+
+#[test]
+fn white_space_around_a_text_is_no_part_of_it() {
+    for end in [" ", "  ", "\t", " \t \r", "\r\n", " \n"] {
+        for header in [
+            "<22>Nov 24 02:10:35 mx1 a[1]: ",
+            "<22>Nov 24 02:10:35 mx1 a[1]:\t",
+            "<22>1 2026-11-24T02:10:35Z - a 1 - -  ",
+        ] {
+            let text = format!("{header}4101B87FB4: removed{end}");
+            let message = parse_utc(&text);
+            assert_eq!(message.text(), "4101B87FB4: removed", "{text:?}");
+            assert!(
+                message.msg.trim_end_matches(['\r', '\n']).ends_with(end.trim_end_matches(['\r', '\n'])),
+                "{text:?}"
+            );
+        }
+    }
 }
 
 #[test]
@@ -512,6 +597,9 @@ fn time_is_linear() {
         "a[1]",
         "last message repeated ",
         "CET ",
+        "INFO ",
+        "mail.info\t",
+        "[ID 1 mail.info] ",
         "2026 ",
         "1-",
         "月",
@@ -540,6 +628,10 @@ fn fragments() -> impl Strategy<Value = String> {
         Just("2026".to_owned()),
         Just(" mx1".to_owned()),
         Just(" mx1:".to_owned()),
+        Just(" INFO".to_owned()),
+        Just(" mail.info ".to_owned()),
+        Just("\t(none) ".to_owned()),
+        Just(" [ID 1 mail.info] ".to_owned()),
         Just(" postfix/smtp[1]:".to_owned()),
         Just(" postfix/submission/smtpd[1234567".to_owned()),
         Just("- ".to_owned()),
@@ -559,7 +651,7 @@ fn check_any(text: &str, zone_name: &str, received_at: i64) {
     let start = message.msg.as_ptr().addr() - text.as_ptr().addr();
     let rest = &text[start..];
     assert!(["", "\n", "\r\n", "\0"].contains(&&rest[message.msg.len()..]), "{text:?}: {message:?}");
-    assert_eq!(message.facility.is_none(), message.flags.contains(Flags::PRI_MISSING));
+    assert!(message.flags.contains(Flags::PRI_MISSING) || message.facility.is_some() && message.severity.is_some());
     assert_eq!(message.timestamp.is_none(), message.flags.contains(Flags::TIMESTAMP_MISSING));
     assert_eq!(message.hostname.is_none(), message.flags.contains(Flags::HOSTNAME_MISSING));
     for part in [message.hostname, message.app_name, message.procid, message.msgid].into_iter().flatten() {

@@ -352,6 +352,14 @@ fn decode_unparsed_prints_the_lines_that_are_not_understood() {
     let expected = "2 of 4 lines are Postfix's and not understood (smtp 2); please report them\n";
     assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
 
+    // A header that nobody thought of.
+    let odd = "at=1795486235 host=mx1 text='postfix-out/smtp[7]: 4FCA1803C5: removed'\n";
+    let output = decode(&["--unparsed"], format!("{LINE}{odd}{strange}{foreign}").as_bytes());
+    assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{odd}{strange}"));
+    let expected =
+        "2 of 4 lines are Postfix's and not understood (smtp 1, unrecognised header 1); please report them\n";
+    assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
+
     let output = decode(&["--unparsed"], format!("{LINE}{foreign}").as_bytes());
     assert_eq!(show(&output), "exit 0\n2 lines, and no line of Postfix among them that is not understood\n");
 }

@@ -181,7 +181,7 @@ fn sessions_are_lost() {
     for text in [
         "lost connection",
         "lost connection with proxy 127.0.0.1:10025",
-        "timeout after ",
+        "timeout after",
         "timeout after <x> from mx[192.0.2.1]",
     ] {
         check([(text, Event::Other { text })]);
@@ -432,16 +432,18 @@ proptest! {
     /// Whatever a client sends, the fields before it are those of the line.
     #[test]
     fn a_client_forges_nothing(sent in "( from |evil\\[203\\.0\\.113\\.9\\]|: |, sasl_username=|, orig_client=| in RCPT command: |[a-z]){1,8}") {
+        // Blanks at the end are those of a relay.
+        let sent = sent.trim_ascii_end();
         let pipelining = format!("improper command pipelining after EHLO from mx.example.com[192.0.2.1]: {sent}");
-        let expected = Event::ProtocolError { client: MX, kind: "command_pipelining", stage: Some("EHLO"), text: Some(&sent) };
+        let expected = Event::ProtocolError { client: MX, kind: "command_pipelining", stage: Some("EHLO"), text: Some(sent) };
         prop_assert_eq!(event(&pipelining), expected);
 
         let failed = format!("warning: mx.example.com[192.0.2.1]: SASL PLAIN authentication failed: bad, sasl_username={sent}");
-        let sasl = Sasl { method: Some("PLAIN"), username: Some(&sent), sender: None };
+        let sasl = Sasl { method: Some("PLAIN"), username: Some(sent), sender: None };
         prop_assert_eq!(event(&failed), Event::SaslFailure { client: MX, sasl, reason: Some("bad") });
 
         let client = format!("4FCA1803C5: client=mx.example.com[192.0.2.1], sasl_method=PLAIN, sasl_username=anna, sasl_sender={sent}");
-        let sasl = Sasl { method: Some("PLAIN"), username: Some("anna"), sender: Some(&sent) };
+        let sasl = Sasl { method: Some("PLAIN"), username: Some("anna"), sender: Some(sent) };
         prop_assert_eq!(event(&client), Event::Client(Client { client: MX, sasl, ..Client::default() }));
     }
 }

@@ -552,7 +552,8 @@ proptest! {
         let part = |(from, to): (usize, usize)| {
             header[header.floor_char_boundary(from.min(to))..header.floor_char_boundary(from.max(to))].to_owned()
         };
-        let optional = echo.map(part).filter(|part| !part.is_empty()).or(optional);
+        let optional = echo.map(part).or(optional).map(|part| part.trim_ascii_end().to_owned());
+        let optional = optional.filter(|part| !part.is_empty());
         let text = optional.as_ref().map_or(String::new(), |text| format!(": {text}"));
         let line = format!("4FCA1803C5: warning: header {header} from {C}; from=<{from}> to=<{to}> proto=ESMTP helo=<h>{text}");
         let verdict = verdict("postfix/cleanup", &line);

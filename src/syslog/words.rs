@@ -1,0 +1,223 @@
+//! Words of facility and severity, which syslog daemons that write no PRI put beside the hostname or behind the TAG.
+//!
+//! ```text
+//! Nov 24 02:10:35 mx1 mail.info postfix/smtp[123]: MSG                BusyBox
+//! Nov 24 02:10:35 <mail.info> mx1 postfix/smtp[123]: MSG              syslogd -v of FreeBSD, also <2.6>
+//! Nov 24 02:10:35 mx1 MAIL:INFO postfix/smtp[123]: MSG                AIX
+//! 2026-11-24T02:10:35+01:00 INFO    postfix/smtp[123]: MSG            images of containers
+//! Nov 24 02:10:35 mx1 postfix/smtp[123]: [ID 197553 mail.info] MSG    Solaris and illumos
+//! ```
+
+use super::{Facility, Severity, priority};
+use crate::byte_set::ByteSet;
+use crate::decimal;
+
+/// What a word names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Named {
+    pub(super) facility: Option<Facility>,
+    pub(super) severity: Option<Severity>,
+    /// Whether the word can be nothing else: a host may be called `mail` or `info`, but not `mail.info`, `<info>` or `INFO`.
+    pub(super) sure: bool,
+}
+
+impl Named {
+    /// What two words name together; of two facilities or severities the first counts.
+    pub(super) fn and(self, other: Self) -> Self {
+        let facility = self.facility.or(other.facility);
+        Self { facility, severity: self.severity.or(other.severity), sure: self.sure | other.sure }
+    }
+}
+
+/// The longest word that can be one: `<authpriv.informational>`.
+const LONGEST: usize = 24;
+
+/// What stands between the two names.
+const SEPARATORS: [char; 5] = ['.', ':', '/', '|', ','];
+
+/// Other names of severities, as programs and templates write them.
+const ALIASES: [(&str, Severity); 8] = [
+    ("emergency", Severity::EMERG),
+    ("panic", Severity::EMERG),
+    ("critical", Severity::CRIT),
+    ("fatal", Severity::CRIT),
+    ("error", Severity::ERR),
+    ("warn", Severity::WARNING),
+    ("information", Severity::INFO),
+    ("informational", Severity::INFO),
+];
+
+/// Reads `mail.info`, `MAIL:INFO`, `<mail.info>`, `<2.6>`, `<22>`, `INFO`, `info:`, `mail` and their kin.
+pub(super) fn read(word: &str) -> Option<Named> {
+    if word.len() > LONGEST {
+        return None;
+    }
+    let brackets = [('<', '>'), ('[', ']'), ('(', ')')];
+    let inner = brackets.iter().find_map(|(open, close)| word.strip_prefix(*open)?.strip_suffix(*close));
+    if word.starts_with('<')
+        && let Some(named) = inner.and_then(numbers)
+    {
+        return Some(named);
+    }
+    let plain = inner.unwrap_or(word);
+    // `error:` is a TAG, and so is `mail:`.
+    let upper = plain.bytes().all(|b| !b.is_ascii_lowercase());
+    let name = plain.strip_suffix(':').filter(|name| upper || name.contains(SEPARATORS)).unwrap_or(plain);
+    if let Some((facility, severity)) = name.split_once(SEPARATORS) {
+        let (facility, severity) = (self::facility(facility)?, self::severity(severity)?);
+        return Some(Named { facility: Some(facility), severity: Some(severity), sure: true });
+    }
+    if let Some(severity) = severity(name) {
+        return Some(Named { severity: Some(severity), sure: inner.is_some() || upper, ..Named::default() });
+    }
+    // `MAIL` may be a host.
+    facility(plain).map(|facility| Named { facility: Some(facility), sure: inner.is_some(), ..Named::default() })
+}
+
+/// Whether a word in the place of a hostname is surely none, because it names a severity.
+///
+/// This is asked for each line, so what ends as no severity does is done with at once.
+pub(super) fn is_surely_severity(word: &str) -> bool {
+    word.bytes().last().is_some_and(|last| LAST.has(last)) && ends_like_severity(word) && {
+        read(word).is_some_and(|named| named.sure && named.severity.is_some())
+    }
+}
+
+/// The last bytes of all names of severities.
+const LAST: ByteSet = ByteSet::of(b"cegilnortyCEGILNORTY");
+
+fn ends_like_severity(word: &str) -> bool {
+    let Some(end) = word.as_bytes().last_chunk::<3>() else { return false };
+    let ends: [&[u8; 3]; 15] = [
+        b"erg", b"ncy", b"nic", b"ert", b"rit", b"cal", b"tal", b"err", b"ror", b"arn", b"ing", b"ice", b"nfo", b"ion",
+        b"bug",
+    ];
+    ends.iter().any(|known| known.eq_ignore_ascii_case(end)) || end.eq_ignore_ascii_case(b"nal")
+}
+
+/// Reads `[ID 197553 mail.info] ` in front of a text, and gives what follows.
+pub(super) fn solaris(text: &str) -> Option<(Named, &str)> {
+    let (_, digits) = decimal::leading(text.strip_prefix(SOLARIS)?.as_bytes(), 10);
+    let rest = text[SOLARIS.len() + digits..].strip_prefix(' ').filter(|_| digits > 0)?;
+    let end = rest.bytes().take(LONGEST).position(|b| b == b']')?;
+    let named = read(&rest[..end]).filter(|named| named.facility.is_some() && named.severity.is_some())?;
+    Some((named, &rest[end + 1..]))
+}
+
+/// How Solaris' message ids begin.
+const SOLARIS: &str = "[ID ";
+
+/// `2.6` and `22`.
+fn numbers(text: &str) -> Option<Named> {
+    let (facility, severity) = match text.split_once('.') {
+        Some((facility, severity)) => (Facility::from_code(code(facility)?)?, Severity::from_code(code(severity)?)?),
+        None => priority::from_value(code(text)?)?,
+    };
+    Some(Named { facility: Some(facility), severity: Some(severity), sure: true })
+}
+
+fn code(digits: &str) -> Option<u8> {
+    digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
+}
+
+fn facility(name: &str) -> Option<Facility> {
+    Facility::NAMES.iter().find(|known| known.eq_ignore_ascii_case(name)).and_then(|known| Facility::from_name(known))
+}
+
+fn severity(name: &str) -> Option<Severity> {
+    let known = Severity::NAMES.iter().find(|known| known.eq_ignore_ascii_case(name));
+    known
+        .and_then(|known| Severity::from_name(known))
+        .or_else(|| ALIASES.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(name)).map(|(_, severity)| *severity))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn show(named: Option<Named>) -> String {
+        let Some(Named { facility, severity, sure }) = named else { return "none".to_owned() };
+        let name = |name: Option<&'static str>| name.unwrap_or("-");
+        let sure = if sure { " sure" } else { "" };
+        format!("{}.{}{sure}", name(facility.map(Facility::name)), name(severity.map(Severity::name)))
+    }
+
+    #[test]
+    fn reads_names_and_numbers() {
+        for (word, expected) in [
+            ("mail.info", "mail.info sure"),
+            ("MAIL:INFO", "mail.info sure"),
+            ("mail:err", "mail.err sure"),
+            ("local0|warn", "local0.warning sure"),
+            ("<mail.info>", "mail.info sure"),
+            ("[mail.notice]", "mail.notice sure"),
+            ("<2.6>", "mail.info sure"),
+            ("<22>", "mail.info sure"),
+            ("INFO", "-.info sure"),
+            ("WARNING:", "-.warning sure"),
+            ("<err>", "-.err sure"),
+            ("info", "-.info"),
+            ("Error", "-.err"),
+            ("critical", "-.crit"),
+            ("mail", "mail.-"),
+            ("MAIL", "mail.-"),
+            ("(mail)", "mail.- sure"),
+        ] {
+            assert_eq!(show(read(word)), expected, "{word}");
+        }
+        for other in [
+            "",
+            "<>",
+            "<",
+            ">",
+            "mx1",
+            "mail:",
+            "error:",
+            "MAIL:",
+            "mail.",
+            ".info",
+            "mail.info.x",
+            "mail.example",
+            "2.6",
+            "22",
+            "<24.1>",
+            "<2.8>",
+            "<192>",
+            "<2.>",
+            "<+2.6>",
+            "<2.6",
+            "info>",
+            "::",
+            "<mail.info.and.something.longer>",
+            "é",
+        ] {
+            assert_eq!(show(read(other)), "none", "{other}");
+        }
+    }
+
+    #[test]
+    fn every_severity_is_found_by_its_end() {
+        let names = Severity::NAMES.iter().copied().chain(ALIASES.iter().map(|(alias, _)| *alias));
+        for name in names {
+            assert!(is_surely_severity(&name.to_uppercase()), "{name}");
+            assert!(is_surely_severity(&format!("mail.{name}")), "{name}");
+            assert!(!is_surely_severity(name), "{name}");
+        }
+        for host in ["", "mx1", "mail.example.info", "mail.example.org", "MAIL", "info", "mail", "LARGE"] {
+            assert!(!is_surely_severity(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn reads_message_ids_of_solaris() {
+        let read = |text| solaris(text).map(|(named, rest)| (show(Some(named)), rest));
+        let info = Some(("mail.info sure".to_owned(), " connect"));
+        assert_eq!(read("[ID 197553 mail.info] connect"), info);
+        assert_eq!(read("[ID 1 mail.info]"), Some(("mail.info sure".to_owned(), "")));
+        for other in
+            ["", "[ID ", "[ID 1", "[ID mail.info] x", "[ID 1 mail] x", "[ID 1 mail.info x", "[id 1 mail.info] x"]
+        {
+            assert_eq!(read(other), None, "{other}");
+        }
+    }
+}
