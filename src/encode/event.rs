@@ -37,8 +37,9 @@ pub(super) fn encode(object: &mut Object<'_>, event: &Event<'_>, codes: &mut Cod
             object.text_if(key!("config_directory"), *config_directory);
             object.number_if(key!("signal"), *signal);
         }
-        Event::Notice { kind, text } => {
+        Event::Notice { kind, server, text } => {
             object.word(key!("kind"), kind);
+            endpoint_if(object, key!("server"), server.as_ref());
             object.text(key!("text"), text);
         }
         Event::Warning { text } | Event::Debug { text } | Event::Other { text } => object.text(key!("text"), text),

@@ -1,7 +1,7 @@
 //! Highest rates and counts since the last report (`src/anvil/anvil.c`).
 //!
 //! ```text
-//! statistics: max KIND rate N/Ns for (SERVICE:ADDR) at Mmm dd HH:MM:SS
+//! statistics: max KIND rate N/Ns for (SERVICE:ADDR) at Mmm dd HH:MM:SS          also N/Nm, N/Nh, N/Nd
 //! statistics: max connection count N for (SERVICE:ADDR) at Mmm dd HH:MM:SS
 //! statistics: max cache size N at Mmm dd HH:MM:SS
 //! ```
@@ -41,11 +41,18 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     Some(Event::Statistics {
         kind,
         value: endpoint::number(value),
-        period: period.and_then(|period| endpoint::number(period.strip_suffix('s')?)),
+        period: period.and_then(seconds),
         limited_service,
         ip,
         at: rest.strip_prefix("at ").filter(|at| !at.is_empty()),
     })
+}
+
+/// A period in seconds: `60s`, or in the units in which Postfix's configuration counts.
+fn seconds(text: &str) -> Option<u32> {
+    const UNITS: [(u8, u32); 5] = [(b's', 1), (b'm', 60), (b'h', 3600), (b'd', 86_400), (b'w', 604_800)];
+    let (_, seconds) = UNITS.iter().find(|(unit, _)| text.as_bytes().last() == Some(unit))?;
+    endpoint::number::<u32>(&text[..text.len() - 1])?.checked_mul(*seconds)
 }
 
 /// `for (SERVICE:ADDR) `, if a text begins with it, and what follows.
@@ -101,6 +108,10 @@ mod tests {
             ("connection count 1 for (127.0.0.1:25:2001:db8::1)", "connection_count", 1, None, Some("127.0.0.1:25"), Some("2001:db8::1")),
             ("connection count 1 for (smtp:::ffff:192.0.2.1)", "connection_count", 1, None, Some("smtp"), Some("::ffff:192.0.2.1")),
             ("connection count 1 for (smtp:fe80::1%eth0)", "connection_count", 1, None, Some("smtp"), Some("fe80::1%eth0")),
+            ("connection rate 3/1m for (smtp:192.0.2.1)", "connection_rate", 3, Some(60), Some("smtp"), Some("192.0.2.1")),
+            ("message rate 3/2h for (smtp:2001:db8::1)", "message_rate", 3, Some(7200), Some("smtp"), Some("2001:db8::1")),
+            ("recipient rate 3/1d for (smtp:192.0.2.1)", "recipient_rate", 3, Some(86_400), Some("smtp"), Some("192.0.2.1")),
+            ("auth rate 3/1w for (smtp:192.0.2.1)", "auth_rate", 3, Some(604_800), Some("smtp"), Some("192.0.2.1")),
             ("cache size 12", "cache_size", 12, None, None, None),
         ];
         for (text, kind, value, period, limited_service, ip) in vectors {
@@ -121,6 +132,9 @@ mod tests {
             ("1/60s for (smtp:xyz) at ", of(Some(1), Some(60), Some("smtp"), Some("xyz"), None)),
             ("1/60s for (smtp) at x", of(Some(1), Some(60), Some("smtp"), None, Some("x"))),
             ("1/60 for () at x", of(Some(1), None, None, None, Some("x"))),
+            ("1/7102w", of(Some(1), None, None, None, None)),
+            ("1/2x", of(Some(1), None, None, None, None)),
+            ("1/2é", of(Some(1), None, None, None, None)),
             ("+1/s", of(None, None, None, None, None)),
             ("", of(None, None, None, None, None)),
         ];

@@ -36,7 +36,9 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
         None | Some(Level::Warning) if begins(&FAILED) => {
             Some(Event::NotificationFailed { status: None, reason: Some(text) })
         }
-        None if line.has_queue_id && begins(&SKIPPED) => Some(Event::Notice { kind: "notification_skipped", text }),
+        None if line.has_queue_id && begins(&SKIPPED) => {
+            Some(Event::Notice { kind: "notification_skipped", server: None, text })
+        }
         None if line.has_queue_id => notification(text),
         _ => None,
     }
@@ -116,7 +118,7 @@ mod tests {
             "not sending trace/success notification for single-bounce message",
             "no trace file -- not sending a notification",
         ] {
-            assert_eq!(event(None, text), Some(Event::Notice { kind: "notification_skipped", text }));
+            assert_eq!(event(None, text), Some(Event::Notice { kind: "notification_skipped", server: None, text }));
         }
     }
 }

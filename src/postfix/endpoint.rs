@@ -6,6 +6,7 @@
 //! mx.example.com[private/dovecot-lmtp]    a unix socket: what stands before it is $myhostname
 //! local                                   a service of master.cf
 //! [192.0.2.1]:25                          a client of postscreen
+//! unknown[192.0.2.1]:unknown              a client whose name and port are not known (smtpd_client_port_logging)
 //! ```
 //!
 //! # Limits
@@ -19,7 +20,7 @@ use super::divide;
 use crate::decimal;
 use crate::record::Endpoint;
 
-/// What Postfix writes for a name or an address that it does not know (`CLIENT_NAME_UNKNOWN`).
+/// What Postfix writes for a name, an address or a port that it does not know (`CLIENT_NAME_UNKNOWN` and its kin).
 const UNKNOWN: &str = "unknown";
 
 /// The endpoint that is the whole of `text`; `None` if nothing of it is known.
@@ -50,11 +51,15 @@ pub(super) fn split(text: &str) -> Option<(Option<Endpoint<'_>>, &str)> {
     let open = memchr::memchr2(b'[', b' ', bytes).filter(|at| bytes[*at] == b'[')?;
     let ends = |at: &usize| matches!(bytes.get(at + 1), None | Some(b' ' | b':' | b',' | b';'));
     let close = memchr::memchr_iter(b']', &bytes[open..]).map(|at| open + at).find(ends)?;
-    let after = &text[close + 1..];
-    let digits = after.strip_prefix(':').map_or(0, |port| port.bytes().take_while(u8::is_ascii_digit).count());
-    let port = if digits > 0 { digits + 1 } else { 0 };
-    let (endpoint, rest) = text.split_at(close + 1 + port);
-    Some((read(endpoint), rest))
+    let rest = skip_port(&text[close + 1..]);
+    Some((read(&text[..text.len() - rest.len()]), rest))
+}
+
+/// What follows the port that a text begins with, `:25` or `:unknown`; all of it if there is none.
+pub(super) fn skip_port(text: &str) -> &str {
+    let Some(port) = text.strip_prefix(':') else { return text };
+    let digits = port.bytes().take_while(u8::is_ascii_digit).count();
+    if digits > 0 { &port[digits..] } else { port.strip_prefix(UNKNOWN).unwrap_or(text) }
 }
 
 /// Whether an endpoint is a service of master.cf and not something at the end of a connection.
@@ -114,6 +119,8 @@ mod tests {
             ("::1[::1]:24", host(Some("::1"), Some("::1"), Some(24))),
             ("unknown[198.51.100.7]:25", host(None, Some("198.51.100.7"), Some(25))),
             ("mx.example.com[unknown]:25", host(Some("mx.example.com"), None, Some(25))),
+            ("unknown[192.0.2.1]:unknown", host(None, Some("192.0.2.1"), None)),
+            ("[2001:db8::1]:unknown", host(None, Some("2001:db8::1"), None)),
             ("[192.0.2.1]:25", host(None, Some("192.0.2.1"), Some(25))),
             ("[2001:db8::1]:25", host(None, Some("2001:db8::1"), Some(25))),
             ("bücher.example[192.0.2.1]:25", host(Some("bücher.example"), Some("192.0.2.1"), Some(25))),
@@ -148,6 +155,9 @@ mod tests {
             ("mx[192.0.2.1]", Some(("mx[192.0.2.1]", ""))),
             ("mx[192.0.2.1]:", Some(("mx[192.0.2.1]", ":"))),
             ("mx[192.0.2.1]:x", Some(("mx[192.0.2.1]", ":x"))),
+            ("mx[192.0.2.1]:unknown: x", Some(("mx[192.0.2.1]:unknown", ": x"))),
+            ("mx[2001:db8::1]:unknown", Some(("mx[2001:db8::1]:unknown", ""))),
+            ("mx[192.0.2.1]: unknown", Some(("mx[192.0.2.1]", ": unknown"))),
             ("mx [192.0.2.1]", None),
             ("mx[192.0.2.1", None),
             ("mx", None),

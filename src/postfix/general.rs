@@ -68,7 +68,7 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     }
     let holds = |words: &str| words.is_empty() || memchr::memmem::find(text.as_bytes(), words.as_bytes()).is_some();
     let notice = NOTICES.iter().find(|(begin, words, _)| text.starts_with(begin) && holds(words));
-    notice.map(|(_, _, kind)| Event::Notice { kind, text })
+    notice.map(|(_, _, kind)| Event::Notice { kind, server: None, text })
 }
 
 /// A delivery without a recipient: the bounce daemon could not be asked to notify the sender.
@@ -83,17 +83,17 @@ fn notification_failed(text: &str) -> Option<Event<'_>> {
 
 /// What postlog(1) logs for an operator: any text. Postfix's own scripts log under their own names.
 pub(super) fn read_postlog<'a>(line: &Line<'a>) -> Option<Event<'a>> {
-    line.level.is_none().then_some(Event::Notice { kind: "postlog", text: line.text })
+    line.level.is_none().then_some(Event::Notice { kind: "postlog", server: None, text: line.text })
 }
 
 /// What `postfix tls` prints of its work, line by line (`conf/postfix-tls-script`).
 pub(super) fn read_tls_script<'a>(line: &Line<'a>) -> Option<Event<'a>> {
-    line.level.is_none().then_some(Event::Notice { kind: "tls_setup", text: line.text })
+    line.level.is_none().then_some(Event::Notice { kind: "tls_setup", server: None, text: line.text })
 }
 
 /// How Postfix 3.11 moves tables away from Berkeley DB (`conf/postfix-non-bdb-script`, `src/nbdb_reindexd`).
 pub(super) fn read_table_migration<'a>(line: &Line<'a>) -> Option<Event<'a>> {
-    line.level.is_none().then_some(Event::Notice { kind: "table_migration", text: line.text })
+    line.level.is_none().then_some(Event::Notice { kind: "table_migration", server: None, text: line.text })
 }
 
 #[cfg(test)]
@@ -250,7 +250,10 @@ mod tests {
             ("lowering default_process_limit limit from 100 to 50", "limit_changed"),
         ];
         for (text, kind) in vectors {
-            assert_eq!(read(&Line { level: None, has_queue_id: false, text }), Some(Event::Notice { kind, text }));
+            assert_eq!(
+                read(&Line { level: None, has_queue_id: false, text }),
+                Some(Event::Notice { kind, server: None, text })
+            );
             assert_eq!(read(&Line { level: Some(Level::Warning), has_queue_id: false, text }), None, "{text}");
         }
         for text in ["", "a table x has changed", "table hash:/etc/aliases", "See http://example.com/"] {

@@ -39,6 +39,8 @@ const SHAPES: &[(&str, &str, &str)] = &[
     ("postscreen", "reject: CONNECT from [", ""),
     ("postscreen", "reject: RCPT from [", ""),
     ("postscreen", "reject: connect from [", ""),
+    ("postscreen", "[", ": discarding EHLO keywords: "),
+    ("postscreen", "[", ": replacing command \""),
     ("dnsblog", "addr ", " listed by domain "),
     // cleanup's checks, before smtpd's verdicts.
     ("cleanup", "message-id=", ""),
@@ -201,7 +203,7 @@ const SHAPES: &[(&str, &str, &str)] = &[
     ("postsuper", "Renamed to match inode number: ", " message"),
     // A client's name begins these. A server's words could hold them too, so the lines that quote one come first.
     ("smtpd", "", ": SASL "),
-    ("smtpd", "", "]: replacing command "),
+    ("smtpd", "", ": replacing command \""),
     ("qmqpd", "", "]: lost connection while "),
     ("qmqpd", "", "]: read/write timeout while "),
 ];

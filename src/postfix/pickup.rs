@@ -15,7 +15,7 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     }
     // Some versions warn of it, some only mention it.
     if line.text.starts_with("message has been queued for ") && line.text.ends_with(" days") {
-        return Some(Event::Notice { kind: "message_old", text: line.text });
+        return Some(Event::Notice { kind: "message_old", server: None, text: line.text });
     }
     submission(line.text)
 }
@@ -63,7 +63,7 @@ mod tests {
             ("uid=+1 from=<a>", None),
             ("uid=x from=<a>", None),
             ("", None),
-            ("message has been queued for 3 days", Some(Event::Notice { kind: "message_old", text: "message has been queued for 3 days" })),
+            ("message has been queued for 3 days", Some(Event::Notice { kind: "message_old", server: None, text: "message has been queued for 3 days" })),
         ];
         for (text, expected) in vectors {
             assert_eq!(read(&Line { level: None, has_queue_id: true, text }), expected, "{text}");

@@ -129,14 +129,16 @@ fn notice(text: &str) -> Option<Event<'_>> {
         "table_changed"
     } else {
         // A bug in Postfix: the port has no colon.
-        let (_, rest) = text.strip_prefix('[')?.split_once(']')?;
-        match rest.trim_start_matches(|c: char| c == ':' || c.is_ascii_digit()) {
+        let (_, port) = text.strip_prefix('[')?.split_once(']')?;
+        let rest = port.trim_start_matches(':').trim_start_matches(|c: char| c.is_ascii_digit());
+        let rest = rest.strip_prefix("unknown").unwrap_or(rest);
+        match rest.strip_prefix(':')? {
             rest if rest.starts_with(" discarding EHLO keywords: ") => "ehlo_keywords_discarded",
             rest if rest.starts_with(" replacing command \"") => "command_replaced",
             _ => return None,
         }
     };
-    Some(Event::Notice { kind, text })
+    Some(Event::Notice { kind, server: None, text })
 }
 
 /// What `-v` adds for each change of a session's state (`postscreen.h`), and for each line that is sent or received.
@@ -283,7 +285,7 @@ mod tests {
             ("[192.0.2.1]:4711: replacing command \"x\" with \"NOOP\"", "command_replaced"),
         ];
         for (text, kind) in vectors {
-            assert_eq!(read(&line(text)), Some(Event::Notice { kind, text }), "{text}");
+            assert_eq!(read(&line(text)), Some(Event::Notice { kind, server: None, text }), "{text}");
         }
         for text in [
             "PASS pregreet test [192.0.2.1]:4711",

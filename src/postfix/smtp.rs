@@ -27,11 +27,14 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     notice(line.text).or_else(|| answered(line.text)).or_else(|| unanswered(line))
 }
 
+/// Of the notices that have no server in front, the one that ends with it.
+const PIX: &str = "pix_workarounds";
+
 /// How lines begin that tell something by the way, and what they tell.
 const NOTICES: &[(&str, &str)] = &[
     // smtp_proto.c. Postfix 2.3 wrote `enabling PIX <CRLF>.<CRLF> workaround for N[A]:P`.
-    ("enabling PIX workarounds: ", "pix_workarounds"),
-    ("enabling PIX <CRLF>", "pix_workarounds"),
+    ("enabling PIX workarounds: ", PIX),
+    ("enabling PIX <CRLF>", PIX),
     ("breaking line > ", "long_line_broken"),
     ("discarding EHLO keywords: ", "ehlo_keywords_discarded"),
     ("Sender requested REQUIRETLS, but ", "requiretls_unmet"),
@@ -40,20 +43,22 @@ const NOTICES: &[(&str, &str)] = &[
 /// What a server offers or says, and Postfix makes the best of.
 fn notice(text: &str) -> Option<Event<'_>> {
     if let Some((_, kind)) = NOTICES.iter().find(|(begin, _)| text.starts_with(begin)) {
-        return Some(Event::Notice { kind, text });
+        let server =
+            if *kind == PIX { text.rsplit_once(" for ").and_then(|(_, server)| endpoint::read(server)) } else { None };
+        return Some(Event::Notice { kind, server, text });
     }
     if text.starts_with("Using ") && memchr::memmem::find(text.as_bytes(), b" PIPELINING, TCP send buffer").is_some() {
         return Some(Event::Debug { text });
     }
     let (host, server) = text.strip_prefix("host ").map_or((false, text), |server| (true, server));
-    let (_, rest) = endpoint::split(server)?;
+    let (server, rest) = endpoint::split(server)?;
     let kind = match host {
         true if rest == " offers SMTPUTF8 support, but not 8BITMIME" => "smtputf8_without_8bitmime",
         // smtp_chat.c, smtp_reply_filter
         false if rest.starts_with(": replacing server reply \"") => "server_reply_replaced",
         _ => return None,
     };
-    Some(Event::Notice { kind, text })
+    Some(Event::Notice { kind, server, text })
 }
 
 /// An attempt that a server's reply ended.
@@ -204,16 +209,17 @@ mod tests {
     fn notices() {
         #[rustfmt::skip]
         let vectors = [
-            ("enabling PIX workarounds: disable_esmtp delay_dotcrlf for mx.example.net[192.0.2.25]:25", "pix_workarounds"),
-            ("enabling PIX <CRLF>.<CRLF> workaround for mx.example.net[192.0.2.25]:25", "pix_workarounds"),
-            ("breaking line > 998 bytes with <CR><LF>SPACE", "long_line_broken"),
-            ("discarding EHLO keywords: CHUNKING", "ehlo_keywords_discarded"),
-            ("host mx.example.net[192.0.2.25] offers SMTPUTF8 support, but not 8BITMIME", "smtputf8_without_8bitmime"),
-            ("mx.example.net[2001:db8::25]:25: replacing server reply \"500 x\" with \"550 x\"", "server_reply_replaced"),
-            ("Sender requested REQUIRETLS, but mx.example.net does not support it", "requiretls_unmet"),
+            ("enabling PIX workarounds: disable_esmtp delay_dotcrlf for mx.example.net[192.0.2.25]:25", "pix_workarounds", "mx.example.net[192.0.2.25]:25"),
+            ("enabling PIX <CRLF>.<CRLF> workaround for mx.example.net[2001:db8::25]:25", "pix_workarounds", "mx.example.net[2001:db8::25]:25"),
+            ("enabling PIX workarounds: disable_es", "pix_workarounds", ""),
+            ("breaking line > 998 bytes with <CR><LF>SPACE", "long_line_broken", ""),
+            ("discarding EHLO keywords: CHUNKING", "ehlo_keywords_discarded", ""),
+            ("host mx.example.net[192.0.2.25] offers SMTPUTF8 support, but not 8BITMIME", "smtputf8_without_8bitmime", "mx.example.net[192.0.2.25]"),
+            ("mx.example.net[2001:db8::25]:25: replacing server reply \"500 x\" with \"550 x\"", "server_reply_replaced", "mx.example.net[2001:db8::25]:25"),
+            ("Sender requested REQUIRETLS, but mx.example.net does not support it", "requiretls_unmet", ""),
         ];
-        for (text, kind) in vectors {
-            assert_eq!(read(&line(text)), Some(Event::Notice { kind, text }), "{text}");
+        for (text, kind, server) in vectors {
+            assert_eq!(read(&line(text)), Some(Event::Notice { kind, server: host(server), text }), "{text}");
         }
         let text = "Using ESMTP PIPELINING, TCP send buffer size is 87040, PIPELINING buffer size is 4096";
         assert_eq!(read(&line(text)), Some(Event::Debug { text }));

@@ -246,10 +246,12 @@ pub enum Event<'a> {
         /// The signal that ended it.
         signal: Option<u32>,
     },
-    /// An informational line of a known kind that carries no fields of its own.
+    /// An informational line of a known kind that carries no fields of its own, save a server.
     Notice {
         /// Which, in one word: `ehlo_keywords_discarded`, `table_changed`, ….
         kind: &'static str,
+        /// The server that it is about, for what smtp and lmtp make the best of.
+        server: Option<Endpoint<'a>>,
         /// The text after the queue id.
         text: &'a str,
     },

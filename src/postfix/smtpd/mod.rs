@@ -6,7 +6,7 @@
 //! C: SASL PLAIN authentication …  trouble.rs
 //! discarding EHLO keywords: DSN   here: nothing in it but its text
 //!
-//! C = NAME[ADDR][:PORT]
+//! C = NAME[ADDR][:PORT]           each of the three may be `unknown`
 //! ```
 //!
 //! What a client sends stands last in every line, or has a known end before it, and is never searched for a field.
@@ -46,7 +46,7 @@ fn notice<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     let known = NOTICES.iter().find(|(begin, _)| text.starts_with(begin)).map(|(_, kind)| *kind);
     let replaced = || split_client(text).is_some_and(|(_, rest)| rest.starts_with(": replacing command "));
     let kind = known.or_else(|| replaced().then_some("command_replaced"))?;
-    Some(Event::Notice { kind, text })
+    Some(Event::Notice { kind, server: None, text })
 }
 
 /// The client that a text begins with, `None` inside if nothing of it is known, and what follows it: `NAME[ADDR]`, with
@@ -63,9 +63,7 @@ pub(super) fn split_client(text: &str) -> Option<(Option<Endpoint<'_>>, &str)> {
     if length == address.len() {
         return Some((endpoint::read(&text[..end]), ""));
     }
-    let rest = address[length..].strip_prefix(']')?;
-    let port = rest.strip_prefix(':').map_or(0, |port| port.bytes().take_while(u8::is_ascii_digit).count());
-    let rest = if port > 0 { &rest[1 + port..] } else { rest };
+    let rest = endpoint::skip_port(address[length..].strip_prefix(']')?);
     Some((endpoint::read(&text[..text.len() - rest.len()]), rest))
 }
 

@@ -96,10 +96,14 @@ fn connection_lost(text: &str) -> Option<Event<'_>> {
     Some(Event::ConnectionLost { client, cause, stage: Some(stage), bytes })
 }
 
-/// A stage of the protocol, `RCPT` or `DATA content`, and how many bytes of content had come.
-fn stage(text: &str) -> Option<(&str, Option<u64>)> {
+/// A stage of the protocol, `RCPT` or `DATA content`, and how many bytes of content had come; `approximately`, before
+/// Postfix 2.9.
+pub(super) fn stage(text: &str) -> Option<(&str, Option<u64>)> {
     let (stage, bytes) = match text.split_once(" (") {
-        Some((stage, bytes)) => (stage, bytes.strip_suffix(" bytes)").and_then(number)),
+        Some((stage, bytes)) => {
+            let bytes = bytes.strip_prefix("approximately ").unwrap_or(bytes);
+            (stage, bytes.strip_suffix(" bytes)").and_then(number))
+        }
         None => (text, None),
     };
     is_stage(stage).then_some((stage, bytes))

@@ -48,6 +48,9 @@ fn clients() {
         ("mx.example.com[192.0.2.1]: SASL", MX, ": SASL"),
         ("mx.example.com[192.0.2.1]:4711: SASL", with_port, ": SASL"),
         ("mx.example.com[192.0.2.1]:99999 x", MX, " x"),
+        ("mx.example.com[192.0.2.1]:unknown", MX, ""),
+        ("unknown[2001:db8::1]:unknown: SASL", Some(address("2001:db8::1")), ": SASL"),
+        ("unknown[unknown]:unknown", None, ""),
         ("unknown[192.0.2.1]", Some(address("192.0.2.1")), ""),
         ("unknown[2001:db8::1]", Some(address("2001:db8::1")), ""),
         ("unknown[fe80::1%eth0]:4711", Some(Endpoint { ip: Some("fe80::1%eth0"), port: Some(4711), ..Endpoint::default() }), ""),
@@ -159,6 +162,7 @@ fn sessions_are_lost() {
         ("lost connection after CONNECT from unknown[192.0.2.1]", lost(Some(address("192.0.2.1")), Cause::ConnectionLost, Some("CONNECT"), None)),
         ("lost connection after DATA (1460 bytes) from mx.example.com[192.0.2.1]", lost(MX, Cause::ConnectionLost, Some("DATA"), Some(1460))),
         ("lost connection after BDAT (18446744073709551615 bytes) from mx.example.com[192.0.2.1]", lost(MX, Cause::ConnectionLost, Some("BDAT"), Some(u64::MAX))),
+        ("lost connection after DATA (approximately 1234 bytes) from mx.example.com[192.0.2.1]", lost(MX, Cause::ConnectionLost, Some("DATA"), Some(1234))),
         ("lost connection after DATA (99999999999999999999 bytes) from mx.example.com[192.0.2.1]", lost(MX, Cause::ConnectionLost, Some("DATA"), None)),
         ("timeout after END-OF-MESSAGE from mx.example.com[192.0.2.1]", lost(MX, Cause::ConversationTimedOut, Some("END-OF-MESSAGE"), None)),
         ("timeout after DATA content from unknown[unknown]", lost(None, Cause::ConversationTimedOut, Some("DATA content"), None)),
@@ -270,6 +274,9 @@ fn broken_protocol() {
         ("warning: NOQUEUE: malformed BDAT command syntax from mx.example.com[192.0.2.1]: BDAT x LAST", broken("malformed_bdat", MX, Some("BDAT"), Some("BDAT x LAST"))),
         ("warning: 4FCA1803C5: null BDAT request from mx.example.com[192.0.2.1]", broken("null_bdat", MX, Some("BDAT"), None)),
         ("warning: 4FCA1803C5: BDAT request from mx.example.com[192.0.2.1] exceeds message size limit", broken("bdat_too_large", MX, Some("BDAT"), None)),
+        ("bare <LF> received after CONNECT from unknown[2001:db8::1]", broken("bare_newline", Some(address("2001:db8::1")), Some("CONNECT"), None)),
+        ("4FCA1803C5: bare <LF> received after DATA (1460 bytes) from mx.example.com[192.0.2.1]:unknown", broken("bare_newline", MX, Some("DATA"), None)),
+        ("disconnect: mx.example.com[192.0.2.1]: not allowed: bare <LF>", broken("bare_newline", MX, None, None)),
         ("warning: bad ETRN example.com... from mx.example.com[192.0.2.1]", broken("bad_etrn", MX, Some("ETRN"), Some("example.com"))),
         // Forged: what the client sent is text to its end.
         ("warning: non-SMTP command from mx.example.com[192.0.2.1]: x from evil[203.0.113.9]: y", broken("non_smtp_command", MX, None, Some("x from evil[203.0.113.9]: y"))),
@@ -325,7 +332,7 @@ fn notices() {
         ("backwards_compatible_default", "using backwards-compatible default setting smtputf8_enable=no to accept non-ASCII recipient address \"ü@example.com\" from mx.example.com[192.0.2.1]"),
     ];
     for (kind, text) in vectors {
-        check([(text, Event::Notice { kind, text })]);
+        check([(text, Event::Notice { kind, server: None, text })]);
         let warning = format!("warning: {text}");
         assert_eq!(event(&warning), Event::Warning { text });
     }

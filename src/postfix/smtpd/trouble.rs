@@ -11,7 +11,7 @@
 //! DATA, U and M are the client's. Postfix logs no more of a user than 100 bytes.
 
 use super::super::endpoint::{is_ip, number};
-use super::session::is_stage;
+use super::session::{is_stage, stage};
 use super::{known, split, split_client};
 use crate::record::{Endpoint, Event, Sasl, Verdict};
 
@@ -106,7 +106,8 @@ fn protocol_error(text: &str) -> Option<Event<'_>> {
         .or_else(|| illegal_address(text))
         .or_else(|| non_smtp_command(text))
         .or_else(|| bdat(text))
-        .or_else(|| bad_etrn(text))?;
+        .or_else(|| bad_etrn(text))
+        .or_else(|| bare_newline(text))?;
     Some(Event::ProtocolError { client, kind, stage, text: sent })
 }
 
@@ -118,6 +119,26 @@ fn pipelining(text: &str) -> Option<Broken<'_>> {
     let (stage, from) = text.strip_prefix("improper command pipelining after ")?.split_once(" from ")?;
     let (client, rest) = split_client(from)?;
     is_stage(stage).then_some(("command_pipelining", Some(stage), client, sent(rest)))
+}
+
+/// A line that ends without CR, under `smtpd_forbid_bare_newline` (Postfix 3.9, 3.8.4, 3.7.9, 3.6.13, 3.5.23):
+///
+/// ```text
+/// bare <LF> received after STAGE[ (N bytes)] from C
+/// disconnect: C: not allowed: bare <LF>
+/// ```
+fn bare_newline(text: &str) -> Option<Broken<'_>> {
+    const KIND: &str = "bare_newline";
+    if let Some(rest) = text.strip_prefix("bare <LF> received after ") {
+        let (at, from) = rest.split_once(" from ")?;
+        let (client, "") = split_client(from)? else { return None };
+        let (stage, _) = stage(at)?;
+        return Some((KIND, Some(stage), client, None));
+    }
+    let rest = text.strip_prefix("disconnect: ")?.trim_start_matches("from ");
+    let (client, rest) = split_client(rest)?;
+    let rest = rest.strip_prefix(':').unwrap_or(rest);
+    rest.starts_with(" not allowed: bare <LF>").then_some((KIND, None, client, None))
 }
 
 /// `Illegal address syntax from C in MAIL command: ADDRESS`.

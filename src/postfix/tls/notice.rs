@@ -80,7 +80,7 @@ const OF_A_PEER: &[(&str, Kind)] = &[
 pub(super) fn read(text: &str) -> Option<Event<'_>> {
     let event = |kind| match kind {
         Debug => Event::Debug { text },
-        Notice(kind) => Event::Notice { kind, text },
+        Notice(kind) => Event::Notice { kind, server: None, text },
     };
     let holds = |words: &str| words.is_empty() || memchr::memmem::find(text.as_bytes(), words.as_bytes()).is_some();
     if let Some((.., kind)) = LINES.iter().find(|(begin, words, _)| text.starts_with(begin) && holds(words)) {
@@ -132,7 +132,7 @@ mod tests {
             ("mx.example.net[192.0.2.25]:25: re-using session with untrusted certificate, look for details earlier in the log", "tls_session_untrusted"),
         ];
         for (text, kind) in vectors {
-            assert_eq!(read(text), Some(Event::Notice { kind, text }), "{text}");
+            assert_eq!(read(text), Some(Event::Notice { kind, server: None, text }), "{text}");
         }
     }
 

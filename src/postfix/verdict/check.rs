@@ -158,9 +158,7 @@ fn split_origin(text: &str) -> Option<(&str, &str)> {
         let (name, address) = origin.split_once('[')?;
         let (_, port) = address.split_once(']')?;
         let named = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:".contains(&b));
-        let number =
-            port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()));
-        (named && number).then_some(())
+        (named && endpoint::skip_port(port).is_empty()).then_some(())
     };
     (matches!(origin, "local" | "unknown") || client().is_some()).then_some((origin, rest))
 }

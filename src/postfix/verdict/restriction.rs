@@ -45,14 +45,24 @@ pub(super) fn read(text: &str) -> Option<Verdict<'_>> {
     let (text, tail) = tail::split(text, form);
     let reply = if is_reply { with_codes(text) } else { text_only(text) };
     let by = if by_milter { "milter" } else { "restriction" };
-    Some(with_tail(Verdict { action, by, stage: Some(stage), client, reply, ..Verdict::default() }, &tail))
+    let trigger = if action == "filter" { filter(text) } else { None };
+    Some(with_tail(Verdict { action, by, stage: Some(stage), client, reply, trigger, ..Verdict::default() }, &tail))
+}
+
+/// Where a message is filtered: `<H>: Client host triggers FILTER TRANSPORT:DESTINATION` (`check_table_result()`). What
+/// stands before the last of these words may be the client's.
+fn filter(text: &str) -> Option<&str> {
+    const WORDS: &str = " triggers FILTER ";
+    let at = memchr::memmem::rfind(text.as_bytes(), WORDS.as_bytes())?;
+    Some(&text[at + WORDS.len()..]).filter(|destination| !destination.is_empty())
 }
 
 /// `ETRN DOMAIN... from CLIENT`: a domain that smtpd does not relay to (`permit_fast_flush_domains` in
 /// `src/smtpd/smtpd.c`). The domain is the client's own word, at most 100 bytes of it; the client is Postfix's.
 fn turn_refusal(text: &str) -> Option<Verdict<'_>> {
     let (domain, client) = text.strip_prefix("ETRN ")?.rsplit_once("... from ")?;
-    let client = endpoint::read(client).filter(|_| client.ends_with(']'));
+    // One that is cut has no end.
+    let client = endpoint::split(client).filter(|(_, rest)| rest.is_empty()).and_then(|(client, _)| client);
     let stage = Some("ETRN");
     Some(Verdict { action: "reject", by: "restriction", stage, client, trigger: Some(domain), ..Verdict::default() })
 }

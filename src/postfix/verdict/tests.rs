@@ -119,7 +119,7 @@ fn every_action_of_a_restriction() {
         ("hangup", "<C>: Client host triggers HANGUP action", "text={<C>: Client host triggers HANGUP action}"),
         ("info", "<C>: Client host 250 x", "text={<C>: Client host 250 x}"),
         ("warn", "250 5.7.1 x", "text={250 5.7.1 x}"),
-        ("filter", "<b@x>: Recipient address triggers FILTER smtp:[192.0.2.1]:25", "text={<b@x>: Recipient address triggers FILTER smtp:[192.0.2.1]:25}"),
+        ("filter", "<b@x>: Recipient address triggers FILTER smtp:[192.0.2.1]:25", "text={<b@x>: Recipient address triggers FILTER smtp:[192.0.2.1]:25} trigger={smtp:[192.0.2.1]:25}"),
         ("hold", "x", "text={x}"),
         ("delay", "x", "text={x}"),
         ("discard", "x; y", "text={x; y}"),
