@@ -34,9 +34,11 @@ impl Flags {
     pub const STATUS_AMBIGUOUS: Self = Self(1 << 12);
     /// The text holds the tag of a Postfix program, but not where a header was found: nothing of Postfix was read.
     pub const HEADER_UNRECOGNISED: Self = Self(1 << 13);
+    /// Postfix can't have written the queue id: somebody has replaced it.
+    pub const QUEUE_ID_UNUSUAL: Self = Self(1 << 14);
 
     /// Every flag with its name in the record, in the order in which they are printed.
-    pub const ALL: [(Self, &'static str); 14] = [
+    pub const ALL: [(Self, &'static str); 15] = [
         (Self::PRI_MISSING, "pri_missing"),
         (Self::TIMESTAMP_MISSING, "timestamp_missing"),
         (Self::YEAR_INFERRED, "year_inferred"),
@@ -51,6 +53,7 @@ impl Flags {
         (Self::SEVERITY_INFERRED, "severity_inferred"),
         (Self::STATUS_AMBIGUOUS, "status_ambiguous"),
         (Self::HEADER_UNRECOGNISED, "header_unrecognised"),
+        (Self::QUEUE_ID_UNUSUAL, "queue_id_unusual"),
     ];
 
     /// No flag.

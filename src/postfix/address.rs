@@ -25,7 +25,8 @@ pub(super) fn split(text: &str) -> (&str, &str) {
     };
     let first = from + first;
     // Nearly always.
-    if is_key(&inner.as_bytes()[first + 1..]) {
+    let after = &inner.as_bytes()[first + 1..];
+    if is_key(after) || is_bare_key(after) {
         return (&inner[..first], &inner[first + 1..]);
     }
     let key = next_key(inner, first).unwrap_or(inner.len());
@@ -87,12 +88,30 @@ fn next_key(text: &str, from: usize) -> Option<usize> {
 
 /// Whether a text begins with `, key=` of a delivery record.
 fn is_key(text: &[u8]) -> bool {
-    text.strip_prefix(b", ").is_some_and(|text| KEYS.iter().any(|key| text.starts_with(key.as_bytes())))
+    text.strip_prefix(b", ").is_some_and(begins_with_key)
+}
+
+/// The same without the comma.
+fn is_bare_key(text: &[u8]) -> bool {
+    text.strip_prefix(b" ").is_some_and(begins_with_key)
+}
+
+fn begins_with_key(text: &[u8]) -> bool {
+    KEYS.iter().any(|key| text.starts_with(key.as_bytes()))
 }
 
 /// Where the next `, ` begins.
 pub(super) fn separator(text: &str) -> Option<usize> {
     memchr::memchr_iter(b',', text.as_bytes()).find(|at| text.as_bytes().get(at + 1) == Some(&b' '))
+}
+
+/// The same, or where the next ` key=` without a comma begins.
+pub(super) fn loose_separator(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    memchr::memchr2_iter(b',', b' ', bytes).find(|at| match bytes[*at] {
+        b',' => bytes.get(at + 1) == Some(&b' '),
+        _ => is_bare_key(&bytes[*at..]),
+    })
 }
 
 #[cfg(test)]

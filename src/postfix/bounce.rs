@@ -7,7 +7,7 @@
 //! warning: [QUEUE-ID: ]undeliverable postmaster notification discarded, …
 //! ```
 
-use super::Line;
+use super::{Line, queue_id};
 use crate::record::{Event, Level};
 
 /// What `notify` is in the record.
@@ -52,7 +52,11 @@ fn notification(text: &str) -> Option<Event<'_>> {
     let (kind, id) = rest.split_once(" notification: ")?;
     // What Postfix takes for an id (`mail_queue_id_ok()`): a cut one is still something to look for.
     let is_id = !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    (KINDS.contains(&kind) && is_id).then_some(Event::Notification { kind, recipient, notification_queue_id: id })
+    (KINDS.contains(&kind) && (is_id || queue_id::is_substitute(id))).then_some(Event::Notification {
+        kind,
+        recipient,
+        notification_queue_id: id,
+    })
 }
 
 #[cfg(test)]

@@ -52,6 +52,7 @@ const ROWS: &[(On, Cause)] = &[
     (Own("connect to ", ": network is down"), Cause::NetworkUnreachable),
     (Own("connect to ", ": host is down"), Cause::NetworkUnreachable),
     (Own("connect to ", ": connection reset"), Cause::ConnectionLost),
+    (Own("connect to ", ": server dropped connection"), Cause::ConnectionLost),
     // The socket of a local server: it is not running, or not set up.
     (Own("connect to ", ": no such file or directory"), Cause::TransportUnavailable),
     (Own("connect to ", ": permission denied"), Cause::TransportUnavailable),

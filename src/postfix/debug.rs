@@ -22,8 +22,9 @@ const SHAPES: &[(&str, &str)] = &[
     // The dialogue with a client or a server: smtpd_chat.c, smtp_chat.c, smtpd_proxy.c, postscreen_send.c
     ("> ", ": "),
     ("< ", ": "),
-    (">>> START ", " <<<"),
-    (">>> END ", " <<<"),
+    (">>> ", " <<<"),
+    // src/global/mynetworks.c
+    ("mynetworks: ", ""),
     // src/util/attr_print0.c, attr_scan0.c and their kin
     ("send attr ", ""),
     ("input attribute name: ", ""),
@@ -152,20 +153,22 @@ const LINES: [&str; 5] = [
 /// The first words of the names of Postfix's functions.
 #[rustfmt::skip]
 const MODULES: &[&str] = &[
-    "abounce", "adefer", "alias", "all", "anvil", "argv", "atrace", "attr", "auto", "been", "biff", "binhash", "bounce",
-    "canon", "cfg", "check", "cidr", "clean", "cleanup", "clnt", "command", "ctable", "cyrus", "data", "db", "debug",
-    "defer", "delete", "deliver", "delivered", "dgram", "dict", "dns", "dnsblog", "dovecot", "dsb", "dsn", "dymap",
-    "edit", "ehlo", "event", "exp", "extpar", "extract", "fifo", "flush", "format", "forward", "generic", "get",
-    "haproxy", "has", "hash", "hbc", "header", "hfrom", "host", "hostaddr", "htable", "inet", "input", "ip", "is",
-    "killme", "line", "local", "log", "logwriter", "mac", "mail", "mailbox", "maildir", "map", "maps", "mark", "master",
-    "match", "mbox", "memcache", "midna", "milter", "milter8", "mime", "mkmap", "msg", "multi", "myaddrinfo",
-    "mynetworks", "mypwnam", "name", "nbbio", "netstring", "non", "notify", "nvtable", "open", "parse", "pcf", "peer",
-    "permit", "pickup", "pipe", "policy", "postdrop", "postlogd", "postscreen", "proxy", "psc", "qmgr", "qmqpd",
-    "queue", "quote", "rand", "rbl", "rcpb", "rec", "recv", "reject", "resolve", "rewrite", "safe", "sane", "sasl",
-    "scache", "send", "sendmail", "server", "set", "showq", "smtp", "smtpd", "sock", "sockaddr", "spawn", "static",
+    "abounce", "adefer", "alias", "all", "anvil", "argv", "atrace", "attr", "auto", "base64", "been", "biff",
+    "binhash", "bounce", "canon", "casefold", "cfg", "check", "chroot", "cidr", "clean", "cleanup", "clnt", "command",
+    "ctable", "cyrus", "data", "db", "debug", "defer", "delete", "deliver", "delivered", "dgram", "dict", "dns",
+    "dnsblog", "domain", "dovecot", "dsb", "dsn", "duplex", "dymap", "edit", "ehlo", "event", "exec", "exp", "ext",
+    "extpar", "extract", "fast", "fifo", "file", "flush", "fold", "format", "forward", "generic", "get", "haproxy",
+    "has", "hash", "hbc", "header", "hex", "hfrom", "host", "hostaddr", "htable", "inet", "input", "ip", "is",
+    "killme", "line", "lmtp", "load", "local", "lock", "log", "logwriter", "mac", "mail", "mailbox", "maildir", "map",
+    "maps", "mark", "master", "match", "mbox", "memcache", "midna", "milter", "milter8", "mime", "mkmap", "msg",
+    "multi", "myaddrinfo", "mynetworks", "mypwnam", "name", "nbbio", "netstring", "nisplus", "non", "notify",
+    "nvtable", "open", "own", "parse", "pcf", "peer", "permit", "pickup", "pipe", "policy", "post", "postdrop",
+    "postlogd", "postscreen", "print", "proxy", "psc", "qmgr", "qmqpd", "queue", "quote", "rand", "rbl", "rcpb", "rec",
+    "recipient", "recv", "reject", "resolve", "rewrite", "ring", "safe", "sane", "sasl", "scache", "scan", "send",
+    "sendmail", "server", "set", "showq", "smtp", "smtpd", "sock", "sockaddr", "spawn", "split", "stat", "static",
     "str", "stream", "strip", "timed", "tls", "tlsa", "tlsmgr", "tlsp", "tlsproxy", "tlsrpt", "tok822", "transport",
-    "trigger", "unix", "unknown", "user", "valid", "vbuf", "verify", "verp", "virtual", "vstream", "vstring",
-    "watchdog", "xsasl", "xtext",
+    "trigger", "unix", "unknown", "user", "username", "valid", "vbuf", "verify", "verp", "virtual", "vstream",
+    "vstring", "wait", "watchdog", "write", "xsasl", "xtext",
 ];
 
 /// The one word of a verdict that looks like a function (`src/smtpd/smtpd_check.c`).
@@ -265,6 +268,10 @@ mod tests {
             "< client.example.com[192.0.2.1]: RCPT TO:<ü@example.net>",
             "> 127.0.0.1:10025: DATA",
             ">>> START Client host RESTRICTIONS <<<",
+            ">>> CHECKING RECIPIENT MAPS <<<",
+            "mynetworks: 127.0.0.0/8 [::1]/128",
+            "lmtp_chat: größe",
+            "scan_dir_push: open directory active",
             ">>> END Recipient address RESTRICTIONS <<<",
             "name_mask: host",
             "match_string: mynetworks ~? debug_peer_list",

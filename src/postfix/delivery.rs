@@ -5,7 +5,7 @@
 //! ```
 //!
 //! It is read as a list of `, key=value` pairs in any order, unknown keys skipped: Postfix 2.3 added `conn_use`, `delays`
-//! and `dsn`, Postfix 3.11 `tls`, and each broke the parsers that expected a sequence. `status` ends the list, for what
+//! and `dsn`, Postfix 3.11 `tls`, and each broke the parsers that expected a sequence. A comma may be missing, too. `status` ends the list, for what
 //! follows is written by strangers: nothing in a reason is read as a field. Where an address may have ended the list, the flag
 //! `status_ambiguous` says so.
 
@@ -20,11 +20,17 @@ const STATUS_WORDS: [&str; 7] =
 
 /// The delivery that a text without level and queue id describes, if it begins with `to=` and has a status.
 pub(super) fn read(text: &str) -> Option<(Delivery<'_>, Flags)> {
-    let (to, mut rest) = address::split(text.strip_prefix("to=")?);
+    let list = text.strip_prefix("to=")?;
+    read_list(list, true).or_else(|| read_list(list, false))
+}
+
+/// The delivery in a list. If `strict`, `None` also for one in which a comma is missing between two pairs.
+fn read_list(list: &str, strict: bool) -> Option<(Delivery<'_>, Flags)> {
+    let (to, mut rest) = address::split(list);
     let mut delivery = Delivery { to, ..Delivery::default() };
     let mut relay = Relay::default();
     let reason = loop {
-        rest = rest.strip_prefix(", ")?;
+        rest = rest.strip_prefix(", ").or_else(|| rest.strip_prefix(' ').filter(|_| !strict))?;
         if let Some(orig_to) = rest.strip_prefix("orig_to=") {
             let (address, after) = address::split(orig_to);
             delivery.orig_to = Some(address);
@@ -36,17 +42,36 @@ pub(super) fn read(text: &str) -> Option<(Delivery<'_>, Flags)> {
             delivery.status = word;
             break reason;
         }
-        let end = address::separator(rest)?;
+        let end = if strict { address::separator(rest)? } else { address::loose_separator(rest)? };
         let (pair, after) = rest.split_at(end);
         rest = after;
-        match divide::first(pair, b'=').unwrap_or((pair, "")) {
+        let is_read = match divide::first(pair, b'=').unwrap_or((pair, "")) {
             ("relay", value) => relay.set(value),
-            ("conn_use", value) => delivery.conn_use = endpoint::number(value).filter(|uses| *uses > 1),
-            ("delay", value) => delivery.delay = Decimal::new(value),
-            ("delays", value) => delivery.delays = delays(value),
-            ("tls", value) => delivery.tls_feature = Some(value).filter(|value| !value.is_empty()),
-            ("dsn", value) => delivery.dsn = Dsn::parse(value),
-            _ => {}
+            ("conn_use", value) => {
+                delivery.conn_use = endpoint::number(value).filter(|uses| *uses > 1);
+                delivery.conn_use.is_some()
+            }
+            ("delay", value) => {
+                delivery.delay = Decimal::new(value);
+                delivery.delay.is_some()
+            }
+            ("delays", value) => {
+                delivery.delays = delays(value);
+                delivery.delays.is_some()
+            }
+            ("tls", value) => {
+                delivery.tls_feature = Some(value).filter(|value| !value.is_empty());
+                false
+            }
+            ("dsn", value) => {
+                delivery.dsn = Dsn::parse(value);
+                delivery.dsn.is_some()
+            }
+            _ => false,
+        };
+        // What has been read holds no other pair.
+        if strict && !is_read && address::loose_separator(pair).is_some() {
+            return None;
         }
     };
     delivery.relay = relay.endpoint;
@@ -77,13 +102,15 @@ enum Speaker {
 }
 
 impl<'a> Relay<'a> {
-    fn set(&mut self, value: &'a str) {
+    /// Whether the value is certain to be that of the relay alone.
+    fn set(&mut self, value: &'a str) -> bool {
         if value == "none" {
-            return;
+            return true;
         }
         self.endpoint = endpoint::read(value);
         let service = self.endpoint.as_ref().is_some_and(endpoint::is_service);
         self.speaker = if service { Speaker::Agent } else { Speaker::Server };
+        self.endpoint.is_some_and(|endpoint| endpoint.port.is_some())
     }
 }
 
@@ -117,7 +144,7 @@ fn read_reason<'a>(delivery: &mut Delivery<'a>, reason: Option<&'a str>, speaker
     };
     delivery.reason = Some(text).filter(|text| !text.is_empty());
 
-    let mut own = text;
+    let mut own = reply::skip_via(text);
     match speaker {
         Speaker::Agent => delivery.forwarded_as = forwarded_as(text),
         Speaker::Server | Speaker::Postfix => {

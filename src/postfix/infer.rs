@@ -7,7 +7,8 @@
 //! # Limits
 //!
 //! `lmtp` over TCP cannot be told from `smtp`, except at port 24. `relay=none` is `smtp` only where the reason is one of a
-//! client that found no server; else it is `error`, which writes most of these.
+//! client that found no server; else it is `error`, which writes most of these. A delivery without any relay has a daemon only
+//! where its reason tells.
 
 use crate::record::{Delivery, Event};
 
@@ -211,26 +212,47 @@ const SHAPES: &[(&str, &str, &str)] = &[
 /// The program that writes such a line; `text` is what follows the level and the queue id.
 pub(super) fn daemon(event: &Event<'_>, text: &str) -> Option<&'static str> {
     if let Event::Delivery(delivery) = event {
-        return Some(agent(delivery));
+        return agent(delivery, text);
     }
     let holds = |words: &str| words.is_empty() || memchr::memmem::find(text.as_bytes(), words.as_bytes()).is_some();
     SHAPES.iter().find(|(_, begin, words)| text.starts_with(begin) && holds(words)).map(|(name, _, _)| *name)
 }
 
-/// The delivery agent behind a delivery, by where it went.
-fn agent(delivery: &Delivery<'_>) -> &'static str {
-    let Some(relay) = delivery.relay else {
-        let reason = delivery.reason.unwrap_or("");
-        let no_server = ["connect to ", "Host or domain name not found", "Name service error for "];
-        return if no_server.iter().any(|begin| reason.starts_with(begin)) { "smtp" } else { "error" };
-    };
-    match (relay.name, relay.path, relay.ip, relay.port) {
+/// The delivery agent behind a delivery, by where it went, or else by what it says.
+fn agent(delivery: &Delivery<'_>, text: &str) -> Option<&'static str> {
+    let Some(relay) = delivery.relay else { return without_relay(delivery, text) };
+    Some(match (relay.name, relay.path, relay.ip, relay.port) {
         (_, Some(_), _, _) | (_, _, Some(_), Some(24)) => "lmtp",
         (_, _, Some(_), _) | (_, _, _, Some(_)) => "smtp",
         (Some("local"), ..) => "local",
         (Some("virtual"), ..) => "virtual",
         _ => "pipe",
-    }
+    })
+}
+
+/// How the reasons of an agent begin.
+const REASONS: &[(&str, &str)] = &[
+    ("smtp", "connect to "),
+    ("smtp", "Host or domain name not found"),
+    ("smtp", "Name service error for "),
+    ("smtp", "lost connection with "),
+    ("smtp", "conversation with "),
+    ("pipe", "delivered via "),
+    ("local", "delivered to command: "),
+    ("local", "delivered to file: "),
+    ("local", "forwarded as "),
+    ("error", "delivery temporarily suspended: "),
+    ("error", "mail transport unavailable"),
+];
+
+/// The agent where the line has no relay, or `relay=none`, which nearly only `error` writes for other reasons than these.
+fn without_relay(delivery: &Delivery<'_>, text: &str) -> Option<&'static str> {
+    let reason = delivery.reason.unwrap_or("");
+    let named = REASONS.iter().find(|(_, begin)| reason.starts_with(begin)).map(|(name, _)| *name);
+    let client = || delivery.reply.is_some().then_some("smtp");
+    let head = text.split_once(", status=").map_or(text, |(head, _)| head);
+    let none = || memchr::memmem::find(head.as_bytes(), b", relay=none,").map(|_| "error");
+    named.or_else(client).or_else(none)
 }
 
 #[cfg(test)]
@@ -328,7 +350,30 @@ mod tests {
             (None, "connect to mx[192.0.2.1]:25: Connection refused", "smtp"),
         ];
         for (relay, reason, expected) in vectors {
-            assert_eq!(agent(&Delivery { relay, reason: Some(reason), ..Delivery::default() }), expected, "{reason}");
+            let delivery = Delivery { relay, reason: Some(reason), ..Delivery::default() };
+            let text = format!("to=<a@example.com>, relay=none, delay=1, status=x ({reason})");
+            assert_eq!(agent(&delivery, &text), Some(expected), "{reason}");
+        }
+        // Without any relay, what is said has to tell.
+        #[rustfmt::skip]
+        let vectors = [
+            ("delivered via maildrop service", Some("pipe")),
+            ("delivered via dovecot service (x)", Some("pipe")),
+            ("delivered to command: procmail", Some("local")),
+            ("forwarded as 4FCA1803C5", Some("local")),
+            ("connect to mx[192.0.2.1]:25: Connection refused", Some("smtp")),
+            ("lost connection with mx[192.0.2.1] while sending RCPT TO", Some("smtp")),
+            ("delivery temporarily suspended: connect to mx[192.0.2.1]:25: Connection refused", Some("error")),
+            // local or virtual; anybody.
+            ("delivered to maildir", None),
+            ("unknown user: \"bob\"", None),
+            ("relay=none, x", None),
+            ("", None),
+        ];
+        for (reason, expected) in vectors {
+            let delivery = Delivery { reason: Some(reason), ..Delivery::default() };
+            let text = format!("to=<a@example.com>, delay=1, status=x ({reason})");
+            assert_eq!(agent(&delivery, &text), expected, "{reason}");
         }
     }
 }

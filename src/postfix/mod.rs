@@ -23,6 +23,7 @@ mod dnsblog;
 mod endpoint;
 mod general;
 mod infer;
+mod library;
 mod master;
 mod pickup;
 mod postscreen;
@@ -40,6 +41,7 @@ mod tls;
 mod tlsproxy;
 mod verdict;
 
+use self::queue_id::QueueId;
 use crate::record::{Event, Flags, Level, Postfix};
 use crate::syslog::Message;
 
@@ -82,6 +84,7 @@ const READERS: &[(Writers, Reader)] = &[
     (Only(&["postlog"]), general::read_postlog),
     (Only(&["postfix-tls-script"]), general::read_tls_script),
     (Only(&["postfix-non-bdb-script", "nbdb_reindexd"]), general::read_table_migration),
+    (Of(&["smtp", "lmtp", "smtpd"]), library::read),
     (Any, general::read),
     (Any, debug::read),
 ];
@@ -96,7 +99,8 @@ enum Writers {
 
 use Writers::{Any, Of, Only};
 
-/// What a Postfix program said, and the flags that this stage adds: `daemon_inferred`, `reason_truncated` and `status_ambiguous`.
+/// What a Postfix program said, and the flags that this stage adds: `daemon_inferred`, `reason_truncated`, `status_ambiguous` and
+/// `queue_id_unusual`.
 ///
 /// `None` if no Postfix program wrote the message, which the tag alone decides: see `tag.rs` for which count.
 /// The order of level, queue id and text is that of `src/util/msg_output.c` and of the callers of `msg_info()`.
@@ -104,27 +108,23 @@ pub fn parse<'a>(message: &Message<'a>) -> (Option<Postfix<'a>>, Flags) {
     let Some(tag) = tag::read(message) else { return (None, Flags::empty()) };
     let (level, text) = split_level(message.text());
     let (id, text) = queue_id::split(text);
-    let line = Line { level, has_queue_id: id.is_some(), text };
-
-    let mut flags = Flags::empty();
+    let mut said = Said { id, line: Line { level, has_queue_id: id.is_some(), text } };
     let named = match tag.daemon {
         tag::Daemon::Named(name) => Some(name),
         tag::Daemon::Lost { .. } => None,
     };
-    let delivery = if level.is_none() { delivery::read(text) } else { None };
-    let event = match delivery {
-        Some((delivery, delivery_flags)) => {
-            flags |= delivery_flags;
-            Event::Delivery(delivery)
-        }
-        None => event(&line, named),
-    };
+    let (mut event, mut flags) = read(&said.line, named);
+    if matches!(event, Event::Other { .. } | Event::Debug { .. })
+        && let Some((other, what, added)) = with_unusual_id(&said, named)
+    {
+        (said, event, flags) = (other, what, added | Flags::QUEUE_ID_UNUSUAL);
+    }
 
     let daemon = match tag.daemon {
         tag::Daemon::Named(name) => Some(name),
         tag::Daemon::Lost { start } => {
             let fits = |name: &&str| name.starts_with(start);
-            let inferred = tag::complete(start).or_else(|| infer::daemon(&event, text).filter(fits));
+            let inferred = tag::complete(start).or_else(|| infer::daemon(&event, said.line.text).filter(fits));
             if inferred.is_some() {
                 flags |= Flags::DAEMON_INFERRED;
             }
@@ -138,8 +138,8 @@ pub fn parse<'a>(message: &Message<'a>) -> (Option<Postfix<'a>>, Flags) {
         service: tag.service,
         daemon,
         level,
-        queue_id: id.map(|id| id.text),
-        queued_at: id.and_then(|id| id.queued_at),
+        queue_id: said.id.map(|id| id.text),
+        queued_at: said.id.and_then(|id| id.queued_at),
     };
     (Some(postfix), flags)
 }
@@ -147,6 +147,50 @@ pub fn parse<'a>(message: &Message<'a>) -> (Option<Postfix<'a>>, Flags) {
 /// Whether the tag of a Postfix program stands anywhere in a text. Where [`parse`] gives nothing, its line was not understood.
 pub fn has_tag(text: &str) -> bool {
     tag::stands_in(text)
+}
+
+/// A line and the queue id before it.
+struct Said<'a> {
+    id: Option<QueueId<'a>>,
+    line: Line<'a>,
+}
+
+/// A line that is nobody's, if it is an event once something else than a queue id of Postfix is taken for one: `XXXXXXXXXX`,
+/// `<queueid>`, as people publish and test with. All that follows must be as it is behind an id.
+fn with_unusual_id<'a>(said: &Said<'a>, daemon: Option<&str>) -> Option<(Said<'a>, Event<'a>, Flags)> {
+    if said.id.is_some() || said.line.level.is_some() {
+        return None;
+    }
+    let (id, text) = queue_id::split_unusual(said.line.text)?;
+    let line = Line { level: None, has_queue_id: true, text };
+    let (event, flags) = read(&line, daemon);
+    let is_whole = match &event {
+        Event::MessageId { .. } => text.contains("message-id=<"),
+        Event::QueueActive { size, .. } => size.is_some(),
+        Event::Client(client) => client.client.is_some(),
+        Event::AttemptFailed { server, .. } => server.is_some(),
+        Event::Delivery(_)
+        | Event::Expired { .. }
+        | Event::Removed { .. }
+        | Event::Skipped
+        | Event::Passing { .. }
+        | Event::Pickup { .. }
+        | Event::Notification { .. }
+        | Event::NotificationFailed { .. }
+        | Event::QueueAdmin { .. }
+        | Event::Verdict(_) => true,
+        _ => false,
+    };
+    is_whole.then_some((Said { id: Some(id), line }, event, flags))
+}
+
+/// The event of a line.
+fn read<'a>(line: &Line<'a>, daemon: Option<&str>) -> (Event<'a>, Flags) {
+    let delivery = if line.level.is_none() { delivery::read(line.text) } else { None };
+    match delivery {
+        Some((delivery, flags)) => (Event::Delivery(delivery), flags),
+        None => (event(line, daemon), Flags::empty()),
+    }
 }
 
 /// The event of a line that is no delivery.

@@ -39,6 +39,21 @@ pub(super) fn split(text: &str) -> (Option<QueueId<'_>>, &str) {
     }
 }
 
+/// What stands in place of a queue id in front of a text, though Postfix can't have written it, and what follows it. Whether it
+/// is one, only what follows can tell.
+pub(super) fn split_unusual(text: &str) -> Option<(QueueId<'_>, &str)> {
+    let (word, rest) = text.split_once(": ")?;
+    is_substitute(word).then_some((QueueId { text: word, queued_at: None }, rest))
+}
+
+/// Whether a word is what people put in place of a queue id: no more than a name, alone or in brackets.
+pub(super) fn is_substitute(word: &str) -> bool {
+    const BRACKETS: [(&str, &str); 5] = [("<", ">"), ("[", "]"), ("(", ")"), ("{", "}"), ("${", "}")];
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '*' | '?' | '#' | '$' | '%' | '…');
+    let inner = BRACKETS.iter().find_map(|(open, close)| word.strip_prefix(open)?.strip_suffix(close)).unwrap_or(word);
+    !inner.is_empty() && word.len() <= LENGTH_LIMIT && word != NONE && inner.chars().all(is_name)
+}
+
 /// A queue id that is the whole of `word`.
 pub(super) fn read(word: &str) -> Option<QueueId<'_>> {
     if word.len() > LENGTH_LIMIT {
@@ -154,6 +169,44 @@ mod tests {
             let (found, found_rest) = split(text);
             assert_eq!((found.map(|id| id.text), found_rest), (id, rest), "{text:?}");
         }
+    }
+
+    #[test]
+    fn substitutes() {
+        for word in [
+            "XXXXXXXXXX",
+            "<queueid>",
+            "キューID",
+            "[queue-id]",
+            "${QUEUE_ID}",
+            "4fca1803c5",
+            "3Pt2mNzzzzznjll",
+            "ABC",
+            "***",
+        ] {
+            assert_eq!(read(word), None, "{word}");
+            let text = format!("{word}: removed");
+            let expected = QueueId { text: word, queued_at: None };
+            assert_eq!(split_unusual(&text), Some((expected, "removed")), "{word}");
+        }
+        for text in [
+            "NOQUEUE: removed",
+            "table hash:/etc/aliases: removed",
+            "hash:/etc/aliases: removed",
+            "connect to mx[192.0.2.1]:25: removed",
+            "mx[192.0.2.1]: removed",
+            "private/anvil: removed",
+            "a=b: removed",
+            "a@example.com: removed",
+            "<>: removed",
+            "<: removed",
+            ": removed",
+            "X:removed",
+            "",
+        ] {
+            assert_eq!(split_unusual(text), None, "{text}");
+        }
+        assert_eq!(split_unusual(&format!("{}: removed", "X".repeat(256))), None);
     }
 
     #[test]

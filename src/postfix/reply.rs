@@ -6,16 +6,17 @@
 //! host N[A] refused to talk to me: REPLY
 //! SASL authentication failed; server N[A] said: REPLY
 //! TLS is required, but host N[A] refused to start TLS: REPLY
+//! connect to N[A]: server refused to talk to me: REPLY (port P)         before Postfix 2.3
 //!
 //! REPLY = CODE[-][ D.D.D] TEXT, once for each line of the reply
 //! ```
 //!
-//! `delivery temporarily suspended: ` and `Protocol error: ` may stand before all but the first.
+//! `delivery temporarily suspended: `, `delivery via N[A]:P: ` and `Protocol error: ` may stand before all but the first.
 
 use super::dsn::Dsn;
 use super::endpoint;
 use crate::decimal;
-use crate::record::Reply;
+use crate::record::{Endpoint, Reply};
 
 /// A reply, and what Postfix put before it in its own words.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,14 +26,16 @@ pub(super) struct Said<'a> {
 }
 
 /// What stands before the name of the server; one of [`VERBS`] follows the name.
-const SUBJECTS: [&str; 4] = [
+const SUBJECTS: [&str; 5] = [
     "host ",
+    "connect to ",
     "SASL authentication failed; server ",
     "SASL [CACHED] authentication failed; server ",
     "TLS is required, but host ",
 ];
 
-const VERBS: [&str; 3] = [" said: ", " refused to talk to me: ", " refused to start TLS: "];
+const VERBS: [&str; 4] =
+    [" said: ", " refused to talk to me: ", " refused to start TLS: ", " server refused to talk to me: "];
 
 /// The reply in a reason. One without an introduction counts only if `bare`: it needs a server to have said it.
 pub(super) fn read(reason: &str, bare: bool) -> Option<Said<'_>> {
@@ -41,12 +44,31 @@ pub(super) fn read(reason: &str, bare: bool) -> Option<Said<'_>> {
     }
     let text = reason.strip_prefix("delivery temporarily suspended: ").unwrap_or(reason);
     let text = text.strip_prefix("Protocol error: ").unwrap_or(text);
+    let text = skip_via(text);
     let text = SUBJECTS.iter().find_map(|subject| text.strip_prefix(subject))?;
     let (server, text) = text.split_at(memchr::memchr(b' ', text.as_bytes())?);
     let text = VERBS.iter().find_map(|verb| text.strip_prefix(verb))?;
     let introduction = &reason[..reason.len() - text.len()];
     let (text, command) = split_phase(text);
-    Some(Said { introduction, reply: Reply { command, server: endpoint::read(server), ..read_reply(text) } })
+    let server = endpoint::read(server.strip_suffix(':').unwrap_or(server));
+    // The port as Postfix before 2.6 wrote it.
+    let (text, port) = match old_port(text) {
+        Some((text, port)) if introduction.starts_with("connect to ") => (text, Some(port)),
+        _ => (text, None),
+    };
+    let server = server.map(|server| Endpoint { port: server.port.or(port), ..server });
+    Some(Said { introduction, reply: Reply { command, server, ..read_reply(text) } })
+}
+
+/// What follows `delivery via N[A]:P: ` or `delivery via TRANSPORT: `: the words of that server, or of Postfix about it.
+pub(super) fn skip_via(text: &str) -> &str {
+    text.strip_prefix("delivery via ").and_then(|text| text.split_once(": ")).map_or(text, |(_, text)| text)
+}
+
+/// The port as Postfix before 2.6 wrote it, ` (port 25)` at the end, and what stands before it.
+pub(super) fn old_port(text: &str) -> Option<(&str, u16)> {
+    let (text, port) = text.strip_suffix(')')?.rsplit_once(" (port ")?;
+    Some((text.trim_end_matches(' '), endpoint::number(port)?))
 }
 
 /// The codes and the text. In a reply of several lines the codes are those of the first, and the text keeps the others.

@@ -3,6 +3,7 @@
 //! ```text
 //! connect to N[A]:P: STRERROR                              smtp_connect.c; no port for a unix socket
 //! connect to N[A]: STRERROR (port P)                       the same before Postfix 2.6
+//! connect to N[A]: server refused to talk to me: REPLY     before Postfix 2.3
 //! QID: host N[A] said: REPLY (in reply to PHASE command)   smtp_trouble.c, as are all that follow
 //! QID: host N[A] refused to talk to me: REPLY
 //! QID: lost connection with N[A] while PHASE
@@ -103,22 +104,20 @@ const UNNAMED: &[&str] = &[
 /// An attempt that ended without a reply.
 fn unanswered<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     let text = line.text;
+    let own = reply::skip_via(text);
     let named = OWN.iter().find_map(|(before, after)| {
-        let (server, rest) = endpoint::split(text.strip_prefix(before)?)?;
+        let (server, rest) = endpoint::split(own.strip_prefix(before)?)?;
         rest.starts_with(after).then_some(server)
     });
     let server = match named {
-        Some(server) => server.map(|server| Endpoint { port: server.port.or_else(|| old_port(text)), ..server }),
-        None if line.has_queue_id && UNNAMED.iter().any(|begin| text.starts_with(begin)) => None,
+        Some(server) => {
+            let old_port = || reply::old_port(text).map(|(_, port)| port);
+            server.map(|server| Endpoint { port: server.port.or_else(old_port), ..server })
+        }
+        None if line.has_queue_id && UNNAMED.iter().any(|begin| own.starts_with(begin)) => None,
         None => return None,
     };
-    Some(Event::AttemptFailed { server, reply: None, cause: cause::of_attempt(None, text), reason: text })
-}
-
-/// The port as Postfix before 2.6 wrote it: ` (port 25)` at the end.
-fn old_port(text: &str) -> Option<u16> {
-    let (_, port) = text.strip_suffix(')')?.rsplit_once(" (port ")?;
-    endpoint::number(port)
+    Some(Event::AttemptFailed { server, reply: None, cause: cause::of_attempt(None, own), reason: text })
 }
 
 #[cfg(test)]
@@ -152,7 +151,8 @@ mod tests {
             ("connect to unknown[unknown]: x", None, None),
             // Before 2.6.
             ("connect to mx.example.net[192.0.2.25]: Connection timed out (port 25)", host("mx.example.net[192.0.2.25]:25"), Some(Cause::ConnectionTimedOut)),
-            ("connect to mx.example.net[192.0.2.25]: server dropped connection without sending the initial SMTP greeting (port 25)", host("mx.example.net[192.0.2.25]:25"), None),
+            ("connect to mx.example.net[192.0.2.25]: server dropped connection without sending the initial SMTP greeting (port 25)", host("mx.example.net[192.0.2.25]:25"), Some(Cause::ConnectionLost)),
+            ("delivery via mx.example.net[192.0.2.25]:25: lost connection with mx.example.net[192.0.2.25] while sending RCPT TO", host("mx.example.net[192.0.2.25]"), Some(Cause::ConnectionLost)),
             ("lost connection with mx.example.net[192.0.2.25] while receiving the initial server greeting", host("mx.example.net[192.0.2.25]"), Some(Cause::ConnectionLost)),
             ("lost connection with mx.example.net[2001:db8::25] while sending end of data -- message may be sent more than once", host("mx.example.net[2001:db8::25]"), Some(Cause::ConnectionLost)),
             ("conversation with mx.example.net[192.0.2.25] timed out while performing the EHLO handshake", host("mx.example.net[192.0.2.25]"), Some(Cause::ConversationTimedOut)),
@@ -183,6 +183,7 @@ mod tests {
         let vectors = [
             ("host mx.example.net[192.0.2.25] said: 450 4.2.0 Greylisted (in reply to RCPT TO command)", 450, "4.2.0", "Greylisted", Some("RCPT TO"), Some(Cause::Greylisted)),
             ("host mx.example.net[192.0.2.25] refused to talk to me: 421 4.7.0 Too many connections", 421, "4.7.0", "Too many connections", None, Some(Cause::RateLimited)),
+            ("delivery via mx.example.net[192.0.2.25]:25: host mx.example.net[192.0.2.25] said: 450 4.2.0 Greylisted (in reply to RCPT TO command)", 450, "4.2.0", "Greylisted", Some("RCPT TO"), Some(Cause::Greylisted)),
             ("host mx.example.net[192.0.2.25] refused to talk to me: 554-mx.example.net 554 größer", 554, "", "mx.example.net 554 größer", None, None),
             ("Protocol error: host mx.example.net[192.0.2.25] said: 354 go (in reply to RCPT TO command)", 354, "", "go", Some("RCPT TO"), None),
             ("TLS is required, but host mx.example.net[192.0.2.25] refused to start TLS: 454 4.7.0 no", 454, "4.7.0", "no", None, Some(Cause::TlsRequired)),
@@ -203,6 +204,13 @@ mod tests {
             };
             assert_eq!(read(&line(text)), Some(expected), "{text}");
         }
+        let text =
+            "connect to mx.example.net[192.0.2.25]: server refused to talk to me: 421 Too many connections  (port 25)";
+        let reply = Reply { code: Some(421), text: "Too many connections", ..Reply::default() };
+        let server = host("mx.example.net[192.0.2.25]:25");
+        let expected =
+            Event::AttemptFailed { server, reply: Some(reply), cause: Some(Cause::RateLimited), reason: text };
+        assert_eq!(read(&line(text)), Some(expected));
     }
 
     #[test]

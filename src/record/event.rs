@@ -255,7 +255,7 @@ pub enum Event<'a> {
         /// The text after the queue id.
         text: &'a str,
     },
-    /// A line with a level that no other event names.
+    /// A line with a level that no other event names, or a problem that a library logs without one.
     Warning {
         /// The text after the level and the queue id.
         text: &'a str,

@@ -274,6 +274,8 @@ fn broken_protocol() {
         ("warning: NOQUEUE: malformed BDAT command syntax from mx.example.com[192.0.2.1]: BDAT x LAST", broken("malformed_bdat", MX, Some("BDAT"), Some("BDAT x LAST"))),
         ("warning: 4FCA1803C5: null BDAT request from mx.example.com[192.0.2.1]", broken("null_bdat", MX, Some("BDAT"), None)),
         ("warning: 4FCA1803C5: BDAT request from mx.example.com[192.0.2.1] exceeds message size limit", broken("bdat_too_large", MX, Some("BDAT"), None)),
+        ("warning: mx.example.com[192.0.2.1] sent message header instead of SMTP command: From: <a@example.org>", broken("non_smtp_command", MX, None, Some("From: <a@example.org>"))),
+        ("warning: mx.example.com[192.0.2.1] sent non-SMTP command: GET / HTTP/1.0", broken("non_smtp_command", MX, None, Some("GET / HTTP/1.0"))),
         ("bare <LF> received after CONNECT from unknown[2001:db8::1]", broken("bare_newline", Some(address("2001:db8::1")), Some("CONNECT"), None)),
         ("4FCA1803C5: bare <LF> received after DATA (1460 bytes) from mx.example.com[192.0.2.1]:unknown", broken("bare_newline", MX, Some("DATA"), None)),
         ("disconnect: mx.example.com[192.0.2.1]: not allowed: bare <LF>", broken("bare_newline", MX, None, None)),

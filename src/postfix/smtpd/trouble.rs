@@ -51,8 +51,11 @@ fn sasl_failure(text: &str) -> Option<Event<'_>> {
 /// hostname N does not resolve to address A[: WHY]
 /// A: hostname N verification failed: WHY           in older versions
 /// A: address not listed for hostname N             in older versions
+/// smtpd_peer_init: A: …                            in older versions still
 /// ```
 pub(in crate::postfix) fn hostname_mismatch(text: &str) -> Option<Event<'_>> {
+    let named = ["smtpd_peer_init: ", "qmqpd_peer_init: "].iter().find_map(|function| text.strip_prefix(function));
+    let text = named.unwrap_or(text);
     let (name, ip, reason) = resolves_elsewhere(text).or_else(|| not_verified(text))?;
     if name.contains(' ') || ip.contains(' ') {
         return None;
@@ -149,10 +152,20 @@ fn illegal_address(text: &str) -> Option<Broken<'_>> {
     Some(("illegal_address_syntax", stage, client, rest.and_then(sent)))
 }
 
-/// `non-SMTP command from C: DATA`.
+/// `non-SMTP command from C: DATA`; before Postfix 2.3, `C sent message header instead of SMTP command: DATA` and
+/// `C sent non-SMTP command: DATA`.
 fn non_smtp_command(text: &str) -> Option<Broken<'_>> {
-    let (client, rest) = split_client(text.strip_prefix("non-SMTP command from ")?)?;
-    Some(("non_smtp_command", None, client, sent(rest)))
+    const KIND: &str = "non_smtp_command";
+    if let Some(from) = text.strip_prefix("non-SMTP command from ") {
+        let (client, rest) = split_client(from)?;
+        return Some((KIND, None, client, sent(rest)));
+    }
+    let (client, rest) = split_client(text)?;
+    let rest = rest.strip_prefix(" sent ")?;
+    let rest = rest
+        .strip_prefix("message header instead of SMTP command")
+        .or_else(|| rest.strip_prefix("non-SMTP command"))?;
+    Some((KIND, None, client, sent(rest)))
 }
 
 /// What is wrong with a BDAT command (Postfix 3.4).

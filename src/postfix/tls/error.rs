@@ -26,6 +26,8 @@ const FAILURES: &[(&str, &str)] = &[
     ("client certificate verification failed", " for "),
     ("server certificate verification failed", " for "),
     ("certificate peer name verification failed", " for "),
+    ("Peer certificate verification failed", " for "),
+    ("Server certificate verification failed", " for "),
     ("ciphertext read/write timeout", " for "),
     ("ciphertext read/write error", " for "),
     ("deadlock on ciphertext stream", " for "),
@@ -38,14 +40,37 @@ const UNNAMED: &[&str] = &[
     "verify error:",
     // tls_bio_ops.c before Postfix 2.8
     "network_biopair_interop: ",
+    // The TLS patch before Postfix 2.2
+    "Peer verification: ",
 ];
+
+/// How what is wrong with a certificate begins where no peer is named (tls_client.c and smtp_proto.c before Postfix 2.5).
+const CERTIFICATE: [&str; 4] =
+    ["Peer certificate ", "Server certificate ", "Client certificate ", "CommonName mis-match"];
 
 /// The failure that a text tells of.
 pub(super) fn read(text: &str) -> Option<Event<'_>> {
-    failure(text).or_else(|| handshake(text)).or_else(|| {
+    failure(text).or_else(|| handshake(text)).or_else(|| queued_error(text)).or_else(|| {
         let reason = UNNAMED.iter().find_map(|begin| text.strip_prefix(begin))?;
         Some(Event::TlsError { peer: None, reason: if reason.is_empty() { text } else { reason } })
     })
+}
+
+/// What is wrong with a certificate, in older words: the whole text.
+pub(super) fn certificate(text: &str) -> Option<Event<'_>> {
+    let begins = CERTIFICATE.iter().any(|begin| text.starts_with(begin));
+    begins.then_some(Event::TlsError { peer: None, reason: text })
+}
+
+/// An entry of OpenSSL's error queue: `[PID:]error:14094418:SSL routines:…`, from OpenSSL 3 on with a thread for PID.
+fn queued_error(text: &str) -> Option<Event<'_>> {
+    let is_hex = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let rest = match text.strip_prefix("error:") {
+        Some(rest) => rest,
+        None => text.split_once(":error:").filter(|(thread, _)| thread.len() <= 32 && is_hex(thread))?.1,
+    };
+    let (code, _) = rest.split_once(':')?;
+    (code.len() == 8 && is_hex(code)).then_some(Event::TlsError { peer: None, reason: text })
 }
 
 fn failure(text: &str) -> Option<Event<'_>> {
@@ -100,6 +125,9 @@ mod tests {
             ("TLS library problem: 4711:error:14094410:SSL routines:SSL3_READ_BYTES:sslv3 alert handshake failure:s3_pkt.c:1102:SSL alert number 40:", None, "4711:error:14094410:SSL routines:SSL3_READ_BYTES:sslv3 alert handshake failure:s3_pkt.c:1102:SSL alert number 40:"),
             ("verify error:num=18:self signed certificate", None, "num=18:self signed certificate"),
             ("network_biopair_interop: error reading 11 bytes from the network: Connection reset by peer", None, "error reading 11 bytes from the network: Connection reset by peer"),
+            ("4711:error:14094418:SSL routines:SSL3_READ_BYTES:tlsv1 alert unknown ca:s3_pkt.c:1108:SSL alert number 48:", None, "4711:error:14094418:SSL routines:SSL3_READ_BYTES:tlsv1 alert unknown ca:s3_pkt.c:1108:SSL alert number 48:"),
+            ("error:0A000126:SSL routines::unexpected eof while reading", None, "error:0A000126:SSL routines::unexpected eof while reading"),
+            ("00DA1F2C3B7F0000:error:0A0000C1:SSL routines::no shared cipher:x.c:1:", None, "00DA1F2C3B7F0000:error:0A0000C1:SSL routines::no shared cipher:x.c:1:"),
             // Cut.
             ("SSL_accept error from mx.example.net[192.0.2.25]", host(None), "SSL_accept error"),
             ("SSL_accept error from ", None, "SSL_accept error"),
@@ -111,10 +139,26 @@ mod tests {
     }
 
     #[test]
+    fn certificates() {
+        for text in [
+            "Peer certificate could not be verified",
+            "Server certificate could not be verified",
+            "CommonName mis-match: mx.example.net",
+        ] {
+            assert_eq!(certificate(text), Some(Event::TlsError { peer: None, reason: text }), "{text}");
+            assert_eq!(read(text), None, "{text}");
+        }
+        assert_eq!(certificate("certificate"), None);
+    }
+
+    #[test]
     fn none() {
         for text in [
             "",
             "SSL_accept error",
+            "error:xyz:SSL routines",
+            "x:error:14094418:SSL routines",
+            "4711:error:14094418",
             "SSL_accept:error in SSLv3 read client hello C",
             "certificate verification failed",
             "TLS handshake failed for service=smtpd",

@@ -13,7 +13,8 @@ use crate::record::{Endpoint, Event};
 /// The event that a line is.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     // What failed may be a warning; a warning of anything else has no event of its own.
-    let failure = error::read(line.text);
+    // Behind a queue id, what begins with the certificate is an attempt of smtp.
+    let failure = error::read(line.text).or_else(|| error::certificate(line.text).filter(|_| !line.has_queue_id));
     if failure.is_some() || line.level.is_some() {
         return failure;
     }

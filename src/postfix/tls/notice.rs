@@ -24,6 +24,7 @@ const LINES: &[(&str, &str, Kind)] = &[
     ("setting up TLS connection from ", "", Notice("tls_setup")),
     ("initializing the server-side TLS engine", "", Notice("tls_engine")),
     ("initializing the client-side TLS engine", "", Notice("tls_engine")),
+    ("starting TLS engine", "", Notice("tls_engine")),
     ("TLS SNI ", " not matched, using default chain", Notice("tls_sni_unmatched")),
     // Before Postfix 2.5, without the peer.
     ("Verified: subject_CN=", "", Notice("tls_certificate")),

@@ -12,7 +12,8 @@
 //!
 //! Before Postfix 3.5, and with `info_log_address_format = internal`, an address that holds `; from=<` looks like a tail:
 //! the last one is taken. A client may choose any sender and recipient anyway; it gains nothing else by it.
-//! A tail that is cut is left in the text, where it can't be told from a forged one.
+//! A tail that is cut is left in the text, where it can't be told from a forged one; but one that is cut right behind an address
+//! looks like that of Postfix before 2.0, which has no ` proto=`, and is taken if it is the only one.
 
 use super::super::address;
 use crate::record::Sasl;
@@ -74,12 +75,25 @@ pub(super) const SCREEN: Form = Form { separator: ", ", helo: Helo::Word, ..REST
 pub(super) fn split(text: &str, form: Form) -> (&str, Tail<'_>) {
     let (head, session) = split_session(text, form);
     if form.always_proto && session.proto.is_none() {
-        return (text, Tail::default());
+        return split_old(text, form).unwrap_or((text, Tail::default()));
     }
     match split_envelope(head, form) {
         Some((before, from, to)) => (before, Tail { from, to, ..session }),
         None => (text, Tail::default()),
     }
+}
+
+/// The tail of Postfix before 2.0: addresses alone, in external form. It counts only where no word of the text can belong to
+/// another, which a client might have written.
+fn split_old(text: &str, form: Form) -> Option<(&str, Tail<'_>)> {
+    let bytes = text.as_bytes();
+    if form.helo == Helo::Word || memchr::memmem::find(bytes, b" proto=").is_some() {
+        return None;
+    }
+    let mut begins = ["; from=<", "; to=<"].iter().flat_map(|key| memchr::memmem::find_iter(bytes, *key));
+    let (Some(at), None) = (begins.next(), begins.next()) else { return None };
+    let (from, to) = read_envelope(&text[at + 1..], form)?;
+    Some((&text[..at], Tail { from, to, ..Tail::default() }))
 }
 
 /// Takes the part from ` proto=` on off the end.
