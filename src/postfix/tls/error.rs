@@ -44,7 +44,8 @@ const UNNAMED: &[&str] = &[
     "Peer verification: ",
 ];
 
-/// How what is wrong with a certificate begins where no peer is named (tls_client.c and smtp_proto.c before Postfix 2.5).
+/// How what is wrong with a certificate begins where no peer is named (`tls_client.c` and `smtp_proto.c`
+/// before Postfix 2.5).
 const CERTIFICATE: [&str; 4] =
     ["Peer certificate ", "Server certificate ", "Client certificate ", "CommonName mis-match"];
 

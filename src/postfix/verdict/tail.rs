@@ -75,7 +75,7 @@ pub(super) const SCREEN: Form = Form { separator: ", ", helo: Helo::Word, ..REST
 pub(super) fn split(text: &str, form: Form) -> (&str, Tail<'_>) {
     let (head, session) = split_session(text, form);
     if form.always_proto && session.proto.is_none() {
-        return split_old(text, form).unwrap_or((text, Tail::default()));
+        return split_old(text, form).unwrap_or_else(|| (text, Tail::default()));
     }
     match split_envelope(head, form) {
         Some((before, from, to)) => (before, Tail { from, to, ..session }),
