@@ -93,28 +93,47 @@ fn a_stop_at_a_full_spool_loses_nothing_that_was_acknowledged() {
     }
 }
 
+/// It takes no more than what is above `min_free`, uses what another program gives back, and stops there again: all while the sink is
+/// blocked. Then the sink reads on.
 #[test]
 fn space_that_is_to_stay_free_stays_free() {
+    const FLOOR: u64 = 6 << 20;
+    /// What is left above it: a segment that has no room for another record can be as much smaller.
+    const NEARLY: u64 = FLOOR + (64 << 10);
     let directory = scratch::directory("full-floor");
     let keys = spool::keys("overflow").replace("0B", "6MiB");
-    let disk = on_small_disk(directory.path(), "8M", &keys);
-    let path = disk.path.clone();
-    let free = || {
-        let space = nix::sys::statvfs::statvfs(&path).expect("a file system");
-        space.blocks_available() * space.fragment_size()
-    };
+    let mut disk = on_small_disk(directory.path(), "12M", &keys);
+    disk.take(4 << 20);
     let (mut sender, output) = (Sender::default(), Output::default());
-    let mut postrider = disk.postrider;
-    let reader = output.read(postrider.output());
-    let mut session = sender.connect(postrider.address("relp")).expect("a session");
+    let reader = output.read(disk.postrider.output());
+    let mut session = sender.connect(disk.postrider.address("relp")).expect("a session");
     session.deliver_until_silent();
-    wait_until(DEADLINE, "a word about it", || postrider.log().contains("would have less than 6291456 bytes left"));
-    assert!((6 << 20..7 << 20).contains(&free()), "{} bytes are free", free());
+    let said = || disk.postrider.log().matches("would have less than 6291456 bytes left").count();
+    wait_until(DEADLINE, "a word about it", || said() == 1);
+    assert!((FLOOR..NEARLY).contains(&disk.free()), "{} bytes are free", disk.free());
+    let first = session.acknowledged().len();
+    assert!(first > 300, "{first} acknowledged");
+    disk.make_room();
+    session.deliver(500).expect("acknowledgements, though the sink is blocked");
+    session.deliver_until_silent();
+    assert!((FLOOR..NEARLY).contains(&disk.free()), "{} bytes are free", disk.free());
+    assert!(session.acknowledged().len() > first + 1000, "{} acknowledged", session.acknowledged().len());
     output.open(true);
     session.finish().expect("acknowledgements");
-    assert_clean(&postrider.terminate(DEADLINE));
+    let ended = disk.postrider.terminate(DEADLINE);
+    assert_clean(&ended);
     reader.join().expect("the reader");
-    output.seen(|seen| seen.judge("min_free", &sender.acknowledged, sender.next, 0));
+    output.seen(|seen| {
+        seen.judge("min_free", &sender.acknowledged, sender.next, 0);
+        assert_eq!(seen.records(), sender.next, "none is repeated");
+    });
+    let count = |field| ledger(&ended, "sink=\"stdout\"", field);
+    assert_eq!(
+        (count("delivered"), count("dropped"), count("spooled")),
+        (sender.next as u64, 0, 0),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]

@@ -36,12 +36,25 @@ impl SmallDisk {
 
     /// Leaves no byte of the file system to Postrider.
     pub(crate) fn fill(&self) {
+        self.take(usize::MAX);
+    }
+
+    /// Takes so many bytes of the file system, in whole blocks, or all that there are.
+    pub(crate) fn take(&self, bytes: usize) {
+        const BLOCK: [u8; 4096] = [b'x'; 4096];
         // Before that, it would be the disk of the machine.
         let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev()).ok();
         let parent = self.path.parent().expect("a directory");
         wait_until(START, "the file system", || device(&self.path) != device(parent));
         let mut file = File::create(self.path.join("filler")).expect("a file");
-        while file.write(&[b'x'; 4096]).is_ok_and(|written| written > 0) {}
+        let mut blocks = 0..bytes / BLOCK.len();
+        while blocks.next().is_some() && file.write(&BLOCK).is_ok_and(|written| written > 0) {}
+    }
+
+    /// What is free of the file system, in bytes.
+    pub(crate) fn free(&self) -> u64 {
+        let space = nix::sys::statvfs::statvfs(&self.path).expect("a file system");
+        space.blocks_available() * space.fragment_size()
     }
 
     pub(crate) fn make_room(&self) {

@@ -69,19 +69,70 @@ fn a_sink_that_takes_nothing_holds_streams_up_and_loses_nothing() {
     });
 }
 
-fn on_small_disk(place: &Place, size: &str) -> SmallDisk {
-    let config = place.config(&spool::keys(place.directory(), "stdout", "overflow"));
-    SmallDisk::spawn(&spool::path(place.directory()), size, &config, &place.directory().join("stderr"))
+/// Why a spool takes no more than some 3 MiB.
+struct Lack {
+    /// The size of its file system.
+    disk: &'static str,
+    min_free: &'static str,
+    said: &'static str,
 }
 
-const NO_SPACE: &str = "no space left on its file system";
+const NO_SPACE: Lack = Lack { disk: "3M", min_free: "0B", said: "no space left on its file system" };
+const MIN_FREE: Lack = Lack { disk: "8M", min_free: "5MiB", said: "would have less than 5242880 bytes left" };
+
+impl Lack {
+    /// With these `keys` of the spool besides.
+    fn spawn(&self, place: &Place, keys: &str) -> SmallDisk {
+        let spool = spool::keys(place.directory(), "stdout", "overflow").replace("0B", self.min_free);
+        let config = place.config(&(spool + keys));
+        SmallDisk::spawn(&spool::path(place.directory()), self.disk, &config, &place.directory().join("stderr"))
+    }
+
+    fn holds_streams_up(&self) {
+        each(&STREAMS, |way| {
+            let place = Place::new(way);
+            let disk = self.spawn(&place, "");
+            is_held_up(&place, disk.postrider, |postrider| postrider.log().contains(self.said));
+        });
+    }
+}
 
 #[test]
 fn a_full_disk_holds_streams_up_and_loses_nothing() {
-    each(&STREAMS, |way| {
-        let place = Place::new(way);
-        let disk = on_small_disk(&place, "3M");
-        is_held_up(&place, disk.postrider, |postrider| postrider.log().contains(NO_SPACE));
+    NO_SPACE.holds_streams_up();
+}
+
+#[test]
+fn min_free_holds_streams_up_and_loses_nothing() {
+    MIN_FREE.holds_streams_up();
+}
+
+/// With `when_full = "drop_oldest"` nobody is held up: what is missing is older than all that the spool has.
+#[test]
+fn min_free_gives_up_the_oldest_where_the_configuration_says_so() {
+    each(&[Way::Tcp, Way::Tls, Way::UnixStream], |way| {
+        let (place, output) = (Place::new(way), Output::default());
+        let mut disk = MIN_FREE.spawn(&place, "when_full = \"drop_oldest\"\n");
+        let reader = output.read(disk.postrider.output());
+        place.connect(&mut disk.postrider).send(0..MANY).expect("nobody is held up");
+        let directory = disk.path.parent().expect("the directory of the spool");
+        let last = || spool::places(directory).contains_key(&(MANY - 1));
+        wait_until(DEADLINE, "the last in the spool", last);
+        assert!(disk.free() >= 5 << 20, "{way:?}: {} bytes are free", disk.free());
+        output.open(true);
+        wait_until(DEADLINE, "the last", || output.seen(|seen| seen.numbers.contains(&(MANY - 1))));
+        let ended = disk.postrider.terminate(DEADLINE);
+        assert_clean(&ended);
+        reader.join().expect("the reader");
+        let count = |field| ledger(&ended, "sink=\"stdout\"", field);
+        assert_eq!(ledger(&ended, place.ledger(), "received"), MANY as u64, "{way:?}: {}", ended.stderr);
+        assert!(count("dropped") > 0, "{way:?}: all of it had room\n{}", ended.stderr);
+        assert_eq!(count("dropped_spool_full"), count("dropped"), "{way:?}: {}", ended.stderr);
+        output.seen(|seen| {
+            seen.judge(&format!("{way:?}"), &seen.numbers, MANY, 0);
+            assert_eq!(seen.records() as u64, MANY as u64 - count("dropped"), "{way:?}: {}", ended.stderr);
+            assert!(seen.order.is_sorted_by(|a, b| a < b), "{way:?}: out of order, or twice");
+        });
     });
 }
 
@@ -129,16 +180,15 @@ fn what_a_sink_does_not_take_is_in_the_spool_over_a_stop() {
     });
 }
 
-/// What comes while the disk is full is dropped and counted, and nothing else is lost: neither what is on the disk nor what comes later.
-#[test]
-fn a_full_disk_drops_datagrams_and_counts_them() {
+/// What comes while the spool takes nothing is dropped and counted, and nothing else is lost: neither what is in it nor what comes later.
+fn drops_datagrams(lack: &Lack) {
     each(&DATAGRAMS, |way| {
         let (place, output) = (Place::new(way), Output::default());
-        let mut disk = on_small_disk(&place, "3M");
+        let mut disk = lack.spawn(&place, "");
         let reader = output.read(disk.postrider.output());
         let mut feed = place.connect(&mut disk.postrider);
         feed.send(0..MANY).expect("nobody is held up");
-        wait_until(DEADLINE, "the reason", || disk.postrider.log().contains(NO_SPACE));
+        wait_until(DEADLINE, "the reason", || disk.postrider.log().contains(lack.said));
         output.open(true);
         // Once the disk has room, everything comes.
         let mut sent = MANY;
@@ -161,6 +211,16 @@ fn a_full_disk_drops_datagrams_and_counts_them() {
             assert!(seen.order.is_sorted_by(|a, b| a < b), "{way:?}: out of order, or twice");
         });
     });
+}
+
+#[test]
+fn a_full_disk_drops_datagrams_and_counts_them() {
+    drops_datagrams(&NO_SPACE);
+}
+
+#[test]
+fn min_free_drops_datagrams_and_counts_them() {
+    drops_datagrams(&MIN_FREE);
 }
 
 /// Of a unix socket's datagrams the kernel drops none: it holds their sender up.
