@@ -6,8 +6,10 @@ use std::collections::HashSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::ops::Range;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -158,6 +160,121 @@ fn kafka_has_what_is_acknowledged() {
         consumed.into_iter().map(|record| String::from_utf8(record.value).expect("text")).collect();
     let numbers: Vec<String> = (2..302).map(|number: usize| number.to_string()).collect();
     assert_eq!(texts(&values.join("\n")), numbers);
+}
+
+// === what a destination refuses ===
+
+/// The messages of a host whose file is a directory.
+fn refused(session: usize) -> impl Fn(usize) -> String {
+    move |number| format!("refused {session}/{number} {}", "x".repeat(2000))
+}
+
+/// Has them in one session after the other until `done`, and gives the texts that were acknowledged. Where `waits`, the sessions
+/// end without an answer once the dead-letter file is full.
+fn keep_reconnecting(address: SocketAddr, waits: bool, done: &AtomicBool) -> Vec<String> {
+    /// Their records take several times what the dead-letter file and the queue of the sink hold.
+    const LEAST: usize = 60;
+    const EACH: Range<usize> = 2..42;
+    let mut acknowledged = Vec::new();
+    for session in 0.. {
+        if session >= LEAST && done.load(Relaxed) {
+            break;
+        }
+        let mut stranger = Client::open(address, None);
+        stranger.send(&messages(EACH, refused(session)));
+        let all = acknowledgements(EACH);
+        let said =
+            if waits { stranger.read_until_silent(Duration::from_millis(100)) } else { stranger.read(all.len()) };
+        assert!(all.starts_with(&said), "{said}");
+        acknowledged.extend(EACH.take(said.lines().count()).map(refused(session)));
+        if session % 2 == 0 && said == all {
+            stranger.close(EACH.end);
+        } else {
+            stranger.reset();
+        }
+    }
+    acknowledged
+}
+
+/// A stranger, whose messages are refused, keeps coming back while the dead-letter file is full. Everything that the other sender and he
+/// have an acknowledgement for is there. Where the common file is refused too, he has none, and holds nobody up.
+fn a_stranger_fills_the_dead_letter_file(common_is_refused: bool) {
+    const PART: usize = 30;
+    const GOOD: Range<usize> = 2..302;
+    const MOST: u64 = 1 << 20;
+    let directory = scratch::directory("relp-stranger");
+    let file = |name: &str| directory.path().join(name);
+    fs::create_dir_all(file("out/mx1.json")).expect("a directory in the way");
+    if common_is_refused {
+        fs::create_dir(file("out/others.json")).expect("a directory in the way");
+    }
+    let mut postrider = Postrider::spawn(&format!(
+        "shutdown_timeout = \"4s\"\n[[source.relp]]\nlisten = \"127.0.0.1:0\"\n[[sink.file]]\nqueue_size = \"1MiB\"\n\
+         path = \"{0}/out/{{hostname}}.json\"\ndead_letter = \"{0}/dead.jsonl\"\ndead_letter_max_size = \"1MiB\"\n",
+        directory.path().display()
+    ));
+    let address = postrider.address("relp");
+    let done = AtomicBool::new(false);
+    let mut acknowledged = thread::scope(|scope| {
+        let stranger = scope.spawn(|| keep_reconnecting(address, common_is_refused, &done));
+        let full = || postrider.stderr().contains("has no room below dead_letter_max_size");
+        wait_until(DEADLINE, "a full dead-letter file", full);
+        let mut good = Client::open(address, None);
+        for begin in GOOD.step_by(PART) {
+            let part = begin..begin + PART;
+            let frames = messages(part.clone(), |number| format!("good {number}"));
+            good.send(&String::from_utf8(frames).expect("text").replace(" mx1 ", " mx2 ").into_bytes());
+            let answers = acknowledgements(part);
+            assert_eq!(good.read(answers.len()), answers);
+        }
+        good.close(GOOD.end);
+        done.store(true, Relaxed);
+        stranger.join().expect("the stranger")
+    });
+
+    // There is room again.
+    fs::rename(file("dead.jsonl"), file("full.jsonl")).expect("a dead-letter file");
+    assert!(fs::metadata(file("full.jsonl")).expect("a file").len() <= MOST);
+    let last = usize::MAX;
+    let mut stranger = Client::open(address, None);
+    stranger.send(&messages(2..12, refused(last)));
+    let answers = acknowledgements(2..12);
+    assert_eq!(stranger.read(answers.len()), answers);
+    acknowledged.extend((2..12).map(refused(last)));
+    stranger.close(12);
+    let ended = postrider.terminate(DEADLINE);
+    assert_clean(&ended);
+
+    let text = |name: &str| fs::read_to_string(file(name)).unwrap_or_default();
+    let expected: Vec<String> = GOOD.map(|number| format!("good {number}")).collect();
+    assert_eq!(texts(&text("out/mx2.json")), expected);
+    let (letters, common) = (text("full.jsonl") + &text("dead.jsonl"), texts(&text("out/others.json")));
+    let letters = letters.lines().map(|line| {
+        let letter: Value = serde_json::from_str(line).expect("JSON");
+        letter["record"]["message"].as_str().expect("a message").to_owned()
+    });
+    let letters: Vec<String> = letters.collect();
+    let kept: HashSet<&String> = letters.iter().chain(&common).collect();
+    assert_eq!(kept.len(), letters.len() + common.len(), "none twice");
+    let missing = acknowledged.iter().filter(|text| !kept.contains(text)).count();
+    assert_eq!(missing, 0, "of {} acknowledged messages of the stranger", acknowledged.len());
+
+    let count = |field| ledger(&ended, "sink=\"file\"", field) as usize;
+    assert_eq!(count("delivered"), GOOD.len() + common.len(), "{}", ended.stderr);
+    assert_eq!(count("dropped_rejected"), letters.len(), "{}", ended.stderr);
+    assert_eq!(count("dropped"), letters.len() + count("dropped_dead_letter_full"), "{}", ended.stderr);
+    assert_eq!(count("dropped_dead_letter_full") > 0, common_is_refused, "{}", ended.stderr);
+    assert_eq!(common.is_empty(), common_is_refused, "{}", ended.stderr);
+}
+
+#[test]
+fn a_stranger_who_has_filled_the_dead_letter_file_is_kept_in_the_common_file_and_harms_nobody() {
+    a_stranger_fills_the_dead_letter_file(false);
+}
+
+#[test]
+fn a_stranger_whose_records_nothing_keeps_is_not_acknowledged_and_harms_nobody() {
+    a_stranger_fills_the_dead_letter_file(true);
 }
 
 // === senders ===
