@@ -7,7 +7,7 @@
 //! - `imtcp-NUL-rawmsg`: there is one text of a message, and `imtcp-NUL` has it.
 //! - `imtcp-stream-always-zlib` as a feature: no stream is expanded (what becomes of a broken one or a bomb is tested).
 //! - `imptcp_nonProcessingPoller`: there are no pollers to set; `imtcp-starvation` has what it would lose.
-//! - `imptcp-epoll-add-failure`: not about framing, and there is no epoll of its own; an accept that fails is in `tests/flood.rs`.
+//! - `imptcp-epoll-add-failure`: not about framing, and there is no epoll of its own; an accept that fails is in `tests/flood/`.
 
 mod peers;
 

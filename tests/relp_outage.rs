@@ -9,7 +9,6 @@ use std::net::{SocketAddr, TcpStream};
 use std::ops::Range;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -169,15 +168,15 @@ fn refused(session: usize) -> impl Fn(usize) -> String {
     move |number| format!("refused {session}/{number} {}", "x".repeat(2000))
 }
 
-/// Has them in one session after the other until `done`, and gives the texts that were acknowledged. Where `waits`, the sessions
+/// Sends them in one session after the other until `is_done`, and gives the texts that were acknowledged. Where `waits`, the sessions
 /// end without an answer once the dead-letter file is full.
-fn keep_reconnecting(address: SocketAddr, waits: bool, done: &AtomicBool) -> Vec<String> {
+fn keep_reconnecting(address: SocketAddr, waits: bool, is_done: impl Fn() -> bool) -> Vec<String> {
     /// Their records take several times what the dead-letter file and the queue of the sink hold.
     const LEAST: usize = 60;
     const EACH: Range<usize> = 2..42;
     let mut acknowledged = Vec::new();
     for session in 0.. {
-        if session >= LEAST && done.load(Relaxed) {
+        if session >= LEAST && is_done() {
             break;
         }
         let mut stranger = Client::open(address, None);
@@ -214,22 +213,21 @@ fn a_stranger_fills_the_dead_letter_file(common_is_refused: bool) {
         directory.path().display()
     ));
     let address = postrider.address("relp");
-    let done = AtomicBool::new(false);
     let mut acknowledged = thread::scope(|scope| {
-        let stranger = scope.spawn(|| keep_reconnecting(address, common_is_refused, &done));
-        let full = || postrider.stderr().contains("has no room below dead_letter_max_size");
-        wait_until(DEADLINE, "a full dead-letter file", full);
-        let mut good = Client::open(address, None);
-        for begin in GOOD.step_by(PART) {
-            let part = begin..begin + PART;
-            let frames = messages(part.clone(), |number| format!("good {number}"));
-            good.send(&String::from_utf8(frames).expect("text").replace(" mx1 ", " mx2 ").into_bytes());
-            let answers = acknowledgements(part);
-            assert_eq!(good.read(answers.len()), answers);
-        }
-        good.close(GOOD.end);
-        done.store(true, Relaxed);
-        stranger.join().expect("the stranger")
+        let good = scope.spawn(|| {
+            let full = || postrider.stderr().contains("has no room below dead_letter_max_size");
+            wait_until(DEADLINE, "a full dead-letter file", full);
+            let mut good = Client::open(address, None);
+            for begin in GOOD.step_by(PART) {
+                let part = begin..begin + PART;
+                let frames = messages(part.clone(), |number| format!("good {number}"));
+                good.send(&String::from_utf8(frames).expect("text").replace(" mx1 ", " mx2 ").into_bytes());
+                let answers = acknowledgements(part);
+                assert_eq!(good.read(answers.len()), answers);
+            }
+            good.close(GOOD.end);
+        });
+        keep_reconnecting(address, common_is_refused, || good.is_finished())
     });
 
     // There is room again.

@@ -1,6 +1,9 @@
-//! Do a flood of strangers, and the lack of descriptors that it may cause, leave the others unharmed and the memory bounded?
+//! Do a flood of strangers, and the lack of descriptors that it may cause, leave the others unharmed and the memory bounded? Does a
+//! stop among hundreds of connections end in its time?
 
+#[path = "../peers/mod.rs"]
 mod peers;
+mod stop;
 
 use std::collections::HashMap;
 use std::fs;
