@@ -22,6 +22,15 @@ const MANY: usize = 8000;
 /// A sender that has got rid of nothing for so long is held up.
 const SILENCE: Duration = Duration::from_secs(1);
 
+/// Has the reader read on when it is dropped: a test that fails would wait for its sender otherwise.
+struct Held<'o>(&'o Output);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.open(true);
+    }
+}
+
 /// Sends until the sender is held up, and `is_so`; then the sink reads on, and everything comes, once and in order.
 fn is_held_up(place: &Place, mut postrider: Unread, is_so: impl Fn(&Unread) -> bool) -> Ended {
     let output = Output::default();
@@ -29,6 +38,7 @@ fn is_held_up(place: &Place, mut postrider: Unread, is_so: impl Fn(&Unread) -> b
     let mut feed = place.connect(&mut postrider);
     let sent = AtomicUsize::new(0);
     thread::scope(|scope| {
+        let held = Held(&output);
         let sender = scope.spawn(|| {
             for number in 0..MANY {
                 feed.send(number..number + 1).expect("room, sooner or later");
@@ -45,7 +55,7 @@ fn is_held_up(place: &Place, mut postrider: Unread, is_so: impl Fn(&Unread) -> b
             since.elapsed() > SILENCE
         });
         let took_all = sender.is_finished();
-        output.open(true);
+        drop(held);
         assert!(!took_all, "{:?}: all was read, though nothing can take it", place.way);
     });
     wait_until(DEADLINE, "all", || output.seen(|seen| seen.records() >= MANY));
