@@ -153,9 +153,13 @@ fn fates(output: &str) -> Vec<Fate> {
     for line in output.lines() {
         let record: Value = serde_json::from_str(line).expect("JSON");
         let text = record["message"].as_str().expect("a text");
-        let (connection, rest) = text.split_once('/').unwrap_or_else(|| panic!("whose is it? {text}"));
+        let is_cut = record["flags"].to_string().contains("truncated");
+        let Some((connection, rest)) = text.split_once('/') else {
+            assert!(is_cut, "whose is it? {line}");
+            continue;
+        };
         let fate = &mut fates[connection.parse::<usize>().expect("a connection")];
-        if record["flags"].to_string().contains("truncated") {
+        if is_cut {
             fate.cut += 1;
         } else {
             fate.whole.push(rest.split(' ').next().and_then(|number| number.parse().ok()).expect("a number"));
