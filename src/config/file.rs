@@ -70,7 +70,8 @@ fn read_kinds<T: 'static, C>(
     for Found { kind, nth, header, table } in tables(group, kinds, value, found) {
         let name = if nth == 1 { kind.name.to_owned() } else { format!("{}-{nth}", kind.name) };
         let title = format!("[[{group}.{}]]", kind.name);
-        let mut reader = Reader::new(table, header, title, [common, kind.keys], found);
+        let kinds = kinds.iter().map(|kind| (kind.name, format!("[[{group}.{}]]", kind.name))).collect();
+        let mut reader = Reader::new(table, header, title, [common, kind.keys], found).among(kinds);
         let config = read(kind, name, &mut reader);
         let places = reader.finish();
         all.extend(config.map(|config| Placed { config, places }));

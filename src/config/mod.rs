@@ -444,7 +444,9 @@ pub fn parse(text: &str, name: &str) -> Result<Config, Diagnostics> {
     let (document, errors) = toml::de::DeTable::parse_recoverable(text);
     for error in &errors {
         let span = error.span().unwrap_or(text.len()..text.len());
-        found.push(Diagnostic::at(span, error.message()));
+        let lacks_quotes = value::lacks_quotes(text, span.start);
+        let error = Diagnostic::at(span, error.message());
+        found.push(if lacks_quotes { error.help("put a number with a unit in quotes, e.g. \"8MiB\"") } else { error });
     }
     let config = file::read(document.get_ref(), &mut found);
     found.drop_consequences(errors.len());

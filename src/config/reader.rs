@@ -23,6 +23,10 @@ pub(super) struct Reader<'r, 'd> {
     /// How errors call the table: `[[source.udp]]`; empty for the top level.
     title: String,
     keys: [&'static [Key]; 2],
+    /// For a table within another one: the other's title and keys.
+    around: Option<(String, [&'static [Key]; 2])>,
+    /// The tables that this one is one of, as `[[source.tcp]]`, by their kinds.
+    kinds: Vec<(&'static str, String)>,
     places: Places,
     taken: Vec<&'static str>,
     found: &'r mut Diagnostics,
@@ -74,24 +78,54 @@ impl<'r, 'd> Reader<'r, 'd> {
         found: &'r mut Diagnostics,
     ) -> Self {
         let values = table.iter().map(|(key, value)| (key.get_ref().to_string(), value.span())).collect();
-        Self { table, title, keys, places: Places { header, values }, taken: Vec::new(), found }
+        let places = Places { header, values };
+        Self { table, title, keys, around: None, kinds: Vec::new(), places, taken: Vec::new(), found }
+    }
+
+    /// The same, of a table that is of one of these kinds.
+    pub(super) fn among(mut self, kinds: Vec<(&'static str, String)>) -> Self {
+        self.kinds = kinds;
+        self
     }
 
     /// Reports the keys that nobody took, and gives the places of those that are there.
     pub(super) fn finish(self) -> Places {
         let names = || self.keys.iter().flat_map(|keys| keys.iter()).map(|key| key.name);
         debug_assert!(names().all(|name| self.taken.contains(&name)), "{} leaves keys untaken", self.title);
-        for key in self.table.keys() {
+        for (key, value) in self.table {
             let name = key.get_ref().as_ref();
             if !self.taken.contains(&name) {
                 let within = self.within();
+                let elsewhere = self.of_kind(value).or_else(|| self.elsewhere(name));
                 self.found.push_with(|| {
                     let error = Diagnostic::at(key.span(), format!("unknown key `{name}`{within}"));
-                    error.help(meant(name, names()))
+                    error.help(elsewhere.unwrap_or_else(|| meant(name, names())))
                 });
             }
         }
         self.places
+    }
+
+    /// A hint for `protocol = "relp"` in [[source.tcp]].
+    fn of_kind(&self, value: &Spanned<DeValue<'_>>) -> Option<String> {
+        let word = value.get_ref().as_str()?;
+        let (_, title) = self.kinds.iter().find(|(kind, _)| kind.eq_ignore_ascii_case(word))?;
+        Some(if *title == self.title { format!("leave it out: {title} says it") } else { format!("write {title}") })
+    }
+
+    /// A hint for a key that a table within this one has, or the one around it.
+    fn elsewhere(&self, name: &str) -> Option<String> {
+        let has = |keys: &[Key]| keys.iter().any(|key| key.name == name);
+        let inner = self.keys.iter().flat_map(|keys| keys.iter()).find_map(|key| match key.kind {
+            Type::Table(keys) if has(keys) => Some(key.name),
+            _ => None,
+        });
+        if let Some(inner) = inner {
+            let title = self.title.trim_matches(['[', ']']);
+            return Some(format!("write it below [{title}.{inner}]"));
+        }
+        let (title, keys) = self.around.as_ref()?;
+        keys.iter().any(|keys| has(keys)).then(|| format!("write it below {title}, before the tables within that"))
     }
 
     /// Where an unknown key is, after its name.
@@ -277,6 +311,7 @@ impl Reader<'_, '_> {
         let Type::Table(keys) = self.kind(name) else { unreachable!("`{name}` is no table") };
         let (table, header) = self.table(name)?;
         let mut inner = Reader::new(table, header, format!("`{name}`"), [keys, &[]], self.found);
+        inner.around = Some((self.title.clone(), self.keys));
         let result = read(&mut inner);
         inner.finish();
         Some(result)

@@ -184,6 +184,19 @@ fn with_unit(value: &DeValue<'_>, what: &str, units: &[(&str, u64)], example: &s
     number.and_then(|number| number.checked_mul(*factor)).ok_or_else(|| Fault::new(format!("the {what} is too large")))
 }
 
+/// Whether the value in the line of `place` is a number with a unit and without quotes, which is no TOML.
+pub(super) fn lacks_quotes(text: &str, place: usize) -> bool {
+    let Some((before, after)) = text.split_at_checked(place) else { return false };
+    let line_before = before.rsplit('\n').next().unwrap_or_default();
+    let line = [line_before, after.lines().next().unwrap_or_default()].concat();
+    let Some((_, value)) = line.split_once('=') else { return false };
+    let number = |c: char| c.is_ascii_digit() || c == '.';
+    let rest = value.trim_start().trim_start_matches(number);
+    let unit: String = rest.trim_start().chars().take_while(char::is_ascii_alphabetic).collect();
+    value.trim_start().starts_with(number)
+        && (meant(&unit, &SIZE_UNITS).or_else(|| meant(&unit, &TIME_UNITS))).is_some()
+}
+
 /// The unit of `units` that somebody meant who wrote `unit`.
 fn meant(unit: &str, units: &[(&str, u64)]) -> Option<&'static str> {
     let lower = unit.to_lowercase();

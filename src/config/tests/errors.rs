@@ -480,6 +480,23 @@ fn what_newcomers_write() {
 #[test]
 fn hints_lead_to_what_was_meant() {
     for (text, hint) in [
+        ("[[source.tcp]]\nlisten = \"[::]:514\"\nprotocol = \"relp\"", "help: write [[source.relp]]\n"),
+        ("[[source.tcp]]\nlisten = \"[::]:514\"\nprotocol = \"TCP\"", "help: leave it out: [[source.tcp]] says it\n"),
+        ("[[sink.file]]\npath = \"/var/log/a\"\ntype = \"kafka\"", "help: write [[sink.kafka]]\n"),
+        ("[[sink.stdout]]\nmin_severity = \"err\"", "help: write it below [sink.stdout.filter]\n"),
+        ("[[sink.file]]\npath = \"/var/log/a\"\nstatus = [\"sent\"]", "help: write it below [sink.file.filter]\n"),
+        ("[[sink.stdout]]\nmax_size = \"1GiB\"", "help: write it below [sink.stdout.spool]\n"),
+        ("[[source.tcp]]\nlisten = \"[::]:514\"\ncertificate = \"/a\"", "help: write it below [source.tcp.tls]\n"),
+        (
+            "[[sink.stdout]]\n[sink.stdout.filter]\nevents = [\"delivery\"]",
+            "help: write it below [[sink.stdout]], before the tables within that\n",
+        ),
+        ("[[sink.file]]\npath = \"/var/log/a\"\nrotate_size = 100MB", "help: put a number with a unit in quotes"),
+        (
+            "[[sink.file]]\npath = \"/var/log/a\"\nrotate_age = 1 day # or so",
+            "help: put a number with a unit in quotes",
+        ),
+        ("[[sink.file]]\npath = \"/var/log/a\"\nfsync = true", "; or write \"never\" or \"always\"\n"),
         ("[[source.udp]]\nlisten = \"[::]:514\"\ntimezone = \"JST\"", "e.g. \"Asia/Tokyo\""),
         ("[[sink.file]]\npath = \"/var/log/a\"\ncompress = true", "did you mean `gzip`?"),
         ("[[sink.file]]\npath = \"/var/log/a\"\ngzip = \"yes\"", "write true or false, without quotes"),
