@@ -223,6 +223,23 @@ fn a_full_spool_holds_the_senders_up_and_loses_nothing() {
     assert!(files <= 1 && bytes <= 1 << 20, "{files} files with {bytes} bytes are left");
 }
 
+/// The queue before the spool is empty then, and says nothing.
+#[test]
+fn a_sink_that_stands_still_is_told_of_with_what_waits_on_the_disk() {
+    const COUNT: usize = 2000;
+    let directory = scratch::directory("spool-still");
+    let mut postrider = spawn(directory.path(), "mode = \"always\"");
+    let output = postrider.output();
+    send(postrider.address("tcp"), 0..COUNT).join().expect("the sender");
+    wait_until(DEADLINE, "a word about it", || postrider.log().contains("the sink takes nothing"));
+    let log = postrider.log();
+    let told = log.lines().find(|line| line.contains("the sink takes nothing")).expect("a line");
+    assert!(told.contains(" records=") && !told.contains(" queue_bytes="), "{told}");
+    let numbers = read_numbers(output);
+    assert_clean(&postrider.terminate(DEADLINE));
+    assert_eq!(numbers.join().expect("the reader"), (0..COUNT).collect::<Vec<_>>());
+}
+
 #[test]
 fn a_full_spool_that_drops_its_oldest_holds_nobody_up_and_counts_each() {
     const COUNT: usize = 20_000;

@@ -112,7 +112,8 @@ impl LiveSink {
         let waiting = (!waiting.is_empty()).then(|| waiting.into_iter().collect::<Vec<_>>().join(", "));
         let records = seen.in_flight;
         let spooled = Some(self.ledger.spooled()).filter(|spooled| *spooled > 0);
-        let queue_bytes = self.outlet.as_ref().map(|outlet| outlet.queue.held());
+        // All of it may be in the spool.
+        let queue_bytes = self.outlet.as_ref().map(|outlet| outlet.queue.held()).filter(|bytes| *bytes > 0);
         let dropped = Some(seen.refused - told.refused).filter(|dropped| *dropped > 0);
         let what = match told.state {
             State::Still => "the sink takes nothing: its destination is away, or stands still",
