@@ -119,9 +119,13 @@ impl Kind {
         };
         let what = self.what.as_str();
         match self.level {
-            Level::ERROR => tracing::error!(source, sink, suppressed, "not logged one by one: {what}"),
-            Level::WARN => tracing::warn!(source, sink, suppressed, "not logged one by one: {what}"),
-            _ => tracing::info!(source, sink, suppressed, "not logged one by one: {what}"),
+            Level::ERROR => {
+                tracing::error!(source, sink, suppressed, "and {suppressed} more without a line of their own: {what}");
+            }
+            Level::WARN => {
+                tracing::warn!(source, sink, suppressed, "and {suppressed} more without a line of their own: {what}");
+            }
+            _ => tracing::info!(source, sink, suppressed, "and {suppressed} more without a line of their own: {what}"),
         }
     }
 }

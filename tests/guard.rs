@@ -180,8 +180,7 @@ fn what_was_not_logged_of_a_burst_is_logged_as_a_sum_when_it_is_over() {
         }
     };
     burst(20);
-    let sum =
-        "not logged one by one: connection closed: allow and deny do not let it send source=\"tcp\" suppressed=19";
+    let sum = "and 19 more without a line of their own: connection closed: allow and deny do not let it send source=\"tcp\" suppressed=19";
     wait_until(DEADLINE, "the sum", || postrider.stderr().contains(sum));
     assert_eq!(throttled(&postrider.stderr(), "do not let it send"), (1, 19));
     // The sum was a line too. Of what follows at once the end tells.

@@ -198,7 +198,7 @@ pub(crate) fn throttled(log: &str, text: &str) -> (usize, usize) {
     let mut seen = (0, 0);
     for line in log.lines().filter(|line| line.contains(text)) {
         let (_, rest) = line.split_once(" suppressed=").unwrap_or_else(|| panic!("not throttled: {line}"));
-        seen.0 += usize::from(!line.contains(" not logged one by one: "));
+        seen.0 += usize::from(!line.contains(" more without a line of their own: "));
         seen.1 += rest.split(' ').next().and_then(|n| n.parse::<usize>().ok()).expect("a number");
     }
     seen
