@@ -1,5 +1,5 @@
-//! The way to a configuration: it is read, and what it needs is made, beside everything else. Both wait for file systems, which
-//! may not answer.
+//! The way to a configuration: it is read, and what it needs is made, beside everything else. Both wait for file
+//! systems, which may not answer.
 
 use std::future::pending;
 use std::panic::AssertUnwindSafe;
@@ -132,7 +132,8 @@ impl App {
 // === impl Loading ===
 
 impl Loading {
-    /// Begins to read `file`. If that is being done already, what comes of it does not count; if it is done, `file` comes next.
+    /// Begins to read `file`. If that is being done already, what comes of it does not count; if it is done, `file`
+    /// comes next.
     fn begin(&mut self, file: &Path) {
         let file = file.to_owned();
         if self.step.is_some() {

@@ -17,8 +17,8 @@ const LOG_EVERY: Duration = Duration::from_secs(30);
 pub(super) struct Fault {
     name: String,
     outage: Option<Outage>,
-    /// For the beginnings of outages. A spool that is full at times, because its reader is slower than a sender, would fill the
-    /// log otherwise.
+    /// For the beginnings of outages. A spool that is full at times, because its reader is slower than a sender, would
+    /// fill the log otherwise.
     beginnings: Throttle,
     seed: RandomState,
 }
@@ -43,7 +43,8 @@ impl Fault {
 
     /// Counts a failed attempt, logs it if it is the first or the last line is old, and says how long to wait.
     ///
-    /// An outage that begins soon after the last is logged when it lasts, so that the last line always tells how things are.
+    /// An outage that begins soon after the last is logged when it lasts, so that the last line always tells how things
+    /// are.
     pub(super) fn failed(&mut self, reason: &str, now: Instant) -> Duration {
         let sink = self.name.as_str();
         let outage = self.outage.get_or_insert_with(|| Outage {

@@ -24,13 +24,13 @@ pub use file::OPEN_FILES;
 pub use turn::{Before, Held, Turn};
 pub use worker::{Control, End, Worker};
 
-/// What every sink does. Calls come from the sink's own thread, so they may block, but not for much longer than a second:
-/// between two calls the worker looks whether it has to stop.
+/// What every sink does. Calls come from the sink's own thread, so they may block, but not for much longer than a
+/// second: between two calls the worker looks whether it has to stop.
 pub trait Sink: Send {
     /// Takes batches from the front of `batches` and sees to it that each is resolved, now or when the destination has
-    /// answered. What it could not take it leaves there, whole and in order, and says why; what it leaves there and says
-    /// nothing waits for a destination that is slow. At the next call the same batches stand in front, so a sink may
-    /// remember how far it came. A batch that it has taken in part and keeps inside is no longer in `batches`.
+    /// answered. What it could not take it leaves there, whole and in order, and says why; what it leaves there and
+    /// says nothing waits for a destination that is slow. At the next call the same batches stand in front, so a sink
+    /// may remember how far it came. A batch that it has taken in part and keeps inside is no longer in `batches`.
     fn write(&mut self, batches: &mut VecDeque<Batch>) -> Result<(), Error>;
 
     /// Called at least once in a second while the sink waits for batches or for its destination.
@@ -48,12 +48,14 @@ pub trait Sink: Send {
         Ok(())
     }
 
-    /// How many records of `front`, the batch in front at the last call of [`Sink::write`], the destination has already.
+    /// How many records of `front`, the batch in front at the last call of [`Sink::write`], the destination has
+    /// already.
     fn taken(&self, _front: &Batch) -> usize {
         0
     }
 
-    /// Hands over everything that is still inside, as far as that is possible before `deadline`, and resolves all of it.
+    /// Hands over everything that is still inside, as far as that is possible before `deadline`, and resolves all of
+    /// it.
     fn finish(&mut self, deadline: Instant) -> Result<(), Error>;
 }
 
@@ -82,9 +84,9 @@ pub struct Started {
     pub spool: Option<Held>,
 }
 
-/// Makes the sink that `config` describes and starts its threads, which empty `receiver` when all `before` them have ended.
-/// `most_in_flight` is what the sources may have in flight, in bytes. The error is for the operator: what cannot be used,
-/// why, and what to do.
+/// Makes the sink that `config` describes and starts its threads, which empty `receiver` when all `before` them have
+/// ended. `most_in_flight` is what the sources may have in flight, in bytes. The error is for the operator: what cannot
+/// be used, why, and what to do.
 pub fn build(
     config: &SinkConfig,
     receiver: Receiver,
@@ -125,8 +127,8 @@ pub(crate) fn start(
     }
 }
 
-/// Whether two sinks write to the same place, so that one must have ended before the other begins: lines would be torn, or
-/// overtake each other.
+/// Whether two sinks write to the same place, so that one must have ended before the other begins: lines would be torn,
+/// or overtake each other.
 pub fn share_destination(one: &SinkConfig, other: &SinkConfig) -> bool {
     match (&one.kind, &other.kind) {
         (SinkKind::Stdout, SinkKind::Stdout) => true,

@@ -1,9 +1,9 @@
 //! A limit on the distinct routes of one sink, files or topics, since a sender chooses their names.
 //!
-//! Each route that is in use has a place. One that was not used for an hour gives its place to another that needs it. As
-//! long as there is no place, records of further routes go to the common route: the template with `others` in the place of
-//! every placeholder, so `{hostname}/{date}.json` has `others/others.json`. They lose their own route, and nothing else. A
-//! sender that calls itself `others` has the common route too, which harms nobody.
+//! Each route that is in use has a place. One that was not used for an hour gives its place to another that needs it.
+//! As long as there is no place, records of further routes go to the common route: the template with `others` in the
+//! place of every placeholder, so `{hostname}/{date}.json` has `others/others.json`. They lose their own route, and
+//! nothing else. A sender that calls itself `others` has the common route too, which harms nobody.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -54,8 +54,8 @@ impl Routes {
         &self.common
     }
 
-    /// Returns true if `route` has a place, or gets one. Otherwise its records go to [`Self::common`], and the caller tells
-    /// [`Self::diverted`] how many.
+    /// Returns true if `route` has a place, or gets one. Otherwise its records go to [`Self::common`], and the caller
+    /// tells [`Self::diverted`] how many.
     pub(crate) fn admit(&mut self, route: &str, now: Instant) -> bool {
         if route == self.common {
             return true;

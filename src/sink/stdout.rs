@@ -17,8 +17,8 @@ use crate::standard;
 /// How long one call waits for a reader that is slow, in milliseconds.
 const PATIENCE: u16 = 100;
 
-/// Writes each run of lines that lie side by side with one system call. A record is delivered when the kernel has it, also for
-/// a source that acknowledges: what a pipe's reader makes of it cannot be known.
+/// Writes each run of lines that lie side by side with one system call. A record is delivered when the kernel has it,
+/// also for a source that acknowledges: what a pipe's reader makes of it cannot be known.
 #[derive(Debug)]
 pub struct Stdout<W: Write + AsFd = fs::File> {
     out: W,
@@ -90,8 +90,8 @@ impl<W: Write + AsFd> Stdout<W> {
         }
     }
 
-    /// Ends the line that the reader has a part of, as soon as it takes more: another sink may write behind it. Gives up when it
-    /// has taken nothing for as long as `patience`.
+    /// Ends the line that the reader has a part of, as soon as it takes more: another sink may write behind it. Gives
+    /// up when it has taken nothing for as long as `patience`.
     fn end_line(&mut self, patience: PollTimeout) -> io::Result<()> {
         while !self.torn.is_empty() {
             match self.out.write(&self.torn) {
@@ -160,8 +160,9 @@ fn rest_of_line(lines: &[u8], at: usize) -> &[u8] {
     &rest[..memchr::memchr(b'\n', rest).map_or(rest.len(), |lf| lf + 1)]
 }
 
-/// The same pipe, opened anew so that a write to it does not wait: a sink whose reader stands still can be taken away. The open
-/// file that this process was given stays as it is, as others may have it too. None where it is no pipe, or is another user's.
+/// The same pipe, opened anew so that a write to it does not wait: a sink whose reader stands still can be taken away.
+/// The open file that this process was given stays as it is, as others may have it too. None where it is no pipe, or is
+/// another user's.
 fn patient_pipe(out: &OwnedFd) -> Option<fs::File> {
     let path = format!("/proc/self/fd/{}", out.as_raw_fd());
     let is_pipe = fs::metadata(&path).is_ok_and(|metadata| metadata.file_type().is_fifo());

@@ -19,8 +19,8 @@ use crate::panics;
 
 /// The most batches of one call of [`Sink::write`]: what one fsync or one system call is shared by.
 const BATCHES_PER_WRITE: usize = 256;
-/// When batches come this soon after a write, others are waited for as long, so that one write takes them all: in a busy stream, to be
-/// woken for each costs more than some of the stages (benches/RESULTS.md).
+/// When batches come this soon after a write, others are waited for as long, so that one write takes them all: in a
+/// busy stream, to be woken for each costs more than some of the stages (benches/RESULTS.md).
 const GATHER: Duration = Duration::from_micros(500);
 /// Not if so many are there already.
 const GATHERED: usize = 16;
@@ -86,8 +86,8 @@ pub fn start<S: Sink + 'static>(
     })
 }
 
-/// Starts a thread that works for the sink called `name`. What `work` gives besides its end is let go of after that is told:
-/// whoever waits for the thread does not wait for it, and whoever has the next turn does.
+/// Starts a thread that works for the sink called `name`. What `work` gives besides its end is let go of after that is
+/// told: whoever waits for the thread does not wait for it, and whoever has the next turn does.
 pub(super) fn spawn<T>(
     thread_name: String,
     name: &str,
@@ -116,8 +116,8 @@ pub(super) fn spawn<T>(
 }
 
 /// Moves batches from `receiver` to `sink` on this thread until every sender is gone and the queue is empty, until the
-/// time for the stop is over, or until the sink cannot go on. Everything that was in the queue is resolved then; what did
-/// not reach the destination is dropped with [`Reason::Shutdown`].
+/// time for the stop is over, or until the sink cannot go on. Everything that was in the queue is resolved then; what
+/// did not reach the destination is dropped with [`Reason::Shutdown`].
 pub fn run<S: Sink>(sink: S, receiver: Receiver, control: &Control, ledger: &Arc<SinkLedger>, name: &str) -> End {
     run_with(sink, receiver, control, ledger, name).0
 }
@@ -170,8 +170,8 @@ impl Control {
         self.time().timeout = timeout;
     }
 
-    /// Starts the time for the stop; a second call can only bring its end nearer. A worker goes on until every sender of its
-    /// queue is gone and all is handed over, or that time is over.
+    /// Starts the time for the stop; a second call can only bring its end nearer. A worker goes on until every sender
+    /// of its queue is gone and all is handed over, or that time is over.
     pub fn stop(&self) {
         {
             let mut time = self.time();
@@ -376,8 +376,8 @@ impl<S: Sink> Run<'_, S> {
         if is_of_spool { 0 } else { records }
     }
 
-    /// Gives up what is pending and what is in the queue, and says how many records that were, without those of a spool: what
-    /// becomes of them, the spool says.
+    /// Gives up what is pending and what is in the queue, and says how many records that were, without those of a
+    /// spool: what becomes of them, the spool says.
     fn drop_the_rest(&mut self) -> usize {
         self.receiver.close();
         let until = Instant::now() + LAST_SENDERS;

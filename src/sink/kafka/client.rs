@@ -55,8 +55,8 @@ pub(super) fn record<'b>(
     record
 }
 
-/// What librdkafka says about a property or a client, without the words around it. The property is named as the user named
-/// it: `linger.ms` is an alias there.
+/// What librdkafka says about a property or a client, without the words around it. The property is named as the user
+/// named it: `linger.ms` is an alias there.
 pub(super) fn text(error: &KafkaError) -> String {
     match error {
         KafkaError::ClientConfig(_, text, name, _) if !text.contains(name.as_str()) => format!("{name}: {text}"),

@@ -43,7 +43,8 @@ struct Log {
 /// Whose fault an error is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Blame {
-    /// The record's, or that of another in the same request: librdkafka reports it for all of them, also if the broker has named one.
+    /// The record's, or that of another in the same request: librdkafka reports it for all of them, also if the broker
+    /// has named one.
     OneOfThem,
     /// That of other records in the same request: the broker has named several.
     Another,
@@ -238,8 +239,8 @@ impl ProducerContext<NoCustomPartitioner> for Context {
 }
 
 impl ClientContext for Context {
-    /// librdkafka's own lines. What it also reports as an error is told by [`Context::error`]; a connection that closes is
-    /// none, though it may be all that a broker says to a client that speaks no TLS.
+    /// librdkafka's own lines. What it also reports as an error is told by [`Context::error`]; a connection that closes
+    /// is none, though it may be all that a broker says to a client that speaks no TLS.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         use RDKafkaLogLevel::*;
         let sink = self.0.name.as_str();
@@ -256,8 +257,8 @@ impl ClientContext for Context {
         }
     }
 
-    /// Comes twice for each error, and again and again while a broker is down: then only other news is told, such as that it
-    /// is back and refuses the password. Whether the producer as a whole has failed the sink asks by itself.
+    /// Comes twice for each error, and again and again while a broker is down: then only other news is told, such as
+    /// that it is back and refuses the password. Whether the producer as a whole has failed the sink asks by itself.
     fn error(&self, error: KafkaError, reason: &str) {
         use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut, Resolve};
         match error.rdkafka_error_code() {

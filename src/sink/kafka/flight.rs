@@ -1,9 +1,9 @@
 //! The records that librdkafka has, or is to have next: what became of each, and where the handing over stands.
 //!
-//! It holds batches in the order in which they came. A cursor stands before the record that is handed over next; behind it
-//! are records that librdkafka answers for. Records that come back without being delivered or refused for good stay, and
-//! when the cursor is set back to the start, they are handed over again, in their old order. A record that was refused keeps
-//! its batch open until it lies in the dead-letter file.
+//! It holds batches in the order in which they came. A cursor stands before the record that is handed over next; behind
+//! it are records that librdkafka answers for. Records that come back without being delivered or refused for good stay,
+//! and when the cursor is set back to the start, they are handed over again, in their old order. A record that was
+//! refused keeps its batch open until it lies in the dead-letter file.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -311,8 +311,8 @@ impl Flight {
         self.cursor = (0, 0);
     }
 
-    /// Resolves everything: what is not settled is dropped with `reason`. Gives how many records that were, without those of a
-    /// spool, which keeps them.
+    /// Resolves everything: what is not settled is dropped with `reason`. Gives how many records that were, without
+    /// those of a spool, which keeps them.
     pub(super) fn drop_all(&mut self, reason: Reason) -> usize {
         let mut records = 0;
         for mut in_flight in self.batches.drain(..).flatten() {

@@ -1,30 +1,32 @@
 //! Apache Kafka through librdkafka.
 //!
-//! **Delivered** means that Kafka has acknowledged the record, as `acks` asks for it; librdkafka's delivery report is the
-//! only thing that counts. The topic is the record's route, the key its key, the value its JSON without the LF, the
-//! timestamp the earlier of its `timestamp` and its receipt, and the header `id` its id as text. A broker refuses what is dated more
-//! than an hour ahead of its clock: what waited in a spool or a dead-letter file and is ahead of ours is sent with the time of sending.
+//! **Delivered** means that Kafka has acknowledged the record, as `acks` asks for it; librdkafka's delivery report is
+//! the only thing that counts. The topic is the record's route, the key its key, the value its JSON without the LF, the
+//! timestamp the earlier of its `timestamp` and its receipt, and the header `id` its id as text. A broker refuses what
+//! is dated more than an hour ahead of its clock: what waited in a spool or a dead-letter file and is ahead of ours is
+//! sent with the time of sending.
 //!
 //! **Retries** are librdkafka's: with `message.timeout.ms` at 0 it never gives a record up for its age, and with
 //! idempotence it keeps their order. What is left to do here:
 //! - Its queue is full: the rest of the batch waits until it has room again. Nothing later overtakes it.
 //! - The only topic of the sink does not exist, or is not permitted: everything waits for it (`topic.rs`).
 //! - The topic that a record chose is not permitted: it is set aside, and refused when that lasts (`denied.rs`).
-//! - Kafka refuses a record for good (it is too large, or the topic that it chose does not exist): the record is buried, which is to say appended to the dead-letter file, dropped as `rejected`, and logged with its topic and id.
+//! - Kafka refuses a record for good (it is too large, or the topic that it chose does not exist): the record is
+//!   buried, which is to say appended to the dead-letter file, dropped as `rejected`, and logged with its topic and id.
 //!   librdkafka's thread only notes the refusal; the sink's own thread buries, and hands nothing over before it has.
-//! - Kafka refuses a request with many records because of one of them, and librdkafka does not say which: they are sent again
-//!   some at a time, and of those that are refused then each alone, and only the one that is refused alone is dropped.
-//!   Records of other requests that were on their way may overtake those: the only case in which the order within a key
-//!   is not kept.
-//! - Any other error (the producer failed as a whole, or properties limit the retries): what is still with librdkafka is
-//!   called back, the client is made anew, and everything without an answer is sent again in order. What Kafka had stored
-//!   without an answer is there twice then, with the same `id`.
+//! - Kafka refuses a request with many records because of one of them, and librdkafka does not say which: they are sent
+//!   again some at a time, and of those that are refused then each alone, and only the one that is refused alone is
+//!   dropped. Records of other requests that were on their way may overtake those: the only case in which the order
+//!   within a key is not kept.
+//! - Any other error (the producer failed as a whole, or properties limit the retries): what is still with librdkafka
+//!   is called back, the client is made anew, and everything without an answer is sent again in order. What Kafka had
+//!   stored without an answer is there twice then, with the same `id`.
 //!
-//! Kafka drops what librdkafka itself sends a second time, as long as the broker remembers the producer: `docs/promises.md`
-//! says when it does not.
+//! Kafka drops what librdkafka itself sends a second time, as long as the broker remembers the producer:
+//! `docs/promises.md` says when it does not.
 //!
-//! At the stop it waits for the answers until the deadline; what has none by then is dropped as `shutdown`, though Kafka
-//! may have stored some of it.
+//! At the stop it waits for the answers until the deadline; what has none by then is dropped as `shutdown`, though
+//! Kafka may have stored some of it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -339,8 +341,8 @@ impl Kafka {
         Ok(self.shared.wait(outstanding - outstanding.div_ceil(8), true, until))
     }
 
-    /// Calls back what librdkafka has, and when all is back, makes the client anew and begins at the oldest record. False
-    /// if that takes longer.
+    /// Calls back what librdkafka has, and when all is back, makes the client anew and begins at the oldest record.
+    /// False if that takes longer.
     fn start_over(&mut self, again: &Again, until: Instant) -> Result<bool, Error> {
         if !self.calling_back {
             let purge = PurgeConfig::default().queue();
@@ -394,7 +396,8 @@ impl Kafka {
         Ok(())
     }
 
-    /// Hands over and waits for answers until everything has one or the time is over. Only what ends the program is an error.
+    /// Hands over and waits for answers until everything has one or the time is over. Only what ends the program is an
+    /// error.
     fn drain(&mut self, deadline: Instant) -> Result<(), Error> {
         let mut told = String::new();
         while Instant::now() < deadline {

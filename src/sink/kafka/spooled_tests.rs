@@ -1,4 +1,5 @@
-//! Does the cursor of a spool before Kafka pass what was delivered or refused, and nothing else, whatever the cluster says?
+//! Does the cursor of a spool before Kafka pass what was delivered or refused, and nothing else, whatever the cluster
+//! says?
 
 use tempfile::TempDir;
 

@@ -1,5 +1,5 @@
-//! The topic of a sink whose `topic` has no placeholder. As long as it is missing, or may not be written to, records wait for it: somebody
-//! forgot to make it, and no record is at fault.
+//! The topic of a sink whose `topic` has no placeholder. As long as it is missing, or may not be written to, records
+//! wait for it: somebody forgot to make it, and no record is at fault.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -48,8 +48,8 @@ impl Topic {
         &self.commands
     }
 
-    /// Whether Kafka has to be asked before a record is sent to `route`. A spool or a dead-letter file may have the topic of an
-    /// earlier configuration.
+    /// Whether Kafka has to be asked before a record is sent to `route`. A spool or a dead-letter file may have the
+    /// topic of an earlier configuration.
     pub(super) fn is_in_doubt(&self, route: &str) -> bool {
         self.in_doubt && self.name.as_deref() == Some(route)
     }
@@ -59,8 +59,9 @@ impl Topic {
         self.in_doubt = self.name.is_some();
     }
 
-    /// Asks Kafka for the topic, if it is in doubt. The error says what is missing and how to make it. Without an answer until
-    /// `until`, because brokers are away or slow, records are sent, and Kafka says of them what is missing.
+    /// Asks Kafka for the topic, if it is in doubt. The error says what is missing and how to make it. Without an
+    /// answer until `until`, because brokers are away or slow, records are sent, and Kafka says of them what is
+    /// missing.
     pub(super) fn ask(&mut self, client: &Client<Context>, until: Instant) -> Result<(), Error> {
         let Some(name) = self.name.as_deref().filter(|_| self.in_doubt) else { return Ok(()) };
         let made_until = until.min(Instant::now() + MADE_WITHIN);

@@ -50,8 +50,8 @@ impl Stage {
     /// Keeps on the disk what the sink does not have.
     pub(super) fn finish(mut self) -> End {
         if !self.given.is_empty() {
-            // The sink is away: its worker need not wait for it either. It hears that before it sees the end of its queue, at which it
-            // would wait for as long as the stop may still take.
+            // The sink is away: its worker need not wait for it either. It hears that before it sees the end of its
+            // queue, at which it would wait for as long as the stop may still take.
             self.control.hurry();
         }
         self.output = None;
@@ -92,7 +92,8 @@ impl Stage {
         Ok(())
     }
 
-    /// Drops what neither the sink nor the disk has, and says how many records that were. Its sources hear that it failed.
+    /// Drops what neither the sink nor the disk has, and says how many records that were. Its sources hear that it
+    /// failed.
     fn give_up_the_rest(&mut self) -> u64 {
         let mut dropped = 0;
         let durable = self.spool.durable();

@@ -33,8 +33,9 @@ pub(in crate::sink) struct Entrance {
 }
 
 impl Entrance {
-    /// What there is without the spool, and the queue that the sink's worker empties. The sources have at most `most_in_flight`
-    /// bytes in flight; the sink is given less, because otherwise it would hold up the sources before it is behind.
+    /// What there is without the spool, and the queue that the sink's worker empties. The sources have at most
+    /// `most_in_flight` bytes in flight; the sink is given less, because otherwise it would hold up the sources before
+    /// it is behind.
     pub(in crate::sink) fn new(
         config: &SinkConfig,
         spool: &SpoolConfig,

@@ -7,16 +7,18 @@
 //!              spool
 //! ```
 //!
-//! **Always**: every batch goes to the disk, and then to the sink. **Overflow**: it goes to the sink at once, and to the disk
-//! only when the sink is behind: its queue has no room, or what it was given longest ago is older than `BEHIND`. Then what it
-//! has and has not delivered goes to the disk first and all that follows behind it, so that the order on the disk is the
-//! order in which the records came; and it goes on so until the sink has been given everything that is on the disk.
+//! **Always**: every batch goes to the disk, and then to the sink. **Overflow**: it goes to the sink at once, and to
+//! the disk only when the sink is behind: its queue has no room, or what it was given longest ago is older than
+//! `BEHIND`. Then what it has and has not delivered goes to the disk first and all that follows behind it, so that the
+//! order on the disk is the order in which the records came; and it goes on so until the sink has been given everything
+//! that is on the disk.
 //!
-//! A source that waits for a receipt has it when its records are on the disk or the sink has them, whichever is first. The
-//! spool's cursor passes a batch when the sink has it and all before it.
+//! A source that waits for a receipt has it when its records are on the disk or the sink has them, whichever is first.
+//! The spool's cursor passes a batch when the sink has it and all before it.
 //!
-//! What the sink has not delivered when the time for a stop is over goes to the disk too; the next start begins with it. That time is
-//! over early when everything is on the disk and the sink is away: it has delivered nothing for `AWAY`.
+//! What the sink has not delivered when the time for a stop is over goes to the disk too; the next start begins with
+//! it. That time is over early when everything is on the disk and the sink is away: it has delivered nothing for
+//! `AWAY`.
 
 mod chunk;
 mod end;
@@ -57,8 +59,8 @@ const CURSOR_EVERY: Duration = Duration::from_secs(10);
 const CHUNK: usize = 256 << 10;
 /// A sink that has had a batch for so long is behind.
 const BEHIND: Duration = Duration::from_secs(1);
-/// A sink that has delivered nothing for so long, or for a quarter of the time of a stop, is away: the stop does not wait for it. A
-/// broker whose answers take two seconds is not.
+/// A sink that has delivered nothing for so long, or for a quarter of the time of a stop, is away: the stop does not
+/// wait for it. A broker whose answers take two seconds is not.
 const AWAY: Duration = Duration::from_secs(3);
 /// The longest time without a look at the sink and the clock.
 const TICK: Duration = Duration::from_secs(1);
@@ -95,7 +97,8 @@ struct Stage {
     given: VecDeque<Given>,
     /// The number of the first of them.
     first: u64,
-    /// The last record in the spool that the sink was given from memory before: what is read back up to it is passed by.
+    /// The last record in the spool that the sink was given from memory before: what is read back up to it is passed
+    /// by.
     passed: u64,
     /// The sink has everything in the spool up to this record.
     done: u64,
@@ -147,7 +150,8 @@ impl Stage {
                 Err(error @ spool::Error::Fatal { .. }) => return Err(error.to_string()),
                 Err(error) => pause = Some(self.fault.failed(&error.to_string(), Instant::now())),
             }
-            // The worker is told last: at the end of its queue it would wait for its destination until the stop is over.
+            // The worker is told last: at the end of its queue it would wait for its destination until the stop is
+            // over.
             let is_read = || self.waiting.is_empty() && self.appended.is_empty() && self.spool.is_read();
             if self.closed && self.given.is_empty() && is_read() {
                 return Ok(());
@@ -182,7 +186,8 @@ impl Stage {
         self.control.deadline().is_some() && self.output.as_ref().is_some_and(Sender::is_closed)
     }
 
-    /// Whether a stop need not wait for the sink: everything is on the disk, and the sink has taken nothing for a while.
+    /// Whether a stop need not wait for the sink: everything is on the disk, and the sink has taken nothing for a
+    /// while.
     fn is_away(&self) -> bool {
         let is_safe = || self.waiting.is_empty() && self.appended.is_empty() && self.given.iter().all(Given::is_safe);
         self.closed && self.left_of(AWAY).is_some_and(|left| left.is_zero()) && is_safe()
@@ -324,7 +329,8 @@ impl Stage {
         }
     }
 
-    /// Brings what was appended to the disk. A full spool gives up its oldest records for it, where the configuration says so.
+    /// Brings what was appended to the disk. A full spool gives up its oldest records for it, where the configuration
+    /// says so.
     fn commit(&mut self) -> Result<(), spool::Error> {
         loop {
             match self.spool.commit() {

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 /// A sink that is behind for less is not worth a line.
 const WORTH_TELLING: Duration = Duration::from_secs(1);
-/// The time between two lines that tell of a beginning. A sink that is slower than its senders falls behind again and again.
+/// The time between two lines that tell of a beginning. A sink that is slower than its senders falls behind again and
+/// again.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// Whether the records of a sink wait on the disk.
