@@ -7,6 +7,8 @@
 //!
 //! An unquoted address that holds `>, relay=` looks like the end of a shorter one, and is taken for it.
 
+use super::divide;
+
 /// The keys of a delivery record (`src/global/log_adhoc.c`): one of them follows an address.
 const KEYS: [&str; 8] = ["relay=", "orig_to=", "delay=", "status=", "conn_use=", "delays=", "tls=", "dsn="];
 
@@ -19,7 +21,7 @@ pub(super) fn split(text: &str) -> (&str, &str) {
         return text.split_at(next_key(text, 0).unwrap_or(text.len()));
     };
     let from = quoted(inner);
-    let Some(first) = memchr::memchr(b'>', &inner.as_bytes()[from..]) else {
+    let Some(first) = divide::find(&inner.as_bytes()[from..], b'>') else {
         // Cut, or munged: there is no bracket, but there may still be a key.
         return inner.split_at(next_key(inner, from).unwrap_or(inner.len()));
     };
@@ -102,7 +104,14 @@ fn begins_with_key(text: &[u8]) -> bool {
 
 /// Where the next `, ` begins.
 pub(super) fn separator(text: &str) -> Option<usize> {
-    memchr::memchr_iter(b',', text.as_bytes()).find(|at| text.as_bytes().get(at + 1) == Some(&b' '))
+    let (bytes, mut from) = (text.as_bytes(), 0);
+    loop {
+        let at = from + divide::find(&bytes[from..], b',')?;
+        if bytes.get(at + 1) == Some(&b' ') {
+            return Some(at);
+        }
+        from = at + 1;
+    }
 }
 
 /// The same, or where the next ` key=` without a comma begins.

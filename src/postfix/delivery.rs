@@ -116,7 +116,7 @@ impl<'a> Relay<'a> {
 
 /// The word after `status=`, and what follows ` (` behind it.
 fn split_status(text: &str) -> Option<(&str, Option<&str>)> {
-    let end = memchr::memchr2(b' ', b',', text.as_bytes()).unwrap_or(text.len());
+    let end = text.bytes().position(|byte| matches!(byte, b' ' | b',')).unwrap_or(text.len());
     let (word, after) = text.split_at(end);
     let reason = after.strip_prefix(" (");
     let whole = !word.is_empty() && reason.is_some();

@@ -29,7 +29,7 @@ const LAST_SECOND: i64 = 253_402_300_799;
 /// The queue id in front of a text, and what follows it. `NOQUEUE` is taken off and gives `None`.
 pub(super) fn split(text: &str) -> (Option<QueueId<'_>>, &str) {
     let head = &text.as_bytes()[..text.len().min(LENGTH_LIMIT + 2)];
-    let Some(end) = memchr::memchr(b':', head) else { return (None, text) };
+    let Some(end) = divide::find(head, b':') else { return (None, text) };
     let (word, rest) = text.split_at(end);
     let Some(rest) = rest.strip_prefix(": ") else { return (None, text) };
     match read(word) {
