@@ -15,9 +15,9 @@
 //! A host without brackets, which Postfix never writes, looks like a service.
 
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use super::divide;
-use crate::decimal;
 use crate::record::Endpoint;
 
 /// What Postfix writes for a name, an address or a port that it does not know (`CLIENT_NAME_UNKNOWN` and its kin).
@@ -75,24 +75,27 @@ pub(super) fn is_ip(text: &str) -> bool {
 
 /// What the standard library takes for an IPv4 address, in a fifth of its time.
 fn is_ipv4(text: &str) -> bool {
-    let mut rest = text.as_bytes();
-    for part in 0..4 {
-        if part > 0 {
-            let Some(after) = rest.strip_prefix(b".") else { return false };
-            rest = after;
-        }
-        let (number, digits) = decimal::leading(rest, 3);
-        if digits == 0 || number > 255 || digits > 1 && rest[0] == b'0' {
-            return false;
-        }
-        rest = &rest[digits..];
+    /// The number of a part without digits.
+    const NONE: u32 = u32::MAX;
+    let (mut part, mut points) = (NONE, 0);
+    for byte in text.bytes() {
+        part = match byte {
+            b'0'..=b'9' if part == NONE => u32::from(byte - b'0'),
+            // No leading zero.
+            b'0'..=b'9' if (1..=255).contains(&part) => part * 10 + u32::from(byte - b'0'),
+            b'.' if part <= 255 => {
+                points += 1;
+                NONE
+            }
+            _ => return false,
+        };
     }
-    rest.is_empty()
+    points == 3 && part <= 255
 }
 
-/// A decimal number without a sign, which `FromStr` would take.
-pub(super) fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
-    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+/// A decimal number without a sign: `FromStr` of the unsigned types would take a plus.
+pub(super) fn number<T: FromStr + Into<u64>>(text: &str) -> Option<T> {
+    if text.starts_with('+') { None } else { text.parse().ok() }
 }
 
 #[cfg(test)]

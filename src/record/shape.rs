@@ -128,6 +128,7 @@ impl<'a> Decimal<'a> {
     }
 
     /// The number that `text` begins with, and what follows it.
+    #[inline]
     pub(crate) fn split(text: &'a str) -> Option<(Self, &'a str)> {
         let digits = |bytes: &[u8]| bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let (bytes, mut end) = (text.as_bytes(), digits(text.as_bytes()));

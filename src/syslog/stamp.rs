@@ -1,5 +1,7 @@
 //! The time in a header as its writer spelled it, read without a notion of zones and of the current year.
 
+use crate::decimal;
+
 /// A time as spelled: `Nov 24 02:10:35`, `2026-11-24T02:10:35.123456+01:00` and their kin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp<'a> {
@@ -181,10 +183,9 @@ fn time_of_day(text: &str) -> Option<(Option<TimeOfDay>, &str)> {
 /// The fraction of a second in nanoseconds, and its number of digits; the tenth digit and what follows is left out.
 pub(super) fn fraction(text: &str) -> Option<(u32, u8, &str)> {
     let text = text.strip_prefix(['.', ','])?;
-    let all = text.bytes().take_while(u8::is_ascii_digit).count();
-    let digits = u8::try_from(all.min(9)).ok().filter(|&digits| digits > 0)?;
-    let value: u32 = text[..usize::from(digits)].parse().ok()?;
-    Some((value * 10_u32.pow(9 - u32::from(digits)), digits, &text[all..]))
+    let (value, digits) = decimal::leading(text.as_bytes(), 9);
+    let rest = text[digits..].trim_start_matches(|c: char| c.is_ascii_digit());
+    (digits > 0).then(|| (value * 10_u32.pow(9 - digits as u32), digits as u8, rest))
 }
 
 /// Takes a year and a zone that stand behind the time, in either order, as date(1) and routers write them.
@@ -239,9 +240,8 @@ fn offset(text: &str) -> Option<(i32, &str)> {
 
 /// A number of `least` to `most` digits, at most nine.
 fn number(text: &str, least: usize, most: usize) -> Option<(u32, &str)> {
-    let digits = text.bytes().take(most).take_while(u8::is_ascii_digit).count();
-    let value = (digits >= least).then(|| text[..digits].parse().ok())??;
-    Some((value, &text[digits..]))
+    let (value, digits) = decimal::leading(text.as_bytes(), most);
+    (digits >= least).then(|| (value, &text[digits..]))
 }
 
 #[cfg(test)]
