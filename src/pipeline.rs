@@ -96,25 +96,33 @@ pub fn read_frame<R>(
 ) -> R {
     // The strict check is several times as fast as the lossy one, and nearly every frame passes it.
     let text = std::str::from_utf8(frame.bytes).map_or_else(|_| String::from_utf8_lossy(frame.bytes), Cow::Borrowed);
-    let mut message = syslog::parse(&text, context);
-    let (postfix, postfix_flags) = postfix::parse(&message);
-    let mut flags = message.flags | postfix_flags;
-    if matches!(text, Cow::Owned(_)) {
-        flags |= Flags::INVALID_UTF8;
+    let message = syslog::parse(&text, context);
+    let mut record = Record {
+        id,
+        received_at: context.received_at(),
+        origin,
+        peer,
+        flags: message.flags,
+        postfix: postfix::parse(&message),
+        message,
+    };
+    if let Some(postfix) = &record.postfix {
+        record.flags |= postfix.flags;
+        if record.message.severity.is_none() {
+            record.message.severity = Some(postfix.level.map_or(Severity::INFO, Level::severity));
+            record.flags |= Flags::SEVERITY_INFERRED;
+        }
     }
-    if message.severity.is_none()
-        && let Some(postfix) = &postfix
-    {
-        message.severity = Some(postfix.level.map_or(Severity::INFO, Level::severity));
-        flags |= Flags::SEVERITY_INFERRED;
+    if matches!(text, Cow::Owned(_)) {
+        record.flags |= Flags::INVALID_UTF8;
     }
     if frame.truncated {
-        flags |= Flags::TRUNCATED;
+        record.flags |= Flags::TRUNCATED;
     }
-    if postfix.is_none() && postfix::has_tag(&text) {
-        flags |= Flags::HEADER_UNRECOGNISED;
+    if record.postfix.is_none() && postfix::has_tag(&text) {
+        record.flags |= Flags::HEADER_UNRECOGNISED;
     }
-    use_record(&Record { id, received_at: context.received_at(), origin, peer, message, postfix, flags })
+    use_record(&record)
 }
 
 // === impl Pipeline ===

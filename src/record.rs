@@ -92,6 +92,8 @@ pub struct Postfix<'a> {
     pub queue_id: Option<&'a str>,
     /// The creation time that a long queue id carries.
     pub queued_at: Option<Timestamp>,
+    /// What was inferred, damaged or odd: `daemon_inferred`, `reason_truncated`, `status_ambiguous`, `queue_id_unusual`.
+    pub flags: Flags,
 }
 
 /// The word that Postfix puts in front of a text that is more than information (`src/util/msg_output.c`).

@@ -63,7 +63,7 @@ mod tests {
 
     fn event<'a>(app_name: &'a str, msg: &'a str) -> Event<'a> {
         let message = Message { app_name: Some(app_name), msg, ..Message::default() };
-        parse(&message).0.expect("a tag of Postfix").event
+        parse(&message).expect("a tag of Postfix").event
     }
 
     #[test]

@@ -19,13 +19,13 @@ const STATUS_WORDS: [&str; 7] =
     ["sent", "bounced", "SOFTBOUNCE", "deferred", "deliverable", "undeliverable", "undeliverable-but-not-cached"];
 
 /// The delivery that a text without level and queue id describes, if it begins with `to=` and has a status.
-pub(super) fn read(text: &str) -> Option<(Delivery<'_>, Flags)> {
+pub(super) fn read<'a>(text: &'a str, flags: &mut Flags) -> Option<Delivery<'a>> {
     let list = text.strip_prefix("to=")?;
-    read_list(list, true).or_else(|| read_list(list, false))
+    [true, false].into_iter().find_map(|strict| read_list(list, strict, flags))
 }
 
 /// The delivery in a list. If `strict`, `None` also for one in which a comma is missing between two pairs.
-fn read_list(list: &str, strict: bool) -> Option<(Delivery<'_>, Flags)> {
+fn read_list<'a>(list: &'a str, strict: bool, flags: &mut Flags) -> Option<Delivery<'a>> {
     let (to, mut rest) = address::split(list);
     let mut delivery = Delivery { to, ..Delivery::default() };
     let mut relay = Relay::default();
@@ -75,11 +75,11 @@ fn read_list(list: &str, strict: bool) -> Option<(Delivery<'_>, Flags)> {
         }
     };
     delivery.relay = relay.endpoint;
-    let mut flags = read_reason(&mut delivery, reason, relay.speaker);
+    *flags |= read_reason(&mut delivery, reason, relay.speaker);
     if reason.is_some_and(has_second_status) {
-        flags |= Flags::STATUS_AMBIGUOUS;
+        *flags |= Flags::STATUS_AMBIGUOUS;
     }
-    Some((delivery, flags))
+    Some(delivery)
 }
 
 /// `relay=`, and what it says of the reason.

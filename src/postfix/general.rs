@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn what_has_no_shape_is_told_by_its_program() {
-        let kind = |app_name, msg| match parse(&Message { app_name: Some(app_name), msg, ..Message::default() }).0 {
+        let kind = |app_name, msg| match parse(&Message { app_name: Some(app_name), msg, ..Message::default() }) {
             Some(crate::record::Postfix { event: Event::Notice { kind, .. }, .. }) => Some(kind),
             _ => None,
         };

@@ -99,49 +99,47 @@ enum Writers {
 
 use Writers::{Any, Of, Only};
 
-/// What a Postfix program said, and the flags that this stage adds: `daemon_inferred`, `reason_truncated`, `status_ambiguous` and
-/// `queue_id_unusual`.
+/// What a Postfix program said.
 ///
 /// `None` if no Postfix program wrote the message, which the tag alone decides: see `tag.rs` for which count.
 /// The order of level, queue id and text is that of `src/util/msg_output.c` and of the callers of `msg_info()`.
-pub fn parse<'a>(message: &Message<'a>) -> (Option<Postfix<'a>>, Flags) {
-    let Some(tag) = tag::read(message) else { return (None, Flags::empty()) };
+pub fn parse<'a>(message: &Message<'a>) -> Option<Postfix<'a>> {
+    let tag = tag::read(message)?;
     let (level, text) = split_level(message.text());
-    let (id, text) = queue_id::split(text);
-    let mut said = Said { id, line: Line { level, has_queue_id: id.is_some(), text } };
+    let (mut id, mut text) = queue_id::split(text);
+    let line = Line { level, has_queue_id: id.is_some(), text };
+
+    let mut flags = Flags::empty();
     let named = match tag.daemon {
         tag::Daemon::Named(name) => Some(name),
         tag::Daemon::Lost { .. } => None,
     };
-    let (mut event, mut flags) = read(&said.line, named);
+    let mut event = event(&line, named, &mut flags);
     if matches!(event, Event::Other { .. } | Event::Debug { .. })
-        && let Some((other, what, added)) = with_unusual_id(&said, named)
+        && let Some((other, rest, what)) = behind_unusual_id(&line, named, &mut flags)
     {
-        (said, event, flags) = (other, what, added | Flags::QUEUE_ID_UNUSUAL);
+        (id, text, event) = (Some(other), rest, what);
     }
 
-    let daemon = match tag.daemon {
-        tag::Daemon::Named(name) => Some(name),
-        tag::Daemon::Lost { start } => {
-            let fits = |name: &&str| name.starts_with(start);
-            let inferred = tag::complete(start).or_else(|| infer::daemon(&event, said.line.text).filter(fits));
-            if inferred.is_some() {
-                flags |= Flags::DAEMON_INFERRED;
-            }
-            inferred.or_else(|| tag::PROGRAMS.contains(&start).then_some(start))
-        }
-    };
-
-    let postfix = Postfix {
+    let mut postfix = Postfix {
         event,
         instance: tag.instance,
         service: tag.service,
-        daemon,
+        daemon: named,
         level,
-        queue_id: said.id.map(|id| id.text),
-        queued_at: said.id.and_then(|id| id.queued_at),
+        queue_id: id.map(|id| id.text),
+        queued_at: id.and_then(|id| id.queued_at),
+        flags,
     };
-    (Some(postfix), flags)
+    if let tag::Daemon::Lost { start } = tag.daemon {
+        let fits = |name: &&str| name.starts_with(start);
+        let inferred = tag::complete(start).or_else(|| infer::daemon(&postfix.event, text).filter(fits));
+        if inferred.is_some() {
+            postfix.flags |= Flags::DAEMON_INFERRED;
+        }
+        postfix.daemon = inferred.or_else(|| tag::PROGRAMS.contains(&start).then_some(start));
+    }
+    Some(postfix)
 }
 
 /// Whether the tag of a Postfix program stands anywhere in a text. Where [`parse`] gives nothing, its line was not understood.
@@ -149,21 +147,19 @@ pub fn has_tag(text: &str) -> bool {
     tag::stands_in(text)
 }
 
-/// A line and the queue id before it.
-struct Said<'a> {
-    id: Option<QueueId<'a>>,
-    line: Line<'a>,
-}
-
-/// A line that is nobody's, if it is an event once something else than a queue id of Postfix is taken for one: `XXXXXXXXXX`,
-/// `<queueid>`, as people publish and test with. All that follows must be as it is behind an id.
-fn with_unusual_id<'a>(said: &Said<'a>, daemon: Option<&str>) -> Option<(Said<'a>, Event<'a>, Flags)> {
-    if said.id.is_some() || said.line.level.is_some() {
+/// What stands before a line that is nobody's, if something else than a queue id of Postfix is taken for one: `XXXXXXXXXX`,
+/// `<queueid>`, as people publish and test with; the text behind it and its event. That must be as it is behind an id.
+fn behind_unusual_id<'a>(
+    line: &Line<'a>,
+    daemon: Option<&str>,
+    flags: &mut Flags,
+) -> Option<(QueueId<'a>, &'a str, Event<'a>)> {
+    if line.has_queue_id || line.level.is_some() {
         return None;
     }
-    let (id, text) = queue_id::split_unusual(said.line.text)?;
-    let line = Line { level: None, has_queue_id: true, text };
-    let (event, flags) = read(&line, daemon);
+    let (id, text) = queue_id::split_unusual(line.text)?;
+    let mut added = Flags::QUEUE_ID_UNUSUAL;
+    let event = event(&Line { level: None, has_queue_id: true, text }, daemon, &mut added);
     let is_whole = match &event {
         Event::MessageId { .. } => text.contains("message-id=<"),
         Event::QueueActive { size, .. } => size.is_some(),
@@ -181,20 +177,19 @@ fn with_unusual_id<'a>(said: &Said<'a>, daemon: Option<&str>) -> Option<(Said<'a
         | Event::Verdict(_) => true,
         _ => false,
     };
-    is_whole.then_some((Said { id: Some(id), line }, event, flags))
+    is_whole.then(|| {
+        *flags = added;
+        (id, text, event)
+    })
 }
 
-/// The event of a line.
-fn read<'a>(line: &Line<'a>, daemon: Option<&str>) -> (Event<'a>, Flags) {
-    let delivery = if line.level.is_none() { delivery::read(line.text) } else { None };
-    match delivery {
-        Some((delivery, flags)) => (Event::Delivery(delivery), flags),
-        None => (event(line, daemon), Flags::empty()),
+/// The event of a line, with what its reader adds to `flags`.
+fn event<'a>(line: &Line<'a>, daemon: Option<&str>, flags: &mut Flags) -> Event<'a> {
+    if line.level.is_none()
+        && let Some(delivery) = delivery::read(line.text, flags)
+    {
+        return Event::Delivery(delivery);
     }
-}
-
-/// The event of a line that is no delivery.
-fn event<'a>(line: &Line<'a>, daemon: Option<&str>) -> Event<'a> {
     let reads = |writers: &Writers| match (writers, daemon) {
         (Any, _) | (Of(_), None) => true,
         (Only(_), None) => false,

@@ -97,7 +97,7 @@ mod tests {
         for (before, text, expected) in vectors {
             let msg = format!("{before}{}", text.replace('C', "gate.example.net[2001:db8::9]"));
             let message = Message { app_name: Some("postfix/qmqpd"), msg: &msg, ..Message::default() };
-            assert_eq!(parse(&message).0.map(|postfix| postfix.event), Some(expected), "{msg}");
+            assert_eq!(parse(&message).map(|postfix| postfix.event), Some(expected), "{msg}");
         }
     }
 }

@@ -22,8 +22,8 @@ fn smtp(msg: &str) -> Message<'_> {
 #[track_caller]
 fn delivery(text: &str) -> (Delivery<'_>, Flags) {
     match parse(&smtp(text)) {
-        (Some(Postfix { event: Event::Delivery(delivery), .. }), flags) => (delivery, flags),
-        (other, _) => panic!("no delivery: {other:?}"),
+        Some(Postfix { event: Event::Delivery(delivery), flags, .. }) => (delivery, flags),
+        other => panic!("no delivery: {other:?}"),
     }
 }
 
@@ -79,8 +79,7 @@ fn every_field_of_a_delivery() {
     };
     assert_eq!(delivery(text), (expected, Flags::empty()));
 
-    let (postfix, _) = parse(&smtp(text));
-    let postfix = postfix.expect("a tag of Postfix");
+    let postfix = parse(&smtp(text)).expect("a tag of Postfix");
     assert_eq!((postfix.instance, postfix.service, postfix.daemon), ("postfix", None, Some("smtp")));
     assert_eq!(postfix.queue_id, Some("3Pt2mN2VXxzNjll"));
     assert_eq!(postfix.queued_at.map(|at| at.digits), Some(6));
@@ -166,7 +165,7 @@ fn not_deliveries() {
         ("", None, ""),
     ];
     for (text, level, rest) in vectors {
-        let postfix = parse(&smtp(text)).0.expect("a tag of Postfix");
+        let postfix = parse(&smtp(text)).expect("a tag of Postfix");
         assert_eq!(postfix.level, level, "{text}");
         match postfix.event {
             Event::Delivery(delivery) => panic!("{text}: {delivery:?}"),
@@ -226,9 +225,9 @@ fn a_lost_daemon_is_inferred() {
     ];
     for (app_name, flags, msg, daemon, inferred) in vectors {
         let message = Message { app_name: Some(app_name), msg, flags, ..Message::default() };
-        let (postfix, added) = parse(&message);
-        assert_eq!(postfix.and_then(|postfix| postfix.daemon), daemon, "{app_name}: {msg}");
-        assert_eq!(added.contains(Flags::DAEMON_INFERRED), inferred, "{app_name}: {msg}");
+        let postfix = parse(&message).expect("a tag of Postfix");
+        assert_eq!(postfix.daemon, daemon, "{app_name}: {msg}");
+        assert_eq!(postfix.flags.contains(Flags::DAEMON_INFERRED), inferred, "{app_name}: {msg}");
     }
 }
 
@@ -236,7 +235,7 @@ fn a_lost_daemon_is_inferred() {
 fn other_programs_are_none() {
     let message =
         Message { app_name: Some("policyd-spf"), msg: "4FCA1803C5: to=<b@x>, status=sent (x)", ..Message::default() };
-    assert_eq!(parse(&message), (None, Flags::empty()));
+    assert_eq!(parse(&message), None);
 }
 
 #[test]
@@ -244,7 +243,7 @@ fn the_corpus_is_read() {
     let corpus = include_str!("../../tests/corpus/postfix/delivery.log");
     let mut statuses = std::collections::BTreeSet::new();
     for line in corpus.lines() {
-        let postfix = parse(&message(line)).0.unwrap_or_else(|| panic!("not Postfix's: {line}"));
+        let postfix = parse(&message(line)).unwrap_or_else(|| panic!("not Postfix's: {line}"));
         if let Event::Delivery(delivery) = postfix.event {
             statuses.insert(delivery.status);
         }

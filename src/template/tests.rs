@@ -33,6 +33,7 @@ fn delivery(origin: &Origin) -> Record<'_> {
             level: None,
             queue_id: Some("4XyZ12abcde"),
             queued_at: None,
+            flags: Flags::empty(),
         }),
         flags: Flags::empty(),
     }

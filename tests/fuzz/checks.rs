@@ -138,10 +138,10 @@ pub(crate) fn postfix(data: &[u8]) {
     let (origin, id) = (origin(), RecordIds::default().reserve(RECEIVED_AT, 1).take());
     for app_name in TAGS {
         let message = Message { app_name: Some(app_name), msg: &text, ..Message::default() };
-        let (postfix, flags) = postfix::parse(&message);
-        assert!(postfix.is_some(), "{app_name} is Postfix's");
-        let record =
-            Record { id, received_at: RECEIVED_AT, origin: &origin, peer: Peer::default(), message, postfix, flags };
+        let said = postfix::parse(&message).unwrap_or_else(|| panic!("{app_name} is Postfix's"));
+        let (flags, postfix) = (said.flags, Some(said));
+        let peer = Peer::default();
+        let record = Record { id, received_at: RECEIVED_AT, origin: &origin, peer, message, postfix, flags };
         encode(&record, Language::En);
     }
 }

@@ -9,7 +9,7 @@ use crate::syslog::Message;
 /// What smtpd says, with its level and queue id, as the stage reads it.
 fn postfix(text: &str) -> Postfix<'_> {
     let message = Message { app_name: Some("postfix/smtpd"), msg: text, ..Message::default() };
-    parse(&message).0.expect("a tag of Postfix")
+    parse(&message).expect("a tag of Postfix")
 }
 
 fn event(text: &str) -> Event<'_> {

@@ -39,14 +39,14 @@ fn corpus() -> impl Iterator<Item = &'static str> {
 }
 
 fn read<'a>(app_name: &'a str, msg: &'a str) -> Postfix<'a> {
-    parse(&Message { app_name: Some(app_name), msg, ..Message::default() }).0.expect("a tag of Postfix")
+    parse(&Message { app_name: Some(app_name), msg, ..Message::default() }).expect("a tag of Postfix")
 }
 
 #[test]
 fn no_line_of_the_corpora_is_unknown() {
     let mut lines = 0;
     for line in corpus() {
-        let postfix = parse(&message(line)).0.unwrap_or_else(|| panic!("not Postfix's: {line}"));
+        let postfix = parse(&message(line)).unwrap_or_else(|| panic!("not Postfix's: {line}"));
         assert!(!matches!(postfix.event, Event::Other { .. }), "{line}");
         lines += 1;
     }
@@ -58,7 +58,7 @@ fn a_lost_program_changes_no_event() {
     for line in corpus() {
         let known = message(line);
         let lost = Message { app_name: Some("postfix"), ..known.clone() };
-        let [known, lost] = [&known, &lost].map(|message| parse(message).0.map(|postfix| postfix.event));
+        let [known, lost] = [&known, &lost].map(|message| parse(message).map(|postfix| postfix.event));
         assert_eq!(known, lost, "{line}");
     }
 }

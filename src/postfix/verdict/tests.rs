@@ -8,7 +8,7 @@ use crate::syslog::Message;
 
 fn event<'a>(app_name: &'a str, msg: &'a str) -> Event<'a> {
     let message = Message { app_name: Some(app_name), msg, ..Message::default() };
-    parse(&message).0.unwrap_or_else(|| panic!("not Postfix's: {app_name}")).event
+    parse(&message).unwrap_or_else(|| panic!("not Postfix's: {app_name}")).event
 }
 
 #[track_caller]
