@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::buffer::{Batch, Encoded, Entry, Records, Room, Sender, Span, Spare, Waiting};
-use crate::encode::{Encoder, Writer};
+use crate::encode::{self, Encoder, Writer};
 use crate::frame::Frame;
 use crate::ledger::{Reason, SinkLedger};
 use crate::postfix;
@@ -103,6 +103,7 @@ pub fn read_frame<R>(
         origin,
         peer,
         flags: message.flags,
+        plain: !encode::needs_escape(&text),
         postfix: postfix::parse(&message),
         message,
     };

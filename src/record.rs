@@ -34,6 +34,8 @@ pub struct Record<'a> {
     pub postfix: Option<Postfix<'a>>,
     /// The flags of every stage together.
     pub flags: Flags,
+    /// Whether it is known that nothing in the frame needs an escape in JSON. If not, each text is looked at.
+    pub plain: bool,
 }
 
 /// Who sent a frame, as far as that is known.

@@ -33,8 +33,8 @@ fn reading_a_line_of_postfix_and_writing_its_record_allocates_nothing() {
             let reading = measure(|| parsed = Some(postfix::parse(&message)));
             let postfix = parsed.expect("it was read");
             let peer = Peer::at("192.0.2.1:51234");
-            let flags = message.flags | postfix.as_ref().map(|said| said.flags).unwrap_or_default();
-            let record = Record { id, received_at: RECEIVED_AT, origin: &origin, peer, message, postfix, flags };
+            let (flags, plain) = (message.flags | postfix.as_ref().map(|said| said.flags).unwrap_or_default(), false);
+            let record = Record { id, received_at: RECEIVED_AT, origin: &origin, peer, message, postfix, flags, plain };
             json.clear();
             let writing = measure(|| Encoder::default().encode(&record, &mut json));
             assert_eq!((reading.count_total, writing.count_total), (0, 0), "{line}");

@@ -150,7 +150,12 @@ impl Object<'_> {
     /// Writes an object in this one, as plain as this one is.
     #[inline(always)]
     pub(super) fn object(&mut self, key: Key, fields: impl FnOnce(&mut Object<'_>)) {
-        let plain = self.plain;
+        self.part(key, self.plain, fields);
+    }
+
+    /// Writes an object in this one, whose texts come from elsewhere.
+    #[inline(always)]
+    pub(super) fn part(&mut self, key: Key, plain: bool, fields: impl FnOnce(&mut Object<'_>)) {
         self.value(key, |out| object(out, plain, fields));
     }
 
@@ -239,7 +244,7 @@ const C1: u8 = 0xc2;
 
 /// Whether [`string`] may have to write any of `text` in another way. It looks at bytes alone, so it takes all of U+0080 to
 /// U+00BF, which begin with one byte, for control characters.
-pub(super) fn needs_escape(text: &str) -> bool {
+pub(crate) fn needs_escape(text: &str) -> bool {
     let bytes = text.as_bytes();
     match bytes.len() {
         64.. => any_block_needs_escape::<64>(bytes),

@@ -6,7 +6,7 @@ mod record;
 mod shape;
 mod structured_data;
 
-pub(crate) use json::string as json_string;
+pub(crate) use json::{needs_escape, string as json_string};
 pub use record::{Encoder, Writer};
 
 /// The JSON Schema (draft 2020-12) of a record, version 1.

@@ -83,9 +83,9 @@ impl Writer<'_> {
     fn record(&mut self, record: &Record<'_>) {
         let Self { out, timestamp, receipt, source, flags, codes } = self;
         let message = &record.message;
-        let plain_name = !message.app_name.is_some_and(needs_escape);
-        let plain_msg = !needs_escape(message.msg);
-        json::object(out, false, |object| {
+        let plain_name = record.plain || !message.app_name.is_some_and(needs_escape);
+        let plain_msg = record.plain || !needs_escape(message.msg);
+        json::object(out, record.plain, |object| {
             object.value(key!("id"), |out| {
                 out.push(b'"');
                 record.id.print(out);
@@ -113,7 +113,7 @@ impl Writer<'_> {
             if let Some(said) = &record.postfix {
                 // It consists of parts of these two.
                 let plain = plain_name && plain_msg;
-                object.value(key!("postfix"), |out| json::object(out, plain, |object| postfix(object, said, codes)));
+                object.part(key!("postfix"), plain, |object| postfix(object, said, codes));
             }
         });
     }
@@ -134,7 +134,7 @@ impl Source {
         let plain = !texts.iter().flatten().any(|text| needs_escape(text));
         self.transport = plain.then_some(origin.transport);
         self.place = object.place_of(|object| {
-            object.object(key!("source"), |source| {
+            object.part(key!("source"), plain, |source| {
                 let [name, address, tls_subject] = texts;
                 let name = source.placed_if(key!("name"), name);
                 source.word(key!("transport"), origin.transport.name());

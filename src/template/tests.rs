@@ -36,6 +36,7 @@ fn delivery(origin: &Origin) -> Record<'_> {
             flags: Flags::empty(),
         }),
         flags: Flags::empty(),
+        plain: false,
     }
 }
 

@@ -140,8 +140,8 @@ pub(crate) fn postfix(data: &[u8]) {
         let message = Message { app_name: Some(app_name), msg: &text, ..Message::default() };
         let said = postfix::parse(&message).unwrap_or_else(|| panic!("{app_name} is Postfix's"));
         let (flags, postfix) = (said.flags, Some(said));
-        let peer = Peer::default();
-        let record = Record { id, received_at: RECEIVED_AT, origin: &origin, peer, message, postfix, flags };
+        let (peer, plain) = (Peer::default(), false);
+        let record = Record { id, received_at: RECEIVED_AT, origin: &origin, peer, message, postfix, flags, plain };
         encode(&record, Language::En);
     }
 }
