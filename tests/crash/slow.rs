@@ -25,6 +25,16 @@ fn spawn(directory: &Path, config: &str, slow: &str) -> Unread {
     Unread::spawn_with(config, &directory.join("stderr"), ("POSTRIDER_SLOW_AT", slow))
 }
 
+/// All of them at once: their time is waiting.
+fn each<T: Copy + Send>(cases: &[T], test: impl Fn(T) + Sync) {
+    thread::scope(|scope| {
+        for case in cases {
+            let (case, test) = (*case, &test);
+            scope.spawn(move || test(case));
+        }
+    });
+}
+
 /// Everything goes to the disk: the sink is blocked until the end.
 fn is_waited_for(mode: &str, slow: &str) {
     let directory = scratch::directory("slow");
@@ -59,10 +69,9 @@ fn is_waited_for(mode: &str, slow: &str) {
 
 #[test]
 fn no_acknowledgement_is_quicker_than_the_spool_s_disk() {
-    for slow in ["spool-fdatasync:300", "spool-write:300"] {
-        is_waited_for("always", slow);
-        is_waited_for("overflow", slow);
-    }
+    let slow = ["spool-fdatasync:300", "spool-write:300"];
+    let cases = slow.map(|slow| [("always", slow), ("overflow", slow)]).concat();
+    each(&cases, |(mode, slow)| is_waited_for(mode, slow));
 }
 
 /// RELP to a file, as many messages as one sync after the other would need minutes for.
@@ -70,7 +79,7 @@ fn no_acknowledgement_is_quicker_than_the_spool_s_disk() {
 fn no_acknowledgement_is_quicker_than_the_disk_of_a_file_and_many_share_a_sync() {
     const COUNT: usize = 5000;
     const AT_ONCE: usize = 1000;
-    for slow in ["file-fdatasync:300", "file-write:300"] {
+    each(&["file-fdatasync:300", "file-write:300"], |slow| {
         let directory = scratch::directory("slow-file");
         let path = directory.path().join("out.json");
         let config = format!(
@@ -100,7 +109,7 @@ fn no_acknowledgement_is_quicker_than_the_disk_of_a_file_and_many_share_a_sync()
             rest[..rest.find('"').expect("its end")].parse::<usize>().expect("a number")
         });
         assert!(numbers.eq(2..COUNT + 2), "{slow}: not each once and in order");
-    }
+    });
 }
 
 /// A followed file to a file, and to a spool that has everything before its sink.
@@ -193,35 +202,35 @@ fn a_sink_beside_it_is_not_held_up_and_memory_is_bounded() {
 /// A stop has its time, whether or not the disk has done its work by then; the next start has all that was acknowledged.
 #[test]
 fn a_stop_ends_in_time_and_what_was_acknowledged_is_there() {
-    for mode in ["always", "overflow"] {
-        for slow in ["spool-fdatasync:300", "spool-fdatasync:3000"] {
-            let directory = scratch::directory("slow-stop");
-            let config = spool::config(directory.path(), &spool::keys(mode)).replace("\"20s\"", "\"2s\"");
-            let mut postrider = spawn(directory.path(), &config, slow);
-            let (mut sender, output) = (Sender::default(), Output::default());
-            let reader = output.read(postrider.output());
-            let mut session = sender.connect(postrider.address("relp")).expect("a session");
-            session.deliver(150).expect("acknowledgements");
-            let begun = Instant::now();
-            session.send().expect("room in the socket");
-            let ended = postrider.terminate(DEADLINE);
-            let took = begun.elapsed();
-            assert!(took < Duration::from_secs(4), "{mode}, {slow}: the stop took {took:?}\n{}", ended.stderr);
-            assert!(!ended.stderr.contains("defect"), "{}", ended.stderr);
-            drop(session);
-            output.open(true);
-            reader.join().expect("the reader");
+    let slow = ["spool-fdatasync:300", "spool-fdatasync:3000"];
+    let cases = slow.map(|slow| [("always", slow), ("overflow", slow)]).concat();
+    each(&cases, |(mode, slow)| {
+        let directory = scratch::directory("slow-stop");
+        let config = spool::config(directory.path(), &spool::keys(mode)).replace("\"20s\"", "\"2s\"");
+        let mut postrider = spawn(directory.path(), &config, slow);
+        let (mut sender, output) = (Sender::default(), Output::default());
+        let reader = output.read(postrider.output());
+        let mut session = sender.connect(postrider.address("relp")).expect("a session");
+        session.deliver(150).expect("acknowledgements");
+        let begun = Instant::now();
+        session.send().expect("room in the socket");
+        let ended = postrider.terminate(DEADLINE);
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(4), "{mode}, {slow}: the stop took {took:?}\n{}", ended.stderr);
+        assert!(!ended.stderr.contains("defect"), "{}", ended.stderr);
+        drop(session);
+        output.open(true);
+        reader.join().expect("the reader");
 
-            let mut second = Unread::spawn(&config, &directory.path().join("stderr"));
-            let reader = output.read(second.output());
-            let acknowledged = sender.acknowledged.clone();
-            wait_until(DEADLINE, "what was acknowledged", || output.seen(|seen| acknowledged.is_subset(&seen.numbers)));
-            sender.connect(second.address("relp")).and_then(Session::finish).expect("acknowledgements");
-            let ended = second.terminate(DEADLINE);
-            assert_clean(&ended);
-            reader.join().expect("the reader");
-            assert_eq!(ledger(&ended, "sink=\"stdout\"", "spooled"), 0);
-            output.seen(|seen| seen.judge(slow, &sender.acknowledged, sender.next, 1));
-        }
-    }
+        let mut second = Unread::spawn(&config, &directory.path().join("stderr"));
+        let reader = output.read(second.output());
+        let acknowledged = sender.acknowledged.clone();
+        wait_until(DEADLINE, "what was acknowledged", || output.seen(|seen| acknowledged.is_subset(&seen.numbers)));
+        sender.connect(second.address("relp")).and_then(Session::finish).expect("acknowledgements");
+        let ended = second.terminate(DEADLINE);
+        assert_clean(&ended);
+        reader.join().expect("the reader");
+        assert_eq!(ledger(&ended, "sink=\"stdout\"", "spooled"), 0);
+        output.seen(|seen| seen.judge(slow, &sender.acknowledged, sender.next, 1));
+    });
 }
