@@ -93,9 +93,9 @@ fn is_key(text: &[u8]) -> bool {
     text.strip_prefix(b", ").is_some_and(begins_with_key)
 }
 
-/// The same without the comma.
+/// The same without the comma, or without the space.
 fn is_bare_key(text: &[u8]) -> bool {
-    text.strip_prefix(b" ").is_some_and(begins_with_key)
+    matches!(text, [b' ' | b',', rest @ ..] if begins_with_key(rest))
 }
 
 fn begins_with_key(text: &[u8]) -> bool {
@@ -114,11 +114,11 @@ pub(super) fn separator(text: &str) -> Option<usize> {
     }
 }
 
-/// The same, or where the next ` key=` without a comma begins.
+/// The same, or where the next key without a comma, or without a space, begins.
 pub(super) fn loose_separator(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     memchr::memchr2_iter(b',', b' ', bytes).find(|at| match bytes[*at] {
-        b',' => bytes.get(at + 1) == Some(&b' '),
+        b',' if bytes.get(at + 1) == Some(&b' ') => true,
         _ => is_bare_key(&bytes[*at..]),
     })
 }

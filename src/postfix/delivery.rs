@@ -5,7 +5,7 @@
 //! ```
 //!
 //! It is read as a list of `, key=value` pairs in any order, unknown keys skipped: Postfix 2.3 added `conn_use`, `delays`
-//! and `dsn`, Postfix 3.11 `tls`, and each broke the parsers that expected a sequence. A comma may be missing, too. `status` ends the list, for what
+//! and `dsn`, Postfix 3.11 `tls`, and each broke the parsers that expected a sequence. A comma may be missing, too, or the space behind it. `status` ends the list, for what
 //! follows is written by strangers: nothing in a reason is read as a field. Where an address may have ended the list, the flag
 //! `status_ambiguous` says so.
 
@@ -24,13 +24,13 @@ pub(super) fn read<'a>(text: &'a str, flags: &mut Flags) -> Option<Delivery<'a>>
     [true, false].into_iter().find_map(|strict| read_list(list, strict, flags))
 }
 
-/// The delivery in a list. If `strict`, `None` also for one in which a comma is missing between two pairs.
+/// The delivery in a list. If `strict`, `None` also for one in which a comma or a space is missing between two pairs.
 fn read_list<'a>(list: &'a str, strict: bool, flags: &mut Flags) -> Option<Delivery<'a>> {
     let (to, mut rest) = address::split(list);
     let mut delivery = Delivery { to, ..Delivery::default() };
     let mut relay = Relay::default();
     let reason = loop {
-        rest = rest.strip_prefix(", ").or_else(|| rest.strip_prefix(' ').filter(|_| !strict))?;
+        rest = rest.strip_prefix(", ").or_else(|| rest.strip_prefix([' ', ',']).filter(|_| !strict))?;
         if let Some(orig_to) = rest.strip_prefix("orig_to=") {
             let (address, after) = address::split(orig_to);
             delivery.orig_to = Some(address);

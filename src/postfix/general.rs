@@ -10,11 +10,14 @@
 use super::Line;
 use crate::record::Event;
 
+/// The kind of the delivery record that was cut.
+pub(super) const DELIVERY_CUT: &str = "delivery_cut";
+
 /// How a notice begins, what it holds further on, and its kind. The first that fits counts.
 #[rustfmt::skip]
 const NOTICES: &[(&str, &str, &str)] = &[
     // A delivery record that was cut before its status: delivery.rs has read it in vain.
-    ("to=<", "", "delivery_cut"),
+    ("to=<", "", DELIVERY_CUT),
     // Every program's main loop; postscreen goes on in the background.
     ("table ", " has changed", "table_changed"),
 
@@ -49,6 +52,8 @@ const NOTICES: &[(&str, &str, &str)] = &[
     ("exiting to reopen external entropy source ", "", "entropy_source"),
     // src/util/dict_open.c, src/global/mkmap_open.c: a table's source is being edited.
     ("pausing to let ", " cool down", "table_busy"),
+    // src/util/dict_db.c
+    ("close database ", "(possible Berkeley DB bug)", "table_close_failed"),
     // src/util/dict_lmdb.c
     ("database ", ": using size limit ", "table_resized"),
     ("database ", ": pausing after MDB_", "table_busy"),

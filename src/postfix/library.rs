@@ -1,4 +1,5 @@
-//! What Cyrus SASL and its plugins log by themselves inside of smtpd, smtp and lmtp, under the name of these.
+//! What libraries log by themselves inside of a program of Postfix, under its name: Cyrus SASL with its plugins in smtpd, smtp and
+//! lmtp, PAM, and in any program what looks up users (NSS).
 //!
 //! The text has no level, so that the words have to tell: what names a problem is a warning, and what tells of a step is
 //! verbose output. What Postfix logs on behalf of the library begins with `SASL authentication`, and is a notice of smtpd;
@@ -13,6 +14,7 @@ const PROBLEMS: &[(&str, &str)] = &[
     // lib/auxprop.c, lib/canonusr.c, lib/checkpw.c
     ("auxpropfunc error", ""),
     ("canonuserfunc error", ""),
+    ("auxprop", ": "),
     ("could not find auxprop plugin", ""),
     ("desired ", " plugin "),
     ("could not verify password", ""),
@@ -52,12 +54,17 @@ const PROBLEMS: &[(&str, &str)] = &[
     ("ldapdb", ""),
     ("GSSAPI Error: ", ""),
     ("GSSAPI Failure: ", ""),
+    ("Kerberos ", "rror"),
     ("OTP unavailable because ", ""),
     ("OTP: ", ""),
     ("SRP unavailable because ", ""),
     ("NTLM: ", ""),
     ("DIGEST-MD5: ", ""),
     ("CRAM-MD5: ", ""),
+    // Linux-PAM, nss_ldap, nss-pam-ldapd, nss_mysql
+    ("PAM ", ""),
+    ("pam_", ": "),
+    ("nss_", ": "),
 ];
 
 /// How a step begins.
@@ -65,7 +72,7 @@ const STEPS: [&str; 6] = [
     "looking for plugins in ",
     "loading plugin",
     "sql auxprop plugin using ",
-    "sql plugin ",
+    "sql plugin",
     "begin transaction",
     "commit transaction",
 ];
@@ -118,6 +125,8 @@ mod tests {
             "sasldb_auxprop: größe",
             "sql plugin couldn't connect to any host",
             "OTP unavailable because can't read/write key database /etc/opiekeys: No such file or directory",
+            "PAM unable to dlopen(pam_foo.so): /lib/security/pam_foo.so: cannot open shared object file: No such file or directory",
+            "nss_ldap: could not search LDAP server - Server is unavailable",
             "GSSAPI Error: Unspecified GSS failure.  Minor code may provide more information (No credentials cache found)",
         ] {
             assert_eq!(read(text), Some(Event::Warning { text }), "{text}");

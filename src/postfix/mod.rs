@@ -65,7 +65,7 @@ const READERS: &[(Writers, Reader)] = &[
     (Of(&["postscreen"]), postscreen::read),
     (Of(&["dnsblog"]), dnsblog::read),
     (Of(&["tlsproxy"]), tlsproxy::read),
-    (Of(&["smtp", "lmtp", "smtpd", "tlsproxy", "posttls-finger"]), tls::read),
+    (Of(&["smtp", "lmtp", "smtpd", "tlsproxy", "tlsmgr", "posttls-finger"]), tls::read),
     (Of(&["smtpd", "cleanup", "postscreen"]), verdict::read),
     (Of(&["smtp", "lmtp"]), verdict::read_outbound),
     (Of(&["smtp", "lmtp"]), smtp::read),
@@ -84,8 +84,8 @@ const READERS: &[(Writers, Reader)] = &[
     (Only(&["postlog"]), general::read_postlog),
     (Only(&["postfix-tls-script"]), general::read_tls_script),
     (Only(&["postfix-non-bdb-script", "nbdb_reindexd"]), general::read_table_migration),
-    (Of(&["smtp", "lmtp", "smtpd"]), library::read),
     (Any, general::read),
+    (Any, library::read),
     (Any, debug::read),
 ];
 
@@ -165,6 +165,8 @@ fn behind_unusual_id<'a>(
         Event::QueueActive { size, .. } => size.is_some(),
         Event::Client(client) => client.client.is_some(),
         Event::AttemptFailed { server, .. } => server.is_some(),
+        Event::Notice { kind, server, .. } => server.is_some() || *kind == general::DELIVERY_CUT,
+        Event::ConnectionLost { client, .. } => client.is_some(),
         Event::Delivery(_)
         | Event::Expired { .. }
         | Event::Removed { .. }

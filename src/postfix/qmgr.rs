@@ -51,7 +51,11 @@ fn queue_active<'a>(from: &'a str, rest: &'a str) -> Option<Event<'a>> {
         let cut = rest.len() > ", s".len() && SIZE.starts_with(rest);
         return cut.then_some(Event::QueueActive { from, size: None, nrcpt: None });
     };
-    let (size, rest) = values.split_once(", ").map_or((None, ""), |(size, rest)| (number(size), rest));
+    // Before Postfix 1.1, without the recipients: `size=1234 (queue active)`.
+    let (size, rest) = match values.split_once([',', ' ']) {
+        Some((size, rest)) => (number(size), rest.strip_prefix(' ').unwrap_or(rest)),
+        None => (None, ""),
+    };
     let nrcpt = rest.strip_prefix("nrcpt=").and_then(|rest| rest.split_once(' ')).and_then(|(nrcpt, _)| number(nrcpt));
     Some(Event::QueueActive { from, size, nrcpt })
 }
@@ -87,7 +91,9 @@ mod tests {
             (r#"from=<"\">, status=expired, x"@example.com>, size=1, nrcpt=2 (queue active)"#, active(r#""\">, status=expired, x"@example.com"#, Some(1), Some(2))),
             ("from=<x>, status=expired, y@example.com>, size=1, nrcpt=2 (queue active)", active("x>, status=expired, y@example.com", Some(1), Some(2))),
             ("from=<x>, size=9, nrcpt=9 (queue active)@example.com>, status=expired, returned to sender", expired("x>, size=9, nrcpt=9 (queue active)@example.com", "expired", returned)),
+            ("from=<a@example.com>, size=1234 (queue active)", active("a@example.com", Some(1234), None)),
             // Munged.
+            ("from=a@example.com, size=1 nrcpt=2 (queue active)", active("a@example.com", Some(1), Some(2))),
             ("from=a@example.com, size=1, nrcpt=2 (queue active)", active("a@example.com", Some(1), Some(2))),
             // Cut.
             ("from=<a@example.com>, size=1, nrcpt=2", active("a@example.com", Some(1), None)),

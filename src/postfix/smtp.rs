@@ -89,6 +89,7 @@ const OWN: &[(&str, &str)] = &[
 const UNNAMED: &[&str] = &[
     // smtp_proto.c
     "Server certificate not ",
+    "Server certificate could not be verified",
     "Cannot start TLS: handshake failure",
     "TLS is required, but ",
     // smtp_tls_policy.c, tls_dane.c

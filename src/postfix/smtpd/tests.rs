@@ -279,6 +279,9 @@ fn broken_protocol() {
         ("bare <LF> received after CONNECT from unknown[2001:db8::1]", broken("bare_newline", Some(address("2001:db8::1")), Some("CONNECT"), None)),
         ("4FCA1803C5: bare <LF> received after DATA (1460 bytes) from mx.example.com[192.0.2.1]:unknown", broken("bare_newline", MX, Some("DATA"), None)),
         ("disconnect: mx.example.com[192.0.2.1]: not allowed: bare <LF>", broken("bare_newline", MX, None, None)),
+        ("disconnect: from mx.example.com[192.0.2.1]:unknown not allowed: bare <LF>", broken("bare_newline", MX, None, None)),
+        ("disconnect: not allowed: bare <LF> received from mx.example.com[192.0.2.1]", broken("bare_newline", MX, None, None)),
+        ("disconnect: not allowed: bare <LF>", broken("bare_newline", None, None, None)),
         ("warning: bad ETRN example.com... from mx.example.com[192.0.2.1]", broken("bad_etrn", MX, Some("ETRN"), Some("example.com"))),
         // Forged: what the client sent is text to its end.
         ("warning: non-SMTP command from mx.example.com[192.0.2.1]: x from evil[203.0.113.9]: y", broken("non_smtp_command", MX, None, Some("x from evil[203.0.113.9]: y"))),

@@ -128,7 +128,7 @@ fn pipelining(text: &str) -> Option<Broken<'_>> {
 ///
 /// ```text
 /// bare <LF> received after STAGE[ (N bytes)] from C
-/// disconnect: C: not allowed: bare <LF>
+/// disconnect: C: not allowed: bare <LF>, disconnect: not allowed: bare <LF> received from C
 /// ```
 fn bare_newline(text: &str) -> Option<Broken<'_>> {
     const KIND: &str = "bare_newline";
@@ -138,10 +138,9 @@ fn bare_newline(text: &str) -> Option<Broken<'_>> {
         let (stage, _) = stage(at)?;
         return Some((KIND, Some(stage), client, None));
     }
-    let rest = text.strip_prefix("disconnect: ")?.trim_start_matches("from ");
-    let (client, rest) = split_client(rest)?;
-    let rest = rest.strip_prefix(':').unwrap_or(rest);
-    rest.starts_with(" not allowed: bare <LF>").then_some((KIND, None, client, None))
+    let (before, after) = text.strip_prefix("disconnect: ")?.split_once("not allowed: bare <LF>")?;
+    let from = after.find(" from ").map_or(before, |at| &after[at + " from ".len()..]);
+    Some((KIND, None, split_client(from.trim_start_matches("from ")).and_then(|(client, _)| client), None))
 }
 
 /// `Illegal address syntax from C in MAIL command: ADDRESS`.

@@ -46,8 +46,7 @@ const UNNAMED: &[&str] = &[
 
 /// How what is wrong with a certificate begins where no peer is named (`tls_client.c` and `smtp_proto.c`
 /// before Postfix 2.5).
-const CERTIFICATE: [&str; 4] =
-    ["Peer certificate ", "Server certificate ", "Client certificate ", "CommonName mis-match"];
+const CERTIFICATE: [&str; 4] = ["Peer certificate", "Server certificate", "Client certificate", "CommonName mis-match"];
 
 /// The failure that a text tells of.
 pub(super) fn read(text: &str) -> Option<Event<'_>> {
@@ -115,6 +114,8 @@ mod tests {
             ("certificate verification failed for mx.example.net[192.0.2.25]:25: self-signed certificate", host(Some(25)), "self-signed certificate"),
             ("certificate verification failed for mx.example.net[192.0.2.25]:25: not trusted by local or TLSA policy", host(Some(25)), "not trusted by local or TLSA policy"),
             ("certificate verification failed for mx.example.net: num=19:self signed certificate in certificate chain", named, "num=19:self signed certificate in certificate chain"),
+            ("certificate verification failed for mx.example.net:num=20:unable to get local issuer certificate: x", named, "num=20:unable to get local issuer certificate: x"),
+            ("certificate verification failed for mx.example.net[192.0.2.25]:num=18:self signed certificate", host(None), "num=18:self signed certificate"),
             ("server certificate verification failed for mx.example.net[192.0.2.25]:25: certificate has expired", host(Some(25)), "certificate has expired"),
             ("client certificate verification failed for mx.example.net[192.0.2.25]: num=26:unsupported certificate purpose", host(None), "num=26:unsupported certificate purpose"),
             ("CA certificate verification failed for mx.example.net[192.0.2.25]:25: certificate not yet valid", host(Some(25)), "certificate not yet valid"),

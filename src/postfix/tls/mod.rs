@@ -30,13 +30,16 @@ fn split_peer(text: &str) -> (Option<Endpoint<'_>>, &str) {
     {
         return (peer, rest);
     }
-    let (peer, rest) = text.split_once(": ").unwrap_or((text, ""));
+    let end = memchr::memchr_iter(b':', text.as_bytes()).find(|at| after_colon(&text[*at..]).is_some());
+    let (peer, rest) = text.split_at(end.unwrap_or(text.len()));
+    let rest = after_colon(rest).unwrap_or("");
     (Some(peer).filter(|peer| !peer.contains(' ')).and_then(endpoint::read), rest)
 }
 
-/// What follows the colon behind a peer; nothing if the peer is the last.
+/// What follows the colon behind a peer; nothing if the peer is the last. Postfix 2.3 has no space before an error's number.
 fn after_colon(text: &str) -> Option<&str> {
-    if text.is_empty() { Some(text) } else { text.strip_prefix(": ") }
+    let number = || text.strip_prefix(':').filter(|rest| rest.starts_with("num="));
+    if text.is_empty() { Some(text) } else { text.strip_prefix(": ").or_else(number) }
 }
 
 #[cfg(test)]

@@ -62,6 +62,7 @@ const OF_A_PEER: &[(&str, Kind)] = &[
     ("Trusted: subject_CN=", Notice("tls_certificate")),
     ("Untrusted: subject_CN=", Notice("tls_certificate")),
     ("Verified: subject_CN=", Notice("tls_certificate")),
+    ("Unverified: subject_CN=", Notice("tls_certificate")),
     ("TLS cipher list \"", Notice("tls_cipher_list")),
     ("re-using session with untrusted certificate", Notice("tls_session_untrusted")),
     ("Reusing old session", Debug),
@@ -129,6 +130,7 @@ mod tests {
             ("mx.example.net[192.0.2.25]:25: subject_CN=mx.example.net, issuer_CN=Example CA, fingerprint=AA:BB, pkey_fingerprint=CC:DD", "tls_certificate"),
             ("mx.example.net[192.0.2.25]: subject_CN=a: b, issuer=Example CA, cert fingerprint=AA:BB, pkey fingerprint=CC:DD", "tls_certificate"),
             ("mx.example.net[192.0.2.25]: Untrusted: subject_CN=a, issuer=b, fingerprint=AA:BB", "tls_certificate"),
+            ("mx.example.net[192.0.2.25]: Unverified: subject_CN=a, issuer=b", "tls_certificate"),
             ("mx.example.net[2001:db8::25]:25: TLS cipher list \"aNULL:-aNULL:HIGH:@STRENGTH\"", "tls_cipher_list"),
             ("mx.example.net[192.0.2.25]:25: re-using session with untrusted certificate, look for details earlier in the log", "tls_session_untrusted"),
         ];
