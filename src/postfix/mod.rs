@@ -163,7 +163,7 @@ fn behind_unusual_id<'a>(
     let is_whole = match &event {
         Event::MessageId { .. } => text.contains("message-id=<"),
         Event::QueueActive { size, .. } => size.is_some(),
-        Event::Client(client) => client.client.is_some(),
+        Event::Client(_) => text.contains(']'),
         Event::AttemptFailed { server, .. } => server.is_some(),
         Event::Notice { kind, server, .. } => server.is_some() || *kind == general::DELIVERY_CUT,
         Event::ConnectionLost { client, .. } => client.is_some(),

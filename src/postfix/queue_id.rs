@@ -46,12 +46,19 @@ pub(super) fn split_unusual(text: &str) -> Option<(QueueId<'_>, &str)> {
     is_substitute(word).then_some((QueueId { text: word, queued_at: None }, rest))
 }
 
-/// Whether a word is what people put in place of a queue id: no more than a name, alone or in brackets.
-pub(super) fn is_substitute(word: &str) -> bool {
-    const BRACKETS: [(&str, &str); 5] = [("<", ">"), ("[", "]"), ("(", ")"), ("{", "}"), ("${", "}")];
-    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '*' | '?' | '#' | '$' | '%' | '…');
-    let inner = BRACKETS.iter().find_map(|(open, close)| word.strip_prefix(open)?.strip_suffix(close)).unwrap_or(word);
-    !inner.is_empty() && word.len() <= LENGTH_LIMIT && word != NONE && inner.chars().all(is_name)
+/// Whether a text is what people put in place of a queue id: a word that is no table, address or host, or anything of the kind
+/// in brackets or quotes.
+pub(super) fn is_substitute(text: &str) -> bool {
+    const BRACKETS: [(&str, &str); 7] =
+        [("<", ">"), ("[", "]"), ("(", ")"), ("{{", "}}"), ("{", "}"), ("${", "}"), ("\"", "\"")];
+    let inner = BRACKETS.iter().find_map(|(open, close)| text.strip_prefix(open)?.strip_suffix(close));
+    let fits = |c: char| match c {
+        ' ' => inner.is_some(),
+        ':' | '/' | '=' | '@' | ',' | ';' | '[' | ']' | '(' | ')' | '<' | '>' | '{' | '}' | '"' | '\'' | '`' => false,
+        _ => !c.is_control(),
+    };
+    let word = inner.unwrap_or(text);
+    !word.is_empty() && text.len() <= LENGTH_LIMIT && text != NONE && word.chars().all(fits)
 }
 
 /// A queue id that is the whole of `word`.
@@ -198,6 +205,9 @@ mod tests {
             "private/anvil: removed",
             "a=b: removed",
             "a@example.com: removed",
+            "queue id: removed",
+            "dict_open 'x': removed",
+            "<a: b>: removed",
             "<>: removed",
             "<: removed",
             ": removed",

@@ -90,6 +90,9 @@ const UNNAMED: &[&str] = &[
     // smtp_proto.c
     "Server certificate not ",
     "Server certificate could not be verified",
+    // smtp_addr.c
+    "Host or domain name not found",
+    "Name service error for ",
     "Cannot start TLS: handshake failure",
     "TLS is required, but ",
     // smtp_tls_policy.c, tls_dane.c
@@ -162,6 +165,7 @@ mod tests {
             ("TLS is required, but our TLS engine is unavailable", None, Some(Cause::TlsRequired)),
             ("TLS is required, but unavailable", None, Some(Cause::TlsRequired)),
             ("Server certificate not verified", None, Some(Cause::TlsUntrusted)),
+            ("Host or domain name not found. Name service error for name=example.net type=MX: Host not found", None, Some(Cause::HostNotFound)),
             ("Server certificate not trusted", None, Some(Cause::TlsUntrusted)),
             ("Cannot start TLS: handshake failure", None, Some(Cause::TlsRequired)),
             ("client TLS configuration problem", None, None),

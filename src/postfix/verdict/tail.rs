@@ -90,6 +90,9 @@ fn split_old(text: &str, form: Form) -> Option<(&str, Tail<'_>)> {
     if form.helo == Helo::Word || memchr::memmem::find(bytes, b" proto=").is_some() {
         return None;
     }
+    if let Some(before) = text.strip_suffix(';') {
+        return Some((before, Tail::default()));
+    }
     let mut begins = ["; from=<", "; to=<"].iter().flat_map(|key| memchr::memmem::find_iter(bytes, *key));
     let (Some(at), None) = (begins.next(), begins.next()) else { return None };
     let (from, to) = read_envelope(&text[at + 1..], form)?;

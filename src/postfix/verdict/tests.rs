@@ -329,6 +329,8 @@ fn clients_forge_nothing_in_smtpd() {
         ("NOQUEUE: reject: RCPT from mx.example.net[192.0.2.9]: 550 5.1.1 <x; from=<e> to=<v> proto=SMTP helo=<y>: no; from=<a@x> to=<b@x>",
          "reject restriction stage={RCPT} client={mx.example.net[192.0.2.9]} code={550} dsn={5.1.1} text={<x; from=<e> to=<v> proto=SMTP helo=<y>: no; from=<a@x> to=<b@x>}"),
         // Before Postfix 2.0, and one that could be.
+        ("reject: CONNECT from unknown[192.0.2.9]: 554 <unknown[192.0.2.9]>: Client host rejected: Access denied;",
+         "reject restriction stage={CONNECT} client={[192.0.2.9]} code={554} text={<unknown[192.0.2.9]>: Client host rejected: Access denied}"),
         ("reject: RCPT from mx.example.net[192.0.2.9]: 554 <b@x>: Relay access denied; from=<a@x> to=<b@x>",
          "reject restriction stage={RCPT} client={mx.example.net[192.0.2.9]} code={554} text={<b@x>: Relay access denied} from={a@x} to={b@x}"),
         ("NOQUEUE: reject: RCPT from mx.example.net[192.0.2.9]: 554 Service unavailable; [192.0.2.9] blocked using bl.example.org; from=<> to=<b@x>",
