@@ -110,8 +110,12 @@ fn line(criterion: &mut Criterion) {
     }
 }
 
-static ORIGIN: LazyLock<Origin> =
-    LazyLock::new(|| Origin { name: "bench".to_owned(), transport: Transport::Tcp, zone: TimeZone::UTC });
+static ORIGIN: LazyLock<Origin> = LazyLock::new(|| Origin {
+    name: "bench".to_owned(),
+    transport: Transport::Tcp,
+    zone: TimeZone::UTC,
+    format: postrider::syslog::Format::Auto,
+});
 
 fn with_record(line: &str, context: &Context<'_>, use_record: impl FnOnce(&Record<'_>)) {
     static IDS: LazyLock<RecordIds> = LazyLock::new(RecordIds::default);

@@ -9,6 +9,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 
 use crate::postfix::dsn::Language;
+use crate::syslog::Format;
 
 /// A syslog receiver that understands Postfix: one explained JSON record per message.
 #[derive(Debug, Parser)]
@@ -122,6 +123,9 @@ pub struct Decode {
     /// The time zone of times that carry none, such as `Asia/Tokyo` [default: the machine's]
     #[arg(long, value_name = "ZONE")]
     pub timezone: Option<String>,
+    /// What the lines look like, where guessing is wrong
+    #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = PossibleValuesParser::new(Format::NAMES))]
+    pub format: String,
     /// Print, as they are, just the lines of Postfix that Postrider does not understand, for a report
     #[arg(long)]
     pub unparsed: bool,

@@ -13,6 +13,7 @@ use postrider::postfix::dsn::Language;
 use postrider::replay::{self, Replay};
 use postrider::spool::InspectError;
 use postrider::spool::command::{self, Listed};
+use postrider::syslog::Format;
 use postrider::{app, explain, log, panics, standard};
 use tracing::level_filters::LevelFilter;
 
@@ -137,8 +138,13 @@ fn decode(arguments: &Decode) -> Result<(), Failure> {
             message: format!("unknown time zone {name:?}; write a name of the IANA database, such as Europe/Berlin"),
         })?,
     };
-    let decoder =
-        Decoder { encoder: Encoder { language: language(&arguments.lang) }, zone, unparsed: arguments.unparsed };
+    let decoder = Decoder {
+        encoder: Encoder { language: language(&arguments.lang) },
+        zone,
+        // clap takes no other.
+        format: Format::from_name(&arguments.format).unwrap_or_default(),
+        unparsed: arguments.unparsed,
+    };
     let say = |error: &decode::Error| log::say(&format!("postrider: {error}"));
     let summary = match decoder.decode(&arguments.files, stdout()?, say) {
         Ok(summary) => summary,

@@ -14,7 +14,7 @@ use crate::postfix;
 use crate::receipt::Receipt;
 use crate::record::{Flags, Level, Origin, Peer, Record, RecordId, RecordIds};
 use crate::select::Select;
-use crate::syslog::{self, Context, Severity};
+use crate::syslog::{self, Context, DockerEntry, Format, Severity};
 use crate::template::Template;
 use crate::time::Timestamp;
 use crate::unparsed::Unparsed;
@@ -96,6 +96,7 @@ pub fn read_frame<R>(
 ) -> R {
     // The strict check is several times as fast as the lossy one, and nearly every frame passes it.
     let text = std::str::from_utf8(frame.bytes).map_or_else(|_| String::from_utf8_lossy(frame.bytes), Cow::Borrowed);
+    let mut entry = None;
     let message = syslog::parse(&text, context);
     let mut record = Record {
         id,
@@ -107,6 +108,9 @@ pub fn read_frame<R>(
         postfix: postfix::parse(&message),
         message,
     };
+    if record.postfix.is_none() && context.format() != Format::Plain {
+        look_inside(&mut record, &mut entry, context);
+    }
     if let Some(postfix) = &record.postfix {
         record.flags |= postfix.flags;
         if record.message.severity.is_none() {
@@ -124,6 +128,32 @@ pub fn read_frame<R>(
         record.flags |= Flags::HEADER_UNRECOGNISED;
     }
     use_record(&record)
+}
+
+/// Looks for the message of a Postfix program inside of one that is none: behind another header, or in an entry of
+/// Docker's log files. What a program of Postfix wrote is left alone, because strangers' texts are in it.
+fn look_inside<'a>(record: &mut Record<'a>, entry: &'a mut Option<DockerEntry>, context: &Context<'_>) {
+    let mut severity = record.message.severity;
+    *entry = DockerEntry::read(&record.message, context.format());
+    let mut inner = match entry {
+        Some(entry) => Some(entry.message(&record.message, context)),
+        None => record.message.inner(context),
+    };
+    let mut depth = 0;
+    while let Some(message) = inner.take() {
+        severity = message.severity.or(severity);
+        record.flags = message.flags;
+        record.postfix = postfix::parse(&message);
+        record.message = message;
+        depth += 1;
+        if record.postfix.is_none() && depth < syslog::DEEPEST {
+            inner = record.message.inner(context);
+        }
+    }
+    // A log driver gives all lines one severity.
+    if record.postfix.as_ref().is_none_or(|postfix| postfix.level.is_none()) {
+        record.message.severity = severity;
+    }
 }
 
 // === impl Pipeline ===
@@ -173,7 +203,7 @@ impl Pipeline {
         let mut lines = self.spare.lines(bytes * 6 + 512);
         let mut drafts: Vec<Draft> = self.outlets.iter().map(|_| Draft::default()).collect();
         let mut ids = self.ids.reserve(received_at, arrivals.len());
-        let context = Context::new(received_at, &origin.zone);
+        let context = Context::new(received_at, &origin.zone).with_format(origin.format);
         let mut writer = self.encoder.writer(lines.bytes());
         for Arrival { frame, peer } in arrivals {
             read_frame(frame, *peer, origin, &context, ids.take(), |record| {

@@ -14,7 +14,7 @@ pub use id::{RecordId, RecordIds, Reserved};
 pub use shape::{Commands, Decimal, Delays, Endpoint, Figures, Reply, Sasl, Tls};
 
 pub use crate::flags::Flags;
-use crate::syslog::{Message, Severity};
+use crate::syslog::{Format, Message, Severity};
 use crate::time::Timestamp;
 
 /// One syslog message and what is known of it.
@@ -56,6 +56,8 @@ pub struct Origin {
     pub transport: Transport,
     /// The zone of RFC 3164 times, which carry none.
     pub zone: jiff::tz::TimeZone,
+    /// What the frames look like.
+    pub format: Format,
 }
 
 /// How a frame came in.

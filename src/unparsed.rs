@@ -9,13 +9,14 @@ use crate::record::{Event, Flags, Record};
 /// Under this name lines are counted in which the tag of a Postfix program stands where no header is recognised.
 const NO_HEADER: &str = "unrecognised header";
 
-/// Records with the event `other`, by the program that wrote them, and those whose header is not recognised. There are as many
-/// counts as programs of Postfix, and one, at most.
+/// Records with the event `other`, by the program that wrote them, and those whose header is not recognised. There are
+/// as many counts as programs of Postfix, and one, at most.
 #[derive(Debug, Default)]
 pub struct Unparsed(Mutex<BTreeMap<String, u64>>);
 
 impl Unparsed {
-    /// Counts `record` if it is one of them, and says whether it is. The lock is taken for those alone: there should be none.
+    /// Counts `record` if it is one of them, and says whether it is. The lock is taken for those alone: there should be
+    /// none.
     pub fn count(&self, record: &Record<'_>) -> bool {
         let name = match &record.postfix {
             Some(postfix) if matches!(postfix.event, Event::Other { .. }) => postfix.daemon.unwrap_or("unknown"),

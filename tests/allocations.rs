@@ -16,7 +16,12 @@ const RECEIVED_AT: Timestamp = Timestamp::from_micros(1_795_489_200_000_000);
 
 #[test]
 fn reading_a_line_of_postfix_and_writing_its_record_allocates_nothing() {
-    let origin = Origin { name: "test".to_owned(), transport: Transport::Tcp, zone: TimeZone::UTC };
+    let origin = Origin {
+        name: "test".to_owned(),
+        transport: Transport::Tcp,
+        zone: TimeZone::UTC,
+        format: postrider::syslog::Format::Auto,
+    };
     let context = Context::new(RECEIVED_AT, &origin.zone);
     let id = RecordIds::default().reserve(RECEIVED_AT, 1).take();
     let mut json = Vec::with_capacity(64 * 1024);

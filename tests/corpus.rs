@@ -112,7 +112,12 @@ fn japanese_texts_differ_and_nothing_else_does() {
 
 /// The records of a log, each with its LF and without `id`.
 fn records(log: &[u8], language: Language) -> Vec<String> {
-    let origin = Origin { name: "decode".to_owned(), transport: Transport::File, zone: TimeZone::UTC };
+    let origin = Origin {
+        name: "decode".to_owned(),
+        transport: Transport::File,
+        zone: TimeZone::UTC,
+        format: postrider::syslog::Format::Auto,
+    };
     let context = Context::new(RECEIVED_AT, &origin.zone);
     let ids = RecordIds::default();
     let mut records = Vec::new();

@@ -187,6 +187,22 @@ fn unparsed_lines_are_printed_in_order() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), report);
 }
 
+#[test]
+fn every_known_kind_of_header_is_understood_and_no_other_is_missed() {
+    let corpus = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/syslog").join(name);
+    for name in ["words", "solaris", "blanks", "hostnames", "year_first", "nested", "containers"] {
+        let output = decode(&[Path::new("--unparsed"), &corpus(&format!("{name}.log"))]);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{name}");
+    }
+    let log = corpus("unrecognised.log");
+    let output = decode(&[Path::new("--unparsed"), &log]);
+    let text = fs::read_to_string(log).expect("a log");
+    let missed: Vec<&str> =
+        text.lines().filter(|line| !line.contains(" cyrus/") && !line.contains("/policy-spf")).collect();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().collect::<Vec<_>>(), missed);
+    assert!(missed.len() >= 4);
+}
+
 /// Writes a line and waits for its record, `count` times.
 fn converse(input: &mut impl Write, records: &mut BufReader<ChildStdout>, count: usize) {
     for n in 0..count {

@@ -64,7 +64,12 @@ fn the_record_is_what_the_line_gives() {
     let [line] = of_kind("syslog")[..] else { panic!("one line") };
     let [record] = of_kind("json")[..] else { panic!("one record") };
     let shown: Value = serde_json::from_str(record).expect("JSON");
-    let origin = Origin { name: "tcp".to_owned(), transport: Transport::Tcp, zone: TimeZone::UTC };
+    let origin = Origin {
+        name: "tcp".to_owned(),
+        transport: Transport::Tcp,
+        zone: TimeZone::UTC,
+        format: postrider::syslog::Format::Auto,
+    };
     let received_at = Timestamp::from_micros(1_795_486_235_218_704);
     let frame = Frame { bytes: line.as_bytes(), truncated: false };
     let id = RecordIds::default().reserve(received_at, 1).take();

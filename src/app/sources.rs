@@ -112,7 +112,7 @@ pub(super) fn origin(source: &SourceConfig) -> Origin {
         SourceKind::File(_) => Transport::File,
         SourceKind::Stdin(_) => Transport::Stdin,
     };
-    Origin { name: source.name.clone(), transport, zone: source.zone.clone() }
+    Origin { name: source.name.clone(), transport, zone: source.zone.clone(), format: source.format }
 }
 
 #[cfg(test)]

@@ -57,8 +57,14 @@ mod tests {
 
     #[test]
     fn a_source_waits_as_long_as_one_of_its_reads_does() {
-        let origin =
-            |name: &str| Arc::new(Origin { name: name.to_owned(), transport: Transport::Tcp, zone: TimeZone::UTC });
+        let origin = |name: &str| {
+            Arc::new(Origin {
+                name: name.to_owned(),
+                transport: Transport::Tcp,
+                zone: TimeZone::UTC,
+                format: crate::syslog::Format::Auto,
+            })
+        };
         let (waiting, one, other) = (Waiting::default(), origin("one"), origin("other"));
         let first = waiting.enter(&one);
         let second = waiting.enter(&one);

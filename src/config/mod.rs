@@ -88,6 +88,8 @@ pub struct SourceConfig {
     pub name: String,
     /// The zone of RFC 3164 times.
     pub zone: jiff::tz::TimeZone,
+    /// What its messages look like.
+    pub format: crate::syslog::Format,
     /// The largest frame in bytes; what is over it is cut off, flagged and counted.
     pub max_frame_size: usize,
     /// The most bytes that were read from this source and are not yet delivered by every sink.

@@ -15,6 +15,7 @@ use super::{
 use crate::frame::Framing;
 use crate::frame::relp::Oversize;
 use crate::network::Access;
+use crate::syslog::Format;
 
 /// Every kind of source.
 pub(super) const SOURCES: [Kind<SourceKind>; 6] = [UDP, TCP, RELP, UNIX, FILE, STDIN];
@@ -26,13 +27,19 @@ const MIB: u64 = 1 << 20;
 pub(super) const MOST_MEMORY: u64 = 2 << 30;
 
 /// What every source has.
-pub(super) const COMMON: [Key; 4] = [
+pub(super) const COMMON: [Key; 5] = [
     Key::optional("name", Type::Name, r#""mail""#, "Its name in records and logs; without it the kind, or kind-N."),
     Key::optional(
         "timezone",
         Type::Zone,
         r#""Asia/Tokyo""#,
         "The zone of RFC 3164 times, which carry none; without it the machine's.",
+    ),
+    Key::default(
+        "format",
+        Type::Word(&Format::NAMES),
+        r#""auto""#,
+        "What its messages look like, where guessing is wrong: `cri` is Kubernetes', `docker_json` Docker's log files, and `plain` has no header.",
     ),
     Key::default(
         "max_frame_size",
@@ -351,6 +358,7 @@ const STDIN: Kind<SourceKind> = Kind {
 pub(super) fn read(kind: &Kind<SourceKind>, derived_name: String, table: &mut Reader<'_, '_>) -> Option<SourceConfig> {
     let name = table.name("name").unwrap_or(derived_name);
     let zone = table.zone("timezone").unwrap_or_else(system_zone);
+    let format = table.word("format").and_then(Format::from_name);
     let (max_frame_size, max_bytes_in_flight) = (table.memory("max_frame_size"), table.memory("max_bytes_in_flight"));
     let particular = (kind.read)(table);
     if let (Some(frame), Some(in_flight)) = (max_frame_size, max_bytes_in_flight)
@@ -362,6 +370,7 @@ pub(super) fn read(kind: &Kind<SourceKind>, derived_name: String, table: &mut Re
     Some(SourceConfig {
         name,
         zone,
+        format: format?,
         max_frame_size: max_frame_size?,
         max_bytes_in_flight: max_bytes_in_flight?,
         kind: particular?,

@@ -23,6 +23,7 @@ use crate::gzip::GzipReader;
 use crate::panics::Panic;
 use crate::record::{Origin, RecordIds, Transport};
 use crate::standard;
+use crate::syslog::Format;
 use crate::unparsed::Unparsed;
 use input::Input;
 use limits::{Limits, READ_SIZE};
@@ -43,6 +44,8 @@ pub struct Decoder {
     pub encoder: Encoder,
     /// The zone of times that carry none.
     pub zone: TimeZone,
+    /// What the lines look like.
+    pub format: Format,
     /// Whether to print, as they are, just the Postfix lines that are not understood.
     pub unparsed: bool,
 }
@@ -160,7 +163,12 @@ impl Inputs {
         let work = Work {
             decoder: Arc::clone(&self.decoder),
             limits: self.limits,
-            origin: Origin { name: "decode".to_owned(), transport, zone: self.decoder.zone.clone() },
+            origin: Origin {
+                name: "decode".to_owned(),
+                transport,
+                zone: self.decoder.zone.clone(),
+                format: self.decoder.format,
+            },
             peer: path.map(|path| path.to_string_lossy().into_owned()),
             input: Mutex::new(Input::new(text, &self.limits, Arc::clone(&self.ids))),
             output: Arc::clone(&self.output),

@@ -65,13 +65,18 @@ impl Read for Reads {
 }
 
 fn decoder(unparsed: bool) -> Decoder {
-    Decoder { encoder: Encoder { language: Language::default() }, zone: TimeZone::UTC, unparsed }
+    Decoder { encoder: Encoder { language: Language::default() }, zone: TimeZone::UTC, format: Format::Auto, unparsed }
 }
 
 /// The records of `input`, read in one piece by one loop.
 fn sequential(input: &[u8], frame_limit: usize, broken: bool, unparsed: bool) -> (Vec<String>, u64) {
     let decoder = decoder(unparsed);
-    let origin = Origin { name: "decode".to_owned(), transport: Transport::Stdin, zone: TimeZone::UTC };
+    let origin = Origin {
+        name: "decode".to_owned(),
+        transport: Transport::Stdin,
+        zone: TimeZone::UTC,
+        format: crate::syslog::Format::Auto,
+    };
     let ids = RecordIds::default();
     let mut framer = Framer::new(Framing::Auto, frame_limit);
     let (mut at, mut found) = (0, Vec::new());

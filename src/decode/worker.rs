@@ -106,7 +106,7 @@ impl Worker {
         let Self { work, chunk, lines, records, damaged } = self;
         let Ticket { number, size, received_at, mut ids, end } = work.input().next(chunk)?;
         panic_point("decode");
-        let context = Context::new(received_at, &work.origin.zone);
+        let context = Context::new(received_at, &work.origin.zone).with_format(work.origin.format);
         let mut turn = None;
         let mut writer = work.decoder.encoder.writer(lines);
         for frame in chunk.frames() {

@@ -164,7 +164,8 @@ fn sender(object: &mut Object<'_>, message: &Message<'_>, plain_name: bool) {
     if !message.structured_data.is_empty() {
         object.value(key!("structured_data"), |out| structured_data::encode(&message.structured_data, out));
     }
-    if let Some(Via { hostname, app_name, timestamp }) = message.via {
+    if let Some(via) = &message.via {
+        let Via { hostname, app_name, timestamp } = **via;
         object.object(key!("via"), |object| {
             object.text_if(key!("hostname"), hostname);
             object.text_if(key!("app_name"), app_name);
@@ -215,7 +216,12 @@ mod tests {
 
     #[test]
     fn a_record_is_the_same_whichever_stands_before_it() {
-        let origin = |name: &str, transport| Origin { name: name.to_owned(), transport, zone: TimeZone::UTC };
+        let origin = |name: &str, transport| Origin {
+            name: name.to_owned(),
+            transport,
+            zone: TimeZone::UTC,
+            format: crate::syslog::Format::Auto,
+        };
         let origins = [origin("test", Transport::Tcp), origin("test", Transport::Tls), origin("t\"t", Transport::Tls)];
         let peers = [None, Some(""), Some("192.0.2.1:514"), Some("192.0.2.1:515"), Some("/a \"log\"")];
         let subjects = [None, Some("CN=mx1")];

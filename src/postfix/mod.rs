@@ -142,7 +142,8 @@ pub fn parse<'a>(message: &Message<'a>) -> Option<Postfix<'a>> {
     Some(postfix)
 }
 
-/// Whether the tag of a Postfix program stands anywhere in a text. Where [`parse`] gives nothing, its line was not understood.
+/// Whether the tag of a Postfix program stands anywhere in a text. Where [`parse`] gives nothing, its line was not
+/// understood.
 pub fn has_tag(text: &str) -> bool {
     tag::stands_in(text)
 }

@@ -376,7 +376,12 @@ mod tests {
             waiting: buffer::Waiting::default(),
         };
         let pipeline = Current::new(Pipeline::new(Encoder { language: Language::En }, vec![Arc::new(outlet)]));
-        let origin = Origin { name: "udp".to_owned(), transport: Transport::Udp, zone: TimeZone::UTC };
+        let origin = Origin {
+            name: "udp".to_owned(),
+            transport: Transport::Udp,
+            zone: TimeZone::UTC,
+            format: crate::syslog::Format::Auto,
+        };
         (Intake::new(pipeline, origin, Arc::default(), room, LIMIT, Stop::default()), sink, ledger)
     }
 
@@ -426,7 +431,12 @@ mod tests {
     #[test]
     fn what_would_take_more_than_half_goes_in_parts() {
         let pipeline = Current::new(Pipeline::new(Encoder { language: Language::En }, Vec::new()));
-        let origin = Origin { name: "udp".to_owned(), transport: Transport::Udp, zone: TimeZone::UTC };
+        let origin = Origin {
+            name: "udp".to_owned(),
+            transport: Transport::Udp,
+            zone: TimeZone::UTC,
+            format: crate::syslog::Format::Auto,
+        };
         let intake = Intake::new(pipeline, origin, Arc::default(), LIMIT, LIMIT, Stop::default());
         let part = |size: usize, count: usize| {
             let message = vec![b'x'; size];

@@ -1,12 +1,13 @@
-//! What stands between the time and the TAG, where that is more than a hostname: words of facility and severity before or
-//! behind it, or the hostname twice, with spaces or tabs between them.
+//! What stands between the time and the TAG, where that is more than a hostname: words of facility and severity before
+//! or behind it, or the hostname twice, with spaces or tabs between them.
 //!
 //! # Limits
 //!
-//! A host may be called `mail` or `info`. Where no other word is a hostname, such a name alone is taken for one, unless two
-//! spaces stand behind it, as behind the words of a column.
+//! A host may be called `mail` or `info`. Where no other word is a hostname, such a name alone is taken for one, unless
+//! two spaces stand behind it, as behind the words of a column.
 
 use super::rfc3164::{is_address, is_name, is_nil, is_odd_name};
+use super::stamp;
 use super::tag::Tag;
 use super::words::{self, Named};
 
@@ -40,6 +41,10 @@ pub(super) fn read(text: &str) -> Option<Between<'_>> {
     let mut words = Words::default();
     let mut rest = text;
     for _ in 0..=MOST_WORDS {
+        // A second header.
+        if stamp::read(rest).is_some() {
+            return None;
+        }
         let (word, after) = split_blank(rest);
         let next = after.trim_start_matches(BLANKS);
         let padded = after.len() > next.len() + 1;

@@ -144,7 +144,7 @@ fn month(name: [u8; 3]) -> Option<i8> {
 /// A hostname that is no year (`2026`), no zone (`CET`), and no severity (`INFO`, `mail.info`).
 fn hostname(text: &str) -> Option<(&str, &str)> {
     let (name, rest) = name(text, &HOSTNAME)?;
-    let short = name.len() <= 4;
+    let short = name.len() <= 4 && name.as_bytes().first().is_some_and(|b| !b.is_ascii_lowercase());
     let doubtful = short && (name.bytes().all(|b| b.is_ascii_digit()) || name.bytes().all(|b| b.is_ascii_uppercase()))
         || words::is_surely_severity(name);
     (!doubtful && name.len() <= MOST_HOSTNAME).then_some((name, rest))

@@ -16,9 +16,12 @@
 //! more than a fixed number of times.
 
 mod between;
+mod container;
 mod direct;
+mod format;
 mod loose;
 mod moment;
+mod nested;
 mod priority;
 mod repeated;
 mod rfc3164;
@@ -30,6 +33,9 @@ mod tag;
 mod tests;
 mod words;
 
+pub use container::DockerEntry;
+pub use format::Format;
+pub use nested::DEEPEST;
 pub use priority::{Facility, Severity};
 
 use std::cell::Cell;
@@ -65,7 +71,7 @@ pub struct Message<'a> {
     /// STRUCTURED-DATA in the order sent; RFC 5424 only.
     pub structured_data: Vec<StructuredElement<'a>>,
     /// The header around the sender's own.
-    pub via: Option<Via<'a>>,
+    pub via: Option<Box<Via<'a>>>,
     /// MSG, whole, without one leading BOM and without a trailing line end.
     pub msg: &'a str,
     /// What `message repeated N times: [ … ]` repeats.
@@ -108,6 +114,7 @@ pub struct StructuredElement<'a> {
 pub struct Context<'c> {
     received_at: Timestamp,
     zone: &'c jiff::tz::TimeZone,
+    format: Format,
     /// The last RFC 3164 time that was read, and its moment.
     recent: Cell<Option<([u8; 15], Timestamp)>>,
 }
@@ -115,7 +122,18 @@ pub struct Context<'c> {
 impl<'c> Context<'c> {
     /// For frames that were read at `received_at`, which decides the year of RFC 3164 times; they are in `zone`.
     pub const fn new(received_at: Timestamp, zone: &'c jiff::tz::TimeZone) -> Self {
-        Self { received_at, zone, recent: Cell::new(None) }
+        Self { received_at, zone, format: Format::Auto, recent: Cell::new(None) }
+    }
+
+    /// The same for frames that look like `format`.
+    #[must_use]
+    pub fn with_format(self, format: Format) -> Self {
+        Self { format, ..self }
+    }
+
+    /// What the frames look like.
+    pub const fn format(&self) -> Format {
+        self.format
     }
 
     /// When the frames were read.
@@ -134,13 +152,22 @@ impl<'c> Context<'c> {
 /// `text` is one message without its framing. One line end (LF, CRLF or NUL) behind it, and one BOM before it, don't count.
 /// That the text was cut, or was not UTF-8, is for the caller to flag.
 pub fn parse<'a>(text: &'a str, context: &Context<'_>) -> Message<'a> {
+    parse_as(text, context, context.format)
+}
+
+/// The same for a text that looks like `format`.
+fn parse_as<'a>(text: &'a str, context: &Context<'_>, format: Format) -> Message<'a> {
     let text = strip_line_end(text);
     let start = text.strip_prefix(BOM).unwrap_or(text);
-    let (priority, rest) = priority::read(start);
-    let mut message = rfc5424::read(rest, priority.is_some(), context)
-        .or_else(|| rfc3164::read(rest, priority.is_some(), context))
-        .unwrap_or_else(|| Message { msg: rest, ..Message::default() });
-
+    let (priority, mut message) = match format {
+        Format::Auto => {
+            let (priority, rest) = priority::read(start);
+            let header = rfc5424::read(rest, priority.is_some(), context)
+                .or_else(|| rfc3164::read(rest, priority.is_some(), context));
+            (priority, header.unwrap_or_else(|| Message { msg: rest, ..Message::default() }))
+        }
+        _ => read_as(start, context, format),
+    };
     // PRI is the sender's own word; others count where there is none.
     if let Some((facility, severity)) = priority {
         (message.facility, message.severity) = (Some(facility), Some(severity));
@@ -175,6 +202,20 @@ pub fn parse<'a>(text: &'a str, context: &Context<'_>) -> Message<'a> {
     message
 }
 
+/// Reads a text that looks like `format`, or else is MSG as a whole.
+#[cold]
+fn read_as<'a>(text: &'a str, context: &Context<'_>, format: Format) -> (Option<(Facility, Severity)>, Message<'a>) {
+    let has_pri = matches!(format, Format::Rfc5424 | Format::Rfc3164);
+    let (priority, rest) = if has_pri { priority::read(text) } else { (None, text) };
+    let header = match format {
+        Format::Rfc5424 => rfc5424::read(rest, priority.is_some(), context),
+        Format::Rfc3164 => rfc3164::read(rest, priority.is_some(), context),
+        Format::Cri => container::cri(rest, context),
+        Format::Auto | Format::DockerJson | Format::Plain => None,
+    };
+    (priority, header.unwrap_or_else(|| Message { msg: rest, ..Message::default() }))
+}
+
 /// Takes one line end away. No other white space: in an octet-counted frame it is part of the message.
 fn strip_line_end(text: &str) -> &str {
     let line = text.strip_suffix("\r\n").or_else(|| text.strip_suffix(['\n', '\0']));
@@ -188,8 +229,8 @@ fn split_word(text: &str) -> (&str, &str) {
 }
 
 impl<'a> Message<'a> {
-    /// The text that the next stage reads: the repeated text where there is one, else MSG, without the message id of Solaris
-    /// and without white space around it.
+    /// The text that the next stage reads: the repeated text where there is one, else MSG, without the message id of
+    /// Solaris and without white space around it.
     ///
     /// rsyslog's RFC 5424 templates send the space behind a TAG as the first character of MSG.
     pub fn text(&self) -> &'a str {

@@ -3,14 +3,28 @@
 use jiff::civil;
 use jiff::tz::{Offset, TimeZone};
 
-use super::Context;
 use super::stamp::{self, Stamp, TimeOfDay, Zone};
+use super::{Context, Message};
 use crate::flags::Flags;
 use crate::time::Timestamp;
 
 /// If a moment is this near, in seconds, no other year can be nearer: half of the shortest year, less two days for
 /// changes of the offset.
 const SURELY_NEAREST: u64 = (365 / 2 - 2) * 86_400;
+
+impl<'a> Message<'a> {
+    /// The same with the time that `stamp` spells, which is `text`.
+    pub(super) fn at(mut self, stamp: &Stamp<'_>, text: &'a str, context: &Context<'_>) -> Self {
+        match stamp.resolve(context) {
+            Some((timestamp, flags)) => {
+                self.timestamp = Some(timestamp);
+                self.flags |= flags;
+            }
+            None => self.timestamp_text = Some(text),
+        }
+        self
+    }
+}
 
 impl Stamp<'_> {
     /// The moment and what had to be inferred for it; `None` if there is no such moment.

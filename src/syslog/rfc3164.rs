@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::between::{self, BLANKS, Between, split_blank};
 use super::loose::{self, Divided};
 use super::tag::{End, Tag};
-use super::{Context, Message, Via, direct, stamp, words};
+use super::{Context, Message, Via, container, direct, stamp, words};
 use crate::flags::Flags;
 
 /// The longest hostname that is taken for one (RFC 5424, section 6).
@@ -26,15 +26,9 @@ pub(super) fn the_long_way<'a>(text: &'a str, has_pri: bool, context: &Context<'
         return Some(message);
     }
     if let Some((stamp, rest)) = stamp::read(text) {
-        let mut message = host_and_tag(rest.strip_prefix(BLANKS).unwrap_or(rest));
-        match stamp.resolve(context) {
-            Some((timestamp, flags)) => {
-                message.timestamp = Some(timestamp);
-                message.flags |= flags;
-            }
-            None => message.timestamp_text = Some(&text[..text.len() - rest.len()]),
-        }
-        return Some(message);
+        let behind = rest.strip_prefix(BLANKS).unwrap_or(rest);
+        let message = container::behind_time(behind).unwrap_or_else(|| host_and_tag(behind));
+        return Some(message.at(&stamp, &text[..text.len() - rest.len()], context));
     }
     if let Some(tag) = Tag::read(text).filter(|tag| tag.end != End::Cut && (has_pri || tag.is_unmistakable())) {
         return Some(with_tag(None, tag, text));
@@ -47,16 +41,27 @@ pub(super) fn the_long_way<'a>(text: &'a str, has_pri: bool, context: &Context<'
 /// Divides a text whose header has all its parts, with a single space between them.
 fn divide(text: &str) -> Option<Divided<'_>> {
     let (stamp, rest) = text.split_at_checked(stamp_length(text.as_bytes())?)?;
-    let rest = rest.strip_prefix(' ')?;
-    let (hostname, rest) = rest.split_once(' ')?;
+    let behind = rest.strip_prefix(' ')?;
+    let (hostname, rest) = behind.split_once(' ')?;
     // syslog_loose would take the last colon of `2001:db8::` away.
     let is_hostname = is_name(hostname) || is_address(hostname) && !hostname.ends_with(':');
-    if !is_hostname || stamp::is_year_or_zone(hostname) || words::is_surely_severity(hostname) {
+    let is_container = matches!(hostname, "stdout" | "stderr") && container::behind_time(behind).is_some();
+    if is_container || !is_hostname || stamp::is_year_or_zone(hostname) || words::is_surely_severity(hostname) {
         return None;
     }
     let tag = Tag::read(rest).filter(|tag| tag.end == End::Colon && tag.name != "-")?;
-    // `MAIL:INFO` reads as a TAG.
-    if tag.procid.is_none() && words::read(split_blank(rest).0).is_some() {
+    // `MAIL:INFO` and `mail.info:` read as TAGs.
+    let is_word = || {
+        if rest[tag.length..].starts_with(' ') {
+            words::is_surely_severity(tag.name)
+        } else {
+            words::read(split_blank(rest).0).is_some()
+        }
+    };
+    if tag.procid.is_none() && is_word() {
+        return None;
+    }
+    if rest.starts_with(|c: char| c.is_ascii_digit()) && stamp::read(rest).is_some() {
         return None;
     }
     let (head, msg) = rest.split_at(tag.length);
@@ -81,6 +86,10 @@ fn host_and_tag(text: &str) -> Message<'_> {
     let trimmed = text.trim_start_matches(BLANKS);
     if let Some(msg) = strip_lone_colon(trimmed) {
         return Message { msg, ..Message::default() };
+    }
+    // Another header, as a log driver writes that knows no hostname.
+    if stamp::read(trimmed).is_some() {
+        return Message { msg: trimmed, ..Message::default() };
     }
     if let Some(between) = between::read(trimmed) {
         return with_words(between);
@@ -127,7 +136,8 @@ fn hostname<'a>(word: &'a str, rest: &str, text: &str) -> Option<&'a str> {
 /// Reads the TAG behind a hostname, where there is one.
 fn after_hostname<'a>(hostname: Option<&'a str>, text: &'a str) -> Message<'a> {
     let trimmed = text.trim_start_matches(BLANKS);
-    match Tag::read(trimmed) {
+    // The colons in a time make no TAG of it.
+    match Tag::read(trimmed).filter(|_| stamp::read(trimmed).is_none()) {
         Some(tag) => with_tag(hostname, tag, trimmed),
         None => Message { hostname, msg: strip_lone_colon(trimmed).unwrap_or(text), ..Message::default() },
     }
@@ -135,7 +145,7 @@ fn after_hostname<'a>(hostname: Option<&'a str>, text: &'a str) -> Message<'a> {
 
 fn with_words(between: Between<'_>) -> Message<'_> {
     let Between { hostname, relay, named, tag, text } = between;
-    let via = relay.map(|relay| Via { hostname: Some(relay), ..Via::default() });
+    let via = relay.map(|relay| Box::new(Via { hostname: Some(relay), ..Via::default() }));
     Message { facility: named.facility, severity: named.severity, via, ..with_tag(hostname, tag, text) }
 }
 

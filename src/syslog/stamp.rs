@@ -99,7 +99,8 @@ pub(super) fn last_nanos(digits: u8) -> u32 {
     1_000_000_000 - 10_u32.pow(9 - u32::from(digits.min(9)))
 }
 
-/// Reads the stamp in front of `text`, with a weekday before it or not, and gives what follows: nothing, or a space or tab and more.
+/// Reads the stamp in front of `text`, with a weekday before it or not, and gives what follows: nothing, or a space or tab
+/// and more.
 ///
 /// `None` where no stamp stands. A stamp that names no moment (31 November, 25:00:00, `Απρ 15`) is still a stamp.
 pub(super) fn read(text: &str) -> Option<(Stamp<'_>, &str)> {

@@ -364,6 +364,8 @@ fn words_of_facility_and_severity() {
         ("mx1 <2.6>", "mail.info", "mx1"),
         ("<2.4> mx1", "mail.warning", "mx1"),
         ("mx1 MAIL:ERR", "mail.err", "mx1"),
+        ("mx1 mail.info:", "mail.info", "mx1"),
+        ("mx1 WARNING:", "-.warning", "mx1"),
         ("mx1 NOTICE", "-.notice", "mx1"),
         ("NOTICE mx1", "-.notice", "mx1"),
         ("mx1\tinfo\t", "-.info", "mx1"),
@@ -393,7 +395,7 @@ fn words_of_facility_and_severity() {
     // Another hostname stands before the sender's own.
     let text = "<22>Nov 24 02:10:35 192.0.2.1 mx1 postfix/smtpd[1]: x";
     check(text, &format!("mail.info {at} mx1 postfix/smtpd 1"), "x", "year_inferred");
-    assert_eq!(parse_utc(text).via, Some(Via { hostname: Some("192.0.2.1"), ..Via::default() }));
+    assert_eq!(via(&parse_utc(text)), "192.0.2.1 - -");
 }
 
 #[test]
@@ -428,6 +430,174 @@ fn white_space_around_a_text_is_no_part_of_it() {
                 "{text:?}"
             );
         }
+    }
+}
+
+/// `RELAY APP-NAME TIMESTAMP` of `via`.
+fn via(message: &Message<'_>) -> String {
+    let Via { hostname, app_name, timestamp } = message.via.as_deref().copied().unwrap_or_default();
+    let timestamp = timestamp.map_or_else(|| "-".to_owned(), |timestamp| timestamp.to_string());
+    format!("{} {} {timestamp}", hostname.unwrap_or("-"), app_name.unwrap_or("-"))
+}
+
+#[test]
+fn a_header_inside_a_message() {
+    let inner = "Nov 24 02:10:35 mx1 postfix/smtpd[1]: x";
+    let at = "2026-11-24T02:10:35Z mx1 postfix/smtpd 1";
+    let outer = "2026-11-24T02:10:36Z";
+    let zone = TimeZone::UTC;
+    for (text, expected, expected_via, expected_flags) in [
+        (
+            format!("Nov 24 02:10:36 host mail[9]: {inner}"),
+            format!("- {at}"),
+            format!("host mail {outer}"),
+            "pri_missing year_inferred",
+        ),
+        (
+            format!("<22>Nov 24 02:10:36 relay {inner}"),
+            format!("mail.- {at}"),
+            format!("relay - {outer}"),
+            "year_inferred",
+        ),
+        (
+            format!("<22>Nov 24 02:10:36 relay <20>{inner}"),
+            format!("mail.warning {at}"),
+            format!("relay - {outer}"),
+            "year_inferred",
+        ),
+        (
+            format!("<22>Nov 24 02:10:36 <20>{inner}"),
+            format!("mail.warning {at}"),
+            format!("- - {outer}"),
+            "year_inferred",
+        ),
+        (format!("<22><20>{inner}"), format!("mail.warning {at}"), "- - -".to_owned(), "year_inferred"),
+        (
+            format!("<22>1 {outer} relay a - - - {inner}"),
+            format!("mail.- {at}"),
+            format!("relay a {outer}"),
+            "year_inferred",
+        ),
+        (
+            format!("<22>1 {outer} relay a - - - <20>1 2026-11-24T02:10:35Z mx1 postfix/smtpd 1 - - x"),
+            format!("mail.warning {at}"),
+            format!("relay a {outer}"),
+            "",
+        ),
+        (format!("mail-1  | {inner}"), format!("- {at}"), "- mail-1 -".to_owned(), "pri_missing year_inferred"),
+        (
+            format!("\x1b[36mmail-1  |\x1b[0m {inner}"),
+            format!("- {at}"),
+            "- mail-1 -".to_owned(),
+            "pri_missing year_inferred",
+        ),
+        (format!("{outer} stdout F {inner}"), format!("- {at}"), format!("- - {outer}"), "pri_missing year_inferred"),
+        (
+            format!("{outer} stderr P {inner}"),
+            format!("- {at}"),
+            format!("- - {outer}"),
+            "pri_missing year_inferred truncated",
+        ),
+        (format!("{outer} {inner}"), format!("- {at}"), format!("- - {outer}"), "pri_missing year_inferred"),
+        // The outer time where there is no inner one.
+        (
+            format!("{outer} stdout F postfix/smtpd[1]: x"),
+            format!("- {outer} - postfix/smtpd 1"),
+            format!("- - {outer}"),
+            "pri_missing hostname_missing",
+        ),
+    ] {
+        let context = Context::new(Timestamp::from_micros(RECEIVED_AT * 1_000_000), &zone);
+        let message = parse(&text, &context).inner(&context).unwrap_or_else(|| panic!("{text:?}"));
+        assert_eq!((header(&message), message.msg), (expected, "x"), "{text:?}");
+        assert_eq!((via(&message), &*flags(&message)), (expected_via, expected_flags), "{text:?}");
+    }
+}
+
+#[test]
+fn what_is_no_header_inside_a_message() {
+    let zone = TimeZone::UTC;
+    for text in [
+        "",
+        "<22>",
+        "x",
+        "<22>x",
+        "Nov 24 02:10:35 mx1 postfix/smtpd[1]: x",
+        "mail-1  | x",
+        "mail-1  | a: x",
+        // Other programs begin their texts with a time.
+        "Nov 24 02:10:36 mx1 mysqld[5]: 2026-11-24 02:10:35 139 [Note] InnoDB: x",
+        "Nov 24 02:10:36 mx1 app: 2026-11-24T02:10:35Z info server: x",
+        "Nov 24 02:10:36 mx1 app[1]: Nov 24 02:10:35 mx9 server: x",
+        "Nov 24 02:10:36 mx1 app[1]: (x) Nov 24 02:10:35 mx9 postfix/smtpd[1]: x",
+        "Nov 24 02:10:36 mx1 app[1]: postfix/smtpd[1]: x",
+        "Nov 24 02:10:36 mx1 app[1]: <6>x: y",
+        "Nov 24 02:10:36 mx1 2026-11-24 02:10:35 started",
+        "2026-11-24T02:10:36Z stdout F x",
+    ] {
+        let context = Context::new(Timestamp::from_micros(RECEIVED_AT * 1_000_000), &zone);
+        assert_eq!(parse(text, &context).inner(&context), None, "{text:?}");
+    }
+}
+
+#[test]
+fn entries_of_docker() {
+    let zone = TimeZone::UTC;
+    let context = |format| Context::new(Timestamp::from_micros(RECEIVED_AT * 1_000_000), &zone).with_format(format);
+    let read = |text: &str, format| {
+        let context = context(format);
+        let outer = parse(text, &context);
+        let entry = DockerEntry::read(&outer, format)?;
+        let message = entry.message(&outer, &context);
+        Some((header(&message), via(&message), message.msg.to_owned(), flags(&message)))
+    };
+    let entry = r#"{"log":"Nov 24 02:10:35 mx1 postfix/smtpd[1]: \"x\"\t\u00e9\n","stream":"stdout","time":"2026-11-24T02:10:36.5Z"}"#;
+    let expected = (
+        "- 2026-11-24T02:10:35Z mx1 postfix/smtpd 1".to_owned(),
+        "- - 2026-11-24T02:10:36.5Z".to_owned(),
+        "\"x\"\té".to_owned(),
+        "pri_missing year_inferred".to_owned(),
+    );
+    assert_eq!(read(entry, Format::Auto), Some(expected.clone()));
+    assert_eq!(read(entry, Format::DockerJson), Some(expected));
+    assert_eq!(read(entry, Format::Plain), None);
+    // In another order.
+    let other = r#"{"time":"2026-11-24T02:10:36.5Z","log":"x\n"}"#;
+    assert_eq!(read(other, Format::Auto), None);
+    let (header, _, msg, _) = read(other, Format::DockerJson).unwrap();
+    assert_eq!((&*header, &*msg), ("- 2026-11-24T02:10:36.5Z - - -", "x"));
+    // A part of a line.
+    let part = |end: &str| format!("{{\"log\":\"{}{end}\"}}", "x".repeat(16 * 1024));
+    assert!(read(&part(""), Format::Auto).unwrap().3.ends_with(" truncated"));
+    assert!(!read(&part("\\n"), Format::Auto).unwrap().3.contains("truncated"));
+    for other in ["{\"log\":\"cut", "{\"log\":1}", "{\"log\":{}}", "[]", "{}", ""] {
+        assert_eq!(read(other, Format::DockerJson), None, "{other}");
+    }
+}
+
+#[test]
+fn a_format_is_taken_at_its_word() {
+    let rfc3164 = "<22>Nov 24 02:10:35 mx1 a[1]: x";
+    let rfc5424 = "<22>1 2026-11-24T02:10:35Z mx1 a 1 - - x";
+    let cri = "2026-11-24T02:10:35Z stdout F x";
+    let zone = TimeZone::UTC;
+    for (format, text, msg) in [
+        (Format::Auto, rfc3164, "x"),
+        (Format::Auto, rfc5424, "x"),
+        (Format::Auto, cri, "x"),
+        (Format::Rfc3164, rfc3164, "x"),
+        (Format::Rfc3164, rfc5424, &rfc5424[4..]),
+        (Format::Rfc5424, rfc5424, "x"),
+        (Format::Rfc5424, rfc3164, &rfc3164[4..]),
+        (Format::Cri, cri, "x"),
+        (Format::Cri, rfc3164, rfc3164),
+        (Format::DockerJson, rfc3164, rfc3164),
+        (Format::Plain, rfc3164, rfc3164),
+        (Format::Plain, rfc5424, rfc5424),
+        (Format::Plain, cri, cri),
+    ] {
+        let context = Context::new(Timestamp::from_micros(RECEIVED_AT * 1_000_000), &zone).with_format(format);
+        assert_eq!(parse(text, &context).msg, msg, "{format:?}: {text}");
     }
 }
 
@@ -609,7 +779,11 @@ fn time_is_linear() {
             for start in ["", "[a b=\"c\"", "[i a=\"]"] {
                 let text = format!("{header}{start}{}", unit.repeat(64 * 1024 / unit.len()));
                 let started = Instant::now();
-                let msg = parse_utc(&text).msg;
+                let message = parse_utc(&text);
+                let zone = TimeZone::UTC;
+                let context = Context::new(Timestamp::from_micros(RECEIVED_AT * 1_000_000), &zone);
+                let _ = message.inner(&context);
+                let msg = message.msg;
                 // Less than 5 ms without optimisation; seconds, if it took quadratic time.
                 assert!(started.elapsed() < Duration::from_secs(1), "{header}{start}{unit}: {:?}", started.elapsed());
                 assert!(text.ends_with(msg) || unit.ends_with(['\n', '\0']), "{header}{start}{unit}");
@@ -629,6 +803,8 @@ fn fragments() -> impl Strategy<Value = String> {
         Just(" mx1".to_owned()),
         Just(" mx1:".to_owned()),
         Just(" INFO".to_owned()),
+        Just("mail-1  | ".to_owned()),
+        Just(" stdout F ".to_owned()),
         Just(" mail.info ".to_owned()),
         Just("\t(none) ".to_owned()),
         Just(" [ID 1 mail.info] ".to_owned()),
@@ -654,6 +830,12 @@ fn check_any(text: &str, zone_name: &str, received_at: i64) {
     assert!(message.flags.contains(Flags::PRI_MISSING) || message.facility.is_some() && message.severity.is_some());
     assert_eq!(message.timestamp.is_none(), message.flags.contains(Flags::TIMESTAMP_MISSING));
     assert_eq!(message.hostname.is_none(), message.flags.contains(Flags::HOSTNAME_MISSING));
+    let zone = zone(zone_name);
+    let context = Context::new(Timestamp::from_micros(received_at * 1_000_000), &zone);
+    if let Some(inner) = message.inner(&context) {
+        assert!(message.msg.ends_with(inner.msg) || message.msg.ends_with(['\n', '\0']), "{text:?}: {inner:?}");
+        assert!(inner.via.is_none_or(|via| *via != Via::default()), "{text:?}");
+    }
     for part in [message.hostname, message.app_name, message.procid, message.msgid].into_iter().flatten() {
         assert!(!part.is_empty() && part != "-", "{text:?}: {message:?}");
     }

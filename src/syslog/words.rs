@@ -17,7 +17,8 @@ use crate::decimal;
 pub(super) struct Named {
     pub(super) facility: Option<Facility>,
     pub(super) severity: Option<Severity>,
-    /// Whether the word can be nothing else: a host may be called `mail` or `info`, but not `mail.info`, `<info>` or `INFO`.
+    /// Whether the word can be nothing else: a host may be called `mail` or `info`, but not `mail.info`, `<info>` or
+    /// `INFO`.
     pub(super) sure: bool,
 }
 
@@ -96,7 +97,13 @@ fn ends_like_severity(word: &str) -> bool {
 }
 
 /// Reads `[ID 197553 mail.info] ` in front of a text, and gives what follows.
+#[inline]
 pub(super) fn solaris(text: &str) -> Option<(Named, &str)> {
+    // Nearly every text is done with here.
+    if text.starts_with('[') { message_id(text) } else { None }
+}
+
+fn message_id(text: &str) -> Option<(Named, &str)> {
     let (_, digits) = decimal::leading(text.strip_prefix(SOLARIS)?.as_bytes(), 10);
     let rest = text[SOLARIS.len() + digits..].strip_prefix(' ').filter(|_| digits > 0)?;
     let end = rest.bytes().take(LONGEST).position(|b| b == b']')?;

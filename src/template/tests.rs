@@ -7,7 +7,12 @@ use crate::record::{Delivery, Event, Flags, Origin, Peer, Postfix, RecordId, Tra
 use crate::syslog::{Facility, Message, Severity};
 
 fn origin() -> Origin {
-    Origin { name: "mail".to_owned(), transport: Transport::Tcp, zone: jiff::tz::TimeZone::UTC }
+    Origin {
+        name: "mail".to_owned(),
+        transport: Transport::Tcp,
+        zone: jiff::tz::TimeZone::UTC,
+        format: crate::syslog::Format::Auto,
+    }
 }
 
 /// 2024-11-24T11:10:35+09:00 on mx1, a delivery.

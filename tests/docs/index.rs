@@ -6,8 +6,20 @@ use std::fs;
 use crate::page;
 
 /// The words behind fences that a test runs.
-const KINDS: [&str; 11] =
-    ["rsyslog", "syslog-ng", "postfix", "haproxy", "toml", "logrotate", "systemd", "sysctl", "sh", "log", "json"];
+const KINDS: [&str; 12] = [
+    "rsyslog",
+    "syslog-ng",
+    "postfix",
+    "haproxy",
+    "toml",
+    "logrotate",
+    "systemd",
+    "sysctl",
+    "sh",
+    "log",
+    "json",
+    "lines",
+];
 
 /// The lines of a sender.
 const SENDERS: [&str; 3] = ["rsyslog", "syslog-ng", "postfix"];

@@ -10,7 +10,9 @@ mod peers;
 
 mod access;
 mod config;
+mod containers;
 mod file;
+mod headers;
 mod index;
 mod output;
 mod page;

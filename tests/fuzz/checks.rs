@@ -213,7 +213,12 @@ pub(crate) fn with_record<R>(frame: &Frame<'_>, use_record: impl FnOnce(&Record<
 }
 
 fn origin() -> Origin {
-    Origin { name: "fuzz".to_owned(), transport: Transport::Udp, zone: TimeZone::UTC }
+    Origin {
+        name: "fuzz".to_owned(),
+        transport: Transport::Udp,
+        zone: TimeZone::UTC,
+        format: postrider::syslog::Format::Auto,
+    }
 }
 
 /// The record as JSON, which is one line.

@@ -69,6 +69,13 @@ fn wrong_types() {
 }
 
 #[test]
+fn a_format_that_is_none_is_refused() {
+    let errors = errors_in("[[source.stdin]]\nformat = \"docker\"\n[[sink.stdout]]");
+    assert!(errors.starts_with("test.toml:2:10: "), "{errors}");
+    assert!(errors.contains("did you mean `docker_json`?"), "{errors}");
+}
+
+#[test]
 fn who_may_send() {
     insta::assert_snapshot!(errors_in(
         "[[source.tcp]]\nlisten = \"127.0.0.1:0\"\nallow = [\"192.0.2.5/24\", \"mx1.example\"]\ndeny = []\n\

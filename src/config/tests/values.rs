@@ -42,7 +42,7 @@ fn every_key_arrives() {
     let config = config(
         "language = 'ja'\nshutdown_timeout = '500ms'\n\
          [[source.unix]]\npath = '/run/x'\nkind = 'stream'\nmode = '666'\nframing = 'nul'\nidle_timeout = '2h'\n\
-         timezone = 'Asia/Tokyo'\nmax_frame_size = '480B'\n\
+         timezone = 'Asia/Tokyo'\nformat = 'cri'\nmax_frame_size = '480B'\n\
          [[sink.file]]\npath = '/var/log/{hostname}/{date}.json'\nrotate_size = '1 GiB'\nrotate_age = '1d'\nrotate_keep = 3\n\
          gzip = true\nfsync = 'always'\ndead_letter = '/var/lib/x'\nevents = ['delivery']\n\
          filter = { status = ['bounced'], dsn_class = ['permanent'], facility = ['mail'], min_severity = 'err' }",
@@ -50,6 +50,7 @@ fn every_key_arrives() {
     assert_eq!((config.language, config.shutdown_timeout), (Language::Ja, Duration::from_millis(500)));
     let source = &config.sources[0];
     assert_eq!((source.zone.iana_name(), source.max_frame_size), (Some("Asia/Tokyo"), 480));
+    assert_eq!(source.format, crate::syslog::Format::Cri);
     let SourceKind::Unix(unix) = &source.kind else { panic!() };
     let stream = unix.stream.as_ref().unwrap();
     assert_eq!((unix.path.as_path(), unix.mode), (Path::new("/run/x"), 0o666));

@@ -45,7 +45,12 @@ impl Bench {
         };
         let encoder = Encoder { language: crate::postfix::dsn::Language::default() };
         let pipeline = Current::new(Pipeline::new(encoder, vec![Arc::new(outlet)]));
-        let origin = Origin { name: "file".to_owned(), transport: Transport::File, zone: TimeZone::UTC };
+        let origin = Origin {
+            name: "file".to_owned(),
+            transport: Transport::File,
+            zone: TimeZone::UTC,
+            format: crate::syslog::Format::Auto,
+        };
         let ledger = Arc::<SourceLedger>::default();
         let intake = Intake::new(pipeline, origin, ledger, 1 << 24, 8192, Stop::default());
         let config = FollowConfig {

@@ -18,7 +18,12 @@ const LIMIT: Duration = Duration::from_secs(80);
 /// A source that has memory for one read at a time.
 fn intake() -> Intake {
     let pipeline = Current::new(Pipeline::new(Encoder { language: Language::En }, Vec::new()));
-    let origin = Origin { name: "relp".to_owned(), transport: Transport::Relp, zone: jiff::tz::TimeZone::UTC };
+    let origin = Origin {
+        name: "relp".to_owned(),
+        transport: Transport::Relp,
+        zone: jiff::tz::TimeZone::UTC,
+        format: crate::syslog::Format::Auto,
+    };
     Intake::new(pipeline, origin, Arc::default(), 256 << 10, 8 << 10, Stop::default())
 }
 

@@ -1,0 +1,96 @@
+//! A header inside the message of another one: that of the mail server itself, behind that of a syslog relay or of the
+//! log driver of its container.
+//!
+//! # What strangers write
+//!
+//! A stranger's text inside a message must not be taken for a header. So the caller looks for one only where the header
+//! that it has names no program of Postfix, and the text has to begin with it. Behind another program's TAG it must
+//! have a time and a process id, or a PRI: many programs begin their texts with a time of their own.
+
+use super::{Context, Format, Message, Via, container, parse_as};
+use crate::flags::Flags;
+
+/// So many headers may be around the innermost one.
+pub const DEEPEST: usize = 4;
+
+impl Message<'_> {
+    /// The message that MSG is, if it begins with a header of its own. The header around it is in `via` then, and
+    /// counts for what the inner one doesn't have; but the severity, which depends on who wrote the message, is that of
+    /// the inner one alone.
+    #[must_use]
+    pub fn inner(&self, context: &Context<'_>) -> Option<Self> {
+        // The cheapest first, which leaves nearly all lines of other programs alone.
+        let text = self.msg.trim_start_matches([' ', '\t']);
+        if self.app_name.is_some() && !may_begin_header(text) {
+            return None;
+        }
+        let is_named = self.app_name.is_some() || self.hostname.is_some();
+        let (container, text) = match if is_named { None } else { container::prefix(text) } {
+            Some((container, text)) => (Some(container), text),
+            None => (None, text),
+        };
+        if !(is_named || container.is_some() || self.is_timed() || self.facility.is_some()) {
+            return None;
+        }
+        let inner = parse_as(text, context, Format::Auto);
+        let outer = Self { app_name: self.app_name.or(container), ..self.clone() };
+        inner.is_header_inside(self).then(|| inner.inside(outer))
+    }
+
+    /// Whether what was read of MSG of `outer` is a header, and no part of a text.
+    fn is_header_inside(&self, outer: &Self) -> bool {
+        let has_pri = !self.flags.contains(Flags::PRI_MISSING);
+        let (timed, has_procid) = (self.is_timed(), self.procid.is_some());
+        match (outer.app_name, outer.hostname) {
+            (Some(_), _) => timed && (has_pri || has_procid) || has_pri && has_procid,
+            (None, Some(_)) => (timed || has_pri) && self.app_name.is_some(),
+            (None, None) => timed || has_pri || has_procid,
+        }
+    }
+
+    /// What it is inside of `outer`.
+    pub(super) fn inside(mut self, outer: Self) -> Self {
+        let around = outer.via.map_or_else(Via::default, |via| *via);
+        let own = self.via.map_or_else(Via::default, |via| *via);
+        let via = Via {
+            hostname: around.hostname.or(outer.hostname).or(own.hostname),
+            app_name: around.app_name.or(outer.app_name).or(own.app_name),
+            timestamp: around.timestamp.or(outer.timestamp).or(own.timestamp),
+        };
+        self.via = (via != Via::default()).then(|| Box::new(via));
+        if !self.is_timed() {
+            self.timestamp = outer.timestamp;
+            self.timestamp_text = outer.timestamp_text;
+            self.flags |= outer.flags.only(Flags::YEAR_INFERRED | Flags::CLOCK_AHEAD);
+            if self.timestamp.is_some() {
+                self.flags = self.flags.without(Flags::TIMESTAMP_MISSING);
+            }
+        }
+        if !outer.flags.contains(Flags::PRI_MISSING) {
+            self.flags = self.flags.without(Flags::PRI_MISSING);
+        }
+        self.flags |= outer.flags.only(Flags::TRUNCATED);
+        self.facility = self.facility.or(outer.facility);
+        self.msgid = self.msgid.or(outer.msgid);
+        if self.structured_data.is_empty() {
+            self.structured_data = outer.structured_data;
+        }
+        self
+    }
+
+    fn is_timed(&self) -> bool {
+        self.timestamp.is_some() || self.timestamp_text.is_some()
+    }
+}
+
+/// Whether a text may begin with PRI, a time or a VERSION; nearly every other one is done with here.
+fn may_begin_header(text: &str) -> bool {
+    match text.as_bytes() {
+        [b'<' | b'0'..=b'9', ..] => true,
+        bytes => {
+            let word = bytes.iter().take(12).take_while(|b| **b != b' ').count();
+            let mut behind = bytes[word..].iter().skip_while(|b| **b == b' ');
+            bytes.get(word) == Some(&b' ') && behind.next().is_some_and(u8::is_ascii_digit)
+        }
+    }
+}
