@@ -12,7 +12,7 @@ use crate::frame::Frame;
 use crate::ledger::{Reason, SinkLedger};
 use crate::postfix;
 use crate::receipt::Receipt;
-use crate::record::{Flags, Level, Origin, Peer, Record, RecordId, RecordIds};
+use crate::record::{Flags, Level, LineHash, NewId, Origin, Peer, Record, RecordIds};
 use crate::select::Select;
 use crate::syslog::{self, Context, DockerEntry, Format, Severity};
 use crate::template::Template;
@@ -26,6 +26,8 @@ pub struct Arrival<'b> {
     pub frame: Frame<'b>,
     /// The peer as the record shows it.
     pub peer: Peer<'b>,
+    /// Of a line of a file: what makes its id. The others get theirs by their receipt.
+    pub line: Option<LineHash>,
 }
 
 /// The way from frames to the queues of the sinks. One for the program at a time, shared by every source.
@@ -91,7 +93,7 @@ pub fn read_frame<R>(
     peer: Peer<'_>,
     origin: &Origin,
     context: &Context<'_>,
-    id: RecordId,
+    id: impl Into<NewId>,
     use_record: impl FnOnce(&Record<'_>) -> R,
 ) -> R {
     // The strict check is several times as fast as the lossy one, and nearly every frame passes it.
@@ -99,7 +101,7 @@ pub fn read_frame<R>(
     let mut entry = None;
     let message = syslog::parse(&text, context);
     let mut record = Record {
-        id,
+        id: id.into().of(message.timestamp),
         received_at: context.received_at(),
         origin,
         peer,
@@ -205,8 +207,9 @@ impl Pipeline {
         let mut ids = self.ids.reserve(received_at, arrivals.len());
         let context = Context::new(received_at, &origin.zone).with_format(origin.format);
         let mut writer = self.encoder.writer(lines.bytes());
-        for Arrival { frame, peer } in arrivals {
-            read_frame(frame, *peer, origin, &context, ids.take(), |record| {
+        for Arrival { frame, peer, line } in arrivals {
+            let id = line.map_or_else(|| NewId::Received(ids.take()), NewId::Line);
+            read_frame(frame, *peer, origin, &context, id, |record| {
                 self.encode(record, &mut writer, &mut drafts);
             });
         }

@@ -6,11 +6,13 @@
 mod cause;
 mod event;
 mod id;
+mod line;
 mod shape;
 
 pub use cause::Cause;
 pub use event::{Client, Delivery, Event, Postscreen, Verdict};
-pub use id::{RecordId, RecordIds, Reserved};
+pub use id::{NewId, RecordId, RecordIds, Reserved};
+pub use line::{LineHash, LineHashes};
 pub use shape::{Commands, Decimal, Delays, Endpoint, Figures, Reply, Sasl, Tls};
 
 pub use crate::flags::Flags;
@@ -20,7 +22,7 @@ use crate::time::Timestamp;
 /// One syslog message and what is known of it.
 #[derive(Clone, Debug)]
 pub struct Record<'a> {
-    /// Given once at receipt; time-ordered and unique.
+    /// Given once at receipt, or made from a line of a file; time-ordered and unique.
     pub id: RecordId,
     /// When the frame was read, with six digits, in UTC.
     pub received_at: Timestamp,

@@ -1,5 +1,6 @@
 //! Does `decode` on all cores give what one loop over the lines would, at once, and in bounded memory?
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -93,7 +94,7 @@ fn cores() -> u64 {
     thread::available_parallelism().map_or(1, |cores| cores.get() as u64)
 }
 
-/// 500,000 lines in 200 MB: the order of the records, ids that increase, and the most memory.
+/// 500,000 lines in 200 MB: the order of the records, ids that differ, and the most memory.
 #[test]
 fn a_large_file_is_decoded_in_order_and_in_bounded_memory() {
     const LINES: usize = 500_000;
@@ -108,7 +109,7 @@ fn a_large_file_is_decoded_in_order_and_in_bounded_memory() {
 
     let mut child = command(&[&path]).spawn().expect("postrider runs");
     let mut records = BufReader::new(child.stdout.take().expect("a pipe"));
-    let (mut record, mut count, mut last_id, mut peak) = (String::new(), 0, String::new(), 0);
+    let (mut record, mut count, mut ids, mut peak) = (String::new(), 0, HashSet::new(), 0);
     while records.read_line(&mut record).expect("UTF-8") > 0 {
         // Parsing half a million of them would take longer than all the rest.
         let value = |name: &str| {
@@ -117,8 +118,7 @@ fn a_large_file_is_decoded_in_order_and_in_bounded_memory() {
         };
         assert_eq!(value("\"message\":\""), count.to_string());
         let id = value("\"id\":\"").to_owned();
-        assert!(last_id < id, "{last_id}, {id}");
-        last_id = id;
+        assert!(ids.replace(id).is_none(), "{record}");
         count += 1;
         if count % 10_000 == 0 && count < LINES {
             peak = status(child.id(), "VmHWM");
@@ -171,7 +171,8 @@ fn files_plain_and_compressed_and_the_standard_input_are_decoded_in_order() {
     assert!(numbers(&output) == expected);
     let ids: Vec<Value> =
         String::from_utf8_lossy(&output.stdout).lines().map(|record| json(record)["id"].take()).collect();
-    assert!(ids.is_sorted_by(|a, b| a.as_str() < b.as_str()));
+    // The same lines have the same ids, as often as they are decoded.
+    assert!(ids.chunks(MANY).all(|part| part == &ids[..MANY]));
 }
 
 #[test]

@@ -1,21 +1,21 @@
 //! An input, chunk by chunk: bytes, and where in them the frames lie.
 
 use std::io::{self, Read};
-use std::sync::Arc;
 
 use super::limits::Limits;
 use crate::frame::{Frame, Framer, Framing, Step};
-use crate::record::{RecordIds, Reserved};
+use crate::record::{LineHash, LineHashes};
 use crate::time::Timestamp;
 
-/// One input. Whoever has it reads the next chunk, so that the framing is that of one stream.
+/// One input. Whoever has it reads the next chunk, so that the framing is that of one stream, and so are the hashes of
+/// the lines.
 pub(super) struct Input {
     text: Box<dyn Read + Send>,
     framer: Framer,
     /// The begin of a frame whose end is still to come.
     rest: Vec<u8>,
     chunk_size: usize,
-    ids: Arc<RecordIds>,
+    lines: LineHashes,
     chunks: u64,
     ended: bool,
 }
@@ -31,6 +31,7 @@ struct Place {
     start: u32,
     len: u32,
     truncated: bool,
+    line: LineHash,
 }
 
 /// What belongs to the frames of a chunk.
@@ -40,8 +41,6 @@ pub(super) struct Ticket {
     /// Bytes that were read.
     pub(super) size: usize,
     pub(super) received_at: Timestamp,
-    /// One for each frame.
-    pub(super) ids: Reserved,
     /// There with the last chunk.
     pub(super) end: Option<io::Result<()>>,
 }
@@ -49,9 +48,9 @@ pub(super) struct Ticket {
 // === impl Input ===
 
 impl Input {
-    pub(super) fn new(text: Box<dyn Read + Send>, limits: &Limits, ids: Arc<RecordIds>) -> Self {
-        let framer = Framer::new(Framing::Auto, limits.frame);
-        Self { text, framer, rest: Vec::new(), chunk_size: limits.chunk, ids, chunks: 0, ended: false }
+    pub(super) fn new(text: Box<dyn Read + Send>, limits: &Limits) -> Self {
+        let (framer, lines) = (Framer::new(Framing::Auto, limits.frame), LineHashes::starting_at(0));
+        Self { text, framer, rest: Vec::new(), chunk_size: limits.chunk, lines, chunks: 0, ended: false }
     }
 
     /// Memory for the chunks of this input.
@@ -79,7 +78,7 @@ impl Input {
         loop {
             match self.framer.next(&bytes[at..]) {
                 Step::Frame { frame, consumed } => {
-                    places.push(Place::of(frame, bytes));
+                    places.push(Place::of(frame, bytes, &mut self.lines));
                     at += consumed;
                 }
                 Step::More { consumed } => {
@@ -94,13 +93,13 @@ impl Input {
             // What was read before the damage is still worth having.
             Some(end) => places.extend(self.framer.finish(&bytes[at..]).map(|frame| {
                 let truncated = frame.truncated || end.is_err();
-                Place::of(Frame { truncated, ..frame }, bytes)
+                Place::of(Frame { truncated, ..frame }, bytes, &mut self.lines)
             })),
         }
         self.ended = end.is_some();
         let number = self.chunks;
         self.chunks += 1;
-        Some(Ticket { number, size, received_at, ids: self.ids.reserve(received_at, places.len()), end })
+        Some(Ticket { number, size, received_at, end })
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -116,18 +115,20 @@ impl Input {
 // === impl Chunk ===
 
 impl Chunk {
-    pub(super) fn frames(&self) -> impl Iterator<Item = Frame<'_>> {
+    pub(super) fn frames(&self) -> impl Iterator<Item = (Frame<'_>, LineHash)> {
         self.places.iter().map(|place| {
             let bytes = &self.bytes[place.start as usize..][..place.len as usize];
-            Frame { bytes, truncated: place.truncated }
+            (Frame { bytes, truncated: place.truncated }, place.line)
         })
     }
 }
 
 impl Place {
     /// The place of `frame`, which lies in `bytes`. Those are far below 4 GiB.
-    fn of(frame: Frame<'_>, bytes: &[u8]) -> Self {
+    fn of(frame: Frame<'_>, bytes: &[u8], lines: &mut LineHashes) -> Self {
         let start = (frame.bytes.as_ptr().addr() - bytes.as_ptr().addr()) as u32;
-        Self { start, len: frame.bytes.len() as u32, truncated: frame.truncated }
+        // Nothing is ever read again, so it does not matter where a line begins.
+        let line = lines.next(frame.bytes, 0);
+        Self { start, len: frame.bytes.len() as u32, truncated: frame.truncated, line }
     }
 }

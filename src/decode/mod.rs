@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The memory is bounded whatever the input, by `Limits`: for each worker one chunk with the begin of a frame (320 KiB), the
-//! places of its frames (12 bytes each), and 4 MiB of records and one more. Postfix's lines need 2 MiB of that at most.
+//! places of its frames (24 bytes each), and 4 MiB of records and one more. Postfix's lines need 2 MiB of that at most.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -21,7 +21,7 @@ use jiff::tz::TimeZone;
 use crate::encode::Encoder;
 use crate::gzip::GzipReader;
 use crate::panics::Panic;
-use crate::record::{Origin, RecordIds, Transport};
+use crate::record::{Origin, Transport};
 use crate::standard;
 use crate::syslog::Format;
 use crate::unparsed::Unparsed;
@@ -93,7 +93,6 @@ const OTHER_MAGIC: [(&[u8], &str); 3] =
 struct Inputs {
     decoder: Arc<Decoder>,
     limits: Limits,
-    ids: Arc<RecordIds>,
     output: Arc<Output>,
     unparsed: Arc<Unparsed>,
 }
@@ -132,7 +131,7 @@ impl Decoder {
 impl Inputs {
     fn new(decoder: Decoder, limits: Limits, out: Box<dyn Write + Send>) -> Self {
         let (decoder, output) = (Arc::new(decoder), Arc::new(Output::new(out)));
-        Self { decoder, limits, ids: Arc::default(), output, unparsed: Arc::default() }
+        Self { decoder, limits, output, unparsed: Arc::default() }
     }
 
     fn summary(self) -> Summary {
@@ -170,7 +169,7 @@ impl Inputs {
                 format: self.decoder.format,
             },
             peer: path.map(|path| path.to_string_lossy().into_owned()),
-            input: Mutex::new(Input::new(text, &self.limits, Arc::clone(&self.ids))),
+            input: Mutex::new(Input::new(text, &self.limits)),
             output: Arc::clone(&self.output),
             unparsed: Arc::clone(&self.unparsed),
         };

@@ -14,7 +14,7 @@ use crate::encode::Writer;
 use crate::frame::Frame;
 use crate::panics;
 use crate::pipeline;
-use crate::record::{Flags, Origin, Peer, RecordId};
+use crate::record::{Flags, LineHash, NewId, Origin, Peer};
 use crate::syslog::Context;
 use crate::unparsed::Unparsed;
 
@@ -75,9 +75,9 @@ fn start(work: &Arc<Work>) -> bool {
 
 impl Work {
     /// Appends what is printed of `frame`, and gives the flags of its record.
-    fn encode(&self, frame: &Frame<'_>, context: &Context<'_>, id: RecordId, writer: &mut Writer<'_>) -> Flags {
+    fn encode(&self, frame: &Frame<'_>, context: &Context<'_>, line: LineHash, writer: &mut Writer<'_>) -> Flags {
         let peer = Peer { address: self.peer.as_deref(), tls_subject: None };
-        pipeline::read_frame(frame, peer, &self.origin, context, id, |record| {
+        pipeline::read_frame(frame, peer, &self.origin, context, NewId::Line(line), |record| {
             let unparsed = self.unparsed.count(record);
             if !self.decoder.unparsed {
                 writer.line(record);
@@ -104,13 +104,13 @@ impl Worker {
     /// Decodes the next chunk and gives the size of its read. There is none at the end, or once decoding has failed.
     fn chunk(&mut self) -> Option<usize> {
         let Self { work, chunk, lines, records, damaged } = self;
-        let Ticket { number, size, received_at, mut ids, end } = work.input().next(chunk)?;
+        let Ticket { number, size, received_at, end } = work.input().next(chunk)?;
         panic_point("decode");
         let context = Context::new(received_at, &work.origin.zone).with_format(work.origin.format);
         let mut turn = None;
         let mut writer = work.decoder.encoder.writer(lines);
-        for frame in chunk.frames() {
-            let flags = work.encode(&frame, &context, ids.take(), &mut writer);
+        for (frame, line) in chunk.frames() {
+            let flags = work.encode(&frame, &context, line, &mut writer);
             *records += 1;
             *damaged += u64::from(DAMAGE.iter().any(|damage| flags.contains(*damage)));
             if writer.size() >= work.limits.lines {

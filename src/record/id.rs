@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::line::LineHash;
 use crate::time::Timestamp;
 
 /// The id of a record, a UUID version 7 (RFC 9562, section 5.7).
@@ -10,6 +11,9 @@ use crate::time::Timestamp;
 /// Its bits are, from the highest: 48 of milliseconds since 1970, the version, 12 of the millisecond's fraction, the
 /// variant, 22 that are random per process, and 40 that count the records of the process. So ids sort by time of receipt,
 /// within one read in the order of the stream, and two processes do not collide.
+///
+/// That of a line of a file has the line's own time, 10 bits of its millisecond's fraction, and 64 bits of
+/// [`LineHash`]: it is the same each time that the file is read. One without a time has 1970 instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordId(pub u128);
 
@@ -27,6 +31,15 @@ pub struct Reserved {
     next: u64,
 }
 
+/// What a record gets its id from.
+#[derive(Clone, Copy, Debug)]
+pub enum NewId {
+    /// Its receipt.
+    Received(RecordId),
+    /// A line of a file.
+    Line(LineHash),
+}
+
 const COUNT_BITS: u32 = 40;
 const VERSION: u128 = 7 << 76;
 const VARIANT: u128 = 0b10 << 62;
@@ -42,11 +55,17 @@ impl Default for RecordIds {
 impl RecordIds {
     /// Reserves `count` ids for records received at `received_at`.
     pub fn reserve(&self, received_at: Timestamp, count: usize) -> Reserved {
-        let millis = u128::from(received_at.millis().max(0).cast_unsigned()) & ((1 << 48) - 1);
-        let fraction = u128::from(received_at.nanos % 1_000_000) * 4096 / 1_000_000;
-        let base = millis << 80 | VERSION | fraction << 64 | VARIANT | self.process;
+        let base = from_time(received_at, 4096) | self.process;
         Reserved { base, next: self.next.fetch_add(count as u64, Relaxed) }
     }
+}
+
+/// An id of a time alone, whose millisecond has so many parts, at most 4096.
+fn from_time(time: Timestamp, parts: u32) -> u128 {
+    let millis = u128::from(time.millis().max(0).cast_unsigned()) & ((1 << 48) - 1);
+    let fraction = u64::from(time.nanos % 1_000_000) * u64::from(parts) / 1_000_000;
+    let fraction = u128::from(fraction * u64::from(4096 / parts));
+    millis << 80 | VERSION | fraction << 64 | VARIANT
 }
 
 impl Reserved {
@@ -55,6 +74,26 @@ impl Reserved {
         let count = self.next & ((1 << COUNT_BITS) - 1);
         self.next += 1;
         RecordId(self.base | u128::from(count))
+    }
+}
+
+impl NewId {
+    /// The id of a record with this time.
+    pub fn of(self, timestamp: Option<Timestamp>) -> RecordId {
+        match self {
+            Self::Received(id) => id,
+            Self::Line(LineHash(hash)) => {
+                let time = timestamp.unwrap_or(Timestamp::from_micros(0));
+                let (high, low) = (u128::from(hash >> 62), u128::from(hash & (u64::MAX >> 2)));
+                RecordId(from_time(time, 1024) | high << 64 | low)
+            }
+        }
+    }
+}
+
+impl From<RecordId> for NewId {
+    fn from(id: RecordId) -> Self {
+        Self::Received(id)
     }
 }
 
@@ -115,6 +154,35 @@ mod tests {
         let mut reserved = ids.reserve(Timestamp::from_micros(1_645_557_742_000_500), 2);
         assert_eq!(reserved.take().to_string(), "017f22e2-79b0-7800-aaaa-aa123456789a");
         assert_eq!(reserved.take().to_string(), "017f22e2-79b0-7800-aaaa-aa123456789b");
+    }
+
+    #[test]
+    fn the_id_of_a_line_has_its_time_and_64_bits_of_its_hash() {
+        let time = Timestamp::from_micros(1_645_557_742_000_500);
+        for (hash, time, expected) in [
+            (u64::MAX, Some(time), "017f22e2-79b0-7803-bfff-ffffffffffff"),
+            (0, Some(time), "017f22e2-79b0-7800-8000-000000000000"),
+            (0x8123_4567_89ab_cdef, Some(Timestamp::from_micros(999)), "00000000-0000-7ffa-8123-456789abcdef"),
+            (1, Some(Timestamp::from_micros(-1)), "00000000-0000-7ff8-8000-000000000001"),
+            (1, None, "00000000-0000-7000-8000-000000000001"),
+        ] {
+            assert_eq!(NewId::Line(LineHash(hash)).of(time).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn the_ids_of_lines_and_of_receipts_sort_together_by_the_microsecond() {
+        let received = RecordIds::default();
+        let mut all = Vec::new();
+        for micros in 0..2000 {
+            let time = Timestamp::from_micros(micros);
+            all.push(NewId::Line(LineHash(micros.cast_unsigned() << 54)).of(Some(time)));
+            if micros % 2 == 0 {
+                all.push(received.reserve(Timestamp::from_micros(micros + 1), 1).take());
+            }
+        }
+        let millis = |id: &RecordId| id.0 >> 66;
+        assert!(all.is_sorted_by_key(millis), "{all:?}");
     }
 
     #[test]

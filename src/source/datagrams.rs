@@ -201,7 +201,7 @@ impl<'a, S: Receive> Reader<'a, S> {
             .zip(&self.senders)
             .filter_map(|(datagram, sender)| {
                 let peer = Peer::at(&self.peers[(*sender)?].1);
-                Some(Arrival { frame: datagram.frame(max), peer })
+                Some(Arrival { frame: datagram.frame(max), peer, line: None })
             })
             .collect();
         let count = self.senders.len();

@@ -388,7 +388,8 @@ mod tests {
     /// What these messages hold of the room, what was taken for them, and what their lines hold.
     fn room_of(messages: &[Vec<u8>]) -> (usize, usize, usize) {
         let (intake, mut sink, _) = to_sink(LIMIT, 1 << 30);
-        let arrival = |bytes| Arrival { frame: Frame::datagram(bytes, LIMIT), peer: Peer::at("192.0.2.1:514") };
+        let arrival =
+            |bytes| Arrival { frame: Frame::datagram(bytes, LIMIT), peer: Peer::at("192.0.2.1:514"), line: None };
         let arrivals: Vec<_> = messages.iter().map(|message| arrival(message)).collect();
         let (frames, taken) = intake.part(&arrivals, intake.half());
         assert_eq!(frames, arrivals.len(), "all in one part");
@@ -440,7 +441,7 @@ mod tests {
         let intake = Intake::new(pipeline, origin, Arc::default(), LIMIT, LIMIT, Stop::default());
         let part = |size: usize, count: usize| {
             let message = vec![b'x'; size];
-            let arrival = Arrival { frame: Frame::datagram(&message, LIMIT), peer: Peer::default() };
+            let arrival = Arrival { frame: Frame::datagram(&message, LIMIT), peer: Peer::default(), line: None };
             intake.part(&vec![arrival; count], intake.half())
         };
         assert_eq!(part(1000, 10), (10, 10 * (1000 * BYTE + RECORD) as u32));
@@ -451,7 +452,7 @@ mod tests {
     }
 
     fn arrivals(messages: &[Vec<u8>]) -> Vec<Arrival<'_>> {
-        let arrival = |bytes| Arrival { frame: Frame::datagram(bytes, LIMIT), peer: Peer::default() };
+        let arrival = |bytes| Arrival { frame: Frame::datagram(bytes, LIMIT), peer: Peer::default(), line: None };
         messages.iter().map(|message| arrival(message)).collect()
     }
 

@@ -237,7 +237,7 @@ impl Stream {
     async fn cut(&mut self, peer: Peer<'_>, intake: &Intake) {
         intake.log_cut(peer.address, self.buffer.len());
         if let Some(frame) = self.framer.cut(&self.buffer) {
-            intake.submit(vec![Arrival { frame, peer }]).await;
+            intake.submit(vec![Arrival { frame, peer, line: None }]).await;
         }
         self.buffer = BytesMut::new();
         self.place = None;
@@ -253,7 +253,7 @@ impl Stream {
             while more && arrivals.len() < MOST_FRAMES {
                 match self.framer.next(&self.buffer[position..]) {
                     Step::Frame { frame, consumed } => {
-                        arrivals.push(Arrival { frame, peer });
+                        arrivals.push(Arrival { frame, peer, line: None });
                         position += consumed;
                     }
                     Step::More { consumed } => {
@@ -300,7 +300,7 @@ impl Stream {
         self.submit(peer, intake).await;
         if let Some(mut frame) = self.framer.finish(&self.buffer) {
             frame.truncated |= !whole;
-            intake.submit(vec![Arrival { frame, peer }]).await;
+            intake.submit(vec![Arrival { frame, peer, line: None }]).await;
         }
     }
 

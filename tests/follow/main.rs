@@ -5,6 +5,7 @@ mod peers;
 
 mod backlog;
 mod cursor;
+mod ids;
 mod limits;
 mod place;
 mod rotation;

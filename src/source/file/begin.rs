@@ -118,12 +118,13 @@ impl Follower<'_> {
         }
         let (path, fingerprint) = (found.home.clone(), Fingerprint::of(&head.bytes));
         let (identity, mark) = (head.identity, Fingerprint::default());
-        let mut entry = Entry { path, identity, fingerprint, offset: 0, mark, done: false };
+        let mut entry = Entry { path, identity, fingerprint, offset: 0, mark, done: false, lines_from: 0 };
         if self.skip && is_gzip(&found.path) {
             entry.done = true;
         } else if self.skip {
             let end = last_line(&found.path, self.intake.max_frame_size(), self.config.links);
             (entry.offset, entry.mark) = end.unwrap_or((found.stamp.len, mark));
+            entry.lines_from = entry.offset;
         }
         let serial = self.next_serial();
         let mut file = Followed::new(entry, serial, self.intake.max_frame_size(), self.config.links);

@@ -1,7 +1,7 @@
 //! What is in a file, plain or compressed: how it begins, and what stands before a place in it.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, BufReader, Read, Seek, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -108,7 +108,7 @@ pub(super) fn is_damage(error: &io::Error) -> bool {
 pub(super) fn holds(path: &Path, entry: &Entry, links: Links) -> io::Result<bool> {
     let file = open(path, links)?;
     if is_gzip(path) {
-        Gzip::new(file).pass(entry.offset, &entry.mark)
+        Gzip::new(file).pass(entry.offset, &entry.mark, entry.offset, &mut io::sink())
     } else {
         has_before(&file, entry.offset, &entry.mark)
     }
@@ -155,12 +155,16 @@ impl Gzip {
         Some(Self::new(file))
     }
 
-    /// Passes over what stands before `end`; whether `mark` was taken of the last of it.
-    pub(super) fn pass(&mut self, end: u64, mark: &Fingerprint) -> io::Result<bool> {
-        let Some(from) = end.checked_sub(mark.len() as u64) else { return Ok(false) };
+    /// Passes over what stands before `end`, and gives `lines` what of it begins at `from`; whether `mark` was taken of the
+    /// last of it.
+    pub(super) fn pass(&mut self, end: u64, mark: &Fingerprint, from: u64, lines: &mut impl Write) -> io::Result<bool> {
+        let Some(marked) = end.checked_sub(mark.len() as u64) else { return Ok(false) };
+        self.skip_to(from.min(marked))?;
+        self.at += io::copy(&mut (&mut self.decoder).take(marked.saturating_sub(from)), lines)?;
         let mut bytes = Vec::with_capacity(mark.len());
-        self.skip_to(from)?;
         self.at += (&mut self.decoder).take(mark.len() as u64).read_to_end(&mut bytes)? as u64;
+        let skipped = from.saturating_sub(marked).min(bytes.len() as u64) as usize;
+        lines.write_all(&bytes[skipped..])?;
         Ok(self.at == end && mark.begins(&bytes))
     }
 

@@ -54,6 +54,8 @@ pub(super) struct Entry {
     pub(super) mark: Fingerprint,
     /// There is nothing behind the offset, and never will be.
     pub(super) done: bool,
+    /// From here to the offset are the lines that equal ones behind it have to be told from.
+    pub(super) lines_from: u64,
 }
 
 /// Where the cursor is kept. No other process has it as long as this value lives.
@@ -123,7 +125,7 @@ fn hash(bytes: &[u8]) -> u64 {
 /// The text of a cursor.
 pub(super) fn encode<'e>(entries: impl IntoIterator<Item = &'e Entry>, ended: bool) -> String {
     let mut text = format!("{TITLE}{VERSION} {}\n", if ended { ENDED } else { RUNNING });
-    for Entry { path, identity, fingerprint, offset, mark, done } in entries {
+    for Entry { path, identity, fingerprint, offset, mark, done, lines_from } in entries {
         let (Identity { dev, ino }, Fingerprint { len, hash }) = (identity, fingerprint);
         // Writing to a string does not fail.
         let _ = write!(text, "{dev} {ino} {len} {hash:016x} {offset} {} {:016x} ", mark.len, mark.hash);
@@ -134,7 +136,7 @@ pub(super) fn encode<'e>(entries: impl IntoIterator<Item = &'e Entry>, ended: bo
                 plain => write!(text, "{}", char::from(*plain)),
             };
         }
-        text.push('\n');
+        let _ = writeln!(text, " {lines_from}");
     }
     let sum = hash(text.as_bytes());
     let _ = writeln!(text, "sum {sum:016x}");
@@ -174,7 +176,9 @@ fn entry(line: &str) -> Option<Entry> {
     let mark = fingerprint(&mut fields)?;
     let done = fields.next()? == "1";
     let path = unescape(fields.next()?)?;
-    Some(Entry { path, identity, fingerprint: first, offset, mark, done })
+    // A cursor of 0.1.0 has no more.
+    let lines_from = if let Some(field) = fields.next() { field.parse().ok()? } else { offset };
+    Some(Entry { path, identity, fingerprint: first, offset, mark, done, lines_from: offset.min(lines_from) })
 }
 
 fn number<'f>(fields: &mut impl Iterator<Item = &'f str>) -> Option<u64> {
@@ -265,13 +269,14 @@ mod tests {
     fn entries() -> impl Strategy<Value = Vec<Entry>> {
         let path = proptest::collection::vec(1_u8.., 1..40).prop_map(|bytes| PathBuf::from(OsString::from_vec(bytes)));
         let lens = [0..=FINGERPRINT, 0..=FINGERPRINT];
-        let entry = (path, any::<[u64; 5]>(), lens, any::<bool>()).prop_map(|(path, n, lens, done)| Entry {
+        let entry = (path, any::<[u64; 6]>(), lens, any::<bool>()).prop_map(|(path, n, lens, done)| Entry {
             path,
             identity: Identity { dev: n[0], ino: n[1] },
             fingerprint: Fingerprint { len: lens[0], hash: n[2] },
             offset: n[3],
             mark: Fingerprint { len: lens[1], hash: n[4] },
             done,
+            lines_from: n[3].min(n[5]),
         });
         proptest::collection::vec(entry, 0..8)
     }
@@ -333,6 +338,14 @@ mod tests {
         assert_eq!(Store::open(&directory, "file").unwrap_err().kind(), io::ErrorKind::WouldBlock);
         fs::write(store.path(), "postrider").unwrap();
         assert!(matches!(store.load(), Loaded::Damaged(_)));
+    }
+
+    #[test]
+    fn a_cursor_of_the_first_version_is_read() {
+        let body = "postrider cursor 1 ended\n1 2 0 0000000000000000 30 0 0000000000000000 0 /var/log/mail.log\n";
+        let text = format!("{body}sum {:016x}\n", hash(body.as_bytes()));
+        let Loaded::Entries { entries, ended: true } = decode(text.as_bytes()) else { panic!("it is whole") };
+        assert_eq!((entries[0].offset, entries[0].lines_from), (30, 30));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One file: its lines are read and handed on, and its cursor moves when they are delivered.
 
+mod again;
 mod read;
 
 use std::collections::VecDeque;
@@ -15,6 +16,7 @@ use super::cursor::{Entry, Fingerprint, Identity};
 use crate::config::Links;
 use crate::frame::{Framer, Framing};
 use crate::receipt::Outcome;
+use crate::record::LineHashes;
 
 /// A file that was rotated away has ended when nothing was added to it for so long: its writer may not have noticed yet. Where
 /// the log was rotated again since, it has.
@@ -58,6 +60,8 @@ pub(super) struct Followed {
     line: u64,
     /// The last bytes before that line.
     mark: Fingerprint,
+    /// None until the lines before the cursor are read again that equal ones behind it have to be told from.
+    lines: Option<LineHashes>,
     /// What was handed on and has no outcome yet, in order.
     pending: VecDeque<Handed>,
     /// Where the last line ends that was ever handed on.
@@ -90,6 +94,8 @@ struct Handed {
     /// Where the line begins that follows them, and what stands before it.
     end: u64,
     mark: Fingerprint,
+    /// From where the lines have to be read again that equal ones behind it have to be told from.
+    lines_from: u64,
     lines: u64,
     outcome: oneshot::Receiver<Outcome>,
 }
@@ -120,6 +126,7 @@ impl Followed {
             read: entry.offset,
             line: entry.offset,
             mark: entry.mark,
+            lines: None,
             pending: VecDeque::new(),
             furthest: entry.offset,
             compared: None,
@@ -238,6 +245,7 @@ impl Followed {
         self.framer = Framer::new(Framing::Lf, self.max_frame_size);
         self.tail = Vec::new();
         (self.read, self.line, self.mark) = (self.entry.offset, self.entry.offset, self.entry.mark);
+        self.lines = None;
         self.pending.clear();
         (self.at_end, self.ended, self.compared) = (false, false, None);
     }
@@ -272,11 +280,11 @@ impl Followed {
     /// Moves the cursor over what is delivered by now, in order; whether it moved, or that something has failed.
     pub(super) fn settle(&mut self) -> Result<bool, Failed> {
         let mut moved = false;
-        while let Some(Handed { end, mark, outcome, .. }) = self.pending.front_mut() {
+        while let Some(Handed { end, mark, lines_from, outcome, .. }) = self.pending.front_mut() {
             match outcome.try_recv() {
                 Ok(Outcome::Delivered) => {
                     moved |= self.entry.offset != *end;
-                    (self.entry.offset, self.entry.mark) = (*end, *mark);
+                    (self.entry.offset, self.entry.mark, self.entry.lines_from) = (*end, *mark, *lines_from);
                     (self.pause, self.resume) = (PAUSES[0], None);
                     self.pending.pop_front();
                     if self.place == Place::Gone {

@@ -11,11 +11,14 @@ use super::*;
 use crate::buffer::{Batch, Receiver, Waiting, queue};
 use crate::config::Links;
 use crate::encode::Encoder;
+use crate::frame::Frame;
 use crate::ledger::{Reason, SinkLedger, SourceLedger};
-use crate::pipeline::{Current, Outlet, Pipeline};
-use crate::record::{Origin, Transport};
+use crate::pipeline::{self, Current, Outlet, Pipeline};
+use crate::record::{LineHashes, NewId, Origin, Peer, RecordId, Transport};
 use crate::source::Stop;
 use crate::source::file::follow::Place;
+use crate::syslog::Context;
+use crate::time::Timestamp;
 
 /// A follower without its loop, and the queue of its only sink, whose outcomes the test decides.
 struct Bench {
@@ -153,6 +156,72 @@ fn what_a_sink_refuses_is_handed_on_again_from_the_cursor() {
     bench.follower.settle();
     assert!(bench.follower.files[0].is_delivered());
     assert_eq!(bench.follower.files[0].entry.offset, numbered(0..6000).len() as u64);
+}
+
+/// The ids of the lines of a file, as `decode` gives them.
+fn ids_of(text: &str) -> Vec<RecordId> {
+    let mut hashes = LineHashes::starting_at(0);
+    // In the zone and the year of the bench.
+    let origin = Origin {
+        name: "file".to_owned(),
+        transport: Transport::File,
+        zone: TimeZone::UTC,
+        format: crate::syslog::Format::Auto,
+    };
+    let context = Context::new(Timestamp::now(), &origin.zone);
+    let id = |line: &str| {
+        let frame = Frame { bytes: line.as_bytes(), truncated: false };
+        let hash = NewId::Line(hashes.next(line.as_bytes(), 0));
+        pipeline::read_frame(&frame, Peer::default(), &origin, &context, hash, |record| record.id)
+    };
+    text.lines().map(id).collect()
+}
+
+/// Lines of which many are equal, in several seconds and blocks; some have no time.
+fn repetitive() -> String {
+    let line = |n: usize| match n % 10 {
+        9 => format!("no time {}\n", n % 3),
+        _ => format!("Nov 24 02:{:02}:{:02} mx1 test: {}\n", n / 90_000, n / 1500 % 60, n % 800 / 2),
+    };
+    (0..12_000).map(line).collect()
+}
+
+#[test]
+fn a_line_that_is_handed_on_again_has_the_same_id() {
+    let (mut bench, text) = (Bench::new(), repetitive());
+    let expected = ids_of(&text);
+    assert_eq!(expected.iter().collect::<HashSet<_>>().len(), expected.len());
+    fs::write(bench.path("mail.log"), &text).unwrap();
+    let mut delivered = 0;
+    for round in 0_usize.. {
+        let read = bench.read_again();
+        let ids = read.iter().flat_map(|(batch, _)| batch.entries().iter().map(|entry| entry.id).collect::<Vec<_>>());
+        assert_eq!(ids.collect::<Vec<_>>(), expected[delivered..]);
+        for (index, (batch, lines)) in read.into_iter().enumerate() {
+            // One more in each round.
+            if index < 1 + round && round < 4 {
+                delivered += lines.len();
+                batch.delivered();
+            } else if round < 4 {
+                batch.dropped(Reason::Shutdown);
+            } else {
+                delivered += lines.len();
+                batch.delivered();
+            }
+        }
+        bench.follower.settle();
+        if delivered == expected.len() {
+            break;
+        }
+        if round == 2 {
+            // From now on it is read as an archive.
+            let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            gzip.write_all(text.as_bytes()).unwrap();
+            fs::write(bench.path("mail.log.1.gz"), gzip.finish().unwrap()).unwrap();
+            fs::remove_file(bench.path("mail.log")).unwrap();
+            bench.follower.files[0].back_off(false);
+        }
+    }
 }
 
 #[test]

@@ -349,7 +349,7 @@ fn take<'b>(parser: &mut Parser, session: &mut Session, buffer: &'b [u8], most: 
                 if taken.messages.is_empty() {
                     taken.first = session.last();
                 }
-                taken.messages.push(Arrival { frame, peer });
+                taken.messages.push(Arrival { frame, peer, line: None });
                 None
             }
             Verdict::Answer(text) => Some(Reply::go_on(text)),

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use super::again::{Again, lines_again};
 use super::{Followed, Handed, Place};
-use crate::frame::Step;
+use crate::frame::{Frame, Step};
 use crate::pipeline::Arrival;
 use crate::receipt::{Outcome, receipt};
-use crate::record::Peer;
+use crate::record::{LineHashes, Peer};
 use crate::source::Intake;
 use crate::source::file::content::{Gzip, Input, Stamp, append, first_bytes, has_before, is_damage, is_gzip};
 use crate::source::file::cursor::{FINGERPRINT, Fingerprint, Identity};
@@ -124,6 +125,9 @@ impl Followed {
         if stamp.len == self.read && self.compared == Some(stamp) {
             return Ok(Turn::Idle);
         }
+        if self.lines.is_none() {
+            self.lines = Some(lines_again(file, self.entry.lines_from, self.line, self.max_frame_size)?);
+        }
         let before = self.tail.len();
         if stamp.len > self.read {
             append(&mut self.tail, |room| file.read_at(room, self.read))?;
@@ -155,9 +159,12 @@ impl Followed {
     fn read_gzip(&mut self) -> io::Result<Turn> {
         let Some(Input::Gzip(gzip)) = &mut self.input else { return Ok(Turn::Idle) };
         if gzip.at < self.read {
-            if !gzip.pass(self.line, &self.mark)? {
+            let from = if self.lines.is_none() { self.entry.lines_from } else { self.line };
+            let mut again = Again::new(from, self.max_frame_size);
+            if !gzip.pass(self.line, &self.mark, from, &mut again)? {
                 return Ok(Turn::Replaced);
             }
+            self.lines.get_or_insert(again.lines);
             gzip.skip_to(self.read)?;
             if gzip.at < self.read {
                 return Ok(Turn::Replaced);
@@ -221,14 +228,16 @@ impl Followed {
     /// Hands on every whole line, and waits for room.
     fn hand_on(&mut self, hand: &Hand<'_>) {
         let path = self.entry.path.to_string_lossy();
+        let lines = self.lines.get_or_insert_with(|| LineHashes::starting_at(self.line));
         let mut more = true;
         while more {
+            let begin = self.read - self.tail.len() as u64;
             let mut arrivals = Vec::new();
             let mut position = 0;
             while more && arrivals.len() < MOST_FRAMES {
                 match self.framer.next(&self.tail[position..]) {
                     Step::Frame { frame, consumed } => {
-                        arrivals.push(Arrival { frame, peer: Peer::at(&path) });
+                        arrivals.push(arrival(frame, &path, lines, &self.tail, begin));
                         position += consumed;
                     }
                     Step::More { consumed } => {
@@ -239,14 +248,15 @@ impl Followed {
             }
             // The cursor only ever stands at the start of a line: a line that is cut at the limit has a rest.
             if let Some(lf) = memchr::memrchr(b'\n', &self.tail[..position]) {
-                self.line = self.read - self.tail.len() as u64 + lf as u64 + 1;
+                self.line = begin + lf as u64 + 1;
                 self.mark = Fingerprint::before_end(&self.tail[..=lf]);
             }
             if !arrivals.is_empty() || position > 0 {
-                self.furthest = self.furthest.max(self.read - (self.tail.len() - position) as u64);
-                let lines = arrivals.len() as u64;
+                self.furthest = self.furthest.max(begin + position as u64);
+                let (count, lines_from) = (arrivals.len() as u64, lines.begin());
                 let outcome = hand.submit(arrivals);
-                self.pending.push_back(Handed { end: self.line, mark: self.mark, lines, outcome });
+                let (end, mark) = (self.line, self.mark);
+                self.pending.push_back(Handed { end, mark, lines_from, lines: count, outcome });
             }
             self.tail.drain(..position);
         }
@@ -261,15 +271,24 @@ impl Followed {
             return;
         }
         let path = self.entry.path.to_string_lossy();
+        let lines = self.lines.get_or_insert_with(|| LineHashes::starting_at(self.line));
+        let begin = self.read - self.tail.len() as u64;
         let frame = self.framer.finish(&self.tail);
-        let arrivals: Vec<_> = frame.into_iter().map(|frame| Arrival { frame, peer: Peer::at(&path) }).collect();
-        let lines = arrivals.len() as u64;
+        let arrivals: Vec<_> = frame.into_iter().map(|frame| arrival(frame, &path, lines, &self.tail, begin)).collect();
+        let (count, lines_from) = (arrivals.len() as u64, lines.begin());
         let outcome = hand.submit(arrivals);
         (self.line, self.mark) = (self.read, Fingerprint::before_end(&self.tail));
         self.furthest = self.furthest.max(self.read);
-        self.pending.push_back(Handed { end: self.line, mark: self.mark, lines, outcome });
+        let (end, mark) = (self.line, self.mark);
+        self.pending.push_back(Handed { end, mark, lines_from, lines: count, outcome });
         self.tail = Vec::new();
     }
+}
+
+/// A line in `tail`, which begins at `begin` in the file.
+fn arrival<'t>(frame: Frame<'t>, path: &'t str, lines: &mut LineHashes, tail: &[u8], begin: u64) -> Arrival<'t> {
+    let at = begin + (frame.bytes.as_ptr().addr() - tail.as_ptr().addr()) as u64;
+    Arrival { frame, peer: Peer::at(path), line: Some(lines.next(frame.bytes, at)) }
 }
 
 /// The first bytes of a file.

@@ -1,0 +1,312 @@
+//! What a line of a file gets its id from: the same each time that the file is read.
+
+use twox_hash::XxHash3_64;
+
+/// The hash of a line, and of its place among equal lines of its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineHash(pub u64);
+
+/// Hashes the lines of one file, one after the other.
+///
+/// Equal lines have equal times, so they stand close together, and a memory of the last lines tells them apart: those of
+/// two *blocks*. A block ends where the second changes, once it has [`BLOCK`] lines; or with [`MOST`], however long a
+/// second is. What is remembered depends on nothing but the lines, so it is the same however they are read; and reading
+/// the two blocks again gives it back.
+#[derive(Debug)]
+pub struct LineHashes {
+    /// The lines of this block, and of the one before.
+    blocks: [Lines; 2],
+    /// Where in the file those begin.
+    begins: [u64; 2],
+    stamp: Stamp,
+}
+
+/// Different lines of a block, at the end of which that of another second begins the next.
+const BLOCK: usize = 256;
+/// Different lines of a block at most.
+const MOST: usize = 8192;
+
+/// The time of a line as it was written, to the second; zeroes before the first.
+type Stamp = [u8; 19];
+
+/// Different lines, and how many equal ones each has before it: open addressing, with linear probing.
+#[derive(Debug, Default)]
+struct Lines {
+    slots: Vec<Slot>,
+    taken: usize,
+}
+
+/// A hash is zero where the slot is free.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    hash: u64,
+    before: u64,
+}
+
+// === impl LineHashes ===
+
+impl LineHashes {
+    /// For the lines that begin at this place in a file.
+    pub fn starting_at(begin: u64) -> Self {
+        Self { blocks: Default::default(), begins: [begin; 2], stamp: Stamp::default() }
+    }
+
+    /// The hash of the next line, which begins `at` this place in the file.
+    #[must_use]
+    pub fn next(&mut self, line: &[u8], at: u64) -> LineHash {
+        let line = trim(line);
+        let mut hash = XxHash3_64::oneshot(line);
+        if let Some(stamp) = stamp(line) {
+            let is_next = stamp != self.stamp;
+            self.stamp = stamp;
+            self.turn(at, if is_next { BLOCK } else { MOST });
+        } else {
+            // It belongs to the line before: what two seconds have in common is not equal.
+            hash ^= XxHash3_64::oneshot(&self.stamp);
+            self.turn(at, MOST);
+        }
+        let [block, last] = &mut self.blocks;
+        LineHash(placed(hash, block.place(hash, last)))
+    }
+
+    /// From where the lines have to be hashed again, for those that follow to have the same hashes.
+    pub const fn begin(&self) -> u64 {
+        self.begins[1]
+    }
+
+    /// Begins a block `at` this place, if this one has so many lines.
+    fn turn(&mut self, at: u64, lines: usize) {
+        if self.blocks[0].taken >= lines {
+            self.blocks.swap(0, 1);
+            self.blocks[0].clear();
+            self.begins = [at, self.begins[0]];
+        }
+    }
+}
+
+/// What belongs to the line itself in every framing: `decode` takes spaces in front and a NUL at the end away, a followed
+/// file does not.
+const fn trim(mut line: &[u8]) -> &[u8] {
+    while let [b' ' | b'\r' | 0, rest @ ..] | [rest @ .., b'\r' | 0] = line {
+        line = rest;
+    }
+    line
+}
+
+/// The time that a line begins with, in one of the two usual forms, behind PRI and VERSION; to the second.
+fn stamp(line: &[u8]) -> Option<Stamp> {
+    let text = if line.first() == Some(&b'<') { header(line)? } else { line };
+    let mut stamp = Stamp::default();
+    match text {
+        // Nov 24 02:10:35
+        [_, _, _, b' ', _, _, b' ', _, _, b':', _, _, b':', ..] => {
+            stamp[..15].copy_from_slice(text.first_chunk::<15>()?);
+            Some(stamp)
+        }
+        // 2026-11-24T02:10:35
+        [_, _, _, _, b'-', _, _, b'-', _, _, _, _, _, b':', _, _, b':', ..] => text.first_chunk().copied(),
+        _ => None,
+    }
+}
+
+/// What follows `<PRI>`, or `<PRI>1 `.
+fn header(line: &[u8]) -> Option<&[u8]> {
+    let end = line.iter().take("<191>".len()).position(|byte| *byte == b'>')?;
+    let rest = &line[end + 1..];
+    Some(rest.strip_prefix(b"1 ").unwrap_or(rest))
+}
+
+/// The hash of a line that has so many equal ones before it.
+const fn placed(hash: u64, before: u64) -> u64 {
+    if before == 0 {
+        return hash;
+    }
+    // The finalizer of SplitMix64, in which each bit changes all others.
+    let mut mixed = hash.wrapping_add(before.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ mixed >> 31
+}
+
+// === impl Lines ===
+
+impl Lines {
+    /// How many equal lines there are before this one, here and in the block before.
+    fn place(&mut self, hash: u64, last: &Self) -> u64 {
+        let hash = hash.max(1);
+        if self.taken * 4 >= self.slots.len() * 3 {
+            self.grow();
+        }
+        let index = self.find(hash);
+        let slot = &mut self.slots[index];
+        if slot.hash == hash {
+            slot.before += 1;
+        } else {
+            *slot = Slot { hash, before: last.count(hash) };
+            self.taken += 1;
+        }
+        slot.before
+    }
+
+    /// How many lines are equal.
+    fn count(&self, hash: u64) -> u64 {
+        if self.slots.is_empty() {
+            return 0;
+        }
+        let slot = self.slots[self.find(hash)];
+        if slot.hash == hash { slot.before + 1 } else { 0 }
+    }
+
+    /// The slot of a hash, or the free one for it. There always is a free one.
+    fn find(&self, hash: u64) -> usize {
+        let mask = self.slots.len() - 1;
+        let mut index = hash as usize & mask;
+        while self.slots[index].hash != 0 && self.slots[index].hash != hash {
+            index = (index + 1) & mask;
+        }
+        index
+    }
+
+    fn grow(&mut self) {
+        let slots = vec![Slot::default(); (self.slots.len() * 2).max(16)];
+        for slot in std::mem::replace(&mut self.slots, slots) {
+            if slot.hash != 0 {
+                let index = self.find(slot.hash);
+                self.slots[index] = slot;
+            }
+        }
+    }
+
+    fn clear(&mut self) {
+        // What a second of very many lines took is given back.
+        if self.taken * 8 < self.slots.len() {
+            self.slots = Vec::new();
+        }
+        self.slots.fill(Slot::default());
+        self.taken = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The hashes of lines, as if each had its length and LF.
+    fn hashes<'l>(lines: impl IntoIterator<Item = &'l str>) -> Vec<u64> {
+        let (mut hashes, mut at) = (LineHashes::starting_at(0), 0);
+        let mut next = |line: &str| {
+            let LineHash(hash) = hashes.next(line.as_bytes(), at);
+            at += line.len() as u64 + 1;
+            hash
+        };
+        lines.into_iter().map(&mut next).collect()
+    }
+
+    const LINE: &str = "Nov 24 02:10:35 mx1 postfix/smtpd[7]: connect from unknown[192.0.2.1]";
+
+    /// They are in the stores of consumers: another version of the crate must not change them.
+    #[test]
+    fn hashes_are_for_ever() {
+        let long = "x".repeat(300);
+        let expected = [
+            0x6dac_ed0c_d99c_9e88,
+            0x868e_4d0b_e2e8_f415,
+            0xa55c_e50d_a7d3_67a9,
+            0xd061_5cf9_73ed_0374,
+            0x58b6_689c_36f6_a2e2,
+        ];
+        let found = hashes([LINE, LINE, "without a time", &long, ""]);
+        assert_eq!(found, expected, "{found:#x?}");
+    }
+
+    #[test]
+    fn line_ends_and_spaces_in_front_are_no_part_of_a_line() {
+        let [first, second, third, ..] = hashes([LINE, LINE, LINE])[..] else { panic!("three") };
+        assert_eq!(hashes([LINE, &format!("{LINE}\0"), &format!("  {LINE}\r")]), [first, second, third]);
+    }
+
+    #[test]
+    fn the_time_is_found_in_the_usual_headers() {
+        for (line, time) in [
+            (LINE, "Nov 24 02:10:35"),
+            ("<22>Nov  4 02:10:35 mx1 x", "Nov  4 02:10:35"),
+            ("2026-11-24T02:10:35.123456+00:00 mx1 x", "2026-11-24T02:10:35"),
+            ("2026-11-24 02:10:35 x", "2026-11-24 02:10:35"),
+            ("<22>1 2026-11-24T02:10:35Z mx1 x", "2026-11-24T02:10:35"),
+            ("Nov 24 02:10:3", ""),
+            ("\tat a.b.C", ""),
+            ("<22> x", ""),
+            ("<22222>Nov 24 02:10:35", ""),
+            ("", ""),
+        ] {
+            let found = stamp(line.as_bytes()).unwrap_or_default();
+            assert_eq!(String::from_utf8_lossy(&found).trim_end_matches('\0'), time, "{line}");
+        }
+    }
+
+    #[test]
+    fn equal_lines_are_told_apart_as_long_as_their_second_lasts() {
+        let other = |n: usize| format!("Nov 24 02:10:35 mx1 test: {n}");
+        let others: Vec<String> = (0..MOST - 1).map(other).collect();
+        let mut lines = Vec::new();
+        for _ in 0..5 {
+            lines.push(LINE);
+            lines.extend(others.iter().map(String::as_str));
+        }
+        let all: HashSet<u64> = hashes(lines.iter().copied()).into_iter().collect();
+        assert_eq!(all.len(), lines.len());
+    }
+
+    /// Of several hosts, or of a relay that was behind.
+    #[test]
+    fn seconds_may_be_mixed() {
+        let late = |n: u32| format!("Nov 24 02:{:02}:{:02} mx2 test: late", n / 60, n % 60);
+        let late: Vec<String> = (0..200).map(late).collect();
+        let mut lines = vec![LINE];
+        lines.extend(late.iter().map(String::as_str));
+        lines.push(LINE);
+        let found = hashes(lines);
+        assert_ne!(found.first(), found.last());
+    }
+
+    #[test]
+    fn equal_lines_without_a_time_differ_by_the_time_before_them() {
+        let next = LINE.replace(":35", ":36");
+        let found = hashes(["\tat a", LINE, "\tat a", "\tat a", &next, "\tat a"]);
+        assert_eq!(found.iter().collect::<HashSet<_>>().len(), found.len());
+    }
+
+    proptest! {
+        /// A restart: what was remembered comes back from where the two blocks begin.
+        #[test]
+        fn reading_from_the_begin_of_the_blocks_gives_the_same(
+            seconds in prop::collection::vec((0..3000_usize, 1..400_usize), 1..12),
+            stop in any::<prop::sample::Index>(),
+        ) {
+            let lines: Vec<String> = seconds.iter().enumerate().flat_map(|(second, (lines, different))| {
+                let line = move |n: usize| format!("Nov 24 02:10:{second:02} mx1 test: {}", n % different);
+                (0..*lines).map(line)
+            }).collect();
+            let mut all = LineHashes::starting_at(0);
+            let mut begins = Vec::new();
+            let mut expected = Vec::new();
+            for (at, line) in lines.iter().enumerate() {
+                begins.push(all.begin());
+                expected.push(all.next(line.as_bytes(), at as u64));
+            }
+            if !lines.is_empty() {
+                let stop = stop.index(lines.len());
+                let begin = begins[stop] as usize;
+                let mut again = LineHashes::starting_at(begin as u64);
+                let mut next = |at: usize| again.next(lines[at].as_bytes(), at as u64);
+                (begin..stop).for_each(|at| _ = next(at));
+                let found: Vec<_> = (stop..lines.len()).map(next).collect();
+                prop_assert_eq!(&found[..], &expected[stop..]);
+            }
+        }
+    }
+}
