@@ -1,5 +1,9 @@
 //! Numbers in decimal: appended to a buffer, and read.
 
+/// The largest integer that a record shows, since every store has signed 64-bit ones. A larger one is left out, and the flag
+/// `number_out_of_range` says so.
+pub(crate) const LARGEST: u64 = i64::MAX.cast_unsigned();
+
 /// As many digits as the largest number has.
 const MOST: usize = 20;
 
@@ -50,9 +54,39 @@ pub(crate) fn leading(text: &[u8], most: usize) -> (u32, usize) {
     (value, digits)
 }
 
+/// The number that the whole of `text` is, without a sign; of one that is too large, [`u64::MAX`], which is more than [`LARGEST`].
+pub(crate) fn whole(text: &str) -> Option<u64> {
+    // `FromStr` would take a plus.
+    if text.starts_with('+') {
+        return None;
+    }
+    let too_large = || (text.len() > 19 && text.bytes().all(|b| b.is_ascii_digit())).then_some(u64::MAX);
+    text.parse().ok().or_else(too_large)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whole_numbers() {
+        for (text, number) in [
+            ("0", Some(0)),
+            ("007", Some(7)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("99999999999999999999999", Some(u64::MAX)),
+            ("", None),
+            ("+1", None),
+            ("+99999999999999999999999", None),
+            ("99999999999999999999999x", None),
+            ("-1", None),
+            ("1 ", None),
+            ("1.0", None),
+            ("٣", None),
+        ] {
+            assert_eq!(whole(text), number, "{text:?}");
+        }
+    }
 
     proptest::proptest! {
         #[test]

@@ -27,7 +27,6 @@ impl Flags {
     pub const REPEATED: Self = Self(1 << 9);
     /// The time is more than five minutes later than the receipt: the sender's clock, or its zone, is wrong.
     pub const CLOCK_AHEAD: Self = Self(1 << 10);
-
     /// No `<PRI>` in front: `severity` is that of the level that Postfix wrote.
     pub const SEVERITY_INFERRED: Self = Self(1 << 11);
     /// The text has a second place that reads as the `status` of a delivery, so an address may have forged the one that counts.
@@ -36,9 +35,11 @@ impl Flags {
     pub const HEADER_UNRECOGNISED: Self = Self(1 << 13);
     /// Postfix can't have written the queue id: somebody has replaced it.
     pub const QUEUE_ID_UNUSUAL: Self = Self(1 << 14);
+    /// A number is left out because it is more than a store can hold.
+    pub const NUMBER_OUT_OF_RANGE: Self = Self(1 << 15);
 
     /// Every flag with its name in the record, in the order in which they are printed.
-    pub const ALL: [(Self, &'static str); 15] = [
+    pub const ALL: [(Self, &'static str); 16] = [
         (Self::PRI_MISSING, "pri_missing"),
         (Self::TIMESTAMP_MISSING, "timestamp_missing"),
         (Self::YEAR_INFERRED, "year_inferred"),
@@ -54,6 +55,7 @@ impl Flags {
         (Self::STATUS_AMBIGUOUS, "status_ambiguous"),
         (Self::HEADER_UNRECOGNISED, "header_unrecognised"),
         (Self::QUEUE_ID_UNUSUAL, "queue_id_unusual"),
+        (Self::NUMBER_OUT_OF_RANGE, "number_out_of_range"),
     ];
 
     /// No flag.

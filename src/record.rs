@@ -15,8 +15,10 @@ pub use id::{NewId, RecordId, RecordIds, Reserved};
 pub use line::{LineHash, LineHashes};
 pub use shape::{Commands, Decimal, Delays, Endpoint, Figures, Reply, Sasl, Tls};
 
+use jiff::tz::TimeZone;
+
 pub use crate::flags::Flags;
-use crate::syslog::{Format, Message, Severity};
+use crate::syslog::{self, Format, Message, Severity};
 use crate::time::Timestamp;
 
 /// One syslog message and what is known of it.
@@ -24,7 +26,7 @@ use crate::time::Timestamp;
 pub struct Record<'a> {
     /// Given once at receipt, or made from a line of a file; time-ordered and unique.
     pub id: RecordId,
-    /// When the frame was read, with six digits, in UTC.
+    /// When the frame was read.
     pub received_at: Timestamp,
     /// Which source read it, and from whom.
     pub origin: &'a Origin,
@@ -57,7 +59,7 @@ pub struct Origin {
     /// How the frames arrive.
     pub transport: Transport,
     /// The zone of RFC 3164 times, which carry none.
-    pub zone: jiff::tz::TimeZone,
+    pub zone: TimeZone,
     /// What the frames look like.
     pub format: Format,
 }
@@ -113,6 +115,23 @@ pub enum Level {
     Fatal,
     /// `panic:`
     Panic,
+}
+
+// === impl Record ===
+
+impl Record<'_> {
+    /// When the sender says it happened; without such a time, when the frame was read.
+    pub fn timestamp(&self) -> Timestamp {
+        self.message.timestamp.unwrap_or(self.received_at)
+    }
+
+    /// The moment of a time that Postfix wrote into its text, by the clock that wrote the header: `Nov 24 02:10:35`.
+    pub fn moment(&self, text: &str) -> Option<Timestamp> {
+        let offset = self.message.offset;
+        let named =
+            jiff::tz::Offset::from_seconds(offset.seconds).ok().filter(|_| offset.is_named).map(TimeZone::fixed);
+        syslog::moment(text, self.timestamp(), named.as_ref().unwrap_or(&self.origin.zone))
+    }
 }
 
 // === names, where the record prints them ===

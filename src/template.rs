@@ -6,9 +6,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use jiff::civil::DateTime;
+
 use crate::record::Record;
 use crate::suggest;
-use crate::time::Timestamp;
 
 /// A template, parsed when the configuration is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,8 +52,8 @@ pub enum Field {
     QueueId,
     /// `{status}`: the status word of a delivery.
     Status,
-    /// `{date}`: YYYY-MM-DD of `timestamp`, or of `received_at` where the message had none, at its own offset: the sender
-    /// chooses it.
+    /// `{date}`: YYYY-MM-DD of `timestamp`, or of `received_at` where the message had none, as the
+    /// sender's clock shows it: the sender chooses it.
     Date,
     /// `{hour}`: 00 to 23, likewise.
     Hour,
@@ -369,12 +370,18 @@ impl Field {
             Self::Daemon => postfix.and_then(|postfix| postfix.daemon),
             Self::QueueId => postfix.and_then(|postfix| postfix.queue_id),
             Self::Status => postfix?.event.status(),
-            Self::Date => Some(buffer.date(&message.timestamp.unwrap_or(record.received_at))),
-            Self::Hour => Some(buffer.hour(&message.timestamp.unwrap_or(record.received_at))),
-            Self::ReceivedDate => Some(buffer.date(&record.received_at)),
-            Self::ReceivedHour => Some(buffer.hour(&record.received_at)),
+            Self::Date => Some(buffer.date(local(record))),
+            Self::Hour => Some(buffer.hour(local(record))),
+            Self::ReceivedDate => Some(buffer.date(record.received_at.civil(0))),
+            Self::ReceivedHour => Some(buffer.hour(record.received_at.civil(0))),
         }
     }
+}
+
+/// When the sender says that it happened, as its own clock shows it; without such a time, the receipt in UTC.
+fn local(record: &Record<'_>) -> DateTime {
+    let message = &record.message;
+    message.timestamp.map_or_else(|| record.received_at.civil(0), |time| time.civil(message.offset.seconds))
 }
 
 /// `192.0.2.1:51234` as `192.0.2.1`, and `[2001:db8::1]:514` as `2001:db8::1`; a path as it is.
@@ -387,8 +394,7 @@ fn without_port(address: &str) -> &str {
 }
 
 impl Buffer {
-    fn date(&mut self, time: &Timestamp) -> &str {
-        let date = time.civil();
+    fn date(&mut self, date: DateTime) -> &str {
         let year = date.year().unsigned_abs();
         self.pair(0, (year / 100) as u8);
         self.pair(2, (year % 100) as u8);
@@ -399,8 +405,8 @@ impl Buffer {
         self.text(10)
     }
 
-    fn hour(&mut self, time: &Timestamp) -> &str {
-        self.pair(0, time.civil().hour().unsigned_abs());
+    fn hour(&mut self, time: DateTime) -> &str {
+        self.pair(0, time.hour().unsigned_abs());
         self.text(2)
     }
 

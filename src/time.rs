@@ -6,43 +6,50 @@ use jiff::civil;
 
 use crate::decimal;
 
-/// A point in time with the offset and the sub-second digits that its writer used.
-///
-/// Two timestamps are equal only if they print alike: the same instant with another offset is another value.
+/// A point in time as records show it: in UTC and in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timestamp {
-    /// Seconds since 1970-01-01T00:00:00Z; the year lies in 0000 to 9999.
-    pub seconds: i64,
-    /// Nanoseconds within the second, below 1,000,000,000.
-    pub nanos: u32,
-    /// How many sub-second digits are printed, 0 to 9.
-    pub digits: u8,
-    /// Offset from UTC in seconds, east positive; printed to the minute.
-    pub offset: i32,
+    seconds: i64,
+    micros: u32,
 }
 
 impl Timestamp {
-    /// The machine's clock, in UTC with six digits.
+    /// So many seconds since 1970, and microseconds in that second, below 1,000,000; `None` for a year that has not four digits.
+    pub fn new(seconds: i64, micros: u32) -> Option<Self> {
+        const FIRST: i64 = -719_528 * SECONDS_OF_A_DAY;
+        const LAST: i64 = 2_932_897 * SECONDS_OF_A_DAY - 1;
+        (FIRST..=LAST).contains(&seconds).then_some(Self { seconds, micros })
+    }
+
+    /// The machine's clock.
     pub fn now() -> Self {
         Self::from_micros(clock().as_microsecond())
     }
 
-    /// Microseconds since 1970, in UTC with six digits.
+    /// Microseconds since 1970, in a year of four digits.
     pub const fn from_micros(micros: i64) -> Self {
-        let seconds = micros.div_euclid(1_000_000);
         // The remainder is below 1,000,000.
-        let nanos = (micros.rem_euclid(1_000_000) * 1000) as u32;
-        Self { seconds, nanos, digits: 6, offset: 0 }
+        Self { seconds: micros.div_euclid(1_000_000), micros: micros.rem_euclid(1_000_000) as u32 }
+    }
+
+    /// Seconds since 1970.
+    pub const fn seconds(&self) -> i64 {
+        self.seconds
     }
 
     /// Milliseconds since 1970.
     pub const fn millis(&self) -> i64 {
-        self.seconds * 1000 + (self.nanos / 1_000_000) as i64
+        self.seconds * 1000 + (self.micros / 1000) as i64
     }
 
-    /// Date and time of day at its offset.
-    pub fn civil(&self) -> civil::DateTime {
-        let local = self.seconds + i64::from(self.offset);
+    /// Microseconds within the second.
+    pub const fn micros(&self) -> u32 {
+        self.micros
+    }
+
+    /// Date and time of day that a clock shows at `offset` seconds east of UTC.
+    pub fn civil(&self, offset: i32) -> civil::DateTime {
+        let local = self.seconds + i64::from(offset);
         let (year, month, day) = date(local.div_euclid(SECONDS_OF_A_DAY));
         let (hour, minute, second) = time_of_day(local);
         let part = |value: u32| i8::try_from(value).unwrap_or(0);
@@ -50,12 +57,10 @@ impl Timestamp {
         date.at(part(hour), part(minute), part(second), 0)
     }
 
-    /// Appends it as RFC 3339.
+    /// Appends it as RFC 3339, always with six digits and `Z`, so that text sorts as time does.
     pub fn print(&self, out: &mut Vec<u8>) {
-        let local = self.seconds + i64::from(self.offset);
-        let (year, month, day) = date(local.div_euclid(SECONDS_OF_A_DAY));
-        let (hour, minute, second) = time_of_day(local);
-        let micros = self.nanos / 1000;
+        let (year, month, day) = date(self.seconds.div_euclid(SECONDS_OF_A_DAY));
+        let (hour, minute, second) = time_of_day(self.seconds);
         let mut text = *b"0000-00-00T00:00:00.000000Z";
         for (place, digits) in [
             (0, year / 100),
@@ -65,33 +70,14 @@ impl Timestamp {
             (11, hour),
             (14, minute),
             (17, second),
-            (20, micros / 10_000),
-            (22, micros / 100 % 100),
-            (24, micros % 100),
+            (20, self.micros / 10_000),
+            (22, self.micros / 100 % 100),
+            (24, self.micros % 100),
         ] {
             // Below 100.
             text[place..place + 2].copy_from_slice(&decimal::pair(digits as u8));
         }
-        if (self.digits, self.offset) == (6, 0) {
-            // Nearly all times are of this form.
-            out.extend_from_slice(&text);
-            return;
-        }
-        out.extend_from_slice(&text[.."0000-00-00T00:00:00".len()]);
-        if self.digits > 0 {
-            let digits = self.digits.min(9);
-            out.push(b'.');
-            decimal::push(out, (self.nanos / 10_u32.pow(9 - u32::from(digits))).into(), digits.into());
-        }
-        let minutes = self.offset / 60;
-        if minutes == 0 {
-            out.push(b'Z');
-        } else {
-            out.push(if minutes < 0 { b'-' } else { b'+' });
-            decimal::push(out, (minutes.unsigned_abs() / 60).into(), 2);
-            out.push(b':');
-            decimal::push(out, (minutes.unsigned_abs() % 60).into(), 2);
-        }
+        out.extend_from_slice(&text);
     }
 }
 
@@ -136,7 +122,7 @@ const fn time_of_day(seconds: i64) -> (u32, u32, u32) {
 
 impl std::fmt::Display for Timestamp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut out = Vec::with_capacity(35);
+        let mut out = Vec::with_capacity(27);
         self.print(&mut out);
         f.write_str(&String::from_utf8_lossy(&out))
     }
@@ -162,16 +148,24 @@ mod tests {
     #[test]
     fn prints_rfc_3339() {
         let vectors = [
-            (0, 0, 0, 0, "1970-01-01T00:00:00Z"),
-            (1_732_414_235, 123_456_000, 6, 0, "2024-11-24T02:10:35.123456Z"),
-            (1_732_414_235, 5_000_000, 3, 9 * 3600, "2024-11-24T11:10:35.005+09:00"),
-            (1_732_414_235, 123_456_789, 9, -(3 * 3600 + 1800), "2024-11-23T22:40:35.123456789-03:30"),
-            (-1, 999_999_999, 1, 0, "1969-12-31T23:59:59.9Z"),
-            (1_709_164_800, 0, 0, 0, "2024-02-29T00:00:00Z"),
+            (0, "1970-01-01T00:00:00.000000Z"),
+            (1_732_414_235_123_456, "2024-11-24T02:10:35.123456Z"),
+            (1_732_414_235_005_000, "2024-11-24T02:10:35.005000Z"),
+            (-1, "1969-12-31T23:59:59.999999Z"),
+            (1_709_164_800_000_000, "2024-02-29T00:00:00.000000Z"),
         ];
-        for (seconds, nanos, digits, offset, expected) in vectors {
-            assert_eq!(Timestamp { seconds, nanos, digits, offset }.to_string(), expected);
+        for (micros, expected) in vectors {
+            assert_eq!(Timestamp::from_micros(micros).to_string(), expected);
         }
+    }
+
+    #[test]
+    fn years_have_four_digits() {
+        let shown = |seconds| Timestamp::new(seconds, 7).map(|time| time.to_string());
+        assert_eq!(shown(-62_167_219_201), None);
+        assert_eq!(shown(-62_167_219_200).as_deref(), Some("0000-01-01T00:00:00.000007Z"));
+        assert_eq!(shown(253_402_300_799).as_deref(), Some("9999-12-31T23:59:59.000007Z"));
+        assert_eq!(shown(253_402_300_800), None);
     }
 
     #[test]

@@ -35,9 +35,10 @@ fn of_line(line: &str) -> Option<Value> {
     for (key, value) in fields.split(", ").filter_map(|field| field.split_once('=')) {
         let value = match key {
             "orig_to" => json!(value.trim_matches(['<', '>'])),
-            "delay" | "conn_use" => serde_json::from_str(value).ok()?,
+            "conn_use" => serde_json::from_str(value).ok()?,
+            "delay" => json!(value.parse::<f64>().ok()?),
             "delays" => {
-                json!(value.split('/').map(|part| serde_json::from_str(part).ok()).collect::<Option<Vec<Value>>>()?)
+                json!(value.split('/').map(|part| part.parse().ok()).collect::<Option<Vec<f64>>>()?)
             }
             _ => json!(value),
         };

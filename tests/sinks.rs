@@ -193,7 +193,7 @@ fn each_sink_takes_what_its_events_and_filter_say() {
         ("events = [\"delivery\"]", &[0, 1, 2, 3]),
         ("events = [\"delivery\", \"hostname_mismatch\"]", &[0, 1, 2, 3, 5]),
         ("events = [\"removed\"]", &[4]),
-        ("filter.status = [\"deferred\", \"SOFTBOUNCE\"]", &[1, 3]),
+        ("filter.status = [\"deferred\", \"softbounce\"]", &[1, 3]),
         ("filter.dsn_class = [\"transient\", \"permanent\"]", &[1, 2, 3]),
         ("filter.facility = [\"mail\"]", &[0, 1, 2, 3, 4, 5, 6]),
         ("filter.min_severity = \"warning\"", &[5, 7]),
@@ -242,7 +242,7 @@ fn topics_and_keys_follow_their_templates() {
         ("mail-postfix-out", &[(2, "0000CABCDE")]),
         ("mail-unknown", &[(6, ""), (7, "")]),
         ("mx1", &[(0, "mx1/sent"), (1, "mx1/deferred")]),
-        ("mx2", &[(2, "mx2/bounced"), (3, "mx2/SOFTBOUNCE")]),
+        ("mx2", &[(2, "mx2/bounced"), (3, "mx2/softbounce")]),
         (".._.._etc", &[(0, "../../etc/sent")]),
     ];
     for (topic, expected) in expected {

@@ -2,10 +2,10 @@
 
 use super::json::{Object, key};
 use super::shape::{Codes, commands_if, delays_if, endpoint_if, figures, sasl, tls};
-use crate::record::{Cause, Client, Delivery, Event, Postscreen, Verdict};
+use crate::record::{Cause, Client, Delivery, Event, Postscreen, Record, Verdict};
 
-/// Appends the fields of `event`.
-pub(super) fn encode(object: &mut Object<'_>, event: &Event<'_>, codes: &mut Codes) {
+/// Appends the fields of the `event` of a record.
+pub(super) fn encode(object: &mut Object<'_>, record: &Record<'_>, event: &Event<'_>, codes: &mut Codes) {
     match event {
         Event::Delivery(event) => delivery(object, event, codes),
         Event::Client(event) => client(object, event),
@@ -25,7 +25,7 @@ pub(super) fn encode(object: &mut Object<'_>, event: &Event<'_>, codes: &mut Cod
             object.text(key!("reason"), reason);
         }
         Event::Statistics { .. } | Event::CacheStatistics { .. } | Event::CacheCleanup { .. } => {
-            statistics(object, event);
+            statistics(object, event, record);
         }
         Event::QueueAdmin { action, messages } => {
             object.word(key!("action"), action);
@@ -52,9 +52,7 @@ fn delivery(object: &mut Object<'_>, delivery: &Delivery<'_>, codes: &mut Codes)
     object.text_if(key!("orig_to"), delivery.orig_to);
     endpoint_if(object, key!("relay"), delivery.relay.as_ref());
     object.number_if(key!("conn_use"), delivery.conn_use);
-    if let Some(delay) = delivery.delay {
-        object.digits(key!("delay"), delay.as_str());
-    }
+    object.seconds_if(key!("delay"), delivery.delay);
     delays_if(object, delivery.delays.as_ref());
     object.text_if(key!("tls_feature"), delivery.tls_feature);
     codes.dsn_if(object, delivery.dsn.as_ref());
@@ -90,10 +88,8 @@ fn verdict(object: &mut Object<'_>, verdict: &Verdict<'_>, codes: &mut Codes) {
 fn postscreen(object: &mut Object<'_>, postscreen: &Postscreen<'_>) {
     endpoint_if(object, key!("client"), postscreen.client.as_ref());
     object.word(key!("test"), postscreen.test);
-    object.signed_if(key!("rank"), postscreen.rank);
-    if let Some(after) = postscreen.after {
-        object.digits(key!("after"), after.as_str());
-    }
+    object.signed_if(key!("rank"), postscreen.rank.filter(|rank| *rank > i64::MIN));
+    object.seconds_if(key!("after"), postscreen.after);
     object.text_if(key!("stage"), postscreen.stage);
     object.text_if(key!("text"), postscreen.text);
     object.number_if(key!("bytes"), postscreen.bytes);
@@ -129,7 +125,7 @@ fn queue(object: &mut Object<'_>, event: &Event<'_>) {
             }
         }
         Event::Notification { kind, recipient, notification_queue_id } => {
-            object.text(key!("kind"), kind);
+            object.word(key!("kind"), kind);
             object.text(key!("recipient"), recipient);
             object.text(key!("notification_queue_id"), notification_queue_id);
         }
@@ -217,20 +213,20 @@ fn transport_security(object: &mut Object<'_>, event: &Event<'_>) {
     }
 }
 
-fn statistics(object: &mut Object<'_>, event: &Event<'_>) {
+fn statistics(object: &mut Object<'_>, event: &Event<'_>, record: &Record<'_>) {
     match event {
         Event::Statistics { kind, value, period, limited_service, ip, at } => {
             object.word(key!("kind"), kind);
             object.number_if(key!("value"), *value);
-            object.number_if(key!("period"), *period);
+            object.whole_seconds_if(key!("period"), *period);
             object.text_if(key!("limited_service"), *limited_service);
             by_address(object, *ip);
-            object.text_if(key!("at"), *at);
+            moment_if(object, record, *at);
         }
         Event::CacheStatistics { kind, figures: counted, at } => {
             object.word(key!("kind"), kind);
             figures(object, *counted);
-            object.text_if(key!("at"), *at);
+            moment_if(object, record, *at);
         }
         Event::CacheCleanup { cache, retained, dropped, full } => {
             object.text(key!("cache"), cache);
@@ -239,6 +235,13 @@ fn statistics(object: &mut Object<'_>, event: &Event<'_>) {
             object.boolean(key!("full"), *full);
         }
         _ => {}
+    }
+}
+
+/// A time that names its moment neither by a year nor by a zone.
+fn moment_if(object: &mut Object<'_>, record: &Record<'_>, at: Option<&str>) {
+    if let Some(moment) = at.and_then(|at| record.moment(at)) {
+        object.time(key!("at"), moment);
     }
 }
 

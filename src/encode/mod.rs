@@ -4,7 +4,6 @@ mod event;
 mod json;
 mod record;
 mod shape;
-mod structured_data;
 
 pub(crate) use json::{needs_escape, string as json_string};
 pub use record::{Encoder, Writer};

@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
-use super::json::{self, Key, Object, Recent, key, needs_escape, string};
+use super::event;
+use super::json::{self, Object, Recent, key, needs_escape, string};
 use super::shape::Codes;
-use super::{event, structured_data};
+use crate::decimal;
 use crate::postfix::dsn::Language;
 use crate::record::{Flags, Postfix, Record, Transport};
-use crate::syslog::{Facility, Message, Severity, Via};
+use crate::syslog::{Facility, Message, Offset, Severity, StructuredElement, Via};
 use crate::time::Timestamp;
 
 /// How records are written as JSON.
@@ -20,7 +21,7 @@ pub struct Encoder {
 /// Appends records as JSON lines to a buffer. What one has in common with the one before is copied from there.
 pub struct Writer<'o> {
     out: &'o mut Vec<u8>,
-    timestamp: Recent<Timestamp>,
+    timestamp: Recent<(Timestamp, Offset)>,
     receipt: Recent<(Timestamp, Option<Facility>, Option<Severity>)>,
     source: Source,
     flags: Recent<Flags>,
@@ -91,11 +92,14 @@ impl Writer<'_> {
                 record.id.print(out);
                 out.push(b'"');
             });
-            let at = message.timestamp.unwrap_or(record.received_at);
-            object.fields(timestamp, at, |object| time(object, key!("timestamp"), at));
+            let at = record.timestamp();
+            object.fields(timestamp, (at, message.offset), |object| {
+                object.time(key!("timestamp"), at);
+                offset(object, message.offset);
+            });
             object.text_if(key!("timestamp_text"), message.timestamp_text);
             object.fields(receipt, (record.received_at, message.facility, message.severity), |object| {
-                time(object, key!("received_at"), record.received_at);
+                object.time(key!("received_at"), record.received_at);
                 object.word_if(key!("facility"), message.facility.map(Facility::name));
                 object.word_if(key!("severity"), message.severity.map(Severity::name));
             });
@@ -113,7 +117,7 @@ impl Writer<'_> {
             if let Some(said) = &record.postfix {
                 // It consists of parts of these two.
                 let plain = plain_name && plain_msg;
-                object.part(key!("postfix"), plain, |object| postfix(object, said, codes));
+                object.part(key!("postfix"), plain, |object| postfix(object, record, said, codes));
             }
         });
     }
@@ -145,12 +149,16 @@ impl Source {
     }
 }
 
-fn time(object: &mut Object<'_>, key: Key, timestamp: Timestamp) {
-    object.value(key, |out| {
-        out.push(b'"');
-        timestamp.print(out);
-        out.push(b'"');
-    });
+/// An offset that the sender named, unless it is that of UTC.
+fn offset(object: &mut Object<'_>, offset: Offset) {
+    let minutes = offset.seconds.unsigned_abs() / 60;
+    if minutes == 0 || !offset.is_named {
+        return;
+    }
+    let [h1, h2] = decimal::pair((minutes / 60) as u8);
+    let [m1, m2] = decimal::pair((minutes % 60) as u8);
+    let sign = if offset.seconds < 0 { b'-' } else { b'+' };
+    object.value(key!("timestamp_offset"), |out| out.extend_from_slice(&[b'"', sign, h1, h2, b':', m1, m2, b'"']));
 }
 
 /// Who wrote the message, as its header says.
@@ -162,7 +170,7 @@ fn sender(object: &mut Object<'_>, message: &Message<'_>, plain_name: bool) {
     object.text_if(key!("procid"), message.procid);
     object.text_if(key!("msgid"), message.msgid);
     if !message.structured_data.is_empty() {
-        object.value(key!("structured_data"), |out| structured_data::encode(&message.structured_data, out));
+        object.value(key!("structured_data"), |out| structured_data(&message.structured_data, out));
     }
     if let Some(via) = &message.via {
         let Via { hostname, app_name, timestamp } = **via;
@@ -170,10 +178,35 @@ fn sender(object: &mut Object<'_>, message: &Message<'_>, plain_name: bool) {
             object.text_if(key!("hostname"), hostname);
             object.text_if(key!("app_name"), app_name);
             if let Some(timestamp) = timestamp {
-                time(object, key!("timestamp"), timestamp);
+                object.time(key!("timestamp"), timestamp);
             }
         });
     }
+}
+
+/// A list with an object for each parameter, and for each element without one.
+fn structured_data(elements: &[StructuredElement<'_>], out: &mut Vec<u8>) {
+    let mut separator = b'[';
+    let mut item = |id: &str, param: Option<(&str, &str)>| {
+        out.push(separator);
+        json::object(out, false, |object| {
+            object.text(key!("id"), id);
+            if let Some((name, value)) = param {
+                object.text(key!("name"), name);
+                object.text(key!("value"), value);
+            }
+        });
+        separator = b',';
+    };
+    for StructuredElement { id, params } in elements {
+        if params.is_empty() {
+            item(id, None);
+        }
+        for (name, value) in params {
+            item(id, Some((name, value)));
+        }
+    }
+    out.push(b']');
 }
 
 fn names(flags: Flags, out: &mut Vec<u8>) {
@@ -186,7 +219,7 @@ fn names(flags: Flags, out: &mut Vec<u8>) {
     out.push(b']');
 }
 
-fn postfix(object: &mut Object<'_>, postfix: &Postfix<'_>, codes: &mut Codes) {
+fn postfix(object: &mut Object<'_>, record: &Record<'_>, postfix: &Postfix<'_>, codes: &mut Codes) {
     object.word(key!("event"), postfix.event.name());
     object.text(key!("instance"), postfix.instance);
     object.text_if(key!("service"), postfix.service);
@@ -196,9 +229,9 @@ fn postfix(object: &mut Object<'_>, postfix: &Postfix<'_>, codes: &mut Codes) {
     }
     object.text_if(key!("queue_id"), postfix.queue_id);
     if let Some(queued_at) = postfix.queued_at {
-        time(object, key!("queued_at"), queued_at);
+        object.time(key!("queued_at"), queued_at);
     }
-    event::encode(object, &postfix.event, codes);
+    event::encode(object, record, &postfix.event, codes);
 }
 
 #[cfg(test)]

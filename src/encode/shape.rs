@@ -52,12 +52,12 @@ pub(super) fn endpoint_if(object: &mut Object<'_>, key: Key, endpoint: Option<&E
 }
 
 pub(super) fn delays_if(object: &mut Object<'_>, delays: Option<&Delays<'_>>) {
-    let Some(delays) = delays else { return };
+    let Some(delays) = delays.filter(|delays| delays.fit()) else { return };
     object.object(key!("delays"), |object| {
-        object.digits(key!("before_queue_manager"), delays.before_queue_manager.as_str());
-        object.digits(key!("in_queue_manager"), delays.in_queue_manager.as_str());
-        object.digits(key!("connection_setup"), delays.connection_setup.as_str());
-        object.digits(key!("transmission"), delays.transmission.as_str());
+        object.seconds(key!("before_queue_manager"), delays.before_queue_manager);
+        object.seconds(key!("in_queue_manager"), delays.in_queue_manager);
+        object.seconds(key!("connection_setup"), delays.connection_setup);
+        object.seconds(key!("transmission"), delays.transmission);
     });
 }
 
@@ -75,7 +75,7 @@ pub(super) fn sasl(object: &mut Object<'_>, sasl: &Sasl<'_>) {
 
 pub(super) fn tls(object: &mut Object<'_>, tls: &Tls<'_>) {
     object.object(key!("tls"), |object| {
-        object.text_if(key!("trust"), tls.trust);
+        object.word_if(key!("trust"), tls.trust);
         object.word(key!("direction"), tls.direction);
         object.boolean(key!("reused"), tls.reused);
         object.text_if(key!("sni"), tls.sni);
@@ -94,8 +94,8 @@ pub(super) fn tls(object: &mut Object<'_>, tls: &Tls<'_>) {
 pub(super) fn commands_if(object: &mut Object<'_>, commands: Option<Commands<'_>>) {
     let Some(commands) = commands else { return };
     object.object(key!("commands"), |object| {
-        for (name, ok, total) in commands.iter() {
-            object.foreign(name, |out| {
+        for (name, ok, total) in commands.iter().filter(|(_, ok, total)| *ok.max(total) <= decimal::LARGEST) {
+            object.named(name, |out| {
                 json::object(out, false, |counts| {
                     counts.number(key!("ok"), ok);
                     counts.number(key!("total"), total);
@@ -106,7 +106,7 @@ pub(super) fn commands_if(object: &mut Object<'_>, commands: Option<Commands<'_>
 }
 
 pub(super) fn figures(object: &mut Object<'_>, figures: Figures<'_>) {
-    for (name, value) in figures.iter() {
-        object.foreign(name, |out| decimal::push(out, value.into(), 1));
+    for (name, value) in figures.iter().filter(|(_, value)| *value <= decimal::LARGEST) {
+        object.named(name, |out| decimal::push(out, value, 1));
     }
 }

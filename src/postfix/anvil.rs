@@ -14,6 +14,7 @@
 use std::net::IpAddr;
 
 use super::{Line, endpoint};
+use crate::decimal;
 use crate::record::Event;
 
 /// The words for rates and counts, and their names. Postfix 3.12 added `tlstrace`.
@@ -40,7 +41,7 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     let (limited_service, ip, rest) = split_client(rest);
     Some(Event::Statistics {
         kind,
-        value: endpoint::number(value),
+        value: decimal::whole(value),
         period: period.and_then(seconds),
         limited_service,
         ip,
@@ -49,10 +50,10 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
 }
 
 /// A period in seconds: `60s`, or in the units in which Postfix's configuration counts.
-fn seconds(text: &str) -> Option<u32> {
-    const UNITS: [(u8, u32); 5] = [(b's', 1), (b'm', 60), (b'h', 3600), (b'd', 86_400), (b'w', 604_800)];
+fn seconds(text: &str) -> Option<u64> {
+    const UNITS: [(u8, u64); 5] = [(b's', 1), (b'm', 60), (b'h', 3600), (b'd', 86_400), (b'w', 604_800)];
     let (_, seconds) = UNITS.iter().find(|(unit, _)| text.as_bytes().last() == Some(unit))?;
-    endpoint::number::<u32>(&text[..text.len() - 1])?.checked_mul(*seconds)
+    decimal::whole(&text[..text.len() - 1]).map(|count| count.saturating_mul(*seconds))
 }
 
 /// `for (SERVICE:ADDR) `, if a text begins with it, and what follows.
@@ -75,7 +76,7 @@ fn split_client(text: &str) -> (Option<&str>, Option<&str>, &str) {
 /// Whether a text is an address, with a prefix length since Postfix 3.8, or `unknown`.
 fn is_client(text: &str) -> bool {
     let (address, length) = text.split_once('/').unwrap_or((text, "0"));
-    text == "unknown" || endpoint::is_ip(address) && endpoint::number::<u8>(length).is_some()
+    text == "unknown" || endpoint::is_ip(address) && decimal::whole(length).is_some_and(|length| length <= 128)
 }
 
 /// Whether a text is an address alone.
@@ -132,7 +133,7 @@ mod tests {
             ("1/60s for (smtp:xyz) at ", of(Some(1), Some(60), Some("smtp"), Some("xyz"), None)),
             ("1/60s for (smtp) at x", of(Some(1), Some(60), Some("smtp"), None, Some("x"))),
             ("1/60 for () at x", of(Some(1), None, None, None, Some("x"))),
-            ("1/7102w", of(Some(1), None, None, None, None)),
+            ("1/7102w", of(Some(1), Some(4_295_289_600), None, None, None)),
             ("1/2x", of(Some(1), None, None, None, None)),
             ("1/2é", of(Some(1), None, None, None, None)),
             ("+1/s", of(None, None, None, None, None)),

@@ -10,8 +10,9 @@
 use super::{Line, queue_id};
 use crate::record::{Event, Level};
 
-/// What `notify` is in the record.
-const KINDS: [&str; 3] = ["non-delivery", "delay", "delivery status"];
+/// What a notification is of, and its kind in the record.
+const KINDS: [(&str, &str); 3] =
+    [("non-delivery", "non_delivery"), ("delay", "delay"), ("delivery status", "delivery_status")];
 
 /// How the lines of a notification that failed begin. All warn, of a message that is then lost, or of one whose sender
 /// hears nothing.
@@ -49,14 +50,11 @@ fn notification(text: &str) -> Option<Event<'_>> {
     if !matches!(recipient, "sender" | "postmaster") {
         return None;
     }
-    let (kind, id) = rest.split_once(" notification: ")?;
+    let (what, id) = rest.split_once(" notification: ")?;
+    let (_, kind) = KINDS.iter().find(|(words, _)| *words == what)?;
     // What Postfix takes for an id (`mail_queue_id_ok()`): a cut one is still something to look for.
     let is_id = !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    (KINDS.contains(&kind) && (is_id || queue_id::is_substitute(id))).then_some(Event::Notification {
-        kind,
-        recipient,
-        notification_queue_id: id,
-    })
+    (is_id || queue_id::is_substitute(id)).then_some(Event::Notification { kind, recipient, notification_queue_id: id })
 }
 
 #[cfg(test)]
@@ -74,11 +72,11 @@ mod tests {
         };
         #[rustfmt::skip]
         let vectors = [
-            ("sender non-delivery notification: 5A1B2C3D4E", sent("sender", "non-delivery", "5A1B2C3D4E")),
-            ("postmaster non-delivery notification: 3Pt2mN2VXxznjll", sent("postmaster", "non-delivery", "3Pt2mN2VXxznjll")),
+            ("sender non-delivery notification: 5A1B2C3D4E", sent("sender", "non_delivery", "5A1B2C3D4E")),
+            ("postmaster non-delivery notification: 3Pt2mN2VXxznjll", sent("postmaster", "non_delivery", "3Pt2mN2VXxznjll")),
             ("sender delay notification: 5A1B2C3D4E", sent("sender", "delay", "5A1B2C3D4E")),
             ("postmaster delay notification: 5A1B2C3D4E", sent("postmaster", "delay", "5A1B2C3D4E")),
-            ("sender delivery status notification: 5A1B2C3D4E", sent("sender", "delivery status", "5A1B2C3D4E")),
+            ("sender delivery status notification: 5A1B2C3D4E", sent("sender", "delivery_status", "5A1B2C3D4E")),
             ("sender delay notification: 5A1", sent("sender", "delay", "5A1")),
             ("sender delay notification: ", None),
             ("sender delay notification: 5A1B2C3D4E and more", None),

@@ -4,7 +4,8 @@
 //! cache TYPE:PATH full|partial cleanup: retained=N dropped=N entries
 //! ```
 
-use super::{Line, endpoint};
+use super::Line;
+use crate::decimal;
 use crate::record::Event;
 
 /// The event that a line is.
@@ -19,7 +20,7 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     };
     let figure = |name: &str| {
         let mut pairs = figures.split(' ').filter_map(|pair| pair.split_once('='));
-        pairs.find(|(key, _)| *key == name).and_then(|(_, value)| endpoint::number(value))
+        pairs.find(|(key, _)| *key == name).and_then(|(_, value)| decimal::whole(value))
     };
     Some(Event::CacheCleanup { cache, retained: figure("retained"), dropped: figure("dropped"), full })
 }

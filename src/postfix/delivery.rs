@@ -10,13 +10,14 @@
 //! `status_ambiguous` says so.
 
 use super::dsn::Dsn;
-use super::{address, cause, divide, endpoint, queue_id, remote_id, reply};
+use super::{address, cause, divide, endpoint, queue_id, remote_id, reply, status};
+use crate::decimal;
 use crate::record::{Decimal, Delays, Delivery, Endpoint, Flags};
 
-/// The words that Postfix writes (`sent.c`, `bounce.c`, `defer.c`, `verify.c` and `trace.c` in `src/global`). Any other word
-/// counts too, but only where a reason follows: a line that is cut in the word has none.
+/// The words that Postfix writes (`sent.c`, `bounce.c`, `defer.c`, `verify.c` and `trace.c` in `src/global`), as they are in the
+/// record. Any other word counts too, but only where a reason follows: a line that is cut in the word has none.
 const STATUS_WORDS: [&str; 7] =
-    ["sent", "bounced", "SOFTBOUNCE", "deferred", "deliverable", "undeliverable", "undeliverable-but-not-cached"];
+    ["sent", "bounced", "softbounce", "deferred", "deliverable", "undeliverable", "undeliverable_but_not_cached"];
 
 /// The delivery that a text without level and queue id describes, if it begins with `to=` and has a status.
 pub(super) fn read<'a>(text: &'a str, flags: &mut Flags) -> Option<Delivery<'a>> {
@@ -48,7 +49,7 @@ fn read_list<'a>(list: &'a str, strict: bool, flags: &mut Flags) -> Option<Deliv
         let is_read = match divide::first(pair, b'=').unwrap_or((pair, "")) {
             ("relay", value) => relay.set(value),
             ("conn_use", value) => {
-                delivery.conn_use = endpoint::number(value).filter(|uses| *uses > 1);
+                delivery.conn_use = decimal::whole(value).filter(|uses| *uses > 1);
                 delivery.conn_use.is_some()
             }
             ("delay", value) => {
@@ -118,6 +119,7 @@ impl<'a> Relay<'a> {
 fn split_status(text: &str) -> Option<(&str, Option<&str>)> {
     let end = text.bytes().position(|byte| matches!(byte, b' ' | b',')).unwrap_or(text.len());
     let (word, after) = text.split_at(end);
+    let word = status::name(word);
     let reason = after.strip_prefix(" (");
     let whole = !word.is_empty() && reason.is_some();
     (whole || STATUS_WORDS.contains(&word)).then_some((word, reason))

@@ -15,7 +15,6 @@
 //! A host without brackets, which Postfix never writes, looks like a service.
 
 use std::net::IpAddr;
-use std::str::FromStr;
 
 use super::divide;
 use crate::record::Endpoint;
@@ -35,7 +34,7 @@ pub(super) fn read(text: &str) -> Option<Endpoint<'_>> {
             } else if inner.as_bytes().contains(&b'/') {
                 endpoint.path = Some(inner);
             }
-            endpoint.port = after.strip_prefix(':').and_then(number);
+            endpoint.port = after.strip_prefix(':').and_then(port);
             name
         }
     };
@@ -93,8 +92,8 @@ fn is_ipv4(text: &str) -> bool {
     points == 3 && part <= 255
 }
 
-/// A decimal number without a sign: `FromStr` of the unsigned types would take a plus.
-pub(super) fn number<T: FromStr + Into<u64>>(text: &str) -> Option<T> {
+/// A TCP port. `FromStr` would take a plus.
+pub(super) fn port(text: &str) -> Option<u16> {
     if text.starts_with('+') { None } else { text.parse().ok() }
 }
 

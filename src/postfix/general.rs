@@ -7,7 +7,7 @@
 //!
 //! A line with a level is none of them: it is a warning, whoever writes it.
 
-use super::Line;
+use super::{Line, status};
 use crate::record::Event;
 
 /// The kind of the delivery record that was cut.
@@ -83,7 +83,10 @@ fn notification_failed(text: &str) -> Option<Event<'_>> {
         return None;
     }
     let reason = reason.strip_suffix(')').unwrap_or(reason);
-    Some(Event::NotificationFailed { status: Some(status), reason: Some(reason).filter(|reason| !reason.is_empty()) })
+    Some(Event::NotificationFailed {
+        status: Some(status::name(status)),
+        reason: Some(reason).filter(|reason| !reason.is_empty()),
+    })
 }
 
 /// What postlog(1) logs for an operator: any text. Postfix's own scripts log under their own names.

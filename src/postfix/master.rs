@@ -11,7 +11,7 @@
 //! Warnings and fatal errors stay what they are, those of a system that runs already among them.
 
 use super::Line;
-use super::endpoint::number;
+use crate::decimal;
 use crate::record::Event;
 
 /// The event that a line is.
@@ -25,7 +25,7 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
 
 fn master(text: &str) -> Option<Event<'_>> {
     if let Some(signal) = text.strip_prefix("terminating on signal ") {
-        let signal = Some(number(signal)?);
+        let signal = Some(decimal::whole(signal)?);
         return Some(Event::Lifecycle { action: "terminate", version: None, config_directory: None, signal });
     }
     if let Some(rest) = text.strip_prefix("daemon started") {

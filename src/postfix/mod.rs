@@ -36,6 +36,7 @@ mod reply;
 mod scache;
 mod smtp;
 mod smtpd;
+mod status;
 mod tag;
 mod tls;
 mod tlsproxy;
@@ -138,6 +139,9 @@ pub fn parse<'a>(message: &Message<'a>) -> Option<Postfix<'a>> {
             postfix.flags |= Flags::DAEMON_INFERRED;
         }
         postfix.daemon = inferred.or_else(|| tag::PROGRAMS.contains(&start).then_some(start));
+    }
+    if postfix.event.exceeds() {
+        postfix.flags |= Flags::NUMBER_OUT_OF_RANGE;
     }
     Some(postfix)
 }

@@ -4,8 +4,8 @@
 //! uid=N from=<SENDER>[ orig_id=QUEUE-ID]
 //! ```
 
-use super::endpoint::number;
 use super::{Line, address, queue_id};
+use crate::decimal;
 use crate::record::Event;
 
 /// The event that a line is.
@@ -29,7 +29,7 @@ fn submission(text: &str) -> Option<Event<'_>> {
     }
     let (from, rest) = address::split_last(rest.strip_prefix("from=")?);
     let orig_queue_id = rest.strip_prefix(" orig_id=").and_then(queue_id::read).map(|id| id.text);
-    Some(Event::Pickup { uid: number(uid), from, orig_queue_id })
+    Some(Event::Pickup { uid: decimal::whole(uid), from, orig_queue_id })
 }
 
 #[cfg(test)]
@@ -47,7 +47,7 @@ mod tests {
             ("uid=33 from=<www-data@example.com> orig_id=4FCA1803C5", pickup(Some(33), "www-data@example.com", Some("4FCA1803C5"))),
             ("uid=33 from=<ü@example.com> orig_id=3Pt2mN2VXxznjll", pickup(Some(33), "ü@example.com", Some("3Pt2mN2VXxznjll"))),
             ("uid=-2 from=<nobody>", pickup(None, "nobody", None)),
-            ("uid=99999999999 from=<nobody>", pickup(None, "nobody", None)),
+            ("uid=99999999999 from=<nobody>", pickup(Some(99_999_999_999), "nobody", None)),
             // Forged.
             (r#"uid=1 from=<"a> orig_id=4FCA1803C5"@example.com>"#, pickup(Some(1), r#""a> orig_id=4FCA1803C5"@example.com"#, None)),
             ("uid=1 from=<a> orig_id=4FCA1803C5@example.com> orig_id=5A1B2C3D4E", pickup(Some(1), "a> orig_id=4FCA1803C5@example.com", Some("5A1B2C3D4E"))),

@@ -18,6 +18,7 @@
 //! `reject:` are verdicts.
 
 use super::{Line, endpoint};
+use crate::decimal;
 use crate::record::{Decimal, Endpoint, Event, Postscreen};
 
 /// The event that a line is.
@@ -87,7 +88,7 @@ fn early(text: &str) -> Option<Postscreen<'_>> {
             test: "pregreet",
             after: Decimal::new(after),
             text: rest.strip_prefix(": ").and_then(some),
-            bytes: endpoint::number(bytes),
+            bytes: decimal::whole(bytes),
             ..Postscreen::default()
         });
     }
@@ -156,10 +157,11 @@ fn strip_any<'a>(text: &'a str, entries: &[(&str, &'static str)]) -> Option<(&'s
     entries.iter().find_map(|(begin, name)| text.strip_prefix(begin).map(|rest| (*name, rest)))
 }
 
-/// A number that may be negative.
-fn integer(text: &str) -> Option<i32> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    endpoint::number::<u32>(digits).and_then(|_| text.parse().ok())
+/// A number that may be negative; [`i64::MIN`] for one that no record can show.
+fn integer(text: &str) -> Option<i64> {
+    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
+    let number = decimal::whole(digits)?;
+    Some(i64::try_from(number).map_or(i64::MIN, |number| sign * number))
 }
 
 fn some(text: &str) -> Option<&str> {
@@ -229,7 +231,8 @@ mod tests {
         let vectors = [
             ("DNSBL rank 3 for [192.0.2.1]:4711", Postscreen { test: "dnsbl", rank: Some(3), ..four.clone() }),
             ("DNSBL rank -2 for [2001:db8::1]:4711", Postscreen { test: "dnsbl", rank: Some(-2), ..six }),
-            ("DNSBL rank 99999999999 for [192.0.2.1]:4711", Postscreen { test: "dnsbl", ..four.clone() }),
+            ("DNSBL rank 99999999999 for [192.0.2.1]:4711", Postscreen { test: "dnsbl", rank: Some(99_999_999_999), ..four.clone() }),
+            ("DNSBL rank 9223372036854775808 for [192.0.2.1]:4711", Postscreen { test: "dnsbl", rank: Some(i64::MIN), ..four.clone() }),
             (r"PREGREET 14 after 0.11 from [192.0.2.1]:4711: EHLO ylmf-pc\r\n", Postscreen { text: Some(r"EHLO ylmf-pc\r\n"), ..pregreet.clone() }),
             (r"PREGREET 14 after 0.11 from [192.0.2.1]:4711: größe\r\n", Postscreen { text: Some(r"größe\r\n"), ..pregreet.clone() }),
             (&pregreet_forged, Postscreen { text: Some(forged), ..pregreet.clone() }),

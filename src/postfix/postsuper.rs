@@ -6,7 +6,7 @@
 //! ```
 
 use super::Line;
-use super::endpoint::number;
+use crate::decimal;
 use crate::record::Event;
 
 /// What it says of one message, and the action.
@@ -43,7 +43,7 @@ fn summary(text: &str) -> Option<Event<'static>> {
     let (begin, rest) = text.split_once(": ")?;
     let (_, action) = SUMMARIES.iter().find(|(known, _)| *known == begin)?;
     let count = rest.strip_suffix(" messages").or_else(|| rest.strip_suffix(" message"))?;
-    Some(Event::QueueAdmin { action, messages: Some(number(count)?) })
+    Some(Event::QueueAdmin { action, messages: Some(decimal::whole(count)?) })
 }
 
 #[cfg(test)]

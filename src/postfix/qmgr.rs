@@ -9,8 +9,8 @@
 //!
 //! Its warnings stay warnings: they are advice, and name no message.
 
-use super::endpoint::number;
-use super::{Line, address};
+use super::{Line, address, status};
+use crate::decimal;
 use crate::record::Event;
 
 /// The event that a line is.
@@ -38,9 +38,10 @@ fn sender(text: &str) -> Option<Event<'_>> {
 fn expired<'a>(from: &'a str, status: &'a str) -> Option<Event<'a>> {
     if let Some((status, reason)) = status.split_once(", ") {
         let reason = Some(reason).filter(|reason| !reason.is_empty());
-        return (!status.is_empty()).then_some(Event::Expired { from, status, reason });
+        return (!status.is_empty()).then_some(Event::Expired { from, status: status::name(status), reason });
     }
-    matches!(status, "expired" | "force-expired").then_some(Event::Expired { from, status, reason: None })
+    let status = status::name(status);
+    matches!(status, "expired" | "force_expired").then_some(Event::Expired { from, status, reason: None })
 }
 
 /// A number counts if something follows it: a cut one is another number.
@@ -53,10 +54,11 @@ fn queue_active<'a>(from: &'a str, rest: &'a str) -> Option<Event<'a>> {
     };
     // Before Postfix 1.1, without the recipients: `size=1234 (queue active)`.
     let (size, rest) = match values.split_once([',', ' ']) {
-        Some((size, rest)) => (number(size), rest.strip_prefix(' ').unwrap_or(rest)),
+        Some((size, rest)) => (decimal::whole(size), rest.strip_prefix(' ').unwrap_or(rest)),
         None => (None, ""),
     };
-    let nrcpt = rest.strip_prefix("nrcpt=").and_then(|rest| rest.split_once(' ')).and_then(|(nrcpt, _)| number(nrcpt));
+    let nrcpt =
+        rest.strip_prefix("nrcpt=").and_then(|rest| rest.split_once(' ')).and_then(|(nrcpt, _)| decimal::whole(nrcpt));
     Some(Event::QueueActive { from, size, nrcpt })
 }
 
@@ -80,11 +82,11 @@ mod tests {
             ("from=<>, size=1, nrcpt=1 (queue active)", active("", Some(1), Some(1))),
             ("from=<root>, size=1, nrcpt=1 (queue active)", active("root", Some(1), Some(1))),
             ("from=<ü@müller.example>, size=1, nrcpt=1 (queue active)", active("ü@müller.example", Some(1), Some(1))),
-            ("from=<a@example.com>, size=18446744073709551615, nrcpt=4294967295 (queue active)", active("a@example.com", Some(u64::MAX), Some(u32::MAX))),
-            ("from=<a@example.com>, size=18446744073709551616, nrcpt=4294967296 (queue active)", active("a@example.com", None, None)),
+            ("from=<a@example.com>, size=18446744073709551615, nrcpt=4294967295 (queue active)", active("a@example.com", Some(u64::MAX), Some(4_294_967_295))),
+            ("from=<a@example.com>, size=18446744073709551616, nrcpt=4294967296 (queue active)", active("a@example.com", Some(u64::MAX), Some(4_294_967_296))),
             ("from=<a@example.com>, size=-1, nrcpt=+1 (queue active)", active("a@example.com", None, None)),
             ("from=<a@example.com>, status=expired, returned to sender", expired("a@example.com", "expired", returned)),
-            ("from=<>, status=force-expired, returned to sender", expired("", "force-expired", returned)),
+            ("from=<>, status=force-expired, returned to sender", expired("", "force_expired", returned)),
             ("from=<a@example.com>, status=unheard-of, gone", expired("a@example.com", "unheard-of", Some("gone"))),
             // Forged: quoted since Postfix 3.5, and not before.
             (r#"from=<"x>, size=9, nrcpt=9 (queue active)"@example.com>, size=1, nrcpt=2 (queue active)"#, active(r#""x>, size=9, nrcpt=9 (queue active)"@example.com"#, Some(1), Some(2))),

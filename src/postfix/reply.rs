@@ -68,7 +68,7 @@ pub(super) fn skip_via(text: &str) -> &str {
 /// The port as Postfix before 2.6 wrote it, ` (port 25)` at the end, and what stands before it.
 pub(super) fn old_port(text: &str) -> Option<(&str, u16)> {
     let (text, port) = text.strip_suffix(')')?.rsplit_once(" (port ")?;
-    Some((text.trim_end_matches(' '), endpoint::number(port)?))
+    Some((text.trim_end_matches(' '), endpoint::port(port)?))
 }
 
 /// The codes and the text. In a reply of several lines the codes are those of the first, and the text keeps the others.

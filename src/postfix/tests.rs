@@ -82,7 +82,6 @@ fn every_field_of_a_delivery() {
     let postfix = parse(&smtp(text)).expect("a tag of Postfix");
     assert_eq!((postfix.instance, postfix.service, postfix.daemon), ("postfix", None, Some("smtp")));
     assert_eq!(postfix.queue_id, Some("3Pt2mN2VXxzNjll"));
-    assert_eq!(postfix.queued_at.map(|at| at.digits), Some(6));
 }
 
 #[test]
@@ -248,7 +247,9 @@ fn the_corpus_is_read() {
             statuses.insert(delivery.status);
         }
     }
-    for status in ["sent", "bounced", "SOFTBOUNCE", "deferred", "deliverable", "undeliverable"] {
+    for status in
+        ["sent", "bounced", "softbounce", "deferred", "deliverable", "undeliverable", "undeliverable_but_not_cached"]
+    {
         assert!(statuses.contains(status), "{status}");
     }
 }
@@ -371,7 +372,8 @@ proptest! {
         prop_assert_eq!(delivery.to, to);
         prop_assert_eq!(delivery.orig_to, orig_to.as_deref());
         prop_assert_eq!(delivery.relay, Some(host("mx.example.net", "2001:db8::25", Some(25))));
-        prop_assert_eq!((delivery.status, delivery.dsn), (status, dsn("4.0.0")));
+        prop_assert_eq!(delivery.status, status.to_lowercase());
+        prop_assert_eq!(delivery.dsn, dsn("4.0.0"));
         let second = hostile.split_once(">, ").is_some_and(|(_, rest)| format!(", {rest}").contains(", status="));
         prop_assert_eq!(flags, if second { Flags::STATUS_AMBIGUOUS } else { Flags::empty() });
         let reply = delivery.reply.expect("a reply");

@@ -2,6 +2,7 @@
 
 use super::cause::Cause;
 use super::shape::{Commands, Decimal, Delays, Endpoint, Figures, Reply, Sasl, Tls};
+use crate::decimal;
 use crate::postfix::dsn::Dsn;
 
 /// What happened.
@@ -16,13 +17,13 @@ pub enum Event<'a> {
         /// The size of the message in bytes.
         size: Option<u64>,
         /// The number of recipients still to be delivered to.
-        nrcpt: Option<u32>,
+        nrcpt: Option<u64>,
     },
     /// A message was too long in the queue, or was made to expire (`src/qmgr/qmgr_active.c`).
     Expired {
         /// The envelope sender.
         from: &'a str,
-        /// `expired` or `force-expired`.
+        /// `expired` or `force_expired`.
         status: &'a str,
         /// What followed: `returned to sender`.
         reason: Option<&'a str>,
@@ -44,7 +45,7 @@ pub enum Event<'a> {
     /// pickup took a message that a local user had submitted (`src/pickup/pickup.c`).
     Pickup {
         /// The user's id.
-        uid: Option<u32>,
+        uid: Option<u64>,
         /// The envelope sender.
         from: &'a str,
         /// The queue id before `postsuper -r`.
@@ -59,8 +60,8 @@ pub enum Event<'a> {
     },
     /// The bounce daemon sent a notification.
     Notification {
-        /// `non-delivery`, `delay` or `delivery status`.
-        kind: &'a str,
+        /// `non_delivery`, `delay` or `delivery_status`.
+        kind: &'static str,
         /// `sender` or `postmaster`.
         recipient: &'a str,
         /// The queue id of the notification.
@@ -166,7 +167,7 @@ pub enum Event<'a> {
         /// `auth_rate`.
         limit: &'static str,
         /// How often.
-        value: Option<u32>,
+        value: Option<u64>,
         /// The service of master.cf.
         limited_service: Option<&'a str>,
     },
@@ -198,14 +199,14 @@ pub enum Event<'a> {
         /// `connection_count`, `cache_size`.
         kind: &'static str,
         /// The number.
-        value: Option<u32>,
+        value: Option<u64>,
         /// For a rate: the seconds that it counts in.
-        period: Option<u32>,
+        period: Option<u64>,
         /// The service of master.cf.
         limited_service: Option<&'a str>,
         /// The client, or its network.
         ip: Option<&'a str>,
-        /// When, as logged: `Nov 24 02:10:35`.
+        /// When, as logged: `Nov 24 02:10:35`. [`Record::moment`](super::Record::moment) is what the record shows.
         at: Option<&'a str>,
     },
     /// What the connection cache did since the last report (`src/scache/scache.c`).
@@ -222,9 +223,9 @@ pub enum Event<'a> {
         /// The cache: `TYPE:PATH`.
         cache: &'a str,
         /// Entries that stayed.
-        retained: Option<u32>,
+        retained: Option<u64>,
         /// Entries that went.
-        dropped: Option<u32>,
+        dropped: Option<u64>,
         /// Whether the whole of it was looked at.
         full: bool,
     },
@@ -233,7 +234,7 @@ pub enum Event<'a> {
         /// `removed`, `requeued`, `hold`, `release`, `expire`, `renamed`.
         action: &'static str,
         /// The number of messages, in the summary line.
-        messages: Option<u32>,
+        messages: Option<u64>,
     },
     /// Postfix started, stopped or reloaded (`src/master/master.c`, `conf/postfix-script`).
     Lifecycle {
@@ -244,7 +245,7 @@ pub enum Event<'a> {
         /// The configuration directory.
         config_directory: Option<&'a str>,
         /// The signal that ended it.
-        signal: Option<u32>,
+        signal: Option<u64>,
     },
     /// An informational line of a known kind that carries no fields of its own, save a server.
     Notice {
@@ -282,7 +283,7 @@ pub struct Delivery<'a> {
     /// Where it went; `None` for `relay=none`.
     pub relay: Option<Endpoint<'a>>,
     /// How often the connection has been used, from 2; `None` for a fresh one.
-    pub conn_use: Option<u32>,
+    pub conn_use: Option<u64>,
     /// Seconds since the message arrived.
     pub delay: Option<Decimal<'a>>,
     /// The delay by stage.
@@ -291,7 +292,7 @@ pub struct Delivery<'a> {
     pub tls_feature: Option<&'a str>,
     /// The enhanced status code.
     pub dsn: Option<Dsn<'a>>,
-    /// The status word: `sent`, `deferred`, `bounced`, and any other.
+    /// The status word, one of [`Event::STATUS_WORDS`]; any other as logged.
     pub status: &'a str,
     /// The text in the last parentheses, whole.
     pub reason: Option<&'a str>,
@@ -353,8 +354,8 @@ pub struct Postscreen<'a> {
     /// `pass_new`, `pass_old`, `allowlisted`, `denylisted`, `allowlist_veto`, `dnsbl`, `pregreet`, `hangup`, `bare_newline`,
     /// `command_time_limit`, ….
     pub test: &'static str,
-    /// The score of the DNS lists.
-    pub rank: Option<i32>,
+    /// The score of the DNS lists; [`i64::MIN`] for one that no record can show.
+    pub rank: Option<i64>,
     /// Seconds since the connection.
     pub after: Option<Decimal<'a>>,
     /// The command, or where in the tests it was.
@@ -442,18 +443,44 @@ impl Event<'_> {
         }
     }
 
-    /// Every status word that Postfix writes.
+    /// Every status word that Postfix writes, as the record has it.
     pub const STATUS_WORDS: [&'static str; 9] = [
         "sent",
         "deferred",
         "bounced",
         "expired",
-        "force-expired",
-        "SOFTBOUNCE",
+        "force_expired",
+        "softbounce",
         "deliverable",
         "undeliverable",
-        "undeliverable-but-not-cached",
+        "undeliverable_but_not_cached",
     ];
+
+    /// Whether it holds a number that the record leaves out because no store has such a one.
+    pub fn exceeds(&self) -> bool {
+        let too_large = |number: Option<u64>| number.is_some_and(|number| number > decimal::LARGEST);
+        let too_long = |seconds: Option<Decimal<'_>>| seconds.is_some_and(|seconds| !seconds.fits());
+        match self {
+            Self::Delivery(Delivery { conn_use, delay, delays, .. }) => {
+                too_large(*conn_use) || too_long(*delay) || delays.is_some_and(|delays| !delays.fit())
+            }
+            Self::QueueActive { size, nrcpt, .. } => too_large(*size) || too_large(*nrcpt),
+            Self::Pickup { uid: number, .. }
+            | Self::ConnectionLost { bytes: number, .. }
+            | Self::RateLimit { value: number, .. }
+            | Self::QueueAdmin { messages: number, .. }
+            | Self::Lifecycle { signal: number, .. } => too_large(*number),
+            Self::Disconnect { commands: Some(commands), .. } => commands.exceed(),
+            Self::CacheStatistics { figures, .. } => figures.exceed(),
+            Self::Tls { tls, .. } => too_large(tls.bits) || too_large(tls.algorithm_bits),
+            Self::Postscreen(Postscreen { rank, after, bytes, .. }) => {
+                *rank == Some(i64::MIN) || too_long(*after) || too_large(*bytes)
+            }
+            Self::Statistics { value, period, .. } => too_large(*value) || too_large(*period),
+            Self::CacheCleanup { retained, dropped, .. } => too_large(*retained) || too_large(*dropped),
+            _ => false,
+        }
+    }
 
     /// The status word of what has one: a delivery, an expired message, a notification that failed.
     pub const fn status(&self) -> Option<&str> {

@@ -63,8 +63,7 @@ impl RecordIds {
 /// An id of a time alone, whose millisecond has so many parts, at most 4096.
 fn from_time(time: Timestamp, parts: u32) -> u128 {
     let millis = u128::from(time.millis().max(0).cast_unsigned()) & ((1 << 48) - 1);
-    let fraction = u64::from(time.nanos % 1_000_000) * u64::from(parts) / 1_000_000;
-    let fraction = u128::from(fraction * u64::from(4096 / parts));
+    let fraction = u128::from(time.micros() % 1000 * parts / 1000 * (4096 / parts));
     millis << 80 | VERSION | fraction << 64 | VARIANT
 }
 

@@ -1,5 +1,6 @@
 //! The shapes that several events share.
 
+use crate::decimal;
 use crate::postfix::dsn::Dsn;
 
 /// A host, a socket or a service: the other end of a connection or a delivery.
@@ -28,7 +29,8 @@ pub struct Delays<'a> {
     pub transmission: Decimal<'a>,
 }
 
-/// A number with the digits that Postfix logged. Its text is always a valid JSON number without sign and exponent.
+/// Seconds with the digits that Postfix logged: at least one before the point, if there is a point at least one behind it, and
+/// no sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decimal<'a>(&'a str);
 
@@ -61,8 +63,8 @@ pub struct Sasl<'a> {
 /// The properties of a TLS connection, as the summary line has them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tls<'a> {
-    /// `Anonymous`, `Untrusted`, `Trusted` or `Verified`; `None` before Postfix 2.5.
-    pub trust: Option<&'a str>,
+    /// `anonymous`, `untrusted`, `trusted` or `verified`; `None` before Postfix 2.5.
+    pub trust: Option<&'static str>,
     /// `outbound` for a client, `inbound` for a server.
     pub direction: &'static str,
     /// Whether an open connection was used again.
@@ -74,9 +76,9 @@ pub struct Tls<'a> {
     /// The cipher suite.
     pub cipher: Option<&'a str>,
     /// The bits of the key in use.
-    pub bits: Option<u32>,
+    pub bits: Option<u64>,
     /// The bits of the algorithm.
-    pub algorithm_bits: Option<u32>,
+    pub algorithm_bits: Option<u64>,
     /// The key exchange with its group.
     pub key_exchange: Option<&'a str>,
     /// The server's signature algorithm with its parameters.
@@ -97,28 +99,99 @@ pub struct Commands<'a>(pub &'a str);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Figures<'a>(pub &'a str);
 
+/// The commands that smtpd counts, in the words of its log (`smtpd_cmd_table` in `src/smtpd/smtpd.c`): `unknown` are all that it
+/// does not know, and the sum is `all` in the record.
+const COMMANDS: [(&str, &str); 18] = [
+    ("helo", "helo"),
+    ("ehlo", "ehlo"),
+    ("xclient", "xclient"),
+    ("xforward", "xforward"),
+    ("starttls", "starttls"),
+    ("auth", "auth"),
+    ("mail", "mail"),
+    ("rcpt", "rcpt"),
+    ("data", "data"),
+    ("bdat", "bdat"),
+    ("rset", "rset"),
+    ("noop", "noop"),
+    ("vrfy", "vrfy"),
+    ("etrn", "etrn"),
+    ("quit", "quit"),
+    ("help", "help"),
+    ("unknown", "unknown"),
+    ("commands", "all"),
+];
+
+/// The figures of scache (`src/scache/scache.c`).
+const FIGURES: [(&str, &str); 6] = [
+    ("hits", "hits"),
+    ("miss", "miss"),
+    ("success", "success"),
+    ("domains", "domains"),
+    ("addresses", "addresses"),
+    ("connection", "connection"),
+];
+
 impl<'a> Commands<'a> {
-    /// Each command with how often it succeeded and how often it was used; `all` for the sum.
-    pub fn iter(self) -> impl Iterator<Item = (&'a str, u32, u32)> {
-        pairs(self.0).filter_map(|(name, counts)| {
+    /// Each command with how often it succeeded and how often it was used, as the record names it.
+    pub fn iter(self) -> impl Iterator<Item = (&'static str, u64, u64)> + use<'a> {
+        pairs(self.0, &COMMANDS).filter_map(|(name, counts)| {
             let (ok, total) = counts.split_once('/').unwrap_or((counts, counts));
-            let name = if name == "commands" { "all" } else { name };
-            Some((name, ok.parse().ok()?, total.parse().ok()?))
+            Some((name, decimal::whole(ok)?, decimal::whole(total)?))
         })
+    }
+
+    /// Whether one of the numbers is too large for a record.
+    pub fn exceed(self) -> bool {
+        may_exceed(self.0) && self.iter().any(|(_, ok, total)| ok.max(total) > decimal::LARGEST)
     }
 }
 
 impl<'a> Figures<'a> {
     /// Each figure; a percentage without its sign.
-    pub fn iter(self) -> impl Iterator<Item = (&'a str, u32)> {
-        pairs(self.0).filter_map(|(name, value)| Some((name, value.trim_end_matches('%').parse().ok()?)))
+    pub fn iter(self) -> impl Iterator<Item = (&'static str, u64)> + use<'a> {
+        pairs(self.0, &FIGURES)
+            .filter_map(|(name, value)| Some((name, decimal::whole(value.strip_suffix('%').unwrap_or(value))?)))
+    }
+
+    /// Whether one of the numbers is too large for a record.
+    pub fn exceed(self) -> bool {
+        may_exceed(self.0) && self.iter().any(|(_, value)| value > decimal::LARGEST)
     }
 }
 
-/// `name=value` pairs with spaces between them, the names in lower case.
-fn pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {
-    let named = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-    text.split(' ').filter_map(|pair| pair.split_once('=')).filter(move |(name, _)| named(name))
+/// `name=value` pairs with spaces between them, each name of the table once, with the one beside it.
+///
+/// A name becomes a key of the record. So one that is not in the table, which Postfix never writes, is passed by.
+fn pairs<'a>(
+    text: &'a str,
+    names: &'static [(&'static str, &'static str)],
+) -> impl Iterator<Item = (&'static str, &'a str)> + use<'a> {
+    let mut seen = 0_u32;
+    text.split(' ').filter_map(move |pair| {
+        let (logged, value) = pair.split_once('=')?;
+        let place = names.iter().position(|(name, _)| *name == logged)?;
+        let is_first = seen & 1 << place == 0;
+        seen |= 1 << place;
+        is_first.then_some((names[place].1, value))
+    })
+}
+
+/// Whether one of the `name=value` pairs may hold a number that a record cannot show. Nearly no text does, so few bytes are looked
+/// at: of as many digits as such a number has at least, one stands at a multiple of that.
+fn may_exceed(pairs: &str) -> bool {
+    const DIGITS: usize = decimal::LARGEST.ilog10() as usize + 1;
+    pairs.as_bytes().iter().skip(DIGITS - 1).step_by(DIGITS).any(u8::is_ascii_digit)
+}
+
+impl Delays<'_> {
+    /// Whether a record shows all of them.
+    pub const fn fit(self) -> bool {
+        self.before_queue_manager.fits()
+            && self.in_queue_manager.fits()
+            && self.connection_setup.fits()
+            && self.transmission.fits()
+    }
 }
 
 impl<'a> Decimal<'a> {
@@ -150,6 +223,11 @@ impl<'a> Decimal<'a> {
     pub const fn as_str(self) -> &'a str {
         self.0
     }
+
+    /// Whether a record shows it. A number with more digits than Postfix ever writes may be more than a JSON reader takes.
+    pub const fn fits(self) -> bool {
+        self.0.len() <= 24
+    }
 }
 
 #[cfg(test)]
@@ -158,9 +236,29 @@ mod tests {
 
     #[test]
     fn commands_and_figures_are_read_pair_by_pair() {
-        let commands = Commands("ehlo=1 rcpt=0/2 UNKNOWN=1 x commands=1/3");
-        assert!(commands.iter().eq([("ehlo", 1, 1), ("rcpt", 0, 2), ("all", 1, 3)]));
+        let commands = Commands("ehlo=1 rcpt=0/2 unknown=1 x commands=1/3");
+        assert!(commands.iter().eq([("ehlo", 1, 1), ("rcpt", 0, 2), ("unknown", 1, 1), ("all", 1, 3)]));
         assert!(Figures("hits=3 miss=1 success=75%").iter().eq([("hits", 3), ("miss", 1), ("success", 75)]));
+    }
+
+    #[test]
+    fn only_known_names_become_keys_and_each_once() {
+        for strange in
+            ["", "=1", "EHLO=1", "all=1", "evil=1", "hits=1", "ehlo", "ehlo=", "ehlo=-1", "ehlo=1/", "ehlo=1/2/3"]
+        {
+            assert_eq!(Commands(strange).iter().next(), None, "{strange}");
+        }
+        assert!(Commands("ehlo=1 ehlo=2 commands=3").iter().eq([("ehlo", 1, 1), ("all", 3, 3)]));
+        assert!(Figures("ehlo=1 hits=2 hits=3 miss=4%%").iter().eq([("hits", 2)]));
+    }
+
+    #[test]
+    fn numbers_that_exceed_are_suspected() {
+        for before in 0..40 {
+            let text = format!("{}=9223372036854775808 commands=1", "e".repeat(before));
+            assert!(may_exceed(&text), "{text}");
+        }
+        assert!(!may_exceed("ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5"));
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub fn ls(path: &Path, out: &mut impl Write) -> Result<Listed, InspectError> {
     let (summaries, missing_at_end) = summaries(&view)?;
     writeln!(
         out,
-        "{:>20}  {:>9}  {:>12}  {:<24}  {:<24}  {:>9}  {:>9}",
+        "{:>20}  {:>9}  {:>12}  {:<27}  {:<27}  {:>9}  {:>9}",
         "FIRST NUMBER", "RECORDS", "BYTES", "OLDEST", "NEWEST", "PENDING", "DAMAGED"
     )?;
     for summary in &summaries {
@@ -72,7 +72,7 @@ pub fn ls(path: &Path, out: &mut impl Write) -> Result<Listed, InspectError> {
         let (oldest, newest) = times.map_or(("-".into(), "-".into()), |(oldest, newest)| (time(oldest), time(newest)));
         writeln!(
             out,
-            "{base:>20}  {records:>9}  {bytes:>12}  {oldest:<24}  {newest:<24}  {pending:>9}  {damaged_bytes:>9}"
+            "{base:>20}  {records:>9}  {bytes:>12}  {oldest:<27}  {newest:<27}  {pending:>9}  {damaged_bytes:>9}"
         )?;
     }
     let sum = |of: fn(&Summary) -> u64| summaries.iter().map(of).sum::<u64>();
@@ -230,5 +230,5 @@ fn summaries(view: &View) -> Result<(Vec<Summary>, u64), InspectError> {
 }
 
 fn time(ms: i64) -> String {
-    Timestamp { digits: 3, ..Timestamp::from_micros(ms.saturating_mul(1000)) }.to_string()
+    Timestamp::from_micros(ms.saturating_mul(1000)).to_string()
 }

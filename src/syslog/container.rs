@@ -89,8 +89,11 @@ impl DockerEntry {
         if self.log.len() >= DOCKER_PART && !self.log.ends_with('\n') {
             message.flags |= Flags::TRUNCATED;
         }
-        let outer = Message { timestamp: time.map(|(timestamp, _)| timestamp).or(outer.timestamp), ..outer.clone() };
-        message.inside(outer)
+        let (timestamp, offset) = match time {
+            Some(((timestamp, offset), _)) => (Some(timestamp), offset),
+            None => (outer.timestamp, outer.offset),
+        };
+        message.inside(Message { timestamp, offset, ..outer.clone() })
     }
 }
 

@@ -12,10 +12,9 @@
 use jiff::civil;
 
 use super::stamp::{TimeOfDay, fraction};
-use super::{Context, Message, moment, words};
+use super::{Context, Message, Moment, moment, words};
 use crate::byte_set::ByteSet;
 use crate::flags::Flags;
-use crate::time::Timestamp;
 
 /// The longest fields (RFC 5424, section 6).
 const MOST_HOSTNAME: usize = 255;
@@ -28,9 +27,9 @@ const BSD_LENGTH: usize = 15;
 
 /// Reads a header in the form of RFC 3164 with a hostname, and a TAG with a process id.
 pub(super) fn rfc3164<'a>(text: &'a str, context: &Context<'_>) -> Option<Message<'a>> {
-    let (timestamp, flags, rest) = match text.as_bytes().first()? {
-        b'0'..=b'9' => rfc3339(text).map(|(timestamp, rest)| (timestamp, Flags::empty(), rest))?,
-        _ => bsd(text, context).map(|(timestamp, rest)| (timestamp, Flags::YEAR_INFERRED, rest))?,
+    let ((timestamp, offset), flags, rest) = match text.as_bytes().first()? {
+        b'0'..=b'9' => rfc3339(text).map(|(moment, rest)| (moment, Flags::empty(), rest))?,
+        _ => bsd(text, context).map(|(moment, rest)| (moment, Flags::YEAR_INFERRED, rest))?,
     };
     let (hostname, rest) = hostname(rest.strip_prefix(' ')?)?;
     let (app_name, rest) = name(rest.strip_prefix(' ')?, &APP_NAME)?;
@@ -39,6 +38,7 @@ pub(super) fn rfc3164<'a>(text: &'a str, context: &Context<'_>) -> Option<Messag
     let msg = rest.strip_prefix("]: ").filter(|_| !procid.is_empty())?;
     Some(Message {
         timestamp: Some(timestamp),
+        offset,
         hostname: Some(hostname),
         app_name: Some(app_name),
         procid: Some(procid),
@@ -50,51 +50,50 @@ pub(super) fn rfc3164<'a>(text: &'a str, context: &Context<'_>) -> Option<Messag
 
 /// Reads what follows VERSION in a header of RFC 5424 that has a time, and no structured data.
 pub(super) fn rfc5424(text: &str) -> Option<Message<'_>> {
-    let (timestamp, rest) = rfc3339(text)?;
+    let ((timestamp, offset), rest) = rfc3339(text)?;
     let (hostname, rest) = field(rest.strip_prefix(' ')?, MOST_HOSTNAME)?;
     let (app_name, rest) = field(rest, MOST_APP_NAME)?;
     let (procid, rest) = field(rest, MOST_PROCID)?;
     let (msgid, rest) = field(rest, MOST_MSGID)?;
     let msg = rest.strip_prefix("- ")?;
-    Some(Message { timestamp: Some(timestamp), hostname, app_name, procid, msgid, msg, ..Message::default() })
+    Some(Message { timestamp: Some(timestamp), offset, hostname, app_name, procid, msgid, msg, ..Message::default() })
 }
 
 /// A time without a year, of which neighbours often have the same.
-fn bsd<'t>(text: &'t str, context: &Context<'_>) -> Option<(Timestamp, &'t str)> {
+fn bsd<'t>(text: &'t str, context: &Context<'_>) -> Option<(Moment, &'t str)> {
     let (stamp, rest) = text.as_bytes().split_first_chunk::<BSD_LENGTH>()?;
     // The stamp is ASCII, or else it is refused below.
     let rest = text.get(text.len() - rest.len()..)?;
-    if let Some((recent, timestamp)) = context.recent.get()
+    if let Some((recent, moment)) = context.recent.get()
         && recent == *stamp
     {
-        return Some((timestamp, rest));
+        return Some((moment, rest));
     }
     let &[m1, m2, m3, b' ', d1, d2, b' ', h1, h2, b':', n1, n2, b':', s1, s2] = stamp else { return None };
     let day = if d1 == b' ' { pair(b'0', d2)? } else { pair(d1, d2)? };
-    let time = time_of_day(pair(h1, h2)?, pair(n1, n2)?, pair(s1, s2)?, 0, 0)?;
+    let time = time_of_day(pair(h1, h2)?, pair(n1, n2)?, pair(s1, s2)?, 0)?;
     let month = month([m1, m2, m3])?;
     let in_year = |year| moment::in_zone(moment::date_and_time(year, month, day, time)?, time, context.zone);
-    let (_, timestamp) = moment::nearest_year(context, in_year)?;
-    context.recent.set(Some((*stamp, timestamp)));
-    Some((timestamp, rest))
+    let (_, moment) = moment::nearest_year(context, in_year)?;
+    context.recent.set(Some((*stamp, moment)));
+    Some((moment, rest))
 }
 
-/// `2026-11-24T02:10:35.123456+00:00`, its fraction of nine digits at most or none, and what follows it.
-fn rfc3339(text: &str) -> Option<(Timestamp, &str)> {
+/// `2026-11-24T02:10:35.123456+00:00`, with a fraction or none, and what follows it.
+fn rfc3339(text: &str) -> Option<(Moment, &str)> {
     let (stamp, rest) = text.as_bytes().split_first_chunk::<19>()?;
     let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1, s2] = stamp else {
         return None;
     };
     let rest = text.get(text.len() - rest.len()..)?;
-    let (nanos, digits, rest) = if rest.starts_with('.') { fraction(rest)? } else { (0, 0, rest) };
+    let (micros, rest) = if rest.starts_with('.') { fraction(rest)? } else { (0, rest) };
     let (offset, rest) = offset(rest)?;
     // The last leap second is not worth a second way to round it.
-    let time = time_of_day(pair(h1, h2)?, pair(n1, n2)?, pair(s1, s2)?, nanos, digits)?;
+    let time = time_of_day(pair(h1, h2)?, pair(n1, n2)?, pair(s1, s2)?, micros)?;
     let year = i16::from(pair(y1, y2)?) * 100 + i16::from(pair(y3, y4)?);
     let date = civil::Date::new(year, pair(m1, m2)?, pair(d1, d2)?).ok().filter(|_| year >= 1970)?;
     let moment = date.at(time.hour, time.minute, time.second, 0);
-    let timestamp = moment::at_offset(moment, time, offset)?;
-    Some((timestamp, rest))
+    Some((moment::at_offset(moment, time, offset)?, rest))
 }
 
 /// `Z` or `+01:00`, in seconds east of UTC.
@@ -114,8 +113,8 @@ fn offset(text: &str) -> Option<(i32, &str)> {
 }
 
 /// Without leap seconds, which the long way rounds.
-fn time_of_day(hour: i8, minute: i8, second: i8, nanos: u32, digits: u8) -> Option<TimeOfDay> {
-    (hour < 24 && minute < 60 && second < 60).then_some(TimeOfDay { hour, minute, second, nanos, digits })
+fn time_of_day(hour: i8, minute: i8, second: i8, micros: u32) -> Option<TimeOfDay> {
+    (hour < 24 && minute < 60 && second < 60).then_some(TimeOfDay { hour, minute, second, micros })
 }
 
 fn pair(tens: u8, ones: u8) -> Option<i8> {
@@ -180,6 +179,7 @@ mod tests {
 
     use super::super::{priority, rfc3164, rfc5424};
     use super::*;
+    use crate::time::Timestamp;
 
     /// 2026-11-24T02:10:36Z.
     const RECEIVED_AT: Timestamp = Timestamp::from_micros(1_795_486_236_000_000);

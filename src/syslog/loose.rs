@@ -2,14 +2,13 @@
 //!
 //! `syslog_loose` reads well-formed headers. It is shown a header alone, never the text behind it, because it takes a body
 //! that begins with `-` or `[` for structured data, trims, and needs more than linear time for hostile structured data. What
-//! it can't give (the digits of a fraction, a process id with leading zeros, a zone that has rules) is restored here.
+//! it can't give (a process id with leading zeros, a zone that has rules) is restored here.
 
 use chrono::{DateTime, FixedOffset};
-use jiff::tz::Offset;
 use syslog_loose::{IncompleteDate, Variant};
 
-use super::stamp::{self, TimeOfDay};
-use super::{Context, Message, StructuredElement, moment, structured_data};
+use super::stamp::{LAST_MICROS, TimeOfDay};
+use super::{Context, Message, Moment, Offset, StructuredElement, moment, structured_data};
 use crate::flags::Flags;
 use crate::time::Timestamp;
 
@@ -54,39 +53,38 @@ fn read<'a>(divided: Divided<'a>, variant: Variant, context: &Context<'_>) -> Op
         ..Message::default()
     };
     if let Some(time) = read.timestamp {
-        if divided.stamp.starts_with(|c: char| c.is_ascii_digit()) {
-            message.timestamp = Some(rfc3339(&time, divided.stamp));
+        let (timestamp, offset) = if divided.stamp.starts_with(|c: char| c.is_ascii_digit()) {
+            rfc3339(&time)?
         } else {
-            message.timestamp = Some(in_zone(&time, context)?);
             message.flags |= Flags::YEAR_INFERRED;
-        }
+            in_zone(&time, context)?
+        };
+        (message.timestamp, message.offset) = (Some(timestamp), offset);
     }
     Some(message)
 }
 
 fn infer_year((month, day, hour, minute, second): IncompleteDate, context: &Context<'_>) -> Option<i16> {
     let (month, day) = (i8::try_from(month).ok()?, i8::try_from(day).ok()?);
-    let time = TimeOfDay::new(hour, minute, second, 0, 0)?;
+    let time = TimeOfDay::new(hour, minute, second, 0)?;
     let in_year = |year| moment::in_zone(moment::date_and_time(year, month, day, time)?, time, context.zone);
     moment::nearest_year(context, in_year).map(|(year, _)| year)
 }
 
 /// Gives a time whose fields were taken for UTC the zone that they are in.
-fn in_zone(time: &DateTime<FixedOffset>, context: &Context<'_>) -> Option<Timestamp> {
-    let local = Offset::UTC.to_datetime(jiff::Timestamp::from_second(time.timestamp()).ok()?);
+fn in_zone(time: &DateTime<FixedOffset>, context: &Context<'_>) -> Option<Moment> {
+    let local = jiff::tz::Offset::UTC.to_datetime(jiff::Timestamp::from_second(time.timestamp()).ok()?);
     let of_day = |part: i8| u32::try_from(part).ok();
-    let clock = TimeOfDay::new(of_day(local.hour())?, of_day(local.minute())?, of_day(local.second())?, 0, 0)?;
+    let clock = TimeOfDay::new(of_day(local.hour())?, of_day(local.minute())?, of_day(local.second())?, 0)?;
     moment::in_zone(local, clock, context.zone)
 }
 
-/// A time with its offset, and with the digits that its text shows.
-fn rfc3339(time: &DateTime<FixedOffset>, text: &str) -> Timestamp {
-    let fraction = text.find('.').and_then(|point| stamp::fraction(&text[point..]));
-    let (nanos, digits, _) = fraction.unwrap_or((0, 0, ""));
-    // chrono counts a leap second on in the nanoseconds of second 59.
-    let leap = time.timestamp_subsec_nanos() >= 1_000_000_000;
-    let nanos = if leap { stamp::last_nanos(digits) } else { nanos };
-    Timestamp { seconds: time.timestamp(), nanos, digits, offset: time.offset().local_minus_utc() }
+/// A time with its offset.
+fn rfc3339(time: &DateTime<FixedOffset>) -> Option<Moment> {
+    // chrono counts a leap second on in the fraction of second 59.
+    let micros = time.timestamp_subsec_micros().min(LAST_MICROS);
+    let offset = Offset { seconds: time.offset().local_minus_utc(), is_named: true };
+    Some((Timestamp::new(time.timestamp(), micros)?, offset))
 }
 
 fn element(read: syslog_loose::StructuredElement<&str>) -> StructuredElement<'_> {

@@ -40,6 +40,7 @@ pub use priority::{Facility, Severity};
 
 use std::cell::Cell;
 
+use crate::decimal;
 use crate::flags::Flags;
 use crate::time::Timestamp;
 
@@ -58,6 +59,8 @@ pub struct Message<'a> {
     pub severity: Option<Severity>,
     /// When the sender says it happened; `None` sets `timestamp_missing`.
     pub timestamp: Option<Timestamp>,
+    /// The offset of the clock that it was read from.
+    pub offset: Offset,
     /// The time as sent, where it names no moment: `Nov 31 02:10:35`, or a month in a language that is not known.
     pub timestamp_text: Option<&'a str>,
     /// HOSTNAME; `None` for NILVALUE.
@@ -80,11 +83,20 @@ pub struct Message<'a> {
     pub flags: Flags,
 }
 
+/// How far a sender's clock is from UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offset {
+    /// Seconds east of UTC.
+    pub seconds: i32,
+    /// Whether the header says so, as an offset or as the name of a zone; otherwise it is that of the source's zone.
+    pub is_named: bool,
+}
+
 /// `message repeated N times: [ TEXT]`, as rsyslog and syslogd reduce equal messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Repeated<'a> {
     /// How often the text was repeated.
-    pub count: u32,
+    pub count: u64,
     /// The text between the brackets.
     pub text: &'a str,
 }
@@ -109,6 +121,9 @@ pub struct StructuredElement<'a> {
     pub params: Vec<(&'a str, std::borrow::Cow<'a, str>)>,
 }
 
+/// A time that was read, and the offset of its clock.
+type Moment = (Timestamp, Offset);
+
 /// What the parser must know besides the text, for the frames of one read.
 #[derive(Clone, Debug)]
 pub struct Context<'c> {
@@ -116,7 +131,7 @@ pub struct Context<'c> {
     zone: &'c jiff::tz::TimeZone,
     format: Format,
     /// The last RFC 3164 time that was read, and its moment.
-    recent: Cell<Option<([u8; 15], Timestamp)>>,
+    recent: Cell<Option<([u8; 15], Moment)>>,
 }
 
 impl<'c> Context<'c> {
@@ -143,8 +158,16 @@ impl<'c> Context<'c> {
 
     /// Whether a message says that it was sent so long after its receipt that a clock must be wrong.
     fn is_ahead(&self, timestamp: Timestamp) -> bool {
-        timestamp.seconds.saturating_sub(self.received_at.seconds) > AHEAD
+        timestamp.seconds() - self.received_at.seconds() > AHEAD
     }
+}
+
+/// The moment of a time that stands alone, in any form that a header may have: in the year that puts it nearest to `near`, and
+/// if it names no offset, in `zone`.
+pub fn moment(text: &str, near: Timestamp, zone: &jiff::tz::TimeZone) -> Option<Timestamp> {
+    let (stamp, rest) = stamp::read(text)?;
+    let ((moment, _), _) = stamp.resolve(&Context::new(near, zone)).filter(|_| rest.is_empty())?;
+    Some(moment)
 }
 
 /// Takes a frame's text apart; it never fails.
@@ -191,6 +214,7 @@ fn parse_as<'a>(text: &'a str, context: &Context<'_>, format: Format) -> Message
         (Flags::TIMESTAMP_MISSING, message.timestamp.is_none()),
         (Flags::HOSTNAME_MISSING, message.hostname.is_none()),
         (Flags::REPEATED, message.repeated.is_some()),
+        (Flags::NUMBER_OUT_OF_RANGE, message.repeated.is_some_and(|repeated| repeated.count > decimal::LARGEST)),
     ] {
         if applies {
             message.flags |= flag;

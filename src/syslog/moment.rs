@@ -1,10 +1,10 @@
 //! From the time that a header spells to a moment: zones, and the year that RFC 3164 leaves out.
 
 use jiff::civil;
-use jiff::tz::{Offset, TimeZone};
+use jiff::tz::TimeZone;
 
 use super::stamp::{self, Stamp, TimeOfDay, Zone};
-use super::{Context, Message};
+use super::{Context, Message, Moment, Offset};
 use crate::flags::Flags;
 use crate::time::Timestamp;
 
@@ -16,8 +16,8 @@ impl<'a> Message<'a> {
     /// The same with the time that `stamp` spells, which is `text`.
     pub(super) fn at(mut self, stamp: &Stamp<'_>, text: &'a str, context: &Context<'_>) -> Self {
         match stamp.resolve(context) {
-            Some((timestamp, flags)) => {
-                self.timestamp = Some(timestamp);
+            Some(((timestamp, offset), flags)) => {
+                (self.timestamp, self.offset) = (Some(timestamp), offset);
                 self.flags |= flags;
             }
             None => self.timestamp_text = Some(text),
@@ -28,7 +28,7 @@ impl<'a> Message<'a> {
 
 impl Stamp<'_> {
     /// The moment and what had to be inferred for it; `None` if there is no such moment.
-    pub(super) fn resolve(&self, context: &Context<'_>) -> Option<(Timestamp, Flags)> {
+    pub(super) fn resolve(&self, context: &Context<'_>) -> Option<(Moment, Flags)> {
         let (month, time) = (self.month?, self.time?);
         let in_year = |year| self.in_zone(date_and_time(year, month, self.day, time)?, time, context);
         match self.year {
@@ -37,14 +37,15 @@ impl Stamp<'_> {
         }
     }
 
-    fn in_zone(&self, local: civil::DateTime, time: TimeOfDay, context: &Context<'_>) -> Option<Timestamp> {
+    fn in_zone(&self, local: civil::DateTime, time: TimeOfDay, context: &Context<'_>) -> Option<Moment> {
         let unsaid = || in_zone(local, time, context.zone);
         match self.zone {
             Zone::Unsaid => unsaid(),
             Zone::Offset(seconds) => at_offset(local, time, seconds),
-            Zone::Name(name) => unsaid()
-                .filter(|timestamp| is_called(context.zone, *timestamp, name))
-                .or_else(|| at_offset(local, time, stamp::offset_of_name(name)?)),
+            Zone::Name(name) => match unsaid().filter(|(timestamp, _)| is_called(context.zone, *timestamp, name)) {
+                Some((timestamp, offset)) => Some((timestamp, Offset { is_named: true, ..offset })),
+                None => at_offset(local, time, stamp::offset_of_name(name)?),
+            },
         }
     }
 }
@@ -52,15 +53,12 @@ impl Stamp<'_> {
 /// The year, among the year of the receipt and its neighbours, that puts the moment nearest to the receipt, and that moment.
 ///
 /// `in_year` gives `None` for a year in which the date does not exist; only 29 February may exist in one and not in another.
-pub(super) fn nearest_year(
-    context: &Context<'_>,
-    in_year: impl Fn(i16) -> Option<Timestamp>,
-) -> Option<(i16, Timestamp)> {
-    let received_at = context.received_at.seconds;
+pub(super) fn nearest_year(context: &Context<'_>, in_year: impl Fn(i16) -> Option<Moment>) -> Option<(i16, Moment)> {
+    let received_at = context.received_at.seconds();
     let this_year = jiff::Timestamp::from_second(received_at).map_or(1970, |now| context.zone.to_datetime(now).year());
     let distance = |year: i16| {
         let moment = in_year(year)?;
-        Some((moment.seconds.abs_diff(received_at), (year, moment)))
+        Some((moment.0.seconds().abs_diff(received_at), (year, moment)))
     };
     let this = distance(this_year);
     if let Some((seconds, found)) = this
@@ -82,20 +80,20 @@ pub(super) fn date_and_time(year: i16, month: i8, day: i8, time: TimeOfDay) -> O
 ///
 /// A time that was skipped when the clocks went forward is taken by the offset before the change, and one that occurred
 /// twice is the earlier one (jiff calls this "compatible", after RFC 5545). Syslog doesn't say which was meant.
-pub(super) fn in_zone(local: civil::DateTime, time: TimeOfDay, zone: &TimeZone) -> Option<Timestamp> {
+pub(super) fn in_zone(local: civil::DateTime, time: TimeOfDay, zone: &TimeZone) -> Option<Moment> {
     let moment = zone.to_timestamp(local).ok()?;
     let offset = zone.to_offset(moment).seconds();
-    Some(Timestamp { seconds: moment.as_second(), nanos: time.nanos, digits: time.digits, offset })
+    Some((Timestamp::new(moment.as_second(), time.micros)?, Offset { seconds: offset, is_named: false }))
 }
 
-/// The moment at which a clock at `offset` seconds east of UTC shows `local`.
-pub(super) fn at_offset(local: civil::DateTime, time: TimeOfDay, offset: i32) -> Option<Timestamp> {
-    let moment = Offset::from_seconds(offset).ok()?.to_timestamp(local).ok()?;
-    Some(Timestamp { seconds: moment.as_second(), nanos: time.nanos, digits: time.digits, offset })
+/// The moment at which a clock at so many `seconds` east of UTC shows `local`.
+pub(super) fn at_offset(local: civil::DateTime, time: TimeOfDay, seconds: i32) -> Option<Moment> {
+    let moment = jiff::tz::Offset::from_seconds(seconds).ok()?.to_timestamp(local).ok()?;
+    Some((Timestamp::new(moment.as_second(), time.micros)?, Offset { seconds, is_named: true }))
 }
 
 /// Whether `name` is what the zone calls its time at that moment.
 fn is_called(zone: &TimeZone, timestamp: Timestamp, name: &str) -> bool {
-    jiff::Timestamp::from_second(timestamp.seconds)
+    jiff::Timestamp::from_second(timestamp.seconds())
         .is_ok_and(|moment| zone.to_offset_info(moment).abbreviation() == name)
 }

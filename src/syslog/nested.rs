@@ -59,7 +59,7 @@ impl Message<'_> {
         };
         self.via = (via != Via::default()).then(|| Box::new(via));
         if !self.is_timed() {
-            self.timestamp = outer.timestamp;
+            (self.timestamp, self.offset) = (outer.timestamp, outer.offset);
             self.timestamp_text = outer.timestamp_text;
             self.flags |= outer.flags.only(Flags::YEAR_INFERRED | Flags::CLOCK_AHEAD);
             if self.timestamp.is_some() {

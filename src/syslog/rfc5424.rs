@@ -62,22 +62,17 @@ fn divide<'a>(text: &'a str, header: &'a str) -> Option<Divided<'a>> {
 
 /// Reads field by field what follows VERSION.
 fn tolerant<'a>(header: &'a str, context: &Context<'_>) -> Message<'a> {
-    let (timestamp, timestamp_text, rest) = if let Some((stamp, rest)) = stamp::read(header) {
-        let text = &header[..header.len() - rest.len()];
-        (stamp.resolve(context), Some(text), rest.strip_prefix(' ').unwrap_or(rest))
-    } else {
-        let (text, rest) = field(header);
-        (None, text, rest)
+    let stamp = stamp::read(header);
+    let (time, rest) = match stamp {
+        Some((_, rest)) => (Some(&header[..header.len() - rest.len()]), rest.strip_prefix(' ').unwrap_or(rest)),
+        None => field(header),
     };
     let (hostname, rest) = field(rest);
     let (app_name, rest) = field(rest);
     let (procid, rest) = field(rest);
     let (msgid, rest) = field(rest);
     let (data, msg) = rest.split_at(structured_data::extent(rest).unwrap_or(0));
-    Message {
-        timestamp: timestamp.map(|(timestamp, _)| timestamp),
-        timestamp_text: timestamp_text.filter(|_| timestamp.is_none()),
-        flags: timestamp.map(|(_, flags)| flags).unwrap_or_default(),
+    let message = Message {
         hostname,
         app_name,
         procid,
@@ -85,6 +80,10 @@ fn tolerant<'a>(header: &'a str, context: &Context<'_>) -> Message<'a> {
         structured_data: structured_data::elements(data),
         msg: msg.strip_prefix(' ').filter(|_| !data.is_empty()).unwrap_or(msg),
         ..Message::default()
+    };
+    match stamp {
+        Some((stamp, _)) => message.at(&stamp, time.unwrap_or(""), context),
+        None => Message { timestamp_text: time, ..message },
     }
 }
 

@@ -24,9 +24,7 @@ pub(super) struct TimeOfDay {
     pub(super) minute: i8,
     /// Below 60: a leap second has become the last moment of second 59, see [`TimeOfDay::new`].
     pub(super) second: i8,
-    pub(super) nanos: u32,
-    /// How many sub-second digits there were, 9 at most.
-    pub(super) digits: u8,
+    pub(super) micros: u32,
 }
 
 /// What a stamp says about its zone.
@@ -82,22 +80,17 @@ const ZONES: [(&str, i32); 29] = [
 impl TimeOfDay {
     /// A time of day, if the hours are below 24, the minutes below 60 and the seconds at most 60.
     ///
-    /// A leap second, `:60`, becomes the last moment of second 59 that its digits can show: so it stays within its minute,
-    /// and is not earlier than what was logged in second 59.
-    pub(super) fn new(hour: u32, minute: u32, second: u32, nanos: u32, digits: u8) -> Option<Self> {
-        let (second, nanos) = match second {
-            60 => (59, last_nanos(digits)),
-            _ => (second, nanos),
-        };
+    /// A leap second, `:60`, becomes the last microsecond of second 59: so it stays within its minute, and is not earlier than
+    /// what was logged in second 59.
+    pub(super) fn new(hour: u32, minute: u32, second: u32, micros: u32) -> Option<Self> {
+        let (second, micros) = if second == 60 { (59, LAST_MICROS) } else { (second, micros) };
         let below = |value: u32, limit: i8| i8::try_from(value).ok().filter(|&value| value < limit);
-        Some(Self { hour: below(hour, 24)?, minute: below(minute, 60)?, second: below(second, 60)?, nanos, digits })
+        Some(Self { hour: below(hour, 24)?, minute: below(minute, 60)?, second: below(second, 60)?, micros })
     }
 }
 
-/// The nanoseconds of the last moment in a second that so many digits can show.
-pub(super) fn last_nanos(digits: u8) -> u32 {
-    1_000_000_000 - 10_u32.pow(9 - u32::from(digits.min(9)))
-}
+/// The last microsecond of a second.
+pub(super) const LAST_MICROS: u32 = 999_999;
 
 /// Reads the stamp in front of `text`, with a weekday before it or not, and gives what follows: nothing, or a space or tab
 /// and more.
@@ -177,16 +170,16 @@ fn time_of_day(text: &str) -> Option<(Option<TimeOfDay>, &str)> {
     let (hour, rest) = number(text, 1, 2)?;
     let (minute, rest) = number(rest.strip_prefix(':')?, 2, 2)?;
     let (second, rest) = number(rest.strip_prefix(':')?, 2, 2)?;
-    let (nanos, digits, rest) = fraction(rest).unwrap_or((0, 0, rest));
-    Some((TimeOfDay::new(hour, minute, second, nanos, digits), rest))
+    let (micros, rest) = fraction(rest).unwrap_or((0, rest));
+    Some((TimeOfDay::new(hour, minute, second, micros), rest))
 }
 
-/// The fraction of a second in nanoseconds, and its number of digits; the tenth digit and what follows is left out.
-pub(super) fn fraction(text: &str) -> Option<(u32, u8, &str)> {
+/// The fraction of a second in microseconds; the seventh digit and what follows is left out.
+pub(super) fn fraction(text: &str) -> Option<(u32, &str)> {
     let text = text.strip_prefix(['.', ','])?;
-    let (value, digits) = decimal::leading(text.as_bytes(), 9);
+    let (value, digits) = decimal::leading(text.as_bytes(), 6);
     let rest = text[digits..].trim_start_matches(|c: char| c.is_ascii_digit());
-    (digits > 0).then(|| (value * 10_u32.pow(9 - digits as u32), digits as u8, rest))
+    (digits > 0).then(|| (value * 10_u32.pow(6 - digits as u32), rest))
 }
 
 /// Takes a year and a zone that stand behind the time, in either order, as date(1) and routers write them.
@@ -249,13 +242,13 @@ fn number(text: &str, least: usize, most: usize) -> Option<(u32, &str)> {
 mod tests {
     use super::*;
 
-    /// `year-month-day hour:minute:second.nanos/digits zone|rest`, with `?` for what is not known.
+    /// `year-month-day hour:minute:second.micros zone|rest`, with `?` for what is not known.
     fn show(text: &str) -> String {
         let Some((stamp, rest)) = read(text) else { return "none".to_owned() };
         let known = |value: Option<i32>| value.map_or_else(|| "?".to_owned(), |value| value.to_string());
         let time = stamp.time.map_or_else(
             || "?".to_owned(),
-            |time| format!("{}:{}:{}.{}/{}", time.hour, time.minute, time.second, time.nanos, time.digits),
+            |time| format!("{}:{}:{}.{}", time.hour, time.minute, time.second, time.micros),
         );
         let zone = match stamp.zone {
             Zone::Unsaid => "unsaid".to_owned(),
@@ -269,47 +262,47 @@ mod tests {
     #[test]
     fn reads_what_the_wild_writes() {
         for (text, expected) in [
-            ("Nov 24 02:10:35 mx1", "?-11-24 2:10:35.0/0 unsaid| mx1"),
-            ("Nov  4 02:10:35 mx1", "?-11-4 2:10:35.0/0 unsaid| mx1"),
-            ("Nov 4 02:10:35", "?-11-4 2:10:35.0/0 unsaid|"),
-            ("Nov 04 2:10:35 mx1", "?-11-4 2:10:35.0/0 unsaid| mx1"),
-            ("nOV 24 02:10:35 mx1", "?-11-24 2:10:35.0/0 unsaid| mx1"),
-            ("Nov 24 02:10:35.123456 mx1", "?-11-24 2:10:35.123456000/6 unsaid| mx1"),
-            ("Nov 24 02:10:35,5 mx1", "?-11-24 2:10:35.500000000/1 unsaid| mx1"),
-            ("Nov 24 02:10:35.1234567891 mx1", "?-11-24 2:10:35.123456789/9 unsaid| mx1"),
-            ("Nov 24 02:10:35: mx1", "?-11-24 2:10:35.0/0 unsaid| mx1"),
-            ("Nov 24 02:10:35 CET mx1", "?-11-24 2:10:35.0/0 CET| mx1"),
-            ("Nov 24 02:10:35 +0100 mx1", "?-11-24 2:10:35.0/0 3600| mx1"),
-            ("Nov 24 02:10:35 2026 mx1", "2026-11-24 2:10:35.0/0 unsaid| mx1"),
-            ("Nov 24 02:10:35 CET 2026 mx1", "2026-11-24 2:10:35.0/0 CET| mx1"),
-            ("Nov 24 02:10:35 2026 CET mx1", "2026-11-24 2:10:35.0/0 CET| mx1"),
-            ("2026 Nov 24 02:10:35 mx1", "2026-11-24 2:10:35.0/0 unsaid| mx1"),
-            ("2026 Nov  4 02:10:35.5 CET\tmx1", "2026-11-4 2:10:35.500000000/1 CET|\tmx1"),
-            ("Nov 24 2026 02:10:35 mx1", "2026-11-24 2:10:35.0/0 unsaid| mx1"),
-            ("Tue Nov 24 02:10:35 2026 mx1", "2026-11-24 2:10:35.0/0 unsaid| mx1"),
-            ("*Nov 24 02:10:35.123 UTC: %SYS", "?-11-24 2:10:35.123000000/3 UTC| %SYS"),
-            ("Nov 24 02:10:35 MX1 x", "?-11-24 2:10:35.0/0 unsaid| MX1 x"),
-            ("Nov 24 02:10:35 4711 x", "?-11-24 2:10:35.0/0 unsaid| 4711 x"),
-            ("Nov 31 02:10:35 mx1", "?-11-31 2:10:35.0/0 unsaid| mx1"),
+            ("Nov 24 02:10:35 mx1", "?-11-24 2:10:35.0 unsaid| mx1"),
+            ("Nov  4 02:10:35 mx1", "?-11-4 2:10:35.0 unsaid| mx1"),
+            ("Nov 4 02:10:35", "?-11-4 2:10:35.0 unsaid|"),
+            ("Nov 04 2:10:35 mx1", "?-11-4 2:10:35.0 unsaid| mx1"),
+            ("nOV 24 02:10:35 mx1", "?-11-24 2:10:35.0 unsaid| mx1"),
+            ("Nov 24 02:10:35.123456 mx1", "?-11-24 2:10:35.123456 unsaid| mx1"),
+            ("Nov 24 02:10:35,5 mx1", "?-11-24 2:10:35.500000 unsaid| mx1"),
+            ("Nov 24 02:10:35.1234567891 mx1", "?-11-24 2:10:35.123456 unsaid| mx1"),
+            ("Nov 24 02:10:35: mx1", "?-11-24 2:10:35.0 unsaid| mx1"),
+            ("Nov 24 02:10:35 CET mx1", "?-11-24 2:10:35.0 CET| mx1"),
+            ("Nov 24 02:10:35 +0100 mx1", "?-11-24 2:10:35.0 3600| mx1"),
+            ("Nov 24 02:10:35 2026 mx1", "2026-11-24 2:10:35.0 unsaid| mx1"),
+            ("Nov 24 02:10:35 CET 2026 mx1", "2026-11-24 2:10:35.0 CET| mx1"),
+            ("Nov 24 02:10:35 2026 CET mx1", "2026-11-24 2:10:35.0 CET| mx1"),
+            ("2026 Nov 24 02:10:35 mx1", "2026-11-24 2:10:35.0 unsaid| mx1"),
+            ("2026 Nov  4 02:10:35.5 CET\tmx1", "2026-11-4 2:10:35.500000 CET|\tmx1"),
+            ("Nov 24 2026 02:10:35 mx1", "2026-11-24 2:10:35.0 unsaid| mx1"),
+            ("Tue Nov 24 02:10:35 2026 mx1", "2026-11-24 2:10:35.0 unsaid| mx1"),
+            ("*Nov 24 02:10:35.123 UTC: %SYS", "?-11-24 2:10:35.123000 UTC| %SYS"),
+            ("Nov 24 02:10:35 MX1 x", "?-11-24 2:10:35.0 unsaid| MX1 x"),
+            ("Nov 24 02:10:35 4711 x", "?-11-24 2:10:35.0 unsaid| 4711 x"),
+            ("Nov 31 02:10:35 mx1", "?-11-31 2:10:35.0 unsaid| mx1"),
             ("Nov 24 25:10:35 mx1", "?-11-24 ? unsaid| mx1"),
-            ("Nov 24 23:59:60 mx1", "?-11-24 23:59:59.0/0 unsaid| mx1"),
-            ("Nov 24 23:59:60.25 mx1", "?-11-24 23:59:59.990000000/2 unsaid| mx1"),
+            ("Nov 24 23:59:60 mx1", "?-11-24 23:59:59.999999 unsaid| mx1"),
+            ("Nov 24 23:59:60.25 mx1", "?-11-24 23:59:59.999999 unsaid| mx1"),
             ("Nov 24 23:59:61 mx1", "?-11-24 ? unsaid| mx1"),
-            ("Απρ 15 02:10:35 mx1", "?-?-15 2:10:35.0/0 unsaid| mx1"),
-            ("déc. 15 02:10:35 mx1", "?-?-15 2:10:35.0/0 unsaid| mx1"),
-            ("11月 24 02:10:35 mx1", "?-11-24 2:10:35.0/0 unsaid| mx1"),
-            ("2026-11-24T02:10:35.123456+00:00 mx1", "2026-11-24 2:10:35.123456000/6 0| mx1"),
-            ("2026-11-24T02:10:35Z mx1", "2026-11-24 2:10:35.0/0 0| mx1"),
-            ("2026-11-24t02:10:35z mx1", "2026-11-24 2:10:35.0/0 0| mx1"),
-            ("2026-11-24T02:10:35+0100 mx1", "2026-11-24 2:10:35.0/0 3600| mx1"),
-            ("2026-11-24T02:10:35-03:30 mx1", "2026-11-24 2:10:35.0/0 -12600| mx1"),
-            ("2026-11-24T02:10:35+01 mx1", "2026-11-24 2:10:35.0/0 3600| mx1"),
-            ("2026-11-24 02:10:35 mx1", "2026-11-24 2:10:35.0/0 unsaid| mx1"),
-            ("2026-11-24 02:10:35,123 +01:00 mx1", "2026-11-24 2:10:35.123000000/3 3600| mx1"),
-            ("2026-11-24 02:10:35 UTC mx1", "2026-11-24 2:10:35.0/0 UTC| mx1"),
-            ("Tue 2026-11-24 02:10:35 CET mx1", "2026-11-24 2:10:35.0/0 CET| mx1"),
-            ("2026-13-24T02:10:35Z mx1", "2026-13-24 2:10:35.0/0 0| mx1"),
-            ("2016-12-31T23:59:60.5Z", "2016-12-31 23:59:59.900000000/1 0|"),
+            ("Απρ 15 02:10:35 mx1", "?-?-15 2:10:35.0 unsaid| mx1"),
+            ("déc. 15 02:10:35 mx1", "?-?-15 2:10:35.0 unsaid| mx1"),
+            ("11月 24 02:10:35 mx1", "?-11-24 2:10:35.0 unsaid| mx1"),
+            ("2026-11-24T02:10:35.123456+00:00 mx1", "2026-11-24 2:10:35.123456 0| mx1"),
+            ("2026-11-24T02:10:35Z mx1", "2026-11-24 2:10:35.0 0| mx1"),
+            ("2026-11-24t02:10:35z mx1", "2026-11-24 2:10:35.0 0| mx1"),
+            ("2026-11-24T02:10:35+0100 mx1", "2026-11-24 2:10:35.0 3600| mx1"),
+            ("2026-11-24T02:10:35-03:30 mx1", "2026-11-24 2:10:35.0 -12600| mx1"),
+            ("2026-11-24T02:10:35+01 mx1", "2026-11-24 2:10:35.0 3600| mx1"),
+            ("2026-11-24 02:10:35 mx1", "2026-11-24 2:10:35.0 unsaid| mx1"),
+            ("2026-11-24 02:10:35,123 +01:00 mx1", "2026-11-24 2:10:35.123000 3600| mx1"),
+            ("2026-11-24 02:10:35 UTC mx1", "2026-11-24 2:10:35.0 UTC| mx1"),
+            ("Tue 2026-11-24 02:10:35 CET mx1", "2026-11-24 2:10:35.0 CET| mx1"),
+            ("2026-13-24T02:10:35Z mx1", "2026-13-24 2:10:35.0 0| mx1"),
+            ("2016-12-31T23:59:60.5Z", "2016-12-31 23:59:59.999999 0|"),
         ] {
             assert_eq!(show(text), expected, "{text:?}");
         }

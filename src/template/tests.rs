@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::record::{Delivery, Event, Flags, Origin, Peer, Postfix, RecordId, Transport};
-use crate::syslog::{Facility, Message, Severity};
+use crate::syslog::{Facility, Message, Offset, Severity};
+use crate::time::Timestamp;
 
 fn origin() -> Origin {
     Origin {
@@ -25,7 +26,8 @@ fn delivery(origin: &Origin) -> Record<'_> {
         message: Message {
             facility: Facility::from_name("mail"),
             severity: Severity::from_name("info"),
-            timestamp: Some(Timestamp { seconds: 1_732_414_235, nanos: 0, digits: 0, offset: 9 * 3600 }),
+            timestamp: Timestamp::new(1_732_414_235, 0),
+            offset: Offset { seconds: 9 * 3600, is_named: true },
             hostname: Some("mx1"),
             app_name: Some("postfix/submission/smtp"),
             ..Message::default()

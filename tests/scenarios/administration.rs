@@ -147,7 +147,7 @@ fn postfix_writes_its_own_log() {
             "instance": "mx-out", "status": "sent", "queued_at": "*"})),
         ("to=<anna@deferred.test>", "delivery", json!({"status": "deferred"})),
         ("to=<nobody@bounced.test>", "delivery", json!({"status": "bounced"})),
-        ("sender non-delivery notification", "notification", json!({"kind": "non-delivery"})),
+        ("sender non-delivery notification", "notification", json!({"kind": "non_delivery"})),
     ];
     Log::decode(&unpacked(&directory)).expect(&rows);
     // Of a file that grows, the whole lines.

@@ -121,9 +121,9 @@ fn local_mail() {
             "message_id": "*", "resent": null, "queue_id": "*"})),
         ("to=<anna@sent.test>*status=deliverable", "delivery", json!({"status": "deliverable"})),
         ("sender non-delivery notification: ", "notification", json!({
-            "daemon": "bounce", "kind": "non-delivery", "recipient": "sender", "notification_queue_id": "*"})),
+            "daemon": "bounce", "kind": "non_delivery", "recipient": "sender", "notification_queue_id": "*"})),
         ("sender delivery status notification: ", "notification", json!({
-            "kind": "delivery status", "recipient": "sender"})),
+            "kind": "delivery_status", "recipient": "sender"})),
         ("postfix/smtpd[*]: connect from localhost[127.0.0.1]", "connect", json!({
             "client": {"name": "localhost", "ip": "127.0.0.1", "port": null}})),
         ("client=localhost[127.0.0.1]", "client", json!({

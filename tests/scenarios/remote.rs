@@ -203,7 +203,7 @@ fn mail_that_waits() {
     #[rustfmt::skip]
     let rows = [
         ("status=force-expired, returned to sender", "expired", json!({
-            "daemon": "qmgr", "from": "*", "status": "force-expired", "reason": "returned to sender",
+            "daemon": "qmgr", "from": "*", "status": "force_expired", "reason": "returned to sender",
             "queue_id": "*"})),
         ("from=<aging@sent.test>, status=expired", "expired", json!({
             "instance": "postfix-in", "from": "aging@sent.test", "status": "expired", "queued_at": "*"})),
@@ -211,7 +211,7 @@ fn mail_that_waits() {
         ("sender delay notification: ", "notification", json!({"kind": "delay", "recipient": "sender"})),
         ("postmaster delay notification: ", "notification", json!({"kind": "delay", "recipient": "postmaster"})),
         ("postmaster non-delivery notification: ", "notification", json!({
-            "kind": "non-delivery", "recipient": "postmaster", "notification_queue_id": "*", "queued_at": "*"})),
+            "kind": "non_delivery", "recipient": "postmaster", "notification_queue_id": "*", "queued_at": "*"})),
         ("warning: *: undeliverable postmaster notification discarded", "notification_failed", json!({
             "level": "warning", "queue_id": "*"})),
         ("to=<archive@discard.test>*status=sent", "delivery", json!({"to": "archive@discard.test"})),

@@ -128,14 +128,14 @@ fn encrypted_mail() {
     };
     #[rustfmt::skip]
     let rows = [
-        ("postfix/encrypt/smtp[*]: Untrusted TLS connection established to ", "tls", outbound("Untrusted")),
-        ("postfix/anonymous/smtp[*]: Untrusted TLS connection established to ", "tls", outbound("Untrusted")),
-        ("postfix/verified/smtp[*]: Verified TLS connection established to ", "tls", outbound("Verified")),
+        ("postfix/encrypt/smtp[*]: Untrusted TLS connection established to ", "tls", outbound("untrusted")),
+        ("postfix/anonymous/smtp[*]: Untrusted TLS connection established to ", "tls", outbound("untrusted")),
+        ("postfix/verified/smtp[*]: Verified TLS connection established to ", "tls", outbound("verified")),
         ("postfix/trusted/smtp[*]: Trusted TLS connection established to ", "tls", json!({
-            "service": "trusted", "daemon": "smtp", "tls": {"trust": "Trusted", "protocol": "TLSv1.2",
+            "service": "trusted", "daemon": "smtp", "tls": {"trust": "trusted", "protocol": "TLSv1.2",
             "reused": false}})),
         ("postfix/smtpd[*]: Anonymous TLS connection established from localhost[127.0.0.1]: TLSv1.3", "tls", json!({
-            "tls": {"trust": "Anonymous", "direction": "inbound", "protocol": "TLSv1.3"}, "peer": {"name": "localhost",
+            "tls": {"trust": "anonymous", "direction": "inbound", "protocol": "TLSv1.3"}, "peer": {"name": "localhost",
             "ip": "127.0.0.1", "port": null}})),
         ("smtpd[*]: SSL_accept error from localhost[127.0.0.1]: ", "tls_error", json!({
             "peer": {"name": "localhost", "ip": "127.0.0.1"}, "reason": "*"})),

@@ -15,8 +15,8 @@
 //! `, orig_queue_id=` or `, orig_client=` that has a value of its kind: an account whose name holds these words looks
 //! like one that does not.
 
-use super::super::endpoint::number;
 use super::{known, split, split_client};
+use crate::decimal;
 use crate::record::{Cause, Client, Commands, Event, Sasl};
 
 /// The event of a session that a text is.
@@ -102,7 +102,7 @@ pub(super) fn stage(text: &str) -> Option<(&str, Option<u64>)> {
     let (stage, bytes) = match text.split_once(" (") {
         Some((stage, bytes)) => {
             let bytes = bytes.strip_prefix("approximately ").unwrap_or(bytes);
-            (stage, bytes.strip_suffix(" bytes)").and_then(number))
+            (stage, bytes.strip_suffix(" bytes)").and_then(decimal::whole))
         }
         None => (text, None),
     };

@@ -163,7 +163,7 @@ fn sessions_are_lost() {
         ("lost connection after DATA (1460 bytes) from mx.example.com[192.0.2.1]", lost(MX, Cause::ConnectionLost, Some("DATA"), Some(1460))),
         ("lost connection after BDAT (18446744073709551615 bytes) from mx.example.com[192.0.2.1]", lost(MX, Cause::ConnectionLost, Some("BDAT"), Some(u64::MAX))),
         ("lost connection after DATA (approximately 1234 bytes) from mx.example.com[192.0.2.1]", lost(MX, Cause::ConnectionLost, Some("DATA"), Some(1234))),
-        ("lost connection after DATA (99999999999999999999 bytes) from mx.example.com[192.0.2.1]", lost(MX, Cause::ConnectionLost, Some("DATA"), None)),
+        ("lost connection after DATA (99999999999999999999 bytes) from mx.example.com[192.0.2.1]", lost(MX, Cause::ConnectionLost, Some("DATA"), Some(u64::MAX))),
         ("timeout after END-OF-MESSAGE from mx.example.com[192.0.2.1]", lost(MX, Cause::ConversationTimedOut, Some("END-OF-MESSAGE"), None)),
         ("timeout after DATA content from unknown[unknown]", lost(None, Cause::ConversationTimedOut, Some("DATA content"), None)),
         ("too many errors after RCPT from mx.example.com[192.0.2.1]", lost(MX, Cause::TooManyErrors, Some("RCPT"), None)),

@@ -10,9 +10,10 @@
 //!
 //! DATA, U and M are the client's. Postfix logs no more of a user than 100 bytes.
 
-use super::super::endpoint::{is_ip, number};
+use super::super::endpoint::is_ip;
 use super::session::{is_stage, stage};
 use super::{known, split, split_client};
+use crate::decimal;
 use crate::record::{Endpoint, Event, Sasl, Verdict};
 
 /// The event of trouble that a text is.
@@ -100,7 +101,7 @@ fn rate_limit(text: &str) -> Option<Event<'_>> {
     let (value, rest) = rest.split_once(" from ")?;
     let (client, rest) = split_client(rest)?;
     let service = rest.strip_prefix(" for service ").and_then(|service| known(service, ""));
-    Some(Event::RateLimit { client, limit, value: number(value), limited_service: service })
+    Some(Event::RateLimit { client, limit, value: decimal::whole(value), limited_service: service })
 }
 
 /// A client that broke the protocol.

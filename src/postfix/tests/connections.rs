@@ -164,7 +164,7 @@ proptest! {
     }
 
     #[test]
-    fn what_a_client_sends_stays_its_text(text in "[ -~é]{0,99}[!-~é]", bytes: u64, port: u16, rank: i32) {
+    fn what_a_client_sends_stays_its_text(text in "[ -~é]{0,99}[!-~é]", bytes: u64, port: u16, rank: i64) {
         let line = format!("PREGREET {bytes} after 0.11 from [2001:db8::7]:{port}: {text}");
         let Event::Postscreen(test) = read("postfix/postscreen", &line).event else { panic!("{line}") };
         prop_assert_eq!((test.bytes, test.text), (Some(bytes), Some(text.as_str())));

@@ -13,15 +13,18 @@ use memchr::memmem;
 
 use super::super::endpoint;
 use super::split_peer;
+use crate::decimal;
 use crate::record::{Endpoint, Event, Tls};
 
-/// The words of `tls_log_summary()` for how far the other end is trusted.
-const TRUST: [&str; 4] = ["Anonymous", "Untrusted", "Trusted", "Verified"];
+/// How far the other end is trusted, in the words of `tls_log_summary()` and of the record.
+const TRUST: [(&str, &str); 4] =
+    [("Anonymous ", "anonymous"), ("Untrusted ", "untrusted"), ("Trusted ", "trusted"), ("Verified ", "verified")];
 
 /// The summary that a text is.
 pub(super) fn read(text: &str) -> Option<Event<'_>> {
-    let trust = TRUST.into_iter().find(|word| text.strip_prefix(word).is_some_and(|rest| rest.starts_with(' ')));
-    let rest = trust.map_or(text, |word| &text[word.len() + 1..]).strip_prefix("TLS connection ")?;
+    let trusted = TRUST.into_iter().find_map(|(words, trust)| Some((trust, text.strip_prefix(words)?)));
+    let (trust, rest) = trusted.map_or((None, text), |(trust, rest)| (Some(trust), rest));
+    let rest = rest.strip_prefix("TLS connection ")?;
     let (reused, rest) = match rest.strip_prefix("established ") {
         Some(rest) => (false, rest),
         None => (true, rest.strip_prefix("reused ")?),
@@ -58,8 +61,8 @@ fn read_cipher<'a>(tls: &mut Tls<'a>, text: &'a str) -> &'a str {
     tls.cipher = some(cipher);
     let Some((bits, after)) = rest.strip_prefix('(').and_then(|rest| rest.split_once(" bits)")) else { return rest };
     if let Some((used, algorithm)) = bits.split_once('/') {
-        tls.bits = endpoint::number(used);
-        tls.algorithm_bits = endpoint::number(algorithm);
+        tls.bits = decimal::whole(used);
+        tls.algorithm_bits = decimal::whole(algorithm);
     }
     after
 }
@@ -125,14 +128,14 @@ mod tests {
         let submit = Endpoint { ip: Some("2001:db8::7"), port: Some(4711), ..Endpoint::default() };
         #[rustfmt::skip]
         let vectors = [
-            ("Anonymous TLS connection established to mx.example.net[192.0.2.25]:25", Some(MX), Tls { trust: Some("Anonymous"), ..short }),
-            ("Untrusted TLS connection established to mx.example.net[192.0.2.25]:25", Some(MX), Tls { trust: Some("Untrusted"), ..short }),
-            ("Trusted TLS connection reused to mx.example.net[192.0.2.25]:25", Some(MX), Tls { trust: Some("Trusted"), reused: true, ..short }),
-            ("Verified TLS connection established to mx.example.net[private/lmtp]", Some(socket), Tls { trust: Some("Verified"), ..short }),
-            ("Anonymous TLS connection established from mx.example.net[192.0.2.25]", Some(client), Tls { trust: Some("Anonymous"), ..inbound }),
-            ("Anonymous TLS connection established from mx.example.net[192.0.2.25]:25 to mail.example.com", Some(MX), Tls { trust: Some("Anonymous"), sni: Some("mail.example.com"), ..inbound }),
-            ("Anonymous TLS connection established from [2001:db8::7]:4711 to bücher.example", Some(submit), Tls { trust: Some("Anonymous"), sni: Some("bücher.example"), ..inbound }),
-            ("Anonymous TLS connection established from unknown[unknown]", None, Tls { trust: Some("Anonymous"), ..inbound }),
+            ("Anonymous TLS connection established to mx.example.net[192.0.2.25]:25", Some(MX), Tls { trust: Some("anonymous"), ..short }),
+            ("Untrusted TLS connection established to mx.example.net[192.0.2.25]:25", Some(MX), Tls { trust: Some("untrusted"), ..short }),
+            ("Trusted TLS connection reused to mx.example.net[192.0.2.25]:25", Some(MX), Tls { trust: Some("trusted"), reused: true, ..short }),
+            ("Verified TLS connection established to mx.example.net[private/lmtp]", Some(socket), Tls { trust: Some("verified"), ..short }),
+            ("Anonymous TLS connection established from mx.example.net[192.0.2.25]", Some(client), Tls { trust: Some("anonymous"), ..inbound }),
+            ("Anonymous TLS connection established from mx.example.net[192.0.2.25]:25 to mail.example.com", Some(MX), Tls { trust: Some("anonymous"), sni: Some("mail.example.com"), ..inbound }),
+            ("Anonymous TLS connection established from [2001:db8::7]:4711 to bücher.example", Some(submit), Tls { trust: Some("anonymous"), sni: Some("bücher.example"), ..inbound }),
+            ("Anonymous TLS connection established from unknown[unknown]", None, Tls { trust: Some("anonymous"), ..inbound }),
             // Before 2.5.
             ("TLS connection established to mx.example.net", Some(named), short),
             ("TLS connection established from mx.example.net[192.0.2.25]", Some(client), inbound),

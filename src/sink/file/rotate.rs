@@ -232,7 +232,7 @@ fn next(newest: Option<&str>, stamp: String) -> Option<String> {
 }
 
 fn stamp(now: SystemTime) -> String {
-    text_of(Timestamp::from_micros(time::shown(now).as_microsecond()).civil())
+    text_of(Timestamp::from_micros(time::shown(now).as_microsecond()).civil(0))
 }
 
 /// The time of a stamp; `None` if it is none.
