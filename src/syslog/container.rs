@@ -70,7 +70,8 @@ impl DockerEntry {
         let wanted = match format {
             Format::DockerJson => message.msg.starts_with('{'),
             Format::Plain => false,
-            _ => message.msg.starts_with(ENTRY),
+            Format::Auto => message.msg.starts_with(ENTRY),
+            Format::Rfc5424 | Format::Rfc3164 | Format::Cri => message.msg.starts_with(ENTRY) && message.has_header(),
         };
         let Value::Object(mut fields) = serde_json::from_str(Some(message.msg).filter(|_| wanted)?).ok()? else {
             return None;

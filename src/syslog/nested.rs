@@ -29,7 +29,8 @@ impl Message<'_> {
             Some((container, text)) => (Some(container), text),
             None => (None, text),
         };
-        if !(is_named || container.is_some() || self.is_timed() || self.facility.is_some()) {
+        let may_guess = context.format() == Format::Auto && (container.is_some() || self.facility.is_some());
+        if !(self.has_header() || may_guess) {
             return None;
         }
         let inner = parse_as(text, context, Format::Auto);
@@ -76,6 +77,11 @@ impl Message<'_> {
             self.structured_data = outer.structured_data;
         }
         self
+    }
+
+    /// Whether there was more than a PRI.
+    pub(super) fn has_header(&self) -> bool {
+        self.app_name.is_some() || self.hostname.is_some() || self.is_timed()
     }
 
     fn is_timed(&self) -> bool {

@@ -573,6 +573,8 @@ fn entries_of_docker() {
     assert_eq!(read(entry, Format::Auto), Some(expected.clone()));
     assert_eq!(read(entry, Format::DockerJson), Some(expected));
     assert_eq!(read(entry, Format::Plain), None);
+    assert_eq!(read(entry, Format::Rfc3164), None);
+    assert!(read(&format!("Nov 24 02:10:36 host docker: {entry}"), Format::Rfc3164).is_some());
     // In another order.
     let other = r#"{"time":"2026-11-24T02:10:36.5Z","log":"x\n"}"#;
     assert_eq!(read(other, Format::Auto), None);
@@ -609,7 +611,10 @@ fn a_format_is_taken_at_its_word() {
         (Format::Plain, cri, cri),
     ] {
         let context = Context::new(Timestamp::from_micros(RECEIVED_AT * 1_000_000), &zone).with_format(format);
-        assert_eq!(parse(text, &context).msg, msg, "{format:?}: {text}");
+        let message = parse(text, &context);
+        assert_eq!(message.msg, msg, "{format:?}: {text}");
+        // What is no header of the format is none inside of PRI either.
+        assert_eq!(message.inner(&context), None, "{format:?}: {text}");
     }
 }
 

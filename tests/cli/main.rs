@@ -343,6 +343,18 @@ fn decode_ends_quietly_when_its_reader_has_seen_enough() {
 }
 
 #[test]
+fn decode_takes_a_format_at_its_word() {
+    let line = "Nov 24 02:10:35 mx1 app[7]: x\n";
+    for (format, message) in [("auto", "x"), ("rfc3164", "x"), ("rfc5424", line.trim_end()), ("plain", line.trim_end())]
+    {
+        let output = decode(&["--format", format], line.as_bytes());
+        assert_eq!(code(&output), 0);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.contains(&format!("\"message\":\"{message}\"")), "{format}: {text}");
+    }
+}
+
+#[test]
 fn decode_unparsed_prints_the_lines_that_are_not_understood() {
     let strange = "Nov 24 02:10:35 mx1 postfix/smtp[7]: no Postfix ever wrote this\n";
     let foreign = "Nov 24 02:10:35 mx1 dovecot: imap-login: Login: user=<anna@example.com>\n";

@@ -39,6 +39,9 @@ fn headers() {
     let send = |text: &str| _ = sender.send_to(text.as_bytes(), port.address()).expect("a datagram");
     send("<22>Nov 24 02:15:07 mx1 postfix/smtpd[123]: connect from localhost[127.0.0.1]");
     assert_eq!(record(&postrider, "connect from localhost[127.0.0.1]")["hostname"], "mx1");
+    // The source has been told otherwise.
+    send("<22>1 2026-11-24T02:15:07Z mx1 postfix/smtpd 123 - - x");
+    assert_eq!(record(&postrider, "1 2026-11-24T02:15:07Z mx1 postfix/smtpd 123 - - x")["hostname"], Value::Null);
     send("at=1795486235 host=mx1 text='postfix/smtpd[123]: connect'");
     let strange = record(&postrider, "at=1795486235 host=mx1 text='postfix/smtpd[123]: connect'");
     assert!(strange["flags"].to_string().contains("header_unrecognised"), "{strange}");
