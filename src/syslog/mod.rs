@@ -183,13 +183,18 @@ fn parse_as<'a>(text: &'a str, context: &Context<'_>, format: Format) -> Message
     let text = strip_line_end(text);
     let start = text.strip_prefix(BOM).unwrap_or(text);
     let (priority, mut message) = match format {
-        Format::Auto => {
+        Format::Auto | Format::Rfc5424 | Format::Rfc3164 => {
             let (priority, rest) = priority::read(start);
-            let header = rfc5424::read(rest, priority.is_some(), context)
-                .or_else(|| rfc3164::read(rest, priority.is_some(), context));
+            let takes = |other| format == other || format == Format::Auto;
+            let rfc5424 = takes(Format::Rfc5424).then(|| rfc5424::read(rest, priority.is_some(), context)).flatten();
+            let rfc3164 = || takes(Format::Rfc3164).then(|| rfc3164::read(rest, priority.is_some(), context)).flatten();
+            let header = rfc5424.or_else(rfc3164);
             (priority, header.unwrap_or_else(|| Message { msg: rest, ..Message::default() }))
         }
-        _ => read_as(start, context, format),
+        Format::Cri | Format::DockerJson | Format::Plain => {
+            let line = if format == Format::Cri { container::cri(start, context) } else { None };
+            (None, line.unwrap_or_else(|| Message { msg: start, ..Message::default() }))
+        }
     };
     // PRI is the sender's own word; others count where there is none.
     if let Some((facility, severity)) = priority {
@@ -224,20 +229,6 @@ fn parse_as<'a>(text: &'a str, context: &Context<'_>, format: Format) -> Message
         message.flags |= Flags::CLOCK_AHEAD;
     }
     message
-}
-
-/// Reads a text that looks like `format`, or else is MSG as a whole.
-#[cold]
-fn read_as<'a>(text: &'a str, context: &Context<'_>, format: Format) -> (Option<(Facility, Severity)>, Message<'a>) {
-    let has_pri = matches!(format, Format::Rfc5424 | Format::Rfc3164);
-    let (priority, rest) = if has_pri { priority::read(text) } else { (None, text) };
-    let header = match format {
-        Format::Rfc5424 => rfc5424::read(rest, priority.is_some(), context),
-        Format::Rfc3164 => rfc3164::read(rest, priority.is_some(), context),
-        Format::Cri => container::cri(rest, context),
-        Format::Auto | Format::DockerJson | Format::Plain => None,
-    };
-    (priority, header.unwrap_or_else(|| Message { msg: rest, ..Message::default() }))
 }
 
 /// Takes one line end away. No other white space: in an octet-counted frame it is part of the message.
