@@ -1,9 +1,9 @@
 //! Rotation: the names of rotated files, which of them stay, and their compression.
 //!
 //! `mail.json` becomes `mail.json.20261124-021035`, in UTC; a second one in the same second gets `-001` behind that.
-//! With gzip it later becomes `mail.json.20261124-021035.gz`. The names sort by age. All of this after the renaming
-//! happens in a thread of its own, so that no record waits for it. What it does not get done (its queue is full, the
-//! program stops or dies) it finds and does at the next rotation of the same path.
+//! With gzip it later becomes `mail.json.20261124-021035.gz`. Without `.gz` the names sort by age. All of this after
+//! the renaming happens in a thread of its own, so that no record waits for it. What it does not get done (its queue
+//! is full, the program stops or dies) it finds and does at the next rotation of the same path.
 //!
 //! No file that is written to has such a name: where a sender's words give one, the point before the time becomes `_`
 //! ([`live`]). So no sender can pass its file off as a rotated one, have others removed, or stop the rotation.

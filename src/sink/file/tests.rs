@@ -72,7 +72,8 @@ impl Fixture {
         let entries = fs::read_dir(self.path("")).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let mut names: Vec<_> = names.filter(|name| name.starts_with(&prefix) && !name.contains(".tmp")).collect();
-        names.sort();
+        // By age: as whole names, `….gz`, the first of a second, would stand behind `…-001.gz`.
+        names.sort_by(|one, other| one.trim_end_matches(".gz").cmp(other.trim_end_matches(".gz")));
         names
     }
 }
