@@ -314,7 +314,7 @@ fn an_empty_log_and_those_that_were_not_read_keep_their_order_over_a_restart() {
     place.append("mail.log", "");
     let postrider = place.start(&["mail.log"], "");
     wait_until(DEADLINE, "the cursor", || {
-        fs::read_to_string(place.cursor()).is_ok_and(|cursor| cursor.contains("/mail.log\n"))
+        fs::read_to_string(place.cursor()).is_ok_and(|cursor| cursor.contains("/mail.log "))
     });
     assert_clean(&postrider.terminate(DEADLINE));
     // Its inode, of which nothing was ever read, is used again.
