@@ -21,7 +21,7 @@ pub(super) fn encode(object: &mut Object<'_>, record: &Record<'_>, event: &Event
         Event::AttemptFailed { server, reply, cause, reason } => {
             endpoint_if(object, key!("server"), server.as_ref());
             codes.reply_if(object, reply.as_ref());
-            object.word_if(key!("cause"), cause.map(Cause::name));
+            object.word(key!("cause"), cause.name());
             object.text(key!("reason"), reason);
         }
         Event::Statistics { .. } | Event::CacheStatistics { .. } | Event::CacheCleanup { .. } => {

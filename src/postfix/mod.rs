@@ -41,6 +41,7 @@ mod tag;
 mod tls;
 mod tlsproxy;
 mod verdict;
+mod words;
 
 use self::queue_id::QueueId;
 use crate::record::{Event, Flags, Level, Postfix};

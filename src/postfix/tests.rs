@@ -203,9 +203,9 @@ fn strangers_forge_nothing() {
     // A server that quotes Postfix's own words does not choose among Postfix's own causes.
     let (words, _) = delivery(
         "to=<b@x>, relay=mx[192.0.2.1]:25, dsn=5.0.0, status=bounced (host mx[192.0.2.1] said: 550 delivery temporarily \
-         suspended: connect to a: Connection refused (in reply to RCPT TO command))",
+         suspended: connect to a: Connection timed out (in reply to RCPT TO command))",
     );
-    assert_eq!(words.cause, None);
+    assert_eq!(words.cause, Some(Cause::Other));
 }
 
 #[test]

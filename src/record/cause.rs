@@ -11,7 +11,7 @@ pub enum Cause {
     NetworkUnreachable,
     /// The server closed the connection in mid-conversation.
     ConnectionLost,
-    /// The server fell silent in mid-conversation.
+    /// The server fell silent in mid-conversation, or a command did not end in time.
     ConversationTimedOut,
     /// The domain or host does not exist.
     HostNotFound,
@@ -29,11 +29,11 @@ pub enum Cause {
     SaslFailed,
     /// The server asks to come again later.
     Greylisted,
-    /// The server limits how much it takes.
+    /// The server limits how much it takes, or is too busy.
     RateLimited,
-    /// The mailbox is full.
+    /// The mailbox, or the disk beneath it, is full.
     MailboxFull,
-    /// The recipient does not exist.
+    /// The recipient does not exist, or its mailbox is closed.
     UserUnknown,
     /// The message is larger than the server takes.
     MessageTooLarge,
@@ -45,11 +45,13 @@ pub enum Cause {
     Suspended,
     /// The client made too many errors; of a lost connection alone.
     TooManyErrors,
+    /// None of the above.
+    Other,
 }
 
 impl Cause {
     /// Every cause, in the order of the record's documentation.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::ConnectionRefused,
         Self::ConnectionTimedOut,
         Self::NetworkUnreachable,
@@ -71,6 +73,7 @@ impl Cause {
         Self::TransportUnavailable,
         Self::Suspended,
         Self::TooManyErrors,
+        Self::Other,
     ];
 
     /// The word in the record.
@@ -97,6 +100,7 @@ impl Cause {
             Self::TransportUnavailable => "transport_unavailable",
             Self::Suspended => "suspended",
             Self::TooManyErrors => "too_many_errors",
+            Self::Other => "other",
         }
     }
 }

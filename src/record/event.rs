@@ -112,7 +112,7 @@ pub enum Event<'a> {
         /// What it said.
         reply: Option<Reply<'a>>,
         /// Why it failed.
-        cause: Option<Cause>,
+        cause: Cause,
         /// The text, whole.
         reason: &'a str,
     },

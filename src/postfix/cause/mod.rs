@@ -1,0 +1,199 @@
+//! Why a delivery, or an attempt at a server, failed, as one word: [`Cause`].
+//!
+//! `rows/` decides, from top to bottom, and the first row that fits counts. Its order follows from how much each sign
+//! means: words are specific, an enhanced status code is often only near, a reply code covers half a dozen reasons. So
+//! rows on words come first, then those on enhanced codes, then those on reply codes. Among the words, Postfix's own come
+//! before a server's, and narrow ones before wide ones: `User unknown` before `blocked`.
+//!
+//! To add one, add a row there and a line that only it decides at the same place in `tests/corpus/postfix/cause.log`.
+//!
+//! Destinations that the queue manager has given up for now are [`Cause::Suspended`], whatever failed before: no attempt
+//! was made for this message. What failed for an earlier one is the detail.
+//!
+//! # Limits
+//!
+//! Words are those of servers in English and a dozen other languages. Only the first 2048 bytes are searched. Addresses are
+//! not, for they hold anything.
+
+mod rows;
+
+use std::sync::LazyLock;
+
+use self::rows::On::{Code, Coded, Dsn, DsnOf, Either, Last, Own, Permanent, Reply, ReplyIs, Transient};
+use self::rows::{On, Row};
+use super::dsn;
+use super::words::{Folded, Words};
+use crate::record::{self, Cause, Delivery};
+
+/// The cause of a delivery that failed; `own` are the words of the reason that are not the server's reply.
+pub(super) fn find(delivery: &Delivery<'_>, own: &str) -> Option<Cause> {
+    let successful = delivery.dsn.is_some_and(|dsn| dsn.class() == dsn::Class::Success);
+    if successful || matches!(delivery.status, "sent" | "deliverable") {
+        return None;
+    }
+    Some(TABLE.cause(delivery.reply.as_ref(), delivery.dsn, own))
+}
+
+/// The cause of an attempt that failed; `own` are the words that are not the server's reply.
+pub(super) fn of_attempt(reply: Option<&record::Reply<'_>>, own: &str) -> Cause {
+    TABLE.cause(reply, None, own)
+}
+
+/// The rows, and what finds their words.
+struct Table {
+    rows: Vec<&'static Row>,
+    words: Words,
+    /// The first row that looks for no words.
+    codes: usize,
+}
+
+static TABLE: LazyLock<Table> = LazyLock::new(Table::new);
+
+impl Table {
+    fn new() -> Self {
+        let rows: Vec<&Row> = rows::all().collect();
+        let words = rows.iter().zip(0..).filter_map(|((on, _), row)| Some((on.words()?, row)));
+        let codes = rows.iter().position(|(on, _)| on.words().is_none()).unwrap_or(rows.len());
+        Self { words: Words::new(words), codes, rows }
+    }
+
+    fn cause(&self, reply: Option<&record::Reply<'_>>, dsn: Option<dsn::Dsn<'_>>, own: &str) -> Cause {
+        self.row(reply, dsn, own).map_or(Cause::Other, |row| self.rows[row].1)
+    }
+
+    /// Which row decides; `dsn` is Postfix's own enhanced status code.
+    fn row(&self, reply: Option<&record::Reply<'_>>, dsn: Option<dsn::Dsn<'_>>, own: &str) -> Option<usize> {
+        let on = |row: u16| &self.rows[usize::from(row)].0;
+        let code = reply.and_then(|reply| reply.code);
+        let dsn = reply.and_then(|reply| reply.dsn).or(dsn);
+
+        let own = Folded::new(own, None);
+        let of_own = |row, at| match on(row) {
+            // Where there are no words, the beginning is looked for.
+            Own(begin, "") => at == 1 && own.text().starts_with(begin.as_bytes()),
+            Own(begin, _) => own.text().starts_with(begin.as_bytes()),
+            Either(_) => true,
+            _ => false,
+        };
+        let mut least = self.words.least(own.spaced(), u16::MAX, of_own);
+        if let Some(reply) = reply {
+            let text = Folded::new(reply.text, reply.code);
+            let of_reply = |row, _| match on(row) {
+                Reply(_) | Either(_) => true,
+                ReplyIs(words) => text.text() == words.as_bytes(),
+                Permanent(_) | Last(_) => code.is_some_and(|code| code >= 500),
+                Transient(_) => code.is_some_and(|code| (400..500).contains(&code)),
+                Coded(subject, detail, _) => {
+                    dsn.is_some_and(|dsn| (dsn.subject(), dsn.detail()) == (*subject, *detail))
+                }
+                _ => false,
+            };
+            least = self.words.least(text.spaced(), least.unwrap_or(u16::MAX), of_reply).or(least);
+        }
+        let least = least.map(usize::from);
+        let codes = self.codes..least.unwrap_or(self.rows.len()).max(self.codes);
+        let of_codes = |row: &usize| match &self.rows[*row].0 {
+            Dsn(subject, detail) => dsn.is_some_and(|dsn| (dsn.subject(), dsn.detail()) == (*subject, *detail)),
+            DsnOf(class, subject, details) => dsn.is_some_and(|dsn| {
+                (dsn.class(), dsn.subject()) == (*class, *subject) && details.contains(&dsn.detail())
+            }),
+            Code(number) => code == Some(*number),
+            _ => false,
+        };
+        codes.into_iter().find(of_codes).or(least)
+    }
+}
+
+impl On {
+    /// What has to be in a text, if words decide.
+    fn words(&self) -> Option<&'static str> {
+        match self {
+            Own(words, "")
+            | Own(_, words)
+            | Reply(words)
+            | ReplyIs(words)
+            | Permanent(words)
+            | Transient(words)
+            | Coded(_, _, words)
+            | Either(words)
+            | Last(words) => Some(words),
+            Dsn(..) | DsnOf(..) | Code(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postfix::tests::message;
+    use crate::record::{Event, Postfix};
+
+    /// Each row has its line in the corpus, and decides it: a row that an earlier one hides fails here.
+    #[test]
+    fn each_row_decides_its_line() {
+        let corpus = include_str!("../../../tests/corpus/postfix/cause.log");
+        let mut lines = corpus.lines();
+        let mut wrong = Vec::new();
+        for (on, cause) in rows::all() {
+            let line = lines.next().unwrap_or_else(|| panic!("no line for {on:?}"));
+            let Some(Postfix { event: Event::Delivery(delivery), .. }) = super::super::parse(&message(line)) else {
+                panic!("no delivery: {line}");
+            };
+            let own = delivery.reason.unwrap_or("");
+            let own = &own[..delivery.reply.map_or(own.len(), |reply| own.find(reply.text).unwrap_or(0))];
+            let decided = TABLE.row(delivery.reply.as_ref(), delivery.dsn, own).map(|at| &TABLE.rows[at].0);
+            if (decided, delivery.cause) != (Some(on), Some(*cause)) {
+                wrong.push(format!("{on:?}, but {decided:?} decides {line}"));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert_eq!(lines.next(), None);
+    }
+
+    #[test]
+    fn words_come_before_codes() {
+        let rank = |on: &On| match on {
+            Dsn(..) | DsnOf(..) => 1,
+            Code(_) => 2,
+            Last(_) => 3,
+            _ => 0,
+        };
+        assert!(rows::all().is_sorted_by_key(|(on, _)| rank(on)));
+    }
+
+    #[test]
+    fn each_cause_of_a_delivery_has_a_row() {
+        // Only smtpd has clients that make errors.
+        let causes = Cause::ALL.into_iter().filter(|cause| !matches!(cause, Cause::TooManyErrors | Cause::Other));
+        for cause in causes {
+            assert!(rows::all().any(|(_, other)| *other == cause), "{cause:?} has no row");
+        }
+    }
+
+    #[test]
+    fn words_are_as_a_folded_text_has_them() {
+        for (on, _) in rows::all() {
+            let begin = if let Own(begin, _) = on { begin } else { "" };
+            for words in [begin, on.words().unwrap_or("")] {
+                assert_eq!(words.to_ascii_lowercase(), words);
+            }
+            assert!(on.words().is_none_or(|words| words.len() >= 3), "{on:?} is too short");
+        }
+    }
+
+    #[test]
+    fn attempts_have_the_causes_of_deliveries() {
+        let greylisted = record::Reply { code: Some(450), text: "Greylisted", ..record::Reply::default() };
+        assert_eq!(of_attempt(Some(&greylisted), "host mx[192.0.2.1] said: "), Cause::Greylisted);
+        assert_eq!(of_attempt(None, "connect to mx[192.0.2.1]:25: Connection refused"), Cause::ConnectionRefused);
+        assert_eq!(of_attempt(None, "local data error while talking to mx[192.0.2.1]"), Cause::Other);
+    }
+
+    #[test]
+    fn fitting_none() {
+        let failed = Delivery { status: "deferred", ..Delivery::default() };
+        assert_eq!(find(&failed, "address resolver failure"), Some(Cause::Other));
+        assert_eq!(find(&Delivery { status: "sent", ..failed.clone() }, "user unknown"), None);
+        assert_eq!(find(&Delivery { status: "undeliverable", ..failed }, "User unknown"), Some(Cause::UserUnknown));
+    }
+}

@@ -1,0 +1,184 @@
+//! Many words looked for in one text, in one pass and whatever the case of its letters.
+//!
+//! [`Words`] is built once: a table of what words can begin with three given bytes. Most places of a text begin none, so
+//! that a text costs a look into the table for each of its bytes, however many words there are.
+
+/// Words to look for, each with the number of its row in a table.
+pub(super) struct Words {
+    /// Where the entries of each bucket begin; those of the next follow.
+    starts: Box<[u16; BUCKETS + 1]>,
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    words: &'static [u8],
+    row: u16,
+}
+
+const BUCKETS: usize = 4096;
+
+impl Words {
+    /// The words of a table. They are in lower case, and have at least three bytes.
+    pub(super) fn new(words: impl IntoIterator<Item = (&'static str, u16)>) -> Self {
+        let mut entries: Vec<Entry> =
+            words.into_iter().map(|(words, row)| Entry { words: words.as_bytes(), row }).collect();
+        let of = |entry: &Entry| entry.words.first_chunk().map_or(0, |begin| bucket(*begin));
+        entries.sort_by_key(of);
+        let mut starts = Box::new([0; BUCKETS + 1]);
+        for entry in &entries {
+            starts[of(entry) + 1] += 1;
+        }
+        for at in 1..starts.len() {
+            starts[at] += starts[at - 1];
+        }
+        Self { starts, entries }
+    }
+
+    /// The least row below `limit` whose words are in a text and that `fits`, which also gets the place where they begin.
+    pub(super) fn least(&self, text: &[u8], limit: u16, fits: impl Fn(u16, usize) -> bool) -> Option<u16> {
+        let mut least = limit;
+        for (at, begin) in text.windows(3).enumerate() {
+            let bucket = bucket([begin[0], begin[1], begin[2]]);
+            let (first, end) = (self.starts[bucket], self.starts[bucket + 1]);
+            for entry in &self.entries[usize::from(first)..usize::from(end)] {
+                if entry.row < least && text[at..].starts_with(entry.words) && fits(entry.row, at) {
+                    least = entry.row;
+                }
+            }
+        }
+        (least < limit).then_some(least)
+    }
+}
+
+/// Which bucket words are in that begin so.
+fn bucket([a, b, c]: [u8; 3]) -> usize {
+    let begin = u32::from_be_bytes([0, a, b, c]);
+    // Fibonacci hashing: the upper bits of the product depend on all of the number.
+    (begin.wrapping_mul(0x9E37_79B1) >> (32 - BUCKETS.ilog2())) as usize
+}
+
+/// The start of a text as tables have their words: in lower case, in one piece, and without addresses, which hold anything.
+///
+/// Only the first 2048 bytes are kept, which is more than Postfix logs.
+pub(super) struct Folded {
+    bytes: [u8; 2049],
+    length: usize,
+}
+
+impl Folded {
+    /// Folds a text. Where it is that of a reply with this code, the codes that begin its further lines are left out.
+    pub(super) fn new(text: &str, code: Option<u16>) -> Self {
+        let mut folded = Self { bytes: [0; 2049], length: 0 };
+        // So that words that begin with a space are found at the beginning too.
+        folded.push(b' ');
+        let text = text.as_bytes();
+        // Where the bracket stands that is open, and where the last word begins.
+        let (mut bracket, mut word) = (None, folded.length);
+        let mut at = 0;
+        while at < text.len() && folded.length < folded.bytes.len() {
+            let byte = text[at];
+            at += 1;
+            match byte {
+                b'<' => bracket = Some(folded.length),
+                // What holds a space is no address but a comparison.
+                b' ' => bracket = None,
+                b'>' => folded.length = bracket.take().unwrap_or(folded.length),
+                b'@' => {
+                    folded.length = word;
+                    at += text[at..].iter().take_while(|byte| is_domain(**byte)).count();
+                    continue;
+                }
+                _ => {}
+            }
+            folded.push(byte.to_ascii_lowercase());
+            if !is_local_part(byte) {
+                word = folded.length;
+            }
+            if byte == b' '
+                && let Some(code) = code
+            {
+                at += codes(&text[at..], code);
+            }
+        }
+        folded
+    }
+
+    fn push(&mut self, byte: u8) {
+        self.bytes[self.length] = byte;
+        self.length += 1;
+    }
+
+    /// The text, with a space before it.
+    pub(super) fn spaced(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    /// The text.
+    pub(super) fn text(&self) -> &[u8] {
+        &self.bytes[1..self.length]
+    }
+}
+
+const fn is_domain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-') || !byte.is_ascii()
+}
+
+const fn is_local_part(byte: u8) -> bool {
+    is_domain(byte) || matches!(byte, b'_' | b'+' | b'=')
+}
+
+/// How many bytes the codes of a further line of a reply take: `550-5.7.1 `, `550 `.
+fn codes(text: &[u8], code: u16) -> usize {
+    let [a @ b'0'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b' ' | b'-', rest @ ..] = text else { return 0 };
+    let number = [a, b, c].into_iter().fold(0, |number, digit| number * 10 + u16::from(digit - b'0'));
+    if number != code {
+        return 0;
+    }
+    let enhanced = rest.iter().take(12).take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
+    let is_enhanced = memchr::memchr_iter(b'.', &rest[..enhanced]).count() == 2 && rest.get(enhanced) == Some(&b' ');
+    4 + if is_enhanced { enhanced + 1 } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_row_counts_wherever_it_stands() {
+        let words = Words::new([("user unknown", 2), ("unknown", 3), ("blocked", 1), ("宛先", 4)]);
+        let least = |text: &str| words.least(text.as_bytes(), 9, |_, _| true);
+        assert_eq!(least("user unknown, blocked"), Some(1));
+        assert_eq!(least("user unknown"), Some(2));
+        assert_eq!(least("an unknown user"), Some(3));
+        assert_eq!(least("この宛先"), Some(4));
+        assert_eq!((least(""), least("un"), least("unknow")), (None, None, None));
+        assert_eq!(words.least(b"unknown", 3, |_, _| true), None, "a limit is no row");
+        assert_eq!(words.least(b"user unknown", 9, |row, at| row == 3 && at == 5), Some(3));
+    }
+
+    #[test]
+    fn folding_drops_addresses() {
+        let fold = |text: &str| String::from_utf8_lossy(Folded::new(text, None).text()).into_owned();
+        assert_eq!(fold("<Spam.Trap@example.com>: User Unknown"), ">: user unknown");
+        assert_eq!(fold("Spam.Trap@example.com... User Unknown"), " user unknown");
+        assert_eq!(fold("mailto:spam_trap+x@blocked.example, or not"), "mailto:, or not");
+        assert_eq!(fold("a < b and c > d"), "a < b and c > d");
+        assert_eq!(fold("<a<b>c>"), "<a>c>");
+        assert_eq!(fold("<open"), "<open");
+        assert_eq!((fold("@"), fold("a@"), fold("@a"), fold("a@b@c")), Default::default());
+        assert_eq!(Folded::new(&"x".repeat(5000), None).text().len(), 2048);
+        assert_eq!(Folded::new("Blocked", None).spaced(), b" blocked");
+    }
+
+    #[test]
+    fn folding_joins_the_lines_of_a_reply() {
+        let fold = |text: &str| String::from_utf8_lossy(Folded::new(text, Some(550)).text()).into_owned();
+        assert_eq!(
+            fold("The account is 550-5.2.1 inactive. 550 5.2.1 x - gsmtp"),
+            "the account is inactive. x - gsmtp"
+        );
+        assert_eq!(fold("Sender 550-verify 550 failed"), "sender verify failed");
+        assert_eq!(fold("at 450 bytes, 550"), "at 450 bytes, 550");
+        assert_eq!(fold("a 550 1.2.3.4 is listed"), "a 1.2.3.4 is listed");
+    }
+}
