@@ -62,6 +62,7 @@ fn delivery(object: &mut Object<'_>, delivery: &Delivery<'_>, codes: &mut Codes)
     object.text_if(key!("remote_queue_id"), delivery.remote_queue_id);
     object.text_if(key!("forwarded_as"), delivery.forwarded_as);
     object.word_if(key!("cause"), delivery.cause.map(Cause::name));
+    object.word_if(key!("cause_detail"), delivery.cause_detail.map(Cause::name));
 }
 
 fn client(object: &mut Object<'_>, client: &Client<'_>) {
@@ -83,6 +84,8 @@ fn verdict(object: &mut Object<'_>, verdict: &Verdict<'_>, codes: &mut Codes) {
     object.text_if(key!("proto"), verdict.proto);
     object.text_if(key!("helo"), verdict.helo);
     sasl(object, &verdict.sasl);
+    object.word_if(key!("cause"), verdict.cause.map(Cause::name));
+    object.text_if(key!("blocklist"), verdict.blocklist);
 }
 
 fn postscreen(object: &mut Object<'_>, postscreen: &Postscreen<'_>) {

@@ -160,7 +160,9 @@ fn read_reason<'a>(delivery: &mut Delivery<'a>, reason: Option<&'a str>, speaker
             }
         }
     }
-    delivery.cause = cause::find(delivery, own);
+    if let Some((cause, beneath)) = cause::find(delivery, own) {
+        (delivery.cause, delivery.cause_detail) = (Some(cause), beneath);
+    }
     flags
 }
 

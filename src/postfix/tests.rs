@@ -76,6 +76,7 @@ fn every_field_of_a_delivery() {
         remote_queue_id: None,
         forwarded_as: None,
         cause: Some(Cause::Greylisted),
+        cause_detail: None,
     };
     assert_eq!(delivery(text), (expected, Flags::empty()));
 

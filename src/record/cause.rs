@@ -1,6 +1,6 @@
 //! Causes: why something failed, in one word.
 
-/// Why a delivery failed, from a fixed list, so that nobody downstream has to search free text.
+/// Why a delivery failed, or Postfix refused something, from a fixed list, so that nobody downstream has to search free text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// The server's host refused the connection.
@@ -43,7 +43,23 @@ pub enum Cause {
     TransportUnavailable,
     /// Postfix suspended delivery to the destination after earlier failures.
     Suspended,
-    /// The client made too many errors; of a lost connection alone.
+    /// A block list has the client, its name, or the sender.
+    Blocklisted,
+    /// The client may not relay to the recipient's domain.
+    RelayDenied,
+    /// The sender's address is refused.
+    SenderRejected,
+    /// The name in HELO or EHLO is refused.
+    HeloRejected,
+    /// The client is refused: its name, its address or how it behaves.
+    ClientRejected,
+    /// The domain of an address does not exist.
+    DomainNotFound,
+    /// A check of headers or bodies, or a filter before the queue, refuses the message.
+    ContentRejected,
+    /// A mail filter (Milter) refuses, and does not say anything narrower.
+    MilterRejected,
+    /// The client made too many errors.
     TooManyErrors,
     /// None of the above.
     Other,
@@ -51,7 +67,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, in the order of the record's documentation.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 30] = [
         Self::ConnectionRefused,
         Self::ConnectionTimedOut,
         Self::NetworkUnreachable,
@@ -72,6 +88,14 @@ impl Cause {
         Self::SpamOrPolicy,
         Self::TransportUnavailable,
         Self::Suspended,
+        Self::Blocklisted,
+        Self::RelayDenied,
+        Self::SenderRejected,
+        Self::HeloRejected,
+        Self::ClientRejected,
+        Self::DomainNotFound,
+        Self::ContentRejected,
+        Self::MilterRejected,
         Self::TooManyErrors,
         Self::Other,
     ];
@@ -99,6 +123,14 @@ impl Cause {
             Self::SpamOrPolicy => "spam_or_policy",
             Self::TransportUnavailable => "transport_unavailable",
             Self::Suspended => "suspended",
+            Self::Blocklisted => "blocklisted",
+            Self::RelayDenied => "relay_denied",
+            Self::SenderRejected => "sender_rejected",
+            Self::HeloRejected => "helo_rejected",
+            Self::ClientRejected => "client_rejected",
+            Self::DomainNotFound => "domain_not_found",
+            Self::ContentRejected => "content_rejected",
+            Self::MilterRejected => "milter_rejected",
             Self::TooManyErrors => "too_many_errors",
             Self::Other => "other",
         }

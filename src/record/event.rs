@@ -304,6 +304,8 @@ pub struct Delivery<'a> {
     pub forwarded_as: Option<&'a str>,
     /// Why it was not delivered, as one word.
     pub cause: Option<Cause>,
+    /// The cause beneath that one: why Postfix suspended delivery.
+    pub cause_detail: Option<Cause>,
 }
 
 /// Who submits a message.
@@ -344,6 +346,10 @@ pub struct Verdict<'a> {
     pub helo: Option<&'a str>,
     /// How it authenticated.
     pub sasl: Sasl<'a>,
+    /// Why it refuses, as one word.
+    pub cause: Option<Cause>,
+    /// The domain of the block list that is why.
+    pub blocklist: Option<&'a str>,
 }
 
 /// A test or a cache decision of postscreen.

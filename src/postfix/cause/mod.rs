@@ -16,22 +16,34 @@
 //! not, for they hold anything.
 
 mod rows;
+mod verdict;
 
 use std::sync::LazyLock;
 
 use self::rows::On::{Code, Coded, Dsn, DsnOf, Either, Last, Own, Permanent, Reply, ReplyIs, Transient};
 use self::rows::{On, Row};
-use super::dsn;
+pub(super) use self::verdict::of_verdict;
+use super::{dsn, reply};
 use super::words::{Folded, Words};
 use crate::record::{self, Cause, Delivery};
 
-/// The cause of a delivery that failed; `own` are the words of the reason that are not the server's reply.
-pub(super) fn find(delivery: &Delivery<'_>, own: &str) -> Option<Cause> {
+/// How a reason begins where the queue manager has given up the destination for now (`src/qmgr/qmgr_deliver.c`).
+const SUSPENDED: &str = "delivery temporarily suspended: ";
+
+/// The cause of a delivery that failed, and the one beneath it; `own` are the words of the reason that are not the server's
+/// reply.
+pub(super) fn find(delivery: &Delivery<'_>, own: &str) -> Option<(Cause, Option<Cause>)> {
     let successful = delivery.dsn.is_some_and(|dsn| dsn.class() == dsn::Class::Success);
     if successful || matches!(delivery.status, "sent" | "deliverable") {
         return None;
     }
-    Some(TABLE.cause(delivery.reply.as_ref(), delivery.dsn, own))
+    // Copies: as nothing points into the delivery, the compiler builds it in the record and moves it nowhere.
+    let (reply, dsn) = (delivery.reply, delivery.dsn);
+    let cause = |own| TABLE.cause(reply.as_ref(), dsn, own);
+    Some(match own.strip_prefix(SUSPENDED) {
+        Some(beneath) => (Cause::Suspended, Some(cause(reply::skip_via(beneath)))),
+        None => (cause(own), None),
+    })
 }
 
 /// The cause of an attempt that failed; `own` are the words that are not the server's reply.
@@ -163,9 +175,8 @@ mod tests {
 
     #[test]
     fn each_cause_of_a_delivery_has_a_row() {
-        // Only smtpd has clients that make errors.
-        let causes = Cause::ALL.into_iter().filter(|cause| !matches!(cause, Cause::TooManyErrors | Cause::Other));
-        for cause in causes {
+        let deliveries = Cause::ALL.into_iter().take_while(|cause| *cause != Cause::Suspended);
+        for cause in deliveries {
             assert!(rows::all().any(|(_, other)| *other == cause), "{cause:?} has no row");
         }
     }
@@ -190,10 +201,24 @@ mod tests {
     }
 
     #[test]
+    fn a_suspended_delivery_has_the_cause_beneath_it() {
+        let failed = Delivery { status: "deferred", ..Delivery::default() };
+        let suspended = |own: &str| find(&failed, own);
+        let refused = "delivery temporarily suspended: connect to mx[192.0.2.1]:25: Connection refused";
+        assert_eq!(suspended(refused), Some((Cause::Suspended, Some(Cause::ConnectionRefused))));
+        assert_eq!(suspended("delivery temporarily suspended: x"), Some((Cause::Suspended, Some(Cause::Other))));
+        let reply = record::Reply { code: Some(421), text: "Too many connections", ..record::Reply::default() };
+        let limited = Delivery { reply: Some(reply), ..failed.clone() };
+        let own = "delivery temporarily suspended: host mx[192.0.2.1] refused to talk to me: ";
+        assert_eq!(find(&limited, own), Some((Cause::Suspended, Some(Cause::RateLimited))));
+    }
+
+    #[test]
     fn fitting_none() {
         let failed = Delivery { status: "deferred", ..Delivery::default() };
-        assert_eq!(find(&failed, "address resolver failure"), Some(Cause::Other));
+        assert_eq!(find(&failed, "address resolver failure"), Some((Cause::Other, None)));
         assert_eq!(find(&Delivery { status: "sent", ..failed.clone() }, "user unknown"), None);
-        assert_eq!(find(&Delivery { status: "undeliverable", ..failed }, "User unknown"), Some(Cause::UserUnknown));
+        let undeliverable = Delivery { status: "undeliverable", ..failed };
+        assert_eq!(find(&undeliverable, "User unknown"), Some((Cause::UserUnknown, None)));
     }
 }

@@ -23,7 +23,7 @@ mod tail;
 mod tests;
 
 use self::tail::Tail;
-use super::{Line, endpoint, reply};
+use super::{Line, cause, endpoint, reply};
 use crate::record::{Endpoint, Event, Reply, Verdict};
 
 /// The verdict that a line of smtpd, cleanup or postscreen is.
@@ -37,7 +37,7 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
         .or_else(|| milter::read(text))
         .or_else(|| proxy::read(text))
         .or_else(|| check::read(text).filter(|_| line.has_queue_id))
-        .map(Event::Verdict)
+        .map(|verdict| Event::Verdict(with_cause(verdict)))
 }
 
 /// The verdict that a line of smtp or lmtp is. They have header and body checks only, and these have no tail.
@@ -45,7 +45,15 @@ pub(super) fn read_outbound<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() || !line.has_queue_id {
         return None;
     }
-    check::read_outbound(line.text).map(Event::Verdict)
+    check::read_outbound(line.text).map(|verdict| Event::Verdict(with_cause(verdict)))
+}
+
+/// Puts into a verdict why it refuses, if it does.
+fn with_cause(verdict: Verdict<'_>) -> Verdict<'_> {
+    match cause::of_verdict(&verdict) {
+        Some((cause, blocklist)) => Verdict { cause: Some(cause), blocklist, ..verdict },
+        None => verdict,
+    }
 }
 
 /// `STAGE from CLIENT: TEXT`, with which most verdicts begin.

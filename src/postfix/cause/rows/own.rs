@@ -6,8 +6,6 @@ use crate::record::Cause;
 
 #[rustfmt::skip]
 pub(super) const ROWS: &[Row] = &[
-    (Own("delivery temporarily suspended", ""), Cause::Suspended),
-
     // smtp_connect.c, smtp_trouble.c
     (Own("connect to ", ": connection refused"), Cause::ConnectionRefused),
     (Own("connect to ", " timed out"), Cause::ConnectionTimedOut),
