@@ -86,7 +86,7 @@ pub enum Command {
     /// configuration is wrong or lacks a sink (nothing is sent then), and 74 when it could not go on.
     #[command(after_help = REPLAY_EXAMPLE)]
     Replay(Replay),
-    /// Say what an enhanced status code or a reply code means
+    /// Say what a status code, a provider's code or a cause means
     Explain(Explain),
     /// Look at what waits on disk, or delete it
     ///
@@ -154,7 +154,8 @@ pub struct Replay {
 /// The arguments of `explain`.
 #[derive(Args, Debug)]
 pub struct Explain {
-    /// An enhanced status code (4.7.1), a reply code (450), or a reply ("450 4.7.1 Greylisted")
+    /// An enhanced status code (4.7.1), a reply code (450), a reply ("450 4.7.1 Greylisted"), a provider and its code
+    /// (google 4.7.28), a cause (greylisted), or a line of the log
     #[arg(value_name = "CODE", required = true)]
     pub codes: Vec<String>,
     /// The language of the explanation

@@ -1,23 +1,32 @@
 //! The command `explain`: what a status code means, for people at a terminal.
 //!
 //! It says more than the `text` of a record, which has to be short: every part of the code, the document that defines it,
-//! when Postfix itself uses it, and where to look.
+//! when Postfix itself uses it, and where to look. It knows the codes of large providers, and reads whole lines of the log.
 
+mod causes;
+mod line;
 mod notes;
+mod providers;
 mod replies;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Write as _;
 
+use crate::postfix;
 use crate::postfix::dsn::registry::{self, Text, text};
 use crate::postfix::dsn::{Class, Dsn, Language};
+use crate::record::{Cause, Provider};
 use notes::Note;
+use providers::Meaning;
 use replies::Reply;
 
 /// A text that holds no status code.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "cannot explain {code:?}: {why}; \
-     write an enhanced code (4.7.1), its first parts (4.7 or 4), a reply code (450), or a whole reply (450 4.7.1 Try later)"
+     write an enhanced code (4.7.1), its first parts (4.7 or 4), a reply code (450), a whole reply (450 4.7.1 Try later), \
+     a provider with its code (google 4.7.28), a cause (greylisted), or a line of the log"
 )]
 pub struct Unknown {
     code: String,
@@ -27,13 +36,21 @@ pub struct Unknown {
 /// Appends an explanation of `code` to `out`, which then ends with a newline.
 ///
 /// `code` is an enhanced status code (RFC 3463) or its first parts, an SMTP reply code (RFC 5321, section 4.2), or a whole
-/// reply that begins with one, or with both. The text of a reply is ignored.
+/// reply that begins with one, or with both; of its text, only a provider's code is explained. It may also be a provider,
+/// alone or with its code, a cause, or a line of the log.
 ///
 /// Where there is nothing to explain, `out` is left as it was.
 pub fn explain(code: &str, language: Language, out: &mut String) -> Result<(), Unknown> {
-    let query = Query::read(code.trim()).map_err(|why| Unknown { code: code.to_owned(), why })?;
+    let text = code.trim();
     let mut page = Page { language, out };
+    let query = match Query::read(text) {
+        Ok(query) => query,
+        Err(_) if line::explain(text, &mut page) => return Ok(()),
+        Err(why) => return Err(Unknown { code: code.to_owned(), why }),
+    };
     match query {
+        Query::Provider(provider, code) => page.provider(provider, code),
+        Query::Cause(cause) => page.cause(cause),
         Query::Enhanced(parts) => page.enhanced(parts),
         Query::Reply(reply, None) => page.reply(reply),
         Query::Reply(reply, Some(parts)) => {
@@ -41,17 +58,42 @@ pub fn explain(code: &str, language: Language, out: &mut String) -> Result<(), U
             if parts.class.code() != reply.digits[0] {
                 page.line(NOTE, DISAGREE.get(language));
             }
-            page.out.push('\n');
+            page.blank();
             page.enhanced(parts);
         }
+    }
+    if let Query::Reply(..) = query
+        && let Some(provider) = postfix::read_reply(text).provider
+    {
+        page.blank();
+        page.provider(provider, postfix::read_reply(text).provider_code);
     }
     Ok(())
 }
 
+/// The arguments of a command line as what there is to explain: a provider takes the code that follows it.
+pub fn queries(arguments: &[String]) -> Vec<String> {
+    let mut queries: Vec<String> = Vec::new();
+    for argument in arguments {
+        match queries.last_mut().filter(|last| is_provider(last) && !is_provider(argument)) {
+            Some(provider) => *provider = format!("{provider} {argument}"),
+            None => queries.push(argument.clone()),
+        }
+    }
+    queries
+}
+
+fn is_provider(text: &str) -> bool {
+    Provider::from_name(text).is_some()
+}
+
 /// What to explain.
+#[derive(Clone, Copy)]
 enum Query<'a> {
     Enhanced(Parts<'a>),
     Reply(ReplyCode<'a>, Option<Parts<'a>>),
+    Provider(Provider, Option<&'a str>),
+    Cause(Cause),
 }
 
 /// An enhanced status code, or its first parts.
@@ -83,6 +125,16 @@ impl<'a> Query<'a> {
     fn read(code: &'a str) -> Result<Self, String> {
         let mut words = code.split_whitespace();
         let first = words.next().ok_or("there is no code")?;
+        if let Some(provider) = Provider::from_name(first) {
+            let code = words.next();
+            return match words.next() {
+                None => Ok(Self::Provider(provider, code)),
+                Some(_) => Err(format!("{} is followed by one code", provider.name())),
+            };
+        }
+        if let Some(cause) = Cause::from_name(code) {
+            return Ok(Self::Cause(cause));
+        }
         // A reply of several lines has a hyphen after the code in all but the last (RFC 5321, section 4.2.1).
         let (first, glued) = match first.split_once('-') {
             Some((reply, rest)) if reply.len() == 3 => (reply, Some(rest)),
@@ -162,6 +214,9 @@ const DEFINED: Text = text("defined", "定義");
 const NOTE: Text = text("note", "注意");
 const POSTFIX: Text = text("Postfix", "Postfix");
 const ADVICE: Text = text("advice", "対処");
+const CAUSE: Text = text("cause", "原因");
+const CODES: Text = text("codes", "コード");
+const SEE: Text = text("see", "参照");
 
 const NO_SUBJECT: Text = text("It says no more than the class.", "分類以上のことは示されていない。");
 const NO_DETAIL: Text = text("It says no more than the subject.", "対象以上のことは示されていない。");
@@ -169,6 +224,11 @@ const NO_DETAIL: Text = text("It says no more than the subject.", "対象以上�
 const UNREGISTERED: Text = text(
     " is not registered. Only the text of the reply, or whoever runs the server, can tell.",
     "は未登録である。応答の文言を読むか、サーバーの管理者に確認するしかない。",
+);
+/// What follows a provider's code that has no row.
+const UNKNOWN_CODE: Text = text(
+    " is not known here. The text of the reply, or the page of the provider, may tell.",
+    "の意味は登録されていない。応答の文言または提供者のページを確認する。",
 );
 const DISAGREE: Text = text(
     "The enhanced code has another class than the reply code, which RFC 2034 forbids. Trust the reply code.",
@@ -230,6 +290,41 @@ impl Page<'_> {
                 self.line(label, text.get(self.language));
             }
         }
+    }
+
+    /// What a provider means by its code, or what there is to say of the provider.
+    fn provider(&mut self, provider: Provider, code: Option<&str>) {
+        match code {
+            Some(code) => self.title(&format!("{} {code}", provider.name())),
+            None => self.title(provider.name()),
+        }
+        let Some(general) = providers::of(provider) else { return };
+        let known = code.and_then(|code| providers::find(provider, code));
+        let (text, advice) = known.map_or((general.text, general.advice), |row| (row.text, row.advice));
+        if let Some(code) = code.filter(|_| known.is_none()) {
+            self.line(NOTE, &format!("{code}{}", UNKNOWN_CODE.get(self.language)));
+        }
+        self.line(MEANING, text.get(self.language));
+        if code.is_none() {
+            let codes: Vec<&str> = providers::meanings(provider).map(Meaning::code).collect();
+            if !codes.is_empty() {
+                self.line(CODES, &codes.join(" "));
+            }
+        }
+        self.line(ADVICE, advice.get(self.language));
+        if let Some(see) = general.see {
+            self.line(SEE, see);
+        }
+    }
+
+    fn cause(&mut self, cause: Cause) {
+        self.title(cause.name());
+        self.line(MEANING, causes::meaning(cause).get(self.language));
+    }
+
+    /// An empty line, between two explanations.
+    fn blank(&mut self) {
+        self.out.push('\n');
     }
 
     fn title(&mut self, code: &str) {
@@ -309,292 +404,5 @@ fn may_break(before: char, after: char) -> bool {
     match after {
         ' ' => before != ' ',
         _ => (is_wide(before) || is_wide(after)) && before != ' ' && before != '（' && !closes(after),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn page(code: &str, language: Language) -> String {
-        let mut out = String::new();
-        match explain(code, language, &mut out) {
-            Ok(()) => out,
-            Err(error) => {
-                assert_eq!(out, "", "an error leaves the output alone");
-                error.to_string()
-            }
-        }
-    }
-
-    fn en(code: &str) -> String {
-        page(code, Language::En)
-    }
-
-    fn ja(code: &str) -> String {
-        page(code, Language::Ja)
-    }
-
-    #[test]
-    fn an_enhanced_code() {
-        insta::assert_snapshot!(en("4.7.1"), @"
-        4.7.1
-          class    4 transient: This attempt failed. A later one may succeed.
-          subject  7 security: Refused for the time being, for a reason of security or
-                   policy.
-          detail   1 delivery_not_authorized: The server does not let this client or
-                   sender deliver the message: its policy, a filter or a block list
-                   decides so.
-          defined  RFC 3463, section 3.8
-          Postfix  smtpd uses it for defer_unauth_destination, rate limits, policy
-                   services and a milter that failed.
-          advice   Read the reply. Greylisting passes with a later attempt; for a rate
-                   limit send more slowly; else ask its postmaster.
-        ");
-        insta::assert_snapshot!(ja("4.7.1"), @"
-        4.7.1
-          分類     4 transient：今回は失敗したが、後で再試行すれば成功する可能性がある。
-          対象     7 security：セキュリティまたはポリシー上の理由により、一時的に拒否さ
-                   れた。
-          詳細     1 delivery_not_authorized：サーバーのポリシー、フィルター、ブロックリ
-                   ストなどの判断により、この送信元からの配送が許可されていない。
-          定義     RFC 3463 3.8節
-          Postfix  smtpdが、defer_unauth_destination、流量制限、ポリシーサービス、milter
-                   の障害の際に使う。
-          対処     応答の文言を確認する。グレイリストは再試行で通過する。流量制限なら送
-                   信間隔を空け、その他は相手の管理者に問い合わせる。
-        ");
-        insta::assert_snapshot!(en("5.7.30"), @"
-        5.7.30
-          class    5 permanent: This failed, and will fail again unless something is
-                   changed.
-          subject  7 security: Refused for a reason of security or policy.
-          detail   30 requiretls_support_required: The sender asks for TLS on the whole
-                   way (REQUIRETLS), and the next server does not support that.
-          defined  RFC 8689
-          Postfix  Not used by Postfix, which reports X.7.10 in this case.
-          advice   The next server must offer REQUIRETLS. Else the sender must do
-                   without it for this recipient.
-        ");
-    }
-
-    #[test]
-    fn a_code_without_particulars() {
-        insta::assert_snapshot!(en("2.0.0"), @"
-        2.0.0
-          class    2 success: The server accepted the message or command.
-          subject  0 other: It says no more than the class.
-          detail   0 other_undefined_status: It says no more than the subject.
-          defined  RFC 3463, section 3.1
-          Postfix  What a delivery with status=sent has as a rule, and the answer of
-                   smtpd when it has queued a message.
-        ");
-        insta::assert_snapshot!(ja("5.1.0"), @"
-        5.1.0
-          分類     5 permanent：失敗した。何かを変更しない限り、再試行しても成功しない。
-          対象     1 address：このメッセージのアドレスは受け入れられない。
-          詳細     0 other_address_status：対象以上のことは示されていない。
-          定義     RFC 3463 3.2節
-        ");
-    }
-
-    #[test]
-    fn a_code_outside_the_registry() {
-        insta::assert_snapshot!(en("4.99.1"), @"
-        4.99.1
-          class    4 transient: This attempt failed. A later one may succeed.
-          subject  99 is not registered. Only the text of the reply, or whoever runs the
-                   server, can tell.
-          defined  RFC 3463, section 2
-        ");
-        insta::assert_snapshot!(en("5.7.99"), @"
-        5.7.99
-          class    5 permanent: This failed, and will fail again unless something is
-                   changed.
-          subject  7 security: Refused for a reason of security or policy.
-          detail   99 is not registered. Only the text of the reply, or whoever runs the
-                   server, can tell.
-          defined  RFC 3463, section 3.8
-        ");
-        insta::assert_snapshot!(ja("5.7.99"), @"
-        5.7.99
-          分類     5 permanent：失敗した。何かを変更しない限り、再試行しても成功しない。
-          対象     7 security：セキュリティまたはポリシー上の理由により拒否された。
-          詳細     99は未登録である。応答の文言を読むか、サーバーの管理者に確認するしか
-                   ない。
-          定義     RFC 3463 3.8節
-        ");
-    }
-
-    #[test]
-    fn the_first_parts_of_a_code() {
-        insta::assert_snapshot!(en("4.7"), @"
-        4.7
-          class    4 transient: This attempt failed. A later one may succeed.
-          subject  7 security: Refused for the time being, for a reason of security or
-                   policy.
-          defined  RFC 3463, section 3.8
-        ");
-        insta::assert_snapshot!(ja("5"), @"
-        5
-          分類     5 permanent：失敗した。何かを変更しない限り、再試行しても成功しない。
-          定義     RFC 3463 2節
-        ");
-    }
-
-    #[test]
-    fn a_reply_code() {
-        insta::assert_snapshot!(en("450"), @"
-        450
-          class    4 transient: This attempt failed. A later one may succeed.
-          group    5 mail_system: About the mail system and its mailboxes.
-          meaning  The mailbox cannot be used at present: it is busy, or the server
-                   refuses for now by its policy.
-          defined  RFC 5321, section 4.2.3
-          Postfix  What smtpd says by default for unknown domains, client and HELO
-                   names, unverified addresses and DEFER in access tables.
-          advice   Wait: a later attempt may pass, as with greylisting. The enhanced
-                   code and the text say why.
-        ");
-        insta::assert_snapshot!(ja("450"), @"
-        450
-          分類     4 transient：今回は失敗したが、後で再試行すれば成功する可能性がある。
-          区分     5 mail_system：メールシステムとメールボックスの状態に関する応答であ
-                   る。
-          意味     メールボックスが現在使用できない。使用中か、サーバーのポリシーにより
-                   一時的に拒否されている。
-          定義     RFC 5321 4.2.3節
-          Postfix  smtpdが、不明なドメイン・クライアント名・HELO名、未検証のアドレス、ア
-                   クセステーブルのDEFERに対して既定で使う。
-          対処     グレイリストのように再試行で通ることがあるので待つ。理由は拡張ステー
-                   タスコードと文言で確認する。
-        ");
-        insta::assert_snapshot!(en("354"), @"
-        354
-          class    3 intermediate: So far accepted. The server waits for the rest.
-          group    5 mail_system: About the mail system and its mailboxes.
-          meaning  The server waits for the content of the message, up to a line with a
-                   single dot.
-          defined  RFC 5321, section 4.2.3
-        ");
-        insta::assert_snapshot!(en("541"), @"
-        541
-          class    5 permanent: This failed, and will fail again unless something is
-                   changed.
-          group    4 unspecified: Left open by RFC 5321.
-          meaning  541 is not registered. Only the text of the reply, or whoever runs
-                   the server, can tell.
-          defined  RFC 5321, section 4.2.1
-        ");
-        insta::assert_snapshot!(ja("541"), @"
-        541
-          分類     5 permanent：失敗した。何かを変更しない限り、再試行しても成功しない。
-          区分     4 unspecified：RFC 5321では未定義である。
-          意味     541は未登録である。応答の文言を読むか、サーバーの管理者に確認するしか
-                   ない。
-          定義     RFC 5321 4.2.1節
-        ");
-    }
-
-    #[test]
-    fn a_whole_reply() {
-        insta::assert_snapshot!(en("550 5.1.1"), @"
-        550
-          class    5 permanent: This failed, and will fail again unless something is
-                   changed.
-          group    5 mail_system: About the mail system and its mailboxes.
-          meaning  The mailbox cannot be used: it does not exist, or the server refuses
-                   by its policy.
-          defined  RFC 5321, section 4.2.3
-          Postfix  smtpd uses it by default for unknown recipients
-                   (unknown_local_recipient_reject_code and its kin).
-
-        5.1.1
-          class    5 permanent: This failed, and will fail again unless something is
-                   changed.
-          subject  1 address: An address of this message is not accepted.
-          detail   1 bad_destination_mailbox_address: The server finds no mailbox with
-                   the address of the recipient.
-          defined  RFC 3463, section 3.2
-          Postfix  smtpd, local and virtual use it for unknown users; smtpd also for a
-                   recipient that failed address verification.
-          advice   Look for typing errors. For a domain of your own, check the table
-                   that the reply names, such as local_recipient_maps.
-        ");
-        assert_eq!(en("550 5.1.1 <a@example.com>: Recipient address rejected"), en("550 5.1.1"));
-        assert_eq!(en("550-5.1.1 The email account"), en("550 5.1.1"));
-        assert_eq!(en(" 450  try 4.7.1 later\n"), en("450"));
-        assert_eq!(en("4.7.1 Try later"), en("4.7.1"));
-    }
-
-    #[test]
-    fn codes_that_disagree() {
-        assert!(en("450 5.7.1 No").contains("\n  note     The enhanced code has another class"));
-        assert!(ja("450 5.7.1 No").contains("\n  注意     "));
-        assert!(!en("450 4.7.1 No").contains("\n  note "));
-    }
-
-    #[test]
-    fn what_is_no_code() {
-        insta::assert_snapshot!(en("9.1.1"), @r#"cannot explain "9.1.1": a class is 2 (success), 4 (transient) or 5 (permanent), not 9; write an enhanced code (4.7.1), its first parts (4.7 or 4), a reply code (450), or a whole reply (450 4.7.1 Try later)"#);
-        insta::assert_snapshot!(en("hello"), @r#"cannot explain "hello": a code is made of digits and points; write an enhanced code (4.7.1), its first parts (4.7 or 4), a reply code (450), or a whole reply (450 4.7.1 Try later)"#);
-        for (code, why) in [
-            ("", "there is no code"),
-            ("X.7.1", "a code is made of digits and points"),
-            ("４.7.1", "a code is made of digits and points"),
-            ("9", "a class is 2 (success), 4 (transient) or 5 (permanent), not 9"),
-            (".7.1", "the class is missing"),
-            ("4.", "a class is followed by at most two numbers of one to three digits"),
-            ("4.7.", "a class is followed by at most two numbers of one to three digits"),
-            ("4.7.1.2", "a class is followed by at most two numbers of one to three digits"),
-            ("4.7.1000", "a class is followed by at most two numbers of one to three digits"),
-            ("45", "a reply code has three digits"),
-            ("650", "the first digit of a reply code is 2 to 5, not 6"),
-            ("470", "the second digit of a reply code is 0 to 5, not 7"),
-        ] {
-            assert!(en(code).contains(&format!("cannot explain {code:?}: {why}; write ")), "{}", en(code));
-        }
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn any_text_is_explained_or_refused(code in "[0-9.X -]{0,14}|.{0,14}") {
-            let mut out = String::new();
-            match explain(&code, Language::Ja, &mut out) {
-                Ok(()) => assert!(out.ends_with('\n') && !out.ends_with("\n\n")),
-                Err(_) => assert_eq!(out, ""),
-            }
-        }
-    }
-
-    fn assert_fits(page: &str) {
-        for line in page.lines() {
-            assert!(width(line) <= WIDTH, "{line}");
-        }
-    }
-
-    #[test]
-    fn lines_fit_a_terminal() {
-        for language in [Language::En, Language::Ja] {
-            for subject in 0..=8 {
-                for detail in 0..=31 {
-                    for class in Class::ALL {
-                        let code = format!("{}.{subject}.{detail}", class.code());
-                        assert_fits(&page(&code, language));
-                    }
-                }
-            }
-            for code in (200..600).filter(|code| code / 10 % 10 < 6) {
-                assert_fits(&page(&format!("{code} 5.3.0"), language));
-            }
-        }
-    }
-
-    #[test]
-    fn lines_end_where_japanese_allows() {
-        let cut = |text| pieces(text).collect::<Vec<_>>();
-        assert_eq!(cut("a b. c"), ["a", " b.", " c"]);
-        assert_eq!(cut("送信（TLS）、後で。"), ["送", "信", "（TLS）、", "後", "で。"]);
-        assert_eq!(cut("サーバー"), ["サー", "バー"]);
     }
 }

@@ -204,7 +204,7 @@ fn replay(arguments: cli::Replay) -> Result<(), Failure> {
 fn explain(arguments: &Explain) -> Result<(), Failure> {
     let language = language(&arguments.lang);
     let mut text = String::new();
-    for (n, code) in arguments.codes.iter().enumerate() {
+    for (n, code) in explain::queries(&arguments.codes).iter().enumerate() {
         if n > 0 {
             text.push('\n');
         }

@@ -7,12 +7,14 @@ mod cause;
 mod event;
 mod id;
 mod line;
+mod provider;
 mod shape;
 
 pub use cause::Cause;
 pub use event::{Client, Delivery, Event, Postscreen, Verdict};
 pub use id::{NewId, RecordId, RecordIds, Reserved};
 pub use line::{LineHash, LineHashes};
+pub use provider::Provider;
 pub use shape::{Commands, Decimal, Delays, Endpoint, Figures, Reply, Sasl, Tls};
 
 use jiff::tz::TimeZone;

@@ -12,7 +12,7 @@ use postrider::encode::{Encoder, SCHEMA};
 use postrider::frame::{Frame, Framer, Framing, Step};
 use postrider::pipeline::read_frame;
 use postrider::postfix::dsn::{Class, Language};
-use postrider::record::{Cause, Event, Flags, Level, Origin, Peer, RecordIds, Transport};
+use postrider::record::{Cause, Event, Flags, Level, Origin, Peer, Provider, RecordIds, Transport};
 use postrider::syslog::{Context, Facility, Severity};
 use postrider::time::Timestamp;
 use serde_json::Value;
@@ -77,6 +77,8 @@ fn the_schema_names_exactly_what_the_code_can_write() {
     same("/properties/severity/enum", Severity::NAMES.to_vec());
     same("/properties/flags/items/enum", Flags::ALL.iter().map(|(_, name)| *name).collect());
     same("/$defs/postfix/properties/cause/enum", Cause::ALL.iter().map(|cause| cause.name()).collect());
+    let providers = Provider::ALL.iter().map(|provider| provider.name()).collect();
+    same("/$defs/reply/properties/provider/enum", providers);
     same("/$defs/dsn/properties/class/enum", Class::ALL.iter().map(|class| class.name()).collect());
     let levels = [Level::Warning, Level::Error, Level::Fatal, Level::Panic];
     same("/$defs/postfix/properties/level/enum", levels.iter().map(|level| level.name()).collect());

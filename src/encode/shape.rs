@@ -3,7 +3,7 @@
 use super::json::{self, Key, Object, Recent, key};
 use crate::decimal;
 use crate::postfix::dsn::{Class, Dsn, Language};
-use crate::record::{Commands, Delays, Endpoint, Figures, Reply, Sasl, Tls};
+use crate::record::{Commands, Delays, Endpoint, Figures, Provider, Reply, Sasl, Tls};
 
 /// Writes enhanced status codes with what they mean, of which there are few in many records.
 pub(super) struct Codes {
@@ -37,6 +37,8 @@ impl Codes {
             object.text(key!("text"), reply.text);
             object.text_if(key!("command"), reply.command);
             endpoint_if(object, key!("server"), reply.server.as_ref());
+            object.word_if(key!("provider"), reply.provider.map(Provider::name));
+            object.text_if(key!("provider_code"), reply.provider_code);
         });
     }
 }

@@ -28,6 +28,7 @@ mod master;
 mod pickup;
 mod postscreen;
 mod postsuper;
+mod provider;
 mod qmgr;
 mod qmqpd;
 mod queue_id;
@@ -44,7 +45,7 @@ mod verdict;
 mod words;
 
 use self::queue_id::QueueId;
-use crate::record::{Event, Flags, Level, Postfix};
+use crate::record::{Event, Flags, Level, Postfix, Reply};
 use crate::syslog::Message;
 
 /// A line of a Postfix program as the readers of events get it.
@@ -90,6 +91,13 @@ const READERS: &[(Writers, Reader)] = &[
     (Any, library::read),
     (Any, debug::read),
 ];
+
+/// A reply as a person has it before them, without the server that said it.
+pub(crate) fn read_reply(text: &str) -> Reply<'_> {
+    let mut reply = reply::read_reply(text);
+    provider::note(&mut reply, None);
+    reply
+}
 
 /// The programs that write the lines of a reader.
 enum Writers {

@@ -146,7 +146,7 @@ mod tests {
             ("250 192.0.2.1 x", 250, "", "192.0.2.1 x"),
         ];
         for (reason, code, enhanced, text) in vectors {
-            let reply = Reply { code: Some(code), dsn: dsn(enhanced), text, command: None, server: None };
+            let reply = Reply { code: Some(code), dsn: dsn(enhanced), text, ..Reply::default() };
             assert_eq!(read(reason, true), Some(Said { introduction: "", reply }), "{reason}");
             assert_eq!(read(reason, false), None, "{reason}");
         }
@@ -182,7 +182,8 @@ mod tests {
             let reason = format!("{introduction}{text}");
             let server = Endpoint { name: Some("mx"), ip: Some("192.0.2.1"), ..Endpoint::default() };
             let code = (code > 0).then_some(code);
-            let reply = Reply { code, dsn: dsn(enhanced), text: said, command, server: Some(server) };
+            let reply =
+                Reply { code, dsn: dsn(enhanced), text: said, command, server: Some(server), ..Reply::default() };
             assert_eq!(read(&reason, false), Some(Said { introduction, reply }), "{reason}");
         }
         for reason in [

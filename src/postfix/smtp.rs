@@ -17,7 +17,7 @@
 //!
 //! `Sender requested REQUIRETLS, but …` is a notice: the text does not tell whether delivery goes on all the same.
 
-use super::{Line, cause, endpoint, reply};
+use super::{Line, cause, endpoint, provider, reply};
 use crate::record::{Endpoint, Event, Reply};
 
 /// The event that a line is.
@@ -67,7 +67,8 @@ fn answered(text: &str) -> Option<Event<'_>> {
     let said = reply::read(text, false)?;
     // The server stands beside the reply.
     let server = said.reply.server;
-    let reply = Reply { server: None, ..said.reply };
+    let mut reply = Reply { server: None, ..said.reply };
+    provider::note(&mut reply, server.and_then(|server| server.name));
     let cause = cause::of_attempt(Some(&reply), said.introduction);
     Some(Event::AttemptFailed { server, reply: Some(reply), cause, reason: text })
 }
@@ -200,7 +201,7 @@ mod tests {
         ];
         for (text, code, dsn, said, command, cause) in vectors {
             let dsn = (!dsn.is_empty()).then(|| Dsn::parse(dsn).expect("a code"));
-            let reply = Reply { code: Some(code), dsn, text: said, command, server: None };
+            let reply = Reply { code: Some(code), dsn, text: said, command, ..Reply::default() };
             let expected = Event::AttemptFailed {
                 server: host("mx.example.net[192.0.2.25]"),
                 reply: Some(reply),
@@ -213,8 +214,7 @@ mod tests {
             "connect to mx.example.net[192.0.2.25]: server refused to talk to me: 421 Too many connections  (port 25)";
         let reply = Reply { code: Some(421), text: "Too many connections", ..Reply::default() };
         let server = host("mx.example.net[192.0.2.25]:25");
-        let expected =
-            Event::AttemptFailed { server, reply: Some(reply), cause: Cause::RateLimited, reason: text };
+        let expected = Event::AttemptFailed { server, reply: Some(reply), cause: Cause::RateLimited, reason: text };
         assert_eq!(read(&line(text)), Some(expected));
     }
 

@@ -72,6 +72,7 @@ fn every_field_of_a_delivery() {
             text: "<b@example.net>: Recipient address rejected: Greylisted",
             command: Some("RCPT TO"),
             server: Some(host("mx.example.net", "192.0.2.25", None)),
+            ..Reply::default()
         }),
         remote_queue_id: None,
         forwarded_as: None,

@@ -1,5 +1,6 @@
 //! The shapes that several events share.
 
+use super::provider::Provider;
 use crate::decimal;
 use crate::postfix::dsn::Dsn;
 
@@ -47,6 +48,10 @@ pub struct Reply<'a> {
     pub command: Option<&'a str>,
     /// Who said it, where the text names the server.
     pub server: Option<Endpoint<'a>>,
+    /// Whose server or filter refuses, where it is known.
+    pub provider: Option<Provider>,
+    /// The provider's own code for why, as it prints it.
+    pub provider_code: Option<&'a str>,
 }
 
 /// How a client authenticated.

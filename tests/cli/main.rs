@@ -85,6 +85,9 @@ fn explain_prints_codes_in_both_languages() {
     assert_eq!(code(&en), 0);
     let en = String::from_utf8(en.stdout).expect("UTF-8");
     assert!(en.contains("4.7.1") && en.contains("transient") && en.contains("\n\n450"), "{en}");
+    let of_provider = postrider(&["explain", "google", "4.7.28", "4.7.1"]);
+    let of_provider = String::from_utf8(of_provider.stdout).expect("UTF-8");
+    assert!(of_provider.starts_with("google 4.7.28\n") && of_provider.contains("\n\n4.7.1\n"), "{of_provider}");
     let ja = postrider(&["explain", "4.7.1", "--lang", "ja"]);
     assert!(String::from_utf8(ja.stdout).expect("UTF-8").contains("配送"));
 }

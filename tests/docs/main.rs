@@ -9,6 +9,7 @@
 mod peers;
 
 mod access;
+mod causes;
 mod config;
 mod containers;
 mod file;

@@ -23,8 +23,8 @@ use std::sync::LazyLock;
 use self::rows::On::{Code, Coded, Dsn, DsnOf, Either, Last, Own, Permanent, Reply, ReplyIs, Transient};
 use self::rows::{On, Row};
 pub(super) use self::verdict::of_verdict;
-use super::{dsn, reply};
 use super::words::{Folded, Words};
+use super::{dsn, reply};
 use crate::record::{self, Cause, Delivery};
 
 /// How a reason begins where the queue manager has given up the destination for now (`src/qmgr/qmgr_deliver.c`).

@@ -1,0 +1,187 @@
+//! A whole line of the log: what each part of it means.
+
+use jiff::tz::TimeZone;
+
+use super::{CAUSE, DETAIL, Page, Parts, ReplyCode, causes};
+use crate::postfix;
+use crate::postfix::dsn::{Dsn, Language};
+use crate::record::{Cause, Event, Postfix, Reply};
+use crate::syslog::{self, Context, Message};
+use crate::time::Timestamp;
+
+/// Explains a line of Postfix that tells of a delivery, an attempt or a verdict; false if it is none of these.
+pub(super) fn explain(text: &str, page: &mut Page<'_>) -> bool {
+    // When it was read makes no difference.
+    let (now, zone) = (Timestamp::from_micros(0), TimeZone::UTC);
+    let context = Context::new(now, &zone);
+    let message = syslog::parse(text, &context);
+    if let Some(postfix) = postfix::parse(&message) {
+        return event(&postfix, page);
+    }
+    // Somebody has cut off what stands before the text.
+    let message = Message { app_name: Some("postfix"), msg: text, ..Message::default() };
+    postfix::parse(&message).is_some_and(|postfix| event(&postfix, page))
+}
+
+fn event(postfix: &Postfix<'_>, page: &mut Page<'_>) -> bool {
+    let name = postfix.event.name();
+    match &postfix.event {
+        Event::Delivery(delivery) => {
+            parts(page, name, [delivery.cause, delivery.cause_detail], delivery.reply.as_ref(), delivery.dsn)
+        }
+        Event::AttemptFailed { reply, cause, .. } => parts(page, name, [Some(*cause), None], reply.as_ref(), None),
+        Event::Verdict(verdict) => parts(page, name, [verdict.cause, None], verdict.reply.as_ref(), None),
+        _ => false,
+    }
+}
+
+/// The cause and the one beneath it, then the codes, and what the provider means.
+fn parts(
+    page: &mut Page<'_>,
+    name: &str,
+    [cause, beneath]: [Option<Cause>; 2],
+    reply: Option<&Reply<'_>>,
+    dsn: Option<Dsn<'_>>,
+) -> bool {
+    let code = reply.and_then(|reply| reply.code).map(|code| code.to_string());
+    let code = code.as_deref().and_then(|code| ReplyCode::read(code).ok());
+    let dsn = reply.and_then(|reply| reply.dsn).or(dsn);
+    if cause.is_none() && code.is_none() && dsn.is_none() {
+        return false;
+    }
+    page.title(name);
+    for (label, cause) in [(CAUSE, cause), (DETAIL, beneath)] {
+        if let Some(cause) = cause {
+            let colon = match page.language {
+                Language::En => ": ",
+                Language::Ja => "：",
+            };
+            let text = format!("{}{colon}{}", cause.name(), causes::meaning(cause).get(page.language));
+            page.line(label, &text);
+        }
+    }
+    if let Some(code) = code {
+        page.blank();
+        page.reply(code);
+    }
+    if let Some(dsn) = dsn {
+        page.blank();
+        page.enhanced(Parts::from(dsn));
+    }
+    if let Some(Reply { provider: Some(provider), provider_code, .. }) = reply {
+        page.blank();
+        page.provider(*provider, *provider_code);
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::postfix::dsn::Language;
+
+    fn en(line: &str) -> String {
+        let mut out = String::new();
+        super::super::explain(line, Language::En, &mut out).unwrap_or_else(|error| panic!("{error}"));
+        out
+    }
+
+    #[test]
+    fn a_delivery_that_a_provider_put_off() {
+        insta::assert_snapshot!(en("Nov 24 02:15:07 mx1 postfix/smtp[123]: 4FCA1803C5: to=<u@example.com>, \
+            relay=aspmx.l.google.com[192.0.2.25]:25, delay=1, delays=0/0/1/0, dsn=4.7.28, status=deferred (host \
+            aspmx.l.google.com[192.0.2.25] said: 421-4.7.28 Gmail has detected an unusual rate of mail. 421 4.7.28 x - \
+            gsmtp (in reply to end of DATA command))"), @"
+        delivery
+          cause    rate_limited: The server limits how much it takes, or is too busy.
+
+        421
+          class    4 transient: This attempt failed. A later one may succeed.
+          group    2 connection: About the connection itself.
+          meaning  The server closes the connection now: it is shutting down, is
+                   overloaded, or wants no more of this client.
+          defined  RFC 5321, section 4.2.3
+          advice   Read the reply. A sending Postfix tries the next MX, and later again;
+                   see also smtp_destination_concurrency_limit.
+
+        4.7.28
+          class    4 transient: This attempt failed. A later one may succeed.
+          subject  7 security: Refused for the time being, for a reason of security or
+                   policy.
+          detail   28 mail_flood_detected: The message seems to be part of a flood of
+                   similar unwanted messages.
+          defined  IANA, SMTP Enhanced Status Codes
+
+        google 4.7.28
+          meaning  Unwanted mail comes at an unusual rate from your address, network or
+                   domain, or with links to it.
+          advice   Send more slowly and over fewer connections, and let Postfix try
+                   again. An address that is new must begin with little mail.
+          see      https://support.google.com/a/answer/3726730
+        ");
+    }
+
+    #[test]
+    fn a_destination_that_is_suspended() {
+        insta::assert_snapshot!(en("4FCA1803C5: to=<u@example.com>, relay=none, delay=1, delays=0/0/1/0, dsn=4.4.1, \
+            status=deferred (delivery temporarily suspended: connect to mx[192.0.2.1]:25: Connection refused)"), @"
+        delivery
+          cause    suspended: Postfix suspended delivery to the destination after
+                   earlier failures.
+          detail   connection_refused: The host of the server refused the connection.
+
+        4.4.1
+          class    4 transient: This attempt failed. A later one may succeed.
+          subject  4 network: The destination cannot be reached at present: its host,
+                   the network, DNS or the route has a problem.
+          detail   1 no_answer_from_host: The host of the destination does not answer:
+                   no connection could be made.
+          defined  RFC 3463, section 3.5
+          Postfix  smtp uses it when the connection is refused, times out or finds no
+                   route.
+          advice   Try to connect to the relay on its port from the mail host. Many
+                   networks block port 25 on the way out.
+        ");
+    }
+
+    #[test]
+    fn a_refusal() {
+        insta::assert_snapshot!(en("<22>1 2026-11-24T02:10:35Z mx1 postfix/smtpd 1 - - NOQUEUE: reject: RCPT from \
+            mx[192.0.2.9]: 554 5.7.1 <b@x>: Relay access denied; from=<a@x> to=<b@x> proto=ESMTP helo=<mx>"), @"
+        verdict
+          cause    relay_denied: The client may not relay to the domain of the
+                   recipient.
+
+        554
+          class    5 permanent: This failed, and will fail again unless something is
+                   changed.
+          group    5 mail_system: About the mail system and its mailboxes.
+          meaning  The transaction failed. As a greeting it means that the server does
+                   not serve this client.
+          defined  RFC 5321, section 4.2.3
+          Postfix  The default of relay_domains_reject_code, maps_rbl_reject_code,
+                   access_map_reject_code and reject_code.
+
+        5.7.1
+          class    5 permanent: This failed, and will fail again unless something is
+                   changed.
+          subject  7 security: Refused for a reason of security or policy.
+          detail   1 delivery_not_authorized: The server does not let this client or
+                   sender deliver the message: its policy, a filter or a block list
+                   decides so.
+          defined  RFC 3463, section 3.8
+          Postfix  smtpd uses it for Relay access denied, block lists and access tables,
+                   cleanup for header and body checks and milters.
+          advice   The reply names the rule. Check the IP address against block lists,
+                   and SPF, DKIM and reverse DNS of the sender.
+        ");
+    }
+
+    #[test]
+    fn what_tells_of_nothing_is_no_code() {
+        let mut out = String::new();
+        for line in ["Nov 24 02:15:07 mx1 postfix/smtpd[1]: connect from mx[192.0.2.1]", "hello", "to=<a@x>"] {
+            assert!(super::super::explain(line, Language::En, &mut out).is_err(), "{line}");
+            assert_eq!(out, "");
+        }
+    }
+}

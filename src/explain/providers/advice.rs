@@ -1,0 +1,58 @@
+//! What to do, where several codes send to the same.
+
+use super::{Text, text};
+
+pub(super) const SLOWER: Text = text(
+    "Send more slowly and over fewer connections, and let Postfix try again. An address that is new must begin with little mail.",
+    "送信量と同時接続数を減らし、Postfixの再試行に任せる。新しいIPアドレスでは少量から始める。",
+);
+pub(super) const WAIT: Text = text(
+    "Nothing: Postfix tries again. If it lasts for hours, ask the provider.",
+    "Postfixの再試行を待つ。何時間も続く場合は相手に問い合わせる。",
+);
+pub(super) const AUTHENTICATE: Text = text(
+    "Publish SPF, DKIM and DMARC for the domain of the From header, sign what you send, and look at Authentication-Results in a message that arrived.",
+    "FromヘッダーのドメインにSPF、DKIM、DMARCを設定し、送信メールに署名する。届いたメールのAuthentication-Resultsを確認する。",
+);
+pub(super) const REVERSE: Text = text(
+    "Give the sending address a PTR record, and let the name that it holds resolve to the same address.",
+    "送信元IPアドレスにPTRレコードを設定し、その名前が同じアドレスに解決されるようにする。",
+);
+pub(super) const REMOVE: Text = text(
+    "The mailbox cannot be reached: take the address off your lists.",
+    "届けられないメールボックスである。配信リストからこの宛先を削除する。",
+);
+pub(super) const RECIPIENT: Text = text(
+    "Only the recipient can mend it: tell them by another way.",
+    "受信者側でしか解決できない。別の手段で受信者に知らせる。",
+);
+pub(super) const CONTENT: Text = text(
+    "Look at the links, attachments and wording of the message, and at who sent it: an account may have been taken over.",
+    "本文のリンク、添付ファイル、文面、送信者を確認する。アカウントが乗っ取られている可能性もある。",
+);
+pub(super) const CLEAN: Text = text(
+    "Find what sends unwanted mail from this address or domain, stop it, send only to those who asked for it, and then ask the provider.",
+    "このIPアドレスやドメインから迷惑メールを送っている原因を突き止めて止め、許諾した相手だけに送った上で、相手に申請する。",
+);
+pub(super) const DELIST: Text = text(
+    "Stop what sends unwanted mail, then ask for removal from the list at the address that the reply names.",
+    "迷惑メールの送信を止めた上で、応答に示されたページから解除を申請する。",
+);
+pub(super) const SIZE: Text =
+    text("Send less, or a link to a file.", "サイズを小さくするか、ファイルへのリンクを送る。");
+pub(super) const TLS: Text = text(
+    "Let Postfix use TLS: smtp_tls_security_level = may, or dane.",
+    "PostfixでTLSを有効にする（smtp_tls_security_level = mayまたはdane）。",
+);
+pub(super) const POSTMASTER: Text = text(
+    "Ask the postmaster of the provider, with the whole reply and the time.",
+    "応答の全文と時刻を添えて、相手のポストマスターに問い合わせる。",
+);
+pub(super) const DIALUP: Text = text(
+    "Send through the relay of your provider (relayhost), or have the address taken off that list.",
+    "接続事業者のリレー（relayhost）を経由して送るか、そのリストからの解除を申請する。",
+);
+pub(super) const FORM: Text = text(
+    "Mend the headers: one From with one address, a Date and a Message-ID (RFC 5322).",
+    "ヘッダーを修正する。Fromは1個でアドレスも1個とし、DateとMessage-IDを付ける（RFC 5322）。",
+);

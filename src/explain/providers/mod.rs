@@ -1,0 +1,150 @@
+//! What providers mean by codes of their own, and what to do.
+//!
+//! The meanings are the providers' own where they publish them, in other words and shorter. A code that is not here has
+//! that of its provider only.
+
+mod advice;
+mod general;
+mod google;
+mod microsoft;
+mod others;
+
+use crate::postfix::dsn::registry::{Text, text};
+use crate::record::Provider;
+
+/// What a provider means by a code.
+pub(super) struct Meaning {
+    provider: Provider,
+    /// As the provider prints it. An enhanced code may have `X` for either class, and a range: `5.7.606-649`.
+    code: &'static str,
+    pub(super) text: Text,
+    pub(super) advice: Text,
+}
+
+/// What is true of a provider whatever its code.
+pub(super) struct General {
+    provider: Provider,
+    pub(super) text: Text,
+    pub(super) advice: Text,
+    /// Its own page.
+    pub(super) see: Option<&'static str>,
+}
+
+const fn meaning(provider: Provider, code: &'static str, en: &'static str, ja: &'static str, advice: Text) -> Meaning {
+    Meaning { provider, code, text: text(en, ja), advice }
+}
+
+const fn general(
+    provider: Provider,
+    en: &'static str,
+    ja: &'static str,
+    advice: Text,
+    see: Option<&'static str>,
+) -> General {
+    General { provider, text: text(en, ja), advice, see }
+}
+
+/// The meanings of a provider's codes.
+pub(super) fn meanings(provider: Provider) -> impl Iterator<Item = &'static Meaning> {
+    [google::ROWS, microsoft::ROWS, others::ROWS].into_iter().flatten().filter(move |row| row.provider == provider)
+}
+
+/// What a provider means by a code, if that is known.
+pub(super) fn find(provider: Provider, code: &str) -> Option<&'static Meaning> {
+    meanings(provider).find(|row| row.fits(code))
+}
+
+/// What is true of a provider.
+pub(super) fn of(provider: Provider) -> Option<&'static General> {
+    general::ROWS.iter().find(|row| row.provider == provider)
+}
+
+impl Meaning {
+    /// The code as the table has it.
+    pub(super) const fn code(&self) -> &'static str {
+        self.code
+    }
+
+    fn fits(&self, code: &str) -> bool {
+        let (pattern, code) = match (self.code.strip_prefix('X'), code.strip_prefix(['4', '5'])) {
+            (Some(pattern), Some(code)) => (pattern, code),
+            _ => (self.code, code),
+        };
+        pattern.eq_ignore_ascii_case(code) || in_range(pattern, code).is_some()
+    }
+}
+
+/// Whether a code is in a range such as `5.7.606-649`.
+fn in_range(pattern: &str, code: &str) -> Option<()> {
+    let (first, last) = pattern.rsplit_once('-')?;
+    let ((subject, first), (of, detail)) = (first.rsplit_once('.')?, code.rsplit_once('.')?);
+    let detail: u16 = detail.parse().ok()?;
+    (subject == of && (first.parse().ok()?..=last.parse().ok()?).contains(&detail)).then_some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postfix::dsn::Language;
+
+    #[test]
+    fn each_provider_has_a_row_and_each_code_is_found() {
+        for provider in Provider::ALL {
+            assert!(of(provider).is_some(), "{}", provider.name());
+            for row in meanings(provider) {
+                let code = row.code.replace('X', "4");
+                let code = if code.contains('.') { code.split('-').next().unwrap_or_default() } else { &code };
+                let found = find(provider, code).map(Meaning::code);
+                assert_eq!(found, Some(row.code), "{} {code}", provider.name());
+            }
+        }
+        let code = |provider, code| find(provider, code).map(Meaning::code);
+        assert_eq!(code(Provider::Google, "5.7.28"), Some("X.7.28"));
+        assert_eq!(code(Provider::Google, "2.7.28"), None);
+        assert_eq!(code(Provider::Microsoft, "s3150"), Some("S3150"));
+        assert_eq!(code(Provider::Microsoft, "5.7.649"), Some("5.7.606-649"));
+        assert_eq!(code(Provider::Microsoft, "5.7.650"), None);
+        assert_eq!(code(Provider::Microsoft, "4.7.606"), Some("4.7.500-699"));
+        assert_eq!(code(Provider::Orange, "ofr_506"), Some("OFR_506"));
+    }
+
+    /// The corpus has a line for each code, so that what is explained is also found.
+    #[test]
+    fn the_corpus_shows_each_code() {
+        let records = include_str!("../../../tests/corpus/postfix/provider.jsonl");
+        let mut missing: Vec<&Meaning> = Provider::ALL.into_iter().flat_map(meanings).collect();
+        for record in records.lines() {
+            let record: serde_json::Value = serde_json::from_str(record).expect("JSON");
+            let reply = &record["postfix"]["reply"];
+            let (Some(provider), Some(code)) = (reply["provider"].as_str(), reply["provider_code"].as_str()) else {
+                continue;
+            };
+            missing.retain(|row| row.provider.name() != provider || !row.fits(code));
+        }
+        let missing: Vec<&str> = missing.into_iter().map(Meaning::code).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
+    fn texts_are_sentences_of_their_language() {
+        let meanings = Provider::ALL.into_iter().flat_map(meanings).flat_map(|row| [row.text, row.advice]);
+        for text in meanings.chain(general::ROWS.iter().flat_map(|row| [row.text, row.advice])) {
+            let (en, ja) = (text.get(Language::En), text.get(Language::Ja));
+            assert!(en.ends_with('.') && en.is_ascii() && !en.contains(['"', '\'']), "{en}");
+            assert!(ja.ends_with('。'), "{ja}");
+        }
+    }
+
+    #[test]
+    fn the_page_has_each_provider_and_code() {
+        let page = include_str!("../../../docs/causes.md");
+        let (_, table) = page.split_once("## Providers").expect("the part");
+        let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
+        let expected = Provider::ALL.map(|provider| {
+            let codes: Vec<String> = meanings(provider).map(|row| format!("`{}`", row.code)).collect();
+            let text = of(provider).map_or("", |row| row.text.get(Language::En));
+            format!("{}` | {text} | {} |", provider.name(), codes.join(", ")).replace("|  |", "| |")
+        });
+        assert_eq!(rows.collect::<Vec<_>>(), expected);
+    }
+}
