@@ -64,6 +64,58 @@ pub(crate) fn whole(text: &str) -> Option<u64> {
     text.parse().ok().or_else(too_large)
 }
 
+/// The longest decimal that [`push_sum`] adds.
+pub(crate) const LONGEST: usize = 24;
+
+/// A sum that is written from its end.
+struct Sum {
+    digits: [u8; 2 * LONGEST],
+    start: usize,
+    carry: u8,
+}
+
+impl Sum {
+    fn push(&mut self, byte: u8) {
+        self.start -= 1;
+        self.digits[self.start] = byte;
+    }
+
+    /// Adds two digits, of which either may be missing.
+    fn column(&mut self, a: Option<&u8>, b: Option<&u8>) {
+        let digit = |digit: Option<&u8>| digit.map_or(0, |digit| digit - b'0');
+        let total = digit(a) + digit(b) + self.carry;
+        self.carry = u8::from(total > 9);
+        self.push(b'0' + total - 10 * self.carry);
+    }
+}
+
+/// Appends the sum of two decimals, each of digits with a point among them or not; it has a point in any case. It is made column
+/// by column, as on paper: no float has just the digits that were logged.
+pub(crate) fn push_sum(out: &mut Vec<u8>, a: &str, b: &str) {
+    debug_assert!(a.len() <= LONGEST && b.len() <= LONGEST);
+    let ((whole_a, fraction_a), (whole_b, fraction_b)) = (parts(a), parts(b));
+    let mut sum = Sum { digits: [0; 2 * LONGEST], start: 2 * LONGEST, carry: 0 };
+    for at in (0..fraction_a.len().max(fraction_b.len()).max(1)).rev() {
+        sum.column(fraction_a.get(at), fraction_b.get(at));
+    }
+    sum.push(b'.');
+    let (mut digits_a, mut digits_b) = (whole_a.iter().rev(), whole_b.iter().rev());
+    for _ in 0..whole_a.len().max(whole_b.len()) {
+        sum.column(digits_a.next(), digits_b.next());
+    }
+    if sum.carry > 0 {
+        sum.push(b'1');
+    }
+    out.extend_from_slice(&sum.digits[sum.start..]);
+}
+
+/// What stands before the point of a decimal, and what behind it.
+fn parts(decimal: &str) -> (&[u8], &[u8]) {
+    let bytes = decimal.as_bytes();
+    let point = bytes.iter().position(|byte| *byte == b'.').unwrap_or(bytes.len());
+    (&bytes[..point], bytes.get(point + 1..).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,7 +140,44 @@ mod tests {
         }
     }
 
+    #[test]
+    fn sums() {
+        for (a, b, expected) in [
+            ("0", "0", "0.0"),
+            ("0.4", "0.69", "1.09"),
+            ("0.31", "0.69", "1.00"),
+            ("9.5", "0.5", "10.0"),
+            ("99", "1", "100.0"),
+            ("10", "0.01", "10.01"),
+            ("0.000111", "120", "120.000111"),
+            ("999999999999999999999999", "0.9999999999999999999999", "999999999999999999999999.9999999999999999999999"),
+            ("999999999999999999999999", "1", "1000000000000000000000000.0"),
+        ] {
+            for (a, b) in [(a, b), (b, a)] {
+                let mut out = Vec::new();
+                push_sum(&mut out, a, b);
+                assert_eq!(String::from_utf8(out).unwrap(), expected, "{a} + {b}");
+            }
+        }
+    }
+
     proptest::proptest! {
+        #[test]
+        fn sums_are_those_of_integers(a in 0_u64..1 << 50, b in 0_u64..1 << 50, point_a in 0_u32..8, point_b in 0_u32..8) {
+            let decimal = |value: u64, point: u32| match 10_u64.pow(point) {
+                1 => value.to_string(),
+                unit => format!("{}.{:0width$}", value / unit, value % unit, width = point as usize),
+            };
+            let mut out = Vec::new();
+            push_sum(&mut out, &decimal(a, point_a), &decimal(b, point_b));
+            let point = point_a.max(point_b);
+            let sum = u128::from(a) * 10_u128.pow(point - point_a) + u128::from(b) * 10_u128.pow(point - point_b);
+            let unit = 10_u128.pow(point.max(1));
+            let sum = if point == 0 { sum * 10 } else { sum };
+            let expected = format!("{}.{:0width$}", sum / unit, sum % unit, width = point.max(1) as usize);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+
         #[test]
         fn numbers_are_as_format_writes_them(value: u64, width in 0_usize..=20) {
             let mut out = Vec::new();

@@ -80,10 +80,8 @@ fn the_record_is_what_the_line_gives() {
     let mut real: Value = serde_json::from_slice(&json).expect("JSON");
     // Another each time, and too long to show.
     real["id"] = shown["id"].clone();
-    for pointer in ["/postfix/dsn/text", "/postfix/reply/dsn/text"] {
-        assert_eq!(shown.pointer(pointer), Some(&"…".into()));
-        *real.pointer_mut(pointer).expect("a text") = "…".into();
-    }
+    assert_eq!(shown["postfix"]["dsn"]["text"], "…");
+    real["postfix"]["dsn"]["text"] = "…".into();
     assert_eq!(format!("{real:#}"), format!("{shown:#}"));
 }
 

@@ -20,7 +20,7 @@ pub(super) fn encode(object: &mut Object<'_>, record: &Record<'_>, event: &Event
         Event::Tls { .. } | Event::TlsError { .. } | Event::TlsReport { .. } => transport_security(object, event),
         Event::AttemptFailed { server, reply, cause, reason } => {
             endpoint_if(object, key!("server"), server.as_ref());
-            codes.reply_if(object, reply.as_ref());
+            codes.reply_if(object, reply.as_ref(), None);
             object.word(key!("cause"), cause.name());
             object.text(key!("reason"), reason);
         }
@@ -48,7 +48,7 @@ pub(super) fn encode(object: &mut Object<'_>, record: &Record<'_>, event: &Event
 }
 
 fn delivery(object: &mut Object<'_>, delivery: &Delivery<'_>, codes: &mut Codes) {
-    object.text(key!("to"), delivery.to);
+    object.address(key!("to"), key!("to_domain"), delivery.to);
     object.text_if(key!("orig_to"), delivery.orig_to);
     endpoint_if(object, key!("relay"), delivery.relay.as_ref());
     object.number_if(key!("conn_use"), delivery.conn_use);
@@ -58,7 +58,7 @@ fn delivery(object: &mut Object<'_>, delivery: &Delivery<'_>, codes: &mut Codes)
     codes.dsn_if(object, delivery.dsn.as_ref());
     object.text(key!("status"), delivery.status);
     object.text_if(key!("reason"), delivery.reason);
-    codes.reply_if(object, delivery.reply.as_ref());
+    codes.reply_if(object, delivery.reply.as_ref(), delivery.dsn.as_ref());
     object.text_if(key!("remote_queue_id"), delivery.remote_queue_id);
     object.text_if(key!("forwarded_as"), delivery.forwarded_as);
     object.word_if(key!("cause"), delivery.cause.map(Cause::name));
@@ -77,10 +77,10 @@ fn verdict(object: &mut Object<'_>, verdict: &Verdict<'_>, codes: &mut Codes) {
     object.word(key!("by"), verdict.by);
     object.text_if(key!("stage"), verdict.stage);
     endpoint_if(object, key!("client"), verdict.client.as_ref());
-    codes.reply_if(object, verdict.reply.as_ref());
+    codes.reply_if(object, verdict.reply.as_ref(), None);
     object.text_if(key!("trigger"), verdict.trigger);
-    object.text_if(key!("from"), verdict.from);
-    object.text_if(key!("to"), verdict.to);
+    object.address_if(key!("from"), key!("from_domain"), verdict.from);
+    object.address_if(key!("to"), key!("to_domain"), verdict.to);
     object.text_if(key!("proto"), verdict.proto);
     object.text_if(key!("helo"), verdict.helo);
     sasl(object, &verdict.sasl);
@@ -102,23 +102,23 @@ fn postscreen(object: &mut Object<'_>, postscreen: &Postscreen<'_>) {
 fn queue(object: &mut Object<'_>, event: &Event<'_>) {
     match event {
         Event::QueueActive { from, size, nrcpt } => {
-            object.text(key!("from"), from);
+            object.address(key!("from"), key!("from_domain"), from);
             object.number_if(key!("size"), *size);
             object.number_if(key!("nrcpt"), *nrcpt);
         }
         Event::Expired { from, status, reason } => {
-            object.text(key!("from"), from);
+            object.address(key!("from"), key!("from_domain"), from);
             object.text(key!("status"), status);
             object.text_if(key!("reason"), *reason);
         }
         Event::Removed { reason } => object.text_if(key!("reason"), *reason),
         Event::Passing { to, transport } => {
-            object.text(key!("to"), to);
+            object.address(key!("to"), key!("to_domain"), to);
             object.text(key!("transport"), transport);
         }
         Event::Pickup { uid, from, orig_queue_id } => {
             object.number_if(key!("uid"), *uid);
-            object.text(key!("from"), from);
+            object.address(key!("from"), key!("from_domain"), from);
             object.text_if(key!("orig_queue_id"), *orig_queue_id);
         }
         Event::MessageId { message_id, resent } => {
@@ -143,8 +143,9 @@ fn queue(object: &mut Object<'_>, event: &Event<'_>) {
 /// What becomes of a client's connection.
 fn session(object: &mut Object<'_>, event: &Event<'_>) {
     match event {
-        Event::Connect { client, server } => {
+        Event::Connect { client, local, server } => {
             endpoint_if(object, key!("client"), client.as_ref());
+            endpoint_if(object, key!("local"), local.as_ref());
             endpoint_if(object, key!("server"), server.as_ref());
         }
         Event::Disconnect { client, commands, notes } => {

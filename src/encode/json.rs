@@ -94,6 +94,29 @@ impl Object<'_> {
         }
     }
 
+    /// Writes an address, and as `domain` what stands behind its last `@`, in lower case; not where nothing does, or where the `@`
+    /// is within quotes, so that there is no domain.
+    #[inline]
+    pub(super) fn address(&mut self, key: Key, domain: Key, address: &str) {
+        self.text(key, address);
+        let bytes = address.as_bytes();
+        if let Some(at) = bytes.iter().rposition(|byte| *byte == b'@')
+            && !matches!(bytes.last(), Some(b'@' | b'"'))
+        {
+            let start = self.out.len();
+            self.text(domain, &address[at + 1..]);
+            // The key is in lower case, and so are the escapes.
+            self.out[start..].make_ascii_lowercase();
+        }
+    }
+
+    #[inline]
+    pub(super) fn address_if(&mut self, key: Key, domain: Key, address: Option<&str>) {
+        if let Some(address) = address {
+            self.address(key, domain, address);
+        }
+    }
+
     /// Writes a string, and gives its place, where it stands as it is if it is plain.
     pub(super) fn placed_if(&mut self, key: Key, value: Option<&str>) -> Option<Range<usize>> {
         let value = value?;
@@ -171,6 +194,12 @@ impl Object<'_> {
                 out.extend_from_slice(b".0");
             }
         });
+    }
+
+    /// Writes the sum of seconds that fit.
+    #[inline(always)]
+    pub(super) fn sum(&mut self, key: Key, a: Decimal<'_>, b: Decimal<'_>) {
+        self.value(key, |out| decimal::push_sum(out, a.as_str(), b.as_str()));
     }
 
     /// The same for seconds that are no text.

@@ -29,11 +29,12 @@ impl Codes {
         });
     }
 
-    pub(super) fn reply_if(&mut self, object: &mut Object<'_>, reply: Option<&Reply<'_>>) {
+    /// A reply, of which the status code is left out where it is the `own` one of the event.
+    pub(super) fn reply_if(&mut self, object: &mut Object<'_>, reply: Option<&Reply<'_>>, own: Option<&Dsn<'_>>) {
         let Some(reply) = reply else { return };
         object.object(key!("reply"), |object| {
             object.number_if(key!("code"), reply.code);
-            self.dsn_if(object, reply.dsn.as_ref());
+            self.dsn_if(object, reply.dsn.as_ref().filter(|dsn| own != Some(*dsn)));
             object.text(key!("text"), reply.text);
             object.text_if(key!("command"), reply.command);
             endpoint_if(object, key!("server"), reply.server.as_ref());
@@ -55,6 +56,7 @@ pub(super) fn endpoint_if(object: &mut Object<'_>, key: Key, endpoint: Option<&E
 
 pub(super) fn delays_if(object: &mut Object<'_>, delays: Option<&Delays<'_>>) {
     let Some(delays) = delays.filter(|delays| delays.fit()) else { return };
+    object.sum(key!("attempt_delay"), delays.connection_setup, delays.transmission);
     object.object(key!("delays"), |object| {
         object.seconds(key!("before_queue_manager"), delays.before_queue_manager);
         object.seconds(key!("in_queue_manager"), delays.in_queue_manager);

@@ -46,7 +46,7 @@ fn session(text: &str) -> Option<Event<'_>> {
         return Some(Event::Disconnect { client: Some(client(gone)?), commands: None, notes: None });
     }
     let (from, rest) = split_client(text.strip_prefix("CONNECT from ")?)?;
-    Some(Event::Connect { client: from, server: Some(client(rest.strip_prefix(" to ")?)?) })
+    Some(Event::Connect { client: from, local: Some(client(rest.strip_prefix(" to ")?)?), server: None })
 }
 
 /// Decisions that name the client alone.
@@ -183,9 +183,9 @@ mod tests {
 
     #[test]
     fn sessions() {
-        let four = Event::Connect { client: peer("[192.0.2.1]:4711"), server: peer("[192.0.2.2]:25") };
+        let four = Event::Connect { client: peer("[192.0.2.1]:4711"), local: peer("[192.0.2.2]:25"), server: None };
         assert_eq!(read(&line("CONNECT from [192.0.2.1]:4711 to [192.0.2.2]:25")), Some(four));
-        let six = Event::Connect { client: peer("[2001:db8::1]:4711"), server: peer("[2001:db8::2]:25") };
+        let six = Event::Connect { client: peer("[2001:db8::1]:4711"), local: peer("[2001:db8::2]:25"), server: None };
         assert_eq!(read(&line("CONNECT from [2001:db8::1]:4711 to [2001:db8::2]:25")), Some(six));
         let gone = Event::Disconnect { client: peer("[2001:db8::1]:4711"), commands: None, notes: None };
         assert_eq!(read(&line("DISCONNECT [2001:db8::1]:4711")), Some(gone));

@@ -78,7 +78,7 @@ mod tests {
         };
         #[rustfmt::skip]
         let vectors = [
-            ("", "connect from C", Event::Connect { client: gate, server: None }),
+            ("", "connect from C", Event::Connect { client: gate, local: None, server: None }),
             ("", "disconnect from C", Event::Disconnect { client: gate, commands: None, notes: None }),
             ("4FCA1803C5: ", "client=C", Event::Client(Client { client: gate, ..Client::default() })),
             ("4FCA1803C5: ", "C: lost connection while receiving message content", lost(Cause::ConnectionLost, Some("receiving message content"))),

@@ -13,10 +13,10 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
         return None;
     }
     if let Some(client) = line.text.strip_prefix("CONNECT from ") {
-        return Some(Event::Connect { client: Some(peer(client)?), server: None });
+        return Some(Event::Connect { client: Some(peer(client)?), local: None, server: None });
     }
     if let Some(server) = line.text.strip_prefix("CONNECT to ") {
-        return Some(Event::Connect { client: None, server: Some(peer(server)?) });
+        return Some(Event::Connect { client: None, local: None, server: Some(peer(server)?) });
     }
     let client = peer(line.text.strip_prefix("DISCONNECT ")?)?;
     Some(Event::Disconnect { client: Some(client), commands: None, notes: None })
@@ -39,8 +39,8 @@ mod tests {
         let gone = |client| Some(Event::Disconnect { client, commands: None, notes: None });
         #[rustfmt::skip]
         let vectors = [
-            ("CONNECT from [2001:db8::7]:4711", Some(Event::Connect { client: six, server: None })),
-            ("CONNECT to mx.example.net[192.0.2.25]:25", Some(Event::Connect { client: None, server: mx })),
+            ("CONNECT from [2001:db8::7]:4711", Some(Event::Connect { client: six, local: None, server: None })),
+            ("CONNECT to mx.example.net[192.0.2.25]:25", Some(Event::Connect { client: None, local: None, server: mx })),
             ("DISCONNECT [2001:db8::7]:4711", gone(six)),
             ("DISCONNECT mx.example.net[192.0.2.25]:25", gone(mx)),
             ("DISCONNECT unknown[unknown]", None),

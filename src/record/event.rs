@@ -80,7 +80,9 @@ pub enum Event<'a> {
     Connect {
         /// The client.
         client: Option<Endpoint<'a>>,
-        /// The server's own address, which postscreen logs.
+        /// The address that it connected to, which postscreen logs.
+        local: Option<Endpoint<'a>>,
+        /// The server, where tlsproxy is the client.
         server: Option<Endpoint<'a>>,
     },
     /// A client disconnected.

@@ -231,7 +231,7 @@ impl<'a> Decimal<'a> {
 
     /// Whether a record shows it. A number with more digits than Postfix ever writes may be more than a JSON reader takes.
     pub const fn fits(self) -> bool {
-        self.0.len() <= 24
+        self.0.len() <= decimal::LONGEST
     }
 }
 

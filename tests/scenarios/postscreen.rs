@@ -125,7 +125,7 @@ fn clients_under_test() {
     #[rustfmt::skip]
     let rows = [
         ("CONNECT from [127.0.0.2]:* to [127.0.0.1]:", "connect", json!({
-            "daemon": "postscreen", "client": client(2), "server": {"ip": "127.0.0.1", "port": screen.number()}})),
+            "daemon": "postscreen", "client": client(2), "local": {"ip": "127.0.0.1", "port": screen.number()}})),
         ("PASS NEW [127.0.0.2]:", "postscreen", json!({"test": "pass_new", "client": client(2)})),
         ("PASS OLD [127.0.0.2]:", "postscreen", json!({"test": "pass_old", "client": client(2)})),
         ("postscreen[*]: ALLOWLISTED [127.0.0.10]:", "postscreen", json!({

@@ -32,7 +32,7 @@ pub(super) fn read(text: &str) -> Option<Event<'_>> {
 /// `connect from C`.
 pub(in crate::postfix) fn connect(text: &str) -> Option<Event<'_>> {
     let (client, rest) = split_client(text.strip_prefix("connect from ")?)?;
-    rest.is_empty().then_some(Event::Connect { client, server: None })
+    rest.is_empty().then_some(Event::Connect { client, local: None, server: None })
 }
 
 /// `disconnect from C`, since Postfix 3.0 with the commands, since 3.9 with notes.

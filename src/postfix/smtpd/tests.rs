@@ -83,9 +83,9 @@ fn sessions_begin_and_end() {
     };
     #[rustfmt::skip]
     check([
-        ("connect from mx.example.com[192.0.2.1]", Event::Connect { client: MX, server: None }),
-        ("connect from unknown[unknown]", Event::Connect { client: None, server: None }),
-        ("connect from mx.exam", Event::Connect { client: None, server: None }),
+        ("connect from mx.example.com[192.0.2.1]", Event::Connect { client: MX, local: None, server: None }),
+        ("connect from unknown[unknown]", Event::Connect { client: None, local: None, server: None }),
+        ("connect from mx.exam", Event::Connect { client: None, local: None, server: None }),
         ("disconnect from mx.example.com[192.0.2.1]", disconnect(MX, None, None)),
         ("disconnect from mx.example.com[192.0.2.1] ehlo=1 mail=1 rcpt=0/2 quit=1 commands=3/5", disconnect(MX, Some("ehlo=1 mail=1 rcpt=0/2 quit=1 commands=3/5"), None)),
         ("disconnect from unknown[2001:db8::1] commands=0/0", disconnect(Some(address("2001:db8::1")), Some("commands=0/0"), None)),
