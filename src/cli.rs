@@ -9,6 +9,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 
 use crate::postfix::dsn::Language;
+use crate::schema::Dialect;
 use crate::syslog::Format;
 
 /// A syslog receiver that understands Postfix: one explained JSON record per message.
@@ -94,11 +95,20 @@ pub enum Command {
     /// while Postrider runs.
     #[command(subcommand)]
     Spool(Spool),
-    /// Print the JSON Schema of a record
+    /// Print the JSON Schema of a record, or a table or mapping that takes records
+    ///
+    /// A table of ClickHouse or DuckDB, an index template of Elasticsearch and OpenSearch, or a table schema of BigQuery.
+    /// Stores that infer types need none of them, but then a column has the type of what came first.
+    #[command(after_help = SCHEMA_EXAMPLE)]
     Schema(Schema),
     /// Print a completion script for a shell
     Completions(Completions),
 }
+
+const SCHEMA_EXAMPLE: &str = "Examples:
+  postrider schema --format clickhouse | clickhouse-client
+  curl -X PUT http://localhost:9200/_index_template/postrider \\
+       -H 'Content-Type: application/json' -d \"$(postrider schema --format elasticsearch)\"";
 
 const REPLAY_EXAMPLE: &str = "Example, as the user of the daemon:
   postrider replay -c /etc/postrider/postrider.toml /var/lib/postrider/dead-letter.jsonl";
@@ -218,8 +228,16 @@ pub struct SpoolRm {
 /// The arguments of `schema`.
 #[derive(Args, Debug)]
 pub struct Schema {
+    /// What to print it for
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "json-schema",
+        value_parser = PossibleValuesParser::new(Dialect::NAMES)
+    )]
+    pub format: String,
     /// The schema of the configuration file instead
-    #[arg(long)]
+    #[arg(long, conflicts_with = "format")]
     pub config: bool,
 }
 

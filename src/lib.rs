@@ -46,6 +46,7 @@ pub mod network;
 pub mod panics;
 pub mod receipt;
 pub mod replay;
+pub mod schema;
 mod small_file;
 pub mod standard;
 mod suggest;

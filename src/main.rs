@@ -8,9 +8,10 @@ use postrider::app::descriptors::{self, Plan};
 use postrider::cli::{self, Cli, Command, ConfigFile, Decode, Explain, Schema};
 use postrider::config::{self, Config, SinkKind};
 use postrider::decode::{self, Decoder};
-use postrider::encode::{self, Encoder};
+use postrider::encode::Encoder;
 use postrider::postfix::dsn::Language;
 use postrider::replay::{self, Replay};
+use postrider::schema::Dialect;
 use postrider::spool::InspectError;
 use postrider::spool::command::{self, Listed};
 use postrider::syslog::Format;
@@ -287,7 +288,8 @@ fn schema(arguments: &Schema) -> Result<(), Failure> {
     if arguments.config {
         print(format!("{:#}\n", config::schema()).as_bytes())
     } else {
-        print(encode::SCHEMA.as_bytes())
+        // The argument parser admits the names of formats only.
+        print(Dialect::from_name(&arguments.format).unwrap_or(Dialect::JsonSchema).text().as_bytes())
     }
 }
 

@@ -99,6 +99,17 @@ fn schema_prints_the_schemas() {
     let config: Value = serde_json::from_slice(&postrider(&["schema", "--config"]).stdout).expect("JSON");
     assert!(config.pointer("/properties/source").is_some(), "{config:#}");
     jsonschema::validator_for(&config).expect("a valid schema");
+    for (name, begin) in [
+        ("json-schema", "{\n  \"$schema\""),
+        ("clickhouse", "-- Records of Postrider"),
+        ("duckdb", "-- Records of Postrider"),
+        ("elasticsearch", "{\n  \"index_patterns\""),
+        ("bigquery", "[\n  {\n    \"name\": \"id\""),
+    ] {
+        let printed = String::from_utf8(postrider(&["schema", "--format", name]).stdout).expect("UTF-8");
+        assert!(printed.starts_with(begin), "{name}: {printed}");
+    }
+    assert_eq!(code(&postrider(&["schema", "--config", "--format", "duckdb"])), 64);
 }
 
 #[test]

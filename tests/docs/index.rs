@@ -6,7 +6,7 @@ use std::fs;
 use crate::page;
 
 /// The words behind fences that a test runs.
-const KINDS: [&str; 12] = [
+const KINDS: [&str; 14] = [
     "rsyslog",
     "syslog-ng",
     "postfix",
@@ -19,6 +19,8 @@ const KINDS: [&str; 12] = [
     "log",
     "json",
     "lines",
+    "sql",
+    "tsv",
 ];
 
 /// The lines of a sender.

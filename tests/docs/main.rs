@@ -18,6 +18,7 @@ mod index;
 mod output;
 mod page;
 mod promises;
+mod record;
 mod reload;
 mod running;
 mod spool;

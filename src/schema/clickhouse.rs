@@ -1,0 +1,58 @@
+//! A table of ClickHouse.
+
+use super::{Field, Kind};
+
+/// The table, and how records get into it.
+pub(super) fn table(fields: &[Field<'_>]) -> String {
+    let column = |field: &Field<'_>| {
+        let kind = if field.is_required { of_required(&field.kind, 1) } else { of(&field.kind, 1) };
+        format!("    `{}` {kind}", field.name)
+    };
+    let columns: Vec<String> = fields.iter().map(column).collect();
+    format!(
+        "-- Records of Postrider, version 1. To load them:
+--   INSERT INTO postrider
+--   SETTINGS date_time_input_format = 'best_effort', input_format_skip_unknown_fields = 1
+--   FORMAT JSONEachRow
+-- Of records with the same id, FINAL shows one: SELECT count() FROM postrider FINAL
+CREATE TABLE IF NOT EXISTS postrider
+(
+{}
+)
+ENGINE = ReplacingMergeTree(`received_at`)
+ORDER BY `id`;
+",
+        columns.join(",\n")
+    )
+}
+
+/// The type of what may be left out. A tuple cannot, so its elements can; an array is empty then.
+fn of(kind: &Kind<'_>, depth: usize) -> String {
+    match kind {
+        Kind::Word => "LowCardinality(Nullable(String))".to_owned(),
+        Kind::Object(_) | Kind::List(_) => of_required(kind, depth),
+        _ => format!("Nullable({})", of_required(kind, depth)),
+    }
+}
+
+fn of_required(kind: &Kind<'_>, depth: usize) -> String {
+    let name = match kind {
+        Kind::Word => "LowCardinality(String)",
+        // Addresses would be shown as ::ffff:192.0.2.1.
+        Kind::Name | Kind::Text | Kind::Ip => "String",
+        Kind::Time => "DateTime64(6, 'UTC')",
+        Kind::Integer => "Int64",
+        Kind::Decimal => "Float64",
+        Kind::Boolean => "Bool",
+        Kind::Object(fields) => return tuple(fields, depth),
+        Kind::List(of) => return format!("Array({})", of_required(of, depth)),
+    };
+    name.to_owned()
+}
+
+fn tuple(fields: &[Field<'_>], depth: usize) -> String {
+    let indent = "    ".repeat(depth);
+    let element = |field: &Field<'_>| format!("{indent}    `{}` {}", field.name, of(&field.kind, depth + 1));
+    let elements: Vec<String> = fields.iter().map(element).collect();
+    format!("Tuple(\n{}\n{indent})", elements.join(",\n"))
+}

@@ -1,0 +1,48 @@
+//! docs/record.md: its log is decoded, and its questions are asked of the records.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use postrider::schema::Dialect;
+
+use crate::page::Page;
+use crate::peers::{python, scratch};
+
+/// Each question has its answer by SQL, by jq, and as the page shows it.
+const QUESTIONS: usize = 10;
+
+#[test]
+fn record() {
+    let place = scratch::directory("record");
+    let path = |name: &str| place.path().join(name);
+    let mut page = Page::open("record.md");
+    let [log, commands] = page.take(["lines", "sh"]);
+    fs::write(path("mail.log"), log).expect("a log");
+    let (decode, load) = commands.split_once('\n').expect("two commands");
+    assert_eq!(load, "postrider schema --format duckdb | duckdb mail.db\n");
+    let sh = |script: &str| {
+        let program = std::path::Path::new(env!("CARGO_BIN_EXE_postrider")).parent().expect("a directory");
+        let search = format!("{}:{}", program.display(), std::env::var("PATH").unwrap_or_default());
+        let mut sh = Command::new("sh");
+        let output =
+            sh.args(["-ec", script]).current_dir(place.path()).env("PATH", search).stderr(Stdio::inherit()).output();
+        let output = output.expect("sh");
+        assert!(output.status.success(), "{script}");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    assert_eq!(sh(decode), "");
+    let mut table = Dialect::DuckDb.text();
+    let (mut answers, mut count) = (String::new(), 0);
+    while let Some([sql, jq, answer]) = page.take_if(["sql", "sh", "tsv"]) {
+        assert_eq!(sh(&jq), answer, "{jq}");
+        table += &format!("-- question\n{sql};\n");
+        answers += &format!("-- answer\n{answer}");
+        count += 1;
+    }
+    assert_eq!(count, QUESTIONS);
+    fs::write(path("questions.sql"), table).expect("a file");
+    let arguments = [path("questions.sql"), path("postrider.jsonl")];
+    if let Some(printed) = python::run("docs/record.py", &arguments.each_ref().map(|path| path.as_os_str())) {
+        assert_eq!(printed, answers);
+    }
+}
