@@ -95,11 +95,17 @@ pub(super) async fn read<S: Receive>(socket: &S, intake: &Intake) {
     }
     let mut read = 0;
     while read < LAST_WORDS && !intake.is_over() {
-        match reader.rest() {
+        match reader.rest(Rest::HandedOn) {
             Ok(0) | Err(_) => break,
             Ok(more) => read += more,
         }
         tokio::task::yield_now().await;
+    }
+    while intake.is_over() && read < LAST_WORDS {
+        match reader.rest(Rest::Dropped) {
+            Ok(0) | Err(_) => break,
+            Ok(more) => read += more,
+        }
     }
     drops.count(socket, intake);
     intake.tell_drops();
@@ -132,6 +138,14 @@ impl KernelDrops {
             tracing::warn!(source = intake.name(), dropped, kernel_drops = all, suppressed, "{KERNEL_DROPS}");
         }
     }
+}
+
+/// What becomes of the datagrams that the kernel holds after a stop.
+#[derive(Clone, Copy)]
+enum Rest {
+    HandedOn,
+    /// The time in which they can be delivered is over.
+    Dropped,
 }
 
 /// Reads batches from one socket and hands them on.
@@ -169,10 +183,24 @@ impl<'a, S: Receive> Reader<'a, S> {
         }
     }
 
-    /// The same for a socket of which nobody knows whether it is readable; gives how many datagrams it was.
-    fn rest(&mut self) -> io::Result<usize> {
+    /// Reads from a socket of which nobody knows whether it is readable; gives how many datagrams it was.
+    fn rest(&mut self, fate: Rest) -> io::Result<usize> {
         self.batch.receive(self.socket.as_fd().as_raw_fd())?;
-        Ok(self.hand_on())
+        Ok(match fate {
+            Rest::HandedOn => self.hand_on(),
+            Rest::Dropped => self.drop_all(),
+        })
+    }
+
+    /// Counts what was read as dropped, because nothing can take it any more.
+    fn drop_all(&mut self) -> usize {
+        let max = self.intake.max_frame_size();
+        let dropped = self.batch.datagrams().map(|datagram| {
+            self.intake.refuse(datagram.frame(max).bytes.len(), Reason::Shutdown);
+        });
+        let count = dropped.count();
+        self.batch.clear();
+        count
     }
 
     fn hand_on(&mut self) -> usize {

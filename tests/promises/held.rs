@@ -213,11 +213,13 @@ fn drops_datagrams(lack: &Lack) {
         let received = ledger(&ended, place.ledger(), "received");
         let dropped = ledger(&ended, "sink=\"stdout\"", "dropped");
         assert_eq!(received + kernel_drops(&place, &ended), sent as u64, "{way:?}: {}", ended.stderr);
+        // On a busy machine the kernel still holds some when the time of the stop is over.
+        let offered = received - ledger(&ended, place.ledger(), "dropped");
         assert!(dropped > 0, "{way:?}: all of it had room\n{}", ended.stderr);
         assert!(ended.stderr.contains("queue_full"), "{way:?}: {}", ended.stderr);
         output.seen(|seen| {
             seen.judge(&format!("{way:?}"), &seen.numbers, sent, 0);
-            assert_eq!(seen.records() as u64, received - dropped, "{way:?}: {}", ended.stderr);
+            assert_eq!(seen.records() as u64, offered - dropped, "{way:?}: {}", ended.stderr);
             assert!(seen.order.is_sorted_by(|a, b| a < b), "{way:?}: out of order, or twice");
         });
     });
