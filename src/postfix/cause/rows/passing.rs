@@ -59,6 +59,7 @@ pub(super) const ROWS: &[Row] = &[
     (Reply("too many concurrent"), Cause::RateLimited),
     (Reply("too many simultaneous"), Cause::RateLimited),
     (Reply("too many sessions"), Cause::RateLimited),
+    (Reply("too many open"), Cause::RateLimited),
     (Reply("too many smtp"), Cause::RateLimited),
     (Reply("concurrent connection"), Cause::RateLimited),
     (Reply("number of connections"), Cause::RateLimited),

@@ -53,6 +53,7 @@ pub(super) const ROWS: &[Row] = &[
     (Reply("ipcheck.proofpoint"), Cause::SpamOrPolicy),
     (Reply("poor reputation"), Cause::SpamOrPolicy),
     (Reply("bad reputation"), Cause::SpamOrPolicy),
+    (Reply("ask your postmaster for help"), Cause::SpamOrPolicy),
 
     (Reply("null mx"), Cause::NullMx),
     (Reply("nullmx"), Cause::NullMx),
