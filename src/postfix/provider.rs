@@ -7,7 +7,6 @@
 //! To add one, add a variant of [`Provider`], a row here, and a line in `tests/corpus/postfix/provider.log`.
 
 use std::cmp::Ordering;
-use std::sync::LazyLock;
 
 use super::words::{Folded, Words};
 use crate::record::{Provider, Reply};
@@ -150,9 +149,16 @@ const WORDS: &[(&str, Provider)] = &[
     ("antispameurope", Provider::Hornetsecurity),
 ];
 
-/// The words, and what finds them.
-static TABLE: LazyLock<Words> =
-    LazyLock::new(|| Words::new(WORDS.iter().zip(0..).map(|((words, _), row)| (*words, row))));
+/// What finds the words.
+static TABLE: Words<{ WORDS.len() }> = Words::new(&{
+    let mut words = [None; WORDS.len()];
+    let mut row = 0;
+    while row < WORDS.len() {
+        words[row] = Some(WORDS[row].0);
+        row += 1;
+    }
+    words
+});
 
 /// Notes in a reply that refuses whose it is, as far as the name of the server or its words tell.
 pub(super) fn note(reply: &mut Reply<'_>, server: Option<&str>) {

@@ -1,35 +1,50 @@
 //! Many words looked for in one text, in one pass and whatever the case of its letters.
 //!
-//! [`Words`] is built once: a table of what words can begin with three given bytes. Most places of a text begin none, so
-//! that a text costs a look into the table for each of its bytes, however many words there are.
+//! [`Words`] is a table of what words can begin with three given bytes, which the compiler makes. Most places of a text begin
+//! none, so that a text costs a look into the table for each of its bytes, however many words there are.
 
-/// Words to look for, each with the number of its row in a table.
-pub(super) struct Words {
+/// Words to look for: those of the `N` rows of a table.
+pub(super) struct Words<const N: usize> {
     /// Where the entries of each bucket begin; those of the next follow.
-    starts: Box<[u16; BUCKETS + 1]>,
-    entries: Vec<Entry>,
+    starts: [u16; BUCKETS + 1],
+    /// What is left at the end for rows without words is in no bucket.
+    entries: [Entry; N],
 }
 
+#[derive(Clone, Copy)]
 struct Entry {
-    words: &'static [u8],
+    words: &'static str,
     row: u16,
 }
 
 const BUCKETS: usize = 4096;
 
-impl Words {
-    /// The words of a table. They are in lower case, and have at least three bytes.
-    pub(super) fn new(words: impl IntoIterator<Item = (&'static str, u16)>) -> Self {
-        let mut entries: Vec<Entry> =
-            words.into_iter().map(|(words, row)| Entry { words: words.as_bytes(), row }).collect();
-        let of = |entry: &Entry| entry.words.first_chunk().map_or(0, |begin| bucket(*begin));
-        entries.sort_by_key(of);
-        let mut starts = Box::new([0; BUCKETS + 1]);
-        for entry in &entries {
-            starts[of(entry) + 1] += 1;
+impl<const N: usize> Words<N> {
+    /// The words of each row, where it has any. They are in lower case, and have at least three bytes.
+    pub(super) const fn new(rows: &[Option<&'static str>; N]) -> Self {
+        let mut starts = [0; BUCKETS + 1];
+        let mut row = 0;
+        while row < N {
+            if let Some(words) = rows[row] {
+                starts[bucket_of(words) + 1] += 1;
+            }
+            row += 1;
         }
-        for at in 1..starts.len() {
-            starts[at] += starts[at - 1];
+        let mut bucket = 0;
+        while bucket < BUCKETS {
+            starts[bucket + 1] += starts[bucket];
+            bucket += 1;
+        }
+        let mut entries = [Entry { words: "", row: 0 }; N];
+        let mut places = starts;
+        row = 0;
+        while row < N {
+            if let Some(words) = rows[row] {
+                let place = &mut places[bucket_of(words)];
+                entries[*place as usize] = Entry { words, row: row as u16 };
+                *place += 1;
+            }
+            row += 1;
         }
         Self { starts, entries }
     }
@@ -41,7 +56,7 @@ impl Words {
             let bucket = bucket([begin[0], begin[1], begin[2]]);
             let (first, end) = (self.starts[bucket], self.starts[bucket + 1]);
             for entry in &self.entries[usize::from(first)..usize::from(end)] {
-                if entry.row < least && text[at..].starts_with(entry.words) && fits(entry.row, at) {
+                if entry.row < least && text[at..].starts_with(entry.words.as_bytes()) && fits(entry.row, at) {
                     least = entry.row;
                 }
             }
@@ -50,8 +65,13 @@ impl Words {
     }
 }
 
+const fn bucket_of(words: &str) -> usize {
+    let words = words.as_bytes();
+    bucket([words[0], words[1], words[2]])
+}
+
 /// Which bucket words are in that begin so.
-fn bucket([a, b, c]: [u8; 3]) -> usize {
+const fn bucket([a, b, c]: [u8; 3]) -> usize {
     let begin = u32::from_be_bytes([0, a, b, c]);
     // Fibonacci hashing: the upper bits of the product depend on all of the number.
     (begin.wrapping_mul(0x9E37_79B1) >> (32 - BUCKETS.ilog2())) as usize
@@ -145,7 +165,8 @@ mod tests {
 
     #[test]
     fn the_least_row_counts_wherever_it_stands() {
-        let words = Words::new([("user unknown", 2), ("unknown", 3), ("blocked", 1), ("宛先", 4)]);
+        const ROWS: [Option<&str>; 5] = [None, Some("blocked"), Some("user unknown"), Some("unknown"), Some("宛先")];
+        let words = Words::new(&ROWS);
         let least = |text: &str| words.least(text.as_bytes(), 9, |_, _| true);
         assert_eq!(least("user unknown, blocked"), Some(1));
         assert_eq!(least("user unknown"), Some(2));

@@ -18,10 +18,7 @@
 mod rows;
 mod verdict;
 
-use std::sync::LazyLock;
-
 use self::rows::On::{Code, Coded, Dsn, DsnOf, Either, Last, Own, Permanent, Reply, ReplyIs, Transient};
-use self::rows::{On, Row};
 pub(super) use self::verdict::of_verdict;
 use super::words::{Folded, Words};
 use super::{dsn, reply};
@@ -39,7 +36,7 @@ pub(super) fn find(delivery: &Delivery<'_>, own: &str) -> Option<(Cause, Option<
     }
     // Copies: as nothing points into the delivery, the compiler builds it in the record and moves it nowhere.
     let (reply, dsn) = (delivery.reply, delivery.dsn);
-    let cause = |own| TABLE.cause(reply.as_ref(), dsn, own);
+    let cause = |own| cause(reply.as_ref(), dsn, own);
     Some(match own.strip_prefix(SUSPENDED) {
         Some(beneath) => (Cause::Suspended, Some(cause(reply::skip_via(beneath)))),
         None => (cause(own), None),
@@ -48,94 +45,69 @@ pub(super) fn find(delivery: &Delivery<'_>, own: &str) -> Option<(Cause, Option<
 
 /// The cause of an attempt that failed; `own` are the words that are not the server's reply.
 pub(super) fn of_attempt(reply: Option<&record::Reply<'_>>, own: &str) -> Cause {
-    TABLE.cause(reply, None, own)
+    cause(reply, None, own)
 }
 
-/// The rows, and what finds their words.
-struct Table {
-    rows: Vec<&'static Row>,
-    words: Words,
-    /// The first row that looks for no words.
-    codes: usize,
+/// What finds the words of the rows.
+static WORDS: Words<{ rows::COUNT }> = Words::new(&rows::WORDS);
+
+/// The first row that looks for no words.
+const CODES: usize = {
+    let mut row = 0;
+    while rows::WORDS[row].is_some() {
+        row += 1;
+    }
+    row
+};
+
+/// The cause of what failed; `dsn` is Postfix's own enhanced status code, and `own` its words.
+fn cause(reply: Option<&record::Reply<'_>>, dsn: Option<dsn::Dsn<'_>>, own: &str) -> Cause {
+    row(reply, dsn, own).map_or(Cause::Other, |row| rows::ALL[row].1)
 }
 
-static TABLE: LazyLock<Table> = LazyLock::new(Table::new);
+/// Which row decides; `dsn` is Postfix's own enhanced status code.
+fn row(reply: Option<&record::Reply<'_>>, dsn: Option<dsn::Dsn<'_>>, own: &str) -> Option<usize> {
+    let on = |row: u16| &rows::ALL[usize::from(row)].0;
+    let code = reply.and_then(|reply| reply.code);
+    let dsn = reply.and_then(|reply| reply.dsn).or(dsn);
 
-impl Table {
-    fn new() -> Self {
-        let rows: Vec<&Row> = rows::all().collect();
-        let words = rows.iter().zip(0..).filter_map(|((on, _), row)| Some((on.words()?, row)));
-        let codes = rows.iter().position(|(on, _)| on.words().is_none()).unwrap_or(rows.len());
-        Self { words: Words::new(words), codes, rows }
-    }
-
-    fn cause(&self, reply: Option<&record::Reply<'_>>, dsn: Option<dsn::Dsn<'_>>, own: &str) -> Cause {
-        self.row(reply, dsn, own).map_or(Cause::Other, |row| self.rows[row].1)
-    }
-
-    /// Which row decides; `dsn` is Postfix's own enhanced status code.
-    fn row(&self, reply: Option<&record::Reply<'_>>, dsn: Option<dsn::Dsn<'_>>, own: &str) -> Option<usize> {
-        let on = |row: u16| &self.rows[usize::from(row)].0;
-        let code = reply.and_then(|reply| reply.code);
-        let dsn = reply.and_then(|reply| reply.dsn).or(dsn);
-
-        let own = Folded::new(own, None);
-        let of_own = |row, at| match on(row) {
-            // Where there are no words, the beginning is looked for.
-            Own(begin, "") => at == 1 && own.text().starts_with(begin.as_bytes()),
-            Own(begin, _) => own.text().starts_with(begin.as_bytes()),
-            Either(_) => true,
+    let own = Folded::new(own, None);
+    let of_own = |row, at| match on(row) {
+        // Where there are no words, the beginning is looked for.
+        Own(begin, "") => at == 1 && own.text().starts_with(begin.as_bytes()),
+        Own(begin, _) => own.text().starts_with(begin.as_bytes()),
+        Either(_) => true,
+        _ => false,
+    };
+    let mut least = WORDS.least(own.spaced(), u16::MAX, of_own);
+    if let Some(reply) = reply {
+        let text = Folded::new(reply.text, reply.code);
+        let of_reply = |row, _| match on(row) {
+            Reply(_) | Either(_) => true,
+            ReplyIs(words) => text.text() == words.as_bytes(),
+            Permanent(_) | Last(_) => code.is_some_and(|code| code >= 500),
+            Transient(_) => code.is_some_and(|code| (400..500).contains(&code)),
+            Coded(subject, detail, _) => dsn.is_some_and(|dsn| (dsn.subject(), dsn.detail()) == (*subject, *detail)),
             _ => false,
         };
-        let mut least = self.words.least(own.spaced(), u16::MAX, of_own);
-        if let Some(reply) = reply {
-            let text = Folded::new(reply.text, reply.code);
-            let of_reply = |row, _| match on(row) {
-                Reply(_) | Either(_) => true,
-                ReplyIs(words) => text.text() == words.as_bytes(),
-                Permanent(_) | Last(_) => code.is_some_and(|code| code >= 500),
-                Transient(_) => code.is_some_and(|code| (400..500).contains(&code)),
-                Coded(subject, detail, _) => {
-                    dsn.is_some_and(|dsn| (dsn.subject(), dsn.detail()) == (*subject, *detail))
-                }
-                _ => false,
-            };
-            least = self.words.least(text.spaced(), least.unwrap_or(u16::MAX), of_reply).or(least);
-        }
-        let least = least.map(usize::from);
-        let codes = self.codes..least.unwrap_or(self.rows.len()).max(self.codes);
-        let of_codes = |row: &usize| match &self.rows[*row].0 {
-            Dsn(subject, detail) => dsn.is_some_and(|dsn| (dsn.subject(), dsn.detail()) == (*subject, *detail)),
-            DsnOf(class, subject, details) => dsn.is_some_and(|dsn| {
-                (dsn.class(), dsn.subject()) == (*class, *subject) && details.contains(&dsn.detail())
-            }),
-            Code(number) => code == Some(*number),
-            _ => false,
-        };
-        codes.into_iter().find(of_codes).or(least)
+        least = WORDS.least(text.spaced(), least.unwrap_or(u16::MAX), of_reply).or(least);
     }
-}
-
-impl On {
-    /// What has to be in a text, if words decide.
-    fn words(&self) -> Option<&'static str> {
-        match self {
-            Own(words, "")
-            | Own(_, words)
-            | Reply(words)
-            | ReplyIs(words)
-            | Permanent(words)
-            | Transient(words)
-            | Coded(_, _, words)
-            | Either(words)
-            | Last(words) => Some(words),
-            Dsn(..) | DsnOf(..) | Code(_) => None,
+    let least = least.map(usize::from);
+    let codes = CODES..least.unwrap_or(rows::COUNT).max(CODES);
+    let of_codes = |row: &usize| match &rows::ALL[*row].0 {
+        Dsn(subject, detail) => dsn.is_some_and(|dsn| (dsn.subject(), dsn.detail()) == (*subject, *detail)),
+        DsnOf(class, subject, details) => {
+            dsn.is_some_and(|dsn| (dsn.class(), dsn.subject()) == (*class, *subject) && details.contains(&dsn.detail()))
         }
-    }
+        Code(number) => code == Some(*number),
+        _ => false,
+    };
+    codes.into_iter().find(of_codes).or(least)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::rows::On;
     use super::*;
     use crate::postfix::tests::message;
     use crate::record::{Event, Postfix};
@@ -146,14 +118,14 @@ mod tests {
         let corpus = include_str!("../../../tests/corpus/postfix/cause.log");
         let mut lines = corpus.lines();
         let mut wrong = Vec::new();
-        for (on, cause) in rows::all() {
+        for (on, cause) in rows::ALL {
             let line = lines.next().unwrap_or_else(|| panic!("no line for {on:?}"));
             let Some(Postfix { event: Event::Delivery(delivery), .. }) = super::super::parse(&message(line)) else {
                 panic!("no delivery: {line}");
             };
             let own = delivery.reason.unwrap_or("");
             let own = &own[..delivery.reply.map_or(own.len(), |reply| own.find(reply.text).unwrap_or(0))];
-            let decided = TABLE.row(delivery.reply.as_ref(), delivery.dsn, own).map(|at| &TABLE.rows[at].0);
+            let decided = row(delivery.reply.as_ref(), delivery.dsn, own).map(|at| &rows::ALL[at].0);
             if (decided, delivery.cause) != (Some(on), Some(*cause)) {
                 wrong.push(format!("{on:?}, but {decided:?} decides {line}"));
             }
@@ -170,20 +142,20 @@ mod tests {
             Last(_) => 3,
             _ => 0,
         };
-        assert!(rows::all().is_sorted_by_key(|(on, _)| rank(on)));
+        assert!(rows::ALL.is_sorted_by_key(|(on, _)| rank(on)));
     }
 
     #[test]
     fn each_cause_of_a_delivery_has_a_row() {
         let deliveries = Cause::ALL.into_iter().take_while(|cause| *cause != Cause::Suspended);
         for cause in deliveries {
-            assert!(rows::all().any(|(_, other)| *other == cause), "{cause:?} has no row");
+            assert!(rows::ALL.iter().any(|(_, other)| *other == cause), "{cause:?} has no row");
         }
     }
 
     #[test]
     fn words_are_as_a_folded_text_has_them() {
-        for (on, _) in rows::all() {
+        for (on, _) in rows::ALL {
             let begin = if let Own(begin, _) = on { begin } else { "" };
             for words in [begin, on.words().unwrap_or("")] {
                 assert_eq!(words.to_ascii_lowercase(), words);

@@ -15,7 +15,7 @@
 //! WHAT is an address or a name that the client chose. It is left out before anything is looked for; the domain of a block
 //! list is given only where one place alone can be it.
 
-use super::TABLE;
+use super::cause;
 use crate::postfix::reply;
 use crate::record::{Cause, Reply, Verdict};
 
@@ -140,18 +140,18 @@ impl Class {
 
 /// The cause that a text is for, with the codes of its reply.
 fn said<'a>(reply: &Reply<'a>, text: &'a str) -> Cause {
-    TABLE.cause(Some(&Reply { text, ..*reply }), None, "")
+    cause(Some(&Reply { text, ..*reply }), None, "")
 }
 
 /// What a probe of an address came to: `unverified address: REASON`, where the reason is that of a delivery.
 fn probed(text: &str) -> Option<Cause> {
     let undeliverable = text.strip_prefix("undeliverable address: ");
     let reason = undeliverable.or_else(|| text.strip_prefix("unverified address: "))?;
-    let cause = match reply::read(reason, true) {
-        Some(said) => TABLE.cause(Some(&said.reply), None, said.introduction),
-        None => TABLE.cause(None, None, reason),
+    let found = match reply::read(reason, true) {
+        Some(said) => cause(Some(&said.reply), None, said.introduction),
+        None => cause(None, None, reason),
     };
-    Some(if cause == Cause::Other && undeliverable.is_some() { Cause::UserUnknown } else { cause })
+    Some(if found == Cause::Other && undeliverable.is_some() { Cause::UserUnknown } else { found })
 }
 
 /// What passes with time, of what a text says.

@@ -1,6 +1,6 @@
 //! Status codes, where no words fit; and the last resort.
 
-use super::super::On::{Code, Dsn, DsnOf, Last};
+use super::On::{Code, Dsn, DsnOf, Last};
 use super::Row;
 use crate::postfix::dsn::Class;
 use crate::record::Cause;

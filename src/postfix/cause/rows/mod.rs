@@ -46,7 +46,56 @@ pub(super) enum On {
 /// The rows by what they are about. The first that fits counts.
 const PARTS: [&[Row]; 7] = [own::ROWS, passing::ROWS, sender::ROWS, size::ROWS, user::ROWS, policy::ROWS, codes::ROWS];
 
+/// How many rows there are.
+pub(super) const COUNT: usize = {
+    let (mut count, mut part) = (0, 0);
+    while part < PARTS.len() {
+        count += PARTS[part].len();
+        part += 1;
+    }
+    count
+};
+
 /// Every row, in order.
-pub(super) fn all() -> impl Iterator<Item = &'static Row> {
-    PARTS.into_iter().flatten()
+pub(super) static ALL: [&Row; COUNT] = {
+    let mut all = [&PARTS[0][0]; COUNT];
+    let (mut at, mut part) = (0, 0);
+    while part < PARTS.len() {
+        let mut row = 0;
+        while row < PARTS[part].len() {
+            all[at] = &PARTS[part][row];
+            row += 1;
+            at += 1;
+        }
+        part += 1;
+    }
+    all
+};
+
+/// The words of each row.
+pub(super) const WORDS: [Option<&str>; COUNT] = {
+    let mut words = [None; COUNT];
+    let mut row = 0;
+    while row < COUNT {
+        words[row] = ALL[row].0.words();
+        row += 1;
+    }
+    words
+};
+
+impl On {
+    /// What has to be in a text, if words decide. Where Postfix's own have to hold none, it is their beginning.
+    pub(super) const fn words(&self) -> Option<&'static str> {
+        match self {
+            Self::Own(begin, words) => Some(if words.is_empty() { begin } else { words }),
+            Self::Reply(words)
+            | Self::ReplyIs(words)
+            | Self::Permanent(words)
+            | Self::Transient(words)
+            | Self::Coded(_, _, words)
+            | Self::Either(words)
+            | Self::Last(words) => Some(words),
+            Self::Dsn(..) | Self::DsnOf(..) | Self::Code(_) => None,
+        }
+    }
 }

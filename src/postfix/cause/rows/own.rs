@@ -1,6 +1,6 @@
 //! Postfix's own words.
 
-use super::super::On::{Either, Own};
+use super::On::{Either, Own};
 use super::Row;
 use crate::record::Cause;
 

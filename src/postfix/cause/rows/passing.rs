@@ -1,6 +1,6 @@
 //! What passes with time: greylisting, loops, rates and load.
 
-use super::super::On::{Either, Reply, ReplyIs};
+use super::On::{Either, Reply, ReplyIs};
 use super::Row;
 use crate::record::Cause;
 

@@ -1,6 +1,6 @@
 //! Security and policy: wide words, which may stand beside any other.
 
-use super::super::On::{Reply, Transient};
+use super::On::{Reply, Transient};
 use super::Row;
 use crate::record::Cause;
 

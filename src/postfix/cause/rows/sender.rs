@@ -1,6 +1,6 @@
 //! What is said of the sender and its host: block lists, the envelope sender.
 
-use super::super::On::Reply;
+use super::On::Reply;
 use super::Row;
 use crate::record::Cause;
 

@@ -1,6 +1,6 @@
 //! Full mailboxes and disks, large messages.
 
-use super::super::On::Either;
+use super::On::Either;
 use super::Row;
 use crate::record::Cause;
 

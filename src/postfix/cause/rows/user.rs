@@ -1,6 +1,6 @@
 //! Recipients and domains that are not known, or closed.
 
-use super::super::On::{Coded, Either, Permanent, Reply};
+use super::On::{Coded, Either, Permanent, Reply};
 use super::Row;
 use crate::record::Cause;
 
