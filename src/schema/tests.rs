@@ -94,7 +94,7 @@ fn every_field_is_in_the_table_of_duckdb_and_in_what_it_reads() {
         .lines()
         .map(|line| {
             line.strip_prefix("    '")
-                .map_or(format!("{line}\n"), |line| format!("    \"{}\n", line.replacen('\'', "\"", 1)))
+                .map_or_else(|| format!("{line}\n"), |line| format!("    \"{}\n", line.replacen('\'', "\"", 1)))
         })
         .collect();
     assert_eq!(of_ddl(&load, '"'), all());
