@@ -1,5 +1,6 @@
 //! docs/record.md: its log is decoded, and its questions are asked of the records.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::process::{Command, Stdio};
 
@@ -35,8 +36,8 @@ fn record() {
     let (mut answers, mut count) = (String::new(), 0);
     while let Some([sql, jq, answer]) = page.take_if(["sql", "sh", "tsv"]) {
         assert_eq!(sh(&jq), answer, "{jq}");
-        table += &format!("-- question\n{sql};\n");
-        answers += &format!("-- answer\n{answer}");
+        let _ = writeln!(table, "-- question\n{sql};");
+        let _ = write!(answers, "-- answer\n{answer}");
         count += 1;
     }
     assert_eq!(count, QUESTIONS);
