@@ -9,7 +9,7 @@ pub struct LineHash(pub u64);
 /// Hashes the lines of one file, one after the other.
 ///
 /// Equal lines have equal times, so they stand close together, and a memory of the last lines tells them apart: those of
-/// two *blocks*. A block ends where the second changes, once it has [`BLOCK`] lines; or with [`MOST`], however long a
+/// two *blocks*. A block ends where the second changes, once it has `BLOCK` lines; or with `MOST`, however long a
 /// second is. What is remembered depends on nothing but the lines, so it is the same however they are read; and reading
 /// the two blocks again gives it back.
 #[derive(Debug)]

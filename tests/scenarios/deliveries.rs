@@ -109,7 +109,7 @@ fn local_mail() {
             "cause": "user_unknown"})),
         ("to=<archive@pipe.test>", "delivery", json!({
             "daemon": "pipe", "relay": relay("archive"), "status": "sent", "delays": {"before_queue_manager": "*",
-            "in_queue_manager": "*", "connection_setup": 0, "transmission": "*"}})),
+            "in_queue_manager": "*", "connection_setup": 0.0, "transmission": "*"}})),
         ("to=<\"a > b, c\"@discard.test>", "delivery", json!({
             "to": "\"a > b, c\"@discard.test", "daemon": "discard", "relay": null, "status": "sent",
             "reason": "nobody reads this"})),

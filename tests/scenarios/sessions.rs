@@ -370,11 +370,11 @@ fn clients_that_break_the_rules() {
             "client": client, "limit": "connection_rate", "value": 3, "limited_service": format!("127.0.0.1:{}",
             counted.number())})),
         ("anvil[*]: statistics: max connection rate ", "statistics", json!({
-            "kind": "connection_rate", "value": "*", "period": 30, "limited_service": "*",
+            "kind": "connection_rate", "value": "*", "period": 30.0, "limited_service": "*",
             "client": {"ip": "127.0.0.1"}, "at": "*"})),
         ("anvil[*]: statistics: max connection count ", "statistics", json!({
             "kind": "connection_count", "value": "*", "period": null, "at": "*"})),
-        ("anvil[*]: statistics: max message rate ", "statistics", json!({"kind": "message_rate", "period": 30})),
+        ("anvil[*]: statistics: max message rate ", "statistics", json!({"kind": "message_rate", "period": 30.0})),
         ("anvil[*]: statistics: max recipient rate ", "statistics", json!({"kind": "recipient_rate"})),
         ("anvil[*]: statistics: max auth rate ", "statistics", json!({"kind": "auth_rate"})),
         ("anvil[*]: statistics: max cache size ", "statistics", json!({
