@@ -188,7 +188,6 @@ impl Shared {
                 self.note(flight, |_| {});
                 Fate::Back
             }
-            Blame::Topic if code == RDKafkaErrorCode::TopicAuthorizationFailed => Fate::Denied,
             Blame::OneOfThem | Blame::Record | Blame::Topic => Fate::Refused(code),
             Blame::Nobody => {
                 // Records are purged when the sink calls them back, and by librdkafka when the producer fails.
@@ -219,21 +218,14 @@ impl ProducerContext<NoCustomPartitioner> for Context {
             Err((error, message)) => self.0.failed(&mut flight, error, message.topic()),
         };
         flight.report(ticket, fate);
-        match result {
-            Ok(message) if !flight.denied.is_empty() => flight.denied.worked(message.topic()),
-            Err((_, message)) if fate == Fate::Denied => flight.deny(message.topic(), ticket, Instant::now()),
-            _ => {}
-        }
-        let is_due = flight.is_due();
         if flight.wake_at.is_some_and(|outstanding| flight.outstanding <= outstanding) {
             self.0.changed.notify_all();
         }
         drop(flight);
-        if fate == Fate::Delivered && first {
-            self.0.delivered();
-        }
-        if is_due {
-            self.0.sink.get().into_iter().for_each(Thread::unpark);
+        match fate {
+            Fate::Delivered if first => self.0.delivered(),
+            Fate::Refused(_) => self.0.sink.get().into_iter().for_each(Thread::unpark),
+            Fate::Delivered | Fate::Back => {}
         }
     }
 }

@@ -7,11 +7,9 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
 
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::denied::Denied;
 use crate::buffer::{Batch, Entry, Records};
 use crate::ledger::Reason;
 
@@ -31,8 +29,6 @@ pub(super) enum Fate {
     Delivered,
     /// Kafka refused it for good.
     Refused(RDKafkaErrorCode),
-    /// Its topic may not be written to, perhaps only now.
-    Denied,
     /// It has to be handed over again.
     Back,
 }
@@ -74,10 +70,6 @@ pub(super) struct Flight {
     pub(super) outstanding: usize,
     /// Whether a record was delivered since this was set to false.
     pub(super) delivered: bool,
-    /// How many were delivered since the start.
-    deliveries: u64,
-    /// The topics that may not be written to.
-    pub(super) denied: Denied,
     /// Set whenever something has come back: the cursor would pass it by.
     pub(super) again: Option<Again>,
     /// How many records go in a request now.
@@ -103,8 +95,6 @@ struct InFlight {
 enum State {
     /// It is to be handed over, or with librdkafka.
     Open,
-    /// It waits for its topic, and the cursor passes it by.
-    Aside,
     /// It was refused and is not buried yet.
     Refused,
     /// It is delivered, or refused and buried.
@@ -199,49 +189,14 @@ impl Flight {
         self.cursor.1 += 1;
     }
 
-    /// The record of a ticket, as long as its batch is not resolved.
-    pub(super) fn record(&self, ticket: Ticket) -> Option<(&Batch, Entry)> {
-        let batch = &self.batches.get(self.index(ticket))?.as_ref()?.batch;
-        Some((batch, batch.entries()[ticket.entry as usize]))
-    }
-
-    /// The record that is ready to be tried is with librdkafka now.
-    pub(super) fn tried(&mut self, ticket: Ticket) {
-        self.outstanding += 1;
-        self.denied.tried();
-        self.mark(ticket, State::Open);
-    }
-
-    /// A record waits with others of its topic.
-    pub(super) fn set_aside(&mut self, topic: &str, ticket: Ticket, now: Instant) {
-        self.mark(ticket, State::Aside);
-        self.denied.wait(topic, ticket, now);
-    }
-
-    /// Kafka does not permit the record's topic.
-    pub(super) fn deny(&mut self, topic: &str, ticket: Ticket, now: Instant) {
-        self.mark(ticket, State::Aside);
-        for ticket in self.denied.failed(topic, ticket, self.deliveries, now) {
-            self.refuse(ticket, RDKafkaErrorCode::TopicAuthorizationFailed);
-        }
-    }
-
-    fn mark(&mut self, ticket: Ticket, state: State) {
-        let index = self.index(ticket);
-        if let Some(Some(in_flight)) = self.batches.get_mut(index) {
-            in_flight.states[ticket.entry as usize] = state;
-        }
-    }
-
     /// librdkafka reports on a record.
     pub(super) fn report(&mut self, ticket: Ticket, fate: Fate) {
         self.outstanding = self.outstanding.saturating_sub(1);
         self.delivered |= fate == Fate::Delivered;
-        self.deliveries += u64::from(fate == Fate::Delivered);
         match fate {
             Fate::Delivered => self.settle(ticket, false),
             Fate::Refused(code) => self.refuse(ticket, code),
-            Fate::Denied | Fate::Back => {}
+            Fate::Back => {}
         }
     }
 
@@ -250,20 +205,15 @@ impl Flight {
         let index = self.index(ticket);
         let Some(Some(in_flight)) = self.batches.get_mut(index) else { return };
         let state = &mut in_flight.states[ticket.entry as usize];
-        if matches!(state, State::Open | State::Aside) {
+        if *state == State::Open {
             *state = State::Refused;
             self.refused.push_back((ticket, code));
         }
     }
 
-    /// Whether the sink's thread has to bury records, or to try some again.
-    pub(super) fn is_due(&self) -> bool {
-        !self.refused.is_empty() || self.denied.ready().is_some()
-    }
-
-    /// Whether nothing is left but what is set aside, once all is handed over.
-    pub(super) fn is_idle(&self) -> bool {
-        self.outstanding == 0 && !self.is_due()
+    /// Whether records have to be buried.
+    pub(super) fn has_refused(&self) -> bool {
+        !self.refused.is_empty()
     }
 
     /// The first records that have to be buried, at most `most`.

@@ -118,7 +118,7 @@ fn what_is_refused_is_buried_in_order_and_once() {
     assert_eq!(flight.refused(1)[0].code, RDKafkaErrorCode::MessageSizeTooLarge);
     // What is not buried at the end is not refused either: its sender has to send it again.
     assert_eq!(flight.drop_all(Reason::Shutdown), 2);
-    assert!(!flight.is_due());
+    assert!(!flight.has_refused());
     assert_eq!((ledger.dropped.get(Reason::Rejected), settled(&ledger)), (1, (0, 3)));
 }
 

@@ -10,9 +10,9 @@
 //! idempotence it keeps their order. What is left to do here:
 //! - Its queue is full: the rest of the batch waits until it has room again. Nothing later overtakes it.
 //! - The only topic of the sink does not exist, or is not permitted: everything waits for it (`topic.rs`).
-//! - The topic that a record chose is not permitted: it is set aside, and refused when that lasts (`denied.rs`).
-//! - Kafka refuses a record for good (it is too large, or the topic that it chose does not exist): the record is
-//!   buried, which is to say appended to the dead-letter file, dropped as `rejected`, and logged with its topic and id.
+//! - Kafka refuses a record for good (it is too large, or the topic that it chose does not exist or is not permitted):
+//!   the record is buried, which is to say appended to the dead-letter file, dropped as `rejected`, and logged with its
+//!   topic and id.
 //!   librdkafka's thread only notes the refusal; the sink's own thread buries, and hands nothing over before it has.
 //! - Kafka refuses a request with many records because of one of them, and librdkafka does not say which: they are sent
 //!   again some at a time, and of those that are refused then each alone, and only the one that is refused alone is
@@ -48,13 +48,11 @@ use crate::time::Timestamp;
 
 mod client;
 mod delivery;
-mod denied;
 mod flight;
 mod topic;
 
 use client::{client_config, create, record, text};
 use delivery::{Blame, Context, PATIENCE, Shared, blame};
-use denied::Verdict;
 use flight::{Again, Group};
 use topic::Topic;
 
@@ -138,7 +136,6 @@ impl Kafka {
         self.shared.enlist();
         loop {
             self.bury()?;
-            self.try_denied(until);
             self.ask_whether_it_failed();
             let again = self.shared.flight().again.clone();
             if let Some(again) = again
@@ -190,32 +187,6 @@ impl Kafka {
         }
     }
 
-    /// Has topics tried again that were not permitted, and says so of new ones before their records are refused.
-    fn try_denied(&self, until: Instant) {
-        let now = Instant::now();
-        let (untold, due) = {
-            let denied = &mut self.shared.flight().denied;
-            (denied.untold().map(str::to_owned), denied.due(now))
-        };
-        if let Some(topic) = untold
-            && let Some(suppressed) = self.missing.pass(now)
-        {
-            let help = self.topic.commands().explain(&topic, RDKafkaErrorCode::TopicAuthorizationFailed);
-            warn!(
-                sink = self.name,
-                suppressed,
-                "{help}; its records wait, and are refused when that lasts for ten seconds while others are delivered"
-            );
-        }
-        // A record is refused without a request as long as librdkafka has the old answer.
-        let mut asked = 0;
-        while asked < due.len() && Instant::now() < until {
-            topic::refresh(self.producer.client(), &due[asked], until);
-            asked += 1;
-        }
-        self.shared.flight().denied.probe(&due[..asked], now);
-    }
-
     /// A producer that has failed as a whole takes no more records and need not report on one to say so.
     fn ask_whether_it_failed(&self) {
         if let Some((code, reason)) = self.producer.client().fatal_error() {
@@ -231,41 +202,18 @@ impl Kafka {
             if flight.again.is_some() {
                 return Ok(HandOver::Again);
             }
-            let ready = flight.denied.ready();
-            let Some(ticket) = ready.or_else(|| flight.next().map(|(ticket, ..)| ticket)) else {
-                return Ok(HandOver::All);
-            };
-            let Some((batch, entry)) = flight.record(ticket) else {
-                unreachable!("a batch is resolved when all of its records are");
-            };
+            let Some((ticket, batch, entry)) = flight.next() else { return Ok(HandOver::All) };
             let own = batch.route(&entry);
             let diverted = self.routes.as_mut().is_some_and(|routes| !routes.admit(own, now));
             let route = self.routes.as_ref().filter(|_| diverted).map_or(own, Routes::common);
             if self.topic.is_in_doubt(route) {
                 return Ok(HandOver::Doubt);
             }
-            if ready.is_none() && !flight.denied.is_empty() {
-                let route = route.to_owned();
-                match flight.denied.verdict(&route, now) {
-                    Verdict::Send => {}
-                    Verdict::Wait => {
-                        flight.set_aside(&route, ticket, now);
-                        continue;
-                    }
-                    Verdict::Refuse => {
-                        flight.refuse(ticket, RDKafkaErrorCode::TopicAuthorizationFailed);
-                        continue;
-                    }
-                }
-            }
             let Err((error, _)) = self.producer.send(record(batch, &entry, route, ticket, now_ms)) else {
                 if let Some(routes) = self.routes.as_ref().filter(|_| diverted) {
                     routes.diverted(own, 1, now);
                 }
-                match ready {
-                    Some(ticket) => flight.tried(ticket),
-                    None => flight.handed_over(),
-                }
+                flight.handed_over();
                 continue;
             };
             let code = match &error {
@@ -281,17 +229,7 @@ impl Kafka {
                     self.shared.note(&mut flight, |again| again.topic = Some(code));
                 }
                 // librdkafka itself looks at one record at a time.
-                (_, Blame::Record | Blame::Topic | Blame::OneOfThem) => {
-                    let route = route.to_owned();
-                    if ready.is_some() {
-                        flight.denied.tried();
-                    }
-                    if code == RDKafkaErrorCode::TopicAuthorizationFailed {
-                        flight.deny(&route, ticket, now);
-                    } else {
-                        flight.refuse(ticket, code);
-                    }
-                }
+                (_, Blame::Record | Blame::Topic | Blame::OneOfThem) => flight.refuse(ticket, code),
                 (_, Blame::Another | Blame::Nobody) => {
                     return Err(Error::Retry(format!("cannot hand a record to librdkafka: {code}")));
                 }
@@ -303,14 +241,14 @@ impl Kafka {
     /// After everything is handed over: `None` if there is more to do now. No new records are taken while few go
     /// in a request or a new client has not proved itself.
     fn settle_down(&mut self, until: Instant) -> Result<Option<Step>, Error> {
-        let (few, idle) = {
+        let (few, empty) = {
             let flight = self.shared.flight();
-            if flight.delivered || flight.is_idle() {
+            if flight.delivered || flight.is_empty() {
                 self.probation = None;
             }
-            (flight.group != Group::Many, flight.is_idle())
+            (flight.group != Group::Many, flight.is_empty())
         };
-        if few && idle {
+        if few && empty {
             debug!(sink = self.name, "sending many records to a request again");
             self.renew(Group::Many)?;
             return Ok(None);
@@ -404,10 +342,6 @@ impl Kafka {
             let until = deadline.min(Instant::now() + PATIENCE);
             match self.advance(until) {
                 Ok(Step::Done) if self.shared.flight().is_empty() => return Ok(()),
-                // What is set aside is tried once in a second.
-                Ok(Step::Done) if self.shared.flight().is_idle() => {
-                    std::thread::sleep(Duration::from_millis(100).min(until.saturating_duration_since(Instant::now())));
-                }
                 Ok(Step::Done) => {
                     self.shared.wait(0, true, until);
                 }
@@ -450,11 +384,10 @@ impl Sink for Kafka {
     }
 
     fn is_due(&self) -> bool {
-        self.shared.flight().is_due()
+        self.shared.flight().has_refused()
     }
 
     fn finish(&mut self, deadline: Instant) -> Result<(), Error> {
-        self.shared.flight().denied.hurry(Instant::now());
         let drained = self.drain(deadline);
         self.producer.purge(PurgeConfig::default().queue().inflight());
         self.shared.wait(0, false, Instant::now() + LAST_REPORTS);

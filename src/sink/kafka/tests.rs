@@ -116,21 +116,12 @@ impl Fixture {
 
 /// Reads `count` records back.
 fn read(cluster: &MockCluster<'_, DefaultProducerContext>, count: usize) -> Vec<Read> {
-    read_topic(cluster, TOPIC, PARTITIONS, count)
-}
-
-fn read_topic(
-    cluster: &MockCluster<'_, DefaultProducerContext>,
-    topic: &str,
-    partitions_of_it: i32,
-    count: usize,
-) -> Vec<Read> {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", cluster.bootstrap_servers()).set("group.id", "test");
     let consumer: BaseConsumer = config.create().unwrap();
     let mut partitions = TopicPartitionList::new();
-    for partition in 0..partitions_of_it {
-        partitions.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+    for partition in 0..PARTITIONS {
+        partitions.add_partition_offset(TOPIC, partition, Offset::Beginning).unwrap();
     }
     consumer.assign(&partitions).unwrap();
     let until = Instant::now() + Duration::from_secs(30);
@@ -267,77 +258,13 @@ fn a_record_that_is_refused_alone_is_dropped() {
 }
 
 #[test]
-fn a_topic_that_a_record_has_chosen_is_tried_until_it_is_permitted() {
+fn a_topic_that_a_record_has_chosen_and_that_is_not_permitted_is_a_refusal() {
     let mut fixture = Fixture::start_to("{app_name}", Duration::from_secs(30), &[("linger.ms", "5")], None);
-    let errors = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED; 2];
+    let errors = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED];
     fixture.cluster.request_errors(RDKafkaApiKey::Produce, &errors);
-    fixture.send_numbered(300, 1);
-    wait_for("the delivery", || fixture.ledger.delivered.load(Relaxed) == 300);
-    assert_eq!(fixture.finish(), (300, 0));
-    let mut values: Vec<usize> = fixture.read(300).iter().map(|record| record.value.parse().unwrap()).collect();
-    values.sort_unstable();
-    assert_eq!(values, (0..300).collect::<Vec<_>>(), "each came once");
-}
-
-/// A sink whose records choose `mail-a` and `mail-b`, of which the first is not permitted.
-fn denied_beside_another() -> (MockCluster<'static, DefaultProducerContext>, Kafka) {
-    let cluster = MockCluster::new(1).unwrap();
-    for topic in ["mail-a", "mail-b"] {
-        cluster.create_topic(topic, 1, 1).unwrap();
-    }
-    cluster.topic_error("mail-a", RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED).unwrap();
-    let mut config = config(cluster.bootstrap_servers(), &[("linger.ms", "5")]);
-    config.topic = Template::parse("mail-{hostname}").unwrap();
-    let sink = Kafka::new(&config, "test").unwrap();
-    (cluster, sink)
-}
-
-#[test]
-fn a_topic_that_is_not_permitted_holds_up_no_other_and_its_order_is_kept() {
-    let (cluster, mut sink) = denied_beside_another();
-    let ledger = Arc::default();
-    let lines: Vec<_> = (0..600).map(|n| (n.to_string(), ["mail-a", "mail-b"][n % 2])).collect();
-    for (first, lines) in (0..).step_by(100).zip(lines.chunks(100)) {
-        let lines: Vec<_> = lines.iter().map(|(line, topic)| (line.as_str(), *topic, "k")).collect();
-        sink.write(&mut VecDeque::from([batch(&ledger, first, &lines)])).unwrap();
-    }
-    wait_for("the other topic", || {
-        sink.tick().unwrap();
-        watermarks(&cluster, "mail-b") == (0, 300)
-    });
-    wait_for("the denial", || {
-        sink.tick().unwrap();
-        !sink.shared.flight().denied.is_empty()
-    });
-    assert_eq!(ledger.in_flight(), 600, "each batch has a record of either");
-    cluster.topic_error("mail-a", RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).unwrap();
-    wait_for("the delivery", || {
-        sink.tick().unwrap();
-        ledger.delivered.load(Relaxed) == 600
-    });
-    sink.finish(Instant::now() + Duration::from_secs(30)).unwrap();
-    assert_eq!(settled(&ledger), (600, 0));
-    let read: Vec<_> = read_topic(&cluster, "mail-a", 1, 300).into_iter().map(|record| record.value).collect();
-    assert_eq!(read, (0..600).step_by(2).map(|n| n.to_string()).collect::<Vec<_>>());
-}
-
-#[test]
-fn a_topic_that_is_not_permitted_is_refused_when_others_are_delivered() {
-    let (_cluster, mut sink) = denied_beside_another();
-    let ledger = Arc::default();
-    sink.write(&mut VecDeque::from([batch(&ledger, 0, &[("one", "mail-a", "k")])])).unwrap();
-    wait_for("the denial", || {
-        sink.tick().unwrap();
-        !sink.shared.flight().denied.is_empty()
-    });
-    sink.write(&mut VecDeque::from([batch(&ledger, 1, &[("two", "mail-b", "k")])])).unwrap();
-    wait_for("the other", || ledger.delivered.load(Relaxed) == 1);
-    assert_eq!(ledger.dropped.total(), 0);
-    let begun = Instant::now();
-    // The stop leaves no time to wait for it.
-    sink.finish(Instant::now() + Duration::from_secs(60)).unwrap();
-    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
-    assert_eq!((settled(&ledger), ledger.dropped.get(Reason::Rejected)), ((1, 1), 1));
+    fixture.send(&[("one".to_owned(), "k".to_owned())]);
+    wait_for("the refusal", || fixture.ledger.dropped.get(Reason::Rejected) == 1);
+    assert_eq!(fixture.finish(), (0, 1));
 }
 
 #[test]
@@ -398,7 +325,7 @@ fn what_is_refused_is_in_the_dead_letter_file_before_it_is_resolved() {
     assert_eq!((fixture.ledger.in_flight(), fixture.ledger.dropped.total()), (3, 0));
     drop(held);
     wait_for("the refusal", || fixture.ledger.dropped.get(Reason::Rejected) == 1);
-    let errors = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_POLICY_VIOLATION];
+    let errors = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED];
     fixture.cluster.request_errors(RDKafkaApiKey::Produce, &errors);
     fixture.send(&[("4".to_owned(), String::new())]);
     // librdkafka's thread wakes the sink's.
@@ -410,7 +337,7 @@ fn what_is_refused_is_in_the_dead_letter_file_before_it_is_resolved() {
     assert!(one.contains("\"reason\":\"MessageSizeTooLarge (") && one.contains("\"key\":\"k\""), "{one}");
     assert!(one.ends_with(&format!(",\"record\":{large}}}")), "{one}");
     assert!(one.contains("\"id\":\"00000000-0000-0000-0000-000000000001\",\"timestamp_ms\":1732414235001"), "{one}");
-    assert!(other.contains("\"reason\":\"PolicyViolation (") && other.ends_with(",\"record\":4}"), "{other}");
+    assert!(other.contains("\"reason\":\"TopicAuthorizationFailed (") && other.ends_with(",\"record\":4}"), "{other}");
 }
 
 #[test]

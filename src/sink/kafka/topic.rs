@@ -76,11 +76,6 @@ impl Topic {
     }
 }
 
-/// Brings up to date what librdkafka knows of a topic.
-pub(super) fn refresh(client: &Client<Context>, name: &str, until: Instant) {
-    let _ = ask(client, name, until);
-}
-
 /// Why Kafka refuses the topic, if it says so in time.
 fn ask(client: &Client<Context>, name: &str, until: Instant) -> Option<RDKafkaErrorCode> {
     let time = until.saturating_duration_since(Instant::now()).max(PAUSE);
