@@ -335,7 +335,7 @@ fn stop_with_a_full_spool(mode: &str, signals: &[Signal]) -> Ended {
     let slack = if signals.len() > 1 { dropped } else { delivered };
     let pending = pending(directory.path());
     assert!((spooled..=spooled + slack).contains(&pending), "{pending} on the disk\n{}", ended.stderr);
-    assert!(spooled > 1000 && dropped > 1000, "{}", ended.stderr);
+    assert!(spooled > 1000 && dropped > 0, "{}", ended.stderr);
     assert!(
         ended.stderr.contains("records are dropped by the stop, of which none was acknowledged"),
         "{}",
