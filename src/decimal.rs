@@ -89,11 +89,12 @@ impl Sum {
     }
 }
 
-/// Appends the sum of two decimals, each of digits with a point among them or not; it has a point in any case. It is made column
-/// by column, as on paper: no float has just the digits that were logged.
-pub(crate) fn push_sum(out: &mut Vec<u8>, a: &str, b: &str) {
-    debug_assert!(a.len() <= LONGEST && b.len() <= LONGEST);
-    let ((whole_a, fraction_a), (whole_b, fraction_b)) = (parts(a), parts(b));
+/// The digits of a decimal before its point, and those behind it.
+pub(crate) type Parts<'d> = (&'d [u8], &'d [u8]);
+
+/// Appends the sum of two decimals with a point in any case. It is made column by column, as on paper: no float has just the
+/// digits that were logged.
+pub(crate) fn push_sum(out: &mut Vec<u8>, (whole_a, fraction_a): Parts<'_>, (whole_b, fraction_b): Parts<'_>) {
     let mut sum = Sum { digits: [0; 2 * LONGEST], start: 2 * LONGEST, carry: 0 };
     for at in (0..fraction_a.len().max(fraction_b.len()).max(1)).rev() {
         sum.column(fraction_a.get(at), fraction_b.get(at));
@@ -107,13 +108,6 @@ pub(crate) fn push_sum(out: &mut Vec<u8>, a: &str, b: &str) {
         sum.push(b'1');
     }
     out.extend_from_slice(&sum.digits[sum.start..]);
-}
-
-/// What stands before the point of a decimal, and what behind it.
-fn parts(decimal: &str) -> (&[u8], &[u8]) {
-    let bytes = decimal.as_bytes();
-    let point = bytes.iter().position(|byte| *byte == b'.').unwrap_or(bytes.len());
-    (&bytes[..point], bytes.get(point + 1..).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -140,6 +134,13 @@ mod tests {
         }
     }
 
+    fn sum(a: &str, b: &str) -> String {
+        let [a, b] = [a, b].map(|text| text.split_once('.').unwrap_or((text, "")));
+        let mut out = Vec::new();
+        push_sum(&mut out, (a.0.as_bytes(), a.1.as_bytes()), (b.0.as_bytes(), b.1.as_bytes()));
+        String::from_utf8(out).unwrap()
+    }
+
     #[test]
     fn sums() {
         for (a, b, expected) in [
@@ -153,11 +154,7 @@ mod tests {
             ("999999999999999999999999", "0.9999999999999999999999", "999999999999999999999999.9999999999999999999999"),
             ("999999999999999999999999", "1", "1000000000000000000000000.0"),
         ] {
-            for (a, b) in [(a, b), (b, a)] {
-                let mut out = Vec::new();
-                push_sum(&mut out, a, b);
-                assert_eq!(String::from_utf8(out).unwrap(), expected, "{a} + {b}");
-            }
+            assert_eq!((sum(a, b), sum(b, a)), (expected.to_owned(), expected.to_owned()), "{a} + {b}");
         }
     }
 
@@ -168,14 +165,13 @@ mod tests {
                 1 => value.to_string(),
                 unit => format!("{}.{:0width$}", value / unit, value % unit, width = point as usize),
             };
-            let mut out = Vec::new();
-            push_sum(&mut out, &decimal(a, point_a), &decimal(b, point_b));
+            let found = sum(&decimal(a, point_a), &decimal(b, point_b));
             let point = point_a.max(point_b);
-            let sum = u128::from(a) * 10_u128.pow(point - point_a) + u128::from(b) * 10_u128.pow(point - point_b);
+            let total = u128::from(a) * 10_u128.pow(point - point_a) + u128::from(b) * 10_u128.pow(point - point_b);
             let unit = 10_u128.pow(point.max(1));
-            let sum = if point == 0 { sum * 10 } else { sum };
-            let expected = format!("{}.{:0width$}", sum / unit, sum % unit, width = point.max(1) as usize);
-            assert_eq!(String::from_utf8(out).unwrap(), expected);
+            let total = if point == 0 { total * 10 } else { total };
+            let expected = format!("{}.{:0width$}", total / unit, total % unit, width = point.max(1) as usize);
+            assert_eq!(found, expected);
         }
 
         #[test]

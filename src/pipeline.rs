@@ -119,6 +119,9 @@ pub fn read_frame<R>(
             record.message.severity = Some(postfix.level.map_or(Severity::INFO, Level::severity));
             record.flags |= Flags::SEVERITY_INFERRED;
         }
+        if postfix.event.exceeds() {
+            record.flags |= Flags::NUMBER_OUT_OF_RANGE;
+        }
     }
     if matches!(text, Cow::Owned(_)) {
         record.flags |= Flags::INVALID_UTF8;

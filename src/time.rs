@@ -59,25 +59,50 @@ impl Timestamp {
 
     /// Appends it as RFC 3339, always with six digits and `Z`, so that text sorts as time does.
     pub fn print(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.text());
+    }
+
+    fn text(&self) -> [u8; LENGTH] {
         let (year, month, day) = date(self.seconds.div_euclid(SECONDS_OF_A_DAY));
         let (hour, minute, second) = time_of_day(self.seconds);
         let mut text = *b"0000-00-00T00:00:00.000000Z";
-        for (place, digits) in [
-            (0, year / 100),
-            (2, year % 100),
-            (5, month),
-            (8, day),
-            (11, hour),
-            (14, minute),
-            (17, second),
-            (20, self.micros / 10_000),
-            (22, self.micros / 100 % 100),
-            (24, self.micros % 100),
-        ] {
+        for (place, digits) in
+            [(0, year / 100), (2, year % 100), (5, month), (8, day), (11, hour), (14, minute), (17, second)]
+        {
             // Below 100.
             text[place..place + 2].copy_from_slice(&decimal::pair(digits as u8));
         }
-        out.extend_from_slice(&text);
+        self.print_fraction(&mut text);
+        text
+    }
+
+    fn print_fraction(&self, text: &mut [u8; LENGTH]) {
+        for (place, digits) in [(20, self.micros / 10_000), (22, self.micros / 100 % 100), (24, self.micros % 100)] {
+            // Below 100.
+            text[place..place + 2].copy_from_slice(&decimal::pair(digits as u8));
+        }
+    }
+}
+
+/// `0000-00-00T00:00:00.000000Z`
+const LENGTH: usize = 27;
+
+/// Prints times of which neighbours often have the same second: then only the fraction of it is printed anew.
+#[derive(Default)]
+pub(crate) struct Printer {
+    recent: Option<i64>,
+    text: [u8; LENGTH],
+}
+
+impl Printer {
+    /// Appends a time as [`Timestamp::print`] does.
+    pub(crate) fn print(&mut self, time: Timestamp, out: &mut Vec<u8>) {
+        if self.recent == Some(time.seconds) {
+            time.print_fraction(&mut self.text);
+        } else {
+            *self = Self { recent: Some(time.seconds), text: time.text() };
+        }
+        out.extend_from_slice(&self.text);
     }
 }
 
@@ -156,6 +181,16 @@ mod tests {
         ];
         for (micros, expected) in vectors {
             assert_eq!(Timestamp::from_micros(micros).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_time_is_printed_alike_whichever_was_before_it() {
+        let mut printer = Printer::default();
+        for micros in [0, 1, 999_999, 1_000_000, 1_000_007, -1, -999_999, 1_000_000] {
+            let (time, mut out) = (Timestamp::from_micros(micros), Vec::new());
+            printer.print(time, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), time.to_string());
         }
     }
 

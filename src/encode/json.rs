@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
+use super::domain;
 use crate::decimal;
 use crate::record::Decimal;
-use crate::time::Timestamp;
+use crate::time::{Printer, Timestamp};
 
 /// An object that is being written. Each field ends with a comma, and the end of the object takes the place of the last one: so a
 /// field is written in the same way wherever it stands.
@@ -94,23 +95,20 @@ impl Object<'_> {
         }
     }
 
-    /// Writes an address, and as `domain` what stands behind its last `@`, in lower case; not where nothing does, or where the `@`
-    /// is within quotes, so that there is no domain.
-    #[inline]
+    /// Writes an address, and as `domain` what stands behind its last `@`, in lower case.
+    #[inline(always)]
     pub(super) fn address(&mut self, key: Key, domain: Key, address: &str) {
         self.text(key, address);
-        let bytes = address.as_bytes();
-        if let Some(at) = bytes.iter().rposition(|byte| *byte == b'@')
-            && !matches!(bytes.last(), Some(b'@' | b'"'))
-        {
+        if let Some((name, may_have_capitals)) = domain::of(address) {
             let start = self.out.len();
-            self.text(domain, &address[at + 1..]);
-            // The key is in lower case, and so are the escapes.
-            self.out[start..].make_ascii_lowercase();
+            self.text(domain, name);
+            if may_have_capitals {
+                // The key is in lower case, and so are escapes.
+                self.out[start..].make_ascii_lowercase();
+            }
         }
     }
 
-    #[inline]
     pub(super) fn address_if(&mut self, key: Key, domain: Key, address: Option<&str>) {
         if let Some(address) = address {
             self.address(key, domain, address);
@@ -166,13 +164,16 @@ impl Object<'_> {
         });
     }
 
+    pub(super) fn time(&mut self, key: Key, time: Timestamp) {
+        self.recent_time(key, time, &mut Printer::default());
+    }
+
+    /// The same for a time whose second is often that of the one that was printed before it.
     #[inline(always)]
-    pub(super) fn time(&mut self, key: Key, timestamp: Timestamp) {
-        self.value(key, |out| {
-            out.push(b'"');
-            timestamp.print(out);
-            out.push(b'"');
-        });
+    pub(super) fn recent_time(&mut self, key: Key, time: Timestamp, printer: &mut Printer) {
+        self.out.extend_from_slice(key.0.as_bytes());
+        printer.print(time, self.out);
+        self.out.extend_from_slice(b"\",");
     }
 
     #[inline(always)]
@@ -180,15 +181,12 @@ impl Object<'_> {
         self.value(key, |out| out.extend_from_slice(if value { b"true" } else { b"false" }));
     }
 
-    /// Writes seconds with the digits that they have, unless they are too many for a record. They get a point in any case: a
-    /// store that infers a column from `10` would take no `0.15` in it.
+    /// Writes seconds with the digits that they have, and with a point in any case: a store that infers a column from `10` would
+    /// take no `0.15` in it.
     #[inline(always)]
     pub(super) fn seconds(&mut self, key: Key, seconds: Decimal<'_>) {
-        if !seconds.fits() {
-            return;
-        }
-        let digits = seconds.as_str().as_bytes();
         self.value(key, |out| {
+            let digits = seconds.as_str().as_bytes();
             out.extend_from_slice(digits);
             if !digits.contains(&b'.') {
                 out.extend_from_slice(b".0");
@@ -199,7 +197,7 @@ impl Object<'_> {
     /// Writes the sum of seconds that fit.
     #[inline(always)]
     pub(super) fn sum(&mut self, key: Key, a: Decimal<'_>, b: Decimal<'_>) {
-        self.value(key, |out| decimal::push_sum(out, a.as_str(), b.as_str()));
+        self.value(key, |out| decimal::push_sum(out, a.parts(), b.parts()));
     }
 
     /// The same for seconds that are no text.
@@ -214,7 +212,7 @@ impl Object<'_> {
 
     #[inline(always)]
     pub(super) fn seconds_if(&mut self, key: Key, seconds: Option<Decimal<'_>>) {
-        if let Some(seconds) = seconds {
+        if let Some(seconds) = seconds.filter(|seconds| seconds.fits()) {
             self.seconds(key, seconds);
         }
     }

@@ -1,5 +1,6 @@
 //! The `encode` stage: a record to one JSON object. The names and the order of the fields stand here and nowhere else.
 
+mod domain;
 mod event;
 mod json;
 mod record;

@@ -9,7 +9,7 @@ use crate::decimal;
 use crate::postfix::dsn::Language;
 use crate::record::{Flags, Postfix, Record, Transport};
 use crate::syslog::{Facility, Message, Offset, Severity, StructuredElement, Via};
-use crate::time::Timestamp;
+use crate::time::{Printer, Timestamp};
 
 /// How records are written as JSON.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,9 +22,12 @@ pub struct Encoder {
 pub struct Writer<'o> {
     out: &'o mut Vec<u8>,
     timestamp: Recent<(Timestamp, Offset)>,
+    /// For a timestamp that differs from the one before in its fraction alone.
+    second: Printer,
     receipt: Recent<(Timestamp, Option<Facility>, Option<Severity>)>,
     source: Source,
     flags: Recent<Flags>,
+    queued_at: Printer,
     codes: Codes,
 }
 
@@ -46,9 +49,11 @@ impl Encoder {
         Writer {
             out,
             timestamp: Recent::default(),
+            second: Printer::default(),
             receipt: Recent::default(),
             source: Source::default(),
             flags: Recent::default(),
+            queued_at: Printer::default(),
             codes: Codes::new(self.language),
         }
     }
@@ -82,7 +87,7 @@ impl Writer<'_> {
     }
 
     fn record(&mut self, record: &Record<'_>) {
-        let Self { out, timestamp, receipt, source, flags, codes } = self;
+        let Self { out, timestamp, second, receipt, source, flags, queued_at, codes } = self;
         let message = &record.message;
         let plain_name = record.plain || !message.app_name.is_some_and(needs_escape);
         let plain_msg = record.plain || !needs_escape(message.msg);
@@ -94,7 +99,7 @@ impl Writer<'_> {
             });
             let at = record.timestamp();
             object.fields(timestamp, (at, message.offset), |object| {
-                object.time(key!("timestamp"), at);
+                object.recent_time(key!("timestamp"), at, second);
                 offset(object, message.offset);
             });
             object.text_if(key!("timestamp_text"), message.timestamp_text);
@@ -117,7 +122,10 @@ impl Writer<'_> {
             if let Some(said) = &record.postfix {
                 // It consists of parts of these two.
                 let plain = plain_name && plain_msg;
-                object.part(key!("postfix"), plain, |object| postfix(object, record, said, codes));
+                object.part(key!("postfix"), plain, |object| {
+                    common(object, said, queued_at);
+                    event::encode(object, record, &said.event, codes);
+                });
             }
         });
     }
@@ -219,7 +227,8 @@ fn names(flags: Flags, out: &mut Vec<u8>) {
     out.push(b']');
 }
 
-fn postfix(object: &mut Object<'_>, record: &Record<'_>, postfix: &Postfix<'_>, codes: &mut Codes) {
+/// What every event of Postfix has.
+fn common(object: &mut Object<'_>, postfix: &Postfix<'_>, printer: &mut Printer) {
     object.word(key!("event"), postfix.event.name());
     object.text(key!("instance"), postfix.instance);
     object.text_if(key!("service"), postfix.service);
@@ -229,9 +238,8 @@ fn postfix(object: &mut Object<'_>, record: &Record<'_>, postfix: &Postfix<'_>, 
     }
     object.text_if(key!("queue_id"), postfix.queue_id);
     if let Some(queued_at) = postfix.queued_at {
-        object.time(key!("queued_at"), queued_at);
+        object.recent_time(key!("queued_at"), queued_at, printer);
     }
-    event::encode(object, record, &postfix.event, codes);
 }
 
 #[cfg(test)]

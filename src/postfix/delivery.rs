@@ -150,16 +150,15 @@ fn read_reason<'a>(delivery: &mut Delivery<'a>, reason: Option<&'a str>, speaker
     match speaker {
         Speaker::Agent => delivery.forwarded_as = forwarded_as(text),
         Speaker::Server | Speaker::Postfix => {
-            if let Some(mut said) = reply::read(text, speaker == Speaker::Server) {
+            if let Some(said) = reply::read(text, speaker == Speaker::Server) {
                 own = said.introduction;
                 // In a protocol error, a server may say 250 to what is no message.
                 if said.introduction.is_empty() && said.reply.code.is_some_and(|code| code < 300) {
                     delivery.remote_queue_id = remote_id::find(said.reply.text);
                 }
-                let server = delivery.relay.as_ref().or(said.reply.server.as_ref());
-                let server = server.and_then(|server| server.name);
-                provider::note(&mut said.reply, server);
-                delivery.reply = Some(said.reply);
+                let server = delivery.relay.or(said.reply.server).and_then(|server| server.name);
+                let failed = said.reply.code.is_some_and(|code| code >= 400);
+                delivery.reply = Some(if failed { provider::noted(said.reply, server) } else { said.reply });
             }
         }
     }

@@ -94,9 +94,7 @@ const READERS: &[(Writers, Reader)] = &[
 
 /// A reply as a person has it before them, without the server that said it.
 pub(crate) fn read_reply(text: &str) -> Reply<'_> {
-    let mut reply = reply::read_reply(text);
-    provider::note(&mut reply, None);
-    reply
+    provider::noted(reply::read_reply(text), None)
 }
 
 /// The programs that write the lines of a reader.
@@ -148,9 +146,6 @@ pub fn parse<'a>(message: &Message<'a>) -> Option<Postfix<'a>> {
             postfix.flags |= Flags::DAEMON_INFERRED;
         }
         postfix.daemon = inferred.or_else(|| tag::PROGRAMS.contains(&start).then_some(start));
-    }
-    if postfix.event.exceeds() {
-        postfix.flags |= Flags::NUMBER_OUT_OF_RANGE;
     }
     Some(postfix)
 }

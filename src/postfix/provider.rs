@@ -160,13 +160,14 @@ static TABLE: Words<{ WORDS.len() }> = Words::new(&{
     words
 });
 
-/// Notes in a reply that refuses whose it is, as far as the name of the server or its words tell.
-pub(super) fn note(reply: &mut Reply<'_>, server: Option<&str>) {
+/// A reply, and whose it is if it refuses, as far as the name of the server or its words tell.
+pub(super) fn noted<'a>(reply: Reply<'a>, server: Option<&str>) -> Reply<'a> {
     if reply.code.is_none_or(|code| code < 400) {
-        return;
+        return reply;
     }
-    reply.provider = server.and_then(of_server).or_else(|| of_words(reply));
-    reply.provider_code = reply.provider.and_then(|provider| code(provider, reply));
+    let provider = server.and_then(of_server).or_else(|| of_words(&reply));
+    let provider_code = provider.and_then(|provider| code(provider, &reply));
+    Reply { provider, provider_code, ..reply }
 }
 
 /// Whose server has this name.
@@ -292,8 +293,8 @@ mod tests {
     use crate::record::{Event, Postfix};
 
     fn of<'a>(server: &str, code: u16, dsn: &'a str, text: &'a str) -> Option<(&'static str, Option<&'a str>)> {
-        let mut reply = Reply { code: Some(code), dsn: Dsn::parse(dsn), text, ..Reply::default() };
-        note(&mut reply, Some(server));
+        let reply = Reply { code: Some(code), dsn: Dsn::parse(dsn), text, ..Reply::default() };
+        let reply = noted(reply, Some(server));
         reply.provider.map(|provider| (provider.name(), reply.provider_code))
     }
 

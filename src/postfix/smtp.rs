@@ -67,8 +67,8 @@ fn answered(text: &str) -> Option<Event<'_>> {
     let said = reply::read(text, false)?;
     // The server stands beside the reply.
     let server = said.reply.server;
-    let mut reply = Reply { server: None, ..said.reply };
-    provider::note(&mut reply, server.and_then(|server| server.name));
+    let reply = Reply { server: None, ..said.reply };
+    let reply = provider::noted(reply, server.and_then(|server| server.name));
     let cause = cause::of_attempt(Some(&reply), said.introduction);
     Some(Event::AttemptFailed { server, reply: Some(reply), cause, reason: text })
 }

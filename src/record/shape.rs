@@ -209,7 +209,8 @@ impl<'a> Decimal<'a> {
     #[inline]
     pub(crate) fn split(text: &'a str) -> Option<(Self, &'a str)> {
         let digits = |bytes: &[u8]| bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let (bytes, mut end) = (text.as_bytes(), digits(text.as_bytes()));
+        let bytes = text.as_bytes();
+        let mut end = digits(bytes);
         if end == 0 || (end > 1 && bytes[0] == b'0') {
             return None;
         }
@@ -227,6 +228,13 @@ impl<'a> Decimal<'a> {
     /// The digits as logged.
     pub const fn as_str(self) -> &'a str {
         self.0
+    }
+
+    /// The digits before the point, and those behind it.
+    pub(crate) fn parts(self) -> (&'a [u8], &'a [u8]) {
+        let bytes = self.0.as_bytes();
+        let whole = bytes.iter().take_while(|byte| **byte != b'.').count();
+        (&bytes[..whole], bytes.get(whole + 1..).unwrap_or_default())
     }
 
     /// Whether a record shows it. A number with more digits than Postfix ever writes may be more than a JSON reader takes.

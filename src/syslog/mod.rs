@@ -132,12 +132,14 @@ pub struct Context<'c> {
     format: Format,
     /// The last RFC 3164 time that was read, and its moment.
     recent: Cell<Option<([u8; 15], Moment)>>,
+    /// The same of RFC 3339, without fraction and offset, and its seconds since 1970 in UTC.
+    recent_rfc3339: Cell<Option<([u8; 19], i64)>>,
 }
 
 impl<'c> Context<'c> {
     /// For frames that were read at `received_at`, which decides the year of RFC 3164 times; they are in `zone`.
     pub const fn new(received_at: Timestamp, zone: &'c jiff::tz::TimeZone) -> Self {
-        Self { received_at, zone, format: Format::Auto, recent: Cell::new(None) }
+        Self { received_at, zone, format: Format::Auto, recent: Cell::new(None), recent_rfc3339: Cell::new(None) }
     }
 
     /// The same for frames that look like `format`.

@@ -9,7 +9,7 @@ use super::{Context, Message, direct, split_word, stamp, structured_data};
 /// MSG. Two spaces stand for an empty field, which some relays write for NILVALUE.
 pub(super) fn read<'a>(text: &'a str, has_pri: bool, context: &Context<'_>) -> Option<Message<'a>> {
     let header = strip_version(text)?;
-    direct::rfc5424(header).or_else(|| the_long_way(text, header, has_pri, context))
+    direct::rfc5424(header, context).or_else(|| the_long_way(text, header, has_pri, context))
 }
 
 /// The same without the shortcut for the usual header; `header` is what follows VERSION.
