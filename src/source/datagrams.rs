@@ -94,18 +94,14 @@ pub(super) async fn read<S: Receive>(socket: &S, intake: &Intake) {
         }
     }
     let mut read = 0;
-    while read < LAST_WORDS && !intake.is_over() {
-        match reader.rest(Rest::HandedOn) {
+    while read < LAST_WORDS {
+        // When the time is over in which they can be delivered, they are still counted.
+        let rest = if intake.is_over() { reader.drop_rest() } else { reader.rest() };
+        match rest {
             Ok(0) | Err(_) => break,
             Ok(more) => read += more,
         }
         tokio::task::yield_now().await;
-    }
-    while intake.is_over() && read < LAST_WORDS {
-        match reader.rest(Rest::Dropped) {
-            Ok(0) | Err(_) => break,
-            Ok(more) => read += more,
-        }
     }
     drops.count(socket, intake);
     intake.tell_drops();
@@ -138,14 +134,6 @@ impl KernelDrops {
             tracing::warn!(source = intake.name(), dropped, kernel_drops = all, suppressed, "{KERNEL_DROPS}");
         }
     }
-}
-
-/// What becomes of the datagrams that the kernel holds after a stop.
-#[derive(Clone, Copy)]
-enum Rest {
-    HandedOn,
-    /// The time in which they can be delivered is over.
-    Dropped,
 }
 
 /// Reads batches from one socket and hands them on.
@@ -183,24 +171,22 @@ impl<'a, S: Receive> Reader<'a, S> {
         }
     }
 
-    /// Reads from a socket of which nobody knows whether it is readable; gives how many datagrams it was.
-    fn rest(&mut self, fate: Rest) -> io::Result<usize> {
+    /// The same for a socket of which nobody knows whether it is readable; gives how many datagrams it was.
+    fn rest(&mut self) -> io::Result<usize> {
         self.batch.receive(self.socket.as_fd().as_raw_fd())?;
-        Ok(match fate {
-            Rest::HandedOn => self.hand_on(),
-            Rest::Dropped => self.drop_all(),
-        })
+        Ok(self.hand_on())
     }
 
-    /// Counts what was read as dropped, because nothing can take it any more.
-    fn drop_all(&mut self) -> usize {
-        let max = self.intake.max_frame_size();
-        let dropped = self.batch.datagrams().map(|datagram| {
-            self.intake.refuse(datagram.frame(max).bytes.len(), Reason::Shutdown);
-        });
-        let count = dropped.count();
+    /// The same, but counts them as dropped.
+    fn drop_rest(&mut self) -> io::Result<usize> {
+        self.batch.receive(self.socket.as_fd().as_raw_fd())?;
+        let mut count = 0;
+        for datagram in self.batch.datagrams() {
+            self.intake.refuse(datagram.frame(self.intake.max_frame_size()).bytes.len(), Reason::Shutdown);
+            count += 1;
+        }
         self.batch.clear();
-        count
+        Ok(count)
     }
 
     fn hand_on(&mut self) -> usize {
