@@ -4,14 +4,13 @@
 //! when Postfix itself uses it, and where to look. It knows the codes of large providers, and reads whole lines of the log.
 
 mod causes;
+mod fold;
 mod line;
 mod notes;
 mod providers;
 mod replies;
 #[cfg(test)]
 mod tests;
-
-use std::fmt::Write as _;
 
 use crate::postfix;
 use crate::postfix::dsn::registry::{self, Text, text};
@@ -62,11 +61,8 @@ pub fn explain(code: &str, language: Language, out: &mut String) -> Result<(), U
             page.enhanced(parts);
         }
     }
-    if let Query::Reply(..) = query
-        && let Some(provider) = postfix::read_reply(text).provider
-    {
-        page.blank();
-        page.provider(provider, postfix::read_reply(text).provider_code);
+    if let Query::Reply(..) = query {
+        page.provider_of(&postfix::read_reply(text));
     }
     Ok(())
 }
@@ -317,6 +313,14 @@ impl Page<'_> {
         }
     }
 
+    /// What the provider means whose reply it is, if that is known.
+    fn provider_of(&mut self, reply: &crate::record::Reply<'_>) {
+        if let Some(provider) = reply.provider {
+            self.blank();
+            self.provider(provider, reply.provider_code);
+        }
+    }
+
     fn cause(&mut self, cause: Cause) {
         self.title(cause.name());
         self.line(MEANING, causes::meaning(cause).get(self.language));
@@ -334,11 +338,16 @@ impl Page<'_> {
 
     /// A line with a number, its name in the record, and what it means.
     fn named(&mut self, label: Text, number: u16, name: &str, text: Text) {
+        self.word(label, &format!("{number} {name}"), text);
+    }
+
+    /// A line with a word of the record, and what it means.
+    fn word(&mut self, label: Text, word: &str, text: Text) {
         let colon = match self.language {
             Language::En => ": ",
             Language::Ja => "：",
         };
-        self.line(label, &format!("{number} {name}{colon}{}", text.get(self.language)));
+        self.line(label, &format!("{word}{colon}{}", text.get(self.language)));
     }
 
     fn unregistered(&mut self, label: Text, number: u16) {
@@ -347,62 +356,6 @@ impl Page<'_> {
 
     /// A label and its text, folded at the width of a terminal.
     fn line(&mut self, label: Text, text: &str) {
-        let label = label.get(self.language);
-        // Writing to a String cannot fail.
-        let _ = write!(self.out, "  {label}{:pad$}", "", pad = INDENT - 2 - width(label));
-        let mut column = INDENT;
-        for piece in pieces(text) {
-            if column > INDENT && column + width(piece) > WIDTH {
-                let _ = write!(self.out, "\n{:INDENT$}", "");
-                column = INDENT;
-            }
-            let piece = if column == INDENT { piece.trim_start() } else { piece };
-            self.out.push_str(piece);
-            column += width(piece);
-        }
-        self.out.push('\n');
-    }
-}
-
-/// The columns of a terminal that nobody has changed.
-const WIDTH: usize = 80;
-
-/// The column at which texts begin.
-const INDENT: usize = 11;
-
-/// The columns that `text` takes: Japanese letters take two.
-fn width(text: &str) -> usize {
-    text.chars().map(|c| if is_wide(c) { 2 } else { 1 }).sum()
-}
-
-/// Whether `c` takes two columns. The texts have no letters but ASCII and Japanese.
-const fn is_wide(c: char) -> bool {
-    !c.is_ascii()
-}
-
-/// Cuts `text` where a line may end: before a space, and around each wide letter but where Japanese forbids it.
-fn pieces(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        let mut previous = rest.chars().next()?;
-        let end = rest.char_indices().skip(1).find(|&(_, c)| may_break(std::mem::replace(&mut previous, c), c));
-        let (piece, after) = rest.split_at(end.map_or(rest.len(), |(at, _)| at));
-        rest = after;
-        Some(piece)
-    })
-}
-
-/// Whether a line may end between two letters.
-fn may_break(before: char, after: char) -> bool {
-    let closes = |c| {
-        matches!(
-            c,
-            '、' | '。' | '）' | '：' | 'ー' | '・' | 'ァ'
-                ..='ォ' | 'ッ' | 'ャ' | 'ュ' | 'ョ' | 'っ' | 'ゃ' | 'ゅ' | 'ょ'
-        )
-    };
-    match after {
-        ' ' => before != ' ',
-        _ => (is_wide(before) || is_wide(after)) && before != ' ' && before != '（' && !closes(after),
+        fold::line(label.get(self.language), text, self.out);
     }
 }

@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 
 use super::{CAUSE, DETAIL, Page, Parts, ReplyCode, causes};
 use crate::postfix;
-use crate::postfix::dsn::{Dsn, Language};
+use crate::postfix::dsn::Dsn;
 use crate::record::{Cause, Event, Postfix, Reply};
 use crate::syslog::{self, Context, Message};
 use crate::time::Timestamp;
@@ -52,12 +52,7 @@ fn parts(
     page.title(name);
     for (label, cause) in [(CAUSE, cause), (DETAIL, beneath)] {
         if let Some(cause) = cause {
-            let colon = match page.language {
-                Language::En => ": ",
-                Language::Ja => "：",
-            };
-            let text = format!("{}{colon}{}", cause.name(), causes::meaning(cause).get(page.language));
-            page.line(label, &text);
+            page.word(label, cause.name(), causes::meaning(cause));
         }
     }
     if let Some(code) = code {
@@ -68,9 +63,8 @@ fn parts(
         page.blank();
         page.enhanced(Parts::from(dsn));
     }
-    if let Some(Reply { provider: Some(provider), provider_code, .. }) = reply {
-        page.blank();
-        page.provider(*provider, *provider_code);
+    if let Some(reply) = reply {
+        page.provider_of(reply);
     }
     true
 }

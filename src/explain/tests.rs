@@ -1,3 +1,4 @@
+use super::fold::{WIDTH, width};
 use super::*;
 
 fn page(code: &str, language: Language) -> String {
@@ -374,12 +375,4 @@ fn lines_fit_a_terminal() {
             assert_fits(&page(&format!("{code} 5.3.0"), language));
         }
     }
-}
-
-#[test]
-fn lines_end_where_japanese_allows() {
-    let cut = |text| pieces(text).collect::<Vec<_>>();
-    assert_eq!(cut("a b. c"), ["a", " b.", " c"]);
-    assert_eq!(cut("送信（TLS）、後で。"), ["送", "信", "（TLS）、", "後", "で。"]);
-    assert_eq!(cut("サーバー"), ["サー", "バー"]);
 }
