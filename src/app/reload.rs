@@ -1,7 +1,8 @@
 //! From one configuration to the next. The start is the same, from none.
 //!
-//! First everything new is made, beside the old (`prepare.rs`): a sink's threads wait, a source is bound and not read. An error on
-//! the way lets go of it, and nothing has changed. Then, in one step that does not fail, the pipeline is replaced and the new begins.
+//! First everything new is made, beside the old (`prepare.rs`): a sink's threads wait, a source is bound and not read. An
+//! error on the way lets go of it, and nothing has changed. Then, in one step that does not fail, the pipeline is
+//! replaced and the new begins.
 //!
 //! | | equal in both | only in the old, or changed |
 //! |---|---|---|

@@ -194,13 +194,7 @@ impl Object<'_> {
         });
     }
 
-    /// Writes the sum of seconds that fit.
-    #[inline(always)]
-    pub(super) fn sum(&mut self, key: Key, a: Decimal<'_>, b: Decimal<'_>) {
-        self.value(key, |out| decimal::push_sum(out, a.parts(), b.parts()));
-    }
-
-    /// The same for seconds that are no text.
+    /// The same for a whole number of seconds, unless it is too large for a record.
     pub(super) fn whole_seconds_if(&mut self, key: Key, seconds: Option<u64>) {
         if let Some(seconds) = seconds.filter(|seconds| *seconds <= decimal::LARGEST) {
             self.value(key, |out| {
@@ -208,6 +202,12 @@ impl Object<'_> {
                 out.extend_from_slice(b".0");
             });
         }
+    }
+
+    /// Writes the sum of seconds that fit.
+    #[inline(always)]
+    pub(super) fn sum(&mut self, key: Key, a: Decimal<'_>, b: Decimal<'_>) {
+        self.value(key, |out| decimal::push_sum(out, a.parts(), b.parts()));
     }
 
     #[inline(always)]

@@ -5,9 +5,9 @@
 //! ```
 //!
 //! It is read as a list of `, key=value` pairs in any order, unknown keys skipped: Postfix 2.3 added `conn_use`, `delays`
-//! and `dsn`, Postfix 3.11 `tls`, and each broke the parsers that expected a sequence. A comma may be missing, too, or the space behind it. `status` ends the list, for what
-//! follows is written by strangers: nothing in a reason is read as a field. Where an address may have ended the list, the flag
-//! `status_ambiguous` says so.
+//! and `dsn`, Postfix 3.11 `tls`, and each broke the parsers that expected a sequence. A comma may be missing, or the
+//! space behind it. `status` ends the list, for what follows is written by strangers: nothing in a reason is read as a
+//! field. Where an address may have ended the list, the flag `status_ambiguous` says so.
 
 use super::dsn::Dsn;
 use super::{address, cause, divide, endpoint, provider, queue_id, remote_id, reply, status};

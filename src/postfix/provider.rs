@@ -231,8 +231,8 @@ fn code<'a>(provider: Provider, reply: &Reply<'a>) -> Option<&'a str> {
 /// `AS(201806281)`, `(S3150)`, `(AS761)`, or `SC-001` at the beginning.
 fn microsoft(text: &str) -> Option<&str> {
     let numbered = |code: &str| {
-        let digits = code.strip_prefix("AS").or_else(|| code.strip_prefix('S'))?;
-        (digits.len() >= 3 && digits.bytes().all(|byte| byte.is_ascii_digit())).then_some(())
+        let digits = code.strip_prefix("AS").or_else(|| code.strip_prefix('S'));
+        digits.is_some_and(|digits| digits.len() >= 3 && digits.bytes().all(|byte| byte.is_ascii_digit()))
     };
     let called = || {
         let at = memchr::memmem::find(text.as_bytes(), b"AS(")?;
@@ -245,7 +245,7 @@ fn microsoft(text: &str) -> Option<&str> {
         matches!(code.as_bytes(), [b'A'..=b'Z', b'A'..=b'Z', b'-', digits @ ..] if digits.iter().all(u8::is_ascii_digit))
             .then_some(code)
     };
-    called().or_else(|| within(text, b'(', b')', |code| numbered(code).is_some())).or_else(begun)
+    called().or_else(|| within(text, b'(', b')', numbered)).or_else(begun)
 }
 
 /// The list: `zen.spamhaus.org`, `https://www.spamhaus.org/pbl/query/PBL000000`.

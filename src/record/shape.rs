@@ -104,44 +104,22 @@ pub struct Commands<'a>(pub &'a str);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Figures<'a>(pub &'a str);
 
-/// The commands that smtpd counts, in the words of its log (`smtpd_cmd_table` in `src/smtpd/smtpd.c`): `unknown` are all that it
-/// does not know, and the sum is `all` in the record.
-const COMMANDS: [(&str, &str); 18] = [
-    ("helo", "helo"),
-    ("ehlo", "ehlo"),
-    ("xclient", "xclient"),
-    ("xforward", "xforward"),
-    ("starttls", "starttls"),
-    ("auth", "auth"),
-    ("mail", "mail"),
-    ("rcpt", "rcpt"),
-    ("data", "data"),
-    ("bdat", "bdat"),
-    ("rset", "rset"),
-    ("noop", "noop"),
-    ("vrfy", "vrfy"),
-    ("etrn", "etrn"),
-    ("quit", "quit"),
-    ("help", "help"),
-    ("unknown", "unknown"),
-    ("commands", "all"),
+/// What smtpd counts, in the words of its log (`smtpd_cmd_table` in `src/smtpd/smtpd.c`): `unknown` are all commands that it does
+/// not know, and `commands` is the sum.
+const COMMANDS: [&str; 18] = [
+    "helo", "ehlo", "xclient", "xforward", "starttls", "auth", "mail", "rcpt", "data", "bdat", "rset", "noop", "vrfy",
+    "etrn", "quit", "help", "unknown", "commands",
 ];
 
 /// The figures of scache (`src/scache/scache.c`).
-const FIGURES: [(&str, &str); 6] = [
-    ("hits", "hits"),
-    ("miss", "miss"),
-    ("success", "success"),
-    ("domains", "domains"),
-    ("addresses", "addresses"),
-    ("connection", "connection"),
-];
+const FIGURES: [&str; 6] = ["hits", "miss", "success", "domains", "addresses", "connection"];
 
 impl<'a> Commands<'a> {
-    /// Each command with how often it succeeded and how often it was used, as the record names it.
+    /// Each command with how often it succeeded and how often it was used; `all` for the sum.
     pub fn iter(self) -> impl Iterator<Item = (&'static str, u64, u64)> + use<'a> {
         pairs(self.0, &COMMANDS).filter_map(|(name, counts)| {
             let (ok, total) = counts.split_once('/').unwrap_or((counts, counts));
+            let name = if name == "commands" { "all" } else { name };
             Some((name, decimal::whole(ok)?, decimal::whole(total)?))
         })
     }
@@ -165,20 +143,17 @@ impl<'a> Figures<'a> {
     }
 }
 
-/// `name=value` pairs with spaces between them, each name of the table once, with the one beside it.
+/// `name=value` pairs with spaces between them, each of these names once.
 ///
-/// A name becomes a key of the record. So one that is not in the table, which Postfix never writes, is passed by.
-fn pairs<'a>(
-    text: &'a str,
-    names: &'static [(&'static str, &'static str)],
-) -> impl Iterator<Item = (&'static str, &'a str)> + use<'a> {
+/// A name becomes a key of the record, so any other one, which Postfix never writes, is passed by.
+fn pairs<'a>(text: &'a str, names: &'static [&'static str]) -> impl Iterator<Item = (&'static str, &'a str)> + use<'a> {
     let mut seen = 0_u32;
     text.split(' ').filter_map(move |pair| {
         let (logged, value) = pair.split_once('=')?;
-        let place = names.iter().position(|(name, _)| *name == logged)?;
+        let place = names.iter().position(|name| *name == logged)?;
         let is_first = seen & 1 << place == 0;
         seen |= 1 << place;
-        is_first.then_some((names[place].1, value))
+        is_first.then_some((names[place], value))
     })
 }
 

@@ -376,13 +376,12 @@ mod tests {
             waiting: buffer::Waiting::default(),
         };
         let pipeline = Current::new(Pipeline::new(Encoder { language: Language::En }, vec![Arc::new(outlet)]));
-        let origin = Origin {
-            name: "udp".to_owned(),
-            transport: Transport::Udp,
-            zone: TimeZone::UTC,
-            format: crate::syslog::Format::Auto,
-        };
-        (Intake::new(pipeline, origin, Arc::default(), room, LIMIT, Stop::default()), sink, ledger)
+        (Intake::new(pipeline, origin(), Arc::default(), room, LIMIT, Stop::default()), sink, ledger)
+    }
+
+    fn origin() -> Origin {
+        let (name, format) = ("udp".to_owned(), crate::syslog::Format::Auto);
+        Origin { name, transport: Transport::Udp, zone: TimeZone::UTC, format }
     }
 
     /// What these messages hold of the room, what was taken for them, and what their lines hold.
@@ -432,13 +431,7 @@ mod tests {
     #[test]
     fn what_would_take_more_than_half_goes_in_parts() {
         let pipeline = Current::new(Pipeline::new(Encoder { language: Language::En }, Vec::new()));
-        let origin = Origin {
-            name: "udp".to_owned(),
-            transport: Transport::Udp,
-            zone: TimeZone::UTC,
-            format: crate::syslog::Format::Auto,
-        };
-        let intake = Intake::new(pipeline, origin, Arc::default(), LIMIT, LIMIT, Stop::default());
+        let intake = Intake::new(pipeline, origin(), Arc::default(), LIMIT, LIMIT, Stop::default());
         let part = |size: usize, count: usize| {
             let message = vec![b'x'; size];
             let arrival = Arrival { frame: Frame::datagram(&message, LIMIT), peer: Peer::default(), line: None };

@@ -89,11 +89,11 @@ const LAST: ByteSet = ByteSet::of(b"cegilnortyCEGILNORTY");
 
 fn ends_like_severity(word: &str) -> bool {
     let Some(end) = word.as_bytes().last_chunk::<3>() else { return false };
-    let ends: [&[u8; 3]; 15] = [
+    let ends: [&[u8; 3]; 16] = [
         b"erg", b"ncy", b"nic", b"ert", b"rit", b"cal", b"tal", b"err", b"ror", b"arn", b"ing", b"ice", b"nfo", b"ion",
-        b"bug",
+        b"nal", b"bug",
     ];
-    ends.iter().any(|known| known.eq_ignore_ascii_case(end)) || end.eq_ignore_ascii_case(b"nal")
+    ends.iter().any(|known| known.eq_ignore_ascii_case(end))
 }
 
 /// Reads `[ID 197553 mail.info] ` in front of a text, and gives what follows.

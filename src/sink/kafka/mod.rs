@@ -12,8 +12,8 @@
 //! - The only topic of the sink does not exist, or is not permitted: everything waits for it (`topic.rs`).
 //! - Kafka refuses a record for good (it is too large, or the topic that it chose does not exist or is not permitted):
 //!   the record is buried, which is to say appended to the dead-letter file, dropped as `rejected`, and logged with its
-//!   topic and id.
-//!   librdkafka's thread only notes the refusal; the sink's own thread buries, and hands nothing over before it has.
+//!   topic and id. librdkafka's thread only notes the refusal; the sink's own thread buries, and hands nothing over
+//!   before it has.
 //! - Kafka refuses a request with many records because of one of them, and librdkafka does not say which: they are sent
 //!   again some at a time, and of those that are refused then each alone, and only the one that is refused alone is
 //!   dropped. Records of other requests that were on their way may overtake those: the only case in which the order
