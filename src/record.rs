@@ -11,7 +11,12 @@ mod provider;
 mod shape;
 
 pub use cause::Cause;
-pub use event::{Client, Delivery, Event, Postscreen, Verdict};
+pub use event::{
+    AttemptFailed, CacheCleanup, CacheStatistics, Client, Connect, ConnectionLost, Delivery, Disconnect, Dnsbl, Event,
+    Expired, HostnameMismatch, Lifecycle, MessageId, Notice, Notification, NotificationFailed, Passing, Pickup,
+    Postscreen, ProtocolError, QueueActive, QueueAdmin, RateLimit, Removed, SaslFailure, Statistics, Text, TlsError,
+    TlsReport, TlsSummary, Verdict,
+};
 pub use id::{NewId, RecordId, RecordIds, Reserved};
 pub use line::{LineHash, LineHashes};
 pub use provider::Provider;

@@ -19,7 +19,7 @@ impl Unparsed {
     /// none.
     pub fn count(&self, record: &Record<'_>) -> bool {
         let name = match &record.postfix {
-            Some(postfix) if matches!(postfix.event, Event::Other { .. }) => postfix.daemon.unwrap_or("unknown"),
+            Some(postfix) if matches!(postfix.event, Event::Other(_)) => postfix.daemon.unwrap_or("unknown"),
             None if record.flags.contains(Flags::HEADER_UNRECOGNISED) => NO_HEADER,
             _ => return false,
         };

@@ -54,6 +54,13 @@ pub(super) fn endpoint_if(object: &mut Object<'_>, key: Key, endpoint: Option<&E
     });
 }
 
+/// A client of which only the address, or its network, is known.
+pub(super) fn address_if(object: &mut Object<'_>, key: Key, ip: Option<&str>) {
+    if let Some(ip) = ip {
+        object.object(key, |object| object.text(key!("ip"), ip));
+    }
+}
+
 pub(super) fn delays_if(object: &mut Object<'_>, delays: Option<&Delays<'_>>) {
     let Some(delays) = delays.filter(|delays| delays.fit()) else { return };
     object.sum(key!("attempt_delay"), delays.connection_setup, delays.transmission);

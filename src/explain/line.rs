@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use super::{CAUSE, DETAIL, Page, Parts, ReplyCode, causes};
 use crate::postfix;
 use crate::postfix::dsn::Dsn;
-use crate::record::{Cause, Event, Postfix, Reply};
+use crate::record::{AttemptFailed, Cause, Event, Postfix, Reply};
 use crate::syslog::{self, Context, Message};
 use crate::time::Timestamp;
 
@@ -29,7 +29,9 @@ fn event(postfix: &Postfix<'_>, page: &mut Page<'_>) -> bool {
         Event::Delivery(delivery) => {
             parts(page, name, [delivery.cause, delivery.cause_detail], delivery.reply.as_ref(), delivery.dsn)
         }
-        Event::AttemptFailed { reply, cause, .. } => parts(page, name, [Some(*cause), None], reply.as_ref(), None),
+        Event::AttemptFailed(AttemptFailed { reply, cause, .. }) => {
+            parts(page, name, [Some(*cause), None], reply.as_ref(), None)
+        }
         Event::Verdict(verdict) => parts(page, name, [verdict.cause, None], verdict.reply.as_ref(), None),
         _ => false,
     }

@@ -8,13 +8,13 @@
 //! adds, of which the words that mean something only here are read here.
 
 use super::Line;
-use crate::record::Event;
+use crate::record::{Event, Passing, Text};
 
 /// The event that a line is.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     match line.level {
         None if line.has_queue_id => passing(line.text),
-        None => is_dump(line.text).then_some(Event::Debug { text: line.text }),
+        None => is_dump(line.text).then_some(Event::Debug(Text { text: line.text })),
         Some(_) => None,
     }
 }
@@ -25,7 +25,7 @@ fn passing(text: &str) -> Option<Event<'_>> {
     let rest = text.strip_prefix("passing <")?;
     let (to, transport) = rest.split_at(memchr::memmem::rfind(rest.as_bytes(), TO.as_bytes())?);
     let transport = &transport[TO.len()..];
-    (!transport.is_empty()).then_some(Event::Passing { to, transport })
+    (!transport.is_empty()).then_some(Event::Passing(Passing { to, transport }))
 }
 
 /// Whether a line is of the dump of a delivery's state that `local -v` and `virtual -v` write (`src/local/local_expand.c`,
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn passed_on() {
-        let passing = |to, transport| Some(Event::Passing { to, transport });
+        let passing = |to, transport| Some(Event::Passing(Passing { to, transport }));
         #[rustfmt::skip]
         let vectors = [
             ("passing <bob@example.com> to transport=lmtp", passing("bob@example.com", "lmtp")),
@@ -89,7 +89,11 @@ mod tests {
     #[test]
     fn dumps() {
         for text in ["level: 1", "recipient: bob@example.com", "why: ", "unmatched: +x", "recipient count: 2"] {
-            assert_eq!(read(&Line { level: None, has_queue_id: false, text }), Some(Event::Debug { text }), "{text}");
+            assert_eq!(
+                read(&Line { level: None, has_queue_id: false, text }),
+                Some(Event::Debug(Text { text })),
+                "{text}"
+            );
         }
         for text in ["recipient", "levels: 1", "a recipient: bob@example.com", ""] {
             assert_eq!(read(&Line { level: None, has_queue_id: false, text }), None, "{text}");

@@ -15,7 +15,7 @@ use std::net::IpAddr;
 
 use super::{Line, endpoint};
 use crate::decimal;
-use crate::record::Event;
+use crate::record::{Event, Statistics};
 
 /// The words for rates and counts, and their names. Postfix 3.12 added `tlstrace`.
 const KINDS: &[(&str, &str)] = &[
@@ -39,14 +39,14 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     let (number, rest) = rest.split_once(' ').unwrap_or((rest, ""));
     let (value, period) = number.split_once('/').map_or((number, None), |(value, period)| (value, Some(period)));
     let (limited_service, ip, rest) = split_client(rest);
-    Some(Event::Statistics {
+    Some(Event::Statistics(Statistics {
         kind,
         value: decimal::whole(value),
         period: period.and_then(seconds),
         limited_service,
         ip,
         at: rest.strip_prefix("at ").filter(|at| !at.is_empty()),
-    })
+    }))
 }
 
 /// A period in seconds: `60s`, or in the units in which Postfix's configuration counts.
@@ -117,7 +117,7 @@ mod tests {
         ];
         for (text, kind, value, period, limited_service, ip) in vectors {
             let text = format!("statistics: max {text} at Nov 24 02:10:35");
-            let expected = Event::Statistics { kind, value: Some(value), period, limited_service, ip, at };
+            let expected = Event::Statistics(Statistics { kind, value: Some(value), period, limited_service, ip, at });
             assert_eq!(read(&text), Some(expected), "{text}");
         }
     }
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn damaged() {
         let of = |value, period, limited_service, ip, at| {
-            Some(Event::Statistics { kind: "connection_rate", value, period, limited_service, ip, at })
+            Some(Event::Statistics(Statistics { kind: "connection_rate", value, period, limited_service, ip, at }))
         };
         let vectors = [
             ("1/60s for (smtp:192.0.2.1", of(Some(1), Some(60), Some("smtp"), Some("192.0.2.1"), None)),
@@ -144,7 +144,7 @@ mod tests {
             assert_eq!(read(&text), expected, "{text}");
         }
         let long = format!("statistics: max cache size 1 for ({}:192.0.2.1) at x", "é:".repeat(100));
-        let Some(Event::Statistics { limited_service, ip, .. }) = read(&long) else { panic!("{long}") };
+        let Some(Event::Statistics(Statistics { limited_service, ip, .. })) = read(&long) else { panic!("{long}") };
         assert_eq!((limited_service.map(str::len), ip), (Some(300), Some("192.0.2.1")));
     }
 

@@ -8,7 +8,7 @@
 //! ```
 
 use super::{Line, queue_id};
-use crate::record::{Event, Level};
+use crate::record::{Event, Level, Notice, Notification, NotificationFailed};
 
 /// What a notification is of, and its kind in the record.
 const KINDS: [(&str, &str); 3] =
@@ -35,10 +35,10 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     let begins = |words: &[&str]| words.iter().any(|words| text.starts_with(words));
     match line.level {
         None | Some(Level::Warning) if begins(&FAILED) => {
-            Some(Event::NotificationFailed { status: None, reason: Some(text) })
+            Some(Event::NotificationFailed(NotificationFailed { status: None, reason: Some(text) }))
         }
         None if line.has_queue_id && begins(&SKIPPED) => {
-            Some(Event::Notice { kind: "notification_skipped", server: None, text })
+            Some(Event::Notice(Notice { kind: "notification_skipped", server: None, text }))
         }
         None if line.has_queue_id => notification(text),
         _ => None,
@@ -54,7 +54,11 @@ fn notification(text: &str) -> Option<Event<'_>> {
     let (_, kind) = KINDS.iter().find(|(words, _)| *words == what)?;
     // What Postfix takes for an id (`mail_queue_id_ok()`): a cut one is still something to look for.
     let is_id = !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    (is_id || queue_id::is_substitute(id)).then_some(Event::Notification { kind, recipient, notification_queue_id: id })
+    (is_id || queue_id::is_substitute(id)).then_some(Event::Notification(Notification {
+        kind,
+        recipient,
+        notification_queue_id: id,
+    }))
 }
 
 #[cfg(test)]
@@ -68,7 +72,7 @@ mod tests {
     #[test]
     fn notifications() {
         let sent = |recipient, kind, notification_queue_id| {
-            Some(Event::Notification { kind, recipient, notification_queue_id })
+            Some(Event::Notification(Notification { kind, recipient, notification_queue_id }))
         };
         #[rustfmt::skip]
         let vectors = [
@@ -104,7 +108,7 @@ mod tests {
             "postmaster notice failed while bouncing to postmaster@example.com",
             "postmaster notice failed while warning postmaster@example.com",
         ] {
-            let failed = Some(Event::NotificationFailed { status: None, reason: Some(text) });
+            let failed = Some(Event::NotificationFailed(NotificationFailed { status: None, reason: Some(text) }));
             assert_eq!(event(Some(Level::Warning), text), failed);
             assert_eq!(event(None, text), failed);
             assert_eq!(read(&Line { level: Some(Level::Warning), has_queue_id: false, text }), failed);
@@ -120,7 +124,10 @@ mod tests {
             "not sending trace/success notification for single-bounce message",
             "no trace file -- not sending a notification",
         ] {
-            assert_eq!(event(None, text), Some(Event::Notice { kind: "notification_skipped", server: None, text }));
+            assert_eq!(
+                event(None, text),
+                Some(Event::Notice(Notice { kind: "notification_skipped", server: None, text }))
+            );
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use super::Line;
 use crate::decimal;
-use crate::record::Event;
+use crate::record::{CacheCleanup, Event};
 
 /// The event that a line is.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
@@ -22,7 +22,7 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
         let mut pairs = figures.split(' ').filter_map(|pair| pair.split_once('='));
         pairs.find(|(key, _)| *key == name).and_then(|(_, value)| decimal::whole(value))
     };
-    Some(Event::CacheCleanup { cache, retained: figure("retained"), dropped: figure("dropped"), full })
+    Some(Event::CacheCleanup(CacheCleanup { cache, retained: figure("retained"), dropped: figure("dropped"), full }))
 }
 
 #[cfg(test)]
@@ -32,7 +32,8 @@ mod tests {
     #[test]
     fn cleanups() {
         let read = |text| read(&Line { level: None, has_queue_id: false, text });
-        let of = |cache, retained, dropped, full| Some(Event::CacheCleanup { cache, retained, dropped, full });
+        let of =
+            |cache, retained, dropped, full| Some(Event::CacheCleanup(CacheCleanup { cache, retained, dropped, full }));
         #[rustfmt::skip]
         let vectors = [
             ("cache btree:/var/lib/postfix/postscreen_cache full cleanup: retained=120 dropped=7 entries", of("btree:/var/lib/postfix/postscreen_cache", Some(120), Some(7), true)),

@@ -7,7 +7,7 @@
 //! ```
 
 use super::Line;
-use crate::record::Event;
+use crate::record::{Event, MessageId, Removed};
 
 /// The event that a line is.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
@@ -15,14 +15,14 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
         return None;
     }
     if let Some(reason) = line.text.strip_prefix("removed (") {
-        return Some(Event::Removed { reason: Some(reason.strip_suffix(')').unwrap_or(reason)) });
+        return Some(Event::Removed(Removed { reason: Some(reason.strip_suffix(')').unwrap_or(reason)) }));
     }
     let (resent, text) = match line.text.strip_prefix("resent-") {
         Some(rest) => (true, rest),
         None => (false, line.text),
     };
     let value = text.strip_prefix("message-id=")?;
-    Some(Event::MessageId { message_id: message_id(value), resent })
+    Some(Event::MessageId(MessageId { message_id: message_id(value), resent }))
 }
 
 /// The id in the value of a header: what stands in brackets after comments, or all of it where there are none.
@@ -98,7 +98,7 @@ mod tests {
             for app_name in ["postfix/cleanup", "postfix-out/cleanup", "postfix"] {
                 for (key, resent) in [("message-id", false), ("resent-message-id", true)] {
                     let line = format!("4FCA1803C5: {key}={value}");
-                    assert_eq!(event(app_name, &line), Event::MessageId { message_id, resent }, "{line}");
+                    assert_eq!(event(app_name, &line), Event::MessageId(MessageId { message_id, resent }), "{line}");
                 }
             }
         }
@@ -112,7 +112,7 @@ mod tests {
             for app_name in ["postfix/cleanup", "postfix"] {
                 assert_eq!(
                     event(app_name, &format!("3Pt2mN2VXxzNjll: {text}")),
-                    Event::Removed { reason: Some(reason) }
+                    Event::Removed(Removed { reason: Some(reason) })
                 );
             }
         }
@@ -126,10 +126,7 @@ mod tests {
             "4FCA1803C5: message-ids=<a@x>",
             "removed (x)",
         ] {
-            assert!(
-                !matches!(event("postfix/cleanup", text), Event::MessageId { .. } | Event::Removed { .. }),
-                "{text}"
-            );
+            assert!(!matches!(event("postfix/cleanup", text), Event::MessageId(_) | Event::Removed(_)), "{text}");
         }
     }
 
@@ -137,10 +134,10 @@ mod tests {
         #[test]
         fn any_value_is_an_id(value in "[<>() a-z@é\"]{0,30}|\\PC{0,40}", id in "[!-;=?-~é]{0,30}") {
             let line = format!("4FCA1803C5: message-id={value}");
-            let is_id = matches!(event("postfix/cleanup", &line), Event::MessageId { resent: false, .. });
+            let is_id = matches!(event("postfix/cleanup", &line), Event::MessageId(MessageId { resent: false, .. }));
             prop_assert!(is_id, "{}", line);
             let line = format!("4FCA1803C5: message-id=<{id}>");
-            prop_assert_eq!(event("postfix/cleanup", &line), Event::MessageId { message_id: &id, resent: false });
+            prop_assert_eq!(event("postfix/cleanup", &line), Event::MessageId(MessageId { message_id: &id, resent: false }));
         }
     }
 }

@@ -14,7 +14,7 @@
 //! A function of a later Postfix whose name begins with a new word is `other` until the word is added.
 
 use super::Line;
-use crate::record::Event;
+use crate::record::{Event, Text};
 
 /// How a line begins, and what it holds further on.
 #[rustfmt::skip]
@@ -191,7 +191,7 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
             || is_socket(text)
             || is_hex_dump(text)
             || (!line.has_queue_id && names_function(text)));
-    is_verbose.then_some(Event::Debug { text })
+    is_verbose.then_some(Event::Debug(Text { text }))
 }
 
 /// A record of a queue file, by its type: `read S alice@example.com` (pickup, showq, cleanup).
@@ -261,7 +261,7 @@ mod tests {
 
     fn is_debug(text: &str) -> bool {
         let event = read(&Line { level: None, has_queue_id: false, text });
-        assert!(matches!(event, None | Some(Event::Debug { .. })));
+        assert!(matches!(event, None | Some(Event::Debug(_))));
         event.is_some()
     }
 

@@ -1,7 +1,7 @@
 //! Addresses in DNS lists (`src/dnsblog/dnsblog.c`): `addr A listed by domain D as R`.
 
 use super::Line;
-use crate::record::Event;
+use crate::record::{Dnsbl, Event};
 
 /// The event that a line is.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
@@ -11,7 +11,7 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     let (ip, rest) = line.text.strip_prefix("addr ")?.split_once(" listed by domain ")?;
     let (domain, result) = rest.split_once(" as ")?;
     let whole = [ip, domain, result].iter().all(|part| !part.is_empty()) && !ip.contains(' ');
-    whole.then_some(Event::Dnsbl { ip, domain, result })
+    whole.then_some(Event::Dnsbl(Dnsbl { ip, domain, result }))
 }
 
 #[cfg(test)]
@@ -28,7 +28,7 @@ mod tests {
             ("addr 192.0.2.1 listed by domain bücher.example as x as y", "192.0.2.1", "bücher.example", "x as y"),
         ];
         for (text, ip, domain, result) in vectors {
-            assert_eq!(read(text), Some(Event::Dnsbl { ip, domain, result }), "{text}");
+            assert_eq!(read(text), Some(Event::Dnsbl(Dnsbl { ip, domain, result })), "{text}");
         }
         for text in [
             "",

@@ -8,7 +8,7 @@
 //! A line with a level is none of them: it is a warning, whoever writes it.
 
 use super::{Line, status};
-use crate::record::Event;
+use crate::record::{Event, Notice, NotificationFailed};
 
 /// The kind of the delivery record that was cut.
 pub(super) const DELIVERY_CUT: &str = "delivery_cut";
@@ -73,7 +73,7 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     }
     let holds = |words: &str| words.is_empty() || memchr::memmem::find(text.as_bytes(), words.as_bytes()).is_some();
     let notice = NOTICES.iter().find(|(begin, words, _)| text.starts_with(begin) && holds(words));
-    notice.map(|(_, _, kind)| Event::Notice { kind, server: None, text })
+    notice.map(|(_, _, kind)| Event::Notice(Notice { kind, server: None, text }))
 }
 
 /// A delivery without a recipient: the bounce daemon could not be asked to notify the sender.
@@ -83,25 +83,25 @@ fn notification_failed(text: &str) -> Option<Event<'_>> {
         return None;
     }
     let reason = reason.strip_suffix(')').unwrap_or(reason);
-    Some(Event::NotificationFailed {
+    Some(Event::NotificationFailed(NotificationFailed {
         status: Some(status::name(status)),
         reason: Some(reason).filter(|reason| !reason.is_empty()),
-    })
+    }))
 }
 
 /// What postlog(1) logs for an operator: any text. Postfix's own scripts log under their own names.
 pub(super) fn read_postlog<'a>(line: &Line<'a>) -> Option<Event<'a>> {
-    line.level.is_none().then_some(Event::Notice { kind: "postlog", server: None, text: line.text })
+    line.level.is_none().then_some(Event::Notice(Notice { kind: "postlog", server: None, text: line.text }))
 }
 
 /// What `postfix tls` prints of its work, line by line (`conf/postfix-tls-script`).
 pub(super) fn read_tls_script<'a>(line: &Line<'a>) -> Option<Event<'a>> {
-    line.level.is_none().then_some(Event::Notice { kind: "tls_setup", server: None, text: line.text })
+    line.level.is_none().then_some(Event::Notice(Notice { kind: "tls_setup", server: None, text: line.text }))
 }
 
 /// How Postfix 3.11 moves tables away from Berkeley DB (`conf/postfix-non-bdb-script`, `src/nbdb_reindexd`).
 pub(super) fn read_table_migration<'a>(line: &Line<'a>) -> Option<Event<'a>> {
-    line.level.is_none().then_some(Event::Notice { kind: "table_migration", server: None, text: line.text })
+    line.level.is_none().then_some(Event::Notice(Notice { kind: "table_migration", server: None, text: line.text }))
 }
 
 #[cfg(test)]
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn what_has_no_shape_is_told_by_its_program() {
         let kind = |app_name, msg| match parse(&Message { app_name: Some(app_name), msg, ..Message::default() }) {
-            Some(crate::record::Postfix { event: Event::Notice { kind, .. }, .. }) => Some(kind),
+            Some(crate::record::Postfix { event: Event::Notice(Notice { kind, .. }), .. }) => Some(kind),
             _ => None,
         };
         assert_eq!(kind("postfix/postlog", "smtp_foo: any text"), Some("postlog"));
@@ -260,7 +260,7 @@ mod tests {
         for (text, kind) in vectors {
             assert_eq!(
                 read(&Line { level: None, has_queue_id: false, text }),
-                Some(Event::Notice { kind, server: None, text })
+                Some(Event::Notice(Notice { kind, server: None, text }))
             );
             assert_eq!(read(&Line { level: Some(Level::Warning), has_queue_id: false, text }), None, "{text}");
         }
@@ -271,7 +271,8 @@ mod tests {
 
     #[test]
     fn failed_notifications() {
-        let failed = |status, reason| Some(Event::NotificationFailed { status: Some(status), reason });
+        let failed =
+            |status, reason| Some(Event::NotificationFailed(NotificationFailed { status: Some(status), reason }));
         let vectors = [
             ("status=deferred (bounce failed)", failed("deferred", Some("bounce failed"))),
             ("status=deferred (delay warning failed)", failed("deferred", Some("delay warning failed"))),

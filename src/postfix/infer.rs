@@ -266,7 +266,7 @@ fn without_relay(delivery: &Delivery<'_>, text: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Endpoint;
+    use crate::record::{Endpoint, Text};
 
     #[test]
     fn lines() {
@@ -345,7 +345,7 @@ mod tests {
             ("", None),
         ];
         for (text, expected) in vectors {
-            assert_eq!(daemon(&Event::Other { text }, text), expected, "{text}");
+            assert_eq!(daemon(&Event::Other(Text { text }), text), expected, "{text}");
         }
     }
 

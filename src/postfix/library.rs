@@ -6,7 +6,7 @@
 //! what OpenSSL says is in `tls/`.
 
 use super::Line;
-use crate::record::Event;
+use crate::record::{Event, Text};
 
 /// How a problem begins, and what it holds further on.
 #[rustfmt::skip]
@@ -88,10 +88,10 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     let text = line.text;
     let holds = |words: &str| memchr::memmem::find(text.as_bytes(), words.as_bytes()).is_some();
     if PROBLEMS.iter().any(|(begin, words)| text.starts_with(begin) && holds(words)) {
-        return Some(Event::Warning { text });
+        return Some(Event::Warning(Text { text }));
     }
     let is_step = STEPS.iter().any(|begin| text.starts_with(begin)) || is_mechanism_step(text);
-    is_step.then_some(Event::Debug { text })
+    is_step.then_some(Event::Debug(Text { text }))
 }
 
 fn is_mechanism_step(text: &str) -> bool {
@@ -129,7 +129,7 @@ mod tests {
             "nss_ldap: could not search LDAP server - Server is unavailable",
             "GSSAPI Error: Unspecified GSS failure.  Minor code may provide more information (No credentials cache found)",
         ] {
-            assert_eq!(read(text), Some(Event::Warning { text }), "{text}");
+            assert_eq!(read(text), Some(Event::Warning(Text { text })), "{text}");
         }
     }
 
@@ -145,7 +145,7 @@ mod tests {
             "sql auxprop plugin using mysql engine",
             "begin transaction",
         ] {
-            assert_eq!(read(text), Some(Event::Debug { text }), "{text}");
+            assert_eq!(read(text), Some(Event::Debug(Text { text })), "{text}");
         }
     }
 

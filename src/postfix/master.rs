@@ -12,7 +12,7 @@
 
 use super::Line;
 use crate::decimal;
-use crate::record::Event;
+use crate::record::{Event, Lifecycle, Text};
 
 /// The event that a line is.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
@@ -20,13 +20,18 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
         return None;
     }
     let text = line.text;
-    master(text).or_else(|| script(text)).or_else(|| is_dump(text).then_some(Event::Debug { text }))
+    master(text).or_else(|| script(text)).or_else(|| is_dump(text).then_some(Event::Debug(Text { text })))
 }
 
 fn master(text: &str) -> Option<Event<'_>> {
     if let Some(signal) = text.strip_prefix("terminating on signal ") {
         let signal = Some(decimal::whole(signal)?);
-        return Some(Event::Lifecycle { action: "terminate", version: None, config_directory: None, signal });
+        return Some(Event::Lifecycle(Lifecycle {
+            action: "terminate",
+            version: None,
+            config_directory: None,
+            signal,
+        }));
     }
     if let Some(rest) = text.strip_prefix("daemon started") {
         return versioned("start", rest);
@@ -34,7 +39,12 @@ fn master(text: &str) -> Option<Event<'_>> {
     if let Some(directory) = text.strip_prefix("reload configuration") {
         let config_directory = directory.strip_prefix(' ').filter(|directory| !directory.is_empty());
         let whole = directory.is_empty() || directory.starts_with(' ');
-        return whole.then_some(Event::Lifecycle { action: "reload", version: None, config_directory, signal: None });
+        return whole.then_some(Event::Lifecycle(Lifecycle {
+            action: "reload",
+            version: None,
+            config_directory,
+            signal: None,
+        }));
     }
     versioned("reload", text.strip_prefix("reload").filter(|rest| !rest.is_empty())?)
 }
@@ -49,7 +59,7 @@ fn versioned<'a>(action: &'static str, rest: &'a str) -> Option<Event<'a>> {
         }
         None => rest.is_empty().then_some((None, None))?,
     };
-    Some(Event::Lifecycle { action, version, config_directory, signal: None })
+    Some(Event::Lifecycle(Lifecycle { action, version, config_directory, signal: None }))
 }
 
 fn script(text: &str) -> Option<Event<'_>> {
@@ -64,7 +74,7 @@ fn script(text: &str) -> Option<Event<'_>> {
             (rest.is_empty() || rest.starts_with(": PID:")).then_some("running")?
         }
     };
-    Some(Event::Lifecycle { action, version: None, config_directory: None, signal: None })
+    Some(Event::Lifecycle(Lifecycle { action, version: None, config_directory: None, signal: None }))
 }
 
 /// Whether a line is of the dump of a service that `master -v` writes (`src/master/master_ent.c`). Nothing but its daemon
@@ -95,7 +105,7 @@ mod tests {
     #[test]
     fn lifecycle() {
         let event = |action, version, config_directory, signal| {
-            Some(Event::Lifecycle { action, version, config_directory, signal })
+            Some(Event::Lifecycle(Lifecycle { action, version, config_directory, signal }))
         };
         let plain = |action| event(action, None, None, None);
         let etc = Some("/etc/postfix");
@@ -147,7 +157,7 @@ mod tests {
             "arg[0]: smtpd",
             "status_fd 8 9",
         ] {
-            assert_eq!(read(&Line { level: None, has_queue_id: false, text }), Some(Event::Debug { text }));
+            assert_eq!(read(&Line { level: None, has_queue_id: false, text }), Some(Event::Debug(Text { text })));
         }
         assert_eq!(read(&Line { level: None, has_queue_id: false, text: "flags: up" }), None);
     }

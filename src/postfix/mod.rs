@@ -45,7 +45,7 @@ mod verdict;
 mod words;
 
 use self::queue_id::QueueId;
-use crate::record::{Event, Flags, Level, Postfix, Reply};
+use crate::record::{AttemptFailed, ConnectionLost, Event, Flags, Level, Notice, Postfix, QueueActive, Reply, Text};
 use crate::syslog::Message;
 
 /// A line of a Postfix program as the readers of events get it.
@@ -123,7 +123,7 @@ pub fn parse<'a>(message: &Message<'a>) -> Option<Postfix<'a>> {
         tag::Daemon::Lost { .. } => None,
     };
     let mut event = event(&line, named, &mut flags);
-    if matches!(event, Event::Other { .. } | Event::Debug { .. })
+    if matches!(event, Event::Other(_) | Event::Debug(_))
         && let Some((other, rest, what)) = behind_unusual_id(&line, named, &mut flags)
     {
         (id, text, event) = (Some(other), rest, what);
@@ -170,21 +170,21 @@ fn behind_unusual_id<'a>(
     let mut added = Flags::QUEUE_ID_UNUSUAL;
     let event = event(&Line { level: None, has_queue_id: true, text }, daemon, &mut added);
     let is_whole = match &event {
-        Event::MessageId { .. } => text.contains("message-id=<"),
-        Event::QueueActive { size, .. } => size.is_some(),
+        Event::MessageId(_) => text.contains("message-id=<"),
+        Event::QueueActive(QueueActive { size, .. }) => size.is_some(),
         Event::Client(_) => text.contains(']'),
-        Event::AttemptFailed { server, .. } => server.is_some(),
-        Event::Notice { kind, server, .. } => server.is_some() || *kind == general::DELIVERY_CUT,
-        Event::ConnectionLost { client, .. } => client.is_some(),
+        Event::AttemptFailed(AttemptFailed { server, .. }) => server.is_some(),
+        Event::Notice(Notice { kind, server, .. }) => server.is_some() || *kind == general::DELIVERY_CUT,
+        Event::ConnectionLost(ConnectionLost { client, .. }) => client.is_some(),
         Event::Delivery(_)
-        | Event::Expired { .. }
-        | Event::Removed { .. }
+        | Event::Expired(_)
+        | Event::Removed(_)
         | Event::Skipped
-        | Event::Passing { .. }
-        | Event::Pickup { .. }
-        | Event::Notification { .. }
-        | Event::NotificationFailed { .. }
-        | Event::QueueAdmin { .. }
+        | Event::Passing(_)
+        | Event::Pickup(_)
+        | Event::Notification(_)
+        | Event::NotificationFailed(_)
+        | Event::QueueAdmin(_)
         | Event::Verdict(_) => true,
         _ => false,
     };
@@ -208,8 +208,8 @@ fn event<'a>(line: &Line<'a>, daemon: Option<&str>, flags: &mut Flags) -> Event<
     };
     let read = READERS.iter().filter(|(writers, _)| reads(writers)).find_map(|(_, read)| read(line));
     read.unwrap_or(match line.level {
-        Some(_) => Event::Warning { text: line.text },
-        None => Event::Other { text: line.text },
+        Some(_) => Event::Warning(Text { text: line.text }),
+        None => Event::Other(Text { text: line.text }),
     })
 }
 

@@ -6,7 +6,7 @@
 
 use super::{Line, address, queue_id};
 use crate::decimal;
-use crate::record::Event;
+use crate::record::{Event, Notice, Pickup};
 
 /// The event that a line is.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
@@ -15,7 +15,7 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     }
     // Some versions warn of it, some only mention it.
     if line.text.starts_with("message has been queued for ") && line.text.ends_with(" days") {
-        return Some(Event::Notice { kind: "message_old", server: None, text: line.text });
+        return Some(Event::Notice(Notice { kind: "message_old", server: None, text: line.text }));
     }
     submission(line.text)
 }
@@ -29,7 +29,7 @@ fn submission(text: &str) -> Option<Event<'_>> {
     }
     let (from, rest) = address::split_last(rest.strip_prefix("from=")?);
     let orig_queue_id = rest.strip_prefix(" orig_id=").and_then(queue_id::read).map(|id| id.text);
-    Some(Event::Pickup { uid: decimal::whole(uid), from, orig_queue_id })
+    Some(Event::Pickup(Pickup { uid: decimal::whole(uid), from, orig_queue_id }))
 }
 
 #[cfg(test)]
@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn submissions() {
-        let pickup = |uid, from, orig_queue_id| Some(Event::Pickup { uid, from, orig_queue_id });
+        let pickup = |uid, from, orig_queue_id| Some(Event::Pickup(Pickup { uid, from, orig_queue_id }));
         #[rustfmt::skip]
         let vectors = [
             ("uid=0 from=<root>", pickup(Some(0), "root", None)),
@@ -63,7 +63,7 @@ mod tests {
             ("uid=+1 from=<a>", None),
             ("uid=x from=<a>", None),
             ("", None),
-            ("message has been queued for 3 days", Some(Event::Notice { kind: "message_old", server: None, text: "message has been queued for 3 days" })),
+            ("message has been queued for 3 days", Some(Event::Notice(Notice { kind: "message_old", server: None, text: "message has been queued for 3 days" }))),
         ];
         for (text, expected) in vectors {
             assert_eq!(read(&Line { level: None, has_queue_id: true, text }), expected, "{text}");

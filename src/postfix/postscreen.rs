@@ -19,7 +19,7 @@
 
 use super::{Line, endpoint};
 use crate::decimal;
-use crate::record::{Decimal, Endpoint, Event, Postscreen};
+use crate::record::{Connect, Decimal, Disconnect, Endpoint, Event, Notice, Postscreen, Text};
 
 /// The event that a line is.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
@@ -43,10 +43,10 @@ fn client(text: &str) -> Option<Endpoint<'_>> {
 
 fn session(text: &str) -> Option<Event<'_>> {
     if let Some(gone) = text.strip_prefix("DISCONNECT ") {
-        return Some(Event::Disconnect { client: Some(client(gone)?), commands: None, notes: None });
+        return Some(Event::Disconnect(Disconnect { client: Some(client(gone)?), commands: None, notes: None }));
     }
     let (from, rest) = split_client(text.strip_prefix("CONNECT from ")?)?;
-    Some(Event::Connect { client: from, local: Some(client(rest.strip_prefix(" to ")?)?), server: None })
+    Some(Event::Connect(Connect { client: from, local: Some(client(rest.strip_prefix(" to ")?)?), server: None }))
 }
 
 /// Decisions that name the client alone.
@@ -139,7 +139,7 @@ fn notice(text: &str) -> Option<Event<'_>> {
             _ => return None,
         }
     };
-    Some(Event::Notice { kind, server: None, text })
+    Some(Event::Notice(Notice { kind, server: None, text }))
 }
 
 /// What `-v` adds for each change of a session's state (`postscreen.h`), and for each line that is sent or received.
@@ -149,7 +149,7 @@ fn debug(text: &str) -> Option<Event<'_>> {
     let at = memchr::memchr(b'[', rest.as_bytes())?;
     // The name of a test may stand before the client.
     let named = rest[..at].bytes().all(|b| b.is_ascii_lowercase() || b == b' ');
-    (named && split_client(&rest[at..]).is_some()).then_some(Event::Debug { text })
+    (named && split_client(&rest[at..]).is_some()).then_some(Event::Debug(Text { text }))
 }
 
 /// The name of the entry that a text begins with, and what follows it.
@@ -183,11 +183,16 @@ mod tests {
 
     #[test]
     fn sessions() {
-        let four = Event::Connect { client: peer("[192.0.2.1]:4711"), local: peer("[192.0.2.2]:25"), server: None };
+        let four =
+            Event::Connect(Connect { client: peer("[192.0.2.1]:4711"), local: peer("[192.0.2.2]:25"), server: None });
         assert_eq!(read(&line("CONNECT from [192.0.2.1]:4711 to [192.0.2.2]:25")), Some(four));
-        let six = Event::Connect { client: peer("[2001:db8::1]:4711"), local: peer("[2001:db8::2]:25"), server: None };
+        let six = Event::Connect(Connect {
+            client: peer("[2001:db8::1]:4711"),
+            local: peer("[2001:db8::2]:25"),
+            server: None,
+        });
         assert_eq!(read(&line("CONNECT from [2001:db8::1]:4711 to [2001:db8::2]:25")), Some(six));
-        let gone = Event::Disconnect { client: peer("[2001:db8::1]:4711"), commands: None, notes: None };
+        let gone = Event::Disconnect(Disconnect { client: peer("[2001:db8::1]:4711"), commands: None, notes: None });
         assert_eq!(read(&line("DISCONNECT [2001:db8::1]:4711")), Some(gone));
         // tlsproxy's.
         assert_eq!(read(&line("CONNECT from [192.0.2.1]:4711")), None);
@@ -288,7 +293,7 @@ mod tests {
             ("[192.0.2.1]:4711: replacing command \"x\" with \"NOOP\"", "command_replaced"),
         ];
         for (text, kind) in vectors {
-            assert_eq!(read(&line(text)), Some(Event::Notice { kind, server: None, text }), "{text}");
+            assert_eq!(read(&line(text)), Some(Event::Notice(Notice { kind, server: None, text })), "{text}");
         }
         for text in [
             "PASS pregreet test [192.0.2.1]:4711",
@@ -298,7 +303,7 @@ mod tests {
             "> [192.0.2.1]:4711: 220-mx.example.com",
             "< [192.0.2.1]:4711: EHLO [198.51.100.7]",
         ] {
-            assert_eq!(read(&line(text)), Some(Event::Debug { text }), "{text}");
+            assert_eq!(read(&line(text)), Some(Event::Debug(Text { text })), "{text}");
         }
     }
 

@@ -7,7 +7,7 @@
 
 use super::Line;
 use crate::decimal;
-use crate::record::Event;
+use crate::record::{Event, QueueAdmin, Removed};
 
 /// What it says of one message, and the action.
 const ACTIONS: [(&str, &str); 4] =
@@ -33,17 +33,17 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
         return summary(line.text);
     }
     if line.text == "removed" {
-        return Some(Event::Removed { reason: None });
+        return Some(Event::Removed(Removed { reason: None }));
     }
     let (_, action) = ACTIONS.iter().find(|(text, _)| *text == line.text)?;
-    Some(Event::QueueAdmin { action, messages: None })
+    Some(Event::QueueAdmin(QueueAdmin { action, messages: None }))
 }
 
 fn summary(text: &str) -> Option<Event<'static>> {
     let (begin, rest) = text.split_once(": ")?;
     let (_, action) = SUMMARIES.iter().find(|(known, _)| *known == begin)?;
     let count = rest.strip_suffix(" messages").or_else(|| rest.strip_suffix(" message"))?;
-    Some(Event::QueueAdmin { action, messages: Some(decimal::whole(count)?) })
+    Some(Event::QueueAdmin(QueueAdmin { action, messages: Some(decimal::whole(count)?) }))
 }
 
 #[cfg(test)]
@@ -53,9 +53,9 @@ mod tests {
 
     #[test]
     fn messages() {
-        let admin = |action| Some(Event::QueueAdmin { action, messages: None });
+        let admin = |action| Some(Event::QueueAdmin(QueueAdmin { action, messages: None }));
         let vectors = [
-            ("removed", Some(Event::Removed { reason: None })),
+            ("removed", Some(Event::Removed(Removed { reason: None }))),
             ("requeued", admin("requeued")),
             ("placed on hold", admin("hold")),
             ("released from hold", admin("release")),
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn summaries() {
-        let admin = |action, messages| Some(Event::QueueAdmin { action, messages: Some(messages) });
+        let admin = |action, messages| Some(Event::QueueAdmin(QueueAdmin { action, messages: Some(messages) }));
         let vectors = [
             ("Deleted: 1 message", admin("removed", 1)),
             ("Deleted: 20 messages", admin("removed", 20)),

@@ -11,7 +11,7 @@
 
 use super::{Line, address, status};
 use crate::decimal;
-use crate::record::Event;
+use crate::record::{Event, Expired, QueueActive, Removed};
 
 /// The event that a line is.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
@@ -19,7 +19,7 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
         return None;
     }
     match line.text {
-        "removed" => Some(Event::Removed { reason: None }),
+        "removed" => Some(Event::Removed(Removed { reason: None })),
         "skipped, still being delivered" => Some(Event::Skipped),
         text => sender(text),
     }
@@ -38,10 +38,10 @@ fn sender(text: &str) -> Option<Event<'_>> {
 fn expired<'a>(from: &'a str, status: &'a str) -> Option<Event<'a>> {
     if let Some((status, reason)) = status.split_once(", ") {
         let reason = Some(reason).filter(|reason| !reason.is_empty());
-        return (!status.is_empty()).then_some(Event::Expired { from, status: status::name(status), reason });
+        return (!status.is_empty()).then_some(Event::Expired(Expired { from, status: status::name(status), reason }));
     }
     let status = status::name(status);
-    matches!(status, "expired" | "force_expired").then_some(Event::Expired { from, status, reason: None })
+    matches!(status, "expired" | "force_expired").then_some(Event::Expired(Expired { from, status, reason: None }))
 }
 
 /// A number counts if something follows it: a cut one is another number.
@@ -50,7 +50,7 @@ fn queue_active<'a>(from: &'a str, rest: &'a str) -> Option<Event<'a>> {
     let Some(values) = rest.strip_prefix(SIZE) else {
         // The line was cut in the word. `, s` may also begin `, status=`.
         let cut = rest.len() > ", s".len() && SIZE.starts_with(rest);
-        return cut.then_some(Event::QueueActive { from, size: None, nrcpt: None });
+        return cut.then_some(Event::QueueActive(QueueActive { from, size: None, nrcpt: None }));
     };
     // Before Postfix 1.1, without the recipients: `size=1234 (queue active)`.
     let (size, rest) = match values.split_once([',', ' ']) {
@@ -59,7 +59,7 @@ fn queue_active<'a>(from: &'a str, rest: &'a str) -> Option<Event<'a>> {
     };
     let nrcpt =
         rest.strip_prefix("nrcpt=").and_then(|rest| rest.split_once(' ')).and_then(|(nrcpt, _)| decimal::whole(nrcpt));
-    Some(Event::QueueActive { from, size, nrcpt })
+    Some(Event::QueueActive(QueueActive { from, size, nrcpt }))
 }
 
 #[cfg(test)]
@@ -73,8 +73,8 @@ mod tests {
 
     #[test]
     fn senders() {
-        let active = |from, size, nrcpt| Some(Event::QueueActive { from, size, nrcpt });
-        let expired = |from, status, reason| Some(Event::Expired { from, status, reason });
+        let active = |from, size, nrcpt| Some(Event::QueueActive(QueueActive { from, size, nrcpt }));
+        let expired = |from, status, reason| Some(Event::Expired(Expired { from, status, reason }));
         let returned = Some("returned to sender");
         #[rustfmt::skip]
         let vectors = [
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn the_rest() {
-        assert_eq!(event("removed"), Some(Event::Removed { reason: None }));
+        assert_eq!(event("removed"), Some(Event::Removed(Removed { reason: None })));
         assert_eq!(event("skipped, still being delivered"), Some(Event::Skipped));
         assert_eq!(event("removed (canceled)"), None);
         assert_eq!(event(""), None);

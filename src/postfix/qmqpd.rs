@@ -7,7 +7,7 @@
 //! ```
 
 use super::{Line, smtpd};
-use crate::record::{Cause, Event, Reply, Verdict};
+use crate::record::{Cause, ConnectionLost, Event, ProtocolError, Reply, Verdict};
 
 /// The event that a line is.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
@@ -34,8 +34,8 @@ fn ended(text: &str) -> Option<Event<'_>> {
     let (client, rest) = smtpd::split_client(text)?;
     let (reason, doing) = rest.strip_prefix(": ")?.split_once(" while ")?;
     let stage = STATES.contains(&doing).then_some(doing);
-    let lost = |cause| Event::ConnectionLost { client, cause, stage, bytes: None };
-    let broken = |kind| Event::ProtocolError { client, kind, stage, text: None };
+    let lost = |cause| Event::ConnectionLost(ConnectionLost { client, cause, stage, bytes: None });
+    let broken = |kind| Event::ProtocolError(ProtocolError { client, kind, stage, text: None });
     match reason {
         "lost connection" => Some(lost(Cause::ConnectionLost)),
         "read/write timeout" => Some(lost(Cause::ConversationTimedOut)),
@@ -60,14 +60,15 @@ fn unauthorized(text: &str) -> Option<Event<'_>> {
 mod tests {
     use super::super::parse;
     use super::*;
-    use crate::record::{Client, Endpoint};
+    use crate::record::{Client, Connect, Disconnect, Endpoint, HostnameMismatch, Text};
     use crate::syslog::Message;
 
     #[test]
     fn lines() {
         let gate = Some(Endpoint { name: Some("gate.example.net"), ip: Some("2001:db8::9"), port: None, path: None });
-        let lost = |cause, stage| Event::ConnectionLost { client: gate, cause, stage, bytes: None };
-        let broken = |kind, stage| Event::ProtocolError { client: gate, kind, stage: Some(stage), text: None };
+        let lost = |cause, stage| Event::ConnectionLost(ConnectionLost { client: gate, cause, stage, bytes: None });
+        let broken =
+            |kind, stage| Event::ProtocolError(ProtocolError { client: gate, kind, stage: Some(stage), text: None });
         let refusal = "Error: gate.example.net[2001:db8::9] is not authorized to use this service";
         let refused = Verdict {
             action: "reject",
@@ -78,8 +79,8 @@ mod tests {
         };
         #[rustfmt::skip]
         let vectors = [
-            ("", "connect from C", Event::Connect { client: gate, local: None, server: None }),
-            ("", "disconnect from C", Event::Disconnect { client: gate, commands: None, notes: None }),
+            ("", "connect from C", Event::Connect(Connect { client: gate, local: None, server: None })),
+            ("", "disconnect from C", Event::Disconnect(Disconnect { client: gate, commands: None, notes: None })),
             ("4FCA1803C5: ", "client=C", Event::Client(Client { client: gate, ..Client::default() })),
             ("4FCA1803C5: ", "C: lost connection while receiving message content", lost(Cause::ConnectionLost, Some("receiving message content"))),
             ("NOQUEUE: ", "C: lost connection while initializing client connection", lost(Cause::ConnectionLost, Some("initializing client connection"))),
@@ -87,12 +88,12 @@ mod tests {
             ("NOQUEUE: ", "C: netstring format error while receiving recipient address", broken("netstring_format", "receiving recipient address")),
             ("NOQUEUE: ", "C: netstring length exceeds storage limit while receiving message content", broken("netstring_length", "receiving message content")),
             ("warning: NOQUEUE: ", "C: Error: C is not authorized to use this service", Event::Verdict(refused)),
-            ("warning: 4FCA1803C5: ", "C: Error: too many hops", Event::Warning { text: "gate.example.net[2001:db8::9]: Error: too many hops" }),
-            ("warning: ", "hostname gate.example.net does not resolve to address 2001:db8::9", Event::HostnameMismatch { client: gate, reason: None }),
+            ("warning: 4FCA1803C5: ", "C: Error: too many hops", Event::Warning(Text { text: "gate.example.net[2001:db8::9]: Error: too many hops" })),
+            ("warning: ", "hostname gate.example.net does not resolve to address 2001:db8::9", Event::HostnameMismatch(HostnameMismatch { client: gate, reason: None })),
             // Cut, and not qmqpd's.
             ("NOQUEUE: ", "C: lost connection while receiving mess", lost(Cause::ConnectionLost, None)),
-            ("NOQUEUE: ", "C: lost conn", Event::Other { text: "gate.example.net[2001:db8::9]: lost conn" }),
-            ("NOQUEUE: ", "C: bored while waiting", Event::Other { text: "gate.example.net[2001:db8::9]: bored while waiting" }),
+            ("NOQUEUE: ", "C: lost conn", Event::Other(Text { text: "gate.example.net[2001:db8::9]: lost conn" })),
+            ("NOQUEUE: ", "C: bored while waiting", Event::Other(Text { text: "gate.example.net[2001:db8::9]: bored while waiting" })),
         ];
         for (before, text, expected) in vectors {
             let msg = format!("{before}{}", text.replace('C', "gate.example.net[2001:db8::9]"));

@@ -7,7 +7,7 @@
 //! ```
 
 use super::Line;
-use crate::record::{Event, Figures};
+use crate::record::{CacheStatistics, Event, Figures};
 
 /// The event that a line is.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
@@ -17,7 +17,7 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     let text = line.text.strip_prefix("statistics: ")?;
     if let Some(at) = text.strip_prefix("start interval ") {
         let at = Some(at).filter(|at| !at.is_empty());
-        return Some(Event::CacheStatistics { kind: "interval", figures: Figures(""), at });
+        return Some(Event::CacheStatistics(CacheStatistics { kind: "interval", figures: Figures(""), at }));
     }
     let kinds = [
         ("domain lookup ", "domain_lookup"),
@@ -25,7 +25,7 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
         ("max simultaneous ", "simultaneous"),
     ];
     let (kind, figures) = kinds.into_iter().find_map(|(words, kind)| Some((kind, text.strip_prefix(words)?)))?;
-    Some(Event::CacheStatistics { kind, figures: Figures(figures), at: None })
+    Some(Event::CacheStatistics(CacheStatistics { kind, figures: Figures(figures), at: None }))
 }
 
 #[cfg(test)]
@@ -35,8 +35,10 @@ mod tests {
     #[test]
     fn reports() {
         let read = |text| read(&Line { level: None, has_queue_id: false, text });
-        let figures = |kind, figures| Some(Event::CacheStatistics { kind, figures: Figures(figures), at: None });
-        let interval = |at| Some(Event::CacheStatistics { kind: "interval", figures: Figures(""), at });
+        let figures =
+            |kind, figures| Some(Event::CacheStatistics(CacheStatistics { kind, figures: Figures(figures), at: None }));
+        let interval =
+            |at| Some(Event::CacheStatistics(CacheStatistics { kind: "interval", figures: Figures(""), at }));
         #[rustfmt::skip]
         let vectors = [
             ("statistics: start interval Nov 24 02:00:00", interval(Some("Nov 24 02:00:00"))),

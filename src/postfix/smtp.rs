@@ -18,7 +18,7 @@
 //! `Sender requested REQUIRETLS, but …` is a notice: the text does not tell whether delivery goes on all the same.
 
 use super::{Line, cause, endpoint, provider, reply};
-use crate::record::{Endpoint, Event, Reply};
+use crate::record::{AttemptFailed, Endpoint, Event, Notice, Reply, Text};
 
 /// The event that a line is.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
@@ -46,10 +46,10 @@ fn notice(text: &str) -> Option<Event<'_>> {
     if let Some((_, kind)) = NOTICES.iter().find(|(begin, _)| text.starts_with(begin)) {
         let server =
             if *kind == PIX { text.rsplit_once(" for ").and_then(|(_, server)| endpoint::read(server)) } else { None };
-        return Some(Event::Notice { kind, server, text });
+        return Some(Event::Notice(Notice { kind, server, text }));
     }
     if text.starts_with("Using ") && memchr::memmem::find(text.as_bytes(), b" PIPELINING, TCP send buffer").is_some() {
-        return Some(Event::Debug { text });
+        return Some(Event::Debug(Text { text }));
     }
     let (host, server) = text.strip_prefix("host ").map_or((false, text), |server| (true, server));
     let (server, rest) = endpoint::split(server)?;
@@ -59,7 +59,7 @@ fn notice(text: &str) -> Option<Event<'_>> {
         false if rest.starts_with(": replacing server reply \"") => "server_reply_replaced",
         _ => return None,
     };
-    Some(Event::Notice { kind, server, text })
+    Some(Event::Notice(Notice { kind, server, text }))
 }
 
 /// An attempt that a server's reply ended.
@@ -70,7 +70,7 @@ fn answered(text: &str) -> Option<Event<'_>> {
     let reply = Reply { server: None, ..said.reply };
     let reply = provider::noted(reply, server.and_then(|server| server.name));
     let cause = cause::of_attempt(Some(&reply), said.introduction);
-    Some(Event::AttemptFailed { server, reply: Some(reply), cause, reason: text })
+    Some(Event::AttemptFailed(AttemptFailed { server, reply: Some(reply), cause, reason: text }))
 }
 
 /// What stands before the server and after it, in Postfix's own words.
@@ -122,7 +122,7 @@ fn unanswered<'a>(line: &Line<'a>) -> Option<Event<'a>> {
         None if line.has_queue_id && UNNAMED.iter().any(|begin| own.starts_with(begin)) => None,
         None => return None,
     };
-    Some(Event::AttemptFailed { server, reply: None, cause: cause::of_attempt(None, own), reason: text })
+    Some(Event::AttemptFailed(AttemptFailed { server, reply: None, cause: cause::of_attempt(None, own), reason: text }))
 }
 
 #[cfg(test)]
@@ -178,7 +178,7 @@ mod tests {
             ("SASL authentication failed; non-empty initial LOGIN challenge from server mx.example.net[192.0.2.25]: x", None, Cause::SaslFailed),
         ];
         for (text, server, cause) in vectors {
-            let expected = Event::AttemptFailed { server, reply: None, cause, reason: text };
+            let expected = Event::AttemptFailed(AttemptFailed { server, reply: None, cause, reason: text });
             assert_eq!(read(&line(text)), Some(expected), "{text}");
         }
     }
@@ -202,19 +202,20 @@ mod tests {
         for (text, code, dsn, said, command, cause) in vectors {
             let dsn = (!dsn.is_empty()).then(|| Dsn::parse(dsn).expect("a code"));
             let reply = Reply { code: Some(code), dsn, text: said, command, ..Reply::default() };
-            let expected = Event::AttemptFailed {
+            let expected = Event::AttemptFailed(AttemptFailed {
                 server: host("mx.example.net[192.0.2.25]"),
                 reply: Some(reply),
                 cause,
                 reason: text,
-            };
+            });
             assert_eq!(read(&line(text)), Some(expected), "{text}");
         }
         let text =
             "connect to mx.example.net[192.0.2.25]: server refused to talk to me: 421 Too many connections  (port 25)";
         let reply = Reply { code: Some(421), text: "Too many connections", ..Reply::default() };
         let server = host("mx.example.net[192.0.2.25]:25");
-        let expected = Event::AttemptFailed { server, reply: Some(reply), cause: Cause::RateLimited, reason: text };
+        let expected =
+            Event::AttemptFailed(AttemptFailed { server, reply: Some(reply), cause: Cause::RateLimited, reason: text });
         assert_eq!(read(&line(text)), Some(expected));
     }
 
@@ -232,10 +233,10 @@ mod tests {
             ("Sender requested REQUIRETLS, but mx.example.net does not support it", "requiretls_unmet", ""),
         ];
         for (text, kind, server) in vectors {
-            assert_eq!(read(&line(text)), Some(Event::Notice { kind, server: host(server), text }), "{text}");
+            assert_eq!(read(&line(text)), Some(Event::Notice(Notice { kind, server: host(server), text })), "{text}");
         }
         let text = "Using ESMTP PIPELINING, TCP send buffer size is 87040, PIPELINING buffer size is 4096";
-        assert_eq!(read(&line(text)), Some(Event::Debug { text }));
+        assert_eq!(read(&line(text)), Some(Event::Debug(Text { text })));
     }
 
     #[test]

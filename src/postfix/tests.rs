@@ -3,7 +3,7 @@ mod connections;
 use proptest::prelude::*;
 
 use super::*;
-use crate::record::{Cause, Decimal, Delays, Delivery, Endpoint, Reply};
+use crate::record::{Cause, Decimal, Delays, Delivery, Endpoint, Reply, Text};
 
 /// The message of a line of a log file: `Nov 24 02:10:35 mx1 postfix/smtp[1234]: TEXT`.
 pub(super) fn message(line: &str) -> Message<'_> {
@@ -170,7 +170,9 @@ fn not_deliveries() {
         assert_eq!(postfix.level, level, "{text}");
         match postfix.event {
             Event::Delivery(delivery) => panic!("{text}: {delivery:?}"),
-            Event::Warning { text: found } | Event::Other { text: found } => assert_eq!(found, rest, "{text}"),
+            Event::Warning(Text { text: found }) | Event::Other(Text { text: found }) => {
+                assert_eq!(found, rest, "{text}");
+            }
             _ => {}
         }
     }

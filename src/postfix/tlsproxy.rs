@@ -5,7 +5,7 @@
 //! A line does not tell whether what disconnects is a client or, since Postfix 3.4, a server: it counts as a client.
 
 use super::{Line, endpoint};
-use crate::record::{Endpoint, Event};
+use crate::record::{Connect, Disconnect, Endpoint, Event};
 
 /// The event that a line is.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
@@ -13,13 +13,13 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
         return None;
     }
     if let Some(client) = line.text.strip_prefix("CONNECT from ") {
-        return Some(Event::Connect { client: Some(peer(client)?), local: None, server: None });
+        return Some(Event::Connect(Connect { client: Some(peer(client)?), local: None, server: None }));
     }
     if let Some(server) = line.text.strip_prefix("CONNECT to ") {
-        return Some(Event::Connect { client: None, local: None, server: Some(peer(server)?) });
+        return Some(Event::Connect(Connect { client: None, local: None, server: Some(peer(server)?) }));
     }
     let client = peer(line.text.strip_prefix("DISCONNECT ")?)?;
-    Some(Event::Disconnect { client: Some(client), commands: None, notes: None })
+    Some(Event::Disconnect(Disconnect { client: Some(client), commands: None, notes: None }))
 }
 
 /// A peer that is the whole of a text.
@@ -36,11 +36,11 @@ mod tests {
         let read = |text| read(&Line { level: None, has_queue_id: false, text });
         let six = Some(Endpoint { ip: Some("2001:db8::7"), port: Some(4711), ..Endpoint::default() });
         let mx = Some(Endpoint { name: Some("mx.example.net"), ip: Some("192.0.2.25"), port: Some(25), path: None });
-        let gone = |client| Some(Event::Disconnect { client, commands: None, notes: None });
+        let gone = |client| Some(Event::Disconnect(Disconnect { client, commands: None, notes: None }));
         #[rustfmt::skip]
         let vectors = [
-            ("CONNECT from [2001:db8::7]:4711", Some(Event::Connect { client: six, local: None, server: None })),
-            ("CONNECT to mx.example.net[192.0.2.25]:25", Some(Event::Connect { client: None, local: None, server: mx })),
+            ("CONNECT from [2001:db8::7]:4711", Some(Event::Connect(Connect { client: six, local: None, server: None }))),
+            ("CONNECT to mx.example.net[192.0.2.25]:25", Some(Event::Connect(Connect { client: None, local: None, server: mx }))),
             ("DISCONNECT [2001:db8::7]:4711", gone(six)),
             ("DISCONNECT mx.example.net[192.0.2.25]:25", gone(mx)),
             ("DISCONNECT unknown[unknown]", None),

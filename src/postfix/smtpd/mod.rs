@@ -18,7 +18,7 @@ pub(super) use session::{client_line, connect, disconnect};
 pub(super) use trouble::hostname_mismatch;
 
 use super::{Line, endpoint};
-use crate::record::{Endpoint, Event};
+use crate::record::{Endpoint, Event, Notice};
 
 /// The event that a line is.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
@@ -46,7 +46,7 @@ fn notice<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     let known = NOTICES.iter().find(|(begin, _)| text.starts_with(begin)).map(|(_, kind)| *kind);
     let replaced = || split_client(text).is_some_and(|(_, rest)| rest.starts_with(": replacing command "));
     let kind = known.or_else(|| replaced().then_some("command_replaced"))?;
-    Some(Event::Notice { kind, server: None, text })
+    Some(Event::Notice(Notice { kind, server: None, text }))
 }
 
 /// The client that a text begins with, `None` inside if nothing of it is known, and what follows it: `NAME[ADDR]`, with

@@ -17,7 +17,7 @@
 
 use super::{known, split, split_client};
 use crate::decimal;
-use crate::record::{Cause, Client, Commands, Event, Sasl};
+use crate::record::{Cause, Client, Commands, Connect, ConnectionLost, Disconnect, Event, Sasl};
 
 /// The event of a session that a text is.
 pub(super) fn read(text: &str) -> Option<Event<'_>> {
@@ -32,7 +32,7 @@ pub(super) fn read(text: &str) -> Option<Event<'_>> {
 /// `connect from C`.
 pub(in crate::postfix) fn connect(text: &str) -> Option<Event<'_>> {
     let (client, rest) = split_client(text.strip_prefix("connect from ")?)?;
-    rest.is_empty().then_some(Event::Connect { client, local: None, server: None })
+    rest.is_empty().then_some(Event::Connect(Connect { client, local: None, server: None }))
 }
 
 /// `disconnect from C`, since Postfix 3.0 with the commands, since 3.9 with notes.
@@ -47,7 +47,7 @@ pub(in crate::postfix) fn disconnect(text: &str) -> Option<Event<'_>> {
         None if commands.is_empty() => None,
         None => return None,
     };
-    Some(Event::Disconnect { client, commands, notes })
+    Some(Event::Disconnect(Disconnect { client, commands, notes }))
 }
 
 /// `client=C`, with how it authenticated, and what XFORWARD said of the message before a content filter.
@@ -89,11 +89,12 @@ fn connection_lost(text: &str) -> Option<Event<'_>> {
     let rest = rest.strip_prefix(" after ")?;
     let Some((at, from)) = rest.split_once(" from ") else {
         // Cut: a stage without its end may be half a word.
-        return stage(rest).map(|_| Event::ConnectionLost { client: None, cause, stage: None, bytes: None });
+        return stage(rest)
+            .map(|_| Event::ConnectionLost(ConnectionLost { client: None, cause, stage: None, bytes: None }));
     };
     let (client, "") = split_client(from)? else { return None };
     let (stage, bytes) = stage(at)?;
-    Some(Event::ConnectionLost { client, cause, stage: Some(stage), bytes })
+    Some(Event::ConnectionLost(ConnectionLost { client, cause, stage: Some(stage), bytes }))
 }
 
 /// A stage of the protocol, `RCPT` or `DATA content`, and how many bytes of content had come; `approximately`, before

@@ -3,7 +3,10 @@ use proptest::prelude::*;
 use super::super::parse;
 use super::super::tests::message;
 use super::*;
-use crate::record::{Cause, Client, Commands, Level, Postfix, Sasl, Verdict};
+use crate::record::{
+    Cause, Client, Commands, Connect, ConnectionLost, Disconnect, HostnameMismatch, Level, Notice, Postfix,
+    ProtocolError, RateLimit, Sasl, SaslFailure, Text, TlsError, Verdict,
+};
 use crate::syslog::Message;
 
 /// What smtpd says, with its level and queue id, as the stage reads it.
@@ -76,16 +79,14 @@ fn clients() {
 
 #[test]
 fn sessions_begin_and_end() {
-    let disconnect = |client, commands: Option<&'static str>, notes| Event::Disconnect {
-        client,
-        commands: commands.map(Commands),
-        notes,
+    let disconnect = |client, commands: Option<&'static str>, notes| {
+        Event::Disconnect(Disconnect { client, commands: commands.map(Commands), notes })
     };
     #[rustfmt::skip]
     check([
-        ("connect from mx.example.com[192.0.2.1]", Event::Connect { client: MX, local: None, server: None }),
-        ("connect from unknown[unknown]", Event::Connect { client: None, local: None, server: None }),
-        ("connect from mx.exam", Event::Connect { client: None, local: None, server: None }),
+        ("connect from mx.example.com[192.0.2.1]", Event::Connect(Connect { client: MX, local: None, server: None })),
+        ("connect from unknown[unknown]", Event::Connect(Connect { client: None, local: None, server: None })),
+        ("connect from mx.exam", Event::Connect(Connect { client: None, local: None, server: None })),
         ("disconnect from mx.example.com[192.0.2.1]", disconnect(MX, None, None)),
         ("disconnect from mx.example.com[192.0.2.1] ehlo=1 mail=1 rcpt=0/2 quit=1 commands=3/5", disconnect(MX, Some("ehlo=1 mail=1 rcpt=0/2 quit=1 commands=3/5"), None)),
         ("disconnect from unknown[2001:db8::1] commands=0/0", disconnect(Some(address("2001:db8::1")), Some("commands=0/0"), None)),
@@ -96,10 +97,10 @@ fn sessions_begin_and_end() {
         ("disconnect from mx.example.com[192.0.2.1] eh", disconnect(MX, None, None)),
         ("disconnect from mx.example.com[192", disconnect(Some(name("mx.example.com")), None, None)),
         // Not smtpd's.
-        ("connect from mx.example.com[192.0.2.1] x", Event::Other { text: "connect from mx.example.com[192.0.2.1] x" }),
-        ("disconnect from mx.example.com[192.0.2.1]x", Event::Other { text: "disconnect from mx.example.com[192.0.2.1]x" }),
+        ("connect from mx.example.com[192.0.2.1] x", Event::Other(Text { text: "connect from mx.example.com[192.0.2.1] x" })),
+        ("disconnect from mx.example.com[192.0.2.1]x", Event::Other(Text { text: "disconnect from mx.example.com[192.0.2.1]x" })),
     ]);
-    let Event::Disconnect { commands: Some(commands), .. } =
+    let Event::Disconnect(Disconnect { commands: Some(commands), .. }) =
         event("disconnect from mx.example.com[192.0.2.1] rcpt=0/2 data=1 commands=1/3 notes=bare_lf")
     else {
         panic!("no commands")
@@ -151,12 +152,12 @@ fn who_submits() {
         }
     }
     let other = "client=mx.example.com[192.0.2.1] x";
-    check([(other, Event::Other { text: other })]);
+    check([(other, Event::Other(Text { text: other }))]);
 }
 
 #[test]
 fn sessions_are_lost() {
-    let lost = |client, cause, stage, bytes| Event::ConnectionLost { client, cause, stage, bytes };
+    let lost = |client, cause, stage, bytes| Event::ConnectionLost(ConnectionLost { client, cause, stage, bytes });
     #[rustfmt::skip]
     let vectors = [
         ("lost connection after CONNECT from unknown[192.0.2.1]", lost(Some(address("192.0.2.1")), Cause::ConnectionLost, Some("CONNECT"), None)),
@@ -188,16 +189,14 @@ fn sessions_are_lost() {
         "timeout after",
         "timeout after <x> from mx[192.0.2.1]",
     ] {
-        check([(text, Event::Other { text })]);
+        check([(text, Event::Other(Text { text }))]);
     }
 }
 
 #[test]
 fn authentication_fails() {
-    let failure = |client, method, username, reason| Event::SaslFailure {
-        client,
-        sasl: Sasl { method: Some(method), username, sender: None },
-        reason,
+    let failure = |client, method, username, reason| {
+        Event::SaslFailure(SaslFailure { client, sasl: Sasl { method: Some(method), username, sender: None }, reason })
     };
     #[rustfmt::skip]
     check([
@@ -214,8 +213,8 @@ fn authentication_fails() {
         ("warning: mx.example.com[192.0.2.1]: SASL PLAIN authentication failed: bad, sasl_username=x from evil[203.0.113.9]: SASL LOGIN authentication failed: y", failure(MX, "PLAIN", Some("x from evil[203.0.113.9]: SASL LOGIN authentication failed: y"), Some("bad"))),
         ("warning: mx.example.com[192.0.2.1]: SASL evil[203.0.113.9]: authentication failed: bad", failure(MX, "evil[203.0.113.9]:", None, Some("bad"))),
         // No client says it.
-        ("warning: SASL authentication failure: cannot connect to saslauthd server: No such file or directory", Event::Warning { text: "SASL authentication failure: cannot connect to saslauthd server: No such file or directory" }),
-        ("warning: mx.example.com[192.0.2.1]: SASL PLAIN authentication fai", Event::Warning { text: "mx.example.com[192.0.2.1]: SASL PLAIN authentication fai" }),
+        ("warning: SASL authentication failure: cannot connect to saslauthd server: No such file or directory", Event::Warning(Text { text: "SASL authentication failure: cannot connect to saslauthd server: No such file or directory" })),
+        ("warning: mx.example.com[192.0.2.1]: SASL PLAIN authentication fai", Event::Warning(Text { text: "mx.example.com[192.0.2.1]: SASL PLAIN authentication fai" })),
     ]);
     assert_eq!(
         postfix("warning: mx.example.com[192.0.2.1]: SASL X authentication aborted").level,
@@ -225,7 +224,7 @@ fn authentication_fails() {
 
 #[test]
 fn names_that_are_not_the_clients() {
-    let mismatch = |client, reason| Event::HostnameMismatch { client, reason };
+    let mismatch = |client, reason| Event::HostnameMismatch(HostnameMismatch { client, reason });
     #[rustfmt::skip]
     check([
         ("warning: hostname mx.example.com does not resolve to address 192.0.2.1", mismatch(MX, None)),
@@ -237,15 +236,16 @@ fn names_that_are_not_the_clients() {
         ("warning: 192.0.2.1: address not listed for hostname mx.example.com", mismatch(MX, None)),
         // Cut.
         ("warning: hostname mx.example.com does not resolve to address 192.0.", mismatch(Some(name("mx.example.com")), None)),
-        ("warning: hostname mx.example.com does not resolve to addr", Event::Warning { text: "hostname mx.example.com does not resolve to addr" }),
-        ("warning: hostname a b does not resolve to address 192.0.2.1", Event::Warning { text: "hostname a b does not resolve to address 192.0.2.1" }),
-        ("warning: example: hostname a verification failed", Event::Warning { text: "example: hostname a verification failed" }),
+        ("warning: hostname mx.example.com does not resolve to addr", Event::Warning(Text { text: "hostname mx.example.com does not resolve to addr" })),
+        ("warning: hostname a b does not resolve to address 192.0.2.1", Event::Warning(Text { text: "hostname a b does not resolve to address 192.0.2.1" })),
+        ("warning: example: hostname a verification failed", Event::Warning(Text { text: "example: hostname a verification failed" })),
     ]);
 }
 
 #[test]
 fn limits() {
-    let limit = |client, limit, value, limited_service| Event::RateLimit { client, limit, value, limited_service };
+    let limit =
+        |client, limit, value, limited_service| Event::RateLimit(RateLimit { client, limit, value, limited_service });
     #[rustfmt::skip]
     check([
         ("warning: Connection concurrency limit exceeded: 51 from mx.example.com[192.0.2.1] for service smtp", limit(MX, "connection_concurrency", Some(51), Some("smtp"))),
@@ -257,13 +257,13 @@ fn limits() {
         // Cut, and no number.
         ("warning: Connection rate limit exceeded: 31 from mx.example.com[192.0.2.1] for ser", limit(MX, "connection_rate", Some(31), None)),
         ("warning: Connection rate limit exceeded: -1 from mx.example.com[192.0.2.1] for service smtp", limit(MX, "connection_rate", None, Some("smtp"))),
-        ("warning: Connection rate limit exceeded: 31", Event::Warning { text: "Connection rate limit exceeded: 31" }),
+        ("warning: Connection rate limit exceeded: 31", Event::Warning(Text { text: "Connection rate limit exceeded: 31" })),
     ]);
 }
 
 #[test]
 fn broken_protocol() {
-    let broken = |kind, client, stage, text| Event::ProtocolError { client, kind, stage, text };
+    let broken = |kind, client, stage, text| Event::ProtocolError(ProtocolError { client, kind, stage, text });
     #[rustfmt::skip]
     check([
         ("improper command pipelining after EHLO from mx.example.com[192.0.2.1]: MAIL FROM:<a@example.org>\\r\\n", broken("command_pipelining", MX, Some("EHLO"), Some("MAIL FROM:<a@example.org>\\r\\n"))),
@@ -292,7 +292,7 @@ fn broken_protocol() {
         ("warning: Illegal address syntax from mx.example.com[192.0.2.1] in MA", broken("illegal_address_syntax", MX, None, None)),
         ("warning: non-SMTP command from mx.example.com[192.0.2.1]: ", broken("non_smtp_command", MX, None, None)),
         ("improper command pipelining after EHLO from mx.example.com[192.", broken("command_pipelining", Some(name("mx.example.com")), Some("EHLO"), None)),
-        ("warning: bad ETRN example.com... fro", Event::Warning { text: "bad ETRN example.com... fro" }),
+        ("warning: bad ETRN example.com... fro", Event::Warning(Text { text: "bad ETRN example.com... fro" })),
     ]);
 }
 
@@ -303,10 +303,10 @@ fn no_tls() {
     let why = "TLS context initialization failed. For details see earlier warnings in your logs.";
     #[rustfmt::skip]
     check([
-        ("NOQUEUE: abort: TLS from mx.example.com[192.0.2.1]: No client certificate presented", Event::TlsError { peer: MX, reason: "No client certificate presented" }),
-        ("warning: Refusing STARTTLS request from mx.example.com[192.0.2.1] for service smtp", Event::TlsError { peer: MX, reason: "Refusing STARTTLS request from mx.example.com[192.0.2.1] for service smtp" }),
-        ("warning: Refusing TLS service request from mx.example.com[192.0.2.1] for service smtps", Event::TlsError { peer: MX, reason: "Refusing TLS service request from mx.example.com[192.0.2.1] for service smtps" }),
-        (wrapper, Event::TlsError { peer: MX, reason: why }),
+        ("NOQUEUE: abort: TLS from mx.example.com[192.0.2.1]: No client certificate presented", Event::TlsError(TlsError { peer: MX, reason: "No client certificate presented" })),
+        ("warning: Refusing STARTTLS request from mx.example.com[192.0.2.1] for service smtp", Event::TlsError(TlsError { peer: MX, reason: "Refusing STARTTLS request from mx.example.com[192.0.2.1] for service smtp" })),
+        ("warning: Refusing TLS service request from mx.example.com[192.0.2.1] for service smtps", Event::TlsError(TlsError { peer: MX, reason: "Refusing TLS service request from mx.example.com[192.0.2.1] for service smtps" })),
+        (wrapper, Event::TlsError(TlsError { peer: MX, reason: why })),
     ]);
 }
 
@@ -337,9 +337,9 @@ fn notices() {
         ("backwards_compatible_default", "using backwards-compatible default setting smtputf8_enable=no to accept non-ASCII recipient address \"ü@example.com\" from mx.example.com[192.0.2.1]"),
     ];
     for (kind, text) in vectors {
-        check([(text, Event::Notice { kind, server: None, text })]);
+        check([(text, Event::Notice(Notice { kind, server: None, text }))]);
         let warning = format!("warning: {text}");
-        assert_eq!(event(&warning), Event::Warning { text });
+        assert_eq!(event(&warning), Event::Warning(Text { text }));
     }
 }
 
@@ -447,12 +447,12 @@ proptest! {
         // Blanks at the end are those of a relay.
         let sent = sent.trim_ascii_end();
         let pipelining = format!("improper command pipelining after EHLO from mx.example.com[192.0.2.1]: {sent}");
-        let expected = Event::ProtocolError { client: MX, kind: "command_pipelining", stage: Some("EHLO"), text: Some(sent) };
+        let expected = Event::ProtocolError(ProtocolError { client: MX, kind: "command_pipelining", stage: Some("EHLO"), text: Some(sent) });
         prop_assert_eq!(event(&pipelining), expected);
 
         let failed = format!("warning: mx.example.com[192.0.2.1]: SASL PLAIN authentication failed: bad, sasl_username={sent}");
         let sasl = Sasl { method: Some("PLAIN"), username: Some(sent), sender: None };
-        prop_assert_eq!(event(&failed), Event::SaslFailure { client: MX, sasl, reason: Some("bad") });
+        prop_assert_eq!(event(&failed), Event::SaslFailure(SaslFailure { client: MX, sasl, reason: Some("bad") }));
 
         let client = format!("4FCA1803C5: client=mx.example.com[192.0.2.1], sasl_method=PLAIN, sasl_username=anna, sasl_sender={sent}");
         let sasl = Sasl { method: Some("PLAIN"), username: Some("anna"), sender: Some(sent) };

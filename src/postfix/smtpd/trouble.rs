@@ -14,7 +14,9 @@ use super::super::endpoint::is_ip;
 use super::session::{is_stage, stage};
 use super::{known, split, split_client};
 use crate::decimal;
-use crate::record::{Endpoint, Event, Sasl, Verdict};
+use crate::record::{
+    Endpoint, Event, HostnameMismatch, ProtocolError, RateLimit, Sasl, SaslFailure, TlsError, Verdict,
+};
 
 /// The event of trouble that a text is.
 pub(super) fn read(text: &str) -> Option<Event<'_>> {
@@ -43,7 +45,7 @@ fn sasl_failure(text: &str) -> Option<Event<'_>> {
         None => return None,
     };
     let sasl = Sasl { method: known(method, "(unavailable)"), username, sender: None };
-    Some(Event::SaslFailure { client, sasl, reason })
+    Some(Event::SaslFailure(SaslFailure { client, sasl, reason }))
 }
 
 /// A client's name that is not its own (`smtpd_peer.c`, `qmqpd_peer.c`):
@@ -64,7 +66,10 @@ pub(in crate::postfix) fn hostname_mismatch(text: &str) -> Option<Event<'_>> {
     let ip = Some(ip).filter(|ip| is_ip(ip));
     let client = Endpoint { name: known(name, ""), ip, ..Endpoint::default() };
     let reason = reason.and_then(|reason| known(reason, ""));
-    Some(Event::HostnameMismatch { client: Some(client).filter(|client| *client != Endpoint::default()), reason })
+    Some(Event::HostnameMismatch(HostnameMismatch {
+        client: Some(client).filter(|client| *client != Endpoint::default()),
+        reason,
+    }))
 }
 
 /// The name, the address and the reason, in the words of today.
@@ -101,7 +106,7 @@ fn rate_limit(text: &str) -> Option<Event<'_>> {
     let (value, rest) = rest.split_once(" from ")?;
     let (client, rest) = split_client(rest)?;
     let service = rest.strip_prefix(" for service ").and_then(|service| known(service, ""));
-    Some(Event::RateLimit { client, limit, value: decimal::whole(value), limited_service: service })
+    Some(Event::RateLimit(RateLimit { client, limit, value: decimal::whole(value), limited_service: service }))
 }
 
 /// A client that broke the protocol.
@@ -112,7 +117,7 @@ fn protocol_error(text: &str) -> Option<Event<'_>> {
         .or_else(|| bdat(text))
         .or_else(|| bad_etrn(text))
         .or_else(|| bare_newline(text))?;
-    Some(Event::ProtocolError { client, kind, stage, text: sent })
+    Some(Event::ProtocolError(ProtocolError { client, kind, stage, text: sent }))
 }
 
 /// The kind, the stage, the client, and what it sent.
@@ -212,7 +217,7 @@ fn etrn_domain(text: &str) -> Option<(&str, Option<Endpoint<'_>>)> {
 fn tls_error(text: &str) -> Option<Event<'_>> {
     if let Some(rest) = text.strip_prefix("abort: TLS from ") {
         let (peer, rest) = split_client(rest)?;
-        return Some(Event::TlsError { peer, reason: sent(rest)? });
+        return Some(Event::TlsError(TlsError { peer, reason: sent(rest)? }));
     }
     let begins =
         ["Refusing STARTTLS request from ", "Refusing TLS service request from ", "Wrapper-mode request dropped from "];
@@ -220,7 +225,7 @@ fn tls_error(text: &str) -> Option<Event<'_>> {
     let (peer, rest) = split_client(from)?;
     // The one that says why says it in its second sentence.
     let why = rest.strip_prefix(" for service ").and_then(|rest| rest.split_once(". ")).map(|(_, why)| why);
-    Some(Event::TlsError { peer, reason: why.unwrap_or(text) })
+    Some(Event::TlsError(TlsError { peer, reason: why.unwrap_or(text) }))
 }
 
 /// What follows `: `, if anything does.

@@ -14,7 +14,7 @@
 
 use super::super::endpoint;
 use super::split_peer;
-use crate::record::Event;
+use crate::record::{Event, TlsError};
 
 /// What failed, and what stands between that and the peer.
 const FAILURES: &[(&str, &str)] = &[
@@ -52,14 +52,14 @@ const CERTIFICATE: [&str; 4] = ["Peer certificate", "Server certificate", "Clien
 pub(super) fn read(text: &str) -> Option<Event<'_>> {
     failure(text).or_else(|| handshake(text)).or_else(|| queued_error(text)).or_else(|| {
         let reason = UNNAMED.iter().find_map(|begin| text.strip_prefix(begin))?;
-        Some(Event::TlsError { peer: None, reason: if reason.is_empty() { text } else { reason } })
+        Some(Event::TlsError(TlsError { peer: None, reason: if reason.is_empty() { text } else { reason } }))
     })
 }
 
 /// What is wrong with a certificate, in older words: the whole text.
 pub(super) fn certificate(text: &str) -> Option<Event<'_>> {
     let begins = CERTIFICATE.iter().any(|begin| text.starts_with(begin));
-    begins.then_some(Event::TlsError { peer: None, reason: text })
+    begins.then_some(Event::TlsError(TlsError { peer: None, reason: text }))
 }
 
 /// An entry of OpenSSL's error queue: `[PID:]error:14094418:SSL routines:…`, from OpenSSL 3 on with a thread for PID.
@@ -70,7 +70,7 @@ fn queued_error(text: &str) -> Option<Event<'_>> {
         None => text.split_once(":error:").filter(|(thread, _)| thread.len() <= 32 && is_hex(thread))?.1,
     };
     let (code, _) = rest.split_once(':')?;
-    (code.len() == 8 && is_hex(code)).then_some(Event::TlsError { peer: None, reason: text })
+    (code.len() == 8 && is_hex(code)).then_some(Event::TlsError(TlsError { peer: None, reason: text }))
 }
 
 fn failure(text: &str) -> Option<Event<'_>> {
@@ -78,7 +78,7 @@ fn failure(text: &str) -> Option<Event<'_>> {
         let (peer, why) = split_peer(text.strip_prefix(what)?.strip_prefix(before)?);
         let number = why.strip_prefix('-').unwrap_or(why);
         let says_nothing = number.bytes().all(|b| b.is_ascii_digit());
-        Some(Event::TlsError { peer, reason: if says_nothing { &text[..what.len()] } else { why } })
+        Some(Event::TlsError(TlsError { peer, reason: if says_nothing { &text[..what.len()] } else { why } }))
     })
 }
 
@@ -86,7 +86,7 @@ fn handshake(text: &str) -> Option<Event<'_>> {
     const WHAT: &str = "TLS handshake failed";
     let rest = text.strip_prefix(WHAT)?.strip_prefix(" for service=")?;
     let (_, peer) = rest.split_once(" peer=")?;
-    Some(Event::TlsError { peer: endpoint::read(peer), reason: &text[..WHAT.len()] })
+    Some(Event::TlsError(TlsError { peer: endpoint::read(peer), reason: &text[..WHAT.len()] }))
 }
 
 #[cfg(test)]
@@ -136,7 +136,7 @@ mod tests {
             ("TLS library problem: ", None, "TLS library problem: "),
         ];
         for (text, peer, reason) in vectors {
-            assert_eq!(read(text), Some(Event::TlsError { peer, reason }), "{text}");
+            assert_eq!(read(text), Some(Event::TlsError(TlsError { peer, reason })), "{text}");
         }
     }
 
@@ -147,7 +147,7 @@ mod tests {
             "Server certificate could not be verified",
             "CommonName mis-match: mx.example.net",
         ] {
-            assert_eq!(certificate(text), Some(Event::TlsError { peer: None, reason: text }), "{text}");
+            assert_eq!(certificate(text), Some(Event::TlsError(TlsError { peer: None, reason: text })), "{text}");
             assert_eq!(read(text), None, "{text}");
         }
         assert_eq!(certificate("certificate"), None);

@@ -6,7 +6,7 @@
 //! a library and nothing that happened to a message.
 
 use super::super::endpoint;
-use crate::record::Event;
+use crate::record::{self, Event, Text};
 
 /// Whether lines of a kind are debug output, or which notice they are.
 #[derive(Clone, Copy)]
@@ -81,8 +81,8 @@ const OF_A_PEER: &[(&str, Kind)] = &[
 /// The notice or the debug output that a text is.
 pub(super) fn read(text: &str) -> Option<Event<'_>> {
     let event = |kind| match kind {
-        Debug => Event::Debug { text },
-        Notice(kind) => Event::Notice { kind, server: None, text },
+        Debug => Event::Debug(Text { text }),
+        Notice(kind) => Event::Notice(record::Notice { kind, server: None, text }),
     };
     let holds = |words: &str| words.is_empty() || memchr::memmem::find(text.as_bytes(), words.as_bytes()).is_some();
     if let Some((.., kind)) = LINES.iter().find(|(begin, words, _)| text.starts_with(begin) && holds(words)) {
@@ -135,7 +135,7 @@ mod tests {
             ("mx.example.net[192.0.2.25]:25: re-using session with untrusted certificate, look for details earlier in the log", "tls_session_untrusted"),
         ];
         for (text, kind) in vectors {
-            assert_eq!(read(text), Some(Event::Notice { kind, server: None, text }), "{text}");
+            assert_eq!(read(text), Some(Event::Notice(record::Notice { kind, server: None, text })), "{text}");
         }
     }
 
@@ -173,7 +173,7 @@ mod tests {
             "mx.example.net[192.0.2.25]:25: Reusing old session (RFC 5077 session ticket)",
             "mx.example.net[192.0.2.25]:25: SNI hostname: mx.example.net",
         ] {
-            assert_eq!(read(text), Some(Event::Debug { text }), "{text}");
+            assert_eq!(read(text), Some(Event::Debug(Text { text })), "{text}");
         }
     }
 

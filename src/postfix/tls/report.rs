@@ -6,7 +6,7 @@
 //! ```
 
 use super::super::endpoint;
-use crate::record::{Endpoint, Event};
+use crate::record::{Endpoint, Event, TlsReport};
 
 /// The result that a text is.
 pub(super) fn read(text: &str) -> Option<Event<'_>> {
@@ -29,7 +29,7 @@ pub(super) fn read(text: &str) -> Option<Event<'_>> {
             _ => {}
         }
     }
-    Some(Event::TlsReport { status: status?, domain, server, failure_type, reason })
+    Some(Event::TlsReport(TlsReport { status: status?, domain, server, failure_type, reason }))
 }
 
 fn some(text: &str) -> Option<&str> {
@@ -53,7 +53,11 @@ mod tests {
             ("TLSRPT: status=failure, new=1, x, dom", "failure", None, None, None, None),
         ];
         for (text, status, domain, server, failure_type, reason) in vectors {
-            assert_eq!(read(text), Some(Event::TlsReport { status, domain, server, failure_type, reason }), "{text}");
+            assert_eq!(
+                read(text),
+                Some(Event::TlsReport(TlsReport { status, domain, server, failure_type, reason })),
+                "{text}"
+            );
         }
         for text in ["", "TLSRPT: ", "TLSRPT: status=", "TLSRPT: domain=example.net", "TLSRPT:status=success"] {
             assert_eq!(read(text), None, "{text}");

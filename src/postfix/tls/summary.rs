@@ -14,7 +14,7 @@ use memchr::memmem;
 use super::super::endpoint;
 use super::split_peer;
 use crate::decimal;
-use crate::record::{Endpoint, Event, Tls};
+use crate::record::{Endpoint, Event, Tls, TlsSummary};
 
 /// How far the other end is trusted, in the words of `tls_log_summary()` and of the record.
 const TRUST: [(&str, &str); 4] =
@@ -37,7 +37,7 @@ pub(super) fn read(text: &str) -> Option<Event<'_>> {
     let mut tls = Tls { trust, direction, reused, sni, ..Tls::default() };
     let rest = read_cipher(&mut tls, rest);
     read_details(&mut tls, rest);
-    Some(Event::Tls { peer, tls })
+    Some(Event::Tls(TlsSummary { peer, tls }))
 }
 
 /// The peer, the name that it asked for, and what follows.
@@ -103,7 +103,7 @@ mod tests {
     #[track_caller]
     fn summary(text: &str) -> (Option<Endpoint<'_>>, Tls<'_>) {
         match read(text) {
-            Some(Event::Tls { peer, tls }) => (peer, tls),
+            Some(Event::Tls(TlsSummary { peer, tls })) => (peer, tls),
             other => panic!("{text}: {other:?}"),
         }
     }

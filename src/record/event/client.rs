@@ -1,0 +1,161 @@
+//! Events of a client: its connection, what it did, and how it was judged.
+
+use crate::record::cause::Cause;
+use crate::record::shape::{Commands, Decimal, Endpoint, Reply, Sasl};
+
+/// Who submits a message.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Client<'a> {
+    /// The client.
+    pub client: Option<Endpoint<'a>>,
+    /// How it authenticated.
+    pub sasl: Sasl<'a>,
+    /// The queue id before a content filter (XFORWARD).
+    pub orig_queue_id: Option<&'a str>,
+    /// The client before a content filter (XFORWARD).
+    pub orig_client: Option<Endpoint<'a>>,
+}
+
+/// A client connected.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Connect<'a> {
+    /// The client.
+    pub client: Option<Endpoint<'a>>,
+    /// The address that it connected to, which postscreen logs.
+    pub local: Option<Endpoint<'a>>,
+    /// The server, where tlsproxy is the client.
+    pub server: Option<Endpoint<'a>>,
+}
+
+/// A client disconnected.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Disconnect<'a> {
+    /// The client.
+    pub client: Option<Endpoint<'a>>,
+    /// How often it used each command.
+    pub commands: Option<Commands<'a>>,
+    /// What was odd about the session: `bare_lf`.
+    pub notes: Option<&'a str>,
+}
+
+/// A session ended before its time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConnectionLost<'a> {
+    /// The client.
+    pub client: Option<Endpoint<'a>>,
+    /// How it ended.
+    pub cause: Cause,
+    /// The command after which it ended.
+    pub stage: Option<&'a str>,
+    /// The bytes of the message that had come by then.
+    pub bytes: Option<u64>,
+}
+
+/// A decision to accept or to refuse.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Verdict<'a> {
+    /// `reject`, `reject_warning`, `hold`, `discard`, `warn`, `filter`, `redirect`, `prepend`, …; `accept` for `proxy-accept`.
+    pub action: &'static str,
+    /// `restriction`, `milter`, `header_check`, `body_check`, `mime_check`, `proxy`, `postscreen`.
+    pub by: &'static str,
+    /// `RCPT`, `END-OF-MESSAGE`, ….
+    pub stage: Option<&'a str>,
+    /// The client.
+    pub client: Option<Endpoint<'a>>,
+    /// The codes and the text.
+    pub reply: Option<Reply<'a>>,
+    /// The header or line that matched.
+    pub trigger: Option<&'a str>,
+    /// The envelope sender.
+    pub from: Option<&'a str>,
+    /// The recipient.
+    pub to: Option<&'a str>,
+    /// `SMTP` or `ESMTP`.
+    pub proto: Option<&'a str>,
+    /// What the client calls itself.
+    pub helo: Option<&'a str>,
+    /// How it authenticated.
+    pub sasl: Sasl<'a>,
+    /// Why it refuses, as one word.
+    pub cause: Option<Cause>,
+    /// The domain of the block list that is why.
+    pub blocklist: Option<&'a str>,
+}
+
+/// A client's SASL authentication failed (`src/smtpd/smtpd_sasl_glue.c`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct SaslFailure<'a> {
+    /// The client.
+    pub client: Option<Endpoint<'a>>,
+    /// The mechanism and the user.
+    pub sasl: Sasl<'a>,
+    /// Why.
+    pub reason: Option<&'a str>,
+}
+
+/// A client's name does not resolve to its address (`src/smtpd/smtpd_peer.c`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostnameMismatch<'a> {
+    /// The client.
+    pub client: Option<Endpoint<'a>>,
+    /// Why the look-up failed.
+    pub reason: Option<&'a str>,
+}
+
+/// A client did something too often (`src/smtpd/smtpd.c`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct RateLimit<'a> {
+    /// The client.
+    pub client: Option<Endpoint<'a>>,
+    /// Which limit: `connection_concurrency`, `connection_rate`, `message_rate`, `recipient_rate`, `new_tls_session_rate`,
+    /// `auth_rate`.
+    pub limit: &'static str,
+    /// How often.
+    pub value: Option<u64>,
+    /// The service of master.cf.
+    pub limited_service: Option<&'a str>,
+}
+
+/// A client broke the protocol.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProtocolError<'a> {
+    /// The client.
+    pub client: Option<Endpoint<'a>>,
+    /// How, in one word: `command_pipelining`, `non_smtp_command`, `illegal_address_syntax`, `bare_newline`, ….
+    pub kind: &'static str,
+    /// The command.
+    pub stage: Option<&'a str>,
+    /// What it sent.
+    pub text: Option<&'a str>,
+}
+
+/// A test or a cache decision of postscreen.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Postscreen<'a> {
+    /// The client.
+    pub client: Option<Endpoint<'a>>,
+    /// `pass_new`, `pass_old`, `allowlisted`, `denylisted`, `allowlist_veto`, `dnsbl`, `pregreet`, `hangup`, `bare_newline`,
+    /// `command_time_limit`, ….
+    pub test: &'static str,
+    /// The score of the DNS lists; [`i64::MIN`] for one that no record can show.
+    pub rank: Option<i64>,
+    /// Seconds since the connection.
+    pub after: Option<Decimal<'a>>,
+    /// The command, or where in the tests it was.
+    pub stage: Option<&'a str>,
+    /// What the client sent.
+    pub text: Option<&'a str>,
+    /// How many bytes it sent.
+    pub bytes: Option<u64>,
+}
+
+/// dnsblog found an address in a DNS list (`src/dnsblog/dnsblog.c`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dnsbl<'a> {
+    /// The address.
+    pub ip: &'a str,
+    /// The list.
+    pub domain: &'a str,
+    /// What the list answered.
+    pub result: &'a str,
+}
