@@ -673,10 +673,11 @@ fn the_service_manager_hears_of_the_start_the_life_and_the_stop() {
     let mut process = service(directory.path(), config, &environment);
     assert_eq!(next(), "READY=1\n");
     // Whoever was told so can send.
-    let log = process.log();
-    let address = listening(&log, "tcp").expect("a source that listens");
-    assert!(listening(&log, "udp").is_some(), "{log}");
-    drop(connect("127.0.0.1", address));
+    // Lines of the log are written by a thread of their own, later than the notification perhaps.
+    let log = directory.path().join("stderr");
+    let mut address = |source| process.wait_ready(DEADLINE, || listening(&fs::read_to_string(&log).ok()?, source));
+    let (tcp, _udp) = (address("tcp"), address("udp"));
+    drop(connect("127.0.0.1", tcp));
     let begun = Instant::now();
     for _ in 0..4 {
         assert_eq!(next(), "WATCHDOG=1\n");
