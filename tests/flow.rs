@@ -190,7 +190,7 @@ fn a_flood_on_connections_does_not_keep_datagrams_waiting() {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     for n in 1..=10 {
         socket.send_to(line(0, n).as_bytes(), udp).expect("a datagram goes out");
-        wait_until(Duration::from_secs(10), "a datagram", || postrider.stdout().lines().count() == n);
+        wait_until(DEADLINE, "a datagram", || postrider.stdout().lines().count() == n);
     }
     // A stop has to get through as well.
     assert_clean(&postrider.terminate(DEADLINE));
