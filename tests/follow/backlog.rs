@@ -40,7 +40,10 @@ fn backlog_is_read_once_and_files_that_appear_later_from_their_beginning() {
     fs::create_dir(place.path("mx2")).expect("a directory");
     place.append("mx2/mail.log", &lines(3500..4000));
     place.assert_each_once_in_order(4000);
-    assert_clean(&postrider.terminate(DEADLINE));
+    let ended = postrider.terminate(DEADLINE);
+    let said = "no cursor yet: existing files are read from their beginning (start = \"beginning\")";
+    assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    assert_clean(&ended);
     let postrider = place.start(paths, "");
     place.append("mx2/mail.log", &lines(4000..4001));
     place.assert_each_once_in_order(4001);

@@ -163,7 +163,8 @@ impl<'s> Follower<'s> {
             }
             Loaded::Missing => {
                 let start = if config.from_beginning { "beginning" } else { "end" };
-                tracing::warn!(source = name, path, start, "there is no cursor yet: files are begun as `start` says");
+                let what = format!("no cursor yet: existing files are read from their {start} (start = \"{start}\")");
+                tracing::warn!(source = name, path, "{what}");
                 skip = !config.from_beginning;
                 Vec::new()
             }
