@@ -15,6 +15,7 @@ use postrider::schema::Dialect;
 use postrider::spool::InspectError;
 use postrider::spool::command::{self, Listed};
 use postrider::syslog::Format;
+use postrider::time::ZONE_HELP;
 use postrider::{app, explain, log, panics, standard};
 use tracing::level_filters::LevelFilter;
 
@@ -134,10 +135,8 @@ fn load(file: &ConfigFile) -> Result<Config, Failure> {
 fn decode(arguments: &Decode) -> Result<(), Failure> {
     let zone = match &arguments.timezone {
         None => jiff::tz::TimeZone::system(),
-        Some(name) => jiff::tz::TimeZone::get(name).map_err(|_| Failure {
-            code: USAGE,
-            message: format!("unknown time zone {name:?}; write a name of the IANA database, such as Europe/Berlin"),
-        })?,
+        Some(name) => jiff::tz::TimeZone::get(name)
+            .map_err(|_| Failure { code: USAGE, message: format!("unknown time zone {name:?}; {ZONE_HELP}") })?,
     };
     let decoder = Decoder {
         encoder: Encoder { language: language(&arguments.lang) },

@@ -6,6 +6,9 @@ use jiff::civil;
 
 use crate::decimal;
 
+/// What helps whoever wrote the name of a time zone that there is not.
+pub const ZONE_HELP: &str = "write a name of the IANA database, such as Europe/Berlin";
+
 /// A point in time as records show it: in UTC and in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timestamp {

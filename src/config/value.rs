@@ -10,6 +10,7 @@ use toml::de::DeValue;
 
 use crate::network::{self, Network};
 use crate::suggest;
+use crate::time::ZONE_HELP;
 
 /// Why a value cannot be taken.
 #[derive(Debug, PartialEq, Eq)]
@@ -271,9 +272,11 @@ pub(super) fn zone(value: &DeValue<'_>) -> Result<jiff::tz::TimeZone, Fault> {
         let names: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
         let help = match suggest::nearest(text, names.iter().map(String::as_str)) {
             _ if names.is_empty() => "this machine has no time zone database: install the package tzdata".to_owned(),
-            // An abbreviation is always like another one, which means another time: JST is not MST.
-            Some(name) if text.len() > 4 => format!("did you mean \"{name}\"?"),
-            _ => "write a name of the IANA time zone database, e.g. \"Asia/Tokyo\"".to_owned(),
+            // An abbreviation or an offset is always like a name that means another time: JST is like MST, UTC+1 like UTC.
+            Some(name) if text.len() > 4 && !text.bytes().any(|b| b.is_ascii_digit()) => {
+                format!("did you mean \"{name}\"?")
+            }
+            _ => ZONE_HELP.to_owned(),
         };
         Fault::new(format!("unknown time zone \"{text}\"")).help(help)
     })

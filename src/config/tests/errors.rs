@@ -504,7 +504,12 @@ fn hints_lead_to_what_was_meant() {
             "help: put a number with a unit in quotes",
         ),
         ("[[sink.file]]\npath = \"/var/log/a\"\nfsync = true", "; or write \"never\" or \"always\"\n"),
-        ("[[source.udp]]\nlisten = \"[::]:514\"\ntimezone = \"JST\"", "e.g. \"Asia/Tokyo\""),
+        (
+            "[[source.udp]]\nlisten = \"[::]:514\"\ntimezone = \"JST\"",
+            "help: write a name of the IANA database, such as Europe/Berlin\n",
+        ),
+        ("[[source.udp]]\nlisten = \"[::]:514\"\ntimezone = \"UTC+1\"", "help: write a name of the IANA database"),
+        ("[[source.udp]]\nlisten = \"[::]:514\"\ntimezone = \"Etc/GMT+25\"", "help: write a name of the IANA database"),
         ("[[sink.file]]\npath = \"/var/log/a\"\ncompress = true", "did you mean `gzip`?"),
         ("[[sink.file]]\npath = \"/var/log/a\"\ngzip = \"yes\"", "write true or false, without quotes"),
     ] {
