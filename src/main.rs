@@ -151,9 +151,7 @@ fn decode(arguments: &Decode) -> Result<(), Failure> {
         Err(decode::Error::Output(error)) => return output_failure(&error),
         Err(error) => return Err(Failure { code: IO, message: format!("postrider: {error}") }),
     };
-    if arguments.unparsed {
-        report_unparsed(&summary);
-    }
+    report_unparsed(&summary, arguments);
     if summary.unread > 0 {
         // What was wrong with each is said already.
         let message = match arguments.files.len() {
@@ -172,16 +170,21 @@ fn decode(arguments: &Decode) -> Result<(), Failure> {
     Ok(())
 }
 
-fn report_unparsed(summary: &decode::Summary) {
-    let (records, unparsed) = (summary.records, summary.unparsed.total());
-    let _ = match unparsed {
-        0 => writeln!(io::stderr(), "{records} lines, and no line of Postfix among them that is not understood"),
-        _ => writeln!(
-            io::stderr(),
-            "{unparsed} of {records} lines are Postfix's and not understood ({}); please report them",
-            summary.unparsed
-        ),
+/// Says how many lines of Postfix are not understood, and what to do; nothing where there are none and nobody asked.
+fn report_unparsed(summary: &decode::Summary, arguments: &Decode) {
+    let (records, unparsed, format) = (summary.records, summary.unparsed.total(), arguments.format.as_str());
+    let is_guessed = Format::from_name(format) == Some(Format::Auto);
+    let help = match (unparsed, arguments.unparsed) {
+        (0, false) => return,
+        (0, true) => {
+            return log::say(&format!("{records} lines, and no line of Postfix among them that is not understood"));
+        }
+        _ if !is_guessed && summary.unparsed.headers() > 0 => format!("is `--format {format}` what they look like?"),
+        (_, true) => "please report them".to_owned(),
+        (_, false) => "`--unparsed` prints them".to_owned(),
     };
+    let programs = &summary.unparsed;
+    log::say(&format!("{unparsed} of {records} lines are Postfix's and not understood ({programs}); {help}"));
 }
 
 fn replay(arguments: cli::Replay) -> Result<(), Failure> {

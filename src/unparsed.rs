@@ -36,6 +36,11 @@ impl Unparsed {
         self.counts().values().sum()
     }
 
+    /// How many of them have a header that is not recognised.
+    pub fn headers(&self) -> u64 {
+        self.counts().get(NO_HEADER).copied().unwrap_or(0)
+    }
+
     fn counts(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -389,3 +389,37 @@ fn decode_unparsed_prints_the_lines_that_are_not_understood() {
     let output = decode(&["--unparsed"], format!("{LINE}{foreign}").as_bytes());
     assert_eq!(show(&output), "exit 0\n2 lines, and no line of Postfix among them that is not understood\n");
 }
+
+#[test]
+fn decode_says_that_lines_of_postfix_are_not_understood() {
+    let strange = "Nov 24 02:10:35 mx1 postfix/smtp[7]: no Postfix ever wrote this\n";
+    let foreign = "Nov 24 02:10:35 mx1 dovecot: imap-login: Login: user=<anna@example.com>\n";
+    let cri = "2026-11-24T02:10:36.123456789Z stdout F ";
+    let removed = "Nov 24 02:10:35 mx1 postfix/qmgr[7]: 4FCA1803C5: removed\n";
+    for (arguments, text, records, said) in [
+        (&[][..], format!("{LINE}{foreign}"), 2, ""),
+        (
+            &[],
+            format!("{LINE}{strange}{foreign}"),
+            3,
+            "1 of 3 lines are Postfix's and not understood (smtp 1); `--unparsed` prints them\n",
+        ),
+        (
+            &["--format", "cri"],
+            format!("{removed}{removed}{foreign}"),
+            3,
+            "2 of 3 lines are Postfix's and not understood (unrecognised header 2); is `--format cri` what they look like?\n",
+        ),
+        (&["--format", "cri"], format!("{cri}{removed}"), 1, ""),
+        (
+            &["--format", "cri"],
+            format!("{cri}{strange}"),
+            1,
+            "1 of 1 lines are Postfix's and not understood (smtp 1); `--unparsed` prints them\n",
+        ),
+    ] {
+        let output = decode(arguments, text.as_bytes());
+        assert_eq!((code(&output), memchr::memchr_iter(b'\n', &output.stdout).count()), (0, records));
+        assert_eq!(String::from_utf8_lossy(&output.stderr), said, "{arguments:?} {text}");
+    }
+}
