@@ -60,12 +60,6 @@ impl Page {
         })
     }
 
-    /// The same, if a block is left.
-    #[track_caller]
-    pub(crate) fn take_if<const N: usize>(&mut self, kinds: [&str; N]) -> Option<[String; N]> {
-        (!self.blocks.is_empty()).then(|| self.take(kinds))
-    }
-
     /// The text with all exchanges made. What one puts in, no other changes; of two that fit, the longer one counts.
     fn exchanged(&self, text: &str) -> String {
         let (mut exchanged, mut rest) = (String::new(), text);

@@ -10,5 +10,8 @@ connection = duckdb.connect()
 connection.execute(load)
 for question in questions:
     print("-- answer")
-    for row in connection.execute(question).fetchall():
+    answer = connection.execute(question)
+    for column in answer.description:
+        assert column[0].isidentifier(), f"a column without a name: {column[0]}"
+    for row in answer.fetchall():
         print("\t".join("" if value is None else str(value) for value in row))

@@ -10,15 +10,14 @@ use crate::page::Page;
 use crate::peers::{python, scratch};
 
 /// Each question has its answer by SQL, by jq, and as the page shows it.
-const QUESTIONS: usize = 10;
+const QUESTIONS: usize = 13;
 
 #[test]
 fn record() {
     let place = scratch::directory("record");
     let path = |name: &str| place.path().join(name);
     let mut page = Page::open("record.md");
-    let [log, commands] = page.take(["lines", "sh"]);
-    fs::write(path("mail.log"), log).expect("a log");
+    let [commands] = page.take(["sh"]);
     let (decode, load) = commands.split_once('\n').expect("two commands");
     assert_eq!(load, "postrider schema --format duckdb | duckdb mail.db\n");
     let sh = |script: &str| {
@@ -31,16 +30,17 @@ fn record() {
         assert!(output.status.success(), "{script}");
         String::from_utf8(output.stdout).expect("UTF-8")
     };
+    let questions: Vec<_> = (0..QUESTIONS).map(|_| page.take(["sql", "sh", "tsv"])).collect();
+    let [log] = page.take(["lines"]);
+    fs::write(path("mail.log"), log).expect("a log");
     assert_eq!(sh(decode), "");
     let mut table = Dialect::DuckDb.text();
-    let (mut answers, mut count) = (String::new(), 0);
-    while let Some([sql, jq, answer]) = page.take_if(["sql", "sh", "tsv"]) {
+    let mut answers = String::new();
+    for [sql, jq, answer] in questions {
         assert_eq!(sh(&jq), answer, "{jq}");
         let _ = writeln!(table, "-- question\n{sql};");
         let _ = write!(answers, "-- answer\n{answer}");
-        count += 1;
     }
-    assert_eq!(count, QUESTIONS);
     fs::write(path("questions.sql"), table).expect("a file");
     let arguments = [path("questions.sql"), path("postrider.jsonl")];
     if let Some(printed) = python::run("docs/record.py", &arguments.each_ref().map(|path| path.as_os_str())) {
