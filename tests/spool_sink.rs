@@ -335,6 +335,17 @@ fn stop_with_a_full_spool(mode: &str, signals: &[Signal]) -> Ended {
         drop(send(postrider.address("tcp"), 0..40_000));
         wait_until(DEADLINE, "a full spool", || postrider.log().contains("is full"));
         wait_received(&postrider, 10_000);
+        // The disk has a part of a batch, and the stage has read that back.
+        wait_until(DEADLINE, "a ledger that balances while the spool is full", || {
+            postrider.signal(Signal::SIGUSR1);
+            let log = postrider.log();
+            let sink = ledgers(&log, "sink=\"stdout\"").last().map(str::to_owned);
+            sink.is_some_and(|line| {
+                let sum: u64 =
+                    ["delivered", "dropped", "in_flight", "spooled"].map(|key| count(&line, key)).iter().sum();
+                sum == count(&line, "offered")
+            })
+        });
         for signal in signals {
             postrider.signal(*signal);
             wait_until(DEADLINE, "the stop", || postrider.log().contains("stopping"));

@@ -189,6 +189,12 @@ impl Batch {
         in_flight
     }
 
+    /// The spool has `records` of it on its disk, whose lines hold `bytes`, each with its LF. The rest is still to be
+    /// resolved.
+    pub fn spooled_part(&mut self, records: u64, bytes: u64) {
+        self.in_flight.split(records, bytes).spooled();
+    }
+
     /// The destination will never have `records` of it, whose lines hold `bytes`, each with its LF. The rest is still to
     /// be resolved.
     pub fn dropped_part(&mut self, records: u64, bytes: u64, reason: Reason) {

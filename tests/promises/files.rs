@@ -41,7 +41,7 @@ fn what_a_file_has_no_room_for_is_in_the_spool_over_a_stop() {
         let directory = scratch::directory("promises-files");
         let (out, stderr) = (directory.path().join("out"), directory.path().join("stderr"));
         let config = format!(
-            "shutdown_timeout = \"1s\"\n[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[sink.file]]\npath = \"{}/out.json\"\n{}",
+            "shutdown_timeout = \"20s\"\n[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[sink.file]]\npath = \"{}/out.json\"\n{}",
             out.display(),
             spool::keys(directory.path(), "file", mode)
         );

@@ -219,7 +219,14 @@ fn drops_datagrams(lack: &Lack) {
         assert!(ended.stderr.contains("queue_full"), "{way:?}: {}", ended.stderr);
         output.seen(|seen| {
             seen.judge(&format!("{way:?}"), &seen.numbers, sent, 0);
-            assert_eq!(seen.records() as u64, offered - dropped, "{way:?}: {}", ended.stderr);
+            // On a busy machine the time of the stop is over before everything is written: that stays in the spool.
+            let kept = ledger(&ended, "sink=\"stdout\"", "spooled");
+            let came = seen.records() as u64;
+            assert!(
+                (offered - dropped - kept..=offered - dropped).contains(&came),
+                "{way:?}: {came}: {}",
+                ended.stderr
+            );
             assert!(seen.order.is_sorted_by(|a, b| a < b), "{way:?}: out of order, or twice");
         });
     });

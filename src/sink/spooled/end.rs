@@ -32,7 +32,7 @@ impl Stage {
     pub(super) fn fail(mut self, reason: String) -> End {
         self.output = None;
         self.take_the_rest();
-        for batch in self.waiting.drain(..).chain(self.appended.drain(..).map(|(batch, _)| batch)) {
+        for batch in self.waiting.drain(..).chain(self.appended.drain(..).map(|appended| appended.batch)) {
             batch.dropped(Reason::Shutdown);
         }
         End::Failed(reason)
@@ -111,13 +111,10 @@ impl Stage {
             self.ledger.drop_returned(given.returned - returned, Reason::Shutdown);
             dropped += records - stored;
         }
-        for (mut batch, last) in self.appended.drain(..) {
-            let records = batch.entries().len() as u64;
-            let stored = stored_part(durable, Some(last), records);
-            let left = batch.entries()[stored as usize..].iter().map(|entry| entry.line.range().len() as u64).sum();
-            batch.dropped_part(records - stored, left, Reason::Shutdown);
-            batch.spooled();
-            dropped += records - stored;
+        for mut appended in self.appended.drain(..) {
+            appended.store(durable);
+            dropped += appended.left();
+            appended.batch.dropped(Reason::Shutdown);
         }
         for batch in self.waiting.drain(..) {
             dropped += batch.entries().len() as u64;

@@ -20,6 +20,7 @@
 //! it. That time is over early when everything is on the disk and the sink is away: it has delivered nothing for
 //! `AWAY`.
 
+mod appended;
 mod chunk;
 mod end;
 mod entrance;
@@ -36,6 +37,7 @@ use tracing::{error, info, warn};
 
 pub(super) use self::entrance::Entrance;
 
+use self::appended::Appended;
 use self::chunk::{Chunk, append};
 use self::given::{Given, Owed};
 use self::spooling::{News, Spooling};
@@ -91,8 +93,8 @@ struct Stage {
     saved: Instant,
     /// Batches that are neither with the sink nor in the spool.
     waiting: VecDeque<Batch>,
-    /// Batches in the spool's buffer, not yet on the disk, each with the number of its last record.
-    appended: VecDeque<(Batch, u64)>,
+    /// Batches in the spool's buffer, not yet on the disk, or only a part of the first.
+    appended: VecDeque<Appended>,
     /// What the sink was given and has not delivered, or has before an older one.
     given: VecDeque<Given>,
     /// The number of the first of them.
@@ -256,13 +258,13 @@ impl Stage {
         let durable = self.spool.durable();
         while self.spool.is_read() && !self.is_behind() {
             let (size, first) = match (self.appended.front(), self.waiting.front()) {
-                (Some((batch, last)), _) => (batch.size(), last + 1 - batch.entries().len() as u64),
+                (Some(appended), _) => (appended.batch.size(), appended.first()),
                 (None, Some(batch)) => (batch.size(), durable + 1),
                 (None, None) => return,
             };
             // What the disk has a part of is read back from there.
             let Some(room) = output.try_room(size).filter(|_| first > durable) else { return };
-            if let Some((batch, last)) = self.appended.pop_front() {
+            if let Some(Appended { batch, last, .. }) = self.appended.pop_front() {
                 room.send(self.give(batch, None));
                 self.passed = last;
                 self.given.back_mut().into_iter().for_each(|given| given.last = Some(last));
@@ -321,11 +323,15 @@ impl Stage {
         }
     }
 
-    /// Lets go of the batches that are on the disk: they are read back from there.
+    /// Lets go of what is on the disk, which may end within a batch: it is read back from there.
     fn store_appended(&mut self) {
         let durable = self.spool.durable();
-        while self.appended.front().is_some_and(|(_, last)| *last <= durable) {
-            self.appended.pop_front().into_iter().for_each(|(batch, _)| batch.spooled());
+        while let Some(front) = self.appended.front_mut() {
+            front.store(durable);
+            if front.last > durable {
+                return;
+            }
+            self.appended.pop_front();
         }
     }
 
@@ -365,7 +371,7 @@ impl Stage {
         while let Some(batch) = self.waiting.pop_front() {
             if chunk::fits(&self.spool, &batch) {
                 let last = append(&mut self.spool, &batch);
-                self.appended.push_back((batch, last));
+                self.appended.push_back(Appended::new(batch, last));
                 self.flush_if_large()?;
             } else {
                 error!(
@@ -406,12 +412,12 @@ impl Stage {
         }
         let batches = std::mem::take(&mut self.appended);
         let output = self.output.clone().filter(|_| are_next);
-        let room = |(batch, _): &(Batch, u64)| output.as_ref().and_then(|output| output.try_room(batch.size()));
+        let room = |appended: &Appended| output.as_ref().and_then(|output| output.try_room(appended.batch.size()));
         let rooms: Option<Vec<_>> = batches.iter().map(room).collect();
         let Some(rooms) = rooms else {
-            return batches.into_iter().for_each(|(batch, _)| batch.spooled());
+            return batches.into_iter().for_each(|appended| appended.batch.spooled());
         };
-        for ((batch, last), room) in batches.into_iter().zip(rooms) {
+        for (Appended { batch, last, .. }, room) in batches.into_iter().zip(rooms) {
             room.send(self.give(batch, Some(last)));
         }
         self.spool.skip();
