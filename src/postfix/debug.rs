@@ -13,7 +13,7 @@
 //!
 //! A function of a later Postfix whose name begins with a new word is `other` until the word is added.
 
-use super::Line;
+use super::{Line, queue_id};
 use crate::record::{Event, Text};
 
 /// How a line begins, and what it holds further on.
@@ -206,7 +206,7 @@ fn is_record(text: &str) -> bool {
 
 /// The settings that smtpd prints when it starts: `unknown_address_tempfail_action = defer_if_permit`.
 fn is_setting(text: &str) -> bool {
-    text.split_once(" = ").is_some_and(|(name, _)| name.ends_with("_tempfail_action") && is_name(name))
+    text.split_once(" = ").is_some_and(|(name, _)| name.ends_with("_tempfail_action") && queue_id::is_function(name))
 }
 
 /// What is expected from a peer of the same Postfix: `private/rewrite socket: wanted attribute: flags`.
@@ -246,12 +246,7 @@ fn names_function(text: &str) -> bool {
         }
     };
     let module = name.split_once('_').map(|(module, _)| module);
-    is_name(name) && name != VERDICT && module.is_some_and(|module| MODULES.contains(&module))
-}
-
-/// Whether a text is a C name as Postfix chooses them.
-fn is_name(text: &str) -> bool {
-    text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+    queue_id::is_function(name) && name != VERDICT && module.is_some_and(|module| MODULES.contains(&module))
 }
 
 #[cfg(test)]

@@ -10,14 +10,27 @@
 //! field. Where an address may have ended the list, the flag `status_ambiguous` says so.
 
 use super::dsn::Dsn;
-use super::{address, cause, divide, endpoint, provider, queue_id, remote_id, reply, status};
+use super::{Line, address, cause, divide, endpoint, provider, queue_id, remote_id, reply, status};
 use crate::decimal;
-use crate::record::{Decimal, Delays, Delivery, Endpoint, Flags};
+use crate::record::{Decimal, Delays, Delivery, Endpoint, Event, Flags, Notice};
 
 /// The words that Postfix writes (`sent.c`, `bounce.c`, `defer.c`, `verify.c` and `trace.c` in `src/global`), as they are in the
 /// record. Any other word counts too, but only where a reason follows: a line that is cut in the word has none.
 const STATUS_WORDS: [&str; 7] =
     ["sent", "bounced", "softbounce", "deferred", "deliverable", "undeliverable", "undeliverable_but_not_cached"];
+
+/// The programs that write the record: the callers of `src/global/bounce.c`, `defer.c`, `sent.c`, `trace.c` and `verify.c`.
+pub(super) const WRITERS: &[&str] =
+    &["smtp", "lmtp", "local", "virtual", "pipe", "error", "retry", "discard", "qmgr", "nqmgr", "oqmgr", "cleanup"];
+
+/// The kind of the delivery record that was cut.
+pub(super) const CUT: &str = "delivery_cut";
+
+/// A record that was cut before its status: [`read`] has read it in vain.
+pub(super) fn read_cut<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+    let is_cut = line.level.is_none() && line.text.starts_with("to=<");
+    is_cut.then_some(Event::Notice(Notice { kind: CUT, server: None, text: line.text }))
+}
 
 /// The delivery that a text without level and queue id describes, if it begins with `to=` and has a status.
 pub(super) fn read<'a>(text: &'a str, flags: &mut Flags) -> Option<Delivery<'a>> {

@@ -10,14 +10,9 @@
 use super::{Line, status};
 use crate::record::{Event, Notice, NotificationFailed};
 
-/// The kind of the delivery record that was cut.
-pub(super) const DELIVERY_CUT: &str = "delivery_cut";
-
 /// How a notice begins, what it holds further on, and its kind. The first that fits counts.
 #[rustfmt::skip]
 const NOTICES: &[(&str, &str, &str)] = &[
-    // A delivery record that was cut before its status: delivery.rs has read it in vain.
-    ("to=<", "", DELIVERY_CUT),
     // Every program's main loop; postscreen goes on in the background.
     ("table ", " has changed", "table_changed"),
 
@@ -46,7 +41,7 @@ const NOTICES: &[(&str, &str, &str)] = &[
 
     // src/global/mail_queue.c, src/util/events.c
     ("file system clock is ", " local clock", "clock_skew"),
-    ("", "backward time jump detected -- slewing clock", "clock_skew"),
+    ("backward time jump detected -- slewing clock", "", "clock_skew"),
     // src/tlsmgr/tlsmgr.c
     ("lost connection to EGD server ", "", "entropy_source"),
     ("exiting to reopen external entropy source ", "", "entropy_source"),

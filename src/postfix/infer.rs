@@ -219,8 +219,11 @@ const SHAPES: &[(&str, &str, &str)] = &[
 
 /// The program that writes such a line; `text` is what follows the level and the queue id.
 pub(super) fn daemon(event: &Event<'_>, text: &str) -> Option<&'static str> {
-    if let Event::Delivery(delivery) = event {
-        return agent(delivery, text);
+    match event {
+        Event::Delivery(delivery) => return agent(delivery, text),
+        // A stranger's text may stand in it.
+        Event::Debug(_) => return None,
+        _ => {}
     }
     let holds = |words: &str| words.is_empty() || memchr::memmem::find(text.as_bytes(), words.as_bytes()).is_some();
     SHAPES.iter().find(|(_, begin, words)| text.starts_with(begin) && holds(words)).map(|(name, _, _)| *name)

@@ -84,6 +84,7 @@ const READERS: &[(Writers, Reader)] = &[
     (Of(&["postscreen", "verify"]), cache::read),
     (Of(&["postsuper"]), postsuper::read),
     (Of(&["master", "postfix-script"]), master::read),
+    (Of(delivery::WRITERS), delivery::read_cut),
     (Only(&["postlog"]), general::read_postlog),
     (Only(&["postfix-tls-script"]), general::read_tls_script),
     (Only(&["postfix-non-bdb-script", "nbdb_reindexd"]), general::read_table_migration),
@@ -123,7 +124,7 @@ pub fn parse<'a>(message: &Message<'a>) -> Option<Postfix<'a>> {
         tag::Daemon::Lost { .. } => None,
     };
     let mut event = event(&line, named, &mut flags);
-    if matches!(event, Event::Other(_) | Event::Debug(_))
+    if matches!(event, Event::Other(_))
         && let Some((other, rest, what)) = behind_unusual_id(&line, named, &mut flags)
     {
         (id, text, event) = (Some(other), rest, what);
@@ -158,6 +159,8 @@ pub fn has_tag(text: &str) -> bool {
 
 /// What stands before a line that is nobody's, if something else than a queue id of Postfix is taken for one: `XXXXXXXXXX`,
 /// `<queueid>`, as people publish and test with; the text behind it and its event. That must be as it is behind an id.
+///
+/// Verbose output is somebody's already: what follows a word there is a stranger's.
 fn behind_unusual_id<'a>(
     line: &Line<'a>,
     daemon: Option<&str>,
@@ -174,7 +177,7 @@ fn behind_unusual_id<'a>(
         Event::QueueActive(QueueActive { size, .. }) => size.is_some(),
         Event::Client(_) => text.contains(']'),
         Event::AttemptFailed(AttemptFailed { server, .. }) => server.is_some(),
-        Event::Notice(Notice { kind, server, .. }) => server.is_some() || *kind == general::DELIVERY_CUT,
+        Event::Notice(Notice { kind, server, .. }) => server.is_some() || *kind == delivery::CUT,
         Event::ConnectionLost(ConnectionLost { client, .. }) => client.is_some(),
         Event::Delivery(_)
         | Event::Expired(_)
@@ -196,16 +199,17 @@ fn behind_unusual_id<'a>(
 
 /// The event of a line, with what its reader adds to `flags`.
 fn event<'a>(line: &Line<'a>, daemon: Option<&str>, flags: &mut Flags) -> Event<'a> {
-    if line.level.is_none()
-        && let Some(delivery) = delivery::read(line.text, flags)
-    {
-        return Event::Delivery(delivery);
-    }
     let reads = |writers: &Writers| match (writers, daemon) {
         (Any, _) | (Of(_), None) => true,
         (Only(_), None) => false,
         (Of(programs) | Only(programs), Some(daemon)) => programs.contains(&daemon),
     };
+    if line.level.is_none()
+        && reads(&Of(delivery::WRITERS))
+        && let Some(delivery) = delivery::read(line.text, flags)
+    {
+        return Event::Delivery(delivery);
+    }
     let read = READERS.iter().filter(|(writers, _)| reads(writers)).find_map(|(_, read)| read(line));
     read.unwrap_or(match line.level {
         Some(_) => Event::Warning(Text { text: line.text }),

@@ -41,9 +41,21 @@ pub(super) fn split(text: &str) -> (Option<QueueId<'_>>, &str) {
 
 /// What stands in place of a queue id in front of a text, though Postfix can't have written it, and what follows it. Whether it
 /// is one, only what follows can tell.
+///
+/// A C function's name is none: `-v` logs what a stranger sent behind it, `reject_invalid_hostname: HELO`.
 pub(super) fn split_unusual(text: &str) -> Option<(QueueId<'_>, &str)> {
     let (word, rest) = text.split_once(": ")?;
-    is_substitute(word).then_some((QueueId { text: word, queued_at: None }, rest))
+    let fits = is_substitute(word) && !is_function(word);
+    fits.then_some((QueueId { text: word, queued_at: None }, rest))
+}
+
+/// What people put in place of a queue id though it looks like a function. Postfix has none of this name.
+const PLACEHOLDER: &str = "queue_id";
+
+/// Whether a text is the name of a C function as Postfix chooses them.
+pub(super) fn is_function(text: &str) -> bool {
+    let is_name = |text: &str| text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+    text.contains('_') && is_name(text) && text != PLACEHOLDER
 }
 
 /// Whether a text is what people put in place of a queue id: a word that is no table, address or host, or anything of the kind
@@ -184,6 +196,7 @@ mod tests {
             "XXXXXXXXXX",
             "<queueid>",
             "キューID",
+            "queue_id",
             "[queue-id]",
             "${QUEUE_ID}",
             "4fca1803c5",
@@ -211,6 +224,9 @@ mod tests {
             "<>: removed",
             "<: removed",
             ": removed",
+            "reject_invalid_hostname: removed",
+            "been_here: removed",
+            "milter8_connect: removed",
             "X:removed",
             "",
         ] {

@@ -1,4 +1,5 @@
 mod connections;
+mod verbose;
 
 use proptest::prelude::*;
 
