@@ -13,6 +13,8 @@ use crate::record::{Event, Notice, NotificationFailed};
 /// How a notice begins, what it holds further on, and its kind. The first that fits counts.
 #[rustfmt::skip]
 const NOTICES: &[(&str, &str, &str)] = &[
+    // A syslog daemon in the name of who wrote the message: the count is the record's `repeat_count`.
+    ("last message repeated ", " time", "repeated"),
     // Every program's main loop; postscreen goes on in the background.
     ("table ", " has changed", "table_changed"),
 
@@ -240,6 +242,7 @@ mod tests {
             ("See https://www.postfix.org/COMPATIBILITY_README.html for details", "compatibility"),
             ("To disable backwards compatibility use \"postconf compatibility_level=3.6\" and \"postfix reload\"", "compatibility"),
             ("waiting for the Postfix mail system to terminate", "waiting_for_stop"),
+            ("last message repeated 3 times", "repeated"),
             ("placed in hold queue", "placed_in_queue"),
             ("corrupted queue file: active/4FCA1803C5", "corrupt_file"),
             ("ignoring DNS RR: example.net. 300 IN AAAA 2001:db8::25", "dns_record_ignored"),

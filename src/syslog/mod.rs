@@ -16,6 +16,7 @@
 //! more than a fixed number of times.
 
 mod between;
+mod blanks;
 mod container;
 mod direct;
 mod format;
@@ -247,7 +248,7 @@ fn split_word(text: &str) -> (&str, &str) {
 
 impl<'a> Message<'a> {
     /// The text that the next stage reads: the repeated text where there is one, else MSG, without the message id of
-    /// Solaris and without white space around it.
+    /// Solaris, without white space around it and without what stands for white space behind it.
     ///
     /// rsyslog's RFC 5424 templates send the space behind a TAG as the first character of MSG.
     pub fn text(&self) -> &'a str {
@@ -255,6 +256,6 @@ impl<'a> Message<'a> {
             Some(repeated) => repeated.text,
             None => words::solaris(self.msg).map_or(self.msg, |(_, rest)| rest),
         };
-        text.trim_ascii()
+        blanks::trim(text)
     }
 }

@@ -1,19 +1,35 @@
 //! Equal messages that a syslog daemon reduced to one.
 
-use super::Repeated;
+use super::{Repeated, blanks};
 use crate::decimal;
 
-/// Reads `message repeated N times: [ TEXT]`, as rsyslog and sysklogd write it.
+/// Reads `message repeated N times: [ TEXT]`, as rsyslog and sysklogd write it, and the older `last message repeated N times`,
+/// which has no text but itself.
 ///
-/// The closing bracket may be missing, where something cut the line. The older `last message repeated N times` has no text
-/// of its own and is not read here.
+/// The closing bracket may be missing, where something cut the line.
 pub(super) fn read(msg: &str) -> Option<Repeated<'_>> {
-    let rest = msg.trim_start_matches(' ').strip_prefix("message repeated ")?;
-    let (count, rest) = rest.split_once(' ')?;
-    let count = decimal::whole(count)?;
-    let text = rest.strip_prefix("times: [")?.trim_ascii_end();
-    let text = text.strip_suffix(']').unwrap_or(text);
-    Some(Repeated { count, text: text.strip_prefix(' ').unwrap_or(text) })
+    let msg = msg.trim_start_matches(' ');
+    // Nearly every text is done with here.
+    match msg.as_bytes().first()? {
+        b'm' => {
+            let (count, rest) = split_count(msg)?;
+            let text = blanks::trim(rest.strip_prefix(": [")?);
+            let text = text.strip_suffix(']').unwrap_or(text);
+            Some(Repeated { count, text })
+        }
+        b'l' => {
+            let (count, rest) = split_count(msg.strip_prefix("last ")?)?;
+            blanks::trim(rest).is_empty().then_some(Repeated { count, text: msg })
+        }
+        _ => None,
+    }
+}
+
+/// The count in `message repeated N times`, and what follows it. FreeBSD writes `1 time`.
+fn split_count(text: &str) -> Option<(u64, &str)> {
+    let (count, rest) = text.strip_prefix("message repeated ")?.split_once(' ')?;
+    let rest = rest.strip_prefix("time")?;
+    Some((decimal::whole(count)?, rest.strip_prefix('s').unwrap_or(rest)))
 }
 
 #[cfg(test)]
@@ -29,6 +45,10 @@ mod tests {
             ("message repeated 99999999999999999999 times: [x]", u64::MAX, "x"),
             ("message repeated 2 times: [ cut off", 2, "cut off"),
             ("message repeated 2 times: [ x] \t", 2, "x"),
+            ("message repeated 2 times: [ x]#015", 2, "x"),
+            ("last message repeated 3 times", 3, "last message repeated 3 times"),
+            ("last message repeated 1 time", 1, "last message repeated 1 time"),
+            (" last message repeated 3 times", 3, "last message repeated 3 times"),
         ] {
             assert_eq!(read(msg), Some(Repeated { count, text }), "{msg}");
         }
@@ -38,7 +58,10 @@ mod tests {
             "message repeated 3 times",
             "message repeated x times: [ y]",
             "message repeated +3 times: [ y]",
-            "last message repeated 3 times",
+            "last message repeated 3 times: [ y]",
+            "last message repeated",
+            "last message repeated 3 times ago",
+            "last 3 messages",
             "a message repeated 3 times: [ y]",
             "message repeated  times: [ y]",
         ] {

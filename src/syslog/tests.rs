@@ -428,7 +428,9 @@ fn message_ids_of_solaris_are_no_text() {
 
 #[test]
 fn white_space_around_a_text_is_no_part_of_it() {
-    for end in [" ", "  ", "\t", " \t \r", "\r\n", " \n"] {
+    for end in
+        [" ", "  ", "\t", " \t \r", "\r\n", " \n", "#015", "#015#012", "\u{a0}", "\u{b}", "\u{c}", "\0 ", "\u{1b}[0m"]
+    {
         for header in [
             "<22>Nov 24 02:10:35 mx1 a[1]: ",
             "<22>Nov 24 02:10:35 mx1 a[1]:\t",
@@ -644,7 +646,7 @@ fn tags() {
         ("opendkim[9]: 4101B87FB4: DKIM-Signature", "opendkim 9", "4101B87FB4: DKIM-Signature", "year_inferred"),
         ("amavis[7]: (00007-01) Passed CLEAN", "amavis 7", "(00007-01) Passed CLEAN", "year_inferred"),
         // No TAG.
-        ("last message repeated 3 times", "- -", "last message repeated 3 times", "year_inferred"),
+        ("last message repeated 3 times", "- -", "last message repeated 3 times", "year_inferred repeated"),
         ("imuxsock lost 12 messages from pid 7", "- -", "imuxsock lost 12 messages from pid 7", "year_inferred"),
         ("apache_error [Tue Jun 08]", "- -", "apache_error [Tue Jun 08]", "year_inferred"),
     ] {
@@ -653,7 +655,7 @@ fn tags() {
     let at = "mail.info 2026-11-24T02:10:35Z -";
     let missing = "year_inferred hostname_missing";
     let text = "last message repeated 3 times";
-    check(&format!("<22>Nov 24 02:10:35 {text}"), &format!("{at} - -"), text, missing);
+    check(&format!("<22>Nov 24 02:10:35 {text}"), &format!("{at} - -"), text, &format!("{missing} repeated"));
     check(
         "<22>Nov 24 02:10:35 postfix-out/content-filter/smtp- 4101B87FB4: x",
         &format!("{at} postfix-out/content-filter/smtp- -"),
@@ -739,6 +741,14 @@ fn repeated_messages() {
     assert_eq!(message.repeated, Some(Repeated { count: 3, text: "connect from a[192.0.2.1]" }));
     assert_eq!(message.text(), "connect from a[192.0.2.1]");
     assert_eq!(flags(&message), "year_inferred repeated");
+
+    let escaped = parse_utc("<22>Nov 24 02:10:35 mx1 a[1]: message repeated 3 times: [ x#015]#015");
+    assert_eq!((escaped.text(), escaped.repeated.map(|repeated| repeated.count)), ("x", Some(3)));
+
+    // The text of what was repeated is not known.
+    let last = parse_utc("<22>Nov 24 02:10:35 mx1 postfix/smtpd[1]: last message repeated 3 times");
+    assert_eq!(last.repeated, Some(Repeated { count: 3, text: "last message repeated 3 times" }));
+    assert_eq!((last.text(), flags(&last).as_str()), ("last message repeated 3 times", "year_inferred repeated"));
 
     let message = parse_utc("<22>1 2026-11-24T02:10:35Z mx1 postfix 1 - -  connect from a");
     assert_eq!((message.msg, message.text(), message.repeated), (" connect from a", "connect from a", None));
