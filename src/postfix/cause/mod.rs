@@ -27,6 +27,9 @@ use crate::record::{self, Cause, Delivery};
 /// How a reason begins where the queue manager has given up the destination for now (`src/qmgr/qmgr_deliver.c`).
 const SUSPENDED: &str = "delivery temporarily suspended: ";
 
+/// How a reason begins where no connection came about (`src/smtp/smtp_connect.c`).
+const CONNECT: &str = "connect to ";
+
 /// The cause of a delivery that failed, and the one beneath it; `own` are the words of the reason that are not the server's
 /// reply.
 pub(super) fn find(delivery: &Delivery<'_>, own: &str) -> Option<(Cause, Option<Cause>)> {
@@ -69,6 +72,8 @@ fn cause(reply: Option<&record::Reply<'_>>, dsn: Option<dsn::Dsn<'_>>, own: &str
 fn row(reply: Option<&record::Reply<'_>>, dsn: Option<dsn::Dsn<'_>>, own: &str) -> Option<usize> {
     let on = |row: u16| &rows::ALL[usize::from(row)].0;
     let code = reply.and_then(|reply| reply.code);
+    // Postfix gives the same code to every error of connect(), so that it tells nothing.
+    let dsn = dsn.filter(|_| !own.starts_with(CONNECT));
     let dsn = reply.and_then(|reply| reply.dsn).or(dsn);
 
     let own = Folded::new(own, None);
@@ -190,6 +195,9 @@ mod tests {
         let failed = Delivery { status: "deferred", ..Delivery::default() };
         assert_eq!(find(&failed, "address resolver failure"), Some((Cause::Other, None)));
         assert_eq!(find(&Delivery { status: "sent", ..failed.clone() }, "user unknown"), None);
+        let timed_out = Delivery { dsn: dsn::Dsn::parse("4.4.1"), ..failed.clone() };
+        assert_eq!(find(&timed_out, "connect to mx[192.0.2.1]:25: Too many open files"), Some((Cause::Other, None)));
+        assert_eq!(find(&timed_out, "x"), Some((Cause::ConnectionTimedOut, None)));
         let undeliverable = Delivery { status: "undeliverable", ..failed };
         assert_eq!(find(&undeliverable, "User unknown"), Some((Cause::UserUnknown, None)));
     }

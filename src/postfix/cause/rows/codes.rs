@@ -19,6 +19,9 @@ pub(super) const ROWS: &[Row] = &[
     (DsnOf(Class::Permanent, 2, 1..=1), Cause::UserUnknown),
     (Dsn(2, 2), Cause::MailboxFull),
     (Dsn(2, 3), Cause::MessageTooLarge),
+    // Exchange Online
+    (Dsn(2, 121), Cause::RateLimited),
+    (Dsn(2, 122), Cause::RateLimited),
     (Dsn(3, 1), Cause::MailboxFull),
     (Dsn(3, 4), Cause::MessageTooLarge),
     (Dsn(4, 1), Cause::ConnectionTimedOut),

@@ -16,14 +16,20 @@ pub(super) const ROWS: &[Row] = &[
     (Own("connect to ", ": host is unreachable"), Cause::NetworkUnreachable),
     // No address of this host's can be used for it: a wrong smtp_bind_address, or no IPv6.
     (Own("connect to ", "assign requested address"), Cause::NetworkUnreachable),
+    (Own("connect to ", ": protocol not available"), Cause::NetworkUnreachable),
+    (Own("connect to ", ": protocol not supported"), Cause::NetworkUnreachable),
     (Own("connect to ", ": address family not supported"), Cause::NetworkUnreachable),
     (Own("connect to ", ": operation not permitted"), Cause::NetworkUnreachable),
+    (Own("connect to ", ": no buffer space available"), Cause::NetworkUnreachable),
     (Own("connect to ", ": connection reset"), Cause::ConnectionLost),
     (Own("connect to ", ": server dropped connection"), Cause::ConnectionLost),
     (Own("connect to ", ": read timeout"), Cause::ConversationTimedOut),
     // The socket of a local server: it is not running, or not set up.
     (Own("connect to ", ": no such file or directory"), Cause::TransportUnavailable),
-    (Own("connect to ", ": permission denied"), Cause::TransportUnavailable),
+    (Own("connect to ", ": permission denied (port "), Cause::NetworkUnreachable),
+    (Own("connect to ", "]: permission denied"), Cause::TransportUnavailable),
+    // Of a host: a firewall forbids it.
+    (Own("connect to ", ": permission denied"), Cause::NetworkUnreachable),
     (Own("lost connection with ", ""), Cause::ConnectionLost),
     (Own("conversation with ", " timed out"), Cause::ConversationTimedOut),
 

@@ -10,12 +10,17 @@ pub(super) const ROWS: &[Row] = &[
     (Either("greylist"), Cause::Greylisted),
     (Either("graylist"), Cause::Greylisted),
     (Either("grey list"), Cause::Greylisted),
+    (Either("gray list"), Cause::Greylisted),
     (Reply("grey-list"), Cause::Greylisted),
+    (Reply("gray-list"), Cause::Greylisted),
     (Reply("postgrey"), Cause::Greylisted),
     (Reply("[gl01]"), Cause::Greylisted),
     (Reply("internal resources are temporarily unavailable"), Cause::Greylisted),
     (ReplyIs("try again later"), Cause::Greylisted),
     (ReplyIs("please try again later"), Cause::Greylisted),
+    // OpenBSD spamd, greylistd
+    (ReplyIs("temporary failure, please try again later."), Cause::Greylisted),
+    (Reply("not yet authorized to"), Cause::Greylisted),
 
     // Before "too many": hops are no rate.
     (Reply("too many hops"), Cause::MailLoop),
@@ -32,7 +37,8 @@ pub(super) const ROWS: &[Row] = &[
     (Reply("ratelimit"), Cause::RateLimited),
     (Reply("rate-limit"), Cause::RateLimited),
     (Reply("unusual rate"), Cause::RateLimited),
-    (Reply("receiving mail at a rate"), Cause::RateLimited),
+    (Reply("at a rate"), Cause::RateLimited),
+    (Reply("unusual sending activity"), Cause::RateLimited),
     (Reply("receiving mail too quickly"), Cause::RateLimited),
     (Reply("sending rate"), Cause::RateLimited),
     (Reply("message rate"), Cause::RateLimited),
@@ -94,6 +100,8 @@ pub(super) const ROWS: &[Row] = &[
     (Reply("per minute"), Cause::RateLimited),
     (Reply("per day"), Cause::RateLimited),
     (Reply("limit on the number"), Cause::RateLimited),
+    (Reply("per transaction"), Cause::RateLimited),
+    (Reply("separate transaction"), Cause::RateLimited),
     // NetEase (163.com), by its codes
     (Reply("hl:ifc"), Cause::RateLimited),
     (Reply("hl:icc"), Cause::RateLimited),

@@ -22,6 +22,8 @@ pub(super) const ROWS: &[Row] = &[
     (Reply("authentication required"), Cause::SaslFailed),
     (Reply("authentication is required"), Cause::SaslFailed),
     (Reply("auth is required"), Cause::SaslFailed),
+    (Reply("requires authentication"), Cause::SaslFailed),
+    (Reply("require authentication"), Cause::SaslFailed),
     (Reply("authentication failed"), Cause::SaslFailed),
     (Reply("authentication unsuccessful"), Cause::SaslFailed),
     (Reply("authenticate first"), Cause::SaslFailed),
@@ -96,6 +98,7 @@ pub(super) const ROWS: &[Row] = &[
     (Reply("by the recipient"), Cause::SpamOrPolicy),
     (Reply("members only"), Cause::SpamOrPolicy),
     (Reply("complaint"), Cause::SpamOrPolicy),
+    (Reply("unusual activity"), Cause::SpamOrPolicy),
     (Reply("restrict"), Cause::SpamOrPolicy),
     (Reply("access denied"), Cause::SpamOrPolicy),
     (Reply("relaying denied"), Cause::SpamOrPolicy),
@@ -130,6 +133,9 @@ pub(super) const ROWS: &[Row] = &[
     (Reply("from your network"), Cause::SpamOrPolicy),
     (Reply("from your server"), Cause::SpamOrPolicy),
     (Reply("address is not verified"), Cause::SpamOrPolicy),
+    // GMX and WEB.DE, whose words say nothing there
+    (Reply("&c=hi"), Cause::SpamOrPolicy),
+    (Reply("?c=hi"), Cause::SpamOrPolicy),
     // NetEase (163.com), by its codes
     (Reply("dt:spm"), Cause::SpamOrPolicy),
     (Reply("dt:sum"), Cause::SpamOrPolicy),
@@ -172,7 +178,11 @@ pub(super) const ROWS: &[Row] = &[
     (Transient("come back"), Cause::Greylisted),
     (Transient("try again in"), Cause::Greylisted),
     (Transient("try again after"), Cause::Greylisted),
+    (Transient("try after some"), Cause::Greylisted),
     (Transient("retry in"), Cause::Greylisted),
     (Transient("retry after"), Cause::Greylisted),
     (Transient("first time"), Cause::Greylisted),
+    // Nothing is known of the address yet, whatever the code says of it.
+    (Reply("unverified address"), Cause::Other),
+    (Reply("verification in progress"), Cause::Other),
 ];

@@ -76,6 +76,8 @@ pub(super) const ROWS: &[Row] = &[
     (Reply("bad sender"), Cause::SpamOrPolicy),
     (Reply("unknown sender"), Cause::SpamOrPolicy),
     (Reply("unauthenticated sender"), Cause::SpamOrPolicy),
+    // MailEnable
+    (Reply("authentication when attempting"), Cause::SpamOrPolicy),
     (Reply("empty envelope sender"), Cause::SpamOrPolicy),
     (Reply("empty sender"), Cause::SpamOrPolicy),
     (Reply("envelope blocked"), Cause::SpamOrPolicy),
