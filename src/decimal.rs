@@ -41,9 +41,13 @@ pub(crate) fn push(out: &mut Vec<u8>, mut value: u64, width: usize) {
     out.extend_from_slice(&digits[first.min(MOST - width.clamp(1, MOST))..]);
 }
 
-/// The number that `text` begins with, of at most `most` digits, which are nine at most; and how many there are.
+/// So many digits fit a `u32`, whichever they are.
+const MOST_LEADING: usize = u32::MAX.ilog10() as usize;
+
+/// The number that `text` begins with, of at most `most` digits and never more than nine; and how many there are.
 #[inline]
 pub(crate) fn leading(text: &[u8], most: usize) -> (u32, usize) {
+    let most = most.min(MOST_LEADING);
     let (mut value, mut digits) = (0, 0);
     while digits < most
         && let Some(digit @ b'0'..=b'9') = text.get(digits)
@@ -182,8 +186,8 @@ mod tests {
         }
 
         #[test]
-        fn leading_numbers_are_read_as_parse_reads_them(text in "[0-9]{0,11}[a:]?", most in 0_usize..=9) {
-            let digits = text.bytes().take(most).take_while(u8::is_ascii_digit).count();
+        fn leading_numbers_are_read_as_parse_reads_them(text in "([0-9]{0,11}|9{0,24})[a:]?", most in 0_usize..=30) {
+            let digits = text.bytes().take(most.min(9)).take_while(u8::is_ascii_digit).count();
             assert_eq!(leading(text.as_bytes(), most), (text[..digits].parse().unwrap_or(0), digits));
         }
     }

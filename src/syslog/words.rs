@@ -10,7 +10,6 @@
 
 use super::{Facility, Severity, priority};
 use crate::byte_set::ByteSet;
-use crate::decimal;
 
 /// What a word names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,7 +103,7 @@ pub(super) fn solaris(text: &str) -> Option<(Named, &str)> {
 }
 
 fn message_id(text: &str) -> Option<(Named, &str)> {
-    let (_, digits) = decimal::leading(text.strip_prefix(SOLARIS)?.as_bytes(), 10);
+    let digits = text.strip_prefix(SOLARIS)?.bytes().take_while(u8::is_ascii_digit).count();
     let rest = text[SOLARIS.len() + digits..].strip_prefix(' ').filter(|_| digits > 0)?;
     let end = rest.bytes().take(LONGEST).position(|b| b == b']')?;
     let named = read(&rest[..end]).filter(|named| named.facility.is_some() && named.severity.is_some())?;
@@ -220,6 +219,9 @@ mod tests {
         let read = |text| solaris(text).map(|(named, rest)| (show(Some(named)), rest));
         let info = Some(("mail.info sure".to_owned(), " connect"));
         assert_eq!(read("[ID 197553 mail.info] connect"), info);
+        for number in ["4294967296", "9999999999", "99999999999999999999"] {
+            assert_eq!(read(&format!("[ID {number} mail.info] connect")), info, "{number}");
+        }
         assert_eq!(read("[ID 1 mail.info]"), Some(("mail.info sure".to_owned(), "")));
         for other in
             ["", "[ID ", "[ID 1", "[ID mail.info] x", "[ID 1 mail] x", "[ID 1 mail.info x", "[id 1 mail.info] x"]
