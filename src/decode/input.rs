@@ -1,4 +1,7 @@
 //! An input, chunk by chunk: bytes, and where in them the frames lie.
+//!
+//! Its beginning says whether it is a log, which has a line for each message, or a capture of what was sent with counts. No line of
+//! a log is taken for a count then, so its records are those of a source `file`.
 
 use std::io::{self, Read};
 
@@ -11,7 +14,9 @@ use crate::time::Timestamp;
 /// the lines.
 pub(super) struct Input {
     text: Box<dyn Read + Send>,
-    framer: Framer,
+    /// None until it is known how the input begins.
+    framer: Option<Framer>,
+    frame_limit: usize,
     /// The begin of a frame whose end is still to come.
     rest: Vec<u8>,
     chunk_size: usize,
@@ -49,13 +54,14 @@ pub(super) struct Ticket {
 
 impl Input {
     pub(super) fn new(text: Box<dyn Read + Send>, limits: &Limits) -> Self {
-        let (framer, lines) = (Framer::new(Framing::Auto, limits.frame), LineHashes::starting_at(0));
-        Self { text, framer, rest: Vec::new(), chunk_size: limits.chunk, lines, chunks: 0, ended: false }
+        let (frame_limit, chunk_size, lines) = (limits.frame, limits.chunk, LineHashes::starting_at(0));
+        Self { text, framer: None, frame_limit, rest: Vec::new(), chunk_size, lines, chunks: 0, ended: false }
     }
 
     /// Memory for the chunks of this input.
     pub(super) fn chunk(&self) -> Chunk {
-        Chunk { bytes: vec![0; self.framer.max_buffer() + self.chunk_size], places: Vec::new() }
+        let most_kept = Framer::new(Framing::Auto, self.frame_limit).max_buffer();
+        Chunk { bytes: vec![0; most_kept + self.chunk_size], places: Vec::new() }
     }
 
     /// Reads the next chunk, if there is one. It waits for no more than one read gives.
@@ -74,9 +80,25 @@ impl Input {
         let received_at = Timestamp::now();
         let bytes = &bytes[..kept + size];
         places.clear();
+        self.ended = end.is_some();
+        let rest = self.find_frames(bytes, places, end.as_ref().is_some_and(Result::is_err));
+        self.rest.clear();
+        self.rest.extend_from_slice(rest);
+        let number = self.chunks;
+        self.chunks += 1;
+        Some(Ticket { number, size, received_at, end })
+    }
+
+    /// Finds the frames in `bytes`, and gives what may be the beginning of one more.
+    fn find_frames<'b>(&mut self, bytes: &'b [u8], places: &mut Vec<Place>, is_damaged: bool) -> &'b [u8] {
+        if self.framer.is_none() {
+            let framing = Framing::of_file(bytes, self.ended, self.frame_limit);
+            self.framer = framing.map(|framing| Framer::new(framing, self.frame_limit));
+        }
+        let Some(framer) = &mut self.framer else { return bytes };
         let mut at = 0;
         loop {
-            match self.framer.next(&bytes[at..]) {
+            match framer.next(&bytes[at..]) {
                 Step::Frame { frame, consumed } => {
                     places.push(Place::of(frame, bytes, &mut self.lines));
                     at += consumed;
@@ -87,19 +109,15 @@ impl Input {
                 }
             }
         }
-        self.rest.clear();
-        match &end {
-            None => self.rest.extend_from_slice(&bytes[at..]),
-            // What was read before the damage is still worth having.
-            Some(end) => places.extend(self.framer.finish(&bytes[at..]).map(|frame| {
-                let truncated = frame.truncated || end.is_err();
-                Place::of(Frame { truncated, ..frame }, bytes, &mut self.lines)
-            })),
+        if !self.ended {
+            return &bytes[at..];
         }
-        self.ended = end.is_some();
-        let number = self.chunks;
-        self.chunks += 1;
-        Some(Ticket { number, size, received_at, end })
+        // What was read before the damage is still worth having.
+        places.extend(framer.finish(&bytes[at..]).map(|frame| {
+            let truncated = frame.truncated || is_damaged;
+            Place::of(Frame { truncated, ..frame }, bytes, &mut self.lines)
+        }));
+        &[]
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

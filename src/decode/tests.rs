@@ -78,7 +78,8 @@ fn sequential(input: &[u8], frame_limit: usize, broken: bool, unparsed: bool) ->
         format: crate::syslog::Format::Auto,
     };
     let mut hashes = LineHashes::starting_at(0);
-    let mut framer = Framer::new(Framing::Auto, frame_limit);
+    let framing = Framing::of_file(input, true, frame_limit).expect("nothing more to come");
+    let mut framer = Framer::new(framing, frame_limit);
     let (mut at, mut found) = (0, Vec::new());
     let rest = loop {
         match framer.next(&input[at..]) {
@@ -225,9 +226,56 @@ proptest! {
         broken: bool,
         unparsed in prop::bool::weighted(0.2),
     ) {
+        let input = pieces.concat();
         // A magic number is another subject.
-        let input = [b"\n".to_vec(), pieces.concat()].concat();
+        prop_assume!(!input.starts_with(&GZIP_MAGIC) && !OTHER_MAGIC.iter().any(|(magic, _)| input.starts_with(magic)));
         Case { input, sizes, limits: Limits { chunk, frame, lines, workers }, broken, unparsed }.check();
+    }
+}
+
+/// The records of `input`.
+fn records(input: &str) -> Vec<serde_json::Value> {
+    let out = Written::default();
+    Case::new(input, SMALL).decode(&out).expect("no error");
+    let written = mem::take(&mut *out.bytes.lock().expect("no panic"));
+    written.split_inclusive(|byte| *byte == b'\n').map(|line| serde_json::from_slice(line).expect("JSON")).collect()
+}
+
+#[test]
+fn no_line_of_a_log_is_taken_for_a_count() {
+    let counted = |count: u32| format!("{count} <22>Nov 24 02:10:35 mx1 postfix/qmgr[1]: 4FCA1803C6: removed\n");
+    for count in [1, 4, 5, 30, 64, 100, 256, 999_999_999] {
+        for at in [0, 1, 7] {
+            let mut lines: Vec<String> = (0..8).map(line).collect();
+            lines[at] = counted(count);
+            let records = records(&lines.concat());
+            // A source of files has the ids of these lines.
+            let mut hashes = LineHashes::starting_at(0);
+            assert_eq!(records.len(), 8, "{count} at {at}");
+            for (record, line) in records.iter().zip(&lines) {
+                let hash = NewId::Line(hashes.next(line.trim_end().as_bytes(), 0));
+                let time = record["timestamp"].as_str().filter(|_| {
+                    record["flags"].as_array().is_none_or(|flags| !flags.iter().any(|flag| flag == "timestamp_missing"))
+                });
+                let time = time.map(|time| {
+                    Timestamp::from_micros(time.parse::<jiff::Timestamp>().expect("a time").as_microsecond())
+                });
+                assert_eq!(record["id"], hash.of(time).to_string(), "{line}");
+            }
+        }
+    }
+    // What `uniq -c` writes of lines with PRI.
+    let lines: Vec<String> = (0..3).map(|n| format!("{n:7} <22>{}", line(n))).collect();
+    assert_eq!(records(&lines.concat()).len(), 3);
+}
+
+#[test]
+fn a_capture_with_counts_is_read_by_them() {
+    let messages = ["<22>Nov 24 02:10:35 mx1 a[1]: two\nlines", "<22>1 2026-11-24T02:10:35Z mx1 a 1 - - x", "no PRI"];
+    for end in ["", "\n"] {
+        let capture = messages.map(|text| format!("{} {text}{end}", text.len())).concat();
+        let texts: Vec<_> = records(&capture).iter().map(|record| record["message"].clone()).collect();
+        assert_eq!(texts, ["two\nlines", "x", "no PRI"], "{capture:?}");
     }
 }
 

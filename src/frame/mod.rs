@@ -116,6 +116,31 @@ pub enum Framing {
     Nul,
 }
 
+impl Framing {
+    /// How the messages of a whole file are told apart, by its beginning `start`: by counts, if a message with a count is
+    /// there, and as lines otherwise. `None` if it takes more bytes to know, of which there are none once it has `ended`.
+    ///
+    /// A line may begin with a number and PRI too, as `uniq -c` writes it, and its number may be a large one. So the message has
+    /// to be within the limit, and the next one with its count has to follow, or the end.
+    pub fn of_file(start: &[u8], ended: bool, max_frame_size: usize) -> Option<Self> {
+        let (header, len) = match octet::read_header(start, false) {
+            Header::Count { header, len } if header.saturating_add(len) <= max_frame_size => (header, len),
+            Header::Undecided if !ended => return None,
+            _ => return Some(Self::Lf),
+        };
+        let Some(behind) = start.get(header + len..) else {
+            // Cut off, unless it has several lines.
+            return ended.then(|| if start.contains(&b'\n') { Self::Lf } else { Self::OctetCounting });
+        };
+        let stray = delimiter::stray_len(Self::OctetCounting, behind);
+        match octet::read_header(&behind[stray..], false) {
+            Header::None => Some(Self::Lf),
+            Header::Undecided if !ended && start.len() <= max_frame_size => None,
+            Header::Count { .. } | Header::Undecided => Some(Self::OctetCounting),
+        }
+    }
+}
+
 /// What [`Framer::next`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step<'b> {

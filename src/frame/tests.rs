@@ -372,3 +372,45 @@ fn a_datagram_is_one_frame() {
         assert_eq!(Frame::datagram(datagram, 18), expected, "{}", datagram.escape_ascii());
     }
 }
+
+#[test]
+fn a_file_is_decided_by_its_first_message() {
+    use Framing::{Lf, OctetCounting};
+    for (start, ended, expected) in [
+        ("", false, None),
+        ("", true, Some(Lf)),
+        ("N", false, Some(Lf)),
+        ("<22>x", false, Some(Lf)),
+        (" 3 <22>x", false, Some(Lf)),
+        ("3", false, None),
+        ("3 ", false, None),
+        ("3", true, Some(Lf)),
+        ("3 x", false, Some(Lf)),
+        // A message with its count, and what follows it.
+        ("5 <22>", false, None),
+        ("5 <22>a", false, None),
+        ("5 <22>a", true, Some(OctetCounting)),
+        ("5 <22>a\n", false, None),
+        ("5 <22>a\n", true, Some(OctetCounting)),
+        ("5 <22>a5", false, None),
+        ("5 <22>a5 <", false, Some(OctetCounting)),
+        ("5 <22>a\r\n5 <", false, Some(OctetCounting)),
+        ("5 <22>a5 x", false, Some(Lf)),
+        ("5 <22>ab", false, Some(Lf)),
+        // Lines with a number, whatever its value is.
+        ("3 <22>Nov 24", false, Some(Lf)),
+        ("4 <22>Nov 24", false, Some(Lf)),
+        ("4 <22>1 2026-11-24", false, Some(Lf)),
+        ("5 <22>1 2026-11-24", false, Some(Lf)),
+        ("9 <22>a\n", false, None),
+        ("9 <22>a\n", true, Some(Lf)),
+        ("30 <22>a\n<22>b\n", false, Some(Lf)),
+        ("999999999 <22>a\n", false, Some(Lf)),
+        // Cut off.
+        ("9 <22>a", true, Some(OctetCounting)),
+        // Nothing but line ends up to the limit.
+        ("5 <22>a\n\n\n\n\n\n\n\n\n\n\n\n\n\n", false, Some(OctetCounting)),
+    ] {
+        assert_eq!(Framing::of_file(start.as_bytes(), ended, 20), expected, "{start:?} {ended}");
+    }
+}
