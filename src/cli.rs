@@ -8,7 +8,7 @@ use clap::builder::PossibleValuesParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 
-use crate::postfix::dsn::Language;
+use crate::dsn::Language;
 use crate::schema::Dialect;
 use crate::syslog::Format;
 

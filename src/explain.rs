@@ -12,9 +12,9 @@ mod replies;
 #[cfg(test)]
 mod tests;
 
+use crate::dsn::registry::{self, Text, text};
+use crate::dsn::{Class, Dsn, Language};
 use crate::postfix;
-use crate::postfix::dsn::registry::{self, Text, text};
-use crate::postfix::dsn::{Class, Dsn, Language};
 use crate::record::{Cause, Provider};
 use notes::Note;
 use providers::Meaning;

@@ -1,6 +1,6 @@
 //! Which records a sink takes.
 
-use crate::postfix::dsn::Class;
+use crate::dsn::Class;
 use crate::record::{Event, Record};
 use crate::syslog::{Facility, Severity};
 

@@ -8,10 +8,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
+use postrider::dsn::{Class, Language};
 use postrider::encode::{Encoder, SCHEMA};
 use postrider::frame::{Frame, Framer, Framing, Step};
 use postrider::pipeline::read_frame;
-use postrider::postfix::dsn::{Class, Language};
 use postrider::record::{Cause, Event, Flags, Level, Origin, Peer, Provider, RecordIds, Transport};
 use postrider::syslog::{Context, Facility, Severity};
 use postrider::time::Timestamp;

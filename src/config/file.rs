@@ -12,7 +12,7 @@ use super::kind::{Kind, Placed};
 use super::reader::Reader;
 use super::value::type_name;
 use super::{Config, check, sink, source};
-use crate::postfix::dsn::Language;
+use crate::dsn::Language;
 use crate::suggest;
 
 /// The keys at the top of the file.

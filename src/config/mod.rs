@@ -33,10 +33,10 @@ pub use self::properties::Properties;
 pub use self::schema::schema;
 
 use self::diagnostic::Diagnostic;
+use crate::dsn::Language;
 use crate::frame::Framing;
 use crate::frame::relp::Oversize;
 use crate::network::{Access, Network};
-use crate::postfix::dsn::Language;
 use crate::select::Select;
 use crate::small_file;
 use crate::template::Template;

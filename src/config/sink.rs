@@ -12,7 +12,7 @@ use super::value::print_size;
 use super::{
     DeadLetterConfig, FileConfig, Fsync, KafkaConfig, Select, SinkConfig, SinkKind, SpoolConfig, SpoolMode, WhenFull,
 };
-use crate::postfix::dsn::Class;
+use crate::dsn::Class;
 use crate::record::Event;
 use crate::syslog::{Facility, Severity};
 use crate::template::{Template, is_topic_char};

@@ -8,9 +8,9 @@ use std::thread;
 use proptest::prelude::*;
 
 use super::*;
+use crate::dsn::Language;
 use crate::frame::{Frame, Framer, Framing, Step};
 use crate::pipeline;
-use crate::postfix::dsn::Language;
 use crate::record::{LineHashes, NewId, Peer};
 use crate::syslog::Context;
 use crate::time::Timestamp;

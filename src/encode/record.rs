@@ -6,7 +6,7 @@ use super::event;
 use super::json::{self, Object, Recent, key, needs_escape, string};
 use super::shape::Codes;
 use crate::decimal;
-use crate::postfix::dsn::Language;
+use crate::dsn::Language;
 use crate::record::{Flags, Postfix, Record, Transport};
 use crate::syslog::{Facility, Message, Offset, Severity, StructuredElement, Via};
 use crate::time::{Printer, Timestamp};

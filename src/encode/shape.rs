@@ -2,7 +2,7 @@
 
 use super::json::{self, Key, Object, Recent, key};
 use crate::decimal;
-use crate::postfix::dsn::{Class, Dsn, Language};
+use crate::dsn::{Class, Dsn, Language};
 use crate::record::{Commands, Delays, Endpoint, Figures, Provider, Reply, Sasl, Tls};
 
 /// Writes enhanced status codes with what they mean, of which there are few in many records.

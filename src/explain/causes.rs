@@ -1,6 +1,6 @@
 //! What causes mean, for people.
 
-use crate::postfix::dsn::registry::{Text, text};
+use crate::dsn::registry::{Text, text};
 use crate::record::Cause;
 
 /// What a cause means.
@@ -96,7 +96,7 @@ pub(super) const fn meaning(cause: Cause) -> Text {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::postfix::dsn::Language;
+    use crate::dsn::Language;
 
     #[test]
     fn the_page_has_each_cause() {

@@ -3,8 +3,8 @@
 use jiff::tz::TimeZone;
 
 use super::{CAUSE, DETAIL, Page, Parts, ReplyCode, causes};
+use crate::dsn::Dsn;
 use crate::postfix;
-use crate::postfix::dsn::Dsn;
 use crate::record::{AttemptFailed, Cause, Event, Postfix, Reply};
 use crate::syslog::{self, Context, Message};
 use crate::time::Timestamp;
@@ -73,7 +73,7 @@ fn parts(
 
 #[cfg(test)]
 mod tests {
-    use crate::postfix::dsn::Language;
+    use crate::dsn::Language;
 
     fn en(line: &str) -> String {
         let mut out = String::new();

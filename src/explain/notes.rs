@@ -3,7 +3,7 @@
 //! Only codes that Postfix writes or that send an administrator somewhere have a note. The names of parameters and
 //! restrictions are those of postconf(5).
 
-use crate::postfix::dsn::registry::{Text, text};
+use crate::dsn::registry::{Text, text};
 
 /// What is worth knowing about a code.
 pub(super) struct Note {
@@ -278,8 +278,8 @@ static NOTES: &[Note] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dsn::{Dsn, Language};
     use crate::explain::replies;
-    use crate::postfix::dsn::{Dsn, Language};
     use std::collections::HashSet;
 
     #[test]

@@ -1,7 +1,7 @@
 //! The SMTP reply codes that have a definition: RFC 5321, section 4.2, and the extensions that add to it.
 
-use crate::postfix::dsn::Class;
-use crate::postfix::dsn::registry::{self, Text, text};
+use crate::dsn::Class;
+use crate::dsn::registry::{self, Text, text};
 
 /// A reply code and what it means.
 pub(super) struct Reply {
@@ -209,8 +209,8 @@ static REPLIES: [Reply; 42] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dsn::Language;
     use crate::explain::ReplyCode;
-    use crate::postfix::dsn::Language;
 
     #[test]
     fn codes_are_in_order_and_well_formed() {

@@ -9,9 +9,9 @@
 //! space behind it. `status` ends the list, for what follows is written by strangers: nothing in a reason is read as a
 //! field. Where an address may have ended the list, the flag `status_ambiguous` says so.
 
-use super::dsn::Dsn;
 use super::{Line, address, cause, divide, endpoint, provider, queue_id, remote_id, reply, status};
 use crate::decimal;
+use crate::dsn::Dsn;
 use crate::record::{Decimal, Delays, Delivery, Endpoint, Event, Flags, Notice};
 
 /// The words that Postfix writes (`sent.c`, `bounce.c`, `defer.c`, `verify.c` and `trace.c` in `src/global`), as they are in the

@@ -18,7 +18,6 @@ mod cleanup;
 mod debug;
 mod delivery;
 mod divide;
-pub mod dsn;
 mod dnsblog;
 mod endpoint;
 mod general;

@@ -288,7 +288,7 @@ fn is_upper(code: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::postfix::dsn::Dsn;
+    use crate::dsn::Dsn;
     use crate::postfix::tests::message;
     use crate::record::{Event, Postfix};
 

@@ -13,9 +13,9 @@
 //!
 //! `delivery temporarily suspended: `, `delivery via N[A]:P: ` and `Protocol error: ` may stand before all but the first.
 
-use super::dsn::Dsn;
 use super::endpoint;
 use crate::decimal;
+use crate::dsn::Dsn;
 use crate::record::{Endpoint, Reply};
 
 /// A reply, and what Postfix put before it in its own words.

@@ -128,7 +128,7 @@ fn unanswered<'a>(line: &Line<'a>) -> Option<Event<'a>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::postfix::dsn::Dsn;
+    use crate::dsn::Dsn;
     use crate::record::{Cause, Level};
 
     fn line(text: &str) -> Line<'_> {

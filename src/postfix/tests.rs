@@ -4,6 +4,7 @@ mod verbose;
 use proptest::prelude::*;
 
 use super::*;
+use crate::dsn::Dsn;
 use crate::record::{Cause, Decimal, Delays, Delivery, Endpoint, Reply, Text};
 
 /// The message of a line of a log file: `Nov 24 02:10:35 mx1 postfix/smtp[1234]: TEXT`.
@@ -32,8 +33,8 @@ fn decimal(text: &str) -> Decimal<'_> {
     Decimal::new(text).expect("a number")
 }
 
-fn dsn(text: &str) -> Option<dsn::Dsn<'_>> {
-    let dsn = dsn::Dsn::parse(text);
+fn dsn(text: &str) -> Option<Dsn<'_>> {
+    let dsn = Dsn::parse(text);
     assert!(dsn.is_some(), "{text} is no code");
     dsn
 }

@@ -2,7 +2,7 @@
 
 use super::provider::Provider;
 use crate::decimal;
-use crate::postfix::dsn::Dsn;
+use crate::dsn::Dsn;
 
 /// A host, a socket or a service: the other end of a connection or a delivery.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

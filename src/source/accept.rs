@@ -9,7 +9,7 @@ use tracing::Level;
 
 use super::Intake;
 use super::descriptors::Descriptor;
-use super::stream::End;
+use super::end::ConnectionEnd;
 use crate::crash::panic_point;
 use crate::net;
 use crate::panics::{self, Panic};
@@ -54,7 +54,7 @@ pub(super) enum Refusal {
 /// A connection that has ended.
 pub(super) struct Ended {
     pub(super) peer: String,
-    pub(super) end: End,
+    pub(super) end: ConnectionEnd,
 }
 
 const NOT_ACCEPTED: &str = "cannot accept a connection; pausing";
@@ -274,40 +274,42 @@ impl Log {
             Err(_) => return,
         };
         match end {
-            End::Closed | End::Cut | End::Stopped => tracing::debug!(source, peer, ?end, "connection ended"),
-            End::Denied => self.denied(&peer, intake),
-            End::TooMany => self.too_many(&peer, intake),
-            End::Header(error) => {
+            ConnectionEnd::Closed | ConnectionEnd::Cut | ConnectionEnd::Stopped => {
+                tracing::debug!(source, peer, ?end, "connection ended");
+            }
+            ConnectionEnd::Denied => self.denied(&peer, intake),
+            ConnectionEnd::TooMany => self.too_many(&peer, intake),
+            ConnectionEnd::Header(error) => {
                 intake.ledger().proxy_errors.fetch_add(1, Relaxed);
                 if let Some(suppressed) = self.header.pass(Instant::now()) {
                     tracing::warn!(source, proxy = peer, %error, suppressed, "{NO_HEADER}");
                 }
             }
-            End::Idle => {
+            ConnectionEnd::Idle => {
                 intake.ledger().connections_idle.fetch_add(1, Relaxed);
                 if let Some(suppressed) = self.idle.pass(Instant::now()) {
                     tracing::info!(source, peer, suppressed, "{IDLE}");
                 }
             }
-            End::Failed(error) => {
+            ConnectionEnd::Failed(error) => {
                 intake.ledger().errors.fetch_add(1, Relaxed);
                 if let Some(suppressed) = self.failed.pass(Instant::now()) {
                     tracing::info!(source, peer, %error, suppressed, "{FAILED}");
                 }
             }
-            End::Handshake(reason) => {
+            ConnectionEnd::Handshake(reason) => {
                 intake.ledger().errors.fetch_add(1, Relaxed);
                 if let Some(suppressed) = self.handshake.pass(Instant::now()) {
                     tracing::warn!(source, peer, reason, suppressed, "{NO_TLS}");
                 }
             }
-            End::Evicted => {
+            ConnectionEnd::Evicted => {
                 intake.ledger().errors.fetch_add(1, Relaxed);
                 if let Some(suppressed) = self.evicted.pass(Instant::now()) {
                     tracing::warn!(source, peer, suppressed, "{EVICTED}");
                 }
             }
-            End::UnexpectedTls => {
+            ConnectionEnd::UnexpectedTls => {
                 intake.ledger().errors.fetch_add(1, Relaxed);
                 if let Some(suppressed) = self.unexpected_tls.pass(Instant::now()) {
                     tracing::warn!(source, peer, suppressed, "{UNEXPECTED_TLS}");

@@ -349,11 +349,11 @@ mod tests {
 
     use super::*;
     use crate::buffer::{self, Receiver, queue};
+    use crate::dsn::Language;
     use crate::encode::Encoder;
     use crate::frame::Frame;
     use crate::ledger::SinkLedger;
     use crate::pipeline::{Outlet, Pipeline, Route};
-    use crate::postfix::dsn::Language;
     use crate::receipt::{Outcome, receipt};
     use crate::record::{Peer, Transport};
     use crate::select::Select;

@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::accept::{self, Accept, Ended, Refusal};
+use super::end::ConnectionEnd;
 use super::peers::{Peers, Share};
 use super::rate::{Pace, Rates};
-use super::stream::End;
 use super::tls::{self, Offer, Tls};
 use super::wire::Wire;
 use super::{Intake, proxy};
@@ -183,7 +183,7 @@ impl Incoming {
     }
 }
 
-impl From<Denial> for End {
+impl From<Denial> for ConnectionEnd {
     fn from(denial: Denial) -> Self {
         match denial {
             Denial::Access => Self::Denied,
@@ -224,7 +224,7 @@ impl Guard {
         socket: &TcpStream,
         peer: SocketAddr,
         intake: &Intake,
-    ) -> Result<(SocketAddr, Option<Share>), (SocketAddr, End)> {
+    ) -> Result<(SocketAddr, Option<Share>), (SocketAddr, ConnectionEnd)> {
         let stopped = async {
             intake.stop().cancelled().await;
             tokio::time::sleep(LAST_HEADER).await;
@@ -232,7 +232,7 @@ impl Guard {
         let header = tokio::select! {
             biased;
             header = proxy::read(socket) => header,
-            () = stopped => return Err((peer, End::Stopped)),
+            () = stopped => return Err((peer, ConnectionEnd::Stopped)),
         };
         match header {
             Ok(Some(real)) => match self.admit(real) {
@@ -240,10 +240,10 @@ impl Guard {
                 Err(denial) => Err((real, denial.into())),
             },
             Ok(None) if self.access.admits(peer.ip()) => Ok((peer, None)),
-            Ok(None) => Err((peer, End::Denied)),
-            Err(proxy::Error::Silent) => Err((peer, End::Closed)),
-            Err(proxy::Error::Failed(error)) => Err((peer, End::Failed(error))),
-            Err(error) => Err((peer, End::Header(error))),
+            Ok(None) => Err((peer, ConnectionEnd::Denied)),
+            Err(proxy::Error::Silent) => Err((peer, ConnectionEnd::Closed)),
+            Err(proxy::Error::Failed(error)) => Err((peer, ConnectionEnd::Failed(error))),
+            Err(error) => Err((peer, ConnectionEnd::Header(error))),
         }
     }
 }

@@ -6,6 +6,7 @@ mod batch;
 mod datagrams;
 mod descriptors;
 mod drops;
+mod end;
 mod file;
 mod intake;
 mod listener;

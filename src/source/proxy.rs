@@ -10,8 +10,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::stream::TLS_HANDSHAKE;
-use crate::net;
+use crate::{net, tls};
 
 /// For the whole header. The specification asks for at least 3 s, so that one lost packet is made up for.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -123,7 +122,7 @@ async fn read_all(socket: &TcpStream) -> Result<Option<SocketAddr>, Error> {
 fn parse(header: &[u8]) -> Result<Step, Malformed> {
     let begins = |signature: &[u8]| header.iter().zip(signature).all(|(a, b)| a == b);
     match (begins(V1), begins(V2)) {
-        (false, false) if header.starts_with(&TLS_HANDSHAKE) => Err(Malformed::Tls),
+        (false, false) if header.starts_with(&tls::HANDSHAKE) => Err(Malformed::Tls),
         (false, false) => Err(Malformed::Other),
         _ if header.len() < LEAST => Ok(Step::More(LEAST - header.len())),
         (true, _) => v1(header),

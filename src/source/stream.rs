@@ -7,15 +7,17 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use tokio::sync::SemaphorePermit;
 
+use super::Intake;
+use super::end::ConnectionEnd;
 use super::rate::Pace;
 use super::unfinished::{self, Place};
-use super::{Intake, proxy};
 use crate::config::StreamConfig;
 use crate::crash::panic_point;
 use crate::frame::{Framer, Framing, Step};
 use crate::ledger::Reason;
 use crate::pipeline::Arrival;
 use crate::record::Peer;
+use crate::tls;
 
 /// Asked of the kernel at a time.
 pub(super) const READ_SIZE: usize = 64 * 1024;
@@ -42,10 +44,6 @@ const LAST_WORDS: usize = 8 * 1024 * 1024;
 /// runtime does not know yet.
 const LAST_READY: Duration = Duration::from_millis(50);
 
-/// How a stream of TLS begins: a record with a handshake, of any version from SSL 3.0 on (RFC 8446, section 5.1). No
-/// syslog does: 22 is a control character.
-pub(super) const TLS_HANDSHAKE: [u8; 2] = [22, 3];
-
 /// A socket that can be asked for bytes without waiting.
 pub(super) trait Readable {
     /// Waits until there is something to read, or the end.
@@ -61,33 +59,6 @@ impl Readable for tokio::net::UnixStream {
     fn try_read(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
         self.try_read_buf(buffer)
     }
-}
-
-/// Why a connection ended.
-#[derive(Debug)]
-pub(super) enum End {
-    /// The peer closed it.
-    Closed,
-    /// The peer closed it without the `close_notify` of TLS, by which it says that this was all.
-    Cut,
-    /// It was silent for too long.
-    Idle,
-    /// The peer may not send.
-    Denied,
-    /// The peer has as many connections as it may.
-    TooMany,
-    /// The header of the PROXY protocol is missing or wrong.
-    Header(proxy::Error),
-    /// Postrider stops.
-    Stopped,
-    /// Reading failed.
-    Failed(io::Error),
-    /// There was no TLS connection, for this reason.
-    Handshake(String),
-    /// What came was the beginning of TLS, where there is none.
-    UnexpectedTls,
-    /// Its message was not whole in time, while others needed the memory.
-    Evicted,
 }
 
 /// The bytes of one stream that are not yet a whole frame.
@@ -109,25 +80,25 @@ pub(super) async fn read(
     config: &StreamConfig,
     pace: Option<&Pace>,
     intake: &Intake,
-) -> End {
+) -> ConnectionEnd {
     let mut stream = Stream::new(config.framing, intake.max_frame_size());
     let mut end = loop {
         tokio::select! {
             biased;
-            () = intake.stop().cancelled() => break End::Stopped,
+            () = intake.stop().cancelled() => break ConnectionEnd::Stopped,
             () = unfinished::overdue(&mut stream.place) => {
                 stream.cut(peer, intake).await;
                 continue;
             }
             ready = paced_ready(socket, config.idle_timeout, pace, intake) => match ready {
                 Ok(true) => {}
-                Ok(false) => break End::Idle,
+                Ok(false) => break ConnectionEnd::Idle,
                 Err(error) => break stream.failed(error),
             },
         }
         let _turn = stream.turn(intake).await;
         match stream.fill(socket) {
-            Ok(0) => break End::Closed,
+            Ok(0) => break ConnectionEnd::Closed,
             Ok(_) if stream.is_tls() => return stream.refuse_tls(intake),
             Ok(_) => {
                 panic_point("connection");
@@ -135,15 +106,15 @@ pub(super) async fn read(
                 pace.inspect(|pace| pace.charge(frames));
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.shrink(),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break End::Cut,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break ConnectionEnd::Cut,
             Err(error) => break stream.failed(error),
         }
     };
-    if matches!(end, End::Stopped) {
+    if matches!(end, ConnectionEnd::Stopped) {
         end = stream.last_words(socket, peer, intake).await;
     }
     // Only a peer that closes in an orderly way has said all of its last message.
-    let whole = matches!(end, End::Closed);
+    let whole = matches!(end, ConnectionEnd::Closed);
     stream.finish(whole, peer, intake).await;
     end
 }
@@ -191,19 +162,23 @@ impl Stream {
 
     /// A load balancer that only looks whether somebody listens may reset its connection: nothing was said, nothing is
     /// lost.
-    fn failed(&self, error: io::Error) -> End {
-        if self.fresh && error.kind() == io::ErrorKind::ConnectionReset { End::Closed } else { End::Failed(error) }
+    fn failed(&self, error: io::Error) -> ConnectionEnd {
+        if self.fresh && error.kind() == io::ErrorKind::ConnectionReset {
+            ConnectionEnd::Closed
+        } else {
+            ConnectionEnd::Failed(error)
+        }
     }
 
     /// Whether the first read has brought the beginning of TLS.
     fn is_tls(&mut self) -> bool {
-        mem::take(&mut self.fresh) && self.buffer.starts_with(&TLS_HANDSHAKE)
+        mem::take(&mut self.fresh) && self.buffer.starts_with(&tls::HANDSHAKE)
     }
 
-    fn refuse_tls(&mut self, intake: &Intake) -> End {
+    fn refuse_tls(&mut self, intake: &Intake) -> ConnectionEnd {
         intake.refuse(self.buffer.len(), Reason::UnexpectedTls);
         self.buffer.clear();
-        End::UnexpectedTls
+        ConnectionEnd::UnexpectedTls
     }
 
     /// Appends bytes that were read by other means.
@@ -277,14 +252,14 @@ impl Stream {
     }
 
     /// After a stop: hands on what the kernel already holds, as long as there is time to deliver it.
-    async fn last_words(&mut self, socket: &mut impl Readable, peer: Peer<'_>, intake: &Intake) -> End {
+    async fn last_words(&mut self, socket: &mut impl Readable, peer: Peer<'_>, intake: &Intake) -> ConnectionEnd {
         // An error shows again when it is read.
         let _ = tokio::time::timeout(LAST_READY, socket.readable()).await;
         let mut read = 0;
         while read < LAST_WORDS && !intake.is_over() {
             let _turn = self.turn(intake).await;
             match self.fill(socket) {
-                Ok(0) => return End::Closed,
+                Ok(0) => return ConnectionEnd::Closed,
                 Ok(_) if self.is_tls() => return self.refuse_tls(intake),
                 Ok(more) => read += more,
                 // Of a record of TLS only the beginning has come yet.
@@ -292,7 +267,7 @@ impl Stream {
             }
             self.hand_on(peer, intake).await;
         }
-        End::Stopped
+        ConnectionEnd::Stopped
     }
 
     /// The stream has ended: hands on what is left as a frame, which is truncated unless the stream is `whole`.

@@ -13,7 +13,8 @@ use tokio::time::MissedTickBehavior;
 use tokio_rustls::TlsAcceptor;
 
 use super::Intake;
-use super::stream::{End, READ_SIZE};
+use super::end::ConnectionEnd;
+use super::stream::READ_SIZE;
 use crate::tls::{self, TlsConfig};
 
 /// How often the files are looked at.
@@ -126,7 +127,7 @@ pub(super) async fn handshake(
     socket: TcpStream,
     offer: Offer,
     intake: &Intake,
-) -> Result<(Session, Option<String>), End> {
+) -> Result<(Session, Option<String>), ConnectionEnd> {
     let handshake = async {
         let mut first = [0; 16];
         let first = match socket.peek(&mut first).await? {
@@ -144,13 +145,13 @@ pub(super) async fn handshake(
         tokio::time::sleep(LAST_HANDSHAKE).await;
     };
     let session = tokio::select! {
-        () = stopped => return Err(End::Stopped),
+        () = stopped => return Err(ConnectionEnd::Stopped),
         result = tokio::time::timeout(offer.timeout, handshake) => match result {
             Ok(Ok(Some(session))) => session,
-            Ok(Ok(None)) => return Err(End::Closed),
-            Ok(Err(error)) => return Err(End::Handshake(tls::reason(&error))),
+            Ok(Ok(None)) => return Err(ConnectionEnd::Closed),
+            Ok(Err(error)) => return Err(ConnectionEnd::Handshake(tls::reason(&error))),
             Err(_) => {
-                return Err(End::Handshake(format!("it did not end within handshake_timeout, {:?}", offer.timeout)));
+                return Err(ConnectionEnd::Handshake(format!("it did not end within handshake_timeout, {:?}", offer.timeout)));
             }
         },
     };

@@ -23,6 +23,10 @@ pub use self::identity::Identity;
 pub use self::reason::reason;
 pub use self::subject::{Pattern, subject};
 
+/// How a stream of TLS begins: a record with a handshake, of any version from SSL 3.0 on (RFC 8446, section 5.1). No
+/// syslog does: 22 is a control character.
+pub const HANDSHAKE: [u8; 2] = [22, 3];
+
 /// One `[source.KIND.tls]` table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TlsConfig {

@@ -5,9 +5,9 @@
 #![allow(dead_code)]
 
 use jiff::tz::TimeZone;
+use postrider::dsn::Language;
 use postrider::encode::Encoder;
 use postrider::frame::{Frame, Framer, Framing, Step};
-use postrider::postfix::dsn::Language;
 use postrider::record::{Origin, Peer, Record, RecordIds, Transport};
 use postrider::syslog::{Context, Message};
 use postrider::template::Template;

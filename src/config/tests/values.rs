@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::super::{Config, Fsync, SinkKind, SourceKind, parse};
 use super::config;
+use crate::dsn::{Class, Language};
 use crate::frame::Framing;
-use crate::postfix::dsn::{Class, Language};
 
 #[test]
 fn without_a_file() {

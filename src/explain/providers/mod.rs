@@ -9,7 +9,7 @@ mod google;
 mod microsoft;
 mod others;
 
-use crate::postfix::dsn::registry::{Text, text};
+use crate::dsn::registry::{Text, text};
 use crate::record::Provider;
 
 /// What a provider means by a code.
@@ -85,7 +85,7 @@ fn in_range(pattern: &str, code: &str) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::postfix::dsn::Language;
+    use crate::dsn::Language;
 
     #[test]
     fn each_provider_has_a_row_and_each_code_is_found() {

@@ -20,8 +20,9 @@ mod verdict;
 
 use self::rows::On::{Code, Coded, Dsn, DsnOf, Either, Last, Own, Permanent, Reply, ReplyIs, Transient};
 pub(super) use self::verdict::of_verdict;
+use super::reply;
 use super::words::{Folded, Words};
-use super::{dsn, reply};
+use crate::dsn;
 use crate::record::{self, Cause, Delivery};
 
 /// How a reason begins where the queue manager has given up the destination for now (`src/qmgr/qmgr_deliver.c`).

@@ -1,6 +1,6 @@
 //! Events of a message in the queue: how it came in, its deliveries, its end, and what an administrator did.
 
-use crate::postfix::dsn::Dsn;
+use crate::dsn::Dsn;
 use crate::record::cause::Cause;
 use crate::record::shape::{Decimal, Delays, Endpoint, Reply};
 

@@ -46,7 +46,7 @@ impl Bench {
             ledger,
             waiting: Waiting::default(),
         };
-        let encoder = Encoder { language: crate::postfix::dsn::Language::default() };
+        let encoder = Encoder { language: crate::dsn::Language::default() };
         let pipeline = Current::new(Pipeline::new(encoder, vec![Arc::new(outlet)]));
         let origin = Origin {
             name: "file".to_owned(),

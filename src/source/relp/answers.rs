@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::super::stream::End;
+use super::super::end::ConnectionEnd;
 use super::super::wire::Wire;
 use super::patience::Patience;
 use super::session;
@@ -45,7 +45,7 @@ pub(super) async fn write(
     patience: &Patience<'_>,
     stopped: &CancellationToken,
     over: &CancellationToken,
-) -> Option<End> {
+) -> Option<ConnectionEnd> {
     while let Some(answer) = answers.recv().await {
         let (text, places, mut end) = match answer {
             Answer::Text(text) => (text, None, None),
@@ -53,7 +53,7 @@ pub(super) async fn write(
                 let end = tokio::select! {
                     biased;
                     () = over.cancelled() => return None,
-                    error = broken(wire.socket()) => Some(End::Failed(error)),
+                    error = broken(wire.socket()) => Some(ConnectionEnd::Failed(error)),
                     end = wait(outcome, due, limit, stopped) => end,
                 };
                 if end.is_none() {
@@ -64,7 +64,7 @@ pub(super) async fn write(
             }
         };
         if let Err(error) = send(wire, &text, limit, patience).await {
-            end = end.or(Some(End::Failed(error)));
+            end = end.or(Some(ConnectionEnd::Failed(error)));
         }
         if places.is_some() {
             crash_point("after-answer");
@@ -84,17 +84,17 @@ async fn wait(
     due: Instant,
     limit: Duration,
     stopped: &CancellationToken,
-) -> Option<End> {
+) -> Option<ConnectionEnd> {
     tokio::select! {
         biased;
         outcome = timeout_at(due, outcome) => match outcome {
             Ok(Ok(Outcome::Delivered)) => None,
-            Ok(_) => Some(End::Failed(io::Error::other("a sink did not take its messages; it has to send them again"))),
-            Err(_) => Some(End::Failed(late(format!(
+            Ok(_) => Some(ConnectionEnd::Failed(io::Error::other("a sink did not take its messages; it has to send them again"))),
+            Err(_) => Some(ConnectionEnd::Failed(late(format!(
                 "a sink has not delivered its messages within acknowledge_timeout, {limit:?}; it has to send them again"
             )))),
         },
-        () = stopped.cancelled() => Some(End::Stopped),
+        () = stopped.cancelled() => Some(ConnectionEnd::Stopped),
     }
 }
 

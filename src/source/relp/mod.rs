@@ -30,9 +30,10 @@ use self::patience::Patience;
 use self::session::{Session, Verdict};
 use super::Intake;
 use super::accept::{Accept, Ended, Refusal};
+use super::end::ConnectionEnd;
 use super::listener::{self, Incoming, Listener};
 use super::rate::Pace;
-use super::stream::{self, End, READ_SIZE, Readable};
+use super::stream::{self, READ_SIZE, Readable};
 use super::unfinished::{self, Place};
 use super::wire::Wire;
 use crate::config::{RelpConfig, SessionConfig};
@@ -42,6 +43,7 @@ use crate::pipeline::Arrival;
 use crate::receipt::receipt;
 use crate::record::Peer;
 use crate::systemd::Passed;
+use crate::tls;
 
 /// How long the last words may take to be read. Closed at once, a socket with unread bytes would take them back.
 const LINGER: Duration = Duration::from_secs(1);
@@ -141,7 +143,13 @@ struct Taken<'b> {
 }
 
 /// Serves a connection to its end.
-async fn converse(wire: &Wire, peer: Peer<'_>, pace: Option<&Pace>, config: &SessionConfig, intake: &Intake) -> End {
+async fn converse(
+    wire: &Wire,
+    peer: Peer<'_>,
+    pace: Option<&Pace>,
+    config: &SessionConfig,
+    intake: &Intake,
+) -> ConnectionEnd {
     // Each delivery holds a place of the window; besides there are the answers to `open` and to the last frame.
     let (answers, queue) = mpsc::channel(config.window + 2);
     let (over, patience) = (CancellationToken::new(), Patience::new(intake));
@@ -170,23 +178,23 @@ async fn converse(wire: &Wire, peer: Peer<'_>, pace: Option<&Pace>, config: &Ses
 // === impl Reader ===
 
 impl Reader<'_> {
-    async fn run(mut self) -> End {
+    async fn run(mut self) -> ConnectionEnd {
         let end = self.read().await;
-        if matches!(end, End::Stopped | End::Idle | End::Evicted) {
+        if matches!(end, ConnectionEnd::Stopped | ConnectionEnd::Idle | ConnectionEnd::Evicted) {
             self.answer(Answer::Text(session::server_close())).await;
         }
         end
     }
 
-    async fn read(&mut self) -> End {
+    async fn read(&mut self) -> ConnectionEnd {
         let (mut hungry, mut first) = (true, true);
         // Held until all frames of a read are handed on. What that waits for is the sinks, and the peer no longer than `patience`.
         let mut turn = None;
         loop {
             let place = tokio::select! {
                 biased;
-                () = self.intake.stop().cancelled() => return End::Stopped,
-                () = self.over.cancelled() => return End::Closed,
+                () = self.intake.stop().cancelled() => return ConnectionEnd::Stopped,
+                () = self.over.cancelled() => return ConnectionEnd::Closed,
                 place = Arc::clone(&self.window).acquire_owned() => place,
             };
             if hungry {
@@ -200,19 +208,19 @@ impl Reader<'_> {
                 self.buffer.reserve(READ_SIZE);
                 let mut wire = self.wire;
                 match wire.try_read(&mut self.buffer) {
-                    Ok(0) => return End::Closed,
-                    Ok(read) if first && self.buffer.starts_with(&stream::TLS_HANDSHAKE) => {
+                    Ok(0) => return ConnectionEnd::Closed,
+                    Ok(read) if first && self.buffer.starts_with(&tls::HANDSHAKE) => {
                         self.intake.refuse(read, Reason::UnexpectedTls);
-                        return End::UnexpectedTls;
+                        return ConnectionEnd::UnexpectedTls;
                     }
                     Ok(_) => first = false,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return End::Cut,
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return ConnectionEnd::Cut,
                     Err(error) => return self.failed(error),
                 }
             }
             // It is never closed.
-            let Ok(place) = place else { return End::Closed };
+            let Ok(place) = place else { return ConnectionEnd::Closed };
             match self.hand_on(place).await {
                 ControlFlow::Continue(more) => hungry = more,
                 ControlFlow::Break(end) => return end,
@@ -223,19 +231,19 @@ impl Reader<'_> {
     }
 
     /// Waits for bytes, or for the reason to end.
-    async fn wait(&mut self) -> Option<End> {
+    async fn wait(&mut self) -> Option<ConnectionEnd> {
         let mut wire = self.wire;
         loop {
             tokio::select! {
                 biased;
-                () = self.intake.stop().cancelled() => return Some(End::Stopped),
-                () = self.over.cancelled() => return Some(End::Closed),
-                () = unfinished::overdue(&mut self.place) => return Some(End::Evicted),
+                () = self.intake.stop().cancelled() => return Some(ConnectionEnd::Stopped),
+                () = self.over.cancelled() => return Some(ConnectionEnd::Closed),
+                () = unfinished::overdue(&mut self.place) => return Some(ConnectionEnd::Evicted),
                 ready = stream::paced_ready(&mut wire, self.config.idle_timeout, self.pace, self.intake) => match ready {
                     Ok(true) => return None,
                     // A sender that waits for answers is not idle. One place is the caller's.
                     Ok(false) if self.window.available_permits() + 1 < self.config.window => {}
-                    Ok(false) => return Some(End::Idle),
+                    Ok(false) => return Some(ConnectionEnd::Idle),
                     Err(error) => return Some(self.failed(error)),
                 },
             }
@@ -243,14 +251,14 @@ impl Reader<'_> {
     }
 
     /// Nobody is there any more to hear an answer.
-    fn failed(&self, error: io::Error) -> End {
+    fn failed(&self, error: io::Error) -> ConnectionEnd {
         self.over.cancel();
-        End::Failed(error)
+        ConnectionEnd::Failed(error)
     }
 
     /// Hands on the messages in the buffer as far as they fit into the window, of which the first `place` is taken. True if
     /// it needs more bytes now.
-    async fn hand_on(&mut self, mut place: OwnedSemaphorePermit) -> ControlFlow<End, bool> {
+    async fn hand_on(&mut self, mut place: OwnedSemaphorePermit) -> ControlFlow<ConnectionEnd, bool> {
         let most = 1 + self.window.available_permits();
         let taken = take(&mut self.parser, &mut self.session, &self.buffer, most, self.peer);
         let Taken { messages, first, then, consumed, keep } = taken;
@@ -272,7 +280,7 @@ impl Reader<'_> {
         if keep.is_some() {
             stream::shrink(&mut self.buffer);
             if !self.has_room(consumed > 0).await {
-                return ControlFlow::Break(End::Evicted);
+                return ControlFlow::Break(ConnectionEnd::Evicted);
             }
         }
         if let Some(Reply { text, end }) = then {
@@ -311,7 +319,7 @@ impl Reader<'_> {
 /// An answer that is no acknowledgement, and how the session ends with it, if it does.
 struct Reply {
     text: Vec<u8>,
-    end: Option<End>,
+    end: Option<ConnectionEnd>,
 }
 
 // === impl Reply ===
@@ -322,7 +330,7 @@ impl Reply {
     }
 
     fn violation(text: Vec<u8>, error: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self { text, end: Some(End::Failed(io::Error::new(io::ErrorKind::InvalidData, error))) }
+        Self { text, end: Some(ConnectionEnd::Failed(io::Error::new(io::ErrorKind::InvalidData, error))) }
     }
 }
 
@@ -353,7 +361,7 @@ fn take<'b>(parser: &mut Parser, session: &mut Session, buffer: &'b [u8], most: 
                 None
             }
             Verdict::Answer(text) => Some(Reply::go_on(text)),
-            Verdict::Last(text, None) => Some(Reply { text, end: Some(End::Closed) }),
+            Verdict::Last(text, None) => Some(Reply { text, end: Some(ConnectionEnd::Closed) }),
             Verdict::Last(text, Some(violation)) => Some(Reply::violation(text, violation)),
         };
     }

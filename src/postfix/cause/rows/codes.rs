@@ -2,7 +2,7 @@
 
 use super::On::{Code, Dsn, DsnOf, Last};
 use super::Row;
-use crate::postfix::dsn::Class;
+use crate::dsn::Class;
 use crate::record::Cause;
 
 #[rustfmt::skip]

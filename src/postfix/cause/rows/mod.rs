@@ -10,7 +10,7 @@ mod user;
 
 use std::ops::RangeInclusive;
 
-use crate::postfix::dsn::Class;
+use crate::dsn::Class;
 use crate::record::Cause;
 
 /// What a row looks for, and the cause that it stands for.

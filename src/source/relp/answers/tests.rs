@@ -6,9 +6,9 @@ use tokio::sync::Semaphore;
 
 use super::super::Intake;
 use super::*;
+use crate::dsn::Language;
 use crate::encode::Encoder;
 use crate::pipeline::{Current, Pipeline};
-use crate::postfix::dsn::Language;
 use crate::record::{Origin, Transport};
 use crate::source::Stop;
 
@@ -35,7 +35,7 @@ enum Fate {
 }
 
 /// What is written for messages with these fates, how the session ends, and after how long.
-async fn written(fates: &[Fate], stopped: &CancellationToken) -> (String, Option<End>, Duration) {
+async fn written(fates: &[Fate], stopped: &CancellationToken) -> (String, Option<ConnectionEnd>, Duration) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (socket, _) = listener.accept().await.unwrap();
@@ -77,14 +77,14 @@ async fn nothing_is_acknowledged_after_what_was_not_delivered() {
     assert!(end.is_none());
     let (text, end, _) = written(&[DELIVERED, FAILED, DELIVERED], &CancellationToken::new()).await;
     assert_eq!(text, "2 rsp 6 200 OK\n0 serverclose 0\n");
-    assert!(matches!(end, Some(End::Failed(_))));
+    assert!(matches!(end, Some(ConnectionEnd::Failed(_))));
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_session_ends_before_the_sender_gives_up() {
     let (text, end, time) = written(&[DELIVERED, Fate::Never, DELIVERED], &CancellationToken::new()).await;
     assert_eq!(text, "2 rsp 6 200 OK\n0 serverclose 0\n");
-    let Some(End::Failed(error)) = end else { panic!("{end:?}") };
+    let Some(ConnectionEnd::Failed(error)) = end else { panic!("{end:?}") };
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     assert!((79..90).contains(&time.as_secs()), "{time:?}");
 }
@@ -95,7 +95,7 @@ async fn a_stop_waits_no_longer_than_there_is_time() {
     stopped.cancel();
     let (text, end, _) = written(&[DELIVERED, Fate::Never], &stopped).await;
     assert_eq!(text, "2 rsp 6 200 OK\n0 serverclose 0\n");
-    assert!(matches!(end, Some(End::Stopped)));
+    assert!(matches!(end, Some(ConnectionEnd::Stopped)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -131,7 +131,7 @@ async fn unread(is_taken: bool) -> (String, Duration) {
     let begun = Instant::now();
     let end = write(&Wire::Plain(socket), queue, LIMIT, &Patience::new(&intake), &stopped, &over).await;
     assert!(over.is_cancelled());
-    let Some(End::Failed(error)) = end else { panic!("{end:?}") };
+    let Some(ConnectionEnd::Failed(error)) = end else { panic!("{end:?}") };
     (error.to_string(), begun.elapsed())
 }
 

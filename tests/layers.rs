@@ -1,0 +1,210 @@
+//! The layers of the program: which module of `src/lib.rs` imports which. A module imports only modules that stand above
+//! it there, so there is no circle.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The modules of the crate that each module may import, tests apart. An import that goes is deleted here too.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("byte_set", &[]),
+    ("crash", &[]),
+    ("decimal", &[]),
+    ("flags", &[]),
+    ("gzip", &[]),
+    ("log", &[]),
+    ("net", &[]),
+    ("network", &[]),
+    ("receipt", &[]),
+    ("standard", &[]),
+    ("suggest", &[]),
+    ("systemd", &[]),
+    ("throttle", &[]),
+    ("frame", &[]),
+    ("time", &["decimal"]),
+    ("dsn", &["decimal"]),
+    ("syslog", &["byte_set", "decimal", "flags", "time"]),
+    ("record", &["decimal", "flags", "time", "dsn", "syslog"]),
+    ("postfix", &["byte_set", "decimal", "time", "dsn", "syslog", "record"]),
+    ("encode", &["decimal", "time", "dsn", "syslog", "record"]),
+    ("schema", &["encode"]),
+    ("explain", &["time", "dsn", "syslog", "record", "postfix"]),
+    ("unparsed", &["record"]),
+    ("select", &["dsn", "syslog", "record"]),
+    ("template", &["suggest", "syslog", "record"]),
+    ("ledger", &["receipt"]),
+    ("buffer", &["receipt", "record", "ledger"]),
+    (
+        "pipeline",
+        &[
+            "receipt", "frame", "time", "syslog", "record", "postfix", "encode", "unparsed", "select", "template",
+            "ledger", "buffer",
+        ],
+    ),
+    ("spool", &["crash", "throttle", "time", "record"]),
+    ("small_file", &["crash"]),
+    ("tls", &["small_file"]),
+    (
+        "config",
+        &[
+            "network",
+            "suggest",
+            "frame",
+            "time",
+            "dsn",
+            "syslog",
+            "record",
+            "select",
+            "template",
+            "spool",
+            "small_file",
+            "tls",
+        ],
+    ),
+    ("panics", &["log"]),
+    (
+        "source",
+        &[
+            "crash", "gzip", "net", "network", "receipt", "standard", "systemd", "throttle", "frame", "time", "record",
+            "ledger", "pipeline", "tls", "config", "panics",
+        ],
+    ),
+    (
+        "sink",
+        &[
+            "crash", "receipt", "standard", "throttle", "time", "record", "encode", "template", "ledger", "buffer",
+            "spool", "config", "panics",
+        ],
+    ),
+    (
+        "decode",
+        &["crash", "gzip", "standard", "frame", "time", "syslog", "record", "encode", "unparsed", "pipeline", "panics"],
+    ),
+    ("replay", &["log", "receipt", "throttle", "ledger", "buffer", "config", "sink"]),
+    ("cli", &["dsn", "syslog", "schema"]),
+    (
+        "app",
+        &[
+            "crash", "log", "systemd", "throttle", "dsn", "record", "encode", "unparsed", "ledger", "buffer",
+            "pipeline", "config", "panics", "source", "sink",
+        ],
+    ),
+];
+
+/// Files whose matches name every variant, so that a new one does not compile without them.
+const EXHAUSTIVE: [&str; 1] = ["src/encode/event.rs"];
+
+type Imports = BTreeMap<String, BTreeSet<String>>;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The modules of the crate, in the order of `src/lib.rs`.
+fn modules() -> Vec<String> {
+    let lib = fs::read_to_string(root().join("src/lib.rs")).expect("src/lib.rs");
+    let name = |line: &str| {
+        Some(line.strip_prefix("pub ").unwrap_or(line).strip_prefix("mod ")?.strip_suffix(';')?.to_owned())
+    };
+    lib.lines().filter_map(name).collect()
+}
+
+/// All files of Rust in a directory.
+fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path()) {
+        if entry.is_dir() {
+            sources(&entry, found);
+        } else if entry.extension().is_some_and(|extension| extension == "rs") {
+            found.push(entry);
+        }
+    }
+}
+
+/// Whether a file is compiled for tests alone.
+fn is_test(file: &Path) -> bool {
+    let is_test = |name: &str| matches!(name, "tests" | "tests.rs" | "testing.rs") || name.ends_with("_tests.rs");
+    file.components().any(|part| part.as_os_str().to_str().is_some_and(is_test))
+}
+
+/// The code of a file, without its comments and its tests.
+fn code(file: &Path) -> String {
+    let text = fs::read_to_string(file).expect("a file of Rust");
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+/// The modules behind each `crate::`, also of a list: `crate::{net, tls::Identity}`.
+fn imported(code: &str) -> BTreeSet<&str> {
+    let name = |text: &str| text.trim_start().find(|c: char| !(c.is_alphanumeric() || c == '_'));
+    let mut found = BTreeSet::new();
+    for rest in code.split("crate::").skip(1) {
+        let items = match rest.strip_prefix('{') {
+            Some(list) => list.split('}').next().unwrap_or_default().split(',').collect(),
+            None => vec![rest],
+        };
+        for item in items.into_iter().map(str::trim_start) {
+            found.extend(item.get(..name(item).unwrap_or(item.len())).filter(|name| !name.is_empty()));
+        }
+    }
+    found
+}
+
+/// What each module imports.
+fn imports(modules: &[String]) -> Imports {
+    let mut files = Vec::new();
+    sources(&root().join("src"), &mut files);
+    let mut imports = Imports::new();
+    for file in files.iter().filter(|file| !is_test(file)) {
+        let below = file.strip_prefix(root().join("src")).expect("a file below src");
+        let first = below.components().next().expect("a name").as_os_str().to_str().expect("UTF-8");
+        let module = first.strip_suffix(".rs").unwrap_or(first);
+        if !modules.iter().any(|name| name == module) {
+            assert!(matches!(module, "lib" | "main"), "{}: of no module", file.display());
+            continue;
+        }
+        let code = code(file);
+        let of_crate = imported(&code).into_iter().map(str::to_owned).filter(|name| modules.contains(name));
+        imports.entry(module.to_owned()).or_default().extend(of_crate.filter(|name| name != module));
+    }
+    imports
+}
+
+#[test]
+fn every_import_between_modules_is_listed() {
+    let modules = modules();
+    let found = imports(&modules);
+    let listed: Imports = ALLOWED
+        .iter()
+        .map(|(module, imports)| ((*module).to_owned(), imports.iter().map(|import| (*import).to_owned()).collect()))
+        .collect();
+    assert_eq!(listed.len(), ALLOWED.len(), "a module is listed twice");
+    for module in &modules {
+        let (found, listed) = (&found[module], listed.get(module).unwrap_or_else(|| panic!("{module} is not listed")));
+        assert_eq!(found, listed, "left: what {module} imports; right: what ALLOWED lists for it");
+    }
+}
+
+#[test]
+fn a_module_imports_only_what_stands_above_it() {
+    let modules = modules();
+    let place = |name: &str| modules.iter().position(|module| module == name).expect("a module of lib.rs");
+    for (module, imports) in imports(&modules) {
+        for import in imports {
+            assert!(place(&import) < place(&module), "{module} imports {import}, which stands below it in src/lib.rs");
+        }
+    }
+}
+
+#[test]
+fn what_must_name_every_variant_does() {
+    for file in EXHAUSTIVE {
+        let code = code(&root().join(file));
+        assert!(code.contains("match ") && !code.contains("_ =>"), "{file} has an arm for whatever is new");
+    }
+}
+
+#[test]
+fn imports_are_found_in_each_form() {
+    let code = "use crate::a;\nuse crate::b::{self, X};\nuse crate::{c, d::Y, e};\nlet x = crate::f::g();\npub(in crate::h) fn i() {}";
+    assert_eq!(imported(code).into_iter().collect::<Vec<_>>(), ["a", "b", "c", "d", "e", "f", "h"]);
+}
