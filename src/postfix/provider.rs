@@ -118,6 +118,8 @@ const WORDS: &[(&str, Provider)] = &[
     ("postmaster.1and1", Provider::Ionos),
     ("postmaster.ionos", Provider::Ionos),
     ("ofr_", Provider::Orange),
+    (" ofr0", Provider::Orange),
+    (" ofr2", Provider::Orange),
     ("postmaster.free.fr", Provider::Free),
     ("help.mail.ru", Provider::MailRu),
     ("yandex.ru/", Provider::Yandex),
@@ -210,11 +212,9 @@ fn code<'a>(provider: Provider, reply: &Reply<'a>) -> Option<&'a str> {
         Provider::Gmx | Provider::Ionos => {
             ["?c=", "&c="].iter().find_map(|key| leading(after(text, key)?, |byte| byte.is_ascii_alphanumeric()))
         }
-        // `OFR_506`, also in lower case
-        Provider::Orange => ["OFR", "ofr"].iter().find_map(|begin| {
-            let at = memchr::memmem::find(text.as_bytes(), begin.as_bytes())?;
-            leading(&text[at..], |byte| byte.is_ascii_alphanumeric() || byte == b'_').filter(|code| code.len() > 3)
-        }),
+        // `OFR_506`, also in lower case; `OFR204_416`, `LPN007_510`
+        Provider::Orange => underscored(text, "OFR").or_else(|| underscored(text, "ofr")),
+        Provider::Laposte => underscored(text, "LPN"),
         // `DT:SPM`, at the beginning
         Provider::Netease => {
             let code = text.get(..6).filter(|code| code.as_bytes()[2] == b':')?;
@@ -222,7 +222,13 @@ fn code<'a>(provider: Provider, reply: &Reply<'a>) -> Option<&'a str> {
             (letters == 5).then_some(code)
         }
         // `https://community.mimecast.com/docs/DOC-1369#550`
-        Provider::Mimecast => leading(after(text, "#")?, |byte| byte.is_ascii_digit()).filter(|code| code.len() == 3),
+        Provider::Mimecast => leading(after(text, "#")?, |byte| byte.is_ascii_digit())
+            .filter(|code| code.len() == 3 && code.starts_with(['4', '5'])),
+        // `http://postmaster.comcast.net/smtp-error-codes.php#BL000001`
+        Provider::Comcast => leading(after(text, "#")?, |byte| byte.is_ascii_alphanumeric()).filter(|code| {
+            matches!(code.as_bytes(), [b'A'..=b'Z', b'A'..=b'Z', digits @ ..]
+                if digits.len() == 6 && digits.iter().all(u8::is_ascii_digit))
+        }),
         Provider::Spamhaus => spamhaus(text),
         _ => None,
     }
@@ -246,6 +252,13 @@ fn microsoft(text: &str) -> Option<&str> {
             .then_some(code)
     };
     called().or_else(|| within(text, b'(', b')', numbered)).or_else(begun)
+}
+
+/// The first code that begins with these letters and goes on with letters, digits and `_`.
+fn underscored<'a>(text: &'a str, letters: &str) -> Option<&'a str> {
+    let at = memchr::memmem::find(text.as_bytes(), letters.as_bytes())?;
+    let code = leading(&text[at..], |byte| byte.is_ascii_alphanumeric() || byte == b'_')?;
+    (code.len() > letters.len()).then_some(code)
 }
 
 /// The list: `zen.spamhaus.org`, `https://www.spamhaus.org/pbl/query/PBL000000`.
@@ -338,9 +351,16 @@ mod tests {
             ("mx00.gmx.net", "", "visit https://postmaster.gmx.net/en/error-messages?ip=192.0.2.1&c=rdns", Some("rdns")),
             ("smtp-in.orange.fr", "", "Service refuse. OFR_506 [506]", Some("OFR_506")),
             ("smtp-in.orange.fr", "", "Mail rejete. ofr_506 [506]", Some("ofr_506")),
+            ("smtp-in.orange.fr", "5.1.1", "Invalid recipient. OFR204_416 [416]", Some("OFR204_416")),
+            ("smtp-in.orange.fr", "", "OFR", None),
+            ("smtpz4.laposte.net", "5.5.0", "Service refused, please try later. LPN007_510", Some("LPN007_510")),
+            ("mx1.mxge.comcast.net", "", "see http://postmaster.comcast.net/smtp-error-codes.php#BL000001", Some("BL000001")),
+            ("mx1.mxge.comcast.net", "", "see http://postmaster.comcast.net/smtp-error-codes.php#BL00000", None),
+            ("mx1.mxge.comcast.net", "", "see #bl000001", None),
             ("163mx01.mxmail.netease.com", "", "DT:SPM 163 mx12", Some("DT:SPM")),
             ("163mx01.mxmail.netease.com", "", "DT:éx", None),
             ("eu-smtp-inbound-1.mimecast.com", "", "x - https://community.mimecast.com/docs/DOC-1369#451 [a]", Some("451")),
+            ("eu-smtp-inbound-1.mimecast.com", "", "x - https://community.mimecast.com/docs/DOC-1369#123 [a]", None),
             ("mx.example.com", "", "blocked using zen.spamhaus.org", Some("zen")),
             ("mx.example.com", "", "see https://www.spamhaus.org/pbl/query/PBL1", Some("pbl")),
             ("mx.example.com", "", "see https://www.spamhaus.org/query/ip/192.0.2.1", None),

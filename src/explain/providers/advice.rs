@@ -56,3 +56,7 @@ pub(super) const FORM: Text = text(
     "Mend the headers: one From with one address, a Date and a Message-ID (RFC 5322).",
     "ヘッダーを修正する。Fromは1個でアドレスも1個とし、DateとMessage-IDを付ける（RFC 5322）。",
 );
+pub(super) const WORDS: Text = text(
+    "Read the words of the reply, and the page that it names if there is one: they say what to do.",
+    "応答の文言と、示されていればそのページを読む。対処はそこに示される。",
+);

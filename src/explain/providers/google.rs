@@ -84,4 +84,8 @@ pub(super) const ROWS: &[Meaning] = &[
         "The domain of the From header has no DMARC record.",
         "FromヘッダーのドメインにDMARCレコードがない。",
         advice::AUTHENTICATE),
+    meaning(Provider::Google, "X.*",
+        "The enhanced code has its usual meaning; the words of the reply say more.",
+        "拡張コードは通常の意味である。詳しくは応答の文言が示す。",
+        advice::WORDS),
 ];
