@@ -9,7 +9,8 @@
 //! # Limits
 //!
 //! SERVICE may be `ADDR:PORT`, and either ADDR may be IPv6 without brackets. The client is the longest end that is an
-//! address, unless that leaves an address without a port as the service, which master.cf does not have.
+//! address, unless that leaves an address without a port as the service, which master.cf does not have. Of a line that is
+//! cut in ADDR, the client is left out: half an address may be another's.
 
 use std::net::IpAddr;
 
@@ -59,7 +60,11 @@ fn seconds(text: &str) -> Option<u64> {
 /// `for (SERVICE:ADDR) `, if a text begins with it, and what follows.
 fn split_client(text: &str) -> (Option<&str>, Option<&str>, &str) {
     let Some(rest) = text.strip_prefix("for (") else { return (None, None, text) };
-    let (client, rest) = rest.split_once(") ").unwrap_or_else(|| (rest.trim_end_matches(')'), ""));
+    let closed = || rest.strip_suffix(')').map(|client| (client, ""));
+    let (client, rest, is_cut) = match rest.split_once(") ").or_else(closed) {
+        Some((client, rest)) => (client, rest, false),
+        None => (rest, "", true),
+    };
     // No address with its prefix length is longer, and of a longer text only the end is looked at.
     let from = client.len().saturating_sub(64);
     let splits = || memchr::memchr_iter(b':', &client.as_bytes()[from..]).map(|at| client.split_at(from + at));
@@ -69,7 +74,7 @@ fn split_client(text: &str) -> (Option<&str>, Option<&str>, &str) {
     let (service, ip) = found(|service| !is_host(service))
         .or_else(|| found(|_| true))
         .unwrap_or_else(|| client.rsplit_once(':').unwrap_or((client, "")));
-    let ip = Some(ip).filter(|ip| !ip.is_empty() && *ip != "unknown");
+    let ip = Some(ip).filter(|ip| !is_cut && *ip != "unknown" && is_client(ip));
     (Some(service).filter(|service| !service.is_empty()), ip, rest)
 }
 
@@ -128,9 +133,11 @@ mod tests {
             Some(Event::Statistics(Statistics { kind: "connection_rate", value, period, limited_service, ip, at }))
         };
         let vectors = [
-            ("1/60s for (smtp:192.0.2.1", of(Some(1), Some(60), Some("smtp"), Some("192.0.2.1"), None)),
+            ("1/60s for (smtp:192.0.2.1", of(Some(1), Some(60), Some("smtp"), None, None)),
+            ("1/60s for (smtps:u", of(Some(1), Some(60), Some("smtps"), None, None)),
+            ("1/60s for (smtp:192.0.2.0/2", of(Some(1), Some(60), Some("smtp"), None, None)),
             ("1/60s for (smtp:192.0.2.1)", of(Some(1), Some(60), Some("smtp"), Some("192.0.2.1"), None)),
-            ("1/60s for (smtp:xyz) at ", of(Some(1), Some(60), Some("smtp"), Some("xyz"), None)),
+            ("1/60s for (smtp:xyz) at ", of(Some(1), Some(60), Some("smtp"), None, None)),
             ("1/60s for (smtp) at x", of(Some(1), Some(60), Some("smtp"), None, Some("x"))),
             ("1/60 for () at x", of(Some(1), None, None, None, Some("x"))),
             ("1/7102w", of(Some(1), Some(4_295_289_600), None, None, None)),

@@ -1,6 +1,6 @@
 //! Addresses in DNS lists (`src/dnsblog/dnsblog.c`): `addr A listed by domain D as R`.
 
-use super::Line;
+use super::{Line, endpoint};
 use crate::record::{Dnsbl, Event};
 
 /// The event that a line is.
@@ -11,6 +11,7 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     let (ip, rest) = line.text.strip_prefix("addr ")?.split_once(" listed by domain ")?;
     let (domain, result) = rest.split_once(" as ")?;
     let whole = [ip, domain, result].iter().all(|part| !part.is_empty()) && !ip.contains(' ');
+    let ip = Some(ip).filter(|ip| endpoint::is_ip(ip));
     whole.then_some(Event::Dnsbl(Dnsbl { ip, domain, result }))
 }
 
@@ -23,9 +24,11 @@ mod tests {
         let read = |text| read(&Line { level: None, has_queue_id: false, text });
         #[rustfmt::skip]
         let vectors = [
-            ("addr 192.0.2.1 listed by domain bl.example.org as 127.0.0.2", "192.0.2.1", "bl.example.org", "127.0.0.2"),
-            ("addr 2001:db8::1 listed by domain bl.example.org as 127.0.0.4", "2001:db8::1", "bl.example.org", "127.0.0.4"),
-            ("addr 192.0.2.1 listed by domain bücher.example as x as y", "192.0.2.1", "bücher.example", "x as y"),
+            ("addr 192.0.2.1 listed by domain bl.example.org as 127.0.0.2", Some("192.0.2.1"), "bl.example.org", "127.0.0.2"),
+            ("addr 2001:db8::1 listed by domain bl.example.org as 127.0.0.4", Some("2001:db8::1"), "bl.example.org", "127.0.0.4"),
+            ("addr 192.0.2.1 listed by domain bücher.example as x as y", Some("192.0.2.1"), "bücher.example", "x as y"),
+            // Anonymised.
+            ("addr 192.0.2.xxx listed by domain bl.example.org as 127.0.0.2", None, "bl.example.org", "127.0.0.2"),
         ];
         for (text, ip, domain, result) in vectors {
             assert_eq!(read(text), Some(Event::Dnsbl(Dnsbl { ip, domain, result })), "{text}");

@@ -28,7 +28,8 @@ pub(super) fn read(text: &str) -> Option<Endpoint<'_>> {
     let name = match divide::first(text, b'[') {
         None => text,
         Some((name, rest)) => {
-            let (inner, after) = divide::last(rest, b']').unwrap_or((rest, ""));
+            // Without its bracket it is cut, and half an address may be another's.
+            let (inner, after) = divide::last(rest, b']').unwrap_or(("", ""));
             if is_ip(inner) {
                 endpoint.ip = Some(inner);
             } else if inner.as_bytes().contains(&b'/') {
@@ -133,7 +134,7 @@ mod tests {
             ("mx.example.com[192.0.2.1]:99999", host(Some("mx.example.com"), Some("192.0.2.1"), None)),
             ("mx.example.com[192.0.2.1]:+25", host(Some("mx.example.com"), Some("192.0.2.1"), None)),
             ("mx.example.com[192.0.2.1]:", host(Some("mx.example.com"), Some("192.0.2.1"), None)),
-            ("mx.example.com[192.0.2.1", host(Some("mx.example.com"), Some("192.0.2.1"), None)),
+            ("mx.example.com[192.0.2.1", host(Some("mx.example.com"), None, None)),
             ("mx.example.com[192.0.2.xxx]:25", host(Some("mx.example.com"), None, Some(25))),
             ("unknown[unknown]", None),
             ("[]", None),

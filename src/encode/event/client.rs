@@ -85,7 +85,7 @@ pub(super) fn protocol_error(object: &mut Object<'_>, event: &ProtocolError<'_>)
 }
 
 pub(super) fn dnsbl(object: &mut Object<'_>, event: &Dnsbl<'_>) {
-    address_if(object, key!("client"), Some(event.ip));
+    address_if(object, key!("client"), event.ip);
     object.text(key!("domain"), event.domain);
     object.text(key!("result"), event.result);
 }

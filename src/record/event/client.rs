@@ -153,7 +153,7 @@ pub struct Postscreen<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dnsbl<'a> {
     /// The address.
-    pub ip: &'a str,
+    pub ip: Option<&'a str>,
     /// The list.
     pub domain: &'a str,
     /// What the list answered.
