@@ -104,8 +104,12 @@ pub(super) fn tls(object: &mut Object<'_>, tls: &Tls<'_>) {
 
 pub(super) fn commands_if(object: &mut Object<'_>, commands: Option<Commands<'_>>) {
     let Some(commands) = commands else { return };
+    let mut fitting = commands.iter().filter(|(_, ok, total)| *ok.max(total) <= decimal::LARGEST).peekable();
+    if fitting.peek().is_none() {
+        return;
+    }
     object.object(key!("commands"), |object| {
-        for (name, ok, total) in commands.iter().filter(|(_, ok, total)| *ok.max(total) <= decimal::LARGEST) {
+        for (name, ok, total) in fitting {
             object.named(name, |out| {
                 json::object(out, false, |counts| {
                     counts.number(key!("ok"), ok);

@@ -233,8 +233,10 @@ fn is_hex_dump(text: &str) -> bool {
 }
 
 /// Whether a text is the name of a function, or has one before `: `; a depth may follow it: `deliver_alias[2]: …`.
+///
+/// Of an empty text behind it, only the colon is left.
 fn names_function(text: &str) -> bool {
-    let name = text.split_once(": ").map_or(text, |(name, _)| name);
+    let name = text.split_once(": ").map_or_else(|| text.strip_suffix(':').unwrap_or(text), |(name, _)| name);
     let name = match name.split_once('[') {
         None => name,
         Some((name, depth)) => {
@@ -302,6 +304,8 @@ mod tests {
             "mail_addr_find: root@example.com -> (not found)",
             "inet_addr_local: configured 2 IPv4 addresses",
             "qmgr_enable_all",
+            "reject_invalid_hostname:",
+            "deliver_alias[2]:",
             "deliver_alias[2]: reset user_attr",
             "qmgr_feedback: queue smtp: limit 20 window 5 success 1 failure 0 fail_cohorts 0",
             "unknown_address_tempfail_action = defer_if_permit",

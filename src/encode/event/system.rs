@@ -56,11 +56,15 @@ pub(super) fn lifecycle(object: &mut Object<'_>, event: &Lifecycle<'_>) {
 pub(super) fn notice(object: &mut Object<'_>, event: &Notice<'_>) {
     object.word(key!("kind"), event.kind);
     endpoint_if(object, key!("server"), event.server.as_ref());
-    object.text(key!("text"), event.text);
+    text_unless_empty(object, event.text);
 }
 
 pub(super) fn text(object: &mut Object<'_>, event: &Text<'_>) {
-    object.text(key!("text"), event.text);
+    text_unless_empty(object, event.text);
+}
+
+fn text_unless_empty(object: &mut Object<'_>, text: &str) {
+    object.text_if(key!("text"), Some(text).filter(|text| !text.is_empty()));
 }
 
 /// A time that names its moment neither by a year nor by a zone.

@@ -79,7 +79,8 @@ pub(super) fn read_outbound(text: &str) -> Option<Verdict<'_>> {
     let (action, text) = split_action(text, ACTIONS)?;
     let (by, text) = split_part(text)?;
     let (trigger, optional) = split_optional(text, matches!(action, "replace" | "prepend"), by == "header_check");
-    Some(Verdict { action, by, trigger: Some(trigger), reply: optional.and_then(text_only), ..Verdict::default() })
+    let trigger = Some(trigger).filter(|trigger| !trigger.is_empty());
+    Some(Verdict { action, by, trigger, reply: optional.and_then(text_only), ..Verdict::default() })
 }
 
 /// What is checked, and the text of it.
@@ -92,11 +93,11 @@ fn split_part(text: &str) -> Option<(&'static str, &str)> {
 /// Reads what follows the part that was checked: `TEXT from ORIGIN; …: OPTIONAL TEXT`.
 fn of_cleanup<'a>(mut verdict: Verdict<'a>, text: &'a str, limit: usize) -> Verdict<'a> {
     let Some(found) = find_origin(text, limit) else {
-        verdict.trigger = Some(text);
+        verdict.trigger = Some(text).filter(|text| !text.is_empty());
         return verdict;
     };
     verdict.client = found.client;
-    verdict.trigger = Some(&text[..found.at]);
+    verdict.trigger = Some(&text[..found.at]).filter(|trigger| !trigger.is_empty());
     verdict.reply = found.optional.and_then(if verdict.action == "reject" { enhanced } else { text_only });
     with_tail(verdict, &found.tail)
 }
