@@ -7,9 +7,10 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::BaseProducer;
 
-use super::diagnostic::Diagnostic;
-use super::reader::{Property, Reader};
-use super::{Properties, secret};
+use super::Properties;
+use crate::config::diagnostic::Diagnostic;
+use crate::config::reader::{Property, Reader};
+use crate::config::secret;
 use crate::suggest;
 
 /// Names that librdkafka takes for the same property: the other name, the one used here.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::secret;
+use crate::config::secret;
 
 /// librdkafka properties in order. `Debug` masks the values of secret ones.
 #[derive(Clone, Default, PartialEq, Eq)]

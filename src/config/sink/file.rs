@@ -1,0 +1,179 @@
+//! `[[sink.file]]`: JSON lines in files.
+
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use super::dead_letter::{self, DEAD_LETTER, DEAD_LETTER_MAX_SIZE, DeadLetterConfig};
+use super::{MAX_ROUTES, SinkKind};
+use crate::config::diagnostic::Diagnostic;
+use crate::config::key::{Key, Type};
+use crate::config::kind::Kind;
+use crate::config::reader::{Reader, Time};
+use crate::template::Template;
+
+/// `[[sink.file]]`: JSON lines in files.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FileConfig {
+    /// The directory below which every file stays: the leading components of `path` without a placeholder.
+    pub directory: PathBuf,
+    /// The rest of the path, below `directory`.
+    pub path: Template,
+    /// Maximum number of distinct paths in use; records of further ones go to a common path.
+    pub max_routes: usize,
+    /// Permission bits of the files.
+    pub mode: u32,
+    /// A file that has grown to so many bytes is rotated.
+    pub rotate_size: Option<u64>,
+    /// A file that is so old is rotated.
+    pub rotate_age: Option<Duration>,
+    /// How many rotated files are kept per path; `None` keeps all.
+    pub rotate_keep: Option<usize>,
+    /// Whether rotated files are compressed with gzip.
+    pub gzip: bool,
+    /// When data must be on disk.
+    pub fsync: Fsync,
+    /// Where what is refused for good is kept.
+    pub dead_letter: Option<DeadLetterConfig>,
+    /// Whether this sink alone writes to its files, and locks them; false in a replay, which writes beside the daemon.
+    pub owner: bool,
+}
+
+/// When a file sink calls fdatasync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fsync {
+    /// The kernel decides.
+    Never,
+    /// Before a batch counts as delivered.
+    Always,
+    /// At least once in this time while there is something new.
+    Every(Duration),
+}
+
+pub(super) const KIND: Kind<SinkKind> = Kind {
+    name: "file",
+    doc: "JSON lines in files, made as needed.",
+    single: false,
+    keys: &[
+        Key::required(
+            "path",
+            Type::Template,
+            r#""/var/log/postrider/{hostname}.json""#,
+            "Where each record goes: a directory first, then anything with placeholders.",
+        ),
+        MAX_ROUTES,
+        Key::default("mode", Type::Mode, r#""0640""#, "Permission bits of the files."),
+        Key::optional(
+            "rotate_size",
+            Type::Size(64 << 10, u64::MAX),
+            r#""1GiB""#,
+            "Rotate a file that has grown to this.",
+        ),
+        Key::optional("rotate_age", Type::Duration(&[]), r#""1d""#, "Rotate a file that is so old."),
+        Key::optional(
+            "rotate_keep",
+            Type::Count(1, 1_000_000),
+            "7",
+            "Keep so many rotated files of each path; without it all.",
+        ),
+        Key::default("gzip", Type::Bool, "false", "Compress rotated files."),
+        Key::default(
+            "fsync",
+            Type::Duration(&["never", "always"]),
+            r#""1s""#,
+            "Force data to the disk at least so often; `always` does it before a record counts as delivered.",
+        ),
+        DEAD_LETTER,
+        DEAD_LETTER_MAX_SIZE,
+    ],
+    read: |table| {
+        let (path, mode, fsync) = (table.template("path"), table.mode("mode"), table.time("fsync"));
+        let (rotate_size, rotate_age) = (table.size("rotate_size"), table.duration("rotate_age"));
+        let (rotate_keep, gzip) = (table.count("rotate_keep"), table.bool("gzip"));
+        let (max_routes, dead_letter) = (table.count("max_routes"), dead_letter::read(table));
+        check_rotation(table, gzip?);
+        check_mode(table, mode?);
+        let (directory, path) = split(table, path?)?;
+        let fsync = match fsync? {
+            Time::Word("never") => Fsync::Never,
+            Time::Word(_) => Fsync::Always,
+            Time::Span(duration) => Fsync::Every(duration),
+        };
+        let (mode, gzip) = (mode?, gzip?);
+        Some(SinkKind::File(FileConfig {
+            directory,
+            path,
+            max_routes: max_routes?,
+            mode,
+            rotate_size,
+            rotate_age,
+            rotate_keep,
+            gzip,
+            fsync,
+            dead_letter,
+            owner: true,
+        }))
+    },
+};
+
+impl FileConfig {
+    /// What is not wrong, but does less than it seems to.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        let time = self.path.fields().find(|field| field.is_time());
+        let idle = [("gzip", self.gzip, "compresses"), ("rotate_keep", self.rotate_keep.is_some(), "removes")];
+        time.into_iter().flat_map(move |time| {
+            let set = idle.into_iter().filter(|(_, set, _)| *set);
+            set.map(move |(key, _, what)| {
+                let time = time.name();
+                format!(
+                    "`{key}` never {what} files of the past while {{{time}}} is in the path, because nothing rotates them; \
+                     leave {{{time}}} out, and write rotate_age = \"1d\""
+                )
+            })
+        })
+    }
+}
+
+/// What concerns rotated files needs rotation.
+fn check_rotation(table: &mut Reader<'_, '_>, gzip: bool) {
+    if table.gives("rotate_size") || table.gives("rotate_age") {
+        return;
+    }
+    for (key, set) in [("rotate_keep", table.gives("rotate_keep")), ("gzip", gzip)] {
+        if set {
+            let error = Diagnostic::at(table.place(key), format!("`{key}` without rotation"));
+            table.error(error.help("add `rotate_size` or `rotate_age`"));
+        }
+    }
+}
+
+/// A file that is reopened must be writable.
+fn check_mode(table: &mut Reader<'_, '_>, mode: u32) {
+    if mode & 0o200 == 0 {
+        let error = Diagnostic::at(table.place("mode"), "the owner may not write");
+        table.error(error.help("set the bit 0200, e.g. \"0640\""));
+    }
+}
+
+/// The directory below which every file stays, and the rest.
+fn split(table: &mut Reader<'_, '_>, path: Template) -> Option<(PathBuf, Template)> {
+    let place = table.place("path");
+    let error = if path.literals().any(|text| text.contains('\0')) {
+        Some(("a path with a NUL", "leave it out"))
+    } else if path.literals().flat_map(|text| Path::new(text).components()).any(|part| part == Component::ParentDir) {
+        Some(("a path with `..`", "write the directory itself"))
+    } else if path.ends_with('/') {
+        Some(("the path of a directory", "add the name of a file, e.g. {date}.json"))
+    } else {
+        None
+    };
+    if let Some((message, help)) = error {
+        table.error(Diagnostic::at(place, message).help(help));
+        return None;
+    }
+    let split = path.split_directory();
+    if split.is_none() {
+        let error = Diagnostic::at(place, "a placeholder before any directory");
+        table.error(error.help("begin with a directory, e.g. \"/var/log/postrider/{hostname}.json\""));
+    }
+    split
+}

@@ -1,0 +1,104 @@
+//! `[sink.KIND.spool]`: records of one sink on the disk.
+
+use std::path::PathBuf;
+
+use crate::config::diagnostic::Diagnostic;
+use crate::config::key::{Key, Type};
+use crate::config::reader::Reader;
+use crate::config::value::print_size;
+
+pub(super) const KEYS: [Key; 6] = [
+    Key::required(
+        "directory",
+        Type::Path,
+        r#""/var/lib/postrider/spool/kafka""#,
+        "Where its files are; each spool has one of its own.",
+    ),
+    Key::default(
+        "mode",
+        Type::Word(&["overflow", "always"]),
+        r#""overflow""#,
+        "The disk is for what the sink does not take at once, or for every record before the sink has it.",
+    ),
+    Key::default(
+        "max_size",
+        Type::Size(4 << 20, u64::MAX),
+        r#""4GiB""#,
+        "At most so much on the disk; then the sink's queue fills.",
+    ),
+    Key::default(
+        "segment_size",
+        Type::Size(1 << 20, 1 << 30),
+        r#""32MiB""#,
+        "The size of a file; it is deleted whole.",
+    ),
+    Key::default(
+        "min_free",
+        Type::Size(0, u64::MAX),
+        r#""512MiB""#,
+        "It leaves so much of the file system free, as if it were full then.",
+    ),
+    Key::default(
+        "when_full",
+        Type::Word(&["block", "drop_oldest"]),
+        r#""block""#,
+        "A full spool takes nothing, so that streams wait and datagrams are dropped; or it drops its oldest file.",
+    ),
+];
+
+/// `[sink.KIND.spool]`: records of one sink on the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpoolConfig {
+    /// Its directory, of this sink alone.
+    pub directory: PathBuf,
+    /// Which records go to the disk.
+    pub mode: SpoolMode,
+    /// The most bytes of records on the disk; then the sink's queue fills.
+    pub max_size: u64,
+    /// The size of one file.
+    pub segment_size: u64,
+    /// The space that it leaves free on the file system.
+    pub min_free: u64,
+    /// What becomes of records when it is full.
+    pub when_full: WhenFull,
+}
+
+/// Which records a spool writes to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpoolMode {
+    /// Those that the sink does not take at once.
+    Overflow,
+    /// All, before the sink has them.
+    Always,
+}
+
+/// What a full spool does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenFull {
+    /// It takes nothing: the sink's queue fills, and holds up those who can wait.
+    Block,
+    /// It gives up its oldest records, a file at a time.
+    DropOldest,
+}
+
+pub(super) fn read(table: &mut Reader<'_, '_>) -> Option<SpoolConfig> {
+    let (directory, mode) = (table.path("directory"), table.word("mode"));
+    let (max_size, segment_size) = (table.size("max_size"), table.size("segment_size"));
+    let (min_free, when_full) = (table.size("min_free"), table.word("when_full"));
+    let mode = if mode? == "always" { SpoolMode::Always } else { SpoolMode::Overflow };
+    let config = SpoolConfig {
+        directory: directory?,
+        mode,
+        max_size: max_size?,
+        segment_size: segment_size?,
+        min_free: min_free?,
+        when_full: if when_full? == "drop_oldest" { WhenFull::DropOldest } else { WhenFull::Block },
+    };
+    if config.max_size / 4 < config.segment_size {
+        let error = Diagnostic::at(table.place("max_size"), "room for less than four files of `segment_size`");
+        let (most, least) = (print_size(config.max_size / 4), print_size(config.segment_size.saturating_mul(4)));
+        let help = format!("write {least} or more for `max_size`, or {most} or less for `segment_size`");
+        table.error(error.help(help));
+    }
+    Some(config)
+}

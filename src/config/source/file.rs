@@ -1,0 +1,83 @@
+//! `[[source.file]]`: log files that grow.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::SourceKind;
+use crate::config::key::{Key, Type};
+use crate::config::kind::Kind;
+
+/// `[[source.file]]`: log files that grow.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FollowConfig {
+    /// Absolute paths, with globs.
+    pub paths: Vec<PathBuf>,
+    /// The directory of the cursor.
+    pub state: PathBuf,
+    /// Where files are begun that are there when no cursor is: at their beginning, or else at their end.
+    pub from_beginning: bool,
+    /// How often files are looked for and read.
+    pub poll_interval: Duration,
+    /// Which links are followed.
+    pub links: Links,
+}
+
+/// Which symbolic links on the way to a file are followed, and whether a file may have several names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// Those in directories that root or the user of this process has, and nobody else may write to.
+    Trusted,
+    /// All.
+    All,
+    /// None.
+    None,
+}
+
+pub(super) const KIND: Kind<SourceKind> = Kind {
+    name: "file",
+    doc: "Log files that grow, such as Postfix's own maillog_file, through their rotation.",
+    single: false,
+    keys: &[
+        Key::required(
+            "paths",
+            Type::Paths,
+            r#"["/var/log/postfix.log"]"#,
+            "Absolute paths; `*`, `?` and `[..]` match in every component. Files that end with .gz are read once.",
+        ),
+        Key::required(
+            "state",
+            Type::Path,
+            r#""/var/lib/postrider""#,
+            "The directory of the cursor, which says how far each file has been delivered.",
+        ),
+        Key::default(
+            "start",
+            Type::Word(&["beginning", "end"]),
+            r#""end""#,
+            "Where files are begun that are there when no cursor is; what appears later is read from its beginning.",
+        ),
+        Key::default("poll_interval", Type::Duration(&[]), r#""250ms""#, "How often files are looked for and read."),
+        Key::optional(
+            "follow_symlinks",
+            Type::Bool,
+            "false",
+            "Whether links are followed; without it those in directories that only root or Postrider's user may write to.",
+        ),
+    ],
+    read: |table| {
+        let (paths, state) = (table.absolute_paths("paths"), table.path("state"));
+        let (start, poll_interval) = (table.word("start"), table.duration("poll_interval"));
+        let links = match table.bool("follow_symlinks") {
+            Some(true) => Links::All,
+            Some(false) => Links::None,
+            None => Links::Trusted,
+        };
+        Some(SourceKind::File(FollowConfig {
+            paths: paths?,
+            state: state?,
+            from_beginning: start? == "beginning",
+            poll_interval: poll_interval?,
+            links,
+        }))
+    },
+};

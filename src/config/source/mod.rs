@@ -1,0 +1,151 @@
+//! The sources: what each kind has in the file. What several kinds share stands in `listener.rs` and `stream.rs`.
+
+mod file;
+mod listener;
+mod relp;
+mod stdin;
+mod stream;
+mod tcp;
+mod udp;
+mod unix;
+
+pub use self::file::{FollowConfig, Links};
+pub use self::listener::ListenerConfig;
+pub use self::relp::{RelpConfig, SessionConfig};
+pub use self::stdin::StdinConfig;
+pub use self::stream::StreamConfig;
+pub use self::tcp::TcpConfig;
+pub use self::udp::UdpConfig;
+pub use self::unix::UnixConfig;
+
+use super::diagnostic::Diagnostic;
+use super::key::{Key, Type};
+use super::kind::Kind;
+use super::reader::Reader;
+use crate::syslog::Format;
+use crate::tls::TlsConfig;
+
+/// Every kind of source.
+pub(super) const SOURCES: [Kind<SourceKind>; 6] =
+    [udp::KIND, tcp::KIND, relp::KIND, unix::KIND, file::KIND, stdin::KIND];
+
+/// The least that a receiver must take (RFC 5424, section 6.1).
+const LEAST_FRAME: u64 = 480;
+const MIB: u64 = 1 << 20;
+/// More would not fit into the counters of the room in flight.
+pub(super) const MOST_MEMORY: u64 = 2 << 30;
+
+/// What every source has.
+pub(super) const COMMON: [Key; 5] = [
+    Key::optional("name", Type::Name, r#""mail""#, "Its name in records and logs; without it the kind, or kind-N."),
+    Key::optional(
+        "timezone",
+        Type::Zone,
+        r#""Asia/Tokyo""#,
+        "The zone of RFC 3164 times, which carry none; without it the machine's.",
+    ),
+    Key::default(
+        "format",
+        Type::Word(&Format::NAMES),
+        r#""auto""#,
+        "What its messages look like, where guessing is wrong: `cri` is Kubernetes', `docker_json` Docker's log files, and `plain` has no header.",
+    ),
+    Key::default(
+        "max_frame_size",
+        Type::Size(LEAST_FRAME, 16 * MIB),
+        r#""64KiB""#,
+        "A longer message is cut off here, flagged and counted.",
+    ),
+    Key::default(
+        "max_bytes_in_flight",
+        Type::Size(64 << 10, MOST_MEMORY),
+        r#""32MiB""#,
+        "Maximum memory for records that some sink does not have yet, counted as JSON. Then streams are not read, and datagrams are \
+         dropped for every sink. Connections hold at most as much again of what is not read to its end.",
+    ),
+];
+
+/// One `[[source.KIND]]` table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceConfig {
+    /// Unique among the sources; the kind, or kind-N, unless given.
+    pub name: String,
+    /// The zone of RFC 3164 times.
+    pub zone: jiff::tz::TimeZone,
+    /// What its messages look like.
+    pub format: Format,
+    /// The largest frame in bytes; what is over it is cut off, flagged and counted.
+    pub max_frame_size: usize,
+    /// The most bytes that were read from this source and are not yet delivered by every sink.
+    pub max_bytes_in_flight: usize,
+    /// What is particular to the kind.
+    pub kind: SourceKind,
+}
+
+/// The kinds of sources.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SourceKind {
+    /// `[[source.udp]]`
+    Udp(UdpConfig),
+    /// `[[source.tcp]]`
+    Tcp(TcpConfig),
+    /// `[[source.relp]]`
+    Relp(RelpConfig),
+    /// `[[source.unix]]`
+    Unix(UnixConfig),
+    /// `[[source.file]]`
+    File(FollowConfig),
+    /// `[[source.stdin]]`
+    Stdin(StdinConfig),
+}
+
+impl SourceKind {
+    /// The word that stands for it in `[[source.KIND]]`.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Udp(_) => "udp",
+            Self::Tcp(_) => "tcp",
+            Self::Relp(_) => "relp",
+            Self::Unix(_) => "unix",
+            Self::File(_) => "file",
+            Self::Stdin(_) => "stdin",
+        }
+    }
+
+    /// What it takes TLS with, if it does.
+    pub const fn tls(&self) -> Option<&TlsConfig> {
+        match self {
+            Self::Tcp(tcp) => tcp.listener.tls.as_ref(),
+            Self::Relp(relp) => relp.listener.tls.as_ref(),
+            Self::Udp(_) | Self::Unix(_) | Self::File(_) | Self::Stdin(_) => None,
+        }
+    }
+}
+
+/// Reads the keys of every source and then those of its kind.
+pub(super) fn read(kind: &Kind<SourceKind>, derived_name: String, table: &mut Reader<'_, '_>) -> Option<SourceConfig> {
+    let name = table.name("name").unwrap_or(derived_name);
+    let zone = table.zone("timezone").unwrap_or_else(system_zone);
+    let format = table.word("format").and_then(Format::from_name);
+    let (max_frame_size, max_bytes_in_flight) = (table.memory("max_frame_size"), table.memory("max_bytes_in_flight"));
+    let particular = (kind.read)(table);
+    if let (Some(frame), Some(in_flight)) = (max_frame_size, max_bytes_in_flight)
+        && in_flight < frame
+    {
+        let error = Diagnostic::at(table.place("max_bytes_in_flight"), "smaller than `max_frame_size`");
+        table.error(error.help("a message that may be read must have room"));
+    }
+    Some(SourceConfig {
+        name,
+        zone,
+        format: format?,
+        max_frame_size: max_frame_size?,
+        max_bytes_in_flight: max_bytes_in_flight?,
+        kind: particular?,
+    })
+}
+
+/// The machine's zone; UTC where it has none, as in a container without /etc/localtime.
+fn system_zone() -> jiff::tz::TimeZone {
+    jiff::tz::TimeZone::try_system().unwrap_or(jiff::tz::TimeZone::UTC)
+}

@@ -1,0 +1,91 @@
+//! `[[source.relp]]`: syslog over RELP, which acknowledges each message.
+
+use std::time::Duration;
+
+use super::SourceKind;
+use super::listener::{self, ALLOW, DENY, ListenerConfig, MAX_CONNECTIONS_PER_PEER, MAX_RATE_PER_PEER, PROXY_PROTOCOL};
+use super::stream::{MAX_CONNECTIONS, idle_timeout};
+use crate::config::key::{Key, Type};
+use crate::config::kind::Kind;
+use crate::config::tls;
+use crate::frame::relp::Oversize;
+
+/// `[[source.relp]]`: syslog over RELP, which acknowledges each message, plain or over TLS.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RelpConfig {
+    /// Where it listens, and to whom.
+    pub listener: ListenerConfig,
+    /// What sessions may do.
+    pub session: SessionConfig,
+}
+
+/// What the sessions of a RELP source have in common.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SessionConfig {
+    /// The most connections at a time; more are closed at once and counted.
+    pub max_connections: usize,
+    /// A connection that is silent for so long is closed; `None` keeps it for ever.
+    pub idle_timeout: Option<Duration>,
+    /// The most messages of one connection that wait for their acknowledgement; then it is not read.
+    pub window: usize,
+    /// So long after it was read a message may wait for its delivery, and then an answer for its sender to take it; after that
+    /// the session ends. Less than what the sender waits.
+    pub acknowledge_timeout: Duration,
+    /// What becomes of a message over `max_frame_size`.
+    pub oversize: Oversize,
+}
+
+pub(super) const KIND: Kind<SourceKind> = Kind {
+    name: "relp",
+    doc: "Syslog over RELP, or RELP over TLS: a message is acknowledged when every sink has it durably.",
+    single: false,
+    keys: &[
+        Key::required("listen", Type::Address, r#""[::]:20514""#, "Address and port; `[::]` takes IPv4 too."),
+        MAX_CONNECTIONS,
+        MAX_CONNECTIONS_PER_PEER,
+        Key::default(
+            "idle_timeout",
+            Type::Duration(&["never"]),
+            r#""never""#,
+            "A connection that is silent for so long is closed; its sender opens another for its next message.",
+        ),
+        Key::default(
+            "window",
+            Type::Count(1, 65536),
+            "128",
+            "So many messages of one connection may wait for their acknowledgement; then it is not read.",
+        ),
+        Key::default(
+            "acknowledge_timeout",
+            Type::Duration(&[]),
+            r#""80s""#,
+            "A message that is not delivered so long after it was read ends its session, and is sent again; so does an answer \
+             that is not read. Keep it below the sender's own `timeout`, 90 s for rsyslog.",
+        ),
+        Key::default(
+            "oversize",
+            Type::Word(&["truncate", "close"]),
+            r#""truncate""#,
+            "What becomes of a message over max_frame_size: `close` never acknowledges it, so its sender sends it again.",
+        ),
+        ALLOW,
+        DENY,
+        PROXY_PROTOCOL,
+        MAX_RATE_PER_PEER,
+        tls::TLS,
+    ],
+    read: |table| {
+        let (listener, max_connections) = (listener::read(table), table.count("max_connections"));
+        let (idle_timeout, window) = (idle_timeout(table), table.count("window"));
+        let acknowledge_timeout = table.duration("acknowledge_timeout");
+        let oversize = if table.word("oversize")? == "close" { Oversize::Close } else { Oversize::Truncate };
+        let session = SessionConfig {
+            max_connections: max_connections?,
+            idle_timeout: idle_timeout?,
+            window: window?,
+            acknowledge_timeout: acknowledge_timeout?,
+            oversize,
+        };
+        Some(SourceKind::Relp(RelpConfig { listener: listener?, session }))
+    },
+};

@@ -1,0 +1,63 @@
+//! What the sources whose connections are streams have in common.
+
+use std::time::Duration;
+
+use crate::config::key::{Key, Type};
+use crate::config::reader::{Reader, Time};
+use crate::frame::Framing;
+
+pub(super) const FRAMING: Key = Key::default(
+    "framing",
+    Type::Word(&["auto", "octet_counting", "lf", "nul"]),
+    r#""auto""#,
+    "How messages are told apart (RFC 6587); `auto` decides at the start of each.",
+);
+
+pub(super) const MAX_CONNECTIONS: Key = Key::default(
+    "max_connections",
+    Type::Count(1, 1_000_000),
+    "2000",
+    "More connections at a time are closed at once and counted.",
+);
+
+pub(super) const IDLE_TIMEOUT: Key = Key::default(
+    "idle_timeout",
+    Type::Duration(&["never"]),
+    r#""never""#,
+    "A connection that is silent for so long is closed. A sender notices only when its next message is lost.",
+);
+
+/// What the connections of a stream source have in common.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamConfig {
+    /// How messages are told apart.
+    pub framing: Framing,
+    /// The most connections at a time; more are closed at once and counted.
+    pub max_connections: usize,
+    /// A connection that is silent for so long is closed; `None` keeps it for ever.
+    pub idle_timeout: Option<Duration>,
+}
+
+pub(super) fn read(table: &mut Reader<'_, '_>) -> Option<StreamConfig> {
+    let framing = framing(table);
+    let (max_connections, idle_timeout) = (table.count("max_connections"), idle_timeout(table));
+    Some(StreamConfig { framing: framing?, max_connections: max_connections?, idle_timeout: idle_timeout? })
+}
+
+/// `Some(None)` for a connection that may be silent for ever.
+#[allow(clippy::option_option)]
+pub(super) fn idle_timeout(table: &mut Reader<'_, '_>) -> Option<Option<Duration>> {
+    Some(match table.time("idle_timeout")? {
+        Time::Span(duration) => Some(duration),
+        Time::Word(_) => None,
+    })
+}
+
+pub(super) fn framing(table: &mut Reader<'_, '_>) -> Option<Framing> {
+    Some(match table.word("framing")? {
+        "octet_counting" => Framing::OctetCounting,
+        "lf" => Framing::Lf,
+        "nul" => Framing::Nul,
+        _ => Framing::Auto,
+    })
+}

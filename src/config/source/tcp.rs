@@ -1,0 +1,40 @@
+//! `[[source.tcp]]`: syslog over TCP (RFC 6587), or over TLS (RFC 5425).
+
+use super::SourceKind;
+use super::listener::{
+    self, ALLOW, DENY, LISTEN, ListenerConfig, MAX_CONNECTIONS_PER_PEER, MAX_RATE_PER_PEER, PROXY_PROTOCOL,
+};
+use super::stream::{self, FRAMING, IDLE_TIMEOUT, MAX_CONNECTIONS, StreamConfig};
+use crate::config::kind::Kind;
+use crate::config::tls;
+
+/// `[[source.tcp]]`: syslog over TCP (RFC 6587), or over TLS (RFC 5425).
+#[derive(Clone, Debug, PartialEq)]
+pub struct TcpConfig {
+    /// Where it listens, and to whom.
+    pub listener: ListenerConfig,
+    /// What connections may do.
+    pub stream: StreamConfig,
+}
+
+pub(super) const KIND: Kind<SourceKind> = Kind {
+    name: "tcp",
+    doc: "Syslog over TCP (RFC 6587), or over TLS (RFC 5425).",
+    single: false,
+    keys: &[
+        LISTEN,
+        FRAMING,
+        MAX_CONNECTIONS,
+        MAX_CONNECTIONS_PER_PEER,
+        IDLE_TIMEOUT,
+        ALLOW,
+        DENY,
+        PROXY_PROTOCOL,
+        MAX_RATE_PER_PEER,
+        tls::TLS,
+    ],
+    read: |table| {
+        let (listener, stream) = (listener::read(table), stream::read(table));
+        Some(SourceKind::Tcp(TcpConfig { listener: listener?, stream: stream? }))
+    },
+};

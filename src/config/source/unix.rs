@@ -1,0 +1,74 @@
+//! `[[source.unix]]`: a unix domain socket.
+
+use std::path::{Path, PathBuf};
+
+use super::SourceKind;
+use super::stream::{self, FRAMING, IDLE_TIMEOUT, MAX_CONNECTIONS, StreamConfig};
+use crate::config::diagnostic::Diagnostic;
+use crate::config::key::{Key, Type};
+use crate::config::kind::Kind;
+use crate::config::reader::Reader;
+
+/// `[[source.unix]]`: a unix domain socket.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UnixConfig {
+    /// Where the socket is made.
+    pub path: PathBuf,
+    /// Permission bits of the socket.
+    pub mode: u32,
+    /// `Some` for a stream socket, `None` for datagrams.
+    pub stream: Option<StreamConfig>,
+}
+
+pub(super) const KIND: Kind<SourceKind> = Kind {
+    name: "unix",
+    doc: "A unix domain socket, such as /dev/log.",
+    single: false,
+    keys: &[
+        Key::required("path", Type::Path, r#""/run/postrider/log""#, "Where the socket is made."),
+        Key::default(
+            "kind",
+            Type::Word(&["datagram", "stream"]),
+            r#""datagram""#,
+            "What syslog(3) writes to is `datagram`; the keys below are for `stream` alone.",
+        ),
+        Key::default("mode", Type::Mode, r#""0660""#, "Permission bits of the socket."),
+        FRAMING,
+        MAX_CONNECTIONS,
+        IDLE_TIMEOUT,
+    ],
+    read: |table| {
+        let (path, kind, mode, stream) =
+            (table.path("path"), table.deciding_word("kind"), table.mode("mode"), stream::read(table));
+        let path = path.filter(|path| check_length(table, path));
+        let stream = if kind? == "stream" {
+            Some(stream?)
+        } else {
+            refuse_stream_keys(table);
+            None
+        };
+        Some(SourceKind::Unix(UnixConfig { path: path?, mode: mode?, stream }))
+    },
+};
+
+/// The kernel takes no more (unix(7), `sun_path`).
+const LONGEST_SOCKET_PATH: usize = 107;
+
+fn check_length(table: &mut Reader<'_, '_>, path: &Path) -> bool {
+    let long = path.as_os_str().len() > LONGEST_SOCKET_PATH;
+    if long {
+        let message = format!("the path of a socket has at most {LONGEST_SOCKET_PATH} bytes");
+        table.error(Diagnostic::at(table.place("path"), message));
+    }
+    !long
+}
+
+/// One datagram is one message, and has no connection.
+fn refuse_stream_keys(table: &mut Reader<'_, '_>) {
+    for key in [FRAMING, MAX_CONNECTIONS, IDLE_TIMEOUT] {
+        if table.gives(key.name) {
+            let error = Diagnostic::at(table.place(key.name), format!("a datagram socket has no `{}`", key.name));
+            table.error(error.help("leave it out, or write kind = \"stream\""));
+        }
+    }
+}
