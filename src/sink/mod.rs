@@ -11,6 +11,7 @@ use crate::ledger::SinkLedger;
 pub(crate) mod dead_letter;
 mod fault;
 pub mod file;
+mod flight;
 pub mod kafka;
 mod routes;
 mod spooled;

@@ -9,9 +9,10 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, ThreadedProducer};
 
 use super::delivery::{Context, Shared};
-use super::flight::{Group, Ticket};
+use super::state::Group;
 use crate::buffer::{Batch, Entry};
 use crate::config::KafkaConfig;
+use crate::sink::flight::Ticket;
 
 /// The properties of the client: what delivery is promised upon, then those of the configuration, which win.
 pub(super) fn client_config(config: &KafkaConfig) -> ClientConfig {

@@ -12,7 +12,8 @@ use rdkafka::message::Message;
 use rdkafka::producer::{DeliveryResult, NoCustomPartitioner, ProducerContext};
 use tracing::{Level, debug, error, info, warn};
 
-use super::flight::{Again, Fate, Flight, Group, Ticket};
+use super::state::{Again, Group, State};
+use crate::sink::flight::{Fate, Ticket};
 use crate::throttle::{Owner, Throttle};
 
 /// What the sink and librdkafka's polling thread share.
@@ -21,9 +22,9 @@ pub(super) struct Shared {
     name: String,
     /// The topic that records wait for.
     topic: Option<String>,
-    flight: Mutex<Flight>,
+    state: Mutex<State>,
     changed: Condvar,
-    /// The thread that buries what is refused, once it runs.
+    /// The sink's thread, which writes the dead-letter file, once it runs.
     sink: OnceLock<Thread>,
     log: Mutex<Log>,
 }
@@ -89,37 +90,37 @@ impl Shared {
         Self {
             name: name.to_owned(),
             topic: topic.map(str::to_owned),
-            flight: Mutex::default(),
+            state: Mutex::default(),
             changed: Condvar::new(),
             sink: OnceLock::new(),
             log: Mutex::new(Log { down: false, unreachable: of_sink(UNREACHABLE), errors: of_sink(ERRORS) }),
         }
     }
 
-    pub(super) fn flight(&self) -> MutexGuard<'_, Flight> {
-        self.flight.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until at most `outstanding` records are with librdkafka, or something came back if that is to count. False
     /// when the time was over first.
     pub(super) fn wait(&self, outstanding: usize, or_again: bool, until: Instant) -> bool {
-        let mut flight = self.flight();
+        let mut state = self.state();
         loop {
-            if flight.outstanding <= outstanding || (or_again && flight.again.is_some()) {
-                flight.wake_at = None;
+            if state.flight.outstanding() <= outstanding || (or_again && state.again.is_some()) {
+                state.wake_at = None;
                 return true;
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                flight.wake_at = None;
+                state.wake_at = None;
                 return false;
             }
-            flight.wake_at = Some(outstanding);
-            flight = self.changed.wait_timeout(flight, left).unwrap_or_else(PoisonError::into_inner).0;
+            state.wake_at = Some(outstanding);
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    /// Has the calling thread woken when there is something to bury.
+    /// Has the calling thread woken when a record was refused.
     pub(super) fn enlist(&self) {
         self.sink.get_or_init(std::thread::current);
     }
@@ -129,8 +130,8 @@ impl Shared {
     }
 
     /// Notes why records have to be handed over again, and wakes the sink.
-    pub(super) fn note(&self, flight: &mut Flight, note: impl FnOnce(&mut Again)) {
-        note(flight.again.get_or_insert_default());
+    pub(super) fn note(&self, state: &mut State, note: impl FnOnce(&mut Again)) {
+        note(state.again.get_or_insert_default());
         self.changed.notify_all();
     }
 
@@ -138,7 +139,7 @@ impl Shared {
         if !std::mem::replace(&mut self.log().down, true) {
             warn!(sink = self.name, "no kafka broker can be reached; records wait until one can");
             // The next delivery says that it is over.
-            self.flight().delivered = false;
+            self.state().delivered = false;
         }
     }
 
@@ -173,26 +174,26 @@ impl Shared {
         self.topic.as_deref() == Some(topic)
     }
 
-    fn failed(&self, flight: &mut Flight, error: &KafkaError, topic: &str) -> Fate {
+    fn failed(&self, state: &mut State, error: &KafkaError, topic: &str) -> Fate<RDKafkaErrorCode> {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
         match blame(code) {
             Blame::Topic if self.waits_for(topic) => {
-                self.note(flight, |again| again.topic = Some(code));
+                self.note(state, |again| again.topic = Some(code));
                 Fate::Back
             }
-            Blame::OneOfThem if flight.group != Group::One => {
-                self.note(flight, |again| again.fewer = true);
+            Blame::OneOfThem if state.group != Group::One => {
+                self.note(state, |again| again.fewer = true);
                 Fate::Back
             }
             Blame::Another => {
-                self.note(flight, |_| {});
+                self.note(state, |_| {});
                 Fate::Back
             }
             Blame::OneOfThem | Blame::Record | Blame::Topic => Fate::Refused(code),
             Blame::Nobody => {
                 // Records are purged when the sink calls them back, and by librdkafka when the producer fails.
                 let purged = matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight);
-                self.note(flight, |again| {
+                self.note(state, |again| {
                     if !purged {
                         again.trouble = Some(format!("kafka did not take a record: {code}"));
                     }
@@ -211,17 +212,18 @@ impl ProducerContext<NoCustomPartitioner> for Context {
 
     fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
         let ticket = Ticket::from_opaque(opaque);
-        let mut flight = self.0.flight();
-        let first = !flight.delivered;
+        let mut state = self.0.state();
+        let first = !state.delivered;
         let fate = match result {
             Ok(_) => Fate::Delivered,
-            Err((error, message)) => self.0.failed(&mut flight, error, message.topic()),
+            Err((error, message)) => self.0.failed(&mut state, error, message.topic()),
         };
-        flight.report(ticket, fate);
-        if flight.wake_at.is_some_and(|outstanding| flight.outstanding <= outstanding) {
+        state.delivered |= fate == Fate::Delivered;
+        state.flight.report(ticket, fate);
+        if state.wake_at.is_some_and(|outstanding| state.flight.outstanding() <= outstanding) {
             self.0.changed.notify_all();
         }
-        drop(flight);
+        drop(state);
         match fate {
             Fate::Delivered if first => self.0.delivered(),
             Fate::Refused(_) => self.0.sink.get().into_iter().for_each(Thread::unpark),

@@ -11,9 +11,9 @@
 //! - Its queue is full: the rest of the batch waits until it has room again. Nothing later overtakes it.
 //! - The only topic of the sink does not exist, or is not permitted: everything waits for it (`topic.rs`).
 //! - Kafka refuses a record for good (it is too large, or the topic that it chose does not exist or is not permitted):
-//!   the record is buried, which is to say appended to the dead-letter file, dropped as `rejected`, and logged with its
-//!   topic and id. librdkafka's thread only notes the refusal; the sink's own thread buries, and hands nothing over
-//!   before it has.
+//!   the record is appended to the dead-letter file, dropped as `rejected`, and logged with its topic and id.
+//!   librdkafka's thread only notes the refusal; the sink's own thread writes the file, and hands nothing over before
+//!   it has.
 //! - Kafka refuses a request with many records because of one of them, and librdkafka does not say which: they are sent
 //!   again some at a time, and of those that are refused then each alone, and only the one that is refused alone is
 //!   dropped. Records of other requests that were on their way may overtake those: the only case in which the order
@@ -48,18 +48,18 @@ use crate::time::Timestamp;
 
 mod client;
 mod delivery;
-mod flight;
+mod state;
 mod topic;
 
 use client::{client_config, create, record, text};
 use delivery::{Blame, Context, PATIENCE, Shared, blame};
-use flight::{Again, Group};
+use state::{Again, Group};
 use topic::Topic;
 
 /// Records handed over while the polling thread has to wait.
 const CHUNK: usize = 128;
 /// Records of one write to the dead-letter file.
-const BURIED_AT_ONCE: usize = 1000;
+const REFUSALS_PER_WRITE: usize = 1000;
 /// How long the reports of records that are called back may take at the stop.
 const LAST_REPORTS: Duration = Duration::from_secs(1);
 
@@ -135,9 +135,9 @@ impl Kafka {
     fn advance(&mut self, until: Instant) -> Result<Step, Error> {
         self.shared.enlist();
         loop {
-            self.bury()?;
+            self.keep_refused()?;
             self.ask_whether_it_failed();
-            let again = self.shared.flight().again.clone();
+            let again = self.shared.state().again.clone();
             if let Some(again) = again
                 && !self.start_over(&again, until)?
             {
@@ -160,29 +160,29 @@ impl Kafka {
         }
     }
 
-    /// Appends what was refused to the dead-letter file and lets go of it.
-    fn bury(&mut self) -> Result<(), Error> {
+    /// Appends the refused records to the dead-letter file and settles them.
+    fn keep_refused(&mut self) -> Result<(), Error> {
         loop {
-            let refused = self.shared.flight().refused(BURIED_AT_ONCE);
+            let refused = self.shared.state().flight.refused(REFUSALS_PER_WRITE);
             if refused.is_empty() {
                 return Ok(());
             }
-            let reasons: Vec<String> = refused.iter().map(|refusal| refusal.code.to_string()).collect();
+            let reasons: Vec<String> = refused.iter().map(|refusal| refusal.reason.to_string()).collect();
             let letters = refused.iter().zip(&reasons).map(|(refusal, reason)| Letter {
                 reason,
                 records: &refusal.records,
                 entry: refusal.entry,
             });
             let (done, result) = self.dead_letters.append(letters);
-            let of_topic = refused.iter().take(done).find(|refusal| blame(refusal.code) == Blame::Topic);
+            let of_topic = refused.iter().take(done).find(|refusal| blame(refusal.reason) == Blame::Topic);
             if let Some(refusal) = of_topic
                 && self.missing.pass(Instant::now()).is_some()
             {
-                let help = self.topic.commands().explain(refusal.records.route(&refusal.entry), refusal.code);
+                let help = self.topic.commands().explain(refusal.records.route(&refusal.entry), refusal.reason);
                 warn!(sink = self.name, "{help}; its records are refused until then");
             }
             self.dead_letters.sync()?;
-            self.shared.flight().bury(done);
+            self.shared.state().flight.settle_refused(done);
             result?;
         }
     }
@@ -191,18 +191,18 @@ impl Kafka {
     fn ask_whether_it_failed(&self) {
         if let Some((code, reason)) = self.producer.client().fatal_error() {
             let reason = format!("the kafka producer failed: {code}: {reason}");
-            self.shared.note(&mut self.shared.flight(), |again| (again.fatal, again.trouble) = (true, Some(reason)));
+            self.shared.note(&mut self.shared.state(), |again| (again.fatal, again.trouble) = (true, Some(reason)));
         }
     }
 
     fn hand_over(&mut self) -> Result<HandOver, Error> {
         let (now, now_ms) = (Instant::now(), Timestamp::now().millis());
-        let mut flight = self.shared.flight();
+        let mut state = self.shared.state();
         for _ in 0..CHUNK {
-            if flight.again.is_some() {
+            if state.again.is_some() {
                 return Ok(HandOver::Again);
             }
-            let Some((ticket, batch, entry)) = flight.next() else { return Ok(HandOver::All) };
+            let Some((ticket, batch, entry)) = state.flight.next() else { return Ok(HandOver::All) };
             let own = batch.route(&entry);
             let diverted = self.routes.as_mut().is_some_and(|routes| !routes.admit(own, now));
             let route = self.routes.as_ref().filter(|_| diverted).map_or(own, Routes::common);
@@ -213,7 +213,7 @@ impl Kafka {
                 if let Some(routes) = self.routes.as_ref().filter(|_| diverted) {
                     routes.diverted(own, 1, now);
                 }
-                flight.handed_over();
+                state.flight.handed_over();
                 continue;
             };
             let code = match &error {
@@ -226,10 +226,10 @@ impl Kafka {
                 // The next call asks why.
                 (RDKafkaErrorCode::Fatal, _) => return Err(Error::Retry("the kafka producer failed".to_owned())),
                 (_, Blame::Topic) if self.shared.waits_for(route) => {
-                    self.shared.note(&mut flight, |again| again.topic = Some(code));
+                    self.shared.note(&mut state, |again| again.topic = Some(code));
                 }
                 // librdkafka itself looks at one record at a time.
-                (_, Blame::Record | Blame::Topic | Blame::OneOfThem) => flight.refuse(ticket, code),
+                (_, Blame::Record | Blame::Topic | Blame::OneOfThem) => state.flight.refuse(ticket, code),
                 (_, Blame::Another | Blame::Nobody) => {
                     return Err(Error::Retry(format!("cannot hand a record to librdkafka: {code}")));
                 }
@@ -242,11 +242,11 @@ impl Kafka {
     /// in a request or a new client has not proved itself.
     fn settle_down(&mut self, until: Instant) -> Result<Option<Step>, Error> {
         let (few, empty) = {
-            let flight = self.shared.flight();
-            if flight.delivered || flight.is_empty() {
+            let state = self.shared.state();
+            if state.delivered || state.flight.is_empty() {
                 self.probation = None;
             }
-            (flight.group != Group::Many, flight.is_empty())
+            (state.group != Group::Many, state.flight.is_empty())
         };
         if few && empty {
             debug!(sink = self.name, "sending many records to a request again");
@@ -256,7 +256,7 @@ impl Kafka {
         if !few && self.probation.is_none() {
             return Ok(Some(Step::Done));
         }
-        let outstanding = self.shared.flight().outstanding;
+        let outstanding = self.shared.state().flight.outstanding();
         let goal = if few { 0 } else { outstanding.saturating_sub(1) };
         if self.shared.wait(goal, true, until) {
             return Ok(None);
@@ -269,7 +269,7 @@ impl Kafka {
 
     /// Waits until there is room for some more records.
     fn wait_for_room(&self, bytes: usize, until: Instant) -> Result<bool, Error> {
-        let outstanding = self.shared.flight().outstanding;
+        let outstanding = self.shared.state().flight.outstanding();
         if outstanding == 0 {
             return Err(Error::Retry(format!(
                 "librdkafka's queue takes no record of {bytes} bytes; raise queue.buffering.max.kbytes"
@@ -295,8 +295,8 @@ impl Kafka {
         }
         // The last reports may have brought news.
         let (again, before) = {
-            let mut flight = self.shared.flight();
-            (flight.again.take().unwrap_or_default(), flight.group)
+            let mut state = self.shared.state();
+            (state.again.take().unwrap_or_default(), state.group)
         };
         let group = if again.fewer { before.fewer() } else { before };
         if group != before
@@ -312,7 +312,7 @@ impl Kafka {
         }
         self.calling_back = false;
         if let Err(error) = self.renew(group) {
-            self.shared.flight().again = Some(again);
+            self.shared.state().again = Some(again);
             return Err(error);
         }
         let of_topic = again.topic.zip(self.topic.name());
@@ -327,10 +327,10 @@ impl Kafka {
     fn renew(&mut self, group: Group) -> Result<(), Error> {
         self.producer = create(&self.config, &self.shared, group)
             .map_err(|error| Error::Retry(format!("cannot make the kafka client anew: {}", text(&error))))?;
-        let mut flight = self.shared.flight();
-        flight.group = group;
-        flight.delivered = false;
-        flight.rewind();
+        let mut state = self.shared.state();
+        state.group = group;
+        state.delivered = false;
+        state.flight.rewind();
         Ok(())
     }
 
@@ -341,7 +341,7 @@ impl Kafka {
         while Instant::now() < deadline {
             let until = deadline.min(Instant::now() + PATIENCE);
             match self.advance(until) {
-                Ok(Step::Done) if self.shared.flight().is_empty() => return Ok(()),
+                Ok(Step::Done) if self.shared.state().flight.is_empty() => return Ok(()),
                 Ok(Step::Done) => {
                     self.shared.wait(0, true, until);
                 }
@@ -369,7 +369,7 @@ impl Sink for Kafka {
             match self.advance(until)? {
                 Step::Busy => return Ok(()),
                 Step::Done => match batches.pop_front() {
-                    Some(batch) => self.shared.flight().push(batch),
+                    Some(batch) => self.shared.state().flight.push(batch),
                     None => return Ok(()),
                 },
             }
@@ -384,14 +384,14 @@ impl Sink for Kafka {
     }
 
     fn is_due(&self) -> bool {
-        self.shared.flight().has_refused()
+        self.shared.state().flight.has_refused()
     }
 
     fn finish(&mut self, deadline: Instant) -> Result<(), Error> {
         let drained = self.drain(deadline);
         self.producer.purge(PurgeConfig::default().queue().inflight());
         self.shared.wait(0, false, Instant::now() + LAST_REPORTS);
-        let records = self.shared.flight().drop_all(Reason::Shutdown);
+        let records = self.shared.state().flight.drop_all(Reason::Shutdown);
         if records > 0 {
             warn!(sink = self.name, records, "kafka gave no answer before the stop; they are dropped");
         }

@@ -16,6 +16,7 @@ use super::*;
 use crate::buffer::{Sender, queue};
 use crate::config::DeadLetterConfig;
 use crate::ledger::SinkLedger;
+use crate::sink::flight::Flight;
 use crate::sink::testing::{batch, settled, wait_for};
 use crate::sink::worker::{Control, End, run};
 use crate::template::Template;
@@ -170,7 +171,7 @@ fn the_timestamp_is_the_records_own_and_never_in_the_future() {
     const NOW: i64 = 1_732_414_300_000;
     let ledger = Arc::default();
     let batch = batch(&ledger, 1, &[("{}", TOPIC, "")]);
-    let mut flight = flight::Flight::default();
+    let mut flight = Flight::<RDKafkaErrorCode>::default();
     flight.push(batch);
     let (ticket, batch, mut entry) = flight.next().unwrap();
     let sent = record(batch, &entry, TOPIC, ticket, NOW);

@@ -1,19 +1,23 @@
-//! The records that librdkafka has, or is to have next: what became of each, and where the handing over stands.
+//! The records in flight to a destination that answers for each of them: what became of each, and which is next.
 //!
-//! It holds batches in the order in which they came. A cursor stands before the record that is handed over next; behind
-//! it are records that librdkafka answers for. Records that come back without being delivered or refused for good stay,
-//! and when the cursor is set back to the start, they are handed over again, in their old order. A record that was
-//! refused keeps its batch open until it lies in the dead-letter file.
+//! A flight holds batches in the order in which they came. A cursor stands before the record that is handed over next;
+//! the records before it are with the destination's client. Records that come back, neither delivered nor refused for
+//! good, stay. When the cursor is set back to the start, they are handed over again, in their old order. A record that
+//! was refused keeps its batch open until it lies in the dead-letter file.
+//!
+//! ```text
+//!  oldest batch                              newest batch
+//!  | delivered | refused | with the client | open ...   |
+//!                                          ^ cursor
+//! ```
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use rdkafka::error::RDKafkaErrorCode;
-
 use crate::buffer::{Batch, Entry, Records};
 use crate::ledger::Reason;
 
-/// Which record of which batch: what librdkafka hands back with each report.
+/// Which record of which batch: what the client hands back with each answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ticket {
     /// The number of the batch, counted from the start and wrapping.
@@ -22,62 +26,30 @@ pub(super) struct Ticket {
     entry: u32,
 }
 
-/// What became of a record.
+/// What became of a record; a destination that refuses one gives a reason `R`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// Kafka has it.
+pub(super) enum Fate<R> {
+    /// The destination has it.
     Delivered,
-    /// Kafka refused it for good.
-    Refused(RDKafkaErrorCode),
+    /// The destination refused it for good.
+    Refused(R),
     /// It has to be handed over again.
     Back,
 }
 
-/// Why records have to be handed over again.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Again {
-    /// An error that is not the record's: for the operator.
-    pub(super) trouble: Option<String>,
-    /// What is wrong with the topic that all wait for.
-    pub(super) topic: Option<RDKafkaErrorCode>,
-    /// The producer takes no more records.
-    pub(super) fatal: bool,
-    /// Fewer records have to go in a request, because only one of those that failed together may be at fault.
-    pub(super) fewer: bool,
-}
-
-/// How many records go in a request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Group {
-    /// As many as librdkafka's properties say.
-    #[default]
-    Many,
-    /// Some, so that a record that is refused holds up few others.
-    Some,
-    /// One, so that nobody else is at fault.
-    One,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Flight {
+/// Batches in flight; `R` is the reason for which the destination refuses a record.
+#[derive(Debug)]
+pub(super) struct Flight<R> {
     /// Batches in order; `None` for one that is resolved while an older one is not.
     batches: VecDeque<Option<InFlight>>,
     /// The number of the first of them.
     first: u32,
     /// The next record to be handed over, as an index into `batches` and one into its entries.
     cursor: (usize, usize),
-    /// Records handed over and not reported yet.
-    pub(super) outstanding: usize,
-    /// Whether a record was delivered since this was set to false.
-    pub(super) delivered: bool,
-    /// Set whenever something has come back: the cursor would pass it by.
-    pub(super) again: Option<Again>,
-    /// How many records go in a request now.
-    pub(super) group: Group,
-    /// Records that were refused and are not buried yet, in the order of the refusals.
-    refused: VecDeque<(Ticket, RDKafkaErrorCode)>,
-    /// Whoever waits wants to be woken when there are so many outstanding or fewer.
-    pub(super) wake_at: Option<usize>,
+    /// Number of records that were handed over and not answered yet.
+    outstanding: usize,
+    /// Refused records that are not in the dead-letter file yet, in the order of the refusals.
+    refused: VecDeque<(Ticket, R)>,
 }
 
 #[derive(Debug)]
@@ -93,41 +65,20 @@ struct InFlight {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// It is to be handed over, or with librdkafka.
+    /// It is to be handed over, or with the client.
     Open,
-    /// It was refused and is not buried yet.
+    /// It was refused, and is not in the dead-letter file yet.
     Refused,
-    /// It is delivered, or refused and buried.
+    /// It is delivered, or refused and in the dead-letter file.
     Settled,
 }
 
-/// A record to be buried.
+/// A refused record, for the dead-letter file.
 #[derive(Debug)]
-pub(super) struct Refusal {
-    pub(super) code: RDKafkaErrorCode,
+pub(super) struct Refusal<R> {
+    pub(super) reason: R,
     pub(super) records: Arc<Records>,
     pub(super) entry: Entry,
-}
-
-// === impl Group ===
-
-impl Group {
-    /// The next smaller one.
-    pub(super) fn fewer(self) -> Self {
-        match self {
-            Self::Many => Self::Some,
-            Self::Some | Self::One => Self::One,
-        }
-    }
-
-    /// The maximum, unless it is librdkafka's.
-    pub(super) fn records(self) -> Option<u32> {
-        match self {
-            Self::Many => None,
-            Self::Some => Some(64),
-            Self::One => Some(1),
-        }
-    }
 }
 
 // === impl Ticket ===
@@ -147,7 +98,13 @@ impl Ticket {
 
 // === impl Flight ===
 
-impl Flight {
+impl<R> Default for Flight<R> {
+    fn default() -> Self {
+        Self { batches: VecDeque::new(), first: 0, cursor: (0, 0), outstanding: 0, refused: VecDeque::new() }
+    }
+}
+
+impl<R: Clone> Flight<R> {
     /// Takes a batch in behind all others.
     pub(super) fn push(&mut self, batch: Batch) {
         let left = batch.entries().len();
@@ -156,6 +113,11 @@ impl Flight {
         }
         let states = vec![State::Open; left];
         self.batches.push_back(Some(InFlight { batch, states, left, refused_records: 0, refused_bytes: 0 }));
+    }
+
+    /// Number of records that were handed over and not answered yet.
+    pub(super) const fn outstanding(&self) -> usize {
+        self.outstanding
     }
 
     /// Whether every batch is resolved.
@@ -183,51 +145,52 @@ impl Flight {
         Some((ticket, &in_flight.batch, in_flight.batch.entries()[entry]))
     }
 
-    /// The record before the cursor is with librdkafka now.
+    /// The record that [`Flight::next`] gave is with the client now.
     pub(super) fn handed_over(&mut self) {
         self.outstanding += 1;
         self.cursor.1 += 1;
     }
 
-    /// librdkafka reports on a record.
-    pub(super) fn report(&mut self, ticket: Ticket, fate: Fate) {
+    /// The client answers for a record.
+    pub(super) fn report(&mut self, ticket: Ticket, fate: Fate<R>) {
         self.outstanding = self.outstanding.saturating_sub(1);
-        self.delivered |= fate == Fate::Delivered;
         match fate {
             Fate::Delivered => self.settle(ticket, false),
-            Fate::Refused(code) => self.refuse(ticket, code),
+            Fate::Refused(reason) => self.refuse(ticket, reason),
             Fate::Back => {}
         }
     }
 
-    /// A record is refused for good. It has to be buried by the sink's own thread, which may wait for a disk.
-    pub(super) fn refuse(&mut self, ticket: Ticket, code: RDKafkaErrorCode) {
+    /// The destination refuses a record for good. The sink's own thread appends it to the dead-letter file, because that
+    /// may wait for a disk.
+    pub(super) fn refuse(&mut self, ticket: Ticket, reason: R) {
         let index = self.index(ticket);
         let Some(Some(in_flight)) = self.batches.get_mut(index) else { return };
         let state = &mut in_flight.states[ticket.entry as usize];
         if *state == State::Open {
             *state = State::Refused;
-            self.refused.push_back((ticket, code));
+            self.refused.push_back((ticket, reason));
         }
     }
 
-    /// Whether records have to be buried.
+    /// True if refused records wait for the dead-letter file.
     pub(super) fn has_refused(&self) -> bool {
         !self.refused.is_empty()
     }
 
-    /// The first records that have to be buried, at most `most`.
-    pub(super) fn refused(&self, most: usize) -> Vec<Refusal> {
-        let refusal = |&(ticket, code): &(Ticket, RDKafkaErrorCode)| {
+    /// The first refused records, at most `most`.
+    pub(super) fn refused(&self, most: usize) -> Vec<Refusal<R>> {
+        let refusal = |(ticket, reason): &(Ticket, R)| {
+            let (ticket, reason) = (*ticket, reason.clone());
             let batch = &self.batches.get(self.index(ticket))?.as_ref()?.batch;
-            Some(Refusal { code, records: batch.records(), entry: batch.entries()[ticket.entry as usize] })
+            Some(Refusal { reason, records: batch.records(), entry: batch.entries()[ticket.entry as usize] })
         };
-        // A record that is not buried keeps its batch here: none is left out.
+        // A refused record keeps its batch here: none is left out.
         self.refused.iter().take(most).filter_map(refusal).collect()
     }
 
-    /// The first `records` of those that had to be buried are.
-    pub(super) fn bury(&mut self, records: usize) {
+    /// The first `records` of the refused ones are in the dead-letter file.
+    pub(super) fn settle_refused(&mut self, records: usize) {
         for _ in 0..records {
             let Some((ticket, _)) = self.refused.pop_front() else { return };
             self.settle(ticket, true);

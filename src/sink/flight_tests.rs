@@ -2,7 +2,7 @@ use super::*;
 use crate::ledger::SinkLedger;
 use crate::sink::testing::{lines, settled};
 
-fn hand_over(flight: &mut Flight) -> Vec<(Ticket, String)> {
+fn hand_over(flight: &mut Flight<&str>) -> Vec<(Ticket, String)> {
     let mut handed = Vec::new();
     while let Some((ticket, batch, entry)) = flight.next() {
         let text = String::from_utf8_lossy(batch.line(&entry)).trim_end().to_owned();
@@ -12,7 +12,7 @@ fn hand_over(flight: &mut Flight) -> Vec<(Ticket, String)> {
     handed
 }
 
-const REFUSED: Fate = Fate::Refused(RDKafkaErrorCode::MessageSizeTooLarge);
+const REFUSED: Fate<&str> = Fate::Refused("too large");
 
 fn texts(handed: &[(Ticket, String)]) -> Vec<&str> {
     handed.iter().map(|(_, text)| text.as_str()).collect()
@@ -36,7 +36,7 @@ fn what_came_back_is_handed_over_again_in_order() {
     flight.push(lines(&ledger, &["e", "f"]));
     let handed = hand_over(&mut flight);
     assert_eq!(texts(&handed), ["a", "b", "c", "d", "e", "f"]);
-    assert_eq!(flight.outstanding, 6);
+    assert_eq!(flight.outstanding(), 6);
     for (ticket, text) in &handed {
         let fate = match text.as_str() {
             "a" | "d" => Fate::Delivered,
@@ -45,16 +45,16 @@ fn what_came_back_is_handed_over_again_in_order() {
         };
         flight.report(*ticket, fate);
     }
-    assert_eq!(flight.outstanding, 0);
+    assert_eq!(flight.outstanding(), 0);
     flight.rewind();
     let handed = hand_over(&mut flight);
     assert_eq!(texts(&handed), ["b", "c", "f"]);
     for (ticket, _) in handed {
         flight.report(ticket, Fate::Delivered);
     }
-    assert!(!flight.is_empty(), "what is refused holds its batch until it is buried");
+    assert!(!flight.is_empty(), "a refused record holds its batch until it is in the dead-letter file");
     assert_eq!(ledger.delivered.load(std::sync::atomic::Ordering::Relaxed), 4);
-    flight.bury(1);
+    flight.settle_refused(1);
     assert!(flight.is_empty());
     assert_eq!(settled(&ledger), (5, 1));
 }
@@ -91,7 +91,7 @@ fn what_is_left_at_the_end_is_dropped_and_the_rest_counts_as_it_went() {
     let handed = hand_over(&mut flight);
     flight.report(handed[0].0, Fate::Delivered);
     flight.report(handed[1].0, REFUSED);
-    flight.bury(1);
+    flight.settle_refused(1);
     assert_eq!(flight.drop_all(Reason::Shutdown), 2);
     assert_eq!(settled(&ledger), (1, 3));
     assert_eq!(ledger.dropped.get(Reason::Shutdown), 2);
@@ -99,7 +99,7 @@ fn what_is_left_at_the_end_is_dropped_and_the_rest_counts_as_it_went() {
 }
 
 #[test]
-fn what_is_refused_is_buried_in_order_and_once() {
+fn refusals_are_settled_in_order_and_once() {
     let ledger: Arc<SinkLedger> = Arc::default();
     let mut flight = Flight::default();
     flight.push(lines(&ledger, &["a", "b"]));
@@ -107,23 +107,17 @@ fn what_is_refused_is_buried_in_order_and_once() {
     let handed = hand_over(&mut flight);
     for (ticket, _) in handed.iter().rev() {
         flight.report(*ticket, REFUSED);
-        flight.refuse(*ticket, RDKafkaErrorCode::InvalidTopic);
+        flight.refuse(*ticket, "too late");
     }
-    let texts = |refused: Vec<Refusal>| -> Vec<Vec<u8>> {
+    let texts = |refused: Vec<Refusal<&str>>| -> Vec<Vec<u8>> {
         refused.iter().map(|refusal| refusal.records.line(&refusal.entry).to_vec()).collect()
     };
     assert_eq!(texts(flight.refused(2)), [b"c\n", b"b\n"]);
-    flight.bury(1);
+    flight.settle_refused(1);
     assert_eq!(texts(flight.refused(9)), [b"b\n", b"a\n"]);
-    assert_eq!(flight.refused(1)[0].code, RDKafkaErrorCode::MessageSizeTooLarge);
-    // What is not buried at the end is not refused either: its sender has to send it again.
+    assert_eq!(flight.refused(1)[0].reason, "too large");
+    // At the end, a refusal that is not settled counts as dropped by the stop: its sender sends it again.
     assert_eq!(flight.drop_all(Reason::Shutdown), 2);
     assert!(!flight.has_refused());
     assert_eq!((ledger.dropped.get(Reason::Rejected), settled(&ledger)), (1, (0, 3)));
-}
-
-#[test]
-fn fewer_and_fewer_records_go_in_a_request() {
-    let groups = [Group::Many, Group::Some, Group::One].map(|group| group.fewer().records());
-    assert_eq!((Group::default().records(), groups), (None, [Some(64), Some(1), Some(1)]));
 }
