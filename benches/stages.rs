@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use jiff::tz::TimeZone;
-use postrider::encode::Encoder;
+use postrider::encode::{Buffer, Encoder};
 use postrider::frame::{Frame, Framer, Framing, Step};
 use postrider::record::{Origin, Peer, Record, RecordIds, Transport};
 use postrider::syslog::Context;
@@ -79,7 +79,7 @@ fn delivery(criterion: &mut Criterion) {
 fn encode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("encode");
     group.throughput(Throughput::Elements(RECORDS as u64));
-    let mut out = Vec::with_capacity(RECORDS * 4096);
+    let mut out = Buffer::with_room(RECORDS * 4096);
     with_record(RFC3164, &Context::new(now(), &ORIGIN.zone), |record| {
         group.bench_function("delivery", |bencher| {
             bencher.iter(|| {
@@ -96,7 +96,7 @@ fn encode(criterion: &mut Criterion) {
 fn line(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("line");
     group.throughput(Throughput::Elements(RECORDS as u64));
-    let mut out = Vec::with_capacity(RECORDS * 4096);
+    let mut out = Buffer::with_room(RECORDS * 4096);
     for (name, line) in HEADERS {
         group.bench_with_input(BenchmarkId::from_parameter(name), line, |bencher, line| {
             bencher.iter(|| {

@@ -4,9 +4,6 @@
 /// `number_out_of_range` says so.
 pub(crate) const LARGEST: u64 = i64::MAX.cast_unsigned();
 
-/// As many digits as the largest number has.
-const MOST: usize = 20;
-
 /// The last two digits of each number.
 const PAIRS: [[u8; 2]; 256] = {
     let mut pairs = [[0; 2]; 256];
@@ -24,21 +21,46 @@ pub(crate) const fn pair(number: u8) -> [u8; 2] {
     PAIRS[number as usize]
 }
 
-/// Appends `value` with at least `width` digits, at most 20.
-pub(crate) fn push(out: &mut Vec<u8>, mut value: u64, width: usize) {
-    let mut digits = [b'0'; MOST];
-    let mut first = MOST;
-    while value >= 10 {
-        first -= 2;
+/// The digits of a number, written from the last to the first.
+pub(crate) struct Digits {
+    bytes: [u8; 2 * LONGEST],
+    start: usize,
+}
+
+impl Digits {
+    const fn new() -> Self {
+        Self { bytes: [0; 2 * LONGEST], start: 2 * LONGEST }
+    }
+
+    /// Writes a byte in front of those that are there.
+    #[inline]
+    pub(crate) const fn push(&mut self, byte: u8) {
+        self.start -= 1;
+        self.bytes[self.start] = byte;
+    }
+
+    #[inline]
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+}
+
+/// The digits of a whole number.
+pub(crate) fn text(mut value: u64) -> Digits {
+    let mut digits = Digits::new();
+    while value >= 100 {
         // Below 100.
-        digits[first..first + 2].copy_from_slice(&pair((value % 100) as u8));
+        let [tens, ones] = pair((value % 100) as u8);
+        digits.push(ones);
+        digits.push(tens);
         value /= 100;
     }
-    if value > 0 {
-        first -= 1;
-        digits[first] = b'0' + value as u8;
+    let [tens, ones] = pair(value as u8);
+    digits.push(ones);
+    if value >= 10 {
+        digits.push(tens);
     }
-    out.extend_from_slice(&digits[first.min(MOST - width.clamp(1, MOST))..]);
+    digits
 }
 
 /// So many digits fit a `u32`, whichever they are.
@@ -68,50 +90,35 @@ pub(crate) fn whole(text: &str) -> Option<u64> {
     text.parse().ok().or_else(too_large)
 }
 
-/// The longest decimal that [`push_sum`] adds.
+/// The longest decimal that [`sum`] adds.
 pub(crate) const LONGEST: usize = 24;
-
-/// A sum that is written from its end.
-struct Sum {
-    digits: [u8; 2 * LONGEST],
-    start: usize,
-    carry: u8,
-}
-
-impl Sum {
-    fn push(&mut self, byte: u8) {
-        self.start -= 1;
-        self.digits[self.start] = byte;
-    }
-
-    /// Adds two digits, of which either may be missing.
-    fn column(&mut self, a: Option<&u8>, b: Option<&u8>) {
-        let digit = |digit: Option<&u8>| digit.map_or(0, |digit| digit - b'0');
-        let total = digit(a) + digit(b) + self.carry;
-        self.carry = u8::from(total > 9);
-        self.push(b'0' + total - 10 * self.carry);
-    }
-}
 
 /// The digits of a decimal before its point, and those behind it.
 pub(crate) type Parts<'d> = (&'d [u8], &'d [u8]);
 
-/// Appends the sum of two decimals with a point in any case. It is made column by column, as on paper: no float has just the
-/// digits that were logged.
-pub(crate) fn push_sum(out: &mut Vec<u8>, (whole_a, fraction_a): Parts<'_>, (whole_b, fraction_b): Parts<'_>) {
-    let mut sum = Sum { digits: [0; 2 * LONGEST], start: 2 * LONGEST, carry: 0 };
+/// The sum of two decimals with a point in any case. It is made column by column, as on paper: no float has just the digits that
+/// were logged.
+pub(crate) fn sum((whole_a, fraction_a): Parts<'_>, (whole_b, fraction_b): Parts<'_>) -> Digits {
+    let (mut sum, mut carry) = (Digits::new(), 0);
+    // Adds two digits, of which either may be missing.
+    let mut column = |a: Option<&u8>, b: Option<&u8>, sum: &mut Digits| {
+        let digit = |digit: Option<&u8>| digit.map_or(0, |digit| digit - b'0');
+        let total = digit(a) + digit(b) + carry;
+        carry = u8::from(total > 9);
+        sum.push(b'0' + total - 10 * carry);
+    };
     for at in (0..fraction_a.len().max(fraction_b.len()).max(1)).rev() {
-        sum.column(fraction_a.get(at), fraction_b.get(at));
+        column(fraction_a.get(at), fraction_b.get(at), &mut sum);
     }
     sum.push(b'.');
     let (mut digits_a, mut digits_b) = (whole_a.iter().rev(), whole_b.iter().rev());
     for _ in 0..whole_a.len().max(whole_b.len()) {
-        sum.column(digits_a.next(), digits_b.next());
+        column(digits_a.next(), digits_b.next(), &mut sum);
     }
-    if sum.carry > 0 {
+    if carry > 0 {
         sum.push(b'1');
     }
-    out.extend_from_slice(&sum.digits[sum.start..]);
+    sum
 }
 
 #[cfg(test)]
@@ -140,9 +147,8 @@ mod tests {
 
     fn sum(a: &str, b: &str) -> String {
         let [a, b] = [a, b].map(|text| text.split_once('.').unwrap_or((text, "")));
-        let mut out = Vec::new();
-        push_sum(&mut out, (a.0.as_bytes(), a.1.as_bytes()), (b.0.as_bytes(), b.1.as_bytes()));
-        String::from_utf8(out).unwrap()
+        let sum = super::sum((a.0.as_bytes(), a.1.as_bytes()), (b.0.as_bytes(), b.1.as_bytes()));
+        String::from_utf8(sum.as_bytes().to_vec()).unwrap()
     }
 
     #[test]
@@ -179,10 +185,10 @@ mod tests {
         }
 
         #[test]
-        fn numbers_are_as_format_writes_them(value: u64, width in 0_usize..=20) {
-            let mut out = Vec::new();
-            push(&mut out, value, width);
-            assert_eq!(String::from_utf8(out).unwrap(), format!("{value:0width$}"));
+        fn numbers_are_as_format_writes_them(value: u64, shift in 0..64) {
+            for value in [value, value >> shift] {
+                assert_eq!(text(value).as_bytes(), value.to_string().as_bytes());
+            }
         }
 
         #[test]

@@ -98,14 +98,14 @@ pub(crate) struct Printer {
 }
 
 impl Printer {
-    /// Appends a time as [`Timestamp::print`] does.
-    pub(crate) fn print(&mut self, time: Timestamp, out: &mut Vec<u8>) {
+    /// A time as [`Timestamp::print`] appends it.
+    pub(crate) fn text(&mut self, time: Timestamp) -> &[u8; LENGTH] {
         if self.recent == Some(time.seconds) {
             time.print_fraction(&mut self.text);
         } else {
             *self = Self { recent: Some(time.seconds), text: time.text() };
         }
-        out.extend_from_slice(&self.text);
+        &self.text
     }
 }
 
@@ -191,9 +191,8 @@ mod tests {
     fn a_time_is_printed_alike_whichever_was_before_it() {
         let mut printer = Printer::default();
         for micros in [0, 1, 999_999, 1_000_000, 1_000_007, -1, -999_999, 1_000_000] {
-            let (time, mut out) = (Timestamp::from_micros(micros), Vec::new());
-            printer.print(time, &mut out);
-            assert_eq!(String::from_utf8(out).unwrap(), time.to_string());
+            let time = Timestamp::from_micros(micros);
+            assert_eq!(String::from_utf8_lossy(printer.text(time)), time.to_string());
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use allocation_counter::measure;
 use jiff::tz::TimeZone;
-use postrider::encode::Encoder;
+use postrider::encode::{Buffer, Encoder};
 use postrider::postfix;
 use postrider::record::{Origin, Peer, Record, RecordIds, Transport};
 use postrider::syslog::{self, Context};
@@ -24,7 +24,7 @@ fn reading_a_line_of_postfix_and_writing_its_record_allocates_nothing() {
     };
     let context = Context::new(RECEIVED_AT, &origin.zone);
     let id = RecordIds::default().reserve(RECEIVED_AT, 1).take();
-    let mut json = Vec::with_capacity(64 * 1024);
+    let mut json = Buffer::with_room(64 * 1024);
     let mut lines = 0;
     assert_eq!(measure(|| drop(std::hint::black_box(vec![1]))).count_total, 1, "allocations are counted");
     for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/postfix")).expect("the corpus") {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
 use postrider::dsn::{Class, Language};
-use postrider::encode::{Encoder, SCHEMA};
+use postrider::encode::{Buffer, Encoder, SCHEMA};
 use postrider::frame::{Frame, Framer, Framing, Step};
 use postrider::pipeline::read_frame;
 use postrider::record::{Cause, Event, Flags, Level, Origin, Peer, Provider, RecordIds, Transport};
@@ -124,12 +124,12 @@ fn records(log: &[u8], language: Language) -> Vec<String> {
     let ids = RecordIds::default();
     let mut records = Vec::new();
     let mut record = |frame: &Frame<'_>| {
-        let mut json = Vec::new();
+        let mut json = Buffer::default();
         let id = ids.reserve(RECEIVED_AT, 1).take();
         read_frame(frame, Peer::default(), &origin, &context, id, |record| {
             Encoder { language }.encode(record, &mut json);
         });
-        let json = String::from_utf8(json).expect("JSON is UTF-8");
+        let json = String::from_utf8(json.to_vec()).expect("JSON is UTF-8");
         let (head, rest) = json.split_once(',').expect("more fields than id");
         assert_eq!(head, format!("{{\"id\":\"{id}\""));
         records.push(format!("{{{rest}\n"));

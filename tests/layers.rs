@@ -33,7 +33,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("select", &["dsn", "syslog", "record"]),
     ("template", &["suggest", "syslog", "record"]),
     ("ledger", &["receipt"]),
-    ("buffer", &["receipt", "record", "ledger"]),
+    ("buffer", &["receipt", "record", "encode", "ledger"]),
     (
         "pipeline",
         &[

@@ -14,7 +14,7 @@ use peers::process::Process;
 use peers::rsyslog::Rsyslog;
 use peers::scratch;
 use peers::wait::wait_for;
-use postrider::encode::Encoder;
+use postrider::encode::{Buffer, Encoder};
 use postrider::frame::Frame;
 use postrider::pipeline::read_frame;
 use postrider::record::{Event, Origin, Peer, RecordIds, Transport};
@@ -73,7 +73,7 @@ fn the_record_is_what_the_line_gives() {
     let received_at = Timestamp::from_micros(1_795_486_235_218_704);
     let frame = Frame { bytes: line.as_bytes(), truncated: false };
     let id = RecordIds::default().reserve(received_at, 1).take();
-    let mut json = Vec::new();
+    let mut json = Buffer::default();
     read_frame(&frame, Peer::at("192.0.2.1:51234"), &origin, &Context::new(received_at, &origin.zone), id, |record| {
         Encoder::default().encode(record, &mut json);
     });

@@ -4,6 +4,8 @@ use std::mem;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::encode::Buffer;
+
 /// So many buffers are kept at most.
 const KEPT: usize = 4;
 /// No larger buffer is kept, in bytes: those of a read of 64 KiB are smaller.
@@ -11,12 +13,12 @@ const LARGEST: usize = 1024 * 1024;
 
 /// Buffers whose records are delivered. Clones are the same.
 #[derive(Clone, Debug, Default)]
-pub struct Spare(Arc<Mutex<Vec<Vec<u8>>>>);
+pub struct Spare(Arc<Mutex<Vec<Buffer>>>);
 
 /// The bytes of encoded records, whose buffer is used again after the last of them is delivered.
 #[derive(Debug)]
 pub struct Lines {
-    bytes: Vec<u8>,
+    bytes: Buffer,
     spare: Option<Spare>,
 }
 
@@ -29,10 +31,10 @@ impl Spare {
         let fitting = kept.iter().position(|buffer| (size..=size * 2).contains(&buffer.capacity()));
         let bytes = fitting.map(|place| kept.swap_remove(place));
         drop(kept);
-        Lines { bytes: bytes.unwrap_or_else(|| Vec::with_capacity(size)), spare: Some(self.clone()) }
+        Lines { bytes: bytes.unwrap_or_else(|| Buffer::with_room(size)), spare: Some(self.clone()) }
     }
 
-    fn give(&self, mut buffer: Vec<u8>) {
+    fn give(&self, mut buffer: Buffer) {
         let mut kept = self.kept();
         if kept.len() < KEPT {
             buffer.clear();
@@ -40,7 +42,7 @@ impl Spare {
         }
     }
 
-    fn kept(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+    fn kept(&self) -> MutexGuard<'_, Vec<Buffer>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -49,7 +51,7 @@ impl Spare {
 
 impl Lines {
     /// The buffer, to append to.
-    pub const fn bytes(&mut self) -> &mut Vec<u8> {
+    pub const fn bytes(&mut self) -> &mut Buffer {
         &mut self.bytes
     }
 
@@ -61,14 +63,14 @@ impl Lines {
     /// Gives back what it has to spare, if that is more than what it holds: it would lie idle for as long as the slowest sink takes.
     pub fn shrink(&mut self) {
         if self.bytes.capacity() > self.bytes.len() * 2 {
-            self.bytes.shrink_to_fit();
+            self.bytes.shrink();
         }
     }
 }
 
 impl From<Vec<u8>> for Lines {
     fn from(bytes: Vec<u8>) -> Self {
-        Self { bytes, spare: None }
+        Self { bytes: bytes.into(), spare: None }
     }
 }
 
@@ -99,7 +101,7 @@ mod tests {
     fn a_buffer_is_used_again_where_it_fits() {
         let spare = Spare::default();
         let mut lines = spare.lines(100_000);
-        lines.bytes().extend_from_slice(b"a record");
+        lines.bytes().append(b"a record");
         let place = lines.as_ptr();
         drop(lines);
         assert!(spare.lines(40_000).bytes.capacity() < 80_000, "too large for so little");

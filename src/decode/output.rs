@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use crate::encode::Buffer;
 use crate::panics::Panic;
 
 /// Where the records of all inputs go.
@@ -90,7 +91,7 @@ impl Output {
 
 impl Turn<'_> {
     /// Writes `lines` and empties them. Otherwise the input has ended.
-    pub(super) fn write(&mut self, lines: &mut Vec<u8>) -> bool {
+    pub(super) fn write(&mut self, lines: &mut Buffer) -> bool {
         let result = self.state.out.write_all(lines).and_then(|()| self.state.out.flush());
         lines.clear();
         result.map_err(|error| self.end(Err(Failed::Output(error)))).is_ok()

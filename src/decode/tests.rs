@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::dsn::Language;
+use crate::encode::Buffer;
 use crate::frame::{Frame, Framer, Framing, Step};
 use crate::pipeline;
 use crate::record::{LineHashes, NewId, Peer};
@@ -103,7 +104,7 @@ fn sequential(input: &[u8], frame_limit: usize, broken: bool, unparsed: bool) ->
             NewId::Line(hashes.next(frame.bytes, 0)),
             |record| {
                 let is_unparsed = counts.count(record);
-                let mut line = Vec::new();
+                let mut line = Buffer::default();
                 if !unparsed {
                     decoder.encoder.encode(record, &mut line);
                     lines.push(timeless(&line));

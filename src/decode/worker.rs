@@ -10,7 +10,7 @@ use super::input::{Chunk, Input, Ticket};
 use super::limits::Limits;
 use super::output::{Failed, Output};
 use crate::crash::panic_point;
-use crate::encode::Writer;
+use crate::encode::{Buffer, Writer};
 use crate::frame::Frame;
 use crate::panics;
 use crate::pipeline;
@@ -34,7 +34,7 @@ pub(super) struct Work {
 struct Worker {
     work: Arc<Work>,
     chunk: Chunk,
-    lines: Vec<u8>,
+    lines: Buffer,
     records: u64,
     damaged: u64,
 }
@@ -98,7 +98,7 @@ impl Work {
 impl Worker {
     fn new(work: &Arc<Work>) -> Self {
         let chunk = work.input().chunk();
-        Self { work: Arc::clone(work), chunk, lines: Vec::new(), records: 0, damaged: 0 }
+        Self { work: Arc::clone(work), chunk, lines: Buffer::default(), records: 0, damaged: 0 }
     }
 
     /// Decodes the next chunk and gives the size of its read. There is none at the end, or once decoding has failed.
@@ -108,6 +108,8 @@ impl Worker {
         panic_point("decode");
         let context = Context::new(received_at, &work.origin.zone).with_format(work.origin.format);
         let mut turn = None;
+        // Records are five to six times as long as their lines; growing by doubling would copy them.
+        lines.reserve(size * 6 + 512);
         let mut writer = work.decoder.encoder.writer(lines);
         for (frame, line) in chunk.frames() {
             let flags = work.encode(&frame, &context, line, &mut writer);

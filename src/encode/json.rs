@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::buffer::Buffer;
 use super::domain;
 use crate::decimal;
 use crate::record::Decimal;
@@ -10,7 +11,7 @@ use crate::time::{Printer, Timestamp};
 /// An object that is being written. Each field ends with a comma, and the end of the object takes the place of the last one: so a
 /// field is written in the same way wherever it stands.
 pub(super) struct Object<'o> {
-    out: &'o mut Vec<u8>,
+    out: &'o mut Buffer,
     /// Whether it is known of the texts in it that they need no escape, because what they are parts of needs none.
     plain: bool,
 }
@@ -27,12 +28,26 @@ macro_rules! key {
 }
 pub(super) use key;
 
+impl Key {
+    /// What stands before a value that is no string.
+    #[inline]
+    fn bare(self) -> &'static [u8] {
+        &self.0.as_bytes()[..self.0.len() - 1]
+    }
+}
+
 /// Appends an object with the fields that `fields` writes. It is `plain` if none of the texts that will be given to
 /// [`Object::text`] needs an escape.
 #[inline]
-pub(super) fn object(out: &mut Vec<u8>, plain: bool, fields: impl FnOnce(&mut Object<'_>)) {
+pub(super) fn object(out: &mut Buffer, plain: bool, fields: impl FnOnce(&mut Object<'_>)) {
     out.push(b'{');
     fields(&mut Object { out, plain });
+    close(out);
+}
+
+/// Ends an object whose last field has ended with a comma, if it has any field.
+#[inline]
+fn close(out: &mut Buffer) {
     match out.last_mut() {
         Some(comma @ b',') => *comma = b'}',
         _ => out.push(b'}'),
@@ -43,17 +58,21 @@ pub(super) fn object(out: &mut Vec<u8>, plain: bool, fields: impl FnOnce(&mut Ob
 impl Object<'_> {
     /// Writes a field whose value `write` appends.
     #[inline(always)]
-    pub(super) fn value(&mut self, key: Key, write: impl FnOnce(&mut Vec<u8>)) {
-        self.out.extend_from_slice(&key.0.as_bytes()[..key.0.len() - 1]);
+    pub(super) fn value(&mut self, key: Key, write: impl FnOnce(&mut Buffer)) {
+        self.out.piece(key.bare(), b"", b"");
         write(self.out);
         self.out.push(b',');
     }
 
+    /// Writes a field whose value is no string.
+    #[inline(always)]
+    pub(super) fn bare(&mut self, key: Key, value: &[u8]) {
+        self.out.piece(key.bare(), value, b",");
+    }
+
     /// Writes a field with a name of a table, which needs no escape, and whose value `write` appends.
-    pub(super) fn named(&mut self, name: &'static str, write: impl FnOnce(&mut Vec<u8>)) {
-        self.out.push(b'"');
-        self.out.extend_from_slice(name.as_bytes());
-        self.out.extend_from_slice(b"\":");
+    pub(super) fn named(&mut self, name: &'static str, write: impl FnOnce(&mut Buffer)) {
+        self.out.piece(b"\"", name.as_bytes(), b"\":");
         write(self.out);
         self.out.push(b',');
     }
@@ -62,9 +81,13 @@ impl Object<'_> {
     #[inline(always)]
     pub(super) fn plain(&mut self, key: Key, value: &str) {
         debug_assert!(!needs_escape(value), "{value:?}");
-        self.out.extend_from_slice(key.0.as_bytes());
-        self.out.extend_from_slice(value.as_bytes());
-        self.out.extend_from_slice(b"\",");
+        self.bytes(key, value.as_bytes());
+    }
+
+    /// The same for the bytes of one.
+    #[inline(always)]
+    pub(super) fn bytes(&mut self, key: Key, value: &[u8]) {
+        self.out.piece(key.0.as_bytes(), value, b"\",");
     }
 
     #[inline(always)]
@@ -78,7 +101,7 @@ impl Object<'_> {
         if is_plain {
             self.plain(key, value);
         } else {
-            self.value(key, |out| string(out, value));
+            self.value(key, |out| string(value, |piece| out.append(piece)));
         }
     }
 
@@ -123,12 +146,13 @@ impl Object<'_> {
         Some(end - value.len()..end)
     }
 
-    /// Whether at each of the `places` stands the text, or none where there is none.
-    pub(super) fn holds<const N: usize>(&self, places: &[Option<Range<usize>>; N], texts: [Option<&str>; N]) -> bool {
-        places.iter().zip(texts).all(|(place, text)| match (place, text) {
-            (Some(place), Some(text)) => self.out[place.clone()] == *text.as_bytes(),
+    /// True if at the `place` stands the text, or if there is neither.
+    #[inline]
+    pub(super) fn holds(&self, place: Option<&Range<usize>>, text: Option<&str>) -> bool {
+        match (place, text) {
+            (Some(place), Some(text)) => self.out[place.start..place.end] == *text.as_bytes(),
             (place, text) => place.is_none() && text.is_none(),
-        })
+        }
     }
 
     #[inline(always)]
@@ -143,7 +167,7 @@ impl Object<'_> {
     pub(super) fn number(&mut self, key: Key, value: impl Into<u64>) {
         let value = value.into();
         if value <= decimal::LARGEST {
-            self.value(key, |out| decimal::push(out, value, 1));
+            self.bare(key, decimal::text(value).as_bytes());
         }
     }
 
@@ -156,12 +180,11 @@ impl Object<'_> {
 
     pub(super) fn signed_if(&mut self, key: Key, value: Option<i64>) {
         let Some(value) = value else { return };
-        self.value(key, |out| {
-            if value < 0 {
-                out.push(b'-');
-            }
-            decimal::push(out, value.unsigned_abs(), 1);
-        });
+        let mut text = decimal::text(value.unsigned_abs());
+        if value < 0 {
+            text.push(b'-');
+        }
+        self.bare(key, text.as_bytes());
     }
 
     pub(super) fn time(&mut self, key: Key, time: Timestamp) {
@@ -171,43 +194,37 @@ impl Object<'_> {
     /// The same for a time whose second is often that of the one that was printed before it.
     #[inline(always)]
     pub(super) fn recent_time(&mut self, key: Key, time: Timestamp, printer: &mut Printer) {
-        self.out.extend_from_slice(key.0.as_bytes());
-        printer.print(time, self.out);
-        self.out.extend_from_slice(b"\",");
+        self.bytes(key, printer.text(time));
     }
 
     #[inline(always)]
     pub(super) fn boolean(&mut self, key: Key, value: bool) {
-        self.value(key, |out| out.extend_from_slice(if value { b"true" } else { b"false" }));
+        self.bare(key, if value { b"true" } else { b"false" });
     }
 
     /// Writes seconds with the digits that they have, and with a point in any case: a store that infers a column from `10` would
     /// take no `0.15` in it.
     #[inline(always)]
     pub(super) fn seconds(&mut self, key: Key, seconds: Decimal<'_>) {
-        self.value(key, |out| {
-            let digits = seconds.as_str().as_bytes();
-            out.extend_from_slice(digits);
-            if !digits.contains(&b'.') {
-                out.extend_from_slice(b".0");
-            }
-        });
+        let digits = seconds.as_str().as_bytes();
+        if seconds.has_point() {
+            self.bare(key, digits);
+        } else {
+            self.out.piece(key.bare(), digits, b".0,");
+        }
     }
 
     /// The same for a whole number of seconds, unless it is too large for a record.
     pub(super) fn whole_seconds_if(&mut self, key: Key, seconds: Option<u64>) {
         if let Some(seconds) = seconds.filter(|seconds| *seconds <= decimal::LARGEST) {
-            self.value(key, |out| {
-                decimal::push(out, seconds, 1);
-                out.extend_from_slice(b".0");
-            });
+            self.out.piece(key.bare(), decimal::text(seconds).as_bytes(), b".0,");
         }
     }
 
     /// Writes the sum of seconds that fit.
     #[inline(always)]
     pub(super) fn sum(&mut self, key: Key, a: Decimal<'_>, b: Decimal<'_>) {
-        self.value(key, |out| decimal::push_sum(out, a.parts(), b.parts()));
+        self.bare(key, decimal::sum(a.parts(), b.parts()).as_bytes());
     }
 
     #[inline(always)]
@@ -226,7 +243,10 @@ impl Object<'_> {
     /// Writes an object in this one, whose texts come from elsewhere.
     #[inline(always)]
     pub(super) fn part(&mut self, key: Key, plain: bool, fields: impl FnOnce(&mut Object<'_>)) {
-        self.value(key, |out| object(out, plain, fields));
+        self.out.piece(key.bare(), b"", b"{");
+        fields(&mut Object { out: self.out, plain });
+        close(self.out);
+        self.out.push(b',');
     }
 
     /// Writes the fields, at least one, that `write` makes of `of`, by copying them if `recent` has them of the same.
@@ -242,7 +262,7 @@ impl Object<'_> {
     /// Writes the fields, at least one, whose place [`Object::place_of`] gave.
     #[inline(always)]
     pub(super) fn again(&mut self, place: &Range<usize>) {
-        self.out.extend_from_within(place.clone());
+        self.out.append_again(place.clone());
         self.out.push(b',');
     }
 
@@ -268,43 +288,43 @@ impl<K> Default for Recent<K> {
     }
 }
 
-/// Appends `text` as a JSON string. Besides what JSON demands, DEL and the C1 control characters (U+0080 to U+009F) are escaped:
+/// Gives `push` the pieces of `text` as a JSON string. Besides what JSON demands, DEL and the C1 control characters (U+0080 to U+009F) are escaped:
 /// a terminal that shows a record must not obey its sender.
-pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
-    out.push(b'"');
+pub(crate) fn string(text: &str, mut push: impl FnMut(&[u8])) {
+    push(b"\"");
     if needs_escape(text) {
-        escaped(out, text);
+        escaped(text, &mut push);
     } else {
-        out.extend_from_slice(text.as_bytes());
+        push(text.as_bytes());
     }
-    out.push(b'"');
+    push(b"\"");
 }
 
-fn escaped(out: &mut Vec<u8>, text: &str) {
+fn escaped(text: &str, push: &mut impl FnMut(&[u8])) {
     let mut done = 0;
     for (at, c) in text.char_indices() {
         if !(c.is_control() || c == '"' || c == '\\') {
             continue;
         }
-        out.extend_from_slice(&text.as_bytes()[done..at]);
+        push(&text.as_bytes()[done..at]);
         done = at + c.len_utf8();
         match c {
-            '"' => out.extend_from_slice(b"\\\""),
-            '\\' => out.extend_from_slice(b"\\\\"),
-            '\u{8}' => out.extend_from_slice(b"\\b"),
-            '\u{c}' => out.extend_from_slice(b"\\f"),
-            '\n' => out.extend_from_slice(b"\\n"),
-            '\r' => out.extend_from_slice(b"\\r"),
-            '\t' => out.extend_from_slice(b"\\t"),
+            '"' => push(b"\\\""),
+            '\\' => push(b"\\\\"),
+            '\u{8}' => push(b"\\b"),
+            '\u{c}' => push(b"\\f"),
+            '\n' => push(b"\\n"),
+            '\r' => push(b"\\r"),
+            '\t' => push(b"\\t"),
             c => {
                 const HEX: &[u8; 16] = b"0123456789abcdef";
                 // Control characters end at U+009F.
                 let code = u32::from(c) as usize;
-                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', HEX[code >> 4 & 15], HEX[code & 15]]);
+                push(&[b'\\', b'u', b'0', b'0', HEX[code >> 4 & 15], HEX[code & 15]]);
             }
         }
     }
-    out.extend_from_slice(&text.as_bytes()[done..]);
+    push(&text.as_bytes()[done..]);
 }
 
 const DEL: u8 = 0x7f;
@@ -366,7 +386,7 @@ mod tests {
     fn no_control_character_stands_raw() {
         let all: String = (0..0x100).filter_map(char::from_u32).collect();
         let mut out = Vec::new();
-        string(&mut out, &all);
+        string(&all, |piece| out.extend_from_slice(piece));
         let out = String::from_utf8(out).unwrap();
         assert!(!out.contains(char::is_control), "{out:?}");
         assert!(out.contains("\\u001b") && out.contains("~\\u007f\\u0080") && out.contains("\\u009f\u{a0}"), "{out}");
@@ -377,14 +397,14 @@ mod tests {
         #[test]
         fn strings_are_as_serde_json_writes_them(text in "[^\u{7f}-\u{9f}]*") {
             let mut out = Vec::new();
-            string(&mut out, &text);
+            string(&text, |piece| out.extend_from_slice(piece));
             assert_eq!(out, serde_json::to_vec(&text).unwrap());
         }
 
         #[test]
         fn strings_read_back(text in "[\u{0}-\u{200}]*") {
             let mut out = Vec::new();
-            string(&mut out, &text);
+            string(&text, |piece| out.extend_from_slice(piece));
             assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
         }
     }

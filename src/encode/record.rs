@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::buffer::Buffer;
 use super::event;
 use super::json::{self, Object, Recent, key, needs_escape, string};
 use super::shape::Codes;
@@ -20,7 +21,7 @@ pub struct Encoder {
 
 /// Appends records as JSON lines to a buffer. What one has in common with the one before is copied from there.
 pub struct Writer<'o> {
-    out: &'o mut Vec<u8>,
+    out: &'o mut Buffer,
     timestamp: Recent<(Timestamp, Offset)>,
     /// For a timestamp that differs from the one before in its fraction alone.
     second: Printer,
@@ -45,7 +46,7 @@ struct Source {
 
 impl Encoder {
     /// A writer that appends to `out`.
-    pub fn writer(self, out: &mut Vec<u8>) -> Writer<'_> {
+    pub fn writer(self, out: &mut Buffer) -> Writer<'_> {
         Writer {
             out,
             timestamp: Recent::default(),
@@ -59,7 +60,7 @@ impl Encoder {
     }
 
     /// Appends `record` as one JSON object on one line, without a line end.
-    pub fn encode(self, record: &Record<'_>, out: &mut Vec<u8>) {
+    pub fn encode(self, record: &Record<'_>, out: &mut Buffer) {
         self.writer(out).record(record);
     }
 }
@@ -77,7 +78,7 @@ impl Writer<'_> {
 
     /// Appends `text` as it is, with LF.
     pub fn raw_line(&mut self, text: &[u8]) {
-        self.out.extend_from_slice(text);
+        self.out.append(text);
         self.out.push(b'\n');
     }
 
@@ -92,11 +93,7 @@ impl Writer<'_> {
         let plain_name = record.plain || !message.app_name.is_some_and(needs_escape);
         let plain_msg = record.plain || !needs_escape(message.msg);
         json::object(out, record.plain, |object| {
-            object.value(key!("id"), |out| {
-                out.push(b'"');
-                record.id.print(out);
-                out.push(b'"');
-            });
+            object.bytes(key!("id"), &record.id.text());
             let at = record.timestamp();
             object.fields(timestamp, (at, message.offset), |object| {
                 object.recent_time(key!("timestamp"), at, second);
@@ -138,7 +135,8 @@ impl Source {
     fn write(&mut self, object: &mut Object<'_>, record: &Record<'_>) {
         let Record { origin, peer, .. } = record;
         let texts = [Some(origin.name.as_str()), peer.address, peer.tls_subject];
-        if self.transport == Some(origin.transport) && object.holds(&self.texts, texts) {
+        let mut places = self.texts.iter().zip(texts);
+        if self.transport == Some(origin.transport) && places.all(|(place, text)| object.holds(place.as_ref(), text)) {
             object.again(&self.place);
             return;
         }
@@ -166,7 +164,7 @@ fn offset(object: &mut Object<'_>, offset: Offset) {
     let [h1, h2] = decimal::pair((minutes / 60) as u8);
     let [m1, m2] = decimal::pair((minutes % 60) as u8);
     let sign = if offset.seconds < 0 { b'-' } else { b'+' };
-    object.value(key!("timestamp_offset"), |out| out.extend_from_slice(&[b'"', sign, h1, h2, b':', m1, m2, b'"']));
+    object.bytes(key!("timestamp_offset"), &[sign, h1, h2, b':', m1, m2]);
 }
 
 /// Who wrote the message, as its header says.
@@ -193,7 +191,7 @@ fn sender(object: &mut Object<'_>, message: &Message<'_>, plain_name: bool) {
 }
 
 /// A list with an object for each parameter, and for each element without one.
-fn structured_data(elements: &[StructuredElement<'_>], out: &mut Vec<u8>) {
+fn structured_data(elements: &[StructuredElement<'_>], out: &mut Buffer) {
     let mut separator = b'[';
     let mut item = |id: &str, param: Option<(&str, &str)>| {
         out.push(separator);
@@ -217,11 +215,11 @@ fn structured_data(elements: &[StructuredElement<'_>], out: &mut Vec<u8>) {
     out.push(b']');
 }
 
-fn names(flags: Flags, out: &mut Vec<u8>) {
+fn names(flags: Flags, out: &mut Buffer) {
     let mut separator = b'[';
     for (_, name) in Flags::ALL.iter().filter(|(flag, _)| flags.contains(*flag)) {
         out.push(separator);
-        string(out, name);
+        string(name, |piece| out.append(piece));
         separator = b',';
     }
     out.push(b']');
@@ -277,7 +275,7 @@ mod tests {
             }
         }
         assert!(lines.len() > 1000, "{} lines", lines.len());
-        let (mut out, mut alone) = (Vec::new(), Vec::new());
+        let (mut out, mut alone) = (Buffer::default(), Buffer::default());
         let mut writer = Encoder::default().writer(&mut out);
         // From the end, too: so what is written is what the one before has, and what it has not, in both orders.
         for (turn, line) in lines.iter().chain(lines.iter().rev()).enumerate() {
@@ -295,8 +293,8 @@ mod tests {
                 alone.push(b'\n');
             });
         }
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        let (out, alone) = (text(out), text(alone));
+        let text = |bytes: &Buffer| String::from_utf8(bytes.to_vec()).unwrap();
+        let (out, alone) = (text(&out), text(&alone));
         out.lines().zip(alone.lines()).for_each(|(line, alone)| assert_eq!(line, alone));
         assert_eq!(out.len(), alone.len());
     }

@@ -122,6 +122,6 @@ pub(super) fn commands_if(object: &mut Object<'_>, commands: Option<Commands<'_>
 
 pub(super) fn figures(object: &mut Object<'_>, figures: Figures<'_>) {
     for (name, value) in figures.iter().filter(|(_, value)| *value <= decimal::LARGEST) {
-        object.named(name, |out| decimal::push(out, value, 1));
+        object.named(name, |out| out.append(decimal::text(value).as_bytes()));
     }
 }

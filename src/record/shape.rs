@@ -33,7 +33,11 @@ pub struct Delays<'a> {
 /// Seconds with the digits that Postfix logged: at least one before the point, if there is a point at least one behind it, and
 /// no sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Decimal<'a>(&'a str);
+pub struct Decimal<'a> {
+    text: &'a str,
+    /// The number of digits before the point.
+    whole: usize,
+}
 
 /// What a server said.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -185,10 +189,11 @@ impl<'a> Decimal<'a> {
     pub(crate) fn split(text: &'a str) -> Option<(Self, &'a str)> {
         let digits = |bytes: &[u8]| bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let bytes = text.as_bytes();
-        let mut end = digits(bytes);
-        if end == 0 || (end > 1 && bytes[0] == b'0') {
+        let whole = digits(bytes);
+        if whole == 0 || (whole > 1 && bytes[0] == b'0') {
             return None;
         }
+        let mut end = whole;
         if let [b'.', fraction @ ..] = &bytes[end..] {
             let fraction = digits(fraction);
             if fraction == 0 {
@@ -197,24 +202,28 @@ impl<'a> Decimal<'a> {
             end += 1 + fraction;
         }
         let (number, rest) = text.split_at(end);
-        Some((Self(number), rest))
+        Some((Self { text: number, whole }, rest))
     }
 
     /// The digits as logged.
     pub const fn as_str(self) -> &'a str {
-        self.0
+        self.text
+    }
+
+    /// True if there is a point.
+    pub(crate) const fn has_point(self) -> bool {
+        self.whole < self.text.len()
     }
 
     /// The digits before the point, and those behind it.
     pub(crate) fn parts(self) -> (&'a [u8], &'a [u8]) {
-        let bytes = self.0.as_bytes();
-        let whole = bytes.iter().take_while(|byte| **byte != b'.').count();
-        (&bytes[..whole], bytes.get(whole + 1..).unwrap_or_default())
+        let bytes = self.text.as_bytes();
+        (&bytes[..self.whole], bytes.get(self.whole + 1..).unwrap_or_default())
     }
 
     /// Whether a record shows it. A number with more digits than Postfix ever writes may be more than a JSON reader takes.
     pub const fn fits(self) -> bool {
-        self.0.len() <= decimal::LONGEST
+        self.text.len() <= decimal::LONGEST
     }
 }
 

@@ -6,7 +6,7 @@
 
 use jiff::tz::TimeZone;
 use postrider::dsn::Language;
-use postrider::encode::Encoder;
+use postrider::encode::{Buffer, Encoder};
 use postrider::frame::{Frame, Framer, Framing, Step};
 use postrider::record::{Origin, Peer, Record, RecordIds, Transport};
 use postrider::syslog::{Context, Message};
@@ -223,7 +223,7 @@ fn origin() -> Origin {
 
 /// The record as JSON, which is one line.
 pub(crate) fn encode(record: &Record<'_>, language: Language) -> Value {
-    let mut json = Vec::new();
+    let mut json = Buffer::default();
     Encoder { language }.encode(record, &mut json);
     assert!(json.iter().all(|byte| *byte >= b' '), "a control character in {}", json.escape_ascii());
     let value = serde_json::from_slice(&json);

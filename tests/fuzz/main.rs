@@ -13,7 +13,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use proptest::test_runner::{Config, TestRunner};
 
 use checks::CHECKS;
-use postrider::encode::Encoder;
+use postrider::encode::{Buffer, Encoder};
 use postrider::frame::Frame;
 use postrider::record::Record;
 
@@ -64,7 +64,7 @@ fn a_line_of_64_kib_takes_little_time() {
 /// The time of the processor that reading and encoding a line takes.
 fn time(line: &str) -> Duration {
     let start = processor_time();
-    let record = |record: &Record<'_>| Encoder::default().encode(record, &mut Vec::new());
+    let record = |record: &Record<'_>| Encoder::default().encode(record, &mut Buffer::default());
     checks::with_record(&Frame { bytes: line.as_bytes(), truncated: false }, record);
     processor_time().saturating_sub(start)
 }

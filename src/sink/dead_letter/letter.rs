@@ -63,7 +63,7 @@ impl Letter<'_> {
 
 fn text(out: &mut Vec<u8>, key: &str, value: &str) {
     out.extend_from_slice(format!(",\"{key}\":").as_bytes());
-    json_string(out, value);
+    json_string(value, |piece| out.extend_from_slice(piece));
 }
 
 // === impl Parsed ===
