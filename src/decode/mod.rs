@@ -89,6 +89,9 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const OTHER_MAGIC: [(&[u8], &str); 3] =
     [(b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh91AY&SY", "bzip2")];
 
+/// The bytes of the longest of them.
+const LONGEST_MAGIC: usize = 10;
+
 /// All inputs of one command, one after the other.
 struct Inputs {
     decoder: Arc<Decoder>,
@@ -149,15 +152,19 @@ impl Inputs {
     }
 
     fn decode(&self, input: impl Read + Send + 'static, path: Option<&Path>) -> Result<(), Error> {
-        let mut input = BufReader::with_capacity(READ_SIZE, input);
+        // It has only what is looked at here: all else is read to where it is decoded.
+        let mut input = BufReader::with_capacity(LONGEST_MAGIC, input);
         let start = input.fill_buf().map_err(|error| input_error(path, error))?;
         if let Some((_, name)) = OTHER_MAGIC.iter().find(|(magic, _)| start.starts_with(magic)) {
             let help =
                 format!("it is compressed with {name}: decompress it first (`{name} -dc FILE | postrider decode`)");
             return Err(input_error(path, io::Error::other(help)));
         }
-        let text: Box<dyn Read + Send> =
-            if start.starts_with(&GZIP_MAGIC) { Box::new(GzipReader::new(input)) } else { Box::new(input) };
+        let text: Box<dyn Read + Send> = if start.starts_with(&GZIP_MAGIC) {
+            Box::new(GzipReader::new(BufReader::with_capacity(READ_SIZE, input)))
+        } else {
+            Box::new(input)
+        };
         let transport = if path.is_some() { Transport::File } else { Transport::Stdin };
         let work = Work {
             decoder: Arc::clone(&self.decoder),
