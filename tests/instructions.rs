@@ -12,7 +12,7 @@ type Append = fn(&mut String, u32);
 /// Instructions for a line, measured on `x86_64` with Debian 12's C library. Who makes a line cheaper, or has a reason to make it
 /// dearer, writes the new figures here, and into the message of the commit.
 const RECORDED: [(&str, Append, f64); 2] =
-    [("a delivery as rsyslog forwards it", rfc3164, 8_948.0), ("the same in RFC 5424", rfc5424, 9_244.0)];
+    [("a delivery as rsyslog forwards it", rfc3164, 8_170.0), ("the same in RFC 5424", rfc5424, 8_461.0)];
 
 /// How far a figure may be above the recorded one: a compiler that is a little newer stays below, a change that matters does not.
 const TOLERANCE: f64 = 0.05;

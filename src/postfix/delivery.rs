@@ -32,16 +32,22 @@ pub(super) fn read_cut<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     is_cut.then_some(Event::Notice(Notice { kind: CUT, server: None, text: line.text }))
 }
 
-/// The delivery that a text without level and queue id describes, if it begins with `to=` and has a status.
-pub(super) fn read<'a>(text: &'a str, flags: &mut Flags) -> Option<Delivery<'a>> {
-    let list = text.strip_prefix("to=")?;
-    [true, false].into_iter().find_map(|strict| read_list(list, strict, flags))
+/// Reads the delivery that a text without level and queue id describes into an empty one. True if the text begins with `to=` and
+/// has a status.
+pub(super) fn read<'a>(text: &'a str, delivery: &mut Delivery<'a>, flags: &mut Flags) -> bool {
+    let Some(list) = text.strip_prefix("to=") else { return false };
+    if read_list(list, true, delivery, flags).is_some() {
+        return true;
+    }
+    *delivery = Delivery::default();
+    read_list(list, false, delivery, flags).is_some()
 }
 
-/// The delivery in a list. If `strict`, `None` also for one in which a comma or a space is missing between two pairs.
-fn read_list<'a>(list: &'a str, strict: bool, flags: &mut Flags) -> Option<Delivery<'a>> {
-    let (to, mut rest) = address::split(list);
-    let mut delivery = Delivery { to, ..Delivery::default() };
+/// Reads the delivery in a list into an empty one. If `strict`, `None` also for one in which a comma or a space is missing
+/// between two pairs.
+fn read_list<'a>(list: &'a str, strict: bool, delivery: &mut Delivery<'a>, flags: &mut Flags) -> Option<()> {
+    let mut rest;
+    (delivery.to, rest) = address::split(list);
     let mut relay = Relay::default();
     let reason = loop {
         rest = rest.strip_prefix(", ").or_else(|| rest.strip_prefix([' ', ',']).filter(|_| !strict))?;
@@ -89,11 +95,11 @@ fn read_list<'a>(list: &'a str, strict: bool, flags: &mut Flags) -> Option<Deliv
         }
     };
     delivery.relay = relay.endpoint;
-    *flags |= read_reason(&mut delivery, reason, relay.speaker);
+    *flags |= read_reason(delivery, reason, relay.speaker);
     if reason.is_some_and(has_second_status) {
         *flags |= Flags::STATUS_AMBIGUOUS;
     }
-    Some(delivery)
+    Some(())
 }
 
 /// `relay=`, and what it says of the reason.

@@ -44,7 +44,9 @@ mod verdict;
 mod words;
 
 use self::queue_id::QueueId;
-use crate::record::{AttemptFailed, ConnectionLost, Event, Flags, Level, Notice, Postfix, QueueActive, Reply, Text};
+use crate::record::{
+    AttemptFailed, ConnectionLost, Delivery, Event, Flags, Level, Notice, Postfix, QueueActive, Reply, Text,
+};
 use crate::syslog::Message;
 
 /// A line of a Postfix program as the readers of events get it.
@@ -129,25 +131,28 @@ pub fn parse<'a>(message: &Message<'a>) -> Option<Postfix<'a>> {
         (id, text, event) = (Some(other), rest, what);
     }
 
-    let mut postfix = Postfix {
+    let daemon = match tag.daemon {
+        tag::Daemon::Named(name) => Some(name),
+        tag::Daemon::Lost { start } => {
+            let fits = |name: &&str| name.starts_with(start);
+            let inferred = tag::complete(start).or_else(|| infer::daemon(&event, text).filter(fits));
+            if inferred.is_some() {
+                flags |= Flags::DAEMON_INFERRED;
+            }
+            inferred.or_else(|| tag::PROGRAMS.contains(&start).then_some(start))
+        }
+    };
+    // The only place where it is made, so that the compiler makes it where it will stay.
+    Some(Postfix {
         event,
         instance: tag.instance,
         service: tag.service,
-        daemon: named,
+        daemon,
         level,
         queue_id: id.map(|id| id.text),
         queued_at: id.and_then(|id| id.queued_at),
         flags,
-    };
-    if let tag::Daemon::Lost { start } = tag.daemon {
-        let fits = |name: &&str| name.starts_with(start);
-        let inferred = tag::complete(start).or_else(|| infer::daemon(&postfix.event, text).filter(fits));
-        if inferred.is_some() {
-            postfix.flags |= Flags::DAEMON_INFERRED;
-        }
-        postfix.daemon = inferred.or_else(|| tag::PROGRAMS.contains(&start).then_some(start));
-    }
-    Some(postfix)
+    })
 }
 
 /// Whether the tag of a Postfix program stands anywhere in a text. Where [`parse`] gives nothing, its line was not
@@ -203,11 +208,11 @@ fn event<'a>(line: &Line<'a>, daemon: Option<&str>, flags: &mut Flags) -> Event<
         (Only(_), None) => false,
         (Of(programs) | Only(programs), Some(daemon)) => programs.contains(&daemon),
     };
-    if line.level.is_none()
-        && reads(&Of(delivery::WRITERS))
-        && let Some(delivery) = delivery::read(line.text, flags)
-    {
-        return Event::Delivery(delivery);
+    if line.level.is_none() && reads(&Of(delivery::WRITERS)) {
+        let mut delivery = Delivery::default();
+        if delivery::read(line.text, &mut delivery, flags) {
+            return Event::Delivery(delivery);
+        }
     }
     let read = READERS.iter().filter(|(writers, _)| reads(writers)).find_map(|(_, read)| read(line));
     read.unwrap_or(match line.level {

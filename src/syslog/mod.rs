@@ -185,18 +185,16 @@ pub fn parse<'a>(text: &'a str, context: &Context<'_>) -> Message<'a> {
 fn parse_as<'a>(text: &'a str, context: &Context<'_>, format: Format) -> Message<'a> {
     let text = strip_line_end(text);
     let start = text.strip_prefix(BOM).unwrap_or(text);
-    let (priority, mut message) = match format {
+    let mut priority = None;
+    let mut message = match format {
         Format::Auto | Format::Rfc5424 | Format::Rfc3164 => {
-            let (priority, rest) = priority::read(start);
-            let takes = |other| format == other || format == Format::Auto;
-            let rfc5424 = takes(Format::Rfc5424).then(|| rfc5424::read(rest, priority.is_some(), context)).flatten();
-            let rfc3164 = || takes(Format::Rfc3164).then(|| rfc3164::read(rest, priority.is_some(), context)).flatten();
-            let header = rfc5424.or_else(rfc3164);
-            (priority, header.unwrap_or_else(|| Message { msg: rest, ..Message::default() }))
+            let rest;
+            (priority, rest) = priority::read(start);
+            read_header(rest, priority.is_some(), format, context)
         }
         Format::Cri | Format::DockerJson | Format::Plain => {
             let line = if format == Format::Cri { container::cri(start, context) } else { None };
-            (None, line.unwrap_or_else(|| Message { msg: start, ..Message::default() }))
+            line.unwrap_or_else(|| Message { msg: start, ..Message::default() })
         }
     };
     // PRI is the sender's own word; others count where there is none.
@@ -232,6 +230,23 @@ fn parse_as<'a>(text: &'a str, context: &Context<'_>, format: Format) -> Message
         message.flags |= Flags::CLOCK_AHEAD;
     }
     message
+}
+
+/// Reads what follows PRI, in one of the two formats or in just one of them.
+#[inline]
+fn read_header<'a>(text: &'a str, has_pri: bool, format: Format, context: &Context<'_>) -> Message<'a> {
+    let takes = |other| format == other || format == Format::Auto;
+    if takes(Format::Rfc5424)
+        && let Some(message) = rfc5424::read(text, has_pri, context)
+    {
+        return message;
+    }
+    if takes(Format::Rfc3164)
+        && let Some(message) = rfc3164::read(text, has_pri, context)
+    {
+        return message;
+    }
+    Message { msg: text, ..Message::default() }
 }
 
 /// Takes one line end away. No other white space: in an octet-counted frame it is part of the message.
