@@ -323,7 +323,9 @@ impl Page<'_> {
 
     fn cause(&mut self, cause: Cause) {
         self.title(cause.name());
-        self.line(MEANING, causes::meaning(cause).get(self.language));
+        let row = causes::of(cause);
+        self.line(CAUSE, row.meaning.get(self.language));
+        self.line(ADVICE, row.advice.get(self.language));
     }
 
     /// An empty line, between two explanations.

@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use super::{CAUSE, DETAIL, Page, Parts, ReplyCode, causes};
+use super::{ADVICE, CAUSE, DETAIL, Page, Parts, ReplyCode, causes};
 use crate::dsn::Dsn;
 use crate::postfix;
 use crate::record::{AttemptFailed, Cause, Event, Postfix, Reply};
@@ -54,8 +54,11 @@ fn parts(
     page.title(name);
     for (label, cause) in [(CAUSE, cause), (DETAIL, beneath)] {
         if let Some(cause) = cause {
-            page.word(label, cause.name(), causes::meaning(cause));
+            page.word(label, cause.name(), causes::of(cause).meaning);
         }
+    }
+    if let Some(cause) = beneath.or(cause) {
+        page.line(ADVICE, causes::of(cause).advice.get(page.language));
     }
     if let Some(code) = code {
         page.blank();
@@ -89,6 +92,9 @@ mod tests {
             gsmtp (in reply to end of DATA command))"), @"
         delivery
           cause    rate_limited: The server limits how much it takes, or is too busy.
+          advice   Slow down to this destination: smtp_destination_rate_delay,
+                   smtp_destination_concurrency_limit, best in a transport of its own.
+                   Postfix tries again by itself.
 
         421
           class    4 transient: This attempt failed. A later one may succeed.
@@ -124,6 +130,8 @@ mod tests {
           cause    suspended: Postfix suspended delivery to the destination after
                    earlier failures.
           detail   connection_refused: The host of the server refused the connection.
+          advice   Nothing listens on that port, or a firewall refuses. Try to connect
+                   from the mail host: many networks block port 25 on the way out.
 
         4.4.1
           class    4 transient: This attempt failed. A later one may succeed.
@@ -146,6 +154,9 @@ mod tests {
         verdict
           cause    relay_denied: The client may not relay to the domain of the
                    recipient.
+          advice   Mostly strangers who look for an open relay. A client of yours has to
+                   log in, or to be in mynetworks; a domain of yours has to be in
+                   mydestination, relay_domains or virtual_mailbox_domains.
 
         554
           class    5 permanent: This failed, and will fail again unless something is

@@ -305,11 +305,17 @@ fn a_reply_of_a_provider() {
 fn a_cause() {
     insta::assert_snapshot!(en("rate_limited"), @"
     rate_limited
-      meaning  The server limits how much it takes, or is too busy.
+      cause    The server limits how much it takes, or is too busy.
+      advice   Slow down to this destination: smtp_destination_rate_delay,
+               smtp_destination_concurrency_limit, best in a transport of its own.
+               Postfix tries again by itself.
     ");
-    insta::assert_snapshot!(ja("other"), @"
-    other
-      意味     他のどの原因にも当てはまらない。
+    insta::assert_snapshot!(ja("greylisted"), @"
+    greylisted
+      原因     後で再送するよう求められた（グレイリスト）。
+      対処     何もしなくてよい。Postfixが再試行し、たいてい1時間以内に通る。いつま
+               でも通らない場合は、送信元IPアドレスが試行ごとに変わっている可能性が
+               ある。
     ");
 }
 
