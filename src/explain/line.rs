@@ -2,7 +2,9 @@
 
 use jiff::tz::TimeZone;
 
-use super::{ADVICE, CAUSE, DETAIL, Page, Parts, ReplyCode, causes};
+use super::causes;
+use super::page::{ADVICE, CAUSE, DETAIL, Page};
+use super::query::{Parts, ReplyCode};
 use crate::dsn::Dsn;
 use crate::postfix;
 use crate::record::{AttemptFailed, Cause, Event, Postfix, Reply};

@@ -210,7 +210,7 @@ static REPLIES: [Reply; 42] = [
 mod tests {
     use super::*;
     use crate::dsn::Language;
-    use crate::explain::ReplyCode;
+    use crate::explain::query::ReplyCode;
 
     #[test]
     fn codes_are_in_order_and_well_formed() {

@@ -1,5 +1,7 @@
 use super::fold::{WIDTH, width};
 use super::*;
+use crate::dsn::Class;
+use crate::record::Cause;
 
 fn page(code: &str, language: Language) -> String {
     let mut out = String::new();

@@ -1,0 +1,177 @@
+//! An explanation, line by line.
+
+use super::notes::{self, Note};
+use super::providers::{self, Meaning};
+use super::query::{Parts, ReplyCode};
+use super::replies::{self, Reply};
+use super::{causes, fold};
+use crate::dsn::registry::{self, Text, text};
+use crate::dsn::{Class, Language};
+use crate::record::{self, Cause, Provider};
+
+/// Where the lines of an explanation go.
+pub(super) struct Page<'o> {
+    pub(super) language: Language,
+    pub(super) out: &'o mut String,
+}
+
+const CLASS: Text = text("class", "分類");
+const SUBJECT: Text = text("subject", "対象");
+pub(super) const DETAIL: Text = text("detail", "詳細");
+const GROUP: Text = text("group", "区分");
+const MEANING: Text = text("meaning", "意味");
+const DEFINED: Text = text("defined", "定義");
+pub(super) const NOTE: Text = text("note", "注意");
+const POSTFIX: Text = text("Postfix", "Postfix");
+pub(super) const ADVICE: Text = text("advice", "対処");
+pub(super) const CAUSE: Text = text("cause", "原因");
+const CODES: Text = text("codes", "コード");
+const SEE: Text = text("see", "参照");
+
+const NO_SUBJECT: Text = text("It says no more than the class.", "分類以上のことは示されていない。");
+const NO_DETAIL: Text = text("It says no more than the subject.", "対象以上のことは示されていない。");
+/// What follows a number that is not registered.
+const UNREGISTERED: Text = text(
+    " is not registered. Only the text of the reply, or whoever runs the server, can tell.",
+    "は未登録である。応答の文言を読むか、サーバーの管理者に確認するしかない。",
+);
+/// What follows a provider's code that has no row.
+const UNKNOWN_CODE: Text = text(
+    " is not known here. The text of the reply, or the page of the provider, may tell.",
+    "の意味は登録されていない。応答の文言または提供者のページを確認する。",
+);
+pub(super) const DISAGREE: Text = text(
+    "The enhanced code has another class than the reply code, which RFC 2034 forbids. Trust the reply code.",
+    "拡張ステータスコードと応答コードの分類が一致せず、RFC 2034に違反している。応答コードの方を信用すること。",
+);
+
+impl Page<'_> {
+    pub(super) fn enhanced(&mut self, parts: Parts<'_>) {
+        let Parts { code, class, subject, detail } = parts;
+        self.title(code);
+        self.named(CLASS, class.code().into(), class.name(), registry::class_text(class));
+        if let Some(number) = subject {
+            self.subject(class, number, detail);
+        }
+        self.defined(parts.reference());
+        self.note(parts.note());
+    }
+
+    fn subject(&mut self, class: Class, number: u16, detail: Option<u16>) {
+        let Some(subject) = registry::subject(number) else { return self.unregistered(SUBJECT, number) };
+        let text = if number == 0 { NO_SUBJECT } else { subject.text(class) };
+        self.named(SUBJECT, number, subject.name, text);
+        match detail.map(|number| (number, subject.detail(number))) {
+            Some((0, _)) => self.named(DETAIL, 0, subject.undefined, NO_DETAIL),
+            Some((number, Some(detail))) => self.named(DETAIL, number, detail.name, detail.text),
+            Some((number, None)) => self.unregistered(DETAIL, number),
+            None => {}
+        }
+    }
+
+    pub(super) fn reply(&mut self, reply: ReplyCode<'_>) {
+        let ReplyCode { code, digits: [first, second, _] } = reply;
+        self.title(code);
+        let (name, text) = replies::severity(first);
+        self.named(CLASS, first.into(), name, text);
+        let (name, text) = replies::group(second);
+        self.named(GROUP, second.into(), name, text);
+        if let Some(Reply { reference, text, .. }) = replies::find(code) {
+            self.line(MEANING, text.get(self.language));
+            self.defined(reference);
+        } else {
+            self.line(MEANING, &format!("{code}{}", UNREGISTERED.get(self.language)));
+            self.defined(replies::DIGITS);
+        }
+        self.note(notes::find(code));
+    }
+
+    pub(super) fn defined(&mut self, reference: &str) {
+        match (self.language, reference.split_once(", section ")) {
+            (Language::Ja, Some((document, section))) => self.line(DEFINED, &format!("{document} {section}節")),
+            _ => self.line(DEFINED, reference),
+        }
+    }
+
+    fn note(&mut self, note: Option<&Note>) {
+        let Some(note) = note else { return };
+        for (label, text) in [(POSTFIX, note.postfix), (ADVICE, note.advice)] {
+            if let Some(text) = text {
+                self.line(label, text.get(self.language));
+            }
+        }
+    }
+
+    /// What a provider means by its code, or what there is to say of the provider.
+    pub(super) fn provider(&mut self, provider: Provider, code: Option<&str>) {
+        match code {
+            Some(code) => self.title(&format!("{} {code}", provider.name())),
+            None => self.title(provider.name()),
+        }
+        let Some(general) = providers::of(provider) else { return };
+        let known = code.and_then(|code| providers::find(provider, code));
+        let (text, advice) = known.map_or((general.text, general.advice), |row| (row.text, row.advice));
+        if let Some(code) = code.filter(|_| known.is_none()) {
+            self.line(NOTE, &format!("{code}{}", UNKNOWN_CODE.get(self.language)));
+        }
+        self.line(MEANING, text.get(self.language));
+        if code.is_none() {
+            let codes: Vec<&str> = providers::meanings(provider).map(Meaning::code).collect();
+            if !codes.is_empty() {
+                self.line(CODES, &codes.join(" "));
+            }
+        }
+        self.line(ADVICE, advice.get(self.language));
+        if let Some(see) = general.see {
+            self.line(SEE, see);
+        }
+    }
+
+    /// What the provider means whose reply it is, if that is known.
+    pub(super) fn provider_of(&mut self, reply: &record::Reply<'_>) {
+        if let Some(provider) = reply.provider {
+            self.blank();
+            self.provider(provider, reply.provider_code);
+        }
+    }
+
+    pub(super) fn cause(&mut self, cause: Cause) {
+        self.title(cause.name());
+        let row = causes::of(cause);
+        self.line(CAUSE, row.meaning.get(self.language));
+        self.line(ADVICE, row.advice.get(self.language));
+    }
+
+    /// An empty line, between two explanations.
+    pub(super) fn blank(&mut self) {
+        self.out.push('\n');
+    }
+
+    pub(super) fn title(&mut self, code: &str) {
+        self.out.push_str(code);
+        self.out.push('\n');
+    }
+
+    /// A line with a number, its name in the record, and what it means.
+    fn named(&mut self, label: Text, number: u16, name: &str, text: Text) {
+        self.word(label, &format!("{number} {name}"), text);
+    }
+
+    /// A line with a word of the record, and what it means.
+    pub(super) fn word(&mut self, label: Text, word: &str, text: Text) {
+        let colon = match self.language {
+            Language::En => ": ",
+            Language::Ja => "：",
+        };
+        self.line(label, &format!("{word}{colon}{}", text.get(self.language)));
+    }
+
+    fn unregistered(&mut self, label: Text, number: u16) {
+        self.line(label, &format!("{number}{}", UNREGISTERED.get(self.language)));
+    }
+
+    /// A label and its text, folded at the width of a terminal.
+    pub(super) fn line(&mut self, label: Text, text: &str) {
+        fold::line(label.get(self.language), text, self.out);
+    }
+}
