@@ -1,7 +1,8 @@
 //! The command `explain`: what a status code means, for people at a terminal.
 //!
 //! It says more than the `text` of a record, which has to be short: every part of the code, the document that defines it,
-//! when Postfix itself uses it, and where to look. It knows the codes of large providers, and reads whole lines of the log.
+//! when Postfix itself uses it, and where to look. It knows the codes of large providers and the
+//! words of the record, and reads whole lines of the log.
 
 mod causes;
 mod fold;
@@ -13,30 +14,26 @@ mod query;
 mod replies;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use crate::dsn::Language;
 use crate::postfix;
-use crate::record::Provider;
 use page::{DISAGREE, NOTE, Page};
-use query::Query;
+use query::{Fault, Query};
 
-/// A text that holds no status code.
+/// A text that nothing can be said of.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "cannot explain {code:?}: {why}; \
-     write an enhanced code (4.7.1), its first parts (4.7 or 4), a reply code (450), a whole reply (450 4.7.1 Try later), \
-     a provider with its code (google 4.7.28), a cause (greylisted), or a line of the log"
-)]
+#[error("cannot explain {code:?}: {fault}")]
 pub struct Unknown {
     code: String,
-    why: String,
+    fault: Fault,
 }
 
 /// Appends an explanation of `code` to `out`, which then ends with a newline.
 ///
 /// `code` is an enhanced status code (RFC 3463) or its first parts, an SMTP reply code (RFC 5321, section 4.2), or a whole
 /// reply that begins with one, or with both; of its text, only a provider's code is explained. It may also be a provider,
-/// alone or with its code, a cause, or a line of the log.
+/// alone or with its code, such a code alone, a word of the record such as a cause, or a line of the log.
 ///
 /// Where there is nothing to explain, `out` is left as it was.
 pub fn explain(code: &str, language: Language, out: &mut String) -> Result<(), Unknown> {
@@ -45,24 +42,31 @@ pub fn explain(code: &str, language: Language, out: &mut String) -> Result<(), U
     let query = match Query::read(text) {
         Ok(query) => query,
         Err(_) if line::explain(text, &mut page) => return Ok(()),
-        Err(why) => return Err(Unknown { code: code.to_owned(), why }),
+        Err(fault) => return Err(Unknown { code: code.to_owned(), fault }),
     };
     match query {
         Query::Provider(provider, code) => page.provider(provider, code),
-        Query::Cause(cause) => page.cause(cause),
-        Query::Enhanced(parts) => page.enhanced(parts),
-        Query::Reply(reply, None) => page.reply(reply),
-        Query::Reply(reply, Some(parts)) => {
-            page.reply(reply);
-            if parts.class.code() != reply.digits[0] {
-                page.line(NOTE, DISAGREE.get(language));
+        Query::CodeOf(providers, code) => {
+            for (n, provider) in providers.into_iter().enumerate() {
+                if n > 0 {
+                    page.blank();
+                }
+                page.provider(provider, Some(code));
             }
-            page.blank();
-            page.enhanced(parts);
         }
-    }
-    if let Query::Reply(..) = query {
-        page.provider_of(&postfix::read_reply(text));
+        Query::Words(words) => page.words(&words),
+        Query::Enhanced(parts) => page.enhanced(parts),
+        Query::Reply(reply, parts) => {
+            page.reply(reply);
+            if let Some(parts) = parts {
+                if parts.class.code() != reply.digits[0] {
+                    page.line(NOTE, DISAGREE.get(language));
+                }
+                page.blank();
+                page.enhanced(parts);
+            }
+            page.provider_of(&postfix::read_reply(text));
+        }
     }
     Ok(())
 }
@@ -71,14 +75,11 @@ pub fn explain(code: &str, language: Language, out: &mut String) -> Result<(), U
 pub fn queries(arguments: &[String]) -> Vec<String> {
     let mut queries: Vec<String> = Vec::new();
     for argument in arguments {
-        match queries.last_mut().filter(|last| is_provider(last) && !is_provider(argument)) {
+        let may_be_code = words::provider(argument).is_none() && words::named(argument).is_empty();
+        match queries.last_mut().filter(|last| may_be_code && words::provider(last).is_some()) {
             Some(provider) => *provider = format!("{provider} {argument}"),
             None => queries.push(argument.clone()),
         }
     }
     queries
-}
-
-fn is_provider(text: &str) -> bool {
-    Provider::from_name(text).is_some()
 }

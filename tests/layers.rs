@@ -28,7 +28,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("postfix", &["byte_set", "decimal", "time", "dsn", "syslog", "record"]),
     ("encode", &["decimal", "time", "dsn", "syslog", "record"]),
     ("schema", &["encode"]),
-    ("explain", &["time", "dsn", "syslog", "record", "postfix"]),
+    ("explain", &["suggest", "time", "dsn", "syslog", "record", "postfix"]),
     ("unparsed", &["record"]),
     ("select", &["dsn", "syslog", "record"]),
     ("template", &["suggest", "syslog", "record"]),

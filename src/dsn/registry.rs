@@ -41,6 +41,14 @@ pub(crate) fn subject(number: u16) -> Option<&'static Subject> {
     SUBJECTS.get(usize::from(number))
 }
 
+/// The subject and the number of every detail, with its name. Number 0 says no more than the subject.
+pub(crate) fn details() -> impl Iterator<Item = (u16, u16, &'static str)> {
+    (0..).zip(&SUBJECTS).flat_map(|(number, subject)| {
+        let details = subject.details.iter().map(|detail| (detail.number, detail.name));
+        std::iter::once((0, subject.undefined)).chain(details).map(move |(detail, name)| (number, detail, name))
+    })
+}
+
 /// What is known of a class alone.
 pub(crate) const fn class_text(class: Class) -> Text {
     SUBJECTS[0].text(class)

@@ -20,6 +20,19 @@ pub(super) fn find(code: &str) -> Option<&'static Note> {
     NOTES.iter().find(|note| note.code == code)
 }
 
+/// The notes for a detail, of whatever class.
+pub(super) fn of_detail(subject: u16, detail: u16) -> impl Iterator<Item = &'static Note> {
+    let wanted = format!(".{subject}.{detail}");
+    NOTES.iter().filter(move |note| note.code.get(1..) == Some(wanted.as_str()))
+}
+
+impl Note {
+    /// The code as the table has it.
+    pub(super) const fn code(&self) -> &'static str {
+        self.code
+    }
+}
+
 const fn both(code: &'static str, postfix: Text, advice: Text) -> Note {
     Note { code, postfix: Some(postfix), advice: Some(advice) }
 }

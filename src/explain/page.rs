@@ -1,13 +1,13 @@
 //! An explanation, line by line.
 
+use super::fold;
 use super::notes::{self, Note};
 use super::providers::{self, Meaning};
 use super::query::{Parts, ReplyCode};
 use super::replies::{self, Reply};
-use super::{causes, fold};
 use crate::dsn::registry::{self, Text, text};
 use crate::dsn::{Class, Language};
-use crate::record::{self, Cause, Provider};
+use crate::record::{self, Provider};
 
 /// Where the lines of an explanation go.
 pub(super) struct Page<'o> {
@@ -22,14 +22,16 @@ const GROUP: Text = text("group", "区分");
 const MEANING: Text = text("meaning", "意味");
 const DEFINED: Text = text("defined", "定義");
 pub(super) const NOTE: Text = text("note", "注意");
-const POSTFIX: Text = text("Postfix", "Postfix");
+pub(super) const POSTFIX: Text = text("Postfix", "Postfix");
 pub(super) const ADVICE: Text = text("advice", "対処");
 pub(super) const CAUSE: Text = text("cause", "原因");
 const CODES: Text = text("codes", "コード");
+pub(super) const STATUS: Text = text("status", "状態");
+pub(super) const EVENT: Text = text("event", "イベント");
 const SEE: Text = text("see", "参照");
 
 const NO_SUBJECT: Text = text("It says no more than the class.", "分類以上のことは示されていない。");
-const NO_DETAIL: Text = text("It says no more than the subject.", "対象以上のことは示されていない。");
+pub(super) const NO_DETAIL: Text = text("It says no more than the subject.", "対象以上のことは示されていない。");
 /// What follows a number that is not registered.
 const UNREGISTERED: Text = text(
     " is not registered. Only the text of the reply, or whoever runs the server, can tell.",
@@ -133,13 +135,6 @@ impl Page<'_> {
             self.blank();
             self.provider(provider, reply.provider_code);
         }
-    }
-
-    pub(super) fn cause(&mut self, cause: Cause) {
-        self.title(cause.name());
-        let row = causes::of(cause);
-        self.line(CAUSE, row.meaning.get(self.language));
-        self.line(ADVICE, row.advice.get(self.language));
     }
 
     /// An empty line, between two explanations.

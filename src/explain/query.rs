@@ -1,17 +1,36 @@
 //! What was written, taken apart.
 
 use super::notes::{self, Note};
+use super::providers;
+use super::words::{self, Word};
 use crate::dsn::registry;
 use crate::dsn::{Class, Dsn};
-use crate::record::{Cause, Provider};
+use crate::record::Provider;
 
 /// What to explain.
-#[derive(Clone, Copy)]
 pub(super) enum Query<'a> {
     Enhanced(Parts<'a>),
     Reply(ReplyCode<'a>, Option<Parts<'a>>),
     Provider(Provider, Option<&'a str>),
-    Cause(Cause),
+    /// A code of these providers.
+    CodeOf(Vec<Provider>, &'a str),
+    /// All that a word of the record is.
+    Words(Vec<Word>),
+}
+
+/// Why a text cannot be explained.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Fault {
+    #[error(
+        "{0}; write an enhanced code (4.7.1), its first parts (4.7 or 4), a reply code (450), a whole reply \
+         (450 4.7.1 Try later), a provider with its code (google 4.7.28), a cause or another word of the record \
+         (greylisted), or a line of the log in quotes"
+    )]
+    Wrong(String),
+    #[error("did you mean `{0}`?")]
+    Misspelt(&'static str),
+    #[error("`{word}` is no code of a provider; explain it without `{provider}`")]
+    WordOfProvider { word: &'static str, provider: &'static str },
 }
 
 /// An enhanced status code, or its first parts.
@@ -34,32 +53,76 @@ pub(super) struct ReplyCode<'a> {
 
 impl<'a> Query<'a> {
     /// Reads what was written, or says what is wrong with it.
-    pub(super) fn read(code: &'a str) -> Result<Self, String> {
-        let mut words = code.split_whitespace();
-        let first = words.next().ok_or("there is no code")?;
-        if let Some(provider) = Provider::from_name(first) {
-            let code = words.next();
-            return match words.next() {
-                None => Ok(Self::Provider(provider, code)),
-                Some(_) => Err(format!("{} is followed by one code", provider.name())),
-            };
+    pub(super) fn read(text: &'a str) -> Result<Self, Fault> {
+        let first = text.split_whitespace().next().ok_or_else(|| Fault::Wrong("there is no code".to_owned()))?;
+        if let Some(provider) = words::provider(text) {
+            return Ok(Self::Provider(provider, None));
         }
-        if let Some(cause) = Cause::from_name(code) {
-            return Ok(Self::Cause(cause));
+        if let Some(provider) = words::provider(first) {
+            return Self::of_provider(provider, text[first.len()..].trim_start());
         }
+        let words = words::named(text);
+        if !words.is_empty() {
+            return Ok(Self::Words(words));
+        }
+        if let Some(detail) = words::detail(text) {
+            return Ok(Self::Words(vec![detail]));
+        }
+        if let Some(code) = Self::code(text)? {
+            return Ok(code);
+        }
+        let code = bare(text);
+        let providers = providers::with(code);
+        if providers.is_empty() { Err(Fault::unknown(text)) } else { Ok(Self::CodeOf(providers, code)) }
+    }
+
+    fn of_provider(provider: Provider, code: &'a str) -> Result<Self, Fault> {
+        let name = provider.name();
+        if let Some(word) = words::named(code).first() {
+            return Err(Fault::WordOfProvider { word: word.name(), provider: name });
+        }
+        if code.contains(char::is_whitespace) {
+            return Err(Fault::Wrong(format!("{name} is followed by one code")));
+        }
+        Ok(Self::Provider(provider, Some(bare(code))))
+    }
+
+    /// A code of numbers; `None` if `text` does not begin as one.
+    fn code(text: &'a str) -> Result<Option<Self>, Fault> {
+        let mut words = text.split_whitespace();
+        let Some(first) = words.next() else { return Ok(None) };
         // A reply of several lines has a hyphen after the code in all but the last (RFC 5321, section 4.2.1).
         let (first, glued) = match first.split_once('-') {
             Some((reply, rest)) if reply.len() == 3 => (reply, Some(rest)),
             _ => (first, None),
         };
         if !first.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
-            return Err("a code is made of digits and points".to_owned());
+            return Ok(None);
         }
         if first.len() > 1 && !first.contains('.') {
+            let reply = ReplyCode::read(first).map_err(Fault::Wrong)?;
             let second = glued.or_else(|| words.next()).and_then(Dsn::parse);
-            return Ok(Self::Reply(ReplyCode::read(first)?, second.map(Parts::from)));
+            return Ok(Some(Self::Reply(reply, second.map(Parts::from))));
         }
-        Parts::read(first).map(Self::Enhanced)
+        Parts::read(first).map(|parts| Some(Self::Enhanced(parts))).map_err(Fault::Wrong)
+    }
+}
+
+/// A code without the brackets in which providers print theirs.
+fn bare(code: &str) -> &str {
+    let inside = |(open, close)| code.strip_prefix(open)?.strip_suffix(close);
+    [('[', ']'), ('(', ')')].into_iter().find_map(inside).unwrap_or(code)
+}
+
+impl Fault {
+    /// The fault of a text that is nothing of all that can be explained. Only of a word or two can be said what was meant.
+    fn unknown(text: &str) -> Self {
+        let mut words = text.split_whitespace();
+        let (first, is_short) = (words.next().unwrap_or_default(), words.nth(1).is_none());
+        match words::nearest(text).or_else(|| words::nearest(first)).filter(|_| is_short) {
+            Some(word) => Self::Misspelt(word),
+            None => Self::Wrong("it is no code, word or line that is known".to_owned()),
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 use super::fold::{WIDTH, width};
 use super::*;
 use crate::dsn::Class;
-use crate::record::Cause;
+use crate::dsn::registry;
+use crate::record::{Cause, Event, Provider};
 
 fn page(code: &str, language: Language) -> String {
     let mut out = String::new();
@@ -292,6 +293,29 @@ fn a_code_of_a_provider() {
         en("google 4.7.28 x").split("; write").next(),
         Some("cannot explain \"google 4.7.28 x\": google is followed by one code")
     );
+    assert_eq!(en("yahoo [TSS04]"), en("yahoo TSS04"));
+    assert_eq!(en("microsoft (S3150)"), en("microsoft S3150"));
+    assert_eq!(en("microsoft AS(1440)").lines().next(), Some("microsoft AS(1440)"));
+}
+
+#[test]
+fn a_code_of_a_provider_that_is_not_named() {
+    assert_eq!(en("S3150"), en("microsoft S3150"));
+    assert_eq!(ja("[tss04]"), ja("yahoo tss04"));
+    assert_eq!(en("AS(1440)"), en("microsoft AS(1440)"));
+    assert_eq!(en("HL:ICC"), en("netease HL:ICC"));
+    assert_eq!(en("bl"), format!("{}\n{}", en("t_online bl"), en("gmx bl")));
+    assert_eq!(en("OFR204_416"), en("orange OFR204_416"));
+    assert_eq!(en("TSS99"), en("yahoo TSS99"));
+    // No detail of the registry.
+    assert_eq!(en("X.7.40"), en("google X.7.40"));
+    for provider in Provider::ALL {
+        for row in providers::meanings(provider)
+            .filter(|row| !row.code().contains('*') && !row.code().starts_with(['X', '2', '4', '5']))
+        {
+            assert!(en(row.code()).contains(&en(&format!("{} {}", provider.name(), row.code()))), "{}", row.code());
+        }
+    }
 }
 
 #[test]
@@ -322,20 +346,110 @@ fn a_cause() {
 }
 
 #[test]
+fn words_of_the_record() {
+    insta::assert_snapshot!(en("deferred"), @"
+    deferred
+      status   This attempt failed. The message stays in the queue, and Postfix
+               tries again by itself.
+    ");
+    insta::assert_snapshot!(ja("sasl_failure"), @"
+    sasl_failure
+      イベント クライアントのSASL認証が失敗した。
+    ");
+    insta::assert_snapshot!(en("connection_lost"), @"
+    connection_lost
+      cause    The other side closed the connection in mid-conversation.
+      advice   A delivery is tried again and mostly passes, and a client that goes
+               away is mostly harmless. If it lasts, look for a firewall that
+               changes SMTP or drops large packets.
+      event    A session with a client ended before its time.
+    ");
+    insta::assert_snapshot!(en("delivery_not_authorized"), @"
+    delivery_not_authorized
+      detail   X.7.1: The server does not let this client or sender deliver the
+               message: its policy, a filter or a block list decides so.
+      defined  RFC 3463, section 3.8
+      Postfix  4.7.1: smtpd uses it for defer_unauth_destination, rate limits,
+               policy services and a milter that failed.
+      advice   4.7.1: Read the reply. Greylisting passes with a later attempt; for a
+               rate limit send more slowly; else ask its postmaster.
+      Postfix  5.7.1: smtpd uses it for Relay access denied, block lists and access
+               tables, cleanup for header and body checks and milters.
+      advice   5.7.1: The reply names the rule. Check the IP address against block
+               lists, and SPF, DKIM and reverse DNS of the sender.
+    ");
+    insta::assert_snapshot!(en("other_network_status"), @"
+    other_network_status
+      detail   X.4.0: It says no more than the subject.
+      defined  RFC 3463, section 3.5
+      Postfix  5.4.0: cleanup uses it for a message that has passed more than
+               hopcount_limit hosts (too many hops).
+    ");
+    assert_eq!(en("x.7.1"), en("delivery_not_authorized"));
+    for word in Cause::ALL.map(Cause::name).into_iter().chain(Event::NAMES).chain(Event::STATUS_WORDS) {
+        assert_eq!(en(word).lines().next(), Some(word));
+    }
+}
+
+#[test]
+fn capitals_and_hyphens_make_no_difference() {
+    for (written, meant) in [
+        ("Greylisted", "greylisted"),
+        ("RATE-LIMITED", "rate_limited"),
+        ("Rate limited", "rate_limited"),
+        ("SOFTBOUNCE", "softbounce"),
+        ("Undeliverable-but-not-cached", "undeliverable_but_not_cached"),
+        ("Google", "google"),
+        ("T-Online", "t_online"),
+        ("yahoo japan", "yahoo_japan"),
+    ] {
+        assert_eq!(en(written), en(meant), "{written}");
+        assert!(en(written).starts_with(&format!("{meant}\n")), "{written}");
+    }
+    assert_eq!(en("t-online NOWL"), en("t_online NOWL"));
+}
+
+#[test]
+fn what_was_probably_meant_is_said() {
+    for (written, meant) in [
+        ("greylist", "greylisted"),
+        ("gogle", "google"),
+        ("gogle 4.7.28", "google"),
+        ("defered", "deferred"),
+        ("rate limits", "rate_limit"),
+        ("sasl_failures", "sasl_failure"),
+        ("delivery_not_authorised", "delivery_not_authorized"),
+    ] {
+        assert_eq!(en(written), format!("cannot explain {written:?}: did you mean `{meant}`?"));
+    }
+}
+
+#[test]
+fn a_word_is_no_code_of_a_provider() {
+    assert_eq!(
+        en("google rate_limited"),
+        "cannot explain \"google rate_limited\": `rate_limited` is no code of a provider; explain it without `google`"
+    );
+}
+
+#[test]
 fn a_provider_takes_the_code_that_follows() {
     let queries = |text: &str| super::queries(&text.split(' ').map(str::to_owned).collect::<Vec<_>>()).join("|");
     assert_eq!(queries("google 4.7.28 450 google docomo"), "google 4.7.28|450|google|docomo");
+    assert_eq!(queries("google rate_limited"), "google|rate_limited");
+    assert_eq!(queries("T-Online NOWL greylisted"), "T-Online NOWL|greylisted");
     assert_eq!(queries("4.7.1"), "4.7.1");
 }
 
 #[test]
 fn what_is_no_code() {
-    insta::assert_snapshot!(en("9.1.1"), @r#"cannot explain "9.1.1": a class is 2 (success), 4 (transient) or 5 (permanent), not 9; write an enhanced code (4.7.1), its first parts (4.7 or 4), a reply code (450), a whole reply (450 4.7.1 Try later), a provider with its code (google 4.7.28), a cause (greylisted), or a line of the log"#);
-    insta::assert_snapshot!(en("hello"), @r#"cannot explain "hello": a code is made of digits and points; write an enhanced code (4.7.1), its first parts (4.7 or 4), a reply code (450), a whole reply (450 4.7.1 Try later), a provider with its code (google 4.7.28), a cause (greylisted), or a line of the log"#);
+    insta::assert_snapshot!(en("9.1.1"), @r#"cannot explain "9.1.1": a class is 2 (success), 4 (transient) or 5 (permanent), not 9; write an enhanced code (4.7.1), its first parts (4.7 or 4), a reply code (450), a whole reply (450 4.7.1 Try later), a provider with its code (google 4.7.28), a cause or another word of the record (greylisted), or a line of the log in quotes"#);
+    insta::assert_snapshot!(en("hello"), @r#"cannot explain "hello": it is no code, word or line that is known; write an enhanced code (4.7.1), its first parts (4.7 or 4), a reply code (450), a whole reply (450 4.7.1 Try later), a provider with its code (google 4.7.28), a cause or another word of the record (greylisted), or a line of the log in quotes"#);
     for (code, why) in [
         ("", "there is no code"),
-        ("X.7.1", "a code is made of digits and points"),
-        ("４.7.1", "a code is made of digits and points"),
+        ("X.7.99", "it is no code, word or line that is known"),
+        ("４.7.1", "it is no code, word or line that is known"),
+        ("S3151", "it is no code, word or line that is known"),
         ("9", "a class is 2 (success), 4 (transient) or 5 (permanent), not 9"),
         (".7.1", "the class is missing"),
         ("4.", "a class is followed by at most two numbers of one to three digits"),
@@ -384,8 +498,11 @@ fn lines_fit_a_terminal() {
                 assert_fits(&page(&format!("{} {}", provider.name(), row.code()), language));
             }
         }
-        for cause in Cause::ALL {
-            assert_fits(&page(cause.name(), language));
+        let details = registry::details().map(|(.., name)| name);
+        for word in
+            Cause::ALL.map(Cause::name).into_iter().chain(details).chain(Event::NAMES).chain(Event::STATUS_WORDS)
+        {
+            assert_fits(&page(word, language));
         }
         for code in (200..600).filter(|code| code / 10 % 10 < 6) {
             assert_fits(&page(&format!("{code} 5.3.0"), language));

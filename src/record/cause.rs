@@ -100,11 +100,6 @@ impl Cause {
         Self::Other,
     ];
 
-    /// The cause with this word.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|cause| cause.name() == name)
-    }
-
     /// The word in the record.
     pub const fn name(self) -> &'static str {
         match self {

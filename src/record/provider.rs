@@ -195,9 +195,4 @@ impl Provider {
             Self::Hornetsecurity => "hornetsecurity",
         }
     }
-
-    /// The provider with this name, whatever its case.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|provider| provider.name().eq_ignore_ascii_case(name))
-    }
 }

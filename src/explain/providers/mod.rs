@@ -55,6 +55,12 @@ pub(super) fn find(provider: Provider, code: &str) -> Option<&'static Meaning> {
     meanings(provider).find(|row| row.fits(code))
 }
 
+/// The providers that have this code, which is known without their names.
+pub(super) fn with(code: &str) -> Vec<Provider> {
+    let has = |provider: &Provider| find(*provider, code).is_some_and(|row| row.is_known_alone(code));
+    Provider::ALL.into_iter().filter(has).collect()
+}
+
 /// What is true of a provider.
 pub(super) fn of(provider: Provider) -> Option<&'static General> {
     general::ROWS.iter().find(|row| row.provider == provider)
@@ -64,6 +70,13 @@ impl Meaning {
     /// The code as the table has it.
     pub(super) const fn code(&self) -> &'static str {
         self.code
+    }
+
+    /// Whether a code that fits is known by itself. Any word may be of a family that has one letter or none in common.
+    fn is_known_alone(&self, code: &str) -> bool {
+        let letters = |begin: &str| begin.bytes().filter(u8::is_ascii_alphabetic).count();
+        let family = self.code.split_once('*').map(|(begin, _)| begin);
+        family.is_none_or(|begin| letters(begin) > 1 && code.bytes().any(|b| b.is_ascii_digit()))
     }
 
     fn fits(&self, code: &str) -> bool {
@@ -183,7 +196,7 @@ mod tests {
             let (Some(provider), Some(code)) = (reply["provider"].as_str(), reply["provider_code"].as_str()) else {
                 continue;
             };
-            let known = Provider::from_name(provider).and_then(|provider| find(provider, code));
+            let known = crate::explain::words::provider(provider).and_then(|provider| find(provider, code));
             assert!(known.is_some(), "{provider} {code} is not explained");
             missing.retain(|row| row.provider.name() != provider || !row.fits(code));
         }

@@ -1,0 +1,269 @@
+//! The words of the record, and what each of them says.
+
+use super::causes;
+use super::notes;
+use super::page::{ADVICE, CAUSE, DETAIL, EVENT, NO_DETAIL, POSTFIX, Page, STATUS};
+use crate::dsn::registry::{self, Text, text};
+use crate::record::{Cause, Provider};
+use crate::suggest;
+
+/// A word, with what it is. A word may be several: `mailbox_full` is a cause and a detail.
+#[derive(Clone, Copy)]
+pub(super) enum Word {
+    Cause(Cause),
+    /// The name of an enhanced code's detail.
+    Detail {
+        subject: u16,
+        detail: u16,
+        name: &'static str,
+    },
+    Status(&'static str, Text),
+    Event(&'static str, Text),
+}
+
+/// As names are written in the record, which has neither capitals nor hyphens: `RATE-LIMITED` is `rate_limited`.
+fn normalized(text: &str) -> String {
+    text.to_ascii_lowercase().replace(['-', ' '], "_")
+}
+
+/// All that a word is.
+pub(super) fn named(word: &str) -> Vec<Word> {
+    let name = normalized(word);
+    all().filter(|word| word.name() == name).collect()
+}
+
+/// The detail with a code such as `X.7.1`, in which X is any class.
+pub(super) fn detail(code: &str) -> Option<Word> {
+    let code = code.to_ascii_uppercase();
+    let fits =
+        |word: &Word| matches!(word, Word::Detail { subject, detail, .. } if code == detail_code(*subject, *detail));
+    all().find(fits)
+}
+
+fn detail_code(subject: u16, detail: u16) -> String {
+    format!("X.{subject}.{detail}")
+}
+
+/// The provider with this name.
+pub(super) fn provider(name: &str) -> Option<Provider> {
+    let name = normalized(name);
+    Provider::ALL.into_iter().find(|provider| provider.name() == name)
+}
+
+/// The word or provider that was probably meant.
+pub(super) fn nearest(word: &str) -> Option<&'static str> {
+    let providers = Provider::ALL.into_iter().map(Provider::name);
+    suggest::nearest(&normalized(word), all().map(|word| word.name()).chain(providers))
+}
+
+fn all() -> impl Iterator<Item = Word> {
+    let details = registry::details().map(|(subject, detail, name)| Word::Detail { subject, detail, name });
+    let statuses = STATUSES.iter().map(|(name, text)| Word::Status(name, *text));
+    let events = EVENTS.iter().map(|(name, text)| Word::Event(name, *text));
+    Cause::ALL.into_iter().map(Word::Cause).chain(details).chain(statuses).chain(events)
+}
+
+impl Word {
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Cause(cause) => cause.name(),
+            Self::Detail { name, .. } | Self::Status(name, _) | Self::Event(name, _) => name,
+        }
+    }
+}
+
+impl Page<'_> {
+    /// What each of `words` says, which have one name.
+    pub(super) fn words(&mut self, words: &[Word]) {
+        for (n, word) in words.iter().enumerate() {
+            if n == 0 {
+                self.title(word.name());
+            }
+            match *word {
+                Word::Cause(cause) => {
+                    let row = causes::of(cause);
+                    self.line(CAUSE, row.meaning.get(self.language));
+                    self.line(ADVICE, row.advice.get(self.language));
+                }
+                Word::Detail { subject, detail, .. } => self.detail(subject, detail),
+                Word::Status(_, text) => self.line(STATUS, text.get(self.language)),
+                Word::Event(_, text) => self.line(EVENT, text.get(self.language)),
+            }
+        }
+    }
+
+    /// A detail of whatever class.
+    fn detail(&mut self, number: u16, detail: u16) {
+        let Some(subject) = registry::subject(number) else { return };
+        let (text, reference) =
+            subject.detail(detail).map_or((NO_DETAIL, subject.reference), |detail| (detail.text, detail.reference));
+        self.word(DETAIL, &detail_code(number, detail), text);
+        self.defined(reference);
+        for note in notes::of_detail(number, detail) {
+            for (label, text) in [(POSTFIX, note.postfix), (ADVICE, note.advice)] {
+                if let Some(text) = text {
+                    self.word(label, note.code(), text);
+                }
+            }
+        }
+    }
+}
+
+#[rustfmt::skip]
+const STATUSES: &[(&str, Text)] = &[
+    ("sent", text(
+        "The next server or the mailbox took the message for this recipient.",
+        "次のサーバーまたはメールボックスが、この宛先のメッセージを受け取った。")),
+    ("deferred", text(
+        "This attempt failed. The message stays in the queue, and Postfix tries again by itself.",
+        "今回の配送は失敗した。メッセージはキューに残り、Postfixが自動で再試行する。")),
+    ("bounced", text(
+        "The delivery failed for good. Postfix returns the message to the sender.",
+        "配送は恒久的に失敗した。Postfixは送信者にメッセージを返す。")),
+    ("expired", text(
+        "The message was too long in the queue (maximal_queue_lifetime). Postfix returns it to the sender.",
+        "メッセージがキューでの保存期限（maximal_queue_lifetime）を過ぎた。Postfixは送信者に返す。")),
+    ("force_expired", text(
+        "An administrator made the message expire (postsuper -e). Postfix returns it to the sender.",
+        "管理者がメッセージを期限切れにした（postsuper -e）。Postfixは送信者に返す。")),
+    ("softbounce", text(
+        "The delivery failed for good, but soft_bounce = yes keeps the message in the queue.",
+        "配送は恒久的に失敗したが、soft_bounce = yesのためメッセージはキューに残る。")),
+    ("deliverable", text(
+        "A test without a message (address verification, sendmail -bv): the recipient would be accepted.",
+        "メッセージを送らない検査（アドレス検証、sendmail -bv）で、宛先は受け入れられる見込みである。")),
+    ("undeliverable", text(
+        "A test without a message (address verification, sendmail -bv): the recipient would be refused.",
+        "メッセージを送らない検査（アドレス検証、sendmail -bv）で、宛先は拒否される見込みである。")),
+    ("undeliverable_but_not_cached", text(
+        "As undeliverable, but the result is not kept (address_verify_negative_cache = no).",
+        "undeliverableと同じだが、結果は保存されない（address_verify_negative_cache = no）。")),
+];
+
+#[rustfmt::skip]
+const EVENTS: &[(&str, Text)] = &[
+    ("delivery", text(
+        "Delivery to a recipient was tried; the status says with what result.",
+        "宛先への配送が試みられた。結果はstatusに示される。")),
+    ("queue_active", text(
+        "qmgr took a message into the active queue, to deliver it.",
+        "qmgrがメッセージをアクティブキューに入れた。これから配送される。")),
+    ("expired", text(
+        "A message was too long in the queue, or was made to expire: the sender gets it back.",
+        "メッセージがキューでの保存期限を過ぎたか、期限切れにされ、送信者に返される。")),
+    ("removed", text(
+        "A message left the queue: Postfix is done with it.",
+        "メッセージがキューから削除された。Postfixでの処理は完了している。")),
+    ("skipped", text(
+        "qmgr left a message alone that is still being delivered.",
+        "qmgrが、まだ配送中のメッセージに手を付けなかった。")),
+    ("passing", text(
+        "A delivery agent handed a recipient on to another transport.",
+        "配送エージェントが、宛先を別のトランスポートに引き渡した。")),
+    ("pickup", text(
+        "A local user or program submitted a message (sendmail).",
+        "ローカルのユーザーまたはプログラムがメッセージを投入した（sendmail）。")),
+    ("message_id", text(
+        "cleanup read the Message-ID of a new message.",
+        "cleanupが新しいメッセージのMessage-IDを読み取った。")),
+    ("notification", text(
+        "Postfix sent a notification of a failure, a delay or a delivery; its kind says which.",
+        "Postfixが失敗、遅延、または配送の通知を送った。種類はkindに示される。")),
+    ("notification_failed", text(
+        "A notification could not be sent.",
+        "通知を送れなかった。")),
+    ("client", text(
+        "smtpd begins to take a message: from which client, and as whom it logged in.",
+        "smtpdがメッセージの受信を始めた。クライアントと認証ユーザーが示される。")),
+    ("connect", text(
+        "A client connected.",
+        "クライアントが接続した。")),
+    ("disconnect", text(
+        "A client disconnected; the commands are those that it used.",
+        "クライアントが切断した。使われたコマンドの回数が示される。")),
+    ("connection_lost", text(
+        "A session with a client ended before its time.",
+        "クライアントとのセッションが途中で終わった。")),
+    ("verdict", text(
+        "This host decided about a client or a message, mostly to refuse it; the action says how.",
+        "このホストがクライアントまたはメッセージについて判定した。多くは拒否で、内容はactionに示される。")),
+    ("attempt_failed", text(
+        "One server failed. Postfix tries the next one, and a delivery tells the result.",
+        "1台のサーバーで失敗した。Postfixは次のサーバーを試し、結果はdeliveryに示される。")),
+    ("tls", text(
+        "A TLS connection was made; its trust says whether the certificate was verified.",
+        "TLS接続が確立した。証明書の検証結果はtrustに示される。")),
+    ("tls_error", text(
+        "A TLS handshake or a verification failed.",
+        "TLSのハンドシェイクまたは検証に失敗した。")),
+    ("tls_report", text(
+        "A result was noted for a TLS report (RFC 8460).",
+        "TLSレポート（RFC 8460）のための結果が記録された。")),
+    ("sasl_failure", text(
+        "A client tried to log in, and failed.",
+        "クライアントのSASL認証が失敗した。")),
+    ("hostname_mismatch", text(
+        "The name of a client does not resolve to its address.",
+        "クライアントの名前が、そのIPアドレスに解決されない。")),
+    ("rate_limit", text(
+        "A client did something too often, and is refused for a while.",
+        "クライアントの操作が上限回数を超え、しばらく拒否される。")),
+    ("protocol_error", text(
+        "A client broke the protocol.",
+        "クライアントがプロトコルに違反した。")),
+    ("postscreen", text(
+        "postscreen tested a client, or knew it from its cache.",
+        "postscreenがクライアントを検査したか、キャッシュで判定した。")),
+    ("dnsbl", text(
+        "dnsblog found the address of a client in a DNS list.",
+        "dnsblogが、クライアントのIPアドレスをDNSリストで見つけた。")),
+    ("statistics", text(
+        "The highest rate or count of clients (anvil), or figures of the connection cache (scache).",
+        "クライアントの最大の頻度や件数（anvil）、または接続キャッシュの統計（scache）である。")),
+    ("cache_cleanup", text(
+        "Old entries of a cache were removed.",
+        "キャッシュの古い項目が削除された。")),
+    ("queue_admin", text(
+        "An administrator changed the queue (postsuper).",
+        "管理者がキューを操作した（postsuper）。")),
+    ("lifecycle", text(
+        "Postfix started, stopped or reloaded its configuration.",
+        "Postfixが起動、停止、または設定を再読み込みした。")),
+    ("notice", text(
+        "An informational line of a known kind, which has no fields of its own.",
+        "既知の種類の情報行で、固有の項目はない。")),
+    ("warning", text(
+        "A warning or an error of Postfix that no other event names.",
+        "他のイベントに該当しない、Postfixの警告またはエラーである。")),
+    ("debug", text(
+        "Verbose output of Postfix (-v, debug_peer_list).",
+        "Postfixの詳細出力（-v、debug_peer_list）である。")),
+    ("other", text(
+        "A line of Postfix that Postrider does not understand. Please report it.",
+        "Postriderが理解できないPostfixの行である。報告してほしい。")),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dsn::Language;
+    use crate::record::Event;
+
+    #[test]
+    fn each_status_and_event_of_the_record_is_told_in_sentences() {
+        assert_eq!(STATUSES.iter().map(|(name, _)| *name).collect::<Vec<_>>(), Event::STATUS_WORDS);
+        assert_eq!(EVENTS.iter().map(|(name, _)| *name).collect::<Vec<_>>(), Event::NAMES);
+        for (name, text) in STATUSES.iter().chain(EVENTS) {
+            let (en, ja) = (text.get(Language::En), text.get(Language::Ja));
+            assert!(en.ends_with('.') && en.is_ascii() && !en.contains(['"', '\'']), "{name}: {en}");
+            assert!(ja.ends_with('。'), "{name}: {ja}");
+        }
+    }
+
+    #[test]
+    fn no_provider_has_the_name_of_a_word() {
+        for provider in Provider::ALL {
+            assert!(named(provider.name()).is_empty(), "{}", provider.name());
+        }
+    }
+}
