@@ -165,8 +165,9 @@ pub struct Replay {
 #[derive(Args, Debug)]
 pub struct Explain {
     /// An enhanced status code (4.7.1), a reply code (450), a reply ("450 4.7.1 Greylisted"), a provider and its code
-    /// (google 4.7.28), a cause (greylisted), or a line of the log
-    #[arg(value_name = "CODE", required = true)]
+    /// (google 4.7.28), a cause or another word of the record (greylisted), or a line of the log in quotes; `-` or none:
+    /// each line of the standard input
+    #[arg(value_name = "CODE")]
     pub codes: Vec<String>,
     /// The language of the explanation
     #[arg(long, value_name = "LANG", default_value = "en", value_parser = PossibleValuesParser::new(Language::NAMES))]

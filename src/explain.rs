@@ -6,6 +6,7 @@
 
 mod causes;
 mod fold;
+mod input;
 mod line;
 mod notes;
 mod page;
@@ -18,8 +19,12 @@ mod words;
 
 use crate::dsn::Language;
 use crate::postfix;
+pub use input::lines;
 use page::{DISAGREE, NOTE, Page};
 use query::{Fault, Query};
+
+/// So many characters of a text that cannot be explained are shown.
+const SHOWN: usize = 200;
 
 /// A text that nothing can be said of.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,7 +47,7 @@ pub fn explain(code: &str, language: Language, out: &mut String) -> Result<(), U
     let query = match Query::read(text) {
         Ok(query) => query,
         Err(_) if line::explain(text, &mut page) => return Ok(()),
-        Err(fault) => return Err(Unknown { code: code.to_owned(), fault }),
+        Err(fault) => return Err(Unknown { code: code.chars().take(SHOWN).collect(), fault }),
     };
     match query {
         Query::Provider(provider, code) => page.provider(provider, code),

@@ -35,7 +35,6 @@ pub mod record;
 pub mod postfix;
 pub mod encode;
 pub mod schema;
-pub mod explain;
 pub mod unparsed;
 
 // From records to the queues and spools of the sinks.
@@ -57,6 +56,7 @@ pub mod source;
 pub mod sink;
 
 // The commands.
+pub mod explain;
 pub mod decode;
 pub mod replay;
 pub mod cli;

@@ -1,6 +1,6 @@
 //! The `postrider` command: arguments, logging and exit codes.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::CommandFactory;
@@ -206,6 +206,12 @@ fn replay(arguments: cli::Replay) -> Result<(), Failure> {
 
 fn explain(arguments: &Explain) -> Result<(), Failure> {
     let language = language(&arguments.lang);
+    if arguments.codes.is_empty() && io::stdin().is_terminal() {
+        return Err(nothing_to_explain());
+    }
+    if arguments.codes.is_empty() || arguments.codes == ["-"] {
+        return explain_input(language);
+    }
     let mut text = String::new();
     for (n, code) in explain::queries(&arguments.codes).iter().enumerate() {
         if n > 0 {
@@ -215,6 +221,44 @@ fn explain(arguments: &Explain) -> Result<(), Failure> {
             .map_err(|error| Failure { code: USAGE, message: format!("postrider: {error}") })?;
     }
     print(text.as_bytes())
+}
+
+/// Explains each line of the standard input. Those that it cannot explain end nothing.
+fn explain_input(language: Language) -> Result<(), Failure> {
+    let unread =
+        |error: io::Error| Failure { code: IO, message: format!("postrider: cannot read the standard input: {error}") };
+    standard::input().map_err(unread)?;
+    let (mut text, mut lines, mut unknown, mut first) = (String::new(), 0_u64, 0_u64, None);
+    let mut stdout = stdout()?.lock();
+    for line in explain::lines(io::stdin().lock()) {
+        lines += 1;
+        if let Err(error) = explain::explain(&line.map_err(unread)?, language, &mut text) {
+            unknown += 1;
+            first.get_or_insert(error);
+            continue;
+        }
+        if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+            return output_failure(&error);
+        }
+        // An empty line before the next one.
+        text.clear();
+        text.push('\n');
+    }
+    match first {
+        None if lines == 0 => Err(nothing_to_explain()),
+        None => Ok(()),
+        Some(error) => {
+            let message =
+                format!("postrider: {unknown} of {lines} lines cannot be explained, of which the first: {error}");
+            Err(Failure { code: DATA, message })
+        }
+    }
+}
+
+fn nothing_to_explain() -> Failure {
+    let message = "postrider: nothing to explain: write a code, a cause or a line of the log, or pipe lines into it; \
+                   `postrider explain --help` says more";
+    Failure { code: USAGE, message: message.to_owned() }
 }
 
 fn spool(command: &cli::Spool) -> Result<(), Failure> {

@@ -28,7 +28,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("postfix", &["byte_set", "decimal", "time", "dsn", "syslog", "record"]),
     ("encode", &["decimal", "time", "dsn", "syslog", "record"]),
     ("schema", &["encode"]),
-    ("explain", &["suggest", "time", "dsn", "syslog", "record", "postfix"]),
     ("unparsed", &["record"]),
     ("select", &["dsn", "syslog", "record"]),
     ("template", &["suggest", "syslog", "record"]),
@@ -76,6 +75,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "spool", "config", "panics",
         ],
     ),
+    ("explain", &["suggest", "frame", "time", "dsn", "syslog", "record", "postfix", "pipeline"]),
     (
         "decode",
         &["crash", "gzip", "standard", "frame", "time", "syslog", "record", "encode", "unparsed", "pipeline", "panics"],

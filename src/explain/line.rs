@@ -2,32 +2,46 @@
 
 use jiff::tz::TimeZone;
 
-use super::causes;
-use super::page::{ADVICE, CAUSE, DETAIL, Page};
+use super::page::{ADVICE, CAUSE, DETAIL, EVENT, NOTE, Page};
 use super::query::{Parts, ReplyCode};
+use super::{causes, words};
 use crate::dsn::Dsn;
-use crate::postfix;
-use crate::record::{AttemptFailed, Cause, Event, Postfix, Reply};
-use crate::syslog::{self, Context, Message};
+use crate::dsn::registry::{Text, text};
+use crate::frame::Frame;
+use crate::record::{AttemptFailed, Cause, Event, LineHashes, NewId, Origin, Peer, Postfix, Reply, Transport};
+use crate::syslog::{Context, Format, Message};
 use crate::time::Timestamp;
+use crate::{pipeline, postfix};
 
-/// Explains a line of Postfix that tells of a delivery, an attempt or a verdict; false if it is none of these.
+const NO_CODE: Text = text("The line has no code and no cause.", "この行にはコードも原因もない。");
+
+/// Explains a line of Postfix, in all that may stand before it; false if it is none.
 pub(super) fn explain(text: &str, page: &mut Page<'_>) -> bool {
-    // When it was read makes no difference.
+    // When and how it was read makes no difference.
     let (now, zone) = (Timestamp::from_micros(0), TimeZone::UTC);
     let context = Context::new(now, &zone);
-    let message = syslog::parse(text, &context);
-    if let Some(postfix) = postfix::parse(&message) {
-        return event(&postfix, page);
+    let origin =
+        Origin { name: String::new(), transport: Transport::Stdin, zone: zone.clone(), format: Format::default() };
+    let frame = Frame { bytes: text.as_bytes(), truncated: false };
+    let id = NewId::Line(LineHashes::starting_at(0).next(frame.bytes, 0));
+    let is_explained = pipeline::read_frame(&frame, Peer::default(), &origin, &context, id, |record| {
+        record.postfix.as_ref().map(|postfix| event(postfix, page)).is_some()
+    });
+    if is_explained {
+        return true;
     }
-    // Somebody has cut off what stands before the text.
+    // Somebody has cut off what stands before the text, which has to say by itself that it is Postfix's.
     let message = Message { app_name: Some("postfix"), msg: text, ..Message::default() };
-    postfix::parse(&message).is_some_and(|postfix| event(&postfix, page))
+    let shapeless = |postfix: &Postfix<'_>| {
+        matches!(postfix.event, Event::Notice(_) | Event::Warning(_) | Event::Debug(_) | Event::Other(_))
+    };
+    let postfix = postfix::parse(&message).filter(|postfix| !shapeless(postfix));
+    postfix.map(|postfix| event(&postfix, page)).is_some()
 }
 
-fn event(postfix: &Postfix<'_>, page: &mut Page<'_>) -> bool {
+fn event(postfix: &Postfix<'_>, page: &mut Page<'_>) {
     let name = postfix.event.name();
-    match &postfix.event {
+    let has_parts = match &postfix.event {
         Event::Delivery(delivery) => {
             parts(page, name, [delivery.cause, delivery.cause_detail], delivery.reply.as_ref(), delivery.dsn)
         }
@@ -35,11 +49,19 @@ fn event(postfix: &Postfix<'_>, page: &mut Page<'_>) -> bool {
             parts(page, name, [Some(*cause), None], reply.as_ref(), None)
         }
         Event::Verdict(verdict) => parts(page, name, [verdict.cause, None], verdict.reply.as_ref(), None),
+        Event::ConnectionLost(lost) => parts(page, name, [Some(lost.cause), None], None, None),
         _ => false,
+    };
+    if !has_parts {
+        page.title(name);
+        if let Some(text) = words::event(name) {
+            page.line(EVENT, text.get(page.language));
+        }
+        page.line(NOTE, NO_CODE.get(page.language));
     }
 }
 
-/// The cause and the one beneath it, then the codes, and what the provider means.
+/// The cause and the one beneath it, then the codes, and what the provider means; false if there is nothing of these.
 fn parts(
     page: &mut Page<'_>,
     name: &str,
@@ -186,9 +208,50 @@ mod tests {
     }
 
     #[test]
-    fn what_tells_of_nothing_is_no_code() {
+    fn a_line_in_what_log_drivers_and_relays_put_around_it() {
+        let text = "4FCA1803C5: to=<u@example.com>, relay=none, delay=1, delays=0/0/1/0, dsn=4.4.1, status=deferred \
+            (connect to mx[192.0.2.1]:25: Connection refused)";
+        let line = format!("Nov 24 02:15:07 mx1 postfix/smtp[123]: {text}");
+        let expected = en(&line);
+        assert!(expected.starts_with("delivery\n  cause    connection_refused: "), "{expected}");
+        for around in [
+            text.to_owned(),
+            format!("mail-1  | {line}"),
+            format!("mail-1  | postfix/smtp[123]: {text}"),
+            format!("2026-11-24T02:15:08.123456789Z stdout F {line}"),
+            format!("{{\"log\":\"{line}\\n\",\"stream\":\"stdout\",\"time\":\"2026-11-24T02:15:08.123456789Z\"}}"),
+            format!("<22>1 2026-11-24T02:15:08Z relay docker - - - {line}"),
+        ] {
+            assert_eq!(en(&around), expected, "{around}");
+        }
+    }
+
+    #[test]
+    fn a_line_without_a_code() {
+        insta::assert_snapshot!(en("Nov 24 02:15:07 mx1 postfix/smtpd[1]: warning: mx[192.0.2.1]: SASL LOGIN authentication \
+            failed: UGFzc3dvcmQ6"), @"
+        sasl_failure
+          event    A client tried to log in, and failed.
+          note     The line has no code and no cause.
+        ");
+        assert_eq!(
+            en("connect from mx[192.0.2.1]"),
+            en("Nov 24 02:15:07 mx1 postfix/smtpd[1]: connect from mx[192.0.2.1]")
+        );
+        assert!(en("connect from mx[192.0.2.1]").starts_with("connect\n  event    A client connected.\n  note "));
+        assert!(en("Nov 24 02:15:07 mx1 postfix/smtp[1]: hello").starts_with("other\n  event "));
+        assert!(
+            en("lost connection after RCPT from mx[192.0.2.1]")
+                .starts_with("connection_lost\n  cause    connection_lost: ")
+        );
+    }
+
+    #[test]
+    fn a_line_that_is_not_of_postfix_is_not_explained() {
         let mut out = String::new();
-        for line in ["Nov 24 02:15:07 mx1 postfix/smtpd[1]: connect from mx[192.0.2.1]", "hello", "to=<a@x>"] {
+        for line in
+            ["Nov 24 02:15:07 mx1 dovecot: imap-login: Login: user=<a@x>", "hello", "warning: hello", "to=<a@x>"]
+        {
             assert!(super::super::explain(line, Language::En, &mut out).is_err(), "{line}");
             assert_eq!(out, "");
         }

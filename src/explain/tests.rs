@@ -425,6 +425,12 @@ fn what_was_probably_meant_is_said() {
 }
 
 #[test]
+fn of_a_long_text_the_begin_is_shown() {
+    let long = "long ".repeat(1000);
+    assert!(en(&long).starts_with(&format!("cannot explain {:?}: it is no code", &long[..200])), "{}", en(&long));
+}
+
+#[test]
 fn a_word_is_no_code_of_a_provider() {
     assert_eq!(
         en("google rate_limited"),

@@ -56,6 +56,11 @@ pub(super) fn nearest(word: &str) -> Option<&'static str> {
     suggest::nearest(&normalized(word), all().map(|word| word.name()).chain(providers))
 }
 
+/// What an event tells.
+pub(super) fn event(name: &str) -> Option<Text> {
+    EVENTS.iter().find(|(event, _)| *event == name).map(|(_, text)| *text)
+}
+
 fn all() -> impl Iterator<Item = Word> {
     let details = registry::details().map(|(subject, detail, name)| Word::Detail { subject, detail, name });
     let statuses = STATUSES.iter().map(|(name, text)| Word::Status(name, *text));

@@ -93,6 +93,42 @@ fn explain_prints_codes_in_both_languages() {
 }
 
 #[test]
+fn explain_takes_lines_from_its_standard_input() {
+    let explain =
+        |arguments: &[&str], input: &str| run_with_input(&[&["explain"], arguments].concat(), input.as_bytes());
+    let deferred = "Nov 24 02:15:07 mx1 postfix/smtp[7]: 4FCA1803C5: to=<u@example.com>, relay=none, dsn=4.4.1, \
+        status=deferred (connect to mx[192.0.2.1]:25: Connection refused)";
+    let foreign = "Nov 24 02:10:35 mx1 dovecot: imap-login: Login: user=<anna@example.com>";
+    let text = |arguments: &[&str]| String::from_utf8(postrider(arguments).stdout).expect("UTF-8");
+    let expected = format!("{}\n{}", text(&["explain", deferred]), text(&["explain", "4.7.1"]));
+    for arguments in [&["-"][..], &[]] {
+        let output = explain(arguments, &format!("{deferred}\n\n4.7.1\n"));
+        assert_eq!(show(&output), format!("exit 0\n{expected}"));
+    }
+    let japanese = explain(&["--lang", "ja"], "greylisted");
+    assert_eq!(String::from_utf8_lossy(&japanese.stdout), text(&["explain", "--lang", "ja", "greylisted"]));
+
+    let output = explain(&[], &format!("{foreign}\n{deferred}\ngreylist\n4.7.1\n"));
+    assert_eq!((code(&output), String::from_utf8_lossy(&output.stdout).as_ref()), (65, expected.as_str()));
+    let said = String::from_utf8_lossy(&output.stderr);
+    let begin = format!(
+        "postrider: 2 of 4 lines cannot be explained, of which the first: cannot explain {foreign:?}: it is no code, "
+    );
+    assert!(said.starts_with(&begin), "{said}");
+    let nothing = show(&explain(&["-"], "\n"));
+    assert!(nothing.starts_with("exit 64\npostrider: nothing to explain: "), "{nothing}");
+}
+
+#[test]
+fn explain_answers_for_each_argument() {
+    let text = |arguments: &[&str]| show(&postrider(arguments)).replace("exit 0\n", "");
+    let both = format!("{}\n{}", text(&["explain", "google"]), text(&["explain", "rate_limited"]));
+    assert_eq!(show(&postrider(&["explain", "google", "rate_limited"])), format!("exit 0\n{both}"));
+    let expected = "exit 64\npostrider: cannot explain \"gogle\": did you mean `google`?\n";
+    assert_eq!(show(&postrider(&["explain", "gogle", "4.7.28"])), expected);
+}
+
+#[test]
 fn schema_prints_the_schemas() {
     let record: Value = serde_json::from_slice(&postrider(&["schema"]).stdout).expect("JSON");
     assert_eq!(record["$id"], "urn:postrider:record:1");
@@ -207,8 +243,11 @@ const LINE: &str = "Nov 24 02:10:35 mx1 postfix/smtp[7]: 4jYR9Q2wTjz18T: to=<ann
     relay=mx.example.com[192.0.2.25]:25, delay=1.2, delays=0.1/0.01/0.4/0.69, dsn=2.0.0, status=sent (250 2.0.0 Ok)\n";
 
 fn decode(arguments: &[&str], input: &[u8]) -> Output {
+    run_with_input(&[&["decode"], arguments].concat(), input)
+}
+
+fn run_with_input(arguments: &[&str], input: &[u8]) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_postrider"))
-        .arg("decode")
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -73,6 +73,7 @@ fn a_closed_standard_input_is_an_error_where_it_is_to_be_read() {
         assert_eq!(show(&run(command, "<&-")), format!("exit 74\npostrider: {expected}"));
         assert_eq!(show(&run(command, "</dev/null")), "exit 0\n");
     }
+    assert_eq!(show(&run("explain -", "<&-")), format!("exit 74\npostrider: {expected}"));
     let output = run("run -c stdin.toml", "<&-");
     assert_eq!(code(&output), 74);
     assert!(show(&output).ends_with(&format!("\npostrider: source stdin: {expected}")), "{}", show(&output));
