@@ -41,9 +41,14 @@ pub(crate) fn subject(number: u16) -> Option<&'static Subject> {
     SUBJECTS.get(usize::from(number))
 }
 
+/// Every subject, with its number.
+pub(crate) fn subjects() -> impl Iterator<Item = (u16, &'static Subject)> {
+    (0..).zip(&SUBJECTS)
+}
+
 /// The subject and the number of every detail, with its name. Number 0 says no more than the subject.
 pub(crate) fn details() -> impl Iterator<Item = (u16, u16, &'static str)> {
-    (0..).zip(&SUBJECTS).flat_map(|(number, subject)| {
+    subjects().flat_map(|(number, subject)| {
         let details = subject.details.iter().map(|detail| (detail.number, detail.name));
         std::iter::once((0, subject.undefined)).chain(details).map(move |(detail, name)| (number, detail, name))
     })

@@ -15,8 +15,8 @@ pub(super) struct Page<'o> {
     pub(super) out: &'o mut String,
 }
 
-const CLASS: Text = text("class", "分類");
-const SUBJECT: Text = text("subject", "対象");
+pub(super) const CLASS: Text = text("class", "分類");
+pub(super) const SUBJECT: Text = text("subject", "対象");
 pub(super) const DETAIL: Text = text("detail", "詳細");
 const GROUP: Text = text("group", "区分");
 const MEANING: Text = text("meaning", "意味");

@@ -385,6 +385,15 @@ fn words_of_the_record() {
       Postfix  5.4.0: cleanup uses it for a message that has passed more than
                hopcount_limit hosts (too many hops).
     ");
+    insta::assert_snapshot!(en("transient"), @"
+    transient
+      class    4: This attempt failed. A later one may succeed.
+    ");
+    insta::assert_snapshot!(en("security"), @"
+    security
+      subject  4.7: Refused for the time being, for a reason of security or policy.
+      subject  5.7: Refused for a reason of security or policy.
+    ");
     assert_eq!(en("x.7.1"), en("delivery_not_authorized"));
     for word in Cause::ALL.map(Cause::name).into_iter().chain(Event::NAMES).chain(Event::STATUS_WORDS) {
         assert_eq!(en(word).lines().next(), Some(word));
@@ -505,8 +514,14 @@ fn lines_fit_a_terminal() {
             }
         }
         let details = registry::details().map(|(.., name)| name);
-        for word in
-            Cause::ALL.map(Cause::name).into_iter().chain(details).chain(Event::NAMES).chain(Event::STATUS_WORDS)
+        let subjects = registry::subjects().map(|(_, subject)| subject.name);
+        for word in Cause::ALL
+            .map(Cause::name)
+            .into_iter()
+            .chain(details)
+            .chain(subjects)
+            .chain(Event::NAMES)
+            .chain(Event::STATUS_WORDS)
         {
             assert_fits(&page(word, language));
         }

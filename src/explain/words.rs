@@ -2,8 +2,9 @@
 
 use super::causes;
 use super::notes;
-use super::page::{ADVICE, CAUSE, DETAIL, EVENT, NO_DETAIL, POSTFIX, Page, STATUS};
-use crate::dsn::registry::{self, Text, text};
+use super::page::{ADVICE, CAUSE, CLASS, DETAIL, EVENT, NO_DETAIL, POSTFIX, Page, STATUS, SUBJECT};
+use crate::dsn::Class;
+use crate::dsn::registry::{self, Subject, Text, text};
 use crate::record::{Cause, Provider};
 use crate::suggest;
 
@@ -11,6 +12,8 @@ use crate::suggest;
 #[derive(Clone, Copy)]
 pub(super) enum Word {
     Cause(Cause),
+    Class(Class),
+    Subject(u16, &'static Subject),
     /// The name of an enhanced code's detail.
     Detail {
         subject: u16,
@@ -62,16 +65,20 @@ pub(super) fn event(name: &str) -> Option<Text> {
 }
 
 fn all() -> impl Iterator<Item = Word> {
+    let subjects = registry::subjects().map(|(number, subject)| Word::Subject(number, subject));
     let details = registry::details().map(|(subject, detail, name)| Word::Detail { subject, detail, name });
     let statuses = STATUSES.iter().map(|(name, text)| Word::Status(name, *text));
     let events = EVENTS.iter().map(|(name, text)| Word::Event(name, *text));
-    Cause::ALL.into_iter().map(Word::Cause).chain(details).chain(statuses).chain(events)
+    let causes = Cause::ALL.into_iter().map(Word::Cause);
+    causes.chain(Class::ALL.into_iter().map(Word::Class)).chain(subjects).chain(details).chain(statuses).chain(events)
 }
 
 impl Word {
     pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::Cause(cause) => cause.name(),
+            Self::Class(class) => class.name(),
+            Self::Subject(_, subject) => subject.name,
             Self::Detail { name, .. } | Self::Status(name, _) | Self::Event(name, _) => name,
         }
     }
@@ -89,6 +96,12 @@ impl Page<'_> {
                     let row = causes::of(cause);
                     self.line(CAUSE, row.meaning.get(self.language));
                     self.line(ADVICE, row.advice.get(self.language));
+                }
+                Word::Class(class) => self.word(CLASS, &class.code().to_string(), registry::class_text(class)),
+                Word::Subject(number, subject) => {
+                    for class in [Class::Transient, Class::Permanent] {
+                        self.word(SUBJECT, &format!("{}.{number}", class.code()), subject.text(class));
+                    }
                 }
                 Word::Detail { subject, detail, .. } => self.detail(subject, detail),
                 Word::Status(_, text) => self.line(STATUS, text.get(self.language)),
