@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use postrider::app::descriptors::{self, Plan};
 use postrider::cli::{self, Cli, Command, ConfigFile, Decode, Explain, Schema};
-use postrider::config::{self, Config, SinkKind};
+use postrider::config::{self, Config};
 use postrider::decode::{self, Decoder};
 use postrider::dsn::Language;
 use postrider::encode::Encoder;
@@ -95,16 +95,8 @@ fn run(file: &ConfigFile) -> Result<(), Failure> {
 fn check(file: &ConfigFile) -> Result<(), Failure> {
     let config = load(file)?;
     let name = file.config.as_ref().map_or_else(|| "the defaults".to_owned(), |path| path.display().to_string());
-    for source in &config.sources {
-        for warning in source.kind.tls().into_iter().flat_map(|tls| tls.warnings(postrider::time::clock())) {
-            let _ = writeln!(io::stderr(), "{name}: warning: source {}: {warning}", source.name);
-        }
-    }
-    for sink in &config.sinks {
-        let SinkKind::File(file) = &sink.kind else { continue };
-        for warning in file.warnings() {
-            let _ = writeln!(io::stderr(), "{name}: warning: sink {}: {warning}", sink.name);
-        }
+    for warning in config.warnings(postrider::time::clock()) {
+        let _ = writeln!(io::stderr(), "{name}: warning: {warning}");
     }
     let permitted = descriptors::permitted();
     let plan = permitted.as_ref().ok().map(|permitted| Plan::new(&config, *permitted));

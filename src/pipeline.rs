@@ -15,7 +15,7 @@ use crate::receipt::Receipt;
 use crate::record::{Flags, Level, LineHash, NewId, Origin, Peer, Record, RecordIds};
 use crate::select::Select;
 use crate::syslog::{self, Context, DockerEntry, Format, Severity};
-use crate::template::Template;
+use crate::template::{Route, Template};
 use crate::time::Timestamp;
 use crate::unparsed::Unparsed;
 
@@ -62,15 +62,6 @@ pub struct Outlet {
     pub ledger: Arc<SinkLedger>,
     /// Who waits for room in its queue.
     pub waiting: Waiting,
-}
-
-/// How a sink names the destination of a record.
-#[derive(Debug)]
-pub enum Route {
-    /// A path: each value is one safe component of it.
-    Path(Template),
-    /// A topic.
-    Topic(Template),
 }
 
 /// What one read gave for one sink, on its way into the queue.
@@ -362,10 +353,8 @@ impl Draft {
 
     fn push(&mut self, outlet: &Outlet, record: &Record<'_>, line: Span) {
         let start = self.text.len();
-        match &outlet.route {
-            None => {}
-            Some(Route::Path(template)) => template.render_path(record, &mut self.text),
-            Some(Route::Topic(template)) => template.render_topic(record, &mut self.text),
+        if let Some(route) = &outlet.route {
+            route.render(record, &mut self.text);
         }
         let route = span(start, self.text.len());
         let key = outlet.key.as_ref().and_then(|key| {

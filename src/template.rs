@@ -3,6 +3,10 @@
 //! A placeholder is a [`Field`] in braces; `{{` and `}}` stand for the braces themselves. A template is parsed once, when
 //! the configuration is read, and rendered for each record into a buffer of the caller, without an allocation of its own.
 
+mod route;
+
+pub use route::Route;
+
 use std::fmt;
 use std::path::PathBuf;
 

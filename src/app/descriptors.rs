@@ -6,23 +6,17 @@ use std::io;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::sources::max_connections;
-use crate::config::{Config, SinkConfig, SinkKind, SourceKind};
-use crate::sink;
+use crate::config::{Config, SinkConfig, SourceKind};
 use crate::source::{self, Descriptors};
 
 /// The standard streams, the runtime, signals, the socket of the service manager, and what is open for a moment: the
 /// configuration, files of TLS, a cursor.
 const PROGRAM: usize = 32;
-/// A file sink has its directory open, and for a moment those on the way to a file, and both files of a compression.
-/// With few descriptors it closes files to open others.
-const FILE_SINK: (usize, usize) = (16, 16 + sink::OPEN_FILES);
 /// The dead-letter file and, for a moment, its directory.
 const DEAD_LETTERS: usize = 2;
 /// The segments that are written and read, the cursor, the lock, the directory, and a damaged segment that is set
 /// aside.
 const SPOOL: usize = 8;
-/// librdkafka has a connection to each broker that it knows of, and some for its own events.
-const KAFKA: usize = 64;
 /// The lock of the cursor, and what is looked at before it is followed.
 const FOLLOWER: usize = 8;
 /// With fewer open files, a source of followed files gets nowhere.
@@ -168,13 +162,9 @@ fn add(one: (usize, usize), other: (usize, usize)) -> (usize, usize) {
 
 /// The least that a sink needs, and the most that it uses.
 fn sink_needs(sink: &SinkConfig) -> (usize, usize) {
-    let (own, dead_letter) = match &sink.kind {
-        SinkKind::Stdout => ((1, 1), None),
-        SinkKind::File(file) => (FILE_SINK, file.dead_letter.as_ref()),
-        SinkKind::Kafka(kafka) => ((KAFKA / 4, KAFKA), kafka.dead_letter.as_ref()),
-    };
-    let beside = dead_letter.map_or(0, |_| DEAD_LETTERS) + sink.spool.as_ref().map_or(0, |_| SPOOL);
-    add(own, (beside, beside))
+    let facts = sink.kind.facts();
+    let beside = facts.dead_letter().map_or(0, |_| DEAD_LETTERS) + sink.spool.as_ref().map_or(0, |_| SPOOL);
+    add(facts.descriptors(), (beside, beside))
 }
 
 /// What a source needs besides its connections and open files.

@@ -289,7 +289,7 @@ impl App {
 fn say_start(config: &Config, file: Option<&Path>) {
     let file = file.map_or_else(|| "the defaults".into(), Path::to_string_lossy);
     let sources: Vec<_> = config.sources.iter().map(|source| named(&source.name, source.kind.name())).collect();
-    let sinks: Vec<_> = config.sinks.iter().map(|sink| named(&sink.name, sink.kind.name())).collect();
+    let sinks: Vec<_> = config.sinks.iter().map(|sink| named(&sink.name, sink.kind.facts().name())).collect();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         config = &*file,

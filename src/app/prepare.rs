@@ -136,7 +136,7 @@ impl Present {
             };
             prepared.sources.push(slot);
         }
-        let has_successor = |old: &OldSink| config.sinks.iter().any(|new| sink::share_spool(new, &old.config));
+        let has_successor = |old: &OldSink| config.sinks.iter().any(|new| new.shares_spool(&old.config));
         prepared.handovers = self.sinks.iter().map(has_successor).collect();
         passed.finish();
         panic_point("prepare");
@@ -173,15 +173,15 @@ impl Present {
 
     /// A sink may leave records in its spool, which one of another kind could not deliver.
     fn check_spool(&self, sink: &SinkConfig) -> Result<(), Error> {
-        let is_of_another_kind =
-            |old: &&OldSink| sink::share_spool(&old.config, sink) && old.config.kind.name() != sink.kind.name();
+        let kind = |sink: &SinkConfig| sink.kind.facts().name();
+        let is_of_another_kind = |old: &&OldSink| old.config.shares_spool(sink) && kind(&old.config) != kind(sink);
         let Some(old) = self.sinks.iter().find(is_of_another_kind) else { return Ok(()) };
         let reason = format!(
             "its spool is that of the sink {} of the kind {} of the configuration in use, which may leave records there that one of the \
              kind {} cannot deliver: give it a directory of its own",
             old.config.name,
-            old.config.kind.name(),
-            sink.kind.name()
+            kind(&old.config),
+            kind(sink)
         );
         Err(Error::Sink { name: sink.name.clone(), reason })
     }
@@ -189,8 +189,8 @@ impl Present {
     /// Whom a new sink has to wait for.
     fn before(&self, sink: &SinkConfig, config: &Config, start: Held) -> Before {
         let leaving = || self.sinks.iter().filter(|old| !old.is_current || !config.sinks.contains(&old.config));
-        let destination = leaving().filter(|old| sink::share_destination(&old.config, sink));
-        let spool = leaving().filter(|old| sink::share_spool(&old.config, sink));
+        let destination = leaving().filter(|old| old.config.kind.facts().shares_destination(&sink.kind));
+        let spool = leaving().filter(|old| old.config.shares_spool(sink));
         Before {
             start: Some(start),
             destination: destination.map(|old| old.destination.clone()).collect(),

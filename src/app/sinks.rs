@@ -7,9 +7,9 @@ use tokio::task;
 
 use super::stall::Stall;
 use crate::buffer::{Sender, Waiting};
-use crate::config::{SinkConfig, SinkKind};
+use crate::config::SinkConfig;
 use crate::ledger::SinkLedger;
-use crate::pipeline::{Outlet, Pipeline, Route};
+use crate::pipeline::{Outlet, Pipeline};
 use crate::sink::{Control, Held};
 
 /// A sink and its counts.
@@ -68,16 +68,12 @@ impl Shown {
 }
 
 pub(super) fn outlet(sink: &SinkConfig, queue: Sender, ledger: Arc<SinkLedger>) -> Outlet {
-    let (route, key) = match &sink.kind {
-        SinkKind::Stdout => (None, None),
-        SinkKind::File(file) => (Some(Route::Path(file.path.clone())), None),
-        SinkKind::Kafka(kafka) => (Some(Route::Topic(kafka.topic.clone())), Some(kafka.key.clone())),
-    };
+    let facts = sink.kind.facts();
     Outlet {
         name: sink.name.clone(),
         select: sink.select.clone(),
-        route,
-        key,
+        route: facts.route(),
+        key: facts.key(),
         queue,
         ledger,
         waiting: Waiting::default(),

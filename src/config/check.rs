@@ -6,8 +6,8 @@ use std::ops::Range;
 use super::diagnostic::Diagnostic;
 use super::diagnostics::Diagnostics;
 use super::kind::Placed;
-use super::paths::resolved;
-use super::{Fsync, SinkConfig, SinkKind, SourceConfig, SourceKind, WhenFull, places};
+use super::sink::NotDurable;
+use super::{SinkConfig, SourceConfig, SourceKind, WhenFull, places};
 use crate::spool;
 
 /// Checks all sources and sinks against each other.
@@ -110,9 +110,7 @@ fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
 }
 
 fn same_spool(a: &Placed<SinkConfig>, b: &Placed<SinkConfig>) -> Option<Diagnostic> {
-    let directory = |sink: &Placed<SinkConfig>| sink.config.spool.as_ref().map(|spool| resolved(&spool.directory));
-    let (one, other) = (directory(a)?, directory(b)?);
-    (one == other).then(|| {
+    a.config.shares_spool(&b.config).then(|| {
         let error = Diagnostic::at(b.places.of("spool"), "two sinks have one spool");
         error.help("give each a directory of its own").also(a.places.of("spool"), "the first")
     })
@@ -120,16 +118,14 @@ fn same_spool(a: &Placed<SinkConfig>, b: &Placed<SinkConfig>) -> Option<Diagnost
 
 /// What leaves a spool must be as safe as it was there.
 fn spool_before_page_cache(sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
-    let SinkKind::File(file) = &sink.config.kind else { return None };
-    (sink.config.spool.is_some() && file.fsync == Fsync::Never).then(|| {
-        let error = Diagnostic::at(sink.places.of("fsync"), "a spool forgets only what is on the disk elsewhere");
-        error.help("leave `fsync` out, or write \"1s\"").also(sink.places.of("spool"), "the spool")
-    })
+    let NotDurable { key, help } = sink.config.kind.facts().not_durable().filter(|_| sink.config.spool.is_some())?;
+    let error = Diagnostic::at(sink.places.of(key), "a spool forgets only what is on the disk elsewhere");
+    Some(error.help(help).also(sink.places.of("spool"), "the spool"))
 }
 
 /// What waits in a spool has no path or topic, or one of another kind: it would be refused for good.
 fn spool_of_another_kind(sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
-    let (directory, kind) = (&sink.config.spool.as_ref()?.directory, sink.config.kind.name());
+    let (directory, kind) = (&sink.config.spool.as_ref()?.directory, sink.config.kind.facts().name());
     let owner = spool::left_by_another(directory, kind)?;
     let (path, of) = (directory.display(), owner.kind());
     let message =
@@ -178,11 +174,9 @@ const fn acknowledging(source: &Placed<SourceConfig>) -> Option<&'static str> {
 
 /// What a source acknowledges must be on the disk.
 fn not_durable(source: &Placed<SourceConfig>, sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
-    let SinkKind::File(file) = &sink.config.kind else { return None };
+    let NotDurable { key, help } = sink.config.kind.facts().not_durable()?;
     let place = acknowledging(source)?;
-    (file.fsync == Fsync::Never).then(|| {
-        let message = format!("the source {} acknowledges only what is on the disk", source.config.name);
-        let error = Diagnostic::at(sink.places.of("fsync"), message);
-        error.help("leave `fsync` out, or write \"1s\"").also(source.places.of(place), "the source")
-    })
+    let message = format!("the source {} acknowledges only what is on the disk", source.config.name);
+    let error = Diagnostic::at(sink.places.of(key), message);
+    Some(error.help(help).also(source.places.of(place), "the source"))
 }

@@ -26,7 +26,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use self::diagnostics::Diagnostics;
-pub(crate) use self::paths::resolved;
 pub use self::schema::schema;
 pub use self::sink::*;
 pub use self::source::*;
@@ -112,6 +111,16 @@ pub fn parse(text: &str, name: &str) -> Result<Config, Diagnostics> {
 }
 
 impl Config {
+    /// What is not wrong, but does less than it seems to, or will not do for long: of which source or sink, and what.
+    pub fn warnings(&self, now: jiff::Timestamp) -> impl Iterator<Item = String> {
+        let of_source = move |source: &SourceConfig| {
+            let warnings: Vec<_> = source.kind.tls().into_iter().flat_map(|tls| tls.warnings(now)).collect();
+            named("source", &source.name, warnings)
+        };
+        let of_sink = |sink: &SinkConfig| named("sink", &sink.name, sink.kind.facts().warnings());
+        self.sources.iter().flat_map(of_source).chain(self.sinks.iter().flat_map(of_sink))
+    }
+
     /// What `run` does without a file: UDP and TCP on 127.0.0.1:5514, JSON to the standard output.
     pub fn default_run() -> Self {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 5514));
@@ -120,6 +129,11 @@ impl Config {
         let config = parse(&text, "default");
         config.unwrap_or_else(|found| unreachable!("the default is valid, as a test shows: {found}"))
     }
+}
+
+/// Each warning behind the name of what it is about.
+fn named(what: &str, name: &str, warnings: Vec<String>) -> Vec<String> {
+    warnings.into_iter().map(|warning| format!("{what} {name}: {warning}")).collect()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::template::{Field, Template};
 
 /// A set of paths.
 #[derive(Debug)]
-pub(super) struct Paths {
+pub(crate) struct Paths {
     /// The steps from each state; the first state is the beginning.
     steps: Vec<Vec<(Chars, usize)>>,
     /// Whether a path may end in a state.
@@ -35,7 +35,7 @@ enum Chars {
 }
 
 /// The path with symlinks followed as far as it exists, absolute, and without `.`, `..` and doubled slashes.
-pub(crate) fn resolved(path: &Path) -> PathBuf {
+pub(super) fn resolved(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let known = path.ancestors().find_map(|ancestor| Some((ancestor, ancestor.canonicalize().ok()?)));
     let (mut resolved, rest) = match &known {

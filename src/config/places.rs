@@ -9,7 +9,7 @@ use super::diagnostic::Diagnostic;
 use super::diagnostics::Diagnostics;
 use super::kind::Placed;
 use super::paths::Paths;
-use super::{FileConfig, FollowConfig, SinkConfig, SinkKind, SourceConfig, SourceKind};
+use super::{FollowConfig, SinkConfig, SourceConfig, SourceKind};
 
 /// What the help of most of these errors says.
 const APART: &str = "give each a directory of its own, e.g. \"/var/log/postrider/hosts/{hostname}.json\" and \
@@ -78,38 +78,23 @@ fn of_source(source: &Placed<SourceConfig>) -> Vec<Place> {
 
 fn of_sinks(sinks: &[Placed<SinkConfig>]) -> impl Iterator<Item = Place> + '_ {
     sinks.iter().enumerate().flat_map(|(number, sink)| {
-        let name = &sink.config.name;
+        let (name, facts) = (&sink.config.name, sink.config.kind.facts());
         let place =
             |kind, what, paths, key| Place { kind, what, paths, span: sink.places.of(key), owner: Some(number) };
-        let mut places = Vec::new();
-        let dead_letter = match &sink.config.kind {
-            SinkKind::File(file) => {
-                places.push(place(
-                    Kind::Files,
-                    format!("the sink {name} writes its records to it"),
-                    files(file),
-                    "path",
-                ));
-                file.dead_letter.as_ref()
-            }
-            SinkKind::Kafka(kafka) => kafka.dead_letter.as_ref(),
-            SinkKind::Stdout => None,
-        };
-        places.extend(dead_letter.into_iter().flat_map(|letter| letters(&letter.path)).map(|path| {
+        let files = facts.files().map(|paths| {
+            let what = format!("the sink {name} writes its records to it");
+            place(Kind::Files, what, paths, "path")
+        });
+        let dead_letters = facts.dead_letter().into_iter().flat_map(|letter| letters(&letter.path)).map(|path| {
             let what = format!("the sink {name} keeps dead letters there");
             place(Kind::DeadLetters, what, Paths::of(&path), "dead_letter")
-        }));
-        places.extend(sink.config.spool.as_ref().map(|spool| {
+        });
+        let spool = sink.config.spool.as_ref().map(|spool| {
             let what = format!("the sink {name} has its spool there");
             place(Kind::Spool, what, Paths::below(&spool.directory), "spool")
-        }));
-        places
+        });
+        files.into_iter().chain(dead_letters).chain(spool).collect::<Vec<_>>()
     })
-}
-
-fn files(file: &FileConfig) -> Paths {
-    let rotates = file.rotate_size.is_some() || file.rotate_age.is_some();
-    Paths::of_sink(&file.directory, &file.path, rotates)
 }
 
 /// A dead-letter file, and the files that `replay` makes beside it.

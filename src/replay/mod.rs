@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 
 use self::claim::{Claim, DONE, Line, Lines};
 use crate::buffer::{Batch, Encoded, Entry, Records, Sender, Span, queue};
-use crate::config::{Config, DeadLetterConfig, Fsync, SinkConfig, SinkKind};
+use crate::config::{Config, DeadLetterConfig, SinkConfig};
 use crate::ledger::{Reason, SinkLedger};
 use crate::log;
 use crate::receipt::{Receipt, Resolved, Ticket};
@@ -316,8 +316,9 @@ impl<'s> Session<'s> {
     /// Starts the sink of a name.
     fn start(&mut self, name: &str) -> Result<Feed, Error> {
         let config = self.replay.config_of(name).ok_or_else(|| Error::NoSink(self.replay.no_sink(name)))?;
-        let mut config = config.clone();
-        prepare(&mut config.kind, self.base);
+        // Nothing more comes than was in that file.
+        let dead_letter = DeadLetterConfig { path: self.base.to_owned(), max_size: u64::MAX };
+        let config = SinkConfig { kind: config.kind.facts().for_replay(dead_letter), ..config.clone() };
         let ledger = Arc::<SinkLedger>::default();
         let (queue, receiver) = queue(config.queue_size);
         let mut worker = sink::start(&config, receiver, Turn::default(), &self.control, &ledger)
@@ -375,30 +376,6 @@ impl<'s> Session<'s> {
             }
         }
         ledgers
-    }
-}
-
-/// What a sink of a replay does otherwise than the daemon's: it must have a dead-letter file, it syncs what its receipts say, and
-/// it leaves the rotation to the daemon, which may write to the same files.
-fn prepare(kind: &mut SinkKind, base: &Path) {
-    // Nothing more comes than was in that file.
-    let dead_letter = || DeadLetterConfig { path: base.to_owned(), max_size: u64::MAX };
-    match kind {
-        SinkKind::Stdout => {}
-        SinkKind::File(file) => {
-            file.dead_letter.get_or_insert_with(dead_letter);
-            (file.rotate_size, file.rotate_age, file.rotate_keep, file.gzip) = (None, None, None, false);
-            // The routes were admitted once, or the operator gives one.
-            file.max_routes = usize::MAX;
-            file.owner = false;
-            if file.fsync == Fsync::Never {
-                file.fsync = Fsync::Always;
-            }
-        }
-        SinkKind::Kafka(kafka) => {
-            kafka.dead_letter.get_or_insert_with(dead_letter);
-            kafka.max_routes = usize::MAX;
-        }
     }
 }
 

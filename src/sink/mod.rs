@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::buffer::{Batch, Receiver};
-use crate::config::{SinkConfig, SinkKind, resolved};
+use crate::config::{SinkConfig, SinkKind};
 use crate::ledger::SinkLedger;
 
 pub(crate) mod dead_letter;
@@ -21,7 +21,6 @@ mod turn;
 mod testing;
 pub mod worker;
 
-pub use file::OPEN_FILES;
 pub use turn::{Before, Held, Turn};
 pub use worker::{Control, End, Worker};
 
@@ -121,31 +120,14 @@ pub(crate) fn start(
     ledger: &Arc<SinkLedger>,
 ) -> Result<Worker, String> {
     let name = config.name.as_str();
+    for warning in config.kind.facts().warnings() {
+        tracing::warn!(sink = name, "{warning}");
+    }
     match &config.kind {
-        SinkKind::Stdout => worker::start(stdout::Stdout::new()?, name, receiver, turn, control, ledger),
+        SinkKind::Stdout(_) => worker::start(stdout::Stdout::new()?, name, receiver, turn, control, ledger),
         SinkKind::File(file) => worker::start(file::File::new(file, name)?, name, receiver, turn, control, ledger),
         SinkKind::Kafka(kafka) => worker::start(kafka::Kafka::new(kafka, name)?, name, receiver, turn, control, ledger),
     }
-}
-
-/// Whether two sinks write to the same place, so that one must have ended before the other begins: lines would be torn,
-/// or overtake each other.
-pub fn share_destination(one: &SinkConfig, other: &SinkConfig) -> bool {
-    match (&one.kind, &other.kind) {
-        (SinkKind::Stdout, SinkKind::Stdout) => true,
-        (SinkKind::File(one), SinkKind::File(other)) => {
-            let (one, other) = (resolved(&one.directory), resolved(&other.directory));
-            one.starts_with(&other) || other.starts_with(&one)
-        }
-        (SinkKind::Kafka(one), SinkKind::Kafka(other)) => one.brokers == other.brokers,
-        _ => false,
-    }
-}
-
-/// Whether two sinks have the same spool.
-pub fn share_spool(one: &SinkConfig, other: &SinkConfig) -> bool {
-    let directory = |sink: &SinkConfig| sink.spool.as_ref().map(|spool| resolved(&spool.directory));
-    directory(one).is_some_and(|one| directory(other) == Some(one))
 }
 
 #[cfg(test)]
@@ -190,31 +172,6 @@ mod tests {
         let mut worker = build_file(directory.path()).unwrap().workers.remove(0);
         assert_eq!(worker.name(), "archive");
         assert_eq!(worker.ended().await, End::Finished);
-    }
-
-    #[test]
-    fn who_writes_to_one_place_waits() {
-        let sink = |text: &str| {
-            let text = format!("[[source.stdin]]\n[[sink.{text}\n");
-            crate::config::parse(&text, "test").unwrap().sinks.remove(0)
-        };
-        let shared = |one: &str, other: &str| share_destination(&sink(one), &sink(other));
-        let file = |path: &str| format!("file]]\npath = \"{path}\"");
-        let kafka = |brokers: &str| format!("kafka]]\nbrokers = [\"{brokers}\"]\ntopic = \"mail\"");
-        assert!(shared("stdout]]", "stdout]]\nqueue_size = \"1MiB\""));
-        assert!(shared(&file("/var/log/{hostname}/mail.json"), &file("/var/log/mx/mail.json")));
-        assert!(!shared(&file("/var/log/mx1/mail.json"), &file("/var/log/mx2/mail.json")));
-        assert!(shared(&kafka("a:9092"), &kafka("a:9092")) && !shared(&kafka("a:9092"), &kafka("b:9092")));
-        assert!(!shared("stdout]]", &file("/var/log/mail.json")));
-        let place = tempfile::tempdir().unwrap();
-        std::fs::create_dir(place.path().join("real")).unwrap();
-        std::os::unix::fs::symlink("real", place.path().join("link")).unwrap();
-        let below = |rest: &str| file(place.path().join(rest).to_str().unwrap());
-        assert!(shared(&below("link/mail.json"), &below("real/mail.json")), "one directory by two names");
-        let spool = |directory: &str| sink(&format!("stdout]]\n[sink.stdout.spool]\ndirectory = \"{directory}\""));
-        assert!(share_spool(&spool("/var/spool/a"), &spool("/var/spool/a")));
-        assert!(!share_spool(&spool("/var/spool/a"), &spool("/var/spool/b")));
-        assert!(!share_spool(&sink("stdout]]"), &sink("stdout]]")));
     }
 
     #[test]

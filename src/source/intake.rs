@@ -353,11 +353,11 @@ mod tests {
     use crate::encode::Encoder;
     use crate::frame::Frame;
     use crate::ledger::SinkLedger;
-    use crate::pipeline::{Outlet, Pipeline, Route};
+    use crate::pipeline::{Outlet, Pipeline};
     use crate::receipt::{Outcome, receipt};
     use crate::record::{Peer, Transport};
     use crate::select::Select;
-    use crate::template::Template;
+    use crate::template::{Route, Template};
 
     const LIMIT: usize = 4 << 20;
 

@@ -4,12 +4,13 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use super::dead_letter::{self, DEAD_LETTER, DEAD_LETTER_MAX_SIZE, DeadLetterConfig};
-use super::{MAX_ROUTES, SinkKind};
+use super::{MAX_ROUTES, NotDurable, SinkFacts, SinkKind};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::key::{Key, Type};
 use crate::config::kind::Kind;
+use crate::config::paths::{Paths, resolved};
 use crate::config::reader::{Reader, Time};
-use crate::template::Template;
+use crate::template::{Field, Route, Template};
 
 /// `[[sink.file]]`: JSON lines in files.
 #[derive(Clone, Debug, PartialEq)]
@@ -116,20 +117,77 @@ pub(super) const KIND: Kind<SinkKind> = Kind {
 };
 
 impl FileConfig {
-    /// What is not wrong, but does less than it seems to.
-    pub fn warnings(&self) -> impl Iterator<Item = String> {
-        let time = self.path.fields().find(|field| field.is_time());
-        let idle = [("gzip", self.gzip, "compresses"), ("rotate_keep", self.rotate_keep.is_some(), "removes")];
-        time.into_iter().flat_map(move |time| {
-            let set = idle.into_iter().filter(|(_, set, _)| *set);
-            set.map(move |(key, _, what)| {
-                let time = time.name();
-                format!(
-                    "`{key}` never {what} files of the past while {{{time}}} is in the path, because nothing rotates them; \
-                     leave {{{time}}} out, and write rotate_age = \"1d\""
-                )
-            })
+    /// Maximum number of files that are open at a time. For the next one, a quarter of them are closed: those that were used least
+    /// recently.
+    pub const OPEN_FILES: usize = 128;
+}
+
+impl SinkFacts for FileConfig {
+    fn name(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn destination(&self) -> String {
+        format!("{}/{}", self.directory.display(), self.path)
+    }
+
+    fn shares_destination(&self, other: &SinkKind) -> bool {
+        let SinkKind::File(other) = other else { return false };
+        let (one, other) = (resolved(&self.directory), resolved(&other.directory));
+        one.starts_with(&other) || other.starts_with(&one)
+    }
+
+    fn route(&self) -> Option<Route> {
+        Some(Route::Path(self.path.clone()))
+    }
+
+    fn not_durable(&self) -> Option<NotDurable> {
+        let help = "leave `fsync` out, or write \"1s\"";
+        (self.fsync == Fsync::Never).then_some(NotDurable { key: "fsync", help })
+    }
+
+    fn dead_letter(&self) -> Option<&DeadLetterConfig> {
+        self.dead_letter.as_ref()
+    }
+
+    fn files(&self) -> Option<Paths> {
+        let rotates = self.rotate_size.is_some() || self.rotate_age.is_some();
+        Some(Paths::of_sink(&self.directory, &self.path, rotates))
+    }
+
+    /// It has its directory open, and for a moment those on the way to a file, and both files of a compression. With few
+    /// descriptors it closes files to open others.
+    fn descriptors(&self) -> (usize, usize) {
+        const DIRECTORIES: usize = 16;
+        (DIRECTORIES, DIRECTORIES + Self::OPEN_FILES)
+    }
+
+    /// It syncs what its receipts say, and leaves the rotation to the daemon, which may write to the same files.
+    fn for_replay(&self, dead_letter: DeadLetterConfig) -> SinkKind {
+        SinkKind::File(Self {
+            dead_letter: self.dead_letter.clone().or(Some(dead_letter)),
+            rotate_size: None,
+            rotate_age: None,
+            rotate_keep: None,
+            gzip: false,
+            // The routes were admitted once, or the operator gives one.
+            max_routes: usize::MAX,
+            fsync: if self.fsync == Fsync::Never { Fsync::Always } else { self.fsync },
+            owner: false,
+            ..self.clone()
         })
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let Some(time) = self.path.fields().find(|field| field.is_time()).map(Field::name) else { return Vec::new() };
+        let idle = [("gzip", self.gzip, "compresses"), ("rotate_keep", self.rotate_keep.is_some(), "removes")];
+        let warning = |(key, _, what)| {
+            format!(
+                "`{key}` never {what} files of the past while {{{time}}} is in the path, because nothing rotates them; \
+                 leave {{{time}}} out, and write rotate_age = \"1d\""
+            )
+        };
+        idle.into_iter().filter(|(_, set, _)| *set).map(warning).collect()
     }
 }
 

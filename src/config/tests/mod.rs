@@ -2,6 +2,7 @@
 
 mod errors;
 mod files;
+mod sinks;
 mod values;
 
 use super::{Config, parse};

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::super::{Config, Fsync, SinkKind, SourceKind, parse};
+use super::super::{Config, Fsync, SinkKind, SourceKind, StdoutConfig, parse};
 use super::config;
 use crate::dsn::{Class, Language};
 use crate::frame::Framing;
@@ -22,7 +22,7 @@ fn without_a_file() {
     assert_eq!(config.sources[0].max_frame_size, 64 << 10);
     assert_eq!(config.sources[0].max_bytes_in_flight, 32 << 20);
     assert_eq!((config.sinks[0].name.as_str(), config.sinks[0].queue_size), ("stdout", 16 << 20));
-    assert_eq!(config.sinks[0].kind, SinkKind::Stdout);
+    assert_eq!(config.sinks[0].kind, SinkKind::Stdout(StdoutConfig));
 }
 
 #[test]
@@ -77,11 +77,13 @@ fn what_does_less_than_it_seems_to_has_a_warning() {
     ] {
         let text = format!("[[source.stdin]]\n[[sink.file]]\npath = '{path}'\nrotate_size = '1GiB'\n{keys}\n");
         let config = config(&text);
-        let SinkKind::File(file) = &config.sinks[0].kind else { panic!() };
-        let warnings: Vec<String> = file.warnings().collect();
+        let warnings: Vec<String> = config.warnings(jiff::Timestamp::UNIX_EPOCH).collect();
         assert_eq!(warnings.len(), expected.len(), "{warnings:?}");
         for (warning, key) in warnings.iter().zip(expected) {
-            assert!(warning.starts_with(key) && warning.contains("rotate_age = \"1d\""), "{warning}");
+            assert!(
+                warning.starts_with(&format!("sink file: {key}")) && warning.contains("rotate_age = \"1d\""),
+                "{warning}"
+            );
         }
     }
 }

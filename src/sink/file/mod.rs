@@ -61,9 +61,6 @@ use rotate::{Housekeeper, Job};
 use trouble::Troubles;
 use work::{Group, Line, Mark, Work};
 
-/// The most files that are open at a time; a quarter of them, those that were used least recently, are closed for the
-/// next.
-pub const OPEN_FILES: usize = 128;
 /// How long a rotation that failed is left alone.
 const ROTATION_PAUSE: Duration = Duration::from_secs(60);
 /// The time between two attempts at the stop.
@@ -101,9 +98,6 @@ pub struct File {
 impl File {
     /// Makes the directory if it is not there, and opens no file yet. The error says what to do.
     pub fn new(config: &FileConfig, name: &str) -> Result<Self, String> {
-        for warning in config.warnings() {
-            warn!(sink = name, "{warning}");
-        }
         let root = Root::new(config)?;
         let rotates = config.rotate_size.is_some() || config.rotate_age.is_some();
         let cares = rotates && (config.gzip || config.rotate_keep.is_some());
@@ -120,7 +114,7 @@ impl File {
             rotate_age: config.rotate_age,
             housekeeper,
             files: HashMap::new(),
-            open_files: OPEN_FILES,
+            open_files: FileConfig::OPEN_FILES,
             uses: 0,
             aside: Work::default(),
             troubles: Troubles::new(name),

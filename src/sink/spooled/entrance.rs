@@ -47,7 +47,8 @@ impl Entrance {
         let (output, receiver) = queue((config.queue_size - config.input_size()).min(most_in_flight / 2));
         let (name, spool) = (config.name.clone(), spool.clone());
         let (control, ledger) = (control.clone(), Arc::clone(ledger));
-        let owner = spool::Owner::new(config.kind.name(), &config.kind.destination());
+        let facts = config.kind.facts();
+        let owner = spool::Owner::new(facts.name(), &facts.destination());
         (Self { name, owner, spool, input, output, control, ledger }, receiver)
     }
 

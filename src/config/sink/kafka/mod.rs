@@ -6,12 +6,12 @@ mod properties;
 pub use self::properties::Properties;
 
 use super::dead_letter::{self, DEAD_LETTER, DEAD_LETTER_MAX_SIZE, DeadLetterConfig};
-use super::{MAX_ROUTES, SinkKind};
+use super::{MAX_ROUTES, SinkFacts, SinkKind};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::key::{Key, Type};
 use crate::config::kind::Kind;
 use crate::config::reader::Reader;
-use crate::template::{Template, is_topic_char};
+use crate::template::{Route, Template, is_topic_char};
 
 /// `[[sink.kafka]]`: Apache Kafka through librdkafka.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,6 +69,43 @@ pub(super) const KIND: Kind<SinkKind> = Kind {
         }))
     },
 };
+
+impl SinkFacts for KafkaConfig {
+    fn name(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn destination(&self) -> String {
+        format!("topic {} at {}", self.topic, self.brokers.join(", "))
+    }
+
+    fn shares_destination(&self, other: &SinkKind) -> bool {
+        matches!(other, SinkKind::Kafka(other) if other.brokers == self.brokers)
+    }
+
+    fn route(&self) -> Option<Route> {
+        Some(Route::Topic(self.topic.clone()))
+    }
+
+    fn key(&self) -> Option<Template> {
+        Some(self.key.clone())
+    }
+
+    fn dead_letter(&self) -> Option<&DeadLetterConfig> {
+        self.dead_letter.as_ref()
+    }
+
+    /// librdkafka has a connection to each broker that it knows of, and some for its own events.
+    fn descriptors(&self) -> (usize, usize) {
+        (16, 64)
+    }
+
+    fn for_replay(&self, dead_letter: DeadLetterConfig) -> SinkKind {
+        let dead_letter = self.dead_letter.clone().or(Some(dead_letter));
+        // The routes were admitted once, or the operator gives one.
+        SinkKind::Kafka(Self { dead_letter, max_routes: usize::MAX, ..self.clone() })
+    }
+}
 
 /// What Kafka takes as the name of a topic.
 fn check_topic(table: &mut Reader<'_, '_>, topic: &Template) {

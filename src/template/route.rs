@@ -1,0 +1,23 @@
+//! Where in its destination a sink puts a record.
+
+use super::Template;
+use crate::record::Record;
+
+/// How a sink names the place of a record in its destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// A path: each value is one safe component of it.
+    Path(Template),
+    /// A topic.
+    Topic(Template),
+}
+
+impl Route {
+    /// Appends the path or topic of `record`.
+    pub fn render(&self, record: &Record<'_>, out: &mut String) {
+        match self {
+            Self::Path(template) => template.render_path(record, out),
+            Self::Topic(template) => template.render_topic(record, out),
+        }
+    }
+}
