@@ -6,7 +6,7 @@ use std::fs;
 use crate::page;
 
 /// The words behind fences that a test runs.
-const KINDS: [&str; 14] = [
+const KINDS: [&str; 16] = [
     "rsyslog",
     "syslog-ng",
     "postfix",
@@ -21,6 +21,8 @@ const KINDS: [&str; 14] = [
     "lines",
     "sql",
     "tsv",
+    "console",
+    "text",
 ];
 
 /// The lines of a sender.

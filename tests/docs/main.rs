@@ -10,11 +10,14 @@ mod peers;
 
 mod access;
 mod causes;
+mod commands;
 mod config;
 mod containers;
+mod events;
 mod file;
 mod headers;
 mod index;
+mod operation;
 mod output;
 mod page;
 mod promises;
