@@ -89,10 +89,10 @@ pub fn read_frame<R>(
 ) -> R {
     // The strict check is several times as fast as the lossy one, and nearly every frame passes it.
     let text = std::str::from_utf8(frame.bytes).map_or_else(|_| String::from_utf8_lossy(frame.bytes), Cow::Borrowed);
-    let mut entry = None;
+    let (mut entry, id) = (None, id.into());
     let message = syslog::parse(&text, context);
     let mut record = Record {
-        id: id.into().of(message.timestamp),
+        id: id.of(message.timestamp),
         received_at: context.received_at(),
         origin,
         peer,
@@ -103,6 +103,7 @@ pub fn read_frame<R>(
     };
     if record.postfix.is_none() && context.format() != Format::Plain {
         look_inside(&mut record, &mut entry, context);
+        record.id = id.of(record.message.timestamp);
     }
     if let Some(postfix) = &record.postfix {
         record.flags |= postfix.flags;

@@ -271,6 +271,24 @@ fn no_line_of_a_log_is_taken_for_a_count() {
 }
 
 #[test]
+fn an_id_has_the_time_of_its_record_wherever_in_the_line_it_stands() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/syslog");
+    for name in ["headers.log", "containers.log", "nested.log"] {
+        let log = String::from_utf8_lossy(&std::fs::read(corpus.join(name)).expect("a log")).into_owned();
+        let records = records(&log.replace('\u{fffd}', "?"));
+        assert_eq!(records.len(), log.lines().count());
+        for record in records {
+            let id = record["id"].as_str().expect("an id").replace('-', "");
+            let millis = i64::from_str_radix(&id[..12], 16).expect("hexadecimal");
+            let is_missing = |flags: &Vec<serde_json::Value>| flags.iter().any(|flag| flag == "timestamp_missing");
+            let time: jiff::Timestamp = record["timestamp"].as_str().expect("a time").parse().expect("a time");
+            let expected = if record["flags"].as_array().is_some_and(is_missing) { 0 } else { time.as_millisecond() };
+            assert_eq!(millis, expected, "{record}");
+        }
+    }
+}
+
+#[test]
 fn a_capture_with_counts_is_read_by_them() {
     let messages = ["<22>Nov 24 02:10:35 mx1 a[1]: two\nlines", "<22>1 2026-11-24T02:10:35Z mx1 a 1 - - x", "no PRI"];
     for end in ["", "\n"] {
