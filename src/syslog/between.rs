@@ -1,5 +1,5 @@
-//! What stands between the time and the TAG, where that is more than a hostname: words of facility and severity before
-//! or behind it, or the hostname twice, with spaces or tabs between them.
+//! What stands between the time and the TAG, or another header, where that is more than a hostname: words of facility and
+//! severity before or behind it, or the hostname twice, with spaces or tabs between them.
 //!
 //! # Limits
 //!
@@ -7,14 +7,14 @@
 //! two spaces stand behind it, as behind the words of a column.
 
 use super::rfc3164::{is_address, is_name, is_nil, is_odd_name};
-use super::stamp;
-use super::tag::Tag;
+use super::tag::{End, Tag};
 use super::words::{self, Named};
+use super::{priority, rfc5424, stamp};
 
 /// The most words that are looked through for a TAG.
 const MOST_WORDS: usize = 6;
 
-/// What stands before a TAG.
+/// What stands before a TAG or another header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Between<'a> {
     /// The hostname next to the TAG: that of the sender.
@@ -22,8 +22,9 @@ pub(super) struct Between<'a> {
     /// Another one before it, which a relay put there.
     pub(super) relay: Option<&'a str>,
     pub(super) named: Named,
-    pub(super) tag: Tag<'a>,
-    /// The text from the TAG on.
+    /// None where another header follows.
+    pub(super) tag: Option<Tag<'a>>,
+    /// The text from the TAG or that header on.
     pub(super) text: &'a str,
 }
 
@@ -36,21 +37,20 @@ struct Words<'a> {
     named: Named,
 }
 
-/// Reads the words before a TAG; `None` where there is no TAG behind them, or no word but one hostname.
+/// Reads the words before a TAG or another header; `None` where there is neither behind them, or no word but one hostname.
 pub(super) fn read(text: &str) -> Option<Between<'_>> {
     let mut words = Words::default();
     let mut rest = text;
     for _ in 0..=MOST_WORDS {
-        // A second header.
-        if stamp::read(rest).is_some() {
-            return None;
+        if begins_header(rest) {
+            return words.lead_to_header().then(|| words.before(None, rest));
         }
         let (word, after) = split_blank(rest);
         let next = after.trim_start_matches(BLANKS);
         let padded = after.len() > next.len() + 1;
         if !words.take_name(word, padded) {
             if let Some(tag) = Tag::read(rest).filter(|tag| words.lead_to(*tag)) {
-                return Some(words.before(tag, rest));
+                return Some(words.before(Some(tag), rest));
             }
             if !words.take_host(word, rest) {
                 return None;
@@ -59,6 +59,12 @@ pub(super) fn read(text: &str) -> Option<Between<'_>> {
         rest = next;
     }
     None
+}
+
+/// Whether a header with a time begins here.
+fn begins_header(text: &str) -> bool {
+    let (_, rest) = priority::read(text);
+    stamp::read(rest).is_some() || rfc5424::begins(rest)
 }
 
 /// The text up to the next space or tab, and what follows, that one included.
@@ -84,7 +90,11 @@ impl<'a> Words<'a> {
 
     /// Takes a hostname; two are the most.
     fn take_host(&mut self, word: &'a str, text: &str) -> bool {
+        // The second one may have the colon that belongs to a TAG.
+        let word = word.strip_suffix(':').filter(|word| self.hosts == [Some(*word), None]).unwrap_or(word);
+        let is_number = || self.hosts[0].is_some() && word.bytes().all(|b| b.is_ascii_digit());
         let is_host = word == "-" || is_name(word) || is_address(word) || is_odd_name(word, text);
+        let is_host = is_host && !is_number();
         let free = self.hosts.iter_mut().find(|host| host.is_none());
         free.filter(|_| is_host).map(|host| *host = Some(word)).is_some()
     }
@@ -98,12 +108,24 @@ impl<'a> Words<'a> {
         let name = self.named.facility.is_some() || self.named.severity.is_some();
         let others = self.doubtful.is_some() && self.hosts[0].is_some();
         match self.hosts {
-            [Some(relay), Some(host)] if !is_same_host(relay, host) => tag.is_unmistakable() && tag.name.contains('/'),
+            [Some(relay), Some(host)] if is_same_host(relay, host) => tag.end != End::Bracket,
+            [Some(relay), Some(_)] => match tag.end {
+                End::Colon if tag.procid.is_some() => tag.name.contains('/') || is_postfix(tag.name),
+                // In a text such a word may stand, too.
+                End::Colon => is_postfix(tag.name) && is_address(relay),
+                End::Cut => is_postfix(tag.name),
+                End::Bracket => false,
+            },
             [_, second] => (second.is_some() || name || others) && (self.named.sure || tag.is_unmistakable()),
         }
     }
 
-    fn before(self, tag: Tag<'a>, text: &'a str) -> Between<'a> {
+    /// Whether a header behind them is no part of a text.
+    fn lead_to_header(&self) -> bool {
+        self.named.sure && self.named.facility.is_some() && self.named.severity.is_some() && self.hosts[1].is_none()
+    }
+
+    fn before(self, tag: Option<Tag<'a>>, text: &'a str) -> Between<'a> {
         let [first, second] = self.hosts;
         let (hostname, named) = match (second.or(first), self.doubtful) {
             (None, Some((host, _))) => (Some(host), self.named),
@@ -114,6 +136,11 @@ impl<'a> Words<'a> {
         let known = |host: &&str| !is_nil(host);
         Between { hostname: hostname.filter(known), relay: relay.filter(known), named, tag, text }
     }
+}
+
+/// Whether the name in a TAG begins with the usual `syslog_name` of Postfix.
+fn is_postfix(name: &str) -> bool {
+    name.strip_prefix("postfix").is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '-']))
 }
 
 /// Whether one of two hostnames is the other one, or its first label.
@@ -133,7 +160,8 @@ mod tests {
         let relay = relay.map_or_else(String::new, |relay| format!("{relay}>"));
         let facility = named.facility.map_or("-", |facility| facility.name());
         let severity = named.severity.map_or("-", |severity| severity.name());
-        format!("{relay}{} {facility}.{severity} {}", hostname.unwrap_or("-"), &text[..tag.length])
+        let behind = tag.map_or("HEADER", |tag| &text[..tag.length]);
+        format!("{relay}{} {facility}.{severity} {behind}", hostname.unwrap_or("-"))
     }
 
     #[test]
@@ -162,9 +190,29 @@ mod tests {
             ("192.0.2.1 mx1", "192.0.2.1>mx1 -.-"),
             ("192.0.2.1 (none) mail.info", "192.0.2.1>- mail.info"),
             ("- mail.info", "- mail.info"),
+            ("mx1 mail.6", "mx1 mail.info"),
+            ("mx1 6", "mx1 -.info"),
+            ("mx1 22", "mx1 mail.info"),
+            ("6 mx1", "mx1 -.info"),
+            ("mx1 info|mail", "mx1 mail.info"),
+            ("mx1 mx1:", "mx1 -.-"),
         ] {
             let text = format!("{words} {tag} connect");
             assert_eq!(show(text.trim_start()), format!("{expected} {tag}"), "{text}");
+        }
+        for (text, expected) in [
+            ("mx1 mx1 postfix: x", "mx1 -.- postfix:"),
+            ("mx1 mx1 postfix/qmgr: x", "mx1 -.- postfix/qmgr:"),
+            ("mx1 mx1 dovecot: x", "mx1 -.- dovecot:"),
+            ("192.0.2.9 mx1 postfix[1]: x", "192.0.2.9>mx1 -.- postfix[1]:"),
+            ("192.0.2.9 mx1 postfix/qmgr: x", "192.0.2.9>mx1 -.- postfix/qmgr:"),
+            ("relay mx1 postfix-out[1]: x", "relay>mx1 -.- postfix-out[1]:"),
+            ("relay mx1 postfix/submission/smtpd[1234567 x", "relay>mx1 -.- postfix/submission/smtpd[1234567"),
+            ("mail.info: Nov 24 02:10:35 x", "- mail.info HEADER"),
+            ("Mail.Info\t192.0.2.7\t1 2026-11-24T02:10:35Z x", "192.0.2.7 mail.info HEADER"),
+            ("mx1 mail.info <22>Nov 24 02:10:35 x", "mx1 mail.info HEADER"),
+        ] {
+            assert_eq!(show(text), expected, "{text}");
         }
         assert_eq!(show("mx1 mail.info dovecot: imap-login: x"), "mx1 mail.info dovecot:");
         assert_eq!(show("mx1 INFO swss#orchagent: :- x"), "mx1 -.info swss#orchagent:");
@@ -180,7 +228,14 @@ mod tests {
             "info postfix/smtpd[123]: x",
             "mx1 mail.info",
             "mx1 mail.info no tag",
-            "mx1 mx1 dovecot: x",
+            "mx1 see postfix/smtpd: x",
+            "mx1 stopped sshd[1]: x",
+            "mx1 mx1 dovecot[1] x",
+            "mx1 4711 postfix/smtpd[123]: x",
+            "mx1 mx2: postfix/smtpd[123]: x",
+            "mx1 INFO 2026-11-24 02:10:35 x",
+            "mx1 Nov 24 02:10:35 x",
+            "mx1 mail.info 24 Nov x",
             "mx1 info dovecot: x",
             "mx1 Started app[1]: x",
             "mx1 error: app[1]: x",

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! mail-1  | TEXT                                       Docker Compose; its colours are no text
+//! mail.1.abc@node1    | TEXT                           Docker Swarm
 //! [pod/mail-0/postfix] TEXT                            kubectl logs --prefix
 //! 2026-11-24T02:10:35.123456789Z stdout F TEXT         Kubernetes' CRI, P for a part of a line
 //! {"log":"TEXT\n","stream":"stdout","time":"2026-…"}   Docker's log files
@@ -9,12 +10,13 @@
 
 use serde_json::Value;
 
-use super::{Context, Format, Message, parse_as, stamp};
+use super::stamp::{self, Stamp};
+use super::{Context, Format, Message, Via, parse_as};
 use crate::byte_set::ByteSet;
 use crate::flags::Flags;
 
-/// The bytes in the name of a container.
-const NAME: ByteSet = ByteSet::alphanumeric_and(b"-._");
+/// The bytes in the name of a container, `@` and a node behind it.
+const NAME: ByteSet = ByteSet::alphanumeric_and(b"-._@");
 
 /// How kubectl begins a prefix.
 const POD: &str = "[pod/";
@@ -32,23 +34,49 @@ pub struct DockerEntry {
     time: Option<String>,
 }
 
-/// The container's name that a command puts in front of a line, and the text behind it.
-pub(super) fn prefix(text: &str) -> Option<(&str, &str)> {
+/// What a command puts in front of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Prefix<'a> {
+    /// The container's name.
+    pub(super) name: &'a str,
+    /// What follows it.
+    pub(super) text: &'a str,
+    /// Whether it can't be part of a text: `a | b` may be.
+    pub(super) sure: bool,
+}
+
+/// Reads the prefix of a line.
+pub(super) fn prefix(text: &str) -> Option<Prefix<'_>> {
     if text.starts_with(POD) {
-        return text[1..].split_once("] ");
+        return text[1..].split_once("] ").map(|(name, text)| Prefix { name, text, sure: true });
     }
-    let text = skip_colours(text);
-    let (name, rest) = text.split_at(text.bytes().take_while(|b| NAME.has(*b)).count());
-    let rest = rest.strip_prefix(' ').filter(|_| !name.is_empty())?.trim_start_matches(' ').strip_prefix('|')?;
-    let rest = skip_colours(rest);
-    Some((name, skip_colours(rest.strip_prefix(' ').unwrap_or(rest))))
+    let plain = skip_colours(text);
+    let (name, rest) = plain.split_at(plain.bytes().take_while(|b| NAME.has(*b)).count());
+    let behind = rest.trim_start_matches(' ');
+    let spaces = rest.len() - behind.len();
+    let behind = skip_colours(behind.strip_prefix('|').filter(|_| !name.is_empty() && spaces > 0)?);
+    // It is padded to the longest name, with two spaces at least.
+    let sure = spaces > 1 || plain.len() < text.len();
+    Some(Prefix { name, text: skip_colours(behind.strip_prefix(' ').unwrap_or(behind)), sure })
+}
+
+/// Whether a program's name is that of a container, as Docker's log driver writes it: `docker/NAME`, or the short id.
+pub(super) fn is_container(app_name: &str) -> bool {
+    let is_id = || app_name.len() == 12 && app_name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    app_name.starts_with("docker/") || is_id()
+}
+
+/// Whether the time in front of a text is that of Docker or Kubernetes, which write UTC as `Z`. rsyslog writes `+00:00`.
+pub(super) fn time(text: &str) -> Option<(Stamp<'_>, &str)> {
+    let (stamp, rest) = stamp::read(text)?;
+    text[..text.len() - rest.len()].ends_with('Z').then_some((stamp, rest))
 }
 
 /// A line of the CRI.
 pub(super) fn cri<'a>(text: &'a str, context: &Context<'_>) -> Option<Message<'a>> {
     let (stamp, rest) = stamp::read(text)?;
     let message = behind_time(rest.strip_prefix(' ')?)?;
-    Some(message.at(&stamp, &text[..text.len() - rest.len()], context))
+    Some(message.at(&stamp, &text[..text.len() - rest.len()], context).of_driver())
 }
 
 /// What stands behind the time of a line of the CRI: the stream, tags, and the text.
@@ -62,6 +90,15 @@ pub(super) fn behind_time(text: &str) -> Option<Message<'_>> {
         _ => return None,
     };
     Some(Message { msg: text, flags, ..Message::default() })
+}
+
+impl Message<'_> {
+    /// The same, whose time is that of a log driver.
+    pub(super) fn of_driver(mut self) -> Self {
+        let timestamp = self.timestamp;
+        self.via = timestamp.is_some().then(|| Box::new(Via { timestamp, ..Via::default() }));
+        self
+    }
 }
 
 impl DockerEntry {
@@ -117,13 +154,14 @@ mod tests {
     #[test]
     fn prefixes_of_lines() {
         for (text, expected) in [
-            ("mail-1  | x", Some(("mail-1", "x"))),
-            ("mail_1 | x", Some(("mail_1", "x"))),
-            ("a.b |", Some(("a.b", ""))),
-            ("\x1b[36mmail-1  | \x1b[0mx", Some(("mail-1", "x"))),
-            ("\x1b[36;1mmail-1  |\x1b[0m x", Some(("mail-1", "x"))),
-            ("mail-1  |  x", Some(("mail-1", " x"))),
-            ("[pod/mail-0/postfix] x", Some(("pod/mail-0/postfix", "x"))),
+            ("mail-1  | x", Some(("mail-1", "x", true))),
+            ("mail_1 | x", Some(("mail_1", "x", false))),
+            ("a.b |", Some(("a.b", "", false))),
+            ("\x1b[36mmail-1 | \x1b[0mx", Some(("mail-1", "x", true))),
+            ("\x1b[36;1mmail-1  |\x1b[0m x", Some(("mail-1", "x", true))),
+            ("mail-1  |  x", Some(("mail-1", " x", true))),
+            ("mail.1.abc@node1    | x", Some(("mail.1.abc@node1", "x", true))),
+            ("[pod/mail-0/postfix] x", Some(("pod/mail-0/postfix", "x", true))),
             ("[pod/mail-0", None),
             ("[x] x", None),
             ("", None),
@@ -135,7 +173,8 @@ mod tests {
             ("\x1b[36", None),
             ("\x1b[é | x", None),
         ] {
-            assert_eq!(prefix(text), expected, "{text:?}");
+            let read = prefix(text).map(|Prefix { name, text, sure }| (name, text, sure));
+            assert_eq!(read, expected, "{text:?}");
         }
     }
 

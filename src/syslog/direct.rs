@@ -55,6 +55,10 @@ pub(super) fn rfc5424<'a>(text: &'a str, context: &Context<'_>) -> Option<Messag
     let (hostname, rest) = field(rest.strip_prefix(' ')?, MOST_HOSTNAME)?;
     let (app_name, rest) = field(rest, MOST_APP_NAME)?;
     let (procid, rest) = field(rest, MOST_PROCID)?;
+    // It may be in the brackets of a TAG.
+    if procid.is_none() && app_name.is_some_and(|name| name.ends_with([']', ':'])) {
+        return None;
+    }
     let (msgid, rest) = field(rest, MOST_MSGID)?;
     let msg = rest.strip_prefix("- ")?;
     Some(Message { timestamp: Some(timestamp), offset, hostname, app_name, procid, msgid, msg, ..Message::default() })

@@ -189,7 +189,7 @@ fn parse_as<'a>(text: &'a str, context: &Context<'_>, format: Format) -> Message
     let mut message = match format {
         Format::Auto | Format::Rfc5424 | Format::Rfc3164 => {
             let rest;
-            (priority, rest) = priority::read(start);
+            (priority, rest) = words::priority(start);
             read_header(rest, priority.is_some(), format, context)
         }
         Format::Cri | Format::DockerJson | Format::Plain => {
@@ -226,9 +226,7 @@ fn parse_as<'a>(text: &'a str, context: &Context<'_>, format: Format) -> Message
             message.flags |= flag;
         }
     }
-    if message.timestamp.is_some_and(|timestamp| context.is_ahead(timestamp)) {
-        message.flags |= Flags::CLOCK_AHEAD;
-    }
+    message.flag_ahead(context);
     message
 }
 
@@ -262,6 +260,13 @@ fn split_word(text: &str) -> (&str, &str) {
 }
 
 impl<'a> Message<'a> {
+    /// Sets the flag `clock_ahead` if its time is after its receipt.
+    fn flag_ahead(&mut self, context: &Context<'_>) {
+        if self.timestamp.is_some_and(|timestamp| context.is_ahead(timestamp)) {
+            self.flags |= Flags::CLOCK_AHEAD;
+        }
+    }
+
     /// The text that the next stage reads: the repeated text where there is one, else MSG, without the message id of
     /// Solaris, without white space around it and without what stands for white space behind it.
     ///

@@ -7,13 +7,14 @@
 //! that it has names no program of Postfix, and the text has to begin with it. Behind another program's TAG it must
 //! have a time and a process id, or a PRI: many programs begin their texts with a time of their own.
 
-use super::{Context, Format, Message, Via, container, parse_as};
+use super::container::{self, Prefix};
+use super::{Context, Format, Message, Via, parse_as};
 use crate::flags::Flags;
 
 /// So many headers may be around the innermost one.
 pub const DEEPEST: usize = 4;
 
-impl Message<'_> {
+impl<'a> Message<'a> {
     /// The message that MSG is, if it begins with a header of its own. The header around it is in `via` then, and
     /// counts for what the inner one doesn't have; but the severity, which depends on who wrote the message, is that of
     /// the inner one alone.
@@ -21,21 +22,44 @@ impl Message<'_> {
     pub fn inner(&self, context: &Context<'_>) -> Option<Self> {
         // The cheapest first, which leaves nearly all lines of other programs alone.
         let text = self.msg.trim_start_matches([' ', '\t']);
-        if self.app_name.is_some() && !may_begin_header(text) {
+        if self.app_name.is_some_and(|name| !may_begin_header(text) && !container::is_container(name)) {
             return None;
         }
         let is_named = self.app_name.is_some() || self.hostname.is_some();
-        let (container, text) = match if is_named { None } else { container::prefix(text) } {
-            Some((container, text)) => (Some(container), text),
-            None => (None, text),
-        };
-        let may_guess = context.format() == Format::Auto && (container.is_some() || self.facility.is_some());
+        let prefix = if is_named { None } else { container::prefix(text) };
+        let may_guess = context.format() == Format::Auto && (prefix.is_some() || self.facility.is_some());
         if !(self.has_header() || may_guess) {
             return None;
         }
+        if let Some(prefix) = prefix {
+            return self.behind(prefix, context);
+        }
         let inner = parse_as(text, context, Format::Auto);
-        let outer = Self { app_name: self.app_name.or(container), ..self.clone() };
-        inner.is_header_inside(self).then(|| inner.inside(outer))
+        inner.is_header_inside(self).then(|| inner.inside(self.clone()))
+    }
+
+    /// The message behind the name of a container. Where no other header shows it, it is a text, with the time of the log
+    /// driver or without any.
+    fn behind(&self, prefix: Prefix<'a>, context: &Context<'_>) -> Option<Self> {
+        let outer = Self { app_name: Some(prefix.name), ..self.clone() };
+        let inner = parse_as(prefix.text, context, Format::Auto);
+        let driver = container::time(prefix.text);
+        let has_id = !inner.flags.contains(Flags::PRI_MISSING) || inner.procid.is_some();
+        if has_id || inner.is_timed() && driver.is_none() {
+            return Some(inner.inside(outer));
+        }
+        let is_bare = !self.has_header() && self.via.is_none() && self.flags.contains(Flags::PRI_MISSING);
+        let text = |text| parse_as(text, context, Format::Plain);
+        match driver {
+            Some((stamp, rest)) => {
+                let time = &prefix.text[..prefix.text.len() - rest.len()];
+                let msg = rest.strip_prefix(' ').unwrap_or(rest);
+                let mut outer = outer.at(&stamp, time, context);
+                outer.flag_ahead(context);
+                Some(text(msg).inside(outer))
+            }
+            None => (is_bare && prefix.sure).then(|| text(prefix.text).inside(outer)),
+        }
     }
 
     /// Whether what was read of MSG of `outer` is a header, and no part of a text.
@@ -43,7 +67,8 @@ impl Message<'_> {
         let has_pri = !self.flags.contains(Flags::PRI_MISSING);
         let (timed, has_procid) = (self.is_timed(), self.procid.is_some());
         match (outer.app_name, outer.hostname) {
-            (Some(_), _) => timed && (has_pri || has_procid) || has_pri && has_procid,
+            // What stands behind a container's name is what its program wrote, from the beginning.
+            (Some(name), _) => timed && has_pri || has_procid && (timed || has_pri || container::is_container(name)),
             (None, Some(_)) => (timed || has_pri) && self.app_name.is_some(),
             (None, None) => timed || has_pri || has_procid,
         }

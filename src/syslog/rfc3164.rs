@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::between::{self, BLANKS, Between, split_blank};
 use super::loose::{self, Divided};
 use super::tag::{End, Tag};
-use super::{Context, Message, Via, container, direct, stamp, words};
+use super::{Context, Message, Via, container, direct, rfc5424, stamp, words};
 use crate::flags::Flags;
 
 /// The longest hostname that is taken for one (RFC 5424, section 6).
@@ -27,15 +27,18 @@ pub(super) fn the_long_way<'a>(text: &'a str, has_pri: bool, context: &Context<'
     }
     if let Some((stamp, rest)) = stamp::read(text) {
         let behind = rest.strip_prefix(BLANKS).unwrap_or(rest);
-        let message = container::behind_time(behind).unwrap_or_else(|| host_and_tag(behind));
-        return Some(message.at(&stamp, &text[..text.len() - rest.len()], context));
+        let time = &text[..text.len() - rest.len()];
+        return Some(match container::behind_time(behind) {
+            Some(line) => line.at(&stamp, time, context).of_driver(),
+            None => rfc5424::behind_time(behind).unwrap_or_else(|| host_and_tag(behind)).at(&stamp, time, context),
+        });
     }
     if let Some(tag) = Tag::read(text).filter(|tag| tag.end != End::Cut && (has_pri || tag.is_unmistakable())) {
         return Some(with_tag(None, tag, text));
     }
     // Where there is no time either, the words have to stand alone.
-    let between = between::read(text).filter(|between| between.hostname.is_none() && between.tag.is_unmistakable())?;
-    Some(with_words(between))
+    let between = between::read(text).filter(|between| between.hostname.is_none())?;
+    between.tag.is_none_or(|tag| tag.is_unmistakable()).then(|| with_words(between))
 }
 
 /// Divides a text whose header has all its parts, with a single space between them.
@@ -50,8 +53,11 @@ fn divide(text: &str) -> Option<Divided<'_>> {
         return None;
     }
     let tag = Tag::read(rest).filter(|tag| tag.end == End::Colon && tag.name != "-")?;
-    // `MAIL:INFO` and `mail.info:` read as TAGs.
+    // `MAIL:INFO` and `mail.info:` read as TAGs, and so does a hostname that is there twice.
     let is_word = || {
+        if tag.name == hostname {
+            return true;
+        }
         if rest[tag.length..].starts_with(' ') {
             words::is_surely_severity(tag.name)
         } else {
@@ -146,7 +152,11 @@ fn after_hostname<'a>(hostname: Option<&'a str>, text: &'a str) -> Message<'a> {
 fn with_words(between: Between<'_>) -> Message<'_> {
     let Between { hostname, relay, named, tag, text } = between;
     let via = relay.map(|relay| Box::new(Via { hostname: Some(relay), ..Via::default() }));
-    Message { facility: named.facility, severity: named.severity, via, ..with_tag(hostname, tag, text) }
+    let message = match tag {
+        Some(tag) => with_tag(hostname, tag, text),
+        None => Message { hostname, msg: text, ..Message::default() },
+    };
+    Message { facility: named.facility, severity: named.severity, via, ..message }
 }
 
 fn with_tag<'a>(hostname: Option<&'a str>, tag: Tag<'a>, text: &'a str) -> Message<'a> {

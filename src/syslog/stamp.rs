@@ -45,7 +45,7 @@ const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 ///
 /// The American ones are those of RFC 5322, section 4.3. Where a name has several meanings (CST, IST), the source's own
 /// zone decides before this table does.
-const ZONES: [(&str, i32); 29] = [
+const ZONES: [(&str, i32); 46] = [
     ("UTC", 0),
     ("GMT", 0),
     ("Z", 0),
@@ -53,7 +53,16 @@ const ZONES: [(&str, i32); 29] = [
     ("WEST", 60),
     ("BST", 60),
     ("CET", 60),
+    ("MET", 60),
     ("CEST", 120),
+    ("MEST", 120),
+    ("SAST", 120),
+    ("IDT", 180),
+    ("TRT", 180),
+    ("PKT", 300),
+    ("ICT", 420),
+    ("WIB", 420),
+    ("PHT", 480),
     ("EET", 120),
     ("EEST", 180),
     ("MSK", 180),
@@ -63,10 +72,18 @@ const ZONES: [(&str, i32); 29] = [
     ("AWST", 480),
     ("JST", 540),
     ("KST", 540),
+    ("ACST", 570),
     ("AEST", 600),
+    ("ACDT", 630),
     ("AEDT", 660),
     ("NZST", 720),
     ("NZDT", 780),
+    ("BRT", -180),
+    ("NDT", -150),
+    ("NST", -210),
+    ("AKDT", -480),
+    ("AKST", -540),
+    ("HST", -600),
     ("EST", -300),
     ("EDT", -240),
     ("CST", -360),
@@ -86,6 +103,17 @@ impl TimeOfDay {
         let (second, micros) = if second == 60 { (59, LAST_MICROS) } else { (second, micros) };
         let below = |value: u32, limit: i8| i8::try_from(value).ok().filter(|&value| value < limit);
         Some(Self { hour: below(hour, 24)?, minute: below(minute, 60)?, second: below(second, 60)?, micros })
+    }
+
+    /// The same in the half of the day that `word` names, if it is AM or PM, and the hour is one of twelve.
+    fn in_half(self, word: &str) -> Option<Self> {
+        let hour = match (word, self.hour) {
+            ("AM", 12) => 0,
+            ("AM", 0..12) | ("PM", 12) => self.hour,
+            ("PM", 1..12) => self.hour + 12,
+            _ => return None,
+        };
+        Some(Self { hour, ..self })
     }
 }
 
@@ -107,9 +135,9 @@ pub(super) fn read(text: &str) -> Option<(Stamp<'_>, &str)> {
     (rest.is_empty() || rest.starts_with([' ', '\t'])).then_some((stamp, rest))
 }
 
-/// Whether `word` would be taken for the year or the zone of a stamp that it follows.
+/// Whether `word` would be taken for the year, the zone, or the half of the day of a stamp that it follows.
 pub(super) fn is_year_or_zone(word: &str) -> bool {
-    year(word).is_some() || zone(word).is_some()
+    year(word).is_some() || zone(word).is_some() || matches!(word, "AM" | "PM")
 }
 
 /// RFC 3339 and the looser ISO 8601 around it: SP for `T`, a comma in the fraction, `+0100`, `+01`, no offset at all.
@@ -182,9 +210,9 @@ pub(super) fn fraction(text: &str) -> Option<(u32, &str)> {
     (digits > 0).then(|| (value * 10_u32.pow(6 - digits as u32), rest))
 }
 
-/// Takes a year and a zone that stand behind the time, in either order, as date(1) and routers write them.
+/// Takes what stands behind the time, in any order, as date(1) and routers write it: AM or PM, a year, and a zone.
 fn year_and_zone<'a>(mut text: &'a str, stamp: &mut Stamp<'a>) -> &'a str {
-    for _ in 0..2 {
+    for _ in 0..3 {
         let Some(after) = text.strip_prefix(' ') else { break };
         let end = after.find([' ', '\t']).unwrap_or(after.len());
         let word = after[..end].strip_suffix(':').unwrap_or(&after[..end]);
@@ -192,6 +220,8 @@ fn year_and_zone<'a>(mut text: &'a str, stamp: &mut Stamp<'a>) -> &'a str {
             stamp.year = Some(year);
         } else if let (Zone::Unsaid, Some(zone)) = (stamp.zone, zone(word)) {
             stamp.zone = zone;
+        } else if let Some(time) = stamp.time.and_then(|time| time.in_half(word)) {
+            stamp.time = Some(time);
         } else {
             break;
         }
@@ -206,12 +236,22 @@ fn year(word: &str) -> Option<i16> {
     (rest.is_empty() && (1970..2200).contains(&year)).then_some(year).and_then(|year| i16::try_from(year).ok())
 }
 
-/// A zone that stands alone: by name, or as an offset with its sign.
+/// A zone that stands alone, in parentheses or not: by name, or as an offset with its sign, which may have `GMT` or `UTC` in front.
 fn zone(word: &str) -> Option<Zone<'_>> {
+    let word = word.strip_prefix('(').and_then(|word| word.strip_suffix(')')).unwrap_or(word);
     if offset_of_name(word).is_some() {
         return Some(Zone::Name(word));
     }
-    let (seconds, rest) = word.starts_with(['+', '-']).then(|| offset(word))??;
+    let from_utc = word.strip_prefix("GMT").or_else(|| word.strip_prefix("UTC"));
+    let signed = from_utc.unwrap_or(word);
+    if !signed.starts_with(['+', '-']) {
+        return None;
+    }
+    if let Some((hours, "")) = from_utc.and_then(|_| number(&signed[1..], 1, 1)) {
+        let seconds = i32::try_from(hours * 3600).ok()?;
+        return Some(Zone::Offset(if signed.starts_with('-') { -seconds } else { seconds }));
+    }
+    let (seconds, rest) = offset(signed)?;
     rest.is_empty().then_some(Zone::Offset(seconds))
 }
 
@@ -273,6 +313,19 @@ mod tests {
             ("Nov 24 02:10:35: mx1", "?-11-24 2:10:35.0 unsaid| mx1"),
             ("Nov 24 02:10:35 CET mx1", "?-11-24 2:10:35.0 CET| mx1"),
             ("Nov 24 02:10:35 +0100 mx1", "?-11-24 2:10:35.0 3600| mx1"),
+            ("Nov 24 02:10:35 (UTC) mx1", "?-11-24 2:10:35.0 UTC| mx1"),
+            ("Nov 24 02:10:35 MET mx1", "?-11-24 2:10:35.0 MET| mx1"),
+            ("Nov 24 02:10:35 BRT mx1", "?-11-24 2:10:35.0 BRT| mx1"),
+            ("Nov 24 02:10:35 GMT+1 mx1", "?-11-24 2:10:35.0 3600| mx1"),
+            ("Nov 24 02:10:35 GMT-3 mx1", "?-11-24 2:10:35.0 -10800| mx1"),
+            ("Nov 24 02:10:35 UTC+05:30 mx1", "?-11-24 2:10:35.0 19800| mx1"),
+            ("Nov 24 02:10:35 GMT+x mx1", "?-11-24 2:10:35.0 unsaid| GMT+x mx1"),
+            ("Nov 24 02:10:35 AM mx1", "?-11-24 2:10:35.0 unsaid| mx1"),
+            ("Nov 24 02:10:35 PM mx1", "?-11-24 14:10:35.0 unsaid| mx1"),
+            ("Nov 24 12:10:35 AM 2026 CET mx1", "2026-11-24 0:10:35.0 CET| mx1"),
+            ("Nov 24 12:10:35 PM mx1", "?-11-24 12:10:35.0 unsaid| mx1"),
+            ("Nov 24 14:10:35 PM mx1", "?-11-24 14:10:35.0 unsaid| PM mx1"),
+            ("Nov 24 02:10:35 am mx1", "?-11-24 2:10:35.0 unsaid| am mx1"),
             ("Nov 24 02:10:35 2026 mx1", "2026-11-24 2:10:35.0 unsaid| mx1"),
             ("Nov 24 02:10:35 CET 2026 mx1", "2026-11-24 2:10:35.0 CET| mx1"),
             ("Nov 24 02:10:35 2026 CET mx1", "2026-11-24 2:10:35.0 CET| mx1"),

@@ -28,13 +28,16 @@ pub(super) enum End {
 }
 
 impl<'a> Tag<'a> {
-    /// Reads a TAG. Its name ends at the first `:` or `[`, so nothing behind those, such as a queue id, can become part of it.
+    /// Reads a TAG. Its name ends at the first `:` or `[`, so nothing behind those, such as a queue id, can become part of it; but
+    /// for the address and port of a service, with another `/` behind them: `postfix/[127.0.0.1]:10025/smtpd`.
     ///
     /// A word without colon and bracket is none: it can't be told from a text, unless it has exactly the length that is
     /// left of a longer TAG.
     pub(super) fn read(text: &'a str) -> Option<Self> {
-        let end = text.bytes().position(|b| matches!(b, b':' | b'[' | b' ') || b.is_ascii_control());
-        let (name, rest) = text.split_at(end.unwrap_or(text.len()));
+        let end = end_of_name(text);
+        let end = service(&text[..end], &text[end..])
+            .map_or(end, |service| end + service + end_of_name(&text[end + service..]));
+        let (name, rest) = text.split_at(end);
         if name.is_empty() || name.starts_with(['<', '{', '"', ']']) {
             return None;
         }
@@ -88,6 +91,26 @@ impl<'a> Tag<'a> {
     }
 }
 
+fn end_of_name(text: &str) -> usize {
+    let end = text.bytes().position(|b| matches!(b, b':' | b'[' | b' ') || b.is_ascii_control());
+    end.unwrap_or(text.len())
+}
+
+/// The length of the rest of a service behind the first part of a name: `[127.0.0.1]:10025/` behind `postfix/`, or `:10025/`.
+fn service(name: &str, rest: &str) -> Option<usize> {
+    let rest = rest.as_bytes();
+    let at = match rest.first() {
+        Some(b'[') if name.ends_with('/') => {
+            let address = rest[1..].iter().take_while(|b| b.is_ascii_hexdigit() || matches!(b, b'.' | b':')).count();
+            rest[1 + address..].starts_with(b"]:").then_some(address + 3)?
+        }
+        Some(b':') if name.contains('/') => 1,
+        _ => return None,
+    };
+    let digits = rest[at..].iter().take_while(|b| b.is_ascii_digit()).count();
+    (digits > 0 && rest.get(at + digits) == Some(&b'/')).then_some(at + digits + 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +128,11 @@ mod tests {
             ),
             ("postfix/smtp[123]:", "postfix/smtp", Some("123"), End::Colon, ""),
             ("10.0.0.1/smtpd[9]: x", "10.0.0.1/smtpd", Some("9"), End::Colon, " x"),
+            ("postfix/[127.0.0.1]:10025/smtpd[9]: x", "postfix/[127.0.0.1]:10025/smtpd", Some("9"), End::Colon, " x"),
+            ("postfix/[::1]:25/smtpd[9]: x", "postfix/[::1]:25/smtpd", Some("9"), End::Colon, " x"),
+            ("postfix/127.0.0.1:10025/smtpd[9]: x", "postfix/127.0.0.1:10025/smtpd", Some("9"), End::Colon, " x"),
+            ("postfix/[x]:25/smtpd[9]: x", "postfix/", Some("x"), End::Colon, "25/smtpd[9]: x"),
+            ("a/b:25x", "a/b", None, End::Colon, "25x"),
             ("root[8539]:x", "root", Some("8539"), End::Colon, "x"),
             ("root[8539] x", "root", Some("8539"), End::Bracket, " x"),
             ("app[-]: x", "app", None, End::Colon, " x"),

@@ -151,7 +151,9 @@ fn both_readers_agree_on_the_corpus() {
             let tolerant = format!("{} {}", &line[..behind], &line[behind..]);
             let (direct, tolerant) =
                 (parse_at(line, RECEIVED_AT, &zone("UTC")), parse_at(&tolerant, RECEIVED_AT, &zone("UTC")));
-            if direct.timestamp.is_none() && tolerant.timestamp.is_none() {
+            // Where all of it is a text, the spaces are, too.
+            let is_text = direct.msg == &line[behind + 1..];
+            if is_text || direct.timestamp.is_none() && tolerant.timestamp.is_none() {
                 continue;
             }
             assert_eq!(direct, tolerant, "{}: {line}", path.display());
@@ -383,6 +385,13 @@ fn words_of_facility_and_severity() {
         ("mx1\tinfo\t", "-.info", "mx1"),
         ("mx1 mx1 info", "-.info", "mx1"),
         ("mx1 mx1", "-", "mx1"),
+        ("mx1 mx1:", "-", "mx1"),
+        ("mx1 mail.6", "mail.info", "mx1"),
+        ("mx1 6", "-.info", "mx1"),
+        ("mx1 22", "mail.info", "mx1"),
+        ("mx1 info|mail", "mail.info", "mx1"),
+        ("mail.6", "-", "mail.6"),
+        ("6", "-", "6"),
         ("info", "-", "info"),
         ("mail", "-", "mail"),
     ] {
@@ -405,9 +414,17 @@ fn words_of_facility_and_severity() {
         check(text, &format!("- {at} mx1 - -"), &text["Nov 24 02:10:35 mx1 ".len()..], missing);
     }
     // Another hostname stands before the sender's own.
-    let text = "<22>Nov 24 02:10:35 192.0.2.1 mx1 postfix/smtpd[1]: x";
-    check(text, &format!("mail.info {at} mx1 postfix/smtpd 1"), "x", "year_inferred");
-    assert_eq!(via(&parse_utc(text)), "192.0.2.1 - -");
+    for (tag, header, flags) in [
+        ("postfix/smtpd[1]:", "postfix/smtpd 1", "year_inferred"),
+        ("postfix[1]:", "postfix 1", "year_inferred"),
+        ("postfix/qmgr:", "postfix/qmgr -", "year_inferred"),
+        ("postfix/submission/smtpd[1234567", "postfix/submission/smtpd -", "year_inferred tag_truncated"),
+    ] {
+        let text = format!("<22>Nov 24 02:10:35 192.0.2.1 mx1 {tag} x");
+        check(&text, &format!("mail.info {at} mx1 {header}"), "x", flags);
+        assert_eq!(via(&parse_utc(&text)), "192.0.2.1 - -");
+    }
+    check("<22>Nov 24 02:10:35 mx1 mx1 postfix: x", &format!("mail.info {at} mx1 postfix -"), "x", "year_inferred");
 }
 
 #[test]
@@ -459,7 +476,6 @@ fn a_header_inside_a_message() {
     let inner = "Nov 24 02:10:35 mx1 postfix/smtpd[1]: x";
     let at = "2026-11-24T02:10:35Z mx1 postfix/smtpd 1";
     let outer = "2026-11-24T02:10:36Z";
-    let zone = TimeZone::UTC;
     for (text, expected, expected_via, expected_flags) in [
         (
             format!("Nov 24 02:10:36 host mail[9]: {inner}"),
@@ -521,11 +537,67 @@ fn a_header_inside_a_message() {
             "pri_missing hostname_missing",
         ),
     ] {
-        let context = Context::new(Timestamp::from_micros(RECEIVED_AT * 1_000_000), &zone);
-        let message = parse(&text, &context).inner(&context).unwrap_or_else(|| panic!("{text:?}"));
-        assert_eq!((header(&message), message.msg), (expected, "x"), "{text:?}");
-        assert_eq!((via(&message), &*flags(&message)), (expected_via, expected_flags), "{text:?}");
+        check_inner(&text, &expected, &expected_via, expected_flags);
     }
+}
+
+/// Drivers and daemons that put columns, or nothing but their own header, in front of what they get.
+#[test]
+fn a_header_behind_columns_or_the_name_of_a_container() {
+    let inner = "Nov 24 02:10:35 mx1 postfix/smtpd[1]: x";
+    let at = "2026-11-24T02:10:35Z mx1 postfix/smtpd 1";
+    let outer = "2026-11-24T02:10:36Z";
+    for (text, expected, expected_via, expected_flags) in [
+        // Docker's driver `syslog`, of a container that writes no time.
+        (
+            format!("<30>{outer} host docker/1a2b3c4d5e6f[9]: postfix/smtpd[1]: x"),
+            format!("daemon.- {outer} - postfix/smtpd 1"),
+            format!("host docker/1a2b3c4d5e6f {outer}"),
+            "hostname_missing",
+        ),
+        (
+            format!("<30>{outer} host 1a2b3c4d5e6f[9]: postfix/smtpd[1]: x"),
+            format!("daemon.- {outer} - postfix/smtpd 1"),
+            format!("host 1a2b3c4d5e6f {outer}"),
+            "hostname_missing",
+        ),
+        // Facility and severity in columns before another header: Kiwi, svlogd, socklog.
+        (
+            "2026-11-24 02:10:36\tMail.Info\trelay\t1 2026-11-24T02:10:35Z mx1 postfix/smtpd 1 - - x".to_owned(),
+            format!("mail.- {at}"),
+            format!("relay - {outer}"),
+            "pri_missing",
+        ),
+        (
+            format!("{outer} mail.info: Nov 24 02:10:35 postfix/smtpd[1]: x"),
+            "mail.- 2026-11-24T02:10:35Z - postfix/smtpd 1".to_owned(),
+            format!("- - {outer}"),
+            "pri_missing year_inferred hostname_missing",
+        ),
+        (
+            "mail.info: Nov 24 02:10:35 postfix/smtpd[1]: x".to_owned(),
+            "mail.- 2026-11-24T02:10:35Z - postfix/smtpd 1".to_owned(),
+            "- - -".to_owned(),
+            "pri_missing year_inferred hostname_missing",
+        ),
+        (
+            format!("mail.1.a1b2@node1    | {inner}"),
+            format!("- {at}"),
+            "- mail.1.a1b2@node1 -".to_owned(),
+            "pri_missing year_inferred",
+        ),
+    ] {
+        check_inner(&text, &expected, &expected_via, expected_flags);
+    }
+}
+
+#[track_caller]
+fn check_inner(text: &str, expected_header: &str, expected_via: &str, expected_flags: &str) {
+    let zone = TimeZone::UTC;
+    let context = Context::new(Timestamp::from_micros(RECEIVED_AT * 1_000_000), &zone);
+    let message = parse(text, &context).inner(&context).unwrap_or_else(|| panic!("{text:?}"));
+    assert_eq!((&*header(&message), message.msg), (expected_header, "x"), "{text:?}");
+    assert_eq!((&*via(&message), &*flags(&message)), (expected_via, expected_flags), "{text:?}");
 }
 
 #[test]
@@ -537,14 +609,19 @@ fn what_is_no_header_inside_a_message() {
         "x",
         "<22>x",
         "Nov 24 02:10:35 mx1 postfix/smtpd[1]: x",
-        "mail-1  | x",
-        "mail-1  | a: x",
+        "mail-1 | x",
+        "mail-1 | a: x",
+        "<22>mail-1  | x",
+        "Nov 24 02:10:35 mail-1  | x",
         // Other programs begin their texts with a time.
         "Nov 24 02:10:36 mx1 mysqld[5]: 2026-11-24 02:10:35 139 [Note] InnoDB: x",
         "Nov 24 02:10:36 mx1 app: 2026-11-24T02:10:35Z info server: x",
         "Nov 24 02:10:36 mx1 app[1]: Nov 24 02:10:35 mx9 server: x",
         "Nov 24 02:10:36 mx1 app[1]: (x) Nov 24 02:10:35 mx9 postfix/smtpd[1]: x",
         "Nov 24 02:10:36 mx1 app[1]: postfix/smtpd[1]: x",
+        "Nov 24 02:10:36 mx1 deadbeef[1]: postfix/smtpd[1]: x",
+        "Nov 24 02:10:36 mx1 docker/mail[1]: 2026-11-24 02:10:35 139 [Note] InnoDB: x",
+        "Nov 24 02:10:36 mx1 docker/mail[1]: postfix/smtpd: x",
         "Nov 24 02:10:36 mx1 app[1]: <6>x: y",
         "Nov 24 02:10:36 mx1 2026-11-24 02:10:35 started",
         "2026-11-24T02:10:36Z stdout F x",
@@ -552,6 +629,46 @@ fn what_is_no_header_inside_a_message() {
         let context = Context::new(Timestamp::from_micros(RECEIVED_AT * 1_000_000), &zone);
         assert_eq!(parse(text, &context).inner(&context), None, "{text:?}");
     }
+}
+
+#[test]
+fn texts_of_containers_without_a_header() {
+    let zone = TimeZone::UTC;
+    let context = Context::new(Timestamp::from_micros(RECEIVED_AT * 1_000_000), &zone);
+    let time = "2026-11-24T02:10:35.1Z";
+    for (text, container, msg) in [
+        (format!("mail-1  | {time} opendkim started"), "mail-1", "opendkim started"),
+        (format!("mail-1  | {time} Error: cannot bind"), "mail-1", "Error: cannot bind"),
+        (format!("mail-1  | {time} Starting opendkim: done"), "mail-1", "Starting opendkim: done"),
+        (format!("mail_1 | {time}   indented"), "mail_1", "  indented"),
+        (format!("[pod/mail-0/postfix] {time} mx1 started"), "pod/mail-0/postfix", "mx1 started"),
+        (format!("mail-1  | {time}"), "mail-1", ""),
+    ] {
+        let message = parse(&text, &context).inner(&context).unwrap_or_else(|| panic!("{text:?}"));
+        assert_eq!((header(&message), message.msg), (format!("- {time} - - -"), msg), "{text:?}");
+        assert_eq!(
+            (via(&message), &*flags(&message)),
+            (format!("- {container} {time}"), "pri_missing hostname_missing")
+        );
+        assert_eq!(message.inner(&context), None, "{text:?}");
+    }
+    for (text, container, msg) in [
+        ("mail-1  | Starting opendkim...", "mail-1", "Starting opendkim..."),
+        ("mail-1  | a: x", "mail-1", "a: x"),
+        ("\x1b[36mmail-1 |\x1b[0m x", "mail-1", "x"),
+        ("[pod/mail-0/postfix] x  | y", "pod/mail-0/postfix", "x  | y"),
+    ] {
+        let message = parse(text, &context).inner(&context).unwrap_or_else(|| panic!("{text:?}"));
+        assert_eq!((header(&message), message.msg), ("- - - - -".to_owned(), msg), "{text:?}");
+        assert_eq!((via(&message), &*flags(&message)), (format!("- {container} -"), ALL_MISSING), "{text:?}");
+        assert_eq!(message.inner(&context), None, "{text:?}");
+    }
+    // The driver's clock.
+    let message = parse("mail-1  | 2026-11-24T03:10:35.1Z x", &context).inner(&context).unwrap();
+    assert_eq!(flags(&message), "pri_missing hostname_missing clock_ahead");
+    // Its time is no other's.
+    let message = parse_utc("2026-11-24T02:10:35.1Z stdout F a text");
+    assert_eq!((header(&message), via(&message)), (format!("- {time} - - -"), format!("- - {time}")));
 }
 
 #[test]
@@ -696,6 +813,29 @@ fn rfc5424_with_flaws() {
     ] {
         check(&format!("<22>{text}"), header, msg, flags);
     }
+    // A TAG for APP-NAME, and names for PRI.
+    let expected = &format!("{at} postfix/smtpd 1");
+    check("<22>1 2026-11-24T02:10:35Z mx1 postfix/smtpd[1] - - - x", expected, "x", "");
+    check("<22>1 2026-11-24T02:10:35Z mx1 postfix/smtpd[1]: - - - x", expected, "x", "");
+    check("<22>1 2026-11-24T02:10:35Z mx1 app[x] - - - x", &format!("{at} app[x] -"), "x", "");
+    check("<mail.info>1 2026-11-24T02:10:35Z mx1 postfix/smtpd 1 - - x", expected, "x", "");
+    check("<mail.info>Nov 24 02:10:35 mx1 postfix/smtpd[1]: x", expected, "x", "year_inferred");
+    // Without PRI and VERSION.
+    let at = "- 2026-11-24T02:10:35Z mx1";
+    for (text, header, msg) in [
+        ("mx1 postfix/smtpd 1 - - x", "postfix/smtpd 1", "x"),
+        ("mx1 postfix 1 - -  x", "postfix 1", " x"),
+        ("mx1 a - - - x", "a -", "x"),
+        ("mx1 a 1 - - ", "a 1", ""),
+        ("mx1 a 1 - -", "a 1", ""),
+        ("mx1 a 1 ID47 [x k=\"v\"] x", "a 1", "x"),
+    ] {
+        check(&format!("2026-11-24T02:10:35Z {text}"), &format!("{at} {header}"), msg, "pri_missing");
+    }
+    for msg in ["took 12 ms - ok", "a x - - y", "a=b 1 - - y", "a 1 - x", "a 1  - - x"] {
+        check(&format!("2026-11-24T02:10:35Z mx1 {msg}"), &format!("{at} - -"), msg, "pri_missing");
+    }
+    let at = "mail.info 2026-11-24T02:10:35Z mx1";
     for data in [
         "[bad",
         "[a b=1] x",

@@ -6,6 +6,7 @@
 //! Nov 24 02:10:35 mx1 MAIL:INFO postfix/smtp[123]: MSG                AIX
 //! 2026-11-24T02:10:35+01:00 INFO    postfix/smtp[123]: MSG            images of containers
 //! Nov 24 02:10:35 mx1 postfix/smtp[123]: [ID 197553 mail.info] MSG    Solaris and illumos
+//! <mail.info>1 2026-11-24T02:10:35Z mx1 postfix/smtp 123 - - MSG      templates with names in the place of PRI
 //! ```
 
 use super::{Facility, Severity, priority};
@@ -47,7 +48,24 @@ const ALIASES: [(&str, Severity); 8] = [
     ("informational", Severity::INFO),
 ];
 
-/// Reads `mail.info`, `MAIL:INFO`, `<mail.info>`, `<2.6>`, `<22>`, `INFO`, `info:`, `mail` and their kin.
+/// Reads PRI as [`priority::read`] does, or the names that stand in its place.
+pub(super) fn priority(text: &str) -> (Option<(Facility, Severity)>, &str) {
+    let read = priority::read(text);
+    if read.0.is_some() || !text.starts_with('<') {
+        return read;
+    }
+    names_for_priority(text).map_or(read, |(priority, rest)| (Some(priority), rest))
+}
+
+fn names_for_priority(text: &str) -> Option<((Facility, Severity), &str)> {
+    let end = text.bytes().take(LONGEST).position(|b| b == b'>')?;
+    let (word, rest) = text.split_at(end + 1);
+    let named = read(word).filter(|_| word[1..].starts_with(|c: char| c.is_ascii_alphabetic()))?;
+    Some((named.facility.zip(named.severity)?, rest))
+}
+
+/// Reads `mail.info`, `MAIL:INFO`, `mail.6`, `info|mail`, `<mail.info>`, `<2.6>`, `<22>`, `INFO`, `info:`, `mail`, `6`, `22` and
+/// their kin.
 pub(super) fn read(word: &str) -> Option<Named> {
     if word.len() > LONGEST {
         return None;
@@ -63,9 +81,17 @@ pub(super) fn read(word: &str) -> Option<Named> {
     // `error:` is a TAG, and so is `mail:`.
     let upper = plain.bytes().all(|b| !b.is_ascii_lowercase());
     let name = plain.strip_suffix(':').filter(|name| upper || name.contains(SEPARATORS)).unwrap_or(plain);
-    if let Some((facility, severity)) = name.split_once(SEPARATORS) {
-        let (facility, severity) = (self::facility(facility)?, self::severity(severity)?);
-        return Some(Named { facility: Some(facility), severity: Some(severity), sure: true });
+    if let Some((first, second)) = name.split_once(SEPARATORS) {
+        // A host may be called `mail.6`.
+        let digit = || severity_of_digit(second).map(|severity| (severity, false));
+        let (facility, (severity, sure)) = match facility(first) {
+            Some(facility) => (facility, severity(second).map(|severity| (severity, true)).or_else(digit)?),
+            None => (facility(second).filter(|_| name.contains('|'))?, (severity(first)?, true)),
+        };
+        return Some(Named { facility: Some(facility), severity: Some(severity), sure });
+    }
+    if inner.is_none() && word.bytes().all(|b| b.is_ascii_digit()) {
+        return number(word);
     }
     if let Some(severity) = severity(name) {
         return Some(Named { severity: Some(severity), sure: inner.is_some() || upper, ..Named::default() });
@@ -122,6 +148,19 @@ fn numbers(text: &str) -> Option<Named> {
     Some(Named { facility: Some(facility), severity: Some(severity), sure: true })
 }
 
+/// A number in a column of its own: a severity, or if it is too large for that, PRIVAL. A host may be called so.
+fn number(word: &str) -> Option<Named> {
+    let (facility, severity) = match severity_of_digit(word) {
+        Some(severity) => (None, severity),
+        None => priority::from_value(code(word)?).map(|(facility, severity)| (Some(facility), severity))?,
+    };
+    Some(Named { facility, severity: Some(severity), sure: false })
+}
+
+fn severity_of_digit(text: &str) -> Option<Severity> {
+    Severity::from_code(code(text).filter(|_| text.len() == 1)?)
+}
+
 fn code(digits: &str) -> Option<u8> {
     digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
 }
@@ -168,6 +207,11 @@ mod tests {
             ("mail", "mail.-"),
             ("MAIL", "mail.-"),
             ("(mail)", "mail.- sure"),
+            ("mail.6", "mail.info"),
+            ("Mail.Info", "mail.info sure"),
+            ("info|mail", "mail.info sure"),
+            ("6", "-.info"),
+            ("22", "mail.info"),
         ] {
             assert_eq!(show(read(word)), expected, "{word}");
         }
@@ -185,7 +229,13 @@ mod tests {
             "mail.info.x",
             "mail.example",
             "2.6",
-            "22",
+            "8.mail",
+            "mail.8",
+            "mail.06",
+            "info.mail",
+            "192",
+            "4711",
+            "(22)",
             "<24.1>",
             "<2.8>",
             "<192>",
@@ -198,6 +248,22 @@ mod tests {
             "é",
         ] {
             assert_eq!(show(read(other)), "none", "{other}");
+        }
+    }
+
+    #[test]
+    fn reads_names_in_the_place_of_pri() {
+        let read = |text| {
+            let (priority, rest) = priority(text);
+            (priority.map(|(facility, severity)| (facility.name(), severity.name())), rest)
+        };
+        for text in ["<22>x", "<mail.info>x", "<MAIL.INFO>x", "<mail.6>x"] {
+            assert_eq!(read(text), (Some(("mail", "info")), "x"), "{text}");
+        }
+        for text in
+            ["", "<", "<>x", "<999>x", "<0022>x", "<2.6>x", "<abc>x", "<mail>x", "<info>x", "<mail.info", "mail.info"]
+        {
+            assert_eq!(read(text), (None, text), "{text}");
         }
     }
 

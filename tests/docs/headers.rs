@@ -21,9 +21,10 @@ fn headers() {
         assert_eq!(facility, has_facility.then_some("mail"), "{record}");
         assert!(!record["flags"].to_string().contains("severity_inferred"), "{record}");
     }
-    let [twice, inside, shown] = page.take(["lines", "lines", "json"]);
+    let [twice, templates, inside, shown] = page.take(["lines", "lines", "lines", "json"]);
     let via: Vec<Value> = understood(&twice).iter().map(|record| record["via"]["hostname"].clone()).collect();
     assert_eq!(via, [Value::Null, "192.0.2.9".into()]);
+    assert!(understood(&templates).iter().all(|record| record["timestamp_offset"] == "+01:00"));
     let records = understood(&inside);
     for record in &records {
         assert_eq!((&record["facility"], &record["via"]["hostname"]), (&"mail".into(), &"relay".into()), "{record}");
@@ -40,8 +41,8 @@ fn headers() {
     send("<22>Nov 24 02:15:07 mx1 postfix/smtpd[123]: connect from localhost[127.0.0.1]");
     assert_eq!(record(&postrider, "connect from localhost[127.0.0.1]")["hostname"], "mx1");
     // The source has been told otherwise.
-    send("<22>1 2026-11-24T02:15:07Z mx1 postfix/smtpd 123 - - x");
-    assert_eq!(record(&postrider, "1 2026-11-24T02:15:07Z mx1 postfix/smtpd 123 - - x")["hostname"], Value::Null);
+    send("<22>1 2026-11-24T02:15:07Z mx1 app 123 - - x");
+    assert_eq!(record(&postrider, "1 2026-11-24T02:15:07Z mx1 app 123 - - x")["hostname"], Value::Null);
     send("at=1795486235 host=mx1 text='postfix/smtpd[123]: connect'");
     let strange = record(&postrider, "at=1795486235 host=mx1 text='postfix/smtpd[123]: connect'");
     assert!(strange["flags"].to_string().contains("header_unrecognised"), "{strange}");
