@@ -121,7 +121,7 @@ pub fn read_frame<R>(
     if frame.truncated {
         record.flags |= Flags::TRUNCATED;
     }
-    if record.postfix.is_none() && postfix::has_tag(&text) {
+    if record.postfix.is_none() && postfix::has_tag(&record.message, &text) {
         record.flags |= Flags::HEADER_UNRECOGNISED;
     }
     use_record(&record)

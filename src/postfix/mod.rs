@@ -40,6 +40,7 @@ mod status;
 mod tag;
 mod tls;
 mod tlsproxy;
+mod unrecognised;
 mod verdict;
 mod words;
 
@@ -155,10 +156,10 @@ pub fn parse<'a>(message: &Message<'a>) -> Option<Postfix<'a>> {
     })
 }
 
-/// Whether the tag of a Postfix program stands anywhere in a text. Where [`parse`] gives nothing, its line was not
-/// understood.
-pub fn has_tag(text: &str) -> bool {
-    tag::stands_in(text)
+/// Whether the tag of a Postfix program stands anywhere in `text`, of which `message` was read. Where [`parse`] gives nothing,
+/// its line was not understood.
+pub fn has_tag(message: &Message<'_>, text: &str) -> bool {
+    unrecognised::has_tag(message, text)
 }
 
 /// What stands before a line that is nobody's, if something else than a queue id of Postfix is taken for one: `XXXXXXXXXX`,

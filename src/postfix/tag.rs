@@ -41,7 +41,7 @@ macro_rules! programs {
         /// Every program of Postfix that logs, and the service names that old versions and symbolic links log under.
         pub(super) const PROGRAMS: &[&str] = &[$($program),*];
 
-        fn is_program(name: &str) -> bool {
+        pub(super) fn is_program(name: &str) -> bool {
             matches!(name, $($program)|*)
         }
     };
@@ -114,7 +114,7 @@ programs![
 
 /// What stands before a `/` in the tags of other programs that share names with Postfix's: Debian's Cyrus logs as
 /// `cyrus/lmtp` and `cyrus/master`, containers of Docker as `docker/NAME`.
-const FOREIGN: &[&str] = &["cyrus", "docker", "dovecot"];
+pub(super) const FOREIGN: &[&str] = &["cyrus", "docker", "dovecot"];
 
 /// Programs that accompany Postfix and log under a name that begins with `postfix-`.
 const COMPANIONS: &[&str] = &[
@@ -165,32 +165,6 @@ pub(super) fn read<'a>(message: &Message<'a>) -> Option<Tag<'a>> {
     Some(Tag { instance, service, daemon })
 }
 
-/// Whether the tag of a Postfix program with its process id stands anywhere in a text: `postfix-out/smtp[12]:`.
-pub(super) fn stands_in(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    memchr::memchr_iter(b'[', bytes).any(|bracket| {
-        let (before, behind) = (&bytes[..bracket], &bytes[bracket + 1..]);
-        // The cheap one first; no digit is looked at twice.
-        let digits = behind.iter().take_while(|b| b.is_ascii_digit()).count();
-        digits > 0 && behind[digits..].starts_with(b"]:") && names_program(before)
-    })
-}
-
-/// Whether a text ends in `syslog_name/program`.
-fn names_program(text: &[u8]) -> bool {
-    let last = &text[text.len().saturating_sub(LONGEST_TAG)..];
-    let begin = last.iter().rposition(|b| !(b.is_ascii_alphanumeric() || b"-._/".contains(b))).map_or(0, |at| at + 1);
-    let Ok(tag) = std::str::from_utf8(&last[begin..]) else { return false };
-    let tag = tag.trim_start_matches('/');
-    divide::last(tag, b'/').is_some_and(|(before, program)| {
-        let instance = divide::first(before, b'/').map_or(before, |(instance, _)| instance);
-        is_program(program) && !FOREIGN.contains(&instance)
-    })
-}
-
-/// The most bytes before the bracket that are looked at.
-const LONGEST_TAG: usize = 128;
-
 /// The one program that a cut name can have been.
 pub(super) fn complete(start: &str) -> Option<&'static str> {
     let mut programs = beginning_with(start);
@@ -203,7 +177,7 @@ fn beginning_with(start: &str) -> impl Iterator<Item = &'static str> {
 }
 
 /// Whether a name is a `syslog_name` that only Postfix has.
-fn is_postfix(name: &str) -> bool {
+pub(super) fn is_postfix(name: &str) -> bool {
     name == "postfix" || (name.starts_with("postfix-") && !COMPANIONS.iter().any(|other| name.starts_with(other)))
 }
 
@@ -255,36 +229,6 @@ mod tests {
             let message = Message { app_name: Some(app_name), flags: Flags::TAG_TRUNCATED, ..Message::default() };
             let tag = read(&message).map(|tag| (tag.service, tag.daemon));
             assert_eq!(tag, daemon.map(|daemon| (service, daemon)), "{app_name}");
-        }
-    }
-
-    #[test]
-    fn tags_anywhere_in_a_text() {
-        for text in [
-            "postfix/smtpd[1]:",
-            "x postfix-out/smtp[12]: x",
-            "[x] [1]: é192.0.2.9/submission/smtpd[123]: x",
-            r#"{"message":"postfix/qmgr[1]: x"}"#,
-            "a[b[postfix/smtpd[1]: x",
-            "//postfix/smtpd[1]: x",
-        ] {
-            assert!(stands_in(text), "{text}");
-        }
-        for text in [
-            "",
-            "[",
-            "smtpd[1]: x",
-            "/smtpd[1]: x",
-            "postfix/smtpd[]: x",
-            "postfix/smtpd[1] x",
-            "postfix/smtpd[1",
-            "postfix/smtpd: x",
-            "postfix/policy-spf[1]: x",
-            "cyrus/lmtp[1]: x",
-            "docker/postfix[1]: x",
-            "dovecot[1]: lmtp(1): x",
-        ] {
-            assert!(!stands_in(text), "{text}");
         }
     }
 
