@@ -21,6 +21,7 @@ use peers::postrider::{Ended, Postrider, assert_clean, count, ledgers};
 use peers::scratch;
 use peers::unread::Unread;
 use peers::wait::wait_until;
+use serde_json::Value;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 const OPEN: &str = "1 open 30 relp_version=0\ncommands=syslog\n";
@@ -747,6 +748,32 @@ fn settings_take_effect() {
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+/// Those that are opened after it: an open connection is read as it began.
+#[test]
+fn another_format_takes_effect_for_new_connections() {
+    const LINE: &str = "2026-11-24T02:10:36.5Z stdout F Nov 24 02:10:35 mx1 postfix/qmgr[1]: 4FCA1803C6: removed\n";
+    let port = Port::reserve();
+    let config = |format: &str| {
+        format!("[[source.tcp]]\nlisten = \"{}\"\nformat = \"{format}\"\n[[sink.stdout]]\n", port.address())
+    };
+    let mut postrider = Postrider::spawn(&config("plain"));
+    postrider.wait_listening(&[port.address()]);
+    let records = || -> Vec<Value> {
+        let whole = postrider.stdout();
+        let lines = whole.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        lines.map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    };
+    connect(port.address()).write_all(LINE.as_bytes()).expect("room");
+    wait_until(DEADLINE, "a record of the old format", || records().len() == 1);
+    assert_eq!(records()[0]["message"], LINE.trim_end());
+    reload(&postrider, &config("cri"));
+    connect(port.address()).write_all(LINE.as_bytes()).expect("room");
+    wait_until(DEADLINE, "a record of the new format", || records().len() == 2);
+    let second = &records()[1];
+    assert_eq!((&second["hostname"], &second["postfix"]["event"]), (&"mx1".into(), &"removed".into()), "{second}");
+    assert_clean(&postrider.terminate(DEADLINE));
 }
 
 #[test]
