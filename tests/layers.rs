@@ -94,6 +94,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
 /// Files whose matches name every variant, so that a new one does not compile without them.
 const EXHAUSTIVE: [&str; 1] = ["src/encode/event.rs"];
 
+/// Where kinds of sources and sinks are told apart, tests apart: all others ask `SourceFacts` and `SinkFacts`.
+const KINDS: [&str; 4] = ["config/source/", "config/sink/", "source/mod.rs", "sink/mod.rs"];
+
 type Imports = BTreeMap<String, BTreeSet<String>>;
 
 fn root() -> &'static Path {
@@ -200,6 +203,21 @@ fn what_must_name_every_variant_does() {
     for file in EXHAUSTIVE {
         let code = code(&root().join(file));
         assert!(code.contains("match ") && !code.contains("_ =>"), "{file} has an arm for whatever is new");
+    }
+}
+
+#[test]
+fn kinds_are_told_apart_in_few_places() {
+    let mut files = Vec::new();
+    sources(&root().join("src"), &mut files);
+    let names = |file: &&PathBuf| ["SourceKind::", "SinkKind::"].iter().any(|kind| code(file).contains(kind));
+    let below = |file: &PathBuf| file.strip_prefix(root().join("src")).expect("a file below src").display().to_string();
+    let found: BTreeSet<String> = files.iter().filter(|file| !is_test(file)).filter(names).map(below).collect();
+    let allowed = |file: &&String| KINDS.iter().any(|place| file.starts_with(place));
+    let others: Vec<&String> = found.iter().filter(|file| !allowed(file)).collect();
+    assert!(others.is_empty(), "these match a kind, which should answer by itself: {others:?}");
+    for place in KINDS {
+        assert!(found.iter().any(|file| file.starts_with(place)), "nothing in {place} names a kind");
     }
 }
 

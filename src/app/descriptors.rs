@@ -5,9 +5,8 @@ use std::io;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::sources::max_connections;
-use crate::config::{Config, SinkConfig, SourceKind};
-use crate::source::{self, Descriptors};
+use crate::config::{Config, SinkConfig, SourceFacts};
+use crate::source::Descriptors;
 
 /// The standard streams, the runtime, signals, the socket of the service manager, and what is open for a moment: the
 /// configuration, files of TLS, a cursor.
@@ -17,8 +16,6 @@ const DEAD_LETTERS: usize = 2;
 /// The segments that are written and read, the cursor, the lock, the directory, and a damaged segment that is set
 /// aside.
 const SPOOL: usize = 8;
-/// The lock of the cursor, and what is looked at before it is followed.
-const FOLLOWER: usize = 8;
 /// With fewer open files, a source of followed files gets nowhere.
 const LEAST_FILES: usize = 8;
 
@@ -54,13 +51,15 @@ pub struct TooFew {
 impl Plan {
     /// The plan for `config` where so many descriptors are `permitted`.
     pub fn new(config: &Config, permitted: usize) -> Result<Self, TooFew> {
-        let (least, most) = config.sinks.iter().map(sink_needs).fold((PROGRAM, PROGRAM), add);
-        let (least, most) = config.sources.iter().map(|source| socket_needs(&source.kind)).fold((least, most), add);
-        let followers = config.sources.iter().filter(|source| matches!(source.kind, SourceKind::File(_))).count();
-        let of_sources = || config.sources.iter().map(|source| max_connections(&source.kind));
-        let wanted_connections = of_sources().fold(0, usize::saturating_add);
-        let listeners = of_sources().filter(|connections| *connections > 0).count();
-        let wanted_files = followers * source::OPEN_FILES;
+        let sources = || config.sources.iter().map(|source| source.kind.facts());
+        let fixed = PROGRAM + sources().map(SourceFacts::descriptors).sum::<usize>();
+        let (least, most) = config.sinks.iter().map(sink_needs).fold((fixed, fixed), add);
+        let connections = || sources().map(SourceFacts::max_connections);
+        let wanted_connections = connections().fold(0, usize::saturating_add);
+        let listeners = connections().filter(|connections| *connections > 0).count();
+        let files = || sources().map(SourceFacts::max_open_files);
+        let wanted_files = files().sum();
+        let followers = files().filter(|files| *files > 0).count();
 
         // A quarter is for peers and files even where the sinks want all: they get along with less.
         let rest = permitted.saturating_sub(most).max(permitted / 4).min(permitted.saturating_sub(least));
@@ -165,19 +164,6 @@ fn sink_needs(sink: &SinkConfig) -> (usize, usize) {
     let facts = sink.kind.facts();
     let beside = facts.dead_letter().map_or(0, |_| DEAD_LETTERS) + sink.spool.as_ref().map_or(0, |_| SPOOL);
     add(facts.descriptors(), (beside, beside))
-}
-
-/// What a source needs besides its connections and open files.
-const fn socket_needs(source: &SourceKind) -> (usize, usize) {
-    let sockets = match source {
-        SourceKind::Udp(udp) => udp.workers,
-        SourceKind::Unix(unix) if unix.stream.is_none() => 1,
-        // One more is for the connection that is accepted, and closed at once if there are too many.
-        SourceKind::Tcp(_) | SourceKind::Relp(_) | SourceKind::Unix(_) => 2,
-        SourceKind::File(_) => FOLLOWER,
-        SourceKind::Stdin(_) => 0,
-    };
-    (sockets, sockets)
 }
 
 #[cfg(test)]

@@ -288,7 +288,7 @@ impl App {
 /// Says what begins, before anything can fail.
 fn say_start(config: &Config, file: Option<&Path>) {
     let file = file.map_or_else(|| "the defaults".into(), Path::to_string_lossy);
-    let sources: Vec<_> = config.sources.iter().map(|source| named(&source.name, source.kind.name())).collect();
+    let sources: Vec<_> = config.sources.iter().map(|source| named(&source.name, source.kind.facts().name())).collect();
     let sinks: Vec<_> = config.sinks.iter().map(|sink| named(&sink.name, sink.kind.facts().name())).collect();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),

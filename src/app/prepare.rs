@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use super::descriptors::{self, Plan};
 use super::drain::Times;
 use super::sinks::outlet;
-use super::sources::{Fate, fate, obstructs, origin, succeeds};
+use super::sources::{Fate, fate, origin};
 use super::{App, Error};
 use crate::buffer::queue;
-use crate::config::{Config, SinkConfig, SourceConfig, SourceKind};
+use crate::config::{Config, Endpoint, SinkConfig, SourceConfig};
 use crate::crash::panic_point;
 use crate::ledger::{SinkLedger, SourceLedger};
 use crate::pipeline::{Current, Outlet};
@@ -145,7 +145,7 @@ impl Present {
 
     /// The source that goes on. There is one standard input, and it is like a connection: it lives on as it began.
     fn same_source(&self, new: &SourceConfig) -> Option<usize> {
-        let is_stdin = |source: &SourceConfig| matches!(source.kind, SourceKind::Stdin(_));
+        let is_stdin = |source: &SourceConfig| source.kind.facts().endpoint() == Endpoint::Stdin;
         self.sources
             .iter()
             .position(|old| old.is_current && (old.config == *new || (is_stdin(&old.config) && is_stdin(new))))
@@ -206,7 +206,7 @@ impl Present {
     ) -> Result<NewSource, Error> {
         let leaving = self.sources.iter().zip(fates).filter(|(_, fate)| fate.is_some());
         let predecessor = leaving.into_iter().find_map(|(old, old_fate)| {
-            let succeeds = succeeds(&old.config, config);
+            let succeeds = config.succeeds(&old.config);
             if succeeds {
                 *old_fate = Some(fate(&old.config, config));
             }
@@ -224,7 +224,7 @@ impl Present {
         .with(self.descriptors.clone());
         let source = Source::bind(&config.kind, passed, predecessor.map(|old| &old.sockets), intake);
         let source = source.map_err(|error| {
-            match self.sources.iter().find(|old| old.is_current && obstructs(&old.config, config)) {
+            match self.sources.iter().find(|old| old.is_current && old.config.obstructs(config)) {
                 Some(old) => Error::Obstructed { error, source_name: old.config.name.clone() },
                 None => error.into(),
             }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::prepare::{NewSink, NewSource, Prepared, Slot};
 use super::sinks::{LiveSink, Shown};
-use super::sources::{Fate, LiveSource, succeeds};
+use super::sources::{Fate, LiveSource};
 use super::stall::Stall;
 use super::{App, Times, ended};
 use crate::config::Config;
@@ -124,7 +124,7 @@ impl App {
         for (source, fate) in old.into_iter().zip(fates) {
             let Some(mut source) = source else { continue };
             // The connections of one that left earlier end with the last of its successors.
-            let is_orphan = || !self.sources.iter().any(|new| new.is_current && succeeds(&source.config, &new.config));
+            let is_orphan = || !self.sources.iter().any(|new| new.is_current && new.config.succeeds(&source.config));
             match fate {
                 Some(Fate::Succeeded) => source.stop.listening.cancel(),
                 Some(Fate::Stopped) => self.stop_source(&source.stop),

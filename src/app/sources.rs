@@ -1,14 +1,13 @@
 //! The sources that there are: those of the configuration, and those of earlier ones whose connections live on.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use tokio::task;
 
 use super::Error;
-use crate::config::{SourceConfig, SourceKind};
+use crate::config::{Endpoint, SourceConfig};
 use crate::ledger::SourceLedger;
-use crate::record::{Origin, Transport};
+use crate::record::Origin;
 use crate::source::{Failed, Sockets, Stop};
 
 /// A source and its counts.
@@ -43,76 +42,25 @@ pub(super) enum Fate {
     Stopped,
 }
 
-/// Whether `new` takes over the sockets of `old`.
-pub(super) fn succeeds(old: &SourceConfig, new: &SourceConfig) -> bool {
-    match (&old.kind, &new.kind) {
-        (SourceKind::Udp(one), SourceKind::Udp(other)) => same_address(one.listen, other.listen, old, new),
-        (SourceKind::Unix(one), SourceKind::Unix(other)) => {
-            one.path == other.path && one.stream.is_some() == other.stream.is_some()
-        }
-        // The name is that of the cursor's file.
-        (SourceKind::File(one), SourceKind::File(other)) => one.state == other.state && old.name == new.name,
-        (one, other) => match (tcp_address(one), tcp_address(other)) {
-            (Some(one), Some(other)) => same_address(one, other, old, new),
-            _ => false,
-        },
-    }
-}
-
-/// Port 0 is another port each time, so there the name tells.
-fn same_address(one: SocketAddr, other: SocketAddr, old: &SourceConfig, new: &SourceConfig) -> bool {
-    one == other && (one.port() != 0 || old.name == new.name)
-}
-
-const fn tcp_address(source: &SourceKind) -> Option<SocketAddr> {
-    match source {
-        SourceKind::Tcp(tcp) => Some(tcp.listener.listen),
-        SourceKind::Relp(relp) => Some(relp.listener.listen),
-        SourceKind::Udp(_) | SourceKind::Unix(_) | SourceKind::File(_) | SourceKind::Stdin(_) => None,
-    }
-}
-
-/// Whether `old` may have what `new` cannot bind: the same port at an address that overlaps, or the path.
-pub(super) fn obstructs(old: &SourceConfig, new: &SourceConfig) -> bool {
-    let same_port = |one: SocketAddr, other: SocketAddr| one.port() == other.port() && one.port() != 0;
-    match (&old.kind, &new.kind) {
-        (SourceKind::Udp(one), SourceKind::Udp(other)) => same_port(one.listen, other.listen),
-        (SourceKind::Unix(one), SourceKind::Unix(other)) => one.path == other.path,
-        (one, other) => tcp_address(one).zip(tcp_address(other)).is_some_and(|(one, other)| same_port(one, other)),
-    }
-}
-
 /// What becomes of `old` when `new` takes over its sockets.
 pub(super) fn fate(old: &SourceConfig, new: &SourceConfig) -> Fate {
-    match (&old.kind, &new.kind) {
+    let acknowledges = |source: &SourceConfig| source.kind.facts().acknowledges_by().is_some();
+    match old.kind.facts().endpoint() {
         // Two cannot keep one cursor.
-        (SourceKind::File(_), _) => Fate::Stopped,
+        Endpoint::Cursor(_) => Fate::Stopped,
         // The new configuration may allow a sink that an acknowledgement cannot rely on. Their senders lose nothing.
-        (SourceKind::Relp(_), kind) if !matches!(kind, SourceKind::Relp(_)) => Fate::Stopped,
+        _ if acknowledges(old) && !acknowledges(new) => Fate::Stopped,
         _ => Fate::Succeeded,
     }
 }
 
-pub(super) fn max_connections(source: &SourceKind) -> usize {
-    match source {
-        SourceKind::Tcp(tcp) => tcp.stream.max_connections,
-        SourceKind::Relp(relp) => relp.session.max_connections,
-        SourceKind::Unix(unix) => unix.stream.as_ref().map_or(0, |stream| stream.max_connections),
-        SourceKind::Udp(_) | SourceKind::File(_) | SourceKind::Stdin(_) => 0,
-    }
-}
-
 pub(super) fn origin(source: &SourceConfig) -> Origin {
-    let transport = match &source.kind {
-        SourceKind::Tcp(tcp) if tcp.listener.tls.is_some() => Transport::Tls,
-        SourceKind::Udp(_) => Transport::Udp,
-        SourceKind::Tcp(_) => Transport::Tcp,
-        SourceKind::Relp(_) => Transport::Relp,
-        SourceKind::Unix(_) => Transport::Unix,
-        SourceKind::File(_) => Transport::File,
-        SourceKind::Stdin(_) => Transport::Stdin,
-    };
-    Origin { name: source.name.clone(), transport, zone: source.zone.clone(), format: source.format }
+    Origin {
+        name: source.name.clone(),
+        transport: source.kind.facts().transport(),
+        zone: source.zone.clone(),
+        format: source.format,
+    }
 }
 
 #[cfg(test)]
@@ -129,7 +77,7 @@ mod tests {
     /// What becomes of the first when the second is the new one; `None` if that has nothing to do with it.
     fn between(old: &str, new: &str) -> Option<Fate> {
         let (old, new) = (source(old), source(new));
-        succeeds(&old, &new).then(|| fate(&old, &new))
+        new.succeeds(&old).then(|| fate(&old, &new))
     }
 
     #[test]
@@ -151,15 +99,5 @@ mod tests {
         let file = "file]]\npaths = [\"/var/log/mail.log\"]\nstate = \"/var/lib/postrider\"";
         assert_eq!(between(file, &file.replace("mail.log", "maillog")), Some(Fate::Stopped));
         assert_eq!(between(file, &file.replace("lib", "cache")), None);
-    }
-
-    #[test]
-    fn who_is_in_the_way_is_named() {
-        let obstructs = |old: &str, new: &str| obstructs(&source(old), &source(new));
-        assert!(obstructs("tcp]]\nlisten = \"[::]:514\"", "relp]]\nlisten = \"127.0.0.1:514\""));
-        assert!(!obstructs("tcp]]\nlisten = \"[::]:514\"", "tcp]]\nlisten = \"127.0.0.1:601\""));
-        assert!(!obstructs("tcp]]\nlisten = \"127.0.0.1:0\"", "tcp]]\nlisten = \"127.0.0.1:0\""));
-        assert!(!obstructs("tcp]]\nlisten = \"[::]:514\"", "udp]]\nlisten = \"[::]:514\""));
-        assert!(obstructs("unix]]\npath = \"/run/log\"", "unix]]\npath = \"/run/log\"\nkind = \"stream\""));
     }
 }

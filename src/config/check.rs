@@ -1,13 +1,12 @@
 //! Contradictions between tables: what each of them alone cannot know.
 
-use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
 use super::diagnostic::Diagnostic;
 use super::diagnostics::Diagnostics;
 use super::kind::Placed;
 use super::sink::NotDurable;
-use super::{SinkConfig, SourceConfig, SourceKind, WhenFull, places};
+use super::{SinkConfig, SourceConfig, WhenFull, places};
 use crate::spool;
 
 /// Checks all sources and sinks against each other.
@@ -63,50 +62,8 @@ fn same_name(what: &str, a: &str, b: &str, a_place: Range<usize>, b_place: Range
 }
 
 fn same_socket(a: &Placed<SourceConfig>, b: &Placed<SourceConfig>) -> Option<Diagnostic> {
-    match (&a.config.kind, &b.config.kind) {
-        (SourceKind::Udp(one), SourceKind::Udp(other)) => bound_twice("UDP", one.listen, other.listen, a, b),
-        (SourceKind::Unix(one), SourceKind::Unix(other)) if one.path == other.path => {
-            let error = Diagnostic::at(b.places.of("path"), format!("{} is bound twice", one.path.display()));
-            Some(error.also(a.places.of("path"), "bound here first"))
-        }
-        (one, other) => bound_twice("TCP", tcp_address(one)?, tcp_address(other)?, a, b),
-    }
-}
-
-const fn tcp_address(source: &SourceKind) -> Option<SocketAddr> {
-    match source {
-        SourceKind::Tcp(tcp) => Some(tcp.listener.listen),
-        SourceKind::Relp(relp) => Some(relp.listener.listen),
-        SourceKind::Udp(_) | SourceKind::Unix(_) | SourceKind::File(_) | SourceKind::Stdin(_) => None,
-    }
-}
-
-fn bound_twice(
-    protocol: &str,
-    one: SocketAddr,
-    other: SocketAddr,
-    a: &Placed<SourceConfig>,
-    b: &Placed<SourceConfig>,
-) -> Option<Diagnostic> {
-    if !overlap(one, other) {
-        return None;
-    }
-    let message = if one == other {
-        format!("{protocol} {other} is bound twice")
-    } else {
-        format!("{protocol} {other} and {one} overlap")
-    };
-    Some(Diagnostic::at(b.places.of("listen"), message).also(a.places.of("listen"), "bound here first"))
-}
-
-/// Whether the kernel would refuse the second address: the unspecified one takes all of its family, and `[::]` takes IPv4
-/// too. Port 0 is another port each time.
-fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
-    let covers = |a: IpAddr, b: IpAddr| match a {
-        IpAddr::V4(ip) => ip.is_unspecified() && b.is_ipv4(),
-        IpAddr::V6(ip) => ip.is_unspecified(),
-    };
-    a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || covers(a.ip(), b.ip()) || covers(b.ip(), a.ip()))
+    let (key, message) = a.config.kind.facts().endpoint().conflict(b.config.kind.facts().endpoint())?;
+    Some(Diagnostic::at(b.places.of(key), message).also(a.places.of(key), "bound here first"))
 }
 
 fn same_spool(a: &Placed<SinkConfig>, b: &Placed<SinkConfig>) -> Option<Diagnostic> {
@@ -156,26 +113,16 @@ fn too_small_for_a_record(source: &Placed<SourceConfig>, sink: &Placed<SinkConfi
 /// What a source acknowledges must stay in the spool until it is delivered.
 fn dropped_though_acknowledged(source: &Placed<SourceConfig>, sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
     let drops = sink.config.spool.as_ref().is_some_and(|spool| spool.when_full == WhenFull::DropOldest);
-    let place = acknowledging(source).filter(|_| drops)?;
+    let place = source.config.kind.facts().acknowledges_by().filter(|_| drops)?;
     let message = format!("`drop_oldest` would lose what the source {} has acknowledged", source.config.name);
     let error = Diagnostic::at(sink.places.of("spool"), message);
     Some(error.help("leave `when_full` out").also(source.places.of(place), "the source"))
 }
 
-/// The key that says most of a source that acknowledges; `None` for one that does not.
-const fn acknowledging(source: &Placed<SourceConfig>) -> Option<&'static str> {
-    match source.config.kind {
-        SourceKind::Relp(_) => Some("listen"),
-        // Its cursor is the acknowledgement.
-        SourceKind::File(_) => Some("state"),
-        _ => None,
-    }
-}
-
 /// What a source acknowledges must be on the disk.
 fn not_durable(source: &Placed<SourceConfig>, sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
     let NotDurable { key, help } = sink.config.kind.facts().not_durable()?;
-    let place = acknowledging(source)?;
+    let place = source.config.kind.facts().acknowledges_by()?;
     let message = format!("the source {} acknowledges only what is on the disk", source.config.name);
     let error = Diagnostic::at(sink.places.of(key), message);
     Some(error.help(help).also(source.places.of(place), "the source"))

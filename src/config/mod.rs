@@ -1,8 +1,8 @@
 //! The configuration: from a TOML file to a [`Config`], with every error of the file in one go.
 //!
 //! The way has two stages. The file as written is TOML's own tree with the place of every value; a `Reader` takes its
-//! keys one by one, as the tables of keys in `source/` and `sink/` describe them. Out comes a [`Config`]: whoever holds one
-//! need not check anything again.
+//! keys one by one, as the tables of keys in `source/` and `sink/` describe them. Out comes a [`Config`]: whoever holds
+//! one need not check anything again.
 
 mod check;
 mod diagnostic;
@@ -73,8 +73,8 @@ impl LoadError {
     }
 }
 
-/// Reads and checks a file, and the PEM files that it names; each is a regular file of at most 1 MiB. Nothing is bound, created
-/// or connected to.
+/// Reads and checks a file, and the PEM files that it names; each is a regular file of at most 1 MiB. Nothing is bound,
+/// created or connected to.
 pub fn load(path: &Path) -> Result<Config, LoadError> {
     let name = path.display().to_string();
     let bytes = small_file::read(path).map_err(|error| LoadError::Read { path: path.to_owned(), error })?;
@@ -113,10 +113,7 @@ pub fn parse(text: &str, name: &str) -> Result<Config, Diagnostics> {
 impl Config {
     /// What is not wrong, but does less than it seems to, or will not do for long: of which source or sink, and what.
     pub fn warnings(&self, now: jiff::Timestamp) -> impl Iterator<Item = String> {
-        let of_source = move |source: &SourceConfig| {
-            let warnings: Vec<_> = source.kind.tls().into_iter().flat_map(|tls| tls.warnings(now)).collect();
-            named("source", &source.name, warnings)
-        };
+        let of_source = move |source: &SourceConfig| named("source", &source.name, source.kind.facts().warnings(now));
         let of_sink = |sink: &SinkConfig| named("sink", &sink.name, sink.kind.facts().warnings());
         self.sources.iter().flat_map(of_source).chain(self.sinks.iter().flat_map(of_sink))
     }

@@ -9,7 +9,7 @@ use super::diagnostic::Diagnostic;
 use super::diagnostics::Diagnostics;
 use super::kind::Placed;
 use super::paths::Paths;
-use super::{FollowConfig, SinkConfig, SourceConfig, SourceKind};
+use super::{Endpoint, SinkConfig, SourceConfig};
 
 /// What the help of most of these errors says.
 const APART: &str = "give each a directory of its own, e.g. \"/var/log/postrider/hosts/{hostname}.json\" and \
@@ -57,19 +57,20 @@ pub(super) fn across(sources: &[Placed<SourceConfig>], sinks: &[Placed<SinkConfi
 }
 
 fn of_source(source: &Placed<SourceConfig>) -> Vec<Place> {
-    let SourceKind::File(FollowConfig { paths, state, .. }) = &source.config.kind else { return Vec::new() };
-    let name = &source.config.name;
-    let followed = paths.iter().map(|pattern| Place {
+    let (name, facts) = (&source.config.name, source.config.kind.facts());
+    let followed = facts.followed().iter().map(|pattern| Place {
         kind: Kind::Followed,
         what: format!("the source {name} follows it"),
         paths: Paths::of_glob(pattern),
         span: source.places.of("paths"),
         owner: None,
     });
-    let cursor = ["cursor", "cursor.new", "lock"].map(|end| Place {
+    let state = if let Endpoint::Cursor(state) = facts.endpoint() { Some(state) } else { None };
+    let files = |state: &Path| ["cursor", "cursor.new", "lock"].map(|end| state.join(format!("{name}.{end}")));
+    let cursor = state.into_iter().flat_map(files).map(|path| Place {
         kind: Kind::Cursor,
         what: format!("the source {name} keeps its cursor there"),
-        paths: Paths::of(&state.join(format!("{name}.{end}"))),
+        paths: Paths::of(&path),
         span: source.places.of("state"),
         owner: None,
     });

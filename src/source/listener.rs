@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use super::peers::{Peers, Share};
 use super::rate::{Pace, Rates};
 use super::tls::{self, Offer, Tls};
 use super::wire::Wire;
-use super::{Intake, proxy};
+use super::{Intake, Sockets, proxy};
 use crate::config::ListenerConfig;
 use crate::net;
 use crate::network::{self, Access, Network};
@@ -76,7 +76,7 @@ impl Listener {
     pub(super) fn bind(
         config: &ListenerConfig,
         passed: &mut Passed,
-        inherited: Option<Arc<TcpListener>>,
+        inherited: Option<&Sockets>,
         source: &str,
     ) -> io::Result<Self> {
         let guard = Guard {
@@ -86,7 +86,7 @@ impl Listener {
             peers: Arc::new(Peers::new(config.max_connections_per_peer)),
         };
         let tls = config.tls.as_ref().map(Tls::new).transpose().map_err(io::Error::other)?.map(Arc::new);
-        let socket = match (inherited, passed.tcp(config.listen)) {
+        let socket = match (inherited.and_then(Sockets::upgrade_one), passed.tcp(config.listen)) {
             (Some(socket), _) => socket,
             (None, Some(socket)) => Arc::new(net::passed_tcp_listener(socket)?),
             (None, None) => Arc::new(net::tcp_listener(config.listen)?),
@@ -95,8 +95,8 @@ impl Listener {
     }
 
     /// The socket, for a successor.
-    pub(super) fn handle(&self) -> Weak<TcpListener> {
-        Arc::downgrade(&self.socket)
+    pub(super) fn sockets(&self) -> Sockets {
+        Sockets::one(&self.socket)
     }
 
     /// Where it listens, behind the name of the protocol there: `plain` or `over_tls`.

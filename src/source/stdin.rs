@@ -7,11 +7,12 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::stream::Stream;
-use super::{Failed, Intake, blocking};
+use super::{Bound, Intake, Running, Sockets, blocking};
 use crate::config::StdinConfig;
 use crate::crash::panic_point;
 use crate::frame::Framing;
 use crate::record::Peer;
+use crate::standard;
 
 /// How soon a stop is seen while nothing comes in.
 const POLL_MS: u16 = 100;
@@ -27,14 +28,9 @@ pub(super) struct Stdin {
 }
 
 impl Stdin {
-    pub(super) const fn new(config: &StdinConfig) -> Self {
-        Self { framing: config.framing }
-    }
-
-    pub(super) async fn run(self, intake: Intake) -> Result<(), Failed> {
-        let runtime = tokio::runtime::Handle::current();
-        blocking(move || self.read(&intake, &runtime)).await??;
-        Ok(())
+    /// The standard input, which the program must have been given.
+    pub(super) fn bind(config: &StdinConfig) -> io::Result<Self> {
+        standard::input().map(|()| Self { framing: config.framing })
     }
 
     /// Reads until told to stop, and then what a pipe still holds; at the end hands on what is left, also after an error.
@@ -63,6 +59,23 @@ impl Stdin {
         let whole = matches!(end, Ok(true));
         runtime.block_on(stream.finish(whole, Peer::default(), intake));
         end.map(drop)
+    }
+}
+
+impl Bound for Stdin {
+    fn address(&self) -> String {
+        "the standard input".to_owned()
+    }
+
+    fn sockets(&self) -> Sockets {
+        Sockets::default()
+    }
+
+    fn run(self: Box<Self>, intake: Intake) -> Running {
+        Box::pin(async move {
+            let runtime = tokio::runtime::Handle::current();
+            Ok(blocking(move || self.read(&intake, &runtime)).await??)
+        })
     }
 }
 

@@ -1,13 +1,10 @@
 //! Syslog over TCP (RFC 6587) and TLS (RFC 5425).
 
 use std::io;
-use std::sync::{Arc, Weak};
-
-use tokio::net::TcpListener;
 
 use super::accept::{Accept, Ended, Refusal};
 use super::listener::{self, Incoming, Listener};
-use super::{Intake, stream};
+use super::{Bound, Intake, Running, Sockets, stream};
 use crate::config::{StreamConfig, TcpConfig};
 use crate::systemd::Passed;
 
@@ -22,7 +19,7 @@ impl Tcp {
     pub(super) fn bind(
         config: &TcpConfig,
         passed: &mut Passed,
-        inherited: Option<Arc<TcpListener>>,
+        inherited: Option<&Sockets>,
         source: &str,
     ) -> io::Result<Self> {
         Ok(Self {
@@ -30,18 +27,23 @@ impl Tcp {
             config: config.stream.clone(),
         })
     }
+}
 
-    pub(super) fn listener(&self) -> Weak<TcpListener> {
-        self.listener.handle()
-    }
-
-    pub(super) fn address(&self) -> String {
+impl Bound for Tcp {
+    fn address(&self) -> String {
         self.listener.address("tcp", "tls")
     }
 
-    pub(super) async fn run(self, intake: Intake) {
+    fn sockets(&self) -> Sockets {
+        self.listener.sockets()
+    }
+
+    fn run(self: Box<Self>, intake: Intake) -> Running {
         let (tls, config) = (self.listener.tls(), self.config.clone());
-        listener::run(self, tls, config.max_connections, &config, &intake).await;
+        Box::pin(async move {
+            listener::run(*self, tls, config.max_connections, &config, &intake).await;
+            Ok(())
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use nix::sys::socket::SockaddrStorage;
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tracing::Level;
 
 use super::rate::Rates;
-use super::{Failed, Intake, datagrams};
+use super::{Bound, Failed, Intake, Running, Sockets, datagrams};
 use crate::config::UdpConfig;
 use crate::ledger::Reason;
 use crate::net;
@@ -63,10 +63,11 @@ impl Udp {
     pub(super) fn bind(
         config: &UdpConfig,
         passed: &mut Passed,
-        inherited: Option<Vec<Arc<Socket>>>,
+        inherited: Option<&Sockets>,
         source: &str,
     ) -> io::Result<Self> {
         let (listen, receive_buffer) = (config.listen, config.receive_buffer);
+        let inherited = inherited.and_then(Sockets::upgrade);
         let is_inherited = inherited.is_some();
         let sockets = match (inherited, passed.udp(listen)) {
             (Some(sockets), _) => sockets,
@@ -86,13 +87,39 @@ impl Udp {
         Ok(Self { sockets, inherited: is_inherited.then(|| config.clone()), gate })
     }
 
-    pub(super) fn sockets(&self) -> Vec<Weak<Socket>> {
-        self.sockets.iter().map(Arc::downgrade).collect()
+    /// Without one of its workers the source ends, as nobody would read the datagrams that the kernel gives to its socket. The
+    /// other workers hand on what they have first.
+    async fn read(self, intake: Intake) -> Result<(), Failed> {
+        let mut workers = JoinSet::new();
+        for socket in self.sockets {
+            let worker = Worker { socket, gate: self.gate.clone(), intake: intake.clone() };
+            workers.spawn(panics::catch_in(async move { datagrams::read(&worker, &worker.intake).await }));
+        }
+        let mut result = Ok(());
+        while let Some(ended) = workers.join_next().await {
+            // Otherwise the whole source is being aborted.
+            if let Ok(Err(panic)) = ended {
+                intake.stop().cancel();
+                result = Err(panic.into());
+            }
+        }
+        result
+    }
+}
+
+impl Bound for Udp {
+    fn address(&self) -> String {
+        let address = self.sockets.first().and_then(|socket| socket.socket.local_addr().ok());
+        address.map_or_else(|| "udp".to_owned(), |address| format!("udp {address}"))
+    }
+
+    fn sockets(&self) -> Sockets {
+        Sockets::all(&self.sockets)
     }
 
     /// Does with sockets of another source what this one asks for. Those that are too many are read on: what comes to them
     /// until they are closed would be lost.
-    pub(super) fn adapt(&mut self, source: &str) {
+    fn adapt(&mut self, source: &str) {
         let Some(config) = self.inherited.take() else { return };
         let (now, asked) = (self.sockets.len(), config.workers);
         if now > asked {
@@ -115,28 +142,8 @@ impl Udp {
         }
     }
 
-    pub(super) fn address(&self) -> String {
-        let address = self.sockets.first().and_then(|socket| socket.socket.local_addr().ok());
-        address.map_or_else(|| "udp".to_owned(), |address| format!("udp {address}"))
-    }
-
-    /// Without one of its workers the source ends, as nobody would read the datagrams that the kernel gives to its socket. The
-    /// other workers hand on what they have first.
-    pub(super) async fn run(self, intake: Intake) -> Result<(), Failed> {
-        let mut workers = JoinSet::new();
-        for socket in self.sockets {
-            let worker = Worker { socket, gate: self.gate.clone(), intake: intake.clone() };
-            workers.spawn(panics::catch_in(async move { datagrams::read(&worker, &worker.intake).await }));
-        }
-        let mut result = Ok(());
-        while let Some(ended) = workers.join_next().await {
-            // Otherwise the whole source is being aborted.
-            if let Ok(Err(panic)) = ended {
-                intake.stop().cancel();
-                result = Err(panic.into());
-            }
-        }
-        result
+    fn run(self: Box<Self>, intake: Intake) -> Running {
+        Box::pin(self.read(intake))
     }
 }
 

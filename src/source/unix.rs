@@ -4,13 +4,13 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use tokio::io::Interest;
 use tokio::net::{UnixDatagram, UnixListener, UnixStream};
 
 use super::accept::{self, Accept, Ended};
-use super::{Intake, datagrams, stream};
+use super::{Bound, Intake, Running, Sockets, datagrams, stream};
 use crate::config::{StreamConfig, UnixConfig};
 use crate::record::Peer;
 use crate::systemd::Passed;
@@ -28,23 +28,16 @@ enum Kind {
     Stream(Listener),
 }
 
-/// The socket for a successor, if that is of the same kind.
-#[derive(Clone, Debug)]
-pub(super) enum Handle {
-    Datagram(Weak<Datagrams>),
-    Stream(Weak<Streams>),
-}
-
 /// The senders of unix datagrams have no address: the record shows the path that they wrote to.
 #[derive(Debug)]
-pub(super) struct Datagrams {
+struct Datagrams {
     path: SocketPath,
     socket: UnixDatagram,
 }
 
 // The path goes first: while the socket is open, no other program takes the path for one that a crash left behind.
 #[derive(Debug)]
-pub(super) struct Streams {
+struct Streams {
     path: SocketPath,
     socket: UnixListener,
 }
@@ -63,15 +56,15 @@ struct SocketPath {
 }
 
 impl Unix {
-    pub(super) fn bind(config: &UnixConfig, passed: &mut Passed, inherited: Option<&Handle>) -> io::Result<Self> {
+    pub(super) fn bind(config: &UnixConfig, passed: &mut Passed, inherited: Option<&Sockets>) -> io::Result<Self> {
         let path = |is_ours| SocketPath { path: config.path.clone(), is_ours };
         let socket = match &config.stream {
-            None => Kind::Datagram(match inherited.and_then(Handle::datagrams) {
+            None => Kind::Datagram(match inherited.and_then(Sockets::upgrade_one) {
                 Some(socket) => socket,
                 None => Arc::new(Datagrams::bind(config, passed, path)?),
             }),
             Some(stream) => {
-                let streams = match inherited.and_then(Handle::streams) {
+                let streams = match inherited.and_then(Sockets::upgrade_one) {
                     Some(streams) => streams,
                     None => Arc::new(Streams::bind(config, passed, path)?),
                 };
@@ -81,49 +74,44 @@ impl Unix {
         Ok(Self { socket, mode: config.mode })
     }
 
-    pub(super) fn handle(&self) -> Handle {
-        match &self.socket {
-            Kind::Datagram(socket) => Handle::Datagram(Arc::downgrade(socket)),
-            Kind::Stream(listener) => Handle::Stream(Arc::downgrade(&listener.streams)),
-        }
-    }
-
-    pub(super) fn address(&self) -> String {
-        format!("unix {}", self.path().text())
-    }
-
     fn path(&self) -> &SocketPath {
         match &self.socket {
             Kind::Datagram(socket) => &socket.path,
             Kind::Stream(listener) => &listener.streams.path,
         }
     }
+}
+
+impl Bound for Unix {
+    fn address(&self) -> String {
+        format!("unix {}", self.path().text())
+    }
+
+    fn sockets(&self) -> Sockets {
+        match &self.socket {
+            Kind::Datagram(socket) => Sockets::one(socket),
+            Kind::Stream(listener) => Sockets::one(&listener.streams),
+        }
+    }
 
     /// Gives the socket of a predecessor the mode of this one.
-    pub(super) fn adapt(&self, source: &str) {
+    fn adapt(&mut self, source: &str) {
         if let Err(error) = self.path().permit(self.mode) {
             tracing::warn!(source, %error, "cannot set the mode of the socket");
         }
     }
 
-    pub(super) async fn run(self, intake: Intake) {
-        match self.socket {
-            Kind::Datagram(socket) => datagrams::read(&*socket, &intake).await,
-            Kind::Stream(listener) => {
-                let config = listener.config.clone();
-                accept::run(listener, config.max_connections, &config, &intake).await;
+    fn run(self: Box<Self>, intake: Intake) -> Running {
+        Box::pin(async move {
+            match self.socket {
+                Kind::Datagram(socket) => datagrams::read(&*socket, &intake).await,
+                Kind::Stream(listener) => {
+                    let config = listener.config.clone();
+                    accept::run(listener, config.max_connections, &config, &intake).await;
+                }
             }
-        }
-    }
-}
-
-impl Handle {
-    fn datagrams(&self) -> Option<Arc<Datagrams>> {
-        if let Self::Datagram(socket) = self { socket.upgrade() } else { None }
-    }
-
-    fn streams(&self) -> Option<Arc<Streams>> {
-        if let Self::Stream(streams) = self { streams.upgrade() } else { None }
+            Ok(())
+        })
     }
 }
 

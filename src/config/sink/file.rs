@@ -117,8 +117,8 @@ pub(super) const KIND: Kind<SinkKind> = Kind {
 };
 
 impl FileConfig {
-    /// Maximum number of files that are open at a time. For the next one, a quarter of them are closed: those that were used least
-    /// recently.
+    /// Maximum number of files that are open at a time. For the next one, a quarter of them are closed: those that were
+    /// used least recently.
     pub const OPEN_FILES: usize = 128;
 }
 
@@ -155,8 +155,8 @@ impl SinkFacts for FileConfig {
         Some(Paths::of_sink(&self.directory, &self.path, rotates))
     }
 
-    /// It has its directory open, and for a moment those on the way to a file, and both files of a compression. With few
-    /// descriptors it closes files to open others.
+    /// It has its directory open, and for a moment those on the way to a file, and both files of a compression. With
+    /// few descriptors it closes files to open others.
     fn descriptors(&self) -> (usize, usize) {
         const DIRECTORIES: usize = 16;
         (DIRECTORIES, DIRECTORIES + Self::OPEN_FILES)

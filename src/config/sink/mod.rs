@@ -1,5 +1,5 @@
-//! The sinks: what each kind has in the file, and what it answers to the program ([`SinkFacts`]). What several kinds share stands
-//! in `dead_letter.rs`, `select.rs` and `spool.rs`.
+//! The sinks: what each kind has in the file, and what it answers to the program ([`SinkFacts`]). What several kinds
+//! share stands in `dead_letter.rs`, `select.rs` and `spool.rs`.
 
 mod dead_letter;
 mod file;
@@ -97,8 +97,8 @@ pub(crate) trait SinkFacts {
     /// Where its records go, in words: what its spool says of them.
     fn destination(&self) -> String;
 
-    /// True if both write to the same place. Then one must have ended before the other begins: lines would be torn, or overtake
-    /// each other.
+    /// True if both write to the same place. Then one must have ended before the other begins: lines would be torn, or
+    /// overtake each other.
     fn shares_destination(&self, other: &SinkKind) -> bool;
 
     /// Where in the destination a record goes.
@@ -129,7 +129,8 @@ pub(crate) trait SinkFacts {
     /// Least and greatest number of file descriptors that it uses, without its dead-letter file and its spool.
     fn descriptors(&self) -> (usize, usize);
 
-    /// The same sink for a replay, which writes beside the daemon's: `dead_letter` is for what it refuses, if it has no such file itself.
+    /// The same sink for a replay, which writes beside the daemon's: `dead_letter` is for what it refuses, if it has no
+    /// such file itself.
     fn for_replay(&self, dead_letter: DeadLetterConfig) -> SinkKind;
 
     /// What is not wrong, but does less than it seems to.

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::SourceKind;
+use super::{Endpoint, SourceFacts, SourceKind};
 use crate::config::key::{Key, Type};
 use crate::config::kind::Kind;
+use crate::record::Transport;
 
 /// `[[source.file]]`: log files that grow.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,3 +82,45 @@ pub(super) const KIND: Kind<SourceKind> = Kind {
         }))
     },
 };
+
+impl FollowConfig {
+    /// Maximum number of open files of a source, if it may have so many descriptors; for another one, that is closed
+    /// which was silent for the longest time.
+    pub const OPEN_FILES: usize = 1000;
+}
+
+impl SourceFacts for FollowConfig {
+    fn name(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn endpoint(&self) -> Endpoint<'_> {
+        Endpoint::Cursor(&self.state)
+    }
+
+    fn transport(&self) -> Transport {
+        Transport::File
+    }
+
+    fn failure(&self) -> String {
+        format!("cannot keep a cursor in {}", self.state.display())
+    }
+
+    /// Its cursor is the acknowledgement.
+    fn acknowledges_by(&self) -> Option<&'static str> {
+        Some("state")
+    }
+
+    fn followed(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
+    fn max_open_files(&self) -> usize {
+        Self::OPEN_FILES
+    }
+
+    /// The lock of the cursor, and what is looked at before it is followed.
+    fn descriptors(&self) -> usize {
+        8
+    }
+}

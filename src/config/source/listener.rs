@@ -56,7 +56,8 @@ pub struct ListenerConfig {
     pub listen: SocketAddr,
     /// Who may send.
     pub access: Access,
-    /// From these a connection begins with a header of the PROXY protocol, and its peer is the one that the header names.
+    /// From these a connection begins with a header of the PROXY protocol, and its peer is the one that the header
+    /// names.
     pub proxy_protocol: Vec<Network>,
     /// Maximum number of connections of one peer at a time; more are closed at once and counted. `None` is no limit.
     pub max_connections_per_peer: Option<usize>,
@@ -64,6 +65,13 @@ pub struct ListenerConfig {
     pub max_rate_per_peer: Option<u32>,
     /// `[source.KIND.tls]`: `None` is plain TCP.
     pub tls: Option<TlsConfig>,
+}
+
+impl ListenerConfig {
+    /// Which of its certificates are not valid, or will not be for long.
+    pub(super) fn warnings(&self, now: jiff::Timestamp) -> Vec<String> {
+        self.tls.iter().flat_map(|tls| tls.warnings(now)).collect()
+    }
 }
 
 pub(super) fn read(table: &mut Reader<'_, '_>) -> Option<ListenerConfig> {

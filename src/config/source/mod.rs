@@ -1,5 +1,7 @@
-//! The sources: what each kind has in the file. What several kinds share stands in `listener.rs` and `stream.rs`.
+//! The sources: what each kind has in the file, and what it answers to the program ([`SourceFacts`]). What several
+//! kinds share stands in `listener.rs` and `stream.rs`.
 
+mod endpoint;
 mod file;
 mod listener;
 mod relp;
@@ -9,6 +11,7 @@ mod tcp;
 mod udp;
 mod unix;
 
+pub(crate) use self::endpoint::Endpoint;
 pub use self::file::{FollowConfig, Links};
 pub use self::listener::ListenerConfig;
 pub use self::relp::{RelpConfig, SessionConfig};
@@ -18,12 +21,14 @@ pub use self::tcp::TcpConfig;
 pub use self::udp::UdpConfig;
 pub use self::unix::UnixConfig;
 
+use std::path::PathBuf;
+
 use super::diagnostic::Diagnostic;
 use super::key::{Key, Type};
 use super::kind::Kind;
 use super::reader::Reader;
+use crate::record::Transport;
 use crate::syslog::Format;
-use crate::tls::TlsConfig;
 
 /// Every kind of source.
 pub(super) const SOURCES: [Kind<SourceKind>; 6] =
@@ -99,26 +104,72 @@ pub enum SourceKind {
     Stdin(StdinConfig),
 }
 
-impl SourceKind {
-    /// The word that stands for it in `[[source.KIND]]`.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Udp(_) => "udp",
-            Self::Tcp(_) => "tcp",
-            Self::Relp(_) => "relp",
-            Self::Unix(_) => "unix",
-            Self::File(_) => "file",
-            Self::Stdin(_) => "stdin",
-        }
+/// What the program has to know of a source, whatever its kind: a new question is a method here, not a match elsewhere.
+pub(crate) trait SourceFacts {
+    /// The word that stands for its kind in `[[source.KIND]]`.
+    fn name(&self) -> &'static str;
+
+    /// What it reads from.
+    fn endpoint(&self) -> Endpoint<'_>;
+
+    /// How its messages arrive, as their records show it.
+    fn transport(&self) -> Transport;
+
+    /// What a start cannot do when the endpoint cannot be used, for the error.
+    fn failure(&self) -> String;
+
+    /// The key that says most of a source that acknowledges; `None` for one that does not.
+    fn acknowledges_by(&self) -> Option<&'static str> {
+        None
     }
 
-    /// What it takes TLS with, if it does.
-    pub const fn tls(&self) -> Option<&TlsConfig> {
+    /// Maximum number of connections; 0 for a source that has none.
+    fn max_connections(&self) -> usize {
+        0
+    }
+
+    /// The files that it follows, as patterns: its key `paths`.
+    fn followed(&self) -> &[PathBuf] {
+        &[]
+    }
+
+    /// Maximum number of followed files that are open at a time; 0 for a source that follows none.
+    fn max_open_files(&self) -> usize {
+        0
+    }
+
+    /// Number of file descriptors that it needs, without its connections and its followed files.
+    fn descriptors(&self) -> usize;
+
+    /// What is not wrong, but does less than it seems to, or will not do for long after `now`.
+    fn warnings(&self, _now: jiff::Timestamp) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+impl SourceKind {
+    /// What is known of it.
+    pub(crate) fn facts(&self) -> &dyn SourceFacts {
         match self {
-            Self::Tcp(tcp) => tcp.listener.tls.as_ref(),
-            Self::Relp(relp) => relp.listener.tls.as_ref(),
-            Self::Udp(_) | Self::Unix(_) | Self::File(_) | Self::Stdin(_) => None,
+            Self::Udp(udp) => udp,
+            Self::Tcp(tcp) => tcp,
+            Self::Relp(relp) => relp,
+            Self::Unix(unix) => unix,
+            Self::File(file) => file,
+            Self::Stdin(stdin) => stdin,
         }
+    }
+}
+
+impl SourceConfig {
+    /// True if this source takes over the sockets of `old`, or its cursor.
+    pub(crate) fn succeeds(&self, old: &Self) -> bool {
+        self.kind.facts().endpoint().succeeds(old.kind.facts().endpoint(), self.name == old.name)
+    }
+
+    /// True if this source may have what `new` cannot bind.
+    pub(crate) fn obstructs(&self, new: &Self) -> bool {
+        self.kind.facts().endpoint().obstructs(new.kind.facts().endpoint())
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use super::SourceKind;
 use super::listener::{self, ALLOW, DENY, ListenerConfig, MAX_CONNECTIONS_PER_PEER, MAX_RATE_PER_PEER, PROXY_PROTOCOL};
-use super::stream::{MAX_CONNECTIONS, idle_timeout};
+use super::stream::{DESCRIPTORS, MAX_CONNECTIONS, idle_timeout};
+use super::{Endpoint, SourceFacts, SourceKind};
 use crate::config::key::{Key, Type};
 use crate::config::kind::Kind;
 use crate::config::tls;
 use crate::frame::relp::Oversize;
+use crate::record::Transport;
 
 /// `[[source.relp]]`: syslog over RELP, which acknowledges each message, plain or over TLS.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,8 +29,8 @@ pub struct SessionConfig {
     pub idle_timeout: Option<Duration>,
     /// The most messages of one connection that wait for their acknowledgement; then it is not read.
     pub window: usize,
-    /// So long after it was read a message may wait for its delivery, and then an answer for its sender to take it; after that
-    /// the session ends. Less than what the sender waits.
+    /// So long after it was read a message may wait for its delivery, and then an answer for its sender to take it;
+    /// after that the session ends. Less than what the sender waits.
     pub acknowledge_timeout: Duration,
     /// What becomes of a message over `max_frame_size`.
     pub oversize: Oversize,
@@ -89,3 +90,37 @@ pub(super) const KIND: Kind<SourceKind> = Kind {
         Some(SourceKind::Relp(RelpConfig { listener: listener?, session }))
     },
 };
+
+impl SourceFacts for RelpConfig {
+    fn name(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn endpoint(&self) -> Endpoint<'_> {
+        Endpoint::Tcp(self.listener.listen)
+    }
+
+    fn transport(&self) -> Transport {
+        Transport::Relp
+    }
+
+    fn failure(&self) -> String {
+        format!("cannot listen on relp {}", self.listener.listen)
+    }
+
+    fn acknowledges_by(&self) -> Option<&'static str> {
+        Some("listen")
+    }
+
+    fn max_connections(&self) -> usize {
+        self.session.max_connections
+    }
+
+    fn descriptors(&self) -> usize {
+        DESCRIPTORS
+    }
+
+    fn warnings(&self, now: jiff::Timestamp) -> Vec<String> {
+        self.listener.warnings(now)
+    }
+}

@@ -1,9 +1,10 @@
 //! `[[source.stdin]]`: the standard input.
 
-use super::SourceKind;
 use super::stream::{FRAMING, framing};
+use super::{Endpoint, SourceFacts, SourceKind};
 use crate::config::kind::Kind;
 use crate::frame::Framing;
+use crate::record::Transport;
 
 /// `[[source.stdin]]`: the standard input; when it ends and no other source is left, Postrider drains and leaves.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,3 +20,25 @@ pub(super) const KIND: Kind<SourceKind> = Kind {
     keys: &[FRAMING],
     read: |table| Some(SourceKind::Stdin(StdinConfig { framing: framing(table)? })),
 };
+
+impl SourceFacts for StdinConfig {
+    fn name(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn endpoint(&self) -> Endpoint<'_> {
+        Endpoint::Stdin
+    }
+
+    fn transport(&self) -> Transport {
+        Transport::Stdin
+    }
+
+    fn failure(&self) -> String {
+        "cannot read the standard input".to_owned()
+    }
+
+    fn descriptors(&self) -> usize {
+        0
+    }
+}

@@ -27,6 +27,10 @@ pub(super) const IDLE_TIMEOUT: Key = Key::default(
     "A connection that is silent for so long is closed. A sender notices only when its next message is lost.",
 );
 
+/// Number of file descriptors of a listener: its socket, and the connection that is accepted, and closed at once if
+/// there are too many.
+pub(super) const DESCRIPTORS: usize = 2;
+
 /// What the connections of a stream source have in common.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamConfig {

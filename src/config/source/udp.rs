@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 
-use super::SourceKind;
 use super::listener::{ALLOW, DENY, LISTEN, MAX_RATE_PER_PEER, access, max_rate};
+use super::{Endpoint, SourceFacts, SourceKind};
 use crate::config::key::{Key, Type};
 use crate::config::kind::Kind;
 use crate::network::Access;
+use crate::record::Transport;
 
 /// `[[source.udp]]`: syslog over UDP (RFC 5426).
 #[derive(Clone, Debug, PartialEq)]
@@ -58,3 +59,25 @@ pub(super) const KIND: Kind<SourceKind> = Kind {
         }))
     },
 };
+
+impl SourceFacts for UdpConfig {
+    fn name(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn endpoint(&self) -> Endpoint<'_> {
+        Endpoint::Udp(self.listen)
+    }
+
+    fn transport(&self) -> Transport {
+        Transport::Udp
+    }
+
+    fn failure(&self) -> String {
+        format!("cannot listen on udp {}", self.listen)
+    }
+
+    fn descriptors(&self) -> usize {
+        self.workers
+    }
+}

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::SourceKind;
 use super::stream::{self, FRAMING, IDLE_TIMEOUT, MAX_CONNECTIONS, StreamConfig};
+use super::{Endpoint, SourceFacts, SourceKind};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::key::{Key, Type};
 use crate::config::kind::Kind;
 use crate::config::reader::Reader;
+use crate::record::Transport;
 
 /// `[[source.unix]]`: a unix domain socket.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +51,32 @@ pub(super) const KIND: Kind<SourceKind> = Kind {
         Some(SourceKind::Unix(UnixConfig { path: path?, mode: mode?, stream }))
     },
 };
+
+impl SourceFacts for UnixConfig {
+    fn name(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn endpoint(&self) -> Endpoint<'_> {
+        Endpoint::Unix { path: &self.path, is_stream: self.stream.is_some() }
+    }
+
+    fn transport(&self) -> Transport {
+        Transport::Unix
+    }
+
+    fn failure(&self) -> String {
+        format!("cannot listen on unix {}", self.path.display())
+    }
+
+    fn max_connections(&self) -> usize {
+        self.stream.as_ref().map_or(0, |stream| stream.max_connections)
+    }
+
+    fn descriptors(&self) -> usize {
+        if self.stream.is_some() { stream::DESCRIPTORS } else { 1 }
+    }
+}
 
 /// The kernel takes no more (unix(7), `sun_path`).
 const LONGEST_SOCKET_PATH: usize = 107;

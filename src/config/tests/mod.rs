@@ -3,6 +3,7 @@
 mod errors;
 mod files;
 mod sinks;
+mod sources;
 mod values;
 
 use super::{Config, parse};

@@ -33,7 +33,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Handle as Runtime;
@@ -45,7 +45,7 @@ use self::cursor::{Identity, Loaded, Store};
 use self::follow::{Followed, Hand, Turn};
 use self::links::{Status, Viewer};
 use self::rounds::{Directories, Rounds};
-use super::{Failed, Intake, blocking};
+use super::{Bound, Intake, Running, Sockets, blocking};
 use crate::config::FollowConfig;
 use crate::crash::panic_point;
 use crate::throttle::{Owner, Throttle};
@@ -54,8 +54,6 @@ use crate::throttle::{Owner, Throttle};
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often outcomes are asked for after a stop.
 const STOP_INTERVAL: Duration = Duration::from_millis(10);
-/// Maximum number of open files of a source, if it may have so many descriptors; for another one, that is closed which was silent for the longest time.
-pub const OPEN_FILES: usize = 1000;
 
 /// The files of one source, and the place of their cursor.
 #[derive(Debug)]
@@ -67,39 +65,39 @@ pub(super) struct Files {
 /// The place of the cursor, which a source and its successor have one after the other.
 type SharedStore = Arc<Mutex<Store>>;
 
-/// The place of the cursor, for a successor.
-#[derive(Clone, Debug)]
-pub(super) struct Handle(Weak<Mutex<Store>>);
-
 impl Files {
     /// Takes the place of the cursor; files are looked for later.
-    pub(super) fn bind(config: &FollowConfig, name: &str, inherited: Option<&Handle>) -> io::Result<Self> {
-        let store = match inherited.and_then(|handle| handle.0.upgrade()) {
+    pub(super) fn bind(config: &FollowConfig, inherited: Option<&Sockets>, name: &str) -> io::Result<Self> {
+        let store = match inherited.and_then(Sockets::upgrade_one) {
             Some(store) => store,
             None => Arc::new(Mutex::new(open(config, name)?)),
         };
         Ok(Self { config: config.clone(), store })
     }
+}
 
-    pub(super) fn handle(&self) -> Handle {
-        Handle(Arc::downgrade(&self.store))
-    }
-
-    /// The paths, as logged.
-    pub(super) fn address(&self) -> String {
+impl Bound for Files {
+    /// The paths.
+    fn address(&self) -> String {
         let paths: Vec<_> = self.config.paths.iter().map(|path| path.display().to_string()).collect();
         format!("file {}", paths.join(", "))
     }
 
-    /// Reads until told to stop, on a thread of its own: reading files blocks.
-    pub(super) async fn run(self, intake: Intake) -> Result<(), Failed> {
-        let runtime = Runtime::current();
-        let follow = move || {
-            // Until a predecessor has ended, which has its last lines delivered first.
-            let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
-            Follower::new(self.config, store, intake, runtime).run();
-        };
-        Ok(blocking(follow).await?)
+    fn sockets(&self) -> Sockets {
+        Sockets::one(&self.store)
+    }
+
+    /// On a thread of its own: reading files blocks.
+    fn run(self: Box<Self>, intake: Intake) -> Running {
+        Box::pin(async move {
+            let runtime = Runtime::current();
+            let follow = move || {
+                // Until a predecessor has ended, which has its last lines delivered first.
+                let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+                Follower::new(self.config, store, intake, runtime).run();
+            };
+            Ok(blocking(follow).await?)
+        })
     }
 }
 
@@ -309,7 +307,7 @@ impl<'s> Follower<'s> {
     }
 
     fn read_each(&mut self, awake: &[usize]) -> bool {
-        let most = OPEN_FILES.min(self.intake.descriptors().files());
+        let most = FollowConfig::OPEN_FILES.min(self.intake.descriptors().files());
         let mut open = self.files.iter().filter(|file| file.is_open()).count();
         // What sleeps is finished.
         let files = awake.iter().map(|index| &self.files[*index]);

@@ -15,12 +15,12 @@ mod session;
 use std::io;
 use std::net::Shutdown;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use socket2::SockRef;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -28,7 +28,6 @@ use tokio_util::sync::CancellationToken;
 use self::answers::{Answer, Delivery};
 use self::patience::Patience;
 use self::session::{Session, Verdict};
-use super::Intake;
 use super::accept::{Accept, Ended, Refusal};
 use super::end::ConnectionEnd;
 use super::listener::{self, Incoming, Listener};
@@ -36,6 +35,7 @@ use super::rate::Pace;
 use super::stream::{self, READ_SIZE, Readable};
 use super::unfinished::{self, Place};
 use super::wire::Wire;
+use super::{Bound, Intake, Running, Sockets};
 use crate::config::{RelpConfig, SessionConfig};
 use crate::frame::relp::{Parser, Step};
 use crate::ledger::Reason;
@@ -59,23 +59,28 @@ impl Relp {
     pub(super) fn bind(
         config: &RelpConfig,
         passed: &mut Passed,
-        inherited: Option<Arc<TcpListener>>,
+        inherited: Option<&Sockets>,
         source: &str,
     ) -> io::Result<Self> {
         Ok(Self { listener: Listener::bind(&config.listener, passed, inherited, source)?, config: config.session })
     }
+}
 
-    pub(super) fn listener(&self) -> Weak<TcpListener> {
-        self.listener.handle()
-    }
-
-    pub(super) fn address(&self) -> String {
+impl Bound for Relp {
+    fn address(&self) -> String {
         self.listener.address("relp", "relp over tls")
     }
 
-    pub(super) async fn run(self, intake: Intake) {
+    fn sockets(&self) -> Sockets {
+        self.listener.sockets()
+    }
+
+    fn run(self: Box<Self>, intake: Intake) -> Running {
         let (tls, config) = (self.listener.tls(), self.config);
-        listener::run(self, tls, config.max_connections, &config, &intake).await;
+        Box::pin(async move {
+            listener::run(*self, tls, config.max_connections, &config, &intake).await;
+            Ok(())
+        })
     }
 }
 

@@ -1,0 +1,105 @@
+//! What a source reads from, and what that of one means for that of another.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+/// What a source reads from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Endpoint<'c> {
+    /// Sockets of UDP.
+    Udp(SocketAddr),
+    /// A listener on TCP, whatever is spoken there.
+    Tcp(SocketAddr),
+    /// A unix domain socket.
+    Unix {
+        /// Where it is made.
+        path: &'c Path,
+        /// True if it has connections.
+        is_stream: bool,
+    },
+    /// Files, and the directory of the cursor that says how far they are delivered.
+    Cursor(&'c Path),
+    /// The standard input.
+    Stdin,
+}
+
+impl Endpoint<'_> {
+    /// True if a source here goes on with what one at `old` has open.
+    pub(super) fn succeeds(self, old: Self, has_same_name: bool) -> bool {
+        let is_certain = match self {
+            // Port 0 is another port each time, so there the name tells.
+            Self::Udp(address) | Self::Tcp(address) => address.port() != 0 || has_same_name,
+            Self::Unix { .. } => true,
+            // The name is that of the cursor's file.
+            Self::Cursor(_) => has_same_name,
+            Self::Stdin => false,
+        };
+        self == old && is_certain
+    }
+
+    /// True if a source here may have what one at `new` cannot bind: the same port at an address that overlaps, or the
+    /// path.
+    pub(super) fn obstructs(self, new: Self) -> bool {
+        match (self, new) {
+            (Self::Udp(one), Self::Udp(other)) | (Self::Tcp(one), Self::Tcp(other)) => {
+                one.port() == other.port() && one.port() != 0
+            }
+            (Self::Unix { path: one, .. }, Self::Unix { path: other, .. }) => one == other,
+            _ => false,
+        }
+    }
+
+    /// The key that gives it, and the error, where one configuration cannot have this one and `later`.
+    pub(in crate::config) fn conflict(self, later: Self) -> Option<(&'static str, String)> {
+        match (self, later) {
+            (Self::Udp(one), Self::Udp(other)) => Some(("listen", bound_twice("UDP", one, other)?)),
+            (Self::Tcp(one), Self::Tcp(other)) => Some(("listen", bound_twice("TCP", one, other)?)),
+            (Self::Unix { path: one, .. }, Self::Unix { path: other, .. }) if one == other => {
+                Some(("path", format!("{} is bound twice", one.display())))
+            }
+            _ => None,
+        }
+    }
+
+    /// What to do when it cannot be used, behind the error; empty where nothing is known.
+    pub(crate) const fn help(self, error: io::ErrorKind) -> &'static str {
+        use io::ErrorKind::*;
+        match (self, error) {
+            (Self::Unix { .. }, AddrInUse) => "; another program listens there: `ss -lxp` names it",
+            (Self::Unix { .. }, PermissionDenied) => "; its directory must be writable for Postrider's user",
+            (Self::Unix { .. }, NotFound) => "; make its directory first",
+            (Self::Cursor(_), Unsupported) => {
+                "; start that version, or remove the cursor and all files are begun as `start` says"
+            }
+            (Self::Cursor(_), WouldBlock) => "; another process of Postrider has it: give each a `state` of its own",
+            (Self::Cursor(_), _) => "; it must be a directory that Postrider's user may write to",
+            (_, AddrInUse) => "; another program listens there: `ss -lntup` names it",
+            (_, PermissionDenied) => "; ports below 1024 need root or the capability CAP_NET_BIND_SERVICE",
+            (_, AddrNotAvailable) => "; this machine does not have the address: `ip addr` shows those that it has",
+            _ => "",
+        }
+    }
+}
+
+/// The error, if the kernel would refuse the second address beside the first.
+fn bound_twice(protocol: &str, one: SocketAddr, other: SocketAddr) -> Option<String> {
+    if !overlap(one, other) {
+        return None;
+    }
+    Some(if one == other {
+        format!("{protocol} {other} is bound twice")
+    } else {
+        format!("{protocol} {other} and {one} overlap")
+    })
+}
+
+/// True if the kernel would refuse the second address: the unspecified one takes all of its family, and `[::]` takes
+/// IPv4 too. Port 0 is another port each time.
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let covers = |a: IpAddr, b: IpAddr| match a {
+        IpAddr::V4(ip) => ip.is_unspecified() && b.is_ipv4(),
+        IpAddr::V6(ip) => ip.is_unspecified(),
+    };
+    a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || covers(a.ip(), b.ip()) || covers(b.ip(), a.ip()))
+}
