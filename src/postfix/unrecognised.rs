@@ -120,6 +120,8 @@ fn count(text: &[u8], taken: impl Fn(u8) -> bool) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     fn stands_in(text: &str, app_name: Option<&str>) -> bool {
@@ -197,6 +199,27 @@ mod tests {
             "dovecot[1]: lmtp(1): x",
         ] {
             assert!(!stands_in(text, None), "{text}");
+        }
+    }
+
+    #[test]
+    fn time_is_linear() {
+        for unit in [
+            "postfix",
+            "postfix/",
+            "postfix ",
+            "postfix/smtpd[",
+            "postfix[1]",
+            "[1]:",
+            "\"[1]:",
+            "postfix((((",
+            "a/smtpd[1]:x",
+        ] {
+            let text = unit.repeat(256 * 1024 / unit.len());
+            let started = Instant::now();
+            let _ = stands_in(&text, Some("rspamd"));
+            // A few milliseconds without optimisation.
+            assert!(started.elapsed() < Duration::from_secs(1), "{unit}: {:?}", started.elapsed());
         }
     }
 }

@@ -90,8 +90,11 @@ impl<'a> Words<'a> {
 
     /// Takes a hostname; two are the most.
     fn take_host(&mut self, word: &'a str, text: &str) -> bool {
-        // The second one may have the colon that belongs to a TAG.
-        let word = word.strip_suffix(':').filter(|word| self.hosts == [Some(*word), None]).unwrap_or(word);
+        // The second one may have the colon that belongs to a TAG. Brackets are around an address, or the same name again.
+        let is_again = |word: &&str| self.hosts == [Some(*word), None];
+        let word = word.strip_suffix(':').filter(is_again).unwrap_or(word);
+        let in_brackets = word.strip_prefix('[').and_then(|word| word.strip_suffix(']'));
+        let word = in_brackets.filter(|word| is_address(word) || is_again(word)).unwrap_or(word);
         let is_number = || self.hosts[0].is_some() && word.bytes().all(|b| b.is_ascii_digit());
         let is_host = word == "-" || is_name(word) || is_address(word) || is_odd_name(word, text);
         let is_host = is_host && !is_number();
@@ -108,7 +111,9 @@ impl<'a> Words<'a> {
         let name = self.named.facility.is_some() || self.named.severity.is_some();
         let others = self.doubtful.is_some() && self.hosts[0].is_some();
         match self.hosts {
-            [Some(relay), Some(host)] if is_same_host(relay, host) => tag.end != End::Bracket,
+            [Some(relay), Some(host)] if is_same_host(relay, host) => {
+                tag.end == End::Colon || tag.end == End::Cut && is_postfix(tag.name)
+            }
             [Some(relay), Some(_)] => match tag.end {
                 End::Colon if tag.procid.is_some() => tag.name.contains('/') || is_postfix(tag.name),
                 // In a text such a word may stand, too.
@@ -196,6 +201,8 @@ mod tests {
             ("6 mx1", "mx1 -.info"),
             ("mx1 info|mail", "mx1 mail.info"),
             ("mx1 mx1:", "mx1 -.-"),
+            ("mx1 [mx1]", "mx1 -.-"),
+            ("[192.0.2.9] mx1", "192.0.2.9>mx1 -.-"),
         ] {
             let text = format!("{words} {tag} connect");
             assert_eq!(show(text.trim_start()), format!("{expected} {tag}"), "{text}");
@@ -231,6 +238,7 @@ mod tests {
             "mx1 see postfix/smtpd: x",
             "mx1 stopped sshd[1]: x",
             "mx1 mx1 dovecot[1] x",
+            "mx1 mx1 a-word-of-a-text-with-32-letters x",
             "mx1 4711 postfix/smtpd[123]: x",
             "mx1 mx2: postfix/smtpd[123]: x",
             "mx1 INFO 2026-11-24 02:10:35 x",
