@@ -417,7 +417,8 @@ fn a_renewed_certificate_is_used_and_a_bad_one_is_not() {
     let server = pki.start("");
     let client = pki.client(None, BOTH);
     let shown = || {
-        let stream = server.connect(&client).expect("a connection");
+        let stream = server.connect(&client);
+        let stream = stream.unwrap_or_else(|error| panic!("{error}\n{}", server.postrider.stderr()));
         let chain = stream.conn.peer_certificates().expect("a certificate");
         chain[0].as_ref().to_vec()
     };
