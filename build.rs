@@ -1,7 +1,7 @@
 //! Tells the program which commit it is built from, where that is known: `postrider --version` shows it.
 //!
-//! It reads git's files by itself, so that a build needs no git. A tarball has none of them, and its builds show no commit. A debug
-//! build shows none either: with it, each commit would compile everything anew.
+//! It reads git's files by itself, so that a build needs no git. A tarball has none of them, and its builds show no
+//! commit. A debug build shows none either: with it, each commit would compile everything anew.
 
 use std::fs;
 use std::path::{Path, PathBuf};

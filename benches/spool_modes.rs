@@ -1,5 +1,5 @@
-//! What does a spool cost, and what do acknowledgements cost that wait for the disk? A file sink takes the records; the disk is
-//! that of the build directory.
+//! What does a spool cost, and what do acknowledgements cost that wait for the disk? A file sink takes the records; the
+//! disk is that of the build directory.
 //!
 //! `cargo bench --bench spool_modes` asks the program of this build; `POSTRIDER=FILE` another. `ONLY=always`
 //! asks for the cases with this in their name, `SINK='fsync = "never"'` for a sink with these keys.

@@ -1,5 +1,5 @@
-//! What does each stage cost? One group a stage, on the lines of the test corpus and on the two header shapes that make up
-//! nearly all of the traffic.
+//! What does each stage cost? One group a stage, on the lines of the test corpus and on the two header shapes that make
+//! up nearly all of the traffic.
 
 use std::hint::black_box;
 use std::sync::LazyLock;

@@ -58,8 +58,8 @@ pub enum Command {
     /// Receive syslog and hand on records
     ///
     /// SIGTERM stops the sources, hands on what was read, and leaves; a second one leaves at once. SIGHUP opens the
-    /// output files anew and reads the configuration again, which is refused whole if anything is wrong with it. Logs go
-    /// to the standard error; `POSTRIDER_LOG=debug` in the environment shows more.
+    /// output files anew and reads the configuration again, which is refused whole if anything is wrong with it. Logs
+    /// go to the standard error; `POSTRIDER_LOG=debug` in the environment shows more.
     Run(ConfigFile),
     /// Check a configuration as `run` does, without binding a socket
     ///
@@ -74,14 +74,15 @@ pub enum Command {
     Decode(Decode),
     /// Send the records of dead-letter files to their sinks again
     ///
-    /// A sink with the key `dead_letter` keeps there what its destination refuses for good. When the reason is gone, this
-    /// sends each line to the sink that it names, with its old topic or path, key, id and timestamp, and waits until it is
-    /// delivered. A daemon may run beside it and go on appending to the same file; no source is opened.
+    /// A sink with the key `dead_letter` keeps there what its destination refuses for good. When the reason is gone,
+    /// this sends each line to the sink that it names, with its old topic or path, key, id and timestamp, and waits
+    /// until it is delivered. A daemon may run beside it and go on appending to the same file; no source is opened.
     ///
     /// FILE is renamed to FILE.replaying first, which is removed when all of it is done with. What is refused again is
     /// appended to the sink's dead-letter file with its new reason (or to FILE, if the sink has none), and is not
     /// tried a second time. A line that cannot be read is named and moved to FILE.damaged. After an interruption or
-    /// a crash, the same command goes on where it was; only after a crash may some records be sent twice, with equal id.
+    /// a crash, the same command goes on where it was; only after a crash may some records be sent twice, with equal
+    /// id.
     ///
     /// The exit code is 0 when everything is delivered, 65 when lines were damaged or refused again, 78 when the
     /// configuration is wrong or lacks a sink (nothing is sent then), and 74 when it could not go on.
@@ -91,14 +92,14 @@ pub enum Command {
     Explain(Explain),
     /// Look at what waits on disk, or delete it
     ///
-    /// DIR is the directory of a sink's spool. `ls`, `cat` and `verify` change nothing and need no lock, so they may be used
-    /// while Postrider runs.
+    /// DIR is the directory of a sink's spool. `ls`, `cat` and `verify` change nothing and need no lock, so they may be
+    /// used while Postrider runs.
     #[command(subcommand)]
     Spool(Spool),
     /// Print the JSON Schema of a record, or a table or mapping that takes records
     ///
-    /// A table of ClickHouse or DuckDB, an index template of Elasticsearch and OpenSearch, or a table schema of BigQuery.
-    /// Stores that infer types need none of them, but then a column has the type of what came first.
+    /// A table of ClickHouse or DuckDB, an index template of Elasticsearch and OpenSearch, or a table schema of
+    /// BigQuery. Stores that infer types need none of them, but then a column has the type of what came first.
     #[command(after_help = SCHEMA_EXAMPLE)]
     Schema(Schema),
     /// Print a completion script for a shell
@@ -165,8 +166,8 @@ pub struct Replay {
 #[derive(Args, Debug)]
 pub struct Explain {
     /// An enhanced status code (4.7.1), a reply code (450), a reply ("450 4.7.1 Greylisted"), a provider and its code
-    /// (google 4.7.28), a cause or another word of the record (greylisted), or a line of the log in quotes; `-` or none:
-    /// each line of the standard input
+    /// (google 4.7.28), a cause or another word of the record (greylisted), or a line of the log in quotes; `-` or
+    /// none: each line of the standard input
     #[arg(value_name = "CODE")]
     pub codes: Vec<String>,
     /// The language of the explanation
@@ -191,8 +192,8 @@ pub enum Spool {
     Verify(SpoolDirectory),
     /// Delete a spool with all that is in it
     ///
-    /// What is pending is lost. Refused while a process has the spool, and for a directory that is none. Without `--yes` nothing is
-    /// deleted, and what would be is shown. Files that are not a spool's are left there.
+    /// What is pending is lost. Refused while a process has the spool, and for a directory that is none. Without
+    /// `--yes` nothing is deleted, and what would be is shown. Files that are not a spool's are left there.
     Rm(SpoolRm),
 }
 

@@ -1,4 +1,5 @@
-//! Named places at which a test can have the process killed, a thread panic, or a call fail or take long. A release build has none of them.
+//! Named places at which a test can have the process killed, a thread panic, or a call fail or take long. A release
+//! build has none of them.
 
 #[cfg(debug_assertions)]
 pub(crate) use debug::{crash_point, fault_point, panic_point};
@@ -14,7 +15,8 @@ mod debug {
     use nix::errno::Errno;
     use nix::sys::signal::{Signal, raise};
 
-    /// `NAME:N` of the environment: the place NAME, when it is come to for the Nth time; `NAME:N+` also each time after that.
+    /// `NAME:N` of the environment: the place NAME, when it is come to for the Nth time; `NAME:N+` also each time after
+    /// that.
     struct Place {
         name: String,
         count: u64,
@@ -39,8 +41,8 @@ mod debug {
         }
     }
 
-    /// A step after which a crash must lose nothing. With `POSTRIDER_CRASH_AT=NAME:N` in the environment, the process kills
-    /// itself with SIGKILL when it comes to the place NAME for the Nth time.
+    /// A step after which a crash must lose nothing. With `POSTRIDER_CRASH_AT=NAME:N` in the environment, the process
+    /// kills itself with SIGKILL when it comes to the place NAME for the Nth time.
     pub(crate) fn crash_point(name: &str) {
         static AT: OnceLock<Option<Place>> = OnceLock::new();
         if AT.get_or_init(|| Place::of("POSTRIDER_CRASH_AT")).as_ref().is_some_and(|place| place.is_now(name)) {
@@ -48,8 +50,8 @@ mod debug {
         }
     }
 
-    /// A place at which a defect would be. With `POSTRIDER_PANIC_AT=NAME:N` in the environment, the thread panics when it comes to
-    /// the place NAME for the Nth time, with `NAME:N+` also each time after that.
+    /// A place at which a defect would be. With `POSTRIDER_PANIC_AT=NAME:N` in the environment, the thread panics when
+    /// it comes to the place NAME for the Nth time, with `NAME:N+` also each time after that.
     ///
     /// # Panics
     ///
@@ -62,9 +64,9 @@ mod debug {
         assert!(!is_now, "a defect for a test");
     }
 
-    /// A call that a disk can fail, or be slow at. With `POSTRIDER_FAIL_AT=NAME:N` in the environment, the Nth of that name
-    /// fails with EIO, with `NAME:N+` also all after it; with `POSTRIDER_SLOW_AT=NAME:MS`, or several of them with commas, each of that name takes so many
-    /// milliseconds longer.
+    /// A call that a disk can fail, or be slow at. With `POSTRIDER_FAIL_AT=NAME:N` in the environment, the Nth of that
+    /// name fails with EIO, with `NAME:N+` also all after it; with `POSTRIDER_SLOW_AT=NAME:MS`, or several of them with
+    /// commas, each of that name takes so many milliseconds longer.
     ///
     /// # Errors
     ///

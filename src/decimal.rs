@@ -1,7 +1,7 @@
 //! Numbers in decimal: appended to a buffer, and read.
 
-/// The largest integer that a record shows, since every store has signed 64-bit ones. A larger one is left out, and the flag
-/// `number_out_of_range` says so.
+/// The largest integer that a record shows, since every store has signed 64-bit ones. A larger one is left out, and the
+/// flag `number_out_of_range` says so.
 pub(crate) const LARGEST: u64 = i64::MAX.cast_unsigned();
 
 /// The last two digits of each number.
@@ -80,7 +80,8 @@ pub(crate) fn leading(text: &[u8], most: usize) -> (u32, usize) {
     (value, digits)
 }
 
-/// The number that the whole of `text` is, without a sign; of one that is too large, [`u64::MAX`], which is more than [`LARGEST`].
+/// The number that the whole of `text` is, without a sign; of one that is too large, [`u64::MAX`], which is more than
+/// [`LARGEST`].
 pub(crate) fn whole(text: &str) -> Option<u64> {
     // `FromStr` would take a plus.
     if text.starts_with('+') {
@@ -96,8 +97,8 @@ pub(crate) const LONGEST: usize = 24;
 /// The digits of a decimal before its point, and those behind it.
 pub(crate) type Parts<'d> = (&'d [u8], &'d [u8]);
 
-/// The sum of two decimals with a point in any case. It is made column by column, as on paper: no float has just the digits that
-/// were logged.
+/// The sum of two decimals with a point in any case. It is made column by column, as on paper: no float has just the
+/// digits that were logged.
 pub(crate) fn sum((whole_a, fraction_a): Parts<'_>, (whole_b, fraction_b): Parts<'_>) -> Digits {
     let (mut sum, mut carry) = (Digits::new(), 0);
     // Adds two digits, of which either may be missing.

@@ -1,8 +1,8 @@
 //! The command `explain`: what a status code means, for people at a terminal.
 //!
-//! It says more than the `text` of a record, which has to be short: every part of the code, the document that defines it,
-//! when Postfix itself uses it, and where to look. It knows the codes of large providers and the
-//! words of the record, and reads whole lines of the log.
+//! It says more than the `text` of a record, which has to be short: every part of the code, the document that defines
+//! it, when Postfix itself uses it, and where to look. It knows the codes of large providers and the words of the
+//! record, and reads whole lines of the log.
 
 mod causes;
 mod fold;
@@ -36,9 +36,9 @@ pub struct Unknown {
 
 /// Appends an explanation of `code` to `out`, which then ends with a newline.
 ///
-/// `code` is an enhanced status code (RFC 3463) or its first parts, an SMTP reply code (RFC 5321, section 4.2), or a whole
-/// reply that begins with one, or with both; of its text, only a provider's code is explained. It may also be a provider,
-/// alone or with its code, such a code alone, a word of the record such as a cause, or a line of the log.
+/// `code` is an enhanced status code (RFC 3463) or its first parts, an SMTP reply code (RFC 5321, section 4.2), or a
+/// whole reply that begins with one, or with both; of its text, only a provider's code is explained. It may also be a
+/// provider, alone or with its code, such a code alone, a word of the record such as a cause, or a line of the log.
 ///
 /// Where there is nothing to explain, `out` is left as it was.
 pub fn explain(code: &str, language: Language, out: &mut String) -> Result<(), Unknown> {

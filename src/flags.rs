@@ -29,7 +29,8 @@ impl Flags {
     pub const CLOCK_AHEAD: Self = Self(1 << 10);
     /// No `<PRI>` in front: `severity` is that of the level that Postfix wrote.
     pub const SEVERITY_INFERRED: Self = Self(1 << 11);
-    /// The text has a second place that reads as the `status` of a delivery, so an address may have forged the one that counts.
+    /// The text has a second place that reads as the `status` of a delivery, so an address may have forged the one that
+    /// counts.
     pub const STATUS_AMBIGUOUS: Self = Self(1 << 12);
     /// The text holds the tag of a Postfix program, but not where a header was found: nothing of Postfix was read.
     pub const HEADER_UNRECOGNISED: Self = Self(1 << 13);

@@ -1,5 +1,5 @@
-//! Compressed files as they come: several gzip members in one file, and zeros behind a member, which tar and tapes leave to fill
-//! their blocks.
+//! Compressed files as they come: several gzip members in one file, and zeros behind a member, which tar and tapes
+//! leave to fill their blocks.
 
 use std::io::{self, BufRead, Read};
 

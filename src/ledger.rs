@@ -8,14 +8,15 @@
 //! offered + recovered = filtered + delivered + dropped + in flight + spooled    (per sink)
 //! ```
 //!
-//! A reload replaces the pipeline, and perhaps sources and sinks: to a sink was offered what went through the pipelines of its
-//! time.
+//! A reload replaces the pipeline, and perhaps sources and sinks: to a sink was offered what went through the pipelines
+//! of its time.
 //!
-//! `recovered` is what a spool held at the start, and `spooled` what only its disk holds now. Of the records in flight, `stored` are on
-//! the disk of the spool as well. At the end nothing is in flight any more ([`SinkCounts::at_the_end`]): those are spooled then, and
-//! the others are dropped.
+//! `recovered` is what a spool held at the start, and `spooled` what only its disk holds now. Of the records in flight,
+//! `stored` are on the disk of the spool as well. At the end nothing is in flight any more
+//! ([`SinkCounts::at_the_end`]): those are spooled then, and the others are dropped.
 //!
-//! What the kernel dropped before a source could read it is no part of this; it is counted beside it, as `kernel_drops`.
+//! What the kernel dropped before a source could read it is no part of this; it is counted beside it, as
+//! `kernel_drops`.
 //!
 //! Records in flight are counted by a guard that counts when it is dropped, so a path that forgets a record shows as
 //! [`Reason::Lost`].
@@ -139,8 +140,8 @@ pub struct SinkCounts {
 #[derive(Debug, Default)]
 pub struct Dropped([AtomicU64; Reason::ALL.len()]);
 
-/// Records in flight to one sink. Resolve it with [`InFlight::delivered`] or [`InFlight::dropped`]; one that goes out of
-/// scope unresolved counts as [`Reason::Lost`].
+/// Records in flight to one sink. Resolve it with [`InFlight::delivered`] or [`InFlight::dropped`]; one that goes out
+/// of scope unresolved counts as [`Reason::Lost`].
 #[derive(Debug)]
 pub struct InFlight {
     ledger: Arc<SinkLedger>,

@@ -1,8 +1,9 @@
-//! The log: lines for the standard error, which a thread of its own writes. Whoever logs never waits for it, and never fails.
+//! The log: lines for the standard error, which a thread of its own writes. Whoever logs never waits for it, and never
+//! fails.
 //!
-//! Lines wait in a queue of at most 1 MiB. When the standard error does not take them (its reader stands still or has gone, its
-//! disk is full), the queue fills. Further lines are lost then, and counted. The log says how many were lost as soon as
-//! it works again. It goes on trying as long as the program runs.
+//! Lines wait in a queue of at most 1 MiB. When the standard error does not take them (its reader stands still or has
+//! gone, its disk is full), the queue fills. Further lines are lost then, and counted. The log says how many were lost
+//! as soon as it works again. It goes on trying as long as the program runs.
 
 mod shown;
 
@@ -93,8 +94,8 @@ fn has_colours(variable: impl Fn(&str) -> Option<OsString>) -> bool {
     !no_color && variable("TERM").is_some_and(|terminal| terminal != "dumb")
 }
 
-/// Prints a line as it is to the standard error: behind the log, if the process has one. An error is ignored, since there is
-/// no other place to report it.
+/// Prints a line as it is to the standard error: behind the log, if the process has one. An error is ignored, since
+/// there is no other place to report it.
 pub fn say(line: &str) {
     match LOG.get() {
         Some(log) => log.push(&shown::shown(format!("{line}\n").as_bytes(), true)),
@@ -102,8 +103,8 @@ pub fn say(line: &str) {
     }
 }
 
-/// Waits until the lines so far are written, for half a second at most. To be called when the program leaves: afterwards a line
-/// may be lost.
+/// Waits until the lines so far are written, for half a second at most. To be called when the program leaves:
+/// afterwards a line may be lost.
 pub fn finish() {
     if let Some(log) = LOG.get() {
         log.finish(LAST_LINES);
@@ -113,7 +114,8 @@ pub fn finish() {
 // === impl Log ===
 
 impl Log {
-    /// Starts the thread that writes the lines to `out`. One call of it is one write; it may block for as long as it likes.
+    /// Starts the thread that writes the lines to `out`. One call of it is one write; it may block for as long as it
+    /// likes.
     fn write_to(&self, out: impl Write + Send + 'static) -> io::Result<()> {
         let log = self.clone();
         thread::Builder::new().name("log".to_owned()).spawn(move || log.run(out)).map(drop)
@@ -122,7 +124,8 @@ impl Log {
     /// Adds a whole line, or counts it as lost.
     fn push(&self, line: &[u8]) {
         let mut state = self.state();
-        // After the first one, all are lost until there is room for many: so the log has one gap, and tells of it in its place.
+        // After the first one, all are lost until there is room for many: so the log has one gap, and tells of it in
+        // its place.
         if state.lost > 0 || state.waiting.len() + line.len() > ROOM {
             state.lost += 1;
             return;
@@ -239,8 +242,8 @@ impl Write for Events {
     }
 }
 
-/// The standard error, without the lock of Rust's: a thread that waits in a write must not hold up who only looks at it. Its open
-/// file stays as it is, as other processes may have it too.
+/// The standard error, without the lock of Rust's: a thread that waits in a write must not hold up who only looks at
+/// it. Its open file stays as it is, as other processes may have it too.
 struct StandardError;
 
 impl Write for StandardError {

@@ -33,11 +33,11 @@ pub fn tcp_listener(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// So many sockets for `address`, each with a receive buffer of `receive_buffer` bytes as far as the kernel grants it; `[::]`
-/// takes IPv4 too.
+/// So many sockets for `address`, each with a receive buffer of `receive_buffer` bytes as far as the kernel grants it;
+/// `[::]` takes IPv4 too.
 ///
-/// The first is bound as if it were the only one, and lets the others join it then: two programs that both permit sharing would
-/// otherwise share the address without a word, and each get a part of the messages.
+/// The first is bound as if it were the only one, and lets the others join it then: two programs that both permit
+/// sharing would otherwise share the address without a word, and each get a part of the messages.
 pub fn udp_sockets(address: SocketAddr, receive_buffer: usize, count: usize) -> io::Result<Vec<UdpSocket>> {
     let first = udp_socket(address, receive_buffer, false)?;
     let others = more_udp_sockets(&first, receive_buffer, count - 1)?;
@@ -54,7 +54,8 @@ pub fn more_udp_sockets(first: &UdpSocket, receive_buffer: usize, count: usize) 
     (0..count).map(|_| udp_socket(address, receive_buffer, true)).collect()
 }
 
-/// Gives a bound socket a receive buffer of `receive_buffer` bytes, as far as the kernel grants it. What it holds stays.
+/// Gives a bound socket a receive buffer of `receive_buffer` bytes, as far as the kernel grants it. What it holds
+/// stays.
 pub fn resize_receive_buffer(socket: &UdpSocket, receive_buffer: usize, address: SocketAddr) -> io::Result<()> {
     set_receive_buffer(&SockRef::from(socket), receive_buffer, address)
 }
@@ -67,8 +68,8 @@ fn udp_socket(address: SocketAddr, receive_buffer: usize, join: bool) -> io::Res
     UdpSocket::from_std(socket.into())
 }
 
-/// How many datagrams the kernel dropped because the receive buffer of `socket` was full, since it was made; it starts again
-/// at 0 after 2^32.
+/// How many datagrams the kernel dropped because the receive buffer of `socket` was full, since it was made; it starts
+/// again at 0 after 2^32.
 pub fn kernel_drops(socket: &impl AsFd) -> io::Result<u32> {
     let counts = nix::sys::socket::getsockopt(socket, MemInfo)?;
     Ok(counts[libc::SK_MEMINFO_DROPS as usize])
@@ -80,8 +81,8 @@ pub fn passed_tcp_listener(listener: std::net::TcpListener) -> io::Result<TcpLis
     TcpListener::from_std(listener)
 }
 
-/// A datagram socket that the service manager has bound to `address`, with the receive buffer of [`udp_sockets`], or its own if
-/// that is larger.
+/// A datagram socket that the service manager has bound to `address`, with the receive buffer of [`udp_sockets`], or
+/// its own if that is larger.
 pub fn passed_udp_socket(
     socket: std::net::UdpSocket,
     receive_buffer: usize,

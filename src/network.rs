@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 /// The addresses that share a prefix: `192.0.2.0/24`, `2001:db8::/32`, or one alone: `192.0.2.1`.
 ///
-/// A peer is compared as [`IpAddr::to_canonical`] gives it, so an IPv4 network holds the IPv4 peers of a dual-stack socket too.
+/// A peer is compared as [`IpAddr::to_canonical`] gives it, so an IPv4 network holds the IPv4 peers of a dual-stack
+/// socket too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     /// With all bits behind the prefix zero.

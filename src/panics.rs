@@ -1,4 +1,5 @@
-//! Panics: what they say and where they happened, for those who go on without what panicked, or end the program in order.
+//! Panics: what they say and where they happened, for those who go on without what panicked, or end the program in
+//! order.
 
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};

@@ -1,4 +1,5 @@
-//! Frames to batches: parse, understand, encode and sort by sink, as one synchronous function over the frames of one read.
+//! Frames to batches: parse, understand, encode and sort by sink, as one synchronous function over the frames of one
+//! read.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -41,7 +42,8 @@ pub struct Pipeline {
     spare: Spare,
 }
 
-/// The pipeline as it is now. A reload replaces it: what is read afterwards goes through the new one. Clones are the same.
+/// The pipeline as it is now. A reload replaces it: what is read afterwards goes through the new one. Clones are the
+/// same.
 #[derive(Clone, Debug)]
 pub struct Current(Arc<RwLock<Arc<Pipeline>>>);
 
@@ -168,7 +170,8 @@ impl Pipeline {
         }
     }
 
-    /// A pipeline to other `outlets` that goes on with the ids of this one, and with its count of what is not understood.
+    /// A pipeline to other `outlets` that goes on with the ids of this one, and with its count of what is not
+    /// understood.
     #[must_use]
     pub fn succeeded_by(&self, encoder: Encoder, outlets: Vec<Arc<Outlet>>) -> Self {
         let (ids, unparsed, spare) = (Arc::clone(&self.ids), Arc::clone(&self.unparsed), self.spare.clone());
@@ -185,8 +188,9 @@ impl Pipeline {
         Arc::clone(&self.unparsed)
     }
 
-    /// The frames of one read to one batch for each sink that takes any of them. `room` becomes what the batches hold in memory,
-    /// until every sink is done with them; `receipt` resolves then, or when its other owners are done with it.
+    /// The frames of one read to one batch for each sink that takes any of them. `room` becomes what the batches hold
+    /// in memory, until every sink is done with them; `receipt` resolves then, or when its other owners are done with
+    /// it.
     pub fn process(
         &self,
         arrivals: &[Arrival<'_>],
@@ -233,7 +237,8 @@ impl Pipeline {
         }
     }
 
-    /// Waits, for the source `origin`, for room in each queue; what has none when `deadline` resolves is dropped for the reason that it gives.
+    /// Waits, for the source `origin`, for room in each queue; what has none when `deadline` resolves is dropped for
+    /// the reason that it gives.
     pub async fn send(&self, batches: Batches, origin: &Arc<Origin>, deadline: impl Future<Output = Reason>) {
         let mut deadline = std::pin::pin!(deadline);
         let mut over = None;
@@ -265,8 +270,8 @@ impl Pipeline {
         self.outlets.iter().any(|outlet| outlet.queue.try_room(size).is_some())
     }
 
-    /// Puts each batch into its queue if there is room now. Otherwise it drops the batch, and tells `dropped` the sink and the number
-    /// of records.
+    /// Puts each batch into its queue if there is room now. Otherwise it drops the batch, and tells `dropped` the sink
+    /// and the number of records.
     pub fn offer(&self, batches: Batches, mut dropped: impl FnMut(&str, u64)) {
         for (outlet, batch) in self.outlets.iter().zip(batches) {
             let Some(batch) = batch else { continue };
@@ -371,8 +376,8 @@ impl Draft {
     }
 }
 
-/// The time under which a destination keeps the record, in milliseconds since 1970: its own, but not later than its receipt, because a
-/// broker refuses what comes from the future, and not before 1970, which Kafka cannot express.
+/// The time under which a destination keeps the record, in milliseconds since 1970: its own, but not later than its
+/// receipt, because a broker refuses what comes from the future, and not before 1970, which Kafka cannot express.
 fn destination_time(own: Option<Timestamp>, received_at: Timestamp) -> i64 {
     let received_ms = received_at.millis();
     own.map(|own| own.millis()).filter(|own| (1..=received_ms).contains(own)).unwrap_or(received_ms)

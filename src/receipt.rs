@@ -6,7 +6,8 @@ use std::thread::Thread;
 
 use tokio::sync::oneshot;
 
-/// Told to the source once, when the last that holds it lets go: the sinks' batches each hold it until they are resolved.
+/// Told to the source once, when the last that holds it lets go: the sinks' batches each hold it until they are
+/// resolved.
 #[derive(Debug)]
 pub struct Receipt {
     /// Records that some sink will not have.
@@ -16,8 +17,8 @@ pub struct Receipt {
     tell: Tell,
 }
 
-/// How many records of a batch of a spool are in flight, and whether the disk of the spool has them: one number, so that whoever
-/// changes one of the two knows the other.
+/// How many records of a batch of a spool are in flight, and whether the disk of the spool has them: one number, so
+/// that whoever changes one of the two knows the other.
 #[derive(Debug, Default)]
 struct Custody(AtomicU64);
 
@@ -69,8 +70,8 @@ pub fn receipt() -> (Receipt, oneshot::Receiver<Outcome>) {
 }
 
 impl Receipt {
-    /// A receipt that tells a spool. With `durable`, the sink must have the records on its disk before it counts them as
-    /// delivered, because nothing else will keep them. With `stored`, the disk of the spool has them.
+    /// A receipt that tells a spool. With `durable`, the sink must have the records on its disk before it counts them
+    /// as delivered, because nothing else will keep them. With `stored`, the disk of the spool has them.
     pub fn of_spool(ticket: Ticket, durable: bool, stored: bool) -> Self {
         let custody = Custody(AtomicU64::new(if stored { Custody::STORED } else { 0 }));
         Self { failed: AtomicU64::new(0), durable, custody, tell: Tell::Spool(ticket) }

@@ -1,7 +1,7 @@
 //! The vocabulary: a [`Record`] and its parts, as the `postfix` stage gives them and `encode` prints them.
 //!
-//! Everything borrows from the frame that it was read from. What is not known is `None`; nothing here is ever empty text
-//! that stands for "none", except that an empty address (`<>`) is the value `""`.
+//! Everything borrows from the frame that it was read from. What is not known is `None`; nothing here is ever empty
+//! text that stands for "none", except that an empty address (`<>`) is the value `""`.
 
 mod cause;
 mod event;
@@ -107,7 +107,8 @@ pub struct Postfix<'a> {
     pub queue_id: Option<&'a str>,
     /// The creation time that a long queue id carries.
     pub queued_at: Option<Timestamp>,
-    /// What was inferred, damaged or odd: `daemon_inferred`, `reason_truncated`, `status_ambiguous`, `queue_id_unusual`.
+    /// What was inferred, damaged or odd: `daemon_inferred`, `reason_truncated`, `status_ambiguous`,
+    /// `queue_id_unusual`.
     pub flags: Flags,
 }
 

@@ -4,8 +4,8 @@ use crate::dsn::Class;
 use crate::record::{Event, Record};
 use crate::syslog::{Facility, Severity};
 
-/// Which records a sink takes: those that pass every criterion that is there. A record without the thing that a criterion
-/// looks at does not pass it.
+/// Which records a sink takes: those that pass every criterion that is there. A record without the thing that a
+/// criterion looks at does not pass it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Select {
     /// Names of events; a message of another program has none.

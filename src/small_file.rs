@@ -12,8 +12,8 @@ use crate::crash::fault_point;
 /// Maximum size of such a file, in bytes.
 pub(crate) const MAX_SIZE: u64 = 1 << 20;
 
-/// The content of a regular file of at most [`MAX_SIZE`] bytes. Anything else could make its reader wait for ever (a FIFO), or has
-/// no end (a device).
+/// The content of a regular file of at most [`MAX_SIZE`] bytes. Anything else could make its reader wait for ever (a
+/// FIFO), or has no end (a device).
 ///
 /// # Errors
 ///

@@ -1,9 +1,9 @@
 //! The standard input and output: whether whoever started the program has given it these.
 //!
-//! Where one of the descriptors 0, 1 and 2 is closed, Rust's runtime opens `/dev/null` in its place before `main`, for reading and
-//! writing. Records would vanish there and count as delivered. A shell's `>/dev/null` and `</dev/null` open it for one of the two
-//! only: so a `/dev/null` that is open for both counts as closed. Some programs open it like this on purpose (Python's
-//! `subprocess.DEVNULL`); the error says what to write instead.
+//! Where one of the descriptors 0, 1 and 2 is closed, Rust's runtime opens `/dev/null` in its place before `main`, for
+//! reading and writing. Records would vanish there and count as delivered. A shell's `>/dev/null` and `</dev/null` open
+//! it for one of the two only: so a `/dev/null` that is open for both counts as closed. Some programs open it like this
+//! on purpose (Python's `subprocess.DEVNULL`); the error says what to write instead.
 //!
 //! A closed standard error is no error: then nobody wants the log.
 

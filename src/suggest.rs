@@ -8,8 +8,8 @@ pub(crate) fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>)
     best.filter(|(likeness, _)| *likeness > 0.8).map(|(_, candidate)| candidate)
 }
 
-/// From 0 to 1. Jaro-Winkler knows words with one beginning; Damerau-Levenshtein knows `upd` for `udp`, and a third of a
-/// word may be wrong for it.
+/// From 0 to 1. Jaro-Winkler knows words with one beginning; Damerau-Levenshtein knows `upd` for `udp`, and a third of
+/// a word may be wrong for it.
 fn likeness(a: &str, b: &str) -> f64 {
     strsim::jaro_winkler(a, b).max(strsim::normalized_damerau_levenshtein(a, b) + 0.15)
 }

@@ -1,4 +1,5 @@
-//! What a service manager asks of a program (`sd_notify(3)`, `sd_listen_fds(3)`). Without one, none of it does anything.
+//! What a service manager asks of a program (`sd_notify(3)`, `sd_listen_fds(3)`). Without one, none of it does
+//! anything.
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram, UnixListener};
@@ -7,8 +8,8 @@ use std::path::Path;
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
 
-/// The sockets that the service manager has bound already. A source that is to listen at the address of one of them takes it;
-/// so the same configuration does with and without socket activation.
+/// The sockets that the service manager has bound already. A source that is to listen at the address of one of them
+/// takes it; so the same configuration does with and without socket activation.
 #[derive(Default)]
 pub struct Passed {
     tcp: Vec<(Option<SocketAddr>, TcpListener)>,
@@ -102,8 +103,8 @@ pub fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
-/// Says that the program is alive, twice as often as the service manager asks for, if it does: from a task, so that this ends too
-/// if the runtime does not get round to its tasks.
+/// Says that the program is alive, twice as often as the service manager asks for, if it does: from a task, so that
+/// this ends too if the runtime does not get round to its tasks.
 pub fn watch() {
     let Some(limit) = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()) else { return };
     let mut ticks = tokio::time::interval(limit / 2);

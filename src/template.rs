@@ -1,7 +1,8 @@
 //! Text with placeholders: `{hostname}/{date}.json`, as paths, topics and keys have it.
 //!
-//! A placeholder is a [`Field`] in braces; `{{` and `}}` stand for the braces themselves. A template is parsed once, when
-//! the configuration is read, and rendered for each record into a buffer of the caller, without an allocation of its own.
+//! A placeholder is a [`Field`] in braces; `{{` and `}}` stand for the braces themselves. A template is parsed once,
+//! when the configuration is read, and rendered for each record into a buffer of the caller, without an allocation of
+//! its own.
 
 mod route;
 
@@ -41,8 +42,8 @@ pub enum Field {
     Severity,
     /// `{source}`: the configured name of the source.
     Source,
-    /// `{peer}`: the address that sent it, without the port; behind a trusted PROXY header the one that the header names. Of a
-    /// unix socket and of a followed file, their path. No sender writes it.
+    /// `{peer}`: the address that sent it, without the port; behind a trusted PROXY header the one that the header
+    /// names. Of a unix socket and of a followed file, their path. No sender writes it.
     Peer,
     /// `{event}`: `delivery`; Postfix only, like all that follow to `{status}`.
     Event,
@@ -139,8 +140,8 @@ impl Template {
         Ok(Self { parts })
     }
 
-    /// Appends the text for `record`. Where the record lacks a field, or has it empty, nothing is appended and the answer
-    /// is false: right for a key, since records without it must not all share one.
+    /// Appends the text for `record`. Where the record lacks a field, or has it empty, nothing is appended and the
+    /// answer is false: right for a key, since records without it must not all share one.
     pub fn render(&self, record: &Record<'_>, out: &mut String) -> bool {
         let start = out.len();
         for part in &self.parts {
@@ -159,9 +160,9 @@ impl Template {
         true
     }
 
-    /// Appends a path for `record`. Whatever a sender wrote into a field, its value stays within one path component and is
-    /// neither hidden nor `.` nor `..`: `/`, control characters and a leading `.` become `_`, long values are cut. A missing
-    /// or empty value becomes `unknown`.
+    /// Appends a path for `record`. Whatever a sender wrote into a field, its value stays within one path component and
+    /// is neither hidden nor `.` nor `..`: `/`, control characters and a leading `.` become `_`, long values are cut. A
+    /// missing or empty value becomes `unknown`.
     pub fn render_path(&self, record: &Record<'_>, out: &mut String) {
         self.render_with(record, out, |index, c| match c {
             '/' => '_',
@@ -171,8 +172,8 @@ impl Template {
         });
     }
 
-    /// Appends a topic for `record`: characters that no topic may have become `_`, long values and topics are cut, a missing
-    /// or empty value becomes `unknown`.
+    /// Appends a topic for `record`: characters that no topic may have become `_`, long values and topics are cut, a
+    /// missing or empty value becomes `unknown`.
     pub fn render_topic(&self, record: &Record<'_>, out: &mut String) {
         let start = out.len();
         self.render_with(record, out, |_, c| if is_topic_char(c) { c } else { '_' });
@@ -257,9 +258,9 @@ impl Template {
         matches!(self.parts.last(), Some(Part::Literal(text)) if text.ends_with(c))
     }
 
-    /// A path template as its directory, the leading components without a placeholder, and the rest. `None` where no such
-    /// directory is written, or it is the root: a record must not choose what lies there. A path that is constant and has
-    /// no directory lies in `.`.
+    /// A path template as its directory, the leading components without a placeholder, and the rest. `None` where no
+    /// such directory is written, or it is the root: a record must not choose what lies there. A path that is constant
+    /// and has no directory lies in `.`.
     pub fn split_directory(mut self) -> Option<(PathBuf, Self)> {
         let constant = self.is_constant();
         let Some(Part::Literal(leading)) = self.parts.first_mut() else { return None };

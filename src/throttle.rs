@@ -1,8 +1,8 @@
 //! Log lines that a peer or a destination can cause often, at a bearable rate.
 //!
-//! One line of a kind passes in ten seconds, and says how many were held back before it. What is held back after the last line
-//! of a burst is logged as a sum: the program calls [`tell_sums`] once a second, and [`tell_rest`] at its end. Whoever causes the
-//! lines needs no timer, and its thread may even be blocked.
+//! One line of a kind passes in ten seconds, and says how many were held back before it. What is held back after the
+//! last line of a burst is logged as a sum: the program calls [`tell_sums`] once a second, and [`tell_rest`] at its
+//! end. Whoever causes the lines needs no timer, and its thread may even be blocked.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,7 +14,8 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// The next line has so much longer to bring the sum with it, because it says more than the sum alone.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Every kind of line whose sum may have to be logged. They are as many as sources, sinks and spools have, and leave with them.
+/// Every kind of line whose sum may have to be logged. They are as many as sources, sinks and spools have, and leave
+/// with them.
 static KINDS: Mutex<Vec<Arc<Kind>>> = Mutex::new(Vec::new());
 
 /// Lets one log line pass in ten seconds and counts the others.
@@ -61,7 +62,8 @@ impl Throttle {
         self.pass_with(1, now)
     }
 
-    /// The same for a line that tells of `events`, so that what is held back is counted in events; 0 if the caller counts them.
+    /// The same for a line that tells of `events`, so that what is held back is counted in events; 0 if the caller
+    /// counts them.
     pub(crate) fn pass_with(&self, events: u64, now: Instant) -> Option<u64> {
         lock(&self.0.state).pass(events, 0, now)
     }

@@ -17,7 +17,8 @@ pub struct Timestamp {
 }
 
 impl Timestamp {
-    /// So many seconds since 1970, and microseconds in that second, below 1,000,000; `None` for a year that has not four digits.
+    /// So many seconds since 1970, and microseconds in that second, below 1,000,000; `None` for a year that has not
+    /// four digits.
     pub fn new(seconds: i64, micros: u32) -> Option<Self> {
         const FIRST: i64 = -719_528 * SECONDS_OF_A_DAY;
         const LAST: i64 = 2_932_897 * SECONDS_OF_A_DAY - 1;
@@ -109,7 +110,8 @@ impl Printer {
     }
 }
 
-/// The machine's clock. Where that is set to a time that no record can show, the nearest that one can: a wrong clock stops nothing.
+/// The machine's clock. Where that is set to a time that no record can show, the nearest that one can: a wrong clock
+/// stops nothing.
 pub fn clock() -> jiff::Timestamp {
     shown(SystemTime::now())
 }
@@ -125,7 +127,8 @@ const SECONDS_OF_A_DAY: i64 = 86_400;
 
 /// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar; the year lies in 0 to 9999.
 ///
-/// Years are counted from March, so that the leap day is the last of its year and the months before it follow one formula.
+/// Years are counted from March, so that the leap day is the last of its year and the months before it follow one
+/// formula.
 const fn date(days: i64) -> (u32, u32, u32) {
     const DAYS_OF_400_YEARS: u32 = 146_097;
     /// From -400-03-01 to 1970-01-01, so that nothing is negative.

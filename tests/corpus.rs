@@ -1,7 +1,7 @@
 //! Does each line of `tests/corpus/**.log` give exactly the record in the `.jsonl` beside it?
 //!
-//! `UPDATE=1 cargo test --test corpus` rewrites the records; the diff is what gets reviewed. They are as `decode` prints
-//! them, received at one fixed time in the zone UTC, and without `id`, which is another each time.
+//! `UPDATE=1 cargo test --test corpus` rewrites the records; the diff is what gets reviewed. They are as `decode`
+//! prints them, received at one fixed time in the zone UTC, and without `id`, which is another each time.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,5 @@
-//! Is what a destination refuses kept before its sender is answered, and does `replay` send it once, whatever comes between?
+//! Is what a destination refuses kept before its sender is answered, and does `replay` send it once, whatever comes
+//! between?
 
 mod peers;
 

@@ -127,7 +127,8 @@ fn a_large_file_is_decoded_in_order_and_in_bounded_memory() {
     }
     assert_eq!(count, LINES);
     assert!(exit(child).success());
-    // The program itself has some 14 MiB in a debug build; a worker has 320 KiB of lines and up to 2 MiB of their records.
+    // The program itself has some 14 MiB in a debug build; a worker has 320 KiB of lines and up to 2 MiB of their
+    // records.
     let bound = 20 * 1024 + 4 * 1024 * cores();
     assert!(peak > 1024 && peak < bound, "{peak} KiB, the bound is {bound}");
 }

@@ -1,4 +1,5 @@
-//! Real Postfix, real rsyslog, real Kafka: is every delivery of Postfix's own log in Kafka and in the file, with equal values?
+//! Real Postfix, real rsyslog, real Kafka: is every delivery of Postfix's own log in Kafka and in the file, with equal
+//! values?
 
 mod peers;
 

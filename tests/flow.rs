@@ -300,8 +300,8 @@ fn a_blocked_sink_holds_the_others_only_as_far_as_its_queue() {
     assert_eq!(ledger(&ended, "sink=\"file\"", "delivered"), (n + 100) as u64);
 }
 
-/// The most memory that Postrider takes when its sink takes nothing, and many connections send these `messages` as long as they are
-/// read.
+/// The most memory that Postrider takes when its sink takes nothing, and many connections send these `messages` as long
+/// as they are read.
 fn most_memory(messages: &[u8]) -> usize {
     const CONNECTIONS: usize = 300;
     let directory = scratch::directory("most");

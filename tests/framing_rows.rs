@@ -1,5 +1,6 @@
-//! Is each thing that rsyslog's test bench tries on a TCP receiver's framing right here too, through the running program? Each test
-//! has the name of its test there. For `imptcp` they are the same as for `imtcp`, as there is one receiver here.
+//! Is each thing that rsyslog's test bench tries on a TCP receiver's framing right here too, through the running
+//! program? Each test has the name of its test there. For `imptcp` they are the same as for `imtcp`, as there is one
+//! receiver here.
 //!
 //! What does not apply:
 //!
@@ -7,7 +8,8 @@
 //! - `imtcp-NUL-rawmsg`: there is one text of a message, and `imtcp-NUL` has it.
 //! - `imtcp-stream-always-zlib` as a feature: no stream is expanded (what becomes of a broken one or a bomb is tested).
 //! - `imptcp_nonProcessingPoller`: there are no pollers to set; `imtcp-starvation` has what it would lose.
-//! - `imptcp-epoll-add-failure`: not about framing, and there is no epoll of its own; an accept that fails is in `tests/flood/`.
+//! - `imptcp-epoll-add-failure`: not about framing, and there is no epoll of its own; an accept that fails is in
+//!   `tests/flood/`.
 
 mod peers;
 
@@ -224,8 +226,8 @@ fn imtcp_msg_truncation_on_number() {
 // === over the limit ===
 
 /// Counts over the limit.
-/// `imtcp-maxFrameSize`, `imptcp-maxFrameSize-parameter`. There, the count is no longer believed; here the message is cut, and the
-/// stream stays in step.
+/// `imtcp-maxFrameSize`, `imptcp-maxFrameSize-parameter`. There, the count is no longer believed; here the message is
+/// cut, and the stream stays in step.
 #[test]
 fn imtcp_max_frame_size() {
     let receiver = Receiver::limited("auto");
@@ -616,8 +618,8 @@ fn imptcp_very_large_octet_counted_messages() {
 
 const DROPPED: usize = 50_000;
 
-/// 20 threads send [`DROPPED`] messages; each opens a connection anew after a random number of them. `open` connects, `write` sends one
-/// message, `close` ends a connection in an orderly way.
+/// 20 threads send [`DROPPED`] messages; each opens a connection anew after a random number of them. `open` connects,
+/// `write` sends one message, `close` ends a connection in an orderly way.
 fn send_with_drops<C>(open: impl Fn() -> C + Sync, write: impl Fn(&mut C, &str) + Sync, close: impl Fn(C) + Sync) {
     const THREADS: usize = 20;
     thread::scope(|scope| {

@@ -693,8 +693,8 @@ fn the_service_manager_hears_of_the_start_the_life_and_the_stop() {
     assert!(process.ended(DEADLINE).success());
 }
 
-/// Binds sockets as systemd does, and starts its arguments with them: now, and again each time that the file `again` appears.
-/// Each process writes its number to the file `pid`.
+/// Binds sockets as systemd does, and starts its arguments with them: now, and again each time that the file `again`
+/// appears. Each process writes its number to the file `pid`.
 const MANAGER: &str = r#"
     use IO::Socket::INET; use IO::Socket::UNIX; use Socket;
     my ($port, $directory, @program) = @ARGV;

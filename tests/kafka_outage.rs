@@ -1,5 +1,5 @@
-//! Does a real broker that dies for 30 s in the middle of a stream lose or reorder anything, and when does it take what it has
-//! a second time?
+//! Does a real broker that dies for 30 s in the middle of a stream lose or reorder anything, and when does it take what
+//! it has a second time?
 
 mod peers;
 
@@ -132,13 +132,13 @@ fn check(record: &Consumed) -> usize {
     value["postfix"]["delay"].to_string().trim_end_matches(".0").parse().expect("a number")
 }
 
-/// How old records may be before a broker that starts again forgets who sent them: `producer.id.expiration.ms`, whose default is
-/// a day. These are on either side.
+/// How old records may be before a broker that starts again forgets who sent them: `producer.id.expiration.ms`, whose
+/// default is a day. These are on either side.
 const REMEMBERED: Duration = Duration::from_secs(23 * 3600);
 const FORGOTTEN: Duration = Duration::from_secs(25 * 3600);
 
-/// Sends `SOME` records of this age whose answers are lost with the broker that has them. Gives the copies that the topic has of
-/// each when Postrider has sent them again, with the ids of the copies.
+/// Sends `SOME` records of this age whose answers are lost with the broker that has them. Gives the copies that the
+/// topic has of each when Postrider has sent them again, with the ids of the copies.
 fn copies_after_lost_answers(kafka: &mut Kafka, proxy: &Proxy, topic: &str, age: Duration) -> Vec<(usize, usize)> {
     const SOME: usize = 100;
     let mut postrider = Postrider::spawn(&format!(

@@ -1,7 +1,8 @@
-//! The layers of the program: which module of `src/lib.rs` imports which. A module imports only modules that stand above
-//! it there, so there is no circle.
+//! The layers of the program: which module of `src/lib.rs` imports which. A module imports only modules that stand
+//! above it there, so there is no circle.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -219,6 +220,32 @@ fn kinds_are_told_apart_in_few_places() {
     for place in KINDS {
         assert!(found.iter().any(|file| file.starts_with(place)), "nothing in {place} names a kind");
     }
+}
+
+/// Maximum number of characters of a line, as in rustfmt.toml, which does not wrap comments. Tables and diagrams may be
+/// wider.
+const WIDTH: usize = 120;
+
+#[test]
+fn no_line_of_a_comment_is_wider_than_the_code() {
+    let mut wide = String::new();
+    for directory in ["src", "tests", "benches", "fuzz/targets"] {
+        let mut files = Vec::new();
+        sources(&root().join(directory), &mut files);
+        for file in files {
+            let text = fs::read_to_string(&file).expect("a file of Rust");
+            let mut in_block = false;
+            for (number, line) in (1..).zip(text.lines()) {
+                let Some(comment) = line.trim_start().strip_prefix("//") else { continue };
+                let comment = comment.trim_start_matches(['/', '!']).trim_start();
+                in_block ^= comment.starts_with("```");
+                if !in_block && !comment.starts_with('|') && line.chars().count() > WIDTH {
+                    let _ = writeln!(wide, "{}:{number}: {line}", file.display());
+                }
+            }
+        }
+    }
+    assert!(wide.is_empty(), "{wide}");
 }
 
 #[test]

@@ -22,7 +22,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 fn a_reserved_port_refuses_connections_and_serves_its_server_again_and_again() {
     let port = Port::reserve();
     for _ in 0..3 {
-        // Waited for: a process that another test is just starting has a copy of the last server's socket until its exec.
+        // Waited for: a process that another test is just starting has a copy of the last server's socket until its
+        // exec.
         wait_until(DEADLINE, "nobody listens", || TcpStream::connect(port.address()).is_err());
         let server = TcpListener::bind(port.address()).expect("the port is ours");
         TcpStream::connect(port.address()).expect("the server listens");

@@ -572,8 +572,8 @@ fn a_spool_lives_on_and_goes_to_the_next_sink_that_has_it() {
     reload_unread(&postrider, directory.path(), &config("1MiB", "overflow"));
     assert!(postrider.log().contains("sinks=kept stdout"), "{}", postrider.log());
     send(EACH);
-    // A changed one takes over what is there. Its predecessor is held up in a write; the spool is free nevertheless, and until
-    // then the queue takes what comes.
+    // A changed one takes over what is there. Its predecessor is held up in a write; the spool is free nevertheless,
+    // and until then the queue takes what comes.
     reload_unread(&postrider, directory.path(), &config("2MiB", "always"));
     assert!(postrider.log().contains("sinks=changed stdout"), "{}", postrider.log());
     send(2 * EACH);

@@ -109,7 +109,8 @@ fn a_reset_frees_its_place_while_the_sink_is_blocked() {
 #[test]
 fn an_fdatasync_that_fails_acknowledges_nothing_and_ends_the_program() {
     let directory = scratch::directory("relp-unsynced");
-    // Files of procfs are regular ones; this one takes every write, for the name of the process, and knows no fdatasync.
+    // Files of procfs are regular ones; this one takes every write, for the name of the process, and knows no
+    // fdatasync.
     symlink("/proc/self", directory.path().join("process")).expect("a symlink");
     let config = format!(
         "[[source.relp]]\nlisten = \"127.0.0.1:0\"\n[[sink.file]]\npath = \"{}/process/comm\"\n",
@@ -168,8 +169,8 @@ fn refused(session: usize) -> impl Fn(usize) -> String {
     move |number| format!("refused {session}/{number} {}", "x".repeat(2000))
 }
 
-/// Sends them in one session after the other until `is_done`, and gives the texts that were acknowledged. Where `waits`, the sessions
-/// end without an answer once the dead-letter file is full.
+/// Sends them in one session after the other until `is_done`, and gives the texts that were acknowledged. Where
+/// `waits`, the sessions end without an answer once the dead-letter file is full.
 fn keep_reconnecting(address: SocketAddr, waits: bool, is_done: impl Fn() -> bool) -> Vec<String> {
     /// Their records take several times what the dead-letter file and the queue of the sink hold.
     const LEAST: usize = 60;
@@ -195,8 +196,9 @@ fn keep_reconnecting(address: SocketAddr, waits: bool, is_done: impl Fn() -> boo
     acknowledged
 }
 
-/// A stranger, whose messages are refused, keeps coming back while the dead-letter file is full. Everything that the other sender and he
-/// have an acknowledgement for is there. Where the common file is refused too, he has none, and holds nobody up.
+/// A stranger, whose messages are refused, keeps coming back while the dead-letter file is full. Everything that the
+/// other sender and he have an acknowledgement for is there. Where the common file is refused too, he has none, and
+/// holds nobody up.
 fn a_stranger_fills_the_dead_letter_file(common_is_refused: bool) {
     const PART: usize = 30;
     const GOOD: Range<usize> = 2..302;
@@ -326,7 +328,8 @@ fn many_connections_at_once_have_each_of_their_messages_acknowledged_in_order() 
     }
 }
 
-/// A sender whose socket takes few answers, and that reads none of them: it sends until the other side ends the connection.
+/// A sender whose socket takes few answers, and that reads none of them: it sends until the other side ends the
+/// connection.
 fn send_without_reading(address: SocketAddr) -> usize {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.set_recv_buffer_size(2048).expect("a receive buffer");

@@ -1,5 +1,5 @@
-//! Each thing that a RELP client may do wrong or oddly: is it answered to the byte as it has to be, plain and over TLS, and is
-//! what it had sent before delivered? One test for each.
+//! Each thing that a RELP client may do wrong or oddly: is it answered to the byte as it has to be, plain and over TLS,
+//! and is what it had sent before delivered? One test for each.
 
 mod peers;
 

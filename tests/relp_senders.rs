@@ -26,7 +26,8 @@ const PAGE: &str = include_str!("../docs/relp.md");
 /// Whom its senders want to talk to.
 const SERVER: &str = "postrider.example";
 
-/// What rsyslog may have sent without an acknowledgement: each of the two threads that it has for its queue 128, and one.
+/// What rsyslog may have sent without an acknowledgement: each of the two threads that it has for its queue 128, and
+/// one.
 const AHEAD: usize = 2 * 129;
 
 /// The first block of the page in `language`, below the heading.

@@ -20,8 +20,8 @@ use postrider::template::Template;
 const DIRECTORY: &str = "SINK_FILE_DIRECTORY";
 const LINES: usize = 1000;
 
-/// A limit on the size of files makes a write stop in the middle of a line, as a full disk does, and needs no privilege.
-/// It holds for a whole process, so the test runs itself again in a shell that sets the limit.
+/// A limit on the size of files makes a write stop in the middle of a line, as a full disk does, and needs no
+/// privilege. It holds for a whole process, so the test runs itself again in a shell that sets the limit.
 #[test]
 fn a_disk_that_fills_up_neither_tears_nor_repeats_a_line() {
     run_on_a_small_disk("on_a_small_disk");
@@ -118,7 +118,8 @@ fn refused_on_a_small_disk() {
 
 const REFUSED: usize = 200;
 
-/// The numbers in a dead-letter file. The lines of this test are no JSON objects: they are found by what stands around them.
+/// The numbers in a dead-letter file. The lines of this test are no JSON objects: they are found by what stands around
+/// them.
 fn numbers(path: &Path) -> Vec<usize> {
     let text = fs::read_to_string(path).unwrap();
     let number = |line: &str| line.split_once("\"record\":")?.1.split(':').next()?.parse().ok();

@@ -96,7 +96,8 @@ fn segments(directory: &Path) -> usize {
 fn soak(mode: &str, messages: usize) {
     let directory = scratch::directory("soak");
     let spool = directory.path().join("spool");
-    // What sources may read ahead is less than the growth that would be seen: else a round with more of it looks like a leak.
+    // What sources may read ahead is less than the growth that would be seen: else a round with more of it looks like a
+    // leak.
     let ahead = "listen = \"127.0.0.1:0\"\nmax_bytes_in_flight = \"4MiB\"\n";
     let config = format!(
         "shutdown_timeout = \"300s\"\n[[source.tcp]]\n{ahead}[[source.relp]]\n{ahead}[[sink.stdout]]\nqueue_size = \"1MiB\"\n[sink.stdout.spool]\ndirectory = \"{}\"\nmin_free = \"0B\"\n\

@@ -1,6 +1,7 @@
 //! Does Kafka have everything, in order per key, when its broker comes and goes and the sink has a spool?
 //!
-//! With `MESSAGES=500000` and `POSTRIDER` as in CONTRIBUTING.md, the tests send as many over both protocols together, or half of it.
+//! With `MESSAGES=500000` and `POSTRIDER` as in CONTRIBUTING.md, the tests send as many over both protocols together,
+//! or half of it.
 
 mod peers;
 
@@ -72,7 +73,8 @@ impl Setup {
 /// What the broker has of one message: its ids in their order.
 type Copies = HashMap<(String, usize), Vec<Vec<u8>>>;
 
-/// Each message up to `count` of each stream is there, and for each key the first copies are in order. Gives the copies.
+/// Each message up to `count` of each stream is there, and for each key the first copies are in order. Gives the
+/// copies.
 fn check(consumed: &[Consumed], streams: &[&Arc<Numbered>], count: usize) -> Copies {
     let mut copies = Copies::new();
     let mut next: HashMap<String, usize> = HashMap::new();
@@ -111,8 +113,8 @@ fn duplicates(copies: &Copies) -> usize {
     copies.values().map(|ids| ids.len() - 1).sum()
 }
 
-/// Nothing may come twice but what a client that was made anew had on its way. These records are new: those that are older than
-/// a day a broker forgets when it starts again (`tests/kafka_outage.rs`).
+/// Nothing may come twice but what a client that was made anew had on its way. These records are new: those that are
+/// older than a day a broker forgets when it starts again (`tests/kafka_outage.rs`).
 fn assert_duplicates_are_allowed(duplicates: usize, ended: &Ended) {
     /// What librdkafka has at a time, in bytes, and the least that it takes for a record.
     const ON_ITS_WAY: (usize, usize) = (4 << 20, 300);
@@ -229,8 +231,8 @@ fn survives_a_stop(mode: &str) {
     let recovered = ledger(&ended, "sink=\"kafka\"", "recovered");
     assert_eq!(ledger(&ended, "sink=\"kafka\"", "spooled"), 0);
     let copies = check(&consumed, &[&streams[0], &streams[1]], count);
-    // One partition may be ahead of another: what it has behind a record that the other has not, comes again. So does what
-    // the broker had taken, and not yet said so when it was stopped.
+    // One partition may be ahead of another: what it has behind a record that the other has not, comes again. So does
+    // what the broker had taken, and not yet said so when it was stopped.
     let (duplicates, ahead) = (duplicates(&copies) as u64, recovered - kept);
     assert!((ahead..=kept).contains(&duplicates), "{duplicates} came twice, {ahead} of them because they were ahead");
 }

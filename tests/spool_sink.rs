@@ -355,8 +355,8 @@ fn stop_with_a_full_spool(mode: &str, signals: &[Signal]) -> Ended {
         (ended, most.join().expect("the watcher"))
     });
     let (spooled, dropped) = account_for_each_record(&ended);
-    // What the pipe has of a batch is delivered, and comes again with the rest of it. What is being written at a second signal
-    // counts as dropped, though it may be on the disk a moment later.
+    // What the pipe has of a batch is delivered, and comes again with the rest of it. What is being written at a second
+    // signal counts as dropped, though it may be on the disk a moment later.
     let delivered = ledger(&ended, "sink=\"stdout\"", "delivered");
     let slack = if signals.len() > 1 { dropped } else { delivered };
     let pending = pending(directory.path());

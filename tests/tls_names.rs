@@ -1,5 +1,5 @@
-//! Does a sender over TLS see the certificate for the name that it asks for? Is each read again, and does `check` say what is wrong
-//! with which?
+//! Does a sender over TLS see the certificate for the name that it asks for? Is each read again, and does `check` say
+//! what is wrong with which?
 
 mod peers;
 
@@ -133,7 +133,8 @@ fn the_case_of_a_name_that_is_asked_for_is_the_senders() {
     assert!(hello.windows(name.len()).any(|part| part == name), "the test above asks in lower case");
 }
 
-/// A reload with another list of names, and another answer to who may send: connections that are open live on as they were begun.
+/// A reload with another list of names, and another answer to who may send: connections that are open live on as they
+/// were begun.
 #[test]
 fn names_come_and_go_with_a_reload_and_connections_live_on() {
     let pki = Pki::new();

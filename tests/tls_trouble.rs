@@ -1,4 +1,5 @@
-//! What becomes of syslog over TLS when connections break, sinks stand still, the time of the certificate is over, or a stop comes?
+//! What becomes of syslog over TLS when connections break, sinks stand still, the time of the certificate is over, or a
+//! stop comes?
 
 mod peers;
 
@@ -76,7 +77,8 @@ fn a_reset_in_mid_stream_keeps_what_was_whole_and_harms_nobody() {
         let whole: String = (0..WHOLE).map(|n| message(&n.to_string())).collect();
         expected.extend((0..WHOLE).map(|n| (n.to_string(), false)));
         stream.write_all(whole.as_bytes()).expect("room");
-        // One is cut within its record of TLS too: what came of that can't be decrypted, and is none of the peer's words.
+        // One is cut within its record of TLS too: what came of that can't be decrypted, and is none of the peer's
+        // words.
         stream.write_all(b"500 <22>1 2026-11-24T02:10:35Z mx1 app 1 - - half").expect("room");
         expected.push(("half".to_owned(), true));
         stream.conn.writer().write_all(b"never whole").expect("room in the session");
@@ -108,8 +110,8 @@ fn a_reset_in_mid_stream_keeps_what_was_whole_and_harms_nobody() {
 
 // === a sink that stands still ===
 
-/// Writes messages from number `n` on until nothing was taken for a while, and gives the number of the next. The session may still
-/// hold a part of the last.
+/// Writes messages from number `n` on until nothing was taken for a while, and gives the number of the next. The
+/// session may still hold a part of the last.
 fn write_until_blocked(stream: &mut Stream, mut n: usize) -> usize {
     stream.sock.set_write_timeout(Some(Duration::from_secs(2))).expect("a time limit on a socket");
     loop {

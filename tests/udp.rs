@@ -266,7 +266,8 @@ fn logger_is_understood_in_all_its_modes() {
     assert_clean(&postrider.terminate(DEADLINE));
 }
 
-/// How many datagrams the lines of the log tell of that have `text`: by themselves, and as a sum of what was not logged.
+/// How many datagrams the lines of the log tell of that have `text`: by themselves, and as a sum of what was not
+/// logged.
 fn told(log: &str, text: &str) -> u64 {
     let number = |line: &str, field: &str| {
         let (_, rest) = line.split_once(&format!(" {field}="))?;
@@ -289,8 +290,8 @@ fn datagrams_beyond_max_bytes_in_flight_are_logged_to_the_last() {
     without_room("max_bytes_in_flight = \"256KiB\"", "", ledger, text);
 }
 
-/// With these keys of the source and the sink there is no room for datagrams. The log tells of them by this `text` while the program runs,
-/// also of the last of a burst, and of as many as this field of the ledger counts.
+/// With these keys of the source and the sink there is no room for datagrams. The log tells of them by this `text`
+/// while the program runs, also of the last of a burst, and of as many as this field of the ledger counts.
 fn without_room(source: &str, sink: &str, (owner, field): (&str, &str), text: &str) {
     let directory = scratch::directory("no-room");
     let config = format!(

@@ -1,5 +1,5 @@
-//! The programs that are compared, each with the configuration that does the same work: the log over TCP or UDP, a record a
-//! line to a file `out`.
+//! The programs that are compared, each with the configuration that does the same work: the log over TCP or UDP, a
+//! record a line to a file `out`.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -159,8 +159,8 @@ fn rsyslog(directory: &Path, port: u16, transport: Transport, parse: bool) -> Re
     let path = directory.display();
     let (module, input, queue) = match transport {
         Transport::Tcp => ("module(load=\"imptcp\")", "imptcp\"", 100_000),
-        // The receive buffer is what Postrider asks for. The queue is short: a long one would hold, in a trial of seconds, what
-        // is over the rate that is kept up.
+        // The receive buffer is what Postrider asks for. The queue is short: a long one would hold, in a trial of
+        // seconds, what is over the rate that is kept up.
         Transport::Udp => {
             ("module(load=\"imudp\" batchSize=\"128\" threads=\"2\")", "imudp\" rcvbufSize=\"8388608\"", 20_000)
         }
@@ -254,8 +254,8 @@ fn copy_command(directory: &Path, port: u16, bytes: usize) -> Result<Vec<String>
     role::command(&[role::COPY, &port.to_string(), &out, &bytes.to_string()])
 }
 
-/// Takes lines from TCP and writes so many `bytes` for each into `file`, in pieces of the size that Postrider has, and does
-/// nothing else: as little as any program can do that takes the log and writes records of that size.
+/// Takes lines from TCP and writes so many `bytes` for each into `file`, in pieces of the size that Postrider has, and
+/// does nothing else: as little as any program can do that takes the log and writes records of that size.
 pub(crate) fn copy(port: u16, file: &str, bytes: usize) -> Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", port))?;
     for connection in listener.incoming() {

@@ -1,5 +1,5 @@
-//! What does Postrider cost beside what its users would run instead? Every program gets the same log, in turn, and has to write
-//! every record of it to a file, or to Kafka.
+//! What does Postrider cost beside what its users would run instead? Every program gets the same log, in turn, and has
+//! to write every record of it to a file, or to Kafka.
 //!
 //! ```sh
 //! ./dev bench                             all of it, on a machine that does nothing else
@@ -8,8 +8,8 @@
 //! ```
 //!
 //! `--lines N` of the log (1,000,000), `--rounds N` of each measurement (3), `--only PART,…` of `tcp`, `udp`, `kafka`,
-//! `connections`, `growth`, `latency`, `memory` and `decode`. Files lie in /dev/shm, so that no disk is measured. The figures are
-//! medians; of copying it is the best run, as that is a limit.
+//! `connections`, `growth`, `latency`, `memory` and `decode`. Files lie in /dev/shm, so that no disk is measured. The
+//! figures are medians; of copying it is the best run, as that is a limit.
 //!
 //! Vector and Fluent Bit take part over TCP where they are on PATH.
 
@@ -128,8 +128,8 @@ fn program() -> PathBuf {
     env::var_os("POSTRIDER").map_or_else(|| env!("CARGO_BIN_EXE_postrider").into(), PathBuf::from)
 }
 
-/// A command whose program finds its own libraries: cargo names the directories of those that it has built, and kcat would take
-/// the librdkafka there.
+/// A command whose program finds its own libraries: cargo names the directories of those that it has built, and kcat
+/// would take the librdkafka there.
 fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.env_remove("LD_LIBRARY_PATH");

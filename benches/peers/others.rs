@@ -1,5 +1,5 @@
-//! Vector and Fluent Bit, which no package of Debian has: they are measured where they are on PATH. What goes wrong with them is
-//! said, and stops nothing else: their configurations are the only ones here that the tests do not run.
+//! Vector and Fluent Bit, which no package of Debian has: they are measured where they are on PATH. What goes wrong
+//! with them is said, and stops nothing else: their configurations are the only ones here that the tests do not run.
 
 use std::env;
 use std::fs;

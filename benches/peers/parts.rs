@@ -44,7 +44,8 @@ pub(crate) fn tcp(options: &Options, found: &mut Found) -> Result<String> {
     let mut over = Vec::new();
     for (contestant, costs) in contestants.iter().zip(&mut costs) {
         if contestant.fields.is_empty() {
-            // As a limit, copying counts with its best run; the others differ by up to five times from it on a virtual machine.
+            // As a limit, copying counts with its best run; the others differ by up to five times from it on a virtual
+            // machine.
             costs.sort_by(|one, other| one.cpu.total_cmp(&other.cpu));
             costs.truncate(1);
         }

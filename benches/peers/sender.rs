@@ -1,4 +1,5 @@
-//! The sender of a log over TCP. It shares the cores with the program that is measured, so it has few threads and large writes.
+//! The sender of a log over TCP. It shares the cores with the program that is measured, so it has few threads and large
+//! writes.
 
 use std::io::Write as _;
 use std::net::TcpStream;

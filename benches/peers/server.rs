@@ -166,7 +166,8 @@ impl Server {
         Ok((grown - begun).as_secs_f64())
     }
 
-    /// That no record is there twice, and that those of a sample have all fields. Gives the bytes, and how many are missing.
+    /// That no record is there twice, and that those of a sample have all fields. Gives the bytes, and how many are
+    /// missing.
     fn check(&self, contestant: &Contestant, lines: usize) -> Result<(usize, usize)> {
         let output = fs::read(self.output())?;
         if contestant.fields.is_empty() {
@@ -198,8 +199,9 @@ impl Drop for Server {
     }
 }
 
-/// Has the kernel take the memory of so many records, and free it: what a virtual machine has not used for a while it may have to ask
-/// its host for, which takes several times as long as writing into it. That would count for whichever program comes next.
+/// Has the kernel take the memory of so many records, and free it: what a virtual machine has not used for a while it
+/// may have to ask its host for, which takes several times as long as writing into it. That would count for whichever
+/// program comes next.
 pub(crate) fn take_memory(records: usize) -> Result<()> {
     const RECORD: usize = 1400;
     let block = vec![b'x'; 1 << 20];

@@ -154,8 +154,8 @@ fn overload(lines: usize) -> Result<String> {
 
 /// Sends so many at `rate` a second, half a millisecond's worth at a time; gives how long it took.
 ///
-/// The kernel gets several datagrams as one piece that it has to cut (`UDP_SEGMENT`), and cuts it where they are received: one
-/// system call for each would need a core for what one receiver takes, and there may be two cores.
+/// The kernel gets several datagrams as one piece that it has to cut (`UDP_SEGMENT`), and cuts it where they are
+/// received: one system call for each would need a core for what one receiver takes, and there may be two cores.
 fn send(port: u16, range: Range<usize>, rate: usize) -> Result<Duration> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     socket.connect(("127.0.0.1", port))?;

@@ -64,7 +64,8 @@ impl Totals {
         are_due
     }
 
-    /// Logs every count. Gives the names of the sinks whose sum does not come out right although nothing moves any more.
+    /// Logs every count. Gives the names of the sinks whose sum does not come out right although nothing moves any
+    /// more.
     pub(super) fn log(&mut self, sources: &[LiveSource], sinks: &[LiveSink], moment: Moment) -> Vec<String> {
         let unparsed = self.unparsed.total();
         if unparsed > std::mem::replace(&mut self.unparsed_told, unparsed) {
@@ -98,9 +99,9 @@ impl LiveSource {
 }
 
 impl LiveSink {
-    /// Logs its counts, and whether received = delivered + dropped + in flight + spooled holds; where it does not although nothing
-    /// moves any more, that is a defect, and the answer is false. `complete` says whether all that the sources handed on went
-    /// through a pipeline.
+    /// Logs its counts, and whether received = delivered + dropped + in flight + spooled holds; where it does not
+    /// although nothing moves any more, that is a defect, and the answer is false. `complete` says whether all that the
+    /// sources handed on went through a pipeline.
     pub(super) fn log(&self, complete: impl Fn() -> bool, moment: Moment) -> bool {
         let name = self.config.name.as_str();
         let (counts, balanced) = self.counts(complete, moment);

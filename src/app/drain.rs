@@ -10,16 +10,17 @@ use super::sources::LiveSource;
 use super::{Error, worker_ended};
 use crate::sink::End;
 
-/// The time for a stop is the sources' first, to hand on what they have read, and then the sinks'. At its end there is a
-/// reserve: what is left has to be counted, and a sink that the kernel holds up in one write is not waited for any longer.
+/// The time for a stop is the sources' first, to hand on what they have read, and then the sinks'. At its end there is
+/// a reserve: what is left has to be counted, and a sink that the kernel holds up in one write is not waited for any
+/// longer.
 pub(super) struct Times {
     pub(super) sources: Duration,
     pub(super) sinks: Duration,
     all: Duration,
 }
 
-/// Stops the sources, waits until they have handed on what they read, then until the sinks have delivered it. `pipeline` is
-/// what holds the queues of the sinks open besides the sources.
+/// Stops the sources, waits until they have handed on what they read, then until the sinks have delivered it.
+/// `pipeline` is what holds the queues of the sinks open besides the sources.
 pub(super) async fn drain<P>(
     mut tasks: JoinSet<()>,
     mut workers: JoinSet<(String, End)>,

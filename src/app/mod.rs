@@ -93,8 +93,8 @@ pub enum Error {
     },
 }
 
-/// Runs until a signal, until every source has ended, or until a source or a sink can't go on. The configuration is `file`, at
-/// the start and at SIGHUP; without one it is [`Config::default_run`].
+/// Runs until a signal, until every source has ended, or until a source or a sink can't go on. The configuration is
+/// `file`, at the start and at SIGHUP; without one it is [`Config::default_run`].
 pub fn run(file: Option<&Path>) -> Result<(), Error> {
     let passed = Passed::from_environment();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -157,7 +157,8 @@ impl App {
         loading.leave();
         let outlets: Vec<_> = sinks.iter_mut().filter_map(|sink| sink.outlet.take()).collect();
         let drained = drain(tasks, workers, (pipeline, outlets), &sources, &sinks, &times);
-        // The second signal finds everything as it stands: dropped, this would abort the sources, and lose what they hold.
+        // The second signal finds everything as it stands: dropped, this would abort the sources, and lose what they
+        // hold.
         let mut drained = pin!(drained);
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,7 +1,7 @@
 //! From one configuration to the next. The start is the same, from none.
 //!
-//! First everything new is made, beside the old (`prepare.rs`): a sink's threads wait, a source is bound and not read. An
-//! error on the way lets go of it, and nothing has changed. Then, in one step that does not fail, the pipeline is
+//! First everything new is made, beside the old (`prepare.rs`): a sink's threads wait, a source is bound and not read.
+//! An error on the way lets go of it, and nothing has changed. Then, in one step that does not fail, the pipeline is
 //! replaced and the new begins.
 //!
 //! | | equal in both | only in the old, or changed |
@@ -25,7 +25,8 @@ use crate::encode::Encoder;
 use crate::sink::Started;
 use crate::source::Stop;
 
-/// How long a sink whose spool another one waits for may go on: what it has not delivered by then is there for the other.
+/// How long a sink whose spool another one waits for may go on: what it has not delivered by then is there for the
+/// other.
 const SPOOL_HANDOVER: Duration = Duration::from_secs(1);
 
 /// What a reload has done, by the names of the configurations.

@@ -1,5 +1,5 @@
-//! Sinks that stand still, or whose queues stay full. The thread of a sink whose destination is frozen cannot say so itself: the
-//! app looks at the counts of each sink once a second.
+//! Sinks that stand still, or whose queues stay full. The thread of a sink whose destination is frozen cannot say so
+//! itself: the app looks at the counts of each sink once a second.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -10,8 +10,8 @@ use super::sinks::LiveSink;
 use super::sources::LiveSource;
 use crate::ledger::Reason;
 
-/// A sink is said to stand still when so many looks in a row, a second apart, have found it so. Looks are counted, and not the
-/// time, because a program that was stopped and goes on has looked at nothing.
+/// A sink is said to stand still when so many looks in a row, a second apart, have found it so. Looks are counted, and
+/// not the time, because a program that was stopped and goes on has looked at nothing.
 const LOOKS: u32 = 5;
 /// The time between two beginnings that the log tells of: one that is over before is not worth a line.
 const BEGINNINGS: Duration = Duration::from_secs(10);

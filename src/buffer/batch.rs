@@ -61,16 +61,16 @@ pub struct Span {
 // === impl Encoded ===
 
 impl Encoded {
-    /// JSON `lines`, each with its LF, and the `room` that they take in the source's limit of bytes in flight. The room becomes
-    /// what they hold in memory, and `beside` them what the sinks' records hold.
+    /// JSON `lines`, each with its LF, and the `room` that they take in the source's limit of bytes in flight. The room
+    /// becomes what they hold in memory, and `beside` them what the sinks' records hold.
     pub fn new(lines: Lines, room: Option<OwnedSemaphorePermit>, beside: usize) -> Self {
         let held = lines.capacity() + beside;
         Self { lines, _room: room.map(|room| settle(room, held)) }
     }
 }
 
-/// Makes `room` as large as `held`, as far as there is any. It never waits: whoever waits and holds room at the same time
-/// could wait for another that does.
+/// Makes `room` as large as `held`, as far as there is any. It never waits: whoever waits and holds room at the same
+/// time could wait for another that does.
 fn settle(mut room: OwnedSemaphorePermit, held: usize) -> OwnedSemaphorePermit {
     let taken = room.num_permits();
     if held < taken {
@@ -157,7 +157,8 @@ impl Batch {
         self.in_flight.is_awaited()
     }
 
-    /// The same, unless whoever waited has given up, as a sender whose session has ended: what is kept for it now is kept for nobody.
+    /// The same, unless whoever waited has given up, as a sender whose session has ended: what is kept for it now is
+    /// kept for nobody.
     pub fn is_still_awaited(&self) -> bool {
         self.in_flight.is_still_awaited()
     }
@@ -195,8 +196,8 @@ impl Batch {
         self.in_flight.split(records, bytes).spooled();
     }
 
-    /// The destination will never have `records` of it, whose lines hold `bytes`, each with its LF. The rest is still to
-    /// be resolved.
+    /// The destination will never have `records` of it, whose lines hold `bytes`, each with its LF. The rest is still
+    /// to be resolved.
     pub fn dropped_part(&mut self, records: u64, bytes: u64, reason: Reason) {
         self.in_flight.split(records, bytes).dropped(reason);
     }

@@ -58,8 +58,8 @@ pub struct Room<'q> {
 // === impl Sender ===
 
 impl Sender {
-    /// Waits for room for `size` bytes; a batch larger than the queue waits until the queue is empty. `None` when the sink
-    /// is gone, or the queue is closed.
+    /// Waits for room for `size` bytes; a batch larger than the queue waits until the queue is empty. `None` when the
+    /// sink is gone, or the queue is closed.
     pub async fn room(&self, size: usize) -> Option<Room<'_>> {
         let room = async {
             let permit = Arc::clone(&self.room).acquire_many_owned(self.clamp(size)).await.ok()?;
@@ -73,8 +73,8 @@ impl Sender {
         }
     }
 
-    /// What closes the queue: then nobody waits for room any more. The sink's thread cannot always say so itself, because the
-    /// kernel may hold it up in a write.
+    /// What closes the queue: then nobody waits for room any more. The sink's thread cannot always say so itself,
+    /// because the kernel may hold it up in a write.
     pub fn closing(&self) -> CancellationToken {
         self.closed.clone()
     }
@@ -119,8 +119,8 @@ impl Room<'_> {
 // === impl Receiver ===
 
 impl Receiver {
-    /// Appends up to `most` batches to `batches`; if there is none, parks the thread until one comes, and no longer than
-    /// `time`. Whoever unparks the thread ends the wait early.
+    /// Appends up to `most` batches to `batches`; if there is none, parks the thread until one comes, and no longer
+    /// than `time`. Whoever unparks the thread ends the wait early.
     pub fn receive(&mut self, batches: &mut VecDeque<Batch>, most: usize, time: Duration) -> Received {
         let first = match self.channel.try_recv() {
             Ok(batch) => batch,

@@ -1,4 +1,5 @@
-//! Buffers that are used again: of a new one, the kernel has to give every page anew, which costs more than the records in it.
+//! Buffers that are used again: of a new one, the kernel has to give every page anew, which costs more than the records
+//! in it.
 
 use std::mem;
 use std::ops::Deref;
@@ -60,7 +61,8 @@ impl Lines {
         self.bytes.capacity()
     }
 
-    /// Gives back what it has to spare, if that is more than what it holds: it would lie idle for as long as the slowest sink takes.
+    /// Gives back what it has to spare, if that is more than what it holds: it would lie idle for as long as the
+    /// slowest sink takes.
     pub fn shrink(&mut self) {
         if self.bytes.capacity() > self.bytes.len() * 2 {
             self.bytes.shrink();

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::record::Origin;
 
-/// The sources that wait for room in one queue, with the number of their reads that do. Only a read that has to wait, which is
-/// slow anyway, takes the lock.
+/// The sources that wait for room in one queue, with the number of their reads that do. Only a read that has to wait,
+/// which is slow anyway, takes the lock.
 #[derive(Debug, Default)]
 pub struct Waiting(Mutex<Vec<(Arc<Origin>, usize)>>);
 

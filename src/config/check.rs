@@ -95,7 +95,8 @@ fn spool_of_another_kind(sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
     )))
 }
 
-/// A spool must have room for the longest record: three fields may repeat a message, and each of its bytes may need six there.
+/// A spool must have room for the longest record: three fields may repeat a message, and each of its bytes may need six
+/// there.
 fn too_small_for_a_record(source: &Placed<SourceConfig>, sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
     const TIMES: u64 = 32;
     let (most, longest) = (sink.config.spool.as_ref()?.max_size, source.config.max_frame_size as u64);

@@ -17,8 +17,8 @@ pub struct Diagnostics {
     others: usize,
 }
 
-/// Maximum number of errors that are kept with their place. Further ones are only counted: to look for what was meant by a thousand
-/// wrong names takes longer than an operator waits.
+/// Maximum number of errors that are kept with their place. Further ones are only counted: to look for what was meant
+/// by a thousand wrong names takes longer than an operator waits.
 const KEPT: usize = 200;
 
 /// Maximum number of errors that are shown.
@@ -69,8 +69,8 @@ impl Diagnostics {
         }
     }
 
-    /// Drops what follows from errors of syntax alone: the first `syntax` errors are such. What is on the same line as one
-    /// of them, or missing, is most likely what the parser could not read.
+    /// Drops what follows from errors of syntax alone: the first `syntax` errors are such. What is on the same line as
+    /// one of them, or missing, is most likely what the parser could not read.
     pub(super) fn drop_consequences(&mut self, syntax: usize) {
         let lines: Vec<usize> = self.list.iter().take(syntax).filter_map(|error| self.line(error)).collect();
         if lines.is_empty() {

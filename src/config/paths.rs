@@ -1,7 +1,7 @@
 //! Sets of paths: what a template, a glob or a directory can name, and whether two of them can name the same.
 //!
-//! A set is a small automaton over characters. Two sets meet if some text leads through both to an end; the shortest such
-//! text is the example for the operator. A set may be larger than what really occurs, never smaller.
+//! A set is a small automaton over characters. Two sets meet if some text leads through both to an end; the shortest
+//! such text is the example for the operator. A set may be larger than what really occurs, never smaller.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Component, Path, PathBuf};
@@ -79,8 +79,8 @@ impl Paths {
         paths
     }
 
-    /// What a file sink writes to: `template` below `directory`, also the path of records that can't have one of their own,
-    /// and with `rotates` what it renames its files to.
+    /// What a file sink writes to: `template` below `directory`, also the path of records that can't have one of their
+    /// own, and with `rotates` what it renames its files to.
     pub(super) fn of_sink(directory: &Path, template: &Template, rotates: bool) -> Self {
         let (mut paths, begin) = Self::new();
         let root = paths.text(begin, &resolved(directory).to_string_lossy());

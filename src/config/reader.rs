@@ -176,8 +176,8 @@ impl<'r, 'd> Reader<'r, 'd> {
 
 // === impl Reader: one key at a time, by type ===
 
-/// The answer is `None` for an optional key that is not there, and after an error. A key with a default gives its default
-/// after an error, so that the rest of the file can still be checked.
+/// The answer is `None` for an optional key that is not there, and after an error. A key with a default gives its
+/// default after an error, so that the rest of the file can still be checked.
 impl Reader<'_, '_> {
     pub(super) fn bool(&mut self, name: &'static str) -> Option<bool> {
         self.take(name, value::bool)

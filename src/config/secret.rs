@@ -5,7 +5,8 @@ use std::ops::Range;
 /// What the name of a secret property has in it.
 const MARKS: [&str; 5] = ["password", "passphrase", "secret", ".pem", "sasl.oauthbearer.config"];
 
-/// The same in a text, where the first part of a name may stand in the header of a table, and where a name may be misspelt.
+/// The same in a text, where the first part of a name may stand in the header of a table, and where a name may be
+/// misspelt.
 const TEXT_MARKS: [&str; 8] = ["pass", "pasw", "pwd", "secret", "token", "credential", "pem", "config"];
 
 /// Whether the value of a librdkafka property is a secret.
@@ -14,9 +15,9 @@ pub(super) fn is_secret(property: &str) -> bool {
     MARKS.iter().any(|mark| property.contains(mark))
 }
 
-/// Where values of secret properties stand. It looks at the text alone, since a file with broken syntax has no values, and
-/// takes rather too much: the rest of the line, or to the end of a multi-line string. Where the value may go on in the next lines, it
-/// takes all lines up to one that certainly is something else, or to the end of the file.
+/// Where values of secret properties stand. It looks at the text alone, since a file with broken syntax has no values,
+/// and takes rather too much: the rest of the line, or to the end of a multi-line string. Where the value may go on in
+/// the next lines, it takes all lines up to one that certainly is something else, or to the end of the file.
 pub(super) fn ranges(text: &str) -> Vec<Range<usize>> {
     let lower = text.to_ascii_lowercase();
     let mut marks: Vec<usize> =
@@ -81,8 +82,8 @@ fn may_go_on(value: &str) -> bool {
     }
 }
 
-/// The size of the lines that may belong to a value; `text` begins at the end of its first line. The next line with something in it
-/// does in any case.
+/// The size of the lines that may belong to a value; `text` begins at the end of its first line. The next line with
+/// something in it does in any case.
 fn lines_of_value(text: &str) -> usize {
     let (mut size, mut is_there) = (0, false);
     for line in text.split_inclusive('\n') {
@@ -95,8 +96,8 @@ fn lines_of_value(text: &str) -> usize {
     size
 }
 
-/// Whether a line certainly begins something else: the header of a table of this configuration, or a key with a value of TOML. A line
-/// of base64 is neither.
+/// Whether a line certainly begins something else: the header of a table of this configuration, or a key with a value
+/// of TOML. A line of base64 is neither.
 fn is_statement(line: &str) -> bool {
     let line = line.trim();
     let header = line.trim_start_matches('[');

@@ -202,8 +202,8 @@ fn push_cell(cells: &mut Vec<Cell>, at: usize, c: char) {
     }
 }
 
-/// The columns of a character: 2 for what East Asian scripts and emoji are written with. Combining marks count as 1, so a
-/// mark may stand too far to the right after them.
+/// The columns of a character: 2 for what East Asian scripts and emoji are written with. Combining marks count as 1, so
+/// a mark may stand too far to the right after them.
 fn width(c: char) -> usize {
     const WIDE: [(u32, u32); 9] = [
         (0x1100, 0x115F),

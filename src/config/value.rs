@@ -272,7 +272,8 @@ pub(super) fn zone(value: &DeValue<'_>) -> Result<jiff::tz::TimeZone, Fault> {
         let names: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
         let help = match suggest::nearest(text, names.iter().map(String::as_str)) {
             _ if names.is_empty() => "this machine has no time zone database: install the package tzdata".to_owned(),
-            // An abbreviation or an offset is always like a name that means another time: JST is like MST, UTC+1 like UTC.
+            // An abbreviation or an offset is always like a name that means another time: JST is like MST, UTC+1 like
+            // UTC.
             Some(name) if text.len() > 4 && !text.bytes().any(|b| b.is_ascii_digit()) => {
                 format!("did you mean \"{name}\"?")
             }

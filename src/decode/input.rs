@@ -1,7 +1,7 @@
 //! An input, chunk by chunk: bytes, and where in them the frames lie.
 //!
-//! Its beginning says whether it is a log, which has a line for each message, or a capture of what was sent with counts. No line of
-//! a log is taken for a count then, so its records are those of a source `file`.
+//! Its beginning says whether it is a log, which has a line for each message, or a capture of what was sent with
+//! counts. No line of a log is taken for a count then, so its records are those of a source `file`.
 
 use std::io::{self, Read};
 

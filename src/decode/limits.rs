@@ -12,8 +12,8 @@ pub(super) struct Limits {
     pub(super) chunk: usize,
     /// The largest line in bytes; Postfix writes at most some 2,100.
     pub(super) frame: usize,
-    /// Bytes of records at which a worker waits for its turn to write them, before it encodes more of its chunk. Records
-    /// of Postfix's lines are some five times as long as those, and never get there; those of empty lines do.
+    /// Bytes of records at which a worker waits for its turn to write them, before it encodes more of its chunk.
+    /// Records of Postfix's lines are some five times as long as those, and never get there; those of empty lines do.
     pub(super) lines: usize,
     /// Threads, once there is more than one chunk.
     pub(super) workers: usize,

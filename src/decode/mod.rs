@@ -1,15 +1,17 @@
 //! The command `decode`: log files to JSON lines, on all cores.
 //!
-//! The workers are all alike. Each reads a chunk and finds its frames, with the input locked; encodes their records; and
-//! writes those when the chunks before have been written. So there is no queue, and a worker owns all that it needs:
+//! The workers are all alike. Each reads a chunk and finds its frames, with the input locked; encodes their records;
+//! and writes those when the chunks before have been written. So there is no queue, and a worker owns all that it
+//! needs:
 //!
 //! ```text
 //! worker 1   read 0 | encode 0 ........ | write 0 | read 2 | encode 2 ........ | write 2
 //! worker 2          | read 1 | encode 1 ........ | write 1 | read 3 | encode 3 ........ | write 3
 //! ```
 //!
-//! The memory is bounded whatever the input, by `Limits`: for each worker one chunk with the begin of a frame (320 KiB), the
-//! places of its frames (24 bytes each), and 4 MiB of records and one more. Postfix's lines need 2 MiB of that at most.
+//! The memory is bounded whatever the input, by `Limits`: for each worker one chunk with the begin of a frame (320
+//! KiB), the places of its frames (24 bytes each), and 4 MiB of records and one more. Postfix's lines need 2 MiB of
+//! that at most.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -101,8 +103,8 @@ struct Inputs {
 }
 
 impl Decoder {
-    /// Decodes `files` in their order, `-` or none being the standard input, to `out`. An input that cannot be read ends nothing
-    /// but itself: `say` is called with the error, and the summary counts it.
+    /// Decodes `files` in their order, `-` or none being the standard input, to `out`. An input that cannot be read
+    /// ends nothing but itself: `say` is called with the error, and the summary counts it.
     ///
     /// When `out` breaks, a thread may be left behind that waits for more input.
     ///

@@ -50,7 +50,8 @@ pub(super) fn run(work: &Arc<Work>) -> Result<(), Failed> {
         }
     }
     drop(first);
-    // Nothing waits for the workers themselves: one may be in a read that gives nothing for hours, for an output that is gone.
+    // Nothing waits for the workers themselves: one may be in a read that gives nothing for hours, for an output that
+    // is gone.
     work.output.wait()
 }
 

@@ -1,7 +1,7 @@
 //! Enhanced status codes (RFC 3463 and the IANA registry of RFC 5248).
 //!
-//! A code has three parts, and each part narrows the one before it: class, subject, detail. What is not registered falls
-//! back part by part, so that every code has a text.
+//! A code has three parts, and each part narrows the one before it: class, subject, detail. What is not registered
+//! falls back part by part, so that every code has a text.
 
 pub(crate) mod registry;
 
@@ -42,7 +42,8 @@ pub enum Language {
 // === impl Dsn ===
 
 impl<'a> Dsn<'a> {
-    /// Reads `code` if it is a whole code and nothing else: a class of 2, 4 or 5, and two numbers of one to three digits.
+    /// Reads `code` if it is a whole code and nothing else: a class of 2, 4 or 5, and two numbers of one to three
+    /// digits.
     ///
     /// This is what Postfix takes for one (`dsn_valid` in `src/global/dsn_util.c`), leading zeros included.
     pub fn parse(code: &'a str) -> Option<Self> {

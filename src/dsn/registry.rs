@@ -1,8 +1,8 @@
 //! The registry of subjects and details: RFC 3463, and what IANA has registered since under RFC 5248, up to X.7.30.
 //!
 //! A text holds for every class that its code occurs with, because the record names the class beside it. Where a code
-//! says no more than its subject (detail 0, or a detail that is not registered), the subject has one text for each class.
-//! Subject 0 says no more than the class, so its texts serve for subjects that are not registered too.
+//! says no more than its subject (detail 0, or a detail that is not registered), the subject has one text for each
+//! class. Subject 0 says no more than the class, so its texts serve for subjects that are not registered too.
 
 use super::{Class, Language};
 

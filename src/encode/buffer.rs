@@ -4,8 +4,8 @@ use std::ops::{Deref, DerefMut, Range};
 
 /// Bytes that are appended to.
 ///
-/// All the room in it holds a value already. This makes it cheap to append a short text: after one look at the room, the text is
-/// copied in blocks of a fixed length, without a call.
+/// All the room in it holds a value already. This makes it cheap to append a short text: after one look at the room,
+/// the text is copied in blocks of a fixed length, without a call.
 #[derive(Debug, Default)]
 pub struct Buffer {
     bytes: Vec<u8>,

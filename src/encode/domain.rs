@@ -6,8 +6,8 @@ const LOW: u64 = ONES * 0x7f;
 /// The bit that capitals have, and that makes them small letters where it is 0x20.
 const LETTER: u64 = ONES * 0x40;
 
-/// What stands behind the last `@` of an address, and whether it may hold capitals. `None` if nothing does, and if it ends with a
-/// quote: the `@` is one of a quoted local part then, that has no domain.
+/// What stands behind the last `@` of an address, and whether it may hold capitals. `None` if nothing does, and if it
+/// ends with a quote: the `@` is one of a quoted local part then, that has no domain.
 ///
 /// Addresses are short, and each delivery has one: it looks at eight bytes at a time, from the end.
 pub(super) fn of(address: &str) -> Option<(&str, bool)> {

@@ -8,8 +8,8 @@ use crate::decimal;
 use crate::record::Decimal;
 use crate::time::{Printer, Timestamp};
 
-/// An object that is being written. Each field ends with a comma, and the end of the object takes the place of the last one: so a
-/// field is written in the same way wherever it stands.
+/// An object that is being written. Each field ends with a comma, and the end of the object takes the place of the last
+/// one: so a field is written in the same way wherever it stands.
 pub(super) struct Object<'o> {
     out: &'o mut Buffer,
     /// Whether it is known of the texts in it that they need no escape, because what they are parts of needs none.
@@ -202,8 +202,8 @@ impl Object<'_> {
         self.bare(key, if value { b"true" } else { b"false" });
     }
 
-    /// Writes seconds with the digits that they have, and with a point in any case: a store that infers a column from `10` would
-    /// take no `0.15` in it.
+    /// Writes seconds with the digits that they have, and with a point in any case: a store that infers a column from
+    /// `10` would take no `0.15` in it.
     #[inline(always)]
     pub(super) fn seconds(&mut self, key: Key, seconds: Decimal<'_>) {
         let digits = seconds.as_str().as_bytes();
@@ -288,8 +288,8 @@ impl<K> Default for Recent<K> {
     }
 }
 
-/// Gives `push` the pieces of `text` as a JSON string. Besides what JSON demands, DEL and the C1 control characters (U+0080 to U+009F) are escaped:
-/// a terminal that shows a record must not obey its sender.
+/// Gives `push` the pieces of `text` as a JSON string. Besides what JSON demands, DEL and the C1 control characters
+/// (U+0080 to U+009F) are escaped: a terminal that shows a record must not obey its sender.
 pub(crate) fn string(text: &str, mut push: impl FnMut(&[u8])) {
     push(b"\"");
     if needs_escape(text) {
@@ -332,8 +332,8 @@ const DEL: u8 = 0x7f;
 /// The byte that the C1 control characters begin with.
 const C1: u8 = 0xc2;
 
-/// Whether [`string`] may have to write any of `text` in another way. It looks at bytes alone, so it takes all of U+0080 to
-/// U+00BF, which begin with one byte, for control characters.
+/// Whether [`string`] may have to write any of `text` in another way. It looks at bytes alone, so it takes all of
+/// U+0080 to U+00BF, which begin with one byte, for control characters.
 pub(crate) fn needs_escape(text: &str) -> bool {
     let bytes = text.as_bytes();
     match bytes.len() {

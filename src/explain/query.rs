@@ -115,7 +115,8 @@ fn bare(code: &str) -> &str {
 }
 
 impl Fault {
-    /// The fault of a text that is nothing of all that can be explained. Only of a word or two can be said what was meant.
+    /// The fault of a text that is nothing of all that can be explained. Only of a word or two can be said what was
+    /// meant.
     fn unknown(text: &str) -> Self {
         let mut words = text.split_whitespace();
         let (first, is_short) = (words.next().unwrap_or_default(), words.nth(1).is_none());

@@ -1,4 +1,5 @@
-//! The `frame` stage: bytes to [`Frame`]s (RFC 6587; [`relp`] has another grammar). It knows neither sockets nor syslog.
+//! The `frame` stage: bytes to [`Frame`]s (RFC 6587; [`relp`] has another grammar). It knows neither sockets nor
+//! syslog.
 //!
 //! A [`Framer`] holds the state of one stream; the bytes stay in the caller's buffer and are never copied:
 //!
@@ -41,8 +42,8 @@
 //!
 //! # The end of the stream
 //!
-//! Text without its delimiter is whole. A counted message that lacks bytes is truncated. A count without any byte of its
-//! message is text, so that it is seen; it is truncated if the peer is known to count.
+//! Text without its delimiter is whole. A counted message that lacks bytes is truncated. A count without any byte of
+//! its message is text, so that it is seen; it is truncated if the peer is known to count.
 //!
 //! # Limits
 //!
@@ -50,8 +51,8 @@
 //!   everything from the first message over the limit on: reading counts from within text would invent messages.
 //! - In auto framing NUL ends no message, because messages may hold NUL. Peers that end messages with NUL alone need
 //!   [`Framing::Nul`].
-//! - In auto framing a line of text that begins with a number, SP and `<` is taken for a counted message; on a connection
-//!   that has sent a count, a number and SP are enough.
+//! - In auto framing a line of text that begins with a number, SP and `<` is taken for a counted message; on a
+//!   connection that has sent a count, a number and SP are enough.
 
 use std::mem;
 
@@ -73,16 +74,16 @@ pub struct Frame<'b> {
 }
 
 impl<'b> Frame<'b> {
-    /// A datagram, which is one message (RFC 5426, section 3.1): all of it but the line ends and NULs at its end, cut at
-    /// `max` bytes.
+    /// A datagram, which is one message (RFC 5426, section 3.1): all of it but the line ends and NULs at its end, cut
+    /// at `max` bytes.
     ///
     /// The frame is empty if nothing else was in it.
     pub fn datagram(datagram: &'b [u8], max: usize) -> Self {
         Self::cut(delimiter::trim_datagram(datagram), max)
     }
 
-    /// The data of a RELP frame, which is one message: all of it but the line ends and NULs at its end, which senders put
-    /// there by their templates. The frame is empty if nothing else was in it.
+    /// The data of a RELP frame, which is one message: all of it but the line ends and NULs at its end, which senders
+    /// put there by their templates. The frame is empty if nothing else was in it.
     #[must_use]
     pub fn trimmed(self) -> Self {
         // What is missing at the end of a truncated one is not known.
@@ -117,11 +118,12 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// How the messages of a whole file are told apart, by its beginning `start`: by counts, if a message with a count is
-    /// there, and as lines otherwise. `None` if it takes more bytes to know, of which there are none once it has `ended`.
+    /// How the messages of a whole file are told apart, by its beginning `start`: by counts, if a message with a count
+    /// is there, and as lines otherwise. `None` if it takes more bytes to know, of which there are none once it has
+    /// `ended`.
     ///
-    /// A line may begin with a number and PRI too, as `uniq -c` writes it, and its number may be a large one. So the message has
-    /// to be within the limit, and the next one with its count has to follow, or the end.
+    /// A line may begin with a number and PRI too, as `uniq -c` writes it, and its number may be a large one. So the
+    /// message has to be within the limit, and the next one with its count has to follow, or the end.
     pub fn of_file(start: &[u8], ended: bool, max_frame_size: usize) -> Option<Self> {
         let (header, len) = match octet::read_header(start, false) {
             Header::Count { header, len } if header.saturating_add(len) <= max_frame_size => (header, len),
@@ -153,15 +155,16 @@ pub enum Step<'b> {
     },
     /// No message is complete: read more behind what the buffer holds.
     More {
-        /// How many bytes at the begin of the buffer are done with, none of them part of a message that is still to come.
+        /// How many bytes at the begin of the buffer are done with, none of them part of a message that is still to
+        /// come.
         consumed: usize,
     },
 }
 
 /// Finds the messages in one stream of bytes.
 ///
-/// The frames are the same however the stream is cut into reads. It takes time linear in the bytes even if they come one
-/// by one, never allocates, and needs no more than [`max_buffer`](Self::max_buffer) bytes to go on.
+/// The frames are the same however the stream is cut into reads. It takes time linear in the bytes even if they come
+/// one by one, never allocates, and needs no more than [`max_buffer`](Self::max_buffer) bytes to go on.
 #[derive(Clone, Debug)]
 pub struct Framer {
     framing: Framing,
@@ -202,15 +205,16 @@ impl Framer {
         Self { framing, max_frame_size, counting: framing == Framing::OctetCounting, state: State::Start }
     }
 
-    /// How many bytes the caller's buffer must be able to hold: with that many, [`next`](Self::next) always consumes some.
+    /// How many bytes the caller's buffer must be able to hold: with that many, [`next`](Self::next) always consumes
+    /// some.
     pub fn max_buffer(&self) -> usize {
         self.max_frame_size.saturating_add(delimiter::LINE_END_MAX).max(octet::HEADER_MAX)
     }
 
     /// Looks for the next message in `buf`, which begins where the last call's `consumed` ended.
     ///
-    /// [`Step::More`] says that only more bytes can help: call it again after a read, and [`finish`](Self::finish) at the
-    /// end of the stream.
+    /// [`Step::More`] says that only more bytes can help: call it again after a read, and [`finish`](Self::finish) at
+    /// the end of the stream.
     pub fn next<'b>(&mut self, buf: &'b [u8]) -> Step<'b> {
         let mut at = 0;
         loop {
@@ -230,8 +234,9 @@ impl Framer {
         }
     }
 
-    /// Gives up waiting for the rest of a message: `buf` is what [`next`](Self::next) did not consume when it last asked for
-    /// more, and is given as the message, truncated. The rest is skipped when it comes. `None` if no message has begun.
+    /// Gives up waiting for the rest of a message: `buf` is what [`next`](Self::next) did not consume when it last
+    /// asked for more, and is given as the message, truncated. The rest is skipped when it comes. `None` if no message
+    /// has begun.
     pub fn cut<'b>(&mut self, buf: &'b [u8]) -> Option<Frame<'b>> {
         self.state = match self.state {
             _ if buf.is_empty() => return None,

@@ -1,7 +1,7 @@
 //! Octet counting: `MSG-LEN SP MSG`, where `MSG-LEN = NONZERO-DIGIT *DIGIT` (RFC 6587, section 3.4.1).
 
-/// The longest MSG-LEN that is believed. The RFC has no limit; nine digits fit every `usize` that Rust's targets with an
-/// operating system have, and a longer number is far more likely text than a message of a gigabyte.
+/// The longest MSG-LEN that is believed. The RFC has no limit; nine digits fit every `usize` that Rust's targets with
+/// an operating system have, and a longer number is far more likely text than a message of a gigabyte.
 const MAX_DIGITS: usize = 9;
 
 /// The most bytes for which [`read_header`] may need to see more: all digits, SP, and the first byte of MSG.
@@ -20,8 +20,8 @@ pub(super) enum Header {
 
 /// Reads the `MSG-LEN SP` that `start` may begin with.
 ///
-/// It decides only once the first byte of MSG is there. Unless the peer is known to be `counting`, that byte must be the
-/// `<` of a PRI: a line of text may well begin with a number and a space.
+/// It decides only once the first byte of MSG is there. Unless the peer is known to be `counting`, that byte must be
+/// the `<` of a PRI: a line of text may well begin with a number and a space.
 pub(super) fn read_header(start: &[u8], counting: bool) -> Header {
     let mut len = 0;
     for (at, &byte) in start.iter().enumerate().take(MAX_DIGITS + 1) {

@@ -5,8 +5,8 @@
 //! TXNR    = 1*9DIGIT      DATALEN = 1*9DIGIT      COMMAND = 1*32ALPHA
 //! ```
 //!
-//! With DATALEN 0 the LF follows directly. A [`Parser`] holds the state of one connection; the bytes stay in the caller's
-//! buffer, and no memory is set aside for a length that was only announced:
+//! With DATALEN 0 the LF follows directly. A [`Parser`] holds the state of one connection; the bytes stay in the
+//! caller's buffer, and no memory is set aside for a length that was only announced:
 //!
 //! ```
 //! use postrider::frame::relp::{Oversize, Parser, Step};
@@ -107,8 +107,8 @@ pub enum Error {
 
 /// Finds the frames in the bytes of one connection.
 ///
-/// They are the same however the bytes are cut into reads. A message is given out only when all of it has come, also one
-/// that is cut: a sender does not expect an answer to half a frame.
+/// They are the same however the bytes are cut into reads. A message is given out only when all of it has come, also
+/// one that is cut: a sender does not expect an answer to half a frame.
 #[derive(Clone, Debug)]
 pub struct Parser {
     max_data: usize,
@@ -134,8 +134,8 @@ struct Cursor<'b> {
 // === impl Parser ===
 
 impl Parser {
-    /// A parser for a new connection whose frames have at most `max_data` bytes of DATA; `oversize` says what becomes of
-    /// messages with more.
+    /// A parser for a new connection whose frames have at most `max_data` bytes of DATA; `oversize` says what becomes
+    /// of messages with more.
     pub const fn new(max_data: usize, oversize: Oversize) -> Self {
         Self { max_data, oversize, skipped: 0 }
     }
@@ -245,8 +245,8 @@ pub const fn next_txnr(txnr: u32) -> u32 {
     if txnr >= TXNR_MAX { 1 } else { txnr + 1 }
 }
 
-/// What the data of `open` offers: names with their values, the text behind `=`. Lines that are no offer, and those over
-/// the limits of 32 bytes for the name and 255 for a value, are left out.
+/// What the data of `open` offers: names with their values, the text behind `=`. Lines that are no offer, and those
+/// over the limits of 32 bytes for the name and 255 for a value, are left out.
 pub fn offers(data: &[u8]) -> impl Iterator<Item = (&str, &str)> {
     data.split(|byte| *byte == b'\n').filter_map(|line| {
         let line = std::str::from_utf8(line).ok()?;
@@ -271,7 +271,8 @@ mod tests {
 
     type Owned = (u32, String, Vec<u8>, bool);
 
-    /// Everything that a parser finds if the bytes come in reads that end at `cuts`, and the most bytes that it had kept.
+    /// Everything that a parser finds if the bytes come in reads that end at `cuts`, and the most bytes that it had
+    /// kept.
     fn read(bytes: &[u8], cuts: &[usize], max: usize, oversize: Oversize) -> (Vec<Owned>, Option<Error>, usize) {
         let mut parser = Parser::new(max, oversize);
         let (mut found, mut buffer, mut most, mut start) = (Vec::new(), Vec::new(), 0, 0);

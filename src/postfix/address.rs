@@ -1,7 +1,7 @@
 //! Addresses as the log prints them (`src/global/info_log_addr_form.c`).
 //!
-//! Since Postfix 3.5 a local part that needs it is quoted (`<"a b, c>"@example.com>`), so that its end is certain. Before,
-//! and with `info_log_address_format = internal`, it is not, and anything may stand between the brackets.
+//! Since Postfix 3.5 a local part that needs it is quoted (`<"a b, c>"@example.com>`), so that its end is certain.
+//! Before, and with `info_log_address_format = internal`, it is not, and anything may stand between the brackets.
 //!
 //! # Limits
 //!
@@ -54,7 +54,8 @@ pub(super) fn split_last(text: &str) -> (&str, &str) {
     }
 }
 
-/// The address in external form that follows a `<`, and what follows its `>`; `None` if it is none, or is in internal form.
+/// The address in external form that follows a `<`, and what follows its `>`; `None` if it is none, or is in internal
+/// form.
 ///
 /// Outside a quoted local part it holds neither brackets nor quotes nor spaces, so that it ends in one place only.
 pub(super) fn external(text: &str) -> Option<(&str, &str)> {

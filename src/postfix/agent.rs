@@ -1,4 +1,5 @@
-//! What delivery agents say beside their deliveries (`src/local`, `src/virtual`, `src/pipe`, `src/global/deliver_pass.c`).
+//! What delivery agents say beside their deliveries (`src/local`, `src/virtual`, `src/pipe`,
+//! `src/global/deliver_pass.c`).
 //!
 //! ```text
 //! passing <RECIPIENT> to transport=TRANSPORT       Postfix 3.6
@@ -28,8 +29,8 @@ fn passing(text: &str) -> Option<Event<'_>> {
     (!transport.is_empty()).then_some(Event::Passing(Passing { to, transport }))
 }
 
-/// Whether a line is of the dump of a delivery's state that `local -v` and `virtual -v` write (`src/local/local_expand.c`,
-/// `deliver_attr_dump()`).
+/// Whether a line is of the dump of a delivery's state that `local -v` and `virtual -v` write
+/// (`src/local/local_expand.c`, `deliver_attr_dump()`).
 fn is_dump(text: &str) -> bool {
     const NAMES: [&str; 20] = [
         "level",

@@ -9,8 +9,8 @@
 //! # Limits
 //!
 //! SERVICE may be `ADDR:PORT`, and either ADDR may be IPv6 without brackets. The client is the longest end that is an
-//! address, unless that leaves an address without a port as the service, which master.cf does not have. Of a line that is
-//! cut in ADDR, the client is left out: half an address may be another's.
+//! address, unless that leaves an address without a port as the service, which master.cf does not have. Of a line that
+//! is cut in ADDR, the client is left out: half an address may be another's.
 
 use std::net::IpAddr;
 

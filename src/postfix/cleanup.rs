@@ -1,4 +1,5 @@
-//! cleanup's own lines (`src/cleanup/cleanup_message.c`, `src/cleanup/cleanup_api.c`); its checks and milters are in `verdict/`.
+//! cleanup's own lines (`src/cleanup/cleanup_message.c`, `src/cleanup/cleanup_api.c`); its checks and milters are in
+//! `verdict/`.
 //!
 //! ```text
 //! message-id=VALUE              VALUE is the header as it came

@@ -1,13 +1,14 @@
 //! Verbose output: what `-v`, `debug_peer_list` and high TLS log levels add.
 //!
-//! There is no end of it, and nobody acts on it, but it must not hide in `other` what ought to be known. So a line is verbose
-//! output only if its shape says so, and this is read last:
+//! There is no end of it, and nobody acts on it, but it must not hide in `other` what ought to be known. So a line is
+//! verbose output only if its shape says so, and this is read last:
 //!
 //! - it has no level, for Postfix gives all of it at level info;
 //! - and it begins and goes on as one of [`SHAPES`], or is one of [`LINES`] or of the few forms below them;
-//! - or it names a C function, alone or with `: ` and anything behind it: a name of lower-case letters, digits and at least
-//!   one `_`, whose first word is one of [`MODULES`], and no queue id in front. `foo_bar: x` is `other`, for no function of
-//!   Postfix begins with `foo`; so is `reject_warning: x`, which smtpd's verdicts begin with, and no function is called.
+//! - or it names a C function, alone or with `: ` and anything behind it: a name of lower-case letters, digits and at
+//!   least one `_`, whose first word is one of [`MODULES`], and no queue id in front. `foo_bar: x` is `other`, for no
+//!   function of Postfix begins with `foo`; so is `reject_warning: x`, which smtpd's verdicts begin with, and no
+//!   function is called.
 //!
 //! # Limits
 //!

@@ -4,22 +4,24 @@
 //! to=<RCPT>[, orig_to=<ORIG>], relay=RELAY[, conn_use=N], delay=T, delays=T/T/T/T[, tls=TLS], dsn=D.D.D, status=WORD (REASON)
 //! ```
 //!
-//! It is read as a list of `, key=value` pairs in any order, unknown keys skipped: Postfix 2.3 added `conn_use`, `delays`
-//! and `dsn`, Postfix 3.11 `tls`, and each broke the parsers that expected a sequence. A comma may be missing, or the
-//! space behind it. `status` ends the list, for what follows is written by strangers: nothing in a reason is read as a
-//! field. Where an address may have ended the list, the flag `status_ambiguous` says so.
+//! It is read as a list of `, key=value` pairs in any order, unknown keys skipped: Postfix 2.3 added `conn_use`,
+//! `delays` and `dsn`, Postfix 3.11 `tls`, and each broke the parsers that expected a sequence. A comma may be missing,
+//! or the space behind it. `status` ends the list, for what follows is written by strangers: nothing in a reason is
+//! read as a field. Where an address may have ended the list, the flag `status_ambiguous` says so.
 
 use super::{Line, address, cause, divide, endpoint, provider, queue_id, remote_id, reply, status};
 use crate::decimal;
 use crate::dsn::Dsn;
 use crate::record::{Decimal, Delays, Delivery, Endpoint, Event, Flags, Notice};
 
-/// The words that Postfix writes (`sent.c`, `bounce.c`, `defer.c`, `verify.c` and `trace.c` in `src/global`), as they are in the
-/// record. Any other word counts too, but only where a reason follows: a line that is cut in the word has none.
+/// The words that Postfix writes (`sent.c`, `bounce.c`, `defer.c`, `verify.c` and `trace.c` in `src/global`), as they
+/// are in the record. Any other word counts too, but only where a reason follows: a line that is cut in the word has
+/// none.
 const STATUS_WORDS: [&str; 7] =
     ["sent", "bounced", "softbounce", "deferred", "deliverable", "undeliverable", "undeliverable_but_not_cached"];
 
-/// The programs that write the record: the callers of `src/global/bounce.c`, `defer.c`, `sent.c`, `trace.c` and `verify.c`.
+/// The programs that write the record: the callers of `src/global/bounce.c`, `defer.c`, `sent.c`, `trace.c` and
+/// `verify.c`.
 pub(super) const WRITERS: &[&str] =
     &["smtp", "lmtp", "local", "virtual", "pipe", "error", "retry", "discard", "qmgr", "nqmgr", "oqmgr", "cleanup"];
 
@@ -32,8 +34,8 @@ pub(super) fn read_cut<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     is_cut.then_some(Event::Notice(Notice { kind: CUT, server: None, text: line.text }))
 }
 
-/// Reads the delivery that a text without level and queue id describes into an empty one. True if the text begins with `to=` and
-/// has a status.
+/// Reads the delivery that a text without level and queue id describes into an empty one. True if the text begins with
+/// `to=` and has a status.
 pub(super) fn read<'a>(text: &'a str, delivery: &mut Delivery<'a>, flags: &mut Flags) -> bool {
     let Some(list) = text.strip_prefix("to=") else { return false };
     if read_list(list, true, delivery, flags).is_some() {
@@ -43,8 +45,8 @@ pub(super) fn read<'a>(text: &'a str, delivery: &mut Delivery<'a>, flags: &mut F
     read_list(list, false, delivery, flags).is_some()
 }
 
-/// Reads the delivery in a list into an empty one. If `strict`, `None` also for one in which a comma or a space is missing
-/// between two pairs.
+/// Reads the delivery in a list into an empty one. If `strict`, `None` also for one in which a comma or a space is
+/// missing between two pairs.
 fn read_list<'a>(list: &'a str, strict: bool, delivery: &mut Delivery<'a>, flags: &mut Flags) -> Option<()> {
     let mut rest;
     (delivery.to, rest) = address::split(list);
@@ -147,8 +149,8 @@ fn split_status(text: &str) -> Option<(&str, Option<&str>)> {
 /// Whether what follows the first status may be the end of an address and a list of its own, with another status.
 ///
 /// Postfix before 3.5, or with `info_log_address_format = internal`, logs addresses without quotes: one such as
-/// `x>, relay=none, dsn=2.0.0, status=sent (y@example.com` forges a list. The first status counts, since a server can write
-/// the same into the text of a reason; nobody can tell the two apart.
+/// `x>, relay=none, dsn=2.0.0, status=sent (y@example.com` forges a list. The first status counts, since a server can
+/// write the same into the text of a reason; nobody can tell the two apart.
 fn has_second_status(reason: &str) -> bool {
     // Nearly no reason has the first, so the second is nearly never looked for.
     let ends = memchr::memchr_iter(b'>', reason.as_bytes()).find(|end| reason[end + 1..].starts_with(", "));

@@ -1,10 +1,12 @@
-//! Finding a byte in short texts, and dividing them there, several times as fast as `memchr` and the standard library do.
+//! Finding a byte in short texts, and dividing them there, several times as fast as `memchr` and the standard library
+//! do.
 
-/// Where the first `byte` stands that is one of the next few dozen bytes; [`memchr::memchr`] is better at finding farther ones.
+/// Where the first `byte` stands that is one of the next few dozen bytes; [`memchr::memchr`] is better at finding
+/// farther ones.
 #[inline]
 pub(super) fn find(text: &[u8], byte: u8) -> Option<usize> {
-    // Eight bytes at a time: one that is equal becomes 0, and subtracting 1 from each then sets its highest bit. The borrow
-    // may do the same to those behind it, but to none before it.
+    // Eight bytes at a time: one that is equal becomes 0, and subtracting 1 from each then sets its highest bit. The
+    // borrow may do the same to those behind it, but to none before it.
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     let mut rest = text;
     while let Some((block, after)) = rest.split_first_chunk() {

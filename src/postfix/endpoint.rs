@@ -43,7 +43,8 @@ pub(super) fn read(text: &str) -> Option<Endpoint<'_>> {
     (endpoint != Endpoint::default()).then_some(endpoint)
 }
 
-/// The endpoint with brackets that a text begins with, and what follows it; `None` as the endpoint if nothing of it is known.
+/// The endpoint with brackets that a text begins with, and what follows it; `None` as the endpoint if nothing of it is
+/// known.
 ///
 /// The bracket that ends it is the first that something else than a path follows.
 pub(super) fn split(text: &str) -> Option<(Option<Endpoint<'_>>, &str)> {

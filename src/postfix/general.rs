@@ -18,8 +18,8 @@ const NOTICES: &[(&str, &str, &str)] = &[
     // Every program's main loop; postscreen goes on in the background.
     ("table ", " has changed", "table_changed"),
 
-    // Since Postfix 3.0: what changes once compatibility_level is raised (src/postfix/postfix.c and whoever uses a default;
-    // src/master/master_ent.c puts the file and the line in front).
+    // Since Postfix 3.0: what changes once compatibility_level is raised (src/postfix/postfix.c and whoever uses a
+    // default; src/master/master_ent.c puts the file and the line in front).
     ("using backwards-compatible default setting ", "", "compatibility"),
     ("Postfix is running with backwards-compatible default settings", "", "compatibility"),
     ("Postfix is using backwards-compatible default settings", "", "compatibility"),

@@ -6,9 +6,9 @@
 //!
 //! # Limits
 //!
-//! `lmtp` over TCP cannot be told from `smtp`, except at port 24. `relay=none` is `smtp` only where the reason is one of a
-//! client that found no server; else it is `error`, which writes most of these. A delivery without any relay has a daemon only
-//! where its reason tells.
+//! `lmtp` over TCP cannot be told from `smtp`, except at port 24. `relay=none` is `smtp` only where the reason is one
+//! of a client that found no server; else it is `error`, which writes most of these. A delivery without any relay has a
+//! daemon only where its reason tells.
 
 use crate::record::{Delivery, Event};
 
@@ -256,7 +256,8 @@ const REASONS: &[(&str, &str)] = &[
     ("error", "mail transport unavailable"),
 ];
 
-/// The agent where the line has no relay, or `relay=none`, which nearly only `error` writes for other reasons than these.
+/// The agent where the line has no relay, or `relay=none`, which nearly only `error` writes for other reasons than
+/// these.
 fn without_relay(delivery: &Delivery<'_>, text: &str) -> Option<&'static str> {
     let reason = delivery.reason.unwrap_or("");
     let named = REASONS.iter().find(|(_, begin)| reason.starts_with(begin)).map(|(name, _)| *name);

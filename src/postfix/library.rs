@@ -1,9 +1,9 @@
-//! What libraries log by themselves inside of a program of Postfix, under its name: Cyrus SASL with its plugins in smtpd, smtp and
-//! lmtp, PAM, and in any program what looks up users (NSS).
+//! What libraries log by themselves inside of a program of Postfix, under its name: Cyrus SASL with its plugins in
+//! smtpd, smtp and lmtp, PAM, and in any program what looks up users (NSS).
 //!
-//! The text has no level, so that the words have to tell: what names a problem is a warning, and what tells of a step is
-//! verbose output. What Postfix logs on behalf of the library begins with `SASL authentication`, and is a notice of smtpd;
-//! what OpenSSL says is in `tls/`.
+//! The text has no level, so that the words have to tell: what names a problem is a warning, and what tells of a step
+//! is verbose output. What Postfix logs on behalf of the library begins with `SASL authentication`, and is a notice of
+//! smtpd; what OpenSSL says is in `tls/`.
 
 use super::Line;
 use crate::record::{Event, Text};

@@ -77,8 +77,8 @@ fn script(text: &str) -> Option<Event<'_>> {
     Some(Event::Lifecycle(Lifecycle { action, version: None, config_directory: None, signal: None }))
 }
 
-/// Whether a line is of the dump of a service that `master -v` writes (`src/master/master_ent.c`). Nothing but its daemon
-/// tells that the words mean something else than elsewhere.
+/// Whether a line is of the dump of a service that `master -v` writes (`src/master/master_ent.c`). Nothing but its
+/// daemon tells that the words mean something else than elsewhere.
 fn is_dump(text: &str) -> bool {
     const NUMBERS: [&str; 8] = [
         "flags: ",

@@ -5,8 +5,8 @@
 //!           tag                                    queue_id            a reader
 //! ```
 //!
-//! Every function here is total: a line that is cut, munged or forged still gives an event, and what could not be read is
-//! `None`. Time is linear in the length of the text, and nothing is allocated.
+//! Every function here is total: a line that is cut, munged or forged still gives an event, and what could not be read
+//! is `None`. Time is linear in the length of the text, and nothing is allocated.
 
 mod address;
 mod agent;
@@ -64,8 +64,8 @@ struct Line<'a> {
 /// Reads the event that a line is; `None` if it is none of the reader's.
 type Reader = for<'a> fn(&Line<'a>) -> Option<Event<'a>>;
 
-/// Which file reads the lines of which programs, from top to bottom: the first event counts. A line whose program is not
-/// known is shown to every reader.
+/// Which file reads the lines of which programs, from top to bottom: the first event counts. A line whose program is
+/// not known is shown to every reader.
 const READERS: &[(Writers, Reader)] = &[
     (Of(&["postscreen"]), postscreen::read),
     (Of(&["dnsblog"]), dnsblog::read),
@@ -156,14 +156,15 @@ pub fn parse<'a>(message: &Message<'a>) -> Option<Postfix<'a>> {
     })
 }
 
-/// Whether the tag of a Postfix program stands anywhere in `text`, of which `message` was read. Where [`parse`] gives nothing,
-/// its line was not understood.
+/// Whether the tag of a Postfix program stands anywhere in `text`, of which `message` was read. Where [`parse`] gives
+/// nothing, its line was not understood.
 pub fn has_tag(message: &Message<'_>, text: &str) -> bool {
     unrecognised::has_tag(message, text)
 }
 
-/// What stands before a line that is nobody's, if something else than a queue id of Postfix is taken for one: `XXXXXXXXXX`,
-/// `<queueid>`, as people publish and test with; the text behind it and its event. That must be as it is behind an id.
+/// What stands before a line that is nobody's, if something else than a queue id of Postfix is taken for one:
+/// `XXXXXXXXXX`, `<queueid>`, as people publish and test with; the text behind it and its event. That must be as it is
+/// behind an id.
 ///
 /// Verbose output is somebody's already: what follows a word there is a stranger's.
 fn behind_unusual_id<'a>(

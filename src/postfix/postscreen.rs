@@ -14,8 +14,8 @@
 //! ```
 //!
 //! The tests have the names of Postfix 3.6 whatever words an older one, or `respectful_logging = no`, writes for them.
-//! Texts are the client's, escaped; they come last, so that nothing in them is read as a field. The lines that begin with
-//! `reject:` are verdicts.
+//! Texts are the client's, escaped; they come last, so that nothing in them is read as a field. The lines that begin
+//! with `reject:` are verdicts.
 
 use super::{Line, endpoint};
 use crate::decimal;

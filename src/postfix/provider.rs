@@ -1,8 +1,8 @@
 //! Whose server or filter it is that refuses, and its own code for why.
 //!
-//! The name of the server tells, by its last labels, or else words that only one provider writes: a link to its pages, the
-//! name of its block list. Who prints codes of its own does so in its own way, which [`code`] knows. What they mean is for
-//! people: `explain/providers/` has it.
+//! The name of the server tells, by its last labels, or else words that only one provider writes: a link to its pages,
+//! the name of its block list. Who prints codes of its own does so in its own way, which [`code`] knows. What they mean
+//! is for people: `explain/providers/` has it.
 //!
 //! To add one, add a variant of [`Provider`], a row here, and a line in `tests/corpus/postfix/provider.log`.
 

@@ -39,8 +39,8 @@ pub(super) fn split(text: &str) -> (Option<QueueId<'_>>, &str) {
     }
 }
 
-/// What stands in place of a queue id in front of a text, though Postfix can't have written it, and what follows it. Whether it
-/// is one, only what follows can tell.
+/// What stands in place of a queue id in front of a text, though Postfix can't have written it, and what follows it.
+/// Whether it is one, only what follows can tell.
 ///
 /// A C function's name is none: `-v` logs what a stranger sent behind it, `reject_invalid_hostname: HELO`.
 pub(super) fn split_unusual(text: &str) -> Option<(QueueId<'_>, &str)> {
@@ -58,8 +58,8 @@ pub(super) fn is_function(text: &str) -> bool {
     text.contains('_') && is_name(text) && text != PLACEHOLDER
 }
 
-/// Whether a text is what people put in place of a queue id: a word that is no table, address or host, or anything of the kind
-/// in brackets or quotes.
+/// Whether a text is what people put in place of a queue id: a word that is no table, address or host, or anything of
+/// the kind in brackets or quotes.
 pub(super) fn is_substitute(text: &str) -> bool {
     const BRACKETS: [(&str, &str); 7] =
         [("<", ">"), ("[", "]"), ("(", ")"), ("{{", "}}"), ("{", "}"), ("${", "}"), ("\"", "\"")];

@@ -11,7 +11,8 @@
 //! REPLY = CODE[-][ D.D.D] TEXT, once for each line of the reply
 //! ```
 //!
-//! `delivery temporarily suspended: `, `delivery via N[A]:P: ` and `Protocol error: ` may stand before all but the first.
+//! `delivery temporarily suspended: `, `delivery via N[A]:P: ` and `Protocol error: ` may stand before all but the
+//! first.
 
 use super::endpoint;
 use crate::decimal;
@@ -60,7 +61,8 @@ pub(super) fn read(reason: &str, bare: bool) -> Option<Said<'_>> {
     Some(Said { introduction, reply: Reply { command, server, ..read_reply(text) } })
 }
 
-/// What follows `delivery via N[A]:P: ` or `delivery via TRANSPORT: `: the words of that server, or of Postfix about it.
+/// What follows `delivery via N[A]:P: ` or `delivery via TRANSPORT: `: the words of that server, or of Postfix about
+/// it.
 pub(super) fn skip_via(text: &str) -> &str {
     text.strip_prefix("delivery via ").and_then(|text| text.split_once(": ")).map_or(text, |(_, text)| text)
 }

@@ -86,7 +86,8 @@ const OWN: &[(&str, &str)] = &[
     ("SASL authentication failed: server ", " offered no compatible authentication mechanisms"),
 ];
 
-/// How Postfix's own words begin where they name no server, or not at a certain place. Only a line with a queue id counts.
+/// How Postfix's own words begin where they name no server, or not at a certain place. Only a line with a queue id
+/// counts.
 const UNNAMED: &[&str] = &[
     // smtp_proto.c
     "Server certificate not ",

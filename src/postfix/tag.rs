@@ -3,7 +3,8 @@
 //! A message is Postfix's in three cases:
 //!
 //! - its tag has a `/` and ends in the name of a Postfix program, whatever `syslog_name` is: `192.0.2.9/smtpd` counts;
-//! - its tag is `postfix` or `postfix-*` alone, as RFC 5424 templates of rsyslog leave it: they end APP-NAME at the `/`;
+//! - its tag is `postfix` or `postfix-*` alone, as RFC 5424 templates of rsyslog leave it: they end APP-NAME at the
+//!   `/`;
 //! - its tag begins that way and a relay cut it at 32 characters, so that the program is damaged or gone.
 //!
 //! # Limits

@@ -1,4 +1,5 @@
-//! Connections of tlsproxy (`src/tlsproxy/tlsproxy.c`): `CONNECT from|to P`, `DISCONNECT P`. What it says of TLS is in `tls`.
+//! Connections of tlsproxy (`src/tlsproxy/tlsproxy.c`): `CONNECT from|to P`, `DISCONNECT P`. What it says of TLS is in
+//! `tls`.
 //!
 //! # Limits
 //!

@@ -1,4 +1,5 @@
-//! The tag of a Postfix program in a line that was not read as one of Postfix: its header is of a kind that nobody thought of.
+//! The tag of a Postfix program in a line that was not read as one of Postfix: its header is of a kind that nobody
+//! thought of.
 //!
 //! ```text
 //! postfix/smtpd[123]:        anywhere; in what another program wrote, not in quotes

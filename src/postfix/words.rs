@@ -1,7 +1,7 @@
 //! Many words looked for in one text, in one pass and whatever the case of its letters.
 //!
-//! [`Words`] is a table of what words can begin with three given bytes, which the compiler makes. Most places of a text begin
-//! none, so that a text costs a look into the table for each of its bytes, however many words there are.
+//! [`Words`] is a table of what words can begin with three given bytes, which the compiler makes. Most places of a text
+//! begin none, so that a text costs a look into the table for each of its bytes, however many words there are.
 
 /// Words to look for: those of the `N` rows of a table.
 pub(super) struct Words<const N: usize> {
@@ -49,7 +49,8 @@ impl<const N: usize> Words<N> {
         Self { starts, entries }
     }
 
-    /// The least row below `limit` whose words are in a text and that `fits`, which also gets the place where they begin.
+    /// The least row below `limit` whose words are in a text and that `fits`, which also gets the place where they
+    /// begin.
     pub(super) fn least(&self, text: &[u8], limit: u16, fits: impl Fn(u16, usize) -> bool) -> Option<u16> {
         let mut least = limit;
         for (at, begin) in text.windows(3).enumerate() {
@@ -77,7 +78,8 @@ const fn bucket([a, b, c]: [u8; 3]) -> usize {
     (begin.wrapping_mul(0x9E37_79B1) >> (32 - BUCKETS.ilog2())) as usize
 }
 
-/// The start of a text as tables have their words: in lower case, in one piece, and without addresses, which hold anything.
+/// The start of a text as tables have their words: in lower case, in one piece, and without addresses, which hold
+/// anything.
 ///
 /// Only the first 2048 bytes are kept, which is more than Postfix logs.
 pub(super) struct Folded {

@@ -1,6 +1,7 @@
 //! Causes: why something failed, in one word.
 
-/// Why a delivery failed, or Postfix refused something, from a fixed list, so that nobody downstream has to search free text.
+/// Why a delivery failed, or Postfix refused something, from a fixed list, so that nobody downstream has to search free
+/// text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// The server's host refused the connection.

@@ -9,8 +9,8 @@ use crate::time::Timestamp;
 /// The id of a record, a UUID version 7 (RFC 9562, section 5.7).
 ///
 /// Its bits are, from the highest: 48 of milliseconds since 1970, the version, 12 of the millisecond's fraction, the
-/// variant, 22 that are random per process, and 40 that count the records of the process. So ids sort by time of receipt,
-/// within one read in the order of the stream, and two processes do not collide.
+/// variant, 22 that are random per process, and 40 that count the records of the process. So ids sort by time of
+/// receipt, within one read in the order of the stream, and two processes do not collide.
 ///
 /// That of a line of a file has the line's own time, 10 bits of its millisecond's fraction, and 64 bits of
 /// [`LineHash`]: it is the same each time that the file is read. One without a time has 1970 instead.

@@ -8,8 +8,8 @@ pub struct LineHash(pub u64);
 
 /// Hashes the lines of one file, one after the other.
 ///
-/// Equal lines have equal times, so they stand close together, and a memory of the last lines tells them apart: those of
-/// two *blocks*. A block ends where the second changes, once it has `BLOCK` lines; or with `MOST`, however long a
+/// Equal lines have equal times, so they stand close together, and a memory of the last lines tells them apart: those
+/// of two *blocks*. A block ends where the second changes, once it has `BLOCK` lines; or with `MOST`, however long a
 /// second is. What is remembered depends on nothing but the lines, so it is the same however they are read; and reading
 /// the two blocks again gives it back.
 #[derive(Debug)]
@@ -84,8 +84,8 @@ impl LineHashes {
     }
 }
 
-/// What belongs to the line itself in every framing: `decode` takes spaces in front and a NUL at the end away, a followed
-/// file does not.
+/// What belongs to the line itself in every framing: `decode` takes spaces in front and a NUL at the end away, a
+/// followed file does not.
 const fn trim(mut line: &[u8]) -> &[u8] {
     while let [b' ' | b'\r' | 0, rest @ ..] | [rest @ .., b'\r' | 0] = line {
         line = rest;

@@ -30,8 +30,8 @@ pub struct Delays<'a> {
     pub transmission: Decimal<'a>,
 }
 
-/// Seconds with the digits that Postfix logged: at least one before the point, if there is a point at least one behind it, and
-/// no sign.
+/// Seconds with the digits that Postfix logged: at least one before the point, if there is a point at least one behind
+/// it, and no sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decimal<'a> {
     text: &'a str,
@@ -108,8 +108,8 @@ pub struct Commands<'a>(pub &'a str);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Figures<'a>(pub &'a str);
 
-/// What smtpd counts, in the words of its log (`smtpd_cmd_table` in `src/smtpd/smtpd.c`): `unknown` are all commands that it does
-/// not know, and `commands` is the sum.
+/// What smtpd counts, in the words of its log (`smtpd_cmd_table` in `src/smtpd/smtpd.c`): `unknown` are all commands
+/// that it does not know, and `commands` is the sum.
 const COMMANDS: [&str; 18] = [
     "helo", "ehlo", "xclient", "xforward", "starttls", "auth", "mail", "rcpt", "data", "bdat", "rset", "noop", "vrfy",
     "etrn", "quit", "help", "unknown", "commands",
@@ -161,8 +161,8 @@ fn pairs<'a>(text: &'a str, names: &'static [&'static str]) -> impl Iterator<Ite
     })
 }
 
-/// Whether one of the `name=value` pairs may hold a number that a record cannot show. Nearly no text does, so few bytes are looked
-/// at: of as many digits as such a number has at least, one stands at a multiple of that.
+/// Whether one of the `name=value` pairs may hold a number that a record cannot show. Nearly no text does, so few bytes
+/// are looked at: of as many digits as such a number has at least, one stands at a multiple of that.
 fn may_exceed(pairs: &str) -> bool {
     const DIGITS: usize = decimal::LARGEST.ilog10() as usize + 1;
     pairs.as_bytes().iter().skip(DIGITS - 1).step_by(DIGITS).any(u8::is_ascii_digit)
@@ -221,7 +221,8 @@ impl<'a> Decimal<'a> {
         (&bytes[..self.whole], bytes.get(self.whole + 1..).unwrap_or_default())
     }
 
-    /// Whether a record shows it. A number with more digits than Postfix ever writes may be more than a JSON reader takes.
+    /// Whether a record shows it. A number with more digits than Postfix ever writes may be more than a JSON reader
+    /// takes.
     pub const fn fits(self) -> bool {
         self.text.len() <= decimal::LONGEST
     }

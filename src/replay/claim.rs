@@ -1,9 +1,9 @@
 //! A dead-letter file that one replay has for itself.
 //!
-//! `FILE` is renamed to `FILE.replaying` under the lock that everybody who appends to it takes, so that a daemon goes on with a
-//! new `FILE`. The replay keeps the lock. What is done with is marked in place, by a `#` as the first byte of its line: that
-//! needs no room on the disk, and the next replay passes it by, however this one ended. When every line is done, the
-//! file is removed.
+//! `FILE` is renamed to `FILE.replaying` under the lock that everybody who appends to it takes, so that a daemon goes
+//! on with a new `FILE`. The replay keeps the lock. What is done with is marked in place, by a `#` as the first byte of
+//! its line: that needs no room on the disk, and the next replay passes it by, however this one ended. When every line
+//! is done, the file is removed.
 
 use std::ffi::OsStr;
 use std::fs;

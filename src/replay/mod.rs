@@ -1,9 +1,9 @@
 //! `postrider replay`: sends the records of dead-letter files to their sinks again.
 //!
-//! Each file is claimed (`claim.rs`), read line by line, and each line goes to its sink as a batch of its own, whose receipt tells
-//! when the line is done with: delivered, or refused again and appended to the sink's dead-letter file, which is another
-//! file by then. So a replay ends, and what it has delivered the next one does not send. What no receipt came for,
-//! because of a signal or a crash, stays and is sent by the next replay.
+//! Each file is claimed (`claim.rs`), read line by line, and each line goes to its sink as a batch of its own, whose
+//! receipt tells when the line is done with: delivered, or refused again and appended to the sink's dead-letter file,
+//! which is another file by then. So a replay ends, and what it has delivered the next one does not send. What no
+//! receipt came for, because of a signal or a crash, stays and is sent by the next replay.
 
 mod claim;
 
@@ -98,8 +98,8 @@ struct Feed {
 // === impl Replay ===
 
 impl Replay<'_> {
-    /// Replays the files in order, and calls `say` for what the operator has to know of single lines. What was done until an
-    /// error is in the summary.
+    /// Replays the files in order, and calls `say` for what the operator has to know of single lines. What was done
+    /// until an error is in the summary.
     pub fn run(&self, files: &[PathBuf], say: &mut dyn FnMut(String)) -> (Summary, Result<(), Error>) {
         let mut summary = Summary::default();
         let result = self.run_all(files, &mut summary, say);

@@ -1,5 +1,5 @@
-//! The record's JSON Schema in the words of a store, for whoever wants its types fixed rather than inferred from the first
-//! records.
+//! The record's JSON Schema in the words of a store, for whoever wants its types fixed rather than inferred from the
+//! first records.
 //!
 //! The schema is the only list of fields: it is walked, and each store writes what it finds.
 

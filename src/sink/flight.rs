@@ -161,8 +161,8 @@ impl<R: Clone> Flight<R> {
         }
     }
 
-    /// The destination refuses a record for good. The sink's own thread appends it to the dead-letter file, because that
-    /// may wait for a disk.
+    /// The destination refuses a record for good. The sink's own thread appends it to the dead-letter file, because
+    /// that may wait for a disk.
     pub(super) fn refuse(&mut self, ticket: Ticket, reason: R) {
         let index = self.index(ticket);
         let Some(Some(in_flight)) = self.batches.get_mut(index) else { return };

@@ -11,12 +11,12 @@ use crate::frame::Frame;
 /// The most datagrams of one call.
 const BATCH: usize = 64;
 
-/// The part of a datagram that every slot of a batch has memory for: the whole of nearly every syslog message. A cache line
-/// more than 2 KiB, so that the beginnings of all slots do not compete for the same few sets of the cache.
+/// The part of a datagram that every slot of a batch has memory for: the whole of nearly every syslog message. A cache
+/// line more than 2 KiB, so that the beginnings of all slots do not compete for the same few sets of the cache.
 const HEAD: usize = 2048 + 64;
 
-/// A message is seen to be over the limit by at least one of these bytes; the others are for what may stand behind it and is
-/// not part of it: LF, CR, NUL.
+/// A message is seen to be over the limit by at least one of these bytes; the others are for what may stand behind it
+/// and is not part of it: LF, CR, NUL.
 const TAIL: usize = 16;
 
 /// The most memory for the rest of long datagrams. The kernel gives it only once such datagrams come, page by page.
@@ -25,8 +25,9 @@ const LONG: usize = 4 << 20;
 /// Datagrams that one call received.
 ///
 /// A slot has to be as large as the largest datagram, as what does not fit is lost; but 64 slots of 64 KiB, of which
-/// each holds 200 bytes, lie too far apart for the caches. So each slot has two parts. The heads lie close together; the rest of a
-/// datagram goes to the slot's part of `long`, which is behind a gap for a copy of its head, so that it is in one piece again.
+/// each holds 200 bytes, lie too far apart for the caches. So each slot has two parts. The heads lie close together;
+/// the rest of a datagram goes to the slot's part of `long`, which is behind a gap for a copy of its head, so that it
+/// is in one piece again.
 pub(super) struct Batch<A> {
     heads: Vec<u8>,
     long: Vec<u8>,
@@ -78,8 +79,8 @@ impl<A: SockaddrLike + Copy> Batch<A> {
             let rest = long.next().map_or(&mut [][..], |long| &mut long[HEAD..]);
             [IoSliceMut::new(head), IoSliceMut::new(rest)]
         });
-        // New for each call: the kernel writes into them how long the address and the control messages were, and where they
-        // are used again, it takes that for the room that there is.
+        // New for each call: the kernel writes into them how long the address and the control messages were, and where
+        // they are used again, it takes that for the room that there is.
         let mut headers = MultiHeaders::<A>::preallocate(slots, None);
         let results = recvmmsg(socket, &mut headers, slices.iter_mut().take(slots), MsgFlags::MSG_DONTWAIT, None)?;
         self.received.extend(results.map(|result| Received {
@@ -116,8 +117,8 @@ mod tests {
 
     use super::*;
 
-    /// Sends datagrams of these sizes, receives them in one call for messages of at most `max` bytes, and gives the size of
-    /// each frame and whether it is truncated.
+    /// Sends datagrams of these sizes, receives them in one call for messages of at most `max` bytes, and gives the
+    /// size of each frame and whether it is truncated.
     fn receive(max: usize, datagrams: &[Vec<u8>]) -> Vec<(usize, bool)> {
         let (sender, receiver) = UnixDatagram::pair().unwrap();
         for datagram in datagrams {

@@ -20,8 +20,8 @@ use crate::throttle::{Owner, Throttle};
 /// After a stop, so many datagrams that the kernel already holds are still read.
 const LAST_WORDS: usize = 100_000;
 
-/// After so many datagrams a socket lets others have the thread: about a millisecond. Each time wakes another thread, which looks
-/// whether it can take the work over.
+/// After so many datagrams a socket lets others have the thread: about a millisecond. Each time wakes another thread,
+/// which looks whether it can take the work over.
 const TURN: usize = 1024;
 
 /// The kernel is asked so often how many datagrams it dropped.
@@ -38,21 +38,21 @@ pub(super) trait Receive: AsFd {
 
     async fn readable(&self) -> io::Result<()>;
 
-    /// Calls `receive` if the socket may have a datagram. Its [`io::ErrorKind::WouldBlock`] says that there is no other, so
-    /// that `readable` waits for the next.
+    /// Calls `receive` if the socket may have a datagram. Its [`io::ErrorKind::WouldBlock`] says that there is no
+    /// other, so that `readable` waits for the next.
     fn try_receive(&self, receive: impl FnOnce() -> io::Result<()>) -> io::Result<()>;
 
     /// The sender as the record shows it.
     fn name(&self, address: Option<Self::Address>) -> String;
 
-    /// How many datagrams the kernel dropped because the receive buffer was full, since somebody asked last. 0 for sockets
-    /// whose senders wait instead.
+    /// How many datagrams the kernel dropped because the receive buffer was full, since somebody asked last. 0 for
+    /// sockets whose senders wait instead.
     fn new_kernel_drops(&self) -> u32 {
         0
     }
 
-    /// Says of each datagram of a batch, by its sender, whether it is dropped and why: one verdict for each of `senders`. All
-    /// at once, so that what several sockets share is locked once for a batch.
+    /// Says of each datagram of a batch, by its sender, whether it is dropped and why: one verdict for each of
+    /// `senders`. All at once, so that what several sockets share is locked once for a batch.
     fn judge(&self, senders: impl Iterator<Item = Option<Self::Address>>, verdicts: &mut Vec<Option<Reason>>) {
         verdicts.extend(senders.map(|_| None));
     }
@@ -117,8 +117,8 @@ async fn pause(error: &io::Error, failed: &Throttle, intake: &Intake) {
 
 /// What the kernel dropped of one socket.
 ///
-/// Its counter is asked for, instead of having it sent with each datagram (`SO_RXQ_OVFL`): it is the same counter, it costs
-/// one call a second, and it also tells of drops that no datagram followed.
+/// Its counter is asked for, instead of having it sent with each datagram (`SO_RXQ_OVFL`): it is the same counter, it
+/// costs one call a second, and it also tells of drops that no datagram followed.
 struct KernelDrops {
     warned: Throttle,
 }
@@ -155,7 +155,8 @@ impl<'a, S: Receive> Reader<'a, S> {
         Self { socket, intake, batch, verdicts: Vec::new(), peers: Vec::new(), senders: Vec::new() }
     }
 
-    /// Reads what is there, as much as one batch takes, and hands it on; gives how many datagrams it was. The socket was readable.
+    /// Reads what is there, as much as one batch takes, and hands it on; gives how many datagrams it was. The socket
+    /// was readable.
     fn burst(&mut self) -> io::Result<usize> {
         let socket = self.socket;
         let batch = &mut self.batch;

@@ -191,8 +191,8 @@ impl Intake {
         self.submit_until(arrivals, receipt, &CancellationToken::new()).await;
     }
 
-    /// The same for a source whose sender gives up. After the time is over, or `given_up` is cancelled, it waits no more:
-    /// it drops a frame for which no sink has room, before it costs the making of a record.
+    /// The same for a source whose sender gives up. After the time is over, or `given_up` is cancelled, it waits no
+    /// more: it drops a frame for which no sink has room, before it costs the making of a record.
     pub async fn submit_until(
         &self,
         mut arrivals: Vec<Arrival<'_>>,

@@ -72,7 +72,8 @@ pub(super) struct Connection {
 // === impl Listener ===
 
 impl Listener {
-    /// Listens for `source` where `config` says, by the socket of a predecessor if there is one, or by one that was `passed`.
+    /// Listens for `source` where `config` says, by the socket of a predecessor if there is one, or by one that was
+    /// `passed`.
     pub(super) fn bind(
         config: &ListenerConfig,
         passed: &mut Passed,
@@ -217,8 +218,8 @@ impl Guard {
         }
     }
 
-    /// Who speaks on a connection of the proxy `peer`; or whose connection ends before its first message, and why. A proxy that
-    /// speaks for itself has no part in what peers may have.
+    /// Who speaks on a connection of the proxy `peer`; or whose connection ends before its first message, and why. A
+    /// proxy that speaks for itself has no part in what peers may have.
     async fn real_peer(
         &self,
         socket: &TcpStream,

@@ -88,8 +88,8 @@ pub enum Failed {
 }
 
 impl Source {
-    /// Binds what `kind` listens on, unless a predecessor that listens there has left it, or it is among the sockets that were
-    /// `passed`. Of a predecessor's socket nothing is changed before [`Source::adapt`].
+    /// Binds what `kind` listens on, unless a predecessor that listens there has left it, or it is among the sockets
+    /// that were `passed`. Of a predecessor's socket nothing is changed before [`Source::adapt`].
     pub fn bind(
         kind: &SourceKind,
         passed: &mut Passed,

@@ -1,7 +1,8 @@
 //! The PROXY protocol, versions 1 and 2, as the file `doc/proxy-protocol.txt` of its inventors
 //! describes it: a header before the first byte of a connection, in which a proxy says whose connection it is.
 //!
-//! The header is read to its last byte and no further, so whoever reads the connection afterwards sees it as the peer sent it.
+//! The header is read to its last byte and no further, so whoever reads the connection afterwards sees it as the peer
+//! sent it.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -174,8 +175,8 @@ fn port(text: &str) -> Option<u16> {
 
 // === version 2 ===
 
-/// Section 2.2: the signature, version and command, family and protocol, the length of the rest, the addresses, and TLVs,
-/// which are skipped.
+/// Section 2.2: the signature, version and command, family and protocol, the length of the rest, the addresses, and
+/// TLVs, which are skipped.
 fn v2(header: &[u8]) -> Result<Step, Malformed> {
     let (Some(version_command), Some(family), Some(length)) = (header.get(12), header.get(13), header.get(14..16))
     else {

@@ -12,18 +12,18 @@ use crate::throttle::{Owner, Throttle};
 
 const SLOWED: &str = "connection slowed: its peer is over max_rate_per_peer";
 
-/// So many peers are remembered; then those that have been silent for longest are forgotten, and begin with a full bucket. It
-/// takes about 0.7 MB.
+/// So many peers are remembered; then those that have been silent for longest are forgotten, and begin with a full
+/// bucket. It takes about 0.7 MB.
 const PEERS: usize = 10_000;
 
 /// A bucket holds the messages of one second, and at least so many: a mail server says ten lines about one delivery.
 const LEAST_BURST: u32 = 100;
 
-/// The buckets of a source, all of one size. A peer is an IPv4 address or the /64 network of an IPv6 address, within which a
-/// host chooses its addresses as it likes.
+/// The buckets of a source, all of one size. A peer is an IPv4 address or the /64 network of an IPv6 address, within
+/// which a host chooses its addresses as it likes.
 ///
-/// There are two generations: whoever sends is in the recent one, and when that is full, it becomes the older one, whose
-/// place is emptied. So a datagram costs two look-ups at most, and nothing is allocated after the start.
+/// There are two generations: whoever sends is in the recent one, and when that is full, it becomes the older one,
+/// whose place is emptied. So a datagram costs two look-ups at most, and nothing is allocated after the start.
 #[derive(Debug)]
 pub(super) struct Rates {
     /// In which one message refills.
@@ -67,7 +67,8 @@ impl Rates {
         admitted
     }
 
-    /// Takes `messages` out of the bucket, more than there are in it if need be, for messages that have been read already.
+    /// Takes `messages` out of the bucket, more than there are in it if need be, for messages that have been read
+    /// already.
     fn charge(&mut self, peer: IpAddr, messages: u32, now: Instant) {
         let interval = self.interval;
         let full = self.bucket(peer, now);

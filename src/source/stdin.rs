@@ -33,7 +33,8 @@ impl Stdin {
         standard::input().map(|()| Self { framing: config.framing })
     }
 
-    /// Reads until told to stop, and then what a pipe still holds; at the end hands on what is left, also after an error.
+    /// Reads until told to stop, and then what a pipe still holds; at the end hands on what is left, also after an
+    /// error.
     fn read(&self, intake: &Intake, runtime: &tokio::runtime::Handle) -> io::Result<()> {
         let mut stream = Stream::new(self.framing, intake.max_frame_size());
         let mut buffer = vec![0; 64 * 1024];

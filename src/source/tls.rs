@@ -1,4 +1,5 @@
-//! TLS on an accepted connection: the handshake, reading, the end, and the certificate that is read anew when its file changes.
+//! TLS on an accepted connection: the handshake, reading, the end, and the certificate that is read anew when its file
+//! changes.
 
 use std::io::{self, BufRead, Write};
 use std::os::unix::fs::MetadataExt;
@@ -23,7 +24,8 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// How often the operator is told of a certificate that has to be renewed.
 const WARN_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// So long may the end of a connection take: its `close_notify` fits into any socket but that of a peer that reads nothing.
+/// So long may the end of a connection take: its `close_notify` fits into any socket but that of a peer that reads
+/// nothing.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// After a stop, a handshake has so long to end: a sender that has done its part has sent messages behind it.
@@ -50,7 +52,8 @@ pub(super) struct Offer {
     timeout: Duration,
 }
 
-/// What tells that a file is not the one that was read: device, inode, size, seconds and nanoseconds of its last change.
+/// What tells that a file is not the one that was read: device, inode, size, seconds and nanoseconds of its last
+/// change.
 type Stamp = Option<(u64, u64, u64, i64, i64)>;
 
 impl Tls {
@@ -64,8 +67,8 @@ impl Tls {
         Offer { server, timeout: self.config.handshake_timeout }
     }
 
-    /// Reads the files anew whenever they change, and on SIGHUP, for the connections that come after, and warns of certificates
-    /// whose time is over or soon will be: now, after each reading, and every day. Never ends.
+    /// Reads the files anew whenever they change, and on SIGHUP, for the connections that come after, and warns of
+    /// certificates whose time is over or soon will be: now, after each reading, and every day. Never ends.
     pub(super) async fn follow_files(&self, source: &str) {
         let certificate = self.config.default.certificate.display();
         let mut last = self.stamps.clone();
@@ -171,14 +174,15 @@ fn plain(first: &[u8]) -> &'static str {
     }
 }
 
-/// A connection after its handshake. The two halves of one task may use it at the same time, so it is behind a lock, which is
-/// taken a few times for each read or write, never held across a wait, and so always free.
+/// A connection after its handshake. The two halves of one task may use it at the same time, so it is behind a lock,
+/// which is taken a few times for each read or write, never held across a wait, and so always free.
 pub(super) struct Session {
     socket: TcpStream,
     tls: Mutex<ServerConnection>,
 }
 
-/// One read takes what the socket has, and decrypts all of it: between two reads nothing waits but the beginning of a record.
+/// One read takes what the socket has, and decrypts all of it: between two reads nothing waits but the beginning of a
+/// record.
 impl Session {
     pub(super) const fn socket(&self) -> &TcpStream {
         &self.socket
@@ -222,7 +226,8 @@ impl Session {
             // What was good before the first bad record came from the peer, and counts.
             end = take(&mut tls, buffer)?;
             if let Err(error) = processed {
-                // An alert. What does not fit into the socket now goes with the next, or never: a syslog sender need not read.
+                // An alert. What does not fit into the socket now goes with the next, or never: a syslog sender need
+                // not read.
                 let _ = send(&self.socket, &mut tls);
                 if buffer.len() > before {
                     break;
@@ -241,7 +246,8 @@ impl Session {
         }
     }
 
-    /// Moves out of `bytes` what the socket takes of them; what is encrypted already goes first. Without an error all are gone.
+    /// Moves out of `bytes` what the socket takes of them; what is encrypted already goes first. Without an error all
+    /// are gone.
     pub(super) fn try_write(&self, bytes: &mut &[u8]) -> io::Result<()> {
         let mut tls = self.tls();
         loop {

@@ -43,8 +43,8 @@ pub(super) struct Socket {
 const DENIED: &str = "datagram dropped: allow and deny do not let its sender send";
 const OVER_RATE: &str = "datagram dropped: its sender is over max_rate_per_peer";
 
-/// Who may send, and how much, to all sockets of the address together. The lists need no lock. What each peer has sent does: it is
-/// taken once for a batch, and not while a line is logged.
+/// Who may send, and how much, to all sockets of the address together. The lists need no lock. What each peer has sent
+/// does: it is taken once for a batch, and not while a line is logged.
 #[derive(Debug)]
 struct Gate {
     access: Access,
@@ -87,8 +87,8 @@ impl Udp {
         Ok(Self { sockets, inherited: is_inherited.then(|| config.clone()), gate })
     }
 
-    /// Without one of its workers the source ends, as nobody would read the datagrams that the kernel gives to its socket. The
-    /// other workers hand on what they have first.
+    /// Without one of its workers the source ends, as nobody would read the datagrams that the kernel gives to its
+    /// socket. The other workers hand on what they have first.
     async fn read(self, intake: Intake) -> Result<(), Failed> {
         let mut workers = JoinSet::new();
         for socket in self.sockets {
@@ -117,8 +117,8 @@ impl Bound for Udp {
         Sockets::all(&self.sockets)
     }
 
-    /// Does with sockets of another source what this one asks for. Those that are too many are read on: what comes to them
-    /// until they are closed would be lost.
+    /// Does with sockets of another source what this one asks for. Those that are too many are read on: what comes to
+    /// them until they are closed would be lost.
     fn adapt(&mut self, source: &str) {
         let Some(config) = self.inherited.take() else { return };
         let (now, asked) = (self.sockets.len(), config.workers);

@@ -190,8 +190,8 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         }
         Ok(_) => {}
     }
-    // The kernel refuses this if nobody holds the socket, and only then: a socket of another type it names as such. It never
-    // waits, as it would for a stream whose backlog is full.
+    // The kernel refuses this if nobody holds the socket, and only then: a socket of another type it names as such. It
+    // never waits, as it would for a stream whose backlog is full.
     match std::os::unix::net::UnixDatagram::unbound()?.connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(error),

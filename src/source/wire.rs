@@ -1,4 +1,5 @@
-//! A connection over TCP, plain or with TLS. It can be read and written at the same time, by the two halves of one task.
+//! A connection over TCP, plain or with TLS. It can be read and written at the same time, by the two halves of one
+//! task.
 
 use std::io;
 

@@ -1,11 +1,13 @@
 //! The cursor: how far the records of a spool are acknowledged, kept over a restart and a crash.
 //!
-//! A file of two slots, 4096 bytes apart so that no device writes both at once. They are written in turn, each with a generation and a
-//! checksum; the valid one of the higher generation counts. A slot that is torn leaves the other, which lags and never leads.
+//! A file of two slots, 4096 bytes apart so that no device writes both at once. They are written in turn, each with a
+//! generation and a checksum; the valid one of the higher generation counts. A slot that is torn leaves the other,
+//! which lags and never leads.
 //!
-//! Behind them stands the durable mark: the number of the last record that is durable, with a checksum. Each commit writes it, and
-//! no sync waits for it: the page cache keeps it when the process is killed. After a crash of the machine the slots tell the number
-//! of the last save instead. Whichever is higher counts: a segment that ends before it has lost records.
+//! Behind them stands the durable mark: the number of the last record that is durable, with a checksum. Each commit
+//! writes it, and no sync waits for it: the page cache keeps it when the process is killed. After a crash of the
+//! machine the slots tell the number of the last save instead. Whichever is higher counts: a segment that ends before
+//! it has lost records.
 
 use std::io::{self, IoSlice};
 

@@ -8,7 +8,8 @@ use nix::errno::Errno;
 /// Why a spool could not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// There is no room. Nothing is lost: what was to be written is kept, and the call may be repeated when there is room.
+    /// There is no room. Nothing is lost: what was to be written is kept, and the call may be repeated when there is
+    /// room.
     #[error("the spool {} is full: {limit}", path.display())]
     Full {
         /// The directory.
@@ -26,8 +27,9 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
-    /// A sync failed: what was written may or may not be on the disk, and no second sync would tell. The process must end (exit code
-    /// 74) without acknowledging any of it, and read the disk again at its next start. Every further call fails with this too.
+    /// A sync failed: what was written may or may not be on the disk, and no second sync would tell. The process must
+    /// end (exit code 74) without acknowledging any of it, and read the disk again at its next start. Every further
+    /// call fails with this too.
     #[error("cannot sync {}: {reason}; what was written to it may be lost", path.display())]
     Fatal {
         /// The file or the directory.

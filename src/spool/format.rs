@@ -13,8 +13,9 @@
 //! payload: id 16 | timestamp in ms 8 | route length 4 | key length 4 | route | key | line
 //! ```
 //!
-//! The header has a checksum of its own, so that the length can be believed when the payload cannot: then just this record is
-//! skipped, and its number is known. The magic of a record has bytes that UTF-8 never has, so no line contains it.
+//! The header has a checksum of its own, so that the length can be believed when the payload cannot: then just this
+//! record is skipped, and its number is known. The magic of a record has bytes that UTF-8 never has, so no line
+//! contains it.
 
 use crc32c::{crc32c, crc32c_append};
 

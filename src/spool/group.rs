@@ -102,8 +102,9 @@ impl<F> Group<F> {
 }
 
 impl<S: Storage> Spool<S> {
-    /// Takes a record into the group that the next [`commit`](Self::commit) writes, and returns its number. Until then it is in memory
-    /// alone: do not let [`Figures::buffered_bytes`](super::Figures::buffered_bytes) grow without bound.
+    /// Takes a record into the group that the next [`commit`](Self::commit) writes, and returns its number. Until then
+    /// it is in memory alone: do not let [`Figures::buffered_bytes`](super::Figures::buffered_bytes) grow without
+    /// bound.
     ///
     /// # Errors
     ///
@@ -124,13 +125,13 @@ impl<S: Storage> Spool<S> {
         most.min((RECORD_HEADER + MAX_PAYLOAD) as u64)
     }
 
-    /// Makes everything appended durable: one write and one fdatasync, or one of each for each segment that it goes to. When this
-    /// returns, all of it can be read, and is there after any crash.
+    /// Makes everything appended durable: one write and one fdatasync, or one of each for each segment that it goes to.
+    /// When this returns, all of it can be read, and is there after any crash.
     ///
     /// # Errors
     ///
-    /// [`Error::Full`] and [`Error::Retry`]: the first of the records may be durable, as [`durable`](Self::durable) says; the
-    /// others are kept, and the next call tries again. [`Error::Fatal`]: the process must end.
+    /// [`Error::Full`] and [`Error::Retry`]: the first of the records may be durable, as [`durable`](Self::durable)
+    /// says; the others are kept, and the next call tries again. [`Error::Fatal`]: the process must end.
     pub fn commit(&mut self) -> Result<(), Error> {
         self.check()?;
         let before = self.durable_next;
@@ -158,8 +159,8 @@ impl<S: Storage> Spool<S> {
         Ok(())
     }
 
-    /// What is acknowledged takes room too, for as long as its segment is written on: if nothing else is there, deletes all. False: there
-    /// is nothing to delete.
+    /// What is acknowledged takes room too, for as long as its segment is written on: if nothing else is there, deletes
+    /// all. False: there is nothing to delete.
     fn recycle(&mut self) -> Result<bool, Error> {
         let drained = self.acknowledged + 1 >= self.durable_next && !self.segments.is_empty();
         if drained {

@@ -304,7 +304,8 @@ pub(super) fn failed(disk: &Disk, act: &'static str, name: &str) -> impl Fn(io::
     move |source| InspectError::Io { act, path: path.clone(), source }
 }
 
-/// The process that has the lock, as the kernel says. To try the lock would keep a process from starting that comes just then.
+/// The process that has the lock, as the kernel says. To try the lock would keep a process from starting that comes
+/// just then.
 fn process(disk: &Disk) -> Option<u32> {
     let inode = fs::metadata(disk.path().join(LOCK)).ok()?.ino().to_string();
     let Ok(locks) = fs::read_to_string("/proc/locks") else {

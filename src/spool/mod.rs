@@ -5,9 +5,10 @@
 //!                                        fdatasync
 //! ```
 //!
-//! One thread owns a [`Spool`]; nothing in it waits but for the disk. What [`Spool::commit`] has returned for is there after any crash
-//! of the process or the machine, in order, until it is acknowledged; what is acknowledged may come again after a crash. `docs/spool.md`
-//! tells the operator of the files and what they promise; `format.rs` of their bytes.
+//! One thread owns a [`Spool`]; nothing in it waits but for the disk. What [`Spool::commit`] has returned for is there
+//! after any crash of the process or the machine, in order, until it is acknowledged; what is acknowledged may come
+//! again after a crash. `docs/spool.md` tells the operator of the files and what they promise; `format.rs` of their
+//! bytes.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -46,16 +47,16 @@ use read::{Losses, Reader};
 /// How large a spool may grow, and what it does how often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// A segment file is begun anew when it would become larger than so many bytes. A record that is larger gets a file of its own.
-    /// Not quite a quarter of [`max_size`](Self::max_size) at most.
+    /// A segment file is begun anew when it would become larger than so many bytes. A record that is larger gets a file
+    /// of its own. Not quite a quarter of [`max_size`](Self::max_size) at most.
     pub segment_size: u64,
-    /// All files of the spool together take no more bytes than that: segments, the cursor and `quarantine/`, each rounded up to the
-    /// blocks of a file system.
+    /// All files of the spool together take no more bytes than that: segments, the cursor and `quarantine/`, each
+    /// rounded up to the blocks of a file system.
     pub max_size: u64,
     /// The file system keeps so many bytes for others, for the cursor and for quarantine.
     pub free_space_floor: u64,
-    /// The cursor is written when so many records were acknowledged since the last time, at most; also when a segment can be
-    /// deleted, and by [`Spool::checkpoint`]. So many can come twice after a crash.
+    /// The cursor is written when so many records were acknowledged since the last time, at most; also when a segment
+    /// can be deleted, and by [`Spool::checkpoint`]. So many can come twice after a crash.
     pub cursor_records: u64,
 }
 

@@ -1,4 +1,5 @@
-//! Whose records wait in a spool: the kind of their sink, and where they were to go. Another kind of sink could not deliver them.
+//! Whose records wait in a spool: the kind of their sink, and where they were to go. Another kind of sink could not
+//! deliver them.
 //!
 //! A file of text, for people too:
 //!
@@ -8,8 +9,8 @@
 //! crc32c = 1a2b3c4d
 //! ```
 //!
-//! The checksum is that of the lines before it. A file that is damaged, or is not there because an older Postrider made the spool,
-//! says nothing, and the spool opens.
+//! The checksum is that of the lines before it. A file that is damaged, or is not there because an older Postrider made
+//! the spool, says nothing, and the spool opens.
 
 use std::io::{self, IoSlice};
 use std::path::Path;
@@ -76,8 +77,8 @@ pub(super) fn load<S: Storage>(storage: &S) -> Option<Owner> {
     Owner::decode(&bytes[..read])
 }
 
-/// Whose records wait in the spool at `path`, if their sink is of another kind than `kind`. `None` also if there is no spool, or
-/// it can't be read now.
+/// Whose records wait in the spool at `path`, if their sink is of another kind than `kind`. `None` also if there is no
+/// spool, or it can't be read now.
 pub fn left_by_another(path: &Path, kind: &str) -> Option<Owner> {
     let view = View::open(path).ok()?;
     let owner = load(&view.disk).filter(|owner| owner.kind != kind)?;

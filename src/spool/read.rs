@@ -156,7 +156,8 @@ impl<F> Reader<F> {
         }
     }
 
-    /// The place up to which all is acknowledged, if another than at the last call: with the number of the last record before it.
+    /// The place up to which all is acknowledged, if another than at the last call: with the number of the last record
+    /// before it.
     pub(super) fn settle(&mut self, acknowledged: u64) -> Option<(u64, Position)> {
         let mut settled = None;
         let mut to = acknowledged;
@@ -200,9 +201,9 @@ impl<F> Reader<F> {
 // === impl Spool ===
 
 impl<S: Storage> Spool<S> {
-    /// Hands the next durable records to `take`, in order: at least one if there is any, and others until they are `limit` bytes. Damage
-    /// is skipped, counted, and copied to `quarantine/`; of that, one call does a bounded part, so it may hand on nothing and still
-    /// say [`Progress::More`].
+    /// Hands the next durable records to `take`, in order: at least one if there is any, and others until they are
+    /// `limit` bytes. Damage is skipped, counted, and copied to `quarantine/`; of that, one call does a bounded part,
+    /// so it may hand on nothing and still say [`Progress::More`].
     ///
     /// # Errors
     ///
@@ -235,13 +236,14 @@ impl<S: Storage> Spool<S> {
         progress
     }
 
-    /// Reads on at the first record that is not acknowledged: all that is handed on and not acknowledged comes again. An acknowledgement
-    /// that is still on its way for such a record counts only when it has been read again.
+    /// Reads on at the first record that is not acknowledged: all that is handed on and not acknowledged comes again.
+    /// An acknowledgement that is still on its way for such a record counts only when it has been read again.
     pub fn rewind(&mut self) {
         self.reader = Reader::new(self.acknowledged, self.acknowledged_to);
     }
 
-    /// Passes by what is durable and not read: its owner has it in memory still, and acknowledges it as if it had been read.
+    /// Passes by what is durable and not read: its owner has it in memory still, and acknowledges it as if it had been
+    /// read.
     pub fn skip(&mut self) {
         let Some(last) = self.segments.back().copied() else { return };
         (self.reader.next, self.reader.handed_on) = (self.durable_next, self.durable_next - 1);

@@ -54,7 +54,8 @@ pub struct TornTail {
     pub offset: u64,
     /// How many there were.
     pub bytes: u64,
-    /// Whether they are in `quarantine/`, and the segment is cut off before them. If they could not be copied, they stay.
+    /// Whether they are in `quarantine/`, and the segment is cut off before them. If they could not be copied, they
+    /// stay.
     pub copied: bool,
 }
 
@@ -104,8 +105,8 @@ impl fmt::Display for Recovery {
 }
 
 impl<S: Storage> Spool<S> {
-    /// Opens the spool in a directory, which is made if it is not there. Nothing that lies there keeps it from opening, but the files of a
-    /// later version. Reads the last segment; the others are read when their turn comes.
+    /// Opens the spool in a directory, which is made if it is not there. Nothing that lies there keeps it from opening,
+    /// but the files of a later version. Reads the last segment; the others are read when their turn comes.
     ///
     /// # Errors
     ///

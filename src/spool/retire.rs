@@ -11,13 +11,13 @@ use super::{Position, Spool};
 use crate::crash::crash_point;
 
 impl<S: Storage> Spool<S> {
-    /// All records that were read, up to the number `through`, are where they should be. They are not read again, though they may be
-    /// after a crash; segments that hold no other are deleted, after the cursor is durable.
+    /// All records that were read, up to the number `through`, are where they should be. They are not read again,
+    /// though they may be after a crash; segments that hold no other are deleted, after the cursor is durable.
     ///
     /// # Errors
     ///
-    /// The acknowledgement counts in any case. [`Error::Full`] and [`Error::Retry`]: the cursor could not be written or a
-    /// segment not be deleted, which the next call tries again.
+    /// The acknowledgement counts in any case. [`Error::Full`] and [`Error::Retry`]: the cursor could not be written or
+    /// a segment not be deleted, which the next call tries again.
     pub fn acknowledge(&mut self, through: u64) -> Result<(), Error> {
         self.check()?;
         self.acknowledged = self.acknowledged.max(through.min(self.reader.handed_on()));
@@ -29,8 +29,8 @@ impl<S: Storage> Spool<S> {
         if deletable { self.retire(self.deletable()) } else { Ok(()) }
     }
 
-    /// Writes the cursor, if it lags: call it now and then, and before the process ends. It says what is acknowledged, so that little
-    /// comes twice, and what is durable, so that a loss at the end is noticed.
+    /// Writes the cursor, if it lags: call it now and then, and before the process ends. It says what is acknowledged,
+    /// so that little comes twice, and what is durable, so that a loss at the end is noticed.
     ///
     /// # Errors
     ///
@@ -51,8 +51,8 @@ impl<S: Storage> Spool<S> {
         }
     }
 
-    /// Gives up the oldest segment with all that is in it, for its room. Gives the numbers of those of its records that were not
-    /// read; `None` if there is no other segment than the last, which is written on.
+    /// Gives up the oldest segment with all that is in it, for its room. Gives the numbers of those of its records that
+    /// were not read; `None` if there is no other segment than the last, which is written on.
     ///
     /// # Errors
     ///
@@ -76,7 +76,8 @@ impl<S: Storage> Spool<S> {
         self.losses.forget(self.acknowledged);
     }
 
-    /// How many segments, from the oldest on, hold nothing that is not acknowledged; the last is kept, because it is written on.
+    /// How many segments, from the oldest on, hold nothing that is not acknowledged; the last is kept, because it is
+    /// written on.
     fn deletable(&self) -> usize {
         let behind = self.segments.iter().skip(1);
         behind.take_while(|segment| segment.base <= self.acknowledged + 1).count()

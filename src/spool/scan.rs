@@ -28,7 +28,8 @@ pub(super) struct Scanner {
 pub(super) enum Step<'s> {
     /// A record and its bytes.
     Record(Record<'s>, &'s [u8]),
-    /// Bytes that are no record, or the bytes of the record `seq` whose payload is damaged. More may follow that belong to them.
+    /// Bytes that are no record, or the bytes of the record `seq` whose payload is damaged. More may follow that belong
+    /// to them.
     Damage { bytes: &'s [u8], seq: Option<u64> },
     /// Zeroes: allocated by the file system, and never written.
     Zeroes,
@@ -64,7 +65,8 @@ impl Scanner {
         Ok(checked)
     }
 
-    /// Goes one step on, and not beyond `end`. A step that finds damage takes at most some 256 KiB of it, or one record.
+    /// Goes one step on, and not beyond `end`. A step that finds damage takes at most some 256 KiB of it, or one
+    /// record.
     pub(super) fn next<S: Storage>(&mut self, storage: &S, file: &S::File, end: u64) -> io::Result<Step<'_>> {
         let left = end.saturating_sub(self.at);
         if left == 0 || self.fill(storage, file, RECORD_HEADER, end)? == 0 {
@@ -154,7 +156,8 @@ fn read_at<S: Storage>(storage: &S, file: &S::File, bytes: &mut [u8], offset: u6
     }
 }
 
-/// How many bytes of `rest`, which begins with no record, come before the next that might be one. `all`: nothing follows `rest`.
+/// How many bytes of `rest`, which begins with no record, come before the next that might be one. `all`: nothing
+/// follows `rest`.
 fn damaged(rest: &[u8], all: bool) -> usize {
     let magic = memmem::find_iter(rest, &RECORD_MAGIC).find(|at| {
         let header = &rest[*at..];

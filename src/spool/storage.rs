@@ -26,8 +26,8 @@ pub trait Storage {
     /// Where it is, for messages.
     fn path(&self) -> &Path;
 
-    /// Makes the directory `name`, or with an empty name the spool's own and its ancestors, readable to the owner alone. It
-    /// is durable when this returns. That it is there already is no error.
+    /// Makes the directory `name`, or with an empty name the spool's own and its ancestors, readable to the owner
+    /// alone. It is durable when this returns. That it is there already is no error.
     fn create_directory(&self, name: &str) -> io::Result<()>;
 
     /// Takes the directory for this process, as long as this value lives.
@@ -37,8 +37,8 @@ pub trait Storage {
     /// [`io::ErrorKind::WouldBlock`] when another process has it.
     fn lock(&mut self) -> io::Result<()>;
 
-    /// The regular files in the directory `name` (empty for the spool's own), with their sizes in bytes, in any order. Those
-    /// whose names are not UTF-8 are left out.
+    /// The regular files in the directory `name` (empty for the spool's own), with their sizes in bytes, in any order.
+    /// Those whose names are not UTF-8 are left out.
     fn list(&self, name: &str) -> io::Result<Vec<(String, u64)>>;
 
     /// Opens a file.

@@ -1,5 +1,5 @@
-//! What stands between the time and the TAG, or another header, where that is more than a hostname: words of facility and
-//! severity before or behind it, or the hostname twice, with spaces or tabs between them.
+//! What stands between the time and the TAG, or another header, where that is more than a hostname: words of facility
+//! and severity before or behind it, or the hostname twice, with spaces or tabs between them.
 //!
 //! # Limits
 //!
@@ -37,7 +37,8 @@ struct Words<'a> {
     named: Named,
 }
 
-/// Reads the words before a TAG or another header; `None` where there is neither behind them, or no word but one hostname.
+/// Reads the words before a TAG or another header; `None` where there is neither behind them, or no word but one
+/// hostname.
 pub(super) fn read(text: &str) -> Option<Between<'_>> {
     let mut words = Words::default();
     let mut rest = text;
@@ -90,7 +91,8 @@ impl<'a> Words<'a> {
 
     /// Takes a hostname; two are the most.
     fn take_host(&mut self, word: &'a str, text: &str) -> bool {
-        // The second one may have the colon that belongs to a TAG. Brackets are around an address, or the same name again.
+        // The second one may have the colon that belongs to a TAG. Brackets are around an address, or the same name
+        // again.
         let is_again = |word: &&str| self.hosts == [Some(*word), None];
         let word = word.strip_suffix(':').filter(is_again).unwrap_or(word);
         let in_brackets = word.strip_prefix('[').and_then(|word| word.strip_suffix(']'));

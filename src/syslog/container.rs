@@ -66,7 +66,8 @@ pub(super) fn is_container(app_name: &str) -> bool {
     app_name.starts_with("docker/") || is_id()
 }
 
-/// Whether the time in front of a text is that of Docker or Kubernetes, which write UTC as `Z`. rsyslog writes `+00:00`.
+/// Whether the time in front of a text is that of Docker or Kubernetes, which write UTC as `Z`. rsyslog writes
+/// `+00:00`.
 pub(super) fn time(text: &str) -> Option<(Stamp<'_>, &str)> {
     let (stamp, rest) = stamp::read(text)?;
     text[..text.len() - rest.len()].ends_with('Z').then_some((stamp, rest))

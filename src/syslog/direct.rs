@@ -6,8 +6,8 @@
 //! 1 2026-11-24T02:10:35.123456+00:00 mx1 postfix/smtp 123 - - MSG            RFC 5424 without structured data
 //! ```
 //!
-//! Only what can be read in no other way is read here: whatever is unusual, be it a hostname that might be a zone, gives
-//! `None` and goes the long way, which says the same of what is read here. A test compares the two.
+//! Only what can be read in no other way is read here: whatever is unusual, be it a hostname that might be a zone,
+//! gives `None` and goes the long way, which says the same of what is read here. A test compares the two.
 
 use jiff::civil;
 

@@ -1,8 +1,8 @@
 //! The only place that knows `syslog_loose`, and chrono with it.
 //!
-//! `syslog_loose` reads well-formed headers. It is shown a header alone, never the text behind it, because it takes a body
-//! that begins with `-` or `[` for structured data, trims, and needs more than linear time for hostile structured data. What
-//! it can't give (a process id with leading zeros, a zone that has rules) is restored here.
+//! `syslog_loose` reads well-formed headers. It is shown a header alone, never the text behind it, because it takes a
+//! body that begins with `-` or `[` for structured data, trims, and needs more than linear time for hostile structured
+//! data. What it can't give (a process id with leading zeros, a zone that has rules) is restored here.
 
 use chrono::{DateTime, FixedOffset};
 use syslog_loose::{IncompleteDate, Variant};

@@ -1,8 +1,8 @@
 //! The `syslog` stage: a frame's text to a [`Message`], for RFC 5424, RFC 3164 and what the wild makes of them.
 //!
-//! Reading is total: there is no text that it rejects, what is not header is MSG, and what is missing or wrong stands in the
-//! flags. The usual headers are read directly; what else is well-formed goes through `syslog_loose`; the readers beside it are
-//! for all the others:
+//! Reading is total: there is no text that it rejects, what is not header is MSG, and what is missing or wrong stands
+//! in the flags. The usual headers are read directly; what else is well-formed goes through `syslog_loose`; the readers
+//! beside it are for all the others:
 //!
 //! ```text
 //! parse -> priority -> rfc5424 --+--> direct                   usual
@@ -12,8 +12,8 @@
 //!                                     structured_data
 //! ```
 //!
-//! It takes time linear in the length of the text: every reader goes forward once, over a part that no other one repeats
-//! more than a fixed number of times.
+//! It takes time linear in the length of the text: every reader goes forward once, over a part that no other one
+//! repeats more than a fixed number of times.
 
 mod between;
 mod blanks;
@@ -45,7 +45,8 @@ use crate::decimal;
 use crate::flags::Flags;
 use crate::time::Timestamp;
 
-/// A sender whose time is so many seconds later than the receipt has a wrong clock or zone. Clocks that are kept by NTP never are.
+/// A sender whose time is so many seconds later than the receipt has a wrong clock or zone. Clocks that are kept by NTP
+/// never are.
 const AHEAD: i64 = 300;
 
 /// The byte order mark, U+FEFF, which RFC 5424 puts in front of a MSG in UTF-8.
@@ -165,8 +166,8 @@ impl<'c> Context<'c> {
     }
 }
 
-/// The moment of a time that stands alone, in any form that a header may have: in the year that puts it nearest to `near`, and
-/// if it names no offset, in `zone`.
+/// The moment of a time that stands alone, in any form that a header may have: in the year that puts it nearest to
+/// `near`, and if it names no offset, in `zone`.
 pub fn moment(text: &str, near: Timestamp, zone: &jiff::tz::TimeZone) -> Option<Timestamp> {
     let (stamp, rest) = stamp::read(text)?;
     let ((moment, _), _) = stamp.resolve(&Context::new(near, zone)).filter(|_| rest.is_empty())?;
@@ -175,8 +176,8 @@ pub fn moment(text: &str, near: Timestamp, zone: &jiff::tz::TimeZone) -> Option<
 
 /// Takes a frame's text apart; it never fails.
 ///
-/// `text` is one message without its framing. One line end (LF, CRLF or NUL) behind it, and one BOM before it, don't count.
-/// That the text was cut, or was not UTF-8, is for the caller to flag.
+/// `text` is one message without its framing. One line end (LF, CRLF or NUL) behind it, and one BOM before it, don't
+/// count. That the text was cut, or was not UTF-8, is for the caller to flag.
 pub fn parse<'a>(text: &'a str, context: &Context<'_>) -> Message<'a> {
     parse_as(text, context, context.format)
 }

@@ -50,9 +50,11 @@ impl Stamp<'_> {
     }
 }
 
-/// The year, among the year of the receipt and its neighbours, that puts the moment nearest to the receipt, and that moment.
+/// The year, among the year of the receipt and its neighbours, that puts the moment nearest to the receipt, and that
+/// moment.
 ///
-/// `in_year` gives `None` for a year in which the date does not exist; only 29 February may exist in one and not in another.
+/// `in_year` gives `None` for a year in which the date does not exist; only 29 February may exist in one and not in
+/// another.
 pub(super) fn nearest_year(context: &Context<'_>, in_year: impl Fn(i16) -> Option<Moment>) -> Option<(i16, Moment)> {
     let received_at = context.received_at.seconds();
     let this_year = jiff::Timestamp::from_second(received_at).map_or(1970, |now| context.zone.to_datetime(now).year());

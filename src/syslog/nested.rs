@@ -38,8 +38,8 @@ impl<'a> Message<'a> {
         inner.is_header_inside(self).then(|| inner.inside(self.clone()))
     }
 
-    /// The message behind the name of a container. Where no other header shows it, it is a text, with the time of the log
-    /// driver or without any.
+    /// The message behind the name of a container. Where no other header shows it, it is a text, with the time of the
+    /// log driver or without any.
     fn behind(&self, prefix: Prefix<'a>, context: &Context<'_>) -> Option<Self> {
         let outer = Self { app_name: Some(prefix.name), ..self.clone() };
         let inner = parse_as(prefix.text, context, Format::Auto);

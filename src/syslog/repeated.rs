@@ -3,8 +3,8 @@
 use super::{Repeated, blanks};
 use crate::decimal;
 
-/// Reads `message repeated N times: [ TEXT]`, as rsyslog and sysklogd write it, and the older `last message repeated N times`,
-/// which has no text but itself.
+/// Reads `message repeated N times: [ TEXT]`, as rsyslog and sysklogd write it, and the older `last message repeated N
+/// times`, which has no text but itself.
 ///
 /// The closing bracket may be missing, where something cut the line.
 pub(super) fn read(msg: &str) -> Option<Repeated<'_>> {

@@ -1,4 +1,5 @@
-//! RFC 3164, the file styles that come from it, and what the wild makes of both: `Nov 24 02:10:35 mx1 postfix/smtp[123]: MSG`.
+//! RFC 3164, the file styles that come from it, and what the wild makes of both: `Nov 24 02:10:35 mx1
+//! postfix/smtp[123]: MSG`.
 
 use std::net::IpAddr;
 
@@ -13,8 +14,8 @@ const MOST_HOSTNAME: usize = 255;
 
 /// Reads a message that begins with a time, or, if there is no time, with a TAG; `None` for any other text.
 ///
-/// glibc's syslog(3) gives no hostname, and others give no time, so each part may be missing. Without PRI and time, only a TAG
-/// with a process id counts.
+/// glibc's syslog(3) gives no hostname, and others give no time, so each part may be missing. Without PRI and time,
+/// only a TAG with a process id counts.
 pub(super) fn read<'a>(text: &'a str, has_pri: bool, context: &Context<'_>) -> Option<Message<'a>> {
     direct::rfc3164(text, context).or_else(|| the_long_way(text, has_pri, context))
 }
@@ -129,8 +130,8 @@ fn hostname<'a>(word: &'a str, rest: &str, text: &str) -> Option<&'a str> {
         return tag.map(|_| word);
     }
     if let Some(name) = word.strip_suffix(':') {
-        // Cisco puts a colon behind the hostname, where everybody else has it behind the TAG. So a TAG that is surely one has
-        // to follow; `dovecot: imap-login: ` is TAG and text, and so is what the kernel says about processes.
+        // Cisco puts a colon behind the hostname, where everybody else has it behind the TAG. So a TAG that is surely
+        // one has to follow; `dovecot: imap-login: ` is TAG and text, and so is what the kernel says about processes.
         let surely = |tag: Tag<'_>| tag.is_unmistakable() || tag.end == End::Cut || tag.name.starts_with('%');
         let is_hostname = is_address(name) || is_name(name) && name != "kernel" && tag.is_some_and(surely);
         return is_hostname.then_some(name);
@@ -177,8 +178,8 @@ fn strip_lone_colon(text: &str) -> Option<&str> {
     if rest.is_empty() { Some(rest) } else { rest.strip_prefix(' ') }
 }
 
-/// A hostname by its letters, with the marks of domains, of syslog-ng's chains (`relay/mx1`, `user@mx1`) and of names that
-/// break RFC 952 (`mail_1`). A cut TAG is none; taken for one, it would make the queue id behind it the TAG.
+/// A hostname by its letters, with the marks of domains, of syslog-ng's chains (`relay/mx1`, `user@mx1`) and of names
+/// that break RFC 952 (`mail_1`). A cut TAG is none; taken for one, it would make the queue id behind it the TAG.
 pub(super) fn is_name(word: &str) -> bool {
     word.len() <= MOST_HOSTNAME
         && word.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '.' | '_' | '/' | '@'))

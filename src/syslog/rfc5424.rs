@@ -6,8 +6,8 @@ use super::{Context, Message, direct, split_word, stamp, structured_data};
 
 /// Reads a message that begins with VERSION, which stands behind PRI; `None` for any other text.
 ///
-/// A header with a flaw is read as far as it goes. If its STRUCTURED-DATA is broken, or missing, everything from there on is
-/// MSG. Two spaces stand for an empty field, which some relays write for NILVALUE.
+/// A header with a flaw is read as far as it goes. If its STRUCTURED-DATA is broken, or missing, everything from there
+/// on is MSG. Two spaces stand for an empty field, which some relays write for NILVALUE.
 pub(super) fn read<'a>(text: &'a str, has_pri: bool, context: &Context<'_>) -> Option<Message<'a>> {
     let header = strip_version(text)?;
     direct::rfc5424(header, context).or_else(|| the_long_way(text, header, has_pri, context))
@@ -31,7 +31,8 @@ pub(super) fn begins(text: &str) -> bool {
 
 /// Reads what follows a time in front of which VERSION is missing, as templates write files that leave it out with PRI.
 ///
-/// Other texts have words, too: PROCID has to be a number or NILVALUE, and MSGID to be missing or STRUCTURED-DATA to be there.
+/// Other texts have words, too: PROCID has to be a number or NILVALUE, and MSGID to be missing or STRUCTURED-DATA to be
+/// there.
 pub(super) fn behind_time(text: &str) -> Option<Message<'_>> {
     let message = fields(text);
     let is_name = |name: &str| name.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b':' | b'[' | b']' | b'='));

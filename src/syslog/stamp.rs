@@ -97,8 +97,8 @@ const ZONES: [(&str, i32); 46] = [
 impl TimeOfDay {
     /// A time of day, if the hours are below 24, the minutes below 60 and the seconds at most 60.
     ///
-    /// A leap second, `:60`, becomes the last microsecond of second 59: so it stays within its minute, and is not earlier than
-    /// what was logged in second 59.
+    /// A leap second, `:60`, becomes the last microsecond of second 59: so it stays within its minute, and is not
+    /// earlier than what was logged in second 59.
     pub(super) fn new(hour: u32, minute: u32, second: u32, micros: u32) -> Option<Self> {
         let (second, micros) = if second == 60 { (59, LAST_MICROS) } else { (second, micros) };
         let below = |value: u32, limit: i8| i8::try_from(value).ok().filter(|&value| value < limit);
@@ -120,8 +120,8 @@ impl TimeOfDay {
 /// The last microsecond of a second.
 pub(super) const LAST_MICROS: u32 = 999_999;
 
-/// Reads the stamp in front of `text`, with a weekday before it or not, and gives what follows: nothing, or a space or tab
-/// and more.
+/// Reads the stamp in front of `text`, with a weekday before it or not, and gives what follows: nothing, or a space or
+/// tab and more.
 ///
 /// `None` where no stamp stands. A stamp that names no moment (31 November, 25:00:00, `Απρ 15`) is still a stamp.
 pub(super) fn read(text: &str) -> Option<(Stamp<'_>, &str)> {
@@ -236,7 +236,8 @@ fn year(word: &str) -> Option<i16> {
     (rest.is_empty() && (1970..2200).contains(&year)).then_some(year).and_then(|year| i16::try_from(year).ok())
 }
 
-/// A zone that stands alone, in parentheses or not: by name, or as an offset with its sign, which may have `GMT` or `UTC` in front.
+/// A zone that stands alone, in parentheses or not: by name, or as an offset with its sign, which may have `GMT` or
+/// `UTC` in front.
 fn zone(word: &str) -> Option<Zone<'_>> {
     let word = word.strip_prefix('(').and_then(|word| word.strip_suffix(')')).unwrap_or(word);
     if offset_of_name(word).is_some() {

@@ -14,8 +14,8 @@ enum Part<'a> {
 
 /// How many bytes the STRUCTURED-DATA in front of `text` has: NILVALUE, or SD-ELEMENTs without a gap.
 ///
-/// `None` if it is not well-formed, or not followed by SP or the end. Well-formed is the grammar of the RFC, except that
-/// names may be longer than 32 characters, and that a `]` in a value need not be escaped.
+/// `None` if it is not well-formed, or not followed by SP or the end. Well-formed is the grammar of the RFC, except
+/// that names may be longer than 32 characters, and that a `]` in a value need not be escaped.
 pub(super) fn extent(text: &str) -> Option<usize> {
     let length = if text.starts_with('-') { 1 } else { scan(text, |_| ())? };
     matches!(text.as_bytes().get(length), None | Some(b' ')).then_some(length)

@@ -28,8 +28,9 @@ pub(super) enum End {
 }
 
 impl<'a> Tag<'a> {
-    /// Reads a TAG. Its name ends at the first `:` or `[`, so nothing behind those, such as a queue id, can become part of it; but
-    /// for the address and port of a service, with another `/` behind them: `postfix/[127.0.0.1]:10025/smtpd`.
+    /// Reads a TAG. Its name ends at the first `:` or `[`, so nothing behind those, such as a queue id, can become part
+    /// of it; but for the address and port of a service, with another `/` behind them:
+    /// `postfix/[127.0.0.1]:10025/smtpd`.
     ///
     /// A word without colon and bracket is none: it can't be told from a text, unless it has exactly the length that is
     /// left of a longer TAG.
@@ -53,7 +54,8 @@ impl<'a> Tag<'a> {
         self.end == End::Colon && self.procid.is_some()
     }
 
-    /// Whether `word`, taken alone, is a TAG that rsyslog cut inside of its name. It needs a slash: a hostname may be as long.
+    /// Whether `word`, taken alone, is a TAG that rsyslog cut inside of its name. It needs a slash: a hostname may be
+    /// as long.
     pub(super) fn is_cut_name(word: &str) -> bool {
         word.len() == CUT_AT && word.contains('/') && !word.contains([':', '['])
     }
@@ -77,8 +79,8 @@ impl<'a> Tag<'a> {
         }
     }
 
-    /// Without brackets a TAG looks like any word before a colon, so JSON, URLs, IPv6 addresses, times of day and `std::`
-    /// have to be told from it.
+    /// Without brackets a TAG looks like any word before a colon, so JSON, URLs, IPv6 addresses, times of day and
+    /// `std::` have to be told from it.
     fn with_colon(name: &'a str, after: &'a str) -> Option<Self> {
         let has_letter = name.chars().any(char::is_alphabetic);
         let plausible = if after.is_empty() || after.starts_with(' ') {
@@ -96,7 +98,8 @@ fn end_of_name(text: &str) -> usize {
     end.unwrap_or(text.len())
 }
 
-/// The length of the rest of a service behind the first part of a name: `[127.0.0.1]:10025/` behind `postfix/`, or `:10025/`.
+/// The length of the rest of a service behind the first part of a name: `[127.0.0.1]:10025/` behind `postfix/`, or
+/// `:10025/`.
 fn service(name: &str, rest: &str) -> Option<usize> {
     let rest = rest.as_bytes();
     let at = match rest.first() {

@@ -126,7 +126,8 @@ fn pri_is_read_before_anything_else() {
     }
 }
 
-/// A second space behind the time leads to the tolerant reader: on the lines of the corpus, it finds what the direct one does.
+/// A second space behind the time leads to the tolerant reader: on the lines of the corpus, it finds what the direct
+/// one does.
 #[test]
 fn both_readers_agree_on_the_corpus() {
     let mut compared = 0;

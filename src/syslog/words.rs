@@ -64,8 +64,8 @@ fn names_for_priority(text: &str) -> Option<((Facility, Severity), &str)> {
     Some((named.facility.zip(named.severity)?, rest))
 }
 
-/// Reads `mail.info`, `MAIL:INFO`, `mail.6`, `info|mail`, `<mail.info>`, `<2.6>`, `<22>`, `INFO`, `info:`, `mail`, `6`, `22` and
-/// their kin.
+/// Reads `mail.info`, `MAIL:INFO`, `mail.6`, `info|mail`, `<mail.info>`, `<2.6>`, `<22>`, `INFO`, `info:`, `mail`, `6`,
+/// `22` and their kin.
 pub(super) fn read(word: &str) -> Option<Named> {
     if word.len() > LONGEST {
         return None;

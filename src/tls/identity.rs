@@ -1,4 +1,5 @@
-//! A certificate with its key, and which of several a sender is shown: the one for the name that it asks for (RFC 6066, section 3).
+//! A certificate with its key, and which of several a sender is shown: the one for the name that it asks for (RFC 6066,
+//! section 3).
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
-//! TLS for sources (RFC 5425, with the ciphers of RFC 9662): the server that a table of the configuration and its PEM files
-//! make. A syslog sender reads nothing, so nothing is ever sent to one that it did not ask for: no session tickets.
+//! TLS for sources (RFC 5425, with the ciphers of RFC 9662): the server that a table of the configuration and its PEM
+//! files make. A syslog sender reads nothing, so nothing is ever sent to one that it did not ask for: no session
+//! tickets.
 
 mod identity;
 mod pem;
@@ -90,8 +91,8 @@ impl TlsConfig {
         identities.chain(&self.client_ca).map(PathBuf::as_path)
     }
 
-    /// What its operator has to know about the times for which the certificates are valid: which of them has expired, is not valid
-    /// yet, or ends within 14 days of `now`.
+    /// What its operator has to know about the times for which the certificates are valid: which of them has expired,
+    /// is not valid yet, or ends within 14 days of `now`.
     pub fn warnings(&self, now: jiff::Timestamp) -> impl Iterator<Item = String> {
         self.identities().filter_map(move |identity| identity.warning(now))
     }
@@ -109,8 +110,8 @@ impl TlsConfig {
             .with_protocol_versions(self.min_version.and_later())
             .map_err(|error| Error::of("certificate", &self.default.certificate, error.to_string()))?;
         let mut server = builder.with_client_cert_verifier(verifier).with_cert_resolver(resolver);
-        // A sender never reads. A ticket that lies unread in its socket when it closes makes the kernel send RST instead of
-        // FIN, and what is still on its way is thrown away. So there is no resumption at all.
+        // A sender never reads. A ticket that lies unread in its socket when it closes makes the kernel send RST
+        // instead of FIN, and what is still on its way is thrown away. So there is no resumption at all.
         server.send_tls13_tickets = 0;
         server.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(server)

@@ -9,8 +9,8 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme};
 use webpki::EndEntityCert;
 
-/// The attributes of a name that have a short one (RFC 4514, section 3, and those that are common beside it), by the bytes
-/// of their object identifiers.
+/// The attributes of a name that have a short one (RFC 4514, section 3, and those that are common beside it), by the
+/// bytes of their object identifiers.
 const ATTRIBUTES: [(&[u8], &str); 10] = [
     (COMMON_NAME, "CN"),
     (&[0x55, 4, 5], "serialNumber"),
@@ -26,12 +26,13 @@ const ATTRIBUTES: [(&[u8], &str); 10] = [
 
 const COMMON_NAME: &[u8] = &[0x55, 4, 3];
 
-/// A name that may send: `mx1.example.com`, or `*.example.com`, whose star is one label. Compared without regard to case.
+/// A name that may send: `mx1.example.com`, or `*.example.com`, whose star is one label. Compared without regard to
+/// case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(String);
 
-/// The subject of a certificate as in RFC 4514: `CN=mx1.example.com,O=Example`; for one with an empty subject its first DNS
-/// name: `DNS:mx1.example.com`. `None` if it has neither.
+/// The subject of a certificate as in RFC 4514: `CN=mx1.example.com,O=Example`; for one with an empty subject its first
+/// DNS name: `DNS:mx1.example.com`. `None` if it has neither.
 pub fn subject(certificate: &CertificateDer<'_>) -> Option<String> {
     let certificate = EndEntityCert::try_from(certificate).ok()?;
     let mut text = String::new();

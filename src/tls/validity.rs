@@ -18,7 +18,8 @@ const GENERALIZED_TIME: u8 = 0x18;
 /// The tag of the version, which stands before the serial number, unless it is 1.
 const VERSION: u8 = 0xa0;
 
-/// What is wrong with the time for which `certificate` is valid, or will soon be; `None` if nothing is, or it can't be read.
+/// What is wrong with the time for which `certificate` is valid, or will soon be; `None` if nothing is, or it can't be
+/// read.
 pub(super) fn warning(certificate: &CertificateDer<'_>, now: Timestamp) -> Option<String> {
     let (not_before, not_after) = validity(certificate)?;
     if now < not_before {

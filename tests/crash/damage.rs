@@ -17,7 +17,8 @@ use crate::spool;
 const MAGIC: [u8; 4] = *b"\xffPR\xfe";
 const MESSAGES: usize = 1500;
 
-/// Has a spool of some segments, has `damage` done to it, and gives the end of the run behind that and the numbers that are missing.
+/// Has a spool of some segments, has `damage` done to it, and gives the end of the run behind that and the numbers that
+/// are missing.
 fn after(damage: impl FnOnce(&Path)) -> (Ended, Vec<usize>, usize) {
     let directory = scratch::directory("damage");
     let config = spool::config(directory.path(), &spool::keys("always"));

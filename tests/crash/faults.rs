@@ -15,8 +15,8 @@ use crate::peers::wait::wait_until;
 use crate::sender::{Sender, Session};
 use crate::spool;
 
-/// Runs with the Nth call of this name failing while nobody reads; gives the end, and then everything that was acknowledged
-/// is delivered by a second run.
+/// Runs with the Nth call of this name failing while nobody reads; gives the end, and then everything that was
+/// acknowledged is delivered by a second run.
 fn fails(directory: &Path, mode: &str, fault: &str, sender: &mut Sender) -> Ended {
     let config = spool::config(directory, &spool::keys(mode));
     let stderr = directory.join("stderr");

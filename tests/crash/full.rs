@@ -93,8 +93,8 @@ fn a_stop_at_a_full_spool_loses_nothing_that_was_acknowledged() {
     }
 }
 
-/// It takes no more than what is above `min_free`, uses what another program gives back, and stops there again: all while the sink is
-/// blocked. Then the sink reads on.
+/// It takes no more than what is above `min_free`, uses what another program gives back, and stops there again: all
+/// while the sink is blocked. Then the sink reads on.
 #[test]
 fn space_that_is_to_stay_free_stays_free() {
     const FLOOR: u64 = 6 << 20;
@@ -159,7 +159,8 @@ fn room_that_another_program_makes_is_used() {
     });
 }
 
-/// The spool is there for a sink that is behind: one that keeps up needs no disk, and what it had is not written later for it.
+/// The spool is there for a sink that is behind: one that keeps up needs no disk, and what it had is not written later
+/// for it.
 #[test]
 fn a_sink_that_keeps_up_works_beside_a_full_disk() {
     let directory = scratch::directory("full-beside");

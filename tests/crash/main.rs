@@ -1,5 +1,5 @@
-//! Is nothing lost that was acknowledged: when Postrider dies at any step, when its disk is full or fails, and when what lies
-//! there is damaged? All of it through the program itself.
+//! Is nothing lost that was acknowledged: when Postrider dies at any step, when its disk is full or fails, and when
+//! what lies there is damaged? All of it through the program itself.
 
 mod damage;
 mod faults;

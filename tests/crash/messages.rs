@@ -65,7 +65,8 @@ impl Seen {
         self.ids.values().filter(|(_, times)| *times > 1).count()
     }
 
-    /// Nothing acknowledged is missing, nothing came that was not sent, and nothing is other than it was sent, but for `torn` lines.
+    /// Nothing acknowledged is missing, nothing came that was not sent, and nothing is other than it was sent, but for
+    /// `torn` lines.
     #[track_caller]
     pub(crate) fn judge(&self, what: &str, acknowledged: &BTreeSet<usize>, sent: usize, torn: usize) {
         let missing: Vec<usize> = acknowledged.difference(&self.numbers).copied().collect();

@@ -162,7 +162,8 @@ fn peak(postrider: &Unread) -> usize {
     size.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") << 10
 }
 
-/// A sink without a spool gets its records while those of another wait for its spool's disk, as long as its queue has room.
+/// A sink without a spool gets its records while those of another wait for its spool's disk, as long as its queue has
+/// room.
 #[test]
 fn a_sink_beside_it_is_not_held_up_and_memory_is_bounded() {
     // Several times what the queue holds that is before the spool, and what the source may have in flight.
@@ -199,7 +200,8 @@ fn a_sink_beside_it_is_not_held_up_and_memory_is_bounded() {
     }
 }
 
-/// A stop has its time, whether or not the disk has done its work by then; the next start has all that was acknowledged.
+/// A stop has its time, whether or not the disk has done its work by then; the next start has all that was
+/// acknowledged.
 #[test]
 fn a_stop_ends_in_time_and_what_was_acknowledged_is_there() {
     let slow = ["spool-fdatasync:300", "spool-fdatasync:3000"];

@@ -112,8 +112,8 @@ fn where_the_disk_of_rsyslog_is_full_programs_wait_or_messages_are_dropped() {
     assert!(waited == 6 && written < sent / 2, "{sent} sent, {written} in the other log");
 }
 
-/// Waits until all has gone through rsyslog, which has nobody to send it to, or until rsyslog stands still. It did that once in
-/// seventy runs on a busy machine, with room on the disk: then the rest waits in front of its queue.
+/// Waits until all has gone through rsyslog, which has nobody to send it to, or until rsyslog stands still. It did that
+/// once in seventy runs on a busy machine, with room on the disk: then the rest waits in front of its queue.
 fn wait_while_growing(rsyslog: &Rsyslog) {
     let (mut lines, mut since) = (0, Instant::now());
     wait_for(2 * DEADLINE, "rsyslog to come to a stand", || {
@@ -140,7 +140,8 @@ fn every_configuration_passes_the_check() {
     assert_eq!(checked, ["file.toml", "kafka.toml", "postrider.toml"]);
 }
 
-/// What stands behind `## ` is an example, and behind `# ` a default: with both signs off, each block is a source of its own.
+/// What stands behind `## ` is an example, and behind `# ` a default: with both signs off, each block is a source of
+/// its own.
 #[test]
 fn the_block_of_each_source_in_the_full_configuration_passes_the_check_with_all_its_keys() {
     let text = include_str!("../../config/postrider.toml");

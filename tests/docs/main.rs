@@ -1,9 +1,9 @@
 //! Does every block of the pages in docs/ do what the page says, as it stands there?
 //!
-//! The word behind a fence says what a block is; docs/README.md has the list. Each page has one test, which takes its blocks in
-//! their order and fails if one is left: senders really send, Postrider really runs, logs are really logged. The blocks of
-//! docs/relp.md, docs/tls.md, docs/dead-letter.md and docs/kafka.md are run by `tests/relp_senders.rs`, `tests/tls.rs`, `tests/dead_letter.rs` and
-//! `tests/promises/topics.rs`.
+//! The word behind a fence says what a block is; docs/README.md has the list. Each page has one test, which takes its
+//! blocks in their order and fails if one is left: senders really send, Postrider really runs, logs are really logged.
+//! The blocks of docs/relp.md, docs/tls.md, docs/dead-letter.md and docs/kafka.md are run by `tests/relp_senders.rs`,
+//! `tests/tls.rs`, `tests/dead_letter.rs` and `tests/promises/topics.rs`.
 
 #[path = "../peers/mod.rs"]
 mod peers;

@@ -43,7 +43,8 @@ impl Page {
         Self { name, blocks: blocks(&text).into(), text, exchanges: Vec::new() }
     }
 
-    /// Puts the test's own address, port, path or limit in the place of an operator's, in all blocks that are taken from now on.
+    /// Puts the test's own address, port, path or limit in the place of an operator's, in all blocks that are taken
+    /// from now on.
     pub(crate) fn exchange(&mut self, there: &'static str, here: impl Display) {
         assert!(self.text.contains(there), "docs/{} has no {there}", self.name);
         self.exchanges.retain(|(known, _)| *known != there);

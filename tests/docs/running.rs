@@ -19,7 +19,8 @@ pub(crate) const TAG: &str = "postfix/submission/smtpd[1234567]";
 /// What the pages have logger say.
 pub(crate) const HELLO: &str = "connect from localhost[127.0.0.1]";
 
-/// Runs a page's configuration, with the standard output for a sink if it has none, after `postrider check` has approved of it.
+/// Runs a page's configuration, with the standard output for a sink if it has none, after `postrider check` has
+/// approved of it.
 pub(crate) fn run(config: &str) -> Postrider {
     let sink = if config.contains("[[sink.") { "" } else { "[[sink.stdout]]\n" };
     let config = format!("{config}\n{sink}");

@@ -65,7 +65,8 @@ fn unix() {
     assert_drop_in_is_right(&unit);
 }
 
-/// The journal hands on what syslog(3) gives it. Its `/run` is a directory of this test's, in a mount namespace of its own.
+/// The journal hands on what syslog(3) gives it. Its `/run` is a directory of this test's, in a mount namespace of its
+/// own.
 #[test]
 fn journal() {
     let place = scratch::directory("journal");

@@ -1,5 +1,5 @@
-//! Do a flood of strangers, and the lack of descriptors that it may cause, leave the others unharmed and the memory bounded? Does a
-//! stop among hundreds of connections end in its time?
+//! Do a flood of strangers, and the lack of descriptors that it may cause, leave the others unharmed and the memory
+//! bounded? Does a stop among hundreds of connections end in its time?
 
 #[path = "../peers/mod.rs"]
 mod peers;
@@ -44,7 +44,8 @@ fn memory(pid: u32, key: &str) -> usize {
 /// The time that a process has had of the processors.
 fn processor_time(pid: u32) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("a running process");
-    // The name, which may hold anything, ends with the last parenthesis; the times are the 14th and 15th field, of 10 ms each.
+    // The name, which may hold anything, ends with the last parenthesis; the times are the 14th and 15th field, of 10
+    // ms each.
     let fields: Vec<&str> = stat[stat.rfind(')').expect("a name")..].split(' ').collect();
     let ticks: u64 = fields[12..14].iter().map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
     Duration::from_millis(ticks * 10)
@@ -233,8 +234,8 @@ fn two_thousand_connections_half_of_them_stalled_and_a_flood_of_bad_ones() {
 
 // === unfinished messages ===
 
-/// The memory for messages that have begun and are not whole is bounded, whatever their number and size. Those that are not ended
-/// make room for others, and the others' messages arrive.
+/// The memory for messages that have begun and are not whole is bounded, whatever their number and size. Those that are
+/// not ended make room for others, and the others' messages arrive.
 #[test]
 fn messages_that_never_end_take_bounded_memory_and_hold_up_nobody() {
     const STRANGERS: usize = 300;
@@ -268,7 +269,8 @@ fn messages_that_never_end_take_bounded_memory_and_hold_up_nobody() {
         threads.into_iter().map(|thread| thread.join().expect("a stranger")).collect()
     });
 
-    // A good sender's long message over TCP is whole; over RELP it is too, in its second session if the first had to end.
+    // A good sender's long message over TCP is whole; over RELP it is too, in its second session if the first had to
+    // end.
     let long = format!("good {}", "y".repeat(200 << 10));
     let mut good = TcpStream::connect(tcp).expect("a connection");
     for n in 0..5 {
@@ -313,8 +315,9 @@ fn with_descriptors(limit: usize, command: &str, config: &Path) -> Vec<PathBuf> 
     [&arguments[..], &[config.to_owned()]].concat()
 }
 
-/// With too few descriptors for all who connect, those that are there go on, and so does the sink, which needs more of them than there
-/// are. Who connects waits without a poll and without filling the log, and is served when there is a descriptor again.
+/// With too few descriptors for all who connect, those that are there go on, and so does the sink, which needs more of
+/// them than there are. Who connects waits without a poll and without filling the log, and is served when there is a
+/// descriptor again.
 #[test]
 fn running_out_of_descriptors_harms_nobody_and_passes() {
     const LIMIT: usize = 64;

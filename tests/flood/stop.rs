@@ -1,4 +1,5 @@
-//! Does a stop with hundreds of connections, each in the middle of something, end in its time, and is each whole message accounted for?
+//! Does a stop with hundreds of connections, each in the middle of something, end in its time, and is each whole
+//! message accounted for?
 
 use std::fs;
 use std::io::{Read, Write};
@@ -216,8 +217,8 @@ impl Crowd {
         fs::read_to_string(self.directory.path().join("output")).unwrap_or_default()
     }
 
-    /// Stops it in time. When it learns of the stop, the kernel holds what all connections said last: the end of a message, and the
-    /// beginning of another.
+    /// Stops it in time. When it learns of the stop, the kernel holds what all connections said last: the end of a
+    /// message, and the beginning of another.
     fn stop(mut self) -> Stopped {
         self.postrider.signal(Signal::SIGSTOP);
         let stat = format!("/proc/{}/stat", self.postrider.pid());

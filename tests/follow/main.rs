@@ -1,4 +1,5 @@
-//! Are log files followed through everything that happens to them, without a loss, and with no more repeated than must be?
+//! Are log files followed through everything that happens to them, without a loss, and with no more repeated than must
+//! be?
 
 #[path = "../peers/mod.rs"]
 mod peers;

@@ -108,7 +108,8 @@ impl Place {
         wait_until(DEADLINE, &format!("{count} records"), || self.output.read().len() >= count);
     }
 
-    /// Waits until every number below `count` is there, and gives how many records are repetitions. Missing ones fail it.
+    /// Waits until every number below `count` is there, and gives how many records are repetitions. Missing ones fail
+    /// it.
     #[track_caller]
     pub(crate) fn wait_for_all(&mut self, count: usize) -> usize {
         wait_until(DEADLINE, &format!("all numbers below {count}"), || {

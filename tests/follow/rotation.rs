@@ -34,7 +34,8 @@ fn renaming_under_load_loses_and_mixes_nothing() {
         };
         for rotation in 1..=ROTATIONS {
             (0..EACH).for_each(|_| write(&mut log));
-            // Of files that come and go between two looks, the times tell which was written first, in ticks of the kernel.
+            // Of files that come and go between two looks, the times tell which was written first, in ticks of the
+            // kernel.
             while modified(&path) <= last {
                 write(&mut log);
             }
@@ -250,7 +251,8 @@ fn an_inode_that_is_used_again_is_another_file() {
     assert_clean(&postrider.terminate(DEADLINE));
 }
 
-/// The log has been rotated as often as there are names, the oldest first, and the log itself now has the inode that it had before.
+/// The log has been rotated as often as there are names, the oldest first, and the log itself now has the inode that it
+/// had before.
 fn rotate_onto_the_same_inode(place: &Place, names: &[String], first: usize) {
     const AGE: Duration = Duration::from_millis(20);
     let mut inode = File::options().write(true).open(place.path("mail.log")).expect("a log");

@@ -1,5 +1,5 @@
-//! What must hold whatever the bytes are. `tests/fuzz` calls these functions with bytes of its generator, and the targets in
-//! `fuzz/` with those of libFuzzer.
+//! What must hold whatever the bytes are. `tests/fuzz` calls these functions with bytes of its generator, and the
+//! targets in `fuzz/` with those of libFuzzer.
 
 // A target calls one of them.
 #![allow(dead_code)]
@@ -63,8 +63,8 @@ pub(crate) const TAGS: [&str; 28] = [
 /// 2026-11-24T03:00:00Z.
 const RECEIVED_AT: Timestamp = Timestamp::from_micros(1_795_489_200_000_000);
 
-/// A stream gives the same frames however it is cut into reads: `data` is a framing, a limit, a seed for the cuts, and the
-/// stream.
+/// A stream gives the same frames however it is cut into reads: `data` is a framing, a limit, a seed for the cuts, and
+/// the stream.
 pub(crate) fn frame(data: &[u8]) {
     let [framing, limit, seed, stream @ ..] = data else { return };
     let framing = [Framing::Auto, Framing::OctetCounting, Framing::Lf, Framing::Nul][usize::from(framing % 4)];

@@ -8,8 +8,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-/// Every line of `tests/corpus`, and what is read besides lines, each file for itself: the shapes of headers lie in short files, and
-/// would be lost among the lines of the long ones.
+/// Every line of `tests/corpus`, and what is read besides lines, each file for itself: the shapes of headers lie in
+/// short files, and would be lost among the lines of the long ones.
 static SEEDS: LazyLock<Vec<Vec<Vec<u8>>>> = LazyLock::new(|| {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut seeds = Vec::new();

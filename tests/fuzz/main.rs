@@ -48,7 +48,8 @@ fn every_check_holds_for_mutated_lines() {
 fn a_line_of_64_kib_takes_little_time() {
     const SIZE: usize = 64 * 1024;
     const LIMIT: Duration = Duration::from_millis(200);
-    // Every reader sees the text of a program that is lost, as far as none takes it for its own; these have the most readers.
+    // Every reader sees the text of a program that is lost, as far as none takes it for its own; these have the most
+    // readers.
     const SLOWEST: [&str; 6] =
         ["postfix", "postfix/smtpd", "postfix/cleanup", "postfix/postscreen", "postfix/smtp", "postfix/tlsproxy"];
     for token in generator::TOKENS {
@@ -75,7 +76,8 @@ fn processor_time() -> Duration {
     Duration::from_micros((time.tv_sec() * 1_000_000 + time.tv_usec()).cast_unsigned())
 }
 
-/// The targets call the checks, each by its name; they are compiled by cargo-fuzz alone, so they hold nothing that could break.
+/// The targets call the checks, each by its name; they are compiled by cargo-fuzz alone, so they hold nothing that
+/// could break.
 #[test]
 fn each_check_has_its_target() {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");

@@ -29,7 +29,8 @@ pub(crate) struct Dns {
 }
 
 impl Dns {
-    /// Starts it on the port for DNS, as resolv.conf(5) knows no other, of a loopback address that nobody else is given.
+    /// Starts it on the port for DNS, as resolv.conf(5) knows no other, of a loopback address that nobody else is
+    /// given.
     pub(crate) fn start(zone: &'static [Entry]) -> Self {
         let number = Port::reserve();
         let [high, low] = number.number().to_be_bytes();

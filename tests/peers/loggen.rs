@@ -4,7 +4,8 @@ use std::process::Command;
 
 use super::syslog_ng;
 
-/// Sends `messages` of 200 bytes over each of `connections` as fast as they are taken; `arguments` say how and where to.
+/// Sends `messages` of 200 bytes over each of `connections` as fast as they are taken; `arguments` say how and where
+/// to.
 pub(crate) fn send(arguments: &[&str], connections: usize, messages: usize) {
     let output = Command::new("timeout")
         // It waits for ever if it cannot connect.

@@ -1,4 +1,5 @@
-//! A mail filter that speaks Sendmail's Milter protocol, version 6, and answers as it is told (Postfix: `src/milter/milter8.c`).
+//! A mail filter that speaks Sendmail's Milter protocol, version 6, and answers as it is told (Postfix:
+//! `src/milter/milter8.c`).
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -19,8 +20,9 @@ pub(crate) enum Answer {
     Quarantine(&'static str),
 }
 
-/// At which command (`C`onnect, `H`elo, `M`ail, `R`cpt, `T` for data, `L` for a header, `E`nd of the message), and for whom:
-/// the client's name at `C`, what it calls itself at `H`, and the sender from `M` on. Each is matched by a part of it.
+/// At which command (`C`onnect, `H`elo, `M`ail, `R`cpt, `T` for data, `L` for a header, `E`nd of the message), and for
+/// whom: the client's name at `C`, what it calls itself at `H`, and the sender from `M` on. Each is matched by a part
+/// of it.
 pub(crate) type Rule = (u8, &'static str, Answer);
 
 /// Starts a filter with `rules`.

@@ -1,8 +1,8 @@
-//! The programs that Postrider meets in the field, run by the tests as their users run them: Apache Kafka, Debian's rsyslog,
-//! syslog-ng with its loggen, and Postfix, each in a directory of its own and on loopback ports of its own.
+//! The programs that Postrider meets in the field, run by the tests as their users run them: Apache Kafka, Debian's
+//! rsyslog, syslog-ng with its loggen, and Postfix, each in a directory of its own and on loopback ports of its own.
 //!
-//! `./dev setup test` installs them. A peer that is missing fails its test and names that command; only what Python has from
-//! PyPI is done without, and the test says so.
+//! `./dev setup test` installs them. A peer that is missing fails its test and names that command; only what Python has
+//! from PyPI is done without, and the test says so.
 //!
 //! Everything started here ends with its value, and with the test process should that die first: see [`process`].
 

@@ -7,9 +7,9 @@ use socket2::{Domain, Socket, Type};
 
 /// A loopback port that nobody else is given while this value lives, whether or not its server runs.
 ///
-/// The socket that holds it is bound but never listens: with `SO_REUSEADDR`, which every server here sets, the server binds
-/// beside it, while the kernel gives the number neither to another such port nor to an outgoing connection. So a server can be
-/// killed and started again on its port. As long as no server listens, connecting is refused.
+/// The socket that holds it is bound but never listens: with `SO_REUSEADDR`, which every server here sets, the server
+/// binds beside it, while the kernel gives the number neither to another such port nor to an outgoing connection. So a
+/// server can be killed and started again on its port. As long as no server listens, connecting is refused.
 pub(crate) struct Port {
     number: u16,
     _held: Socket,
@@ -17,8 +17,8 @@ pub(crate) struct Port {
 
 impl Port {
     pub(crate) fn reserve() -> Self {
-        // Free for UDP too, so that a test can use one number for both. A taken number is kept until the search has ended,
-        // or it would be offered again.
+        // Free for UDP too, so that a test can use one number for both. A taken number is kept until the search has
+        // ended, or it would be offered again.
         let mut taken = Vec::new();
         for _ in 0..100 {
             let port = Self::reserve_tcp();
@@ -48,8 +48,8 @@ impl Port {
     }
 }
 
-/// Read rather than tried with a socket: of that, a process just being started would have a copy until its exec, and for so
-/// long the port would be taken.
+/// Read rather than tried with a socket: of that, a process just being started would have a copy until its exec, and
+/// for so long the port would be taken.
 fn is_free_for_udp(number: u16) -> bool {
     let sockets = fs::read_to_string("/proc/net/udp").expect("the UDP sockets");
     // The local address is the second column, in hexadecimal: 0100007F:0035.

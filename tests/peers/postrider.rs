@@ -102,13 +102,14 @@ impl Postrider {
         self.process.kill();
     }
 
-    /// Starts it again after [`Self::kill`], with the same configuration. What it prints is added to what it printed before.
+    /// Starts it again after [`Self::kill`], with the same configuration. What it prints is added to what it printed
+    /// before.
     pub(crate) fn restart(&mut self) {
         self.process = start_process(self.directory.path());
     }
 
-    /// Waits until the sink was offered at least `offered` records and has delivered all of them, with those that its spool held at the
-    /// start. A stop does not wait for a destination that is just coming back.
+    /// Waits until the sink was offered at least `offered` records and has delivered all of them, with those that its
+    /// spool held at the start. A stop does not wait for a destination that is just coming back.
     #[track_caller]
     pub(crate) fn wait_delivered(&self, sink: &str, offered: u64, deadline: Duration) {
         let owner = format!(" sink=\"{sink}\"");

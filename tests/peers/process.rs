@@ -1,7 +1,7 @@
 //! Child processes that can't outlive the test, however it ends.
 //!
-//! A [`Process`] is killed when its value is dropped, so also when the test panics. Should the test process itself be killed,
-//! or keep the value in a `static`, the kernel kills the child: it starts through `setpriv --pdeathsig KILL`.
+//! A [`Process`] is killed when its value is dropped, so also when the test panics. Should the test process itself be
+//! killed, or keep the value in a `static`, the kernel kills the child: it starts through `setpriv --pdeathsig KILL`.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -49,8 +49,8 @@ impl Process {
         Self::spawn(program, command, stdout, stderr)
     }
 
-    /// Starts `program`, which ends itself when its standard input ends; what it prints is added to the file `log`. For a
-    /// program that has more to stop than its own process.
+    /// Starts `program`, which ends itself when its standard input ends; what it prints is added to the file `log`. For
+    /// a program that has more to stop than its own process.
     pub(crate) fn start_leashed(program: impl AsRef<Path>, arguments: &[impl AsRef<OsStr>], log: &Path) -> Self {
         let mut command = Command::new(program.as_ref());
         command.args(arguments).stdin(Stdio::piped());
@@ -112,7 +112,8 @@ impl Process {
         self.child.stdin = None;
     }
 
-    /// Waits until `ready` gives a value. Panics after `deadline`, or as soon as the process has ended, with what it printed.
+    /// Waits until `ready` gives a value. Panics after `deadline`, or as soon as the process has ended, with what it
+    /// printed.
     #[track_caller]
     pub(crate) fn wait_ready<T>(&mut self, deadline: Duration, mut ready: impl FnMut() -> Option<T>) -> T {
         enum Outcome<T> {
@@ -145,7 +146,8 @@ impl Drop for Process {
 }
 
 /// Spawns `command` from a thread that lives as long as the process. The kernel sends the parent-death signal when the
-/// *thread* ends that started the child, and the thread of a test ends with the test, though others may share the child.
+/// *thread* ends that started the child, and the thread of a test ends with the test, though others may share the
+/// child.
 fn spawn_from_lasting_thread(command: Command) -> io::Result<Child> {
     type Request = (Command, SyncSender<io::Result<Child>>);
     static SPAWNER: OnceLock<SyncSender<Request>> = OnceLock::new();

@@ -1,5 +1,5 @@
-//! Debian's rsyslogd with a configuration of the test's own: a private socket in the place of /dev/log, and forwarding as
-//! users set it up.
+//! Debian's rsyslogd with a configuration of the test's own: a private socket in the place of /dev/log, and forwarding
+//! as users set it up.
 
 use std::fmt::Write as _;
 use std::fs;

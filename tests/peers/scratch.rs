@@ -8,8 +8,8 @@ use tempfile::TempDir;
 
 const PREFIX: &str = "postrider-test-";
 
-/// A new directory that goes with its value. It lies in the system's directory for temporary files, because a Unix socket's
-/// path must be short, and anyone may enter it, because Postfix does not stay root.
+/// A new directory that goes with its value. It lies in the system's directory for temporary files, because a Unix
+/// socket's path must be short, and anyone may enter it, because Postfix does not stay root.
 pub(crate) fn directory(name: &str) -> TempDir {
     let parent = std::env::temp_dir();
     sweep(&parent);

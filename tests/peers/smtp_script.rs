@@ -5,8 +5,9 @@ use std::net::TcpStream;
 
 use super::server::Server;
 
-/// What a command begins with, and the reply, whose lines have LF between them; empty to hang up without one. Two commands
-/// are none of SMTP's: `connect`, whose reply is the greeting, and `.`, the end of a message. The first that fits counts.
+/// What a command begins with, and the reply, whose lines have LF between them; empty to hang up without one. Two
+/// commands are none of SMTP's: `connect`, whose reply is the greeting, and `.`, the end of a message. The first that
+/// fits counts.
 pub(crate) type Reply = (&'static str, &'static str);
 
 pub(crate) fn start(replies: &'static [Reply]) -> Server {

@@ -1,4 +1,5 @@
-//! Postfix's smtp-sink: a mail server that takes what it is sent and keeps nothing, and refuses what it is told to refuse.
+//! Postfix's smtp-sink: a mail server that takes what it is sent and keeps nothing, and refuses what it is told to
+//! refuse.
 
 use std::net::TcpStream;
 use std::path::Path;

@@ -32,7 +32,8 @@ impl Unread {
         Self::spawn_by(command, config, stderr)
     }
 
-    /// Starts it with the configuration `config` by a command, whose last argument is [`program`] unless it is that itself.
+    /// Starts it with the configuration `config` by a command, whose last argument is [`program`] unless it is that
+    /// itself.
     pub(crate) fn spawn_by(mut command: Command, config: &str, stderr: &Path) -> Self {
         let file = stderr.with_file_name("postrider.toml");
         fs::write(&file, config).expect("a configuration");

@@ -49,7 +49,8 @@ impl Fan {
         self.directory.path().join("out.json")
     }
 
-    /// Sends everything, until the file has all and the pipe is full. Gives how many are acknowledged by then, the first ones.
+    /// Sends everything, until the file has all and the pipe is full. Gives how many are acknowledged by then, the
+    /// first ones.
     fn fill(&mut self) -> usize {
         self.client.send(&messages(2..2 + FIRST, |number| text(number - 2)));
         let answers = acknowledgements(2..2 + FIRST);
@@ -148,7 +149,8 @@ fn a_kill_while_one_sink_is_stuck_loses_nothing_acknowledged_in_either() {
     written(&file).judge("file", &acknowledged, SENT, 0);
 }
 
-/// The time for a stop goes by while one sink takes nothing: the cursor has not passed what that sink has not, though the other has it.
+/// The time for a stop goes by while one sink takes nothing: the cursor has not passed what that sink has not, though
+/// the other has it.
 #[test]
 fn a_cursor_stays_before_what_one_of_two_sinks_has_not() {
     let place = Followed::new();

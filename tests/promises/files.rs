@@ -33,8 +33,8 @@ pub(crate) fn written(path: &Path) -> Seen {
     seen
 }
 
-/// The file's own disk is full: what comes is kept on that of the spool, goes to the file in its order when that has room, and
-/// otherwise with the next start.
+/// The file's own disk is full: what comes is kept on that of the spool, goes to the file in its order when that has
+/// room, and otherwise with the next start.
 #[test]
 fn what_a_file_has_no_room_for_is_in_the_spool_over_a_stop() {
     for mode in ["overflow", "always"] {

@@ -1,5 +1,5 @@
-//! What of a followed file is read again, and what is where its cursor has passed, when Postrider dies, a disk is full, fails or gives
-//! back damage, and a destination is away or refuses?
+//! What of a followed file is read again, and what is where its cursor has passed, when Postrider dies, a disk is full,
+//! fails or gives back damage, and a destination is away or refuses?
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -96,7 +96,8 @@ fn line(number: usize) -> String {
     format!("Nov 24 06:00:00 mx1 test[1]: {}\n", text(number))
 }
 
-/// A run whose sink takes nothing, and which ends by itself as `variable` has it end. Gives its end, and how much was written.
+/// A run whose sink takes nothing, and which ends by itself as `variable` has it end. Gives its end, and how much was
+/// written.
 fn dies(place: &Followed, mode: &str, output: &Output, variable: (&str, &str)) -> (Ended, usize) {
     let mut postrider = place.spawn_with(&place.config(mode), variable);
     let reader = output.read(postrider.output());

@@ -190,7 +190,8 @@ fn what_a_sink_does_not_take_is_in_the_spool_over_a_stop() {
     });
 }
 
-/// What comes while the spool takes nothing is dropped and counted, and nothing else is lost: neither what is in it nor what comes later.
+/// What comes while the spool takes nothing is dropped and counted, and nothing else is lost: neither what is in it nor
+/// what comes later.
 fn drops_datagrams(lack: &Lack) {
     each(&DATAGRAMS, |way| {
         let (place, output) = (Place::new(way), Output::default());

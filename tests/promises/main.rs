@@ -1,5 +1,5 @@
-//! Are the promises of `docs/promises.md` kept for followed files and the ways in that nobody acknowledges, while Postrider dies, its disk is full, fails or
-//! gives back damage, and a destination is away or refuses?
+//! Are the promises of `docs/promises.md` kept for followed files and the ways in that nobody acknowledges, while
+//! Postrider dies, its disk is full, fails or gives back damage, and a destination is away or refuses?
 
 mod fan_out;
 mod files;

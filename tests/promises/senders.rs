@@ -1,4 +1,5 @@
-//! What is left of what nobody acknowledges, when Postrider dies, its disk fails, or the files of its spool are damaged?
+//! What is left of what nobody acknowledges, when Postrider dies, its disk fails, or the files of its spool are
+//! damaged?
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -18,8 +19,8 @@ use crate::ways::{DATAGRAMS, PIPE, Place, all, each};
 /// Fewer than any socket or pipe here holds.
 const SOME: usize = 20;
 
-/// What is delivered before stays; nothing is torn, repeated or out of order, and what is missing is the newest, which was in memory,
-/// in the kernel or half in the pipe. The next run is whole.
+/// What is delivered before stays; nothing is torn, repeated or out of order, and what is missing is the newest, which
+/// was in memory, in the kernel or half in the pipe. The next run is whole.
 #[test]
 fn a_kill_without_a_spool_loses_what_is_in_memory_and_nothing_else() {
     const DELIVERED: usize = 100;
@@ -68,8 +69,9 @@ fn a_kill_without_a_spool_loses_what_is_in_memory_and_nothing_else() {
 /// How many are sent to a first run, at most, until it ends.
 const MOST: usize = 400;
 
-/// A run with a spool that takes everything and a sink that takes nothing, which ends by itself as this variable has it end. What was
-/// sent is in the spool's files before more is sent, until the end. Gives it, with what lies in the spool.
+/// A run with a spool that takes everything and a sink that takes nothing, which ends by itself as this variable has it
+/// end. What was sent is in the spool's files before more is sent, until the end. Gives it, with what lies in the
+/// spool.
 fn dies(place: &Place, output: &Output, variable: (&str, &str)) -> (Ended, Places) {
     let keys = spool::keys(place.directory(), "stdout", "always");
     let mut postrider = Unread::spawn_with(&place.config(&keys), &place.directory().join("stderr"), variable);
@@ -103,7 +105,8 @@ fn dies(place: &Place, output: &Output, variable: (&str, &str)) -> (Ended, Place
     (ended, kept)
 }
 
-/// The next run delivers all that is `kept`, and nothing else but what the first had delivered and what it is sent itself.
+/// The next run delivers all that is `kept`, and nothing else but what the first had delivered and what it is sent
+/// itself.
 fn recovers(place: &Place, output: &Output, kept: &BTreeSet<usize>) -> Ended {
     let mut second = place.spawn(&spool::keys(place.directory(), "stdout", "always"));
     let (before, delivered) = output.seen(|seen| (seen.records(), seen.numbers.clone()));

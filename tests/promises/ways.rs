@@ -32,7 +32,8 @@ use Way::{Stdin, Tcp, Tls, Udp, UnixDatagram as Datagram, UnixStream as Stream};
 pub(crate) const STREAMS: [Way; 4] = [Tcp, Tls, Stream, Stdin];
 pub(crate) const DATAGRAMS: [Way; 2] = [Udp, Datagram];
 
-/// More messages than the pipe of the standard output holds: what is in there is delivered, and needs no spool any more.
+/// More messages than the pipe of the standard output holds: what is in there is delivered, and needs no spool any
+/// more.
 pub(crate) const PIPE: usize = 60;
 
 /// All of them at once, as most of their time is waiting.

@@ -130,8 +130,8 @@ fn matches(line: &str, pattern: &str) -> bool {
     })
 }
 
-/// Where `actual` is not as `expected` says: an object has at least its fields, null stands for a field that is left out,
-/// and "*" for any value.
+/// Where `actual` is not as `expected` says: an object has at least its fields, null stands for a field that is left
+/// out, and "*" for any value.
 fn differs(expected: &Value, actual: &Value, path: &str) -> Option<String> {
     match expected {
         Value::Object(fields) => {

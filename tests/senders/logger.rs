@@ -116,7 +116,8 @@ fn over_a_unix_stream_with_octet_counting() {
 
 const NEITHER: &[&str] = &["timestamp_missing", "hostname_missing"];
 
-/// What logger reads from a file and sends over TCP with these options for its header arrives, with structured data or without.
+/// What logger reads from a file and sends over TCP with these options for its header arrives, with structured data or
+/// without.
 fn delivers_with_header(options: &[&str], structured: bool, hostname: &str, flags: &[&str]) {
     let mut collector = Collector::start(Source::Tcp);
     let port = collector.port().to_string();

@@ -482,8 +482,8 @@ fn vandalize(bytes: &mut Vec<u8>, vandalism: &Vandalism) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever is done to the files, it opens, reads to the end, gives only whole records, each once and in order, counts exactly what it
-    /// does not give, and takes new ones.
+    /// Whatever is done to the files, it opens, reads to the end, gives only whole records, each once and in order,
+    /// counts exactly what it does not give, and takes new ones.
     #[test]
     fn no_damage_stops_it(acts in proptest::collection::vec((any::<Index>(), vandalism()), 1..8)) {
         let disk = Simulated::default();

@@ -1,4 +1,5 @@
-//! Does the spool keep what it has committed: through crashes that forget what was not synced, damage, and a disk that fails?
+//! Does the spool keep what it has committed: through crashes that forget what was not synced, damage, and a disk that
+//! fails?
 
 mod commands;
 mod damage;

@@ -271,8 +271,8 @@ fn histories() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step(), 1..120)
 }
 
-/// Everything whose commit has returned is read after any crash, in order, whole, and nothing else; what is acknowledged may come again,
-/// unless a checkpoint says that it does not.
+/// Everything whose commit has returned is read after any crash, in order, whole, and nothing else; what is
+/// acknowledged may come again, unless a checkpoint says that it does not.
 #[test]
 fn what_is_committed_is_there_until_it_is_acknowledged() {
     let seen = RefCell::new(Seen::default());

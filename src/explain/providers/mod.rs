@@ -15,8 +15,8 @@ use crate::record::Provider;
 /// What a provider means by a code.
 pub(super) struct Meaning {
     provider: Provider,
-    /// As the provider prints it. An enhanced code may have `X` for either class, and a range: `5.7.606-649`. A `*` stands for
-    /// the rest of the code, which has no row of its own.
+    /// As the provider prints it. An enhanced code may have `X` for either class, and a range: `5.7.606-649`. A `*`
+    /// stands for the rest of the code, which has no row of its own.
     code: &'static str,
     pub(super) text: Text,
     pub(super) advice: Text,
@@ -100,8 +100,8 @@ fn in_family(pattern: &str, code: &str) -> Option<()> {
     fits.then_some(())
 }
 
-/// Whether two codes of Orange have the same number at the end, which is the reason. The one before it is not: `OFR204_416`
-/// is `OFR_416`.
+/// Whether two codes of Orange have the same number at the end, which is the reason. The one before it is not:
+/// `OFR204_416` is `OFR_416`.
 fn is_same_reason(pattern: &str, code: &str) -> Option<()> {
     let ((begin, reason), (letters, number)) = (pattern.split_once('_')?, code.split_once('_')?);
     let letters = letters.trim_end_matches(|c: char| c.is_ascii_digit());

@@ -2,18 +2,18 @@
 //!
 //! `rows/` decides, from top to bottom, and the first row that fits counts. Its order follows from how much each sign
 //! means: words are specific, an enhanced status code is often only near, a reply code covers half a dozen reasons. So
-//! rows on words come first, then those on enhanced codes, then those on reply codes. Among the words, Postfix's own come
-//! before a server's, and narrow ones before wide ones: `User unknown` before `blocked`.
+//! rows on words come first, then those on enhanced codes, then those on reply codes. Among the words, Postfix's own
+//! come before a server's, and narrow ones before wide ones: `User unknown` before `blocked`.
 //!
 //! To add one, add a row there and a line that only it decides at the same place in `tests/corpus/postfix/cause.log`.
 //!
-//! Destinations that the queue manager has given up for now are [`Cause::Suspended`], whatever failed before: no attempt
-//! was made for this message. What failed for an earlier one is the detail.
+//! Destinations that the queue manager has given up for now are [`Cause::Suspended`], whatever failed before: no
+//! attempt was made for this message. What failed for an earlier one is the detail.
 //!
 //! # Limits
 //!
-//! Words are those of servers in English and a dozen other languages. Only the first 2048 bytes are searched. Addresses are
-//! not, for they hold anything.
+//! Words are those of servers in English and a dozen other languages. Only the first 2048 bytes are searched. Addresses
+//! are not, for they hold anything.
 
 mod rows;
 mod verdict;
@@ -31,8 +31,8 @@ const SUSPENDED: &str = "delivery temporarily suspended: ";
 /// How a reason begins where no connection came about (`src/smtp/smtp_connect.c`).
 const CONNECT: &str = "connect to ";
 
-/// The cause of a delivery that failed, and the one beneath it; `own` are the words of the reason that are not the server's
-/// reply.
+/// The cause of a delivery that failed, and the one beneath it; `own` are the words of the reason that are not the
+/// server's reply.
 pub(super) fn find(delivery: &Delivery<'_>, own: &str) -> Option<(Cause, Option<Cause>)> {
     let successful = delivery.dsn.is_some_and(|dsn| dsn.class() == dsn::Class::Success);
     if successful || matches!(delivery.status, "sent" | "deliverable") {

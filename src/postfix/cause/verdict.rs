@@ -7,13 +7,13 @@
 //! TEXT                                                          smtpd's or postscreen's own, a filter's, or an operator's
 //! ```
 //!
-//! The class decides, and the text only where it says something narrower. TEXT is often the operator's or that of a policy
-//! service: it is read as a server's words are, and where it says nothing, the codes decide.
+//! The class decides, and the text only where it says something narrower. TEXT is often the operator's or that of a
+//! policy service: it is read as a server's words are, and where it says nothing, the codes decide.
 //!
 //! # What a client can't forge
 //!
-//! WHAT is an address or a name that the client chose. It is left out before anything is looked for; the domain of a block
-//! list is given only where one place alone can be it.
+//! WHAT is an address or a name that the client chose. It is left out before anything is looked for; the domain of a
+//! block list is given only where one place alone can be it.
 
 use super::cause;
 use crate::postfix::reply;
@@ -174,8 +174,8 @@ fn in_words_of_verdicts(cause: Cause) -> Cause {
 
 /// Takes `<WHAT>: ` off a text.
 ///
-/// An address has its internal form there, and so holds anything. Where it is what the tail says it is, its end is certain.
-/// Else the last place counts after which Postfix's own words stand, for a client writes before them only.
+/// An address has its internal form there, and so holds anything. Where it is what the tail says it is, its end is
+/// certain. Else the last place counts after which Postfix's own words stand, for a client writes before them only.
 fn split_what<'a>(verdict: &Verdict<'_>, text: &'a str) -> &'a str {
     let Some(inner) = text.strip_prefix('<') else { return text };
     let known = |what: &&str| inner.strip_prefix(*what)?.strip_prefix(">: ");

@@ -67,8 +67,8 @@ pub(super) fn split_client(text: &str) -> Option<(Option<Endpoint<'_>>, &str)> {
     Some((endpoint::read(&text[..text.len() - rest.len()]), rest))
 }
 
-/// What a host name or an address may hold: what Postfix's `valid_hostname()` admits, IP addresses with their zones, and
-/// what a relay makes of a character that it does not like.
+/// What a host name or an address may hold: what Postfix's `valid_hostname()` admits, IP addresses with their zones,
+/// and what a relay makes of a character that it does not like.
 fn in_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%' | '?' | '*') || !c.is_ascii()
 }

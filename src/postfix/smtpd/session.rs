@@ -9,9 +9,9 @@
 //!
 //! # Limits
 //!
-//! Postfix quotes neither user nor sender. The sender is whatever an authenticated client gives as the AUTH parameter of
-//! MAIL FROM, so nothing after `, sasl_sender=` is read as another field; what XFORWARD gave is lost where both are logged.
-//! The user begins at the first `, sasl_username=` and ends at the first `, sasl_sender=`, or else at the last
+//! Postfix quotes neither user nor sender. The sender is whatever an authenticated client gives as the AUTH parameter
+//! of MAIL FROM, so nothing after `, sasl_sender=` is read as another field; what XFORWARD gave is lost where both are
+//! logged. The user begins at the first `, sasl_username=` and ends at the first `, sasl_sender=`, or else at the last
 //! `, orig_queue_id=` or `, orig_client=` that has a value of its kind: an account whose name holds these words looks
 //! like one that does not.
 

@@ -36,7 +36,8 @@ fn split_peer(text: &str) -> (Option<Endpoint<'_>>, &str) {
     (Some(peer).filter(|peer| !peer.contains(' ')).and_then(endpoint::read), rest)
 }
 
-/// What follows the colon behind a peer; nothing if the peer is the last. Postfix 2.3 has no space before an error's number.
+/// What follows the colon behind a peer; nothing if the peer is the last. Postfix 2.3 has no space before an error's
+/// number.
 fn after_colon(text: &str) -> Option<&str> {
     let number = || text.strip_prefix(':').filter(|rest| rest.starts_with("num="));
     if text.is_empty() { Some(text) } else { text.strip_prefix(": ").or_else(number) }

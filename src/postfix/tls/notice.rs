@@ -2,8 +2,8 @@
 //!
 //! # Limits
 //!
-//! Postfix logs at level 2 what OpenSSL's call-backs say of each step. That is debug output here, for it names the steps of
-//! a library and nothing that happened to a message.
+//! Postfix logs at level 2 what OpenSSL's call-backs say of each step. That is debug output here, for it names the
+//! steps of a library and nothing that happened to a message.
 
 use super::super::endpoint;
 use crate::record::{self, Event, Text};

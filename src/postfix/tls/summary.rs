@@ -6,8 +6,8 @@
 //!   [ server-signature SIG[ (PARAMETERS)][ server-digest D]][ client-signature SIG[ (PARAMETERS)][ client-digest D]]
 //! ```
 //!
-//! Postfix 2.5 added the trust, 3.4 the reuse and all that follows the cipher, 3.9 raw public keys among the parameters.
-//! ` to SNI` stands on the server's side alone.
+//! Postfix 2.5 added the trust, 3.4 the reuse and all that follows the cipher, 3.9 raw public keys among the
+//! parameters. ` to SNI` stands on the server's side alone.
 
 use memchr::memmem;
 

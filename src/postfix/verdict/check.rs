@@ -8,13 +8,13 @@
 //! ```
 //!
 //! ORIGIN is a client, `local` or `unknown`. Sources: `cleanup_act_log()` and `cleanup_mime_error_callback()` in
-//! `src/cleanup/cleanup_message.c`, `cleanup_milter_hbc_log()` in `src/cleanup/cleanup_milter.c`, `smtp_hbc_logger()` in
-//! `src/smtp/smtp_proto.c`.
+//! `src/cleanup/cleanup_message.c`, `cleanup_milter_hbc_log()` in `src/cleanup/cleanup_milter.c`, `smtp_hbc_logger()`
+//! in `src/smtp/smtp_proto.c`.
 //!
 //! # What a stranger can't forge
 //!
-//! The sender of a message writes TEXT, and may put ` from ORIGIN; from=<A>` into it. So may a recipient's local part, and
-//! an OPTIONAL TEXT that repeats the header (`$1`). Three things tell the true one from the others:
+//! The sender of a message writes TEXT, and may put ` from ORIGIN; from=<A>` into it. So may a recipient's local part,
+//! and an OPTIONAL TEXT that repeats the header (`$1`). Three things tell the true one from the others:
 //!
 //! - Postfix cuts TEXT, so that the true one begins within a known length.
 //! - Of two of which one begins within the tail of the other, neither is taken: one may be an address.
@@ -25,8 +25,8 @@
 //!
 //! # Limits
 //!
-//! A map whose OPTIONAL TEXT puts together parts of a header that did not follow each other there can be made to log a tail.
-//! Without the name of the program, a check of smtp whose header holds a whole tail is taken for one of cleanup.
+//! A map whose OPTIONAL TEXT puts together parts of a header that did not follow each other there can be made to log a
+//! tail. Without the name of the program, a check of smtp whose header holds a whole tail is taken for one of cleanup.
 
 use super::super::{endpoint, reply};
 use super::{Tail, split_action, tail, text_only, with_tail};
@@ -166,9 +166,9 @@ fn split_origin(text: &str) -> Option<(&str, &str)> {
 
 /// Takes the optional text off the end of a check of smtp: `TEXT: OPTIONAL TEXT`.
 ///
-/// Both may hold a colon, so that the border is certain only if it can be in one place alone: within the length to which
-/// Postfix cuts TEXT, after the name of a header, and before another header if that is what the text is. There must be a
-/// text, too: what is new has one, and so has what is longer than TEXT can be. Else all of it is TEXT.
+/// Both may hold a colon, so that the border is certain only if it can be in one place alone: within the length to
+/// which Postfix cuts TEXT, after the name of a header, and before another header if that is what the text is. There
+/// must be a text, too: what is new has one, and so has what is longer than TEXT can be. Else all of it is TEXT.
 fn split_optional(text: &str, is_new: bool, is_header: bool) -> (&str, Option<&str>) {
     if !is_new && text.len() <= SHORT_TEXT_LIMIT {
         return (text, None);

@@ -1,4 +1,5 @@
-//! Mail filters (`check_milter_reply()` in `src/smtpd/smtpd.c`, `cleanup_milter_apply()` in `src/cleanup/cleanup_milter.c`).
+//! Mail filters (`check_milter_reply()` in `src/smtpd/smtpd.c`, `cleanup_milter_apply()` in
+//! `src/cleanup/cleanup_milter.c`).
 //!
 //! ```text
 //! milter-reject: STAGE from CLIENT: REPLY; from=<A> to=<A> proto=P helo=<H> sasl_username=<U>      smtpd

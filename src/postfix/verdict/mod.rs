@@ -9,9 +9,9 @@
 //! | `screen.rs` | postscreen | `reject: RCPT from [A]:PORT: REPLY; from=<>, to=<>, …` |
 //! | `tail.rs` | | the part after the last semicolon, which all of them share |
 //!
-//! A stranger writes much of such a line: the addresses, the name in HELO, the headers. What they can't choose, they can't
-//! forge either: the action, who decided, the stage, the client, the codes, and who authenticated. A line that two messages
-//! could have given keeps its tail in the text.
+//! A stranger writes much of such a line: the addresses, the name in HELO, the headers. What they can't choose, they
+//! can't forge either: the action, who decided, the stage, the client, the codes, and who authenticated. A line that
+//! two messages could have given keeps its tail in the text.
 
 mod check;
 mod milter;
@@ -75,8 +75,8 @@ fn split_stage(text: &str) -> Option<(&str, &str)> {
     text.split_once(" from ").filter(|(stage, _)| is_stage(stage))
 }
 
-/// The client that a text begins with, and what follows `: ` behind it. Neither its name, which is that of a valid host, nor
-/// its address has a space.
+/// The client that a text begins with, and what follows `: ` behind it. Neither its name, which is that of a valid
+/// host, nor its address has a space.
 fn split_client(text: &str) -> (Option<Endpoint<'_>>, &str) {
     let (client, text) = text.split_once(' ').unwrap_or((text, ""));
     let client = client.strip_suffix(':').unwrap_or(client);

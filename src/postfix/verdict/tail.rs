@@ -1,19 +1,20 @@
-//! The end of a verdict: `;[ from=<A>][ to=<A>][ proto=P][ helo=<H>][ sasl_method=M][ sasl_username=U][ sasl_sender=S]`.
+//! The end of a verdict: `;[ from=<A>][ to=<A>][ proto=P][ helo=<H>][ sasl_method=M][ sasl_username=U][
+//! sasl_sender=S]`.
 //!
 //! What stands before it may hold the same words, and so may the addresses. It is certain all the same where it begins:
 //!
 //! - The name in HELO has no space, bracket, quote or semicolon: smtpd makes them question marks (`neuter()` in
-//!   `src/smtpd/smtpd.c`), so that the part from ` proto=` on is read from the right. [`Helo`] says where that differs. A
-//!   name that holds them anyway is read if only one place can be its beginning.
-//! - Addresses are in external form since Postfix 3.5: a space or a bracket stands in quotes only, and no tail that begins
-//!   within quotes ends outside of them.
+//!   `src/smtpd/smtpd.c`), so that the part from ` proto=` on is read from the right. [`Helo`] says where that differs.
+//!   A name that holds them anyway is read if only one place can be its beginning.
+//! - Addresses are in external form since Postfix 3.5: a space or a bracket stands in quotes only, and no tail that
+//!   begins within quotes ends outside of them.
 //!
 //! # Limits
 //!
-//! Before Postfix 3.5, and with `info_log_address_format = internal`, an address that holds `; from=<` looks like a tail:
-//! the last one is taken. A client may choose any sender and recipient anyway; it gains nothing else by it.
-//! A tail that is cut is left in the text, where it can't be told from a forged one; but one that is cut right behind an address
-//! looks like that of Postfix before 2.0, which has no ` proto=`, and is taken if it is the only one.
+//! Before Postfix 3.5, and with `info_log_address_format = internal`, an address that holds `; from=<` looks like a
+//! tail: the last one is taken. A client may choose any sender and recipient anyway; it gains nothing else by it. A
+//! tail that is cut is left in the text, where it can't be told from a forged one; but one that is cut right behind an
+//! address looks like that of Postfix before 2.0, which has no ` proto=`, and is taken if it is the only one.
 
 use super::super::address;
 use crate::record::Sasl;
@@ -56,7 +57,8 @@ enum Helo {
     Neutered,
     /// Anything but a space: postscreen takes the first word (`src/postscreen/postscreen_smtpd.c`).
     Word,
-    /// Anything at all: a restriction that is checked while HELO is answered (`smtpd_delay_reject = no`) sees it as it came.
+    /// Anything at all: a restriction that is checked while HELO is answered (`smtpd_delay_reject = no`) sees it as it
+    /// came.
     Raw,
 }
 
@@ -65,8 +67,8 @@ pub(super) const RESTRICTION: Form =
     Form { separator: " ", helo: Helo::Neutered, bracketed_user: false, always_proto: true };
 /// The same while HELO is answered.
 pub(super) const RESTRICTION_AT_HELO: Form = Form { helo: Helo::Raw, ..RESTRICTION };
-/// The tail of milters and of the proxy before the queue (`src/smtpd/smtpd.c`, `src/cleanup/cleanup_milter.c`). A message that
-/// did not come by SMTP has no protocol.
+/// The tail of milters and of the proxy before the queue (`src/smtpd/smtpd.c`, `src/cleanup/cleanup_milter.c`). A
+/// message that did not come by SMTP has no protocol.
 pub(super) const FILTER: Form = Form { bracketed_user: true, always_proto: false, ..RESTRICTION };
 /// postscreen's (`src/postscreen/postscreen_smtpd.c`).
 pub(super) const SCREEN: Form = Form { separator: ", ", helo: Helo::Word, ..RESTRICTION };
@@ -83,8 +85,8 @@ pub(super) fn split(text: &str, form: Form) -> (&str, Tail<'_>) {
     }
 }
 
-/// The tail of Postfix before 2.0: addresses alone, in external form. It counts only where no word of the text can belong to
-/// another, which a client might have written.
+/// The tail of Postfix before 2.0: addresses alone, in external form. It counts only where no word of the text can
+/// belong to another, which a client might have written.
 fn split_old(text: &str, form: Form) -> Option<(&str, Tail<'_>)> {
     let bytes = text.as_bytes();
     if form.helo == Helo::Word || memchr::memmem::find(bytes, b" proto=").is_some() {
@@ -112,8 +114,8 @@ fn split_session(text: &str, form: Form) -> (&str, Tail<'_>) {
         .unwrap_or_else(|| (text, Tail::default()))
 }
 
-/// The session with a name as it should not be, if nothing else can be one. The name has no semicolon, which would make it
-/// the tail that follows a forged one and is cut.
+/// The session with a name as it should not be, if nothing else can be one. The name has no semicolon, which would make
+/// it the tail that follows a forged one and is cut.
 fn only_session(text: &str, form: Form) -> Option<(&str, Tail<'_>)> {
     let mut keys = keys_from_the_right(text, form, "proto=");
     let (Some(at), None) = (keys.next(), keys.next()) else { return None };
@@ -121,8 +123,8 @@ fn only_session(text: &str, form: Form) -> Option<(&str, Tail<'_>)> {
     session.helo.is_some_and(|helo| !helo.contains(';')).then_some((&text[..at], session))
 }
 
-/// The same where the name in HELO holds anything, and may stand in the text too: `501 5.5.2 <H>: Helo command rejected: …`.
-/// There the session is the one whose name is just that; no other text has words of the client's.
+/// The same where the name in HELO holds anything, and may stand in the text too: `501 5.5.2 <H>: Helo command
+/// rejected: …`. There the session is the one whose name is just that; no other text has words of the client's.
 fn split_raw_session(text: &str, form: Form) -> (&str, Tail<'_>) {
     let said = super::reply::read_reply(text).text;
     let names = |helo: &str| {
@@ -261,8 +263,8 @@ fn read_internal(text: &str, form: Form) -> (Option<&str>, Option<&str>) {
     }
 }
 
-/// The tail that a text begins with, right after its semicolon, and the text that follows `: ` behind it: that of cleanup's
-/// checks (`cleanup_act_log()` in `src/cleanup/cleanup_message.c`). `None` if anything else follows.
+/// The tail that a text begins with, right after its semicolon, and the text that follows `: ` behind it: that of
+/// cleanup's checks (`cleanup_act_log()` in `src/cleanup/cleanup_message.c`). `None` if anything else follows.
 pub(super) fn read(text: &str) -> Option<(Tail<'_>, Option<&str>)> {
     let mut tail = Tail::default();
     let mut rest = text;

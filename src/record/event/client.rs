@@ -54,7 +54,8 @@ pub struct ConnectionLost<'a> {
 /// A decision to accept or to refuse.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Verdict<'a> {
-    /// `reject`, `reject_warning`, `hold`, `discard`, `warn`, `filter`, `redirect`, `prepend`, …; `accept` for `proxy-accept`.
+    /// `reject`, `reject_warning`, `hold`, `discard`, `warn`, `filter`, `redirect`, `prepend`, …; `accept` for
+    /// `proxy-accept`.
     pub action: &'static str,
     /// `restriction`, `milter`, `header_check`, `body_check`, `mime_check`, `proxy`, `postscreen`.
     pub by: &'static str,
@@ -107,8 +108,8 @@ pub struct HostnameMismatch<'a> {
 pub struct RateLimit<'a> {
     /// The client.
     pub client: Option<Endpoint<'a>>,
-    /// Which limit: `connection_concurrency`, `connection_rate`, `message_rate`, `recipient_rate`, `new_tls_session_rate`,
-    /// `auth_rate`.
+    /// Which limit: `connection_concurrency`, `connection_rate`, `message_rate`, `recipient_rate`,
+    /// `new_tls_session_rate`, `auth_rate`.
     pub limit: &'static str,
     /// How often.
     pub value: Option<u64>,
@@ -134,8 +135,8 @@ pub struct ProtocolError<'a> {
 pub struct Postscreen<'a> {
     /// The client.
     pub client: Option<Endpoint<'a>>,
-    /// `pass_new`, `pass_old`, `allowlisted`, `denylisted`, `allowlist_veto`, `dnsbl`, `pregreet`, `hangup`, `bare_newline`,
-    /// `command_time_limit`, ….
+    /// `pass_new`, `pass_old`, `allowlisted`, `denylisted`, `allowlist_veto`, `dnsbl`, `pregreet`, `hangup`,
+    /// `bare_newline`, `command_time_limit`, ….
     pub test: &'static str,
     /// The score of the DNS lists; [`i64::MIN`] for one that no record can show.
     pub rank: Option<i64>,

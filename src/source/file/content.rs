@@ -104,7 +104,8 @@ pub(super) fn is_damage(error: &io::Error) -> bool {
     matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof)
 }
 
-/// Whether the file at `path` has before the offset of `entry` what was delivered, so that it can be read on from there.
+/// Whether the file at `path` has before the offset of `entry` what was delivered, so that it can be read on from
+/// there.
 pub(super) fn holds(path: &Path, entry: &Entry, links: Links) -> io::Result<bool> {
     let file = open(path, links)?;
     if is_gzip(path) {
@@ -125,8 +126,8 @@ pub(super) fn has_before(file: &File, end: u64, mark: &Fingerprint) -> io::Resul
     }
 }
 
-/// Where the last line of a file begins that has no end yet: after the last LF, if that is within `most` bytes of the end; and
-/// what stands before it.
+/// Where the last line of a file begins that has no end yet: after the last LF, if that is within `most` bytes of the
+/// end; and what stands before it.
 pub(super) fn last_line(path: &Path, most: usize, links: Links) -> io::Result<(u64, Fingerprint)> {
     let file = open(path, links)?;
     let len = file.metadata()?.len();
@@ -155,8 +156,8 @@ impl Gzip {
         Some(Self::new(file))
     }
 
-    /// Passes over what stands before `end`, and gives `lines` what of it begins at `from`; whether `mark` was taken of the
-    /// last of it.
+    /// Passes over what stands before `end`, and gives `lines` what of it begins at `from`; whether `mark` was taken of
+    /// the last of it.
     pub(super) fn pass(&mut self, end: u64, mark: &Fingerprint, from: u64, lines: &mut impl Write) -> io::Result<bool> {
         let Some(marked) = end.checked_sub(mark.len() as u64) else { return Ok(false) };
         self.skip_to(from.min(marked))?;

@@ -1,8 +1,9 @@
 //! The cursor: how far each file has been delivered, kept on disk over a restart and a crash.
 //!
-//! One small text file, which is replaced as a whole: written to a temporary name, fsync, rename, fsync of the directory. So a
-//! crash leaves the one or the other, never a mixture. Its last line is a checksum over the rest: a cursor that is damaged is
-//! not believed at all, because a cursor that leads loses lines, and one that lags repeats them.
+//! One small text file, which is replaced as a whole: written to a temporary name, fsync, rename, fsync of the
+//! directory. So a crash leaves the one or the other, never a mixture. Its last line is a checksum over the rest: a
+//! cursor that is damaged is not believed at all, because a cursor that leads loses lines, and one that lags repeats
+//! them.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -33,7 +34,8 @@ pub(super) struct Identity {
     pub(super) ino: u64,
 }
 
-/// Some bytes of a file, its first ones or those before a place in it, as a length of at most [`FINGERPRINT`] and a hash.
+/// Some bytes of a file, its first ones or those before a place in it, as a length of at most [`FINGERPRINT`] and a
+/// hash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Fingerprint {
     len: usize,
@@ -143,7 +145,8 @@ pub(super) fn encode<'e>(entries: impl IntoIterator<Item = &'e Entry>, ended: bo
     text
 }
 
-/// What a cursor says, or what is wrong with it. A later version keeps the checksum as it is: so it is told from damage.
+/// What a cursor says, or what is wrong with it. A later version keeps the checksum as it is: so it is told from
+/// damage.
 pub(super) fn decode(text: &[u8]) -> Loaded {
     read(text).unwrap_or_else(Loaded::Damaged)
 }

@@ -106,7 +106,8 @@ impl Follower<'_> {
         self.viewer.end()
     }
 
-    /// Lets the files of a log that the cursor tells of wait for those before them, where these are not read to their end.
+    /// Lets the files of a log that the cursor tells of wait for those before them, where these are not read to their
+    /// end.
     fn chain(&mut self) {
         let mut last = HashMap::new();
         for file in &mut self.files {
@@ -180,9 +181,9 @@ impl Follower<'_> {
         }
     }
 
-    /// Parts with the content of files that have another one now, so that it is begun with all that is new, in the order of
-    /// age. What is open is compared when it is read, too; that is too late where something of its log is new. A file of which
-    /// nothing was ever read is new as well: it may have been empty, and rotated since.
+    /// Parts with the content of files that have another one now, so that it is begun with all that is new, in the
+    /// order of age. What is open is compared when it is read, too; that is too late where something of its log is new.
+    /// A file of which nothing was ever read is new as well: it may have been empty, and rotated since.
     fn part_with_others(&mut self, all: &[Match], is_first: bool) {
         let known: HashSet<Identity> = self.files.iter().map(|file| file.entry.identity).collect();
         let new = all.iter().filter(|found| !known.contains(&found.identity));
@@ -209,8 +210,8 @@ impl Follower<'_> {
         }
     }
 
-    /// Files that appeared and were rotated away since the last look, or while Postrider was down, to names that no path of
-    /// the configuration leads to.
+    /// Files that appeared and were rotated away since the last look, or while Postrider was down, to names that no
+    /// path of the configuration leads to.
     fn overlooked(&mut self) -> Vec<Match> {
         let mut recent: HashMap<&OsStr, bool> = HashMap::new();
         let mut last: Option<(&OsStr, bool)> = None;
@@ -295,8 +296,8 @@ impl Follower<'_> {
 }
 
 impl Followed {
-    /// Whether a file that is not open has other content than before: its inode was used again for another file, or it was
-    /// written anew. What cannot be read is taken for the same until it can.
+    /// Whether a file that is not open has other content than before: its inode was used again for another file, or it
+    /// was written anew. What cannot be read is taken for the same until it can.
     fn is_another(&mut self) -> bool {
         if self.is_open() || self.is_at_rest() || self.entry.fingerprint.is_empty() || self.compared == self.seen {
             return false;
@@ -331,7 +332,8 @@ impl Followed {
     }
 }
 
-/// Whether the file at `path` has what `entry` was taken of: at its begin, and, unless it is compressed, before the offset.
+/// Whether the file at `path` has what `entry` was taken of: at its begin, and, unless it is compressed, before the
+/// offset.
 fn is_same(path: &Path, entry: &Entry, links: Links) -> io::Result<bool> {
     let head = head(path, links)?;
     if head.identity != entry.identity {
@@ -340,8 +342,8 @@ fn is_same(path: &Path, entry: &Entry, links: Links) -> io::Result<bool> {
     Ok(entry.fingerprint.begins(&head.bytes) && (is_gzip(path) || holds(path, entry, links)?))
 }
 
-/// Puts the oldest first, by the time of the last change. That has the resolution of a tick, or of a second where a file was
-/// restored: where it is equal, the names decide.
+/// Puts the oldest first, by the time of the last change. That has the resolution of a tick, or of a second where a
+/// file was restored: where it is equal, the names decide.
 fn sort_by_age(all: &mut [Match]) {
     all.sort_by_cached_key(|found| (found.stamp.modified, generation(&found.path)));
 }

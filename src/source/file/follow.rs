@@ -18,8 +18,8 @@ use crate::frame::{Framer, Framing};
 use crate::receipt::Outcome;
 use crate::record::LineHashes;
 
-/// A file that was rotated away has ended when nothing was added to it for so long: its writer may not have noticed yet. Where
-/// the log was rotated again since, it has.
+/// A file that was rotated away has ended when nothing was added to it for so long: its writer may not have noticed
+/// yet. Where the log was rotated again since, it has.
 const GRACE: Duration = Duration::from_secs(1);
 /// A file is looked at in each turn when something was read of it within so long.
 const LIVELY: Duration = Duration::from_secs(10);
@@ -185,14 +185,15 @@ impl Followed {
         self.ended || self.input.is_none() && (self.place == Place::Gone || unchanged) || self.is_asleep()
     }
 
-    /// Whether it is open, and nothing has happened to it for long: only a round looks at it, as at those that are closed.
+    /// Whether it is open, and nothing has happened to it for long: only a round looks at it, as at those that are
+    /// closed.
     fn is_asleep(&self) -> bool {
         let seen = self.at_end && self.seen == self.read_at && self.seen == self.compared;
         self.input.is_some() && seen && self.place == Place::Home && self.is_settled() && !self.is_lively()
     }
 
-    /// Whether it has to be looked at in each turn. Otherwise it is read to its end, all of it is delivered, and nothing happens
-    /// to it.
+    /// Whether it has to be looked at in each turn. Otherwise it is read to its end, all of it is delivered, and
+    /// nothing happens to it.
     pub(super) fn is_awake(&self) -> bool {
         self.ended || !self.is_at_rest() || !self.is_settled() || !self.is_finished() || self.is_lively()
     }
@@ -270,7 +271,8 @@ impl Followed {
         self.pause = (self.pause * 2).min(PAUSES[1]);
     }
 
-    /// Parts with the content that is there now, which is another file's. What was not read of its own may be found in a copy.
+    /// Parts with the content that is there now, which is another file's. What was not read of its own may be found in
+    /// a copy.
     pub(super) fn part(&mut self) {
         self.input = None;
         self.entry.identity = Identity::default();

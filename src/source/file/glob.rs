@@ -6,10 +6,10 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-/// Adds every path that `pattern` may mean to `found`, sorted; whether a file is at a path without a glob is not asked. As in a
-/// shell, a glob takes a name that begins with a dot only if it begins with a dot itself. `fail` is told of directories that
-/// cannot be read, except of those that are not there. `note` is told of each directory that decides what is found, before
-/// that is asked.
+/// Adds every path that `pattern` may mean to `found`, sorted; whether a file is at a path without a glob is not asked.
+/// As in a shell, a glob takes a name that begins with a dot only if it begins with a dot itself. `fail` is told of
+/// directories that cannot be read, except of those that are not there. `note` is told of each directory that decides
+/// what is found, before that is asked.
 pub(super) fn expand(
     pattern: &Path,
     found: &mut Vec<PathBuf>,

@@ -1,8 +1,8 @@
 //! Which file a path leads to, where others may write to the directories on the way.
 //!
-//! Who may write to a directory of logs can put a link there, and let Postrider read and hand on a file that is not theirs to
-//! read. So a path is gone through one component at a time, each opened below the one before it and never through a link, and
-//! what is opened is what was looked at: nothing can be exchanged in between.
+//! Who may write to a directory of logs can put a link there, and let Postrider read and hand on a file that is not
+//! theirs to read. So a path is gone through one component at a time, each opened below the one before it and never
+//! through a link, and what is opened is what was looked at: nothing can be exchanged in between.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::{self, Display, Formatter};

@@ -1,20 +1,20 @@
 //! Log files that grow, through their rotation and through restarts of Postrider.
 //!
-//! One thread looks for files, reads each of them in turn, one read at a time, and keeps the cursor (`cursor.rs`). A file is
-//! what its device and inode say, whatever its name; that it still has the content that was read is checked by the
-//! fingerprints of its first bytes and of those before the cursor. What belongs together is a *log*: the files of one
-//! directory whose names differ in the suffix of their rotation alone. The files of a log are read one after the other, the
-//! oldest first.
+//! One thread looks for files, reads each of them in turn, one read at a time, and keeps the cursor (`cursor.rs`). A
+//! file is what its device and inode say, whatever its name; that it still has the content that was read is checked by
+//! the fingerprints of its first bytes and of those before the cursor. What belongs together is a *log*: the files of
+//! one directory whose names differ in the suffix of their rotation alone. The files of a log are read one after the
+//! other, the oldest first.
 //!
-//! - **Renamed**: the open file is read to its end, and a second longer, before the next file of its path is begun. That second
-//!   is not waited for when the next file was renamed, too. What was renamed while Postrider was down is found by its inode,
-//!   among the matches and in its directory.
-//! - **Cut** (copytruncate): the file is smaller than before, or has other bytes at its begin or before the cursor. What is
-//!   there now is a new file, which is begun behind the older files of its log; so it is when an inode is used again. The
-//!   copy, which is known by the same bytes, is read from where the cursor was. What a writer adds between the copy and the
-//!   cut is nowhere any more; no reader can have it.
-//! - **Compressed**: a `.gz` file that has what was read of a file that has gone is that file, and is read on from its cursor.
-//!   Another one is read once, whole, or up to where it is damaged.
+//! - **Renamed**: the open file is read to its end, and a second longer, before the next file of its path is begun.
+//!   That second is not waited for when the next file was renamed, too. What was renamed while Postrider was down is
+//!   found by its inode, among the matches and in its directory.
+//! - **Cut** (copytruncate): the file is smaller than before, or has other bytes at its begin or before the cursor.
+//!   What is there now is a new file, which is begun behind the older files of its log; so it is when an inode is used
+//!   again. The copy, which is known by the same bytes, is read from where the cursor was. What a writer adds between
+//!   the copy and the cut is nowhere any more; no reader can have it.
+//! - **Compressed**: a `.gz` file that has what was read of a file that has gone is that file, and is read on from its
+//!   cursor. Another one is read once, whole, or up to where it is damaged.
 //!
 //! The cursor moves when every sink has the lines before it. It may lag, and then lines are repeated; it never leads.
 
@@ -217,8 +217,8 @@ impl<'s> Follower<'s> {
         self.rounds.done(Instant::now(), looked);
         self.tell_repeats();
         self.tell_missing();
-        // Where files begin must be known before a line is delivered: files of which no cursor tells would be begun at their
-        // end once more.
+        // Where files begin must be known before a line is delivered: files of which no cursor tells would be begun at
+        // their end once more.
         while !self.save(false) && self.skip && !self.intake.stop().is_cancelled() {
             self.wait(SAVE_INTERVAL);
         }
@@ -377,7 +377,8 @@ impl<'s> Follower<'s> {
         open.into_iter().any(|index| self.files[index].close())
     }
 
-    /// The file at `index` has other content than before. What is there now is begun by the next look, behind what is older.
+    /// The file at `index` has other content than before. What is there now is begun by the next look, behind what is
+    /// older.
     fn replaced(&mut self, index: usize) {
         let file = &mut self.files[index];
         tracing::info!(
@@ -437,8 +438,8 @@ impl<'s> Follower<'s> {
         }
     }
 
-    /// Writes the cursor; `ended` says that nothing is delivered behind it. If that fails it is tried again later: until
-    /// then it lags.
+    /// Writes the cursor; `ended` says that nothing is delivered behind it. If that fails it is tried again later:
+    /// until then it lags.
     fn save(&mut self, ended: bool) -> bool {
         self.saved = Instant::now();
         let text = cursor::encode(self.files.iter().map(|file| &file.entry), ended);

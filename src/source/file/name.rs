@@ -13,8 +13,8 @@ pub(super) enum Generation {
     Numbered(Reverse<Vec<u64>>),
 }
 
-/// Whether two files are of one log: of one directory, with names that differ only in the suffix of a rotation, which is
-/// made of digits, dots, hyphens, and .gz.
+/// Whether two files are of one log: of one directory, with names that differ only in the suffix of a rotation, which
+/// is made of digits, dots, hyphens, and .gz.
 pub(super) fn same_log(a: &Path, b: &Path) -> bool {
     log_of(a) == log_of(b)
 }

@@ -1,7 +1,9 @@
-//! When files are looked for: often while something happens, and otherwise so rarely that files at rest cost next to nothing.
+//! When files are looked for: often while something happens, and otherwise so rarely that files at rest cost next to
+//! nothing.
 //!
-//! To look for files means to list directories and to ask for the state of every file in them. Between two such rounds, only
-//! the directories are asked whether something came or went, some of them in each turn, and files that were read lately.
+//! To look for files means to list directories and to ask for the state of every file in them. Between two such rounds,
+//! only the directories are asked whether something came or went, some of them in each turn, and files that were read
+//! lately.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -11,8 +13,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::content::TICK;
 
-/// So many files are looked at in a second, while nothing happens: a file that wakes is noticed after so many seconds as there
-/// are thousands of files.
+/// So many files are looked at in a second, while nothing happens: a file that wakes is noticed after so many seconds
+/// as there are thousands of files.
 const CALM: usize = 1000;
 /// The same where a directory has changed, or something is waited for.
 const BUSY: usize = 5000;
@@ -81,8 +83,8 @@ impl Directories {
         }
     }
 
-    /// Whether one has changed since the round, as far as it is asked in this turn: those of `lively`, and some of all. How many
-    /// were asked, too.
+    /// Whether one has changed since the round, as far as it is asked in this turn: those of `lively`, and some of all.
+    /// How many were asked, too.
     pub(super) fn have_changed<'p>(&mut self, lively: impl Iterator<Item = &'p Path>) -> (bool, usize) {
         let all = self.paths.len();
         let (mut asked, mut changed) = (all.min(DIRECTORIES), false);

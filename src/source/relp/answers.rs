@@ -35,9 +35,9 @@ pub(super) struct Delivery {
     pub(super) places: OwnedSemaphorePermit,
 }
 
-/// Writes the answers in order until the other half has ended and all is written, or the sender has gone. If it has to break the
-/// session off, it says why, and lets the other half know by `over`, as that does the other way round. A sender must take an answer
-/// within `limit`, and sooner if `patience` ends. After `stopped` no delivery is waited for.
+/// Writes the answers in order until the other half has ended and all is written, or the sender has gone. If it has to
+/// break the session off, it says why, and lets the other half know by `over`, as that does the other way round. A
+/// sender must take an answer within `limit`, and sooner if `patience` ends. After `stopped` no delivery is waited for.
 pub(super) async fn write(
     wire: &Wire,
     mut answers: mpsc::Receiver<Answer>,

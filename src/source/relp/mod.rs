@@ -1,9 +1,9 @@
 //! Syslog over RELP, which acknowledges each message (librelp's `doc/relp.md`; no RFC), plain or over TLS.
 //!
-//! A sender keeps a message until it reads `200`, and sends it again in its next session if that does not come. So `200` goes
-//! out when every sink has the message durably and not before, in the order in which the messages came; a message that is not
-//! delivered, or not in time, ends the session instead. `500` is no answer to a sink that is slow: senders lose messages
-//! over it.
+//! A sender keeps a message until it reads `200`, and sends it again in its next session if that does not come. So
+//! `200` goes out when every sink has the message durably and not before, in the order in which the messages came; a
+//! message that is not delivered, or not in time, ends the session instead. `500` is no answer to a sink that is slow:
+//! senders lose messages over it.
 //!
 //! One task serves a connection, in two halves that run side by side: one reads and hands on, the other waits for the
 //! receipts and writes answers. Between them stands the queue of the answers in order, which is bounded by the window.
@@ -193,7 +193,8 @@ impl Reader<'_> {
 
     async fn read(&mut self) -> ConnectionEnd {
         let (mut hungry, mut first) = (true, true);
-        // Held until all frames of a read are handed on. What that waits for is the sinks, and the peer no longer than `patience`.
+        // Held until all frames of a read are handed on. What that waits for is the sinks, and the peer no longer than
+        // `patience`.
         let mut turn = None;
         loop {
             let place = tokio::select! {
@@ -261,8 +262,8 @@ impl Reader<'_> {
         ConnectionEnd::Failed(error)
     }
 
-    /// Hands on the messages in the buffer as far as they fit into the window, of which the first `place` is taken. True if
-    /// it needs more bytes now.
+    /// Hands on the messages in the buffer as far as they fit into the window, of which the first `place` is taken.
+    /// True if it needs more bytes now.
     async fn hand_on(&mut self, mut place: OwnedSemaphorePermit) -> ControlFlow<ConnectionEnd, bool> {
         let most = 1 + self.window.available_permits();
         let taken = take(&mut self.parser, &mut self.session, &self.buffer, most, self.peer);
@@ -297,8 +298,8 @@ impl Reader<'_> {
         ControlFlow::Continue(keep.is_some())
     }
 
-    /// Sees that there is memory for what is kept until the next read. False if there is none; its sender has to send that message
-    /// again.
+    /// Sees that there is memory for what is kept until the next read. False if there is none; its sender has to send
+    /// that message again.
     async fn has_room(&mut self, is_new: bool) -> bool {
         if self.buffer.len() <= stream::IDLE_SIZE {
             self.place = None;

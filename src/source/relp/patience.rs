@@ -7,8 +7,8 @@ use tokio::time::{Instant, sleep};
 
 use super::super::Intake;
 
-/// The longest time for which all answers to the messages of one read may wait for the peer, if others need the memory. A sender
-/// that reads its answers never comes near it: the kernel keeps more of them than a window has.
+/// The longest time for which all answers to the messages of one read may wait for the peer, if others need the memory.
+/// A sender that reads its answers never comes near it: the kernel keeps more of them than a window has.
 const PATIENCE: Duration = Duration::from_millis(250);
 /// The time between two looks whether others need it.
 const LOOK: Duration = Duration::from_millis(50);

@@ -1,4 +1,5 @@
-//! What a RELP receiver answers, frame by frame (librelp's `doc/relp.md`): the rules of one session, without its socket.
+//! What a RELP receiver answers, frame by frame (librelp's `doc/relp.md`): the rules of one session, without its
+//! socket.
 
 use crate::frame::Frame;
 use crate::frame::relp::{self, Request, SYSLOG, next_txnr};

@@ -74,8 +74,8 @@ impl Kafka {
         Self::start_with(None, |_, _| {})
     }
 
-    /// The same, with a port for TLS where [`USER`] must give [`PASSWORD`], by SCRAM-SHA-512 or PLAIN. The test's own clients
-    /// use the other port.
+    /// The same, with a port for TLS where [`USER`] must give [`PASSWORD`], by SCRAM-SHA-512 or PLAIN. The test's own
+    /// clients use the other port.
     pub(crate) fn start_secure() -> Self {
         Self::start_with(Some(Port::reserve()), |directory, ports| {
             certify(directory, BROKER);
@@ -165,8 +165,9 @@ impl Kafka {
         }
     }
 
-    /// Reads a topic from its beginning until at least `expected` records came and every partition is at its end, so that
-    /// records too many are seen too. After `deadline` it gives what came until then, and the test sees what is missing.
+    /// Reads a topic from its beginning until at least `expected` records came and every partition is at its end, so
+    /// that records too many are seen too. After `deadline` it gives what came until then, and the test sees what is
+    /// missing.
     pub(crate) fn consume_all(&self, topic: &str, expected: usize, deadline: Duration) -> Vec<Consumed> {
         let consumer = self.consumer();
         let metadata = wait_for(START, &format!("metadata of topic {topic}"), || {
@@ -211,7 +212,8 @@ impl Kafka {
         self.process.terminate(STOP);
     }
 
-    /// Starts the broker again after [`Self::kill`] or [`Self::stop`], with the same ports and data, and waits until it serves.
+    /// Starts the broker again after [`Self::kill`] or [`Self::stop`], with the same ports and data, and waits until it
+    /// serves.
     pub(crate) fn restart(&mut self) {
         self.process = start_process(self.directory.path());
         self.wait_ready();
@@ -269,8 +271,8 @@ impl Consumed {
     }
 }
 
-/// How many partitions `topic` has, or all topics have together; nothing while the broker doesn't serve each of them. A broker
-/// that has only just started answers before it is a member of its cluster, and names no broker until then.
+/// How many partitions `topic` has, or all topics have together; nothing while the broker doesn't serve each of them. A
+/// broker that has only just started answers before it is a member of its cluster, and names no broker until then.
 fn led_partitions(consumer: &BaseConsumer, topic: Option<&str>) -> Option<usize> {
     let metadata = consumer.fetch_metadata(topic, Duration::from_secs(1)).ok()?;
     let partitions: Vec<&MetadataPartition> = metadata.topics().iter().flat_map(MetadataTopic::partitions).collect();

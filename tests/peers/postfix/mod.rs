@@ -1,5 +1,6 @@
-//! Debian's Postfix as a mail system of its own: private configuration, queue and port, with destinations that accept, defer
-//! or refuse mail. It logs by syslog(3) to the [`Rsyslog`] that it is given, whose file is the oracle of what it did.
+//! Debian's Postfix as a mail system of its own: private configuration, queue and port, with destinations that accept,
+//! defer or refuse mail. It logs by syslog(3) to the [`Rsyslog`] that it is given, whose file is the oracle of what it
+//! did.
 
 use std::ffi::OsString;
 use std::fs;
@@ -311,7 +312,8 @@ impl Postfix {
         self.administrate("postfix", &["flush"]);
     }
 
-    /// Deletes all mail that it still has. More than once, as postsuper(1) may miss what the queue manager is just moving.
+    /// Deletes all mail that it still has. More than once, as postsuper(1) may miss what the queue manager is just
+    /// moving.
     #[track_caller]
     pub(crate) fn delete_all(&self, deadline: Duration) {
         wait_until(deadline, "an empty queue of Postfix", || {
@@ -370,7 +372,8 @@ impl Drop for Postfix {
     }
 }
 
-/// Adds the names of all files in and below `directory`: Postfix spreads large queues over directories by the first digits.
+/// Adds the names of all files in and below `directory`: Postfix spreads large queues over directories by the first
+/// digits.
 fn collect_file_names(directory: &Path, names: &mut Vec<String>) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         match entry.file_type() {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Runs a Python program, which must end well, and gives what it printed. `None` where its packages cannot be had, which is
-/// said aloud: a machine without PyPI may have all other peers.
+/// Runs a Python program, which must end well, and gives what it printed. `None` where its packages cannot be had,
+/// which is said aloud: a machine without PyPI may have all other peers.
 #[track_caller]
 pub(crate) fn run(program: &str, arguments: &[&OsStr]) -> Option<String> {
     let mut python = Command::new(python()?);

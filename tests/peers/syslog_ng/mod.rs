@@ -1,5 +1,5 @@
-//! Debian's syslog-ng with a configuration of the test's own: a private socket in the place of /dev/log, and the names of
-//! Debian's syslog-ng.conf, `s_src` and `f_mail`, for the lines that users add to it.
+//! Debian's syslog-ng with a configuration of the test's own: a private socket in the place of /dev/log, and the names
+//! of Debian's syslog-ng.conf, `s_src` and `f_mail`, for the lines that users add to it.
 //!
 //! `fetch` unpacks Debian's packages below the target directory: they cannot be installed beside rsyslog.
 

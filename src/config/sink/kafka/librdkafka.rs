@@ -81,7 +81,8 @@ enum Verdict {
     Refused(String),
 }
 
-/// All properties of a sink: the defaults, and over them what the operator wrote. What is wrong is reported and left out.
+/// All properties of a sink: the defaults, and over them what the operator wrote. What is wrong is reported and left
+/// out.
 pub(super) fn properties(brokers: &[String], written: &[Property], reader: &mut Reader<'_, '_>) -> Properties {
     let mut good: Vec<&Property> = Vec::new();
     if let Some(over) = written.get(MOST_PROPERTIES) {
@@ -126,15 +127,17 @@ pub(super) fn defaults(brokers: &[String]) -> Vec<(&'static str, String)> {
         // As Java's producer does it: records of one key share a partition, whoever wrote them.
         ("partitioner", "murmur2_random".to_owned()),
         ("socket.keepalive.enable", "true".to_owned()),
-        // The time that a topic has to become known after it was made: so long, records for one that is missing hold up others.
+        // The time that a topic has to become known after it was made: so long, records for one that is missing hold up
+        // others.
         ("topic.metadata.propagation.max.ms", "5000".to_owned()),
         ("statistics.interval.ms", "0".to_owned()),
     ]
 }
 
-/// What librdkafka has at a time, in KiB: four batches, or two of the largest records. The rest waits in the sink's queue. An idempotent
-/// producer has one request on its way for a partition, and from when a record behind it has waited for `linger.ms`, librdkafka's
-/// thread polls without a pause until that is answered: the less it has, the more rarely that happens.
+/// What librdkafka has at a time, in KiB: four batches, or two of the largest records. The rest waits in the sink's
+/// queue. An idempotent producer has one request on its way for a partition, and from when a record behind it has
+/// waited for `linger.ms`, librdkafka's thread polls without a pause until that is answered: the less it has, the more
+/// rarely that happens.
 fn buffer(properties: &[(String, String)]) -> u64 {
     let bytes = |name: &str, otherwise: u64| {
         let value = properties.iter().rfind(|(property, _)| property == name);
@@ -204,8 +207,8 @@ fn ask(property: &Property) -> Verdict {
     }
 }
 
-/// Whether librdkafka refuses to make a producer of all of them. Without brokers, so that a check neither resolves a name
-/// nor connects to anything.
+/// Whether librdkafka refuses to make a producer of all of them. Without brokers, so that a check neither resolves a
+/// name nor connects to anything.
 fn refused_together(properties: &Properties, written: &[&Property], table: Range<usize>) -> Option<Diagnostic> {
     let mut client = ClientConfig::new();
     for (name, value) in properties {

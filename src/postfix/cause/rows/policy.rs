@@ -40,7 +40,8 @@ pub(super) const ROWS: &[Row] = &[
     // What Postfix says to a client before it hangs up.
     (Reply("timeout exceeded"), Cause::ConversationTimedOut),
 
-    // Wide words: any of the above may stand beside them. Amavis, Rspamd, Gmail, Outlook, Yahoo, Symantec, Trend Micro, Orange
+    // Wide words: any of the above may stand beside them. Amavis, Rspamd, Gmail, Outlook, Yahoo, Symantec, Trend Micro,
+    // Orange
     (Reply("spam"), Cause::SpamOrPolicy),
     (Reply("blocked"), Cause::SpamOrPolicy),
     (Reply("junk"), Cause::SpamOrPolicy),

@@ -113,8 +113,8 @@ impl Followed {
         Ok(None)
     }
 
-    /// Reads what stands behind `tail`. The content is compared afterwards: were the file cut and written anew in between,
-    /// what was read could be from the middle of a line.
+    /// Reads what stands behind `tail`. The content is compared afterwards: were the file cut and written anew in
+    /// between, what was read could be from the middle of a line.
     fn read_plain(&mut self) -> io::Result<Turn> {
         let Some(Input::Plain(file)) = &self.input else { return Ok(Turn::Idle) };
         let stamp = Stamp::of(&file.metadata()?);
@@ -188,8 +188,8 @@ impl Followed {
         }
     }
 
-    /// A compressed file that ends too early may still be being written. Other damage, and that of an old file, is for good,
-    /// unless the file changes.
+    /// A compressed file that ends too early may still be being written. Other damage, and that of an old file, is for
+    /// good, unless the file changes.
     fn damage(&mut self, error: io::Error, hand: &Hand<'_>) -> Turn {
         if error.kind() == io::ErrorKind::UnexpectedEof && self.seen.is_some_and(|seen| seen.is_young()) {
             self.back_off(false);
