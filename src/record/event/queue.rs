@@ -23,7 +23,7 @@ pub struct Delivery<'a> {
     pub tls_feature: Option<&'a str>,
     /// The enhanced status code.
     pub dsn: Option<Dsn<'a>>,
-    /// The status word, one of [`Event::STATUS_WORDS`]; any other as logged.
+    /// The status word, one of [`Event::STATUS_WORDS`](super::Event::STATUS_WORDS); any other as logged.
     pub status: &'a str,
     /// The text in the last parentheses, whole.
     pub reason: Option<&'a str>,

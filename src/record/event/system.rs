@@ -49,7 +49,7 @@ pub struct Statistics<'a> {
     pub limited_service: Option<&'a str>,
     /// The client, or its network.
     pub ip: Option<&'a str>,
-    /// When, as logged: `Nov 24 02:10:35`. [`Record::moment`](super::Record::moment) is what the record shows.
+    /// When, as logged: `Nov 24 02:10:35`. [`Record::moment`](crate::record::Record::moment) is what the record shows.
     pub at: Option<&'a str>,
 }
 
