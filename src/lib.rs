@@ -11,12 +11,13 @@
 //! The modules below stand in layers. A module imports only modules that stand above it; `tests/layers.rs` lists which.
 //! `ARCHITECTURE.md` says what each stage may know and where each kind of change goes.
 
-// Tools. They import nothing of the crate.
+// Tools. They import nothing of the crate but other tools.
 mod byte_set;
 mod crash;
 mod decimal;
 pub mod flags;
 mod gzip;
+mod poison;
 pub mod log;
 pub mod net;
 pub mod network;

@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::mem;
 use std::os::fd::AsFd;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+
+use crate::poison;
 
 /// Maximum number of bytes that wait to be written.
 const ROOM: usize = 1 << 20;
@@ -174,7 +176,7 @@ impl Log {
         if !state.has_lines() {
             self.0.written.notify_all();
         }
-        state = self.0.more.wait_while(state, |state| !state.has_lines()).unwrap_or_else(PoisonError::into_inner);
+        state = poison::ignore(self.0.more.wait_while(state, |state| !state.has_lines()));
         mem::swap(&mut state.waiting, taken);
         state.is_writing = true;
         let lost = mem::take(&mut state.lost);
@@ -187,14 +189,14 @@ impl Log {
     /// Waits after an error. True if the program is leaving: then there is no other try.
     fn is_over_after(&self, pause: Duration) -> bool {
         let waited = self.0.leaving.wait_timeout_while(self.state(), pause, |state| !state.is_leaving);
-        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let (mut state, _) = poison::ignore(waited);
         state.has_given_up = state.is_leaving;
         self.0.written.notify_all();
         state.has_given_up
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        poison::ignore(self.0.state.lock())
     }
 }
 

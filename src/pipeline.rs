@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -11,6 +11,7 @@ use crate::buffer::{Batch, Encoded, Entry, Records, Room, Sender, Span, Spare, W
 use crate::encode::{self, Encoder, Writer};
 use crate::frame::Frame;
 use crate::ledger::{Reason, SinkLedger};
+use crate::poison;
 use crate::postfix;
 use crate::receipt::Receipt;
 use crate::record::{Flags, Level, LineHash, NewId, Origin, Peer, Record, RecordIds};
@@ -301,12 +302,12 @@ impl Current {
 
     /// The pipeline for one batch, which must go its whole way through the same.
     pub fn get(&self) -> Arc<Pipeline> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&*poison::ignore(self.0.read()))
     }
 
     /// Puts `pipeline` in the place of the one that was.
     pub fn replace(&self, pipeline: Pipeline) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(pipeline);
+        *poison::ignore(self.0.write()) = Arc::new(pipeline);
     }
 }
 

@@ -1,10 +1,12 @@
 //! Receipts: a source that acknowledges learns from one when every sink has what it handed on.
 
 use std::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::Thread;
 
 use tokio::sync::oneshot;
+
+use crate::poison;
 
 /// Told to the source once, when the last that holds it lets go: the sinks' batches each hold it until they are
 /// resolved.
@@ -147,7 +149,7 @@ impl Drop for Receipt {
                 let custody = *self.custody.0.get_mut();
                 let (returned, stored) = (custody / Custody::RECORD, Custody::is_stored(custody));
                 let resolved = Resolved { number: ticket.number, failed, returned, stored };
-                ticket.outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(resolved);
+                poison::ignore(ticket.outcomes.lock()).push(resolved);
                 ticket.spool.unpark();
             }
         }

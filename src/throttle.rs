@@ -4,10 +4,12 @@
 //! last line of a burst is logged as a sum: the program calls [`tell_sums`] once a second, and [`tell_rest`] at its
 //! end. Whoever causes the lines needs no timer, and its thread may even be blocked.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tracing::Level;
+
+use crate::poison;
 
 /// The time between two lines.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -156,7 +158,7 @@ impl State {
 }
 
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
+    poison::ignore(shared.lock())
 }
 
 #[cfg(test)]

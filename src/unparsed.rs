@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
+use crate::poison;
 use crate::record::{Event, Flags, Record};
 
 /// Under this name lines are counted in which the tag of a Postfix program stands where no header is recognised.
@@ -42,7 +43,7 @@ impl Unparsed {
     }
 
     fn counts(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        poison::ignore(self.0.lock())
     }
 }
 

@@ -3,9 +3,10 @@
 
 use std::mem;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::encode::Buffer;
+use crate::poison;
 
 /// So many buffers are kept at most.
 const KEPT: usize = 4;
@@ -44,7 +45,7 @@ impl Spare {
     }
 
     fn kept(&self) -> MutexGuard<'_, Vec<Buffer>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        poison::ignore(self.0.lock())
     }
 }
 

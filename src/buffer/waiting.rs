@@ -1,7 +1,8 @@
 //! Who waits for room in a queue.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::poison;
 use crate::record::Origin;
 
 /// The sources that wait for room in one queue, with the number of their reads that do. Only a read that has to wait,
@@ -35,7 +36,7 @@ impl Waiting {
     }
 
     fn sources(&self) -> MutexGuard<'_, Vec<(Arc<Origin>, usize)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        poison::ignore(self.0.lock())
     }
 }
 

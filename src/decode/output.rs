@@ -1,10 +1,11 @@
 //! The output: chunks are written in the order in which they were read.
 
 use std::io::{self, Write};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
 
 use crate::encode::Buffer;
 use crate::panics::Panic;
+use crate::poison;
 
 /// Where the records of all inputs go.
 pub(super) struct Output {
@@ -48,7 +49,7 @@ impl Output {
     /// Waits for the turn of a chunk; there is none once decoding has failed.
     pub(super) fn turn(&self, number: u64) -> Option<Turn<'_>> {
         let others = |state: &mut State| state.turn != number && state.end.is_none();
-        let state = self.turned.wait_while(self.state(), others).unwrap_or_else(PoisonError::into_inner);
+        let state = poison::ignore(self.turned.wait_while(self.state(), others));
         state.end.is_none().then_some(Turn { output: self, state })
     }
 
@@ -60,7 +61,7 @@ impl Output {
     /// Waits for the end of the input, and is ready for another one then.
     pub(super) fn wait(&self) -> Result<(), Failed> {
         let open = |state: &mut State| state.end.is_none();
-        let mut state = self.ended.wait_while(self.state(), open).unwrap_or_else(PoisonError::into_inner);
+        let mut state = poison::ignore(self.ended.wait_while(self.state(), open));
         match &state.end {
             Some(Ok(())) => {
                 (state.turn, state.end) = (0, None);
@@ -83,7 +84,7 @@ impl Output {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        poison::ignore(self.state.lock())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::mem;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 
 use super::Decoder;
@@ -14,6 +14,7 @@ use crate::encode::{Buffer, Writer};
 use crate::frame::Frame;
 use crate::panics;
 use crate::pipeline;
+use crate::poison;
 use crate::record::{Flags, LineHash, NewId, Origin, Peer};
 use crate::syslog::Context;
 use crate::unparsed::Unparsed;
@@ -90,7 +91,7 @@ impl Work {
     }
 
     fn input(&self) -> MutexGuard<'_, Input> {
-        self.input.lock().unwrap_or_else(PoisonError::into_inner)
+        poison::ignore(self.input.lock())
     }
 }
 

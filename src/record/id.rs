@@ -1,6 +1,5 @@
 //! The id of a record.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::line::LineHash;
@@ -46,9 +45,7 @@ const VARIANT: u128 = 0b10 << 62;
 
 impl Default for RecordIds {
     fn default() -> Self {
-        // A hash with fresh keys is the random number that the standard library has.
-        let random = RandomState::new().hash_one(std::process::id());
-        Self { process: u128::from(random >> 42) << COUNT_BITS, next: AtomicU64::new(0) }
+        Self { process: u128::from(fastrand::u64(..) >> 42) << COUNT_BITS, next: AtomicU64::new(0) }
     }
 }
 

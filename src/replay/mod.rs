@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -23,6 +23,7 @@ use crate::buffer::{Batch, Encoded, Entry, Records, Sender, Span, queue};
 use crate::config::{Config, DeadLetterConfig, SinkConfig};
 use crate::ledger::{Reason, SinkLedger};
 use crate::log;
+use crate::poison;
 use crate::receipt::{Receipt, Resolved, Ticket};
 use crate::sink::dead_letter::Parsed;
 use crate::sink::{self, Control, End, Turn};
@@ -347,7 +348,7 @@ impl<'s> Session<'s> {
     }
 
     fn take_outcomes(&self) -> Vec<Resolved> {
-        std::mem::take(&mut *self.outcomes.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *poison::ignore(self.outcomes.lock()))
     }
 
     /// Whether there is no reason to stop.

@@ -1,6 +1,5 @@
 //! How a worker waits and what it says while its destination fails.
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
 use tracing::{Level, info, warn};
@@ -20,7 +19,6 @@ pub(super) struct Fault {
     /// For the beginnings of outages. A spool that is full at times, because its reader is slower than a sender, would
     /// fill the log otherwise.
     beginnings: Throttle,
-    seed: RandomState,
 }
 
 #[derive(Debug)]
@@ -38,7 +36,7 @@ struct Outage {
 impl Fault {
     pub(super) fn new(name: &str) -> Self {
         let beginnings = Throttle::new(Level::WARN, Owner::Sink(name.to_owned()), "it failed, and soon worked again");
-        Self { name: name.to_owned(), outage: None, beginnings, seed: RandomState::new() }
+        Self { name: name.to_owned(), outage: None, beginnings }
     }
 
     /// Counts a failed attempt, logs it if it is the first or the last line is old, and says how long to wait.
@@ -70,7 +68,7 @@ impl Fault {
             None | Some(_) => {}
         }
         let attempts = outage.attempts;
-        jittered(attempts, self.seed.hash_one(attempts))
+        jittered(attempts, fastrand::u64(..))
     }
 
     /// An attempt worked.

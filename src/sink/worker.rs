@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use crate::buffer::{Batch, Received, Receiver};
 use crate::crash::panic_point;
 use crate::ledger::{Reason, SinkLedger};
 use crate::panics;
+use crate::poison;
 
 /// The most batches of one call of [`Sink::write`]: what one fsync or one system call is shared by.
 const BATCHES_PER_WRITE: usize = 256;
@@ -210,7 +211,7 @@ impl Control {
     }
 
     fn time(&self) -> MutexGuard<'_, Time> {
-        self.0.time.lock().unwrap_or_else(PoisonError::into_inner)
+        poison::ignore(self.0.time.lock())
     }
 
     /// Whether the time for the stop is over.
@@ -220,11 +221,11 @@ impl Control {
 
     /// Has this thread woken by a stop or a reopen.
     pub(super) fn enlist(&self) {
-        self.0.workers.lock().unwrap_or_else(PoisonError::into_inner).push(thread::current());
+        poison::ignore(self.0.workers.lock()).push(thread::current());
     }
 
     fn wake(&self) {
-        for worker in self.0.workers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for worker in poison::ignore(self.0.workers.lock()).iter() {
             worker.unpark();
         }
     }

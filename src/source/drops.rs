@@ -1,10 +1,11 @@
 //! What the log says of datagrams that are dropped because there is no room for them.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Instant;
 
 use tracing::Level;
 
+use crate::poison;
 use crate::throttle::{Owner, Throttle};
 
 const IN_FLIGHT: &str = "datagrams dropped: the source has max_bytes_in_flight that some sink does not have yet; raise it if \
@@ -34,7 +35,7 @@ impl Drops {
 
     /// Counts datagrams for which the queue of `sink` had no room; or for `None`, the source.
     pub(super) fn add(&self, sink: Option<&str>, datagrams: u64) {
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = poison::ignore(self.places.lock());
         if let Some(place) = places.iter_mut().find(|place| place.sink.as_deref() == sink) {
             place.untold += datagrams;
         } else {
@@ -47,7 +48,7 @@ impl Drops {
     /// Logs what was dropped since it was last asked, as often as it may.
     pub(super) fn tell(&self) {
         let now = Instant::now();
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = poison::ignore(self.places.lock());
         for Place { sink, untold, what, throttle } in places.iter_mut().filter(|place| place.untold > 0) {
             let dropped = std::mem::take(untold);
             if let Some(suppressed) = throttle.pass_with(dropped, now) {

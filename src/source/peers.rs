@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::poison;
 
 /// What counts as one peer: an IPv4 address, or the /64 network of an IPv6 address, within which a host chooses its
 /// addresses as it likes.
@@ -60,7 +62,7 @@ impl Peers {
     }
 
     fn connections(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+        poison::ignore(self.connections.lock())
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tracing::Level;
 
 use super::peers::host;
+use crate::poison;
 use crate::throttle::{Owner, Throttle};
 
 const SLOWED: &str = "connection slowed: its peer is over max_rate_per_peer";
@@ -135,7 +136,8 @@ impl Pace {
 
     /// The lock is taken a few times for each read, and never across a wait.
     fn with<T>(&self, act: impl FnOnce(&mut Rates) -> T) -> T {
-        act(&mut self.rates.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut rates = poison::ignore(self.rates.lock());
+        act(&mut rates)
     }
 }
 

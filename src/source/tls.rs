@@ -3,7 +3,7 @@
 
 use std::io::{self, BufRead, Write};
 use std::os::unix::fs::MetadataExt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -16,6 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use super::Intake;
 use super::end::ConnectionEnd;
 use super::stream::READ_SIZE;
+use crate::poison;
 use crate::tls::{self, TlsConfig};
 
 /// How often the files are looked at.
@@ -63,7 +64,7 @@ impl Tls {
     }
 
     pub(super) fn offer(&self) -> Offer {
-        let server = Arc::clone(&self.server.read().unwrap_or_else(PoisonError::into_inner));
+        let server = Arc::clone(&*poison::ignore(self.server.read()));
         Offer { server, timeout: self.config.handshake_timeout }
     }
 
@@ -94,7 +95,7 @@ impl Tls {
             last = stamps;
             match self.config.server() {
                 Ok(server) => {
-                    *self.server.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(server);
+                    *poison::ignore(self.server.write()) = Arc::new(server);
                     tracing::info!(source, %certificate, "the files of TLS are read anew, for new connections");
                     warn.reset_immediately();
                 }
@@ -189,7 +190,7 @@ impl Session {
     }
 
     fn tls(&self) -> MutexGuard<'_, ServerConnection> {
-        self.tls.lock().unwrap_or_else(PoisonError::into_inner)
+        poison::ignore(self.tls.lock())
     }
 
     /// Waits until there is something to read, or the end.

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use nix::sys::socket::SockaddrStorage;
@@ -19,6 +19,7 @@ use crate::ledger::Reason;
 use crate::net;
 use crate::network::Access;
 use crate::panics;
+use crate::poison;
 use crate::systemd::Passed;
 use crate::throttle::{Owner, Throttle};
 
@@ -194,7 +195,7 @@ impl Gate {
 }
 
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
+    poison::ignore(shared.lock())
 }
 
 impl Socket {

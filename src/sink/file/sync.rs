@@ -2,12 +2,14 @@
 //! goes through many names makes many files, and one after the other they would hold up all others.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::thread;
 
 use super::Error;
 use super::open::OpenFile;
 use super::unsynced;
+
+use crate::poison;
 
 /// Maximum number of threads that call fdatasync.
 const THREADS: usize = 8;
@@ -20,7 +22,7 @@ pub(super) fn together(files: Vec<(PathBuf, &mut OpenFile)>) -> Result<(), Error
     let files = Mutex::new(files.into_iter());
     let work = || {
         loop {
-            let next = files.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let next = poison::ignore(files.lock()).next();
             let Some((path, file)) = next else { return Ok(()) };
             file.sync().map_err(|error| unsynced(&path, &error))?;
         }

@@ -1,7 +1,7 @@
 //! What librdkafka tells us: the fate of each record, errors of the whole client, and its log. All of this comes on its
 //! polling thread, which must not block.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use rdkafka::producer::{DeliveryResult, NoCustomPartitioner, ProducerContext};
 use tracing::{Level, debug, error, info, warn};
 
 use super::state::{Again, Group, State};
+use crate::poison;
 use crate::sink::flight::{Fate, Ticket};
 use crate::throttle::{Owner, Throttle};
 
@@ -98,7 +99,7 @@ impl Shared {
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        poison::ignore(self.state.lock())
     }
 
     /// Waits until at most `outstanding` records are with librdkafka, or something came back if that is to count. False
@@ -116,7 +117,7 @@ impl Shared {
                 return false;
             }
             state.wake_at = Some(outstanding);
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = poison::ignore(self.changed.wait_timeout(state, left)).0;
         }
     }
 
@@ -126,7 +127,7 @@ impl Shared {
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+        poison::ignore(self.log.lock())
     }
 
     /// Notes why records have to be handed over again, and wakes the sink.

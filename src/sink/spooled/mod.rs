@@ -29,7 +29,7 @@ mod spooling;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -47,6 +47,7 @@ use crate::buffer::{Batch, Received, Receiver, Sender};
 use crate::config::{SpoolMode, WhenFull};
 use crate::crash::{crash_point, panic_point};
 use crate::ledger::{Reason, SinkLedger};
+use crate::poison;
 use crate::receipt::{Receipt, Resolved, Ticket};
 use crate::spool::{self, Spool};
 use crate::throttle::Throttle;
@@ -494,7 +495,7 @@ impl Stage {
 
     /// Hears what the sink has delivered, and lets the cursor pass it.
     fn settle(&mut self) -> Result<(), spool::Error> {
-        let outcomes = std::mem::take(&mut *self.outcomes.lock().unwrap_or_else(PoisonError::into_inner));
+        let outcomes = std::mem::take(&mut *poison::ignore(self.outcomes.lock()));
         for resolved in outcomes {
             if let Some(given) = self.given.get_mut((resolved.number - self.first) as usize) {
                 given.resolve(resolved, &self.ledger);

@@ -33,7 +33,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Handle as Runtime;
@@ -48,6 +48,7 @@ use self::rounds::{Directories, Rounds};
 use super::{Bound, Intake, Running, Sockets, blocking};
 use crate::config::FollowConfig;
 use crate::crash::panic_point;
+use crate::poison;
 use crate::throttle::{Owner, Throttle};
 
 /// The cursor is written so often at most.
@@ -93,7 +94,7 @@ impl Bound for Files {
             let runtime = Runtime::current();
             let follow = move || {
                 // Until a predecessor has ended, which has its last lines delivered first.
-                let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+                let store = poison::ignore(self.store.lock());
                 Follower::new(self.config, store, intake, runtime).run();
             };
             Ok(blocking(follow).await?)
