@@ -1,6 +1,10 @@
 //! Frames to batches: parse, understand, encode and sort by sink, as one synchronous function over the frames of one
 //! read.
 
+mod processed;
+
+pub use self::processed::Processed;
+
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, RwLock};
@@ -66,12 +70,6 @@ pub struct Outlet {
     /// Who waits for room in its queue.
     pub waiting: Waiting,
 }
-
-/// What one read gave for one sink, on its way into the queue.
-pub type Batches = Vec<Option<Batch>>;
-
-/// Batches that wait for room. The end of a stop may abort their task: the stop drops those that are left then.
-struct Unsent(Batches);
 
 /// A batch that is being filled.
 #[derive(Default)]
@@ -199,7 +197,7 @@ impl Pipeline {
         received_at: Timestamp,
         room: Option<OwnedSemaphorePermit>,
         receipt: Option<&Arc<Receipt>>,
-    ) -> Batches {
+    ) -> Processed<'_> {
         let bytes: usize = arrivals.iter().map(|arrival| arrival.frame.bytes.len()).sum();
         // Records are five to six times as long as their lines; growing by doubling would copy them.
         let mut lines = self.spare.lines(bytes * 6 + 512);
@@ -219,7 +217,7 @@ impl Pipeline {
         let offered = arrivals.len() as u64;
         self.offered.fetch_add(offered, Relaxed);
         let finish = |(outlet, draft): (&Arc<Outlet>, Draft)| outlet.batch(draft, offered, &encoded, receipt);
-        self.outlets.iter().zip(drafts).map(finish).collect()
+        Processed::new(self, self.outlets.iter().zip(drafts).map(finish).collect())
     }
 
     fn encode(&self, record: &Record<'_>, writer: &mut Writer<'_>, drafts: &mut [Draft]) {
@@ -238,57 +236,9 @@ impl Pipeline {
         }
     }
 
-    /// Waits, for the source `origin`, for room in each queue; what has none when `deadline` resolves is dropped for
-    /// the reason that it gives.
-    pub async fn send(&self, batches: Batches, origin: &Arc<Origin>, deadline: impl Future<Output = Reason>) {
-        let mut deadline = std::pin::pin!(deadline);
-        let mut over = None;
-        let mut unsent = Unsent(batches);
-        for (outlet, slot) in self.outlets.iter().zip(&mut unsent.0) {
-            let Some(size) = slot.as_ref().map(|batch| batch.size()) else { continue };
-            let room = if over.is_some() {
-                outlet.queue.try_room(size)
-            } else {
-                tokio::select! {
-                    biased;
-                    room = outlet.room(size, origin) => room,
-                    reason = &mut deadline => {
-                        over = Some(reason);
-                        outlet.queue.try_room(size)
-                    }
-                }
-            };
-            let Some(batch) = slot.take() else { continue };
-            match room {
-                Some(room) => room.send(batch),
-                None => batch.dropped(over.unwrap_or(Reason::Shutdown)),
-            }
-        }
-    }
-
     /// True if some sink has room in its queue for so many bytes now.
     pub fn has_room(&self, size: usize) -> bool {
         self.outlets.iter().any(|outlet| outlet.queue.try_room(size).is_some())
-    }
-
-    /// Puts each batch into its queue if there is room now. Otherwise it drops the batch, and tells `dropped` the sink
-    /// and the number of records.
-    pub fn offer(&self, batches: Batches, mut dropped: impl FnMut(&str, u64)) {
-        for (outlet, batch) in self.outlets.iter().zip(batches) {
-            let Some(batch) = batch else { continue };
-            let records = batch.entries().len() as u64;
-            if !outlet.offer(batch, Reason::QueueFull) {
-                dropped(&outlet.name, records);
-            }
-        }
-    }
-}
-
-// === impl Unsent ===
-
-impl Drop for Unsent {
-    fn drop(&mut self) {
-        self.0.drain(..).flatten().for_each(|batch| batch.dropped(Reason::Shutdown));
     }
 }
 
@@ -390,23 +340,4 @@ fn span(start: usize, end: usize) -> Span {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_time_for_a_destination_is_neither_after_the_receipt_nor_before_1970() {
-        let seconds = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
-        for (own, expected) in [
-            (None, 1000),
-            (Some(999), 999),
-            (Some(1000), 1000),
-            (Some(1001), 1000),
-            (Some(i64::MAX / 1_000_000), 1000),
-            (Some(1), 1),
-            (Some(0), 1000),
-            (Some(-1), 1000),
-        ] {
-            assert_eq!(destination_time(own.map(seconds), seconds(1000)), expected * 1000, "{own:?}");
-        }
-    }
-}
+mod tests;

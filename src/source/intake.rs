@@ -230,13 +230,13 @@ impl Intake {
             };
             let pipeline = self.pipeline.get();
             let part = &arrivals[done..done + frames];
-            let batches = pipeline.process(part, &self.origin, received_at, room, receipt.as_ref());
+            let processed = pipeline.process(part, &self.origin, received_at, room, receipt.as_ref());
             waiting.leave(frames);
             done += frames;
             if done == arrivals.len() {
                 (arrivals, done) = (Vec::new(), 0);
             }
-            pipeline.send(batches, &self.origin, over()).await;
+            processed.send(&self.origin, over()).await;
         }
     }
 
@@ -267,8 +267,8 @@ impl Intake {
                 continue;
             };
             let pipeline = self.pipeline.get();
-            let batches = pipeline.process(part, &self.origin, received_at, Some(room), None);
-            pipeline.offer(batches, |sink, records| self.drops.add(Some(sink), records));
+            let processed = pipeline.process(part, &self.origin, received_at, Some(room), None);
+            processed.offer(|sink, records| self.drops.add(Some(sink), records));
         }
     }
 
