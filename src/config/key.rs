@@ -74,6 +74,35 @@ pub(super) enum Type {
     Sinks,
 }
 
+/// The words of a key, each with what it stands for: one table for the reader, the schema and the hints.
+#[derive(Debug)]
+pub(super) struct Choice<T: 'static, const N: usize> {
+    values: [T; N],
+    words: [&'static str; N],
+}
+
+impl<T: Copy, const N: usize> Choice<T, N> {
+    pub(super) const fn new(pairs: [(&'static str, T); N]) -> Self {
+        let (mut values, mut words) = ([pairs[0].1; N], [""; N]);
+        let mut index = 0;
+        while index < N {
+            (words[index], values[index]) = pairs[index];
+            index += 1;
+        }
+        Self { values, words }
+    }
+
+    /// The words, for [`Type::Word`].
+    pub(super) const fn words(&'static self) -> &'static [&'static str] {
+        &self.words
+    }
+
+    /// What a word of the table stands for.
+    pub(super) fn value(&self, word: &str) -> Option<T> {
+        self.words.iter().position(|known| *known == word).map(|index| self.values[index])
+    }
+}
+
 impl Key {
     pub(super) const fn required(name: &'static str, kind: Type, example: &'static str, doc: &'static str) -> Self {
         Self { name, kind, presence: Presence::Required(example), doc }

@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::Diagnostic;
 use super::diagnostics::Diagnostics;
-use super::key::{Key, Presence, Type};
+use super::key::{Choice, Key, Presence, Type};
 use super::value::{self, Fault};
 use crate::network::Network;
 use crate::suggest;
@@ -281,11 +281,20 @@ impl Reader<'_, '_> {
         self.take(name, |value| value::word(value, words))
     }
 
-    /// A word on which the meaning of other keys depends: nothing after an error.
-    pub(super) fn deciding_word(&mut self, name: &'static str) -> Option<&'static str> {
+    /// What the word of a key stands for.
+    pub(super) fn choice<T: Copy, const N: usize>(&mut self, name: &'static str, choice: &Choice<T, N>) -> Option<T> {
+        choice.value(self.word(name)?)
+    }
+
+    /// The same for a word on which the meaning of other keys depends: nothing after an error.
+    pub(super) fn deciding_choice<T: Copy, const N: usize>(
+        &mut self,
+        name: &'static str,
+        choice: &Choice<T, N>,
+    ) -> Option<T> {
         let before = self.found.len();
-        let word = self.word(name);
-        word.filter(|_| self.found.len() == before)
+        let value = self.choice(name, choice);
+        value.filter(|_| self.found.len() == before)
     }
 
     pub(super) fn words(&mut self, name: &'static str) -> Option<Vec<&'static str>> {

@@ -1,9 +1,16 @@
 //! The table `tls` of a source: its keys, and whether the files that it names are what they should be.
 
 use super::diagnostic::Diagnostic;
-use super::key::{Key, Type};
+use super::key::{Choice, Key, Type};
 use super::reader::Reader;
 use crate::tls::{ClientCertificate, Identity, Pattern, TlsConfig, Version};
+
+static CLIENT_CERTIFICATE: Choice<ClientCertificate, 3> = Choice::new([
+    ("none", ClientCertificate::None),
+    ("wanted", ClientCertificate::Wanted),
+    ("required", ClientCertificate::Required),
+]);
+static MIN_VERSION: Choice<Version, 2> = Choice::new([("1.2", Version::Tls12), ("1.3", Version::Tls13)]);
 
 /// The key of the table.
 pub(super) const TLS: Key =
@@ -30,7 +37,7 @@ pub(super) const KEYS: [Key; 8] = [
     ),
     Key::default(
         "client_certificate",
-        Type::Word(&["none", "wanted", "required"]),
+        Type::Word(CLIENT_CERTIFICATE.words()),
         r#""none""#,
         "Whether a sender must show a certificate; one that it shows must be good. The latter two need `client_ca`.",
     ),
@@ -40,7 +47,12 @@ pub(super) const KEYS: [Key; 8] = [
         r#"["*.example.com"]"#,
         "Only certificates with one of these as CN or DNS name may send; a star is one label.",
     ),
-    Key::default("min_version", Type::Word(&["1.2", "1.3"]), r#""1.2""#, "The oldest version of TLS that is spoken."),
+    Key::default(
+        "min_version",
+        Type::Word(MIN_VERSION.words()),
+        r#""1.2""#,
+        "The oldest version of TLS that is spoken.",
+    ),
     Key::default(
         "handshake_timeout",
         Type::Duration(&[]),
@@ -75,14 +87,9 @@ pub(super) const NAMED: [Key; 2] = [
 pub(super) fn read(table: &mut Reader<'_, '_>) -> Option<TlsConfig> {
     let (default, client_ca) = (identity(table), table.path("client_ca"));
     let (named, places): (Vec<_>, Vec<_>) = table.tables("named", identity).into_iter().unzip();
-    let client_certificate = match table.deciding_word("client_certificate") {
-        Some("none") => Some(ClientCertificate::None),
-        Some("wanted") => Some(ClientCertificate::Wanted),
-        Some("required") => Some(ClientCertificate::Required),
-        _ => None,
-    };
+    let client_certificate = table.deciding_choice("client_certificate", &CLIENT_CERTIFICATE);
     let allowed_subjects = allowed_subjects(table);
-    let min_version = table.word("min_version").map(|word| if word == "1.3" { Version::Tls13 } else { Version::Tls12 });
+    let min_version = table.choice("min_version", &MIN_VERSION);
     let handshake_timeout = table.duration("handshake_timeout");
     let consistent = fits(client_certificate?, table);
     let config = TlsConfig {

@@ -3,9 +3,13 @@
 use std::path::PathBuf;
 
 use crate::config::diagnostic::Diagnostic;
-use crate::config::key::{Key, Type};
+use crate::config::key::{Choice, Key, Type};
 use crate::config::reader::Reader;
 use crate::config::value::print_size;
+
+static MODE: Choice<SpoolMode, 2> = Choice::new([("overflow", SpoolMode::Overflow), ("always", SpoolMode::Always)]);
+static WHEN_FULL: Choice<WhenFull, 2> =
+    Choice::new([("block", WhenFull::Block), ("drop_oldest", WhenFull::DropOldest)]);
 
 pub(super) const KEYS: [Key; 6] = [
     Key::required(
@@ -16,7 +20,7 @@ pub(super) const KEYS: [Key; 6] = [
     ),
     Key::default(
         "mode",
-        Type::Word(&["overflow", "always"]),
+        Type::Word(MODE.words()),
         r#""overflow""#,
         "The disk is for what the sink does not take at once, or for every record before the sink has it.",
     ),
@@ -40,7 +44,7 @@ pub(super) const KEYS: [Key; 6] = [
     ),
     Key::default(
         "when_full",
-        Type::Word(&["block", "drop_oldest"]),
+        Type::Word(WHEN_FULL.words()),
         r#""block""#,
         "A full spool takes nothing, so that streams wait and datagrams are dropped; or it drops its oldest file.",
     ),
@@ -82,17 +86,16 @@ pub enum WhenFull {
 }
 
 pub(super) fn read(table: &mut Reader<'_, '_>) -> Option<SpoolConfig> {
-    let (directory, mode) = (table.path("directory"), table.word("mode"));
+    let (directory, mode) = (table.path("directory"), table.choice("mode", &MODE));
     let (max_size, segment_size) = (table.size("max_size"), table.size("segment_size"));
-    let (min_free, when_full) = (table.size("min_free"), table.word("when_full"));
-    let mode = if mode? == "always" { SpoolMode::Always } else { SpoolMode::Overflow };
+    let (min_free, when_full) = (table.size("min_free"), table.choice("when_full", &WHEN_FULL));
     let config = SpoolConfig {
         directory: directory?,
-        mode,
+        mode: mode?,
         max_size: max_size?,
         segment_size: segment_size?,
         min_free: min_free?,
-        when_full: if when_full? == "drop_oldest" { WhenFull::DropOldest } else { WhenFull::Block },
+        when_full: when_full?,
     };
     if config.max_size / 4 < config.segment_size {
         let error = Diagnostic::at(table.place("max_size"), "room for less than four files of `segment_size`");

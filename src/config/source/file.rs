@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Endpoint, SourceFacts, SourceKind};
-use crate::config::key::{Key, Type};
+use crate::config::key::{Choice, Key, Type};
 use crate::config::kind::Kind;
 use crate::record::Transport;
 
@@ -34,6 +34,9 @@ pub enum Links {
     None,
 }
 
+/// True for the beginning.
+static START: Choice<bool, 2> = Choice::new([("beginning", true), ("end", false)]);
+
 pub(super) const KIND: Kind<SourceKind> = Kind {
     name: "file",
     doc: "Log files that grow, such as Postfix's own maillog_file, through their rotation.",
@@ -53,7 +56,7 @@ pub(super) const KIND: Kind<SourceKind> = Kind {
         ),
         Key::default(
             "start",
-            Type::Word(&["beginning", "end"]),
+            Type::Word(START.words()),
             r#""end""#,
             "Where files are begun that are there when no cursor is; what appears later is read from its beginning.",
         ),
@@ -67,7 +70,7 @@ pub(super) const KIND: Kind<SourceKind> = Kind {
     ],
     read: |table| {
         let (paths, state) = (table.absolute_paths("paths"), table.path("state"));
-        let (start, poll_interval) = (table.word("start"), table.duration("poll_interval"));
+        let (start, poll_interval) = (table.choice("start", &START), table.duration("poll_interval"));
         let links = match table.bool("follow_symlinks") {
             Some(true) => Links::All,
             Some(false) => Links::None,
@@ -76,7 +79,7 @@ pub(super) const KIND: Kind<SourceKind> = Kind {
         Some(SourceKind::File(FollowConfig {
             paths: paths?,
             state: state?,
-            from_beginning: start? == "beginning",
+            from_beginning: start?,
             poll_interval: poll_interval?,
             links,
         }))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::listener::{self, ALLOW, DENY, ListenerConfig, MAX_CONNECTIONS_PER_PEER, MAX_RATE_PER_PEER, PROXY_PROTOCOL};
 use super::stream::{DESCRIPTORS, MAX_CONNECTIONS, idle_timeout};
 use super::{Endpoint, SourceFacts, SourceKind};
-use crate::config::key::{Key, Type};
+use crate::config::key::{Choice, Key, Type};
 use crate::config::kind::Kind;
 use crate::config::tls;
 use crate::frame::relp::Oversize;
@@ -36,6 +36,8 @@ pub struct SessionConfig {
     pub oversize: Oversize,
 }
 
+static OVERSIZE: Choice<Oversize, 2> = Choice::new([("truncate", Oversize::Truncate), ("close", Oversize::Close)]);
+
 pub(super) const KIND: Kind<SourceKind> = Kind {
     name: "relp",
     doc: "Syslog over RELP, or RELP over TLS: a message is acknowledged when every sink has it durably.",
@@ -65,7 +67,7 @@ pub(super) const KIND: Kind<SourceKind> = Kind {
         ),
         Key::default(
             "oversize",
-            Type::Word(&["truncate", "close"]),
+            Type::Word(OVERSIZE.words()),
             r#""truncate""#,
             "What becomes of a message over max_frame_size: `close` never acknowledges it, so its sender sends it again.",
         ),
@@ -79,13 +81,13 @@ pub(super) const KIND: Kind<SourceKind> = Kind {
         let (listener, max_connections) = (listener::read(table), table.count("max_connections"));
         let (idle_timeout, window) = (idle_timeout(table), table.count("window"));
         let acknowledge_timeout = table.duration("acknowledge_timeout");
-        let oversize = if table.word("oversize")? == "close" { Oversize::Close } else { Oversize::Truncate };
+        let oversize = table.choice("oversize", &OVERSIZE);
         let session = SessionConfig {
             max_connections: max_connections?,
             idle_timeout: idle_timeout?,
             window: window?,
             acknowledge_timeout: acknowledge_timeout?,
-            oversize,
+            oversize: oversize?,
         };
         Some(SourceKind::Relp(RelpConfig { listener: listener?, session }))
     },

@@ -2,13 +2,20 @@
 
 use std::time::Duration;
 
-use crate::config::key::{Key, Type};
+use crate::config::key::{Choice, Key, Type};
 use crate::config::reader::{Reader, Time};
 use crate::frame::Framing;
 
+static FRAMINGS: Choice<Framing, 4> = Choice::new([
+    ("auto", Framing::Auto),
+    ("octet_counting", Framing::OctetCounting),
+    ("lf", Framing::Lf),
+    ("nul", Framing::Nul),
+]);
+
 pub(super) const FRAMING: Key = Key::default(
     "framing",
-    Type::Word(&["auto", "octet_counting", "lf", "nul"]),
+    Type::Word(FRAMINGS.words()),
     r#""auto""#,
     "How messages are told apart (RFC 6587); `auto` decides at the start of each.",
 );
@@ -58,10 +65,5 @@ pub(super) fn idle_timeout(table: &mut Reader<'_, '_>) -> Option<Option<Duration
 }
 
 pub(super) fn framing(table: &mut Reader<'_, '_>) -> Option<Framing> {
-    Some(match table.word("framing")? {
-        "octet_counting" => Framing::OctetCounting,
-        "lf" => Framing::Lf,
-        "nul" => Framing::Nul,
-        _ => Framing::Auto,
-    })
+    table.choice("framing", &FRAMINGS)
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::stream::{self, FRAMING, IDLE_TIMEOUT, MAX_CONNECTIONS, StreamConfig};
 use super::{Endpoint, SourceFacts, SourceKind};
 use crate::config::diagnostic::Diagnostic;
-use crate::config::key::{Key, Type};
+use crate::config::key::{Choice, Key, Type};
 use crate::config::kind::Kind;
 use crate::config::reader::Reader;
 use crate::record::Transport;
@@ -21,6 +21,8 @@ pub struct UnixConfig {
     pub stream: Option<StreamConfig>,
 }
 
+static IS_STREAM: Choice<bool, 2> = Choice::new([("datagram", false), ("stream", true)]);
+
 pub(super) const KIND: Kind<SourceKind> = Kind {
     name: "unix",
     doc: "A unix domain socket, such as /dev/log.",
@@ -29,7 +31,7 @@ pub(super) const KIND: Kind<SourceKind> = Kind {
         Key::required("path", Type::Path, r#""/run/postrider/log""#, "Where the socket is made."),
         Key::default(
             "kind",
-            Type::Word(&["datagram", "stream"]),
+            Type::Word(IS_STREAM.words()),
             r#""datagram""#,
             "What syslog(3) writes to is `datagram`; the keys below are for `stream` alone.",
         ),
@@ -39,10 +41,10 @@ pub(super) const KIND: Kind<SourceKind> = Kind {
         IDLE_TIMEOUT,
     ],
     read: |table| {
-        let (path, kind, mode, stream) =
-            (table.path("path"), table.deciding_word("kind"), table.mode("mode"), stream::read(table));
+        let (path, is_stream, mode, stream) =
+            (table.path("path"), table.deciding_choice("kind", &IS_STREAM), table.mode("mode"), stream::read(table));
         let path = path.filter(|path| check_length(table, path));
-        let stream = if kind? == "stream" {
+        let stream = if is_stream? {
             Some(stream?)
         } else {
             refuse_stream_keys(table);
