@@ -1,4 +1,4 @@
-//! How a worker waits and what it says while its destination fails.
+//! The backoff and the log lines of a worker while its destination fails.
 
 use std::time::{Duration, Instant};
 
@@ -8,26 +8,26 @@ use crate::throttle::{Owner, Throttle};
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// The time between two lines about the same fault.
+/// Minimum time between two lines about the same fault.
 const LOG_EVERY: Duration = Duration::from_secs(30);
 
-/// The faults of one destination: from the first failed attempt to the next that works is one outage.
+/// The faults of one destination. An outage lasts from the first failed attempt to the next one that works.
 #[derive(Debug)]
 pub(super) struct Fault {
     name: String,
     outage: Option<Outage>,
-    /// For the beginnings of outages. A spool that is full at times, because its reader is slower than a sender, would
-    /// fill the log otherwise.
+    /// Throttle for the beginnings of outages. Otherwise a spool that is full at times, because its reader is slower
+    /// than a sender, would fill the log.
     beginnings: Throttle,
 }
 
 #[derive(Debug)]
 struct Outage {
     since: Instant,
-    /// When the log last told of it; `None` if it tells nothing of it yet.
+    /// Time when the log last reported the outage; `None` if it has not yet.
     logged: Option<Instant>,
     attempts: u64,
-    /// The first.
+    /// The reason of the first failed attempt.
     reason: String,
 }
 
@@ -39,10 +39,11 @@ impl Fault {
         Self { name: name.to_owned(), outage: None, beginnings }
     }
 
-    /// Counts a failed attempt, logs it if it is the first or the last line is old, and says how long to wait.
+    /// Counts a failed attempt and returns how long to wait. Logs the attempt if it is the first or if the last line is
+    /// old.
     ///
-    /// An outage that begins soon after the last is logged when it lasts, so that the last line always tells how things
-    /// are.
+    /// An outage that begins soon after the last is logged only if it lasts, so that the last line always gives the
+    /// current state.
     pub(super) fn failed(&mut self, reason: &str, now: Instant) -> Duration {
         let sink = self.name.as_str();
         let outage = self.outage.get_or_insert_with(|| Outage {
@@ -52,7 +53,7 @@ impl Fault {
             reason: reason.to_owned(),
         });
         outage.attempts += 1;
-        // It counts when it is over, if the log tells nothing of it.
+        // An outage that the log has not reported is counted when it is over.
         let earlier = if outage.logged.is_none() { self.beginnings.pass_with(0, now) } else { None };
         match outage.logged {
             None if earlier.is_some() => {
@@ -71,7 +72,7 @@ impl Fault {
         jittered(attempts, fastrand::u64(..))
     }
 
-    /// An attempt worked.
+    /// Notes that an attempt worked, and logs the end of an outage that the log has reported.
     pub(super) fn worked(&mut self, now: Instant) {
         let Some(outage) = self.outage.take() else { return };
         if outage.logged.is_none() {
@@ -84,8 +85,8 @@ impl Fault {
     }
 }
 
-/// From 100 ms, twice as long after each attempt, up to 5 s; of that a random part between half and all, so that many
-/// programs do not come back to one destination in the same moment.
+/// Returns the backoff: from 100 ms, doubled after each attempt, up to 5 s. The wait is a random part of that, between
+/// half and all, so that many programs do not return to one destination at the same moment.
 fn jittered(attempts: u64, random: u64) -> Duration {
     let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX).min(16);
     let whole = (FIRST_WAIT * (1 << doublings)).min(LONGEST_WAIT);

@@ -1,9 +1,10 @@
-//! The records in flight to a destination that answers for each of them: what became of each, and which is next.
+//! The records in flight to a destination that answers for each of them: the fate of each record, and the next one to
+//! hand over.
 //!
-//! A flight holds batches in the order in which they came. A cursor stands before the record that is handed over next;
-//! the records before it are with the destination's client. Records that come back, neither delivered nor refused for
-//! good, stay. When the cursor is set back to the start, they are handed over again, in their old order. A record that
-//! was refused keeps its batch open until it lies in the dead-letter file.
+//! A flight holds batches in order of arrival. A cursor stands before the record that is handed over next; the
+//! destination's client has the records before it. Records that come back, neither delivered nor refused for good, stay
+//! in the flight. When the cursor is set back to the start, they are handed over again, in their old order. A refused
+//! record keeps its batch open until it is in the dead-letter file.
 //!
 //! ```text
 //!  oldest batch                              newest batch
@@ -17,23 +18,23 @@ use std::sync::Arc;
 use crate::buffer::{Batch, Entry, Records};
 use crate::ledger::Reason;
 
-/// Which record of which batch: what the client hands back with each answer.
+/// The batch and entry of a record: the client hands this back with each answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ticket {
     /// The number of the batch, counted from the start and wrapping.
     batch: u32,
-    /// The index of the entry in it.
+    /// The index of the entry in the batch.
     entry: u32,
 }
 
-/// What became of a record; a destination that refuses one gives a reason `R`.
+/// The fate of a record; a destination that refuses one gives a reason `R`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate<R> {
     /// The destination has it.
     Delivered,
     /// The destination refused it for good.
     Refused(R),
-    /// It has to be handed over again.
+    /// The record has to be handed over again.
     Back,
 }
 
@@ -42,7 +43,7 @@ pub(super) enum Fate<R> {
 pub(super) struct Flight<R> {
     /// Batches in order; `None` for one that is resolved while an older one is not.
     batches: VecDeque<Option<InFlight>>,
-    /// The number of the first of them.
+    /// The number of the first batch.
     first: u32,
     /// The next record to be handed over, as an index into `batches` and one into its entries.
     cursor: (usize, usize),
@@ -55,9 +56,9 @@ pub(super) struct Flight<R> {
 #[derive(Debug)]
 struct InFlight {
     batch: Batch,
-    /// What is known of each entry.
+    /// The state of each entry.
     states: Vec<State>,
-    /// How many are not settled.
+    /// Number of entries that are not settled.
     left: usize,
     refused_records: u64,
     refused_bytes: u64,
@@ -65,11 +66,11 @@ struct InFlight {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// It is to be handed over, or with the client.
+    /// The record is to be handed over, or the client has it.
     Open,
-    /// It was refused, and is not in the dead-letter file yet.
+    /// The record was refused, and is not in the dead-letter file yet.
     Refused,
-    /// It is delivered, or refused and in the dead-letter file.
+    /// The record is delivered, or refused and in the dead-letter file.
     Settled,
 }
 
@@ -105,7 +106,7 @@ impl<R> Default for Flight<R> {
 }
 
 impl<R: Clone> Flight<R> {
-    /// Takes a batch in behind all others.
+    /// Appends a batch behind all others.
     pub(super) fn push(&mut self, batch: Batch) {
         let left = batch.entries().len();
         if left == 0 {
@@ -115,17 +116,17 @@ impl<R: Clone> Flight<R> {
         self.batches.push_back(Some(InFlight { batch, states, left, refused_records: 0, refused_bytes: 0 }));
     }
 
-    /// Number of records that were handed over and not answered yet.
+    /// Returns the number of records that were handed over and not answered yet.
     pub(super) const fn outstanding(&self) -> usize {
         self.outstanding
     }
 
-    /// Whether every batch is resolved.
+    /// Returns true if every batch is resolved.
     pub(super) fn is_empty(&self) -> bool {
         self.batches.is_empty()
     }
 
-    /// The record before which the cursor stands, past those that are refused or settled.
+    /// Returns the record at the cursor, after moving the cursor past records that are refused or settled.
     pub(super) fn next(&mut self) -> Option<(Ticket, &Batch, Entry)> {
         loop {
             let (batch, entry) = self.cursor;
@@ -145,13 +146,13 @@ impl<R: Clone> Flight<R> {
         Some((ticket, &in_flight.batch, in_flight.batch.entries()[entry]))
     }
 
-    /// The record that [`Flight::next`] gave is with the client now.
+    /// Notes that the client now has the record that [`Flight::next`] returned.
     pub(super) fn handed_over(&mut self) {
         self.outstanding += 1;
         self.cursor.1 += 1;
     }
 
-    /// The client answers for a record.
+    /// Takes in the client's answer for a record.
     pub(super) fn report(&mut self, ticket: Ticket, fate: Fate<R>) {
         self.outstanding = self.outstanding.saturating_sub(1);
         match fate {
@@ -161,8 +162,8 @@ impl<R: Clone> Flight<R> {
         }
     }
 
-    /// The destination refuses a record for good. The sink's own thread appends it to the dead-letter file, because
-    /// that may wait for a disk.
+    /// Notes that the destination refuses a record for good. The sink's own thread appends the record to the
+    /// dead-letter file, because that may wait for a disk.
     pub(super) fn refuse(&mut self, ticket: Ticket, reason: R) {
         let index = self.index(ticket);
         let Some(Some(in_flight)) = self.batches.get_mut(index) else { return };
@@ -173,12 +174,12 @@ impl<R: Clone> Flight<R> {
         }
     }
 
-    /// True if refused records wait for the dead-letter file.
+    /// Returns true if refused records wait for the dead-letter file.
     pub(super) fn has_refused(&self) -> bool {
         !self.refused.is_empty()
     }
 
-    /// The first refused records, at most `most`.
+    /// Returns the first refused records, at most `most`.
     pub(super) fn refused(&self, most: usize) -> Vec<Refusal<R>> {
         let refusal = |(ticket, reason): &(Ticket, R)| {
             let (ticket, reason) = (*ticket, reason.clone());
@@ -189,7 +190,7 @@ impl<R: Clone> Flight<R> {
         self.refused.iter().take(most).filter_map(refusal).collect()
     }
 
-    /// The first `records` of the refused ones are in the dead-letter file.
+    /// Notes that the first `records` of the refused ones are in the dead-letter file.
     pub(super) fn settle_refused(&mut self, records: usize) {
         for _ in 0..records {
             let Some((ticket, _)) = self.refused.pop_front() else { return };
@@ -197,7 +198,7 @@ impl<R: Clone> Flight<R> {
         }
     }
 
-    /// The fate of a record is known; the last of a batch resolves the batch.
+    /// Settles a record whose fate is known; the last record of a batch resolves the batch.
     fn settle(&mut self, ticket: Ticket, refused: bool) {
         let index = self.index(ticket);
         let Some(Some(in_flight)) = self.batches.get_mut(index) else { return };
@@ -219,13 +220,13 @@ impl<R: Clone> Flight<R> {
         }
     }
 
-    /// Sets the cursor back to the start. Nothing may be outstanding.
+    /// Sets the cursor back to the start. No record may be outstanding.
     pub(super) fn rewind(&mut self) {
         self.cursor = (0, 0);
     }
 
-    /// Resolves everything: what is not settled is dropped with `reason`. Gives how many records that were, without
-    /// those of a spool, which keeps them.
+    /// Resolves every batch and drops the records that are not settled with `reason`. Returns how many records were
+    /// dropped, without those of a spool, which keeps them.
     pub(super) fn drop_all(&mut self, reason: Reason) -> usize {
         let mut records = 0;
         for mut in_flight in self.batches.drain(..).flatten() {
@@ -244,7 +245,7 @@ impl<R: Clone> Flight<R> {
         ticket.batch.wrapping_sub(self.first) as usize
     }
 
-    /// Forgets the resolved batches at the start.
+    /// Removes the resolved batches at the start.
     fn shorten(&mut self) {
         while let Some(None) = self.batches.front() {
             self.batches.pop_front();

@@ -1,4 +1,4 @@
-//! The sinks: one destination each. A sink never retries, buffers or spools by itself; its worker does.
+//! The sinks, one for each destination. A sink never retries, buffers or spools by itself; its worker does.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -24,51 +24,52 @@ pub mod worker;
 pub use turn::{Before, Held, Turn};
 pub use worker::{Control, End, Worker};
 
-/// What every sink does. Calls come from the sink's own thread, so they may block, but not for much longer than a
-/// second: between two calls the worker looks whether it has to stop.
+/// Interface of every sink. The sink's own thread makes the calls, so a call may block, but not much longer than a
+/// second: between two calls the worker checks whether it has to stop.
 pub trait Sink: Send {
-    /// Takes batches from the front of `batches` and sees to it that each is resolved, now or when the destination has
-    /// answered. What it could not take it leaves there, whole and in order, and says why; what it leaves there and
-    /// says nothing waits for a destination that is slow. At the next call the same batches stand in front, so a sink
-    /// may remember how far it came. A batch that it has taken in part and keeps inside is no longer in `batches`.
+    /// Takes batches from the front of `batches` and makes sure that each is resolved, now or when the destination has
+    /// answered. A batch that the sink could not take stays in `batches`, whole and in order, and the error says why.
+    /// `Ok` with batches left over means that the destination is slow. The next call has the same batches in front, so
+    /// a sink may remember its position. A batch that the sink took in part and keeps inside is no longer in `batches`.
     fn write(&mut self, batches: &mut VecDeque<Batch>) -> Result<(), Error>;
 
-    /// Called at least once in a second while the sink waits for batches or for its destination.
+    /// Does periodic work. The worker calls it at least once a second while the sink waits for batches or for its
+    /// destination.
     fn tick(&mut self) -> Result<(), Error> {
         Ok(())
     }
 
-    /// Whether [`Sink::tick`] has something to do now. Whoever makes it so unparks the sink's thread.
+    /// Returns true if [`Sink::tick`] has work to do now. The thread that causes this unparks the sink's thread.
     fn is_due(&self) -> bool {
         false
     }
 
-    /// Closes what must be closed for another program to rename or remove it; the next write opens it anew (SIGHUP).
+    /// Closes the files of the sink, so that another program can rename or remove them; the next write opens them again
+    /// (SIGHUP).
     fn reopen(&mut self) -> Result<(), Error> {
         Ok(())
     }
 
-    /// How many records of `front`, the batch in front at the last call of [`Sink::write`], the destination has
-    /// already.
+    /// Returns how many records of `front`, the front batch at the last call of [`Sink::write`], the destination
+    /// already has.
     fn taken(&self, _front: &Batch) -> usize {
         0
     }
 
-    /// Hands over everything that is still inside, as far as that is possible before `deadline`, and resolves all of
-    /// it.
+    /// Hands over every record that is still inside, as far as possible before `deadline`, and resolves every batch.
     fn finish(&mut self, deadline: Instant) -> Result<(), Error>;
 }
 
-/// Why a sink could not write.
+/// Reason why a sink could not write.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It may work later; the batches are still there, or inside the sink.
+    /// A later attempt may succeed; the batches are still in the queue, or inside the sink.
     #[error("{0}")]
     Retry(String),
-    /// The reader of the output has gone and wants no more.
+    /// The reader of the output is gone and wants no more.
     #[error("{0}")]
     Closed(String),
-    /// To go on would hide a loss: what was written may not be there. The program must end and say so.
+    /// Going on would hide a loss: records that were written may not be there. The program must end and report it.
     #[error("{0}")]
     Fatal(String),
 }
@@ -76,17 +77,17 @@ pub enum Error {
 /// A sink whose threads run.
 #[derive(Debug)]
 pub struct Started {
-    /// Its threads: one, or two where it has a spool.
+    /// The threads of the sink: one, or two if it has a spool.
     pub workers: Vec<Worker>,
-    /// Whether it has its destination still.
+    /// Tells whether the sink still holds its destination.
     pub destination: Held,
-    /// Whether it has its spool still.
+    /// Tells whether the sink still holds its spool.
     pub spool: Option<Held>,
 }
 
-/// Makes the sink that `config` describes and starts its threads, which empty `receiver` when all `before` them have
-/// ended. `most_in_flight` is what the sources may have in flight, in bytes. The error is for the operator: what cannot
-/// be used, why, and what to do.
+/// Makes the sink that `config` describes and starts its threads, which empty `receiver` when all threads in `before`
+/// have ended. `most_in_flight` is the number of bytes that the sources may have in flight. The error is for the
+/// operator: what cannot be used, why, and what to do.
 pub fn build(
     config: &SinkConfig,
     receiver: Receiver,
@@ -105,13 +106,13 @@ pub fn build(
     let stage_turn = Turn::behind(before.start.iter().chain(&before.spool));
     let held = stage_turn.held();
     let worker = start(config, receiver, turn, control, ledger)?;
-    // What another sink of this process has cannot be opened yet.
+    // A spool that another sink of this process still holds cannot be opened yet.
     let stage = if before.spool.is_empty() { stage.open(stage_turn)? } else { stage.open_later(stage_turn)? };
     let workers = vec![worker, stage];
     Ok(Started { workers, destination, spool: Some(held) })
 }
 
-/// The same without its spool: starts the thread that empties `receiver` into the sink.
+/// Like [`build`], without a spool: starts the thread that empties `receiver` into the sink.
 pub(crate) fn start(
     config: &SinkConfig,
     receiver: Receiver,

@@ -1,8 +1,8 @@
-//! A limit on the distinct routes of one sink, files or topics, since a sender chooses their names.
+//! The limit on the distinct routes (files or topics) of one sink: a sender chooses their names.
 //!
-//! Each route that is in use has a place. One that was not used for an hour gives its place to another that needs it.
-//! As long as there is no place, records of further routes go to the common route: the template with `others` in the
-//! place of every placeholder, so `{hostname}/{date}.json` has `others/others.json`. They lose their own route, and
+//! Each route in use has a place. A route that was not used for an hour is evicted when another needs the place. While
+//! no place is free, records of further routes go to the common route: the template with `others` in the place of every
+//! placeholder, for example `others/others.json` for `{hostname}/{date}.json`. Such records lose their own route, and
 //! nothing else. A sender that calls itself `others` has the common route too, which harms nobody.
 
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use tracing::{Level, warn};
 use crate::template::Template;
 use crate::throttle::{Owner, Throttle};
 
-/// A route that was not used for so long gives its place to another.
+/// Time without use after which a route may be evicted.
 const IDLE: Duration = Duration::from_secs(3600);
 
 /// The routes of one sink that are in use.
@@ -23,9 +23,9 @@ pub(crate) struct Routes {
     /// Maximum number of distinct routes, without the common one.
     most: usize,
     common: String,
-    /// When each was used last.
+    /// Time when each route was last used.
     used: HashMap<Box<str>, Instant>,
-    /// No route gives up its place before.
+    /// Time before which no route can be evicted.
     full_until: Option<Instant>,
     log: Throttle,
 }
@@ -33,7 +33,7 @@ pub(crate) struct Routes {
 // === impl Routes ===
 
 impl Routes {
-    /// Routes of the sink `sink` as `template` gives them, at most `most`.
+    /// Makes the routes of the sink `sink` that `template` gives, at most `most`.
     pub(crate) fn new(sink: &str, template: &Template, most: usize) -> Self {
         Self {
             sink: sink.to_owned(),
@@ -49,7 +49,7 @@ impl Routes {
         }
     }
 
-    /// The route of the records whose own route has no place.
+    /// Returns the route of the records whose own route has no place.
     pub(crate) fn common(&self) -> &str {
         &self.common
     }
@@ -85,7 +85,7 @@ impl Routes {
         );
     }
 
-    /// Takes the places of routes that are idle. It looks at all of them only when one may have become so.
+    /// Evicts idle routes; returns true if a place is free. It looks at all routes only when one may have become idle.
     fn make_place(&mut self, now: Instant) -> bool {
         if self.full_until.is_some_and(|until| now < until) {
             return false;

@@ -14,17 +14,17 @@ use super::{Error, Sink};
 use crate::buffer::Batch;
 use crate::standard;
 
-/// How long one call waits for a reader that is slow, in milliseconds.
+/// Maximum time that one call waits for a slow reader, in milliseconds.
 const PATIENCE: u16 = 100;
 
-/// Writes each run of lines that lie side by side with one system call. A record is delivered when the kernel has it,
-/// also for a source that acknowledges: what a pipe's reader makes of it cannot be known.
+/// Sink that writes each run of adjacent lines with one system call. A record is delivered when the kernel has it, also
+/// for a source that acknowledges: what a pipe's reader does with it cannot be known.
 #[derive(Debug)]
 pub struct Stdout<W: Write + AsFd = fs::File> {
     out: W,
-    /// Where the output stands within the batch in front: whole lines and bytes of the next one are with the kernel.
+    /// Position within the front batch: the kernel has the whole lines and the bytes of the next line before it.
     at: Position,
-    /// What the reader lacks of the last line, where it has taken nothing for a while.
+    /// The rest of the last line, which the reader has in part, while the reader takes nothing.
     torn: Vec<u8>,
 }
 
@@ -37,7 +37,7 @@ struct Position {
 // === impl Stdout ===
 
 impl Stdout {
-    /// The standard output of the process, without a buffer of its own.
+    /// Opens the standard output of the process, without a buffer of its own.
     pub fn new() -> Result<Self, String> {
         standard::output().map_err(|error| format!("cannot write to the standard output: {error}"))?;
         let out = io::stdout()
@@ -49,12 +49,12 @@ impl Stdout {
 }
 
 impl<W: Write + AsFd> Stdout<W> {
-    /// Any other output.
+    /// Makes a sink that writes to any other output.
     pub fn to(out: W) -> Self {
         Self { out, at: Position::default(), torn: Vec::new() }
     }
 
-    /// Writes the rest of `batch`. False if the reader took nothing for a while.
+    /// Writes the rest of `batch`. Returns false if the reader took nothing for a while.
     fn write_batch(&mut self, batch: &Batch) -> io::Result<bool> {
         self.torn.clear();
         let entries = batch.entries();
@@ -80,7 +80,7 @@ impl<W: Write + AsFd> Stdout<W> {
         Ok(true)
     }
 
-    /// Waits until the output takes more.
+    /// Waits until the output takes more, for at most `patience`.
     fn writable(&self, patience: PollTimeout) -> io::Result<bool> {
         let mut descriptors = [PollFd::new(self.out.as_fd(), PollFlags::POLLOUT)];
         match poll(&mut descriptors, patience) {
@@ -90,8 +90,8 @@ impl<W: Write + AsFd> Stdout<W> {
         }
     }
 
-    /// Ends the line that the reader has a part of, as soon as it takes more: another sink may write behind it. Gives
-    /// up when it has taken nothing for as long as `patience`.
+    /// Ends the line that the reader has in part, as soon as the reader takes more: another sink may write behind it.
+    /// Stops when the reader has taken nothing for `patience`.
     fn end_line(&mut self, patience: PollTimeout) -> io::Result<()> {
         while !self.torn.is_empty() {
             match self.out.write(&self.torn) {
@@ -138,7 +138,7 @@ impl<W: Write + AsFd + Send> Sink for Stdout<W> {
     fn finish(&mut self, deadline: Instant) -> Result<(), Error> {
         let left = deadline.saturating_duration_since(Instant::now()).as_millis();
         let patience = u16::try_from(left).unwrap_or(u16::MAX).max(PATIENCE);
-        // The record counts as dropped, and comes again if anything keeps it.
+        // The record counts as dropped, and is sent again if a spool or a source keeps it.
         let _ = self.end_line(patience.into());
         Ok(())
     }
@@ -146,12 +146,12 @@ impl<W: Write + AsFd + Send> Sink for Stdout<W> {
 
 impl<W: Write + AsFd> Drop for Stdout<W> {
     fn drop(&mut self) {
-        // The record counts as dropped already, and nobody is left to be told of an error.
+        // The record counts as dropped already, and no caller is left to get an error.
         let _ = self.end_line(PollTimeout::NONE);
     }
 }
 
-/// What is left of a line of which bytes before `at` are written; nothing at the start of one.
+/// Returns the rest of a line whose bytes before `at` are written; empty if `at` is at the start of a line.
 fn rest_of_line(lines: &[u8], at: usize) -> &[u8] {
     if at == 0 || lines[at - 1] == b'\n' {
         return &[];
@@ -160,16 +160,16 @@ fn rest_of_line(lines: &[u8], at: usize) -> &[u8] {
     &rest[..memchr::memchr(b'\n', rest).map_or(rest.len(), |lf| lf + 1)]
 }
 
-/// The same pipe, opened anew so that a write to it does not wait: a sink whose reader stands still can be taken away.
-/// The open file that this process was given stays as it is, as others may have it too. None where it is no pipe, or is
-/// another user's.
+/// Opens the same pipe again so that a write does not block: a sink whose reader is stuck can then be removed. The open
+/// file that this process inherited stays as it is, because other processes may share it. Returns `None` if the output
+/// is no pipe, or is another user's.
 fn patient_pipe(out: &OwnedFd) -> Option<fs::File> {
     let path = format!("/proc/self/fd/{}", out.as_raw_fd());
     let is_pipe = fs::metadata(&path).is_ok_and(|metadata| metadata.file_type().is_fifo());
     is_pipe.then(|| fs::OpenOptions::new().write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path).ok()).flatten()
 }
 
-/// How many lines from `first` on lie side by side; at least one.
+/// Returns how many lines from `first` on are adjacent; at least one.
 fn contiguous(batch: &Batch, first: usize) -> usize {
     let entries = &batch.entries()[first..];
     let gap = entries.windows(2).position(|pair| pair[0].line.end != pair[1].line.start);

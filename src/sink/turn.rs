@@ -1,4 +1,4 @@
-//! Who has a destination or a spool: after a reload, one sink after the other.
+//! The order of sinks that use the same destination or spool: after a reload, one after the other.
 
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::Control;
 
-/// How often a thread looks whether those before it have ended.
+/// Interval at which a thread checks whether the threads before it have ended.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// The place of one thread behind others. Whoever comes behind it waits until this value goes.
+/// The place of one thread behind others. Threads behind this one wait until this value is dropped.
 #[derive(Debug, Default)]
 pub struct Turn {
     before: Vec<Held>,
@@ -20,7 +20,7 @@ pub struct Turn {
 #[derive(Clone, Debug)]
 pub struct Held(Weak<()>);
 
-/// Whom a new sink waits for before it begins. Its queue takes batches meanwhile.
+/// The turns that a new sink waits for before it begins. Its queue takes batches meanwhile.
 #[derive(Debug, Default)]
 pub struct Before {
     /// A reload that is not settled yet.
@@ -36,14 +36,14 @@ impl Turn {
         Self { before: before.into_iter().cloned().collect(), own: Arc::default() }
     }
 
-    /// For those that come behind it.
+    /// Returns a handle for the threads that come behind this one.
     pub fn held(&self) -> Held {
         Held(Arc::downgrade(&self.own))
     }
 
-    /// Waits until all before it have ended; false if the time for the stop is over first.
+    /// Waits until all threads before this one have ended. Returns false if the stop deadline comes first.
     pub(super) fn wait(&self, control: &Control) -> bool {
-        // A reload that is refused lets go of its sinks when their time is over.
+        // A refused reload drops its sinks when their stop deadline has passed.
         while !control.overdue() {
             if !self.before.iter().any(Held::lasts) {
                 return true;
@@ -55,7 +55,7 @@ impl Turn {
 }
 
 impl Held {
-    /// Whether it still lasts.
+    /// Returns true if the turn still lasts.
     pub fn lasts(&self) -> bool {
         self.0.strong_count() > 0
     }

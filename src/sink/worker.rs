@@ -1,4 +1,4 @@
-//! The thread around a sink: it takes batches from the queue, tries again what failed, and ends in time.
+//! The thread around a sink: takes batches from the queue, retries failed writes, and ends by the stop deadline.
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -18,21 +18,23 @@ use crate::ledger::{Reason, SinkLedger};
 use crate::panics;
 use crate::poison;
 
-/// The most batches of one call of [`Sink::write`]: what one fsync or one system call is shared by.
+/// Maximum number of batches in one call of [`Sink::write`], which share one fsync or one system call.
 const BATCHES_PER_WRITE: usize = 256;
-/// When batches come this soon after a write, others are waited for as long, so that one write takes them all: in a
-/// busy stream, to be woken for each costs more than some of the stages (benches/RESULTS.md).
+/// Coalescing window: if a batch arrives within this time of the last write, the worker waits as long again, so that
+/// one write covers several batches. In a busy stream, one wake-up for each batch costs more than some of the stages
+/// (benches/RESULTS.md).
 const GATHER: Duration = Duration::from_micros(500);
-/// Not if so many are there already.
+/// Number of pending batches at which the worker skips that wait.
 const GATHERED: usize = 16;
-/// Nor if the queue has less room than so many bytes: who waits for room, or drops for lack of it, needs the write now.
+/// Minimum free room in the queue, in bytes, for that wait. With less room, producers are about to block or drop and
+/// need the write now.
 const GATHER_ROOM: usize = 2 << 20;
-/// The longest time between two calls of [`Sink::tick`].
+/// Maximum time between two calls of [`Sink::tick`].
 const TICK: Duration = Duration::from_secs(1);
-/// How long a sender that already has room may take to use it, when the worker ends.
+/// Maximum time that a sender which already has room may take to use it when the worker ends.
 const LAST_SENDERS: Duration = Duration::from_secs(1);
 
-/// Tells the threads of a sink to stop or to reopen. Clones are the same.
+/// Handle that tells the threads of a sink to stop or to reopen. Clones share one state.
 #[derive(Clone, Debug)]
 pub struct Control(Arc<Shared>);
 
@@ -43,18 +45,18 @@ struct Shared {
     workers: Mutex<Vec<Thread>>,
 }
 
-/// The time for the stop.
+/// The time that a stop may take.
 #[derive(Clone, Copy, Debug)]
 struct Time {
     timeout: Duration,
-    /// Its end, once it has begun.
+    /// The stop deadline; `None` before the stop begins.
     deadline: Option<Instant>,
 }
 
-/// How the thread of a sink ended.
+/// Reason why the thread of a sink ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
-    /// Every sender was gone, or the time for the stop was over. Everything is resolved.
+    /// Every sender was gone, or the stop deadline passed. Every batch is resolved.
     Finished,
     /// The reader of the output has gone: a reason to stop quietly.
     Closed(String),
@@ -69,7 +71,7 @@ pub struct Worker {
     end: oneshot::Receiver<End>,
 }
 
-/// Starts a thread named `sink-NAME` that runs `sink` when it is its turn.
+/// Starts a thread named `sink-NAME` that runs `sink` when its turn comes.
 pub fn start<S: Sink + 'static>(
     sink: S,
     name: &str,
@@ -80,15 +82,15 @@ pub fn start<S: Sink + 'static>(
 ) -> Result<Worker, String> {
     let (control, ledger, sink_name) = (control.clone(), Arc::clone(ledger), name.to_owned());
     spawn(format!("sink-{name}"), name, move || {
-        // If it never is, what waits is dropped and counted.
+        // If the turn never comes, the pending batches are dropped and counted.
         turn.wait(&control);
         let (end, sink) = run_with(sink, receiver, &control, &ledger, &sink_name);
         (end, (sink, turn))
     })
 }
 
-/// Starts a thread that works for the sink called `name`. What `work` gives besides its end is let go of after that is
-/// told: whoever waits for the thread does not wait for it, and whoever has the next turn does.
+/// Starts a thread that works for the sink called `name`. The second value that `work` returns is dropped after the end
+/// is reported: [`Worker::ended`] does not wait for that drop, but the thread with the next turn does.
 pub(super) fn spawn<T>(
     thread_name: String,
     name: &str,
@@ -103,7 +105,7 @@ pub(super) fn spawn<T>(
                     "its thread {thread_name} panicked, which is a defect in Postrider, please report it: {panic}"
                 ))
             });
-            // Nobody waits for the end if the program is leaving already.
+            // No receiver is left if the program is exiting already.
             match work {
                 Ok((end, rest)) => {
                     let _ = ended.send(end);
@@ -117,13 +119,13 @@ pub(super) fn spawn<T>(
 }
 
 /// Moves batches from `receiver` to `sink` on this thread until every sender is gone and the queue is empty, until the
-/// time for the stop is over, or until the sink cannot go on. Everything that was in the queue is resolved then; what
-/// did not reach the destination is dropped with [`Reason::Shutdown`].
+/// stop deadline passes, or until the sink cannot go on. Every batch of the queue is resolved then; records that did
+/// not reach the destination are dropped with [`Reason::Shutdown`].
 pub fn run<S: Sink>(sink: S, receiver: Receiver, control: &Control, ledger: &Arc<SinkLedger>, name: &str) -> End {
     run_with(sink, receiver, control, ledger, name).0
 }
 
-/// The same, and gives the sink back.
+/// Like [`run`], and returns the sink too.
 fn run_with<S: Sink>(sink: S, receiver: Receiver, control: &Control, ledger: &Arc<SinkLedger>, name: &str) -> (End, S) {
     control.enlist();
     let mut run = Run {
@@ -150,14 +152,14 @@ struct Run<'c, S> {
     fault: Fault,
     reopens: u64,
     ticked: Instant,
-    /// When the last write ended.
+    /// Time when the last write ended.
     written: Instant,
 }
 
 // === impl Control ===
 
 impl Control {
-    /// A stop may take `timeout`, from [`Control::stop`] to the last flush.
+    /// Makes a handle whose stop may take `timeout`, from [`Control::stop`] to the last flush.
     pub fn new(timeout: Duration) -> Self {
         Self(Arc::new(Shared {
             time: Mutex::new(Time { timeout, deadline: None }),
@@ -166,13 +168,13 @@ impl Control {
         }))
     }
 
-    /// From now on a stop may take `timeout`.
+    /// Sets the time that a stop may take from now on.
     pub fn set_timeout(&self, timeout: Duration) {
         self.time().timeout = timeout;
     }
 
-    /// Starts the time for the stop; a second call can only bring its end nearer. A worker goes on until every sender
-    /// of its queue is gone and all is handed over, or that time is over.
+    /// Begins the stop and sets its deadline; a second call can only bring the deadline nearer. A worker goes on until
+    /// every sender of its queue is gone and every batch is handed over, or until the deadline.
     pub fn stop(&self) {
         {
             let mut time = self.time();
@@ -182,24 +184,24 @@ impl Control {
         self.wake();
     }
 
-    /// Ends the time for the stop now: there is nothing to wait for.
+    /// Moves the stop deadline to now, because there is nothing to wait for.
     pub(super) fn hurry(&self) {
         self.set_timeout(Duration::ZERO);
         self.stop();
     }
 
-    /// How long a stop may take.
+    /// Returns the time that a stop may take.
     pub(super) fn timeout(&self) -> Duration {
         self.time().timeout
     }
 
-    /// Has every sink close its files, so that the next write opens them anew.
+    /// Tells every sink to close its files; the next write opens them again.
     pub fn reopen(&self) {
         self.0.reopens.fetch_add(1, Relaxed);
         self.wake();
     }
 
-    /// When the time for the stop is over, once it has begun.
+    /// Returns the stop deadline, or `None` before the stop begins.
     pub fn deadline(&self) -> Option<Instant> {
         self.time().deadline
     }
@@ -214,12 +216,12 @@ impl Control {
         poison::ignore(self.0.time.lock())
     }
 
-    /// Whether the time for the stop is over.
+    /// Returns true if the stop deadline has passed.
     pub(super) fn overdue(&self) -> bool {
         self.deadline().is_some_and(|deadline| deadline <= Instant::now())
     }
 
-    /// Has this thread woken by a stop or a reopen.
+    /// Registers this thread: a stop or a reopen wakes it.
     pub(super) fn enlist(&self) {
         poison::ignore(self.0.workers.lock()).push(thread::current());
     }
@@ -234,15 +236,16 @@ impl Control {
 // === impl Worker ===
 
 impl Worker {
-    /// The name of the sink.
+    /// Returns the name of the sink.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Waits until the thread has ended; call it no more after that. It can be late by as long as the kernel blocks one
-    /// write, for example to a pipe that nobody reads: do not wait for it much longer than the time for the stop.
+    /// Waits until the thread has ended; do not call it again after that. The end can come late, by as long as the
+    /// kernel blocks one write, for example to a pipe that nobody reads: do not wait much longer than the time that a
+    /// stop may take.
     pub async fn ended(&mut self) -> End {
-        // Its thread sends it whatever happens.
+        // The thread sends its end even after a panic.
         (&mut self.end).await.unwrap_or_else(|_| End::Failed("its thread ended without a word".to_owned()))
     }
 }
@@ -276,7 +279,7 @@ impl<S: Sink> Run<'_, S> {
         }
     }
 
-    /// Whether batches come in a stream, and nobody waits for those that are there.
+    /// Returns true if batches arrive in quick succession and no source waits for a pending one.
     fn is_worth_gathering(&self) -> bool {
         self.written.elapsed() < GATHER
             && self.pending.len() < GATHERED
@@ -287,11 +290,11 @@ impl<S: Sink> Run<'_, S> {
     fn gather(&mut self) {
         thread::sleep(GATHER);
         let most = BATCHES_PER_WRITE.saturating_sub(self.pending.len());
-        // Whether it has been closed meanwhile is seen after the write.
+        // The next receive, after the write, reports a queue that was closed meanwhile.
         let _ = self.receiver.receive(&mut self.pending, most, Duration::ZERO);
     }
 
-    /// Reopens if asked, writes what is pending, and ticks when it is time, also while writing fails.
+    /// Reopens if asked, writes the pending batches, and ticks when a tick is due, even while writes fail.
     fn attempt(&mut self) -> Result<(), Error> {
         let asked = self.asked();
         if self.reopens != asked {
@@ -314,7 +317,8 @@ impl<S: Sink> Run<'_, S> {
         written
     }
 
-    /// Waits before the next attempt; a stop or a reopen ends the wait, because either may be the operator's answer.
+    /// Backs off before the next attempt. A stop or a reopen ends the wait, because either may be the operator's
+    /// response to the fault.
     fn back_off(&mut self, reason: &str) {
         self.ledger.retries.fetch_add(1, Relaxed);
         let now = Instant::now();
@@ -330,7 +334,7 @@ impl<S: Sink> Run<'_, S> {
                 Some(deadline) => left.min(deadline.saturating_duration_since(Instant::now())),
                 None => left,
             };
-            // A batch that arrives in the queue wakes the thread too: hence the loop.
+            // A batch that arrives in the queue unparks the thread too: hence the loop.
             thread::park_timeout(left);
         }
     }
@@ -342,7 +346,7 @@ impl<S: Sink> Run<'_, S> {
     fn finish(mut self, end: End, name: &str) -> (End, S) {
         let deadline = match end {
             End::Finished => self.control.deadline_from_now(),
-            // What cannot be written any more need not be waited for.
+            // Records that can no longer be written are not worth a wait.
             End::Closed(_) | End::Failed(_) => Instant::now(),
         };
         let finished = self.sink.finish(deadline);
@@ -362,7 +366,7 @@ impl<S: Sink> Run<'_, S> {
         (end, self.sink)
     }
 
-    /// Resolves the batch of which the destination has a part, and says how many records of it are dropped for good.
+    /// Resolves a partially written front batch; returns how many of its records are dropped for good.
     fn resolve_front(&mut self) -> usize {
         let taken = self.pending.front().map_or(0, |front| self.sink.taken(front));
         if taken == 0 {
@@ -377,8 +381,8 @@ impl<S: Sink> Run<'_, S> {
         if is_of_spool { 0 } else { records }
     }
 
-    /// Gives up what is pending and what is in the queue, and says how many records that were, without those of a
-    /// spool: what becomes of them, the spool says.
+    /// Drops the pending batches and those in the queue; returns how many records that were. Records of a spool do not
+    /// count: the spool reports what becomes of them.
     fn drop_the_rest(&mut self) -> usize {
         self.receiver.close();
         let until = Instant::now() + LAST_SENDERS;

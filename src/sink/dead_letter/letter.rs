@@ -6,8 +6,8 @@
 //! ```
 //!
 //! (In the file that is one line.) `route` is the topic or the path, and a record without a key has no `key`. The
-//! record stands last and as it was, byte for byte. A reader takes the fields in any order and passes by those that it
-//! does not know.
+//! record comes last and is unchanged, byte for byte. A reader accepts the fields in any order and ignores unknown
+//! ones.
 
 use serde_json::{Deserializer, Value};
 
@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 /// A record that its destination refused.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Letter<'r> {
-    /// Why, in the destination's words.
+    /// Reason for the refusal, in the destination's words.
     pub(crate) reason: &'r str,
     pub(crate) records: &'r Records,
     pub(crate) entry: Entry,
@@ -33,14 +33,14 @@ pub(crate) struct Parsed<'l> {
     pub(crate) key: Option<String>,
     pub(crate) id: RecordId,
     pub(crate) timestamp_ms: i64,
-    /// The JSON object as it stands in the line.
+    /// The JSON object exactly as in the line.
     pub(crate) record: &'l [u8],
 }
 
 // === impl Letter ===
 
 impl Letter<'_> {
-    /// Appends the line of a record that `sink` gave up at `refused_at`, with its LF.
+    /// Appends the line of a record that `sink` dropped at `refused_at`, with its LF.
     pub(super) fn encode(&self, refused_at: Timestamp, sink: &str, out: &mut Vec<u8>) {
         let Self { reason, records, entry } = self;
         out.extend_from_slice(b"{\"refused_at\":\"");
@@ -69,7 +69,7 @@ fn text(out: &mut Vec<u8>, key: &str, value: &str) {
 // === impl Parsed ===
 
 impl<'l> Parsed<'l> {
-    /// Reads a line, with or without its LF. The error says what is wrong with it.
+    /// Parses a line, with or without its LF. The error says what is wrong with the line.
     pub(crate) fn read(line: &'l [u8]) -> Result<Self, String> {
         let fields = fields(line).ok_or("it is no JSON object")?;
         let raw = |name: &str| fields.iter().find(|(key, _)| key == name).map(|(_, value)| *value);
@@ -90,7 +90,7 @@ impl<'l> Parsed<'l> {
     }
 }
 
-/// The fields of a JSON object with their values as they stand there; `None` if it is no JSON object.
+/// Returns the fields of a JSON object with their values as text; `None` if the line is no JSON object.
 fn fields(line: &[u8]) -> Option<Vec<(String, &[u8])>> {
     let mut rest = line.trim_ascii().strip_prefix(b"{")?;
     let mut fields = Vec::new();
@@ -108,7 +108,7 @@ fn fields(line: &[u8]) -> Option<Vec<(String, &[u8])>> {
     }
 }
 
-/// Takes one JSON value off the front.
+/// Parses one JSON value and removes it from the front.
 fn value<'l>(rest: &mut &'l [u8]) -> Option<(Value, &'l [u8])> {
     let text = rest.trim_ascii_start();
     let mut values = Deserializer::from_slice(text).into_iter::<Value>();

@@ -1,13 +1,14 @@
-//! Where a sink keeps the records that its destination refused for good: lines that `postrider replay` sends again.
+//! The dead-letter file of a sink: it keeps the records that the destination refused for good, as lines that `postrider
+//! replay` sends again.
 //!
-//! A sink appends what was refused and calls [`DeadLetters::sync`] before it resolves the batch, so that a sender's
-//! acknowledgement, or a spool's forgetting, never comes before the line is on the disk. An fdatasync that fails ends
-//! the program; whatever else fails is tried again, and holds the sink up.
+//! A sink appends refused records and calls [`DeadLetters::sync`] before it resolves the batch. The line is therefore
+//! on the disk before a sender gets its acknowledgement or a spool drops the record. A failed fdatasync ends the
+//! program; any other failure is retried, and holds up the sink.
 //!
-//! Several sinks, and a replay beside them, may append to one file. Each locks it (flock) for the time of a write, and
-//! looks then whether it is still the one at its path: a replay renames the file under the same lock, so after that
-//! nothing is added to it any more. What did not fit is cut off again under the lock: lines are whole. A line without
-//! an end, which a machine leaves that died in the middle of it, gets one before the next.
+//! Several sinks, and a replay beside them, may append to one file. Each locks the file (flock) for the time of a
+//! write, and then checks that it is still the one at its path. A replay renames the file under the same lock, so
+//! nothing is added to it after that. A part that did not fit is truncated under the lock: lines are whole. If the last
+//! line has no line end, because a machine died while writing it, it gets one before the next line.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -30,11 +31,11 @@ mod letter;
 
 pub(crate) use letter::{Letter, Parsed};
 
-/// The records hold people's addresses.
+/// Permission bits of the file: the records contain people's addresses.
 const MODE: u32 = 0o600;
-/// Bytes of one write; a longer line is one write.
+/// Number of bytes that fill one write; a longer line is one write.
 const CHUNK: usize = 256 * 1024;
-/// How long another process may hold the lock before this one says so. A write and the renaming take less.
+/// Maximum time that another process may hold the lock before an error reports it. A write and the renaming take less.
 const PATIENCE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -45,10 +46,10 @@ pub(crate) struct DeadLetters {
     path: Option<PathBuf>,
     /// Maximum size of the file in bytes.
     max_size: u64,
-    /// Whether the last write had no room below that size.
+    /// True if the last write had no room below that size.
     full: bool,
     file: Option<fs::File>,
-    /// Whether something was written to the file after its last sync.
+    /// True if data was written to the file after its last sync.
     dirty: bool,
     buffer: Vec<u8>,
     log: Throttle,
@@ -58,8 +59,8 @@ pub(crate) struct DeadLetters {
 // === impl DeadLetters ===
 
 impl DeadLetters {
-    /// For the sink of this name; without a path what is refused is gone. The file is made with the first line. The
-    /// error says why there could be none, and what to do.
+    /// Prepares the dead letters of the sink `sink`. Without a path, refused records are lost. The file is created with
+    /// the first line. The error says why there could be no file, and what to do.
     pub(crate) fn new(config: Option<&DeadLetterConfig>, sink: &str) -> Result<Self, String> {
         let path = config.map(|config| config.path.as_path());
         let max_size = config.map_or(u64::MAX, |config| config.max_size);
@@ -92,19 +93,19 @@ impl DeadLetters {
         })
     }
 
-    /// Whether there is a file: without one, what is refused is gone.
+    /// Returns true if there is a file: without one, refused records are lost.
     pub(crate) const fn keeps(&self) -> bool {
         self.path.is_some()
     }
 
-    /// Whether the last [`Self::append`] failed because the file has its maximum size. It has room again when somebody
-    /// renames or removes it, as a replay does.
+    /// Returns true if the last [`Self::append`] failed because the file has its maximum size. The file has room again
+    /// when somebody renames or removes it, as a replay does.
     pub(crate) const fn is_full(&self) -> bool {
         self.full
     }
 
-    /// Appends refused records, and says how many of them are done with: in the file, or gone where there is none. If
-    /// those are not all, also why. They are on the disk only after [`Self::sync`].
+    /// Appends refused records. Returns how many of them are done: in the file, or lost if there is no file. If not all
+    /// are done, the error says why. The records are on the disk only after [`Self::sync`].
     pub(crate) fn append<'r>(&mut self, letters: impl IntoIterator<Item = Letter<'r>>) -> (usize, Result<(), Error>) {
         let now = Timestamp::now();
         let (mut done, mut waiting) = (0, 0);
@@ -136,19 +137,19 @@ impl DeadLetters {
         (done, result)
     }
 
-    /// Brings what was appended to the disk.
+    /// Syncs the appended records to the disk.
     pub(crate) fn sync(&mut self) -> Result<(), Error> {
         let Some(path) = self.path.as_ref().filter(|_| self.dirty) else { return Ok(()) };
         let synced = match &self.file {
             Some(file) => fault_point("dead-letter-fdatasync").and_then(|()| file.sync_data()),
-            // The kernel would not say any more what became of it.
+            // The kernel can no longer report what became of the data.
             None => Err(io::Error::other("it was closed before")),
         };
         self.dirty = false;
         synced.map_err(|error| unsynced(path, &error))
     }
 
-    /// The record itself is nobody's business.
+    /// Logs refused records. The log leaves out the records themselves: they are private.
     fn say(&mut self, first: &Letter<'_>, records: usize) {
         let Some(suppressed) = self.log.pass_with(records as u64, Instant::now()) else { return };
         let (sink, reason) = (self.sink.as_str(), first.reason);
@@ -160,13 +161,13 @@ impl DeadLetters {
         error!(sink, route, %id, records, suppressed, "refused for good: {reason}; {fate}");
     }
 
-    /// Writes the buffer whole, or nothing of it.
+    /// Writes the whole buffer, or nothing of it.
     fn write(&mut self) -> Result<(), Error> {
         let Some(path) = self.path.clone() else { return Ok(()) };
         self.full = false;
         let written = self.lock(&path).and_then(|file| {
             let written = self.append_locked(&path, &file);
-            // An unlock fails for no open file; closing it would do the same.
+            // An unlock does not fail for an open file; closing the file would unlock it too.
             self.file = file.unlock().ok();
             written
         });
@@ -197,14 +198,14 @@ impl DeadLetters {
         Err(failed(path, &io::Error::other(error)))
     }
 
-    /// The file that is at the path, locked.
+    /// Returns the file that is at the path, locked.
     fn lock(&mut self, path: &Path) -> Result<Flock<fs::File>, Error> {
         let until = Instant::now() + PATIENCE;
         loop {
             let file = self.current(path)?;
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(file) if is_at(path, &file) => return Ok(file),
-                // It was renamed or removed in between.
+                // The file was renamed or removed in between.
                 Ok(file) => self.file = file.unlock().ok(),
                 Err((file, Errno::EWOULDBLOCK)) => self.file = Some(file),
                 Err((file, errno)) => {
@@ -219,7 +220,7 @@ impl DeadLetters {
         }
     }
 
-    /// The open file, if it is still the one at the path, or else that one.
+    /// Returns the open file if it is still the one at the path, or else opens the one at the path.
     fn current(&mut self, path: &Path) -> Result<fs::File, Error> {
         if let Some(file) = self.file.take() {
             if is_at(path, &file) {
@@ -229,15 +230,16 @@ impl DeadLetters {
             self.sync()?;
         }
         let file = open(path).map_err(|error| failed(path, &error))?;
-        // Also where it was there: whoever made it may have died before. The lack of descriptors passes.
+        // The directory is synced even if the file existed: the process that created it may have died before. A lack of
+        // descriptors passes.
         let directory = fs::File::open(directory_of(path)).map_err(|error| failed(path, &error))?;
         sync_opened(&directory).map_err(|error| unsynced(path, &error))?;
         Ok(file)
     }
 }
 
-/// Opens the file to read and append, and makes it if it is not there. What root makes belongs to the owner of the
-/// directory: a replay by root must not shut out the daemon.
+/// Opens the file to read and append, and creates it if it does not exist. A file that root creates belongs to the
+/// owner of the directory: a replay by root must not shut out the daemon.
 fn open(path: &Path) -> io::Result<fs::File> {
     let mut options = fs::OpenOptions::new();
     options.read(true).append(true).mode(MODE);
@@ -245,7 +247,7 @@ fn open(path: &Path) -> io::Result<fs::File> {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let file = options.create(true).open(path)?;
             let directory = fs::metadata(directory_of(path))?;
-            // Only root may; whoever else makes it is the daemon's user.
+            // Only root may do this; any other user that creates the file is the daemon's user.
             let _ = fchown(&file, Some(directory.uid()), Some(directory.gid()));
             file
         }
@@ -257,7 +259,7 @@ fn open(path: &Path) -> io::Result<fs::File> {
     Ok(file)
 }
 
-/// Appends lines to a locked file; what did not fit is cut off again.
+/// Appends lines to a locked file; truncates a part that did not fit.
 fn append_whole(mut file: &fs::File, lines: &[u8]) -> io::Result<()> {
     let size = file.metadata()?.len();
     let mut last = [b'\n'];
@@ -267,26 +269,26 @@ fn append_whole(mut file: &fs::File, lines: &[u8]) -> io::Result<()> {
     let torn = last != *b"\n";
     let written = if torn { file.write_all(b"\n") } else { Ok(()) }.and_then(|()| file.write_all(lines));
     written.inspect_err(|_| {
-        // If this fails too, the next line does not join what is left.
+        // If this fails too, the next line still does not join the rest.
         let _ = file.set_len(size);
     })
 }
 
-/// Whether the file is the one at the path.
+/// Returns true if the file is the one at the path.
 pub(crate) fn is_at(path: &Path, file: &fs::File) -> bool {
     let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
     let there = fs::metadata(path).map(identity).ok();
     there.is_some() && there == file.metadata().map(identity).ok()
 }
 
-/// Makes what was created, renamed or removed beside the file survive a power failure.
+/// Syncs the directory of the file, so that files created, renamed or removed in it survive a power failure.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     sync_opened(&fs::File::open(directory_of(path))?)
 }
 
 fn sync_opened(directory: &fs::File) -> io::Result<()> {
     match directory.sync_all() {
-        // Some file systems have no such call for directories.
+        // Some file systems do not support fsync of a directory.
         Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
         synced => synced,
     }

@@ -3,32 +3,34 @@
 //! **Delivered** means, with `fsync`
 //! - `always`: the record is on the disk. The records of one call share one fdatasync for each file.
 //! - a time: the kernel has the record; it is on the disk that time later at the latest.
-//! - `never`: the kernel has the record, and writes it to the disk when it likes.
+//! - `never`: the kernel has the record, and writes it to the disk at its own time.
 //!
-//! A batch that a source waits for (RELP) has to be on the disk before it counts as delivered, so it makes a sync due
-//! at once also where `fsync` is a time: held for that long, it would stop its sender at the window. What waits in the
-//! queue meanwhile shares the next one. Together with `never`, the configuration refuses such a source.
+//! A batch that a source waits for (RELP) has to be on the disk before it counts as delivered. It therefore makes a
+//! sync due at once even where `fsync` is a time: a batch held for that time would stop its sender at the window.
+//! Batches that arrive in the queue meanwhile share the next sync. The configuration refuses such a source together
+//! with `never`.
 //!
-//! In the last two, a power failure can lose records that count as delivered; a crash of Postrider cannot. With the
-//! first two a new file's directory entry is brought to the disk as well. An fdatasync that fails ends the program,
-//! because the kernel may have forgotten what it could not write, and the next call would claim success.
+//! With a time and with `never`, a power failure can lose records that count as delivered; a crash of Postrider cannot.
+//! With `always` and with a time, a new file's directory entry is synced to the disk as well. A failed fdatasync ends
+//! the program, because the kernel may have dropped the data that it could not write, and the next call would claim
+//! success.
 //!
-//! A write that fails is tried again. A file then ends with the last whole line that fitted, and the next attempt goes
-//! on behind it: no line is torn or repeated. Lines of one route keep their order.
+//! A failed write is retried. The file then ends with the last whole line that fitted, and the next attempt continues
+//! behind it: no line is torn or repeated. Lines of one route keep their order.
 //!
-//! A peer can make a route by its hostname, so none may hold up the others. One whose path can never be right
+//! A peer can create a route by its hostname, so no route may hold up the others. A route whose path can never be right
 //! (`path.rs` says which) is refused at once: its records go into the dead-letter file, are dropped as `rejected`, and
-//! logged; while that file is full, they go to the common route (`refuse.rs`). One that cannot be written now is set
-//! aside (`trouble.rs`): its batches stay inside the sink, in the room that they have in the queue, and the others go
-//! on. There is a limit on the number of routes (`routes.rs`).
+//! logged; while that file is full, they go to the common route (`refuse.rs`). A route that cannot be written now is
+//! set aside (`trouble.rs`): its batches stay inside the sink and keep their room in the queue, and the other routes go
+//! on. The number of routes is limited (`routes.rs`).
 //!
-//! **Rotation** is described in `rotate.rs`. Age counts from the birth of the file, also over a restart; where the file
-//! system does not record it, from the last write before the file was opened. An empty file is not rotated. A file
-//! stays below the size unless one line alone is larger.
+//! **Rotation** is described in `rotate.rs`. The age counts from the birth of the file, also over a restart; where the
+//! file system does not record the birth, from the last write before the file was opened. An empty file is not rotated.
+//! A file stays below the size unless one line alone is larger.
 //!
-//! **Other programs** may rename or remove a file: once in a second each open file is compared with what is at its
-//! path, and opened anew if that is another one. SIGHUP does so at once. They may also cut it (`copytruncate`), at the
-//! risk of losing lines that copytruncate always has. They must not write to it.
+//! **Other programs** may rename or remove a file: once a second each open file is compared with the file at its path,
+//! and opened again if they differ. SIGHUP does so at once. Other programs may also truncate a file (`copytruncate`),
+//! at the usual risk of copytruncate to lose lines. They must not write to it.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
@@ -61,9 +63,9 @@ use rotate::{Housekeeper, Job};
 use trouble::Troubles;
 use work::{Group, Line, Mark, Work};
 
-/// How long a rotation that failed is left alone.
+/// Time after a failed rotation before the next attempt.
 const ROTATION_PAUSE: Duration = Duration::from_secs(60);
-/// The time between two attempts at the stop.
+/// Time between two attempts at the stop.
 const LAST_ATTEMPTS: Duration = Duration::from_millis(100);
 
 /// Appends each record to the file of its route.
@@ -86,17 +88,17 @@ pub struct File {
     troubles: Troubles,
     sync_due: Option<Instant>,
     dead_letters: DeadLetters,
-    /// Refused records that go to the common route.
+    /// Throttle for log lines on refused records that go to the common route.
     moved_log: Throttle,
     rotation_log: Throttle,
-    /// Whether the sink cannot go on: nothing may count as delivered any more.
+    /// True if the sink cannot go on: no record may count as delivered any more.
     broken: bool,
 }
 
 // === impl File ===
 
 impl File {
-    /// Makes the directory if it is not there, and opens no file yet. The error says what to do.
+    /// Makes the directory if it does not exist, and opens no file yet. The error says what to do.
     pub fn new(config: &FileConfig, name: &str) -> Result<Self, String> {
         let root = Root::new(config)?;
         let rotates = config.rotate_size.is_some() || config.rotate_age.is_some();
@@ -126,12 +128,12 @@ impl File {
         })
     }
 
-    /// Writes `new` batches, and before them what is set aside, where it is to be tried. What cannot be written is
-    /// aside afterwards. An error that may pass says that nothing can be written at all.
+    /// Writes the `new` batches, and before them the batches that are set aside, where a retry is due. Batches that
+    /// cannot be written are aside afterwards. [`Error::Retry`] means that nothing can be written at all.
     fn work(&mut self, new: VecDeque<Batch>) -> Result<(), Error> {
         let now = Instant::now();
         let mut work = Work::new(new);
-        // Otherwise the lines aside wait, and so do those of the same routes in the new batches.
+        // If no retry is due, the lines aside wait, and so do lines of the same routes in the new batches.
         if self.troubles.is_due(now) {
             let mut all = std::mem::take(&mut self.aside);
             all.extend(work);
@@ -151,10 +153,10 @@ impl File {
         }
     }
 
-    /// Writes what waits, route by route. The trouble of one need not stop the others.
+    /// Writes the waiting lines, route by route. A fault of one route need not stop the others.
     fn write_groups(&mut self, work: &mut Work, now: Instant) -> Result<(), Error> {
         let common = self.routes.common().to_owned();
-        // The groups borrow the rest of it.
+        // The groups borrow the rest of `work`.
         let mut marks = std::mem::take(&mut work.marks);
         let groups = work.groups(&marks, &mut self.routes, &common);
         let result = self.write_each(work, groups, rotate::live(&common), &mut marks, now);
@@ -162,7 +164,8 @@ impl File {
         result
     }
 
-    /// Writes the common group last, in the order of the records, because others may add lines to it.
+    /// Writes each group. The common group comes last, in the order of the records, because other groups may add lines
+    /// to it.
     fn write_each<'w>(
         &mut self,
         work: &'w Work,
@@ -203,7 +206,7 @@ impl File {
         Ok(())
     }
 
-    /// Writes the lines of a group as far as they are not written yet.
+    /// Writes the lines of a group that are not written yet, as far as possible.
     fn write_group(&mut self, work: &Work, group: &Group<'_>, marks: &mut [Mark]) -> Result<(), PathError> {
         let is_common = self.has_placeholder && group.route == rotate::live(self.routes.common());
         let mut rest = group.lines.as_slice();
@@ -235,7 +238,7 @@ impl File {
         self.routes.diverted(work.route(first), records as u64, Instant::now());
     }
 
-    /// The open file of a route; rotated before if it is old, or too large for another `bytes`.
+    /// Returns the open file of a route. Rotates it first if it is old, or too large for another `bytes`.
     fn ready(&mut self, route: &str, bytes: u64) -> Result<&mut OpenFile, PathError> {
         self.open(route)?;
         let file = &self.files[route];
@@ -256,7 +259,7 @@ impl File {
             self.close_oldest().map_err(PathError::Fatal)?;
         }
         let mut file = self.root.open(route);
-        // It gets along with fewer descriptors than it may have.
+        // The sink manages with fewer descriptors than it may have.
         while matches!(file, Err(PathError::Failed { scope: Scope::Descriptors, .. })) && !self.files.is_empty() {
             self.close_oldest().map_err(PathError::Fatal)?;
             file = self.root.open(route);
@@ -271,7 +274,7 @@ impl File {
         Ok(())
     }
 
-    /// Closes a file; its data goes to the disk first if that was promised, because later nobody could ask for it.
+    /// Closes a file. Syncs its data to the disk first if that was promised, because nobody could sync it later.
     fn close(&mut self, route: &str) -> Result<(), Error> {
         if let Some(mut file) = self.files.remove(route)
             && self.fsync != Fsync::Never
@@ -281,8 +284,7 @@ impl File {
         Ok(())
     }
 
-    /// Closes those files that were not used for the longest time, a quarter of all, so that one wait for the disk
-    /// makes room for many.
+    /// Closes the least recently used files, a quarter of all, so that one wait for the disk makes room for many.
     fn close_oldest(&mut self) -> Result<(), Error> {
         let mut oldest: Vec<(u64, String)> =
             self.files.iter().map(|(route, file)| (file.used, route.clone())).collect();
@@ -301,7 +303,8 @@ impl File {
         self.rotate_age.is_some_and(|limit| file.size > 0 && age >= limit)
     }
 
-    /// Renames the file of a route and closes it. False if that failed: then the old file is written on for a while.
+    /// Renames the file of a route and closes it. Returns false if that failed: then the sink goes on with the old file
+    /// for a while.
     fn rotate(&mut self, route: &str) -> Result<bool, Error> {
         match self.root.identity(route) {
             // Another program has rotated it already.
@@ -337,7 +340,7 @@ impl File {
         }
     }
 
-    /// Leaves the rotation of a file alone for a while.
+    /// Notes that a rotation failed, and postpones the next attempt.
     fn not_rotated(&mut self, route: &str, error: &str) {
         let now = Instant::now();
         if let Some(file) = self.files.get_mut(route) {
@@ -348,14 +351,14 @@ impl File {
         warn!(sink, suppressed, "cannot rotate {}: {error}; written on, tried again in a minute", path.display());
     }
 
-    /// Syncs what was written since, if it is time or some source waits for it.
+    /// Syncs the written data if the time has come or a source waits for it.
     fn sync_if_due(&mut self, now: Instant, awaited: bool) -> Result<(), Error> {
         let dirty = self.files.values().any(|file| file.dirty);
         let due = match self.fsync {
             Fsync::Never => false,
             Fsync::Always => dirty,
             Fsync::Every(_) if awaited => dirty,
-            // A tick comes about once in a second: what would be late by then is synced now.
+            // A tick comes about once a second: data that would be late by the next tick is synced now.
             Fsync::Every(time) => {
                 dirty && *self.sync_due.get_or_insert_with(|| now + time.saturating_sub(Duration::from_secs(1))) <= now
             }
@@ -369,8 +372,8 @@ impl File {
         sync::together(dirty.map(|(route, file)| (self.root.full(route), file)).collect())
     }
 
-    /// Tries again what is aside, until the time for the stop is over. What concerns one route is refused at once, if
-    /// the dead-letter file keeps it.
+    /// Retries the batches that are aside, until the stop deadline. Lines that only their own route holds up are
+    /// refused at once, if the dead-letter file keeps them.
     fn write_the_rest(&mut self, deadline: Instant) -> Result<(), Error> {
         while !self.aside.is_empty() {
             self.troubles.last_attempt(Instant::now(), self.dead_letters.keeps());
@@ -404,14 +407,14 @@ impl File {
                 Ok(_) if self.is_old(file) && file.rotates() => {
                     self.rotate(&route)?;
                 }
-                // What cannot be found out now is looked at again at the next tick.
+                // An identity that cannot be read now is read again at the next tick.
                 Ok(_) | Err(_) => {}
             }
         }
         Ok(())
     }
 
-    /// Remembers an error after which nothing may count as delivered.
+    /// Remembers an error after which no record may count as delivered.
     fn noting(&mut self, result: Result<(), Error>) -> Result<(), Error> {
         self.broken |= matches!(result, Err(Error::Fatal(_)));
         result
@@ -442,12 +445,12 @@ impl Sink for File {
     }
 
     fn finish(&mut self, deadline: Instant) -> Result<(), Error> {
-        // Compression that is not done goes on at the first rotation of the next start.
+        // Unfinished compression continues at the first rotation of the next start.
         self.housekeeper = None;
         let result = if self.broken { Ok(()) } else { self.write_the_rest(deadline) };
         let synced = result.and_then(|()| if self.fsync == Fsync::Never { Ok(()) } else { self.sync_all() });
         let aside = std::mem::take(&mut self.aside);
-        // What was written counts as delivered only if it is on the disk.
+        // Written records count as delivered only if they are on the disk.
         let aside = if self.broken || synced.is_err() { Work::new(aside.batches) } else { aside };
         let records = aside.give_up();
         if records > 0 {
@@ -464,10 +467,10 @@ impl OpenFile {
     }
 }
 
-/// Makes what was created or renamed in a directory survive a power failure. It needs no other descriptor.
+/// Syncs a directory, so that files created or renamed in it survive a power failure. It needs no other descriptor.
 fn sync_directory(directory: &OwnedFd, path: &Path) -> Result<(), Error> {
     match nix::unistd::fsync(directory).map_err(io::Error::from) {
-        // Some file systems have no such call for directories.
+        // Some file systems do not support fsync of a directory.
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
         synced => synced.map_err(|error| unsynced(path, &error)),
     }

@@ -13,29 +13,30 @@ use crate::crash::{crash_point, fault_point};
 pub(super) struct OpenFile {
     file: Handle,
     pub(super) identity: Identity,
-    /// Bytes in it.
+    /// Size of the file in bytes.
     pub(super) size: u64,
-    /// When it was made; a file system that does not know says when it was last written before it was opened.
+    /// Time when the file was created; if the file system does not record that, when it was last written before it was
+    /// opened.
     pub(super) born: SystemTime,
-    /// Whether something was written after the last fdatasync.
+    /// True if data was written after the last fdatasync.
     pub(super) dirty: bool,
-    /// It is rotated before it grows beyond so many bytes.
+    /// Maximum size in bytes: the file is rotated before it grows beyond this.
     pub(super) limit: Option<u64>,
-    /// When it was used last, as the sink counts.
+    /// Value of the sink's counter when the file was last used.
     pub(super) used: u64,
-    /// Not before then is a rotation tried again that failed.
+    /// Earliest time at which a failed rotation is tried again.
     pub(super) no_rotation_before: Option<Instant>,
     /// False for a device, which is neither truncated nor synced nor rotated.
     pub(super) regular: bool,
-    /// Bytes of a line at the end that could not be taken back.
+    /// Number of bytes of an incomplete line at the end that could not be removed.
     torn: u64,
 }
 
 // === impl OpenFile ===
 
 impl OpenFile {
-    /// Takes over a file that was opened to read and append. If its last line has no end, because a machine or a
-    /// process died in the middle of it, it gets one, so that the next record does not become a part of it.
+    /// Takes over a file that was opened to read and append. If its last line has no line end, because a machine or a
+    /// process died while writing it, adds one, so that the next record does not become a part of it.
     pub(super) fn new(file: Handle) -> io::Result<Self> {
         let metadata = file.metadata()?;
         let mut open = Self {
@@ -59,8 +60,8 @@ impl OpenFile {
         Ok(open)
     }
 
-    /// Appends slices that together are lines of these lengths. Gives the number of lines that are in the file now,
-    /// whole; if that is not all, also why. What was written of the next line is taken back.
+    /// Appends slices that together are lines of these lengths. Returns the number of lines that are now in the file,
+    /// whole, and the error if those are not all. Removes the part of the next line that was written.
     pub(super) fn append(
         &mut self,
         slices: &mut [IoSlice<'_>],
@@ -78,7 +79,7 @@ impl OpenFile {
         (lines, result.and(taken_back))
     }
 
-    /// Brings everything written to the disk.
+    /// Syncs all written data to the disk.
     pub(super) fn sync(&mut self) -> io::Result<()> {
         if self.dirty {
             crash_point("before-file-fdatasync");
@@ -90,14 +91,15 @@ impl OpenFile {
         Ok(())
     }
 
-    /// Reads the size again: another program may have cut the file (logrotate's copytruncate).
+    /// Reads the size again: another program may have truncated the file (logrotate's copytruncate).
     pub(super) fn refresh(&mut self) {
         if let Ok(metadata) = self.file.metadata() {
             self.size = metadata.len();
         }
     }
 
-    /// Counts from the end as it is now, not as it was: another program may have cut the file.
+    /// Removes the incomplete line at the end. Counts from the current end of the file: another program may have
+    /// truncated it.
     fn take_back_torn(&mut self) -> io::Result<()> {
         if self.torn > 0 {
             let size = self.file.metadata()?.len();
@@ -112,7 +114,7 @@ fn born(metadata: &Metadata) -> SystemTime {
     metadata.created().or_else(|_| metadata.modified()).unwrap_or_else(|_| SystemTime::now())
 }
 
-/// Writes all slices, and says how many bytes were written before an error.
+/// Writes all slices. Returns how many bytes were written before an error.
 fn write_slices(out: &mut impl Write, mut slices: &mut [IoSlice<'_>]) -> (usize, io::Result<()>) {
     let mut written = 0;
     while !slices.is_empty() {
@@ -129,7 +131,7 @@ fn write_slices(out: &mut impl Write, mut slices: &mut [IoSlice<'_>]) -> (usize,
     (written, Ok(()))
 }
 
-/// How many lines of these lengths lie whole within `bytes`, and how many bytes those are.
+/// Returns how many lines of these lengths lie whole within `bytes`, and how many bytes those lines have.
 fn whole_lines(lengths: impl Iterator<Item = usize>, bytes: usize) -> (usize, usize) {
     let (mut lines, mut whole) = (0, 0);
     for length in lengths {

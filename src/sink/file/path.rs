@@ -1,12 +1,12 @@
-//! How a route becomes an open file below the sink's directory, and never outside of it.
+//! Conversion of a route into an open file below the sink's directory, and never outside of it.
 //!
-//! A route holds what a peer wrote, for example a hostname. The template has taken the worst out of it already; here it
-//! is checked again, and each component is opened relative to the one before without following a symlink. So neither a
-//! name nor a symlink that someone puts below the directory leads out of it. The directory itself is the operator's and
-//! may be reached through symlinks. A file that has more than one name (hard links) is refused where somebody else may
-//! have made them: in a directory of another user, or one that its group or all may write to.
+//! A route holds text from a peer, for example a hostname. The template has already removed the worst from it. This
+//! module checks it again, and opens each component relative to the one before, without following a symlink. Therefore
+//! neither a name nor a symlink that someone puts below the directory leads out of it. The directory itself is the
+//! operator's and may be reached through symlinks. A file with more than one name (hard links) is refused where
+//! somebody else may have made them: in a directory of another user, or one that its group or all may write to.
 //!
-//! A file has one owner: its sink locks it (flock), and waits for whoever has it: another sink, or another Postrider.
+//! A file has one owner. Its sink locks it (flock), and waits while another sink or another Postrider holds the lock.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -26,9 +26,9 @@ use crate::config::{FileConfig, Fsync};
 
 /// Permission bits of directories that the sink makes.
 const DIRECTORY_MODE: u32 = 0o750;
-/// The longest name of a file on the usual file systems, in bytes.
+/// Maximum length of a file name on the usual file systems, in bytes.
 const LONGEST_NAME: usize = 255;
-/// Others may write.
+/// Permission bits that let others write.
 const OTHERS_WRITE: u32 = 0o022;
 
 /// The directory of a sink.
@@ -37,24 +37,24 @@ pub(super) struct Root {
     path: PathBuf,
     /// Permission bits of new files, whatever the umask.
     mode: u32,
-    /// Whether a new file must be found again after a power failure.
+    /// True if a new file must be found again after a power failure.
     durable: bool,
-    /// Whether this sink alone may write to its files.
+    /// True if this sink alone may write to its files.
     owner: bool,
-    /// The longest name of a file, in bytes: a rotation adds to it.
+    /// Maximum length of a file name, in bytes: a rotation adds to it.
     longest: usize,
 }
 
 /// An open file.
 #[derive(Debug)]
 pub(super) enum Handle {
-    /// Of this sink alone.
+    /// A file that this sink alone writes.
     Owned(Flock<fs::File>),
-    /// Others may write to it too.
+    /// A file that others may write to as well.
     Shared(fs::File),
 }
 
-/// What a fault concerns.
+/// The scope of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
     /// One route, as far as one can tell.
@@ -65,13 +65,13 @@ pub(super) enum Scope {
     All,
 }
 
-/// Why a route has no file.
+/// Reason why a route has no file.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PathError {
-    /// The path itself is at fault and will be at the next attempt: a record with this route cannot be written.
+    /// The path itself is at fault and stays so at the next attempt: a record with this route cannot be written.
     #[error("{0}")]
     Refused(String),
-    /// It may work later.
+    /// A later attempt may succeed.
     #[error("{reason}")]
     Failed { reason: String, scope: Scope },
     /// The program must end.
@@ -85,7 +85,7 @@ pub(super) type Identity = (u64, u64);
 // === impl Root ===
 
 impl Root {
-    /// Makes the directory if it is not there.
+    /// Makes the directory if it does not exist.
     pub(super) fn new(config: &FileConfig) -> Result<Self, String> {
         let path = Some(config.directory.as_path()).filter(|path| !path.as_os_str().is_empty());
         let path = path.unwrap_or_else(|| Path::new("."));
@@ -104,12 +104,12 @@ impl Root {
         Ok(root)
     }
 
-    /// The whole path of a route, for messages.
+    /// Returns the whole path of a route, for messages.
     pub(super) fn full(&self, route: &str) -> PathBuf {
         self.path.join(route)
     }
 
-    /// Opens the file of a route to read and append, with its directories, making what is not there.
+    /// Opens the file of a route to read and append, and makes the file and its directories if they do not exist.
     pub(super) fn open(&self, route: &str) -> Result<Handle, PathError> {
         let (directory, name) = self.walk(route, true)?;
         let (file, created) = self.open_at(&directory, name).map_err(|errno| self.path_error(route, errno))?;
@@ -130,7 +130,7 @@ impl Root {
         if kind.is_file() && self.owner { self.lock(route, file) } else { Ok(Handle::Shared(file)) }
     }
 
-    /// Locks the file as long as it is open.
+    /// Locks the file for as long as it is open.
     fn lock(&self, route: &str, file: fs::File) -> Result<Handle, PathError> {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(file) => Ok(Handle::Owned(file)),
@@ -138,18 +138,18 @@ impl Root {
                 reason: format!("cannot open {}: another sink or process writes to it", self.full(route).display()),
                 scope: Scope::All,
             }),
-            // A file system without locks.
+            // The file system has no locks.
             Err((file, _)) => Ok(Handle::Shared(file)),
         }
     }
 
-    /// Opens the directory of a route that was opened before, and gives the file's name in it.
+    /// Opens the directory of a route that was opened before, and returns the file's name in it.
     pub(super) fn directory<'r>(&self, route: &'r str) -> Result<(OwnedFd, &'r str), PathError> {
         self.walk(route, false)
     }
 
-    /// Returns which file is at the path of a route now, or `None` if none is there. An error says that this cannot be
-    /// found out now, for example without a file descriptor.
+    /// Returns the identity of the file at the path of a route now, or `None` if there is none. An error means that the
+    /// identity cannot be read now, for example for lack of a file descriptor.
     pub(super) fn identity(&self, route: &str) -> Result<Option<Identity>, Errno> {
         match self.stat(route) {
             // The types differ between systems.
@@ -181,7 +181,7 @@ impl Root {
         }
     }
 
-    /// Opens one component after the other down to the directory of the file, and gives the file's name.
+    /// Opens one component after the other down to the directory of the file, and returns the file's name.
     fn walk<'r>(&self, route: &'r str, create: bool) -> Result<(OwnedFd, &'r str), PathError> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let (parents, name) = split(route).map_err(|reason| self.refused(route, reason))?;
@@ -207,7 +207,8 @@ impl Root {
         Ok((directory, name))
     }
 
-    /// `O_NONBLOCK` lets the open of a FIFO that nobody reads fail instead of waiting for ever.
+    /// Opens a file in its directory, or creates it; the flag is true if it was created. `O_NONBLOCK` makes the open of
+    /// a FIFO that nobody reads fail instead of waiting forever.
     fn open_at(&self, directory: &OwnedFd, name: &str) -> Result<(fs::File, bool), Errno> {
         let flags = OFlag::O_RDWR
             | OFlag::O_APPEND
@@ -264,7 +265,7 @@ impl Deref for Handle {
 // === impl Scope ===
 
 impl Scope {
-    /// What an error of a file, or of a directory on the way to it, concerns.
+    /// Returns the scope of an error of a file, or of a directory on the way to it.
     pub(super) fn of(error: &io::Error) -> Self {
         match error.raw_os_error().map(Errno::from_raw) {
             Some(
@@ -279,13 +280,13 @@ impl Scope {
                 | Errno::ENXIO,
             ) => Self::Route,
             Some(Errno::EMFILE | Errno::ENFILE) => Self::Descriptors,
-            // ENOSPC, EIO, ENOMEM, and what nobody thought of.
+            // ENOSPC, EIO, ENOMEM, and any error not foreseen.
             _ => Self::All,
         }
     }
 }
 
-/// Whether another user than that of this process and root may put names into a directory.
+/// Returns true if a user other than root and that of this process may put names into a directory.
 fn others_write(directory: &OwnedFd) -> io::Result<bool> {
     let stat = fstat(directory)?;
     let owned = stat.st_uid == 0 || stat.st_uid == geteuid().as_raw();
@@ -295,7 +296,7 @@ fn others_write(directory: &OwnedFd) -> io::Result<bool> {
     Ok(!owned || mode & OTHERS_WRITE != 0)
 }
 
-/// Makes a directory and those above it; with `durable`, each is found again after a power failure.
+/// Makes a directory and those above it. With `durable`, each is found again after a power failure.
 fn make_directories(path: &Path, durable: bool) -> io::Result<()> {
     let parent = path.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
     if let Some(parent) = parent.filter(|parent| !parent.exists()) {
@@ -307,13 +308,13 @@ fn make_directories(path: &Path, durable: bool) -> io::Result<()> {
         made => made?,
     }
     match parent.filter(|_| durable).map(|parent| fs::File::open(parent)?.sync_all()) {
-        // Some file systems have no such call for directories.
+        // Some file systems do not support fsync of a directory.
         Some(Err(error)) if error.kind() != io::ErrorKind::InvalidInput => Err(error),
         _ => Ok(()),
     }
 }
 
-/// The components of a route before the last, and the last.
+/// Returns the components of a route before the last, and the last.
 fn split(route: &str) -> Result<(Vec<&str>, &str), &'static str> {
     if route.starts_with('/') {
         return Err("it is absolute");

@@ -1,9 +1,9 @@
 //! Lines whose route is refused: they go into the dead-letter file, or to the common route while that file is full.
 //!
 //! A sender that chooses names can fill the dead-letter file. If its lines waited for room then, they would fill the
-//! queue and stop the records of all others. The common route keeps them as it keeps those beyond `max_routes`: they
-//! count as delivered when they are in it. Where the path has no placeholder, or the common route cannot be written
-//! either, a line waits if its sender waits for it, and is dropped if not.
+//! queue and stop the records of all other senders. The common route keeps these lines as it keeps lines beyond
+//! `max_routes`: they count as delivered when they are in it. If the path has no placeholder, or the common route
+//! cannot be written either, a line waits if its sender waits for it, and is dropped if not.
 
 use std::time::Instant;
 
@@ -20,16 +20,16 @@ use crate::sink::dead_letter::Letter;
 pub(super) struct Unkept {
     route: String,
     pub(super) lines: Vec<Line>,
-    /// Why the route is refused.
+    /// Reason why the route is refused.
     reason: String,
-    /// What the dead-letter file said.
+    /// Error of the dead-letter file.
     full: String,
 }
 
 // === impl File ===
 
 impl File {
-    /// Writes a group, or refuses it where that is due. Returns what the dead-letter file has no room for.
+    /// Writes a group, or refuses it where that is due. Returns the lines for which the dead-letter file has no room.
     pub(super) fn write_or_refuse(
         &mut self,
         work: &Work,
@@ -62,7 +62,7 @@ impl File {
         marks: &mut [Mark],
         now: Instant,
     ) -> Result<Option<Unkept>, Error> {
-        // A part of them may be written already.
+        // A part of the lines may be written already.
         let mut lines: Vec<Line> =
             group.lines.iter().filter(|line| marks[line.mark] == Mark::Waiting).copied().collect();
         let (done, result) = self.dead_letters.append(lines.iter().map(|line| {
@@ -80,7 +80,7 @@ impl File {
             Err(Error::Retry(full)) if self.dead_letters.is_full() => {
                 Ok(Some(Unkept { route: group.route.to_string(), lines, reason, full }))
             }
-            // What cannot be kept waits like what cannot be written.
+            // Lines that cannot be kept wait like lines that cannot be written.
             Err(Error::Retry(reason)) => {
                 self.troubles.failed(&group.route, &reason, Scope::All, now);
                 Ok(None)
@@ -89,11 +89,12 @@ impl File {
         }
     }
 
-    /// Decides on refused lines that the dead-letter file has no room for, after the common route was written: those
-    /// that wait still have no place there either.
+    /// Decides on refused lines for which the dead-letter file has no room, after the common route was written. Lines
+    /// that still wait have no place there either.
     pub(super) fn settle(&mut self, work: &Work, unkept: &Unkept, marks: &mut [Mark], now: Instant) {
         self.count_moved(unkept, marks, now);
-        // Whoever waits must not be told that it is kept; what nobody waits for must not fill the queue.
+        // A source that waits must not be told that its line is kept; a line that no source waits for must not fill the
+        // queue.
         let mut waits = false;
         for line in &unkept.lines {
             if marks[line.mark] != Mark::Waiting {

@@ -1,12 +1,12 @@
-//! Rotation: the names of rotated files, which of them stay, and their compression.
+//! Rotation: the names of rotated files, which of those files are kept, and their compression.
 //!
-//! `mail.json` becomes `mail.json.20261124-021035`, in UTC; a second one in the same second gets `-001` behind that.
-//! With gzip it later becomes `mail.json.20261124-021035.gz`. Without `.gz` the names sort by age. All of this after
-//! the renaming happens in a thread of its own, so that no record waits for it. What it does not get done (its queue
-//! is full, the program stops or dies) it finds and does at the next rotation of the same path.
+//! `mail.json` becomes `mail.json.20261124-021035`, in UTC; a second rotation in the same second adds `-001`. With
+//! gzip, the file later becomes `mail.json.20261124-021035.gz`. Without `.gz` the names sort by age. The work after the
+//! renaming happens in a thread of its own, so that no record waits for it. Work that is not done (the queue is full,
+//! or the program stops or dies) is found and done at the next rotation of the same path.
 //!
-//! No file that is written to has such a name: where a sender's words give one, the point before the time becomes `_`
-//! ([`live`]). So no sender can pass its file off as a rotated one, have others removed, or stop the rotation.
+//! No live file has such a name: where a sender's text gives one, the point before the time becomes `_` ([`live`]).
+//! Therefore no sender can pass its file off as a rotated one, have other files removed, or stop the rotation.
 
 use std::borrow::Cow;
 use std::fs;
@@ -35,16 +35,16 @@ use crate::panics;
 use crate::throttle::{Owner, Throttle};
 use crate::time::{self, Timestamp};
 
-/// The most rotated paths that wait for the thread.
+/// Maximum number of rotated paths that wait for the thread.
 const WAITING: usize = 64;
-/// The most that a rotation and its compression add to a name, in bytes: `.20261124-021035-001.gz.tmp`.
+/// Maximum number of bytes that a rotation and its compression add to a name: `.20261124-021035-001.gz.tmp`.
 pub(super) const MOST_OF_A_SUFFIX: usize = 27;
-/// The length of `20261124-021035`.
+/// Length of `20261124-021035`.
 const STAMP: usize = 15;
-/// Bytes between two looks whether to stop.
+/// Number of bytes copied between two checks for a stop.
 const CHUNK: usize = 64 * 1024;
 
-/// The thread that removes and compresses rotated files. Dropping it ends it after the chunk that it is at.
+/// The thread that removes and compresses rotated files. A drop of this value ends the thread after the current chunk.
 #[derive(Debug)]
 pub(super) struct Housekeeper {
     jobs: Option<SyncSender<Job>>,
@@ -52,14 +52,14 @@ pub(super) struct Housekeeper {
     thread: Option<JoinHandle<()>>,
 }
 
-/// A path whose rotated files need care.
+/// A path whose rotated files are to be tidied.
 #[derive(Debug)]
 pub(super) struct Job {
-    /// Its directory.
+    /// The directory of the file.
     pub(super) directory: OwnedFd,
-    /// Its name there.
+    /// The name of the file in that directory.
     pub(super) name: String,
-    /// All of it, for messages.
+    /// The whole path, for messages.
     pub(super) path: PathBuf,
 }
 
@@ -85,7 +85,7 @@ impl Housekeeper {
         Ok(Self { jobs: Some(jobs), stop, thread: Some(thread) })
     }
 
-    /// Asks for care of a path; if too many wait already, its next rotation asks again.
+    /// Asks the thread to tidy a path. If too many paths wait already, the next rotation of this path asks again.
     pub(super) fn ask(&self, job: Job) {
         if let Some(jobs) = &self.jobs {
             let _ = jobs.try_send(job);
@@ -98,7 +98,7 @@ impl Drop for Housekeeper {
         self.stop.store(true, Relaxed);
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
-            // It catches its panics.
+            // The thread catches its panics.
             let _ = thread.join();
         }
     }
@@ -158,7 +158,7 @@ impl Care {
         Ok(())
     }
 
-    /// The original goes only after the compressed file is on the disk under its name.
+    /// Compresses a rotated file. Removes the original only after the compressed file is on the disk under its name.
     fn compress(&self, job: &Job, name: &str) -> io::Result<()> {
         let directory = &job.directory;
         let (whole, part) = (format!("{name}.gz"), format!("{name}.gz.tmp"));
@@ -181,7 +181,7 @@ impl Care {
         sync(directory)
     }
 
-    /// False if it was stopped on the way.
+    /// Compresses the data of `original`. Returns false if it was stopped on the way.
     fn copy(&self, mut original: &fs::File, compressed: &fs::File) -> io::Result<bool> {
         let mut encoder = GzEncoder::new(compressed, Compression::default());
         let mut chunk = vec![0; CHUNK];
@@ -209,8 +209,8 @@ pub(super) fn rename(directory: &OwnedFd, name: &str, now: SystemTime) -> io::Re
         let free = next(newest.as_deref(), stamp(now))
             .ok_or_else(|| io::Error::other("there is no later name than that of a file of the year 9999"))?;
         let path = format!("{name}.{free}");
-        // The list can lack a name that the housekeeper compresses at this moment. The compressed file is there before
-        // the original goes: looked at in this order, one of them is seen.
+        // The list can lack a name that the housekeeper compresses at this moment. The compressed file exists before
+        // the original is removed: checks in this order see one of them.
         if !exists(directory, &path)? && !exists(directory, &format!("{path}.gz"))? {
             return Ok(renameat(directory, name, directory, path.as_str())?);
         }
@@ -218,8 +218,8 @@ pub(super) fn rename(directory: &OwnedFd, name: &str, now: SystemTime) -> io::Re
     }
 }
 
-/// The suffix after `newest`: the time, or if that is not later, the time of `newest` and the next number, or behind
-/// the last number the next second. `None` at the end of the year 9999.
+/// Returns the suffix after `newest`: the current time; or, if that is not later, the time of `newest` with the next
+/// number; or, after the last number, the next second. Returns `None` at the end of the year 9999.
 fn next(newest: Option<&str>, stamp: String) -> Option<String> {
     let Some(newest) = newest.filter(|newest| **newest >= *stamp) else { return Some(stamp) };
     let (stamp, number) = newest.split_at_checked(STAMP)?;
@@ -235,7 +235,7 @@ fn stamp(now: SystemTime) -> String {
     text_of(Timestamp::from_micros(time::shown(now).as_microsecond()).civil(0))
 }
 
-/// The time of a stamp; `None` if it is none.
+/// Returns the time of a stamp; `None` if the text is no stamp.
 fn time_of(stamp: &str) -> Option<DateTime> {
     let (date, time) = stamp.split_once('-').filter(|(date, time)| (date.len(), time.len()) == (8, 6))?;
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
@@ -260,7 +260,8 @@ fn text_of(time: DateTime) -> String {
     )
 }
 
-/// The names in `directory` that a rotation of `name` gives, compressed or not, and leftovers of compression.
+/// Returns the names in `directory` that a rotation of `name` produces, compressed or not, and leftovers of
+/// compression.
 fn rotated(directory: &OwnedFd, name: &str) -> io::Result<Vec<String>> {
     let mut directory =
         Dir::openat(directory, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
@@ -276,7 +277,7 @@ fn rotated(directory: &OwnedFd, name: &str) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// `20261124-021035`, with or without `-001`, `.gz` or `.gz.tmp`.
+/// Returns true for `20261124-021035`, with or without `-001`, `.gz` or `.gz.tmp`.
 fn is_rotation_suffix(suffix: &str) -> bool {
     let suffix = stem(suffix.strip_suffix(".gz.tmp").unwrap_or(suffix));
     let Some((stamp, number)) = suffix.split_at_checked(STAMP) else { return false };
@@ -284,7 +285,7 @@ fn is_rotation_suffix(suffix: &str) -> bool {
     time_of(stamp).is_some() && (number.is_empty() || number.strip_prefix('-').is_some_and(is_number))
 }
 
-/// The route of the file that is written to: `route`, unless its name looks like one that a rotation gives.
+/// Returns the route of the live file: `route`, unless its name looks like that of a rotated file.
 pub(super) fn live(route: &str) -> Cow<'_, str> {
     let name = route.rfind('/').map_or(0, |slash| slash + 1);
     let mut points = route[name..].match_indices('.').map(|(point, _)| name + point);
@@ -302,7 +303,7 @@ fn is_gzip(name: &str) -> bool {
     stem(name).len() != name.len()
 }
 
-/// Whether it is what a compression leaves that did not end.
+/// Returns true if the name is that of an unfinished compression.
 fn is_part(name: &str) -> bool {
     name.strip_suffix(".tmp").is_some()
 }
@@ -324,7 +325,7 @@ fn remove(directory: &OwnedFd, name: &str) -> io::Result<()> {
 }
 
 fn sync(directory: &OwnedFd) -> io::Result<()> {
-    // Without another descriptor, of which there may be none.
+    // Uses no other descriptor: none may be left.
     Ok(nix::unistd::fsync(directory)?)
 }
 

@@ -1,5 +1,5 @@
-//! fdatasync of many files: several at a time, because the file system brings those to the disk together. A sender that
-//! goes through many names makes many files, and one after the other they would hold up all others.
+//! fdatasync of many files: several at a time, because the file system writes those to the disk together. A sender that
+//! uses many names creates many files; syncs one after the other would hold up all other records.
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -13,10 +13,10 @@ use crate::poison;
 
 /// Maximum number of threads that call fdatasync.
 const THREADS: usize = 8;
-/// Fewer files are synced one after the other.
+/// Minimum number of files for several threads; fewer are synced one after the other.
 const FEW: usize = 4;
 
-/// Brings what was written to the files to the disk. The path is for the error: the first that was found.
+/// Syncs the data written to the files to the disk. The paths are for the error; the first error found is returned.
 pub(super) fn together(files: Vec<(PathBuf, &mut OpenFile)>) -> Result<(), Error> {
     let threads = if files.len() < FEW { 0 } else { files.len().min(THREADS) - 1 };
     let files = Mutex::new(files.into_iter());
@@ -28,7 +28,7 @@ pub(super) fn together(files: Vec<(PathBuf, &mut OpenFile)>) -> Result<(), Error
         }
     };
     thread::scope(|scope| {
-        // Where no thread can be had, this one does it all.
+        // If no thread can be started, this thread does all the work.
         let spawn = |_| thread::Builder::new().name("fdatasync".to_owned()).spawn_scoped(scope, work).ok();
         let helpers: Vec<_> = (0..threads).filter_map(spawn).collect();
         let result = work();

@@ -1,12 +1,12 @@
-//! Routes that cannot be written: set aside, so that the others go on.
+//! Routes that cannot be written: they are set aside, so that the others go on.
 //!
-//! A sender chooses the names of routes, so one that cannot be written must not hold up the rest. Its lines wait inside
-//! the sink, and it is tried again once in a second. What concerns the route alone (a directory that may not be
-//! entered, a quota) is refused when it has lasted for ten seconds **and** another route was written since: then it is
-//! not the disk, nor the directory of all of them. From then on its lines are refused at once, and it is tried once in
-//! ten seconds. What concerns the disk or the process is never refused.
+//! A sender chooses the names of routes, so a route that cannot be written must not hold up the rest. Its lines wait
+//! inside the sink, and the sink retries it once a second. A fault of the route alone (a directory that may not be
+//! entered, a quota) leads to a refusal when it has lasted for ten seconds **and** another route was written since:
+//! then the disk and the directory of all routes are not at fault. From then on the route's lines are refused at once,
+//! and the route is retried every ten seconds. A fault of the disk or the process never leads to a refusal.
 //!
-//! As long as nothing can be written at all, it is the trouble of the sink, which backs off as a whole.
+//! While nothing can be written at all, the fault is the sink's, which backs off as a whole.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -16,13 +16,13 @@ use tracing::{Level, info, warn};
 use super::path::Scope;
 use crate::throttle::{Owner, Throttle};
 
-/// The time between two attempts of a route that is set aside.
+/// Time between two attempts to write a route that is set aside.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long what concerns one route may last before it is refused.
+/// Time that a fault of one route may last before its lines are refused.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The time between two attempts of a route that is refused.
+/// Time between two attempts to write a route that is refused.
 const REFUSED_PAUSE: Duration = Duration::from_secs(10);
-/// A route that no record had for so long is forgotten.
+/// Time without a record after which a route is forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(600);
 
 /// The routes of one sink that cannot be written.
@@ -30,9 +30,9 @@ const FORGOTTEN: Duration = Duration::from_secs(600);
 pub(super) struct Troubles {
     sink: String,
     routes: HashMap<String, Trouble>,
-    /// When a route was written last.
+    /// Time when any route was last written.
     worked: Option<Instant>,
-    /// How long what concerns one route may last before it is refused.
+    /// Time that a fault of one route may last before its lines are refused.
     pub(super) patience: Duration,
     log: Throttle,
 }
@@ -42,22 +42,22 @@ struct Trouble {
     reason: String,
     scope: Scope,
     since: Instant,
-    /// When it is tried again.
+    /// Time when the route is tried again.
     next: Instant,
-    /// When a record last had this route.
+    /// Time when a record last had this route.
     seen: Instant,
     refused: bool,
     logged: bool,
 }
 
-/// What to do with lines of a route.
+/// Decision on the lines of a route.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// To try to write them.
+    /// Try to write the lines.
     Write,
-    /// To set them aside.
+    /// Set the lines aside.
     Wait,
-    /// To refuse them for good, for this reason.
+    /// Refuse the lines for good, for this reason.
     Refuse(String),
 }
 
@@ -74,7 +74,7 @@ impl Troubles {
         }
     }
 
-    /// What to do with lines of `route` now; `stuck` says whether nothing works.
+    /// Returns what to do with lines of `route` now. `stuck` is true if nothing works.
     pub(super) fn verdict(&mut self, route: &str, stuck: bool, now: Instant) -> Verdict {
         let Some(trouble) = self.routes.get_mut(route) else { return Verdict::Write };
         trouble.seen = now;
@@ -85,12 +85,12 @@ impl Troubles {
         }
     }
 
-    /// Whether some route is to be tried now whose lines wait.
+    /// Returns true if a route whose lines wait is to be tried now.
     pub(super) fn is_due(&self, now: Instant) -> bool {
         self.stuck().is_some() || self.routes.values().any(|trouble| !trouble.refused && trouble.next <= now)
     }
 
-    /// Notes that a route could not be written; says whether its lines are to be refused.
+    /// Notes that a route could not be written. Returns whether its lines wait or are refused.
     pub(super) fn failed(&mut self, route: &str, reason: &str, scope: Scope, now: Instant) -> Verdict {
         let trouble = self.routes.entry(route.to_owned()).or_insert_with(|| Trouble {
             reason: String::new(),
@@ -121,28 +121,28 @@ impl Troubles {
         }
     }
 
-    /// Notes that no line of a route waits any more though it was not written. What is refused stays refused.
+    /// Notes that no line of a route waits any more, though the route was not written. A refused route stays refused.
     pub(super) fn settled(&mut self, route: &str) {
         if self.routes.get(route).is_some_and(|trouble| !trouble.refused) {
             self.routes.remove(route);
         }
     }
 
-    /// Why nothing works: the reason of a route that has begun to fail after the last one was written. Troubles that
-    /// are older concern their routes alone and say nothing about the others.
+    /// Returns the reason why nothing works: that of a route that began to fail after the last successful write. Older
+    /// faults concern their routes alone and say nothing about the others.
     pub(super) fn stuck(&self) -> Option<&str> {
         let newer = self.routes.values().filter(|trouble| self.worked.is_none_or(|worked| worked < trouble.since));
         newer.min_by_key(|trouble| trouble.since).map(|trouble| trouble.reason.as_str())
     }
 
-    /// Whether what cannot be written is worth more attempts while the program stops: not what concerns one route
+    /// Returns true if more attempts are worthwhile while the program stops. They are not for a fault of one route
     /// alone.
     pub(super) fn may_pass(&self) -> bool {
         self.stuck().is_some() || self.routes.values().any(|trouble| trouble.scope != Scope::Route)
     }
 
-    /// Has all of them tried at the next call, because the program stops. With `refuse`, what concerns one route is
-    /// refused then.
+    /// Makes every route due at the next call, because the program stops. With `refuse`, routes with a fault of their
+    /// own are refused then.
     pub(super) fn last_attempt(&mut self, now: Instant, refuse: bool) {
         if refuse {
             self.patience = Duration::ZERO;
@@ -150,13 +150,13 @@ impl Troubles {
         self.try_now(now);
     }
 
-    /// Has all of them tried at the next call.
+    /// Makes every route due at the next call.
     pub(super) fn try_now(&mut self, now: Instant) {
         self.routes.values_mut().for_each(|trouble| trouble.next = now);
     }
 
-    /// Logs what is set aside while the others go on, and forgets what no record asks for. Where nothing works, the
-    /// worker logs it.
+    /// Logs a route that is set aside while the others go on, and forgets routes that no record uses. If nothing works,
+    /// the worker logs that.
     pub(super) fn tell(&mut self, now: Instant) {
         self.routes.retain(|_, trouble| now.duration_since(trouble.seen) < FORGOTTEN);
         if self.stuck().is_some() {

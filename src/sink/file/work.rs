@@ -1,4 +1,4 @@
-//! Batches inside the sink: what became of each of their lines, and which lines share a file.
+//! Batches inside the sink: the fate of each of their lines, and which lines share a file.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
@@ -17,14 +17,14 @@ pub(super) struct Work {
     pub(super) marks: Vec<Mark>,
 }
 
-/// What became of an entry.
+/// The fate of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mark {
     Waiting,
     Written,
-    /// Its path is refused for good, and the dead-letter file has it, if there is one.
+    /// The path is refused for good, and the dead-letter file has the record, if there is such a file.
     Refused,
-    /// The same, but the dead-letter file is full, and nobody waits for it.
+    /// The path is refused for good, but the dead-letter file is full, and no source waits for the record.
     Lost,
 }
 
@@ -34,13 +34,13 @@ pub(super) struct Group<'b> {
     pub(super) lines: Vec<Line>,
 }
 
-/// Where a line stands: the batch, the entry within it, and its mark.
+/// The place of a line: the batch, the entry within it, and its mark.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Line {
     pub(super) batch: usize,
     pub(super) entry: usize,
     pub(super) mark: usize,
-    /// Whether it goes to the common route, because there is no place for its own.
+    /// True if the line goes to the common route, because there is no place for its own.
     pub(super) diverted: bool,
 }
 
@@ -56,18 +56,18 @@ impl Work {
         self.batches.is_empty()
     }
 
-    /// Adds what came later.
+    /// Adds later batches.
     pub(super) fn extend(&mut self, later: Self) {
         self.batches.extend(later.batches);
         self.marks.extend(later.marks);
     }
 
-    /// Whether a source waits for any of it.
+    /// Returns true if a source waits for any of the batches.
     pub(super) fn is_awaited(&self) -> bool {
         self.batches.iter().any(Batch::is_awaited)
     }
 
-    /// Resolves each batch of which no line waits any more, and gives the others back.
+    /// Resolves each batch that has no waiting line, and returns the others.
     pub(super) fn resolve(self) -> Self {
         let mut left = Self::default();
         let mut marks = self.marks.as_slice();
@@ -84,8 +84,8 @@ impl Work {
         left
     }
 
-    /// Resolves everything: what waits is dropped because of the stop. Returns the number of records that are, without
-    /// those of a spool: what becomes of them, the spool says.
+    /// Resolves every batch and drops the waiting lines because of the stop. Returns the number of dropped records.
+    /// Records of a spool do not count: the spool reports what becomes of them.
     pub(super) fn give_up(self) -> u64 {
         let mut marks = self.marks.as_slice();
         let mut records = 0;
@@ -100,12 +100,13 @@ impl Work {
         records
     }
 
-    /// The lines that wait by these marks, by file. Most batches have few routes, and neighbours often share one.
+    /// Returns the lines that `marks` gives as waiting, grouped by file. Most batches have few routes, and neighbours
+    /// often share one.
     pub(super) fn groups<'b>(&'b self, marks: &[Mark], routes: &mut Routes, common: &'b str) -> Vec<Group<'b>> {
         let now = Instant::now();
         let mut groups: Vec<Group<'b>> = Vec::new();
         let mut by_file: HashMap<Cow<'b, str>, usize> = HashMap::new();
-        // The group of each route as the records have it, and whether that is the common one.
+        // Maps each route in the records to its group, and to whether that is the common one.
         let mut by_route: HashMap<&str, (usize, bool)> = HashMap::new();
         let mut last = ("", (0, false));
         let mut mark = 0;
@@ -137,7 +138,7 @@ impl Work {
         groups
     }
 
-    /// How many lines fit into a file of `size` bytes that is rotated at `limit`; at least one.
+    /// Returns how many lines fit into a file of `size` bytes that is rotated at `limit`; at least one.
     pub(super) fn fitting(&self, lines: &[Line], size: u64, limit: Option<u64>) -> usize {
         let Some(limit) = limit else { return lines.len() };
         let mut size = size;
@@ -148,7 +149,7 @@ impl Work {
         over.map_or(lines.len(), |over| over.max(1))
     }
 
-    /// The bytes of lines, with neighbours joined.
+    /// Returns the bytes of lines, with neighbours joined.
     pub(super) fn slices(&self, lines: &[Line]) -> Vec<IoSlice<'_>> {
         let mut slices = Vec::new();
         let adjacent = |one: &Line, next: &Line| {
@@ -163,20 +164,20 @@ impl Work {
         slices
     }
 
-    /// The bytes of a line.
+    /// Returns the number of bytes of a line.
     pub(super) fn length(&self, line: &Line) -> usize {
         let batch = &self.batches[line.batch];
         batch.line(&batch.entries()[line.entry]).len()
     }
 
-    /// The route of a line as its record has it.
+    /// Returns the route of a line as its record has it.
     pub(super) fn route(&self, line: &Line) -> &str {
         let batch = &self.batches[line.batch];
         batch.route(&batch.entries()[line.entry])
     }
 }
 
-/// Resolves a batch of which no line waits, or those that do are dropped already.
+/// Resolves a batch that has no waiting line, or whose waiting lines are dropped already.
 fn resolve(mut batch: Batch, marks: &[Mark]) {
     let (records, bytes) = count(&batch, marks, Mark::Lost);
     if records > 0 {
@@ -186,7 +187,7 @@ fn resolve(mut batch: Batch, marks: &[Mark]) {
     batch.delivered_except(records, bytes);
 }
 
-/// The records of a batch with this mark, and the bytes of their lines.
+/// Returns the number of records of a batch with this mark, and the bytes of their lines.
 fn count(batch: &Batch, marks: &[Mark], of: Mark) -> (u64, u64) {
     let entries = batch.entries().iter().zip(marks).filter(|(_, mark)| **mark == of);
     entries.fold((0, 0), |(records, bytes), (entry, _)| (records + 1, bytes + batch.line(entry).len() as u64))

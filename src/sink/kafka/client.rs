@@ -1,4 +1,4 @@
-//! The client and what it is given: properties, and records as Kafka has them.
+//! The client and its input: properties, and records in Kafka's form.
 
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ use crate::buffer::{Batch, Entry};
 use crate::config::KafkaConfig;
 use crate::sink::flight::Ticket;
 
-/// The properties of the client: what delivery is promised upon, then those of the configuration, which win.
+/// Returns the properties of the client: first those that delivery depends on, then those of the configuration, which
+/// win.
 pub(super) fn client_config(config: &KafkaConfig) -> ClientConfig {
     let mut client = ClientConfig::new();
     client.set("enable.idempotence", "true").set("message.timeout.ms", "0");
@@ -51,13 +52,13 @@ pub(super) fn record<'b>(
         .payload(line.strip_suffix(b"\n").unwrap_or(line))
         .headers(headers);
     record.key = batch.key(entry);
-    // librdkafka takes 0 for "now", and brokers refuse what is negative.
+    // librdkafka takes 0 as "now", and brokers refuse negative timestamps.
     record.timestamp = Some(entry.timestamp_ms.min(now_ms)).filter(|timestamp| *timestamp > 0);
     record
 }
 
-/// What librdkafka says about a property or a client, without the words around it. The property is named as the user
-/// named it: `linger.ms` is an alias there.
+/// Returns librdkafka's text about a property or a client, without the words around it. The property has the name that
+/// the user gave it: `linger.ms` is an alias in librdkafka.
 pub(super) fn text(error: &KafkaError) -> String {
     match error {
         KafkaError::ClientConfig(_, text, name, _) if !text.contains(name.as_str()) => format!("{name}: {text}"),

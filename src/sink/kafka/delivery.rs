@@ -1,5 +1,5 @@
-//! What librdkafka tells us: the fate of each record, errors of the whole client, and its log. All of this comes on its
-//! polling thread, which must not block.
+//! The callbacks of librdkafka: the fate of each record, errors of the whole client, and log lines. They run on
+//! librdkafka's polling thread, which must not block.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread::Thread;
@@ -17,11 +17,11 @@ use crate::poison;
 use crate::sink::flight::{Fate, Ticket};
 use crate::throttle::{Owner, Throttle};
 
-/// What the sink and librdkafka's polling thread share.
+/// State that the sink and librdkafka's polling thread share.
 #[derive(Debug)]
 pub(super) struct Shared {
     name: String,
-    /// The topic that records wait for.
+    /// The topic that records wait for; `None` if records choose theirs.
     topic: Option<String>,
     state: Mutex<State>,
     changed: Condvar,
@@ -30,35 +30,36 @@ pub(super) struct Shared {
     log: Mutex<Log>,
 }
 
-/// The side that librdkafka calls.
+/// The part that librdkafka calls.
 #[derive(Clone, Debug)]
 pub(super) struct Context(pub(super) Arc<Shared>);
 
 #[derive(Debug)]
 struct Log {
     down: bool,
-    /// Apart from `errors`, so that a broker that is away does not hold back that another refuses the password.
+    /// Throttle of its own, apart from `errors`: an unreachable broker must not suppress the line that another broker
+    /// refuses the password.
     unreachable: Throttle,
     errors: Throttle,
 }
 
-/// Whose fault an error is.
+/// The party at fault for an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Blame {
-    /// The record's, or that of another in the same request: librdkafka reports it for all of them, also if the broker
+    /// The record, or another one in the same request: librdkafka reports the error for all of them, even if the broker
     /// has named one.
     OneOfThem,
-    /// That of other records in the same request: the broker has named several.
+    /// Other records in the same request: the broker has named several.
     Another,
-    /// The record's: it will be refused again.
+    /// The record: it will be refused again.
     Record,
-    /// Its topic's: no record that goes there is taken until somebody has made or permitted it.
+    /// The topic of the record: no record for that topic is taken until somebody has made or permitted it.
     Topic,
-    /// Neither's: the record can be sent again.
+    /// Neither the record nor the topic: the record can be sent again.
     Nobody,
 }
 
-/// The error codes that stand for a refusal. Retriable ones never come back as long as `message.timeout.ms` is 0.
+/// Returns the party at fault for an error code. Retriable codes never arrive while `message.timeout.ms` is 0.
 pub(super) fn blame(code: RDKafkaErrorCode) -> Blame {
     use RDKafkaErrorCode::*;
     match code {
@@ -79,13 +80,13 @@ pub(super) fn blame(code: RDKafkaErrorCode) -> Blame {
 const UNREACHABLE: &str = "kafka: a broker cannot be reached";
 const ERRORS: &str = "kafka: errors";
 
-/// librdkafka's name for the state of a connection until the first answer.
+/// Name that librdkafka gives to the state of a connection until the first answer.
 const FIRST_REQUEST: &str = "APIVERSION_QUERY";
 
 // === impl Shared ===
 
 impl Shared {
-    /// Of the sink `name`; without `topic`, records choose theirs.
+    /// Makes the state of the sink `name`; without `topic`, records choose theirs.
     pub(super) fn new(name: &str, topic: Option<&str>) -> Self {
         let of_sink = |what| Throttle::new(Level::WARN, Owner::Sink(name.to_owned()), what);
         Self {
@@ -102,8 +103,8 @@ impl Shared {
         poison::ignore(self.state.lock())
     }
 
-    /// Waits until at most `outstanding` records are with librdkafka, or something came back if that is to count. False
-    /// when the time was over first.
+    /// Waits until at most `outstanding` records are with librdkafka, or, with `or_again`, until a record has come
+    /// back. Returns false if `until` came first.
     pub(super) fn wait(&self, outstanding: usize, or_again: bool, until: Instant) -> bool {
         let mut state = self.state();
         loop {
@@ -121,7 +122,7 @@ impl Shared {
         }
     }
 
-    /// Has the calling thread woken when a record was refused.
+    /// Registers the calling thread to be woken when a record was refused.
     pub(super) fn enlist(&self) {
         self.sink.get_or_init(std::thread::current);
     }
@@ -139,18 +140,18 @@ impl Shared {
     fn all_down(&self) {
         if !std::mem::replace(&mut self.log().down, true) {
             warn!(sink = self.name, "no kafka broker can be reached; records wait until one can");
-            // The next delivery says that it is over.
+            // The next delivery logs the end of the outage.
             self.state().delivered = false;
         }
     }
 
-    /// Says why a broker can't be reached, unless it is known that none can.
+    /// Logs why a broker cannot be reached, unless it is known that none can.
     fn unreachable(&self, reason: &str) {
         let log = self.log();
         if !log.down
             && let Some(suppressed) = log.unreachable.pass(Instant::now())
         {
-            // A broker hangs up on a client that does not begin with what it expects.
+            // A broker closes the connection of a client whose first bytes it does not expect.
             let help = if reason.contains(FIRST_REQUEST) { "; is `security.protocol` the broker's?" } else { "" };
             warn!(sink = self.name, suppressed, "kafka: {reason}{help}");
         }
@@ -170,7 +171,7 @@ impl Shared {
         }
     }
 
-    /// Whether records wait for this topic, whatever is wrong with it.
+    /// Returns true if records wait for this topic, whatever is wrong with it.
     pub(super) fn waits_for(&self, topic: &str) -> bool {
         self.topic.as_deref() == Some(topic)
     }
@@ -192,7 +193,7 @@ impl Shared {
             }
             Blame::OneOfThem | Blame::Record | Blame::Topic => Fate::Refused(code),
             Blame::Nobody => {
-                // Records are purged when the sink calls them back, and by librdkafka when the producer fails.
+                // Records are purged by the sink before it starts again, and by librdkafka when the producer fails.
                 let purged = matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight);
                 self.note(state, |again| {
                     if !purged {
@@ -234,8 +235,9 @@ impl ProducerContext<NoCustomPartitioner> for Context {
 }
 
 impl ClientContext for Context {
-    /// librdkafka's own lines. What it also reports as an error is told by [`Context::error`]; a connection that closes
-    /// is none, though it may be all that a broker says to a client that speaks no TLS.
+    /// Logs librdkafka's own lines. [`Context::error`] logs what librdkafka also reports as an error. A closed
+    /// connection is not an error for librdkafka, though a broker may say no more than that to a client that speaks no
+    /// TLS.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         use RDKafkaLogLevel::*;
         let sink = self.0.name.as_str();
@@ -252,8 +254,9 @@ impl ClientContext for Context {
         }
     }
 
-    /// Comes twice for each error, and again and again while a broker is down: then only other news is told, such as
-    /// that it is back and refuses the password. Whether the producer as a whole has failed the sink asks by itself.
+    /// Logs an error of the client. librdkafka calls this twice for each error, and again and again while a broker is
+    /// down: then only other news is logged, for example that the broker is back and refuses the password. The sink
+    /// itself asks whether the producer as a whole has failed.
     fn error(&self, error: KafkaError, reason: &str) {
         use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut, Resolve};
         match error.rdkafka_error_code() {
@@ -264,5 +267,5 @@ impl ClientContext for Context {
     }
 }
 
-/// The longest that the sink waits for librdkafka in one call.
+/// Maximum time that the sink waits for librdkafka in one call.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);

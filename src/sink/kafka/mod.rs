@@ -1,32 +1,33 @@
 //! Apache Kafka through librdkafka.
 //!
-//! **Delivered** means that Kafka has acknowledged the record, as `acks` asks for it; librdkafka's delivery report is
-//! the only thing that counts. The topic is the record's route, the key its key, the value its JSON without the LF, the
-//! timestamp the earlier of its `timestamp` and its receipt, and the header `id` its id as text. A broker refuses what
-//! is dated more than an hour ahead of its clock: what waited in a spool or a dead-letter file and is ahead of ours is
-//! sent with the time of sending.
+//! **Delivered** means that Kafka has acknowledged the record, as `acks` asks for it; only librdkafka's delivery report
+//! counts. The topic is the record's route, the key its key, the value its JSON without the LF, the timestamp the
+//! earlier of its `timestamp` and its receipt, and the header `id` its id as text. A broker refuses a record that is
+//! dated more than an hour ahead of the broker's clock. A record from a spool or a dead-letter file that is ahead of
+//! our clock is sent with the time of sending.
 //!
-//! **Retries** are librdkafka's: with `message.timeout.ms` at 0 it never gives a record up for its age, and with
-//! idempotence it keeps their order. What is left to do here:
-//! - Its queue is full: the rest of the batch waits until it has room again. Nothing later overtakes it.
-//! - The only topic of the sink does not exist, or is not permitted: everything waits for it (`topic.rs`).
+//! **Retries** are librdkafka's: with `message.timeout.ms` at 0 it never drops a record for its age, and with
+//! idempotence it keeps the order. The sink handles the rest:
+//! - librdkafka's queue is full: the rest of the batch waits until the queue has room again. No later record overtakes
+//!   it.
+//! - The only topic of the sink does not exist, or is not permitted: every record waits for it (`topic.rs`).
 //! - Kafka refuses a record for good (it is too large, or the topic that it chose does not exist or is not permitted):
 //!   the record is appended to the dead-letter file, dropped as `rejected`, and logged with its topic and id.
-//!   librdkafka's thread only notes the refusal; the sink's own thread writes the file, and hands nothing over before
-//!   it has.
-//! - Kafka refuses a request with many records because of one of them, and librdkafka does not say which: they are sent
-//!   again some at a time, and of those that are refused then each alone, and only the one that is refused alone is
-//!   dropped. Records of other requests that were on their way may overtake those: the only case in which the order
-//!   within a key is not kept.
-//! - Any other error (the producer failed as a whole, or properties limit the retries): what is still with librdkafka
-//!   is called back, the client is made anew, and everything without an answer is sent again in order. What Kafka had
-//!   stored without an answer is there twice then, with the same `id`.
+//!   librdkafka's thread only notes the refusal. The sink's own thread writes the file, and hands over no more records
+//!   before that is done.
+//! - Kafka refuses a request with many records because of one of them, and librdkafka does not say which. The records
+//!   are sent again in smaller requests, and those that are then refused are sent one in a request. Only a record that
+//!   is refused alone is dropped. Records of other requests in flight may overtake these records: the only case in
+//!   which the order within a key is not kept.
+//! - Any other error (the producer failed as a whole, or properties limit the retries): the records that librdkafka
+//!   still has are purged, the client is replaced, and every record without an answer is sent again in order. A record
+//!   that Kafka had stored without an answer is then stored twice, with the same `id`.
 //!
-//! Kafka drops what librdkafka itself sends a second time, as long as the broker remembers the producer:
+//! Kafka drops the duplicates that librdkafka itself sends, as long as the broker remembers the producer:
 //! `docs/promises.md` says when it does not.
 //!
-//! At the stop it waits for the answers until the deadline; what has none by then is dropped as `shutdown`, though
-//! Kafka may have stored some of it.
+//! At a stop, the sink waits for answers until the deadline. Records without an answer by then are dropped as
+//! `shutdown`, though Kafka may have stored some of them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -56,11 +57,11 @@ use delivery::{Blame, Context, PATIENCE, Shared, blame};
 use state::{Again, Group};
 use topic::Topic;
 
-/// Records handed over while the polling thread has to wait.
+/// Maximum number of records handed over under one lock, while the polling thread has to wait.
 const CHUNK: usize = 128;
-/// Records of one write to the dead-letter file.
+/// Maximum number of records in one write to the dead-letter file.
 const REFUSALS_PER_WRITE: usize = 1000;
-/// How long the reports of records that are called back may take at the stop.
+/// Maximum time to wait at a stop for the reports on purged records.
 const LAST_REPORTS: Duration = Duration::from_secs(1);
 
 /// Sends each record to the topic of its route.
@@ -70,23 +71,23 @@ pub struct Kafka {
     producer: ThreadedProducer<Context>,
     shared: Arc<Shared>,
     topic: Topic,
-    /// The topics that records have chosen, if they choose.
+    /// The topics that records have chosen; `None` if the sink has one topic.
     routes: Option<Routes>,
     dead_letters: DeadLetters,
-    /// Whether what came back is being waited for.
+    /// True while the sink waits for the reports on purged records.
     calling_back: bool,
-    /// Lines on requests that were refused.
+    /// Throttle for log lines on refused requests.
     groups: Throttle,
-    /// Lines on topics that records have chosen, and that cannot be used.
+    /// Throttle for log lines on topics that records have chosen and that cannot be used.
     missing: Throttle,
-    /// Why the client was made anew; until a record is delivered again, no new ones are taken.
+    /// Reason why the client was replaced; no new records are taken until one is delivered again.
     probation: Option<String>,
 }
 
 enum Step {
-    /// librdkafka has all that was taken.
+    /// librdkafka has every record that the sink took.
     Done,
-    /// It is slow; what was not taken waits.
+    /// librdkafka is slow; the batches that the sink did not take wait.
     Busy,
 }
 
@@ -96,7 +97,7 @@ enum HandOver {
     QueueFull {
         bytes: usize,
     },
-    /// Kafka has to be asked for the topic first.
+    /// The sink has to ask Kafka for the topic first.
     Doubt,
     Again,
 }
@@ -104,7 +105,7 @@ enum HandOver {
 // === impl Kafka ===
 
 impl Kafka {
-    /// Makes the client. Brokers need not be reachable; the error is about the properties.
+    /// Makes the client. The brokers need not be reachable. The error is about the properties.
     pub fn new(config: &KafkaConfig, name: &str) -> Result<Self, String> {
         let dead_letters = DeadLetters::new(config.dead_letter.as_ref(), name)?;
         let topic = Topic::new(config);
@@ -131,7 +132,7 @@ impl Kafka {
         })
     }
 
-    /// Hands over what was taken, as far as possible until `until`.
+    /// Hands over the records that the sink took, as far as possible until `until`.
     fn advance(&mut self, until: Instant) -> Result<Step, Error> {
         self.shared.enlist();
         loop {
@@ -187,7 +188,8 @@ impl Kafka {
         }
     }
 
-    /// A producer that has failed as a whole takes no more records and need not report on one to say so.
+    /// Asks whether the producer has failed as a whole: such a producer takes no more records and need not report on
+    /// one to say so.
     fn ask_whether_it_failed(&self) {
         if let Some((code, reason)) = self.producer.client().fatal_error() {
             let reason = format!("the kafka producer failed: {code}: {reason}");
@@ -218,17 +220,17 @@ impl Kafka {
             };
             let code = match &error {
                 KafkaError::MessageProduction(code) => *code,
-                // A topic with a NUL.
+                // The topic contains a NUL.
                 _ => RDKafkaErrorCode::InvalidTopic,
             };
             match (code, blame(code)) {
                 (RDKafkaErrorCode::QueueFull, _) => return Ok(HandOver::QueueFull { bytes: batch.line(&entry).len() }),
-                // The next call asks why.
+                // The next call asks for the reason.
                 (RDKafkaErrorCode::Fatal, _) => return Err(Error::Retry("the kafka producer failed".to_owned())),
                 (_, Blame::Topic) if self.shared.waits_for(route) => {
                     self.shared.note(&mut state, |again| again.topic = Some(code));
                 }
-                // librdkafka itself looks at one record at a time.
+                // An error from librdkafka itself concerns this record alone.
                 (_, Blame::Record | Blame::Topic | Blame::OneOfThem) => state.flight.refuse(ticket, code),
                 (_, Blame::Another | Blame::Nobody) => {
                     return Err(Error::Retry(format!("cannot hand a record to librdkafka: {code}")));
@@ -238,8 +240,8 @@ impl Kafka {
         Ok(HandOver::Some)
     }
 
-    /// After everything is handed over: `None` if there is more to do now. No new records are taken while few go
-    /// in a request or a new client has not proved itself.
+    /// Decides what to do after every record is handed over; `None` if there is more to do now. No new records are
+    /// taken while requests are small or a new client has not delivered a record yet.
     fn settle_down(&mut self, until: Instant) -> Result<Option<Step>, Error> {
         let (few, empty) = {
             let state = self.shared.state();
@@ -267,7 +269,7 @@ impl Kafka {
         }
     }
 
-    /// Waits until there is room for some more records.
+    /// Waits until librdkafka has room for some more records. Returns false if that takes longer than `until`.
     fn wait_for_room(&self, bytes: usize, until: Instant) -> Result<bool, Error> {
         let outstanding = self.shared.state().flight.outstanding();
         if outstanding == 0 {
@@ -275,25 +277,25 @@ impl Kafka {
                 "librdkafka's queue takes no record of {bytes} bytes; raise queue.buffering.max.kbytes"
             )));
         }
-        // One record at a time would wake this thread too often.
+        // A wake-up for each record would be too frequent.
         Ok(self.shared.wait(outstanding - outstanding.div_ceil(8), true, until))
     }
 
-    /// Calls back what librdkafka has, and when all is back, makes the client anew and begins at the oldest record.
-    /// False if that takes longer.
+    /// Purges the records that librdkafka has. When the reports on all of them are in, replaces the client and starts
+    /// again at the oldest record. Returns false if that takes longer than `until`.
     fn start_over(&mut self, again: &Again, until: Instant) -> Result<bool, Error> {
         if !self.calling_back {
             let purge = PurgeConfig::default().queue();
-            // What is on its way to a broker gets its answer, unless the producer has failed.
+            // A record in flight to a broker gets its answer, unless the producer has failed.
             self.producer.purge(if again.fatal { purge.inflight() } else { purge });
             self.calling_back = true;
         }
         if !self.shared.wait(0, false, until) {
-            // Meanwhile the producer may have failed as well.
+            // The producer may have failed as well: the next call purges again.
             self.calling_back = false;
             return Ok(false);
         }
-        // The last reports may have brought news.
+        // The last reports may have changed the reason.
         let (again, before) = {
             let mut state = self.shared.state();
             (state.again.take().unwrap_or_default(), state.group)
@@ -323,7 +325,7 @@ impl Kafka {
         Err(Error::Retry(reason))
     }
 
-    /// Makes the client anew; nothing may be outstanding.
+    /// Replaces the client; no record may be outstanding.
     fn renew(&mut self, group: Group) -> Result<(), Error> {
         self.producer = create(&self.config, &self.shared, group)
             .map_err(|error| Error::Retry(format!("cannot make the kafka client anew: {}", text(&error))))?;
@@ -334,8 +336,8 @@ impl Kafka {
         Ok(())
     }
 
-    /// Hands over and waits for answers until everything has one or the time is over. Only what ends the program is an
-    /// error.
+    /// Hands over records and waits for answers until every record has one or the deadline passes. Only a fatal error
+    /// is returned.
     fn drain(&mut self, deadline: Instant) -> Result<(), Error> {
         let mut told = String::new();
         while Instant::now() < deadline {
@@ -351,7 +353,7 @@ impl Kafka {
                         warn!(sink = self.name, "{reason}; tried again until the stop");
                         told = reason;
                     }
-                    // Nothing outstanding means nothing to wait for but time.
+                    // With no record outstanding, there is nothing to wait for but time.
                     let left = deadline.saturating_duration_since(Instant::now());
                     std::thread::sleep(Duration::from_millis(100).min(left));
                 }
@@ -379,7 +381,7 @@ impl Sink for Kafka {
     fn tick(&mut self) -> Result<(), Error> {
         let until = Instant::now() + PATIENCE;
         self.advance(until)?;
-        // Before the first record comes, so that the operator hears of it at the start.
+        // The topic is asked for before the first record comes, so that a fault is logged at the start.
         self.topic.ask(self.producer.client(), until)
     }
 

@@ -1,4 +1,4 @@
-//! What the sink and librdkafka's polling thread both change, under one lock.
+//! State that the sink and librdkafka's polling thread both change, under one lock.
 
 use rdkafka::error::RDKafkaErrorCode;
 
@@ -8,45 +8,45 @@ use crate::sink::flight::Flight;
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) flight: Flight<RDKafkaErrorCode>,
-    /// Whether a record was delivered since this was set to false.
+    /// True if a record was delivered since this was last set to false.
     pub(super) delivered: bool,
-    /// Set whenever something has come back: the cursor of the flight would pass it by.
+    /// Set whenever a record has come back: the cursor of the flight would skip it.
     pub(super) again: Option<Again>,
-    /// How many records go in a request now.
+    /// Limit on the records in one request now.
     pub(super) group: Group,
-    /// Whoever waits wants to be woken when so many records are outstanding, or fewer.
+    /// Number of outstanding records at or below which the waiting thread is to be woken.
     pub(super) wake_at: Option<usize>,
 }
 
-/// Why records have to be handed over again.
+/// Reasons why records have to be handed over again.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Again {
-    /// An error that is not the record's: for the operator.
+    /// An error that is not the record's fault, in words for the operator.
     pub(super) trouble: Option<String>,
-    /// What is wrong with the topic that all wait for.
+    /// Error of the topic that all records wait for.
     pub(super) topic: Option<RDKafkaErrorCode>,
-    /// The producer takes no more records.
+    /// True if the producer has failed and takes no more records.
     pub(super) fatal: bool,
-    /// Fewer records have to go in a request, because only one of those that failed together may be at fault.
+    /// True if fewer records have to go in a request, because only one of those that failed together may be at fault.
     pub(super) fewer: bool,
 }
 
-/// How many records go in a request.
+/// Limit on the records in one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Group {
-    /// As many as librdkafka's properties say.
+    /// The limit that librdkafka's properties set.
     #[default]
     Many,
-    /// Some, so that a record that is refused holds up few others.
+    /// A small number, so that a refused record holds up few others.
     Some,
-    /// One, so that nobody else is at fault.
+    /// One, so that no other record can be at fault.
     One,
 }
 
 // === impl Group ===
 
 impl Group {
-    /// The next smaller one.
+    /// Returns the next smaller group.
     pub(super) fn fewer(self) -> Self {
         match self {
             Self::Many => Self::Some,
@@ -54,7 +54,7 @@ impl Group {
         }
     }
 
-    /// The maximum, unless it is librdkafka's.
+    /// Returns the maximum number of records; `None` if librdkafka's properties set it.
     pub(super) fn records(self) -> Option<u32> {
         match self {
             Self::Many => None,

@@ -1,4 +1,4 @@
-//! The topic of a sink whose `topic` has no placeholder. As long as it is missing, or may not be written to, records
+//! The topic of a sink whose `topic` has no placeholder. While the topic is missing or may not be written to, records
 //! wait for it: somebody forgot to make it, and no record is at fault.
 
 use std::thread;
@@ -11,20 +11,20 @@ use super::delivery::Context;
 use crate::config::KafkaConfig;
 use crate::sink::Error;
 
-/// A broker that makes topics by itself says first that there is none.
+/// Time that a missing topic gets to appear: a broker that makes topics by itself first answers that there is none.
 const MADE_WITHIN: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
 pub(super) struct Topic {
-    /// `None` if records choose their topics.
+    /// The name of the topic; `None` if records choose their topics.
     name: Option<String>,
     commands: Commands,
-    /// Whether Kafka has to be asked for it.
+    /// True if the sink has to ask Kafka for the topic.
     in_doubt: bool,
 }
 
-/// What an operator types.
+/// The commands that an operator types.
 #[derive(Debug)]
 pub(super) struct Commands {
     brokers: String,
@@ -48,20 +48,20 @@ impl Topic {
         &self.commands
     }
 
-    /// Whether Kafka has to be asked before a record is sent to `route`. A spool or a dead-letter file may have the
-    /// topic of an earlier configuration.
+    /// Returns true if the sink has to ask Kafka before it sends a record to `route`. A record from a spool or a
+    /// dead-letter file may have the topic of an earlier configuration.
     pub(super) fn is_in_doubt(&self, route: &str) -> bool {
         self.in_doubt && self.name.as_deref() == Some(route)
     }
 
-    /// Kafka has refused the topic.
+    /// Notes that Kafka has refused the topic.
     pub(super) fn doubt(&mut self) {
         self.in_doubt = self.name.is_some();
     }
 
-    /// Asks Kafka for the topic, if it is in doubt. The error says what is missing and how to make it. Without an
-    /// answer until `until`, because brokers are away or slow, records are sent, and Kafka says of them what is
-    /// missing.
+    /// Asks Kafka for the topic, if it is in doubt. The error says what is missing and how to make it. If no answer
+    /// comes until `until`, because brokers are down or slow, records are sent, and Kafka's refusal of them says what
+    /// is missing.
     pub(super) fn ask(&mut self, client: &Client<Context>, until: Instant) -> Result<(), Error> {
         let Some(name) = self.name.as_deref().filter(|_| self.in_doubt) else { return Ok(()) };
         let made_until = until.min(Instant::now() + MADE_WITHIN);
@@ -76,7 +76,7 @@ impl Topic {
     }
 }
 
-/// Why Kafka refuses the topic, if it says so in time.
+/// Returns the reason why Kafka refuses the topic, if Kafka answers in time.
 fn ask(client: &Client<Context>, name: &str, until: Instant) -> Option<RDKafkaErrorCode> {
     let time = until.saturating_duration_since(Instant::now()).max(PAUSE);
     let metadata = client.fetch_metadata(Some(name), time).ok()?;
@@ -88,7 +88,7 @@ fn ask(client: &Client<Context>, name: &str, until: Instant) -> Option<RDKafkaEr
 // === impl Commands ===
 
 impl Commands {
-    /// What is wrong with a topic, and what to do about it.
+    /// Returns what is wrong with a topic, and what to do about it.
     pub(super) fn explain(&self, topic: &str, code: RDKafkaErrorCode) -> String {
         use RDKafkaErrorCode::{TopicAuthorizationFailed, UnknownTopic, UnknownTopicOrPartition};
         let Self { brokers, user } = self;

@@ -1,35 +1,35 @@
-//! A batch in the buffer of the spool, of which the disk may have a part.
+//! A batch in the spool's buffer, of which the disk may have a part.
 
 use crate::buffer::Batch;
 
 /// A batch that was appended to the spool.
 pub(super) struct Appended {
-    /// Accounts for the records that the disk does not have.
+    /// The batch, which accounts for the records that the disk does not have.
     pub(super) batch: Batch,
     /// The number of its last record in the spool.
     pub(super) last: u64,
-    /// The number of records, from the first, that the disk has.
+    /// Number of records, from the first, that the disk has.
     stored: usize,
 }
 
 impl Appended {
-    /// A batch of which the disk has nothing yet.
+    /// Makes the entry for a batch of which the disk has nothing yet.
     pub(super) const fn new(batch: Batch, last: u64) -> Self {
         Self { batch, last, stored: 0 }
     }
 
-    /// The number of its first record in the spool.
+    /// Returns the number of the batch's first record in the spool.
     pub(super) fn first(&self) -> u64 {
         self.last + 1 - self.batch.entries().len() as u64
     }
 
-    /// The number of records that the disk does not have.
+    /// Returns the number of records that the disk does not have.
     pub(super) fn left(&self) -> u64 {
         (self.batch.entries().len() - self.stored) as u64
     }
 
-    /// The disk has the records up to the number `durable`: they count as spooled, because the stage may read them back
-    /// before the rest is there.
+    /// Notes that the disk has the records up to the number `durable`. They count as spooled, because the stage may
+    /// read them back before the rest is on the disk.
     pub(super) fn store(&mut self, durable: u64) {
         // A batch holds less than 4 GiB.
         let stored = (durable + 1).saturating_sub(self.first()).min(self.batch.entries().len() as u64) as usize;

@@ -1,4 +1,4 @@
-//! Records as the spool has them, to and fro.
+//! Conversion of records to and from the spool's form.
 
 use std::sync::Arc;
 
@@ -7,18 +7,18 @@ use crate::ledger::SinkLedger;
 use crate::receipt::Receipt;
 use crate::spool::{self, Spool};
 
-/// Whether the spool could hold each of the records, were it empty.
+/// Returns true if an empty spool could hold each of the records.
 pub(super) fn fits(spool: &Spool, records: &Records) -> bool {
     let most = spool.longest_record();
     let longest = |entry: &Entry| {
         let key = records.key(entry).map_or(0, str::len);
         (records.line(entry).len() + records.route(entry).len() + key) as u64 + OVERHEAD
     };
-    // That all of them together fit is the usual case, and quick to see.
+    // Usually all records together fit, which is quick to check.
     records.size() as u64 + OVERHEAD <= most || records.entries().iter().all(|entry| longest(entry) <= most)
 }
 
-/// Puts records into the spool's buffer, and gives the number of the last. Each of them [`fits`].
+/// Appends records to the spool's buffer, and returns the number of the last. Each record must pass [`fits`].
 pub(super) fn append(spool: &mut Spool, records: &Records) -> u64 {
     let mut last = 0;
     for entry in records.entries() {
@@ -34,16 +34,16 @@ pub(super) fn append(spool: &mut Spool, records: &Records) -> u64 {
     last
 }
 
-/// More than what a record takes in the spool besides its line, its route and its key.
+/// Upper bound on the bytes that a record takes in the spool besides its line, its route and its key.
 const OVERHEAD: u64 = 128;
 
-/// Records that were read back, as they become a batch.
+/// Records that were read back, before they become a batch.
 #[derive(Default)]
 pub(super) struct Chunk {
     lines: Vec<u8>,
     pub(super) entries: Vec<Entry>,
     text: String,
-    /// The number of the last.
+    /// The number of the last record.
     pub(super) last: Option<u64>,
 }
 
@@ -72,7 +72,7 @@ impl Chunk {
     }
 }
 
-/// A chunk is far below 4 GiB.
+/// Makes a span; a chunk is far below 4 GiB.
 fn span(start: usize, end: usize) -> Span {
     Span { start: start as u32, end: end as u32 }
 }

@@ -1,4 +1,4 @@
-//! How it ends: nothing that the sink does not have may be forgotten.
+//! The end of the stage: no record that the sink does not have may be lost.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,13 +11,13 @@ use crate::ledger::Reason;
 use crate::sink::End;
 use crate::spool;
 
-/// How long the last outcomes may take when the time for the stop is over.
+/// Maximum time to wait for the last outcomes after the stop deadline.
 const LAST_OUTCOMES: Duration = Duration::from_millis(200);
-/// How long a sender that already has room may take to use it.
+/// Maximum time that a sender which already has room may take to use it.
 const LAST_SENDERS: Duration = Duration::from_secs(1);
 
 impl Stage {
-    /// Lets the cursor pass also what the sink has had from memory before the disk had it.
+    /// Moves the cursor also past delivered records that the sink got from memory before the disk had them.
     fn settle_all(&mut self) -> Result<(), spool::Error> {
         self.spool.acknowledge(self.done)?;
         while self.spool.acknowledged() < self.done && !self.spool.is_read() {
@@ -28,7 +28,7 @@ impl Stage {
         self.spool.checkpoint()
     }
 
-    /// Gives up what is in memory: its senders send it again.
+    /// Drops the batches in memory: their senders send them again.
     pub(super) fn fail(mut self, reason: String) -> End {
         self.output = None;
         self.take_the_rest();
@@ -38,7 +38,7 @@ impl Stage {
         End::Failed(reason)
     }
 
-    /// Takes what is left in the queue. A sender that has room already may still use it.
+    /// Takes the batches left in the queue. A sender that already has room may still use it.
     fn take_the_rest(&mut self) {
         self.input.close();
         let until = Instant::now() + LAST_SENDERS;
@@ -47,11 +47,11 @@ impl Stage {
         {}
     }
 
-    /// Keeps on the disk what the sink does not have.
+    /// Writes the records that the sink does not have to the disk.
     pub(super) fn finish(mut self) -> End {
         if !self.given.is_empty() {
-            // The sink is away: its worker need not wait for it either. It hears that before it sees the end of its
-            // queue, at which it would wait for as long as the stop may still take.
+            // The sink is away, so its worker need not wait for it either. The worker must learn this before it sees
+            // the end of its queue: there it would wait until the stop deadline.
             self.control.hurry();
         }
         self.output = None;
@@ -80,7 +80,7 @@ impl Stage {
         self.flush()
     }
 
-    /// Waits a moment for the last outcomes: what the sink has need not come again.
+    /// Waits a moment for the last outcomes: records that the sink has need not come again.
     fn hear_the_last(&mut self) -> Result<(), spool::Error> {
         let until = Instant::now() + LAST_OUTCOMES;
         while self.given.iter().any(|given| given.failed.is_none()) && Instant::now() < until {
@@ -92,8 +92,8 @@ impl Stage {
         Ok(())
     }
 
-    /// Drops what neither the sink nor the disk has, and says how many records that were. Its sources hear that it
-    /// failed.
+    /// Drops the records that neither the sink nor the disk has, and returns how many they were. Their sources get a
+    /// failure.
     fn give_up_the_rest(&mut self) -> u64 {
         let mut dropped = 0;
         let durable = self.spool.durable();
@@ -105,7 +105,7 @@ impl Stage {
             let records = given.records.as_ref().map_or(0, |records| records.entries().len() as u64);
             let stored = stored_part(durable, given.last, records);
             self.ledger.store_part(stored);
-            // What is still with a sink that is blocked is counted when the process ends.
+            // Records that a blocked sink still holds are counted when the process ends.
             let returned = given.returned.min(stored);
             self.ledger.keep_returned(returned);
             self.ledger.drop_returned(given.returned - returned, Reason::Shutdown);
@@ -139,7 +139,8 @@ impl Stage {
     }
 }
 
-/// How many of `records`, whose last has the number `last`, are on a disk that has those up to the number `durable`.
+/// Returns how many of `records`, the last of which has the number `last`, are on a disk that has the records up to the
+/// number `durable`.
 fn stored_part(durable: u64, last: Option<u64>, records: u64) -> u64 {
     last.map_or(0, |last| records.saturating_sub(last.saturating_sub(durable)))
 }

@@ -1,4 +1,4 @@
-//! The thread before it has its spool: after a reload, another sink may have that still.
+//! The spool thread before it owns its spool, which the previous sink may still hold after a reload.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,13 +17,13 @@ use crate::sink::worker::{self, Control, End, Worker};
 use crate::spool::{self, CursorState, Disk, Recovery, Settings, Spool};
 use crate::throttle::{Owner, Throttle};
 
-/// How long a sender that already has room may take to use it, when the spool cannot be had.
+/// Maximum time that a sender which already has room may take to use it when the spool cannot be opened.
 const LAST_SENDERS: Duration = Duration::from_secs(1);
 
-/// What a stage is made of, without its spool.
+/// The parts of a stage, without its spool.
 pub(in crate::sink) struct Entrance {
     name: String,
-    /// Whose the spool is.
+    /// The owner that the spool is to have.
     owner: spool::Owner,
     spool: SpoolConfig,
     input: Receiver,
@@ -33,9 +33,9 @@ pub(in crate::sink) struct Entrance {
 }
 
 impl Entrance {
-    /// What there is without the spool, and the queue that the sink's worker empties. The sources have at most
-    /// `most_in_flight` bytes in flight; the sink is given less, because otherwise it would hold up the sources before
-    /// it is behind.
+    /// Makes the parts of the stage that need no spool, and the queue that the sink's worker empties. The sources have
+    /// at most `most_in_flight` bytes in flight. The sink gets less, because otherwise it would hold up the sources
+    /// before it is behind.
     pub(in crate::sink) fn new(
         config: &SinkConfig,
         spool: &SpoolConfig,
@@ -52,7 +52,7 @@ impl Entrance {
         (Self { name, owner, spool, input, output, control, ledger }, receiver)
     }
 
-    /// Opens the spool and starts the thread, named `spool-NAME`, which begins when it is its turn.
+    /// Opens the spool and starts the thread, named `spool-NAME`, which begins work when its turn comes.
     pub(in crate::sink) fn open(self, turn: Turn) -> Result<Worker, String> {
         let (spool, found) = self.open_spool()?;
         self.start(move |mut entrance| {
@@ -64,7 +64,7 @@ impl Entrance {
         })
     }
 
-    /// Starts the thread, which opens the spool when it is its turn.
+    /// Starts the thread, which opens the spool when its turn comes.
     pub(in crate::sink) fn open_later(self, turn: Turn) -> Result<Worker, String> {
         self.start(move |mut entrance| {
             if !turn.wait(&entrance.control) {
@@ -94,7 +94,7 @@ impl Entrance {
         Ok((spool, found))
     }
 
-    /// Sees to it that what waits in the spool can be delivered by this sink, and notes whose it is.
+    /// Checks that this sink can deliver the records in the spool, and records the sink as the owner of the spool.
     fn claim(&self, spool: &mut Spool) -> Result<(), String> {
         let (path, records) = (self.spool.directory.display(), spool.figures().pending_records);
         let before = spool.owner();
@@ -120,7 +120,7 @@ impl Entrance {
         }
         match spool.set_owner(&self.owner) {
             Err(error) if of_another_kind.is_some() => Err(error.to_string()),
-            // A full disk must not keep the records from being delivered.
+            // A full disk must not prevent the delivery of the records.
             Err(error) => {
                 warn!(sink = self.name, "{error}; a sink of another kind will not be kept from this spool");
                 Ok(())
@@ -172,12 +172,12 @@ impl Entrance {
         }
     }
 
-    /// Drops what waits in the queue.
+    /// Drops the batches in the queue.
     fn drop_all(&mut self) {
         self.input.close();
         let mut batches = VecDeque::new();
         let until = Instant::now() + LAST_SENDERS;
-        // A sender that has room already may still use it.
+        // A sender that already has room may still use it.
         while self.input.receive(&mut batches, BATCHES_PER_COMMIT, TICK_BEHIND) != Received::Closed
             && Instant::now() < until
         {
@@ -186,7 +186,7 @@ impl Entrance {
     }
 }
 
-/// Says what the last run has left.
+/// Logs what the last run left in the spool.
 fn report(sink: &str, found: &Recovery, records: u64) {
     let damaged = found.torn.is_some()
         || found.missing > 0

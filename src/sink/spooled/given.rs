@@ -1,4 +1,4 @@
-//! What the sink was given and has not delivered.
+//! The batches that the sink was given and has not delivered.
 
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -10,23 +10,24 @@ use crate::receipt::{Receipt, Resolved};
 /// A batch that the sink was given.
 pub(super) struct Given {
     pub(super) since: Instant,
-    /// The records, as long as they are not in the spool.
+    /// The records, while they are not in the spool.
     pub(super) records: Option<Arc<Records>>,
-    /// The number of the last of them there.
+    /// The number in the spool of the batch's last record, if the batch is there.
     pub(super) last: Option<u64>,
-    /// The source's receipt, as long as they are neither on the disk nor delivered.
+    /// The source's receipt, while the records are neither on the disk nor delivered.
     pub(super) owed: Option<Owed>,
-    /// How many records the sink does not have and has not refused for good, once that is known.
+    /// Number of records that the sink does not have and has not refused for good; `None` until that is known.
     pub(super) failed: Option<u64>,
-    /// What the sink holds of the batch, as long as it holds any.
+    /// The receipt of the part that the sink still holds; gone when the sink holds none of the batch.
     pub(super) receipt: Weak<Receipt>,
-    /// Whether the disk has the records.
+    /// True if the disk has the records.
     pub(super) stored: bool,
-    /// How many records the sink has given back, whose fate is open.
+    /// Number of records that the sink has given back and whose fate is open.
     pub(super) returned: u64,
 }
 
-/// A receipt that fails unless it is paid: whatever becomes of the thread, no source is told what is not so.
+/// A receipt that fails unless [`Owed::pay`] releases it: whatever happens to the thread, no source gets a false
+/// success.
 pub(super) struct Owed(Option<Arc<Receipt>>);
 
 // === impl Owed ===
@@ -52,24 +53,24 @@ impl Drop for Owed {
 // === impl Given ===
 
 impl Given {
-    /// Its source need not wait any longer.
+    /// Releases the source's receipt: the source need not wait any longer.
     pub(super) fn pay(&mut self) {
         if let Some(owed) = self.owed.take() {
             owed.pay();
         }
     }
 
-    /// Whether its records are in the spool's buffer, and not on the disk.
+    /// Returns true if the records are in the spool's buffer and not on the disk.
     pub(super) const fn is_appended(&self) -> bool {
         !self.stored && self.last.is_some()
     }
 
-    /// Whether the disk or the sink has all of it.
+    /// Returns true if the disk or the sink has all of the batch.
     pub(super) fn is_safe(&self) -> bool {
         self.stored || self.failed == Some(0)
     }
 
-    /// The disk has its records: they are safe, whatever becomes of the sink.
+    /// Notes that the disk has the records: they are safe, whatever becomes of the sink.
     pub(super) fn store(&mut self, ledger: &SinkLedger) {
         self.stored = true;
         self.records = None;
@@ -80,7 +81,7 @@ impl Given {
         self.pay();
     }
 
-    /// The sink is done with it.
+    /// Takes in the outcome of a batch that the sink has resolved.
     pub(super) fn resolve(&mut self, resolved: Resolved, ledger: &SinkLedger) {
         self.failed = Some(resolved.failed);
         if resolved.stored {

@@ -7,18 +7,17 @@
 //!              spool
 //! ```
 //!
-//! **Always**: every batch goes to the disk, and then to the sink. **Overflow**: it goes to the sink at once, and to
-//! the disk only when the sink is behind: its queue has no room, or what it was given longest ago is older than
-//! `BEHIND`. Then what it has and has not delivered goes to the disk first and all that follows behind it, so that the
-//! order on the disk is the order in which the records came; and it goes on so until the sink has been given everything
-//! that is on the disk.
+//! **Always**: every batch goes to the disk first, and then to the sink. **Overflow**: a batch goes to the sink at
+//! once, and to the disk only when the sink is behind: the sink's queue has no room, or the oldest batch that the sink
+//! was given and has not delivered is older than `BEHIND`. Then the batches in flight in the sink go to the disk first
+//! and all later batches behind them, so that the order on the disk is the order of arrival. This lasts until the sink
+//! has been given everything that is on the disk.
 //!
-//! A source that waits for a receipt has it when its records are on the disk or the sink has them, whichever is first.
-//! The spool's cursor passes a batch when the sink has it and all before it.
+//! A source that waits for a receipt gets it when its records are on the disk or the sink has them, whichever comes
+//! first. The spool's cursor passes a batch when the sink has it and all batches before it.
 //!
-//! What the sink has not delivered when the time for a stop is over goes to the disk too; the next start begins with
-//! it. That time is over early when everything is on the disk and the sink is away: it has delivered nothing for
-//! `AWAY`.
+//! Records that the sink has not delivered by the stop deadline go to the disk too; the next start begins with them.
+//! The stop ends early when everything is on the disk and the sink is away: it has delivered nothing for `AWAY`.
 
 mod appended;
 mod chunk;
@@ -52,33 +51,34 @@ use crate::receipt::{Receipt, Resolved, Ticket};
 use crate::spool::{self, Spool};
 use crate::throttle::Throttle;
 
-/// The most batches that share one fdatasync.
+/// Maximum number of batches that share one fdatasync.
 const BATCHES_PER_COMMIT: usize = 256;
-/// When so many bytes wait for the disk, they are written before more are taken: a copy of them is in memory.
+/// Maximum number of bytes that wait for the disk: the stage writes them before it takes more, because memory holds a
+/// copy of them.
 const BYTES_PER_COMMIT: u64 = 8 << 20;
-/// How often the cursor is written while the sink takes nothing, so that it says which records were durable.
+/// Interval at which the cursor is written while the sink takes nothing, so that it records which records were durable.
 const CURSOR_EVERY: Duration = Duration::from_secs(10);
-/// What is read back from the disk at a time, in bytes.
+/// Number of bytes that are read back from the disk at a time.
 const CHUNK: usize = 256 << 10;
-/// A sink that has had a batch for so long is behind.
+/// Age of the oldest undelivered batch from which the sink is behind.
 const BEHIND: Duration = Duration::from_secs(1);
-/// A sink that has delivered nothing for so long, or for a quarter of the time of a stop, is away: the stop does not
-/// wait for it. A broker whose answers take two seconds is not.
+/// Time without a delivery, during a stop, after which the sink is away and the stop does not wait for it. A quarter of
+/// the time of a stop applies if that is less. A broker whose answers take two seconds is not away.
 const AWAY: Duration = Duration::from_secs(3);
-/// The longest time without a look at the sink and the clock.
+/// Maximum time between two checks of the sink and the clock.
 const TICK: Duration = Duration::from_secs(1);
-/// The same while the sink is behind, whose room does not wake this thread.
+/// Maximum time between two checks while the sink is behind: room in its queue does not wake this thread.
 const TICK_BEHIND: Duration = Duration::from_millis(10);
 
 const GIVEN_UP: &str = "the spool is full, and drops its oldest records";
 
-/// The thread's own.
+/// State of the thread.
 struct Stage {
     name: String,
     mode: SpoolMode,
     spool: Spool,
     input: Receiver,
-    /// The sink's queue, until there is nothing more to give.
+    /// The sink's queue; `None` when nothing more is to be given.
     output: Option<Sender>,
     control: Control,
     ledger: Arc<SinkLedger>,
@@ -86,37 +86,37 @@ struct Stage {
     /// The directory of the spool.
     directory: PathBuf,
     spooling: Spooling,
-    /// When a stop was first seen.
+    /// Time when a stop was first seen.
     stopping: Option<Instant>,
-    /// When the sink last had something that it was given.
+    /// Time when the sink last delivered a batch.
     progress: Instant,
-    /// When the cursor was last written for certain.
+    /// Time when the cursor was last checkpointed.
     saved: Instant,
-    /// Batches that are neither with the sink nor in the spool.
+    /// Batches that neither the sink nor the spool has.
     waiting: VecDeque<Batch>,
-    /// Batches in the spool's buffer, not yet on the disk, or only a part of the first.
+    /// Batches in the spool's buffer that are not on the disk, except perhaps a part of the first.
     appended: VecDeque<Appended>,
-    /// What the sink was given and has not delivered, or has before an older one.
+    /// Batches that the sink was given and has not delivered, or has delivered before an older one.
     given: VecDeque<Given>,
-    /// The number of the first of them.
+    /// The number of the first batch in `given`.
     first: u64,
-    /// The last record in the spool that the sink was given from memory before: what is read back up to it is passed
-    /// by.
+    /// Records of the spool up to this number were already given to the sink from memory; they are skipped when read
+    /// back.
     passed: u64,
-    /// The sink has everything in the spool up to this record.
+    /// Number of the record up to which the sink has every record of the spool.
     done: u64,
     outcomes: Arc<Mutex<Vec<Resolved>>>,
-    /// Whether the input has ended.
+    /// True if the input has ended.
     closed: bool,
-    /// Whether an attempt to bring `appended` to the disk has failed, perhaps behind a part of it.
+    /// True if an attempt to write `appended` to the disk has failed, perhaps after a part of it.
     in_part: bool,
-    /// Whether the last attempt to write to the disk has failed.
+    /// True if the last attempt to write to the disk failed.
     unwritten: bool,
-    /// Whether the last attempt to move the cursor has failed.
+    /// True if the last attempt to move the cursor failed.
     unsettled: bool,
     when_full: WhenFull,
     losses: Throttle,
-    /// Records that damage has taken, as far as they are counted in the ledger.
+    /// Number of damaged records that the ledger has already counted.
     damaged: u64,
 }
 
@@ -129,7 +129,7 @@ impl Stage {
         }
     }
 
-    /// Until the input has ended and the sink has everything, or the time for the stop is over. The error is fatal.
+    /// Runs until the input has ended and the sink has everything, or until the stop deadline. The error is fatal.
     fn work(&mut self) -> Result<(), String> {
         let mut pause = None;
         loop {
@@ -143,7 +143,7 @@ impl Stage {
             }
             let moved = match settled {
                 Err(spool::Error::Fatal { .. }) => settled,
-                // A cursor that cannot be written holds up nothing else.
+                // A failure to write the cursor does not stop the rest.
                 _ => self.move_on().and(settled),
             };
             self.tell_of_spooling();
@@ -153,8 +153,8 @@ impl Stage {
                 Err(error @ spool::Error::Fatal { .. }) => return Err(error.to_string()),
                 Err(error) => pause = Some(self.fault.failed(&error.to_string(), Instant::now())),
             }
-            // The worker is told last: at the end of its queue it would wait for its destination until the stop is
-            // over.
+            // The end of the queue reaches the worker last: from then on the worker would wait for its destination
+            // until the stop deadline.
             let is_read = || self.waiting.is_empty() && self.appended.is_empty() && self.spool.is_read();
             if self.closed && self.given.is_empty() && is_read() {
                 return Ok(());
@@ -184,25 +184,27 @@ impl Stage {
         }
     }
 
-    /// Whether the sink has ended before its queue, and a stop has begun.
+    /// Returns true if the sink ended before its queue, and a stop has begun.
     fn has_sink_ended(&self) -> bool {
         self.control.deadline().is_some() && self.output.as_ref().is_some_and(Sender::is_closed)
     }
 
-    /// Whether a stop need not wait for the sink: everything is on the disk, and the sink has taken nothing for a
-    /// while.
+    /// Returns true if a stop need not wait for the sink: everything is on the disk, and the sink has taken nothing for
+    /// a while.
     fn is_away(&self) -> bool {
         let is_safe = || self.waiting.is_empty() && self.appended.is_empty() && self.given.iter().all(Given::is_safe);
         self.closed && self.left_of(AWAY).is_some_and(|left| left.is_zero()) && is_safe()
     }
 
-    /// In a stop: how long the sink may still take until it has taken nothing for `time`, or for a quarter of the stop.
+    /// Returns, during a stop, the time left until the sink has taken nothing for `time`, or for a quarter of the time
+    /// of the stop if that is less.
     fn left_of(&self, time: Duration) -> Option<Duration> {
         let time = time.min(self.control.timeout() / 4);
         self.stopping.map(|stopping| time.saturating_sub(self.progress.max(stopping).elapsed()))
     }
 
-    /// Takes batches from the queue, unless there are some for which there was no room: then it waits for `pause`.
+    /// Takes batches from the queue. If earlier batches still wait because there was no room for them, waits for
+    /// `pause` instead.
     fn take(&mut self, pause: Option<Duration>) {
         if self.stopping.is_none() && self.control.deadline().is_some() {
             self.stopping = Some(Instant::now());
@@ -221,10 +223,11 @@ impl Stage {
         }
     }
 
-    /// Hands on, writes to the disk, and reads back, as far as each can be done now.
+    /// Hands batches to the sink, writes to the disk, and reads back, as far as each is possible now.
     fn move_on(&mut self) -> Result<(), spool::Error> {
         self.pass_on();
-        // A spool that is full gets room only from what the sink is given.
+        // A full spool gets room only through the batches that the sink is given: a failed write does not stop the
+        // feed.
         let stored = self.store();
         self.unwritten = stored.is_err() || (self.unwritten && !self.is_written());
         if let Err(spool::Error::Fatal { .. }) = stored {
@@ -233,23 +236,24 @@ impl Stage {
         self.feed().and(stored)
     }
 
-    /// Whether the sink takes what it is given more slowly than it comes.
+    /// Returns true if the sink takes batches more slowly than they arrive.
     fn is_behind(&self) -> bool {
         self.until_behind().is_some_and(|time| time.is_zero())
     }
 
-    /// How long it takes until the sink is behind, if it takes nothing until then; `None` if it has nothing.
+    /// Returns the time until the sink is behind if it delivers nothing until then; `None` if it has nothing to
+    /// deliver.
     fn until_behind(&self) -> Option<Duration> {
         let left = BEHIND.saturating_sub(self.given.front()?.since.elapsed());
         Some(self.left_of(BEHIND).map_or(left, |stop| stop.min(left)))
     }
 
-    /// Whether all that was appended to the spool is on the disk.
+    /// Returns true if every record that was appended to the spool is on the disk.
     fn is_written(&self) -> bool {
         self.spool.figures().buffered_records == 0
     }
 
-    /// Gives the sink what need not go to the disk, or cannot, because that has no room.
+    /// Gives the sink the batches that need not go to the disk, or cannot because the disk has no room.
     fn pass_on(&mut self) {
         let Some(output) = self.output.clone() else { return };
         if self.mode != SpoolMode::Overflow {
@@ -263,7 +267,7 @@ impl Stage {
                 (None, Some(batch)) => (batch.size(), durable + 1),
                 (None, None) => return,
             };
-            // What the disk has a part of is read back from there.
+            // A batch of which the disk has a part is read back from there.
             let Some(room) = output.try_room(size).filter(|_| first > durable) else { return };
             if let Some(Appended { batch, last, .. }) = self.appended.pop_front() {
                 room.send(self.give(batch, None));
@@ -275,9 +279,9 @@ impl Stage {
         }
     }
 
-    /// Writes to the disk what waits, behind what the sink was given and has not delivered.
+    /// Writes the waiting batches to the disk, behind the batches that the sink was given and has not delivered.
     fn store(&mut self) -> Result<(), spool::Error> {
-        // What an earlier attempt has left is first.
+        // Records that an earlier attempt left in the buffer come first.
         self.flush()?;
         if self.is_unwritten() {
             self.append_given()?;
@@ -290,13 +294,13 @@ impl Stage {
         Ok(())
     }
 
-    /// Brings what was appended to the disk, or the first part of it.
+    /// Flushes the appended records to the disk, or the first part of them.
     fn flush(&mut self) -> Result<(), spool::Error> {
         if self.is_written() && self.appended.is_empty() {
             return Ok(());
         }
         self.in_part &= !self.appended.is_empty();
-        // After an attempt that failed, some may be on the disk already, and read back.
+        // After a failed attempt, some records may be on the disk and read back already.
         let are_next = self.spool.is_read() && !self.in_part;
         self.in_part = true;
         let committed = self.commit();
@@ -315,7 +319,7 @@ impl Stage {
         committed
     }
 
-    /// Sees which batches that the sink was given are on the disk now.
+    /// Marks the batches that the sink was given and that are on the disk now.
     fn store_given(&mut self) {
         let durable = self.spool.durable();
         let on_disk = |given: &&mut Given| given.is_appended() && given.last.is_some_and(|last| last <= durable);
@@ -324,7 +328,8 @@ impl Stage {
         }
     }
 
-    /// Lets go of what is on the disk, which may end within a batch: it is read back from there.
+    /// Removes from `appended` the batches that are on the disk. If the durable part ends within a batch, the part on
+    /// the disk is counted, and the batch is read back from there.
     fn store_appended(&mut self) {
         let durable = self.spool.durable();
         while let Some(front) = self.appended.front_mut() {
@@ -336,8 +341,8 @@ impl Stage {
         }
     }
 
-    /// Brings what was appended to the disk. A full spool gives up its oldest records for it, where the configuration
-    /// says so.
+    /// Commits the appended records to the disk. A full spool drops its oldest records to make room, if the
+    /// configuration says so.
     fn commit(&mut self) -> Result<(), spool::Error> {
         loop {
             match self.spool.commit() {
@@ -348,10 +353,10 @@ impl Stage {
         }
     }
 
-    /// False if there is nothing that can be given up.
+    /// Drops the oldest records of the spool. Returns false if there are none to drop.
     fn give_up_oldest(&mut self) -> Result<bool, spool::Error> {
         let Some(unread) = self.spool.give_up_oldest()? else { return Ok(false) };
-        // Up to `passed`, the sink has them.
+        // The sink has the records up to `passed`.
         let records = unread.end.saturating_sub(unread.start.max(self.passed + 1));
         self.ledger.drop_spooled(records, Reason::SpoolFull);
         if records > 0
@@ -362,7 +367,7 @@ impl Stage {
         Ok(true)
     }
 
-    /// Whether there is anything that has to go to the disk.
+    /// Returns true if any batch has to go to the disk.
     fn is_unwritten(&self) -> bool {
         let unwritten = self.given.iter().any(|given| given.records.is_some() && given.failed.is_none());
         !self.waiting.is_empty() || (self.is_behind() && unwritten)
@@ -404,11 +409,11 @@ impl Stage {
         if self.spool.figures().buffered_bytes >= BYTES_PER_COMMIT { self.flush() } else { Ok(()) }
     }
 
-    /// All batches are on the disk: the sink has them from memory if they are next and it has room for all of them, and
-    /// otherwise from the disk.
+    /// Handles the appended batches after a complete flush. The sink gets them from memory if they come next and its
+    /// queue has room for all of them, and otherwise from the disk.
     fn stored(&mut self, are_next: bool) {
         if self.appended.is_empty() {
-            // The sink has all of it, and was given it when there was nothing else to read.
+            // The sink has every record, and was given them when there was nothing else to read.
             return self.spool.skip();
         }
         let batches = std::mem::take(&mut self.appended);
@@ -424,7 +429,8 @@ impl Stage {
         self.spool.skip();
     }
 
-    /// Notes that the sink is given a batch, whose last record is `last` in the spool if it is there.
+    /// Notes that the sink is given a batch. `last` is the number of its last record in the spool, if the batch is
+    /// there.
     fn give(&mut self, mut batch: Batch, last: Option<u64>) -> Batch {
         let durable = last.is_some() || batch.is_awaited();
         let written = last.is_some();
@@ -449,20 +455,20 @@ impl Stage {
         Ticket { number, outcomes: Arc::clone(&self.outcomes), spool: thread::current() }
     }
 
-    /// Gives the sink what is on the disk and was not given yet.
+    /// Gives the sink the records that are on the disk and that it was not given yet.
     fn feed(&mut self) -> Result<(), spool::Error> {
         let Some(output) = self.output.clone() else { return Ok(()) };
         while !self.spool.is_read() {
             let Some(room) = output.try_room(CHUNK) else { return Ok(()) };
             let (mut chunk, passed) = (Chunk::default(), self.passed);
             let read = self.spool.read(CHUNK, |record| {
-                // What the sink has had from memory it must not have twice.
+                // The sink must not get a record twice that it was given from memory.
                 if record.seq > passed {
                     chunk.push(&record);
                 }
             });
             self.count_damage();
-            // What was read before an error is handed on before it.
+            // Records that were read before an error are handed on first.
             let Some(last) = chunk.last else {
                 read?;
                 continue;
@@ -493,7 +499,7 @@ impl Stage {
         self.damaged = damaged;
     }
 
-    /// Hears what the sink has delivered, and lets the cursor pass it.
+    /// Takes in the outcomes that the sink reports, and moves the cursor past the batches that are delivered.
     fn settle(&mut self) -> Result<(), spool::Error> {
         let outcomes = std::mem::take(&mut *poison::ignore(self.outcomes.lock()));
         for resolved in outcomes {
@@ -515,7 +521,7 @@ impl Stage {
         }
         let due = self.saved.elapsed() >= CURSOR_EVERY;
         let settled = if self.unsettled || due || (!moved && self.given.is_empty()) {
-            // While there is little to do, little may come twice.
+            // A stage with little to do checkpoints the cursor, so that few records may come twice.
             self.saved = Instant::now();
             self.spool.acknowledge(self.done).and_then(|()| self.spool.checkpoint())
         } else if moved {

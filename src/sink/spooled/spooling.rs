@@ -1,39 +1,39 @@
-//! When the log tells that a sink is behind, so that its records wait on the disk, and that it has caught up.
+//! The log lines that say that a sink is behind, so that its records wait on the disk, and that it has caught up.
 
 use std::time::{Duration, Instant};
 
-/// A sink that is behind for less is not worth a line.
+/// Minimum time that a sink is behind before the log says so.
 const WORTH_TELLING: Duration = Duration::from_secs(1);
-/// The time between two lines that tell of a beginning. A sink that is slower than its senders falls behind again and
-/// again.
+/// Minimum time between two lines that report a beginning. A sink that is slower than its senders falls behind again
+/// and again.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
-/// Whether the records of a sink wait on the disk.
+/// Tracks whether the records of a sink wait on the disk.
 #[derive(Debug, Default)]
 pub(super) struct Spooling {
     state: State,
-    /// When the log last told of a beginning.
+    /// Time when the log last reported a beginning.
     told: Option<Instant>,
 }
 
 #[derive(Debug)]
 enum State {
-    /// The sink has everything, or will have it at once. `durable` is the number of the last record in the spool.
+    /// The sink has everything, or will soon have it. `durable` is the number of the last record in the spool.
     CaughtUp { durable: u64 },
-    /// It is behind.
+    /// The sink is behind.
     Behind { since: Instant, durable: u64, is_told: bool },
 }
 
-/// What the log has to tell.
+/// News for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum News {
     /// Records wait on the disk.
     Began,
-    /// The sink has had them all.
+    /// The sink has all records.
     Ended {
-        /// How many records were written to the disk.
+        /// Number of records that were written to the disk.
         records: u64,
-        /// How long it took.
+        /// The time that the sink was behind.
         time: Duration,
     },
 }
@@ -45,7 +45,8 @@ impl Default for State {
 }
 
 impl Spooling {
-    /// Notes whether the sink is behind, and that the last record in the spool has the number `durable`.
+    /// Notes whether the sink is behind, and that the last record in the spool has the number `durable`. Returns the
+    /// news for the log, if any.
     pub(super) fn note(&mut self, is_behind: bool, durable: u64, now: Instant) -> Option<News> {
         match &mut self.state {
             State::CaughtUp { durable: before } if !is_behind => *before = durable,
