@@ -15,27 +15,27 @@ use crate::net;
 use crate::panics::{self, Panic};
 use crate::throttle::{Owner, Throttle};
 
-/// The first and the longest pause after a failed accept. Running out of file descriptors is the usual cause, and ends
-/// only when a connection does.
+/// Minimum and maximum backoff after a failed accept. The usual cause is that no file descriptor is left, and this
+/// lasts until a connection ends.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
-/// A listener, and what to do with a connection.
+/// A listener, and how its connections are served.
 pub(super) trait Accept {
     /// An accepted connection.
     type Connection: Send + 'static;
-    /// What connections may do.
+    /// The settings of a connection.
     type Config: Clone + Send;
-    /// Waits for the next.
+    /// Waits for the next connection.
     fn accept(&self) -> impl Future<Output = io::Result<Self::Connection>> + Send;
-    /// Why a connection is closed at once, if it is.
+    /// Returns the reason to close a connection at once, if there is one.
     fn refusal(&self, _connection: &Self::Connection) -> Option<Refusal> {
         None
     }
-    /// The peer with the most connections, and how many it has.
+    /// Returns the peer with the most connections, and how many connections it has.
     fn busiest(&self) -> Option<(String, usize)> {
         None
     }
-    /// Reads it to its end.
+    /// Reads a connection to its end.
     fn serve(
         connection: Self::Connection,
         config: Self::Config,
@@ -43,11 +43,11 @@ pub(super) trait Accept {
     ) -> impl Future<Output = Ended> + Send + 'static;
 }
 
-/// Why a connection is closed at once, by the name of its peer.
+/// Reason why a connection is closed at once, with the name of its peer.
 pub(super) enum Refusal {
-    /// It may not send.
+    /// The peer may not send.
     Denied(String),
-    /// It has as many as it may.
+    /// The peer has its maximum number of connections already.
     TooMany(String),
 }
 
@@ -76,7 +76,7 @@ const EVICTED: &str = "session closed: the rest of its message did not come whil
 const FULL: &str = "no file descriptor is left for another connection: who connects waits until one of those that \
                     there are ends; raise the limit (LimitNOFILE= of systemd)";
 
-/// Lines that a peer can cause as often as it likes to connect.
+/// Throttles for the log lines that a peer can cause by connecting again and again.
 struct Log {
     accept: Throttle,
     refused: Throttle,
@@ -91,7 +91,8 @@ struct Log {
     evicted: Throttle,
 }
 
-/// Accepts and serves connections, `max_connections` at a time, until told to stop, then waits for the last to end.
+/// Accepts and serves connections, at most `max_connections` at a time, until told to stop. Then waits until the last
+/// connection has ended.
 pub(super) async fn run<A: Accept>(listener: A, max_connections: usize, config: &A::Config, intake: &Intake) {
     let mut served =
         Served { connections: JoinSet::new(), max_connections, config, intake, log: Log::new(intake.name()) };
@@ -128,16 +129,16 @@ pub(super) async fn run<A: Accept>(listener: A, max_connections: usize, config: 
     if intake.stop().is_cancelled() {
         served.admit_waiting(&listener).await;
     }
-    // Unless a successor has it too, a sender learns from now on at once that nobody listens, instead of writing what
-    // nobody will read.
+    // Unless a successor has the listener too, a sender is refused at once from now on, and does not write what would
+    // never be read.
     drop(listener);
     while let Some(ended) = served.connections.join_next().await {
         served.log.ended(ended, intake);
     }
 }
 
-/// The next connection. Without a descriptor for it, which is said to `full`, it waits in the kernel: what the sinks
-/// need is not taken.
+/// Waits for the next connection. While no file descriptor is left for a connection, it stays in the kernel's accept
+/// queue: the descriptors that the sinks need are not taken. `full` throttles the log line about that.
 async fn accept<A: Accept>(listener: &A, full: &Throttle, intake: &Intake) -> (Descriptor, io::Result<A::Connection>) {
     let descriptors = intake.descriptors();
     let descriptor = if let Some(descriptor) = descriptors.try_take() {
@@ -161,7 +162,7 @@ struct Served<'c, A: Accept> {
 }
 
 impl<A: Accept> Served<'_, A> {
-    /// Serves a connection, unless its peer may not send or there are too many.
+    /// Serves a connection, unless its peer may not send or there are too many connections.
     fn admit(&mut self, listener: &A, connection: A::Connection, descriptor: Descriptor) {
         if let Some(refusal) = listener.refusal(&connection) {
             match refusal {
@@ -177,17 +178,17 @@ impl<A: Accept> Served<'_, A> {
                 ended
             }));
         } else {
-            // It must not count among those of its peer.
+            // Dropped at once, because it must not count towards the connections of its peer.
             drop(connection);
             self.log.refused(self.max_connections, listener, self.intake);
         }
     }
 
-    /// After a stop: the senders whose connections wait in the kernel know of no stop. What they have written already
-    /// is read like the last words of the others.
+    /// Accepts the connections that are still in the accept queue after a stop: they were opened before their senders
+    /// could know of the shutdown. What they have already sent is drained like that of the other connections.
     async fn admit_waiting(&mut self, listener: &A) {
         for _ in 0..net::BACKLOG {
-            // Those that there are end soon.
+            // The open connections end soon and free their descriptors.
             let descriptor = tokio::select! {
                 biased;
                 descriptor = self.intake.descriptors().take() => descriptor,
@@ -200,7 +201,7 @@ impl<A: Accept> Served<'_, A> {
             };
             let Ok(connection) = accepted else { return };
             self.admit(listener, connection, descriptor);
-            // Otherwise the runtime would soon say that nobody waits, to let other tasks run.
+            // Without this yield, the runtime would soon report that no connection waits, to let other tasks run.
             tokio::task::yield_now().await;
         }
     }
@@ -233,7 +234,8 @@ impl Log {
         }
     }
 
-    /// A peer may have found a defect, and be able to come to it as often as it likes: the others go on.
+    /// Counts and logs the panic of a connection task; other connections continue. A peer may be able to trigger the
+    /// defect again and again, so the log line is throttled.
     fn panicked(&mut self, panic: &Panic, intake: &Intake) {
         intake.ledger().errors.fetch_add(1, Relaxed);
         if let Some(suppressed) = self.panicked.pass(Instant::now()) {
@@ -264,7 +266,7 @@ impl Log {
         }
     }
 
-    /// Counts how a connection ended, and says what an operator can act on.
+    /// Counts how a connection ended, and logs what an operator can act on.
     fn ended(&mut self, ended: Result<Result<Ended, Panic>, JoinError>, intake: &Intake) {
         let source = intake.name();
         let (peer, end) = match ended {

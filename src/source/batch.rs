@@ -1,4 +1,4 @@
-//! Many datagrams with one system call (recvmmsg), and the memory that they are read into.
+//! Receiving many datagrams with one system call (recvmmsg), and the memory into which they are read.
 
 use std::array;
 use std::io::{self, IoSliceMut};
@@ -8,30 +8,30 @@ use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrLike, recvmmsg};
 
 use crate::frame::Frame;
 
-/// The most datagrams of one call.
+/// Maximum number of datagrams per call.
 const BATCH: usize = 64;
 
-/// The part of a datagram that every slot of a batch has memory for: the whole of nearly every syslog message. A cache
-/// line more than 2 KiB, so that the beginnings of all slots do not compete for the same few sets of the cache.
+/// Size in bytes of the head of a slot, which holds nearly every syslog message completely. It is a cache line more
+/// than 2 KiB, so that the beginnings of all slots do not compete for the same few cache sets.
 const HEAD: usize = 2048 + 64;
 
-/// A message is seen to be over the limit by at least one of these bytes; the others are for what may stand behind it
-/// and is not part of it: LF, CR, NUL.
+/// Number of bytes read beyond the size limit. At least one of them shows that a message exceeds the limit; the others
+/// are for LF, CR and NUL, which may follow a message and are not part of it.
 const TAIL: usize = 16;
 
-/// The most memory for the rest of long datagrams. The kernel gives it only once such datagrams come, page by page.
+/// Maximum memory for the rest of long datagrams. The kernel provides it page by page, only once such datagrams come.
 const LONG: usize = 4 << 20;
 
 /// Datagrams that one call received.
 ///
-/// A slot has to be as large as the largest datagram, as what does not fit is lost; but 64 slots of 64 KiB, of which
-/// each holds 200 bytes, lie too far apart for the caches. So each slot has two parts. The heads lie close together;
-/// the rest of a datagram goes to the slot's part of `long`, which is behind a gap for a copy of its head, so that it
-/// is in one piece again.
+/// A slot has to be as large as the largest datagram, because what does not fit is lost. But 64 slots of 64 KiB, each
+/// holding 200 bytes, would lie too far apart for the caches. Therefore each slot has two parts. The heads lie close
+/// together. The rest of a datagram goes to the slot's part of `long`, after a gap for a copy of its head, so that the
+/// datagram can be made contiguous again.
 pub(super) struct Batch<A> {
     heads: Vec<u8>,
     long: Vec<u8>,
-    /// The largest datagram that is received whole.
+    /// Maximum size of a datagram that is received completely.
     largest: usize,
     received: Vec<Received<A>>,
 }
@@ -46,13 +46,13 @@ struct Received<A> {
 /// A datagram of a batch.
 pub(super) struct Datagram<'a, A> {
     bytes: &'a [u8],
-    /// Whether it was longer, and its end is lost (`MSG_TRUNC`).
+    /// True if the datagram was longer and its end is lost (`MSG_TRUNC`).
     cut: bool,
     pub(super) address: Option<A>,
 }
 
 impl<'a, A> Datagram<'a, A> {
-    /// Its message, of at most `max` bytes.
+    /// Returns the message of the datagram, of at most `max` bytes.
     pub(super) fn frame(&self, max: usize) -> Frame<'a> {
         let frame = Frame::datagram(self.bytes, max);
         Frame { truncated: frame.truncated || self.cut, ..frame }
@@ -60,7 +60,7 @@ impl<'a, A> Datagram<'a, A> {
 }
 
 impl<A: SockaddrLike + Copy> Batch<A> {
-    /// A batch for messages of at most `max` bytes.
+    /// Returns a batch for messages of at most `max` bytes.
     pub(super) fn new(max: usize) -> Self {
         let largest = (max + TAIL).max(HEAD + 1);
         let slots = (LONG / largest).clamp(1, BATCH);
@@ -69,7 +69,8 @@ impl<A: SockaddrLike + Copy> Batch<A> {
         Self { heads, long, largest, received: Vec::with_capacity(slots) }
     }
 
-    /// Receives what is there, without waiting. Whether all slots were filled, so that there may be more.
+    /// Receives the available datagrams without waiting. Returns true if all slots were filled, so that there may be
+    /// more.
     pub(super) fn receive(&mut self, socket: RawFd) -> io::Result<bool> {
         let slots = self.heads.len() / HEAD;
         let mut heads = self.heads.chunks_exact_mut(HEAD);
@@ -79,8 +80,8 @@ impl<A: SockaddrLike + Copy> Batch<A> {
             let rest = long.next().map_or(&mut [][..], |long| &mut long[HEAD..]);
             [IoSliceMut::new(head), IoSliceMut::new(rest)]
         });
-        // New for each call: the kernel writes into them how long the address and the control messages were, and where
-        // they are used again, it takes that for the room that there is.
+        // The headers are new for each call: the kernel stores the lengths of the address and of the control messages
+        // in them, and would take these lengths for the available room if the headers were reused.
         let mut headers = MultiHeaders::<A>::preallocate(slots, None);
         let results = recvmmsg(socket, &mut headers, slices.iter_mut().take(slots), MsgFlags::MSG_DONTWAIT, None)?;
         self.received.extend(results.map(|result| Received {
@@ -96,7 +97,7 @@ impl<A: SockaddrLike + Copy> Batch<A> {
         Ok(self.received.len() == slots)
     }
 
-    /// What was received.
+    /// Returns the received datagrams.
     pub(super) fn datagrams(&self) -> impl Iterator<Item = Datagram<'_, A>> {
         self.received.iter().enumerate().map(|(slot, &Received { size, cut, address })| {
             let start = if size > HEAD { &self.long[slot * self.largest..] } else { &self.heads[slot * HEAD..] };
@@ -104,7 +105,7 @@ impl<A: SockaddrLike + Copy> Batch<A> {
         })
     }
 
-    /// Forgets what was received.
+    /// Removes the received datagrams.
     pub(super) fn clear(&mut self) {
         self.received.clear();
     }

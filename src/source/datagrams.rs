@@ -1,4 +1,4 @@
-//! The reading of datagrams, for every kind of socket that carries them.
+//! Reading datagrams, for every kind of socket that carries them.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -17,42 +17,42 @@ use crate::pipeline::Arrival;
 use crate::record::Peer;
 use crate::throttle::{Owner, Throttle};
 
-/// After a stop, so many datagrams that the kernel already holds are still read.
+/// Maximum number of datagrams that are still read after a stop, if the kernel already holds them.
 const LAST_WORDS: usize = 100_000;
 
-/// After so many datagrams a socket lets others have the thread: about a millisecond. Each time wakes another thread,
-/// which looks whether it can take the work over.
+/// Number of datagrams after which a socket yields the thread: about a millisecond of work. Each yield wakes another
+/// thread, which looks whether it can take the work over.
 const TURN: usize = 1024;
 
-/// The kernel is asked so often how many datagrams it dropped.
+/// How often the kernel is asked for the number of datagrams that it dropped.
 const DROPS_INTERVAL: Duration = Duration::from_secs(1);
 
 const KERNEL_DROPS: &str = "the kernel dropped datagrams because the receive buffer was full; raise receive_buffer and the \
                             sysctl net.core.rmem_max, or workers if one core is too few";
 const FAILED: &str = "cannot receive; trying again in 100 ms";
 
-/// A socket that gives datagrams without waiting.
+/// A socket that can receive datagrams without waiting.
 pub(super) trait Receive: AsFd {
     /// The sender's address.
     type Address: SockaddrLike + Copy + PartialEq;
 
     async fn readable(&self) -> io::Result<()>;
 
-    /// Calls `receive` if the socket may have a datagram. Its [`io::ErrorKind::WouldBlock`] says that there is no
-    /// other, so that `readable` waits for the next.
+    /// Calls `receive` if the socket may have a datagram. If `receive` returns [`io::ErrorKind::WouldBlock`], the
+    /// socket is empty, and `readable` waits for the next datagram.
     fn try_receive(&self, receive: impl FnOnce() -> io::Result<()>) -> io::Result<()>;
 
-    /// The sender as the record shows it.
+    /// Returns the name of the sender, as in the record.
     fn name(&self, address: Option<Self::Address>) -> String;
 
-    /// How many datagrams the kernel dropped because the receive buffer was full, since somebody asked last. 0 for
-    /// sockets whose senders wait instead.
+    /// Returns the number of datagrams that the kernel dropped since the last call because the receive buffer was full.
+    /// 0 for sockets whose senders wait instead.
     fn new_kernel_drops(&self) -> u32 {
         0
     }
 
-    /// Says of each datagram of a batch, by its sender, whether it is dropped and why: one verdict for each of
-    /// `senders`. All at once, so that what several sockets share is locked once for a batch.
+    /// Decides for each datagram of a batch, by its sender, whether it is dropped and why: one verdict for each of
+    /// `senders`. One call judges the whole batch, so that a lock shared by several sockets is taken once per batch.
     fn judge(&self, senders: impl Iterator<Item = Option<Self::Address>>, verdicts: &mut Vec<Option<Reason>>) {
         verdicts.extend(senders.map(|_| None));
     }
@@ -95,7 +95,7 @@ pub(super) async fn read<S: Receive>(socket: &S, intake: &Intake) {
     }
     let mut read = 0;
     while read < LAST_WORDS {
-        // When the time is over in which they can be delivered, they are still counted.
+        // After the shutdown deadline, datagrams can no longer be delivered, but are still counted.
         let rest = if intake.is_over() { reader.drop_rest() } else { reader.rest() };
         match rest {
             Ok(0) | Err(_) => break,
@@ -115,10 +115,10 @@ async fn pause(error: &io::Error, failed: &Throttle, intake: &Intake) {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
-/// What the kernel dropped of one socket.
+/// The datagrams of one socket that the kernel dropped.
 ///
-/// Its counter is asked for, instead of having it sent with each datagram (`SO_RXQ_OVFL`): it is the same counter, it
-/// costs one call a second, and it also tells of drops that no datagram followed.
+/// The kernel's counter is polled, instead of being sent with each datagram (`SO_RXQ_OVFL`). It is the same counter,
+/// polling costs one call a second, and it also shows drops that no later datagram followed.
 struct KernelDrops {
     warned: Throttle,
 }
@@ -141,11 +141,11 @@ struct Reader<'a, S: Receive> {
     socket: &'a S,
     intake: &'a Intake,
     batch: Batch<S::Address>,
-    /// For each datagram of this batch why it is dropped, if it is.
+    /// For each datagram of this batch, the reason why it is dropped, if it is.
     verdicts: Vec<Option<Reason>>,
-    /// The senders of this batch, each once, so that a name is not made for every datagram.
+    /// The senders of this batch, each once, so that the name is not made anew for every datagram.
     peers: Vec<(Option<S::Address>, String)>,
-    /// For each datagram of this batch the place of its sender in `peers`; `None` for one that goes no further.
+    /// For each datagram of this batch, the index of its sender in `peers`; `None` if it is dropped.
     senders: Vec<Option<usize>>,
 }
 
@@ -155,13 +155,13 @@ impl<'a, S: Receive> Reader<'a, S> {
         Self { socket, intake, batch, verdicts: Vec::new(), peers: Vec::new(), senders: Vec::new() }
     }
 
-    /// Reads what is there, as much as one batch takes, and hands it on; gives how many datagrams it was. The socket
-    /// was readable.
+    /// Reads the available datagrams, at most one batch, from a socket that was readable. Hands them on, and returns
+    /// their number.
     fn burst(&mut self) -> io::Result<usize> {
         let socket = self.socket;
         let batch = &mut self.batch;
         let received = socket.try_receive(|| {
-            // With fewer than the batch has room for, the socket is empty: no need to ask once more to hear so.
+            // If the batch is not full, the socket is empty, and need not be asked again.
             if batch.receive(socket.as_fd().as_raw_fd())? { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
         });
         panic_point("datagrams");
@@ -172,13 +172,13 @@ impl<'a, S: Receive> Reader<'a, S> {
         }
     }
 
-    /// The same for a socket of which nobody knows whether it is readable; gives how many datagrams it was.
+    /// Reads and hands on one batch from a socket that may not be readable. Returns the number of datagrams.
     fn rest(&mut self) -> io::Result<usize> {
         self.batch.receive(self.socket.as_fd().as_raw_fd())?;
         Ok(self.hand_on())
     }
 
-    /// The same, but counts them as dropped.
+    /// Reads one batch and counts it as dropped. Returns the number of datagrams.
     fn drop_rest(&mut self) -> io::Result<usize> {
         self.batch.receive(self.socket.as_fd().as_raw_fd())?;
         let mut count = 0;
@@ -191,7 +191,7 @@ impl<'a, S: Receive> Reader<'a, S> {
     }
 
     fn hand_on(&mut self) -> usize {
-        // The last sender is kept: it is the likeliest to send again.
+        // The last sender is kept, because it is the most likely one to send again.
         self.peers.drain(..self.peers.len().saturating_sub(1));
         self.senders.clear();
         self.verdicts.clear();
@@ -203,7 +203,7 @@ impl<'a, S: Receive> Reader<'a, S> {
                 self.senders.push(None);
                 continue;
             }
-            // From the end: who has sent just now is the likeliest to send again.
+            // The search begins at the end: the latest sender is the most likely one to send again.
             let known = self.peers.iter().rposition(|(address, _)| *address == datagram.address);
             self.senders.push(Some(known.unwrap_or_else(|| {
                 self.peers.push((datagram.address, self.socket.name(datagram.address)));

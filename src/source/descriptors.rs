@@ -1,11 +1,11 @@
-//! The file descriptors that peers and followed files may take: what sinks need is not among them.
+//! The file descriptors that peers and followed files may take. The descriptors that the sinks need are not among them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use tokio::sync::Notify;
 
-/// What all sources share. Clones are the same; without limits until [`Descriptors::set`].
+/// The limits that all sources share. Clones share the same limits; there are none until [`Descriptors::set`].
 #[derive(Clone, Debug)]
 pub struct Descriptors(Arc<Shares>);
 
@@ -13,12 +13,12 @@ pub struct Descriptors(Arc<Shares>);
 struct Shares {
     connections: AtomicUsize,
     used: AtomicUsize,
-    /// A connection has ended, or there may be more.
+    /// Notified when a connection has ended or the limit has changed.
     freed: Notify,
     files: AtomicUsize,
 }
 
-/// The descriptor of one connection, until it is dropped.
+/// The descriptor of one connection, taken until this value is dropped.
 #[derive(Debug)]
 pub(super) struct Descriptor(Arc<Shares>);
 
@@ -30,8 +30,9 @@ impl Default for Descriptors {
 }
 
 impl Descriptors {
-    /// Lets all sources together have so many `connections`, with those that are accepted only to be closed, and each
-    /// source of followed files so many open `files`. Those that there are stay.
+    /// Sets the limits: all sources together may have `connections` connections, including those that are accepted only
+    /// to be closed, and each source of followed files may have `files` open files. Existing connections and open files
+    /// stay.
     pub fn set(&self, connections: usize, files: usize) {
         self.0.connections.store(connections, Relaxed);
         self.0.files.store(files, Relaxed);
@@ -48,7 +49,7 @@ impl Descriptors {
         self.0.files.load(Relaxed)
     }
 
-    /// The descriptor of one more connection, if there is one.
+    /// Returns the descriptor of one more connection, if there is one.
     pub(super) fn try_take(&self) -> Option<Descriptor> {
         let limit = self.connections();
         let more = |used: usize| (used < limit).then_some(used + 1);
@@ -56,7 +57,7 @@ impl Descriptors {
         Some(Descriptor(Arc::clone(&self.0)))
     }
 
-    /// Waits for one.
+    /// Waits for the descriptor of one more connection.
     pub(super) async fn take(&self) -> Descriptor {
         loop {
             let freed = self.0.freed.notified();

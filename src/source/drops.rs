@@ -1,4 +1,4 @@
-//! What the log says of datagrams that are dropped because there is no room for them.
+//! Log lines about datagrams that are dropped because there is no room for them.
 
 use std::sync::Mutex;
 use std::time::Instant;
@@ -11,14 +11,14 @@ use crate::throttle::{Owner, Throttle};
 const IN_FLIGHT: &str = "datagrams dropped: the source has max_bytes_in_flight that some sink does not have yet; raise it if \
                          bursts are the reason, otherwise the slowest sink is too slow";
 
-/// The drops of one source that no line has told of yet. It is locked once for a batch of which something is dropped.
+/// The drops of one source that are not logged yet. The lock is taken once for a batch of which something is dropped.
 #[derive(Debug)]
 pub(super) struct Drops {
     source: String,
     places: Mutex<Vec<Place>>,
 }
 
-/// Where there is no room: in the source itself, or in the queue of a sink.
+/// The place that has no room: the source itself, or the queue of a sink.
 #[derive(Debug)]
 struct Place {
     sink: Option<String>,
@@ -28,12 +28,12 @@ struct Place {
 }
 
 impl Drops {
-    /// The drops of `source`.
+    /// Returns the drops of `source`, none so far.
     pub(super) fn new(source: &str) -> Self {
         Self { source: source.to_owned(), places: Mutex::default() }
     }
 
-    /// Counts datagrams for which the queue of `sink` had no room; or for `None`, the source.
+    /// Counts datagrams for which the queue of `sink` had no room, or the source itself if `sink` is `None`.
     pub(super) fn add(&self, sink: Option<&str>, datagrams: u64) {
         let mut places = poison::ignore(self.places.lock());
         if let Some(place) = places.iter_mut().find(|place| place.sink.as_deref() == sink) {
@@ -45,7 +45,7 @@ impl Drops {
         }
     }
 
-    /// Logs what was dropped since it was last asked, as often as it may.
+    /// Logs, at a limited rate, what was dropped since the last log line.
     pub(super) fn tell(&self) {
         let now = Instant::now();
         let mut places = poison::ignore(self.places.lock());

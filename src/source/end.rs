@@ -1,21 +1,21 @@
-//! How connections end.
+//! The ways in which connections end.
 
 use std::io;
 
 use super::proxy;
 
-/// Why a connection ended.
+/// Reason why a connection ended.
 #[derive(Debug)]
 pub(super) enum ConnectionEnd {
     /// The peer closed it.
     Closed,
-    /// The peer closed it without the `close_notify` of TLS, by which it says that this was all.
+    /// The peer closed it without the `close_notify` of TLS, which marks the end of the data.
     Cut,
-    /// It was silent for too long.
+    /// The connection was silent for too long.
     Idle,
     /// The peer may not send.
     Denied,
-    /// The peer has as many connections as it may.
+    /// The peer has its maximum number of connections already.
     TooMany,
     /// The header of the PROXY protocol is missing or wrong.
     Header(proxy::Error),
@@ -25,8 +25,8 @@ pub(super) enum ConnectionEnd {
     Failed(io::Error),
     /// There was no TLS connection, for this reason.
     Handshake(String),
-    /// What came was the beginning of TLS, where there is none.
+    /// The peer began a TLS handshake, but the port does not use TLS.
     UnexpectedTls,
-    /// Its message was not whole in time, while others needed the memory.
+    /// The message was not complete in time, while other connections needed the memory.
     Evicted,
 }

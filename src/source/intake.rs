@@ -1,4 +1,4 @@
-//! What a source does with the frames that it read.
+//! The way from a source to the pipeline: counts, limits and back-pressure for the frames that were read.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -16,18 +16,19 @@ use crate::receipt::Receipt;
 use crate::record::Origin;
 use crate::time::Timestamp;
 
-/// The most memory that a record takes besides its text, in bytes: the fields that every record has, the texts that
+/// Maximum memory that a record takes besides its text, in bytes: the fields that every record has, the texts that
 /// explain a code, and its place in the batches.
 const RECORD: usize = 2048;
 
-/// The most memory that a byte of a message takes in the record: a control character is six bytes long in up to three
+/// Maximum memory that one byte of a message takes in the record: a control character is six bytes long in up to three
 /// fields, and the buffer of the records grows by doubling.
 const BYTE: usize = 24;
 
-/// Maximum size in bytes of what is handed on together when the time is over. It fits into the smallest queue.
+/// Maximum size in bytes of what is handed on together once the shutdown deadline has passed or the sender has given
+/// up. It fits into the smallest queue.
 const LAST_PART: usize = 64 * 1024;
 
-/// The most memory of one read in bytes: what was read, and the list of the frames in it.
+/// Maximum memory of one read in bytes: the bytes that were read, and the list of the frames in them.
 const TURN: usize = 2 * READ_SIZE;
 
 /// A source's end of the pipeline. Clones share the source's counts and limits.
@@ -46,18 +47,19 @@ pub struct Intake {
     stop: Stop,
 }
 
-/// What ends a source: a successor at its address, or the two steps of a stop.
+/// The signals that end a source: a successor at its address, or the two steps of a stop.
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
-    /// Another source reads the sockets from now on: leave them to it as they are. Connections go on.
+    /// Another source reads the sockets from now on: stop listening and leave the sockets as they are. Open connections
+    /// continue.
     pub listening: CancellationToken,
-    /// Read no more, and hand on what has been read.
+    /// Stop reading, and hand on what has been read.
     pub reading: CancellationToken,
-    /// The time is over: what still waits for room is dropped.
+    /// The shutdown deadline has passed: drop what still waits for room.
     pub waiting: CancellationToken,
 }
 
-/// Frames of one read that wait for room. Those that are left when it goes out of scope are dropped.
+/// Frames of one read that wait for room. Frames that are left when this value is dropped are counted as dropped.
 struct Waiting<'i> {
     ledger: &'i SourceLedger,
     receipt: Option<&'i Receipt>,
@@ -65,8 +67,8 @@ struct Waiting<'i> {
 }
 
 impl Intake {
-    /// An intake that holds at most `max_bytes_in_flight` of records which some sink has not yet delivered, or one
-    /// record that is larger than that.
+    /// Returns an intake that holds at most `max_bytes_in_flight` of records that some sink has not yet delivered, or
+    /// one record that is larger than that.
     pub fn new(
         pipeline: Current,
         origin: Origin,
@@ -77,8 +79,8 @@ impl Intake {
     ) -> Self {
         let max_bytes_in_flight = u32::try_from(max_bytes_in_flight).unwrap_or(u32::MAX).max(1);
         let room = Arc::new(Semaphore::new(max_bytes_in_flight as usize));
-        // Connections hold as much again: one half reads that are not taken apart yet, the other messages that are not
-        // whole yet.
+        // Connections hold the same amount again: one half is for reads that are not yet split into frames, the other
+        // half for messages that are not yet complete.
         let half = max_bytes_in_flight as usize / 2;
         let turns = (half / TURN).max(1);
         let unfinished = Arc::new(Unfinished::new(&origin.name, half / (max_frame_size + MOST_READ), turns / 2));
@@ -100,67 +102,67 @@ impl Intake {
         }
     }
 
-    /// The same, for a source that shares `descriptors` with others.
+    /// Returns the intake for a source that shares `descriptors` with other sources.
     #[must_use]
     pub fn with(self, descriptors: Descriptors) -> Self {
         Self { descriptors, ..self }
     }
 
-    /// What connections and followed files may take of the file descriptors.
+    /// Returns the file descriptors that connections and followed files may take.
     pub(super) const fn descriptors(&self) -> &Descriptors {
         &self.descriptors
     }
 
-    /// The configured name of the source.
+    /// Returns the configured name of the source.
     pub fn name(&self) -> &str {
         &self.origin.name
     }
 
-    /// The counts of the source.
+    /// Returns the counts of the source.
     pub fn ledger(&self) -> &SourceLedger {
         &self.ledger
     }
 
-    /// The largest frame in bytes.
+    /// Returns the maximum size of a frame in bytes.
     pub const fn max_frame_size(&self) -> usize {
         self.max_frame_size
     }
 
-    /// Resolves when the sockets of the source have a new reader.
+    /// Returns the token that is cancelled when the sockets of the source have a new reader.
     pub(super) const fn succeeded(&self) -> &CancellationToken {
         &self.stop.listening
     }
 
-    /// Resolves when the source has to stop reading.
+    /// Returns the token that is cancelled when the source has to stop reading.
     pub const fn stop(&self) -> &CancellationToken {
         &self.stop.reading
     }
 
-    /// Resolves when the time is over in which what is read may still be delivered.
+    /// Returns the token that is cancelled at the shutdown deadline, until which records may still be delivered.
     pub(super) const fn over(&self) -> &CancellationToken {
         &self.stop.waiting
     }
 
-    /// Whether the time is over in which what is read may still be delivered.
+    /// Returns true if the shutdown deadline has passed, until which records may still be delivered.
     pub fn is_over(&self) -> bool {
         self.stop.waiting.is_cancelled()
     }
 
-    /// Waits until the caller may read, and lets it until the value is dropped, after what was read is handed on. Of
-    /// the connections that wait for a sink, only so many hold the memory of a read as fit into half of
-    /// `max_bytes_in_flight`.
+    /// Waits until the caller may read. The permit allows it until it is dropped, which is after the bytes that were
+    /// read are handed on. It limits the connections that hold the memory of a read while they wait for a sink:
+    /// together they take at most half of `max_bytes_in_flight`.
     pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        // It is never closed.
+        // The semaphore is never closed.
         self.turns.acquire().await.ok()
     }
 
-    /// Returns true if connections wait, or soon will, for the memory of a read or of a message that is not whole.
+    /// Returns true if connections wait, or soon will wait, for the memory of a read or of an incomplete message.
     pub(super) fn is_crowded(&self) -> bool {
         self.turns.available_permits() == 0 || self.unfinished.is_wanted()
     }
 
-    /// Waits for a place for a message that is longer than what a connection may keep otherwise. `None` when the time
-    /// is over.
+    /// Waits for a place for a message that is longer than what a connection may keep without one. Returns `None` once
+    /// the shutdown deadline has passed.
     pub(super) async fn place(&self) -> Option<Place> {
         tokio::select! {
             biased;
@@ -169,30 +171,31 @@ impl Intake {
         }
     }
 
-    /// Logs the datagrams that were dropped because there was no room, as often as it may.
+    /// Logs, at a limited rate, the datagrams that were dropped because there was no room.
     pub(super) fn tell_drops(&self) {
         self.drops.tell();
     }
 
-    /// Says that a message of `peer` was cut after `bytes`, because there was no place for it.
+    /// Logs, at a limited rate, that a message of `peer` was cut after `bytes` because there was no place for it.
     pub(super) fn log_cut(&self, peer: Option<&str>, bytes: usize) {
         if let Some(suppressed) = self.unfinished.cut() {
             tracing::warn!(source = self.name(), peer, bytes, suppressed, "{CUT}");
         }
     }
 
-    /// Hands on the frames of one read, and waits for room: until it returns, its caller reads no more.
+    /// Hands on the frames of one read and waits for room. Back-pressure: the caller does not read until this returns.
     pub async fn submit(&self, arrivals: Vec<Arrival<'_>>) {
         self.submit_for(arrivals, None).await;
     }
 
-    /// The same for a source that acknowledges: `receipt` resolves when every sink is done with the frames.
+    /// Hands on the frames of a source that acknowledges: `receipt` resolves when every sink is done with them.
     pub async fn submit_for(&self, arrivals: Vec<Arrival<'_>>, receipt: Option<Receipt>) {
         self.submit_until(arrivals, receipt, &CancellationToken::new()).await;
     }
 
-    /// The same for a source whose sender gives up. After the time is over, or `given_up` is cancelled, it waits no
-    /// more: it drops a frame for which no sink has room, before it costs the making of a record.
+    /// Hands on the frames of a source whose sender may give up. It stops waiting once the shutdown deadline has passed
+    /// or `given_up` is cancelled. From then on, it drops a frame for which no sink has room, before spending work on
+    /// its record.
     pub async fn submit_until(
         &self,
         mut arrivals: Vec<Arrival<'_>>,
@@ -240,19 +243,20 @@ impl Intake {
         }
     }
 
-    /// Returns the reason for which nothing waits for room any more, if there is one.
+    /// Returns the reason why nothing may wait for room any more, if there is one.
     fn ended(&self, given_up: &CancellationToken) -> Option<Reason> {
         if self.is_over() { Some(Reason::Shutdown) } else { given_up.is_cancelled().then_some(Reason::Unacknowledged) }
     }
 
-    /// Counts a frame of `bytes` that goes no further as dropped.
+    /// Counts a refused frame of `bytes` as received and dropped.
     pub(super) fn refuse(&self, bytes: usize, reason: Reason) {
         self.ledger.received.fetch_add(1, Relaxed);
         self.ledger.received_bytes.fetch_add(bytes as u64, Relaxed);
         self.ledger.dropped.add(reason, 1);
     }
 
-    /// Hands on the datagrams of one read; those for which there is no room now are dropped and counted.
+    /// Hands on the datagrams of one read without waiting. Datagrams for which there is no room now are dropped and
+    /// counted.
     pub fn offer(&self, mut arrivals: Vec<Arrival<'_>>) {
         self.count(&mut arrivals);
         let received_at = Timestamp::now();
@@ -272,13 +276,13 @@ impl Intake {
         }
     }
 
-    /// The most memory that goes on together: beside it there is room for others.
+    /// Returns the maximum memory that is handed on together: it leaves room for others.
     const fn half(&self) -> usize {
         self.max_bytes_in_flight as usize / 2
     }
 
-    /// Returns how many of these frames, at least one, go on together, and the room for the most that their records can
-    /// take. It is at most `most`, unless one frame needs more.
+    /// Returns how many of these frames (at least one) are handed on together, and the maximum room that their records
+    /// can take. The room is at most `most`, unless the first frame alone needs more.
     fn part(&self, arrivals: &[Arrival<'_>], most: usize) -> (usize, u32) {
         let all = self.max_bytes_in_flight as usize;
         let (mut frames, mut size) = (0, 0);
@@ -292,7 +296,7 @@ impl Intake {
         (frames, u32::try_from(size.min(all)).unwrap_or(u32::MAX))
     }
 
-    /// Counts the frames, and takes the empty ones out.
+    /// Counts the frames and removes the empty ones.
     fn count(&self, arrivals: &mut Vec<Arrival<'_>>) {
         let received = arrivals.len();
         arrivals.retain(|arrival| !arrival.frame.bytes.is_empty());
@@ -314,13 +318,13 @@ impl<'i> Waiting<'i> {
         Self { ledger, receipt, frames }
     }
 
-    /// So many frames are offered to the sinks.
+    /// Counts `frames` frames as no longer waiting: they are offered to the sinks, or dropped.
     fn leave(&mut self, frames: usize) {
         self.frames -= frames as u64;
         self.ledger.waiting.fetch_sub(frames as u64, Relaxed);
     }
 
-    /// So many frames go no further. Whoever waits for the receipt learns that they failed.
+    /// Counts `frames` frames as dropped and fails their receipt.
     fn dropped(&mut self, frames: usize, reason: Reason) {
         if let Some(receipt) = self.receipt {
             receipt.fail(frames as u64);
@@ -331,7 +335,7 @@ impl<'i> Waiting<'i> {
 }
 
 impl Drop for Waiting<'_> {
-    /// The end of a stop aborts a task that has not ended in time.
+    /// Counts the remaining frames as dropped. A task is aborted if it has not ended when the shutdown ends.
     fn drop(&mut self) {
         if self.frames > 0 {
             let reason = if std::thread::panicking() { Reason::Lost } else { Reason::Shutdown };

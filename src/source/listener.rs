@@ -1,4 +1,4 @@
-//! Listening on TCP, whatever is spoken there: who may send, how much, the PROXY protocol, TLS.
+//! Listening on TCP for any protocol: access lists, rate limits, the PROXY protocol, TLS.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ use crate::network::{self, Access, Network};
 use crate::record::Peer;
 use crate::systemd::Passed;
 
-/// After a stop, a header of the PROXY protocol that is not here yet is not waited for any longer than this.
+/// Maximum time to wait, after a stop, for a header of the PROXY protocol that has not arrived yet.
 const LAST_HEADER: Duration = Duration::from_millis(200);
 
 /// A bound socket.
@@ -31,7 +31,7 @@ pub(super) struct Listener {
     tls: Option<Arc<Tls>>,
 }
 
-/// Who may send, and how much.
+/// The limits on who may send, and how much.
 #[derive(Debug)]
 struct Guard {
     access: Access,
@@ -40,30 +40,30 @@ struct Guard {
     peers: Arc<Peers>,
 }
 
-/// An accepted connection, and what its handshake is made with.
+/// An accepted connection, and the settings of its handshake.
 pub(super) struct Incoming {
     socket: TcpStream,
-    /// With IPv4 addresses as such.
+    /// Address of the peer; an IPv4 address is not mapped to IPv6.
     peer: SocketAddr,
     guard: Arc<Guard>,
     tls: Option<Offer>,
-    /// `None` for the connection of a proxy: whose it is, the PROXY header has to say first.
+    /// `None` for the connection of a proxy: the PROXY header names the real peer.
     admission: Option<Result<Share, Denial>>,
 }
 
-/// Why a peer gets no connection.
+/// Reason why a peer gets no connection.
 #[derive(Clone, Copy, Debug)]
 enum Denial {
     Access,
     TooMany,
 }
 
-/// A connection of somebody who may send, behind its PROXY header and its handshake.
+/// A connection of a peer that may send, after its PROXY header and its handshake.
 pub(super) struct Connection {
     pub(super) wire: Wire,
-    /// The real one, where a proxy stands between.
+    /// Address of the peer; the real one if there is a proxy in between.
     pub(super) address: String,
-    /// Of the client's certificate.
+    /// Subject of the client's certificate.
     pub(super) tls_subject: Option<String>,
     pub(super) pace: Option<Pace>,
     _share: Option<Share>,
@@ -72,8 +72,8 @@ pub(super) struct Connection {
 // === impl Listener ===
 
 impl Listener {
-    /// Listens for `source` where `config` says, by the socket of a predecessor if there is one, or by one that was
-    /// `passed`.
+    /// Listens for `source` at the configured address. Takes the socket of a predecessor if there is one, or a socket
+    /// that was `passed`.
     pub(super) fn bind(
         config: &ListenerConfig,
         passed: &mut Passed,
@@ -95,23 +95,23 @@ impl Listener {
         Ok(Self { socket, guard: Arc::new(guard), tls })
     }
 
-    /// The socket, for a successor.
+    /// Returns the socket, for a successor.
     pub(super) fn sockets(&self) -> Sockets {
         Sockets::one(&self.socket)
     }
 
-    /// Where it listens, behind the name of the protocol there: `plain` or `over_tls`.
+    /// Returns the address of the listener, after the name of its protocol: `plain` or `over_tls`.
     pub(super) fn address(&self, plain: &str, over_tls: &str) -> String {
         let protocol = if self.tls.is_some() { over_tls } else { plain };
         self.socket.local_addr().map_or_else(|_| protocol.to_owned(), |address| format!("{protocol} {address}"))
     }
 
-    /// The peer with the most connections, and how many it has.
+    /// Returns the peer with the most connections, and how many connections it has.
     pub(super) fn busiest(&self) -> Option<(String, usize)> {
         self.guard.peers.busiest().map(|(peer, connections)| (peer.to_string(), connections))
     }
 
-    /// What [`run`] follows.
+    /// Returns the TLS configuration whose files [`run`] follows.
     pub(super) fn tls(&self) -> Option<Arc<Tls>> {
         self.tls.clone()
     }
@@ -125,7 +125,7 @@ impl Listener {
     }
 }
 
-/// Accepts and serves the connections of `source`, and reads the files of `tls` anew when they change.
+/// Accepts and serves the connections of `source`, and reloads the files of `tls` when they change.
 pub(super) async fn run<A: Accept>(
     source: A,
     tls: Option<Arc<Tls>>,
@@ -138,7 +138,7 @@ pub(super) async fn run<A: Accept>(
     let follow_files = async {
         tokio::select! {
             () = tls.follow_files(intake.name()) => {}
-            // There are no new connections any more that they would be for.
+            // There are no new connections any more for which the files would be reloaded.
             () = intake.succeeded().cancelled() => std::future::pending().await,
         }
     };
@@ -151,7 +151,7 @@ pub(super) async fn run<A: Accept>(
 // === impl Incoming ===
 
 impl Incoming {
-    /// Why it is closed at once, if it is.
+    /// Returns the reason to close the connection at once, if there is one.
     pub(super) fn refusal(&self) -> Option<Refusal> {
         match self.admission {
             Some(Err(Denial::Access)) => Some(Refusal::Denied(self.peer.to_string())),
@@ -160,7 +160,8 @@ impl Incoming {
         }
     }
 
-    /// Reads the PROXY header and makes the handshake, as far as there have to be any; or says how it ended before.
+    /// Reads the PROXY header and performs the handshake, if they are configured. Returns how the connection ended if
+    /// one of them failed.
     pub(super) async fn open(self, intake: &Intake) -> Result<Connection, Ended> {
         let Self { socket, peer, guard, tls, admission } = self;
         if let Err(error) = net::keep_alive(&socket) {
@@ -196,7 +197,7 @@ impl From<Denial> for ConnectionEnd {
 // === impl Connection ===
 
 impl Connection {
-    /// As it stands in the record.
+    /// Returns the peer as shown in the record.
     pub(super) fn peer(&self) -> Peer<'_> {
         Peer { address: Some(&self.address), tls_subject: self.tls_subject.as_deref() }
     }
@@ -209,7 +210,7 @@ impl Guard {
         network::holds(&self.proxies, peer.ip())
     }
 
-    /// The part of one more connection of `peer` in what it may have.
+    /// Admits one more connection of `peer`, and returns its share of the peer's limit.
     fn admit(&self, peer: SocketAddr) -> Result<Share, Denial> {
         if self.access.admits(peer.ip()) {
             self.peers.admit(peer.ip()).map_err(|_| Denial::TooMany)
@@ -218,8 +219,8 @@ impl Guard {
         }
     }
 
-    /// Who speaks on a connection of the proxy `peer`; or whose connection ends before its first message, and why. A
-    /// proxy that speaks for itself has no part in what peers may have.
+    /// Returns the real peer of a connection of the proxy `peer`, or how the connection ended before its first message.
+    /// A proxy that speaks for itself does not count towards the limits of peers.
     async fn real_peer(
         &self,
         socket: &TcpStream,

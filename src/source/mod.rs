@@ -44,29 +44,30 @@ pub struct Source {
     bound: Box<dyn Bound>,
 }
 
-/// What a source of any kind does once it is bound.
+/// A bound source of any kind.
 trait Bound: fmt::Debug + Send {
-    /// Where it listens, as logged.
+    /// Returns the address on which the source listens, as logged.
     fn address(&self) -> String;
 
-    /// What it reads, for a successor.
+    /// Returns what the source reads, for a successor.
     fn sockets(&self) -> Sockets;
 
-    /// Does with sockets of a predecessor what its own configuration asks for.
+    /// Applies the source's own configuration to sockets inherited from a predecessor.
     fn adapt(&mut self, _source: &str) {}
 
     /// Reads until told to stop, or until the input ends.
     fn run(self: Box<Self>, intake: Intake) -> Running;
 }
 
-/// A source at work.
+/// The future of a running source.
 type Running = Pin<Box<dyn Future<Output = Result<(), Failed>> + Send>>;
 
-/// What a source reads, for its successor at the same address. It keeps nothing open.
+/// The sockets or the cursor of a source, for its successor at the same address. Weak references: they keep nothing
+/// open.
 #[derive(Clone, Debug, Default)]
 pub struct Sockets(Vec<Weak<dyn Any + Send + Sync>>);
 
-/// What a start could not do, and to what.
+/// Error of a start: which operation failed, on what, and why.
 #[derive(Debug, thiserror::Error)]
 #[error("source {name}: {what}: {error}{help}")]
 pub struct BindError {
@@ -76,7 +77,7 @@ pub struct BindError {
     help: &'static str,
 }
 
-/// Why a source can't go on.
+/// Reason why a source cannot continue.
 #[derive(Debug, thiserror::Error)]
 pub enum Failed {
     /// A defect.
@@ -88,8 +89,9 @@ pub enum Failed {
 }
 
 impl Source {
-    /// Binds what `kind` listens on, unless a predecessor that listens there has left it, or it is among the sockets
-    /// that were `passed`. Of a predecessor's socket nothing is changed before [`Source::adapt`].
+    /// Binds the address that `kind` listens on. Takes the socket that a predecessor at the same address has left, or
+    /// one of the sockets that were `passed`, if there is one. A predecessor's socket is not changed before
+    /// [`Source::adapt`].
     pub fn bind(
         kind: &SourceKind,
         passed: &mut Passed,
@@ -114,22 +116,23 @@ impl Source {
         }
     }
 
-    /// Where it listens, as logged: with the port that the kernel chose where port 0 was asked for.
+    /// Returns the address on which the source listens, as logged: where port 0 was asked for, with the port that the
+    /// kernel chose.
     pub fn address(&self) -> String {
         self.bound.address()
     }
 
-    /// Does with sockets of a predecessor what its own configuration asks for.
+    /// Applies the source's own configuration to sockets inherited from a predecessor.
     pub fn adapt(&mut self) {
         self.bound.adapt(self.intake.name());
     }
 
-    /// What it reads, for a successor.
+    /// Returns what the source reads, for a successor.
     pub fn sockets(&self) -> Sockets {
         self.bound.sockets()
     }
 
-    /// Its name in the configuration.
+    /// Returns the name of the source in the configuration.
     pub fn name(&self) -> &str {
         self.intake.name()
     }
@@ -138,7 +141,8 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// It can't go on, by a defect or because the standard input can't be read. It has read no more since then.
+    /// The source cannot continue, because of a defect or because the standard input cannot be read. It has not read
+    /// anything since the failure.
     pub async fn run(self) -> Result<(), Failed> {
         panics::catch_in(self.bound.run(self.intake)).await?
     }
@@ -153,13 +157,13 @@ impl Sockets {
         Self(sockets.iter().map(|socket| Arc::downgrade(socket) as Weak<dyn Any + Send + Sync>).collect())
     }
 
-    /// The sockets, if they are of this type and all are still open.
+    /// Returns the sockets if they are of type `T` and all of them are still open.
     fn upgrade<T: Any + Send + Sync>(&self) -> Option<Vec<Arc<T>>> {
         let sockets: Option<Vec<_>> = self.0.iter().map(|socket| socket.upgrade()?.downcast().ok()).collect();
         sockets.filter(|sockets| !sockets.is_empty())
     }
 
-    /// The same where there is one.
+    /// Returns the socket of a source that has only one, like `upgrade`.
     fn upgrade_one<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         self.upgrade()?.pop()
     }
@@ -169,11 +173,11 @@ fn boxed<B: Bound + 'static>(bound: io::Result<B>) -> io::Result<Box<dyn Bound>>
     bound.map(|bound| Box::new(bound) as Box<dyn Bound>)
 }
 
-/// Runs `work` on a thread of its own, as it blocks.
+/// Runs `work`, which blocks, on a thread of its own.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Panic> {
     match tokio::task::spawn_blocking(|| panics::catch(AssertUnwindSafe(work))).await {
         Ok(result) => result,
-        // Its panic is caught, and nobody aborts it.
+        // `work` cannot fail to finish: its panic is caught, and nothing aborts the thread.
         Err(error) => unreachable!("a thread of the runtime did not run: {error}"),
     }
 }

@@ -1,4 +1,4 @@
-//! How many connections each peer has, and may have.
+//! Number of connections of each peer, and its limit.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::poison;
 
-/// What counts as one peer: an IPv4 address, or the /64 network of an IPv6 address, within which a host chooses its
-/// addresses as it likes.
+/// Returns the address that counts as one peer: an IPv4 address, or the /64 network of an IPv6 address, within which a
+/// host chooses its addresses as it likes.
 pub(super) fn host(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
@@ -18,34 +18,34 @@ pub(super) fn host(peer: IpAddr) -> IpAddr {
 /// The connections of a source by their peers. It holds no peer without a connection, so `max_connections` bounds it.
 #[derive(Debug)]
 pub(super) struct Peers {
-    /// `None` is no limit.
+    /// Maximum number of connections per peer; `None` for no limit.
     most: Option<usize>,
     connections: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// One connection of a peer, until it is dropped.
+/// One connection of a peer, counted until this value is dropped.
 #[derive(Debug)]
 pub(super) struct Share {
     peers: Arc<Peers>,
     host: IpAddr,
 }
 
-/// The peer has as many connections as it may.
+/// Error: the peer has its maximum number of connections already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TooMany;
 
 impl Peers {
-    /// Each peer may have `most` connections; those of this machine itself are not limited.
+    /// Returns counts that allow each peer `most` connections; connections from this machine itself are not limited.
     pub(super) fn new(most: Option<usize>) -> Self {
         Self { most, connections: Mutex::default() }
     }
 
-    /// Counts one more connection of `peer`, if it may have one.
+    /// Counts one more connection of `peer`, unless it has reached its limit.
     pub(super) fn admit(self: &Arc<Self>, peer: IpAddr) -> Result<Share, TooMany> {
         let host = host(peer);
         let mut connections = self.connections();
         let count = connections.entry(host).or_default();
-        // What connects from here is a tunnel or a proxy, through which others speak. `::1` is the only host of its
+        // A local connection is a tunnel or a proxy, through which other hosts send. `::1` is the only host of its
         // network.
         let is_local = peer.to_canonical().is_loopback();
         if !is_local && self.most.is_some_and(|most| *count >= most) {
@@ -56,7 +56,7 @@ impl Peers {
         Ok(Share { peers: Arc::clone(self), host })
     }
 
-    /// The peer with the most connections, and how many it has.
+    /// Returns the peer with the most connections, and how many connections it has.
     pub(super) fn busiest(&self) -> Option<(IpAddr, usize)> {
         self.connections().iter().map(|(host, count)| (*host, *count)).max_by_key(|(_, count)| *count)
     }

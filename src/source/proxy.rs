@@ -1,8 +1,7 @@
-//! The PROXY protocol, versions 1 and 2, as the file `doc/proxy-protocol.txt` of its inventors
-//! describes it: a header before the first byte of a connection, in which a proxy says whose connection it is.
+//! The PROXY protocol, versions 1 and 2, as the file `doc/proxy-protocol.txt` of its inventors describes it: a header
+//! before the first byte of a connection, in which a proxy names the peer of the connection.
 //!
-//! The header is read to its last byte and no further, so whoever reads the connection afterwards sees it as the peer
-//! sent it.
+//! The header is read up to its last byte and no further. Later reads therefore see the connection as the peer sent it.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -13,28 +12,28 @@ use tokio::time::timeout;
 
 use crate::{net, tls};
 
-/// For the whole header. The specification asks for at least 3 s, so that one lost packet is made up for.
+/// Maximum time for the whole header. The specification asks for at least 3 s, which allows for one lost packet.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The first bytes of version 1 (section 2.1).
 const V1: &[u8] = b"PROXY ";
 
-/// The longest header of version 1 in bytes, with its line end (section 2.1).
+/// Maximum length of a header of version 1 in bytes, with its line end (section 2.1).
 const V1_MOST: usize = 107;
 
 /// The first bytes of version 2 (section 2.2).
 const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// The fixed part of version 2 in bytes; its last two say how many follow.
+/// Length of the fixed part of version 2 in bytes; its last two bytes hold the length of the rest.
 const V2_FIXED: usize = 16;
 
-/// The longest header of version 2 that is taken, in bytes; proxies send some hundreds with all their TLVs.
+/// Maximum length of an accepted header of version 2 in bytes; proxies send some hundreds with all their TLVs.
 const V2_MOST: usize = 4096;
 
-/// The shortest header of all in bytes: `PROXY UNKNOWN` and its line end.
+/// Minimum length of any header in bytes: `PROXY UNKNOWN` and its line end.
 const LEAST: usize = 15;
 
-/// Why there is no header.
+/// Reason why there is no header.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     /// The connection ended before its first byte, as the health checks of some proxies do.
@@ -49,12 +48,12 @@ pub(super) enum Error {
     /// Reading failed.
     #[error(transparent)]
     Failed(#[from] io::Error),
-    /// It is no header, or a wrong one.
+    /// There is no header, or it is malformed.
     #[error(transparent)]
     Malformed(#[from] Malformed),
 }
 
-/// What is wrong with a header.
+/// Defect of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Malformed {
     #[error("the connection begins with something else than a PROXY header")]
@@ -82,17 +81,17 @@ pub(super) enum Malformed {
     Short,
 }
 
-/// How far a header is.
+/// Progress in reading a header.
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
-    /// At least so many more bytes belong to it.
+    /// At least this many more bytes belong to the header.
     More(usize),
-    /// It is whole, and names the peer; without one the connection's own address holds.
+    /// The header is complete and names the peer. Without a peer, the connection's own address applies.
     Whole(Option<SocketAddr>),
 }
 
-/// Takes the header off `socket`. `None` if the header names no IP address: the proxy speaks for itself (LOCAL, as in a
-/// health check), or does not know (UNKNOWN, UNSPEC), or the peer is a unix socket.
+/// Reads the header from `socket`. Returns `None` if the header names no IP address: the proxy speaks for itself
+/// (LOCAL, as in a health check), or does not know the peer (UNKNOWN, UNSPEC), or the peer is a unix socket.
 pub(super) async fn read(socket: &TcpStream) -> Result<Option<SocketAddr>, Error> {
     timeout(TIMEOUT, read_all(socket)).await.unwrap_or(Err(Error::Timeout))
 }
@@ -119,7 +118,7 @@ async fn read_all(socket: &TcpStream) -> Result<Option<SocketAddr>, Error> {
     }
 }
 
-/// Reads as much of a header as is there.
+/// Parses as much of a header as is there.
 fn parse(header: &[u8]) -> Result<Step, Malformed> {
     let begins = |signature: &[u8]| header.iter().zip(signature).all(|(a, b)| a == b);
     match (begins(V1), begins(V2)) {
@@ -133,7 +132,7 @@ fn parse(header: &[u8]) -> Result<Step, Malformed> {
 
 // === version 1 ===
 
-/// Section 2.1: `PROXY TCP4 192.0.2.1 198.51.100.1 51234 514` and CR LF.
+/// Parses a header of version 1 (section 2.1): `PROXY TCP4 192.0.2.1 198.51.100.1 51234 514` and CR LF.
 fn v1(header: &[u8]) -> Result<Step, Malformed> {
     match memchr::memchr(b'\n', header) {
         Some(end) if end + 1 == header.len() && header.ends_with(b"\r\n") => {
@@ -151,7 +150,7 @@ fn v1(header: &[u8]) -> Result<Step, Malformed> {
 fn v1_peer(fields: &[u8]) -> Result<Option<SocketAddr>, Malformed> {
     let mut fields = fields.split(|byte| *byte == b' ');
     let is_v4 = match fields.next() {
-        // What else stands there is to be ignored.
+        // The rest of the line is to be ignored.
         Some(b"UNKNOWN") => return Ok(None),
         Some(b"TCP4") => true,
         Some(b"TCP6") => false,
@@ -167,7 +166,7 @@ fn v1_peer(fields: &[u8]) -> Result<Option<SocketAddr>, Malformed> {
     }
 }
 
-/// Digits without a leading zero, to 65535.
+/// Parses a port: digits without a leading zero, up to 65535.
 fn port(text: &str) -> Option<u16> {
     let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     text.parse().ok().filter(|_| plain)
@@ -175,8 +174,8 @@ fn port(text: &str) -> Option<u16> {
 
 // === version 2 ===
 
-/// Section 2.2: the signature, version and command, family and protocol, the length of the rest, the addresses, and
-/// TLVs, which are skipped.
+/// Parses a header of version 2 (section 2.2): the signature, version and command, family and protocol, the length of
+/// the rest, the addresses, and TLVs, which are skipped.
 fn v2(header: &[u8]) -> Result<Step, Malformed> {
     let (Some(version_command), Some(family), Some(length)) = (header.get(12), header.get(13), header.get(14..16))
     else {
@@ -195,12 +194,12 @@ fn v2(header: &[u8]) -> Result<Step, Malformed> {
     if header.len() < whole {
         return Ok(Step::More(whole - header.len()));
     }
-    // What stands in a header of LOCAL is to be ignored.
+    // The content of a LOCAL header is to be ignored.
     let peer = if is_local { None } else { v2_peer(*family, &header[V2_FIXED..])? };
     Ok(Step::Whole(peer))
 }
 
-/// The source of an address block: both addresses and then both ports, in network order.
+/// Returns the source of an address block, which holds both addresses and then both ports, in network order.
 fn v2_peer(family: u8, block: &[u8]) -> Result<Option<SocketAddr>, Malformed> {
     match family {
         // UNSPEC

@@ -1,4 +1,4 @@
-//! How many messages each peer may send: a bucket for each, which refills with time.
+//! Rate limit for the messages of each peer: one bucket per peer, which refills over time.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,32 +13,34 @@ use crate::throttle::{Owner, Throttle};
 
 const SLOWED: &str = "connection slowed: its peer is over max_rate_per_peer";
 
-/// So many peers are remembered; then those that have been silent for longest are forgotten, and begin with a full
-/// bucket. It takes about 0.7 MB.
+/// Maximum number of peers that are remembered. Beyond that, the peers that were silent for longest are forgotten, and
+/// begin again with a full bucket. The memory is about 0.7 MB.
 const PEERS: usize = 10_000;
 
-/// A bucket holds the messages of one second, and at least so many: a mail server says ten lines about one delivery.
+/// Minimum size of a bucket, which otherwise holds the messages of one second: a mail server writes ten lines about one
+/// delivery.
 const LEAST_BURST: u32 = 100;
 
 /// The buckets of a source, all of one size. A peer is an IPv4 address or the /64 network of an IPv6 address, within
 /// which a host chooses its addresses as it likes.
 ///
-/// There are two generations: whoever sends is in the recent one, and when that is full, it becomes the older one,
-/// whose place is emptied. So a datagram costs two look-ups at most, and nothing is allocated after the start.
+/// There are two generations. A peer that sends is in the recent one. When that one is full, it becomes the older one,
+/// and the former older one is emptied. A datagram therefore costs at most two look-ups, and nothing is allocated after
+/// the start.
 #[derive(Debug)]
 pub(super) struct Rates {
-    /// In which one message refills.
+    /// Time in which one message refills.
     interval: Duration,
-    /// In which an empty bucket refills.
+    /// Time in which an empty bucket refills completely.
     burst: Duration,
-    /// When the bucket of each peer will be full.
+    /// The time when the bucket of each peer will be full.
     recent: HashMap<IpAddr, Instant>,
     older: HashMap<IpAddr, Instant>,
-    /// For what is logged about peers that are over their rate.
+    /// Throttle for the log lines about peers that exceed their rate.
     pub(super) log: Throttle,
 }
 
-/// The part of one connection in the rate of its peer, which it may share with others.
+/// The share of one connection in the rate of its peer, which may have other connections.
 #[derive(Clone, Debug)]
 pub(super) struct Pace {
     rates: Arc<Mutex<Rates>>,
@@ -48,7 +50,8 @@ pub(super) struct Pace {
 // === impl Rates ===
 
 impl Rates {
-    /// For `rate` messages in a second, which is not zero. `log` is for the lines about who sends more.
+    /// Returns buckets for `rate` messages per second, which is not zero. `log` limits the log lines about peers that
+    /// send more.
     pub(super) fn new(rate: u32, log: Throttle) -> Self {
         let interval = Duration::from_secs(1) / rate.max(1);
         let generation = || HashMap::with_capacity(PEERS / 2);
@@ -56,7 +59,7 @@ impl Rates {
         Self { interval, burst, recent: generation(), older: generation(), log }
     }
 
-    /// Takes one message out of the bucket, if there is one in it.
+    /// Takes one message out of the bucket. Returns false if the bucket is empty.
     pub(super) fn admit(&mut self, peer: IpAddr, now: Instant) -> bool {
         let (interval, burst) = (self.interval, self.burst);
         let full = self.bucket(peer, now);
@@ -68,15 +71,14 @@ impl Rates {
         admitted
     }
 
-    /// Takes `messages` out of the bucket, more than there are in it if need be, for messages that have been read
-    /// already.
+    /// Takes `messages` out of the bucket for messages that have already been read, even if there are fewer in it.
     fn charge(&mut self, peer: IpAddr, messages: u32, now: Instant) {
         let interval = self.interval;
         let full = self.bucket(peer, now);
         *full = now.max(*full) + interval * messages;
     }
 
-    /// How long it takes until there is a message in the bucket; `None` if there is.
+    /// Returns the time until there is a message in the bucket, or `None` if there is one now.
     fn delay(&mut self, peer: IpAddr, now: Instant) -> Option<Duration> {
         let room = now + self.burst;
         let then = now.max(*self.bucket(peer, now)) + self.interval;
@@ -100,7 +102,7 @@ impl Rates {
 // === impl Pace ===
 
 impl Pace {
-    /// For the lines about the connections of `source`.
+    /// Returns the throttle for the log lines about the connections of `source`.
     pub(super) fn log(source: &str) -> Throttle {
         Throttle::new(Level::INFO, Owner::Source(source.to_owned()), SLOWED)
     }
@@ -109,7 +111,7 @@ impl Pace {
         Self { rates, peer }
     }
 
-    /// Counts what a read has given.
+    /// Counts the messages of one read.
     pub(super) fn charge(&self, messages: usize) {
         let messages = u32::try_from(messages).unwrap_or(u32::MAX);
         self.with(|rates| rates.charge(self.peer, messages, Instant::now()));
@@ -134,7 +136,7 @@ impl Pace {
         delay
     }
 
-    /// The lock is taken a few times for each read, and never across a wait.
+    /// Calls `act` under the lock, which is taken a few times for each read and never across a wait.
     fn with<T>(&self, act: impl FnOnce(&mut Rates) -> T) -> T {
         let mut rates = poison::ignore(self.rates.lock());
         act(&mut rates)

@@ -1,4 +1,4 @@
-//! The standard input. When it ends and no other source is left, Postrider drains and leaves.
+//! The standard input. When it ends and no other source is left, Postrider drains and exits.
 
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -14,27 +14,27 @@ use crate::frame::Framing;
 use crate::record::Peer;
 use crate::standard;
 
-/// How soon a stop is seen while nothing comes in.
+/// How often to check for a stop while there is no input, in milliseconds.
 const POLL_MS: u16 = 100;
 
-/// After a stop, so much of what is there already is still read: more than a pipe holds.
+/// Maximum number of bytes that are still read after a stop, if they are there already: more than a pipe holds.
 const LAST_WORDS: usize = 1024 * 1024;
 
-/// The standard input, read by a thread of its own: it may be a file, a pipe or a terminal, and only a blocking read
-/// serves all of them.
+/// The standard input, read by a thread of its own. It may be a file, a pipe or a terminal, and only a blocking read
+/// works for all of them.
 #[derive(Debug)]
 pub(super) struct Stdin {
     framing: Framing,
 }
 
 impl Stdin {
-    /// The standard input, which the program must have been given.
+    /// Returns the standard input, or an error if the program has none.
     pub(super) fn bind(config: &StdinConfig) -> io::Result<Self> {
         standard::input().map(|()| Self { framing: config.framing })
     }
 
-    /// Reads until told to stop, and then what a pipe still holds; at the end hands on what is left, also after an
-    /// error.
+    /// Reads until told to stop, and then drains what a pipe still holds. At the end, also after an error, hands on
+    /// what is left.
     fn read(&self, intake: &Intake, runtime: &tokio::runtime::Handle) -> io::Result<()> {
         let mut stream = Stream::new(self.framing, intake.max_frame_size());
         let mut buffer = vec![0; 64 * 1024];
@@ -80,7 +80,8 @@ impl Bound for Stdin {
     }
 }
 
-/// Reads what is there, or comes there within `time` in milliseconds. `None` if that is nothing, or if a signal came.
+/// Reads the bytes that are available or become available within `time` milliseconds. Returns `None` if there are none,
+/// or if a signal came.
 fn read_some(buffer: &mut [u8], time: u16) -> io::Result<Option<usize>> {
     let stdin = io::stdin();
     let mut ready = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];

@@ -1,4 +1,4 @@
-//! Reading a byte stream into frames: what TCP connections, unix streams and the standard input have in common.
+//! Reading a byte stream into frames: the code that TCP connections, unix streams and the standard input share.
 
 use std::io;
 use std::mem;
@@ -19,36 +19,37 @@ use crate::pipeline::Arrival;
 use crate::record::Peer;
 use crate::tls;
 
-/// Asked of the kernel at a time.
+/// Number of bytes asked of the kernel in one read.
 pub(super) const READ_SIZE: usize = 64 * 1024;
 
-/// The most that a read gives: over TLS the record comes to it of which a part was there before.
+/// Maximum number of bytes that one read gives. Over TLS, it completes a record of which a part was there before.
 pub(super) const MOST_READ: usize = READ_SIZE + READ_SIZE / 2;
 
-/// So many frames at most are handed on together. A read of the shortest lines holds 32 times as many, and their
-/// records take a hundred times the room of the read.
+/// Maximum number of frames that are handed on together. A read of the shortest lines holds 32 times as many, and their
+/// records take a hundred times the memory of the read.
 pub(super) const MOST_FRAMES: usize = 1024;
 
-/// After so many bytes a stream lets others have the thread: about a millisecond. Each time wakes another thread, which
-/// looks whether it can take the work over.
+/// Number of bytes after which a stream yields the thread: about a millisecond of work. Each yield wakes another
+/// thread, which looks whether it can take the work over.
 const TURN: usize = 4 * READ_SIZE;
 
-/// A connection that has begun no longer message than this keeps nothing else between two reads. With a longer one it
-/// needs a [`Place`], and the whole buffer stays: a peer that sends bytes one by one would have it copied for each.
+/// Maximum length of an incomplete message that a connection keeps between two reads without a [`Place`]; it then keeps
+/// no other memory. A longer message needs a place and keeps its whole buffer: otherwise a peer that sends single bytes
+/// would have the buffer copied for each byte.
 pub(super) const IDLE_SIZE: usize = 16 * 1024;
 
-/// After a stop, so much of what the kernel already holds for one connection is still read.
+/// Maximum number of bytes that are still read from one connection after a stop, if the kernel already holds them.
 const LAST_WORDS: usize = 8 * 1024 * 1024;
 
-/// After a stop, a connection that has just been accepted is asked for so long whether it has anything to read: the
-/// runtime does not know yet.
+/// How long to wait, after a stop, for a connection to become readable. If it has just been accepted, the runtime does
+/// not know yet whether it has anything to read.
 const LAST_READY: Duration = Duration::from_millis(50);
 
-/// A socket that can be asked for bytes without waiting.
+/// A socket that can be read without waiting.
 pub(super) trait Readable {
-    /// Waits until there is something to read, or the end.
+    /// Waits until there is something to read or the stream has ended.
     async fn readable(&mut self) -> io::Result<()>;
-    /// Appends what is there, at most [`READ_SIZE`]; 0 at the end.
+    /// Appends the available bytes, at most [`READ_SIZE`]. Returns 0 at the end.
     fn try_read(&mut self, buffer: &mut BytesMut) -> io::Result<usize>;
 }
 
@@ -61,19 +62,19 @@ impl Readable for tokio::net::UnixStream {
     }
 }
 
-/// The bytes of one stream that are not yet a whole frame.
+/// The state of one stream: its framer, and the bytes that are not yet a complete frame.
 pub(super) struct Stream {
     framer: Framer,
     buffer: BytesMut,
-    /// Whether nothing was read yet.
+    /// True if nothing has been read yet.
     fresh: bool,
-    /// The bytes handed on since it last let others have the thread.
+    /// Number of bytes handed on since the stream last yielded the thread.
     turn: usize,
-    /// For a message of which more than [`IDLE_SIZE`] is kept between two reads.
+    /// The place of an incomplete message of which more than [`IDLE_SIZE`] is kept between two reads.
     place: Option<Place>,
 }
 
-/// Reads `socket` until it ends, not faster than its `pace`, and hands on its frames.
+/// Reads `socket` until it ends, at most as fast as `pace` allows, and hands on its frames.
 pub(super) async fn read(
     socket: &mut impl Readable,
     peer: Peer<'_>,
@@ -113,13 +114,13 @@ pub(super) async fn read(
     if matches!(end, ConnectionEnd::Stopped) {
         end = stream.last_words(socket, peer, intake).await;
     }
-    // Only a peer that closes in an orderly way has said all of its last message.
+    // The last message is complete only if the peer has closed the connection in an orderly way.
     let whole = matches!(end, ConnectionEnd::Closed);
     stream.finish(whole, peer, intake).await;
     end
 }
 
-/// The same as [`ready`], not before the pace allows it.
+/// Waits like [`ready`], after waiting until `pace` allows another read.
 pub(super) async fn paced_ready(
     socket: &mut impl Readable,
     idle_timeout: Option<Duration>,
@@ -132,7 +133,7 @@ pub(super) async fn paced_ready(
     ready(socket, idle_timeout).await
 }
 
-/// True when there is something to read, false when there was nothing for `idle_timeout`.
+/// Waits until there is something to read. Returns true if there is, and false if nothing came for `idle_timeout`.
 async fn ready(socket: &mut impl Readable, idle_timeout: Option<Duration>) -> io::Result<bool> {
     match idle_timeout {
         None => socket.readable().await.map(|()| true),
@@ -149,8 +150,8 @@ impl Stream {
         Self { framer, buffer: BytesMut::new(), fresh: true, turn: 0, place: None }
     }
 
-    /// Waits until it may read, unless it has the memory for it already. So those who have a place wait for nobody who
-    /// waits for one.
+    /// Waits for the permit to read, unless the stream has a place, and so the memory for it, already. A stream with a
+    /// place therefore never waits for streams that wait for one.
     async fn turn<'i>(&self, intake: &'i Intake) -> Option<SemaphorePermit<'i>> {
         if self.place.is_some() { None } else { intake.turn().await }
     }
@@ -160,8 +161,8 @@ impl Stream {
         socket.try_read(&mut self.buffer)
     }
 
-    /// A load balancer that only looks whether somebody listens may reset its connection: nothing was said, nothing is
-    /// lost.
+    /// Returns how the connection ended with `error`. A reset before the first byte counts as closed and loses nothing:
+    /// a load balancer may check in this way whether the port is open.
     fn failed(&self, error: io::Error) -> ConnectionEnd {
         if self.fresh && error.kind() == io::ErrorKind::ConnectionReset {
             ConnectionEnd::Closed
@@ -170,7 +171,7 @@ impl Stream {
         }
     }
 
-    /// Whether the first read has brought the beginning of TLS.
+    /// Returns true if this was the first read and it begins with a TLS handshake.
     fn is_tls(&mut self) -> bool {
         mem::take(&mut self.fresh) && self.buffer.starts_with(&tls::HANDSHAKE)
     }
@@ -181,13 +182,13 @@ impl Stream {
         ConnectionEnd::UnexpectedTls
     }
 
-    /// Appends bytes that were read by other means.
+    /// Appends bytes that the caller has read itself.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Hands on every whole frame, gives their number, and sees that there is memory for what is kept until the next
-    /// read.
+    /// Hands on every complete frame, reserves memory for the bytes that are kept until the next read, and returns the
+    /// number of frames.
     async fn hand_on(&mut self, peer: Peer<'_>, intake: &Intake) -> usize {
         let frames = self.submit(peer, intake).await;
         if self.buffer.len() <= IDLE_SIZE {
@@ -195,7 +196,7 @@ impl Stream {
             return frames;
         }
         match &mut self.place {
-            // Its message goes on, in the same buffer.
+            // The same message continues in the same buffer.
             Some(_) if frames == 0 => return frames,
             Some(place) => place.renew(),
             None => self.place = intake.place().await,
@@ -208,7 +209,7 @@ impl Stream {
         frames
     }
 
-    /// Gives up the message that is not whole, and hands on what there is of it.
+    /// Gives up the incomplete message and hands on the part that has arrived.
     async fn cut(&mut self, peer: Peer<'_>, intake: &Intake) {
         intake.log_cut(peer.address, self.buffer.len());
         if let Some(frame) = self.framer.cut(&self.buffer) {
@@ -218,7 +219,7 @@ impl Stream {
         self.place = None;
     }
 
-    /// Hands on every whole frame, and gives their number.
+    /// Hands on every complete frame, and returns their number.
     pub(super) async fn submit(&mut self, peer: Peer<'_>, intake: &Intake) -> usize {
         let mut more = true;
         let mut frames = 0;
@@ -251,9 +252,9 @@ impl Stream {
         frames
     }
 
-    /// After a stop: hands on what the kernel already holds, as long as there is time to deliver it.
+    /// Drains the connection after a stop: hands on what the kernel already holds, until the shutdown deadline.
     async fn last_words(&mut self, socket: &mut impl Readable, peer: Peer<'_>, intake: &Intake) -> ConnectionEnd {
-        // An error shows again when it is read.
+        // An error shows up again at the next read.
         let _ = tokio::time::timeout(LAST_READY, socket.readable()).await;
         let mut read = 0;
         while read < LAST_WORDS && !intake.is_over() {
@@ -262,7 +263,7 @@ impl Stream {
                 Ok(0) => return ConnectionEnd::Closed,
                 Ok(_) if self.is_tls() => return self.refuse_tls(intake),
                 Ok(more) => read += more,
-                // Of a record of TLS only the beginning has come yet.
+                // Nothing more is available, or only the beginning of a TLS record has arrived.
                 Err(_) => break,
             }
             self.hand_on(peer, intake).await;
@@ -270,7 +271,8 @@ impl Stream {
         ConnectionEnd::Stopped
     }
 
-    /// The stream has ended: hands on what is left as a frame, which is truncated unless the stream is `whole`.
+    /// Hands on what is left of an ended stream as a frame. The frame is marked as truncated unless the stream is
+    /// `whole`.
     pub(super) async fn finish(mut self, whole: bool, peer: Peer<'_>, intake: &Intake) {
         self.submit(peer, intake).await;
         if let Some(mut frame) = self.framer.finish(&self.buffer) {
@@ -284,14 +286,15 @@ impl Stream {
     }
 }
 
-/// The buffer of a message that has begun with `bytes`, for the `most` that is kept of one. It never grows.
+/// Returns a buffer for the message that has begun with `bytes`. It is large enough for the `most` bytes that are kept
+/// of one message, and never grows.
 pub(super) fn place_buffer(most: usize, bytes: &[u8]) -> BytesMut {
     let mut buffer = BytesMut::with_capacity(most + MOST_READ);
     buffer.extend_from_slice(bytes);
     buffer
 }
 
-/// Gives back the memory of a read, before another connection takes its turn.
+/// Frees the memory of a read if at most [`IDLE_SIZE`] of it is kept, before another connection takes its turn.
 pub(super) fn shrink(buffer: &mut BytesMut) {
     if buffer.len() <= IDLE_SIZE {
         *buffer = BytesMut::from(&buffer[..]);

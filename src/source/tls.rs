@@ -1,4 +1,4 @@
-//! TLS on an accepted connection: the handshake, reading, the end, and the certificate that is read anew when its file
+//! TLS on an accepted connection: the handshake, reading, closing, and the certificate, which is reloaded when its file
 //! changes.
 
 use std::io::{self, BufRead, Write};
@@ -19,42 +19,43 @@ use super::stream::READ_SIZE;
 use crate::poison;
 use crate::tls::{self, TlsConfig};
 
-/// How often the files are looked at.
+/// How often the files are checked for changes.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How often the operator is told of a certificate that has to be renewed.
+/// How often the log warns of a certificate that has to be renewed.
 const WARN_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// So long may the end of a connection take: its `close_notify` fits into any socket but that of a peer that reads
+/// Maximum time to close a connection. Its `close_notify` fits into any socket except that of a peer that reads
 /// nothing.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// After a stop, a handshake has so long to end: a sender that has done its part has sent messages behind it.
+/// Maximum time that a handshake may still take after a stop: a sender that has done its part of it has already sent
+/// messages after it.
 const LAST_HANDSHAKE: Duration = Duration::from_millis(250);
 
 /// The first byte of a TLS record with a handshake (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 22;
 
-/// How a RELP session begins.
+/// The first bytes of a RELP session.
 const RELP_OPEN: &[u8] = b"1 open ";
 
-/// What a source serves TLS with.
+/// The TLS configuration of a source, with its current certificate.
 #[derive(Debug)]
 pub(super) struct Tls {
     config: TlsConfig,
     server: RwLock<Arc<ServerConfig>>,
-    /// Of the files that were read at the start.
+    /// Stamps of the files that were read at the start.
     stamps: Vec<Stamp>,
 }
 
-/// What one connection is served with: the certificate at the time when it was accepted.
+/// The TLS configuration of one connection, with the certificate at the time when it was accepted.
 pub(super) struct Offer {
     server: Arc<ServerConfig>,
     timeout: Duration,
 }
 
-/// What tells that a file is not the one that was read: device, inode, size, seconds and nanoseconds of its last
-/// change.
+/// The stamp of a file, which tells whether the file has changed since it was read: device, inode, size, seconds and
+/// nanoseconds of its last change.
 type Stamp = Option<(u64, u64, u64, i64, i64)>;
 
 impl Tls {
@@ -68,8 +69,8 @@ impl Tls {
         Offer { server, timeout: self.config.handshake_timeout }
     }
 
-    /// Reads the files anew whenever they change, and on SIGHUP, for the connections that come after, and warns of
-    /// certificates whose time is over or soon will be: now, after each reading, and every day. Never ends.
+    /// Reloads the files whenever they change, and on SIGHUP, for new connections. Logs a warning about certificates
+    /// that have expired or soon will: now, after each reload, and every day. Never ends.
     pub(super) async fn follow_files(&self, source: &str) {
         let certificate = self.config.default.certificate.display();
         let mut last = self.stamps.clone();
@@ -87,7 +88,7 @@ impl Tls {
                 () = tokio::time::sleep(CHECK_INTERVAL) => false,
                 () = next(&mut hangup) => true,
             };
-            // Before they are read: a change in between shows at the next look.
+            // The stamps are taken before the files are read, so the next check sees a change in between.
             let stamps = stamps(&self.config);
             if stamps == last && !asked {
                 continue;
@@ -107,7 +108,7 @@ impl Tls {
     }
 }
 
-/// Resolves at the next signal; never without a handler.
+/// Resolves at the next signal, or never if there is no handler.
 async fn next(signal: &mut Option<Signal>) {
     let received = match signal {
         Some(signal) => signal.recv().await,
@@ -126,7 +127,8 @@ fn stamps(config: &TlsConfig) -> Vec<Stamp> {
     config.files().map(stamp).collect()
 }
 
-/// Makes a TLS connection of `socket`, and gives it with the subject of the client's certificate, or says why not.
+/// Performs the TLS handshake on `socket`. Returns the connection with the subject of the client's certificate, or the
+/// reason why there is none.
 pub(super) async fn handshake(
     socket: TcpStream,
     offer: Offer,
@@ -135,7 +137,7 @@ pub(super) async fn handshake(
     let handshake = async {
         let mut first = [0; 16];
         let first = match socket.peek(&mut first).await? {
-            // A port scan, or a check whether somebody listens.
+            // This is a port scan, or a check whether the port is open.
             0 => return Ok(None),
             size => &first[..size],
         };
@@ -164,7 +166,7 @@ pub(super) async fn handshake(
     Ok((Session { socket, tls: Mutex::new(tls) }, subject))
 }
 
-/// What began so, in place of TLS.
+/// Returns the error text for a connection that began with the bytes `first` instead of TLS.
 fn plain(first: &[u8]) -> &'static str {
     if first.starts_with(RELP_OPEN) {
         "plain RELP came to a TLS port: set TLS at the sender, or send to a port without"
@@ -175,15 +177,15 @@ fn plain(first: &[u8]) -> &'static str {
     }
 }
 
-/// A connection after its handshake. The two halves of one task may use it at the same time, so it is behind a lock,
-/// which is taken a few times for each read or write, never held across a wait, and so always free.
+/// A connection after its handshake. The two halves of one task may use it at the same time, so it is behind a lock.
+/// The lock is taken a few times for each read or write and never held across a wait, and is therefore always free.
 pub(super) struct Session {
     socket: TcpStream,
     tls: Mutex<ServerConnection>,
 }
 
-/// One read takes what the socket has, and decrypts all of it: between two reads nothing waits but the beginning of a
-/// record.
+/// One read takes the bytes that the socket has, and decrypts all of them. Between two reads, only the beginning of a
+/// record can be left.
 impl Session {
     pub(super) const fn socket(&self) -> &TcpStream {
         &self.socket
@@ -193,9 +195,9 @@ impl Session {
         poison::ignore(self.tls.lock())
     }
 
-    /// Waits until there is something to read, or the end.
+    /// Waits until there is something to read or the connection has ended.
     pub(super) async fn readable(&self) -> io::Result<()> {
-        // The last flight of the handshake may have brought the first messages.
+        // The first messages may have come with the last flight of the handshake.
         let state = self.tls().process_new_packets().map_err(io::Error::other)?;
         if state.plaintext_bytes_to_read() > 0 || state.peer_has_closed() {
             return Ok(());
@@ -203,7 +205,7 @@ impl Session {
         self.socket.readable().await
     }
 
-    /// Appends what is there; 0 at the end.
+    /// Appends the available bytes. Returns 0 at the end.
     pub(super) fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
         let mut tls = self.tls();
         let before = buffer.len();
@@ -224,11 +226,11 @@ impl Session {
                 tls.read_tls(&mut rest)?;
             }
             let processed = tls.process_new_packets();
-            // What was good before the first bad record came from the peer, and counts.
+            // The records before the first bad one are valid data from the peer, and count.
             end = take(&mut tls, buffer)?;
             if let Err(error) = processed {
-                // An alert. What does not fit into the socket now goes with the next, or never: a syslog sender need
-                // not read.
+                // Sends an alert. The part that does not fit into the socket now goes with the next write, or never: a
+                // syslog sender need not read.
                 let _ = send(&self.socket, &mut tls);
                 if buffer.len() > before {
                     break;
@@ -239,7 +241,7 @@ impl Session {
                 break;
             }
         }
-        // The answer to a new key.
+        // Sends the answer to a key update.
         let _ = send(&self.socket, &mut tls);
         match buffer.len() - before {
             0 if !end => Err(io::ErrorKind::WouldBlock.into()),
@@ -247,8 +249,8 @@ impl Session {
         }
     }
 
-    /// Moves out of `bytes` what the socket takes of them; what is encrypted already goes first. Without an error all
-    /// are gone.
+    /// Writes `bytes` and removes what was taken of them. Data that is already encrypted goes first. Without an error,
+    /// all bytes are written.
     pub(super) fn try_write(&self, bytes: &mut &[u8]) -> io::Result<()> {
         let mut tls = self.tls();
         loop {
@@ -261,14 +263,14 @@ impl Session {
         }
     }
 
-    /// Makes the next write tell the peer that this was all.
+    /// Makes the next write send the `close_notify`.
     pub(super) fn close_notify(&self) {
         self.tls().send_close_notify();
     }
 }
 
-/// Moves what is decrypted into `buffer`. True when the peer has said that this was all; an error of the kind
-/// `UnexpectedEof` if its connection has ended without that.
+/// Moves the decrypted bytes into `buffer`. Returns true if the peer has sent its `close_notify`, and an error of the
+/// kind `UnexpectedEof` if its connection has ended without one.
 fn take(tls: &mut ServerConnection, buffer: &mut BytesMut) -> io::Result<bool> {
     let before = buffer.len();
     let mut reader = tls.reader();
@@ -281,14 +283,14 @@ fn take(tls: &mut ServerConnection, buffer: &mut BytesMut) -> io::Result<bool> {
                 reader.consume(size);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            // It will say so again.
+            // The next read returns the error again.
             Err(_) if buffer.len() > before => return Ok(false),
             Err(error) => return Err(error),
         }
     }
 }
 
-/// Sends what is encrypted; an error of the kind `WouldBlock` if not all of it fits into the socket.
+/// Sends the encrypted data. Returns an error of the kind `WouldBlock` if not all of it fits into the socket.
 fn send(socket: &TcpStream, tls: &mut ServerConnection) -> io::Result<()> {
     struct Writer<'a>(&'a TcpStream);
     impl io::Write for Writer<'_> {

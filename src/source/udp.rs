@@ -23,18 +23,19 @@ use crate::poison;
 use crate::systemd::Passed;
 use crate::throttle::{Owner, Throttle};
 
-/// The sockets of one address, each read by its own task. The kernel spreads senders over them (`SO_REUSEPORT`), by the
-/// addresses and ports of both ends: what one sender sends from one port stays on one socket, however much it is.
+/// The sockets of one address, each read by its own task. The kernel distributes senders over them (`SO_REUSEPORT`), by
+/// the addresses and ports of both ends. All datagrams that one sender sends from one port therefore go to one socket,
+/// however many they are.
 #[derive(Debug)]
 pub(super) struct Udp {
     sockets: Vec<Arc<Socket>>,
-    /// They were read with another configuration before: what this one asks for is still to be set.
+    /// The configuration, if the sockets are inherited: it is still to be applied to them.
     inherited: Option<UdpConfig>,
-    /// `None` where everybody may send as much as he likes.
+    /// `None` if every peer may send without a limit.
     gate: Option<Arc<Gate>>,
 }
 
-/// A socket, and how many of its drops are counted: whoever reads it counts the rest.
+/// A socket, and the number of its drops that are counted already: its reader counts the rest.
 #[derive(Debug)]
 pub(super) struct Socket {
     socket: UdpSocket,
@@ -44,8 +45,8 @@ pub(super) struct Socket {
 const DENIED: &str = "datagram dropped: allow and deny do not let its sender send";
 const OVER_RATE: &str = "datagram dropped: its sender is over max_rate_per_peer";
 
-/// Who may send, and how much, to all sockets of the address together. The lists need no lock. What each peer has sent
-/// does: it is taken once for a batch, and not while a line is logged.
+/// The access lists and the rate limit for all sockets of the address together. The lists need no lock. The rates need
+/// one, which is taken once per batch and not while a line is logged.
 #[derive(Debug)]
 struct Gate {
     access: Access,
@@ -53,7 +54,7 @@ struct Gate {
     rates: Option<Mutex<Rates>>,
 }
 
-/// What reads one of the sockets.
+/// The reader of one of the sockets.
 struct Worker {
     socket: Arc<Socket>,
     gate: Option<Arc<Gate>>,
@@ -72,7 +73,7 @@ impl Udp {
         let is_inherited = inherited.is_some();
         let sockets = match (inherited, passed.udp(listen)) {
             (Some(sockets), _) => sockets,
-            // The service manager has bound one, and so there is one worker.
+            // The service manager has bound one socket, so there is one worker.
             (None, Some(socket)) => vec![Socket::new(net::passed_udp_socket(socket, receive_buffer, listen)?)],
             (None, None) => {
                 net::udp_sockets(listen, receive_buffer, config.workers)?.into_iter().map(Socket::new).collect()
@@ -88,8 +89,8 @@ impl Udp {
         Ok(Self { sockets, inherited: is_inherited.then(|| config.clone()), gate })
     }
 
-    /// Without one of its workers the source ends, as nobody would read the datagrams that the kernel gives to its
-    /// socket. The other workers hand on what they have first.
+    /// Runs the workers. If one of them ends early, the source ends, because the datagrams that the kernel gives to
+    /// that worker's socket would not be read. The other workers first hand on what they have.
     async fn read(self, intake: Intake) -> Result<(), Failed> {
         let mut workers = JoinSet::new();
         for socket in self.sockets {
@@ -98,7 +99,7 @@ impl Udp {
         }
         let mut result = Ok(());
         while let Some(ended) = workers.join_next().await {
-            // Otherwise the whole source is being aborted.
+            // In the other cases, the whole source is being aborted.
             if let Ok(Err(panic)) = ended {
                 intake.stop().cancel();
                 result = Err(panic.into());
@@ -118,8 +119,8 @@ impl Bound for Udp {
         Sockets::all(&self.sockets)
     }
 
-    /// Does with sockets of another source what this one asks for. Those that are too many are read on: what comes to
-    /// them until they are closed would be lost.
+    /// Applies the configuration to inherited sockets. Surplus sockets stay open and are read: otherwise, the datagrams
+    /// that come to them until they are closed would be lost.
     fn adapt(&mut self, source: &str) {
         let Some(config) = self.inherited.take() else { return };
         let (now, asked) = (self.sockets.len(), config.workers);
@@ -153,7 +154,7 @@ impl Gate {
         self.rates.is_none() && self.access == Access::default()
     }
 
-    /// One verdict for each of `senders`.
+    /// Returns one verdict for each of `senders`.
     fn judge(
         &self,
         senders: impl Iterator<Item = Option<SockaddrStorage>>,
@@ -227,7 +228,7 @@ impl datagrams::Receive for Worker {
 
     fn new_kernel_drops(&self) -> u32 {
         let mut counted = lock(&self.socket.counted);
-        // A kernel that does not tell has nothing to count.
+        // If the kernel does not tell its count, nothing is counted.
         let total = net::kernel_drops(self).unwrap_or(*counted);
         total.wrapping_sub(std::mem::replace(&mut *counted, total))
     }

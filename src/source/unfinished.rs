@@ -1,8 +1,9 @@
-//! The memory of long messages that have begun and are not whole yet: so many of them at a time as have room.
+//! The memory for long incomplete messages: a limited number of them at a time.
 //!
-//! A connection that keeps more than [`IDLE_SIZE`](super::stream::IDLE_SIZE) between two reads has a place for the
-//! longest message that there can be. It never waits for more, and who has a place waits for nobody who has none: so
-//! all of them can go on. A connection that waits for its peer instead gives its place up when others need it.
+//! A connection that keeps more than [`IDLE_SIZE`](super::stream::IDLE_SIZE) between two reads holds a place, which is
+//! large enough for the longest possible message. It never waits for more memory, nor for connections without a place,
+//! so all connections with a place make progress. A connection that waits for its peer instead gives up its place when
+//! others need it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -13,41 +14,41 @@ use tracing::Level;
 
 use crate::throttle::{Owner, Throttle};
 
-/// What is logged when a message is cut.
+/// Log line for a message that was cut.
 pub(super) const CUT: &str = "message cut off: its rest did not come while others needed the memory for unfinished \
                               messages, which is half of max_bytes_in_flight; raise that if its sender is a good one";
 
-/// A peer may take so long to send the rest of a long message while others need its place: the first of them if few do,
-/// the second if many do, because whoever waits for a place holds the memory of a read, and so keeps others from being
-/// read.
+/// Maximum time that a peer may take to send the rest of a long message while others need its place: the first value if
+/// few wait, the second if many do. Each connection that waits for a place holds the memory of a read, and so keeps
+/// others from being read.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(50));
 
 /// The places of a source.
 #[derive(Debug)]
 pub(super) struct Unfinished {
     places: Arc<Semaphore>,
-    /// How many wait for a place, and from how many on they are many.
+    /// Number of connections that wait for a place, and the number above which they count as many.
     waiting: AtomicUsize,
     many: usize,
-    /// Another one waits.
+    /// Notified when another connection begins to wait.
     wanted: Notify,
     cut: Throttle,
 }
 
-/// A place, until it is dropped.
+/// A place in the memory, held until this value is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     owner: Arc<Unfinished>,
     _permit: OwnedSemaphorePermit,
-    /// How long its peer has been waited for.
+    /// Time spent waiting for the peer of the connection.
     waited: Duration,
 }
 
 // === impl Unfinished ===
 
 impl Unfinished {
-    /// So many `places` of `source`, at least one. If more than `many` wait for one, they do so no longer than they
-    /// must.
+    /// Returns the `places` (at least one) of `source`. If more than `many` connections wait for one, the shorter
+    /// patience applies.
     pub(super) fn new(source: &str, places: usize, many: usize) -> Self {
         Self {
             places: Arc::new(Semaphore::new(places.max(1))),
@@ -64,24 +65,24 @@ impl Unfinished {
             permit
         } else {
             let _waiting = Waiting::new(self);
-            // It is never closed.
+            // The semaphore is never closed.
             Arc::clone(&self.places).acquire_owned().await.ok()?
         };
         Some(Place { owner: Arc::clone(self), _permit: permit, waited: Duration::ZERO })
     }
 
-    /// Returns true if somebody waits for a place.
+    /// Returns true if a connection waits for a place.
     pub(super) fn is_wanted(&self) -> bool {
         self.waiting.load(Relaxed) > 0
     }
 
-    /// A message was cut, because there is no place for it. Gives how many others were since the last log line, if it
-    /// is time for another.
+    /// Notes that a message was cut because there is no place for it. Returns the number of log lines suppressed since
+    /// the last one, if another line may be logged now.
     pub(super) fn cut(&self) -> Option<u64> {
         self.cut.pass(Instant::now())
     }
 
-    /// Resolves when more than `some` wait for a place.
+    /// Resolves when more than `some` connections wait for a place.
     async fn are_waiting(&self, some: usize) {
         loop {
             let wanted = self.wanted.notified();
@@ -96,13 +97,12 @@ impl Unfinished {
 // === impl Place ===
 
 impl Place {
-    /// Another message of the same peer takes the place.
+    /// Resets the time spent waiting, as another message of the same peer takes the place.
     pub(super) const fn renew(&mut self) {
         self.waited = Duration::ZERO;
     }
 
-    /// Resolves when the peer has been waited for long enough, in all waits together, and somebody else needs the
-    /// place.
+    /// Resolves when the peer has used up its time, over all waits together, and another connection needs the place.
     async fn overdue(&mut self) {
         let (long, short) = (PATIENCE.0.saturating_sub(self.waited), PATIENCE.1.saturating_sub(self.waited));
         let owner = Arc::clone(&self.owner);
@@ -121,7 +121,7 @@ impl Place {
     }
 }
 
-/// The same for a connection that has a place or none.
+/// Resolves when `place` is overdue; never for a connection without a place.
 pub(super) async fn overdue(place: &mut Option<Place>) {
     match place {
         Some(place) => place.overdue().await,
@@ -129,7 +129,7 @@ pub(super) async fn overdue(place: &mut Option<Place>) {
     }
 }
 
-/// Adds the time until it is dropped.
+/// Adds the time until this value is dropped to `waited`.
 struct Clock<'p> {
     begun: Instant,
     waited: &'p mut Duration,
@@ -141,7 +141,7 @@ impl Drop for Clock<'_> {
     }
 }
 
-/// Counts somebody who waits.
+/// Counts a connection that waits, until this value is dropped.
 struct Waiting<'u>(&'u Unfinished);
 
 impl<'u> Waiting<'u> {

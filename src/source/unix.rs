@@ -1,4 +1,4 @@
-//! Syslog over unix domain sockets, datagram as `/dev/log` has it, or stream.
+//! Syslog over unix domain sockets: datagram sockets, like `/dev/log`, or stream sockets.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -15,7 +15,7 @@ use crate::config::{StreamConfig, UnixConfig};
 use crate::record::Peer;
 use crate::systemd::Passed;
 
-/// A bound socket. A path that was made for it is removed when it is dropped.
+/// A bound socket. When it is dropped, the path that was created for it is removed.
 #[derive(Debug)]
 pub(super) struct Unix {
     socket: Kind,
@@ -28,14 +28,14 @@ enum Kind {
     Stream(Listener),
 }
 
-/// The senders of unix datagrams have no address: the record shows the path that they wrote to.
+/// A datagram socket. Its senders have no address, so the record shows the path that they wrote to.
 #[derive(Debug)]
 struct Datagrams {
     path: SocketPath,
     socket: UnixDatagram,
 }
 
-// The path goes first: while the socket is open, no other program takes the path for one that a crash left behind.
+// The path is dropped first: while the socket is open, no other program mistakes the path for a leftover of a crash.
 #[derive(Debug)]
 struct Streams {
     path: SocketPath,
@@ -48,7 +48,7 @@ struct Listener {
     config: StreamConfig,
 }
 
-/// A path that goes with its owner, if we made it.
+/// The path of a socket, removed when this value is dropped if Postrider created it.
 #[derive(Debug)]
 struct SocketPath {
     path: PathBuf,
@@ -94,7 +94,7 @@ impl Bound for Unix {
         }
     }
 
-    /// Gives the socket of a predecessor the mode of this one.
+    /// Applies the configured mode to a socket inherited from a predecessor.
     fn adapt(&mut self, source: &str) {
         if let Err(error) = self.path().permit(self.mode) {
             tracing::warn!(source, %error, "cannot set the mode of the socket");
@@ -115,7 +115,7 @@ impl Bound for Unix {
     }
 }
 
-// The path and the permission bits of a socket of the service manager are its own business.
+// The path and the permission bits of a socket that the service manager passed are left alone.
 
 impl Datagrams {
     fn bind(config: &UnixConfig, passed: &mut Passed, path: impl Fn(bool) -> SocketPath) -> io::Result<Self> {
@@ -180,7 +180,7 @@ impl Accept for Listener {
     }
 }
 
-/// A crash leaves the socket file behind. One that somebody holds is left alone, and so is anything else.
+/// Removes a socket file that a crash left behind. A socket that is in use is left alone, and so is any other file.
 fn remove_stale(path: &Path) -> io::Result<()> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -190,8 +190,8 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         }
         Ok(_) => {}
     }
-    // The kernel refuses this if nobody holds the socket, and only then: a socket of another type it names as such. It
-    // never waits, as it would for a stream whose backlog is full.
+    // The kernel refuses the connection if, and only if, no process holds the socket. If the socket has another type,
+    // the error says so. This never blocks, unlike connecting to a stream whose backlog is full.
     match std::os::unix::net::UnixDatagram::unbound()?.connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(error),
@@ -212,7 +212,7 @@ impl SocketPath {
 impl Drop for SocketPath {
     fn drop(&mut self) {
         if self.is_ours {
-            // Nothing is lost if it stays: the next start removes it.
+            // Nothing is lost if the file stays: the next start removes it.
             let _ = std::fs::remove_file(&self.path);
         }
     }

@@ -1,5 +1,4 @@
-//! A connection over TCP, plain or with TLS. It can be read and written at the same time, by the two halves of one
-//! task.
+//! A connection over TCP, plain or with TLS. The two halves of one task can read and write it at the same time.
 
 use std::io;
 
@@ -9,14 +8,14 @@ use tokio::net::TcpStream;
 use super::stream::Readable;
 use super::tls::Session;
 
-/// What bytes come and go through.
+/// The connection through which bytes are read and written.
 pub(super) enum Wire {
     Plain(TcpStream),
     Tls(Box<Session>),
 }
 
 impl Wire {
-    /// The socket below.
+    /// Returns the underlying socket.
     pub(super) const fn socket(&self) -> &TcpStream {
         match self {
             Self::Plain(socket) => socket,
@@ -38,17 +37,17 @@ impl Wire {
         }
     }
 
-    /// Says to the peer that this was all, where the protocol has a word for it.
+    /// Tells the peer that there is no more data, if the protocol has a message for it.
     pub(super) async fn close(&self) {
         if let Self::Tls(session) = self {
             session.close_notify();
-            // What is left is the alert, and what the socket would not take before.
+            // Writes the alert, and the data that the socket did not take before.
             let _ = tokio::time::timeout(super::tls::CLOSE_TIMEOUT, self.write(&[])).await;
         }
     }
 }
 
-/// Moves what the socket takes out of `bytes`.
+/// Writes as much of `bytes` as the socket takes, and removes it from `bytes`.
 fn try_write(socket: &TcpStream, bytes: &mut &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         let written = socket.try_write(bytes)?;

@@ -1,4 +1,4 @@
-//! Files that are not known yet: what they have to do with those that are, and where they are begun.
+//! Files that are not known yet: how they relate to the known files, and where reading them begins.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,26 +11,26 @@ use super::follow::Followed;
 use super::name::{is_rotated, log_of, same_log};
 use super::{Follower, help};
 
-/// So many files are followed and remembered.
+/// Maximum number of files that are followed and remembered.
 const FILES: usize = 10_000;
 
-/// The places of the known files, in order, by the logs that they are or were in.
+/// The indices of the known files, in order, by the logs that they are or were in.
 #[derive(Default)]
 struct Logs(HashMap<Vec<u8>, Vec<usize>>);
 
-/// What an unknown file has to do with those that are known.
+/// The relation of an unknown file to the known ones.
 enum Relation {
     None,
-    /// It is the one at this index, which has gone.
+    /// The file is the vanished one at this index.
     Is(usize),
-    /// It is a copy of the one with this serial, which has not been cut or removed yet.
+    /// The file is a copy of the one with this serial, which has not been cut or removed yet.
     CopyOf(u64),
-    /// It is being written.
+    /// The file may still be being written; the next look decides.
     Undecided,
 }
 
 impl Follower<'_> {
-    /// Begins files that are not known, the oldest first.
+    /// Begins the unknown files, the oldest first.
     pub(super) fn begin_all(&mut self, all: Vec<Match>) {
         if all.is_empty() {
             return;
@@ -57,7 +57,7 @@ impl Follower<'_> {
         }
     }
 
-    /// The file at `index`, which has gone, is `found`, under another name and perhaps as a copy.
+    /// Continues the vanished file at `index` as `found`, which has another name and may be a copy.
     pub(super) fn adopt(&mut self, index: usize, found: &Match) {
         let file = &self.files[index];
         tracing::info!(
@@ -76,18 +76,18 @@ impl Follower<'_> {
         self.changed = true;
     }
 
-    /// Begins a file that is not known.
+    /// Begins an unknown file.
     fn begin(&mut self, found: &Match, logs: &mut Logs) -> io::Result<()> {
         if self.is_known_copy(found) {
             return Ok(());
         }
-        // What is being written at the first look is there, too.
+        // At the first look, a file that is being written counts as existing, too.
         if found.is_being_made() && !self.skip {
             self.is_waiting = true;
             return Ok(());
         }
         let head = match head(&found.path, self.config.links) {
-            // What cannot be read yet is begun where it ends now, as everything else that is there.
+            // A file that cannot be read yet is begun at its present end, like every other existing file.
             Err(_) if self.skip => {
                 let identity = found.identity;
                 Head { identity, bytes: Vec::new(), is_torn: false }
@@ -137,13 +137,13 @@ impl Follower<'_> {
         Ok(())
     }
 
-    /// Whether the file is what it was when it was seen to be a copy of one that is still being read.
+    /// Returns true if the file is unchanged since it was recognised as a copy of a file that is still being read.
     fn is_known_copy(&self, found: &Match) -> bool {
         let Some((stamp, serial)) = self.copies.get(&found.identity) else { return false };
         *stamp == found.stamp && self.files.iter().any(|file| file.serial == *serial && !file.is_lost())
     }
 
-    /// What a file that is not known has to do with those that are.
+    /// Returns the relation of an unknown file to the known ones.
     fn relation(&self, found: &Match, head: &Head, logs: &Logs) -> Relation {
         for &index in logs.of(&found.path) {
             let file = &self.files[index];
@@ -155,20 +155,20 @@ impl Follower<'_> {
             if !(is_copy || is_lost && same_log(home, &found.path)) {
                 continue;
             }
-            // A copy of which nothing is there yet.
+            // It may be a copy that is still empty.
             if head.bytes.is_empty() && is_copy && !is_lost && found.stamp.is_young() && !fingerprint.is_empty() {
                 return Relation::Undecided;
             }
             if fingerprint.is_empty() || !fingerprint.begins(&head.bytes) {
                 continue;
             }
-            // It may have been written since that file was read last, and so hold more.
+            // The file may have been written since the known file was last read, and so contain more.
             match holds(&found.path, &file.entry, file.links) {
                 Ok(true) if is_lost => return Relation::Is(index),
                 Ok(true) => return Relation::CopyOf(file.serial),
                 Ok(false) if is_gzip(&found.path) || found.stamp.len >= *offset || !found.stamp.is_young() => {}
                 Err(error) if error.kind() != io::ErrorKind::UnexpectedEof || !found.stamp.is_young() => {}
-                // Nobody copies to where the log itself is.
+                // No copy is made to the path of the log itself.
                 Ok(false) | Err(_) if !is_copy => {}
                 Ok(false) | Err(_) => return Relation::Undecided,
             }

@@ -1,15 +1,15 @@
-//! What is wrong with paths, said at a bearable rate: at once, and again ever more rarely as long as it lasts.
+//! Rate limit for log lines about paths: at once, and then ever more rarely as long as the problem lasts.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// The first and the longest time between two lines about a path; it doubles in between.
+/// Minimum and maximum time between two log lines about a path. The time doubles in between.
 const PAUSES: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(3600)];
-/// So many paths have a pause of their own; the others share one.
+/// Maximum number of paths with a pause of their own; the others share one.
 const PATHS: usize = 1000;
 
-/// What was complained of, by path.
+/// The log lines so far, by path.
 #[derive(Debug, Default)]
 pub(super) struct Complaints {
     paths: HashMap<PathBuf, Complaint>,
@@ -30,7 +30,7 @@ impl Default for Complaint {
 }
 
 impl Complaints {
-    /// `Some` if a line about `path` may be logged now, with the number of those that were held back since the last.
+    /// Returns `Some` if a line about `path` may be logged now, with the number of lines suppressed since the last one.
     pub(super) fn pass(&mut self, path: &Path, now: Instant) -> Option<u64> {
         if self.paths.len() >= PATHS && !self.paths.contains_key(path) {
             self.paths.retain(|_, complaint| complaint.next.is_some_and(|next| now < next));
@@ -51,7 +51,7 @@ impl Complaint {
             self.suppressed += 1;
             return None;
         }
-        // What was silent for as long again has been mended in between.
+        // A problem that was not reported for another pause after the line was due has been fixed in between.
         let lasts = self.next.is_some_and(|next| now < next + self.pause);
         self.pause = if lasts { (self.pause * 2).min(PAUSES[1]) } else { PAUSES[0] };
         self.next = Some(now + self.pause);

@@ -1,4 +1,4 @@
-//! What is in a file, plain or compressed: how it begins, and what stands before a place in it.
+//! The content of a file, plain or compressed: its first bytes, and the bytes before an offset.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, Write};
@@ -12,12 +12,12 @@ use crate::config::Links;
 use crate::gzip::GzipReader;
 use crate::source::stream::READ_SIZE;
 
-/// A compressed file that was not changed for so long is not being written any more.
+/// Age of the last change from which a compressed file counts as completely written.
 const YOUNG: Duration = Duration::from_secs(60);
-/// The kernel's clock for files is behind by up to a tick.
+/// Maximum lag of the kernel's clock for files.
 pub(super) const TICK: Duration = Duration::from_millis(20);
 
-/// What tells whether a closed file has changed.
+/// Size and time of change, which tell whether a closed file has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     pub(super) len: u64,
@@ -33,16 +33,16 @@ pub(super) enum Input {
 /// A compressed file.
 pub(super) struct Gzip {
     pub(super) decoder: GzipReader<BufReader<File>>,
-    /// How many bytes have been taken out of it.
+    /// Number of decompressed bytes that have been read.
     pub(super) at: u64,
 }
 
-/// How a file begins.
+/// The beginning of a file.
 pub(super) struct Head {
     pub(super) identity: Identity,
-    /// The first bytes, decompressed, as many as make a fingerprint or can be read.
+    /// The first bytes, decompressed: enough for a fingerprint, or as many as can be read.
     pub(super) bytes: Vec<u8>,
-    /// It is compressed, and ends before it should: it may be being written.
+    /// True if the file is compressed and ends too early: it may still be being written.
     pub(super) is_torn: bool,
 }
 
@@ -51,30 +51,31 @@ impl Stamp {
         Self { len: metadata.len(), modified: metadata.modified().ok() }
     }
 
-    /// Of a size, and a time of change as the kernel counts it.
+    /// Returns a stamp from a size and a time of change as the kernel gives it.
     pub(super) fn new(len: u64, seconds: i64, nanoseconds: i64) -> Self {
         let since = u64::try_from(seconds).ok().zip(u32::try_from(nanoseconds).ok());
         let since = since.map(|(seconds, nanoseconds)| Duration::new(seconds, nanoseconds));
         Self { len, modified: since.and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since)) }
     }
 
-    /// Whether it was changed within the last tick, or in the future, as a clock goes that is not this machine's.
+    /// Returns true if the last change was within the last tick, or in the future, as set by the clock of another
+    /// machine.
     pub(super) fn is_of_now(&self) -> bool {
         self.modified.and_then(|modified| modified.elapsed().ok()).is_none_or(|age| age < TICK)
     }
 
-    /// Whether a compressed file may still be being written.
+    /// Returns true if a compressed file with this stamp may still be being written.
     pub(super) fn is_young(&self) -> bool {
         self.modified.and_then(|modified| modified.elapsed().ok()).is_some_and(|age| age < YOUNG)
     }
 }
 
-/// Whether a file is compressed, which its name says.
+/// Returns true if a file is compressed, according to its name.
 pub(super) fn is_gzip(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "gz")
 }
 
-/// How the file at `path` begins. That it is damaged is no error.
+/// Returns the beginning of the file at `path`. Damage in the file is not an error.
 pub(super) fn head(path: &Path, links: Links) -> io::Result<Head> {
     let mut file = open(path, links)?;
     let identity = Identity::of(&file.metadata()?);
@@ -98,14 +99,14 @@ pub(super) fn first_bytes(file: &mut File, is_gzip: bool) -> io::Result<(Vec<u8>
     Ok((bytes, is_torn))
 }
 
-/// Whether the content of a compressed file is the reason.
+/// Returns true if the error is due to the content of a compressed file.
 pub(super) fn is_damage(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
     matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof)
 }
 
-/// Whether the file at `path` has before the offset of `entry` what was delivered, so that it can be read on from
-/// there.
+/// Returns true if the file at `path` has the delivered content before the offset of `entry`, so that it can be read on
+/// from there.
 pub(super) fn holds(path: &Path, entry: &Entry, links: Links) -> io::Result<bool> {
     let file = open(path, links)?;
     if is_gzip(path) {
@@ -115,7 +116,7 @@ pub(super) fn holds(path: &Path, entry: &Entry, links: Links) -> io::Result<bool
     }
 }
 
-/// Whether what stands before `end` is what `mark` was taken of.
+/// Returns true if the bytes before `end` match `mark`.
 pub(super) fn has_before(file: &File, end: u64, mark: &Fingerprint) -> io::Result<bool> {
     let mut bytes = [0; FINGERPRINT];
     let bytes = &mut bytes[..mark.len()];
@@ -126,8 +127,8 @@ pub(super) fn has_before(file: &File, end: u64, mark: &Fingerprint) -> io::Resul
     }
 }
 
-/// Where the last line of a file begins that has no end yet: after the last LF, if that is within `most` bytes of the
-/// end; and what stands before it.
+/// Returns the offset of the last, unterminated line of a file, and the fingerprint of the bytes before it. The line
+/// begins after the last LF if that is within `most` bytes of the end.
 pub(super) fn last_line(path: &Path, most: usize, links: Links) -> io::Result<(u64, Fingerprint)> {
     let file = open(path, links)?;
     let len = file.metadata()?.len();
@@ -149,15 +150,15 @@ impl Gzip {
         Self { decoder: GzipReader::new(BufReader::with_capacity(READ_SIZE, file)), at: 0 }
     }
 
-    /// The same from the beginning; none if that fails.
+    /// Reopens the file from its beginning. Returns `None` if that fails.
     pub(super) fn again(self) -> Option<Self> {
         let mut file = self.decoder.into_inner()?.into_inner();
         file.rewind().ok()?;
         Some(Self::new(file))
     }
 
-    /// Passes over what stands before `end`, and gives `lines` what of it begins at `from`; whether `mark` was taken of
-    /// the last of it.
+    /// Skips the content before `end`, and writes the part of it from `from` on to `lines`. Returns true if the last
+    /// bytes before `end` match `mark`.
     pub(super) fn pass(&mut self, end: u64, mark: &Fingerprint, from: u64, lines: &mut impl Write) -> io::Result<bool> {
         let Some(marked) = end.checked_sub(mark.len() as u64) else { return Ok(false) };
         self.skip_to(from.min(marked))?;
@@ -177,7 +178,7 @@ impl Gzip {
 }
 
 impl Input {
-    /// The same file, to be read from its beginning; none if that fails.
+    /// Returns the same file, to be read from its beginning, or `None` if that fails.
     pub(super) fn again(self) -> Option<Self> {
         match self {
             Self::Plain(file) => Some(Self::Plain(file)),
@@ -186,7 +187,7 @@ impl Input {
     }
 }
 
-/// Appends one read, and gives its size; after an error nothing is appended.
+/// Appends the bytes of one read, and returns their number. After an error nothing is appended.
 pub(super) fn append(tail: &mut Vec<u8>, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
     let before = tail.len();
     tail.resize(before + READ_SIZE, 0);

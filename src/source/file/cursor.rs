@@ -1,9 +1,9 @@
-//! The cursor: how far each file has been delivered, kept on disk over a restart and a crash.
+//! The cursor: how far each file has been delivered, kept on disk across restarts and crashes.
 //!
-//! One small text file, which is replaced as a whole: written to a temporary name, fsync, rename, fsync of the
-//! directory. So a crash leaves the one or the other, never a mixture. Its last line is a checksum over the rest: a
-//! cursor that is damaged is not believed at all, because a cursor that leads loses lines, and one that lags repeats
-//! them.
+//! The cursor is one small text file that is replaced as a whole: written under a temporary name, fsync, rename, fsync
+//! of the directory. A crash therefore leaves the old file or the new one, never a mixture. The last line is a checksum
+//! of the rest. A damaged cursor is not used at all, because a cursor that leads loses lines, while one that lags only
+//! repeats them.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -18,49 +18,49 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::crash::crash_point;
 
-/// What the first line begins with; a version follows, and what the run did that wrote it.
+/// Beginning of the first line. A version follows, and the state of the run that wrote the file.
 const TITLE: &str = "postrider cursor ";
 const VERSION: &str = "1";
 const RUNNING: &str = "running";
 const ENDED: &str = "ended";
 
-/// So many bytes make a fingerprint, as far as there are so many.
+/// Number of bytes in a full fingerprint; a shorter file has a shorter one.
 pub(super) const FINGERPRINT: usize = 256;
 
-/// What a file is, whatever its name: the device and the inode.
+/// The identity of a file, whatever its name: the device and the inode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Identity {
     pub(super) dev: u64,
     pub(super) ino: u64,
 }
 
-/// Some bytes of a file, its first ones or those before a place in it, as a length of at most [`FINGERPRINT`] and a
-/// hash.
+/// Some bytes of a file (its first ones, or those before an offset), as a length of at most [`FINGERPRINT`] and a hash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Fingerprint {
     len: usize,
     hash: u64,
 }
 
-/// What is kept of one file.
+/// The entry of one file in the cursor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// Where it was when it was first seen: the `peer` of its records.
+    /// Path of the file when it was first seen: the `peer` of its records.
     pub(super) path: PathBuf,
-    /// Zeroes where the content is not known to be anywhere: after copytruncate.
+    /// Zero if it is not known where the content is: after copytruncate.
     pub(super) identity: Identity,
     pub(super) fingerprint: Fingerprint,
-    /// The bytes before it, decompressed, are delivered.
+    /// All bytes before this offset (decompressed) are delivered.
     pub(super) offset: u64,
-    /// The last bytes before the offset: a file that has others there is another one, however it begins.
+    /// Fingerprint of the last bytes before the offset: a file with different bytes there is another file, however it
+    /// begins.
     pub(super) mark: Fingerprint,
-    /// There is nothing behind the offset, and never will be.
+    /// True if there is nothing after the offset, and never will be.
     pub(super) done: bool,
-    /// From here to the offset are the lines that equal ones behind it have to be told from.
+    /// Offset of the first line from which equal lines after `offset` have to be told apart.
     pub(super) lines_from: u64,
 }
 
-/// Where the cursor is kept. No other process has it as long as this value lives.
+/// The place where the cursor is kept. It is locked against other processes as long as this value lives.
 #[derive(Debug)]
 pub(super) struct Store {
     directory: PathBuf,
@@ -68,16 +68,16 @@ pub(super) struct Store {
     _lock: Flock<File>,
 }
 
-/// What was found on disk at the start.
+/// The state of the cursor on disk at the start.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Loaded {
-    /// There is none.
+    /// There is no cursor.
     Missing,
-    /// It cannot be believed; why.
+    /// The cursor is damaged, for this reason.
     Damaged(String),
-    /// It is whole, and of a version that is not known here.
+    /// The cursor is intact, and of a version that is not known here.
     Newer,
-    /// Of which files it tells, and whether the run that wrote it ended with nothing delivered behind the cursor.
+    /// The entries, and whether the run that wrote them ended with nothing delivered beyond the cursor.
     Entries { entries: Vec<Entry>, ended: bool },
 }
 
@@ -88,13 +88,13 @@ impl Identity {
 }
 
 impl Fingerprint {
-    /// Of a file that starts with `bytes`.
+    /// Returns the fingerprint of a file that starts with `bytes`.
     pub(super) fn of(bytes: &[u8]) -> Self {
         let bytes = &bytes[..bytes.len().min(FINGERPRINT)];
         Self { len: bytes.len(), hash: hash(bytes) }
     }
 
-    /// Of what stands before the end of `bytes`.
+    /// Returns the fingerprint of the last bytes of `bytes`.
     pub(super) fn before_end(bytes: &[u8]) -> Self {
         Self::of(&bytes[bytes.len().saturating_sub(FINGERPRINT)..])
     }
@@ -103,7 +103,8 @@ impl Fingerprint {
         self.len
     }
 
-    /// Whether a file that starts with `bytes` can be the one of this fingerprint, grown or not.
+    /// Returns true if a file that starts with `bytes` can be the file of this fingerprint, whether it has grown or
+    /// not.
     pub(super) fn begins(&self, bytes: &[u8]) -> bool {
         self.is_empty() || bytes.get(..self.len).is_some_and(|start| hash(start) == self.hash)
     }
@@ -117,19 +118,20 @@ impl Fingerprint {
     }
 }
 
-/// FNV-1a in 64 bits: the same on every machine and in every version. Each byte that changes alone changes it.
+/// Returns the 64-bit FNV-1a hash, which is the same on every machine and in every version. Every change of a single
+/// byte changes it.
 fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 // === the text ===
 
-/// The text of a cursor.
+/// Returns the text of a cursor.
 pub(super) fn encode<'e>(entries: impl IntoIterator<Item = &'e Entry>, ended: bool) -> String {
     let mut text = format!("{TITLE}{VERSION} {}\n", if ended { ENDED } else { RUNNING });
     for Entry { path, identity, fingerprint, offset, mark, done, lines_from } in entries {
         let (Identity { dev, ino }, Fingerprint { len, hash }) = (identity, fingerprint);
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = write!(text, "{dev} {ino} {len} {hash:016x} {offset} {} {:016x} ", mark.len, mark.hash);
         let _ = write!(text, "{} ", u8::from(*done));
         for byte in path.as_os_str().as_bytes() {
@@ -145,8 +147,8 @@ pub(super) fn encode<'e>(entries: impl IntoIterator<Item = &'e Entry>, ended: bo
     text
 }
 
-/// What a cursor says, or what is wrong with it. A later version keeps the checksum as it is: so it is told from
-/// damage.
+/// Parses a cursor, or says what is wrong with it. A later version keeps the format of the checksum, so it can be told
+/// apart from damage.
 pub(super) fn decode(text: &[u8]) -> Loaded {
     read(text).unwrap_or_else(Loaded::Damaged)
 }
@@ -179,7 +181,7 @@ fn entry(line: &str) -> Option<Entry> {
     let mark = fingerprint(&mut fields)?;
     let done = fields.next()? == "1";
     let path = unescape(fields.next()?)?;
-    // A cursor of 0.1.0 has no more.
+    // A cursor of version 0.1.0 ends here.
     let lines_from = if let Some(field) = fields.next() { field.parse().ok()? } else { offset };
     Some(Entry { path, identity, fingerprint: first, offset, mark, done, lines_from: offset.min(lines_from) })
 }
@@ -207,7 +209,7 @@ fn unescape(text: &str) -> Option<PathBuf> {
 // === impl Store ===
 
 impl Store {
-    /// Takes the cursor of the source `name` in `directory`, which is made if it is not there.
+    /// Opens and locks the cursor of the source `name` in `directory`, which is created if it is missing.
     pub(super) fn open(directory: &Path, name: &str) -> io::Result<Self> {
         let is_new = !directory.exists();
         fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
@@ -219,12 +221,12 @@ impl Store {
         Ok(Self { directory: directory.to_owned(), name: name.to_owned(), _lock: lock })
     }
 
-    /// Where it is.
+    /// Returns the path of the cursor.
     pub(super) fn path(&self) -> PathBuf {
         self.directory.join(format!("{}.cursor", self.name))
     }
 
-    /// Reads it. A file that cannot be read counts as damaged.
+    /// Reads the cursor. A file that cannot be read counts as damaged.
     pub(super) fn load(&self) -> Loaded {
         match fs::read(self.path()) {
             Ok(text) => decode(&text),
@@ -233,16 +235,16 @@ impl Store {
         }
     }
 
-    /// When it was written; long ago, if that is not known.
+    /// Returns the time when the cursor was written, or the epoch if that is not known.
     pub(super) fn changed(&self) -> SystemTime {
         let modified = fs::metadata(self.path()).and_then(|metadata| metadata.modified());
         modified.unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
-    /// Replaces it.
+    /// Replaces the cursor.
     pub(super) fn save(&self, text: &str) -> io::Result<()> {
         let new = self.directory.join(format!("{}.cursor.new", self.name));
-        // What a crash left there may have another owner or mode.
+        // A file that a crash left there may have another owner or mode.
         match fs::remove_file(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

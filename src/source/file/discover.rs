@@ -1,4 +1,4 @@
-//! Looking for files: which there are, which of them are known, and where those are now.
+//! Discovery of files: which exist, which of them are known, and where the known ones are now.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
@@ -16,19 +16,19 @@ use super::name::{generation, is_rotated, log_of, same_log};
 use super::{Follower, glob, help};
 use crate::config::Links;
 
-/// Of the files that have gone, so many are remembered.
+/// Maximum number of vanished files that are remembered.
 const REMEMBERED: usize = 1000;
-/// A file that has gone is looked for in its directory for so long.
+/// How long a vanished file is looked for in its directory.
 const SEARCH: Duration = Duration::from_secs(60);
 
 const OWN: &str = "Postrider's own standard output or error goes there: it is not followed, as each line would come in again; \
                    let `paths` leave it out";
 const NO_FILE: &str = "a FIFO, a socket or a device, which cannot be followed; name a file: it is tried again";
 
-/// A file that a path of the configuration leads to.
+/// A file that a configured path leads to.
 pub(super) struct Match {
     pub(super) path: PathBuf,
-    /// The path of the configuration that it was at before it was rotated; usually the same.
+    /// The configured path of the file before it was rotated; usually the same as `path`.
     pub(super) home: PathBuf,
     pub(super) identity: Identity,
     pub(super) stamp: Stamp,
@@ -39,14 +39,15 @@ impl Match {
         Self { path, home, identity: status.identity, stamp: status.stamp }
     }
 
-    /// Whether it may be a compressed file that is just being made: what it is made of is still beside it.
+    /// Returns true if it may be a compressed file that is just being written: the original is still beside it.
     pub(super) fn is_being_made(&self) -> bool {
         is_gzip(&self.path) && self.stamp.is_young() && self.path.with_extension("").exists()
     }
 }
 
 impl Follower<'_> {
-    /// Looks for files, or only whether there is reason to. Gives how many files and directories were looked at.
+    /// Looks for files if a round is due, otherwise only checks whether something has changed. Returns the number of
+    /// files and directories that were looked at.
     pub(super) fn look_around(&mut self, now: Instant) -> usize {
         let files = &self.files;
         self.awake.retain(|index| files[*index].is_awake());
@@ -63,7 +64,7 @@ impl Follower<'_> {
         asked + looked
     }
 
-    /// Looks at the files that are closed and were read lately.
+    /// Looks up the files that are closed and still awake. Returns the number of paths that were looked at.
     fn look_at_closed(&mut self) -> usize {
         for index in &self.awake {
             let file = &mut self.files[*index];
@@ -76,7 +77,7 @@ impl Follower<'_> {
         self.viewer.end()
     }
 
-    /// Looks for all files once. Gives how many were looked at.
+    /// Looks for all files once. Returns the number of paths that were looked at.
     pub(super) fn look(&mut self) -> usize {
         let now = SystemTime::now();
         self.is_waiting = false;
@@ -106,8 +107,8 @@ impl Follower<'_> {
         self.viewer.end()
     }
 
-    /// Lets the files of a log that the cursor tells of wait for those before them, where these are not read to their
-    /// end.
+    /// Makes each file of a log that is listed in the cursor wait for the file before it, if that one is not read to
+    /// its end.
     fn chain(&mut self) {
         let mut last = HashMap::new();
         for file in &mut self.files {
@@ -120,7 +121,7 @@ impl Follower<'_> {
         }
     }
 
-    /// Every regular file that the configuration names.
+    /// Returns every regular file that the configuration names.
     fn matches(&mut self) -> Vec<Match> {
         let mut matches = Vec::new();
         for pattern in self.config.paths.clone() {
@@ -141,7 +142,7 @@ impl Follower<'_> {
                         errors.push((path, format!("not a file{}", help(&io::ErrorKind::IsADirectory.into()))));
                     }
                     Ok(_) if path == pattern => errors.push((path, NO_FILE.to_owned())),
-                    // A glob means files; and what is not there may come.
+                    // A glob names files only, so anything else is ignored. A missing file may appear later.
                     Ok(_) => {}
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => errors.push((path, format!("{error}{}", help(&error)))),
@@ -154,10 +155,10 @@ impl Follower<'_> {
         matches
     }
 
-    /// Notes where the known files are.
+    /// Updates where the known files are.
     fn locate(&mut self, matches: &[Match]) {
         let mut places: HashMap<Identity, &Match> = HashMap::with_capacity(matches.len());
-        // A file with several names is at the one that is known.
+        // If a file has several names, the known one is used.
         let homes: HashMap<Identity, &Path> =
             self.files.iter().map(|file| (file.entry.identity, file.entry.path.as_path())).collect();
         for found in matches {
@@ -173,7 +174,7 @@ impl Follower<'_> {
             } else if let Some(stamp) =
                 file.location().and_then(|path| stamp_of(&mut self.viewer, path, file.entry.identity))
             {
-                // Outside of what the globs match, where it was found before.
+                // The file is not among the matches, but still where it was found before.
                 file.seen = Some(stamp);
             } else if file.place != Place::Gone {
                 (file.place, file.gone) = (Place::Gone, Instant::now());
@@ -181,9 +182,9 @@ impl Follower<'_> {
         }
     }
 
-    /// Parts with the content of files that have another one now, so that it is begun with all that is new, in the
-    /// order of age. What is open is compared when it is read, too; that is too late where something of its log is new.
-    /// A file of which nothing was ever read is new as well: it may have been empty, and rotated since.
+    /// Detaches files whose path has different content now, so that this content is begun together with all new files,
+    /// in the order of age. Open files are also compared when they are read, but that is too late if their log has a
+    /// new file. A file of which nothing was ever read also counts as new: it may have been empty, and rotated since.
     fn part_with_others(&mut self, all: &[Match], is_first: bool) {
         let known: HashSet<Identity> = self.files.iter().map(|file| file.entry.identity).collect();
         let new = all.iter().filter(|found| !known.contains(&found.identity));
@@ -210,8 +211,8 @@ impl Follower<'_> {
         }
     }
 
-    /// Files that appeared and were rotated away since the last look, or while Postrider was down, to names that no
-    /// path of the configuration leads to.
+    /// Returns the files that appeared and were rotated away since the last look, or while Postrider was down, to names
+    /// that no configured path leads to.
     fn overlooked(&mut self) -> Vec<Match> {
         let mut recent: HashMap<&OsStr, bool> = HashMap::new();
         let mut last: Option<(&OsStr, bool)> = None;
@@ -246,7 +247,7 @@ impl Follower<'_> {
         found
     }
 
-    /// Looks in their directories for files that have gone: a rotation gives them a name that no glob may match.
+    /// Looks for vanished files in their directories: a rotation gives them a name that may match no glob.
     fn search(&mut self) {
         let mut index = 0;
         while index < self.files.len() {
@@ -284,7 +285,7 @@ impl Follower<'_> {
         }
     }
 
-    /// Forgets those that have gone first, where there are too many.
+    /// Forgets the oldest vanished files if there are too many.
     fn forget(&mut self) {
         let mut gone = self.files.iter().filter(|file| file.is_lost()).count();
         self.files.retain(|file| {
@@ -296,8 +297,8 @@ impl Follower<'_> {
 }
 
 impl Followed {
-    /// Whether a file that is not open has other content than before: its inode was used again for another file, or it
-    /// was written anew. What cannot be read is taken for the same until it can.
+    /// Returns true if a file that is not open has different content than before: its inode was reused for another
+    /// file, or it was rewritten. Content that cannot be read counts as unchanged until it can be read.
     fn is_another(&mut self) -> bool {
         if self.is_open() || self.is_at_rest() || self.entry.fingerprint.is_empty() || self.compared == self.seen {
             return false;
@@ -309,7 +310,7 @@ impl Followed {
         matches!(same, Some(Ok(false)))
     }
 
-    /// Takes the fingerprint of a file that was empty, or not read yet: a copy of it must be known as one.
+    /// Takes the fingerprint of a file that was empty or not read yet, so that a copy of it can be recognised.
     fn recognize(&mut self) {
         let has_content = self.entry.fingerprint.is_empty() && self.seen.is_some_and(|seen| seen.len > 0);
         let path = self.location().filter(|path| has_content && !is_gzip(path));
@@ -323,7 +324,7 @@ impl Followed {
 
     pub(super) fn found(&mut self, path: &Path, stamp: Stamp) {
         if self.entry.fingerprint.is_empty() && !same_log(path, &self.entry.path) {
-            // Nothing was ever read of it, so it is a new file with an old inode.
+            // Nothing was ever read of it, so it is a new file with a reused inode.
             self.entry = Entry { path: path.to_owned(), offset: 0, lines_from: 0, ..self.entry.clone() };
         }
         let is_home = path.as_os_str() == self.entry.path.as_os_str();
@@ -332,8 +333,8 @@ impl Followed {
     }
 }
 
-/// Whether the file at `path` has what `entry` was taken of: at its begin, and, unless it is compressed, before the
-/// offset.
+/// Returns true if the file at `path` has the content that `entry` describes: at its beginning and, unless it is
+/// compressed, before the offset.
 fn is_same(path: &Path, entry: &Entry, links: Links) -> io::Result<bool> {
     let head = head(path, links)?;
     if head.identity != entry.identity {
@@ -342,13 +343,13 @@ fn is_same(path: &Path, entry: &Entry, links: Links) -> io::Result<bool> {
     Ok(entry.fingerprint.begins(&head.bytes) && (is_gzip(path) || holds(path, entry, links)?))
 }
 
-/// Puts the oldest first, by the time of the last change. That has the resolution of a tick, or of a second where a
-/// file was restored: where it is equal, the names decide.
+/// Sorts the oldest first, by the time of the last change. That time has the resolution of a tick, or of a second if
+/// the file was restored. If the times are equal, the names decide.
 fn sort_by_age(all: &mut [Match]) {
     all.sort_by_cached_key(|found| (found.stamp.modified, generation(&found.path)));
 }
 
-/// The stamp of the file at `path`, if it is this one.
+/// Returns the stamp of the file at `path`, if its identity is `identity`.
 fn stamp_of(viewer: &mut Viewer, path: &Path, identity: Identity) -> Option<Stamp> {
     let status = viewer.status(path).ok()?;
     (status.identity == identity).then_some(status.stamp)

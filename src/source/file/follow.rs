@@ -1,4 +1,4 @@
-//! One file: its lines are read and handed on, and its cursor moves when they are delivered.
+//! One followed file: its lines are read and handed on, and its cursor advances when they are delivered.
 
 mod again;
 mod read;
@@ -18,89 +18,90 @@ use crate::frame::{Framer, Framing};
 use crate::receipt::Outcome;
 use crate::record::LineHashes;
 
-/// A file that was rotated away has ended when nothing was added to it for so long: its writer may not have noticed
-/// yet. Where the log was rotated again since, it has.
+/// How long a file that was rotated away must be silent until it counts as ended: its writer may not have noticed the
+/// rotation yet. If the log has been rotated again since then, the writer has noticed.
 const GRACE: Duration = Duration::from_secs(1);
-/// A file is looked at in each turn when something was read of it within so long.
+/// How long after its last growth a file is looked at in each turn.
 const LIVELY: Duration = Duration::from_secs(10);
-/// The first and the longest pause after a failure; it doubles in between.
+/// Minimum and maximum backoff after a failure. The backoff doubles in between.
 const PAUSES: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(30)];
 
-/// One file.
+/// One followed file.
 pub(super) struct Followed {
-    /// What is kept on disk.
+    /// The part of the state that is kept on disk.
     pub(super) entry: Entry,
-    /// Unique among the files of the source, and larger for those that came later.
+    /// Number of the file, unique within the source, and larger for files that appeared later.
     pub(super) serial: u64,
-    /// The file that has to be at its end before this one is begun.
+    /// Serial of the file that has to be finished before this one is begun.
     pub(super) after: Option<u64>,
-    /// Two newer files of its log wait: its writer is at the second of them.
+    /// True if two newer files of its log wait: its writer is at the second of them.
     pub(super) superseded: bool,
-    /// Where it is now.
+    /// Where the file is now.
     pub(super) place: Place,
     /// Size and time of change, as last looked up.
     pub(super) seen: Option<Stamp>,
-    /// Since when its place is gone.
+    /// When it was last noticed to be gone.
     pub(super) gone: Instant,
-    /// When it was last longer than before.
+    /// When the file last grew.
     pub(super) grown: Instant,
     max_frame_size: usize,
     pub(super) links: Links,
     input: Option<Input>,
-    /// What it was when it was last read or opened.
+    /// Stamp of the file when it was last read or opened.
     read_at: Option<Stamp>,
-    /// What that was when it was closed: only a change is a reason to open it again.
+    /// Value of `read_at` when the file was closed. It is opened again only if its stamp has changed.
     closed: Option<Stamp>,
     framer: Framer,
-    /// What is read and not handed on.
+    /// The bytes that are read and not handed on.
     tail: Vec<u8>,
-    /// Where `tail` ends in the file.
+    /// Offset in the file at which `tail` ends.
     read: u64,
-    /// Where the first line begins that is not handed on in full.
+    /// Offset of the first line that is not handed on completely.
     line: u64,
-    /// The last bytes before that line.
+    /// Fingerprint of the last bytes before `line`.
     mark: Fingerprint,
-    /// None until the lines before the cursor are read again that equal ones behind it have to be told from.
+    /// The lines from which later equal lines have to be told apart. `None` until the lines before the cursor are read
+    /// again.
     lines: Option<LineHashes>,
-    /// What was handed on and has no outcome yet, in order.
+    /// The lines in flight: handed on, without an outcome yet, in order.
     pending: VecDeque<Handed>,
-    /// Where the last line ends that was ever handed on.
+    /// Offset of the end of the last line that was ever handed on.
     furthest: u64,
-    /// What the file was when its content was last compared.
+    /// Stamp of the file when its content was last compared.
     pub(super) compared: Option<Stamp>,
     at_end: bool,
-    /// It is compressed, and all of it is handed on.
+    /// True if the file is compressed and all of it is handed on.
     ended: bool,
-    /// It is compressed, and ends before its end.
+    /// True if the file is compressed and damaged: it cannot be read to its end.
     damaged: bool,
     unreadable: bool,
     pause: Duration,
     resume: Option<Instant>,
 }
 
-/// Where a file is.
+/// The location of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// At the path of its entry.
+    /// The file is at the path of its entry.
     Home,
-    /// Rotated away.
+    /// The file was rotated away to this path.
     Elsewhere(PathBuf),
-    /// At no path that is known; it may still be open.
+    /// The file is at no known path. It may still be open.
     Gone,
 }
 
 /// Lines that were handed on together.
 struct Handed {
-    /// Where the line begins that follows them, and what stands before it.
+    /// Offset of the line that follows them, and the fingerprint of the bytes before it.
     end: u64,
     mark: Fingerprint,
-    /// From where the lines have to be read again that equal ones behind it have to be told from.
+    /// Offset from which the lines have to be read again, to tell equal lines after `end` apart from them.
     lines_from: u64,
     lines: u64,
     outcome: oneshot::Receiver<Outcome>,
 }
 
-/// Some sink will not have what was handed on.
+/// Error: some sink will not take lines that were handed on.
 pub(super) struct Failed;
 
 // === impl Followed ===
@@ -140,7 +141,7 @@ impl Followed {
         }
     }
 
-    /// The path at which it can be opened.
+    /// Returns the path at which the file can be opened.
     pub(super) fn location(&self) -> Option<&Path> {
         match &self.place {
             Place::Home => Some(&self.entry.path),
@@ -157,66 +158,67 @@ impl Followed {
         self.pending.is_empty()
     }
 
-    /// Whether everything that was handed on is delivered, now or before it was handed on again.
+    /// Returns true if all lines that were ever handed on are delivered, possibly after they were handed on again.
     pub(super) fn is_delivered(&self) -> bool {
         self.entry.offset >= self.furthest
     }
 
-    /// How many bytes stand behind the cursor, as far as that is known.
+    /// Returns the number of bytes after the cursor, as far as that is known.
     pub(super) fn bytes_behind(&self) -> u64 {
         let compressed = self.location().is_none_or(is_gzip);
         self.seen.filter(|_| !compressed).map_or(0, |seen| seen.len.saturating_sub(self.entry.offset))
     }
 
-    /// Whether nothing of it was ever read or is to be skipped.
+    /// Returns true if nothing of the file was ever read or is to be skipped.
     pub(super) const fn is_unread(&self) -> bool {
         self.entry.fingerprint.is_empty() && self.furthest == 0 && self.read == 0 && !self.entry.done
     }
 
-    /// Whether something may stand behind the cursor.
+    /// Returns true if there may be bytes after the cursor.
     pub(super) fn is_behind(&self) -> bool {
         let compressed = self.location().is_some_and(is_gzip);
         !self.entry.done && (compressed || self.bytes_behind() > 0)
     }
 
-    /// Whether there is no reason to read it: it has gone, is read to its end, or has not changed since it was closed.
+    /// Returns true if there is no reason to read the file: it is gone, is read to its end, or has not changed since it
+    /// was closed.
     pub(super) fn is_at_rest(&self) -> bool {
         let unchanged = self.closed.is_some() && self.closed == self.seen;
         self.ended || self.input.is_none() && (self.place == Place::Gone || unchanged) || self.is_asleep()
     }
 
-    /// Whether it is open, and nothing has happened to it for long: only a round looks at it, as at those that are
-    /// closed.
+    /// Returns true if the file is open and nothing has happened to it for a long time. Only a round looks at such a
+    /// file, as at closed files.
     fn is_asleep(&self) -> bool {
         let seen = self.at_end && self.seen == self.read_at && self.seen == self.compared;
         self.input.is_some() && seen && self.place == Place::Home && self.is_settled() && !self.is_lively()
     }
 
-    /// Whether it has to be looked at in each turn. Otherwise it is read to its end, all of it is delivered, and
-    /// nothing happens to it.
+    /// Returns true if the file has to be looked at in each turn. If false, it is read to its end, all of it is
+    /// delivered, and nothing happens to it.
     pub(super) fn is_awake(&self) -> bool {
         self.ended || !self.is_at_rest() || !self.is_settled() || !self.is_finished() || self.is_lively()
     }
 
-    /// Whether something was read of it lately.
+    /// Returns true if something was read of the file lately.
     pub(super) fn is_lively(&self) -> bool {
         !self.is_silent(LIVELY)
     }
 
-    /// Whether nothing more can come from it unless it is found again.
+    /// Returns true if nothing more can come from the file unless it is found again.
     pub(super) fn is_lost(&self) -> bool {
         self.place == Place::Gone && self.input.is_none() && self.pending.is_empty()
     }
 
-    /// Whether the file that follows it in its log may be begun.
+    /// Returns true if the next file of its log may be begun.
     pub(super) fn is_finished(&self) -> bool {
         let ended = self.at_end && (self.place == Place::Home || (self.line == self.read && self.is_left()));
-        // What has gone may be found under another name at the next look.
+        // A vanished file may be found under another name at the next look.
         let lost = self.is_lost() && self.gone.elapsed() >= GRACE;
         self.entry.done || ended || self.unreadable || lost
     }
 
-    /// Whether the writer of a file that was rotated away writes to another one by now.
+    /// Returns true if the writer of a file that was rotated away writes to another file by now.
     fn is_left(&self) -> bool {
         self.superseded || self.is_silent(GRACE)
     }
@@ -225,22 +227,24 @@ impl Followed {
         self.grown.elapsed() >= time
     }
 
-    /// Gives its descriptor back, if all is read: it is opened again when it changes.
+    /// Closes the file if all of it is read and delivered. It is opened again when it changes. Returns true if it was
+    /// closed.
     pub(super) fn close(&mut self) -> bool {
-        // The begin of a line over the limit is handed on already; it would be once more.
+        // The beginning of a line over the size limit is handed on already. Closing the file here would hand it on
+        // again.
         let whole = self.line + self.tail.len() as u64 == self.read;
         let idle = self.at_end && whole && self.pending.is_empty() && self.input.is_some();
         if idle {
             self.input = None;
             self.rewind();
             self.at_end = true;
-            // Not what was looked up since: of that nothing is read.
+            // This is not `seen`: a change that was looked up since then is not read yet.
             self.closed = self.read_at;
         }
         idle
     }
 
-    /// Goes back to what is delivered. What is open stays so: it may have no name any more.
+    /// Rewinds to the end of the delivered lines. An open file stays open: it may have no name any more.
     fn rewind(&mut self) {
         self.input = self.input.take().and_then(Input::again);
         self.framer = Framer::new(Framing::Lf, self.max_frame_size);
@@ -251,7 +255,8 @@ impl Followed {
         (self.at_end, self.ended, self.compared) = (false, false, None);
     }
 
-    /// Starts again behind the last line that was delivered, after a pause. Gives how many lines were handed on since.
+    /// Rewinds to the end of the last delivered line and backs off. Returns the number of lines in flight, which will
+    /// be handed on again.
     pub(super) fn retry(&mut self) -> u64 {
         let lines = self.pending.iter().map(|handed| handed.lines).sum();
         self.rewind();
@@ -259,7 +264,7 @@ impl Followed {
         lines
     }
 
-    /// Opens it again and reads on, after a pause.
+    /// Closes the file and backs off. It is opened again after the pause.
     pub(super) fn back_off(&mut self, unreadable: bool) {
         (self.input, self.closed, self.at_end, self.compared) = (None, None, false, None);
         self.unreadable = unreadable;
@@ -271,15 +276,15 @@ impl Followed {
         self.pause = (self.pause * 2).min(PAUSES[1]);
     }
 
-    /// Parts with the content that is there now, which is another file's. What was not read of its own may be found in
-    /// a copy.
+    /// Detaches the file from the present content at its path, which is another file's. The unread rest of its own
+    /// content may be found in a copy.
     pub(super) fn part(&mut self) {
         self.input = None;
         self.entry.identity = Identity::default();
         (self.place, self.gone) = (Place::Gone, Instant::now());
     }
 
-    /// Moves the cursor over what is delivered by now, in order; whether it moved, or that something has failed.
+    /// Advances the cursor past the lines that are delivered by now, in order. Returns whether it advanced.
     pub(super) fn settle(&mut self) -> Result<bool, Failed> {
         let mut moved = false;
         while let Some(Handed { end, mark, lines_from, outcome, .. }) = self.pending.front_mut() {
@@ -290,7 +295,7 @@ impl Followed {
                     (self.pause, self.resume) = (PAUSES[0], None);
                     self.pending.pop_front();
                     if self.place == Place::Gone {
-                        // It is looked for now, and not before it is known what is missing of it.
+                        // The search begins now, when it is known which part of the file is missing.
                         self.gone = Instant::now();
                     }
                 }

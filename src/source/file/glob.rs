@@ -6,10 +6,10 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-/// Adds every path that `pattern` may mean to `found`, sorted; whether a file is at a path without a glob is not asked.
-/// As in a shell, a glob takes a name that begins with a dot only if it begins with a dot itself. `fail` is told of
-/// directories that cannot be read, except of those that are not there. `note` is told of each directory that decides
-/// what is found, before that is asked.
+/// Adds every path that `pattern` may match to `found`, sorted. For a path without a glob, it does not check whether a
+/// file is there. As in a shell, a glob matches a name that begins with a dot only if the glob begins with a dot
+/// itself. `fail` is called with directories that cannot be read, except missing ones. `note` is called with each
+/// directory that decides the result, before anything is looked up in it.
 pub(super) fn expand(
     pattern: &Path,
     found: &mut Vec<PathBuf>,
@@ -52,7 +52,7 @@ pub(super) fn expand(
     found.append(&mut paths);
 }
 
-/// The entries of `directory` that fit.
+/// Returns the entries of `directory` that match.
 fn names(directory: &Path, pattern: &OsStr) -> io::Result<Vec<PathBuf>> {
     let mut fitting = Vec::new();
     for entry in fs::read_dir(directory)? {
@@ -72,13 +72,13 @@ fn is_glob(name: &[u8]) -> bool {
     name.iter().any(|byte| matches!(byte, b'*' | b'?' | b'['))
 }
 
-/// Whether one component fits. Takes time in the product of the lengths at most.
+/// Returns true if one component matches. The time is at most proportional to the product of the lengths.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
     if name.first() == Some(&b'.') && pattern.first() != Some(&b'.') {
         return false;
     }
     let (mut p, mut n) = (0, 0);
-    // Where the last star stands, and how much of the name it takes so far.
+    // The position of the last star, and how much of the name it has matched so far.
     let mut star = None;
     loop {
         if p < pattern.len() && pattern[p] == b'*' {
@@ -98,7 +98,7 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
     }
 }
 
-/// The length of what stands for one byte at the start of `pattern`, if that byte is `byte`.
+/// Returns the length of the element at the start of `pattern` that matches one byte, if it matches `byte`.
 fn one(pattern: &[u8], byte: u8) -> Option<usize> {
     match *pattern.first()? {
         b'?' => Some(1),
@@ -110,7 +110,7 @@ fn one(pattern: &[u8], byte: u8) -> Option<usize> {
     }
 }
 
-/// The set within `[..]` at the start of `pattern`, whether it is one of what must not be, and the length of the whole.
+/// Returns the set within `[..]` at the start of `pattern`, whether the set is negated, and the length of the whole.
 fn class(pattern: &[u8]) -> Option<(&[u8], bool, usize)> {
     let negated = matches!(pattern.get(1), Some(b'!' | b'^'));
     let start = 1 + usize::from(negated);

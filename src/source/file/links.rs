@@ -1,8 +1,8 @@
-//! Which file a path leads to, where others may write to the directories on the way.
+//! Resolution of a path to a file where other users may write to the directories on the way.
 //!
-//! Who may write to a directory of logs can put a link there, and let Postrider read and hand on a file that is not
-//! theirs to read. So a path is gone through one component at a time, each opened below the one before it and never
-//! through a link, and what is opened is what was looked at: nothing can be exchanged in between.
+//! A user who may write to a directory of logs can put a link there, and make Postrider read and hand on a file that
+//! this user may not read. Therefore a path is walked one component at a time. Each component is opened relative to the
+//! one before it and never through a link, and what is opened is what was checked: nothing can be exchanged in between.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::{self, Display, Formatter};
@@ -21,12 +21,12 @@ use super::content::Stamp;
 use super::cursor::Identity;
 use crate::config::Links;
 
-/// A path leads over so many symbolic links at most, as in the kernel.
+/// Maximum number of symbolic links on a path, as in the kernel.
 const MOST_LINKS: usize = 40;
-/// A FIFO that was put into the place of a file must not be waited for, nor a terminal be taken.
+/// Flags for opening: a FIFO in the place of a file must not block, and a terminal must not become the controlling one.
 const HARMLESS: OFlag = OFlag::O_NONBLOCK.union(OFlag::O_NOCTTY);
 
-/// What is at a path.
+/// The status of the file at a path.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Status {
     pub(super) identity: Identity,
@@ -35,7 +35,7 @@ pub(super) struct Status {
     pub(super) is_directory: bool,
 }
 
-/// Looks at paths, one after the other. The directories of the last one stay open.
+/// Looks up paths, one after the other. The directories of the last path stay open.
 #[derive(Debug)]
 pub(super) struct Viewer {
     links: Links,
@@ -43,7 +43,7 @@ pub(super) struct Viewer {
     last: PathBuf,
     /// The directories on the way to it, from the root to it or to the first link.
     way: Vec<(OsString, Directory)>,
-    /// It, where there is a link on the way.
+    /// The directory of the last path, if there is a link on the way to it.
     linked: Option<Directory>,
     count: usize,
 }
@@ -52,10 +52,10 @@ pub(super) struct Viewer {
 #[derive(Debug)]
 struct Directory(OwnedFd);
 
-/// Where a path ends when every link is followed.
+/// The end of a path when every link is followed.
 enum End {
     Directory(Directory),
-    /// Something else, by its name in a directory.
+    /// Anything else, by its name in a directory.
     Entry(Directory, OsString),
 }
 
@@ -70,13 +70,14 @@ enum Refused {
     Hard(PathBuf),
 }
 
-/// Opens the regular file at `path`. Anything else is an error: a FIFO, say, or a link that is not to be followed.
+/// Opens the regular file at `path`. Anything else is an error, for example a FIFO or a link that is not to be
+/// followed.
 pub(super) fn open(path: &Path, links: Links) -> io::Result<File> {
     let file = if links == Links::All {
         OpenOptions::new().read(true).custom_flags(HARMLESS.bits()).open(path)?
     } else {
         let End::Entry(directory, name) = end_of(path, links)? else { return Err(io::ErrorKind::IsADirectory.into()) };
-        // What cannot be read must not be opened: devices do something when they are.
+        // A file that is not regular must not be opened: opening a device can have an effect.
         if !is_file(&directory.status(&name)?) {
             return Err(not_a_file());
         }
@@ -92,10 +93,10 @@ fn not_a_file() -> io::Error {
     io::Error::other("not a regular file")
 }
 
-/// Goes along `path` from the root.
+/// Walks along `path` from the root.
 fn end_of(path: &Path, links: Links) -> io::Result<End> {
     let mut directory = Directory::root()?;
-    // Where that is, in words; and what is still to go, the last component first.
+    // The path of `directory`, and the components that are left, the last one first.
     let mut at = PathBuf::from("/");
     let mut rest = components(path);
     let mut left = MOST_LINKS;
@@ -123,7 +124,7 @@ fn end_of(path: &Path, links: Links) -> io::Result<End> {
     Ok(End::Directory(directory))
 }
 
-/// The names on a path, the last one first.
+/// Returns the names on a path, the last one first.
 fn components(path: &Path) -> Vec<OsString> {
     let names = path.components().filter(|component| !matches!(component, Component::RootDir | Component::CurDir));
     let mut names: Vec<OsString> = names.map(|component| component.as_os_str().to_owned()).collect();
@@ -146,14 +147,15 @@ impl Viewer {
         Self { links, last: PathBuf::new(), way: Vec::new(), linked: None, count: 0 }
     }
 
-    /// Gives how many paths were looked at. No directory stays open: it may be replaced, or unmounted.
+    /// Closes all directories, because they may be replaced or unmounted. Returns the number of paths that were looked
+    /// at.
     pub(super) fn end(&mut self) -> usize {
         (self.last, self.linked) = (PathBuf::new(), None);
         self.way.clear();
         std::mem::take(&mut self.count)
     }
 
-    /// What is at `path`.
+    /// Returns the status of the file at `path`.
     pub(super) fn status(&mut self, path: &Path) -> io::Result<Status> {
         self.count += 1;
         if self.links == Links::All {
@@ -180,7 +182,7 @@ impl Viewer {
         }
     }
 
-    /// Opens the directory at `path`, from the deepest one that is open already.
+    /// Opens the directory at `path`, beginning at the deepest directory on the way that is already open.
     fn go_to(&mut self, path: &Path) -> io::Result<()> {
         if self.last.as_os_str() == path.as_os_str() {
             return Ok(());
@@ -229,7 +231,8 @@ impl Status {
         Self { identity: Identity { dev, ino }, stamp, is_file: is_file(status), is_directory }
     }
 
-    /// What this process writes its records and its log to: the standard output and the standard error.
+    /// Returns the status of the files to which this process writes its records and its log: the standard output and
+    /// the standard error.
     pub(super) fn of_standard_streams() -> [Option<Self>; 2] {
         let status = |stream: io::Result<FileStat>| stream.ok().map(|status| Self::from_stat(&status));
         [status(fstat(io::stdout()).map_err(Into::into)), status(fstat(io::stderr()).map_err(Into::into))]
@@ -245,13 +248,13 @@ impl Directory {
         Ok(Self(root.into()))
     }
 
-    /// The directory `name` in this one; `ENOTDIR` if it is a link or no directory.
+    /// Opens the directory `name` in this one; `ENOTDIR` if it is a link or not a directory.
     fn child(&self, name: &OsStr) -> Result<Self, Errno> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         openat(&self.0, name, flags, Mode::empty()).map(Self)
     }
 
-    /// Where the symbolic link `name` leads; none if it is no link.
+    /// Returns the target of the symbolic link `name`, or `None` if it is not a link.
     fn link(&self, name: &OsStr) -> io::Result<Option<PathBuf>> {
         match readlinkat(&self.0, name) {
             Ok(target) => Ok(Some(target.into())),
@@ -264,7 +267,7 @@ impl Directory {
         Ok(fstatat(&self.0, name, AtFlags::AT_SYMLINK_NOFOLLOW)?)
     }
 
-    /// Its owner, and whether nobody but root and the user of this process may write to it.
+    /// Returns the owner of the directory, and whether only root and the user of this process may write to it.
     fn owner(&self) -> io::Result<(u32, bool)> {
         let status = fstat(&self.0)?;
         let others = (Mode::S_IWGRP | Mode::S_IWOTH).bits();
@@ -292,7 +295,7 @@ impl Directory {
     }
 }
 
-/// Whether a user is root or the one of this process.
+/// Returns true if `user` is root or the user of this process.
 fn is_ours(user: u32) -> bool {
     user == 0 || user == geteuid().as_raw()
 }

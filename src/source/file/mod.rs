@@ -1,22 +1,22 @@
-//! Log files that grow, through their rotation and through restarts of Postrider.
+//! Follows growing log files through their rotation and through restarts of Postrider.
 //!
-//! One thread looks for files, reads each of them in turn, one read at a time, and keeps the cursor (`cursor.rs`). A
-//! file is what its device and inode say, whatever its name; that it still has the content that was read is checked by
-//! the fingerprints of its first bytes and of those before the cursor. What belongs together is a *log*: the files of
-//! one directory whose names differ in the suffix of their rotation alone. The files of a log are read one after the
-//! other, the oldest first.
+//! One thread looks for files, reads them in turn, one read at a time, and keeps the cursor (`cursor.rs`). A file is
+//! identified by its device and inode, whatever its name. Fingerprints of its first bytes and of the bytes before the
+//! cursor show whether it still has the content that was read. Files of one directory whose names differ only in the
+//! suffix of their rotation form a *log*. The files of a log are read one after the other, the oldest first.
 //!
-//! - **Renamed**: the open file is read to its end, and a second longer, before the next file of its path is begun.
-//!   That second is not waited for when the next file was renamed, too. What was renamed while Postrider was down is
-//!   found by its inode, among the matches and in its directory.
-//! - **Cut** (copytruncate): the file is smaller than before, or has other bytes at its begin or before the cursor.
-//!   What is there now is a new file, which is begun behind the older files of its log; so it is when an inode is used
-//!   again. The copy, which is known by the same bytes, is read from where the cursor was. What a writer adds between
-//!   the copy and the cut is nowhere any more; no reader can have it.
-//! - **Compressed**: a `.gz` file that has what was read of a file that has gone is that file, and is read on from its
-//!   cursor. Another one is read once, whole, or up to where it is damaged.
+//! - **Renamed**: the open file is read to its end, and for one second longer, before the next file of its path is
+//!   begun. The second is skipped if the next file was renamed, too. A file that was renamed while Postrider was down
+//!   is found by its inode, among the matches and in its directory.
+//! - **Cut** (copytruncate): the file is smaller than before, or has different bytes at its beginning or before the
+//!   cursor. Its present content counts as a new file, which is begun after the older files of its log. The same holds
+//!   when an inode is reused. The copy is recognised by the same bytes, and is read from the position of the cursor.
+//!   Lines that the writer adds between the copy and the cut are lost: no reader can recover them.
+//! - **Compressed**: a `.gz` file that contains what was read of a vanished file counts as that file, and is read on
+//!   from its cursor. Any other `.gz` file is read once, completely, or up to where it is damaged.
 //!
-//! The cursor moves when every sink has the lines before it. It may lag, and then lines are repeated; it never leads.
+//! The cursor advances when every sink has the lines before it. It may lag, and then lines are repeated; it never
+//! leads.
 
 mod begin;
 mod complaints;
@@ -51,23 +51,23 @@ use crate::crash::panic_point;
 use crate::poison;
 use crate::throttle::{Owner, Throttle};
 
-/// The cursor is written so often at most.
+/// Minimum time between two writes of the cursor.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
-/// How often outcomes are asked for after a stop.
+/// How often outcomes are polled after a stop.
 const STOP_INTERVAL: Duration = Duration::from_millis(10);
 
-/// The files of one source, and the place of their cursor.
+/// The files of one source, and the store of their cursor.
 #[derive(Debug)]
 pub(super) struct Files {
     config: FollowConfig,
     store: SharedStore,
 }
 
-/// The place of the cursor, which a source and its successor have one after the other.
+/// The store of the cursor. A source and its successor hold it one after the other.
 type SharedStore = Arc<Mutex<Store>>;
 
 impl Files {
-    /// Takes the place of the cursor; files are looked for later.
+    /// Opens the store of the cursor, or takes it from the predecessor. Files are looked for later.
     pub(super) fn bind(config: &FollowConfig, inherited: Option<&Sockets>, name: &str) -> io::Result<Self> {
         let store = match inherited.and_then(Sockets::upgrade_one) {
             Some(store) => store,
@@ -78,7 +78,7 @@ impl Files {
 }
 
 impl Bound for Files {
-    /// The paths.
+    /// Returns the paths, as logged.
     fn address(&self) -> String {
         let paths: Vec<_> = self.config.paths.iter().map(|path| path.display().to_string()).collect();
         format!("file {}", paths.join(", "))
@@ -88,12 +88,12 @@ impl Bound for Files {
         Sockets::one(&self.store)
     }
 
-    /// On a thread of its own: reading files blocks.
+    /// Follows the files on a thread of its own, because reading files blocks.
     fn run(self: Box<Self>, intake: Intake) -> Running {
         Box::pin(async move {
             let runtime = Runtime::current();
             let follow = move || {
-                // Until a predecessor has ended, which has its last lines delivered first.
+                // Waits until a predecessor has ended, which first has its last lines delivered.
                 let store = poison::ignore(self.store.lock());
                 Follower::new(self.config, store, intake, runtime).run();
             };
@@ -111,36 +111,37 @@ fn open(config: &FollowConfig, name: &str) -> io::Result<Store> {
     Ok(store)
 }
 
-/// The thread's own.
+/// The state of the thread.
 struct Follower<'s> {
     config: FollowConfig,
     store: MutexGuard<'s, Store>,
     intake: Intake,
     runtime: Runtime,
     viewer: Viewer,
-    /// The files that this process writes its records and its log to, which are not followed.
+    /// The files to which this process writes its records and its log. They are not followed.
     own: Vec<Identity>,
-    /// In the order in which they came.
+    /// The known files, in the order in which they appeared.
     files: Vec<Followed>,
     serial: u64,
-    /// Files that are copies of one that is being read, what they were when that was seen, and of which.
+    /// Known copies (copytruncate) of files that are being read: the identity of the copy, its stamp when it was
+    /// recognised, and the serial of the original.
     copies: HashMap<Identity, (Stamp, u64)>,
-    /// Files that are there at the first look are begun at their end.
+    /// True if files that exist at the first look are begun at their end.
     skip: bool,
-    /// What was changed before has been looked at.
+    /// Time up to which changes of files and directories have been looked at.
     since: SystemTime,
     changed: bool,
     is_first_look: bool,
-    /// The places of those that have to be looked at in each turn. The others do nothing until the next round.
+    /// Indices of the files that have to be looked at in each turn. The other files are idle until the next round.
     awake: Vec<usize>,
     rounds: Rounds,
     directories: Directories,
-    /// The next round has something to begin, or to search for.
+    /// True if the next round has something to begin or to search for.
     is_waiting: bool,
     saved: Instant,
-    /// Whether all that the last run handed on was delivered and noted, as far as that is known.
+    /// True if, as far as is known, all lines that the last run handed on were delivered and saved in the cursor.
     ended: bool,
-    /// Lines that are handed on again, and not said to be yet.
+    /// Number of lines that are handed on again and not logged yet.
     repeated: u64,
     repeats: Throttle,
     complaints: Complaints,
@@ -149,12 +150,12 @@ struct Follower<'s> {
 impl<'s> Follower<'s> {
     fn new(mut config: FollowConfig, store: MutexGuard<'s, Store>, intake: Intake, runtime: Runtime) -> Self {
         let (name, path) = (intake.name(), store.path().display().to_string());
-        // `repeated` has what is held back.
+        // The lines of suppressed log lines are counted in `repeated`.
         let repeats = Throttle::new(Level::WARN, Owner::Source(name.to_owned()), "lines handed on again");
         let (mut skip, mut since, mut all_ended) = (false, SystemTime::now(), true);
         let entries = match store.load() {
             Loaded::Entries { entries, ended } => {
-                // The last look was earlier than the last change of the cursor.
+                // The last look may be this much older than the last change of the cursor.
                 since =
                     store.changed().checked_sub(config.poll_interval + SAVE_INTERVAL).unwrap_or(SystemTime::UNIX_EPOCH);
                 all_ended = ended;
@@ -177,7 +178,7 @@ impl<'s> Follower<'s> {
                 since = SystemTime::UNIX_EPOCH;
                 Vec::new()
             }
-            // Refused when it was read.
+            // `open` has refused it already.
             Loaded::Newer => Vec::new(),
         };
         // Paths are compared as text.
@@ -218,8 +219,8 @@ impl<'s> Follower<'s> {
         self.rounds.done(Instant::now(), looked);
         self.tell_repeats();
         self.tell_missing();
-        // Where files begin must be known before a line is delivered: files of which no cursor tells would be begun at
-        // their end once more.
+        // The starting positions must be saved before a line is delivered. Without a saved cursor, the next run would
+        // begin the files at their end again.
         while !self.save(false) && self.skip && !self.intake.stop().is_cancelled() {
             self.wait(SAVE_INTERVAL);
         }
@@ -245,7 +246,7 @@ impl<'s> Follower<'s> {
         self.finish();
     }
 
-    /// Says what may have been delivered already and not noted.
+    /// Logs how many bytes may have been delivered already without being saved in the cursor.
     fn tell_repeats(&self) {
         let behind: Vec<u64> = self.files.iter().map(Followed::bytes_behind).filter(|bytes| *bytes > 0).collect();
         if !self.ended && !behind.is_empty() {
@@ -258,7 +259,7 @@ impl<'s> Follower<'s> {
         }
     }
 
-    /// Names the paths of the configuration at which nothing is.
+    /// Logs the configured paths at which there is no file.
     fn tell_missing(&mut self) {
         for pattern in &self.config.paths {
             let mut found = Vec::new();
@@ -270,14 +271,15 @@ impl<'s> Follower<'s> {
         }
     }
 
-    /// Waits for a time, or until a stop.
+    /// Waits for `time`, or until a stop.
     fn wait(&self, time: Duration) {
         let stop = self.intake.stop();
-        // The answer says which of the two it was.
+        // The result only says which of the two it was.
         let _ = self.runtime.block_on(async { tokio::time::timeout(time, stop.cancelled()).await });
     }
 
-    /// After a stop: waits until the sinks have what was handed on, or until the time is over.
+    /// Drains after a stop: waits until the sinks have the lines that were handed on, or until the shutdown deadline.
+    /// Then saves the cursor.
     fn finish(mut self) {
         self.tell_repeated();
         while self.settle() && !self.intake.is_over() {
@@ -296,7 +298,7 @@ impl<'s> Follower<'s> {
         self.save(ended);
     }
 
-    /// Gives each file one turn; whether there is reason to give them another one at once.
+    /// Gives each file one turn. Returns true if there is a reason to give them another one at once.
     fn read(&mut self) -> bool {
         if self.awake.iter().all(|index| self.files[*index].is_at_rest()) {
             return false;
@@ -310,7 +312,7 @@ impl<'s> Follower<'s> {
     fn read_each(&mut self, awake: &[usize]) -> bool {
         let most = FollowConfig::OPEN_FILES.min(self.intake.descriptors().files());
         let mut open = self.files.iter().filter(|file| file.is_open()).count();
-        // What sleeps is finished.
+        // Files that are not awake are finished.
         let files = awake.iter().map(|index| &self.files[*index]);
         let unfinished: HashSet<u64> = files.filter(|file| !file.is_finished()).map(|file| file.serial).collect();
         self.note_superseded(awake);
@@ -322,7 +324,7 @@ impl<'s> Follower<'s> {
             let file = &mut self.files[index];
             file.after = file.after.filter(|after| unfinished.contains(after));
             let (serial, waits, was_open) = (file.serial, file.after.is_some(), file.is_open());
-            // Of those that are open, half may only wait for another one, so that there is always room to read.
+            // At most half of the open files may be waiting for another file, so that there is always room to read.
             if file.is_at_rest() || waits && !was_open && open >= most / 2 {
                 continue;
             }
@@ -359,7 +361,7 @@ impl<'s> Follower<'s> {
         any
     }
 
-    /// Notes which files have a newer one behind them that was rotated away itself.
+    /// Marks the files whose successor in the log was rotated away itself.
     fn note_superseded(&mut self, awake: &[usize]) {
         let files = || awake.iter().map(|index| &self.files[*index]);
         let waited_for: HashSet<u64> = files().filter_map(|file| file.after).collect();
@@ -371,15 +373,16 @@ impl<'s> Follower<'s> {
         }
     }
 
-    /// Closes the file that was silent for the longest time; none may be at its end.
+    /// Closes the file that was silent for the longest time. Returns false if no file can be closed, as when none is at
+    /// its end.
     fn make_room(&mut self) -> bool {
         let mut open: Vec<usize> = (0..self.files.len()).filter(|index| self.files[*index].is_open()).collect();
         open.sort_by_key(|index| self.files[*index].grown);
         open.into_iter().any(|index| self.files[index].close())
     }
 
-    /// The file at `index` has other content than before. What is there now is begun by the next look, behind what is
-    /// older.
+    /// Detaches the file at `index` from its path, where there is different content now. The next look begins that
+    /// content after the older files.
     fn replaced(&mut self, index: usize) {
         let file = &mut self.files[index];
         tracing::info!(
@@ -406,14 +409,14 @@ impl<'s> Follower<'s> {
 
     fn unreadable(&mut self, index: usize, error: &io::Error) {
         let path = self.files[index].location().unwrap_or(&self.files[index].entry.path).to_owned();
-        // What is not there was renamed since it was looked up: the next look finds it.
+        // A file that is not found was renamed since it was looked up. The next look finds it.
         self.files[index].back_off(error.kind() != io::ErrorKind::NotFound);
         if error.kind() != io::ErrorKind::NotFound {
             self.complain(&path, &format!("{error}{}", help(error)));
         }
     }
 
-    /// Moves the cursors over what is delivered by now; whether something is still under way.
+    /// Advances the cursors past the lines that are delivered by now. Returns true if some lines are still in flight.
     fn settle(&mut self) -> bool {
         for &index in &self.awake {
             if let Ok(moved) = self.files[index].settle() {
@@ -439,8 +442,8 @@ impl<'s> Follower<'s> {
         }
     }
 
-    /// Writes the cursor; `ended` says that nothing is delivered behind it. If that fails it is tried again later:
-    /// until then it lags.
+    /// Writes the cursor. `ended` says that nothing beyond the cursor is delivered. If writing fails, it is tried again
+    /// later, and the cursor lags until then.
     fn save(&mut self, ended: bool) -> bool {
         self.saved = Instant::now();
         let text = cursor::encode(self.files.iter().map(|file| &file.entry), ended);
@@ -461,7 +464,7 @@ impl<'s> Follower<'s> {
         self.serial
     }
 
-    /// Logs what is wrong with a path, at a bearable rate for each.
+    /// Logs what is wrong with a path, at a limited rate for each path.
     fn complain(&mut self, path: &Path, what: &str) {
         if let Some(suppressed) = self.complaints.pass(path, Instant::now()) {
             tracing::warn!(source = self.intake.name(), path = %path.display(), suppressed, "{what}");
@@ -469,7 +472,7 @@ impl<'s> Follower<'s> {
     }
 }
 
-/// What an operator can do about an error.
+/// Returns what an operator can do about an error.
 fn help(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::PermissionDenied => {

@@ -1,10 +1,10 @@
-//! What the name of a file says: of which log it is, and of which generation.
+//! Parsing of file names: the log of a file, and its generation in the log.
 
 use std::cmp::Reverse;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Which generation of its log a file is, as its name says; the oldest is the least.
+/// The generation of a file in its log, according to its name; the oldest is the least.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Generation {
     /// `mail.log-20261124`: a later date is newer.
@@ -13,18 +13,18 @@ pub(super) enum Generation {
     Numbered(Reverse<Vec<u64>>),
 }
 
-/// Whether two files are of one log: of one directory, with names that differ only in the suffix of a rotation, which
-/// is made of digits, dots, hyphens, and .gz.
+/// Returns true if two files belong to one log: they are in one directory, and their names differ only in the suffix of
+/// a rotation, which consists of digits, dots, hyphens, and .gz.
 pub(super) fn same_log(a: &Path, b: &Path) -> bool {
     log_of(a) == log_of(b)
 }
 
-/// What the paths of all files of one log begin with.
+/// Returns the common beginning of the paths of all files of one log.
 pub(super) fn log_of(path: &Path) -> &[u8] {
     log_and_suffix(path).0
 }
 
-/// The path of a file without the suffix of its rotation, and that without .gz.
+/// Returns the path of a file without the suffix of its rotation, and the suffix without .gz.
 fn log_and_suffix(path: &Path) -> (&[u8], &[u8]) {
     let path = path.as_os_str().as_bytes();
     let path = path.strip_suffix(b".gz").unwrap_or(path);
@@ -32,9 +32,9 @@ fn log_and_suffix(path: &Path) -> (&[u8], &[u8]) {
     path.split_at(end.map_or(0, |last| last + 1))
 }
 
-/// The generation of a file, by its name.
+/// Returns the generation of a file, by its name.
 pub(super) fn generation(path: &Path) -> Generation {
-    /// No log has so many generations: a number with so many digits is a date.
+    /// Minimum number of digits of a date: no log has so many generations that their numbers are this long.
     const DATE: usize = 6;
     let (_, suffix) = log_and_suffix(path);
     let digits = || suffix.split(|byte| !byte.is_ascii_digit()).filter(|digits| !digits.is_empty());
@@ -46,7 +46,7 @@ pub(super) fn generation(path: &Path) -> Generation {
     Generation::Numbered(Reverse(numbers))
 }
 
-/// Whether `path` is what a rotation makes of `home`: its name with such a suffix.
+/// Returns true if `path` is `home` after a rotation: its name with such a suffix.
 pub(super) fn is_rotated(path: &Path, home: &Path) -> bool {
     let suffix = path.as_os_str().as_bytes().strip_prefix(home.as_os_str().as_bytes()).unwrap_or_default();
     matches!(suffix.first(), Some(b'.' | b'-')) && same_log(path, home)

@@ -1,8 +1,8 @@
-//! When files are looked for: often while something happens, and otherwise so rarely that files at rest cost next to
-//! nothing.
+//! The schedule of looking for files: often while something happens, and otherwise so rarely that idle files cost next
+//! to nothing.
 //!
-//! To look for files means to list directories and to ask for the state of every file in them. Between two such rounds,
-//! only the directories are asked whether something came or went, some of them in each turn, and files that were read
+//! A round lists directories and asks for the state of every file in them. Between two rounds, only two things are
+//! checked: whether some of the directories have changed, a part of them in each turn, and the files that were read
 //! lately.
 
 use std::collections::HashMap;
@@ -13,24 +13,24 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::content::TICK;
 
-/// So many files are looked at in a second, while nothing happens: a file that wakes is noticed after so many seconds
-/// as there are thousands of files.
+/// Maximum number of files looked at per second while nothing happens. With n thousand files, a file that becomes
+/// active is noticed within n seconds.
 const CALM: usize = 1000;
-/// The same where a directory has changed, or something is waited for.
+/// Maximum number of files looked at per second when a directory has changed or something is waited for.
 const BUSY: usize = 5000;
-/// So many directories are asked in each turn, whether they have changed.
+/// Maximum number of directories checked for changes in each turn, apart from those with active files.
 const DIRECTORIES: usize = 256;
 
-/// When the next round is due.
+/// The state that decides when the next round is due.
 #[derive(Debug)]
 pub(super) struct Rounds {
     interval: Duration,
     last: Instant,
-    /// How many files that one looked at.
+    /// Number of files that the last round looked at.
     files: usize,
 }
 
-/// The directories of the last round, and when each was changed.
+/// The directories of the last round, and the time of change of each.
 #[derive(Debug, Default)]
 pub(super) struct Directories {
     changes: HashMap<OsString, Change>,
@@ -38,13 +38,13 @@ pub(super) struct Directories {
     next: usize,
 }
 
-/// When a directory was changed, as far as that tells of the next change.
+/// The time of change of a directory, as far as it can reveal the next change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Change {
     At(SystemTime),
     /// The next change may have the same time.
     Now(SystemTime),
-    /// There is no directory that can be asked.
+    /// There is no directory that can be checked.
     Missing,
 }
 
@@ -71,7 +71,7 @@ impl Directories {
         self.paths.clear();
     }
 
-    /// Notes a directory before it is listed; when it was changed.
+    /// Records a directory before it is listed. Returns its time of change.
     pub(super) fn note(&mut self, path: &Path) -> Option<SystemTime> {
         if !self.changes.contains_key(path.as_os_str()) {
             self.changes.insert(path.into(), Change::of(path));
@@ -83,8 +83,8 @@ impl Directories {
         }
     }
 
-    /// Whether one has changed since the round, as far as it is asked in this turn: those of `lively`, and some of all.
-    /// How many were asked, too.
+    /// Returns whether a directory has changed since the round, and how many were checked. It checks a part of all
+    /// directories in turn, and all those in `lively`.
     pub(super) fn have_changed<'p>(&mut self, lively: impl Iterator<Item = &'p Path>) -> (bool, usize) {
         let all = self.paths.len();
         let (mut asked, mut changed) = (all.min(DIRECTORIES), false);
@@ -113,7 +113,7 @@ impl Change {
         let Some(modified) = fs::metadata(path).and_then(|metadata| metadata.modified()).ok() else {
             return Self::Missing;
         };
-        // A time in the future is of another clock, and says nothing about this one's tick.
+        // A time in the future comes from another clock, and says nothing about the tick of this one.
         let is_now = modified.elapsed().is_ok_and(|age| age < TICK);
         if is_now { Self::Now(modified) } else { Self::At(modified) }
     }

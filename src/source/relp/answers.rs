@@ -1,4 +1,4 @@
-//! The half of a connection that writes: the answers in their order, each when it is due.
+//! The half of a connection that writes the answers, in order, each when it is due.
 
 use std::io;
 use std::time::Duration;
@@ -16,28 +16,29 @@ use super::session;
 use crate::crash::crash_point;
 use crate::receipt::Outcome;
 
-/// What is written to the sender.
+/// An answer to the sender.
 pub(super) enum Answer {
-    /// `200` for each message of one read, when they are delivered.
+    /// `200` for each message of one read, once they are delivered.
     Delivery(Delivery),
-    /// Waits for nothing but its turn.
+    /// An answer that waits only for the answers before it.
     Text(Vec<u8>),
 }
 
 /// Messages that were handed on together.
 pub(super) struct Delivery {
-    /// The number of the first.
+    /// The number of the first message.
     pub(super) first: u32,
     pub(super) count: usize,
     pub(super) outcome: oneshot::Receiver<Outcome>,
     pub(super) due: Instant,
-    /// Their places in the window, free again when they are acknowledged.
+    /// The places of the messages in the window, which are freed by the acknowledgement.
     pub(super) places: OwnedSemaphorePermit,
 }
 
-/// Writes the answers in order until the other half has ended and all is written, or the sender has gone. If it has to
-/// break the session off, it says why, and lets the other half know by `over`, as that does the other way round. A
-/// sender must take an answer within `limit`, and sooner if `patience` ends. After `stopped` no delivery is waited for.
+/// Writes the answers in order until the reading half has ended and all answers are written, or until the sender has
+/// gone. If this half has to end the session, it returns the reason and cancels `over`; the reading half cancels `over`
+/// in the same way. A sender must take an answer within `limit`, and sooner if `patience` ends. After `stopped`, no
+/// delivery is waited for.
 pub(super) async fn write(
     wire: &Wire,
     mut answers: mpsc::Receiver<Answer>,
@@ -78,7 +79,7 @@ pub(super) async fn write(
     None
 }
 
-/// Waits for a delivery; otherwise gives the reason why there is none to acknowledge.
+/// Waits for a delivery. Returns `None` if it can be acknowledged, otherwise the reason why not.
 async fn wait(
     outcome: oneshot::Receiver<Outcome>,
     due: Instant,
@@ -98,7 +99,8 @@ async fn wait(
     }
 }
 
-/// Waits until the connection is reset. The other half would not notice while it waits for its window, or for a sink.
+/// Waits until the connection is reset, and returns the error. The reading half would not notice while it waits for its
+/// window or for a sink.
 async fn broken(socket: &TcpStream) -> io::Error {
     let error = match socket.ready(Interest::ERROR).await {
         Ok(_) => socket.take_error(),

@@ -1,12 +1,13 @@
 //! Syslog over RELP, which acknowledges each message (librelp's `doc/relp.md`; no RFC), plain or over TLS.
 //!
-//! A sender keeps a message until it reads `200`, and sends it again in its next session if that does not come. So
-//! `200` goes out when every sink has the message durably and not before, in the order in which the messages came; a
-//! message that is not delivered, or not in time, ends the session instead. `500` is no answer to a sink that is slow:
+//! A sender keeps a message until it reads `200`. Without that answer, it sends the message again in its next session.
+//! Therefore `200` is written only when every sink has the message durably, in the order in which the messages came. A
+//! message that is not delivered in time, or not at all, ends the session instead. `500` is no answer to a slow sink:
 //! senders lose messages over it.
 //!
-//! One task serves a connection, in two halves that run side by side: one reads and hands on, the other waits for the
-//! receipts and writes answers. Between them stands the queue of the answers in order, which is bounded by the window.
+//! One task serves a connection, in two halves that run concurrently: one reads and hands on messages, the other waits
+//! for the receipts and writes the answers. The queue between them holds the answers in order, and is bounded by the
+//! window.
 
 mod answers;
 mod patience;
@@ -45,7 +46,8 @@ use crate::record::Peer;
 use crate::systemd::Passed;
 use crate::tls;
 
-/// How long the last words may take to be read. Closed at once, a socket with unread bytes would take them back.
+/// How long the peer has to read the last answers. If the socket were closed at once with unread bytes in it, those
+/// answers would be lost.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// A bound listener.
@@ -106,7 +108,7 @@ impl Accept for Relp {
             Err(ended) => return ended,
         };
         let wire = &connection.wire;
-        // An answer is short, and the sender's window waits for it. Without this it only comes later.
+        // Disables Nagle's algorithm: an answer is short, and would be delayed while the sender's window waits for it.
         let _ = wire.socket().set_nodelay(true);
         let end = converse(wire, connection.peer(), connection.pace.as_ref(), &config, &intake).await;
         wire.close().await;
@@ -115,7 +117,7 @@ impl Accept for Relp {
     }
 }
 
-/// The half that reads.
+/// The half of a connection that reads.
 struct Reader<'c> {
     wire: &'c Wire,
     peer: Peer<'c>,
@@ -125,25 +127,25 @@ struct Reader<'c> {
     parser: Parser,
     session: Session,
     buffer: BytesMut,
-    /// For a message of which more than [`stream::IDLE_SIZE`] is kept between two reads.
+    /// The place of an incomplete message of which more than [`stream::IDLE_SIZE`] is kept between two reads.
     place: Option<Place>,
     window: Arc<Semaphore>,
     answers: mpsc::Sender<Answer>,
-    /// For the time in which the peer does not read its answers.
+    /// The limit for the time in which the peer does not read its answers.
     patience: &'c Patience<'c>,
-    /// No acknowledgement will be written any more.
+    /// Cancelled when no acknowledgement will be written any more.
     over: &'c CancellationToken,
 }
 
 /// The frames of one turn.
 struct Taken<'b> {
     messages: Vec<Arrival<'b>>,
-    /// The number of the first of them.
+    /// The number of the first message.
     first: u32,
-    /// What is answered after them.
+    /// The answer to write after the messages.
     then: Option<Reply>,
     consumed: usize,
-    /// If only more bytes help: where those end that are still needed.
+    /// If the parser needs more bytes: the end of the bytes in the buffer that are still needed.
     keep: Option<usize>,
 }
 
@@ -155,7 +157,8 @@ async fn converse(
     config: &SessionConfig,
     intake: &Intake,
 ) -> ConnectionEnd {
-    // Each delivery holds a place of the window; besides there are the answers to `open` and to the last frame.
+    // Each delivery holds a place of the window. The other two entries are for the answers to `open` and to the last
+    // frame.
     let (answers, queue) = mpsc::channel(config.window + 2);
     let (over, patience) = (CancellationToken::new(), Patience::new(intake));
     let reader = Reader {
@@ -173,7 +176,7 @@ async fn converse(
         patience: &patience,
         over: &over,
     };
-    // Neither half is ever broken off: what the first one has handed on stays in the ledger.
+    // Neither half is ever cancelled, so what the reading half has handed on stays in the ledger.
     let limit = config.acknowledge_timeout;
     let write = answers::write(wire, queue, limit, &patience, intake.over(), &over);
     let (read, written) = tokio::join!(reader.run(), write);
@@ -193,8 +196,8 @@ impl Reader<'_> {
 
     async fn read(&mut self) -> ConnectionEnd {
         let (mut hungry, mut first) = (true, true);
-        // Held until all frames of a read are handed on. What that waits for is the sinks, and the peer no longer than
-        // `patience`.
+        // The permit to read, held until all frames of a read are handed on. That waits only for the sinks, and for the
+        // peer at most as long as `patience` allows.
         let mut turn = None;
         loop {
             let place = tokio::select! {
@@ -208,7 +211,7 @@ impl Reader<'_> {
                 if let Some(end) = self.wait().await {
                     return end;
                 }
-                // Who has a place has the memory already, and waits for nobody who waits for a place.
+                // A connection with a place has the memory already, and must not wait for those that wait for a place.
                 turn = if self.place.is_some() { None } else { self.intake.turn().await };
                 self.patience.renew();
                 self.buffer.reserve(READ_SIZE);
@@ -225,7 +228,7 @@ impl Reader<'_> {
                     Err(error) => return self.failed(error),
                 }
             }
-            // It is never closed.
+            // The semaphore is never closed.
             let Ok(place) = place else { return ConnectionEnd::Closed };
             match self.hand_on(place).await {
                 ControlFlow::Continue(more) => hungry = more,
@@ -236,7 +239,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Waits for bytes, or for the reason to end.
+    /// Waits for bytes. Returns how the connection ends if it ends first.
     async fn wait(&mut self) -> Option<ConnectionEnd> {
         let mut wire = self.wire;
         loop {
@@ -247,7 +250,7 @@ impl Reader<'_> {
                 () = unfinished::overdue(&mut self.place) => return Some(ConnectionEnd::Evicted),
                 ready = stream::paced_ready(&mut wire, self.config.idle_timeout, self.pace, self.intake) => match ready {
                     Ok(true) => return None,
-                    // A sender that waits for answers is not idle. One place is the caller's.
+                    // A sender that waits for answers is not idle. One place of the window belongs to the caller.
                     Ok(false) if self.window.available_permits() + 1 < self.config.window => {}
                     Ok(false) => return Some(ConnectionEnd::Idle),
                     Err(error) => return Some(self.failed(error)),
@@ -256,14 +259,14 @@ impl Reader<'_> {
         }
     }
 
-    /// Nobody is there any more to hear an answer.
+    /// Tells the writing half that the peer is gone, and returns the end of the connection.
     fn failed(&self, error: io::Error) -> ConnectionEnd {
         self.over.cancel();
         ConnectionEnd::Failed(error)
     }
 
-    /// Hands on the messages in the buffer as far as they fit into the window, of which the first `place` is taken.
-    /// True if it needs more bytes now.
+    /// Hands on the messages in the buffer that fit into the window; the caller has taken its first `place` already.
+    /// Returns true if more bytes are needed now.
     async fn hand_on(&mut self, mut place: OwnedSemaphorePermit) -> ControlFlow<ConnectionEnd, bool> {
         let most = 1 + self.window.available_permits();
         let taken = take(&mut self.parser, &mut self.session, &self.buffer, most, self.peer);
@@ -271,7 +274,7 @@ impl Reader<'_> {
         if !messages.is_empty() {
             let count = messages.len();
             let others = u32::try_from(count - 1).unwrap_or(u32::MAX);
-            // They were there, and nobody else takes any.
+            // The places were free, and no other task takes any.
             if let Ok(others) = Arc::clone(&self.window).try_acquire_many_owned(others) {
                 place.merge(others);
             }
@@ -298,8 +301,8 @@ impl Reader<'_> {
         ControlFlow::Continue(keep.is_some())
     }
 
-    /// Sees that there is memory for what is kept until the next read. False if there is none; its sender has to send
-    /// that message again.
+    /// Reserves memory for the bytes that are kept until the next read. Returns false if there is none: the sender then
+    /// has to send the message again.
     async fn has_room(&mut self, is_new: bool) -> bool {
         if self.buffer.len() <= stream::IDLE_SIZE {
             self.place = None;
@@ -317,12 +320,12 @@ impl Reader<'_> {
     }
 
     async fn answer(&self, answer: Answer) {
-        // The other half has ended only if nothing can be written any more.
+        // The writing half ends early only if nothing can be written any more.
         let _ = self.answers.send(answer).await;
     }
 }
 
-/// An answer that is no acknowledgement, and how the session ends with it, if it does.
+/// An answer that is not an acknowledgement, and how it ends the session, if it does.
 struct Reply {
     text: Vec<u8>,
     end: Option<ConnectionEnd>,
@@ -340,7 +343,7 @@ impl Reply {
     }
 }
 
-/// Reads up to `most` messages from the buffer, and no further than what has another answer than they.
+/// Reads up to `most` messages from the buffer. It stops after the first frame that needs a different answer.
 fn take<'b>(parser: &mut Parser, session: &mut Session, buffer: &'b [u8], most: usize, peer: Peer<'b>) -> Taken<'b> {
     let mut taken = Taken { messages: Vec::new(), first: 0, then: None, consumed: 0, keep: None };
     while taken.then.is_none() && taken.messages.len() < most {
@@ -374,7 +377,7 @@ fn take<'b>(parser: &mut Parser, session: &mut Session, buffer: &'b [u8], most: 
     taken
 }
 
-/// Lets the peer read the last words before the socket is closed.
+/// Gives the peer time to read the last answers before the socket is closed.
 async fn linger(socket: &TcpStream) {
     if SockRef::from(socket).shutdown(Shutdown::Write).is_err() {
         return;
@@ -389,6 +392,6 @@ async fn linger(socket: &TcpStream) {
             }
         }
     };
-    // A peer that goes on sending is not waited for.
+    // After that time, the socket is closed even if the peer continues to send.
     let _ = timeout(LINGER, closed).await;
 }

@@ -1,4 +1,5 @@
-//! How long a peer may leave its answers unread while other connections need the memory that its own holds.
+//! A limit on how long a peer may leave its answers unread while other connections need the memory that its connection
+//! holds.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -7,34 +8,36 @@ use tokio::time::{Instant, sleep};
 
 use super::super::Intake;
 
-/// The longest time for which all answers to the messages of one read may wait for the peer, if others need the memory.
-/// A sender that reads its answers never comes near it: the kernel keeps more of them than a window has.
+/// Maximum time that writing the answers to the messages of one read may wait for the peer, in total, if other
+/// connections need the memory. A sender that reads its answers never comes near it: the kernel buffers more answers
+/// than a window has.
 const PATIENCE: Duration = Duration::from_millis(250);
-/// The time between two looks whether others need it.
+/// How often to check whether other connections need the memory.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// The patience with the peer of one connection.
+/// The time limit for the peer of one connection.
 #[derive(Debug)]
 pub(super) struct Patience<'i> {
     intake: &'i Intake,
-    /// How long it was waited for since the last read, in microseconds.
+    /// Time spent waiting for the peer since the last read, in microseconds.
     waited: AtomicU64,
 }
 
 // === impl Patience ===
 
 impl<'i> Patience<'i> {
-    /// The patience with a peer that sends to `intake`.
+    /// Returns the time limit for a peer that sends to `intake`.
     pub(super) const fn new(intake: &'i Intake) -> Self {
         Self { intake, waited: AtomicU64::new(0) }
     }
 
-    /// Another read begins.
+    /// Resets the time spent waiting, as another read begins.
     pub(super) fn renew(&self) {
         self.waited.store(0, Relaxed);
     }
 
-    /// Waits for `write`. `None` if the peer has kept it waiting for too long while others needed the memory.
+    /// Waits for `write`. Returns `None` if the peer has kept it waiting for too long while other connections needed
+    /// the memory.
     pub(super) async fn wait<T>(&self, write: impl Future<Output = T>) -> Option<T> {
         let begun = Instant::now();
         let left = PATIENCE.saturating_sub(Duration::from_micros(self.waited.load(Relaxed)));

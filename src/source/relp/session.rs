@@ -1,12 +1,12 @@
-//! What a RELP receiver answers, frame by frame (librelp's `doc/relp.md`): the rules of one session, without its
-//! socket.
+//! The rules of one RELP session, without its socket: what the receiver answers, frame by frame (librelp's
+//! `doc/relp.md`).
 
 use crate::frame::Frame;
 use crate::frame::relp::{self, Request, SYSLOG, next_txnr};
 
-/// How the sender is told that its message is safe.
+/// The answer that acknowledges a message.
 const OK: &str = "200 OK";
-/// What no sender has to read, as imrelp says it.
+/// The answer to an `open` that is refused, in imrelp's words. No sender has to read it.
 const REFUSED: &str = "500 required command not supported by client";
 /// The answer to `open`: version 0 whatever the sender offers, because there is no other.
 const OFFERS: &str =
@@ -20,18 +20,18 @@ pub(super) struct Session {
     opened: bool,
 }
 
-/// What becomes of a frame.
+/// What to do with a frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict<'b> {
     /// A message, acknowledged when it is delivered.
     Message(Frame<'b>),
     /// An answer.
     Answer(Vec<u8>),
-    /// The last words of the session; with a reason, unless the sender asked for the end.
+    /// The last answer of the session. It has a reason unless the sender asked for the end.
     Last(Vec<u8>, Option<Violation>),
 }
 
-/// What a sender may not do.
+/// A violation of the protocol by the sender.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Violation {
     #[error("RELP frame number {found} where {expected} has to come")]
@@ -49,12 +49,12 @@ pub(super) enum Violation {
 // === impl Session ===
 
 impl Session {
-    /// The number of the frame that was judged last.
+    /// Returns the number of the last frame that was judged.
     pub(super) const fn last(&self) -> u32 {
         self.last
     }
 
-    /// Judges the next frame.
+    /// Checks the next frame against the rules and returns what to do with it.
     pub(super) fn judge<'b>(&mut self, request: &Request<'b>) -> Verdict<'b> {
         let Request { txnr, command, data } = *request;
         let expected = next_txnr(self.last);
@@ -82,7 +82,7 @@ impl Session {
     }
 }
 
-/// The acknowledgements of `count` messages from the number `first` on.
+/// Returns the acknowledgements of `count` messages, beginning with the number `first`.
 pub(super) fn acknowledge(first: u32, count: usize) -> Vec<u8> {
     let mut text = Vec::with_capacity(count * 24);
     let mut txnr = first;
@@ -93,7 +93,7 @@ pub(super) fn acknowledge(first: u32, count: usize) -> Vec<u8> {
     text
 }
 
-/// Tells the sender that the session is over: it opens another, and sends there what was not acknowledged.
+/// Returns the frame that ends the session. The sender opens a new one and sends there what was not acknowledged.
 pub(super) fn server_close() -> Vec<u8> {
     let mut text = Vec::new();
     relp::write(&mut text, 0, "serverclose", "");

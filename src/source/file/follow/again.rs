@@ -1,4 +1,4 @@
-//! Lines that are delivered, read again: those that equal lines behind the cursor have to be told from.
+//! Delivered lines that are read again: equal lines after the cursor have to be told apart from them.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -12,19 +12,19 @@ use crate::source::stream::READ_SIZE;
 pub(super) struct Again {
     pub(super) lines: LineHashes,
     framer: Framer,
-    /// What is not hashed yet, and where in the file it begins.
+    /// The bytes that are not hashed yet, and the offset in the file where they begin.
     tail: Vec<u8>,
     begin: u64,
 }
 
-/// The hashes of the lines of a file from one place to another, both at the begin of a line.
+/// Returns the hashes of the lines of a file between two offsets, both at the beginning of a line.
 pub(super) fn lines_again(file: &File, from: u64, to: u64, max_frame_size: usize) -> io::Result<LineHashes> {
     let (mut again, mut at) = (Again::new(from, max_frame_size), from);
     let mut bytes = vec![0; READ_SIZE.min(to.saturating_sub(from) as usize)];
     while at < to {
         let size = bytes.len().min((to - at) as usize);
         match file.read_at(&mut bytes[..size], at)? {
-            // It was cut, which is noticed when it is compared.
+            // The file was cut. This is noticed when its content is compared.
             0 => break,
             size => {
                 again.write_all(&bytes[..size])?;
@@ -50,7 +50,7 @@ impl Write for Again {
             match self.framer.next(&self.tail[position..]) {
                 Step::Frame { frame, consumed } => {
                     let at = frame.bytes.as_ptr().addr() - self.tail.as_ptr().addr();
-                    // They have been handed on: only how many there are is of interest.
+                    // The lines have been handed on already; only the count of equal lines matters.
                     let _ = self.lines.next(frame.bytes, self.begin + at as u64);
                     position += consumed;
                 }

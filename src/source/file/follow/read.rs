@@ -1,4 +1,4 @@
-//! What is read of a file, and its lines handed on.
+//! Reading one followed file, and handing on its lines.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -20,22 +20,22 @@ use crate::source::file::cursor::{FINGERPRINT, Fingerprint, Identity};
 use crate::source::file::links::open;
 use crate::source::stream::{MOST_FRAMES, READ_SIZE};
 
-/// A file that was rotated away is closed when nothing was added to it for so long.
+/// How long a file that was rotated away must be silent until it is closed.
 const CLOSE: Duration = Duration::from_secs(60);
-/// A partial line that is no longer keeps nothing else between two reads.
+/// Maximum length of a partial line whose buffer is shrunk between two reads.
 const IDLE_SIZE: usize = 16 * 1024;
 
-/// What a turn did.
+/// The result of a turn.
 pub(in crate::source::file) enum Turn {
     Idle,
     Read,
-    /// The file has other content than before: copytruncate, or a new file with an old inode.
+    /// The file has different content than before: copytruncate, or a new file with a reused inode.
     Replaced,
-    /// A compressed file that cannot be read further; it ends here.
+    /// The file is compressed and cannot be read any further. It ends here.
     Damaged(io::Error),
 }
 
-/// Where lines go.
+/// The destination of lines: the intake, and the runtime to wait for it.
 pub(in crate::source::file) struct Hand<'i> {
     pub(in crate::source::file) intake: &'i Intake,
     pub(in crate::source::file) runtime: &'i Handle,
@@ -44,7 +44,7 @@ pub(in crate::source::file) struct Hand<'i> {
 // === impl Followed ===
 
 impl Followed {
-    /// Reads once, and hands on the whole lines.
+    /// Reads once, and hands on the complete lines.
     pub(in crate::source::file) fn turn(&mut self, hand: &Hand<'_>) -> io::Result<Turn> {
         if self.is_at_rest() || self.resume.is_some_and(|resume| Instant::now() < resume) {
             return Ok(Turn::Idle);
@@ -68,7 +68,8 @@ impl Followed {
         turn
     }
 
-    /// Opens it while it must wait for another one: so it stays readable, whatever is renamed or removed meanwhile.
+    /// Opens the file while it must wait for another one. An open file stays readable even if it is renamed or removed
+    /// meanwhile.
     pub(in crate::source::file) fn hold(&mut self) -> io::Result<Turn> {
         if self.resume.is_some_and(|resume| Instant::now() < resume) {
             return Ok(Turn::Idle);
@@ -80,7 +81,8 @@ impl Followed {
         matches!(self.input, Some(Input::Gzip(_)))
     }
 
-    /// Opens it, unless it is open. A turn where that was all: it is done, or its content is another one.
+    /// Opens the file, unless it is open. Returns a turn if there is nothing more to do: the file is done, or has
+    /// different content.
     fn open(&mut self) -> io::Result<Option<Turn>> {
         if self.input.is_some() {
             return Ok(None);
@@ -90,7 +92,7 @@ impl Followed {
         let mut file = open(path, self.links)?;
         let metadata = file.metadata()?;
         if Identity::of(&metadata) != self.entry.identity {
-            // Renamed since it was looked up; the next look finds it.
+            // The file was renamed since it was looked up. The next look finds it.
             return Err(io::ErrorKind::NotFound.into());
         }
         self.read_at = Some(Stamp::of(&metadata));
@@ -106,15 +108,15 @@ impl Followed {
             self.closed = self.read_at;
             return Ok(Some(Turn::Idle));
         }
-        // It may have been longer since it was begun.
+        // The file may have grown since it was begun.
         self.entry.fingerprint = Fingerprint::of(&first);
         self.damaged = false;
         self.input = Some(Input::Gzip(Box::new(Gzip::new(file))));
         Ok(None)
     }
 
-    /// Reads what stands behind `tail`. The content is compared afterwards: were the file cut and written anew in
-    /// between, what was read could be from the middle of a line.
+    /// Reads the bytes that follow `tail`. The content is compared after the read: if the file was cut and rewritten in
+    /// between, the bytes could be from the middle of a line.
     fn read_plain(&mut self) -> io::Result<Turn> {
         let Some(Input::Plain(file)) = &self.input else { return Ok(Turn::Idle) };
         let stamp = Stamp::of(&file.metadata()?);
@@ -141,12 +143,13 @@ impl Followed {
         if !self.entry.fingerprint.is_full() {
             self.entry.fingerprint = Fingerprint::of(head);
         }
-        // A change within the same tick would leave the stamp as it is.
+        // A change within the same tick would not change the stamp.
         self.compared = Some(stamp).filter(|stamp| !stamp.is_of_now());
         Ok(if self.tail.len() > before { Turn::Read } else { Turn::Idle })
     }
 
-    /// Whether an open file no longer has what was read of it. What cannot be read has it until it can.
+    /// Returns true if an open file no longer has the content that was read of it. Content that cannot be read counts
+    /// as unchanged until it can be read.
     pub(in crate::source::file) fn is_cut(&self) -> bool {
         let Some(Input::Plain(file)) = &self.input else { return false };
         let mut head = [0; FINGERPRINT];
@@ -175,7 +178,7 @@ impl Followed {
         Ok(if size > 0 { Turn::Read } else { Turn::Idle })
     }
 
-    /// Nothing is there to read now.
+    /// Handles a read that found nothing: the file is at its end for now.
     fn reach_end(&mut self, hand: &Hand<'_>) {
         (self.at_end, self.unreadable) = (true, false);
         if self.is_gzip() {
@@ -188,8 +191,8 @@ impl Followed {
         }
     }
 
-    /// A compressed file that ends too early may still be being written. Other damage, and that of an old file, is for
-    /// good, unless the file changes.
+    /// Handles damage in a compressed file. A young file that ends too early may still be being written, and is tried
+    /// again. Any other damage is permanent, unless the file changes.
     fn damage(&mut self, error: io::Error, hand: &Hand<'_>) -> Turn {
         if error.kind() == io::ErrorKind::UnexpectedEof && self.seen.is_some_and(|seen| seen.is_young()) {
             self.back_off(false);
@@ -203,7 +206,8 @@ impl Followed {
         Turn::Damaged(error)
     }
 
-    /// Takes what stands close before the damage: a large read fails as a whole, those of a byte go up to it.
+    /// Reads the bytes just before the damage, and returns their number. A large read fails as a whole; reads of single
+    /// bytes go up to the damage.
     fn salvage(&mut self) -> usize {
         self.input = self.input.take().and_then(Input::again);
         let Some(Input::Gzip(gzip)) = &mut self.input else { return 0 };
@@ -219,13 +223,13 @@ impl Followed {
         size
     }
 
-    /// All of a compressed file is read; it is done when it is delivered.
+    /// Marks a compressed file as read to its end. It is done when all of it is delivered.
     fn end(&mut self, hand: &Hand<'_>) {
         self.finish_line(hand);
         (self.at_end, self.ended) = (true, true);
     }
 
-    /// Hands on every whole line, and waits for room.
+    /// Hands on every complete line, and waits for room.
     fn hand_on(&mut self, hand: &Hand<'_>) {
         let path = self.entry.path.to_string_lossy();
         let lines = self.lines.get_or_insert_with(|| LineHashes::starting_at(self.line));
@@ -246,7 +250,8 @@ impl Followed {
                     }
                 }
             }
-            // The cursor only ever stands at the start of a line: a line that is cut at the limit has a rest.
+            // The cursor is always at the start of a line, and a line that is cut at the size limit continues after the
+            // cut.
             if let Some(lf) = memchr::memrchr(b'\n', &self.tail[..position]) {
                 self.line = begin + lf as u64 + 1;
                 self.mark = Fingerprint::before_end(&self.tail[..=lf]);
@@ -265,7 +270,7 @@ impl Followed {
         }
     }
 
-    /// Nothing will be added to the last line: it is handed on as it is.
+    /// Hands on the last line as it is, because nothing will be added to it.
     fn finish_line(&mut self, hand: &Hand<'_>) {
         if self.line == self.read {
             return;
@@ -285,13 +290,13 @@ impl Followed {
     }
 }
 
-/// A line in `tail`, which begins at `begin` in the file.
+/// Returns the arrival for a line in `tail`; `tail` begins at offset `begin` in the file.
 fn arrival<'t>(frame: Frame<'t>, path: &'t str, lines: &mut LineHashes, tail: &[u8], begin: u64) -> Arrival<'t> {
     let at = begin + (frame.bytes.as_ptr().addr() - tail.as_ptr().addr()) as u64;
     Arrival { frame, peer: Peer::at(path), line: Some(lines.next(frame.bytes, at)) }
 }
 
-/// The first bytes of a file.
+/// Reads the first bytes of a file.
 fn read_head<'h>(file: &File, head: &'h mut [u8; FINGERPRINT]) -> io::Result<&'h [u8]> {
     let mut len = 0;
     while len < head.len() {
