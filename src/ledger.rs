@@ -8,65 +8,65 @@
 //! offered + recovered = filtered + delivered + dropped + in flight + spooled    (per sink)
 //! ```
 //!
-//! A reload replaces the pipeline, and perhaps sources and sinks: to a sink was offered what went through the pipelines
-//! of its time.
+//! A reload replaces the pipeline, and perhaps sources and sinks. The frames offered to a sink are those that went
+//! through the pipelines of its lifetime.
 //!
-//! `recovered` is what a spool held at the start, and `spooled` what only its disk holds now. Of the records in flight,
-//! `stored` are on the disk of the spool as well. At the end nothing is in flight any more
-//! ([`SinkCounts::at_the_end`]): those are spooled then, and the others are dropped.
+//! `recovered` counts the records that a spool held at the start, and `spooled` those that are only on its disk now.
+//! `stored` counts the records in flight that are on the disk of the spool as well. At the end nothing is in flight any
+//! more ([`SinkCounts::at_the_end`]): the stored records then count as spooled, and the others as dropped.
 //!
-//! What the kernel dropped before a source could read it is no part of this; it is counted beside it, as
-//! `kernel_drops`.
+//! Datagrams that the kernel dropped before a source could read them are not in these sums; they are counted
+//! separately, as `kernel_drops`.
 //!
-//! Records in flight are counted by a guard that counts when it is dropped, so a path that forgets a record shows as
-//! [`Reason::Lost`].
+//! Records in flight are counted by a guard that resolves them when it is dropped, so a code path that forgets a record
+//! shows as [`Reason::Lost`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use crate::receipt::Receipt;
 
-/// Why a record was dropped.
+/// Reason why a record was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The frame had no byte.
+    /// The frame was empty.
     Empty,
     /// A TLS handshake came to a port without TLS.
     UnexpectedTls,
-    /// A datagram came from a peer that may not send.
+    /// A datagram came from a peer that is not allowed to send.
     Denied,
-    /// A datagram came from a peer that had sent as many as it may.
+    /// A datagram came from a peer that had reached its rate limit.
     RateLimited,
     /// A datagram came while the sink's queue was full.
     QueueFull,
-    /// A datagram came while the source had its most bytes in flight.
+    /// A datagram came while the source had reached its limit of bytes in flight.
     InFlightLimit,
     /// The destination refused the record for good.
     Rejected,
-    /// The same, but the dead-letter file of the sink was full.
+    /// The destination refused the record for good, and the dead-letter file of the sink was full.
     DeadLetterFull,
-    /// Its sender waited too long for an acknowledgement, and will send it again.
+    /// The sender waited too long for an acknowledgement, and will send the record again.
     Unacknowledged,
-    /// The spool was full, and gave up its oldest records.
+    /// The spool was full, and evicted its oldest records.
     SpoolFull,
-    /// The disk of the spool gave it back damaged.
+    /// The record was damaged when it was read back from the disk of the spool.
     Damaged,
-    /// The time for the stop was over.
+    /// The time limit of the shutdown was over.
     Shutdown,
-    /// A path in the program forgot it: a defect.
+    /// A code path in the program forgot the record: a defect.
     Lost,
 }
 
-/// What one source did.
+/// Counts of one source.
 #[derive(Debug, Default)]
 pub struct SourceLedger {
     /// Frames read.
     pub received: AtomicU64,
-    /// Bytes of those frames.
+    /// Bytes of the frames read.
     pub received_bytes: AtomicU64,
-    /// Frames that were cut at the limit, or whose stream ended inside of them.
+    /// Frames that were cut at the size limit, or whose stream ended in the middle of the frame.
     pub truncated: AtomicU64,
-    /// Frames of streams that wait for room; no record is made of them yet. None when a source has ended.
+    /// Frames of streams that wait for room; no record is made of them yet. Zero when the source has ended.
     pub waiting: AtomicU64,
     /// Frames that reached no sink.
     pub dropped: Dropped,
@@ -74,39 +74,39 @@ pub struct SourceLedger {
     pub connections: AtomicU64,
     /// Connections closed at once because there were too many.
     pub connections_refused: AtomicU64,
-    /// Connections closed at once because their peer had as many as it may.
+    /// Connections closed at once because their peer had reached its limit of connections.
     pub connections_refused_per_peer: AtomicU64,
     /// Connections closed because they were silent for too long.
     pub connections_idle: AtomicU64,
-    /// Connections closed because their peer may not send.
+    /// Connections closed because their peer is not allowed to send.
     pub connections_denied: AtomicU64,
     /// Connections closed because the header of the PROXY protocol was missing or wrong.
     pub proxy_errors: AtomicU64,
-    /// Failed calls of accept or receive, failed connections, failed handshakes of TLS, and damaged compressed files.
+    /// Failed calls of accept or receive, failed connections, failed TLS handshakes, and damaged compressed files.
     pub errors: AtomicU64,
-    /// Datagrams that the kernel dropped before they could be read; they are not among those received.
+    /// Datagrams that the kernel dropped before they could be read; `received` does not include them.
     pub kernel_drops: AtomicU64,
 }
 
-/// What one sink did.
+/// Counts of one sink.
 #[derive(Debug, Default)]
 pub struct SinkLedger {
-    /// Records that the pipeline showed to the sink's filter.
+    /// Records that the pipeline passed to the filter of the sink.
     pub offered: AtomicU64,
-    /// Records that the filter kept away.
+    /// Records that the filter rejected.
     pub filtered: AtomicU64,
-    /// Records that the destination has.
+    /// Records that were delivered to the destination.
     pub delivered: AtomicU64,
-    /// Bytes of those records.
+    /// Bytes of the delivered records.
     pub delivered_bytes: AtomicU64,
-    /// Records that it will never have.
+    /// Records that the destination will never receive.
     pub dropped: Dropped,
-    /// Failed attempts that will be repeated.
+    /// Failed attempts that are retried.
     pub retries: AtomicU64,
     /// Records that the spool held at the start, from an earlier run.
     pub recovered: AtomicU64,
     in_flight: AtomicI64,
-    /// Those of the records in flight that the disk of the spool has too.
+    /// Those of the records in flight that are also on the disk of the spool.
     stored: AtomicI64,
     spooled: AtomicI64,
 }
@@ -122,11 +122,11 @@ pub struct SinkCounts {
     pub delivered: u64,
     /// As in [`SinkLedger`].
     pub delivered_bytes: u64,
-    /// By reason, in the order of [`Reason::ALL`].
+    /// Dropped records by reason, in the order of [`Reason::ALL`].
     pub dropped: [u64; Reason::ALL.len()],
     /// Records that are neither delivered nor dropped yet.
     pub in_flight: u64,
-    /// Those of them that the disk of the spool has too.
+    /// Those of the records in flight that are also on the disk of the spool.
     pub stored: u64,
     /// As in [`SinkLedger`].
     pub recovered: u64,
@@ -136,12 +136,12 @@ pub struct SinkCounts {
     pub retries: u64,
 }
 
-/// Counts by reason.
+/// Counts of dropped frames or records by reason.
 #[derive(Debug, Default)]
 pub struct Dropped([AtomicU64; Reason::ALL.len()]);
 
-/// Records in flight to one sink. Resolve it with [`InFlight::delivered`] or [`InFlight::dropped`]; one that goes out
-/// of scope unresolved counts as [`Reason::Lost`].
+/// Records in flight to one sink. Resolve them with [`InFlight::delivered`] or [`InFlight::dropped`]; a value that goes
+/// out of scope unresolved counts as [`Reason::Lost`].
 #[derive(Debug)]
 pub struct InFlight {
     ledger: Arc<SinkLedger>,
@@ -178,7 +178,7 @@ impl Reason {
         Self::Lost,
     ];
 
-    /// The name in logs.
+    /// Returns the name used in logs.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Empty => "empty",
@@ -201,17 +201,17 @@ impl Reason {
 // === impl Dropped ===
 
 impl Dropped {
-    /// Counts `records` more.
+    /// Adds `records` to the count of `reason`.
     pub fn add(&self, reason: Reason, records: u64) {
         self.0[reason as usize].fetch_add(records, Relaxed);
     }
 
-    /// How many were dropped for `reason`.
+    /// Returns how many were dropped for `reason`.
     pub fn get(&self, reason: Reason) -> u64 {
         self.0[reason as usize].load(Relaxed)
     }
 
-    /// How many were dropped for any reason.
+    /// Returns how many were dropped for any reason.
     pub fn total(&self) -> u64 {
         self.0.iter().map(|count| count.load(Relaxed)).sum()
     }
@@ -220,9 +220,10 @@ impl Dropped {
 // === impl SourceLedger ===
 
 impl SourceLedger {
-    /// Frames that were offered to every sink.
+    /// Returns the number of frames that were offered to every sink.
     pub fn offered(&self) -> u64 {
-        // What leaves by the way is counted as received before: asked in this order, the difference is never negative.
+        // A frame counts as received before it counts as dropped or waiting: read in this order, the difference is
+        // never negative.
         let elsewhere = self.dropped.total() + self.waiting.load(Relaxed);
         self.received.load(Relaxed).saturating_sub(elsewhere)
     }
@@ -231,7 +232,7 @@ impl SourceLedger {
 // === impl SinkLedger ===
 
 impl SinkLedger {
-    /// Takes charge of `records` that hold `bytes` of JSON, for a source that may wait for the `receipt`.
+    /// Counts `records` that hold `bytes` of JSON as in flight. A source may wait for the `receipt`.
     pub fn enter(self: &Arc<Self>, records: u64, bytes: u64, receipt: Option<Arc<Receipt>>) -> InFlight {
         self.in_flight.fetch_add(records.cast_signed(), Relaxed);
         let mut in_flight = InFlight { ledger: Arc::clone(self), records, bytes, outcome: None, receipt: None };
@@ -241,64 +242,65 @@ impl SinkLedger {
         in_flight
     }
 
-    /// Records that are neither delivered, spooled nor dropped yet.
+    /// Returns the number of records that are neither delivered, spooled nor dropped yet.
     pub fn in_flight(&self) -> u64 {
         self.in_flight.load(Relaxed).max(0).cast_unsigned()
     }
 
-    /// Records that are on the disk of the spool and nowhere else.
+    /// Returns the number of records that are on the disk of the spool and nowhere else.
     pub fn spooled(&self) -> u64 {
         self.spooled.load(Relaxed).max(0).cast_unsigned()
     }
 
-    /// The spool holds `records` of an earlier run.
+    /// Counts `records` that the spool holds from an earlier run.
     pub fn recover(&self, records: u64) {
         self.recovered.fetch_add(records, Relaxed);
         self.spooled.fetch_add(records.cast_signed(), Relaxed);
     }
 
-    /// Takes charge of records that were read back from the spool.
+    /// Counts as in flight the records that were read back from the spool.
     pub fn leave_spool(self: &Arc<Self>, records: u64, bytes: u64, receipt: Arc<Receipt>) -> InFlight {
         let in_flight = self.enter(records, bytes, Some(receipt));
         self.spooled.fetch_sub(records.cast_signed(), Relaxed);
         in_flight
     }
 
-    /// The spool will never give `records` of those that it holds.
+    /// Counts as dropped the `records` that the spool holds and will never return.
     pub fn drop_spooled(&self, records: u64, reason: Reason) {
         self.dropped.add(reason, records);
         self.spooled.fetch_sub(records.cast_signed(), Relaxed);
     }
 
-    /// The disk of the spool has the records of `receipt` too, from now on.
+    /// Counts the records of `receipt` as stored: they are on the disk of the spool too, from now on.
     pub fn store(&self, receipt: &Receipt) {
         self.stored.fetch_add(receipt.store().cast_signed(), Relaxed);
     }
 
-    /// The disk of the spool has `records` of a batch too, of which it never gets the rest.
+    /// Counts `records` of a batch as stored: they are on the disk of the spool too, but the rest of the batch will
+    /// never be.
     pub fn store_part(&self, records: u64) {
         self.stored.fetch_add(records.cast_signed(), Relaxed);
     }
 
-    /// The disk of the spool has `records` that a sink has given back.
+    /// Counts as spooled the `records` that a sink has returned: the disk of the spool has them.
     pub fn store_returned(&self, records: u64) {
         self.spooled.fetch_add(records.cast_signed(), Relaxed);
         self.in_flight.fetch_sub(records.cast_signed(), Relaxed);
     }
 
-    /// The same, of records that count as stored already.
+    /// Like [`store_returned`](Self::store_returned), for records that count as stored already.
     pub fn keep_returned(&self, records: u64) {
         self.stored.fetch_sub(records.cast_signed(), Relaxed);
         self.store_returned(records);
     }
 
-    /// Nothing has `records` that a sink has given back.
+    /// Counts as dropped the `records` that a sink has returned, and that nothing keeps.
     pub fn drop_returned(&self, records: u64, reason: Reason) {
         self.dropped.add(reason, records);
         self.in_flight.fetch_sub(records.cast_signed(), Relaxed);
     }
 
-    /// The counts now. While records move, they need not fit together.
+    /// Returns the current counts. While records move, the counts may be inconsistent.
     pub fn counts(&self) -> SinkCounts {
         let whole = |count: &AtomicI64| count.load(Relaxed).max(0).cast_unsigned();
         SinkCounts {
@@ -315,7 +317,7 @@ impl SinkLedger {
         }
     }
 
-    /// Whether every record that was offered is accounted for. True at any time when nothing is moving.
+    /// Returns true if every offered record is accounted for. This holds at any time when nothing is moving.
     pub fn balances(&self) -> bool {
         self.counts().balance()
     }
@@ -324,18 +326,19 @@ impl SinkLedger {
 // === impl SinkCounts ===
 
 impl SinkCounts {
-    /// Whether every record that was offered is accounted for.
+    /// Returns true if every offered record is accounted for.
     pub fn balance(&self) -> bool {
         let resolved = self.filtered + self.delivered + self.dropped.iter().sum::<u64>();
         self.offered + self.recovered == resolved + self.in_flight + self.spooled
     }
 
-    /// How many were dropped for `reason`.
+    /// Returns how many were dropped for `reason`.
     pub const fn dropped(&self, reason: Reason) -> u64 {
         self.dropped[reason as usize]
     }
 
-    /// The counts of a process that ends now: what is in flight stays in the spool, or is dropped by the stop.
+    /// Returns the counts of a process that ends now: stored records in flight stay in the spool, and the others are
+    /// dropped by the shutdown.
     #[must_use]
     pub fn at_the_end(mut self) -> Self {
         let stored = self.stored.min(self.in_flight);
@@ -349,17 +352,17 @@ impl SinkCounts {
 // === impl InFlight ===
 
 impl InFlight {
-    /// Whether a source waits to hear that all of it is durable.
+    /// Returns true if the batch must be durable before it counts as delivered, because a source waits for that.
     pub fn is_awaited(&self) -> bool {
         self.receipt.as_ref().is_some_and(|receipt| receipt.is_durable())
     }
 
-    /// The same, unless whoever waited has given up.
+    /// Like [`is_awaited`](Self::is_awaited), but false if the waiting side has given up.
     pub fn is_still_awaited(&self) -> bool {
         self.receipt.as_ref().is_some_and(|receipt| receipt.is_durable() && receipt.has_listener())
     }
 
-    /// Puts `receipt` in the place of the one that it has, which whoever takes it must resolve.
+    /// Replaces the receipt by `receipt` and returns the old one, which the caller must resolve.
     pub fn exchange_receipt(&mut self, receipt: Arc<Receipt>) -> Option<Arc<Receipt>> {
         if receipt.is_of_spool() && receipt.hold(self.records) {
             self.ledger.stored.fetch_add(self.records.cast_signed(), Relaxed);
@@ -367,30 +370,30 @@ impl InFlight {
         self.receipt.replace(receipt)
     }
 
-    /// Whether a spool has handed it on, and keeps what the sink does not take.
+    /// Returns true if a spool has handed on the records, and keeps those that the sink does not take.
     pub fn is_of_spool(&self) -> bool {
         self.receipt.as_ref().is_some_and(|receipt| receipt.is_of_spool())
     }
 
-    /// The destination has all of it.
+    /// Resolves all records as delivered to the destination.
     pub fn delivered(mut self) {
         self.outcome = Some(Outcome::Delivered);
     }
 
-    /// The spool has all of it on its disk, and gives it later.
+    /// Resolves all records as spooled: the spool has them on its disk, and returns them later.
     pub fn spooled(mut self) {
         self.outcome = Some(Outcome::Spooled);
     }
 
-    /// The destination will never have any of it.
+    /// Resolves all records as dropped: the destination will never receive them.
     pub fn dropped(mut self, reason: Reason) {
         self.outcome = Some(Outcome::Dropped(reason));
     }
 
-    /// Splits off `records` with `bytes`, for a batch that was taken in part.
+    /// Splits off `records` with `bytes`, for a partially processed batch.
     ///
     /// # Panics
-    /// If there are fewer.
+    /// If `self` holds fewer records or bytes.
     #[must_use]
     pub fn split(&mut self, records: u64, bytes: u64) -> Self {
         self.records = self.records.checked_sub(records).expect("a batch holds what is split off it");
@@ -411,7 +414,7 @@ impl Drop for InFlight {
         }
         let spool = receipt.as_ref().filter(|receipt| receipt.is_of_spool());
         match (spool, given_up) {
-            // The spool keeps it, or has it back: then it decides what becomes of it.
+            // The spool keeps the records, or has them back: it then decides what happens to them.
             (Some(receipt), true) => {
                 if receipt.release_stored(records) {
                     ledger.keep_returned(records);

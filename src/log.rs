@@ -1,9 +1,8 @@
-//! The log: lines for the standard error, which a thread of its own writes. Whoever logs never waits for it, and never
-//! fails.
+//! The log: lines for the standard error, written by a separate thread. Code that logs never blocks and never fails.
 //!
-//! Lines wait in a queue of at most 1 MiB. When the standard error does not take them (its reader stands still or has
-//! gone, its disk is full), the queue fills. Further lines are lost then, and counted. The log says how many were lost
-//! as soon as it works again. It goes on trying as long as the program runs.
+//! Lines wait in a queue of at most 1 MiB. If the standard error does not take them (its reader hangs or has gone, or
+//! its disk is full), the queue fills. Further lines are then lost, and counted. As soon as the log works again, it
+//! tells how many were lost. The log retries as long as the program runs.
 
 mod shown;
 
@@ -27,54 +26,54 @@ use crate::poison;
 /// Maximum number of bytes that wait to be written.
 const ROOM: usize = 1 << 20;
 
-/// The queue gives back memory beyond this number of bytes when it is empty.
+/// Maximum memory in bytes that the queue keeps when it is empty.
 const KEPT: usize = 64 << 10;
 
-/// Time between two tries to write, after an error.
+/// Time between two attempts to write, after an error.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Maximum time that the end of the program waits for the last lines.
 const LAST_LINES: Duration = Duration::from_millis(500);
 
-/// How long one write waits, in milliseconds, where another process has made the standard error non-blocking.
+/// Maximum time that one write waits, in milliseconds, if another process has made the standard error non-blocking.
 const PATIENCE: u16 = 100;
 
-/// The log of the process, once it has one.
+/// The log of the process, once it is started.
 static LOG: OnceLock<Log> = OnceLock::new();
 
-/// A queue of lines and the thread that writes them. Clones are the same.
+/// A queue of lines and the thread that writes them. Clones share the same queue.
 #[derive(Clone, Debug, Default)]
 pub struct Log(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
-    /// There is something to write.
+    /// Signals that there is something to write.
     more: Condvar,
-    /// The program is leaving.
+    /// Signals that the program is leaving.
     leaving: Condvar,
-    /// The writer has written all that it took, or has given up.
+    /// Signals that the writer has written all that it took, or has given up.
     written: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Whole lines that wait.
+    /// Whole lines that wait to be written.
     waiting: Vec<u8>,
-    /// Lines that were lost, and that the log has not told of yet.
+    /// Number of lost lines that the log has not reported yet.
     lost: u64,
-    /// Whether the writer has lines that are not written yet.
+    /// True if the writer has lines that are not written yet.
     is_writing: bool,
     is_leaving: bool,
-    /// Whether the writer has ended, because the program is leaving and a write failed.
+    /// True if the writer has ended, because the program is leaving and a write failed.
     has_given_up: bool,
 }
 
-/// Sends what the program logs from now on to the standard error, from `level` on, through the log of the process.
+/// Starts the log of the process: log lines of at least `level` go to the standard error from now on.
 ///
 /// # Errors
 ///
-/// The machine refuses another thread.
+/// The system refuses another thread.
 pub fn start(level: LevelFilter) -> io::Result<()> {
     let log = LOG.get_or_init(Log::default);
     log.write_to(StandardError)?;
@@ -84,20 +83,20 @@ pub fn start(level: LevelFilter) -> io::Result<()> {
         .with_writer(Events { log: log.clone(), colours })
         .with_ansi(colours)
         .with_target(false)
-        // It would write them to the standard error by itself, and panic where it can't.
+        // The library would write its errors to the standard error itself, and panic if it cannot.
         .log_internal_errors(false)
         .init();
     Ok(())
 }
 
-/// Whether a terminal has colours, and its user wants them (<https://no-color.org>).
+/// Returns true if the terminal has colours, and its user wants them (<https://no-color.org>).
 fn has_colours(variable: impl Fn(&str) -> Option<OsString>) -> bool {
     let no_color = variable("NO_COLOR").is_some_and(|value| !value.is_empty());
     !no_color && variable("TERM").is_some_and(|terminal| terminal != "dumb")
 }
 
-/// Prints a line as it is to the standard error: behind the log, if the process has one. An error is ignored, since
-/// there is no other place to report it.
+/// Prints a line as it is to the standard error: after the queued lines, if the process has a log. An error is ignored,
+/// since there is no other place to report it.
 pub fn say(line: &str) {
     match LOG.get() {
         Some(log) => log.push(&shown::shown(format!("{line}\n").as_bytes(), true)),
@@ -105,8 +104,8 @@ pub fn say(line: &str) {
     }
 }
 
-/// Waits until the lines so far are written, for half a second at most. To be called when the program leaves:
-/// afterwards a line may be lost.
+/// Waits until the lines so far are written, for at most half a second. To be called when the program leaves: later
+/// lines may be lost.
 pub fn finish() {
     if let Some(log) = LOG.get() {
         log.finish(LAST_LINES);
@@ -116,18 +115,17 @@ pub fn finish() {
 // === impl Log ===
 
 impl Log {
-    /// Starts the thread that writes the lines to `out`. One call of it is one write; it may block for as long as it
-    /// likes.
+    /// Starts the thread that writes the lines to `out`. Each call of `write` is one write; it may block for any time.
     fn write_to(&self, out: impl Write + Send + 'static) -> io::Result<()> {
         let log = self.clone();
         thread::Builder::new().name("log".to_owned()).spawn(move || log.run(out)).map(drop)
     }
 
-    /// Adds a whole line, or counts it as lost.
+    /// Adds a whole line to the queue, or counts it as lost.
     fn push(&self, line: &[u8]) {
         let mut state = self.state();
-        // After the first one, all are lost until there is room for many: so the log has one gap, and tells of it in
-        // its place.
+        // After the first lost line, all lines are lost until the writer takes the queue: the log then has one gap, and
+        // reports it in its place.
         if state.lost > 0 || state.waiting.len() + line.len() > ROOM {
             state.lost += 1;
             return;
@@ -137,7 +135,7 @@ impl Log {
         self.0.more.notify_one();
     }
 
-    /// Waits for `time` at most until everything is written.
+    /// Waits until everything is written, for at most `time`.
     fn finish(&self, time: Duration) {
         let mut state = self.state();
         state.is_leaving = true;
@@ -146,7 +144,7 @@ impl Log {
         drop(self.0.written.wait_timeout_while(state, time, open));
     }
 
-    /// The thread.
+    /// Runs the writer thread.
     fn run(&self, mut out: impl Write) {
         let mut taken = Vec::new();
         loop {
@@ -156,7 +154,7 @@ impl Log {
                 match out.write(rest) {
                     Ok(size) if size > 0 => rest = &rest[size..],
                     Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
-                    // Nobody is there to be told.
+                    // There is no place to report the error.
                     Ok(_) | Err(_) => {
                         if self.is_over_after(PAUSE) {
                             return;
@@ -186,7 +184,7 @@ impl Log {
         }
     }
 
-    /// Waits after an error. True if the program is leaving: then there is no other try.
+    /// Waits after an error. Returns true if the program is leaving: there is no further attempt then.
     fn is_over_after(&self, pause: Duration) -> bool {
         let waited = self.0.leaving.wait_timeout_while(self.state(), pause, |state| !state.is_leaving);
         let (mut state, _) = poison::ignore(waited);
@@ -206,7 +204,7 @@ impl State {
     }
 }
 
-/// The line that tells how many were lost.
+/// Returns the line that tells how many lines were lost.
 fn told(lost: u64) -> String {
     let mut line = String::new();
     // Writing to a string can't fail.
@@ -215,7 +213,7 @@ fn told(lost: u64) -> String {
     line + &format!(" ERROR {lost} log {lines} lost: the standard error did not take them in time\n")
 }
 
-/// What the program logs, on its way into the log.
+/// Adapter that passes log events to the log.
 #[derive(Clone, Debug)]
 struct Events {
     log: Log,
@@ -232,7 +230,7 @@ impl MakeWriter<'_> for Events {
     }
 }
 
-/// The formatter gives each event in one call.
+/// The formatter passes each event in one call.
 impl Write for Events {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.log.push(&shown::event(line, self.colours));
@@ -244,8 +242,8 @@ impl Write for Events {
     }
 }
 
-/// The standard error, without the lock of Rust's: a thread that waits in a write must not hold up who only looks at
-/// it. Its open file stays as it is, as other processes may have it too.
+/// The standard error, without the lock of the standard library: a thread that blocks in a write must not block a
+/// thread that only inspects the standard error. Its open file keeps its flags, as other processes may share it.
 struct StandardError;
 
 impl Write for StandardError {
@@ -253,7 +251,7 @@ impl Write for StandardError {
         let stderr = io::stderr();
         let result = nix::unistd::write(stderr.as_fd(), text);
         if result == Err(Errno::EAGAIN) {
-            // The answer does not matter: the next write tells.
+            // The result does not matter: the next write shows whether it works.
             let _ = poll(&mut [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)], PATIENCE);
         }
         Ok(result?)

@@ -1,5 +1,5 @@
-//! Panics: what they say and where they happened, for those who go on without what panicked, or end the program in
-//! order.
+//! Panics: their message and their place, for callers that continue without the code that panicked, or shut the program
+//! down in order.
 
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -15,25 +15,25 @@ thread_local! {
     static HERE: RefCell<Here> = const { RefCell::new(Here { catchers: 0, place: None }) };
 }
 
-/// What is known of a thread.
+/// State of a thread.
 struct Here {
-    /// How many calls of [`catch`] are at work.
+    /// Number of calls of [`catch`] that are running.
     catchers: usize,
-    /// Where it panics; whoever catches it takes this.
+    /// Place of the panic; the [`catch`] that catches it takes this.
     place: Option<String>,
 }
 
-/// What becomes of a panic.
+/// How a panic ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
-    /// Who catches it reports it.
+    /// The catcher reports the panic.
     Caught,
     Uncaught,
-    /// It comes while another one is on its way: Rust ends the process.
+    /// The panic comes while another one is unwinding: Rust ends the process.
     Fatal,
 }
 
-/// What a panic says, and where it happened. For the operator, who reports it.
+/// Message and place of a panic, for the operator, who reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Panic {
     message: String,
@@ -41,7 +41,8 @@ pub struct Panic {
     place: Option<String>,
 }
 
-/// Sets the hook for the process: a panic that nobody catches is a line of the log. Who catches one reports it.
+/// Sets the panic hook of the process: an uncaught panic becomes a line of the log. A caught panic is reported by its
+/// catcher.
 pub fn report() {
     panic::set_hook(Box::new(hook));
 }
@@ -53,7 +54,7 @@ fn hook(info: &PanicHookInfo<'_>) {
         let thread = thread::current();
         log::say(&format!("postrider: the thread {} panicked: {panic}", thread.name().unwrap_or("without a name")));
     }
-    // It is there if the environment asks for it: RUST_BACKTRACE=1.
+    // A backtrace exists if the environment asks for it: RUST_BACKTRACE=1.
     let backtrace = Backtrace::capture();
     if backtrace.status() == BacktraceStatus::Captured {
         log::say(&backtrace.to_string());
@@ -72,7 +73,7 @@ fn place(info: &PanicHookInfo<'_>) -> Option<String> {
 }
 
 impl Here {
-    /// What becomes of a panic at `place`.
+    /// Returns how a panic at `place` ends, and stores the place if it is caught.
     fn panics(&mut self, place: Option<String>) -> Fate {
         if self.catchers == 0 {
             Fate::Uncaught
@@ -85,11 +86,11 @@ impl Here {
     }
 }
 
-/// The result of `work`, or its panic.
+/// Runs `work` and returns its result, or its panic.
 ///
 /// # Errors
 ///
-/// That one.
+/// [`Panic`] if the code panics.
 pub fn catch<T>(work: impl FnOnce() -> T + UnwindSafe) -> Result<T, Panic> {
     HERE.with_borrow_mut(|here| here.catchers += 1);
     let result = panic::catch_unwind(work);
@@ -100,13 +101,13 @@ pub fn catch<T>(work: impl FnOnce() -> T + UnwindSafe) -> Result<T, Panic> {
     result.map_err(|payload| Panic { message: message(payload.as_ref()), place })
 }
 
-/// The result of `future`, or its panic. After one it is not polled any more.
+/// Runs `future` and returns its result, or its panic. After a panic the future is not polled any more.
 ///
 /// The future is boxed: an async function would hold it twice, as its argument and where it is pinned.
 ///
 /// # Errors
 ///
-/// That one.
+/// [`Panic`] if the code panics.
 pub fn catch_in<F: Future>(future: F) -> impl Future<Output = Result<F::Output, Panic>> {
     let mut future = Box::pin(future);
     std::future::poll_fn(move |context| match catch(AssertUnwindSafe(|| future.as_mut().poll(context))) {
@@ -136,7 +137,7 @@ impl std::error::Error for Panic {}
 mod tests {
     use super::*;
 
-    /// The hook is the process's, and set once for all tests. What is not caught goes to the hook of the tests.
+    /// Sets the hook of the process, once for all tests. Uncaught panics go to the hook of the tests.
     fn with_hook() {
         static ONCE: std::sync::Once = std::sync::Once::new();
         ONCE.call_once(|| {

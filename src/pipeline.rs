@@ -1,5 +1,5 @@
-//! Frames to batches: parse, understand, encode and sort by sink, as one synchronous function over the frames of one
-//! read.
+//! From frames to batches: parse, interpret, encode and sort by sink, as one synchronous function over the frames of
+//! one read.
 
 mod processed;
 
@@ -25,18 +25,18 @@ use crate::template::{Route, Template};
 use crate::time::Timestamp;
 use crate::unparsed::Unparsed;
 
-/// A frame and who sent it.
+/// A frame and its sender.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival<'b> {
-    /// What was sent.
+    /// Frame as it was sent.
     pub frame: Frame<'b>,
-    /// The peer as the record shows it.
+    /// Peer as the record shows it.
     pub peer: Peer<'b>,
-    /// Of a line of a file: what makes its id. The others get theirs by their receipt.
+    /// Hash from which the id of a line of a file is made. Other records get their id from the time of receipt.
     pub line: Option<LineHash>,
 }
 
-/// The way from frames to the queues of the sinks. One for the program at a time, shared by every source.
+/// The way from frames to the queues of the sinks. The program has one pipeline at a time, which all sources share.
 #[derive(Debug)]
 pub struct Pipeline {
     encoder: Encoder,
@@ -47,27 +47,28 @@ pub struct Pipeline {
     spare: Spare,
 }
 
-/// The pipeline as it is now. A reload replaces it: what is read afterwards goes through the new one. Clones are the
-/// same.
+/// The current pipeline. A reload replaces it: frames read afterwards go through the new one. Clones share the same
+/// pipeline.
 #[derive(Clone, Debug)]
 pub struct Current(Arc<RwLock<Arc<Pipeline>>>);
 
-/// What the pipeline knows of a sink.
+/// The view that the pipeline has of a sink.
 #[derive(Debug)]
 pub struct Outlet {
-    /// The name of the sink.
+    /// Name of the sink.
     pub name: String,
-    /// Which records it takes.
+    /// Filter: the records that the sink takes.
     pub select: Select,
-    /// Where in the destination a record goes, and what stands for a field that it does not have.
+    /// Template of the place in the destination where a record goes, with a replacement for a field that the record
+    /// lacks.
     pub route: Option<Route>,
-    /// What keeps records in order; a record without a field of it has no key.
+    /// Template of the key, which keeps records in order; a record that lacks a field of it has no key.
     pub key: Option<Template>,
-    /// The queue before it.
+    /// Queue in front of the sink.
     pub queue: Sender,
-    /// Its counts.
+    /// Counts of the sink.
     pub ledger: Arc<SinkLedger>,
-    /// Who waits for room in its queue.
+    /// Sources that wait for room in the queue.
     pub waiting: Waiting,
 }
 
@@ -79,7 +80,7 @@ struct Draft {
     filtered: u64,
 }
 
-/// Reads a frame and hands the record to `use_record`; total, whatever the frame holds.
+/// Reads a frame and passes the record to `use_record`; succeeds whatever the frame holds.
 pub fn read_frame<R>(
     frame: &Frame<'_>,
     peer: Peer<'_>,
@@ -128,8 +129,9 @@ pub fn read_frame<R>(
     use_record(&record)
 }
 
-/// Looks for the message of a Postfix program inside of one that is none: behind another header, or in an entry of
-/// Docker's log files. What a program of Postfix wrote is left alone, because strangers' texts are in it.
+/// Looks for the message of a Postfix program inside a message of another program: after a second header, or in an
+/// entry of a Docker log file. Messages that a Postfix program wrote are not searched, because they contain text from
+/// strangers.
 fn look_inside<'a>(record: &mut Record<'a>, entry: &'a mut Option<DockerEntry>, context: &Context<'_>) {
     let mut severity = record.message.severity;
     *entry = DockerEntry::read(&record.message, context.format());
@@ -148,7 +150,7 @@ fn look_inside<'a>(record: &mut Record<'a>, entry: &'a mut Option<DockerEntry>, 
             inner = record.message.inner(context);
         }
     }
-    // A log driver gives all lines one severity.
+    // A log driver gives all lines the same severity.
     if record.postfix.as_ref().is_none_or(|postfix| postfix.level.is_none()) {
         record.message.severity = severity;
     }
@@ -157,7 +159,7 @@ fn look_inside<'a>(record: &mut Record<'a>, entry: &'a mut Option<DockerEntry>, 
 // === impl Pipeline ===
 
 impl Pipeline {
-    /// A pipeline to `outlets`.
+    /// Creates a pipeline to `outlets`.
     pub fn new(encoder: Encoder, outlets: Vec<Arc<Outlet>>) -> Self {
         Self {
             encoder,
@@ -169,7 +171,7 @@ impl Pipeline {
         }
     }
 
-    /// A pipeline to other `outlets` that goes on with the ids of this one, and with its count of what is not
+    /// Creates a pipeline to other `outlets` that continues the ids of this one, and its count of lines that are not
     /// understood.
     #[must_use]
     pub fn succeeded_by(&self, encoder: Encoder, outlets: Vec<Arc<Outlet>>) -> Self {
@@ -177,19 +179,19 @@ impl Pipeline {
         Self { encoder, ids, outlets, unparsed, offered: Arc::default(), spare }
     }
 
-    /// How many frames it has shown to each of its outlets.
+    /// Returns the count of frames that the pipeline has offered to each of its outlets.
     pub fn offered(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.offered)
     }
 
-    /// The Postfix lines that were not understood.
+    /// Returns the counts of Postfix lines that were not understood.
     pub fn unparsed(&self) -> Arc<Unparsed> {
         Arc::clone(&self.unparsed)
     }
 
-    /// The frames of one read to one batch for each sink that takes any of them. `room` becomes what the batches hold
-    /// in memory, until every sink is done with them; `receipt` resolves then, or when its other owners are done with
-    /// it.
+    /// Turns the frames of one read into one batch for each sink that takes any of them. `room` is resized to the
+    /// memory that the batches hold, and released when every sink is done with them. `receipt` resolves then, or when
+    /// its other owners are done with it.
     pub fn process(
         &self,
         arrivals: &[Arrival<'_>],
@@ -236,7 +238,7 @@ impl Pipeline {
         }
     }
 
-    /// True if some sink has room in its queue for so many bytes now.
+    /// Returns true if some sink has room for `size` bytes in its queue now.
     pub fn has_room(&self, size: usize) -> bool {
         self.outlets.iter().any(|outlet| outlet.queue.try_room(size).is_some())
     }
@@ -245,17 +247,17 @@ impl Pipeline {
 // === impl Current ===
 
 impl Current {
-    /// Begins with `pipeline`.
+    /// Starts with `pipeline`.
     pub fn new(pipeline: Pipeline) -> Self {
         Self(Arc::new(RwLock::new(Arc::new(pipeline))))
     }
 
-    /// The pipeline for one batch, which must go its whole way through the same.
+    /// Returns the pipeline for one batch, which must use the same pipeline all the way.
     pub fn get(&self) -> Arc<Pipeline> {
         Arc::clone(&*poison::ignore(self.0.read()))
     }
 
-    /// Puts `pipeline` in the place of the one that was.
+    /// Replaces the current pipeline by `pipeline`.
     pub fn replace(&self, pipeline: Pipeline) {
         *poison::ignore(self.0.write()) = Arc::new(pipeline);
     }
@@ -279,7 +281,7 @@ impl Outlet {
         Some(Batch::new(Records::new(Arc::clone(encoded), draft.entries, draft.text), in_flight?))
     }
 
-    /// Room in the queue; says who waits for it as long as there is none. `None` when the queue takes no more.
+    /// Waits for room in the queue, and lists `origin` as waiting meanwhile. Returns `None` if the queue takes no more.
     async fn room<'o>(&'o self, size: usize, origin: &'o Arc<Origin>) -> Option<Room<'o>> {
         if let Some(room) = self.queue.try_room(size) {
             return Some(room);
@@ -288,7 +290,8 @@ impl Outlet {
         self.queue.room(size).await
     }
 
-    /// Puts a batch into the queue if there is room now, and otherwise drops it. True if there was room.
+    /// Puts a batch into the queue if there is room now; otherwise drops it for the reason `otherwise`. Returns true if
+    /// there was room.
     fn offer(&self, batch: Batch, otherwise: Reason) -> bool {
         let room = self.queue.try_room(batch.size());
         let has_room = room.is_some();
@@ -303,7 +306,7 @@ impl Outlet {
 // === impl Draft ===
 
 impl Draft {
-    /// The memory that it holds, in bytes.
+    /// Returns the memory that the draft holds, in bytes.
     const fn held(&self) -> usize {
         self.entries.capacity() * size_of::<Entry>() + self.text.capacity()
     }
@@ -327,8 +330,9 @@ impl Draft {
     }
 }
 
-/// The time under which a destination keeps the record, in milliseconds since 1970: its own, but not later than its
-/// receipt, because a broker refuses what comes from the future, and not before 1970, which Kafka cannot express.
+/// Returns the time under which a destination keeps the record, in milliseconds since 1970: the time of the record, but
+/// not later than its receipt, because a broker refuses a time in the future, and not before 1970, which Kafka cannot
+/// express.
 fn destination_time(own: Option<Timestamp>, received_at: Timestamp) -> i64 {
     let received_ms = received_at.millis();
     own.map(|own| own.millis()).filter(|own| (1..=received_ms).contains(own)).unwrap_or(received_ms)

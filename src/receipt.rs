@@ -1,4 +1,4 @@
-//! Receipts: a source that acknowledges learns from one when every sink has what it handed on.
+//! Receipts: a source that acknowledges learns from its receipt when every sink has resolved the records of a read.
 
 use std::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -8,63 +8,64 @@ use tokio::sync::oneshot;
 
 use crate::poison;
 
-/// Told to the source once, when the last that holds it lets go: the sinks' batches each hold it until they are
-/// resolved.
+/// A token that the batches of all sinks hold until they are resolved. When the last holder drops it, it reports the
+/// outcome once.
 #[derive(Debug)]
 pub struct Receipt {
-    /// Records that some sink will not have.
+    /// Number of records that some sink will not deliver.
     failed: AtomicU64,
     durable: bool,
     custody: Custody,
     tell: Tell,
 }
 
-/// How many records of a batch of a spool are in flight, and whether the disk of the spool has them: one number, so
-/// that whoever changes one of the two knows the other.
+/// Number of records of a spooled batch that are in flight, and a flag that the disk of the spool has them. Both are
+/// one number, so that a thread that changes one of the two knows the other.
 #[derive(Debug, Default)]
 struct Custody(AtomicU64);
 
-/// Who is told.
+/// Receiver of the outcome.
 #[derive(Debug)]
 enum Tell {
     Source(Option<oneshot::Sender<Outcome>>),
     Spool(Ticket),
 }
 
-/// A batch that a spool has handed to its sink, by the number that the spool gave it.
+/// A batch that a spool has handed to its sink, identified by the number that the spool gave it.
 #[derive(Clone, Debug)]
 pub struct Ticket {
-    /// Its number.
+    /// Number of the batch.
     pub number: u64,
-    /// Where its outcome goes: one for each batch that the sink has.
+    /// Outcomes of all batches that the sink has.
     pub outcomes: Arc<Mutex<Vec<Resolved>>>,
-    /// The thread that waits for it.
+    /// Thread that waits for the outcome.
     pub spool: Thread,
 }
 
-/// What became of a batch with a [`Ticket`].
+/// Outcome of a batch with a [`Ticket`].
 #[derive(Clone, Copy, Debug)]
 pub struct Resolved {
-    /// Its number.
+    /// Number of the batch.
     pub number: u64,
-    /// How many of its records the sink does not have, and has not refused for good either.
+    /// Number of its records that the sink has neither delivered nor refused for good.
     pub failed: u64,
-    /// How many of those are still in flight in the ledger: the disk did not have them when the sink gave them back.
+    /// Number of the failed records that are still in flight in the ledger: the disk did not have them when the sink
+    /// returned them.
     pub returned: u64,
-    /// Whether the ledger counts those as stored.
+    /// True if the ledger counts the returned records as stored.
     pub stored: bool,
 }
 
-/// What became of the records of one read: the worst of what the sinks say.
+/// Outcome of the records of one read: the worst result of all sinks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Every sink that takes them has them durably, or has refused some of them for good.
+    /// Every sink that takes the records has them durably, or has refused some of them for good.
     Delivered,
-    /// Some sink has not, and will not: the sender should send them again.
+    /// Some sink has not delivered the records, and will not: the sender should send them again.
     Failed,
 }
 
-/// A receipt, and where its outcome arrives.
+/// Returns a receipt, and the channel on which its outcome arrives.
 pub fn receipt() -> (Receipt, oneshot::Receiver<Outcome>) {
     let (tell, outcome) = oneshot::channel();
     let tell = Tell::Source(Some(tell));
@@ -72,19 +73,19 @@ pub fn receipt() -> (Receipt, oneshot::Receiver<Outcome>) {
 }
 
 impl Receipt {
-    /// A receipt that tells a spool. With `durable`, the sink must have the records on its disk before it counts them
-    /// as delivered, because nothing else will keep them. With `stored`, the disk of the spool has them.
+    /// Returns a receipt that reports to a spool. With `durable`, the sink must have the records on its disk before it
+    /// counts them as delivered, because nothing else will keep them. With `stored`, the disk of the spool has them.
     pub fn of_spool(ticket: Ticket, durable: bool, stored: bool) -> Self {
         let custody = Custody(AtomicU64::new(if stored { Custody::STORED } else { 0 }));
         Self { failed: AtomicU64::new(0), durable, custody, tell: Tell::Spool(ticket) }
     }
 
-    /// Whether what it stands for must be durable before it counts as delivered.
+    /// Returns true if the records must be durable before they count as delivered.
     pub const fn is_durable(&self) -> bool {
         self.durable
     }
 
-    /// Whether somebody is still there to be told. A sender whose session has ended is not.
+    /// Returns true if the receiver of the outcome still exists. A sender whose session has ended does not.
     pub fn has_listener(&self) -> bool {
         match &self.tell {
             Tell::Source(tell) => tell.as_ref().is_some_and(|tell| !tell.is_closed()),
@@ -92,43 +93,44 @@ impl Receipt {
         }
     }
 
-    /// Whether a spool has the records, and keeps those that a sink does not take.
+    /// Returns true if a spool has the records, and keeps those that a sink does not take.
     pub const fn is_of_spool(&self) -> bool {
         matches!(self.tell, Tell::Spool(_))
     }
 
-    /// So many records more are in flight for it. True if the disk of its spool has them.
+    /// Adds `records` to those in flight. Returns true if the disk of the spool has them.
     pub fn hold(&self, records: u64) -> bool {
         Custody::is_stored(self.custody.0.fetch_add(records * Custody::RECORD, AcqRel))
     }
 
-    /// So many records are in flight no more. True if the disk of its spool has them.
+    /// Removes `records` from those in flight. Returns true if the disk of the spool has them.
     pub fn release(&self, records: u64) -> bool {
         Custody::is_stored(self.custody.0.fetch_sub(records * Custody::RECORD, AcqRel))
     }
 
-    /// The same, only if the disk of its spool has them.
+    /// Like [`release`](Self::release), but only if the disk of the spool has the records. Returns true if it has.
     pub fn release_stored(&self, records: u64) -> bool {
         let release = |state| Custody::is_stored(state).then(|| state - records * Custody::RECORD);
         self.custody.0.fetch_update(AcqRel, Acquire, release).is_ok()
     }
 
-    /// The disk of its spool has the records from now on. Says how many of them are in flight, once.
+    /// Marks the records as stored on the disk of the spool. Returns how many of them are in flight; later calls return
+    /// 0.
     pub fn store(&self) -> u64 {
         let before = self.custody.0.fetch_or(Custody::STORED, AcqRel);
         if Custody::is_stored(before) { 0 } else { before / Custody::RECORD }
     }
 
-    /// A sink will not have `records` of it.
+    /// Counts `records` that a sink will not deliver.
     pub fn fail(&self, records: u64) {
         self.failed.fetch_add(records.max(1), Relaxed);
     }
 }
 
 impl Custody {
-    /// The bit that says that the disk has the records.
+    /// Flag: the disk has the records.
     const STORED: u64 = 1;
-    /// One record.
+    /// Unit of the count: one record.
     const RECORD: u64 = 2;
 
     const fn is_stored(state: u64) -> bool {
@@ -140,7 +142,7 @@ impl Drop for Receipt {
     fn drop(&mut self) {
         let failed = *self.failed.get_mut();
         match &mut self.tell {
-            // A source whose connection has gone does not want to know.
+            // If the connection of the source is gone, nothing receives the outcome.
             Tell::Source(tell) => {
                 let outcome = if failed > 0 { Outcome::Failed } else { Outcome::Delivered };
                 let _ = tell.take().map(|tell| tell.send(outcome));
@@ -161,7 +163,7 @@ mod tests {
     use super::*;
     use crate::ledger::{Reason, SinkLedger};
 
-    /// What two sinks make of a receipt.
+    /// Returns the outcome of a receipt that two sinks resolve.
     fn outcome(first: impl FnOnce(crate::ledger::InFlight), second: impl FnOnce(crate::ledger::InFlight)) -> Outcome {
         let (receipt, mut outcome) = receipt();
         let receipt = Arc::new(receipt);

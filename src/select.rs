@@ -1,27 +1,27 @@
-//! Which records a sink takes.
+//! The filter of a sink: the records that it takes.
 
 use crate::dsn::Class;
 use crate::record::{Event, Record};
 use crate::syslog::{Facility, Severity};
 
-/// Which records a sink takes: those that pass every criterion that is there. A record without the thing that a
-/// criterion looks at does not pass it.
+/// The filter of a sink: a record passes if it meets every criterion that is set. A record that lacks the field of a
+/// criterion does not meet it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Select {
-    /// Names of events; a message of another program has none.
+    /// Names of events; a message of another program has no event.
     pub events: Option<Vec<&'static str>>,
     /// Status words, of [`Event::STATUS_WORDS`].
     pub status: Option<Vec<&'static str>>,
-    /// Classes of the delivery's enhanced status code.
+    /// Classes of the enhanced status code of the delivery.
     pub dsn_class: Option<Vec<Class>>,
     /// Facilities.
     pub facility: Option<Vec<Facility>>,
-    /// The least severe severity that passes: `warning` takes `warning` to `emerg`.
+    /// Minimum severity: `warning` takes `warning` to `emerg`.
     pub min_severity: Option<Severity>,
 }
 
 impl Select {
-    /// Whether `record` passes.
+    /// Returns true if `record` passes.
     pub fn takes(&self, record: &Record<'_>) -> bool {
         let event = record.postfix.as_ref().map(|postfix| &postfix.event);
         let delivery = match event {

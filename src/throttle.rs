@@ -1,8 +1,8 @@
-//! Log lines that a peer or a destination can cause often, at a bearable rate.
+//! Rate limiting of log lines that a peer or a destination can cause often.
 //!
-//! One line of a kind passes in ten seconds, and says how many were held back before it. What is held back after the
-//! last line of a burst is logged as a sum: the program calls [`tell_sums`] once a second, and [`tell_rest`] at its
-//! end. Whoever causes the lines needs no timer, and its thread may even be blocked.
+//! At most one line of a kind is logged in ten seconds, and it tells how many were suppressed before it. Events
+//! suppressed after the last line of a burst are logged as a sum: the program calls [`tell_sums`] once a second, and
+//! [`tell_rest`] at its end. The code that causes the lines needs no timer, and its thread may even be blocked.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -11,27 +11,27 @@ use tracing::Level;
 
 use crate::poison;
 
-/// The time between two lines.
+/// Minimum time between two lines.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// The next line has so much longer to bring the sum with it, because it says more than the sum alone.
+/// Extra time in which the next line may still come and carry the sum, because a line tells more than the sum alone.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Every kind of line whose sum may have to be logged. They are as many as sources, sinks and spools have, and leave
-/// with them.
+/// All kinds of lines whose sum may have to be logged. Their number is bounded by the sources, sinks and spools, and
+/// they are removed with them.
 static KINDS: Mutex<Vec<Arc<Kind>>> = Mutex::new(Vec::new());
 
-/// Lets one log line pass in ten seconds and counts the others.
+/// Allows one log line in ten seconds and counts the others.
 #[derive(Debug)]
 pub(crate) struct Throttle(Arc<Kind>);
 
-/// Who logs the lines.
+/// Owner of the lines.
 #[derive(Clone, Debug)]
 pub(crate) enum Owner {
     /// The source of this name.
     Source(String),
     /// The sink of this name.
     Sink(String),
-    /// Somebody whom the text names.
+    /// The text of the line names its owner.
     Named,
 }
 
@@ -52,47 +52,47 @@ struct State {
 // === impl Throttle ===
 
 impl Throttle {
-    /// For lines of `level` that say `what`.
+    /// Creates a throttle for lines of `level` that say `what`.
     pub(crate) fn new(level: Level, owner: Owner, what: impl Into<String>) -> Self {
         let kind = Arc::new(Kind { level, owner, what: what.into(), state: Mutex::default() });
         lock(&KINDS).push(Arc::clone(&kind));
         Self(kind)
     }
 
-    /// `Some` if a line may be logged now, with the number of those that were held back since the last.
+    /// Returns `Some` if a line may be logged now, with the number of lines that were suppressed since the last one.
     pub(crate) fn pass(&self, now: Instant) -> Option<u64> {
         self.pass_with(1, now)
     }
 
-    /// The same for a line that tells of `events`, so that what is held back is counted in events; 0 if the caller
-    /// counts them.
+    /// Like [`pass`](Self::pass), for a line about `events`: suppressed events are counted instead of lines. With 0,
+    /// the caller counts the events.
     pub(crate) fn pass_with(&self, events: u64, now: Instant) -> Option<u64> {
         lock(&self.0.state).pass(events, 0, now)
     }
 
-    /// Counts events of which no line is to be logged now.
+    /// Counts `events` as suppressed without asking for a line.
     pub(crate) fn hold_back(&self, events: u64) {
         lock(&self.0.state).suppressed += events;
     }
 
-    /// How many events are held back.
+    /// Returns how many events are suppressed.
     #[cfg(test)]
     pub(crate) fn suppressed(&self) -> u64 {
         lock(&self.0.state).suppressed
     }
 
-    /// The same for `lines` lines at once, at least one, of which one may be logged.
+    /// Like [`pass`](Self::pass), for `lines` lines at once (`lines` >= 1), of which one may be logged.
     pub(crate) fn pass_many(&self, lines: u64, now: Instant) -> Option<u64> {
         lock(&self.0.state).pass(lines, lines - 1, now)
     }
 }
 
-/// Logs the sums of those bursts that are over.
+/// Logs the sums of the bursts that are over.
 pub(crate) fn tell_sums(now: Instant) {
     tell(|state| state.due(now));
 }
 
-/// Logs what is held back, because no other line follows.
+/// Logs all sums, because no other line follows.
 pub(crate) fn tell_rest() {
     tell(|state| Some(std::mem::take(&mut state.suppressed)).filter(|suppressed| *suppressed > 0));
 }
@@ -101,12 +101,12 @@ fn tell(due: impl Fn(&mut State) -> Option<u64>) {
     let mut sums = Vec::new();
     lock(&KINDS).retain(|kind| {
         let suppressed = due(&mut lock(&kind.state));
-        // What the last owner has let go of can count no more: it stays until its sum is logged.
+        // A kind whose last owner is gone counts no more events: it stays until its sum is logged.
         let lasts = Arc::strong_count(kind) > 1 || lock(&kind.state).suppressed > 0;
         sums.extend(suppressed.map(|suppressed| (Arc::clone(kind), suppressed)));
         lasts
     });
-    // A log that is slow must not hold up whoever makes a throttle.
+    // A slow log must not block code that creates a throttle.
     for (kind, suppressed) in sums {
         kind.tell(suppressed);
     }
@@ -137,7 +137,7 @@ impl Kind {
 // === impl State ===
 
 impl State {
-    /// Counts `events`; `Some` if a line may be logged, which leaves `rest` of them untold.
+    /// Counts `events`. Returns `Some` if a line may be logged; `rest` of the events then stay suppressed.
     fn pass(&mut self, events: u64, rest: u64, now: Instant) -> Option<u64> {
         if self.last.is_some_and(|last| now.duration_since(last) < INTERVAL) {
             self.suppressed += events;
@@ -147,7 +147,7 @@ impl State {
         Some(std::mem::replace(&mut self.suppressed, rest))
     }
 
-    /// What was held back, if no line has come that could have said so. It counts as a line.
+    /// Returns the number of suppressed events if no line has come that could have told it. The sum counts as a line.
     fn due(&mut self, now: Instant) -> Option<u64> {
         let is_due = self.suppressed > 0 && self.last.is_none_or(|last| now.duration_since(last) >= INTERVAL + GRACE);
         is_due.then(|| {
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!((state.pass(1, 0, burst), state.pass(7, 0, burst)), (None, None));
         assert_eq!(state.due(burst + INTERVAL), None, "a line could still come");
         assert_eq!(state.due(burst + INTERVAL + GRACE), Some(8));
-        // It was a line too.
+        // The sum counts as a line.
         assert_eq!(state.pass(1, 0, burst + INTERVAL + GRACE * 2), None);
         assert_eq!(state.pass(1, 0, burst + INTERVAL * 2 + GRACE), Some(1));
     }

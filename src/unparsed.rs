@@ -1,4 +1,4 @@
-//! Counts of Postfix lines that are not understood: a gap in Postrider, which its operator can report.
+//! Counts of Postfix lines that are not understood: each one is a gap in Postrider, which the operator can report.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,17 +7,17 @@ use std::sync::{Mutex, MutexGuard};
 use crate::poison;
 use crate::record::{Event, Flags, Record};
 
-/// Under this name lines are counted in which the tag of a Postfix program stands where no header is recognised.
+/// Name under which lines are counted that have the tag of a Postfix program, but no recognised header.
 const NO_HEADER: &str = "unrecognised header";
 
-/// Records with the event `other`, by the program that wrote them, and those whose header is not recognised. There are
-/// as many counts as programs of Postfix, and one, at most.
+/// Counts of records with the event `other`, by the program that wrote them, and of records whose header is not
+/// recognised. There are at most as many counts as programs of Postfix, plus one.
 #[derive(Debug, Default)]
 pub struct Unparsed(Mutex<BTreeMap<String, u64>>);
 
 impl Unparsed {
-    /// Counts `record` if it is one of them, and says whether it is. The lock is taken for those alone: there should be
-    /// none.
+    /// Counts `record` if it was not understood, and returns true then. The lock is taken only for such records: there
+    /// should be none.
     pub fn count(&self, record: &Record<'_>) -> bool {
         let name = match &record.postfix {
             Some(postfix) if matches!(postfix.event, Event::Other(_)) => postfix.daemon.unwrap_or("unknown"),
@@ -32,12 +32,12 @@ impl Unparsed {
         true
     }
 
-    /// How many there are.
+    /// Returns how many records were not understood.
     pub fn total(&self) -> u64 {
         self.counts().values().sum()
     }
 
-    /// How many of them have a header that is not recognised.
+    /// Returns how many of these records have a header that is not recognised.
     pub fn headers(&self) -> u64 {
         self.counts().get(NO_HEADER).copied().unwrap_or(0)
     }
@@ -47,7 +47,7 @@ impl Unparsed {
     }
 }
 
-/// `cleanup 1, smtpd 2, unrecognised header 1`.
+/// Writes the counts as `cleanup 1, smtpd 2, unrecognised header 1`.
 impl fmt::Display for Unparsed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, (daemon, count)) in self.counts().iter().enumerate() {

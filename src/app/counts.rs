@@ -1,4 +1,4 @@
-//! The ledgers in the log: at the stop, once an hour, and on SIGUSR1.
+//! The ledgers in the log: at the shutdown, once an hour, and on SIGUSR1.
 
 use std::fmt::{self, Write};
 use std::sync::Arc;
@@ -11,36 +11,36 @@ use super::sources::LiveSource;
 use crate::ledger::{Reason, SinkCounts, SourceLedger};
 use crate::unparsed::Unparsed;
 
-/// The time between two ledgers while the program runs.
+/// Interval between two ledgers while the program runs.
 const INTERVAL: Duration = Duration::from_secs(3600);
 
-/// How long the counts may take to fit together while records move.
+/// Maximum time to wait for consistent counts while records move.
 const MOVING: Duration = Duration::from_millis(200);
 
 const DROPPED_BY_STOP: &str = "records are dropped by the stop, of which none was acknowledged: RELP senders send them again and files are read \
                                again; what came over TCP, TLS, UDP, unix sockets or the standard input is gone";
 
-/// When a ledger is logged.
+/// Moment at which a ledger is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Moment {
-    /// The program goes on.
+    /// The program continues.
     Running,
-    /// The program ends at once, while records move: nothing is in flight any more.
+    /// The program exits at once, while records move: the counts are those of the end, with nothing in flight.
     Leaving,
-    /// Nothing moves any more, or the time for it is over: likewise.
+    /// Nothing moves any more, or the time for it is over: the counts are those of the end, with nothing in flight.
     Rest,
 }
 
-/// What outlives sources and sinks.
+/// Counts that outlive sources and sinks.
 pub(super) struct Totals {
     pub(super) unparsed: Arc<Unparsed>,
-    /// How many unparsed lines the log has told of.
+    /// Number of unparsed lines that the log has reported.
     unparsed_told: u64,
-    /// What was shown to sinks, through all pipelines.
+    /// Frames offered to sinks, through all pipelines.
     pub(super) shown: Shown,
-    /// What the sources have handed on that are no more.
+    /// Frames handed on by sources that no longer exist.
     pub(super) ended_sources: u64,
-    /// When the next ledger is due.
+    /// Time at which the next ledger is due.
     due: Instant,
 }
 
@@ -55,7 +55,7 @@ impl Totals {
         Self { unparsed, unparsed_told: 0, shown, ended_sources: 0, due }
     }
 
-    /// Whether the last ledger is an hour old. True once an hour.
+    /// Returns true once an hour, when a ledger is due.
     pub(super) fn are_due(&mut self, now: Instant) -> bool {
         let are_due = now >= self.due;
         if are_due {
@@ -64,8 +64,7 @@ impl Totals {
         are_due
     }
 
-    /// Logs every count. Gives the names of the sinks whose sum does not come out right although nothing moves any
-    /// more.
+    /// Logs every count. Returns the names of the sinks whose ledger does not balance although nothing moves any more.
     pub(super) fn log(&mut self, sources: &[LiveSource], sinks: &[LiveSink], moment: Moment) -> Vec<String> {
         let unparsed = self.unparsed.total();
         if unparsed > std::mem::replace(&mut self.unparsed_told, unparsed) {
@@ -87,7 +86,7 @@ impl Totals {
 }
 
 impl LiveSource {
-    /// Logs its counts, and what the stop dropped before any sink had it.
+    /// Logs the counts of the source, and what the shutdown dropped before any sink had it.
     pub(super) fn log(&self, moment: Moment) {
         let name = self.config.name.as_str();
         tracing::info!("ledger source={name:?}{}", Counts::of_source(&self.ledger, moment));
@@ -99,13 +98,13 @@ impl LiveSource {
 }
 
 impl LiveSink {
-    /// Logs its counts, and whether received = delivered + dropped + in flight + spooled holds; where it does not
-    /// although nothing moves any more, that is a defect, and the answer is false. `complete` says whether all that the
-    /// sources handed on went through a pipeline.
+    /// Logs the counts of the sink, and whether received = delivered + dropped + in flight + spooled holds. Returns
+    /// false if it does not hold although nothing moves any more, which is a defect. `complete` returns true if all
+    /// that the sources handed on went through a pipeline.
     pub(super) fn log(&self, complete: impl Fn() -> bool, moment: Moment) -> bool {
         let name = self.config.name.as_str();
         let (counts, balanced) = self.counts(complete, moment);
-        // Read one after the other while records move, the counts need not fit together.
+        // The counts are read one after the other: while records move, they may be inconsistent.
         let at_rest = moment == Moment::Rest;
         let verdict = if balanced || at_rest { format!(" balanced={balanced}") } else { String::new() };
         tracing::info!("ledger sink={name:?}{}{verdict}", Counts::of_sink(&counts));
@@ -119,7 +118,7 @@ impl LiveSink {
         balanced || !at_rest
     }
 
-    /// Its counts at a moment at which they fit together, if there is one soon, and whether there is.
+    /// Returns counts that are consistent, if there is such a moment soon, and whether they are.
     fn counts(&self, complete: impl Fn() -> bool, moment: Moment) -> (SinkCounts, bool) {
         let until = Instant::now() + if moment == Moment::Running { Duration::ZERO } else { MOVING };
         loop {
@@ -136,7 +135,7 @@ impl LiveSink {
 // === impl Counts ===
 
 impl Counts {
-    /// At the end, what still waits for room is dropped by the stop.
+    /// Formats the counts of a source. At the end, frames that still wait for room count as dropped by the shutdown.
     fn of_source(ledger: &SourceLedger, moment: Moment) -> Self {
         let waiting = ledger.waiting.load(Relaxed);
         let (waiting, left) = if moment == Moment::Running { (waiting, 0) } else { (0, waiting) };
@@ -178,7 +177,7 @@ impl Counts {
         }
     }
 
-    /// The sum, and each reason of which there is any.
+    /// Adds the sum, and each reason with a count above zero.
     fn add_dropped(&mut self, dropped: impl Fn(Reason) -> u64) {
         // Each count is read once, so that the parts add up to the sum.
         let counts = Reason::ALL.map(|reason| (reason.name(), dropped(reason)));

@@ -1,4 +1,4 @@
-//! The plan for the file descriptors: who needs how many, and how many that leaves for peers and followed files.
+//! The plan for the file descriptors: how many each part needs, and how many are left for peers and followed files.
 
 use std::fmt;
 use std::io;
@@ -8,36 +8,36 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use crate::config::{Config, SinkConfig, SourceFacts};
 use crate::source::Descriptors;
 
-/// The standard streams, the runtime, signals, the socket of the service manager, and what is open for a moment: the
-/// configuration, files of TLS, a cursor.
+/// Descriptors of the program itself: the standard streams, the runtime, signals, the socket of the service manager,
+/// and files that are open for a moment: the configuration, TLS files, a cursor.
 const PROGRAM: usize = 32;
-/// The dead-letter file and, for a moment, its directory.
+/// Descriptors of dead letters: the file and, for a moment, its directory.
 const DEAD_LETTERS: usize = 2;
-/// The segments that are written and read, the cursor, the lock, the directory, and a damaged segment that is set
-/// aside.
+/// Descriptors of a spool: the segments that are written and read, the cursor, the lock, the directory, and a damaged
+/// segment that is copied to quarantine.
 const SPOOL: usize = 8;
-/// With fewer open files, a source of followed files gets nowhere.
+/// Minimum number of open files for a source that follows files to make progress.
 const LEAST_FILES: usize = 8;
 
-/// Who may have how many of the permitted descriptors.
+/// Distribution of the permitted descriptors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
     permitted: usize,
-    /// For all but connections and followed files.
+    /// Descriptors for everything except connections and followed files.
     reserve: usize,
-    /// The sum of `max_connections`.
+    /// Sum of `max_connections`.
     wanted_connections: usize,
-    /// How many sources follow files, and how many files they want to have open together.
+    /// Number of sources that follow files. `wanted_files` is the number of files that they want to have open together.
     followers: usize,
     wanted_files: usize,
-    /// How many sources listen for connections.
+    /// Number of sources that listen for connections.
     listeners: usize,
-    /// What is left of the permitted for connections, and for followed files.
+    /// Permitted descriptors that are left for connections; `files` are those for followed files.
     connections: usize,
     files: usize,
 }
 
-/// Why a configuration cannot be used.
+/// Error: a configuration needs more descriptors than permitted.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error(
     "{permitted} file descriptors are permitted, and this configuration needs at least {least}: raise the limit (LimitNOFILE= of \
@@ -49,7 +49,7 @@ pub struct TooFew {
 }
 
 impl Plan {
-    /// The plan for `config` where so many descriptors are `permitted`.
+    /// Returns the plan for `config` when `permitted` descriptors are permitted.
     pub fn new(config: &Config, permitted: usize) -> Result<Self, TooFew> {
         let sources = || config.sources.iter().map(|source| source.kind.facts());
         let fixed = PROGRAM + sources().map(SourceFacts::descriptors).sum::<usize>();
@@ -61,7 +61,7 @@ impl Plan {
         let wanted_files = files().sum();
         let followers = files().filter(|files| *files > 0).count();
 
-        // A quarter is for peers and files even where the sinks want all: they get along with less.
+        // Peers and files get a quarter even if the sinks want all: the sinks can work with less.
         let rest = permitted.saturating_sub(most).max(permitted / 4).min(permitted.saturating_sub(least));
         let least_files = followers * LEAST_FILES;
         if rest < listeners + least_files {
@@ -82,24 +82,24 @@ impl Plan {
         })
     }
 
-    /// Has the sources keep to it.
+    /// Applies the limits of the plan to the sources.
     pub(super) fn set(&self, descriptors: &Descriptors) {
-        // Sources that have left may still have connections: without a listener there is no new one.
-        // Each listener accepts one connection more than it serves, to close it and say why.
+        // Removed sources may still have connections: without a listener they accept no new ones. Each listener accepts
+        // one connection more than it serves, to close it with a reason.
         descriptors.set(self.connections.saturating_add(self.listeners), self.files / self.followers.max(1));
     }
 
-    /// Whether connections or followed files can't have as many as they may by the configuration.
+    /// Returns true if connections or followed files get fewer descriptors than the configuration allows them.
     pub const fn is_short(&self) -> bool {
         self.connections < self.wanted_connections || self.files < self.wanted_files
     }
 
-    /// How many descriptors the process may have.
+    /// Returns how many descriptors the process may have.
     pub const fn permitted(&self) -> usize {
         self.permitted
     }
 
-    /// How many it can use.
+    /// Returns how many descriptors the configuration can use.
     pub const fn needed(&self) -> usize {
         self.reserve.saturating_add(self.wanted_connections).saturating_add(self.wanted_files)
     }
@@ -125,7 +125,7 @@ impl Plan {
     }
 }
 
-/// What is short, and what to do.
+/// Describes the shortage, and what to do.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { reserve, wanted_connections, wanted_files, connections, files, .. } = *self;
@@ -141,14 +141,14 @@ impl fmt::Display for Plan {
     }
 }
 
-/// How many descriptors this process may have.
+/// Returns how many descriptors this process may have.
 pub fn permitted() -> io::Result<usize> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     Ok(usize::try_from(most).unwrap_or(usize::MAX))
 }
 
-/// Takes as many as the machine permits: the usual limit of 1024 is below the usual `max_connections`, and only there
-/// by tradition.
+/// Raises the limit of this process to the permitted maximum: the usual limit of 1024 is lower than the usual
+/// `max_connections`, and exists only by tradition. Returns the new limit.
 pub(super) fn allow() -> io::Result<usize> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
@@ -159,7 +159,7 @@ fn add(one: (usize, usize), other: (usize, usize)) -> (usize, usize) {
     (one.0 + other.0, one.1 + other.1)
 }
 
-/// The least that a sink needs, and the most that it uses.
+/// Returns the minimum number of descriptors that a sink needs, and the maximum that it uses.
 fn sink_needs(sink: &SinkConfig) -> (usize, usize) {
     let facts = sink.kind.facts();
     let beside = facts.dead_letter().map_or(0, |_| DEAD_LETTERS) + sink.spool.as_ref().map_or(0, |_| SPOOL);

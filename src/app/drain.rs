@@ -1,4 +1,4 @@
-//! The stop: the sources hand on what they have read, then the sinks deliver it.
+//! The shutdown: the sources hand on what they have read, then the sinks deliver it.
 
 use std::time::{Duration, Instant};
 
@@ -10,9 +10,9 @@ use super::sources::LiveSource;
 use super::{Error, worker_ended};
 use crate::sink::End;
 
-/// The time for a stop is the sources' first, to hand on what they have read, and then the sinks'. At its end there is
-/// a reserve: what is left has to be counted, and a sink that the kernel holds up in one write is not waited for any
-/// longer.
+/// Time limits of the shutdown, counted from its start. The sources come first, to hand on what they have read, then
+/// the sinks. A reserve at the end is for counting what is left; a sink that the kernel blocks in a write is not waited
+/// for any longer.
 pub(super) struct Times {
     pub(super) sources: Duration,
     pub(super) sinks: Duration,
@@ -20,7 +20,7 @@ pub(super) struct Times {
 }
 
 /// Stops the sources, waits until they have handed on what they read, then until the sinks have delivered it.
-/// `pipeline` is what holds the queues of the sinks open besides the sources.
+/// `pipeline` holds the queues of the sinks open besides the sources.
 pub(super) async fn drain<P>(
     mut tasks: JoinSet<()>,
     mut workers: JoinSet<(String, End)>,
@@ -43,13 +43,13 @@ pub(super) async fn drain<P>(
         for source in sources {
             source.stop.waiting.cancel();
         }
-        // From now on they wait for nothing: they count what they have as dropped, and end.
+        // From now on the sources wait for nothing: they count what they hold as dropped, and end.
         if timeout_at(over.into(), join_all(&mut tasks)).await.is_err() {
             tracing::warn!("a source did not end in time");
         }
     }
     tasks.shutdown().await;
-    // The last sender of each queue goes with it: the workers see the end of their input.
+    // The last sender of each queue is dropped with it: the workers see the end of their input.
     drop(pipeline);
     let mut result = Ok(());
     let mut running: Vec<&str> =

@@ -1,4 +1,4 @@
-//! The way to a configuration: it is read, and what it needs is made, beside everything else. Both wait for file
+//! Loading a configuration: reading it and preparing what it needs, while everything else continues. Both wait for file
 //! systems, which may not answer.
 
 use std::future::pending;
@@ -16,11 +16,11 @@ use crate::crash::panic_point;
 use crate::panics;
 use crate::systemd::{self, Passed};
 
-/// What is under way to the next configuration.
+/// Progress of loading the next configuration.
 #[derive(Default)]
 pub(super) struct Loading {
     step: Option<Step>,
-    /// What to read once more after that, because it may have changed since.
+    /// File to read again after the current step, because it may have changed since.
     again: Option<PathBuf>,
 }
 
@@ -29,14 +29,14 @@ enum Step {
     Prepare(JoinHandle<Result<Prepared, Error>>),
 }
 
-/// A step that is over.
+/// Result of a finished step.
 pub(super) enum Done {
     Read(Result<Config, Error>),
     Prepared(Result<Prepared, Error>),
 }
 
 impl App {
-    /// Goes over to the first configuration; false if a signal asks for a stop before that can be done.
+    /// Puts the first configuration into use; returns false if a signal asks for a stop before that is done.
     pub(super) async fn start(&mut self, mut passed: Passed) -> Result<bool, Error> {
         let mut done = match &self.file {
             Some(file) => {
@@ -67,7 +67,7 @@ impl App {
                         return Ok(false);
                     }
                     Asked::Reload => self.file.iter().for_each(|file| self.loading.begin(file)),
-                    // There is none yet.
+                    // There is no ledger yet.
                     Asked::Ledger => {}
                 },
                 step = self.loading.next() => done = Some(step),
@@ -75,7 +75,7 @@ impl App {
         }
     }
 
-    /// What SIGHUP asks for at once.
+    /// Handles SIGHUP: does what is possible at once.
     pub(super) fn hangup(&mut self) {
         tracing::info!("SIGHUP: the sinks open their files anew");
         self.sinks.iter().for_each(|sink| sink.control.reopen());
@@ -88,7 +88,7 @@ impl App {
         }
     }
 
-    /// What SIGHUP asks for, after each step. An error is a defect after which nothing can go on.
+    /// Continues a reload after each step. An error is a defect after which the program cannot continue.
     pub(super) fn reload(&mut self, done: Done) -> Result<(), Error> {
         let prepared = match done {
             Done::Read(Ok(config)) => {
@@ -111,7 +111,7 @@ impl App {
                 );
             }
             Err(error) => {
-                // What `postrider check` prints, or what a start would.
+                // The text is what `postrider check` prints, or what a start would print.
                 let errors = match error {
                     Error::Config(error) => error.of_reload(),
                     error => error.to_string(),
@@ -132,8 +132,8 @@ impl App {
 // === impl Loading ===
 
 impl Loading {
-    /// Begins to read `file`. If that is being done already, what comes of it does not count; if it is done, `file`
-    /// comes next.
+    /// Starts to read `file`. If a read is running already, its result is discarded and `file` is read again; if a
+    /// preparation is running, `file` is read after it.
     fn begin(&mut self, file: &Path) {
         let file = file.to_owned();
         if self.step.is_some() {
@@ -146,24 +146,24 @@ impl Loading {
         })));
     }
 
-    /// Begins what was asked for meanwhile; false if that is nothing.
+    /// Starts the requested read that had to wait; returns false if there is none.
     fn go_on(&mut self) -> bool {
         let Some(file) = self.again.take() else { return false };
         self.begin(&file);
         true
     }
 
-    /// Begins to make what `config` needs.
+    /// Starts to prepare what `config` needs.
     fn prepare(&mut self, config: Config, present: Present, passed: Passed) {
         self.step = Some(Step::Prepare(beside(move || present.prepare(config, passed))));
     }
 
-    /// Whether a new configuration refers to the places of the sources and sinks that there are.
+    /// Returns true while a new configuration refers to the running sources and sinks by their index.
     pub(super) const fn is_preparing(&self) -> bool {
         matches!(self.step, Some(Step::Prepare(_)))
     }
 
-    /// What is under way, for the log.
+    /// Returns the current step, for the log.
     const fn what(&self) -> &'static str {
         match self.step {
             Some(Step::Prepare(_)) => "the sources and sinks were still being made",
@@ -171,7 +171,7 @@ impl Loading {
         }
     }
 
-    /// Waits for the end of a step; for ever, if there is none.
+    /// Waits for the end of a step; waits for ever if there is none.
     pub(super) async fn next(&mut self) -> Done {
         loop {
             let done = match &mut self.step {
@@ -186,18 +186,18 @@ impl Loading {
         }
     }
 
-    /// Lets go of all of it, which may take a moment.
+    /// Drops everything, which may take a moment.
     pub(super) fn leave(self) {
         spawn_blocking(move || drop(self));
     }
 }
 
-/// Does `work` on a thread of its own.
+/// Runs `work` on a thread of its own.
 fn beside<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> JoinHandle<Result<T, Error>> {
     spawn_blocking(move || panics::catch(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panic.into())))
 }
 
-/// A panic is caught, and nobody aborts it.
+/// Handles an error that cannot occur: a panic in the thread is caught, and nothing aborts the thread.
 fn not_run<T>(error: &JoinError) -> T {
     unreachable!("a thread of the runtime did not run: {error}")
 }

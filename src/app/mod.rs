@@ -1,4 +1,4 @@
-//! The daemon: builds sinks, then the pipeline, then sources; reloads; waits for its end; drains.
+//! The daemon: builds sinks, then the pipeline, then sources; reloads; waits for a reason to stop; drains.
 
 mod counts;
 pub mod descriptors;
@@ -37,16 +37,16 @@ use crate::source::{BindError, Descriptors, Failed};
 use crate::systemd::{self, Passed};
 use crate::throttle;
 
-/// How often the app looks at its sinks, and whether a ledger is due.
+/// Interval at which the app checks its sinks, and whether a ledger is due.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Why the daemon could not start, or had to end.
+/// Reason why the daemon could not start, or had to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The machine refused something that every program needs.
+    /// The system refused something that every program needs.
     #[error("cannot start: {0}")]
     Runtime(#[from] std::io::Error),
-    /// There is no configuration.
+    /// The configuration could not be loaded.
     #[error("{0}")]
     Config(#[from] LoadError),
     /// A defect.
@@ -58,52 +58,52 @@ pub enum Error {
     /// A source cannot listen.
     #[error("{0}")]
     Bind(#[from] BindError),
-    /// A source cannot listen, perhaps because of one that does.
+    /// A source cannot listen, perhaps because a running source already does.
     #[error(
         "{error}; the source {source_name} of the configuration in use has a socket there, which only one of the same kind at the \
          same address can take over: take it out in a reload of its own, or restart"
     )]
     Obstructed {
-        /// What happened.
+        /// Error of the new source.
         error: BindError,
-        /// The name of the other.
+        /// Name of the running source.
         source_name: String,
     },
-    /// A source can't go on.
+    /// A source cannot continue.
     #[error("source {name}: {reason}")]
     Source {
-        /// Its name in the configuration.
+        /// Name in the configuration.
         name: String,
-        /// Why not.
+        /// Cause of the failure.
         reason: Arc<Failed>,
     },
-    /// A sink cannot start, or cannot go on without hiding a loss.
+    /// A sink cannot start, or cannot continue without hiding a loss.
     #[error("sink {name}: {reason}")]
     Sink {
-        /// Its name in the configuration.
+        /// Name in the configuration.
         name: String,
-        /// What happened, and what to do.
+        /// Cause of the failure, and what to do.
         reason: String,
     },
-    /// A count at the end is wrong, so that nobody knows whether all records that were acknowledged are kept.
+    /// A ledger does not balance at the end, so it is unknown whether all acknowledged records are kept.
     #[error("the ledger of {sinks} does not balance: records may be lost that were acknowledged")]
     Unbalanced {
-        /// The sinks.
+        /// Names of the sinks.
         sinks: String,
     },
 }
 
-/// Runs until a signal, until every source has ended, or until a source or a sink can't go on. The configuration is
-/// `file`, at the start and at SIGHUP; without one it is [`Config::default_run`].
+/// Runs until a signal, until every source has ended, or until a source or a sink cannot continue. The configuration is
+/// read from `file`, at the start and at SIGHUP; without a file it is [`Config::default_run`].
 pub fn run(file: Option<&Path>) -> Result<(), Error> {
     let passed = Passed::from_environment();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(panics::catch_in(async {
-        // Before anything that takes time: from now on a signal is heard.
+        // The signal handlers are installed before anything that takes time.
         let mut app = App::new(file)?;
         if app.start(passed).await? { app.run().await } else { Ok(()) }
     }));
-    // A read of the standard input may still be blocked; it holds nothing.
+    // A read of the standard input may still block; it holds no data.
     runtime.shutdown_background();
     result.unwrap_or_else(|panic| Err(panic.into()))
 }
@@ -125,7 +125,7 @@ struct App {
 }
 
 impl App {
-    /// Without any source or sink.
+    /// Creates the app without any source or sink.
     fn new(file: Option<&Path>) -> Result<Self, Error> {
         let pipeline = Pipeline::new(Encoder { language: Language::default() }, Vec::new());
         let totals = Totals::new(pipeline.unparsed());
@@ -148,7 +148,7 @@ impl App {
 
     async fn run(mut self) -> Result<(), Error> {
         systemd::ready();
-        // It goes on through the stop, which may take long.
+        // The watchdog continues during the shutdown, which may take long.
         systemd::watch();
         let result = self.serve().await;
         systemd::stopping();
@@ -157,7 +157,7 @@ impl App {
         loading.leave();
         let outlets: Vec<_> = sinks.iter_mut().filter_map(|sink| sink.outlet.take()).collect();
         let drained = drain(tasks, workers, (pipeline, outlets), &sources, &sinks, &times);
-        // The second signal finds everything as it stands: dropped, this would abort the sources, and lose what they
+        // The second signal needs the state as it is: dropping this future would abort the sources, and lose what they
         // hold.
         let mut drained = pin!(drained);
         let mut look = tokio::time::interval(LOOK);
@@ -172,7 +172,7 @@ impl App {
                         throttle::tell_rest();
                         let _ = totals.log(&sources, &sinks, Moment::Leaving);
                         log::finish();
-                        // What blocks the drain would block an orderly end too.
+                        // Anything that blocks the drain would also block an orderly exit.
                         std::process::exit(1);
                     }
                     Asked::Ledger => drop(totals.log(&sources, &sinks, Moment::Running)),
@@ -183,12 +183,12 @@ impl App {
         throttle::tell_rest();
         let unbalanced = totals.log(&sources, &sinks, Moment::Rest);
         let kept = if unbalanced.is_empty() { Ok(()) } else { Err(Error::Unbalanced { sinks: unbalanced.join(", ") }) };
-        // A source can also fail on the way.
+        // A source can also fail during the shutdown.
         let failed = sources.iter().find_map(LiveSource::error).map_or(Ok(()), Err);
         result.and(drained).and(failed).and(kept)
     }
 
-    /// Until there is a reason to stop.
+    /// Serves until there is a reason to stop.
     async fn serve(&mut self) -> Result<(), Error> {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -211,7 +211,7 @@ impl App {
                 Some(ended) = self.tasks.join_next_with_id() => self.source_ended(ended)?,
                 _ = look.tick() => self.look(Instant::now()),
             }
-            // The configuration that is being prepared knows them by their places.
+            // The configuration in preparation refers to sources and sinks by their index.
             if !self.loading.is_preparing() {
                 self.bury_sources();
                 self.bury_sinks();
@@ -222,7 +222,7 @@ impl App {
         }
     }
 
-    /// What has to be looked at again and again.
+    /// Does the periodic checks.
     fn look(&mut self, now: Instant) {
         self.sinks.iter().for_each(|sink| sink.look(&self.sources, now));
         throttle::tell_sums(now);
@@ -231,7 +231,7 @@ impl App {
         }
     }
 
-    /// A thread of a sink has ended; gives the reason to stop, if it is one.
+    /// Handles the end of a thread of a sink; returns `Some` if it is a reason to stop.
     fn sink_ended(&mut self, ended: Result<(task::Id, (String, End)), JoinError>) -> Option<Result<(), Error>> {
         let Ok((id, (name, end))) = ended else { return None };
         let sink = self.sinks.iter_mut().find(|sink| sink.threads.contains(&id))?;
@@ -240,7 +240,7 @@ impl App {
         (!is_expected).then(|| worker_ended(name, end))
     }
 
-    /// A source has ended. By itself it does so only when its input does, or when it can't go on.
+    /// Handles the end of a source. A source ends by itself only if its input ends, or if it cannot continue.
     fn source_ended(&mut self, ended: Result<(task::Id, ()), JoinError>) -> Result<(), Error> {
         let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
         if let Some(source) = self.sources.iter_mut().find(|source| source.task == id) {
@@ -253,7 +253,7 @@ impl App {
         Ok(())
     }
 
-    /// Lets go of sources of earlier configurations that have ended.
+    /// Removes sources of earlier configurations that have ended.
     fn bury_sources(&mut self) {
         let totals = &mut self.totals;
         self.sources.retain(|source| {
@@ -266,7 +266,7 @@ impl App {
         });
     }
 
-    /// The same for sinks.
+    /// Removes sinks of earlier configurations that have ended.
     fn bury_sinks(&mut self) {
         self.sinks.retain(|sink| {
             let has_ended = sink.has_ended();
@@ -286,7 +286,7 @@ impl App {
     }
 }
 
-/// Says what begins, before anything can fail.
+/// Logs what is about to start, before anything can fail.
 fn say_start(config: &Config, file: Option<&Path>) {
     let file = file.map_or_else(|| "the defaults".into(), Path::to_string_lossy);
     let sources: Vec<_> = config.sources.iter().map(|source| named(&source.name, source.kind.facts().name())).collect();
@@ -300,7 +300,7 @@ fn say_start(config: &Config, file: Option<&Path>) {
     );
 }
 
-/// A source or a sink by its name, and by its kind where the name does not say it.
+/// Returns the name of a source or a sink, with its kind if the name does not begin with it.
 fn named(name: &str, kind: &str) -> String {
     if name.starts_with(kind) { name.to_owned() } else { format!("{name} ({kind})") }
 }

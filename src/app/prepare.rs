@@ -1,6 +1,7 @@
-//! What a new configuration needs, made beside what there is, as far as it can fail.
+//! Preparing a new configuration: everything that can fail is done here, while the current configuration continues.
 //!
-//! Much of it waits for a file system, which may not answer: so it is made from a look at the app, away from it.
+//! Much of this waits for a file system, which may not answer. The preparation therefore works on a snapshot of the
+//! app, on another thread.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,10 +20,10 @@ use crate::sink::{self, Before, Control, Held, Started, Turn};
 use crate::source::{Descriptors, Intake, Sockets, Source, Stop};
 use crate::systemd::Passed;
 
-/// How long the threads of a configuration that is refused may take to end. They have nothing to do.
+/// Maximum time to wait until the threads of a refused configuration end. They have no work.
 const LET_GO: Duration = Duration::from_secs(1);
 
-/// The sources and sinks that there are, each at its place in the app, as a new configuration finds them.
+/// Snapshot of the running sources and sinks, each at its index in the app, as a new configuration finds them.
 pub(super) struct Present {
     sources: Vec<OldSource>,
     sinks: Vec<OldSink>,
@@ -43,23 +44,23 @@ struct OldSink {
     is_current: bool,
 }
 
-/// What a configuration has that was not there before, ready to begin.
+/// The new parts of a configuration, ready to start.
 pub(super) struct Prepared {
     pub(super) config: Config,
     pub(super) plan: Plan,
     pub(super) sinks: Vec<Slot<NewSink>>,
     pub(super) sources: Vec<Slot<NewSource>>,
-    /// What becomes of each source that there is.
+    /// Fate of each running source; `None` if the source is kept, or was removed by an earlier reload.
     pub(super) fates: Vec<Option<Fate>>,
-    /// Whether the spool of each sink that there is has a sink in the new configuration.
+    /// For each running sink, true if a sink of the new configuration uses its spool.
     pub(super) handovers: Vec<bool>,
-    /// As long as it lasts, no new sink begins.
+    /// New sinks start when this is dropped.
     start: Turn,
 }
 
-/// The place of a source or a sink in the new configuration.
+/// A source or a sink of the new configuration.
 pub(super) enum Slot<T> {
-    /// The one that is at this place now goes on.
+    /// The running one at this index continues.
     Kept(usize),
     New(T),
 }
@@ -102,7 +103,8 @@ impl App {
 }
 
 impl Present {
-    /// Makes what `config` has and nobody else. An error lets go of it, and nothing has changed.
+    /// Creates the parts of `config` that do not exist yet. On an error they are dropped again, and nothing has
+    /// changed.
     pub(super) fn prepare(&self, config: Config, mut passed: Passed) -> Result<Prepared, Error> {
         let plan = Plan::new(&config, descriptors::allow()?)?;
         let mut prepared = Prepared {
@@ -123,7 +125,7 @@ impl Present {
                 None => Slot::New(self.new_sink(sink, config, most_in_flight, &prepared.start)?),
             });
         }
-        // Who stays is known first: his sockets go to nobody else.
+        // Sources that stay are found first: their sockets must not go to another source.
         for source in &config.sources {
             if let Some(index) = self.same_source(source) {
                 prepared.fates[index] = None;
@@ -143,7 +145,8 @@ impl Present {
         Ok(prepared)
     }
 
-    /// The source that goes on. There is one standard input, and it is like a connection: it lives on as it began.
+    /// Returns the index of the running source that continues as `new`. There is only one standard input, and it is
+    /// like a connection: it continues with the settings with which it started.
     fn same_source(&self, new: &SourceConfig) -> Option<usize> {
         let is_stdin = |source: &SourceConfig| source.kind.facts().endpoint() == Endpoint::Stdin;
         self.sources
@@ -171,7 +174,8 @@ impl Present {
         Ok(NewSink { config: sink.clone(), ledger, control, outlet, started })
     }
 
-    /// A sink may leave records in its spool, which one of another kind could not deliver.
+    /// Checks that no running sink of another kind uses the spool of `sink`: it may leave records there that `sink`
+    /// could not deliver.
     fn check_spool(&self, sink: &SinkConfig) -> Result<(), Error> {
         let kind = |sink: &SinkConfig| sink.kind.facts().name();
         let is_of_another_kind = |old: &&OldSink| old.config.shares_spool(sink) && kind(&old.config) != kind(sink);
@@ -186,7 +190,7 @@ impl Present {
         Err(Error::Sink { name: sink.name.clone(), reason })
     }
 
-    /// Whom a new sink has to wait for.
+    /// Returns what a new sink has to wait for.
     fn before(&self, sink: &SinkConfig, config: &Config, start: Held) -> Before {
         let leaving = || self.sinks.iter().filter(|old| !old.is_current || !config.sinks.contains(&old.config));
         let destination = leaving().filter(|old| old.config.kind.facts().shares_destination(&sink.kind));
@@ -233,14 +237,14 @@ impl Present {
     }
 }
 
-/// Ends threads that have nothing to do.
+/// Ends threads that have no work.
 fn let_go(control: &Control) {
     control.set_timeout(Duration::ZERO);
     control.stop();
 }
 
 impl Drop for Prepared {
-    /// Lets go of what was not used, and waits a moment until its spools are free: the next attempt may want them.
+    /// Ends the unused threads, and waits a moment until their spools are released: the next attempt may need them.
     fn drop(&mut self) {
         let new = || self.sinks.iter().filter_map(|sink| if let Slot::New(new) = sink { Some(new) } else { None });
         new().for_each(|new| let_go(&new.control));

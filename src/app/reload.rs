@@ -1,13 +1,14 @@
-//! From one configuration to the next. The start is the same, from none.
+//! The change from one configuration to the next. The start of the program is the same change, from an empty
+//! configuration.
 //!
-//! First everything new is made, beside the old (`prepare.rs`): a sink's threads wait, a source is bound and not read.
-//! An error on the way lets go of it, and nothing has changed. Then, in one step that does not fail, the pipeline is
-//! replaced and the new begins.
+//! First everything new is prepared while the old continues (`prepare.rs`): the threads of a new sink wait, and a new
+//! source is bound but does not read. On an error all of this is dropped, and nothing has changed. Then, in one step
+//! that cannot fail, the pipeline is replaced and the new parts start.
 //!
 //! | | equal in both | only in the old, or changed |
 //! |---|---|---|
-//! | source | goes on; the next batch takes the new pipeline | leaves its sockets to the one that has its address now, while its connections live on; otherwise stops |
-//! | sink | goes on with its queue, threads, spool and files | gets nothing new and delivers what it has; one that has its destination or its spool now begins after that |
+//! | source | continues; the next batch takes the new pipeline | passes its sockets to the new source at its address, while its connections live on; stops if there is none |
+//! | sink | continues with its queue, threads, spool and files | receives nothing more and delivers what it has; a new sink with the same destination or spool starts after that |
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -25,11 +26,11 @@ use crate::encode::Encoder;
 use crate::sink::Started;
 use crate::source::Stop;
 
-/// How long a sink whose spool another one waits for may go on: what it has not delivered by then is there for the
-/// other.
+/// Maximum time that a removed sink may continue if another sink waits for its spool: the other sink delivers what is
+/// left.
 const SPOOL_HANDOVER: Duration = Duration::from_secs(1);
 
-/// What a reload has done, by the names of the configurations.
+/// Changes made by a reload, with the names from the configurations.
 #[derive(Default)]
 pub(super) struct Changes {
     pub(super) sources: Names,
@@ -46,7 +47,7 @@ pub(super) struct Names {
 }
 
 impl App {
-    /// Makes the configuration the one in use that `prepared` is for.
+    /// Puts the configuration of `prepared` into use.
     pub(super) fn exchange(&mut self, mut prepared: Prepared) -> Changes {
         let changes = self.changes(&prepared);
         panic_point("exchange");
@@ -74,7 +75,7 @@ impl App {
         changes
     }
 
-    /// Replaces the pipeline: what is read from now on goes to the sinks of the new configuration.
+    /// Replaces the pipeline: frames read from now on go to the sinks of the new configuration.
     fn exchange_sinks(&mut self, encoder: Encoder, slots: Vec<Slot<NewSink>>, handovers: &[bool]) {
         let mut old: Vec<Option<LiveSink>> = std::mem::take(&mut self.sinks).into_iter().map(Some).collect();
         for slot in slots {
@@ -95,7 +96,7 @@ impl App {
         for (sink, is_awaited) in old.into_iter().zip(handovers) {
             let Some(mut sink) = sink else { continue };
             let time = if *is_awaited { self.times.sinks.min(SPOOL_HANDOVER) } else { self.times.sinks };
-            // For one that left earlier this can only shorten its time.
+            // For a sink that was removed earlier, this can only shorten its time.
             sink.control.set_timeout(time);
             sink.control.stop();
             if let Some(outlet) = sink.outlet.take() {
@@ -124,7 +125,7 @@ impl App {
         }
         for (source, fate) in old.into_iter().zip(fates) {
             let Some(mut source) = source else { continue };
-            // The connections of one that left earlier end with the last of its successors.
+            // The connections of a source that was removed earlier end with the last of its successors.
             let is_orphan = || !self.sources.iter().any(|new| new.is_current && new.config.succeeds(&source.config));
             match fate {
                 Some(Fate::Succeeded) => source.stop.listening.cancel(),
@@ -146,7 +147,7 @@ impl App {
         let report = Arc::clone(&failed);
         let run = async move {
             if let Err(error) = source.run().await {
-                // It is told once, and looked at when the task has ended.
+                // The error is set once, and read when the task has ended.
                 let _ = report.set(Arc::new(error));
             }
         };
@@ -154,7 +155,7 @@ impl App {
         LiveSource { config, ledger, stop, sockets, task, is_current: true, has_ended: false, failed }
     }
 
-    /// As at a stop, in the same time.
+    /// Stops a source as at a shutdown, with the same time limit.
     fn stop_source(&self, stop: &Stop) {
         stop.reading.cancel();
         after(self.times.sources, stop.waiting.clone());

@@ -1,4 +1,4 @@
-//! The signals that the daemon takes.
+//! The signals that the daemon handles.
 
 use std::future::pending;
 
@@ -11,7 +11,7 @@ pub(super) struct Signals {
     user1: Signal,
 }
 
-/// What a signal asks for.
+/// Request that a signal makes.
 pub(super) enum Asked {
     Stop(&'static str),
     Reload,
@@ -28,7 +28,7 @@ impl Signals {
         })
     }
 
-    /// A stop goes before a reload.
+    /// Waits for the next signal. A stop has priority over a reload.
     pub(super) async fn next(&mut self) -> Asked {
         tokio::select! {
             biased;

@@ -1,4 +1,4 @@
-//! The sinks that there are: those of the configuration, and those of earlier ones that still deliver.
+//! The running sinks: those of the configuration, and those of earlier ones that still deliver.
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Arc, Weak};
@@ -12,22 +12,22 @@ use crate::ledger::SinkLedger;
 use crate::pipeline::{Outlet, Pipeline};
 use crate::sink::{Control, Held};
 
-/// A sink and its counts.
+/// A running sink and its counts.
 pub(super) struct LiveSink {
     pub(super) config: SinkConfig,
     pub(super) ledger: Arc<SinkLedger>,
     pub(super) control: Control,
-    /// `None` once it is of an earlier configuration, and is to get nothing new.
+    /// `None` after a reload removed this sink: it drains and receives nothing more.
     pub(super) outlet: Option<Arc<Outlet>>,
     pub(super) destination: Held,
     pub(super) spool: Option<Held>,
-    /// Its threads that have not ended, by the tasks that wait for them.
+    /// Threads of the sink that have not ended, by the tasks that wait for them.
     pub(super) threads: Vec<task::Id>,
     pub(super) shown: Shown,
     pub(super) stall: Stall,
 }
 
-/// How many frames were shown to a sink: those that went through the pipelines of its time.
+/// Count of the frames offered to a sink: those that went through the pipelines of its lifetime.
 #[derive(Debug, Default)]
 pub(super) struct Shown {
     before: u64,
@@ -35,20 +35,20 @@ pub(super) struct Shown {
 }
 
 impl LiveSink {
-    /// Whether nothing of it moves any more, and others may have its destination.
+    /// Returns true if no part of the sink is active any more, and others may use its destination.
     pub(super) fn has_ended(&self) -> bool {
         self.threads.is_empty() && !self.destination.lasts() && self.outlet.is_none() && self.shown.is_final()
     }
 }
 
 impl Shown {
-    /// From now on those of `pipeline` count too.
+    /// Counts the frames of `pipeline` too, from now on.
     pub(super) fn add(&mut self, pipeline: &Arc<Pipeline>) {
         let mut before = self.before;
         self.pipelines.retain(|(old, count)| {
             let lasts = old.strong_count() > 0;
             if !lasts {
-                // It counts no more, and this is all that it has counted.
+                // The pipeline is gone, so its count is final.
                 fence(Ordering::Acquire);
                 before += count.load(Ordering::Relaxed);
             }

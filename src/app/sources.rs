@@ -1,4 +1,4 @@
-//! The sources that there are: those of the configuration, and those of earlier ones whose connections live on.
+//! The running sources: those of the configuration, and those of earlier ones whose connections live on.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,45 +10,47 @@ use crate::ledger::SourceLedger;
 use crate::record::Origin;
 use crate::source::{Failed, Sockets, Stop};
 
-/// A source and its counts.
+/// A running source and its counts.
 pub(super) struct LiveSource {
     pub(super) config: SourceConfig,
     pub(super) ledger: Arc<SourceLedger>,
     pub(super) stop: Stop,
     pub(super) sockets: Sockets,
     pub(super) task: task::Id,
-    /// Whether it is of the configuration as it is now.
+    /// True if the source belongs to the current configuration.
     pub(super) is_current: bool,
-    /// Whether it has ended: its input has, which only the standard input's does, or it can't go on.
+    /// True if the source has ended: its input has ended, which happens only to the standard input, or it cannot
+    /// continue.
     pub(super) has_ended: bool,
-    /// Why it can't go on, once that is so.
+    /// Reason why the source cannot continue, once there is one.
     pub(super) failed: Arc<OnceLock<Arc<Failed>>>,
 }
 
 impl LiveSource {
-    /// Why it can't go on, if that is so.
+    /// Returns the reason why the source cannot continue, if there is one.
     pub(super) fn error(&self) -> Option<Error> {
         let reason = self.failed.get()?;
         Some(Error::Source { name: self.config.name.clone(), reason: Arc::clone(reason) })
     }
 }
 
-/// What becomes of a source that is not in the configuration any more.
+/// Fate of a source that is no longer in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// Its address has a new reader: its connections live on.
+    /// A new source reads from its address: its connections live on.
     Succeeded,
-    /// It stops, as at a stop of the program.
+    /// The source stops, as at a shutdown of the program.
     Stopped,
 }
 
-/// What becomes of `old` when `new` takes over its sockets.
+/// Returns the fate of `old` when `new` takes over its sockets.
 pub(super) fn fate(old: &SourceConfig, new: &SourceConfig) -> Fate {
     let acknowledges = |source: &SourceConfig| source.kind.facts().acknowledges_by().is_some();
     match old.kind.facts().endpoint() {
-        // Two cannot keep one cursor.
+        // Two sources cannot keep one cursor.
         Endpoint::Cursor(_) => Fate::Stopped,
-        // The new configuration may allow a sink that an acknowledgement cannot rely on. Their senders lose nothing.
+        // The new configuration may allow a sink on which an acknowledgement cannot rely. The senders of the old source
+        // lose nothing.
         _ if acknowledges(old) && !acknowledges(new) => Fate::Stopped,
         _ => Fate::Succeeded,
     }

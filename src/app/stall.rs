@@ -1,5 +1,5 @@
-//! Sinks that stand still, or whose queues stay full. The thread of a sink whose destination is frozen cannot say so
-//! itself: the app looks at the counts of each sink once a second.
+//! Detection of sinks that stall, or whose queues stay full. The thread of a sink whose destination hangs cannot report
+//! that itself: the app checks the counts of each sink once a second.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -10,35 +10,35 @@ use super::sinks::LiveSink;
 use super::sources::LiveSource;
 use crate::ledger::Reason;
 
-/// A sink is said to stand still when so many looks in a row, a second apart, have found it so. Looks are counted, and
-/// not the time, because a program that was stopped and goes on has looked at nothing.
+/// Number of checks in a row, a second apart, after which a sink counts as stalled. Checks are counted instead of time,
+/// because a program that was suspended and resumed has checked nothing meanwhile.
 const LOOKS: u32 = 5;
-/// The time between two beginnings that the log tells of: one that is over before is not worth a line.
+/// Minimum time between the beginnings of two logged stalls: a stall that ends earlier is not worth a line.
 const BEGINNINGS: Duration = Duration::from_secs(10);
 
-/// What the looks at one sink have found.
+/// Results of the checks of one sink.
 #[derive(Debug, Default)]
 pub(super) struct Stall(RefCell<Watch>);
 
 #[derive(Debug, Default)]
 struct Watch {
-    /// How many records the destination has taken or refused.
+    /// Number of records that the destination has accepted or refused.
     progress: u64,
-    /// Records that found no room.
+    /// Number of records that found no room.
     refused: u64,
-    /// Looks in a row between which nothing has left it, though there was something.
+    /// Checks in a row between which nothing left the sink, although it held records.
     idle: Streak,
-    /// Looks in a row that have found its queue full.
+    /// Checks in a row that found its queue full.
     full: Streak,
-    /// Looks in a row that have found room since it was full.
+    /// Checks in a row that found room since the queue was full.
     roomy: u32,
-    /// What the log tells of.
+    /// Stall that the log has reported, and that lasts.
     told: Option<Told>,
-    /// When it told of a beginning last.
+    /// Time at which the log last reported the beginning of a stall.
     begun: Option<Instant>,
 }
 
-/// Looks in a row that have found the same.
+/// Checks in a row with the same result.
 #[derive(Clone, Copy, Debug, Default)]
 struct Streak {
     since: Option<Instant>,
@@ -49,7 +49,7 @@ struct Streak {
 enum State {
     /// Nothing leaves the sink.
     Still,
-    /// Its queue is full, and what is in it leaves too slowly for what comes.
+    /// The queue of the sink is full, because records arrive faster than they leave.
     Full,
 }
 
@@ -61,7 +61,7 @@ struct Told {
     refused: u64,
 }
 
-/// What one look finds.
+/// Result of one check.
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
     progress: u64,
@@ -70,7 +70,7 @@ struct Seen {
     refused: u64,
 }
 
-/// What changes by a look.
+/// Change that one check finds.
 #[derive(Clone, Copy, Debug)]
 enum Change {
     Begins(Told),
@@ -78,7 +78,7 @@ enum Change {
 }
 
 impl LiveSink {
-    /// Looks whether it stands still, and logs when that begins and ends.
+    /// Checks whether the sink stalls, and logs the beginning and the end of a stall.
     pub(super) fn look(&self, sources: &[LiveSource], now: Instant) {
         let seen = self.seen();
         let change = self.stall.0.borrow_mut().look(seen, now);
@@ -88,7 +88,7 @@ impl LiveSink {
                 let (sink, seconds) = (self.config.name.as_str(), told.seconds(now));
                 let dropped = Some(seen.refused - told.refused).filter(|dropped| *dropped > 0);
                 match told.state {
-                    // At the stop, nothing comes any more.
+                    // During the shutdown, no more records arrive.
                     State::Full if self.outlet.is_none() => {}
                     State::Still => tracing::info!(sink, seconds, dropped, "the sink goes on"),
                     State::Full => tracing::info!(sink, seconds, dropped, "the queue of the sink has room again"),
@@ -98,7 +98,7 @@ impl LiveSink {
         }
     }
 
-    /// Says at the stop that the sink stands still: that is why it may take long.
+    /// Logs at the shutdown that the sink stalls: this is why the shutdown may take long.
     pub(super) fn tell_stall_at_stop(&self, sources: &[LiveSource], now: Instant) {
         let told = self.stall.0.borrow().told;
         if let Some(told) = told {
@@ -112,7 +112,7 @@ impl LiveSink {
         let waiting = (!waiting.is_empty()).then(|| waiting.into_iter().collect::<Vec<_>>().join(", "));
         let records = seen.in_flight;
         let spooled = Some(self.ledger.spooled()).filter(|spooled| *spooled > 0);
-        // All of it may be in the spool.
+        // All records may be in the spool.
         let queue_bytes = self.outlet.as_ref().map(|outlet| outlet.queue.held()).filter(|bytes| *bytes > 0);
         let dropped = Some(seen.refused - told.refused).filter(|dropped| *dropped > 0);
         let what = match told.state {
@@ -122,7 +122,8 @@ impl LiveSink {
         tracing::warn!(sink, seconds, records, queue_bytes, spooled, waiting, dropped, "{what}");
     }
 
-    /// The sources that wait for it: for room in its queue, or for room of their own, which it holds.
+    /// Returns the sources that wait for the sink: for room in its queue, or for room in their own limit, which the
+    /// sink holds.
     fn waiting(&self, sources: &[LiveSource]) -> BTreeSet<String> {
         let of_queue = self.outlet.iter().flat_map(|outlet| outlet.waiting.names());
         let of_limit = sources.iter().filter(|source| source.ledger.waiting.load(Relaxed) > 0);
@@ -142,7 +143,7 @@ impl LiveSink {
 
 impl Told {
     fn seconds(&self, now: Instant) -> u64 {
-        // The looks are a second apart, more or less.
+        // The checks are about a second apart.
         (now.duration_since(self.since) + Duration::from_millis(500)).as_secs()
     }
 }
@@ -159,14 +160,15 @@ impl Watch {
             self.full.count(true, now);
         } else {
             self.roomy += 1;
-            // A queue that has room for a moment is full again in the next.
+            // A queue that has room for a moment is often full again in the next.
             if self.told.is_none() || self.roomy >= LOOKS {
                 self.full.count(false, now);
             }
         }
         let idle = match self.told.map(|told| told.state) {
             Some(State::Still) => self.idle.since,
-            // A queue is full for a look longer than its sink is idle, which is not said to be slow then.
+            // The queue is found full one check before its sink is found idle; the sink must not be reported as slow
+            // then.
             None if self.full.begun().is_some() && self.idle.looks > LOOKS / 2 => self.idle.since,
             Some(State::Full) | None => self.idle.begun(),
         };
@@ -180,9 +182,9 @@ impl Watch {
             (Some(told), None) => self.told.take().map(|_| Change::Ends(told)),
             (None, None) => None,
             (Some(told), Some((state, since))) => match (told.state, state) {
-                // It is worse now.
+                // The state is worse now.
                 (State::Full, State::Still) => self.begin(Told { state, since, ..told }, now),
-                // It goes on, and has much to do yet.
+                // The sink continues, and still has much to do.
                 (State::Still, State::Full) => {
                     self.told = Some(Told { state, since: now, ..told });
                     Some(Change::Ends(told))
@@ -192,7 +194,8 @@ impl Watch {
         }
     }
 
-    /// The log tells of it, unless it has told of another just before: then it does so later, if this one lasts.
+    /// Reports the beginning of a stall, unless another one was reported just before: it is then reported later, if it
+    /// lasts.
     fn begin(&mut self, told: Told, now: Instant) -> Option<Change> {
         if self.begun.is_some_and(|begun| now.duration_since(begun) < BEGINNINGS) {
             return None;
@@ -214,7 +217,7 @@ impl Streak {
         }
     }
 
-    /// Since when it lasts, if it lasts long enough.
+    /// Returns the start of the streak, if it is long enough.
     fn begun(self) -> Option<Instant> {
         self.since.filter(|_| self.looks > LOOKS)
     }

@@ -1,4 +1,4 @@
-//! Where records wait: batches on their way to a sink, in a queue that is bounded in bytes.
+//! The buffers: batches on their way to a sink, in a queue that is bounded in bytes.
 
 mod batch;
 mod queue;

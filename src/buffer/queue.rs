@@ -1,4 +1,4 @@
-//! The queue before a sink: bounded in bytes, in order.
+//! The queue in front of a sink: bounded in bytes, in order.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Batch;
 
-/// A queue that holds at most `bytes` of batches, waiting or with the sink.
+/// Creates a queue that holds at most `bytes` of batches. Batches that the sink has taken but not resolved count too.
 pub fn queue(bytes: usize) -> (Sender, Receiver) {
     // Each batch also takes a slot: a bound on the count of tiny batches.
     let (sender, receiver) = mpsc::channel(1024);
@@ -21,7 +21,7 @@ pub fn queue(bytes: usize) -> (Sender, Receiver) {
     (Sender { room: Arc::clone(&room), limit, channel: sender, closed }, Receiver { room, channel: receiver })
 }
 
-/// The end that the pipeline fills.
+/// The sending end, which the pipeline fills.
 #[derive(Clone, Debug)]
 pub struct Sender {
     room: Arc<Semaphore>,
@@ -30,19 +30,19 @@ pub struct Sender {
     closed: CancellationToken,
 }
 
-/// The end that a sink's worker empties.
+/// The receiving end, which the worker of a sink empties.
 #[derive(Debug)]
 pub struct Receiver {
     room: Arc<Semaphore>,
     channel: mpsc::Receiver<Batch>,
 }
 
-/// What [`Receiver::receive`] found.
+/// Result of [`Receiver::receive`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received {
     /// At least one batch.
     Batches,
-    /// None in the time, or the thread was unparked.
+    /// No batch came in time, or the thread was unparked.
     Nothing,
     /// Every sender is gone and the queue is empty.
     Closed,
@@ -58,8 +58,8 @@ pub struct Room<'q> {
 // === impl Sender ===
 
 impl Sender {
-    /// Waits for room for `size` bytes; a batch larger than the queue waits until the queue is empty. `None` when the
-    /// sink is gone, or the queue is closed.
+    /// Waits for room for `size` bytes; a batch larger than the queue waits until the queue is empty. Returns `None` if
+    /// the sink is gone, or the queue is closed.
     pub async fn room(&self, size: usize) -> Option<Room<'_>> {
         let room = async {
             let permit = Arc::clone(&self.room).acquire_many_owned(self.clamp(size)).await.ok()?;
@@ -73,30 +73,30 @@ impl Sender {
         }
     }
 
-    /// What closes the queue: then nobody waits for room any more. The sink's thread cannot always say so itself,
-    /// because the kernel may hold it up in a write.
+    /// Returns the token that closes the queue: after its cancellation, no sender waits for room any more. The thread
+    /// of the sink cannot always close the queue itself, because the kernel may block it in a write.
     pub fn closing(&self) -> CancellationToken {
         self.closed.clone()
     }
 
-    /// Room for `size` bytes if there is any now.
+    /// Returns room for `size` bytes if it is available now.
     pub fn try_room(&self, size: usize) -> Option<Room<'_>> {
         let permit = Arc::clone(&self.room).try_acquire_many_owned(self.clamp(size)).ok()?;
         let slot = self.channel.try_reserve().ok()?;
         Some(Room { permit, slot })
     }
 
-    /// Whether the sink is gone, and takes no more.
+    /// Returns true if the sink is gone, and takes no more batches.
     pub fn is_closed(&self) -> bool {
         self.channel.is_closed()
     }
 
-    /// Whether somebody waits for room, or has to: no byte or no slot is left.
+    /// Returns true if a sender waits for room, or would have to: no byte or no slot is left.
     pub fn is_full(&self) -> bool {
         self.room.available_permits() == 0 || self.channel.capacity() == 0
     }
 
-    /// How many bytes it holds, waiting or with the sink.
+    /// Returns how many bytes the queue holds, including batches that the sink has taken but not resolved.
     pub fn held(&self) -> usize {
         (self.limit as usize).saturating_sub(self.room.available_permits())
     }
@@ -109,7 +109,7 @@ impl Sender {
 // === impl Room ===
 
 impl Room<'_> {
-    /// Puts the batch at the end of the queue.
+    /// Appends the batch to the queue.
     pub fn send(self, mut batch: Batch) {
         batch.hold(self.permit);
         self.slot.send(batch);
@@ -119,8 +119,8 @@ impl Room<'_> {
 // === impl Receiver ===
 
 impl Receiver {
-    /// Appends up to `most` batches to `batches`; if there is none, parks the thread until one comes, and no longer
-    /// than `time`. Whoever unparks the thread ends the wait early.
+    /// Appends up to `most` batches to `batches`. If the queue is empty, parks the thread until a batch comes, for at
+    /// most `time`. A thread that unparks this one ends the wait early.
     pub fn receive(&mut self, batches: &mut VecDeque<Batch>, most: usize, time: Duration) -> Received {
         let first = match self.channel.try_recv() {
             Ok(batch) => batch,
@@ -138,12 +138,12 @@ impl Receiver {
         Received::Batches
     }
 
-    /// Whether there is room for so many `bytes` now.
+    /// Returns true if there is room for `bytes` now.
     pub fn has_room(&self, bytes: usize) -> bool {
         self.room.available_permits() >= bytes
     }
 
-    /// Lets no sender put in more. What is in the queue can still be received.
+    /// Keeps senders from adding batches. Batches in the queue can still be received.
     pub fn close(&mut self) {
         self.channel.close();
     }
@@ -155,7 +155,7 @@ impl Receiver {
         if now.is_ready() || time.is_zero() {
             return now;
         }
-        // A wake between the poll and this line is kept by the thread, so the wait ends at once.
+        // A wake-up between the poll and this line is remembered by the thread, so the wait ends at once.
         thread::park_timeout(time);
         self.channel.poll_recv(&mut context)
     }

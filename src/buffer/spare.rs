@@ -1,5 +1,5 @@
-//! Buffers that are used again: of a new one, the kernel has to give every page anew, which costs more than the records
-//! in it.
+//! Buffers that are reused: for a new buffer, the kernel has to provide every page again, which costs more than the
+//! records in it.
 
 use std::mem;
 use std::ops::Deref;
@@ -8,16 +8,16 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::encode::Buffer;
 use crate::poison;
 
-/// So many buffers are kept at most.
+/// Maximum number of buffers that are kept.
 const KEPT: usize = 4;
-/// No larger buffer is kept, in bytes: those of a read of 64 KiB are smaller.
+/// Maximum size of a buffer that is kept, in bytes: those of a read of 64 KiB are smaller.
 const LARGEST: usize = 1024 * 1024;
 
-/// Buffers whose records are delivered. Clones are the same.
+/// Buffers whose records are delivered. Clones share the same buffers.
 #[derive(Clone, Debug, Default)]
 pub struct Spare(Arc<Mutex<Vec<Buffer>>>);
 
-/// The bytes of encoded records, whose buffer is used again after the last of them is delivered.
+/// The bytes of encoded records, whose buffer is reused after the last record is delivered.
 #[derive(Debug)]
 pub struct Lines {
     bytes: Buffer,
@@ -27,7 +27,8 @@ pub struct Lines {
 // === impl Spare ===
 
 impl Spare {
-    /// An empty buffer for about `size` bytes. It is at most twice as large: nothing counts what it has to spare.
+    /// Returns an empty buffer for about `size` bytes. A reused buffer is at most twice as large, because nothing
+    /// counts its unused part.
     pub fn lines(&self, size: usize) -> Lines {
         let mut kept = self.kept();
         let fitting = kept.iter().position(|buffer| (size..=size * 2).contains(&buffer.capacity()));
@@ -52,18 +53,18 @@ impl Spare {
 // === impl Lines ===
 
 impl Lines {
-    /// The buffer, to append to.
+    /// Returns the buffer, to append to.
     pub const fn bytes(&mut self) -> &mut Buffer {
         &mut self.bytes
     }
 
-    /// The memory that it holds, in bytes.
+    /// Returns the memory that the buffer holds, in bytes.
     pub const fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
 
-    /// Gives back what it has to spare, if that is more than what it holds: it would lie idle for as long as the
-    /// slowest sink takes.
+    /// Releases the unused part of the buffer if it is larger than the used part: it would lie idle until the slowest
+    /// sink is done.
     pub fn shrink(&mut self) {
         if self.bytes.capacity() > self.bytes.len() * 2 {
             self.bytes.shrink();
@@ -87,7 +88,7 @@ impl Deref for Lines {
 
 impl Drop for Lines {
     fn drop(&mut self) {
-        // What is small costs little to have anew, and would take the place of a large one.
+        // A small buffer is cheap to allocate, and would take the place of a large one.
         if let Some(spare) = &self.spare
             && (LARGEST / 16..=LARGEST).contains(&self.bytes.capacity())
         {

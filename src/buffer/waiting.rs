@@ -1,16 +1,16 @@
-//! Who waits for room in a queue.
+//! The sources that wait for room in a queue.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::poison;
 use crate::record::Origin;
 
-/// The sources that wait for room in one queue, with the number of their reads that do. Only a read that has to wait,
-/// which is slow anyway, takes the lock.
+/// The sources that wait for room in one queue, each with the number of its waiting reads. Only a read that has to
+/// wait, which is slow anyway, takes the lock.
 #[derive(Debug, Default)]
 pub struct Waiting(Mutex<Vec<(Arc<Origin>, usize)>>);
 
-/// A read that waits, until it is dropped.
+/// A guard: the read counts as waiting until the guard is dropped.
 #[derive(Debug)]
 pub struct Waits<'w> {
     waiting: &'w Waiting,
@@ -20,7 +20,7 @@ pub struct Waits<'w> {
 // === impl Waiting ===
 
 impl Waiting {
-    /// A read of `origin` waits from now on.
+    /// Counts a read of `origin` as waiting from now on.
     pub fn enter<'w>(&'w self, origin: &'w Arc<Origin>) -> Waits<'w> {
         let mut sources = self.sources();
         match sources.iter_mut().find(|(other, _)| Arc::ptr_eq(other, origin)) {
@@ -30,7 +30,7 @@ impl Waiting {
         Waits { waiting: self, origin }
     }
 
-    /// The names of the sources that wait.
+    /// Returns the names of the waiting sources.
     pub fn names(&self) -> Vec<String> {
         self.sources().iter().map(|(origin, _)| origin.name.clone()).collect()
     }

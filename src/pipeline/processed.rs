@@ -7,13 +7,14 @@ use crate::buffer::Batch;
 use crate::ledger::Reason;
 use crate::record::Origin;
 
-/// What one read gave for each sink of the pipeline that processed it. What is neither sent nor offered is dropped by
-/// the stop, whose end may abort the task that waits.
+/// The batches of one read, one for each sink of the pipeline that processed it. Batches that are neither sent nor
+/// offered are dropped with the reason [`Reason::Shutdown`], because the end of the shutdown may abort the task that
+/// waits.
 #[must_use]
 #[derive(Debug)]
 pub struct Processed<'p> {
     pipeline: &'p Pipeline,
-    /// For each outlet of the pipeline; `None` where it takes nothing of the read.
+    /// Batch for each outlet of the pipeline; `None` if the outlet takes nothing of the read.
     batches: Vec<Option<Batch>>,
 }
 
@@ -22,8 +23,8 @@ impl<'p> Processed<'p> {
         Self { pipeline, batches }
     }
 
-    /// Waits, for the source `origin`, for room in each queue. A batch that has no room when `deadline` resolves is
-    /// dropped for the reason that it gives.
+    /// Sends each batch as soon as its queue has room; the source `origin` counts as waiting meanwhile. A batch without
+    /// room when `deadline` resolves is dropped for the reason that `deadline` returns.
     pub async fn send(mut self, origin: &Arc<Origin>, deadline: impl Future<Output = Reason>) {
         let mut deadline = std::pin::pin!(deadline);
         let mut over = None;
@@ -49,8 +50,8 @@ impl<'p> Processed<'p> {
         }
     }
 
-    /// Puts each batch into its queue if there is room now. Otherwise it drops the batch, and tells `dropped` the sink
-    /// and the number of records.
+    /// Puts each batch into its queue if there is room now. Otherwise drops the batch, and passes the sink and the
+    /// number of records to `dropped`.
     pub fn offer(mut self, mut dropped: impl FnMut(&str, u64)) {
         for (outlet, slot) in self.pipeline.outlets.iter().zip(&mut self.batches) {
             let Some(batch) = slot.take() else { continue };

@@ -1,4 +1,4 @@
-//! What `postrider spool` does.
+//! The commands of `postrider spool`.
 
 use std::fs;
 use std::io::{self, Write};
@@ -12,7 +12,7 @@ use super::quarantine::QUARANTINE;
 use super::storage::{Disk, LOCK, Storage};
 use crate::time::Timestamp;
 
-/// What a segment holds.
+/// Contents of a segment.
 #[derive(Debug, Default)]
 struct Summary {
     base: u64,
@@ -25,40 +25,40 @@ struct Summary {
     missing_records: u64,
 }
 
-/// What [`verify`] found.
+/// Result of [`verify`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verified {
-    /// The segment files that were read.
+    /// Number of segment files that were read.
     pub segments: usize,
-    /// The records in them.
+    /// Number of records in the segment files.
     pub records: u64,
-    /// The places that are damaged.
+    /// Number of damaged places.
     pub damages: u64,
 }
 
-/// What [`ls`] found damaged.
+/// Damage that [`ls`] found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Listed {
-    /// Bytes that hold no record that can be read.
+    /// Bytes that hold no readable record.
     pub damaged_bytes: u64,
-    /// Records that are missing.
+    /// Number of missing records.
     pub missing_records: u64,
 }
 
-/// What [`rm`] deletes, or has deleted.
+/// Files and records that [`rm`] deletes, or has deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Removal {
-    /// The segment files.
+    /// Number of segment files.
     pub segments: usize,
-    /// Records in them that are not acknowledged.
+    /// Records in the segment files that are not acknowledged.
     pub pending: u64,
-    /// The bytes of all files.
+    /// Bytes of all files.
     pub bytes: u64,
-    /// Files that are none of a spool; they stay, and so does the directory.
+    /// Names of files that do not belong to a spool. These files stay, and the directory stays with them.
     pub left: Vec<String>,
 }
 
-/// Lists the segments of a spool, and what is pending.
+/// Lists the segments of a spool and the pending records.
 pub fn ls(path: &Path, out: &mut impl Write) -> Result<Listed, InspectError> {
     let view = View::open(path)?;
     let (summaries, missing_at_end) = summaries(&view)?;
@@ -98,7 +98,8 @@ pub fn ls(path: &Path, out: &mut impl Write) -> Result<Listed, InspectError> {
     Ok(Listed { damaged_bytes: damaged, missing_records: missing })
 }
 
-/// Writes the lines of the pending records, or with `all` of every record; says what was skipped to `notes`.
+/// Writes the lines of the pending records, or with `all` of every record, to `out`; reports what was skipped to
+/// `notes`.
 pub fn cat(path: &Path, all: bool, out: &mut impl Write, notes: &mut impl Write) -> Result<(), InspectError> {
     let view = View::open(path)?;
     let after = if all { 0 } else { view.acknowledged() };
@@ -106,7 +107,7 @@ pub fn cat(path: &Path, all: bool, out: &mut impl Write, notes: &mut impl Write)
     view.walk(after, |found| match found {
         Found::Record(record) if record.seq > after => Ok(out.write_all(record.line)?),
         Found::Damage(damage) => {
-            // The records are what matters here.
+            // A failed note is ignored: the records matter more.
             let _ = writeln!(notes, "{damage}");
             Ok(())
         }
@@ -115,7 +116,7 @@ pub fn cat(path: &Path, all: bool, out: &mut impl Write, notes: &mut impl Write)
     Ok(out.flush()?)
 }
 
-/// Reads everything, and lists what is damaged.
+/// Reads the whole spool and lists the damage.
 pub fn verify(path: &Path, out: &mut impl Write) -> Result<Verified, InspectError> {
     let view = View::open(path)?;
     let mut verified = Verified::default();
@@ -138,7 +139,7 @@ pub fn verify(path: &Path, out: &mut impl Write) -> Result<Verified, InspectErro
     Ok(verified)
 }
 
-/// Deletes a spool that no process has; without `yes` it says what would be deleted.
+/// Deletes a spool that no process uses; without `yes`, returns what would be deleted.
 pub fn rm(path: &Path, yes: bool) -> Result<Removal, InspectError> {
     let view = View::open(path)?;
     let mut disk = Disk::new(path);
@@ -177,7 +178,7 @@ pub fn rm(path: &Path, yes: bool) -> Result<Removal, InspectError> {
         removal.bytes += size;
         disk.unlink(&name).map_err(failed(&disk, "delete", &name))?;
     }
-    // If something else is in there, it stays, and is named below.
+    // The directory stays if it holds other files, and is named below then.
     let _ = fs::remove_dir(path.join(QUARANTINE));
     disk.unlink(LOCK).map_err(failed(&disk, "delete", LOCK))?;
     for entry in fs::read_dir(path).map_err(failed(&disk, "read", ""))? {
@@ -191,7 +192,7 @@ pub fn rm(path: &Path, yes: bool) -> Result<Removal, InspectError> {
     Ok(removal)
 }
 
-/// What each segment holds, and how many records are missing behind the last.
+/// Returns what each segment holds, and how many records are missing after the last segment.
 fn summaries(view: &View) -> Result<(Vec<Summary>, u64), InspectError> {
     let acknowledged = view.acknowledged();
     let mut summaries: Vec<Summary> = Vec::new();

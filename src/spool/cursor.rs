@@ -1,13 +1,13 @@
-//! The cursor: how far the records of a spool are acknowledged, kept over a restart and a crash.
+//! The cursor: how far the records of a spool are acknowledged; it survives a restart and a crash.
 //!
-//! A file of two slots, 4096 bytes apart so that no device writes both at once. They are written in turn, each with a
-//! generation and a checksum; the valid one of the higher generation counts. A slot that is torn leaves the other,
-//! which lags and never leads.
+//! The file has two slots, 4096 bytes apart so that no device writes both at once. They are written in turn, each with
+//! a generation and a checksum; the valid slot with the higher generation counts. If one slot is torn, the other
+//! remains: it may lag behind, but is never ahead.
 //!
-//! Behind them stands the durable mark: the number of the last record that is durable, with a checksum. Each commit
-//! writes it, and no sync waits for it: the page cache keeps it when the process is killed. After a crash of the
-//! machine the slots tell the number of the last save instead. Whichever is higher counts: a segment that ends before
-//! it has lost records.
+//! After the slots stands the durable mark: the number of the last durable record, with a checksum. Each commit writes
+//! the mark, and no sync waits for it: the page cache keeps it when the process is killed. After a crash of the
+//! machine, the slots give the number of the last save instead. The higher number counts: a segment that ends before it
+//! has lost records.
 
 use std::io::{self, IoSlice};
 
@@ -17,42 +17,42 @@ use super::storage::{Mode, Storage};
 use super::{Position, write_all};
 use crate::crash::{crash_point, fault_point};
 
-/// The name of the file.
+/// Name of the file.
 pub(super) const CURSOR: &str = "cursor";
-/// The size of the file in bytes.
+/// Size of the file in bytes.
 pub(super) const SIZE: usize = 3 * DISTANCE as usize;
 
-/// How each slot begins.
+/// First bytes of a slot.
 const MAGIC: [u8; 8] = *b"PRCURSR2";
-/// How a slot of the first version begins: it does not say which record is durable.
+/// First bytes of a slot of the first version, which does not say which record is durable.
 const OLD_MAGIC: [u8; 8] = *b"PRCURSOR";
-/// How the durable mark begins.
+/// First bytes of the durable mark.
 const MARK_MAGIC: [u8; 8] = *b"PRMARKED";
 
 const SLOT: usize = 52;
 const OLD_SLOT: usize = 44;
 const MARK: usize = 20;
 const DISTANCE: u64 = 4096;
-/// Where the durable mark stands.
+/// Offset of the durable mark.
 const MARK_OFFSET: u64 = 2 * DISTANCE;
 
-/// What a slot says.
+/// Contents of a slot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Cursor {
     generation: u64,
     /// All records up to this number are acknowledged.
     pub(super) acknowledged: u64,
-    /// A place that no record that is not acknowledged lies before.
+    /// Every record before this position is acknowledged.
     pub(super) position: Position,
-    /// The last record that was durable when this was saved; 0 if that is not known.
+    /// Number of the last record that was durable when this was saved; 0 if it is not known.
     pub(super) durable: u64,
 }
 
-/// What was found at the start.
+/// Cursor found at the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Loaded {
     Missing,
-    /// Neither slot can be believed.
+    /// Neither slot is valid.
     Damaged,
     Cursor(Cursor),
 }
@@ -64,7 +64,7 @@ pub(super) struct CursorFile<F> {
     generation: u64,
 }
 
-/// Why the cursor could not be saved.
+/// Reason why the cursor could not be saved.
 #[derive(Debug)]
 pub(super) enum SaveError {
     Write(io::Error),
@@ -78,7 +78,7 @@ pub(super) fn load<S: Storage>(storage: &S) -> io::Result<Loaded> {
     Ok(newest.map_or(Loaded::Damaged, Loaded::Cursor))
 }
 
-/// The highest number that is known to have been durable; 0 if none is known.
+/// Returns the highest number that is known to have been durable; 0 if none is known.
 pub(super) fn load_durable<S: Storage>(storage: &S) -> io::Result<u64> {
     let Some(file) = open(storage)? else { return Ok(0) };
     let saved = slots(storage, &file).into_iter().flatten().map(|cursor| cursor.durable);
@@ -100,31 +100,31 @@ fn slots<S: Storage>(storage: &S, file: &S::File) -> [Option<Cursor>; 2] {
     })
 }
 
-/// What cannot be read is as bad as what cannot be believed.
+/// Reads `N` bytes. A read error counts like damage: both give `None`.
 fn read<S: Storage, const N: usize>(storage: &S, file: &S::File, offset: u64) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     (storage.read_at(file, &mut bytes, offset).unwrap_or(0) == N).then_some(bytes)
 }
 
 impl<F> CursorFile<F> {
-    /// Opens the file, or makes it; its slots are as [`load`] found them.
+    /// Opens or creates the file; its slots are as [`load`] found them.
     pub(super) fn open<S: Storage<File = F>>(storage: &S, loaded: Loaded) -> io::Result<Self> {
         let generation = if let Loaded::Cursor(cursor) = loaded { cursor.generation } else { 0 };
         let file = match storage.open(CURSOR, Mode::Write) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => storage.open(CURSOR, Mode::Create)?,
             file => file?,
         };
-        // All of its blocks are there from now on, so a full disk does not hold up the cursor.
+        // All blocks of the file are allocated now, so that a full disk does not block the cursor.
         if !matches!(loaded, Loaded::Cursor(_)) {
             write_all(storage, &file, &mut [IoSlice::new(&[0; SIZE])], 0)?;
         } else if read::<S, 1>(storage, &file, SIZE as u64 - 1).is_none() {
-            // The first version had no mark. Without room for it, the slots have to do.
+            // The first version had no mark. If there is no room for it, the slots are enough.
             let _ = write_all(storage, &file, &mut [IoSlice::new(&[0; DISTANCE as usize])], MARK_OFFSET);
         }
         Ok(Self { file, generation })
     }
 
-    /// Notes which record is the last that is durable, without a sync. If this fails, less is known after a crash.
+    /// Writes the number of the last durable record, without a sync. If the write fails, less is known after a crash.
     pub(super) fn mark<S: Storage<File = F>>(&self, storage: &S, durable: u64) {
         let mark = encode_mark(durable);
         let _ = write_all(storage, &self.file, &mut [IoSlice::new(&mark)], MARK_OFFSET);
@@ -171,7 +171,7 @@ fn encode_mark(durable: u64) -> [u8; MARK] {
     mark
 }
 
-/// Ends `bytes` with the checksum of what stands before it.
+/// Writes the checksum of the bytes before it to the end of `bytes`.
 fn seal(bytes: &mut [u8]) {
     if let Some((body, crc)) = bytes.split_last_chunk_mut::<4>() {
         *crc = crc32c(body).to_le_bytes();
@@ -192,7 +192,7 @@ fn decode_mark(mark: &[u8; MARK]) -> Option<u64> {
     numbers(mark, MARK_MAGIC).map(|[durable]| durable)
 }
 
-/// The numbers between `magic` and the checksum, if both are right.
+/// Returns the numbers between `magic` and the checksum, if both are right.
 fn numbers<const N: usize>(bytes: &[u8], magic: [u8; 8]) -> Option<[u64; N]> {
     let (body, crc) = bytes.split_last_chunk()?;
     if body[..8] != magic || u32::from_le_bytes(*crc) != crc32c(body) {

@@ -1,45 +1,45 @@
-//! What can go wrong with a spool, told apart by what its owner does then.
+//! Errors of a spool, grouped by how the caller must react.
 
 use std::io;
 use std::path::PathBuf;
 
 use nix::errno::Errno;
 
-/// Why a spool could not do what it was asked.
+/// Reason why an operation on a spool failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// There is no room. Nothing is lost: what was to be written is kept, and the call may be repeated when there is
-    /// room.
+    /// There is no room. Nothing is lost: the records to be written are kept, and the call may be repeated when there
+    /// is room.
     #[error("the spool {} is full: {limit}", path.display())]
     Full {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
-        /// What it has no room by.
+        /// Limit that was reached.
         limit: Limit,
     },
-    /// Something that may pass: too many open files, a permission. Nothing is lost, and the call may be repeated.
+    /// A temporary failure: too many open files, a permission. Nothing is lost, and the call may be repeated.
     #[error("cannot {act} {}: {reason}", path.display())]
     Retry {
-        /// What was being done.
+        /// Operation that failed.
         act: &'static str,
-        /// To which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why not.
+        /// Cause of the failure.
         reason: String,
     },
-    /// A sync failed: what was written may or may not be on the disk, and no second sync would tell. The process must
-    /// end (exit code 74) without acknowledging any of it, and read the disk again at its next start. Every further
-    /// call fails with this too.
+    /// A sync failed: the written bytes may or may not be on the disk, and a second sync would not tell. The process
+    /// must end (exit code 74) without acknowledging any of them, and read the disk again at its next start. Every
+    /// further call fails with this error too.
     #[error("cannot sync {}: {reason}; what was written to it may be lost", path.display())]
     Fatal {
-        /// The file or the directory.
+        /// Path of the file or the directory.
         path: PathBuf,
-        /// Why not.
+        /// Cause of the failure.
         reason: String,
     },
 }
 
-/// What a full spool has no room by.
+/// Limit that a full spool has reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Limit {
     /// The limit of the spool itself.
@@ -49,12 +49,12 @@ pub enum Limit {
         else { String::new() }
     )]
     MaxSize {
-        /// The limit.
+        /// Limit in bytes.
         bytes: u64,
-        /// What copies of damage take of it beyond their share.
+        /// Bytes that copies of damage take beyond their share.
         quarantine: u64,
     },
-    /// The file system would be left with less than it shall keep.
+    /// The free space of the file system would fall below its minimum.
     #[error("its file system would have less than {0} bytes left")]
     FreeSpace(u64),
     /// The file system is full.
@@ -65,43 +65,43 @@ pub enum Limit {
     Quota,
 }
 
-/// Why a spool could not be opened.
+/// Reason why a spool could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Another process has it.
+    /// Another process uses the spool.
     #[error(
         "the spool {} is in use{}; only one process of Postrider may have it", 
         path.display(),
         process.map(|process| format!(" by process {process}")).unwrap_or_default()
     )]
     Locked {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
-        /// The process, if it could be found out.
+        /// Id of the process, if it is known.
         process: Option<u32>,
     },
     /// A later version of Postrider wrote it, and this one cannot read it.
     #[error("{} is of version {version} of the spool's files; use the Postrider that wrote it", path.display())]
     Newer {
-        /// The segment file.
+        /// Path of the segment file.
         path: PathBuf,
-        /// Its version.
+        /// Version of the file.
         version: u32,
     },
     /// The directory or a file in it cannot be used.
     #[error("cannot {act} {}: {source}", path.display())]
     Io {
-        /// What was being done.
+        /// Operation that failed.
         act: &'static str,
-        /// To which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why not.
+        /// Cause of the failure.
         source: io::Error,
     },
 }
 
 impl Error {
-    /// What an error in a write or another change of a file means: no room, or something that may pass.
+    /// Converts an error of a write, or of another change of a file: no room, or a temporary failure.
     pub(super) fn of_write(act: &'static str, directory: &std::path::Path, name: &str, error: &io::Error) -> Self {
         let limit = match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::ENOSPC) => Limit::Disk,

@@ -13,33 +13,33 @@
 //! payload: id 16 | timestamp in ms 8 | route length 4 | key length 4 | route | key | line
 //! ```
 //!
-//! The header has a checksum of its own, so that the length can be believed when the payload cannot: then just this
-//! record is skipped, and its number is known. The magic of a record has bytes that UTF-8 never has, so no line
-//! contains it.
+//! The header has a checksum of its own, so that the length can be trusted even if the payload is damaged: only this
+//! record is then skipped, and its number is known. The magic of a record contains bytes that never occur in UTF-8, so
+//! no line contains it.
 
 use crc32c::{crc32c, crc32c_append};
 
 use super::{Entry, Record};
 use crate::record::RecordId;
 
-/// The bytes before the first record of a segment.
+/// Bytes before the first record of a segment.
 pub(super) const SEGMENT_HEADER: usize = 32;
-/// The bytes of a record before its payload.
+/// Bytes of a record before its payload.
 pub(super) const RECORD_HEADER: usize = 28;
-/// How a record begins.
+/// First bytes of a record.
 pub(super) const RECORD_MAGIC: [u8; 4] = [0xff, b'P', b'R', 0xfe];
-/// How a segment begins.
+/// First bytes of a segment.
 pub(super) const SEGMENT_MAGIC: [u8; 8] = *b"PRSPOOL\n";
-/// The longest payload. A length above it is none that was written.
+/// Maximum length of a payload. A greater length in a header is damage.
 pub(super) const MAX_PAYLOAD: usize = 1 << 30;
 
 const VERSION: u32 = 1;
 const HAS_KEY: u32 = 1;
-/// The bytes of a payload before its route.
+/// Bytes of a payload before its route.
 const FIXED: usize = 32;
 const SUFFIX: &str = ".seg";
 
-/// What stands before a payload, once its checksum is right.
+/// Header of a record, whose checksum is verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RecordHeader {
     pub(super) payload: usize,
@@ -49,28 +49,28 @@ pub(super) struct RecordHeader {
     payload_crc: u32,
 }
 
-/// Why the header of a segment is not believed.
+/// Reason why the header of a segment is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BadHeader {
-    /// Its magic, its checksum or its length is wrong.
+    /// The magic, the checksum or the length of the header is wrong.
     Damaged,
     /// A later version of Postrider wrote it.
     Newer(u32),
 }
 
-/// The name of the segment whose first record has the number `base`.
+/// Returns the name of the segment whose first record has the number `base`.
 pub(super) fn segment_name(base: u64) -> String {
     format!("{base:020}{SUFFIX}")
 }
 
-/// The base of the segment with this name, if it is one's.
+/// Returns the base of the segment with this name; `None` if it is not the name of a segment.
 pub(super) fn segment_base(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(SUFFIX)?;
     let plain = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
     plain.then(|| digits.parse().ok()).flatten()
 }
 
-/// The header of the segment whose first record has the number `base`.
+/// Returns the header of the segment whose first record has the number `base`.
 pub(super) fn segment_header(base: u64) -> [u8; SEGMENT_HEADER] {
     let mut header = [0; SEGMENT_HEADER];
     header[..8].copy_from_slice(&SEGMENT_MAGIC);
@@ -81,7 +81,7 @@ pub(super) fn segment_header(base: u64) -> [u8; SEGMENT_HEADER] {
     header
 }
 
-/// Whether `bytes` begin with the header of the segment with this base.
+/// Checks that `bytes` begin with the header of the segment with this base.
 pub(super) fn check_segment_header(bytes: &[u8], base: u64) -> Result<(), BadHeader> {
     let header: &[u8; SEGMENT_HEADER] = bytes.first_chunk().ok_or(BadHeader::Damaged)?;
     if header[..8] != SEGMENT_MAGIC || u32_at(header, 28) != crc32c(&header[..28]) {
@@ -94,7 +94,7 @@ pub(super) fn check_segment_header(bytes: &[u8], base: u64) -> Result<(), BadHea
     }
 }
 
-/// The bytes that `entry` takes in a segment.
+/// Returns how many bytes `entry` takes in a segment.
 pub(super) fn record_size(entry: &Entry<'_>) -> usize {
     RECORD_HEADER + FIXED + entry.route.len() + entry.key.map_or(0, str::len) + entry.line.len()
 }
@@ -126,7 +126,7 @@ pub(super) fn push_record(out: &mut Vec<u8>, seq: u64, entry: &Entry<'_>, size: 
 }
 
 impl RecordHeader {
-    /// What `bytes` begin with, if that is the header of a record.
+    /// Returns the header at the start of `bytes`, if it is the header of a record.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let header: &[u8; RECORD_HEADER] = bytes.first_chunk()?;
         let crc = u32_at(header, 20);
@@ -138,7 +138,7 @@ impl RecordHeader {
         Some(Self { payload, seq, flags, crc, payload_crc: u32_at(header, 24) })
     }
 
-    /// The record with this payload, if nothing of it is damaged.
+    /// Returns the record with this payload, unless it is damaged.
     pub(super) fn record<'p>(&self, payload: &'p [u8]) -> Option<Record<'p>> {
         if crc32c_append(self.crc, payload) != self.payload_crc {
             return None;
@@ -170,9 +170,9 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a record takes {bytes} bytes in the spool, which holds none of more than {most}")]
 pub struct TooLong {
-    /// What it takes.
+    /// Size of the record in bytes.
     pub bytes: u64,
-    /// What the longest may take.
+    /// Maximum size of a record in bytes.
     pub most: u64,
 }
 

@@ -11,16 +11,16 @@ use super::storage::{Mode, Storage};
 use super::{Entry, Segment, Spool, write_all};
 use crate::crash::crash_point;
 
-/// So much memory is kept from one group to the next.
+/// Maximum number of bytes of memory that are kept from one group to the next.
 const KEPT: usize = 4 << 20;
 
-/// Records that are not written yet, by the segment that they go to.
+/// Records that are not written yet, grouped by their segment.
 #[derive(Debug)]
 pub(super) struct Groups<F> {
     waiting: VecDeque<Group<F>>,
-    /// The number of the next record.
+    /// Number of the next record.
     next_seq: u64,
-    /// The size that the last segment has when all is written; `None`: the next record begins a new one.
+    /// Size of the last segment once all groups are written; `None` if the next record starts a new segment.
     tail: Option<u64>,
     spare: Vec<u8>,
 }
@@ -30,15 +30,15 @@ pub(super) struct Groups<F> {
 struct Group<F> {
     first: u64,
     last: u64,
-    /// They begin a segment.
+    /// True if the records start a new segment.
     begins: bool,
-    /// That segment, once it is made.
+    /// File of the new segment, once it is created.
     made: Option<F>,
     bytes: Vec<u8>,
 }
 
 impl<F> Groups<F> {
-    /// None; the next record has the number `next_seq`, and goes to the end of a segment that is `tail` long.
+    /// Starts empty: the next record gets the number `next_seq` and goes to the end of a segment of `tail` bytes.
     pub(super) const fn new(next_seq: u64, tail: Option<u64>) -> Self {
         Self { waiting: VecDeque::new(), next_seq, tail, spare: Vec::new() }
     }
@@ -69,12 +69,12 @@ impl<F> Groups<F> {
         seq
     }
 
-    /// The bytes of the first group, and whether it begins a segment.
+    /// Returns the bytes of the first group, and whether it starts a new segment.
     fn first(&self) -> Option<(u64, bool)> {
         self.waiting.front().map(|group| (group.size(), group.begins))
     }
 
-    /// What waits begins a new segment, because the last one goes.
+    /// Starts a new segment for the waiting records: the current one is about to be deleted.
     fn begin(&mut self) {
         let Some(first) = self.waiting.front_mut() else { return self.tail = None };
         first.begins = true;
@@ -84,7 +84,7 @@ impl<F> Groups<F> {
         }
     }
 
-    /// The first group is durable.
+    /// Removes the first group, which is durable.
     fn done(&mut self) {
         if let Some(mut group) = self.waiting.pop_front()
             && group.bytes.capacity() <= KEPT
@@ -102,13 +102,13 @@ impl<F> Group<F> {
 }
 
 impl<S: Storage> Spool<S> {
-    /// Takes a record into the group that the next [`commit`](Self::commit) writes, and returns its number. Until then
-    /// it is in memory alone: do not let [`Figures::buffered_bytes`](super::Figures::buffered_bytes) grow without
+    /// Adds a record to the group that the next [`commit`](Self::commit) writes, and returns its number. Until then the
+    /// record is only in memory: do not let [`Figures::buffered_bytes`](super::Figures::buffered_bytes) grow without
     /// bound.
     ///
     /// # Errors
     ///
-    /// The record is longer than [`Spool::longest_record`]. It is not taken.
+    /// [`TooLong`] if the record is longer than [`Spool::longest_record`]. The record is not added.
     pub fn append(&mut self, entry: &Entry<'_>) -> Result<u64, TooLong> {
         let (size, most) = (record_size(entry), self.longest_record());
         if size as u64 > most {
@@ -119,19 +119,19 @@ impl<S: Storage> Spool<S> {
         Ok(seq)
     }
 
-    /// The bytes that the longest record may take, with its route, its key and some 60 bytes more.
+    /// Returns the maximum size of a record in bytes, including its route, its key and some 60 bytes more.
     pub fn longest_record(&self) -> u64 {
         let most = self.settings.largest_segment().saturating_sub(SEGMENT_HEADER as u64);
         most.min((RECORD_HEADER + MAX_PAYLOAD) as u64)
     }
 
-    /// Makes everything appended durable: one write and one fdatasync, or one of each for each segment that it goes to.
-    /// When this returns, all of it can be read, and is there after any crash.
+    /// Makes all appended records durable, with one write and one fdatasync for each segment that they go to. When this
+    /// returns, all of them can be read, and they survive any crash.
     ///
     /// # Errors
     ///
     /// [`Error::Full`] and [`Error::Retry`]: the first of the records may be durable, as [`durable`](Self::durable)
-    /// says; the others are kept, and the next call tries again. [`Error::Fatal`]: the process must end.
+    /// tells; the others are kept, and the next call tries again. [`Error::Fatal`]: the process must end.
     pub fn commit(&mut self) -> Result<(), Error> {
         self.check()?;
         let before = self.durable_next;
@@ -159,8 +159,8 @@ impl<S: Storage> Spool<S> {
         Ok(())
     }
 
-    /// What is acknowledged takes room too, for as long as its segment is written on: if nothing else is there, deletes
-    /// all. False: there is nothing to delete.
+    /// Deletes all segments if every record is acknowledged: acknowledged records in a segment that is still being
+    /// written take room too. Returns false if there is nothing to delete.
     fn recycle(&mut self) -> Result<bool, Error> {
         let drained = self.acknowledged + 1 >= self.durable_next && !self.segments.is_empty();
         if drained {

@@ -1,4 +1,4 @@
-//! Looking at a spool without changing it, and without its lock: also while a process has it.
+//! Inspecting a spool without a change to it and without its lock, even while a process uses it.
 
 use std::io;
 use std::ops::Range;
@@ -14,43 +14,43 @@ use super::scan::{Scanner, Step};
 use super::storage::{Disk, LOCK, Mode, Storage};
 use super::{Record, Segment};
 
-/// Why a spool could not be looked at, or deleted.
+/// Reason why a spool could not be inspected or deleted.
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
-    /// The directory is there, and none.
+    /// The directory exists, but is not a spool.
     #[error("{} is not a spool: there is neither a segment file nor a cursor of Postrider in it", .0.display())]
     NotASpool(PathBuf),
     /// A later version of Postrider wrote it.
     #[error("{} is of version {version} of the spool's files; use the Postrider that wrote it", path.display())]
     Newer {
-        /// The segment file.
+        /// Path of the segment file.
         path: PathBuf,
-        /// Its version.
+        /// Version of the file.
         version: u32,
     },
-    /// A process has it, and it would be changed.
+    /// A process uses the spool that is to be changed.
     #[error(
         "the spool {} is in use{}; stop that first",
         path.display(),
         process.map(|process| format!(" by process {process}")).unwrap_or_default()
     )]
     InUse {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
-        /// The process, if it could be found out.
+        /// Id of the process, if it is known.
         process: Option<u32>,
     },
     /// The directory or a file in it cannot be used.
     #[error("cannot {act} {}: {source}", path.display())]
     Io {
-        /// What was being done.
+        /// Operation that failed.
         act: &'static str,
-        /// To which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why not.
+        /// Cause of the failure.
         source: io::Error,
     },
-    /// What was found cannot be written out.
+    /// The result cannot be written out.
     #[error("cannot write to the standard output: {0}")]
     Output(#[from] io::Error),
 }
@@ -63,13 +63,13 @@ pub(super) struct View {
     pub(super) cursor: Loaded,
     /// All records up to this number were durable before the segments were listed.
     pub(super) durable: u64,
-    /// The process that has it.
+    /// Id of the process that uses the spool.
     pub(super) process: Option<u32>,
-    /// The files in quarantine, and their bytes.
+    /// Number of files in quarantine, and their bytes.
     pub(super) quarantine: (usize, u64),
 }
 
-/// What lies in a spool.
+/// An item found in a spool.
 #[derive(Debug)]
 pub(super) enum Found<'f> {
     /// A segment begins.
@@ -78,12 +78,12 @@ pub(super) enum Found<'f> {
     Damage(Damage),
 }
 
-/// Something that is not as it should be.
+/// A damaged place in a spool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Damage {
-    /// The file.
+    /// Name of the file.
     pub(super) name: String,
-    /// The bytes of it.
+    /// Range of the damaged bytes in the file.
     pub(super) bytes: Range<u64>,
     pub(super) kind: Kind,
 }
@@ -98,11 +98,11 @@ pub(super) enum Kind {
     Noise,
     /// A record of this number, which cannot have been written there.
     Misplaced(u64),
-    /// What lies behind the last record of the last segment.
+    /// Bytes after the last record of the last segment.
     Tail,
-    /// Before this file or place, records of these numbers should be.
+    /// Records of these numbers are missing before this file or position.
     Missing(Range<u64>),
-    /// Behind this place, at the end of the spool, records of these numbers should be.
+    /// Records of these numbers are missing after this position, at the end of the spool.
     MissingAtEnd(Range<u64>),
     /// The cursor.
     Cursor(&'static str),
@@ -146,9 +146,11 @@ impl View {
     /// Lists the files of the spool in `path`.
     pub(super) fn open(path: &Path) -> Result<Self, InspectError> {
         let disk = Disk::new(path);
-        // What was durable before the list is in it; what a running process writes meanwhile need not be.
+        // The list contains all that was durable before it was made; it need not contain what a running process writes
+        // meanwhile.
         let durable = cursor::load_durable(&disk).map_err(failed(&disk, "read", CURSOR))?;
-        // The cursor after the list: what a running process has deleted before that is behind it, and is not missed.
+        // The cursor is read after the list: segments that a running process deleted before the list lie before the
+        // cursor, and do not count as missing.
         let files = disk.list("").map_err(failed(&disk, "read", ""))?;
         let cursor = cursor::load(&disk).map_err(failed(&disk, "read", CURSOR))?;
         let segment = |(name, size): &(String, u64)| Some(Segment { base: segment_base(name)?, size: *size });
@@ -162,7 +164,7 @@ impl View {
         Ok(Self { segments, cursor, durable, process: process(&disk), quarantine, disk })
     }
 
-    /// Up to which number all is acknowledged.
+    /// Returns the number up to which all records are acknowledged.
     pub(super) fn acknowledged(&self) -> u64 {
         match self.cursor {
             Loaded::Cursor(cursor) => cursor.acknowledged,
@@ -170,7 +172,7 @@ impl View {
         }
     }
 
-    /// What is wrong with the cursor.
+    /// Returns the damage of the cursor.
     pub(super) fn cursor_damage(&self) -> Option<Damage> {
         let what = match self.cursor {
             Loaded::Cursor(_) => return None,
@@ -180,7 +182,7 @@ impl View {
         Some(Damage { name: CURSOR.to_owned(), bytes: 0..0, kind: Kind::Cursor(what) })
     }
 
-    /// Reads all segments that hold records above `after`, and shows what is in them, in order.
+    /// Reads all segments that hold records above `after`, and hands what they hold to `found`, in order.
     pub(super) fn walk(
         &self,
         after: u64,
@@ -194,7 +196,7 @@ impl View {
             let following = segments.get(at + 1).map(|segment| segment.base);
             self.walk_segment(*segment, following, &mut next, &mut found)?;
         }
-        // What a running process has deleted meanwhile is acknowledged.
+        // Records that a running process has deleted meanwhile are acknowledged.
         let now = cursor::load(&self.disk).map_err(failed(&self.disk, "read", CURSOR))?;
         let acknowledged = if let Loaded::Cursor(cursor) = now { cursor.acknowledged } else { self.acknowledged() };
         let missing = next.max(acknowledged.saturating_add(1))..self.durable.saturating_add(1);
@@ -283,7 +285,7 @@ impl View {
             if following.is_none() {
                 damage.kind = Kind::Tail;
                 if self.process.is_some() {
-                    // It is just being written.
+                    // The process is still writing it.
                     return Ok(());
                 }
             }
@@ -304,8 +306,8 @@ pub(super) fn failed(disk: &Disk, act: &'static str, name: &str) -> impl Fn(io::
     move |source| InspectError::Io { act, path: path.clone(), source }
 }
 
-/// The process that has the lock, as the kernel says. To try the lock would keep a process from starting that comes
-/// just then.
+/// Returns the process that holds the lock, as the kernel tells. A try to take the lock could keep a process from
+/// starting at that moment.
 fn process(disk: &Disk) -> Option<u32> {
     let inode = fs::metadata(disk.path().join(LOCK)).ok()?.ino().to_string();
     let Ok(locks) = fs::read_to_string("/proc/locks") else {

@@ -5,10 +5,10 @@
 //!                                        fdatasync
 //! ```
 //!
-//! One thread owns a [`Spool`]; nothing in it waits but for the disk. What [`Spool::commit`] has returned for is there
-//! after any crash of the process or the machine, in order, until it is acknowledged; what is acknowledged may come
-//! again after a crash. `docs/spool.md` tells the operator of the files and what they promise; `format.rs` of their
-//! bytes.
+//! One thread owns a [`Spool`], and its calls block only on the disk. When [`Spool::commit`] has returned, the
+//! committed records survive any crash of the process or the machine, in order, until they are acknowledged.
+//! Acknowledged records may be delivered again after a crash. `docs/spool.md` describes the files and their guarantees
+//! for the operator; `format.rs` describes their bytes.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -44,41 +44,43 @@ use group::Groups;
 use quarantine::Quarantine;
 use read::{Losses, Reader};
 
-/// How large a spool may grow, and what it does how often.
+/// Limits of a spool, and how often it writes its cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// A segment file is begun anew when it would become larger than so many bytes. A record that is larger gets a file
-    /// of its own. Not quite a quarter of [`max_size`](Self::max_size) at most.
+    /// Maximum size of a segment file in bytes: a record that would exceed it starts a new file. A larger record gets a
+    /// file of its own. The size is capped at slightly less than a quarter of [`max_size`](Self::max_size).
     pub segment_size: u64,
-    /// All files of the spool together take no more bytes than that: segments, the cursor and `quarantine/`, each
-    /// rounded up to the blocks of a file system.
+    /// Maximum size of all files of the spool together: segments, the cursor and `quarantine/`, each rounded up to the
+    /// blocks of a file system.
     pub max_size: u64,
-    /// The file system keeps so many bytes for others, for the cursor and for quarantine.
+    /// Minimum number of bytes that stay free on the file system, for others, for the cursor and for quarantine.
     pub free_space_floor: u64,
-    /// The cursor is written when so many records were acknowledged since the last time, at most; also when a segment
-    /// can be deleted, and by [`Spool::checkpoint`]. So many can come twice after a crash.
+    /// Maximum number of records that are acknowledged before the cursor is written again. It is also written when a
+    /// segment can be deleted, and by [`Spool::checkpoint`]. At most this number of records can be delivered twice
+    /// after a crash.
     pub cursor_records: u64,
 }
 
 /// A record on its way into the spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<'e> {
-    /// Its id.
+    /// Id of the record.
     pub id: RecordId,
-    /// Its time for the destination, in milliseconds since 1970: the earlier of `timestamp` and `received_at`.
+    /// Time under which the destination keeps the record, in milliseconds since 1970: the earlier of `timestamp` and
+    /// `received_at`.
     pub timestamp_ms: i64,
-    /// Its destination: a path or a topic; empty for a sink that has none.
+    /// Destination: a path or a topic; empty for a sink that has none.
     pub route: &'e str,
-    /// Its key, where it has one.
+    /// Key, if the record has one.
     pub key: Option<&'e str>,
-    /// Its line, with its LF.
+    /// Line of the record, with its LF.
     pub line: &'e [u8],
 }
 
-/// A record out of the spool: an [`Entry`] and its number.
+/// A record read from the spool: an [`Entry`] and its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'r> {
-    /// Its number in the spool. They rise; what is missing between two was lost.
+    /// Number in the spool. Numbers rise; a gap between two records means lost records.
     pub seq: u64,
     /// As in [`Entry`].
     pub id: RecordId,
@@ -92,38 +94,38 @@ pub struct Record<'r> {
     pub line: &'r [u8],
 }
 
-/// What a spool holds.
+/// Counts of what a spool holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
     /// Records that are durable and not acknowledged, without those that are known to be lost.
     pub pending_records: u64,
-    /// The bytes of the segment files that they lie in, from the first of them on, exact to some 64 KiB.
+    /// Bytes of the segment files from the first pending record on, exact to some 64 KiB.
     pub pending_bytes: u64,
     /// Records that wait for [`Spool::commit`].
     pub buffered_records: u64,
-    /// Their bytes, as they will be written.
+    /// Bytes that the buffered records will take on disk.
     pub buffered_bytes: u64,
-    /// Records that damage has taken, found since the start: their numbers are missing.
+    /// Records lost to damage that were found since the start: their numbers are missing.
     pub damaged_records: u64,
     /// Bytes of segment files that hold no record that can be read, found since the start.
     pub damaged_bytes: u64,
-    /// The bytes of all segment files.
+    /// Bytes of all segment files.
     pub disk_bytes: u64,
-    /// The segment files.
+    /// Number of segment files.
     pub segments: usize,
 }
 
-/// A spool in a directory, which no other process has meanwhile.
+/// A spool in a directory that no other process uses meanwhile.
 #[derive(Debug)]
 pub struct Spool<S: Storage = Disk> {
     storage: S,
     settings: Settings,
-    /// What is durable, the oldest first.
+    /// Durable segments, the oldest first.
     segments: VecDeque<Segment>,
-    /// The last of the segments, if it is open to be written on.
+    /// The last segment, if it is open for appending.
     active: Option<S::File>,
     groups: Groups<S::File>,
-    /// The number that the next record to be durable has, at least.
+    /// Lower bound of the number of the next record that becomes durable.
     durable_next: u64,
     reader: Reader<S::File>,
     losses: Losses,
@@ -131,35 +133,35 @@ pub struct Spool<S: Storage = Disk> {
     cursor: CursorFile<S::File>,
     /// All records up to this number are acknowledged.
     acknowledged: u64,
-    /// A place that no record that is not acknowledged lies before.
+    /// Every record before this position is acknowledged.
     acknowledged_to: Position,
-    /// What the cursor on disk says.
+    /// Contents of the cursor on disk.
     saved: Saved,
-    /// A sync that failed: nothing is tried any more.
+    /// Sync error: once set, every call fails with it.
     failed: Option<Error>,
-    /// The oldest timestamp, as it was when so much was acknowledged.
+    /// The acknowledged number for which the oldest timestamp was read, and that timestamp.
     oldest: Option<(u64, i64)>,
 }
 
-/// A segment file, as far as it is durable.
+/// The durable part of a segment file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Segment {
-    /// No record in it has a lower number.
+    /// Lower bound of the numbers of its records.
     base: u64,
     size: u64,
 }
 
-/// What the cursor on disk says.
+/// Contents of the cursor on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Saved {
     acknowledged: u64,
     durable: u64,
 }
 
-/// A place in the spool.
+/// A position in the spool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Position {
-    /// The segment. If there is none of this base, the next.
+    /// Base of the segment. If no segment has this base, the next segment is meant.
     base: u64,
     offset: u64,
 }
@@ -171,7 +173,7 @@ impl Default for Settings {
 }
 
 impl<S: Storage> Spool<S> {
-    /// What it holds now.
+    /// Returns what the spool holds now.
     pub fn figures(&self) -> Figures {
         let last = self.durable_next - 1;
         Figures {
@@ -186,17 +188,17 @@ impl<S: Storage> Spool<S> {
         }
     }
 
-    /// The number of the last record that is durable; 0 if there never was one.
+    /// Returns the number of the last durable record; 0 if there never was one.
     pub const fn durable(&self) -> u64 {
         self.durable_next - 1
     }
 
-    /// All records up to this number are acknowledged.
+    /// Returns the number up to which all records are acknowledged.
     pub const fn acknowledged(&self) -> u64 {
         self.acknowledged
     }
 
-    /// What the cursor should say.
+    /// Returns what the cursor should say.
     const fn state(&self) -> Saved {
         Saved { acknowledged: self.acknowledged, durable: self.durable() }
     }
@@ -211,7 +213,7 @@ impl<S: Storage> Spool<S> {
         behind.map(|segment| segment.size - if segment.base == base { offset.min(segment.size) } else { 0 }).sum()
     }
 
-    /// Remembers a sync that failed.
+    /// Stores a sync error and returns it.
     fn fail(&mut self, path: PathBuf, error: &io::Error) -> Error {
         let error = Error::Fatal { path, reason: error.to_string() };
         self.failed = Some(error.clone());

@@ -1,7 +1,7 @@
-//! Whose records wait in a spool: the kind of their sink, and where they were to go. Another kind of sink could not
+//! The owner of a spool: the kind of the sink, and the destination of its records. A sink of another kind could not
 //! deliver them.
 //!
-//! A file of text, for people too:
+//! The file is text, so that people can read it too:
 //!
 //! ```text
 //! kind = kafka
@@ -9,8 +9,8 @@
 //! crc32c = 1a2b3c4d
 //! ```
 //!
-//! The checksum is that of the lines before it. A file that is damaged, or is not there because an older Postrider made
-//! the spool, says nothing, and the spool opens.
+//! The checksum covers the lines before it. A file that is damaged, or missing because an older Postrider created the
+//! spool, names no owner, and the spool opens.
 
 use std::io::{self, IoSlice};
 use std::path::Path;
@@ -22,14 +22,14 @@ use super::inspect::{Found, View};
 use super::storage::{Mode, Storage};
 use super::{Spool, write_all};
 
-/// The name of the file.
+/// Name of the file.
 pub(super) const OWNER: &str = "owner";
-/// A longer file is not believed.
+/// Maximum length of the file in bytes. A longer file is not trusted.
 const LONGEST: usize = 4096;
-/// A destination of more characters is cut.
+/// Maximum length of a destination in characters; a longer one is cut.
 const LONGEST_DESTINATION: usize = 1000;
 
-/// Whose a spool is.
+/// The owner of a spool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     kind: String,
@@ -37,18 +37,18 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// A sink of this kind, and where its records go, in words.
+    /// Describes a sink of this kind, and in words where its records go.
     pub fn new(kind: &str, destination: &str) -> Self {
         let line = destination.chars().take(LONGEST_DESTINATION).map(|c| if c.is_control() { ' ' } else { c });
         Self { kind: kind.to_owned(), destination: line.collect() }
     }
 
-    /// The kind of the sink: `kafka`.
+    /// Returns the kind of the sink, such as `kafka`.
     pub fn kind(&self) -> &str {
         &self.kind
     }
 
-    /// Where its records go, in words.
+    /// Returns where its records go, in words.
     pub fn destination(&self) -> &str {
         &self.destination
     }
@@ -69,7 +69,7 @@ impl Owner {
     }
 }
 
-/// Reads whose the spool is, if that can be told.
+/// Reads the owner of the spool, if it can be read.
 pub(super) fn load<S: Storage>(storage: &S) -> Option<Owner> {
     let file = storage.open(OWNER, Mode::Read).ok()?;
     let mut bytes = [0; LONGEST];
@@ -77,8 +77,8 @@ pub(super) fn load<S: Storage>(storage: &S) -> Option<Owner> {
     Owner::decode(&bytes[..read])
 }
 
-/// Whose records wait in the spool at `path`, if their sink is of another kind than `kind`. `None` also if there is no
-/// spool, or it can't be read now.
+/// Returns the owner of the spool at `path` if records wait there and their sink is of another kind than `kind`. `None`
+/// also if there is no spool, or it cannot be read now.
 pub fn left_by_another(path: &Path, kind: &str) -> Option<Owner> {
     let view = View::open(path).ok()?;
     let owner = load(&view.disk).filter(|owner| owner.kind != kind)?;
@@ -96,16 +96,16 @@ pub fn left_by_another(path: &Path, kind: &str) -> Option<Owner> {
 }
 
 impl<S: Storage> Spool<S> {
-    /// Whose records wait in it, as far as that was said.
+    /// Returns the owner of the records in the spool, if it is known.
     pub fn owner(&self) -> Option<Owner> {
         load(&self.storage)
     }
 
-    /// Says whose records wait in it from now on, and makes that durable.
+    /// Sets the owner of the records in the spool from now on, and makes it durable.
     ///
     /// # Errors
     ///
-    /// The file can't be written.
+    /// The file cannot be written.
     pub fn set_owner(&mut self, owner: &Owner) -> Result<(), OpenError> {
         let storage = &self.storage;
         if load(storage).as_ref() == Some(owner) {

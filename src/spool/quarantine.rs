@@ -1,4 +1,4 @@
-//! Quarantine: a copy of what could not be read, because its segment will be deleted.
+//! Quarantine: copies of damaged bytes, because their segment will be deleted.
 
 use std::io::{self, IoSlice};
 use std::path::PathBuf;
@@ -12,16 +12,16 @@ use super::storage::{Mode, Storage};
 use super::{Position, write_all};
 use crate::throttle::{Owner, Throttle};
 
-/// The directory in the spool's.
+/// Name of the directory inside the directory of the spool.
 pub(super) const QUARANTINE: &str = "quarantine";
-/// The copies of damage, and the count of it.
+/// The copies of damaged bytes, and their count.
 #[derive(Debug)]
 pub(super) struct Quarantine<F> {
-    /// What all copies take on the disk; `None` if their directory is not there.
+    /// Bytes that all copies take on the disk; `None` if their directory does not exist.
     kept: Option<u64>,
-    /// What they may take.
+    /// Maximum number of bytes that all copies may take on the disk.
     most: u64,
-    /// Damage before this place has been counted.
+    /// Damage before this position is counted.
     counted: Position,
     damaged_bytes: u64,
     open: Option<Copy<F>>,
@@ -33,15 +33,15 @@ pub(super) struct Quarantine<F> {
 struct Copy<F> {
     name: String,
     file: F,
-    /// Where the damage begins.
+    /// Position where the damage begins.
     start: Position,
-    /// Where it ends, as far as it is known.
+    /// Offset where the damage ends, as far as it is known.
     end: u64,
     synced: bool,
 }
 
 impl<F> Quarantine<F> {
-    /// Looks how much there is.
+    /// Finds out the size of the existing copies.
     pub(super) fn new<S: Storage<File = F>>(storage: &S, most: u64) -> Self {
         let kept = storage.list(QUARANTINE).ok().map(|files| files.iter().map(|(_, size)| on_disk(*size)).sum());
         let what = format!("damage in the spool {} skipped", storage.path().display());
@@ -49,7 +49,7 @@ impl<F> Quarantine<F> {
         Self { kept, most, counted: Position::default(), damaged_bytes: 0, open: None, throttle }
     }
 
-    /// What all copies take on the disk.
+    /// Returns how many bytes all copies take on the disk.
     pub(super) fn on_disk(&self) -> u64 {
         self.kept.unwrap_or(0)
     }
@@ -58,12 +58,12 @@ impl<F> Quarantine<F> {
         self.damaged_bytes
     }
 
-    /// Keeps the `bytes` at `offset` of the segment `base`, which will be cut off. Says whether a copy was made.
+    /// Copies the `bytes` at `offset` of the segment `base`, which will be cut off. Returns true if a copy was made.
     pub(super) fn keep<S: Storage<File = F>>(&mut self, storage: &S, base: u64, offset: u64, bytes: &[u8]) -> bool {
         self.copy(storage, Position { base, offset }, bytes).is_ok()
     }
 
-    /// The `bytes` at `offset` of the segment `base` are damaged: counts and keeps them, once.
+    /// Counts and copies, once, the damaged `bytes` at `offset` of the segment `base`.
     pub(super) fn add<S: Storage<File = F>>(&mut self, storage: &S, base: u64, offset: u64, bytes: &[u8]) {
         let place = Position { base, offset };
         if place < self.counted {
@@ -93,7 +93,7 @@ impl<F> Quarantine<F> {
         Ok(())
     }
 
-    /// Copies, and says to which file.
+    /// Copies `bytes` and returns the path of the copy.
     fn copy<S: Storage<File = F>>(&mut self, storage: &S, place: Position, bytes: &[u8]) -> io::Result<PathBuf> {
         if self.kept.is_none() {
             storage.create_directory(QUARANTINE)?;

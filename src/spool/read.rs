@@ -1,4 +1,4 @@
-//! Reading: the durable records in order, past whatever is damaged.
+//! Reading: the durable records in order, with damage skipped.
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,54 +15,55 @@ use super::storage::{Mode, Storage};
 use super::{Position, Record, Spool};
 use crate::throttle::{Owner, Throttle};
 
-/// So many bytes are looked at in one call that are not handed on, at most: damage, and what is acknowledged already.
+/// Maximum number of bytes that one call reads without handing them on: damage, and records that are already
+/// acknowledged.
 const SCAN: u64 = 1 << 20;
-/// The places that an acknowledgement can move the cursor to are so many bytes apart, or further.
+/// Minimum distance in bytes between the positions to which an acknowledgement can move the cursor.
 const BETWEEN_MARKS: u64 = 64 << 10;
 
-/// How a call of [`Spool::read`] ended.
+/// Result of a call of [`Spool::read`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// There may be more.
+    /// More records may follow.
     More,
     /// Every record that is durable has been read.
     End,
 }
 
-/// Where the next record is read.
+/// Read position in the spool.
 #[derive(Debug)]
 pub(super) struct Reader<F> {
     position: Position,
-    /// The number that the next record should have.
+    /// Expected number of the next record.
     next: u64,
-    /// The number of the last record that was handed on.
+    /// Number of the last record that was handed on.
     handed_on: u64,
     scanner: Scanner,
     open: Option<(u64, F)>,
     marks: VecDeque<Mark>,
 }
 
-/// A place between two records, up to which all may be acknowledged.
+/// A position between two records up to which all records may be acknowledged.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
-    /// The last record before it that was handed on.
+    /// Number of the last record before it that was handed on.
     handed_on: u64,
-    /// The number that the record behind it should have.
+    /// Expected number of the record after it.
     next: u64,
     position: Position,
 }
 
-/// Numbers of records that are lost.
+/// Numbers of lost records.
 #[derive(Debug)]
 pub(super) struct Losses {
     records: u64,
-    /// Losses up to this number have been counted.
+    /// Losses up to this number are counted.
     counted: u64,
-    /// Those that are not acknowledged, without the ones below.
+    /// Losses that are not acknowledged, without those `at_end`.
     ahead: VecDeque<Range<u64>>,
-    /// Those that are missing at the end, which were known when the spool was opened.
+    /// Records missing at the end, known since the spool was opened.
     at_end: Range<u64>,
-    /// How many of them are not acknowledged.
+    /// Number of those `at_end` that are not acknowledged.
     at_end_ahead: u64,
     throttle: Throttle,
 }
@@ -70,7 +71,7 @@ pub(super) struct Losses {
 // === impl Losses ===
 
 impl Losses {
-    /// Those `at_end` alone, in the spool at `path`; what lies up to the number `counted` is none of them.
+    /// Starts with only the losses `at_end`, in the spool at `path`; numbers up to `counted` are never counted as lost.
     pub(super) fn new(counted: u64, at_end: Range<u64>, path: &Path) -> Self {
         let records = at_end.end - at_end.start;
         let what = format!("records of the spool {} are lost to damage", path.display());
@@ -82,19 +83,19 @@ impl Losses {
         self.records
     }
 
-    /// How many of them are not acknowledged.
+    /// Returns how many of the lost records are not acknowledged.
     pub(super) fn ahead(&self) -> u64 {
         self.ahead.iter().map(|range| range.end - range.start).sum::<u64>() + self.at_end_ahead
     }
 
-    /// The numbers from `first` to before `end` are missing.
+    /// Counts the numbers from `first` to before `end` as missing.
     fn add(&mut self, first: u64, end: u64, path: &Path) {
         let first = first.max(self.counted + 1);
         if first >= end {
             return;
         }
         self.counted = end - 1;
-        // Those at the end are counted already.
+        // Losses at the end are counted already.
         for range in [first..end.min(self.at_end.start), first.max(self.at_end.end)..end] {
             if !range.is_empty() {
                 self.lose(range, path);
@@ -114,7 +115,7 @@ impl Losses {
         }
     }
 
-    /// What lies up to the number `acknowledged` is over.
+    /// Forgets the losses up to the number `acknowledged`.
     pub(super) fn forget(&mut self, acknowledged: u64) {
         while let Some(first) = self.ahead.front_mut() {
             if first.end > acknowledged + 1 {
@@ -130,7 +131,7 @@ impl Losses {
 // === impl Reader ===
 
 impl<F> Reader<F> {
-    /// Begins behind what is acknowledged.
+    /// Starts after the acknowledged records.
     pub(super) fn new(acknowledged: u64, position: Position) -> Self {
         Self {
             position,
@@ -142,7 +143,7 @@ impl<F> Reader<F> {
         }
     }
 
-    /// Notes its place, or moves the last note to it.
+    /// Adds a mark at the read position, or moves the last mark there.
     fn mark(&mut self) {
         let mark = Mark { handed_on: self.handed_on, next: self.next, position: self.position };
         let count = self.marks.len();
@@ -156,8 +157,8 @@ impl<F> Reader<F> {
         }
     }
 
-    /// The place up to which all is acknowledged, if another than at the last call: with the number of the last record
-    /// before it.
+    /// Returns the position up to which all is acknowledged and the number of the last record before it, if a mark was
+    /// passed since the last call.
     pub(super) fn settle(&mut self, acknowledged: u64) -> Option<(u64, Position)> {
         let mut settled = None;
         let mut to = acknowledged;
@@ -171,17 +172,17 @@ impl<F> Reader<F> {
         settled
     }
 
-    /// The last record that may be acknowledged.
+    /// Returns the number of the last record that may be acknowledged.
     pub(super) const fn handed_on(&self) -> u64 {
         self.handed_on
     }
 
-    /// Closes the file of a segment that is deleted.
+    /// Closes the file of a segment before it is deleted.
     pub(super) fn close(&mut self, base: u64) {
         self.open.take_if(|(open, _)| *open == base);
     }
 
-    /// Goes on at the segment `base`, if it is not there yet. Gives the numbers that it passes by.
+    /// Continues at the segment `base`, unless the reader is past it already. Returns the numbers that it skips.
     pub(super) fn pass_by(&mut self, base: u64) -> Range<u64> {
         let first = self.next.min(base);
         if first < base {
@@ -201,13 +202,13 @@ impl<F> Reader<F> {
 // === impl Spool ===
 
 impl<S: Storage> Spool<S> {
-    /// Hands the next durable records to `take`, in order: at least one if there is any, and others until they are
-    /// `limit` bytes. Damage is skipped, counted, and copied to `quarantine/`; of that, one call does a bounded part,
-    /// so it may hand on nothing and still say [`Progress::More`].
+    /// Hands the next durable records to `take`, in order: at least one if there is any, and more until `limit` bytes
+    /// are reached. Damage is skipped, counted, and copied to `quarantine/`. One call handles a bounded amount of
+    /// damage, so it may hand on nothing and still return [`Progress::More`].
     ///
     /// # Errors
     ///
-    /// [`Error::Retry`] when a file cannot be opened or read now; what was handed on before is handed on.
+    /// [`Error::Retry`] if a file cannot be opened or read now; records handed on before the error stay handed on.
     pub fn read(&mut self, limit: usize, mut take: impl FnMut(Record<'_>)) -> Result<Progress, Error> {
         self.check()?;
         let (mut left, mut budget) = (limit.max(1), SCAN);
@@ -216,7 +217,7 @@ impl<S: Storage> Spool<S> {
             match self.step(&mut left, &mut budget, &mut take) {
                 Ok(true) => {}
                 Ok(false) => {
-                    // What is durable and does not lie there is lost.
+                    // Durable records that were not found are lost.
                     self.losses.add(self.reader.next, self.durable_next, self.storage.path());
                     self.reader.next = self.reader.next.max(self.durable_next);
                     progress = Ok(Progress::End);
@@ -236,14 +237,14 @@ impl<S: Storage> Spool<S> {
         progress
     }
 
-    /// Reads on at the first record that is not acknowledged: all that is handed on and not acknowledged comes again.
-    /// An acknowledgement that is still on its way for such a record counts only when it has been read again.
+    /// Moves back to the first record that is not acknowledged: records that were handed on without being acknowledged
+    /// are read again. A pending acknowledgement of such a record counts only after the record has been read again.
     pub fn rewind(&mut self) {
         self.reader = Reader::new(self.acknowledged, self.acknowledged_to);
     }
 
-    /// Passes by what is durable and not read: its owner has it in memory still, and acknowledges it as if it had been
-    /// read.
+    /// Skips the durable records that were not read: the caller still has them in memory and acknowledges them as if
+    /// they had been read.
     pub fn skip(&mut self) {
         let Some(last) = self.segments.back().copied() else { return };
         (self.reader.next, self.reader.handed_on) = (self.durable_next, self.durable_next - 1);
@@ -251,16 +252,17 @@ impl<S: Storage> Spool<S> {
         self.reader.mark();
     }
 
-    /// Whether every durable record has been read.
+    /// Returns true if every durable record has been read.
     pub fn is_read(&self) -> bool {
         self.reader.next >= self.durable_next
     }
 
-    /// The timestamp of the oldest record that is not acknowledged; `None` if there is none, or damage lies before it.
+    /// Returns the timestamp of the oldest record that is not acknowledged; `None` if there is none, or damage lies
+    /// before it.
     ///
     /// # Errors
     ///
-    /// [`Error::Retry`] when its file cannot be read now.
+    /// [`Error::Retry`] if its file cannot be read now.
     pub fn oldest_timestamp_ms(&mut self) -> Result<Option<i64>, Error> {
         if self.acknowledged + 1 >= self.durable_next {
             return Ok(None);
@@ -285,7 +287,8 @@ impl<S: Storage> Spool<S> {
         Ok(oldest)
     }
 
-    /// The timestamp of the first record from `position` on that is not acknowledged, if it is not far.
+    /// Returns the timestamp of the first record from `position` on that is not acknowledged, if it lies within
+    /// [`SCAN`] bytes.
     fn peek(&self, position: Position, end: u64) -> io::Result<Option<i64>> {
         let file = self.storage.open(&segment_name(position.base), Mode::Read)?;
         let mut scanner = Scanner::default();
@@ -303,13 +306,13 @@ impl<S: Storage> Spool<S> {
         Ok(None)
     }
 
-    /// The index of the segment of `position`, or of the one behind it.
+    /// Returns the index of the segment of `position`, or of the next segment.
     fn find(&self, position: Position) -> Option<usize> {
         let index = self.segments.partition_point(|segment| segment.base < position.base);
         (index < self.segments.len()).then_some(index)
     }
 
-    /// Reads one thing. False: there is nothing more.
+    /// Reads one record or one piece of damage. Returns false at the end.
     fn step(&mut self, left: &mut usize, budget: &mut u64, take: &mut impl FnMut(Record<'_>)) -> Result<bool, Error> {
         let Some(index) = self.find(self.reader.position) else { return Ok(false) };
         let segment = self.segments[index];
@@ -340,7 +343,7 @@ impl<S: Storage> Spool<S> {
                     *left = left.saturating_sub(bytes.len());
                     take(record);
                 } else {
-                    // One that is acknowledged, or one that stands where it cannot have been written.
+                    // The record is acknowledged already, or stands where it cannot have been written.
                     if record.seq > self.acknowledged {
                         damage(bytes);
                     }
@@ -361,7 +364,7 @@ impl<S: Storage> Spool<S> {
                 *budget = budget.saturating_sub(scanner.at() - start);
             }
             Ok(Step::End) => {
-                // The file is shorter than it was.
+                // The file has become shorter.
                 reader.position.offset = segment.size;
                 return Ok(true);
             }
@@ -371,14 +374,15 @@ impl<S: Storage> Spool<S> {
         Ok(true)
     }
 
-    /// Goes to the first byte of a segment.
+    /// Moves to the first byte of a segment.
     fn enter(&mut self, base: u64) {
         self.losses.add(self.reader.next, base, self.storage.path());
         self.reader.next = self.reader.next.max(base);
         self.reader.go(Position { base, offset: 0 });
     }
 
-    /// Has the segment at which the reader stands open. False: it is gone, and the reader stands behind it.
+    /// Opens the segment of the read position. Returns false if the file is gone; the reader then stands after the
+    /// segment.
     fn open_segment(&mut self, base: u64, size: u64) -> Result<bool, Error> {
         if self.reader.open.as_ref().is_some_and(|(open, _)| *open == base) {
             return Ok(true);
@@ -394,7 +398,7 @@ impl<S: Storage> Spool<S> {
         let position = self.reader.position;
         self.reader.scanner.seek(position.offset);
         if position.offset == 0 {
-            // Its records are read whether it is right or not; a wrong one is damage like any other.
+            // Records are read even if the header is wrong: a wrong header is damage like any other.
             let header = self.reader.scanner.header(&self.storage, &file, base, size);
             let _ = header.map_err(|error| self.unreadable(base, &error))?;
         }

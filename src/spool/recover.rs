@@ -1,4 +1,4 @@
-//! Opening: what a crash has left is made whole, by reading no more than the last segment.
+//! Opening: repairs the spool after a crash, and reads only the last segment for it.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,64 +15,63 @@ use super::storage::{LOCK, Mode, Storage};
 use super::{Position, Saved, Segment, Settings, Spool};
 use crate::crash::crash_point;
 
-/// What was found when a spool was opened.
+/// State of a spool when it was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovery {
-    /// The cursor.
+    /// State of the cursor.
     pub cursor: CursorState,
-    /// What was cut off the last segment: a write that a crash has torn.
+    /// Bytes cut off the last segment: a write that a crash interrupted.
     pub torn: Option<TornTail>,
-    /// Segments that were acknowledged before a crash kept them from being deleted; they are deleted now.
+    /// Number of acknowledged segments that a crash kept from being deleted; they are deleted now.
     pub leftovers: usize,
-    /// Records that were durable, and are missing at the end: they are lost to damage.
+    /// Durable records that are missing at the end: they are lost to damage.
     pub missing: u64,
-    /// Records that wait to be read, as far as numbers tell before they are.
+    /// Pending records, as far as their numbers tell before they are read.
     pub pending_records: u64,
-    /// The bytes of segment files that they lie in.
+    /// Bytes of the segment files in which the pending records lie.
     pub pending_bytes: u64,
 }
 
-/// What the cursor was worth when a spool was opened.
+/// State of the cursor when a spool was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CursorState {
     /// There was no spool.
     New,
-    /// It is where it was.
+    /// The cursor was found and is valid.
     Found,
-    /// There is none, but segments: all are read again, from the oldest.
+    /// The cursor is missing, but segments exist: all are read again, from the oldest.
     Missing,
-    /// Neither of its slots can be believed: likewise.
+    /// Neither slot is valid: all segments are read again, from the oldest.
     Damaged,
 }
 
-/// Bytes behind the last record.
+/// Bytes after the last record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TornTail {
-    /// The segment file.
+    /// Name of the segment file.
     pub segment: String,
-    /// Where they began.
+    /// Offset of the first of the bytes.
     pub offset: u64,
-    /// How many there were.
+    /// Number of bytes.
     pub bytes: u64,
-    /// Whether they are in `quarantine/`, and the segment is cut off before them. If they could not be copied, they
-    /// stay.
+    /// True if the bytes are copied to `quarantine/` and cut off the segment. Bytes that could not be copied stay.
     pub copied: bool,
 }
 
-/// What a segment ends with.
+/// End of a segment.
 struct Tail<F> {
     file: F,
     header: bool,
     records: bool,
-    /// Where the last record ends.
+    /// Offset of the end of the last record.
     end: u64,
-    /// The number of the next record.
+    /// Number of the next record.
     next: u64,
-    /// Where the last byte is that is not zero.
+    /// Offset after the last byte that is not zero.
     used: u64,
 }
 
-/// What was made of the last segments.
+/// Result of the check of the last segments.
 struct Last<F> {
     active: Option<F>,
     tail: Option<u64>,
@@ -105,12 +104,12 @@ impl fmt::Display for Recovery {
 }
 
 impl<S: Storage> Spool<S> {
-    /// Opens the spool in a directory, which is made if it is not there. Nothing that lies there keeps it from opening,
-    /// but the files of a later version. Reads the last segment; the others are read when their turn comes.
+    /// Opens the spool in a directory, which is created if it does not exist. No contents of the directory keep it from
+    /// opening, except files of a later version. Reads the last segment now; the others are read when their turn comes.
     ///
     /// # Errors
     ///
-    /// Another process has it, or the directory or a file in it cannot be used.
+    /// Another process uses the spool, or the directory or a file in it cannot be used.
     pub fn open(mut storage: S, settings: Settings) -> Result<(Self, Recovery), OpenError> {
         storage.create_directory("").map_err(failed(&storage, "make the directory", ""))?;
         lock(&mut storage)?;
@@ -131,7 +130,7 @@ impl<S: Storage> Spool<S> {
             Loaded::Missing | Loaded::Damaged => (oldest.saturating_sub(1), Position { base: oldest, offset: 0 }),
         };
         last.next_seq = last.next_seq.max(acknowledged + 1);
-        // Their numbers are not given again, so that each is counted once.
+        // The numbers of missing records are not used again, so that each is counted once.
         let missing = last.next_seq..last.next_seq.max(known + 1);
         last.next_seq = missing.end;
         if segments.iter().any(|segment| segment.base == position.base && segment.size < position.offset) {
@@ -146,7 +145,7 @@ impl<S: Storage> Spool<S> {
         storage.sync_directory("").map_err(failed(&storage, "sync", ""))?;
 
         let leftovers = segments.iter().skip(1).take_while(|segment| segment.base <= acknowledged + 1).count();
-        // Four fit, so that a full spool can be given back in parts.
+        // At least four segments fit, so that a full spool can be evicted in parts.
         let segment_size = settings.segment_size.min(settings.largest_segment() / 4);
         let settings = Settings { segment_size, ..settings };
         let mut spool = Self {
@@ -198,7 +197,7 @@ fn lock<S: Storage>(storage: &mut S) -> Result<(), OpenError> {
     }
 }
 
-/// The process that has the spool, as its lock file says.
+/// Returns the process that uses the spool, as its lock file says.
 pub(super) fn holder<S: Storage>(storage: &S) -> Option<u32> {
     let file = storage.open(LOCK, Mode::Read).ok()?;
     let mut text = [0; 16];
@@ -206,7 +205,7 @@ pub(super) fn holder<S: Storage>(storage: &S) -> Option<u32> {
     std::str::from_utf8(&text[..read]).ok()?.trim_end().parse().ok()
 }
 
-/// Cuts off what a crash has torn, and deletes segments at the end that hold nothing.
+/// Cuts off an interrupted write, and deletes empty segments at the end.
 fn examine_last<S: Storage>(
     storage: &S,
     segments: &mut VecDeque<Segment>,
@@ -225,7 +224,7 @@ fn examine_last<S: Storage>(
             last.torn = Some(torn);
             crash_point("after-quarantine");
             if !copied {
-                // It stays as it is, as damage; its name must not be given to another.
+                // The file stays as it is, as damage; its name must not be used for another segment.
                 last.next_seq = last.next_seq.max(segment.base + 1);
                 return Ok(last);
             }
@@ -240,7 +239,7 @@ fn examine_last<S: Storage>(
             storage.truncate(&tail.file, keep).map_err(failed(storage, "truncate", &name))?;
             crash_point("after-truncate");
         }
-        // Whoever wrote it may have died before it was synced.
+        // The process that wrote it may have died before the sync.
         storage.sync(&tail.file).map_err(failed(storage, "sync", &name))?;
         segment.size = keep;
         if tail.header {
@@ -285,7 +284,7 @@ fn examine<S: Storage>(storage: &S, segment: Segment, name: &str) -> Result<Tail
     }
 }
 
-/// Copies what lies behind the last record of a segment; says whether that could be done.
+/// Copies the bytes after the last record of a segment; returns true if that succeeded.
 fn quarantine_tail<S: Storage>(
     storage: &S,
     quarantine: &mut Quarantine<S::File>,

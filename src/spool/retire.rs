@@ -1,4 +1,4 @@
-//! Acknowledging: the cursor moves, and segments that nobody needs any more are deleted.
+//! Acknowledging: the cursor advances, and segments that are no longer needed are deleted.
 
 use std::io;
 use std::ops::Range;
@@ -11,13 +11,13 @@ use super::{Position, Spool};
 use crate::crash::crash_point;
 
 impl<S: Storage> Spool<S> {
-    /// All records that were read, up to the number `through`, are where they should be. They are not read again,
-    /// though they may be after a crash; segments that hold no other are deleted, after the cursor is durable.
+    /// Acknowledges the records that were read, up to the number `through`. They are not read again, except perhaps
+    /// after a crash. Segments that hold only acknowledged records are deleted once the cursor is durable.
     ///
     /// # Errors
     ///
     /// The acknowledgement counts in any case. [`Error::Full`] and [`Error::Retry`]: the cursor could not be written or
-    /// a segment not be deleted, which the next call tries again.
+    /// a segment could not be deleted; the next call tries again.
     pub fn acknowledge(&mut self, through: u64) -> Result<(), Error> {
         self.check()?;
         self.acknowledged = self.acknowledged.max(through.min(self.reader.handed_on()));
@@ -29,8 +29,8 @@ impl<S: Storage> Spool<S> {
         if deletable { self.retire(self.deletable()) } else { Ok(()) }
     }
 
-    /// Writes the cursor, if it lags: call it now and then, and before the process ends. It says what is acknowledged,
-    /// so that little comes twice, and what is durable, so that a loss at the end is noticed.
+    /// Writes the cursor if it lags; to be called now and then, and before the process ends. The acknowledged number
+    /// limits how much is delivered twice; the durable number shows a loss at the end.
     ///
     /// # Errors
     ///
@@ -51,8 +51,8 @@ impl<S: Storage> Spool<S> {
         }
     }
 
-    /// Gives up the oldest segment with all that is in it, for its room. Gives the numbers of those of its records that
-    /// were not read; `None` if there is no other segment than the last, which is written on.
+    /// Evicts the oldest segment with all its records to make room. Returns the numbers of its records that were not
+    /// read; `None` if only the last segment exists, which is still being written.
     ///
     /// # Errors
     ///
@@ -68,7 +68,7 @@ impl<S: Storage> Spool<S> {
         Ok(Some(unread))
     }
 
-    /// Moves the place of the cursor as far as acknowledgements allow.
+    /// Advances the position of the cursor as far as the acknowledgements allow.
     pub(super) fn settle(&mut self) {
         if let Some((acknowledged, position)) = self.reader.settle(self.acknowledged) {
             (self.acknowledged, self.acknowledged_to) = (acknowledged, position);
@@ -76,14 +76,14 @@ impl<S: Storage> Spool<S> {
         self.losses.forget(self.acknowledged);
     }
 
-    /// How many segments, from the oldest on, hold nothing that is not acknowledged; the last is kept, because it is
-    /// written on.
+    /// Returns how many of the oldest segments hold only acknowledged records; the last segment is kept because it is
+    /// still being written.
     fn deletable(&self) -> usize {
         let behind = self.segments.iter().skip(1);
         behind.take_while(|segment| segment.base <= self.acknowledged + 1).count()
     }
 
-    /// Deletes all segments; all that is in them is acknowledged.
+    /// Deletes all segments, whose records are all acknowledged.
     pub(super) fn retire_all(&mut self) -> Result<(), Error> {
         self.checkpoint()?;
         self.active = None;
@@ -92,7 +92,7 @@ impl<S: Storage> Spool<S> {
         Ok(())
     }
 
-    /// Deletes the oldest segments. The cursor on disk is behind them.
+    /// Deletes the oldest `count` segments. The cursor on disk is already past them.
     pub(super) fn retire(&mut self, count: usize) -> Result<(), Error> {
         crash_point("before-unlink");
         for _ in 0..count {

@@ -1,4 +1,4 @@
-//! Walking through a segment file: its records, and what is none.
+//! Scanning a segment file: its records, and the bytes that are no record.
 
 use std::io;
 
@@ -9,47 +9,47 @@ use super::Record;
 use super::format::{BadHeader, RECORD_HEADER, RECORD_MAGIC, RecordHeader, SEGMENT_HEADER, check_segment_header};
 use super::storage::Storage;
 
-/// The bytes of one read, where no record needs more.
+/// Bytes of one read, unless a record needs more.
 const CHUNK: usize = 256 << 10;
-/// What is read again by itself when a read fails: the sector of today's disks.
+/// Size of the piece that is read again alone after a read error: the sector size of today's disks.
 const SECTOR: usize = 4096;
 
-/// A place in a segment, and the bytes around it.
+/// A position in a segment, and the bytes around it.
 #[derive(Debug, Default)]
 pub(super) struct Scanner {
     buffer: Vec<u8>,
-    /// Where the buffer begins in the file.
+    /// Offset of the buffer in the file.
     start: u64,
     at: u64,
 }
 
-/// What lies at the place of a [`Scanner`], which then stands behind it.
+/// Item at the position of a [`Scanner`], which then moves past it.
 #[derive(Debug)]
 pub(super) enum Step<'s> {
     /// A record and its bytes.
     Record(Record<'s>, &'s [u8]),
-    /// Bytes that are no record, or the bytes of the record `seq` whose payload is damaged. More may follow that belong
-    /// to them.
+    /// Bytes that are no record, or the bytes of the record `seq` whose payload is damaged. More bytes of the same
+    /// damage may follow.
     Damage { bytes: &'s [u8], seq: Option<u64> },
-    /// Zeroes: allocated by the file system, and never written.
+    /// Zeroes: bytes that the file system allocated, and that were never written.
     Zeroes,
-    /// The file ends here, or what was to be scanned of it.
+    /// End of the file, or of the part to be scanned.
     End,
 }
 
 impl Scanner {
-    /// Goes to the byte `at`, of another file or the same, and forgets what it has read.
+    /// Moves to the byte `at` of the same or another file, and discards the buffer.
     pub(super) fn seek(&mut self, at: u64) {
         self.buffer.clear();
         (self.start, self.at) = (at, at);
     }
 
-    /// Where the next step begins.
+    /// Returns the offset where the next step begins.
     pub(super) const fn at(&self) -> u64 {
         self.at
     }
 
-    /// At the start of a file: goes behind the header of the segment `base`, if it is right.
+    /// Moves past the header of the segment `base`, if it is valid; to be called at the start of a file.
     pub(super) fn header<S: Storage>(
         &mut self,
         storage: &S,
@@ -65,7 +65,7 @@ impl Scanner {
         Ok(checked)
     }
 
-    /// Goes one step on, and not beyond `end`. A step that finds damage takes at most some 256 KiB of it, or one
+    /// Advances by one step, but not beyond `end`. A step that finds damage covers at most some 256 KiB of it, or one
     /// record.
     pub(super) fn next<S: Storage>(&mut self, storage: &S, file: &S::File, end: u64) -> io::Result<Step<'_>> {
         let left = end.saturating_sub(self.at);
@@ -93,13 +93,13 @@ impl Scanner {
         Ok(Step::Damage { bytes: self.take(damaged), seq: None })
     }
 
-    /// Goes a piece on, whatever lies there: its offset and its bytes, none at the end.
+    /// Advances by one piece, whatever it holds. Returns its offset and its bytes, which are empty at the end.
     pub(super) fn bytes<S: Storage>(&mut self, storage: &S, file: &S::File, end: u64) -> io::Result<(u64, &[u8])> {
         let size = self.fill(storage, file, CHUNK, end)?;
         Ok((self.at, self.take(size)))
     }
 
-    /// What is in the buffer from the place on.
+    /// Returns the buffered bytes from the position on.
     fn rest(&self) -> &[u8] {
         &self.buffer[(self.at - self.start) as usize..]
     }
@@ -110,7 +110,8 @@ impl Scanner {
         &self.buffer[from..from + bytes]
     }
 
-    /// Has `want` bytes in the buffer from the place on, or as many as there are before `end`; says how many.
+    /// Fills the buffer with `want` bytes from the position on, or with as many as there are before `end`; returns how
+    /// many.
     fn fill<S: Storage>(&mut self, storage: &S, file: &S::File, want: usize, end: u64) -> io::Result<usize> {
         let left = end.saturating_sub(self.at);
         let want = want.min(usize::try_from(left).unwrap_or(usize::MAX));
@@ -139,7 +140,7 @@ impl Scanner {
     }
 }
 
-/// Reads; a sector that the disk cannot read gives bytes that are no record and no zeroes.
+/// Reads; a sector that the disk cannot read is filled with bytes that are neither a record nor zeroes.
 fn read_at<S: Storage>(storage: &S, file: &S::File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
     let unreadable = |error: &io::Error| error.raw_os_error() == Some(Errno::EIO as i32);
     match storage.read_at(file, bytes, offset) {
@@ -156,12 +157,12 @@ fn read_at<S: Storage>(storage: &S, file: &S::File, bytes: &mut [u8], offset: u6
     }
 }
 
-/// How many bytes of `rest`, which begins with no record, come before the next that might be one. `all`: nothing
-/// follows `rest`.
+/// Returns how many bytes of `rest`, which does not begin with a record, come before the next possible record. `all`
+/// means that nothing follows `rest`.
 fn damaged(rest: &[u8], all: bool) -> usize {
     let magic = memmem::find_iter(rest, &RECORD_MAGIC).find(|at| {
         let header = &rest[*at..];
-        // One that the buffer cuts off is looked at in the next step.
+        // A header that the buffer cuts off is checked in the next step.
         *at > 0 && (RecordHeader::parse(header).is_some() || (header.len() < RECORD_HEADER && !all))
     });
     match magic {

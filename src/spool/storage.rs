@@ -1,4 +1,4 @@
-//! The files of a spool: what it asks of a file system, and the real one.
+//! The files of a spool: the file operations it needs, and the real file system.
 
 use std::fmt::Debug;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -12,68 +12,68 @@ use nix::sys::uio::pwritev;
 
 use crate::crash::fault_point;
 
-/// The name of the file that is locked; it says which process has the spool.
+/// Name of the lock file, which holds the id of the process that uses the spool.
 pub(super) const LOCK: &str = "lock";
 
-/// A directory of files, as a spool uses it. Names are relative to it, and one level deep at most.
+/// A directory of files, as a spool uses it. Names are relative to the directory, and at most one level deep.
 ///
-/// What is written is durable only after [`sync`](Self::sync) of the file, and a name only after
+/// Written bytes are durable only after [`sync`](Self::sync) of the file, and a name only after
 /// [`sync_directory`](Self::sync_directory).
 pub trait Storage {
     /// An open file.
     type File: Debug;
 
-    /// Where it is, for messages.
+    /// Returns the path of the directory, for messages.
     fn path(&self) -> &Path;
 
-    /// Makes the directory `name`, or with an empty name the spool's own and its ancestors, readable to the owner
-    /// alone. It is durable when this returns. That it is there already is no error.
+    /// Creates the directory `name`, readable only to the owner. An empty name means the directory of the spool and its
+    /// ancestors. The directory is durable when this returns. An existing directory is no error.
     fn create_directory(&self, name: &str) -> io::Result<()>;
 
-    /// Takes the directory for this process, as long as this value lives.
+    /// Locks the directory for this process, until this value is dropped.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] when another process has it.
+    /// [`io::ErrorKind::WouldBlock`] if another process holds the lock.
     fn lock(&mut self) -> io::Result<()>;
 
-    /// The regular files in the directory `name` (empty for the spool's own), with their sizes in bytes, in any order.
-    /// Those whose names are not UTF-8 are left out.
+    /// Returns the regular files in the directory `name` (empty for the directory of the spool), with their sizes in
+    /// bytes, in any order. Files whose names are not UTF-8 are left out.
     fn list(&self, name: &str) -> io::Result<Vec<(String, u64)>>;
 
     /// Opens a file.
     fn open(&self, name: &str, mode: Mode) -> io::Result<Self::File>;
 
-    /// Reads at `offset`; fewer bytes than fit may come, and none at the end.
+    /// Reads at `offset`; may return fewer bytes than fit, and returns 0 at the end.
     fn read_at(&self, file: &Self::File, bytes: &mut [u8], offset: u64) -> io::Result<usize>;
 
-    /// Writes at `offset`; fewer bytes than given may be written.
+    /// Writes at `offset`; may write fewer bytes than given.
     fn write_at(&self, file: &Self::File, slices: &[IoSlice<'_>], offset: u64) -> io::Result<usize>;
 
-    /// Cuts a file off.
+    /// Truncates a file to `size` bytes.
     fn truncate(&self, file: &Self::File, size: u64) -> io::Result<()>;
 
-    /// fdatasync.
+    /// Makes the contents of a file durable (fdatasync).
     fn sync(&self, file: &Self::File) -> io::Result<()>;
 
-    /// Makes the names in the directory `name` durable (empty: the spool's own).
+    /// Makes the names in the directory `name` durable (empty for the directory of the spool).
     fn sync_directory(&self, name: &str) -> io::Result<()>;
 
     /// Removes a file's name.
     fn unlink(&self, name: &str) -> io::Result<()>;
 
-    /// The bytes that the file system has left for this process.
+    /// Returns how many bytes of the file system are free for this process.
     fn free_space(&self) -> io::Result<u64>;
 }
 
-/// How a file is opened.
+/// Mode in which a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// To be read.
+    /// Read only.
     Read,
-    /// To be read and written; it must be there.
+    /// Read and write; the file must exist.
     Write,
-    /// To be read and written; it must not be there, and only its owner may read it.
+    /// Read and write; the file must not exist, and only its owner may read it.
     Create,
 }
 
@@ -82,14 +82,14 @@ pub enum Mode {
 pub struct Disk {
     path: PathBuf,
     lock: Option<Flock<File>>,
-    /// Open, once the spool is locked: it is synced when there may be no other descriptor.
+    /// Open once the spool is locked: a sync may come when no other descriptor is available.
     directory: Option<File>,
 }
 
 // === impl Disk ===
 
 impl Disk {
-    /// The directory `path`, which need not be there yet.
+    /// Uses the directory `path`, which need not exist yet.
     pub fn new(path: &Path) -> Self {
         Self { path: path.to_owned(), lock: None, directory: None }
     }
@@ -117,7 +117,7 @@ impl Storage for Disk {
     }
 
     fn lock(&mut self) -> io::Result<()> {
-        // It must not be emptied before it is known to be ours.
+        // The file must not be emptied before this process holds the lock.
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = options.open(self.full(LOCK))?;
@@ -135,7 +135,7 @@ impl Storage for Disk {
         for entry in fs::read_dir(self.full(name))? {
             let entry = entry?;
             let metadata = match entry.metadata() {
-                // Removed by whoever has the spool.
+                // The process that uses the spool has removed it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 metadata => metadata?,
             };
@@ -191,7 +191,7 @@ impl Storage for Disk {
     }
 }
 
-/// Which of `path` and its ancestors are not there, the outermost first.
+/// Returns those of `path` and its ancestors that do not exist, the outermost first.
 fn missing(path: &Path) -> Vec<PathBuf> {
     let mut missing: Vec<PathBuf> = path
         .ancestors()
