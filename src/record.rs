@@ -1,7 +1,7 @@
-//! The vocabulary: a [`Record`] and its parts, as the `postfix` stage gives them and `encode` prints them.
+//! The vocabulary: a [`Record`] and its parts, as the `postfix` stage returns them and `encode` prints them.
 //!
-//! Everything borrows from the frame that it was read from. What is not known is `None`; nothing here is ever empty
-//! text that stands for "none", except that an empty address (`<>`) is the value `""`.
+//! Everything borrows from the frame that it was read from. A value that is not known is `None`. An empty text never
+//! stands for "none"; the only empty value is the empty address (`<>`), which is `""`.
 
 mod cause;
 mod event;
@@ -28,50 +28,50 @@ pub use crate::flags::Flags;
 use crate::syslog::{self, Format, Message, Severity};
 use crate::time::Timestamp;
 
-/// One syslog message and what is known of it.
+/// One syslog message and everything known about it.
 #[derive(Clone, Debug)]
 pub struct Record<'a> {
-    /// Given once at receipt, or made from a line of a file; time-ordered and unique.
+    /// Unique, time-ordered id: assigned once at receipt, or computed from a line of a file.
     pub id: RecordId,
-    /// When the frame was read.
+    /// Time at which the frame was read.
     pub received_at: Timestamp,
-    /// Which source read it, and from whom.
+    /// Source that read the frame.
     pub origin: &'a Origin,
-    /// Who sent it.
+    /// Sender of the frame.
     pub peer: Peer<'a>,
-    /// What the `syslog` stage read.
+    /// Result of the `syslog` stage.
     pub message: Message<'a>,
-    /// What the `postfix` stage read: there if and only if a Postfix program wrote the message.
+    /// Result of the `postfix` stage: present if and only if a Postfix program wrote the message.
     pub postfix: Option<Postfix<'a>>,
-    /// The flags of every stage together.
+    /// Flags of all stages together.
     pub flags: Flags,
-    /// Whether it is known that nothing in the frame needs an escape in JSON. If not, each text is looked at.
+    /// True if nothing in the frame is known to need an escape in JSON. If false, each text is checked.
     pub plain: bool,
 }
 
-/// Who sent a frame, as far as that is known.
+/// Sender of a frame, as far as it is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Peer<'a> {
     /// The address as text: `192.0.2.1:51234`, `[2001:db8::1]:514`, or a path.
     pub address: Option<&'a str>,
-    /// The subject of its verified client certificate as in RFC 4514: `CN=mx1.example.com,O=Example`.
+    /// Subject of the peer's verified client certificate as in RFC 4514: `CN=mx1.example.com,O=Example`.
     pub tls_subject: Option<&'a str>,
 }
 
-/// What all frames of one source have in common.
+/// Properties that all frames of one source share.
 #[derive(Clone, Debug)]
 pub struct Origin {
-    /// The configured name of the source.
+    /// Configured name of the source.
     pub name: String,
-    /// How the frames arrive.
+    /// Transport by which the frames arrive.
     pub transport: Transport,
-    /// The zone of RFC 3164 times, which carry none.
+    /// Time zone of RFC 3164 times, which name none.
     pub zone: TimeZone,
-    /// What the frames look like.
+    /// Format of the frames.
     pub format: Format,
 }
 
-/// How a frame came in.
+/// Way by which a frame arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// RFC 5426.
@@ -80,20 +80,20 @@ pub enum Transport {
     Tcp,
     /// RFC 5425.
     Tls,
-    /// RELP, which acknowledges.
+    /// RELP, which acknowledges messages.
     Relp,
     /// A unix domain socket.
     Unix,
-    /// A file named on the command line.
+    /// A file: named on the command line, or followed by a `[[source.file]]`.
     File,
     /// The standard input.
     Stdin,
 }
 
-/// What a Postfix program said.
+/// Message of a Postfix program.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Postfix<'a> {
-    /// What happened.
+    /// Event that the message reports.
     pub event: Event<'a>,
     /// `syslog_name` up to its first `/`: `postfix`, `postfix-out`.
     pub instance: &'a str,
@@ -107,12 +107,12 @@ pub struct Postfix<'a> {
     pub queue_id: Option<&'a str>,
     /// The creation time that a long queue id carries.
     pub queued_at: Option<Timestamp>,
-    /// What was inferred, damaged or odd: `daemon_inferred`, `reason_truncated`, `status_ambiguous`,
+    /// Flags for what was inferred, damaged or unusual: `daemon_inferred`, `reason_truncated`, `status_ambiguous`,
     /// `queue_id_unusual`.
     pub flags: Flags,
 }
 
-/// The word that Postfix puts in front of a text that is more than information (`src/util/msg_output.c`).
+/// Word that Postfix puts in front of a text that is more severe than information (`src/util/msg_output.c`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// `warning:`
@@ -128,12 +128,13 @@ pub enum Level {
 // === impl Record ===
 
 impl Record<'_> {
-    /// When the sender says it happened; without such a time, when the frame was read.
+    /// Returns the time of the event according to the sender, or else the time at which the frame was read.
     pub fn timestamp(&self) -> Timestamp {
         self.message.timestamp.unwrap_or(self.received_at)
     }
 
-    /// The moment of a time that Postfix wrote into its text, by the clock that wrote the header: `Nov 24 02:10:35`.
+    /// Returns the moment of a time that Postfix wrote into its text, such as `Nov 24 02:10:35`. The clock that wrote
+    /// the header decides the offset from UTC.
     pub fn moment(&self, text: &str) -> Option<Timestamp> {
         let offset = self.message.offset;
         let named =
@@ -145,7 +146,7 @@ impl Record<'_> {
 // === names, where the record prints them ===
 
 impl<'a> Peer<'a> {
-    /// A peer of which only the address is known.
+    /// Returns a peer of which only the address is known.
     pub const fn at(address: &'a str) -> Self {
         Self { address: Some(address), tls_subject: None }
     }

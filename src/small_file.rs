@@ -1,4 +1,4 @@
-//! Files that people write for Postrider, each read as a whole: configurations, certificates, keys.
+//! Files that people write for Postrider, each read completely: configurations, certificates, keys.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,15 +12,15 @@ use crate::crash::fault_point;
 /// Maximum size of such a file, in bytes.
 pub(crate) const MAX_SIZE: u64 = 1 << 20;
 
-/// The content of a regular file of at most [`MAX_SIZE`] bytes. Anything else could make its reader wait for ever (a
-/// FIFO), or has no end (a device).
+/// Returns the content of a regular file of at most [`MAX_SIZE`] bytes. Any other file could make its reader wait for
+/// ever (a FIFO), or has no end (a device).
 ///
 /// # Errors
 ///
-/// It can't be read, is another kind of file, or is larger.
+/// The file cannot be read, is not a regular file, or is larger.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     fault_point("small-file-read")?;
-    // To open a FIFO would wait for its writer otherwise.
+    // Without this flag, opening a FIFO would wait for its writer.
     let file = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
     let kind = file.metadata()?.file_type();
     if kind.is_dir() {

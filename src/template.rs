@@ -1,8 +1,8 @@
-//! Text with placeholders: `{hostname}/{date}.json`, as paths, topics and keys have it.
+//! Text with placeholders: `{hostname}/{date}.json`, for paths, topics and keys.
 //!
-//! A placeholder is a [`Field`] in braces; `{{` and `}}` stand for the braces themselves. A template is parsed once,
-//! when the configuration is read, and rendered for each record into a buffer of the caller, without an allocation of
-//! its own.
+//! A placeholder is a [`Field`] in braces; `{{` and `}}` denote the braces themselves. A template is parsed once, when
+//! the configuration is read. For each record, it is rendered into a buffer of the caller, without an allocation of its
+//! own.
 
 mod route;
 
@@ -19,7 +19,7 @@ use crate::suggest;
 /// A template, parsed when the configuration is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
-    /// No two literals follow each other, and none is empty.
+    /// Literals and fields; no two literals are adjacent, and none is empty.
     parts: Vec<Part>,
 }
 
@@ -29,7 +29,7 @@ enum Part {
     Field(Field),
 }
 
-/// What a placeholder may name.
+/// Field that a placeholder names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
     /// `{hostname}`: HOSTNAME, as sent.
@@ -42,8 +42,8 @@ pub enum Field {
     Severity,
     /// `{source}`: the configured name of the source.
     Source,
-    /// `{peer}`: the address that sent it, without the port; behind a trusted PROXY header the one that the header
-    /// names. Of a unix socket and of a followed file, their path. No sender writes it.
+    /// `{peer}`: the address of the sender without the port, or, behind a trusted PROXY header, the address in that
+    /// header. For a unix socket or a followed file, its path. No sender can choose it.
     Peer,
     /// `{event}`: `delivery`; Postfix only, like all that follow to `{status}`.
     Event,
@@ -57,43 +57,43 @@ pub enum Field {
     QueueId,
     /// `{status}`: the status word of a delivery.
     Status,
-    /// `{date}`: YYYY-MM-DD of `timestamp`, or of `received_at` where the message had none, as the
-    /// sender's clock shows it: the sender chooses it.
+    /// `{date}`: YYYY-MM-DD of `timestamp`, or of `received_at` if the message had no time, by the sender's clock: the
+    /// sender chooses it.
     Date,
-    /// `{hour}`: 00 to 23, likewise.
+    /// `{hour}`: 00 to 23, of the same time.
     Hour,
-    /// `{received_date}`: YYYY-MM-DD of `received_at`, in UTC. No sender chooses it.
+    /// `{received_date}`: YYYY-MM-DD of `received_at`, in UTC. No sender can choose it.
     ReceivedDate,
-    /// `{received_hour}`: 00 to 23, likewise.
+    /// `{received_hour}`: 00 to 23, of the same time.
     ReceivedHour,
 }
 
-/// What is wrong with a template.
+/// Error in a template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct TemplateError {
-    /// The first byte that is wrong.
+    /// Offset of the first wrong byte.
     pub offset: usize,
-    /// How many bytes are.
+    /// Number of wrong bytes.
     pub len: usize,
-    /// What is wrong with them.
+    /// Description of the error.
     pub message: String,
-    /// What to write instead.
+    /// Hint: what to write instead.
     pub help: String,
 }
 
-/// What stands for a value that a record does not have, in paths and topics.
+/// Replacement for a missing value of a record, in paths and topics.
 const MISSING: &str = "unknown";
-/// What stands for every value in the text of records that can't have one of their own.
+/// Replacement for every value in the text for records that cannot have one of their own.
 const COMMON: &str = "others";
-/// A value takes at most so many bytes of a path or topic: file names end at 255, topics at 249.
+/// Maximum size of a value in bytes in a path or topic: file names end at 255, topics at 249.
 const MOST_OF_A_VALUE: usize = 128;
-/// The longest legal topic.
+/// Maximum length of a topic.
 const MOST_OF_A_TOPIC: usize = 249;
 
 // === impl Template ===
 
-/// As it stands in the configuration.
+/// Writes the template as in the configuration.
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for part in &self.parts {
@@ -140,8 +140,8 @@ impl Template {
         Ok(Self { parts })
     }
 
-    /// Appends the text for `record`. Where the record lacks a field, or has it empty, nothing is appended and the
-    /// answer is false: right for a key, since records without it must not all share one.
+    /// Appends the text for `record`. If the record lacks a field, or has an empty one, nothing is appended and the
+    /// result is false. This is right for a key, since records without a key must not all share one.
     pub fn render(&self, record: &Record<'_>, out: &mut String) -> bool {
         let start = out.len();
         for part in &self.parts {
@@ -160,9 +160,9 @@ impl Template {
         true
     }
 
-    /// Appends a path for `record`. Whatever a sender wrote into a field, its value stays within one path component and
-    /// is neither hidden nor `.` nor `..`: `/`, control characters and a leading `.` become `_`, long values are cut. A
-    /// missing or empty value becomes `unknown`.
+    /// Appends a path for `record`. For any field text from a sender, the value stays within one path component and is
+    /// neither hidden nor `.` nor `..`: `/`, control characters and a leading `.` become `_`, and long values are cut.
+    /// A missing or empty value becomes `unknown`.
     pub fn render_path(&self, record: &Record<'_>, out: &mut String) {
         self.render_with(record, out, |index, c| match c {
             '/' => '_',
@@ -172,12 +172,12 @@ impl Template {
         });
     }
 
-    /// Appends a topic for `record`: characters that no topic may have become `_`, long values and topics are cut, a
-    /// missing or empty value becomes `unknown`.
+    /// Appends a topic for `record`: characters that are not allowed in a topic become `_`, long values and topics are
+    /// cut, and a missing or empty value becomes `unknown`.
     pub fn render_topic(&self, record: &Record<'_>, out: &mut String) {
         let start = out.len();
         self.render_with(record, out, |_, c| if is_topic_char(c) { c } else { '_' });
-        // A topic is ASCII: its literals are checked with the configuration.
+        // A topic is ASCII: its literals are checked when the configuration is read.
         let end = (start + MOST_OF_A_TOPIC).min(out.len());
         if out.is_char_boundary(end) {
             out.truncate(end);
@@ -189,7 +189,8 @@ impl Template {
         }
     }
 
-    /// `replace` gets the index of each character within its value.
+    /// Appends the text with each character of a value replaced; `replace` gets the index of the character within its
+    /// value.
     fn render_with(&self, record: &Record<'_>, out: &mut String, replace: fn(usize, char) -> char) {
         for part in &self.parts {
             let mut buffer = Buffer::default();
@@ -210,12 +211,12 @@ impl Template {
         }
     }
 
-    /// Whether every record gets the same text.
+    /// True if every record gets the same text.
     pub fn is_constant(&self) -> bool {
         self.as_constant().is_some()
     }
 
-    /// The text of every record, where it is the same for all.
+    /// Returns the text of all records, if it is the same for all.
     pub fn as_constant(&self) -> Option<&str> {
         match self.parts.as_slice() {
             [] => Some(""),
@@ -224,12 +225,12 @@ impl Template {
         }
     }
 
-    /// The text for records that can't have one of their own: `others` stands in the place of every field.
+    /// Returns the text for records that cannot have one of their own: `others` replaces every field.
     pub fn common(&self) -> String {
         self.parts().map(|part| part.unwrap_or(COMMON)).collect()
     }
 
-    /// The literals and the fields in their order: each is the one or the other.
+    /// Returns the literals (`Ok`) and the fields (`Err`) in their order.
     pub fn parts(&self) -> impl Iterator<Item = Result<&str, Field>> + '_ {
         self.parts.iter().map(|part| match part {
             Part::Literal(text) => Ok(text.as_str()),
@@ -237,7 +238,7 @@ impl Template {
         })
     }
 
-    /// The fields in the order of the template.
+    /// Returns the fields in the order of the template.
     pub fn fields(&self) -> impl Iterator<Item = Field> + '_ {
         self.parts.iter().filter_map(|part| match part {
             Part::Field(field) => Some(*field),
@@ -245,7 +246,7 @@ impl Template {
         })
     }
 
-    /// The text around the fields.
+    /// Returns the text around the fields.
     pub fn literals(&self) -> impl Iterator<Item = &str> + '_ {
         self.parts.iter().filter_map(|part| match part {
             Part::Literal(text) => Some(text.as_str()),
@@ -253,14 +254,14 @@ impl Template {
         })
     }
 
-    /// Whether the text of every record ends with this character.
+    /// True if the text of every record ends with this character.
     pub fn ends_with(&self, c: char) -> bool {
         matches!(self.parts.last(), Some(Part::Literal(text)) if text.ends_with(c))
     }
 
-    /// A path template as its directory, the leading components without a placeholder, and the rest. `None` where no
-    /// such directory is written, or it is the root: a record must not choose what lies there. A path that is constant
-    /// and has no directory lies in `.`.
+    /// Splits a path template into its directory, which is the leading components without a placeholder, and the rest.
+    /// Returns `None` if no such directory is written, or if it is the root: a record must not choose a name there. A
+    /// constant path without a directory is in `.`.
     pub fn split_directory(mut self) -> Option<(PathBuf, Self)> {
         let constant = self.is_constant();
         let Some(Part::Literal(leading)) = self.parts.first_mut() else { return None };
@@ -281,7 +282,7 @@ impl Template {
     }
 }
 
-/// The field whose placeholder starts at `at`, and the length of the placeholder.
+/// Returns the field whose placeholder starts at `at`, and the length of the placeholder.
 fn placeholder(text: &str, at: usize) -> Result<(Field, usize), TemplateError> {
     let inner = &text[at + 1..];
     let names = || Field::ALL.into_iter().map(Field::name);
@@ -299,14 +300,14 @@ fn placeholder(text: &str, at: usize) -> Result<(Field, usize), TemplateError> {
     Ok((field, len + 2))
 }
 
-/// Whether a topic may have it.
+/// True if a topic may contain the character.
 pub fn is_topic_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
 }
 
 // === impl Field ===
 
-/// Room for a date.
+/// Buffer for a date.
 #[derive(Default)]
 struct Buffer([u8; 10]);
 
@@ -353,12 +354,12 @@ impl Field {
         }
     }
 
-    /// Whether it is a date or an hour, so that a file with it in its path is not written to any more after that.
+    /// True for a date or an hour: after that time, a file with the field in its path is no longer written.
     pub const fn is_time(self) -> bool {
         matches!(self, Self::Date | Self::Hour | Self::ReceivedDate | Self::ReceivedHour)
     }
 
-    /// Its value in a record.
+    /// Returns the field's value in a record.
     fn text<'r>(self, record: &'r Record<'_>, buffer: &'r mut Buffer) -> Option<&'r str> {
         let message = &record.message;
         let postfix = record.postfix.as_ref();
@@ -383,13 +384,14 @@ impl Field {
     }
 }
 
-/// When the sender says that it happened, as its own clock shows it; without such a time, the receipt in UTC.
+/// Returns the time of the event according to the sender, by the sender's own clock; without such a time, the time of
+/// receipt in UTC.
 fn local(record: &Record<'_>) -> DateTime {
     let message = &record.message;
     message.timestamp.map_or_else(|| record.received_at.civil(0), |time| time.civil(message.offset.seconds))
 }
 
-/// `192.0.2.1:51234` as `192.0.2.1`, and `[2001:db8::1]:514` as `2001:db8::1`; a path as it is.
+/// Returns `192.0.2.1:51234` as `192.0.2.1`, and `[2001:db8::1]:514` as `2001:db8::1`; a path is returned unchanged.
 fn without_port(address: &str) -> &str {
     if address.starts_with('/') {
         return address;
@@ -415,7 +417,7 @@ impl Buffer {
         self.text(2)
     }
 
-    /// Two digits of a number below 100.
+    /// Writes the two digits of a number below 100.
     fn pair(&mut self, at: usize, value: u8) {
         self.0[at] = b'0' + value / 10 % 10;
         self.0[at + 1] = b'0' + value % 10;

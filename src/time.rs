@@ -6,10 +6,10 @@ use jiff::civil;
 
 use crate::decimal;
 
-/// What helps whoever wrote the name of a time zone that there is not.
+/// Help text for an unknown time zone.
 pub const ZONE_HELP: &str = "write a name of the IANA database, such as Europe/Berlin";
 
-/// A point in time as records show it: in UTC and in microseconds.
+/// A point in time as records show it: in UTC, with microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timestamp {
     seconds: i64,
@@ -17,41 +17,41 @@ pub struct Timestamp {
 }
 
 impl Timestamp {
-    /// So many seconds since 1970, and microseconds in that second, below 1,000,000; `None` for a year that has not
-    /// four digits.
+    /// Returns the time `seconds` after 1970, plus `micros` below 1,000,000; `None` if the year does not have four
+    /// digits.
     pub fn new(seconds: i64, micros: u32) -> Option<Self> {
         const FIRST: i64 = -719_528 * SECONDS_OF_A_DAY;
         const LAST: i64 = 2_932_897 * SECONDS_OF_A_DAY - 1;
         (FIRST..=LAST).contains(&seconds).then_some(Self { seconds, micros })
     }
 
-    /// The machine's clock.
+    /// Returns the time of the machine's clock.
     pub fn now() -> Self {
         Self::from_micros(clock().as_microsecond())
     }
 
-    /// Microseconds since 1970, in a year of four digits.
+    /// Returns the time `micros` microseconds after 1970, which must be in a year of four digits.
     pub const fn from_micros(micros: i64) -> Self {
         // The remainder is below 1,000,000.
         Self { seconds: micros.div_euclid(1_000_000), micros: micros.rem_euclid(1_000_000) as u32 }
     }
 
-    /// Seconds since 1970.
+    /// Returns the seconds since 1970.
     pub const fn seconds(&self) -> i64 {
         self.seconds
     }
 
-    /// Milliseconds since 1970.
+    /// Returns the milliseconds since 1970.
     pub const fn millis(&self) -> i64 {
         self.seconds * 1000 + (self.micros / 1000) as i64
     }
 
-    /// Microseconds within the second.
+    /// Returns the microseconds within the second.
     pub const fn micros(&self) -> u32 {
         self.micros
     }
 
-    /// Date and time of day that a clock shows at `offset` seconds east of UTC.
+    /// Returns the date and time of day that a clock shows at `offset` seconds east of UTC.
     pub fn civil(&self, offset: i32) -> civil::DateTime {
         let local = self.seconds + i64::from(offset);
         let (year, month, day) = date(local.div_euclid(SECONDS_OF_A_DAY));
@@ -61,7 +61,7 @@ impl Timestamp {
         date.at(part(hour), part(minute), part(second), 0)
     }
 
-    /// Appends it as RFC 3339, always with six digits and `Z`, so that text sorts as time does.
+    /// Appends the time as RFC 3339, always with six digits and `Z`, so that texts sort like times.
     pub fn print(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.text());
     }
@@ -91,7 +91,7 @@ impl Timestamp {
 /// `0000-00-00T00:00:00.000000Z`
 const LENGTH: usize = 27;
 
-/// Prints times of which neighbours often have the same second: then only the fraction of it is printed anew.
+/// Prints times. Successive times often have the same second; then only the fraction is printed anew.
 #[derive(Default)]
 pub(crate) struct Printer {
     recent: Option<i64>,
@@ -99,7 +99,7 @@ pub(crate) struct Printer {
 }
 
 impl Printer {
-    /// A time as [`Timestamp::print`] appends it.
+    /// Returns a time as [`Timestamp::print`] appends it.
     pub(crate) fn text(&mut self, time: Timestamp) -> &[u8; LENGTH] {
         if self.recent == Some(time.seconds) {
             time.print_fraction(&mut self.text);
@@ -110,13 +110,14 @@ impl Printer {
     }
 }
 
-/// The machine's clock. Where that is set to a time that no record can show, the nearest that one can: a wrong clock
-/// stops nothing.
+/// Returns the time of the machine's clock. If the clock is set to a time that no record can show, returns the nearest
+/// time that a record can show: a wrong clock must not stop the program.
 pub fn clock() -> jiff::Timestamp {
     shown(SystemTime::now())
 }
 
-/// A time of the machine's clock, or the nearest one that a record and its id can show: the years 1970 to 9999.
+/// Returns a time of the machine's clock, or the nearest time that a record and its id can show: the years 1970 to
+/// 9999.
 pub(crate) fn shown(time: SystemTime) -> jiff::Timestamp {
     let first = jiff::Timestamp::UNIX_EPOCH;
     let out_of_range = if time > SystemTime::UNIX_EPOCH { jiff::Timestamp::MAX } else { first };
@@ -125,13 +126,13 @@ pub(crate) fn shown(time: SystemTime) -> jiff::Timestamp {
 
 const SECONDS_OF_A_DAY: i64 = 86_400;
 
-/// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar; the year lies in 0 to 9999.
+/// Returns the year, month and day of a day counted from 1970-01-01, in the Gregorian calendar; the year is 0 to 9999.
 ///
-/// Years are counted from March, so that the leap day is the last of its year and the months before it follow one
-/// formula.
+/// Years are counted from March, so that the leap day is the last day of its year and one formula applies to the months
+/// before it.
 const fn date(days: i64) -> (u32, u32, u32) {
     const DAYS_OF_400_YEARS: u32 = 146_097;
-    /// From -400-03-01 to 1970-01-01, so that nothing is negative.
+    /// Days from -400-03-01 to 1970-01-01, so that nothing is negative.
     const BEFORE_1970: u32 = 719_468 + DAYS_OF_400_YEARS;
     let days = days.cast_unsigned() as u32;
     let days = days.wrapping_add(BEFORE_1970);
@@ -145,7 +146,7 @@ const fn date(days: i64) -> (u32, u32, u32) {
     (year, month, day)
 }
 
-/// Hour, minute and second of a moment counted in seconds from the beginning of any day.
+/// Returns the hour, minute and second of a moment, counted in seconds from the beginning of any day.
 const fn time_of_day(seconds: i64) -> (u32, u32, u32) {
     let of_day = seconds.rem_euclid(SECONDS_OF_A_DAY) as u32;
     (of_day / 3600, of_day / 60 % 60, of_day % 60)

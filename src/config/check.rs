@@ -1,4 +1,4 @@
-//! Contradictions between tables: what each of them alone cannot know.
+//! Contradictions between tables, which no table shows alone.
 
 use std::ops::Range;
 
@@ -41,7 +41,7 @@ pub(super) fn across(sources: &[Placed<SourceConfig>], sinks: &[Placed<SinkConfi
     }
 }
 
-/// Compares each with those before it, until one is wrong.
+/// Compares each table with those before it, and reports at most one error for it.
 fn pairs<T>(
     all: &[Placed<T>],
     found: &mut Diagnostics,
@@ -73,14 +73,15 @@ fn same_spool(a: &Placed<SinkConfig>, b: &Placed<SinkConfig>) -> Option<Diagnost
     })
 }
 
-/// What leaves a spool must be as safe as it was there.
+/// Reports a sink that is less durable than its spool.
 fn spool_before_page_cache(sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
     let NotDurable { key, help } = sink.config.kind.facts().not_durable().filter(|_| sink.config.spool.is_some())?;
     let error = Diagnostic::at(sink.places.of(key), "a spool forgets only what is on the disk elsewhere");
     Some(error.help(help).also(sink.places.of("spool"), "the spool"))
 }
 
-/// What waits in a spool has no path or topic, or one of another kind: it would be refused for good.
+/// Reports a spool that belonged to a sink of another kind: its records have no path or topic, or one of another kind,
+/// so the sink would reject them permanently.
 fn spool_of_another_kind(sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
     let (directory, kind) = (&sink.config.spool.as_ref()?.directory, sink.config.kind.facts().name());
     let owner = spool::left_by_another(directory, kind)?;
@@ -95,8 +96,8 @@ fn spool_of_another_kind(sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
     )))
 }
 
-/// A spool must have room for the longest record: three fields may repeat a message, and each of its bytes may need six
-/// there.
+/// Reports a spool that is too small for the longest record: three fields may repeat a message, and each of its bytes
+/// may need six bytes there.
 fn too_small_for_a_record(source: &Placed<SourceConfig>, sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
     const TIMES: u64 = 32;
     let (most, longest) = (sink.config.spool.as_ref()?.max_size, source.config.max_frame_size as u64);
@@ -111,7 +112,7 @@ fn too_small_for_a_record(source: &Placed<SourceConfig>, sink: &Placed<SinkConfi
     })
 }
 
-/// What a source acknowledges must stay in the spool until it is delivered.
+/// Reports a spool that may drop records although a source has acknowledged them.
 fn dropped_though_acknowledged(source: &Placed<SourceConfig>, sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
     let drops = sink.config.spool.as_ref().is_some_and(|spool| spool.when_full == WhenFull::DropOldest);
     let place = source.config.kind.facts().acknowledges_by().filter(|_| drops)?;
@@ -120,7 +121,7 @@ fn dropped_though_acknowledged(source: &Placed<SourceConfig>, sink: &Placed<Sink
     Some(error.help("leave `when_full` out").also(source.places.of(place), "the source"))
 }
 
-/// What a source acknowledges must be on the disk.
+/// Reports a sink that is not durable although a source acknowledges messages.
 fn not_durable(source: &Placed<SourceConfig>, sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
     let NotDurable { key, help } = sink.config.kind.facts().not_durable()?;
     let place = source.config.kind.facts().acknowledges_by()?;

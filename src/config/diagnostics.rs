@@ -1,4 +1,4 @@
-//! What is wrong with a configuration file: all of it, each with its place and a hint.
+//! All errors of a configuration file, each with its position and a hint.
 
 use std::fmt;
 use std::ops::Range;
@@ -6,51 +6,51 @@ use std::ops::Range;
 use super::diagnostic::Diagnostic;
 use super::snippet::Source;
 
-/// Every error of one file. Its text is what the operator reads, ready to be written to stderr.
+/// All errors of one file. Their text is meant for the operator, ready to be written to stderr.
 ///
-/// `Debug` gives the same text: the file itself may hold passwords, which no message and no snippet shows.
+/// `Debug` writes the same text, because the file itself may contain passwords. Messages and snippets never show them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Diagnostics {
     source: Box<Source>,
     list: Vec<Diagnostic>,
-    /// How many there are besides `list`.
+    /// Number of errors that are not in `list`.
     others: usize,
 }
 
-/// Maximum number of errors that are kept with their place. Further ones are only counted: to look for what was meant
-/// by a thousand wrong names takes longer than an operator waits.
+/// Maximum number of errors that are kept with their position. Further errors are only counted: finding suggestions for
+/// a thousand wrong names would take longer than an operator waits.
 const KEPT: usize = 200;
 
 /// Maximum number of errors that are shown.
 const SHOWN: usize = 50;
 
-/// The errors and their number, to be written.
+/// Displays the errors and their number.
 pub(super) struct Listed<'d>(&'d Diagnostics);
 
 // === impl Diagnostics ===
 
 impl Diagnostics {
-    /// No error yet in `text`, which is called `name` when errors are shown.
+    /// Returns an empty list for `text`, which is called `name` in the output.
     pub(super) fn new(name: &str, text: &str) -> Self {
         Self { source: Box::new(Source::new(name, text)), list: Vec::new(), others: 0 }
     }
 
-    /// How many errors there are.
+    /// Returns the number of errors.
     pub fn len(&self) -> usize {
         self.list.len() + self.others
     }
 
-    /// Whether there is none.
+    /// True if there is no error.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// The text of the file.
+    /// Returns the text of the file.
     pub(super) fn text(&self) -> &str {
         &self.source.text
     }
 
-    /// Shows no snippet of these bytes: they may be a secret.
+    /// Excludes these bytes from snippets: they may be a secret.
     pub(super) fn hide(&mut self, span: Range<usize>) {
         self.source.hide(span);
     }
@@ -60,7 +60,7 @@ impl Diagnostics {
         self.push_with(|| diagnostic);
     }
 
-    /// Adds an error that is made only if it is kept.
+    /// Adds an error; `diagnostic` is called only if the error is kept.
     pub(super) fn push_with(&mut self, diagnostic: impl FnOnce() -> Diagnostic) {
         if self.list.len() < KEPT {
             self.list.push(diagnostic());
@@ -69,8 +69,8 @@ impl Diagnostics {
         }
     }
 
-    /// Drops what follows from errors of syntax alone: the first `syntax` errors are such. What is on the same line as
-    /// one of them, or missing, is most likely what the parser could not read.
+    /// Drops errors that only follow from syntax errors, which are the first `syntax` errors. Anything missing, or on
+    /// the same line as a syntax error, is most likely something that the parser could not read.
     pub(super) fn drop_consequences(&mut self, syntax: usize) {
         let lines: Vec<usize> = self.list.iter().take(syntax).filter_map(|error| self.line(error)).collect();
         if lines.is_empty() {
@@ -86,12 +86,12 @@ impl Diagnostics {
         });
     }
 
-    /// Puts the errors in the order of the file; those without a place come last.
+    /// Sorts the errors by their position in the file; those without a position come last.
     pub(super) fn sort(&mut self) {
         self.list.sort_by_key(|error| error.span.as_ref().map_or(usize::MAX, |span| span.start));
     }
 
-    /// All errors and their number, without what they mean for the program.
+    /// Returns all errors and their number, without their consequence for the program.
     pub(super) const fn listed(&self) -> Listed<'_> {
         Listed(self)
     }

@@ -28,19 +28,19 @@ pub(super) const TOP: [Key; 4] = [
     Key::optional("sink", Type::Sinks, "{}", "Where records go; at least one."),
 ];
 
-/// Maximum number of sources, and of sinks: each is compared with each other.
+/// Maximum number of sources, and of sinks: each one is compared with all others.
 const MOST_TABLES: usize = 1000;
 
 /// One `[[source.KIND]]` or `[[sink.KIND]]`.
 struct Found<'t, 'd, T: 'static> {
     kind: &'static Kind<T>,
-    /// Counts its kind from 1.
+    /// Position among the tables of its kind, counted from 1.
     nth: usize,
     header: Range<usize>,
     table: &'t DeTable<'d>,
 }
 
-/// Reads the document. Every error is put into `found`; with any, the answer is worth nothing.
+/// Reads the document. Every error is added to `found`; if there is any, the result must not be used.
 pub(super) fn read(document: &DeTable<'_>, found: &mut Diagnostics) -> Option<Config> {
     let mut top = Reader::new(document, 0..0, String::new(), [&TOP, &[]], found);
     let language = top.word("language").and_then(Language::from_name);
@@ -57,7 +57,7 @@ pub(super) fn read(document: &DeTable<'_>, found: &mut Diagnostics) -> Option<Co
     Some(Config { language: language?, shutdown_timeout: shutdown_timeout?, sources, sinks })
 }
 
-/// Reads every table of a group; those with errors are left out.
+/// Reads every table of a group; tables with errors are omitted.
 fn read_kinds<T: 'static, C>(
     group: &'static str,
     kinds: &'static [Kind<T>],
@@ -79,7 +79,7 @@ fn read_kinds<T: 'static, C>(
     all
 }
 
-/// The tables of a group in the order of the file.
+/// Returns the tables of a group in the order of the file.
 fn tables<'t, 'd, T: 'static>(
     group: &str,
     kinds: &'static [Kind<T>],
@@ -128,7 +128,7 @@ fn none(group: &str, example: &str) -> Diagnostic {
     Diagnostic::absent(format!("no {group}")).help(format!("add at least one, e.g. [[{group}.{example}]]"))
 }
 
-/// The tables of one kind.
+/// Returns the tables of one kind.
 fn of_kind<'t, 'd, T: 'static>(
     group: &str,
     kind: &'static Kind<T>,

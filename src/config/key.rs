@@ -4,37 +4,37 @@
 /// One key of a table.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Key {
-    /// Its name.
+    /// Name of the key.
     pub(super) name: &'static str,
-    /// What its value must be.
+    /// Type of its value.
     pub(super) kind: Type,
-    /// Whether it may be left out.
+    /// Requirement: whether the key may be omitted.
     pub(super) presence: Presence,
-    /// One sentence for the operator.
+    /// Description for the operator, in one sentence.
     pub(super) doc: &'static str,
 }
 
-/// Whether a key may be left out. The text is TOML.
+/// Requirement of a key: whether it may be omitted. The text is TOML.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Presence {
-    /// It must be there; the text is an example.
+    /// The key is required; the text is an example.
     Required(&'static str),
-    /// Without it there is nothing; the text is an example.
+    /// The key is optional and has no default; the text is an example.
     Optional(&'static str),
-    /// Without it the text holds.
+    /// The key is optional; the text is its default.
     Default(&'static str),
 }
 
-/// What a value must be.
+/// Type of a value.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Type {
     /// `true` or `false`.
     Bool,
-    /// A whole number, both ends included.
+    /// A whole number between two bounds, both inclusive.
     Count(u64, u64),
-    /// A whole number, both ends included, or the word.
+    /// A whole number between two bounds, both inclusive, or the word.
     CountOr(u64, u64, &'static str),
-    /// Bytes with a unit, both ends included.
+    /// A number of bytes with a unit, between two bounds, both inclusive.
     Size(u64, u64),
     /// A time with a unit, not zero, or one of the words.
     Duration(&'static [&'static str]),
@@ -46,7 +46,7 @@ pub(super) enum Type {
     Address,
     /// A name in the IANA time zone database.
     Zone,
-    /// A path as it is.
+    /// A path, used as written.
     Path,
     /// A list of absolute paths.
     Paths,
@@ -74,7 +74,7 @@ pub(super) enum Type {
     Sinks,
 }
 
-/// The words of a key, each with what it stands for: one table for the reader, the schema and the hints.
+/// The words of a key, each with its value: one table for the reader, the schema and the hints.
 #[derive(Debug)]
 pub(super) struct Choice<T: 'static, const N: usize> {
     values: [T; N],
@@ -92,12 +92,12 @@ impl<T: Copy, const N: usize> Choice<T, N> {
         Self { values, words }
     }
 
-    /// The words, for [`Type::Word`].
+    /// Returns the words, for [`Type::Word`].
     pub(super) const fn words(&'static self) -> &'static [&'static str] {
         &self.words
     }
 
-    /// What a word of the table stands for.
+    /// Returns the value of a word in the table.
     pub(super) fn value(&self, word: &str) -> Option<T> {
         self.words.iter().position(|known| *known == word).map(|index| self.values[index])
     }
@@ -116,7 +116,7 @@ impl Key {
         Self { name, kind, presence: Presence::Default(default), doc }
     }
 
-    /// The default or an example, as TOML.
+    /// Returns the default or an example, as TOML.
     pub(super) const fn shown(&self) -> &'static str {
         match self.presence {
             Presence::Required(text) | Presence::Optional(text) | Presence::Default(text) => text,

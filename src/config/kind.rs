@@ -3,21 +3,21 @@
 use super::key::Key;
 use super::reader::{Places, Reader};
 
-/// A kind of source or sink: what may stand in its table, and what is made of it.
+/// A kind of source or sink: the keys of its table, and how to read it.
 pub(super) struct Kind<T> {
-    /// The name in the file: `[[source.NAME]]`.
+    /// Name in the file: `[[source.NAME]]`.
     pub(super) name: &'static str,
-    /// One sentence for the operator.
+    /// Description for the operator, in one sentence.
     pub(super) doc: &'static str,
-    /// Whether there can be only one.
+    /// True if there can be only one table of this kind.
     pub(super) single: bool,
-    /// Its keys, besides those that all kinds have.
+    /// Keys of this kind, in addition to those that all kinds have.
     pub(super) keys: &'static [Key],
-    /// Takes its keys and checks what belongs to this kind alone; `None` after an error.
+    /// Reads these keys and checks everything that concerns this kind alone; `None` after an error.
     pub(super) read: fn(&mut Reader<'_, '_>) -> Option<T>,
 }
 
-/// A source or sink, and where its keys stand.
+/// A source or sink, and the positions of its keys.
 pub(super) struct Placed<T> {
     pub(super) config: T,
     pub(super) places: Places,

@@ -1,8 +1,8 @@
 //! The configuration: from a TOML file to a [`Config`], with every error of the file in one go.
 //!
-//! The way has two stages. The file as written is TOML's own tree with the place of every value; a `Reader` takes its
-//! keys one by one, as the tables of keys in `source/` and `sink/` describe them. Out comes a [`Config`]: whoever holds
-//! one need not check anything again.
+//! Reading has two stages. The first is TOML's own tree, with the place of every value. In the second, a `Reader` takes
+//! the keys one by one, as the tables of keys in `source/` and `sink/` describe them. The result is a [`Config`], which
+//! needs no further checks.
 
 mod check;
 mod diagnostic;
@@ -39,15 +39,15 @@ use crate::small_file;
 pub struct Config {
     /// The language of the texts that explain a code.
     pub language: Language,
-    /// How long a stop may take, from the signal to the last flush.
+    /// Maximum time for a stop, from the signal to the last flush.
     pub shutdown_timeout: Duration,
-    /// Where messages come from, in the order of the file; at least one.
+    /// Sources of messages, in the order of the file; at least one.
     pub sources: Vec<SourceConfig>,
-    /// Where records go, in the order of the file; at least one.
+    /// Sinks for records, in the order of the file; at least one.
     pub sinks: Vec<SinkConfig>,
 }
 
-/// Why there is no configuration.
+/// Reason why a configuration cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The file cannot be read.
@@ -55,16 +55,16 @@ pub enum LoadError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// Cause.
         error: std::io::Error,
     },
-    /// The file is wrong.
+    /// The file contains errors.
     #[error(transparent)]
     Invalid(#[from] Diagnostics),
 }
 
 impl LoadError {
-    /// The text for a program that goes on with the configuration that it has.
+    /// Returns the text for a program that continues with its current configuration.
     pub fn of_reload(&self) -> String {
         match self {
             Self::Read { .. } => self.to_string(),
@@ -73,8 +73,8 @@ impl LoadError {
     }
 }
 
-/// Reads and checks a file, and the PEM files that it names; each is a regular file of at most 1 MiB. Nothing is bound,
-/// created or connected to.
+/// Reads and checks a file, and the PEM files that it names. Each must be a regular file of at most 1 MiB. `load` does
+/// not bind, create or connect to anything.
 pub fn load(path: &Path) -> Result<Config, LoadError> {
     let name = path.display().to_string();
     let bytes = small_file::read(path).map_err(|error| LoadError::Read { path: path.to_owned(), error })?;
@@ -91,7 +91,7 @@ pub fn load(path: &Path) -> Result<Config, LoadError> {
     }
 }
 
-/// Checks a configuration; errors call it `name`.
+/// Parses and checks a configuration; errors refer to it as `name`.
 pub fn parse(text: &str, name: &str) -> Result<Config, Diagnostics> {
     let mut found = Diagnostics::new(name, text);
     let (document, errors) = toml::de::DeTable::parse_recoverable(text);
@@ -111,14 +111,15 @@ pub fn parse(text: &str, name: &str) -> Result<Config, Diagnostics> {
 }
 
 impl Config {
-    /// What is not wrong, but does less than it seems to, or will not do for long: of which source or sink, and what.
+    /// Returns warnings about settings that are valid, but have less effect than it seems or will soon stop working.
+    /// Each warning names its source or sink.
     pub fn warnings(&self, now: jiff::Timestamp) -> impl Iterator<Item = String> {
         let of_source = move |source: &SourceConfig| named("source", &source.name, source.kind.facts().warnings(now));
         let of_sink = |sink: &SinkConfig| named("sink", &sink.name, sink.kind.facts().warnings());
         self.sources.iter().flat_map(of_source).chain(self.sinks.iter().flat_map(of_sink))
     }
 
-    /// What `run` does without a file: UDP and TCP on 127.0.0.1:5514, JSON to the standard output.
+    /// Returns the configuration of `run` without a file: UDP and TCP on 127.0.0.1:5514, JSON to the standard output.
     pub fn default_run() -> Self {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 5514));
         let text =
@@ -128,7 +129,7 @@ impl Config {
     }
 }
 
-/// Each warning behind the name of what it is about.
+/// Puts the name of the source or sink in front of each warning.
 fn named(what: &str, name: &str, warnings: Vec<String>) -> Vec<String> {
     warnings.into_iter().map(|warning| format!("{what} {name}: {warning}")).collect()
 }

@@ -1,7 +1,8 @@
-//! Sets of paths: what a template, a glob or a directory can name, and whether two of them can name the same.
+//! Sets of paths: the paths that a template, a glob or a directory can name, and whether two sets have a path in
+//! common.
 //!
 //! A set is a small automaton over characters. Two sets meet if some text leads through both to an end; the shortest
-//! such text is the example for the operator. A set may be larger than what really occurs, never smaller.
+//! such text is the example for the operator. A set may be larger than the paths that really occur, never smaller.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Component, Path, PathBuf};
@@ -13,28 +14,29 @@ use crate::template::{Field, Template};
 /// A set of paths.
 #[derive(Debug)]
 pub(crate) struct Paths {
-    /// The steps from each state; the first state is the beginning.
+    /// Steps from each state; the first state is the beginning.
     steps: Vec<Vec<(Chars, usize)>>,
-    /// Whether a path may end in a state.
+    /// True for each state in which a path may end.
     ends: Vec<bool>,
 }
 
-/// A state of each of two sets.
+/// A pair of states, one in each of two sets.
 type Pair = (usize, usize);
 
-/// What one step takes.
+/// Characters that one step accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Chars {
     One(char),
     Digit,
     /// Every character but `/`.
     Name,
-    /// Every character but `/` and `.`: with these no value of a placeholder begins.
+    /// Every character but `/` and `.`, with which no value of a placeholder begins.
     First,
     Every,
 }
 
-/// The path with symlinks followed as far as it exists, absolute, and without `.`, `..` and doubled slashes.
+/// Returns the absolute path, without `.`, `..` and doubled slashes, and with symlinks followed as far as the path
+/// exists.
 pub(super) fn resolved(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let known = path.ancestors().find_map(|ancestor| Some((ancestor, ancestor.canonicalize().ok()?)));
@@ -61,7 +63,7 @@ impl Paths {
         (Self { steps: vec![Vec::new()], ends: vec![false] }, 0)
     }
 
-    /// One path.
+    /// Returns the set of one path.
     pub(super) fn of(path: &Path) -> Self {
         let (mut paths, begin) = Self::new();
         let end = paths.text(begin, &resolved(path).to_string_lossy());
@@ -69,7 +71,7 @@ impl Paths {
         paths
     }
 
-    /// Everything below a directory, and itself.
+    /// Returns the set of a directory and everything below it.
     pub(super) fn below(directory: &Path) -> Self {
         let mut paths = Self::of(directory);
         let end = paths.ends.len() - 1;
@@ -79,8 +81,8 @@ impl Paths {
         paths
     }
 
-    /// What a file sink writes to: `template` below `directory`, also the path of records that can't have one of their
-    /// own, and with `rotates` what it renames its files to.
+    /// Returns the set of paths to which a file sink writes: `template` below `directory`, and the path for records
+    /// that cannot have one of their own. With `rotates`, the set includes the names of rotated files.
     pub(super) fn of_sink(directory: &Path, template: &Template, rotates: bool) -> Self {
         let (mut paths, begin) = Self::new();
         let root = paths.text(begin, &resolved(directory).to_string_lossy());
@@ -99,7 +101,7 @@ impl Paths {
         paths
     }
 
-    /// What a glob of a followed file can name.
+    /// Returns the set of paths that a glob of a followed file can match.
     pub(super) fn of_glob(pattern: &Path) -> Self {
         let is_glob = |name: &str| name.contains(['*', '?', '[']);
         let mut components = pattern.components().peekable();
@@ -117,20 +119,21 @@ impl Paths {
         paths
     }
 
-    /// The shortest path of both, if there is any.
+    /// Returns the shortest path in both sets, if there is any.
     pub(super) fn meets(&self, other: &Self) -> Option<String> {
         self.shortest(other, |one, two| self.ends[one] && other.ends[two])
     }
 
-    /// The shortest path of this set, if there is any, that would have to be a directory for one of the other.
+    /// Returns the shortest path in this set, if there is any, that would have to be a directory for a path in the
+    /// other.
     pub(super) fn meets_above(&self, other: &Self) -> Option<String> {
         let slash = |(chars, _): &(Chars, usize)| chars.common(Chars::One('/')).is_some();
         self.shortest(other, |one, two| self.ends[one] && other.steps[two].iter().any(slash))
     }
 
-    /// The shortest text that leads through both to states that are `wanted`.
+    /// Returns the shortest text that leads through both sets to states that are `wanted`.
     fn shortest(&self, other: &Self, wanted: impl Fn(usize, usize) -> bool) -> Option<String> {
-        // The pair of states before each, and the character between them.
+        // For each pair of states: the pair before it, and the character between them.
         let mut before: HashMap<Pair, Option<(Pair, char)>> = HashMap::from([((0, 0), None)]);
         let mut next = VecDeque::from([(0, 0)]);
         while let Some((one, two)) = next.pop_front() {
@@ -170,7 +173,7 @@ impl Paths {
         text.chars().fold(from, |state, c| self.step(state, Chars::One(c)))
     }
 
-    /// `0` stands for a digit.
+    /// Appends `pattern`, in which `0` stands for any digit.
     fn pattern(&mut self, from: usize, pattern: &str) -> usize {
         let chars = |c| if c == '0' { Chars::Digit } else { Chars::One(c) };
         pattern.chars().fold(from, |state, c| self.step(state, chars(c)))
@@ -199,7 +202,7 @@ impl Paths {
         }
     }
 
-    /// One of the words, or what stands for none.
+    /// Appends one of the words, or the word for a missing value.
     fn one_of(&mut self, from: usize, words: &[&str]) -> usize {
         let end = self.state();
         for word in words.iter().chain(&["unknown"]) {
@@ -232,7 +235,7 @@ impl Paths {
         state
     }
 
-    /// The names that a rotation gives, with or without a number, compressed or not.
+    /// Adds the names of rotated files, with or without a number, compressed or not.
     fn rotated(&mut self, from: usize) {
         let stamp = self.pattern(from, ".00000000-000000");
         let numbered = self.pattern(stamp, "-000");
@@ -247,7 +250,7 @@ impl Paths {
 // === impl Chars ===
 
 impl Chars {
-    /// A character of both.
+    /// Returns a character that both accept.
     fn common(self, other: Self) -> Option<char> {
         let example = match (self, other) {
             (Self::One(c), _) | (_, Self::One(c)) => c,

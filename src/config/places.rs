@@ -1,6 +1,7 @@
-//! What no two tables may have: one file, or a directory that another writes into.
+//! Conflicts on the disk: two tables must not use the same file, or a directory into which the other writes.
 //!
-//! Two owners of one file tear its lines, and one of them compresses and removes what the other still writes.
+//! Two owners of one file would break each other's lines, and one of them would compress and remove a file that the
+//! other still writes.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -11,19 +12,19 @@ use super::kind::Placed;
 use super::paths::Paths;
 use super::{Endpoint, SinkConfig, SourceConfig};
 
-/// What the help of most of these errors says.
+/// Help text of most of these errors.
 const APART: &str = "give each a directory of its own, e.g. \"/var/log/postrider/hosts/{hostname}.json\" and \
                      \"/var/log/postrider/all.json\"";
 
-/// Something that a table has on the disk.
+/// A file or directory that a table uses.
 struct Place {
     kind: Kind,
-    /// How messages call it.
+    /// Description for messages.
     what: String,
     paths: Paths,
-    /// Where it stands in the file.
+    /// Its position in the configuration file.
     span: Range<usize>,
-    /// The number of its sink or source, where it is not to meet others of the same alone.
+    /// Number of its sink; `None` for a source. Files of the same sink do not conflict.
     owner: Option<usize>,
 }
 
@@ -31,19 +32,19 @@ struct Place {
 enum Kind {
     /// The files of a file sink.
     Files,
-    /// The dead letters of a sink, and what a replay makes of them.
+    /// The dead-letter file of a sink, and the files that a replay makes of it.
     DeadLetters,
     Spool,
     /// The cursor of a source that follows files.
     Cursor,
-    /// What such a source reads.
+    /// Files that such a source reads.
     Followed,
 }
 
 /// Checks every pair of places.
 pub(super) fn across(sources: &[Placed<SourceConfig>], sinks: &[Placed<SinkConfig>], found: &mut Diagnostics) {
     let places: Vec<Place> = sources.iter().flat_map(of_source).chain(of_sinks(sinks)).collect();
-    // A cursor is several files: each key is told of once.
+    // A cursor consists of several files, so each pair of keys is reported once.
     let mut told = Vec::new();
     for (index, later) in places.iter().enumerate() {
         let keys = |earlier: &Place| (earlier.span.start, later.span.start);
@@ -98,7 +99,7 @@ fn of_sinks(sinks: &[Placed<SinkConfig>]) -> impl Iterator<Item = Place> + '_ {
     })
 }
 
-/// A dead-letter file, and the files that `replay` makes beside it.
+/// Returns the paths of a dead-letter file and of the files that `replay` creates next to it.
 fn letters(path: &Path) -> [PathBuf; 3] {
     ["", ".replaying", ".damaged"].map(|end| {
         let mut name = path.as_os_str().to_owned();
@@ -113,7 +114,7 @@ fn conflict(earlier: &Place, later: &Place) -> Option<Diagnostic> {
     }
     let kinds = [earlier.kind, later.kind];
     let above = || {
-        // No glob takes a file for a directory.
+        // A glob never treats a file as a directory.
         let matters = !kinds.contains(&Kind::Followed);
         let path = || earlier.paths.meets_above(&later.paths).or_else(|| later.paths.meets_above(&earlier.paths));
         matters.then(path).flatten().map(|path| format!("{path} would be a file and a directory"))
@@ -134,7 +135,7 @@ fn conflict(earlier: &Place, later: &Place) -> Option<Diagnostic> {
 
 fn may_conflict(earlier: &Place, later: &Place) -> bool {
     match (earlier.kind, later.kind) {
-        // Sinks may share a file of dead letters. Two spools in one directory are another error.
+        // Sinks may share a dead-letter file. Two spools in one directory are reported as a different error.
         (Kind::DeadLetters, Kind::DeadLetters)
         | (Kind::Spool | Kind::Cursor, Kind::Spool | Kind::Cursor)
         | (Kind::Followed, Kind::Followed) => false,

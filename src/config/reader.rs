@@ -1,4 +1,4 @@
-//! Takes the keys of one table one by one. Errors are collected, with their places, and never stop the reading.
+//! Reads the keys of one table one by one. Errors are collected with their positions, and never stop the reading.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -20,28 +20,28 @@ use crate::template::Template;
 /// One table that is being read.
 pub(super) struct Reader<'r, 'd> {
     table: &'r DeTable<'d>,
-    /// How errors call the table: `[[source.udp]]`; empty for the top level.
+    /// Name of the table in errors: `[[source.udp]]`; empty for the top level.
     title: String,
     keys: [&'static [Key]; 2],
-    /// For a table within another one: the other's title and keys.
+    /// For a table within another table: the title and the keys of the other one.
     around: Option<(String, [&'static [Key]; 2])>,
-    /// The tables that this one is one of, as `[[source.tcp]]`, by their kinds.
+    /// Titles of all tables of the same group, such as `[[source.tcp]]`, by kind.
     kinds: Vec<(&'static str, String)>,
     places: Places,
     taken: Vec<&'static str>,
     found: &'r mut Diagnostics,
 }
 
-/// Where a table and its keys stand in the file.
+/// Positions of a table and its keys in the file.
 #[derive(Clone, Debug)]
 pub(super) struct Places {
-    /// The header.
+    /// Position of the header.
     header: Range<usize>,
-    /// The values that are there.
+    /// Positions of the values in the file, by key.
     values: HashMap<String, Range<usize>>,
 }
 
-/// A duration, or one of the words that a key takes in its place.
+/// A duration, or one of the words that a key accepts in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Time {
     Span(Duration),
@@ -60,7 +60,7 @@ pub(super) struct Property {
 // === impl Places ===
 
 impl Places {
-    /// Where the value of a key stands, or the table, if it is not there.
+    /// Returns the position of a key's value, or of the table's header if the key is absent.
     pub(super) fn of(&self, key: &str) -> Range<usize> {
         self.values.get(key).unwrap_or(&self.header).clone()
     }
@@ -69,7 +69,7 @@ impl Places {
 // === impl Reader: setting out and finishing ===
 
 impl<'r, 'd> Reader<'r, 'd> {
-    /// Of a table whose header stands at `header` and that has the keys of both lists.
+    /// Returns a reader for a table whose header is at `header` and which has the keys of both lists.
     pub(super) fn new(
         table: &'r DeTable<'d>,
         header: Range<usize>,
@@ -82,13 +82,13 @@ impl<'r, 'd> Reader<'r, 'd> {
         Self { table, title, keys, around: None, kinds: Vec::new(), places, taken: Vec::new(), found }
     }
 
-    /// The same, of a table that is of one of these kinds.
+    /// Adds the kinds of the tables in the same group.
     pub(super) fn among(mut self, kinds: Vec<(&'static str, String)>) -> Self {
         self.kinds = kinds;
         self
     }
 
-    /// Reports the keys that nobody took, and gives the places of those that are there.
+    /// Reports the keys that were not read, and returns the positions of the keys in the file.
     pub(super) fn finish(self) -> Places {
         let names = || self.keys.iter().flat_map(|keys| keys.iter()).map(|key| key.name);
         debug_assert!(names().all(|name| self.taken.contains(&name)), "{} leaves keys untaken", self.title);
@@ -106,14 +106,14 @@ impl<'r, 'd> Reader<'r, 'd> {
         self.places
     }
 
-    /// A hint for `protocol = "relp"` in [[source.tcp]].
+    /// Returns a hint for `protocol = "relp"` in [[source.tcp]].
     fn of_kind(&self, value: &Spanned<DeValue<'_>>) -> Option<String> {
         let word = value.get_ref().as_str()?;
         let (_, title) = self.kinds.iter().find(|(kind, _)| kind.eq_ignore_ascii_case(word))?;
         Some(if *title == self.title { format!("leave it out: {title} says it") } else { format!("write {title}") })
     }
 
-    /// A hint for a key that a table within this one has, or the one around it.
+    /// Returns a hint for a key that belongs to a table within this one, or to the one around it.
     fn elsewhere(&self, name: &str) -> Option<String> {
         let has = |keys: &[Key]| keys.iter().any(|key| key.name == name);
         let inner = self.keys.iter().flat_map(|keys| keys.iter()).find_map(|key| match key.kind {
@@ -128,17 +128,17 @@ impl<'r, 'd> Reader<'r, 'd> {
         keys.iter().any(|keys| has(keys)).then(|| format!("write it below {title}, before the tables within that"))
     }
 
-    /// Where an unknown key is, after its name.
+    /// Returns the location of an unknown key, to be printed after its name.
     fn within(&self) -> String {
         if self.title.is_empty() { String::new() } else { format!(" in {}", self.title) }
     }
 
-    /// Whether the file gives the key.
+    /// True if the file contains the key.
     pub(super) fn gives(&self, name: &str) -> bool {
         self.table.contains_key(name)
     }
 
-    /// Where the value of a key stands.
+    /// Returns the position of a key's value.
     pub(super) fn place(&self, name: &str) -> Range<usize> {
         self.places.of(name)
     }
@@ -148,17 +148,17 @@ impl<'r, 'd> Reader<'r, 'd> {
         self.found.push(error);
     }
 
-    /// Shows no snippet of these bytes.
+    /// Excludes these bytes from snippets.
     pub(super) fn hide(&mut self, span: Range<usize>) {
         self.found.hide(span);
     }
 
-    /// Whether these bytes of the file hold a line end.
+    /// True if these bytes of the file contain no line end.
     fn one_line(&self, span: Range<usize>) -> bool {
         self.found.text().get(span).is_some_and(|text| !text.contains('\n'))
     }
 
-    /// Counts a key as taken that someone else reads.
+    /// Marks a key as read that other code reads.
     pub(super) fn passed(&mut self, name: &'static str) -> &'static str {
         self.taken.push(name);
         name
@@ -176,7 +176,7 @@ impl<'r, 'd> Reader<'r, 'd> {
 
 // === impl Reader: one key at a time, by type ===
 
-/// The answer is `None` for an optional key that is not there, and after an error. A key with a default gives its
+/// The methods return `None` for an optional key that is absent, and after an error. A key with a default returns its
 /// default after an error, so that the rest of the file can still be checked.
 impl Reader<'_, '_> {
     pub(super) fn bool(&mut self, name: &'static str) -> Option<bool> {
@@ -189,7 +189,7 @@ impl Reader<'_, '_> {
         usize::try_from(count).ok()
     }
 
-    /// A count; `None` also for the word that the key takes in its place.
+    /// Reads a count; `None` also for the word that the key accepts in its place.
     pub(super) fn count_or_word(&mut self, name: &'static str) -> Option<u64> {
         let Type::CountOr(least, most, word) = self.kind(name) else { unreachable!("`{name}` is no such count") };
         let count = self.take(name, |value| {
@@ -207,7 +207,7 @@ impl Reader<'_, '_> {
         self.take(name, |value| value::size(value, least, most))
     }
 
-    /// A size that must fit into memory.
+    /// Reads a size that must fit into memory.
     pub(super) fn memory(&mut self, name: &'static str) -> Option<usize> {
         self.size(name).and_then(|size| usize::try_from(size).ok())
     }
@@ -229,7 +229,7 @@ impl Reader<'_, '_> {
         })
     }
 
-    /// A duration that no word replaces.
+    /// Reads a duration that no word replaces.
     pub(super) fn duration(&mut self, name: &'static str) -> Option<Duration> {
         match self.time(name)? {
             Time::Span(duration) => Some(duration),
@@ -281,12 +281,13 @@ impl Reader<'_, '_> {
         self.take(name, |value| value::word(value, words))
     }
 
-    /// What the word of a key stands for.
+    /// Reads a word and returns its value.
     pub(super) fn choice<T: Copy, const N: usize>(&mut self, name: &'static str, choice: &Choice<T, N>) -> Option<T> {
         choice.value(self.word(name)?)
     }
 
-    /// The same for a word on which the meaning of other keys depends: nothing after an error.
+    /// Does the same for a word that decides the meaning of other keys: returns `None` after an error, never the
+    /// default.
     pub(super) fn deciding_choice<T: Copy, const N: usize>(
         &mut self,
         name: &'static str,
@@ -310,12 +311,12 @@ impl Reader<'_, '_> {
         self.list(name, value::broker)
     }
 
-    /// Empty without the key.
+    /// Reads a list of networks; empty without the key.
     pub(super) fn networks(&mut self, name: &'static str) -> Vec<Network> {
         self.list(name, value::network).unwrap_or_default()
     }
 
-    /// Reads the table of a key with `read`, if it is there.
+    /// Reads the table of a key with `read`, if the key is present.
     pub(super) fn inner<T>(&mut self, name: &'static str, read: impl FnOnce(&mut Reader<'_, '_>) -> T) -> Option<T> {
         let Type::Table(keys) = self.kind(name) else { unreachable!("`{name}` is no table") };
         let (table, header) = self.table(name)?;
@@ -326,7 +327,7 @@ impl Reader<'_, '_> {
         Some(result)
     }
 
-    /// Reads every table in the array of a key with `read`, and gives the places of its keys too.
+    /// Reads every table in the array of a key with `read`, and also returns the positions of its keys.
     pub(super) fn tables<T>(
         &mut self,
         name: &'static str,
@@ -354,7 +355,7 @@ impl Reader<'_, '_> {
         all
     }
 
-    /// The properties in the table of a key. `a.b = 1` and `"a.b" = 1` are the same property.
+    /// Reads the properties in the table of a key. `a.b = 1` and `"a.b" = 1` are the same property.
     pub(super) fn properties(&mut self, name: &'static str) -> Vec<Property> {
         let mut properties = Vec::new();
         if let Some((table, _)) = self.table(name) {
@@ -382,7 +383,7 @@ impl<'r, 'd> Reader<'r, 'd> {
         }
     }
 
-    /// A list with at least one element; all wrong elements are reported.
+    /// Reads a list with at least one element; reports all wrong elements.
     fn list<T>(&mut self, name: &'static str, read: impl Fn(&DeValue<'_>) -> Result<T, Fault>) -> Option<Vec<T>> {
         let value = match self.given_or_default(name)? {
             Ok(value) => value,
@@ -403,12 +404,12 @@ impl<'r, 'd> Reader<'r, 'd> {
             self.fault(&value.span(), None, Fault::new("an empty list").help(help));
             return None;
         }
-        // Every element is read before the first wrong one ends it.
+        // Read every element, so that all errors are reported, before the first wrong one ends the collection.
         let read: Vec<Option<T>> = elements.iter().map(|element| self.judge(element, &read)).collect();
         read.into_iter().collect()
     }
 
-    /// The value that the file gives, or else the default; `None` for a key without either.
+    /// Returns the value in the file, or else the default; `None` for a key without either.
     fn given_or_default(&mut self, name: &'static str) -> Option<Result<&'r Spanned<DeValue<'d>>, DeValue<'static>>> {
         let key = self.key(name);
         self.taken.push(name);
@@ -436,9 +437,9 @@ impl<'r, 'd> Reader<'r, 'd> {
         }
     }
 
-    /// Reports a fault of the value at `span`; `text` is what its string says.
+    /// Reports a fault of the value at `span`; `text` is the content of its string.
     fn fault(&mut self, span: &Range<usize>, text: Option<&str>, fault: Fault) {
-        // Offsets within the string are offsets in the file if nothing in it is escaped.
+        // Offsets within the string are offsets in the file if the string contains no escapes.
         let inner = span.start + 1..span.end.saturating_sub(1);
         let verbatim = text.is_some() && self.found.text().get(inner.clone()) == text;
         let span = match fault.within {
@@ -469,7 +470,7 @@ impl<'r, 'd> Reader<'r, 'd> {
     ) {
         for (key, value) in table {
             let name = format!("{prefix}{}", key.get_ref());
-            // The whole of a dotted key, where it stands on one line.
+            // The whole dotted key, if it is on one line.
             let from = before.map_or_else(|| key.span().start, |before| before.start);
             let whole = from..key.span().end;
             let key_span = if from <= key.span().start && self.one_line(whole.clone()) { whole } else { key.span() };
@@ -496,7 +497,7 @@ impl<'r, 'd> Reader<'r, 'd> {
     }
 }
 
-/// Words of other programs for a key, and the keys.
+/// Names that other programs use for a key, each with the key.
 const OTHER_WORDS: [(&str, &str); 27] = [
     ("input", "source"),
     ("inputs", "source"),
@@ -527,7 +528,7 @@ const OTHER_WORDS: [(&str, &str); 27] = [
     ("tz", "timezone"),
 ];
 
-/// A hint at the key that somebody meant: by the word of another program, or by one that is like it.
+/// Returns a hint at the intended key: the key for another program's name, or one with a similar name.
 fn meant<'n>(word: &str, names: impl Iterator<Item = &'n str> + Clone) -> String {
     let mut others = OTHER_WORDS.iter().filter(|(other, _)| *other == word);
     match others.find(|(_, key)| names.clone().any(|name| name == *key)) {

@@ -6,7 +6,7 @@ use super::key::{Key, Presence, Type};
 use super::kind::Kind;
 use super::{file, sink, source};
 
-/// The JSON Schema (draft 2020-12) of the configuration file, seen as JSON.
+/// Returns the JSON Schema (draft 2020-12) of the configuration file after conversion to JSON.
 pub fn schema() -> Value {
     let mut schema = table(&[&file::TOP]);
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
@@ -15,7 +15,7 @@ pub fn schema() -> Value {
     schema
 }
 
-/// A table with the keys of all lists.
+/// Returns the schema of a table with the keys of all lists.
 fn table(lists: &[&[Key]]) -> Value {
     let keys = || lists.iter().flat_map(|keys| keys.iter());
     let properties: Map<String, Value> = keys().map(|key| (key.name.to_owned(), property(key))).collect();
@@ -33,7 +33,7 @@ fn property(key: &Key) -> Value {
     property["description"] = json!(key.doc);
     match key.presence {
         Presence::Default(_) => property["default"] = from_toml(key.shown()),
-        // A table has no example of its own: its keys have.
+        // A table has no example of its own: its keys have examples.
         Presence::Required(_) | Presence::Optional(_) if matches!(key.shown(), "{}" | "[]") => {}
         Presence::Required(_) | Presence::Optional(_) => property["examples"] = json!([from_toml(key.shown())]),
     }
@@ -73,7 +73,7 @@ fn value(kind: Type) -> Value {
     }
 }
 
-/// A table with one array of tables for each kind.
+/// Returns the schema of a table with one array of tables for each kind.
 fn kinds<T>(kinds: &[Kind<T>], common: &[Key]) -> Value {
     let of_kind = |kind: &Kind<T>| {
         let mut array = json!({ "type": "array", "description": kind.doc, "items": table(&[kind.keys, common]) });
@@ -86,13 +86,13 @@ fn kinds<T>(kinds: &[Kind<T>], common: &[Key]) -> Value {
     json!({ "type": "object", "properties": properties, "additionalProperties": false, "minProperties": 1 })
 }
 
-/// A TOML value of a table of keys as JSON.
+/// Converts a TOML value in a table of keys to JSON.
 fn from_toml(text: &str) -> Value {
     let value = toml::de::DeValue::parse(text).map(toml::Spanned::into_inner);
     value.map_or(Value::Null, |value| to_json(&value))
 }
 
-/// A TOML value as JSON.
+/// Converts a TOML value to JSON.
 pub(super) fn to_json(value: &toml::de::DeValue<'_>) -> Value {
     use toml::de::DeValue;
     match value {

@@ -1,23 +1,24 @@
-//! Which values are secret, and where they stand in a text that may be broken.
+//! Detection of secret values, and of their positions in a text that may have broken syntax.
 
 use std::ops::Range;
 
-/// What the name of a secret property has in it.
+/// Substrings that mark the name of a secret property.
 const MARKS: [&str; 5] = ["password", "passphrase", "secret", ".pem", "sasl.oauthbearer.config"];
 
-/// The same in a text, where the first part of a name may stand in the header of a table, and where a name may be
-/// misspelt.
+/// Substrings that mark a secret in a text, where the first part of a name may be in a table's header, and where a name
+/// may be misspelt.
 const TEXT_MARKS: [&str; 8] = ["pass", "pasw", "pwd", "secret", "token", "credential", "pem", "config"];
 
-/// Whether the value of a librdkafka property is a secret.
+/// True if the value of a librdkafka property is a secret.
 pub(super) fn is_secret(property: &str) -> bool {
     let property = property.to_ascii_lowercase();
     MARKS.iter().any(|mark| property.contains(mark))
 }
 
-/// Where values of secret properties stand. It looks at the text alone, since a file with broken syntax has no values,
-/// and takes rather too much: the rest of the line, or to the end of a multi-line string. Where the value may go on in
-/// the next lines, it takes all lines up to one that certainly is something else, or to the end of the file.
+/// Returns the positions of the values of secret properties. It looks only at the text, since a file with broken syntax
+/// has no values. When in doubt, it covers too much: the rest of the line, or everything to the end of a multi-line
+/// string. If the value may continue in the next lines, it covers all lines up to one that certainly is something else,
+/// or to the end of the file.
 pub(super) fn ranges(text: &str) -> Vec<Range<usize>> {
     let lower = text.to_ascii_lowercase();
     let mut marks: Vec<usize> =
@@ -25,7 +26,7 @@ pub(super) fn ranges(text: &str) -> Vec<Range<usize>> {
     marks.sort_unstable();
     let mut ranges: Vec<Range<usize>> = Vec::new();
     for at in marks {
-        // What is hidden already needs no other look: so all of it takes one pass.
+        // Text that is already hidden need not be searched again, so one pass suffices.
         if ranges.last().is_none_or(|range| at >= range.end) {
             ranges.extend(value_after(text, at));
         }
@@ -33,7 +34,7 @@ pub(super) fn ranges(text: &str) -> Vec<Range<usize>> {
     ranges
 }
 
-/// The value that is given to the key that ends at about `at`, if that is a key.
+/// Returns the position of the value of the key that ends at about `at`, if that is a key.
 fn value_after(text: &str, at: usize) -> Option<Range<usize>> {
     let line_start = text[..at].rfind('\n').map_or(0, |lf| lf + 1);
     let line_end = text[at..].find('\n').map_or(text.len(), |lf| at + lf);
@@ -57,23 +58,23 @@ fn value_after(text: &str, at: usize) -> Option<Range<usize>> {
     Some(start..end)
 }
 
-/// Whether what stands before a mark in its line is the beginning of a key, also in an inline table or a header.
+/// True if the text before a mark in its line is the beginning of a key, also in an inline table or a header.
 fn is_key(before: &str) -> bool {
     let key = before.rsplit(['{', ',', '[']).next().unwrap_or(before);
     key.trim_start().chars().all(is_of_key)
 }
 
-/// Whether a key may have the character; with the quotes around its parts.
+/// True if a key may contain the character, including the quotes around its parts.
 fn is_of_key(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '"' | '\'')
 }
 
-/// Whether a value that begins like this in its line may have more in the next one.
+/// True if a value that begins like this in its line may continue in the next one.
 fn may_go_on(value: &str) -> bool {
     let value = value.trim_start_matches([':', '=', ' ', '\t']);
     let closed = |quote: char| value[1..].contains(quote);
     match value.chars().next() {
-        // The last is that of a table's header.
+        // `]` ends the header of a table.
         None | Some('#' | ']') => true,
         Some(quote @ ('"' | '\'')) => !closed(quote),
         Some('[') => !closed(']'),
@@ -82,8 +83,8 @@ fn may_go_on(value: &str) -> bool {
     }
 }
 
-/// The size of the lines that may belong to a value; `text` begins at the end of its first line. The next line with
-/// something in it does in any case.
+/// Returns the size of the lines that may belong to a value; `text` begins at the end of its first line. The next line
+/// that is not blank always belongs to it.
 fn lines_of_value(text: &str) -> usize {
     let (mut size, mut is_there) = (0, false);
     for line in text.split_inclusive('\n') {
@@ -96,7 +97,7 @@ fn lines_of_value(text: &str) -> usize {
     size
 }
 
-/// Whether a line certainly begins something else: the header of a table of this configuration, or a key with a value
+/// True if a line certainly begins something else: the header of a table of this configuration, or a key with a value
 /// of TOML. A line of base64 is neither.
 fn is_statement(line: &str) -> bool {
     let line = line.trim();

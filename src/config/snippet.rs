@@ -1,4 +1,4 @@
-//! How an error shows its place: the line, and a mark below it.
+//! Display of an error's position: the line, and a mark below it.
 
 use std::fmt;
 use std::ops::Range;
@@ -6,11 +6,11 @@ use std::ops::Range;
 use super::diagnostic::Diagnostic;
 use super::secret;
 
-/// A line is shown in at most so many columns.
+/// Maximum number of columns in which a line is shown.
 const WIDTH: usize = 100;
-/// So many of them stand before the mark, at most, in a line that must be clipped.
+/// Maximum number of columns before the mark in a line that must be clipped.
 const BEFORE: usize = 40;
-/// A tab is shown as so many spaces, wherever it stands, so that the mark stays below what it marks.
+/// Number of spaces in place of a tab, wherever the tab is, so that the mark stays below the text that it marks.
 const TAB: usize = 4;
 
 /// A text and its name.
@@ -18,28 +18,28 @@ const TAB: usize = 4;
 pub(super) struct Source {
     name: String,
     pub(super) text: String,
-    /// Where each line starts.
+    /// Offset of each line.
     lines: Vec<usize>,
-    /// Where secrets stand; they are never shown.
+    /// Positions of secrets, which are never shown.
     secrets: Vec<Range<usize>>,
 }
 
 /// One line of the text.
 struct Line<'t> {
-    /// Counted from 1.
+    /// Line number, counted from 1.
     number: usize,
-    /// Where it starts in the text.
+    /// Offset of the line in the text.
     start: usize,
-    /// Its text without the line end.
+    /// Text of the line without the line end.
     text: &'t str,
 }
 
 /// A line as shown.
 struct Shown {
     text: String,
-    /// Columns before the mark.
+    /// Number of columns before the mark.
     before: usize,
-    /// Columns of the mark.
+    /// Number of columns of the mark.
     marked: usize,
 }
 
@@ -49,12 +49,12 @@ impl Source {
         Self { name: name.to_owned(), text: text.to_owned(), lines, secrets: secret::ranges(text) }
     }
 
-    /// Takes these bytes for a secret.
+    /// Treats these bytes as a secret.
     pub(super) fn hide(&mut self, span: Range<usize>) {
         self.secrets.push(span);
     }
 
-    /// The number of the line that holds a byte, counted from 1.
+    /// Returns the number of the line that contains a byte, counted from 1.
     pub(super) fn line_number(&self, offset: usize) -> usize {
         self.line(self.place(offset)).number
     }
@@ -79,7 +79,7 @@ impl Source {
         Ok(())
     }
 
-    /// A message without what it quotes from a secret: with broken syntax, part of one may be taken for a key.
+    /// Removes quotations of secrets from a message: with broken syntax, part of a secret may be taken for a key.
     fn without_secrets(&self, message: &str) -> String {
         let ends = |c: char| matches!(c, '`' | '"' | '.');
         let mut shown = String::new();
@@ -92,7 +92,7 @@ impl Source {
         shown
     }
 
-    /// Whether a secret has this in it.
+    /// True if a secret contains this text.
     fn is_in_secret(&self, text: &str) -> bool {
         self.secrets.iter().any(|range| self.text[range.clone()].contains(text))
     }
@@ -114,7 +114,7 @@ impl Source {
         self.marked(f, gutter, span, '^', "").map(drop)
     }
 
-    /// Writes the first line of a span with `mark` below; gives its number.
+    /// Writes the first line of a span with `mark` below it; returns the number of the line.
     fn marked(
         &self,
         f: &mut fmt::Formatter<'_>,
@@ -133,15 +133,16 @@ impl Source {
         Ok(line.number)
     }
 
-    /// How wide the line numbers are.
+    /// Returns the width of the line numbers.
     fn gutter(&self, span: Option<&Range<usize>>, also: Option<&(Range<usize>, &str)>) -> usize {
         let places = span.into_iter().chain(also.map(|(span, _)| span));
         let last = places.map(|span| self.line_number(span.start)).max().unwrap_or(1);
-        // The gutter of an error without a place: as that of the first line.
+        // An error without a position has the same gutter as one on the first line.
         last.to_string().len()
     }
 
-    /// A byte that can be shown: the end of the last line with something in it stands for all that follows.
+    /// Returns the offset of a byte that can be shown: offsets after the end of the last line that is not blank become
+    /// that end.
     fn place(&self, offset: usize) -> usize {
         let mut offset = offset.min(self.text.trim_end().len());
         while !self.text.is_char_boundary(offset) {
@@ -157,7 +158,8 @@ impl Source {
         Line { number, start, text }
     }
 
-    /// The column of a byte: characters from the start of the line, counted from 1, whatever their width.
+    /// Returns the column of a byte: the number of characters from the start of the line, counted from 1, whatever
+    /// their width.
     fn column(&self, line: &Line<'_>, offset: usize) -> usize {
         let before = &self.text[line.start..offset];
         before.trim_start_matches(BOM).chars().count() + 1
@@ -175,7 +177,7 @@ impl Source {
         if secret.is_some() {
             cells.extend(std::iter::repeat_n(Cell { at: hidden, shown: '*', width: 1 }, 3));
         }
-        // A mark inside a secret marks the whole of it.
+        // A mark inside a secret marks the whole secret.
         clip(&cells, start.min(hidden), end.max(start + 1))
     }
 }
@@ -186,7 +188,7 @@ const BOM: char = '\u{FEFF}';
 /// One character as shown.
 #[derive(Clone, Copy)]
 struct Cell {
-    /// The byte of the text that it comes from.
+    /// Offset in the text of the character's origin.
     at: usize,
     shown: char,
     width: usize,
@@ -202,8 +204,8 @@ fn push_cell(cells: &mut Vec<Cell>, at: usize, c: char) {
     }
 }
 
-/// The columns of a character: 2 for what East Asian scripts and emoji are written with. Combining marks count as 1, so
-/// a mark may stand too far to the right after them.
+/// Returns the number of columns of a character: 2 for those of East Asian scripts and emoji. Combining marks count as
+/// 1, so a mark may be too far to the right after them.
 fn width(c: char) -> usize {
     const WIDE: [(u32, u32); 9] = [
         (0x1100, 0x115F),
@@ -220,7 +222,7 @@ fn width(c: char) -> usize {
     if WIDE.iter().any(|&(first, last)| (first..=last).contains(&code)) { 2 } else { 1 }
 }
 
-/// The part of a line around the mark from `start` to `end`, both bytes of the text.
+/// Returns the part of a line around the mark, which reaches from `start` to `end`, both offsets in the text.
 fn clip(cells: &[Cell], start: usize, end: usize) -> Shown {
     let columns = |cells: &[Cell]| cells.iter().map(|cell| cell.width).sum::<usize>();
     let mark = cells.iter().position(|cell| cell.at >= start).unwrap_or(cells.len());

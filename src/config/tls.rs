@@ -1,4 +1,4 @@
-//! The table `tls` of a source: its keys, and whether the files that it names are what they should be.
+//! The table `tls` of a source: its keys, and checks of the files that it names.
 
 use super::diagnostic::Diagnostic;
 use super::key::{Choice, Key, Type};
@@ -12,7 +12,7 @@ static CLIENT_CERTIFICATE: Choice<ClientCertificate, 3> = Choice::new([
 ]);
 static MIN_VERSION: Choice<Version, 2> = Choice::new([("1.2", Version::Tls12), ("1.3", Version::Tls13)]);
 
-/// The key of the table.
+/// Key of the table.
 pub(super) const TLS: Key =
     Key::optional("tls", Type::Table(&KEYS), "{}", "Takes TLS instead of plain TCP (RFC 5425, RFC 9662).");
 
@@ -67,7 +67,7 @@ pub(super) const KEYS: [Key; 8] = [
     ),
 ];
 
-/// The keys of one more certificate.
+/// Keys of an additional certificate.
 pub(super) const NAMED: [Key; 2] = [
     Key::required(
         "certificate",
@@ -113,7 +113,7 @@ pub(super) fn read(table: &mut Reader<'_, '_>) -> Option<TlsConfig> {
 }
 
 fn identity(table: &mut Reader<'_, '_>) -> Option<Identity> {
-    // Both are looked at, whatever the first is.
+    // Both are read, even if the first is wrong.
     let (certificate, key) = (table.path("certificate"), table.path("key"));
     Some(Identity { certificate: certificate?, key: key? })
 }
@@ -136,7 +136,7 @@ fn allowed_subjects(table: &mut Reader<'_, '_>) -> Option<Vec<Pattern>> {
     Some(patterns)
 }
 
-/// Whether the keys about client certificates go together.
+/// Reports keys about client certificates that contradict each other; true if there are none.
 fn fits(client_certificate: ClientCertificate, table: &mut Reader<'_, '_>) -> bool {
     let none = client_certificate == ClientCertificate::None;
     if !none && !table.gives("client_ca") {

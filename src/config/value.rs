@@ -1,4 +1,4 @@
-//! Single values: from what TOML gives to what the program wants.
+//! Single values: conversion from TOML to the program's types.
 
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
@@ -12,19 +12,19 @@ use crate::network::{self, Network};
 use crate::suggest;
 use crate::time::ZONE_HELP;
 
-/// Why a value cannot be taken.
+/// Reason why a value is rejected.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) message: String,
     pub(super) help: Option<String>,
-    /// The bytes of the text, not of the file, that are wrong; all of it without.
+    /// Wrong bytes, as offsets in the text, not in the file; `None` for the whole text.
     pub(super) within: Option<Range<usize>>,
 }
 
 /// Units of sizes, the smallest first.
 const SIZE_UNITS: [(&str, u64); 5] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
 
-/// What people write for a unit, in lower case, and the unit.
+/// Other spellings of units, in lower case, each with the unit.
 const OTHER_UNITS: [(&str, &str); 27] = [
     ("byte", "B"),
     ("bytes", "B"),
@@ -68,12 +68,12 @@ impl Fault {
         self
     }
 
-    /// For a value of another type.
+    /// Returns the fault of a value of another type.
     pub(super) fn wrong_type(value: &DeValue<'_>, wanted: &str) -> Self {
         Self::new(format!("expected {wanted}, found {}", type_name(value)))
     }
 
-    /// For a value that [`integer`] does not take: it is of another type, or does not fit into 64 bits.
+    /// Returns the fault of a value that [`integer`] rejects: the value has another type, or does not fit into 64 bits.
     pub(super) fn no_integer(value: &DeValue<'_>, wanted: &str, least: impl Display, most: impl Display) -> Self {
         match value {
             DeValue::Integer(number) if number.as_str().starts_with('-') => {
@@ -85,7 +85,7 @@ impl Fault {
     }
 }
 
-/// What a value is, with its article.
+/// Returns the name of a value's type, with its article.
 pub(super) fn type_name(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a string",
@@ -98,7 +98,7 @@ pub(super) fn type_name(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-/// Text that is not empty.
+/// Reads a text that is not empty.
 pub(super) fn text<'v>(value: &'v DeValue<'_>) -> Result<&'v str, Fault> {
     match value {
         DeValue::String(text) if text.is_empty() => Err(Fault::new("the text is empty")),
@@ -111,7 +111,7 @@ pub(super) fn bool(value: &DeValue<'_>) -> Result<bool, Fault> {
     value.as_bool().ok_or_else(|| Fault::wrong_type(value, "true or false").help("write true or false, without quotes"))
 }
 
-/// A whole number from `least` to `most`.
+/// Reads a whole number from `least` to `most`.
 pub(super) fn count(value: &DeValue<'_>, least: u64, most: u64) -> Result<u64, Fault> {
     let Some(number) = integer(value) else { return Err(Fault::no_integer(value, "a whole number", least, most)) };
     match u64::try_from(number) {
@@ -120,13 +120,13 @@ pub(super) fn count(value: &DeValue<'_>, least: u64, most: u64) -> Result<u64, F
     }
 }
 
-/// The number of an integer, where it fits.
+/// Returns the number of an integer if it fits.
 pub(super) fn integer(value: &DeValue<'_>) -> Option<i64> {
     let integer = value.as_integer()?;
     i64::from_str_radix(integer.as_str(), integer.radix()).ok()
 }
 
-/// Bytes with a unit, from `least` to `most`.
+/// Reads a number of bytes with a unit, from `least` to `most`.
 pub(super) fn size(value: &DeValue<'_>, least: u64, most: u64) -> Result<u64, Fault> {
     let bytes = with_unit(value, "size", &SIZE_UNITS, "8MiB")?;
     if bytes < least {
@@ -138,14 +138,14 @@ pub(super) fn size(value: &DeValue<'_>, least: u64, most: u64) -> Result<u64, Fa
     Ok(bytes)
 }
 
-/// Bytes with the largest unit that divides them.
+/// Formats a number of bytes with the largest unit that divides it.
 pub(super) fn print_size(bytes: u64) -> String {
     let (unit, factor) =
         SIZE_UNITS.into_iter().rev().find(|(_, factor)| bytes.is_multiple_of(*factor)).unwrap_or(("B", 1));
     format!("{}{unit}", bytes / factor)
 }
 
-/// A time with a unit; zero is none.
+/// Reads a time with a unit; zero is rejected.
 pub(super) fn duration(value: &DeValue<'_>) -> Result<Duration, Fault> {
     match with_unit(value, "duration", &TIME_UNITS, "30s")? {
         0 => Err(Fault::new("a duration of zero")),
@@ -153,7 +153,7 @@ pub(super) fn duration(value: &DeValue<'_>) -> Result<Duration, Fault> {
     }
 }
 
-/// A whole number followed by its unit.
+/// Reads a whole number followed by its unit.
 fn with_unit(value: &DeValue<'_>, what: &str, units: &[(&str, u64)], example: &str) -> Result<u64, Fault> {
     let names: Vec<&str> = units.iter().map(|(name, _)| *name).collect();
     let names = names.join(", ");
@@ -185,7 +185,7 @@ fn with_unit(value: &DeValue<'_>, what: &str, units: &[(&str, u64)], example: &s
     number.and_then(|number| number.checked_mul(*factor)).ok_or_else(|| Fault::new(format!("the {what} is too large")))
 }
 
-/// Whether the value in the line of `place` is a number with a unit and without quotes, which is no TOML.
+/// True if the value in the line of `place` is a number with a unit but without quotes, which is not valid TOML.
 pub(super) fn lacks_quotes(text: &str, place: usize) -> bool {
     let Some((before, after)) = text.split_at_checked(place) else { return false };
     let line_before = before.rsplit('\n').next().unwrap_or_default();
@@ -198,7 +198,7 @@ pub(super) fn lacks_quotes(text: &str, place: usize) -> bool {
         && (meant(&unit, &SIZE_UNITS).or_else(|| meant(&unit, &TIME_UNITS))).is_some()
 }
 
-/// The unit of `units` that somebody meant who wrote `unit`.
+/// Returns the unit in `units` that the spelling `unit` means.
 fn meant(unit: &str, units: &[(&str, u64)]) -> Option<&'static str> {
     let lower = unit.to_lowercase();
     let same = |name: &str| name.to_lowercase() == lower;
@@ -207,7 +207,7 @@ fn meant(unit: &str, units: &[(&str, u64)]) -> Option<&'static str> {
     usual.chain(other).find(|name| units.iter().any(|(unit, _)| unit == name))
 }
 
-/// Permission bits in octal.
+/// Reads permission bits in octal.
 pub(super) fn mode(value: &DeValue<'_>) -> Result<u32, Fault> {
     let form = "write the permission bits in octal and in quotes, e.g. \"0640\"";
     let DeValue::String(text) = value else { return Err(Fault::wrong_type(value, "a string").help(form)) };
@@ -218,13 +218,13 @@ pub(super) fn mode(value: &DeValue<'_>) -> Result<u32, Fault> {
     }
 }
 
-/// A path that the kernel can take.
+/// Reads a path that the kernel can accept.
 pub(super) fn path(value: &DeValue<'_>) -> Result<PathBuf, Fault> {
     let text = text(value)?;
     if text.contains('\0') { Err(Fault::new("a path with a NUL")) } else { Ok(PathBuf::from(text)) }
 }
 
-/// A name that can stand in a log line as it is.
+/// Reads a name that can appear in a log line unchanged.
 pub(super) fn name(value: &DeValue<'_>) -> Result<String, Fault> {
     let text = text(value)?;
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
@@ -234,7 +234,7 @@ pub(super) fn name(value: &DeValue<'_>) -> Result<String, Fault> {
     Ok(text.to_owned())
 }
 
-/// `ADDRESS:PORT`.
+/// Reads `ADDRESS:PORT`.
 pub(super) fn address(value: &DeValue<'_>) -> Result<SocketAddr, Fault> {
     let with_port = |port: &str| {
         format!("write \"127.0.0.1:{port}\" for this machine alone, or \"[::]:{port}\" for all that can reach it")
@@ -260,20 +260,20 @@ pub(super) fn address(value: &DeValue<'_>) -> Result<SocketAddr, Fault> {
     })
 }
 
-/// A network or an address.
+/// Reads a network or an address.
 pub(super) fn network(value: &DeValue<'_>) -> Result<Network, Fault> {
     text(value)?.parse().map_err(|error: network::ParseError| Fault::new(error.message).help(error.help))
 }
 
-/// A name in the machine's time zone database.
+/// Reads a name in the machine's time zone database.
 pub(super) fn zone(value: &DeValue<'_>) -> Result<jiff::tz::TimeZone, Fault> {
     let text = text(value)?;
     jiff::tz::TimeZone::get(text).map_err(|_| {
         let names: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
         let help = match suggest::nearest(text, names.iter().map(String::as_str)) {
             _ if names.is_empty() => "this machine has no time zone database: install the package tzdata".to_owned(),
-            // An abbreviation or an offset is always like a name that means another time: JST is like MST, UTC+1 like
-            // UTC.
+            // An abbreviation or an offset always resembles a name that means another time: JST resembles MST, UTC+1
+            // resembles UTC.
             Some(name) if text.len() > 4 && !text.bytes().any(|b| b.is_ascii_digit()) => {
                 format!("did you mean \"{name}\"?")
             }
@@ -283,7 +283,7 @@ pub(super) fn zone(value: &DeValue<'_>) -> Result<jiff::tz::TimeZone, Fault> {
     })
 }
 
-/// One of `words`.
+/// Reads one of `words`.
 pub(super) fn word(value: &DeValue<'_>, words: &[&'static str]) -> Result<&'static str, Fault> {
     let help = |text: &str| suggest::help(text, words.iter().copied());
     let DeValue::String(text) = value else { return Err(Fault::wrong_type(value, "a string").help(help(""))) };
@@ -291,7 +291,7 @@ pub(super) fn word(value: &DeValue<'_>, words: &[&'static str]) -> Result<&'stat
     known.copied().ok_or_else(|| Fault::new(format!("unknown value \"{text}\"")).help(help(text)))
 }
 
-/// `HOST:PORT`, as librdkafka takes it: the port may be left out, and a protocol may stand before.
+/// Reads `HOST:PORT`, as librdkafka accepts it: the port may be missing, and a protocol may precede the host.
 pub(super) fn broker(value: &DeValue<'_>) -> Result<String, Fault> {
     let text = text(value)?;
     let fault =

@@ -1,7 +1,7 @@
-//! An input, chunk by chunk: bytes, and where in them the frames lie.
+//! An input, read chunk by chunk: bytes, and the positions of the frames in them.
 //!
-//! Its beginning says whether it is a log, which has a line for each message, or a capture of what was sent with
-//! counts. No line of a log is taken for a count then, so its records are those of a source `file`.
+//! The beginning of an input shows whether it is a log, which has a line for each message, or a capture of messages
+//! sent with counts. In a log, no line is taken for a count, so its records are the same as those of a `file` source.
 
 use std::io::{self, Read};
 
@@ -10,14 +10,14 @@ use crate::frame::{Frame, Framer, Framing, Step};
 use crate::record::{LineHash, LineHashes};
 use crate::time::Timestamp;
 
-/// One input. Whoever has it reads the next chunk, so that the framing is that of one stream, and so are the hashes of
-/// the lines.
+/// One input. The worker that holds the lock reads the next chunk, so the framing and the hashes of the lines are those
+/// of one stream.
 pub(super) struct Input {
     text: Box<dyn Read + Send>,
-    /// None until it is known how the input begins.
+    /// `None` until the beginning of the input is known.
     framer: Option<Framer>,
     frame_limit: usize,
-    /// The begin of a frame whose end is still to come.
+    /// Beginning of a frame whose end has not been read yet.
     rest: Vec<u8>,
     chunk_size: usize,
     lines: LineHashes,
@@ -25,7 +25,7 @@ pub(super) struct Input {
     ended: bool,
 }
 
-/// What a worker reads into, again and again.
+/// Memory into which a worker reads, reused for each chunk.
 pub(super) struct Chunk {
     bytes: Vec<u8>,
     places: Vec<Place>,
@@ -39,14 +39,14 @@ struct Place {
     line: LineHash,
 }
 
-/// What belongs to the frames of a chunk.
+/// Information about the frames of a chunk.
 pub(super) struct Ticket {
-    /// How many chunks of the input were before.
+    /// Number of chunks before this one in the input.
     pub(super) number: u64,
-    /// Bytes that were read.
+    /// Number of bytes read.
     pub(super) size: usize,
     pub(super) received_at: Timestamp,
-    /// There with the last chunk.
+    /// Present with the last chunk.
     pub(super) end: Option<io::Result<()>>,
 }
 
@@ -58,13 +58,13 @@ impl Input {
         Self { text, framer: None, frame_limit, rest: Vec::new(), chunk_size, lines, chunks: 0, ended: false }
     }
 
-    /// Memory for the chunks of this input.
+    /// Allocates memory for the chunks of this input.
     pub(super) fn chunk(&self) -> Chunk {
         let most_kept = Framer::new(Framing::Auto, self.frame_limit).max_buffer();
         Chunk { bytes: vec![0; most_kept + self.chunk_size], places: Vec::new() }
     }
 
-    /// Reads the next chunk, if there is one. It waits for no more than one read gives.
+    /// Reads the next chunk, if there is one, with a single read.
     pub(super) fn next(&mut self, chunk: &mut Chunk) -> Option<Ticket> {
         if self.ended {
             return None;
@@ -89,7 +89,7 @@ impl Input {
         Some(Ticket { number, size, received_at, end })
     }
 
-    /// Finds the frames in `bytes`, and gives what may be the beginning of one more.
+    /// Finds the frames in `bytes`, and returns the rest, which may be the beginning of another frame.
     fn find_frames<'b>(&mut self, bytes: &'b [u8], places: &mut Vec<Place>, is_damaged: bool) -> &'b [u8] {
         if self.framer.is_none() {
             let framing = Framing::of_file(bytes, self.ended, self.frame_limit);
@@ -112,7 +112,7 @@ impl Input {
         if !self.ended {
             return &bytes[at..];
         }
-        // What was read before the damage is still worth having.
+        // Text that was read before the damage is still useful.
         places.extend(framer.finish(&bytes[at..]).map(|frame| {
             let truncated = frame.truncated || is_damaged;
             Place::of(Frame { truncated, ..frame }, bytes, &mut self.lines)
@@ -142,10 +142,10 @@ impl Chunk {
 }
 
 impl Place {
-    /// The place of `frame`, which lies in `bytes`. Those are far below 4 GiB.
+    /// Returns the position of `frame` in `bytes`, which are far below 4 GiB.
     fn of(frame: Frame<'_>, bytes: &[u8], lines: &mut LineHashes) -> Self {
         let start = (frame.bytes.as_ptr().addr() - bytes.as_ptr().addr()) as u32;
-        // Nothing is ever read again, so it does not matter where a line begins.
+        // Nothing is read again, so the start of a line does not matter.
         let line = lines.next(frame.bytes, 0);
         Self { start, len: frame.bytes.len() as u32, truncated: frame.truncated, line }
     }

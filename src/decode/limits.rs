@@ -1,21 +1,23 @@
-//! What bounds the memory of `decode`.
+//! Limits on the memory of `decode`.
 
 use std::num::NonZero;
 use std::thread;
 
-/// Read at a time.
+/// Size of one read in bytes.
 pub(super) const READ_SIZE: usize = 256 * 1024;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// Bytes of a read, which is what a worker takes at a time, behind what the read before left of a frame.
+    /// Size of a read in bytes. A worker takes one read at a time, appended to the rest of a frame from the read
+    /// before.
     pub(super) chunk: usize,
-    /// The largest line in bytes; Postfix writes at most some 2,100.
+    /// Maximum size of a line in bytes; Postfix writes at most some 2,100.
     pub(super) frame: usize,
-    /// Bytes of records at which a worker waits for its turn to write them, before it encodes more of its chunk.
-    /// Records of Postfix's lines are some five times as long as those, and never get there; those of empty lines do.
+    /// Size of records in bytes at which a worker waits for its turn to write them before it encodes more of its chunk.
+    /// Records of Postfix's lines are some five times as long as the lines, and never reach this size; those of empty
+    /// lines do.
     pub(super) lines: usize,
-    /// Threads, once there is more than one chunk.
+    /// Number of threads, once there is more than one chunk.
     pub(super) workers: usize,
 }
 

@@ -1,17 +1,17 @@
-//! The command `decode`: log files to JSON lines, on all cores.
+//! The command `decode`: converts log files to JSON lines, on all cores.
 //!
-//! The workers are all alike. Each reads a chunk and finds its frames, with the input locked; encodes their records;
-//! and writes those when the chunks before have been written. So there is no queue, and a worker owns all that it
-//! needs:
+//! All workers do the same. Each one reads a chunk and finds its frames while it holds the lock on the input, encodes
+//! their records, and writes them when all chunks before have been written. Therefore there is no queue, and a worker
+//! owns everything it needs:
 //!
 //! ```text
 //! worker 1   read 0 | encode 0 ........ | write 0 | read 2 | encode 2 ........ | write 2
 //! worker 2          | read 1 | encode 1 ........ | write 1 | read 3 | encode 3 ........ | write 3
 //! ```
 //!
-//! The memory is bounded whatever the input, by `Limits`: for each worker one chunk with the begin of a frame (320
-//! KiB), the places of its frames (24 bytes each), and 4 MiB of records and one more. Postfix's lines need 2 MiB of
-//! that at most.
+//! `Limits` bound the memory for any input. Each worker needs one chunk with the beginning of a frame (320 KiB), the
+//! positions of its frames (24 bytes each), and 4 MiB of records plus one more record. Postfix's lines need at most 2
+//! MiB of that.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -39,33 +39,33 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-/// How to decode.
+/// Settings for decoding.
 #[derive(Debug)]
 pub struct Decoder {
-    /// Writes the records.
+    /// Encoder of the records.
     pub encoder: Encoder,
-    /// The zone of times that carry none.
+    /// Zone of times that name none.
     pub zone: TimeZone,
-    /// What the lines look like.
+    /// Format of the lines.
     pub format: Format,
-    /// Whether to print, as they are, just the Postfix lines that are not understood.
+    /// True to print only the Postfix lines that are not understood, unchanged.
     pub unparsed: bool,
 }
 
-/// What was decoded.
+/// Counts of a decoding.
 #[derive(Debug, Default)]
 pub struct Summary {
-    /// Inputs that could not be read, or not to their end.
+    /// Number of inputs that could not be read, or not to their end.
     pub unread: u64,
-    /// Lines that gave a record.
+    /// Number of lines that gave a record.
     pub records: u64,
-    /// Records without a readable time, cut off, or with bytes that are not UTF-8.
+    /// Number of records that have no readable time, are cut off, or contain bytes that are not UTF-8.
     pub damaged: u64,
     /// Postfix lines that are not understood.
     pub unparsed: Arc<Unparsed>,
 }
 
-/// Why decoding ended early.
+/// Reason why decoding ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read.
@@ -73,10 +73,10 @@ pub enum Error {
     Input {
         /// The file.
         path: String,
-        /// Why.
+        /// Cause.
         error: io::Error,
     },
-    /// The output cannot be written; the kind is `BrokenPipe` when its reader has gone.
+    /// The output cannot be written; the kind is `BrokenPipe` if its reader has closed it.
     #[error("cannot write: {0}")]
     Output(io::Error),
     /// A defect.
@@ -87,11 +87,11 @@ pub enum Error {
 /// RFC 1952, section 2.3.1.
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// How files begin that logrotate may have compressed too, and what reads them.
+/// Magic numbers of other compressions that logrotate may use, each with the program that decompresses them.
 const OTHER_MAGIC: [(&[u8], &str); 3] =
     [(b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh91AY&SY", "bzip2")];
 
-/// The bytes of the longest of them.
+/// Length in bytes of the longest magic number.
 const LONGEST_MAGIC: usize = 10;
 
 /// All inputs of one command, one after the other.
@@ -103,10 +103,10 @@ struct Inputs {
 }
 
 impl Decoder {
-    /// Decodes `files` in their order, `-` or none being the standard input, to `out`. An input that cannot be read
-    /// ends nothing but itself: `say` is called with the error, and the summary counts it.
+    /// Decodes `files` in their order to `out`. `-`, or an empty list, is the standard input. An input that cannot be
+    /// read does not affect the others: `say` is called with the error, and the summary counts the input.
     ///
-    /// When `out` breaks, a thread may be left behind that waits for more input.
+    /// If `out` fails, a thread that waits for more input may be left behind.
     ///
     /// # Errors
     ///
@@ -154,7 +154,8 @@ impl Inputs {
     }
 
     fn decode(&self, input: impl Read + Send + 'static, path: Option<&Path>) -> Result<(), Error> {
-        // It has only what is looked at here: all else is read to where it is decoded.
+        // The buffer holds only the bytes that are checked here: all others are read directly to where they are
+        // decoded.
         let mut input = BufReader::with_capacity(LONGEST_MAGIC, input);
         let start = input.fill_buf().map_err(|error| input_error(path, error))?;
         if let Some((_, name)) = OTHER_MAGIC.iter().find(|(magic, _)| start.starts_with(magic)) {

@@ -7,12 +7,12 @@ use crate::encode::Buffer;
 use crate::panics::Panic;
 use crate::poison;
 
-/// Where the records of all inputs go.
+/// Output for the records of all inputs.
 pub(super) struct Output {
     state: Mutex<State>,
-    /// The turn is another chunk's.
+    /// Notified when the turn passes to another chunk.
     turned: Condvar,
-    /// The input is done with.
+    /// Notified when the input has ended.
     ended: Condvar,
 }
 
@@ -20,19 +20,19 @@ struct State {
     out: Box<dyn Write + Send>,
     records: u64,
     damaged: u64,
-    /// The number of the chunk that is to be written.
+    /// Number of the next chunk to be written.
     turn: u64,
     end: Option<Result<(), Failed>>,
 }
 
-/// Why an input was not decoded to its end.
+/// Reason why an input was not decoded to its end.
 pub(super) enum Failed {
     Input(io::Error),
     Output(io::Error),
     Panic(Panic),
 }
 
-/// The right to write what belongs to one chunk; the chunk after it waits.
+/// Right to write the records of one chunk; the next chunk waits.
 pub(super) struct Turn<'o> {
     output: &'o Output,
     state: MutexGuard<'o, State>,
@@ -46,7 +46,7 @@ impl Output {
         Self { state: Mutex::new(state), turned: Condvar::new(), ended: Condvar::new() }
     }
 
-    /// Waits for the turn of a chunk; there is none once decoding has failed.
+    /// Waits for the turn of a chunk; `None` once decoding has failed.
     pub(super) fn turn(&self, number: u64) -> Option<Turn<'_>> {
         let others = |state: &mut State| state.turn != number && state.end.is_none();
         let state = poison::ignore(self.turned.wait_while(self.state(), others));
@@ -58,7 +58,7 @@ impl Output {
         Turn { output: self, state: self.state() }.end(end);
     }
 
-    /// Waits for the end of the input, and is ready for another one then.
+    /// Waits for the end of the input, and then prepares for another input.
     pub(super) fn wait(&self) -> Result<(), Failed> {
         let open = |state: &mut State| state.end.is_none();
         let mut state = poison::ignore(self.ended.wait_while(self.state(), open));
@@ -67,17 +67,17 @@ impl Output {
                 (state.turn, state.end) = (0, None);
                 Ok(())
             }
-            // Its workers have ended with it: no chunk is out.
+            // The workers have ended with the input: no chunk is in progress.
             Some(Err(Failed::Input(_))) => {
                 state.turn = 0;
                 state.end.take().unwrap_or(Ok(()))
             }
-            // Whoever comes later still finds that it is over.
+            // Later callers still see that decoding is over.
             _ => state.end.replace(Ok(())).unwrap_or(Ok(())),
         }
     }
 
-    /// How many records were written, and how many of them are damaged.
+    /// Returns the number of records that were written, and how many of them are damaged.
     pub(super) fn counts(&self) -> (u64, u64) {
         let state = self.state();
         (state.records, state.damaged)
@@ -91,14 +91,14 @@ impl Output {
 // === impl Turn ===
 
 impl Turn<'_> {
-    /// Writes `lines` and empties them. Otherwise the input has ended.
+    /// Writes `lines` and empties them. Returns false after an error, which ends the input.
     pub(super) fn write(&mut self, lines: &mut Buffer) -> bool {
         let result = self.state.out.write_all(lines).and_then(|()| self.state.out.flush());
         lines.clear();
         result.map_err(|error| self.end(Err(Failed::Output(error)))).is_ok()
     }
 
-    /// Leaves the turn to the next chunk, or ends the input.
+    /// Passes the turn to the next chunk, or ends the input.
     pub(super) fn pass(mut self, records: u64, damaged: u64, end: Option<io::Result<()>>) {
         self.state.records += records;
         self.state.damaged += damaged;
@@ -111,7 +111,7 @@ impl Turn<'_> {
     }
 
     fn end(&mut self, end: Result<(), Failed>) {
-        // The first failure is the one that a single worker would have met.
+        // The first failure is the one that a single worker would have encountered.
         self.state.end.get_or_insert(end);
         self.output.turned.notify_all();
         self.output.ended.notify_all();

@@ -1,4 +1,4 @@
-//! Whatever the sizes, the workers write what one after the other would.
+//! For any sizes, the workers write the same output as a single loop.
 
 use std::collections::HashSet;
 use std::mem;
@@ -16,7 +16,7 @@ use crate::record::{LineHashes, NewId, Peer};
 use crate::syslog::Context;
 use crate::time::Timestamp;
 
-/// What an [`Inputs`] wrote; it takes no more than `room` bytes.
+/// Output of an [`Inputs`]; it accepts at most `room` bytes.
 #[derive(Clone, Default)]
 struct Written {
     bytes: Arc<Mutex<Vec<u8>>>,
@@ -39,7 +39,7 @@ impl Write for Written {
     }
 }
 
-/// Gives `bytes` in reads of at most `sizes` in turn, and then fails if it is `broken`.
+/// Returns `bytes` in reads of at most `sizes` in turn, and then fails if it is `broken`.
 struct Reads {
     bytes: Vec<u8>,
     sizes: Vec<usize>,
@@ -69,7 +69,7 @@ fn decoder(unparsed: bool) -> Decoder {
     Decoder { encoder: Encoder { language: Language::default() }, zone: TimeZone::UTC, format: Format::Auto, unparsed }
 }
 
-/// The records of `input`, read in one piece by one loop.
+/// Returns the records of `input`, read in one piece by one loop.
 fn sequential(input: &[u8], frame_limit: usize, broken: bool, unparsed: bool) -> (Vec<String>, u64) {
     let decoder = decoder(unparsed);
     let origin = Origin {
@@ -117,7 +117,8 @@ fn sequential(input: &[u8], frame_limit: usize, broken: bool, unparsed: bool) ->
     (lines, counts.total())
 }
 
-/// A record without what differs from run to run: the time of its receipt, which may stand for its own time too.
+/// Returns a record without the parts that differ between runs: the time of its receipt, which may also be its
+/// timestamp.
 fn timeless(line: &[u8]) -> String {
     let mut record: serde_json::Value = serde_json::from_slice(line).expect("JSON");
     let received_at = record["received_at"].take();
@@ -148,7 +149,7 @@ impl Case {
         Ok(inputs.summary())
     }
 
-    /// Checks that the output is the one of a single loop.
+    /// Checks that the output is that of a single loop.
     #[track_caller]
     fn check(self) {
         let (expected, unparsed) = sequential(&self.input, self.limits.frame, self.broken, self.unparsed);
@@ -194,14 +195,14 @@ fn id(line: &[u8]) -> String {
 
 const SMALL: Limits = Limits { chunk: 64, frame: 256, lines: 4096, workers: 4 };
 
-/// A line of Postfix that is understood, with a number in it.
+/// Returns a Postfix line that is understood, with a number in it.
 fn line(n: usize) -> String {
     format!(
         "Nov 24 02:10:35 mx1 postfix/qmgr[7]: 4jYR9Q2wTjz18T: from=<{n}@example.com>, size=1, nrcpt=1 (queue active)\n"
     )
 }
 
-/// What lies in log files, and what does not.
+/// Generates pieces of log files, and other bytes.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         4 => (0..1000usize).prop_map(|n| line(n).into_bytes()),
@@ -228,13 +229,13 @@ proptest! {
         unparsed in prop::bool::weighted(0.2),
     ) {
         let input = pieces.concat();
-        // A magic number is another subject.
+        // Inputs with a magic number are not part of this test.
         prop_assume!(!input.starts_with(&GZIP_MAGIC) && !OTHER_MAGIC.iter().any(|(magic, _)| input.starts_with(magic)));
         Case { input, sizes, limits: Limits { chunk, frame, lines, workers }, broken, unparsed }.check();
     }
 }
 
-/// The records of `input`.
+/// Returns the records of `input`.
 fn records(input: &str) -> Vec<serde_json::Value> {
     let out = Written::default();
     Case::new(input, SMALL).decode(&out).expect("no error");
@@ -250,7 +251,7 @@ fn no_line_of_a_log_is_taken_for_a_count() {
             let mut lines: Vec<String> = (0..8).map(line).collect();
             lines[at] = counted(count);
             let records = records(&lines.concat());
-            // A source of files has the ids of these lines.
+            // A `file` source gives the same ids to these lines.
             let mut hashes = LineHashes::starting_at(0);
             assert_eq!(records.len(), 8, "{count} at {at}");
             for (record, line) in records.iter().zip(&lines) {
@@ -265,7 +266,7 @@ fn no_line_of_a_log_is_taken_for_a_count() {
             }
         }
     }
-    // What `uniq -c` writes of lines with PRI.
+    // Output of `uniq -c` for lines with PRI.
     let lines: Vec<String> = (0..3).map(|n| format!("{n:7} <22>{}", line(n))).collect();
     assert_eq!(records(&lines.concat()).len(), 3);
 }
@@ -325,7 +326,7 @@ fn records_that_are_many_times_as_long_as_their_lines_are_written_in_parts() {
     Case::new("a\n".repeat(2000), Limits { chunk: 1000, lines: 5000, ..SMALL }).check();
 }
 
-/// Writes of more than the bound would show in what one write gets.
+/// Checks the bound by the size of the largest write.
 #[test]
 fn a_worker_holds_no_more_than_the_limit_and_one_record() {
     struct Largest(Arc<Mutex<usize>>);
@@ -369,7 +370,7 @@ fn a_broken_output_is_the_error_and_nothing_is_written_behind_the_break() {
     assert_eq!(cut[..], records(&whole)[..cut.len()]);
 }
 
-/// The decoder must not wait for a read that gives nothing, here forever.
+/// The decoder must not wait for a read that returns nothing, here forever.
 #[test]
 fn a_broken_output_ends_it_while_the_input_gives_nothing_more() {
     struct Stuck(io::Cursor<String>, mpsc::SyncSender<()>);
@@ -385,7 +386,7 @@ fn a_broken_output_ends_it_while_the_input_gives_nothing_more() {
             Ok(size)
         }
     }
-    /// Breaks when the reader is stuck.
+    /// A writer that fails when the reader is stuck.
     struct Breaks(mpsc::Receiver<()>);
     impl Write for Breaks {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {

@@ -21,7 +21,7 @@ use crate::unparsed::Unparsed;
 
 const DAMAGE: [Flags; 3] = [Flags::TIMESTAMP_MISSING, Flags::TRUNCATED, Flags::INVALID_UTF8];
 
-/// What the workers of one input share.
+/// State that the workers of one input share.
 pub(super) struct Work {
     pub(super) decoder: Arc<Decoder>,
     pub(super) limits: Limits,
@@ -42,7 +42,7 @@ struct Worker {
 
 /// Decodes the input to its end.
 pub(super) fn run(work: &Arc<Work>) -> Result<(), Failed> {
-    // A small input is done with before a thread would have started.
+    // A small input is finished before a thread would have started.
     let (mut first, mut read) = (Worker::new(work), 0);
     while let Some(size) = first.chunk() {
         read += size;
@@ -51,12 +51,12 @@ pub(super) fn run(work: &Arc<Work>) -> Result<(), Failed> {
         }
     }
     drop(first);
-    // Nothing waits for the workers themselves: one may be in a read that gives nothing for hours, for an output that
-    // is gone.
+    // Nothing joins the workers: one of them may be in a read that returns nothing for hours, for an output that is
+    // closed.
     work.output.wait()
 }
 
-/// Starts the workers, and says whether there are any.
+/// Starts the workers; true if there are any.
 fn start(work: &Arc<Work>) -> bool {
     let worker = |_| {
         let work = Arc::clone(work);
@@ -76,7 +76,7 @@ fn start(work: &Arc<Work>) -> bool {
 // === impl Work ===
 
 impl Work {
-    /// Appends what is printed of `frame`, and gives the flags of its record.
+    /// Appends the output for `frame`, and returns the flags of its record.
     fn encode(&self, frame: &Frame<'_>, context: &Context<'_>, line: LineHash, writer: &mut Writer<'_>) -> Flags {
         let peer = Peer { address: self.peer.as_deref(), tls_subject: None };
         pipeline::read_frame(frame, peer, &self.origin, context, NewId::Line(line), |record| {
@@ -103,7 +103,7 @@ impl Worker {
         Self { work: Arc::clone(work), chunk, lines: Buffer::default(), records: 0, damaged: 0 }
     }
 
-    /// Decodes the next chunk and gives the size of its read. There is none at the end, or once decoding has failed.
+    /// Decodes the next chunk and returns the size of its read; `None` at the end, or once decoding has failed.
     fn chunk(&mut self) -> Option<usize> {
         let Self { work, chunk, lines, records, damaged } = self;
         let Ticket { number, size, received_at, end } = work.input().next(chunk)?;

@@ -1,30 +1,31 @@
-//! What JSON is appended to.
+//! The buffer to which JSON is appended.
 
 use std::ops::{Deref, DerefMut, Range};
 
-/// Bytes that are appended to.
+/// Buffer for appending bytes.
 ///
-/// All the room in it holds a value already. This makes it cheap to append a short text: after one look at the room,
-/// the text is copied in blocks of a fixed length, without a call.
+/// The free space in the buffer is always initialised. This makes it cheap to append a short text: after one check of
+/// the free space, the text is copied in blocks of a fixed length, without a call.
 #[derive(Debug, Default)]
 pub struct Buffer {
     bytes: Vec<u8>,
-    /// Where the next text goes.
+    /// Offset at which the next text is appended.
     end: usize,
 }
 
-/// The longest text that is copied in blocks.
+/// Maximum length of a text that is copied in blocks.
 const SHORT: usize = 64;
-/// Room for one such text, and for what stands around it.
+/// Space for one such text, and for the bytes around it.
 const PIECE: usize = SHORT + 64;
 
 impl Buffer {
-    /// An empty buffer with room for `size` bytes.
+    /// Returns an empty buffer with room for `size` bytes.
     pub fn with_room(size: usize) -> Self {
         Self { bytes: vec![0; size], end: 0 }
     }
 
-    /// Makes room for `size` more bytes, and for as many as it has room for now.
+    /// Makes room for `size` more bytes. If the buffer must grow, the new free space is at least as large as the whole
+    /// buffer before.
     #[inline]
     pub fn reserve(&mut self, size: usize) {
         if self.bytes.len() - self.end < size {
@@ -34,23 +35,23 @@ impl Buffer {
 
     #[cold]
     fn grow(&mut self, size: usize) {
-        // The allocator has zeroes at no cost, while those that lengthen a vector are written.
+        // The allocator supplies zeros at no cost, while lengthening a vector would write them.
         let mut larger = vec![0; self.end + size.max(self.bytes.len())];
         larger[..self.end].copy_from_slice(self);
         self.bytes = larger;
     }
 
-    /// Removes all bytes, and keeps the room.
+    /// Removes all bytes, but keeps the allocated memory.
     pub const fn clear(&mut self) {
         self.end = 0;
     }
 
-    /// The memory that it holds, in bytes.
+    /// Returns the size of the allocated memory in bytes.
     pub const fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
 
-    /// Gives back what it has to spare.
+    /// Frees the unused memory.
     pub fn shrink(&mut self) {
         self.bytes.truncate(self.end);
         self.bytes.shrink_to_fit();
@@ -75,7 +76,7 @@ impl Buffer {
         self.end += text.len();
     }
 
-    /// Appends a text with what stands `before` and `behind` it, which come to 64 bytes at most.
+    /// Appends a text, with the bytes `before` and `behind` it, which must be at most 64 together.
     #[expect(clippy::inline_always, reason = "so the length of what stands around a text is known where it is copied")]
     #[inline(always)]
     pub(super) fn piece(&mut self, before: &[u8], text: &[u8], behind: &[u8]) {
@@ -106,7 +107,7 @@ impl Buffer {
         }
     }
 
-    /// Appends again what stands at `place`.
+    /// Appends a copy of the bytes at `place`.
     pub(super) fn append_again(&mut self, place: Range<usize>) {
         let size = place.len();
         self.reserve(size);
@@ -115,7 +116,7 @@ impl Buffer {
     }
 }
 
-/// Copies a text of at most [`SHORT`] bytes: its first and its last bytes, which may overlap.
+/// Copies a text of at most [`SHORT`] bytes by its first and its last bytes, which may overlap.
 #[expect(clippy::inline_always, reason = "so the room is known to be there")]
 #[inline(always)]
 fn copy_short(to: &mut [u8], text: &[u8]) {

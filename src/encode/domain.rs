@@ -3,13 +3,14 @@
 const ONES: u64 = u64::from_ne_bytes([1; 8]);
 /// All bits of each byte but its highest.
 const LOW: u64 = ONES * 0x7f;
-/// The bit that capitals have, and that makes them small letters where it is 0x20.
+/// Bit that is set in capitals; setting 0x20 as well makes them small letters.
 const LETTER: u64 = ONES * 0x40;
 
-/// What stands behind the last `@` of an address, and whether it may hold capitals. `None` if nothing does, and if it
-/// ends with a quote: the `@` is one of a quoted local part then, that has no domain.
+/// Returns the text after the last `@` of an address, and whether it may contain capitals. Returns `None` if there is
+/// no such text. Also returns `None` if the address ends with a quote: the `@` is then part of a quoted local part, and
+/// there is no domain.
 ///
-/// Addresses are short, and each delivery has one: it looks at eight bytes at a time, from the end.
+/// Addresses are short, and each delivery has one, so this function checks eight bytes at a time, from the end.
 pub(super) fn of(address: &str) -> Option<(&str, bool)> {
     let bytes = address.as_bytes();
     if matches!(bytes.last(), Some(b'@' | b'"')) {
@@ -17,21 +18,21 @@ pub(super) fn of(address: &str) -> Option<(&str, bool)> {
     }
     let (mut end, mut capitals) = (bytes.len(), 0);
     while end > 0 {
-        // The first block overlaps with the one behind it, which has no `@`.
+        // The first block overlaps with the block after it, which contains no `@`.
         let start = end.saturating_sub(size_of::<u64>());
         let Some(block) = bytes[start..].first_chunk() else {
             let at = bytes.iter().rposition(|byte| *byte == b'@')?;
             return Some((&address[at + 1..], true));
         };
         let block = u64::from_le_bytes(*block);
-        // Where a byte is equal, its highest bit is set, and no other bit is.
+        // For each byte equal to `@`, the highest bit is set; no other bit is.
         let differing = block ^ (ONES * u64::from(b'@'));
         let at = !(((differing & LOW) + LOW) | differing | LOW);
-        // Also for `@`, `[` and some others.
+        // Also set for `@`, `[` and some other characters.
         let found = block & !(block << 1) & LETTER;
         if at != 0 {
             let place = at.ilog2() / 8;
-            // What stands behind it; the first shift is less than 64.
+            // Keep only the bytes after the `@`; the first shift is less than 64.
             capitals |= found >> (8 * place) >> 8;
             return Some((&address[start + place as usize + 1..], capitals != 0));
         }

@@ -1,4 +1,4 @@
-//! Writing JSON into a buffer, in the order in which it is told.
+//! Writer of JSON into a buffer, with fields in the order of the calls.
 
 use std::ops::Range;
 
@@ -8,19 +8,20 @@ use crate::decimal;
 use crate::record::Decimal;
 use crate::time::{Printer, Timestamp};
 
-/// An object that is being written. Each field ends with a comma, and the end of the object takes the place of the last
-/// one: so a field is written in the same way wherever it stands.
+/// An object that is being written. Each field ends with a comma, and the end of the object replaces the last comma. A
+/// field is therefore written in the same way at any position.
 pub(super) struct Object<'o> {
     out: &'o mut Buffer,
-    /// Whether it is known of the texts in it that they need no escape, because what they are parts of needs none.
+    /// True if the texts in the object are known to need no escape, because the texts from which they were taken need
+    /// none.
     plain: bool,
 }
 
-/// A key of the program's own as it stands before a string, made by [`key!`].
+/// A constant key in the form that precedes a string, made by [`key!`].
 #[derive(Clone, Copy)]
 pub(super) struct Key(pub(super) &'static str);
 
-/// The [`Key`] of a name that needs no escape, with all that stands around it.
+/// Returns the [`Key`] of a name that needs no escape, with all characters around it.
 macro_rules! key {
     ($name:literal) => {
         $crate::encode::json::Key(concat!("\"", $name, "\":\""))
@@ -29,15 +30,15 @@ macro_rules! key {
 pub(super) use key;
 
 impl Key {
-    /// What stands before a value that is no string.
+    /// Returns the key in the form that precedes a value other than a string.
     #[inline]
     fn bare(self) -> &'static [u8] {
         &self.0.as_bytes()[..self.0.len() - 1]
     }
 }
 
-/// Appends an object with the fields that `fields` writes. It is `plain` if none of the texts that will be given to
-/// [`Object::text`] needs an escape.
+/// Appends an object with the fields that `fields` writes. The object is `plain` if no text given to [`Object::text`]
+/// needs an escape.
 #[inline]
 pub(super) fn object(out: &mut Buffer, plain: bool, fields: impl FnOnce(&mut Object<'_>)) {
     out.push(b'{');
@@ -64,13 +65,13 @@ impl Object<'_> {
         self.out.push(b',');
     }
 
-    /// Writes a field whose value is no string.
+    /// Writes a field whose value is not a string.
     #[inline(always)]
     pub(super) fn bare(&mut self, key: Key, value: &[u8]) {
         self.out.piece(key.bare(), value, b",");
     }
 
-    /// Writes a field with a name of a table, which needs no escape, and whose value `write` appends.
+    /// Writes a field with a name from a table, which needs no escape, and a value that `write` appends.
     pub(super) fn named(&mut self, name: &'static str, write: impl FnOnce(&mut Buffer)) {
         self.out.piece(b"\"", name.as_bytes(), b"\":");
         write(self.out);
@@ -84,7 +85,7 @@ impl Object<'_> {
         self.bytes(key, value.as_bytes());
     }
 
-    /// The same for the bytes of one.
+    /// Writes the bytes of a string that needs no escape.
     #[inline(always)]
     pub(super) fn bytes(&mut self, key: Key, value: &[u8]) {
         self.out.piece(key.0.as_bytes(), value, b"\",");
@@ -95,7 +96,7 @@ impl Object<'_> {
         self.text_that(key, value, self.plain || !needs_escape(value));
     }
 
-    /// Writes a string of which it is known whether it is plain.
+    /// Writes a string; `is_plain` says whether it needs no escape.
     #[inline(always)]
     pub(super) fn text_that(&mut self, key: Key, value: &str, is_plain: bool) {
         if is_plain {
@@ -105,7 +106,7 @@ impl Object<'_> {
         }
     }
 
-    /// For text of the program's own, which needs no escape.
+    /// Writes a constant of the program, which needs no escape.
     #[inline(always)]
     pub(super) fn word(&mut self, key: Key, value: &'static str) {
         self.plain(key, value);
@@ -118,7 +119,7 @@ impl Object<'_> {
         }
     }
 
-    /// Writes an address, and as `domain` what stands behind its last `@`, in lower case.
+    /// Writes an address, and as `domain` the text after its last `@`, in lower case.
     #[inline(always)]
     pub(super) fn address(&mut self, key: Key, domain: Key, address: &str) {
         self.text(key, address);
@@ -138,7 +139,7 @@ impl Object<'_> {
         }
     }
 
-    /// Writes a string, and gives its place, where it stands as it is if it is plain.
+    /// Writes a string, and returns its position. If the string is plain, its bytes are there unchanged.
     pub(super) fn placed_if(&mut self, key: Key, value: Option<&str>) -> Option<Range<usize>> {
         let value = value?;
         self.text(key, value);
@@ -146,7 +147,7 @@ impl Object<'_> {
         Some(end - value.len()..end)
     }
 
-    /// True if at the `place` stands the text, or if there is neither.
+    /// True if the text is at `place`, or if both are `None`.
     #[inline]
     pub(super) fn holds(&self, place: Option<&Range<usize>>, text: Option<&str>) -> bool {
         match (place, text) {
@@ -191,7 +192,7 @@ impl Object<'_> {
         self.recent_time(key, time, &mut Printer::default());
     }
 
-    /// The same for a time whose second is often that of the one that was printed before it.
+    /// Writes a time whose second is often that of the time printed before it.
     #[inline(always)]
     pub(super) fn recent_time(&mut self, key: Key, time: Timestamp, printer: &mut Printer) {
         self.bytes(key, printer.text(time));
@@ -202,8 +203,8 @@ impl Object<'_> {
         self.bare(key, if value { b"true" } else { b"false" });
     }
 
-    /// Writes seconds with the digits that they have, and with a point in any case: a store that infers a column from
-    /// `10` would take no `0.15` in it.
+    /// Writes seconds with their own digits, and always with a point: a data store that infers the type of a column
+    /// from `10` would not accept `0.15` in it.
     #[inline(always)]
     pub(super) fn seconds(&mut self, key: Key, seconds: Decimal<'_>) {
         let digits = seconds.as_str().as_bytes();
@@ -214,7 +215,7 @@ impl Object<'_> {
         }
     }
 
-    /// The same for a whole number of seconds, unless it is too large for a record.
+    /// Writes a whole number of seconds in the same form, unless it is too large for a record.
     pub(super) fn whole_seconds_if(&mut self, key: Key, seconds: Option<u64>) {
         if let Some(seconds) = seconds.filter(|seconds| *seconds <= decimal::LARGEST) {
             self.out.piece(key.bare(), decimal::text(seconds).as_bytes(), b".0,");
@@ -234,13 +235,13 @@ impl Object<'_> {
         }
     }
 
-    /// Writes an object in this one, as plain as this one is.
+    /// Writes an object inside this one; it is plain if this one is.
     #[inline(always)]
     pub(super) fn object(&mut self, key: Key, fields: impl FnOnce(&mut Object<'_>)) {
         self.part(key, self.plain, fields);
     }
 
-    /// Writes an object in this one, whose texts come from elsewhere.
+    /// Writes an object inside this one, whose texts come from elsewhere.
     #[inline(always)]
     pub(super) fn part(&mut self, key: Key, plain: bool, fields: impl FnOnce(&mut Object<'_>)) {
         self.out.piece(key.bare(), b"", b"{");
@@ -249,7 +250,8 @@ impl Object<'_> {
         self.out.push(b',');
     }
 
-    /// Writes the fields, at least one, that `write` makes of `of`, by copying them if `recent` has them of the same.
+    /// Writes the fields, at least one, that `write` makes from `of`. If `recent` contains fields made from the same
+    /// value, they are copied instead.
     #[inline(always)]
     pub(super) fn fields<K: PartialEq>(&mut self, recent: &mut Recent<K>, of: K, write: impl FnOnce(&mut Object<'_>)) {
         if recent.of.as_ref() == Some(&of) {
@@ -259,24 +261,25 @@ impl Object<'_> {
         }
     }
 
-    /// Writes the fields, at least one, whose place [`Object::place_of`] gave.
+    /// Writes the fields, at least one, at a position that [`Object::place_of`] returned.
     #[inline(always)]
     pub(super) fn again(&mut self, place: &Range<usize>) {
         self.out.append_again(place.clone());
         self.out.push(b',');
     }
 
-    /// The place of the fields, at least one, that `write` writes.
+    /// Writes fields, at least one, with `write`, and returns their position.
     #[inline(always)]
     pub(super) fn place_of(&mut self, write: impl FnOnce(&mut Self)) -> Range<usize> {
         let start = self.out.len();
         write(self);
-        // The last comma is not part of them: it becomes the end of an object.
+        // The last comma is not part of the fields: it becomes the end of an object.
         start..self.out.len() - 1
     }
 }
 
-/// Fields that were written last: what they were made of, and their place in the buffer, which has to stay as it is.
+/// Fields that were written last: the value from which they were made, and their position in the buffer, where the
+/// bytes must not change.
 pub(super) struct Recent<K> {
     of: Option<K>,
     place: Range<usize>,
@@ -288,8 +291,9 @@ impl<K> Default for Recent<K> {
     }
 }
 
-/// Gives `push` the pieces of `text` as a JSON string. Besides what JSON demands, DEL and the C1 control characters
-/// (U+0080 to U+009F) are escaped: a terminal that shows a record must not obey its sender.
+/// Passes the pieces of `text`, as a JSON string, to `push`. Besides the characters that JSON requires to be escaped,
+/// DEL and the C1 control characters (U+0080 to U+009F) are escaped: a terminal that shows a record must not obey the
+/// record's sender.
 pub(crate) fn string(text: &str, mut push: impl FnMut(&[u8])) {
     push(b"\"");
     if needs_escape(text) {
@@ -329,11 +333,11 @@ fn escaped(text: &str, push: &mut impl FnMut(&[u8])) {
 
 const DEL: u8 = 0x7f;
 
-/// The byte that the C1 control characters begin with.
+/// First byte of the C1 control characters.
 const C1: u8 = 0xc2;
 
-/// Whether [`string`] may have to write any of `text` in another way. It looks at bytes alone, so it takes all of
-/// U+0080 to U+00BF, which begin with one byte, for control characters.
+/// True if [`string`] may have to escape a part of `text`. This function looks only at bytes, so it treats all of
+/// U+0080 to U+00BF, which begin with the same byte, as control characters.
 pub(crate) fn needs_escape(text: &str) -> bool {
     let bytes = text.as_bytes();
     match bytes.len() {
@@ -344,20 +348,20 @@ pub(crate) fn needs_escape(text: &str) -> bool {
     }
 }
 
-/// For `N` bytes or more: all whole blocks of that length, and the last bytes.
+/// Checks `N` bytes or more: all whole blocks of that length, and the last bytes.
 fn any_block_needs_escape<const N: usize>(bytes: &[u8]) -> bool {
     bytes.last_chunk().is_some_and(block_needs_escape::<N>) || bytes.as_chunks().0.iter().any(block_needs_escape::<N>)
 }
 
-/// Without an early end, so that the compiler looks at all bytes at once.
+/// Does not stop early, so that the compiler can check all bytes at once.
 fn block_needs_escape<const N: usize>(block: &[u8; N]) -> bool {
     let found = block.iter().fold(false, |found, byte| found | may_need_escape(*byte));
     found && block.iter().any(|byte| byte_needs_escape(*byte))
 }
 
-/// True for each byte that needs an escape, and for all but ASCII: one comparison less for each block.
+/// True for each byte that needs an escape, and for all bytes outside ASCII: this saves one comparison per block.
 const fn may_need_escape(byte: u8) -> bool {
-    // Of ASCII, the quote alone becomes 0x20, and what is smaller stays so; other bytes are negative.
+    // In ASCII, only the quote becomes 0x20, and smaller values stay smaller; other bytes are negative.
     (byte ^ 2).cast_signed() <= 0x20 || byte == b'\\' || byte == DEL
 }
 

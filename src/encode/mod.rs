@@ -1,4 +1,5 @@
-//! The `encode` stage: a record to one JSON object. The names and the order of the fields stand here and nowhere else.
+//! The `encode` stage: writes a record as one JSON object. Only this module defines the names and the order of the
+//! fields.
 
 mod buffer;
 mod domain;

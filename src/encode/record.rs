@@ -1,4 +1,4 @@
-//! The envelope of a record and what every Postfix event has, in their order.
+//! The envelope of a record and the fields of every Postfix event, in their order.
 
 use std::ops::Range;
 
@@ -12,18 +12,18 @@ use crate::record::{Flags, Postfix, Record, Transport};
 use crate::syslog::{Facility, Message, Offset, Severity, StructuredElement, Via};
 use crate::time::{Printer, Timestamp};
 
-/// How records are written as JSON.
+/// Settings for writing records as JSON.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Encoder {
     /// The language of `dsn.text`.
     pub language: Language,
 }
 
-/// Appends records as JSON lines to a buffer. What one has in common with the one before is copied from there.
+/// Appends records as JSON lines to a buffer. Fields that are the same as in the record before are copied from there.
 pub struct Writer<'o> {
     out: &'o mut Buffer,
     timestamp: Recent<(Timestamp, Offset)>,
-    /// For a timestamp that differs from the one before in its fraction alone.
+    /// Used for a timestamp that differs from the previous one only in its fraction.
     second: Printer,
     receipt: Recent<(Timestamp, Option<Facility>, Option<Severity>)>,
     source: Source,
@@ -32,12 +32,12 @@ pub struct Writer<'o> {
     codes: Codes,
 }
 
-/// `source` as it was written last.
+/// The `source` object that was written last.
 #[derive(Default)]
 struct Source {
-    /// `None` if there is none to be copied.
+    /// `None` if there is no object to copy.
     transport: Option<Transport>,
-    /// The places of its texts.
+    /// Positions of its texts.
     texts: [Option<Range<usize>>; 3],
     place: Range<usize>,
 }
@@ -45,7 +45,7 @@ struct Source {
 // === impl Encoder ===
 
 impl Encoder {
-    /// A writer that appends to `out`.
+    /// Returns a writer that appends to `out`.
     pub fn writer(self, out: &mut Buffer) -> Writer<'_> {
         Writer {
             out,
@@ -68,7 +68,7 @@ impl Encoder {
 // === impl Writer ===
 
 impl Writer<'_> {
-    /// Appends `record` as one line, LF included, and gives the place of that in the buffer.
+    /// Appends `record` as one line, including LF, and returns the position of the line in the buffer.
     pub fn line(&mut self, record: &Record<'_>) -> Range<usize> {
         let start = self.out.len();
         self.record(record);
@@ -76,13 +76,13 @@ impl Writer<'_> {
         start..self.out.len()
     }
 
-    /// Appends `text` as it is, with LF.
+    /// Appends `text` unchanged, with LF.
     pub fn raw_line(&mut self, text: &[u8]) {
         self.out.append(text);
         self.out.push(b'\n');
     }
 
-    /// The bytes in the buffer.
+    /// Returns the number of bytes in the buffer.
     pub fn size(&self) -> usize {
         self.out.len()
     }
@@ -117,7 +117,7 @@ impl Writer<'_> {
                 object.number(key!("repeat_count"), repeated.count);
             }
             if let Some(said) = &record.postfix {
-                // It consists of parts of these two.
+                // The event consists of parts of these two texts.
                 let plain = plain_name && plain_msg;
                 object.part(key!("postfix"), plain, |object| {
                     common(object, said, queued_at);
@@ -131,7 +131,7 @@ impl Writer<'_> {
 // === impl Source ===
 
 impl Source {
-    /// Writes the source of a record, by copying it if it is the same as before.
+    /// Writes the source of a record, or copies the previous one if it is the same.
     fn write(&mut self, object: &mut Object<'_>, record: &Record<'_>) {
         let Record { origin, peer, .. } = record;
         let texts = [Some(origin.name.as_str()), peer.address, peer.tls_subject];
@@ -140,7 +140,7 @@ impl Source {
             object.again(&self.place);
             return;
         }
-        // What is written with an escape cannot be compared.
+        // Text written with escapes cannot be compared.
         let plain = !texts.iter().flatten().any(|text| needs_escape(text));
         self.transport = plain.then_some(origin.transport);
         self.place = object.place_of(|object| {
@@ -155,7 +155,7 @@ impl Source {
     }
 }
 
-/// An offset that the sender named, unless it is that of UTC.
+/// Writes an offset that the sender named, unless it is that of UTC.
 fn offset(object: &mut Object<'_>, offset: Offset) {
     let minutes = offset.seconds.unsigned_abs() / 60;
     if minutes == 0 || !offset.is_named {
@@ -167,7 +167,7 @@ fn offset(object: &mut Object<'_>, offset: Offset) {
     object.bytes(key!("timestamp_offset"), &[sign, h1, h2, b':', m1, m2]);
 }
 
-/// Who wrote the message, as its header says.
+/// Writes the fields about the sender, as the header names it.
 fn sender(object: &mut Object<'_>, message: &Message<'_>, plain_name: bool) {
     object.text_if(key!("hostname"), message.hostname);
     if let Some(name) = message.app_name {
@@ -190,7 +190,7 @@ fn sender(object: &mut Object<'_>, message: &Message<'_>, plain_name: bool) {
     }
 }
 
-/// A list with an object for each parameter, and for each element without one.
+/// Writes a list with an object for each parameter, and for each element without parameters.
 fn structured_data(elements: &[StructuredElement<'_>], out: &mut Buffer) {
     let mut separator = b'[';
     let mut item = |id: &str, param: Option<(&str, &str)>| {
@@ -225,7 +225,7 @@ fn names(flags: Flags, out: &mut Buffer) {
     out.push(b']');
 }
 
-/// What every event of Postfix has.
+/// Writes the fields that every event of Postfix has.
 fn common(object: &mut Object<'_>, postfix: &Postfix<'_>, printer: &mut Printer) {
     object.word(key!("event"), postfix.event.name());
     object.text(key!("instance"), postfix.instance);
@@ -277,7 +277,7 @@ mod tests {
         assert!(lines.len() > 1000, "{} lines", lines.len());
         let (mut out, mut alone) = (Buffer::default(), Buffer::default());
         let mut writer = Encoder::default().writer(&mut out);
-        // From the end, too: so what is written is what the one before has, and what it has not, in both orders.
+        // Also in reverse order, so that each pair of adjacent records occurs in both orders.
         for (turn, line) in lines.iter().chain(lines.iter().rev()).enumerate() {
             // Each changes without the others.
             let origin = &origins[turn / 7 % origins.len()];

@@ -5,7 +5,8 @@ use crate::decimal;
 use crate::dsn::{Class, Dsn, Language};
 use crate::record::{Commands, Delays, Endpoint, Figures, Provider, Reply, Sasl, Tls};
 
-/// Writes enhanced status codes with what they mean, of which there are few in many records.
+/// Writes enhanced status codes with their explanation. The last explanation is cached, since many records share few
+/// codes.
 pub(super) struct Codes {
     language: Language,
     recent: Recent<(Class, u16, u16)>,
@@ -29,7 +30,7 @@ impl Codes {
         });
     }
 
-    /// A reply, of which the status code is left out where it is the `own` one of the event.
+    /// Writes a reply. Its status code is omitted if it equals the event's `own` one.
     pub(super) fn reply_if(&mut self, object: &mut Object<'_>, reply: Option<&Reply<'_>>, own: Option<&Dsn<'_>>) {
         let Some(reply) = reply else { return };
         object.object(key!("reply"), |object| {
@@ -54,7 +55,7 @@ pub(super) fn endpoint_if(object: &mut Object<'_>, key: Key, endpoint: Option<&E
     });
 }
 
-/// A client of which only the address, or its network, is known.
+/// Writes a client of which only the address, or its network, is known.
 pub(super) fn address_if(object: &mut Object<'_>, key: Key, ip: Option<&str>) {
     if let Some(ip) = ip {
         object.object(key, |object| object.text(key!("ip"), ip));

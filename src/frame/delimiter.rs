@@ -1,11 +1,11 @@
-//! Delimiters: what ends a message that has no count (RFC 6587, section 3.4.2), and what goes with it.
+//! Delimiters: the bytes that end a message without a count (RFC 6587, section 3.4.2), and the bytes removed with them.
 
 use super::Framing;
 
-/// The most bytes that a delimiter and what [`trim`] removes before it come to: NUL CR LF, or CR LF NUL.
+/// Maximum length of a delimiter together with the bytes that [`trim`] removes before it: NUL CR LF, or CR LF NUL.
 pub(super) const LINE_END_MAX: usize = 3;
 
-/// The byte that ends a message without a count.
+/// Returns the byte that ends a message without a count.
 pub(super) fn byte(framing: Framing) -> u8 {
     match framing {
         Framing::Auto | Framing::OctetCounting | Framing::Lf => b'\n',
@@ -13,28 +13,29 @@ pub(super) fn byte(framing: Framing) -> u8 {
     }
 }
 
-/// Takes what belongs to the line end off `text`, which stops before the delimiter, or where the stream ended.
+/// Removes the bytes that belong to the line end from `text`, which stops before the delimiter, or where the stream
+/// ended.
 ///
-/// Nothing in it may depend on bytes other than the last two: the limit on frames counts on that, see [`LINE_END_MAX`].
+/// The result may depend only on the last two bytes: the limit on frames relies on that, see [`LINE_END_MAX`].
 pub(super) fn trim(framing: Framing, text: &[u8]) -> &[u8] {
     match framing {
-        // A C string sent with its terminator and a line end: the NUL is no part of the message.
+        // A C string sent with its terminator and a line end: the NUL is not part of the message.
         Framing::Auto | Framing::OctetCounting => strip(strip(text, b'\r'), 0),
         Framing::Lf => strip(text, b'\r'),
-        // rsyslog's templates end with LF, which then stands before the delimiter.
+        // rsyslog's templates end with LF, which then precedes the delimiter.
         Framing::Nul => text.strip_suffix(b"\n").map_or(text, |line| strip(line, b'\r')),
     }
 }
 
-/// Takes every line end and NUL off the end of a datagram, which no delimiter ends: they are padding there.
+/// Removes every line end and NUL from the end of a datagram. A datagram has no delimiter, so these bytes are padding.
 pub(super) fn trim_datagram(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r' | 0)).map_or(0, |last| last + 1);
     &bytes[..end]
 }
 
-/// How many bytes stand before the next message that are no part of it.
+/// Returns the number of bytes before the next message that are not part of it.
 ///
-/// Senders end an octet-counted message with LF beyond its count, or put SP after the LF (Cisco ASA), or NUL.
+/// Some senders end an octet-counted message with LF beyond its count, or put SP after the LF (Cisco ASA), or NUL.
 pub(super) fn stray_len(framing: Framing, start: &[u8]) -> usize {
     match framing {
         Framing::Auto | Framing::OctetCounting => {

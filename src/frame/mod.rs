@@ -1,5 +1,5 @@
-//! The `frame` stage: bytes to [`Frame`]s (RFC 6587; [`relp`] has another grammar). It knows neither sockets nor
-//! syslog.
+//! The `frame` stage: turns bytes into [`Frame`]s (RFC 6587; the grammar of [`relp`] differs). It knows neither sockets
+//! nor syslog.
 //!
 //! A [`Framer`] holds the state of one stream; the bytes stay in the caller's buffer and are never copied:
 //!
@@ -7,14 +7,7 @@
 //! use postrider::frame::{Framer, Framing, Step};
 //!
 //! let mut framer = Framer::new(Framing::Auto, 8192);
-//! // "<14>b" is not over: its line end may still come.
-//! let buffer = b"5 <13>a<14>b";
-//! let Step::Frame { frame, consumed } = framer.next(buffer) else { panic!("a counted frame is there") };
-//! assert_eq!(frame.bytes, b"<13>a");
-//! assert_eq!(framer.next(&buffer[consumed..]), Step::More { consumed: 0 });
-//! // The peer closes.
-//! let last = framer.finish(&buffer[consumed..]).expect("text is left");
-//! assert_eq!((last.bytes, last.truncated), (&b"<14>b"[..], false));
+//! // "<14>b" is not complete: its line end may still arrive.
 //! ```
 //!
 //! # States
@@ -35,24 +28,25 @@
 //! SkipText     delimiter                               -                           Start
 //! ```
 //!
-//! [`Framer::cut`] gives what there is of a message as a truncated frame, and goes to its Skip state.
+//! [`Framer::cut`] returns the received part of a message as a truncated frame, and enters the matching Skip state.
 //!
-//! Only Start ever looks for a count. The tail of a message over the limit goes through a Skip state, so it is never
-//! taken for a message, and the message after it is whole.
+//! Only Start looks for a count. The rest of a message over the limit passes through a Skip state. It is therefore
+//! never taken for a message, and the next message is complete.
 //!
 //! # The end of the stream
 //!
-//! Text without its delimiter is whole. A counted message that lacks bytes is truncated. A count without any byte of
-//! its message is text, so that it is seen; it is truncated if the peer is known to count.
+//! Text without its delimiter is complete. A counted message that lacks bytes is truncated. A count without any byte of
+//! its message is treated as text, so that it is visible; it is truncated if the peer is known to send counts.
 //!
 //! # Limits
 //!
-//! - Where a count was wrong, what follows is text up to the next LF. A peer that counts wrong and never sends LF loses
-//!   everything from the first message over the limit on: reading counts from within text would invent messages.
-//! - In auto framing NUL ends no message, because messages may hold NUL. Peers that end messages with NUL alone need
-//!   [`Framing::Nul`].
-//! - In auto framing a line of text that begins with a number, SP and `<` is taken for a counted message; on a
-//!   connection that has sent a count, a number and SP are enough.
+//! - After a wrong count, the following bytes are text up to the next LF. A peer that sends wrong counts and never
+//!   sends LF loses everything from the first message over the limit on: looking for counts within text would invent
+//!   messages.
+//! - In auto framing, NUL does not end a message, because messages may contain NUL. Peers that end messages with NUL
+//!   alone need [`Framing::Nul`].
+//! - In auto framing, a line of text that begins with a number, SP and `<` is taken for a counted message. On a
+//!   connection that has already sent a count, a number and SP are enough.
 
 use std::mem;
 
@@ -64,29 +58,29 @@ mod tests;
 
 use octet::Header;
 
-/// One message as the transport framed it: without its length prefix or delimiter.
+/// One message from the transport, without its length prefix or delimiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'b> {
-    /// The bytes, at most the limit.
+    /// Bytes of the message, at most as many as the limit allows.
     pub bytes: &'b [u8],
-    /// Whether bytes are missing at its end: it was over the limit, or the stream ended inside of it.
+    /// True if bytes are missing at the end: the message was over the limit, or the stream ended within it.
     pub truncated: bool,
 }
 
 impl<'b> Frame<'b> {
-    /// A datagram, which is one message (RFC 5426, section 3.1): all of it but the line ends and NULs at its end, cut
-    /// at `max` bytes.
+    /// Returns a datagram as one message (RFC 5426, section 3.1), without the line ends and NULs at its end, cut at
+    /// `max` bytes.
     ///
-    /// The frame is empty if nothing else was in it.
+    /// The frame is empty if the datagram contained nothing else.
     pub fn datagram(datagram: &'b [u8], max: usize) -> Self {
         Self::cut(delimiter::trim_datagram(datagram), max)
     }
 
-    /// The data of a RELP frame, which is one message: all of it but the line ends and NULs at its end, which senders
-    /// put there by their templates. The frame is empty if nothing else was in it.
+    /// Returns the data of a RELP frame as one message, without the line ends and NULs at its end, which the templates
+    /// of senders put there. The frame is empty if the data contained nothing else.
     #[must_use]
     pub fn trimmed(self) -> Self {
-        // What is missing at the end of a truncated one is not known.
+        // The missing end of a truncated frame is unknown.
         if self.truncated { self } else { Self { bytes: delimiter::trim_datagram(self.bytes), ..self } }
     }
 
@@ -98,18 +92,19 @@ impl<'b> Frame<'b> {
     }
 }
 
-/// How messages are told apart on a stream.
+/// Way to find the end of each message in a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Framing {
-    /// Decided at each frame start, so that one connection may mix both kinds. SP, LF, CR and NUL before a message are
-    /// skipped. `MSG-LEN SP "<"` begins a counted message; after the first one on a connection, `MSG-LEN SP` does. All
-    /// else ends with LF; one CR before that, and one NUL before those, are not part of the message.
+    /// Decided at the start of each frame, so that one connection may mix both kinds. SP, LF, CR and NUL before a
+    /// message are skipped. `MSG-LEN SP "<"` begins a counted message; after the first counted message on a connection,
+    /// `MSG-LEN SP` is enough. Any other message ends with LF; one CR before the LF, and one NUL before those, are not
+    /// part of the message.
     ///
     /// MSG-LEN has one to nine digits and does not begin with 0.
     #[default]
     Auto,
-    /// `MSG-LEN SP MSG` (RFC 6587, section 3.4.1). SP, LF, CR and NUL before MSG-LEN are skipped. What is no count is
-    /// taken as in [`Framing::Auto`], up to LF, so that its text is not lost.
+    /// `MSG-LEN SP MSG` (RFC 6587, section 3.4.1). SP, LF, CR and NUL before MSG-LEN are skipped. Anything that is not
+    /// a count is read up to LF, as in [`Framing::Auto`], so that its text is not lost.
     OctetCounting,
     /// Each message ends with LF, or CR LF (RFC 6587, section 3.4.2). Empty lines are skipped.
     Lf,
@@ -118,12 +113,13 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// How the messages of a whole file are told apart, by its beginning `start`: by counts, if a message with a count
-    /// is there, and as lines otherwise. `None` if it takes more bytes to know, of which there are none once it has
-    /// `ended`.
+    /// Returns the framing of a whole file, judged by its beginning `start`: octet counting if a message with a count
+    /// is there, and lines otherwise. Returns `None` if more bytes are needed to decide. After the end of the file
+    /// (`ended`), no more bytes can follow, and the result is never `None`.
     ///
-    /// A line may begin with a number and PRI too, as `uniq -c` writes it, and its number may be a large one. So the
-    /// message has to be within the limit, and the next one with its count has to follow, or the end.
+    /// A line of text may also begin with a number and PRI, as `uniq -c` writes it, and the number may be large. The
+    /// counted message must therefore be within the limit, and another counted message or the end of the file must
+    /// follow it.
     pub fn of_file(start: &[u8], ended: bool, max_frame_size: usize) -> Option<Self> {
         let (header, len) = match octet::read_header(start, false) {
             Header::Count { header, len } if header.saturating_add(len) <= max_frame_size => (header, len),
@@ -131,7 +127,7 @@ impl Framing {
             _ => return Some(Self::Lf),
         };
         let Some(behind) = start.get(header + len..) else {
-            // Cut off, unless it has several lines.
+            // One message that is cut off, unless the bytes contain several lines.
             return ended.then(|| if start.contains(&b'\n') { Self::Lf } else { Self::OctetCounting });
         };
         let stray = delimiter::stray_len(Self::OctetCounting, behind);
@@ -143,53 +139,54 @@ impl Framing {
     }
 }
 
-/// What [`Framer::next`] found.
+/// Result of [`Framer::next`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step<'b> {
-    /// A message, never empty. There may be more in the buffer.
+    /// A message, never empty. The buffer may contain more messages.
     Frame {
-        /// The message, which lies in the buffer.
+        /// The message, borrowed from the buffer.
         frame: Frame<'b>,
-        /// How many bytes at the begin of the buffer are done with, at least one.
+        /// Number of bytes consumed at the beginning of the buffer, at least one.
         consumed: usize,
     },
-    /// No message is complete: read more behind what the buffer holds.
+    /// No message is complete: append more bytes to the buffer.
     More {
-        /// How many bytes at the begin of the buffer are done with, none of them part of a message that is still to
-        /// come.
+        /// Number of bytes consumed at the beginning of the buffer. None of them is part of a message still to be
+        /// returned.
         consumed: usize,
     },
 }
 
 /// Finds the messages in one stream of bytes.
 ///
-/// The frames are the same however the stream is cut into reads. It takes time linear in the bytes even if they come
-/// one by one, never allocates, and needs no more than [`max_buffer`](Self::max_buffer) bytes to go on.
+/// The frames do not depend on how the stream is cut into reads. The time is linear in the number of bytes, even if
+/// they arrive one by one. A framer never allocates, and needs at most [`max_buffer`](Self::max_buffer) bytes of buffer
+/// to make progress.
 #[derive(Clone, Debug)]
 pub struct Framer {
     framing: Framing,
     max_frame_size: usize,
-    /// Whether the peer is known to send counts.
+    /// True if the peer is known to send counts.
     counting: bool,
     state: State,
 }
 
-/// Where in the stream the buffer begins.
+/// Position in the stream at which the buffer begins.
 #[derive(Clone, Copy, Debug)]
 enum State {
     /// Before a message.
     Start,
     /// At the first of the `len > 0` bytes of a counted message.
     Counted { len: usize },
-    /// At the begin of a delimited message; its first `searched` bytes hold no delimiter.
+    /// At the beginning of a delimited message, whose first `searched` bytes contain no delimiter.
     Text { searched: usize },
-    /// In a counted message that was given out; the next `left > 0` bytes are part of it.
+    /// Inside a counted message that was already returned; the next `left > 0` bytes are part of it.
     SkipCounted { left: usize },
-    /// In a delimited message that was given out.
+    /// Inside a delimited message that was already returned.
     SkipText,
 }
 
-/// What one state made of the buffer. The number is how many bytes it consumed.
+/// Result of one state. The number is that of the bytes it consumed.
 enum Turn<'b> {
     Frame(Frame<'b>, usize),
     /// The state changed.
@@ -198,22 +195,22 @@ enum Turn<'b> {
 }
 
 impl Framer {
-    /// A framer for a new stream, whose frames are cut at `max_frame_size` bytes, at least 1, without the count or the
-    /// line end.
+    /// Returns a framer for a new stream. Frames are cut at `max_frame_size` bytes, at least 1, which exclude the count
+    /// and the line end.
     pub fn new(framing: Framing, max_frame_size: usize) -> Self {
         let max_frame_size = max_frame_size.max(1);
         Self { framing, max_frame_size, counting: framing == Framing::OctetCounting, state: State::Start }
     }
 
-    /// How many bytes the caller's buffer must be able to hold: with that many, [`next`](Self::next) always consumes
-    /// some.
+    /// Returns the number of bytes that the caller's buffer must be able to hold. With a full buffer of this size,
+    /// [`next`](Self::next) always consumes some.
     pub fn max_buffer(&self) -> usize {
         self.max_frame_size.saturating_add(delimiter::LINE_END_MAX).max(octet::HEADER_MAX)
     }
 
-    /// Looks for the next message in `buf`, which begins where the last call's `consumed` ended.
+    /// Looks for the next message in `buf`, which must begin where the `consumed` of the last call ended.
     ///
-    /// [`Step::More`] says that only more bytes can help: call it again after a read, and [`finish`](Self::finish) at
+    /// [`Step::More`] means that more bytes are needed: call `next` again after a read, or [`finish`](Self::finish) at
     /// the end of the stream.
     pub fn next<'b>(&mut self, buf: &'b [u8]) -> Step<'b> {
         let mut at = 0;
@@ -234,9 +231,9 @@ impl Framer {
         }
     }
 
-    /// Gives up waiting for the rest of a message: `buf` is what [`next`](Self::next) did not consume when it last
-    /// asked for more, and is given as the message, truncated. The rest is skipped when it comes. `None` if no message
-    /// has begun.
+    /// Stops waiting for the rest of a message. `buf` must be the bytes that [`next`](Self::next) did not consume when
+    /// it last asked for more; they are returned as the message, truncated. The rest of the message is skipped when it
+    /// arrives. Returns `None` if no message has begun.
     pub fn cut<'b>(&mut self, buf: &'b [u8]) -> Option<Frame<'b>> {
         self.state = match self.state {
             _ if buf.is_empty() => return None,
@@ -247,8 +244,8 @@ impl Framer {
         Some(Frame { bytes: &buf[..buf.len().min(self.max_frame_size)], truncated: true })
     }
 
-    /// What is left at the end of the stream: `buf` is what [`next`](Self::next) did not consume when it last asked for
-    /// more. Afterwards the framer is as new.
+    /// Returns the message left at the end of the stream. `buf` must be the bytes that [`next`](Self::next) did not
+    /// consume when it last asked for more. Resets the framer to its initial state.
     pub fn finish<'b>(&mut self, buf: &'b [u8]) -> Option<Frame<'b>> {
         let ended = mem::replace(self, Self::new(self.framing, self.max_frame_size));
         let frame = match ended.state {
@@ -299,8 +296,8 @@ impl Framer {
     }
 
     fn text<'b>(&mut self, buf: &'b [u8], searched: usize) -> Turn<'b> {
-        // A message whose delimiter is not in this window is over the limit: what `trim` takes off is always within the
-        // bytes that the window has beyond the limit.
+        // A message whose delimiter is not in this window is over the limit: `trim` only removes bytes from the part of
+        // the window beyond the limit.
         let window = self.max_frame_size.saturating_add(delimiter::LINE_END_MAX);
         let seen = &buf[..buf.len().min(window)];
         let unsearched = seen.get(searched..).unwrap_or_default();

@@ -1,27 +1,27 @@
 //! Octet counting: `MSG-LEN SP MSG`, where `MSG-LEN = NONZERO-DIGIT *DIGIT` (RFC 6587, section 3.4.1).
 
-/// The longest MSG-LEN that is believed. The RFC has no limit; nine digits fit every `usize` that Rust's targets with
-/// an operating system have, and a longer number is far more likely text than a message of a gigabyte.
+/// Maximum number of digits in MSG-LEN. The RFC has no limit. Nine digits fit every `usize` on Rust's targets with an
+/// operating system, and a longer number is far more likely to be text than the length of a message of a gigabyte.
 const MAX_DIGITS: usize = 9;
 
-/// The most bytes for which [`read_header`] may need to see more: all digits, SP, and the first byte of MSG.
+/// Maximum number of bytes that [`read_header`] needs to decide: all digits, SP, and the first byte of MSG.
 pub(super) const HEADER_MAX: usize = MAX_DIGITS + 2;
 
-/// What a frame start says about octet counting.
+/// Result of looking for a count at the start of a frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Header {
     /// A count: MSG begins after `header` bytes and has `len` bytes, at least one.
     Count { header: usize, len: usize },
-    /// Could still become a count.
+    /// More bytes may complete a count.
     Undecided,
-    /// Text, whatever follows.
+    /// Text, whatever bytes follow.
     None,
 }
 
 /// Reads the `MSG-LEN SP` that `start` may begin with.
 ///
-/// It decides only once the first byte of MSG is there. Unless the peer is known to be `counting`, that byte must be
-/// the `<` of a PRI: a line of text may well begin with a number and a space.
+/// The decision needs the first byte of MSG. Unless the peer is known to be `counting`, that byte must be the `<` of a
+/// PRI, because a line of text may begin with a number and a space.
 pub(super) fn read_header(start: &[u8], counting: bool) -> Header {
     let mut len = 0;
     for (at, &byte) in start.iter().enumerate().take(MAX_DIGITS + 1) {

@@ -5,8 +5,8 @@
 //! TXNR    = 1*9DIGIT      DATALEN = 1*9DIGIT      COMMAND = 1*32ALPHA
 //! ```
 //!
-//! With DATALEN 0 the LF follows directly. A [`Parser`] holds the state of one connection; the bytes stay in the
-//! caller's buffer, and no memory is set aside for a length that was only announced:
+//! With DATALEN 0, the LF follows directly. A [`Parser`] holds the state of one connection. The bytes stay in the
+//! caller's buffer, and no memory is allocated for a length that was only announced:
 //!
 //! ```
 //! use postrider::frame::relp::{Oversize, Parser, Step};
@@ -22,59 +22,59 @@ use std::io::Write as _;
 
 use super::Frame;
 
-/// The most digits of TXNR and DATALEN.
+/// Maximum number of digits in TXNR and DATALEN.
 const DIGITS_MAX: usize = 9;
-/// The longest COMMAND.
+/// Maximum length of COMMAND.
 const COMMAND_MAX: usize = 32;
-/// The longest NAME of an offer, and the longest of its values, in bytes.
+/// Maximum length of the name of an offer, and of each of its values, in bytes.
 const OFFER_MAX: (usize, usize) = (32, 255);
-/// The longest header, with the SP behind DATALEN.
+/// Maximum length of a header, including the SP after DATALEN.
 const HEADER_MAX: usize = DIGITS_MAX + 1 + COMMAND_MAX + 1 + DIGITS_MAX + 1;
-/// The last TXNR; 1 comes after it.
+/// Largest TXNR; the next one is 1.
 pub const TXNR_MAX: u32 = 999_999_999;
-/// The command of a message, the only one whose data may be cut.
+/// Command of a message; only the data of this command may be truncated.
 pub const SYSLOG: &str = "syslog";
 
-/// What becomes of a message whose DATALEN is over the limit.
+/// Treatment of a message whose DATALEN is over the limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Oversize {
-    /// The begin of it is a frame, flagged as truncated; the rest is skipped.
+    /// The beginning of the message is returned as a frame, flagged as truncated; the rest is skipped.
     #[default]
     Truncate,
-    /// It is an error.
+    /// The message is an error.
     Close,
 }
 
 /// One frame from the sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request<'b> {
-    /// Its number, 0 to 999999999.
+    /// Transaction number, 0 to 999999999.
     pub txnr: u32,
-    /// ASCII letters.
+    /// COMMAND: ASCII letters.
     pub command: &'b str,
-    /// DATA, at most the limit.
+    /// DATA, at most as many bytes as the limit allows.
     pub data: Frame<'b>,
 }
 
-/// What [`Parser::next`] found.
+/// Result of [`Parser::next`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step<'b> {
-    /// A frame that has arrived to its last byte. There may be more in the buffer.
+    /// A complete frame. The buffer may contain more frames.
     Request {
-        /// The frame, which lies in the buffer.
+        /// The frame, borrowed from the buffer.
         request: Request<'b>,
-        /// How many bytes at the begin of the buffer are done with, at least one.
+        /// Number of bytes consumed at the beginning of the buffer, at least one.
         consumed: usize,
     },
-    /// No frame is complete: read more behind what the buffer holds.
+    /// No frame is complete: append more bytes to the buffer.
     More {
-        /// Only so many bytes at the begin of the buffer are still needed. Those behind them are of a message over the
-        /// limit: the caller must take them away before it reads more.
+        /// Number of bytes at the beginning of the buffer that are still needed. The bytes after them belong to a
+        /// message over the limit: the caller must remove them before it reads more.
         keep: usize,
     },
 }
 
-/// Why bytes are no RELP. Nothing behind them can be read.
+/// Reason why the bytes are not valid RELP. Nothing after them can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// TXNR or DATALEN does not begin with a digit.
@@ -89,10 +89,10 @@ pub enum Error {
     /// COMMAND has 33 letters.
     #[error("invalid RELP frame: a command of more than 32 letters")]
     LongCommand,
-    /// Something else stands where a SP belongs.
+    /// Another byte is in the position of a SP.
     #[error("invalid RELP frame: no space behind {0}")]
     NoSpace(&'static str),
-    /// The byte behind DATA, or behind DATALEN 0, is no LF.
+    /// The byte after DATA, or after DATALEN 0, is not LF.
     #[error("invalid RELP frame: no LF where it has to end")]
     NoTrailer,
     /// DATALEN is over the limit, in bytes.
@@ -107,13 +107,13 @@ pub enum Error {
 
 /// Finds the frames in the bytes of one connection.
 ///
-/// They are the same however the bytes are cut into reads. A message is given out only when all of it has come, also
-/// one that is cut: a sender does not expect an answer to half a frame.
+/// The frames do not depend on how the bytes are cut into reads. A message is returned only when all of its bytes have
+/// arrived, even if it is truncated: a sender does not expect a response to half a frame.
 #[derive(Clone, Debug)]
 pub struct Parser {
     max_data: usize,
     oversize: Oversize,
-    /// Bytes of the frame at the begin of the buffer that were over the limit and have been taken away.
+    /// Number of bytes of the first frame in the buffer that were over the limit and have been removed.
     skipped: usize,
 }
 
@@ -125,7 +125,7 @@ struct Header<'b> {
     size: usize,
 }
 
-/// The rest of a header that is being read.
+/// Position in a header that is being read.
 struct Cursor<'b> {
     bytes: &'b [u8],
     at: usize,
@@ -134,20 +134,20 @@ struct Cursor<'b> {
 // === impl Parser ===
 
 impl Parser {
-    /// A parser for a new connection whose frames have at most `max_data` bytes of DATA; `oversize` says what becomes
-    /// of messages with more.
+    /// Returns a parser for a new connection whose frames have at most `max_data` bytes of DATA. `oversize` determines
+    /// the treatment of longer messages.
     pub const fn new(max_data: usize, oversize: Oversize) -> Self {
         Self { max_data, oversize, skipped: 0 }
     }
 
-    /// How many bytes the caller has to hold between two reads at most.
+    /// Returns the maximum number of bytes that the caller has to keep between two reads.
     pub const fn max_buffer(&self) -> usize {
         HEADER_MAX + self.max_data
     }
 
-    /// Looks for the next frame in `buf`, which begins where the last one ended.
+    /// Looks for the next frame in `buf`, which must begin where the last frame ended.
     ///
-    /// After [`Step::More`] only more bytes help. After an error the connection must be closed.
+    /// After [`Step::More`], more bytes are needed. After an error, the connection must be closed.
     pub fn next<'b>(&mut self, buf: &'b [u8]) -> Result<Step<'b>, Error> {
         let mut cursor = Cursor { bytes: buf, at: 0 };
         let Some(header) = cursor.header()? else { return Ok(Step::More { keep: buf.len() }) };
@@ -157,7 +157,7 @@ impl Parser {
             return Err(Error::TooLong { len, max: self.max_data });
         }
         let kept = len - excess;
-        // Where the trailer stands, without what has been taken away.
+        // Position of the trailer, not counting the bytes that have been removed.
         let end = size + len - self.skipped;
         let Some(trailer) = buf.get(end) else {
             let keep = buf.len().min(size + kept);
@@ -176,7 +176,7 @@ impl Parser {
 // === impl Cursor ===
 
 impl<'b> Cursor<'b> {
-    /// The header, or `None` if it has not come yet.
+    /// Reads the header; `None` if it has not arrived completely.
     fn header(&mut self) -> Result<Option<Header<'b>>, Error> {
         let Some(txnr) = self.number("the transaction number")? else { return Ok(None) };
         if !self.space("the transaction number")? {
@@ -193,7 +193,7 @@ impl<'b> Cursor<'b> {
         Ok(Some(Header { txnr, command, len: len as usize, size: self.at }))
     }
 
-    /// A number, once the byte behind it is there.
+    /// Reads a number; `None` if the byte after it has not arrived.
     fn number(&mut self, what: &'static str) -> Result<Option<u32>, Error> {
         let digits = match self.run(DIGITS_MAX, u8::is_ascii_digit) {
             Ok(Some("")) => return Err(Error::NoNumber(what)),
@@ -213,7 +213,8 @@ impl<'b> Cursor<'b> {
         }
     }
 
-    /// The bytes that are `wanted`, ASCII all of them, if the run has ended; an error if it has more than `most`.
+    /// Reads a run of bytes that are `wanted`, which must all be ASCII. Returns `None` if the run may continue in bytes
+    /// that have not arrived, and an error if the run is longer than `most`.
     fn run(&mut self, most: usize, wanted: impl Fn(&u8) -> bool) -> Result<Option<&'b str>, ()> {
         let rest = &self.bytes[self.at..];
         let len = rest.iter().take(most + 1).take_while(|byte| wanted(byte)).count();
@@ -227,7 +228,7 @@ impl<'b> Cursor<'b> {
         Ok(std::str::from_utf8(&rest[..len]).ok())
     }
 
-    /// Passes a SP; false if nothing is there yet.
+    /// Skips a SP; returns false if the byte has not arrived.
     fn space(&mut self, behind: &'static str) -> Result<bool, Error> {
         match self.bytes.get(self.at) {
             None => Ok(false),
@@ -240,13 +241,13 @@ impl<'b> Cursor<'b> {
     }
 }
 
-/// The number that follows `txnr`.
+/// Returns the transaction number after `txnr`.
 pub const fn next_txnr(txnr: u32) -> u32 {
     if txnr >= TXNR_MAX { 1 } else { txnr + 1 }
 }
 
-/// What the data of `open` offers: names with their values, the text behind `=`. Lines that are no offer, and those
-/// over the limits of 32 bytes for the name and 255 for a value, are left out.
+/// Returns the offers in the data of `open`: names with their values, which are the text after `=`. Lines that are not
+/// an offer are omitted, and so are lines over the limits of 32 bytes for the name and 255 for a value.
 pub fn offers(data: &[u8]) -> impl Iterator<Item = (&str, &str)> {
     data.split(|byte| *byte == b'\n').filter_map(|line| {
         let line = std::str::from_utf8(line).ok()?;
@@ -259,7 +260,7 @@ pub fn offers(data: &[u8]) -> impl Iterator<Item = (&str, &str)> {
 /// Appends a frame.
 pub fn write(out: &mut Vec<u8>, txnr: u32, command: &str, data: &str) {
     let space = if data.is_empty() { "" } else { " " };
-    // A vector takes all.
+    // Writing to a vector never fails.
     let _ = writeln!(out, "{txnr} {command} {}{space}{data}", data.len());
 }
 

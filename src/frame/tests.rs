@@ -1,4 +1,4 @@
-//! What senders put on the wire, and what other receivers got wrong about it, by the name of their test or issue.
+//! Byte streams that senders produce, and those that other receivers handled wrongly, by the name of the test or issue.
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn counted(message: &[u8]) -> Vec<u8> {
     [message.len().to_string().as_bytes(), b" ", message].concat()
 }
 
-/// Feeds `chunks` as a connection does, and gives what comes out as text, `...` marking a truncated frame.
+/// Feeds `chunks` as a connection does, and returns the output as text; `...` marks a truncated frame.
 fn frames(framing: Framing, max: usize, chunks: &[&[u8]]) -> Vec<String> {
     let mut framer = Framer::new(framing, max);
     let mut buffer = Vec::new();
@@ -45,12 +45,12 @@ fn show(frame: Frame<'_>) -> String {
     format!("{}{}", frame.bytes.escape_ascii(), if frame.truncated { "..." } else { "" })
 }
 
-/// Feeds `begin`, cuts the message that has begun, feeds `rest`, and gives what comes out.
+/// Feeds `begin`, cuts the message that has begun, feeds `rest`, and returns the frames.
 fn cut_after(framing: Framing, begin: &[u8], rest: &[u8]) -> Vec<String> {
     let mut framer = Framer::new(framing, 10);
     let Step::More { consumed } = framer.next(begin) else { panic!("no message is whole") };
     let mut out: Vec<String> = framer.cut(&begin[consumed..]).map(show).into_iter().collect();
-    // Without a message all stays in the buffer.
+    // If there was no message to cut, all bytes stay in the buffer.
     let kept = if out.is_empty() { &begin[consumed..] } else { &[] };
     let buffer = [kept, rest].concat();
     let mut rest = buffer.as_slice();
@@ -67,7 +67,7 @@ fn the_rest_of_a_message_that_was_cut_is_skipped_and_the_next_is_whole() {
     assert_eq!(cut_after(Framing::Lf, b"abcdefghijk", b"\nghi\n"), ["abcdefghij...", "ghi"]);
     assert_eq!(cut_after(Framing::Auto, b"9 <13>", b"7 <xx3 <ab"), ["<13>...", "<ab"]);
     assert_eq!(cut_after(Framing::Auto, b"999 <13>", &[&[b'x'; 995][..], b"3 <ab"].concat()), ["<13>...", "<ab"]);
-    // Nothing has begun.
+    // No message has begun.
     assert_eq!(cut_after(Framing::Auto, b"9", b" <13>45678"), ["<13>45678"]);
     assert_eq!(cut_after(Framing::Lf, b"", b"abc\n"), ["abc"]);
 }
@@ -309,7 +309,7 @@ fn go_syslog_21_bytes_are_bytes() {
 
 #[test]
 fn a_wrong_count_loses_no_text() {
-    // Counted in characters where bytes were due: one byte of the message is left over.
+    // The sender counted characters instead of bytes: one byte of the message is left over.
     let input = "9 <13>vĕry\n6 <13>ok".as_bytes();
     check("short", Framing::OctetCounting, 99, input, &[whole("<13>vĕry".as_bytes()), whole(b"<13>ok")]);
     let input = "8 <13>vĕry\n6 <13>ok".as_bytes();
@@ -339,7 +339,7 @@ fn a_finished_framer_is_as_new() {
     assert_eq!(framer.next(b"9 <13>"), Step::More { consumed: 2 });
     assert_eq!(framer.finish(b"<13>"), Some(cut(b"<13>")));
     assert_eq!(framer.finish(b""), None);
-    // Not counting: "<" is asked for again.
+    // The peer is no longer known to send counts: "<" is required again.
     assert_eq!(framer.next(b"3 abc\n"), Step::Frame { frame: whole(b"3 abc"), consumed: 6 });
 }
 

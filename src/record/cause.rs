@@ -1,7 +1,7 @@
-//! Causes: why something failed, in one word.
+//! Causes: the reasons why something failed, each as one word.
 
-/// Why a delivery failed, or Postfix refused something, from a fixed list, so that nobody downstream has to search free
-/// text.
+/// Reason why a delivery failed or Postfix refused something. The list is fixed, so that consumers of records need not
+/// search free text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// The server's host refused the connection.
@@ -22,7 +22,7 @@ pub enum Cause {
     NullMx,
     /// The mail loops back, or has been forwarded too often.
     MailLoop,
-    /// TLS was required and not to be had.
+    /// TLS was required but not available.
     TlsRequired,
     /// The server's certificate was not trusted.
     TlsUntrusted,
@@ -32,7 +32,7 @@ pub enum Cause {
     Greylisted,
     /// The server limits how much it takes, or is too busy.
     RateLimited,
-    /// The mailbox, or the disk beneath it, is full.
+    /// The mailbox, or the disk that holds it, is full.
     MailboxFull,
     /// The recipient does not exist, or its mailbox is closed.
     UserUnknown,
@@ -44,7 +44,7 @@ pub enum Cause {
     TransportUnavailable,
     /// Postfix suspended delivery to the destination after earlier failures.
     Suspended,
-    /// A block list has the client, its name, or the sender.
+    /// A block list contains the client, its name, or the sender.
     Blocklisted,
     /// The client may not relay to the recipient's domain.
     RelayDenied,
@@ -52,13 +52,13 @@ pub enum Cause {
     SenderRejected,
     /// The name in HELO or EHLO is refused.
     HeloRejected,
-    /// The client is refused: its name, its address or how it behaves.
+    /// The client is refused because of its name, its address or its behaviour.
     ClientRejected,
     /// The domain of an address does not exist.
     DomainNotFound,
     /// A check of headers or bodies, or a filter before the queue, refuses the message.
     ContentRejected,
-    /// A mail filter (Milter) refuses, and does not say anything narrower.
+    /// A mail filter (Milter) refuses without giving a more specific reason.
     MilterRejected,
     /// The client made too many errors.
     TooManyErrors,

@@ -17,18 +17,18 @@ pub use system::{CacheCleanup, CacheStatistics, Lifecycle, Notice, Statistics, T
 use super::shape::{Commands, Decimal};
 use crate::decimal;
 
-/// What happened.
+/// Event that a Postfix message reports.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event<'a> {
     /// The line with `to=` and `status=`, which every delivery agent and qmgr write (`src/global/log_adhoc.c`).
     Delivery(Delivery<'a>),
     /// qmgr took a message into the active queue (`src/global/opened.c`).
     QueueActive(QueueActive<'a>),
-    /// A message was too long in the queue, or was made to expire (`src/qmgr/qmgr_active.c`).
+    /// A message stayed in the queue for too long, or was made to expire (`src/qmgr/qmgr_active.c`).
     Expired(Expired<'a>),
     /// A message left the queue.
     Removed(Removed<'a>),
-    /// qmgr left a message alone that is still being delivered.
+    /// qmgr skipped a message that is still being delivered.
     Skipped,
     /// A delivery agent handed a recipient on to another transport (`src/global/deliver_pass.c`).
     Passing(Passing<'a>),
@@ -40,13 +40,13 @@ pub enum Event<'a> {
     Notification(Notification<'a>),
     /// A notification could not be sent (`src/global/bounce.c`, `src/global/abounce.c`).
     NotificationFailed(NotificationFailed<'a>),
-    /// Who submits a message (`src/smtpd/smtpd.c`).
+    /// The client that submits a message (`src/smtpd/smtpd.c`).
     Client(Client<'a>),
     /// A client connected.
     Connect(Connect<'a>),
     /// A client disconnected.
     Disconnect(Disconnect<'a>),
-    /// A session ended before its time.
+    /// A session ended prematurely.
     ConnectionLost(ConnectionLost<'a>),
     /// A decision to accept or to refuse.
     Verdict(Verdict<'a>),
@@ -62,7 +62,7 @@ pub enum Event<'a> {
     SaslFailure(SaslFailure<'a>),
     /// A client's name does not resolve to its address (`src/smtpd/smtpd_peer.c`).
     HostnameMismatch(HostnameMismatch<'a>),
-    /// A client did something too often (`src/smtpd/smtpd.c`).
+    /// A client exceeded a rate or concurrency limit (`src/smtpd/smtpd.c`).
     RateLimit(RateLimit<'a>),
     /// A client broke the protocol.
     ProtocolError(ProtocolError<'a>),
@@ -72,7 +72,7 @@ pub enum Event<'a> {
     Dnsbl(Dnsbl<'a>),
     /// A highest rate or count since the last report (`src/anvil/anvil.c`).
     Statistics(Statistics<'a>),
-    /// What the connection cache did since the last report (`src/scache/scache.c`).
+    /// Counts of the connection cache since the last report (`src/scache/scache.c`).
     CacheStatistics(CacheStatistics<'a>),
     /// A cache was cleaned up (`src/util/dict_cache.c`).
     CacheCleanup(CacheCleanup<'a>),
@@ -80,9 +80,9 @@ pub enum Event<'a> {
     QueueAdmin(QueueAdmin),
     /// Postfix started, stopped or reloaded (`src/master/master.c`, `conf/postfix-script`).
     Lifecycle(Lifecycle<'a>),
-    /// An informational line of a known kind that carries no fields of its own, save a server.
+    /// An informational line of a known kind without fields of its own, except a server.
     Notice(Notice<'a>),
-    /// A line with a level that no other event names, or a problem that a library logs without one.
+    /// A line with a level that no other event describes, or a problem that a library logs without a level.
     Warning(Text<'a>),
     /// Verbose output (`-v`, `debug_peer_list`).
     Debug(Text<'a>),
@@ -167,7 +167,7 @@ impl Event<'_> {
         }
     }
 
-    /// Every status word that Postfix writes, as the record has it.
+    /// Every status word that Postfix writes, as the record shows it.
     pub const STATUS_WORDS: [&'static str; 9] = [
         "sent",
         "deferred",
@@ -180,7 +180,7 @@ impl Event<'_> {
         "undeliverable_but_not_cached",
     ];
 
-    /// Whether it holds a number that the record leaves out because no store has such a one.
+    /// True if the event holds a number that the record omits because no data store can hold it.
     pub fn exceeds(&self) -> bool {
         let too_large = |number: Option<u64>| number.is_some_and(|number| number > decimal::LARGEST);
         let too_long = |seconds: Option<Decimal<'_>>| seconds.is_some_and(|seconds| !seconds.fits());

@@ -7,35 +7,36 @@ use crate::time::Timestamp;
 
 /// The id of a record, a UUID version 7 (RFC 9562, section 5.7).
 ///
-/// Its bits are, from the highest: 48 of milliseconds since 1970, the version, 12 of the millisecond's fraction, the
-/// variant, 22 that are random per process, and 40 that count the records of the process. So ids sort by time of
-/// receipt, within one read in the order of the stream, and two processes do not collide.
+/// The bits are, from the highest: 48 bits of milliseconds since 1970, the version, 12 bits of the millisecond's
+/// fraction, the variant, 22 bits that are random per process, and 40 bits that count the records of the process. Ids
+/// therefore sort by time of receipt, and within one read by the order of the stream. Ids of two processes do not
+/// collide.
 ///
-/// That of a line of a file has the line's own time, 10 bits of its millisecond's fraction, and 64 bits of
-/// [`LineHash`]: it is the same each time that the file is read. One without a time has 1970 instead.
+/// The id of a line of a file holds the line's own time, 10 bits of its millisecond's fraction, and 64 bits of
+/// [`LineHash`]. It is the same each time that the file is read. For a line without a time, the time in the id is 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordId(pub u128);
 
-/// Gives out the ids of one process.
+/// Assigns the ids of one process.
 #[derive(Debug)]
 pub struct RecordIds {
     process: u128,
     next: AtomicU64,
 }
 
-/// Ids for the records of one read.
+/// Ids reserved for the records of one read.
 #[derive(Debug)]
 pub struct Reserved {
     base: u128,
     next: u64,
 }
 
-/// What a record gets its id from.
+/// Source of a record's id.
 #[derive(Clone, Copy, Debug)]
 pub enum NewId {
-    /// Its receipt.
+    /// Assigned at receipt.
     Received(RecordId),
-    /// A line of a file.
+    /// Computed from a line of a file.
     Line(LineHash),
 }
 
@@ -57,7 +58,7 @@ impl RecordIds {
     }
 }
 
-/// An id of a time alone, whose millisecond has so many parts, at most 4096.
+/// Returns an id that holds only a time. The millisecond is divided into `parts` parts, at most 4096.
 fn from_time(time: Timestamp, parts: u32) -> u128 {
     let millis = u128::from(time.millis().max(0).cast_unsigned()) & ((1 << 48) - 1);
     let fraction = u128::from(time.micros() % 1000 * parts / 1000 * (4096 / parts));
@@ -65,7 +66,7 @@ fn from_time(time: Timestamp, parts: u32) -> u128 {
 }
 
 impl Reserved {
-    /// The next of them.
+    /// Returns the next id.
     pub fn take(&mut self) -> RecordId {
         let count = self.next & ((1 << COUNT_BITS) - 1);
         self.next += 1;
@@ -74,7 +75,7 @@ impl Reserved {
 }
 
 impl NewId {
-    /// The id of a record with this time.
+    /// Returns the id of a record with this time.
     pub fn of(self, timestamp: Option<Timestamp>) -> RecordId {
         match self {
             Self::Received(id) => id,
@@ -94,12 +95,12 @@ impl From<RecordId> for NewId {
 }
 
 impl RecordId {
-    /// Appends it in the form of RFC 9562, section 4: 36 characters.
+    /// Appends the id in the form of RFC 9562, section 4: 36 characters.
     pub fn print(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.text());
     }
 
-    /// Reads what [`Self::text`] writes; in capitals, too.
+    /// Reads what [`Self::text`] writes, also in capitals.
     pub fn parse(text: &str) -> Option<Self> {
         let dashes = [8, 13, 18, 23];
         if text.len() != 36 || !text.bytes().enumerate().all(|(place, b)| dashes.contains(&place) == (b == b'-')) {
@@ -109,7 +110,7 @@ impl RecordId {
         digits.try_fold(0, |id, digit| Some(id << 4 | u128::from(digit?))).map(Self)
     }
 
-    /// Its 36 ASCII characters.
+    /// Returns the id as 36 ASCII characters.
     pub fn text(self) -> [u8; 36] {
         let [a, b, c, d] = [96, 64, 32, 0].map(|shift| hex((self.0 >> shift) as u32));
         let mut text = [b'-'; 36];
@@ -123,7 +124,7 @@ impl RecordId {
     }
 }
 
-/// The eight hexadecimal digits of a number, all at once: each nibble is given a byte of its own.
+/// Returns the eight hexadecimal digits of a number, computed all at once: each nibble gets a byte of its own.
 const fn hex(number: u32) -> [u8; 8] {
     let mut nibbles = number as u64;
     nibbles = (nibbles << 16 | nibbles) & 0x0000_ffff_0000_ffff;

@@ -1,42 +1,42 @@
-//! What a line of a file gets its id from: the same each time that the file is read.
+//! The hash from which a line of a file gets its id. The hash is the same each time that the file is read.
 
 use twox_hash::XxHash3_64;
 
-/// The hash of a line, and of its place among equal lines of its file.
+/// Hash of a line and of its position among equal lines of its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LineHash(pub u64);
 
 /// Hashes the lines of one file, one after the other.
 ///
-/// Equal lines have equal times, so they stand close together, and a memory of the last lines tells them apart: those
-/// of two *blocks*. A block ends where the second changes, once it has `BLOCK` lines; or with `MOST`, however long a
-/// second is. What is remembered depends on nothing but the lines, so it is the same however they are read; and reading
-/// the two blocks again gives it back.
+/// Equal lines have equal times, so they stand close together. To tell them apart, it is enough to remember the lines
+/// of the last two *blocks*. A block with at least `BLOCK` lines ends where the second changes. A block with `MOST`
+/// lines ends in any case. The remembered lines depend only on the content of the file, so they do not depend on how
+/// the file is read. Reading the two blocks again restores them.
 #[derive(Debug)]
 pub struct LineHashes {
-    /// The lines of this block, and of the one before.
+    /// Lines of the current block, and of the previous one.
     blocks: [Lines; 2],
-    /// Where in the file those begin.
+    /// Offsets in the file at which the two blocks begin.
     begins: [u64; 2],
     stamp: Stamp,
 }
 
-/// Different lines of a block, at the end of which that of another second begins the next.
+/// Number of different lines after which a block ends at the next change of the second.
 const BLOCK: usize = 256;
-/// Different lines of a block at most.
+/// Maximum number of different lines in a block.
 const MOST: usize = 8192;
 
-/// The time of a line as it was written, to the second; zeroes before the first.
+/// Time of a line as written, to the second; zeros before the first line.
 type Stamp = [u8; 19];
 
-/// Different lines, and how many equal ones each has before it: open addressing, with linear probing.
+/// Hash table from each different line to the number of equal lines before it: open addressing, with linear probing.
 #[derive(Debug, Default)]
 struct Lines {
     slots: Vec<Slot>,
     taken: usize,
 }
 
-/// A hash is zero where the slot is free.
+/// One slot of the table; a free slot has the hash zero.
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     hash: u64,
@@ -46,12 +46,12 @@ struct Slot {
 // === impl LineHashes ===
 
 impl LineHashes {
-    /// For the lines that begin at this place in a file.
+    /// Returns the hasher for lines that start at the offset `begin` of a file.
     pub fn starting_at(begin: u64) -> Self {
         Self { blocks: Default::default(), begins: [begin; 2], stamp: Stamp::default() }
     }
 
-    /// The hash of the next line, which begins `at` this place in the file.
+    /// Returns the hash of the next line, which begins at the offset `at` of the file.
     #[must_use]
     pub fn next(&mut self, line: &[u8], at: u64) -> LineHash {
         let line = trim(line);
@@ -61,7 +61,7 @@ impl LineHashes {
             self.stamp = stamp;
             self.turn(at, if is_next { BLOCK } else { MOST });
         } else {
-            // It belongs to the line before: what two seconds have in common is not equal.
+            // The line belongs to the time of the line before, so equal texts in different seconds are different lines.
             hash ^= XxHash3_64::oneshot(&self.stamp);
             self.turn(at, MOST);
         }
@@ -69,12 +69,12 @@ impl LineHashes {
         LineHash(placed(hash, block.place(hash, last)))
     }
 
-    /// From where the lines have to be hashed again, for those that follow to have the same hashes.
+    /// Returns the offset from which the lines must be hashed again so that the following lines get the same hashes.
     pub const fn begin(&self) -> u64 {
         self.begins[1]
     }
 
-    /// Begins a block `at` this place, if this one has so many lines.
+    /// Begins a new block at the offset `at` if the current one has at least `lines` lines.
     fn turn(&mut self, at: u64, lines: usize) {
         if self.blocks[0].taken >= lines {
             self.blocks.swap(0, 1);
@@ -84,8 +84,8 @@ impl LineHashes {
     }
 }
 
-/// What belongs to the line itself in every framing: `decode` takes spaces in front and a NUL at the end away, a
-/// followed file does not.
+/// Returns the part of a line that is the same in every framing: `decode` removes spaces at the start and a NUL at the
+/// end, a followed file does not.
 const fn trim(mut line: &[u8]) -> &[u8] {
     while let [b' ' | b'\r' | 0, rest @ ..] | [rest @ .., b'\r' | 0] = line {
         line = rest;
@@ -93,7 +93,7 @@ const fn trim(mut line: &[u8]) -> &[u8] {
     line
 }
 
-/// The time that a line begins with, in one of the two usual forms, behind PRI and VERSION; to the second.
+/// Returns the time at the start of a line, behind PRI and VERSION, in one of the two usual forms, to the second.
 fn stamp(line: &[u8]) -> Option<Stamp> {
     let text = if line.first() == Some(&b'<') { header(line)? } else { line };
     let mut stamp = Stamp::default();
@@ -109,14 +109,14 @@ fn stamp(line: &[u8]) -> Option<Stamp> {
     }
 }
 
-/// What follows `<PRI>`, or `<PRI>1 `.
+/// Returns the text after `<PRI>` or `<PRI>1 `.
 fn header(line: &[u8]) -> Option<&[u8]> {
     let end = line.iter().take("<191>".len()).position(|byte| *byte == b'>')?;
     let rest = &line[end + 1..];
     Some(rest.strip_prefix(b"1 ").unwrap_or(rest))
 }
 
-/// The hash of a line that has so many equal ones before it.
+/// Returns the hash of a line that has `before` equal lines before it.
 const fn placed(hash: u64, before: u64) -> u64 {
     if before == 0 {
         return hash;
@@ -131,7 +131,7 @@ const fn placed(hash: u64, before: u64) -> u64 {
 // === impl Lines ===
 
 impl Lines {
-    /// How many equal lines there are before this one, here and in the block before.
+    /// Counts this line, and returns the number of equal lines before it in this block and the previous one.
     fn place(&mut self, hash: u64, last: &Self) -> u64 {
         let hash = hash.max(1);
         if self.taken * 4 >= self.slots.len() * 3 {
@@ -148,7 +148,7 @@ impl Lines {
         slot.before
     }
 
-    /// How many lines are equal.
+    /// Returns the number of lines with this hash.
     fn count(&self, hash: u64) -> u64 {
         if self.slots.is_empty() {
             return 0;
@@ -157,7 +157,7 @@ impl Lines {
         if slot.hash == hash { slot.before + 1 } else { 0 }
     }
 
-    /// The slot of a hash, or the free one for it. There always is a free one.
+    /// Returns the slot of a hash, or the free slot for it. A free slot always exists.
     fn find(&self, hash: u64) -> usize {
         let mask = self.slots.len() - 1;
         let mut index = hash as usize & mask;
@@ -178,7 +178,7 @@ impl Lines {
     }
 
     fn clear(&mut self) {
-        // What a second of very many lines took is given back.
+        // Free the memory that a second with very many lines needed.
         if self.taken * 8 < self.slots.len() {
             self.slots = Vec::new();
         }
@@ -208,7 +208,7 @@ mod tests {
 
     const LINE: &str = "Nov 24 02:10:35 mx1 postfix/smtpd[7]: connect from unknown[192.0.2.1]";
 
-    /// They are in the stores of consumers: another version of the crate must not change them.
+    /// The hashes are stored in consumers' databases: another version of the crate must not change them.
     #[test]
     fn hashes_are_for_ever() {
         let long = "x".repeat(300);
@@ -261,7 +261,7 @@ mod tests {
         assert_eq!(all.len(), lines.len());
     }
 
-    /// Of several hosts, or of a relay that was behind.
+    /// Lines of several hosts, or of a relay that was behind, have mixed seconds.
     #[test]
     fn seconds_may_be_mixed() {
         let late = |n: u32| format!("Nov 24 02:{:02}:{:02} mx2 test: late", n / 60, n % 60);

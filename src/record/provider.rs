@@ -1,6 +1,6 @@
-//! Providers: whose server or filter it is that replies.
+//! Providers: the operators of servers and filters that reply.
 
-/// Who runs the server that refuses, or made the filter or block list by which it does.
+/// Operator of the server that refuses, or maker of the filter or block list on which the refusal is based.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provider {
     /// The mail servers of Gmail and Google Workspace.
@@ -17,7 +17,7 @@ pub enum Provider {
     TOnline,
     /// GMX, WEB.DE and mail.com.
     Gmx,
-    /// IONOS, before 1&1.
+    /// IONOS, formerly 1&1.
     Ionos,
     /// STRATO.
     Strato,

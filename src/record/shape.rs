@@ -30,8 +30,8 @@ pub struct Delays<'a> {
     pub transmission: Decimal<'a>,
 }
 
-/// Seconds with the digits that Postfix logged: at least one before the point, if there is a point at least one behind
-/// it, and no sign.
+/// Seconds with the digits that Postfix logged, without a sign. At least one digit stands before the point, and if
+/// there is a point, at least one digit follows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decimal<'a> {
     text: &'a str,
@@ -39,26 +39,26 @@ pub struct Decimal<'a> {
     whole: usize,
 }
 
-/// What a server said.
+/// Reply of a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Reply<'a> {
     /// The SMTP reply code, 200 to 599.
     pub code: Option<u16>,
     /// The enhanced status code that follows it.
     pub dsn: Option<Dsn<'a>>,
-    /// What follows the codes.
+    /// Text after the codes.
     pub text: &'a str,
     /// The phase in `(in reply to PHASE)`, without the word "command".
     pub command: Option<&'a str>,
-    /// Who said it, where the text names the server.
+    /// Server that replied, if the text names it.
     pub server: Option<Endpoint<'a>>,
-    /// Whose server or filter refuses, where it is known.
+    /// Operator or maker of the server or filter that refuses, if known.
     pub provider: Option<Provider>,
-    /// The provider's own code for why, as it prints it.
+    /// The provider's own code for the reason, as the provider prints it.
     pub provider_code: Option<&'a str>,
 }
 
-/// How a client authenticated.
+/// SASL authentication of a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sasl<'a> {
     /// The mechanism: `PLAIN`.
@@ -69,14 +69,14 @@ pub struct Sasl<'a> {
     pub sender: Option<&'a str>,
 }
 
-/// The properties of a TLS connection, as the summary line has them.
+/// Properties of a TLS connection, as the summary line gives them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tls<'a> {
     /// `anonymous`, `untrusted`, `trusted` or `verified`; `None` before Postfix 2.5.
     pub trust: Option<&'static str>,
     /// `outbound` for a client, `inbound` for a server.
     pub direction: &'static str,
-    /// Whether an open connection was used again.
+    /// True if an open connection was reused.
     pub reused: bool,
     /// The name that the client asked for.
     pub sni: Option<&'a str>,
@@ -92,15 +92,15 @@ pub struct Tls<'a> {
     pub key_exchange: Option<&'a str>,
     /// The server's signature algorithm with its parameters.
     pub server_signature: Option<&'a str>,
-    /// Its digest.
+    /// Digest of that signature.
     pub server_digest: Option<&'a str>,
     /// The client's signature algorithm with its parameters.
     pub client_signature: Option<&'a str>,
-    /// Its digest.
+    /// Digest of that signature.
     pub client_digest: Option<&'a str>,
 }
 
-/// How often a client used each command: `ehlo=1 mail=1 rcpt=0/1 commands=2/3`, as logged.
+/// Number of uses of each command by a client: `ehlo=1 mail=1 rcpt=0/1 commands=2/3`, as logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Commands<'a>(pub &'a str);
 
@@ -108,8 +108,8 @@ pub struct Commands<'a>(pub &'a str);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Figures<'a>(pub &'a str);
 
-/// What smtpd counts, in the words of its log (`smtpd_cmd_table` in `src/smtpd/smtpd.c`): `unknown` are all commands
-/// that it does not know, and `commands` is the sum.
+/// Names of the counters of smtpd, as it logs them (`smtpd_cmd_table` in `src/smtpd/smtpd.c`). `unknown` counts all
+/// commands that smtpd does not know, and `commands` is the sum.
 const COMMANDS: [&str; 18] = [
     "helo", "ehlo", "xclient", "xforward", "starttls", "auth", "mail", "rcpt", "data", "bdat", "rset", "noop", "vrfy",
     "etrn", "quit", "help", "unknown", "commands",
@@ -119,7 +119,7 @@ const COMMANDS: [&str; 18] = [
 const FIGURES: [&str; 6] = ["hits", "miss", "success", "domains", "addresses", "connection"];
 
 impl<'a> Commands<'a> {
-    /// Each command with how often it succeeded and how often it was used; `all` for the sum.
+    /// Returns each command with the number of its successes and of its uses. The sum is named `all`.
     pub fn iter(self) -> impl Iterator<Item = (&'static str, u64, u64)> + use<'a> {
         pairs(self.0, &COMMANDS).filter_map(|(name, counts)| {
             let (ok, total) = counts.split_once('/').unwrap_or((counts, counts));
@@ -128,28 +128,28 @@ impl<'a> Commands<'a> {
         })
     }
 
-    /// Whether one of the numbers is too large for a record.
+    /// True if one of the numbers is too large for a record.
     pub fn exceed(self) -> bool {
         may_exceed(self.0) && self.iter().any(|(_, ok, total)| ok.max(total) > decimal::LARGEST)
     }
 }
 
 impl<'a> Figures<'a> {
-    /// Each figure; a percentage without its sign.
+    /// Returns each figure; a percentage is without its sign.
     pub fn iter(self) -> impl Iterator<Item = (&'static str, u64)> + use<'a> {
         pairs(self.0, &FIGURES)
             .filter_map(|(name, value)| Some((name, decimal::whole(value.strip_suffix('%').unwrap_or(value))?)))
     }
 
-    /// Whether one of the numbers is too large for a record.
+    /// True if one of the numbers is too large for a record.
     pub fn exceed(self) -> bool {
         may_exceed(self.0) && self.iter().any(|(_, value)| value > decimal::LARGEST)
     }
 }
 
-/// `name=value` pairs with spaces between them, each of these names once.
+/// Returns the `name=value` pairs, separated by spaces, whose name is in `names`: for each name the first pair only.
 ///
-/// A name becomes a key of the record, so any other one, which Postfix never writes, is passed by.
+/// A name becomes a key of the record. Any other name is skipped; Postfix never writes one.
 fn pairs<'a>(text: &'a str, names: &'static [&'static str]) -> impl Iterator<Item = (&'static str, &'a str)> + use<'a> {
     let mut seen = 0_u32;
     text.split(' ').filter_map(move |pair| {
@@ -161,15 +161,16 @@ fn pairs<'a>(text: &'a str, names: &'static [&'static str]) -> impl Iterator<Ite
     })
 }
 
-/// Whether one of the `name=value` pairs may hold a number that a record cannot show. Nearly no text does, so few bytes
-/// are looked at: of as many digits as such a number has at least, one stands at a multiple of that.
+/// True if one of the `name=value` pairs may hold a number that a record cannot show. Almost no text does, so only a
+/// few bytes are checked. Such a number has at least `DIGITS` digits; of `DIGITS` adjacent digits, one is always at a
+/// position that the loop visits.
 fn may_exceed(pairs: &str) -> bool {
     const DIGITS: usize = decimal::LARGEST.ilog10() as usize + 1;
     pairs.as_bytes().iter().skip(DIGITS - 1).step_by(DIGITS).any(u8::is_ascii_digit)
 }
 
 impl Delays<'_> {
-    /// Whether a record shows all of them.
+    /// True if a record shows all of the delays.
     pub const fn fit(self) -> bool {
         self.before_queue_manager.fits()
             && self.in_queue_manager.fits()
@@ -179,12 +180,12 @@ impl Delays<'_> {
 }
 
 impl<'a> Decimal<'a> {
-    /// The number in `text`, if it is digits with at most one point between them, and a valid JSON number.
+    /// Returns the number in `text` if `text` is digits with at most one point between them, and a valid JSON number.
     pub fn new(text: &'a str) -> Option<Self> {
         Self::split(text).filter(|(_, rest)| rest.is_empty()).map(|(number, _)| number)
     }
 
-    /// The number that `text` begins with, and what follows it.
+    /// Returns the number at the start of `text`, and the text after it.
     #[inline]
     pub(crate) fn split(text: &'a str) -> Option<(Self, &'a str)> {
         let digits = |bytes: &[u8]| bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -215,14 +216,14 @@ impl<'a> Decimal<'a> {
         self.whole < self.text.len()
     }
 
-    /// The digits before the point, and those behind it.
+    /// Returns the digits before the point, and those after it.
     pub(crate) fn parts(self) -> (&'a [u8], &'a [u8]) {
         let bytes = self.text.as_bytes();
         (&bytes[..self.whole], bytes.get(self.whole + 1..).unwrap_or_default())
     }
 
-    /// Whether a record shows it. A number with more digits than Postfix ever writes may be more than a JSON reader
-    /// takes.
+    /// True if a record shows the number. A number with more digits than Postfix ever writes may be too long for a JSON
+    /// reader.
     pub const fn fits(self) -> bool {
         self.text.len() <= decimal::LONGEST
     }

@@ -1,9 +1,9 @@
-//! A dead-letter file that one replay has for itself.
+//! A dead-letter file that one replay has claimed for itself.
 //!
-//! `FILE` is renamed to `FILE.replaying` under the lock that everybody who appends to it takes, so that a daemon goes
-//! on with a new `FILE`. The replay keeps the lock. What is done with is marked in place, by a `#` as the first byte of
-//! its line: that needs no room on the disk, and the next replay passes it by, however this one ended. When every line
-//! is done, the file is removed.
+//! `FILE` is renamed to `FILE.replaying` under the lock that every writer to it takes, so that a daemon continues with
+//! a new `FILE`. The replay keeps the lock. A finished line is marked in place, by a `#` as its first byte. The mark
+//! needs no space on the disk, and the next replay skips the line, however this replay ended. When every line is
+//! finished, the file is removed.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -18,11 +18,11 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::sink::dead_letter::{is_at, sync_directory};
 
-/// The first byte of a line that is done with.
+/// First byte of a finished line.
 pub(super) const DONE: u8 = b'#';
-/// A longer line is damaged: it stands for no record, and must not fill the memory.
+/// Maximum length of a line. A longer line is damaged: it is not a record, and must not fill the memory.
 const LONGEST_LINE: usize = 64 << 20;
-/// How long a daemon may hold the lock.
+/// Maximum time to wait for a lock that a daemon holds.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(5);
 const REPLAYING: &str = ".replaying";
@@ -45,31 +45,31 @@ pub(super) struct Lines<R> {
     end: u64,
 }
 
-/// Where a line stands.
+/// Position of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Line {
-    /// Counted from 1.
+    /// Number, counted from 1.
     pub(super) number: u64,
-    /// Its first byte.
+    /// Offset of its first byte.
     pub(super) start: u64,
-    /// The byte behind its LF.
+    /// Offset of the byte after its LF.
     pub(super) end: u64,
-    /// It was not kept.
+    /// True if the line is too long and its text was not kept.
     pub(super) too_long: bool,
 }
 
-/// The name without what a replay appended to it.
+/// Returns the name of a file without the ending that a replay appended.
 pub(super) fn base_of(path: &Path) -> PathBuf {
     let name = path.as_os_str().as_bytes();
     name.strip_suffix(REPLAYING.as_bytes()).map_or_else(|| path.to_owned(), |base| OsStr::from_bytes(base).into())
 }
 
-/// The name of what a replay is at, or was at when it was interrupted.
+/// Returns the name of the file that a replay is processing, or was processing when it was interrupted.
 pub(super) fn replaying(base: &Path) -> PathBuf {
     with(base, REPLAYING)
 }
 
-/// Where the damaged lines go; those of such a file go to a new one of its name.
+/// Returns the name of the file for damaged lines; for such a file itself, that is a new one of the same name.
 pub(super) fn damaged(base: &Path) -> PathBuf {
     if base.as_os_str().as_bytes().ends_with(DAMAGED.as_bytes()) { base.to_owned() } else { with(base, DAMAGED) }
 }
@@ -83,7 +83,7 @@ fn with(base: &Path, end: &str) -> PathBuf {
 // === impl Claim ===
 
 impl Claim {
-    /// What a replay left that was interrupted; `None` if there is nothing.
+    /// Claims the file that an interrupted replay left; `None` if there is none.
     pub(super) fn resume(base: &Path) -> io::Result<Option<Self>> {
         let path = replaying(base);
         let Some(file) = open(&path)? else { return Ok(None) };
@@ -94,7 +94,7 @@ impl Claim {
         }
     }
 
-    /// Takes the file away from whoever appends to it; `None` if there is none.
+    /// Takes the file away from its writers; `None` if there is none.
     pub(super) fn take(base: &Path) -> io::Result<Option<Self>> {
         let path = replaying(base);
         let until = Instant::now() + PATIENCE;
@@ -102,7 +102,7 @@ impl Claim {
             let Some(file) = open(base)? else { return Ok(None) };
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(file) if is_at(base, &file) => {
-                    // Whoever makes that name holds this lock.
+                    // Every process that creates that name holds this lock.
                     if path.try_exists()? {
                         return Err(at_work());
                     }
@@ -129,12 +129,12 @@ impl Claim {
         Ok(Lines::new(fs::File::open(&self.path)?))
     }
 
-    /// The line that begins there is done with.
+    /// Marks the line that begins at `start` as finished.
     pub(super) fn mark(&self, start: u64) -> io::Result<()> {
         self.file.write_all_at(&[DONE], start)
     }
 
-    /// Moves a line that nobody can send to the file of the damaged ones, and gives the name of that.
+    /// Moves a line that cannot be sent to the file of damaged lines, and returns the name of that file.
     pub(super) fn set_aside(&self, line: Line) -> io::Result<PathBuf> {
         let path = damaged(&self.base);
         let mut out = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
@@ -153,7 +153,7 @@ impl Claim {
         Ok(path)
     }
 
-    /// Every line is done with.
+    /// Removes the file; every line must be finished.
     pub(super) fn remove(self) -> io::Result<()> {
         fs::remove_file(&self.path)?;
         sync_directory(&self.path)

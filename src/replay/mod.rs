@@ -1,9 +1,10 @@
 //! `postrider replay`: sends the records of dead-letter files to their sinks again.
 //!
-//! Each file is claimed (`claim.rs`), read line by line, and each line goes to its sink as a batch of its own, whose
-//! receipt tells when the line is done with: delivered, or refused again and appended to the sink's dead-letter file,
-//! which is another file by then. So a replay ends, and what it has delivered the next one does not send. What no
-//! receipt came for, because of a signal or a crash, stays and is sent by the next replay.
+//! Each file is claimed (`claim.rs`) and read line by line. Each line goes to its sink as a batch of its own. The
+//! receipt of the batch tells when the line is finished: the record was delivered, or refused again and appended to the
+//! sink's dead-letter file, which is a different file by then. Therefore a replay ends, and the next replay does not
+//! send again what this one has delivered. A line without a receipt, because of a signal or a crash, stays and is sent
+//! by the next replay.
 
 mod claim;
 
@@ -29,36 +30,36 @@ use crate::sink::dead_letter::Parsed;
 use crate::sink::{self, Control, End, Turn};
 use crate::throttle;
 
-/// The most lines that wait for their receipts: a bound on the memory.
+/// Maximum number of lines that wait for their receipts, which bounds the memory.
 const MOST_WAITING: u64 = 10_000;
-/// How long to wait for receipts before looking for a signal or the end of a sink.
+/// Time to wait for receipts before checking for a signal or the end of a sink.
 const LOOK: Duration = Duration::from_millis(100);
-/// How long to wait for room in a queue before asking again.
+/// Time to wait for room in a queue before trying again.
 const ASK: Duration = Duration::from_millis(5);
 
-/// What to send where.
+/// Settings of a replay.
 #[derive(Debug)]
 pub struct Replay<'c> {
-    /// The sinks. Nothing else of it is used: no source is opened.
+    /// Configuration of the sinks. Nothing else in it is used: no source is opened.
     pub config: &'c Config,
-    /// The sink that gets every record, in place of the one that its line names.
+    /// Sink that gets every record, instead of the one that its line names.
     pub sink: Option<&'c str>,
-    /// The topic or path of every record, in place of its line's.
+    /// Topic or path of every record, instead of the one in its line.
     pub route: Option<&'c str>,
 }
 
-/// What became of the lines.
+/// Counts of the lines by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Records that their sinks have.
+    /// Number of records that were delivered to their sinks.
     pub delivered: u64,
-    /// Records that were refused again.
+    /// Number of records that were refused again.
     pub refused: u64,
-    /// Lines that are no dead letters.
+    /// Number of lines that are not dead letters.
     pub damaged: u64,
 }
 
-/// Why a replay could not go on.
+/// Reason why a replay could not continue.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The configuration lacks a sink.
@@ -69,7 +70,7 @@ pub enum Error {
     Io(String),
 }
 
-/// The sinks at work on one file.
+/// The replay of one file, with its sinks.
 struct Session<'s> {
     replay: &'s Replay<'s>,
     runtime: &'s Runtime,
@@ -80,16 +81,16 @@ struct Session<'s> {
     feeds: HashMap<String, Feed>,
     outcomes: Arc<Mutex<Vec<Resolved>>>,
     workers: JoinSet<(String, End)>,
-    /// Lines sent whose receipts are not there.
+    /// Number of lines sent whose receipts have not arrived.
     waiting: u64,
-    /// Lines that are left for the next replay.
+    /// Number of lines left for the next replay.
     left: u64,
     damaged: u64,
-    /// Why it cannot go on.
+    /// Reason why the replay cannot continue.
     failure: Option<Error>,
 }
 
-/// The way to one sink.
+/// Connection to one sink.
 #[derive(Clone)]
 struct Feed {
     queue: Sender,
@@ -99,8 +100,8 @@ struct Feed {
 // === impl Replay ===
 
 impl Replay<'_> {
-    /// Replays the files in order, and calls `say` for what the operator has to know of single lines. What was done
-    /// until an error is in the summary.
+    /// Replays the files in order, and calls `say` with messages for the operator about single lines. The summary
+    /// includes what was done before an error.
     pub fn run(&self, files: &[PathBuf], say: &mut dyn FnMut(String)) -> (Summary, Result<(), Error>) {
         let mut summary = Summary::default();
         let result = self.run_all(files, &mut summary, say);
@@ -121,7 +122,7 @@ impl Replay<'_> {
         let interrupted = Arc::new(AtomicBool::new(false));
         watch_signals(&runtime, &interrupted).map_err(|error| Error::Io(format!("cannot start: {error}")))?;
         let result = bases.iter().try_for_each(|base| {
-            // What an earlier replay left is older.
+            // The file that an earlier replay left is older.
             for claim in [Claim::resume, Claim::take] {
                 if let Some(claim) = claim(base).map_err(|error| failed("replay", base, &error))? {
                     Session::new(self, &runtime, &interrupted, claim, base).run(summary, say)?;
@@ -133,7 +134,7 @@ impl Replay<'_> {
         result
     }
 
-    /// Looks at every line before anything is sent: is there a file, and is its sink there?
+    /// Checks every line before anything is sent: the file must exist, and so must the line's sink.
     fn check(&self, base: &Path) -> Result<(), Error> {
         let paths: Vec<PathBuf> =
             [claim::replaying(base), base.to_owned()].into_iter().filter(|path| path.exists()).collect();
@@ -169,7 +170,7 @@ impl Replay<'_> {
     }
 }
 
-/// What a line says, or why it says nothing; `None` for one that is done with, or blank.
+/// Parses a line, or returns the reason why it cannot be parsed; `None` for a line that is finished or blank.
 fn read(line: Line, text: &[u8]) -> Option<Result<Parsed<'_>, String>> {
     if line.too_long {
         return Some(Err("it is too long".to_owned()));
@@ -184,7 +185,7 @@ fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
     Error::Io(format!("cannot {what} {}: {error}", path.display()))
 }
 
-/// The first signal has the replay end in order, the second at once.
+/// Handles signals: the first one ends the replay in order, the second at once.
 fn watch_signals(runtime: &Runtime, interrupted: &Arc<AtomicBool>) -> io::Result<()> {
     let _context = runtime.enter();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -231,7 +232,7 @@ impl<'s> Session<'s> {
         }
     }
 
-    /// Sends every line and waits for its end; adds to the summary also what was done before an error.
+    /// Sends every line and waits for its receipt. The summary also includes what was done before an error.
     fn run(mut self, summary: &mut Summary, say: &mut dyn FnMut(String)) -> Result<(), Error> {
         let sent = self.send_all(say);
         let awaited = sent.and_then(|()| {
@@ -241,7 +242,7 @@ impl<'s> Session<'s> {
             Ok(())
         });
         let ledgers = self.close();
-        // The sinks have resolved everything that they had.
+        // The sinks have resolved all of their records.
         let marked = self.collect(Duration::ZERO);
         for ledger in ledgers {
             summary.delivered += ledger.delivered.load(Relaxed);
@@ -286,7 +287,7 @@ impl<'s> Session<'s> {
         Ok(())
     }
 
-    /// Hands a record to its sink when that has room.
+    /// Passes a record to its sink once the sink has room.
     fn send(&mut self, line: Line, letter: &Parsed<'_>) -> Result<(), Error> {
         let name = self.replay.sink.unwrap_or(&letter.sink).to_owned();
         if !self.feeds.contains_key(&name) {
@@ -303,7 +304,8 @@ impl<'s> Session<'s> {
             };
             let outcomes = Arc::clone(&self.outcomes);
             let ticket = Ticket { number: line.start, outcomes, spool: std::thread::current() };
-            // The line is done with when its receipt comes: the sink must not promise what only the kernel has.
+            // The line is finished when its receipt arrives, so the sink must not confirm data that only the kernel
+            // has.
             let receipt = Arc::new(Receipt::of_spool(ticket, true, false));
             feed.ledger.offered.fetch_add(1, Relaxed);
             let in_flight = feed.ledger.enter(1, records.line_bytes() as u64, Some(receipt));
@@ -314,10 +316,10 @@ impl<'s> Session<'s> {
         Ok(())
     }
 
-    /// Starts the sink of a name.
+    /// Starts the sink with this name.
     fn start(&mut self, name: &str) -> Result<Feed, Error> {
         let config = self.replay.config_of(name).ok_or_else(|| Error::NoSink(self.replay.no_sink(name)))?;
-        // Nothing more comes than was in that file.
+        // No more records come than were in that file.
         let dead_letter = DeadLetterConfig { path: self.base.to_owned(), max_size: u64::MAX };
         let config = SinkConfig { kind: config.kind.facts().for_replay(dead_letter), ..config.clone() };
         let ledger = Arc::<SinkLedger>::default();
@@ -329,7 +331,7 @@ impl<'s> Session<'s> {
         Ok(Feed { queue, ledger })
     }
 
-    /// Takes the receipts that are there; if there are none, waits so long for one.
+    /// Takes the receipts that have arrived; if there are none, waits at most `time` for one.
     fn collect(&mut self, time: Duration) -> Result<(), Error> {
         let mut outcomes = self.take_outcomes();
         if outcomes.is_empty() {
@@ -351,7 +353,7 @@ impl<'s> Session<'s> {
         std::mem::take(&mut *poison::ignore(self.outcomes.lock()))
     }
 
-    /// Whether there is no reason to stop.
+    /// True if there is no reason to stop.
     fn goes_on(&mut self) -> bool {
         if let Some(Ok((name, end))) = self.workers.try_join_next() {
             self.ended(&name, end);
@@ -366,10 +368,10 @@ impl<'s> Session<'s> {
         self.failure.get_or_insert_with(failure);
     }
 
-    /// Ends the sinks, waits for them, and gives their ledgers.
+    /// Ends the sinks, waits for them, and returns their ledgers.
     fn close(&mut self) -> Vec<Arc<SinkLedger>> {
         self.control.stop();
-        // With the last sender of its queue a sink ends.
+        // A sink ends when the last sender of its queue is dropped.
         let ledgers = self.feeds.drain().map(|(_, feed)| feed.ledger).collect();
         while let Some(ended) = self.runtime.block_on(self.workers.join_next()) {
             if let Ok((name, end)) = ended {
@@ -380,7 +382,7 @@ impl<'s> Session<'s> {
     }
 }
 
-/// The one record of a line.
+/// Returns the single record of a line.
 fn records(letter: &Parsed<'_>, route: &str) -> Records {
     // A line is far below 4 GiB.
     let span = |start: usize, end: usize| Span { start: start as u32, end: end as u32 };

@@ -1,44 +1,43 @@
-//! What stands between the time and the TAG, or another header, where that is more than a hostname: words of facility
-//! and severity before or behind it, or the hostname twice, with spaces or tabs between them.
+//! Words between the time and the TAG, or another header, if they are more than a hostname: words of facility and
+//! severity before or after the hostname, or the hostname twice, separated by spaces or tabs.
 //!
 //! # Limits
 //!
-//! A host may be called `mail` or `info`. Where no other word is a hostname, such a name alone is taken for one, unless
-//! two spaces stand behind it, as behind the words of a column.
+//! A host may be called `mail` or `info`. If no other word is a hostname, such a name alone is read as the hostname,
+//! unless two spaces stand after it, as after the words of a column.
 
 use super::rfc3164::{is_address, is_name, is_nil, is_odd_name};
 use super::tag::{End, Tag};
 use super::words::{self, Named};
 use super::{priority, rfc5424, stamp};
 
-/// The most words that are looked through for a TAG.
+/// Maximum number of words before a TAG.
 const MOST_WORDS: usize = 6;
 
-/// What stands before a TAG or another header.
+/// Words before a TAG or another header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Between<'a> {
-    /// The hostname next to the TAG: that of the sender.
+    /// Hostname next to the TAG, which is that of the sender.
     pub(super) hostname: Option<&'a str>,
-    /// Another one before it, which a relay put there.
+    /// Another hostname before it, which a relay put there.
     pub(super) relay: Option<&'a str>,
     pub(super) named: Named,
-    /// None where another header follows.
+    /// `None` if another header follows.
     pub(super) tag: Option<Tag<'a>>,
-    /// The text from the TAG or that header on.
+    /// Text from the TAG or the other header on.
     pub(super) text: &'a str,
 }
 
-/// The words before a TAG, as far as they are read.
+/// Words before a TAG that have been read.
 #[derive(Clone, Copy, Debug, Default)]
 struct Words<'a> {
-    /// The first word, if it names a facility or a severity and may be the hostname nevertheless.
+    /// First word, if it names a facility or a severity but may still be the hostname.
     doubtful: Option<(&'a str, Named)>,
     hosts: [Option<&'a str>; 2],
     named: Named,
 }
 
-/// Reads the words before a TAG or another header; `None` where there is neither behind them, or no word but one
-/// hostname.
+/// Reads the words before a TAG or another header; `None` if neither follows them, or if the only word is one hostname.
 pub(super) fn read(text: &str) -> Option<Between<'_>> {
     let mut words = Words::default();
     let mut rest = text;
@@ -62,22 +61,22 @@ pub(super) fn read(text: &str) -> Option<Between<'_>> {
     None
 }
 
-/// Whether a header with a time begins here.
+/// True if a header with a time begins here.
 fn begins_header(text: &str) -> bool {
     let (_, rest) = priority::read(text);
     stamp::read(rest).is_some() || rfc5424::begins(rest)
 }
 
-/// The text up to the next space or tab, and what follows, that one included.
+/// Returns the text up to the next space or tab, and the rest, which begins with that space or tab.
 pub(super) fn split_blank(text: &str) -> (&str, &str) {
     text.split_at(text.find(BLANKS).unwrap_or(text.len()))
 }
 
-/// What separates the parts of a header.
+/// Characters that separate the parts of a header.
 pub(super) const BLANKS: [char; 2] = [' ', '\t'];
 
 impl<'a> Words<'a> {
-    /// Takes a word that names a facility or a severity.
+    /// Takes a word that names a facility or a severity; false for other words.
     fn take_name(&mut self, word: &'a str, padded: bool) -> bool {
         let Some(mut named) = words::read(word) else { return false };
         named.sure |= padded && named.severity.is_some();
@@ -89,10 +88,10 @@ impl<'a> Words<'a> {
         true
     }
 
-    /// Takes a hostname; two are the most.
+    /// Takes a hostname; false for any other word, and for a third hostname.
     fn take_host(&mut self, word: &'a str, text: &str) -> bool {
-        // The second one may have the colon that belongs to a TAG. Brackets are around an address, or the same name
-        // again.
+        // The second hostname may have the colon that belongs to a TAG. Brackets may enclose an address, or the same
+        // name again.
         let is_again = |word: &&str| self.hosts == [Some(*word), None];
         let word = word.strip_suffix(':').filter(is_again).unwrap_or(word);
         let in_brackets = word.strip_prefix('[').and_then(|word| word.strip_suffix(']'));
@@ -108,7 +107,7 @@ impl<'a> Words<'a> {
         self.doubtful.is_none() && self.hosts[0].is_none() && self.named == Named::default()
     }
 
-    /// Whether they are more than a hostname, and `tag` is the TAG behind them and not part of a text.
+    /// True if the words are more than a hostname, and `tag` is the TAG after them and not part of a text.
     fn lead_to(&self, tag: Tag<'_>) -> bool {
         let name = self.named.facility.is_some() || self.named.severity.is_some();
         let others = self.doubtful.is_some() && self.hosts[0].is_some();
@@ -118,7 +117,7 @@ impl<'a> Words<'a> {
             }
             [Some(relay), Some(_)] => match tag.end {
                 End::Colon if tag.procid.is_some() => tag.name.contains('/') || is_postfix(tag.name),
-                // In a text such a word may stand, too.
+                // A text may contain such a word, too.
                 End::Colon => is_postfix(tag.name) && is_address(relay),
                 End::Cut => is_postfix(tag.name),
                 End::Bracket => false,
@@ -127,7 +126,7 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// Whether a header behind them is no part of a text.
+    /// True if a header after the words is not part of a text.
     fn lead_to_header(&self) -> bool {
         self.named.sure && self.named.facility.is_some() && self.named.severity.is_some() && self.hosts[1].is_none()
     }
@@ -145,12 +144,12 @@ impl<'a> Words<'a> {
     }
 }
 
-/// Whether the name in a TAG begins with the usual `syslog_name` of Postfix.
+/// True if the name in a TAG begins with the usual `syslog_name` of Postfix.
 fn is_postfix(name: &str) -> bool {
     name.strip_prefix("postfix").is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '-']))
 }
 
-/// Whether one of two hostnames is the other one, or its first label.
+/// True if one of two hostnames equals the other, or is its first labels.
 fn is_same_host(a: &str, b: &str) -> bool {
     let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
     let is_begin = long.get(..short.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(short));

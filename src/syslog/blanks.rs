@@ -1,4 +1,4 @@
-//! What stands around a text and is no part of it.
+//! White space around a text, and characters at its end that stand for white space; they are not part of the text.
 //!
 //! ```text
 //! connect from a#015              a control character as rsyslog escapes it: `#` and three octal digits
@@ -9,17 +9,17 @@
 
 use crate::byte_set::ByteSet;
 
-/// The last bytes of all that [`strip`] takes away, but for white space.
+/// Last bytes of everything that [`strip`] removes, except white space.
 const LAST: ByteSet = ByteSet::of(b"012345m\0\x0B\xA0");
 
-/// How a text can end that is coloured, as it is and as rsyslog escapes it.
+/// Possible ends of a coloured text, unescaped and as rsyslog escapes them.
 const COLOURS_END: [&str; 4] = ["\u{1b}[0m", "\u{1b}[m", "#033[0m", "#033[m"];
 
-/// A text without white space around it, and without what stands for it behind it.
+/// Returns the text without white space around it, and without what stands for white space at its end.
 #[inline]
 pub(super) fn trim(text: &str) -> &str {
     let text = text.trim_ascii();
-    // Nearly every text is done with here.
+    // Nearly every text is returned here.
     if text.bytes().last().is_some_and(|last| LAST.has(last)) { trim_others(text) } else { text }
 }
 
@@ -30,14 +30,14 @@ fn trim_others(mut text: &str) -> &str {
     text
 }
 
-/// What stands before one thing that is no text.
+/// Returns the text without one such ending.
 fn strip(text: &str) -> Option<&str> {
     let plain = || text.strip_suffix(['\0', '\u{b}', '\u{a0}']);
     let colour = || COLOURS_END.iter().find_map(|end| text.strip_suffix(end));
     plain().or_else(|| escaped(text)).or_else(colour)
 }
 
-/// What stands before `#015` and its kin: NUL, TAB, LF, VT, FF and CR.
+/// Returns the text before `#015` and similar escapes: NUL, TAB, LF, VT, FF and CR.
 fn escaped(text: &str) -> Option<&str> {
     let (before, end) = text.split_at_checked(text.len().checked_sub(4)?)?;
     matches!(end, "#000" | "#011" | "#012" | "#013" | "#014" | "#015").then_some(before)

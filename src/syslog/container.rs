@@ -1,4 +1,4 @@
-//! What the log drivers of containers put around a line:
+//! Prefixes and formats that the log drivers of containers put around a line:
 //!
 //! ```text
 //! mail-1  | TEXT                                       Docker Compose; its colours are no text
@@ -15,16 +15,16 @@ use super::{Context, Format, Message, Via, parse_as};
 use crate::byte_set::ByteSet;
 use crate::flags::Flags;
 
-/// The bytes in the name of a container, `@` and a node behind it.
+/// Bytes in the name of a container, including those for `@` and a node after it.
 const NAME: ByteSet = ByteSet::alphanumeric_and(b"-._@");
 
-/// How kubectl begins a prefix.
+/// Start of a prefix that kubectl writes.
 const POD: &str = "[pod/";
 
-/// How Docker begins an entry.
+/// Start of an entry that Docker writes.
 const ENTRY: &str = "{\"log\":\"";
 
-/// Docker cuts a line into entries of this size. One that is shorter and has no LF is the last of its container.
+/// Size of the entries into which Docker cuts a line. A shorter entry without LF is the last of its container.
 const DOCKER_PART: usize = 16 * 1024;
 
 /// An entry of Docker's log files.
@@ -34,14 +34,14 @@ pub struct DockerEntry {
     time: Option<String>,
 }
 
-/// What a command puts in front of a line.
+/// Prefix that a command puts in front of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Prefix<'a> {
     /// The container's name.
     pub(super) name: &'a str,
-    /// What follows it.
+    /// Text after the prefix.
     pub(super) text: &'a str,
-    /// Whether it can't be part of a text: `a | b` may be.
+    /// True if the prefix cannot be part of a text: `a | b` may be one.
     pub(super) sure: bool,
 }
 
@@ -55,32 +55,31 @@ pub(super) fn prefix(text: &str) -> Option<Prefix<'_>> {
     let behind = rest.trim_start_matches(' ');
     let spaces = rest.len() - behind.len();
     let behind = skip_colours(behind.strip_prefix('|').filter(|_| !name.is_empty() && spaces > 0)?);
-    // It is padded to the longest name, with two spaces at least.
+    // The command pads the name to the length of the longest name, with at least two spaces.
     let sure = spaces > 1 || plain.len() < text.len();
     Some(Prefix { name, text: skip_colours(behind.strip_prefix(' ').unwrap_or(behind)), sure })
 }
 
-/// Whether a program's name is that of a container, as Docker's log driver writes it: `docker/NAME`, or the short id.
+/// True if a program's name is that of a container, as Docker's log driver writes it: `docker/NAME`, or the short id.
 pub(super) fn is_container(app_name: &str) -> bool {
     let is_id = || app_name.len() == 12 && app_name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     app_name.starts_with("docker/") || is_id()
 }
 
-/// Whether the time in front of a text is that of Docker or Kubernetes, which write UTC as `Z`. rsyslog writes
-/// `+00:00`.
+/// Reads the time in front of a text if Docker or Kubernetes wrote it, which write UTC as `Z`. rsyslog writes `+00:00`.
 pub(super) fn time(text: &str) -> Option<(Stamp<'_>, &str)> {
     let (stamp, rest) = stamp::read(text)?;
     text[..text.len() - rest.len()].ends_with('Z').then_some((stamp, rest))
 }
 
-/// A line of the CRI.
+/// Reads a line of the CRI.
 pub(super) fn cri<'a>(text: &'a str, context: &Context<'_>) -> Option<Message<'a>> {
     let (stamp, rest) = stamp::read(text)?;
     let message = behind_time(rest.strip_prefix(' ')?)?;
     Some(message.at(&stamp, &text[..text.len() - rest.len()], context).of_driver())
 }
 
-/// What stands behind the time of a line of the CRI: the stream, tags, and the text.
+/// Reads the text after the time of a line of the CRI: the stream, tags, and the text.
 pub(super) fn behind_time(text: &str) -> Option<Message<'_>> {
     let rest = text.strip_prefix("stdout ").or_else(|| text.strip_prefix("stderr "))?;
     let (tags, text) = rest.split_once(' ').unwrap_or_else(|| rest.split_at(rest.len()));
@@ -94,7 +93,7 @@ pub(super) fn behind_time(text: &str) -> Option<Message<'_>> {
 }
 
 impl Message<'_> {
-    /// The same, whose time is that of a log driver.
+    /// Marks the message's time as that of a log driver.
     pub(super) fn of_driver(mut self) -> Self {
         let timestamp = self.timestamp;
         self.via = timestamp.is_some().then(|| Box::new(Via { timestamp, ..Via::default() }));
@@ -103,7 +102,7 @@ impl Message<'_> {
 }
 
 impl DockerEntry {
-    /// Reads MSG as an entry, if it is one. Where `format` doesn't say that it is, it has to begin as Docker's own do.
+    /// Reads MSG as an entry, if it is one. Unless `format` is that of Docker, the entry must begin as Docker's own do.
     pub fn read(message: &Message<'_>, format: Format) -> Option<Self> {
         let wanted = match format {
             Format::DockerJson => message.msg.starts_with('{'),
@@ -121,7 +120,7 @@ impl DockerEntry {
         Some(Self { log: text("log")?, time: text("time") })
     }
 
-    /// The message in an entry that was MSG of `outer`.
+    /// Returns the message in an entry that was MSG of `outer`.
     pub fn message<'a>(&'a self, outer: &Message<'a>, context: &Context<'_>) -> Message<'a> {
         let time = self.time.as_deref().and_then(stamp::read).and_then(|(stamp, _)| stamp.resolve(context));
         let mut message = parse_as(&self.log, context, Format::Auto);
@@ -136,7 +135,7 @@ impl DockerEntry {
     }
 }
 
-/// The text without the escape sequences in front of it that set a colour.
+/// Returns the text without the escape sequences for colours in front of it.
 fn skip_colours(mut text: &str) -> &str {
     while let Some(rest) = text.strip_prefix("\x1b[") {
         let parameters = rest.bytes().take_while(|b| matches!(b, b' '..=b'?')).count();

@@ -1,4 +1,4 @@
-//! The header shapes of nearly all traffic, read in one pass and without a library:
+//! The header forms of nearly all traffic, read in one pass and without a library:
 //!
 //! ```text
 //! Nov 24 02:10:35 mx1 postfix/smtp[123]: MSG                                 RFC 3164, and files
@@ -6,8 +6,8 @@
 //! 1 2026-11-24T02:10:35.123456+00:00 mx1 postfix/smtp 123 - - MSG            RFC 5424 without structured data
 //! ```
 //!
-//! Only what can be read in no other way is read here: whatever is unusual, be it a hostname that might be a zone,
-//! gives `None` and goes the long way, which says the same of what is read here. A test compares the two.
+//! Only unambiguous headers are read here. Anything unusual, such as a hostname that might be a zone, gives `None` and
+//! is read the long way. For the headers read here, the long way gives the same result. A test compares the two.
 
 use jiff::civil;
 
@@ -17,7 +17,7 @@ use crate::byte_set::ByteSet;
 use crate::flags::Flags;
 use crate::time::Timestamp;
 
-/// The longest fields (RFC 5424, section 6).
+/// Maximum lengths of the fields (RFC 5424, section 6).
 const MOST_HOSTNAME: usize = 255;
 const MOST_APP_NAME: usize = 48;
 const MOST_PROCID: usize = 128;
@@ -49,13 +49,13 @@ pub(super) fn rfc3164<'a>(text: &'a str, context: &Context<'_>) -> Option<Messag
     })
 }
 
-/// Reads what follows VERSION in a header of RFC 5424 that has a time, and no structured data.
+/// Reads the text after VERSION in a header of RFC 5424 that has a time and no structured data.
 pub(super) fn rfc5424<'a>(text: &'a str, context: &Context<'_>) -> Option<Message<'a>> {
     let ((timestamp, offset), rest) = rfc3339(text, context)?;
     let (hostname, rest) = field(rest.strip_prefix(' ')?, MOST_HOSTNAME)?;
     let (app_name, rest) = field(rest, MOST_APP_NAME)?;
     let (procid, rest) = field(rest, MOST_PROCID)?;
-    // It may be in the brackets of a TAG.
+    // The process id may be in the brackets of a TAG.
     if procid.is_none() && app_name.is_some_and(|name| name.ends_with([']', ':'])) {
         return None;
     }
@@ -64,10 +64,10 @@ pub(super) fn rfc5424<'a>(text: &'a str, context: &Context<'_>) -> Option<Messag
     Some(Message { timestamp: Some(timestamp), offset, hostname, app_name, procid, msgid, msg, ..Message::default() })
 }
 
-/// A time without a year, of which neighbours often have the same.
+/// Reads a time without a year. Adjacent messages often have the same time, so the last one is cached.
 fn bsd<'t>(text: &'t str, context: &Context<'_>) -> Option<(Moment, &'t str)> {
     let (stamp, rest) = text.as_bytes().split_first_chunk::<BSD_LENGTH>()?;
-    // The stamp is ASCII, or else it is refused below.
+    // A stamp that is not ASCII is rejected below.
     let rest = text.get(text.len() - rest.len()..)?;
     if let Some((recent, moment)) = context.recent.get()
         && recent == *stamp
@@ -84,7 +84,7 @@ fn bsd<'t>(text: &'t str, context: &Context<'_>) -> Option<(Moment, &'t str)> {
     Some((moment, rest))
 }
 
-/// `2026-11-24T02:10:35.123456+00:00`, with a fraction or none, and what follows it.
+/// Reads `2026-11-24T02:10:35.123456+00:00`, with or without a fraction, and returns the text after it.
 fn rfc3339<'t>(text: &'t str, context: &Context<'_>) -> Option<(Moment, &'t str)> {
     let (stamp, rest) = text.as_bytes().split_first_chunk::<19>()?;
     let seconds = match context.recent_rfc3339.get() {
@@ -102,12 +102,12 @@ fn rfc3339<'t>(text: &'t str, context: &Context<'_>) -> Option<(Moment, &'t str)
     Some(((timestamp, Offset { seconds: offset, is_named: true }), rest))
 }
 
-/// The seconds since 1970 at which clocks in UTC show `stamp`.
+/// Returns the seconds since 1970 at which clocks in UTC show `stamp`.
 fn seconds(stamp: &[u8; 19]) -> Option<i64> {
     let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1, s2] = stamp else {
         return None;
     };
-    // The last leap second is not worth a second way to round it.
+    // Leap seconds are too rare to be rounded here as well.
     let time = time_of_day(pair(h1, h2)?, pair(n1, n2)?, pair(s1, s2)?, 0)?;
     let year = i16::from(pair(y1, y2)?) * 100 + i16::from(pair(y3, y4)?);
     let date = civil::Date::new(year, pair(m1, m2)?, pair(d1, d2)?).ok().filter(|_| year >= 1970)?;
@@ -115,7 +115,7 @@ fn seconds(stamp: &[u8; 19]) -> Option<i64> {
     Some(timestamp.seconds())
 }
 
-/// `Z` or `+01:00`, in seconds east of UTC.
+/// Reads `Z` or `+01:00`, in seconds east of UTC.
 fn offset(text: &str) -> Option<(i32, &str)> {
     if let Some(rest) = text.strip_prefix('Z') {
         return Some((0, rest));
@@ -131,7 +131,7 @@ fn offset(text: &str) -> Option<(i32, &str)> {
     }
 }
 
-/// Without leap seconds, which the long way rounds.
+/// Returns a time of day; leap seconds are left to the long way, which rounds them.
 fn time_of_day(hour: i8, minute: i8, second: i8, micros: u32) -> Option<TimeOfDay> {
     (hour < 24 && minute < 60 && second < 60).then_some(TimeOfDay { hour, minute, second, micros })
 }
@@ -159,7 +159,7 @@ fn month(name: [u8; 3]) -> Option<i8> {
     })
 }
 
-/// A hostname that is no year (`2026`), no zone (`CET`), and no severity (`INFO`, `mail.info`).
+/// Reads a hostname that is not a year (`2026`), a zone (`CET`), or a severity (`INFO`, `mail.info`).
 fn hostname(text: &str) -> Option<(&str, &str)> {
     let (name, rest) = name(text, &HOSTNAME)?;
     let short = name.len() <= 4 && name.as_bytes().first().is_some_and(|b| !b.is_ascii_lowercase());
@@ -168,19 +168,20 @@ fn hostname(text: &str) -> Option<(&str, &str)> {
     (!doubtful && name.len() <= MOST_HOSTNAME).then_some((name, rest))
 }
 
-/// The bytes of a hostname.
+/// Bytes of a hostname.
 const HOSTNAME: ByteSet = ByteSet::alphanumeric_and(b"-._");
-/// The bytes of the name in a TAG.
+/// Bytes of the name in a TAG.
 const APP_NAME: ByteSet = ByteSet::alphanumeric_and(b"-._/");
 
-/// The bytes that are `taken`, with a letter or a digit in front; and what follows them.
+/// Reads bytes in `taken`, the first of which must be a letter or a digit, and returns the text after them.
 fn name<'t>(text: &'t str, taken: &ByteSet) -> Option<(&'t str, &'t str)> {
     let end = text.bytes().take_while(|b| taken.has(*b)).count();
     let begins = text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric);
     begins.then(|| text.split_at(end))
 }
 
-/// A field of at most `most` printable characters, `None` for NILVALUE, and what follows the SP behind it.
+/// Reads a field of at most `most` printable characters, which is `None` for NILVALUE, and returns the text after the
+/// SP behind it.
 fn field(text: &str, most: usize) -> Option<(Option<&str>, &str)> {
     let end = text.bytes().take_while(u8::is_ascii_graphic).count();
     let (field, rest) = text.split_at(end);
@@ -202,7 +203,7 @@ mod tests {
     /// 2026-11-24T02:10:36Z.
     const RECEIVED_AT: Timestamp = Timestamp::from_micros(1_795_486_236_000_000);
 
-    /// What is read directly, and that it is what the long way reads. PRI stands before it or not.
+    /// True if `text`, with or without PRI, is read directly; checks that the long way gives the same result.
     fn compared(text: &str, zone: &TimeZone) -> bool {
         let context = Context::new(RECEIVED_AT, zone);
         let (priority, text) = priority::read(text);

@@ -1,9 +1,9 @@
-//! What the lines of a source look like, where the operator knows better than a guess.
+//! Format of a source's lines, for operators who know it better than detection does.
 
-/// How a line begins.
+/// Format of a line's header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// Each line shows it.
+    /// Detected for each line.
     #[default]
     Auto,
     /// A header of RFC 5424.
@@ -19,7 +19,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The names in the configuration and on the command line.
+    /// Names of the formats in the configuration and on the command line.
     pub const NAMES: [&'static str; 6] = ["auto", "rfc5424", "rfc3164", "cri", "docker_json", "plain"];
 
     /// The format with this name.

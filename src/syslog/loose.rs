@@ -1,8 +1,9 @@
-//! The only place that knows `syslog_loose`, and chrono with it.
+//! The only module that uses `syslog_loose`, and chrono with it.
 //!
-//! `syslog_loose` reads well-formed headers. It is shown a header alone, never the text behind it, because it takes a
+//! `syslog_loose` reads well-formed headers. It receives only a header, never the text after it, because it takes a
 //! body that begins with `-` or `[` for structured data, trims, and needs more than linear time for hostile structured
-//! data. What it can't give (a process id with leading zeros, a zone that has rules) is restored here.
+//! data. This module restores what `syslog_loose` cannot return: a process id with leading zeros, and a zone that has
+//! rules.
 
 use chrono::{DateTime, FixedOffset};
 use syslog_loose::{IncompleteDate, Variant};
@@ -12,16 +13,16 @@ use super::{Context, Message, Moment, Offset, StructuredElement, moment, structu
 use crate::flags::Flags;
 use crate::time::Timestamp;
 
-/// A text whose header is well-formed, divided.
+/// A text with a well-formed header, divided into its parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Divided<'a> {
     /// From the stamp, or from VERSION, to the end of TAG without its colon, or of STRUCTURED-DATA.
     pub(super) header: &'a str,
-    /// The time, as it stands in the header.
+    /// The time, as written in the header.
     pub(super) stamp: &'a str,
-    /// The process id, as it stands in the header.
+    /// The process id, as written in the header.
     pub(super) procid: Option<&'a str>,
-    /// What follows the header and its separator.
+    /// Text after the header and its separator.
     pub(super) msg: &'a str,
 }
 
@@ -35,17 +36,17 @@ pub(super) fn rfc5424<'a>(divided: Divided<'a>, context: &Context<'_>) -> Option
     read(divided, Variant::RFC5424, context)
 }
 
-/// `None` where `syslog_loose` rejects the header: for 31 November, say, or an hour 25.
+/// Reads the header; `None` if `syslog_loose` rejects it, for example for 31 November or an hour 25.
 fn read<'a>(divided: Divided<'a>, variant: Variant, context: &Context<'_>) -> Option<Message<'a>> {
-    // No calendar has the year that stands for none, so that the header is rejected.
+    // No calendar has the year `i32::MAX`, which stands for "no year", so the header is rejected.
     let year = |date: IncompleteDate| infer_year(date, context).map_or(i32::MAX, i32::from);
-    // In UTC, so that its fields are those of the stamp.
+    // In UTC, so that the fields of the time are those of the stamp.
     let zone = Some(chrono::Utc);
     let read = syslog_loose::parse_message_with_year_exact_tz(divided.header, year, zone, variant).ok()?;
     let mut message = Message {
         hostname: read.hostname,
         app_name: read.appname,
-        // A number has lost its leading zeros, so the text of the header is taken.
+        // `syslog_loose` drops leading zeros of a number, so the text of the header is used.
         procid: read.procid.and(divided.procid),
         msgid: read.msgid,
         structured_data: read.structured_data.into_iter().map(element).collect(),
@@ -71,7 +72,7 @@ fn infer_year((month, day, hour, minute, second): IncompleteDate, context: &Cont
     moment::nearest_year(context, in_year).map(|(year, _)| year)
 }
 
-/// Gives a time whose fields were taken for UTC the zone that they are in.
+/// Puts a time, whose fields were read as UTC, into the zone in which they really are.
 fn in_zone(time: &DateTime<FixedOffset>, context: &Context<'_>) -> Option<Moment> {
     let local = jiff::tz::Offset::UTC.to_datetime(jiff::Timestamp::from_second(time.timestamp()).ok()?);
     let of_day = |part: i8| u32::try_from(part).ok();
@@ -79,16 +80,16 @@ fn in_zone(time: &DateTime<FixedOffset>, context: &Context<'_>) -> Option<Moment
     moment::in_zone(local, clock, context.zone)
 }
 
-/// A time with its offset.
+/// Converts a time that has its own offset.
 fn rfc3339(time: &DateTime<FixedOffset>) -> Option<Moment> {
-    // chrono counts a leap second on in the fraction of second 59.
+    // chrono represents a leap second in the fraction of second 59.
     let micros = time.timestamp_subsec_micros().min(LAST_MICROS);
     let offset = Offset { seconds: time.offset().local_minus_utc(), is_named: true };
     Some((Timestamp::new(time.timestamp(), micros)?, offset))
 }
 
 fn element(read: syslog_loose::StructuredElement<&str>) -> StructuredElement<'_> {
-    // Its own iterator unescapes `\n` too.
+    // The iterator of `syslog_loose` would also unescape `\n`.
     let params = read.params.into_iter().map(|(name, value)| (name, structured_data::unescape(value))).collect();
     StructuredElement { id: read.id, params }
 }

@@ -1,8 +1,9 @@
-//! The `syslog` stage: a frame's text to a [`Message`], for RFC 5424, RFC 3164 and what the wild makes of them.
+//! The `syslog` stage: turns a frame's text into a [`Message`], for RFC 5424, RFC 3164 and the variants of both found
+//! in practice.
 //!
-//! Reading is total: there is no text that it rejects, what is not header is MSG, and what is missing or wrong stands
-//! in the flags. The usual headers are read directly; what else is well-formed goes through `syslog_loose`; the readers
-//! beside it are for all the others:
+//! Reading never fails: no text is rejected. Anything that is not header is MSG, and the flags show what is missing or
+//! wrong. The usual headers are read directly, and other well-formed headers by `syslog_loose`. The readers next to it
+//! handle all other headers:
 //!
 //! ```text
 //! parse -> priority -> rfc5424 --+--> direct                   usual
@@ -12,8 +13,8 @@
 //!                                     structured_data
 //! ```
 //!
-//! It takes time linear in the length of the text: every reader goes forward once, over a part that no other one
-//! repeats more than a fixed number of times.
+//! Reading takes time linear in the length of the text: every reader moves forward once, and each part of the text is
+//! read a bounded number of times.
 
 mod between;
 mod blanks;
@@ -45,25 +46,25 @@ use crate::decimal;
 use crate::flags::Flags;
 use crate::time::Timestamp;
 
-/// A sender whose time is so many seconds later than the receipt has a wrong clock or zone. Clocks that are kept by NTP
-/// never are.
+/// Maximum number of seconds by which a sender's time may be later than the receipt; beyond it, a clock or zone must be
+/// wrong. Clocks that NTP synchronises never differ that much.
 const AHEAD: i64 = 300;
 
 /// The byte order mark, U+FEFF, which RFC 5424 puts in front of a MSG in UTF-8.
 const BOM: char = '\u{feff}';
 
-/// A syslog message taken apart. What could not be read is `None`, and `flags` says so.
+/// A parsed syslog message. A part that could not be read is `None`, and `flags` says so.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Message<'a> {
     /// From `<PRI>`, or from a word in the header where there is none; `None` where it was above 191.
     pub facility: Option<Facility>,
-    /// Likewise. The `postfix` stage may infer it from the level that Postfix wrote.
+    /// As for `facility`. The `postfix` stage may infer the severity from the level that Postfix wrote.
     pub severity: Option<Severity>,
-    /// When the sender says it happened; `None` sets `timestamp_missing`.
+    /// Time of the event according to the sender; `None` sets `timestamp_missing`.
     pub timestamp: Option<Timestamp>,
-    /// The offset of the clock that it was read from.
+    /// UTC offset of the clock that gave `timestamp`.
     pub offset: Offset,
-    /// The time as sent, where it names no moment: `Nov 31 02:10:35`, or a month in a language that is not known.
+    /// The time as sent, if it denotes no moment: `Nov 31 02:10:35`, or a month in an unknown language.
     pub timestamp_text: Option<&'a str>,
     /// HOSTNAME; `None` for NILVALUE.
     pub hostname: Option<&'a str>,
@@ -75,42 +76,42 @@ pub struct Message<'a> {
     pub msgid: Option<&'a str>,
     /// STRUCTURED-DATA in the order sent; RFC 5424 only.
     pub structured_data: Vec<StructuredElement<'a>>,
-    /// The header around the sender's own.
+    /// Header that a relay or log driver put around the sender's own.
     pub via: Option<Box<Via<'a>>>,
-    /// MSG, whole, without one leading BOM and without a trailing line end.
+    /// The complete MSG, without one leading BOM and without a trailing line end.
     pub msg: &'a str,
-    /// What `message repeated N times: [ … ]` repeats.
+    /// Text and count in `message repeated N times: [ … ]`.
     pub repeated: Option<Repeated<'a>>,
-    /// What was missing, inferred or damaged.
+    /// Flags for what was missing, inferred or damaged.
     pub flags: Flags,
 }
 
-/// How far a sender's clock is from UTC.
+/// UTC offset of a sender's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Offset {
     /// Seconds east of UTC.
     pub seconds: i32,
-    /// Whether the header says so, as an offset or as the name of a zone; otherwise it is that of the source's zone.
+    /// True if the header names the offset or a zone; otherwise the offset is that of the source's zone.
     pub is_named: bool,
 }
 
-/// `message repeated N times: [ TEXT]`, as rsyslog and syslogd reduce equal messages.
+/// `message repeated N times: [ TEXT]`, with which rsyslog and syslogd replace equal messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Repeated<'a> {
-    /// How often the text was repeated.
+    /// Number of repetitions of the text.
     pub count: u64,
     /// The text between the brackets.
     pub text: &'a str,
 }
 
-/// What a syslog relay, or the log driver of a container, put in front of the sender's own header.
+/// Information that a syslog relay, or the log driver of a container, put in front of the sender's own header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Via<'a> {
-    /// Where it ran.
+    /// Host of the relay or log driver.
     pub hostname: Option<&'a str>,
-    /// What it called itself, or the container.
+    /// Name that it gave itself or the container.
     pub app_name: Option<&'a str>,
-    /// When it had the message.
+    /// Time at which it received the message.
     pub timestamp: Option<Timestamp>,
 }
 
@@ -123,66 +124,67 @@ pub struct StructuredElement<'a> {
     pub params: Vec<(&'a str, std::borrow::Cow<'a, str>)>,
 }
 
-/// A time that was read, and the offset of its clock.
+/// A moment that was read, and the UTC offset of its clock.
 type Moment = (Timestamp, Offset);
 
-/// What the parser must know besides the text, for the frames of one read.
+/// Information besides the text that the parser needs, for the frames of one read.
 #[derive(Clone, Debug)]
 pub struct Context<'c> {
     received_at: Timestamp,
     zone: &'c jiff::tz::TimeZone,
     format: Format,
-    /// The last RFC 3164 time that was read, and its moment.
+    /// Cache: the last RFC 3164 time that was read, and its moment.
     recent: Cell<Option<([u8; 15], Moment)>>,
-    /// The same of RFC 3339, without fraction and offset, and its seconds since 1970 in UTC.
+    /// Cache: the last RFC 3339 time that was read, without fraction and offset, and its seconds since 1970 in UTC.
     recent_rfc3339: Cell<Option<([u8; 19], i64)>>,
 }
 
 impl<'c> Context<'c> {
-    /// For frames that were read at `received_at`, which decides the year of RFC 3164 times; they are in `zone`.
+    /// Returns a context for frames that were read at `received_at`, which decides the year of RFC 3164 times. Times
+    /// without an offset are in `zone`.
     pub const fn new(received_at: Timestamp, zone: &'c jiff::tz::TimeZone) -> Self {
         Self { received_at, zone, format: Format::Auto, recent: Cell::new(None), recent_rfc3339: Cell::new(None) }
     }
 
-    /// The same for frames that look like `format`.
+    /// Returns the same context for frames in `format`.
     #[must_use]
     pub fn with_format(self, format: Format) -> Self {
         Self { format, ..self }
     }
 
-    /// What the frames look like.
+    /// Returns the format of the frames.
     pub const fn format(&self) -> Format {
         self.format
     }
 
-    /// When the frames were read.
+    /// Returns the time at which the frames were read.
     pub const fn received_at(&self) -> Timestamp {
         self.received_at
     }
 
-    /// Whether a message says that it was sent so long after its receipt that a clock must be wrong.
+    /// True if the time of a message is so much later than its receipt that a clock must be wrong.
     fn is_ahead(&self, timestamp: Timestamp) -> bool {
         timestamp.seconds() - self.received_at.seconds() > AHEAD
     }
 }
 
-/// The moment of a time that stands alone, in any form that a header may have: in the year that puts it nearest to
-/// `near`, and if it names no offset, in `zone`.
+/// Returns the moment of a text that consists only of a time, in any form that a header may have. A missing year is the
+/// one that puts the moment nearest to `near`; a time without an offset is in `zone`.
 pub fn moment(text: &str, near: Timestamp, zone: &jiff::tz::TimeZone) -> Option<Timestamp> {
     let (stamp, rest) = stamp::read(text)?;
     let ((moment, _), _) = stamp.resolve(&Context::new(near, zone)).filter(|_| rest.is_empty())?;
     Some(moment)
 }
 
-/// Takes a frame's text apart; it never fails.
+/// Parses a frame's text; never fails.
 ///
-/// `text` is one message without its framing. One line end (LF, CRLF or NUL) behind it, and one BOM before it, don't
-/// count. That the text was cut, or was not UTF-8, is for the caller to flag.
+/// `text` is one message without its framing. One line end (LF, CRLF or NUL) after it, and one BOM before it, are
+/// ignored. The caller has to set the flags for a text that was cut, or was not UTF-8.
 pub fn parse<'a>(text: &'a str, context: &Context<'_>) -> Message<'a> {
     parse_as(text, context, context.format)
 }
 
-/// The same for a text that looks like `format`.
+/// Does the same as [`parse`], for a text in `format`.
 fn parse_as<'a>(text: &'a str, context: &Context<'_>, format: Format) -> Message<'a> {
     let text = strip_line_end(text);
     let start = text.strip_prefix(BOM).unwrap_or(text);
@@ -198,11 +200,11 @@ fn parse_as<'a>(text: &'a str, context: &Context<'_>, format: Format) -> Message
             line.unwrap_or_else(|| Message { msg: start, ..Message::default() })
         }
     };
-    // PRI is the sender's own word; others count where there is none.
+    // PRI comes from the sender itself; other words count only without PRI.
     if let Some((facility, severity)) = priority {
         (message.facility, message.severity) = (Some(facility), Some(severity));
     }
-    // Of two in front of a text without header, the second one is text.
+    // Only one BOM is removed: if two stand before a text without header, the second one is text.
     let bom_gone = start.len() < text.len() && message.msg.len() == start.len();
     if !bom_gone {
         message.msg = message.msg.strip_prefix(BOM).unwrap_or(message.msg);
@@ -231,7 +233,7 @@ fn parse_as<'a>(text: &'a str, context: &Context<'_>, format: Format) -> Message
     message
 }
 
-/// Reads what follows PRI, in one of the two formats or in just one of them.
+/// Reads the text after PRI, in one of the two formats, or only in the one that is configured.
 #[inline]
 fn read_header<'a>(text: &'a str, has_pri: bool, format: Format, context: &Context<'_>) -> Message<'a> {
     let takes = |other| format == other || format == Format::Auto;
@@ -248,30 +250,31 @@ fn read_header<'a>(text: &'a str, has_pri: bool, format: Format, context: &Conte
     Message { msg: text, ..Message::default() }
 }
 
-/// Takes one line end away. No other white space: in an octet-counted frame it is part of the message.
+/// Removes one line end, but no other white space: in an octet-counted frame, that is part of the message.
 fn strip_line_end(text: &str) -> &str {
     let line = text.strip_suffix("\r\n").or_else(|| text.strip_suffix(['\n', '\0']));
     line.unwrap_or(text)
 }
 
-/// The text up to the next SP, and what follows that SP.
+/// Returns the text up to the next SP, and the text after that SP.
 fn split_word(text: &str) -> (&str, &str) {
-    // A part of `text` even if it is empty: what is left of a text becomes MSG, which is a part of it.
+    // The remainder is a part of `text` even if it is empty, because the remainder of a text becomes MSG, which is a
+    // part of the text.
     text.split_once(' ').unwrap_or_else(|| text.split_at(text.len()))
 }
 
 impl<'a> Message<'a> {
-    /// Sets the flag `clock_ahead` if its time is after its receipt.
+    /// Sets the flag `clock_ahead` if the time of the message is too far after its receipt.
     fn flag_ahead(&mut self, context: &Context<'_>) {
         if self.timestamp.is_some_and(|timestamp| context.is_ahead(timestamp)) {
             self.flags |= Flags::CLOCK_AHEAD;
         }
     }
 
-    /// The text that the next stage reads: the repeated text where there is one, else MSG, without the message id of
-    /// Solaris, without white space around it and without what stands for white space behind it.
+    /// Returns the text that the next stage reads: the repeated text if there is one, else MSG without the message id
+    /// of Solaris. White space around the text is removed, and so is anything that stands for white space at its end.
     ///
-    /// rsyslog's RFC 5424 templates send the space behind a TAG as the first character of MSG.
+    /// rsyslog's RFC 5424 templates send the space after a TAG as the first character of MSG.
     pub fn text(&self) -> &'a str {
         let text = match self.repeated {
             Some(repeated) => repeated.text,

@@ -1,4 +1,4 @@
-//! From the time that a header spells to a moment: zones, and the year that RFC 3164 leaves out.
+//! Conversion of the time written in a header to a moment: zones, and the year that RFC 3164 omits.
 
 use jiff::civil;
 use jiff::tz::TimeZone;
@@ -8,12 +8,12 @@ use super::{Context, Message, Moment, Offset};
 use crate::flags::Flags;
 use crate::time::Timestamp;
 
-/// If a moment is this near, in seconds, no other year can be nearer: half of the shortest year, less two days for
-/// changes of the offset.
+/// Distance in seconds within which no other year can give a nearer moment: half of the shortest year, less two days
+/// for changes of the offset.
 const SURELY_NEAREST: u64 = (365 / 2 - 2) * 86_400;
 
 impl<'a> Message<'a> {
-    /// The same with the time that `stamp` spells, which is `text`.
+    /// Returns the message with the time in `stamp`; `text` is that time as written.
     pub(super) fn at(mut self, stamp: &Stamp<'_>, text: &'a str, context: &Context<'_>) -> Self {
         match stamp.resolve(context) {
             Some(((timestamp, offset), flags)) => {
@@ -27,7 +27,7 @@ impl<'a> Message<'a> {
 }
 
 impl Stamp<'_> {
-    /// The moment and what had to be inferred for it; `None` if there is no such moment.
+    /// Returns the moment, and flags for what had to be inferred; `None` if there is no such moment.
     pub(super) fn resolve(&self, context: &Context<'_>) -> Option<(Moment, Flags)> {
         let (month, time) = (self.month?, self.time?);
         let in_year = |year| self.in_zone(date_and_time(year, month, self.day, time)?, time, context);
@@ -50,11 +50,11 @@ impl Stamp<'_> {
     }
 }
 
-/// The year, among the year of the receipt and its neighbours, that puts the moment nearest to the receipt, and that
-/// moment.
+/// Returns the year that puts the moment nearest to the receipt, and that moment. The candidates are the year of the
+/// receipt and its two neighbours.
 ///
-/// `in_year` gives `None` for a year in which the date does not exist; only 29 February may exist in one and not in
-/// another.
+/// `in_year` returns `None` for a year in which the date does not exist; only 29 February exists in some years and not
+/// in others.
 pub(super) fn nearest_year(context: &Context<'_>, in_year: impl Fn(i16) -> Option<Moment>) -> Option<(i16, Moment)> {
     let received_at = context.received_at.seconds();
     let this_year = jiff::Timestamp::from_second(received_at).map_or(1970, |now| context.zone.to_datetime(now).year());
@@ -72,29 +72,29 @@ pub(super) fn nearest_year(context: &Context<'_>, in_year: impl Fn(i16) -> Optio
     candidates.into_iter().flatten().min_by_key(|(seconds, _)| *seconds).map(|(_, found)| found)
 }
 
-/// Date and time of day, to the second; `None` for a date that is not in the calendar.
+/// Returns date and time of day, to the second; `None` for a date that is not in the calendar.
 pub(super) fn date_and_time(year: i16, month: i8, day: i8, time: TimeOfDay) -> Option<civil::DateTime> {
     let time = civil::Time::new(time.hour, time.minute, time.second, 0).ok()?;
     Some(civil::Date::new(year, month, day).ok()?.to_datetime(time))
 }
 
-/// The moment at which the clocks of a zone show `local`.
+/// Returns the moment at which the clocks of a zone show `local`.
 ///
-/// A time that was skipped when the clocks went forward is taken by the offset before the change, and one that occurred
-/// twice is the earlier one (jiff calls this "compatible", after RFC 5545). Syslog doesn't say which was meant.
+/// A time that was skipped when the clocks went forward is read with the offset before the change. A time that occurred
+/// twice is the earlier one. jiff calls this "compatible", after RFC 5545. Syslog does not say which moment was meant.
 pub(super) fn in_zone(local: civil::DateTime, time: TimeOfDay, zone: &TimeZone) -> Option<Moment> {
     let moment = zone.to_timestamp(local).ok()?;
     let offset = zone.to_offset(moment).seconds();
     Some((Timestamp::new(moment.as_second(), time.micros)?, Offset { seconds: offset, is_named: false }))
 }
 
-/// The moment at which a clock at so many `seconds` east of UTC shows `local`.
+/// Returns the moment at which a clock that is `seconds` east of UTC shows `local`.
 pub(super) fn at_offset(local: civil::DateTime, time: TimeOfDay, seconds: i32) -> Option<Moment> {
     let moment = jiff::tz::Offset::from_seconds(seconds).ok()?.to_timestamp(local).ok()?;
     Some((Timestamp::new(moment.as_second(), time.micros)?, Offset { seconds, is_named: true }))
 }
 
-/// Whether `name` is what the zone calls its time at that moment.
+/// True if `name` is the zone's name for its time at that moment.
 fn is_called(zone: &TimeZone, timestamp: Timestamp, name: &str) -> bool {
     jiff::Timestamp::from_second(timestamp.seconds())
         .is_ok_and(|moment| zone.to_offset_info(moment).abbreviation() == name)

@@ -1,26 +1,27 @@
-//! A header inside the message of another one: that of the mail server itself, behind that of a syslog relay or of the
-//! log driver of its container.
+//! A header inside the message of another header: the header of the mail server itself, behind that of a syslog relay
+//! or of the log driver of its container.
 //!
-//! # What strangers write
+//! # Texts from strangers
 //!
-//! A stranger's text inside a message must not be taken for a header. So the caller looks for one only where the header
-//! that it has names no program of Postfix, and the text has to begin with it. Behind another program's TAG it must
-//! have a time and a process id, or a PRI: many programs begin their texts with a time of their own.
+//! A stranger's text inside a message must not be taken for a header. The caller therefore looks for one only if the
+//! outer header names no program of Postfix, and the text must begin with the inner header. Behind another program's
+//! TAG, the inner header must have a time and a process id, or a PRI: many programs begin their texts with a time of
+//! their own.
 
 use super::container::{self, Prefix};
 use super::{Context, Format, Message, Via, parse_as};
 use crate::flags::Flags;
 
-/// So many headers may be around the innermost one.
+/// Maximum number of headers around the innermost one.
 pub const DEEPEST: usize = 4;
 
 impl<'a> Message<'a> {
-    /// The message that MSG is, if it begins with a header of its own. The header around it is in `via` then, and
-    /// counts for what the inner one doesn't have; but the severity, which depends on who wrote the message, is that of
-    /// the inner one alone.
+    /// Returns the inner message if MSG begins with a header of its own. The outer header is then in `via`, and
+    /// supplies the parts that the inner one lacks. The severity is an exception: it depends on who wrote the message,
+    /// so only that of the inner header counts.
     #[must_use]
     pub fn inner(&self, context: &Context<'_>) -> Option<Self> {
-        // The cheapest first, which leaves nearly all lines of other programs alone.
+        // The cheapest check comes first: it excludes nearly all lines of other programs.
         let text = self.msg.trim_start_matches([' ', '\t']);
         if self.app_name.is_some_and(|name| !may_begin_header(text) && !container::is_container(name)) {
             return None;
@@ -38,8 +39,8 @@ impl<'a> Message<'a> {
         inner.is_header_inside(self).then(|| inner.inside(self.clone()))
     }
 
-    /// The message behind the name of a container. Where no other header shows it, it is a text, with the time of the
-    /// log driver or without any.
+    /// Returns the message after the name of a container. If no other header proves a message, the rest is a plain
+    /// text, with the time of the log driver or without any.
     fn behind(&self, prefix: Prefix<'a>, context: &Context<'_>) -> Option<Self> {
         let outer = Self { app_name: Some(prefix.name), ..self.clone() };
         let inner = parse_as(prefix.text, context, Format::Auto);
@@ -62,19 +63,19 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// Whether what was read of MSG of `outer` is a header, and no part of a text.
+    /// True if `self`, read from MSG of `outer`, is a header and not part of a text.
     fn is_header_inside(&self, outer: &Self) -> bool {
         let has_pri = !self.flags.contains(Flags::PRI_MISSING);
         let (timed, has_procid) = (self.is_timed(), self.procid.is_some());
         match (outer.app_name, outer.hostname) {
-            // What stands behind a container's name is what its program wrote, from the beginning.
+            // The text after a container's name is what its program wrote, from the beginning.
             (Some(name), _) => timed && has_pri || has_procid && (timed || has_pri || container::is_container(name)),
             (None, Some(_)) => (timed || has_pri) && self.app_name.is_some(),
             (None, None) => timed || has_pri || has_procid,
         }
     }
 
-    /// What it is inside of `outer`.
+    /// Returns the message with `outer` as the header around it.
     pub(super) fn inside(mut self, outer: Self) -> Self {
         let around = outer.via.map_or_else(Via::default, |via| *via);
         let own = self.via.map_or_else(Via::default, |via| *via);
@@ -104,7 +105,7 @@ impl<'a> Message<'a> {
         self
     }
 
-    /// Whether there was more than a PRI.
+    /// True if the text had more header than a PRI.
     pub(super) fn has_header(&self) -> bool {
         self.app_name.is_some() || self.hostname.is_some() || self.is_timed()
     }
@@ -114,7 +115,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Whether a text may begin with PRI, a time or a VERSION; nearly every other one is done with here.
+/// True if a text may begin with PRI, a time or a VERSION. This check excludes nearly all other texts.
 fn may_begin_header(text: &str) -> bool {
     match text.as_bytes() {
         [b'<' | b'0'..=b'9', ..] => true,

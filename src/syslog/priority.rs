@@ -6,12 +6,12 @@ use crate::decimal;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facility(u8);
 
-/// The severity of a `<PRI>`, 0 (emergency) to 7 (debug); the smaller one is the worse.
+/// The severity of a `<PRI>`, 0 (emergency) to 7 (debug); a smaller number is more severe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Severity(u8);
 
 impl Facility {
-    /// The names by code, as syslog.conf(5) and rsyslog write them; 13 to 15 follow RFC 5424, table 1.
+    /// Names by code, as syslog.conf(5) and rsyslog write them; 13 to 15 follow RFC 5424, table 1.
     pub const NAMES: [&'static str; 24] = [
         "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp", "ntp",
         "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
@@ -39,18 +39,18 @@ impl Facility {
 }
 
 impl Severity {
-    /// The machine cannot be used.
+    /// The machine is unusable.
     pub const EMERG: Self = Self(0);
-    /// A program cannot go on.
+    /// A program cannot continue.
     pub const CRIT: Self = Self(2);
     /// Something failed.
     pub const ERR: Self = Self(3);
     /// Something is not as it should be.
     pub const WARNING: Self = Self(4);
-    /// What happens every day.
+    /// An event of normal operation.
     pub const INFO: Self = Self(6);
 
-    /// The names by code, as syslog.conf(5) and rsyslog write them.
+    /// Names by code, as syslog.conf(5) and rsyslog write them.
     pub const NAMES: [&'static str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
 
     /// The severity with this code; `None` above 7.
@@ -74,9 +74,9 @@ impl Severity {
     }
 }
 
-/// Reads `<PRI>` and gives what follows it; without a valid one, the whole text.
+/// Reads `<PRI>` and returns the text after it; without a valid PRI, the whole text.
 ///
-/// Leading zeros are accepted, because senders that pad the number are in the field and nothing else can be meant.
+/// Leading zeros are accepted, because senders that pad the number exist and nothing else can be meant.
 pub(super) fn read(text: &str) -> (Option<(Facility, Severity)>, &str) {
     match number(text) {
         Some((pri, rest)) => (from_value(pri), rest),
@@ -84,12 +84,12 @@ pub(super) fn read(text: &str) -> (Option<(Facility, Severity)>, &str) {
     }
 }
 
-/// Facility and severity of a PRIVAL.
+/// Returns the facility and severity of a PRIVAL.
 pub(super) fn from_value(pri: u8) -> Option<(Facility, Severity)> {
     Facility::from_code(pri >> 3).zip(Severity::from_code(pri & 7))
 }
 
-/// PRIVAL, one to three digits that make 191 at most, and what follows the bracket.
+/// Reads PRIVAL, which is one to three digits with a value of at most 191, and returns the text after the bracket.
 fn number(text: &str) -> Option<(u8, &str)> {
     let text = text.strip_prefix('<')?;
     let (pri, digits) = decimal::leading(text.as_bytes(), 3);

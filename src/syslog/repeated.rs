@@ -3,13 +3,13 @@
 use super::{Repeated, blanks};
 use crate::decimal;
 
-/// Reads `message repeated N times: [ TEXT]`, as rsyslog and sysklogd write it, and the older `last message repeated N
-/// times`, which has no text but itself.
+/// Reads `message repeated N times: [ TEXT]`, as rsyslog and sysklogd write it. Also reads the older `last message
+/// repeated N times`, whose text is the line itself.
 ///
-/// The closing bracket may be missing, where something cut the line.
+/// The closing bracket may be missing if the line was cut.
 pub(super) fn read(msg: &str) -> Option<Repeated<'_>> {
     let msg = msg.trim_start_matches(' ');
-    // Nearly every text is done with here.
+    // Nearly every text is excluded here.
     match msg.as_bytes().first()? {
         b'm' => {
             let (count, rest) = split_count(msg)?;
@@ -25,7 +25,7 @@ pub(super) fn read(msg: &str) -> Option<Repeated<'_>> {
     }
 }
 
-/// The count in `message repeated N times`, and what follows it. FreeBSD writes `1 time`.
+/// Returns the count in `message repeated N times`, and the text after it. FreeBSD writes `1 time`.
 fn split_count(text: &str) -> Option<(u64, &str)> {
     let (count, rest) = text.strip_prefix("message repeated ")?.split_once(' ')?;
     let rest = rest.strip_prefix("time")?;

@@ -1,4 +1,4 @@
-//! RFC 3164, the file styles that come from it, and what the wild makes of both: `Nov 24 02:10:35 mx1
+//! RFC 3164, the file formats derived from it, and the variants of both found in practice: `Nov 24 02:10:35 mx1
 //! postfix/smtp[123]: MSG`.
 
 use std::net::IpAddr;
@@ -9,18 +9,18 @@ use super::tag::{End, Tag};
 use super::{Context, Message, Via, container, direct, rfc5424, stamp, words};
 use crate::flags::Flags;
 
-/// The longest hostname that is taken for one (RFC 5424, section 6).
+/// Maximum length of a hostname (RFC 5424, section 6).
 const MOST_HOSTNAME: usize = 255;
 
 /// Reads a message that begins with a time, or, if there is no time, with a TAG; `None` for any other text.
 ///
-/// glibc's syslog(3) gives no hostname, and others give no time, so each part may be missing. Without PRI and time,
-/// only a TAG with a process id counts.
+/// glibc's syslog(3) writes no hostname, and other senders write no time, so each part may be missing. Without PRI and
+/// time, only a TAG with a process id counts.
 pub(super) fn read<'a>(text: &'a str, has_pri: bool, context: &Context<'_>) -> Option<Message<'a>> {
     direct::rfc3164(text, context).or_else(|| the_long_way(text, has_pri, context))
 }
 
-/// The same without the shortcut for the usual header.
+/// Reads the message without the shortcut for the usual header.
 pub(super) fn the_long_way<'a>(text: &'a str, has_pri: bool, context: &Context<'_>) -> Option<Message<'a>> {
     let text = text.trim_start_matches(' ');
     if let Some(message) = divide(text).and_then(|divided| loose::rfc3164(divided, context)) {
@@ -37,24 +37,24 @@ pub(super) fn the_long_way<'a>(text: &'a str, has_pri: bool, context: &Context<'
     if let Some(tag) = Tag::read(text).filter(|tag| tag.end != End::Cut && (has_pri || tag.is_unmistakable())) {
         return Some(with_tag(None, tag, text));
     }
-    // Where there is no time either, the words have to stand alone.
+    // Without a time, the words must have no hostname.
     let between = between::read(text).filter(|between| between.hostname.is_none())?;
     between.tag.is_none_or(|tag| tag.is_unmistakable()).then(|| with_words(between))
 }
 
-/// Divides a text whose header has all its parts, with a single space between them.
+/// Divides a text whose header has all its parts, separated by single spaces.
 fn divide(text: &str) -> Option<Divided<'_>> {
     let (stamp, rest) = text.split_at_checked(stamp_length(text.as_bytes())?)?;
     let behind = rest.strip_prefix(' ')?;
     let (hostname, rest) = behind.split_once(' ')?;
-    // syslog_loose would take the last colon of `2001:db8::` away.
+    // syslog_loose would remove the last colon of `2001:db8::`.
     let is_hostname = is_name(hostname) || is_address(hostname) && !hostname.ends_with(':');
     let is_container = matches!(hostname, "stdout" | "stderr") && container::behind_time(behind).is_some();
     if is_container || !is_hostname || stamp::is_year_or_zone(hostname) || words::is_surely_severity(hostname) {
         return None;
     }
     let tag = Tag::read(rest).filter(|tag| tag.end == End::Colon && tag.name != "-")?;
-    // `MAIL:INFO` and `mail.info:` read as TAGs, and so does a hostname that is there twice.
+    // `MAIL:INFO` and `mail.info:` look like TAGs, and so does a repeated hostname.
     let is_word = || {
         if tag.name == hostname {
             return true;
@@ -77,7 +77,7 @@ fn divide(text: &str) -> Option<Divided<'_>> {
     simple.then(|| Divided { header, stamp, procid: tag.procid, msg: msg.strip_prefix(' ').unwrap_or(msg) })
 }
 
-/// The length of `Nov 24 02:10:35`, or of what may be a time of RFC 3339.
+/// Returns the length of `Nov 24 02:10:35`, or of a text that may be a time of RFC 3339.
 fn stamp_length(text: &[u8]) -> Option<usize> {
     match text {
         [_, _, _, b' ', b' ' | b'0'..=b'9', b'0'..=b'9', b' ', _, _, b':', _, _, b':', _, _, b' ', ..] => Some(15),
@@ -88,20 +88,20 @@ fn stamp_length(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// Reads what follows the time.
+/// Reads the text after the time.
 fn host_and_tag(text: &str) -> Message<'_> {
     let trimmed = text.trim_start_matches(BLANKS);
     if let Some(msg) = strip_lone_colon(trimmed) {
         return Message { msg, ..Message::default() };
     }
-    // Another header, as a log driver writes that knows no hostname.
+    // Another header follows, as after the time of a log driver that knows no hostname.
     if stamp::read(trimmed).is_some() {
         return Message { msg: trimmed, ..Message::default() };
     }
     if let Some(between) = between::read(trimmed) {
         return with_words(between);
     }
-    // The one text without a TAG that syslog daemons write themselves.
+    // The only text without a TAG that syslog daemons write themselves.
     if trimmed.starts_with("last message repeated ") {
         return Message { msg: trimmed, ..Message::default() };
     }
@@ -116,7 +116,8 @@ fn host_and_tag(text: &str) -> Message<'_> {
     }
 }
 
-/// The hostname that the first word of `text` is, unless it is a TAG or part of the text. `rest` follows it.
+/// Returns the first word of `text` as the hostname, unless it is a TAG or part of the text. `rest` is the text after
+/// it.
 fn hostname<'a>(word: &'a str, rest: &str, text: &str) -> Option<&'a str> {
     let in_brackets = word.strip_prefix('[').and_then(|word| word.strip_suffix(']'));
     if let Some(address) = in_brackets.filter(|address| is_address(address)) {
@@ -130,8 +131,8 @@ fn hostname<'a>(word: &'a str, rest: &str, text: &str) -> Option<&'a str> {
         return tag.map(|_| word);
     }
     if let Some(name) = word.strip_suffix(':') {
-        // Cisco puts a colon behind the hostname, where everybody else has it behind the TAG. So a TAG that is surely
-        // one has to follow; `dovecot: imap-login: ` is TAG and text, and so is what the kernel says about processes.
+        // Cisco puts a colon after the hostname, where all others put it after the TAG. Therefore an unmistakable TAG
+        // must follow; `dovecot: imap-login: ` is TAG and text, and so is what the kernel says about processes.
         let surely = |tag: Tag<'_>| tag.is_unmistakable() || tag.end == End::Cut || tag.name.starts_with('%');
         let is_hostname = is_address(name) || is_name(name) && name != "kernel" && tag.is_some_and(surely);
         return is_hostname.then_some(name);
@@ -140,10 +141,10 @@ fn hostname<'a>(word: &'a str, rest: &str, text: &str) -> Option<&'a str> {
     is_hostname.then_some(word)
 }
 
-/// Reads the TAG behind a hostname, where there is one.
+/// Reads the TAG after a hostname, if there is one.
 fn after_hostname<'a>(hostname: Option<&'a str>, text: &'a str) -> Message<'a> {
     let trimmed = text.trim_start_matches(BLANKS);
-    // The colons in a time make no TAG of it.
+    // The colons in a time do not make it a TAG.
     match Tag::read(trimmed).filter(|_| stamp::read(trimmed).is_none()) {
         Some(tag) => with_tag(hostname, tag, trimmed),
         None => Message { hostname, msg: strip_lone_colon(trimmed).unwrap_or(text), ..Message::default() },
@@ -172,14 +173,15 @@ fn with_tag<'a>(hostname: Option<&'a str>, tag: Tag<'a>, text: &'a str) -> Messa
     }
 }
 
-/// What follows a TAG of which only the colon is left.
+/// Returns the text after a TAG of which only the colon is left.
 fn strip_lone_colon(text: &str) -> Option<&str> {
     let rest = text.strip_prefix(':')?;
     if rest.is_empty() { Some(rest) } else { rest.strip_prefix(' ') }
 }
 
-/// A hostname by its letters, with the marks of domains, of syslog-ng's chains (`relay/mx1`, `user@mx1`) and of names
-/// that break RFC 952 (`mail_1`). A cut TAG is none; taken for one, it would make the queue id behind it the TAG.
+/// True if `word` consists of the characters of a hostname, including those of domains, of syslog-ng's chains
+/// (`relay/mx1`, `user@mx1`) and of names that break RFC 952 (`mail_1`). A cut TAG is not a hostname; if it were, the
+/// queue id after it would become the TAG.
 pub(super) fn is_name(word: &str) -> bool {
     word.len() <= MOST_HOSTNAME
         && word.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '.' | '_' | '/' | '@'))
@@ -187,12 +189,12 @@ pub(super) fn is_name(word: &str) -> bool {
         && !Tag::is_cut_name(word)
 }
 
-/// What a machine without a name is called, by RFC 5424 and by Linux.
+/// True if `word` denotes a machine without a name, in RFC 5424 or on Linux.
 pub(super) fn is_nil(word: &str) -> bool {
     matches!(word, "-" | "(none)")
 }
 
-/// A word that only its place shows to be a hostname: `[internal]mx1`, `mx1:514`. `text` begins with it.
+/// True if `word` may be a hostname because of its position only: `[internal]mx1`, `mx1:514`. `text` begins with it.
 pub(super) fn is_odd_name(word: &str, text: &str) -> bool {
     let is_tag = || Tag::read(text).is_some_and(|tag| tag.length == word.len() || tag.procid.is_some());
     (1..=MOST_HOSTNAME).contains(&word.len())
@@ -203,7 +205,7 @@ pub(super) fn is_odd_name(word: &str, text: &str) -> bool {
         && !is_tag()
 }
 
-/// An IPv4 or IPv6 address, the latter also with its scope: `fe80::1%eth0`.
+/// True for an IPv4 or IPv6 address, the latter also with its scope: `fe80::1%eth0`.
 pub(super) fn is_address(word: &str) -> bool {
     let address = word.split_once('%').map_or(word, |(address, _)| address);
     word.len() <= MOST_HOSTNAME && address.parse::<IpAddr>().is_ok()

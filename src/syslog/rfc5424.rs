@@ -1,19 +1,19 @@
-//! RFC 5424: `1 2026-11-24T02:10:35Z mx1 postfix/smtp 123 - - MSG`, well-formed or nearly so.
+//! RFC 5424: `1 2026-11-24T02:10:35Z mx1 postfix/smtp 123 - - MSG`, well-formed or almost well-formed.
 
 use super::loose::{self, Divided};
 use super::tag::Tag;
 use super::{Context, Message, direct, split_word, stamp, structured_data};
 
-/// Reads a message that begins with VERSION, which stands behind PRI; `None` for any other text.
+/// Reads a message that begins with VERSION, which stands after PRI; `None` for any other text.
 ///
-/// A header with a flaw is read as far as it goes. If its STRUCTURED-DATA is broken, or missing, everything from there
-/// on is MSG. Two spaces stand for an empty field, which some relays write for NILVALUE.
+/// A malformed header is read as far as possible. If its STRUCTURED-DATA is malformed or missing, everything from there
+/// on is MSG. Two spaces denote an empty field, which some relays write for NILVALUE.
 pub(super) fn read<'a>(text: &'a str, has_pri: bool, context: &Context<'_>) -> Option<Message<'a>> {
     let header = strip_version(text)?;
     direct::rfc5424(header, context).or_else(|| the_long_way(text, header, has_pri, context))
 }
 
-/// Takes the process id out of an APP-NAME that is a TAG: `postfix/smtpd[123]`.
+/// Moves the process id out of an APP-NAME that is a TAG: `postfix/smtpd[123]`.
 fn divide_app_name(message: &mut Message<'_>) {
     let name = message.app_name.unwrap_or_default();
     let tag = Tag::read(name).filter(|tag| tag.length == name.len());
@@ -24,15 +24,15 @@ fn divide_app_name(message: &mut Message<'_>) {
     }
 }
 
-/// Whether a header begins here that has VERSION and a time.
+/// True if `text` begins with a header that has VERSION and a time.
 pub(super) fn begins(text: &str) -> bool {
     strip_version(text).is_some_and(starts_with_date)
 }
 
-/// Reads what follows a time in front of which VERSION is missing, as templates write files that leave it out with PRI.
+/// Reads the text after a time without VERSION in front, as in files whose templates omit VERSION and PRI.
 ///
-/// Other texts have words, too: PROCID has to be a number or NILVALUE, and MSGID to be missing or STRUCTURED-DATA to be
-/// there.
+/// Other texts also consist of words. Therefore PROCID must be a number or NILVALUE, and either MSGID must be missing
+/// or STRUCTURED-DATA present.
 pub(super) fn behind_time(text: &str) -> Option<Message<'_>> {
     let message = fields(text);
     let is_name = |name: &str| name.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b':' | b'[' | b']' | b'='));
@@ -44,14 +44,14 @@ pub(super) fn behind_time(text: &str) -> Option<Message<'_>> {
     (is_header && words.iter().all(|word| !word.is_empty())).then_some(message)
 }
 
-/// The same without the shortcut for the usual header; `header` is what follows VERSION.
+/// Reads the message without the shortcut for the usual header; `header` is the text after VERSION.
 pub(super) fn the_long_way<'a>(
     text: &'a str,
     header: &'a str,
     has_pri: bool,
     context: &Context<'_>,
 ) -> Option<Message<'a>> {
-    // NILVALUE for the time is common behind PRI; in a plain text, `1 - ` is the beginning of a list.
+    // NILVALUE as the time is common after PRI; in a plain text, `1 - ` is the beginning of a list.
     if !(starts_with_date(header) || has_pri && header.starts_with("- ")) {
         return None;
     }
@@ -63,7 +63,7 @@ pub(super) fn the_long_way<'a>(
     Some(message)
 }
 
-/// VERSION, one to three digits without a leading zero, and SP.
+/// Skips VERSION, which is one to three digits without a leading zero, and SP.
 fn strip_version(text: &str) -> Option<&str> {
     let digits = text.bytes().take(3).take_while(u8::is_ascii_digit).count();
     if digits == 0 || text.starts_with('0') {
@@ -79,7 +79,7 @@ fn starts_with_date(text: &str) -> bool {
     })
 }
 
-/// Divides a text whose header keeps to the grammar of section 6 (the time is left to chrono).
+/// Divides a text whose header follows the grammar of section 6 (chrono checks the time).
 fn divide<'a>(text: &'a str, header: &'a str) -> Option<Divided<'a>> {
     let mut rest = header;
     let mut field = || {
@@ -96,7 +96,7 @@ fn divide<'a>(text: &'a str, header: &'a str) -> Option<Divided<'a>> {
     Some(Divided { header, stamp, procid: Some(procid), msg: msg.strip_prefix(' ').unwrap_or(msg) })
 }
 
-/// Reads field by field what follows VERSION.
+/// Reads the text after VERSION field by field.
 fn tolerant<'a>(header: &'a str, context: &Context<'_>) -> Message<'a> {
     let stamp = stamp::read(header);
     let (time, rest) = match stamp {
@@ -109,7 +109,7 @@ fn tolerant<'a>(header: &'a str, context: &Context<'_>) -> Message<'a> {
     }
 }
 
-/// Reads what follows the time.
+/// Reads the text after the time.
 fn fields(text: &str) -> Message<'_> {
     let (hostname, rest) = field(text);
     let (app_name, rest) = field(rest);
@@ -127,7 +127,7 @@ fn fields(text: &str) -> Message<'_> {
     }
 }
 
-/// The text up to the next SP, `None` for an empty one and NILVALUE, and what follows.
+/// Returns the text up to the next SP, which is `None` if it is empty or NILVALUE, and the text after the SP.
 fn field(text: &str) -> (Option<&str>, &str) {
     let (field, rest) = split_word(text);
     (Some(field).filter(|field| !matches!(*field, "" | "-")), rest)

@@ -1,19 +1,19 @@
-//! The time in a header as its writer spelled it, read without a notion of zones and of the current year.
+//! The time in a header as its writer spelled it, read without knowledge of zones and of the current year.
 
 use crate::decimal;
 
-/// A time as spelled: `Nov 24 02:10:35`, `2026-11-24T02:10:35.123456+01:00` and their kin.
+/// A time as spelled: `Nov 24 02:10:35`, `2026-11-24T02:10:35.123456+01:00` and similar forms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp<'a> {
     /// `None` for the form of RFC 3164.
     pub(super) year: Option<i16>,
     /// `None` for a month name that is neither English nor a number.
     pub(super) month: Option<i8>,
-    /// Not yet held against the month.
+    /// Day, not yet checked against the month.
     pub(super) day: i8,
-    /// `None` for what no clock shows, such as 25:00:00.
+    /// `None` for a time that no clock shows, such as 25:00:00.
     pub(super) time: Option<TimeOfDay>,
-    /// Whose clock it was read from.
+    /// Zone of the clock that gave the time.
     pub(super) zone: Zone<'a>,
 }
 
@@ -22,15 +22,15 @@ pub(super) struct Stamp<'a> {
 pub(super) struct TimeOfDay {
     pub(super) hour: i8,
     pub(super) minute: i8,
-    /// Below 60: a leap second has become the last moment of second 59, see [`TimeOfDay::new`].
+    /// Below 60: a leap second becomes the last microsecond of second 59, see [`TimeOfDay::new`].
     pub(super) second: i8,
     pub(super) micros: u32,
 }
 
-/// What a stamp says about its zone.
+/// Zone that a stamp names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Zone<'a> {
-    /// Nothing: it is the zone of the source.
+    /// None: the zone of the source applies.
     Unsaid,
     /// Seconds east of UTC.
     Offset(i32),
@@ -41,7 +41,7 @@ pub(super) enum Zone<'a> {
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
-/// The zone names that are taken for zones, with their minutes east of UTC. Any other word may be a hostname.
+/// Names that are read as zones, with their minutes east of UTC. Any other word may be a hostname.
 ///
 /// The American ones are those of RFC 5322, section 4.3. Where a name has several meanings (CST, IST), the source's own
 /// zone decides before this table does.
@@ -95,17 +95,18 @@ const ZONES: [(&str, i32); 46] = [
 ];
 
 impl TimeOfDay {
-    /// A time of day, if the hours are below 24, the minutes below 60 and the seconds at most 60.
+    /// Returns a time of day if the hours are below 24, the minutes below 60 and the seconds at most 60.
     ///
-    /// A leap second, `:60`, becomes the last microsecond of second 59: so it stays within its minute, and is not
-    /// earlier than what was logged in second 59.
+    /// A leap second, `:60`, becomes the last microsecond of second 59. It then stays within its minute, and is not
+    /// earlier than anything logged in second 59.
     pub(super) fn new(hour: u32, minute: u32, second: u32, micros: u32) -> Option<Self> {
         let (second, micros) = if second == 60 { (59, LAST_MICROS) } else { (second, micros) };
         let below = |value: u32, limit: i8| i8::try_from(value).ok().filter(|&value| value < limit);
         Some(Self { hour: below(hour, 24)?, minute: below(minute, 60)?, second: below(second, 60)?, micros })
     }
 
-    /// The same in the half of the day that `word` names, if it is AM or PM, and the hour is one of twelve.
+    /// Returns the time in the half of the day that `word` names, if the word is AM or PM and the hour is on a 12-hour
+    /// clock.
     fn in_half(self, word: &str) -> Option<Self> {
         let hour = match (word, self.hour) {
             ("AM", 12) => 0,
@@ -120,10 +121,11 @@ impl TimeOfDay {
 /// The last microsecond of a second.
 pub(super) const LAST_MICROS: u32 = 999_999;
 
-/// Reads the stamp in front of `text`, with a weekday before it or not, and gives what follows: nothing, or a space or
-/// tab and more.
+/// Reads the stamp in front of `text`, with or without a weekday before it, and returns the text after it. That text is
+/// empty, or begins with a space or tab.
 ///
-/// `None` where no stamp stands. A stamp that names no moment (31 November, 25:00:00, `Απρ 15`) is still a stamp.
+/// Returns `None` if there is no stamp. A stamp that denotes no moment (31 November, 25:00:00, `Απρ 15`) is still a
+/// stamp.
 pub(super) fn read(text: &str) -> Option<(Stamp<'_>, &str)> {
     // Cisco marks a clock that is not set, or not synchronised.
     let text = text.strip_prefix(['*', '.']).unwrap_or(text);
@@ -135,12 +137,12 @@ pub(super) fn read(text: &str) -> Option<(Stamp<'_>, &str)> {
     (rest.is_empty() || rest.starts_with([' ', '\t'])).then_some((stamp, rest))
 }
 
-/// Whether `word` would be taken for the year, the zone, or the half of the day of a stamp that it follows.
+/// True if `word`, after a stamp, would be read as the stamp's year, zone, or half of the day.
 pub(super) fn is_year_or_zone(word: &str) -> bool {
     year(word).is_some() || zone(word).is_some() || matches!(word, "AM" | "PM")
 }
 
-/// RFC 3339 and the looser ISO 8601 around it: SP for `T`, a comma in the fraction, `+0100`, `+01`, no offset at all.
+/// Reads RFC 3339 and looser forms of ISO 8601: SP for `T`, a comma in the fraction, `+0100`, `+01`, no offset at all.
 fn iso_8601(text: &str) -> Option<(Stamp<'_>, &str)> {
     let (year, rest) = number(text, 4, 4)?;
     let (month, rest) = number(rest.strip_prefix('-')?, 2, 2)?;
@@ -157,8 +159,8 @@ fn iso_8601(text: &str) -> Option<(Stamp<'_>, &str)> {
     Some((stamp, rest))
 }
 
-/// `Nov 24 02:10:35` (RFC 3164, section 4.1.2), also with one space before a short day, with the zero of Postfix's
-/// `maillog_file`, with a fraction, and with a year before the month or before the time.
+/// Reads `Nov 24 02:10:35` (RFC 3164, section 4.1.2). A short day may have one space, or the zero of Postfix's
+/// `maillog_file`. The time may have a fraction, and a year may stand before the month or before the time.
 fn bsd(text: &str) -> Option<(Stamp<'_>, &str)> {
     let (word, rest) = first_word(text)?;
     let first = year(word);
@@ -172,13 +174,13 @@ fn bsd(text: &str) -> Option<(Stamp<'_>, &str)> {
     Some((Stamp { year, month, day: i8::try_from(day).ok()?, time, zone: Zone::Unsaid }, rest))
 }
 
-/// The word up to the next SP, and what follows the spaces.
+/// Returns the word up to the next SP, and the text after the spaces.
 fn first_word(text: &str) -> Option<(&str, &str)> {
     let (word, rest) = text.split_once(' ')?;
     Some((word, rest.trim_start_matches(' ')))
 }
 
-/// The month that `word` names. `Some(None)` is a month in a language that is not known here: `Απρ`, `déc.`
+/// Returns the month that `word` names. `Some(None)` is a month in an unknown language: `Απρ`, `déc.`
 ///
 /// C libraries write `11月` in Japanese and Chinese locales, which is as good as a number.
 #[expect(clippy::option_option, reason = "no month, and a month without number, are different things")]
@@ -193,7 +195,7 @@ fn month(word: &str) -> Option<Option<i8>> {
     (!word.is_empty() && word.chars().all(char::is_alphabetic)).then_some(None)
 }
 
-/// `hh:mm:ss` with an optional fraction. The inner `None` is a time that no clock shows.
+/// Reads `hh:mm:ss` with an optional fraction. The inner `None` is a time that no clock shows.
 fn time_of_day(text: &str) -> Option<(Option<TimeOfDay>, &str)> {
     let (hour, rest) = number(text, 1, 2)?;
     let (minute, rest) = number(rest.strip_prefix(':')?, 2, 2)?;
@@ -202,7 +204,7 @@ fn time_of_day(text: &str) -> Option<(Option<TimeOfDay>, &str)> {
     Some((TimeOfDay::new(hour, minute, second, micros), rest))
 }
 
-/// The fraction of a second in microseconds; the seventh digit and what follows is left out.
+/// Reads the fraction of a second, in microseconds; the seventh digit and all further ones are ignored.
 pub(super) fn fraction(text: &str) -> Option<(u32, &str)> {
     let text = text.strip_prefix(['.', ','])?;
     let (value, digits) = decimal::leading(text.as_bytes(), 6);
@@ -210,7 +212,7 @@ pub(super) fn fraction(text: &str) -> Option<(u32, &str)> {
     (digits > 0).then(|| (value * 10_u32.pow(6 - digits as u32), rest))
 }
 
-/// Takes what stands behind the time, in any order, as date(1) and routers write it: AM or PM, a year, and a zone.
+/// Reads the words after the time, in any order, as date(1) and routers write them: AM or PM, a year, and a zone.
 fn year_and_zone<'a>(mut text: &'a str, stamp: &mut Stamp<'a>) -> &'a str {
     for _ in 0..3 {
         let Some(after) = text.strip_prefix(' ') else { break };
@@ -230,14 +232,14 @@ fn year_and_zone<'a>(mut text: &'a str, stamp: &mut Stamp<'a>) -> &'a str {
     text
 }
 
-/// A year that syslog can have been written in; other numbers of four digits may be hostnames.
+/// Reads a year in which syslog may have been written; other numbers of four digits may be hostnames.
 fn year(word: &str) -> Option<i16> {
     let (year, rest) = number(word, 4, 4)?;
     (rest.is_empty() && (1970..2200).contains(&year)).then_some(year).and_then(|year| i16::try_from(year).ok())
 }
 
-/// A zone that stands alone, in parentheses or not: by name, or as an offset with its sign, which may have `GMT` or
-/// `UTC` in front.
+/// Reads a zone that stands alone, with or without parentheses: a name, or an offset with its sign, which may have
+/// `GMT` or `UTC` in front.
 fn zone(word: &str) -> Option<Zone<'_>> {
     let word = word.strip_prefix('(').and_then(|word| word.strip_suffix(')')).unwrap_or(word);
     if offset_of_name(word).is_some() {
@@ -256,12 +258,12 @@ fn zone(word: &str) -> Option<Zone<'_>> {
     rest.is_empty().then_some(Zone::Offset(seconds))
 }
 
-/// What [`ZONES`] says about a name, in seconds east of UTC.
+/// Returns the offset of a name in [`ZONES`], in seconds east of UTC.
 pub(super) fn offset_of_name(name: &str) -> Option<i32> {
     ZONES.iter().find(|(known, _)| *known == name).map(|(_, minutes)| minutes * 60)
 }
 
-/// `Z`, `+01:00`, `+0100` or `+01`, in seconds east of UTC.
+/// Reads `Z`, `+01:00`, `+0100` or `+01`, in seconds east of UTC.
 fn offset(text: &str) -> Option<(i32, &str)> {
     if let Some(rest) = text.strip_prefix(['Z', 'z']) {
         return Some((0, rest));
@@ -273,7 +275,7 @@ fn offset(text: &str) -> Option<(i32, &str)> {
     (hours < 24 && minutes < 60).then_some((if text.starts_with('-') { -seconds } else { seconds }, rest))
 }
 
-/// A number of `least` to `most` digits, at most nine.
+/// Reads a number of `least` to `most` digits, at most nine.
 fn number(text: &str, least: usize, most: usize) -> Option<(u32, &str)> {
     let (value, digits) = decimal::leading(text.as_bytes(), most);
     (digits >= least).then(|| (value, &text[digits..]))

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::StructuredElement;
 
-/// A part of STRUCTURED-DATA, as it stands in the text.
+/// A part of STRUCTURED-DATA as it is written in the text.
 enum Part<'a> {
     /// SD-ID.
     Id(&'a str),
@@ -12,16 +12,16 @@ enum Part<'a> {
     Param(&'a str, &'a str),
 }
 
-/// How many bytes the STRUCTURED-DATA in front of `text` has: NILVALUE, or SD-ELEMENTs without a gap.
+/// Returns the length in bytes of the STRUCTURED-DATA in front of `text`: NILVALUE, or SD-ELEMENTs without a gap.
 ///
-/// `None` if it is not well-formed, or not followed by SP or the end. Well-formed is the grammar of the RFC, except
-/// that names may be longer than 32 characters, and that a `]` in a value need not be escaped.
+/// Returns `None` if STRUCTURED-DATA is not well-formed, or not followed by SP or the end. The grammar is that of the
+/// RFC, except that names may be longer than 32 characters, and that a `]` in a value need not be escaped.
 pub(super) fn extent(text: &str) -> Option<usize> {
     let length = if text.starts_with('-') { 1 } else { scan(text, |_| ())? };
     matches!(text.as_bytes().get(length), None | Some(b' ')).then_some(length)
 }
 
-/// The elements of a text that [`extent`] measured; none for NILVALUE, and for an empty text.
+/// Returns the elements of a text that [`extent`] measured; none for NILVALUE, and for an empty text.
 pub(super) fn elements(text: &str) -> Vec<StructuredElement<'_>> {
     let mut elements: Vec<StructuredElement<'_>> = Vec::new();
     let _ = scan(text, |part| match (part, elements.last_mut()) {
@@ -32,7 +32,7 @@ pub(super) fn elements(text: &str) -> Vec<StructuredElement<'_>> {
     elements
 }
 
-/// Takes the backslash from `\"`, `\\` and `\]`; any other backslash stands for itself (section 6.3.3).
+/// Removes the backslash from `\"`, `\\` and `\]`; any other backslash is literal (section 6.3.3).
 pub(super) fn unescape(value: &str) -> Cow<'_, str> {
     let Some(first) = memchr::memchr(b'\\', value.as_bytes()) else { return Cow::Borrowed(value) };
     let mut plain = String::with_capacity(value.len());
@@ -50,7 +50,7 @@ pub(super) fn unescape(value: &str) -> Cow<'_, str> {
     Cow::Owned(plain)
 }
 
-/// Walks over all SD-ELEMENTs and gives their length, in one pass and without looking back.
+/// Visits all SD-ELEMENTs and returns their length, in one pass and without looking back.
 fn scan<'a>(text: &'a str, mut visit: impl FnMut(Part<'a>)) -> Option<usize> {
     let mut rest = text.strip_prefix('[')?;
     loop {
@@ -71,13 +71,13 @@ fn scan<'a>(text: &'a str, mut visit: impl FnMut(Part<'a>)) -> Option<usize> {
     }
 }
 
-/// SD-NAME: printable ASCII without `=`, SP, `]` and `"`.
+/// Reads SD-NAME: printable ASCII without `=`, SP, `]` and `"`.
 fn name(text: &str) -> Option<(&str, &str)> {
     let end = text.bytes().position(|b| !b.is_ascii_graphic() || matches!(b, b'=' | b']' | b'"')).unwrap_or(text.len());
     (end > 0).then(|| text.split_at(end))
 }
 
-/// PARAM-VALUE up to its closing quote, and what follows the quote.
+/// Returns PARAM-VALUE up to its closing quote, and the text after the quote.
 fn quoted(text: &str) -> Option<(&str, &str)> {
     let mut from = 0;
     loop {
@@ -85,7 +85,8 @@ fn quoted(text: &str) -> Option<(&str, &str)> {
         if text.as_bytes()[at] == b'"' {
             return Some((&text[..at], &text[at + 1..]));
         }
-        // Whatever follows a backslash is part of the value; a cut character starts with a byte that is neither.
+        // The character after a backslash is part of the value. If `from` is inside a multi-byte character, the bytes
+        // there are neither a quote nor a backslash.
         from = at + 2;
     }
 }

@@ -1,39 +1,39 @@
 //! The TAG of RFC 3164, section 5.3: `postfix/smtp[123]:`.
 
-/// How many bytes rsyslog's forward templates leave of a TAG (`%syslogtag:1:32%`), its brackets and colon included.
+/// Length in bytes to which rsyslog's forward templates cut a TAG (`%syslogtag:1:32%`), brackets and colon included.
 const CUT_AT: usize = 32;
 
 /// A TAG in front of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tag<'a> {
-    /// What stands before the bracket or the colon; never empty.
+    /// Text before the bracket or the colon; never empty.
     pub(super) name: &'a str,
-    /// What stands between the brackets; `None` without brackets, for `[]` and `[-]`, and where digits may be lost.
+    /// Text between the brackets; `None` without brackets, for `[]` and `[-]`, and if digits may have been cut off.
     pub(super) procid: Option<&'a str>,
-    /// How the TAG ends.
+    /// End of the TAG.
     pub(super) end: End,
-    /// How many bytes belong to the TAG, its colon included.
+    /// Length of the TAG in bytes, colon included.
     pub(super) length: usize,
 }
 
-/// How a TAG ends.
+/// End of a TAG.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     /// With a colon.
     Colon,
-    /// With its bracket, as programs write it that leave the colon out.
+    /// With its bracket: some programs omit the colon.
     Bracket,
-    /// Wherever rsyslog cut it.
+    /// Cut by rsyslog.
     Cut,
 }
 
 impl<'a> Tag<'a> {
-    /// Reads a TAG. Its name ends at the first `:` or `[`, so nothing behind those, such as a queue id, can become part
-    /// of it; but for the address and port of a service, with another `/` behind them:
+    /// Reads a TAG. Its name ends at the first `:` or `[`, so nothing after those, such as a queue id, can become part
+    /// of it. The exception is the address and port of a service, if another `/` follows:
     /// `postfix/[127.0.0.1]:10025/smtpd`.
     ///
-    /// A word without colon and bracket is none: it can't be told from a text, unless it has exactly the length that is
-    /// left of a longer TAG.
+    /// A word without colon and bracket is not a TAG, because it cannot be distinguished from text. The exception is a
+    /// word that has exactly the length to which a longer TAG is cut.
     pub(super) fn read(text: &'a str) -> Option<Self> {
         let end = end_of_name(text);
         let end = service(&text[..end], &text[end..])
@@ -49,13 +49,13 @@ impl<'a> Tag<'a> {
         }
     }
 
-    /// Whether the TAG alone shows that the text is a log line: a colon can follow any word, a process id can't.
+    /// True if the TAG alone shows that the text is a log line: a colon can follow any word, a process id cannot.
     pub(super) fn is_unmistakable(&self) -> bool {
         self.end == End::Colon && self.procid.is_some()
     }
 
-    /// Whether `word`, taken alone, is a TAG that rsyslog cut inside of its name. It needs a slash: a hostname may be
-    /// as long.
+    /// True if `word`, taken alone, is a TAG that rsyslog cut inside its name. The word must contain a slash, because a
+    /// hostname may have the same length.
     pub(super) fn is_cut_name(word: &str) -> bool {
         word.len() == CUT_AT && word.contains('/') && !word.contains([':', '['])
     }
@@ -79,8 +79,8 @@ impl<'a> Tag<'a> {
         }
     }
 
-    /// Without brackets a TAG looks like any word before a colon, so JSON, URLs, IPv6 addresses, times of day and
-    /// `std::` have to be told from it.
+    /// Reads a TAG without brackets. It looks like any word before a colon, so JSON, URLs, IPv6 addresses, times of day
+    /// and `std::` must be excluded.
     fn with_colon(name: &'a str, after: &'a str) -> Option<Self> {
         let has_letter = name.chars().any(char::is_alphabetic);
         let plausible = if after.is_empty() || after.starts_with(' ') {
@@ -98,8 +98,8 @@ fn end_of_name(text: &str) -> usize {
     end.unwrap_or(text.len())
 }
 
-/// The length of the rest of a service behind the first part of a name: `[127.0.0.1]:10025/` behind `postfix/`, or
-/// `:10025/`.
+/// Returns the length of the rest of a service after the first part of a name: `[127.0.0.1]:10025/` after `postfix/`,
+/// or `:10025/`.
 fn service(name: &str, rest: &str) -> Option<usize> {
     let rest = rest.as_bytes();
     let at = match rest.first() {

@@ -1,4 +1,4 @@
-//! Words of facility and severity, which syslog daemons that write no PRI put beside the hostname or behind the TAG.
+//! Words of facility and severity, which syslog daemons that write no PRI put next to the hostname or after the TAG.
 //!
 //! ```text
 //! Nov 24 02:10:35 mx1 mail.info postfix/smtp[123]: MSG                BusyBox
@@ -12,28 +12,28 @@
 use super::{Facility, Severity, priority};
 use crate::byte_set::ByteSet;
 
-/// What a word names.
+/// Facility and severity that a word names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Named {
     pub(super) facility: Option<Facility>,
     pub(super) severity: Option<Severity>,
-    /// Whether the word can be nothing else: a host may be called `mail` or `info`, but not `mail.info`, `<info>` or
-    /// `INFO`.
+    /// True if the word can have no other meaning: a host may be called `mail` or `info`, but not `mail.info`, `<info>`
+    /// or `INFO`.
     pub(super) sure: bool,
 }
 
 impl Named {
-    /// What two words name together; of two facilities or severities the first counts.
+    /// Returns what two words name together; of two facilities or two severities, the first counts.
     pub(super) fn and(self, other: Self) -> Self {
         let facility = self.facility.or(other.facility);
         Self { facility, severity: self.severity.or(other.severity), sure: self.sure | other.sure }
     }
 }
 
-/// The longest word that can be one: `<authpriv.informational>`.
+/// Maximum length of such a word: `<authpriv.informational>`.
 const LONGEST: usize = 24;
 
-/// What stands between the two names.
+/// Characters between the two names.
 const SEPARATORS: [char; 5] = ['.', ':', '/', '|', ','];
 
 /// Other names of severities, as programs and templates write them.
@@ -48,7 +48,7 @@ const ALIASES: [(&str, Severity); 8] = [
     ("informational", Severity::INFO),
 ];
 
-/// Reads PRI as [`priority::read`] does, or the names that stand in its place.
+/// Reads PRI as [`priority::read`] does, or names in place of PRI.
 pub(super) fn priority(text: &str) -> (Option<(Facility, Severity)>, &str) {
     let read = priority::read(text);
     if read.0.is_some() || !text.starts_with('<') {
@@ -65,7 +65,7 @@ fn names_for_priority(text: &str) -> Option<((Facility, Severity), &str)> {
 }
 
 /// Reads `mail.info`, `MAIL:INFO`, `mail.6`, `info|mail`, `<mail.info>`, `<2.6>`, `<22>`, `INFO`, `info:`, `mail`, `6`,
-/// `22` and their kin.
+/// `22` and similar words.
 pub(super) fn read(word: &str) -> Option<Named> {
     if word.len() > LONGEST {
         return None;
@@ -100,16 +100,16 @@ pub(super) fn read(word: &str) -> Option<Named> {
     facility(plain).map(|facility| Named { facility: Some(facility), sure: inner.is_some(), ..Named::default() })
 }
 
-/// Whether a word in the place of a hostname is surely none, because it names a severity.
+/// True if a word in the position of a hostname is certainly not a hostname, because it names a severity.
 ///
-/// This is asked for each line, so what ends as no severity does is done with at once.
+/// This check runs for each line, so a word that does not end like a severity is excluded at once.
 pub(super) fn is_surely_severity(word: &str) -> bool {
     word.bytes().last().is_some_and(|last| LAST.has(last)) && ends_like_severity(word) && {
         read(word).is_some_and(|named| named.sure && named.severity.is_some())
     }
 }
 
-/// The last bytes of all names of severities.
+/// Last bytes of all names of severities.
 const LAST: ByteSet = ByteSet::of(b"cegilnortyCEGILNORTY");
 
 fn ends_like_severity(word: &str) -> bool {
@@ -121,10 +121,10 @@ fn ends_like_severity(word: &str) -> bool {
     ends.iter().any(|known| known.eq_ignore_ascii_case(end))
 }
 
-/// Reads `[ID 197553 mail.info] ` in front of a text, and gives what follows.
+/// Reads `[ID 197553 mail.info] ` in front of a text, and returns the text after it.
 #[inline]
 pub(super) fn solaris(text: &str) -> Option<(Named, &str)> {
-    // Nearly every text is done with here.
+    // Nearly every text is excluded here.
     if text.starts_with('[') { message_id(text) } else { None }
 }
 
@@ -136,10 +136,10 @@ fn message_id(text: &str) -> Option<(Named, &str)> {
     Some((named, &rest[end + 1..]))
 }
 
-/// How Solaris' message ids begin.
+/// Start of Solaris' message ids.
 const SOLARIS: &str = "[ID ";
 
-/// `2.6` and `22`.
+/// Reads `2.6` and `22`.
 fn numbers(text: &str) -> Option<Named> {
     let (facility, severity) = match text.split_once('.') {
         Some((facility, severity)) => (Facility::from_code(code(facility)?)?, Severity::from_code(code(severity)?)?),
@@ -148,7 +148,8 @@ fn numbers(text: &str) -> Option<Named> {
     Some(Named { facility: Some(facility), severity: Some(severity), sure: true })
 }
 
-/// A number in a column of its own: a severity, or if it is too large for that, PRIVAL. A host may be called so.
+/// Reads a number in a column of its own: a severity, or, if it is too large for that, PRIVAL. A host may have such a
+/// name.
 fn number(word: &str) -> Option<Named> {
     let (facility, severity) = match severity_of_digit(word) {
         Some(severity) => (None, severity),

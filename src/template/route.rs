@@ -1,9 +1,9 @@
-//! Where in its destination a sink puts a record.
+//! The place of a record in the destination of a sink.
 
 use super::Template;
 use crate::record::Record;
 
-/// How a sink names the place of a record in its destination.
+/// Template of the place of a record in a sink's destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
     /// A path: each value is one safe component of it.

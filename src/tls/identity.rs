@@ -1,5 +1,5 @@
-//! A certificate with its key, and which of several a sender is shown: the one for the name that it asks for (RFC 6066,
-//! section 3).
+//! Certificates with their keys, and the choice among them: a sender gets the one for the name that it asks for (RFC
+//! 6066, section 3).
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -15,9 +15,9 @@ use super::{Error, pem, validity};
 /// A certificate of the server with its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// PEM file: the server's certificate, and then those that lead to its CA.
+    /// PEM file with the server's certificate, followed by those that lead to its CA.
     pub certificate: PathBuf,
-    /// PEM file: the key of the first certificate.
+    /// PEM file with the key of the first certificate.
     pub key: PathBuf,
 }
 
@@ -42,9 +42,9 @@ impl Identity {
         }
     }
 
-    /// What its operator has to know about the time for which the certificate is valid.
+    /// Returns a warning about the validity of the certificate, if there is one.
     pub(super) fn warning(&self, now: jiff::Timestamp) -> Option<String> {
-        // What can't be read is an error elsewhere.
+        // A file that cannot be read is reported elsewhere.
         let chain = pem::certificates("certificate", &self.certificate).ok()?;
         let warning = validity::warning(chain.first()?, now)?;
         Some(format!("certificate {} {warning}", self.certificate.display()))
@@ -55,12 +55,12 @@ impl Identity {
 #[derive(Debug)]
 pub(super) struct ByName {
     default: Arc<CertifiedKey>,
-    /// By DNS names in lower case, of which some begin with `*.`.
+    /// Certificates by DNS name in lower case; some names begin with `*.`.
     named: HashMap<String, Arc<CertifiedKey>>,
 }
 
 impl ByName {
-    /// Reads all of them.
+    /// Reads all certificates.
     pub(super) fn read(default: &Identity, named: &[Identity], provider: &CryptoProvider) -> Result<Self, Error> {
         let mut all = Self { default: Arc::new(default.read(provider)?), named: HashMap::new() };
         let mut owners = HashMap::new();
@@ -79,7 +79,7 @@ impl ByName {
         Ok(all)
     }
 
-    /// The one for a name in lower case.
+    /// Returns the certificate for a name in lower case.
     fn of(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
         self.named.get(name).or_else(|| self.named.get(&format!("*.{}", name.split_once('.')?.1)))
     }
@@ -87,13 +87,13 @@ impl ByName {
 
 impl ResolvesServerCert for ByName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        // rustls has made it lower-case.
+        // rustls has converted the name to lower case.
         let named = hello.server_name().and_then(|name| self.of(name));
         Some(Arc::clone(named.unwrap_or(&self.default)))
     }
 }
 
-/// The DNS names of a certificate in lower case, each once; at least one.
+/// Returns the DNS names of a certificate in lower case, each once; at least one.
 fn names(identity: &Identity, certified: &CertifiedKey) -> Result<BTreeSet<String>, Error> {
     let certificate = certified.end_entity_cert().ok().and_then(|der| EndEntityCert::try_from(der).ok());
     let names: BTreeSet<String> =

@@ -1,6 +1,6 @@
-//! TLS for sources (RFC 5425, with the ciphers of RFC 9662): the server that a table of the configuration and its PEM
-//! files make. A syslog sender reads nothing, so nothing is ever sent to one that it did not ask for: no session
-//! tickets.
+//! TLS for sources (RFC 5425, with the ciphers of RFC 9662): the TLS server made from a table of the configuration and
+//! its PEM files. A syslog sender reads nothing, so the server never sends anything that the sender did not ask for: no
+//! session tickets.
 
 mod identity;
 mod pem;
@@ -24,37 +24,38 @@ pub use self::identity::Identity;
 pub use self::reason::reason;
 pub use self::subject::{Pattern, subject};
 
-/// How a stream of TLS begins: a record with a handshake, of any version from SSL 3.0 on (RFC 8446, section 5.1). No
-/// syslog does: 22 is a control character.
+/// First bytes of a TLS stream: a record with a handshake, of any version from SSL 3.0 on (RFC 8446, section 5.1). No
+/// syslog stream begins like this: 22 is a control character.
 pub const HANDSHAKE: [u8; 2] = [22, 3];
 
 /// One `[source.KIND.tls]` table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TlsConfig {
-    /// For a sender that asks for no name, or for none of those in `named`.
+    /// Identity for a sender that asks for no name, or for a name that is not in `named`.
     pub default: Identity,
-    /// For those that ask for a DNS name in one of them.
+    /// Identities for senders that ask for a DNS name in one of them.
     pub named: Vec<Identity>,
-    /// PEM file: the CAs of client certificates; there unless `client_certificate` is [`ClientCertificate::None`].
+    /// PEM file with the CAs of client certificates; present unless `client_certificate` is
+    /// [`ClientCertificate::None`].
     pub client_ca: Option<PathBuf>,
-    /// Whether a sender must show a certificate.
+    /// Requirement of a client certificate from a sender.
     pub client_certificate: ClientCertificate,
-    /// Who may send, of those with a client certificate; without any, all whom a CA has signed.
+    /// Names in client certificates that may send; if empty, every certificate signed by a CA may.
     pub allowed_subjects: Vec<Pattern>,
-    /// The oldest version that is spoken.
+    /// Minimum version of TLS.
     pub min_version: Version,
-    /// So long may a handshake take, from the accepted connection on.
+    /// Maximum time for a handshake, from the accepted connection on.
     pub handshake_timeout: Duration,
 }
 
-/// Whether a sender must show a certificate.
+/// Requirement of a client certificate from a sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientCertificate {
-    /// It is not asked for one.
+    /// The server does not ask for a certificate.
     None,
-    /// It is asked for one, and may have none; one that it shows must be good.
+    /// The server asks for a certificate. The sender need not have one, but one that it shows must be valid.
     Wanted,
-    /// It must show one.
+    /// The sender must show a certificate.
     Required,
 }
 
@@ -69,30 +70,30 @@ pub enum Version {
 
 static ONLY_TLS13: &[&SupportedProtocolVersion] = &[&TLS13];
 
-/// What is wrong with a PEM file.
+/// Error in a PEM file.
 #[derive(Debug)]
 pub struct Error {
     /// The key of the table that names the file.
     pub key: &'static str,
-    /// Which of the named certificates it is about; `None` for what the table itself names.
+    /// Index of the named certificate that is wrong; `None` for a file that the table itself names.
     pub named: Option<usize>,
     /// The file.
     pub path: PathBuf,
-    /// What is wrong, without the file's name.
+    /// Description of the error, without the file's name.
     pub message: String,
-    /// What to do about it.
+    /// Hint: how to correct it.
     pub help: Option<String>,
 }
 
 impl TlsConfig {
-    /// The files that it names.
+    /// Returns the files that the table names.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let identities = self.identities().flat_map(|identity| [&identity.certificate, &identity.key]);
         identities.chain(&self.client_ca).map(PathBuf::as_path)
     }
 
-    /// What its operator has to know about the times for which the certificates are valid: which of them has expired,
-    /// is not valid yet, or ends within 14 days of `now`.
+    /// Returns warnings about the validity of the certificates: those that have expired, are not valid yet, or end
+    /// within 14 days of `now`.
     pub fn warnings(&self, now: jiff::Timestamp) -> impl Iterator<Item = String> {
         self.identities().filter_map(move |identity| identity.warning(now))
     }
@@ -101,7 +102,7 @@ impl TlsConfig {
         std::iter::once(&self.default).chain(&self.named)
     }
 
-    /// Reads the files and makes a server of them.
+    /// Reads the files and creates a server from them.
     pub fn server(&self) -> Result<ServerConfig, Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let resolver = Arc::new(ByName::read(&self.default, &self.named, &provider)?);
@@ -110,8 +111,8 @@ impl TlsConfig {
             .with_protocol_versions(self.min_version.and_later())
             .map_err(|error| Error::of("certificate", &self.default.certificate, error.to_string()))?;
         let mut server = builder.with_client_cert_verifier(verifier).with_cert_resolver(resolver);
-        // A sender never reads. A ticket that lies unread in its socket when it closes makes the kernel send RST
-        // instead of FIN, and what is still on its way is thrown away. So there is no resumption at all.
+        // A sender never reads. If a ticket is unread in its socket when the sender closes it, the kernel sends RST
+        // instead of FIN, and data still in flight is discarded. Therefore there is no resumption at all.
         server.send_tls13_tickets = 0;
         server.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(server)
@@ -155,7 +156,7 @@ impl Error {
         Self { key, named: None, path: path.to_owned(), message: message.into(), help: None }
     }
 
-    /// The table of a named certificate, counted from 1, as the beginning of what is said of it.
+    /// Returns the table of a named certificate, counted from 1, as a prefix for messages.
     pub fn table(&self) -> String {
         self.named.map(|index| format!("`named` table {}: ", index + 1)).unwrap_or_default()
     }

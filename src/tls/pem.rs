@@ -8,7 +8,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use super::Error;
 use crate::small_file;
 
-/// The certificates of the file that `key` names; at least one.
+/// Returns the certificates in the file that `key` names; at least one.
 pub(super) fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let text = read(key, path)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
@@ -25,7 +25,7 @@ pub(super) fn certificates(key: &'static str, path: &Path) -> Result<Vec<Certifi
     Ok(certificates)
 }
 
-/// The first key in the file that `key` names.
+/// Returns the first key in the file that `key` names.
 pub(super) fn key(key: &'static str, path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
     let text = read(key, path)?;
     match PrivateKeyDer::from_pem_slice(&text) {
@@ -59,7 +59,7 @@ fn nothing(key: &'static str, path: &Path, wanted: &str, label: &str, text: &[u8
     error.help(format!("a PEM file is wanted, with a line like -----BEGIN {label}-----"))
 }
 
-/// Whether a line begins something that is called `label`.
+/// True if a line begins a section whose label contains `label`.
 fn has(text: &[u8], label: &str) -> bool {
     String::from_utf8_lossy(text).lines().any(|line| line.starts_with("-----BEGIN ") && line.contains(label))
 }

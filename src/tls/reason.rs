@@ -1,10 +1,11 @@
-//! Why a TLS connection failed, in the operator's words.
+//! Reasons why TLS connections fail, in words for the operator.
 
 use std::io;
 
 use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 
-/// What went wrong with a connection, and whose turn it is; what has no words of its own is rustls' text.
+/// Returns what went wrong with a connection, and which side has to act; rustls' text for errors without words of their
+/// own.
 pub fn reason(error: &io::Error) -> String {
     if error.kind() == io::ErrorKind::UnexpectedEof {
         return "the sender closed the connection in the middle of the handshake".to_owned();
@@ -37,12 +38,12 @@ fn of_tls(error: &Error) -> String {
     words.to_owned()
 }
 
-/// What the sender says of us.
+/// Describes an alert that the sender sent about this server.
 fn of_alert(alert: AlertDescription) -> String {
     use AlertDescription as Alert;
     let name = format!("{alert:?}");
     match alert {
-        // A CA of the same name with another key gives the latter.
+        // A CA of the same name with another key causes the latter.
         Alert::UnknownCA | Alert::DecryptError => {
             format!("the sender does not trust the CA of `certificate` ({name}): give it the CA's certificate")
         }
@@ -50,7 +51,7 @@ fn of_alert(alert: AlertDescription) -> String {
             "the sender does not accept `certificate` ({name}): its own log says why, often that the name it connects to \
              is not in the certificate"
         ),
-        // OpenSSL's alert when the program's own check of the name fails.
+        // OpenSSL sends this alert when the program's own check of the name fails.
         Alert::InternalError => format!(
             "the sender gave up ({name}): its own log says why; syslog-ng does so if the name it connects to is not in \
              `certificate`"
@@ -61,7 +62,7 @@ fn of_alert(alert: AlertDescription) -> String {
     }
 }
 
-/// What is wrong with the certificate that the sender showed.
+/// Describes what is wrong with the sender's certificate.
 fn of_certificate(error: &CertificateError) -> String {
     use CertificateError as E;
     let words = match error {

@@ -1,4 +1,4 @@
-//! Who a client certificate is for: its subject as text (RFC 4514), and whether that one may send.
+//! The subject of a client certificate: its text (RFC 4514), and the check whether it may send.
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme};
 use webpki::EndEntityCert;
 
-/// The attributes of a name that have a short one (RFC 4514, section 3, and those that are common beside it), by the
-/// bytes of their object identifiers.
+/// Attributes of a name that have a short name (RFC 4514, section 3, and other common ones), by the bytes of their
+/// object identifiers.
 const ATTRIBUTES: [(&[u8], &str); 10] = [
     (COMMON_NAME, "CN"),
     (&[0x55, 4, 5], "serialNumber"),
@@ -26,17 +26,16 @@ const ATTRIBUTES: [(&[u8], &str); 10] = [
 
 const COMMON_NAME: &[u8] = &[0x55, 4, 3];
 
-/// A name that may send: `mx1.example.com`, or `*.example.com`, whose star is one label. Compared without regard to
-/// case.
+/// A name that may send: `mx1.example.com`, or `*.example.com`, whose star is one label. The comparison ignores case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(String);
 
-/// The subject of a certificate as in RFC 4514: `CN=mx1.example.com,O=Example`; for one with an empty subject its first
-/// DNS name: `DNS:mx1.example.com`. `None` if it has neither.
+/// Returns the subject of a certificate as in RFC 4514: `CN=mx1.example.com,O=Example`. For an empty subject, returns
+/// the first DNS name: `DNS:mx1.example.com`. `None` if there is neither.
 pub fn subject(certificate: &CertificateDer<'_>) -> Option<String> {
     let certificate = EndEntityCert::try_from(certificate).ok()?;
     let mut text = String::new();
-    // The last stands first (RFC 4514, section 2.1).
+    // The last attribute comes first (RFC 4514, section 2.1).
     for (oid, value) in attributes(certificate.subject()).into_iter().rev() {
         if !text.is_empty() {
             text.push(',');
@@ -55,12 +54,12 @@ pub fn subject(certificate: &CertificateDer<'_>) -> Option<String> {
     Some(text)
 }
 
-/// Lets `verifier` pass only certificates for one of the names.
+/// Returns a verifier that accepts only certificates that `verifier` accepts and that are for one of the names.
 pub(super) fn only(verifier: Arc<dyn ClientCertVerifier>, allowed: Vec<Pattern>) -> Arc<dyn ClientCertVerifier> {
     Arc::new(Only { verifier, allowed })
 }
 
-/// The common names and the DNS names of a certificate.
+/// Returns the common names and the DNS names of a certificate.
 fn names(certificate: &EndEntityCert<'_>) -> Vec<String> {
     let common = attributes(certificate.subject()).into_iter().filter(|(oid, _)| *oid == COMMON_NAME);
     common.map(|(_, value)| value).chain(certificate.valid_dns_names().map(str::to_owned)).collect()
@@ -69,7 +68,7 @@ fn names(certificate: &EndEntityCert<'_>) -> Vec<String> {
 // === impl Pattern ===
 
 impl Pattern {
-    /// `None` if `text` has a star anywhere but in place of its first label, or is empty.
+    /// Parses a name; `None` if `text` is empty, or has a star anywhere but in place of its first label.
     pub fn parse(text: &str) -> Option<Self> {
         let rest = text.strip_prefix("*.").unwrap_or(text);
         (!rest.is_empty() && !rest.contains('*')).then(|| Self(text.to_owned()))
@@ -86,14 +85,14 @@ impl Pattern {
 
 // === the verifier ===
 
-/// Passes what another verifier passes, if the certificate is for one of the names.
+/// Verifier that accepts what another verifier accepts, if the certificate is for one of the names.
 #[derive(Debug)]
 struct Only {
     verifier: Arc<dyn ClientCertVerifier>,
     allowed: Vec<Pattern>,
 }
 
-/// A certificate of the right CA, for somebody else.
+/// Error for a certificate of the right CA whose name is not allowed.
 #[derive(Debug)]
 struct NotAllowed(String);
 
@@ -159,7 +158,7 @@ impl ClientCertVerifier for Only {
 
 // === the DER of a name (RFC 5280, section 4.1.2.4) ===
 
-/// The attributes of an `RDNSequence` in its order, up to the first that can't be read.
+/// Returns the attributes of an `RDNSequence` in its order, up to the first that cannot be read.
 fn attributes(mut sequence: &[u8]) -> Vec<(&[u8], String)> {
     let mut all = Vec::new();
     while let Some((_, mut set, rest)) = element(sequence) {
@@ -174,7 +173,7 @@ fn attributes(mut sequence: &[u8]) -> Vec<(&[u8], String)> {
     all
 }
 
-/// The tag and the contents of the first element, and what is behind it.
+/// Returns the tag and the contents of the first element, and the bytes after it.
 pub(super) fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (tag, der) = der.split_first()?;
     let (first, der) = der.split_first()?;
@@ -200,7 +199,7 @@ fn text(tag: u8, value: &[u8]) -> String {
     String::from_utf8_lossy(value).into_owned()
 }
 
-/// RFC 4514, section 2.4.
+/// Escapes a value (RFC 4514, section 2.4).
 fn escape(value: &str, text: &mut String) {
     let last = value.chars().count().saturating_sub(1);
     for (index, c) in value.chars().enumerate() {

@@ -1,4 +1,4 @@
-//! How long a certificate is valid (RFC 5280, section 4.1.2.5), and when its operator has to be told.
+//! Validity of a certificate (RFC 5280, section 4.1.2.5), and warnings about it.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use rustls::pki_types::CertificateDer;
 
 use super::subject::element;
 
-/// So long before the end of a certificate its renewal is asked for. Whoever renews by ACME does so earlier.
+/// Time before the end of a certificate from which its renewal is requested. Automatic renewal by ACME happens earlier.
 const RENEW_WITHIN: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 const SEQUENCE: u8 = 0x30;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
-/// The tag of the version, which stands before the serial number, unless it is 1.
+/// Tag of the version, which precedes the serial number unless the version is 1.
 const VERSION: u8 = 0xa0;
 
-/// What is wrong with the time for which `certificate` is valid, or will soon be; `None` if nothing is, or it can't be
-/// read.
+/// Returns a warning if `certificate` is not valid at `now`, or will soon expire; `None` if neither applies, or if the
+/// certificate cannot be read.
 pub(super) fn warning(certificate: &CertificateDer<'_>, now: Timestamp) -> Option<String> {
     let (not_before, not_after) = validity(certificate)?;
     if now < not_before {
@@ -34,7 +34,7 @@ pub(super) fn warning(certificate: &CertificateDer<'_>, now: Timestamp) -> Optio
     (left < RENEW_WITHIN).then(|| format!("ends {not_after}, in {} days: renew it", left.as_secs() / 86_400))
 }
 
-/// The first and the last moment.
+/// Returns the first and the last moment of validity.
 fn validity(certificate: &[u8]) -> Option<(Timestamp, Timestamp)> {
     let (_, certificate, _) = element(certificate)?;
     let (_, mut fields, _) = element(certificate)?;
@@ -51,7 +51,7 @@ fn validity(certificate: &[u8]) -> Option<(Timestamp, Timestamp)> {
     Some((moment(tag, not_before)?, moment(end_tag, not_after)?))
 }
 
-/// `260824120000Z`, whose years are 1950 to 2049, or `20260824120000Z`.
+/// Reads `260824120000Z`, whose years are 1950 to 2049, or `20260824120000Z`.
 fn moment(tag: u8, text: &[u8]) -> Option<Timestamp> {
     let text = str::from_utf8(text).ok()?;
     let text = match tag {

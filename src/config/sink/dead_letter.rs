@@ -1,4 +1,4 @@
-//! What the sinks have in common whose destination may refuse a record.
+//! Settings of the sinks whose destination may refuse a record.
 
 use std::path::PathBuf;
 
@@ -29,7 +29,7 @@ pub struct DeadLetterConfig {
     pub max_size: u64,
 }
 
-/// A replay is started in another directory than the daemon.
+/// Reads both keys. The path must be absolute, because a replay may start in another directory than the daemon.
 pub(super) fn read(table: &mut Reader<'_, '_>) -> Option<DeadLetterConfig> {
     let (path, max_size) = (table.path("dead_letter"), table.size("dead_letter_max_size"));
     if table.gives("dead_letter_max_size") && !table.gives("dead_letter") {

@@ -15,7 +15,7 @@ use crate::template::{Field, Route, Template};
 /// `[[sink.file]]`: JSON lines in files.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FileConfig {
-    /// The directory below which every file stays: the leading components of `path` without a placeholder.
+    /// Directory below which every file stays: the leading components of `path` without a placeholder.
     pub directory: PathBuf,
     /// The rest of the path, below `directory`.
     pub path: Template,
@@ -23,19 +23,19 @@ pub struct FileConfig {
     pub max_routes: usize,
     /// Permission bits of the files.
     pub mode: u32,
-    /// A file that has grown to so many bytes is rotated.
+    /// Size in bytes at which a file is rotated.
     pub rotate_size: Option<u64>,
-    /// A file that is so old is rotated.
+    /// Age at which a file is rotated.
     pub rotate_age: Option<Duration>,
-    /// How many rotated files are kept per path; `None` keeps all.
+    /// Maximum number of rotated files kept per path; `None` keeps all.
     pub rotate_keep: Option<usize>,
-    /// Whether rotated files are compressed with gzip.
+    /// True if rotated files are compressed with gzip.
     pub gzip: bool,
-    /// When data must be on disk.
+    /// Time at which data must be on the disk.
     pub fsync: Fsync,
-    /// Where what is refused for good is kept.
+    /// Dead-letter file for records that are permanently refused.
     pub dead_letter: Option<DeadLetterConfig>,
-    /// Whether this sink alone writes to its files, and locks them; false in a replay, which writes beside the daemon.
+    /// True if only this sink writes to its files, and locks them; false in a replay, which writes beside the daemon.
     pub owner: bool,
 }
 
@@ -46,7 +46,7 @@ pub enum Fsync {
     Never,
     /// Before a batch counts as delivered.
     Always,
-    /// At least once in this time while there is something new.
+    /// At least once in this interval while there is unsynced data.
     Every(Duration),
 }
 
@@ -117,8 +117,8 @@ pub(super) const KIND: Kind<SinkKind> = Kind {
 };
 
 impl FileConfig {
-    /// Maximum number of files that are open at a time. For the next one, a quarter of them are closed: those that were
-    /// used least recently.
+    /// Maximum number of files that are open at a time. To open another one, the sink closes a quarter of them: the
+    /// least recently used.
     pub const OPEN_FILES: usize = 128;
 }
 
@@ -155,14 +155,15 @@ impl SinkFacts for FileConfig {
         Some(Paths::of_sink(&self.directory, &self.path, rotates))
     }
 
-    /// It has its directory open, and for a moment those on the way to a file, and both files of a compression. With
-    /// few descriptors it closes files to open others.
+    /// Counts the directory, which stays open, and directories on the way to a file and both files of a compression,
+    /// which are open for a moment. With few descriptors, the sink closes files to open others.
     fn descriptors(&self) -> (usize, usize) {
         const DIRECTORIES: usize = 16;
         (DIRECTORIES, DIRECTORIES + Self::OPEN_FILES)
     }
 
-    /// It syncs what its receipts say, and leaves the rotation to the daemon, which may write to the same files.
+    /// Returns a sink that syncs everything that its receipts confirm. The sink leaves rotation to the daemon, which
+    /// may write to the same files.
     fn for_replay(&self, dead_letter: DeadLetterConfig) -> SinkKind {
         SinkKind::File(Self {
             dead_letter: self.dead_letter.clone().or(Some(dead_letter)),
@@ -170,7 +171,7 @@ impl SinkFacts for FileConfig {
             rotate_age: None,
             rotate_keep: None,
             gzip: false,
-            // The routes were admitted once, or the operator gives one.
+            // The routes were already admitted, or the operator names one.
             max_routes: usize::MAX,
             fsync: if self.fsync == Fsync::Never { Fsync::Always } else { self.fsync },
             owner: false,
@@ -191,7 +192,7 @@ impl SinkFacts for FileConfig {
     }
 }
 
-/// What concerns rotated files needs rotation.
+/// Reports keys about rotated files without rotation.
 fn check_rotation(table: &mut Reader<'_, '_>, gzip: bool) {
     if table.gives("rotate_size") || table.gives("rotate_age") {
         return;
@@ -204,7 +205,7 @@ fn check_rotation(table: &mut Reader<'_, '_>, gzip: bool) {
     }
 }
 
-/// A file that is reopened must be writable.
+/// Reports a mode without write permission: a file that is reopened must be writable.
 fn check_mode(table: &mut Reader<'_, '_>, mode: u32) {
     if mode & 0o200 == 0 {
         let error = Diagnostic::at(table.place("mode"), "the owner may not write");
@@ -212,7 +213,7 @@ fn check_mode(table: &mut Reader<'_, '_>, mode: u32) {
     }
 }
 
-/// The directory below which every file stays, and the rest.
+/// Returns the directory below which every file stays, and the rest of the path.
 fn split(table: &mut Reader<'_, '_>, path: Template) -> Option<(PathBuf, Template)> {
     let place = table.place("path");
     let error = if path.literals().any(|text| text.contains('\0')) {

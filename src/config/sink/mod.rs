@@ -1,5 +1,5 @@
-//! The sinks: what each kind has in the file, and what it answers to the program ([`SinkFacts`]). What several kinds
-//! share stands in `dead_letter.rs`, `select.rs` and `spool.rs`.
+//! The sinks: the keys of each kind in the file, and the facts about each kind that the program needs ([`SinkFacts`]).
+//! Parts that several kinds share are in `dead_letter.rs`, `select.rs` and `spool.rs`.
 
 mod dead_letter;
 mod file;
@@ -26,7 +26,7 @@ use crate::template::{Route, Template};
 /// Every kind of sink.
 pub(super) const SINKS: [Kind<SinkKind>; 3] = [stdout::KIND, file::KIND, kafka::KIND];
 
-/// What every sink has.
+/// Keys that every sink has.
 pub(super) const COMMON: [Key; 5] = [
     Key::optional("name", Type::Name, r#""archive""#, "Its name in logs; without it the kind, or kind-N."),
     Key::optional(
@@ -55,7 +55,7 @@ pub(super) const COMMON: [Key; 5] = [
     ),
 ];
 
-/// What the sinks have whose destinations a sender can name.
+/// Key of the sinks whose destinations a sender can influence.
 const MAX_ROUTES: Key = Key::default(
     "max_routes",
     Type::Count(1, 1_000_000),
@@ -66,15 +66,15 @@ const MAX_ROUTES: Key = Key::default(
 /// One `[[sink.KIND]]` table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SinkConfig {
-    /// Unique among the sinks; the kind, or kind-N, unless given.
+    /// Unique name among the sinks; the kind, or kind-N, unless given.
     pub name: String,
-    /// Which records it takes.
+    /// Records that the sink accepts.
     pub select: Select,
-    /// The most bytes that wait before the sink or inside it.
+    /// Maximum number of bytes that wait for the sink or are inside it.
     pub queue_size: usize,
-    /// `[sink.KIND.spool]`: where records wait on the disk.
+    /// `[sink.KIND.spool]`: the spool in which records wait on the disk.
     pub spool: Option<SpoolConfig>,
-    /// What is particular to the kind.
+    /// Configuration of the kind.
     pub kind: SinkKind,
 }
 
@@ -89,67 +89,69 @@ pub enum SinkKind {
     Kafka(KafkaConfig),
 }
 
-/// What the program has to know of a sink, whatever its kind: a new question is a method here, not a match elsewhere.
+/// Facts that the program needs about a sink of any kind. For a new question, add a method here instead of a match
+/// elsewhere.
 pub(crate) trait SinkFacts {
-    /// The word that stands for its kind in `[[sink.KIND]]`.
+    /// Returns the name of its kind in `[[sink.KIND]]`.
     fn name(&self) -> &'static str;
 
-    /// Where its records go, in words: what its spool says of them.
+    /// Returns a description of its destination, which is stored with its spool.
     fn destination(&self) -> String;
 
-    /// True if both write to the same place. Then one must have ended before the other begins: lines would be torn, or
-    /// overtake each other.
+    /// True if both sinks write to the same place. One of them must then have ended before the other begins: otherwise
+    /// lines would be torn, or overtake each other.
     fn shares_destination(&self, other: &SinkKind) -> bool;
 
-    /// Where in the destination a record goes.
+    /// Returns the template for a record's place in the destination.
     fn route(&self) -> Option<Route> {
         None
     }
 
-    /// What keeps records in order.
+    /// Returns the template of the key that keeps records in order.
     fn key(&self) -> Option<Template> {
         None
     }
 
-    /// What makes it count records as delivered that are on no disk yet.
+    /// Returns the setting that makes the sink count records as delivered before they are on any disk.
     fn not_durable(&self) -> Option<NotDurable> {
         None
     }
 
-    /// Where it keeps what its destination refuses for good.
+    /// Returns the dead-letter file for records that the destination permanently refuses.
     fn dead_letter(&self) -> Option<&DeadLetterConfig> {
         None
     }
 
-    /// The files that it writes its records to: all that its key `path` can name.
+    /// Returns the files to which the sink writes its records: all paths that its key `path` can name.
     fn files(&self) -> Option<Paths> {
         None
     }
 
-    /// Least and greatest number of file descriptors that it uses, without its dead-letter file and its spool.
+    /// Returns the minimum and maximum number of file descriptors that the sink uses, without its dead-letter file and
+    /// its spool.
     fn descriptors(&self) -> (usize, usize);
 
-    /// The same sink for a replay, which writes beside the daemon's: `dead_letter` is for what it refuses, if it has no
-    /// such file itself.
+    /// Returns the same sink for a replay, which writes beside the daemon's sink. It puts refused records into
+    /// `dead_letter` if it has no such file itself.
     fn for_replay(&self, dead_letter: DeadLetterConfig) -> SinkKind;
 
-    /// What is not wrong, but does less than it seems to.
+    /// Returns warnings about settings that are valid, but have less effect than it seems.
     fn warnings(&self) -> Vec<String> {
         Vec::new()
     }
 }
 
-/// A key that keeps records from the disk.
+/// A key whose value makes the sink less durable than the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotDurable {
     /// The key.
     pub(crate) key: &'static str,
-    /// What to write instead.
+    /// Hint: what to write instead.
     pub(crate) help: &'static str,
 }
 
 impl SinkKind {
-    /// What is known of it.
+    /// Returns the facts about the sink.
     pub(crate) fn facts(&self) -> &dyn SinkFacts {
         match self {
             Self::Stdout(stdout) => stdout,
@@ -160,19 +162,20 @@ impl SinkKind {
 }
 
 impl SinkConfig {
-    /// The part of `queue_size` that is before the spool, where there is one: the rest is behind it, before the sink.
+    /// Returns the part of `queue_size` in front of the spool, if there is one; the rest is between the spool and the
+    /// sink.
     pub const fn input_size(&self) -> usize {
         if self.spool.is_some() { self.queue_size / 4 } else { self.queue_size }
     }
 
-    /// True if both have the same spool.
+    /// True if both sinks have the same spool.
     pub(crate) fn shares_spool(&self, other: &Self) -> bool {
         let directory = |sink: &Self| sink.spool.as_ref().map(|spool| resolved(&spool.directory));
         directory(self).is_some_and(|one| directory(other) == Some(one))
     }
 }
 
-/// Reads the keys of every sink and then those of its kind.
+/// Reads the keys that every sink has, and then those of its kind.
 pub(super) fn read(kind: &Kind<SinkKind>, derived_name: String, table: &mut Reader<'_, '_>) -> Option<SinkConfig> {
     let name = table.name("name").unwrap_or(derived_name);
     let select = select::read(table);

@@ -1,4 +1,4 @@
-//! Which records a sink takes: `events`, and `[sink.KIND.filter]`.
+//! Records that a sink accepts: `events`, and `[sink.KIND.filter]`.
 
 use crate::config::diagnostic::Diagnostic;
 use crate::config::key::{Key, Type};

@@ -53,35 +53,35 @@ pub(super) const KEYS: [Key; 6] = [
 /// `[sink.KIND.spool]`: records of one sink on the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpoolConfig {
-    /// Its directory, of this sink alone.
+    /// Directory, which no other sink may use.
     pub directory: PathBuf,
-    /// Which records go to the disk.
+    /// Records that go to the disk.
     pub mode: SpoolMode,
-    /// The most bytes of records on the disk; then the sink's queue fills.
+    /// Maximum number of bytes of records on the disk; at the limit, the sink's queue fills.
     pub max_size: u64,
-    /// The size of one file.
+    /// Size of one file.
     pub segment_size: u64,
-    /// The space that it leaves free on the file system.
+    /// Space that the spool leaves free on the file system.
     pub min_free: u64,
-    /// What becomes of records when it is full.
+    /// Behaviour when the spool is full.
     pub when_full: WhenFull,
 }
 
-/// Which records a spool writes to the disk.
+/// Records that a spool writes to the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpoolMode {
-    /// Those that the sink does not take at once.
+    /// Records that the sink does not accept at once.
     Overflow,
-    /// All, before the sink has them.
+    /// All records, before the sink gets them.
     Always,
 }
 
-/// What a full spool does.
+/// Behaviour of a full spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenFull {
-    /// It takes nothing: the sink's queue fills, and holds up those who can wait.
+    /// The spool accepts nothing: the sink's queue fills, which delays all sources that can wait.
     Block,
-    /// It gives up its oldest records, a file at a time.
+    /// The spool drops its oldest records, one file at a time.
     DropOldest,
 }
 

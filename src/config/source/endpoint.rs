@@ -1,45 +1,45 @@
-//! What a source reads from, and what that of one means for that of another.
+//! Endpoints of sources, and how the endpoint of one source affects another.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-/// What a source reads from.
+/// Endpoint from which a source reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint<'c> {
-    /// Sockets of UDP.
+    /// UDP sockets.
     Udp(SocketAddr),
-    /// A listener on TCP, whatever is spoken there.
+    /// A TCP listener, for any protocol.
     Tcp(SocketAddr),
     /// A unix domain socket.
     Unix {
-        /// Where it is made.
+        /// Path at which it is created.
         path: &'c Path,
-        /// True if it has connections.
+        /// True if the socket has connections.
         is_stream: bool,
     },
-    /// Files, and the directory of the cursor that says how far they are delivered.
+    /// Files; the path is the directory of the cursor, which records how far they have been delivered.
     Cursor(&'c Path),
     /// The standard input.
     Stdin,
 }
 
 impl Endpoint<'_> {
-    /// True if a source here goes on with what one at `old` has open.
+    /// True if a source at this endpoint takes over what a source at `old` has open.
     pub(super) fn succeeds(self, old: Self, has_same_name: bool) -> bool {
         let is_certain = match self {
-            // Port 0 is another port each time, so there the name tells.
+            // Port 0 is a different port each time, so the name decides.
             Self::Udp(address) | Self::Tcp(address) => address.port() != 0 || has_same_name,
             Self::Unix { .. } => true,
-            // The name is that of the cursor's file.
+            // The cursor's file has the name of the source.
             Self::Cursor(_) => has_same_name,
             Self::Stdin => false,
         };
         self == old && is_certain
     }
 
-    /// True if a source here may have what one at `new` cannot bind: the same port at an address that overlaps, or the
-    /// path.
+    /// True if a source at this endpoint may occupy what one at `new` needs to bind: the same port at an address that
+    /// overlaps, or the path.
     pub(super) fn obstructs(self, new: Self) -> bool {
         match (self, new) {
             (Self::Udp(one), Self::Udp(other)) | (Self::Tcp(one), Self::Tcp(other)) => {
@@ -50,7 +50,7 @@ impl Endpoint<'_> {
         }
     }
 
-    /// The key that gives it, and the error, where one configuration cannot have this one and `later`.
+    /// Returns the key of the endpoint and the error, if one configuration cannot have both this endpoint and `later`.
     pub(in crate::config) fn conflict(self, later: Self) -> Option<(&'static str, String)> {
         match (self, later) {
             (Self::Udp(one), Self::Udp(other)) => Some(("listen", bound_twice("UDP", one, other)?)),
@@ -62,7 +62,7 @@ impl Endpoint<'_> {
         }
     }
 
-    /// What to do when it cannot be used, behind the error; empty where nothing is known.
+    /// Returns a hint to be appended to the error if the endpoint is unusable; empty if there is none.
     pub(crate) const fn help(self, error: io::ErrorKind) -> &'static str {
         use io::ErrorKind::*;
         match (self, error) {
@@ -82,7 +82,7 @@ impl Endpoint<'_> {
     }
 }
 
-/// The error, if the kernel would refuse the second address beside the first.
+/// Returns the error if the kernel would refuse the second address next to the first.
 fn bound_twice(protocol: &str, one: SocketAddr, other: SocketAddr) -> Option<String> {
     if !overlap(one, other) {
         return None;
@@ -94,8 +94,8 @@ fn bound_twice(protocol: &str, one: SocketAddr, other: SocketAddr) -> Option<Str
     })
 }
 
-/// True if the kernel would refuse the second address: the unspecified one takes all of its family, and `[::]` takes
-/// IPv4 too. Port 0 is another port each time.
+/// True if the kernel would refuse the second address: the unspecified address covers its whole family, and `[::]` also
+/// covers IPv4. Port 0 is a different port each time.
 fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
     let covers = |a: IpAddr, b: IpAddr| match a {
         IpAddr::V4(ip) => ip.is_unspecified() && b.is_ipv4(),

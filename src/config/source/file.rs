@@ -13,20 +13,20 @@ use crate::record::Transport;
 pub struct FollowConfig {
     /// Absolute paths, with globs.
     pub paths: Vec<PathBuf>,
-    /// The directory of the cursor.
+    /// Directory of the cursor.
     pub state: PathBuf,
-    /// Where files are begun that are there when no cursor is: at their beginning, or else at their end.
+    /// Start position of files that exist when there is no cursor: true for their beginning, false for their end.
     pub from_beginning: bool,
-    /// How often files are looked for and read.
+    /// Interval at which files are looked for and read.
     pub poll_interval: Duration,
-    /// Which links are followed.
+    /// Symbolic links that are followed.
     pub links: Links,
 }
 
 /// Which symbolic links on the way to a file are followed, and whether a file may have several names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Links {
-    /// Those in directories that root or the user of this process has, and nobody else may write to.
+    /// Links in directories that belong to root or the user of this process, and to which nobody else may write.
     Trusted,
     /// All.
     All,
@@ -34,7 +34,7 @@ pub enum Links {
     None,
 }
 
-/// True for the beginning.
+/// True for a start at the beginning.
 static START: Choice<bool, 2> = Choice::new([("beginning", true), ("end", false)]);
 
 pub(super) const KIND: Kind<SourceKind> = Kind {
@@ -87,8 +87,8 @@ pub(super) const KIND: Kind<SourceKind> = Kind {
 };
 
 impl FollowConfig {
-    /// Maximum number of open files of a source, if it may have so many descriptors; for another one, that is closed
-    /// which was silent for the longest time.
+    /// Maximum number of open files of a source, if it may have that many descriptors. To open another file, the source
+    /// closes the one that was silent for the longest time.
     pub const OPEN_FILES: usize = 1000;
 }
 
@@ -109,7 +109,7 @@ impl SourceFacts for FollowConfig {
         format!("cannot keep a cursor in {}", self.state.display())
     }
 
-    /// Its cursor is the acknowledgement.
+    /// The cursor is the acknowledgement.
     fn acknowledges_by(&self) -> Option<&'static str> {
         Some("state")
     }
@@ -122,7 +122,7 @@ impl SourceFacts for FollowConfig {
         Self::OPEN_FILES
     }
 
-    /// The lock of the cursor, and what is looked at before it is followed.
+    /// Counts the lock of the cursor, and files that are examined before they are followed.
     fn descriptors(&self) -> usize {
         8
     }

@@ -1,4 +1,4 @@
-//! What the sources that listen on a network have in common: the address, and who may send.
+//! Settings that the sources that listen on a network share: the address, and the peers that may send.
 
 use std::net::SocketAddr;
 
@@ -49,26 +49,26 @@ pub(super) const PROXY_PROTOCOL: Key = Key::optional(
      names; from elsewhere none is looked for.",
 );
 
-/// What the sources that listen on TCP have in common.
+/// Settings that the sources that listen on TCP share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListenerConfig {
-    /// The address; `[::]` takes IPv4 too.
+    /// Address; `[::]` accepts IPv4 too.
     pub listen: SocketAddr,
-    /// Who may send.
+    /// Peers that may send.
     pub access: Access,
-    /// From these a connection begins with a header of the PROXY protocol, and its peer is the one that the header
-    /// names.
+    /// Networks whose connections begin with a header of the PROXY protocol; the peer is the one that the header names.
     pub proxy_protocol: Vec<Network>,
-    /// Maximum number of connections of one peer at a time; more are closed at once and counted. `None` is no limit.
+    /// Maximum number of connections of one peer at a time; further ones are closed at once and counted. `None` means
+    /// no limit.
     pub max_connections_per_peer: Option<usize>,
-    /// The most messages per second that one peer may send; then its connections are not read for a while.
+    /// Maximum number of messages per second from one peer; above it, its connections are not read for a while.
     pub max_rate_per_peer: Option<u32>,
-    /// `[source.KIND.tls]`: `None` is plain TCP.
+    /// `[source.KIND.tls]`; `None` for plain TCP.
     pub tls: Option<TlsConfig>,
 }
 
 impl ListenerConfig {
-    /// Which of its certificates are not valid, or will not be for long.
+    /// Returns warnings about certificates that are not valid, or will not be valid for long.
     pub(super) fn warnings(&self, now: jiff::Timestamp) -> Vec<String> {
         self.tls.iter().flat_map(|tls| tls.warnings(now)).collect()
     }
@@ -80,7 +80,7 @@ pub(super) fn read(table: &mut Reader<'_, '_>) -> Option<ListenerConfig> {
     let max_connections_per_peer = table.count_or_word("max_connections_per_peer");
     let max_connections_per_peer = max_connections_per_peer.and_then(|count| usize::try_from(count).ok());
     let proxy_protocol = table.networks("proxy_protocol");
-    // After an error in it there is no configuration at all.
+    // After an error in this table, no configuration results at all.
     let tls = table.inner(tls::TLS.name, tls::read).flatten();
     Some(ListenerConfig { listen: listen?, access, proxy_protocol, max_connections_per_peer, max_rate_per_peer, tls })
 }
@@ -89,7 +89,7 @@ pub(super) fn access(table: &mut Reader<'_, '_>) -> Access {
     Access { allow: table.networks("allow"), deny: table.networks("deny") }
 }
 
-/// `None` is no limit.
+/// Reads `max_rate_per_peer`; `None` means no limit.
 pub(super) fn max_rate(table: &mut Reader<'_, '_>) -> Option<u32> {
     table.count_or_word("max_rate_per_peer").and_then(|rate| u32::try_from(rate).ok())
 }

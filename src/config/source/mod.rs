@@ -1,5 +1,5 @@
-//! The sources: what each kind has in the file, and what it answers to the program ([`SourceFacts`]). What several
-//! kinds share stands in `listener.rs` and `stream.rs`.
+//! The sources: the keys of each kind in the file, and the facts about each kind that the program needs
+//! ([`SourceFacts`]). Parts that several kinds share are in `listener.rs` and `stream.rs`.
 
 mod endpoint;
 mod file;
@@ -34,13 +34,13 @@ use crate::syslog::Format;
 pub(super) const SOURCES: [Kind<SourceKind>; 6] =
     [udp::KIND, tcp::KIND, relp::KIND, unix::KIND, file::KIND, stdin::KIND];
 
-/// The least that a receiver must take (RFC 5424, section 6.1).
+/// Minimum size of a message that a receiver must accept (RFC 5424, section 6.1).
 const LEAST_FRAME: u64 = 480;
 const MIB: u64 = 1 << 20;
-/// More would not fit into the counters of the room in flight.
+/// Maximum of `max_bytes_in_flight`: more would not fit into the counters of the bytes in flight.
 pub(super) const MOST_MEMORY: u64 = 2 << 30;
 
-/// What every source has.
+/// Keys that every source has.
 pub(super) const COMMON: [Key; 5] = [
     Key::optional("name", Type::Name, r#""mail""#, "Its name in records and logs; without it the kind, or kind-N."),
     Key::optional(
@@ -73,17 +73,17 @@ pub(super) const COMMON: [Key; 5] = [
 /// One `[[source.KIND]]` table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SourceConfig {
-    /// Unique among the sources; the kind, or kind-N, unless given.
+    /// Unique name among the sources; the kind, or kind-N, unless given.
     pub name: String,
     /// The zone of RFC 3164 times.
     pub zone: jiff::tz::TimeZone,
-    /// What its messages look like.
+    /// Format of its messages.
     pub format: Format,
-    /// The largest frame in bytes; what is over it is cut off, flagged and counted.
+    /// Maximum size of a frame in bytes; a longer one is cut, flagged and counted.
     pub max_frame_size: usize,
-    /// The most bytes that were read from this source and are not yet delivered by every sink.
+    /// Maximum number of bytes read from this source but not yet delivered by every sink.
     pub max_bytes_in_flight: usize,
-    /// What is particular to the kind.
+    /// Configuration of the kind.
     pub kind: SourceKind,
 }
 
@@ -104,51 +104,53 @@ pub enum SourceKind {
     Stdin(StdinConfig),
 }
 
-/// What the program has to know of a source, whatever its kind: a new question is a method here, not a match elsewhere.
+/// Facts that the program needs about a source of any kind. For a new question, add a method here instead of a match
+/// elsewhere.
 pub(crate) trait SourceFacts {
-    /// The word that stands for its kind in `[[source.KIND]]`.
+    /// Returns the name of its kind in `[[source.KIND]]`.
     fn name(&self) -> &'static str;
 
-    /// What it reads from.
+    /// Returns what the source reads from.
     fn endpoint(&self) -> Endpoint<'_>;
 
-    /// How its messages arrive, as their records show it.
+    /// Returns the transport of its messages, as their records show it.
     fn transport(&self) -> Transport;
 
-    /// What a start cannot do when the endpoint cannot be used, for the error.
+    /// Returns the operation that fails at startup if the endpoint is unusable, for the error message.
     fn failure(&self) -> String;
 
-    /// The key that says most of a source that acknowledges; `None` for one that does not.
+    /// Returns the key to which errors about acknowledgement point; `None` for a source that does not acknowledge.
     fn acknowledges_by(&self) -> Option<&'static str> {
         None
     }
 
-    /// Maximum number of connections; 0 for a source that has none.
+    /// Returns the maximum number of connections; 0 for a source that has none.
     fn max_connections(&self) -> usize {
         0
     }
 
-    /// The files that it follows, as patterns: its key `paths`.
+    /// Returns the patterns of the files that the source follows: its key `paths`.
     fn followed(&self) -> &[PathBuf] {
         &[]
     }
 
-    /// Maximum number of followed files that are open at a time; 0 for a source that follows none.
+    /// Returns the maximum number of followed files that are open at a time; 0 for a source that follows none.
     fn max_open_files(&self) -> usize {
         0
     }
 
-    /// Number of file descriptors that it needs, without its connections and its followed files.
+    /// Returns the number of file descriptors that the source needs, without its connections and its followed files.
     fn descriptors(&self) -> usize;
 
-    /// What is not wrong, but does less than it seems to, or will not do for long after `now`.
+    /// Returns warnings about settings that are valid, but have less effect than it seems or will stop working soon
+    /// after `now`.
     fn warnings(&self, _now: jiff::Timestamp) -> Vec<String> {
         Vec::new()
     }
 }
 
 impl SourceKind {
-    /// What is known of it.
+    /// Returns the facts about the source.
     pub(crate) fn facts(&self) -> &dyn SourceFacts {
         match self {
             Self::Udp(udp) => udp,
@@ -167,13 +169,13 @@ impl SourceConfig {
         self.kind.facts().endpoint().succeeds(old.kind.facts().endpoint(), self.name == old.name)
     }
 
-    /// True if this source may have what `new` cannot bind.
+    /// True if this source may occupy what `new` needs to bind.
     pub(crate) fn obstructs(&self, new: &Self) -> bool {
         self.kind.facts().endpoint().obstructs(new.kind.facts().endpoint())
     }
 }
 
-/// Reads the keys of every source and then those of its kind.
+/// Reads the keys that every source has, and then those of its kind.
 pub(super) fn read(kind: &Kind<SourceKind>, derived_name: String, table: &mut Reader<'_, '_>) -> Option<SourceConfig> {
     let name = table.name("name").unwrap_or(derived_name);
     let zone = table.zone("timezone").unwrap_or_else(system_zone);
@@ -196,7 +198,7 @@ pub(super) fn read(kind: &Kind<SourceKind>, derived_name: String, table: &mut Re
     })
 }
 
-/// The machine's zone; UTC where it has none, as in a container without /etc/localtime.
+/// Returns the machine's zone; UTC if it has none, as in a container without /etc/localtime.
 fn system_zone() -> jiff::tz::TimeZone {
     jiff::tz::TimeZone::try_system().unwrap_or(jiff::tz::TimeZone::UTC)
 }

@@ -14,25 +14,25 @@ use crate::record::Transport;
 /// `[[source.relp]]`: syslog over RELP, which acknowledges each message, plain or over TLS.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RelpConfig {
-    /// Where it listens, and to whom.
+    /// Address to listen on, and peers that may send.
     pub listener: ListenerConfig,
-    /// What sessions may do.
+    /// Limits and options of its sessions.
     pub session: SessionConfig,
 }
 
-/// What the sessions of a RELP source have in common.
+/// Settings that the sessions of a RELP source share.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SessionConfig {
-    /// The most connections at a time; more are closed at once and counted.
+    /// Maximum number of connections at a time; further ones are closed at once and counted.
     pub max_connections: usize,
-    /// A connection that is silent for so long is closed; `None` keeps it for ever.
+    /// Time of silence after which a connection is closed; `None` keeps it open for ever.
     pub idle_timeout: Option<Duration>,
-    /// The most messages of one connection that wait for their acknowledgement; then it is not read.
+    /// Maximum number of unacknowledged messages of one connection; at the limit, the connection is not read.
     pub window: usize,
-    /// So long after it was read a message may wait for its delivery, and then an answer for its sender to take it;
-    /// after that the session ends. Less than what the sender waits.
+    /// Maximum time that a message may wait for its delivery after it was read, and then that an answer may wait to be
+    /// read by the sender. After that, the session ends. It should be less than the sender's own timeout.
     pub acknowledge_timeout: Duration,
-    /// What becomes of a message over `max_frame_size`.
+    /// Treatment of a message over `max_frame_size`.
     pub oversize: Oversize,
 }
 

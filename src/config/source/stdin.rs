@@ -6,10 +6,10 @@ use crate::config::kind::Kind;
 use crate::frame::Framing;
 use crate::record::Transport;
 
-/// `[[source.stdin]]`: the standard input; when it ends and no other source is left, Postrider drains and leaves.
+/// `[[source.stdin]]`: the standard input. When it ends and no other source is left, Postrider drains and exits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StdinConfig {
-    /// How messages are told apart.
+    /// Framing of the messages.
     pub framing: Framing,
 }
 

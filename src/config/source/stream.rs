@@ -1,4 +1,4 @@
-//! What the sources whose connections are streams have in common.
+//! Settings of the sources whose connections are streams.
 
 use std::time::Duration;
 
@@ -34,18 +34,18 @@ pub(super) const IDLE_TIMEOUT: Key = Key::default(
     "A connection that is silent for so long is closed. A sender notices only when its next message is lost.",
 );
 
-/// Number of file descriptors of a listener: its socket, and the connection that is accepted, and closed at once if
+/// Number of file descriptors of a listener: its socket, and one connection that is accepted, and closed at once if
 /// there are too many.
 pub(super) const DESCRIPTORS: usize = 2;
 
-/// What the connections of a stream source have in common.
+/// Settings that the connections of a stream source share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamConfig {
-    /// How messages are told apart.
+    /// Framing of the messages.
     pub framing: Framing,
-    /// The most connections at a time; more are closed at once and counted.
+    /// Maximum number of connections at a time; further ones are closed at once and counted.
     pub max_connections: usize,
-    /// A connection that is silent for so long is closed; `None` keeps it for ever.
+    /// Time of silence after which a connection is closed; `None` keeps it open for ever.
     pub idle_timeout: Option<Duration>,
 }
 
@@ -55,7 +55,7 @@ pub(super) fn read(table: &mut Reader<'_, '_>) -> Option<StreamConfig> {
     Some(StreamConfig { framing: framing?, max_connections: max_connections?, idle_timeout: idle_timeout? })
 }
 
-/// `Some(None)` for a connection that may be silent for ever.
+/// Reads `idle_timeout`; `Some(None)` for a connection that may be silent for ever.
 #[allow(clippy::option_option)]
 pub(super) fn idle_timeout(table: &mut Reader<'_, '_>) -> Option<Option<Duration>> {
     Some(match table.time("idle_timeout")? {

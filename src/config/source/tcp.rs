@@ -12,9 +12,9 @@ use crate::record::Transport;
 /// `[[source.tcp]]`: syslog over TCP (RFC 6587), or over TLS (RFC 5425).
 #[derive(Clone, Debug, PartialEq)]
 pub struct TcpConfig {
-    /// Where it listens, and to whom.
+    /// Address to listen on, and peers that may send.
     pub listener: ListenerConfig,
-    /// What connections may do.
+    /// Framing and limits of its connections.
     pub stream: StreamConfig,
 }
 

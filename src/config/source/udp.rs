@@ -12,15 +12,15 @@ use crate::record::Transport;
 /// `[[source.udp]]`: syslog over UDP (RFC 5426).
 #[derive(Clone, Debug, PartialEq)]
 pub struct UdpConfig {
-    /// The address; `[::]` takes IPv4 too.
+    /// Address; `[::]` accepts IPv4 too.
     pub listen: SocketAddr,
-    /// Bytes asked of the kernel for the receive buffer of each socket.
+    /// Size in bytes requested from the kernel for the receive buffer of each socket.
     pub receive_buffer: usize,
-    /// The sockets at the address, each read by its own task; at least one.
+    /// Number of sockets at the address, each read by its own task; at least one.
     pub workers: usize,
-    /// Who may send.
+    /// Peers that may send.
     pub access: Access,
-    /// The most messages per second that one peer may send; more are dropped and counted.
+    /// Maximum number of messages per second from one peer; further ones are dropped and counted.
     pub max_rate_per_peer: Option<u32>,
 }
 

@@ -13,7 +13,7 @@ use crate::record::Transport;
 /// `[[source.unix]]`: a unix domain socket.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UnixConfig {
-    /// Where the socket is made.
+    /// Path at which the socket is created.
     pub path: PathBuf,
     /// Permission bits of the socket.
     pub mode: u32,
@@ -80,7 +80,7 @@ impl SourceFacts for UnixConfig {
     }
 }
 
-/// The kernel takes no more (unix(7), `sun_path`).
+/// Maximum length of a socket's path, which is that of the kernel (unix(7), `sun_path`).
 const LONGEST_SOCKET_PATH: usize = 107;
 
 fn check_length(table: &mut Reader<'_, '_>, path: &Path) -> bool {
@@ -92,7 +92,7 @@ fn check_length(table: &mut Reader<'_, '_>, path: &Path) -> bool {
     !long
 }
 
-/// One datagram is one message, and has no connection.
+/// Reports keys of streams for a datagram socket: one datagram is one message, and has no connection.
 fn refuse_stream_keys(table: &mut Reader<'_, '_>) {
     for key in [FRAMING, MAX_CONNECTIONS, IDLE_TIMEOUT] {
         if table.gives(key.name) {

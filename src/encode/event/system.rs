@@ -67,7 +67,7 @@ fn text_unless_empty(object: &mut Object<'_>, text: &str) {
     object.text_if(key!("text"), Some(text).filter(|text| !text.is_empty()));
 }
 
-/// A time that names its moment neither by a year nor by a zone.
+/// Writes a time that was logged without year and zone.
 fn moment_if(object: &mut Object<'_>, record: &Record<'_>, at: Option<&str>) {
     if let Some(moment) = at.and_then(|at| record.moment(at)) {
         object.time(key!("at"), moment);

@@ -1,14 +1,14 @@
-//! Events of a client: its connection, what it did, and how it was judged.
+//! Events of a client: its connection, its commands, and decisions about it.
 
 use crate::record::cause::Cause;
 use crate::record::shape::{Commands, Decimal, Endpoint, Reply, Sasl};
 
-/// Who submits a message.
+/// The client that submits a message.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Client<'a> {
     /// The client.
     pub client: Option<Endpoint<'a>>,
-    /// How it authenticated.
+    /// SASL authentication of the client.
     pub sasl: Sasl<'a>,
     /// The queue id before a content filter (XFORWARD).
     pub orig_queue_id: Option<&'a str>,
@@ -21,7 +21,7 @@ pub struct Client<'a> {
 pub struct Connect<'a> {
     /// The client.
     pub client: Option<Endpoint<'a>>,
-    /// The address that it connected to, which postscreen logs.
+    /// Local address that the client connected to; postscreen logs it.
     pub local: Option<Endpoint<'a>>,
     /// The server, where tlsproxy is the client.
     pub server: Option<Endpoint<'a>>,
@@ -32,22 +32,22 @@ pub struct Connect<'a> {
 pub struct Disconnect<'a> {
     /// The client.
     pub client: Option<Endpoint<'a>>,
-    /// How often it used each command.
+    /// Number of uses of each command.
     pub commands: Option<Commands<'a>>,
-    /// What was odd about the session: `bare_lf`.
+    /// Anything unusual about the session: `bare_lf`.
     pub notes: Option<&'a str>,
 }
 
-/// A session ended before its time.
+/// A session ended prematurely.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConnectionLost<'a> {
     /// The client.
     pub client: Option<Endpoint<'a>>,
-    /// How it ended.
+    /// Cause of the end.
     pub cause: Cause,
-    /// The command after which it ended.
+    /// Command after which the session ended.
     pub stage: Option<&'a str>,
-    /// The bytes of the message that had come by then.
+    /// Number of bytes of the message received by then.
     pub bytes: Option<u64>,
 }
 
@@ -73,13 +73,13 @@ pub struct Verdict<'a> {
     pub to: Option<&'a str>,
     /// `SMTP` or `ESMTP`.
     pub proto: Option<&'a str>,
-    /// What the client calls itself.
+    /// Name that the client gives itself.
     pub helo: Option<&'a str>,
-    /// How it authenticated.
+    /// SASL authentication of the client.
     pub sasl: Sasl<'a>,
-    /// Why it refuses, as one word.
+    /// Reason for the refusal, as one word.
     pub cause: Option<Cause>,
-    /// The domain of the block list that is why.
+    /// Domain of the block list that caused the refusal.
     pub blocklist: Option<&'a str>,
 }
 
@@ -90,7 +90,7 @@ pub struct SaslFailure<'a> {
     pub client: Option<Endpoint<'a>>,
     /// The mechanism and the user.
     pub sasl: Sasl<'a>,
-    /// Why.
+    /// Reason of the failure.
     pub reason: Option<&'a str>,
 }
 
@@ -99,19 +99,19 @@ pub struct SaslFailure<'a> {
 pub struct HostnameMismatch<'a> {
     /// The client.
     pub client: Option<Endpoint<'a>>,
-    /// Why the look-up failed.
+    /// Reason why the look-up failed.
     pub reason: Option<&'a str>,
 }
 
-/// A client did something too often (`src/smtpd/smtpd.c`).
+/// A client exceeded a rate or concurrency limit (`src/smtpd/smtpd.c`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct RateLimit<'a> {
     /// The client.
     pub client: Option<Endpoint<'a>>,
-    /// Which limit: `connection_concurrency`, `connection_rate`, `message_rate`, `recipient_rate`,
+    /// Limit that was exceeded: `connection_concurrency`, `connection_rate`, `message_rate`, `recipient_rate`,
     /// `new_tls_session_rate`, `auth_rate`.
     pub limit: &'static str,
-    /// How often.
+    /// Rate or count that the client reached.
     pub value: Option<u64>,
     /// The service of master.cf.
     pub limited_service: Option<&'a str>,
@@ -122,11 +122,12 @@ pub struct RateLimit<'a> {
 pub struct ProtocolError<'a> {
     /// The client.
     pub client: Option<Endpoint<'a>>,
-    /// How, in one word: `command_pipelining`, `non_smtp_command`, `illegal_address_syntax`, `bare_newline`, ….
+    /// Kind of violation, in one word: `command_pipelining`, `non_smtp_command`, `illegal_address_syntax`,
+    /// `bare_newline`, ….
     pub kind: &'static str,
     /// The command.
     pub stage: Option<&'a str>,
-    /// What it sent.
+    /// Text that the client sent.
     pub text: Option<&'a str>,
 }
 
@@ -138,15 +139,15 @@ pub struct Postscreen<'a> {
     /// `pass_new`, `pass_old`, `allowlisted`, `denylisted`, `allowlist_veto`, `dnsbl`, `pregreet`, `hangup`,
     /// `bare_newline`, `command_time_limit`, ….
     pub test: &'static str,
-    /// The score of the DNS lists; [`i64::MIN`] for one that no record can show.
+    /// Score of the DNS lists; [`i64::MIN`] for a score that no record can show.
     pub rank: Option<i64>,
     /// Seconds since the connection.
     pub after: Option<Decimal<'a>>,
-    /// The command, or where in the tests it was.
+    /// The command, or the point reached in the tests.
     pub stage: Option<&'a str>,
-    /// What the client sent.
+    /// Text that the client sent.
     pub text: Option<&'a str>,
-    /// How many bytes it sent.
+    /// Number of bytes that the client sent.
     pub bytes: Option<u64>,
 }
 
@@ -157,6 +158,6 @@ pub struct Dnsbl<'a> {
     pub ip: Option<&'a str>,
     /// The list.
     pub domain: &'a str,
-    /// What the list answered.
+    /// Answer of the list.
     pub result: &'a str,
 }

@@ -1,4 +1,4 @@
-//! Events of a message in the queue: how it came in, its deliveries, its end, and what an administrator did.
+//! Events of a message in the queue: its arrival, its deliveries, its end, and actions of an administrator.
 
 use crate::dsn::Dsn;
 use crate::record::cause::Cause;
@@ -11,9 +11,9 @@ pub struct Delivery<'a> {
     pub to: &'a str,
     /// The recipient before aliasing, where it differs.
     pub orig_to: Option<&'a str>,
-    /// Where it went; `None` for `relay=none`.
+    /// Destination of the delivery; `None` for `relay=none`.
     pub relay: Option<Endpoint<'a>>,
-    /// How often the connection has been used, from 2; `None` for a fresh one.
+    /// Number of uses of the connection, from 2; `None` for a fresh one.
     pub conn_use: Option<u64>,
     /// Seconds since the message arrived.
     pub delay: Option<Decimal<'a>>,
@@ -25,17 +25,17 @@ pub struct Delivery<'a> {
     pub dsn: Option<Dsn<'a>>,
     /// The status word, one of [`Event::STATUS_WORDS`](super::Event::STATUS_WORDS); any other as logged.
     pub status: &'a str,
-    /// The text in the last parentheses, whole.
+    /// The complete text in the last parentheses.
     pub reason: Option<&'a str>,
-    /// What a server said.
+    /// Reply of a server.
     pub reply: Option<Reply<'a>>,
-    /// The queue id that the next server gave.
+    /// Queue id that the next server assigned.
     pub remote_queue_id: Option<&'a str>,
     /// The queue id of the new message that a forward made.
     pub forwarded_as: Option<&'a str>,
-    /// Why it was not delivered, as one word.
+    /// Reason why the message was not delivered, as one word.
     pub cause: Option<Cause>,
-    /// The cause beneath that one: why Postfix suspended delivery.
+    /// Underlying cause of `cause`: the reason why Postfix suspended delivery.
     pub cause_detail: Option<Cause>,
 }
 
@@ -44,11 +44,11 @@ pub struct Delivery<'a> {
 pub struct AttemptFailed<'a> {
     /// The server.
     pub server: Option<Endpoint<'a>>,
-    /// What it said.
+    /// Reply of the server.
     pub reply: Option<Reply<'a>>,
-    /// Why it failed.
+    /// Reason of the failure.
     pub cause: Cause,
-    /// The text, whole.
+    /// The complete text.
     pub reason: &'a str,
 }
 
@@ -63,21 +63,21 @@ pub struct QueueActive<'a> {
     pub nrcpt: Option<u64>,
 }
 
-/// A message was too long in the queue, or was made to expire (`src/qmgr/qmgr_active.c`).
+/// A message stayed in the queue for too long, or was made to expire (`src/qmgr/qmgr_active.c`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expired<'a> {
     /// The envelope sender.
     pub from: &'a str,
     /// `expired` or `force_expired`.
     pub status: &'a str,
-    /// What followed: `returned to sender`.
+    /// Consequence: `returned to sender`.
     pub reason: Option<&'a str>,
 }
 
 /// A message left the queue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Removed<'a> {
-    /// `canceled` or `discarded`, where it was not delivered (Postfix 3.10).
+    /// `canceled` or `discarded`, if the message was not delivered (Postfix 3.10).
     pub reason: Option<&'a str>,
 }
 
@@ -104,9 +104,9 @@ pub struct Pickup<'a> {
 /// cleanup read a message id (`src/cleanup/cleanup_message.c`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct MessageId<'a> {
-    /// The id without its brackets; whatever else the header held where it was none.
+    /// The id without its brackets. If the header held no id, the text that it held instead.
     pub message_id: &'a str,
-    /// Whether it is that of a Resent-Message-ID header.
+    /// True if the id is from a Resent-Message-ID header.
     pub resent: bool,
 }
 
@@ -126,7 +126,7 @@ pub struct Notification<'a> {
 pub struct NotificationFailed<'a> {
     /// The status word, where one is logged.
     pub status: Option<&'a str>,
-    /// What failed.
+    /// Description of the failure.
     pub reason: Option<&'a str>,
 }
 

@@ -1,4 +1,4 @@
-//! Events of Postfix itself: TLS, statistics, its start and its end, and lines that have a text and little else.
+//! Events of Postfix itself: TLS, statistics, start and stop, and lines that have a text and little else.
 
 use crate::record::shape::{Endpoint, Figures, Tls};
 
@@ -16,7 +16,7 @@ pub struct TlsSummary<'a> {
 pub struct TlsError<'a> {
     /// The other end.
     pub peer: Option<Endpoint<'a>>,
-    /// What failed.
+    /// Description of the failure.
     pub reason: &'a str,
 }
 
@@ -25,13 +25,13 @@ pub struct TlsError<'a> {
 pub struct TlsReport<'a> {
     /// `success` or `failure`.
     pub status: &'a str,
-    /// The domain whose policy it is.
+    /// Domain to which the TLS policy belongs.
     pub domain: Option<&'a str>,
     /// The server.
     pub server: Option<Endpoint<'a>>,
     /// The result type of RFC 8460, section 4.3.
     pub failure_type: Option<&'a str>,
-    /// More about it.
+    /// Further details.
     pub reason: Option<&'a str>,
 }
 
@@ -43,24 +43,25 @@ pub struct Statistics<'a> {
     pub kind: &'static str,
     /// The number.
     pub value: Option<u64>,
-    /// For a rate: the seconds that it counts in.
+    /// For a rate: the period, in seconds, over which it counts.
     pub period: Option<u64>,
     /// The service of master.cf.
     pub limited_service: Option<&'a str>,
     /// The client, or its network.
     pub ip: Option<&'a str>,
-    /// When, as logged: `Nov 24 02:10:35`. [`Record::moment`](crate::record::Record::moment) is what the record shows.
+    /// Time as logged: `Nov 24 02:10:35`. The record shows the result of
+    /// [`Record::moment`](crate::record::Record::moment).
     pub at: Option<&'a str>,
 }
 
-/// What the connection cache did since the last report (`src/scache/scache.c`).
+/// Counts of the connection cache since the last report (`src/scache/scache.c`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct CacheStatistics<'a> {
     /// `interval`, `domain_lookup`, `address_lookup`, `simultaneous`.
     pub kind: &'static str,
     /// The figures by name.
     pub figures: Figures<'a>,
-    /// For `interval`: when it began, as logged.
+    /// For `interval`: the time at which it began, as logged.
     pub at: Option<&'a str>,
 }
 
@@ -69,11 +70,11 @@ pub struct CacheStatistics<'a> {
 pub struct CacheCleanup<'a> {
     /// The cache: `TYPE:PATH`.
     pub cache: &'a str,
-    /// Entries that stayed.
+    /// Number of entries that remained.
     pub retained: Option<u64>,
-    /// Entries that went.
+    /// Number of entries that were removed.
     pub dropped: Option<u64>,
-    /// Whether the whole of it was looked at.
+    /// True if the whole cache was scanned.
     pub full: bool,
 }
 
@@ -86,24 +87,24 @@ pub struct Lifecycle<'a> {
     pub version: Option<&'a str>,
     /// The configuration directory.
     pub config_directory: Option<&'a str>,
-    /// The signal that ended it.
+    /// Signal that ended Postfix.
     pub signal: Option<u64>,
 }
 
-/// An informational line of a known kind that carries no fields of its own, save a server.
+/// An informational line of a known kind without fields of its own, except a server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notice<'a> {
-    /// Which, in one word: `ehlo_keywords_discarded`, `table_changed`, ….
+    /// Kind, in one word: `ehlo_keywords_discarded`, `table_changed`, ….
     pub kind: &'static str,
-    /// The server that it is about, for what smtp and lmtp make the best of.
+    /// Server that the line is about, in lines of smtp and lmtp about problems that they work around.
     pub server: Option<Endpoint<'a>>,
     /// The text after the queue id.
     pub text: &'a str,
 }
 
-/// A line of which nothing but the text is known.
+/// A line of which only the text is known.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Text<'a> {
-    /// The text after the level, where there is one, and the queue id.
+    /// Text after the level, if there is one, and the queue id.
     pub text: &'a str,
 }

@@ -1,4 +1,5 @@
-//! librdkafka's properties: the defaults, those that the promises rest on, and the check by librdkafka itself.
+//! librdkafka's properties: the defaults, those on which delivery guarantees depend, and the check by librdkafka
+//! itself.
 
 use std::fs::File;
 use std::ops::Range;
@@ -13,7 +14,7 @@ use crate::config::reader::{Property, Reader};
 use crate::config::secret;
 use crate::suggest;
 
-/// Names that librdkafka takes for the same property: the other name, the one used here.
+/// Aliases of librdkafka's properties: the other name, and the one used here.
 const ALIASES: [(&str, &str); 8] = [
     ("metadata.broker.list", "bootstrap.servers"),
     ("request.required.acks", "acks"),
@@ -25,7 +26,7 @@ const ALIASES: [(&str, &str); 8] = [
     ("sasl.mechanisms", "sasl.mechanism"),
 ];
 
-/// What a property must be, since "nothing acknowledged is lost" rests on it: name, values that are right, why.
+/// Required values of properties, on which "nothing acknowledged is lost" depends: name, permitted values, reason.
 const PROMISED: [(&str, &[&str], &str); 8] = [
     ("bootstrap.servers", &[], "`brokers` gives it"),
     ("enable.idempotence", &["true"], "without it a retry repeats or reorders records"),
@@ -37,7 +38,7 @@ const PROMISED: [(&str, &[&str], &str); 8] = [
     ("transactional.id", &[], "records are not sent in transactions"),
 ];
 
-/// Properties that people set, for suggestions; librdkafka knows more.
+/// Commonly set properties, for suggestions; librdkafka has more.
 const USUAL: [&str; 27] = [
     "acks",
     "batch.num.messages",
@@ -68,21 +69,21 @@ const USUAL: [&str; 27] = [
     "statistics.interval.ms",
 ];
 
-/// The property that bounds what librdkafka has at a time.
+/// Property that limits the amount of data inside librdkafka.
 const BUFFER: &str = "queue.buffering.max.kbytes";
 
-/// Maximum number of properties: librdkafka is asked about each, and has about 200.
+/// Maximum number of properties: each is checked with librdkafka, which has about 200.
 const MOST_PROPERTIES: usize = 500;
 
-/// What librdkafka says of one property.
+/// Result of librdkafka's check of one property.
 enum Verdict {
     Taken,
     Unknown,
     Refused(String),
 }
 
-/// All properties of a sink: the defaults, and over them what the operator wrote. What is wrong is reported and left
-/// out.
+/// Returns all properties of a sink: the defaults, overridden by those of the operator. Wrong properties are reported
+/// and omitted.
 pub(super) fn properties(brokers: &[String], written: &[Property], reader: &mut Reader<'_, '_>) -> Properties {
     let mut good: Vec<&Property> = Vec::new();
     if let Some(over) = written.get(MOST_PROPERTIES) {
@@ -110,7 +111,7 @@ pub(super) fn properties(brokers: &[String], written: &[Property], reader: &mut 
     properties
 }
 
-/// What holds unless the operator says otherwise.
+/// Returns the values that apply unless the operator sets others.
 pub(super) fn defaults(brokers: &[String]) -> Vec<(&'static str, String)> {
     vec![
         ("bootstrap.servers", brokers.join(",")),
@@ -124,20 +125,20 @@ pub(super) fn defaults(brokers: &[String]) -> Vec<(&'static str, String)> {
         ("batch.size", "1048576".to_owned()),
         // `BUFFER` is the bound.
         ("queue.buffering.max.messages", "0".to_owned()),
-        // As Java's producer does it: records of one key share a partition, whoever wrote them.
+        // Same as Java's producer: records with one key share a partition, whoever wrote them.
         ("partitioner", "murmur2_random".to_owned()),
         ("socket.keepalive.enable", "true".to_owned()),
-        // The time that a topic has to become known after it was made: so long, records for one that is missing hold up
-        // others.
+        // Time that a new topic has to become known after its creation. For this time, records for a missing topic hold
+        // up others.
         ("topic.metadata.propagation.max.ms", "5000".to_owned()),
         ("statistics.interval.ms", "0".to_owned()),
     ]
 }
 
-/// What librdkafka has at a time, in KiB: four batches, or two of the largest records. The rest waits in the sink's
-/// queue. An idempotent producer has one request on its way for a partition, and from when a record behind it has
-/// waited for `linger.ms`, librdkafka's thread polls without a pause until that is answered: the less it has, the more
-/// rarely that happens.
+/// Returns the size of librdkafka's buffer in KiB: four batches, or two of the largest records. All other records wait
+/// in the sink's queue. An idempotent producer has one request in flight per partition. Once a record behind that
+/// request has waited for `linger.ms`, librdkafka's thread polls without a pause until the response arrives. A smaller
+/// buffer makes this rarer.
 fn buffer(properties: &[(String, String)]) -> u64 {
     let bytes = |name: &str, otherwise: u64| {
         let value = properties.iter().rfind(|(property, _)| property == name);
@@ -146,12 +147,12 @@ fn buffer(properties: &[(String, String)]) -> u64 {
     (4 * bytes("batch.size", 1_000_000)).max(2 * bytes("message.max.bytes", 1_000_000)).div_ceil(1024)
 }
 
-/// The name used here of a property.
+/// Returns the name of a property that is used here.
 fn canonical(name: &str) -> &str {
     ALIASES.iter().find(|(other, _)| *other == name).map_or(name, |(_, used)| used)
 }
 
-/// Whether it breaks what is promised.
+/// Returns an error if the property breaks a delivery guarantee.
 fn contradiction(property: &Property) -> Option<Diagnostic> {
     let name = canonical(&property.name);
     let (_, right, why) = PROMISED.iter().find(|(promised, ..)| *promised == name)?;
@@ -165,7 +166,7 @@ fn contradiction(property: &Property) -> Option<Diagnostic> {
     Some(error.help(format!("{why}: leave it out")))
 }
 
-/// Whether the same property stands before it under another name.
+/// Returns an error if the same property was already given under another name.
 fn twice(property: &Property, before: &[&Property]) -> Option<Diagnostic> {
     let name = canonical(&property.name);
     let other = before.iter().find(|other| canonical(&other.name) == name)?;
@@ -173,13 +174,13 @@ fn twice(property: &Property, before: &[&Property]) -> Option<Diagnostic> {
     Some(Diagnostic::at(property.key_span.clone(), message).also(other.key_span.clone(), "given here first"))
 }
 
-/// Whether librdkafka refuses the property by itself.
+/// Returns an error if librdkafka refuses the property on its own.
 fn refused(property: &Property, reader: &mut Reader<'_, '_>) -> Option<Diagnostic> {
     let name = &property.name;
     match ask(property) {
         Verdict::Taken => None,
         Verdict::Unknown => {
-            // It may be a password under a misspelt name.
+            // The value may be a password under a misspelt name.
             reader.hide(property.value_span.clone());
             let error = Diagnostic::at(property.key_span.clone(), format!("librdkafka has no property `{name}`"));
             Some(error.help(match suggest::nearest(name, USUAL.into_iter()) {
@@ -187,7 +188,7 @@ fn refused(property: &Property, reader: &mut Reader<'_, '_>) -> Option<Diagnosti
                 None => "librdkafka's CONFIGURATION.md lists all of them".to_owned(),
             }))
         }
-        // Its text may show the value.
+        // librdkafka's text may contain the value.
         Verdict::Refused(_) if secret::is_secret(name) => Some(Diagnostic::at(
             property.value_span.clone(),
             format!("librdkafka does not take this value for `{name}`"),
@@ -207,8 +208,8 @@ fn ask(property: &Property) -> Verdict {
     }
 }
 
-/// Whether librdkafka refuses to make a producer of all of them. Without brokers, so that a check neither resolves a
-/// name nor connects to anything.
+/// Returns an error if librdkafka refuses to create a producer with all properties. The check runs without brokers, so
+/// that it neither resolves a name nor connects to anything.
 fn refused_together(properties: &Properties, written: &[&Property], table: Range<usize>) -> Option<Diagnostic> {
     let mut client = ClientConfig::new();
     for (name, value) in properties {
@@ -221,7 +222,7 @@ fn refused_together(properties: &Properties, written: &[&Property], table: Range
         Err(KafkaError::ClientCreation(text) | KafkaError::ClientConfig(_, text, ..)) => text,
         Err(other) => other.to_string(),
     };
-    // librdkafka names the properties in its text; the longest name is the most particular.
+    // librdkafka names the properties in its text; the longest name is the most specific.
     let named = |property: &Property| {
         let used = canonical(&property.name);
         let other = ALIASES.iter().find(|alias| alias.1 == used).map_or(used, |alias| alias.0);
@@ -239,11 +240,12 @@ fn refused_together(properties: &Properties, written: &[&Property], table: Range
     Some(if text.contains("GSSAPI") { error.help(MECHANISMS) } else { error })
 }
 
-/// GSSAPI needs a library of the system, and is what librdkafka takes for `sasl.mechanism` where none is given.
+/// Hint about GSSAPI, which needs a library of the system, and is librdkafka's default for `sasl.mechanism`.
 const MECHANISMS: &str = "set `sasl.mechanism` to SCRAM-SHA-512, SCRAM-SHA-256, PLAIN or OAUTHBEARER; \
                           GSSAPI, librdkafka's default, is not built in";
 
-/// Why the file that a property names cannot be read: librdkafka gives OpenSSL's text, which does not say it.
+/// Returns the reason why the file that a property names cannot be read. librdkafka returns OpenSSL's text, which does
+/// not contain the reason.
 fn unreadable(property: &Property) -> Option<String> {
     let path = Some(property.value.as_str()).filter(|_| property.name.ends_with(".location"))?;
     File::open(path).err().map(|error| format!("cannot read {path}: {error}"))

@@ -18,15 +18,16 @@ use crate::template::{Route, Template, is_topic_char};
 pub struct KafkaConfig {
     /// `bootstrap.servers`.
     pub brokers: Vec<String>,
-    /// The topic of a record.
+    /// Topic of a record.
     pub topic: Template,
     /// Maximum number of distinct topics in one hour.
     pub max_routes: usize,
-    /// The key of a record: equal keys keep their order. A record without the fields of the key is sent without one.
+    /// Key of a record: records with equal keys keep their order. A record without the fields of the key is sent
+    /// without one.
     pub key: Template,
-    /// Every librdkafka property, defaults and the user's own, checked by creating a client.
+    /// All librdkafka properties, defaults and the user's own, checked by creating a client.
     pub properties: Properties,
-    /// Where what is refused for good is kept.
+    /// Dead-letter file for records that are permanently refused.
     pub dead_letter: Option<DeadLetterConfig>,
 }
 
@@ -95,19 +96,19 @@ impl SinkFacts for KafkaConfig {
         self.dead_letter.as_ref()
     }
 
-    /// librdkafka has a connection to each broker that it knows of, and some for its own events.
+    /// Counts the connections of librdkafka, one to each known broker, and some descriptors for its own events.
     fn descriptors(&self) -> (usize, usize) {
         (16, 64)
     }
 
     fn for_replay(&self, dead_letter: DeadLetterConfig) -> SinkKind {
         let dead_letter = self.dead_letter.clone().or(Some(dead_letter));
-        // The routes were admitted once, or the operator gives one.
+        // The routes were already admitted, or the operator names one.
         SinkKind::Kafka(Self { dead_letter, max_routes: usize::MAX, ..self.clone() })
     }
 }
 
-/// What Kafka takes as the name of a topic.
+/// Reports a topic that Kafka does not accept.
 fn check_topic(table: &mut Reader<'_, '_>, topic: &Template) {
     let constant = topic.as_constant();
     let illegal = topic.literals().flat_map(str::chars).find(|c| !is_topic_char(*c));

@@ -9,12 +9,12 @@ use crate::config::secret;
 pub struct Properties(Vec<(String, String)>);
 
 impl Properties {
-    /// Name and value of each.
+    /// Returns the name and value of each property.
     pub fn iter(&self) -> std::slice::Iter<'_, (String, String)> {
         self.0.iter()
     }
 
-    /// The value of a property.
+    /// Returns the value of a property.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
