@@ -1,7 +1,8 @@
 //! Addresses as the log prints them (`src/global/info_log_addr_form.c`).
 //!
-//! Since Postfix 3.5 a local part that needs it is quoted (`<"a b, c>"@example.com>`), so that its end is certain.
-//! Before, and with `info_log_address_format = internal`, it is not, and anything may stand between the brackets.
+//! Since Postfix 3.5, a local part that needs quotes is quoted (`<"a b, c>"@example.com>`), so the end of the address
+//! is certain. Before 3.5, and with `info_log_address_format = internal`, it is not quoted, and anything may stand
+//! between the brackets.
 //!
 //! # Limits
 //!
@@ -9,13 +10,13 @@
 
 use super::divide;
 
-/// The keys of a delivery record (`src/global/log_adhoc.c`): one of them follows an address.
+/// Keys of a delivery record (`src/global/log_adhoc.c`): one of them follows an address.
 const KEYS: [&str; 8] = ["relay=", "orig_to=", "delay=", "status=", "conn_use=", "delays=", "tls=", "dsn="];
 
-/// The address that a text begins with, without its brackets, and what follows it from the next `, key=` on.
+/// Splits a text into the address that it begins with, without the brackets, and the rest from the next `, key=` on.
 ///
-/// Its end is the last `>` before the next key that a delivery record has. What stands between the two, which Postfix
-/// never writes, is part of neither. An address without brackets ends at that key.
+/// The address ends at the last `>` before the next key of a delivery record. Text between this `>` and the key, which
+/// Postfix never writes, is part of neither. An address without brackets ends at that key.
 pub(super) fn split(text: &str) -> (&str, &str) {
     let Some(inner) = text.strip_prefix('<') else {
         return text.split_at(next_key(text, 0).unwrap_or(text.len()));
@@ -26,7 +27,7 @@ pub(super) fn split(text: &str) -> (&str, &str) {
         return inner.split_at(next_key(inner, from).unwrap_or(inner.len()));
     };
     let first = from + first;
-    // Nearly always.
+    // The usual case: a key follows the first bracket.
     let after = &inner.as_bytes()[first + 1..];
     if is_key(after) || is_bare_key(after) {
         return (&inner[..first], &inner[first + 1..]);
@@ -37,10 +38,12 @@ pub(super) fn split(text: &str) -> (&str, &str) {
     (&inner[..first + last], &inner[key..])
 }
 
-/// The address that a text begins with where no other follows it, without its brackets, and what follows them.
+/// Splits a text into the address that it begins with, without the brackets, and what follows them. No other address
+/// may follow in the text.
 ///
-/// Its end is the last `>` of the text, whatever the address holds. Where that one is part of the address, its end was
-/// cut off, and all that is left is address. An address without brackets ends at a space or a comma.
+/// The address ends at the last `>` of the text, whatever the address holds. If this `>` is part of the address, the
+/// end of the address was cut off, and all the remaining text is address. An address without brackets ends at a space
+/// or a comma.
 pub(super) fn split_last(text: &str) -> (&str, &str) {
     let Some(inner) = text.strip_prefix('<') else {
         return text.split_at(memchr::memchr2(b' ', b',', text.as_bytes()).unwrap_or(text.len()));
@@ -54,10 +57,11 @@ pub(super) fn split_last(text: &str) -> (&str, &str) {
     }
 }
 
-/// The address in external form that follows a `<`, and what follows its `>`; `None` if it is none, or is in internal
-/// form.
+/// Splits a text that follows a `<` into an address in external form and what follows its `>`; `None` if there is no
+/// address, or if it is in internal form.
 ///
-/// Outside a quoted local part it holds neither brackets nor quotes nor spaces, so that it ends in one place only.
+/// Outside a quoted local part, an address in external form holds no brackets, quotes or spaces, so it can end in one
+/// place only.
 pub(super) fn external(text: &str) -> Option<(&str, &str)> {
     let from = quoted(text);
     let end = from + memchr::memchr(b'>', &text.as_bytes()[from..])?;
@@ -65,8 +69,9 @@ pub(super) fn external(text: &str) -> Option<(&str, &str)> {
     plain.then(|| (&text[..end], &text[end + 1..]))
 }
 
-/// The length of the quoted local part that an address begins with, 0 if there is none: RFC 5321's Quoted-string, which
-/// counts only if a domain or the end follows, since in an unquoted address a quote is a character like any other.
+/// Returns the length of the quoted local part that an address begins with, or 0 if there is none. This is RFC 5321's
+/// Quoted-string. It counts only if a domain or the end follows, since a quote in an unquoted address is a character
+/// like any other.
 fn quoted(address: &str) -> usize {
     let bytes = address.as_bytes();
     if bytes.first() != Some(&b'"') {
@@ -84,17 +89,17 @@ fn quoted(address: &str) -> usize {
     0
 }
 
-/// Where, at or after `from`, the next `, key=` of a delivery record begins.
+/// Returns where the next `, key=` of a delivery record begins, at or after `from`.
 fn next_key(text: &str, from: usize) -> Option<usize> {
     memchr::memchr_iter(b',', &text.as_bytes()[from..]).map(|at| from + at).find(|at| is_key(&text.as_bytes()[*at..]))
 }
 
-/// Whether a text begins with `, key=` of a delivery record.
+/// True if a text begins with `, key=` of a delivery record.
 fn is_key(text: &[u8]) -> bool {
     text.strip_prefix(b", ").is_some_and(begins_with_key)
 }
 
-/// The same without the comma, or without the space.
+/// Like [`is_key`], but without the comma, or without the space.
 fn is_bare_key(text: &[u8]) -> bool {
     matches!(text, [b' ' | b',', rest @ ..] if begins_with_key(rest))
 }
@@ -103,7 +108,7 @@ fn begins_with_key(text: &[u8]) -> bool {
     KEYS.iter().any(|key| text.starts_with(key.as_bytes()))
 }
 
-/// Where the next `, ` begins.
+/// Returns where the next `, ` begins.
 pub(super) fn separator(text: &str) -> Option<usize> {
     let (bytes, mut from) = (text.as_bytes(), 0);
     loop {
@@ -115,7 +120,7 @@ pub(super) fn separator(text: &str) -> Option<usize> {
     }
 }
 
-/// The same, or where the next key without a comma, or without a space, begins.
+/// Like [`separator`], but also finds the next key in front of which the comma, or the space, is missing.
 pub(super) fn loose_separator(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     memchr::memchr2_iter(b',', b' ', bytes).find(|at| match bytes[*at] {

@@ -1,17 +1,17 @@
-//! What delivery agents say beside their deliveries (`src/local`, `src/virtual`, `src/pipe`,
+//! Lines of delivery agents other than their deliveries (`src/local`, `src/virtual`, `src/pipe`,
 //! `src/global/deliver_pass.c`).
 //!
 //! ```text
 //! passing <RECIPIENT> to transport=TRANSPORT       Postfix 3.6
 //! ```
 //!
-//! The deliveries themselves are read before any of this. All else that these programs say are warnings, and what `-v`
-//! adds, of which the words that mean something only here are read here.
+//! The deliveries themselves are read before these lines. Everything else that these programs write is a warning, or
+//! verbose output that `-v` adds. Verbose words that mean something only for these programs are read here.
 
 use super::Line;
 use crate::record::{Event, Passing, Text};
 
-/// The event that a line is.
+/// Returns the event that a line describes.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     match line.level {
         None if line.has_queue_id => passing(line.text),
@@ -20,7 +20,8 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     }
 }
 
-/// The transport is a name of main.cf, and ends the line; before it, the recipient holds anything.
+/// Reads a `passing` line. The transport is a name of main.cf and ends the line; the recipient before it can hold
+/// anything.
 fn passing(text: &str) -> Option<Event<'_>> {
     const TO: &str = "> to transport=";
     let rest = text.strip_prefix("passing <")?;
@@ -29,7 +30,7 @@ fn passing(text: &str) -> Option<Event<'_>> {
     (!transport.is_empty()).then_some(Event::Passing(Passing { to, transport }))
 }
 
-/// Whether a line is of the dump of a delivery's state that `local -v` and `virtual -v` write
+/// True if a line is part of the dump of a delivery's state that `local -v` and `virtual -v` write
 /// (`src/local/local_expand.c`, `deliver_attr_dump()`).
 fn is_dump(text: &str) -> bool {
     const NAMES: [&str; 20] = [

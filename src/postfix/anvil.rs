@@ -9,8 +9,8 @@
 //! # Limits
 //!
 //! SERVICE may be `ADDR:PORT`, and either ADDR may be IPv6 without brackets. The client is the longest end that is an
-//! address, unless that leaves an address without a port as the service, which master.cf does not have. Of a line that
-//! is cut in ADDR, the client is left out: half an address may be another's.
+//! address, unless this leaves an address without a port as the service, which master.cf does not have. If a line is
+//! cut in ADDR, the client is left out: half an address may be the address of another client.
 
 use std::net::IpAddr;
 
@@ -18,7 +18,7 @@ use super::{Line, endpoint};
 use crate::decimal;
 use crate::record::{Event, Statistics};
 
-/// The words for rates and counts, and their names. Postfix 3.12 added `tlstrace`.
+/// Words for rates and counts, and their names in the record. Postfix 3.12 added `tlstrace`.
 const KINDS: &[(&str, &str)] = &[
     ("connection rate ", "connection_rate"),
     ("connection count ", "connection_count"),
@@ -30,7 +30,7 @@ const KINDS: &[(&str, &str)] = &[
     ("cache size ", "cache_size"),
 ];
 
-/// The event that a line is.
+/// Returns the event that a line describes.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() {
         return None;
@@ -50,14 +50,15 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     }))
 }
 
-/// A period in seconds: `60s`, or in the units in which Postfix's configuration counts.
+/// Returns a period in seconds: `60s`, or a number with another time unit of Postfix's configuration.
 fn seconds(text: &str) -> Option<u64> {
     const UNITS: [(u8, u64); 5] = [(b's', 1), (b'm', 60), (b'h', 3600), (b'd', 86_400), (b'w', 604_800)];
     let (_, seconds) = UNITS.iter().find(|(unit, _)| text.as_bytes().last() == Some(unit))?;
     decimal::whole(&text[..text.len() - 1]).map(|count| count.saturating_mul(*seconds))
 }
 
-/// `for (SERVICE:ADDR) `, if a text begins with it, and what follows.
+/// Splits `for (SERVICE:ADDR) ` off a text, if the text begins with it. Returns the service, the client and what
+/// follows.
 fn split_client(text: &str) -> (Option<&str>, Option<&str>, &str) {
     let Some(rest) = text.strip_prefix("for (") else { return (None, None, text) };
     let closed = || rest.strip_suffix(')').map(|client| (client, ""));
@@ -65,7 +66,7 @@ fn split_client(text: &str) -> (Option<&str>, Option<&str>, &str) {
         Some((client, rest)) => (client, rest, false),
         None => (rest, "", true),
     };
-    // No address with its prefix length is longer, and of a longer text only the end is looked at.
+    // No address with its prefix length is longer than 64 bytes, so only the end of a longer text is searched.
     let from = client.len().saturating_sub(64);
     let splits = || memchr::memchr_iter(b':', &client.as_bytes()[from..]).map(|at| client.split_at(from + at));
     let found = |fits: fn(&str) -> bool| {
@@ -78,13 +79,13 @@ fn split_client(text: &str) -> (Option<&str>, Option<&str>, &str) {
     (Some(service).filter(|service| !service.is_empty()), ip, rest)
 }
 
-/// Whether a text is an address, with a prefix length since Postfix 3.8, or `unknown`.
+/// True if a text is an address, with a prefix length since Postfix 3.8, or `unknown`.
 fn is_client(text: &str) -> bool {
     let (address, length) = text.split_once('/').unwrap_or((text, "0"));
     text == "unknown" || endpoint::is_ip(address) && decimal::whole(length).is_some_and(|length| length <= 128)
 }
 
-/// Whether a text is an address alone.
+/// True if a text is an address alone.
 fn is_host(text: &str) -> bool {
     text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok()
 }

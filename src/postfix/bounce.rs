@@ -1,4 +1,4 @@
-//! Notifications: of non-delivery, of delay, and of delivery where the sender asks for it (`src/bounce`).
+//! Notifications of non-delivery, of delay, and of delivery if the sender asks for it (`src/bounce`).
 //!
 //! ```text
 //! sender|postmaster non-delivery|delay notification: QUEUE-ID
@@ -10,14 +10,14 @@
 use super::{Line, queue_id};
 use crate::record::{Event, Level, Notice, Notification, NotificationFailed};
 
-/// What a notification is of, and its kind in the record.
+/// Subject of a notification, and its kind in the record.
 const KINDS: [(&str, &str); 3] =
     [("non-delivery", "non_delivery"), ("delay", "delay"), ("delivery status", "delivery_status")];
 
-/// How the lines of a notification that failed begin. All warn, of a message that is then lost, or of one whose sender
-/// hears nothing.
+/// Beginnings of the lines about a notification that failed. All of them warn that a message is lost, or that the
+/// sender of a message is not told.
 const FAILED: [&str; 4] = [
-    // bounce_notify_service.c and its kin, Postfix 3.11
+    // bounce_notify_service.c and related files, Postfix 3.11
     "sender notification failed",
     "postmaster notification failed",
     // bounce_notify_service.c, bounce_one_service.c, bounce_warn_service.c
@@ -25,11 +25,11 @@ const FAILED: [&str; 4] = [
     "postmaster notice failed while ",
 ];
 
-/// What `bounce_trace_service.c` says where it sends nothing.
+/// Beginnings of the lines that `bounce_trace_service.c` writes when it sends nothing.
 const SKIPPED: [&str; 2] =
     ["not sending trace/success notification for ", "no trace file -- not sending a notification"];
 
-/// The event that a line is.
+/// Returns the event that a line describes.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     let text = line.text;
     let begins = |words: &[&str]| words.iter().any(|words| text.starts_with(words));
@@ -52,7 +52,7 @@ fn notification(text: &str) -> Option<Event<'_>> {
     }
     let (what, id) = rest.split_once(" notification: ")?;
     let (_, kind) = KINDS.iter().find(|(words, _)| *words == what)?;
-    // What Postfix takes for an id (`mail_queue_id_ok()`): a cut one is still something to look for.
+    // Postfix accepts such a text as an id (`mail_queue_id_ok()`). An id that was cut can still be searched for.
     let is_id = !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     (is_id || queue_id::is_substitute(id)).then_some(Event::Notification(Notification {
         kind,

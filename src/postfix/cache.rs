@@ -8,7 +8,7 @@ use super::Line;
 use crate::decimal;
 use crate::record::{CacheCleanup, Event};
 
-/// The event that a line is.
+/// Returns the event that a line describes.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() {
         return None;

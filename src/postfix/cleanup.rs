@@ -1,5 +1,5 @@
-//! cleanup's own lines (`src/cleanup/cleanup_message.c`, `src/cleanup/cleanup_api.c`); its checks and milters are in
-//! `verdict/`.
+//! Lines of cleanup's own (`src/cleanup/cleanup_message.c`, `src/cleanup/cleanup_api.c`). The lines of its checks and
+//! milters are read in `verdict/`.
 //!
 //! ```text
 //! message-id=VALUE              VALUE is the header as it came
@@ -10,7 +10,7 @@
 use super::Line;
 use crate::record::{Event, MessageId, Removed};
 
-/// The event that a line is.
+/// Returns the event that a line describes.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() || !line.has_queue_id {
         return None;
@@ -26,11 +26,13 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     Some(Event::MessageId(MessageId { message_id: message_id(value), resent }))
 }
 
-/// The id in the value of a header: what stands in brackets after comments, or all of it where there are none.
+/// Returns the id in the value of a header: the text in brackets after any comments, or the whole value if it has no
+/// brackets there.
 fn message_id(value: &str) -> &str {
     let value = value.trim_matches(' ');
     let Some(id) = skip_comments(value).strip_prefix('<') else { return value };
-    // The bracket that ends it is the first that a comment or nothing follows: a broken id may hold others.
+    // The id ends at the first bracket that a comment, a space, a tab or nothing follows: a broken id may hold other
+    // brackets.
     let ends = |at: &usize| matches!(id.as_bytes().get(at + 1), None | Some(b' ' | b'(' | b'\t'));
     match memchr::memchr_iter(b'>', id.as_bytes()).find(ends) {
         Some(end) => &id[..end],
@@ -39,7 +41,7 @@ fn message_id(value: &str) -> &str {
     }
 }
 
-/// What follows the comments that a value begins with; the value if one of them is not closed.
+/// Returns what follows the comments that a value begins with; the whole value if one of them is not closed.
 fn skip_comments(value: &str) -> &str {
     let mut depth = 0_usize;
     for (at, byte) in value.bytes().enumerate() {

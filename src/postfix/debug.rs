@@ -1,23 +1,24 @@
 //! Verbose output: what `-v`, `debug_peer_list` and high TLS log levels add.
 //!
-//! There is no end of it, and nobody acts on it, but it must not hide in `other` what ought to be known. So a line is
-//! verbose output only if its shape says so, and this is read last:
+//! Verbose output is endless, and nobody acts on it, but it must not hide in `other` the lines that ought to be known.
+//! A line is verbose output only if its shape says so, and this reader is the last one:
 //!
-//! - it has no level, for Postfix gives all of it at level info;
+//! - it has no level, because Postfix writes all verbose output at level info;
 //! - and it begins and goes on as one of [`SHAPES`], or is one of [`LINES`] or of the few forms below them;
-//! - or it names a C function, alone or with `: ` and anything behind it: a name of lower-case letters, digits and at
-//!   least one `_`, whose first word is one of [`MODULES`], and no queue id in front. `foo_bar: x` is `other`, for no
-//!   function of Postfix begins with `foo`; so is `reject_warning: x`, which smtpd's verdicts begin with, and no
-//!   function is called.
+//! - or it names a C function, alone or followed by `: ` and any text. The name consists of lower-case letters, digits
+//!   and at least one `_`, its first word is one of [`MODULES`], and no queue id stands in front. `foo_bar: x` is
+//!   `other`, because no function of Postfix begins with `foo`. `reject_warning: x` is `other` too: smtpd's verdicts
+//!   begin with it, and no function has this name.
 //!
 //! # Limits
 //!
-//! A function of a later Postfix whose name begins with a new word is `other` until the word is added.
+//! A line that names a function of a later Postfix is `other` if the name begins with a new word, until the word is
+//! added.
 
 use super::{Line, queue_id};
 use crate::record::{Event, Text};
 
-/// How a line begins, and what it holds further on.
+/// Shapes of verbose lines: how a line begins, and what it holds further on.
 #[rustfmt::skip]
 const SHAPES: &[(&str, &str)] = &[
     // The dialogue with a client or a server: smtpd_chat.c, smtp_chat.c, smtpd_proxy.c, postscreen_send.c
@@ -26,7 +27,7 @@ const SHAPES: &[(&str, &str)] = &[
     (">>> ", " <<<"),
     // src/global/mynetworks.c
     ("mynetworks: ", ""),
-    // src/util/attr_print0.c, attr_scan0.c and their kin
+    // src/util/attr_print0.c, attr_scan0.c and related files
     ("send attr ", ""),
     ("input attribute name: ", ""),
     ("input attribute value: ", ""),
@@ -146,7 +147,7 @@ const SHAPES: &[(&str, &str)] = &[
     ("write ", " TLS cache entry "),
 ];
 
-/// Whole lines.
+/// Verbose lines that are known as a whole.
 const LINES: [&str; 5] = [
     "connection established",
     "connection closed",
@@ -155,7 +156,7 @@ const LINES: [&str; 5] = [
     "end sorted recipient list",
 ];
 
-/// The first words of the names of Postfix's functions.
+/// First words of the names of Postfix's functions.
 #[rustfmt::skip]
 const MODULES: &[&str] = &[
     "abounce", "addr", "adefer", "alias", "all", "anvil", "append", "argv", "atrace", "attr", "auto", "base64", "been",
@@ -177,10 +178,10 @@ const MODULES: &[&str] = &[
     "xsasl", "xtext",
 ];
 
-/// The one word of a verdict that looks like a function (`src/smtpd/smtpd_check.c`).
+/// The one word of a verdict that looks like the name of a function (`src/smtpd/smtpd_check.c`).
 const VERDICT: &str = "reject_warning";
 
-/// The event that a line is.
+/// Returns the event that a line describes.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     let text = line.text;
     let holds = |words: &str| words.is_empty() || memchr::memmem::find(text.as_bytes(), words.as_bytes()).is_some();
@@ -195,7 +196,7 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     is_verbose.then_some(Event::Debug(Text { text }))
 }
 
-/// A record of a queue file, by its type: `read S alice@example.com` (pickup, showq, cleanup).
+/// True if a line is a record of a queue file, by its type: `read S alice@example.com` (pickup, showq, cleanup).
 fn is_record(text: &str) -> bool {
     ["read ", "record ", "initial envelope ", "extracted envelope "].iter().any(|begin| {
         let rest = text.strip_prefix(begin).map(str::as_bytes);
@@ -205,12 +206,14 @@ fn is_record(text: &str) -> bool {
     })
 }
 
-/// The settings that smtpd prints when it starts: `unknown_address_tempfail_action = defer_if_permit`.
+/// True if a line is one of the settings that smtpd prints when it starts:
+/// `unknown_address_tempfail_action = defer_if_permit`.
 fn is_setting(text: &str) -> bool {
     text.split_once(" = ").is_some_and(|(name, _)| name.ends_with("_tempfail_action") && queue_id::is_function(name))
 }
 
-/// What is expected from a peer of the same Postfix: `private/rewrite socket: wanted attribute: flags`.
+/// True if a line says what is expected from a peer of the same Postfix:
+/// `private/rewrite socket: wanted attribute: flags`.
 fn is_socket(text: &str) -> bool {
     let is_peer = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
     if let Some(name) = text.strip_suffix(" stream disconnect") {
@@ -225,7 +228,8 @@ fn is_socket(text: &str) -> bool {
     })
 }
 
-/// The bytes of a TLS connection, at level 4 (`src/tls/tls_bio_ops.c`): `0010 16 03 01 …`, `0020 - <SPACES/NULLS>`.
+/// True if a line shows bytes of a TLS connection, at level 4 (`src/tls/tls_bio_ops.c`): `0010 16 03 01 …`,
+/// `0020 - <SPACES/NULLS>`.
 fn is_hex_dump(text: &str) -> bool {
     let Some((offset, bytes)) = text.as_bytes().split_at_checked(5) else { return false };
     let hex = |bytes: &[u8]| bytes.iter().all(u8::is_ascii_hexdigit);
@@ -233,9 +237,10 @@ fn is_hex_dump(text: &str) -> bool {
     hex(&offset[..4]) && offset[4] == b' ' && (bytes.starts_with(b"- <SPACES") || is_byte(bytes))
 }
 
-/// Whether a text is the name of a function, or has one before `: `; a depth may follow it: `deliver_alias[2]: …`.
+/// True if a text is the name of a function, or has such a name before `: `. A depth may follow the name:
+/// `deliver_alias[2]: …`.
 ///
-/// Of an empty text behind it, only the colon is left.
+/// If the text behind the name is empty, only the colon is left.
 fn names_function(text: &str) -> bool {
     let name = text.split_once(": ").map_or_else(|| text.strip_suffix(':').unwrap_or(text), |(name, _)| name);
     let name = match name.split_once('[') {
@@ -356,7 +361,7 @@ mod tests {
         ] {
             assert!(!is_debug(text), "{text}");
         }
-        // Behind a queue id, a name and a colon are no function.
+        // Behind a queue id, a name and a colon are not a function.
         assert_eq!(read(&Line { level: None, has_queue_id: true, text: "smtp_foo: x" }), None);
     }
 }

@@ -4,38 +4,38 @@
 //! to=<RCPT>[, orig_to=<ORIG>], relay=RELAY[, conn_use=N], delay=T, delays=T/T/T/T[, tls=TLS], dsn=D.D.D, status=WORD (REASON)
 //! ```
 //!
-//! It is read as a list of `, key=value` pairs in any order, unknown keys skipped: Postfix 2.3 added `conn_use`,
-//! `delays` and `dsn`, Postfix 3.11 `tls`, and each broke the parsers that expected a sequence. A comma may be missing,
-//! or the space behind it. `status` ends the list, for what follows is written by strangers: nothing in a reason is
-//! read as a field. Where an address may have ended the list, the flag `status_ambiguous` says so.
+//! The record is read as a list of `, key=value` pairs in any order, and unknown keys are skipped. Postfix 2.3 added
+//! `conn_use`, `delays` and `dsn`, and Postfix 3.11 added `tls`. Each addition broke the parsers that expected a fixed
+//! sequence. A comma may be missing, or the space behind it. `status` ends the list, because strangers write what
+//! follows it: nothing in a reason is read as a field. If an address may have forged the end of the list, the flag
+//! `status_ambiguous` says so.
 
 use super::{Line, address, cause, divide, endpoint, provider, queue_id, remote_id, reply, status};
 use crate::decimal;
 use crate::dsn::Dsn;
 use crate::record::{Decimal, Delays, Delivery, Endpoint, Event, Flags, Notice};
 
-/// The words that Postfix writes (`sent.c`, `bounce.c`, `defer.c`, `verify.c` and `trace.c` in `src/global`), as they
-/// are in the record. Any other word counts too, but only where a reason follows: a line that is cut in the word has
-/// none.
+/// Status words that Postfix writes (`sent.c`, `bounce.c`, `defer.c`, `verify.c` and `trace.c` in `src/global`), in the
+/// form of the record. Any other word counts too, but only if a reason follows: a line that is cut in the word has no
+/// reason.
 const STATUS_WORDS: [&str; 7] =
     ["sent", "bounced", "softbounce", "deferred", "deliverable", "undeliverable", "undeliverable_but_not_cached"];
 
-/// The programs that write the record: the callers of `src/global/bounce.c`, `defer.c`, `sent.c`, `trace.c` and
-/// `verify.c`.
+/// Programs that write the record: the callers of `src/global/bounce.c`, `defer.c`, `sent.c`, `trace.c` and `verify.c`.
 pub(super) const WRITERS: &[&str] =
     &["smtp", "lmtp", "local", "virtual", "pipe", "error", "retry", "discard", "qmgr", "nqmgr", "oqmgr", "cleanup"];
 
-/// The kind of the delivery record that was cut.
+/// Kind of a delivery record that was cut.
 pub(super) const CUT: &str = "delivery_cut";
 
-/// A record that was cut before its status: [`read`] has read it in vain.
+/// Reads a record that was cut before its status: [`read`] has found no delivery in it.
 pub(super) fn read_cut<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     let is_cut = line.level.is_none() && line.text.starts_with("to=<");
     is_cut.then_some(Event::Notice(Notice { kind: CUT, server: None, text: line.text }))
 }
 
-/// Reads the delivery that a text without level and queue id describes into an empty one. True if the text begins with
-/// `to=` and has a status.
+/// Reads the delivery that a text without level and queue id describes into `delivery`, which must be empty. True if
+/// the text begins with `to=` and has a status.
 pub(super) fn read<'a>(text: &'a str, delivery: &mut Delivery<'a>, flags: &mut Flags) -> bool {
     let Some(list) = text.strip_prefix("to=") else { return false };
     if read_list(list, true, delivery, flags).is_some() {
@@ -45,8 +45,8 @@ pub(super) fn read<'a>(text: &'a str, delivery: &mut Delivery<'a>, flags: &mut F
     read_list(list, false, delivery, flags).is_some()
 }
 
-/// Reads the delivery in a list into an empty one. If `strict`, `None` also for one in which a comma or a space is
-/// missing between two pairs.
+/// Reads the delivery in a list into `delivery`, which must be empty. If `strict`, the result is `None` also if a comma
+/// or a space is missing between two pairs.
 fn read_list<'a>(list: &'a str, strict: bool, delivery: &mut Delivery<'a>, flags: &mut Flags) -> Option<()> {
     let mut rest;
     (delivery.to, rest) = address::split(list);
@@ -91,7 +91,7 @@ fn read_list<'a>(list: &'a str, strict: bool, delivery: &mut Delivery<'a>, flags
             }
             _ => false,
         };
-        // What has been read holds no other pair.
+        // A value that was read as a whole holds no other pair.
         if strict && !is_read && address::loose_separator(pair).is_some() {
             return None;
         }
@@ -104,27 +104,27 @@ fn read_list<'a>(list: &'a str, strict: bool, delivery: &mut Delivery<'a>, flags
     Some(())
 }
 
-/// `relay=`, and what it says of the reason.
+/// The value of `relay=`, and whose words it says the reason holds.
 #[derive(Default)]
 struct Relay<'a> {
     endpoint: Option<Endpoint<'a>>,
     speaker: Speaker,
 }
 
-/// Whose words a reason holds.
+/// Author of the words in a reason.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Speaker {
-    /// Postfix's own, which may quote a server: `relay=none`, or none logged.
+    /// Postfix itself, which may quote a server: `relay=none`, or no relay logged.
     #[default]
     Postfix,
-    /// Those of the server in `relay`, or Postfix's own.
+    /// The server in `relay`, or Postfix itself.
     Server,
-    /// Those of a local agent or its command, which quote nobody.
+    /// A local agent or its command, neither of which quotes anybody.
     Agent,
 }
 
 impl<'a> Relay<'a> {
-    /// Whether the value is certain to be that of the relay alone.
+    /// Stores the value of `relay=`. True if the value is certain to be that of the relay alone.
     fn set(&mut self, value: &'a str) -> bool {
         if value == "none" {
             return true;
@@ -136,7 +136,7 @@ impl<'a> Relay<'a> {
     }
 }
 
-/// The word after `status=`, and what follows ` (` behind it.
+/// Returns the word after `status=`, and what follows the ` (` behind it.
 fn split_status(text: &str) -> Option<(&str, Option<&str>)> {
     let end = text.bytes().position(|byte| matches!(byte, b' ' | b',')).unwrap_or(text.len());
     let (word, after) = text.split_at(end);
@@ -146,18 +146,18 @@ fn split_status(text: &str) -> Option<(&str, Option<&str>)> {
     (whole || STATUS_WORDS.contains(&word)).then_some((word, reason))
 }
 
-/// Whether what follows the first status may be the end of an address and a list of its own, with another status.
+/// True if what follows the first status may be the end of an address and a list of its own, with another status.
 ///
-/// Postfix before 3.5, or with `info_log_address_format = internal`, logs addresses without quotes: one such as
-/// `x>, relay=none, dsn=2.0.0, status=sent (y@example.com` forges a list. The first status counts, since a server can
-/// write the same into the text of a reason; nobody can tell the two apart.
+/// Postfix before 3.5, or with `info_log_address_format = internal`, logs addresses without quotes. An address such as
+/// `x>, relay=none, dsn=2.0.0, status=sent (y@example.com` then forges a list. The first status counts, because a
+/// server can write the same into the text of a reason, and nobody can tell the two apart.
 fn has_second_status(reason: &str) -> bool {
-    // Nearly no reason has the first, so the second is nearly never looked for.
+    // Nearly no reason holds a `>, `, so the search for a second status nearly never runs.
     let ends = memchr::memchr_iter(b'>', reason.as_bytes()).find(|end| reason[end + 1..].starts_with(", "));
     ends.is_some_and(|end| reason[end + 1..].contains(", status="))
 }
 
-/// Takes the reason apart: its text up to the final parenthesis, and what it says.
+/// Reads the reason into `delivery`: its text up to the final parenthesis, and what the text says.
 fn read_reason<'a>(delivery: &mut Delivery<'a>, reason: Option<&'a str>, speaker: Speaker) -> Flags {
     let Some(text) = reason else { return Flags::REASON_TRUNCATED };
     // Some relays add a space.
@@ -173,7 +173,7 @@ fn read_reason<'a>(delivery: &mut Delivery<'a>, reason: Option<&'a str>, speaker
         Speaker::Server | Speaker::Postfix => {
             if let Some(said) = reply::read(text, speaker == Speaker::Server) {
                 own = said.introduction;
-                // In a protocol error, a server may say 250 to what is no message.
+                // In a protocol error, a server may answer 250 to something that is not a message.
                 if said.introduction.is_empty() && said.reply.code.is_some_and(|code| code < 300) {
                     delivery.remote_queue_id = remote_id::find(said.reply.text);
                 }
@@ -189,7 +189,7 @@ fn read_reason<'a>(delivery: &mut Delivery<'a>, reason: Option<&'a str>, speaker
     flags
 }
 
-/// The id of the message that `src/local/forward.c` made.
+/// Returns the queue id of the message that `src/local/forward.c` made.
 fn forwarded_as(reason: &str) -> Option<&str> {
     let id = reason.strip_prefix("forwarded as ")?;
     queue_id::read(id).map(|id| id.text)

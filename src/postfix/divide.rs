@@ -1,12 +1,12 @@
-//! Finding a byte in short texts, and dividing them there, several times as fast as `memchr` and the standard library
-//! do.
+//! Functions that find a byte in short texts and split the texts there, several times as fast as `memchr` and the
+//! standard library.
 
-/// Where the first `byte` stands that is one of the next few dozen bytes; [`memchr::memchr`] is better at finding
-/// farther ones.
+/// Returns where the first `byte` stands. This function is for a byte among the next few dozen bytes:
+/// [`memchr::memchr`] is better at finding bytes that are farther away.
 #[inline]
 pub(super) fn find(text: &[u8], byte: u8) -> Option<usize> {
-    // Eight bytes at a time: one that is equal becomes 0, and subtracting 1 from each then sets its highest bit. The
-    // borrow may do the same to those behind it, but to none before it.
+    // Compare eight bytes at a time. An equal byte becomes 0, and subtracting 1 from each byte then sets the highest
+    // bit of the zero. The borrow may do the same to bytes behind it, but not to bytes before it.
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     let mut rest = text;
     while let Some((block, after)) = rest.split_first_chunk() {
@@ -20,7 +20,7 @@ pub(super) fn find(text: &[u8], byte: u8) -> Option<usize> {
     rest.iter().position(|b| *b == byte).map(|at| text.len() - rest.len() + at)
 }
 
-/// What stands before the first `at`, an ASCII character, and what follows it.
+/// Splits a text at the first `at`, an ASCII character: returns what stands before it and what follows it.
 #[inline]
 pub(super) fn first(text: &str, at: u8) -> Option<(&str, &str)> {
     debug_assert!(at.is_ascii());
@@ -28,7 +28,7 @@ pub(super) fn first(text: &str, at: u8) -> Option<(&str, &str)> {
     Some((&text[..place], &text[place + 1..]))
 }
 
-/// What stands before the last `at`, an ASCII character, and what follows it.
+/// Splits a text at the last `at`, an ASCII character: returns what stands before it and what follows it.
 #[inline]
 pub(super) fn last(text: &str, at: u8) -> Option<(&str, &str)> {
     debug_assert!(at.is_ascii());

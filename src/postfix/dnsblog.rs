@@ -3,7 +3,7 @@
 use super::{Line, endpoint};
 use crate::record::{Dnsbl, Event};
 
-/// The event that a line is.
+/// Returns the event that a line describes.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() {
         return None;

@@ -11,7 +11,7 @@
 //!
 //! # Limits
 //!
-//! What stands in brackets is a path if it has a `/`; anything else that is no IP address is left out.
+//! Text in brackets is a path if it has a `/`. Any other text that is not an IP address is left out.
 //! A host without brackets, which Postfix never writes, looks like a service.
 
 use std::net::IpAddr;
@@ -19,16 +19,17 @@ use std::net::IpAddr;
 use super::divide;
 use crate::record::Endpoint;
 
-/// What Postfix writes for a name, an address or a port that it does not know (`CLIENT_NAME_UNKNOWN` and its kin).
+/// Word that Postfix writes for a name, an address or a port that it does not know (`CLIENT_NAME_UNKNOWN` and related
+/// names).
 const UNKNOWN: &str = "unknown";
 
-/// The endpoint that is the whole of `text`; `None` if nothing of it is known.
+/// Returns the endpoint that is the whole of `text`; `None` if no part of it is known.
 pub(super) fn read(text: &str) -> Option<Endpoint<'_>> {
     let mut endpoint = Endpoint::default();
     let name = match divide::first(text, b'[') {
         None => text,
         Some((name, rest)) => {
-            // Without its bracket it is cut, and half an address may be another's.
+            // Without its closing bracket the address is cut, and half an address may be the address of another host.
             let (inner, after) = divide::last(rest, b']').unwrap_or(("", ""));
             if is_ip(inner) {
                 endpoint.ip = Some(inner);
@@ -43,10 +44,11 @@ pub(super) fn read(text: &str) -> Option<Endpoint<'_>> {
     (endpoint != Endpoint::default()).then_some(endpoint)
 }
 
-/// The endpoint with brackets that a text begins with, and what follows it; `None` as the endpoint if nothing of it is
-/// known.
+/// Splits a text into the endpoint with brackets that it begins with, and what follows. The endpoint is `None` if no
+/// part of it is known.
 ///
-/// The bracket that ends it is the first that something else than a path follows.
+/// The closing bracket is the first one that a space, a `:`, `,` or `;`, or the end of the text follows: a path may
+/// hold others.
 pub(super) fn split(text: &str) -> Option<(Option<Endpoint<'_>>, &str)> {
     let bytes = text.as_bytes();
     let open = memchr::memchr2(b'[', b' ', bytes).filter(|at| bytes[*at] == b'[')?;
@@ -56,27 +58,27 @@ pub(super) fn split(text: &str) -> Option<(Option<Endpoint<'_>>, &str)> {
     Some((read(&text[..text.len() - rest.len()]), rest))
 }
 
-/// What follows the port that a text begins with, `:25` or `:unknown`; all of it if there is none.
+/// Returns what follows the port that a text begins with, `:25` or `:unknown`; the whole text if there is no port.
 pub(super) fn skip_port(text: &str) -> &str {
     let Some(port) = text.strip_prefix(':') else { return text };
     let digits = port.bytes().take_while(u8::is_ascii_digit).count();
     if digits > 0 { &port[digits..] } else { port.strip_prefix(UNKNOWN).unwrap_or(text) }
 }
 
-/// Whether an endpoint is a service of master.cf and not something at the end of a connection.
+/// True if an endpoint is a service of master.cf and not the other end of a connection.
 pub(super) fn is_service(endpoint: &Endpoint<'_>) -> bool {
     endpoint.name.is_some() && endpoint.ip.is_none() && endpoint.port.is_none() && endpoint.path.is_none()
 }
 
-/// Whether a text is an IP address, with or without a zone (`fe80::1%eth0`).
+/// True if a text is an IP address, with or without a zone (`fe80::1%eth0`).
 pub(super) fn is_ip(text: &str) -> bool {
     let address = || divide::first(text, b'%').map_or(text, |(address, _)| address);
     is_ipv4(text) || address().parse::<IpAddr>().is_ok()
 }
 
-/// What the standard library takes for an IPv4 address, in a fifth of its time.
+/// True if the standard library would accept a text as an IPv4 address; this check takes a fifth of its time.
 fn is_ipv4(text: &str) -> bool {
-    /// The number of a part without digits.
+    /// Value of a part that has no digits.
     const NONE: u32 = u32::MAX;
     let (mut part, mut points) = (NONE, 0);
     for byte in text.bytes() {
@@ -94,7 +96,7 @@ fn is_ipv4(text: &str) -> bool {
     points == 3 && part <= 255
 }
 
-/// A TCP port. `FromStr` would take a plus.
+/// Reads a TCP port. `FromStr` would accept a plus.
 pub(super) fn port(text: &str) -> Option<u16> {
     if text.starts_with('+') { None } else { text.parse().ok() }
 }

@@ -1,25 +1,26 @@
-//! Lines that many programs write: notices that carry no fields, and notifications that could not be asked for.
+//! Lines that many programs write: notices that carry no fields, and notifications that Postfix could not request.
 //!
 //! ```text
 //! status=deferred (bounce failed|delay warning failed|verp-bounce failed|trace failed)     src/global/bounce.c, abounce.c
 //! table TYPE:NAME has changed -- restarting                                                src/util/dict.c
 //! ```
 //!
-//! A line with a level is none of them: it is a warning, whoever writes it.
+//! A line with a level is not read here: it is a warning, whichever program writes it.
 
 use super::{Line, status};
 use crate::record::{Event, Notice, NotificationFailed};
 
-/// How a notice begins, what it holds further on, and its kind. The first that fits counts.
+/// Notices: how the line begins, what it holds further on, and its kind. The first entry that fits counts.
 #[rustfmt::skip]
 const NOTICES: &[(&str, &str, &str)] = &[
-    // A syslog daemon in the name of who wrote the message: the count is the record's `repeat_count`.
+    // A syslog daemon writes this in the name of the program that wrote the message. The count is the record's
+    // `repeat_count`.
     ("last message repeated ", " time", "repeated"),
-    // Every program's main loop; postscreen goes on in the background.
+    // The main loop of every program; postscreen goes on in the background.
     ("table ", " has changed", "table_changed"),
 
-    // Since Postfix 3.0: what changes once compatibility_level is raised (src/postfix/postfix.c and whoever uses a
-    // default; src/master/master_ent.c puts the file and the line in front).
+    // Since Postfix 3.0: lines about what changes once compatibility_level is raised (src/postfix/postfix.c and any
+    // code that uses a default; src/master/master_ent.c puts the file and the line in front).
     ("using backwards-compatible default setting ", "", "compatibility"),
     ("Postfix is running with backwards-compatible default settings", "", "compatibility"),
     ("Postfix is using backwards-compatible default settings", "", "compatibility"),
@@ -30,7 +31,7 @@ const NOTICES: &[(&str, &str, &str)] = &[
     // conf/postfix-script: a stop that takes more than a moment.
     ("waiting for the Postfix mail system to terminate", "", "waiting_for_stop"),
 
-    // src/global/mail_stream.c: a message goes elsewhere than to the incoming queue.
+    // src/global/mail_stream.c: a message goes to a queue other than the incoming queue.
     ("placed in ", " queue", "placed_in_queue"),
     // src/global/mark_corrupt.c, src/qmgr/qmgr_active.c
     ("corrupted queue file: ", "", "corrupt_file"),
@@ -59,7 +60,7 @@ const NOTICES: &[(&str, &str, &str)] = &[
     ("raising ", " limit", "limit_changed"),
 ];
 
-/// The event that a line is.
+/// Returns the event that a line describes.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() {
         return None;
@@ -73,7 +74,7 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     notice.map(|(_, _, kind)| Event::Notice(Notice { kind, server: None, text }))
 }
 
-/// A delivery without a recipient: the bounce daemon could not be asked to notify the sender.
+/// Reads a delivery without a recipient: Postfix could not ask the bounce daemon to notify the sender.
 fn notification_failed(text: &str) -> Option<Event<'_>> {
     let (status, reason) = text.strip_prefix("status=")?.split_once(" (")?;
     if status.is_empty() || !status.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-') {
@@ -86,17 +87,18 @@ fn notification_failed(text: &str) -> Option<Event<'_>> {
     }))
 }
 
-/// What postlog(1) logs for an operator: any text. Postfix's own scripts log under their own names.
+/// Reads what postlog(1) logs for an operator: any text. Postfix's own scripts log under their own names.
 pub(super) fn read_postlog<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     line.level.is_none().then_some(Event::Notice(Notice { kind: "postlog", server: None, text: line.text }))
 }
 
-/// What `postfix tls` prints of its work, line by line (`conf/postfix-tls-script`).
+/// Reads what `postfix tls` prints about its work, line by line (`conf/postfix-tls-script`).
 pub(super) fn read_tls_script<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     line.level.is_none().then_some(Event::Notice(Notice { kind: "tls_setup", server: None, text: line.text }))
 }
 
-/// How Postfix 3.11 moves tables away from Berkeley DB (`conf/postfix-non-bdb-script`, `src/nbdb_reindexd`).
+/// Reads the lines about Postfix 3.11 moving tables away from Berkeley DB (`conf/postfix-non-bdb-script`,
+/// `src/nbdb_reindexd`).
 pub(super) fn read_table_migration<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     line.level.is_none().then_some(Event::Notice(Notice { kind: "table_migration", server: None, text: line.text }))
 }
@@ -222,7 +224,7 @@ mod tests {
         assert_eq!(kind("postfix/postlog", "warning: any text"), None);
         assert_eq!(kind("postfix/postfix-tls-script", "any text"), Some("tls_setup"));
         assert_eq!(kind("postfix/nbdb_reindexd", "any text"), Some("table_migration"));
-        // A lost program is none of them.
+        // If the name of the program is lost, a line is none of these.
         assert_eq!(kind("postfix", "any text"), None);
         assert_eq!(kind("postfix/postfix-script", "any text"), None);
     }

@@ -1,20 +1,20 @@
-//! Which program wrote a line whose tag has lost it, by the shape of the line.
+//! Inference of the program that wrote a line, from the shape of the line, if the tag has lost the program's name.
 //!
-//! rsyslog's RFC 5424 templates end APP-NAME at the first `/`, and its older ones cut the TAG at 32 characters, so that
-//! `postfix/smtpd` becomes `postfix`. Most lines have one writer, and [`SHAPES`] names it. A line that several programs
-//! write gives none.
+//! rsyslog's RFC 5424 templates end APP-NAME at the first `/`, and its older ones cut the TAG at 32 characters, so
+//! `postfix/smtpd` becomes `postfix`. Most lines are written by only one program, and [`SHAPES`] names it. For a line
+//! that several programs write, no program is inferred.
 //!
 //! # Limits
 //!
-//! `lmtp` over TCP cannot be told from `smtp`, except at port 24. `relay=none` is `smtp` only where the reason is one
-//! of a client that found no server; else it is `error`, which writes most of these. A delivery without any relay has a
-//! daemon only where its reason tells.
+//! `lmtp` over TCP cannot be told from `smtp`, except at port 24. `relay=none` means `smtp` only if the reason is that
+//! of a client that found no server. Otherwise it means `error`, which writes most of these lines. A delivery without
+//! any relay gets a daemon only if its reason tells which one.
 
 use crate::record::{Delivery, Event};
 
-/// A program, how its lines begin, and what they hold further on. The first that fits counts.
+/// Shapes of lines: the program, how its lines begin, and what they hold further on. The first shape that fits counts.
 const SHAPES: &[(&str, &str, &str)] = &[
-    // postscreen, whose clients have no name: before smtpd, which shares words with it.
+    // postscreen, whose clients have no name. These shapes stand before those of smtpd, which shares words with it.
     ("postscreen", "CONNECT from [", " to ["),
     ("tlsproxy", "CONNECT from [", ""),
     ("tlsproxy", "CONNECT to ", ""),
@@ -43,14 +43,14 @@ const SHAPES: &[(&str, &str, &str)] = &[
     ("postscreen", "[", ": discarding EHLO keywords: "),
     ("postscreen", "[", ": replacing command \""),
     ("dnsblog", "addr ", " listed by domain "),
-    // cleanup's checks, before smtpd's verdicts.
+    // cleanup's checks. These shapes stand before smtpd's verdicts.
     ("cleanup", "message-id=", ""),
     ("cleanup", "resent-message-id=", ""),
     ("cleanup", "reject: header ", ""),
     ("cleanup", "reject: body ", ""),
     ("cleanup", "reject: content ", ""),
     ("cleanup", "reject: mime-error ", ""),
-    // What smtp checks has no origin.
+    // The lines of smtp's own checks name no origin.
     ("cleanup", "warning: header ", " from "),
     ("cleanup", "warning: body ", " from "),
     ("cleanup", "info: header ", " from "),
@@ -208,7 +208,8 @@ const SHAPES: &[(&str, &str, &str)] = &[
     ("postsuper", "Placed on hold: ", " message"),
     ("postsuper", "Released from hold: ", " message"),
     ("postsuper", "Renamed to match inode number: ", " message"),
-    // A client's name begins these. A server's words could hold them too, so the lines that quote one come first.
+    // These lines begin with a client's name. A server's words could hold the same, so the lines that quote a server
+    // come first.
     ("smtpd", "", ": SASL "),
     ("smtpd", "", "] sent message header instead of SMTP command"),
     ("smtpd", "", "] sent non-SMTP command"),
@@ -217,11 +218,11 @@ const SHAPES: &[(&str, &str, &str)] = &[
     ("qmqpd", "", "]: read/write timeout while "),
 ];
 
-/// The program that writes such a line; `text` is what follows the level and the queue id.
+/// Returns the program that writes such a line; `text` is what follows the level and the queue id.
 pub(super) fn daemon(event: &Event<'_>, text: &str) -> Option<&'static str> {
     match event {
         Event::Delivery(delivery) => return agent(delivery, text),
-        // A stranger's text may stand in it.
+        // Verbose output may hold a stranger's text.
         Event::Debug(_) => return None,
         _ => {}
     }
@@ -229,7 +230,7 @@ pub(super) fn daemon(event: &Event<'_>, text: &str) -> Option<&'static str> {
     SHAPES.iter().find(|(_, begin, words)| text.starts_with(begin) && holds(words)).map(|(name, _, _)| *name)
 }
 
-/// The delivery agent behind a delivery, by where it went, or else by what it says.
+/// Returns the delivery agent that wrote a delivery, by its relay, or by what it says if it has no relay.
 fn agent(delivery: &Delivery<'_>, text: &str) -> Option<&'static str> {
     let Some(relay) = delivery.relay else { return without_relay(delivery, text) };
     Some(match (relay.name, relay.path, relay.ip, relay.port) {
@@ -241,7 +242,7 @@ fn agent(delivery: &Delivery<'_>, text: &str) -> Option<&'static str> {
     })
 }
 
-/// How the reasons of an agent begin.
+/// Agents, and how their reasons begin.
 const REASONS: &[(&str, &str)] = &[
     ("smtp", "connect to "),
     ("smtp", "Host or domain name not found"),
@@ -256,8 +257,8 @@ const REASONS: &[(&str, &str)] = &[
     ("error", "mail transport unavailable"),
 ];
 
-/// The agent where the line has no relay, or `relay=none`, which nearly only `error` writes for other reasons than
-/// these.
+/// Returns the agent of a line that has no relay, or has `relay=none`. With reasons other than [`REASONS`], nearly only
+/// `error` writes `relay=none`.
 fn without_relay(delivery: &Delivery<'_>, text: &str) -> Option<&'static str> {
     let reason = delivery.reason.unwrap_or("");
     let named = REASONS.iter().find(|(_, begin)| reason.starts_with(begin)).map(|(name, _)| *name);
@@ -374,7 +375,7 @@ mod tests {
             let text = format!("to=<a@example.com>, relay=none, delay=1, status=x ({reason})");
             assert_eq!(agent(&delivery, &text), Some(expected), "{reason}");
         }
-        // Without any relay, what is said has to tell.
+        // Without any relay, the reason has to tell the agent.
         #[rustfmt::skip]
         let vectors = [
             ("delivered via maildrop service", Some("pipe")),
@@ -384,7 +385,7 @@ mod tests {
             ("connect to mx[192.0.2.1]:25: Connection refused", Some("smtp")),
             ("lost connection with mx[192.0.2.1] while sending RCPT TO", Some("smtp")),
             ("delivery temporarily suspended: connect to mx[192.0.2.1]:25: Connection refused", Some("error")),
-            // local or virtual; anybody.
+            // local or virtual; any agent.
             ("delivered to maildir", None),
             ("unknown user: \"bob\"", None),
             ("relay=none, x", None),

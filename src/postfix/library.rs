@@ -1,14 +1,14 @@
-//! What libraries log by themselves inside of a program of Postfix, under its name: Cyrus SASL with its plugins in
-//! smtpd, smtp and lmtp, PAM, and in any program what looks up users (NSS).
+//! Lines that libraries log by themselves inside a program of Postfix, under its name: Cyrus SASL with its plugins in
+//! smtpd, smtp and lmtp, PAM, and in any program the libraries that look up users (NSS).
 //!
-//! The text has no level, so that the words have to tell: what names a problem is a warning, and what tells of a step
-//! is verbose output. What Postfix logs on behalf of the library begins with `SASL authentication`, and is a notice of
-//! smtpd; what OpenSSL says is in `tls/`.
+//! The text has no level, so the words have to tell: a line that names a problem is a warning, and a line that tells of
+//! a step is verbose output. A line that Postfix logs on behalf of the library begins with `SASL authentication`, and
+//! is a notice of smtpd. Lines of OpenSSL are read in `tls/`.
 
 use super::Line;
 use crate::record::{Event, Text};
 
-/// How a problem begins, and what it holds further on.
+/// Problems: how the line begins, and what it holds further on.
 #[rustfmt::skip]
 const PROBLEMS: &[(&str, &str)] = &[
     // lib/auxprop.c, lib/canonusr.c, lib/checkpw.c
@@ -42,7 +42,7 @@ const PROBLEMS: &[(&str, &str)] = &[
     ("sql plugin could", "connect"),
     ("sql plugin", "failed"),
     ("Unable to ", " transaction"),
-    // plugins/sasldb.c, sasldb/db_berkeley.c and its siblings
+    // plugins/sasldb.c, sasldb/db_berkeley.c and the files beside it
     ("sasldb", ""),
     ("unable to open Berkeley db ", ""),
     ("error opening ", "sasldb"),
@@ -50,7 +50,7 @@ const PROBLEMS: &[(&str, &str)] = &[
     ("error updating sasldb", ""),
     ("error deleting entry from ", "sasldb"),
     ("error opening password file", ""),
-    // plugins/ldapdb.c and those of the mechanisms
+    // plugins/ldapdb.c and the plugins of the mechanisms
     ("ldapdb", ""),
     ("GSSAPI Error: ", ""),
     ("GSSAPI Failure: ", ""),
@@ -67,7 +67,7 @@ const PROBLEMS: &[(&str, &str)] = &[
     ("nss_", ": "),
 ];
 
-/// How a step begins.
+/// Beginnings of the lines about a step.
 const STEPS: [&str; 6] = [
     "looking for plugins in ",
     "loading plugin",
@@ -77,10 +77,10 @@ const STEPS: [&str; 6] = [
     "commit transaction",
 ];
 
-/// What follows the name of a mechanism in its steps: `DIGEST-MD5 common mech free`, `GSSAPI client step 1`.
+/// Text that follows the name of a mechanism in its steps: `DIGEST-MD5 common mech free`, `GSSAPI client step 1`.
 const MECHANISM_STEPS: [&str; 5] = ["common mech ", "server mech ", "client mech ", "server step ", "client step "];
 
-/// The event that a line is.
+/// Returns the event that a line describes.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() || line.has_queue_id {
         return None;

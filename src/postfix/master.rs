@@ -1,4 +1,4 @@
-//! Postfix starts, stops and reloads (`src/master`, `conf/postfix-script`).
+//! Starts, stops and reloads of Postfix (`src/master`, `conf/postfix-script`).
 //!
 //! ```text
 //! master          daemon started[ -- version V[, configuration DIR]]
@@ -8,13 +8,13 @@
 //!                 the Postfix mail system is [not ]running[: PID: N]
 //! ```
 //!
-//! Warnings and fatal errors stay what they are, those of a system that runs already among them.
+//! Warnings and fatal errors stay warnings and fatal errors, including those about a system that already runs.
 
 use super::Line;
 use crate::decimal;
 use crate::record::{Event, Lifecycle, Text};
 
-/// The event that a line is.
+/// Returns the event that a line describes.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() || line.has_queue_id {
         return None;
@@ -49,7 +49,7 @@ fn master(text: &str) -> Option<Event<'_>> {
     versioned("reload", text.strip_prefix("reload").filter(|rest| !rest.is_empty())?)
 }
 
-/// What follows the action: ` -- version V, configuration DIR`, or nothing in the first versions.
+/// Reads what follows the action: ` -- version V, configuration DIR`, or nothing in the first versions.
 fn versioned<'a>(action: &'static str, rest: &'a str) -> Option<Event<'a>> {
     let known = |text: &'a str| Some(text).filter(|text| !text.is_empty());
     let (version, config_directory) = match rest.strip_prefix(" -- version ") {
@@ -77,8 +77,8 @@ fn script(text: &str) -> Option<Event<'_>> {
     Some(Event::Lifecycle(Lifecycle { action, version: None, config_directory: None, signal: None }))
 }
 
-/// Whether a line is of the dump of a service that `master -v` writes (`src/master/master_ent.c`). Nothing but its
-/// daemon tells that the words mean something else than elsewhere.
+/// True if a line is part of the dump of a service that `master -v` writes (`src/master/master_ent.c`). Only the daemon
+/// tells that these words have another meaning than elsewhere.
 fn is_dump(text: &str) -> bool {
     const NUMBERS: [&str; 8] = [
         "flags: ",

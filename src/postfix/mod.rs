@@ -5,8 +5,8 @@
 //!           tag                                    queue_id            a reader
 //! ```
 //!
-//! Every function here is total: a line that is cut, munged or forged still gives an event, and what could not be read
-//! is `None`. Time is linear in the length of the text, and nothing is allocated.
+//! Every function here is total: a line that is cut, munged or forged still gives an event, and a part that could not
+//! be read is `None`. Time is linear in the length of the text, and nothing is allocated.
 
 mod address;
 mod agent;
@@ -50,22 +50,22 @@ use crate::record::{
 };
 use crate::syslog::Message;
 
-/// A line of a Postfix program as the readers of events get it.
+/// A line of a Postfix program, as the readers of events get it.
 #[derive(Clone, Copy, Debug)]
 struct Line<'a> {
-    /// The level in front of the text.
+    /// Level in front of the text.
     level: Option<Level>,
-    /// Whether a queue id stood before the text; false for NOQUEUE.
+    /// True if a queue id stood before the text; false for NOQUEUE.
     has_queue_id: bool,
-    /// What follows the level and the queue id.
+    /// Text after the level and the queue id.
     text: &'a str,
 }
 
-/// Reads the event that a line is; `None` if it is none of the reader's.
+/// Reads the event that a line describes; `None` if the line is not one of the reader's.
 type Reader = for<'a> fn(&Line<'a>) -> Option<Event<'a>>;
 
-/// Which file reads the lines of which programs, from top to bottom: the first event counts. A line whose program is
-/// not known is shown to every reader.
+/// Readers, and the programs whose lines they read, from top to bottom: the first event counts. A line whose program is
+/// not known goes to every reader, except those of [`Writers::Only`].
 const READERS: &[(Writers, Reader)] = &[
     (Of(&["postscreen"]), postscreen::read),
     (Of(&["dnsblog"]), dnsblog::read),
@@ -95,24 +95,24 @@ const READERS: &[(Writers, Reader)] = &[
     (Any, debug::read),
 ];
 
-/// A reply as a person has it before them, without the server that said it.
+/// Reads a reply that a person has in front of them, without the server that said it.
 pub(crate) fn read_reply(text: &str) -> Reply<'_> {
     provider::noted(reply::read_reply(text), None)
 }
 
-/// The programs that write the lines of a reader.
+/// Programs that write the lines of a reader.
 enum Writers {
     Any,
     Of(&'static [&'static str]),
-    /// Their lines have no shape: such a reader takes all of them, and sees none whose program is not known.
+    /// Programs whose lines have no shape. Such a reader takes all their lines, and no line whose program is not known.
     Only(&'static [&'static str]),
 }
 
 use Writers::{Any, Of, Only};
 
-/// What a Postfix program said.
+/// Returns what a Postfix program said.
 ///
-/// `None` if no Postfix program wrote the message, which the tag alone decides: see `tag.rs` for which count.
+/// `None` if no Postfix program wrote the message. The tag alone decides this: see `tag.rs` for which tags count.
 /// The order of level, queue id and text is that of `src/util/msg_output.c` and of the callers of `msg_info()`.
 pub fn parse<'a>(message: &Message<'a>) -> Option<Postfix<'a>> {
     let tag = tag::read(message)?;
@@ -143,7 +143,7 @@ pub fn parse<'a>(message: &Message<'a>) -> Option<Postfix<'a>> {
             inferred.or_else(|| tag::PROGRAMS.contains(&start).then_some(start))
         }
     };
-    // The only place where it is made, so that the compiler makes it where it will stay.
+    // The record is built only here, so the compiler builds it where it will stay.
     Some(Postfix {
         event,
         instance: tag.instance,
@@ -156,17 +156,17 @@ pub fn parse<'a>(message: &Message<'a>) -> Option<Postfix<'a>> {
     })
 }
 
-/// Whether the tag of a Postfix program stands anywhere in `text`, of which `message` was read. Where [`parse`] gives
-/// nothing, its line was not understood.
+/// True if the tag of a Postfix program stands anywhere in `text`, from which `message` was read. If [`parse`] returns
+/// `None` for such a message, its line was not understood.
 pub fn has_tag(message: &Message<'_>, text: &str) -> bool {
     unrecognised::has_tag(message, text)
 }
 
-/// What stands before a line that is nobody's, if something else than a queue id of Postfix is taken for one:
-/// `XXXXXXXXXX`, `<queueid>`, as people publish and test with; the text behind it and its event. That must be as it is
-/// behind an id.
+/// Reads a line that no reader takes, and takes something other than a queue id of Postfix for its id: `XXXXXXXXXX` or
+/// `<queueid>`, which people use to publish and test. Returns this id, the text behind it and the event of that text.
+/// The event must be as it is behind a real id.
 ///
-/// Verbose output is somebody's already: what follows a word there is a stranger's.
+/// Verbose output is not tried, because it has a reader already: what follows a word there is a stranger's text.
 fn behind_unusual_id<'a>(
     line: &Line<'a>,
     daemon: Option<&str>,
@@ -203,7 +203,7 @@ fn behind_unusual_id<'a>(
     })
 }
 
-/// The event of a line, with what its reader adds to `flags`.
+/// Returns the event of a line. Its reader may add to `flags`.
 fn event<'a>(line: &Line<'a>, daemon: Option<&str>, flags: &mut Flags) -> Event<'a> {
     let reads = |writers: &Writers| match (writers, daemon) {
         (Any, _) | (Of(_), None) => true,
@@ -223,9 +223,9 @@ fn event<'a>(line: &Line<'a>, daemon: Option<&str>, flags: &mut Flags) -> Event<
     })
 }
 
-/// The level in front of a text, and what follows it.
+/// Splits the level in front of a text from what follows it.
 fn split_level(text: &str) -> (Option<Level>, &str) {
-    // How the levels begin, so that nearly every text is done with at once.
+    // First letters of the levels: this check alone settles nearly every text.
     if !text.starts_with(['w', 'e', 'f', 'p']) {
         return (None, text);
     }

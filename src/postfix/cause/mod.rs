@@ -1,19 +1,19 @@
-//! Why a delivery, or an attempt at a server, failed, as one word: [`Cause`].
+//! The reason why a delivery, or an attempt at a server, failed, as one word: [`Cause`].
 //!
-//! `rows/` decides, from top to bottom, and the first row that fits counts. Its order follows from how much each sign
-//! means: words are specific, an enhanced status code is often only near, a reply code covers half a dozen reasons. So
-//! rows on words come first, then those on enhanced codes, then those on reply codes. Among the words, Postfix's own
-//! come before a server's, and narrow ones before wide ones: `User unknown` before `blocked`.
+//! The rows in `rows/` decide, from top to bottom, and the first row that fits counts. The order follows from how much
+//! each sign means: words are specific, an enhanced status code is often only near, and a reply code covers half a
+//! dozen reasons. Rows on words therefore come first, then those on enhanced codes, then those on reply codes. Among
+//! the words, Postfix's own come before a server's, and narrow ones before wide ones: `User unknown` before `blocked`.
 //!
-//! To add one, add a row there and a line that only it decides at the same place in `tests/corpus/postfix/cause.log`.
+//! To add a row, also add a line that only this row decides at the same place in `tests/corpus/postfix/cause.log`.
 //!
-//! Destinations that the queue manager has given up for now are [`Cause::Suspended`], whatever failed before: no
-//! attempt was made for this message. What failed for an earlier one is the detail.
+//! If the queue manager has suspended a destination, the cause is [`Cause::Suspended`], whatever failed before: no
+//! attempt was made for this message. The failure of an earlier message is the detail.
 //!
 //! # Limits
 //!
-//! Words are those of servers in English and a dozen other languages. Only the first 2048 bytes are searched. Addresses
-//! are not, for they hold anything.
+//! The words are those of servers in English and a dozen other languages. Only the first 2048 bytes are searched.
+//! Addresses are not searched, because they can hold anything.
 
 mod rows;
 mod verdict;
@@ -25,20 +25,20 @@ use super::words::{Folded, Words};
 use crate::dsn;
 use crate::record::{self, Cause, Delivery};
 
-/// How a reason begins where the queue manager has given up the destination for now (`src/qmgr/qmgr_deliver.c`).
+/// Beginning of a reason if the queue manager has suspended the destination (`src/qmgr/qmgr_deliver.c`).
 const SUSPENDED: &str = "delivery temporarily suspended: ";
 
-/// How a reason begins where no connection came about (`src/smtp/smtp_connect.c`).
+/// Beginning of a reason if no connection was made (`src/smtp/smtp_connect.c`).
 const CONNECT: &str = "connect to ";
 
-/// The cause of a delivery that failed, and the one beneath it; `own` are the words of the reason that are not the
-/// server's reply.
+/// Returns the cause of a delivery that failed, and the cause beneath it. `own` is the part of the reason that is not
+/// the server's reply.
 pub(super) fn find(delivery: &Delivery<'_>, own: &str) -> Option<(Cause, Option<Cause>)> {
     let successful = delivery.dsn.is_some_and(|dsn| dsn.class() == dsn::Class::Success);
     if successful || matches!(delivery.status, "sent" | "deliverable") {
         return None;
     }
-    // Copies: as nothing points into the delivery, the compiler builds it in the record and moves it nowhere.
+    // Copies: because nothing points into the delivery, the compiler builds it in the record and never moves it.
     let (reply, dsn) = (delivery.reply, delivery.dsn);
     let cause = |own| cause(reply.as_ref(), dsn, own);
     Some(match own.strip_prefix(SUSPENDED) {
@@ -47,15 +47,15 @@ pub(super) fn find(delivery: &Delivery<'_>, own: &str) -> Option<(Cause, Option<
     })
 }
 
-/// The cause of an attempt that failed; `own` are the words that are not the server's reply.
+/// Returns the cause of an attempt that failed. `own` is the part of the text that is not the server's reply.
 pub(super) fn of_attempt(reply: Option<&record::Reply<'_>>, own: &str) -> Cause {
     cause(reply, None, own)
 }
 
-/// What finds the words of the rows.
+/// Matcher that finds the words of the rows.
 static WORDS: Words<{ rows::COUNT }> = Words::new(&rows::WORDS);
 
-/// The first row that looks for no words.
+/// Index of the first row that looks for no words.
 const CODES: usize = {
     let mut row = 0;
     while rows::WORDS[row].is_some() {
@@ -64,22 +64,22 @@ const CODES: usize = {
     row
 };
 
-/// The cause of what failed; `dsn` is Postfix's own enhanced status code, and `own` its words.
+/// Returns the cause of a failure. `dsn` is Postfix's own enhanced status code, and `own` are Postfix's own words.
 fn cause(reply: Option<&record::Reply<'_>>, dsn: Option<dsn::Dsn<'_>>, own: &str) -> Cause {
     row(reply, dsn, own).map_or(Cause::Other, |row| rows::ALL[row].1)
 }
 
-/// Which row decides; `dsn` is Postfix's own enhanced status code.
+/// Returns the index of the row that decides; `dsn` is Postfix's own enhanced status code.
 fn row(reply: Option<&record::Reply<'_>>, dsn: Option<dsn::Dsn<'_>>, own: &str) -> Option<usize> {
     let on = |row: u16| &rows::ALL[usize::from(row)].0;
     let code = reply.and_then(|reply| reply.code);
-    // Postfix gives the same code to every error of connect(), so that it tells nothing.
+    // Postfix gives the same code to every error of connect(), so this code tells nothing.
     let dsn = dsn.filter(|_| !own.starts_with(CONNECT));
     let dsn = reply.and_then(|reply| reply.dsn).or(dsn);
 
     let own = Folded::new(own, None);
     let of_own = |row, at| match on(row) {
-        // Where there are no words, the beginning is looked for.
+        // If the row has no words, the search is for its beginning.
         Own(begin, "") => at == 1 && own.text().starts_with(begin.as_bytes()),
         Own(begin, _) => own.text().starts_with(begin.as_bytes()),
         Either(_) => true,
@@ -118,7 +118,7 @@ mod tests {
     use crate::postfix::tests::message;
     use crate::record::{Event, Postfix};
 
-    /// Each row has its line in the corpus, and decides it: a row that an earlier one hides fails here.
+    /// Each row has its line in the corpus, and decides this line: a row that an earlier one hides fails here.
     #[test]
     fn each_row_decides_its_line() {
         let corpus = include_str!("../../../tests/corpus/postfix/cause.log");

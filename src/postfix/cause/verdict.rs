@@ -1,4 +1,4 @@
-//! Why Postfix refused a client, a sender, a recipient or a message: the [`Cause`] of a verdict.
+//! The reason why Postfix refused a client, a sender, a recipient or a message: the [`Cause`] of a verdict.
 //!
 //! ```text
 //! <WHAT>: CLASS rejected: TEXT                                  a restriction (src/smtpd/smtpd_check.c)
@@ -7,19 +7,19 @@
 //! TEXT                                                          smtpd's or postscreen's own, a filter's, or an operator's
 //! ```
 //!
-//! The class decides, and the text only where it says something narrower. TEXT is often the operator's or that of a
-//! policy service: it is read as a server's words are, and where it says nothing, the codes decide.
+//! The class decides, and the text counts only if it says something narrower. TEXT is often that of the operator or of
+//! a policy service. It is read like a server's words, and if it says nothing, the codes decide.
 //!
-//! # What a client can't forge
+//! # Protection against forgery
 //!
-//! WHAT is an address or a name that the client chose. It is left out before anything is looked for; the domain of a
-//! block list is given only where one place alone can be it.
+//! WHAT is an address or a name that the client chose. It is removed before anything is searched. The domain of a block
+//! list is given only if exactly one place can be it.
 
 use super::cause;
 use crate::postfix::reply;
 use crate::record::{Cause, Reply, Verdict};
 
-/// What a restriction is about (`SMTPD_NAME_*` in `src/smtpd/smtpd_check.c`), and the cause that this is.
+/// Subject of a restriction (`SMTPD_NAME_*` in `src/smtpd/smtpd_check.c`), and the cause that it stands for.
 const CLASSES: &[(&str, Class)] = &[
     ("Client host", Class::Only(Cause::ClientRejected)),
     ("Unverified Client host", Class::Only(Cause::ClientRejected)),
@@ -33,18 +33,18 @@ const CLASSES: &[(&str, Class)] = &[
     ("End-of-data", Class::Text(Cause::SpamOrPolicy)),
 ];
 
-/// What a class says, and what else decides.
+/// Cause of a class, and what else decides.
 #[derive(Clone, Copy)]
 enum Class {
-    /// This, but for what passes with time.
+    /// This cause, unless the text tells of one that passes with time.
     Only(Cause),
-    /// This, where the text does not say that the address or its domain is unknown.
+    /// This cause, unless the text says that the address or its domain is unknown.
     Address(Cause),
-    /// This, where the text says nothing.
+    /// This cause, if the text says nothing narrower.
     Text(Cause),
 }
 
-/// Texts of smtpd and postscreen that have no class, by how they begin.
+/// Texts of smtpd and postscreen that have no class, by their beginning.
 const TEXTS: &[(&str, Cause)] = &[
     ("Relay access denied", Cause::RelayDenied),
     // smtpd.c, smtpd_check.c
@@ -61,11 +61,12 @@ const TEXTS: &[(&str, Cause)] = &[
     ("Service unavailable", Cause::ClientRejected),
 ];
 
-/// The same of those that have the server's name in front, by how they end.
+/// Texts without a class that have the server's name in front, by their end.
 const ENDS: &[(&str, Cause)] =
     &[("Error: bare <LF> received", Cause::ClientRejected), ("Error: too many errors", Cause::TooManyErrors)];
 
-/// The cause of a verdict that refuses, and the domain of the block list if one is why; `None` for any other verdict.
+/// Returns the cause of a verdict that refuses, and the domain of the block list if one is the cause; `None` for any
+/// other verdict.
 pub(in crate::postfix) fn of_verdict<'a>(verdict: &Verdict<'a>) -> Option<(Cause, Option<&'a str>)> {
     if !matches!(verdict.action, "reject" | "reject_warning" | "hangup") {
         return None;
@@ -92,7 +93,7 @@ pub(in crate::postfix) fn of_verdict<'a>(verdict: &Verdict<'a>) -> Option<(Cause
     Some((cause, None))
 }
 
-/// A verdict that gives no reason: a domain that ETRN may not name, a check of a message.
+/// Returns the cause of a verdict that gives no reason: a domain that ETRN may not name, or a check of a message.
 fn without_text(verdict: &Verdict<'_>) -> Cause {
     match (verdict.by, verdict.stage) {
         ("header_check" | "body_check" | "mime_check", _) => Cause::ContentRejected,
@@ -102,9 +103,10 @@ fn without_text(verdict: &Verdict<'_>) -> Cause {
     }
 }
 
-/// What smtpd or postscreen say of their own.
+/// Returns the cause of a text that is smtpd's or postscreen's own.
 fn unclassified(verdict: &Verdict<'_>, reply: &Reply<'_>, text: &str) -> Option<Cause> {
-    // For a client that has passed all tests but must come again, and for one that must not.
+    // postscreen writes this for a client that passed all tests but must try again, and for one that must not try
+    // again.
     if verdict.by == "postscreen" && text.starts_with("Service currently unavailable") {
         let transient = reply.code.is_some_and(|code| code < 500);
         return Some(if transient { Cause::Greylisted } else { Cause::ClientRejected });
@@ -112,7 +114,7 @@ fn unclassified(verdict: &Verdict<'_>, reply: &Reply<'_>, text: &str) -> Option<
     begun(text).or_else(|| ENDS.iter().find(|(end, _)| text.ends_with(end)).map(|(_, cause)| *cause))
 }
 
-/// The cause that the beginning of a text tells.
+/// Returns the cause that the beginning of a text tells.
 fn begun(text: &str) -> Option<Cause> {
     TEXTS.iter().find(|(begin, _)| text.starts_with(begin)).map(|(_, cause)| *cause)
 }
@@ -127,7 +129,7 @@ impl Class {
                 Cause::HostNotFound | Cause::DnsError => Cause::DomainNotFound,
                 Cause::NullMx => Cause::NullMx,
                 said if cause == Cause::SenderRejected => passing(said).unwrap_or(cause),
-                // A probe says all that is known, and if that is nothing.
+                // A probe says all that is known, even if nothing is known.
                 Cause::Other if probed.is_some() => Cause::Other,
                 said => narrow(said).unwrap_or(cause),
             },
@@ -138,12 +140,13 @@ impl Class {
     }
 }
 
-/// The cause that a text is for, with the codes of its reply.
+/// Returns the cause that a text tells, with the codes of its reply.
 fn said<'a>(reply: &Reply<'a>, text: &'a str) -> Cause {
     cause(Some(&Reply { text, ..*reply }), None, "")
 }
 
-/// What a probe of an address came to: `unverified address: REASON`, where the reason is that of a delivery.
+/// Returns the cause in the result of an address probe: `unverified address: REASON`, where the reason is that of a
+/// delivery.
 fn probed(text: &str) -> Option<Cause> {
     let undeliverable = text.strip_prefix("undeliverable address: ");
     let reason = undeliverable.or_else(|| text.strip_prefix("unverified address: "))?;
@@ -154,17 +157,17 @@ fn probed(text: &str) -> Option<Cause> {
     Some(if found == Cause::Other && undeliverable.is_some() { Cause::UserUnknown } else { found })
 }
 
-/// What passes with time, of what a text says.
+/// Returns the cause that a text tells, if it is one that passes with time.
 fn passing(cause: Cause) -> Option<Cause> {
     matches!(cause, Cause::Greylisted | Cause::RateLimited).then_some(cause)
 }
 
-/// What a text says, if that is more than that it refuses.
+/// Returns the cause that a text tells, if it says more than that something is refused.
 fn narrow(cause: Cause) -> Option<Cause> {
     (!matches!(cause, Cause::SpamOrPolicy | Cause::Other)).then(|| in_words_of_verdicts(cause))
 }
 
-/// A cause of deliveries in the words for verdicts.
+/// Translates a cause of deliveries into the words for verdicts.
 fn in_words_of_verdicts(cause: Cause) -> Cause {
     match cause {
         Cause::HostNotFound => Cause::DomainNotFound,
@@ -172,10 +175,11 @@ fn in_words_of_verdicts(cause: Cause) -> Cause {
     }
 }
 
-/// Takes `<WHAT>: ` off a text.
+/// Removes `<WHAT>: ` from the beginning of a text.
 ///
-/// An address has its internal form there, and so holds anything. Where it is what the tail says it is, its end is
-/// certain. Else the last place counts after which Postfix's own words stand, for a client writes before them only.
+/// An address has its internal form there, so it can hold anything. If it is the one that the tail of the line names,
+/// its end is certain. Otherwise it ends at the last place that Postfix's own words follow, because a client can write
+/// only before them.
 fn split_what<'a>(verdict: &Verdict<'_>, text: &'a str) -> &'a str {
     let Some(inner) = text.strip_prefix('<') else { return text };
     let known = |what: &&str| inner.strip_prefix(*what)?.strip_prefix(">: ");
@@ -185,7 +189,7 @@ fn split_what<'a>(verdict: &Verdict<'_>, text: &'a str) -> &'a str {
     known.or_else(|| places.find(is_own)).unwrap_or(text)
 }
 
-/// The class of a restriction, and what follows ` rejected: `.
+/// Returns the class of a restriction, and what follows ` rejected: `.
 fn classified(text: &str) -> Option<(Class, &str)> {
     CLASSES.iter().find_map(|(name, class)| {
         let text = text.strip_prefix(name)?.strip_prefix(" rejected: ")?;
@@ -193,10 +197,10 @@ fn classified(text: &str) -> Option<(Class, &str)> {
     })
 }
 
-/// What stands before the domain of a block list.
+/// Text in front of the domain of a block list.
 const BLOCKED_USING: &str = " blocked using ";
 
-/// The domain of the block list that a text names, if it names one only.
+/// Returns the domain of the block list that a text names, if it names only one.
 fn block_list(text: &str) -> Option<&str> {
     let mut places = memchr::memmem::find_iter(text.as_bytes(), BLOCKED_USING);
     let (Some(at), None) = (places.next(), places.next()) else { return None };

@@ -1,4 +1,4 @@
-//! Status codes, where no words fit; and the last resort.
+//! Status codes, for when no words fit, and the last resort.
 
 use super::On::{Code, Dsn, DsnOf, Last};
 use super::Row;
@@ -59,7 +59,7 @@ pub(super) const ROWS: &[Row] = &[
     (Dsn(7, 30), Cause::TlsRequired),
     (Dsn(7, 32), Cause::SpamOrPolicy),
     (Dsn(7, 40), Cause::SpamOrPolicy),
-    // Exchange Online: 4.7.500 to 4.7.899 put off, 5.7.501 to 5.7.750 refuse.
+    // Exchange Online: 4.7.500 to 4.7.899 defer, 5.7.501 to 5.7.750 refuse.
     (DsnOf(Class::Transient, 7, 500..=899), Cause::RateLimited),
     (DsnOf(Class::Permanent, 7, 500..=899), Cause::SpamOrPolicy),
 
@@ -74,7 +74,7 @@ pub(super) const ROWS: &[Row] = &[
     (Code(552), Cause::MailboxFull),
     (Code(556), Cause::NullMx),
 
-    // The last resort: words that say no more than no.
+    // The last resort: words that say only that something is refused.
     (Last("rejected"), Cause::SpamOrPolicy),
     (Last("refused"), Cause::SpamOrPolicy),
     (Last("denied"), Cause::SpamOrPolicy),

@@ -1,4 +1,4 @@
-//! What decides the cause of a failure: the rows, from top to bottom.
+//! The rows that decide the cause of a failure, from top to bottom.
 
 mod codes;
 mod own;
@@ -13,40 +13,40 @@ use std::ops::RangeInclusive;
 use crate::dsn::Class;
 use crate::record::Cause;
 
-/// What a row looks for, and the cause that it stands for.
+/// A row: what it looks for, and the cause that it stands for.
 pub(super) type Row = (On, Cause);
 
-/// Where a row finds what it looks for. Words are in lower case.
+/// Place where a row looks, and what it looks for. Words are in lower case.
 #[derive(Debug, PartialEq)]
 pub(super) enum On {
-    /// Postfix's own words begin with the first and hold the second.
+    /// Postfix's own words begin with the first text and hold the second.
     Own(&'static str, &'static str),
-    /// A server's words hold it.
+    /// A server's words hold this text.
     Reply(&'static str),
-    /// A server's words are it.
+    /// A server's words are exactly this text.
     ReplyIs(&'static str),
-    /// A server's words hold it, and its code begins with 5.
+    /// A server's words hold this text, and its code begins with 5.
     Permanent(&'static str),
-    /// A server's words hold it, and its code begins with 4.
+    /// A server's words hold this text, and its code begins with 4.
     Transient(&'static str),
-    /// A server's words hold it, and its enhanced status code has this subject and detail.
+    /// A server's words hold this text, and its enhanced status code has this subject and detail.
     Coded(u16, u16, &'static str),
-    /// Anybody's words hold it: those of a local agent or its command may be either.
+    /// Postfix's or a server's words hold this text: the words of a local agent or its command may be either.
     Either(&'static str),
-    /// The server's enhanced status code has this subject and detail, else Postfix's.
+    /// The server's enhanced status code, or else Postfix's, has this subject and detail.
     Dsn(u16, u16),
-    /// The same with this class, this subject and one of these details.
+    /// Like `Dsn`, with this class, this subject and one of these details.
     DsnOf(Class, u16, RangeInclusive<u16>),
-    /// The server's reply code.
+    /// The server's reply code is this.
     Code(u16),
-    /// As `Permanent`, where nothing else fits.
+    /// Like `Permanent`, if nothing else fits.
     Last(&'static str),
 }
 
-/// The rows by what they are about. The first that fits counts.
+/// Rows by their subject. The first row that fits counts.
 const PARTS: [&[Row]; 7] = [own::ROWS, passing::ROWS, sender::ROWS, size::ROWS, user::ROWS, policy::ROWS, codes::ROWS];
 
-/// How many rows there are.
+/// Number of rows.
 pub(super) const COUNT: usize = {
     let (mut count, mut part) = (0, 0);
     while part < PARTS.len() {
@@ -84,7 +84,8 @@ pub(super) const WORDS: [Option<&str>; COUNT] = {
 };
 
 impl On {
-    /// What has to be in a text, if words decide. Where Postfix's own have to hold none, it is their beginning.
+    /// Returns what a text has to hold, if words decide. If Postfix's own words need to hold nothing, this is their
+    /// beginning.
     pub(super) const fn words(&self) -> Option<&'static str> {
         match self {
             Self::Own(begin, words) => Some(if words.is_empty() { begin } else { words }),

@@ -14,7 +14,7 @@ pub(super) const ROWS: &[Row] = &[
     (Own("connect to ", ": network is down"), Cause::NetworkUnreachable),
     (Own("connect to ", ": host is down"), Cause::NetworkUnreachable),
     (Own("connect to ", ": host is unreachable"), Cause::NetworkUnreachable),
-    // No address of this host's can be used for it: a wrong smtp_bind_address, or no IPv6.
+    // No address of this host can be used to connect: a wrong smtp_bind_address, or no IPv6.
     (Own("connect to ", "assign requested address"), Cause::NetworkUnreachable),
     (Own("connect to ", ": protocol not available"), Cause::NetworkUnreachable),
     (Own("connect to ", ": protocol not supported"), Cause::NetworkUnreachable),
@@ -28,7 +28,7 @@ pub(super) const ROWS: &[Row] = &[
     (Own("connect to ", ": no such file or directory"), Cause::TransportUnavailable),
     (Own("connect to ", ": permission denied (port "), Cause::NetworkUnreachable),
     (Own("connect to ", "]: permission denied"), Cause::TransportUnavailable),
-    // Of a host: a firewall forbids it.
+    // For a host: a firewall forbids the connection.
     (Own("connect to ", ": permission denied"), Cause::NetworkUnreachable),
     (Own("lost connection with ", ""), Cause::ConnectionLost),
     (Own("conversation with ", " timed out"), Cause::ConversationTimedOut),
@@ -73,7 +73,7 @@ pub(super) const ROWS: &[Row] = &[
     (Own("", "no space left on device"), Cause::MailboxFull),
     (Own("host name unknown", ""), Cause::HostNotFound),
     (Own("message content rejected", ""), Cause::SpamOrPolicy),
-    // The time that a command has (pipe_command.c), and maildrop's own limit, which is no quota of a mailbox.
+    // The time limit of a command (pipe_command.c), and maildrop's own limit, which is not a quota of a mailbox.
     (Own("", "command time limit exceeded"), Cause::ConversationTimedOut),
     (Either("timeout quota exceeded"), Cause::ConversationTimedOut),
 ];

@@ -1,4 +1,4 @@
-//! What passes with time: greylisting, loops, rates and load.
+//! Causes that pass with time: greylisting, loops, rates and load.
 
 use super::On::{Either, Reply, ReplyIs};
 use super::Row;
@@ -22,7 +22,7 @@ pub(super) const ROWS: &[Row] = &[
     (ReplyIs("temporary failure, please try again later."), Cause::Greylisted),
     (Reply("not yet authorized to"), Cause::Greylisted),
 
-    // Before "too many": hops are no rate.
+    // These rows stand before "too many": a number of hops is not a rate.
     (Reply("too many hops"), Cause::MailLoop),
     (Reply("hop count exceeded"), Cause::MailLoop),
     (Reply("mail loop"), Cause::MailLoop),

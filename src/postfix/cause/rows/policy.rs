@@ -37,7 +37,7 @@ pub(super) const ROWS: &[Row] = &[
     (Reply("username and password not"), Cause::SaslFailed),
     (Reply("incorrect password"), Cause::SaslFailed),
 
-    // What Postfix says to a client before it hangs up.
+    // Postfix says this to a client before it hangs up.
     (Reply("timeout exceeded"), Cause::ConversationTimedOut),
 
     // Wide words: any of the above may stand beside them. Amavis, Rspamd, Gmail, Outlook, Yahoo, Symantec, Trend Micro,
@@ -175,7 +175,7 @@ pub(super) const ROWS: &[Row] = &[
     (Reply("拒絕"), Cause::SpamOrPolicy),
     (Reply("禁止"), Cause::SpamOrPolicy),
 
-    // To come again later, for whatever reason: nearly always greylisting.
+    // Requests to come again later, for whatever reason: nearly always greylisting.
     (Transient("come back"), Cause::Greylisted),
     (Transient("try again in"), Cause::Greylisted),
     (Transient("try again after"), Cause::Greylisted),
@@ -183,7 +183,7 @@ pub(super) const ROWS: &[Row] = &[
     (Transient("retry in"), Cause::Greylisted),
     (Transient("retry after"), Cause::Greylisted),
     (Transient("first time"), Cause::Greylisted),
-    // Nothing is known of the address yet, whatever the code says of it.
+    // Nothing is known about the address yet, whatever the code says about it.
     (Reply("unverified address"), Cause::Other),
     (Reply("verification in progress"), Cause::Other),
 ];

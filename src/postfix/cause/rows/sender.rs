@@ -1,4 +1,4 @@
-//! What is said of the sender and its host: block lists, the envelope sender.
+//! Words about the sender and its host: block lists, the envelope sender.
 
 use super::On::Reply;
 use super::Row;
@@ -6,7 +6,8 @@ use crate::record::Cause;
 
 #[rustfmt::skip]
 pub(super) const ROWS: &[Row] = &[
-    // Block lists. Before mailboxes and users: what refuses a client often calls it an unavailable mailbox.
+    // Block lists. These rows stand before mailboxes and users: a server that refuses a client often says that the
+    // mailbox is unavailable.
     (Reply("blacklist"), Cause::SpamOrPolicy),
     (Reply("black list"), Cause::SpamOrPolicy),
     (Reply("black-list"), Cause::SpamOrPolicy),
@@ -58,7 +59,7 @@ pub(super) const ROWS: &[Row] = &[
     (Reply("null mx"), Cause::NullMx),
     (Reply("nullmx"), Cause::NullMx),
 
-    // About the sender. Before users: a server may not know the sender's.
+    // About the sender. These rows stand before users: a server may say that it does not know the sender.
     (Reply("sender verif"), Cause::SpamOrPolicy),
     (Reply("sender address"), Cause::SpamOrPolicy),
     (Reply("sender rejected"), Cause::SpamOrPolicy),

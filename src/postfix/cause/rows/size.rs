@@ -69,8 +69,8 @@ pub(super) const ROWS: &[Row] = &[
     (Either("account full"), Cause::MailboxFull),
     (Either("mailbox for user is full"), Cause::MailboxFull),
     (Either("user is full"), Cause::MailboxFull),
-    // German, French, Italian, Spanish, Portuguese, Dutch, Polish, Czech, Russian, Turkish, Japanese, Chinese. What is
-    // no ASCII may have become a question mark, so that the words begin or end beside it.
+    // German, French, Italian, Spanish, Portuguese, Dutch, Polish, Czech, Russian, Turkish, Japanese, Chinese. A
+    // character that is not ASCII may have become a question mark, so the words begin or end beside it.
     (Either("postfach voll"), Cause::MailboxFull),
     (Either("postfach ist voll"), Cause::MailboxFull),
     (Either("mailbox ist voll"), Cause::MailboxFull),

@@ -1,4 +1,4 @@
-//! Recipients and domains that are not known, or closed.
+//! Recipients and domains that are unknown or closed.
 
 use super::On::{Coded, Either, Permanent, Reply};
 use super::Row;
@@ -114,7 +114,7 @@ pub(super) const ROWS: &[Row] = &[
     (Reply("user has left"), Cause::UserUnknown),
     (Reply("user has moved"), Cause::UserUnknown),
     (Reply("specified was not found"), Cause::UserUnknown),
-    // A mailbox that exists and is closed is none to whoever writes to it.
+    // For the sender of a message, a closed mailbox is the same as none.
     (Reply("account is disabled"), Cause::UserUnknown),
     (Reply("account disabled"), Cause::UserUnknown),
     (Reply("account that you tried to reach is"), Cause::UserUnknown),
@@ -156,12 +156,12 @@ pub(super) const ROWS: &[Row] = &[
     (Reply("unroutable address"), Cause::UserUnknown),
     (Reply("no route to address"), Cause::UserUnknown),
     (Reply("cannot route to"), Cause::UserUnknown),
-    // RFC 5321, section 4.2.3: of 450 this is a mailbox that is busy.
+    // RFC 5321, section 4.2.3: with code 450, this means a mailbox that is busy.
     (Permanent("mailbox unavailable"), Cause::UserUnknown),
     (Permanent("mailbox not available"), Cause::UserUnknown),
     (Permanent("mailbox is not available"), Cause::UserUnknown),
     (Permanent("mailbox is unavailable"), Cause::UserUnknown),
-    // How Exchange Online refuses a recipient that its directory lacks; other servers mean a policy.
+    // Exchange Online refuses a recipient that its directory lacks in this way; other servers mean a policy.
     (Coded(4, 1, "access denied"), Cause::UserUnknown),
     // German, French, Italian, Spanish, Portuguese, Dutch, Polish, Czech, Russian, Turkish, Japanese, Chinese, Korean
     (Either("benutzer unbekannt"), Cause::UserUnknown),
@@ -246,7 +246,7 @@ pub(super) const ROWS: &[Row] = &[
     (Either("존재하지 않"), Cause::UserUnknown),
 
     (Reply("does not accept mail"), Cause::NullMx),
-    // Of the recipient: what is said of the sender's stands above.
+    // The domain of the recipient: rows about the domain of the sender stand above.
     (Reply("domain not found"), Cause::HostNotFound),
     (Reply("domain does not exist"), Cause::HostNotFound),
     (Reply("no such domain"), Cause::HostNotFound),
