@@ -1,15 +1,15 @@
-//! Sets of bytes that are asked with one look into a table.
+//! Sets of bytes, each tested with one table lookup.
 
-/// A set of bytes, made when the program is compiled.
+/// Set of bytes, made at compile time.
 pub(crate) struct ByteSet([bool; 256]);
 
 impl ByteSet {
-    /// The bytes of `members`.
+    /// Returns the set of the bytes in `members`.
     pub(crate) const fn of(members: &[u8]) -> Self {
         Self([false; 256]).with(members)
     }
 
-    /// ASCII's letters and digits, and `others`.
+    /// Returns the set of the ASCII letters and digits, and `others`.
     pub(crate) const fn alphanumeric_and(others: &[u8]) -> Self {
         Self::of(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789").with(others)
     }
@@ -23,7 +23,7 @@ impl ByteSet {
         self
     }
 
-    /// Whether `byte` is in it.
+    /// Returns true if the set contains `byte`.
     #[inline]
     pub(crate) const fn has(&self, byte: u8) -> bool {
         self.0[byte as usize]

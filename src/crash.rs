@@ -1,4 +1,4 @@
-//! Named places at which a test can have the process killed, a thread panic, or a call fail or take long. A release
+//! Named places at which a test can kill the process, make a thread panic, or make a call fail or take long. A release
 //! build has none of them.
 
 #[cfg(debug_assertions)]
@@ -15,8 +15,8 @@ mod debug {
     use nix::errno::Errno;
     use nix::sys::signal::{Signal, raise};
 
-    /// `NAME:N` of the environment: the place NAME, when it is come to for the Nth time; `NAME:N+` also each time after
-    /// that.
+    /// Place in the environment: `NAME:N` is the place NAME when it is reached for the Nth time; `NAME:N+` also each
+    /// time after that.
     struct Place {
         name: String,
         count: u64,
@@ -41,8 +41,8 @@ mod debug {
         }
     }
 
-    /// A step after which a crash must lose nothing. With `POSTRIDER_CRASH_AT=NAME:N` in the environment, the process
-    /// kills itself with SIGKILL when it comes to the place NAME for the Nth time.
+    /// Marks a step after which a crash must lose nothing. With `POSTRIDER_CRASH_AT=NAME:N` in the environment, the
+    /// process kills itself with SIGKILL when it reaches the place NAME for the Nth time.
     pub(crate) fn crash_point(name: &str) {
         static AT: OnceLock<Option<Place>> = OnceLock::new();
         if AT.get_or_init(|| Place::of("POSTRIDER_CRASH_AT")).as_ref().is_some_and(|place| place.is_now(name)) {
@@ -50,12 +50,12 @@ mod debug {
         }
     }
 
-    /// A place at which a defect would be. With `POSTRIDER_PANIC_AT=NAME:N` in the environment, the thread panics when
-    /// it comes to the place NAME for the Nth time, with `NAME:N+` also each time after that.
+    /// Marks a place where a defect is simulated. With `POSTRIDER_PANIC_AT=NAME:N` in the environment, the thread
+    /// panics when it reaches the place NAME for the Nth time, with `NAME:N+` also each time after that.
     ///
     /// # Panics
     ///
-    /// Then.
+    /// Panics at the place that the environment names.
     #[track_caller]
     pub(crate) fn panic_point(name: &str) {
         static AT: OnceLock<Option<Place>> = OnceLock::new();
@@ -64,13 +64,13 @@ mod debug {
         assert!(!is_now, "a defect for a test");
     }
 
-    /// A call that a disk can fail, or be slow at. With `POSTRIDER_FAIL_AT=NAME:N` in the environment, the Nth of that
-    /// name fails with EIO, with `NAME:N+` also all after it; with `POSTRIDER_SLOW_AT=NAME:MS`, or several of them with
-    /// commas, each of that name takes so many milliseconds longer.
+    /// Marks a call in which a disk may fail or be slow. With `POSTRIDER_FAIL_AT=NAME:N` in the environment, the Nth
+    /// call with that name fails with EIO, with `NAME:N+` also all after it. With `POSTRIDER_SLOW_AT=NAME:MS`, or
+    /// several of these separated by commas, each call with that name takes MS milliseconds longer.
     ///
     /// # Errors
     ///
-    /// That one.
+    /// Fails with the simulated EIO.
     pub(crate) fn fault_point(name: &str) -> io::Result<()> {
         static AT: OnceLock<Option<Place>> = OnceLock::new();
         slow_down(name);
@@ -88,15 +88,15 @@ mod debug {
     }
 }
 
-/// A release build does not look.
+/// Does nothing in a release build.
 #[cfg(not(debug_assertions))]
 pub(crate) const fn crash_point(_name: &str) {}
 
-/// A release build does not look.
+/// Does nothing in a release build.
 #[cfg(not(debug_assertions))]
 pub(crate) const fn panic_point(_name: &str) {}
 
-/// A release build does not look.
+/// Does nothing in a release build.
 #[cfg(not(debug_assertions))]
 #[allow(clippy::unnecessary_wraps)]
 pub(crate) const fn fault_point(_name: &str) -> std::io::Result<()> {

@@ -1,10 +1,10 @@
-//! Numbers in decimal: appended to a buffer, and read.
+//! Numbers in decimal: written to a buffer, and read.
 
-/// The largest integer that a record shows, since every store has signed 64-bit ones. A larger one is left out, and the
-/// flag `number_out_of_range` says so.
+/// Largest integer that a record shows: every store has signed 64-bit integers. A larger one is left out, and the flag
+/// `number_out_of_range` is set.
 pub(crate) const LARGEST: u64 = i64::MAX.cast_unsigned();
 
-/// The last two digits of each number.
+/// Last two digits of each number.
 const PAIRS: [[u8; 2]; 256] = {
     let mut pairs = [[0; 2]; 256];
     let mut number = 0;
@@ -15,13 +15,13 @@ const PAIRS: [[u8; 2]; 256] = {
     pairs
 };
 
-/// The two digits of a number below 100; of a larger one, the last two.
+/// Returns the last two digits of a number.
 #[inline]
 pub(crate) const fn pair(number: u8) -> [u8; 2] {
     PAIRS[number as usize]
 }
 
-/// The digits of a number, written from the last to the first.
+/// Digits of a number, written from the last to the first.
 pub(crate) struct Digits {
     bytes: [u8; 2 * LONGEST],
     start: usize,
@@ -32,7 +32,7 @@ impl Digits {
         Self { bytes: [0; 2 * LONGEST], start: 2 * LONGEST }
     }
 
-    /// Writes a byte in front of those that are there.
+    /// Writes a byte in front of those already written.
     #[inline]
     pub(crate) const fn push(&mut self, byte: u8) {
         self.start -= 1;
@@ -45,11 +45,11 @@ impl Digits {
     }
 }
 
-/// The digits of a whole number.
+/// Returns the digits of a whole number.
 pub(crate) fn text(mut value: u64) -> Digits {
     let mut digits = Digits::new();
     while value >= 100 {
-        // Below 100.
+        // The remainder is below 100.
         let [tens, ones] = pair((value % 100) as u8);
         digits.push(ones);
         digits.push(tens);
@@ -63,10 +63,11 @@ pub(crate) fn text(mut value: u64) -> Digits {
     digits
 }
 
-/// So many digits fit a `u32`, whichever they are.
+/// Maximum number of digits that always fit a `u32`.
 const MOST_LEADING: usize = u32::MAX.ilog10() as usize;
 
-/// The number that `text` begins with, of at most `most` digits and never more than nine; and how many there are.
+/// Returns the number at the start of `text`, of at most `most` digits and never more than nine, and the count of its
+/// digits.
 #[inline]
 pub(crate) fn leading(text: &[u8], most: usize) -> (u32, usize) {
     let most = most.min(MOST_LEADING);
@@ -80,10 +81,10 @@ pub(crate) fn leading(text: &[u8], most: usize) -> (u32, usize) {
     (value, digits)
 }
 
-/// The number that the whole of `text` is, without a sign; of one that is too large, [`u64::MAX`], which is more than
-/// [`LARGEST`].
+/// Returns the number that the whole of `text` is, without a sign; [`u64::MAX`], which is more than [`LARGEST`], if the
+/// number is too large.
 pub(crate) fn whole(text: &str) -> Option<u64> {
-    // `FromStr` would take a plus.
+    // `FromStr` would accept a plus sign.
     if text.starts_with('+') {
         return None;
     }
@@ -91,17 +92,17 @@ pub(crate) fn whole(text: &str) -> Option<u64> {
     text.parse().ok().or_else(too_large)
 }
 
-/// The longest decimal that [`sum`] adds.
+/// Maximum length of a decimal that [`sum`] adds.
 pub(crate) const LONGEST: usize = 24;
 
-/// The digits of a decimal before its point, and those behind it.
+/// Digits of a decimal before its point, and those after it.
 pub(crate) type Parts<'d> = (&'d [u8], &'d [u8]);
 
-/// The sum of two decimals with a point in any case. It is made column by column, as on paper: no float has just the
-/// digits that were logged.
+/// Returns the sum of two decimals; it always has a point. The digits are added column by column, as on paper: a float
+/// would not have exactly the digits that were logged.
 pub(crate) fn sum((whole_a, fraction_a): Parts<'_>, (whole_b, fraction_b): Parts<'_>) -> Digits {
     let (mut sum, mut carry) = (Digits::new(), 0);
-    // Adds two digits, of which either may be missing.
+    // Adds two digits; either may be missing.
     let mut column = |a: Option<&u8>, b: Option<&u8>, sum: &mut Digits| {
         let digit = |digit: Option<&u8>| digit.map_or(0, |digit| digit - b'0');
         let total = digit(a) + digit(b) + carry;

@@ -1,8 +1,8 @@
-//! The command `explain`: what a status code means, for people at a terminal.
+//! The command `explain`: the meaning of a status code, for people at a terminal.
 //!
-//! It says more than the `text` of a record, which has to be short: every part of the code, the document that defines
-//! it, when Postfix itself uses it, and where to look. It knows the codes of large providers and the words of the
-//! record, and reads whole lines of the log.
+//! An explanation says more than the `text` of a record, which has to be short: every part of the code, the document
+//! that defines it, when Postfix itself uses it, and where to look. The command also knows the codes of large providers
+//! and the words of the record, and reads whole lines of the log.
 
 mod causes;
 mod fold;
@@ -23,10 +23,10 @@ pub use input::lines;
 use page::{DISAGREE, NOTE, Page};
 use query::{Fault, Query};
 
-/// So many characters of a text that cannot be explained are shown.
+/// Maximum number of characters shown of a text that cannot be explained.
 const SHOWN: usize = 200;
 
-/// A text that nothing can be said of.
+/// Error: a text that cannot be explained.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot explain {code:?}: {fault}")]
 pub struct Unknown {
@@ -37,10 +37,11 @@ pub struct Unknown {
 /// Appends an explanation of `code` to `out`, which then ends with a newline.
 ///
 /// `code` is an enhanced status code (RFC 3463) or its first parts, an SMTP reply code (RFC 5321, section 4.2), or a
-/// whole reply that begins with one, or with both; of its text, only a provider's code is explained. It may also be a
-/// provider, alone or with its code, such a code alone, a word of the record such as a cause, or a line of the log.
+/// whole reply that begins with one of them, or with both; in the text of a reply, only a provider's code is explained.
+/// `code` may also be a provider, alone or with its code, such a code alone, a word of the record such as a cause, or a
+/// line of the log.
 ///
-/// Where there is nothing to explain, `out` is left as it was.
+/// If there is nothing to explain, `out` is unchanged.
 pub fn explain(code: &str, language: Language, out: &mut String) -> Result<(), Unknown> {
     let text = code.trim();
     let mut page = Page { language, out };
@@ -76,7 +77,7 @@ pub fn explain(code: &str, language: Language, out: &mut String) -> Result<(), U
     Ok(())
 }
 
-/// The arguments of a command line as what there is to explain: a provider takes the code that follows it.
+/// Groups the arguments of a command line into queries: a provider takes the code that follows it.
 pub fn queries(arguments: &[String]) -> Vec<String> {
     let mut queries: Vec<String> = Vec::new();
     for argument in arguments {

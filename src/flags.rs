@@ -1,42 +1,42 @@
 //! Flags: what was wrong with a message, or had to be inferred.
 
-/// What was wrong with a message, or had to be inferred: a set, printed in the order of [`Flags::ALL`].
+/// Set of flags: what was wrong with a message, or had to be inferred. They are printed in the order of [`Flags::ALL`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flags(u16);
 
 impl Flags {
-    /// No `<PRI>` in front.
+    /// The message has no `<PRI>` in front.
     pub const PRI_MISSING: Self = Self(1);
-    /// No usable time: `timestamp` is `received_at`.
+    /// The message has no usable time: `timestamp` is `received_at`.
     pub const TIMESTAMP_MISSING: Self = Self(1 << 1);
-    /// The time carried no year; the nearest to the receipt was taken.
+    /// The time has no year; the year nearest to the receipt was taken.
     pub const YEAR_INFERRED: Self = Self(1 << 2);
-    /// No hostname.
+    /// The message has no hostname.
     pub const HOSTNAME_MISSING: Self = Self(1 << 3);
-    /// The frame was over the limit, or ended before its end.
+    /// The frame was over the limit, or ended early.
     pub const TRUNCATED: Self = Self(1 << 4);
-    /// Bytes that are not UTF-8 became U+FFFD.
+    /// Bytes that are not UTF-8 were replaced with U+FFFD.
     pub const INVALID_UTF8: Self = Self(1 << 5);
     /// A relay cut the TAG at 32 characters.
     pub const TAG_TRUNCATED: Self = Self(1 << 6);
-    /// The tag had lost the daemon; the shape of the line gave it.
+    /// The tag had lost the daemon; it was inferred from the form of the line.
     pub const DAEMON_INFERRED: Self = Self(1 << 7);
     /// The reason was cut before its closing parenthesis.
     pub const REASON_TRUNCATED: Self = Self(1 << 8);
-    /// `message repeated N times`.
+    /// The message is `message repeated N times`.
     pub const REPEATED: Self = Self(1 << 9);
     /// The time is more than five minutes later than the receipt: the sender's clock, or its zone, is wrong.
     pub const CLOCK_AHEAD: Self = Self(1 << 10);
-    /// No `<PRI>` in front: `severity` is that of the level that Postfix wrote.
+    /// The message has no `<PRI>` in front: `severity` is that of the level that Postfix wrote.
     pub const SEVERITY_INFERRED: Self = Self(1 << 11);
-    /// The text has a second place that reads as the `status` of a delivery, so an address may have forged the one that
-    /// counts.
+    /// The text has a second place that reads like the `status` of a delivery, so an address may have forged the one
+    /// that counts.
     pub const STATUS_AMBIGUOUS: Self = Self(1 << 12);
-    /// The text holds the tag of a Postfix program, but not where a header was found: nothing of Postfix was read.
+    /// The text contains the tag of a Postfix program, but not where a header was found: nothing of Postfix was read.
     pub const HEADER_UNRECOGNISED: Self = Self(1 << 13);
-    /// Postfix can't have written the queue id: somebody has replaced it.
+    /// Postfix cannot have written the queue id: it has been replaced.
     pub const QUEUE_ID_UNUSUAL: Self = Self(1 << 14);
-    /// A number is left out because it is more than a store can hold.
+    /// A number is left out because it is larger than a store can hold.
     pub const NUMBER_OUT_OF_RANGE: Self = Self(1 << 15);
 
     /// Every flag with its name in the record, in the order in which they are printed.
@@ -59,29 +59,29 @@ impl Flags {
         (Self::NUMBER_OUT_OF_RANGE, "number_out_of_range"),
     ];
 
-    /// No flag.
+    /// Returns the empty set.
     pub const fn empty() -> Self {
         Self(0)
     }
 
-    /// Whether no flag is set.
+    /// Returns true if no flag is set.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Those that are in `other` too.
+    /// Returns the flags that are in `other` too.
     #[must_use]
     pub const fn only(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// Those that are not in `other`.
+    /// Returns the flags that are not in `other`.
     #[must_use]
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
-    /// Whether every flag of `other` is set.
+    /// Returns true if every flag of `other` is set.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }

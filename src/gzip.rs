@@ -1,16 +1,16 @@
-//! Compressed files as they come: several gzip members in one file, and zeros behind a member, which tar and tapes
-//! leave to fill their blocks.
+//! Compressed files as found in practice: several gzip members in one file, and zeros after a member, which tar and
+//! tapes leave to fill their blocks.
 
 use std::io::{self, BufRead, Read};
 
 use flate2::bufread::GzDecoder;
 
-/// The first byte of a member (RFC 1952, section 2.3.1).
+/// First byte of a member (RFC 1952, section 2.3.1).
 const ID1: u8 = 0x1f;
 
-/// Reads what all members of a file hold.
+/// Reader of the contents of all members of a file.
 pub(crate) struct GzipReader<R> {
-    /// `None` only while one follows another.
+    /// Current member; `None` only during the change to the next one.
     member: Option<GzDecoder<R>>,
 }
 
@@ -19,12 +19,12 @@ impl<R: BufRead> GzipReader<R> {
         Self { member: Some(GzDecoder::new(input)) }
     }
 
-    /// The file; how far it has been read is not defined.
+    /// Returns the file; its position is not defined.
     pub(crate) fn into_inner(self) -> Option<R> {
         self.member.map(GzDecoder::into_inner)
     }
 
-    /// Goes over to the next member. False if there is none.
+    /// Moves to the next member. Returns false if there is none.
     fn next_member(&mut self) -> io::Result<bool> {
         let Some(input) = self.member.as_mut().map(GzDecoder::get_mut) else { return Ok(false) };
         loop {

@@ -19,13 +19,13 @@ use postrider::time::ZONE_HELP;
 use postrider::{app, explain, log, panics, standard};
 use tracing::level_filters::LevelFilter;
 
-/// The exit codes of sysexits.h that Postrider uses.
+/// Exit codes of sysexits.h that Postrider uses.
 const USAGE: u8 = 64;
 const DATA: u8 = 65;
 const IO: u8 = 74;
 const CONFIGURATION: u8 = 78;
 
-/// Why a command failed: what to say on the standard error, and the exit code.
+/// Failure of a command: the message for the standard error, and the exit code.
 struct Failure {
     code: u8,
     message: String,
@@ -107,7 +107,7 @@ fn check(file: &ConfigFile) -> Result<(), Failure> {
             }
             format!("; file descriptors: {} needed, {} permitted here", plan.needed(), plan.permitted())
         }
-        // Where it is to run, more may be permitted.
+        // More descriptors may be permitted where the program will run.
         Some(Err(error)) => {
             let _ = writeln!(io::stderr(), "{name}: warning: {error}");
             String::new()
@@ -133,7 +133,7 @@ fn decode(arguments: &Decode) -> Result<(), Failure> {
     let decoder = Decoder {
         encoder: Encoder { language: language(&arguments.lang) },
         zone,
-        // clap takes no other.
+        // clap accepts no other name.
         format: Format::from_name(&arguments.format).unwrap_or_default(),
         unparsed: arguments.unparsed,
     };
@@ -145,7 +145,7 @@ fn decode(arguments: &Decode) -> Result<(), Failure> {
     };
     report_unparsed(&summary, arguments);
     if summary.unread > 0 {
-        // What was wrong with each is said already.
+        // The error of each file is already reported.
         let message = match arguments.files.len() {
             0 | 1 => String::new(),
             all => format!("postrider: {} of {all} files could not be read, or not to their end", summary.unread),
@@ -162,7 +162,8 @@ fn decode(arguments: &Decode) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Says how many lines of Postfix are not understood, and what to do; nothing where there are none and nobody asked.
+/// Reports how many lines of Postfix are not understood, and what to do. Reports nothing if there are none and nobody
+/// asked.
 fn report_unparsed(summary: &decode::Summary, arguments: &Decode) {
     let (records, unparsed, format) = (summary.records, summary.unparsed.total(), arguments.format.as_str());
     let is_guessed = Format::from_name(format) == Some(Format::Auto);
@@ -215,7 +216,7 @@ fn explain(arguments: &Explain) -> Result<(), Failure> {
     print(text.as_bytes())
 }
 
-/// Explains each line of the standard input. Those that it cannot explain end nothing.
+/// Explains each line of the standard input. Lines that cannot be explained do not end the command.
 fn explain_input(language: Language) -> Result<(), Failure> {
     let unread =
         |error: io::Error| Failure { code: IO, message: format!("postrider: cannot read the standard input: {error}") };
@@ -326,12 +327,12 @@ fn schema(arguments: &Schema) -> Result<(), Failure> {
     if arguments.config {
         print(format!("{:#}\n", config::schema()).as_bytes())
     } else {
-        // The argument parser admits the names of formats only.
+        // The argument parser accepts only the names of formats.
         print(Dialect::from_name(&arguments.format).unwrap_or(Dialect::JsonSchema).text().as_bytes())
     }
 }
 
-/// The argument parser admits the names of languages only.
+/// Returns the language with this name. The argument parser accepts only the names of languages.
 fn language(name: &str) -> Language {
     Language::from_name(name).unwrap_or_default()
 }
@@ -341,7 +342,7 @@ fn print(text: &[u8]) -> Result<(), Failure> {
     stdout.write_all(text).and_then(|()| stdout.flush()).or_else(|error| output_failure(&error))
 }
 
-/// The standard output, which the program must have been given.
+/// Returns the standard output, which the program must have been given.
 fn stdout() -> Result<io::Stdout, Failure> {
     match standard::output() {
         Ok(()) => Ok(io::stdout()),
@@ -352,7 +353,7 @@ fn stdout() -> Result<io::Stdout, Failure> {
     }
 }
 
-/// A reader that has seen enough is no failure.
+/// Returns the failure of an output. A reader that closes the pipe early is no failure.
 fn output_failure(error: &io::Error) -> Result<(), Failure> {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return Ok(());
@@ -360,7 +361,8 @@ fn output_failure(error: &io::Error) -> Result<(), Failure> {
     Err(Failure { code: IO, message: format!("postrider: cannot write to the standard output: {error}") })
 }
 
-/// What the variable says; without it, what an operator wants to see every day.
+/// Returns the level in the variable `POSTRIDER_LOG`. Without the variable, returns the level that an operator wants
+/// every day.
 fn log_level() -> Result<LevelFilter, Failure> {
     const VARIABLE: &str = "POSTRIDER_LOG";
     let Some(level) = std::env::var_os(VARIABLE) else { return Ok(LevelFilter::INFO) };

@@ -9,10 +9,10 @@ use nix::libc;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
-/// Connections that wait in the kernel to be accepted.
+/// Maximum number of connections that wait in the kernel to be accepted.
 pub const BACKLOG: i32 = 1024;
 
-/// What a socket holds, and what it dropped (`SO_MEMINFO`); `libc::SK_MEMINFO_*` are the places.
+/// Socket option for the memory of a socket and its drops (`SO_MEMINFO`); `libc::SK_MEMINFO_*` are the indices.
 #[derive(Clone, Copy, Debug)]
 struct MemInfo;
 
@@ -24,7 +24,7 @@ nix::getsockopt_impl!(
     nix::sys::socket::sockopt::GetStruct<[u32; 9]>
 );
 
-/// A listener for `address`; `[::]` takes IPv4 too.
+/// Returns a listener for `address`; `[::]` takes IPv4 too.
 pub fn tcp_listener(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
@@ -33,29 +33,30 @@ pub fn tcp_listener(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// So many sockets for `address`, each with a receive buffer of `receive_buffer` bytes as far as the kernel grants it;
-/// `[::]` takes IPv4 too.
+/// Returns `count` sockets for `address`, each with a receive buffer of `receive_buffer` bytes as far as the kernel
+/// grants it; `[::]` takes IPv4 too.
 ///
-/// The first is bound as if it were the only one, and lets the others join it then: two programs that both permit
-/// sharing would otherwise share the address without a word, and each get a part of the messages.
+/// The first socket is bound as if it were the only one, and only then permits the others to share its address.
+/// Otherwise two programs that both permit sharing would share the address silently, and each would get a part of the
+/// messages.
 pub fn udp_sockets(address: SocketAddr, receive_buffer: usize, count: usize) -> io::Result<Vec<UdpSocket>> {
     let first = udp_socket(address, receive_buffer, false)?;
     let others = more_udp_sockets(&first, receive_buffer, count - 1)?;
     Ok(std::iter::once(first).chain(others).collect())
 }
 
-/// So many more sockets at the address of `first`.
+/// Returns `count` more sockets at the address of `first`.
 pub fn more_udp_sockets(first: &UdpSocket, receive_buffer: usize, count: usize) -> io::Result<Vec<UdpSocket>> {
     if count > 0 {
         SockRef::from(first).set_reuse_port(true)?;
     }
-    // With the port that the kernel chose where port 0 was asked for.
+    // If port 0 was requested, this address has the port that the kernel chose.
     let address = first.local_addr()?;
     (0..count).map(|_| udp_socket(address, receive_buffer, true)).collect()
 }
 
-/// Gives a bound socket a receive buffer of `receive_buffer` bytes, as far as the kernel grants it. What it holds
-/// stays.
+/// Gives a bound socket a receive buffer of `receive_buffer` bytes, as far as the kernel grants it. The data in the
+/// buffer stays.
 pub fn resize_receive_buffer(socket: &UdpSocket, receive_buffer: usize, address: SocketAddr) -> io::Result<()> {
     set_receive_buffer(&SockRef::from(socket), receive_buffer, address)
 }
@@ -68,21 +69,21 @@ fn udp_socket(address: SocketAddr, receive_buffer: usize, join: bool) -> io::Res
     UdpSocket::from_std(socket.into())
 }
 
-/// How many datagrams the kernel dropped because the receive buffer of `socket` was full, since it was made; it starts
-/// again at 0 after 2^32.
+/// Returns how many datagrams the kernel dropped because the receive buffer of `socket` was full, since the socket was
+/// created. The count wraps to 0 after 2^32.
 pub fn kernel_drops(socket: &impl AsFd) -> io::Result<u32> {
     let counts = nix::sys::socket::getsockopt(socket, MemInfo)?;
     Ok(counts[libc::SK_MEMINFO_DROPS as usize])
 }
 
-/// A listener that the service manager has bound.
+/// Returns a listener that the service manager has bound.
 pub fn passed_tcp_listener(listener: std::net::TcpListener) -> io::Result<TcpListener> {
     listener.set_nonblocking(true)?;
     TcpListener::from_std(listener)
 }
 
-/// A datagram socket that the service manager has bound to `address`, with the receive buffer of [`udp_sockets`], or
-/// its own if that is larger.
+/// Returns a datagram socket that the service manager has bound to `address`. It has the receive buffer of
+/// [`udp_sockets`], or its own if that is larger.
 pub fn passed_udp_socket(
     socket: std::net::UdpSocket,
     receive_buffer: usize,
@@ -105,11 +106,11 @@ fn bind(socket: &Socket, address: SocketAddr) -> io::Result<()> {
 }
 
 fn set_receive_buffer(socket: &Socket, bytes: usize, address: SocketAddr) -> io::Result<()> {
-    // Only root may pass the limit of the kernel; without that right the limit holds.
+    // Only root may exceed the limit of the kernel; without that right the limit applies.
     if nix::sys::socket::setsockopt(socket, nix::sys::socket::sockopt::RcvBufForce, &bytes).is_err() {
         socket.set_recv_buffer_size(bytes)?;
     }
-    // The kernel doubles the number for its own bookkeeping, and shows the double.
+    // The kernel doubles the number for its own bookkeeping, and returns the double.
     let granted = socket.recv_buffer_size()? / 2;
     if granted < bytes {
         tracing::warn!(
@@ -120,13 +121,13 @@ fn set_receive_buffer(socket: &Socket, bytes: usize, address: SocketAddr) -> io:
     Ok(())
 }
 
-/// Lets the kernel find out that a silent peer has gone: after 10 minutes of silence, six probes in 60 s.
+/// Lets the kernel detect that a silent peer is gone: after 10 minutes of silence, six probes in 60 s.
 pub fn keep_alive(socket: &TcpStream) -> io::Result<()> {
     let probes = TcpKeepalive::new().with_time(Duration::from_secs(600)).with_interval(Duration::from_secs(10));
     SockRef::from(socket).set_tcp_keepalive(&probes.with_retries(6))
 }
 
-/// An IPv4 peer of a dual-stack socket as IPv4.
+/// Returns an IPv4 peer of a dual-stack socket as an IPv4 address.
 pub fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }

@@ -1,22 +1,22 @@
-//! Networks of IP addresses, and who may send by them.
+//! Networks of IP addresses, and access rules based on them.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-/// The addresses that share a prefix: `192.0.2.0/24`, `2001:db8::/32`, or one alone: `192.0.2.1`.
+/// Addresses that share a prefix, `192.0.2.0/24`, `2001:db8::/32`, or a single one, `192.0.2.1`.
 ///
-/// A peer is compared as [`IpAddr::to_canonical`] gives it, so an IPv4 network holds the IPv4 peers of a dual-stack
-/// socket too.
+/// Peers are compared in the form of [`IpAddr::to_canonical`], so an IPv4 network also contains the IPv4 peers of a
+/// dual-stack socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
-    /// With all bits behind the prefix zero.
+    /// Address of the network: all bits after the prefix are zero.
     address: IpAddr,
-    /// In bits: up to 32 or 128.
+    /// Length of the prefix in bits: up to 32 or 128.
     prefix: u8,
 }
 
-/// Why a text is no network. It says what to write.
+/// Error: a text is not a network. It says what to write.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ParseError {
@@ -26,18 +26,18 @@ pub struct ParseError {
     pub help: String,
 }
 
-/// Which peers may send: `deny` wins, and once `allow` names any network, all others are denied.
+/// Peers that may send: `deny` takes precedence, and if `allow` names any network, all other peers are denied.
 ///
-/// The lists are searched from the front: with some dozens of networks that is cheaper than any index.
+/// The lists are searched from the front: for some dozens of networks that is cheaper than any index.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
-    /// Without any, all may send.
+    /// Networks that may send; if empty, all may send.
     pub allow: Vec<Network>,
-    /// Those that may not, whatever `allow` says.
+    /// Networks that may not send, whatever `allow` says.
     pub deny: Vec<Network>,
 }
 
-/// Whether any of `networks` holds `peer`.
+/// Returns true if any of `networks` contains `peer`.
 pub fn holds(networks: &[Network], peer: IpAddr) -> bool {
     networks.iter().any(|network| network.contains(peer))
 }
@@ -45,7 +45,7 @@ pub fn holds(networks: &[Network], peer: IpAddr) -> bool {
 // === impl Network ===
 
 impl Network {
-    /// Whether `peer` is in it.
+    /// Returns true if `peer` is in the network.
     pub fn contains(&self, peer: IpAddr) -> bool {
         match (self.address, peer.to_canonical()) {
             (IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_)) => {
@@ -93,13 +93,13 @@ impl fmt::Display for Network {
 
 const EXAMPLES: &str = "write a network or an address, e.g. \"192.0.2.0/24\", \"2001:db8::/32\" or \"192.0.2.1\"";
 
-/// Digits alone, without a leading zero.
+/// Reads the length of a prefix: digits only, without a leading zero.
 fn prefix_length(digits: &str, longest: u8) -> Option<u8> {
     let plain = digits.bytes().all(|b| b.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
     digits.parse().ok().filter(|length| plain && *length <= longest)
 }
 
-/// The first `prefix` bits of `address`.
+/// Returns the first `prefix` bits of `address`.
 fn masked(address: IpAddr, prefix: u8) -> IpAddr {
     let prefix = u32::from(prefix);
     match address {
@@ -125,7 +125,7 @@ impl ParseError {
 // === impl Access ===
 
 impl Access {
-    /// Whether `peer` may send.
+    /// Returns true if `peer` may send.
     pub fn admits(&self, peer: IpAddr) -> bool {
         !holds(&self.deny, peer) && (self.allow.is_empty() || holds(&self.allow, peer))
     }

@@ -1,11 +1,11 @@
-//! The standard input and output: whether whoever started the program has given it these.
+//! The standard input and output, and a check that the program was given them.
 //!
-//! Where one of the descriptors 0, 1 and 2 is closed, Rust's runtime opens `/dev/null` in its place before `main`, for
+//! If one of the descriptors 0, 1 and 2 is closed, Rust's runtime opens `/dev/null` in its place before `main`, for
 //! reading and writing. Records would vanish there and count as delivered. A shell's `>/dev/null` and `</dev/null` open
-//! it for one of the two only: so a `/dev/null` that is open for both counts as closed. Some programs open it like this
-//! on purpose (Python's `subprocess.DEVNULL`); the error says what to write instead.
+//! it for one of the two only. Therefore a `/dev/null` that is open for both counts as closed. Some programs open it
+//! like this on purpose (Python's `subprocess.DEVNULL`); the error says what to write instead.
 //!
-//! A closed standard error is no error: then nobody wants the log.
+//! A closed standard error is no error: it means that nobody wants the log.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -13,23 +13,23 @@ use std::os::fd::AsFd;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::stat::{SFlag, fstat, major, minor};
 
-/// The device number of `/dev/null` on Linux.
+/// Device number of `/dev/null` on Linux.
 const NULL: (u64, u64) = (1, 3);
 
-/// Whether the standard input can be read.
+/// Checks that the standard input can be read.
 ///
 /// # Errors
 ///
-/// It is closed, or is not open for reading.
+/// Fails if the standard input is closed, or is not open for reading.
 pub fn input() -> io::Result<()> {
     judge(io::stdin(), OFlag::O_RDONLY, "it is not open for reading", "</dev/null to have none")
 }
 
-/// Whether the standard output can be written to.
+/// Checks that the standard output can be written to.
 ///
 /// # Errors
 ///
-/// It is closed, or is not open for writing.
+/// Fails if the standard output is closed, or is not open for writing.
 pub fn output() -> io::Result<()> {
     judge(io::stdout(), OFlag::O_WRONLY, "it is not open for writing", ">/dev/null to throw away what is written")
 }

@@ -1,6 +1,6 @@
-//! "Did you mean": what a wrong word was probably meant to be.
+//! "Did you mean": the word that was probably meant by a wrong one.
 
-/// The candidate that is most like `word`, if one is like it at all.
+/// Returns the candidate that is most similar to `word`, if any is similar.
 pub(crate) fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     let word = word.to_lowercase();
     let scored = candidates.map(|candidate| (likeness(&word, &candidate.to_lowercase()), candidate));
@@ -8,13 +8,13 @@ pub(crate) fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>)
     best.filter(|(likeness, _)| *likeness > 0.8).map(|(_, candidate)| candidate)
 }
 
-/// From 0 to 1. Jaro-Winkler knows words with one beginning; Damerau-Levenshtein knows `upd` for `udp`, and a third of
-/// a word may be wrong for it.
+/// Returns the similarity, from 0 to 1. Jaro-Winkler finds words with the same beginning. Damerau-Levenshtein finds
+/// `udp` for `upd`; up to a third of a word may be wrong.
 fn likeness(a: &str, b: &str) -> f64 {
     strsim::jaro_winkler(a, b).max(strsim::normalized_damerau_levenshtein(a, b) + 0.15)
 }
 
-/// A hint: the most likely candidate, or all of them.
+/// Returns a hint: the most similar candidate, or all of them.
 pub(crate) fn help<'c>(word: &str, candidates: impl Iterator<Item = &'c str> + Clone) -> String {
     match nearest(word, candidates.clone()) {
         Some(candidate) => format!("did you mean `{candidate}`?"),

@@ -1,5 +1,5 @@
-//! What a service manager asks of a program (`sd_notify(3)`, `sd_listen_fds(3)`). Without one, none of it does
-//! anything.
+//! Requests of a service manager to a program (`sd_notify(3)`, `sd_listen_fds(3)`). Without a service manager, these
+//! functions do nothing.
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram, UnixListener};
@@ -8,8 +8,8 @@ use std::path::Path;
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
 
-/// The sockets that the service manager has bound already. A source that is to listen at the address of one of them
-/// takes it; so the same configuration does with and without socket activation.
+/// Sockets that the service manager has already bound. A source that is to listen at the address of one of them takes
+/// it, so the same configuration works with and without socket activation.
 #[derive(Default)]
 pub struct Passed {
     tcp: Vec<(Option<SocketAddr>, TcpListener)>,
@@ -19,12 +19,12 @@ pub struct Passed {
 }
 
 impl Passed {
-    /// Takes what the environment names, and its variables with it. To be called before the first thread starts.
+    /// Takes the sockets that the environment names, and removes the variables. Call it before the first thread starts.
     pub fn from_environment() -> Self {
         let mut given = ListenFd::from_env();
         let mut passed = Self::default();
         for n in 0..given.len() {
-            // A socket of another kind stays where it is.
+            // The calls leave a socket of another kind in place.
             if let Ok(Some(socket)) = given.take_unix_listener(n) {
                 passed.streams.push((socket.local_addr().ok(), socket));
             } else if let Ok(Some(socket)) = given.take_unix_datagram(n) {
@@ -43,27 +43,27 @@ impl Passed {
         passed
     }
 
-    /// The listener at `address`.
+    /// Takes the listener at `address`.
     pub fn tcp(&mut self, address: SocketAddr) -> Option<TcpListener> {
         take(&mut self.tcp, |bound| *bound == address)
     }
 
-    /// The datagram socket at `address`.
+    /// Takes the datagram socket at `address`.
     pub fn udp(&mut self, address: SocketAddr) -> Option<UdpSocket> {
         take(&mut self.udp, |bound| *bound == address)
     }
 
-    /// The unix listener at `path`.
+    /// Takes the unix listener at `path`.
     pub fn stream(&mut self, path: &Path) -> Option<UnixListener> {
         take(&mut self.streams, |bound| bound.as_pathname() == Some(path))
     }
 
-    /// The unix datagram socket at `path`.
+    /// Takes the unix datagram socket at `path`.
     pub fn datagram(&mut self, path: &Path) -> Option<UnixDatagram> {
         take(&mut self.datagrams, |bound| bound.as_pathname() == Some(path))
     }
 
-    /// Names the sockets that no source has taken, and closes them: their senders had better know.
+    /// Logs the sockets that no source has taken, and closes them, so that their senders notice.
     pub fn finish(self) {
         let ip =
             self.tcp.iter().map(|(bound, _)| ("tcp", bound)).chain(self.udp.iter().map(|(bound, _)| ("udp", bound)));
@@ -87,24 +87,24 @@ fn take<A, S>(sockets: &mut Vec<(Option<A>, S)>, is_it: impl Fn(&A) -> bool) -> 
     Some(sockets.swap_remove(n).1)
 }
 
-/// All sources listen.
+/// Notifies the service manager that all sources listen.
 pub fn ready() {
     tell(&[NotifyState::Ready]);
 }
 
-/// The configuration is being read again, until [`ready`].
+/// Notifies the service manager that the configuration is being read again, until [`ready`].
 pub fn reloading() {
     let now = NotifyState::monotonic_usec_now().ok();
     tell(&[Some(NotifyState::Reloading), now].into_iter().flatten().collect::<Vec<_>>());
 }
 
-/// The stop has begun.
+/// Notifies the service manager that the shutdown has begun.
 pub fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
-/// Says that the program is alive, twice as often as the service manager asks for, if it does: from a task, so that
-/// this ends too if the runtime does not get round to its tasks.
+/// Notifies the service manager that the program is alive, twice as often as it asks for, if it asks. A task does this,
+/// so that the notifications also stop if the runtime no longer runs its tasks.
 pub fn watch() {
     let Some(limit) = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()) else { return };
     let mut ticks = tokio::time::interval(limit / 2);

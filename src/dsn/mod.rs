@@ -1,7 +1,7 @@
 //! Enhanced status codes (RFC 3463 and the IANA registry of RFC 5248).
 //!
-//! A code has three parts, and each part narrows the one before it: class, subject, detail. What is not registered
-//! falls back part by part, so that every code has a text.
+//! A code has three parts, and each part narrows the one before it: class, subject, detail. If a part is not
+//! registered, the part before it decides, so that every code has a text.
 
 pub(crate) mod registry;
 
@@ -9,7 +9,7 @@ use registry::{Detail, Subject};
 
 use crate::decimal;
 
-/// An enhanced status code as written.
+/// Enhanced status code as written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dsn<'a> {
     code: &'a str,
@@ -18,18 +18,18 @@ pub struct Dsn<'a> {
     detail: u16,
 }
 
-/// The first part of a code (RFC 3463, section 2).
+/// First part of a code (RFC 3463, section 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// 2: delivered.
+    /// Code 2: delivered.
     Success,
-    /// 4: may succeed later.
+    /// Code 4: may succeed later.
     Transient,
-    /// 5: will not succeed as it is.
+    /// Code 5: will not succeed unchanged.
     Permanent,
 }
 
-/// The language of the texts.
+/// Language of the texts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Language {
     /// English.
@@ -45,16 +45,16 @@ impl<'a> Dsn<'a> {
     /// Reads `code` if it is a whole code and nothing else: a class of 2, 4 or 5, and two numbers of one to three
     /// digits.
     ///
-    /// This is what Postfix takes for one (`dsn_valid` in `src/global/dsn_util.c`), leading zeros included.
+    /// Postfix accepts the same codes (`dsn_valid` in `src/global/dsn_util.c`), leading zeros included.
     pub fn parse(code: &'a str) -> Option<Self> {
         Self::split(code).filter(|(_, rest)| rest.is_empty()).map(|(dsn, _)| dsn)
     }
 
-    /// The code that `text` begins with, and what follows it: more digits, maybe.
+    /// Splits a code off the front of `text`. More digits may follow it.
     pub(super) fn split(text: &'a str) -> Option<(Self, &'a str)> {
         let (class, parts) = text.as_bytes().split_first()?;
         let (subject, detail, rest) = match parts {
-            // Nearly all are of this form.
+            // Nearly all codes have this form.
             [b'.', subject @ b'0'..=b'9', b'.', detail @ b'0'..=b'9', rest @ ..]
                 if !rest.first().is_some_and(u8::is_ascii_digit) =>
             {
@@ -70,32 +70,32 @@ impl<'a> Dsn<'a> {
         Some((Self { code, class: Class::from_digit(*class)?, subject, detail }, rest))
     }
 
-    /// The code as written: `4.7.1`.
+    /// Returns the code as written: `4.7.1`.
     pub const fn code(&self) -> &'a str {
         self.code
     }
 
-    /// Whether it is a success, or worth another attempt.
+    /// Returns the class: success, worth another attempt, or permanent failure.
     pub const fn class(&self) -> Class {
         self.class
     }
 
-    /// The second part: what the code is about.
+    /// Returns the second part: what the code is about.
     pub const fn subject(&self) -> u16 {
         self.subject
     }
 
-    /// The third part: what happened there.
+    /// Returns the third part: what happened there.
     pub const fn detail(&self) -> u16 {
         self.detail
     }
 
-    /// The registered name of the subject: `security`.
+    /// Returns the registered name of the subject: `security`.
     pub fn subject_name(&self) -> Option<&'static str> {
         self.registered_subject().map(|subject| subject.name)
     }
 
-    /// The registered name of the detail: `delivery_not_authorized`.
+    /// Returns the registered name of the detail: `delivery_not_authorized`.
     pub fn detail_name(&self) -> Option<&'static str> {
         match self.detail {
             0 => self.registered_subject().map(|subject| subject.undefined),
@@ -103,7 +103,7 @@ impl<'a> Dsn<'a> {
         }
     }
 
-    /// What it means for those who run the mail system, from the last part that is registered.
+    /// Returns the meaning of the code for people who run the mail system, from the last part that is registered.
     pub fn text(&self, language: Language) -> &'static str {
         let text = match (self.registered_subject(), self.registered_detail()) {
             (_, Some(detail)) => detail.text,
@@ -113,7 +113,7 @@ impl<'a> Dsn<'a> {
         text.get(language)
     }
 
-    /// The document that defines the last part that is registered: `RFC 3463, section 3.8`.
+    /// Returns the document that defines the last part that is registered: `RFC 3463, section 3.8`.
     pub fn reference(&self) -> &'static str {
         match (self.registered_subject(), self.registered_detail()) {
             (_, Some(detail)) => detail.reference,
@@ -131,7 +131,7 @@ impl<'a> Dsn<'a> {
     }
 }
 
-/// A number of one to three digits behind a point, and what follows it.
+/// Splits a point and a number of one to three digits off a text.
 fn part(text: &[u8]) -> Option<(u16, &[u8])> {
     let text = text.strip_prefix(b".")?;
     let (number, digits) = decimal::leading(text, 3);
@@ -144,7 +144,7 @@ impl Class {
     /// Every class, in the order of its digit.
     pub const ALL: [Self; 3] = [Self::Success, Self::Transient, Self::Permanent];
 
-    /// The name in the record.
+    /// Returns the name in the record.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -153,12 +153,12 @@ impl Class {
         }
     }
 
-    /// The class with this name in the record.
+    /// Returns the class with this name in the record.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|class| class.name() == name)
     }
 
-    /// The digit: 2, 4 or 5.
+    /// Returns the digit: 2, 4 or 5.
     pub const fn code(self) -> u8 {
         match self {
             Self::Success => 2,
@@ -167,7 +167,7 @@ impl Class {
         }
     }
 
-    /// The class of an ASCII digit.
+    /// Returns the class of an ASCII digit.
     const fn from_digit(digit: u8) -> Option<Self> {
         match digit {
             b'2' => Some(Self::Success),
@@ -181,10 +181,10 @@ impl Class {
 // === impl Language ===
 
 impl Language {
-    /// Every name, as the configuration and the command line take it.
+    /// Names of all languages, as the configuration and the command line take them.
     pub const NAMES: [&'static str; 2] = ["en", "ja"];
 
-    /// The language tag: `en`, `ja`.
+    /// Returns the language tag: `en`, `ja`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::En => Self::NAMES[0],
@@ -192,7 +192,7 @@ impl Language {
         }
     }
 
-    /// The language with this tag.
+    /// Returns the language with this tag.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::En, Self::Ja].into_iter().find(|language| language.name() == name)
     }

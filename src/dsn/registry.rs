@@ -1,52 +1,52 @@
-//! The registry of subjects and details: RFC 3463, and what IANA has registered since under RFC 5248, up to X.7.30.
+//! Registry of subjects and details: RFC 3463, and IANA's later registrations under RFC 5248, up to X.7.30.
 //!
-//! A text holds for every class that its code occurs with, because the record names the class beside it. Where a code
+//! A text applies to every class that its code occurs with, because the record names the class beside it. If a code
 //! says no more than its subject (detail 0, or a detail that is not registered), the subject has one text for each
-//! class. Subject 0 says no more than the class, so its texts serve for subjects that are not registered too.
+//! class. Subject 0 says no more than the class, so its texts also serve for subjects that are not registered.
 
 use super::{Class, Language};
 
-/// A text in every language of the project.
+/// Text in every language of the project.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Text {
     pub(crate) en: &'static str,
     pub(crate) ja: &'static str,
 }
 
-/// What the second part of a code stands for.
+/// Meaning of the second part of a code.
 pub(crate) struct Subject {
     pub(crate) name: &'static str,
-    /// Where RFC 3463 lists its details.
+    /// Section of RFC 3463 that lists the details of the subject.
     pub(crate) reference: &'static str,
-    /// The name of detail 0.
+    /// Name of detail 0.
     pub(crate) undefined: &'static str,
     success: Text,
     transient: Text,
     permanent: Text,
-    /// Details from 1 on, each at the place of its number.
+    /// Details from 1 on, each at the index of its number.
     details: &'static [Detail],
 }
 
-/// What the third part of a code stands for within its subject.
+/// Meaning of the third part of a code within its subject.
 pub(crate) struct Detail {
     number: u16,
     pub(crate) name: &'static str,
-    /// The document that defines it.
+    /// Document that defines the detail.
     pub(crate) reference: &'static str,
     pub(crate) text: Text,
 }
 
-/// The subject with this number.
+/// Returns the subject with this number.
 pub(crate) fn subject(number: u16) -> Option<&'static Subject> {
     SUBJECTS.get(usize::from(number))
 }
 
-/// Every subject, with its number.
+/// Returns every subject, with its number.
 pub(crate) fn subjects() -> impl Iterator<Item = (u16, &'static Subject)> {
     (0..).zip(&SUBJECTS)
 }
 
-/// The subject and the number of every detail, with its name. Number 0 says no more than the subject.
+/// Returns the subject, the number and the name of every detail. Number 0 says no more than the subject.
 pub(crate) fn details() -> impl Iterator<Item = (u16, u16, &'static str)> {
     subjects().flat_map(|(number, subject)| {
         let details = subject.details.iter().map(|detail| (detail.number, detail.name));
@@ -54,13 +54,13 @@ pub(crate) fn details() -> impl Iterator<Item = (u16, u16, &'static str)> {
     })
 }
 
-/// What is known of a class alone.
+/// Returns the text of a class alone.
 pub(crate) const fn class_text(class: Class) -> Text {
     SUBJECTS[0].text(class)
 }
 
 impl Subject {
-    /// What is known of a code with this class and subject.
+    /// Returns the text of a code with this class and subject.
     pub(crate) const fn text(&self, class: Class) -> Text {
         match class {
             Class::Success => self.success,
@@ -69,14 +69,14 @@ impl Subject {
         }
     }
 
-    /// The detail with this number; none for 0, which says no more than the subject.
+    /// Returns the detail with this number; `None` for 0, which says no more than the subject.
     pub(crate) fn detail(&self, number: u16) -> Option<&'static Detail> {
         self.details.get(usize::from(number).checked_sub(1)?)
     }
 }
 
 impl Text {
-    /// The text in `language`.
+    /// Returns the text in `language`.
     pub(crate) const fn get(self, language: Language) -> &'static str {
         match language {
             Language::En => self.en,
@@ -85,7 +85,7 @@ impl Text {
     }
 }
 
-/// Makes a text; short, so that a table row is easy to read.
+/// Makes a text. The name is short, so that a table row is easy to read.
 pub(crate) const fn text(en: &'static str, ja: &'static str) -> Text {
     Text { en, ja }
 }
@@ -94,7 +94,7 @@ const fn row(number: u16, name: &'static str, reference: &'static str, en: &'sta
     Detail { number, name, reference, text: text(en, ja) }
 }
 
-/// Where RFC 3463 defines the classes.
+/// Section of RFC 3463 that defines the classes.
 pub(crate) const CLASSES: &str = "RFC 3463, section 2";
 
 // The sections of RFC 3463 that list the details of a subject.
@@ -107,7 +107,7 @@ const PROTOCOL: &str = "RFC 3463, section 3.6";
 const CONTENT: &str = "RFC 3463, section 3.7";
 const SECURITY: &str = "RFC 3463, section 3.8";
 
-/// Every subject, at the place of its number.
+/// Every subject, at the index of its number.
 static SUBJECTS: [Subject; 8] = [
     Subject {
         name: "other",
@@ -475,7 +475,7 @@ const SECURITY_DETAILS: &[Detail] = &[
         "送信者は全経路でのTLSを要求しているが（REQUIRETLS）、次のサーバーが対応していない。"),
 ];
 
-// A detail is found by its place in the table. This fails to compile where one stands at another place than its number.
+// Details are found by their index in the table. This fails to compile if the index of a detail is not its number.
 const _: () = {
     let mut subject = 0;
     while subject < SUBJECTS.len() {

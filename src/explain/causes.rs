@@ -1,12 +1,12 @@
-//! What causes mean, for people, and what to do.
+//! Meanings of causes, for people, and what to do.
 
 use crate::dsn::registry::{Text, text};
 use crate::record::Cause;
 
-/// What there is to say of a cause.
+/// Texts about a cause.
 pub(super) struct Row {
     pub(super) meaning: Text,
-    /// What mostly is the reason, and where to look.
+    /// The usual reason, and where to look.
     pub(super) advice: Text,
 }
 
@@ -14,7 +14,7 @@ const fn row(meaning: Text, advice: Text) -> Row {
     Row { meaning, advice }
 }
 
-/// The row of a cause. The names of parameters and restrictions are those of postconf(5).
+/// Returns the row of a cause. The names of parameters and restrictions are those of postconf(5).
 #[rustfmt::skip]
 #[expect(clippy::too_many_lines, reason = "it is a table, and the compiler sees that no cause is missing")]
 pub(super) const fn of(cause: Cause) -> Row {

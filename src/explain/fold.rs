@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-/// The columns of a terminal that nobody has changed.
+/// Width of a terminal by default, in columns.
 pub(super) const WIDTH: usize = 80;
 
-/// The column at which texts begin.
+/// Column at which texts begin.
 const INDENT: usize = 11;
 
 /// Appends a label and its text.
@@ -25,17 +25,17 @@ pub(super) fn line(label: &str, text: &str, out: &mut String) {
     out.push('\n');
 }
 
-/// The columns that `text` takes: Japanese letters take two.
+/// Returns the number of columns that `text` takes: Japanese letters take two.
 pub(super) fn width(text: &str) -> usize {
     text.chars().map(|c| if is_wide(c) { 2 } else { 1 }).sum()
 }
 
-/// Whether `c` takes two columns. The texts have no letters but ASCII and Japanese.
+/// Returns true if `c` takes two columns. The texts have only ASCII and Japanese letters.
 const fn is_wide(c: char) -> bool {
     !c.is_ascii()
 }
 
-/// Cuts `text` where a line may end: before a space, and around each wide letter but where Japanese forbids it.
+/// Cuts `text` where a line may end: before a space, and around each wide letter except where Japanese forbids it.
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -47,7 +47,7 @@ fn pieces(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Whether a line may end between two letters.
+/// Returns true if a line may end between two letters.
 fn may_break(before: char, after: char) -> bool {
     let closes = |c| {
         matches!(

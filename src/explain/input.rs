@@ -1,11 +1,11 @@
-//! What is to be explained, line by line from an input.
+//! The texts to explain, line by line from an input.
 
 use std::io::{self, BufRead, Read};
 
-/// The longest line in bytes, as for `decode`; what is behind that is skipped.
+/// Maximum length of a line in bytes, as for `decode`; the rest of the line is skipped.
 const LONGEST: u64 = 64 * 1024;
 
-/// The lines of `input` that are not empty, each of at most 64 KiB. What is not UTF-8 is replaced.
+/// Returns the lines of `input` that are not empty, each of at most 64 KiB. Bytes that are not UTF-8 are replaced.
 pub fn lines(mut input: impl BufRead) -> impl Iterator<Item = io::Result<String>> {
     std::iter::from_fn(move || next(&mut input).transpose())
 }

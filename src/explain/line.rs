@@ -1,4 +1,4 @@
-//! A whole line of the log: what each part of it means.
+//! A whole line of the log: the meaning of each part.
 
 use jiff::tz::TimeZone;
 
@@ -15,9 +15,9 @@ use crate::{pipeline, postfix};
 
 const NO_CODE: Text = text("The line has no code and no cause.", "この行にはコードも原因もない。");
 
-/// Explains a line of Postfix, in all that may stand before it; false if it is none.
+/// Explains a line of Postfix, with any header in front; returns false if the text is not such a line.
 pub(super) fn explain(text: &str, page: &mut Page<'_>) -> bool {
-    // When and how it was read makes no difference.
+    // The time and the source of the line make no difference.
     let (now, zone) = (Timestamp::from_micros(0), TimeZone::UTC);
     let context = Context::new(now, &zone);
     let origin =
@@ -30,7 +30,7 @@ pub(super) fn explain(text: &str, page: &mut Page<'_>) -> bool {
     if is_explained {
         return true;
     }
-    // Somebody has cut off what stands before the text, which has to say by itself that it is Postfix's.
+    // The header has been cut off: the text alone must show that it is Postfix's.
     let message = Message { app_name: Some("postfix"), msg: text, ..Message::default() };
     let shapeless = |postfix: &Postfix<'_>| {
         matches!(postfix.event, Event::Notice(_) | Event::Warning(_) | Event::Debug(_) | Event::Other(_))
@@ -61,7 +61,7 @@ fn event(postfix: &Postfix<'_>, page: &mut Page<'_>) {
     }
 }
 
-/// The cause and the one beneath it, then the codes, and what the provider means; false if there is nothing of these.
+/// Writes the cause and the one beneath it, then the codes and the provider's meaning; returns false if there are none.
 fn parts(
     page: &mut Page<'_>,
     name: &str,

@@ -1,33 +1,33 @@
-//! What no registry says: when Postfix itself uses a code, and where to look.
+//! Notes that no registry has: when Postfix itself uses a code, and where to look.
 //!
 //! Only codes that Postfix writes or that send an administrator somewhere have a note. The names of parameters and
 //! restrictions are those of postconf(5).
 
 use crate::dsn::registry::{Text, text};
 
-/// What is worth knowing about a code.
+/// Note about a code.
 pub(super) struct Note {
-    /// An enhanced code, with `X` where the class makes no difference, or a reply code.
+    /// Enhanced code, with `X` if the class makes no difference, or reply code.
     code: &'static str,
-    /// When Postfix itself uses it.
+    /// When Postfix itself uses the code.
     pub(super) postfix: Option<Text>,
-    /// What to do, or where to look.
+    /// Advice: what to do, or where to look.
     pub(super) advice: Option<Text>,
 }
 
-/// The note for exactly this code.
+/// Returns the note for exactly this code.
 pub(super) fn find(code: &str) -> Option<&'static Note> {
     NOTES.iter().find(|note| note.code == code)
 }
 
-/// The notes for a detail, of whatever class.
+/// Returns the notes for a detail, of any class.
 pub(super) fn of_detail(subject: u16, detail: u16) -> impl Iterator<Item = &'static Note> {
     let wanted = format!(".{subject}.{detail}");
     NOTES.iter().filter(move |note| note.code.get(1..) == Some(wanted.as_str()))
 }
 
 impl Note {
-    /// The code as the table has it.
+    /// Returns the code as in the table.
     pub(super) const fn code(&self) -> &'static str {
         self.code
     }

@@ -9,7 +9,7 @@ use crate::dsn::registry::{self, Text, text};
 use crate::dsn::{Class, Language};
 use crate::record::{self, Provider};
 
-/// Where the lines of an explanation go.
+/// Language and output of an explanation.
 pub(super) struct Page<'o> {
     pub(super) language: Language,
     pub(super) out: &'o mut String,
@@ -32,12 +32,12 @@ const SEE: Text = text("see", "参照");
 
 const NO_SUBJECT: Text = text("It says no more than the class.", "分類以上のことは示されていない。");
 pub(super) const NO_DETAIL: Text = text("It says no more than the subject.", "対象以上のことは示されていない。");
-/// What follows a number that is not registered.
+/// Text after a number that is not registered.
 const UNREGISTERED: Text = text(
     " is not registered. Only the text of the reply, or whoever runs the server, can tell.",
     "は未登録である。応答の文言を読むか、サーバーの管理者に確認するしかない。",
 );
-/// What follows a provider's code that has no row.
+/// Text after a provider's code that has no row.
 const UNKNOWN_CODE: Text = text(
     " is not known here. The text of the reply, or the page of the provider, may tell.",
     "の意味は登録されていない。応答の文言または提供者のページを確認する。",
@@ -104,7 +104,7 @@ impl Page<'_> {
         }
     }
 
-    /// What a provider means by its code, or what there is to say of the provider.
+    /// Writes the meaning of a provider's code, or the general text about the provider.
     pub(super) fn provider(&mut self, provider: Provider, code: Option<&str>) {
         match code {
             Some(code) => self.title(&format!("{} {code}", provider.name())),
@@ -129,7 +129,7 @@ impl Page<'_> {
         }
     }
 
-    /// What the provider means whose reply it is, if that is known.
+    /// Writes the meaning of the code of the provider that replied, if the provider is known.
     pub(super) fn provider_of(&mut self, reply: &record::Reply<'_>) {
         if let Some(provider) = reply.provider {
             self.blank();
@@ -137,7 +137,7 @@ impl Page<'_> {
         }
     }
 
-    /// An empty line, between two explanations.
+    /// Writes an empty line, between two explanations.
     pub(super) fn blank(&mut self) {
         self.out.push('\n');
     }
@@ -147,12 +147,12 @@ impl Page<'_> {
         self.out.push('\n');
     }
 
-    /// A line with a number, its name in the record, and what it means.
+    /// Writes a line with a number, its name in the record, and its meaning.
     fn named(&mut self, label: Text, number: u16, name: &str, text: Text) {
         self.word(label, &format!("{number} {name}"), text);
     }
 
-    /// A line with a word of the record, and what it means.
+    /// Writes a line with a word of the record, and its meaning.
     pub(super) fn word(&mut self, label: Text, word: &str, text: Text) {
         let colon = match self.language {
             Language::En => ": ",
@@ -165,7 +165,7 @@ impl Page<'_> {
         self.line(label, &format!("{number}{}", UNREGISTERED.get(self.language)));
     }
 
-    /// A label and its text, folded at the width of a terminal.
+    /// Writes a label and its text, folded at the width of a terminal.
     pub(super) fn line(&mut self, label: Text, text: &str) {
         fold::line(label.get(self.language), text, self.out);
     }

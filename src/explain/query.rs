@@ -1,4 +1,4 @@
-//! What was written, taken apart.
+//! A query, split into its parts.
 
 use super::notes::{self, Note};
 use super::providers;
@@ -7,18 +7,18 @@ use crate::dsn::registry;
 use crate::dsn::{Class, Dsn};
 use crate::record::Provider;
 
-/// What to explain.
+/// Text or code to explain.
 pub(super) enum Query<'a> {
     Enhanced(Parts<'a>),
     Reply(ReplyCode<'a>, Option<Parts<'a>>),
     Provider(Provider, Option<&'a str>),
-    /// A code of these providers.
+    /// Code that each of these providers has.
     CodeOf(Vec<Provider>, &'a str),
-    /// All that a word of the record is.
+    /// All meanings of a word of the record.
     Words(Vec<Word>),
 }
 
-/// Why a text cannot be explained.
+/// Error: why a text cannot be explained.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Fault {
     #[error(
@@ -33,7 +33,7 @@ pub(super) enum Fault {
     WordOfProvider { word: &'static str, provider: &'static str },
 }
 
-/// An enhanced status code, or its first parts.
+/// Enhanced status code, or its first parts.
 #[derive(Clone, Copy)]
 pub(super) struct Parts<'a> {
     pub(super) code: &'a str,
@@ -42,7 +42,7 @@ pub(super) struct Parts<'a> {
     pub(super) detail: Option<u16>,
 }
 
-/// An SMTP reply code, taken apart.
+/// SMTP reply code, split into its digits.
 #[derive(Clone, Copy)]
 pub(super) struct ReplyCode<'a> {
     pub(super) code: &'a str,
@@ -52,7 +52,7 @@ pub(super) struct ReplyCode<'a> {
 // === impl Query ===
 
 impl<'a> Query<'a> {
-    /// Reads what was written, or says what is wrong with it.
+    /// Reads a query, or returns what is wrong with it.
     pub(super) fn read(text: &'a str) -> Result<Self, Fault> {
         let first = text.split_whitespace().next().ok_or_else(|| Fault::Wrong("there is no code".to_owned()))?;
         if let Some(provider) = words::provider(text) {
@@ -87,11 +87,12 @@ impl<'a> Query<'a> {
         Ok(Self::Provider(provider, Some(bare(code))))
     }
 
-    /// A code of numbers; `None` if `text` does not begin as one.
+    /// Reads a numeric code; `None` if `text` does not begin like one.
     fn code(text: &'a str) -> Result<Option<Self>, Fault> {
         let mut words = text.split_whitespace();
         let Some(first) = words.next() else { return Ok(None) };
-        // A reply of several lines has a hyphen after the code in all but the last (RFC 5321, section 4.2.1).
+        // In a reply of several lines, the code has a hyphen behind it in all lines but the last (RFC 5321, section
+        // 4.2.1).
         let (first, glued) = match first.split_once('-') {
             Some((reply, rest)) if reply.len() == 3 => (reply, Some(rest)),
             _ => (first, None),
@@ -108,15 +109,15 @@ impl<'a> Query<'a> {
     }
 }
 
-/// A code without the brackets in which providers print theirs.
+/// Returns a code without the brackets that providers print around theirs.
 fn bare(code: &str) -> &str {
     let inside = |(open, close)| code.strip_prefix(open)?.strip_suffix(close);
     [('[', ']'), ('(', ')')].into_iter().find_map(inside).unwrap_or(code)
 }
 
 impl Fault {
-    /// The fault of a text that is nothing of all that can be explained. Only of a word or two can be said what was
-    /// meant.
+    /// Returns the fault of a text that is nothing that can be explained. It suggests a word only if the text has one
+    /// or two words.
     fn unknown(text: &str) -> Self {
         let mut words = text.split_whitespace();
         let (first, is_short) = (words.next().unwrap_or_default(), words.nth(1).is_none());
@@ -132,7 +133,7 @@ impl<'a> Parts<'a> {
         if let Some(dsn) = Dsn::parse(code) {
             return Ok(dsn.into());
         }
-        // The missing parts are put in as 0, so that one parser says what a part is.
+        // The missing parts are filled with 0, so that one parser reads all codes.
         let parts = code.split('.').count();
         if let Some(whole) = [".0.0", ".0"].get(parts - 1).map(|missing| format!("{code}{missing}"))
             && let Some(dsn) = Dsn::parse(&whole)
@@ -146,7 +147,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Where the last part that is registered is defined.
+    /// Returns the document that defines the last part that is registered.
     pub(super) fn reference(self) -> &'static str {
         let Some(subject) = self.subject.and_then(registry::subject) else { return registry::CLASSES };
         self.detail.and_then(|detail| subject.detail(detail)).map_or(subject.reference, |detail| detail.reference)

@@ -1,24 +1,24 @@
-//! The SMTP reply codes that have a definition: RFC 5321, section 4.2, and the extensions that add to it.
+//! SMTP reply codes that have a definition: RFC 5321, section 4.2, and the extensions that add to it.
 
 use crate::dsn::Class;
 use crate::dsn::registry::{self, Text, text};
 
-/// A reply code and what it means.
+/// Reply code and its meaning.
 pub(super) struct Reply {
     code: &'static str,
     pub(super) reference: &'static str,
     pub(super) text: Text,
 }
 
-/// Where the digits are defined, whose meaning every code shares.
+/// Section that defines the digits, whose meaning every code shares.
 pub(super) const DIGITS: &str = "RFC 5321, section 4.2.1";
 
-/// The meaning of `code`, if a document defines it.
+/// Returns the meaning of `code`, if a document defines it.
 pub(super) fn find(code: &str) -> Option<&'static Reply> {
     REPLIES.binary_search_by_key(&code, |reply| reply.code).ok().map(|at| &REPLIES[at])
 }
 
-/// What the first digit says, under the names of the enhanced classes, of which only 3 has none.
+/// Returns the meaning of the first digit, with the name of the enhanced class; only 3 has no enhanced class.
 pub(super) const fn severity(digit: u8) -> (&'static str, Text) {
     let class = match digit {
         2 => Class::Success,
@@ -35,7 +35,7 @@ pub(super) const fn severity(digit: u8) -> (&'static str, Text) {
     (class.name(), registry::class_text(class))
 }
 
-/// What the second digit says.
+/// Returns the meaning of the second digit.
 pub(super) const fn group(digit: u8) -> (&'static str, Text) {
     match digit {
         0 => (
@@ -72,10 +72,10 @@ const fn row(code: &'static str, reference: &'static str, en: &'static str, ja: 
 const SMTP: &str = "RFC 5321, section 4.2.3";
 const AUTH: &str = "RFC 4954";
 const ETRN: &str = "RFC 1985";
-/// Named there only as the code that goes with an enhanced one.
+/// Reference of codes that RFC 5248 names only as the code that goes with an enhanced one.
 const ENHANCED: &str = "RFC 5248";
 
-/// In the order of the codes.
+/// Reply codes, sorted.
 #[rustfmt::skip]
 static REPLIES: [Reply; 42] = [
     row("211", SMTP,

@@ -1,4 +1,4 @@
-//! The words of the record, and what each of them says.
+//! Words of the record, and their meanings.
 
 use super::causes;
 use super::notes;
@@ -8,13 +8,13 @@ use crate::dsn::registry::{self, Subject, Text, text};
 use crate::record::{Cause, Provider};
 use crate::suggest;
 
-/// A word, with what it is. A word may be several: `mailbox_full` is a cause and a detail.
+/// Word with its kind. One name may be several words: `mailbox_full` is a cause and a detail.
 #[derive(Clone, Copy)]
 pub(super) enum Word {
     Cause(Cause),
     Class(Class),
     Subject(u16, &'static Subject),
-    /// The name of an enhanced code's detail.
+    /// Name of the detail of an enhanced code.
     Detail {
         subject: u16,
         detail: u16,
@@ -24,18 +24,18 @@ pub(super) enum Word {
     Event(&'static str, Text),
 }
 
-/// As names are written in the record, which has neither capitals nor hyphens: `RATE-LIMITED` is `rate_limited`.
+/// Returns a name as the record writes it, without capitals and hyphens: `RATE-LIMITED` is `rate_limited`.
 fn normalized(text: &str) -> String {
     text.to_ascii_lowercase().replace(['-', ' '], "_")
 }
 
-/// All that a word is.
+/// Returns all words with this name.
 pub(super) fn named(word: &str) -> Vec<Word> {
     let name = normalized(word);
     all().filter(|word| word.name() == name).collect()
 }
 
-/// The detail with a code such as `X.7.1`, in which X is any class.
+/// Returns the detail with a code such as `X.7.1`, in which X is any class.
 pub(super) fn detail(code: &str) -> Option<Word> {
     let code = code.to_ascii_uppercase();
     let fits =
@@ -47,19 +47,19 @@ fn detail_code(subject: u16, detail: u16) -> String {
     format!("X.{subject}.{detail}")
 }
 
-/// The provider with this name.
+/// Returns the provider with this name.
 pub(super) fn provider(name: &str) -> Option<Provider> {
     let name = normalized(name);
     Provider::ALL.into_iter().find(|provider| provider.name() == name)
 }
 
-/// The word or provider that was probably meant.
+/// Returns the word or provider that was probably meant.
 pub(super) fn nearest(word: &str) -> Option<&'static str> {
     let providers = Provider::ALL.into_iter().map(Provider::name);
     suggest::nearest(&normalized(word), all().map(|word| word.name()).chain(providers))
 }
 
-/// What an event tells.
+/// Returns the meaning of an event.
 pub(super) fn event(name: &str) -> Option<Text> {
     EVENTS.iter().find(|(event, _)| *event == name).map(|(_, text)| *text)
 }
@@ -85,7 +85,7 @@ impl Word {
 }
 
 impl Page<'_> {
-    /// What each of `words` says, which have one name.
+    /// Writes the meaning of each of `words`, which have the same name.
     pub(super) fn words(&mut self, words: &[Word]) {
         for (n, word) in words.iter().enumerate() {
             if n == 0 {
@@ -110,7 +110,7 @@ impl Page<'_> {
         }
     }
 
-    /// A detail of whatever class.
+    /// Writes the meaning of a detail, of any class.
     fn detail(&mut self, number: u16, detail: u16) {
         let Some(subject) = registry::subject(number) else { return };
         let (text, reference) =

@@ -1,4 +1,4 @@
-//! What local users submit (`src/pickup/pickup.c`).
+//! Messages that local users submit (`src/pickup/pickup.c`).
 //!
 //! ```text
 //! uid=N from=<SENDER>[ orig_id=QUEUE-ID]
@@ -8,12 +8,12 @@ use super::{Line, address, queue_id};
 use crate::decimal;
 use crate::record::{Event, Notice, Pickup};
 
-/// The event that a line is.
+/// Returns the event of a line.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() || !line.has_queue_id {
         return None;
     }
-    // Some versions warn of it, some only mention it.
+    // Some versions write this as a warning, some without a level.
     if line.text.starts_with("message has been queued for ") && line.text.ends_with(" days") {
         return Some(Event::Notice(Notice { kind: "message_old", server: None, text: line.text }));
     }
@@ -22,7 +22,7 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
 
 fn submission(text: &str) -> Option<Event<'_>> {
     let (uid, rest) = text.strip_prefix("uid=")?.split_once(' ')?;
-    // Printed with a sign: a user whose id is over 2^31 has none that could be told.
+    // The uid is printed with a sign: one above 2^31 is negative, and the record has none.
     let digits = uid.strip_prefix('-').unwrap_or(uid);
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;

@@ -1,4 +1,4 @@
-//! postscreen's tests and cache decisions (`src/postscreen`). C is `[ADDR]:PORT`, for it looks up no names.
+//! Tests and cache decisions of postscreen (`src/postscreen`). C is `[ADDR]:PORT`: postscreen looks up no names.
 //!
 //! ```text
 //! CONNECT from C to C, DISCONNECT C                          postscreen.c, postscreen_misc.c
@@ -13,15 +13,15 @@
 //! DATA|BDAT without valid RCPT from C
 //! ```
 //!
-//! The tests have the names of Postfix 3.6 whatever words an older one, or `respectful_logging = no`, writes for them.
-//! Texts are the client's, escaped; they come last, so that nothing in them is read as a field. The lines that begin
-//! with `reject:` are verdicts.
+//! The tests have the names of Postfix 3.6, even if an older version or `respectful_logging = no` writes other words.
+//! Texts are the client's, escaped; they come last, so that nothing in them is read as a field. Lines that begin with
+//! `reject:` are verdicts.
 
 use super::{Line, endpoint};
 use crate::decimal;
 use crate::record::{Connect, Decimal, Disconnect, Endpoint, Event, Notice, Postscreen, Text};
 
-/// The event that a line is.
+/// Returns the event of a line.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() {
         return None;
@@ -31,12 +31,12 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     session(text).or_else(decided).or_else(|| notice(text)).or_else(|| debug(text))
 }
 
-/// The client that a text begins with, and what follows it.
+/// Returns the client at the start of a text, and the text after it.
 fn split_client(text: &str) -> Option<(Option<Endpoint<'_>>, &str)> {
     text.starts_with('[').then(|| endpoint::split(text)).flatten()
 }
 
-/// A client that is the whole of a text.
+/// Returns the client that is the whole of a text.
 fn client(text: &str) -> Option<Endpoint<'_>> {
     split_client(text).filter(|(_, rest)| rest.is_empty()).and_then(|(client, _)| client)
 }
@@ -49,7 +49,7 @@ fn session(text: &str) -> Option<Event<'_>> {
     Some(Event::Connect(Connect { client: from, local: Some(client(rest.strip_prefix(" to ")?)?), server: None }))
 }
 
-/// Decisions that name the client alone.
+/// Decisions whose text has only the client.
 const DECISIONS: &[(&str, &str)] = &[
     ("PASS NEW ", "pass_new"),
     ("PASS OLD ", "pass_old"),
@@ -68,7 +68,7 @@ fn decision(line: &str) -> Option<Postscreen<'_>> {
     Some(Postscreen { client: Some(client(rest)?), test, ..Postscreen::default() })
 }
 
-/// The tests before the greeting, and a client that hangs up at any time.
+/// Reads the tests before the greeting, and a client that hangs up at any time.
 fn early(text: &str) -> Option<Postscreen<'_>> {
     if let Some(rest) = text.strip_prefix("DNSBL rank ") {
         let (rank, rest) = rest.split_once(" for ")?;
@@ -94,12 +94,12 @@ fn early(text: &str) -> Option<Postscreen<'_>> {
     }
     let (after, rest) = text.strip_prefix("HANGUP after ")?.split_once(" from ")?;
     let (client, rest) = split_client(rest)?;
-    // Early ones do not say where.
+    // Early versions do not say in which phase.
     let stage = rest.strip_prefix(" in ").and_then(some);
     Some(Postscreen { client, test: "hangup", after: Decimal::new(after), stage, ..Postscreen::default() })
 }
 
-/// Breaches of the protocol after the greeting, by the command that came before.
+/// Protocol violations after the greeting. The text names the command before the violation.
 const BREACHES: &[(&str, &str)] = &[
     ("BARE NEWLINE from ", "bare_newline"),
     ("COMMAND TIME LIMIT from ", "command_time_limit"),
@@ -112,7 +112,7 @@ const BREACHES: &[(&str, &str)] = &[
 fn breach(line: &str) -> Option<Postscreen<'_>> {
     let (test, rest) = strip_any(line, BREACHES)?;
     let (client, rest) = split_client(rest)?;
-    // Early ones do not say after what.
+    // Early versions do not name the command.
     let rest = rest.strip_prefix(" after ").unwrap_or("");
     // A command holds no space.
     let (stage, sent) = rest.split_once(": ").unwrap_or((rest, ""));
@@ -129,7 +129,7 @@ fn notice(text: &str) -> Option<Event<'_>> {
     } else if text.starts_with("table ") && text.ends_with(" has changed - finishing in the background") {
         "table_changed"
     } else {
-        // A bug in Postfix: the port has no colon.
+        // Bug in Postfix: there is no colon before the port.
         let (_, port) = text.strip_prefix('[')?.split_once(']')?;
         let rest = port.trim_start_matches(':').trim_start_matches(|c: char| c.is_ascii_digit());
         let rest = rest.strip_prefix("unknown").unwrap_or(rest);
@@ -142,22 +142,23 @@ fn notice(text: &str) -> Option<Event<'_>> {
     Some(Event::Notice(Notice { kind, server: None, text }))
 }
 
-/// What `-v` adds for each change of a session's state (`postscreen.h`), and for each line that is sent or received.
+/// Reads the lines that `-v` adds for each change of a session's state (`postscreen.h`), and for each line sent or
+/// received.
 fn debug(text: &str) -> Option<Event<'_>> {
     const STATES: [&str; 9] = ["PASS ", "FAIL ", "UNPASS ", "UNFAIL ", "DROP ", "SKIP ", "ENFORCE ", "> ", "< "];
     let rest = STATES.iter().find_map(|state| text.strip_prefix(state))?;
     let at = memchr::memchr(b'[', rest.as_bytes())?;
-    // The name of a test may stand before the client.
+    // The client may come after the name of a test.
     let named = rest[..at].bytes().all(|b| b.is_ascii_lowercase() || b == b' ');
     (named && split_client(&rest[at..]).is_some()).then_some(Event::Debug(Text { text }))
 }
 
-/// The name of the entry that a text begins with, and what follows it.
+/// Returns the name of the entry at the start of a text, and the text after it.
 fn strip_any<'a>(text: &'a str, entries: &[(&str, &'static str)]) -> Option<(&'static str, &'a str)> {
     entries.iter().find_map(|(begin, name)| text.strip_prefix(begin).map(|rest| (*name, rest)))
 }
 
-/// A number that may be negative; [`i64::MIN`] for one that no record can show.
+/// Returns a number that may be negative; [`i64::MIN`] if it is too large for a record.
 fn integer(text: &str) -> Option<i64> {
     let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
     let number = decimal::whole(digits)?;

@@ -1,4 +1,4 @@
-//! What an administrator does to the queue (`src/postsuper/postsuper.c`).
+//! Actions of an administrator on the queue (`src/postsuper/postsuper.c`).
 //!
 //! ```text
 //! QUEUE-ID: removed|requeued|placed on hold|released from hold|expired
@@ -9,11 +9,11 @@ use super::Line;
 use crate::decimal;
 use crate::record::{Event, QueueAdmin, Removed};
 
-/// What it says of one message, and the action.
+/// Text for one message, and its action.
 const ACTIONS: [(&str, &str); 4] =
     [("requeued", "requeued"), ("placed on hold", "hold"), ("released from hold", "release"), ("expired", "expire")];
 
-/// How a summary begins, and the action.
+/// Beginning of a summary, and its action.
 const SUMMARIES: [(&str, &str); 6] = [
     ("Deleted", "removed"),
     ("Requeued", "requeued"),
@@ -24,7 +24,7 @@ const SUMMARIES: [(&str, &str); 6] = [
     ("Renamed to match inode number", "renamed"),
 ];
 
-/// The event that a line is.
+/// Returns the event of a line.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() {
         return None;

@@ -1,8 +1,8 @@
-//! Whose server or filter it is that refuses, and its own code for why.
+//! The provider whose server or filter refuses, and the provider's own code for the reason.
 //!
-//! The name of the server tells, by its last labels, or else words that only one provider writes: a link to its pages,
-//! the name of its block list. Who prints codes of its own does so in its own way, which [`code`] knows. What they mean
-//! is for people: `explain/providers/` has it.
+//! The last labels of the server's name identify the provider, or words that only one provider writes: a link to its
+//! pages, the name of its block list. Each provider prints its codes in its own way; [`code`] knows these ways. The
+//! meanings of the codes are for people: they are in `explain/providers/`.
 //!
 //! To add one, add a variant of [`Provider`], a row here, and a line in `tests/corpus/postfix/provider.log`.
 
@@ -11,7 +11,7 @@ use std::cmp::Ordering;
 use super::words::{Folded, Words};
 use crate::record::{Provider, Reply};
 
-/// The last labels of a server's name, in order.
+/// Last labels of servers' names, sorted.
 #[rustfmt::skip]
 const SERVERS: &[(&str, Provider)] = &[
     ("163.com", Provider::Netease),
@@ -94,7 +94,7 @@ const SERVERS: &[(&str, Provider)] = &[
     ("zoho.eu", Provider::Zoho),
 ];
 
-/// Words of a reply, in lower case. The first that fits counts.
+/// Words of a reply, in lower case. The first match counts.
 #[rustfmt::skip]
 const WORDS: &[(&str, Provider)] = &[
     (" gsmtp", Provider::Google),
@@ -151,7 +151,7 @@ const WORDS: &[(&str, Provider)] = &[
     ("antispameurope", Provider::Hornetsecurity),
 ];
 
-/// What finds the words.
+/// Table that finds the words.
 static TABLE: Words<{ WORDS.len() }> = Words::new(&{
     let mut words = [None; WORDS.len()];
     let mut row = 0;
@@ -162,7 +162,8 @@ static TABLE: Words<{ WORDS.len() }> = Words::new(&{
     words
 });
 
-/// A reply, and whose it is if it refuses, as far as the name of the server or its words tell.
+/// Returns the reply with its provider if it refuses, as far as the server's name or the words of the reply identify
+/// one.
 pub(super) fn noted<'a>(reply: Reply<'a>, server: Option<&str>) -> Reply<'a> {
     if reply.code.is_none_or(|code| code < 400) {
         return reply;
@@ -172,7 +173,7 @@ pub(super) fn noted<'a>(reply: Reply<'a>, server: Option<&str>) -> Reply<'a> {
     Reply { provider, provider_code, ..reply }
 }
 
-/// Whose server has this name.
+/// Returns the provider whose server has this name.
 fn of_server(name: &str) -> Option<Provider> {
     let name = name.strip_suffix('.').unwrap_or(name);
     let starts = std::iter::once(0).chain(memchr::memchr_iter(b'.', name.as_bytes()).map(|at| at + 1));
@@ -193,7 +194,7 @@ fn of_words(reply: &Reply<'_>) -> Option<Provider> {
     Some(WORDS[usize::from(row)].1)
 }
 
-/// The provider's own code in a reply, as it prints it.
+/// Returns the provider's own code in a reply, as the provider prints it.
 fn code<'a>(provider: Provider, reply: &Reply<'a>) -> Option<&'a str> {
     let text = reply.text;
     match provider {
@@ -234,7 +235,7 @@ fn code<'a>(provider: Provider, reply: &Reply<'a>) -> Option<&'a str> {
     }
 }
 
-/// `AS(201806281)`, `(S3150)`, `(AS761)`, or `SC-001` at the beginning.
+/// Returns a code of Microsoft: `AS(201806281)`, `(S3150)`, `(AS761)`, or `SC-001` at the beginning.
 fn microsoft(text: &str) -> Option<&str> {
     let numbered = |code: &str| {
         let digits = code.strip_prefix("AS").or_else(|| code.strip_prefix('S'));
@@ -254,14 +255,14 @@ fn microsoft(text: &str) -> Option<&str> {
     called().or_else(|| within(text, b'(', b')', numbered)).or_else(begun)
 }
 
-/// The first code that begins with these letters and goes on with letters, digits and `_`.
+/// Returns the first code that begins with these letters and continues with letters, digits and `_`.
 fn underscored<'a>(text: &'a str, letters: &str) -> Option<&'a str> {
     let at = memchr::memmem::find(text.as_bytes(), letters.as_bytes())?;
     let code = leading(&text[at..], |byte| byte.is_ascii_alphanumeric() || byte == b'_')?;
     (code.len() > letters.len()).then_some(code)
 }
 
-/// The list: `zen.spamhaus.org`, `https://www.spamhaus.org/pbl/query/PBL000000`.
+/// Returns the block list named in a reply: `zen.spamhaus.org`, `https://www.spamhaus.org/pbl/query/PBL000000`.
 fn spamhaus(text: &str) -> Option<&str> {
     const DOMAIN: &str = "spamhaus.org";
     const LISTS: [&str; 7] = ["zen", "sbl", "css", "xbl", "pbl", "dbl", "zrd"];
@@ -273,11 +274,11 @@ fn spamhaus(text: &str) -> Option<&str> {
     })
 }
 
-/// The first text between two brackets that fits.
+/// Returns the first text between two brackets that `fits` accepts.
 fn within(text: &str, open: u8, close: u8, fits: impl Fn(&str) -> bool) -> Option<&str> {
     memchr::memchr_iter(open, text.as_bytes()).find_map(|at| {
         let inner = &text[at + 1..];
-        // A code is short, so that a search for its end is, too.
+        // Codes are short, so the search for the end is short too.
         let end = inner.bytes().take(20).position(|byte| byte == close)?;
         Some(&inner[..end]).filter(|code| fits(code))
     })
@@ -288,7 +289,7 @@ fn after<'a>(text: &'a str, words: &str) -> Option<&'a str> {
     Some(&text[at + words.len()..])
 }
 
-/// The bytes that a text begins with and that fit, at most 20; `None` if there are none.
+/// Returns the leading bytes of a text that `fits` accepts, at most 20; `None` if there are none.
 fn leading(text: &str, fits: impl Fn(u8) -> bool) -> Option<&str> {
     let length = text.bytes().take(20).take_while(|byte| fits(*byte)).count();
     (length > 0).then(|| &text[..length])

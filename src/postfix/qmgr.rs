@@ -1,4 +1,4 @@
-//! The queue manager (`src/qmgr/qmgr_active.c`, `src/global/opened.c`).
+//! Lines of the queue manager (`src/qmgr/qmgr_active.c`, `src/global/opened.c`).
 //!
 //! ```text
 //! from=<SENDER>, size=N, nrcpt=N (queue active)
@@ -7,13 +7,13 @@
 //! removed
 //! ```
 //!
-//! Its warnings stay warnings: they are advice, and name no message.
+//! Warnings of qmgr stay warnings: they are advice, and name no message.
 
 use super::{Line, address, status};
 use crate::decimal;
 use crate::record::{Event, Expired, QueueActive, Removed};
 
-/// The event that a line is.
+/// Returns the event of a line.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() || !line.has_queue_id {
         return None;
@@ -25,7 +25,7 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     }
 }
 
-/// The lines that begin with the sender. No stranger's text follows it, so that it ends at the last bracket.
+/// Reads the lines that begin with the sender. No stranger's text follows the sender, so it ends at the last bracket.
 fn sender(text: &str) -> Option<Event<'_>> {
     let (from, rest) = address::split_last(text.strip_prefix("from=")?);
     match rest.strip_prefix(", status=") {
@@ -34,7 +34,8 @@ fn sender(text: &str) -> Option<Event<'_>> {
     }
 }
 
-/// `force-expired` is Postfix 3.5's. A word counts if something follows it: a cut one may be anything.
+/// Reads an expired message. `force-expired` exists since Postfix 3.5. A word counts only if text follows it: a word at
+/// the end may be cut.
 fn expired<'a>(from: &'a str, status: &'a str) -> Option<Event<'a>> {
     if let Some((status, reason)) = status.split_once(", ") {
         let reason = Some(reason).filter(|reason| !reason.is_empty());
@@ -44,15 +45,15 @@ fn expired<'a>(from: &'a str, status: &'a str) -> Option<Event<'a>> {
     matches!(status, "expired" | "force_expired").then_some(Event::Expired(Expired { from, status, reason: None }))
 }
 
-/// A number counts if something follows it: a cut one is another number.
+/// Reads `queue active`. A number counts only if text follows it: a number at the end may be cut, and then it is wrong.
 fn queue_active<'a>(from: &'a str, rest: &'a str) -> Option<Event<'a>> {
     const SIZE: &str = ", size=";
     let Some(values) = rest.strip_prefix(SIZE) else {
-        // The line was cut in the word. `, s` may also begin `, status=`.
+        // The line was cut inside the word. `, s` may also begin `, status=`.
         let cut = rest.len() > ", s".len() && SIZE.starts_with(rest);
         return cut.then_some(Event::QueueActive(QueueActive { from, size: None, nrcpt: None }));
     };
-    // Before Postfix 1.1, without the recipients: `size=1234 (queue active)`.
+    // Before Postfix 1.1, the line has no number of recipients: `size=1234 (queue active)`.
     let (size, rest) = match values.split_once([',', ' ']) {
         Some((size, rest)) => (decimal::whole(size), rest.strip_prefix(' ').unwrap_or(rest)),
         None => (None, ""),

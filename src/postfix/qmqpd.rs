@@ -1,4 +1,4 @@
-//! qmqpd's lines (`src/qmqpd/qmqpd.c`, `qmqpd_peer.c`). Those that smtpd writes too are read as smtpd's.
+//! Lines of qmqpd (`src/qmqpd/qmqpd.c`, `qmqpd_peer.c`). Lines that smtpd writes too are read as those of smtpd.
 //!
 //! ```text
 //! connect from C        client=C        disconnect from C
@@ -9,7 +9,7 @@
 use super::{Line, smtpd};
 use crate::record::{Cause, ConnectionLost, Event, ProtocolError, Reply, Verdict};
 
-/// The event that a line is.
+/// Returns the event of a line.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     let text = line.text;
     smtpd::connect(text)
@@ -20,7 +20,7 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
         .or_else(|| unauthorized(text))
 }
 
-/// What qmqpd is doing when a session ends (`state->where`).
+/// Steps at which a session can end (`state->where`).
 const STATES: [&str; 5] = [
     "initializing client connection",
     "receiving message content",
@@ -29,7 +29,7 @@ const STATES: [&str; 5] = [
     "sending completion status",
 ];
 
-/// `C: lost connection while STATE`, and the other ends of a session. A state that is cut is left out.
+/// Reads `C: lost connection while STATE`, and the other ends of a session. A state that is cut is left out.
 fn ended(text: &str) -> Option<Event<'_>> {
     let (client, rest) = smtpd::split_client(text)?;
     let (reason, doing) = rest.strip_prefix(": ")?.split_once(" while ")?;
@@ -45,7 +45,7 @@ fn ended(text: &str) -> Option<Event<'_>> {
     }
 }
 
-/// The refusal of a client that is not in `qmqpd_authorized_clients`: `C: Error: C is not authorized …`.
+/// Reads the refusal of a client that is not in `qmqpd_authorized_clients`: `C: Error: C is not authorized …`.
 fn unauthorized(text: &str) -> Option<Event<'_>> {
     let (client, rest) = smtpd::split_client(text)?;
     let text = rest.strip_prefix(": ")?;

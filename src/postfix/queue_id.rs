@@ -5,28 +5,28 @@
 //! long:  SECONDS(6 or more, base 52) MICROS(4, base 52) "z" INODE(base 51)   does not
 //! ```
 //!
-//! Base 52 is the digits and the consonants of both cases; base 51 lacks the `z`, so that the last one separates.
+//! Base 52 is the digits and the consonants of both cases. Base 51 has no `z`, so the last `z` is the separator.
 
 use super::divide;
 use crate::time::Timestamp;
 
-/// A queue id and the creation time that a long one carries.
+/// Queue id, and the creation time that a long id contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct QueueId<'a> {
     pub(super) text: &'a str,
     pub(super) queued_at: Option<Timestamp>,
 }
 
-/// What Postfix itself takes for the longest (`VALID_HOSTNAME_LEN` in `src/global/mail_queue.c`).
+/// Maximum length of a queue id in Postfix itself (`VALID_HOSTNAME_LEN` in `src/global/mail_queue.c`).
 const LENGTH_LIMIT: usize = 255;
 
-/// What stands in place of an id while a message has none yet.
+/// Word in place of a queue id while a message has none.
 const NONE: &str = "NOQUEUE";
 
-/// 9999-12-31T23:59:59Z, the last second that a timestamp holds.
+/// Last second that a timestamp holds: 9999-12-31T23:59:59Z.
 const LAST_SECOND: i64 = 253_402_300_799;
 
-/// The queue id in front of a text, and what follows it. `NOQUEUE` is taken off and gives `None`.
+/// Splits the queue id off the front of a text. `NOQUEUE` is split off too and gives `None`.
 pub(super) fn split(text: &str) -> (Option<QueueId<'_>>, &str) {
     let head = &text.as_bytes()[..text.len().min(LENGTH_LIMIT + 2)];
     let Some(end) = divide::find(head, b':') else { return (None, text) };
@@ -39,27 +39,28 @@ pub(super) fn split(text: &str) -> (Option<QueueId<'_>>, &str) {
     }
 }
 
-/// What stands in place of a queue id in front of a text, though Postfix can't have written it, and what follows it.
-/// Whether it is one, only what follows can tell.
+/// Splits a substitute for a queue id off the front of a text: a word that Postfix cannot have written. Only the text
+/// after the word can tell whether the word is a substitute.
 ///
-/// A C function's name is none: `-v` logs what a stranger sent behind it, `reject_invalid_hostname: HELO`.
+/// The name of a C function is not a substitute: `-v` logs a stranger's data behind it, `reject_invalid_hostname:
+/// HELO`.
 pub(super) fn split_unusual(text: &str) -> Option<(QueueId<'_>, &str)> {
     let (word, rest) = text.split_once(": ")?;
     let fits = is_substitute(word) && !is_function(word);
     fits.then_some((QueueId { text: word, queued_at: None }, rest))
 }
 
-/// What people put in place of a queue id though it looks like a function. Postfix has none of this name.
+/// Substitute for a queue id that looks like the name of a C function. Postfix has no function of this name.
 const PLACEHOLDER: &str = "queue_id";
 
-/// Whether a text is the name of a C function as Postfix chooses them.
+/// Returns true if a text looks like the name of a C function of Postfix.
 pub(super) fn is_function(text: &str) -> bool {
     let is_name = |text: &str| text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
     text.contains('_') && is_name(text) && text != PLACEHOLDER
 }
 
-/// Whether a text is what people put in place of a queue id: a word that is no table, address or host, or anything of
-/// the kind in brackets or quotes.
+/// Returns true if a text is a possible substitute for a queue id: a word that is not a table, address or host, or
+/// one or more such words in brackets or quotes.
 pub(super) fn is_substitute(text: &str) -> bool {
     const BRACKETS: [(&str, &str); 7] =
         [("<", ">"), ("[", "]"), ("(", ")"), ("{{", "}}"), ("{", "}"), ("${", "}"), ("\"", "\"")];
@@ -73,7 +74,7 @@ pub(super) fn is_substitute(text: &str) -> bool {
     !word.is_empty() && text.len() <= LENGTH_LIMIT && text != NONE && word.chars().all(fits)
 }
 
-/// A queue id that is the whole of `word`.
+/// Returns the queue id if the whole of `word` is one.
 pub(super) fn read(word: &str) -> Option<QueueId<'_>> {
     if word.len() > LENGTH_LIMIT {
         return None;
@@ -86,15 +87,15 @@ pub(super) fn read(word: &str) -> Option<QueueId<'_>> {
     if seconds.len() < 6 || inode.is_empty() || inode.bytes().any(|b| digit(b) < 0) {
         return None;
     }
-    // A word that only looks like an id has no such time.
+    // A word that only looks like an id has no valid time.
     let seconds = base_52(seconds).filter(|seconds| *seconds <= LAST_SECOND)?;
     let micros = base_52(micros).filter(|micros| *micros < 1_000_000)?;
     Some(QueueId { text: word, queued_at: Some(Timestamp::from_micros(seconds * 1_000_000 + micros)) })
 }
 
-/// A number in base 52; `None` also if it is far above [`LAST_SECOND`].
+/// Returns the value of a number in base 52; `None` also if the value is far above [`LAST_SECOND`].
 fn base_52(text: &str) -> Option<i64> {
-    // So many digits do not overflow.
+    // Maximum number of digits: the value cannot overflow.
     const MOST: usize = 10;
     let significant = if text.len() > MOST { text.trim_start_matches('0') } else { text };
     if significant.len() > MOST {
@@ -109,7 +110,7 @@ fn base_52(text: &str) -> Option<i64> {
     (signs >= 0).then_some(value)
 }
 
-/// The value of a digit of base 52; what is none is negative.
+/// Returns the value of a digit of base 52; a negative number if the byte is not a digit.
 fn digit(byte: u8) -> i64 {
     const DIGITS: &[u8; 52] = b"0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz";
     const VALUES: [i8; 256] = {

@@ -1,24 +1,25 @@
-//! The queue id that the next server gave, out of the text of its reply to the message.
+//! The queue id that the next server assigned, from the text of its reply to the message.
 //!
 //! | server | text after the codes | id |
 //! |---|---|---|
-//! | Postfix, Amavis, many others | `Ok: queued as 4Pt2mN2VXxzNjll` | what follows `queued as`; of Amavis's reply that is the next server's |
-//! | Exim | `OK id=1r6Lxx-0001Ab-2C` | what follows `id=` |
-//! | GMX, IONOS | `Requested mail action okay, completed: id=1MFtKH-1tCk0w…` | what follows `id=` |
+//! | Postfix, Amavis, many others | `Ok: queued as 4Pt2mN2VXxzNjll` | the word after `queued as`; for Amavis, the id of the server behind it |
+//! | Exim | `OK id=1r6Lxx-0001Ab-2C` | the word after `id=` |
+//! | GMX, IONOS | `Requested mail action okay, completed: id=1MFtKH-1tCk0w…` | the word after `id=` |
 //! | Exchange, Outlook | `<…> [InternalId=1234, Hostname=…] … Queued mail for delivery` | the number: message tracking knows it as `InternalMessageId` |
-//! | Haraka | `Message Queued (5F1E….1)` | what stands in the parentheses |
+//! | Haraka | `Message Queued (5F1E….1)` | the text in the parentheses |
 //! | Gmail | `OK  1700791835 a1-2b.123 - gsmtp` | the word before ` - gsmtp` |
-//! | Sendmail, Proofpoint, `OpenSMTPD` | `4AO2AZ12 Message accepted for delivery` | the word before |
+//! | Sendmail, Proofpoint, `OpenSMTPD` | `4AO2AZ12 Message accepted for delivery` | the word before `Message accepted` |
 //! | Amazon SES | `Ok 0102018c…-000000` | the only word |
 //! | qmail | `ok 1700791835 qp 12345` | the number after `qp`, as qmail-send logs it |
 //!
 //! # Limits
 //!
-//! Yahoo (`ok dirdel`) gives none. The session ids of Dovecot's LMTP server and the log ids of Amavis are none.
+//! Yahoo (`ok dirdel`) gives no queue id. The session ids of Dovecot's LMTP server and the log ids of Amavis are not
+//! queue ids.
 
 use crate::byte_set::ByteSet;
 
-/// Where an id stands beside words that mark it, in any case; the first that fits counts.
+/// Position of an id relative to words that mark it, in any case. The first match counts.
 enum Mark {
     After(&'static [u8]),
     Before(&'static [u8]),
@@ -34,7 +35,7 @@ const MARKS: &[Mark] = &[
     Mark::Before(b" message accepted for delivery"),
 ];
 
-/// The queue id in the text of a reply that took a message.
+/// Returns the queue id in the text of a reply that accepted a message.
 pub(super) fn find(text: &str) -> Option<&str> {
     MARKS
         .iter()
@@ -48,7 +49,7 @@ pub(super) fn find(text: &str) -> Option<&str> {
         .or_else(|| after_ok(text))
 }
 
-/// `Ok ID` and `ok N qp ID`.
+/// Reads `Ok ID` and `ok N qp ID`.
 fn after_ok(text: &str) -> Option<&str> {
     let (ok, rest) = text.split_at_checked(3)?;
     if !ok.eq_ignore_ascii_case("ok ") {
@@ -58,12 +59,12 @@ fn after_ok(text: &str) -> Option<&str> {
         let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         return (digits(time) && digits(id)).then_some(id);
     }
-    // SES ids are of this length; a shorter word is a word.
+    // SES ids have at least this length; anything shorter is an ordinary word.
     let looks_so = rest.len() >= 32 && rest.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
     looks_so.then_some(rest)
 }
 
-/// What ends a word.
+/// Bytes that end a word.
 const ENDS: ByteSet = ByteSet::of(b" ,;)]>");
 
 fn first_word(text: &str) -> Option<&str> {
@@ -76,13 +77,13 @@ fn last_word(text: &str) -> Option<&str> {
     id(text.rsplit(' ').next().unwrap_or(text))
 }
 
-/// A word, if it is not one of a sentence: `queued as soon as possible`.
+/// Returns a word if it looks like an id, and not like a word of a sentence: `queued as soon as possible`.
 fn id(word: &str) -> Option<&str> {
     let looks_so = word.len() >= 5 && word.bytes().any(|b| b.is_ascii_digit() || b.is_ascii_uppercase());
     looks_so.then_some(word)
 }
 
-/// Where `words`, which are in lower case, begin in `text`.
+/// Returns the position of `words`, which are in lower case, in `text`.
 fn find_ignoring_case(text: &[u8], words: &[u8]) -> Option<usize> {
     let (&first, rest) = words.split_first()?;
     memchr::memchr2_iter(first, first.to_ascii_uppercase(), text)

@@ -1,4 +1,4 @@
-//! What a server said, out of the reason of a delivery (`src/smtp/smtp_proto.c`, `src/smtp/smtp_trouble.c`).
+//! The reply of a server, from the reason of a delivery (`src/smtp/smtp_proto.c`, `src/smtp/smtp_trouble.c`).
 //!
 //! ```text
 //! REPLY                                                                 the reason of a success
@@ -11,7 +11,7 @@
 //! REPLY = CODE[-][ D.D.D] TEXT, once for each line of the reply
 //! ```
 //!
-//! `delivery temporarily suspended: `, `delivery via N[A]:P: ` and `Protocol error: ` may stand before all but the
+//! `delivery temporarily suspended: `, `delivery via N[A]:P: ` and `Protocol error: ` may come before all forms but the
 //! first.
 
 use super::endpoint;
@@ -19,14 +19,14 @@ use crate::decimal;
 use crate::dsn::Dsn;
 use crate::record::{Endpoint, Reply};
 
-/// A reply, and what Postfix put before it in its own words.
+/// Reply, and Postfix's own words before it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Said<'a> {
     pub(super) introduction: &'a str,
     pub(super) reply: Reply<'a>,
 }
 
-/// What stands before the name of the server; one of [`VERBS`] follows the name.
+/// Words before the name of the server; one of [`VERBS`] follows the name.
 const SUBJECTS: [&str; 5] = [
     "host ",
     "connect to ",
@@ -38,7 +38,8 @@ const SUBJECTS: [&str; 5] = [
 const VERBS: [&str; 4] =
     [" said: ", " refused to talk to me: ", " refused to start TLS: ", " server refused to talk to me: "];
 
-/// The reply in a reason. One without an introduction counts only if `bare`: it needs a server to have said it.
+/// Returns the reply in a reason. A reply without an introduction counts only if `bare` is true: the caller must know
+/// that a server said it.
 pub(super) fn read(reason: &str, bare: bool) -> Option<Said<'_>> {
     if bare && let Some((code, text)) = split_code(reason) {
         return Some(Said { introduction: "", reply: Reply { code: Some(code), ..without_code(text) } });
@@ -52,7 +53,7 @@ pub(super) fn read(reason: &str, bare: bool) -> Option<Said<'_>> {
     let introduction = &reason[..reason.len() - text.len()];
     let (text, command) = split_phase(text);
     let server = endpoint::read(server.strip_suffix(':').unwrap_or(server));
-    // The port as Postfix before 2.6 wrote it.
+    // Postfix before 2.6 wrote the port at the end.
     let (text, port) = match old_port(text) {
         Some((text, port)) if introduction.starts_with("connect to ") => (text, Some(port)),
         _ => (text, None),
@@ -61,19 +62,21 @@ pub(super) fn read(reason: &str, bare: bool) -> Option<Said<'_>> {
     Some(Said { introduction, reply: Reply { command, server, ..read_reply(text) } })
 }
 
-/// What follows `delivery via N[A]:P: ` or `delivery via TRANSPORT: `: the words of that server, or of Postfix about
-/// it.
+/// Skips `delivery via N[A]:P: ` or `delivery via TRANSPORT: `. The words of that server follow, or Postfix's words
+/// about it.
 pub(super) fn skip_via(text: &str) -> &str {
     text.strip_prefix("delivery via ").and_then(|text| text.split_once(": ")).map_or(text, |(_, text)| text)
 }
 
-/// The port as Postfix before 2.6 wrote it, ` (port 25)` at the end, and what stands before it.
+/// Splits off the port as Postfix before 2.6 wrote it, ` (port 25)` at the end. Returns the text before it, and the
+/// port.
 pub(super) fn old_port(text: &str) -> Option<(&str, u16)> {
     let (text, port) = text.strip_suffix(')')?.rsplit_once(" (port ")?;
     Some((text.trim_end_matches(' '), endpoint::port(port)?))
 }
 
-/// The codes and the text. In a reply of several lines the codes are those of the first, and the text keeps the others.
+/// Splits a reply into codes and text. In a reply of several lines, the codes are those of the first line; the text
+/// keeps the codes of the others.
 pub(super) fn read_reply(text: &str) -> Reply<'_> {
     match split_code(text) {
         Some((code, text)) => Reply { code: Some(code), ..without_code(text) },
@@ -81,7 +84,7 @@ pub(super) fn read_reply(text: &str) -> Reply<'_> {
     }
 }
 
-/// What follows the reply code.
+/// Reads the rest of a reply, after the reply code.
 fn without_code(text: &str) -> Reply<'_> {
     let (dsn, text) = match split_dsn(text) {
         Some((dsn, text)) => (Some(dsn), text),
@@ -90,7 +93,7 @@ fn without_code(text: &str) -> Reply<'_> {
     Reply { dsn, text, ..Reply::default() }
 }
 
-/// A reply code from 200 to 599, and what follows it.
+/// Splits off a reply code from 200 to 599.
 fn split_code(text: &str) -> Option<(u16, &str)> {
     let (code @ 200..=599, 3) = decimal::leading(text.as_bytes(), 3) else { return None };
     let text = match text.as_bytes().get(3) {
@@ -101,7 +104,7 @@ fn split_code(text: &str) -> Option<(u16, &str)> {
     Some((code as u16, text.trim_start_matches(' ')))
 }
 
-/// An enhanced status code, also as Cisco (`#5.1.0`) and `OpenSMTPD` (`5.1.0:`) write it, and what follows it.
+/// Splits off an enhanced status code, also in the forms of Cisco (`#5.1.0`) and `OpenSMTPD` (`5.1.0:`).
 pub(super) fn split_dsn(text: &str) -> Option<(Dsn<'_>, &str)> {
     let text = text.strip_prefix('#').unwrap_or(text);
     let (dsn, rest) = Dsn::split(text)?;
@@ -109,12 +112,12 @@ pub(super) fn split_dsn(text: &str) -> Option<(Dsn<'_>, &str)> {
     (rest.is_empty() || rest.starts_with(' ')).then(|| (dsn, rest.trim_start_matches(' ')))
 }
 
-/// Takes ` (in reply to PHASE command)` off the end of a reply. The last one is Postfix's: others are the server's.
+/// Splits ` (in reply to PHASE command)` off the end of a reply. The last one is Postfix's: others are the server's.
 fn split_phase(text: &str) -> (&str, Option<&str>) {
     const INTRODUCTION: &str = " (in reply to ";
     let Some(at) = memchr::memmem::rfind(text.as_bytes(), INTRODUCTION.as_bytes()) else { return (text, None) };
     let phase = &text[at + INTRODUCTION.len()..];
-    // A reason that is cut just here has no parenthesis, but a word that ends a phase.
+    // A reason that is cut just before the parenthesis still has the word that ends a phase.
     let whole = phase.strip_suffix(')').or_else(|| phase.ends_with(" command").then_some(phase));
     match whole.map(|phase| phase.strip_suffix(" command").unwrap_or(phase)) {
         Some(phase) if !phase.is_empty() && !phase.contains(['(', ')']) => (&text[..at], Some(phase)),

@@ -1,4 +1,4 @@
-//! What the connection cache did since the last report (`src/scache/scache.c`).
+//! Statistics of the connection cache since the last report (`src/scache/scache.c`).
 //!
 //! ```text
 //! statistics: start interval Mmm dd HH:MM:SS
@@ -9,7 +9,7 @@
 use super::Line;
 use crate::record::{CacheStatistics, Event, Figures};
 
-/// The event that a line is.
+/// Returns the event of a line.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() {
         return None;

@@ -1,4 +1,4 @@
-//! Attempts of smtp and lmtp that failed, before the next server is tried (`src/smtp`).
+//! Failed attempts of smtp and lmtp, before the next server is tried (`src/smtp`).
 //!
 //! ```text
 //! connect to N[A]:P: STRERROR                              smtp_connect.c; no port for a unix socket
@@ -11,16 +11,16 @@
 //! QID: TLS is required, but …, Server certificate not verified, SASL authentication failed; …
 //! ```
 //!
-//! The texts are those of the reasons of deliveries. Here they are not final: a line with `to=` follows.
+//! The texts are those of the reasons of deliveries. They are not final here: a line with `to=` follows.
 //!
 //! # Limits
 //!
-//! `Sender requested REQUIRETLS, but …` is a notice: the text does not tell whether delivery goes on all the same.
+//! `Sender requested REQUIRETLS, but …` is a notice: the text does not tell whether the delivery continues anyway.
 
 use super::{Line, cause, endpoint, provider, reply};
 use crate::record::{AttemptFailed, Endpoint, Event, Notice, Reply, Text};
 
-/// The event that a line is.
+/// Returns the event of a line.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() {
         return None;
@@ -28,10 +28,10 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     notice(line.text).or_else(|| answered(line.text)).or_else(|| unanswered(line))
 }
 
-/// Of the notices that have no server in front, the one that ends with it.
+/// Notice that has no server at the beginning of its text, but one at the end.
 const PIX: &str = "pix_workarounds";
 
-/// How lines begin that tell something by the way, and what they tell.
+/// Beginnings of informational lines, and the notice that each one gives.
 const NOTICES: &[(&str, &str)] = &[
     // smtp_proto.c. Postfix 2.3 wrote `enabling PIX <CRLF>.<CRLF> workaround for N[A]:P`.
     ("enabling PIX workarounds: ", PIX),
@@ -41,7 +41,7 @@ const NOTICES: &[(&str, &str)] = &[
     ("Sender requested REQUIRETLS, but ", "requiretls_unmet"),
 ];
 
-/// What a server offers or says, and Postfix makes the best of.
+/// Returns the notice about something that a server offers or says, and to which Postfix adapts.
 fn notice(text: &str) -> Option<Event<'_>> {
     if let Some((_, kind)) = NOTICES.iter().find(|(begin, _)| text.starts_with(begin)) {
         let server =
@@ -62,10 +62,10 @@ fn notice(text: &str) -> Option<Event<'_>> {
     Some(Event::Notice(Notice { kind, server, text }))
 }
 
-/// An attempt that a server's reply ended.
+/// Returns an attempt that ended with a server's reply.
 fn answered(text: &str) -> Option<Event<'_>> {
     let said = reply::read(text, false)?;
-    // The server stands beside the reply.
+    // The record has the server beside the reply.
     let server = said.reply.server;
     let reply = Reply { server: None, ..said.reply };
     let reply = provider::noted(reply, server.and_then(|server| server.name));
@@ -73,7 +73,7 @@ fn answered(text: &str) -> Option<Event<'_>> {
     Some(Event::AttemptFailed(AttemptFailed { server, reply: Some(reply), cause, reason: text }))
 }
 
-/// What stands before the server and after it, in Postfix's own words.
+/// Postfix's own words before the server and after it.
 const OWN: &[(&str, &str)] = &[
     ("connect to ", ": "),
     ("lost connection with ", " while "),
@@ -86,8 +86,8 @@ const OWN: &[(&str, &str)] = &[
     ("SASL authentication failed: server ", " offered no compatible authentication mechanisms"),
 ];
 
-/// How Postfix's own words begin where they name no server, or not at a certain place. Only a line with a queue id
-/// counts.
+/// Beginnings of Postfix's own words that name no server, or not at a fixed place. They count only in a line with a
+/// queue id.
 const UNNAMED: &[&str] = &[
     // smtp_proto.c
     "Server certificate not ",
@@ -107,7 +107,7 @@ const UNNAMED: &[&str] = &[
     "SASL authentication failed",
 ];
 
-/// An attempt that ended without a reply.
+/// Returns an attempt that ended without a reply.
 fn unanswered<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     let text = line.text;
     let own = reply::skip_via(text);

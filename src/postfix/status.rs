@@ -1,7 +1,7 @@
-//! Status words, of deliveries and of what else has one.
+//! Status words, of deliveries and of other lines that have one.
 
-/// The word of the record for one that Postfix wrote: in lower case and with underscores. A word that it does not write
-/// is left as it is.
+/// Returns the record's name of a status word: in lower case and with underscores. A word that Postfix does not write
+/// is left unchanged.
 pub(super) fn name(word: &str) -> &str {
     match word {
         "SOFTBOUNCE" => "softbounce",

@@ -1,22 +1,23 @@
-//! The tag of a Postfix line: `syslog_name/program` (`src/global/mail_task.c`), and what relays leave of it.
+//! The tag of a Postfix line: `syslog_name/program` (`src/global/mail_task.c`), and what is left of the tag after
+//! relays.
 //!
-//! A message is Postfix's in three cases:
+//! A message belongs to Postfix in three cases:
 //!
 //! - its tag has a `/` and ends in the name of a Postfix program, whatever `syslog_name` is: `192.0.2.9/smtpd` counts;
 //! - its tag is `postfix` or `postfix-*` alone, as RFC 5424 templates of rsyslog leave it: they end APP-NAME at the
 //!   `/`;
-//! - its tag begins that way and a relay cut it at 32 characters, so that the program is damaged or gone.
+//! - its tag begins that way and a relay cut it at 32 characters, so that the program is damaged or missing.
 //!
 //! # Limits
 //!
-//! Another program that logs as `name/smtp` counts as Postfix, save those in [`FOREIGN`]. A program of a later Postfix
-//! than [`PROGRAMS`] knows does not count.
+//! Another program that logs as `name/smtp` counts as Postfix, except those in [`FOREIGN`]. A program of a later
+//! Postfix that is not in [`PROGRAMS`] does not count.
 
 use super::divide;
 use crate::record::Flags;
 use crate::syslog::Message;
 
-/// What the tag says of its writer.
+/// Parts of a tag: the writer of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tag<'a> {
     pub(super) instance: &'a str,
@@ -24,19 +25,19 @@ pub(super) struct Tag<'a> {
     pub(super) daemon: Daemon<'a>,
 }
 
-/// The program in a tag.
+/// Program in a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Daemon<'a> {
-    /// The tag names it.
+    /// The tag names the program.
     Named(&'a str),
-    /// The tag lost it, but for what it starts with; empty if nothing is left.
+    /// The tag lost the program, or has only the beginning of its name; `start` is empty if nothing is left.
     Lost {
-        /// Whole or cut: `smtp` may have been `smtpd`.
+        /// Beginning of the name, complete or cut: `smtp` may have been `smtpd`.
         start: &'a str,
     },
 }
 
-/// Makes the list of programs, and a test whether a name is one of them that does not walk through it.
+/// Makes the list of programs, and a function that checks for a name without walking the list.
 macro_rules! programs {
     ($($program:literal),* $(,)?) => {
         /// Every program of Postfix that logs, and the service names that old versions and symbolic links log under.
@@ -113,8 +114,8 @@ programs![
     "smtp-source",
 ];
 
-/// What stands before a `/` in the tags of other programs that share names with Postfix's: Debian's Cyrus logs as
-/// `cyrus/lmtp` and `cyrus/master`, containers of Docker as `docker/NAME`.
+/// First parts of the tags of other programs that share names with Postfix's: Debian's Cyrus logs as `cyrus/lmtp` and
+/// `cyrus/master`, containers of Docker as `docker/NAME`.
 pub(super) const FOREIGN: &[&str] = &["cyrus", "docker", "dovecot"];
 
 /// Programs that accompany Postfix and log under a name that begins with `postfix-`.
@@ -128,10 +129,10 @@ const COMPANIONS: &[&str] = &[
     "postfix-tlspol",
 ];
 
-/// Where rsyslog's forward templates cut a TAG (`%syslogtag:1:32%`).
+/// Length at which rsyslog's forward templates cut a TAG (`%syslogtag:1:32%`).
 const TAG_LIMIT: usize = 32;
 
-/// The tag of a message, if a Postfix program wrote it.
+/// Returns the tag of a message, if a Postfix program wrote it.
 pub(super) fn read<'a>(message: &Message<'a>) -> Option<Tag<'a>> {
     let app_name = message.app_name?;
     let Some((instance, rest)) = divide::first(app_name, b'/') else {
@@ -149,7 +150,7 @@ pub(super) fn read<'a>(message: &Message<'a>) -> Option<Tag<'a>> {
         None => (None, rest),
     };
 
-    // A shorter name was whole, and the cut fell into the PID behind it.
+    // A shorter name is complete: the cut was in the PID behind it.
     let cut = message.flags.contains(Flags::TAG_TRUNCATED) && app_name.len() >= TAG_LIMIT;
     let whole = is_program(last);
     if !cut {
@@ -157,16 +158,16 @@ pub(super) fn read<'a>(message: &Message<'a>) -> Option<Tag<'a>> {
     }
     let daemon = match (beginning_with(last).count(), whole, is_postfix(instance)) {
         (1, true, _) => Daemon::Named(last),
-        // Even a whole name is not certain: the cut makes `smtp` of `smtpd`.
+        // Even a complete name is not certain: the cut makes `smtp` of `smtpd`.
         (1.., true, _) | (1.., _, true) => Daemon::Lost { start: last },
-        // The cut fell into the service; half a name is none.
+        // The cut was in the service, and half a service name is left out.
         (0, _, true) => Daemon::Lost { start: "" },
         _ => return None,
     };
     Some(Tag { instance, service, daemon })
 }
 
-/// The one program that a cut name can have been.
+/// Returns the only program whose name begins with `start`; `None` if there are several.
 pub(super) fn complete(start: &str) -> Option<&'static str> {
     let mut programs = beginning_with(start);
     let program = programs.next()?;
@@ -177,7 +178,7 @@ fn beginning_with(start: &str) -> impl Iterator<Item = &'static str> {
     PROGRAMS.iter().copied().filter(move |program| program.starts_with(start))
 }
 
-/// Whether a name is a `syslog_name` that only Postfix has.
+/// Returns true if a name is a `syslog_name` that only Postfix has.
 pub(super) fn is_postfix(name: &str) -> bool {
     name == "postfix" || (name.starts_with("postfix-") && !COMPANIONS.iter().any(|other| name.starts_with(other)))
 }

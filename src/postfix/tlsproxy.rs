@@ -1,14 +1,14 @@
-//! Connections of tlsproxy (`src/tlsproxy/tlsproxy.c`): `CONNECT from|to P`, `DISCONNECT P`. What it says of TLS is in
-//! `tls`.
+//! Connections of tlsproxy (`src/tlsproxy/tlsproxy.c`): `CONNECT from|to P`, `DISCONNECT P`. Its lines about TLS are
+//! read in `tls`.
 //!
 //! # Limits
 //!
-//! A line does not tell whether what disconnects is a client or, since Postfix 3.4, a server: it counts as a client.
+//! A line does not tell whether a client or, since Postfix 3.4, a server disconnects: it counts as a client.
 
 use super::{Line, endpoint};
 use crate::record::{Connect, Disconnect, Endpoint, Event};
 
-/// The event that a line is.
+/// Returns the event of a line.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() {
         return None;
@@ -23,7 +23,7 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     Some(Event::Disconnect(Disconnect { client: Some(client), commands: None, notes: None }))
 }
 
-/// A peer that is the whole of a text.
+/// Returns the peer that is the whole of a text.
 fn peer(text: &str) -> Option<Endpoint<'_>> {
     endpoint::split(text).filter(|(_, rest)| rest.is_empty()).and_then(|(peer, _)| peer)
 }

@@ -1,8 +1,7 @@
-//! The tag of a Postfix program in a line that was not read as one of Postfix: its header is of a kind that nobody
-//! thought of.
+//! The tag of a Postfix program in a line that was not read as one of Postfix: the line has an unknown kind of header.
 //!
 //! ```text
-//! postfix/smtpd[123]:        anywhere; in what another program wrote, not in quotes
+//! postfix/smtpd[123]:        anywhere; not in quotes if another program wrote the line
 //! postfix/smtpd 123 -        anywhere, as in RFC 5424
 //! postfix/smtpd:             these only where no other program is known to have written the line
 //! postfix/smtpd[123] x       also `(123)`, and with a space in front of the bracket or behind it
@@ -16,22 +15,22 @@ use super::tag::{FOREIGN, is_postfix, is_program};
 use crate::byte_set::ByteSet;
 use crate::syslog::Message;
 
-/// The most bytes before a bracket that are looked at.
+/// Maximum number of bytes before a bracket that are searched.
 const LONGEST_TAG: usize = 128;
 
-/// The bytes of a tag.
+/// Bytes that a tag may contain.
 const TAG: ByteSet = ByteSet::alphanumeric_and(b"-._/");
 
-/// What stands between a tag and its process id.
+/// Bytes between a tag and its process id.
 const BEFORE_PROCID: &[u8] = b" [(";
 
-/// Whether the tag of a Postfix program stands in `text`, of which `message` was read.
+/// Returns true if `text`, from which `message` was read, contains the tag of a Postfix program.
 pub(super) fn has_tag(message: &Message<'_>, text: &str) -> bool {
     let is_anothers = message.app_name.is_some_and(|name| !names_postfix(name));
     has_usual_tag(text, is_anothers) || has_other_tag(text, is_anothers)
 }
 
-/// Whether `syslog_name/program[123]:` stands in a text, whatever `syslog_name` is.
+/// Returns true if a text contains `syslog_name/program[123]:`, whatever `syslog_name` is.
 fn has_usual_tag(text: &str, is_anothers: bool) -> bool {
     let bytes = text.as_bytes();
     let (mut seen, mut in_quotes) = (0, false);
@@ -39,13 +38,13 @@ fn has_usual_tag(text: &str, is_anothers: bool) -> bool {
         let (before, behind) = (&bytes[..bracket], &bytes[bracket + 1..]);
         in_quotes ^= memchr::memchr_iter(b'"', &bytes[seen..bracket]).count() % 2 == 1;
         seen = bracket;
-        // The cheap one first; no digit is looked at twice.
+        // The cheap check comes first. No digit is read twice.
         let digits = count(behind, |b| b.is_ascii_digit());
         digits > 0 && behind[digits..].starts_with(b"]:") && names_program(before) && !(is_anothers && in_quotes)
     })
 }
 
-/// Whether a text ends in `syslog_name/program`.
+/// Returns true if a text ends in `syslog_name/program`.
 fn names_program(text: &[u8]) -> bool {
     let last = &text[text.len().saturating_sub(LONGEST_TAG)..];
     let begin = last.iter().rposition(|b| !TAG.has(*b)).map_or(0, |at| at + 1);
@@ -57,12 +56,12 @@ fn names_program(text: &[u8]) -> bool {
     })
 }
 
-/// Whether a tag that begins with `postfix` stands in a text in another of the forms above.
+/// Returns true if a text contains a tag that begins with `postfix`, in another of the forms above.
 fn has_other_tag(text: &str, is_anothers: bool) -> bool {
     let bytes = text.as_bytes();
     memchr::memmem::find_iter(bytes, "postfix").any(|at| {
         let before = at.checked_sub(1).map(|before| bytes[before]);
-        // A part of a name or path.
+        // It is part of a name or path.
         if before.is_some_and(|b| TAG.has(b)) {
             return false;
         }
@@ -76,11 +75,11 @@ fn has_other_tag(text: &str, is_anothers: bool) -> bool {
     })
 }
 
-/// How a tag ends.
+/// Kind of text after a tag.
 enum End {
-    /// With PROCID and MSGID, as no text has it.
+    /// PROCID and MSGID follow, which no ordinary text contains.
     OfRfc5424,
-    /// Like words of a text may.
+    /// The same bytes may follow in ordinary text.
     OfAnyText,
 }
 
@@ -104,7 +103,7 @@ fn end(before: Option<u8>, name: &[u8], behind: &[u8]) -> Option<End> {
     ends.then_some(End::OfAnyText)
 }
 
-/// Whether a name is that of a program of Postfix, or `syslog_name` alone.
+/// Returns true if a name is that of a program of Postfix, or `syslog_name` alone.
 fn names_postfix(name: &str) -> bool {
     let name = name.split(['(', '[']).next().unwrap_or(name);
     let (instance, program) = (divide::first(name, b'/'), divide::last(name, b'/'));
@@ -114,7 +113,7 @@ fn names_postfix(name: &str) -> bool {
     }
 }
 
-/// How many bytes in front of `text` are `taken`.
+/// Returns how many bytes at the start of `text` are `taken`.
 fn count(text: &[u8], taken: impl Fn(u8) -> bool) -> usize {
     text.iter().take_while(|b| taken(**b)).count()
 }

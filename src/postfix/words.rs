@@ -1,13 +1,13 @@
-//! Many words looked for in one text, in one pass and whatever the case of its letters.
+//! Search for many words in one text, in one pass and ignoring case.
 //!
-//! [`Words`] is a table of what words can begin with three given bytes, which the compiler makes. Most places of a text
-//! begin none, so that a text costs a look into the table for each of its bytes, however many words there are.
+//! [`Words`] is a table that maps the first three bytes of words to the words, made at compile time. At most places of
+//! a text no word begins, so a text costs one table lookup for each of its bytes, however many words there are.
 
-/// Words to look for: those of the `N` rows of a table.
+/// Words to search for: those of the `N` rows of a table.
 pub(super) struct Words<const N: usize> {
-    /// Where the entries of each bucket begin; those of the next follow.
+    /// Start of the entries of each bucket; the entries of the next bucket follow.
     starts: [u16; BUCKETS + 1],
-    /// What is left at the end for rows without words is in no bucket.
+    /// Entries of all buckets. The entries left at the end, for rows without words, are in no bucket.
     entries: [Entry; N],
 }
 
@@ -20,7 +20,8 @@ struct Entry {
 const BUCKETS: usize = 4096;
 
 impl<const N: usize> Words<N> {
-    /// The words of each row, where it has any. They are in lower case, and have at least three bytes.
+    /// Makes a table from the words of each row that has any. The words are in lower case, and have at least three
+    /// bytes.
     pub(super) const fn new(rows: &[Option<&'static str>; N]) -> Self {
         let mut starts = [0; BUCKETS + 1];
         let mut row = 0;
@@ -49,8 +50,8 @@ impl<const N: usize> Words<N> {
         Self { starts, entries }
     }
 
-    /// The least row below `limit` whose words are in a text and that `fits`, which also gets the place where they
-    /// begin.
+    /// Returns the lowest row below `limit` whose words are in the text and that `fits` accepts. `fits` also gets the
+    /// position at which the words begin.
     pub(super) fn least(&self, text: &[u8], limit: u16, fits: impl Fn(u16, usize) -> bool) -> Option<u16> {
         let mut least = limit;
         for (at, begin) in text.windows(3).enumerate() {
@@ -71,30 +72,31 @@ const fn bucket_of(words: &str) -> usize {
     bucket([words[0], words[1], words[2]])
 }
 
-/// Which bucket words are in that begin so.
+/// Returns the bucket of words that begin with these bytes.
 const fn bucket([a, b, c]: [u8; 3]) -> usize {
     let begin = u32::from_be_bytes([0, a, b, c]);
-    // Fibonacci hashing: the upper bits of the product depend on all of the number.
+    // Fibonacci hashing: the upper bits of the product depend on the whole number.
     (begin.wrapping_mul(0x9E37_79B1) >> (32 - BUCKETS.ilog2())) as usize
 }
 
-/// The start of a text as tables have their words: in lower case, in one piece, and without addresses, which hold
+/// Start of a text in the form that tables use: lower case, one piece, and without addresses, which may contain
 /// anything.
 ///
-/// Only the first 2048 bytes are kept, which is more than Postfix logs.
+/// Only the first 2048 bytes are kept: Postfix logs less than that.
 pub(super) struct Folded {
     bytes: [u8; 2049],
     length: usize,
 }
 
 impl Folded {
-    /// Folds a text. Where it is that of a reply with this code, the codes that begin its further lines are left out.
+    /// Folds a text. If the text is that of a reply with this code, the codes at the start of its further lines are
+    /// left out.
     pub(super) fn new(text: &str, code: Option<u16>) -> Self {
         let mut folded = Self { bytes: [0; 2049], length: 0 };
-        // So that words that begin with a space are found at the beginning too.
+        // A space in front: words that begin with a space are found at the beginning too.
         folded.push(b' ');
         let text = text.as_bytes();
-        // Where the bracket stands that is open, and where the last word begins.
+        // `bracket` is the position of the open bracket, `word` that of the last word.
         let (mut bracket, mut word) = (None, folded.length);
         let mut at = 0;
         while at < text.len() && folded.length < folded.bytes.len() {
@@ -102,7 +104,7 @@ impl Folded {
             at += 1;
             match byte {
                 b'<' => bracket = Some(folded.length),
-                // What holds a space is no address but a comparison.
+                // Text in brackets that contains a space is not an address but a comparison.
                 b' ' => bracket = None,
                 b'>' => folded.length = bracket.take().unwrap_or(folded.length),
                 b'@' => {
@@ -130,12 +132,12 @@ impl Folded {
         self.length += 1;
     }
 
-    /// The text, with a space before it.
+    /// Returns the text, with a space before it.
     pub(super) fn spaced(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
 
-    /// The text.
+    /// Returns the text.
     pub(super) fn text(&self) -> &[u8] {
         &self.bytes[1..self.length]
     }
@@ -149,7 +151,7 @@ const fn is_local_part(byte: u8) -> bool {
     is_domain(byte) || matches!(byte, b'_' | b'+' | b'=')
 }
 
-/// How many bytes the codes of a further line of a reply take: `550-5.7.1 `, `550 `.
+/// Returns how many bytes the codes of a further line of a reply take: `550-5.7.1 `, `550 `.
 fn codes(text: &[u8], code: u16) -> usize {
     let [a @ b'0'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b' ' | b'-', rest @ ..] = text else { return 0 };
     let number = [a, b, c].into_iter().fold(0, |number, digit| number * 10 + u16::from(digit - b'0'));

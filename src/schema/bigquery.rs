@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Field, Kind};
 
-/// The columns.
+/// Returns the columns.
 pub(super) fn columns(fields: &[Field<'_>]) -> Value {
     fields.iter().map(column).collect()
 }
@@ -27,7 +27,7 @@ fn column(field: &Field<'_>) -> Value {
 
 const fn name(kind: &Kind<'_>) -> &'static str {
     match kind {
-        // A list of lists cannot be said in these words, and no record has one.
+        // A list of lists cannot be expressed in this schema, and no record has one.
         Kind::Word | Kind::Name | Kind::Text | Kind::Ip | Kind::List(_) => "STRING",
         Kind::Time => "TIMESTAMP",
         Kind::Integer => "INTEGER",

@@ -2,7 +2,7 @@
 
 use super::{Field, Kind};
 
-/// The table, and how records get into it.
+/// Returns the table, and how records are loaded into it.
 pub(super) fn table(fields: &[Field<'_>]) -> String {
     let column = |field: &Field<'_>| {
         let kind = if field.is_required { of_required(&field.kind, 1) } else { of(&field.kind, 1) };
@@ -26,7 +26,7 @@ ORDER BY `id`;
     )
 }
 
-/// The type of what may be left out. A tuple cannot, so its elements can; an array is empty then.
+/// Returns the type of an optional field. A tuple cannot be null, so its elements are; an array is empty instead.
 fn of(kind: &Kind<'_>, depth: usize) -> String {
     match kind {
         Kind::Word => "LowCardinality(Nullable(String))".to_owned(),
@@ -38,7 +38,7 @@ fn of(kind: &Kind<'_>, depth: usize) -> String {
 fn of_required(kind: &Kind<'_>, depth: usize) -> String {
     let name = match kind {
         Kind::Word => "LowCardinality(String)",
-        // Addresses would be shown as ::ffff:192.0.2.1.
+        // The type for addresses would show them as ::ffff:192.0.2.1.
         Kind::Name | Kind::Text | Kind::Ip => "String",
         Kind::Time => "DateTime64(6, 'UTC')",
         Kind::Integer => "Int64",

@@ -2,7 +2,7 @@
 
 use super::{Field, Kind};
 
-/// The table, and how records get into it.
+/// Returns the table, and how records are loaded into it.
 pub(super) fn table(fields: &[Field<'_>]) -> String {
     let column = |field: &Field<'_>| {
         let constraint = match field.name {
@@ -33,7 +33,7 @@ SELECT * FROM read_json('postrider.jsonl', format = 'newline_delimited', columns
 
 fn of(kind: &Kind<'_>, depth: usize) -> String {
     let name = match kind {
-        // An ENUM would refuse the words of a later version.
+        // An ENUM would refuse the new words of a later version.
         Kind::Word | Kind::Name | Kind::Text | Kind::Ip => "VARCHAR",
         Kind::Time => "TIMESTAMP",
         Kind::Integer => "BIGINT",

@@ -4,22 +4,22 @@ use serde_json::{Map, Value, json};
 
 use super::{Field, Kind};
 
-/// What Lucene takes as one term: 32,766 bytes, of which a character has four at most.
+/// Maximum number of characters in a term of Lucene: a term has at most 32,766 bytes, and a character at most four.
 const TERM: u32 = 8191;
 
-/// The template of the indices that keep records.
+/// Returns the template of the indices that keep records.
 pub(super) fn template(fields: &[Field<'_>]) -> Value {
     let mut properties = properties(fields);
-    // What Kibana takes for the time of a document.
+    // Kibana takes this field as the time of a document.
     properties.insert("@timestamp".to_owned(), json!({ "type": "alias", "path": "timestamp" }));
     json!({
         "index_patterns": ["postrider-*"],
         "priority": 200,
         "_meta": { "description": "Records of Postrider, version 1. The id of a document is that of the record." },
         "template": {
-            // What a value cannot be indexed as is kept in _source: no record is refused.
+            // Values that cannot be indexed are kept in _source: no record is refused.
             "settings": { "index.mapping.ignore_malformed": true },
-            // So are the fields of a later version.
+            // Fields of a later version are kept in _source too.
             "mappings": { "dynamic": false, "properties": properties }
         }
     })
@@ -42,7 +42,7 @@ fn of(kind: &Kind<'_>) -> Value {
         Kind::Boolean => json!({ "type": "boolean" }),
         Kind::Object(fields) => json!({ "properties": properties(fields) }),
         Kind::List(kind) => match &**kind {
-            // So that a query can ask for fields of the same one.
+            // A nested type: queries can require that fields belong to the same object.
             Kind::Object(fields) => json!({ "type": "nested", "properties": properties(fields) }),
             kind => of(kind),
         },

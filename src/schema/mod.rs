@@ -1,7 +1,7 @@
-//! The record's JSON Schema in the words of a store, for whoever wants its types fixed rather than inferred from the
-//! first records.
+//! The record's JSON Schema in the language of a store, for people who want its types fixed rather than inferred from
+//! the first records.
 //!
-//! The schema is the only list of fields: it is walked, and each store writes what it finds.
+//! The schema is the only list of fields: the code walks it, and each store writes its types.
 
 use serde_json::Value;
 
@@ -14,22 +14,22 @@ mod elasticsearch;
 #[cfg(test)]
 mod tests;
 
-/// In whose words the schema is.
+/// Store in whose language the schema is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// The schema itself.
     JsonSchema,
-    /// A table of ClickHouse.
+    /// Table of ClickHouse.
     ClickHouse,
-    /// A table of DuckDB, and how it is loaded.
+    /// Table of DuckDB, and how it is loaded.
     DuckDb,
-    /// An index template of Elasticsearch.
+    /// Index template of Elasticsearch.
     Elasticsearch,
-    /// A table schema of BigQuery.
+    /// Table schema of BigQuery.
     BigQuery,
 }
 
-/// A field of a record, or of an object in it.
+/// Field of a record, or of an object in it.
 #[derive(Debug)]
 struct Field<'s> {
     name: &'s str,
@@ -38,18 +38,18 @@ struct Field<'s> {
     kind: Kind<'s>,
 }
 
-/// What the values of a field are.
+/// Type of the values of a field.
 #[derive(Debug)]
 enum Kind<'s> {
-    /// One of few words, of which there may be more in a later version.
+    /// One of a few words; a later version may have more of them.
     Word,
-    /// A name, an address, an id: what is asked for as a whole.
+    /// Name, address or id: a value that is queried as a whole.
     Name,
-    /// What people or programs wrote, in which words are looked for.
+    /// Text that people or programs wrote: queries search it for words.
     Text,
-    /// An address of IPv4 or IPv6.
+    /// Address of IPv4 or IPv6.
     Ip,
-    /// RFC 3339.
+    /// Time in RFC 3339.
     Time,
     Integer,
     Decimal,
@@ -59,10 +59,10 @@ enum Kind<'s> {
 }
 
 impl Dialect {
-    /// The names on the command line.
+    /// Names on the command line.
     pub const NAMES: [&str; 5] = ["json-schema", "clickhouse", "duckdb", "elasticsearch", "bigquery"];
 
-    /// The format with this name.
+    /// Returns the format with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Some(match name {
             "json-schema" => Self::JsonSchema,
@@ -74,7 +74,7 @@ impl Dialect {
         })
     }
 
-    /// The schema of a record in these words.
+    /// Returns the schema of a record in this format.
     pub fn text(self) -> String {
         let schema: Value = serde_json::from_str(SCHEMA).unwrap_or_default();
         let fields = || fields(&schema, &schema);
@@ -88,7 +88,7 @@ impl Dialect {
     }
 }
 
-/// The fields of an object of the schema, in the order in which records have them.
+/// Returns the fields of an object of the schema, in the order in which records have them.
 fn fields<'s>(schema: &'s Value, object: &'s Value) -> Vec<Field<'s>> {
     let required = object["required"].as_array();
     let field = |(name, property): (&'s String, &'s Value)| Field {

@@ -1,4 +1,4 @@
-//! What to do, where several codes send to the same.
+//! Advice that several codes share.
 
 use super::{Text, text};
 

@@ -1,4 +1,4 @@
-//! What is true of a provider whatever its code.
+//! Texts about a provider, for any of its codes.
 
 use super::{General, Provider, advice, general};
 

@@ -1,7 +1,7 @@
-//! What providers mean by codes of their own, and what to do.
+//! Meanings of the codes of providers, and what to do.
 //!
-//! The meanings are the providers' own where they publish them, in other words and shorter. A code that is not here has
-//! that of its provider only.
+//! The meanings are the providers' own if they publish them, in other words and shorter. A code that is not here has
+//! only the general text of its provider.
 
 mod advice;
 mod general;
@@ -12,22 +12,22 @@ mod others;
 use crate::dsn::registry::{Text, text};
 use crate::record::Provider;
 
-/// What a provider means by a code.
+/// Meaning of a provider's code.
 pub(super) struct Meaning {
     provider: Provider,
-    /// As the provider prints it. An enhanced code may have `X` for either class, and a range: `5.7.606-649`. A `*`
-    /// stands for the rest of the code, which has no row of its own.
+    /// Code as the provider prints it. An enhanced code may have `X` for either class, and a range: `5.7.606-649`. A
+    /// `*` stands for the rest of a code that has no row of its own.
     code: &'static str,
     pub(super) text: Text,
     pub(super) advice: Text,
 }
 
-/// What is true of a provider whatever its code.
+/// Text about a provider, for any of its codes.
 pub(super) struct General {
     provider: Provider,
     pub(super) text: Text,
     pub(super) advice: Text,
-    /// Its own page.
+    /// The provider's own page.
     pub(super) see: Option<&'static str>,
 }
 
@@ -45,34 +45,35 @@ const fn general(
     General { provider, text: text(en, ja), advice, see }
 }
 
-/// The meanings of a provider's codes.
+/// Returns the meanings of a provider's codes.
 pub(super) fn meanings(provider: Provider) -> impl Iterator<Item = &'static Meaning> {
     [google::ROWS, microsoft::ROWS, others::ROWS].into_iter().flatten().filter(move |row| row.provider == provider)
 }
 
-/// What a provider means by a code, if that is known.
+/// Returns the meaning of a provider's code, if it is known.
 pub(super) fn find(provider: Provider, code: &str) -> Option<&'static Meaning> {
     meanings(provider).find(|row| row.fits(code))
 }
 
-/// The providers that have this code, which is known without their names.
+/// Returns the providers that have this code, if it is recognisable without their names.
 pub(super) fn with(code: &str) -> Vec<Provider> {
     let has = |provider: &Provider| find(*provider, code).is_some_and(|row| row.is_known_alone(code));
     Provider::ALL.into_iter().filter(has).collect()
 }
 
-/// What is true of a provider.
+/// Returns the general text about a provider.
 pub(super) fn of(provider: Provider) -> Option<&'static General> {
     general::ROWS.iter().find(|row| row.provider == provider)
 }
 
 impl Meaning {
-    /// The code as the table has it.
+    /// Returns the code as in the table.
     pub(super) const fn code(&self) -> &'static str {
         self.code
     }
 
-    /// Whether a code that fits is known by itself. Any word may be of a family that has one letter or none in common.
+    /// Returns true if a code that fits is recognisable without its provider. Any word may belong to a family with at
+    /// most one letter in common.
     fn is_known_alone(&self, code: &str) -> bool {
         let letters = |begin: &str| begin.bytes().filter(u8::is_ascii_alphabetic).count();
         let family = self.code.split_once('*').map(|(begin, _)| begin);
@@ -91,7 +92,7 @@ impl Meaning {
     }
 }
 
-/// Whether a code begins and ends as those of a family do: `AS(*)`.
+/// Returns true if a code begins and ends like those of a family: `AS(*)`.
 fn in_family(pattern: &str, code: &str) -> Option<()> {
     let (begin, end) = pattern.split_once('*')?;
     let (head, rest) = code.split_at_checked(begin.len())?;
@@ -100,7 +101,7 @@ fn in_family(pattern: &str, code: &str) -> Option<()> {
     fits.then_some(())
 }
 
-/// Whether two codes of Orange have the same number at the end, which is the reason. The one before it is not:
+/// Checks that two codes of Orange have the same number at the end, which is the reason. The number before it is not:
 /// `OFR204_416` is `OFR_416`.
 fn is_same_reason(pattern: &str, code: &str) -> Option<()> {
     let ((begin, reason), (letters, number)) = (pattern.split_once('_')?, code.split_once('_')?);
@@ -108,7 +109,7 @@ fn is_same_reason(pattern: &str, code: &str) -> Option<()> {
     (begin.eq_ignore_ascii_case(letters) && reason == number).then_some(())
 }
 
-/// Whether a code is in a range such as `5.7.606-649`.
+/// Checks that a code is in a range such as `5.7.606-649`.
 fn in_range(pattern: &str, code: &str) -> Option<()> {
     let (first, last) = pattern.rsplit_once('-')?;
     let ((subject, first), (of, detail)) = (first.rsplit_once('.')?, code.rsplit_once('.')?);

@@ -1,4 +1,4 @@
-//! smtpd's lines that are no verdict: sessions, and what went wrong in them (`src/smtpd`).
+//! Lines of smtpd that are not verdicts: sessions, and errors in them (`src/smtpd`).
 //!
 //! ```text
 //! connect from C                  session.rs
@@ -9,7 +9,7 @@
 //! C = NAME[ADDR][:PORT]           each of the three may be `unknown`
 //! ```
 //!
-//! What a client sends stands last in every line, or has a known end before it, and is never searched for a field.
+//! Data from a client comes last in every line, or has a known end, and is never searched for a field.
 
 mod session;
 mod trouble;
@@ -20,13 +20,13 @@ pub(super) use trouble::hostname_mismatch;
 use super::{Line, endpoint};
 use crate::record::{Endpoint, Event, Notice};
 
-/// The event that a line is.
+/// Returns the event of a line.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     let text = line.text;
     session::read(text).or_else(|| trouble::read(text)).or_else(|| notice(line))
 }
 
-/// Lines that say something by being there, and how they begin (`smtpd.c`, `smtpd_check.c`, and the log callback of
+/// Beginnings of lines of which only the kind is read (`smtpd.c`, `smtpd_check.c`, and the log callback of
 /// `src/xsasl/xsasl_cyrus_log.c`).
 const NOTICES: [(&str, &str); 6] = [
     ("discarding EHLO keywords: ", "ehlo_keywords_discarded"),
@@ -37,7 +37,7 @@ const NOTICES: [(&str, &str); 6] = [
     ("using backwards-compatible default setting ", "backwards_compatible_default"),
 ];
 
-/// One of [`NOTICES`], or `C: replacing command "x" with "y"`. With a level, none of them is a notice.
+/// Reads one of [`NOTICES`], or `C: replacing command "x" with "y"`. A line with a level is not a notice.
 fn notice<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     let text = line.text;
     if line.level.is_some() {
@@ -49,10 +49,10 @@ fn notice<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     Some(Event::Notice(Notice { kind, server: None, text }))
 }
 
-/// The client that a text begins with, `None` inside if nothing of it is known, and what follows it: `NAME[ADDR]`, with
-/// `:PORT` under `smtpd_client_port_logging` (`SMTPD_BUILD_NAMADDRPORT` in `smtpd.h`).
+/// Splits the client off the front of a text: `NAME[ADDR]`, with `:PORT` under `smtpd_client_port_logging`
+/// (`SMTPD_BUILD_NAMADDRPORT` in `smtpd.h`). The inner `None` means that nothing is known of the client.
 ///
-/// Of one that is cut at the end of the text, only what is whole counts: half an address may be another's.
+/// If the client is cut at the end of the text, only its complete parts count: half an address may be another address.
 pub(super) fn split_client(text: &str) -> Option<(Option<Endpoint<'_>>, &str)> {
     let end = text.find(|c: char| !in_name(c)).unwrap_or(text.len());
     if end == text.len() {
@@ -67,18 +67,18 @@ pub(super) fn split_client(text: &str) -> Option<(Option<Endpoint<'_>>, &str)> {
     Some((endpoint::read(&text[..text.len() - rest.len()]), rest))
 }
 
-/// What a host name or an address may hold: what Postfix's `valid_hostname()` admits, IP addresses with their zones,
-/// and what a relay makes of a character that it does not like.
+/// Returns true if a host name or an address may contain the character: what Postfix's `valid_hostname()` admits, IP
+/// addresses with their zones, and what a relay writes in place of a character that it rejects.
 fn in_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%' | '?' | '*') || !c.is_ascii()
 }
 
-/// What stands before and after the first `key`; all of it, and `None`, if there is none.
+/// Splits a text at the first `key`; returns the whole text and `None` if there is no `key`.
 fn split<'a>(text: &'a str, key: &str) -> (&'a str, Option<&'a str>) {
     text.split_once(key).map_or((text, None), |(before, after)| (before, Some(after)))
 }
 
-/// A text that is not empty and not the words for one that is not known.
+/// Returns a text unless it is empty or the words for an unknown value.
 fn known<'a>(text: &'a str, unknown: &str) -> Option<&'a str> {
     Some(text).filter(|text| !text.is_empty() && *text != unknown)
 }

@@ -1,4 +1,4 @@
-//! A session: who connected, who submits a message, how it ended (`src/smtpd/smtpd.c`).
+//! Lines of a session: the client that connects, the client of a message, and the end (`src/smtpd/smtpd.c`).
 //!
 //! ```text
 //! connect from C
@@ -10,16 +10,16 @@
 //! # Limits
 //!
 //! Postfix quotes neither user nor sender. The sender is whatever an authenticated client gives as the AUTH parameter
-//! of MAIL FROM, so nothing after `, sasl_sender=` is read as another field; what XFORWARD gave is lost where both are
-//! logged. The user begins at the first `, sasl_username=` and ends at the first `, sasl_sender=`, or else at the last
-//! `, orig_queue_id=` or `, orig_client=` that has a value of its kind: an account whose name holds these words looks
-//! like one that does not.
+//! of MAIL FROM, so nothing after `, sasl_sender=` is read as another field; if a line has both, the data of XFORWARD
+//! is lost. The user begins at the first `, sasl_username=` and ends at the first `, sasl_sender=`, or else at the last
+//! `, orig_queue_id=` or `, orig_client=` with a value of the right kind: an account whose name contains these words
+//! looks like one whose name does not.
 
 use super::{known, split, split_client};
 use crate::decimal;
 use crate::record::{Cause, Client, Commands, Connect, ConnectionLost, Disconnect, Event, Sasl};
 
-/// The event of a session that a text is.
+/// Returns the event of a session in a text.
 pub(super) fn read(text: &str) -> Option<Event<'_>> {
     match text.as_bytes().first()? {
         b'c' => connect(text).or_else(|| client_line(text)),
@@ -29,13 +29,13 @@ pub(super) fn read(text: &str) -> Option<Event<'_>> {
     }
 }
 
-/// `connect from C`.
+/// Reads `connect from C`.
 pub(in crate::postfix) fn connect(text: &str) -> Option<Event<'_>> {
     let (client, rest) = split_client(text.strip_prefix("connect from ")?)?;
     rest.is_empty().then_some(Event::Connect(Connect { client, local: None, server: None }))
 }
 
-/// `disconnect from C`, since Postfix 3.0 with the commands, since 3.9 with notes.
+/// Reads `disconnect from C`, since Postfix 3.0 with the commands, since 3.9 with notes.
 pub(in crate::postfix) fn disconnect(text: &str) -> Option<Event<'_>> {
     let (client, rest) = split_client(text.strip_prefix("disconnect from ")?)?;
     let (commands, notes) = match rest.split_once(" notes=") {
@@ -50,7 +50,8 @@ pub(in crate::postfix) fn disconnect(text: &str) -> Option<Event<'_>> {
     Some(Event::Disconnect(Disconnect { client, commands, notes }))
 }
 
-/// `client=C`, with how it authenticated, and what XFORWARD said of the message before a content filter.
+/// Reads `client=C`, with how the client authenticated, and the data that XFORWARD gave about the message before a
+/// content filter.
 pub(in crate::postfix) fn client_line(text: &str) -> Option<Event<'_>> {
     let (client, rest) = split_client(text.strip_prefix("client=")?)?;
     if !rest.is_empty() && !rest.starts_with(", ") {
@@ -76,19 +77,19 @@ pub(in crate::postfix) fn client_line(text: &str) -> Option<Event<'_>> {
     Some(Event::Client(Client { client, sasl, orig_queue_id, orig_client }))
 }
 
-/// How a session can end before its time (`REASON_…` in `smtpd.c`).
+/// Causes of an early end of a session (`REASON_…` in `smtpd.c`).
 const ENDS: [(&str, Cause); 3] = [
     ("lost connection", Cause::ConnectionLost),
     ("timeout", Cause::ConversationTimedOut),
     ("too many errors", Cause::TooManyErrors),
 ];
 
-/// `lost connection after STAGE[ (N bytes)] from C`.
+/// Reads `lost connection after STAGE[ (N bytes)] from C`.
 fn connection_lost(text: &str) -> Option<Event<'_>> {
     let (rest, cause) = ENDS.iter().find_map(|(words, cause)| Some((text.strip_prefix(words)?, *cause)))?;
     let rest = rest.strip_prefix(" after ")?;
     let Some((at, from)) = rest.split_once(" from ") else {
-        // Cut: a stage without its end may be half a word.
+        // The line is cut: a stage without its end may be half a word.
         return stage(rest)
             .map(|_| Event::ConnectionLost(ConnectionLost { client: None, cause, stage: None, bytes: None }));
     };
@@ -97,8 +98,8 @@ fn connection_lost(text: &str) -> Option<Event<'_>> {
     Some(Event::ConnectionLost(ConnectionLost { client, cause, stage: Some(stage), bytes }))
 }
 
-/// A stage of the protocol, `RCPT` or `DATA content`, and how many bytes of content had come; `approximately`, before
-/// Postfix 2.9.
+/// Reads a stage of the protocol, `RCPT` or `DATA content`, and how many bytes of content had arrived; before Postfix
+/// 2.9, `approximately`.
 pub(super) fn stage(text: &str) -> Option<(&str, Option<u64>)> {
     let (stage, bytes) = match text.split_once(" (") {
         Some((stage, bytes)) => {
@@ -110,7 +111,8 @@ pub(super) fn stage(text: &str) -> Option<(&str, Option<u64>)> {
     is_stage(stage).then_some((stage, bytes))
 }
 
-/// Whether a text can be the name of a command or of a state after one; none of them comes from the client.
+/// Returns true if a text can be the name of a command or of a state after one. None of these names comes from the
+/// client.
 pub(super) fn is_stage(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphabetic() || matches!(b, b'-' | b' '))
 }

@@ -1,4 +1,4 @@
-//! What a client did wrong, and what was wrong with it (`src/smtpd/smtpd.c`, `smtpd_peer.c`, `smtpd_sasl_glue.c`).
+//! Errors of clients, and problems with clients (`src/smtpd/smtpd.c`, `smtpd_peer.c`, `smtpd_sasl_glue.c`).
 //!
 //! ```text
 //! C: SASL M authentication failed: REASON[, sasl_username=U]
@@ -8,7 +8,7 @@
 //! non-SMTP command from C: DATA
 //! ```
 //!
-//! DATA, U and M are the client's. Postfix logs no more of a user than 100 bytes.
+//! DATA, U and M come from the client. Postfix logs at most 100 bytes of a user.
 
 use super::super::endpoint::is_ip;
 use super::session::{is_stage, stage};
@@ -18,7 +18,7 @@ use crate::record::{
     Endpoint, Event, HostnameMismatch, ProtocolError, RateLimit, Sasl, SaslFailure, TlsError, Verdict,
 };
 
-/// The event of trouble that a text is.
+/// Returns the event of trouble in a text.
 pub(super) fn read(text: &str) -> Option<Event<'_>> {
     sasl_failure(text)
         .or_else(|| hostname_mismatch(text))
@@ -28,9 +28,11 @@ pub(super) fn read(text: &str) -> Option<Event<'_>> {
         .or_else(|| etrn(text))
 }
 
-/// `C: SASL M authentication failed: REASON`, in newer versions with the user; `C: SASL M authentication aborted`.
+/// Reads `C: SASL M authentication failed: REASON`, in newer versions with the user, and `C: SASL M authentication
+/// aborted`.
 ///
-/// The reason is the SASL server's; the user, who comes last, is the client's. So the first `, sasl_username=` counts.
+/// The reason comes from the SASL server. The user comes last, and from the client: the first `, sasl_username=`
+/// counts.
 fn sasl_failure(text: &str) -> Option<Event<'_>> {
     let (client, rest) = split_client(text)?;
     let (method, rest) = rest.strip_prefix(": SASL ")?.split_once(' ')?;
@@ -48,7 +50,7 @@ fn sasl_failure(text: &str) -> Option<Event<'_>> {
     Some(Event::SaslFailure(SaslFailure { client, sasl, reason }))
 }
 
-/// A client's name that is not its own (`smtpd_peer.c`, `qmqpd_peer.c`):
+/// Reads a mismatch between a client's name and its address (`smtpd_peer.c`, `qmqpd_peer.c`):
 ///
 /// ```text
 /// hostname N does not resolve to address A[: WHY]
@@ -72,14 +74,14 @@ pub(in crate::postfix) fn hostname_mismatch(text: &str) -> Option<Event<'_>> {
     }))
 }
 
-/// The name, the address and the reason, in the words of today.
+/// Returns the name, the address and the reason, in the words of current versions.
 fn resolves_elsewhere(text: &str) -> Option<(&str, &str, Option<&str>)> {
     let (name, rest) = text.strip_prefix("hostname ")?.split_once(" does not resolve to address ")?;
     let (ip, reason) = split(rest, ": ");
     Some((name, ip, reason))
 }
 
-/// The same, in the words of older versions.
+/// Returns the name, the address and the reason, in the words of older versions.
 fn not_verified(text: &str) -> Option<(&str, &str, Option<&str>)> {
     let (ip, rest) = text.split_once(": ").filter(|(ip, _)| is_ip(ip))?;
     if let Some(name) = rest.strip_prefix("address not listed for hostname ") {
@@ -89,7 +91,7 @@ fn not_verified(text: &str) -> Option<(&str, &str, Option<&str>)> {
     Some((name, ip, rest.strip_prefix(": ")))
 }
 
-/// What can be too much of, in the words of `smtpd.c` and of the record.
+/// Limits that a client can exceed, in the words of `smtpd.c` and of the record.
 const LIMITS: [(&str, &str); 6] = [
     ("Connection concurrency", "connection_concurrency"),
     ("Connection rate", "connection_rate"),
@@ -99,7 +101,7 @@ const LIMITS: [(&str, &str); 6] = [
     ("AUTH command rate", "auth_rate"),
 ];
 
-/// `Connection rate limit exceeded: N from C for service S`.
+/// Reads `Connection rate limit exceeded: N from C for service S`.
 fn rate_limit(text: &str) -> Option<Event<'_>> {
     let (rest, limit) = LIMITS.iter().find_map(|(words, limit)| Some((text.strip_prefix(words)?, *limit)))?;
     let rest = rest.strip_prefix(" limit exceeded: ")?;
@@ -109,7 +111,7 @@ fn rate_limit(text: &str) -> Option<Event<'_>> {
     Some(Event::RateLimit(RateLimit { client, limit, value: decimal::whole(value), limited_service: service }))
 }
 
-/// A client that broke the protocol.
+/// Reads a violation of the protocol by a client.
 fn protocol_error(text: &str) -> Option<Event<'_>> {
     let (kind, stage, client, sent) = pipelining(text)
         .or_else(|| illegal_address(text))
@@ -120,17 +122,17 @@ fn protocol_error(text: &str) -> Option<Event<'_>> {
     Some(Event::ProtocolError(ProtocolError { client, kind, stage, text: sent }))
 }
 
-/// The kind, the stage, the client, and what it sent.
+/// Violation of the protocol: the kind, the stage, the client, and the data that the client sent.
 type Broken<'a> = (&'static str, Option<&'a str>, Option<Endpoint<'a>>, Option<&'a str>);
 
-/// `improper command pipelining after STAGE from C[: DATA]`; older versions log no data.
+/// Reads `improper command pipelining after STAGE from C[: DATA]`; older versions log no data.
 fn pipelining(text: &str) -> Option<Broken<'_>> {
     let (stage, from) = text.strip_prefix("improper command pipelining after ")?.split_once(" from ")?;
     let (client, rest) = split_client(from)?;
     is_stage(stage).then_some(("command_pipelining", Some(stage), client, sent(rest)))
 }
 
-/// A line that ends without CR, under `smtpd_forbid_bare_newline` (Postfix 3.9, 3.8.4, 3.7.9, 3.6.13, 3.5.23):
+/// Reads a line that ends without CR, under `smtpd_forbid_bare_newline` (Postfix 3.9, 3.8.4, 3.7.9, 3.6.13, 3.5.23):
 ///
 /// ```text
 /// bare <LF> received after STAGE[ (N bytes)] from C
@@ -149,7 +151,7 @@ fn bare_newline(text: &str) -> Option<Broken<'_>> {
     Some((KIND, None, split_client(from.trim_start_matches("from ")).and_then(|(client, _)| client), None))
 }
 
-/// `Illegal address syntax from C in MAIL command: ADDRESS`.
+/// Reads `Illegal address syntax from C in MAIL command: ADDRESS`.
 fn illegal_address(text: &str) -> Option<Broken<'_>> {
     let (client, rest) = split_client(text.strip_prefix("Illegal address syntax from ")?)?;
     let in_command = rest.strip_prefix(" in ").and_then(|rest| rest.split_once(" command"));
@@ -157,7 +159,7 @@ fn illegal_address(text: &str) -> Option<Broken<'_>> {
     Some(("illegal_address_syntax", stage, client, rest.and_then(sent)))
 }
 
-/// `non-SMTP command from C: DATA`; before Postfix 2.3, `C sent message header instead of SMTP command: DATA` and
+/// Reads `non-SMTP command from C: DATA`; before Postfix 2.3, `C sent message header instead of SMTP command: DATA` and
 /// `C sent non-SMTP command: DATA`.
 fn non_smtp_command(text: &str) -> Option<Broken<'_>> {
     const KIND: &str = "non_smtp_command";
@@ -173,7 +175,7 @@ fn non_smtp_command(text: &str) -> Option<Broken<'_>> {
     Some((KIND, None, client, sent(rest)))
 }
 
-/// What is wrong with a BDAT command (Postfix 3.4).
+/// Reads an error in a BDAT command (Postfix 3.4).
 fn bdat(text: &str) -> Option<Broken<'_>> {
     let (rest, kind) = if let Some(rest) = text.strip_prefix("malformed BDAT command syntax from ") {
         (rest, "malformed_bdat")
@@ -186,13 +188,13 @@ fn bdat(text: &str) -> Option<Broken<'_>> {
     Some((kind, Some("BDAT"), client, sent(rest)))
 }
 
-/// `bad ETRN DOMAIN... from C`: the domain is the client's, so the last ` from ` counts.
+/// Reads `bad ETRN DOMAIN... from C`. The domain comes from the client, so the last ` from ` counts.
 fn bad_etrn(text: &str) -> Option<Broken<'_>> {
     let (domain, client) = etrn_domain(text.strip_prefix("bad ETRN ")?)?;
     Some(("bad_etrn", Some("ETRN"), client, Some(domain)))
 }
 
-/// `reject: ETRN DOMAIN... from C`, which is shaped like no other verdict (`etrn_cmd()`).
+/// Reads `reject: ETRN DOMAIN... from C`, which has a form that no other verdict has (`etrn_cmd()`).
 fn etrn(text: &str) -> Option<Event<'_>> {
     let (domain, client) = etrn_domain(text.strip_prefix("reject: ETRN ")?)?;
     let trigger = known(domain, "");
@@ -206,14 +208,14 @@ fn etrn(text: &str) -> Option<Event<'_>> {
     }))
 }
 
-/// The domain in `DOMAIN... from C`, and the client.
+/// Returns the domain in `DOMAIN... from C`, and the client.
 fn etrn_domain(text: &str) -> Option<(&str, Option<Endpoint<'_>>)> {
     let (domain, from) = text.rsplit_once("... from ")?;
     let (client, "") = split_client(from)? else { return None };
     Some((domain, client))
 }
 
-/// A client that gets no TLS, or none that is enough (`smtpd_start_tls()`, `starttls_cmd()`).
+/// Reads a refusal to give a client TLS, or TLS that is not sufficient (`smtpd_start_tls()`, `starttls_cmd()`).
 fn tls_error(text: &str) -> Option<Event<'_>> {
     if let Some(rest) = text.strip_prefix("abort: TLS from ") {
         let (peer, rest) = split_client(rest)?;
@@ -223,12 +225,12 @@ fn tls_error(text: &str) -> Option<Event<'_>> {
         ["Refusing STARTTLS request from ", "Refusing TLS service request from ", "Wrapper-mode request dropped from "];
     let from = begins.iter().find_map(|begin| text.strip_prefix(begin))?;
     let (peer, rest) = split_client(from)?;
-    // The one that says why says it in its second sentence.
+    // Only one of these messages gives a reason: in its second sentence.
     let why = rest.strip_prefix(" for service ").and_then(|rest| rest.split_once(". ")).map(|(_, why)| why);
     Some(Event::TlsError(TlsError { peer, reason: why.unwrap_or(text) }))
 }
 
-/// What follows `: `, if anything does.
+/// Returns the text after `: `, if it is not empty.
 fn sent(text: &str) -> Option<&str> {
     known(text.strip_prefix(": ")?, "")
 }

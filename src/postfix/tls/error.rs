@@ -1,4 +1,4 @@
-//! TLS that failed: handshakes, certificates, and what OpenSSL says of either.
+//! TLS failures: of handshakes and of certificates, and OpenSSL's messages about them.
 //!
 //! ```text
 //! SSL_accept error from P: -1|lost connection|STRERROR               tls_server.c
@@ -10,13 +10,14 @@
 //! warning: TLS library problem: error:…                              tls_misc.c, after the first two
 //! ```
 //!
-//! The reason is what follows the peer. Where nothing does, or a number that says nothing, it is what stands before it.
+//! The reason is the text after the peer. If there is none, or only a number without meaning, the reason is the text
+//! before the peer.
 
 use super::super::endpoint;
 use super::split_peer;
 use crate::record::{Event, TlsError};
 
-/// What failed, and what stands between that and the peer.
+/// Failures, and the word between the failure and the peer.
 const FAILURES: &[(&str, &str)] = &[
     ("SSL_accept error", " from "),
     ("SSL_connect error", " to "),
@@ -33,7 +34,7 @@ const FAILURES: &[(&str, &str)] = &[
     ("deadlock on ciphertext stream", " for "),
 ];
 
-/// What stands before a reason that belongs to no named peer.
+/// Beginnings of lines whose reason belongs to no named peer.
 const UNNAMED: &[&str] = &[
     "TLS library problem: ",
     // tls_verify.c before Postfix 2.5
@@ -44,11 +45,11 @@ const UNNAMED: &[&str] = &[
     "Peer verification: ",
 ];
 
-/// How what is wrong with a certificate begins where no peer is named (`tls_client.c` and `smtp_proto.c`
-/// before Postfix 2.5).
+/// Beginnings of lines about a bad certificate that name no peer (`tls_client.c` and `smtp_proto.c` before Postfix
+/// 2.5).
 const CERTIFICATE: [&str; 4] = ["Peer certificate", "Server certificate", "Client certificate", "CommonName mis-match"];
 
-/// The failure that a text tells of.
+/// Returns the failure in a text.
 pub(super) fn read(text: &str) -> Option<Event<'_>> {
     failure(text).or_else(|| handshake(text)).or_else(|| queued_error(text)).or_else(|| {
         let reason = UNNAMED.iter().find_map(|begin| text.strip_prefix(begin))?;
@@ -56,13 +57,14 @@ pub(super) fn read(text: &str) -> Option<Event<'_>> {
     })
 }
 
-/// What is wrong with a certificate, in older words: the whole text.
+/// Returns the failure of a certificate, in older words: the reason is the whole text.
 pub(super) fn certificate(text: &str) -> Option<Event<'_>> {
     let begins = CERTIFICATE.iter().any(|begin| text.starts_with(begin));
     begins.then_some(Event::TlsError(TlsError { peer: None, reason: text }))
 }
 
-/// An entry of OpenSSL's error queue: `[PID:]error:14094418:SSL routines:…`, from OpenSSL 3 on with a thread for PID.
+/// Reads an entry of OpenSSL's error queue: `[PID:]error:14094418:SSL routines:…`, since OpenSSL 3 with a thread
+/// instead of the PID.
 fn queued_error(text: &str) -> Option<Event<'_>> {
     let is_hex = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_hexdigit());
     let rest = match text.strip_prefix("error:") {

@@ -1,4 +1,4 @@
-//! What the programs that speak TLS say of it (`src/tls`): smtp, lmtp, smtpd, tlsproxy and posttls-finger.
+//! Lines about TLS of the programs that speak it (`src/tls`): smtp, lmtp, smtpd, tlsproxy and posttls-finger.
 //!
 //! These lines carry no queue id; they belong to the session of the process that writes them.
 
@@ -10,10 +10,10 @@ mod summary;
 use super::{Line, endpoint};
 use crate::record::{Endpoint, Event};
 
-/// The event that a line is.
+/// Returns the event of a line.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
-    // What failed may be a warning; a warning of anything else has no event of its own.
-    // Behind a queue id, what begins with the certificate is an attempt of smtp.
+    // A failure may be logged as a warning; any other warning has no event of its own. After a queue id, a text that
+    // begins with the certificate is an attempt of smtp.
     let failure = error::read(line.text).or_else(|| error::certificate(line.text).filter(|_| !line.has_queue_id));
     if failure.is_some() || line.level.is_some() {
         return failure;
@@ -21,9 +21,9 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     summary::read(line.text).or_else(|| report::read(line.text)).or_else(|| notice::read(line.text))
 }
 
-/// The other end that a text begins with, and what follows the `: ` behind it.
+/// Splits the peer off the front of a text, with the `: ` behind it.
 ///
-/// Postfix 2.3 names it by its name alone. Names hold no space, and addresses no `: `.
+/// Postfix 2.3 writes only the name of the peer. Names contain no space, and addresses no `: `.
 fn split_peer(text: &str) -> (Option<Endpoint<'_>>, &str) {
     if let Some((peer, rest)) = endpoint::split(text)
         && let Some(rest) = after_colon(rest)
@@ -36,8 +36,8 @@ fn split_peer(text: &str) -> (Option<Endpoint<'_>>, &str) {
     (Some(peer).filter(|peer| !peer.contains(' ')).and_then(endpoint::read), rest)
 }
 
-/// What follows the colon behind a peer; nothing if the peer is the last. Postfix 2.3 has no space before an error's
-/// number.
+/// Returns the text after the colon behind a peer; an empty text if the peer is the last. Postfix 2.3 has no space
+/// before the number of an error.
 fn after_colon(text: &str) -> Option<&str> {
     let number = || text.strip_prefix(':').filter(|rest| rest.starts_with("num="));
     if text.is_empty() { Some(text) } else { text.strip_prefix(": ").or_else(number) }

@@ -1,14 +1,14 @@
-//! What `smtp_tls_loglevel` and its kin add to the summary: notices up to 2, and debug output above.
+//! Lines that `smtp_tls_loglevel` and similar parameters add to the summary: notices up to level 2, debug output above.
 //!
 //! # Limits
 //!
-//! Postfix logs at level 2 what OpenSSL's call-backs say of each step. That is debug output here, for it names the
-//! steps of a library and nothing that happened to a message.
+//! At level 2, Postfix logs what OpenSSL's callbacks report of each step. That is debug output here: it names the steps
+//! of a library, and nothing that happened to a message.
 
 use super::super::endpoint;
 use crate::record::{self, Event, Text};
 
-/// Whether lines of a kind are debug output, or which notice they are.
+/// Kind of a line: debug output, or one of the notices.
 #[derive(Clone, Copy)]
 enum Kind {
     Debug,
@@ -17,7 +17,7 @@ enum Kind {
 
 use Kind::{Debug, Notice};
 
-/// How lines begin, what they hold further on, and what they are.
+/// Beginnings of lines, words that the lines contain further on, and their kind.
 const LINES: &[(&str, &str, Kind)] = &[
     // tls_client.c, tls_server.c
     ("setting up TLS connection to ", "", Notice("tls_setup")),
@@ -26,14 +26,14 @@ const LINES: &[(&str, &str, Kind)] = &[
     ("initializing the client-side TLS engine", "", Notice("tls_engine")),
     ("starting TLS engine", "", Notice("tls_engine")),
     ("TLS SNI ", " not matched, using default chain", Notice("tls_sni_unmatched")),
-    // Before Postfix 2.5, without the peer.
+    // Before Postfix 2.5, the line does not name the peer.
     ("Verified: subject_CN=", "", Notice("tls_certificate")),
     ("Unverified: subject_CN=", "", Notice("tls_certificate")),
     // smtp_proto.c, smtp_tls_note_starttls_offer
     ("Host offered STARTTLS: [", "", Notice("starttls_offered")),
     // Postfix 3.12
     ("TLS protocol trace for ", " saved to ", Notice("tls_trace_saved")),
-    // tls_misc.c, tls_info_callback(): `undefined` is neither of the two.
+    // tls_misc.c, tls_info_callback(): `undefined` means neither of the two.
     ("SSL_accept:", "", Debug),
     ("SSL_connect:", "", Debug),
     ("undefined:", "", Debug),
@@ -55,10 +55,10 @@ const LINES: &[(&str, &str, Kind)] = &[
     ("digest as private-use TLSA record", ": ", Debug),
 ];
 
-/// The same for what follows `P: `.
+/// Beginnings of texts that follow `P: `, and their kind.
 const OF_A_PEER: &[(&str, Kind)] = &[
     ("subject_CN=", Notice("tls_certificate")),
-    // Postfix 2.5 to 2.10, on the server's side.
+    // Postfix 2.5 to 2.10, on the server side.
     ("Trusted: subject_CN=", Notice("tls_certificate")),
     ("Untrusted: subject_CN=", Notice("tls_certificate")),
     ("Verified: subject_CN=", Notice("tls_certificate")),
@@ -78,7 +78,7 @@ const OF_A_PEER: &[(&str, Kind)] = &[
     ("Decrypting session ticket", Debug),
 ];
 
-/// The notice or the debug output that a text is.
+/// Returns the notice or the debug output in a text.
 pub(super) fn read(text: &str) -> Option<Event<'_>> {
     let event = |kind| match kind {
         Debug => Event::Debug(Text { text }),
@@ -100,7 +100,7 @@ pub(super) fn read(text: &str) -> Option<Event<'_>> {
     OF_A_PEER.iter().find(|(begin, _)| rest.starts_with(begin)).map(|(_, kind)| event(*kind))
 }
 
-/// Whether a text is a line of a dump of bytes (`tls_dump_buffer()`): `0010 16 03 01 …`, or `0010 - <SPACES/NULLS>`.
+/// Returns true if a text is a line of a hex dump (`tls_dump_buffer()`): `0010 16 03 01 …`, or `0010 - <SPACES/NULLS>`.
 fn is_dump(text: &str) -> bool {
     let is_hex = |bytes: &[u8]| bytes.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let Some((offset, rest)) = text.split_once(' ') else { return false };

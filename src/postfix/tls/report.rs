@@ -8,13 +8,13 @@
 use super::super::endpoint;
 use crate::record::{Endpoint, Event, TlsReport};
 
-/// The result that a text is.
+/// Returns the result in a text.
 pub(super) fn read(text: &str) -> Option<Event<'_>> {
     let mut rest = text.strip_prefix("TLSRPT: ")?;
     let (mut status, mut domain, mut failure_type, mut reason) = (None, None, None, None);
     let mut server: Option<Endpoint<'_>> = None;
     while !rest.is_empty() {
-        // The reason comes last, and may hold anything.
+        // The reason comes last, and may contain anything.
         if let Some(value) = rest.strip_prefix("failure_reason=") {
             reason = some(value);
             break;

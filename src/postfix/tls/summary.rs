@@ -6,8 +6,8 @@
 //!   [ server-signature SIG[ (PARAMETERS)][ server-digest D]][ client-signature SIG[ (PARAMETERS)][ client-digest D]]
 //! ```
 //!
-//! Postfix 2.5 added the trust, 3.4 the reuse and all that follows the cipher, 3.9 raw public keys among the
-//! parameters. ` to SNI` stands on the server's side alone.
+//! Postfix 2.5 added the trust, 3.4 the reuse and everything after the cipher, 3.9 raw public keys among the
+//! parameters. ` to SNI` is logged on the server side only.
 
 use memchr::memmem;
 
@@ -16,11 +16,11 @@ use super::split_peer;
 use crate::decimal;
 use crate::record::{Endpoint, Event, Tls, TlsSummary};
 
-/// How far the other end is trusted, in the words of `tls_log_summary()` and of the record.
+/// Levels of trust in the peer, in the words of `tls_log_summary()` and of the record.
 const TRUST: [(&str, &str); 4] =
     [("Anonymous ", "anonymous"), ("Untrusted ", "untrusted"), ("Trusted ", "trusted"), ("Verified ", "verified")];
 
-/// The summary that a text is.
+/// Returns the summary in a text.
 pub(super) fn read(text: &str) -> Option<Event<'_>> {
     let trusted = TRUST.into_iter().find_map(|(words, trust)| Some((trust, text.strip_prefix(words)?)));
     let (trust, rest) = trusted.map_or((None, text), |(trust, rest)| (Some(trust), rest));
@@ -40,7 +40,7 @@ pub(super) fn read(text: &str) -> Option<Event<'_>> {
     Some(Event::Tls(TlsSummary { peer, tls }))
 }
 
-/// The peer, the name that it asked for, and what follows.
+/// Returns the peer, the server name that it asked for, and the text after them.
 fn split_ends(text: &str) -> (Option<Endpoint<'_>>, Option<&str>, &str) {
     if let Some((peer, rest)) = endpoint::split(text)
         && let Some(rest) = rest.strip_prefix(" to ")
@@ -52,7 +52,7 @@ fn split_ends(text: &str) -> (Option<Endpoint<'_>>, Option<&str>, &str) {
     (peer, None, rest)
 }
 
-/// `PROTO with cipher CIPHER (USE/ALG bits)`; gives what follows.
+/// Reads `PROTO with cipher CIPHER (USE/ALG bits)`; returns the text after it.
 fn read_cipher<'a>(tls: &mut Tls<'a>, text: &'a str) -> &'a str {
     let (protocol, rest) = text.split_once(' ').unwrap_or((text, ""));
     tls.protocol = some(protocol);
@@ -67,7 +67,7 @@ fn read_cipher<'a>(tls: &mut Tls<'a>, text: &'a str) -> &'a str {
     after
 }
 
-/// What Postfix 3.4 added: pairs of a word and a value, which ends at the next word.
+/// Reads the details that Postfix 3.4 added: pairs of a word and a value. A value ends at the next word.
 fn read_details<'a>(tls: &mut Tls<'a>, text: &'a str) {
     const WORDS: [&str; 5] =
         [" key-exchange ", " server-signature ", " server-digest ", " client-signature ", " client-digest "];
@@ -84,7 +84,7 @@ fn read_details<'a>(tls: &mut Tls<'a>, text: &'a str) {
             _ => &mut tls.client_digest,
         };
         if field.is_some() {
-            // No word comes twice: what follows is no summary's, however long it is.
+            // No word occurs twice: the rest belongs to no summary, however long it is.
             return;
         }
         *field = some(&after[..end]);

@@ -13,33 +13,33 @@
 //!
 //! # What a stranger can't forge
 //!
-//! The sender of a message writes TEXT, and may put ` from ORIGIN; from=<A>` into it. So may a recipient's local part,
-//! and an OPTIONAL TEXT that repeats the header (`$1`). Three things tell the true one from the others:
+//! The sender of a message writes TEXT, and may put ` from ORIGIN; from=<A>` into it. The local part of a recipient may
+//! contain the same, and so may an OPTIONAL TEXT that repeats the header (`$1`). Three rules identify the true origin:
 //!
-//! - Postfix cuts TEXT, so that the true one begins within a known length.
-//! - Of two of which one begins within the tail of the other, neither is taken: one may be an address.
-//! - TEXT stands before the true one: of several, the last is taken, but not if its origin stands in the text before it
-//!   too, since it may then be an echo of TEXT.
+//! - Postfix cuts TEXT, so the true origin begins within a known length.
+//! - If one origin begins within the tail of another, neither is taken: one may be an address.
+//! - TEXT comes before the true origin, so the last of several is taken; but it is not taken if the same origin is also
+//!   in the text before it, because it may then be an echo of TEXT.
 //!
-//! Where these do not decide, the trigger has the whole of it, and nothing is said of the client.
+//! If these rules do not decide, the whole text is the trigger, and the verdict has no client.
 //!
 //! # Limits
 //!
-//! A map whose OPTIONAL TEXT puts together parts of a header that did not follow each other there can be made to log a
-//! tail. Without the name of the program, a check of smtp whose header holds a whole tail is taken for one of cleanup.
+//! A map whose OPTIONAL TEXT joins parts of a header that were apart there can be made to log a tail. Without the name
+//! of the program, a check of smtp whose header contains a complete tail is read as one of cleanup.
 
 use super::super::{endpoint, reply};
 use super::{Tail, split_action, tail, text_only, with_tail};
 use crate::record::{Endpoint, Reply, Verdict};
 
-/// How much of a header or line cleanup logs, in bytes.
+/// Maximum length of a header or line in the log of cleanup, in bytes.
 const TEXT_LIMIT: usize = 200;
-/// The same of one that a milter added, and in smtp.
+/// Maximum length of a header or line that a milter added, and of any in the log of smtp.
 const SHORT_TEXT_LIMIT: usize = 60;
-/// The same of what breaks the structure.
+/// Maximum length of text that breaks the structure of a message.
 const STRUCTURE_LIMIT: usize = 100;
 
-/// What a check does. `warning` stands after the queue id here, and has no level.
+/// Actions of a check. `warning` comes after the queue id here, and is not a level.
 const ACTIONS: &[(&str, &str)] = &[
     ("reject", "reject"),
     ("warning", "warn"),
@@ -56,10 +56,10 @@ const ACTIONS: &[(&str, &str)] = &[
     ("strip", "strip"),
 ];
 
-/// What is checked, and what such a check is called.
+/// Checked parts of a message, and the names of their checks.
 const PARTS: &[(&str, &str)] = &[("header", "header_check"), ("body", "body_check"), ("content", "mime_check")];
 
-/// The verdict of cleanup in a text.
+/// Returns the verdict of cleanup in a text.
 pub(super) fn read(text: &str) -> Option<Verdict<'_>> {
     if let Some(text) = text.strip_prefix("reject: mime-error ") {
         return Some(structure(text));
@@ -74,7 +74,7 @@ pub(super) fn read(text: &str) -> Option<Verdict<'_>> {
     Some(of_cleanup(Verdict { action, by, ..Verdict::default() }, text, TEXT_LIMIT))
 }
 
-/// The verdict of smtp or lmtp in a text.
+/// Returns the verdict of smtp or lmtp in a text.
 pub(super) fn read_outbound(text: &str) -> Option<Verdict<'_>> {
     let (action, text) = split_action(text, ACTIONS)?;
     let (by, text) = split_part(text)?;
@@ -83,14 +83,14 @@ pub(super) fn read_outbound(text: &str) -> Option<Verdict<'_>> {
     Some(Verdict { action, by, trigger, reply: optional.and_then(text_only), ..Verdict::default() })
 }
 
-/// What is checked, and the text of it.
+/// Splits off the part that was checked. Returns the name of its check, and the text after it.
 fn split_part(text: &str) -> Option<(&'static str, &str)> {
     let (part, text) = text.split_once(' ')?;
     let (_, by) = PARTS.iter().find(|(name, _)| *name == part)?;
     Some((by, text))
 }
 
-/// Reads what follows the part that was checked: `TEXT from ORIGIN; …: OPTIONAL TEXT`.
+/// Reads the text after the checked part: `TEXT from ORIGIN; …: OPTIONAL TEXT`.
 fn of_cleanup<'a>(mut verdict: Verdict<'a>, text: &'a str, limit: usize) -> Verdict<'a> {
     let Some(found) = find_origin(text, limit) else {
         verdict.trigger = Some(text).filter(|text| !text.is_empty());
@@ -102,8 +102,8 @@ fn of_cleanup<'a>(mut verdict: Verdict<'a>, text: &'a str, limit: usize) -> Verd
     with_tail(verdict, &found.tail)
 }
 
-/// A message whose structure is broken: `WHAT: TEXT from ORIGIN; …`. WHAT is one of `mime_state_error()`'s own texts; a
-/// recipient that is not known yet is `unknown`.
+/// Reads the refusal of a message with a broken structure: `WHAT: TEXT from ORIGIN; …`. WHAT is one of the texts of
+/// `mime_state_error()`; a recipient that is not known yet is `unknown`.
 fn structure(text: &str) -> Verdict<'_> {
     let (what, text) = text.split_once(": ").unwrap_or((text, ""));
     let verdict = Verdict { action: "reject", by: "mime_check", ..Verdict::default() };
@@ -111,7 +111,7 @@ fn structure(text: &str) -> Verdict<'_> {
     Verdict { reply: text_only(what), to: verdict.to.filter(|to| *to != "unknown"), ..verdict }
 }
 
-/// A reply without its code.
+/// Returns a reply without its reply code.
 fn enhanced(text: &str) -> Option<Reply<'_>> {
     match reply::split_dsn(text) {
         Some((dsn, text)) => Some(Reply { dsn: Some(dsn), text, ..Reply::default() }),
@@ -119,21 +119,21 @@ fn enhanced(text: &str) -> Option<Reply<'_>> {
     }
 }
 
-/// ` from ORIGIN;` with its tail.
+/// Origin of a message: ` from ORIGIN;`, with its tail.
 struct Origin<'a> {
-    /// Where it begins.
+    /// Position of the origin.
     at: usize,
     client: Option<Endpoint<'a>>,
     tail: Tail<'a>,
     optional: Option<&'a str>,
 }
 
-/// The origin that Postfix wrote into a text, if that is certain.
+/// Returns the origin that Postfix wrote into a text, if it is certain.
 fn find_origin(text: &str, limit: usize) -> Option<Origin<'_>> {
     let mut last: Option<(Origin<'_>, &str)> = None;
-    // Up to where the tail of an earlier one goes.
+    // End of the tail of an earlier origin.
     let mut covered = 0;
-    // Without the space behind it, which may be the one before the next.
+    // The pattern has no space at its end: that space may be the one before the next origin.
     for at in memchr::memmem::find_iter(text.as_bytes(), b" from").take_while(|at| *at <= limit) {
         let Some((origin, after)) = split_origin(&text[at + " from".len()..]) else { continue };
         let Some((tail, optional)) = tail::read(after) else { continue };
@@ -145,12 +145,12 @@ fn find_origin(text: &str, limit: usize) -> Option<Origin<'_>> {
         last = Some((Origin { at, client, tail, optional }, &text[at + 1..text.len() - after.len()]));
     }
     let (found, words) = last?;
-    // Without the space before it, which may be the one before OPTIONAL TEXT.
+    // The words have no space in front: that space may be the one before OPTIONAL TEXT.
     let echo = memchr::memmem::find(&text.as_bytes()[..found.at], words.as_bytes()).is_some();
     (!echo).then_some(found)
 }
 
-/// ` NAME[ADDRESS]`, ` local` or ` unknown`, and what follows its semicolon.
+/// Splits ` NAME[ADDRESS]`, ` local` or ` unknown` off a text, with the semicolon behind it.
 fn split_origin(text: &str) -> Option<(&str, &str)> {
     let text = text.strip_prefix(' ')?;
     let end = text.bytes().position(|b| matches!(b, b';' | b' '))?;
@@ -164,11 +164,12 @@ fn split_origin(text: &str) -> Option<(&str, &str)> {
     (matches!(origin, "local" | "unknown") || client().is_some()).then_some((origin, rest))
 }
 
-/// Takes the optional text off the end of a check of smtp: `TEXT: OPTIONAL TEXT`.
+/// Splits the optional text off the end of a check of smtp: `TEXT: OPTIONAL TEXT`.
 ///
-/// Both may hold a colon, so that the border is certain only if it can be in one place alone: within the length to
-/// which Postfix cuts TEXT, after the name of a header, and before another header if that is what the text is. There
-/// must be a text, too: what is new has one, and so has what is longer than TEXT can be. Else all of it is TEXT.
+/// Both may contain a colon. The border is certain only if exactly one position is possible: within the length to which
+/// Postfix cuts TEXT, after the name of a header, and before another header if the new text is one. An optional text
+/// must also exist: a new line or header has one, and so has anything longer than TEXT can be. Otherwise all of it is
+/// TEXT.
 fn split_optional(text: &str, is_new: bool, is_header: bool) -> (&str, Option<&str>) {
     if !is_new && text.len() <= SHORT_TEXT_LIMIT {
         return (text, None);
@@ -185,7 +186,7 @@ fn split_optional(text: &str, is_new: bool, is_header: bool) -> (&str, Option<&s
     }
 }
 
-/// Whether a text begins with the name of a header and its colon (RFC 5322, section 3.6.8).
+/// Returns true if a text begins with the name of a header and its colon (RFC 5322, section 3.6.8).
 fn begins_header(text: &str) -> bool {
     let name = text.bytes().position(|b| !b.is_ascii_graphic() || b == b':');
     name.is_some_and(|end| end > 0 && text.as_bytes()[end] == b':')

@@ -8,17 +8,17 @@
 //! milter-header-ACTION: header TEXT from CLIENT; …                                                 see check.rs
 //! ```
 //!
-//! cleanup leaves the reply code out. A quarantined message has the filter's reason since Postfix 3.10, and
+//! cleanup omits the reply code. The text of a quarantined message is the filter's reason since Postfix 3.10, and
 //! `milter triggers HOLD action` before.
 
 use super::{split_action, split_subject, tail, text_only, with_codes, with_tail};
 use crate::record::Verdict;
 
-/// What a filter does, and whether the text is a reply.
+/// Actions of a filter. The flag is true if the text is a reply.
 const ACTIONS: &[(&str, (&str, bool))] =
     &[("milter-reject", ("reject", true)), ("milter-hold", ("hold", false)), ("milter-discard", ("discard", false))];
 
-/// The verdict in a text.
+/// Returns the verdict in a text.
 pub(super) fn read(text: &str) -> Option<Verdict<'_>> {
     let ((action, is_reply), text) = split_action(text, ACTIONS)?;
     let subject = split_subject(text)?;

@@ -9,9 +9,9 @@
 //! | `screen.rs` | postscreen | `reject: RCPT from [A]:PORT: REPLY; from=<>, to=<>, …` |
 //! | `tail.rs` | | the part after the last semicolon, which all of them share |
 //!
-//! A stranger writes much of such a line: the addresses, the name in HELO, the headers. What they can't choose, they
-//! can't forge either: the action, who decided, the stage, the client, the codes, and who authenticated. A line that
-//! two messages could have given keeps its tail in the text.
+//! A stranger writes much of such a line: the addresses, the name in HELO, the headers. The fields that a stranger
+//! cannot choose cannot be forged either: the action, the deciding part, the stage, the client, the codes, and the
+//! authenticated user. If two different messages could have given a line, its tail stays in the text.
 
 mod check;
 mod milter;
@@ -26,7 +26,7 @@ use self::tail::Tail;
 use super::{Line, cause, endpoint, reply};
 use crate::record::{Endpoint, Event, Reply, Verdict};
 
-/// The verdict that a line of smtpd, cleanup or postscreen is.
+/// Returns the verdict in a line of smtpd, cleanup or postscreen.
 pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() {
         return None;
@@ -40,7 +40,7 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
         .map(|verdict| Event::Verdict(with_cause(verdict)))
 }
 
-/// The verdict that a line of smtp or lmtp is. They have header and body checks only, and these have no tail.
+/// Returns the verdict in a line of smtp or lmtp. These have header and body checks only, without a tail.
 pub(super) fn read_outbound<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() || !line.has_queue_id {
         return None;
@@ -48,7 +48,7 @@ pub(super) fn read_outbound<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     check::read_outbound(line.text).map(|verdict| Event::Verdict(with_cause(verdict)))
 }
 
-/// Puts into a verdict why it refuses, if it does.
+/// Adds the cause of a refusal to a verdict, if it is one.
 fn with_cause(verdict: Verdict<'_>) -> Verdict<'_> {
     match cause::of_verdict(&verdict) {
         Some((cause, blocklist)) => Verdict { cause: Some(cause), blocklist, ..verdict },
@@ -56,58 +56,58 @@ fn with_cause(verdict: Verdict<'_>) -> Verdict<'_> {
     }
 }
 
-/// `STAGE from CLIENT: TEXT`, with which most verdicts begin.
+/// Beginning of most verdicts: `STAGE from CLIENT: TEXT`.
 struct Subject<'a> {
     stage: &'a str,
     client: Option<Endpoint<'a>>,
     text: &'a str,
 }
 
-/// Takes the stage and the client off a text; `None` if it does not begin with a stage.
+/// Splits the stage and the client off a text; `None` if the text does not begin with a stage.
 fn split_subject(text: &str) -> Option<Subject<'_>> {
     let (stage, rest) = split_stage(text)?;
     let (client, text) = split_client(rest);
     Some(Subject { stage, client, text })
 }
 
-/// The stage that a text begins with, and what follows ` from ` behind it. It is one of Postfix's own words.
+/// Splits the stage and ` from ` off the front of a text. The stage is one of Postfix's own words.
 fn split_stage(text: &str) -> Option<(&str, &str)> {
     text.split_once(" from ").filter(|(stage, _)| is_stage(stage))
 }
 
-/// The client that a text begins with, and what follows `: ` behind it. Neither its name, which is that of a valid
-/// host, nor its address has a space.
+/// Splits the client and `: ` off the front of a text. Neither its name, which is a valid host name, nor its address
+/// contains a space.
 fn split_client(text: &str) -> (Option<Endpoint<'_>>, &str) {
     let (client, text) = text.split_once(' ').unwrap_or((text, ""));
     let client = client.strip_suffix(':').unwrap_or(client);
-    // A client that is cut has no end.
+    // A client that is cut has no closing bracket.
     (client.contains(']').then(|| endpoint::read(client)).flatten(), text)
 }
 
-/// `RCPT`, `END-OF-MESSAGE`, `DATA content` (`src/smtpd/smtpd.h`).
+/// Returns true if a text is a stage: `RCPT`, `END-OF-MESSAGE`, `DATA content` (`src/smtpd/smtpd.h`).
 fn is_stage(text: &str) -> bool {
     let command = text.strip_suffix(" content").unwrap_or(text);
     !command.is_empty() && command.bytes().all(|b| b.is_ascii_uppercase() || b == b'-')
 }
 
-/// A reply that is text alone; `None` for no text.
+/// Returns a reply that has only a text; `None` if the text is empty.
 fn text_only(text: &str) -> Option<Reply<'_>> {
     (!text.is_empty()).then(|| Reply { text, ..Reply::default() })
 }
 
-/// A reply with its codes, where it has them; `None` for no text.
+/// Returns a reply with its codes, if it has any; `None` if the text is empty.
 fn with_codes(text: &str) -> Option<Reply<'_>> {
     (!text.is_empty()).then(|| reply::read_reply(text))
 }
 
-/// The word of a table that a text begins with, and what follows `: ` behind it.
+/// Splits a word of a table and `: ` off the front of a text. Returns the value of the word, and the text after it.
 fn split_action<'a, T: Copy>(text: &'a str, actions: &[(&str, T)]) -> Option<(T, &'a str)> {
     let (word, rest) = text.split_at(memchr::memchr(b':', &text.as_bytes()[..text.len().min(32)])?);
     let action = actions.iter().find(|(name, _)| *name == word)?.1;
     Some((action, rest.strip_prefix(": ")?))
 }
 
-/// Puts a tail into a verdict.
+/// Adds the fields of a tail to a verdict.
 fn with_tail<'a>(mut verdict: Verdict<'a>, tail: &Tail<'a>) -> Verdict<'a> {
     Tail { from: verdict.from, to: verdict.to, proto: verdict.proto, helo: verdict.helo, sasl: verdict.sasl } = *tail;
     verdict

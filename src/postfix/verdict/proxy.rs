@@ -1,4 +1,4 @@
-//! What a filter before the queue answered (`src/smtpd/smtpd.c`, `src/smtpd/smtpd_proxy.c`).
+//! Answers of a filter before the queue (`src/smtpd/smtpd.c`, `src/smtpd/smtpd_proxy.c`).
 //!
 //! ```text
 //! proxy-accept: STAGE: REPLY; from=<A> to=<A> proto=P helo=<H> sasl_username=<U>
@@ -9,7 +9,7 @@ use crate::record::Verdict;
 
 const ACTIONS: &[(&str, &str)] = &[("proxy-accept", "accept"), ("proxy-reject", "reject")];
 
-/// The verdict in a text.
+/// Returns the verdict in a text.
 pub(super) fn read(text: &str) -> Option<Verdict<'_>> {
     let (action, text) = split_action(text, ACTIONS)?;
     let (stage, text) = text.split_once(':').filter(|(stage, _)| is_stage(stage))?;

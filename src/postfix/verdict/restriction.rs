@@ -4,13 +4,13 @@
 //! ACTION: STAGE from CLIENT: TEXT; from=<A> to=<A> proto=P helo=<H> sasl_method=M sasl_username=U sasl_sender=S
 //! ```
 //!
-//! Each key stands there only if it is known; those of SASL since Postfix 3.10. `permit` is logged for the actions in
+//! A key is logged only if its value is known; the SASL keys since Postfix 3.10. `permit` is logged for the actions in
 //! `smtpd_log_access_permit_actions`, with `action=A for CLASS=NAME` as its text.
 
 use super::{Subject, endpoint, split_action, split_subject, tail, text_only, with_codes, with_tail};
 use crate::record::Verdict;
 
-/// What a restriction does, and whether its text is a reply.
+/// Actions of a restriction. The flag is true if the text is a reply.
 const ACTIONS: &[(&str, (&str, bool))] = &[
     ("reject", ("reject", true)),
     ("reject_warning", ("reject_warning", true)),
@@ -27,10 +27,10 @@ const ACTIONS: &[(&str, (&str, bool))] = &[
     ("permit", ("permit", false)),
 ];
 
-/// What smtpd says when a milter answers what it does not understand. No restriction says it with this code.
+/// Reply of smtpd when it does not understand a milter's answer. No restriction replies with this code.
 const MILTER_FAILED: &str = "421 4.3.5 Server configuration error;";
 
-/// The verdict in a text.
+/// Returns the verdict in a text.
 pub(super) fn read(text: &str) -> Option<Verdict<'_>> {
     let ((action, is_reply), text) = split_action(text, ACTIONS)?;
     let Some(Subject { stage, client, text }) = split_subject(text) else {
@@ -49,19 +49,19 @@ pub(super) fn read(text: &str) -> Option<Verdict<'_>> {
     Some(with_tail(Verdict { action, by, stage: Some(stage), client, reply, trigger, ..Verdict::default() }, &tail))
 }
 
-/// Where a message is filtered: `<H>: Client host triggers FILTER TRANSPORT:DESTINATION` (`check_table_result()`). What
-/// stands before the last of these words may be the client's.
+/// Returns the filter to which a message is sent: `<H>: Client host triggers FILTER TRANSPORT:DESTINATION`
+/// (`check_table_result()`). The text before the last ` triggers FILTER ` may be the client's.
 fn filter(text: &str) -> Option<&str> {
     const WORDS: &str = " triggers FILTER ";
     let at = memchr::memmem::rfind(text.as_bytes(), WORDS.as_bytes())?;
     Some(&text[at + WORDS.len()..]).filter(|destination| !destination.is_empty())
 }
 
-/// `ETRN DOMAIN... from CLIENT`: a domain that smtpd does not relay to (`permit_fast_flush_domains` in
-/// `src/smtpd/smtpd.c`). The domain is the client's own word, at most 100 bytes of it; the client is Postfix's.
+/// Reads `ETRN DOMAIN... from CLIENT`: smtpd does not relay to the domain (`permit_fast_flush_domains` in
+/// `src/smtpd/smtpd.c`). The domain comes from the client, at most 100 bytes of it; the client is written by Postfix.
 fn turn_refusal(text: &str) -> Option<Verdict<'_>> {
     let (domain, client) = text.strip_prefix("ETRN ")?.rsplit_once("... from ")?;
-    // One that is cut has no end.
+    // A client that is cut has no end.
     let client = endpoint::split(client).filter(|(_, rest)| rest.is_empty()).and_then(|(client, _)| client);
     let stage = Some("ETRN");
     Some(Verdict { action: "reject", by: "restriction", stage, client, trigger: Some(domain), ..Verdict::default() })

@@ -6,15 +6,16 @@
 //! reject: connect from [A]:PORT: all screening ports busy
 //! ```
 //!
-//! Its clients have no name, which tells it from smtpd. The reply is postscreen's own or its operator's.
+//! Clients of postscreen have no name, which distinguishes its lines from those of smtpd. The reply is postscreen's own
+//! or its operator's.
 
 use super::{split_client, split_stage, tail, with_codes, with_tail};
 use crate::record::Verdict;
 
-/// The verdict in a text.
+/// Returns the verdict in a text.
 pub(super) fn read(text: &str) -> Option<Verdict<'_>> {
     let text = text.strip_prefix("reject: ")?;
-    // One line has it in lower case; it is the same stage.
+    // One line has the stage in lower case; it is the same stage.
     let (stage, text) =
         text.strip_prefix("connect from ").map(|rest| ("CONNECT", rest)).or_else(|| split_stage(text))?;
     if !text.starts_with('[') {

@@ -1,34 +1,36 @@
 //! The end of a verdict: `;[ from=<A>][ to=<A>][ proto=P][ helo=<H>][ sasl_method=M][ sasl_username=U][
 //! sasl_sender=S]`.
 //!
-//! What stands before it may hold the same words, and so may the addresses. It is certain all the same where it begins:
+//! The text before it may contain the same words, and so may the addresses. The beginning of the tail is certain
+//! anyway:
 //!
-//! - The name in HELO has no space, bracket, quote or semicolon: smtpd makes them question marks (`neuter()` in
-//!   `src/smtpd/smtpd.c`), so that the part from ` proto=` on is read from the right. [`Helo`] says where that differs.
-//!   A name that holds them anyway is read if only one place can be its beginning.
-//! - Addresses are in external form since Postfix 3.5: a space or a bracket stands in quotes only, and no tail that
+//! - The name in HELO has no space, bracket, quote or semicolon: smtpd replaces them with question marks (`neuter()` in
+//!   `src/smtpd/smtpd.c`). The part from ` proto=` on is therefore read from the right. [`Helo`] lists the exceptions.
+//!   A name that contains these characters anyway is read if it can begin at one position only.
+//! - Addresses are in external form since Postfix 3.5: a space or a bracket occurs only within quotes, and no tail that
 //!   begins within quotes ends outside of them.
 //!
 //! # Limits
 //!
-//! Before Postfix 3.5, and with `info_log_address_format = internal`, an address that holds `; from=<` looks like a
-//! tail: the last one is taken. A client may choose any sender and recipient anyway; it gains nothing else by it. A
-//! tail that is cut is left in the text, where it can't be told from a forged one; but one that is cut right behind an
-//! address looks like that of Postfix before 2.0, which has no ` proto=`, and is taken if it is the only one.
+//! Before Postfix 3.5, and with `info_log_address_format = internal`, an address that contains `; from=<` looks like a
+//! tail: the last one is taken. A client may choose any sender and recipient anyway, and gains nothing else by it. A
+//! tail that is cut stays in the text, where it cannot be distinguished from a forged one. But a tail that is cut right
+//! after an address looks like that of Postfix before 2.0, which has no ` proto=`, and is taken if it is the only one.
 
 use super::super::address;
 use crate::record::Sasl;
 
-/// More tails than this in one line are nobody's mistake: it has none then. This also keeps the time linear.
+/// Maximum number of possible tails that are tried in one line. A line with more of them was made on purpose, and has
+/// no tail. The limit also keeps the time linear.
 const TRIES: usize = 32;
 
-/// What smtpd takes out of the name in HELO (`NEUTER_CHARACTERS` in `src/smtpd/smtpd.c`).
+/// Characters that smtpd replaces in the name in HELO (`NEUTER_CHARACTERS` in `src/smtpd/smtpd.c`).
 const NEUTERED: &[u8] = b" <>()\\\";@";
 
-/// The protocols that a tail may end with.
+/// Protocols that a tail may end with.
 const PROTOCOLS: [&str; 4] = ["SMTP", "ESMTP", "QMQP", "LMTP"];
 
-/// What a tail holds.
+/// Fields of a tail.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tail<'a> {
     pub(super) from: Option<&'a str>,
@@ -38,42 +40,42 @@ pub(super) struct Tail<'a> {
     pub(super) sasl: Sasl<'a>,
 }
 
-/// How a program writes its tails.
+/// Form in which a program writes its tails.
 #[derive(Clone, Copy)]
 pub(super) struct Form {
-    /// What stands before each key but the first.
+    /// Text before each key but the first.
     separator: &'static str,
     helo: Helo,
-    /// Whether the user stands in brackets.
+    /// True if the user is in brackets.
     bracketed_user: bool,
-    /// Whether there is a protocol in all of them.
+    /// True if every tail has a protocol.
     always_proto: bool,
 }
 
-/// What the name in HELO may hold.
+/// Characters that the name in HELO may contain.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Helo {
-    /// None of [`NEUTERED`].
+    /// No character of [`NEUTERED`].
     Neutered,
-    /// Anything but a space: postscreen takes the first word (`src/postscreen/postscreen_smtpd.c`).
+    /// Any character but a space: postscreen takes the first word (`src/postscreen/postscreen_smtpd.c`).
     Word,
-    /// Anything at all: a restriction that is checked while HELO is answered (`smtpd_delay_reject = no`) sees it as it
-    /// came.
+    /// Any character at all: a restriction that is checked while HELO is answered (`smtpd_delay_reject = no`) sees the
+    /// name as the client sent it.
     Raw,
 }
 
 /// The tail of smtpd's restrictions (`log_whatsup()` in `src/smtpd/smtpd_check.c`).
 pub(super) const RESTRICTION: Form =
     Form { separator: " ", helo: Helo::Neutered, bracketed_user: false, always_proto: true };
-/// The same while HELO is answered.
+/// The tail of a restriction that is checked while HELO is answered.
 pub(super) const RESTRICTION_AT_HELO: Form = Form { helo: Helo::Raw, ..RESTRICTION };
 /// The tail of milters and of the proxy before the queue (`src/smtpd/smtpd.c`, `src/cleanup/cleanup_milter.c`). A
 /// message that did not come by SMTP has no protocol.
 pub(super) const FILTER: Form = Form { bracketed_user: true, always_proto: false, ..RESTRICTION };
-/// postscreen's (`src/postscreen/postscreen_smtpd.c`).
+/// The tail of postscreen (`src/postscreen/postscreen_smtpd.c`).
 pub(super) const SCREEN: Form = Form { separator: ", ", helo: Helo::Word, ..RESTRICTION };
 
-/// The text before the tail that ends a line, and the tail. Without one, all of it is text.
+/// Splits the tail off the end of a line. If there is no tail, the whole line is text.
 pub(super) fn split(text: &str, form: Form) -> (&str, Tail<'_>) {
     let (head, session) = split_session(text, form);
     if form.always_proto && session.proto.is_none() {
@@ -85,8 +87,8 @@ pub(super) fn split(text: &str, form: Form) -> (&str, Tail<'_>) {
     }
 }
 
-/// The tail of Postfix before 2.0: addresses alone, in external form. It counts only where no word of the text can
-/// belong to another, which a client might have written.
+/// Splits off the tail of Postfix before 2.0: addresses alone, in external form. It counts only if no word of the text
+/// can belong to another tail, which a client might have written.
 fn split_old(text: &str, form: Form) -> Option<(&str, Tail<'_>)> {
     let bytes = text.as_bytes();
     if form.helo == Helo::Word || memchr::memmem::find(bytes, b" proto=").is_some() {
@@ -101,7 +103,7 @@ fn split_old(text: &str, form: Form) -> Option<(&str, Tail<'_>)> {
     Some((&text[..at], Tail { from, to, ..Tail::default() }))
 }
 
-/// Takes the part from ` proto=` on off the end.
+/// Splits off the session: the part from ` proto=` to the end.
 fn split_session(text: &str, form: Form) -> (&str, Tail<'_>) {
     if form.helo == Helo::Raw {
         return split_raw_session(text, form);
@@ -114,8 +116,8 @@ fn split_session(text: &str, form: Form) -> (&str, Tail<'_>) {
         .unwrap_or_else(|| (text, Tail::default()))
 }
 
-/// The session with a name as it should not be, if nothing else can be one. The name has no semicolon, which would make
-/// it the tail that follows a forged one and is cut.
+/// Splits off a session whose name in HELO has characters that it should not have, if nothing else can be the session.
+/// The name must have no semicolon: with one, the true tail may be cut and follow a forged one.
 fn only_session(text: &str, form: Form) -> Option<(&str, Tail<'_>)> {
     let mut keys = keys_from_the_right(text, form, "proto=");
     let (Some(at), None) = (keys.next(), keys.next()) else { return None };
@@ -123,8 +125,9 @@ fn only_session(text: &str, form: Form) -> Option<(&str, Tail<'_>)> {
     session.helo.is_some_and(|helo| !helo.contains(';')).then_some((&text[..at], session))
 }
 
-/// The same where the name in HELO holds anything, and may stand in the text too: `501 5.5.2 <H>: Helo command
-/// rejected: …`. There the session is the one whose name is just that; no other text has words of the client's.
+/// Splits off the session where the name in HELO may contain anything, and may also be in the text: `501 5.5.2 <H>:
+/// Helo command rejected: …`. The session is then the one with exactly this name; no other text contains words of the
+/// client.
 fn split_raw_session(text: &str, form: Form) -> (&str, Tail<'_>) {
     let said = super::reply::read_reply(text).text;
     let names = |helo: &str| {
@@ -145,29 +148,30 @@ fn split_raw_session(text: &str, form: Form) -> (&str, Tail<'_>) {
     first.unwrap_or_else(|| (text, Tail::default()))
 }
 
-/// The session that is the whole of `text`.
+/// Returns the session that is the whole of `text`.
 fn read_session(text: &str, form: Form) -> Option<Tail<'_>> {
     let text = text.strip_prefix(form.separator)?.strip_prefix("proto=")?;
     let (proto, rest) = split_proto(text)?;
     let (helo, rest) = match key(rest, form, "helo=<") {
         Some(name) => split_helo(name, form)?,
         None if PROTOCOLS.contains(&proto) => ("", rest),
-        // Cut.
+        // The tail is cut.
         None => return None,
     };
     let sasl = if form.bracketed_user { bracketed_user(rest, form) } else { sasl(rest, form) };
     Some(Tail { proto: Some(proto), helo: known(helo), sasl: sasl?, ..Tail::default() })
 }
 
-/// The protocol that a text begins with.
+/// Splits the protocol off the front of a text.
 fn split_proto(text: &str) -> Option<(&str, &str)> {
     let end = text.bytes().position(|b| !b.is_ascii_alphanumeric() && b != b'-').unwrap_or(text.len());
     (end > 0).then(|| text.split_at(end))
 }
 
-/// The name in HELO that a text begins with, and what follows its bracket.
+/// Splits the name in HELO and its bracket off the front of a text.
 ///
-/// Where no other bracket follows its own, the name goes up to the last one: no user can come out of it.
+/// If no other bracket can follow the bracket of the name, the name ends at the last one: no user can be read from
+/// within the name.
 fn split_helo(text: &str, form: Form) -> Option<(&str, &str)> {
     let bytes = text.as_bytes();
     let end = match form.helo {
@@ -182,8 +186,8 @@ fn split_helo(text: &str, form: Form) -> Option<(&str, &str)> {
     bytes[..end].iter().all(allowed).then(|| (&text[..end], &text[end + 1..]))
 }
 
-/// How a client authenticated, if it is the whole of `text` (Postfix 3.10). The user is the account that the client has
-/// proved to own; `sasl_sender` is xtext, which has no space.
+/// Returns how a client authenticated, if it is the whole of `text` (Postfix 3.10). The user is the account that the
+/// client has proved to own; `sasl_sender` is xtext, which has no space.
 fn sasl(text: &str, form: Form) -> Option<Sasl<'_>> {
     let mut sasl = Sasl::default();
     let mut rest = text;
@@ -203,7 +207,7 @@ fn sasl(text: &str, form: Form) -> Option<Sasl<'_>> {
     rest.is_empty().then_some(sasl)
 }
 
-/// `sasl_username=<U>`, or nothing, if it is the whole of `text`.
+/// Reads `sasl_username=<U>`, or nothing, if it is the whole of `text`.
 fn bracketed_user(text: &str, form: Form) -> Option<Sasl<'_>> {
     if text.is_empty() {
         return Some(Sasl::default());
@@ -212,7 +216,7 @@ fn bracketed_user(text: &str, form: Form) -> Option<Sasl<'_>> {
     Some(Sasl { username: known(username), ..Sasl::default() })
 }
 
-/// Takes the addresses and their semicolon off the end.
+/// Splits the addresses and their semicolon off the end.
 fn split_envelope(text: &str, form: Form) -> Option<(&str, Option<&str>, Option<&str>)> {
     if let Some(before) = text.strip_suffix(';') {
         return Some((before, None, None));
@@ -230,12 +234,12 @@ fn split_envelope(text: &str, form: Form) -> Option<(&str, Option<&str>, Option<
     let begins =
         |at: &usize| ["from=<", "to=<"].iter().any(|key| inner.get(at + 2..).is_some_and(|x| x.starts_with(key)));
     let mut tries = semicolons.filter(begins).take(TRIES);
-    // The last one is the tail of internal addresses.
+    // The last one is taken if the addresses are in internal form.
     let last = tries.next()?;
     envelope(last).or_else(|| tries.find_map(envelope)).or_else(|| Some(internal(last)))
 }
 
-/// The addresses in external form that are the whole of ` from=<A> to=<A>`.
+/// Returns the addresses in external form that are the whole of ` from=<A> to=<A>`.
 fn read_envelope(text: &str, form: Form) -> Option<(Option<&str>, Option<&str>)> {
     let text = text.strip_prefix(' ')?;
     let (from, rest) = match text.strip_prefix("from=<") {
@@ -250,7 +254,7 @@ fn read_envelope(text: &str, form: Form) -> Option<(Option<&str>, Option<&str>)>
     rest.is_empty().then_some((from, to))
 }
 
-/// The addresses in internal form that are the whole of `from=<A> to=<A`.
+/// Returns the addresses in internal form that are the whole of `from=<A> to=<A`.
 fn read_internal(text: &str, form: Form) -> (Option<&str>, Option<&str>) {
     let Some(from) = text.strip_prefix("from=<") else { return (None, text.strip_prefix("to=<")) };
     let border = |at: &usize| {
@@ -263,8 +267,8 @@ fn read_internal(text: &str, form: Form) -> (Option<&str>, Option<&str>) {
     }
 }
 
-/// The tail that a text begins with, right after its semicolon, and the text that follows `: ` behind it: that of
-/// cleanup's checks (`cleanup_act_log()` in `src/cleanup/cleanup_message.c`). `None` if anything else follows.
+/// Reads the tail of cleanup's checks at the start of a text, right after its semicolon, and the text that follows `: `
+/// after the tail (`cleanup_act_log()` in `src/cleanup/cleanup_message.c`). `None` if anything else follows.
 pub(super) fn read(text: &str) -> Option<(Tail<'_>, Option<&str>)> {
     let mut tail = Tail::default();
     let mut rest = text;
@@ -290,7 +294,8 @@ pub(super) fn read(text: &str) -> Option<(Tail<'_>, Option<&str>)> {
     Some((tail, Some(rest.strip_prefix(": ")?)))
 }
 
-/// An address and what follows its bracket. One in internal form ends where a key, a text or the end follows.
+/// Splits an address and its bracket off a text. An address in internal form ends where a key, a text or the end
+/// follows.
 fn split_address(text: &str) -> Option<(&str, &str)> {
     let ends =
         |rest: &str| rest.is_empty() || [": ", " to=<", " proto=", " helo=<"].iter().any(|next| rest.starts_with(next));
@@ -301,12 +306,12 @@ fn split_address(text: &str) -> Option<(&str, &str)> {
     Some((&text[..end], &text[end + 1..]))
 }
 
-/// What follows a separator and a key.
+/// Returns the text after a separator and a key.
 fn key<'a>(text: &'a str, form: Form, key: &str) -> Option<&'a str> {
     text.strip_prefix(form.separator)?.strip_prefix(key)
 }
 
-/// Where a separator and a key stand, from the right.
+/// Returns the positions of a separator and a key, from the right.
 fn keys_from_the_right<'a>(text: &'a str, form: Form, key: &'static str) -> impl Iterator<Item = usize> + 'a {
     let separator = form.separator;
     memchr::memmem::rfind_iter(text.as_bytes(), key.as_bytes())
@@ -314,7 +319,7 @@ fn keys_from_the_right<'a>(text: &'a str, form: Form, key: &'static str) -> impl
         .map(move |at| at - separator.len())
 }
 
-/// A value that is there.
+/// Returns a value that is not empty.
 fn known(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
 }
