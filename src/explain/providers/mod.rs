@@ -92,7 +92,7 @@ impl Meaning {
     }
 }
 
-/// Returns true if a code begins and ends like those of a family: `AS(*)`.
+/// Checks that a code begins and ends like those of a family: `AS(*)`.
 fn in_family(pattern: &str, code: &str) -> Option<()> {
     let (begin, end) = pattern.split_once('*')?;
     let (head, rest) = code.split_at_checked(begin.len())?;
