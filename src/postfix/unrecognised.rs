@@ -10,6 +10,10 @@
 //! postfix[123]:              and the like
 //! ```
 
+use std::sync::LazyLock;
+
+use memchr::memmem;
+
 use super::divide;
 use super::tag::{FOREIGN, is_postfix, is_program};
 use crate::byte_set::ByteSet;
@@ -24,23 +28,30 @@ const TAG: ByteSet = ByteSet::alphanumeric_and(b"-._/");
 /// Bytes between a tag and its process id.
 const BEFORE_PROCID: &[u8] = b" [(";
 
+/// Finds `postfix`. Making a finder costs more than a search in a line.
+static POSTFIX: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new("postfix"));
+
 /// Returns true if `text`, from which `message` was read, contains the tag of a Postfix program.
 pub(super) fn has_tag(message: &Message<'_>, text: &str) -> bool {
-    let is_anothers = message.app_name.is_some_and(|name| !names_postfix(name));
+    // Nearly no line of another program needs it.
+    let is_anothers = || message.app_name.is_some_and(|name| !names_postfix(name));
     has_usual_tag(text, is_anothers) || has_other_tag(text, is_anothers)
 }
 
 /// Returns true if a text contains `syslog_name/program[123]:`, whatever `syslog_name` is.
-fn has_usual_tag(text: &str, is_anothers: bool) -> bool {
+fn has_usual_tag(text: &str, is_anothers: impl Fn() -> bool) -> bool {
     let bytes = text.as_bytes();
     let (mut seen, mut in_quotes) = (0, false);
     memchr::memchr_iter(b'[', bytes).any(|bracket| {
         let (before, behind) = (&bytes[..bracket], &bytes[bracket + 1..]);
+        // The cheap check comes first. No digit is read twice, and no quote.
+        let digits = count(behind, |b| b.is_ascii_digit());
+        if digits == 0 || !behind[digits..].starts_with(b"]:") || !names_program(before) {
+            return false;
+        }
         in_quotes ^= memchr::memchr_iter(b'"', &bytes[seen..bracket]).count() % 2 == 1;
         seen = bracket;
-        // The cheap check comes first. No digit is read twice.
-        let digits = count(behind, |b| b.is_ascii_digit());
-        digits > 0 && behind[digits..].starts_with(b"]:") && names_program(before) && !(is_anothers && in_quotes)
+        !(in_quotes && is_anothers())
     })
 }
 
@@ -57,9 +68,9 @@ fn names_program(text: &[u8]) -> bool {
 }
 
 /// Returns true if a text contains a tag that begins with `postfix`, in another of the forms above.
-fn has_other_tag(text: &str, is_anothers: bool) -> bool {
+fn has_other_tag(text: &str, is_anothers: impl Fn() -> bool) -> bool {
     let bytes = text.as_bytes();
-    memchr::memmem::find_iter(bytes, "postfix").any(|at| {
+    POSTFIX.find_iter(bytes).any(|at| {
         let before = at.checked_sub(1).map(|before| bytes[before]);
         // It is part of a name or path.
         if before.is_some_and(|b| TAG.has(b)) {
@@ -69,7 +80,7 @@ fn has_other_tag(text: &str, is_anothers: bool) -> bool {
         std::str::from_utf8(name).is_ok_and(names_postfix)
             && match end(before, name, behind) {
                 Some(End::OfRfc5424) => true,
-                Some(End::OfAnyText) => !is_anothers,
+                Some(End::OfAnyText) => !is_anothers(),
                 None => false,
             }
     })
