@@ -213,8 +213,8 @@ impl App {
             }
             // The configuration in preparation refers to sources and sinks by their index.
             if !self.loading.is_preparing() {
-                self.bury_sources();
-                self.bury_sinks();
+                self.remove_ended_sources();
+                self.remove_ended_sinks();
             }
             if self.has_stopped() {
                 return Ok(());
@@ -254,7 +254,7 @@ impl App {
     }
 
     /// Removes sources of earlier configurations that have ended.
-    fn bury_sources(&mut self) {
+    fn remove_ended_sources(&mut self) {
         let totals = &mut self.totals;
         self.sources.retain(|source| {
             let lasts = source.is_current || !source.has_ended;
@@ -267,7 +267,7 @@ impl App {
     }
 
     /// Removes sinks of earlier configurations that have ended.
-    fn bury_sinks(&mut self) {
+    fn remove_ended_sinks(&mut self) {
         self.sinks.retain(|sink| {
             let has_ended = sink.has_ended();
             if has_ended {

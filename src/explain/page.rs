@@ -97,10 +97,8 @@ impl Page<'_> {
 
     fn note(&mut self, note: Option<&Note>) {
         let Some(note) = note else { return };
-        for (label, text) in [(POSTFIX, note.postfix), (ADVICE, note.advice)] {
-            if let Some(text) = text {
-                self.line(label, text.get(self.language));
-            }
+        for (label, text) in labelled(note) {
+            self.line(label, text.get(self.language));
         }
     }
 
@@ -169,4 +167,9 @@ impl Page<'_> {
     pub(super) fn line(&mut self, label: Text, text: &str) {
         fold::line(label.get(self.language), text, self.out);
     }
+}
+
+/// Returns the texts of a note that are there, each with its label.
+pub(super) fn labelled(note: &Note) -> impl Iterator<Item = (Text, Text)> {
+    [(POSTFIX, note.postfix), (ADVICE, note.advice)].into_iter().filter_map(|(label, text)| Some((label, text?)))
 }

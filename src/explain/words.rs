@@ -2,7 +2,7 @@
 
 use super::causes;
 use super::notes;
-use super::page::{ADVICE, CAUSE, CLASS, DETAIL, EVENT, NO_DETAIL, POSTFIX, Page, STATUS, SUBJECT};
+use super::page::{ADVICE, CAUSE, CLASS, DETAIL, EVENT, NO_DETAIL, Page, STATUS, SUBJECT, labelled};
 use crate::dsn::Class;
 use crate::dsn::registry::{self, Subject, Text, text};
 use crate::record::{Cause, Provider};
@@ -118,10 +118,8 @@ impl Page<'_> {
         self.word(DETAIL, &detail_code(number, detail), text);
         self.defined(reference);
         for note in notes::of_detail(number, detail) {
-            for (label, text) in [(POSTFIX, note.postfix), (ADVICE, note.advice)] {
-                if let Some(text) = text {
-                    self.word(label, note.code(), text);
-                }
+            for (label, text) in labelled(note) {
+                self.word(label, note.code(), text);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Endpoints of sources, and how the endpoint of one source affects another.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -22,6 +23,16 @@ pub(crate) enum Endpoint<'c> {
     Cursor(&'c Path),
     /// The standard input.
     Stdin,
+}
+
+impl fmt::Display for Endpoint<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Udp(address) | Self::Tcp(address) => address.fmt(f),
+            Self::Unix { path, .. } | Self::Cursor(path) => path.display().fmt(f),
+            Self::Stdin => f.write_str("the standard input"),
+        }
+    }
 }
 
 impl Endpoint<'_> {

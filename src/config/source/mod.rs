@@ -117,7 +117,9 @@ pub(crate) trait SourceFacts {
     fn transport(&self) -> Transport;
 
     /// Returns the operation that fails at startup if the endpoint is unusable, for the error message.
-    fn failure(&self) -> String;
+    fn failure(&self) -> String {
+        format!("cannot listen on {} {}", self.transport().name(), self.endpoint())
+    }
 
     /// Returns the key to which errors about acknowledgement point; `None` for a source that does not acknowledge.
     fn acknowledges_by(&self) -> Option<&'static str> {

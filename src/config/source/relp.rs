@@ -106,10 +106,6 @@ impl SourceFacts for RelpConfig {
         Transport::Relp
     }
 
-    fn failure(&self) -> String {
-        format!("cannot listen on relp {}", self.listener.listen)
-    }
-
     fn acknowledges_by(&self) -> Option<&'static str> {
         Some("listen")
     }

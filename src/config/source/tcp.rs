@@ -53,11 +53,6 @@ impl SourceFacts for TcpConfig {
         if self.listener.tls.is_some() { Transport::Tls } else { Transport::Tcp }
     }
 
-    fn failure(&self) -> String {
-        let protocol = if self.listener.tls.is_some() { "tls" } else { "tcp" };
-        format!("cannot listen on {protocol} {}", self.listener.listen)
-    }
-
     fn max_connections(&self) -> usize {
         self.stream.max_connections
     }

@@ -73,10 +73,6 @@ impl SourceFacts for UdpConfig {
         Transport::Udp
     }
 
-    fn failure(&self) -> String {
-        format!("cannot listen on udp {}", self.listen)
-    }
-
     fn descriptors(&self) -> usize {
         self.workers
     }

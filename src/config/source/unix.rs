@@ -67,10 +67,6 @@ impl SourceFacts for UnixConfig {
         Transport::Unix
     }
 
-    fn failure(&self) -> String {
-        format!("cannot listen on unix {}", self.path.display())
-    }
-
     fn max_connections(&self) -> usize {
         self.stream.as_ref().map_or(0, |stream| stream.max_connections)
     }

@@ -33,7 +33,10 @@ impl Appended {
     pub(super) fn store(&mut self, durable: u64) {
         // A batch holds less than 4 GiB.
         let stored = (durable + 1).saturating_sub(self.first()).min(self.batch.entries().len() as u64) as usize;
-        let entries = &self.batch.entries()[self.stored.min(stored)..stored];
+        if stored <= self.stored {
+            return;
+        }
+        let entries = &self.batch.entries()[self.stored..stored];
         let bytes = entries.iter().map(|entry| entry.line.range().len() as u64).sum();
         let records = entries.len() as u64;
         self.stored += entries.len();
