@@ -113,13 +113,13 @@ impl<'a> Words<'a> {
         let others = self.doubtful.is_some() && self.hosts[0].is_some();
         match self.hosts {
             [Some(relay), Some(host)] if is_same_host(relay, host) => {
-                tag.end == End::Colon || tag.end == End::Cut && is_postfix(tag.name)
+                tag.end == End::Colon || tag.end == End::Cut && begins_like_postfix(tag.name)
             }
             [Some(relay), Some(_)] => match tag.end {
-                End::Colon if tag.procid.is_some() => tag.name.contains('/') || is_postfix(tag.name),
+                End::Colon if tag.procid.is_some() => tag.name.contains('/') || begins_like_postfix(tag.name),
                 // A text may contain such a word, too.
-                End::Colon => is_postfix(tag.name) && is_address(relay),
-                End::Cut => is_postfix(tag.name),
+                End::Colon => begins_like_postfix(tag.name) && is_address(relay),
+                End::Cut => begins_like_postfix(tag.name),
                 End::Bracket => false,
             },
             [_, second] => (second.is_some() || name || others) && (self.named.sure || tag.is_unmistakable()),
@@ -145,7 +145,7 @@ impl<'a> Words<'a> {
 }
 
 /// True if the name in a TAG begins with the usual `syslog_name` of Postfix.
-fn is_postfix(name: &str) -> bool {
+fn begins_like_postfix(name: &str) -> bool {
     name.strip_prefix("postfix").is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '-']))
 }
 
