@@ -1,4 +1,4 @@
-# The rsyslog of compose.yaml: it stands for the one that runs on your mail server.
+# The rsyslog of compose.yaml: it stands for the rsyslog on your mail server.
 
 FROM debian:bookworm-slim
 RUN apt-get update \
