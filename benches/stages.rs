@@ -11,7 +11,7 @@ use postrider::frame::{Frame, Framer, Framing, Step};
 use postrider::record::{Origin, Peer, Record, RecordIds, Transport};
 use postrider::syslog::Context;
 use postrider::time::Timestamp;
-use postrider::{pipeline, postfix, syslog};
+use postrider::{postfix, read_frame, syslog};
 
 /// A delivery as rsyslog's default forward template sends it.
 const RFC3164: &str = "<22>Nov 24 02:10:35 mx1 postfix/smtp[12345]: 4jYR9Q2wTjz18T: to=<anna@example.com>, \
@@ -121,7 +121,7 @@ fn with_record(line: &str, context: &Context<'_>, use_record: impl FnOnce(&Recor
     static IDS: LazyLock<RecordIds> = LazyLock::new(RecordIds::default);
     let id = IDS.reserve(now(), 1).take();
     let frame = Frame { bytes: line.as_bytes(), truncated: false };
-    pipeline::read_frame(&frame, Peer::at("192.0.2.1:51234"), &ORIGIN, context, id, use_record);
+    read_frame(&frame, Peer::at("192.0.2.1:51234"), &ORIGIN, context, id, use_record);
 }
 
 criterion_group!(benches, frame, header, delivery, encode, line);

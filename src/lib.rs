@@ -8,14 +8,15 @@
 //!                    Frame     Message    Record      Batch
 //! ```
 //!
-//! The modules below stand in layers. A module imports only modules that stand above it; `tests/layers.rs` lists which.
+//! The way from bytes to a record and its JSON is a crate of its own, `postrider-parser`. It does no I/O. The modules
+//! below stand in layers: a module imports only modules that stand above it; `tests/layers.rs` lists which.
 //! `ARCHITECTURE.md` says what each stage may know and where each kind of change goes.
 
+// From bytes to a record and its JSON.
+pub use postrider_parser::{dsn, encode, flags, frame, postfix, read_frame, record, syslog, time};
+
 // Tools. They import nothing of the crate but other tools.
-mod byte_set;
 mod crash;
-mod decimal;
-pub mod flags;
 mod gzip;
 mod poison;
 pub mod log;
@@ -27,14 +28,7 @@ mod suggest;
 pub mod systemd;
 mod throttle;
 
-// From bytes to a record and its JSON: no I/O, no clock, no error.
-pub mod frame;
-pub mod time;
-pub mod dsn;
-pub mod syslog;
-pub mod record;
-pub mod postfix;
-pub mod encode;
+// What is made of the schema, and of lines that no reader understands.
 pub mod schema;
 pub mod unparsed;
 

@@ -50,7 +50,7 @@ mod tests {
 
     use super::*;
     use crate::frame::Frame;
-    use crate::pipeline::read_frame;
+    use crate::read_frame;
     use crate::record::{Origin, Peer, RecordIds, Transport};
     use crate::syslog::{Context, Format};
     use crate::time::Timestamp;

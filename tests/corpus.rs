@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use postrider::dsn::{Class, Language};
 use postrider::encode::{Buffer, Encoder, SCHEMA};
 use postrider::frame::{Frame, Framer, Framing, Step};
-use postrider::pipeline::read_frame;
+use postrider::read_frame;
 use postrider::record::{Cause, Event, Flags, Level, Origin, Peer, Provider, RecordIds, Transport};
 use postrider::syslog::{Context, Facility, Severity};
 use postrider::time::Timestamp;

@@ -1,17 +1,27 @@
-//! The layers of the program: which module of `src/lib.rs` imports which. A module imports only modules that stand
-//! above it there, so there is no circle.
+//! The layers of the program: which module imports which. The modules of `postrider-parser` come first, as its
+//! `src/lib.rs` lists them, then those of `src/lib.rs`. A module imports only modules that stand above it, so there is
+//! no circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The modules of the crate that each module may import, tests apart. An import that goes is deleted here too.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("byte_set", &[]),
-    ("crash", &[]),
     ("decimal", &[]),
     ("flags", &[]),
+    ("frame", &[]),
+    ("time", &["decimal"]),
+    ("dsn", &["decimal"]),
+    ("syslog", &["byte_set", "decimal", "flags", "time"]),
+    ("record", &["decimal", "flags", "time", "dsn", "syslog"]),
+    ("postfix", &["byte_set", "decimal", "time", "dsn", "syslog", "record"]),
+    ("encode", &["decimal", "time", "dsn", "syslog", "record"]),
+    ("read", &["frame", "syslog", "record", "postfix", "encode"]),
+    ("crash", &[]),
     ("gzip", &[]),
     ("log", &["poison"]),
     ("net", &[]),
@@ -22,13 +32,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("suggest", &[]),
     ("systemd", &[]),
     ("throttle", &["poison"]),
-    ("frame", &[]),
-    ("time", &["decimal"]),
-    ("dsn", &["decimal"]),
-    ("syslog", &["byte_set", "decimal", "flags", "time"]),
-    ("record", &["decimal", "flags", "time", "dsn", "syslog"]),
-    ("postfix", &["byte_set", "decimal", "time", "dsn", "syslog", "record"]),
-    ("encode", &["decimal", "time", "dsn", "syslog", "record"]),
     ("schema", &["encode"]),
     ("unparsed", &["poison", "record"]),
     ("select", &["dsn", "syslog", "record"]),
@@ -38,8 +41,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "pipeline",
         &[
-            "poison", "receipt", "frame", "time", "syslog", "record", "postfix", "encode", "unparsed", "select",
-            "template", "ledger", "buffer",
+            "poison", "receipt", "frame", "time", "syslog", "record", "encode", "unparsed", "select", "template",
+            "ledger", "buffer",
         ],
     ),
     ("spool", &["crash", "throttle", "time", "record"]),
@@ -77,13 +80,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "buffer", "spool", "config", "panics",
         ],
     ),
-    ("explain", &["suggest", "frame", "time", "dsn", "syslog", "record", "postfix", "pipeline"]),
+    ("explain", &["suggest", "frame", "time", "dsn", "syslog", "record", "postfix"]),
     (
         "decode",
-        &[
-            "crash", "gzip", "poison", "standard", "frame", "time", "syslog", "record", "encode", "unparsed",
-            "pipeline", "panics",
-        ],
+        &["crash", "gzip", "poison", "standard", "frame", "time", "syslog", "record", "encode", "unparsed", "panics"],
     ),
     ("replay", &["log", "poison", "receipt", "throttle", "ledger", "buffer", "config", "sink"]),
     ("cli", &["dsn", "syslog", "schema"]),
@@ -97,7 +97,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// Files whose matches name every variant, so that a new one does not compile without them.
-const EXHAUSTIVE: [&str; 1] = ["src/encode/event.rs"];
+const EXHAUSTIVE: [&str; 1] = ["crates/postrider-parser/src/encode/event.rs"];
 
 /// Where kinds of sources and sinks are told apart, tests apart: all others ask `SourceFacts` and `SinkFacts`.
 const KINDS: [&str; 4] = ["config/source/", "config/sink/", "source/mod.rs", "sink/mod.rs"];
@@ -108,13 +108,19 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The modules of the crate, in the order of `src/lib.rs`.
+/// The crates of the program, the lowest first. Each has its modules under the names of the one before it, too.
+const CRATES: [&str; 2] = ["crates/postrider-parser/src", "src"];
+
+/// The modules of both crates, in the order of their `lib.rs`.
 fn modules() -> Vec<String> {
-    let lib = fs::read_to_string(root().join("src/lib.rs")).expect("src/lib.rs");
     let name = |line: &str| {
         Some(line.strip_prefix("pub ").unwrap_or(line).strip_prefix("mod ")?.strip_suffix(';')?.to_owned())
     };
-    lib.lines().filter_map(name).collect()
+    let of_crate = |directory: &str| {
+        let lib = fs::read_to_string(root().join(directory).join("lib.rs")).expect("lib.rs");
+        lib.lines().filter_map(name).collect::<Vec<_>>()
+    };
+    CRATES.into_iter().flat_map(of_crate).collect()
 }
 
 /// All files of Rust in a directory.
@@ -159,11 +165,18 @@ fn imported(code: &str) -> BTreeSet<&str> {
 
 /// What each module imports.
 fn imports(modules: &[String]) -> Imports {
-    let mut files = Vec::new();
-    sources(&root().join("src"), &mut files);
     let mut imports = Imports::new();
+    for directory in CRATES.map(|directory| root().join(directory)) {
+        imports_of_crate(&directory, modules, &mut imports);
+    }
+    imports
+}
+
+fn imports_of_crate(directory: &Path, modules: &[String], imports: &mut Imports) {
+    let mut files = Vec::new();
+    sources(directory, &mut files);
     for file in files.iter().filter(|file| !is_test(file)) {
-        let below = file.strip_prefix(root().join("src")).expect("a file below src");
+        let below = file.strip_prefix(directory).expect("a file below src");
         let first = below.components().next().expect("a name").as_os_str().to_str().expect("UTF-8");
         let module = first.strip_suffix(".rs").unwrap_or(first);
         if !modules.iter().any(|name| name == module) {
@@ -174,7 +187,6 @@ fn imports(modules: &[String]) -> Imports {
         let of_crate = imported(&code).into_iter().map(str::to_owned).filter(|name| modules.contains(name));
         imports.entry(module.to_owned()).or_default().extend(of_crate.filter(|name| name != module));
     }
-    imports
 }
 
 #[test]
@@ -233,7 +245,7 @@ const WIDTH: usize = 120;
 #[test]
 fn no_line_of_a_comment_is_wider_than_the_code() {
     let mut wide = String::new();
-    for directory in ["src", "tests", "benches", "fuzz/targets"] {
+    for directory in ["crates", "src", "tests", "benches", "fuzz/targets"] {
         let mut files = Vec::new();
         sources(&root().join(directory), &mut files);
         for file in files {
@@ -250,6 +262,24 @@ fn no_line_of_a_comment_is_wider_than_the_code() {
         }
     }
     assert!(wide.is_empty(), "{wide}");
+}
+
+/// Maximum number of crates in the tree of `postrider-parser`, with itself.
+const MOST_CRATES: usize = 15;
+
+#[test]
+fn the_parser_needs_few_crates_and_no_runtime() {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["tree", "--locked", "--offline", "--package", "postrider-parser", "--edges", "normal"]);
+    let output = cargo.args(["--prefix", "none", "--format", "{p}"]).current_dir(root()).output().expect("cargo");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tree = String::from_utf8(output.stdout).expect("UTF-8");
+    let crates: BTreeSet<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert!(crates.contains("postrider-parser") && crates.contains("memchr"), "{crates:?}");
+    assert!(crates.len() <= MOST_CRATES, "{} crates: {crates:?}", crates.len());
+    for other in ["tokio", "rdkafka", "rustls", "postrider"] {
+        assert!(!crates.contains(other), "the parser depends on {other}");
+    }
 }
 
 #[test]

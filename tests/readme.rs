@@ -13,7 +13,7 @@ use peers::scratch;
 use peers::wait::wait_for;
 use postrider::encode::{Buffer, Encoder};
 use postrider::frame::Frame;
-use postrider::pipeline::read_frame;
+use postrider::read_frame;
 use postrider::record::{Origin, Peer, RecordIds, Transport};
 use postrider::syslog::Context;
 use postrider::time::Timestamp;

@@ -11,7 +11,7 @@ use super::*;
 use crate::dsn::Language;
 use crate::encode::Buffer;
 use crate::frame::{Frame, Framer, Framing, Step};
-use crate::pipeline;
+use crate::read_frame;
 use crate::record::{LineHashes, NewId, Peer};
 use crate::syslog::Context;
 use crate::time::Timestamp;
@@ -96,7 +96,7 @@ fn sequential(input: &[u8], frame_limit: usize, broken: bool, unparsed: bool) ->
     let mut lines = Vec::new();
     for frame in found {
         let now = Timestamp::now();
-        pipeline::read_frame(
+        read_frame(
             &frame,
             Peer::default(),
             &origin,

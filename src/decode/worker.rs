@@ -13,8 +13,8 @@ use crate::crash::panic_point;
 use crate::encode::{Buffer, Writer};
 use crate::frame::Frame;
 use crate::panics;
-use crate::pipeline;
 use crate::poison;
+use crate::read_frame;
 use crate::record::{Flags, LineHash, NewId, Origin, Peer};
 use crate::syslog::Context;
 use crate::unparsed::Unparsed;
@@ -79,7 +79,7 @@ impl Work {
     /// Appends the output for `frame`, and returns the flags of its record.
     fn encode(&self, frame: &Frame<'_>, context: &Context<'_>, line: LineHash, writer: &mut Writer<'_>) -> Flags {
         let peer = Peer { address: self.peer.as_deref(), tls_subject: None };
-        pipeline::read_frame(frame, peer, &self.origin, context, NewId::Line(line), |record| {
+        read_frame(frame, peer, &self.origin, context, NewId::Line(line), |record| {
             let unparsed = self.unparsed.count(record);
             if !self.decoder.unparsed {
                 writer.line(record);

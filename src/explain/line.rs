@@ -11,7 +11,7 @@ use crate::frame::Frame;
 use crate::record::{AttemptFailed, Cause, Event, LineHashes, NewId, Origin, Peer, Postfix, Reply, Transport};
 use crate::syslog::{Context, Format, Message};
 use crate::time::Timestamp;
-use crate::{pipeline, postfix};
+use crate::{postfix, read_frame};
 
 const NO_CODE: Text = text("The line has no code and no cause.", "この行にはコードも原因もない。");
 
@@ -24,7 +24,7 @@ pub(super) fn explain(text: &str, page: &mut Page<'_>) -> bool {
         Origin { name: String::new(), transport: Transport::Stdin, zone: zone.clone(), format: Format::default() };
     let frame = Frame { bytes: text.as_bytes(), truncated: false };
     let id = NewId::Line(LineHashes::starting_at(0).next(frame.bytes, 0));
-    let is_explained = pipeline::read_frame(&frame, Peer::default(), &origin, &context, id, |record| {
+    let is_explained = read_frame(&frame, Peer::default(), &origin, &context, id, |record| {
         record.postfix.as_ref().map(|postfix| event(postfix, page)).is_some()
     });
     if is_explained {

@@ -7,6 +7,7 @@ use super::*;
 use crate::buffer::{Received, Receiver, queue};
 use crate::receipt::{Outcome, receipt};
 use crate::record::Transport;
+use crate::syslog::Format;
 use crate::template::Route;
 
 #[test]

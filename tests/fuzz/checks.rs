@@ -12,7 +12,7 @@ use postrider::record::{Origin, Peer, Record, RecordIds, Transport};
 use postrider::syslog::{Context, Message};
 use postrider::template::Template;
 use postrider::time::Timestamp;
-use postrider::{config, pipeline, postfix, syslog};
+use postrider::{config, postfix, read_frame, syslog};
 use serde_json::Value;
 
 /// A check, by the name of its target.
@@ -202,14 +202,7 @@ pub(crate) fn template(data: &[u8]) {
 /// Reads a frame as the pipeline does.
 pub(crate) fn with_record<R>(frame: &Frame<'_>, use_record: impl FnOnce(&Record<'_>) -> R) -> R {
     let (origin, id) = (origin(), RecordIds::default().reserve(RECEIVED_AT, 1).take());
-    pipeline::read_frame(
-        frame,
-        Peer::at("192.0.2.1:514"),
-        &origin,
-        &Context::new(RECEIVED_AT, &origin.zone),
-        id,
-        use_record,
-    )
+    read_frame(frame, Peer::at("192.0.2.1:514"), &origin, &Context::new(RECEIVED_AT, &origin.zone), id, use_record)
 }
 
 fn origin() -> Origin {

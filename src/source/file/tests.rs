@@ -13,7 +13,8 @@ use crate::config::Links;
 use crate::encode::Encoder;
 use crate::frame::Frame;
 use crate::ledger::{Reason, SinkLedger, SourceLedger};
-use crate::pipeline::{self, Current, Outlet, Pipeline};
+use crate::pipeline::{Current, Outlet, Pipeline};
+use crate::read_frame;
 use crate::record::{LineHashes, NewId, Origin, Peer, RecordId, Transport};
 use crate::source::Stop;
 use crate::source::file::follow::Place;
@@ -172,7 +173,7 @@ fn ids_of(text: &str) -> Vec<RecordId> {
     let id = |line: &str| {
         let frame = Frame { bytes: line.as_bytes(), truncated: false };
         let hash = NewId::Line(hashes.next(line.as_bytes(), 0));
-        pipeline::read_frame(&frame, Peer::default(), &origin, &context, hash, |record| record.id)
+        read_frame(&frame, Peer::default(), &origin, &context, hash, |record| record.id)
     };
     text.lines().map(id).collect()
 }

@@ -294,7 +294,7 @@ impl<K> Default for Recent<K> {
 /// Passes the pieces of `text`, as a JSON string, to `push`. Besides the characters that JSON requires to be escaped,
 /// DEL and the C1 control characters (U+0080 to U+009F) are escaped: a terminal that shows a record must not obey the
 /// record's sender.
-pub(crate) fn string(text: &str, mut push: impl FnMut(&[u8])) {
+pub fn string(text: &str, mut push: impl FnMut(&[u8])) {
     push(b"\"");
     if needs_escape(text) {
         escaped(text, &mut push);

@@ -9,7 +9,8 @@ mod record;
 mod shape;
 
 pub use buffer::Buffer;
-pub(crate) use json::{needs_escape, string as json_string};
+pub(crate) use json::needs_escape;
+pub use json::string as json_string;
 pub use record::{Encoder, Writer};
 
 /// The JSON Schema (draft 2020-12) of a record, version 1.

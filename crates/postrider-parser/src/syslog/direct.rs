@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn every_line_of_the_corpus_is_read_alike() {
-        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus");
         let berlin = TimeZone::get("Europe/Berlin").unwrap();
         let (mut lines, mut direct) = (0, 0);
         for directory in ["postfix", "syslog"] {

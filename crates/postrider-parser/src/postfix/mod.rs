@@ -96,7 +96,7 @@ const READERS: &[(Writers, Reader)] = &[
 ];
 
 /// Reads a reply that a person has in front of them, without the server that said it.
-pub(crate) fn read_reply(text: &str) -> Reply<'_> {
+pub fn read_reply(text: &str) -> Reply<'_> {
     provider::noted(reply::read_reply(text), None)
 }
 

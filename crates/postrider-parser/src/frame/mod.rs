@@ -4,7 +4,7 @@
 //! A [`Framer`] holds the state of one stream; the bytes stay in the caller's buffer and are never copied:
 //!
 //! ```
-//! use postrider::frame::{Framer, Framing, Step};
+//! use postrider_parser::frame::{Framer, Framing, Step};
 //!
 //! let mut framer = Framer::new(Framing::Auto, 8192);
 //! // "<14>b" is not complete: its line end may still arrive.

@@ -118,7 +118,7 @@ pub fn clock() -> jiff::Timestamp {
 
 /// Returns a time of the machine's clock, or the nearest time that a record and its id can show: the years 1970 to
 /// 9999.
-pub(crate) fn shown(time: SystemTime) -> jiff::Timestamp {
+pub fn shown(time: SystemTime) -> jiff::Timestamp {
     let first = jiff::Timestamp::UNIX_EPOCH;
     let out_of_range = if time > SystemTime::UNIX_EPOCH { jiff::Timestamp::MAX } else { first };
     jiff::Timestamp::try_from(time).unwrap_or(out_of_range).max(first)

@@ -249,7 +249,7 @@ mod tests {
 
     use super::*;
     use crate::frame::Frame;
-    use crate::pipeline;
+    use crate::read_frame;
     use crate::record::{Origin, Peer, RecordIds};
     use crate::syslog::Context;
 
@@ -266,7 +266,7 @@ mod tests {
         let subjects = [None, Some("CN=mx1")];
         let mut lines = Vec::new();
         for directory in ["postfix", "syslog"] {
-            let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(directory);
+            let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus").join(directory);
             for file in fs::read_dir(corpus).unwrap() {
                 let path = file.unwrap().path();
                 if path.extension().is_some_and(|extension| extension == "log") {
@@ -287,7 +287,7 @@ mod tests {
             let id = RecordIds::default().reserve(received_at, 1).take();
             let context = Context::new(received_at, &origin.zone);
             let frame = Frame { bytes: line, truncated: false };
-            pipeline::read_frame(&frame, peer, origin, &context, id, |record| {
+            read_frame(&frame, peer, origin, &context, id, |record| {
                 writer.line(record);
                 Encoder::default().encode(record, &mut alone);
                 alone.push(b'\n');

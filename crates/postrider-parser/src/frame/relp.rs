@@ -9,7 +9,7 @@
 //! caller's buffer, and no memory is allocated for a length that was only announced:
 //!
 //! ```
-//! use postrider::frame::relp::{Oversize, Parser, Step};
+//! use postrider_parser::frame::relp::{Oversize, Parser, Step};
 //!
 //! let mut parser = Parser::new(8192, Oversize::Truncate);
 //! let buffer = b"2 syslog 5 <13>a\n3 sys";
@@ -18,6 +18,7 @@
 //! assert_eq!(parser.next(&buffer[consumed..]), Ok(Step::More { keep: 5 }));
 //! ```
 
+use std::fmt;
 use std::io::Write as _;
 
 use super::Frame;
@@ -75,28 +76,21 @@ pub enum Step<'b> {
 }
 
 /// Reason why the bytes are not valid RELP. Nothing after them can be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
     /// TXNR or DATALEN does not begin with a digit.
-    #[error("invalid RELP frame: {0} is no number; does the sender speak RELP, and without TLS?")]
     NoNumber(&'static str),
     /// TXNR or DATALEN has ten digits.
-    #[error("invalid RELP frame: {0} has more than 9 digits")]
     LongNumber(&'static str),
     /// COMMAND does not begin with a letter.
-    #[error("invalid RELP frame: no command behind the number")]
     NoCommand,
     /// COMMAND has 33 letters.
-    #[error("invalid RELP frame: a command of more than 32 letters")]
     LongCommand,
     /// Another byte is in the position of a SP.
-    #[error("invalid RELP frame: no space behind {0}")]
     NoSpace(&'static str),
     /// The byte after DATA, or after DATALEN 0, is not LF.
-    #[error("invalid RELP frame: no LF where it has to end")]
     NoTrailer,
     /// DATALEN is over the limit, in bytes.
-    #[error("{len} bytes of data are more than the limit of {max}")]
     TooLong {
         /// DATALEN.
         len: usize,
@@ -130,6 +124,26 @@ struct Cursor<'b> {
     bytes: &'b [u8],
     at: usize,
 }
+
+// === impl Error ===
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoNumber(what) => {
+                write!(f, "invalid RELP frame: {what} is no number; does the sender speak RELP, and without TLS?")
+            }
+            Self::LongNumber(what) => write!(f, "invalid RELP frame: {what} has more than 9 digits"),
+            Self::NoCommand => f.write_str("invalid RELP frame: no command behind the number"),
+            Self::LongCommand => f.write_str("invalid RELP frame: a command of more than 32 letters"),
+            Self::NoSpace(what) => write!(f, "invalid RELP frame: no space behind {what}"),
+            Self::NoTrailer => f.write_str("invalid RELP frame: no LF where it has to end"),
+            Self::TooLong { len, max } => write!(f, "{len} bytes of data are more than the limit of {max}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
 
 // === impl Parser ===
 

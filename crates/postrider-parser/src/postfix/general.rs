@@ -115,15 +115,15 @@ mod tests {
 
     /// The lines of the programs that have no other place, as they are in the corpus.
     const CORPUS: [&str; 9] = [
-        include_str!("../../tests/corpus/postfix/qmgr.log"),
-        include_str!("../../tests/corpus/postfix/pickup.log"),
-        include_str!("../../tests/corpus/postfix/bounce.log"),
-        include_str!("../../tests/corpus/postfix/postsuper.log"),
-        include_str!("../../tests/corpus/postfix/master.log"),
-        include_str!("../../tests/corpus/postfix/agent.log"),
-        include_str!("../../tests/corpus/postfix/general.log"),
-        include_str!("../../tests/corpus/postfix/debug.log"),
-        include_str!("../../tests/corpus/postfix/other.log"),
+        include_str!("../../../../tests/corpus/postfix/qmgr.log"),
+        include_str!("../../../../tests/corpus/postfix/pickup.log"),
+        include_str!("../../../../tests/corpus/postfix/bounce.log"),
+        include_str!("../../../../tests/corpus/postfix/postsuper.log"),
+        include_str!("../../../../tests/corpus/postfix/master.log"),
+        include_str!("../../../../tests/corpus/postfix/agent.log"),
+        include_str!("../../../../tests/corpus/postfix/general.log"),
+        include_str!("../../../../tests/corpus/postfix/debug.log"),
+        include_str!("../../../../tests/corpus/postfix/other.log"),
     ];
 
     fn lines() -> Vec<&'static str> {

@@ -378,7 +378,7 @@ mod tests {
     fn the_corpus_shows_each_row() {
         let mut servers: Vec<_> = SERVERS.to_vec();
         let mut words: Vec<_> = WORDS.to_vec();
-        for line in include_str!("../../tests/corpus/postfix/provider.log").lines() {
+        for line in include_str!("../../../../tests/corpus/postfix/provider.log").lines() {
             let Some(Postfix { event: Event::Delivery(delivery), .. }) = super::super::parse(&message(line)) else {
                 panic!("no delivery: {line}");
             };

@@ -121,7 +121,7 @@ mod tests {
     /// Each row has its line in the corpus, and decides this line: a row that an earlier one hides fails here.
     #[test]
     fn each_row_decides_its_line() {
-        let corpus = include_str!("../../../tests/corpus/postfix/cause.log");
+        let corpus = include_str!("../../../../../tests/corpus/postfix/cause.log");
         let mut lines = corpus.lines();
         let mut wrong = Vec::new();
         for (on, cause) in rows::ALL {

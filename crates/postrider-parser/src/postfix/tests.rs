@@ -245,7 +245,7 @@ fn other_programs_are_none() {
 
 #[test]
 fn the_corpus_is_read() {
-    let corpus = include_str!("../../tests/corpus/postfix/delivery.log");
+    let corpus = include_str!("../../../../tests/corpus/postfix/delivery.log");
     let mut statuses = std::collections::BTreeSet::new();
     for line in corpus.lines() {
         let postfix = parse(&message(line)).unwrap_or_else(|| panic!("not Postfix's: {line}"));

@@ -8,14 +8,14 @@ use crate::record::{Event, Level, Postfix};
 
 /// Lines of each program as Postfix writes them.
 const CORPORA: [&str; 8] = [
-    include_str!("../../../tests/corpus/postfix/smtp.log"),
-    include_str!("../../../tests/corpus/postfix/tls.log"),
-    include_str!("../../../tests/corpus/postfix/postscreen.log"),
-    include_str!("../../../tests/corpus/postfix/dnsblog.log"),
-    include_str!("../../../tests/corpus/postfix/tlsproxy.log"),
-    include_str!("../../../tests/corpus/postfix/anvil.log"),
-    include_str!("../../../tests/corpus/postfix/scache.log"),
-    include_str!("../../../tests/corpus/postfix/verify.log"),
+    include_str!("../../../../../tests/corpus/postfix/smtp.log"),
+    include_str!("../../../../../tests/corpus/postfix/tls.log"),
+    include_str!("../../../../../tests/corpus/postfix/postscreen.log"),
+    include_str!("../../../../../tests/corpus/postfix/dnsblog.log"),
+    include_str!("../../../../../tests/corpus/postfix/tlsproxy.log"),
+    include_str!("../../../../../tests/corpus/postfix/anvil.log"),
+    include_str!("../../../../../tests/corpus/postfix/scache.log"),
+    include_str!("../../../../../tests/corpus/postfix/verify.log"),
 ];
 
 /// The programs whose readers are tried.

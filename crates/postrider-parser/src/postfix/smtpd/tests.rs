@@ -345,8 +345,8 @@ fn notices() {
 
 /// Lines of every shape that smtpd and qmqpd write.
 fn lines() -> impl Iterator<Item = &'static str> {
-    let smtpd = include_str!("../../../tests/corpus/postfix/smtpd.log");
-    smtpd.lines().chain(include_str!("../../../tests/corpus/postfix/qmqpd.log").lines())
+    let smtpd = include_str!("../../../../../tests/corpus/postfix/smtpd.log");
+    smtpd.lines().chain(include_str!("../../../../../tests/corpus/postfix/qmqpd.log").lines())
 }
 
 /// A cut may lose a client, but makes no other one of it.

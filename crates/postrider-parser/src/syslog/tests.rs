@@ -131,7 +131,7 @@ fn pri_is_read_before_anything_else() {
 #[test]
 fn both_readers_agree_on_the_corpus() {
     let mut compared = 0;
-    let files = |part| fs::read_dir(format!("{}/tests/corpus/{part}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let files = |part| fs::read_dir(format!("{}/../../tests/corpus/{part}", env!("CARGO_MANIFEST_DIR"))).unwrap();
     for file in files("postfix").chain(files("syslog")) {
         let path = file.unwrap().path();
         let text = fs::read(&path).unwrap_or_default();

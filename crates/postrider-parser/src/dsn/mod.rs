@@ -3,7 +3,7 @@
 //! A code has three parts, and each part narrows the one before it: class, subject, detail. If a part is not
 //! registered, the part before it decides, so that every code has a text.
 
-pub(crate) mod registry;
+pub mod registry;
 
 use registry::{Detail, Subject};
 

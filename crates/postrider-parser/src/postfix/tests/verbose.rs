@@ -7,20 +7,20 @@ use crate::record::{Event, Flags, Postfix};
 
 /// Lines of Postfix of every kind, which a stranger can send as a text.
 const CORPORA: [&str; 14] = [
-    include_str!("../../../tests/corpus/postfix/agent.log"),
-    include_str!("../../../tests/corpus/postfix/bounce.log"),
-    include_str!("../../../tests/corpus/postfix/cleanup.log"),
-    include_str!("../../../tests/corpus/postfix/delivery.log"),
-    include_str!("../../../tests/corpus/postfix/general.log"),
-    include_str!("../../../tests/corpus/postfix/master.log"),
-    include_str!("../../../tests/corpus/postfix/pickup.log"),
-    include_str!("../../../tests/corpus/postfix/postscreen.log"),
-    include_str!("../../../tests/corpus/postfix/postsuper.log"),
-    include_str!("../../../tests/corpus/postfix/qmgr.log"),
-    include_str!("../../../tests/corpus/postfix/smtp.log"),
-    include_str!("../../../tests/corpus/postfix/smtpd.log"),
-    include_str!("../../../tests/corpus/postfix/tls.log"),
-    include_str!("../../../tests/corpus/postfix/verdict.log"),
+    include_str!("../../../../../tests/corpus/postfix/agent.log"),
+    include_str!("../../../../../tests/corpus/postfix/bounce.log"),
+    include_str!("../../../../../tests/corpus/postfix/cleanup.log"),
+    include_str!("../../../../../tests/corpus/postfix/delivery.log"),
+    include_str!("../../../../../tests/corpus/postfix/general.log"),
+    include_str!("../../../../../tests/corpus/postfix/master.log"),
+    include_str!("../../../../../tests/corpus/postfix/pickup.log"),
+    include_str!("../../../../../tests/corpus/postfix/postscreen.log"),
+    include_str!("../../../../../tests/corpus/postfix/postsuper.log"),
+    include_str!("../../../../../tests/corpus/postfix/qmgr.log"),
+    include_str!("../../../../../tests/corpus/postfix/smtp.log"),
+    include_str!("../../../../../tests/corpus/postfix/smtpd.log"),
+    include_str!("../../../../../tests/corpus/postfix/tls.log"),
+    include_str!("../../../../../tests/corpus/postfix/verdict.log"),
 ];
 
 const DELIVERY: &str =

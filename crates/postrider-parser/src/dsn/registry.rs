@@ -8,18 +8,22 @@ use super::{Class, Language};
 
 /// Text in every language of the project.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Text {
-    pub(crate) en: &'static str,
-    pub(crate) ja: &'static str,
+pub struct Text {
+    /// English.
+    pub en: &'static str,
+    /// Japanese.
+    pub ja: &'static str,
 }
 
 /// Meaning of the second part of a code.
-pub(crate) struct Subject {
-    pub(crate) name: &'static str,
+#[derive(Debug)]
+pub struct Subject {
+    /// Name in the registry.
+    pub name: &'static str,
     /// Section of RFC 3463 that lists the details of the subject.
-    pub(crate) reference: &'static str,
+    pub reference: &'static str,
     /// Name of detail 0.
-    pub(crate) undefined: &'static str,
+    pub undefined: &'static str,
     success: Text,
     transient: Text,
     permanent: Text,
@@ -28,26 +32,29 @@ pub(crate) struct Subject {
 }
 
 /// Meaning of the third part of a code within its subject.
-pub(crate) struct Detail {
+#[derive(Debug)]
+pub struct Detail {
     number: u16,
-    pub(crate) name: &'static str,
+    /// Name in the registry.
+    pub name: &'static str,
     /// Document that defines the detail.
-    pub(crate) reference: &'static str,
-    pub(crate) text: Text,
+    pub reference: &'static str,
+    /// Sentence that says what the detail means.
+    pub text: Text,
 }
 
 /// Returns the subject with this number.
-pub(crate) fn subject(number: u16) -> Option<&'static Subject> {
+pub fn subject(number: u16) -> Option<&'static Subject> {
     SUBJECTS.get(usize::from(number))
 }
 
 /// Returns every subject, with its number.
-pub(crate) fn subjects() -> impl Iterator<Item = (u16, &'static Subject)> {
+pub fn subjects() -> impl Iterator<Item = (u16, &'static Subject)> {
     (0..).zip(&SUBJECTS)
 }
 
 /// Returns the subject, the number and the name of every detail. Number 0 says no more than the subject.
-pub(crate) fn details() -> impl Iterator<Item = (u16, u16, &'static str)> {
+pub fn details() -> impl Iterator<Item = (u16, u16, &'static str)> {
     subjects().flat_map(|(number, subject)| {
         let details = subject.details.iter().map(|detail| (detail.number, detail.name));
         std::iter::once((0, subject.undefined)).chain(details).map(move |(detail, name)| (number, detail, name))
@@ -55,13 +62,13 @@ pub(crate) fn details() -> impl Iterator<Item = (u16, u16, &'static str)> {
 }
 
 /// Returns the text of a class alone.
-pub(crate) const fn class_text(class: Class) -> Text {
+pub const fn class_text(class: Class) -> Text {
     SUBJECTS[0].text(class)
 }
 
 impl Subject {
     /// Returns the text of a code with this class and subject.
-    pub(crate) const fn text(&self, class: Class) -> Text {
+    pub const fn text(&self, class: Class) -> Text {
         match class {
             Class::Success => self.success,
             Class::Transient => self.transient,
@@ -70,14 +77,14 @@ impl Subject {
     }
 
     /// Returns the detail with this number; `None` for 0, which says no more than the subject.
-    pub(crate) fn detail(&self, number: u16) -> Option<&'static Detail> {
+    pub fn detail(&self, number: u16) -> Option<&'static Detail> {
         self.details.get(usize::from(number).checked_sub(1)?)
     }
 }
 
 impl Text {
     /// Returns the text in `language`.
-    pub(crate) const fn get(self, language: Language) -> &'static str {
+    pub const fn get(self, language: Language) -> &'static str {
         match language {
             Language::En => self.en,
             Language::Ja => self.ja,
@@ -86,7 +93,7 @@ impl Text {
 }
 
 /// Makes a text. The name is short, so that a table row is easy to read.
-pub(crate) const fn text(en: &'static str, ja: &'static str) -> Text {
+pub const fn text(en: &'static str, ja: &'static str) -> Text {
     Text { en, ja }
 }
 
@@ -95,7 +102,7 @@ const fn row(number: u16, name: &'static str, reference: &'static str, en: &'sta
 }
 
 /// Section of RFC 3463 that defines the classes.
-pub(crate) const CLASSES: &str = "RFC 3463, section 2";
+pub const CLASSES: &str = "RFC 3463, section 2";
 
 // The sections of RFC 3463 that list the details of a subject.
 const OTHER: &str = "RFC 3463, section 3.1";
