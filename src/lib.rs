@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The way from bytes to a record and its JSON is a crate of its own, `postrider-parser`. It does no I/O. The modules
-//! below stand in layers: a module imports only modules that stand above it; `tests/layers.rs` lists which.
+//! below stand in layers: a module imports only modules that stand above it; `tests/library/layers.rs` lists which.
 //! `ARCHITECTURE.md` says what each stage may know and where each kind of change goes.
 
 // From bytes to a record and its JSON.

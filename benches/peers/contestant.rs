@@ -242,7 +242,7 @@ fn syslog_ng(directory: &Path, port: u16, _: usize) -> Result<Vec<String>> {
 /// Beside rsyslog it cannot be installed, so the tests unpack it below the target directory.
 pub(crate) fn syslog_ng_program() -> Result<PathBuf> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().ok_or("no target directory")?.join("peers/syslog-ng");
-    let fetch = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/syslog_ng/fetch");
+    let fetch = concat!(env!("CARGO_MANIFEST_DIR"), "/crates/testkit/src/syslog_ng/fetch");
     if !Command::new(fetch).arg(&target).stdout(std::io::stderr()).status()?.success() {
         return Err("syslog-ng cannot be fetched".into());
     }

@@ -14,10 +14,10 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::contestant::Transport;
-use super::peers::kafka::Kafka;
 use super::sender::Sender;
 use super::server::{Server, timed, write};
 use super::{Found, Options, Result, float, log, median, program, role};
+use testkit::kafka::Kafka;
 
 /// What every producer is told: what Postrider says by itself, but for the compression, which is its own work.
 const PROPERTIES: [(&str, &str); 5] = [

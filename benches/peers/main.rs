@@ -20,8 +20,6 @@ mod latency;
 mod log;
 mod others;
 mod parts;
-#[path = "../../tests/peers/mod.rs"]
-mod peers;
 pub(crate) mod report;
 mod role;
 mod sender;

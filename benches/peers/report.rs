@@ -60,7 +60,7 @@ fn version(program: &Path, option: &str) -> String {
 
 /// The broker's version, which is in the names of its libraries.
 fn kafka() -> &'static str {
-    let pom = include_str!("../../tests/peers/kafka/pom.xml");
+    let pom = include_str!("../../crates/testkit/src/kafka/pom.xml");
     let version = pom.split_once("<artifactId>kafka_").and_then(|(_, rest)| rest.split_once("<version>"));
     version.and_then(|(_, rest)| rest.split('<').next()).unwrap_or_default()
 }

@@ -10,11 +10,11 @@ const ROLE: &str = "BENCH_ROLE";
 pub(crate) const COPY: &str = "copy";
 pub(crate) const PRODUCE: &str = "produce";
 
-/// The command for the role that the first of `words` names. The arguments are for tests/bench.rs, which is the same
-/// program behind a test harness.
+/// The command for the role that the first of `words` names. The arguments are for `tests/kafka/bench_peers.rs`, which
+/// is the same program behind a test harness.
 pub(crate) fn command(words: &[&str]) -> Result<Vec<String>> {
     let (role, this) = (format!("{ROLE}={}", words.join(" ")), env::current_exe()?.display().to_string());
-    Ok(["env", &role, &this, "--ignored", "--exact", "plays_a_role"].map(str::to_owned).to_vec())
+    Ok(["env", &role, &this, "--ignored", "--exact", "bench_peers::plays_a_role"].map(str::to_owned).to_vec())
 }
 
 /// Plays the role that this process was started for. Whether there was one.

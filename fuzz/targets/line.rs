@@ -1,6 +1,6 @@
 #![no_main]
 
-#[path = "../../tests/fuzz/checks.rs"]
+#[path = "../../tests/library/fuzz/checks.rs"]
 mod checks;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| checks::line(data));

@@ -1,0 +1,403 @@
+//! Apache Kafka: one node in `KRaft` mode, started as its own scripts start it, with a small heap.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::metadata::{MetadataPartition, MetadataTopic};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tempfile::TempDir;
+
+use super::port::Port;
+use super::process::Process;
+use super::proxy::Proxy;
+use super::scratch;
+use super::wait::wait_for;
+
+/// A start takes about two seconds on an idle machine.
+const START: Duration = Duration::from_secs(60);
+const STOP: Duration = Duration::from_secs(30);
+
+/// Any 16 bytes in URL-safe base64.
+const CLUSTER_ID: &str = "cG9zdHJpZGVyLXRlc3RzIQ";
+
+/// The name of a secure broker's key store and certificate.
+const BROKER: &str = "broker";
+/// Key stores must have a password.
+const STORE_PASSWORD: &str = "changeit";
+
+/// The tests' broker starts in a third of the time without the optimising compiler.
+const JAVA_OPTIONS: [&str; 5] =
+    ["-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true"];
+
+pub struct Kafka {
+    // In the order in which they must go: the process first.
+    process: Process,
+    directory: TempDir,
+    broker: Port,
+    second: Option<Port>,
+    _controller: Port,
+}
+
+/// The one whom a secure broker lets in.
+pub const USER: &str = "postrider";
+pub const PASSWORD: &str = "correct horse";
+
+/// A record as the broker gives it to a consumer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consumed {
+    pub key: Option<Vec<u8>>,
+    pub value: Vec<u8>,
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// Milliseconds since the epoch.
+    pub timestamp: Option<i64>,
+    pub partition: i32,
+    pub offset: i64,
+}
+
+impl Kafka {
+    /// Starts a broker with no topics, and waits until it serves.
+    pub fn start() -> Self {
+        Self::start_with(None, |_, _| {})
+    }
+
+    /// The same, with a port for TLS where [`USER`] must give [`PASSWORD`], by SCRAM-SHA-512 or PLAIN. The test's own
+    /// clients use the other port.
+    pub fn start_secure() -> Self {
+        Self::start_with(Some(Port::reserve()), |directory, ports| {
+            certify(directory, BROKER);
+            append_secure_properties(directory, ports);
+        })
+    }
+
+    /// The same, with a port that sends its clients to a proxy before it. The test's own clients use the other port.
+    pub fn start_behind_proxy() -> (Self, Proxy) {
+        let port = Port::reserve();
+        let proxy = Proxy::before(port.address());
+        let kafka = Self::start_with(Some(port), |directory, ports| {
+            append_proxied_properties(directory, ports, proxy.address());
+        });
+        (kafka, proxy)
+    }
+
+    /// `second` is another port of the broker; `configure` adds its properties.
+    fn start_with(second: Option<Port>, configure: impl FnOnce(&Path, [SocketAddr; 3])) -> Self {
+        let directory = scratch::directory("kafka");
+        let (broker, controller) = (Port::reserve(), Port::reserve());
+        write_properties(directory.path(), &broker, &controller);
+        if let Some(second) = &second {
+            configure(directory.path(), [broker.address(), second.address(), controller.address()]);
+        }
+        format_storage(directory.path());
+        let process = start_process(directory.path());
+        let mut kafka = Self { process, directory, broker, second, _controller: controller };
+        kafka.wait_ready();
+        kafka
+    }
+
+    /// The broker that the tests of one binary share, each with topics of its own.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Kafka> = OnceLock::new();
+        SHARED.get_or_init(Self::start)
+    }
+
+    /// What a client takes as `bootstrap.servers`.
+    pub fn brokers(&self) -> String {
+        self.broker.address().to_string()
+    }
+
+    /// The port for TLS of a broker that [`Self::start_secure`] started.
+    pub fn secure_brokers(&self) -> String {
+        self.second.as_ref().expect("a secure broker").address().to_string()
+    }
+
+    /// The certificate of such a broker, which nobody but itself has signed.
+    pub fn certificate(&self) -> PathBuf {
+        self.directory.path().join(format!("{BROKER}.pem"))
+    }
+
+    /// A certificate that such a broker does not have.
+    pub fn other_certificate(&self) -> PathBuf {
+        certify(self.directory.path(), "other")
+    }
+
+    pub fn create_topic(&self, name: &str, partitions: i32) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("an admin client");
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        // On a thread of its own, since a test may call this from within a runtime.
+        let results = thread::scope(|scope| {
+            let create = || block_on(admin.create_topics([&topic], &AdminOptions::new()));
+            scope.spawn(create).join().expect("the thread that creates a topic")
+        });
+        for result in results.expect("an answer to the request for a topic") {
+            result.unwrap_or_else(|(name, error)| panic!("topic {name} was not created: {error}"));
+        }
+        let consumer = self.consumer();
+        wait_for(START, &format!("leaders of topic {name}"), || {
+            let count = led_partitions(&consumer, Some(name))?;
+            (count == usize::try_from(partitions).ok()?).then_some(())
+        });
+    }
+
+    /// Changes a property of a topic, as its operator does.
+    pub fn set(&self, topic: &str, property: &str, value: &str) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("an admin client");
+        let change = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(property, value);
+        let results = thread::scope(|scope| {
+            let alter = || block_on(admin.alter_configs([&change], &AdminOptions::new()));
+            scope.spawn(alter).join().expect("the thread that changes a topic")
+        });
+        for result in results.expect("an answer to the request for a change") {
+            result.unwrap_or_else(|(_, error)| panic!("topic {topic} was not changed: {error}"));
+        }
+    }
+
+    /// Reads a topic from its beginning until at least `expected` records came and every partition is at its end, so
+    /// that records too many are seen too. After `deadline` it gives what came until then, and the test sees what is
+    /// missing.
+    pub fn consume_all(&self, topic: &str, expected: usize, deadline: Duration) -> Vec<Consumed> {
+        let consumer = self.consumer();
+        let metadata = wait_for(START, &format!("metadata of topic {topic}"), || {
+            consumer.fetch_metadata(Some(topic), Duration::from_secs(1)).ok()
+        });
+        let partitions = metadata.topics().first().expect("the topic that was asked for").partitions();
+        assert!(!partitions.is_empty(), "there is no topic {topic}");
+        let mut assignment = TopicPartitionList::new();
+        for partition in partitions {
+            assignment
+                .add_partition_offset(topic, partition.id(), Offset::Beginning)
+                .expect("the beginning is an offset to start at");
+        }
+        consumer.assign(&assignment).expect("an assignment of all partitions");
+
+        let mut records = Vec::new();
+        let mut at_end = HashSet::new();
+        let end = Instant::now() + deadline;
+        while (records.len() < expected || at_end.len() < partitions.len()) && Instant::now() < end {
+            match consumer.poll(Duration::from_millis(50)) {
+                Some(Ok(message)) => {
+                    at_end.remove(&message.partition());
+                    records.push(Consumed::of(&message));
+                }
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    at_end.insert(partition);
+                }
+                // A broker that can't be reached may come back before the deadline.
+                Some(Err(_)) | None => {}
+            }
+        }
+        records
+    }
+
+    /// Ends the broker at once, as a crash does.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Ends the broker as its operator does.
+    pub fn stop(&mut self) {
+        self.process.terminate(STOP);
+    }
+
+    /// Starts the broker again after [`Self::kill`] or [`Self::stop`], with the same ports and data, and waits until it
+    /// serves.
+    pub fn restart(&mut self) {
+        self.process = start_process(self.directory.path());
+        self.wait_ready();
+    }
+
+    /// Stops the broker in its tracks: connections stay, answers don't come.
+    pub fn freeze(&self) {
+        self.process.signal(Signal::SIGSTOP);
+    }
+
+    pub fn thaw(&self) {
+        self.process.signal(Signal::SIGCONT);
+    }
+
+    /// Settings for a client of this broker, quick to connect again.
+    pub fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", self.brokers())
+            .set("reconnect.backoff.ms", "50")
+            .set("reconnect.backoff.max.ms", "200");
+        config
+    }
+
+    fn consumer(&self) -> BaseConsumer {
+        self.client()
+            // The client library asks for a group even where a consumer names its partitions itself.
+            .set("group.id", "tests")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .create()
+            .expect("a consumer")
+    }
+
+    fn wait_ready(&mut self) {
+        let consumer = self.consumer();
+        self.process.wait_ready(START, || led_partitions(&consumer, None));
+    }
+}
+
+impl Consumed {
+    fn of(message: &BorrowedMessage<'_>) -> Self {
+        let headers = message.headers().map(|headers| headers.iter().collect::<Vec<_>>()).unwrap_or_default();
+        Self {
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().unwrap_or_default().to_vec(),
+            headers: headers
+                .into_iter()
+                .map(|header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec()))
+                .collect(),
+            timestamp: message.timestamp().to_millis(),
+            partition: message.partition(),
+            offset: message.offset(),
+        }
+    }
+}
+
+/// How many partitions `topic` has, or all topics have together; nothing while the broker doesn't serve each of them. A
+/// broker that has only just started answers before it is a member of its cluster, and names no broker until then.
+fn led_partitions(consumer: &BaseConsumer, topic: Option<&str>) -> Option<usize> {
+    let metadata = consumer.fetch_metadata(topic, Duration::from_secs(1)).ok()?;
+    let partitions: Vec<&MetadataPartition> = metadata.topics().iter().flat_map(MetadataTopic::partitions).collect();
+    let served = !metadata.brokers().is_empty()
+        && partitions.iter().all(|partition| partition.leader() >= 0 && partition.error().is_none());
+    served.then_some(partitions.len())
+}
+
+fn write_properties(directory: &Path, broker: &Port, controller: &Port) {
+    let (broker, controller) = (broker.address(), controller.address());
+    let own = format!(
+        "\nlisteners=PLAINTEXT://{broker},CONTROLLER://{controller}\n\
+         advertised.listeners=PLAINTEXT://{broker}\n\
+         controller.quorum.voters=1@{controller}\n\
+         log.dirs={}\n",
+        directory.join("data").display()
+    );
+    let properties = include_str!("server.properties").to_owned() + &own;
+    fs::write(directory.join("server.properties"), properties).expect("the broker's configuration");
+}
+
+/// The second `listeners` wins over the first, as in any Java properties.
+fn append_secure_properties(directory: &Path, [broker, secure, controller]: [SocketAddr; 3]) {
+    let own = format!(
+        "listeners=PLAINTEXT://{broker},SASL_SSL://{secure},CONTROLLER://{controller}\n\
+         advertised.listeners=PLAINTEXT://{broker},SASL_SSL://{secure}\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT\n\
+         sasl.enabled.mechanisms=SCRAM-SHA-512,PLAIN\n\
+         listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=\
+         org.apache.kafka.common.security.scram.ScramLoginModule required;\n\
+         listener.name.sasl_ssl.plain.sasl.jaas.config=\
+         org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}=\"{PASSWORD}\";\n\
+         ssl.keystore.type=PKCS12\n\
+         ssl.keystore.location={}\n\
+         ssl.keystore.password={STORE_PASSWORD}\n",
+        key_store(directory, BROKER).display()
+    );
+    append_properties(directory, &own);
+}
+
+fn append_proxied_properties(directory: &Path, [broker, behind, controller]: [SocketAddr; 3], proxy: SocketAddr) {
+    let own = format!(
+        "listeners=PLAINTEXT://{broker},PROXIED://{behind},CONTROLLER://{controller}\n\
+         advertised.listeners=PLAINTEXT://{broker},PROXIED://{proxy}\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT\n"
+    );
+    append_properties(directory, &own);
+}
+
+fn append_properties(directory: &Path, properties: &str) {
+    let path = directory.join("server.properties");
+    let mut file = File::options().append(true).open(path).expect("the broker's configuration");
+    file.write_all(properties.as_bytes()).expect("the broker's configuration");
+}
+
+/// Makes a key and a certificate for 127.0.0.1, signed with the key itself, and gives the file of the certificate.
+fn certify(directory: &Path, name: &str) -> PathBuf {
+    let (store, certificate) = (key_store(directory, name), directory.join(format!("{name}.pem")));
+    let keytool = |arguments: &str, file: Option<&Path>| {
+        let mut command = Command::new("keytool");
+        command.args(arguments.split(' ')).args(["-storetype", "PKCS12", "-storepass", STORE_PASSWORD, "-keystore"]);
+        command.arg(&store).args(file.map(|_| "-file")).args(file);
+        let output = command.output().expect("keytool, which comes with Java");
+        assert!(output.status.success(), "keytool: {}", String::from_utf8_lossy(&output.stdout));
+    };
+    keytool("-genkeypair -alias key -keyalg EC -dname CN=localhost -ext san=ip:127.0.0.1 -validity 100", None);
+    keytool("-exportcert -alias key -rfc", Some(&certificate));
+    certificate
+}
+
+fn key_store(directory: &Path, name: &str) -> PathBuf {
+    directory.join(format!("{name}.p12"))
+}
+
+fn format_storage(directory: &Path) {
+    let output = Command::new("java")
+        .args(java_arguments())
+        .args(["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID])
+        .args(["--add-scram", &format!("SCRAM-SHA-512=[name={USER},password={PASSWORD}]"), "--config"])
+        .arg(directory.join("server.properties"))
+        .output()
+        .expect("java was there a moment ago");
+    assert!(
+        output.status.success(),
+        "Kafka's storage could not be formatted, {}:\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn start_process(directory: &Path) -> Process {
+    let mut arguments = java_arguments();
+    arguments.push("kafka.Kafka".to_owned());
+    arguments.push(directory.join("server.properties").display().to_string());
+    Process::start("java", &arguments, &directory.join("kafka.log"))
+}
+
+fn java_arguments() -> Vec<String> {
+    let mut arguments: Vec<String> = JAVA_OPTIONS.map(str::to_owned).into();
+    arguments.extend(["-cp".to_owned(), format!("{}/*", libraries().display())]);
+    arguments
+}
+
+/// The directory with Kafka's libraries, fetched when they are missing.
+fn libraries() -> &'static Path {
+    static LIBRARIES: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARIES.get_or_init(|| {
+        // Beside the build's own files, and so gone with `cargo clean`.
+        let target = crate::target_directory();
+        let libraries = target.join("peers/kafka");
+        let output = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/kafka/fetch"))
+            .arg(&libraries)
+            .output()
+            .expect("crates/testkit/src/kafka/fetch can be run");
+        assert!(
+            output.status.success() && Command::new("java").arg("-version").output().is_ok(),
+            "Apache Kafka can't be fetched or run; to install what tests need: ./dev setup test\n{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        libraries
+    })
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
+}

@@ -1,0 +1,259 @@
+//! Postrider itself, as its operator starts it.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use super::process::Process;
+use super::scratch;
+use super::wait::wait_until;
+
+const START: Duration = Duration::from_secs(20);
+/// Time between two questions for the ledger, each of which makes the log longer.
+const LEDGER: Duration = Duration::from_millis(200);
+
+pub struct Postrider {
+    // In the order in which they must go: the process first.
+    process: Process,
+    directory: TempDir,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Postrider {
+    /// Starts `postrider run` with the configuration `config`, and waits until it listens at all of `addresses`.
+    pub fn run(config: &str, addresses: &[SocketAddr]) -> Self {
+        let mut postrider = Self::spawn(config);
+        postrider.wait_listening(addresses);
+        postrider
+    }
+
+    /// Starts `postrider run` with the configuration `config`.
+    pub fn spawn(config: &str) -> Self {
+        let directory = scratch::directory("postrider");
+        fs::write(directory.path().join("postrider.toml"), config).expect("a configuration for Postrider");
+        let process = start_process(directory.path());
+        Self { process, directory }
+    }
+
+    /// Waits until it has said of each of `addresses` that it is listening there.
+    #[track_caller]
+    pub fn wait_listening(&mut self, addresses: &[SocketAddr]) {
+        let stderr = self.stderr_file();
+        self.process.wait_ready(START, || {
+            let stderr = fs::read_to_string(&stderr).unwrap_or_default();
+            let said = |address: &SocketAddr| {
+                let address = address.to_string();
+                stderr.lines().any(|line| line.contains("listening") && line.contains(&address))
+            };
+            addresses.iter().all(said).then_some(())
+        });
+    }
+
+    /// Where the source named `source` listens, once it does: the port is the kernel's where port 0 was configured.
+    #[track_caller]
+    pub fn address(&mut self, source: &str) -> SocketAddr {
+        let stderr = self.stderr_file();
+        self.process.wait_ready(START, || listening(&text(&stderr), source))
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// What it has printed to standard output so far.
+    pub fn stdout(&self) -> String {
+        text(&self.directory.path().join("stdout"))
+    }
+
+    /// What it has printed to standard error so far.
+    pub fn stderr(&self) -> String {
+        text(&self.stderr_file())
+    }
+
+    pub fn config_file(&self) -> PathBuf {
+        self.directory.path().join("postrider.toml")
+    }
+
+    /// Has it read its configuration again, which is `config` from now on.
+    pub fn reload(&self, config: &str) {
+        fs::write(self.config_file(), config).expect("a configuration for Postrider");
+        self.process.signal(Signal::SIGHUP);
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Ends it at once, as a crash does.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again after [`Self::kill`], with the same configuration. What it prints is added to what it printed
+    /// before.
+    pub fn restart(&mut self) {
+        self.process = start_process(self.directory.path());
+    }
+
+    /// Waits until the sink was offered at least `offered` records and has delivered all of them, with those that its
+    /// spool held at the start. A stop does not wait for a destination that is just coming back.
+    #[track_caller]
+    pub fn wait_delivered(&self, sink: &str, offered: u64, deadline: Duration) {
+        let owner = format!(" sink=\"{sink}\"");
+        let mut asked: Option<Instant> = None;
+        wait_until(deadline, "everything delivered", || {
+            if asked.is_some_and(|asked| asked.elapsed() < LEDGER) {
+                return false;
+            }
+            self.signal(Signal::SIGUSR1);
+            asked = Some(Instant::now());
+            let log = self.stderr();
+            let Some(line) = ledgers(&log, &owner).last() else { return false };
+            let all = count(line, "offered") + count(line, "recovered");
+            count(line, "offered") >= offered && count(line, "delivered") == all
+        });
+    }
+
+    /// Ends it as its operator does. Panics after `deadline`.
+    #[track_caller]
+    pub fn terminate(self, deadline: Duration) -> Ended {
+        self.process.signal(Signal::SIGTERM);
+        self.ended(deadline)
+    }
+
+    /// Waits until it has ended by itself. Panics after `deadline`.
+    #[track_caller]
+    pub fn ended(mut self, deadline: Duration) -> Ended {
+        let status = self.process.ended(deadline);
+        Ended { status, stdout: self.stdout(), stderr: self.stderr() }
+    }
+
+    fn stderr_file(&self) -> PathBuf {
+        self.directory.path().join("stderr")
+    }
+}
+
+/// Reasons for a drop, as the ledger names them.
+pub const REASONS: [&str; 13] = [
+    "empty",
+    "unexpected_tls",
+    "denied",
+    "rate_limited",
+    "queue_full",
+    "in_flight_limit",
+    "rejected",
+    "dead_letter_full",
+    "unacknowledged",
+    "spool_full",
+    "damaged",
+    "shutdown",
+    "lost",
+];
+
+/// Counts of a ledger. Those that are zero are left out of its line.
+const COUNTS: [&str; 21] = [
+    "received",
+    "received_bytes",
+    "truncated",
+    "dropped",
+    "waiting",
+    "connections",
+    "connections_refused",
+    "connections_refused_per_peer",
+    "connections_idle",
+    "connections_denied",
+    "proxy_errors",
+    "errors",
+    "kernel_drops",
+    "offered",
+    "filtered",
+    "delivered",
+    "delivered_bytes",
+    "in_flight",
+    "recovered",
+    "spooled",
+    "retries",
+];
+
+/// A number of the last ledger in the log: of `source="tcp"`, say, the field `received`.
+#[track_caller]
+pub fn ledger(ended: &Ended, owner: &str, field: &str) -> u64 {
+    let line = ledgers(&ended.stderr, owner).last();
+    count(line.unwrap_or_else(|| panic!("no ledger of {owner}:\n{}", ended.stderr)), field)
+}
+
+/// The lines of the ledger of `owner` in a log.
+pub fn ledgers<'l>(log: &'l str, owner: &str) -> impl Iterator<Item = &'l str> + Clone {
+    log.lines().filter(move |line| line.contains(" ledger ") && line.contains(owner))
+}
+
+/// A number in a line of the ledger.
+#[track_caller]
+pub fn count(line: &str, field: &str) -> u64 {
+    // A field that is misspelt must not read as 0.
+    let reason = |name: &str| REASONS.contains(&name);
+    assert!(COUNTS.contains(&field) || field.strip_prefix("dropped_").is_some_and(reason), "no count: {field}");
+    let Some((_, rest)) = line.split_once(&format!(" {field}=")) else { return 0 };
+    rest.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no number {field}: {line}"))
+}
+
+/// How many lines of a log that have `text` stand for one event each, and how many other events the log has summed up.
+#[track_caller]
+pub fn throttled(log: &str, text: &str) -> (usize, usize) {
+    let mut seen = (0, 0);
+    for line in log.lines().filter(|line| line.contains(text)) {
+        let (_, rest) = line.split_once(" suppressed=").unwrap_or_else(|| panic!("not throttled: {line}"));
+        seen.0 += usize::from(!line.contains(" more without a line of their own: "));
+        seen.1 += rest.split(' ').next().and_then(|n| n.parse::<usize>().ok()).expect("a number");
+    }
+    seen
+}
+
+/// A good end, after which everything is accounted for.
+#[track_caller]
+pub fn assert_clean(ended: &Ended) {
+    assert!(ended.status.success(), "{}\n{}", ended.status, ended.stderr);
+    assert!(!ended.stderr.contains("balanced=false"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("balanced=true"), "{}", ended.stderr);
+}
+
+/// The address at which the source named `source` listens, as the log says.
+pub fn listening(log: &str, source: &str) -> Option<SocketAddr> {
+    let source = format!("source=\"{source}\"");
+    let line = log.lines().find(|line| line.contains("listening") && line.contains(&source))?;
+    let (_, address) = line.split_once("address=\"")?;
+    address.split_once('"')?.0.rsplit_once(' ')?.1.parse().ok()
+}
+
+fn start_process(directory: &Path) -> Process {
+    let arguments: [PathBuf; 3] = ["run".into(), "-c".into(), directory.join("postrider.toml")];
+    let (stdout, stderr) = (directory.join("stdout"), directory.join("stderr"));
+    Process::start_apart(program(), &arguments, &stdout, &stderr)
+}
+
+/// Returns the program that Cargo built beside the running test, which is in `PROFILE/deps/`.
+pub fn built_program() -> PathBuf {
+    let test = std::env::current_exe().expect("the path of the test");
+    test.ancestors().nth(2).expect("the directory of the profile").join("postrider")
+}
+
+/// The program of this build, or another that the environment names, for a long test of a release build.
+pub fn program() -> PathBuf {
+    std::env::var_os("POSTRIDER").map_or_else(built_program, PathBuf::from)
+}
+
+fn text(file: &Path) -> String {
+    fs::read(file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+}

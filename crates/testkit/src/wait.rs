@@ -1,0 +1,33 @@
+//! Waiting for a condition with a deadline: the only way in which a test may let time pass.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Short enough that no test is slower for it, long enough to leave the cores to the program waited for.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Waits until `condition` holds. Panics after `deadline`, naming `what` was waited for.
+#[track_caller]
+pub fn wait_until(deadline: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    wait_for(deadline, what, || condition().then_some(()));
+}
+
+/// Waits until `attempt` gives a value. Panics after `deadline`, naming `what` was waited for.
+#[track_caller]
+pub fn wait_for<T>(deadline: Duration, what: &str, attempt: impl FnMut() -> Option<T>) -> T {
+    wait(deadline, attempt).unwrap_or_else(|| panic!("waited {deadline:?} in vain for: {what}"))
+}
+
+/// The value that `attempt` gives within `deadline`, for a caller that has more to say than what it waited for.
+pub fn wait<T>(deadline: Duration, mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = Instant::now() + deadline;
+    loop {
+        // Asked once more after the end: a busy machine may have held this thread up, not the program.
+        let late = Instant::now() >= end;
+        let value = attempt();
+        if value.is_some() || late {
+            return value;
+        }
+        thread::sleep(PAUSE);
+    }
+}

@@ -1,0 +1,10 @@
+//! Needs nothing but the library: parsers, framing, the spool under a simulated disk, the rules of the code.
+
+mod allocations;
+mod corpus;
+mod framing;
+mod fuzz;
+mod layers;
+mod licences;
+mod reasons;
+mod spool;

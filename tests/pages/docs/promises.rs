@@ -1,0 +1,43 @@
+//! `docs/promises.md`: each cell says which test holds it, or why there is nothing to test, and those tests exist.
+
+use std::fs;
+
+use crate::docs::page;
+
+/// Returns the texts of the file NAME.rs, or of the files in the folder NAME, in one of the folders of `tests/`.
+fn sources(name: &str) -> String {
+    let tests = testkit::root().join("tests");
+    let folders = fs::read_dir(&tests).expect("tests/").map(|entry| entry.expect("an entry").path());
+    let mut found = String::new();
+    for folder in folders {
+        found += &fs::read_to_string(folder.join(format!("{name}.rs"))).unwrap_or_default();
+        let Ok(files) = fs::read_dir(folder.join(name)) else { continue };
+        let paths = files.map(|entry| entry.expect("an entry").path());
+        let rust = paths.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+        found.extend(rust.map(|path| fs::read_to_string(path).expect("a file of Rust")));
+    }
+    found
+}
+
+/// The tests that a cell names, each with the file or directory below `tests/`.
+fn named(cell: &str) -> Vec<(&str, &str)> {
+    let quoted = cell.split('`').skip(1).step_by(2);
+    quoted.filter_map(|text| text.strip_prefix("tests/")?.split_once(": ")).collect()
+}
+
+#[test]
+fn every_cell_names_a_test_that_exists_or_says_why_there_is_none() {
+    let text = page::text("promises.md");
+    let mut tests = 0;
+    for row in text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| failure ")) {
+        for cell in row.trim_matches('|').split(" | ").skip(1) {
+            let named = named(cell);
+            assert!(!named.is_empty() || cell.starts_with("Nothing to test: "), "no word about a test: {cell}");
+            for (file, name) in named {
+                assert!(sources(file).contains(&format!("fn {name}(")), "tests/{file} has no {name}");
+                tests += 1;
+            }
+        }
+    }
+    assert!(tests > 100, "{tests} tests are named");
+}

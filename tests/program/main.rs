@@ -1,0 +1,15 @@
+//! Needs nothing but the program: its sources, sinks and commands on loopback.
+
+mod bad_input;
+mod cli;
+mod decode;
+mod flow;
+mod framing_rows;
+mod reload;
+mod relp;
+mod relp_rows;
+mod sink_file;
+mod spool_sink;
+mod tls_names;
+mod tls_trouble;
+mod udp;

@@ -1,0 +1,7 @@
+//! Needs the senders of the field: rsyslog, syslog-ng, loggen, logger, `HAProxy`, systemd and logrotate.
+
+mod follow;
+mod guard;
+mod relp_senders;
+mod senders;
+mod tls;
