@@ -4,17 +4,17 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use ipnet::IpNet;
+
 /// Addresses that share a prefix, `192.0.2.0/24`, `2001:db8::/32`, or a single one, `192.0.2.1`.
 ///
 /// Peers are compared in the form of [`IpAddr::to_canonical`], so an IPv4 network also contains the IPv4 peers of a
 /// dual-stack socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    /// Address of the network: all bits after the prefix are zero.
-    address: IpAddr,
-    /// Length of the prefix in bits: up to 32 or 128.
-    prefix: u8,
-}
+pub struct Network(
+    /// The network; all bits after the prefix are zero.
+    IpNet,
+);
 
 /// Error: a text is not a network. It says what to write.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,12 +47,7 @@ pub fn holds(networks: &[Network], peer: IpAddr) -> bool {
 impl Network {
     /// Returns true if `peer` is in the network.
     pub fn contains(&self, peer: IpAddr) -> bool {
-        match (self.address, peer.to_canonical()) {
-            (IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_)) => {
-                self.address == masked(peer.to_canonical(), self.prefix)
-            }
-            _ => false,
-        }
+        self.0.contains(&peer.to_canonical())
     }
 }
 
@@ -68,50 +63,37 @@ impl FromStr for Network {
             let help = format!("write it as IPv4, e.g. \"{}\"; it holds such peers too", address.to_canonical());
             return Err(ParseError::new("an IPv4 address in the form of IPv6", help));
         }
-        let longest = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = match prefix {
-            None => longest,
-            Some(digits) => prefix_length(digits, longest).ok_or_else(|| {
+        let single = IpNet::from(address);
+        let network = match prefix {
+            None => single,
+            Some(digits) => with_prefix(address, digits).ok_or_else(|| {
+                let longest = single.max_prefix_len();
                 let help = format!("write {address}/N with N from 0 to {longest}; a netmask is not taken");
                 ParseError::new(format!("not the length of a prefix: \"{digits}\""), help)
             })?,
         };
-        let network = Self { address: masked(address, prefix), prefix };
-        if network.address != address {
-            let help = format!("write \"{network}\" for the network, or \"{address}\" for the one address");
+        if network != network.trunc() {
+            let (prefix, whole) = (network.prefix_len(), network.trunc());
+            let help = format!("write \"{whole}\" for the network, or \"{address}\" for the one address");
             return Err(ParseError::new(format!("{address} has bits behind its prefix of {prefix}"), help));
         }
-        Ok(network)
+        Ok(Self(network))
     }
 }
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix)
+        self.0.fmt(f)
     }
 }
 
 const EXAMPLES: &str = "write a network or an address, e.g. \"192.0.2.0/24\", \"2001:db8::/32\" or \"192.0.2.1\"";
 
-/// Reads the length of a prefix: digits only, without a leading zero.
-fn prefix_length(digits: &str, longest: u8) -> Option<u8> {
+/// Returns the address with the length of its prefix: digits only, without a leading zero.
+fn with_prefix(address: IpAddr, digits: &str) -> Option<IpNet> {
     let plain = digits.bytes().all(|b| b.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
-    digits.parse().ok().filter(|length| plain && *length <= longest)
-}
-
-/// Returns the first `prefix` bits of `address`.
-fn masked(address: IpAddr, prefix: u8) -> IpAddr {
-    let prefix = u32::from(prefix);
-    match address {
-        IpAddr::V4(address) => {
-            let mask = u32::MAX.checked_shl(32_u32.saturating_sub(prefix)).unwrap_or(0);
-            IpAddr::V4((address.to_bits() & mask).into())
-        }
-        IpAddr::V6(address) => {
-            let mask = u128::MAX.checked_shl(128_u32.saturating_sub(prefix)).unwrap_or(0);
-            IpAddr::V6((address.to_bits() & mask).into())
-        }
-    }
+    let length = digits.parse().ok().filter(|_| plain)?;
+    IpNet::new(address, length).ok()
 }
 
 // === impl ParseError ===
@@ -201,8 +183,8 @@ mod tests {
         #[test]
         fn what_it_writes_it_reads(address: IpAddr, prefix in 0_u8..=128) {
             let prefix = if address.is_ipv4() { prefix.min(32) } else { prefix };
-            let written = Network { address: masked(address, prefix), prefix };
-            prop_assume!(written.address.to_canonical() == written.address);
+            let written = Network(IpNet::new(address, prefix).unwrap().trunc());
+            prop_assume!(written.0.addr().to_canonical() == written.0.addr());
             prop_assert_eq!(written.to_string().parse::<Network>(), Ok(written));
             // Bit by bit, as an operator would compare them.
             let bits = |address: IpAddr| match address {
@@ -211,14 +193,14 @@ mod tests {
             };
             let peer = address.to_canonical();
             let shared = peer.is_ipv4() == address.is_ipv4()
-                && bits(peer)[..prefix.into()] == bits(written.address)[..prefix.into()];
+                && bits(peer)[..prefix.into()] == bits(written.0.addr())[..prefix.into()];
             prop_assert_eq!(written.contains(address), shared);
         }
 
         #[test]
         fn any_text_is_a_network_or_an_error_with_help(text in "[0-9a-f:./]{0,24}|\\PC{0,16}") {
             match text.parse::<Network>() {
-                Ok(network) => prop_assert!(network.contains(network.address)),
+                Ok(network) => prop_assert!(network.contains(network.0.addr())),
                 Err(error) => prop_assert!(error.help.contains("write ")),
             }
         }
