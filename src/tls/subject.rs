@@ -1,6 +1,6 @@
 //! The subject of a client certificate: its text (RFC 4514), and the check whether it may send.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::danger::HandshakeSignatureValid;
@@ -8,23 +8,26 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme};
 use webpki::EndEntityCert;
+use x509_cert::attr::{AttributeTypeAndValue, AttributeValue};
+use x509_cert::der::asn1::BmpString;
+use x509_cert::der::oid::ObjectIdentifier;
+use x509_cert::der::oid::db::{rfc3280, rfc4519};
+use x509_cert::der::{Decode, Reader, SliceReader};
+use x509_cert::name::RelativeDistinguishedName;
 
-/// Attributes of a name that have a short name (RFC 4514, section 3, and other common ones), by the bytes of their
-/// object identifiers.
-const ATTRIBUTES: [(&[u8], &str); 10] = [
-    (COMMON_NAME, "CN"),
-    (&[0x55, 4, 5], "serialNumber"),
-    (&[0x55, 4, 6], "C"),
-    (&[0x55, 4, 7], "L"),
-    (&[0x55, 4, 8], "ST"),
-    (&[0x55, 4, 9], "street"),
-    (&[0x55, 4, 10], "O"),
-    (&[0x55, 4, 11], "OU"),
-    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1], "emailAddress"),
-    (&[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 25], "DC"),
+/// Attributes of a name that have a short name (RFC 4514, section 3, and other common ones).
+const ATTRIBUTES: [(ObjectIdentifier, &str); 10] = [
+    (rfc4519::COMMON_NAME, "CN"),
+    (rfc4519::SERIAL_NUMBER, "serialNumber"),
+    (rfc4519::COUNTRY_NAME, "C"),
+    (rfc4519::LOCALITY_NAME, "L"),
+    (rfc4519::ST, "ST"),
+    (rfc4519::STREET, "street"),
+    (rfc4519::ORGANIZATION_NAME, "O"),
+    (rfc4519::ORGANIZATIONAL_UNIT_NAME, "OU"),
+    (rfc3280::EMAIL_ADDRESS, "emailAddress"),
+    (rfc4519::DOMAIN_COMPONENT, "DC"),
 ];
-
-const COMMON_NAME: &[u8] = &[0x55, 4, 3];
 
 /// A name that may send: `mx1.example.com`, or `*.example.com`, whose star is one label. The comparison ignores case.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,19 +37,9 @@ pub struct Pattern(String);
 /// the first DNS name: `DNS:mx1.example.com`. `None` if there is neither.
 pub fn subject(certificate: &CertificateDer<'_>) -> Option<String> {
     let certificate = EndEntityCert::try_from(certificate).ok()?;
-    let mut text = String::new();
-    // The last attribute comes first (RFC 4514, section 2.1).
-    for (oid, value) in attributes(certificate.subject()).into_iter().rev() {
-        if !text.is_empty() {
-            text.push(',');
-        }
-        match ATTRIBUTES.iter().find(|(known, _)| *known == oid) {
-            Some((_, name)) => text.push_str(name),
-            None => oid.iter().for_each(|byte| _ = write!(text, "{byte:02x}")),
-        }
-        text.push('=');
-        escape(&value, &mut text);
-    }
+    // The last part comes first (RFC 4514, section 2.1).
+    let parts: Vec<String> = parts(&certificate).iter().rev().map(part).collect();
+    let text = parts.join(",");
     if text.is_empty() {
         let name = certificate.valid_dns_names().next()?;
         return Some(format!("DNS:{name}"));
@@ -61,8 +54,10 @@ pub(super) fn only(verifier: Arc<dyn ClientCertVerifier>, allowed: Vec<Pattern>)
 
 /// Returns the common names and the DNS names of a certificate.
 fn names(certificate: &EndEntityCert<'_>) -> Vec<String> {
-    let common = attributes(certificate.subject()).into_iter().filter(|(oid, _)| *oid == COMMON_NAME);
-    common.map(|(_, value)| value).chain(certificate.valid_dns_names().map(str::to_owned)).collect()
+    let parts = parts(certificate);
+    let attributes = parts.iter().flat_map(RelativeDistinguishedName::iter);
+    let common = attributes.filter(|attribute| attribute.oid == rfc4519::COMMON_NAME);
+    common.map(|name| text(&name.value)).chain(certificate.valid_dns_names().map(str::to_owned)).collect()
 }
 
 // === impl Pattern ===
@@ -156,51 +151,42 @@ impl ClientCertVerifier for Only {
     }
 }
 
-// === the DER of a name (RFC 5280, section 4.1.2.4) ===
+// === the parts of a name (RFC 5280, section 4.1.2.4) ===
 
-/// Returns the attributes of an `RDNSequence` in its order, up to the first that cannot be read.
-fn attributes(mut sequence: &[u8]) -> Vec<(&[u8], String)> {
-    let mut all = Vec::new();
-    while let Some((_, mut set, rest)) = element(sequence) {
-        sequence = rest;
-        while let Some((_, attribute, rest)) = element(set) {
-            set = rest;
-            let Some((_, oid, value)) = element(attribute) else { return all };
-            let Some((tag, value, _)) = element(value) else { return all };
-            all.push((oid, text(tag, value)));
-        }
+/// Returns the parts of the subject in its order, up to the first that cannot be read.
+fn parts(certificate: &EndEntityCert<'_>) -> Vec<RelativeDistinguishedName> {
+    let mut parts = Vec::new();
+    let Ok(mut reader) = SliceReader::new(certificate.subject()) else { return parts };
+    while !reader.is_finished() {
+        let Ok(part) = RelativeDistinguishedName::decode(&mut reader) else { break };
+        parts.push(part);
     }
-    all
+    parts
 }
 
-/// Returns the tag and the contents of the first element, and the bytes after it.
-pub(super) fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (tag, der) = der.split_first()?;
-    let (first, der) = der.split_first()?;
-    let (length, der) = match first & 0x7f {
-        short if short == *first => (usize::from(short), der),
-        // The length of the length: a certificate is below 64 KiB.
-        long @ 1..=2 => {
-            let (digits, der) = der.split_at_checked(usize::from(long))?;
-            (digits.iter().fold(0, |length, digit| length << 8 | usize::from(*digit)), der)
-        }
-        _ => return None,
-    };
-    let (contents, rest) = der.split_at_checked(length)?;
-    Some((*tag, contents, rest))
+/// Returns the text of a part, which nearly always has one attribute.
+fn part(part: &RelativeDistinguishedName) -> String {
+    part.iter().map(attribute).collect::<Vec<_>>().join("+")
 }
 
-fn text(tag: u8, value: &[u8]) -> String {
-    const BMP_STRING: u8 = 0x1e;
-    if tag == BMP_STRING {
-        let units: Vec<u16> = value.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
-        return String::from_utf16_lossy(&units);
+fn attribute(attribute: &AttributeTypeAndValue) -> String {
+    match ATTRIBUTES.iter().find(|(oid, _)| *oid == attribute.oid) {
+        Some((_, name)) => format!("{name}={}", escape(&text(&attribute.value))),
+        None => attribute.to_string(),
     }
-    String::from_utf8_lossy(value).into_owned()
+}
+
+fn text(value: &AttributeValue) -> String {
+    match value.decode_as::<BmpString>() {
+        Ok(text) => text.to_string(),
+        // Every other type is a superset of ASCII, and UTF-8 is the usual one.
+        Err(_) => String::from_utf8_lossy(value.value()).into_owned(),
+    }
 }
 
 /// Escapes a value (RFC 4514, section 2.4).
-fn escape(value: &str, text: &mut String) {
+fn escape(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
     let last = value.chars().count().saturating_sub(1);
     for (index, c) in value.chars().enumerate() {
         let at_end = (c == ' ' && (index == 0 || index == last)) || (c == '#' && index == 0);
@@ -213,6 +199,7 @@ fn escape(value: &str, text: &mut String) {
             text.push(c);
         }
     }
+    text
 }
 
 #[cfg(test)]
@@ -240,7 +227,8 @@ mod tests {
             (&[(CommonName, "#日本")], &[], Some("CN=\\#日本")),
             (&[], &["mx1.example.com", "mx2.example.com"], Some("DNS:mx1.example.com")),
             (&[], &[], None),
-            (&[(CustomDnType(vec![2, 5, 4, 12]), "x")], &[], Some("55040c=x")),
+            (&[(CustomDnType(vec![2, 5, 4, 12]), "x")], &[], Some("TITLE=x")),
+            (&[(CustomDnType(vec![1, 3, 6, 1, 4, 1, 32473, 1]), "x")], &[], Some("1.3.6.1.4.1.32473.1=#0c0178")),
         ] {
             assert_eq!(subject(&certificate(attributes, names)).as_deref(), expected);
         }
@@ -272,13 +260,17 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_name_gives_what_can_be_read() {
-        let der = certificate(&[(DnType::CommonName, "mx1"), (DnType::OrganizationName, "Example")], &[]);
-        let parsed = EndEntityCert::try_from(&der).unwrap();
-        let name = parsed.subject();
-        for end in 0..name.len() {
-            assert!(attributes(&name[..end]).len() < 2, "{end}");
-        }
-        assert_eq!(attributes(name).len(), 2);
+    fn a_value_has_the_text_that_its_type_says() {
+        let wide = BmpString::from_utf8("mx日").unwrap();
+        let latin = AttributeValue::new(x509_cert::der::Tag::TeletexString, &b"M\xfcller"[..]).unwrap();
+        assert_eq!(text(&AttributeValue::encode_from(&wide).unwrap()), "mx日");
+        assert_eq!(text(&latin), "M\u{FFFD}ller");
+    }
+
+    #[test]
+    fn attributes_of_one_part_are_joined_by_plus() {
+        let attribute = |text: &str| text.parse::<AttributeTypeAndValue>().unwrap();
+        let both = RelativeDistinguishedName::try_from(vec![attribute("O=a,b"), attribute("CN=mx1")]).unwrap();
+        assert_eq!(part(&both), "CN=mx1+O=a\\,b");
     }
 }

@@ -3,25 +3,20 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jiff::civil::DateTime;
-use jiff::tz::Offset;
 use rustls::pki_types::CertificateDer;
-
-use super::subject::element;
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
+use x509_cert::time::Time;
 
 /// Time before the end of a certificate from which its renewal is requested. Automatic renewal by ACME happens earlier.
 const RENEW_WITHIN: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
-const SEQUENCE: u8 = 0x30;
-const UTC_TIME: u8 = 0x17;
-const GENERALIZED_TIME: u8 = 0x18;
-/// Tag of the version, which precedes the serial number unless the version is 1.
-const VERSION: u8 = 0xa0;
-
 /// Returns a warning if `certificate` is not valid at `now`, or will soon expire; `None` if neither applies, or if the
 /// certificate cannot be read.
 pub(super) fn warning(certificate: &CertificateDer<'_>, now: Timestamp) -> Option<String> {
-    let (not_before, not_after) = validity(certificate)?;
+    let certificate = Certificate::from_der(certificate).ok()?;
+    let validity = certificate.tbs_certificate().validity();
+    let (not_before, not_after) = (moment(validity.not_before)?, moment(validity.not_after)?);
     if now < not_before {
         return Some(format!(
             "is not valid before {not_before}: compare the clocks, or put the right certificate there"
@@ -34,34 +29,9 @@ pub(super) fn warning(certificate: &CertificateDer<'_>, now: Timestamp) -> Optio
     (left < RENEW_WITHIN).then(|| format!("ends {not_after}, in {} days: renew it", left.as_secs() / 86_400))
 }
 
-/// Returns the first and the last moment of validity.
-fn validity(certificate: &[u8]) -> Option<(Timestamp, Timestamp)> {
-    let (_, certificate, _) = element(certificate)?;
-    let (_, mut fields, _) = element(certificate)?;
-    if let Some((VERSION, _, rest)) = element(fields) {
-        fields = rest;
-    }
-    // The serial number, the algorithm of the signature, the issuer.
-    for _ in 0..3 {
-        (_, _, fields) = element(fields)?;
-    }
-    let (SEQUENCE, validity, _) = element(fields)? else { return None };
-    let (tag, not_before, rest) = element(validity)?;
-    let (end_tag, not_after, _) = element(rest)?;
-    Some((moment(tag, not_before)?, moment(end_tag, not_after)?))
-}
-
-/// Reads `260824120000Z`, whose years are 1950 to 2049, or `20260824120000Z`.
-fn moment(tag: u8, text: &[u8]) -> Option<Timestamp> {
-    let text = str::from_utf8(text).ok()?;
-    let text = match tag {
-        UTC_TIME if text.get(..2)? >= "50" => format!("19{text}"),
-        UTC_TIME => format!("20{text}"),
-        GENERALIZED_TIME => text.to_owned(),
-        _ => return None,
-    };
-    let moment = DateTime::strptime("%Y%m%d%H%M%SZ", text).ok()?;
-    Offset::UTC.to_timestamp(moment).ok()
+/// Returns the moment of a time; `None` for the end of the year 9999, which stands for "never".
+fn moment(time: Time) -> Option<Timestamp> {
+    Timestamp::from_second(time.to_unix_duration().as_secs().try_into().ok()?).ok()
 }
 
 #[cfg(test)]
@@ -107,9 +77,6 @@ mod tests {
         assert!(warning(&whole, now).is_some());
         for end in 0..whole.len() {
             assert_eq!(warning(&CertificateDer::from(&whole[..end]), now), None);
-        }
-        for (tag, text) in [(UTC_TIME, "2"), (UTC_TIME, "200101"), (GENERALIZED_TIME, "20201301000000Z"), (2, "x")] {
-            assert_eq!(moment(tag, text.as_bytes()), None, "{text}");
         }
     }
 }
