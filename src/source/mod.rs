@@ -10,6 +10,7 @@ mod end;
 mod file;
 mod intake;
 mod listener;
+mod outcomes;
 mod peers;
 mod proxy;
 mod rate;

@@ -3,11 +3,8 @@
 mod again;
 mod read;
 
-use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-
-use tokio::sync::oneshot::{self, error::TryRecvError};
 
 pub(super) use self::read::{Hand, Turn};
 
@@ -17,6 +14,7 @@ use crate::config::Links;
 use crate::frame::{Framer, Framing};
 use crate::receipt::Outcome;
 use crate::record::LineHashes;
+use crate::source::outcomes::Outcomes;
 
 /// How long a file that was rotated away must be silent until it counts as ended: its writer may not have noticed the
 /// rotation yet. If the log has been rotated again since then, the writer has noticed.
@@ -63,8 +61,8 @@ pub(super) struct Followed {
     /// The lines from which later equal lines have to be told apart. `None` until the lines before the cursor are read
     /// again.
     lines: Option<LineHashes>,
-    /// The lines in flight: handed on, without an outcome yet, in order.
-    pending: VecDeque<Handed>,
+    /// The lines in flight.
+    pending: Outcomes<Handed>,
     /// Offset of the end of the last line that was ever handed on.
     furthest: u64,
     /// Stamp of the file when its content was last compared.
@@ -98,11 +96,16 @@ struct Handed {
     /// Offset from which the lines have to be read again, to tell equal lines after `end` apart from them.
     lines_from: u64,
     lines: u64,
-    outcome: oneshot::Receiver<Outcome>,
 }
 
-/// Error: some sink will not take lines that were handed on.
-pub(super) struct Failed;
+/// The outcomes that arrived for a file.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Settled {
+    /// True if the part of the state that is kept on disk has changed.
+    pub(super) changed: bool,
+    /// Number of lines that will be handed on again, because some sink did not take one of them.
+    pub(super) repeated: u64,
+}
 
 // === impl Followed ===
 
@@ -128,7 +131,7 @@ impl Followed {
             line: entry.offset,
             mark: entry.mark,
             lines: None,
-            pending: VecDeque::new(),
+            pending: Outcomes::default(),
             furthest: entry.offset,
             compared: None,
             at_end: false,
@@ -284,30 +287,27 @@ impl Followed {
         (self.place, self.gone) = (Place::Gone, Instant::now());
     }
 
-    /// Advances the cursor past the lines that are delivered by now, in order. Returns whether it advanced.
-    pub(super) fn settle(&mut self) -> Result<bool, Failed> {
-        let mut moved = false;
-        while let Some(Handed { end, mark, lines_from, outcome, .. }) = self.pending.front_mut() {
-            match outcome.try_recv() {
-                Ok(Outcome::Delivered) => {
-                    moved |= self.entry.offset != *end;
-                    (self.entry.offset, self.entry.mark, self.entry.lines_from) = (*end, *mark, *lines_from);
-                    (self.pause, self.resume) = (PAUSES[0], None);
-                    self.pending.pop_front();
-                    if self.place == Place::Gone {
-                        // The search begins now, when it is known which part of the file is missing.
-                        self.gone = Instant::now();
-                    }
-                }
-                Ok(Outcome::Failed) | Err(TryRecvError::Closed) => return Err(Failed),
-                Err(TryRecvError::Empty) => break,
+    /// Advances the cursor past the lines that are delivered by now, in order. After a failure, rewinds to the cursor.
+    pub(super) fn settle(&mut self) -> Settled {
+        let mut settled = Settled::default();
+        while let Some((Handed { end, mark, lines_from, lines }, outcome)) = self.pending.try_next() {
+            if outcome == Outcome::Failed {
+                settled.repeated = lines + self.retry();
+                return settled;
+            }
+            settled.changed |= self.entry.offset != end;
+            (self.entry.offset, self.entry.mark, self.entry.lines_from) = (end, mark, lines_from);
+            (self.pause, self.resume) = (PAUSES[0], None);
+            if self.place == Place::Gone {
+                // The search begins now, when it is known which part of the file is missing.
+                self.gone = Instant::now();
             }
         }
         if self.ended && self.pending.is_empty() {
             (self.ended, self.input, self.closed) = (false, None, self.read_at);
             self.entry.done = !self.damaged;
-            moved = true;
+            settled.changed = true;
         }
-        Ok(moved)
+        settled
     }
 }

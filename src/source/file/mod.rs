@@ -42,7 +42,7 @@ use tracing::Level;
 use self::complaints::Complaints;
 use self::content::Stamp;
 use self::cursor::{Identity, Loaded, Store};
-use self::follow::{Followed, Hand, Turn};
+use self::follow::{Followed, Hand, Settled, Turn};
 use self::links::{Status, Viewer};
 use self::rounds::{Directories, Rounds};
 use super::{Bound, Intake, Running, Sockets, blocking};
@@ -419,11 +419,9 @@ impl<'s> Follower<'s> {
     /// Advances the cursors past the lines that are delivered by now. Returns true if some lines are still in flight.
     fn settle(&mut self) -> bool {
         for &index in &self.awake {
-            if let Ok(moved) = self.files[index].settle() {
-                self.changed |= moved;
-                continue;
-            }
-            self.repeated += self.files[index].retry();
+            let Settled { changed, repeated } = self.files[index].settle();
+            self.changed |= changed;
+            self.repeated += repeated;
         }
         if !self.intake.stop().is_cancelled()
             && self.repeated > 0

@@ -6,96 +6,154 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::super::end::ConnectionEnd;
+use super::super::outcomes::Outcomes;
 use super::super::wire::Wire;
 use super::patience::Patience;
 use super::session;
 use crate::crash::crash_point;
 use crate::receipt::Outcome;
 
+/// An answer to the sender, and the outcome that it waits for. An answer without one waits only for the answers before
+/// it.
+pub(super) type Queued = (Answer, Option<oneshot::Receiver<Outcome>>);
+
 /// An answer to the sender.
+#[derive(Debug)]
 pub(super) enum Answer {
     /// `200` for each message of one read, once they are delivered.
     Delivery(Delivery),
-    /// An answer that waits only for the answers before it.
+    /// Any other answer.
     Text(Vec<u8>),
 }
 
 /// Messages that were handed on together.
+#[derive(Debug)]
 pub(super) struct Delivery {
     /// The number of the first message.
     pub(super) first: u32,
     pub(super) count: usize,
-    pub(super) outcome: oneshot::Receiver<Outcome>,
     pub(super) due: Instant,
     /// The places of the messages in the window, which are freed by the acknowledgement.
     pub(super) places: OwnedSemaphorePermit,
 }
 
-/// Writes the answers in order until the reading half has ended and all answers are written, or until the sender has
-/// gone. If this half has to end the session, it returns the reason and cancels `over`; the reading half cancels `over`
-/// in the same way. A sender must take an answer within `limit`, and sooner if `patience` ends. After `stopped`, no
-/// delivery is waited for.
-pub(super) async fn write(
-    wire: &Wire,
-    mut answers: mpsc::Receiver<Answer>,
-    limit: Duration,
-    patience: &Patience<'_>,
-    stopped: &CancellationToken,
-    over: &CancellationToken,
-) -> Option<ConnectionEnd> {
-    while let Some(answer) = answers.recv().await {
-        let (text, places, mut end) = match answer {
-            Answer::Text(text) => (text, None, None),
-            Answer::Delivery(Delivery { first, count, outcome, due, places }) => {
-                let end = tokio::select! {
-                    biased;
-                    () = over.cancelled() => return None,
-                    error = broken(wire.socket()) => Some(ConnectionEnd::Failed(error)),
-                    end = wait(outcome, due, limit, stopped) => end,
-                };
-                if end.is_none() {
-                    crash_point("before-answer");
-                }
-                let text = if end.is_none() { session::acknowledge(first, count) } else { session::server_close() };
-                (text, Some(places), end)
-            }
-        };
-        if let Err(error) = send(wire, &text, limit, patience).await {
-            end = end.or(Some(ConnectionEnd::Failed(error)));
-        }
-        if places.is_some() {
-            crash_point("after-answer");
-        }
-        drop(places);
-        if end.is_some() {
-            over.cancel();
-            return end;
-        }
-    }
-    None
+/// The half of a connection that writes the answers.
+pub(super) struct Writer<'c> {
+    pub(super) wire: &'c Wire,
+    /// Maximum time in which the sinks must deliver messages, and in which the sender must take an answer. It has less
+    /// time for the latter if `patience` ends.
+    pub(super) limit: Duration,
+    pub(super) patience: &'c Patience<'c>,
+    /// Cancelled when no delivery is to be waited for any more.
+    pub(super) stopped: &'c CancellationToken,
+    /// Cancelled by the half that ends the session.
+    pub(super) over: &'c CancellationToken,
 }
 
-/// Waits for a delivery. Returns `None` if it can be acknowledged, otherwise the reason why not.
-async fn wait(
-    outcome: oneshot::Receiver<Outcome>,
-    due: Instant,
-    limit: Duration,
-    stopped: &CancellationToken,
-) -> Option<ConnectionEnd> {
-    tokio::select! {
-        biased;
-        outcome = timeout_at(due, outcome) => match outcome {
-            Ok(Ok(Outcome::Delivered)) => None,
-            Ok(_) => Some(ConnectionEnd::Failed(io::Error::other("a sink did not take its messages; it has to send them again"))),
-            Err(_) => Some(ConnectionEnd::Failed(late(format!(
-                "a sink has not delivered its messages within acknowledge_timeout, {limit:?}; it has to send them again"
-            )))),
-        },
-        () = stopped.cancelled() => Some(ConnectionEnd::Stopped),
+/// What comes next for a [`Writer`].
+enum Next {
+    /// The reading half queued an answer; `None` if it has ended.
+    Queued(Option<Queued>),
+    /// The first answer has to be written.
+    Answer(Answer),
+    /// The messages of the first answer cannot be acknowledged, and the session ends.
+    End(ConnectionEnd),
+    /// The reading half has ended the session.
+    Over,
+}
+
+// === impl Writer ===
+
+impl Writer<'_> {
+    /// Writes the answers in order until the reading half has ended and all answers are written, or until the sender
+    /// has gone. If this half has to end the session, it returns the reason and cancels `over`.
+    pub(super) async fn run(self, mut queue: mpsc::Receiver<Queued>) -> Option<ConnectionEnd> {
+        // As many as the window and the queue allow.
+        let mut answers = Outcomes::default();
+        let mut is_reading = true;
+        while is_reading || !answers.is_empty() {
+            let end = match self.next(&mut queue, &mut answers, is_reading).await {
+                Next::Queued(Some((answer, outcome))) => {
+                    answers.push(answer, outcome);
+                    continue;
+                }
+                Next::Queued(None) => {
+                    is_reading = false;
+                    continue;
+                }
+                Next::Over => return None,
+                Next::Answer(answer) => self.write(answer).await,
+                Next::End(end) => self.close(end).await,
+            };
+            if end.is_some() {
+                self.over.cancel();
+                return end;
+            }
+        }
+        None
+    }
+
+    async fn next(&self, queue: &mut mpsc::Receiver<Queued>, answers: &mut Outcomes<Answer>, is_reading: bool) -> Next {
+        // The time of the first answer, if it waits for a delivery.
+        let due = match answers.front() {
+            Some(Answer::Delivery(delivery)) => Some(delivery.due),
+            Some(Answer::Text(_)) | None => None,
+        };
+        let (is_waiting, has_answer) = (due.is_some(), !answers.is_empty());
+        tokio::select! {
+            biased;
+            () = self.over.cancelled(), if is_waiting => Next::Over,
+            error = broken(self.wire.socket()), if is_waiting => Next::End(ConnectionEnd::Failed(error)),
+            queued = queue.recv(), if is_reading => Next::Queued(queued),
+            next = answers.next(), if has_answer => match next {
+                Some((answer, Outcome::Delivered)) => Next::Answer(answer),
+                _ => Next::End(ConnectionEnd::Failed(io::Error::other(
+                    "a sink did not take its messages; it has to send them again",
+                ))),
+            },
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if is_waiting => {
+                Next::End(ConnectionEnd::Failed(late(format!(
+                    "a sink has not delivered its messages within acknowledge_timeout, {:?}; it has to send them again",
+                    self.limit
+                ))))
+            }
+            () = self.stopped.cancelled(), if is_waiting => Next::End(ConnectionEnd::Stopped),
+        }
+    }
+
+    /// Writes an answer. Returns the end of the session if the sender does not take it.
+    async fn write(&self, answer: Answer) -> Option<ConnectionEnd> {
+        match answer {
+            Answer::Text(text) => self.send(&text).await,
+            Answer::Delivery(Delivery { first, count, places, .. }) => {
+                crash_point("before-answer");
+                let end = self.send(&session::acknowledge(first, count)).await;
+                crash_point("after-answer");
+                drop(places);
+                end
+            }
+        }
+    }
+
+    /// Tells the sender that the session ends, and returns why.
+    async fn close(&self, end: ConnectionEnd) -> Option<ConnectionEnd> {
+        // `end` is what the log has to say, even if the sender has gone.
+        let _ = self.send(&session::server_close()).await;
+        Some(end)
+    }
+
+    async fn send(&self, bytes: &[u8]) -> Option<ConnectionEnd> {
+        let error = match self.patience.wait(timeout(self.limit, self.wire.write(bytes))).await {
+            Some(Ok(Ok(()))) => return None,
+            Some(Ok(Err(error))) => error,
+            Some(Err(_)) => late(format!("it has not read its answers within acknowledge_timeout, {:?}", self.limit)),
+            None => late("it did not read its answers while other connections waited to be read".to_owned()),
+        };
+        Some(ConnectionEnd::Failed(error))
     }
 }
 
@@ -107,14 +165,6 @@ async fn broken(socket: &TcpStream) -> io::Error {
         Err(error) => Err(error),
     };
     error.unwrap_or_else(Some).unwrap_or_else(|| io::ErrorKind::ConnectionReset.into())
-}
-
-async fn send(wire: &Wire, bytes: &[u8], limit: Duration, patience: &Patience<'_>) -> io::Result<()> {
-    match patience.wait(timeout(limit, wire.write(bytes))).await {
-        Some(Ok(written)) => written,
-        Some(Err(_)) => Err(late(format!("it has not read its answers within acknowledge_timeout, {limit:?}"))),
-        None => Err(late("it did not read its answers while other connections waited to be read".to_owned())),
-    }
 }
 
 fn late(text: String) -> io::Error {

@@ -6,8 +6,7 @@
 //! senders lose messages over it.
 //!
 //! One task serves a connection, in two halves that run concurrently: one reads and hands on messages, the other waits
-//! for the receipts and writes the answers. The queue between them holds the answers in order, and is bounded by the
-//! window.
+//! for the receipts (`source/outcomes.rs`) and writes the answers in order. What is between them is bounded by the window.
 
 mod answers;
 mod patience;
@@ -22,11 +21,11 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use socket2::SockRef;
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use self::answers::{Answer, Delivery};
+use self::answers::{Answer, Delivery, Queued, Writer};
 use self::patience::Patience;
 use self::session::{Session, Verdict};
 use super::accept::{Accept, Ended, Refusal};
@@ -41,7 +40,7 @@ use crate::config::{RelpConfig, SessionConfig};
 use crate::frame::relp::{Parser, Step};
 use crate::ledger::Reason;
 use crate::pipeline::Arrival;
-use crate::receipt::receipt;
+use crate::receipt::{Outcome, receipt};
 use crate::record::Peer;
 use crate::systemd::Passed;
 use crate::tls;
@@ -130,7 +129,7 @@ struct Reader<'c> {
     /// The place of an incomplete message of which more than [`stream::IDLE_SIZE`] is kept between two reads.
     place: Option<Place>,
     window: Arc<Semaphore>,
-    answers: mpsc::Sender<Answer>,
+    answers: mpsc::Sender<Queued>,
     /// The limit for the time in which the peer does not read its answers.
     patience: &'c Patience<'c>,
     /// Cancelled when no acknowledgement will be written any more.
@@ -157,8 +156,8 @@ async fn converse(
     config: &SessionConfig,
     intake: &Intake,
 ) -> ConnectionEnd {
-    // Each delivery holds a place of the window. The other two entries are for the answers to `open` and to the last
-    // frame.
+    // Each delivery holds a place of the window, so the writing half never has more than that. The other two entries
+    // are for the answers to `open` and to the last frame.
     let (answers, queue) = mpsc::channel(config.window + 2);
     let (over, patience) = (CancellationToken::new(), Patience::new(intake));
     let reader = Reader {
@@ -178,8 +177,8 @@ async fn converse(
     };
     // Neither half is ever cancelled, so what the reading half has handed on stays in the ledger.
     let limit = config.acknowledge_timeout;
-    let write = answers::write(wire, queue, limit, &patience, intake.over(), &over);
-    let (read, written) = tokio::join!(reader.run(), write);
+    let writer = Writer { wire, limit, patience: &patience, stopped: intake.over(), over: &over };
+    let (read, written) = tokio::join!(reader.run(), writer.run(queue));
     written.unwrap_or(read)
 }
 
@@ -189,7 +188,7 @@ impl Reader<'_> {
     async fn run(mut self) -> ConnectionEnd {
         let end = self.read().await;
         if matches!(end, ConnectionEnd::Stopped | ConnectionEnd::Idle | ConnectionEnd::Evicted) {
-            self.answer(Answer::Text(session::server_close())).await;
+            self.answer(Answer::Text(session::server_close()), None).await;
         }
         end
     }
@@ -280,7 +279,7 @@ impl Reader<'_> {
             }
             let (receipt, outcome) = receipt();
             let due = Instant::now() + self.config.acknowledge_timeout;
-            self.answer(Answer::Delivery(Delivery { first, count, outcome, due, places: place })).await;
+            self.answer(Answer::Delivery(Delivery { first, count, due, places: place }), Some(outcome)).await;
             self.intake.submit_until(messages, Some(receipt), self.over).await;
             self.pace.inspect(|pace| pace.charge(count));
         }
@@ -293,7 +292,7 @@ impl Reader<'_> {
             }
         }
         if let Some(Reply { text, end }) = then {
-            self.answer(Answer::Text(text)).await;
+            self.answer(Answer::Text(text), None).await;
             if let Some(end) = end {
                 return ControlFlow::Break(end);
             }
@@ -319,9 +318,9 @@ impl Reader<'_> {
         self.place.is_some()
     }
 
-    async fn answer(&self, answer: Answer) {
+    async fn answer(&self, answer: Answer, outcome: Option<oneshot::Receiver<Outcome>>) {
         // The writing half ends early only if nothing can be written any more.
-        let _ = self.answers.send(answer).await;
+        let _ = self.answers.send((answer, outcome)).await;
     }
 }
 

@@ -261,7 +261,7 @@ impl Followed {
                 let (count, lines_from) = (arrivals.len() as u64, lines.begin());
                 let outcome = hand.submit(arrivals);
                 let (end, mark) = (self.line, self.mark);
-                self.pending.push_back(Handed { end, mark, lines_from, lines: count, outcome });
+                self.pending.push(Handed { end, mark, lines_from, lines: count }, Some(outcome));
             }
             self.tail.drain(..position);
         }
@@ -285,7 +285,7 @@ impl Followed {
         (self.line, self.mark) = (self.read, Fingerprint::before_end(&self.tail));
         self.furthest = self.furthest.max(self.read);
         let (end, mark) = (self.line, self.mark);
-        self.pending.push_back(Handed { end, mark, lines_from, lines: count, outcome });
+        self.pending.push(Handed { end, mark, lines_from, lines: count }, Some(outcome));
         self.tail = Vec::new();
     }
 }

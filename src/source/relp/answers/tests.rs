@@ -34,6 +34,15 @@ enum Fate {
     Never,
 }
 
+fn writer<'c>(
+    wire: &'c Wire,
+    patience: &'c Patience<'c>,
+    stopped: &'c CancellationToken,
+    over: &'c CancellationToken,
+) -> Writer<'c> {
+    Writer { wire, limit: LIMIT, patience, stopped, over }
+}
+
 /// What is written for messages with these fates, how the session ends, and after how long.
 async fn written(fates: &[Fate], stopped: &CancellationToken) -> (String, Option<ConnectionEnd>, Duration) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -50,14 +59,14 @@ async fn written(fates: &[Fate], stopped: &CancellationToken) -> (String, Option
             Fate::Never => held.push(tell),
         }
         let places = Arc::clone(&window).acquire_owned().await.unwrap();
-        let delivery = Delivery { first, count: 1, outcome, due: begun + LIMIT, places };
-        assert!(answers.send(Answer::Delivery(delivery)).await.is_ok());
+        let delivery = Delivery { first, count: 1, due: begun + LIMIT, places };
+        assert!(answers.send((Answer::Delivery(delivery), Some(outcome))).await.is_ok());
     }
     drop(answers);
     let over = CancellationToken::new();
     let wire = Wire::Plain(socket);
     let intake = intake();
-    let end = write(&wire, queue, LIMIT, &Patience::new(&intake), stopped, &over).await;
+    let end = writer(&wire, &Patience::new(&intake), stopped, &over).run(queue).await;
     let time = begun.elapsed();
     assert_eq!(over.is_cancelled(), end.is_some());
     assert_eq!(window.available_permits(), fates.len(), "every place is free again");
@@ -107,12 +116,13 @@ async fn a_sender_that_has_gone_is_not_answered() {
     let places = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
     let (_held, outcome) = oneshot::channel();
     let begun = Instant::now();
-    let delivery = Delivery { first: 2, count: 1, outcome, due: begun + LIMIT, places };
-    assert!(answers.send(Answer::Delivery(delivery)).await.is_ok());
+    let delivery = Delivery { first: 2, count: 1, due: begun + LIMIT, places };
+    assert!(answers.send((Answer::Delivery(delivery), Some(outcome))).await.is_ok());
     let over = CancellationToken::new();
     over.cancel();
     let (intake, stopped) = (intake(), CancellationToken::new());
-    assert!(write(&Wire::Plain(socket), queue, LIMIT, &Patience::new(&intake), &stopped, &over).await.is_none());
+    let (wire, patience) = (Wire::Plain(socket), Patience::new(&intake));
+    assert!(writer(&wire, &patience, &stopped, &over).run(queue).await.is_none());
     assert_eq!(begun.elapsed(), Duration::ZERO);
 }
 
@@ -124,12 +134,13 @@ async fn unread(is_taken: bool) -> (String, Duration) {
     // What the kernel takes of it is not enough.
     while socket.try_write(&vec![0; 1 << 16]).is_ok() {}
     let (answers, queue) = mpsc::channel(1);
-    assert!(answers.send(Answer::Text(vec![0; 16 << 20])).await.is_ok());
+    assert!(answers.send((Answer::Text(vec![0; 16 << 20]), None)).await.is_ok());
     let (intake, over, stopped) = (intake(), CancellationToken::new(), CancellationToken::new());
     let turn = if is_taken { intake.turn().await } else { None };
     assert_eq!(turn.is_some(), is_taken);
     let begun = Instant::now();
-    let end = write(&Wire::Plain(socket), queue, LIMIT, &Patience::new(&intake), &stopped, &over).await;
+    let (wire, patience) = (Wire::Plain(socket), Patience::new(&intake));
+    let end = writer(&wire, &patience, &stopped, &over).run(queue).await;
     assert!(over.is_cancelled());
     let Some(ConnectionEnd::Failed(error)) = end else { panic!("{end:?}") };
     (error.to_string(), begun.elapsed())
