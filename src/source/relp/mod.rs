@@ -264,32 +264,17 @@ impl Reader<'_> {
         ConnectionEnd::Failed(error)
     }
 
-    /// Hands on the messages in the buffer that fit into the window; the caller has taken its first `place` already.
-    /// Returns true if more bytes are needed now.
-    async fn hand_on(&mut self, mut place: OwnedSemaphorePermit) -> ControlFlow<ConnectionEnd, bool> {
+    /// Hands on the messages in the buffer that fit into the window, whose first place is `place`, and answers what
+    /// comes after them. Returns true if more bytes are needed now.
+    async fn hand_on(&mut self, place: OwnedSemaphorePermit) -> ControlFlow<ConnectionEnd, bool> {
         let most = 1 + self.window.available_permits();
         let taken = take(&mut self.parser, &mut self.session, &self.buffer, most, self.peer);
         let Taken { messages, first, then, consumed, keep } = taken;
         if !messages.is_empty() {
-            let count = messages.len();
-            let others = u32::try_from(count - 1).unwrap_or(u32::MAX);
-            // The places were free, and no other task takes any.
-            if let Ok(others) = Arc::clone(&self.window).try_acquire_many_owned(others) {
-                place.merge(others);
-            }
-            let (receipt, outcome) = receipt();
-            let due = Instant::now() + self.config.acknowledge_timeout;
-            self.answer(Answer::Delivery(Delivery { first, count, due, places: place }), Some(outcome)).await;
-            self.intake.submit_until(messages, Some(receipt), self.over).await;
-            self.pace.inspect(|pace| pace.charge(count));
+            self.submit(messages, first, place).await;
         }
-        self.buffer.truncate(keep.unwrap_or(self.buffer.len()));
-        self.buffer.advance(consumed);
-        if keep.is_some() {
-            stream::shrink(&mut self.buffer);
-            if !self.has_room(consumed > 0).await {
-                return ControlFlow::Break(ConnectionEnd::Evicted);
-            }
+        if !self.consume(consumed, keep).await {
+            return ControlFlow::Break(ConnectionEnd::Evicted);
         }
         if let Some(Reply { text, end }) = then {
             self.answer(Answer::Text(text), None).await;
@@ -298,6 +283,34 @@ impl Reader<'_> {
             }
         }
         ControlFlow::Continue(keep.is_some())
+    }
+
+    /// Hands on `messages`, and queues their acknowledgement. `place` is the place of the first one in the window.
+    async fn submit(&self, messages: Vec<Arrival<'_>>, first: u32, mut place: OwnedSemaphorePermit) {
+        let count = messages.len();
+        let others = u32::try_from(count - 1).unwrap_or(u32::MAX);
+        // The places were free, and no other task takes any.
+        if let Ok(others) = Arc::clone(&self.window).try_acquire_many_owned(others) {
+            place.merge(others);
+        }
+        let (receipt, outcome) = receipt();
+        let due = Instant::now() + self.config.acknowledge_timeout;
+        let delivery = Delivery { first, count, due, places: place };
+        self.answer(Answer::Delivery(delivery), Some(outcome)).await;
+        self.intake.submit_until(messages, Some(receipt), self.over).await;
+        self.pace.inspect(|pace| pace.charge(count));
+    }
+
+    /// Removes the bytes that were read from the buffer. With `keep`, the bytes up to there are kept until the next
+    /// read. Returns false if there is no memory for them.
+    async fn consume(&mut self, consumed: usize, keep: Option<usize>) -> bool {
+        self.buffer.truncate(keep.unwrap_or(self.buffer.len()));
+        self.buffer.advance(consumed);
+        if keep.is_none() {
+            return true;
+        }
+        stream::shrink(&mut self.buffer);
+        self.has_room(consumed > 0).await
     }
 
     /// Reserves memory for the bytes that are kept until the next read. Returns false if there is none: the sender then
