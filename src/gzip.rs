@@ -19,11 +19,6 @@ impl<R: BufRead> GzipReader<R> {
         Self { member: Some(GzDecoder::new(input)) }
     }
 
-    /// Returns the file; its position is not defined.
-    pub(crate) fn into_inner(self) -> Option<R> {
-        self.member.map(GzDecoder::into_inner)
-    }
-
     /// Moves to the next member. Returns false if there is none.
     fn next_member(&mut self) -> io::Result<bool> {
         let Some(input) = self.member.as_mut().map(GzDecoder::get_mut) else { return Ok(false) };

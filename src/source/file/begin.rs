@@ -29,7 +29,7 @@ enum Relation {
     Undecided,
 }
 
-impl Follower<'_> {
+impl Follower {
     /// Begins the unknown files, the oldest first.
     pub(super) fn begin_all(&mut self, all: Vec<Match>) {
         if all.is_empty() {
@@ -69,7 +69,7 @@ impl Follower<'_> {
             "found what was rotated: it is read from where the cursor is"
         );
         let entry = Entry { identity: found.identity, done: false, ..file.entry.clone() };
-        let mut adopted = Followed::new(entry, file.serial, self.intake.max_frame_size(), file.links);
+        let mut adopted = Followed::new(entry, file.serial, self.intake.max_frame_size(), self.system.now());
         adopted.after = file.after;
         adopted.found(&found.path, found.stamp);
         self.files[index] = adopted;
@@ -78,15 +78,16 @@ impl Follower<'_> {
 
     /// Begins an unknown file.
     fn begin(&mut self, found: &Match, logs: &mut Logs) -> io::Result<()> {
+        let now = self.system.time();
         if self.is_known_copy(found) {
             return Ok(());
         }
         // At the first look, a file that is being written counts as existing, too.
-        if found.is_being_made() && !self.skip {
+        if found.is_being_made(&*self.system) && !self.skip {
             self.is_waiting = true;
             return Ok(());
         }
-        let head = match head(&found.path, self.config.links) {
+        let head = match head(&*self.system, &found.path) {
             // A file that cannot be read yet is begun at its present end, like every other existing file.
             Err(_) if self.skip => {
                 let identity = found.identity;
@@ -97,7 +98,7 @@ impl Follower<'_> {
         if head.identity != found.identity {
             return Err(io::ErrorKind::NotFound.into());
         }
-        if head.is_torn && head.bytes.is_empty() && found.stamp.is_young() && !self.skip {
+        if head.is_torn && head.bytes.is_empty() && found.stamp.is_young(now) && !self.skip {
             self.is_waiting = true;
             return Ok(());
         }
@@ -122,12 +123,12 @@ impl Follower<'_> {
         if self.skip && is_gzip(&found.path) {
             entry.done = true;
         } else if self.skip {
-            let end = last_line(&found.path, self.intake.max_frame_size(), self.config.links);
+            let end = last_line(&*self.system, &found.path, self.intake.max_frame_size());
             (entry.offset, entry.mark) = end.unwrap_or((found.stamp.len, mark));
             entry.lines_from = entry.offset;
         }
         let serial = self.next_serial();
-        let mut file = Followed::new(entry, serial, self.intake.max_frame_size(), self.config.links);
+        let mut file = Followed::new(entry, serial, self.intake.max_frame_size(), self.system.now());
         file.found(&found.path, found.stamp);
         let of_log = logs.of(&found.path).iter().map(|index| &self.files[*index]);
         file.after = of_log.rev().find(|file| same_log(&file.entry.path, &found.path)).map(|file| file.serial);
@@ -145,6 +146,7 @@ impl Follower<'_> {
 
     /// Returns the relation of an unknown file to the known ones.
     fn relation(&self, found: &Match, head: &Head, logs: &Logs) -> Relation {
+        let now = self.system.time();
         for &index in logs.of(&found.path) {
             let file = &self.files[index];
             let Entry { path: home, fingerprint, offset, .. } = &file.entry;
@@ -156,18 +158,18 @@ impl Follower<'_> {
                 continue;
             }
             // It may be a copy that is still empty.
-            if head.bytes.is_empty() && is_copy && !is_lost && found.stamp.is_young() && !fingerprint.is_empty() {
+            if head.bytes.is_empty() && is_copy && !is_lost && found.stamp.is_young(now) && !fingerprint.is_empty() {
                 return Relation::Undecided;
             }
             if fingerprint.is_empty() || !fingerprint.begins(&head.bytes) {
                 continue;
             }
             // The file may have been written since the known file was last read, and so contain more.
-            match holds(&found.path, &file.entry, file.links) {
+            match holds(&*self.system, &found.path, &file.entry) {
                 Ok(true) if is_lost => return Relation::Is(index),
                 Ok(true) => return Relation::CopyOf(file.serial),
-                Ok(false) if is_gzip(&found.path) || found.stamp.len >= *offset || !found.stamp.is_young() => {}
-                Err(error) if error.kind() != io::ErrorKind::UnexpectedEof || !found.stamp.is_young() => {}
+                Ok(false) if is_gzip(&found.path) || found.stamp.len >= *offset || !found.stamp.is_young(now) => {}
+                Err(error) if error.kind() != io::ErrorKind::UnexpectedEof || !found.stamp.is_young(now) => {}
                 // No copy is made to the path of the log itself.
                 Ok(false) | Err(_) if !is_copy => {}
                 Ok(false) | Err(_) => return Relation::Undecided,

@@ -1,14 +1,13 @@
 //! The content of a file, plain or compressed: its first bytes, and the bytes before an offset.
 
-use std::fs::{self, File};
-use std::io::{self, BufReader, Read, Seek, Write};
-use std::os::unix::fs::FileExt;
+use std::fs;
+use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
+use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use super::cursor::{Entry, FINGERPRINT, Fingerprint, Identity};
-use super::links::open;
-use crate::config::Links;
+use super::system::{Content, Sequential, System};
 use crate::gzip::GzipReader;
 use crate::source::stream::READ_SIZE;
 
@@ -26,13 +25,14 @@ pub(super) struct Stamp {
 
 /// An open file.
 pub(super) enum Input {
-    Plain(File),
+    Plain(Rc<dyn Content>),
     Gzip(Box<Gzip>),
 }
 
 /// A compressed file.
 pub(super) struct Gzip {
-    pub(super) decoder: GzipReader<BufReader<File>>,
+    content: Rc<dyn Content>,
+    pub(super) decoder: GzipReader<BufReader<Sequential>>,
     /// Number of decompressed bytes that have been read.
     pub(super) at: u64,
 }
@@ -60,13 +60,17 @@ impl Stamp {
 
     /// Returns true if the last change was within the last tick, or in the future, as set by the clock of another
     /// machine.
-    pub(super) fn is_of_now(&self) -> bool {
-        self.modified.and_then(|modified| modified.elapsed().ok()).is_none_or(|age| age < TICK)
+    pub(super) fn is_of_now(&self, now: SystemTime) -> bool {
+        self.age(now).is_none_or(|age| age < TICK)
     }
 
     /// Returns true if a compressed file with this stamp may still be being written.
-    pub(super) fn is_young(&self) -> bool {
-        self.modified.and_then(|modified| modified.elapsed().ok()).is_some_and(|age| age < YOUNG)
+    pub(super) fn is_young(&self, now: SystemTime) -> bool {
+        self.age(now).is_some_and(|age| age < YOUNG)
+    }
+
+    fn age(&self, now: SystemTime) -> Option<Duration> {
+        now.duration_since(self.modified?).ok()
     }
 }
 
@@ -76,26 +80,26 @@ pub(super) fn is_gzip(path: &Path) -> bool {
 }
 
 /// Returns the beginning of the file at `path`. Damage in the file is not an error.
-pub(super) fn head(path: &Path, links: Links) -> io::Result<Head> {
-    let mut file = open(path, links)?;
-    let identity = Identity::of(&file.metadata()?);
-    let (bytes, is_torn) = first_bytes(&mut file, is_gzip(path))?;
+pub(super) fn head(system: &dyn System, path: &Path) -> io::Result<Head> {
+    let file = system.open(path)?;
+    let (identity, _) = file.status()?;
+    let (bytes, is_torn) = first_bytes(&file, is_gzip(path))?;
     Ok(Head { identity, bytes, is_torn })
 }
 
-pub(super) fn first_bytes(file: &mut File, is_gzip: bool) -> io::Result<(Vec<u8>, bool)> {
+/// Returns the first bytes of a file, decompressed, and whether it is compressed and ends too early.
+pub(super) fn first_bytes(file: &Rc<dyn Content>, is_gzip: bool) -> io::Result<(Vec<u8>, bool)> {
     let mut bytes = Vec::with_capacity(FINGERPRINT);
-    file.rewind()?;
+    let file = Sequential::new(Rc::clone(file));
     let read = if is_gzip {
-        GzipReader::new(BufReader::new(&mut *file)).take(FINGERPRINT as u64).read_to_end(&mut bytes)
+        GzipReader::new(BufReader::new(file)).take(FINGERPRINT as u64).read_to_end(&mut bytes)
     } else {
-        (&mut *file).take(FINGERPRINT as u64).read_to_end(&mut bytes)
+        file.take(FINGERPRINT as u64).read_to_end(&mut bytes)
     };
     let is_torn = match read {
         Err(error) if is_gzip && is_damage(&error) => error.kind() == io::ErrorKind::UnexpectedEof,
         read => read.map(|_| false)?,
     };
-    file.rewind()?;
     Ok((bytes, is_torn))
 }
 
@@ -107,34 +111,33 @@ pub(super) fn is_damage(error: &io::Error) -> bool {
 
 /// Returns true if the file at `path` has the delivered content before the offset of `entry`, so that it can be read on
 /// from there.
-pub(super) fn holds(path: &Path, entry: &Entry, links: Links) -> io::Result<bool> {
-    let file = open(path, links)?;
+pub(super) fn holds(system: &dyn System, path: &Path, entry: &Entry) -> io::Result<bool> {
+    let file = system.open(path)?;
     if is_gzip(path) {
         Gzip::new(file).pass(entry.offset, &entry.mark, entry.offset, &mut io::sink())
     } else {
-        has_before(&file, entry.offset, &entry.mark)
+        has_before(&*file, entry.offset, &entry.mark)
     }
 }
 
 /// Returns true if the bytes before `end` match `mark`.
-pub(super) fn has_before(file: &File, end: u64, mark: &Fingerprint) -> io::Result<bool> {
+pub(super) fn has_before(file: &dyn Content, end: u64, mark: &Fingerprint) -> io::Result<bool> {
     let mut bytes = [0; FINGERPRINT];
     let bytes = &mut bytes[..mark.len()];
     let Some(from) = end.checked_sub(mark.len() as u64) else { return Ok(false) };
-    match file.read_exact_at(bytes, from) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        read => read.map(|()| mark.begins(bytes)),
-    }
+    Ok(file.fill_at(bytes, from)? == bytes.len() && mark.begins(bytes))
 }
 
 /// Returns the offset of the last, unterminated line of a file, and the fingerprint of the bytes before it. The line
 /// begins after the last LF if that is within `most` bytes of the end.
-pub(super) fn last_line(path: &Path, most: usize, links: Links) -> io::Result<(u64, Fingerprint)> {
-    let file = open(path, links)?;
-    let len = file.metadata()?.len();
+pub(super) fn last_line(system: &dyn System, path: &Path, most: usize) -> io::Result<(u64, Fingerprint)> {
+    let file = system.open(path)?;
+    let (_, Stamp { len, .. }) = file.status()?;
     let mut end = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(most + FINGERPRINT)];
     let from = len - end.len() as u64;
-    file.read_exact_at(&mut end, from)?;
+    if file.fill_at(&mut end, from)? < end.len() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
     let line = match memchr::memrchr(b'\n', &end) {
         Some(lf) => lf + 1,
         None if from == 0 => 0,
@@ -146,15 +149,9 @@ pub(super) fn last_line(path: &Path, most: usize, links: Links) -> io::Result<(u
 // === impl Gzip ===
 
 impl Gzip {
-    pub(super) fn new(file: File) -> Self {
-        Self { decoder: GzipReader::new(BufReader::with_capacity(READ_SIZE, file)), at: 0 }
-    }
-
-    /// Reopens the file from its beginning. Returns `None` if that fails.
-    pub(super) fn again(self) -> Option<Self> {
-        let mut file = self.decoder.into_inner()?.into_inner();
-        file.rewind().ok()?;
-        Some(Self::new(file))
+    pub(super) fn new(content: Rc<dyn Content>) -> Self {
+        let input = BufReader::with_capacity(READ_SIZE, Sequential::new(Rc::clone(&content)));
+        Self { content, decoder: GzipReader::new(input), at: 0 }
     }
 
     /// Skips the content before `end`, and writes the part of it from `from` on to `lines`. Returns true if the last
@@ -178,11 +175,10 @@ impl Gzip {
 }
 
 impl Input {
-    /// Returns the same file, to be read from its beginning, or `None` if that fails.
-    pub(super) fn again(self) -> Option<Self> {
-        match self {
-            Self::Plain(file) => Some(Self::Plain(file)),
-            Self::Gzip(gzip) => Some(Self::Gzip(Box::new(gzip.again()?))),
+    /// Makes the next read of a compressed file begin at its beginning. A plain file is read at an offset.
+    pub(super) fn rewind(&mut self) {
+        if let Self::Gzip(gzip) = self {
+            **gzip = Gzip::new(Rc::clone(&gzip.content));
         }
     }
 }

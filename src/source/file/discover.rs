@@ -2,19 +2,17 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
-use std::fs;
 use std::io;
-use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::content::{Stamp, TICK, head, holds, is_gzip};
 use super::cursor::{Entry, Fingerprint, Identity};
 use super::follow::{Followed, Place};
-use super::links::{Status, Viewer};
+use super::links::Status;
 use super::name::{generation, is_rotated, log_of, same_log};
+use super::system::{Listed, System};
 use super::{Follower, glob, help};
-use crate::config::Links;
 
 /// Maximum number of vanished files that are remembered.
 const REMEMBERED: usize = 1000;
@@ -40,12 +38,12 @@ impl Match {
     }
 
     /// Returns true if it may be a compressed file that is just being written: the original is still beside it.
-    pub(super) fn is_being_made(&self) -> bool {
-        is_gzip(&self.path) && self.stamp.is_young() && self.path.with_extension("").exists()
+    pub(super) fn is_being_made(&self, system: &dyn System) -> bool {
+        is_gzip(&self.path) && self.stamp.is_young(system.time()) && system.exists(&self.path.with_extension(""))
     }
 }
 
-impl Follower<'_> {
+impl Follower {
     /// Looks for files if a round is due, otherwise only checks whether something has changed. Returns the number of
     /// files and directories that were looked at.
     pub(super) fn look_around(&mut self, now: Instant) -> usize {
@@ -53,7 +51,7 @@ impl Follower<'_> {
         self.awake.retain(|index| files[*index].is_awake());
         let lively = self.awake.iter().map(|index| &self.files[*index]);
         let parents = lively.filter_map(|file| file.location().and_then(Path::parent));
-        let (changed, asked) = self.directories.have_changed(parents);
+        let (changed, asked) = self.directories.have_changed(&*self.system, parents);
         let looked = if self.rounds.is_due(now, changed || self.is_waiting) {
             let looked = self.look();
             self.rounds.done(now, looked);
@@ -71,15 +69,15 @@ impl Follower<'_> {
             if file.is_open() {
                 continue;
             }
-            let stamp = file.location().and_then(|path| stamp_of(&mut self.viewer, path, file.entry.identity));
+            let stamp = file.location().and_then(|path| stamp_of(&*self.system, path, file.entry.identity));
             file.seen = stamp.or(file.seen);
         }
-        self.viewer.end()
+        self.system.end_look()
     }
 
     /// Looks for all files once. Returns the number of paths that were looked at.
     pub(super) fn look(&mut self) -> usize {
-        let now = SystemTime::now();
+        let now = self.system.time();
         self.is_waiting = false;
         self.directories.clear();
         let matches = self.matches();
@@ -88,7 +86,7 @@ impl Follower<'_> {
         let mut all = self.overlooked();
         all.extend(matches);
         self.part_with_others(&all, is_first);
-        self.files.iter_mut().for_each(Followed::recognize);
+        self.files.iter_mut().for_each(|file| file.recognize(&*self.system));
         self.search();
         self.since = now.checked_sub(TICK).unwrap_or(now);
         if !self.copies.is_empty() {
@@ -104,7 +102,7 @@ impl Follower<'_> {
         }
         self.forget();
         self.awake = (0..self.files.len()).filter(|index| self.files[*index].is_awake()).collect();
-        self.viewer.end()
+        self.system.end_look()
     }
 
     /// Makes each file of a log that is listed in the cursor wait for the file before it, if that one is not read to
@@ -127,13 +125,13 @@ impl Follower<'_> {
         for pattern in self.config.paths.clone() {
             let mut paths = Vec::new();
             let mut errors = Vec::new();
-            let directories = &mut self.directories;
-            let mut note = |directory: &Path| _ = directories.note(directory);
-            glob::expand(&pattern, &mut paths, &mut note, &mut |path, error| {
+            let (directories, system) = (&mut self.directories, &*self.system);
+            let mut note = |directory: &Path| _ = directories.note(system, directory);
+            glob::expand(system, &pattern, &mut paths, &mut note, &mut |path, error| {
                 errors.push((path.to_owned(), format!("{error}{}", help(error))));
             });
             for path in paths {
-                match self.viewer.status(&path) {
+                match self.system.status(&path) {
                     Ok(status) if status.is_file && self.own.contains(&status.identity) => {
                         errors.push((path, OWN.to_owned()));
                     }
@@ -172,12 +170,12 @@ impl Follower<'_> {
             if let Some(found) = places.get(&file.entry.identity) {
                 file.found(&found.path, found.stamp);
             } else if let Some(stamp) =
-                file.location().and_then(|path| stamp_of(&mut self.viewer, path, file.entry.identity))
+                file.location().and_then(|path| stamp_of(&*self.system, path, file.entry.identity))
             {
                 // The file is not among the matches, but still where it was found before.
                 file.seen = Some(stamp);
             } else if file.place != Place::Gone {
-                (file.place, file.gone) = (Place::Gone, Instant::now());
+                (file.place, file.gone) = (Place::Gone, self.system.now());
             }
         }
     }
@@ -203,7 +201,7 @@ impl Follower<'_> {
             let is_another = if file.is_open() {
                 new.contains(&log_of(&file.entry.path)) && file.is_cut()
             } else {
-                file.is_another()
+                file.is_another(&*self.system)
             };
             if is_another {
                 self.replaced(index);
@@ -221,8 +219,9 @@ impl Follower<'_> {
         for home in literal.chain(self.files.iter().map(|file| file.entry.path.as_path())) {
             let Some(directory) = home.parent().map(Path::as_os_str) else { continue };
             if last.is_none_or(|(last, _)| last != directory) {
-                let directories = &mut self.directories;
-                let is_recent = || directories.note(directory.as_ref()).is_some_and(|modified| modified >= self.since);
+                let (directories, system) = (&mut self.directories, &*self.system);
+                let is_recent =
+                    || directories.note(system, directory.as_ref()).is_some_and(|modified| modified >= self.since);
                 last = Some((directory, *recent.entry(directory).or_insert_with(is_recent)));
             }
             if last.is_some_and(|(_, is_recent)| is_recent) {
@@ -231,11 +230,10 @@ impl Follower<'_> {
         }
         let mut found = Vec::new();
         for (directory, _) in recent.into_iter().filter(|(_, is_recent)| *is_recent) {
-            for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-                let path = entry.path();
+            for Listed { path, .. } in self.system.list(directory.as_ref()).into_iter().flatten() {
                 let of_log = homes.get(log_of(&path)).into_iter().flatten();
                 let Some(home) = of_log.copied().find(|home| is_rotated(&path, home)) else { continue };
-                if let Ok(status) = self.viewer.status(&path)
+                if let Ok(status) = self.system.status(&path)
                     && status.is_file
                     && !self.own.contains(&status.identity)
                     && status.stamp.modified.is_some_and(|modified| modified >= self.since)
@@ -249,10 +247,11 @@ impl Follower<'_> {
 
     /// Looks for vanished files in their directories: a rotation gives them a name that may match no glob.
     fn search(&mut self) {
+        let now = self.system.now();
         let mut index = 0;
         while index < self.files.len() {
             let file = &self.files[index];
-            if file.is_lost() && !file.entry.done && file.gone.elapsed() < SEARCH {
+            if file.is_lost() && !file.entry.done && now.saturating_duration_since(file.gone) < SEARCH {
                 self.is_waiting = true;
                 self.search_for(index);
             }
@@ -262,23 +261,22 @@ impl Follower<'_> {
 
     fn search_for(&mut self, index: usize) {
         let Entry { path: home, identity, fingerprint, .. } = self.files[index].entry.clone();
-        let entries = home.parent().and_then(|directory| fs::read_dir(directory).ok());
-        for entry in entries.into_iter().flatten().flatten() {
-            let path = entry.path();
-            let by_inode = entry.ino() == identity.ino;
+        let entries = home.parent().and_then(|directory| self.system.list(directory).ok());
+        for Listed { path, inode } in entries.into_iter().flatten() {
+            let by_inode = inode == identity.ino;
             let (print, log) = (!fingerprint.is_empty(), same_log(&path, &home));
             if !(by_inode && (print || log) || print && log) {
                 continue;
             }
-            let Ok(status) = self.viewer.status(&path) else { continue };
+            let Ok(status) = self.system.status(&path) else { continue };
             let found = Match::new(path, home.clone(), status);
             let known = self.files.iter().any(|file| file.entry.identity == found.identity);
             if !status.is_file || (known && found.identity != identity) {
                 continue;
             }
-            let Ok(head) = head(&found.path, self.config.links) else { continue };
+            let Ok(head) = head(&*self.system, &found.path) else { continue };
             let entry = &self.files[index].entry;
-            if fingerprint.begins(&head.bytes) && holds(&found.path, entry, self.config.links).unwrap_or(false) {
+            if fingerprint.begins(&head.bytes) && holds(&*self.system, &found.path, entry).unwrap_or(false) {
                 self.adopt(index, &found);
                 return;
             }
@@ -299,22 +297,22 @@ impl Follower<'_> {
 impl Followed {
     /// Returns true if a file that is not open has different content than before: its inode was reused for another
     /// file, or it was rewritten. Content that cannot be read counts as unchanged until it can be read.
-    fn is_another(&mut self) -> bool {
+    fn is_another(&mut self, system: &dyn System) -> bool {
         if self.is_open() || self.is_at_rest() || self.entry.fingerprint.is_empty() || self.compared == self.seen {
             return false;
         }
-        let same = self.location().map(|path| is_same(path, &self.entry, self.links));
+        let same = self.location().map(|path| is_same(system, path, &self.entry));
         if matches!(same, Some(Ok(true))) {
-            self.compared = self.seen.filter(|seen| !seen.is_of_now());
+            self.compared = self.seen.filter(|seen| !seen.is_of_now(system.time()));
         }
         matches!(same, Some(Ok(false)))
     }
 
     /// Takes the fingerprint of a file that was empty or not read yet, so that a copy of it can be recognised.
-    fn recognize(&mut self) {
+    fn recognize(&mut self, system: &dyn System) {
         let has_content = self.entry.fingerprint.is_empty() && self.seen.is_some_and(|seen| seen.len > 0);
         let path = self.location().filter(|path| has_content && !is_gzip(path));
-        let head = path.map(|path| head(path, self.links));
+        let head = path.map(|path| head(system, path));
         if let Some(Ok(head)) = head
             && head.identity == self.entry.identity
         {
@@ -335,12 +333,12 @@ impl Followed {
 
 /// Returns true if the file at `path` has the content that `entry` describes: at its beginning and, unless it is
 /// compressed, before the offset.
-fn is_same(path: &Path, entry: &Entry, links: Links) -> io::Result<bool> {
-    let head = head(path, links)?;
+fn is_same(system: &dyn System, path: &Path, entry: &Entry) -> io::Result<bool> {
+    let head = head(system, path)?;
     if head.identity != entry.identity {
         return Err(io::ErrorKind::NotFound.into());
     }
-    Ok(entry.fingerprint.begins(&head.bytes) && (is_gzip(path) || holds(path, entry, links)?))
+    Ok(entry.fingerprint.begins(&head.bytes) && (is_gzip(path) || holds(system, path, entry)?))
 }
 
 /// Sorts the oldest first, by the time of the last change. That time has the resolution of a tick, or of a second if
@@ -350,13 +348,15 @@ fn sort_by_age(all: &mut [Match]) {
 }
 
 /// Returns the stamp of the file at `path`, if its identity is `identity`.
-fn stamp_of(viewer: &mut Viewer, path: &Path, identity: Identity) -> Option<Stamp> {
-    let status = viewer.status(path).ok()?;
+fn stamp_of(system: &dyn System, path: &Path, identity: Identity) -> Option<Stamp> {
+    let status = system.status(path).ok()?;
     (status.identity == identity).then_some(status.stamp)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     #[test]

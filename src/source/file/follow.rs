@@ -10,7 +10,6 @@ pub(super) use self::read::{Hand, Turn};
 
 use super::content::{Input, Stamp, is_gzip};
 use super::cursor::{Entry, Fingerprint, Identity};
-use crate::config::Links;
 use crate::frame::{Framer, Framing};
 use crate::receipt::Outcome;
 use crate::record::LineHashes;
@@ -43,7 +42,6 @@ pub(super) struct Followed {
     /// When the file last grew.
     pub(super) grown: Instant,
     max_frame_size: usize,
-    pub(super) links: Links,
     input: Option<Input>,
     /// Stamp of the file when it was last read or opened.
     read_at: Option<Stamp>,
@@ -110,8 +108,7 @@ pub(super) struct Settled {
 // === impl Followed ===
 
 impl Followed {
-    pub(super) fn new(entry: Entry, serial: u64, max_frame_size: usize, links: Links) -> Self {
-        let now = Instant::now();
+    pub(super) fn new(entry: Entry, serial: u64, max_frame_size: usize, now: Instant) -> Self {
         Self {
             serial,
             after: None,
@@ -121,7 +118,6 @@ impl Followed {
             gone: now,
             grown: now,
             max_frame_size,
-            links,
             input: None,
             read_at: None,
             closed: None,
@@ -249,7 +245,7 @@ impl Followed {
 
     /// Rewinds to the end of the delivered lines. An open file stays open: it may have no name any more.
     fn rewind(&mut self) {
-        self.input = self.input.take().and_then(Input::again);
+        self.input.iter_mut().for_each(Input::rewind);
         self.framer = Framer::new(Framing::Lf, self.max_frame_size);
         self.tail = Vec::new();
         (self.read, self.line, self.mark) = (self.entry.offset, self.entry.offset, self.entry.mark);
@@ -281,10 +277,10 @@ impl Followed {
 
     /// Detaches the file from the present content at its path, which is another file's. The unread rest of its own
     /// content may be found in a copy.
-    pub(super) fn part(&mut self) {
+    pub(super) fn part(&mut self, now: Instant) {
         self.input = None;
         self.entry.identity = Identity::default();
-        (self.place, self.gone) = (Place::Gone, Instant::now());
+        (self.place, self.gone) = (Place::Gone, now);
     }
 
     /// Advances the cursor past the lines that are delivered by now, in order. After a failure, rewinds to the cursor.

@@ -1,16 +1,18 @@
 //! Globs: `*`, `?` and `[..]` in any component of a path.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
+
+use super::system::{Listed, System};
 
 /// Adds every path that `pattern` may match to `found`, sorted. For a path without a glob, it does not check whether a
 /// file is there. As in a shell, a glob matches a name that begins with a dot only if the glob begins with a dot
 /// itself. `fail` is called with directories that cannot be read, except missing ones. `note` is called with each
 /// directory that decides the result, before anything is looked up in it.
 pub(super) fn expand(
+    system: &dyn System,
     pattern: &Path,
     found: &mut Vec<PathBuf>,
     note: &mut impl FnMut(&Path),
@@ -33,7 +35,7 @@ pub(super) fn expand(
         let mut next = Vec::new();
         for directory in &paths {
             note(directory);
-            match names(directory, name) {
+            match names(system, directory, name) {
                 Ok(names) => next.extend(names),
                 Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
                 Err(error) => fail(directory, &error),
@@ -53,12 +55,11 @@ pub(super) fn expand(
 }
 
 /// Returns the entries of `directory` that match.
-fn names(directory: &Path, pattern: &OsStr) -> io::Result<Vec<PathBuf>> {
+fn names(system: &dyn System, directory: &Path, pattern: &OsStr) -> io::Result<Vec<PathBuf>> {
     let mut fitting = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        if matches(pattern.as_bytes(), entry.file_name().as_bytes()) {
-            fitting.push(entry.path());
+    for Listed { path, .. } in system.list(directory)? {
+        if path.file_name().is_some_and(|name| matches(pattern.as_bytes(), name.as_bytes())) {
+            fitting.push(path);
         }
     }
     Ok(fitting)
@@ -138,7 +139,11 @@ fn in_set(mut set: &[u8], byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::config::Links;
+    use crate::source::file::system::Machine;
 
     #[test]
     fn a_component_fits_or_does_not() {
@@ -180,9 +185,13 @@ mod tests {
             fs::write(path, "").unwrap();
         }
         let mut found = Vec::new();
-        expand(&root.path().join("*/mail.*"), &mut found, &mut |_| {}, &mut |path, error| {
-            panic!("{} {error}", path.display())
-        });
+        expand(
+            &Machine::new(Links::All),
+            &root.path().join("*/mail.*"),
+            &mut found,
+            &mut |_| {},
+            &mut |path, error| panic!("{} {error}", path.display()),
+        );
         assert_eq!(found, [root.path().join("a/mail.log"), root.path().join("b/mail.log")]);
     }
 }

@@ -7,11 +7,11 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::content::TICK;
+use super::system::System;
 
 /// Maximum number of files looked at per second while nothing happens. With n thousand files, a file that becomes
 /// active is noticed within n seconds.
@@ -49,8 +49,8 @@ enum Change {
 }
 
 impl Rounds {
-    pub(super) fn new(interval: Duration) -> Self {
-        Self { interval, last: Instant::now(), files: 0 }
+    pub(super) const fn new(interval: Duration, now: Instant) -> Self {
+        Self { interval, last: now, files: 0 }
     }
 
     pub(super) fn is_due(&self, now: Instant, is_busy: bool) -> bool {
@@ -72,9 +72,9 @@ impl Directories {
     }
 
     /// Records a directory before it is listed. Returns its time of change.
-    pub(super) fn note(&mut self, path: &Path) -> Option<SystemTime> {
+    pub(super) fn note(&mut self, system: &dyn System, path: &Path) -> Option<SystemTime> {
         if !self.changes.contains_key(path.as_os_str()) {
-            self.changes.insert(path.into(), Change::of(path));
+            self.changes.insert(path.into(), Change::of(system, path));
             self.paths.push(path.to_owned());
         }
         match self.changes[path.as_os_str()] {
@@ -85,50 +85,56 @@ impl Directories {
 
     /// Returns whether a directory has changed since the round, and how many were checked. It checks a part of all
     /// directories in turn, and all those in `lively`.
-    pub(super) fn have_changed<'p>(&mut self, lively: impl Iterator<Item = &'p Path>) -> (bool, usize) {
+    pub(super) fn have_changed<'p>(
+        &mut self,
+        system: &dyn System,
+        lively: impl Iterator<Item = &'p Path>,
+    ) -> (bool, usize) {
         let all = self.paths.len();
         let (mut asked, mut changed) = (all.min(DIRECTORIES), false);
         for _ in 0..asked {
             self.next = (self.next + 1) % all;
-            changed |= self.has_changed(&self.paths[self.next]);
+            changed |= self.has_changed(system, &self.paths[self.next]);
         }
         if all > DIRECTORIES {
             for path in lively {
                 asked += 1;
-                changed |= self.has_changed(path);
+                changed |= self.has_changed(system, path);
             }
         }
         (changed, asked)
     }
 
-    fn has_changed(&self, path: &Path) -> bool {
+    fn has_changed(&self, system: &dyn System, path: &Path) -> bool {
         self.changes
             .get(path.as_os_str())
-            .is_none_or(|change| matches!(change, Change::Now(_)) || *change != Change::of(path))
+            .is_none_or(|change| matches!(change, Change::Now(_)) || *change != Change::of(system, path))
     }
 }
 
 impl Change {
-    fn of(path: &Path) -> Self {
-        let Some(modified) = fs::metadata(path).and_then(|metadata| metadata.modified()).ok() else {
-            return Self::Missing;
-        };
+    fn of(system: &dyn System, path: &Path) -> Self {
+        let Ok(modified) = system.modified(path) else { return Self::Missing };
         // A time in the future comes from another clock, and says nothing about the tick of this one.
-        let is_now = modified.elapsed().is_ok_and(|age| age < TICK);
+        let is_now = system.time().duration_since(modified).is_ok_and(|age| age < TICK);
         if is_now { Self::Now(modified) } else { Self::At(modified) }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::config::Links;
+    use crate::source::file::system::Machine;
 
     #[test]
     fn many_files_are_looked_for_rarely_and_sooner_if_something_happens() {
         let second = Duration::from_secs(1);
         for (files, calm, busy) in [(0, 250, 250), (200, 250, 250), (2000, 2000, 400), (10_000, 10_000, 2000)] {
-            let mut rounds = Rounds::new(second / 4);
             let begun = Instant::now();
+            let mut rounds = Rounds::new(second / 4, begun);
             rounds.done(begun, files);
             for (is_busy, wanted) in [(false, calm), (true, busy)] {
                 let due = (0..100_000).find(|time| rounds.is_due(begun + Duration::from_millis(*time), is_busy));
@@ -141,25 +147,25 @@ mod tests {
     fn directories_are_asked_in_turn() {
         let root = tempfile::tempdir().unwrap();
         let path = |number: usize| root.path().join(number.to_string());
-        let mut directories = Directories::default();
+        let (mut directories, machine) = (Directories::default(), Machine::new(Links::All));
         for number in 0..1000 {
             fs::create_dir(path(number)).unwrap();
         }
         let long_ago = SystemTime::now() - Duration::from_secs(100);
         let age = |path: &Path| fs::File::open(path).unwrap().set_modified(long_ago).unwrap();
         (0..1000).for_each(|number| age(&path(number)));
-        (0..1000).for_each(|number| assert_eq!(directories.note(&path(number)), Some(long_ago)));
-        assert_eq!(directories.note(&path(1000)), None);
+        (0..1000).for_each(|number| assert_eq!(directories.note(&machine, &path(number)), Some(long_ago)));
+        assert_eq!(directories.note(&machine, &path(1000)), None);
         for _ in 0..10 {
-            assert_eq!(directories.have_changed(std::iter::empty()), (false, DIRECTORIES));
+            assert_eq!(directories.have_changed(&machine, std::iter::empty()), (false, DIRECTORIES));
         }
         fs::write(path(7).join("mail.log"), "").unwrap();
-        assert!((0..4).any(|_| directories.have_changed(std::iter::empty()).0));
+        assert!((0..4).any(|_| directories.have_changed(&machine, std::iter::empty()).0));
         // What is known to be lively is asked in each turn.
-        assert_eq!(directories.have_changed([&*path(7)].into_iter()), (true, DIRECTORIES + 1));
+        assert_eq!(directories.have_changed(&machine, [&*path(7)].into_iter()), (true, DIRECTORIES + 1));
         directories.clear();
-        assert_eq!(directories.note(&path(1000)), None);
+        assert_eq!(directories.note(&machine, &path(1000)), None);
         fs::create_dir(path(1000)).unwrap();
-        assert_eq!(directories.have_changed(std::iter::empty()), (true, 1));
+        assert_eq!(directories.have_changed(&machine, std::iter::empty()), (true, 1));
     }
 }

@@ -1,8 +1,9 @@
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use tempfile::TempDir;
@@ -21,9 +22,9 @@ use crate::source::file::follow::Place;
 use crate::syslog::Context;
 use crate::time::Timestamp;
 
-/// A follower without its loop, and the queue of its only sink, whose outcomes the test decides.
+/// The thread of a source without its loop, and the queue of its only sink, whose outcomes the test decides.
 struct Bench {
-    follower: Follower<'static>,
+    run: Run<'static>,
     sink: Receiver,
     directory: TempDir,
     _runtime: tokio::runtime::Runtime,
@@ -66,8 +67,8 @@ impl Bench {
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let store: &'static Mutex<Store> = Box::leak(Box::new(Mutex::new(open(&config, "file").unwrap())));
-        let follower = Follower::new(config, store.lock().unwrap(), intake, runtime.handle().clone());
-        Self { follower, sink, directory, _runtime: runtime }
+        let run = Run::new(config, store.lock().unwrap(), intake, runtime.handle().clone());
+        Self { run, sink, directory, _runtime: runtime }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -76,13 +77,13 @@ impl Bench {
 
     /// Reads everything that there is, and gives the batches with their lines.
     fn read(&mut self) -> Vec<(Batch, Vec<String>)> {
-        self.follower.look();
+        self.run.follower.look();
         self.take()
     }
 
     /// The same without looking for files before.
     fn take(&mut self) -> Vec<(Batch, Vec<String>)> {
-        while self.follower.read() {}
+        while self.run.follower.read() {}
         let mut batches = VecDeque::new();
         self.sink.receive(&mut batches, 10_000, Duration::ZERO);
         batches.into_iter().map(|batch| (lines(&batch), batch)).map(|(lines, batch)| (batch, lines)).collect()
@@ -90,7 +91,7 @@ impl Bench {
 
     /// Reads what there is, and delivers it.
     fn read_and_deliver(&mut self, found: &mut Vec<String>) {
-        self.follower.look();
+        self.run.follower.look();
         found.extend(self.deliver());
     }
 
@@ -100,7 +101,7 @@ impl Bench {
             found.extend(lines);
             batch.delivered();
         }
-        self.follower.settle();
+        self.run.follower.settle();
         found
     }
 
@@ -147,16 +148,16 @@ fn what_a_sink_refuses_is_handed_on_again_from_the_cursor() {
     }
     // It has no name any more, so only the open descriptor leads to it.
     fs::remove_file(bench.path("mail.log")).unwrap();
-    bench.follower.settle();
-    assert!(!bench.follower.files[0].is_delivered());
+    bench.run.follower.settle();
+    assert!(!bench.run.follower.files[0].is_delivered());
     let again = bench.read_again();
     assert_eq!(again.iter().flat_map(|(_, lines)| lines.clone()).collect::<Vec<_>>(), texts(first..6000));
     for (batch, _) in again {
         batch.delivered();
     }
-    bench.follower.settle();
-    assert!(bench.follower.files[0].is_delivered());
-    assert_eq!(bench.follower.files[0].entry.offset, numbered(0..6000).len() as u64);
+    bench.run.follower.settle();
+    assert!(bench.run.follower.files[0].is_delivered());
+    assert_eq!(bench.run.follower.files[0].entry.offset, numbered(0..6000).len() as u64);
 }
 
 /// The ids of the lines of a file, as `decode` gives them.
@@ -210,7 +211,7 @@ fn a_line_that_is_handed_on_again_has_the_same_id() {
                 batch.delivered();
             }
         }
-        bench.follower.settle();
+        bench.run.follower.settle();
         if delivered == expected.len() {
             break;
         }
@@ -220,7 +221,7 @@ fn a_line_that_is_handed_on_again_has_the_same_id() {
             gzip.write_all(text.as_bytes()).unwrap();
             fs::write(bench.path("mail.log.1.gz"), gzip.finish().unwrap()).unwrap();
             fs::remove_file(bench.path("mail.log")).unwrap();
-            bench.follower.files[0].back_off(false);
+            bench.run.follower.files[0].back_off(false);
         }
     }
 }
@@ -235,14 +236,14 @@ fn how_many_lines_are_handed_on_again_is_known() {
         // Forgotten batches count as lost.
         drop(read);
         // The first is said at once; those of the next ten seconds are added up.
-        bench.follower.settle();
+        bench.run.follower.settle();
     }
-    assert_eq!(bench.follower.repeated, 200);
+    assert_eq!(bench.run.follower.repeated, 200);
     for (batch, _) in bench.read_again() {
         batch.delivered();
     }
-    bench.follower.settle();
-    assert_eq!((bench.read().len(), bench.follower.files[0].is_delivered()), (0, true));
+    bench.run.follower.settle();
+    assert_eq!((bench.read().len(), bench.run.follower.files[0].is_delivered()), (0, true));
 }
 
 #[test]
@@ -257,14 +258,14 @@ fn an_archive_that_a_sink_refuses_is_read_again_though_it_was_removed() {
     for (index, (batch, _)) in read.into_iter().enumerate() {
         if index == 0 { batch.delivered() } else { batch.dropped(Reason::Shutdown) }
     }
-    bench.follower.settle();
+    bench.run.follower.settle();
     let again = bench.read_again();
     assert_eq!(again.iter().flat_map(|(_, lines)| lines.clone()).collect::<Vec<_>>(), texts(first..5000));
     for (batch, _) in again {
         batch.delivered();
     }
-    bench.follower.settle();
-    assert!(bench.follower.files[0].entry.done && !bench.follower.files[0].is_open());
+    bench.run.follower.settle();
+    assert!(bench.run.follower.files[0].entry.done && !bench.run.follower.files[0].is_open());
 }
 
 #[test]
@@ -294,7 +295,7 @@ fn what_was_cut_twice_between_two_looks_is_read_in_order() {
 
 /// As if nothing had happened for a while.
 fn fall_asleep(bench: &mut Bench) {
-    for file in &mut bench.follower.files {
+    for file in &mut bench.run.follower.files {
         file.grown -= Duration::from_secs(60);
     }
 }
@@ -317,12 +318,12 @@ fn files_at_rest_are_looked_at_rarely_and_what_wakes_is_noticed_in_time() {
     std::thread::sleep(content::TICK * 2);
     bench.read_and_deliver(&mut found);
     fall_asleep(&mut bench);
-    assert!(bench.follower.files.iter().filter(|file| file.is_open()).count() > 500);
+    assert!(bench.run.follower.files.iter().filter(|file| file.is_open()).count() > 500);
     let mut now = Instant::now();
     let mut turns = |bench: &mut Bench, found: &mut Vec<String>, turns: u32| -> usize {
         let looked = (0..turns).map(|_| {
             now += TURN;
-            let looked = bench.follower.look_around(now);
+            let looked = bench.run.follower.look_around(now);
             let read = bench.deliver();
             found.extend(read);
             looked
@@ -331,7 +332,7 @@ fn files_at_rest_are_looked_at_rarely_and_what_wakes_is_noticed_in_time() {
     };
     let looked = turns(&mut bench, &mut found, 4 * 60);
     assert!((1000..=calm(60)).contains(&looked), "{looked} looks in a minute");
-    assert!(bench.follower.files.iter().all(Followed::is_at_rest), "nothing is even asked for its size");
+    assert!(bench.run.follower.files.iter().all(Followed::is_at_rest), "nothing is even asked for its size");
     assert_eq!(found.len(), FILES);
     // One that is open, one that is closed: within three seconds.
     for number in [FILES - 1, 0] {
@@ -354,7 +355,7 @@ fn files_at_rest_are_looked_at_rarely_and_what_wakes_is_noticed_in_time() {
     fs::rename(bench.path(&name(7)), bench.path("logs/0007.log.1")).unwrap();
     fs::write(bench.path(&name(7)), numbered(2..3)).unwrap();
     turns(&mut bench, &mut found, 3);
-    assert!(bench.follower.files.iter().any(|file| file.place == Place::Elsewhere(bench.path("logs/0007.log.1"))));
+    assert!(bench.run.follower.files.iter().any(|file| file.place == Place::Elsewhere(bench.path("logs/0007.log.1"))));
     let end = Instant::now() + Duration::from_secs(30);
     while found.len() < FILES + 5 && Instant::now() < end {
         turns(&mut bench, &mut found, 1);

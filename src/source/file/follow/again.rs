@@ -1,11 +1,10 @@
 //! Delivered lines that are read again: equal lines after the cursor have to be told apart from them.
 
-use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
 
 use crate::frame::{Framer, Framing, Step};
 use crate::record::LineHashes;
+use crate::source::file::system::Content;
 use crate::source::stream::READ_SIZE;
 
 /// Hashes the lines that are written to it.
@@ -18,7 +17,7 @@ pub(super) struct Again {
 }
 
 /// Returns the hashes of the lines of a file between two offsets, both at the beginning of a line.
-pub(super) fn lines_again(file: &File, from: u64, to: u64, max_frame_size: usize) -> io::Result<LineHashes> {
+pub(super) fn lines_again(file: &dyn Content, from: u64, to: u64, max_frame_size: usize) -> io::Result<LineHashes> {
     let (mut again, mut at) = (Again::new(from, max_frame_size), from);
     let mut bytes = vec![0; READ_SIZE.min(to.saturating_sub(from) as usize)];
     while at < to {

@@ -1,23 +1,20 @@
 //! Reading one followed file, and handing on its lines.
 
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::again::{Again, lines_again};
 use super::{Followed, Handed, Place};
 use crate::frame::{Frame, Step};
 use crate::pipeline::Arrival;
-use crate::receipt::{Outcome, receipt};
+use crate::receipt::Outcome;
 use crate::record::{LineHashes, Peer};
-use crate::source::Intake;
-use crate::source::file::content::{Gzip, Input, Stamp, append, first_bytes, has_before, is_damage, is_gzip};
-use crate::source::file::cursor::{FINGERPRINT, Fingerprint, Identity};
-use crate::source::file::links::open;
+use crate::source::file::content::{Gzip, Input, append, first_bytes, has_before, is_damage, is_gzip};
+use crate::source::file::cursor::{FINGERPRINT, Fingerprint};
+use crate::source::file::system::{Content, System};
 use crate::source::stream::{MOST_FRAMES, READ_SIZE};
 
 /// How long a file that was rotated away must be silent until it is closed.
@@ -35,25 +32,25 @@ pub(in crate::source::file) enum Turn {
     Damaged(io::Error),
 }
 
-/// The destination of lines: the intake, and the runtime to wait for it.
-pub(in crate::source::file) struct Hand<'i> {
-    pub(in crate::source::file) intake: &'i Intake,
-    pub(in crate::source::file) runtime: &'i Handle,
+/// The destination of lines.
+pub(in crate::source::file) trait Hand {
+    /// Hands on lines, and waits for room. Returns the channel on which their outcome arrives.
+    fn submit(&self, lines: Vec<Arrival<'_>>) -> oneshot::Receiver<Outcome>;
 }
 
 // === impl Followed ===
 
 impl Followed {
     /// Reads once, and hands on the complete lines.
-    pub(in crate::source::file) fn turn(&mut self, hand: &Hand<'_>) -> io::Result<Turn> {
+    pub(in crate::source::file) fn turn(&mut self, system: &dyn System, hand: &dyn Hand) -> io::Result<Turn> {
         if self.is_at_rest() || self.resume.is_some_and(|resume| Instant::now() < resume) {
             return Ok(Turn::Idle);
         }
-        if let Some(turn) = self.open()? {
+        if let Some(turn) = self.open(system)? {
             return Ok(turn);
         }
         let before = self.tail.len();
-        let turn = if self.is_gzip() { self.read_gzip() } else { self.read_plain() };
+        let turn = if self.is_gzip() { self.read_gzip() } else { self.read_plain(system) };
         self.read += (self.tail.len() - before) as u64;
         match turn {
             Ok(Turn::Read) => {
@@ -62,7 +59,7 @@ impl Followed {
             }
             Ok(Turn::Idle) => self.reach_end(hand),
             Ok(Turn::Replaced) => self.finish_line(hand),
-            Err(error) if self.is_gzip() && is_damage(&error) => return Ok(self.damage(error, hand)),
+            Err(error) if self.is_gzip() && is_damage(&error) => return Ok(self.damage(error, system, hand)),
             Ok(Turn::Damaged(_)) | Err(_) => {}
         }
         turn
@@ -70,11 +67,11 @@ impl Followed {
 
     /// Opens the file while it must wait for another one. An open file stays readable even if it is renamed or removed
     /// meanwhile.
-    pub(in crate::source::file) fn hold(&mut self) -> io::Result<Turn> {
+    pub(in crate::source::file) fn hold(&mut self, system: &dyn System) -> io::Result<Turn> {
         if self.resume.is_some_and(|resume| Instant::now() < resume) {
             return Ok(Turn::Idle);
         }
-        Ok(self.open()?.unwrap_or(Turn::Idle))
+        Ok(self.open(system)?.unwrap_or(Turn::Idle))
     }
 
     fn is_gzip(&self) -> bool {
@@ -83,24 +80,24 @@ impl Followed {
 
     /// Opens the file, unless it is open. Returns a turn if there is nothing more to do: the file is done, or has
     /// different content.
-    fn open(&mut self) -> io::Result<Option<Turn>> {
+    fn open(&mut self, system: &dyn System) -> io::Result<Option<Turn>> {
         if self.input.is_some() {
             return Ok(None);
         }
         let Some(path) = self.location() else { return Err(io::ErrorKind::NotFound.into()) };
         let is_gzip = is_gzip(path);
-        let mut file = open(path, self.links)?;
-        let metadata = file.metadata()?;
-        if Identity::of(&metadata) != self.entry.identity {
+        let file = system.open(path)?;
+        let (identity, stamp) = file.status()?;
+        if identity != self.entry.identity {
             // The file was renamed since it was looked up. The next look finds it.
             return Err(io::ErrorKind::NotFound.into());
         }
-        self.read_at = Some(Stamp::of(&metadata));
+        self.read_at = Some(stamp);
         if !is_gzip {
             self.input = Some(Input::Plain(file));
             return Ok(None);
         }
-        let (first, _) = first_bytes(&mut file, true)?;
+        let (first, _) = first_bytes(&file, true)?;
         if !self.entry.fingerprint.begins(&first) {
             return Ok(Some(Turn::Replaced));
         }
@@ -117,9 +114,10 @@ impl Followed {
 
     /// Reads the bytes that follow `tail`. The content is compared after the read: if the file was cut and rewritten in
     /// between, the bytes could be from the middle of a line.
-    fn read_plain(&mut self) -> io::Result<Turn> {
+    fn read_plain(&mut self, system: &dyn System) -> io::Result<Turn> {
         let Some(Input::Plain(file)) = &self.input else { return Ok(Turn::Idle) };
-        let stamp = Stamp::of(&file.metadata()?);
+        let file = Rc::clone(file);
+        let (_, stamp) = file.status()?;
         self.read_at = Some(stamp);
         if stamp.len < self.read {
             return Ok(Turn::Replaced);
@@ -128,15 +126,15 @@ impl Followed {
             return Ok(Turn::Idle);
         }
         if self.lines.is_none() {
-            self.lines = Some(lines_again(file, self.entry.lines_from, self.line, self.max_frame_size)?);
+            self.lines = Some(lines_again(&*file, self.entry.lines_from, self.line, self.max_frame_size)?);
         }
         let before = self.tail.len();
         if stamp.len > self.read {
             append(&mut self.tail, |room| file.read_at(room, self.read))?;
         }
         let mut head = [0; FINGERPRINT];
-        let head = read_head(file, &mut head)?;
-        if !self.entry.fingerprint.begins(head) || !has_before(file, self.line, &self.mark)? {
+        let head = read_head(&*file, &mut head)?;
+        if !self.entry.fingerprint.begins(head) || !has_before(&*file, self.line, &self.mark)? {
             self.tail.truncate(before);
             return Ok(Turn::Replaced);
         }
@@ -144,7 +142,7 @@ impl Followed {
             self.entry.fingerprint = Fingerprint::of(head);
         }
         // A change within the same tick would not change the stamp.
-        self.compared = Some(stamp).filter(|stamp| !stamp.is_of_now());
+        self.compared = Some(stamp).filter(|stamp| !stamp.is_of_now(system.time()));
         Ok(if self.tail.len() > before { Turn::Read } else { Turn::Idle })
     }
 
@@ -153,10 +151,10 @@ impl Followed {
     pub(in crate::source::file) fn is_cut(&self) -> bool {
         let Some(Input::Plain(file)) = &self.input else { return false };
         let mut head = [0; FINGERPRINT];
-        let is_short = file.metadata().is_ok_and(|metadata| metadata.len() < self.read);
+        let is_short = file.status().is_ok_and(|(_, stamp)| stamp.len < self.read);
         is_short
-            || read_head(file, &mut head).is_ok_and(|head| !self.entry.fingerprint.begins(head))
-            || matches!(has_before(file, self.line, &self.mark), Ok(false))
+            || read_head(&**file, &mut head).is_ok_and(|head| !self.entry.fingerprint.begins(head))
+            || matches!(has_before(&**file, self.line, &self.mark), Ok(false))
     }
 
     fn read_gzip(&mut self) -> io::Result<Turn> {
@@ -179,7 +177,7 @@ impl Followed {
     }
 
     /// Handles a read that found nothing: the file is at its end for now.
-    fn reach_end(&mut self, hand: &Hand<'_>) {
+    fn reach_end(&mut self, hand: &dyn Hand) {
         (self.at_end, self.unreadable) = (true, false);
         if self.is_gzip() {
             self.end(hand);
@@ -193,8 +191,8 @@ impl Followed {
 
     /// Handles damage in a compressed file. A young file that ends too early may still be being written, and is tried
     /// again. Any other damage is permanent, unless the file changes.
-    fn damage(&mut self, error: io::Error, hand: &Hand<'_>) -> Turn {
-        if error.kind() == io::ErrorKind::UnexpectedEof && self.seen.is_some_and(|seen| seen.is_young()) {
+    fn damage(&mut self, error: io::Error, system: &dyn System, hand: &dyn Hand) -> Turn {
+        if error.kind() == io::ErrorKind::UnexpectedEof && self.seen.is_some_and(|seen| seen.is_young(system.time())) {
             self.back_off(false);
             return Turn::Idle;
         }
@@ -209,7 +207,7 @@ impl Followed {
     /// Reads the bytes just before the damage, and returns their number. A large read fails as a whole; reads of single
     /// bytes go up to the damage.
     fn salvage(&mut self) -> usize {
-        self.input = self.input.take().and_then(Input::again);
+        self.input.iter_mut().for_each(Input::rewind);
         let Some(Input::Gzip(gzip)) = &mut self.input else { return 0 };
         let before = self.tail.len();
         if gzip.skip_to(self.read).is_ok() && gzip.at == self.read {
@@ -224,13 +222,13 @@ impl Followed {
     }
 
     /// Marks a compressed file as read to its end. It is done when all of it is delivered.
-    fn end(&mut self, hand: &Hand<'_>) {
+    fn end(&mut self, hand: &dyn Hand) {
         self.finish_line(hand);
         (self.at_end, self.ended) = (true, true);
     }
 
     /// Hands on every complete line, and waits for room.
-    fn hand_on(&mut self, hand: &Hand<'_>) {
+    fn hand_on(&mut self, hand: &dyn Hand) {
         let path = self.entry.path.to_string_lossy();
         let lines = self.lines.get_or_insert_with(|| LineHashes::starting_at(self.line));
         let mut more = true;
@@ -271,7 +269,7 @@ impl Followed {
     }
 
     /// Hands on the last line as it is, because nothing will be added to it.
-    fn finish_line(&mut self, hand: &Hand<'_>) {
+    fn finish_line(&mut self, hand: &dyn Hand) {
         if self.line == self.read {
             return;
         }
@@ -297,23 +295,7 @@ fn arrival<'t>(frame: Frame<'t>, path: &'t str, lines: &mut LineHashes, tail: &[
 }
 
 /// Reads the first bytes of a file.
-fn read_head<'h>(file: &File, head: &'h mut [u8; FINGERPRINT]) -> io::Result<&'h [u8]> {
-    let mut len = 0;
-    while len < head.len() {
-        match file.read_at(&mut head[len..], len as u64)? {
-            0 => break,
-            more => len += more,
-        }
-    }
+fn read_head<'h>(file: &dyn Content, head: &'h mut [u8; FINGERPRINT]) -> io::Result<&'h [u8]> {
+    let len = file.fill_at(head, 0)?;
     Ok(&head[..len])
-}
-
-// === impl Hand ===
-
-impl Hand<'_> {
-    fn submit(&self, arrivals: Vec<Arrival<'_>>) -> oneshot::Receiver<Outcome> {
-        let (receipt, outcome) = receipt();
-        self.runtime.block_on(self.intake.submit_for(arrivals, Some(receipt)));
-        outcome
-    }
 }

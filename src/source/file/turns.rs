@@ -1,0 +1,117 @@
+//! The turns of the files: each reads once, as far as there are descriptors.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::follow::Turn;
+use super::{Follower, help};
+use crate::config::FollowConfig;
+
+impl Follower {
+    /// Gives each file one turn. Returns true if there is a reason to give them another one at once.
+    pub(super) fn read(&mut self) -> bool {
+        if self.awake.iter().all(|index| self.files[*index].is_at_rest()) {
+            return false;
+        }
+        let awake = std::mem::take(&mut self.awake);
+        let any = self.read_each(&awake);
+        self.awake = awake;
+        any
+    }
+
+    fn read_each(&mut self, awake: &[usize]) -> bool {
+        let most = FollowConfig::OPEN_FILES.min(self.intake.descriptors().files());
+        let mut open = self.files.iter().filter(|file| file.is_open()).count();
+        // Files that are not awake are finished.
+        let files = awake.iter().map(|index| &self.files[*index]);
+        let unfinished: HashSet<u64> = files.filter(|file| !file.is_finished()).map(|file| file.serial).collect();
+        self.note_superseded(awake);
+        let (mut any, mut without_room) = (false, 0);
+        for &index in awake {
+            if self.intake.stop().is_cancelled() {
+                break;
+            }
+            let file = &mut self.files[index];
+            file.after = file.after.filter(|after| unfinished.contains(after));
+            let (serial, waits, was_open) = (file.serial, file.after.is_some(), file.is_open());
+            // At most half of the open files may be waiting for another file, so that there is always room to read.
+            if file.is_at_rest() || waits && !was_open && open >= most / 2 {
+                continue;
+            }
+            if !was_open && open >= most {
+                if !self.make_room() {
+                    without_room += 1;
+                    continue;
+                }
+                open -= 1;
+            }
+            let (system, hand) = (&*self.system, &*self.hand);
+            let file = &mut self.files[index];
+            let result = if waits { file.hold(system) } else { file.turn(system, hand) };
+            let file = &self.files[index];
+            open = open + usize::from(file.is_open()) - usize::from(was_open);
+            any |= unfinished.contains(&serial) && file.is_finished();
+            match result {
+                Ok(Turn::Idle) => {}
+                Ok(Turn::Read) => any = true,
+                Ok(Turn::Replaced) => {
+                    open -= usize::from(file.is_open());
+                    self.replaced(index);
+                    any = true;
+                }
+                Ok(Turn::Damaged(error)) => self.damaged(index, &error),
+                Err(error) => self.unreadable(index, &error),
+            }
+        }
+        if without_room > 0 {
+            let what = format!(
+                "{most} files are open and being read: {without_room} others wait until one of these is at its end"
+            );
+            self.complain(&self.config.paths[0].clone(), &what);
+        }
+        any
+    }
+
+    /// Marks the files whose successor in the log was rotated away itself.
+    fn note_superseded(&mut self, awake: &[usize]) {
+        let files = || awake.iter().map(|index| &self.files[*index]);
+        let waited_for: HashSet<u64> = files().filter_map(|file| file.after).collect();
+        let newer = files().filter(|file| waited_for.contains(&file.serial));
+        let superseded: HashSet<u64> = newer.filter_map(|file| file.after).collect();
+        for index in awake {
+            let file = &mut self.files[*index];
+            file.superseded = superseded.contains(&file.serial);
+        }
+    }
+
+    /// Closes the file that was silent for the longest time. Returns false if no file can be closed, as when none is at
+    /// its end.
+    fn make_room(&mut self) -> bool {
+        let mut open: Vec<usize> = (0..self.files.len()).filter(|index| self.files[*index].is_open()).collect();
+        open.sort_by_key(|index| self.files[*index].grown);
+        open.into_iter().any(|index| self.files[index].close())
+    }
+
+    fn damaged(&mut self, index: usize, error: &io::Error) {
+        let file = &self.files[index];
+        let path = file.location().unwrap_or(&file.entry.path);
+        self.intake.ledger().errors.fetch_add(1, Relaxed);
+        tracing::error!(
+            source = self.intake.name(),
+            path = %path.display(),
+            %error,
+            "the compressed file is damaged: what stands before the damage is read, the rest cannot be, unless the file changes"
+        );
+        self.changed = true;
+    }
+
+    fn unreadable(&mut self, index: usize, error: &io::Error) {
+        let path = self.files[index].location().unwrap_or(&self.files[index].entry.path).to_owned();
+        // A file that is not found was renamed since it was looked up. The next look finds it.
+        self.files[index].back_off(error.kind() != io::ErrorKind::NotFound);
+        if error.kind() != io::ErrorKind::NotFound {
+            self.complain(&path, &format!("{error}{}", help(error)));
+        }
+    }
+}
