@@ -44,11 +44,11 @@ impl Match {
 }
 
 impl Follower {
-    /// Looks for files if a round is due, otherwise only checks whether something has changed. Returns the number of
-    /// files and directories that were looked at.
+    /// Looks for files if a round is due at `now`, otherwise only checks whether something has changed. Returns the
+    /// number of files and directories that were looked at.
     pub(super) fn look_around(&mut self, now: Instant) -> usize {
-        let files = &self.files;
-        self.awake.retain(|index| files[*index].is_awake());
+        let (files, time) = (&self.files, self.system.now());
+        self.awake.retain(|index| files[*index].is_awake(time));
         let lively = self.awake.iter().map(|index| &self.files[*index]);
         let parents = lively.filter_map(|file| file.location().and_then(Path::parent));
         let (changed, asked) = self.directories.have_changed(&*self.system, parents);
@@ -101,7 +101,8 @@ impl Follower {
             self.chain();
         }
         self.forget();
-        self.awake = (0..self.files.len()).filter(|index| self.files[*index].is_awake()).collect();
+        let now = self.system.now();
+        self.awake = (0..self.files.len()).filter(|index| self.files[*index].is_awake(now)).collect();
         self.system.end_look()
     }
 
@@ -298,7 +299,8 @@ impl Followed {
     /// Returns true if a file that is not open has different content than before: its inode was reused for another
     /// file, or it was rewritten. Content that cannot be read counts as unchanged until it can be read.
     fn is_another(&mut self, system: &dyn System) -> bool {
-        if self.is_open() || self.is_at_rest() || self.entry.fingerprint.is_empty() || self.compared == self.seen {
+        let is_at_rest = self.is_at_rest(system.now());
+        if self.is_open() || is_at_rest || self.entry.fingerprint.is_empty() || self.compared == self.seen {
             return false;
         }
         let same = self.location().map(|path| is_same(system, path, &self.entry));

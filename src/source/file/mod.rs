@@ -37,7 +37,7 @@ use std::io;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Handle as Runtime;
 use tracing::Level;
@@ -50,6 +50,7 @@ use self::links::Status;
 use self::rounds::{Directories, Rounds};
 use self::run::Run;
 use self::system::System;
+use self::turns::OpenFiles;
 use super::{Bound, Intake, Running, Sockets, blocking};
 use crate::config::FollowConfig;
 use crate::poison;
@@ -120,6 +121,7 @@ struct Follower {
     own: Vec<Identity>,
     /// The known files, in the order in which they appeared.
     files: Vec<Followed>,
+    open_files: OpenFiles,
     serial: u64,
     /// Known copies (copytruncate) of files that are being read: the identity of the copy, its stamp when it was
     /// recognised, and the serial of the original.
@@ -134,6 +136,8 @@ struct Follower {
     /// Indices of the files that have to be looked at in each turn. The other files are idle until the next round.
     awake: Vec<usize>,
     rounds: Rounds,
+    /// Time of the last look, whether it was a round or not.
+    looked: Instant,
     directories: Directories,
     /// True if the next round has something to begin or to search for.
     is_waiting: bool,
@@ -164,6 +168,7 @@ impl Follower {
         Self {
             serial: files.len() as u64,
             files,
+            open_files: OpenFiles::default(),
             own: Status::of_standard_streams().into_iter().flatten().map(|status| status.identity).collect(),
             rounds: Rounds::new(config.poll_interval, now),
             config,
@@ -176,12 +181,37 @@ impl Follower {
             changed: true,
             is_first_look: true,
             awake: Vec::new(),
+            looked: now,
             directories: Directories::default(),
             is_waiting: false,
             repeated: 0,
             repeats,
             complaints: Complaints::default(),
         }
+    }
+
+    /// Looks for files for the first time.
+    fn begin_looking(&mut self) {
+        let looked = self.look();
+        self.looked = self.system.now();
+        self.rounds.done(self.looked, looked);
+    }
+
+    /// Looks for files when it is time to, gives each file one turn, and advances the cursors. Returns true if there is
+    /// a reason to do the same again at once.
+    fn work(&mut self) -> bool {
+        if self.time_to_look().is_zero() {
+            self.look_around(self.system.now());
+            self.looked = self.system.now();
+        }
+        let read = self.read();
+        self.settle();
+        read
+    }
+
+    /// Returns the time until the next look.
+    fn time_to_look(&self) -> Duration {
+        self.config.poll_interval.saturating_sub(self.system.now().saturating_duration_since(self.looked))
     }
 
     /// Detaches the file at `index` from its path, where there is different content now. The next look begins that
@@ -193,21 +223,19 @@ impl Follower {
             path = %file.location().unwrap_or(&file.entry.path).display(),
             "the file was cut or replaced: it is read from its beginning"
         );
-        file.part(self.system.now());
+        file.detach(self.system.now());
         (self.changed, self.is_waiting) = (true, true);
     }
 
     /// Advances the cursors past the lines that are delivered by now. Returns true if some lines are still in flight.
     fn settle(&mut self) -> bool {
+        let now = self.system.now();
         for &index in &self.awake {
-            let Settled { changed, repeated } = self.files[index].settle();
+            let Settled { changed, repeated } = self.files[index].settle(now);
             self.changed |= changed;
             self.repeated += repeated;
         }
-        if !self.intake.stop().is_cancelled()
-            && self.repeated > 0
-            && self.repeats.pass_with(0, self.system.now()).is_some()
-        {
+        if !self.intake.stop().is_cancelled() && self.repeated > 0 && self.repeats.pass_with(0, now).is_some() {
             self.tell_repeated();
         }
         self.awake.iter().any(|index| !self.files[*index].is_settled())

@@ -17,7 +17,7 @@ use crate::pipeline::Arrival;
 use crate::receipt::{Outcome, receipt};
 
 /// Minimum time between two writes of the cursor.
-const SAVE_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often outcomes are polled after a stop.
 const STOP_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -51,8 +51,7 @@ impl<'s> Run<'s> {
 
     /// Follows the files until a stop.
     pub(super) fn run(mut self) {
-        let looked = self.follower.look();
-        self.follower.rounds.done(Instant::now(), looked);
+        self.follower.begin_looking();
         self.tell_repeats();
         self.tell_missing();
         // The starting positions must be saved before a line is delivered. Without a saved cursor, the next run would
@@ -61,23 +60,16 @@ impl<'s> Run<'s> {
             self.wait(SAVE_INTERVAL);
         }
         self.follower.skip = false;
-        let poll_interval = self.follower.config.poll_interval;
-        let mut looked = Instant::now();
         while !self.is_stopped() {
-            if looked.elapsed() >= poll_interval {
-                self.follower.look_around(Instant::now());
-                looked = Instant::now();
-            }
-            let read = self.follower.read();
+            let read = self.follower.work();
             if read {
                 panic_point("file");
             }
-            self.follower.settle();
             if self.follower.changed && self.saved.elapsed() >= SAVE_INTERVAL {
                 self.save(false);
             }
             if !read {
-                self.wait(poll_interval.saturating_sub(looked.elapsed()));
+                self.wait(self.follower.time_to_look());
             }
         }
         self.finish();
@@ -127,7 +119,7 @@ impl<'s> Run<'s> {
         while self.follower.settle() && !self.follower.intake.is_over() {
             std::thread::sleep(STOP_INTERVAL);
         }
-        let lines = self.follower.repeated + self.follower.files.iter_mut().map(Followed::retry).sum::<u64>();
+        let lines = self.follower.repeated + self.follower.files.iter().map(Followed::lines_in_flight).sum::<u64>();
         if lines > 0 {
             let source = self.follower.intake.name();
             tracing::warn!(

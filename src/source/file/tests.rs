@@ -221,7 +221,7 @@ fn a_line_that_is_handed_on_again_has_the_same_id() {
             gzip.write_all(text.as_bytes()).unwrap();
             fs::write(bench.path("mail.log.1.gz"), gzip.finish().unwrap()).unwrap();
             fs::remove_file(bench.path("mail.log")).unwrap();
-            bench.run.follower.files[0].back_off(false);
+            bench.run.follower.files[0].back_off(false, Instant::now());
         }
     }
 }
@@ -332,7 +332,10 @@ fn files_at_rest_are_looked_at_rarely_and_what_wakes_is_noticed_in_time() {
     };
     let looked = turns(&mut bench, &mut found, 4 * 60);
     assert!((1000..=calm(60)).contains(&looked), "{looked} looks in a minute");
-    assert!(bench.run.follower.files.iter().all(Followed::is_at_rest), "nothing is even asked for its size");
+    assert!(
+        bench.run.follower.files.iter().all(|file| file.is_at_rest(Instant::now())),
+        "nothing is even asked for its size"
+    );
     assert_eq!(found.len(), FILES);
     // One that is open, one that is closed: within three seconds.
     for number in [FILES - 1, 0] {

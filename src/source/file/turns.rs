@@ -2,16 +2,38 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::follow::Turn;
+use super::follow::{Action, Outside, Turn};
 use super::{Follower, help};
 use crate::config::FollowConfig;
+
+/// The number of open files.
+#[derive(Default)]
+pub(super) struct OpenFiles(Rc<()>);
+
+/// One open file, which is counted until this value is dropped.
+pub(super) struct Slot {
+    _count: Rc<()>,
+}
+
+impl OpenFiles {
+    pub(super) fn count(&self) -> usize {
+        Rc::strong_count(&self.0) - 1
+    }
+
+    /// Counts one more open file.
+    pub(super) fn slot(&self) -> Slot {
+        Slot { _count: Rc::clone(&self.0) }
+    }
+}
 
 impl Follower {
     /// Gives each file one turn. Returns true if there is a reason to give them another one at once.
     pub(super) fn read(&mut self) -> bool {
-        if self.awake.iter().all(|index| self.files[*index].is_at_rest()) {
+        let now = self.system.now();
+        if self.awake.iter().all(|index| self.files[*index].is_at_rest(now)) {
             return false;
         }
         let awake = std::mem::take(&mut self.awake);
@@ -22,47 +44,31 @@ impl Follower {
 
     fn read_each(&mut self, awake: &[usize]) -> bool {
         let most = FollowConfig::OPEN_FILES.min(self.intake.descriptors().files());
-        let mut open = self.files.iter().filter(|file| file.is_open()).count();
         // Files that are not awake are finished.
-        let files = awake.iter().map(|index| &self.files[*index]);
-        let unfinished: HashSet<u64> = files.filter(|file| !file.is_finished()).map(|file| file.serial).collect();
+        let (files, now) = (awake.iter().map(|index| &self.files[*index]), self.system.now());
+        let unfinished: HashSet<u64> = files.filter(|file| !file.is_finished(now)).map(|file| file.serial).collect();
         self.note_superseded(awake);
         let (mut any, mut without_room) = (false, 0);
         for &index in awake {
             if self.intake.stop().is_cancelled() {
                 break;
             }
-            let file = &mut self.files[index];
+            let (file, now) = (&mut self.files[index], self.system.now());
             file.after = file.after.filter(|after| unfinished.contains(after));
-            let (serial, waits, was_open) = (file.serial, file.after.is_some(), file.is_open());
-            // At most half of the open files may be waiting for another file, so that there is always room to read.
-            if file.is_at_rest() || waits && !was_open && open >= most / 2 {
-                continue;
-            }
-            if !was_open && open >= most {
-                if !self.make_room() {
+            let (serial, waits) = (file.serial, file.after.is_some());
+            match file.next(now) {
+                Action::Rest | Action::BackOff | Action::Wait => continue,
+                Action::Read => {}
+                // At most half of the open files may be waiting for another file, so that there is always room to read.
+                Action::Open if waits && self.open_files.count() >= most / 2 => continue,
+                Action::Open if self.open_files.count() < most || self.make_room() => {}
+                Action::Open => {
                     without_room += 1;
                     continue;
                 }
-                open -= 1;
             }
-            let (system, hand) = (&*self.system, &*self.hand);
-            let file = &mut self.files[index];
-            let result = if waits { file.hold(system) } else { file.turn(system, hand) };
-            let file = &self.files[index];
-            open = open + usize::from(file.is_open()) - usize::from(was_open);
-            any |= unfinished.contains(&serial) && file.is_finished();
-            match result {
-                Ok(Turn::Idle) => {}
-                Ok(Turn::Read) => any = true,
-                Ok(Turn::Replaced) => {
-                    open -= usize::from(file.is_open());
-                    self.replaced(index);
-                    any = true;
-                }
-                Ok(Turn::Damaged(error)) => self.damaged(index, &error),
-                Err(error) => self.unreadable(index, &error),
-            }
+            any |= self.take_turn(index);
+            any |= unfinished.contains(&serial) && self.files[index].is_finished(now);
         }
         if without_room > 0 {
             let what = format!(
@@ -71,6 +77,22 @@ impl Follower {
             self.complain(&self.config.paths[0].clone(), &what);
         }
         any
+    }
+
+    /// Gives the file at `index` its turn. Returns true if there is a reason to give it another one at once.
+    fn take_turn(&mut self, index: usize) -> bool {
+        let outside = Outside { system: &*self.system, hand: &*self.hand, open_files: &self.open_files };
+        match self.files[index].turn(outside) {
+            Ok(Turn::Idle) => return false,
+            Ok(Turn::Read) => return true,
+            Ok(Turn::Replaced) => {
+                self.replaced(index);
+                return true;
+            }
+            Ok(Turn::Damaged(error)) => self.damaged(index, &error),
+            Err(error) => self.unreadable(index, &error),
+        }
+        false
     }
 
     /// Marks the files whose successor in the log was rotated away itself.
@@ -109,7 +131,8 @@ impl Follower {
     fn unreadable(&mut self, index: usize, error: &io::Error) {
         let path = self.files[index].location().unwrap_or(&self.files[index].entry.path).to_owned();
         // A file that is not found was renamed since it was looked up. The next look finds it.
-        self.files[index].back_off(error.kind() != io::ErrorKind::NotFound);
+        let now = self.system.now();
+        self.files[index].back_off(error.kind() != io::ErrorKind::NotFound, now);
         if error.kind() != io::ErrorKind::NotFound {
             self.complain(&path, &format!("{error}{}", help(error)));
         }

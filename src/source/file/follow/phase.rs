@@ -1,0 +1,251 @@
+//! The phases of a followed file, and the decision about what to do next with it.
+//!
+//! ```text
+//!                      open               nothing more        compressed
+//! Fresh, Unreadable --------> Reading <----------------> AtEnd -----------> Ended
+//!         ^                      |                         |                  |
+//!         |    cannot be read    |          idle, and all  |    delivered     |
+//!         +----------------------+           is delivered  v                  v
+//!                                                       Closed <--------------+
+//!
+//! each phase --- its path has different content ---> Detached
+//! ```
+//!
+//! A failure of a sink leads back from `AtEnd` and `Ended` to `Reading`. A file that is `Closed` is opened again when
+//! it changes. Nothing here does I/O or asks for the time.
+
+use std::time::{Duration, Instant};
+
+use super::{Followed, GRACE, LIVELY, Place};
+use crate::source::file::content::{Input, Stamp};
+use crate::source::file::turns::Slot;
+
+/// How long a file that was rotated away must be silent until it is closed.
+const CLOSE: Duration = Duration::from_secs(60);
+
+/// The phase of a followed file.
+#[derive(Default)]
+pub(super) enum Phase {
+    /// Not open. It is opened as soon as there is room.
+    #[default]
+    Fresh,
+    /// Not open, because it cannot be opened or read. It is tried again. No other file waits for it.
+    Unreadable,
+    /// Not open: with this stamp, all of it was read and delivered. It is opened again when it changes.
+    Closed { stamp: Stamp },
+    /// Open, and not known to be at its end.
+    Reading(Open),
+    /// Open, and read to its end for now.
+    AtEnd(Open),
+    /// Compressed and open, and all of it is handed on. With `damaged`, what follows cannot be read.
+    Ended { open: Open, damaged: bool },
+    /// Not open: its path has different content now. Its own content may be found under another name.
+    Detached { was_at_end: bool },
+}
+
+/// An open file.
+pub(super) struct Open {
+    pub(super) input: Input,
+    /// The stamp of the file when it was opened or last read.
+    pub(super) stamp: Stamp,
+    pub(super) _slot: Slot,
+}
+
+/// What to do next with a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::source::file) enum Action {
+    /// Nothing until a look finds a change: the file is gone, or all of it is read and nothing has happened to it.
+    Rest,
+    /// Nothing for now: something failed a short time ago.
+    BackOff,
+    /// Nothing for now: the file is open, and waits until an older file of its log is finished.
+    Wait,
+    Open,
+    Read,
+}
+
+/// What to do with a file of which nothing more can be read now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AtEnd {
+    /// More may be added to its last line.
+    Stay,
+    /// Its writer has left: its last line is complete, even without an LF.
+    FinishLine,
+    /// The same, and nothing was added for a long time: it is closed.
+    Close,
+    /// It is compressed: it ends here.
+    End,
+}
+
+// === impl Phase ===
+
+impl Phase {
+    pub(super) const fn open(&self) -> Option<&Open> {
+        match self {
+            Self::Reading(open) | Self::AtEnd(open) | Self::Ended { open, .. } => Some(open),
+            Self::Fresh | Self::Unreadable | Self::Closed { .. } | Self::Detached { .. } => None,
+        }
+    }
+
+    pub(super) const fn open_mut(&mut self) -> Option<&mut Open> {
+        match self {
+            Self::Reading(open) | Self::AtEnd(open) | Self::Ended { open, .. } => Some(open),
+            Self::Fresh | Self::Unreadable | Self::Closed { .. } | Self::Detached { .. } => None,
+        }
+    }
+
+    fn into_open(self) -> Option<Open> {
+        match self {
+            Self::Reading(open) | Self::AtEnd(open) | Self::Ended { open, .. } => Some(open),
+            Self::Fresh | Self::Unreadable | Self::Closed { .. } | Self::Detached { .. } => None,
+        }
+    }
+
+    /// Returns true if all of the file was read when it was last looked at.
+    const fn is_at_end(&self) -> bool {
+        match self {
+            Self::Closed { .. } | Self::AtEnd(_) | Self::Ended { .. } => true,
+            Self::Detached { was_at_end } => *was_at_end,
+            Self::Fresh | Self::Unreadable | Self::Reading(_) => false,
+        }
+    }
+
+    pub(super) fn is_gzip(&self) -> bool {
+        self.open().is_some_and(|open| matches!(open.input, Input::Gzip(_)))
+    }
+
+    /// The file was opened.
+    pub(super) fn opened(&mut self, open: Open) {
+        // Those that wait for a closed file may be read already. They do not wait again.
+        *self = if self.is_at_end() { Self::AtEnd(open) } else { Self::Reading(open) };
+    }
+
+    /// Bytes of the open file were read.
+    pub(super) fn read(&mut self) {
+        self.change(Self::Reading);
+    }
+
+    /// Nothing more can be read of the open file now.
+    pub(super) fn reached_end(&mut self) {
+        self.change(Self::AtEnd);
+    }
+
+    /// The open file is compressed, and all that can be read of it is handed on.
+    pub(super) fn ended(&mut self, damaged: bool) {
+        self.change(|open| Self::Ended { open, damaged });
+    }
+
+    /// The open file is read and delivered, as it was when it was last read. A change that was looked up since then is
+    /// not read yet.
+    pub(super) fn close(&mut self) {
+        self.change(|open| Self::Closed { stamp: open.stamp });
+    }
+
+    /// Delivered lines follow that have to be read again. An open file stays open: it may have no name any more.
+    pub(super) fn rewind(&mut self) {
+        if let Self::Detached { was_at_end } = self {
+            *was_at_end = false;
+        }
+        self.change(|mut open| {
+            open.input.rewind();
+            Self::Reading(open)
+        });
+    }
+
+    /// The path of the file has different content.
+    pub(super) fn detach(&mut self) {
+        let was_at_end = self.is_at_end() || matches!(self, Self::Unreadable);
+        *self = Self::Detached { was_at_end };
+    }
+
+    fn change(&mut self, change: impl FnOnce(Open) -> Self) {
+        if self.open().is_some() {
+            *self = std::mem::take(self).into_open().map_or(Self::Fresh, change);
+        }
+    }
+}
+
+// === impl Followed ===
+
+impl Followed {
+    /// Returns what to do next with the file.
+    pub(in crate::source::file) fn next(&self, now: Instant) -> Action {
+        if self.is_at_rest(now) {
+            Action::Rest
+        } else if self.backoff.lasts(now) {
+            Action::BackOff
+        } else if !self.is_open() {
+            Action::Open
+        } else if self.after.is_some() {
+            Action::Wait
+        } else {
+            Action::Read
+        }
+    }
+
+    /// Returns what to do after a read that found nothing.
+    pub(super) fn at_end(&self, now: Instant) -> AtEnd {
+        if self.phase.is_gzip() {
+            AtEnd::End
+        } else if self.place == Place::Home || !self.is_left(now) {
+            AtEnd::Stay
+        } else if self.is_silent(CLOSE, now) {
+            AtEnd::Close
+        } else {
+            AtEnd::FinishLine
+        }
+    }
+
+    /// Returns true if there is no reason to read the file.
+    pub(in crate::source::file) fn is_at_rest(&self, now: Instant) -> bool {
+        match &self.phase {
+            Phase::Ended { .. } | Phase::Detached { .. } => true,
+            Phase::Fresh | Phase::Unreadable => self.place == Place::Gone,
+            Phase::Closed { stamp } => self.place == Place::Gone || self.seen == Some(*stamp),
+            Phase::Reading(_) => false,
+            Phase::AtEnd(open) => self.is_asleep(open.stamp, now),
+        }
+    }
+
+    /// Returns true if nothing has happened for a long time to the open file, which is at its end and was last read
+    /// with this stamp. Only a round looks at such a file, as at closed files.
+    fn is_asleep(&self, stamp: Stamp, now: Instant) -> bool {
+        let is_read = self.seen == Some(stamp) && self.compared == Some(stamp);
+        is_read && self.place == Place::Home && self.is_settled() && !self.is_lively(now)
+    }
+
+    /// Returns true if the file has to be looked at in each turn. If false, it is read to its end, all of it is
+    /// delivered, and nothing happens to it.
+    pub(in crate::source::file) fn is_awake(&self, now: Instant) -> bool {
+        let has_ended = matches!(self.phase, Phase::Ended { .. });
+        has_ended || !self.is_at_rest(now) || !self.is_settled() || !self.is_finished(now) || self.is_lively(now)
+    }
+
+    /// Returns true if something was read of the file lately.
+    pub(in crate::source::file) fn is_lively(&self, now: Instant) -> bool {
+        !self.is_silent(LIVELY, now)
+    }
+
+    /// Returns true if nothing more can come from the file unless it is found again.
+    pub(in crate::source::file) fn is_lost(&self) -> bool {
+        self.place == Place::Gone && !self.is_open() && self.is_settled()
+    }
+
+    /// Returns true if the next file of its log may be begun.
+    pub(in crate::source::file) fn is_finished(&self, now: Instant) -> bool {
+        let is_complete = self.place == Place::Home || (self.text.is_between_lines() && self.is_left(now));
+        // A vanished file may be found under another name at the next look.
+        let is_lost = self.is_lost() && now.saturating_duration_since(self.gone) >= GRACE;
+        let is_unreadable = matches!(self.phase, Phase::Unreadable);
+        self.entry.done || (self.phase.is_at_end() && is_complete) || is_unreadable || is_lost
+    }
+
+    /// Returns true if the writer of a file that was rotated away writes to another file by now.
+    fn is_left(&self, now: Instant) -> bool {
+        self.superseded || self.is_silent(GRACE, now)
+    }
+
+    fn is_silent(&self, time: Duration, now: Instant) -> bool {
+        now.saturating_duration_since(self.grown) >= time
+    }
+}
