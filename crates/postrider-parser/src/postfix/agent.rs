@@ -8,11 +8,27 @@
 //! The deliveries themselves are read before these lines. Everything else that these programs write is a warning, or
 //! verbose output that `-v` adds. Verbose words that mean something only for these programs are read here.
 
-use super::Line;
+use super::reader::Writers::Of;
+use super::reader::{Line, Lines, Reader, Verbose};
 use crate::record::{Event, Passing, Text};
 
+/// Reader of what delivery agents log beside deliveries.
+pub(super) const READER: Reader = Reader {
+    lines: &[&[Lines::new("local", &[("passing <", "> to transport=")])]],
+    verbose: Verbose {
+        shapes: &[
+            ("spool_uid/gid ", ""),
+            ("forward delivered=", " recip="),
+            ("PUSH boundary ", ""),
+            ("POP boundary ", ""),
+        ],
+        functions: &["biff", "deliver", "delivered", "forward", "local", "mailbox", "maildir", "pipe", "virtual"],
+    },
+    ..Reader::new(Of(&["local", "virtual", "pipe", "error", "retry", "discard"]), read)
+};
+
 /// Returns the event that a line describes.
-pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     match line.level {
         None if line.has_queue_id => passing(line.text),
         None => is_dump(line.text).then_some(Event::Debug(Text { text: line.text })),

@@ -14,7 +14,9 @@
 
 use std::net::IpAddr;
 
-use super::{Line, endpoint};
+use super::endpoint;
+use super::reader::Writers::Of;
+use super::reader::{Line, Lines, Reader, Verbose};
 use crate::decimal;
 use crate::record::{Event, Statistics};
 
@@ -30,8 +32,15 @@ const KINDS: &[(&str, &str)] = &[
     ("cache size ", "cache_size"),
 ];
 
+/// Reader of the lines of anvil.
+pub(super) const READER: Reader = Reader {
+    lines: &[&[Lines::new("anvil", &[("statistics: max ", "")])]],
+    verbose: Verbose { shapes: &[], functions: &["anvil"] },
+    ..Reader::new(Of(&["anvil"]), read)
+};
+
 /// Returns the event that a line describes.
-pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() {
         return None;
     }

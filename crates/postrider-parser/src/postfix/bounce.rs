@@ -7,7 +7,9 @@
 //! warning: [QUEUE-ID: ]undeliverable postmaster notification discarded, …
 //! ```
 
-use super::{Line, queue_id};
+use super::queue_id;
+use super::reader::Writers::Of;
+use super::reader::{Line, Lines, Reader, Verbose};
 use crate::record::{Event, Level, Notice, Notification, NotificationFailed};
 
 /// Subject of a notification, and its kind in the record.
@@ -29,8 +31,27 @@ const FAILED: [&str; 4] = [
 const SKIPPED: [&str; 2] =
     ["not sending trace/success notification for ", "no trace file -- not sending a notification"];
 
+/// Reader of the lines of bounce.
+pub(super) const READER: Reader = Reader {
+    lines: &[&[Lines::new(
+        "bounce",
+        &[
+            ("sender ", " notification: "),
+            ("postmaster ", " notification: "),
+            ("sender notification failed", ""),
+            ("postmaster notification failed", ""),
+            ("postmaster notice failed while ", ""),
+            ("undeliverable postmaster notification discarded", ""),
+            ("not sending trace/success notification for ", ""),
+            ("no trace file -- not sending a notification", ""),
+        ],
+    )]],
+    verbose: Verbose { shapes: &[], functions: &["bounce"] },
+    ..Reader::new(Of(&["bounce", "defer", "trace"]), read)
+};
+
 /// Returns the event that a line describes.
-pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     let text = line.text;
     let begins = |words: &[&str]| words.iter().any(|words| text.starts_with(words));
     match line.level {

@@ -4,12 +4,22 @@
 //! cache TYPE:PATH full|partial cleanup: retained=N dropped=N entries
 //! ```
 
-use super::Line;
+use super::reader::Writers::Of;
+use super::reader::{Line, Reader, Verbose};
 use crate::decimal;
 use crate::record::{CacheCleanup, Event};
 
+/// Reader of the clean-ups of caches. Two programs write them in the same words.
+pub(super) const READER: Reader = Reader {
+    verbose: Verbose {
+        shapes: &[("PUT ", " status="), ("GOT ", " status="), ("PROBE ", " status=")],
+        functions: &["verify"],
+    },
+    ..Reader::new(Of(&["postscreen", "verify"]), read)
+};
+
 /// Returns the event that a line describes.
-pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() {
         return None;
     }

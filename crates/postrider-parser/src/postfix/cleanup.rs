@@ -7,11 +7,29 @@
 //! removed (canceled|discarded)  Postfix 3.10: the client gave up, or a check or a milter discarded it
 //! ```
 
-use super::Line;
+use super::reader::Writers::Of;
+use super::reader::{Line, Lines, Reader, Verbose};
 use crate::record::{Event, MessageId, Removed};
 
+/// Reader of cleanup's own lines.
+pub(super) const READER: Reader = Reader {
+    lines: &[&[Lines::new("cleanup", &[("message-id=", ""), ("resent-message-id=", ""), ("removed (", "")])]],
+    verbose: Verbose {
+        shapes: &[
+            ("open incoming/", ""),
+            ("cleanup flags = ", ""),
+            ("before ", ": cleanup flags = "),
+            ("after ", ": cleanup flags = "),
+            ("masquerade: ", " -> "),
+            ("garbage in ", " header"),
+        ],
+        functions: &["cleanup"],
+    },
+    ..Reader::new(Of(&["cleanup"]), read)
+};
+
 /// Returns the event that a line describes.
-pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() || !line.has_queue_id {
         return None;
     }

@@ -4,9 +4,9 @@
 //! A line is verbose output only if its shape says so, and this reader is the last one:
 //!
 //! - it has no level, because Postfix writes all verbose output at level info;
-//! - and it begins and goes on as one of [`SHAPES`], or is one of [`LINES`] or of the few forms below them;
+//! - and it has a shape that a reader declares in its `verbose`, or is one of [`LINES`] or of the few forms below them;
 //! - or it names a C function, alone or followed by `: ` and any text. The name consists of lower-case letters, digits
-//!   and at least one `_`, its first word is one of [`MODULES`], and no queue id stands in front. `foo_bar: x` is
+//!   and at least one `_`, a reader declares its first word, and no queue id stands in front. `foo_bar: x` is
 //!   `other`, because no function of Postfix begins with `foo`. `reject_warning: x` is `other` too: smtpd's verdicts
 //!   begin with it, and no function has this name.
 //!
@@ -15,16 +15,20 @@
 //! A line that names a function of a later Postfix is `other` if the name begins with a new word, until the word is
 //! added.
 
-use super::{Line, queue_id};
+use super::reader::Writers::Any;
+use super::reader::{Line, Reader, Verbose};
+use super::shape::{Shape, Shapes};
+use super::{READERS, queue_id};
 use crate::record::{Event, Text};
 
-/// Shapes of verbose lines: how a line begins, and what it holds further on.
-#[rustfmt::skip]
-const SHAPES: &[(&str, &str)] = &[
+/// Reader of verbose output. It declares what libraries log, and programs that have no reader of their own.
+pub(super) const READER: Reader =
+    Reader { verbose: Verbose { shapes: SHAPES, functions: FUNCTIONS }, ..Reader::new(Any, read) };
+
+const SHAPES: &[Shape] = &[
     // The dialogue with a client or a server: smtpd_chat.c, smtp_chat.c, smtpd_proxy.c, postscreen_send.c
     ("> ", ": "),
     ("< ", ": "),
-    (">>> ", " <<<"),
     // src/global/mynetworks.c
     ("mynetworks: ", ""),
     // src/util/attr_print0.c, attr_scan0.c and related files
@@ -45,68 +49,6 @@ const SHAPES: &[(&str, &str)] = &[
     ("loaded ", " = 0x"),
     ("Compiled against Berkeley DB: ", ""),
     ("Run-time linked against Berkeley DB: ", ""),
-    // master
-    ("spawn command ", "; pid "),
-    ("throttling command ", ""),
-    ("throttle released for command ", ""),
-    ("start conditional timer for ", ""),
-    // qmgr
-    ("done ", " queue scan"),
-    ("start move queue ", " -> "),
-    ("end move queue ", " -> "),
-    ("wakeup ", " secs"),
-    ("recipient limit ", ""),
-    ("enabling VERP for sender ", ""),
-    ("request: ", " ("),
-    // cleanup, postsuper, postdrop, src/global/mail_flow.c
-    ("open incoming/", ""),
-    ("open maildrop/", ""),
-    ("cleanup flags = ", ""),
-    ("before ", ": cleanup flags = "),
-    ("after ", ": cleanup flags = "),
-    ("masquerade: ", " -> "),
-    ("garbage in ", " header"),
-    ("renamed file ", " as "),
-    ("removed file ", ""),
-    ("remove directory ", ""),
-    ("remove subdirectory ", ""),
-    ("queue: ", ""),
-    ("fsspace: ", "block size "),
-    // trivial-rewrite: `local' `a' -> `b'
-    ("`", "' -> "),
-    ("wildcard_{chan:hop}=", ""),
-    // local
-    ("spool_uid/gid ", ""),
-    ("forward delivered=", " recip="),
-    ("PUSH boundary ", ""),
-    ("POP boundary ", ""),
-    // proxymap, flush, verify
-    ("allowlisting ", " from "),
-    ("whitelisting ", " from "),
-    ("site ", " to path "),
-    ("PUT ", " status="),
-    ("GOT ", " status="),
-    ("PROBE ", " status="),
-    // smtp
-    ("host name lookup methods: ", ""),
-    ("begin ", " address list"),
-    ("end ", " address list"),
-    ("pref ", " host "),
-    ("connecting to ", " port "),
-    ("server features: ", ""),
-    ("Using ", " PIPELINING, TCP send buffer size is "),
-    ("global TLS level: ", ""),
-    ("recipient ", " TLS level: "),
-    ("site ", " TLS level: "),
-    ("lookup ", " flags "),
-    // smtpd, xsasl
-    ("sasl_exceptions: ", ", match="),
-    ("mapping DSN status ", " into "),
-    ("Relaying allowed for certified client: ", ""),
-    ("SASL authentication info: ", ""),
-    ("SASL authentication debug: ", ""),
-    ("SASL authentication trace: ", ""),
-    ("SASL authentication pass: ", ""),
     // Milters: src/milter
     ("event: SMFIC_", ""),
     ("reply: SMFIR_", ""),
@@ -122,71 +64,76 @@ const SHAPES: &[(&str, &str)] = &[
     ("free milter ", ""),
     ("send ", " milters"),
     ("receive ", " milters"),
-    // postscreen
-    ("source=", " address="),
-    ("flags for ", ": "),
-    ("SKIP ", " ["),
-    ("DROP [", "]:"),
-    ("ENFORCE [", "]:"),
-    ("UNFAIL [", "]:"),
-    ("UNPASS [", "]:"),
-    // src/tls at level 2 and more, tlsmgr -v
-    ("SSL_connect:", ""),
-    ("SSL_accept:", ""),
-    ("SSL3 alert ", ""),
-    ("read from ", " bytes => "),
-    ("write to ", " bytes => "),
-    ("Read ", " chars: "),
-    ("Write ", " chars: "),
-    ("lookup ", " session id="),
-    ("put ", " session id="),
-    ("delete ", " session id="),
-    ("open ", " TLS cache "),
-    ("close ", " TLS cache "),
-    ("read ", " TLS cache entry "),
-    ("write ", " TLS cache entry "),
+    // postdrop
+    ("open maildrop/", ""),
+    // trivial-rewrite: `local' `a' -> `b'
+    ("`", "' -> "),
+    ("wildcard_{chan:hop}=", ""),
+    // proxymap, flush
+    ("allowlisting ", " from "),
+    ("whitelisting ", " from "),
+    ("site ", " to path "),
 ];
 
 /// Verbose lines that are known as a whole.
-const LINES: [&str; 5] = [
-    "connection established",
-    "connection closed",
-    "request ignored",
-    "start sorted recipient list",
-    "end sorted recipient list",
-];
+const LINES: [&str; 3] = ["connection established", "connection closed", "request ignored"];
 
-/// First words of the names of Postfix's functions.
+/// First words of the names of functions in libraries, and in programs that have no reader of their own.
 #[rustfmt::skip]
-const MODULES: &[&str] = &[
-    "abounce", "addr", "adefer", "alias", "all", "anvil", "append", "argv", "atrace", "attr", "auto", "base64", "been",
-    "biff", "binhash", "bounce", "canon", "casefold", "cfg", "check", "chroot", "cidr", "clean", "cleanup", "clnt",
-    "command", "ctable", "cyrus", "data", "db", "debug", "defer", "delete", "deliver", "delivered", "dgram", "dict",
-    "dns", "dnsblog", "domain", "dovecot", "dsb", "dsn", "duplex", "dymap", "edit", "ehlo", "event", "exec", "exp",
-    "ext", "extpar", "extract", "fast", "fifo", "file", "flush", "fold", "format", "forward", "generic", "get",
-    "haproxy", "has", "hash", "hbc", "header", "hex", "hfrom", "host", "hostaddr", "htable", "inet", "input", "ip",
-    "is", "killme", "line", "lmtp", "load", "local", "lock", "log", "logwriter", "lookup", "mac", "mail", "mailbox",
-    "maildir", "map", "maps", "mark", "master", "match", "mbox", "memcache", "midna", "milter", "milter8", "mime",
-    "mkmap", "msg", "multi", "myaddrinfo", "mynetworks", "mypwnam", "name", "nbbio", "netstring", "nisplus", "non",
-    "notify", "nvtable", "open", "own", "parse", "pcf", "peek", "peer", "permit", "pickup", "pipe", "policy", "post",
-    "postdrop", "postlogd", "postscreen", "print", "proxy", "psc", "qmgr", "qmqpd", "queue", "quote", "rand", "rbl",
-    "rcpb", "rec", "recipient", "recv", "reject", "remove", "resolve", "rewrite", "ring", "safe", "sane", "sasl",
-    "scache", "scan", "send", "sendmail", "server", "session", "set", "showq", "smtp", "smtpd", "sock", "sockaddr",
-    "spawn", "split", "stat", "static", "str", "stream", "strip", "tcp", "timed", "tls", "tlsa", "tlsmgr", "tlsp",
-    "tlsproxy", "tlsrpt", "tok822", "transport", "trigger", "unix", "unknown", "user", "username", "valid", "vbuf",
-    "verify", "verp", "virtual", "vstream", "vstring", "wait", "warn", "watchdog", "write", "xclient", "xforward",
-    "xsasl", "xtext",
+const FUNCTIONS: &[&str] = &[
+    "abounce", "addr", "adefer", "alias", "all", "append", "argv", "atrace", "attr", "auto", "base64", "been",
+    "binhash", "canon", "casefold", "cfg", "chroot", "cidr", "clean", "clnt", "command", "ctable", "cyrus", "data",
+    "db", "debug", "defer", "delete", "dgram", "dict", "dns", "domain", "dovecot", "dsb", "dsn", "duplex", "dymap",
+    "edit", "ehlo", "event", "exec", "exp", "ext", "extpar", "extract", "fast", "fifo", "file", "flush", "fold",
+    "format", "generic", "get", "haproxy", "has", "hash", "hbc", "header", "hex", "hfrom", "host", "hostaddr",
+    "htable", "inet", "input", "ip", "is", "killme", "line", "load", "lock", "log", "logwriter", "lookup", "mac",
+    "mail", "map", "maps", "mark", "match", "mbox", "memcache", "midna", "milter", "milter8", "mime", "mkmap", "msg",
+    "multi", "myaddrinfo", "mynetworks", "mypwnam", "name", "nbbio", "netstring", "nisplus", "non", "notify",
+    "nvtable", "open", "own", "parse", "pcf", "peek", "peer", "policy", "post", "postdrop", "postlogd", "print",
+    "proxy", "queue", "quote", "rand", "rcpb", "rec", "recipient", "recv", "remove", "resolve", "rewrite", "ring",
+    "safe", "sane", "sasl", "scan", "send", "sendmail", "server", "session", "set", "showq", "sock", "sockaddr",
+    "spawn", "split", "stat", "static", "str", "stream", "strip", "tcp", "timed", "tok822", "transport", "trigger",
+    "unix", "unknown", "user", "username", "valid", "vbuf", "verp", "vstream", "vstring", "wait", "warn", "watchdog",
+    "write", "xtext",
 ];
 
 /// The one word of a verdict that looks like the name of a function (`src/smtpd/smtpd_check.c`).
 const VERDICT: &str = "reject_warning";
 
+/// Shapes of the verbose output of all programs.
+static VERBOSE: Shapes<(), COUNT> = Shapes::new(collect());
+
+const COUNT: usize = {
+    let (mut count, mut reader) = (0, 0);
+    while reader < READERS.len() {
+        count += READERS[reader].verbose.shapes.len();
+        reader += 1;
+    }
+    count
+};
+
+/// Returns the shapes that all readers declare.
+const fn collect() -> [(Shape, ()); COUNT] {
+    let mut shapes = [(("", ""), ()); COUNT];
+    let (mut end, mut reader) = (0, 0);
+    while reader < READERS.len() {
+        let declared = READERS[reader].verbose.shapes;
+        let mut at = 0;
+        while at < declared.len() {
+            shapes[end].0 = declared[at];
+            end += 1;
+            at += 1;
+        }
+        reader += 1;
+    }
+    shapes
+}
+
 /// Returns the event that a line describes.
-pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     let text = line.text;
-    let holds = |words: &str| words.is_empty() || memchr::memmem::find(text.as_bytes(), words.as_bytes()).is_some();
     let is_verbose = line.level.is_none()
-        && (SHAPES.iter().any(|(begin, words)| text.starts_with(begin) && holds(words))
+        && (VERBOSE.find(text).is_some()
             || LINES.contains(&text)
             || is_record(text)
             || is_setting(text)
@@ -254,7 +201,12 @@ fn names_function(text: &str) -> bool {
         }
     };
     let module = name.split_once('_').map(|(module, _)| module);
-    queue_id::is_function(name) && name != VERDICT && module.is_some_and(|module| MODULES.contains(&module))
+    queue_id::is_function(name) && name != VERDICT && module.is_some_and(is_declared)
+}
+
+/// True if a reader declares a word as the first one of the names of functions.
+fn is_declared(module: &str) -> bool {
+    READERS.iter().any(|reader| reader.verbose.functions.contains(&module))
 }
 
 #[cfg(test)]

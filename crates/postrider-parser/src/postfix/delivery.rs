@@ -10,7 +10,9 @@
 //! follows it: nothing in a reason is read as a field. If an address may have forged the end of the list, the flag
 //! `status_ambiguous` says so.
 
-use super::{Line, address, cause, divide, endpoint, provider, queue_id, remote_id, reply, status};
+use super::reader::Writers::Of;
+use super::reader::{Line, Reader};
+use super::{address, cause, divide, endpoint, provider, queue_id, remote_id, reply, status};
 use crate::decimal;
 use crate::dsn::Dsn;
 use crate::record::{Decimal, Delays, Delivery, Endpoint, Event, Flags, Notice};
@@ -28,8 +30,11 @@ pub(super) const WRITERS: &[&str] =
 /// Kind of a delivery record that was cut.
 pub(super) const CUT: &str = "delivery_cut";
 
+/// Reader of records that were cut.
+pub(super) const READER: Reader = Reader::new(Of(WRITERS), read_cut);
+
 /// Reads a record that was cut before its status: [`read`] has found no delivery in it.
-pub(super) fn read_cut<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+fn read_cut<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     let is_cut = line.level.is_none() && line.text.starts_with("to=<");
     is_cut.then_some(Event::Notice(Notice { kind: CUT, server: None, text: line.text }))
 }

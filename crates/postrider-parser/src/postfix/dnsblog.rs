@@ -1,10 +1,19 @@
 //! Addresses in DNS lists (`src/dnsblog/dnsblog.c`): `addr A listed by domain D as R`.
 
-use super::{Line, endpoint};
+use super::endpoint;
+use super::reader::Writers::Of;
+use super::reader::{Line, Lines, Reader, Verbose};
 use crate::record::{Dnsbl, Event};
 
+/// Reader of the lines of dnsblog.
+pub(super) const READER: Reader = Reader {
+    lines: &[&[Lines::new("dnsblog", &[("addr ", " listed by domain ")])]],
+    verbose: Verbose { shapes: &[], functions: &["dnsblog"] },
+    ..Reader::new(Of(&["dnsblog"]), read)
+};
+
 /// Returns the event that a line describes.
-pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() {
         return None;
     }

@@ -7,61 +7,80 @@
 //!
 //! A line with a level is not read here: it is a warning, whichever program writes it.
 
-use super::{Line, status};
+use super::reader::Writers::{Any, Only};
+use super::reader::{Line, Lines, Reader};
+use super::shape::{self, Shape};
+use super::status;
 use crate::record::{Event, Notice, NotificationFailed};
 
-/// Notices: how the line begins, what it holds further on, and its kind. The first entry that fits counts.
+/// Reader of lines that many programs write.
+pub(super) const READER: Reader = Reader {
+    lines: &[&[Lines::new("postfix-script", &[("waiting for the Postfix mail system ", "")])]],
+    ..Reader::new(Any, read)
+};
+
+/// Reader of what an operator logs.
+pub(super) const POSTLOG: Reader = Reader::new(Only(&["postlog"]), read_postlog);
+
+/// Reader of the output of `postfix tls`.
+pub(super) const TLS_SCRIPT: Reader = Reader::new(Only(&["postfix-tls-script"]), read_tls_script);
+
+/// Reader of the lines about tables that move away from Berkeley DB.
+pub(super) const TABLE_MIGRATION: Reader =
+    Reader::new(Only(&["postfix-non-bdb-script", "nbdb_reindexd"]), read_table_migration);
+
+/// Shapes of notices, and their kind. The first entry that fits counts.
 #[rustfmt::skip]
-const NOTICES: &[(&str, &str, &str)] = &[
+const NOTICES: &[(Shape, &str)] = &[
     // A syslog daemon writes this in the name of the program that wrote the message. The count is the record's
     // `repeat_count`.
-    ("last message repeated ", " time", "repeated"),
+    (("last message repeated ", " time"), "repeated"),
     // The main loop of every program; postscreen goes on in the background.
-    ("table ", " has changed", "table_changed"),
+    (("table ", " has changed"), "table_changed"),
 
     // Since Postfix 3.0: lines about what changes once compatibility_level is raised (src/postfix/postfix.c and any
     // code that uses a default; src/master/master_ent.c puts the file and the line in front).
-    ("using backwards-compatible default setting ", "", "compatibility"),
-    ("Postfix is running with backwards-compatible default settings", "", "compatibility"),
-    ("Postfix is using backwards-compatible default settings", "", "compatibility"),
-    ("To disable backwards compatibility use ", "", "compatibility"),
-    ("See http", "/COMPATIBILITY_README.html", "compatibility"),
-    ("/", ": using backwards-compatible default setting ", "compatibility"),
+    (("using backwards-compatible default setting ", ""), "compatibility"),
+    (("Postfix is running with backwards-compatible default settings", ""), "compatibility"),
+    (("Postfix is using backwards-compatible default settings", ""), "compatibility"),
+    (("To disable backwards compatibility use ", ""), "compatibility"),
+    (("See http", "/COMPATIBILITY_README.html"), "compatibility"),
+    (("/", ": using backwards-compatible default setting "), "compatibility"),
 
     // conf/postfix-script: a stop that takes more than a moment.
-    ("waiting for the Postfix mail system to terminate", "", "waiting_for_stop"),
+    (("waiting for the Postfix mail system to terminate", ""), "waiting_for_stop"),
 
     // src/global/mail_stream.c: a message goes to a queue other than the incoming queue.
-    ("placed in ", " queue", "placed_in_queue"),
+    (("placed in ", " queue"), "placed_in_queue"),
     // src/global/mark_corrupt.c, src/qmgr/qmgr_active.c
-    ("corrupted queue file: ", "", "corrupt_file"),
-    ("saving corrupt file ", "", "corrupt_file"),
+    (("corrupted queue file: ", ""), "corrupt_file"),
+    (("saving corrupt file ", ""), "corrupt_file"),
 
     // src/dns/dns_rr_filter.c
-    ("ignoring DNS RR: ", "", "dns_record_ignored"),
+    (("ignoring DNS RR: ", ""), "dns_record_ignored"),
     // src/smtp/smtp_proto.c with smtp_tls_note_starttls_offer
-    ("Host offered STARTTLS: [", "", "starttls_offered"),
+    (("Host offered STARTTLS: [", ""), "starttls_offered"),
 
     // src/global/mail_queue.c, src/util/events.c
-    ("file system clock is ", " local clock", "clock_skew"),
-    ("backward time jump detected -- slewing clock", "", "clock_skew"),
+    (("file system clock is ", " local clock"), "clock_skew"),
+    (("backward time jump detected -- slewing clock", ""), "clock_skew"),
     // src/tlsmgr/tlsmgr.c
-    ("lost connection to EGD server ", "", "entropy_source"),
-    ("exiting to reopen external entropy source ", "", "entropy_source"),
+    (("lost connection to EGD server ", ""), "entropy_source"),
+    (("exiting to reopen external entropy source ", ""), "entropy_source"),
     // src/util/dict_open.c, src/global/mkmap_open.c: a table's source is being edited.
-    ("pausing to let ", " cool down", "table_busy"),
+    (("pausing to let ", " cool down"), "table_busy"),
     // src/util/dict_db.c
-    ("close database ", "(possible Berkeley DB bug)", "table_close_failed"),
+    (("close database ", "(possible Berkeley DB bug)"), "table_close_failed"),
     // src/util/dict_lmdb.c
-    ("database ", ": using size limit ", "table_resized"),
-    ("database ", ": pausing after MDB_", "table_busy"),
+    (("database ", ": using size limit "), "table_resized"),
+    (("database ", ": pausing after MDB_"), "table_busy"),
     // A limit that the configuration or the system does not allow.
-    ("lowering ", " limit", "limit_changed"),
-    ("raising ", " limit", "limit_changed"),
+    (("lowering ", " limit"), "limit_changed"),
+    (("raising ", " limit"), "limit_changed"),
 ];
 
 /// Returns the event that a line describes.
-pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() {
         return None;
     }
@@ -69,9 +88,8 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.has_queue_id && text.starts_with("status=") {
         return notification_failed(text);
     }
-    let holds = |words: &str| words.is_empty() || memchr::memmem::find(text.as_bytes(), words.as_bytes()).is_some();
-    let notice = NOTICES.iter().find(|(begin, words, _)| text.starts_with(begin) && holds(words));
-    notice.map(|(_, _, kind)| Event::Notice(Notice { kind, server: None, text }))
+    let notice = NOTICES.iter().find(|(shape, _)| shape::fits(*shape, text));
+    notice.map(|(_, kind)| Event::Notice(Notice { kind, server: None, text }))
 }
 
 /// Reads a delivery without a recipient: Postfix could not ask the bounce daemon to notify the sender.
@@ -88,18 +106,18 @@ fn notification_failed(text: &str) -> Option<Event<'_>> {
 }
 
 /// Reads what postlog(1) logs for an operator: any text. Postfix's own scripts log under their own names.
-pub(super) fn read_postlog<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+fn read_postlog<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     line.level.is_none().then_some(Event::Notice(Notice { kind: "postlog", server: None, text: line.text }))
 }
 
 /// Reads what `postfix tls` prints about its work, line by line (`conf/postfix-tls-script`).
-pub(super) fn read_tls_script<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+fn read_tls_script<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     line.level.is_none().then_some(Event::Notice(Notice { kind: "tls_setup", server: None, text: line.text }))
 }
 
 /// Reads the lines about Postfix 3.11 moving tables away from Berkeley DB (`conf/postfix-non-bdb-script`,
 /// `src/nbdb_reindexd`).
-pub(super) fn read_table_migration<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+fn read_table_migration<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     line.level.is_none().then_some(Event::Notice(Notice { kind: "table_migration", server: None, text: line.text }))
 }
 

@@ -1,222 +1,76 @@
 //! Inference of the program that wrote a line, from the shape of the line, if the tag has lost the program's name.
 //!
 //! rsyslog's RFC 5424 templates end APP-NAME at the first `/`, and its older ones cut the TAG at 32 characters, so
-//! `postfix/smtpd` becomes `postfix`. Most lines are written by only one program, and [`SHAPES`] names it. For a line
-//! that several programs write, no program is inferred.
+//! `postfix/smtpd` becomes `postfix`. Most lines are written by only one program. Each reader declares the shapes of
+//! such lines beside its code, and this module collects them. A line that has several shapes is of the program with
+//! the most specific one. For a line that several programs write, no program is inferred.
 //!
 //! # Limits
 //!
 //! `lmtp` over TCP cannot be told from `smtp`, except at port 24. `relay=none` means `smtp` only if the reason is that
 //! of a client that found no server. Otherwise it means `error`, which writes most of these lines. A delivery without
 //! any relay gets a daemon only if its reason tells which one.
+//!
+//! A few lines are the same in two programs. The one that writes most of them is inferred: `smtpd` for the sessions of
+//! `qmqpd`, `qmgr` for `removed` of `postsuper`, `postscreen` for `DISCONNECT` of `tlsproxy`. `tests/programs.rs` lists
+//! all of them.
 
+use super::READERS;
+use super::reader::{Lines, Place};
+use super::shape::{Shape, Shapes};
 use crate::record::{Delivery, Event};
 
-/// Shapes of lines: the program, how its lines begin, and what they hold further on. The first shape that fits counts.
-const SHAPES: &[(&str, &str, &str)] = &[
-    // postscreen, whose clients have no name. These shapes stand before those of smtpd, which shares words with it.
-    ("postscreen", "CONNECT from [", " to ["),
-    ("tlsproxy", "CONNECT from [", ""),
-    ("tlsproxy", "CONNECT to ", ""),
-    ("tlsproxy", "TLS handshake failed for service=", ""),
-    ("tlsproxy", "ciphertext read/write ", " for "),
-    ("postscreen", "DISCONNECT [", ""),
-    ("postscreen", "PASS NEW [", ""),
-    ("postscreen", "PASS OLD [", ""),
-    ("postscreen", "ALLOWLIST", "["),
-    ("postscreen", "DENYLISTED [", ""),
-    ("postscreen", "WHITELIST", "["),
-    ("postscreen", "BLACKLISTED [", ""),
-    ("postscreen", "DNSBL rank ", " for ["),
-    ("postscreen", "PREGREET ", " from ["),
-    ("postscreen", "HANGUP after ", " from ["),
-    ("postscreen", "BARE NEWLINE from [", ""),
-    ("postscreen", "COMMAND ", " from ["),
-    ("postscreen", "NON-SMTP COMMAND from [", ""),
-    ("postscreen", "DATA without valid RCPT from [", ""),
-    ("postscreen", "BDAT without valid RCPT from [", ""),
-    ("postscreen", "entering STRESS mode ", ""),
-    ("postscreen", "leaving STRESS mode ", ""),
-    ("postscreen", "reject: CONNECT from [", ""),
-    ("postscreen", "reject: RCPT from [", ""),
-    ("postscreen", "reject: connect from [", ""),
-    ("postscreen", "[", ": discarding EHLO keywords: "),
-    ("postscreen", "[", ": replacing command \""),
-    ("dnsblog", "addr ", " listed by domain "),
-    // cleanup's checks. These shapes stand before smtpd's verdicts.
-    ("cleanup", "message-id=", ""),
-    ("cleanup", "resent-message-id=", ""),
-    ("cleanup", "reject: header ", ""),
-    ("cleanup", "reject: body ", ""),
-    ("cleanup", "reject: content ", ""),
-    ("cleanup", "reject: mime-error ", ""),
-    // The lines of smtp's own checks name no origin.
-    ("cleanup", "warning: header ", " from "),
-    ("cleanup", "warning: body ", " from "),
-    ("cleanup", "info: header ", " from "),
-    ("cleanup", "info: body ", " from "),
-    ("cleanup", "prepend: header ", " from "),
-    ("cleanup", "prepend: body ", " from "),
-    ("cleanup", "replace: header ", " from "),
-    ("cleanup", "replace: body ", " from "),
-    ("cleanup", "strip: header ", " from "),
-    ("cleanup", "strip: body ", " from "),
-    ("cleanup", "filter: header ", ""),
-    ("cleanup", "filter: body ", ""),
-    ("cleanup", "pass: header ", ""),
-    ("cleanup", "pass: body ", ""),
-    ("cleanup", "discard: header ", ""),
-    ("cleanup", "discard: body ", ""),
-    ("cleanup", "discard: content ", ""),
-    ("cleanup", "hold: header ", ""),
-    ("cleanup", "hold: body ", ""),
-    ("cleanup", "hold: content ", ""),
-    ("cleanup", "delay: header ", ""),
-    ("cleanup", "delay: body ", ""),
-    ("cleanup", "redirect: header ", ""),
-    ("cleanup", "redirect: body ", ""),
-    ("cleanup", "bcc: header ", ""),
-    ("cleanup", "bcc: body ", ""),
-    ("cleanup", "milter-header-", ""),
-    ("cleanup", "milter-body-", ""),
-    ("cleanup", "milter-reject: END-OF-MESSAGE from ", ""),
-    ("cleanup", "milter-hold: END-OF-MESSAGE from ", ""),
-    ("cleanup", "milter-discard: END-OF-MESSAGE from ", ""),
-    ("cleanup", "removed (", ""),
-    // smtpd
-    ("smtpd", "connect from ", ""),
-    ("smtpd", "disconnect from ", ""),
-    ("smtpd", "client=", ""),
-    ("smtpd", "lost connection after ", " from "),
-    ("smtpd", "timeout after ", " from "),
-    ("smtpd", "too many errors after ", " from "),
-    ("smtpd", "improper command pipelining after ", ""),
-    ("smtpd", "bare <LF> received after ", " from "),
-    ("smtpd", "disconnect: ", "bare <LF>"),
-    ("smtpd", "smtpd_peer_init: ", ""),
-    ("qmqpd", "qmqpd_peer_init: ", ""),
-    ("smtpd", "discarding EHLO keywords", ""),
-    ("smtpd", "proxy-accept: ", ""),
-    ("smtpd", "proxy-reject: ", ""),
-    ("smtpd", "reject: ", " from "),
-    ("smtpd", "reject_warning: ", " from "),
-    ("smtpd", "hangup: ", " from "),
-    ("smtpd", "info: ", " from "),
-    ("smtpd", "warn: ", " from "),
-    ("smtpd", "filter: ", " from "),
-    ("smtpd", "hold: ", " from "),
-    ("smtpd", "delay: ", " from "),
-    ("smtpd", "discard: ", " from "),
-    ("smtpd", "redirect: ", " from "),
-    ("smtpd", "bcc: ", " from "),
-    ("smtpd", "permit: ", " from "),
-    ("smtpd", "milter-reject: ", " from "),
-    ("smtpd", "milter-hold: ", " from "),
-    ("smtpd", "milter-discard: ", " from "),
-    ("smtpd", "hostname ", " does not resolve to address "),
-    ("smtpd", "SSL_accept error from ", ""),
-    ("smtpd", "setting up TLS connection from ", ""),
-    ("smtpd", "TLS SNI ", " from "),
-    ("smtpd", "TLS connection established from ", ""),
-    ("smtpd", "", " TLS connection established from "),
-    ("smtpd", "non-SMTP command from ", ""),
-    ("smtpd", "Illegal address syntax from ", " in "),
-    ("smtpd", "Connection ", " limit exceeded: "),
-    ("smtpd", "Message delivery request rate limit exceeded: ", ""),
-    ("smtpd", "Recipient address rate limit exceeded: ", ""),
-    ("smtpd", "New TLS session rate limit exceeded: ", ""),
-    ("smtpd", "AUTH command rate limit exceeded: ", ""),
-    ("smtpd", "reply filter ", ": "),
-    ("smtpd", "abort: TLS from ", ""),
-    ("smtp", "SASL authentication failed: server ", " offered no "),
-    // qmgr, pickup, bounce
-    ("qmgr", "from=<", "(queue active)"),
-    ("qmgr", "from=<", ", status="),
-    ("qmgr", "removed", ""),
-    ("qmgr", "skipped, still being delivered", ""),
-    ("pickup", "uid=", ""),
-    ("bounce", "sender ", " notification: "),
-    ("bounce", "postmaster ", " notification: "),
-    ("bounce", "sender notification failed", ""),
-    ("bounce", "postmaster notification failed", ""),
-    ("bounce", "postmaster notice failed while ", ""),
-    ("bounce", "undeliverable postmaster notification discarded", ""),
-    ("bounce", "not sending trace/success notification for ", ""),
-    ("bounce", "no trace file -- not sending a notification", ""),
-    ("local", "passing <", "> to transport="),
-    // smtp: a server that failed, before the next is tried
-    ("smtp", "connect to ", "]"),
-    ("smtp", "delivery via ", ": host "),
-    ("smtp", "delivery via ", " with "),
-    ("smtp", "host ", "] said: "),
-    ("smtp", "host ", "] refused to talk to me: "),
-    ("smtp", "lost connection with ", "] while "),
-    ("smtp", "conversation with ", "] timed out while "),
-    ("smtp", "local data error while talking to ", "]"),
-    ("smtp", "Protocol error: host ", "] said: "),
-    ("smtp", "TLS is required, but ", ""),
-    ("smtp", "SMTPUTF8 is required, but ", ""),
-    ("smtp", "Server certificate not ", ""),
-    ("smtp", "Cannot start TLS: ", ""),
-    ("smtp", "SASL authentication failed; ", ""),
-    ("smtp", "SASL [CACHED] authentication failed; ", ""),
-    ("smtp", "Sender requested REQUIRETLS, but ", ""),
-    ("smtp", "enabling PIX ", " for "),
-    ("smtp", "breaking line > ", ""),
-    ("smtp", "host ", "] offers SMTPUTF8 support, but not 8BITMIME"),
-    ("smtp", "", ": replacing server reply \""),
-    ("smtp", "Host offered STARTTLS: [", ""),
-    ("smtp", "TLSRPT: ", ""),
-    ("smtp", "setting up TLS connection to ", ""),
-    ("smtp", "SSL_connect error to ", ""),
-    ("smtp", "TLS connection established to ", ""),
-    ("smtp", "warning: header ", ""),
-    ("smtp", "warning: body ", ""),
-    ("smtp", "info: header ", ""),
-    ("smtp", "info: body ", ""),
-    ("smtp", "prepend: header ", ""),
-    ("smtp", "prepend: body ", ""),
-    ("smtp", "replace: header ", ""),
-    ("smtp", "replace: body ", ""),
-    ("smtp", "strip: header ", ""),
-    ("smtp", "strip: body ", ""),
-    ("smtp", "", " TLS connection established to "),
-    ("smtp", "", " TLS connection reused to "),
-    // The rest.
-    ("scache", "statistics: domain lookup ", ""),
-    ("scache", "statistics: address lookup ", ""),
-    ("scache", "statistics: start interval ", ""),
-    ("scache", "statistics: max simultaneous ", ""),
-    ("anvil", "statistics: max ", ""),
-    ("master", "daemon started -- version ", ""),
-    ("master", "reload -- version ", ""),
-    ("master", "reload configuration", ""),
-    ("master", "terminating on signal ", ""),
-    ("postfix-script", "starting the Postfix mail system", ""),
-    ("postfix-script", "stopping the Postfix mail system", ""),
-    ("postfix-script", "refreshing the Postfix mail system", ""),
-    ("postfix-script", "aborting the Postfix mail system", ""),
-    ("postfix-script", "the Postfix mail system is ", ""),
-    ("postfix-script", "waiting for the Postfix mail system ", ""),
-    ("postsuper", "placed on hold", ""),
-    ("postsuper", "released from hold", ""),
-    ("postsuper", "requeued", ""),
-    ("postsuper", "expired", ""),
-    ("postsuper", "Deleted: ", " message"),
-    ("postsuper", "Requeued: ", " message"),
-    ("postsuper", "Force-expired: ", " message"),
-    ("postsuper", "Placed on hold: ", " message"),
-    ("postsuper", "Released from hold: ", " message"),
-    ("postsuper", "Renamed to match inode number: ", " message"),
-    // These lines begin with a client's name. A server's words could hold the same, so the lines that quote a server
-    // come first.
-    ("smtpd", "", ": SASL "),
-    ("smtpd", "", "] sent message header instead of SMTP command"),
-    ("smtpd", "", "] sent non-SMTP command"),
-    ("smtpd", "", ": replacing command \""),
-    ("qmqpd", "", "]: lost connection while "),
-    ("qmqpd", "", "]: read/write timeout while "),
-];
+/// Shapes at the start of lines, and the program that writes such lines.
+static AT_START: Shapes<&str, { count(Place::Start) }> = Shapes::new(collect(Place::Start));
+
+/// Shapes at the first space of lines, and the program that writes such lines.
+static AT_FIRST_SPACE: Shapes<&str, { count(Place::FirstSpace) }> = Shapes::new(collect(Place::FirstSpace));
+
+/// Returns one of the declarations of all readers by its number.
+const fn declared(mut number: usize) -> Option<&'static Lines> {
+    let mut reader = 0;
+    while reader < READERS.len() {
+        let mut file = 0;
+        while file < READERS[reader].lines.len() {
+            let lines = READERS[reader].lines[file];
+            if number < lines.len() {
+                return Some(&lines[number]);
+            }
+            number -= lines.len();
+            file += 1;
+        }
+        reader += 1;
+    }
+    None
+}
+
+/// Returns the number of shapes that are declared for a place.
+const fn count(place: Place) -> usize {
+    let (mut count, mut number) = (0, 0);
+    while let Some(lines) = declared(number) {
+        if lines.place as u8 == place as u8 {
+            count += lines.shapes.len();
+        }
+        number += 1;
+    }
+    count
+}
+
+/// Returns the shapes that are declared for a place, with their programs. `N` is their number.
+const fn collect<const N: usize>(place: Place) -> [(Shape, &'static str); N] {
+    let mut shapes = [(("", ""), ""); N];
+    let (mut end, mut number) = (0, 0);
+    while let Some(lines) = declared(number) {
+        let mut at = 0;
+        while lines.place as u8 == place as u8 && at < lines.shapes.len() {
+            shapes[end] = (lines.shapes[at], lines.program);
+            end += 1;
+            at += 1;
+        }
+        number += 1;
+    }
+    shapes
+}
 
 /// Returns the program that writes such a line; `text` is what follows the level and the queue id.
 pub(super) fn daemon(event: &Event<'_>, text: &str) -> Option<&'static str> {
@@ -226,8 +80,10 @@ pub(super) fn daemon(event: &Event<'_>, text: &str) -> Option<&'static str> {
         Event::Debug(_) => return None,
         _ => {}
     }
-    let holds = |words: &str| words.is_empty() || memchr::memmem::find(text.as_bytes(), words.as_bytes()).is_some();
-    SHAPES.iter().find(|(_, begin, words)| text.starts_with(begin) && holds(words)).map(|(name, _, _)| *name)
+    AT_START.find(text).or_else(|| {
+        let space = text.find(' ')?;
+        (space.saturating_sub(2)..=space).find_map(|start| AT_FIRST_SPACE.find(text.get(start..)?))
+    })
 }
 
 /// Returns the delivery agent that wrote a delivery, by its relay, or by what it says if it has no relay.

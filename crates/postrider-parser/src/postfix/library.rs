@@ -5,12 +5,28 @@
 //! a step is verbose output. A line that Postfix logs on behalf of the library begins with `SASL authentication`, and
 //! is a notice of smtpd. Lines of OpenSSL are read in `tls/`.
 
-use super::Line;
+use super::reader::Writers::Any;
+use super::reader::{Line, Reader, Verbose};
+use super::shape::{self, Shape};
 use crate::record::{Event, Text};
 
-/// Problems: how the line begins, and what it holds further on.
+/// Reader of the lines of libraries.
+pub(super) const READER: Reader = Reader {
+    verbose: Verbose {
+        shapes: &[
+            ("SASL authentication info: ", ""),
+            ("SASL authentication debug: ", ""),
+            ("SASL authentication trace: ", ""),
+            ("SASL authentication pass: ", ""),
+        ],
+        functions: &["xsasl"],
+    },
+    ..Reader::new(Any, read)
+};
+
+/// Shapes of problems.
 #[rustfmt::skip]
-const PROBLEMS: &[(&str, &str)] = &[
+const PROBLEMS: &[Shape] = &[
     // lib/auxprop.c, lib/canonusr.c, lib/checkpw.c
     ("auxpropfunc error", ""),
     ("canonuserfunc error", ""),
@@ -81,13 +97,12 @@ const STEPS: [&str; 6] = [
 const MECHANISM_STEPS: [&str; 5] = ["common mech ", "server mech ", "client mech ", "server step ", "client step "];
 
 /// Returns the event that a line describes.
-pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() || line.has_queue_id {
         return None;
     }
     let text = line.text;
-    let holds = |words: &str| memchr::memmem::find(text.as_bytes(), words.as_bytes()).is_some();
-    if PROBLEMS.iter().any(|(begin, words)| text.starts_with(begin) && holds(words)) {
+    if PROBLEMS.iter().any(|shape| shape::fits(*shape, text)) {
         return Some(Event::Warning(Text { text }));
     }
     let is_step = STEPS.iter().any(|begin| text.starts_with(begin)) || is_mechanism_step(text);

@@ -10,12 +10,51 @@
 //!
 //! Warnings and fatal errors stay warnings and fatal errors, including those about a system that already runs.
 
-use super::Line;
+use super::reader::Writers::Of;
+use super::reader::{Line, Lines, Reader, Verbose};
 use crate::decimal;
 use crate::record::{Event, Lifecycle, Text};
 
+/// Reader of the lines of master and its script.
+pub(super) const READER: Reader = Reader {
+    lines: &[LINES],
+    verbose: Verbose {
+        shapes: &[
+            ("spawn command ", "; pid "),
+            ("throttling command ", ""),
+            ("throttle released for command ", ""),
+            ("start conditional timer for ", ""),
+        ],
+        functions: &["master"],
+    },
+    ..Reader::new(Of(&["master", "postfix-script"]), read)
+};
+
+/// Lines that one program alone writes.
+const LINES: &[Lines] = &[
+    Lines::new(
+        "master",
+        &[
+            ("daemon started -- version ", ""),
+            ("reload -- version ", ""),
+            ("reload configuration", ""),
+            ("terminating on signal ", ""),
+        ],
+    ),
+    Lines::new(
+        "postfix-script",
+        &[
+            ("starting the Postfix mail system", ""),
+            ("stopping the Postfix mail system", ""),
+            ("refreshing the Postfix mail system", ""),
+            ("aborting the Postfix mail system", ""),
+            ("the Postfix mail system is ", ""),
+        ],
+    ),
+];
+
 /// Returns the event that a line describes.
-pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() || line.has_queue_id {
         return None;
     }

@@ -31,9 +31,11 @@ mod provider;
 mod qmgr;
 mod qmqpd;
 mod queue_id;
+mod reader;
 mod remote_id;
 mod reply;
 mod scache;
+mod shape;
 mod smtp;
 mod smtpd;
 mod status;
@@ -45,70 +47,48 @@ mod verdict;
 mod words;
 
 use self::queue_id::QueueId;
+use self::reader::Writers::{Any, Of, Only};
+use self::reader::{Line, Reader, Writers};
 use crate::record::{
     AttemptFailed, ConnectionLost, Delivery, Event, Flags, Level, Notice, Postfix, QueueActive, Reply, Text,
 };
 use crate::syslog::Message;
 
-/// A line of a Postfix program, as the readers of events get it.
-#[derive(Clone, Copy, Debug)]
-struct Line<'a> {
-    /// Level in front of the text.
-    level: Option<Level>,
-    /// True if a queue id stood before the text; false for NOQUEUE.
-    has_queue_id: bool,
-    /// Text after the level and the queue id.
-    text: &'a str,
-}
-
-/// Reads the event that a line describes; `None` if the line is not one of the reader's.
-type Reader = for<'a> fn(&Line<'a>) -> Option<Event<'a>>;
-
-/// Readers, and the programs whose lines they read, from top to bottom: the first event counts. A line whose program is
-/// not known goes to every reader, except those of [`Writers::Only`].
-const READERS: &[(Writers, Reader)] = &[
-    (Of(&["postscreen"]), postscreen::read),
-    (Of(&["dnsblog"]), dnsblog::read),
-    (Of(&["tlsproxy"]), tlsproxy::read),
-    (Of(&["smtp", "lmtp", "smtpd", "tlsproxy", "tlsmgr", "posttls-finger"]), tls::read),
-    (Of(&["smtpd", "cleanup", "postscreen"]), verdict::read),
-    (Of(&["smtp", "lmtp"]), verdict::read_outbound),
-    (Of(&["smtp", "lmtp"]), smtp::read),
-    (Of(&["smtpd"]), smtpd::read),
-    (Of(&["qmqpd"]), qmqpd::read),
-    (Of(&["cleanup"]), cleanup::read),
-    (Of(&["qmgr", "nqmgr", "oqmgr"]), qmgr::read),
-    (Of(&["pickup"]), pickup::read),
-    (Of(&["bounce", "defer", "trace"]), bounce::read),
-    (Of(&["local", "virtual", "pipe", "error", "retry", "discard"]), agent::read),
-    (Of(&["anvil"]), anvil::read),
-    (Of(&["scache"]), scache::read),
-    (Of(&["postscreen", "verify"]), cache::read),
-    (Of(&["postsuper"]), postsuper::read),
-    (Of(&["master", "postfix-script"]), master::read),
-    (Of(delivery::WRITERS), delivery::read_cut),
-    (Only(&["postlog"]), general::read_postlog),
-    (Only(&["postfix-tls-script"]), general::read_tls_script),
-    (Only(&["postfix-non-bdb-script", "nbdb_reindexd"]), general::read_table_migration),
-    (Any, general::read),
-    (Any, library::read),
-    (Any, debug::read),
+/// Readers, from top to bottom: the first event counts. A line whose program is not known goes to every reader, except
+/// those of [`Writers::Only`].
+const READERS: &[Reader] = &[
+    postscreen::READER,
+    dnsblog::READER,
+    tlsproxy::READER,
+    tls::READER,
+    verdict::READER,
+    verdict::OUTBOUND,
+    smtp::READER,
+    smtpd::READER,
+    qmqpd::READER,
+    cleanup::READER,
+    qmgr::READER,
+    pickup::READER,
+    bounce::READER,
+    agent::READER,
+    anvil::READER,
+    scache::READER,
+    cache::READER,
+    postsuper::READER,
+    master::READER,
+    delivery::READER,
+    general::POSTLOG,
+    general::TLS_SCRIPT,
+    general::TABLE_MIGRATION,
+    general::READER,
+    library::READER,
+    debug::READER,
 ];
 
 /// Reads a reply that a person has in front of them, without the server that said it.
 pub fn read_reply(text: &str) -> Reply<'_> {
     provider::noted(reply::read_reply(text), None)
 }
-
-/// Programs that write the lines of a reader.
-enum Writers {
-    Any,
-    Of(&'static [&'static str]),
-    /// Programs whose lines have no shape. Such a reader takes all their lines, and no line whose program is not known.
-    Only(&'static [&'static str]),
-}
-
-use Writers::{Any, Of, Only};
 
 /// Returns what a Postfix program said.
 ///
@@ -216,7 +196,7 @@ fn event<'a>(line: &Line<'a>, daemon: Option<&str>, flags: &mut Flags) -> Event<
             return Event::Delivery(delivery);
         }
     }
-    let read = READERS.iter().filter(|(writers, _)| reads(writers)).find_map(|(_, read)| read(line));
+    let read = READERS.iter().filter(|reader| reads(&reader.writers)).find_map(|reader| (reader.read)(line));
     read.unwrap_or(match line.level {
         Some(_) => Event::Warning(Text { text: line.text }),
         None => Event::Other(Text { text: line.text }),

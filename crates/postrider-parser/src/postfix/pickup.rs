@@ -4,12 +4,21 @@
 //! uid=N from=<SENDER>[ orig_id=QUEUE-ID]
 //! ```
 
-use super::{Line, address, queue_id};
+use super::reader::Writers::Of;
+use super::reader::{Line, Lines, Reader, Verbose};
+use super::{address, queue_id};
 use crate::decimal;
 use crate::record::{Event, Notice, Pickup};
 
+/// Reader of the lines of pickup.
+pub(super) const READER: Reader = Reader {
+    lines: &[&[Lines::new("pickup", &[("uid=", " from="), ("uid=", ": unexpected or malformed record type ")])]],
+    verbose: Verbose { shapes: &[], functions: &["pickup"] },
+    ..Reader::new(Of(&["pickup"]), read)
+};
+
 /// Returns the event of a line.
-pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() || !line.has_queue_id {
         return None;
     }

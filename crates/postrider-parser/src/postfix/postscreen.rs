@@ -17,12 +17,59 @@
 //! Texts are the client's, escaped; they come last, so that nothing in them is read as a field. Lines that begin with
 //! `reject:` are verdicts.
 
-use super::{Line, endpoint};
+use super::endpoint;
+use super::reader::Writers::Of;
+use super::reader::{Line, Lines, Reader, Verbose};
 use crate::decimal;
 use crate::record::{Connect, Decimal, Disconnect, Endpoint, Event, Notice, Postscreen, Text};
 
+/// Reader of the lines of postscreen.
+pub(super) const READER: Reader = Reader {
+    lines: &[LINES],
+    verbose: Verbose {
+        shapes: &[
+            ("source=", " address="),
+            ("flags for ", ": "),
+            ("SKIP ", " ["),
+            ("DROP [", "]:"),
+            ("ENFORCE [", "]:"),
+            ("UNFAIL [", "]:"),
+            ("UNPASS [", "]:"),
+        ],
+        functions: &["postscreen", "psc"],
+    },
+    ..Reader::new(Of(&["postscreen"]), read)
+};
+
+/// Lines that postscreen alone writes. Its clients have no name.
+const LINES: &[Lines] = &[Lines::new(
+    "postscreen",
+    &[
+        ("CONNECT from [", " to ["),
+        ("DISCONNECT [", ""),
+        ("PASS NEW [", ""),
+        ("PASS OLD [", ""),
+        ("ALLOWLIST", "["),
+        ("DENYLISTED [", ""),
+        ("WHITELIST", "["),
+        ("BLACKLISTED [", ""),
+        ("DNSBL rank ", " for ["),
+        ("PREGREET ", " from ["),
+        ("HANGUP after ", " from ["),
+        ("BARE NEWLINE from [", ""),
+        ("COMMAND ", " from ["),
+        ("NON-SMTP COMMAND from [", ""),
+        ("DATA without valid RCPT from [", ""),
+        ("BDAT without valid RCPT from [", ""),
+        ("entering STRESS mode ", ""),
+        ("leaving STRESS mode ", ""),
+        ("[", ": discarding EHLO keywords: "),
+        ("[", ": replacing command \""),
+    ],
+)];
+
 /// Returns the event of a line.
-pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() {
         return None;
     }

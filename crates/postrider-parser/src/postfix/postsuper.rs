@@ -5,7 +5,8 @@
 //! Deleted|Requeued|Force-expired|Placed on hold|Released from hold|Renamed to match inode number: N message[s]
 //! ```
 
-use super::Line;
+use super::reader::Writers::Of;
+use super::reader::{Line, Lines, Reader, Verbose};
 use crate::decimal;
 use crate::record::{Event, QueueAdmin, Removed};
 
@@ -24,8 +25,38 @@ const SUMMARIES: [(&str, &str); 6] = [
     ("Renamed to match inode number", "renamed"),
 ];
 
+/// Reader of the lines of postsuper.
+pub(super) const READER: Reader = Reader {
+    lines: &[&[Lines::new(
+        "postsuper",
+        &[
+            ("placed on hold", ""),
+            ("released from hold", ""),
+            ("requeued", ""),
+            ("expired", ""),
+            ("Deleted: ", " message"),
+            ("Requeued: ", " message"),
+            ("Force-expired: ", " message"),
+            ("Placed on hold: ", " message"),
+            ("Released from hold: ", " message"),
+            ("Renamed to match inode number: ", " message"),
+        ],
+    )]],
+    verbose: Verbose {
+        shapes: &[
+            ("renamed file ", " as "),
+            ("removed file ", ""),
+            ("remove directory ", ""),
+            ("remove subdirectory ", ""),
+            ("queue: ", ""),
+        ],
+        functions: &[],
+    },
+    ..Reader::new(Of(&["postsuper"]), read)
+};
+
 /// Returns the event of a line.
-pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() {
         return None;
     }

@@ -9,12 +9,42 @@
 //!
 //! Warnings of qmgr stay warnings: they are advice, and name no message.
 
-use super::{Line, address, status};
+use super::reader::Writers::Of;
+use super::reader::{Line, Lines, Reader, Verbose};
+use super::{address, status};
 use crate::decimal;
 use crate::record::{Event, Expired, QueueActive, Removed};
 
+/// Reader of the lines of the queue manager.
+pub(super) const READER: Reader = Reader {
+    lines: &[&[Lines::new(
+        "qmgr",
+        &[
+            ("from=<", "(queue active)"),
+            ("from=<", ", status="),
+            ("removed", ""),
+            ("skipped, still being delivered", ""),
+        ],
+    )]],
+    verbose: Verbose {
+        shapes: &[
+            ("done ", " queue scan"),
+            ("start move queue ", " -> "),
+            ("end move queue ", " -> "),
+            ("wakeup ", " secs"),
+            ("recipient limit ", ""),
+            ("enabling VERP for sender ", ""),
+            ("request: ", " ("),
+            ("start sorted recipient list", ""),
+            ("end sorted recipient list", ""),
+        ],
+        functions: &["qmgr"],
+    },
+    ..Reader::new(Of(&["qmgr", "nqmgr", "oqmgr"]), read)
+};
+
 /// Returns the event of a line.
-pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() || !line.has_queue_id {
         return None;
     }

@@ -6,11 +6,23 @@
 //! C: Error: TEXT
 //! ```
 
-use super::{Line, smtpd};
+use super::reader::Writers::Of;
+use super::reader::{Line, Lines, Reader, Verbose};
+use super::smtpd;
 use crate::record::{Cause, ConnectionLost, Event, ProtocolError, Reply, Verdict};
 
+/// Reader of the lines of qmqpd.
+pub(super) const READER: Reader = Reader {
+    lines: &[&[
+        Lines::new("qmqpd", &[("qmqpd_peer_init: ", "")]),
+        Lines::at_first_space("qmqpd", &[("]: lost connection while ", ""), ("]: read/write timeout while ", "")]),
+    ]],
+    verbose: Verbose { shapes: &[], functions: &["qmqpd"] },
+    ..Reader::new(Of(&["qmqpd"]), read)
+};
+
 /// Returns the event of a line.
-pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     let text = line.text;
     smtpd::connect(text)
         .or_else(|| smtpd::client_line(text))

@@ -6,11 +6,27 @@
 //! statistics: max simultaneous domains=N addresses=N connection=N
 //! ```
 
-use super::Line;
+use super::reader::Writers::Of;
+use super::reader::{Line, Lines, Reader, Verbose};
 use crate::record::{CacheStatistics, Event, Figures};
 
+/// Reader of the lines of scache.
+pub(super) const READER: Reader = Reader {
+    lines: &[&[Lines::new(
+        "scache",
+        &[
+            ("statistics: domain lookup ", ""),
+            ("statistics: address lookup ", ""),
+            ("statistics: start interval ", ""),
+            ("statistics: max simultaneous ", ""),
+        ],
+    )]],
+    verbose: Verbose { shapes: &[], functions: &["scache"] },
+    ..Reader::new(Of(&["scache"]), read)
+};
+
 /// Returns the event of a line.
-pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() {
         return None;
     }

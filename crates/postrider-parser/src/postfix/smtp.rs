@@ -17,11 +17,66 @@
 //!
 //! `Sender requested REQUIRETLS, but …` is a notice: the text does not tell whether the delivery continues anyway.
 
-use super::{Line, cause, endpoint, provider, reply};
+use super::reader::Writers::Of;
+use super::reader::{Line, Lines, Reader, Verbose};
+use super::{cause, endpoint, provider, reply};
 use crate::record::{AttemptFailed, Endpoint, Event, Notice, Reply, Text};
 
+/// Reader of the attempts of smtp and lmtp.
+pub(super) const READER: Reader = Reader {
+    lines: &[LINES],
+    verbose: Verbose {
+        shapes: &[
+            ("host name lookup methods: ", ""),
+            ("begin ", " address list"),
+            ("end ", " address list"),
+            ("pref ", " host "),
+            ("connecting to ", " port "),
+            ("server features: ", ""),
+            ("Using ", " PIPELINING, TCP send buffer size is "),
+            ("global TLS level: ", ""),
+            ("recipient ", " TLS level: "),
+            ("site ", " TLS level: "),
+            ("lookup ", " flags "),
+            ("sasl_exceptions: ", ", match="),
+        ],
+        functions: &["lmtp", "smtp"],
+    },
+    ..Reader::new(Of(&["smtp", "lmtp"]), read)
+};
+
+/// Lines that smtp alone writes, or lmtp, which cannot be told from it.
+const LINES: &[Lines] = &[
+    Lines::new(
+        "smtp",
+        &[
+            ("connect to ", "]"),
+            ("delivery via ", ": host "),
+            ("delivery via ", " with "),
+            ("host ", "] said: "),
+            ("host ", "] refused to talk to me: "),
+            ("lost connection with ", "] while "),
+            ("conversation with ", "] timed out while "),
+            ("local data error while talking to ", "]"),
+            ("Protocol error: host ", "] said: "),
+            ("TLS is required, but ", ""),
+            ("SMTPUTF8 is required, but ", ""),
+            ("Server certificate not ", ""),
+            ("Cannot start TLS: ", ""),
+            ("SASL authentication failed; ", ""),
+            ("SASL authentication failed: server ", " offered no "),
+            ("SASL [CACHED] authentication failed; ", ""),
+            ("Sender requested REQUIRETLS, but ", ""),
+            ("enabling PIX ", " for "),
+            ("breaking line > ", ""),
+            ("host ", "] offers SMTPUTF8 support, but not 8BITMIME"),
+        ],
+    ),
+    Lines::at_first_space("smtp", &[(": replacing server reply \"", "")]),
+];
+
 /// Returns the event of a line.
-pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() {
         return None;
     }

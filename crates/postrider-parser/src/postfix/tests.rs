@@ -1,4 +1,5 @@
 mod connections;
+mod programs;
 mod verbose;
 
 use proptest::prelude::*;

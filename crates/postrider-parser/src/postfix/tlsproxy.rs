@@ -5,11 +5,20 @@
 //!
 //! A line does not tell whether a client or, since Postfix 3.4, a server disconnects: it counts as a client.
 
-use super::{Line, endpoint};
+use super::endpoint;
+use super::reader::Writers::Of;
+use super::reader::{Line, Lines, Reader, Verbose};
 use crate::record::{Connect, Disconnect, Endpoint, Event};
 
+/// Reader of the connections of tlsproxy.
+pub(super) const READER: Reader = Reader {
+    lines: &[&[Lines::new("tlsproxy", &[("CONNECT from [", ""), ("CONNECT to ", "")])]],
+    verbose: Verbose { shapes: &[], functions: &["tlsp", "tlsproxy"] },
+    ..Reader::new(Of(&["tlsproxy"]), read)
+};
+
 /// Returns the event of a line.
-pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() {
         return None;
     }

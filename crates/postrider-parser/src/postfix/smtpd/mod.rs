@@ -17,11 +17,35 @@ mod trouble;
 pub(super) use session::{client_line, connect, disconnect};
 pub(super) use trouble::hostname_mismatch;
 
-use super::{Line, endpoint};
+use super::endpoint;
+use super::reader::Writers::Of;
+use super::reader::{Line, Lines, Reader, Verbose};
 use crate::record::{Endpoint, Event, Notice};
 
+/// Reader of the lines of smtpd that are no verdicts.
+pub(super) const READER: Reader = Reader {
+    lines: &[session::LINES, trouble::LINES, LINES],
+    verbose: Verbose {
+        shapes: &[
+            (">>> ", " <<<"),
+            ("fsspace: ", "block size "),
+            ("mapping DSN status ", " into "),
+            ("Relaying allowed for certified client: ", ""),
+        ],
+        functions: &["check", "permit", "rbl", "reject", "smtpd", "xclient", "xforward"],
+    },
+    ..Reader::new(Of(&["smtpd"]), read)
+};
+
+/// Lines that smtpd alone writes.
+const LINES: &[Lines] = &[
+    // smtp writes these words too, but seldom.
+    Lines::new("smtpd", &[("discarding EHLO keywords", ""), ("reply filter ", ": ")]),
+    Lines::at_first_space("smtpd", &[(": replacing command \"", "")]),
+];
+
 /// Returns the event of a line.
-pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     let text = line.text;
     session::read(text).or_else(|| trouble::read(text)).or_else(|| notice(line))
 }

@@ -15,9 +15,23 @@
 //! `, orig_queue_id=` or `, orig_client=` with a value of the right kind: an account whose name contains these words
 //! looks like one whose name does not.
 
+use super::super::reader::Lines;
 use super::{known, split, split_client};
 use crate::decimal;
 use crate::record::{Cause, Client, Commands, Connect, ConnectionLost, Disconnect, Event, Sasl};
+
+/// Lines of a session that smtpd alone writes. A few of them come from qmqpd too, which hardly anybody runs.
+pub(super) const LINES: &[Lines] = &[Lines::new(
+    "smtpd",
+    &[
+        ("connect from ", ""),
+        ("disconnect from ", ""),
+        ("client=", ""),
+        ("lost connection after ", " from "),
+        ("timeout after ", " from "),
+        ("too many errors after ", " from "),
+    ],
+)];
 
 /// Returns the event of a session in a text.
 pub(super) fn read(text: &str) -> Option<Event<'_>> {

@@ -11,12 +11,39 @@
 //! DATA, U and M come from the client. Postfix logs at most 100 bytes of a user.
 
 use super::super::endpoint::is_ip;
+use super::super::reader::Lines;
 use super::session::{is_stage, stage};
 use super::{known, split, split_client};
 use crate::decimal;
 use crate::record::{
     Endpoint, Event, HostnameMismatch, ProtocolError, RateLimit, Sasl, SaslFailure, TlsError, Verdict,
 };
+
+/// Lines about trouble that smtpd alone writes.
+pub(super) const LINES: &[Lines] = &[
+    Lines::new(
+        "smtpd",
+        &[
+            ("improper command pipelining after ", ""),
+            ("bare <LF> received after ", " from "),
+            ("disconnect: ", "bare <LF>"),
+            ("smtpd_peer_init: ", ""),
+            ("hostname ", " does not resolve to address "),
+            ("non-SMTP command from ", ""),
+            ("Illegal address syntax from ", " in "),
+            ("Connection ", " limit exceeded: "),
+            ("Message delivery request rate limit exceeded: ", ""),
+            ("Recipient address rate limit exceeded: ", ""),
+            ("New TLS session rate limit exceeded: ", ""),
+            ("AUTH command rate limit exceeded: ", ""),
+            ("abort: TLS from ", ""),
+        ],
+    ),
+    Lines::at_first_space(
+        "smtpd",
+        &[(": SASL ", ""), ("] sent message header instead of SMTP command", ""), ("] sent non-SMTP command", "")],
+    ),
+];
 
 /// Returns the event of trouble in a text.
 pub(super) fn read(text: &str) -> Option<Event<'_>> {

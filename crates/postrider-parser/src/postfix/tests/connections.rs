@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{Message, message, parse};
-use crate::postfix::{Line, Reader, anvil, cache, dnsblog, postscreen, scache, smtp, tls, tlsproxy};
+use crate::postfix::{Line, anvil, cache, dnsblog, postscreen, scache, smtp, tls, tlsproxy};
 use crate::record::{Event, Level, Postfix};
 
 /// Lines of each program as Postfix writes them.
@@ -65,22 +65,22 @@ fn a_lost_program_changes_no_event() {
 
 #[test]
 fn a_warning_is_no_notice() {
-    let readers: [Reader; 8] = [
-        postscreen::read,
-        dnsblog::read,
-        tlsproxy::read,
-        tls::read,
-        smtp::read,
-        anvil::read,
-        scache::read,
-        cache::read,
+    let readers = [
+        postscreen::READER,
+        dnsblog::READER,
+        tlsproxy::READER,
+        tls::READER,
+        smtp::READER,
+        anvil::READER,
+        scache::READER,
+        cache::READER,
     ];
     for line in corpus() {
         let msg = message(line).msg;
         let text = msg.strip_prefix("warning: ").unwrap_or(msg);
         let warning = Line { level: Some(Level::Warning), has_queue_id: false, text };
-        for read in readers {
-            let event = read(&warning);
+        for reader in &readers {
+            let event = (reader.read)(&warning);
             assert!(matches!(event, None | Some(Event::TlsError(_))), "{text}: {event:?}");
         }
     }

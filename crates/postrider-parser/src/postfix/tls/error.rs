@@ -14,8 +14,24 @@
 //! before the peer.
 
 use super::super::endpoint;
+use super::super::reader::Lines;
 use super::split_peer;
 use crate::record::{Event, TlsError};
+
+/// Lines that one program alone writes.
+pub(super) const LINES: &[Lines] = &[
+    Lines::new("smtpd", &[("SSL_accept error from ", "")]),
+    Lines::new("smtp", &[("SSL_connect error to ", "")]),
+    // The clients of tlsproxy have no name.
+    Lines::new(
+        "tlsproxy",
+        &[
+            ("SSL_accept error from [", ""),
+            ("TLS handshake failed for service=", ""),
+            ("ciphertext read/write ", " for "),
+        ],
+    ),
+];
 
 /// Failures, and the word between the failure and the peer.
 const FAILURES: &[(&str, &str)] = &[

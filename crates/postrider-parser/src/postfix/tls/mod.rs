@@ -7,11 +7,20 @@ mod notice;
 mod report;
 mod summary;
 
-use super::{Line, endpoint};
+use super::endpoint;
+use super::reader::Writers::Of;
+use super::reader::{Line, Reader};
 use crate::record::{Endpoint, Event};
 
+/// Reader of the lines about TLS.
+pub(super) const READER: Reader = Reader {
+    lines: &[error::LINES, summary::LINES, report::LINES, notice::LINES],
+    verbose: notice::VERBOSE,
+    ..Reader::new(Of(&["smtp", "lmtp", "smtpd", "tlsproxy", "tlsmgr", "posttls-finger"]), read)
+};
+
 /// Returns the event of a line.
-pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     // A failure may be logged as a warning; any other warning has no event of its own. After a queue id, a text that
     // begins with the certificate is an attempt of smtp.
     let failure = error::read(line.text).or_else(|| error::certificate(line.text).filter(|_| !line.has_queue_id));

@@ -6,7 +6,36 @@
 //! of a library, and nothing that happened to a message.
 
 use super::super::endpoint;
+use super::super::reader::{Lines, Verbose};
+use super::super::shape::{self, Shape};
 use crate::record::{self, Event, Text};
+
+/// Lines that one program alone writes.
+pub(super) const LINES: &[Lines] = &[
+    Lines::new("smtpd", &[("setting up TLS connection from ", ""), ("TLS SNI ", " from ")]),
+    Lines::new("smtp", &[("setting up TLS connection to ", ""), ("Host offered STARTTLS: [", "")]),
+];
+
+/// What `src/tls` logs at level 2 and more, and what `tlsmgr -v` logs of its caches.
+pub(super) const VERBOSE: Verbose = Verbose {
+    shapes: &[
+        ("SSL_connect:", ""),
+        ("SSL_accept:", ""),
+        ("SSL3 alert ", ""),
+        ("read from ", " bytes => "),
+        ("write to ", " bytes => "),
+        ("Read ", " chars: "),
+        ("Write ", " chars: "),
+        ("lookup ", " session id="),
+        ("put ", " session id="),
+        ("delete ", " session id="),
+        ("open ", " TLS cache "),
+        ("close ", " TLS cache "),
+        ("read ", " TLS cache entry "),
+        ("write ", " TLS cache entry "),
+    ],
+    functions: &["tls", "tlsa", "tlsmgr", "tlsrpt"],
+};
 
 /// Kind of a line: debug output, or one of the notices.
 #[derive(Clone, Copy)]
@@ -17,42 +46,42 @@ enum Kind {
 
 use Kind::{Debug, Notice};
 
-/// Beginnings of lines, words that the lines contain further on, and their kind.
-const LINES: &[(&str, &str, Kind)] = &[
+/// Shapes of lines, and their kind.
+const KINDS: &[(Shape, Kind)] = &[
     // tls_client.c, tls_server.c
-    ("setting up TLS connection to ", "", Notice("tls_setup")),
-    ("setting up TLS connection from ", "", Notice("tls_setup")),
-    ("initializing the server-side TLS engine", "", Notice("tls_engine")),
-    ("initializing the client-side TLS engine", "", Notice("tls_engine")),
-    ("starting TLS engine", "", Notice("tls_engine")),
-    ("TLS SNI ", " not matched, using default chain", Notice("tls_sni_unmatched")),
+    (("setting up TLS connection to ", ""), Notice("tls_setup")),
+    (("setting up TLS connection from ", ""), Notice("tls_setup")),
+    (("initializing the server-side TLS engine", ""), Notice("tls_engine")),
+    (("initializing the client-side TLS engine", ""), Notice("tls_engine")),
+    (("starting TLS engine", ""), Notice("tls_engine")),
+    (("TLS SNI ", " not matched, using default chain"), Notice("tls_sni_unmatched")),
     // Before Postfix 2.5, the line does not name the peer.
-    ("Verified: subject_CN=", "", Notice("tls_certificate")),
-    ("Unverified: subject_CN=", "", Notice("tls_certificate")),
+    (("Verified: subject_CN=", ""), Notice("tls_certificate")),
+    (("Unverified: subject_CN=", ""), Notice("tls_certificate")),
     // smtp_proto.c, smtp_tls_note_starttls_offer
-    ("Host offered STARTTLS: [", "", Notice("starttls_offered")),
+    (("Host offered STARTTLS: [", ""), Notice("starttls_offered")),
     // Postfix 3.12
-    ("TLS protocol trace for ", " saved to ", Notice("tls_trace_saved")),
+    (("TLS protocol trace for ", " saved to "), Notice("tls_trace_saved")),
     // tls_misc.c, tls_info_callback(): `undefined` means neither of the two.
-    ("SSL_accept:", "", Debug),
-    ("SSL_connect:", "", Debug),
-    ("undefined:", "", Debug),
-    ("SSL3 alert ", "", Debug),
+    (("SSL_accept:", ""), Debug),
+    (("SSL_connect:", ""), Debug),
+    (("undefined:", ""), Debug),
+    (("SSL3 alert ", ""), Debug),
     // tls_bio_dump_cb()
-    ("read from ", " bytes => ", Debug),
-    ("write to ", " bytes => ", Debug),
+    (("read from ", " bytes => "), Debug),
+    (("write to ", " bytes => "), Debug),
     // tls_client.c, tls_server.c, tls_verify.c, tls_dane.c
-    ("save session ", " to ", Debug),
-    ("looking for session ", " in ", Debug),
-    ("reloaded session ", " from ", Debug),
-    ("remove session ", " cache", Debug),
-    ("subject=", "", Debug),
-    ("issuer=", "", Debug),
-    ("fingerprint=", "", Debug),
-    ("verify return:", "", Debug),
-    ("using DANE RR: ", "", Debug),
-    ("DNSSEC-signed TLSA record", ": ", Debug),
-    ("digest as private-use TLSA record", ": ", Debug),
+    (("save session ", " to "), Debug),
+    (("looking for session ", " in "), Debug),
+    (("reloaded session ", " from "), Debug),
+    (("remove session ", " cache"), Debug),
+    (("subject=", ""), Debug),
+    (("issuer=", ""), Debug),
+    (("fingerprint=", ""), Debug),
+    (("verify return:", ""), Debug),
+    (("using DANE RR: ", ""), Debug),
+    (("DNSSEC-signed TLSA record", ": "), Debug),
+    (("digest as private-use TLSA record", ": "), Debug),
 ];
 
 /// Beginnings of texts that follow `P: `, and their kind.
@@ -84,8 +113,7 @@ pub(super) fn read(text: &str) -> Option<Event<'_>> {
         Debug => Event::Debug(Text { text }),
         Notice(kind) => Event::Notice(record::Notice { kind, server: None, text }),
     };
-    let holds = |words: &str| words.is_empty() || memchr::memmem::find(text.as_bytes(), words.as_bytes()).is_some();
-    if let Some((.., kind)) = LINES.iter().find(|(begin, words, _)| text.starts_with(begin) && holds(words)) {
+    if let Some((_, kind)) = KINDS.iter().find(|(shape, _)| shape::fits(*shape, text)) {
         return Some(event(*kind));
     }
     if is_dump(text) {

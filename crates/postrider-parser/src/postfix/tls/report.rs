@@ -6,7 +6,11 @@
 //! ```
 
 use super::super::endpoint;
+use super::super::reader::Lines;
 use crate::record::{Endpoint, Event, TlsReport};
+
+/// Lines that smtp alone writes.
+pub(super) const LINES: &[Lines] = &[Lines::new("smtp", &[("TLSRPT: ", "")])];
 
 /// Returns the result in a text.
 pub(super) fn read(text: &str) -> Option<Event<'_>> {

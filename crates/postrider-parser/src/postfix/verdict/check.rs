@@ -28,9 +28,64 @@
 //! A map whose OPTIONAL TEXT joins parts of a header that were apart there can be made to log a tail. Without the name
 //! of the program, a check of smtp whose header contains a complete tail is read as one of cleanup.
 
+use super::super::reader::Lines;
 use super::super::{endpoint, reply};
 use super::{Tail, split_action, tail, text_only, with_tail};
 use crate::record::{Endpoint, Reply, Verdict};
+
+/// Lines that cleanup alone writes: the lines of smtp's own checks name no origin.
+pub(super) const LINES: &[Lines] = &[Lines::new(
+    "cleanup",
+    &[
+        ("reject: header ", ""),
+        ("reject: body ", ""),
+        ("reject: content ", ""),
+        ("reject: mime-error ", ""),
+        ("warning: header ", " from "),
+        ("warning: body ", " from "),
+        ("info: header ", " from "),
+        ("info: body ", " from "),
+        ("prepend: header ", " from "),
+        ("prepend: body ", " from "),
+        ("replace: header ", " from "),
+        ("replace: body ", " from "),
+        ("strip: header ", " from "),
+        ("strip: body ", " from "),
+        ("filter: header ", ""),
+        ("filter: body ", ""),
+        ("pass: header ", ""),
+        ("pass: body ", ""),
+        ("discard: header ", ""),
+        ("discard: body ", ""),
+        ("discard: content ", ""),
+        ("hold: header ", ""),
+        ("hold: body ", ""),
+        ("hold: content ", ""),
+        ("delay: header ", ""),
+        ("delay: body ", ""),
+        ("redirect: header ", ""),
+        ("redirect: body ", ""),
+        ("bcc: header ", ""),
+        ("bcc: body ", ""),
+    ],
+)];
+
+/// Lines that smtp alone writes.
+pub(super) const OUTBOUND_LINES: &[Lines] = &[Lines::new(
+    "smtp",
+    &[
+        ("warning: header ", ""),
+        ("warning: body ", ""),
+        ("info: header ", ""),
+        ("info: body ", ""),
+        ("prepend: header ", ""),
+        ("prepend: body ", ""),
+        ("replace: header ", ""),
+        ("replace: body ", ""),
+        ("strip: header ", ""),
+        ("strip: body ", ""),
+    ],
+)];
 
 /// Maximum length of a header or line in the log of cleanup, in bytes.
 const TEXT_LIMIT: usize = 200;

@@ -23,11 +23,23 @@ mod tail;
 mod tests;
 
 use self::tail::Tail;
-use super::{Line, cause, endpoint, reply};
+use super::reader::Writers::Of;
+use super::reader::{Line, Reader};
+use super::{cause, endpoint, reply};
 use crate::record::{Endpoint, Event, Reply, Verdict};
 
+/// Reader of the verdicts of smtpd, cleanup and postscreen.
+pub(super) const READER: Reader = Reader {
+    lines: &[screen::LINES, restriction::LINES, milter::LINES, proxy::LINES, check::LINES],
+    ..Reader::new(Of(&["smtpd", "cleanup", "postscreen"]), read)
+};
+
+/// Reader of the verdicts of smtp and lmtp.
+pub(super) const OUTBOUND: Reader =
+    Reader { lines: &[check::OUTBOUND_LINES], ..Reader::new(Of(&["smtp", "lmtp"]), read_outbound) };
+
 /// Returns the verdict in a line of smtpd, cleanup or postscreen.
-pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() {
         return None;
     }
@@ -41,7 +53,7 @@ pub(super) fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
 }
 
 /// Returns the verdict in a line of smtp or lmtp. These have header and body checks only, without a tail.
-pub(super) fn read_outbound<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+fn read_outbound<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     if line.level.is_some() || !line.has_queue_id {
         return None;
     }

@@ -7,8 +7,28 @@
 //! A key is logged only if its value is known; the SASL keys since Postfix 3.10. `permit` is logged for the actions in
 //! `smtpd_log_access_permit_actions`, with `action=A for CLASS=NAME` as its text.
 
+use super::super::reader::Lines;
 use super::{Subject, endpoint, split_action, split_subject, tail, text_only, with_codes, with_tail};
 use crate::record::Verdict;
+
+/// Lines that smtpd alone writes. Those of postscreen, cleanup and smtp about the same actions have longer beginnings.
+pub(super) const LINES: &[Lines] = &[Lines::new(
+    "smtpd",
+    &[
+        ("reject: ", " from "),
+        ("reject_warning: ", " from "),
+        ("hangup: ", " from "),
+        ("info: ", " from "),
+        ("warn: ", " from "),
+        ("filter: ", " from "),
+        ("hold: ", " from "),
+        ("delay: ", " from "),
+        ("discard: ", " from "),
+        ("redirect: ", " from "),
+        ("bcc: ", " from "),
+        ("permit: ", " from "),
+    ],
+)];
 
 /// Actions of a restriction. The flag is true if the text is a reply.
 const ACTIONS: &[(&str, (&str, bool))] = &[

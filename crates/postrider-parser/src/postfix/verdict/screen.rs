@@ -9,8 +9,15 @@
 //! Clients of postscreen have no name, which distinguishes its lines from those of smtpd. The reply is postscreen's own
 //! or its operator's.
 
+use super::super::reader::Lines;
 use super::{split_client, split_stage, tail, with_codes, with_tail};
 use crate::record::Verdict;
+
+/// Lines that postscreen alone writes.
+pub(super) const LINES: &[Lines] = &[Lines::new(
+    "postscreen",
+    &[("reject: CONNECT from [", ""), ("reject: RCPT from [", ""), ("reject: connect from [", "")],
+)];
 
 /// Returns the verdict in a text.
 pub(super) fn read(text: &str) -> Option<Verdict<'_>> {

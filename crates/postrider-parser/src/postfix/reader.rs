@@ -1,0 +1,80 @@
+//! Readers of events, and what each one declares of the lines that it reads.
+
+use super::shape::Shape;
+use crate::record::{Event, Level};
+
+/// A line of a Postfix program, as the readers of events get it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line<'a> {
+    /// Level in front of the text.
+    pub(super) level: Option<Level>,
+    /// True if a queue id stood before the text; false for NOQUEUE.
+    pub(super) has_queue_id: bool,
+    /// Text after the level and the queue id.
+    pub(super) text: &'a str,
+}
+
+/// Reads the event that a line describes; `None` if the line is not one of the reader's.
+pub(super) type Read = for<'a> fn(&Line<'a>) -> Option<Event<'a>>;
+
+/// Reader of lines, with all that the other parts of this stage have to know of these lines.
+pub(super) struct Reader {
+    pub(super) writers: Writers,
+    pub(super) read: Read,
+    /// Lines that one program alone writes, by file. `infer` collects them.
+    pub(super) lines: &'static [&'static [Lines]],
+    /// Verbose output of the programs. `debug` collects it.
+    pub(super) verbose: Verbose,
+}
+
+impl Reader {
+    /// Makes a reader that declares no shapes.
+    pub(super) const fn new(writers: Writers, read: Read) -> Self {
+        Self { writers, read, lines: &[], verbose: Verbose { shapes: &[], functions: &[] } }
+    }
+}
+
+/// Programs that write the lines of a reader.
+pub(super) enum Writers {
+    Any,
+    Of(&'static [&'static str]),
+    /// Programs whose lines have no shape. Such a reader takes all their lines, and no line whose program is not known.
+    Only(&'static [&'static str]),
+}
+
+/// Lines that one program alone writes.
+pub(super) struct Lines {
+    pub(super) program: &'static str,
+    pub(super) place: Place,
+    pub(super) shapes: &'static [Shape],
+}
+
+/// Place in a line at which its shape begins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Start of the line.
+    Start,
+    /// At most two characters before the first space, behind the name of a client or another word: `]: lost connection
+    /// while ` of `mx[192.0.2.1]: lost connection while …`. Neither the name nor the address of a client holds a space.
+    FirstSpace,
+}
+
+impl Lines {
+    /// Declares lines that begin with their shape.
+    pub(super) const fn new(program: &'static str, shapes: &'static [Shape]) -> Self {
+        Self { program, place: Place::Start, shapes }
+    }
+
+    /// Declares lines whose shape begins at their first space.
+    pub(super) const fn at_first_space(program: &'static str, shapes: &'static [Shape]) -> Self {
+        Self { program, place: Place::FirstSpace, shapes }
+    }
+}
+
+/// What `-v`, `debug_peer_list` and high TLS log levels make a program log.
+pub(super) struct Verbose {
+    /// Shapes of the lines.
+    pub(super) shapes: &'static [Shape],
+    /// First words of the names of functions: `qmgr` of `qmgr_active_feed: …`.
+    pub(super) functions: &'static [&'static str],
+}
