@@ -25,7 +25,7 @@ pub(super) const fn of(cause: Cause) -> Row {
             text("Nothing listens on that port, or a firewall refuses. Try to connect from the mail host: many networks block port 25 on the way out.",
                  "そのポートで待ち受けるサーバーがないか、ファイアウォールが拒否している。メールホストから接続を試す。外向きの25番ポートを塞ぐネットワークも多い。")),
         Cause::ConnectionTimedOut => row(
-            text("No connection came about within the time limit.",
+            text("No connection was made within the time limit.",
                  "制限時間内に接続できなかった。"),
             text("A firewall drops the packets, or the host is down; Postfix tries again. If all destinations fail, your own network blocks port 25 on the way out.",
                  "ファイアウォールがパケットを破棄しているか、ホストが停止している。Postfixは再試行する。すべての宛先で起きる場合は、自分のネットワークが外向きの25番ポートを塞いでいる。")),
@@ -35,37 +35,37 @@ pub(super) const fn of(cause: Cause) -> Row {
             text("Look at the addresses and routes of the mail host. If it has no IPv6, set inet_protocols = ipv4.",
                  "メールホストのIPアドレスと経路を確認する。IPv6が使えない場合はinet_protocols = ipv4とする。")),
         Cause::ConnectionLost => row(
-            text("The other side closed the connection in mid-conversation.",
+            text("The other side closed the connection during the session.",
                  "通信の途中で相手が接続を切断した。"),
             text("A delivery is tried again and mostly passes, and a client that goes away is mostly harmless. If it lasts, look for a firewall that changes SMTP or drops large packets.",
                  "配送は再試行で通ることが多く、クライアントからの切断はたいてい無害である。続く場合は、SMTPを書き換えたり大きなパケットを破棄したりするファイアウォールがないか調べる。")),
         Cause::ConversationTimedOut => row(
-            text("The other side fell silent in mid-conversation, or a command did not end in time.",
+            text("The other side stopped answering during the session, or a command did not end in time.",
                  "通信の途中で相手が応答しなくなったか、コマンドが時間内に終わらなかった。"),
             text("A delivery is tried again. If it lasts, the other side is overloaded, or large packets do not get through (MTU). For a command, see command_time_limit.",
                  "配送は再試行される。続く場合は、相手の過負荷か、大きなパケットが通らない問題（MTU）が考えられる。コマンドの場合はcommand_time_limitを確認する。")),
         Cause::HostNotFound => row(
             text("The domain or host does not exist.",
                  "ドメインまたはホストが存在しない。"),
-            text("Mostly a typing error, in the address, relayhost or transport_maps, or a domain that is gone. Ask DNS for its MX and address records.",
+            text("Usually it is a typing error in the address, relayhost or transport_maps, or a domain that no longer exists. Ask DNS for its MX and address records.",
                  "宛先、relayhost、transport_mapsの入力ミスか、廃止されたドメインであることが多い。DNSでMX、A、AAAAレコードを調べる。")),
         Cause::DnsError => row(
             text("The name service failed for another reason.",
                  "その他の理由で名前解決に失敗した。"),
-            text("Query the domain on the mail host. If all domains fail, look at /etc/resolv.conf, also at its copy in the chroot of Postfix; if only this one does, its owner must mend it.",
+            text("Query the domain on the mail host. If all domains fail, look at /etc/resolv.conf, also at its copy in the chroot of Postfix; if only this one does, its owner must repair it.",
                  "メールホストでそのドメインを問い合わせる。すべてのドメインで失敗する場合は、/etc/resolv.confと、Postfixのchroot内にあるその写しを確認する。このドメインだけなら、その管理者にしか直せない。")),
         Cause::NullMx => row(
             text("The domain accepts no mail (RFC 7505).",
                  "ドメインがメールを受け付けない（RFC 7505）。"),
-            text("Look for a typing error in the domain. Else take the address off your lists: no attempt will pass.",
+            text("Look for a typing error in the domain. Otherwise remove the address from your lists: no attempt will pass.",
                  "ドメイン名の入力ミスを確認する。正しい場合は再送しても届かないので、配信リストからこの宛先を削除する。")),
         Cause::MailLoop => row(
             text("The mail loops back, or has been forwarded too often.",
                  "メールがループしているか、転送が多すぎる。"),
-            text("If this host is the MX of the domain, name the domain in mydestination, virtual_mailbox_domains, or relay_domains with transport_maps. Else the Received headers show who forwards it back.",
+            text("If this host is the MX of the domain, name the domain in mydestination, virtual_mailbox_domains, or relay_domains with transport_maps. Otherwise the Received headers show who forwards it back.",
                  "このホストがそのドメインのMXなら、mydestination、virtual_mailbox_domains、またはrelay_domainsとtransport_mapsに登録する。そうでなければ、どこで転送が戻るかをReceivedヘッダーで調べる。")),
         Cause::TlsRequired => row(
-            text("TLS was required and not to be had.",
+            text("TLS was required, but not available.",
                  "TLSが必須だが使えなかった。"),
             text("If the server asks for TLS, set smtp_tls_security_level = may. If a policy of your own does (smtp_tls_policy_maps, DANE), find out why the server offers none before you relax it.",
                  "サーバーが要求している場合はsmtp_tls_security_level = mayとする。自分のポリシー（smtp_tls_policy_maps、DANE）による場合は、緩める前に、相手がTLSを使えない理由を調べる。")),
@@ -80,7 +80,7 @@ pub(super) const fn of(cause: Cause) -> Row {
             text("Check smtp_sasl_auth_enable, and the name and password of the relay in smtp_sasl_password_maps; run postmap after a change.",
                  "smtp_sasl_auth_enableと、smtp_sasl_password_mapsにある中継先のユーザー名とパスワードを確認する。変更後はpostmapを実行する。")),
         Cause::Greylisted => row(
-            text("The server asks to come again later.",
+            text("The server asks Postfix to try again later.",
                  "後で再送するよう求められた（グレイリスト）。"),
             text("Nothing to do: Postfix tries again by itself, and mostly gets through within the hour. If it never does, the attempts may come from changing addresses.",
                  "何もしなくてよい。Postfixが再試行し、たいてい1時間以内に通る。いつまでも通らない場合は、送信元IPアドレスが試行ごとに変わっている可能性がある。")),
@@ -92,7 +92,7 @@ pub(super) const fn of(cause: Cause) -> Row {
         Cause::MailboxFull => row(
             text("The mailbox, or the disk beneath it, is full.",
                  "メールボックスまたはディスクの容量がいっぱいである。"),
-            text("The recipient must make room: tell them by another way. On a server of your own, look at the quota and at the free space of the disk.",
+            text("The recipient must make room: tell them in another way. On a server of your own, look at the quota and at the free space of the disk.",
                  "受信者が容量を空けるしかない。別の手段で知らせる。自分のサーバーの場合は、クォータとディスクの空き容量を確認する。")),
         Cause::UserUnknown => row(
             text("The recipient does not exist, or its mailbox is closed.",
@@ -120,34 +120,34 @@ pub(super) const fn of(cause: Cause) -> Row {
             text("Look at what failed before (cause_detail). Postfix tries again by itself after a while; postqueue -f makes it do so at once.",
                  "以前の失敗（cause_detail）を調べる。しばらくするとPostfixが再試行する。直ちに試すにはpostqueue -fを実行する。")),
         Cause::Blocklisted => row(
-            text("A block list has the client, its name, or the sender.",
+            text("A block list contains the client, its name, or the sender.",
                  "クライアント、その名前、または送信者がブロックリストに登録されている。"),
-            text("Mostly it is spam. To let a client in, permit it by check_client_access before the list (blocklist) is asked. If all clients are refused, the list may not answer your resolver.",
+            text("Usually it is spam. To let a client in, permit it by check_client_access before the list (blocklist) is asked. If all clients are refused, the list may not answer your resolver.",
                  "たいていは迷惑メールである。通したいクライアントは、リスト（blocklist）の照会より前にcheck_client_accessで許可する。すべてのクライアントが拒否される場合は、リストがリゾルバーからの照会を受け付けていない可能性がある。")),
         Cause::RelayDenied => row(
             text("The client may not relay to the domain of the recipient.",
                  "クライアントには宛先ドメインへの中継が許可されていない。"),
-            text("Mostly strangers who look for an open relay. A client of yours has to log in, or to be in mynetworks; a domain of yours has to be in mydestination, relay_domains or virtual_mailbox_domains.",
+            text("Usually a stranger looks for an open relay. A client of yours must log in, or be in mynetworks; a domain of yours must be in mydestination, relay_domains or virtual_mailbox_domains.",
                  "オープンリレーを探す他人であることが多い。自分のクライアントなら、認証させるかmynetworksに登録する。自分のドメインならmydestination、relay_domains、virtual_mailbox_domainsのいずれかに登録する。")),
         Cause::SenderRejected => row(
             text("The address of the sender is refused.",
                  "送信者アドレスが拒否された。"),
-            text("The reply says why: an access table (check_sender_access), a login that does not own the address (smtpd_sender_login_maps), or address verification. To take it, permit it before that rule.",
+            text("The reply says why: an access table (check_sender_access), a login that does not own the address (smtpd_sender_login_maps), or address verification. To accept it, permit it before that rule.",
                  "理由は応答で分かる。アクセステーブル（check_sender_access）、ログインと一致しないアドレス（smtpd_sender_login_maps）、アドレス検証などである。受け取りたい場合は、その規則より前で許可する。")),
         Cause::HeloRejected => row(
             text("The name in HELO or EHLO is refused.",
                  "HELOまたはEHLOの名前が拒否された。"),
-            text("Mostly software that sends spam. A mail server of yours has to say its full name (smtp_helo_name); the rules are in smtpd_helo_restrictions.",
+            text("Usually it is software that sends spam. A mail server of yours must say its full name (smtp_helo_name); the rules are in smtpd_helo_restrictions.",
                  "迷惑メールを送るソフトウェアであることが多い。自分のサーバーには完全なホスト名を名乗らせる（smtp_helo_name）。規則はsmtpd_helo_restrictionsにある。")),
         Cause::ClientRejected => row(
             text("The client is refused: its name, its address or how it behaves.",
                  "クライアントの名前、アドレス、または挙動により拒否された。"),
-            text("Mostly a client without a proper PTR record, or one in an access table (check_client_access). For clients of your own, see mynetworks and smtpd_client_restrictions.",
+            text("Usually it is a client without a proper PTR record, or one in an access table (check_client_access). For clients of your own, see mynetworks and smtpd_client_restrictions.",
                  "逆引きが正しくないか、アクセステーブル（check_client_access）にあるクライアントであることが多い。自分のクライアントならmynetworksとsmtpd_client_restrictionsを確認する。")),
         Cause::DomainNotFound => row(
             text("The domain of an address does not exist.",
                  "アドレスのドメインが存在しない。"),
-            text("Mostly a typing error or spam. Ask DNS for the MX and address records of the domain; if many domains fail at once, look at the resolver of this host.",
+            text("Usually it is a typing error or spam. Ask DNS for the MX and address records of the domain; if many domains fail at once, look at the resolver of this host.",
                  "入力ミスか迷惑メールであることが多い。DNSでMX、A、AAAAレコードを調べる。多くのドメインで同時に起きる場合は、このホストのリゾルバーを確認する。")),
         Cause::ContentRejected => row(
             text("A check of headers or bodies, or a filter before the queue, refuses the message.",
@@ -155,19 +155,19 @@ pub(super) const fn of(cause: Cause) -> Row {
             text("The line shows what matched: look for its pattern in header_checks and body_checks, or ask the filter (smtpd_proxy_filter).",
                  "何が一致したかは行に示される。header_checksとbody_checksのパターン、またはフィルター（smtpd_proxy_filter）を確認する。")),
         Cause::MilterRejected => row(
-            text("A mail filter (Milter) refuses, and does not say anything narrower.",
+            text("A mail filter (Milter) refuses, and gives no narrower reason.",
                  "メールフィルター（Milter）により拒否され、それ以上の理由は示されていない。"),
-            text("Look into the log of the filter (smtpd_milters) at the same time. If the filter itself fails, milter_default_action decides what happens.",
+            text("Read the log of the filter (smtpd_milters) of the same time. If the filter itself fails, milter_default_action decides what happens.",
                  "同時刻のフィルター（smtpd_milters）のログを確認する。フィルター自体の障害の場合、動作はmilter_default_actionで決まる。")),
         Cause::TooManyErrors => row(
             text("The client made too many errors.",
                  "クライアントのエラーが多すぎた。"),
-            text("Mostly a client that guesses addresses or passwords. The limit is smtpd_hard_error_limit; the lines before tell what it did wrong.",
+            text("Usually it is a client that guesses addresses or passwords. The limit is smtpd_hard_error_limit; the lines before tell what it did wrong.",
                  "宛先やパスワードを推測するクライアントであることが多い。上限はsmtpd_hard_error_limitで、何を誤ったかは前の行で分かる。")),
         Cause::Other => row(
             text("None of the other causes.",
                  "他のどの原因にも当てはまらない。"),
-            text("Read the text of the reply, or the reason: it is all that is known. If it comes often, please report a line, so that it gets a word.",
+            text("Read the text of the reply, or the reason: it is all that is known. If it comes often, please report a line, so that it gets a cause of its own.",
                  "応答または理由の文言を読むしかない。頻繁に現れる場合は、その行を報告してほしい。")),
     }
 }

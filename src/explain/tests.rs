@@ -362,11 +362,11 @@ fn words_of_the_record() {
     ");
     insta::assert_snapshot!(en("connection_lost"), @"
     connection_lost
-      cause    The other side closed the connection in mid-conversation.
+      cause    The other side closed the connection during the session.
       advice   A delivery is tried again and mostly passes, and a client that goes
                away is mostly harmless. If it lasts, look for a firewall that
                changes SMTP or drops large packets.
-      event    A session with a client ended before its time.
+      event    A session with a client ended early.
     ");
     insta::assert_snapshot!(en("delivery_not_authorized"), @"
     delivery_not_authorized

@@ -137,7 +137,7 @@ const STATUSES: &[(&str, Text)] = &[
         "The delivery failed for good. Postfix returns the message to the sender.",
         "配送は恒久的に失敗した。Postfixは送信者にメッセージを返す。")),
     ("expired", text(
-        "The message was too long in the queue (maximal_queue_lifetime). Postfix returns it to the sender.",
+        "The message stayed in the queue too long (maximal_queue_lifetime). Postfix returns it to the sender.",
         "メッセージがキューでの保存期限（maximal_queue_lifetime）を過ぎた。Postfixは送信者に返す。")),
     ("force_expired", text(
         "An administrator made the message expire (postsuper -e). Postfix returns it to the sender.",
@@ -152,29 +152,29 @@ const STATUSES: &[(&str, Text)] = &[
         "A test without a message (address verification, sendmail -bv): the recipient would be refused.",
         "メッセージを送らない検査（アドレス検証、sendmail -bv）で、宛先は拒否される見込みである。")),
     ("undeliverable_but_not_cached", text(
-        "As undeliverable, but the result is not kept (address_verify_negative_cache = no).",
+        "Like undeliverable, but the result is not kept (address_verify_negative_cache = no).",
         "undeliverableと同じだが、結果は保存されない（address_verify_negative_cache = no）。")),
 ];
 
 #[rustfmt::skip]
 const EVENTS: &[(&str, Text)] = &[
     ("delivery", text(
-        "Delivery to a recipient was tried; the status says with what result.",
+        "Postfix tried to deliver to a recipient. The status gives the result.",
         "宛先への配送が試みられた。結果はstatusに示される。")),
     ("queue_active", text(
         "qmgr took a message into the active queue, to deliver it.",
         "qmgrがメッセージをアクティブキューに入れた。これから配送される。")),
     ("expired", text(
-        "A message was too long in the queue, or was made to expire: the sender gets it back.",
+        "A message stayed in the queue too long, or was made to expire. Postfix returns it to the sender.",
         "メッセージがキューでの保存期限を過ぎたか、期限切れにされ、送信者に返される。")),
     ("removed", text(
         "A message left the queue: Postfix is done with it.",
         "メッセージがキューから削除された。Postfixでの処理は完了している。")),
     ("skipped", text(
-        "qmgr left a message alone that is still being delivered.",
+        "qmgr skipped a message that is still being delivered.",
         "qmgrが、まだ配送中のメッセージに手を付けなかった。")),
     ("passing", text(
-        "A delivery agent handed a recipient on to another transport.",
+        "A delivery agent passed a recipient on to another transport.",
         "配送エージェントが、宛先を別のトランスポートに引き渡した。")),
     ("pickup", text(
         "A local user or program submitted a message (sendmail).",
@@ -186,19 +186,19 @@ const EVENTS: &[(&str, Text)] = &[
         "Postfix sent a notification of a failure, a delay or a delivery; its kind says which.",
         "Postfixが失敗、遅延、または配送の通知を送った。種類はkindに示される。")),
     ("notification_failed", text(
-        "A notification could not be sent.",
+        "Postfix could not send a notification.",
         "通知を送れなかった。")),
     ("client", text(
-        "smtpd begins to take a message: from which client, and as whom it logged in.",
+        "smtpd begins to receive a message. The fields name the client and its login.",
         "smtpdがメッセージの受信を始めた。クライアントと認証ユーザーが示される。")),
     ("connect", text(
         "A client connected.",
         "クライアントが接続した。")),
     ("disconnect", text(
-        "A client disconnected; the commands are those that it used.",
+        "A client disconnected. The commands are those that it used.",
         "クライアントが切断した。使われたコマンドの回数が示される。")),
     ("connection_lost", text(
-        "A session with a client ended before its time.",
+        "A session with a client ended early.",
         "クライアントとのセッションが途中で終わった。")),
     ("verdict", text(
         "This host decided about a client or a message, mostly to refuse it; the action says how.",
@@ -213,7 +213,7 @@ const EVENTS: &[(&str, Text)] = &[
         "A TLS handshake or a verification failed.",
         "TLSのハンドシェイクまたは検証に失敗した。")),
     ("tls_report", text(
-        "A result was noted for a TLS report (RFC 8460).",
+        "Postfix noted a result for a TLS report (RFC 8460).",
         "TLSレポート（RFC 8460）のための結果が記録された。")),
     ("sasl_failure", text(
         "A client tried to log in, and failed.",
@@ -222,7 +222,7 @@ const EVENTS: &[(&str, Text)] = &[
         "The name of a client does not resolve to its address.",
         "クライアントの名前が、そのIPアドレスに解決されない。")),
     ("rate_limit", text(
-        "A client did something too often, and is refused for a while.",
+        "A client did something too often. Postfix refuses it for a while.",
         "クライアントの操作が上限回数を超え、しばらく拒否される。")),
     ("protocol_error", text(
         "A client broke the protocol.",
@@ -237,7 +237,7 @@ const EVENTS: &[(&str, Text)] = &[
         "The highest rate or count of clients (anvil), or figures of the connection cache (scache).",
         "クライアントの最大の頻度や件数（anvil）、または接続キャッシュの統計（scache）である。")),
     ("cache_cleanup", text(
-        "Old entries of a cache were removed.",
+        "Postfix removed old entries of a cache.",
         "キャッシュの古い項目が削除された。")),
     ("queue_admin", text(
         "An administrator changed the queue (postsuper).",
