@@ -178,8 +178,8 @@ mod tests {
         verdict
           cause    relay_denied: The client may not relay to the domain of the
                    recipient.
-          advice   Mostly strangers who look for an open relay. A client of yours has to
-                   log in, or to be in mynetworks; a domain of yours has to be in
+          advice   Usually a stranger looks for an open relay. A client of yours must
+                   log in, or be in mynetworks; a domain of yours must be in
                    mydestination, relay_domains or virtual_mailbox_domains.
 
         554
