@@ -65,6 +65,10 @@ pub enum Command {
     ///
     /// Every error is shown with its line, in one go. The exit code is 0 or 78.
     Check(ConfigFile),
+    /// Print a configuration file that explains every key
+    ///
+    /// Each key has its default or an example. As it stands, the file configures what `run` does without one.
+    Config,
     /// Turn log files into JSON lines on the standard output
     ///
     /// Takes what is in a mail.log (written by rsyslog in its traditional or its ISO 8601 style, or by Postfix itself

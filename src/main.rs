@@ -57,6 +57,7 @@ fn command() -> ExitCode {
     let result = match cli.command {
         Command::Run(file) => run(&file),
         Command::Check(file) => check(&file),
+        Command::Config => print(config::example().as_bytes()),
         Command::Decode(arguments) => decode(&arguments),
         Command::Replay(arguments) => replay(arguments),
         Command::Explain(arguments) => explain(&arguments),

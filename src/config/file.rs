@@ -1,32 +1,53 @@
 //! The file as a whole: its top level, and the tables of sources and sinks in their order.
 
 use std::ops::Range;
+use std::time::Duration;
 
+use serde_json::Value as Json;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::Diagnostic;
 use super::diagnostics::Diagnostics;
-use super::key::{Key, Type};
+use super::form::{Form, Named, Span, Spot};
+use super::key::{Given, Inner, Keys, Rows, default, keys, optional};
 use super::kind::{Kind, Placed};
 use super::reader::Reader;
+use super::unknown::Known;
 use super::value::type_name;
-use super::{Config, check, sink, source};
+use super::{Config, SinkConfig, SinkKind, SourceConfig, SourceKind, check, schema, sink, source};
 use crate::dsn::Language;
 use crate::suggest;
 
-/// The keys at the top of the file.
-pub(super) const TOP: [Key; 4] = [
-    Key::default("language", Type::Word(&Language::NAMES), r#""en""#, "The language of the texts that explain a code."),
-    Key::default(
-        "shutdown_timeout",
-        Type::Duration(&[]),
-        r#""30s""#,
-        "How long a stop may take to deliver what is still here.",
-    ),
-    Key::optional("source", Type::Sources, "{}", "Where messages come from; at least one."),
-    Key::optional("sink", Type::Sinks, "{}", "Where records go; at least one."),
-];
+keys! {
+    /// Keys at the top of the file.
+    pub(super) struct Top {
+        /// Language of the texts that explain status codes in records: English or Japanese.
+        language: Language = default(Named { names: &Language::NAMES, value: Language::from_name }, r#""en""#),
+        /// Maximum time for a stop: from the signal until everything that was received is delivered. After that, the
+        /// rest is dropped and counted.
+        shutdown_timeout: Duration = default(Span, r#""30s""#),
+        /// Sources of messages; at least one.
+        source: Vec<Placed<SourceConfig>> = optional(SOURCES, "{}"),
+        /// Sinks for records; at least one.
+        sink: Vec<Placed<SinkConfig>> = optional(SINKS, "{}"),
+    }
+}
+
+/// The tables of every kind of source, or of every kind of sink.
+pub(super) struct Group<T: 'static, C> {
+    /// Name in the file: `[[NAME.KIND]]`.
+    pub(super) name: &'static str,
+    pub(super) kinds: &'static [Kind<T>],
+    /// Keys that every kind has.
+    pub(super) common: Rows,
+    read: fn(&Kind<T>, String, &mut Reader<'_, '_>) -> Option<C>,
+}
+
+pub(super) const SOURCES: Group<SourceKind, SourceConfig> =
+    Group { name: "source", kinds: &source::SOURCES, common: source::Common::rows, read: source::read };
+pub(super) const SINKS: Group<SinkKind, SinkConfig> =
+    Group { name: "sink", kinds: &sink::SINKS, common: sink::Common::rows, read: sink::read };
 
 /// Maximum number of sources, and of sinks: each one is compared with all others.
 const MOST_TABLES: usize = 1000;
@@ -42,56 +63,65 @@ struct Found<'t, 'd, T: 'static> {
 
 /// Reads the document. Every error is added to `found`; if there is any, the result must not be used.
 pub(super) fn read(document: &DeTable<'_>, found: &mut Diagnostics) -> Option<Config> {
-    let mut top = Reader::new(document, 0..0, String::new(), [&TOP, &[]], found);
-    let language = top.word("language").and_then(Language::from_name);
-    let shutdown_timeout = top.duration("shutdown_timeout");
-    let (sources, sinks) = (document.get(top.passed("source")), document.get(top.passed("sink")));
-    top.finish();
-
-    let sources = read_kinds("source", &source::SOURCES, &source::COMMON, sources, source::read, found);
-    let sinks = read_kinds("sink", &sink::SINKS, &sink::COMMON, sinks, sink::read, found);
+    let mut reader = Reader::new(document, 0..0, Known::new(String::new(), vec![Top::rows]), found);
+    let top = Top::read(&mut reader);
+    reader.finish();
+    for error in [SOURCES.absent(&top.source), SINKS.absent(&top.sink)].into_iter().flatten() {
+        found.push(error);
+    }
+    let (sources, sinks) = (top.source.value.unwrap_or_default(), top.sink.value.unwrap_or_default());
     check::across(&sources, &sinks, found);
 
     let sources = sources.into_iter().map(|placed| placed.config).collect();
     let sinks = sinks.into_iter().map(|placed| placed.config).collect();
-    Some(Config { language: language?, shutdown_timeout: shutdown_timeout?, sources, sinks })
+    Some(Config { language: top.language.value?, shutdown_timeout: top.shutdown_timeout.value?, sources, sinks })
 }
 
-/// Reads every table of a group; tables with errors are omitted.
-fn read_kinds<T: 'static, C>(
-    group: &'static str,
-    kinds: &'static [Kind<T>],
-    common: &'static [Key],
-    value: Option<&Spanned<DeValue<'_>>>,
-    read: fn(&Kind<T>, String, &mut Reader<'_, '_>) -> Option<C>,
-    found: &mut Diagnostics,
-) -> Vec<Placed<C>> {
-    let mut all = Vec::new();
-    for Found { kind, nth, header, table } in tables(group, kinds, value, found) {
-        let name = if nth == 1 { kind.name.to_owned() } else { format!("{}-{nth}", kind.name) };
-        let title = format!("[[{group}.{}]]", kind.name);
-        let kinds = kinds.iter().map(|kind| (kind.name, format!("[[{group}.{}]]", kind.name))).collect();
-        let mut reader = Reader::new(table, header, title, [common, kind.keys], found).among(kinds);
-        let config = read(kind, name, &mut reader);
-        let places = reader.finish();
-        all.extend(config.map(|config| Placed { config, places }));
+impl<T, C> Group<T, C> {
+    /// Returns the error if the file has no tables of this group.
+    fn absent(&self, given: &Given<Vec<Placed<C>>>) -> Option<Diagnostic> {
+        (!given.is_written()).then(|| none(self.name, self.kinds[0].name))
     }
-    all
+}
+
+impl<T: 'static, C> Form for Group<T, C> {
+    type Value = Vec<Placed<C>>;
+
+    /// Reads every table of the group; tables with errors are omitted.
+    fn read(&self, _: Spot, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_, '_>) -> Option<Vec<Placed<C>>> {
+        let title = |kind: &Kind<T>| format!("[[{}.{}]]", self.name, kind.name);
+        let found = reader.found();
+        let mut all = Vec::new();
+        for Found { kind, nth, header, table } in tables(self.name, self.kinds, value, found) {
+            let name = if nth == 1 { kind.name.to_owned() } else { format!("{}-{nth}", kind.name) };
+            let kinds = self.kinds.iter().map(|kind| (kind.name, title(kind))).collect();
+            let known = Known::new(title(kind), vec![self.common, kind.rows]).among(kinds);
+            let mut reader = Reader::new(table, header, known, found);
+            let config = (self.read)(kind, name, &mut reader);
+            let places = reader.finish();
+            all.extend(config.map(|config| Placed { config, places }));
+        }
+        Some(all)
+    }
+
+    fn schema(&self) -> Json {
+        schema::kinds(self.kinds, self.common)
+    }
+
+    fn inner(&self) -> Inner {
+        Inner::Kinds
+    }
 }
 
 /// Returns the tables of a group in the order of the file.
 fn tables<'t, 'd, T: 'static>(
     group: &str,
     kinds: &'static [Kind<T>],
-    value: Option<&'t Spanned<DeValue<'d>>>,
+    value: &'t Spanned<DeValue<'d>>,
     found: &mut Diagnostics,
 ) -> Vec<Found<'t, 'd, T>> {
     let names = || kinds.iter().map(|kind| kind.name);
     let mut tables = Vec::new();
-    let Some(value) = value else {
-        found.push(none(group, kinds[0].name));
-        return tables;
-    };
     let DeValue::Table(by_kind) = value.get_ref() else {
         let message =
             format!("expected tables like [[{group}.{}]], found {}", kinds[0].name, type_name(value.get_ref()));

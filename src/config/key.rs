@@ -1,17 +1,19 @@
-//! The keys of the configuration file as data. Parsing, suggestions, defaults, the JSON Schema and the test of
-//! `config/postrider.toml` all read these tables.
+//! Keys of the configuration file. [`keys!`] declares the keys of a table: each has one row with its explanation, its
+//! name, the form of its value, and its default or an example. Reading, hints, the JSON Schema and
+//! `config/postrider.toml` all come from these rows.
 
-/// One key of a table.
+use std::ops::Range;
+
+use serde_json::Value as Json;
+
+use super::form::Form;
+use super::reader::Reader;
+
+/// One key of a table: the form of its value, and whether it may be omitted.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Key {
-    /// Name of the key.
-    pub(super) name: &'static str,
-    /// Type of its value.
-    pub(super) kind: Type,
-    /// Requirement: whether the key may be omitted.
+pub(super) struct Key<F> {
+    pub(super) form: F,
     pub(super) presence: Presence,
-    /// Description for the operator, in one sentence.
-    pub(super) doc: &'static str,
 }
 
 /// Requirement of a key: whether it may be omitted. The text is TOML.
@@ -25,95 +27,115 @@ pub(super) enum Presence {
     Default(&'static str),
 }
 
-/// Type of a value.
+/// Value of a key after reading.
+pub(super) struct Given<T> {
+    /// Value in the file, or the default. `None` for an optional key that is absent, and after an error in a key
+    /// without a default. After an error, the default allows the rest of the file to be checked.
+    pub(super) value: Option<T>,
+    /// Position of the value in the file, or of the table's header if the key is absent.
+    pub(super) place: Range<usize>,
+    pub(super) origin: Origin,
+}
+
+/// Where the value of a key comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The file.
+    File,
+    /// The key is absent from the file.
+    Absent,
+    /// The file has the key with a wrong value, which is reported.
+    Wrong,
+}
+
+/// The keys of a table, which can be read together. [`keys!`] implements it.
+pub(super) trait Keys: Sized {
+    /// Adds the rows of the keys, in the order of the declaration.
+    fn rows(rows: &mut Vec<Row>);
+
+    /// Reads every key. Errors are collected by the reader.
+    fn read(reader: &mut Reader<'_, '_>) -> Self;
+}
+
+/// Function that adds the rows of a table: [`Keys::rows`].
+pub(super) type Rows = fn(&mut Vec<Row>);
+
+/// A key without the type of its value: all that a reader of the file needs to know.
+pub(super) struct Row {
+    pub(super) name: &'static str,
+    pub(super) presence: Presence,
+    /// Explanation for the operator.
+    pub(super) doc: String,
+    /// Limits of the value, as a sentence; empty if there are none.
+    pub(super) limits: String,
+    /// JSON Schema of the value.
+    pub(super) schema: Json,
+    /// The table or tables within the key.
+    pub(super) inner: Inner,
+}
+
+/// Tables within a key.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Type {
-    /// `true` or `false`.
-    Bool,
-    /// A whole number between two bounds, both inclusive.
-    Count(u64, u64),
-    /// A whole number between two bounds, both inclusive, or the word.
-    CountOr(u64, u64, &'static str),
-    /// A number of bytes with a unit, between two bounds, both inclusive.
-    Size(u64, u64),
-    /// A time with a unit, not zero, or one of the words.
-    Duration(&'static [&'static str]),
-    /// Permission bits in octal, as text.
-    Mode,
-    /// A name for records and logs.
-    Name,
-    /// `ADDRESS:PORT`.
-    Address,
-    /// A name in the IANA time zone database.
-    Zone,
-    /// A path, used as written.
-    Path,
-    /// A list of absolute paths.
-    Paths,
-    /// Text with placeholders.
-    Template,
-    /// One of the words.
-    Word(&'static [&'static str]),
-    /// A list of the words.
-    Words(&'static [&'static str]),
-    /// A list of any words.
-    AnyWords,
-    /// A list of `HOST:PORT`.
-    Brokers,
-    /// A list of networks or addresses.
-    Networks,
-    /// A table of librdkafka properties.
-    Properties,
-    /// A table with keys of its own.
-    Table(&'static [Key]),
-    /// An array of such tables.
-    Tables(&'static [Key]),
-    /// The tables of every kind of source.
-    Sources,
-    /// The tables of every kind of sink.
-    Sinks,
+pub(super) enum Inner {
+    /// None: the key has a value.
+    Value,
+    /// One table with these keys.
+    Table(Rows),
+    /// An array of tables, each with these keys.
+    Tables(Rows),
+    /// The tables of every kind of source or sink.
+    Kinds,
 }
 
-/// The words of a key, each with its value: one table for the reader, the schema and the hints.
-#[derive(Debug)]
-pub(super) struct Choice<T: 'static, const N: usize> {
-    values: [T; N],
-    words: [&'static str; N],
+// === impl Key ===
+
+/// Returns a required key; `example` is TOML.
+pub(super) const fn required<F>(form: F, example: &'static str) -> Key<F> {
+    Key { form, presence: Presence::Required(example) }
 }
 
-impl<T: Copy, const N: usize> Choice<T, N> {
-    pub(super) const fn new(pairs: [(&'static str, T); N]) -> Self {
-        let (mut values, mut words) = ([pairs[0].1; N], [""; N]);
-        let mut index = 0;
-        while index < N {
-            (words[index], values[index]) = pairs[index];
-            index += 1;
-        }
-        Self { values, words }
+/// Returns an optional key without a default; `example` is TOML.
+pub(super) const fn optional<F>(form: F, example: &'static str) -> Key<F> {
+    Key { form, presence: Presence::Optional(example) }
+}
+
+/// Returns an optional key with a default, which is TOML.
+pub(super) const fn default<F>(form: F, default: &'static str) -> Key<F> {
+    Key { form, presence: Presence::Default(default) }
+}
+
+// === impl Given ===
+
+impl<T> Given<T> {
+    /// True if the file has the key.
+    pub(super) fn is_written(&self) -> bool {
+        self.origin != Origin::Absent
     }
 
-    /// Returns the words, for [`Type::Word`].
-    pub(super) const fn words(&'static self) -> &'static [&'static str] {
-        &self.words
+    /// Returns the position of the value if the file has the key.
+    pub(super) fn written(&self) -> Option<Range<usize>> {
+        self.is_written().then(|| self.place.clone())
     }
 
-    /// Returns the value of a word in the table.
-    pub(super) fn value(&self, word: &str) -> Option<T> {
-        self.words.iter().position(|known| *known == word).map(|index| self.values[index])
+    /// Returns the value unless the file has a wrong one: for a value that decides the meaning of other keys.
+    pub(super) fn certain(&self) -> Option<&T> {
+        self.value.as_ref().filter(|_| self.origin != Origin::Wrong)
     }
 }
 
-impl Key {
-    pub(super) const fn required(name: &'static str, kind: Type, example: &'static str, doc: &'static str) -> Self {
-        Self { name, kind, presence: Presence::Required(example), doc }
+// === impl Row ===
+
+impl Row {
+    /// Returns the row of a key; `doc` has its doc comment by lines.
+    pub(super) fn new<F: Form>(name: &'static str, key: &Key<F>, doc: &[&str]) -> Self {
+        let doc = doc.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
+        let Key { form, presence } = key;
+        let limits = form.limits().unwrap_or_default();
+        Self { name, presence: *presence, doc, limits, schema: form.schema(), inner: form.inner() }
     }
 
-    pub(super) const fn optional(name: &'static str, kind: Type, example: &'static str, doc: &'static str) -> Self {
-        Self { name, kind, presence: Presence::Optional(example), doc }
-    }
-
-    pub(super) const fn default(name: &'static str, kind: Type, default: &'static str, doc: &'static str) -> Self {
-        Self { name, kind, presence: Presence::Default(default), doc }
+    pub(super) const fn is_required(&self) -> bool {
+        matches!(self.presence, Presence::Required(_))
     }
 
     /// Returns the default or an example, as TOML.
@@ -123,3 +145,48 @@ impl Key {
         }
     }
 }
+
+/// Returns the rows of a table.
+pub(super) fn rows(of: Rows) -> Vec<Row> {
+    let mut rows = Vec::new();
+    of(&mut rows);
+    rows
+}
+
+/// Declares the keys of a table as a struct with the values that were read. The doc comment of a field is the
+/// explanation for the operator. After the keys, `..field: Group` adds the keys of another such struct.
+///
+/// A key stands here alone: it has no other name and no other type, and every key of the table is read.
+macro_rules! keys {
+    (
+        $(#[$about:meta])*
+        $visible:vis struct $Keys:ident {
+            $($(#[doc = $doc:literal])* $field:ident: $T:ty = $key:expr,)*
+            $(..$group:ident: $Group:ty,)*
+        }
+    ) => {
+        $(#[$about])*
+        $visible struct $Keys {
+            $($(#[doc = $doc])* $visible $field: $crate::config::key::Given<$T>,)*
+            $($visible $group: $Group,)*
+        }
+
+        // A table may have no keys.
+        #[allow(unused_variables)]
+        impl $crate::config::key::Keys for $Keys {
+            fn rows(rows: &mut Vec<$crate::config::key::Row>) {
+                $(rows.push($crate::config::key::Row::new(stringify!($field), &$key, &[$($doc),*]));)*
+                $(<$Group as $crate::config::key::Keys>::rows(rows);)*
+            }
+
+            fn read(reader: &mut $crate::config::reader::Reader<'_, '_>) -> Self {
+                Self {
+                    $($field: reader.get(stringify!($field), &$key),)*
+                    $($group: <$Group as $crate::config::key::Keys>::read(reader),)*
+                }
+            }
+        }
+    };
+}
+
+pub(super) use keys;

@@ -1,13 +1,15 @@
 //! The configuration: from a TOML file to a [`Config`], with every error of the file in one go.
 //!
-//! Reading has two stages. The first is TOML's own tree, with the place of every value. In the second, a `Reader` takes
-//! the keys one by one, as the tables of keys in `source/` and `sink/` describe them. The result is a [`Config`], which
-//! needs no further checks.
+//! Reading has two stages. The first is TOML's own tree, with the place of every value. In the second, a `Reader` reads
+//! the keys that `keys!` declares in `source/` and `sink/`, and each table checks its values against each other. The
+//! result is a [`Config`], which needs no further checks.
 
 mod check;
 mod diagnostic;
 mod diagnostics;
+mod example;
 mod file;
+mod form;
 mod key;
 mod kind;
 mod paths;
@@ -19,13 +21,14 @@ mod sink;
 mod snippet;
 mod source;
 mod tls;
+mod unknown;
 mod value;
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use self::diagnostics::Diagnostics;
+pub use self::example::example;
 pub use self::schema::schema;
 pub use self::sink::*;
 pub use self::source::*;
@@ -121,13 +124,18 @@ impl Config {
 
     /// Returns the configuration of `run` without a file: UDP and TCP on 127.0.0.1:5514, JSON to the standard output.
     pub fn default_run() -> Self {
-        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 5514));
-        let text =
-            format!("[[source.udp]]\nlisten = \"{listen}\"\n[[source.tcp]]\nlisten = \"{listen}\"\n[[sink.stdout]]\n");
-        let config = parse(&text, "default");
+        let config = parse(DEFAULT_RUN, "default");
         config.unwrap_or_else(|found| unreachable!("the default is valid, as a test shows: {found}"))
     }
 }
+
+/// The configuration of `run` without a file.
+const DEFAULT_RUN: &str = r#"[[source.udp]]
+listen = "127.0.0.1:5514"
+[[source.tcp]]
+listen = "127.0.0.1:5514"
+[[sink.stdout]]
+"#;
 
 /// Puts the name of the source or sink in front of each warning.
 fn named(what: &str, name: &str, warnings: Vec<String>) -> Vec<String> {

@@ -1,8 +1,14 @@
 //! The table `tls` of a source: its keys, and checks of the files that it names.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use super::diagnostic::Diagnostic;
-use super::key::{Choice, Key, Type};
-use super::reader::Reader;
+use super::diagnostics::Diagnostics;
+use super::form::{Choice, List, PATH, Plain, Span, Tables, any};
+use super::key::{Given, default, keys, optional, required};
+use super::kind::Section;
+use super::value::{self, Fault};
 use crate::tls::{ClientCertificate, Identity, Pattern, TlsConfig, Version};
 
 static CLIENT_CERTIFICATE: Choice<ClientCertificate, 3> = Choice::new([
@@ -12,142 +18,118 @@ static CLIENT_CERTIFICATE: Choice<ClientCertificate, 3> = Choice::new([
 ]);
 static MIN_VERSION: Choice<Version, 2> = Choice::new([("1.2", Version::Tls12), ("1.3", Version::Tls13)]);
 
-/// Key of the table.
-pub(super) const TLS: Key =
-    Key::optional("tls", Type::Table(&KEYS), "{}", "Takes TLS instead of plain TCP (RFC 5425, RFC 9662).");
+/// A name of a certificate, or a pattern for names.
+const SUBJECT: Plain<Pattern> = Plain {
+    parse: |value| {
+        let name = value::text(value)?;
+        let help = "write a CN or DNS name, e.g. \"mx1.example.com\", or \"*.example.com\"";
+        Pattern::parse(name).ok_or_else(|| Fault::new(format!("\"{name}\" is no name of a certificate")).help(help))
+    },
+    schema: any,
+    limits: None,
+};
 
-pub(super) const KEYS: [Key; 8] = [
-    Key::required(
-        "certificate",
-        Type::Path,
-        r#""/etc/postrider/tls/cert.pem""#,
-        "PEM file: the server's certificate, then those that lead to its CA. Read again when it changes.",
-    ),
-    Key::required(
-        "key",
-        Type::Path,
-        r#""/etc/postrider/tls/key.pem""#,
-        "PEM file: the key of that certificate, not encrypted. Read again when it changes.",
-    ),
-    Key::optional(
-        "client_ca",
-        Type::Path,
-        r#""/etc/postrider/tls/client-ca.pem""#,
-        "PEM file: the CAs that sign the certificates of senders. Read again when it changes.",
-    ),
-    Key::default(
-        "client_certificate",
-        Type::Word(CLIENT_CERTIFICATE.words()),
-        r#""none""#,
-        "Whether a sender must show a certificate; one that it shows must be good. The latter two need `client_ca`.",
-    ),
-    Key::optional(
-        "allowed_subjects",
-        Type::AnyWords,
-        r#"["*.example.com"]"#,
-        "Only certificates with one of these as CN or DNS name may send; a star is one label.",
-    ),
-    Key::default(
-        "min_version",
-        Type::Word(MIN_VERSION.words()),
-        r#""1.2""#,
-        "The oldest version of TLS that is spoken.",
-    ),
-    Key::default(
-        "handshake_timeout",
-        Type::Duration(&[]),
-        r#""10s""#,
-        "A connection whose handshake takes longer is closed and counted as an error.",
-    ),
-    Key::optional(
-        "named",
-        Type::Tables(&NAMED),
-        "[]",
-        "More certificates: a sender that asks for a DNS name in one of them (SNI) gets that one.",
-    ),
-];
-
-/// Keys of an additional certificate.
-pub(super) const NAMED: [Key; 2] = [
-    Key::required(
-        "certificate",
-        Type::Path,
-        r#""/etc/postrider/tls/named-cert.pem""#,
-        "PEM file: a certificate with the DNS names it is for, then those that lead to its CA. Read again when it changes.",
-    ),
-    Key::required(
-        "key",
-        Type::Path,
-        r#""/etc/postrider/tls/named-key.pem""#,
-        "PEM file: the key of that certificate, not encrypted. Read again when it changes.",
-    ),
-];
-
-/// Reads the table and its files; `None` after an error.
-pub(super) fn read(table: &mut Reader<'_, '_>) -> Option<TlsConfig> {
-    let (default, client_ca) = (identity(table), table.path("client_ca"));
-    let (named, places): (Vec<_>, Vec<_>) = table.tables("named", identity).into_iter().unzip();
-    let client_certificate = table.deciding_choice("client_certificate", &CLIENT_CERTIFICATE);
-    let allowed_subjects = allowed_subjects(table);
-    let min_version = table.choice("min_version", &MIN_VERSION);
-    let handshake_timeout = table.duration("handshake_timeout");
-    let consistent = fits(client_certificate?, table);
-    let config = TlsConfig {
-        default: default?,
-        named: named.into_iter().collect::<Option<_>>()?,
-        client_ca,
-        client_certificate: client_certificate?,
-        allowed_subjects: allowed_subjects?,
-        min_version: min_version?,
-        handshake_timeout: handshake_timeout?,
-    };
-    if let Err(error) = config.server() {
-        let place = error.named.map_or_else(|| table.place(error.key), |index| places[index].of(error.key));
-        let message = format!("{}{}: {}", error.table(), error.path.display(), error.message);
-        let mut found = Diagnostic::at(place, message);
-        found.help = error.help;
-        table.error(found);
-        return None;
+keys! {
+    /// Keys of the table `tls`.
+    pub(super) struct TlsKeys {
+        /// PEM file with the server's certificate, then those that lead to its CA. Postrider reads the PEM files again
+        /// when they change, and keeps its connections.
+        certificate: PathBuf = required(PATH, r#""/etc/postrider/tls/cert.pem""#),
+        /// PEM file with the key of the certificate, not encrypted.
+        key: PathBuf = required(PATH, r#""/etc/postrider/tls/key.pem""#),
+        /// Certificates of senders. `none` does not ask for them. `wanted` refuses a certificate that is not valid.
+        /// `required` also refuses a sender without one. The last two need `client_ca`.
+        client_certificate: ClientCertificate = default(&CLIENT_CERTIFICATE, r#""none""#),
+        /// PEM file with the certificates of the CAs that sign the certificates of senders.
+        client_ca: PathBuf = optional(PATH, r#""/etc/postrider/tls/client-ca.pem""#),
+        /// CN or DNS names of the certificates that may send; `*` stands for one label. Without this key, every
+        /// certificate of these CAs may send.
+        allowed_subjects: Vec<Pattern> = optional(List(SUBJECT), r#"["*.example.com"]"#),
+        /// Minimum version of TLS.
+        min_version: Version = default(&MIN_VERSION, r#""1.2""#),
+        /// Maximum time for a handshake. After that, the connection is closed and counted as an error.
+        handshake_timeout: Duration = default(Span, r#""10s""#),
+        /// More certificates. A sender that asks for a DNS name (SNI) gets the certificate that has this name; others
+        /// get the one above.
+        named: Vec<NamedKeys> = optional(Tables::<NamedKeys>::NEW, "[]"),
     }
-    consistent.then_some(config)
 }
 
-fn identity(table: &mut Reader<'_, '_>) -> Option<Identity> {
-    // Both are read, even if the first is wrong.
-    let (certificate, key) = (table.path("certificate"), table.path("key"));
-    Some(Identity { certificate: certificate?, key: key? })
+keys! {
+    /// Keys of an additional certificate.
+    pub(super) struct NamedKeys {
+        /// PEM file with a certificate and the DNS names that it is for, then the certificates that lead to its CA.
+        certificate: PathBuf = required(PATH, r#""/etc/postrider/tls/named-cert.pem""#),
+        /// PEM file with the key of the certificate, not encrypted.
+        key: PathBuf = required(PATH, r#""/etc/postrider/tls/named-key.pem""#),
+    }
 }
 
-fn allowed_subjects(table: &mut Reader<'_, '_>) -> Option<Vec<Pattern>> {
-    if !table.gives("allowed_subjects") {
-        table.passed("allowed_subjects");
-        return Some(Vec::new());
-    }
-    let mut patterns = Vec::new();
-    for name in table.any_words("allowed_subjects")? {
-        let Some(pattern) = Pattern::parse(&name) else {
-            let error =
-                Diagnostic::at(table.place("allowed_subjects"), format!("\"{name}\" is no name of a certificate"));
-            table.error(error.help("write a CN or DNS name, e.g. \"mx1.example.com\", or \"*.example.com\""));
-            return None;
+impl Section for TlsKeys {
+    type Config = TlsConfig;
+
+    /// Also reads the files.
+    fn config(self, found: &mut Diagnostics) -> Option<TlsConfig> {
+        let client_ca = self.client_ca.place.clone();
+        let own = [self.certificate.place.clone(), self.key.place.clone()];
+        let is_consistent = self.is_consistent(found);
+        let named = self.named.value.unwrap_or_default();
+        let places: Vec<_> =
+            named.iter().map(|named| [named.certificate.place.clone(), named.key.place.clone()]).collect();
+        let config = TlsConfig {
+            default: Identity { certificate: self.certificate.value?, key: self.key.value? },
+            named: named.into_iter().map(NamedKeys::identity).collect::<Option<_>>()?,
+            client_ca: self.client_ca.value,
+            client_certificate: *self.client_certificate.certain()?,
+            allowed_subjects: subjects(self.allowed_subjects)?,
+            min_version: self.min_version.value?,
+            handshake_timeout: self.handshake_timeout.value?,
         };
-        patterns.push(pattern);
+        if let Err(error) = config.server() {
+            let [certificate, key] = error.named.map_or(&own, |index| &places[index]);
+            let place = match error.key {
+                "client_ca" => &client_ca,
+                "key" => key,
+                _ => certificate,
+            };
+            let message = format!("{}{}: {}", error.table(), error.path.display(), error.message);
+            let mut diagnostic = Diagnostic::at(place.clone(), message);
+            diagnostic.help = error.help;
+            found.push(diagnostic);
+            return None;
+        }
+        is_consistent?.then_some(config)
     }
-    Some(patterns)
 }
 
-/// Reports keys about client certificates that contradict each other; true if there are none.
-fn fits(client_certificate: ClientCertificate, table: &mut Reader<'_, '_>) -> bool {
-    let none = client_certificate == ClientCertificate::None;
-    if !none && !table.gives("client_ca") {
-        let error = Diagnostic::at(table.place("client_certificate"), "client certificates without `client_ca`");
-        table.error(error.help("name the file with the certificates of their CAs as `client_ca`"));
-        return false;
+impl NamedKeys {
+    fn identity(self) -> Option<Identity> {
+        Some(Identity { certificate: self.certificate.value?, key: self.key.value? })
     }
-    let unused = ["client_ca", "allowed_subjects"].into_iter().find(|key| none && table.gives(key));
-    if let Some(key) = unused {
-        let error = Diagnostic::at(table.place(key), format!("`{key}` without client certificates"));
-        table.error(error.help("add client_certificate = \"required\", or \"wanted\""));
+}
+
+impl TlsKeys {
+    /// Reports keys about client certificates that contradict each other; true if there are none, `None` if
+    /// `client_certificate` is wrong.
+    fn is_consistent(&self, found: &mut Diagnostics) -> Option<bool> {
+        let none = *self.client_certificate.certain()? == ClientCertificate::None;
+        if !none && !self.client_ca.is_written() {
+            let error =
+                Diagnostic::at(self.client_certificate.place.clone(), "client certificates without `client_ca`");
+            found.push(error.help("name the file with the certificates of their CAs as `client_ca`"));
+            return Some(false);
+        }
+        let keys = [("client_ca", self.client_ca.written()), ("allowed_subjects", self.allowed_subjects.written())];
+        let unused = keys.into_iter().find_map(|(key, place)| Some((key, place.filter(|_| none)?)));
+        if let Some((key, place)) = &unused {
+            let error = Diagnostic::at(place.clone(), format!("`{key}` without client certificates"));
+            found.push(error.help("add client_certificate = \"required\", or \"wanted\""));
+        }
+        Some(unused.is_none())
     }
-    unused.is_none()
+}
+
+/// Returns the patterns; empty if the key is absent, and `None` after an error.
+fn subjects(given: Given<Vec<Pattern>>) -> Option<Vec<Pattern>> {
+    if given.is_written() { given.value } else { Some(Vec::new()) }
 }

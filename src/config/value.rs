@@ -10,6 +10,7 @@ use toml::de::DeValue;
 
 use crate::network::{self, Network};
 use crate::suggest;
+use crate::template::Template;
 use crate::time::ZONE_HELP;
 
 /// Reason why a value is rejected.
@@ -112,9 +113,9 @@ pub(super) fn bool(value: &DeValue<'_>) -> Result<bool, Fault> {
 }
 
 /// Reads a whole number from `least` to `most`.
-pub(super) fn count(value: &DeValue<'_>, least: u64, most: u64) -> Result<u64, Fault> {
+pub(super) fn count(value: &DeValue<'_>, least: u32, most: u32) -> Result<u32, Fault> {
     let Some(number) = integer(value) else { return Err(Fault::no_integer(value, "a whole number", least, most)) };
-    match u64::try_from(number) {
+    match u32::try_from(number) {
         Ok(number) if (least..=most).contains(&number) => Ok(number),
         _ => Err(Fault::new(format!("{number} is out of range")).help(format!("{least} to {most}"))),
     }
@@ -224,6 +225,22 @@ pub(super) fn path(value: &DeValue<'_>) -> Result<PathBuf, Fault> {
     if text.contains('\0') { Err(Fault::new("a path with a NUL")) } else { Ok(PathBuf::from(text)) }
 }
 
+/// Reads a path from the root on.
+pub(super) fn absolute_path(value: &DeValue<'_>) -> Result<PathBuf, Fault> {
+    let path = path(value)?;
+    let fault = || Fault::new("not an absolute path").help("write it from the root on: \"/var/log/postfix.log\"");
+    path.is_absolute().then_some(path).ok_or_else(fault)
+}
+
+/// Reads a text with placeholders.
+pub(super) fn template(value: &DeValue<'_>) -> Result<Template, Fault> {
+    Template::parse(text(value)?).map_err(|error| Fault {
+        message: error.message,
+        help: Some(error.help),
+        within: Some(error.offset..error.offset + error.len),
+    })
+}
+
 /// Reads a name that can appear in a log line unchanged.
 pub(super) fn name(value: &DeValue<'_>) -> Result<String, Fault> {
     let text = text(value)?;
@@ -283,12 +300,15 @@ pub(super) fn zone(value: &DeValue<'_>) -> Result<jiff::tz::TimeZone, Fault> {
     })
 }
 
-/// Reads one of `words`.
-pub(super) fn word(value: &DeValue<'_>, words: &[&'static str]) -> Result<&'static str, Fault> {
+/// Reads one of `words`; `meaning` returns its value.
+pub(super) fn word<T>(
+    value: &DeValue<'_>,
+    words: &[&str],
+    meaning: impl FnOnce(&str) -> Option<T>,
+) -> Result<T, Fault> {
     let help = |text: &str| suggest::help(text, words.iter().copied());
     let DeValue::String(text) = value else { return Err(Fault::wrong_type(value, "a string").help(help(""))) };
-    let known = words.iter().find(|word| **word == text.as_ref());
-    known.copied().ok_or_else(|| Fault::new(format!("unknown value \"{text}\"")).help(help(text)))
+    meaning(text).ok_or_else(|| Fault::new(format!("unknown value \"{text}\"")).help(help(text)))
 }
 
 /// Reads `HOST:PORT`, as librdkafka accepts it: the port may be missing, and a protocol may precede the host.

@@ -796,7 +796,7 @@ fn the_unit_files_are_right() {
     ] {
         assert!(service.lines().any(|written| written == line), "{line}");
     }
-    assert!(include_str!("../../config/postrider.toml").contains("# shutdown_timeout = \"30s\""));
+    assert!(include_str!("../../config/postrider.toml").contains("\n#shutdown_timeout = \"30s\""));
     let directory = scratch::directory("units");
     let files = ["postrider.service", "postrider.socket"].map(|name| directory.path().join(name));
     let here = service.replace("/usr/bin/postrider", env!("CARGO_BIN_EXE_postrider"));

@@ -3,22 +3,22 @@
 use std::path::PathBuf;
 
 use crate::config::diagnostic::Diagnostic;
-use crate::config::key::{Key, Type};
-use crate::config::reader::Reader;
+use crate::config::diagnostics::Diagnostics;
+use crate::config::form::{PATH, Size};
+use crate::config::key::{default, keys, optional};
 
-pub(super) const DEAD_LETTER: Key = Key::optional(
-    "dead_letter",
-    Type::Path,
-    r#""/var/lib/postrider/dead-letter.jsonl""#,
-    "Records that the destination refuses for good are appended to this file, for `postrider replay`; without it they are gone.",
-);
-
-pub(super) const DEAD_LETTER_MAX_SIZE: Key = Key::default(
-    "dead_letter_max_size",
-    Type::Size(1 << 20, u64::MAX),
-    r#""1GiB""#,
-    "Maximum size of that file; what is refused beyond it waits if its sender waits, and is dropped and counted if not.",
-);
+keys! {
+    /// Keys of the sinks whose destination may refuse a record.
+    pub(super) struct DeadLetterKeys {
+        /// File to which the sink appends the records that its destination refuses for good, for `postrider replay`
+        /// (docs/dead-letter.md). Without this key, such records are dropped and counted.
+        dead_letter: PathBuf = optional(PATH, r#""/var/lib/postrider/dead-letter.jsonl""#),
+        /// Maximum size of that file. Beyond it, a file sink with placeholders in its path writes a refused record to
+        /// the file of `others` (see `max_routes`). Any other sink keeps it waiting if its source waits for an
+        /// acknowledgement; otherwise the record is dropped and counted as `dead_letter_full`.
+        dead_letter_max_size: u64 = default(Size(1 << 20, u64::MAX), r#""1GiB""#),
+    }
+}
 
 /// `dead_letter` and `dead_letter_max_size` of a sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,21 +29,24 @@ pub struct DeadLetterConfig {
     pub max_size: u64,
 }
 
-/// Reads both keys. The path must be absolute, because a replay may start in another directory than the daemon.
-pub(super) fn read(table: &mut Reader<'_, '_>) -> Option<DeadLetterConfig> {
-    let (path, max_size) = (table.path("dead_letter"), table.size("dead_letter_max_size"));
-    if table.gives("dead_letter_max_size") && !table.gives("dead_letter") {
-        let error = Diagnostic::at(table.place("dead_letter_max_size"), "`dead_letter_max_size` without `dead_letter`");
-        table.error(error.help("add `dead_letter`, or leave it out"));
+impl DeadLetterKeys {
+    /// Returns the setting, if there is one. The path must be absolute, because a replay may start in another directory
+    /// than the daemon.
+    pub(super) fn config(self, found: &mut Diagnostics) -> Option<DeadLetterConfig> {
+        let Self { dead_letter, dead_letter_max_size: max_size } = self;
+        if let (Some(place), false) = (max_size.written(), dead_letter.is_written()) {
+            let error = Diagnostic::at(place, "`dead_letter_max_size` without `dead_letter`");
+            found.push(error.help("add `dead_letter`, or leave it out"));
+        }
+        let (path, max_size) = (dead_letter.value?, max_size.value?);
+        let error = if !path.is_absolute() {
+            ("not an absolute path", "write it from the root on: \"/var/lib/postrider/dead-letter.jsonl\"")
+        } else if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+            ("the path of a directory", "add the name of a file, e.g. dead-letter.jsonl")
+        } else {
+            return Some(DeadLetterConfig { path, max_size });
+        };
+        found.push(Diagnostic::at(dead_letter.place, error.0).help(error.1));
+        None
     }
-    let (path, max_size) = (path?, max_size?);
-    let error = if !path.is_absolute() {
-        ("not an absolute path", "write it from the root on: \"/var/lib/postrider/dead-letter.jsonl\"")
-    } else if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
-        ("the path of a directory", "add the name of a file, e.g. dead-letter.jsonl")
-    } else {
-        return Some(DeadLetterConfig { path, max_size });
-    };
-    table.error(Diagnostic::at(table.place("dead_letter"), error.0).help(error.1));
-    None
 }

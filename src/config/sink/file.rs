@@ -1,16 +1,51 @@
 //! `[[sink.file]]`: JSON lines in files.
 
+use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use super::dead_letter::{self, DEAD_LETTER, DEAD_LETTER_MAX_SIZE, DeadLetterConfig};
-use super::{MAX_ROUTES, NotDurable, SinkFacts, SinkKind};
+use super::dead_letter::{DeadLetterConfig, DeadLetterKeys};
+use super::{NotDurable, RouteKeys, SinkFacts, SinkKind};
 use crate::config::diagnostic::Diagnostic;
-use crate::config::key::{Key, Type};
-use crate::config::kind::Kind;
+use crate::config::diagnostics::Diagnostics;
+use crate::config::form::{BOOL, Choice, Count, MODE, Size, Span, SpanOr, TEMPLATE};
+use crate::config::key::{Given, default, keys, optional, required};
+use crate::config::kind::{Kind, Section};
 use crate::config::paths::{Paths, resolved};
-use crate::config::reader::{Reader, Time};
 use crate::template::{Field, Route, Template};
+
+static FSYNC: Choice<Fsync, 2> = Choice::new([("never", Fsync::Never), ("always", Fsync::Always)]);
+
+keys! {
+    /// Keys of `[[sink.file]]`.
+    struct FileKeys {
+        /// Path of a record's file: a directory first, then text with placeholders. No sender can influence `{peer}`,
+        /// `{source}`, `{received_date}` and `{received_hour}`, which are in UTC. The message itself gives
+        /// `{hostname}`, `{app_name}`, `{facility}`, `{severity}`, and `{date}` and `{hour}`, which are in the time
+        /// zone of its sender. A message of Postfix also gives `{event}`, `{instance}`, `{service}`, `{daemon}`,
+        /// `{queue_id}` and `{status}`.
+        path: Template = required(TEMPLATE, r#""/var/log/postrider/{hostname}.json""#),
+        /// Permission bits of the files.
+        mode: u32 = default(MODE, r#""0640""#),
+        /// Size at which a file is rotated. Without `rotate_size` and `rotate_age`, no file is rotated.
+        rotate_size: u64 = optional(Size(64 << 10, u64::MAX), r#""1GiB""#),
+        /// Age at which a file is rotated.
+        rotate_age: Duration = optional(Span, r#""1d""#),
+        /// Maximum number of rotated files per path; the oldest are deleted. Without this key, all are kept.
+        rotate_keep: usize = optional(Count(1, 1_000_000), "7"),
+        /// Compression of rotated files. With a date or an hour in the path, the sink neither rotates nor compresses
+        /// nor deletes the files of the past: leave it out of the path, and set `rotate_age`.
+        gzip: bool = default(BOOL, "false"),
+        /// Maximum time until data is forced to the disk. `always` forces it before a record counts as delivered;
+        /// `never` leaves it to the kernel.
+        fsync: Fsync = default(SpanOr { span: Fsync::Every, words: &FSYNC }, r#""1s""#),
+        ..routes: RouteKeys,
+        ..refused: DeadLetterKeys,
+    }
+}
+
+pub(super) const KIND: Kind<SinkKind> =
+    Kind::of::<FileKeys>("file", "JSON lines in files, which are created as needed.");
 
 /// `[[sink.file]]`: JSON lines in files.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,71 +85,45 @@ pub enum Fsync {
     Every(Duration),
 }
 
-pub(super) const KIND: Kind<SinkKind> = Kind {
-    name: "file",
-    doc: "JSON lines in files, made as needed.",
-    single: false,
-    keys: &[
-        Key::required(
-            "path",
-            Type::Template,
-            r#""/var/log/postrider/{hostname}.json""#,
-            "Where each record goes: a directory first, then anything with placeholders.",
-        ),
-        MAX_ROUTES,
-        Key::default("mode", Type::Mode, r#""0640""#, "Permission bits of the files."),
-        Key::optional(
-            "rotate_size",
-            Type::Size(64 << 10, u64::MAX),
-            r#""1GiB""#,
-            "Rotate a file that has grown to this.",
-        ),
-        Key::optional("rotate_age", Type::Duration(&[]), r#""1d""#, "Rotate a file that is so old."),
-        Key::optional(
-            "rotate_keep",
-            Type::Count(1, 1_000_000),
-            "7",
-            "Keep so many rotated files of each path; without it all.",
-        ),
-        Key::default("gzip", Type::Bool, "false", "Compress rotated files."),
-        Key::default(
-            "fsync",
-            Type::Duration(&["never", "always"]),
-            r#""1s""#,
-            "Force data to the disk at least so often; `always` does it before a record counts as delivered.",
-        ),
-        DEAD_LETTER,
-        DEAD_LETTER_MAX_SIZE,
-    ],
-    read: |table| {
-        let (path, mode, fsync) = (table.template("path"), table.mode("mode"), table.time("fsync"));
-        let (rotate_size, rotate_age) = (table.size("rotate_size"), table.duration("rotate_age"));
-        let (rotate_keep, gzip) = (table.count("rotate_keep"), table.bool("gzip"));
-        let (max_routes, dead_letter) = (table.count("max_routes"), dead_letter::read(table));
-        check_rotation(table, gzip?);
-        check_mode(table, mode?);
-        let (directory, path) = split(table, path?)?;
-        let fsync = match fsync? {
-            Time::Word("never") => Fsync::Never,
-            Time::Word(_) => Fsync::Always,
-            Time::Span(duration) => Fsync::Every(duration),
-        };
-        let (mode, gzip) = (mode?, gzip?);
+impl Section for FileKeys {
+    type Config = SinkKind;
+
+    fn config(self, found: &mut Diagnostics) -> Option<SinkKind> {
+        self.check_rotation(found);
+        let mode = writable(self.mode, found);
+        let dead_letter = self.refused.config(found);
+        let (directory, path) = split(self.path.place, self.path.value?, found)?;
         Some(SinkKind::File(FileConfig {
             directory,
             path,
-            max_routes: max_routes?,
-            mode,
-            rotate_size,
-            rotate_age,
-            rotate_keep,
-            gzip,
-            fsync,
+            max_routes: self.routes.max_routes.value?,
+            mode: mode?,
+            rotate_size: self.rotate_size.value,
+            rotate_age: self.rotate_age.value,
+            rotate_keep: self.rotate_keep.value,
+            gzip: self.gzip.value?,
+            fsync: self.fsync.value?,
             dead_letter,
             owner: true,
         }))
-    },
-};
+    }
+}
+
+impl FileKeys {
+    /// Reports keys about rotated files without rotation.
+    fn check_rotation(&self, found: &mut Diagnostics) {
+        if self.rotate_size.is_written() || self.rotate_age.is_written() {
+            return;
+        }
+        let gzip = self.gzip.written().filter(|_| self.gzip.value == Some(true));
+        for (key, place) in [("rotate_keep", self.rotate_keep.written()), ("gzip", gzip)] {
+            if let Some(place) = place {
+                let error = Diagnostic::at(place, format!("`{key}` without rotation"));
+                found.push(error.help("add `rotate_size` or `rotate_age`"));
+            }
+        }
+    }
+}
 
 impl FileConfig {
     /// Maximum number of files that are open at a time. To open another one, the sink closes a quarter of them: the
@@ -192,30 +201,18 @@ impl SinkFacts for FileConfig {
     }
 }
 
-/// Reports keys about rotated files without rotation.
-fn check_rotation(table: &mut Reader<'_, '_>, gzip: bool) {
-    if table.gives("rotate_size") || table.gives("rotate_age") {
-        return;
+/// Returns the mode; reports one without write permission: a file that is reopened must be writable.
+fn writable(mode: Given<u32>, found: &mut Diagnostics) -> Option<u32> {
+    let bits = mode.value?;
+    if bits & 0o200 == 0 {
+        let error = Diagnostic::at(mode.place, "the owner may not write");
+        found.push(error.help("set the bit 0200, e.g. \"0640\""));
     }
-    for (key, set) in [("rotate_keep", table.gives("rotate_keep")), ("gzip", gzip)] {
-        if set {
-            let error = Diagnostic::at(table.place(key), format!("`{key}` without rotation"));
-            table.error(error.help("add `rotate_size` or `rotate_age`"));
-        }
-    }
-}
-
-/// Reports a mode without write permission: a file that is reopened must be writable.
-fn check_mode(table: &mut Reader<'_, '_>, mode: u32) {
-    if mode & 0o200 == 0 {
-        let error = Diagnostic::at(table.place("mode"), "the owner may not write");
-        table.error(error.help("set the bit 0200, e.g. \"0640\""));
-    }
+    Some(bits)
 }
 
 /// Returns the directory below which every file stays, and the rest of the path.
-fn split(table: &mut Reader<'_, '_>, path: Template) -> Option<(PathBuf, Template)> {
-    let place = table.place("path");
+fn split(place: Range<usize>, path: Template, found: &mut Diagnostics) -> Option<(PathBuf, Template)> {
     let error = if path.literals().any(|text| text.contains('\0')) {
         Some(("a path with a NUL", "leave it out"))
     } else if path.literals().flat_map(|text| Path::new(text).components()).any(|part| part == Component::ParentDir) {
@@ -226,13 +223,13 @@ fn split(table: &mut Reader<'_, '_>, path: Template) -> Option<(PathBuf, Templat
         None
     };
     if let Some((message, help)) = error {
-        table.error(Diagnostic::at(place, message).help(help));
+        found.push(Diagnostic::at(place, message).help(help));
         return None;
     }
     let split = path.split_directory();
     if split.is_none() {
         let error = Diagnostic::at(place, "a placeholder before any directory");
-        table.error(error.help("begin with a directory, e.g. \"/var/log/postrider/{hostname}.json\""));
+        found.push(error.help("begin with a directory, e.g. \"/var/log/postrider/{hostname}.json\""));
     }
     split
 }

@@ -14,8 +14,9 @@ pub use self::kafka::{KafkaConfig, Properties};
 pub use self::spool::{SpoolConfig, SpoolMode, WhenFull};
 pub use self::stdout::StdoutConfig;
 
-use super::key::{Key, Type};
-use super::kind::Kind;
+use super::form::{Count, List, Memory, NAME, Table, Word};
+use super::key::{Keys, default, keys, optional};
+use super::kind::{Kind, Section};
 use super::paths::{Paths, resolved};
 use super::reader::Reader;
 use super::source::MOST_MEMORY;
@@ -26,42 +27,34 @@ use crate::template::{Route, Template};
 /// Every kind of sink.
 pub(super) const SINKS: [Kind<SinkKind>; 3] = [stdout::KIND, file::KIND, kafka::KIND];
 
-/// Keys that every sink has.
-pub(super) const COMMON: [Key; 5] = [
-    Key::optional("name", Type::Name, r#""archive""#, "Its name in logs; without it the kind, or kind-N."),
-    Key::optional(
-        "events",
-        Type::Words(&Event::NAMES),
-        r#"["delivery"]"#,
-        "It takes only these Postfix events, and no messages of other programs.",
-    ),
-    Key::default(
-        "queue_size",
-        Type::Size(64 << 10, MOST_MEMORY),
-        r#""16MiB""#,
-        "At most so much waits for it or is inside it; when it is full, streams wait and datagrams are dropped for it.",
-    ),
-    Key::optional(
-        "filter",
-        Type::Table(&select::FILTER),
-        "{}",
-        "It takes only records that fit every key of this table.",
-    ),
-    Key::optional(
-        "spool",
-        Type::Table(&spool::KEYS),
-        "{}",
-        "Keeps what it does not take at once on the disk, over a restart.",
-    ),
-];
+keys! {
+    /// Keys that every sink has.
+    pub(super) struct Common {
+        /// Name of the sink in logs. Without this key, the name is that of the kind, such as `file`; `file-2` for its
+        /// second sink.
+        name: String = optional(NAME, r#""archive""#),
+        /// Postfix events that the sink accepts; docs/events.md lists all of them. The sink then gets no messages of
+        /// other programs. Without this key, it accepts every record.
+        events: Vec<&'static str> = optional(List(Word(&Event::NAMES)), r#"["delivery"]"#),
+        /// Maximum size of the records that wait for the sink or are inside it. At the limit, streams wait, and
+        /// datagrams are dropped for this sink and counted.
+        queue_size: usize = default(Memory(64 << 10, MOST_MEMORY), r#""16MiB""#),
+        /// Filter: the sink accepts only the records that meet every condition in this table.
+        filter: select::FilterKeys = optional(Table::<select::FilterKeys>::NEW, "{}"),
+        /// Spool on the disk: it keeps the records that the sink does not accept at once, also over a restart. See
+        /// docs/spool.md.
+        spool: spool::SpoolKeys = optional(Table::<spool::SpoolKeys>::NEW, "{}"),
+    }
+}
 
-/// Key of the sinks whose destinations a sender can influence.
-const MAX_ROUTES: Key = Key::default(
-    "max_routes",
-    Type::Count(1, 1_000_000),
-    "1000",
-    "Maximum number of distinct files or topics in one hour; records of further ones go to that of the name `others`.",
-);
+keys! {
+    /// Key of the sinks whose destinations a sender can influence.
+    struct RouteKeys {
+        /// Maximum number of different files or topics in one hour. Records beyond it go to the file or topic that has
+        /// `others` in the place of every placeholder.
+        max_routes: usize = default(Count(1, 1_000_000), "1000"),
+    }
+}
 
 /// One `[[sink.KIND]]` table.
 #[derive(Clone, Debug, PartialEq)]
@@ -176,15 +169,15 @@ impl SinkConfig {
 }
 
 /// Reads the keys that every sink has, and then those of its kind.
-pub(super) fn read(kind: &Kind<SinkKind>, derived_name: String, table: &mut Reader<'_, '_>) -> Option<SinkConfig> {
-    let name = table.name("name").unwrap_or(derived_name);
-    let select = select::read(table);
-    let queue_size = table.memory("queue_size");
-    let has_spool = table.gives("spool");
-    let spool = table.inner("spool", spool::read).flatten();
-    let particular = (kind.read)(table);
-    if has_spool && spool.is_none() {
-        return None;
-    }
-    Some(SinkConfig { name, select, queue_size: queue_size?, spool, kind: particular? })
+pub(super) fn read(kind: &Kind<SinkKind>, derived_name: String, reader: &mut Reader<'_, '_>) -> Option<SinkConfig> {
+    let common = Common::read(reader);
+    let select = select::config(common.events.value, common.filter.value, reader.found());
+    let spool = common.spool.value.map(|spool| spool.config(reader.found()));
+    let particular = (kind.read)(reader);
+    let spool = match spool {
+        Some(spool) => Some(spool?),
+        None => None,
+    };
+    let name = common.name.value.unwrap_or(derived_name);
+    Some(SinkConfig { name, select, queue_size: common.queue_size.value?, spool, kind: particular? })
 }

@@ -1,51 +1,50 @@
 //! Records that a sink accepts: `events`, and `[sink.KIND.filter]`.
 
 use crate::config::diagnostic::Diagnostic;
-use crate::config::key::{Key, Type};
-use crate::config::reader::Reader;
+use crate::config::diagnostics::Diagnostics;
+use crate::config::form::{List, Named, Word};
+use crate::config::key::{keys, optional};
 use crate::dsn::Class;
 use crate::record::Event;
 use crate::select::Select;
 use crate::syslog::{Facility, Severity};
 
-pub(super) const FILTER: [Key; 4] = [
-    Key::optional(
-        "status",
-        Type::Words(&Event::STATUS_WORDS),
-        r#"["deferred", "bounced"]"#,
-        "Status words of deliveries.",
-    ),
-    Key::optional("dsn_class", Type::Words(&CLASSES), r#"["transient", "permanent"]"#, "Classes of the status code."),
-    Key::optional("facility", Type::Words(&Facility::NAMES), r#"["mail"]"#, "Facilities."),
-    Key::optional("min_severity", Type::Word(&Severity::NAMES), r#""warning""#, "This severity and the worse ones."),
-];
+keys! {
+    /// Keys of `[sink.KIND.filter]`.
+    pub(in crate::config) struct FilterKeys {
+        /// Status words of deliveries.
+        status: Vec<&'static str> = optional(List(Word(&Event::STATUS_WORDS)), r#"["deferred", "bounced"]"#),
+        /// Classes of the enhanced status code of deliveries.
+        dsn_class: Vec<Class> =
+            optional(List(Named { names: &CLASSES, value: Class::from_name }), r#"["transient", "permanent"]"#),
+        /// Facilities of messages.
+        facility: Vec<Facility> =
+            optional(List(Named { names: &Facility::NAMES, value: Facility::from_name }), r#"["mail"]"#),
+        /// Minimum severity: this one and the more severe ones, which are before it in the list.
+        min_severity: Severity =
+            optional(Named { names: &Severity::NAMES, value: Severity::from_name }, r#""warning""#),
+    }
+}
 
 const CLASSES: [&str; 3] = [Class::ALL[0].name(), Class::ALL[1].name(), Class::ALL[2].name()];
 
-pub(super) fn read(table: &mut Reader<'_, '_>) -> Select {
-    let events = table.words("events");
-    let filter = table.inner("filter", |filter| {
-        let (status, classes) = (filter.words("status"), filter.words("dsn_class"));
-        let (facilities, severity) = (filter.words("facility"), filter.word("min_severity"));
-        if let Some(events) = &events
-            && !events.contains(&"delivery")
-        {
-            for key in ["status", "dsn_class"] {
-                if !filter.gives(key) {
-                    continue;
-                }
-                let message = format!("`{key}` is of deliveries, and `events` leaves them out");
-                let error = Diagnostic::at(filter.place(key), message);
-                filter.error(error.help("nothing would pass: add \"delivery\" to `events`"));
-            }
+/// Returns the records that a sink accepts. Reports a filter that would let nothing pass.
+pub(super) fn config(events: Option<Vec<&'static str>>, filter: Option<FilterKeys>, found: &mut Diagnostics) -> Select {
+    let Some(FilterKeys { status, dsn_class, facility, min_severity }) = filter else {
+        return Select { events, ..Select::default() };
+    };
+    let leaves_out = events.as_ref().is_some_and(|events| !events.contains(&"delivery"));
+    for (key, place) in [("status", status.written()), ("dsn_class", dsn_class.written())] {
+        if let Some(place) = place.filter(|_| leaves_out) {
+            let message = format!("`{key}` is of deliveries, and `events` leaves them out");
+            found.push(Diagnostic::at(place, message).help("nothing would pass: add \"delivery\" to `events`"));
         }
-        Select {
-            events: None,
-            status,
-            dsn_class: classes.map(|names| names.into_iter().filter_map(Class::from_name).collect()),
-            facility: facilities.map(|names| names.into_iter().filter_map(Facility::from_name).collect()),
-            min_severity: severity.and_then(Severity::from_name),
-        }
-    });
-    Select { events, ..filter.unwrap_or_default() }
+    }
+    Select {
+        events,
+        status: status.value,
+        dsn_class: dsn_class.value,
+        facility: facility.value,
+        min_severity: min_severity.value,
+    }
 }

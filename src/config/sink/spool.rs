@@ -3,52 +3,36 @@
 use std::path::PathBuf;
 
 use crate::config::diagnostic::Diagnostic;
-use crate::config::key::{Choice, Key, Type};
-use crate::config::reader::Reader;
+use crate::config::diagnostics::Diagnostics;
+use crate::config::form::{Choice, PATH, Size};
+use crate::config::key::{default, keys, required};
+use crate::config::kind::Section;
 use crate::config::value::print_size;
 
 static MODE: Choice<SpoolMode, 2> = Choice::new([("overflow", SpoolMode::Overflow), ("always", SpoolMode::Always)]);
 static WHEN_FULL: Choice<WhenFull, 2> =
     Choice::new([("block", WhenFull::Block), ("drop_oldest", WhenFull::DropOldest)]);
 
-pub(super) const KEYS: [Key; 6] = [
-    Key::required(
-        "directory",
-        Type::Path,
-        r#""/var/lib/postrider/spool/kafka""#,
-        "Where its files are; each spool has one of its own.",
-    ),
-    Key::default(
-        "mode",
-        Type::Word(MODE.words()),
-        r#""overflow""#,
-        "The disk is for what the sink does not take at once, or for every record before the sink has it.",
-    ),
-    Key::default(
-        "max_size",
-        Type::Size(4 << 20, u64::MAX),
-        r#""4GiB""#,
-        "At most so much on the disk; then the sink's queue fills.",
-    ),
-    Key::default(
-        "segment_size",
-        Type::Size(1 << 20, 1 << 30),
-        r#""32MiB""#,
-        "The size of a file; it is deleted whole.",
-    ),
-    Key::default(
-        "min_free",
-        Type::Size(0, u64::MAX),
-        r#""512MiB""#,
-        "It leaves so much of the file system free, as if it were full then.",
-    ),
-    Key::default(
-        "when_full",
-        Type::Word(WHEN_FULL.words()),
-        r#""block""#,
-        "A full spool takes nothing, so that streams wait and datagrams are dropped; or it drops its oldest file.",
-    ),
-];
+keys! {
+    /// Keys of `[sink.KIND.spool]`.
+    pub(in crate::config) struct SpoolKeys {
+        /// Directory of the spool, which no other sink may use.
+        directory: PathBuf = required(PATH, r#""/var/lib/postrider/spool/kafka""#),
+        /// Records that go to the disk: with `overflow`, those that the sink does not accept at once; with `always`,
+        /// every record, before the sink gets it.
+        mode: SpoolMode = default(&MODE, r#""overflow""#),
+        /// Maximum size of the records on the disk; at least four times `segment_size`.
+        max_size: u64 = default(Size(4 << 20, u64::MAX), r#""4GiB""#),
+        /// Size of one file. The spool deletes whole files.
+        segment_size: u64 = default(Size(1 << 20, 1 << 30), r#""32MiB""#),
+        /// Space that the spool leaves free on the file system. It counts as full when less is free.
+        min_free: u64 = default(Size(0, u64::MAX), r#""512MiB""#),
+        /// Behaviour of a full spool. `block` accepts nothing: the queue of the sink fills, streams wait, and datagrams
+        /// are dropped for this sink and counted. `drop_oldest` deletes the oldest file and counts its records as
+        /// dropped.
+        when_full: WhenFull = default(&WHEN_FULL, r#""block""#),
+    }
+}
 
 /// `[sink.KIND.spool]`: records of one sink on the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,23 +69,24 @@ pub enum WhenFull {
     DropOldest,
 }
 
-pub(super) fn read(table: &mut Reader<'_, '_>) -> Option<SpoolConfig> {
-    let (directory, mode) = (table.path("directory"), table.choice("mode", &MODE));
-    let (max_size, segment_size) = (table.size("max_size"), table.size("segment_size"));
-    let (min_free, when_full) = (table.size("min_free"), table.choice("when_full", &WHEN_FULL));
-    let config = SpoolConfig {
-        directory: directory?,
-        mode: mode?,
-        max_size: max_size?,
-        segment_size: segment_size?,
-        min_free: min_free?,
-        when_full: when_full?,
-    };
-    if config.max_size / 4 < config.segment_size {
-        let error = Diagnostic::at(table.place("max_size"), "room for less than four files of `segment_size`");
-        let (most, least) = (print_size(config.max_size / 4), print_size(config.segment_size.saturating_mul(4)));
-        let help = format!("write {least} or more for `max_size`, or {most} or less for `segment_size`");
-        table.error(error.help(help));
+impl Section for SpoolKeys {
+    type Config = SpoolConfig;
+
+    fn config(self, found: &mut Diagnostics) -> Option<SpoolConfig> {
+        let config = SpoolConfig {
+            directory: self.directory.value?,
+            mode: self.mode.value?,
+            max_size: self.max_size.value?,
+            segment_size: self.segment_size.value?,
+            min_free: self.min_free.value?,
+            when_full: self.when_full.value?,
+        };
+        if config.max_size / 4 < config.segment_size {
+            let error = Diagnostic::at(self.max_size.place, "room for less than four files of `segment_size`");
+            let (most, least) = (print_size(config.max_size / 4), print_size(config.segment_size.saturating_mul(4)));
+            let help = format!("write {least} or more for `max_size`, or {most} or less for `segment_size`");
+            found.push(error.help(help));
+        }
+        Some(config)
     }
-    Some(config)
 }

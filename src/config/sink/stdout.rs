@@ -1,19 +1,28 @@
 //! `[[sink.stdout]]`: JSON lines on the standard output.
 
 use super::{DeadLetterConfig, SinkFacts, SinkKind};
-use crate::config::kind::Kind;
+use crate::config::diagnostics::Diagnostics;
+use crate::config::key::keys;
+use crate::config::kind::{Kind, Section};
+
+keys! {
+    /// Keys of `[[sink.stdout]]`: none.
+    struct StdoutKeys {}
+}
+
+pub(super) const KIND: Kind<SinkKind> = Kind::of::<StdoutKeys>("stdout", "JSON lines on the standard output.").single();
 
 /// `[[sink.stdout]]`: JSON lines on the standard output. It has no keys of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StdoutConfig;
 
-pub(super) const KIND: Kind<SinkKind> = Kind {
-    name: "stdout",
-    doc: "JSON lines on the standard output.",
-    single: true,
-    keys: &[],
-    read: |_| Some(SinkKind::Stdout(StdoutConfig)),
-};
+impl Section for StdoutKeys {
+    type Config = SinkKind;
+
+    fn config(self, _: &mut Diagnostics) -> Option<SinkKind> {
+        Some(SinkKind::Stdout(StdoutConfig))
+    }
+}
 
 impl SinkFacts for StdoutConfig {
     fn name(&self) -> &'static str {

@@ -4,9 +4,38 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Endpoint, SourceFacts, SourceKind};
-use crate::config::key::{Choice, Key, Type};
-use crate::config::kind::Kind;
+use crate::config::diagnostics::Diagnostics;
+use crate::config::form::{ABSOLUTE_PATH, BOOL, Choice, List, PATH, Span};
+use crate::config::key::{default, keys, optional, required};
+use crate::config::kind::{Kind, Section};
 use crate::record::Transport;
+
+/// True for a start at the beginning.
+static START: Choice<bool, 2> = Choice::new([("beginning", true), ("end", false)]);
+
+keys! {
+    /// Keys of `[[source.file]]`.
+    struct FollowKeys {
+        /// Absolute paths of the files. `*`, `?` and `[..]` match in every component. A file whose name ends with .gz
+        /// is read once.
+        paths: Vec<PathBuf> = required(List(ABSOLUTE_PATH), r#"["/var/log/postfix.log"]"#),
+        /// Directory of the cursor, which records how far each file has been delivered.
+        state: PathBuf = required(PATH, r#""/var/lib/postrider""#),
+        /// Start position in files that exist before there is a cursor. Files that appear later are read from their
+        /// beginning.
+        start: bool = default(&START, r#""end""#),
+        /// Interval at which Postrider looks for files and reads them.
+        poll_interval: Duration = default(Span, r#""250ms""#),
+        /// Symbolic links to follow: `true` for all, `false` for none. Without this key, Postrider follows the links in
+        /// directories to which only root or its own user may write.
+        follow_symlinks: bool = optional(BOOL, "false"),
+    }
+}
+
+pub(super) const KIND: Kind<SourceKind> = Kind::of::<FollowKeys>(
+    "file",
+    "Log files that grow, such as Postfix's own maillog_file, through their rotation. See docs/file.md.",
+);
 
 /// `[[source.file]]`: log files that grow.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,57 +63,24 @@ pub enum Links {
     None,
 }
 
-/// True for a start at the beginning.
-static START: Choice<bool, 2> = Choice::new([("beginning", true), ("end", false)]);
+impl Section for FollowKeys {
+    type Config = SourceKind;
 
-pub(super) const KIND: Kind<SourceKind> = Kind {
-    name: "file",
-    doc: "Log files that grow, such as Postfix's own maillog_file, through their rotation.",
-    single: false,
-    keys: &[
-        Key::required(
-            "paths",
-            Type::Paths,
-            r#"["/var/log/postfix.log"]"#,
-            "Absolute paths; `*`, `?` and `[..]` match in every component. Files that end with .gz are read once.",
-        ),
-        Key::required(
-            "state",
-            Type::Path,
-            r#""/var/lib/postrider""#,
-            "The directory of the cursor, which says how far each file has been delivered.",
-        ),
-        Key::default(
-            "start",
-            Type::Word(START.words()),
-            r#""end""#,
-            "Where files are begun that are there when no cursor is; what appears later is read from its beginning.",
-        ),
-        Key::default("poll_interval", Type::Duration(&[]), r#""250ms""#, "How often files are looked for and read."),
-        Key::optional(
-            "follow_symlinks",
-            Type::Bool,
-            "false",
-            "Whether links are followed; without it those in directories that only root or Postrider's user may write to.",
-        ),
-    ],
-    read: |table| {
-        let (paths, state) = (table.absolute_paths("paths"), table.path("state"));
-        let (start, poll_interval) = (table.choice("start", &START), table.duration("poll_interval"));
-        let links = match table.bool("follow_symlinks") {
+    fn config(self, _: &mut Diagnostics) -> Option<SourceKind> {
+        let links = match self.follow_symlinks.value {
             Some(true) => Links::All,
             Some(false) => Links::None,
             None => Links::Trusted,
         };
         Some(SourceKind::File(FollowConfig {
-            paths: paths?,
-            state: state?,
-            from_beginning: start?,
-            poll_interval: poll_interval?,
+            paths: self.paths.value?,
+            state: self.state.value?,
+            from_beginning: self.start.value?,
+            poll_interval: self.poll_interval.value?,
             links,
         }))
-    },
-};
+    }
+}
 
 impl FollowConfig {
     /// Maximum number of open files of a source, if it may have that many descriptors. To open another file, the source

@@ -2,52 +2,44 @@
 
 use std::net::SocketAddr;
 
-use crate::config::key::{Key, Type};
-use crate::config::reader::Reader;
-use crate::config::tls;
+use crate::config::diagnostics::Diagnostics;
+use crate::config::form::{CountOr, List, NETWORK, Table};
+use crate::config::key::{default, keys, optional};
+use crate::config::kind::Section;
+use crate::config::tls::TlsKeys;
 use crate::network::{Access, Network};
 use crate::tls::TlsConfig;
 
-pub(super) const LISTEN: Key =
-    Key::required("listen", Type::Address, r#""[::]:514""#, "Address and port; `[::]` takes IPv4 too.");
+keys! {
+    /// Keys that say which peers may send, and how much.
+    pub(super) struct PeerKeys {
+        /// Networks whose peers may send. Without this key, all peers may. Datagrams from other peers are dropped and
+        /// counted; their connections are closed at once and counted.
+        allow: Vec<Network> = optional(List(NETWORK), r#"["192.0.2.0/24", "2001:db8::/32"]"#),
+        /// Networks whose peers may not send, even if `allow` contains them.
+        deny: Vec<Network> = optional(List(NETWORK), r#"["192.0.2.66"]"#),
+        /// Maximum number of messages per second from one peer. The messages of one second may come at once, or 100 if
+        /// that is more. Datagrams above the limit are dropped and counted. Connections above the limit are read more
+        /// slowly, and lose nothing.
+        max_rate_per_peer: Option<u32> = default(CountOr(1, 1_000_000, "none"), r#""none""#),
+    }
+}
 
-pub(super) const MAX_CONNECTIONS_PER_PEER: Key = Key::default(
-    "max_connections_per_peer",
-    Type::CountOr(1, 1_000_000, "none"),
-    "200",
-    "Maximum number of connections of one address, or of one /64 network of IPv6; more are closed at once and counted. Behind a \
-     PROXY header the address in it counts. Those of this machine itself are not limited.",
-);
-
-pub(super) const ALLOW: Key = Key::optional(
-    "allow",
-    Type::Networks,
-    r#"["192.0.2.0/24", "2001:db8::/32"]"#,
-    "Only peers in these networks may send; without it all may. Others are closed or dropped at once, and counted.",
-);
-
-pub(super) const DENY: Key = Key::optional(
-    "deny",
-    Type::Networks,
-    r#"["192.0.2.66"]"#,
-    "Peers in these networks may not send, even if `allow` holds them.",
-);
-
-pub(super) const MAX_RATE_PER_PEER: Key = Key::default(
-    "max_rate_per_peer",
-    Type::CountOr(1, 1_000_000, "none"),
-    r#""none""#,
-    "Messages per second that one peer may send, and one second's worth, at least 100, at once. Datagrams over it are \
-     dropped and counted; connections are read more slowly.",
-);
-
-pub(super) const PROXY_PROTOCOL: Key = Key::optional(
-    "proxy_protocol",
-    Type::Networks,
-    r#"["10.0.0.0/8"]"#,
-    "The proxies: a connection from these networks must begin with a PROXY header, version 1 or 2, and is of the peer that it \
-     names; from elsewhere none is looked for.",
-);
+keys! {
+    /// Keys that the sources that listen on TCP share, apart from the address.
+    pub(super) struct ListenerKeys {
+        /// Maximum number of connections from one address, or from one /64 network of IPv6. Further ones are closed at
+        /// once and counted. Behind a PROXY header, the address in the header counts. Connections from this machine are
+        /// not limited.
+        max_connections_per_peer: Option<u32> = default(CountOr(1, 1_000_000, "none"), "200"),
+        /// Networks of proxies. A connection from these networks must begin with a PROXY header, version 1 or 2; the
+        /// peer is the one that the header names. Postrider looks for no header in other connections.
+        proxy_protocol: Vec<Network> = optional(List(NETWORK), r#"["10.0.0.0/8"]"#),
+        /// TLS instead of plain TCP (RFC 5425, RFC 9662). docs/tls.md has the sender's side.
+        tls: TlsKeys = optional(Table::<TlsKeys>::NEW, "{}"),
+        ..peers: PeerKeys,
+    }
+}
 
 /// Settings that the sources that listen on TCP share.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,22 +66,27 @@ impl ListenerConfig {
     }
 }
 
-pub(super) fn read(table: &mut Reader<'_, '_>) -> Option<ListenerConfig> {
-    let listen = table.address("listen");
-    let (access, max_rate_per_peer) = (access(table), max_rate(table));
-    let max_connections_per_peer = table.count_or_word("max_connections_per_peer");
-    let max_connections_per_peer = max_connections_per_peer.and_then(|count| usize::try_from(count).ok());
-    let proxy_protocol = table.networks("proxy_protocol");
-    // After an error in this table, no configuration results at all.
-    let tls = table.inner(tls::TLS.name, tls::read).flatten();
-    Some(ListenerConfig { listen: listen?, access, proxy_protocol, max_connections_per_peer, max_rate_per_peer, tls })
+impl ListenerKeys {
+    /// Returns the settings of a source that listens on `listen`; `None` after an error.
+    pub(super) fn config(self, listen: Option<SocketAddr>, found: &mut Diagnostics) -> Option<ListenerConfig> {
+        let tls = match self.tls.value {
+            Some(tls) => Some(tls.config(found)?),
+            None => None,
+        };
+        let max_connections_per_peer = self.max_connections_per_peer.value?;
+        Some(ListenerConfig {
+            listen: listen?,
+            max_rate_per_peer: self.peers.max_rate_per_peer.value?,
+            access: self.peers.access(),
+            proxy_protocol: self.proxy_protocol.value.unwrap_or_default(),
+            max_connections_per_peer: max_connections_per_peer.map(|count| count as usize),
+            tls,
+        })
+    }
 }
 
-pub(super) fn access(table: &mut Reader<'_, '_>) -> Access {
-    Access { allow: table.networks("allow"), deny: table.networks("deny") }
-}
-
-/// Reads `max_rate_per_peer`; `None` means no limit.
-pub(super) fn max_rate(table: &mut Reader<'_, '_>) -> Option<u32> {
-    table.count_or_word("max_rate_per_peer").and_then(|rate| u32::try_from(rate).ok())
+impl PeerKeys {
+    pub(super) fn access(self) -> Access {
+        Access { allow: self.allow.value.unwrap_or_default(), deny: self.deny.value.unwrap_or_default() }
+    }
 }

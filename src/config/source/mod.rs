@@ -24,7 +24,8 @@ pub use self::unix::UnixConfig;
 use std::path::PathBuf;
 
 use super::diagnostic::Diagnostic;
-use super::key::{Key, Type};
+use super::form::{Memory, NAME, Named, ZONE};
+use super::key::{Keys, default, keys, optional};
 use super::kind::Kind;
 use super::reader::Reader;
 use crate::record::Transport;
@@ -35,40 +36,30 @@ pub(super) const SOURCES: [Kind<SourceKind>; 6] =
     [udp::KIND, tcp::KIND, relp::KIND, unix::KIND, file::KIND, stdin::KIND];
 
 /// Minimum size of a message that a receiver must accept (RFC 5424, section 6.1).
-const LEAST_FRAME: u64 = 480;
-const MIB: u64 = 1 << 20;
+const LEAST_FRAME: u32 = 480;
+const MIB: u32 = 1 << 20;
 /// Maximum of `max_bytes_in_flight`: more would not fit into the counters of the bytes in flight.
-pub(super) const MOST_MEMORY: u64 = 2 << 30;
+pub(super) const MOST_MEMORY: u32 = 2 << 30;
 
-/// Keys that every source has.
-pub(super) const COMMON: [Key; 5] = [
-    Key::optional("name", Type::Name, r#""mail""#, "Its name in records and logs; without it the kind, or kind-N."),
-    Key::optional(
-        "timezone",
-        Type::Zone,
-        r#""Asia/Tokyo""#,
-        "The zone of RFC 3164 times, which carry none; without it the machine's.",
-    ),
-    Key::default(
-        "format",
-        Type::Word(&Format::NAMES),
-        r#""auto""#,
-        "What its messages look like, where guessing is wrong: `cri` is Kubernetes', `docker_json` Docker's log files, and `plain` has no header.",
-    ),
-    Key::default(
-        "max_frame_size",
-        Type::Size(LEAST_FRAME, 16 * MIB),
-        r#""64KiB""#,
-        "A longer message is cut off here, flagged and counted.",
-    ),
-    Key::default(
-        "max_bytes_in_flight",
-        Type::Size(64 << 10, MOST_MEMORY),
-        r#""32MiB""#,
-        "Maximum memory for records that some sink does not have yet, counted as JSON. Then streams are not read, and datagrams are \
-         dropped for every sink. Connections hold at most as much again of what is not read to its end.",
-    ),
-];
+keys! {
+    /// Keys that every source has.
+    pub(super) struct Common {
+        /// Name of the source in records and logs. Without this key, the name is that of the kind, such as `udp`;
+        /// `udp-2` for its second source.
+        name: String = optional(NAME, r#""mail""#),
+        /// Time zone of RFC 3164 timestamps, which name none. Without this key, the zone is that of the machine.
+        timezone: jiff::tz::TimeZone = optional(ZONE, r#""Asia/Tokyo""#),
+        /// Format of the messages. `auto` decides for each message. `cri` is the format of Kubernetes' log files, and
+        /// `docker_json` that of Docker's; a `plain` message has no header.
+        format: Format = default(Named { names: &Format::NAMES, value: Format::from_name }, r#""auto""#),
+        /// Maximum size of a message. A longer one is truncated, flagged and counted.
+        max_frame_size: usize = default(Memory(LEAST_FRAME, 16 * MIB), r#""64KiB""#),
+        /// Maximum memory for the records of this source that some sink does not have yet; a record counts with the
+        /// size of its JSON. At the limit, streams are not read, and datagrams are dropped for every sink. Keep it
+        /// above the `queue_size` of each sink. Unfinished messages of connections may take the same amount again.
+        max_bytes_in_flight: usize = default(Memory(64 << 10, MOST_MEMORY), r#""32MiB""#),
+    }
+}
 
 /// One `[[source.KIND]]` table.
 #[derive(Clone, Debug, PartialEq)]
@@ -178,24 +169,21 @@ impl SourceConfig {
 }
 
 /// Reads the keys that every source has, and then those of its kind.
-pub(super) fn read(kind: &Kind<SourceKind>, derived_name: String, table: &mut Reader<'_, '_>) -> Option<SourceConfig> {
-    let name = table.name("name").unwrap_or(derived_name);
-    let zone = table.zone("timezone").unwrap_or_else(system_zone);
-    let format = table.word("format").and_then(Format::from_name);
-    let (max_frame_size, max_bytes_in_flight) = (table.memory("max_frame_size"), table.memory("max_bytes_in_flight"));
-    let particular = (kind.read)(table);
-    if let (Some(frame), Some(in_flight)) = (max_frame_size, max_bytes_in_flight)
+pub(super) fn read(kind: &Kind<SourceKind>, derived_name: String, reader: &mut Reader<'_, '_>) -> Option<SourceConfig> {
+    let common = Common::read(reader);
+    let particular = (kind.read)(reader);
+    if let (Some(frame), Some(in_flight)) = (common.max_frame_size.value, common.max_bytes_in_flight.value)
         && in_flight < frame
     {
-        let error = Diagnostic::at(table.place("max_bytes_in_flight"), "smaller than `max_frame_size`");
-        table.error(error.help("a message that may be read must have room"));
+        let error = Diagnostic::at(common.max_bytes_in_flight.place, "smaller than `max_frame_size`");
+        reader.found().push(error.help("a message that may be read must have room"));
     }
     Some(SourceConfig {
-        name,
-        zone,
-        format: format?,
-        max_frame_size: max_frame_size?,
-        max_bytes_in_flight: max_bytes_in_flight?,
+        name: common.name.value.unwrap_or(derived_name),
+        zone: common.timezone.value.unwrap_or_else(system_zone),
+        format: common.format.value?,
+        max_frame_size: common.max_frame_size.value?,
+        max_bytes_in_flight: common.max_bytes_in_flight.value?,
         kind: particular?,
     })
 }

@@ -1,15 +1,46 @@
 //! `[[source.relp]]`: syslog over RELP, which acknowledges each message.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::listener::{self, ALLOW, DENY, ListenerConfig, MAX_CONNECTIONS_PER_PEER, MAX_RATE_PER_PEER, PROXY_PROTOCOL};
-use super::stream::{DESCRIPTORS, MAX_CONNECTIONS, idle_timeout};
+use super::listener::{ListenerConfig, ListenerKeys};
+use super::stream::{ConnectionKeys, DESCRIPTORS, TIMEOUT};
 use super::{Endpoint, SourceFacts, SourceKind};
-use crate::config::key::{Choice, Key, Type};
-use crate::config::kind::Kind;
-use crate::config::tls;
+use crate::config::diagnostics::Diagnostics;
+use crate::config::form::{ADDRESS, Choice, Count, Span};
+use crate::config::key::{default, keys, required};
+use crate::config::kind::{Kind, Section};
 use crate::frame::relp::Oversize;
 use crate::record::Transport;
+
+static OVERSIZE: Choice<Oversize, 2> = Choice::new([("truncate", Oversize::Truncate), ("close", Oversize::Close)]);
+
+keys! {
+    /// Keys of `[[source.relp]]`.
+    struct RelpKeys {
+        /// Address and port. The address `[::]` accepts IPv4 too.
+        listen: SocketAddr = required(ADDRESS, r#""[::]:20514""#),
+        /// Maximum number of messages of one connection that wait for their acknowledgement. At the limit, the
+        /// connection is not read.
+        window: usize = default(Count(1, 65536), "128"),
+        /// Maximum time from reading a message to its delivery. After that, the session ends, and the sender sends the
+        /// message again. The same time is the limit for an answer that the sender does not read. Keep it below the
+        /// sender's own timeout, which is 90 s for rsyslog.
+        acknowledge_timeout: Duration = default(Span, r#""80s""#),
+        /// Treatment of a message over `max_frame_size`. `truncate` accepts its beginning. `close` ends the session
+        /// without an acknowledgement: the sender sends the message again.
+        oversize: Oversize = default(&OVERSIZE, r#""truncate""#),
+        /// Time of silence after which a connection is closed. The sender opens another one for its next message.
+        idle_timeout: Option<Duration> = default(TIMEOUT, r#""never""#),
+        ..limit: ConnectionKeys,
+        ..listener: ListenerKeys,
+    }
+}
+
+pub(super) const KIND: Kind<SourceKind> = Kind::of::<RelpKeys>(
+    "relp",
+    "Syslog over RELP, or RELP over TLS. A message is acknowledged when every sink has it durably. See docs/relp.md.",
+);
 
 /// `[[source.relp]]`: syslog over RELP, which acknowledges each message, plain or over TLS.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,62 +67,21 @@ pub struct SessionConfig {
     pub oversize: Oversize,
 }
 
-static OVERSIZE: Choice<Oversize, 2> = Choice::new([("truncate", Oversize::Truncate), ("close", Oversize::Close)]);
+impl Section for RelpKeys {
+    type Config = SourceKind;
 
-pub(super) const KIND: Kind<SourceKind> = Kind {
-    name: "relp",
-    doc: "Syslog over RELP, or RELP over TLS: a message is acknowledged when every sink has it durably.",
-    single: false,
-    keys: &[
-        Key::required("listen", Type::Address, r#""[::]:20514""#, "Address and port; `[::]` takes IPv4 too."),
-        MAX_CONNECTIONS,
-        MAX_CONNECTIONS_PER_PEER,
-        Key::default(
-            "idle_timeout",
-            Type::Duration(&["never"]),
-            r#""never""#,
-            "A connection that is silent for so long is closed; its sender opens another for its next message.",
-        ),
-        Key::default(
-            "window",
-            Type::Count(1, 65536),
-            "128",
-            "So many messages of one connection may wait for their acknowledgement; then it is not read.",
-        ),
-        Key::default(
-            "acknowledge_timeout",
-            Type::Duration(&[]),
-            r#""80s""#,
-            "A message that is not delivered so long after it was read ends its session, and is sent again; so does an answer \
-             that is not read. Keep it below the sender's own `timeout`, 90 s for rsyslog.",
-        ),
-        Key::default(
-            "oversize",
-            Type::Word(OVERSIZE.words()),
-            r#""truncate""#,
-            "What becomes of a message over max_frame_size: `close` never acknowledges it, so its sender sends it again.",
-        ),
-        ALLOW,
-        DENY,
-        PROXY_PROTOCOL,
-        MAX_RATE_PER_PEER,
-        tls::TLS,
-    ],
-    read: |table| {
-        let (listener, max_connections) = (listener::read(table), table.count("max_connections"));
-        let (idle_timeout, window) = (idle_timeout(table), table.count("window"));
-        let acknowledge_timeout = table.duration("acknowledge_timeout");
-        let oversize = table.choice("oversize", &OVERSIZE);
+    fn config(self, found: &mut Diagnostics) -> Option<SourceKind> {
+        let listener = self.listener.config(self.listen.value, found);
         let session = SessionConfig {
-            max_connections: max_connections?,
-            idle_timeout: idle_timeout?,
-            window: window?,
-            acknowledge_timeout: acknowledge_timeout?,
-            oversize: oversize?,
+            max_connections: self.limit.max_connections.value?,
+            idle_timeout: self.idle_timeout.value?,
+            window: self.window.value?,
+            acknowledge_timeout: self.acknowledge_timeout.value?,
+            oversize: self.oversize.value?,
         };
         Some(SourceKind::Relp(RelpConfig { listener: listener?, session }))
-    },
-};
+    }
+}
 
 impl SourceFacts for RelpConfig {
     fn name(&self) -> &'static str {

@@ -1,10 +1,26 @@
 //! `[[source.stdin]]`: the standard input.
 
-use super::stream::{FRAMING, framing};
+use super::stream::FRAMINGS;
 use super::{Endpoint, SourceFacts, SourceKind};
-use crate::config::kind::Kind;
+use crate::config::diagnostics::Diagnostics;
+use crate::config::key::{default, keys};
+use crate::config::kind::{Kind, Section};
 use crate::frame::Framing;
 use crate::record::Transport;
+
+keys! {
+    /// Keys of `[[source.stdin]]`.
+    struct StdinKeys {
+        /// Framing: how messages are separated (RFC 6587). `auto` decides at the start of each message.
+        framing: Framing = default(&FRAMINGS, r#""auto""#),
+    }
+}
+
+pub(super) const KIND: Kind<SourceKind> = Kind::of::<StdinKeys>(
+    "stdin",
+    "The standard input. When it ends and no other source is left, Postrider delivers what it has and exits.",
+)
+.single();
 
 /// `[[source.stdin]]`: the standard input. When it ends and no other source is left, Postrider drains and exits.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,13 +29,13 @@ pub struct StdinConfig {
     pub framing: Framing,
 }
 
-pub(super) const KIND: Kind<SourceKind> = Kind {
-    name: "stdin",
-    doc: "The standard input; when it ends and no other source is left, Postrider delivers what it has and leaves.",
-    single: true,
-    keys: &[FRAMING],
-    read: |table| Some(SourceKind::Stdin(StdinConfig { framing: framing(table)? })),
-};
+impl Section for StdinKeys {
+    type Config = SourceKind;
+
+    fn config(self, _: &mut Diagnostics) -> Option<SourceKind> {
+        Some(SourceKind::Stdin(StdinConfig { framing: self.framing.value? }))
+    }
+}
 
 impl SourceFacts for StdinConfig {
     fn name(&self) -> &'static str {

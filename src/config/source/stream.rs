@@ -2,37 +2,42 @@
 
 use std::time::Duration;
 
-use crate::config::key::{Choice, Key, Type};
-use crate::config::reader::{Reader, Time};
+use crate::config::form::{Choice, Count, SpanOr};
+use crate::config::key::{default, keys};
 use crate::frame::Framing;
 
-static FRAMINGS: Choice<Framing, 4> = Choice::new([
+pub(super) static FRAMINGS: Choice<Framing, 4> = Choice::new([
     ("auto", Framing::Auto),
     ("octet_counting", Framing::OctetCounting),
     ("lf", Framing::Lf),
     ("nul", Framing::Nul),
 ]);
 
-pub(super) const FRAMING: Key = Key::default(
-    "framing",
-    Type::Word(FRAMINGS.words()),
-    r#""auto""#,
-    "How messages are told apart (RFC 6587); `auto` decides at the start of each.",
-);
+static NEVER: Choice<Option<Duration>, 1> = Choice::new([("never", None)]);
 
-pub(super) const MAX_CONNECTIONS: Key = Key::default(
-    "max_connections",
-    Type::Count(1, 1_000_000),
-    "2000",
-    "More connections at a time are closed at once and counted.",
-);
+/// A duration, or `never`, which gives `None`.
+pub(super) const TIMEOUT: SpanOr<Option<Duration>, 1> = SpanOr { span: Some, words: &NEVER };
 
-pub(super) const IDLE_TIMEOUT: Key = Key::default(
-    "idle_timeout",
-    Type::Duration(&["never"]),
-    r#""never""#,
-    "A connection that is silent for so long is closed. A sender notices only when its next message is lost.",
-);
+keys! {
+    /// Keys of the sources whose connections are streams.
+    pub(super) struct StreamKeys {
+        /// Framing: how messages are separated (RFC 6587). `auto` decides at the start of each message.
+        framing: Framing = default(&FRAMINGS, r#""auto""#),
+        /// Time of silence after which a connection is closed. The sender notices this only when its next message is
+        /// lost. Senders such as rsyslog keep silent connections open for days; TCP keepalive finds dead peers without
+        /// this key.
+        idle_timeout: Option<Duration> = default(TIMEOUT, r#""never""#),
+        ..limit: ConnectionKeys,
+    }
+}
+
+keys! {
+    /// Key of every source with connections.
+    pub(super) struct ConnectionKeys {
+        /// Maximum number of connections at a time. Further ones are closed at once and counted.
+        max_connections: usize = default(Count(1, 1_000_000), "2000"),
+    }
+}
 
 /// Number of file descriptors of a listener: its socket, and one connection that is accepted, and closed at once if
 /// there are too many.
@@ -49,21 +54,13 @@ pub struct StreamConfig {
     pub idle_timeout: Option<Duration>,
 }
 
-pub(super) fn read(table: &mut Reader<'_, '_>) -> Option<StreamConfig> {
-    let framing = framing(table);
-    let (max_connections, idle_timeout) = (table.count("max_connections"), idle_timeout(table));
-    Some(StreamConfig { framing: framing?, max_connections: max_connections?, idle_timeout: idle_timeout? })
-}
-
-/// Reads `idle_timeout`; `Some(None)` for a connection that may be silent for ever.
-#[allow(clippy::option_option)]
-pub(super) fn idle_timeout(table: &mut Reader<'_, '_>) -> Option<Option<Duration>> {
-    Some(match table.time("idle_timeout")? {
-        Time::Span(duration) => Some(duration),
-        Time::Word(_) => None,
-    })
-}
-
-pub(super) fn framing(table: &mut Reader<'_, '_>) -> Option<Framing> {
-    table.choice("framing", &FRAMINGS)
+impl StreamKeys {
+    /// Returns the settings; `None` after an error.
+    pub(super) fn config(self) -> Option<StreamConfig> {
+        Some(StreamConfig {
+            framing: self.framing.value?,
+            max_connections: self.limit.max_connections.value?,
+            idle_timeout: self.idle_timeout.value?,
+        })
+    }
 }

@@ -1,13 +1,28 @@
 //! `[[source.tcp]]`: syslog over TCP (RFC 6587), or over TLS (RFC 5425).
 
-use super::listener::{
-    self, ALLOW, DENY, LISTEN, ListenerConfig, MAX_CONNECTIONS_PER_PEER, MAX_RATE_PER_PEER, PROXY_PROTOCOL,
-};
-use super::stream::{self, FRAMING, IDLE_TIMEOUT, MAX_CONNECTIONS, StreamConfig};
+use std::net::SocketAddr;
+
+use super::listener::{ListenerConfig, ListenerKeys};
+use super::stream::{self, StreamConfig, StreamKeys};
 use super::{Endpoint, SourceFacts, SourceKind};
-use crate::config::kind::Kind;
-use crate::config::tls;
+use crate::config::diagnostics::Diagnostics;
+use crate::config::form::ADDRESS;
+use crate::config::key::{keys, required};
+use crate::config::kind::{Kind, Section};
 use crate::record::Transport;
+
+keys! {
+    /// Keys of `[[source.tcp]]`.
+    struct TcpKeys {
+        /// Address and port. The address `[::]` accepts IPv4 too.
+        listen: SocketAddr = required(ADDRESS, r#""[::]:514""#),
+        ..stream: StreamKeys,
+        ..listener: ListenerKeys,
+    }
+}
+
+pub(super) const KIND: Kind<SourceKind> =
+    Kind::of::<TcpKeys>("tcp", "Syslog over TCP (RFC 6587), or over TLS (RFC 5425).");
 
 /// `[[source.tcp]]`: syslog over TCP (RFC 6587), or over TLS (RFC 5425).
 #[derive(Clone, Debug, PartialEq)]
@@ -18,27 +33,14 @@ pub struct TcpConfig {
     pub stream: StreamConfig,
 }
 
-pub(super) const KIND: Kind<SourceKind> = Kind {
-    name: "tcp",
-    doc: "Syslog over TCP (RFC 6587), or over TLS (RFC 5425).",
-    single: false,
-    keys: &[
-        LISTEN,
-        FRAMING,
-        MAX_CONNECTIONS,
-        MAX_CONNECTIONS_PER_PEER,
-        IDLE_TIMEOUT,
-        ALLOW,
-        DENY,
-        PROXY_PROTOCOL,
-        MAX_RATE_PER_PEER,
-        tls::TLS,
-    ],
-    read: |table| {
-        let (listener, stream) = (listener::read(table), stream::read(table));
+impl Section for TcpKeys {
+    type Config = SourceKind;
+
+    fn config(self, found: &mut Diagnostics) -> Option<SourceKind> {
+        let (listener, stream) = (self.listener.config(self.listen.value, found), self.stream.config());
         Some(SourceKind::Tcp(TcpConfig { listener: listener?, stream: stream? }))
-    },
-};
+    }
+}
 
 impl SourceFacts for TcpConfig {
     fn name(&self) -> &'static str {

@@ -2,12 +2,31 @@
 
 use std::net::SocketAddr;
 
-use super::listener::{ALLOW, DENY, LISTEN, MAX_RATE_PER_PEER, access, max_rate};
+use super::listener::PeerKeys;
 use super::{Endpoint, SourceFacts, SourceKind};
-use crate::config::key::{Key, Type};
-use crate::config::kind::Kind;
+use crate::config::diagnostics::Diagnostics;
+use crate::config::form::{ADDRESS, Count, Memory};
+use crate::config::key::{default, keys, required};
+use crate::config::kind::{Kind, Section};
 use crate::network::Access;
 use crate::record::Transport;
+
+keys! {
+    /// Keys of `[[source.udp]]`.
+    struct UdpKeys {
+        /// Address and port. The address `[::]` accepts IPv4 too.
+        listen: SocketAddr = required(ADDRESS, r#""[::]:514""#),
+        /// Size of the kernel's receive buffer for each worker. Without root, the kernel grants at most
+        /// `net.core.rmem_max`.
+        receive_buffer: usize = default(Memory(4096, 1 << 30), r#""8MiB""#),
+        /// Number of sockets at the address, each read by a task of its own. The kernel distributes the senders among
+        /// them; datagrams that come from one port of a sender stay on one socket.
+        workers: usize = default(Count(1, 64), "1"),
+        ..peers: PeerKeys,
+    }
+}
+
+pub(super) const KIND: Kind<SourceKind> = Kind::of::<UdpKeys>("udp", "Syslog over UDP (RFC 5426).");
 
 /// `[[source.udp]]`: syslog over UDP (RFC 5426).
 #[derive(Clone, Debug, PartialEq)]
@@ -24,41 +43,19 @@ pub struct UdpConfig {
     pub max_rate_per_peer: Option<u32>,
 }
 
-pub(super) const KIND: Kind<SourceKind> = Kind {
-    name: "udp",
-    doc: "Syslog over UDP (RFC 5426).",
-    single: false,
-    keys: &[
-        LISTEN,
-        Key::default(
-            "receive_buffer",
-            Type::Size(4096, 1 << 30),
-            r#""8MiB""#,
-            "Asked of the kernel for each worker; without root it grants at most net.core.rmem_max.",
-        ),
-        Key::default(
-            "workers",
-            Type::Count(1, 64),
-            "1",
-            "Sockets at the address, each read by its own task. What one sender sends from one port stays on one socket.",
-        ),
-        ALLOW,
-        DENY,
-        MAX_RATE_PER_PEER,
-    ],
-    read: |table| {
-        let (listen, receive_buffer, workers) =
-            (table.address("listen"), table.memory("receive_buffer"), table.count("workers"));
-        let (access, max_rate_per_peer) = (access(table), max_rate(table));
+impl Section for UdpKeys {
+    type Config = SourceKind;
+
+    fn config(self, _: &mut Diagnostics) -> Option<SourceKind> {
         Some(SourceKind::Udp(UdpConfig {
-            listen: listen?,
-            receive_buffer: receive_buffer?,
-            workers: workers?,
-            access,
-            max_rate_per_peer,
+            listen: self.listen.value?,
+            receive_buffer: self.receive_buffer.value?,
+            workers: self.workers.value?,
+            max_rate_per_peer: self.peers.max_rate_per_peer.value?,
+            access: self.peers.access(),
         }))
-    },
-};
+    }
+}
 
 impl SourceFacts for UdpConfig {
     fn name(&self) -> &'static str {

@@ -1,14 +1,33 @@
 //! `[[source.unix]]`: a unix domain socket.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::stream::{self, FRAMING, IDLE_TIMEOUT, MAX_CONNECTIONS, StreamConfig};
+use super::stream::{self, StreamConfig, StreamKeys};
 use super::{Endpoint, SourceFacts, SourceKind};
 use crate::config::diagnostic::Diagnostic;
-use crate::config::key::{Choice, Key, Type};
-use crate::config::kind::Kind;
-use crate::config::reader::Reader;
+use crate::config::diagnostics::Diagnostics;
+use crate::config::form::{Choice, MODE, PATH};
+use crate::config::key::{Given, default, keys, required};
+use crate::config::kind::{Kind, Section};
 use crate::record::Transport;
+
+static IS_STREAM: Choice<bool, 2> = Choice::new([("datagram", false), ("stream", true)]);
+
+keys! {
+    /// Keys of `[[source.unix]]`.
+    struct UnixKeys {
+        /// Path at which the socket is created.
+        path: PathBuf = required(PATH, r#""/run/postrider/log""#),
+        /// Kind of socket. syslog(3) writes to a datagram socket. A stream socket accepts connections; `framing`,
+        /// `max_connections` and `idle_timeout` are for stream sockets only.
+        kind: bool = default(&IS_STREAM, r#""datagram""#),
+        /// Permission bits of the socket.
+        mode: u32 = default(MODE, r#""0660""#),
+        ..stream: StreamKeys,
+    }
+}
+
+pub(super) const KIND: Kind<SourceKind> = Kind::of::<UnixKeys>("unix", "A unix domain socket, such as /dev/log.");
 
 /// `[[source.unix]]`: a unix domain socket.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,38 +40,20 @@ pub struct UnixConfig {
     pub stream: Option<StreamConfig>,
 }
 
-static IS_STREAM: Choice<bool, 2> = Choice::new([("datagram", false), ("stream", true)]);
+impl Section for UnixKeys {
+    type Config = SourceKind;
 
-pub(super) const KIND: Kind<SourceKind> = Kind {
-    name: "unix",
-    doc: "A unix domain socket, such as /dev/log.",
-    single: false,
-    keys: &[
-        Key::required("path", Type::Path, r#""/run/postrider/log""#, "Where the socket is made."),
-        Key::default(
-            "kind",
-            Type::Word(IS_STREAM.words()),
-            r#""datagram""#,
-            "What syslog(3) writes to is `datagram`; the keys below are for `stream` alone.",
-        ),
-        Key::default("mode", Type::Mode, r#""0660""#, "Permission bits of the socket."),
-        FRAMING,
-        MAX_CONNECTIONS,
-        IDLE_TIMEOUT,
-    ],
-    read: |table| {
-        let (path, is_stream, mode, stream) =
-            (table.path("path"), table.deciding_choice("kind", &IS_STREAM), table.mode("mode"), stream::read(table));
-        let path = path.filter(|path| check_length(table, path));
-        let stream = if is_stream? {
-            Some(stream?)
+    fn config(self, found: &mut Diagnostics) -> Option<SourceKind> {
+        let path = short_path(self.path, found);
+        let stream = if *self.kind.certain()? {
+            Some(self.stream.config()?)
         } else {
-            refuse_stream_keys(table);
+            refuse_stream_keys(&self.stream, found);
             None
         };
-        Some(SourceKind::Unix(UnixConfig { path: path?, mode: mode?, stream }))
-    },
-};
+        Some(SourceKind::Unix(UnixConfig { path: path?, mode: self.mode.value?, stream }))
+    }
+}
 
 impl SourceFacts for UnixConfig {
     fn name(&self) -> &'static str {
@@ -79,21 +80,28 @@ impl SourceFacts for UnixConfig {
 /// Maximum length of a socket's path, which is that of the kernel (unix(7), `sun_path`).
 const LONGEST_SOCKET_PATH: usize = 107;
 
-fn check_length(table: &mut Reader<'_, '_>, path: &Path) -> bool {
-    let long = path.as_os_str().len() > LONGEST_SOCKET_PATH;
+/// Returns the path unless it is too long.
+fn short_path(path: Given<PathBuf>, found: &mut Diagnostics) -> Option<PathBuf> {
+    let long = path.value.as_ref()?.as_os_str().len() > LONGEST_SOCKET_PATH;
     if long {
         let message = format!("the path of a socket has at most {LONGEST_SOCKET_PATH} bytes");
-        table.error(Diagnostic::at(table.place("path"), message));
+        found.push(Diagnostic::at(path.place, message));
+        return None;
     }
-    !long
+    path.value
 }
 
 /// Reports keys of streams for a datagram socket: one datagram is one message, and has no connection.
-fn refuse_stream_keys(table: &mut Reader<'_, '_>) {
-    for key in [FRAMING, MAX_CONNECTIONS, IDLE_TIMEOUT] {
-        if table.gives(key.name) {
-            let error = Diagnostic::at(table.place(key.name), format!("a datagram socket has no `{}`", key.name));
-            table.error(error.help("leave it out, or write kind = \"stream\""));
+fn refuse_stream_keys(stream: &StreamKeys, found: &mut Diagnostics) {
+    let StreamKeys { framing, idle_timeout, limit } = stream;
+    for (name, place) in [
+        ("framing", framing.written()),
+        ("max_connections", limit.max_connections.written()),
+        ("idle_timeout", idle_timeout.written()),
+    ] {
+        if let Some(place) = place {
+            let error = Diagnostic::at(place, format!("a datagram socket has no `{name}`"));
+            found.push(error.help("leave it out, or write kind = \"stream\""));
         }
     }
 }

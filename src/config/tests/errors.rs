@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::super::{LoadError, load, parse};
 use super::errors;
+use super::files::{EVERY_KEY, uncomment};
 use crate::record::RecordId;
 use crate::spool::{Disk, Entry, Owner, Settings, Spool};
 
@@ -423,8 +424,8 @@ proptest! {
     }
 
     #[test]
-    fn changed_files_do_not_panic(at in 0_usize..7000, cut in 0_usize..50, insert in piece()) {
-        let text = include_str!("../../../config/postrider.toml").replace("## ", "").replace("\n# ", "\n");
+    fn changed_files_do_not_panic(at in 0_usize..15_000, cut in 0_usize..50, insert in piece()) {
+        let text = uncomment(&uncomment(EVERY_KEY, "##"), "#");
         let floor = |mut at: usize| { while !text.is_char_boundary(at) { at -= 1; } at };
         let start = floor(at.min(text.len()));
         let end = floor((start + cut).min(text.len()));

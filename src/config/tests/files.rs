@@ -5,27 +5,36 @@ use std::path::Path;
 use tempfile::TempDir;
 use toml::de::{DeTable, DeValue};
 
-use super::super::key::{Key, Presence, Type};
+use super::super::file::{SINKS, SOURCES, Top};
+use super::super::key::{Inner, Keys, Row, Rows, rows};
 use super::super::schema::to_json;
-use super::super::{Config, file, load, schema, sink, source, tls};
+use super::super::{Config, example, load, schema};
 use super::{config, errors};
+use crate::template::Field;
 
-const EVERY_KEY: &str = include_str!("../../../config/postrider.toml");
+pub(super) const EVERY_KEY: &str = include_str!("../../../config/postrider.toml");
 const FILE: &str = include_str!("../../../config/file.toml");
 const KAFKA: &str = include_str!("../../../config/kafka.toml");
 const RSYSLOG: &str = include_str!("../../../config/rsyslog-forward.conf");
 
-/// Takes `comment` from the lines that have TOML behind it.
-fn uncomment(text: &str, comment: &str) -> String {
-    let toml = |line: &str| {
-        let word = line.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.'));
-        line.starts_with('[') || (word.len() < line.len() && word.starts_with(" = "))
-    };
-    let uncommented = text.lines().map(|line| match line.strip_prefix(comment) {
-        Some(rest) if toml(rest) => rest,
-        _ => line,
-    });
+/// Takes `comment` from the lines that have a key or a header directly behind it.
+pub(super) fn uncomment(text: &str, comment: &str) -> String {
+    let is_toml = |rest: &str| rest.starts_with(|c: char| c == '[' || c.is_ascii_alphabetic());
+    let uncommented = text.lines().map(|line| line.strip_prefix(comment).filter(|rest| is_toml(rest)).unwrap_or(line));
     uncommented.collect::<Vec<_>>().join("\n") + "\n"
+}
+
+/// The file with all examples in use. Some keys need a word that is not the default of another.
+fn examples() -> (String, TempDir) {
+    let needs = [
+        ("#client_certificate = \"none\"", "client_certificate = \"required\""),
+        ("#kind = \"datagram\"", "kind = \"stream\""),
+    ];
+    let text = needs.into_iter().fold(uncomment(EVERY_KEY, "##"), |text, (default, needed)| {
+        assert!(text.contains(default), "{default}");
+        text.replace(default, needed)
+    });
+    with_tls_files(&text)
 }
 
 /// With files of TLS that are there in place of those that `text` names, for as long as the directory lives.
@@ -41,78 +50,71 @@ fn with_tls_files(text: &str) -> (String, TempDir) {
     (text.replace("/etc/postrider/tls", directory.path().to_str().unwrap()), directory)
 }
 
-/// Every key of every table, with the name of its table.
-fn every_key() -> Vec<(String, Key)> {
-    let mut all: Vec<(String, Key)> = file::TOP.iter().map(|key| (String::new(), *key)).collect();
-    let mut add = |table: String, keys: &[Key]| all.extend(keys.iter().map(|key| (table.clone(), *key)));
-    for kind in &source::SOURCES {
-        add(format!("[[source.{}]]", kind.name), kind.keys);
-    }
-    for kind in &sink::SINKS {
-        add(format!("[[sink.{}]]", kind.name), kind.keys);
-    }
-    add("[source.tcp.tls]".to_owned(), &tls::KEYS);
-    add("[[source.tcp.tls.named]]".to_owned(), &tls::NAMED);
-    add("[[source.udp]]".to_owned(), &source::COMMON);
-    add("[[sink.stdout]]".to_owned(), &sink::COMMON);
-    for key in &sink::COMMON {
-        if let Type::Table(keys) = key.kind {
-            add(format!("[sink.stdout.{}]", key.name), keys);
+/// Adds the keys of a table and of the tables within it.
+fn add(keys: Rows, all: &mut Vec<Row>) {
+    for key in rows(keys) {
+        if let Inner::Table(keys) | Inner::Tables(keys) = key.inner {
+            add(keys, all);
         }
+        all.push(key);
+    }
+}
+
+/// Every key of every table.
+fn every_key() -> Vec<Row> {
+    let mut all = Vec::new();
+    let kinds = SOURCES.kinds.iter().map(|kind| kind.rows).chain(SINKS.kinds.iter().map(|kind| kind.rows));
+    for keys in kinds.chain([Top::rows, SOURCES.common, SINKS.common]) {
+        add(keys, &mut all);
     }
     all
 }
 
-/// The lines from the first such header on to the next other one; without a header, those before any.
-fn section(table: &str) -> String {
-    let mut inside = table.is_empty();
-    let mut section = String::new();
-    for line in EVERY_KEY.lines() {
-        let bare = line.trim_start_matches(['#', ' ']);
-        if bare.starts_with('[') {
-            inside = !table.is_empty() && bare.starts_with(table);
-        }
-        if inside {
-            section.push_str(line);
-            section.push('\n');
-        }
+#[test]
+fn the_file_with_every_key_is_generated() {
+    if std::env::var_os("UPDATE").is_some() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/postrider.toml");
+        std::fs::write(path, example()).unwrap();
+        return;
     }
-    section
+    assert!(example() == EVERY_KEY, "write it anew: UPDATE=1 cargo test --lib config::");
 }
 
 #[test]
-fn as_it_stands_it_is_the_default() {
+fn unchanged_it_configures_the_default_run() {
     assert_eq!(config(EVERY_KEY), Config::default_run());
 }
 
 #[test]
-fn what_stands_behind_one_hash_is_the_default() {
-    let (examples, _directory) = with_tls_files(&uncomment(EVERY_KEY, "## "));
-    let everything = uncomment(&examples, "# ");
+fn one_hash_is_before_a_default() {
+    let (examples, _directory) = examples();
+    let everything = uncomment(&examples, "#");
     assert_eq!(config(&everything), config(&examples));
-    assert_eq!(config(&everything).sources.len(), 10);
-    assert_eq!(config(&everything).sinks.len(), 3);
+    assert_eq!(config(&everything).sources.len(), SOURCES.kinds.len());
+    assert_eq!(config(&everything).sinks.len(), SINKS.kinds.len());
 }
 
 #[test]
-fn every_key_is_shown() {
-    for (table, key) in every_key() {
-        let line = match key.presence {
-            Presence::Default(default) => format!("\n# {} = {default}", key.name),
-            Presence::Required(_) | Presence::Optional(_) => format!("\n## {} = ", key.name),
-        };
-        let shown = format!("\n{}", section(&table));
-        let plain = format!("\n{} = ", key.name);
-        let as_table =
-            EVERY_KEY.contains(&format!(".{}]", key.name)) || matches!(key.kind, Type::Sources | Type::Sinks);
-        assert!(shown.contains(&line) || shown.contains(&plain) || as_table, "{table} does not show {line}");
+fn every_key_is_explained_in_sentences() {
+    let all = every_key();
+    assert!(all.len() > 80, "{}", all.len());
+    for Row { name, doc, .. } in all {
+        assert!(doc.starts_with(|c: char| c.is_uppercase() || c == '`') && doc.ends_with('.'), "{name}: {doc}");
+        assert!(!doc.contains("  "), "{name}: {doc}");
     }
 }
 
 #[test]
 fn examples_and_defaults_are_valid_toml() {
-    for (table, key) in every_key() {
-        assert!(DeValue::parse(key.shown()).is_ok(), "{table} {}", key.name);
+    for key in every_key() {
+        assert!(DeValue::parse(key.shown()).is_ok(), "{}", key.name);
+    }
+}
+
+#[test]
+fn the_file_names_every_placeholder() {
+    for field in Field::ALL {
+        assert!(EVERY_KEY.contains(&format!("`{{{}}}`", field.name())), "{}", field.name());
     }
 }
 
@@ -144,7 +146,7 @@ fn the_tls_and_sasl_lines_are_valid() {
 fn the_schema_takes_them_and_not_a_bad_one() {
     let validator = jsonschema::draft202012::new(&schema()).unwrap();
     let json = |text: &str| to_json(&DeValue::Table(DeTable::parse(text).unwrap().into_inner()));
-    let everything = uncomment(&uncomment(EVERY_KEY, "## "), "# ");
+    let everything = uncomment(&uncomment(EVERY_KEY, "##"), "#");
     for text in [EVERY_KEY, FILE, KAFKA, &everything, &uncomment(KAFKA, "#")] {
         if let Err(error) = validator.validate(&json(text)) {
             panic!("{error} at {}\n{text}", error.instance_path());

@@ -33,7 +33,7 @@ fn code(output: &Output) -> i32 {
 #[test]
 fn help() {
     insta::assert_snapshot!("help", show(&postrider(&["--help"])));
-    for command in ["run", "check", "decode", "replay", "explain", "schema", "completions"] {
+    for command in ["run", "check", "config", "decode", "replay", "explain", "schema", "completions"] {
         insta::assert_snapshot!(format!("help_{command}"), show(&postrider(&[command, "--help"])));
     }
     insta::assert_snapshot!("help_spool", show(&postrider(&["spool", "--help"])));
@@ -149,7 +149,10 @@ fn schema_prints_the_schemas() {
 fn completions_name_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let script = String::from_utf8(postrider(&["completions", shell]).stdout).expect("UTF-8");
-        assert!(["decode", "replay", "explain", "strict"].iter().all(|word| script.contains(word)), "{shell}");
+        assert!(
+            ["config", "decode", "replay", "explain", "strict"].iter().all(|word| script.contains(word)),
+            "{shell}"
+        );
     }
 }
 
@@ -192,6 +195,13 @@ fn check_accepts_what_is_shipped() {
     assert_eq!(code(&output), 0, "{}", show(&output));
     assert!(show(&output).contains("no errors; sources: 2, sinks: 2"), "{}", show(&output));
     assert_eq!(code(&postrider(&["check"])), 0);
+}
+
+#[test]
+fn config_prints_the_file_with_every_key() {
+    let output = postrider(&["config"]);
+    assert_eq!(code(&output), 0);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), include_str!("../../../config/postrider.toml"));
 }
 
 #[test]

@@ -10,7 +10,8 @@ use rdkafka::producer::BaseProducer;
 
 use super::Properties;
 use crate::config::diagnostic::Diagnostic;
-use crate::config::reader::{Property, Reader};
+use crate::config::diagnostics::Diagnostics;
+use crate::config::form::Property;
 use crate::config::secret;
 use crate::suggest;
 
@@ -82,18 +83,23 @@ enum Verdict {
     Refused(String),
 }
 
-/// Returns all properties of a sink: the defaults, overridden by those of the operator. Wrong properties are reported
-/// and omitted.
-pub(super) fn properties(brokers: &[String], written: &[Property], reader: &mut Reader<'_, '_>) -> Properties {
+/// Returns all properties of a sink: the defaults, overridden by those of the operator at `place`. Wrong properties are
+/// reported and omitted.
+pub(super) fn properties(
+    brokers: &[String],
+    written: &[Property],
+    place: Range<usize>,
+    found: &mut Diagnostics,
+) -> Properties {
     let mut good: Vec<&Property> = Vec::new();
     if let Some(over) = written.get(MOST_PROPERTIES) {
         let message = format!("{} properties, which is more than librdkafka has", written.len());
-        reader.error(Diagnostic::at(over.key_span.clone(), message));
+        found.push(Diagnostic::at(over.key_span.clone(), message));
     }
     for property in written.iter().take(MOST_PROPERTIES) {
-        let error = contradiction(property).or_else(|| twice(property, &good)).or_else(|| refused(property, reader));
+        let error = contradiction(property).or_else(|| twice(property, &good)).or_else(|| refused(property, found));
         match error {
-            Some(error) => reader.error(error),
+            Some(error) => found.push(error),
             None => good.push(property),
         }
     }
@@ -105,8 +111,8 @@ pub(super) fn properties(brokers: &[String], written: &[Property], reader: &mut 
         all.push((BUFFER.to_owned(), buffer(&all).to_string()));
     }
     let properties = Properties::from(all);
-    if let Some(error) = refused_together(&properties, &good, reader.place("options")) {
-        reader.error(error);
+    if let Some(error) = refused_together(&properties, &good, place) {
+        found.push(error);
     }
     properties
 }
@@ -175,13 +181,13 @@ fn twice(property: &Property, before: &[&Property]) -> Option<Diagnostic> {
 }
 
 /// Returns an error if librdkafka refuses the property on its own.
-fn refused(property: &Property, reader: &mut Reader<'_, '_>) -> Option<Diagnostic> {
+fn refused(property: &Property, found: &mut Diagnostics) -> Option<Diagnostic> {
     let name = &property.name;
     match ask(property) {
         Verdict::Taken => None,
         Verdict::Unknown => {
             // The value may be a password under a misspelt name.
-            reader.hide(property.value_span.clone());
+            found.hide(property.value_span.clone());
             let error = Diagnostic::at(property.key_span.clone(), format!("librdkafka has no property `{name}`"));
             Some(error.help(match suggest::nearest(name, USUAL.into_iter()) {
                 Some(usual) => format!("did you mean `{usual}`?"),

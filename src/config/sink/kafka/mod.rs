@@ -5,13 +5,37 @@ mod properties;
 
 pub use self::properties::Properties;
 
-use super::dead_letter::{self, DEAD_LETTER, DEAD_LETTER_MAX_SIZE, DeadLetterConfig};
-use super::{MAX_ROUTES, SinkFacts, SinkKind};
+use std::ops::Range;
+
+use super::dead_letter::{DeadLetterConfig, DeadLetterKeys};
+use super::{RouteKeys, SinkFacts, SinkKind};
 use crate::config::diagnostic::Diagnostic;
-use crate::config::key::{Key, Type};
-use crate::config::kind::Kind;
-use crate::config::reader::Reader;
+use crate::config::diagnostics::Diagnostics;
+use crate::config::form::{BROKER, List, Property, TEMPLATE};
+use crate::config::key::{default, keys, optional, required};
+use crate::config::kind::{Kind, Section};
 use crate::template::{Route, Template, is_topic_char};
+
+keys! {
+    /// Keys of `[[sink.kafka]]`.
+    struct KafkaKeys {
+        /// Brokers that are asked for all brokers of the cluster.
+        brokers: Vec<String> = required(List(BROKER), r#"["127.0.0.1:9092"]"#),
+        /// Topic of a record; it may have placeholders, as the path of a file sink. While a topic without placeholders
+        /// does not exist, its records wait.
+        topic: Template = required(TEMPLATE, r#""mail""#),
+        /// Key of a record, with placeholders. Records with the same key share a partition and keep their order. A
+        /// record that lacks a field of the key is sent without a key.
+        key: Template = default(TEMPLATE, r#""{queue_id}""#),
+        /// Properties of librdkafka, which override those of Postrider. They may also stand below
+        /// `[sink.kafka.options]`, one on each line.
+        options: Vec<Property> = optional(crate::config::form::Properties, "{ linger.ms = 50 }"),
+        ..routes: RouteKeys,
+        ..refused: DeadLetterKeys,
+    }
+}
+
+pub(super) const KIND: Kind<SinkKind> = Kind::of::<KafkaKeys>("kafka", "Apache Kafka. See docs/kafka.md.");
 
 /// `[[sink.kafka]]`: Apache Kafka through librdkafka.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,45 +55,25 @@ pub struct KafkaConfig {
     pub dead_letter: Option<DeadLetterConfig>,
 }
 
-pub(super) const KIND: Kind<SinkKind> = Kind {
-    name: "kafka",
-    doc: "Apache Kafka.",
-    single: false,
-    keys: &[
-        Key::required(
-            "brokers",
-            Type::Brokers,
-            r#"["127.0.0.1:9092"]"#,
-            "Where the cluster is asked for all its brokers.",
-        ),
-        Key::required("topic", Type::Template, r#""mail""#, "The topic of each record; it may have placeholders."),
-        MAX_ROUTES,
-        Key::default(
-            "key",
-            Type::Template,
-            r#""{queue_id}""#,
-            "Records of one key share a partition and keep their order; a record without these fields has no key.",
-        ),
-        Key::optional("options", Type::Properties, "{}", "Properties of librdkafka, over Postrider's own."),
-        DEAD_LETTER,
-        DEAD_LETTER_MAX_SIZE,
-    ],
-    read: |table| {
-        let (brokers, topic, key) = (table.brokers("brokers"), table.template("topic"), table.template("key"));
-        let (max_routes, dead_letter) = (table.count("max_routes"), dead_letter::read(table));
-        let options = table.properties("options");
-        let properties = librdkafka::properties(brokers.as_deref().unwrap_or_default(), &options, table);
-        check_topic(table, topic.as_ref()?);
+impl Section for KafkaKeys {
+    type Config = SinkKind;
+
+    fn config(self, found: &mut Diagnostics) -> Option<SinkKind> {
+        let dead_letter = self.refused.config(found);
+        let brokers = self.brokers.value.as_deref().unwrap_or_default();
+        let options = self.options.value.unwrap_or_default();
+        let properties = librdkafka::properties(brokers, &options, self.options.place, found);
+        check_topic(self.topic.value.as_ref()?, self.topic.place, found);
         Some(SinkKind::Kafka(KafkaConfig {
-            brokers: brokers?,
-            topic: topic?,
-            max_routes: max_routes?,
-            key: key?,
+            brokers: self.brokers.value?,
+            topic: self.topic.value?,
+            max_routes: self.routes.max_routes.value?,
+            key: self.key.value?,
             properties,
             dead_letter,
         }))
-    },
-};
+    }
+}
 
 impl SinkFacts for KafkaConfig {
     fn name(&self) -> &'static str {
@@ -109,7 +113,7 @@ impl SinkFacts for KafkaConfig {
 }
 
 /// Reports a topic that Kafka does not accept.
-fn check_topic(table: &mut Reader<'_, '_>, topic: &Template) {
+fn check_topic(topic: &Template, place: Range<usize>, found: &mut Diagnostics) {
     let constant = topic.as_constant();
     let illegal = topic.literals().flat_map(str::chars).find(|c| !is_topic_char(*c));
     let message = match (illegal, constant) {
@@ -118,6 +122,6 @@ fn check_topic(table: &mut Reader<'_, '_>, topic: &Template) {
         (None, Some(topic)) if topic.len() > 249 => format!("a topic of {} characters", topic.len()),
         _ => return,
     };
-    let error = Diagnostic::at(table.place("topic"), message);
-    table.error(error.help("use 1 to 249 of the characters A-Z a-z 0-9 . _ -"));
+    let error = Diagnostic::at(place, message);
+    found.push(error.help("use 1 to 249 of the characters A-Z a-z 0-9 . _ -"));
 }
