@@ -94,6 +94,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "pipeline", "config", "panics", "source", "sink",
         ],
     ),
+    ("testing", &[]),
 ];
 
 /// Files whose matches name every variant, so that a new one does not compile without them.

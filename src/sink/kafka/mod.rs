@@ -47,14 +47,16 @@ use crate::ledger::Reason;
 use crate::throttle::{Owner, Throttle};
 use crate::time::Timestamp;
 
+mod blame;
 mod client;
 mod delivery;
 mod state;
 mod topic;
 
+use blame::{Blame, blame};
 use client::{client_config, create, record, text};
-use delivery::{Blame, Context, PATIENCE, Shared, blame};
-use state::{Again, Group};
+use delivery::{Context, PATIENCE, Shared};
+use state::{Cause, Event, Group, Task, Wait};
 use topic::Topic;
 
 /// Maximum number of records handed over under one lock, while the polling thread has to wait.
@@ -74,14 +76,10 @@ pub struct Kafka {
     /// The topics that records have chosen; `None` if the sink has one topic.
     routes: Option<Routes>,
     dead_letters: DeadLetters,
-    /// True while the sink waits for the reports on purged records.
-    calling_back: bool,
     /// Throttle for log lines on refused requests.
     groups: Throttle,
     /// Throttle for log lines on topics that records have chosen and that cannot be used.
     missing: Throttle,
-    /// Reason why the client was replaced; no new records are taken until one is delivered again.
-    probation: Option<String>,
 }
 
 enum Step {
@@ -92,14 +90,13 @@ enum Step {
 }
 
 enum HandOver {
-    All,
-    Some,
+    /// The state of the client tells what to do next.
+    Next,
     QueueFull {
         bytes: usize,
     },
     /// The sink has to ask Kafka for the topic first.
     Doubt,
-    Again,
 }
 
 // === impl Kafka ===
@@ -117,19 +114,7 @@ impl Kafka {
         let name = name.to_owned();
         let lines = |what| Throttle::new(Level::WARN, Owner::Sink(name.clone()), what);
         let (groups, missing) = (lines("requests refused because of one record"), lines("topics that cannot be used"));
-        Ok(Self {
-            name,
-            config,
-            producer,
-            shared,
-            topic,
-            routes,
-            dead_letters,
-            calling_back: false,
-            groups,
-            missing,
-            probation: None,
-        })
+        Ok(Self { name, config, producer, shared, topic, routes, dead_letters, groups, missing })
     }
 
     /// Hands over the records that the sink took, as far as possible until `until`.
@@ -138,23 +123,27 @@ impl Kafka {
         loop {
             self.keep_refused()?;
             self.ask_whether_it_failed();
-            let again = self.shared.state().again.clone();
-            if let Some(again) = again
-                && !self.start_over(&again, until)?
-            {
-                return Ok(Step::Busy);
-            }
-            match self.hand_over()? {
-                HandOver::Some | HandOver::Again => {}
-                HandOver::Doubt => self.topic.ask(self.producer.client(), until)?,
-                HandOver::All => {
-                    if let Some(step) = self.settle_down(until)? {
-                        return Ok(step);
+            let task = self.shared.state().next();
+            match task {
+                Task::Take => return Ok(Step::Done),
+                Task::Recall { sent } => {
+                    if !self.recall(sent, until) {
+                        return Ok(Step::Busy);
                     }
                 }
-                HandOver::QueueFull { bytes } => {
-                    if !self.wait_for_room(bytes, until)? {
-                        return Ok(Step::Busy);
+                Task::Replace { group, cause } => self.replace(group, cause)?,
+                Task::HandOver => match self.hand_over()? {
+                    HandOver::Next => {}
+                    HandOver::Doubt => self.topic.ask(self.producer.client(), until)?,
+                    HandOver::QueueFull { bytes } => {
+                        if !self.wait_for_room(bytes, until)? {
+                            return Ok(Step::Busy);
+                        }
+                    }
+                },
+                Task::Wait { outstanding, cause } => {
+                    if !self.shared.wait(Wait { outstanding, or_recall: true }, until) {
+                        return cause.map_or(Ok(Step::Busy), |cause| Err(self.retry(cause)));
                     }
                 }
             }
@@ -183,7 +172,7 @@ impl Kafka {
                 warn!(sink = self.name, "{help}; its records are refused until then");
             }
             self.dead_letters.sync()?;
-            self.shared.state().flight.settle_refused(done);
+            self.shared.state().settle_refused(done);
             result?;
         }
     }
@@ -193,7 +182,7 @@ impl Kafka {
     fn ask_whether_it_failed(&self) {
         if let Some((code, reason)) = self.producer.client().fatal_error() {
             let reason = format!("the kafka producer failed: {code}: {reason}");
-            self.shared.note(&mut self.shared.state(), |again| (again.fatal, again.trouble) = (true, Some(reason)));
+            self.shared.state().apply(Event::Failed(reason));
         }
     }
 
@@ -201,10 +190,10 @@ impl Kafka {
         let (now, now_ms) = (Instant::now(), Timestamp::now().millis());
         let mut state = self.shared.state();
         for _ in 0..CHUNK {
-            if state.again.is_some() {
-                return Ok(HandOver::Again);
+            if state.is_recalling() {
+                break;
             }
-            let Some((ticket, batch, entry)) = state.flight.next() else { return Ok(HandOver::All) };
+            let Some((ticket, batch, entry)) = state.flight.next() else { break };
             let own = batch.route(&entry);
             let diverted = self.routes.as_mut().is_some_and(|routes| !routes.admit(own, now));
             let route = self.routes.as_ref().filter(|_| diverted).map_or(own, Routes::common);
@@ -228,7 +217,7 @@ impl Kafka {
                 // The next call asks for the reason.
                 (RDKafkaErrorCode::Fatal, _) => return Err(Error::Retry("the kafka producer failed".to_owned())),
                 (_, Blame::Topic) if self.shared.waits_for(route) => {
-                    self.shared.note(&mut state, |again| again.topic = Some(code));
+                    state.apply(Event::TopicRefused(code));
                 }
                 // An error from librdkafka itself concerns this record alone.
                 (_, Blame::Record | Blame::Topic | Blame::OneOfThem) => state.flight.refuse(ticket, code),
@@ -237,36 +226,7 @@ impl Kafka {
                 }
             }
         }
-        Ok(HandOver::Some)
-    }
-
-    /// Decides what to do after every record is handed over; `None` if there is more to do now. No new records are
-    /// taken while requests are small or a new client has not delivered a record yet.
-    fn settle_down(&mut self, until: Instant) -> Result<Option<Step>, Error> {
-        let (few, empty) = {
-            let state = self.shared.state();
-            if state.delivered || state.flight.is_empty() {
-                self.probation = None;
-            }
-            (state.group != Group::Many, state.flight.is_empty())
-        };
-        if few && empty {
-            debug!(sink = self.name, "sending many records to a request again");
-            self.renew(Group::Many)?;
-            return Ok(None);
-        }
-        if !few && self.probation.is_none() {
-            return Ok(Some(Step::Done));
-        }
-        let outstanding = self.shared.state().flight.outstanding();
-        let goal = if few { 0 } else { outstanding.saturating_sub(1) };
-        if self.shared.wait(goal, true, until) {
-            return Ok(None);
-        }
-        match &self.probation {
-            Some(reason) => Err(Error::Retry(reason.clone())),
-            None => Ok(Some(Step::Busy)),
-        }
+        Ok(HandOver::Next)
     }
 
     /// Waits until librdkafka has room for some more records. Returns false if that takes longer than `until`.
@@ -278,30 +238,32 @@ impl Kafka {
             )));
         }
         // A wake-up for each record would be too frequent.
-        Ok(self.shared.wait(outstanding - outstanding.div_ceil(8), true, until))
+        let wait = Wait { outstanding: outstanding - outstanding.div_ceil(8), or_recall: true };
+        Ok(self.shared.wait(wait, until))
     }
 
-    /// Purges the records that librdkafka has. When the reports on all of them are in, replaces the client and starts
-    /// again at the oldest record. Returns false if that takes longer than `until`.
-    fn start_over(&mut self, again: &Again, until: Instant) -> Result<bool, Error> {
-        if !self.calling_back {
-            let purge = PurgeConfig::default().queue();
-            // A record in flight to a broker gets its answer, unless the producer has failed.
-            self.producer.purge(if again.fatal { purge.inflight() } else { purge });
-            self.calling_back = true;
-        }
-        if !self.shared.wait(0, false, until) {
-            // The producer may have failed as well: the next call purges again.
-            self.calling_back = false;
-            return Ok(false);
-        }
-        // The last reports may have changed the reason.
-        let (again, before) = {
+    /// Purges the records that librdkafka has, and waits for the reports on them. Returns false if that takes longer
+    /// than `until`.
+    fn recall(&self, sent: bool, until: Instant) -> bool {
+        let purge = PurgeConfig::default().queue();
+        // A record that a broker has gets its answer, unless the producer has failed.
+        self.producer.purge(if sent { purge.inflight() } else { purge });
+        self.shared.wait(Wait { outstanding: 0, or_recall: false }, until)
+    }
+
+    /// Replaces the client. The error is that of the old client, or of making the new one.
+    fn replace(&mut self, group: Group, cause: Option<Cause>) -> Result<(), Error> {
+        self.producer = create(&self.config, &self.shared, group)
+            .map_err(|error| Error::Retry(format!("cannot make the kafka client anew: {}", text(&error))))?;
+        let before = {
             let mut state = self.shared.state();
-            (state.again.take().unwrap_or_default(), state.group)
+            let before = state.group();
+            state.replaced();
+            before
         };
-        let group = if again.fewer { before.fewer() } else { before };
-        if group != before
+        if group == Group::Many && before != Group::Many {
+            debug!(sink = self.name, "sending many records to a request again");
+        } else if group != before
             && let Some(suppressed) = self.groups.pass(Instant::now())
         {
             let most = group.records();
@@ -312,28 +274,17 @@ impl Kafka {
                 "kafka refused a request because of one of its records; sending fewer at a time until it is found"
             );
         }
-        self.calling_back = false;
-        if let Err(error) = self.renew(group) {
-            self.shared.state().again = Some(again);
-            return Err(error);
-        }
-        let of_topic = again.topic.zip(self.topic.name());
-        let of_topic = of_topic.map(|(code, name)| self.topic.commands().explain(name, code));
-        let Some(reason) = again.trouble.or(of_topic) else { return Ok(true) };
+        let Some(cause) = cause else { return Ok(()) };
         self.topic.doubt();
-        self.probation = Some(reason.clone());
-        Err(Error::Retry(reason))
+        Err(self.retry(cause))
     }
 
-    /// Replaces the client; no record may be outstanding.
-    fn renew(&mut self, group: Group) -> Result<(), Error> {
-        self.producer = create(&self.config, &self.shared, group)
-            .map_err(|error| Error::Retry(format!("cannot make the kafka client anew: {}", text(&error))))?;
-        let mut state = self.shared.state();
-        state.group = group;
-        state.delivered = false;
-        state.flight.rewind();
-        Ok(())
+    /// Returns the error after which the sink backs off, in words for the operator.
+    fn retry(&self, cause: Cause) -> Error {
+        Error::Retry(match cause {
+            Cause::Trouble(text) => text,
+            Cause::Topic(code) => self.topic.commands().explain(self.topic.name().unwrap_or_default(), code),
+        })
     }
 
     /// Hands over records and waits for answers until every record has one or the deadline passes. Only a fatal error
@@ -345,7 +296,7 @@ impl Kafka {
             match self.advance(until) {
                 Ok(Step::Done) if self.shared.state().flight.is_empty() => return Ok(()),
                 Ok(Step::Done) => {
-                    self.shared.wait(0, true, until);
+                    self.shared.wait(Wait { outstanding: 0, or_recall: true }, until);
                 }
                 Ok(Step::Busy) => {}
                 Err(Error::Retry(reason)) => {
@@ -392,7 +343,7 @@ impl Sink for Kafka {
     fn finish(&mut self, deadline: Instant) -> Result<(), Error> {
         let drained = self.drain(deadline);
         self.producer.purge(PurgeConfig::default().queue().inflight());
-        self.shared.wait(0, false, Instant::now() + LAST_REPORTS);
+        self.shared.wait(Wait { outstanding: 0, or_recall: false }, Instant::now() + LAST_REPORTS);
         let records = self.shared.state().flight.drop_all(Reason::Shutdown);
         if records > 0 {
             warn!(sink = self.name, records, "kafka gave no answer before the stop; they are dropped");

@@ -1,34 +1,129 @@
-//! State that the sink and librdkafka's polling thread both change, under one lock.
+//! The state of the client, which the sink's thread and librdkafka's polling thread both change, under one lock.
+//!
+//! ```text
+//!            a record comes back              all reports are in, no error
+//!  Sending ----------------------> Recalling ------------------------------> Sending
+//!     ^                             ^    |
+//!     |                             |    | all reports are in, after an error
+//!     | a record is delivered,      |    v
+//!     +-- or none is left -------- BackingOff
+//! ```
+//!
+//! Records that come back have to be handed over again in their old order. Therefore the sink recalls them all: it
+//! hands over no more, purges the records that librdkafka has, and waits for the reports on them. Then it replaces the
+//! client and starts again at the oldest record.
 
 use rdkafka::error::RDKafkaErrorCode;
 
-use crate::sink::flight::Flight;
+use super::blame::{Blame, blame};
+use crate::sink::flight::{Fate, Flight, Ticket};
 
-/// The records in flight, and how sending them goes.
+/// The records in flight, the state of the client, and the wait of the sink's thread.
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) flight: Flight<RDKafkaErrorCode>,
-    /// True if a record was delivered since this was last set to false.
-    pub(super) delivered: bool,
-    /// Set whenever a record has come back: the cursor of the flight would skip it.
-    pub(super) again: Option<Again>,
-    /// Limit on the records in one request now.
-    pub(super) group: Group,
-    /// Number of outstanding records at or below which the waiting thread is to be woken.
-    pub(super) wake_at: Option<usize>,
+    client: Client,
+    /// The wait of the sink's thread, while it waits.
+    waiting: Option<Wait>,
 }
 
-/// Reasons why records have to be handed over again.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Again {
-    /// An error that is not the record's fault, in words for the operator.
-    pub(super) trouble: Option<String>,
-    /// Error of the topic that all records wait for.
-    pub(super) topic: Option<RDKafkaErrorCode>,
-    /// True if the producer has failed and takes no more records.
-    pub(super) fatal: bool,
+/// The state of the client.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Client {
+    phase: Phase,
+    /// Limit on the records in one request. While it is small, the sink takes no new records.
+    group: Group,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    /// The client takes records.
+    #[default]
+    Sending,
+    /// The client was replaced after an error. It takes the records in flight, but the sink takes no new ones until one
+    /// is delivered.
+    BackingOff(Cause),
+    /// The client takes no records. The sink waits for the reports on those that it has.
+    Recalling(Recall),
+}
+
+/// Reasons to recall the records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Recall {
+    /// The error after which the sink backs off, if there was one.
+    cause: Option<Cause>,
+    /// The error after which the sink backs off already.
+    earlier: Option<Cause>,
+    /// True if the producer has failed: it takes no more records, and a record at a broker gets no answer.
+    failed: bool,
     /// True if fewer records have to go in a request, because only one of those that failed together may be at fault.
-    pub(super) fewer: bool,
+    fewer: bool,
+}
+
+/// An error after which the sink backs off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// An error that is not the record's fault, in words for the operator.
+    Trouble(String),
+    /// The error of the topic that all records wait for.
+    Topic(RDKafkaErrorCode),
+}
+
+/// An event that changes the state of the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    /// Kafka has acknowledged a record.
+    Delivered,
+    /// No record is in flight.
+    Drained,
+    /// A record has come back through no fault of its own: another one is at fault, or it was purged.
+    Returned,
+    /// A record has come back because one of its request is at fault.
+    RefusedTogether,
+    /// Kafka refuses the topic that all records wait for.
+    TopicRefused(RDKafkaErrorCode),
+    /// A record has come back after an error, in words for the operator.
+    Trouble(String),
+    /// The producer has failed as a whole, in words for the operator.
+    Failed(String),
+    /// The client was replaced by a new one.
+    Replaced,
+}
+
+/// The next step of the sink's thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    /// Purge the records that librdkafka has, with `sent` also those that a broker has, and wait for all reports.
+    Recall { sent: bool },
+    /// Replace the client by one with this limit; after an error, back off. No record is outstanding.
+    Replace { group: Group, cause: Option<Cause> },
+    /// Hand over records.
+    HandOver,
+    /// Wait until at most `outstanding` records are with librdkafka. `cause` is the error after which the sink backs
+    /// off.
+    Wait { outstanding: usize, cause: Option<Cause> },
+    /// Take new records.
+    Take,
+}
+
+/// Counts of the flight that decide the next step.
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    /// True if a record is to be handed over.
+    open: bool,
+    /// Number of records that were handed over and not answered yet.
+    outstanding: usize,
+    /// True if every record has an answer.
+    empty: bool,
+}
+
+/// A wait of the sink's thread.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wait {
+    /// Number of outstanding records at or below which the wait ends.
+    pub(super) outstanding: usize,
+    /// True if the wait also ends when a record has come back.
+    pub(super) or_recall: bool,
 }
 
 /// Limit on the records in one request.
@@ -43,11 +138,177 @@ pub(super) enum Group {
     One,
 }
 
+// === impl State ===
+
+impl State {
+    /// Returns the next step of the sink's thread.
+    pub(super) fn next(&mut self) -> Task {
+        let open = self.flight.next().is_some();
+        let (outstanding, empty) = (self.flight.outstanding(), self.flight.is_empty());
+        self.client.next(Progress { open, outstanding, empty })
+    }
+
+    /// Changes the state of the client.
+    pub(super) fn apply(&mut self, event: Event) {
+        self.client = std::mem::take(&mut self.client).after(event);
+        if self.flight.is_empty() {
+            self.client = std::mem::take(&mut self.client).after(Event::Drained);
+        }
+    }
+
+    /// Takes in the report on a record: `error` is `None` for a delivered one; `is_awaited` tells whether all records
+    /// wait for its topic. Returns the fate of the record.
+    pub(super) fn report(
+        &mut self,
+        ticket: Ticket,
+        error: Option<RDKafkaErrorCode>,
+        is_awaited: bool,
+    ) -> Fate<RDKafkaErrorCode> {
+        let (fate, event) = error.map_or((Fate::Delivered, Some(Event::Delivered)), |code| {
+            let event = self.client.refusal(code, is_awaited);
+            (if event.is_some() { Fate::Back } else { Fate::Refused(code) }, event)
+        });
+        self.flight.report(ticket, fate);
+        if let Some(event) = event {
+            self.apply(event);
+        }
+        fate
+    }
+
+    /// Notes that the first `records` of the refused ones are in the dead-letter file.
+    pub(super) fn settle_refused(&mut self, records: usize) {
+        self.flight.settle_refused(records);
+        if self.flight.is_empty() {
+            self.apply(Event::Drained);
+        }
+    }
+
+    /// Notes that the client was replaced. Records are handed over from the oldest on.
+    pub(super) fn replaced(&mut self) {
+        self.flight.rewind();
+        self.apply(Event::Replaced);
+    }
+
+    /// True if no record may be handed over.
+    pub(super) fn is_recalling(&self) -> bool {
+        matches!(self.client.phase, Phase::Recalling(_))
+    }
+
+    /// Returns the limit on the records in one request.
+    pub(super) const fn group(&self) -> Group {
+        self.client.group
+    }
+
+    /// Notes that the sink's thread waits, unless the wait is over already.
+    pub(super) fn wait(&mut self, wait: Wait) -> bool {
+        self.waiting = Some(wait).filter(|wait| !self.is_over(*wait));
+        self.waiting.is_some()
+    }
+
+    /// Notes that the sink's thread waits no more.
+    pub(super) fn wait_no_more(&mut self) {
+        self.waiting = None;
+    }
+
+    /// True if the sink's thread has to be woken.
+    pub(super) fn wakes(&self) -> bool {
+        self.waiting.is_some_and(|wait| self.is_over(wait))
+    }
+
+    fn is_over(&self, wait: Wait) -> bool {
+        self.flight.outstanding() <= wait.outstanding || (wait.or_recall && self.is_recalling())
+    }
+}
+
+// === impl Client ===
+
+impl Client {
+    /// Returns the state after an event.
+    fn after(self, event: Event) -> Self {
+        let Self { phase, group } = self;
+        match (event, phase) {
+            (Event::Delivered | Event::Drained, Phase::Sending | Phase::BackingOff(_)) => {
+                Self { phase: Phase::Sending, group }
+            }
+            (Event::Delivered | Event::Drained, Phase::Recalling(recall)) => {
+                Self { phase: Phase::Recalling(Recall { earlier: None, ..recall }), group }
+            }
+            (Event::Replaced, Phase::Recalling(recall)) => Self {
+                group: recall.group(group),
+                phase: recall.cause.or(recall.earlier).map_or(Phase::Sending, Phase::BackingOff),
+            },
+            (Event::Replaced, phase) => Self { phase, group: Group::Many },
+            (event, Phase::Recalling(recall)) => Self { phase: Phase::Recalling(recall.and(event)), group },
+            (event, Phase::BackingOff(cause)) => {
+                let recall = Recall { earlier: Some(cause), ..Recall::default() };
+                Self { phase: Phase::Recalling(recall.and(event)), group }
+            }
+            (event, Phase::Sending) => Self { phase: Phase::Recalling(Recall::default().and(event)), group },
+        }
+    }
+
+    /// Returns the next step of the sink's thread.
+    fn next(&self, flight: Progress) -> Task {
+        match &self.phase {
+            Phase::Recalling(recall) if flight.outstanding > 0 => Task::Recall { sent: recall.failed },
+            Phase::Recalling(recall) => Task::Replace { group: recall.group(self.group), cause: recall.cause.clone() },
+            Phase::Sending | Phase::BackingOff(_) if flight.open => Task::HandOver,
+            Phase::Sending | Phase::BackingOff(_) if self.group != Group::Many && flight.empty => {
+                Task::Replace { group: Group::Many, cause: None }
+            }
+            Phase::Sending if self.group != Group::Many => Task::Wait { outstanding: 0, cause: None },
+            Phase::Sending => Task::Take,
+            Phase::BackingOff(cause) => {
+                let outstanding = if self.group == Group::Many { flight.outstanding.saturating_sub(1) } else { 0 };
+                Task::Wait { outstanding, cause: Some(cause.clone()) }
+            }
+        }
+    }
+
+    /// Returns the event of a record's error; `None` if Kafka refuses the record for good.
+    fn refusal(&self, code: RDKafkaErrorCode, is_awaited: bool) -> Option<Event> {
+        match blame(code) {
+            Blame::Topic if is_awaited => Some(Event::TopicRefused(code)),
+            Blame::OneOfThem if self.group != Group::One => Some(Event::RefusedTogether),
+            Blame::OneOfThem | Blame::Record | Blame::Topic => None,
+            Blame::Another => Some(Event::Returned),
+            // Records are purged by the sink in a recall, and by librdkafka when the producer fails.
+            Blame::Nobody if matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {
+                Some(Event::Returned)
+            }
+            Blame::Nobody => Some(Event::Trouble(format!("kafka did not take a record: {code}"))),
+        }
+    }
+}
+
+// === impl Recall ===
+
+impl Recall {
+    /// Adds the reason that an event gives.
+    fn and(mut self, event: Event) -> Self {
+        match event {
+            Event::RefusedTogether => self.fewer = true,
+            // A topic is refused to a client that has no other trouble.
+            Event::TopicRefused(_) if matches!(self.cause, Some(Cause::Trouble(_))) => {}
+            Event::TopicRefused(code) => self.cause = Some(Cause::Topic(code)),
+            Event::Trouble(text) => self.cause = Some(Cause::Trouble(text)),
+            Event::Failed(text) => (self.failed, self.cause) = (true, Some(Cause::Trouble(text))),
+            Event::Returned | Event::Delivered | Event::Drained | Event::Replaced => {}
+        }
+        self
+    }
+
+    /// Returns the limit of the next client after one with the limit `group`.
+    fn group(&self, group: Group) -> Group {
+        if self.fewer { group.fewer() } else { group }
+    }
+}
+
 // === impl Group ===
 
 impl Group {
     /// Returns the next smaller group.
-    pub(super) fn fewer(self) -> Self {
+    fn fewer(self) -> Self {
         match self {
             Self::Many => Self::Some,
             Self::Some | Self::One => Self::One,
@@ -65,12 +326,5 @@ impl Group {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fewer_and_fewer_records_go_in_a_request() {
-        let groups = [Group::Many, Group::Some, Group::One].map(|group| group.fewer().records());
-        assert_eq!((Group::default().records(), groups), (None, [Some(64), Some(1), Some(1)]));
-    }
-}
+#[path = "state_tests.rs"]
+mod tests;
