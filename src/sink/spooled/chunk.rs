@@ -5,10 +5,10 @@ use std::sync::Arc;
 use crate::buffer::{Batch, Encoded, Entry, Records, Span};
 use crate::ledger::SinkLedger;
 use crate::receipt::Receipt;
-use crate::spool::{self, Spool};
+use crate::spool::{self, Spool, Storage};
 
 /// Returns true if an empty spool could hold each of the records.
-pub(super) fn fits(spool: &Spool, records: &Records) -> bool {
+pub(super) fn fits<S: Storage>(spool: &Spool<S>, records: &Records) -> bool {
     let most = spool.longest_record();
     let longest = |entry: &Entry| {
         let key = records.key(entry).map_or(0, str::len);
@@ -19,7 +19,7 @@ pub(super) fn fits(spool: &Spool, records: &Records) -> bool {
 }
 
 /// Appends records to the spool's buffer, and returns the number of the last. Each record must pass [`fits`].
-pub(super) fn append(spool: &mut Spool, records: &Records) -> u64 {
+pub(super) fn append<S: Storage>(spool: &mut Spool<S>, records: &Records) -> u64 {
     let mut last = 0;
     for entry in records.entries() {
         let entry = spool::Entry {

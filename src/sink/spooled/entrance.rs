@@ -6,19 +6,17 @@ use std::time::{Duration, Instant};
 
 use tracing::{Level, info, warn};
 
-use super::spooling::Spooling;
-use super::{BATCHES_PER_COMMIT, GIVEN_UP, Stage, TICK_BEHIND};
+use super::machine::Machine;
+use super::stage::{Stage, state};
+use super::{BATCHES_PER_COMMIT, GIVEN_UP, LAST_SENDERS, TICK_BEHIND};
 use crate::buffer::{Received, Receiver, Sender, queue};
 use crate::config::{SinkConfig, SpoolConfig};
 use crate::ledger::{Reason, SinkLedger};
 use crate::sink::Turn;
 use crate::sink::fault::Fault;
 use crate::sink::worker::{self, Control, End, Worker};
-use crate::spool::{self, CursorState, Disk, Recovery, Settings, Spool};
+use crate::spool::{self, CursorState, Disk, Recovery, Settings, Spool, Storage};
 use crate::throttle::{Owner, Throttle};
-
-/// Maximum time that a sender which already has room may take to use it when the spool cannot be opened.
-const LAST_SENDERS: Duration = Duration::from_secs(1);
 
 /// The parts of a stage, without its spool.
 pub(in crate::sink) struct Entrance {
@@ -134,40 +132,26 @@ impl Entrance {
         worker::spawn(format!("spool-{name}"), &name, move || (work(self), ()))
     }
 
-    fn stage(self, spool: Spool, found: &Recovery) -> Stage {
+    pub(super) fn stage<S: Storage>(self, spool: Spool<S>, found: &Recovery) -> Stage<S> {
         let Self { name, owner: _, spool: config, input, output, control, ledger } = self;
         let (pending, damaged) = (spool.figures().pending_records, spool.figures().damaged_records);
         report(&name, found, pending);
-        let losses = Throttle::new(Level::WARN, Owner::Sink(name.clone()), GIVEN_UP);
         ledger.recover(pending + damaged);
         ledger.drop_spooled(damaged, Reason::Damaged);
         Stage {
             fault: Fault::new(&name),
+            losses: Throttle::new(Level::WARN, Owner::Sink(name.clone()), GIVEN_UP),
             name,
-            mode: config.mode,
+            directory: config.directory,
+            machine: Machine::new(config.mode, config.when_full, state(&spool), Instant::now()),
             spool,
             input,
             output: Some(output),
             control,
             ledger,
-            directory: config.directory,
-            spooling: Spooling::default(),
-            stopping: None,
-            progress: Instant::now(),
-            saved: Instant::now(),
-            waiting: VecDeque::new(),
-            appended: VecDeque::new(),
-            given: VecDeque::new(),
-            first: 0,
-            passed: 0,
-            done: 0,
             outcomes: Arc::default(),
-            closed: false,
-            in_part: false,
-            unwritten: false,
-            unsettled: false,
-            when_full: config.when_full,
-            losses,
+            batches: VecDeque::new(),
+            pause: Duration::ZERO,
             damaged,
         }
     }

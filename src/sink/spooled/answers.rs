@@ -1,0 +1,187 @@
+//! The answers to actions: what the machine learns from what the thread has carried out.
+
+use std::ops::Range;
+use std::time::Instant;
+
+use super::action::{Action, ReadBack, Request, SpoolState, Why};
+use super::item::{Custody, Hand, Item};
+use super::machine::{Life, Machine, Phase};
+use crate::config::WhenFull;
+use crate::spool;
+
+impl<H> Machine<H> {
+    /// Returns the place of the item that is being appended.
+    fn appending(&self) -> usize {
+        match self.phase {
+            Phase::AppendGiven { from } => from,
+            _ => self.given + self.appended,
+        }
+    }
+
+    pub(super) fn was_appended(&mut self, last: u64, spool: SpoolState) -> Option<Request> {
+        let place = self.appending();
+        self.spool = spool;
+        self.items[place].custody = Custody::Appended { last };
+        if let Phase::AppendGiven { from } = &mut self.phase {
+            *from += 1;
+            self.given_through = last;
+        } else {
+            self.appended += 1;
+        }
+        None
+    }
+
+    pub(super) fn was_too_large(&mut self, actions: &mut Vec<Action<H>>) -> Option<Request> {
+        let place = self.appending();
+        if let Phase::AppendGiven { from } = &mut self.phase {
+            *from += 1;
+            self.items[place].custody = Custody::TooLarge;
+        } else if let Some(item) = self.items.remove(place) {
+            actions.push(Action::Drop { held: item.held, why: Why::TooLarge });
+        }
+        None
+    }
+
+    /// Takes in the end of a commit. The sink gets the waiting items from memory if they come next, and otherwise from
+    /// the disk.
+    pub(super) fn committed(
+        &mut self,
+        now: Instant,
+        result: Result<(), spool::Error>,
+        spool: SpoolState,
+        actions: &mut Vec<Action<H>>,
+    ) -> Option<Request> {
+        let before = std::mem::replace(&mut self.spool, spool);
+        self.store_given(actions);
+        let is_whole = |item: &Item<H>| item.on_disk(before.durable) == 0;
+        let are_next = before.is_read && self.items.get(self.given).is_some_and(is_whole);
+        if result.is_ok() && self.appended > 0 && are_next && self.life != Life::Ending {
+            for item in self.items.range_mut(self.given..self.given + self.appended) {
+                item.custody = item.last().map_or(item.custody, |last| Custody::Disk { last });
+            }
+            return Some(Request::Give { count: self.appended });
+        }
+        self.spool_waiting(before.durable, actions);
+        self.skip(actions);
+        match result {
+            Ok(()) => {}
+            Err(full @ spool::Error::Full { .. }) if self.when_full == WhenFull::DropOldest => {
+                return Some(Request::Evict { full });
+            }
+            Err(error) => self.fail(error, self.after_store(now)),
+        }
+        None
+    }
+
+    /// Notes which of the given items are on the disk now.
+    fn store_given(&mut self, actions: &mut Vec<Action<H>>) {
+        let durable = self.spool.durable;
+        for (place, item) in self.items.range_mut(..self.given).enumerate() {
+            if let Custody::Appended { last } = item.custody
+                && last <= durable
+            {
+                item.custody = Custody::Disk { last };
+                actions.push(Action::Store { place });
+            }
+        }
+    }
+
+    /// Lets go of the waiting items that are on the disk; they will be read back. `before` was the last durable record
+    /// before. If the durable part ends within an item, the part on the disk is counted.
+    fn spool_waiting(&mut self, before: u64, actions: &mut Vec<Action<H>>) {
+        let durable = self.spool.durable;
+        let waiting = self.items.range(self.given..self.given + self.appended);
+        let whole = waiting.take_while(|item| item.last().is_some_and(|last| last <= durable)).count();
+        self.appended -= whole;
+        actions.extend(self.items.drain(self.given..self.given + whole).map(|item| Action::Spool(item.held)));
+        if self.appended > 0 {
+            let front = &self.items[self.given];
+            let records = front.on_disk(durable) - front.on_disk(before);
+            if records > 0 {
+                actions.push(Action::SpoolPart { place: self.given, records });
+            }
+        }
+    }
+
+    /// Skips the unread part of the spool if the sink was given all of it from memory.
+    fn skip(&mut self, actions: &mut Vec<Action<H>>) {
+        if !self.spool.is_read && self.given_through >= self.spool.durable {
+            self.spool.is_read = true;
+            actions.push(Action::Skip);
+        }
+    }
+
+    pub(super) fn evicted(
+        &mut self,
+        now: Instant,
+        result: Result<Range<u64>, spool::Error>,
+        spool: SpoolState,
+        actions: &mut Vec<Action<H>>,
+    ) -> Option<Request> {
+        self.spool = spool;
+        match result {
+            Ok(unread) => {
+                let records = unread.end.saturating_sub(unread.start.max(self.given_through + 1));
+                if records > 0 {
+                    actions.push(Action::Lose { records });
+                }
+                Some(Request::Commit)
+            }
+            Err(error) => {
+                self.fail(error, self.after_store(now));
+                None
+            }
+        }
+    }
+
+    pub(super) fn was_given(&mut self, now: Instant, actions: &mut Vec<Action<H>>) -> Option<Request> {
+        let count = if self.phase == Phase::PassOn { 1 } else { self.appended };
+        for item in self.items.range_mut(self.given..self.given + count) {
+            item.hand = Hand::Given { since: now };
+            if let Some(last) = item.last() {
+                self.given_through = last;
+                self.appended -= 1;
+            }
+        }
+        self.given += count;
+        self.skip(actions);
+        None
+    }
+
+    pub(super) fn had_no_room(&mut self, actions: &mut Vec<Action<H>>) -> Option<Request> {
+        match self.phase {
+            Phase::PassOn => self.phase = Phase::Flush,
+            Phase::Feed => self.phase = Phase::Rest,
+            // After a commit: the sink gets the items from the disk.
+            _ => self.spool_waiting(self.spool.durable, actions),
+        }
+        None
+    }
+
+    pub(super) fn was_read_back(
+        &mut self,
+        now: Instant,
+        chunk: Option<ReadBack<H>>,
+        result: Result<(), spool::Error>,
+        spool: SpoolState,
+        actions: &mut Vec<Action<H>>,
+    ) -> Option<Request> {
+        actions.push(Action::CountDamage);
+        self.spool = spool;
+        if let Some(ReadBack { held, records, last }) = chunk {
+            let hand = Hand::Given { since: now };
+            self.items.insert(self.given, Item { records, custody: Custody::Disk { last }, hand, held });
+            self.given += 1;
+            self.given_through = last;
+        }
+        if let Err(error) = result {
+            self.fail(error, Phase::Rest);
+        }
+        None
+    }
+
+    pub(super) fn has_let_go(&mut self) -> Option<Request> {
+        self.phase = if self.life == Life::Failing { Phase::GiveUp } else { Phase::Flush };
+        None
+    }
+}

@@ -1,0 +1,327 @@
+//! The thread: carries out what the machine decides, and tells it what happened.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tracing::{error, info, warn};
+
+use super::action::{Action, Event, Outside, ReadBack, Request, SpoolState, Stop, Wait, Why};
+use super::chunk::{self, Chunk};
+use super::held::{Given, Held};
+use super::machine::Machine;
+use super::spooling::News;
+use super::{BATCHES_PER_COMMIT, CHUNK, GIVEN_UP, LAST_SENDERS, TICK, TICK_BEHIND};
+use crate::buffer::{Batch, Received, Receiver, Sender};
+use crate::crash::{crash_point, panic_point};
+use crate::ledger::{Reason, SinkLedger};
+use crate::poison;
+use crate::receipt::{Receipt, Resolved, Ticket};
+use crate::sink::fault::Fault;
+use crate::sink::worker::{Control, End};
+use crate::spool::{self, Disk, Spool, Storage};
+use crate::throttle::Throttle;
+
+/// The thread and what it works with.
+pub(super) struct Stage<S: Storage = Disk> {
+    pub(super) name: String,
+    /// The directory of the spool.
+    pub(super) directory: PathBuf,
+    pub(super) machine: Machine<Held>,
+    pub(super) spool: Spool<S>,
+    pub(super) input: Receiver,
+    /// The sink's queue; `None` when nothing more is to be given.
+    pub(super) output: Option<Sender>,
+    pub(super) control: Control,
+    pub(super) ledger: Arc<SinkLedger>,
+    pub(super) outcomes: Arc<Mutex<Vec<Resolved>>>,
+    /// Room for the batches of one call of [`Receiver::receive`].
+    pub(super) batches: VecDeque<Batch>,
+    pub(super) fault: Fault,
+    /// Time to wait after the last error.
+    pub(super) pause: Duration,
+    pub(super) losses: Throttle,
+    /// Number of damaged records that the ledger has already counted.
+    pub(super) damaged: u64,
+}
+
+impl<S: Storage> Stage<S> {
+    /// Runs until the input has ended and the sink has everything, or until the stop deadline.
+    pub(super) fn run(mut self) -> End {
+        self.control.clone().enlist();
+        let (mut event, mut actions) = (Event::Woke(self.outside()), Vec::new());
+        loop {
+            let now = Instant::now();
+            let is_stored = matches!(event, Event::Committed { .. });
+            let request = self.machine.step(now, event, &mut actions);
+            for action in actions.drain(..) {
+                self.carry_out(action, now);
+            }
+            if is_stored && !matches!(request, Some(Request::Give { .. })) {
+                crash_point("after-receipts");
+            }
+            event = match request {
+                Some(Request::Wait(wait)) => self.wait(wait),
+                Some(Request::End(Err(error))) => return End::Failed(error.to_string()),
+                Some(Request::End(Ok(()))) | None => return End::Finished,
+                Some(request) => self.answer(request),
+            };
+        }
+    }
+
+    /// Waits, and tells the machine what came meanwhile.
+    fn wait(&mut self, wait: Wait) -> Event<Held> {
+        match wait {
+            Wait::ForBatches(time) => self.receive(time),
+            Wait::ForTime(time) => thread::park_timeout(time),
+            Wait::BackOff => thread::park_timeout(self.pause.min(TICK)),
+        }
+        self.hear();
+        Event::Woke(self.outside())
+    }
+
+    /// Takes batches from the queue, and waits at most for `time` until one comes.
+    pub(super) fn receive(&mut self, time: Duration) {
+        let mut batches = std::mem::take(&mut self.batches);
+        let received = self.input.receive(&mut batches, BATCHES_PER_COMMIT, time);
+        if !batches.is_empty() {
+            panic_point("spool");
+        }
+        for batch in batches.drain(..) {
+            // A batch has less than 4 GiB.
+            let records = batch.entries().len() as u64;
+            self.tell(Event::Arrived { held: Held::new(batch), records });
+        }
+        self.batches = batches;
+        if received == Received::Closed {
+            self.tell(Event::Ended);
+        }
+    }
+
+    /// Takes in the outcomes that the sink reports.
+    pub(super) fn hear(&mut self) {
+        let outcomes = std::mem::take(&mut *poison::ignore(self.outcomes.lock()));
+        for resolved in outcomes {
+            if let Some(held) = self.machine.held_of(resolved.number) {
+                held.resolve(resolved, &self.ledger);
+            }
+            self.tell(Event::Resolved { number: resolved.number, failed: resolved.failed });
+        }
+    }
+
+    pub(super) fn outside(&self) -> Outside {
+        let stop = match self.control.deadline() {
+            None => Stop::No,
+            Some(_) if self.control.overdue() => Stop::Overdue,
+            Some(_) => Stop::Begun,
+        };
+        let is_sink_gone = self.output.as_ref().is_some_and(Sender::is_closed);
+        Outside { stop, timeout: self.control.timeout(), is_sink_gone }
+    }
+
+    /// Tells the machine of an event after which nothing is to be done.
+    fn tell(&mut self, event: Event<Held>) {
+        let request = self.machine.step(Instant::now(), event, &mut Vec::new());
+        debug_assert!(request.is_none(), "{request:?}");
+    }
+
+    /// Carries out an action.
+    pub(super) fn carry_out(&mut self, action: Action<Held>, now: Instant) {
+        match action {
+            Action::Pay(mut held) => held.pay(),
+            Action::Store { place } => self.machine.held(place).store(&self.ledger),
+            Action::Spool(held) => held.spool(),
+            Action::SpoolPart { place, records } => self.machine.held(place).spool_part(records),
+            Action::Drop { held, why: Why::Stop } => held.drop(Reason::Shutdown),
+            Action::Drop { held, why: Why::TooLarge } => {
+                let records = held.records().map(|records| records.entries().len());
+                error!(sink = self.name, records, "a record is larger than the spool: raise max_size");
+                held.drop(Reason::SpoolFull);
+            }
+            Action::Abandon { held, stored } => held.abandon(stored, &self.ledger),
+            Action::Lose { records } => self.lose(records, now),
+            Action::CountDamage => self.count_damage(),
+            Action::Skip => self.spool.skip(),
+            Action::Tell(news) => self.tell_of_spooling(news),
+            Action::Judge(None) => self.fault.worked(now),
+            Action::Judge(Some(error)) => self.pause = self.fault.failed(&error.to_string(), now),
+            Action::Report { dropped, stored, settled } => self.report(dropped, stored.as_ref(), settled.as_ref()),
+        }
+    }
+
+    /// Carries out a request, but for a wait and the end, and returns its answer.
+    pub(super) fn answer(&mut self, request: Request) -> Event<Held> {
+        match request {
+            Request::Advance { through, checkpoint } => Event::Advanced(self.advance(through, checkpoint)),
+            Request::Append { place } => self.append(place),
+            Request::Commit => {
+                let result = self.spool.commit();
+                if !matches!(result, Err(spool::Error::Fatal { .. })) {
+                    crash_point("before-receipts");
+                }
+                Event::Committed { result, spool: state(&self.spool) }
+            }
+            Request::Evict { full } => {
+                let result = self.spool.give_up_oldest().and_then(|unread| unread.ok_or(full));
+                Event::Evicted { result, spool: state(&self.spool) }
+            }
+            Request::Give { count } => self.give(count),
+            Request::ReadBack { after } => self.read_back(after),
+            Request::LetGo { hurry } => self.let_go(hurry),
+            Request::Close { through } => Event::Closed(self.close(through)),
+            Request::Wait(_) | Request::End(_) => Event::Woke(self.outside()),
+        }
+    }
+
+    fn advance(&mut self, through: u64, checkpoint: bool) -> Result<(), spool::Error> {
+        if through > self.spool.acknowledged() {
+            crash_point("before-acknowledge");
+        }
+        self.spool.acknowledge(through)?;
+        if checkpoint { self.spool.checkpoint() } else { Ok(()) }
+    }
+
+    fn append(&mut self, place: usize) -> Event<Held> {
+        let Self { machine, spool, .. } = self;
+        match machine.held(place).records() {
+            Some(records) if chunk::fits(spool, records) => {
+                let last = chunk::append(spool, records);
+                Event::Appended { last, spool: state(spool) }
+            }
+            _ => Event::TooLarge,
+        }
+    }
+
+    fn give(&mut self, count: usize) -> Event<Held> {
+        let Self { machine, output: Some(output), outcomes, .. } = self else { return Event::NoRoom };
+        let first = machine.given;
+        let stored = machine.is_on_disk(first);
+        let mut room = |place| machine.held(place).records().and_then(|records| output.try_room(records.size()));
+        let Some(front) = room(first) else { return Event::NoRoom };
+        let others: Option<Vec<_>> = (first + 1..first + count).map(room).collect();
+        let Some(others) = others else { return Event::NoRoom };
+        for (place, room) in (first..).zip([front].into_iter().chain(others)) {
+            let ticket = ticket(machine.number(place), outcomes);
+            if let Some(batch) = machine.held(place).give(ticket, stored) {
+                room.send(batch);
+            }
+        }
+        if stored {
+            crash_point("after-receipts");
+        }
+        Event::Given
+    }
+
+    fn read_back(&mut self, after: u64) -> Event<Held> {
+        let Self { machine, spool, output: Some(output), outcomes, .. } = self else { return Event::NoRoom };
+        let Some(room) = output.try_room(CHUNK) else { return Event::NoRoom };
+        let mut chunk = Chunk::default();
+        let result = spool.read(CHUNK, |record| {
+            // The sink must not get a record twice that it was given from memory.
+            if record.seq > after {
+                chunk.push(&record);
+            }
+        });
+        // Records that were read before an error are handed on first.
+        let chunk = chunk.last.map(|last| {
+            let receipt = Arc::new(Receipt::of_spool(ticket(machine.number(machine.given), outcomes), true, true));
+            let held = Held::Given(Given::from_disk(Arc::downgrade(&receipt)));
+            let records = chunk.entries.len() as u64;
+            room.send(chunk.batch(&self.ledger, receipt));
+            crash_point("after-hand-over");
+            ReadBack { held, records, last }
+        });
+        Event::ReadBack { chunk, result: result.map(drop), spool: state(spool) }
+    }
+
+    fn count_damage(&mut self) {
+        let damaged = self.spool.figures().damaged_records;
+        self.ledger.drop_spooled(damaged - self.damaged, Reason::Damaged);
+        self.damaged = damaged;
+    }
+
+    /// Ends both queues. A sender that already has room may still use it.
+    fn let_go(&mut self, hurry: bool) -> Event<Held> {
+        if hurry {
+            // The worker must learn this before it sees the end of its queue: there it would wait for its destination
+            // until the stop deadline.
+            self.control.hurry();
+        }
+        self.output = None;
+        self.input.close();
+        let until = Instant::now() + LAST_SENDERS;
+        while self.input.receive(&mut self.batches, BATCHES_PER_COMMIT, TICK_BEHIND) != Received::Closed
+            && Instant::now() < until
+        {}
+        self.receive(Duration::ZERO);
+        Event::LetGo
+    }
+
+    /// Moves the cursor also past delivered records that the sink got from memory before the disk had them.
+    fn close(&mut self, through: u64) -> Result<(), spool::Error> {
+        self.spool.acknowledge(through)?;
+        while self.spool.acknowledged() < through && !self.spool.is_read() {
+            self.spool.read(1, |_| ())?;
+            self.count_damage();
+            self.spool.acknowledge(through)?;
+        }
+        self.spool.checkpoint()
+    }
+
+    fn lose(&self, records: u64, now: Instant) {
+        self.ledger.drop_spooled(records, Reason::SpoolFull);
+        if let Some(earlier) = self.losses.pass_with(records, now) {
+            warn!(sink = self.name, records = records + earlier, "{GIVEN_UP}");
+        }
+    }
+
+    fn tell_of_spooling(&self, news: News) {
+        let path = self.directory.display();
+        match news {
+            News::Began => warn!(
+                sink = self.name,
+                "the sink is behind: its records wait in the spool {path} until it has caught up"
+            ),
+            News::Ended { records, time } => info!(
+                sink = self.name,
+                records,
+                seconds = time.as_secs(),
+                "the sink has caught up with the spool {path}"
+            ),
+        }
+    }
+
+    fn report(&self, dropped: u64, stored: Option<&spool::Error>, settled: Option<&spool::Error>) {
+        let records = self.ledger.counts().at_the_end().spooled;
+        if records > 0 {
+            info!(sink = self.name, records, "the spool keeps what the sink has not delivered, for the next start");
+        }
+        if dropped > 0 {
+            let reason = stored.map_or_else(|| "not stored".to_owned(), ToString::to_string);
+            warn!(
+                sink = self.name,
+                records = dropped,
+                "{reason}; records that have no room there are dropped by the stop"
+            );
+        }
+        let is_fatal = |error: &spool::Error| matches!(error, spool::Error::Fatal { .. });
+        if let Some(error) = settled
+            && !is_fatal(error)
+            && !stored.is_some_and(is_fatal)
+        {
+            warn!(sink = self.name, "{error}; some of what the sink has comes again with the next start");
+        }
+    }
+}
+
+fn ticket(number: u64, outcomes: &Arc<Mutex<Vec<Resolved>>>) -> Ticket {
+    Ticket { number, outcomes: Arc::clone(outcomes), spool: thread::current() }
+}
+
+/// Returns the state of the spool, as the machine knows it.
+pub(super) fn state<S: Storage>(spool: &Spool<S>) -> SpoolState {
+    let buffered = spool.figures().buffered_bytes;
+    SpoolState { durable: spool.durable(), is_read: spool.is_read(), buffered }
+}
