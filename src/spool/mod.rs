@@ -29,6 +29,10 @@ mod read;
 mod recover;
 mod retire;
 mod scan;
+// The tests in tests/ use more of it.
+#[cfg(test)]
+#[allow(dead_code)]
+pub(crate) mod simulated;
 mod storage;
 
 pub use error::{Error, Limit, OpenError};

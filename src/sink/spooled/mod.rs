@@ -51,6 +51,8 @@ mod machine;
 mod next;
 mod spooling;
 mod stage;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

@@ -7,4 +7,8 @@ mod faults;
 mod killed;
 mod lines;
 mod properties;
+#[path = "../../../src/spool/simulated.rs"]
 mod simulated;
+
+// The simulated disk takes these from the module that it stands in.
+use postrider::spool::{Mode, Storage};

@@ -6,8 +6,8 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::path::Path;
 use std::rc::Rc;
 
+use super::{Mode, Storage};
 use nix::errno::Errno;
-use postrider::spool::{Mode, Storage};
 
 const SECTOR: usize = 512;
 
@@ -326,7 +326,10 @@ impl Storage for Simulated {
     fn write_at(&self, file: &Handle, slices: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
         self.with(|world| {
             world.call(Call::Write)?;
-            let mut bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+            let mut bytes = Vec::new();
+            for slice in slices {
+                bytes.extend_from_slice(slice);
+            }
             bytes.truncate(world.longest_write.unwrap_or(usize::MAX));
             if let Some(capacity) = world.capacity {
                 let (used, size) = (world.used(), world.inodes[file.inode].content.len() as u64);
