@@ -2,6 +2,8 @@
 
 mod errors;
 mod files;
+mod hostile;
+mod kafka;
 mod sinks;
 mod sources;
 mod values;
