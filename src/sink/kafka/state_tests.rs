@@ -166,6 +166,8 @@ struct World {
     last: Option<usize>,
     /// True if the producer has failed.
     failed: bool,
+    /// True if the client was made after an error and has delivered nothing yet, with a record in flight.
+    is_new: bool,
     delivered: BTreeSet<usize>,
     refused: BTreeSet<usize>,
     /// The records whose refusals are not in the dead-letter file yet.
@@ -191,6 +193,7 @@ impl World {
             group: Group::Many,
             last: None,
             failed: false,
+            is_new: false,
             delivered: BTreeSet::new(),
             refused: BTreeSet::new(),
             unkept: 0,
@@ -205,6 +208,7 @@ impl World {
             return true;
         }
         self.state.settle_refused(std::mem::take(&mut self.unkept));
+        self.is_new &= !self.state.flight.is_empty();
         if self.failed {
             self.state.apply(Event::Failed("failed".to_owned()));
         }
@@ -228,6 +232,7 @@ impl World {
                 if self.rng.u8(..) < 240 {
                     (self.group, self.last, self.failed) = (group, None, false);
                     self.state.replaced();
+                    self.is_new |= cause.is_some();
                     self.told = cause.or_else(|| self.told.take());
                 }
             }
@@ -241,7 +246,7 @@ impl World {
     }
 
     fn take(&mut self) -> bool {
-        assert_eq!((self.group, self.failed), (Group::Many, false));
+        assert_eq!((self.group, self.failed, self.is_new), (Group::Many, false, false));
         let count = self.rng.usize(1..4).min(RECORDS - self.taken);
         let texts: Vec<String> = (self.taken..self.taken + count).map(|number| number.to_string()).collect();
         self.state.flight.push(lines(&self.ledger, &texts.iter().map(String::as_str).collect::<Vec<_>>()));
@@ -295,6 +300,12 @@ impl World {
         };
         assert!(is_new, "{number} has two answers");
         assert!(fate != Fate::Back || self.state.is_recalling(), "{number} would be skipped");
+        let is_refused = matches!(fate, Fate::Refused(_));
+        match error {
+            Some(RDKafkaErrorCode::InvalidDifferentRecord) => assert!(!is_refused, "{number} is not at fault"),
+            Some(RDKafkaErrorCode::InvalidRecord) => assert_eq!(is_refused, self.group == Group::One, "{number}"),
+            _ => self.is_new &= error.is_some(),
+        }
     }
 
     fn check(&self) {
