@@ -60,7 +60,7 @@ pub enum Command {
     /// SIGTERM stops the sources, hands on what was read, and leaves; a second one leaves at once. SIGHUP opens the
     /// output files anew and reads the configuration again, which is refused whole if anything is wrong with it. Logs
     /// go to the standard error; `POSTRIDER_LOG=debug` in the environment shows more.
-    Run(ConfigFile),
+    Run(Run),
     /// Check a configuration as `run` does, without binding a socket
     ///
     /// Every error is shown with its line, in one go. The exit code is 0 or 78.
@@ -124,6 +124,17 @@ pub struct ConfigFile {
     /// The configuration file; without one: UDP and TCP on 127.0.0.1:5514, JSON to the standard output
     #[arg(short, long = "config", value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// The arguments of `run`.
+#[derive(Args, Debug)]
+pub struct Run {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// Keep the state of the daemon in this file, as JSON: sources, sinks, spools and the ledger
+    #[arg(long, value_name = "PATH")]
+    pub status_file: Option<PathBuf>,
 }
 
 /// The arguments of `decode`.

@@ -21,41 +21,15 @@
 //! Records in flight are counted by a guard that resolves them when it is dropped, so a code path that forgets a record
 //! shows as [`Reason::Lost`].
 
+mod counts;
+mod reason;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
+pub use self::counts::{SinkCounts, SourceCounts};
+pub use self::reason::{ByReason, Dropped, Reason};
 use crate::receipt::Receipt;
-
-/// Reason why a record was dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// The frame was empty.
-    Empty,
-    /// A TLS handshake came to a port without TLS.
-    UnexpectedTls,
-    /// A datagram came from a peer that is not allowed to send.
-    Denied,
-    /// A datagram came from a peer that had reached its rate limit.
-    RateLimited,
-    /// A datagram came while the sink's queue was full.
-    QueueFull,
-    /// A datagram came while the source had reached its limit of bytes in flight.
-    InFlightLimit,
-    /// The destination refused the record for good.
-    Rejected,
-    /// The destination refused the record for good, and the dead-letter file of the sink was full.
-    DeadLetterFull,
-    /// The sender waited too long for an acknowledgement, and will send the record again.
-    Unacknowledged,
-    /// The spool was full, and evicted its oldest records.
-    SpoolFull,
-    /// The record was damaged when it was read back from the disk of the spool.
-    Damaged,
-    /// The time limit of the shutdown was over.
-    Shutdown,
-    /// A code path in the program forgot the record: a defect.
-    Lost,
-}
 
 /// Counts of one source.
 #[derive(Debug, Default)]
@@ -105,40 +79,13 @@ pub struct SinkLedger {
     pub retries: AtomicU64,
     /// Records that the spool held at the start, from an earlier run.
     pub recovered: AtomicU64,
+    /// Size of the segment files of the spool, in bytes; those of records that are delivered are deleted file by file.
+    pub spool_bytes: AtomicU64,
     in_flight: AtomicI64,
     /// Those of the records in flight that are also on the disk of the spool.
     stored: AtomicI64,
     spooled: AtomicI64,
 }
-
-/// The counts of a [`SinkLedger`] at one time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SinkCounts {
-    /// As in [`SinkLedger`].
-    pub offered: u64,
-    /// As in [`SinkLedger`].
-    pub filtered: u64,
-    /// As in [`SinkLedger`].
-    pub delivered: u64,
-    /// As in [`SinkLedger`].
-    pub delivered_bytes: u64,
-    /// Dropped records by reason, in the order of [`Reason::ALL`].
-    pub dropped: [u64; Reason::ALL.len()],
-    /// Records that are neither delivered nor dropped yet.
-    pub in_flight: u64,
-    /// Those of the records in flight that are also on the disk of the spool.
-    pub stored: u64,
-    /// As in [`SinkLedger`].
-    pub recovered: u64,
-    /// Records that are on the disk of the spool and nowhere else.
-    pub spooled: u64,
-    /// As in [`SinkLedger`].
-    pub retries: u64,
-}
-
-/// Counts of dropped frames or records by reason.
-#[derive(Debug, Default)]
-pub struct Dropped([AtomicU64; Reason::ALL.len()]);
 
 /// Records in flight to one sink. Resolve them with [`InFlight::delivered`] or [`InFlight::dropped`]; a value that goes
 /// out of scope unresolved counts as [`Reason::Lost`].
@@ -156,77 +103,6 @@ enum Outcome {
     Delivered,
     Spooled,
     Dropped(Reason),
-}
-
-// === impl Reason ===
-
-impl Reason {
-    /// Every reason, in the order in which they are shown.
-    pub const ALL: [Self; 13] = [
-        Self::Empty,
-        Self::UnexpectedTls,
-        Self::Denied,
-        Self::RateLimited,
-        Self::QueueFull,
-        Self::InFlightLimit,
-        Self::Rejected,
-        Self::DeadLetterFull,
-        Self::Unacknowledged,
-        Self::SpoolFull,
-        Self::Damaged,
-        Self::Shutdown,
-        Self::Lost,
-    ];
-
-    /// Returns the name used in logs.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Empty => "empty",
-            Self::UnexpectedTls => "unexpected_tls",
-            Self::Denied => "denied",
-            Self::RateLimited => "rate_limited",
-            Self::QueueFull => "queue_full",
-            Self::InFlightLimit => "in_flight_limit",
-            Self::Rejected => "rejected",
-            Self::DeadLetterFull => "dead_letter_full",
-            Self::Unacknowledged => "unacknowledged",
-            Self::SpoolFull => "spool_full",
-            Self::Damaged => "damaged",
-            Self::Shutdown => "shutdown",
-            Self::Lost => "lost",
-        }
-    }
-}
-
-// === impl Dropped ===
-
-impl Dropped {
-    /// Adds `records` to the count of `reason`.
-    pub fn add(&self, reason: Reason, records: u64) {
-        self.0[reason as usize].fetch_add(records, Relaxed);
-    }
-
-    /// Returns how many were dropped for `reason`.
-    pub fn get(&self, reason: Reason) -> u64 {
-        self.0[reason as usize].load(Relaxed)
-    }
-
-    /// Returns how many were dropped for any reason.
-    pub fn total(&self) -> u64 {
-        self.0.iter().map(|count| count.load(Relaxed)).sum()
-    }
-}
-
-// === impl SourceLedger ===
-
-impl SourceLedger {
-    /// Returns the number of frames that were offered to every sink.
-    pub fn offered(&self) -> u64 {
-        // A frame counts as received before it counts as dropped or waiting: read in this order, the difference is
-        // never negative.
-        let elsewhere = self.dropped.total() + self.waiting.load(Relaxed);
-        self.received.load(Relaxed).saturating_sub(elsewhere)
-    }
 }
 
 // === impl SinkLedger ===
@@ -300,52 +176,9 @@ impl SinkLedger {
         self.in_flight.fetch_sub(records.cast_signed(), Relaxed);
     }
 
-    /// Returns the current counts. While records move, the counts may be inconsistent.
-    pub fn counts(&self) -> SinkCounts {
-        let whole = |count: &AtomicI64| count.load(Relaxed).max(0).cast_unsigned();
-        SinkCounts {
-            offered: self.offered.load(Relaxed),
-            filtered: self.filtered.load(Relaxed),
-            delivered: self.delivered.load(Relaxed),
-            delivered_bytes: self.delivered_bytes.load(Relaxed),
-            dropped: Reason::ALL.map(|reason| self.dropped.get(reason)),
-            in_flight: whole(&self.in_flight),
-            stored: whole(&self.stored),
-            recovered: self.recovered.load(Relaxed),
-            spooled: whole(&self.spooled),
-            retries: self.retries.load(Relaxed),
-        }
-    }
-
     /// Returns true if every offered record is accounted for. This holds at any time when nothing is moving.
     pub fn balances(&self) -> bool {
         self.counts().balance()
-    }
-}
-
-// === impl SinkCounts ===
-
-impl SinkCounts {
-    /// Returns true if every offered record is accounted for.
-    pub fn balance(&self) -> bool {
-        let resolved = self.filtered + self.delivered + self.dropped.iter().sum::<u64>();
-        self.offered + self.recovered == resolved + self.in_flight + self.spooled
-    }
-
-    /// Returns how many were dropped for `reason`.
-    pub const fn dropped(&self, reason: Reason) -> u64 {
-        self.dropped[reason as usize]
-    }
-
-    /// Returns the counts of a process that ends now: stored records in flight stay in the spool, and the others are
-    /// dropped by the shutdown.
-    #[must_use]
-    pub fn at_the_end(mut self) -> Self {
-        let stored = self.stored.min(self.in_flight);
-        self.spooled += stored;
-        self.dropped[Reason::Shutdown as usize] += self.in_flight - stored;
-        (self.in_flight, self.stored) = (0, 0);
-        self
     }
 }
 

@@ -49,6 +49,7 @@ pub mod config;
 pub mod panics;
 pub mod source;
 pub mod sink;
+pub mod status;
 
 // The commands.
 pub mod explain;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 use postrider::app::descriptors::{self, Plan};
-use postrider::cli::{self, Cli, Command, ConfigFile, Decode, Explain, Schema};
+use postrider::cli::{self, Cli, Command, ConfigFile, Decode, Explain, Run, Schema};
 use postrider::config::{self, Config};
 use postrider::decode::{self, Decoder};
 use postrider::dsn::Language;
@@ -55,7 +55,7 @@ fn command() -> ExitCode {
         }
     };
     let result = match cli.command {
-        Command::Run(file) => run(&file),
+        Command::Run(arguments) => run(&arguments),
         Command::Check(file) => check(&file),
         Command::Config => print(config::example().as_bytes()),
         Command::Decode(arguments) => decode(&arguments),
@@ -85,9 +85,10 @@ impl Failure {
     }
 }
 
-fn run(file: &ConfigFile) -> Result<(), Failure> {
+fn run(arguments: &Run) -> Result<(), Failure> {
     start_log()?;
-    app::run(file.config.as_deref()).map_err(|error| match error {
+    let (config, status_file) = (arguments.file.config.as_deref(), arguments.status_file.as_deref());
+    app::run(config, status_file).map_err(|error| match error {
         app::Error::Config(error) => Failure { code: CONFIGURATION, message: error.to_string() },
         error => Failure { code: IO, message: format!("postrider: {error}") },
     })

@@ -120,6 +120,7 @@ impl App {
                 tracing::error!(
                     "the configuration in {file} is refused: the one from before goes on, and nothing has changed"
                 );
+                self.status.refused(errors);
             }
         }
         if !self.loading.go_on() {

@@ -10,6 +10,8 @@ mod signals;
 mod sinks;
 mod sources;
 mod stall;
+mod status;
+mod status_file;
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -19,13 +21,15 @@ use std::time::{Duration, Instant};
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
 
-use self::counts::{Moment, Totals};
+use self::counts::{LedgerLog, log_sink, log_source};
 use self::descriptors::Plan;
 use self::drain::{Times, drain};
 use self::loading::Loading;
 use self::signals::{Asked, Signals};
 use self::sinks::LiveSink;
 use self::sources::LiveSource;
+use self::status::Status;
+use self::status_file::StatusFile;
 use crate::config::{Config, LoadError};
 use crate::dsn::Language;
 use crate::encode::Encoder;
@@ -34,6 +38,7 @@ use crate::panics::{self, Panic};
 use crate::pipeline::{Current, Pipeline};
 use crate::sink::{End, Worker};
 use crate::source::{BindError, Descriptors, Failed};
+use crate::status::{Balance, Phase, Snapshot};
 use crate::systemd::{self, Passed};
 use crate::throttle;
 
@@ -94,13 +99,14 @@ pub enum Error {
 }
 
 /// Runs until a signal, until every source has ended, or until a source or a sink cannot continue. The configuration is
-/// read from `file`, at the start and at SIGHUP; without a file it is [`Config::default_run`].
-pub fn run(file: Option<&Path>) -> Result<(), Error> {
+/// read from `file`, at the start and at SIGHUP; without a file it is [`Config::default_run`]. With `status_file`, the
+/// state is written there, when it changes and at the end.
+pub fn run(file: Option<&Path>, status_file: Option<&Path>) -> Result<(), Error> {
     let passed = Passed::from_environment();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(panics::catch_in(async {
         // The signal handlers are installed before anything that takes time.
-        let mut app = App::new(file)?;
+        let mut app = App::new(file, status_file)?;
         if app.start(passed).await? { app.run().await } else { Ok(()) }
     }));
     // A read of the standard input may still block; it holds no data.
@@ -120,15 +126,17 @@ struct App {
     tasks: JoinSet<()>,
     sinks: Vec<LiveSink>,
     workers: JoinSet<(String, End)>,
-    totals: Totals,
+    status: Status,
+    ledger_log: LedgerLog,
+    status_file: Option<StatusFile>,
     signals: Signals,
 }
 
 impl App {
     /// Creates the app without any source or sink.
-    fn new(file: Option<&Path>) -> Result<Self, Error> {
+    fn new(file: Option<&Path>, status_file: Option<&Path>) -> Result<Self, Error> {
         let pipeline = Pipeline::new(Encoder { language: Language::default() }, Vec::new());
-        let totals = Totals::new(pipeline.unparsed());
+        let unparsed = pipeline.unparsed();
         Ok(Self {
             file: file.map(Path::to_owned),
             loading: Loading::default(),
@@ -141,7 +149,9 @@ impl App {
             tasks: JoinSet::new(),
             sinks: Vec::new(),
             workers: JoinSet::new(),
-            totals,
+            status: Status::new(Arc::clone(&unparsed)),
+            ledger_log: LedgerLog::new(unparsed),
+            status_file: status_file.map(StatusFile::new),
             signals: Signals::new()?,
         })
     }
@@ -153,7 +163,8 @@ impl App {
         let result = self.serve().await;
         systemd::stopping();
         self.sinks.iter().for_each(|sink| sink.tell_stall_at_stop(&self.sources, Instant::now()));
-        let Self { loading, mut signals, pipeline, sources, tasks, mut sinks, workers, mut totals, times, .. } = self;
+        let Self { loading, mut signals, pipeline, sources, tasks, mut sinks, workers, times, .. } = self;
+        let Self { status, mut ledger_log, mut status_file, .. } = self;
         loading.leave();
         let outlets: Vec<_> = sinks.iter_mut().filter_map(|sink| sink.outlet.take()).collect();
         let drained = drain(tasks, workers, (pipeline, outlets), &sources, &sinks, &times);
@@ -162,6 +173,7 @@ impl App {
         let mut drained = pin!(drained);
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let snapshot = |phase| status.snapshot(&sources, &sinks, phase);
         let drained = loop {
             tokio::select! {
                 drained = &mut drained => break drained,
@@ -169,22 +181,27 @@ impl App {
                 asked = signals.next() => match asked {
                     Asked::Stop(signal) => {
                         tracing::warn!(signal, "second signal: leaving at once");
-                        throttle::tell_rest();
-                        let _ = totals.log(&sources, &sinks, Moment::Leaving);
+                        tell_the_last(&snapshot(Phase::Leaving), &mut ledger_log, &mut status_file).await;
                         log::finish();
                         // Anything that blocks the drain would also block an orderly exit.
                         std::process::exit(1);
                     }
-                    Asked::Ledger => drop(totals.log(&sources, &sinks, Moment::Running)),
+                    Asked::Ledger => {
+                        ledger_log.log(&snapshot(Phase::Stopping));
+                        status_file.iter_mut().for_each(StatusFile::ask);
+                    }
                     Asked::Reload => {}
                 },
             }
+            if let Some(file) = &mut status_file {
+                file.offer(snapshot(Phase::Stopping));
+            }
         };
-        throttle::tell_rest();
-        let unbalanced = totals.log(&sources, &sinks, Moment::Rest);
-        let kept = if unbalanced.is_empty() { Ok(()) } else { Err(Error::Unbalanced { sinks: unbalanced.join(", ") }) };
+        let last = snapshot(Phase::Ended);
+        tell_the_last(&last, &mut ledger_log, &mut status_file).await;
         // A source can also fail during the shutdown.
         let failed = sources.iter().find_map(LiveSource::error).map_or(Ok(()), Err);
+        let kept = balances(&last);
         result.and(drained).and(failed).and(kept)
     }
 
@@ -200,7 +217,10 @@ impl App {
                         return Ok(());
                     }
                     Asked::Reload => self.hangup(),
-                    Asked::Ledger => drop(self.totals.log(&self.sources, &self.sinks, Moment::Running)),
+                    Asked::Ledger => {
+                        self.log_ledger();
+                        self.status_file.iter_mut().for_each(StatusFile::ask);
+                    }
                 },
                 step = self.loading.next() => self.reload(step)?,
                 Some(ended) = self.workers.join_next_with_id() => {
@@ -219,15 +239,22 @@ impl App {
             if self.has_stopped() {
                 return Ok(());
             }
+            if let Some(file) = &mut self.status_file {
+                file.offer(self.status.snapshot(&self.sources, &self.sinks, Phase::Running));
+            }
         }
+    }
+
+    fn log_ledger(&mut self) {
+        self.ledger_log.log(&self.status.snapshot(&self.sources, &self.sinks, Phase::Running));
     }
 
     /// Does the periodic checks.
     fn look(&mut self, now: Instant) {
         self.sinks.iter().for_each(|sink| sink.look(&self.sources, now));
         throttle::tell_sums(now);
-        if self.totals.are_due(now) {
-            let _ = self.totals.log(&self.sources, &self.sinks, Moment::Running);
+        if self.ledger_log.is_due(now) {
+            self.log_ledger();
         }
     }
 
@@ -255,26 +282,20 @@ impl App {
 
     /// Removes sources of earlier configurations that have ended.
     fn remove_ended_sources(&mut self) {
-        let totals = &mut self.totals;
-        self.sources.retain(|source| {
-            let lasts = source.is_current || !source.has_ended;
-            if !lasts {
-                source.log(Moment::Rest);
-                totals.ended_sources += source.ledger.offered();
-            }
-            lasts
-        });
+        for source in self.sources.extract_if(.., |source| source.has_ended && !source.is_current) {
+            let source = source.shown(Phase::Ended);
+            log_source(&source, true);
+            self.status.add_ended_source(&source);
+        }
     }
 
     /// Removes sinks of earlier configurations that have ended.
     fn remove_ended_sinks(&mut self) {
-        self.sinks.retain(|sink| {
-            let has_ended = sink.has_ended();
-            if has_ended {
-                sink.log(|| true, Moment::Rest);
-            }
-            !has_ended
-        });
+        for sink in self.sinks.extract_if(.., |sink| sink.has_ended()) {
+            let sink = self.status.ended_sink(&sink);
+            log_sink(&sink, true);
+            self.status.add_ended_sink(&sink);
+        }
     }
 
     fn has_stopped(&self) -> bool {
@@ -284,6 +305,22 @@ impl App {
         }
         has_stopped
     }
+}
+
+/// Logs the last ledger, and writes it to the status file.
+async fn tell_the_last(snapshot: &Snapshot, log: &mut LedgerLog, file: &mut Option<StatusFile>) {
+    throttle::tell_rest();
+    log.log(snapshot);
+    if let Some(file) = file {
+        file.finish(snapshot.clone()).await;
+    }
+}
+
+/// Returns an error that names the sinks whose ledger does not balance although nothing moves any more.
+fn balances(last: &Snapshot) -> Result<(), Error> {
+    let unbalanced = last.sinks.iter().filter(|sink| sink.balance == Balance::Broken);
+    let sinks: Vec<_> = unbalanced.map(|sink| sink.name.as_str()).collect();
+    if sinks.is_empty() { Ok(()) } else { Err(Error::Unbalanced { sinks: sinks.join(", ") }) }
 }
 
 /// Logs what is about to start, before anything can fail.

@@ -72,6 +72,7 @@ impl App {
         self.settings = (language, shutdown_timeout);
         self.exchange_sinks(Encoder { language }, std::mem::take(&mut prepared.sinks), &prepared.handovers);
         self.exchange_sources(std::mem::take(&mut prepared.sources), &prepared.fates);
+        self.status.configured();
         changes
     }
 
@@ -88,7 +89,7 @@ impl App {
         let outlets = self.sinks.iter().filter_map(|sink| sink.outlet.clone()).collect();
         self.pipeline.replace(self.pipeline.get().succeeded_by(encoder, outlets));
         let pipeline = self.pipeline.get();
-        self.totals.shown.add(&pipeline);
+        self.status.shown.add(&pipeline);
         for sink in &mut self.sinks {
             sink.control.set_timeout(self.times.sinks);
             sink.shown.add(&pipeline);
@@ -141,8 +142,8 @@ impl App {
     fn begin_source(&mut self, new: NewSource) -> LiveSource {
         let NewSource { config, ledger, stop, mut source } = new;
         source.adapt();
-        let sockets = source.sockets();
-        tracing::info!(source = source.name(), address = source.address(), "listening");
+        let (sockets, address) = (source.sockets(), source.address());
+        tracing::info!(source = source.name(), address, "listening");
         let failed = Arc::<OnceLock<_>>::default();
         let report = Arc::clone(&failed);
         let run = async move {
@@ -152,7 +153,7 @@ impl App {
             }
         };
         let task = self.tasks.spawn(run).id();
-        LiveSource { config, ledger, stop, sockets, task, is_current: true, has_ended: false, failed }
+        LiveSource { config, ledger, stop, sockets, address, task, is_current: true, has_ended: false, failed }
     }
 
     /// Stops a source as at a shutdown, with the same time limit.

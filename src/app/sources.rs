@@ -16,6 +16,8 @@ pub(super) struct LiveSource {
     pub(super) ledger: Arc<SourceLedger>,
     pub(super) stop: Stop,
     pub(super) sockets: Sockets,
+    /// What the source reads, with the port that the kernel chose.
+    pub(super) address: String,
     pub(super) task: task::Id,
     /// True if the source belongs to the current configuration.
     pub(super) is_current: bool,

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::sinks::LiveSink;
 use super::sources::LiveSource;
 use crate::ledger::Reason;
+use crate::status::StallKind;
 
 /// Number of checks in a row, a second apart, after which a sink counts as stalled. Checks are counted instead of time,
 /// because a program that was suspended and resumed has checked nothing meanwhile.
@@ -45,17 +46,9 @@ struct Streak {
     looks: u32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Nothing leaves the sink.
-    Still,
-    /// The queue of the sink is full, because records arrive faster than they leave.
-    Full,
-}
-
 #[derive(Clone, Copy, Debug)]
 struct Told {
-    state: State,
+    kind: StallKind,
     since: Instant,
     /// `refused` at that time.
     refused: u64,
@@ -87,11 +80,11 @@ impl LiveSink {
             Some(Change::Ends(told)) => {
                 let (sink, seconds) = (self.config.name.as_str(), told.seconds(now));
                 let dropped = Some(seen.refused - told.refused).filter(|dropped| *dropped > 0);
-                match told.state {
+                match told.kind {
                     // During the shutdown, no more records arrive.
-                    State::Full if self.outlet.is_none() => {}
-                    State::Still => tracing::info!(sink, seconds, dropped, "the sink goes on"),
-                    State::Full => tracing::info!(sink, seconds, dropped, "the queue of the sink has room again"),
+                    StallKind::Full if self.outlet.is_none() => {}
+                    StallKind::Still => tracing::info!(sink, seconds, dropped, "the sink goes on"),
+                    StallKind::Full => tracing::info!(sink, seconds, dropped, "the queue of the sink has room again"),
                 }
             }
             None => {}
@@ -115,16 +108,16 @@ impl LiveSink {
         // All records may be in the spool.
         let queue_bytes = self.outlet.as_ref().map(|outlet| outlet.queue.held()).filter(|bytes| *bytes > 0);
         let dropped = Some(seen.refused - told.refused).filter(|dropped| *dropped > 0);
-        let what = match told.state {
-            State::Still => "the sink takes nothing: its destination is away, or stands still",
-            State::Full => "the queue of the sink is full: more comes than its destination takes",
+        let what = match told.kind {
+            StallKind::Still => "the sink takes nothing: its destination is away, or stands still",
+            StallKind::Full => "the queue of the sink is full: more comes than its destination takes",
         };
         tracing::warn!(sink, seconds, records, queue_bytes, spooled, waiting, dropped, "{what}");
     }
 
     /// Returns the sources that wait for the sink: for room in its queue, or for room in their own limit, which the
     /// sink holds.
-    fn waiting(&self, sources: &[LiveSource]) -> BTreeSet<String> {
+    pub(super) fn waiting(&self, sources: &[LiveSource]) -> BTreeSet<String> {
         let of_queue = self.outlet.iter().flat_map(|outlet| outlet.waiting.names());
         let of_limit = sources.iter().filter(|source| source.ledger.waiting.load(Relaxed) > 0);
         of_queue.chain(of_limit.map(|source| source.config.name.clone())).collect()
@@ -136,6 +129,15 @@ impl LiveSink {
         let is_full = self.outlet.as_ref().is_some_and(|outlet| outlet.queue.is_full());
         let refused = ledger.dropped.get(Reason::QueueFull);
         Seen { progress, in_flight: ledger.in_flight(), is_full, refused }
+    }
+}
+
+// === impl Stall ===
+
+impl Stall {
+    /// Returns the stall that the log has reported and that lasts, and the time when it began.
+    pub(super) fn told(&self) -> Option<(StallKind, Instant)> {
+        self.0.borrow().told.map(|told| (told.kind, told.since))
     }
 }
 
@@ -165,31 +167,31 @@ impl Watch {
                 self.full.count(false, now);
             }
         }
-        let idle = match self.told.map(|told| told.state) {
-            Some(State::Still) => self.idle.since,
+        let idle = match self.told.map(|told| told.kind) {
+            Some(StallKind::Still) => self.idle.since,
             // The queue is found full one check before its sink is found idle; the sink must not be reported as slow
             // then.
             None if self.full.begun().is_some() && self.idle.looks > LOOKS / 2 => self.idle.since,
-            Some(State::Full) | None => self.idle.begun(),
+            Some(StallKind::Full) | None => self.idle.begun(),
         };
-        let state = match (idle, self.full.begun()) {
-            (Some(since), _) => Some((State::Still, since)),
-            (None, Some(since)) => Some((State::Full, since)),
+        let found = match (idle, self.full.begun()) {
+            (Some(since), _) => Some((StallKind::Still, since)),
+            (None, Some(since)) => Some((StallKind::Full, since)),
             (None, None) => None,
         };
-        match (self.told, state) {
-            (None, Some((state, since))) => self.begin(Told { state, since, refused: seen.refused }, now),
+        match (self.told, found) {
+            (None, Some((kind, since))) => self.begin(Told { kind, since, refused: seen.refused }, now),
             (Some(told), None) => self.told.take().map(|_| Change::Ends(told)),
             (None, None) => None,
-            (Some(told), Some((state, since))) => match (told.state, state) {
+            (Some(told), Some((kind, since))) => match (told.kind, kind) {
                 // The state is worse now.
-                (State::Full, State::Still) => self.begin(Told { state, since, ..told }, now),
+                (StallKind::Full, StallKind::Still) => self.begin(Told { kind, since, ..told }, now),
                 // The sink continues, and still has much to do.
-                (State::Still, State::Full) => {
-                    self.told = Some(Told { state, since: now, ..told });
+                (StallKind::Still, StallKind::Full) => {
+                    self.told = Some(Told { kind, since: now, ..told });
                     Some(Change::Ends(told))
                 }
-                (State::Still, State::Still) | (State::Full, State::Full) => None,
+                (StallKind::Still, StallKind::Still) | (StallKind::Full, StallKind::Full) => None,
             },
         }
     }
@@ -233,10 +235,10 @@ mod tests {
         let mut said = Vec::new();
         for (second, seen) in looks.into_iter().enumerate() {
             match watch.look(seen, begun + Duration::from_secs(second as u64)) {
-                Some(Change::Begins(Told { state: State::Still, .. })) => said.push((second, "still")),
-                Some(Change::Begins(Told { state: State::Full, .. })) => said.push((second, "full")),
-                Some(Change::Ends(Told { state: State::Still, .. })) => said.push((second, "goes on")),
-                Some(Change::Ends(Told { state: State::Full, .. })) => said.push((second, "has room")),
+                Some(Change::Begins(Told { kind: StallKind::Still, .. })) => said.push((second, "still")),
+                Some(Change::Begins(Told { kind: StallKind::Full, .. })) => said.push((second, "full")),
+                Some(Change::Ends(Told { kind: StallKind::Still, .. })) => said.push((second, "goes on")),
+                Some(Change::Ends(Told { kind: StallKind::Full, .. })) => said.push((second, "has room")),
                 None => {}
             }
         }

@@ -96,9 +96,14 @@ impl Sender {
         self.room.available_permits() == 0 || self.channel.capacity() == 0
     }
 
+    /// Returns how many bytes the queue can hold.
+    pub const fn limit(&self) -> usize {
+        self.limit as usize
+    }
+
     /// Returns how many bytes the queue holds, including batches that the sink has taken but not resolved.
     pub fn held(&self) -> usize {
-        (self.limit as usize).saturating_sub(self.room.available_permits())
+        self.limit().saturating_sub(self.room.available_permits())
     }
 
     fn clamp(&self, size: usize) -> u32 {

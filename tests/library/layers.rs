@@ -80,6 +80,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "buffer", "spool", "config", "panics",
         ],
     ),
+    ("status", &["ledger"]),
     ("explain", &["suggest", "frame", "time", "dsn", "syslog", "record", "postfix"]),
     (
         "decode",
@@ -90,8 +91,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "crash", "log", "systemd", "throttle", "dsn", "record", "encode", "unparsed", "ledger", "buffer",
-            "pipeline", "config", "panics", "source", "sink",
+            "crash", "log", "poison", "systemd", "throttle", "time", "dsn", "record", "encode", "unparsed", "ledger",
+            "buffer", "pipeline", "config", "panics", "source", "sink", "status",
         ],
     ),
     ("testing", &[]),

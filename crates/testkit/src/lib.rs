@@ -33,6 +33,7 @@ pub mod small_disk;
 pub mod smtp;
 pub mod smtp_script;
 pub mod smtp_sink;
+pub mod status;
 pub mod syslog_ng;
 pub mod unread;
 pub mod wait;

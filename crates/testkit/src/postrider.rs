@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::process::Process;
 use super::scratch;
+use super::status::{Status, StatusFile};
 use super::wait::wait_until;
 
 const START: Duration = Duration::from_secs(20);
@@ -29,6 +30,8 @@ pub struct Ended {
     pub status: ExitStatus,
     pub stdout: String,
     pub stderr: String,
+    /// What its status file says; `None` if it never wrote one.
+    pub last: Option<Status>,
 }
 
 impl Postrider {
@@ -80,6 +83,10 @@ impl Postrider {
     /// What it has printed to standard error so far.
     pub fn stderr(&self) -> String {
         text(&self.stderr_file())
+    }
+
+    pub fn status(&self) -> StatusFile {
+        StatusFile::new(self.directory.path(), self.pid())
     }
 
     pub fn config_file(&self) -> PathBuf {
@@ -137,7 +144,7 @@ impl Postrider {
     #[track_caller]
     pub fn ended(mut self, deadline: Duration) -> Ended {
         let status = self.process.ended(deadline);
-        Ended { status, stdout: self.stdout(), stderr: self.stderr() }
+        Ended { status, stdout: self.stdout(), stderr: self.stderr(), last: self.status().read() }
     }
 
     fn stderr_file(&self) -> PathBuf {
@@ -238,7 +245,8 @@ pub fn listening(log: &str, source: &str) -> Option<SocketAddr> {
 }
 
 fn start_process(directory: &Path) -> Process {
-    let arguments: [PathBuf; 3] = ["run".into(), "-c".into(), directory.join("postrider.toml")];
+    let (config, status) = (directory.join("postrider.toml"), directory.join(StatusFile::NAME));
+    let arguments: [PathBuf; 5] = ["run".into(), "-c".into(), config, "--status-file".into(), status];
     let (stdout, stderr) = (directory.join("stdout"), directory.join("stderr"));
     Process::start_apart(program(), &arguments, &stdout, &stderr)
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::postrider::{Ended, listening, program};
+use super::status::StatusFile;
 use super::wait::wait_for;
 
 const START: Duration = Duration::from_secs(20);
@@ -40,6 +41,8 @@ impl Unread {
         let process = command
             .args(["run", "-c"])
             .arg(&file)
+            .arg("--status-file")
+            .arg(stderr.with_file_name(StatusFile::NAME))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(fs::File::create(stderr).expect("a file for the log"))
@@ -50,6 +53,10 @@ impl Unread {
 
     pub fn log(&self) -> String {
         fs::read_to_string(&self.stderr).unwrap_or_default()
+    }
+
+    pub fn status(&self) -> StatusFile {
+        StatusFile::new(self.stderr.parent().expect("a directory"), self.pid())
     }
 
     pub fn address(&self, source: &str) -> SocketAddr {
@@ -95,7 +102,7 @@ impl Unread {
 
     pub fn ended(mut self, deadline: Duration) -> Ended {
         let status = wait_for(deadline, "the end", || self.process.try_wait().expect("the state of a child process"));
-        Ended { status, stdout: String::new(), stderr: self.log() }
+        Ended { status, stdout: String::new(), stderr: self.log(), last: self.status().read() }
     }
 }
 

@@ -9,9 +9,10 @@ use crate::config::key::{default, keys, required};
 use crate::config::kind::Section;
 use crate::config::value::print_size;
 
-static MODE: Choice<SpoolMode, 2> = Choice::new([("overflow", SpoolMode::Overflow), ("always", SpoolMode::Always)]);
+static MODE: Choice<SpoolMode, 2> =
+    Choice::new([(SpoolMode::Overflow.name(), SpoolMode::Overflow), (SpoolMode::Always.name(), SpoolMode::Always)]);
 static WHEN_FULL: Choice<WhenFull, 2> =
-    Choice::new([("block", WhenFull::Block), ("drop_oldest", WhenFull::DropOldest)]);
+    Choice::new([(WhenFull::Block.name(), WhenFull::Block), (WhenFull::DropOldest.name(), WhenFull::DropOldest)]);
 
 keys! {
     /// Keys of `[sink.KIND.spool]`.
@@ -67,6 +68,26 @@ pub enum WhenFull {
     Block,
     /// The spool drops its oldest records, one file at a time.
     DropOldest,
+}
+
+impl SpoolMode {
+    /// Returns the word in the configuration.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Overflow => "overflow",
+            Self::Always => "always",
+        }
+    }
+}
+
+impl WhenFull {
+    /// Returns the word in the configuration.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Block => "block",
+            Self::DropOldest => "drop_oldest",
+        }
+    }
 }
 
 impl Section for SpoolKeys {

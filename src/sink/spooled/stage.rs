@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -73,6 +74,7 @@ impl<S: Storage> Stage<S> {
 
     /// Waits, and tells the machine what came meanwhile.
     fn wait(&mut self, wait: Wait) -> Event<Held> {
+        self.show_size();
         match wait {
             Wait::ForBatches(time) => self.receive(time),
             Wait::ForTime(time) => thread::park_timeout(time),
@@ -293,7 +295,13 @@ impl<S: Storage> Stage<S> {
         }
     }
 
+    /// Shows the size of the segment files in the ledger.
+    fn show_size(&self) {
+        self.ledger.spool_bytes.store(self.spool.figures().disk_bytes, Relaxed);
+    }
+
     fn report(&self, dropped: u64, stored: Option<&spool::Error>, settled: Option<&spool::Error>) {
+        self.show_size();
         let records = self.ledger.counts().at_the_end().spooled;
         if records > 0 {
             info!(sink = self.name, records, "the spool keeps what the sink has not delivered, for the next start");

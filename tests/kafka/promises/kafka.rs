@@ -185,7 +185,7 @@ fn sum(ended: &Ended, field: &str) -> u64 {
     let ledgers: Vec<&str> = lines.collect();
     assert_eq!(ledgers.len(), 2, "{}", ended.stderr);
     let one = |line: &&str| {
-        let only = Ended { status: ended.status, stdout: String::new(), stderr: (*line).to_owned() };
+        let only = Ended { status: ended.status, stdout: String::new(), stderr: (*line).to_owned(), last: None };
         ledger(&only, "sink=\"kafka\"", field)
     };
     ledgers.iter().map(one).sum()

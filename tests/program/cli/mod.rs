@@ -3,6 +3,7 @@
 mod log;
 mod panics;
 mod reading;
+mod status;
 mod streams;
 mod version;
 

@@ -1,0 +1,110 @@
+//! The status file of Postrider, as other programs read it.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use super::wait::wait_for;
+
+/// Much longer than it takes to write the file on a busy machine.
+const WRITE: Duration = Duration::from_secs(20);
+
+/// The status file of one process.
+#[derive(Clone, Debug)]
+pub struct StatusFile {
+    path: PathBuf,
+    pid: u32,
+}
+
+/// Content of the file at one time.
+#[derive(Clone, Debug)]
+pub struct Status(Value);
+
+impl StatusFile {
+    /// The name of the file in the directory of a test.
+    pub const NAME: &str = "status.json";
+
+    pub fn new(directory: &Path, pid: u32) -> Self {
+        Self { path: directory.join(Self::NAME), pid }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the file says; `None` before the process has written it.
+    pub fn read(&self) -> Option<Status> {
+        let text = fs::read(&self.path).ok()?;
+        let status = Status(serde_json::from_slice(&text).expect("a whole status file"));
+        (*status.get("/program/pid") == self.pid).then_some(status)
+    }
+
+    /// Waits until the file says that `is_so`. The process writes it once a second.
+    #[track_caller]
+    pub fn wait(&self, deadline: Duration, what: &str, is_so: impl Fn(&Status) -> bool) -> Status {
+        wait_for(deadline, what, || self.read().filter(&is_so))
+    }
+
+    /// What is so now: has the file written by SIGUSR1, which makes the log longer.
+    #[track_caller]
+    pub fn now(&self) -> Status {
+        let asked = Timestamp::now();
+        kill(Pid::from_raw(self.pid.cast_signed()), Signal::SIGUSR1).expect("a signal");
+        self.wait(WRITE, "a new status file", |status| status.at() > asked)
+    }
+}
+
+impl Status {
+    /// The value at a JSON pointer.
+    #[track_caller]
+    pub fn get(&self, pointer: &str) -> &Value {
+        self.0.pointer(pointer).unwrap_or_else(|| panic!("no {pointer}: {:#}", self.0))
+    }
+
+    /// When it was made.
+    pub fn at(&self) -> Timestamp {
+        self.get("/at").as_str().and_then(|at| at.parse().ok()).expect("a time")
+    }
+
+    /// The source or the sink that `owner` names, `source="tcp"` say; of several, the one of the configuration in use.
+    pub fn find(&self, owner: &str) -> Option<&Value> {
+        let (list, name) = owner.strip_suffix('"')?.split_once("=\"")?;
+        let list = self.0.get(format!("{list}s"))?.as_array()?;
+        list.iter().find(|one| one["name"] == name)
+    }
+
+    /// Like [`find`](Self::find), for one that has to be there.
+    #[track_caller]
+    pub fn of(&self, owner: &str) -> &Value {
+        self.find(owner).unwrap_or_else(|| panic!("no {owner}: {:#}", self.0))
+    }
+
+    /// A count of `source="tcp"`, say.
+    #[track_caller]
+    pub fn count(&self, owner: &str, field: &str) -> u64 {
+        number(&self.of(owner)["counts"], field)
+    }
+
+    /// Where the source named `source` listens, once it does.
+    pub fn address(&self, source: &str) -> Option<SocketAddr> {
+        let endpoint = self.find(&format!("source=\"{source}\""))?["endpoint"].as_str()?;
+        endpoint.rsplit_once(' ')?.1.parse().ok()
+    }
+
+    /// What each source reads.
+    pub fn endpoints(&self) -> impl Iterator<Item = &str> {
+        self.get("/sources").as_array().expect("a list").iter().filter_map(|source| source["endpoint"].as_str())
+    }
+}
+
+/// A number of the field `field`, which must be there: one that is misspelt must not read as 0.
+#[track_caller]
+pub fn number(counts: &Value, field: &str) -> u64 {
+    counts[field].as_u64().unwrap_or_else(|| panic!("no count {field}: {counts}"))
+}

@@ -1,0 +1,179 @@
+//! The one place where the state of the daemon is put together.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::sinks::{LiveSink, Shown};
+use super::sources::LiveSource;
+use crate::ledger::{SinkCounts, SourceCounts};
+use crate::status::{
+    Attempt, Balance, Ledger, Phase, Program, Queue, Reload, Sink, SinkState, Snapshot, Source, SourceState, Spool,
+    Stall,
+};
+use crate::time::{clock, shown};
+use crate::unparsed::Unparsed;
+
+/// Maximum time to wait for consistent counts while records move.
+const MOVING: Duration = Duration::from_millis(200);
+
+/// State that outlives sources and sinks.
+pub(super) struct Status {
+    program: Program,
+    /// Time of the start, by both clocks: a time shown for an [`Instant`] never changes then.
+    begun: (Instant, SystemTime),
+    reload: Reload,
+    unparsed: Arc<Unparsed>,
+    /// Frames offered to sinks, through all pipelines.
+    pub(super) shown: Shown,
+    /// Counts of the sources and sinks that a reload removed, and that have ended.
+    ended: (SourceCounts, SinkCounts, Balance),
+}
+
+impl Status {
+    pub(super) fn new(unparsed: Arc<Unparsed>) -> Self {
+        let begun = (Instant::now(), SystemTime::now());
+        let program = Program {
+            version: env!("CARGO_PKG_VERSION"),
+            commit: option_env!("POSTRIDER_COMMIT"),
+            pid: std::process::id(),
+            started_at: shown(begun.1),
+        };
+        let ended = (SourceCounts::default(), SinkCounts::default(), Balance::Holds);
+        Self { program, begun, reload: Reload::default(), unparsed, shown: Shown::default(), ended }
+    }
+
+    /// Notes that a configuration is in use.
+    pub(super) fn configured(&mut self) {
+        self.reload.generation += 1;
+        self.reload.last = Some(Attempt { at: clock(), error: None });
+    }
+
+    /// Notes that a configuration was refused.
+    pub(super) fn refused(&mut self, error: String) {
+        self.reload.refused += 1;
+        self.reload.last = Some(Attempt { at: clock(), error: Some(error) });
+    }
+
+    /// Adds the counts of a source that has ended to the sums.
+    pub(super) fn add_ended_source(&mut self, source: &Source) {
+        self.ended.0 += source.counts;
+    }
+
+    /// Adds the counts of a sink that has ended to the sums.
+    pub(super) fn add_ended_sink(&mut self, sink: &Sink) {
+        self.ended.1 += sink.counts;
+        self.ended.2 = self.ended.2.and(sink.balance);
+    }
+
+    /// Returns the state now. At the end of the program, waits a moment until the counts are consistent.
+    pub(super) fn snapshot(&self, sources: &[LiveSource], sinks: &[LiveSink], phase: Phase) -> Snapshot {
+        let is_complete = || {
+            let offered: u64 = sources.iter().map(|source| source.ledger.counts().offered()).sum();
+            self.ended.0.offered() + offered == self.shown.total()
+        };
+        let sinks: Vec<_> = sinks.iter().map(|sink| self.sink(sink, sources, is_complete, phase)).collect();
+        let sources: Vec<_> = sources.iter().map(|source| source.shown(phase)).collect();
+        let (mut source_sums, mut sink_sums, mut balance) = self.ended;
+        for source in &sources {
+            source_sums += source.counts;
+        }
+        for sink in &sinks {
+            sink_sums += sink.counts;
+            balance = balance.and(sink.balance);
+        }
+        Snapshot {
+            at: clock(),
+            phase,
+            program: self.program.clone(),
+            reload: self.reload.clone(),
+            ledger: Ledger { balance, unparsed: self.unparsed.total(), sources: source_sums, sinks: sink_sums },
+            sources,
+            sinks,
+        }
+    }
+
+    /// Returns the state of a sink that has ended although the program goes on.
+    pub(super) fn ended_sink(&self, sink: &LiveSink) -> Sink {
+        self.sink(sink, &[], || true, Phase::Ended)
+    }
+
+    /// Returns the state of a sink. `is_complete` returns true if all that the sources handed on went through a
+    /// pipeline.
+    fn sink(&self, sink: &LiveSink, sources: &[LiveSource], is_complete: impl Fn() -> bool, phase: Phase) -> Sink {
+        let (counts, balance) = sink.counts(is_complete, phase);
+        let facts = sink.config.kind.facts();
+        let (begun, started) = self.begun;
+        let stall = sink
+            .stall
+            .told()
+            .map(|(kind, since)| Stall { kind, since: shown(started + since.saturating_duration_since(begun)) });
+        Sink {
+            name: sink.config.name.clone(),
+            kind: facts.name(),
+            destination: facts.destination(),
+            state: sink.state(phase),
+            stall,
+            waiting: sink.waiting(sources).into_iter().collect(),
+            spool: sink.config.spool.as_ref().map(|spool| Spool {
+                directory: spool.directory.clone(),
+                mode: spool.mode.name(),
+                when_full: spool.when_full.name(),
+                limit: spool.max_size,
+            }),
+            counts,
+            balance,
+        }
+    }
+}
+
+impl LiveSource {
+    /// Returns the state of the source.
+    pub(super) fn shown(&self, phase: Phase) -> Source {
+        let counts = self.ledger.counts();
+        let state = match self.failed.get() {
+            Some(reason) => SourceState::Failed(reason.to_string()),
+            None if self.has_ended || phase.is_end() => SourceState::Ended,
+            None if !self.is_current || self.stop.reading.is_cancelled() => SourceState::Leaving,
+            None => SourceState::Running,
+        };
+        Source {
+            name: self.config.name.clone(),
+            kind: self.config.kind.facts().name(),
+            endpoint: self.address.clone(),
+            state,
+            counts: if phase.is_end() { counts.at_the_end() } else { counts },
+        }
+    }
+}
+
+impl LiveSink {
+    fn state(&self, phase: Phase) -> SinkState {
+        match &self.outlet {
+            _ if phase.is_end() || self.threads.is_empty() => SinkState::Ended,
+            None => SinkState::Leaving,
+            Some(outlet) => {
+                let queue = &outlet.queue;
+                SinkState::Running(Queue { bytes: queue.held(), limit: queue.limit(), is_full: queue.is_full() })
+            }
+        }
+    }
+
+    /// Returns counts that are consistent, if there is such a moment soon, and whether they are.
+    fn counts(&self, is_complete: impl Fn() -> bool, phase: Phase) -> (SinkCounts, Balance) {
+        let until = Instant::now() + if phase.is_end() { MOVING } else { Duration::ZERO };
+        loop {
+            let counts = self.ledger.counts();
+            let is_balanced = is_complete() && counts.balance() && counts.offered == self.shown.total();
+            if is_balanced || Instant::now() >= until {
+                let balance = match phase {
+                    _ if is_balanced => Balance::Holds,
+                    Phase::Ended => Balance::Broken,
+                    Phase::Running | Phase::Stopping | Phase::Leaving => Balance::Unknown,
+                };
+                return (if phase.is_end() { counts.at_the_end() } else { counts }, balance);
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}

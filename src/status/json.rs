@@ -1,0 +1,156 @@
+//! The snapshot as JSON, for the status file. Every struct is taken apart completely, so that a new field does not
+//! compile until it has a name here. Names are only ever added.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::counts::{self, Named};
+use super::{Attempt, Balance, Ledger, Program, Queue, Reload, Sink, SinkState, Snapshot, Source, SourceState};
+use super::{Spool, Stall, StallKind};
+use crate::ledger::SinkCounts;
+
+impl Snapshot {
+    /// Returns the snapshot as JSON, with the fields that `docs/operation.md` lists.
+    pub fn json(&self) -> Value {
+        let Self { at, phase, program, reload, ledger, sources, sinks } = self;
+        json!({
+            "at": time(*at),
+            "phase": phase.name(),
+            "program": program.json(*at),
+            "reload": reload.json(),
+            "ledger": ledger.json(),
+            "sources": sources.iter().map(Source::json).collect::<Value>(),
+            "sinks": sinks.iter().map(Sink::json).collect::<Value>(),
+        })
+    }
+}
+
+impl Program {
+    fn json(&self, at: Timestamp) -> Value {
+        let Self { version, commit, pid, started_at } = self;
+        // The clock may have been set back since.
+        let uptime = at.duration_since(*started_at).as_secs().max(0);
+        json!({
+            "version": version,
+            "commit": commit,
+            "pid": pid,
+            "started_at": time(*started_at),
+            "uptime_seconds": uptime,
+        })
+    }
+}
+
+impl Reload {
+    fn json(&self) -> Value {
+        let Self { generation, refused, last } = self;
+        let at = last.as_ref().map(|Attempt { at, error: _ }| time(*at));
+        let error = last.as_ref().and_then(|Attempt { at: _, error }| error.as_deref());
+        json!({ "generation": generation, "refused": refused, "last_at": at, "last_error": error })
+    }
+}
+
+impl Ledger {
+    fn json(&self) -> Value {
+        let Self { balance, unparsed, sources, sinks } = self;
+        json!({
+            "balanced": balance.json(),
+            "unparsed": unparsed,
+            "sources": object(counts::of_source(sources)),
+            "sinks": object(counts::of_sink(sinks)),
+        })
+    }
+}
+
+impl Balance {
+    const fn json(self) -> Option<bool> {
+        match self {
+            Self::Holds => Some(true),
+            Self::Unknown => None,
+            Self::Broken => Some(false),
+        }
+    }
+}
+
+impl Source {
+    fn json(&self) -> Value {
+        let Self { name, kind, endpoint, state, counts } = self;
+        let (state, error) = match state {
+            SourceState::Running => ("running", None),
+            SourceState::Leaving => ("leaving", None),
+            SourceState::Ended => ("ended", None),
+            SourceState::Failed(reason) => ("failed", Some(reason)),
+        };
+        json!({
+            "name": name,
+            "kind": kind,
+            "endpoint": endpoint,
+            "state": state,
+            "error": error,
+            "counts": object(counts::of_source(counts)),
+        })
+    }
+}
+
+impl Sink {
+    fn json(&self) -> Value {
+        let Self { name, kind, destination, state, stall, waiting, spool, counts, balance } = self;
+        let (state, queue) = match state {
+            SinkState::Running(queue) => ("running", Some(queue.json())),
+            SinkState::Leaving => ("leaving", None),
+            SinkState::Ended => ("ended", None),
+        };
+        json!({
+            "name": name,
+            "kind": kind,
+            "destination": destination,
+            "state": state,
+            "queue": queue,
+            "stall": stall.map(Stall::json),
+            "waiting": waiting,
+            "spool": spool.as_ref().map(|spool| spool.json(counts)),
+            "balanced": balance.json(),
+            "counts": object(counts::of_sink(counts)),
+        })
+    }
+}
+
+impl Queue {
+    fn json(self) -> Value {
+        let Self { bytes, limit, is_full } = self;
+        json!({ "bytes": bytes, "limit": limit, "full": is_full })
+    }
+}
+
+impl Stall {
+    fn json(self) -> Value {
+        let Self { kind, since } = self;
+        let kind = match kind {
+            StallKind::Still => "still",
+            StallKind::Full => "full",
+        };
+        json!({ "kind": kind, "since": time(since) })
+    }
+}
+
+impl Spool {
+    fn json(&self, counts: &SinkCounts) -> Value {
+        let Self { directory, mode, when_full, limit } = self;
+        json!({
+            "directory": directory.to_string_lossy(),
+            "mode": mode,
+            "when_full": when_full,
+            "records": counts.spooled + counts.stored,
+            "bytes": counts.spool_bytes,
+            "limit": limit,
+        })
+    }
+}
+
+fn object(named: Vec<Named>) -> Value {
+    named.into_iter().map(|(name, count)| (name.to_owned(), Value::from(count))).collect()
+}
+
+/// Returns a time as the records show it.
+fn time(time: Timestamp) -> String {
+    format!("{time:.6}")
+}

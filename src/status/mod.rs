@@ -1,0 +1,276 @@
+//! The state of the daemon at one time, as owned data. The app builds it in one place; the ledgers in the log and the
+//! status file are made from it.
+//!
+//! Whatever is added to it must be given a name in `json.rs` and a row in `docs/operation.md`: without the first the
+//! program does not compile, without the second a test fails.
+
+mod counts;
+mod json;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use crate::ledger::{SinkCounts, SourceCounts};
+
+/// State of the daemon at one time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Time when the snapshot was made.
+    pub at: Timestamp,
+    /// Phase of the run.
+    pub phase: Phase,
+    /// The process.
+    pub program: Program,
+    /// The configurations that were read.
+    pub reload: Reload,
+    /// Sums over all sources and sinks.
+    pub ledger: Ledger,
+    /// The sources: those of the configuration first, then those of earlier ones whose connections live on.
+    pub sources: Vec<Source>,
+    /// The sinks: those of the configuration first, then those of earlier ones that still deliver.
+    pub sinks: Vec<Sink>,
+}
+
+/// Phase of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The sources read.
+    Running,
+    /// The sources have stopped, and the sinks deliver what is left.
+    Stopping,
+    /// The program exits at once, while records move: the counts are those of the end, with nothing in flight.
+    Leaving,
+    /// Nothing moves any more, or the time for it is over: the counts are those of the end, with nothing in flight.
+    Ended,
+}
+
+/// The process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// Version of Postrider.
+    pub version: &'static str,
+    /// Commit from which it was built, if that is known.
+    pub commit: Option<&'static str>,
+    /// Process id.
+    pub pid: u32,
+    /// Time of the start.
+    pub started_at: Timestamp,
+}
+
+/// The configurations that were read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reload {
+    /// Number of configurations that were put into use, with that of the start.
+    pub generation: u64,
+    /// Number of configurations that were refused.
+    pub refused: u64,
+    /// The last attempt to put a configuration into use.
+    pub last: Option<Attempt>,
+}
+
+/// An attempt to put a configuration into use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Time when it ended.
+    pub at: Timestamp,
+    /// Reason why the configuration was refused; `None` if it is in use.
+    pub error: Option<String>,
+}
+
+/// Sums over all sources and sinks since the start, with those that a reload has removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ledger {
+    /// Result of the comparison of all counts.
+    pub balance: Balance,
+    /// Number of Postfix lines that Postrider does not understand.
+    pub unparsed: u64,
+    /// Sums over the sources.
+    pub sources: SourceCounts,
+    /// Sums over the sinks.
+    pub sinks: SinkCounts,
+}
+
+/// Result of comparing the counts of a sink with those of the sources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balance {
+    /// Every record is accounted for.
+    Holds,
+    /// The counts were read one after the other while records moved, and do not agree.
+    Unknown,
+    /// The counts do not agree although nothing moves any more: a defect.
+    Broken,
+}
+
+/// State of one source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Name in the configuration.
+    pub name: String,
+    /// Kind in the configuration.
+    pub kind: &'static str,
+    /// What the source reads, with the port that the kernel chose.
+    pub endpoint: String,
+    /// State of the source.
+    pub state: SourceState,
+    /// Counts of the source.
+    pub counts: SourceCounts,
+}
+
+/// State of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceState {
+    /// The source reads.
+    Running,
+    /// The source stops, or is no longer in the configuration and only reads from its old connections.
+    Leaving,
+    /// The source has ended.
+    Ended,
+    /// The source cannot continue, for this reason.
+    Failed(String),
+}
+
+/// State of one sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sink {
+    /// Name in the configuration.
+    pub name: String,
+    /// Kind in the configuration.
+    pub kind: &'static str,
+    /// Where the records go.
+    pub destination: String,
+    /// State of the sink.
+    pub state: SinkState,
+    /// The stall that the log has reported, and that lasts.
+    pub stall: Option<Stall>,
+    /// Names of the sources that wait for the sink.
+    pub waiting: Vec<String>,
+    /// The spool, if the sink has one.
+    pub spool: Option<Spool>,
+    /// Counts of the sink.
+    pub counts: SinkCounts,
+    /// Result of comparing the counts.
+    pub balance: Balance,
+}
+
+/// State of a sink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SinkState {
+    /// The sink receives records through its queue.
+    Running(Queue),
+    /// The sink receives nothing more, and delivers what it has.
+    Leaving,
+    /// The sink has ended.
+    Ended,
+}
+
+/// The queue before a sink, or before its spool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// Bytes in the queue, with those that the sink has taken and not delivered.
+    pub bytes: usize,
+    /// Maximum number of bytes in the queue.
+    pub limit: usize,
+    /// True if the queue has no room: a source waits, or would have to.
+    pub is_full: bool,
+}
+
+/// A sink that does not keep up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stall {
+    /// Kind of the stall.
+    pub kind: StallKind,
+    /// Time when it began.
+    pub since: Timestamp,
+}
+
+/// Kind of a stall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StallKind {
+    /// Nothing leaves the sink.
+    Still,
+    /// The queue of the sink is full, because records arrive faster than they leave.
+    Full,
+}
+
+/// Settings of a spool. Its records and bytes are counts of its sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spool {
+    /// Directory of the spool.
+    pub directory: PathBuf,
+    /// Key `mode` of the configuration.
+    pub mode: &'static str,
+    /// Key `when_full` of the configuration.
+    pub when_full: &'static str,
+    /// Maximum size on the disk, in bytes.
+    pub limit: u64,
+}
+
+// === impl Snapshot ===
+
+impl Snapshot {
+    /// Returns true if the two say the same, perhaps of different times.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let Self { at: _, phase, program, reload, ledger, sources, sinks } = self;
+        let of_other = (&other.phase, &other.program, &other.reload, &other.ledger, &other.sources, &other.sinks);
+        (phase, program, reload, ledger, sources, sinks) == of_other
+    }
+}
+
+// === impl Phase ===
+
+impl Phase {
+    /// Returns true if the counts are those of the end.
+    pub const fn is_end(self) -> bool {
+        matches!(self, Self::Leaving | Self::Ended)
+    }
+
+    /// Returns the name in the status file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Leaving => "leaving",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+// === impl Balance ===
+
+impl Balance {
+    /// Returns the result for all when `self` is the result for some and `other` for the rest.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Broken, _) | (_, Self::Broken) => Self::Broken,
+            (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
+            (Self::Holds, Self::Holds) => Self::Holds,
+        }
+    }
+}
+
+// === impl Source ===
+
+impl Source {
+    /// Returns the line of the source in the log's ledger: its counts that are not zero.
+    pub fn ledger_line(&self) -> String {
+        format!("ledger source={:?}{}", self.name, counts::text(&counts::of_source(&self.counts)))
+    }
+}
+
+// === impl Sink ===
+
+impl Sink {
+    /// Returns the line of the sink in the log's ledger: its counts that are not zero, and whether they balance.
+    pub fn ledger_line(&self) -> String {
+        let balanced = match self.balance {
+            Balance::Holds => " balanced=true",
+            Balance::Unknown => "",
+            Balance::Broken => " balanced=false",
+        };
+        format!("ledger sink={:?}{}{balanced}", self.name, counts::text(&counts::of_sink(&self.counts)))
+    }
+}
