@@ -7,4 +7,5 @@ mod fuzz;
 mod layers;
 mod licences;
 mod reasons;
+mod rust_version;
 mod spool;

@@ -28,6 +28,7 @@ pub mod relp;
 pub mod rsyslog;
 pub mod sasl;
 pub mod scratch;
+pub mod seeds;
 pub mod server;
 pub mod small_disk;
 pub mod smtp;

@@ -10,7 +10,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, RngSeed, TestRunner};
+use testkit::seeds;
 
 use checks::CHECKS;
 use postrider::encode::{Buffer, Encoder};
@@ -28,16 +29,20 @@ const TIME: Duration = Duration::from_secs(3);
 
 #[test]
 fn every_check_holds_for_mutated_lines() {
+    let seed = seeds::seed();
     for (name, check) in CHECKS {
         let start = Instant::now();
         let mut cases = 0;
         while cases < LEAST || (cases < CASES && start.elapsed() < TIME) {
-            let config = Config { cases: STEP, failure_persistence: None, ..Config::default() };
+            // Each step has a seed of its own, so that the steps before it need not be repeated.
+            let seed = seed.wrapping_add(u64::from(cases));
+            let rng_seed = RngSeed::Fixed(seed);
+            let config = Config { cases: STEP, failure_persistence: None, rng_seed, ..Config::default() };
             let result = TestRunner::new(config).run(&generator::inputs(), |input| {
                 check(&input);
                 Ok(())
             });
-            result.unwrap_or_else(|error| panic!("{name}: {error}"));
+            result.unwrap_or_else(|error| panic!("{name}: {error}\nSEED={seed} repeats it"));
             cases += STEP;
         }
     }
@@ -74,6 +79,21 @@ fn time(line: &str) -> Duration {
 fn processor_time() -> Duration {
     let time = getrusage(UsageWho::RUSAGE_THREAD).expect("the usage of this thread").user_time();
     Duration::from_micros((time.tv_sec() * 1_000_000 + time.tv_usec()).cast_unsigned())
+}
+
+/// Inputs of `fuzz/seeds/`, from which libFuzzer starts: those that once broke a check, and some of each kind.
+#[test]
+fn every_check_holds_for_the_seeds_of_its_target() {
+    for (name, check) in CHECKS {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(name);
+        let mut inputs = 0;
+        for entry in fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display())) {
+            let input = fs::read(entry.expect("an entry").path()).expect("a file");
+            check(&input);
+            inputs += 1;
+        }
+        assert!(inputs >= 5, "{name} has only {inputs} inputs");
+    }
 }
 
 /// The targets call the checks, each by its name; they are compiled by cargo-fuzz alone, so they hold nothing that

@@ -480,7 +480,7 @@ fn vandalize(bytes: &mut Vec<u8>, vandalism: &Vandalism) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     /// Whatever is done to the files, it opens, reads to the end, gives only whole records, each once and in order,
     /// counts exactly what it does not give, and takes new ones.
