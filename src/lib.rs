@@ -13,7 +13,7 @@
 //! `ARCHITECTURE.md` says what each stage may know and where each kind of change goes.
 
 // From bytes to a record and its JSON.
-pub use postrider_parser::{dsn, encode, flags, frame, postfix, read_frame, record, syslog, time};
+pub use postrider_parser::{Unread, dsn, encode, flags, frame, postfix, read_block, read_frame, record, syslog, time};
 
 // Tools. They import nothing of the crate but other tools.
 mod crash;

@@ -10,12 +10,11 @@ use std::sync::{Arc, RwLock};
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::buffer::{Batch, Encoded, Entry, Records, Room, Sender, Span, Spare, Waiting};
+use crate::buffer::{Batch, Encoded, Entry, Lines, Records, Room, Sender, Span, Spare, Waiting, divide};
 use crate::encode::{Encoder, Writer};
 use crate::frame::Frame;
 use crate::ledger::{Reason, SinkLedger};
 use crate::poison;
-use crate::read_frame;
 use crate::receipt::Receipt;
 use crate::record::{LineHash, NewId, Origin, Peer, Record, RecordIds};
 use crate::select::Select;
@@ -23,6 +22,7 @@ use crate::syslog::Context;
 use crate::template::{Route, Template};
 use crate::time::Timestamp;
 use crate::unparsed::Unparsed;
+use crate::{Unread, read_block};
 
 /// A frame and its sender.
 #[derive(Clone, Copy, Debug)]
@@ -38,9 +38,10 @@ pub struct Arrival<'b> {
 /// The way from frames to the queues of the sinks. The program has one pipeline at a time, which all sources share.
 #[derive(Debug)]
 pub struct Pipeline {
-    encoder: Encoder,
     ids: Arc<RecordIds>,
-    outlets: Vec<Arc<Outlet>>,
+    /// Shapes in which the sinks take records, each once.
+    shapes: Vec<Encoder>,
+    ways: Vec<Way>,
     unparsed: Arc<Unparsed>,
     offered: Arc<AtomicU64>,
     spare: Spare,
@@ -71,6 +72,27 @@ pub struct Outlet {
     pub waiting: Waiting,
 }
 
+/// An outlet, and the place of its shape in the list of the pipeline.
+#[derive(Debug)]
+struct Way {
+    outlet: Arc<Outlet>,
+    shape: usize,
+}
+
+/// Maximum number of frames that are read together. Their records fit into a processor's cache.
+const BLOCK: usize = 32;
+
+/// The records of one read, while they are written.
+struct Writing<'p, 'o> {
+    ways: &'p [Way],
+    /// Writer of each shape.
+    writers: Vec<Writer<'o>>,
+    /// Position of the current record in each shape, once it is written there.
+    places: Vec<Option<Span>>,
+    /// Draft for each outlet.
+    drafts: Vec<Draft>,
+}
+
 /// A batch that is being filled.
 #[derive(Default)]
 struct Draft {
@@ -82,24 +104,34 @@ struct Draft {
 // === impl Pipeline ===
 
 impl Pipeline {
-    /// Creates a pipeline to `outlets`.
-    pub fn new(encoder: Encoder, outlets: Vec<Arc<Outlet>>) -> Self {
-        Self {
-            encoder,
-            ids: Arc::default(),
-            outlets,
-            unparsed: Arc::default(),
-            offered: Arc::default(),
-            spare: Spare::default(),
-        }
+    /// Creates a pipeline to `outlets`, each with the shape in which it takes records.
+    pub fn new(outlets: Vec<(Encoder, Arc<Outlet>)>) -> Self {
+        Self::with(Arc::default(), Arc::default(), Spare::default(), outlets)
     }
 
     /// Creates a pipeline to other `outlets` that continues the ids of this one, and its count of lines that are not
     /// understood.
     #[must_use]
-    pub fn succeeded_by(&self, encoder: Encoder, outlets: Vec<Arc<Outlet>>) -> Self {
-        let (ids, unparsed, spare) = (Arc::clone(&self.ids), Arc::clone(&self.unparsed), self.spare.clone());
-        Self { encoder, ids, outlets, unparsed, offered: Arc::default(), spare }
+    pub fn succeeded_by(&self, outlets: Vec<(Encoder, Arc<Outlet>)>) -> Self {
+        Self::with(Arc::clone(&self.ids), Arc::clone(&self.unparsed), self.spare.clone(), outlets)
+    }
+
+    fn with(ids: Arc<RecordIds>, unparsed: Arc<Unparsed>, spare: Spare, outlets: Vec<(Encoder, Arc<Outlet>)>) -> Self {
+        let mut shapes: Vec<Encoder> = Vec::new();
+        let mut way = |(encoder, outlet)| {
+            let shape = shapes.iter().position(|shape| *shape == encoder).unwrap_or_else(|| {
+                shapes.push(encoder);
+                shapes.len() - 1
+            });
+            Way { outlet, shape }
+        };
+        let ways = outlets.into_iter().map(&mut way).collect();
+        Self { ids, shapes, ways, unparsed, offered: Arc::default(), spare }
+    }
+
+    /// Returns the number of times that each record is written: once for each shape that differs.
+    pub fn shapes(&self) -> usize {
+        self.shapes.len()
     }
 
     /// Returns the count of frames that the pipeline has offered to each of its outlets.
@@ -112,9 +144,10 @@ impl Pipeline {
         Arc::clone(&self.unparsed)
     }
 
-    /// Turns the frames of one read into one batch for each sink that takes any of them. `room` is resized to the
-    /// memory that the batches hold, and released when every sink is done with them. `receipt` resolves then, or when
-    /// its other owners are done with it.
+    /// Turns the frames of one read into one batch for each sink that takes any of them. A record is written once for
+    /// each shape in which a sink takes it. `room` is resized to the memory that the batches hold; each shape has its
+    /// part, which is released when every sink of that shape is done. `receipt` resolves when every sink is done, or
+    /// when its other owners are done with it.
     pub fn process(
         &self,
         arrivals: &[Arrival<'_>],
@@ -125,45 +158,53 @@ impl Pipeline {
     ) -> Processed<'_> {
         let bytes: usize = arrivals.iter().map(|arrival| arrival.frame.bytes.len()).sum();
         // Records are five to six times as long as their lines; growing by doubling would copy them.
-        let mut lines = self.spare.lines(bytes * 6 + 512);
-        let mut drafts: Vec<Draft> = self.outlets.iter().map(|_| Draft::default()).collect();
+        let mut texts: Vec<Lines> = self.shapes.iter().map(|_| self.spare.lines(bytes * 6 + 512)).collect();
+        let mut writing = Writing::new(self, &mut texts);
         let mut ids = self.ids.reserve(received_at, arrivals.len());
         let context = Context::new(received_at, &origin.zone).with_format(origin.format);
-        let mut writer = self.encoder.writer(lines.bytes());
-        for Arrival { frame, peer, line } in arrivals {
-            let id = line.map_or_else(|| NewId::Received(ids.take()), NewId::Line);
-            read_frame(frame, *peer, origin, &context, id, |record| {
-                self.encode(record, &mut writer, &mut drafts);
+        let mut block = Vec::with_capacity(arrivals.len().min(BLOCK));
+        for part in arrivals.chunks(BLOCK) {
+            block.clear();
+            block.extend(part.iter().map(|Arrival { frame, peer, line }| Unread {
+                frame: *frame,
+                peer: *peer,
+                id: line.map_or_else(|| NewId::Received(ids.take()), NewId::Line),
+            }));
+            read_block(&block, origin, &context, |records| {
+                for record in records {
+                    self.unparsed.count(record);
+                    writing.write(record);
+                }
             });
         }
-        lines.shrink();
-        let beside = drafts.iter().map(Draft::held).sum();
-        let encoded = Arc::new(Encoded::new(lines, room, beside));
+        let drafts = writing.drafts;
+        let encoded = self.encoded(texts, &drafts, room);
         let offered = arrivals.len() as u64;
         self.offered.fetch_add(offered, Relaxed);
-        let finish = |(outlet, draft): (&Arc<Outlet>, Draft)| outlet.batch(draft, offered, &encoded, receipt);
-        Processed::new(self, self.outlets.iter().zip(drafts).map(finish).collect())
+        let finish = |(way, draft): (&Way, Draft)| way.outlet.batch(draft, offered, &encoded[way.shape], receipt);
+        Processed::new(self, self.ways.iter().zip(drafts).map(finish).collect())
     }
 
-    fn encode(&self, record: &Record<'_>, writer: &mut Writer<'_>, drafts: &mut [Draft]) {
-        self.unparsed.count(record);
-        let mut line = None;
-        for (outlet, draft) in self.outlets.iter().zip(drafts) {
-            if !outlet.select.takes(record) {
-                draft.filtered += 1;
-                continue;
-            }
-            let line = *line.get_or_insert_with(|| {
-                let line = writer.line(record);
-                span(line.start, line.end)
-            });
-            draft.push(outlet, record, line);
+    /// Returns the records of each shape, with its part of `room`.
+    fn encoded(
+        &self,
+        mut texts: Vec<Lines>,
+        drafts: &[Draft],
+        room: Option<OwnedSemaphorePermit>,
+    ) -> Vec<Arc<Encoded>> {
+        let mut held = Vec::with_capacity(texts.len());
+        for (shape, lines) in texts.iter_mut().enumerate() {
+            lines.shrink();
+            let of_shape = self.ways.iter().zip(drafts).filter(|(way, _)| way.shape == shape);
+            held.push(lines.capacity() + of_shape.map(|(_, draft)| draft.held()).sum::<usize>());
         }
+        let mut rooms = room.map(|room| divide(room, &held)).unwrap_or_default().into_iter();
+        texts.into_iter().map(|lines| Arc::new(Encoded::new(lines, rooms.next()))).collect()
     }
 
     /// Returns true if some sink has room for `size` bytes in its queue now.
     pub fn has_room(&self, size: usize) -> bool {
-        self.outlets.iter().any(|outlet| outlet.queue.try_room(size).is_some())
+        self.ways.iter().any(|way| way.outlet.queue.try_room(size).is_some())
     }
 }
 
@@ -223,6 +264,35 @@ impl Outlet {
             None => batch.dropped(otherwise),
         }
         has_room
+    }
+}
+
+// === impl Writing ===
+
+impl<'p, 'o> Writing<'p, 'o> {
+    /// Starts to write into `texts`, one for each shape of `pipeline`.
+    fn new(pipeline: &'p Pipeline, texts: &'o mut [Lines]) -> Self {
+        let writers: Vec<_> =
+            pipeline.shapes.iter().zip(texts).map(|(shape, lines)| shape.writer(lines.bytes())).collect();
+        let places = vec![None; writers.len()];
+        let drafts = pipeline.ways.iter().map(|_| Draft::default()).collect();
+        Self { ways: &pipeline.ways, writers, places, drafts }
+    }
+
+    /// Writes `record` once for each shape in which an outlet takes it.
+    fn write(&mut self, record: &Record<'_>) {
+        self.places.fill(None);
+        for (Way { outlet, shape }, draft) in self.ways.iter().zip(&mut self.drafts) {
+            if !outlet.select.takes(record) {
+                draft.filtered += 1;
+                continue;
+            }
+            let line = *self.places[*shape].get_or_insert_with(|| {
+                let line = self.writers[*shape].line(record);
+                span(line.start, line.end)
+            });
+            draft.push(outlet, record, line);
+        }
     }
 }
 

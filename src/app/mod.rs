@@ -32,7 +32,6 @@ use self::status::Status;
 use self::status_file::StatusFile;
 use crate::config::{Config, LoadError};
 use crate::dsn::Language;
-use crate::encode::Encoder;
 use crate::log;
 use crate::panics::{self, Panic};
 use crate::pipeline::{Current, Pipeline};
@@ -135,7 +134,7 @@ struct App {
 impl App {
     /// Creates the app without any source or sink.
     fn new(file: Option<&Path>, status_file: Option<&Path>) -> Result<Self, Error> {
-        let pipeline = Pipeline::new(Encoder { language: Language::default() }, Vec::new());
+        let pipeline = Pipeline::new(Vec::new());
         let unparsed = pipeline.unparsed();
         Ok(Self {
             file: file.map(Path::to_owned),

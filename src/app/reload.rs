@@ -22,6 +22,7 @@ use super::stall::Stall;
 use super::{App, Times, ended};
 use crate::config::Config;
 use crate::crash::panic_point;
+use crate::dsn::Language;
 use crate::encode::Encoder;
 use crate::sink::Started;
 use crate::source::Stop;
@@ -70,14 +71,15 @@ impl App {
         let Config { language, shutdown_timeout, .. } = prepared.config;
         self.times = Times::of(shutdown_timeout);
         self.settings = (language, shutdown_timeout);
-        self.exchange_sinks(Encoder { language }, std::mem::take(&mut prepared.sinks), &prepared.handovers);
+        self.exchange_sinks(language, std::mem::take(&mut prepared.sinks), &prepared.handovers);
         self.exchange_sources(std::mem::take(&mut prepared.sources), &prepared.fates);
         self.status.configured();
         changes
     }
 
-    /// Replaces the pipeline: frames read from now on go to the sinks of the new configuration.
-    fn exchange_sinks(&mut self, encoder: Encoder, slots: Vec<Slot<NewSink>>, handovers: &[bool]) {
+    /// Replaces the pipeline: frames read from now on go to the sinks of the new configuration. `language` is that of
+    /// sinks that do not name one.
+    fn exchange_sinks(&mut self, language: Language, slots: Vec<Slot<NewSink>>, handovers: &[bool]) {
         let mut old: Vec<Option<LiveSink>> = std::mem::take(&mut self.sinks).into_iter().map(Some).collect();
         for slot in slots {
             let sink = match slot {
@@ -86,8 +88,9 @@ impl App {
             };
             self.sinks.extend(sink);
         }
-        let outlets = self.sinks.iter().filter_map(|sink| sink.outlet.clone()).collect();
-        self.pipeline.replace(self.pipeline.get().succeeded_by(encoder, outlets));
+        let shape = |sink: &LiveSink| Encoder { language: sink.config.language.unwrap_or(language) };
+        let outlets = self.sinks.iter().filter_map(|sink| Some((shape(sink), sink.outlet.clone()?))).collect();
+        self.pipeline.replace(self.pipeline.get().succeeded_by(outlets));
         let pipeline = self.pipeline.get();
         self.status.shown.add(&pipeline);
         for sink in &mut self.sinks {

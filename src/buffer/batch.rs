@@ -63,12 +63,23 @@ pub struct Span {
 
 impl Encoded {
     /// Creates the value from JSON `lines`, each with its LF, and the `room` that they take in the limit of bytes in
-    /// flight of the source. The room is set to the memory that the lines hold, plus `beside`, the memory that the
-    /// records of the sinks hold.
-    pub fn new(lines: Lines, room: Option<OwnedSemaphorePermit>, beside: usize) -> Self {
-        let held = lines.capacity() + beside;
-        Self { lines, _room: room.map(|room| settle(room, held)) }
+    /// flight of the source.
+    pub const fn new(lines: Lines, room: Option<OwnedSemaphorePermit>) -> Self {
+        Self { lines, _room: room }
     }
+}
+
+/// Divides `room` into one part for each of `held`, the memory that each part stands for, in bytes. The whole is first
+/// resized to their sum, as far as the limit allows; the last parts are smaller if it does not.
+pub fn divide(room: OwnedSemaphorePermit, held: &[usize]) -> Vec<OwnedSemaphorePermit> {
+    let mut rest = settle(room, held.iter().sum());
+    let mut parts = Vec::with_capacity(held.len());
+    for held in &held[..held.len().saturating_sub(1)] {
+        let part = (*held).min(rest.num_permits());
+        parts.extend(rest.split(part));
+    }
+    parts.push(rest);
+    parts
 }
 
 /// Resizes `room` to `held`, as far as the limit allows. The function never waits: a task that waits while it holds

@@ -19,11 +19,14 @@ use super::{Config, SinkConfig, SinkKind, SourceConfig, SourceKind, check, schem
 use crate::dsn::Language;
 use crate::suggest;
 
+/// Form of a language.
+pub(super) const LANGUAGE: Named<Language> = Named { names: &Language::NAMES, value: Language::from_name };
+
 keys! {
     /// Keys at the top of the file.
     pub(super) struct Top {
         /// Language of the texts that explain status codes in records: English or Japanese.
-        language: Language = default(Named { names: &Language::NAMES, value: Language::from_name }, r#""en""#),
+        language: Language = default(LANGUAGE, r#""en""#),
         /// Maximum time for a stop: from the signal until everything that was received is delivered. After that, the
         /// rest is dropped and counted.
         shutdown_timeout: Duration = default(Span, r#""30s""#),

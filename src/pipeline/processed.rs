@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Pipeline;
+use super::{Pipeline, Way};
 use crate::buffer::Batch;
 use crate::ledger::Reason;
 use crate::record::Origin;
@@ -28,7 +28,7 @@ impl<'p> Processed<'p> {
     pub async fn send(mut self, origin: &Arc<Origin>, deadline: impl Future<Output = Reason>) {
         let mut deadline = std::pin::pin!(deadline);
         let mut over = None;
-        for (outlet, slot) in self.pipeline.outlets.iter().zip(&mut self.batches) {
+        for (Way { outlet, .. }, slot) in self.pipeline.ways.iter().zip(&mut self.batches) {
             let Some(size) = slot.as_ref().map(|batch| batch.size()) else { continue };
             let room = if over.is_some() {
                 outlet.queue.try_room(size)
@@ -53,7 +53,7 @@ impl<'p> Processed<'p> {
     /// Puts each batch into its queue if there is room now. Otherwise drops the batch, and passes the sink and the
     /// number of records to `dropped`.
     pub fn offer(mut self, mut dropped: impl FnMut(&str, u64)) {
-        for (outlet, slot) in self.pipeline.outlets.iter().zip(&mut self.batches) {
+        for (Way { outlet, .. }, slot) in self.pipeline.ways.iter().zip(&mut self.batches) {
             let Some(batch) = slot.take() else { continue };
             let records = batch.entries().len() as u64;
             if !outlet.offer(batch, Reason::QueueFull) {

@@ -2,9 +2,11 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use tokio::sync::Semaphore;
 
 use super::*;
 use crate::buffer::{Received, Receiver, queue};
+use crate::dsn::{Dsn, Language};
 use crate::receipt::{Outcome, receipt};
 use crate::record::Transport;
 use crate::syslog::Format;
@@ -92,12 +94,17 @@ fn counts(outlet: &Outlet) -> [u64; 5] {
     [counts.offered, counts.filtered, counts.delivered, counts.dropped.iter().sum(), counts.in_flight]
 }
 
+/// Returns a pipeline to outlets of one shape.
+fn in_english(outlets: &[&Arc<Outlet>]) -> Pipeline {
+    Pipeline::new(outlets.iter().map(|outlet| (Encoder::default(), Arc::clone(outlet))).collect())
+}
+
 #[test]
 fn each_sink_gets_what_it_takes_with_its_route_and_key() {
     let (all, mut all_queue) = outlet("all", Select::default(), 1 << 20);
     let (mail, mut mail_queue) = outlet("mail", events(&["delivery", "removed"]), 1 << 20);
     let (none, mut none_queue) = outlet("none", events(&["tls"]), 1 << 20);
-    let pipeline = Pipeline::new(Encoder::default(), vec![Arc::clone(&all), Arc::clone(&mail), Arc::clone(&none)]);
+    let pipeline = in_english(&[&all, &mail, &none]);
     let processed = process(&pipeline, None);
     assert_eq!([&all, &mail, &none].map(|outlet| counts(outlet)), [[3, 0, 0, 0, 3], [3, 1, 0, 0, 2], [3, 3, 0, 0, 0]]);
     processed.offer(|sink, _| panic!("{sink} has room"));
@@ -114,7 +121,7 @@ fn each_sink_gets_what_it_takes_with_its_route_and_key() {
 fn what_finds_no_room_is_dropped_for_its_sink_alone() {
     let (small, mut small_queue) = outlet("small", Select::default(), 1);
     let (large, mut large_queue) = outlet("large", Select::default(), 1 << 20);
-    let pipeline = Pipeline::new(Encoder::default(), vec![Arc::clone(&small), Arc::clone(&large)]);
+    let pipeline = in_english(&[&small, &large]);
     let mut dropped = Vec::new();
     for _ in 0..2 {
         process(&pipeline, None).offer(|sink, records| dropped.push((sink.to_owned(), records)));
@@ -129,7 +136,7 @@ fn what_finds_no_room_is_dropped_for_its_sink_alone() {
 async fn who_waits_for_room_drops_at_the_deadline_and_the_receipt_fails() {
     let (small, mut small_queue) = outlet("small", Select::default(), 1);
     let (large, mut large_queue) = outlet("large", Select::default(), 1 << 20);
-    let pipeline = Pipeline::new(Encoder::default(), vec![Arc::clone(&small), Arc::clone(&large)]);
+    let pipeline = in_english(&[&small, &large]);
     let origin = Arc::new(origin());
     process(&pipeline, None).send(&origin, std::future::pending()).await;
     let (receipt, mut outcome) = receipt();
@@ -148,7 +155,80 @@ async fn who_waits_for_room_drops_at_the_deadline_and_the_receipt_fails() {
 #[test]
 fn what_is_forgotten_on_the_way_is_dropped_by_the_stop() {
     let (outlet, _queue) = outlet("sink", Select::default(), 1 << 20);
-    let pipeline = Pipeline::new(Encoder::default(), vec![Arc::clone(&outlet)]);
+    let pipeline = in_english(&[&outlet]);
     drop(process(&pipeline, None));
     assert_eq!((counts(&outlet), outlet.ledger.dropped.get(Reason::Shutdown)), ([3, 0, 0, 3, 0], 3));
+}
+
+#[test]
+fn a_record_is_written_once_for_each_shape() {
+    let (en, mut en_queue) = outlet("en", Select::default(), 1 << 20);
+    let (ja, mut ja_queue) = outlet("ja", events(&["delivery"]), 1 << 20);
+    let (again, mut again_queue) = outlet("again", Select::default(), 1 << 20);
+    let shapes = [Language::En, Language::Ja, Language::En].map(|language| Encoder { language });
+    let outlets = shapes.into_iter().zip([&en, &ja, &again].map(Arc::clone)).collect();
+    let pipeline = Pipeline::new(outlets);
+    assert_eq!(pipeline.shapes(), 2);
+    process(&pipeline, None).offer(|sink, _| panic!("{sink} has room"));
+    let text = |queue: &mut Receiver, line: usize| {
+        let mut batches = VecDeque::new();
+        assert_eq!(queue.receive(&mut batches, 1, Duration::ZERO), Received::Batches);
+        let batch = batches.pop_front().unwrap();
+        let entry = batch.entries()[line];
+        let json: serde_json::Value = serde_json::from_slice(batch.line(&entry)).unwrap();
+        let text = json.pointer("/postfix/dsn/text").and_then(serde_json::Value::as_str).unwrap().to_owned();
+        (text, batch.line(&entry).as_ptr().addr(), batch.entries().len(), batch.delivered())
+    };
+    let dsn = Dsn::parse("4.4.1").unwrap();
+    let (en, at, records, ()) = text(&mut en_queue, 0);
+    assert_eq!((en.as_str(), records), (dsn.text(Language::En), 3));
+    let (ja, _, records, ()) = text(&mut ja_queue, 0);
+    assert_eq!((ja.as_str(), records), (dsn.text(Language::Ja), 1));
+    let (again, same, records, ()) = text(&mut again_queue, 0);
+    assert_eq!((again, records), (en, 3));
+    assert_eq!(same, at, "sinks of one shape share the text");
+}
+
+#[tokio::test]
+async fn room_is_released_shape_by_shape() {
+    let (en, en_queue) = outlet("en", Select::default(), 1 << 20);
+    let (ja, ja_queue) = outlet("ja", Select::default(), 1 << 20);
+    let shapes = [Language::En, Language::Ja].map(|language| Encoder { language });
+    let pipeline = Pipeline::new(shapes.into_iter().zip([en, ja]).collect());
+    let all = Arc::new(Semaphore::new(1 << 20));
+    let room = Arc::clone(&all).acquire_many_owned(1 << 19).await.unwrap();
+    let arrival =
+        Arrival { frame: Frame { bytes: LINES[0].as_bytes(), truncated: false }, peer: Peer::default(), line: None };
+    let received_at = Timestamp::from_micros(1_795_486_240_000_000);
+    pipeline.process(&[arrival], &origin(), received_at, Some(room), None).offer(|sink, _| panic!("{sink} has room"));
+    let mut held = vec![(1 << 20) - all.available_permits()];
+    for mut queue in [en_queue, ja_queue] {
+        let mut batches = VecDeque::new();
+        assert_eq!(queue.receive(&mut batches, 1, Duration::ZERO), Received::Batches);
+        batches.drain(..).for_each(Batch::delivered);
+        held.push((1 << 20) - all.available_permits());
+    }
+    let [both, one, none] = held[..] else { panic!("{held:?}") };
+    assert!(both > one && one > 1000, "{held:?}");
+    assert_eq!(none, 0);
+}
+
+#[test]
+fn a_read_longer_than_a_block_keeps_its_order() {
+    let (sink, mut queue) = outlet("sink", Select::default(), 1 << 24);
+    let pipeline = in_english(&[&sink]);
+    let lines: Vec<String> =
+        (0..=BLOCK * 3).map(|number| format!("<22>Nov 24 02:10:36 mx{number} postfix/qmgr[2]: warning: a")).collect();
+    let arrivals: Vec<_> = lines
+        .iter()
+        .map(|line| Arrival {
+            frame: Frame { bytes: line.as_bytes(), truncated: false },
+            peer: Peer::default(),
+            line: None,
+        })
+        .collect();
+    let received_at = Timestamp::from_micros(1_795_486_240_000_000);
+    pipeline.process(&arrivals, &origin(), received_at, None, None).offer(|sink, _| panic!("{sink} has room"));
+    let hosts: Vec<String> = taken(&mut queue).concat().into_iter().map(|(host, ..)| host).collect();
+    assert_eq!(hosts, (0..=BLOCK * 3).map(|number| format!("mx{number}")).collect::<Vec<_>>());
 }

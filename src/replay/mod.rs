@@ -397,5 +397,5 @@ fn records(letter: &Parsed<'_>, route: &str) -> Records {
         id: letter.id,
         timestamp_ms: letter.timestamp_ms,
     };
-    Records::new(Arc::new(Encoded::new(lines.into(), None, 0)), vec![entry], text)
+    Records::new(Arc::new(Encoded::new(lines.into(), None)), vec![entry], text)
 }

@@ -159,6 +159,7 @@ mod tests {
         let config = SinkConfig {
             name: "archive".to_owned(),
             select: Select::default(),
+            language: None,
             queue_size: 1 << 20,
             spool: None,
             kind,

@@ -50,7 +50,7 @@ pub(crate) fn batch_for(
     let size: u32 = entries.iter().map(|entry| entry.line.end - entry.line.start).sum();
     ledger.offered.fetch_add(entries.len() as u64, Relaxed);
     let in_flight = ledger.enter(entries.len() as u64, size.into(), receipt);
-    Batch::new(Records::new(Arc::new(Encoded::new(bytes.into(), None, 0)), entries, text), in_flight)
+    Batch::new(Records::new(Arc::new(Encoded::new(bytes.into(), None)), entries, text), in_flight)
 }
 
 /// Lines for a sink that has no routes.

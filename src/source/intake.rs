@@ -285,9 +285,10 @@ impl Intake {
     /// can take. The room is at most `most`, unless the first frame alone needs more.
     fn part(&self, arrivals: &[Arrival<'_>], most: usize) -> (usize, u32) {
         let all = self.max_bytes_in_flight as usize;
+        let shapes = self.pipeline.get().shapes().max(1);
         let (mut frames, mut size) = (0, 0);
         for arrival in arrivals {
-            let more = arrival.frame.bytes.len() * BYTE + RECORD;
+            let more = (arrival.frame.bytes.len() * BYTE + RECORD) * shapes;
             if frames > 0 && size + more > most {
                 break;
             }

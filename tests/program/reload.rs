@@ -14,6 +14,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use postrider::dsn::Language;
 use serde_json::Value;
 use testkit::port::Port;
 use testkit::postrider::{Ended, Postrider, assert_clean, count, ledgers};
@@ -939,4 +940,38 @@ fn without_a_file_the_sinks_open_their_files_anew_and_that_is_all() {
     process.signal(Signal::SIGTERM);
     assert!(process.ended(DEADLINE).success());
     assert_eq!(reloads(&log()), 0, "{}", log());
+}
+
+#[test]
+fn each_sink_has_its_language_over_a_reload() {
+    let directory = scratch::directory("language");
+    let path = |name: &str| directory.path().join(name);
+    let config = |language: &str| {
+        let [first, second] = ["first", "second"].map(|name| path(name).display().to_string());
+        format!(
+            "language = \"{language}\"\n[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[sink.file]]\nname = \"first\"\n\
+             path = \"{first}\"\n[[sink.file]]\nname = \"second\"\nlanguage = \"ja\"\npath = \"{second}\"\n"
+        )
+    };
+    let texts = |name: &str| -> Vec<String> {
+        let text = |line: &str| {
+            let record: Value = serde_json::from_str(line).expect("a record");
+            record.pointer("/postfix/dsn/text").and_then(Value::as_str).expect("a text").to_owned()
+        };
+        fs::read_to_string(path(name)).unwrap_or_default().lines().map(text).collect()
+    };
+    let mut postrider = Postrider::run(&config("en"), &[]);
+    let socket = connect(postrider.address("tcp"));
+    let line = "<22>Nov 24 06:00:00 mx1 postfix/smtp[1]: 4FCA1803C5: to=<a@example.com>, relay=none, delay=1, \
+                delays=1/0/0/0, dsn=4.4.1, status=deferred (connect to mx.example.com[192.0.2.1]:25: Connection refused)";
+    writeln!(&socket, "{line}").expect("room");
+    wait_until(DEADLINE, "a record in each file", || texts("first").len() == 1 && texts("second").len() == 1);
+    reload(&postrider, &config("ja"));
+    writeln!(&socket, "{line}").expect("room");
+    wait_until(DEADLINE, "another record in each file", || texts("first").len() == 2 && texts("second").len() == 2);
+    let dsn = postrider::dsn::Dsn::parse("4.4.1").expect("a code");
+    let [en, ja] = [Language::En, Language::Ja].map(|language| dsn.text(language).to_owned());
+    assert_eq!(texts("first"), [en, ja.clone()]);
+    assert_eq!(texts("second"), [ja.clone(), ja]);
+    assert_clean(&postrider.terminate(DEADLINE));
 }

@@ -163,5 +163,5 @@ fn batch(ledger: &Arc<SinkLedger>, numbers: std::ops::Range<usize>) -> Batch {
         });
     }
     let in_flight = ledger.enter(entries.len() as u64, lines.len() as u64, None);
-    Batch::new(Records::new(Arc::new(Encoded::new(lines.into(), None, 0)), entries, text), in_flight)
+    Batch::new(Records::new(Arc::new(Encoded::new(lines.into(), None)), entries, text), in_flight)
 }

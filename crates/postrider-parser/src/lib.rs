@@ -71,4 +71,4 @@ pub mod postfix;
 pub mod encode;
 mod read;
 
-pub use read::read_frame;
+pub use read::{Unread, read_block, read_frame};

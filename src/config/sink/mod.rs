@@ -14,12 +14,14 @@ pub use self::kafka::{KafkaConfig, Properties};
 pub use self::spool::{SpoolConfig, SpoolMode, WhenFull};
 pub use self::stdout::StdoutConfig;
 
+use super::file::LANGUAGE;
 use super::form::{Count, List, Memory, NAME, Table, Word};
 use super::key::{Keys, default, keys, optional};
 use super::kind::{Kind, Section};
 use super::paths::{Paths, resolved};
 use super::reader::Reader;
 use super::source::MOST_MEMORY;
+use crate::dsn::Language;
 use crate::record::Event;
 use crate::select::Select;
 use crate::template::{Route, Template};
@@ -36,6 +38,8 @@ keys! {
         /// Postfix events that the sink accepts; docs/events.md lists all of them. The sink then gets no messages of
         /// other programs. Without this key, it accepts every record.
         events: Vec<&'static str> = optional(List(Word(&Event::NAMES)), r#"["delivery"]"#),
+        /// Language of the texts that explain a code. Without this key, it is the `language` at the top of the file.
+        language: Language = optional(LANGUAGE, r#""ja""#),
         /// Maximum size of the records that wait for the sink or are inside it. At the limit, streams wait, and
         /// datagrams are dropped for this sink and counted.
         queue_size: usize = default(Memory(64 << 10, MOST_MEMORY), r#""16MiB""#),
@@ -63,6 +67,8 @@ pub struct SinkConfig {
     pub name: String,
     /// Records that the sink accepts.
     pub select: Select,
+    /// Language of the texts that explain a code, if it is not that of the whole file.
+    pub language: Option<Language>,
     /// Maximum number of bytes that wait for the sink or are inside it.
     pub queue_size: usize,
     /// `[sink.KIND.spool]`: the spool in which records wait on the disk.
@@ -179,5 +185,12 @@ pub(super) fn read(kind: &Kind<SinkKind>, derived_name: String, reader: &mut Rea
         None => None,
     };
     let name = common.name.value.unwrap_or(derived_name);
-    Some(SinkConfig { name, select, queue_size: common.queue_size.value?, spool, kind: particular? })
+    Some(SinkConfig {
+        name,
+        select,
+        language: common.language.value,
+        queue_size: common.queue_size.value?,
+        spool,
+        kind: particular?,
+    })
 }

@@ -47,6 +47,7 @@ impl Spooled {
         let config = SinkConfig {
             name: "kafka".to_owned(),
             select: Select::default(),
+            language: None,
             queue_size: 4 << 20,
             spool: Some(spool),
             kind: SinkKind::Kafka(config(cluster.bootstrap_servers(), &properties)),

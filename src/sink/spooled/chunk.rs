@@ -67,7 +67,7 @@ impl Chunk {
 
     pub(super) fn batch(self, ledger: &Arc<SinkLedger>, receipt: Arc<Receipt>) -> Batch {
         let in_flight = ledger.leave_spool(self.entries.len() as u64, self.lines.len() as u64, receipt);
-        let encoded = Arc::new(Encoded::new(self.lines.into(), None, 0));
+        let encoded = Arc::new(Encoded::new(self.lines.into(), None));
         Batch::new(Records::new(encoded, self.entries, self.text), in_flight)
     }
 }

@@ -49,7 +49,7 @@ impl Bench {
             waiting: Waiting::default(),
         };
         let encoder = Encoder { language: crate::dsn::Language::default() };
-        let pipeline = Current::new(Pipeline::new(encoder, vec![Arc::new(outlet)]));
+        let pipeline = Current::new(Pipeline::new(vec![(encoder, Arc::new(outlet))]));
         let origin = Origin {
             name: "file".to_owned(),
             transport: Transport::File,

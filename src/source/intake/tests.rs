@@ -5,7 +5,6 @@ use jiff::tz::TimeZone;
 
 use super::*;
 use crate::buffer::{self, Receiver, queue};
-use crate::dsn::Language;
 use crate::encode::Encoder;
 use crate::frame::Frame;
 use crate::ledger::SinkLedger;
@@ -31,7 +30,7 @@ fn to_sink(room: usize, queue_size: usize) -> (Intake, Receiver, Arc<SinkLedger>
         ledger: Arc::clone(&ledger),
         waiting: buffer::Waiting::default(),
     };
-    let pipeline = Current::new(Pipeline::new(Encoder { language: Language::En }, vec![Arc::new(outlet)]));
+    let pipeline = Current::new(Pipeline::new(vec![(Encoder::default(), Arc::new(outlet))]));
     (Intake::new(pipeline, origin(), Arc::default(), room, LIMIT, Stop::default()), sink, ledger)
 }
 
@@ -85,7 +84,7 @@ fn the_room_is_what_the_records_hold_and_never_more_than_was_taken_before() {
 
 #[test]
 fn what_would_take_more_than_half_goes_in_parts() {
-    let pipeline = Current::new(Pipeline::new(Encoder { language: Language::En }, Vec::new()));
+    let pipeline = Current::new(Pipeline::new(Vec::new()));
     let intake = Intake::new(pipeline, origin(), Arc::default(), LIMIT, LIMIT, Stop::default());
     let part = |size: usize, count: usize| {
         let message = vec![b'x'; size];

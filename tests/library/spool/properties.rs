@@ -278,11 +278,11 @@ fn histories() -> impl Strategy<Value = Vec<Step>> {
 fn what_is_committed_is_there_until_it_is_acknowledged() {
     let seen = RefCell::new(Seen::default());
     let run = |steps: Vec<Step>| history(&Simulated::default(), &steps, &mut seen.borrow_mut());
-    let seed = seeds::seed();
-    let rng_seed = RngSeed::Fixed(seed);
+    let number = seeds::seed();
+    let rng_seed = RngSeed::Fixed(number);
     let config = Config { cases: 1000, failure_persistence: None, rng_seed, ..Config::default() };
     if let Err(error) = TestRunner::new(config).run(&histories(), run) {
-        panic!("{error}\nSEED={seed} repeats it");
+        panic!("{error}\nSEED={number} repeats it");
     }
     let seen = seen.into_inner();
     let Seen { lost, committed, repeated, survived, vanished, torn_tails, leftovers, deleted_segments, failed_starts } =

@@ -12,8 +12,8 @@ use crate::record::{Flags, Postfix, Record, Transport};
 use crate::syslog::{Facility, Message, Offset, Severity, StructuredElement, Via};
 use crate::time::{Printer, Timestamp};
 
-/// Settings for writing records as JSON.
-#[derive(Clone, Copy, Debug, Default)]
+/// Settings for writing records as JSON: the shape of the records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Encoder {
     /// The language of `dsn.text`.
     pub language: Language,

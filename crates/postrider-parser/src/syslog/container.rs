@@ -28,7 +28,7 @@ const ENTRY: &str = "{\"log\":\"";
 const DOCKER_PART: usize = 16 * 1024;
 
 /// An entry of Docker's log files.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct DockerEntry {
     log: String,
     time: Option<String>,

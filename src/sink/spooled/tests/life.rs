@@ -84,6 +84,7 @@ impl Life {
         let sink = SinkConfig {
             name: "sink".to_owned(),
             select: Select::default(),
+            language: None,
             queue_size: random.choice([16 << 10, 64 << 10, 2 << 20]).expect("a size"),
             spool: Some(config.clone()),
             kind: SinkKind::Stdout(StdoutConfig),

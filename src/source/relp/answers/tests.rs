@@ -6,8 +6,6 @@ use tokio::sync::Semaphore;
 
 use super::super::Intake;
 use super::*;
-use crate::dsn::Language;
-use crate::encode::Encoder;
 use crate::pipeline::{Current, Pipeline};
 use crate::record::{Origin, Transport};
 use crate::source::Stop;
@@ -17,7 +15,7 @@ const LIMIT: Duration = Duration::from_secs(80);
 
 /// A source that has memory for one read at a time.
 fn intake() -> Intake {
-    let pipeline = Current::new(Pipeline::new(Encoder { language: Language::En }, Vec::new()));
+    let pipeline = Current::new(Pipeline::new(Vec::new()));
     let origin = Origin {
         name: "relp".to_owned(),
         transport: Transport::Relp,
