@@ -29,32 +29,43 @@ enum Relation {
     Undecided,
 }
 
+/// The result of beginning a file.
+enum Begun {
+    Done,
+    /// The file may still be being written; the next look decides.
+    Later,
+}
+
 impl Follower {
-    /// Begins the unknown files, the oldest first.
-    pub(super) fn begin_all(&mut self, all: Vec<Match>) {
+    /// Begins the unknown files, the oldest first. Returns false if one of them cannot be begun yet: it may be rotated
+    /// away before the next look, which then has to find it by the time of its last change.
+    pub(super) fn begin_all(&mut self, all: Vec<Match>) -> bool {
         if all.is_empty() {
-            return;
+            return true;
         }
         let mut logs = Logs::default();
         for (index, file) in self.files.iter().enumerate() {
             logs.add(index, file);
         }
-        let mut beyond = 0;
+        let (mut beyond, mut is_complete) = (0, true);
         for found in all {
             if self.files.len() >= FILES {
                 beyond += 1;
                 continue;
             }
-            if let Err(error) = self.begin(&found, &mut logs)
-                && error.kind() != io::ErrorKind::NotFound
-            {
-                self.complain(&found.path, &format!("{error}{}", help(&error)));
+            match self.begin(&found, &mut logs) {
+                Ok(Begun::Done) => continue,
+                Ok(Begun::Later) => self.is_waiting = true,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => self.complain(&found.path, &format!("{error}{}", help(&error))),
             }
+            is_complete = false;
         }
         if beyond > 0 {
             let what = format!("{FILES} files are followed already and {beyond} are not: name fewer in `paths`");
             self.complain(&self.config.paths[0].clone(), &what);
         }
+        is_complete
     }
 
     /// Continues the vanished file at `index` as `found`, which has another name and may be a copy.
@@ -77,15 +88,14 @@ impl Follower {
     }
 
     /// Begins an unknown file.
-    fn begin(&mut self, found: &Match, logs: &mut Logs) -> io::Result<()> {
+    fn begin(&mut self, found: &Match, logs: &mut Logs) -> io::Result<Begun> {
         let now = self.system.time();
         if self.is_known_copy(found) {
-            return Ok(());
+            return Ok(Begun::Done);
         }
         // At the first look, a file that is being written counts as existing, too.
         if found.is_being_made(&*self.system) && !self.skip {
-            self.is_waiting = true;
-            return Ok(());
+            return Ok(Begun::Later);
         }
         let head = match head(&*self.system, &found.path) {
             // A file that cannot be read yet is begun at its present end, like every other existing file.
@@ -99,21 +109,19 @@ impl Follower {
             return Err(io::ErrorKind::NotFound.into());
         }
         if head.is_torn && head.bytes.is_empty() && found.stamp.is_young(now) && !self.skip {
-            self.is_waiting = true;
-            return Ok(());
+            return Ok(Begun::Later);
         }
         match self.relation(found, &head, logs) {
             Relation::Is(index) => {
                 self.adopt(index, found);
-                return Ok(());
+                return Ok(Begun::Done);
             }
             Relation::CopyOf(serial) => {
                 self.copies.insert(found.identity, (found.stamp, serial));
-                return Ok(());
+                return Ok(Begun::Done);
             }
             Relation::Undecided => {
-                self.is_waiting = true;
-                return Ok(());
+                return Ok(Begun::Later);
             }
             Relation::None => {}
         }
@@ -135,7 +143,7 @@ impl Follower {
         logs.add(self.files.len(), &file);
         self.files.push(file);
         self.changed = true;
-        Ok(())
+        Ok(Begun::Done)
     }
 
     /// Returns true if the file is unchanged since it was recognised as a copy of a file that is still being read.

@@ -235,14 +235,14 @@ impl Store {
         }
     }
 
-    /// Returns the time when the cursor was written, or the epoch if that is not known.
-    pub(super) fn changed(&self) -> SystemTime {
+    /// Returns the time of the last look before the cursor was written, or the epoch if that is not known.
+    pub(super) fn looked(&self) -> SystemTime {
         let modified = fs::metadata(self.path()).and_then(|metadata| metadata.modified());
         modified.unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
-    /// Replaces the cursor.
-    pub(super) fn save(&self, text: &str) -> io::Result<()> {
+    /// Replaces the cursor. Its time of change is that of the last look, `looked`.
+    pub(super) fn save(&self, text: &str, looked: SystemTime) -> io::Result<()> {
         let new = self.directory.join(format!("{}.cursor.new", self.name));
         // A file that a crash left there may have another owner or mode.
         match fs::remove_file(&new) {
@@ -251,6 +251,7 @@ impl Store {
         }
         let mut file = owned_file().create_new(true).open(&new)?;
         file.write_all(text.as_bytes())?;
+        file.set_modified(looked)?;
         file.sync_all()?;
         crash_point("before-cursor-rename");
         fs::rename(&new, self.path())?;
@@ -267,6 +268,8 @@ fn owned_file() -> OpenOptions {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -336,7 +339,9 @@ mod tests {
         let store = Store::open(&directory, "file").unwrap();
         assert_eq!(store.load(), Loaded::Missing);
         fs::write(directory.join("file.cursor.new"), "left by a crash").unwrap();
-        store.save(&encode([], false)).unwrap();
+        let looked = SystemTime::now() - Duration::from_secs(7);
+        store.save(&encode([], false), looked).unwrap();
+        assert_eq!(store.looked(), looked);
         assert_eq!(store.load(), Loaded::Entries { entries: Vec::new(), ended: false });
         assert_eq!(fs::metadata(&directory).unwrap().mode() & 0o777, 0o700);
         assert_eq!(fs::metadata(store.path()).unwrap().mode() & 0o777, 0o600);

@@ -77,7 +77,7 @@ impl Follower {
 
     /// Looks for all files once. Returns the number of paths that were looked at.
     pub(super) fn look(&mut self) -> usize {
-        let now = self.system.time();
+        let (now, since) = (self.system.time(), self.since);
         self.is_waiting = false;
         self.directories.clear();
         let matches = self.matches();
@@ -88,7 +88,6 @@ impl Follower {
         self.part_with_others(&all, is_first);
         self.files.iter_mut().for_each(|file| file.recognize(&*self.system));
         self.search();
-        self.since = now.checked_sub(TICK).unwrap_or(now);
         if !self.copies.is_empty() {
             let here: HashSet<Identity> = all.iter().map(|found| found.identity).collect();
             self.copies.retain(|identity, _| here.contains(identity));
@@ -96,7 +95,10 @@ impl Follower {
         let mut known: HashSet<Identity> = self.files.iter().map(|file| file.entry.identity).collect();
         all.retain(|found| known.insert(found.identity));
         sort_by_age(&mut all);
-        self.begin_all(all);
+        // It goes back while something remains to be begun.
+        if self.begin_all(all) && self.since == since {
+            self.since = now.checked_sub(TICK).unwrap_or(now);
+        }
         if is_first {
             self.chain();
         }
@@ -275,11 +277,27 @@ impl Follower {
             if !status.is_file || (known && found.identity != identity) {
                 continue;
             }
-            let Ok(head) = head(&*self.system, &found.path) else { continue };
-            let entry = &self.files[index].entry;
-            if fingerprint.begins(&head.bytes) && holds(&*self.system, &found.path, entry).unwrap_or(false) {
-                self.adopt(index, &found);
-                return;
+            let head = match head(&*self.system, &found.path) {
+                Ok(head) => head,
+                // It is there, but cannot be read. Its content is compared when it can.
+                Err(error) if error.kind() != io::ErrorKind::NotFound && by_inode && log => {
+                    self.files[index].found(&found.path, found.stamp);
+                    return;
+                }
+                Err(_) => continue,
+            };
+            let file = &mut self.files[index];
+            match holds(&*self.system, &found.path, &file.entry) {
+                Ok(is_held) if is_held && fingerprint.begins(&head.bytes) => {
+                    self.adopt(index, &found);
+                    return;
+                }
+                // It was cut and written anew before it was rotated away: a new file, which the next look begins.
+                Ok(_) if found.identity == identity && !is_gzip(&found.path) => {
+                    file.entry.identity = Identity::default();
+                    self.look_back(found.stamp.modified);
+                }
+                Ok(_) | Err(_) => {}
             }
         }
     }

@@ -6,7 +6,7 @@ mod read;
 mod text;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 pub(super) use self::phase::Action;
 use self::phase::Phase;
@@ -115,6 +115,12 @@ impl Followed {
 
     pub(super) const fn is_open(&self) -> bool {
         self.phase.open().is_some()
+    }
+
+    /// Returns the time of the last change, as last seen.
+    pub(super) fn modified(&self) -> Option<SystemTime> {
+        let stamp = self.phase.open().map(|open| open.stamp).or(self.seen);
+        stamp.and_then(|stamp| stamp.modified)
     }
 
     pub(super) fn is_settled(&self) -> bool {

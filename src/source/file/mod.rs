@@ -128,7 +128,8 @@ struct Follower {
     copies: HashMap<Identity, (Stamp, u64)>,
     /// True if files that exist at the first look are begun at their end.
     skip: bool,
-    /// Time up to which changes of files and directories have been looked at.
+    /// Time up to which changes of files and directories have been looked at. The cursor on disk has it as the time of
+    /// its last change.
     since: SystemTime,
     /// True if the state that is kept on disk has changed since it was written.
     changed: bool,
@@ -214,6 +215,12 @@ impl Follower {
         self.config.poll_interval.saturating_sub(self.system.now().saturating_duration_since(self.looked))
     }
 
+    /// Makes the next look consider content that was changed at `modified`, even if it was rotated away to a name that
+    /// no configured path leads to.
+    fn look_back(&mut self, modified: Option<SystemTime>) {
+        self.since = modified.map_or(self.since, |modified| self.since.min(modified));
+    }
+
     /// Detaches the file at `index` from its path, where there is different content now. The next look begins that
     /// content after the older files.
     fn replaced(&mut self, index: usize) {
@@ -223,7 +230,9 @@ impl Follower {
             path = %file.location().unwrap_or(&file.entry.path).display(),
             "the file was cut or replaced: it is read from its beginning"
         );
+        let modified = file.modified();
         file.detach(self.system.now());
+        self.look_back(modified);
         (self.changed, self.is_waiting) = (true, true);
     }
 

@@ -17,7 +17,7 @@ use crate::pipeline::Arrival;
 use crate::receipt::{Outcome, receipt};
 
 /// Minimum time between two writes of the cursor.
-pub(super) const SAVE_INTERVAL: Duration = Duration::from_secs(1);
+const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often outcomes are polled after a stop.
 const STOP_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -137,7 +137,7 @@ impl<'s> Run<'s> {
     fn save(&mut self, ended: bool) -> bool {
         self.saved = Instant::now();
         let text = cursor::encode(self.follower.files.iter().map(|file| &file.entry), ended);
-        match self.store.save(&text) {
+        match self.store.save(&text, self.follower.since) {
             Ok(()) => self.follower.changed = false,
             Err(error) => {
                 let path = self.store.path();
@@ -155,8 +155,9 @@ fn start(config: &FollowConfig, store: &Store, name: &str) -> (Start, bool) {
     let path = store.path().display().to_string();
     match store.load() {
         Loaded::Entries { entries, ended } => {
-            // The last look may be this much older than the last change of the cursor.
-            let since = store.changed().checked_sub(config.poll_interval + SAVE_INTERVAL);
+            // The cursor of an earlier version has the time when it was written, and the last look may be this much
+            // older.
+            let since = store.looked().checked_sub(config.poll_interval + SAVE_INTERVAL);
             (Start { entries, skip: false, since: since.unwrap_or(SystemTime::UNIX_EPOCH) }, ended)
         }
         Loaded::Missing => {

@@ -1,3 +1,6 @@
+mod histories;
+pub(super) mod simulated;
+
 use std::collections::{HashSet, VecDeque};
 use std::fs;
 use std::io::Write as _;

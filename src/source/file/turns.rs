@@ -58,7 +58,7 @@ impl Follower {
             let (serial, waits) = (file.serial, file.after.is_some());
             match file.next(now) {
                 Action::Rest | Action::BackOff | Action::Wait => continue,
-                Action::Read => {}
+                Action::Read | Action::FinishLine => {}
                 // At most half of the open files may be waiting for another file, so that there is always room to read.
                 Action::Open if waits && self.open_files.count() >= most / 2 => continue,
                 Action::Open if self.open_files.count() < most || self.make_room() => {}

@@ -58,10 +58,13 @@ pub(in crate::source::file) enum Action {
     Rest,
     /// Nothing for now: something failed a short time ago.
     BackOff,
-    /// Nothing for now: the file is open, and waits until an older file of its log is finished.
+    /// Nothing for now: the file is open, and waits until an older file of its log is finished. Or it is detached, and
+    /// its content may be found.
     Wait,
     Open,
     Read,
+    /// Its content was not found under another name, so that nothing will be added to its last line.
+    FinishLine,
 }
 
 /// What to do with a file of which nothing more can be read now.
@@ -174,6 +177,8 @@ impl Followed {
             Action::Rest
         } else if self.backoff.lasts(now) {
             Action::BackOff
+        } else if let Phase::Detached { .. } = self.phase {
+            if self.has_vanished(now) { Action::FinishLine } else { Action::Wait }
         } else if !self.is_open() {
             Action::Open
         } else if self.after.is_some() {
@@ -199,7 +204,8 @@ impl Followed {
     /// Returns true if there is no reason to read the file.
     pub(in crate::source::file) fn is_at_rest(&self, now: Instant) -> bool {
         match &self.phase {
-            Phase::Ended { .. } | Phase::Detached { .. } => true,
+            Phase::Ended { .. } => true,
+            Phase::Detached { .. } => self.text.is_between_lines(),
             Phase::Fresh | Phase::Unreadable => self.place == Place::Gone,
             Phase::Closed { stamp } => self.place == Place::Gone || self.seen == Some(*stamp),
             Phase::Reading(_) => false,
@@ -234,10 +240,13 @@ impl Followed {
     /// Returns true if the next file of its log may be begun.
     pub(in crate::source::file) fn is_finished(&self, now: Instant) -> bool {
         let is_complete = self.place == Place::Home || (self.text.is_between_lines() && self.is_left(now));
-        // A vanished file may be found under another name at the next look.
-        let is_lost = self.is_lost() && now.saturating_duration_since(self.gone) >= GRACE;
         let is_unreadable = matches!(self.phase, Phase::Unreadable);
-        self.entry.done || (self.phase.is_at_end() && is_complete) || is_unreadable || is_lost
+        self.entry.done || (self.phase.is_at_end() && is_complete) || is_unreadable || self.has_vanished(now)
+    }
+
+    /// Returns true if the file is lost, and has not been found under another name, as a look does at once.
+    fn has_vanished(&self, now: Instant) -> bool {
+        self.is_lost() && now.saturating_duration_since(self.gone) >= GRACE
     }
 
     /// Returns true if the writer of a file that was rotated away writes to another file by now.
@@ -247,5 +256,112 @@ impl Followed {
 
     fn is_silent(&self, time: Duration, now: Instant) -> bool {
         now.saturating_duration_since(self.grown) >= time
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+    use crate::source::file::cursor::{Entry, Fingerprint, Identity};
+    use crate::source::file::system::System;
+    use crate::source::file::tests::simulated::{DIRECTORY, Simulated};
+    use crate::source::file::turns::OpenFiles;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A file that was found at its path, what opens it, and its stamp.
+    fn found() -> (Followed, impl Fn() -> Open, Stamp, Instant) {
+        let (disk, path) = (Simulated::new(), Path::new(DIRECTORY).join("mail.log"));
+        disk.append(&disk.create(&path), b"one\n");
+        let status = disk.status(&path).unwrap();
+        let (fingerprint, mark) = (Fingerprint::default(), Fingerprint::default());
+        let entry = Entry { path, identity: status.identity, fingerprint, offset: 0, mark, done: false, lines_from: 0 };
+        let mut file = Followed::new(entry.clone(), 1, 8192, disk.now());
+        file.found(&entry.path, status.stamp);
+        let now = disk.now();
+        let open = move || {
+            let input = Input::Plain(disk.open(&entry.path).unwrap());
+            Open { input, stamp: status.stamp, _slot: OpenFiles::default().slot() }
+        };
+        (file, open, status.stamp, now)
+    }
+
+    #[test]
+    fn the_next_action_follows_from_phase_status_and_time() {
+        type Change = fn(&mut Followed, Open, Stamp, Instant);
+        let cases: [(&str, Duration, Change, Action); 16] = [
+            ("found", Duration::ZERO, |_, _, _, _| {}, Action::Open),
+            ("gone", Duration::ZERO, |file, _, _, _| file.place = Place::Gone, Action::Rest),
+            ("unreadable", Duration::ZERO, |file, _, _, now| file.back_off(true, now), Action::BackOff),
+            ("unreadable, later", SECOND, |file, _, _, now| file.back_off(true, now), Action::Open),
+            ("unchanged", Duration::ZERO, |file, _, stamp, _| file.phase = Phase::Closed { stamp }, Action::Rest),
+            ("changed", Duration::ZERO, |file, _, stamp, _| changed(file, Phase::Closed { stamp }), Action::Open),
+            ("open", Duration::ZERO, |file, open, _, _| file.phase = Phase::Reading(open), Action::Read),
+            ("waits", Duration::ZERO, |file, open, _, _| waits(file, Phase::Reading(open)), Action::Wait),
+            ("waits, closed", Duration::ZERO, |file, _, _, _| waits(file, Phase::Fresh), Action::Open),
+            ("at its end", SECOND, |file, open, _, _| compared(file, Phase::AtEnd(open)), Action::Read),
+            ("asleep", LIVELY, |file, open, _, _| compared(file, Phase::AtEnd(open)), Action::Rest),
+            ("awoken", LIVELY, |file, open, _, _| changed(file, Phase::AtEnd(open)), Action::Read),
+            ("ended", LIVELY, |file, open, _, _| file.phase = Phase::Ended { open, damaged: false }, Action::Rest),
+            ("detached", LIVELY, |file, _, _, now| file.detach(now), Action::Rest),
+            ("detached in a line", SECOND / 2, |file, _, _, now| part_of_a_line(file, now), Action::Wait),
+            ("detached in a line, later", SECOND, |file, _, _, now| part_of_a_line(file, now), Action::FinishLine),
+        ];
+        for (name, after, change, action) in cases {
+            let (mut file, open, stamp, now) = found();
+            change(&mut file, open(), stamp, now);
+            assert_eq!(file.next(now + after), action, "{name}");
+        }
+    }
+
+    fn changed(file: &mut Followed, phase: Phase) {
+        file.phase = phase;
+        file.seen = Some(Stamp { len: 8, modified: None });
+    }
+
+    fn waits(file: &mut Followed, phase: Phase) {
+        file.phase = phase;
+        file.after = Some(0);
+    }
+
+    fn compared(file: &mut Followed, phase: Phase) {
+        file.phase = phase;
+        file.compared = file.seen;
+    }
+
+    fn part_of_a_line(file: &mut Followed, now: Instant) {
+        file.text.tail.push(b'N');
+        file.text.grown_from(0);
+        file.detach(now);
+    }
+
+    #[test]
+    fn a_rotated_file_is_closed_after_a_long_silence() {
+        let away = Place::Elsewhere(PathBuf::from("/log/mail.log.1"));
+        for (place, after, superseded, at_end) in [
+            (Place::Home, CLOSE, false, AtEnd::Stay),
+            (away.clone(), GRACE / 2, false, AtEnd::Stay),
+            (away.clone(), GRACE / 2, true, AtEnd::FinishLine),
+            (away.clone(), GRACE, false, AtEnd::FinishLine),
+            (away, CLOSE, false, AtEnd::Close),
+        ] {
+            let (mut file, open, _, now) = found();
+            file.phase = Phase::AtEnd(open());
+            (file.place, file.superseded) = (place, superseded);
+            assert_eq!(file.at_end(now + after), at_end, "{:?} after {after:?}", file.place);
+        }
+    }
+
+    #[test]
+    fn a_detached_file_has_no_identity_and_is_not_open() {
+        let (mut file, open, _, now) = found();
+        file.phase = Phase::AtEnd(open());
+        assert!(file.is_open() && file.is_finished(now));
+        file.detach(now);
+        assert!(!file.is_open() && file.is_lost() && file.entry.identity == Identity::default());
+        // The log was at its end: the next content need not wait until the file counts as vanished.
+        assert!(!file.is_finished(now) && file.is_finished(now + GRACE));
     }
 }

@@ -52,7 +52,14 @@ impl Followed {
         {
             return Ok(turn);
         }
-        let turn = if self.next(now) == Action::Read { self.read(outside, now) } else { Ok(Turn::Idle) };
+        let turn = match self.next(now) {
+            Action::Read => self.read(outside, now),
+            Action::FinishLine => {
+                self.finish_line(outside.hand);
+                Ok(Turn::Read)
+            }
+            Action::Rest | Action::BackOff | Action::Wait | Action::Open => Ok(Turn::Idle),
+        };
         self.text.check(&self.entry, &self.pending);
         turn
     }
@@ -73,10 +80,7 @@ impl Followed {
                 self.reach_end(outside.hand, now);
                 Ok(Turn::Idle)
             }
-            Ok(Found::Different) => {
-                self.finish_line(outside.hand);
-                Ok(Turn::Replaced)
-            }
+            Ok(Found::Different) => Ok(Turn::Replaced),
             Err(error) if self.phase.is_gzip() && is_damage(&error) => Ok(self.damage(error, outside, now)),
             Err(error) => Err(error),
         }
