@@ -119,8 +119,7 @@ impl Phase {
 
     /// The file was opened.
     pub(super) fn opened(&mut self, open: Open) {
-        // Those that wait for a closed file may be read already. They do not wait again.
-        *self = if self.is_at_end() { Self::AtEnd(open) } else { Self::Reading(open) };
+        *self = Self::Reading(open);
     }
 
     /// Bytes of the open file were read.
@@ -291,13 +290,14 @@ mod tests {
     #[test]
     fn the_next_action_follows_from_phase_status_and_time() {
         type Change = fn(&mut Followed, Open, Stamp, Instant);
-        let cases: [(&str, Duration, Change, Action); 16] = [
+        let cases: [(&str, Duration, Change, Action); 17] = [
             ("found", Duration::ZERO, |_, _, _, _| {}, Action::Open),
             ("gone", Duration::ZERO, |file, _, _, _| file.place = Place::Gone, Action::Rest),
             ("unreadable", Duration::ZERO, |file, _, _, now| file.back_off(true, now), Action::BackOff),
             ("unreadable, later", SECOND, |file, _, _, now| file.back_off(true, now), Action::Open),
             ("unchanged", Duration::ZERO, |file, _, stamp, _| file.phase = Phase::Closed { stamp }, Action::Rest),
             ("changed", Duration::ZERO, |file, _, stamp, _| changed(file, Phase::Closed { stamp }), Action::Open),
+            ("opened again", LIVELY, |file, open, stamp, _| opened_again(file, open, stamp), Action::Read),
             ("open", Duration::ZERO, |file, open, _, _| file.phase = Phase::Reading(open), Action::Read),
             ("waits", Duration::ZERO, |file, open, _, _| waits(file, Phase::Reading(open)), Action::Wait),
             ("waits, closed", Duration::ZERO, |file, _, _, _| waits(file, Phase::Fresh), Action::Open),
@@ -319,6 +319,13 @@ mod tests {
     fn changed(file: &mut Followed, phase: Phase) {
         file.phase = phase;
         file.seen = Some(Stamp { len: 8, modified: None });
+    }
+
+    fn opened_again(file: &mut Followed, open: Open, stamp: Stamp) {
+        changed(file, Phase::Closed { stamp });
+        // A look has compared the content, and so knows the present stamp.
+        (file.seen, file.compared) = (Some(stamp), Some(stamp));
+        file.phase.opened(open);
     }
 
     fn waits(file: &mut Followed, phase: Phase) {
