@@ -38,8 +38,13 @@ fn messages(records: &str) -> Vec<String> {
     records.lines().map(text).collect()
 }
 
+/// Returns the texts of the whole lines so far. What follows the last LF may still be being written.
+fn so_far(records: &str) -> Vec<String> {
+    records.rfind('\n').map_or_else(Vec::new, |end| messages(&records[..end]))
+}
+
 fn written(path: &Path) -> Vec<String> {
-    messages(&fs::read_to_string(path).unwrap_or_default())
+    so_far(&fs::read_to_string(path).unwrap_or_default())
 }
 
 fn connect(address: SocketAddr) -> TcpStream {
@@ -236,7 +241,7 @@ fn a_bad_file_is_refused_with_its_errors_and_changes_nothing() {
     reload(&postrider, &format!("{good}[sink.stdout.spool]\ndirectory = \"{}\"\nmin_free = \"0B\"\n", spool.display()));
     assert!(said(&postrider).contains("sources=kept tcp sinks=changed stdout"), "{}", said(&postrider));
     send(&socket, "the same connection");
-    wait_until(DEADLINE, "the message", || messages(&postrider.stdout()) == ["the same connection"]);
+    wait_until(DEADLINE, "the message", || so_far(&postrider.stdout()) == ["the same connection"]);
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
     assert_eq!(sum(&ended, "source=\"tcp\"", "connections"), 1);
@@ -381,21 +386,21 @@ fn a_changed_source_leaves_its_socket_to_the_next_and_its_connections_live_on() 
     let before = (inode("tcp", tcp), inode("udp", udp));
     let old = connect(tcp);
     send(&old, "half of the way");
-    wait_until(DEADLINE, "a message", || messages(&postrider.stdout()).len() == 1);
+    wait_until(DEADLINE, "a message", || so_far(&postrider.stdout()).len() == 1);
     // Half of a message is read under the old configuration, and the other half later.
     (&old).write_all(&message("in two").as_bytes()[..20]).expect("room");
     reload(&postrider, &config("480B", "deny = [\"127.0.0.0/8\"]\n", 1));
     assert!(said(&postrider).contains("sources=changed tcp, udp sinks=kept stdout"), "{}", said(&postrider));
     writeln!(&old, "{}", &message("in two")[20..]).expect("room");
-    wait_until(DEADLINE, "the message", || messages(&postrider.stdout()).len() == 2);
+    wait_until(DEADLINE, "the message", || so_far(&postrider.stdout()).len() == 2);
     assert_eq!((inode("tcp", tcp), inode("udp", udp)), before, "the sockets are the same");
     let long = "x".repeat(700);
     send(&old, &long);
     let new = connect(tcp);
     send(&new, &long);
     UdpSocket::bind("127.0.0.1:0").expect("a socket").send_to(b"<22>denied", udp).expect("a datagram");
-    wait_until(DEADLINE, "both messages", || messages(&postrider.stdout()).len() == 4);
-    let lengths: HashSet<_> = messages(&postrider.stdout())[2..].iter().map(|text| text.len() == 700).collect();
+    wait_until(DEADLINE, "both messages", || so_far(&postrider.stdout()).len() == 4);
+    let lengths: HashSet<_> = so_far(&postrider.stdout())[2..].iter().map(|text| text.len() == 700).collect();
     assert_eq!(lengths, HashSet::from([true, false]), "each under the limit of its time");
     drop(old);
     wait_until(DEADLINE, "the ledger of what has ended", || {
@@ -405,9 +410,9 @@ fn a_changed_source_leaves_its_socket_to_the_next_and_its_connections_live_on() 
     reload(&postrider, &config("480B", "", 2));
     let sender = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     sender.send_to(message("admitted").as_bytes(), udp).expect("a datagram");
-    wait_until(DEADLINE, "the datagram", || messages(&postrider.stdout()).len() == 5);
+    wait_until(DEADLINE, "the datagram", || so_far(&postrider.stdout()).len() == 5);
     send(&new, "the last");
-    wait_until(DEADLINE, "the last message", || messages(&postrider.stdout()).len() == 6);
+    wait_until(DEADLINE, "the last message", || so_far(&postrider.stdout()).len() == 6);
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
     assert_eq!(messages(&ended.stdout)[..2], ["half of the way", "in two"]);
@@ -460,7 +465,7 @@ fn a_removed_source_stops_as_at_a_stop_and_an_added_one_listens() {
     session.send_and_wait("relp");
     // A line without its end.
     write!(socket, "{}\n{}", message("whole"), message("begun")).expect("room");
-    wait_until(DEADLINE, "the first line", || messages(&postrider.stdout()).len() == 2);
+    wait_until(DEADLINE, "the first line", || so_far(&postrider.stdout()).len() == 2);
     let new = Port::reserve();
     let added = format!("[[source.tcp]]\nname = \"new\"\nlisten = \"{}\"\n{kept}", new.address());
     reload(&postrider, &added);
@@ -473,7 +478,7 @@ fn a_removed_source_stops_as_at_a_stop_and_an_added_one_listens() {
     });
     send(&other, "kept");
     send(&connect(new.address()), "new");
-    wait_until(DEADLINE, "the messages", || messages(&postrider.stdout()).len() == 5);
+    wait_until(DEADLINE, "the messages", || so_far(&postrider.stdout()).len() == 5);
     wait_until(DEADLINE, "the ledgers of the ended", || postrider.stderr().matches(" ledger source=").count() == 3);
     // What was removed can come back, as another kind of socket too, but not in one step.
     reload(&postrider, &format!("{}{added}", unix("stream")));
@@ -484,7 +489,7 @@ fn a_removed_source_stops_as_at_a_stop_and_an_added_one_listens() {
     reload(&postrider, &format!("{}{added}", unix("stream").replace("0666", "0600")));
     assert_eq!(fs::metadata(&path).expect("the socket").permissions().mode() & 0o777, 0o600);
     writeln!(&stream, "{}", message("stream")).expect("room");
-    wait_until(DEADLINE, "the message", || messages(&postrider.stdout()).len() == 6);
+    wait_until(DEADLINE, "the message", || so_far(&postrider.stdout()).len() == 6);
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
     assert!(!path.exists());
@@ -651,7 +656,7 @@ fn followed_files_are_read_on_from_where_they_were() {
             assert!(said(&postrider).contains("sources=changed file"), "{}", said(&postrider));
         }
     }
-    wait_until(DEADLINE, "all lines", || messages(&postrider.stdout()).len() >= 6 * EACH);
+    wait_until(DEADLINE, "all lines", || so_far(&postrider.stdout()).len() >= 6 * EACH);
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
     let numbers: Vec<usize> = messages(&ended.stdout).iter().map(|text| text.parse().expect("a number")).collect();
@@ -871,7 +876,7 @@ fn a_hundred_reloads_leave_nothing_behind() {
         }
     }
     wait_until(DEADLINE, "all messages", || {
-        let (stdout, file) = (messages(&postrider.stdout()), written(&directory.path().join("out.json")));
+        let (stdout, file) = (so_far(&postrider.stdout()), written(&directory.path().join("out.json")));
         // On a busy machine the time for the handover of a spool may be too short, and then some come twice.
         stdout.len() == 200 && file.iter().collect::<HashSet<_>>().len() == 200
     });

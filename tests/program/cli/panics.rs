@@ -54,7 +54,7 @@ fn a_panic_of_a_source_ends_the_program_with_74_and_what_was_read_is_delivered()
     let unix = "[[source.unix]]\npath = \"DIR/log\"\n";
     let stdin = "[[source.stdin]]\n";
     for (place, source, who, file) in [
-        ("file", followed, "source file: it panicked", "src/source/file/mod.rs:"),
+        ("file", followed, "source file: it panicked", "src/source/file/run.rs:"),
         ("datagrams:2", udp, "source udp: it panicked", "src/source/datagrams.rs:"),
         ("datagrams:2", unix, "source unix: it panicked", "src/source/datagrams.rs:"),
         ("accept:2", tcp, "source tcp: it panicked", "src/source/accept.rs:"),
