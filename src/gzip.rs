@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_or_cut_off_is_an_error_after_what_could_be_read() {
+    fn damaged_or_cut_gzip_is_an_error_after_its_readable_part() {
         let (one, two) = (gzip("one\n"), gzip("two\n"));
         let first = |kind| ("one\n".to_owned(), Err(kind));
         assert_eq!(read(&[&one[..], b"oops"].concat()), first(io::ErrorKind::InvalidData));

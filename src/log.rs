@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_are_for_terminals_that_have_them_and_users_who_want_them() {
+    fn colours_are_for_capable_terminals_without_no_color() {
         let colours = |variables: &[(&str, &str)]| {
             let value = |name: &str| variables.iter().find(|(other, _)| *other == name).map(|(_, value)| value.into());
             has_colours(value)

@@ -203,7 +203,7 @@ mod tests {
 
     /// Otherwise a source that has `max_connections` would wait for a descriptor, and blame the limit of the process.
     #[test]
-    fn each_listener_has_a_descriptor_for_the_connection_that_it_refuses() {
+    fn each_listener_has_a_descriptor_for_a_connection_it_refuses() {
         let sources = format!("{TCP}max_connections = 2\n{}max_connections = 3\n", TCP.replace("514", "515"));
         let plan = plan(&sources, 65536).unwrap();
         assert_eq!((plan.connections, plan.needed()), (5, 32 + 144 + 4 + 5));

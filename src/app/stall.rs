@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_stays_full_is_told_of_until_it_has_had_room_for_a_while() {
+    fn a_full_queue_is_reported_until_it_has_had_room_for_a_while() {
         // It has room for a moment at 12 and 14.
         let looks = (0..60).map(|second| seen(second, 100, (2..30).contains(&second) && second != 12 && second != 14));
         assert_eq!(said(looks), [(7, "full"), (34, "has room")]);

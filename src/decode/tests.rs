@@ -272,7 +272,7 @@ fn no_line_of_a_log_is_taken_for_a_count() {
 }
 
 #[test]
-fn an_id_has_the_time_of_its_record_wherever_in_the_line_it_stands() {
+fn an_id_has_the_time_of_its_record_from_any_place_in_the_line() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/syslog");
     for name in ["headers.log", "containers.log", "nested.log"] {
         let log = String::from_utf8_lossy(&std::fs::read(corpus.join(name)).expect("a log")).into_owned();
@@ -322,7 +322,7 @@ fn what_was_read_before_the_damage_is_written() {
 }
 
 #[test]
-fn records_that_are_many_times_as_long_as_their_lines_are_written_in_parts() {
+fn records_much_longer_than_their_lines_are_written_in_parts() {
     Case::new("a\n".repeat(2000), Limits { chunk: 1000, lines: 5000, ..SMALL }).check();
 }
 
@@ -353,7 +353,7 @@ fn a_worker_holds_no_more_than_the_limit_and_one_record() {
 }
 
 #[test]
-fn a_broken_output_is_the_error_and_nothing_is_written_behind_the_break() {
+fn a_broken_output_is_an_error_and_nothing_more_is_written() {
     let text: String = (0..500).map(line).collect();
     let (whole, cut) = (Written::default(), Written { room: Some(50_000), ..Written::default() });
     Case::new(text.clone(), SMALL).decode(&whole).expect("no error");

@@ -48,7 +48,7 @@ fn what_the_disk_has_too_is_spooled_when_the_sink_gives_it_back() {
 }
 
 #[test]
-fn what_a_sink_gives_back_that_no_disk_has_is_in_flight_until_the_spool_decides() {
+fn records_given_back_stay_in_flight_until_the_spool_decides() {
     let ledger = ledger(10);
     let (mut in_flight, receipt) = given(&ledger, 10, false);
     in_flight.split(4, 0).dropped(Reason::Shutdown);

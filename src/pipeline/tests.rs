@@ -13,7 +13,7 @@ use crate::syslog::Format;
 use crate::template::Route;
 
 #[test]
-fn the_time_for_a_destination_is_neither_after_the_receipt_nor_before_1970() {
+fn the_time_for_a_destination_is_between_1970_and_the_receipt() {
     let seconds = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
     for (own, expected) in [
         (None, 1000),
@@ -133,7 +133,7 @@ fn what_finds_no_room_is_dropped_for_its_sink_alone() {
 }
 
 #[tokio::test]
-async fn who_waits_for_room_drops_at_the_deadline_and_the_receipt_fails() {
+async fn records_without_room_at_the_deadline_fail_their_receipt() {
     let (small, mut small_queue) = outlet("small", Select::default(), 1);
     let (large, mut large_queue) = outlet("large", Select::default(), 1 << 20);
     let pipeline = in_english(&[&small, &large]);

@@ -83,7 +83,7 @@ fn the_cursor_keeps_its_place_while_batches_before_it_go() {
 }
 
 #[test]
-fn what_is_left_at_the_end_is_dropped_and_the_rest_counts_as_it_went() {
+fn at_the_end_only_records_without_a_fate_are_dropped() {
     let ledger: Arc<SinkLedger> = Arc::default();
     let mut flight = Flight::default();
     flight.push(lines(&ledger, &["delivered", "refused", "left"]));

@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_given_up_in_its_middle_is_ended_when_somebody_reads() {
+    fn a_line_given_up_half_written_is_ended_when_somebody_reads() {
         let ledger: Arc<SinkLedger> = Arc::default();
         let (out, mut reader) = UnixStream::pair().unwrap();
         out.set_nonblocking(true).unwrap();

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_behind_a_message_is_not_part_of_it_and_does_not_hide_that_it_was_cut() {
+    fn line_ends_of_a_datagram_are_dropped_and_do_not_hide_a_cut() {
         let ended = |size, end: &str| [letters(size), end.as_bytes().to_vec()].concat();
         let much = "\n".repeat(HEAD);
         let datagrams = [ended(5000, "\n"), ended(5000, "\r\n\0"), ended(5001, "\n"), ended(5000, &much)];

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn many_peers_take_no_more_memory_and_those_that_send_are_remembered() {
+    fn many_peers_take_no_more_memory_and_busy_ones_are_remembered() {
         let start = Instant::now();
         let mut rates = rates(100);
         let capacity = (rates.recent.capacity(), rates.older.capacity());

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_place_is_given_up_only_if_others_need_it_and_sooner_if_many_do() {
+    async fn a_place_is_given_up_only_if_others_need_it_sooner_if_many_do() {
         assert_eq!(lasts(0).await, None);
         assert_eq!(lasts(2).await.map(|time| time.as_millis()), Some(PATIENCE.0.as_millis()));
         assert_eq!(lasts(3).await.map(|time| time.as_millis()), Some(PATIENCE.1.as_millis()));

@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn directories_are_made_from_the_outermost_and_are_their_owners_alone() {
+    fn directories_are_made_outermost_first_for_their_owner_alone() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a/b/c");
         let expected: Vec<PathBuf> = ["a", "a/b", "a/b/c"].map(|name| directory.path().join(name)).to_vec();

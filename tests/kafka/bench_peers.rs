@@ -65,7 +65,7 @@ fn prints_what_was_measured_over_tcp() {
 }
 
 #[test]
-fn a_peer_that_does_not_work_is_named_and_the_others_are_measured() {
+fn a_broken_peer_is_named_and_the_others_are_measured() {
     let directory = tempfile::tempdir().expect("a directory");
     let vector = directory.path().join("vector");
     fs::write(&vector, "#!/bin/sh\necho 'cannot do that' >&2\nexit 1\n").expect("a file");

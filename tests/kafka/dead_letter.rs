@@ -112,7 +112,7 @@ fn removed(n: usize, padding: usize) -> String {
 
 /// The page's commands, on a broker with a topic that takes no large records.
 #[test]
-fn what_kafka_refuses_is_kept_and_arrives_when_the_topic_takes_it() {
+fn records_that_kafka_refused_arrive_once_the_topic_takes_them() {
     let kafka = Kafka::start();
     for topic in ["mail", "mail-large"] {
         kafka.create_topic(topic, 2);
@@ -213,7 +213,7 @@ fn with_refused_path(directory: &Path, source: &str) -> Postrider {
 }
 
 #[test]
-fn a_refused_path_is_replayed_beside_the_daemon_that_goes_on_refusing() {
+fn a_refused_path_is_replayed_while_the_daemon_goes_on_refusing() {
     const LINES: usize = 600;
     let directory = scratch::directory("dead-letter");
     let (path, out) = (directory.path().join("dead.jsonl"), directory.path().join("out"));

@@ -176,8 +176,9 @@ fn copies_after_lost_answers(kafka: &mut Kafka, proxy: &Proxy, topic: &str, age:
     copies.into_values().map(|ids| (ids.len(), ids.into_iter().collect::<HashSet<_>>().len())).collect()
 }
 
+/// The broker has the records, but its answer is lost. It drops what comes again, unless its memory has ended.
 #[test]
-fn what_a_broker_has_and_could_not_say_comes_again_only_where_it_is_older_than_a_day() {
+fn a_lost_answer_repeats_only_records_older_than_a_day() {
     let (mut kafka, proxy) = Kafka::start_behind_proxy();
     for topic in ["new", "old", "append"] {
         kafka.create_topic(topic, 1);

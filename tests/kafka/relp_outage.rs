@@ -105,7 +105,7 @@ fn a_reset_frees_its_place_while_the_sink_is_blocked() {
 }
 
 #[test]
-fn an_fdatasync_that_fails_acknowledges_nothing_and_ends_the_program() {
+fn a_failed_fdatasync_ends_the_program_and_acknowledges_nothing() {
     let directory = scratch::directory("relp-unsynced");
     // Files of procfs are regular ones; this one takes every write, for the name of the process, and knows no
     // fdatasync.
@@ -267,13 +267,14 @@ fn a_stranger_fills_the_dead_letter_file(common_is_refused: bool) {
     assert_eq!(common.is_empty(), common_is_refused, "{}", ended.stderr);
 }
 
+/// The common file keeps what the dead-letter file has no room for.
 #[test]
-fn a_stranger_who_has_filled_the_dead_letter_file_is_kept_in_the_common_file_and_harms_nobody() {
+fn a_stranger_who_fills_the_dead_letter_file_harms_nobody() {
     a_stranger_fills_the_dead_letter_file(false);
 }
 
 #[test]
-fn a_stranger_whose_records_nothing_keeps_is_not_acknowledged_and_harms_nobody() {
+fn a_stranger_whose_records_nothing_keeps_is_not_acknowledged() {
     a_stranger_fills_the_dead_letter_file(true);
 }
 
@@ -289,7 +290,7 @@ fn config(pki: &Pki, path: &Path) -> String {
 }
 
 #[test]
-fn many_connections_at_once_have_each_of_their_messages_acknowledged_in_order() {
+fn many_connections_have_each_message_acknowledged_in_order() {
     const EACH_KIND: usize = 100;
     const MESSAGES: usize = 200;
     let pki = Pki::new();

@@ -127,7 +127,7 @@ fn renamed_files_are_let_go_of_at_sighup_and_nothing_is_lost() {
 }
 
 #[test]
-fn rotation_by_size_loses_and_repeats_no_line_whatever_senders_call_themselves() {
+fn rotation_by_size_loses_and_repeats_no_line_for_any_host_name() {
     const LINES: usize = 3000;
     let hosts = ["mx1", "../../etc/passwd", "..", "/etc/passwd", "ホスト", ".hidden", "x\0y", &"a".repeat(300), "-"];
     let directory = scratch::directory("sinks");
@@ -261,7 +261,7 @@ fn topics_and_keys_follow_their_templates() {
 
 /// The sinks of the shipped file, with a rotation that comes often.
 #[test]
-fn a_host_whose_name_is_that_of_another_sink_s_file_takes_nothing_from_it() {
+fn a_host_named_like_the_file_of_another_sink_takes_none_of_it() {
     const LINES: usize = 6000;
     let directory = scratch::directory("sinks");
     let shipped = include_str!("../../config/file.toml");
@@ -378,7 +378,7 @@ fn a_flood_of_names_makes_no_more_files_than_max_routes() {
 }
 
 #[test]
-fn a_second_postrider_waits_for_the_file_of_the_first_and_loses_nothing() {
+fn a_second_postrider_waits_for_the_file_and_loses_nothing() {
     let directory = scratch::directory("sinks");
     let path = directory.path().join("mail.json");
     let config = format!("{SOURCE}[[sink.file]]\npath = \"{}\"\n", path.display());

@@ -236,7 +236,7 @@ fn survives_a_stop(mode: &str) {
 }
 
 #[test]
-fn overflow_keeps_over_a_stop_what_a_missing_broker_did_not_take() {
+fn overflow_keeps_records_for_a_missing_broker_over_a_stop() {
     survives_a_stop("overflow");
 }
 

@@ -15,7 +15,7 @@ use postrider::time::Timestamp;
 const RECEIVED_AT: Timestamp = Timestamp::from_micros(1_795_489_200_000_000);
 
 #[test]
-fn reading_a_line_of_postfix_and_writing_its_record_allocates_nothing() {
+fn a_postfix_line_is_read_and_written_without_an_allocation() {
     let origin = Origin {
         name: "test".to_owned(),
         transport: Transport::Tcp,

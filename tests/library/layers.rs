@@ -266,6 +266,47 @@ fn no_line_of_a_comment_is_wider_than_the_code() {
     assert!(wide.is_empty(), "{wide}");
 }
 
+/// Maximum number of characters of the name of a test: subject, condition, result. The documentation has the rest.
+const NAME: usize = 60;
+
+/// The names of the tests in a file of Rust.
+fn test_names(text: &str) -> Vec<&str> {
+    let mut lines = text.lines().map(str::trim);
+    let mut names = Vec::new();
+    while lines.any(|line| line == "#[test]" || line.starts_with("#[tokio::test")) {
+        let function = lines.find_map(|line| line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn "));
+        names.extend(function.and_then(|function| function.split('(').next()));
+    }
+    names
+}
+
+#[test]
+fn a_test_name_has_at_most_60_characters() {
+    let (mut tests, mut long) = (0, String::new());
+    for directory in ["crates", "src", "tests"] {
+        let mut files = Vec::new();
+        sources(&root().join(directory), &mut files);
+        for file in files {
+            let text = fs::read_to_string(&file).expect("a file of Rust");
+            for name in test_names(&text) {
+                tests += 1;
+                if name.len() > NAME {
+                    let _ = writeln!(long, "{}: {name}, {} characters", file.display(), name.len());
+                }
+            }
+        }
+    }
+    assert!(long.is_empty(), "{long}");
+    assert!(tests > 1000, "{tests} tests are found");
+}
+
+#[test]
+fn test_names_are_found_in_each_form() {
+    let code = "#[test]\nfn a() {}\nfn no() {}\n#[tokio::test(start_paused = true)]\nasync fn b() {}\nproptest! {\n    \
+                #[test]\n    #[ignore]\n    fn c(\n";
+    assert_eq!(test_names(code), ["a", "b", "c"]);
+}
+
 /// Maximum number of crates in the tree of `postrider-parser`, with itself.
 const MOST_CRATES: usize = 15;
 

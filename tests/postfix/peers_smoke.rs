@@ -17,7 +17,7 @@ use testkit::wait::{wait_for, wait_until};
 const DEADLINE: Duration = Duration::from_secs(30);
 
 #[test]
-fn a_reserved_port_refuses_connections_and_serves_its_server_again_and_again() {
+fn a_reserved_port_refuses_connections_between_its_servers() {
     let port = Port::reserve();
     for _ in 0..3 {
         // Waited for: a process that another test is just starting has a copy of the last server's socket until its
@@ -132,7 +132,7 @@ fn rsyslog_forwards_what_its_socket_takes_in_each_form() {
 }
 
 #[test]
-fn rsyslog_keeps_the_daemon_in_app_name_where_slashes_are_permitted() {
+fn rsyslog_keeps_the_daemon_in_app_name_if_it_permits_slashes() {
     let counted = TcpListener::bind("127.0.0.1:0").expect("a TCP socket");
     let port = counted.local_addr().expect("the address of a bound socket").port();
     let mut rsyslog = Rsyslog::setup().forward(Forward::Rfc5424(port)).permit_slash_in_program_name().start();

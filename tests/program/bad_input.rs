@@ -195,7 +195,7 @@ fn a_socket_that_another_program_holds_is_left_alone() {
 
 /// As others may give to files of a directory that is followed.
 #[test]
-fn a_name_in_the_log_cannot_command_the_terminal_or_forge_a_line() {
+fn a_file_name_in_the_log_sends_no_controls_and_forges_no_line() {
     let directory = scratch::directory("names");
     let name = "a\u{1b}[2J\u{9b}31m\u{202e}\u{7f}\n2026-11-24T02:10:35.000000Z ERROR forged";
     fs::create_dir_all(directory.path().join("logs").join(name)).expect("a directory");

@@ -135,7 +135,7 @@ fn a_large_file_is_decoded_in_order_and_in_bounded_memory() {
 
 /// An empty line has no record, but one of a byte has one of some hundred bytes.
 #[test]
-fn the_shortest_lines_need_no_more_memory_than_the_limit_of_a_worker() {
+fn the_shortest_lines_stay_within_the_memory_limit_of_a_worker() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = write(&directory, "mail.log", "a\n".repeat(300_000).as_bytes());
     let mut child = command(&[&path]).spawn().expect("postrider runs");
@@ -156,7 +156,7 @@ fn the_shortest_lines_need_no_more_memory_than_the_limit_of_a_worker() {
 }
 
 #[test]
-fn files_plain_and_compressed_and_the_standard_input_are_decoded_in_order() {
+fn plain_and_compressed_files_and_stdin_are_decoded_in_order() {
     let directory = tempfile::tempdir().expect("a directory");
     let text = lines(MANY);
     let (first, second) = text.split_at(text.len() / 2 / 100 * 100);
@@ -190,7 +190,7 @@ fn unparsed_lines_are_printed_in_order() {
 }
 
 #[test]
-fn every_known_kind_of_header_is_understood_and_no_other_is_missed() {
+fn each_known_header_is_understood_and_each_other_is_listed() {
     let corpus = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/syslog").join(name);
     for name in ["words", "solaris", "blanks", "hostnames", "year_first", "nested", "containers"] {
         let output = decode(&[Path::new("--unparsed"), &corpus(&format!("{name}.log"))]);
@@ -318,7 +318,7 @@ fn what_was_read_before_an_input_failed_is_written() {
 }
 
 #[test]
-fn a_line_over_the_limit_is_one_record_however_many_chunks_it_spans() {
+fn a_line_over_the_limit_is_one_record_of_any_number_of_chunks() {
     let directory = tempfile::tempdir().expect("a directory");
     let long = format!("Nov 24 02:10:35 mx1 app[7]: {}\n", "1 <13>x ".repeat(250_000));
     let text = [lines(MANY), long, lines(MANY)].concat();

@@ -64,7 +64,7 @@ fn count_lines(path: &Path) -> usize {
 }
 
 #[test]
-fn a_million_messages_over_ten_connections_arrive_once_and_in_order() {
+fn a_million_messages_on_ten_connections_arrive_once_in_order() {
     const STREAMS: usize = 10;
     const EACH: usize = 100_000;
     let directory = scratch::directory("million");
@@ -457,8 +457,9 @@ fn a_sink_that_stands_still_is_named_before_its_queue_is_full() {
     assert_eq!(ended.stderr.matches("the sink takes nothing").count(), 1, "{}", ended.stderr);
 }
 
+/// Once while they wait, and again at the stop.
 #[test]
-fn who_waits_for_a_sink_that_stands_still_is_named_and_again_at_the_stop() {
+fn sources_that_wait_for_a_stalled_sink_are_named_in_the_log() {
     let directory = scratch::directory("waits");
     let config = "shutdown_timeout = \"2s\"\n[[source.tcp]]\nname = \"mail\"\nlisten = \"127.0.0.1:0\"\n\
                   [[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[source.udp]]\nlisten = \"127.0.0.1:0\"\n\

@@ -374,7 +374,7 @@ fn fifty_thousand_messages_come_through_twenty_reloads() {
 }
 
 #[test]
-fn a_changed_source_leaves_its_socket_to_the_next_and_its_connections_live_on() {
+fn a_changed_source_passes_on_its_socket_and_keeps_connections() {
     let config = |limit: &str, deny: &str, workers: usize| {
         format!(
             "[[source.tcp]]\nlisten = \"127.0.0.1:0\"\nmax_frame_size = \"{limit}\"\n[[source.udp]]\n\
@@ -598,7 +598,7 @@ fn a_spool_lives_on_and_goes_to_the_next_sink_that_has_it() {
 }
 
 #[test]
-fn a_removed_sink_that_is_stuck_has_its_time_and_holds_up_nobody_for_longer() {
+fn a_stuck_removed_sink_holds_up_nobody_beyond_the_stop_time() {
     let directory = scratch::directory("stuck");
     let path = directory.path().join("out.json");
     let source = "shutdown_timeout = \"3s\"\n[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n";
@@ -928,7 +928,7 @@ fn systemd_hears_of_a_reload() {
 }
 
 #[test]
-fn without_a_file_the_sinks_open_their_files_anew_and_that_is_all() {
+fn sighup_without_a_configuration_file_only_reopens_sink_files() {
     let directory = scratch::directory("no-file");
     let path = |name: &str| directory.path().join(name);
     let program = env!("CARGO_BIN_EXE_postrider");

@@ -132,12 +132,12 @@ fn read_later(process: &mut Unread) -> JoinHandle<Vec<usize>> {
 }
 
 #[test]
-fn overflow_acknowledges_while_the_sink_is_blocked_and_survives_a_kill() {
+fn overflow_acknowledges_for_a_blocked_sink_and_survives_a_kill() {
     survives_a_kill("mode = \"overflow\"");
 }
 
 #[test]
-fn always_acknowledges_while_the_sink_is_blocked_and_survives_a_kill() {
+fn always_acknowledges_for_a_blocked_sink_and_survives_a_kill() {
     survives_a_kill("mode = \"always\"");
 }
 
@@ -223,7 +223,7 @@ fn a_full_spool_holds_the_senders_up_and_loses_nothing() {
 
 /// The queue before the spool is empty then, and says nothing.
 #[test]
-fn a_sink_that_stands_still_is_told_of_with_what_waits_on_the_disk() {
+fn the_log_tells_of_a_stalled_sink_and_its_records_on_the_disk() {
     const COUNT: usize = 2000;
     let directory = scratch::directory("spool-still");
     let mut postrider = spawn(directory.path(), "mode = \"always\"");
@@ -239,7 +239,7 @@ fn a_sink_that_stands_still_is_told_of_with_what_waits_on_the_disk() {
 }
 
 #[test]
-fn a_full_spool_that_drops_its_oldest_holds_nobody_up_and_counts_each() {
+fn a_full_spool_that_drops_its_oldest_counts_each_and_goes_on() {
     const COUNT: usize = 20_000;
     let directory = scratch::directory("spool-drop");
     // The newest of all must be there, and so must what the sink had before: what is missing is in between.
@@ -417,7 +417,7 @@ fn check(directory: &Path, config: &str) -> (Option<i32>, String) {
 }
 
 #[test]
-fn a_spool_of_another_kind_of_sink_is_refused_and_keeps_its_records() {
+fn a_spool_of_another_kind_of_sink_is_refused_and_kept() {
     const COUNT: usize = 2000;
     let directory = scratch::directory("spool-kind");
     let stderr = directory.path().join("stderr");
@@ -470,7 +470,7 @@ fn a_reload_does_not_give_a_spool_to_another_kind_of_sink() {
 }
 
 #[test]
-fn a_changed_destination_of_the_same_kind_is_said_and_loses_nothing() {
+fn a_changed_destination_is_logged_and_loses_nothing() {
     let directory = scratch::directory("spool-topic");
     let stderr = directory.path().join("stderr");
     let kafka = |topic: &str| {

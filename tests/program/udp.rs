@@ -132,7 +132,7 @@ fn burst_beyond_the_buffer(workers: usize, after: bool) {
 }
 
 #[test]
-fn a_burst_beyond_the_receive_buffer_is_counted_to_the_last_datagram() {
+fn every_datagram_beyond_the_receive_buffer_is_counted() {
     burst_beyond_the_buffer(1, true);
     burst_beyond_the_buffer(1, false);
     burst_beyond_the_buffer(2, false);

@@ -169,7 +169,7 @@ fn datagrams_of_those_who_may_not_send_are_dropped_and_counted() {
 
 /// A burst is over, and no event follows whose line could tell of it.
 #[test]
-fn what_was_not_logged_of_a_burst_is_logged_as_a_sum_when_it_is_over() {
+fn the_end_of_a_burst_logs_how_many_lines_were_left_out() {
     let mut postrider = spawn("[[source.tcp]]\nlisten = \"127.0.0.1:0\"\ndeny = [\"127.0.0.2\"]");
     let address = postrider.address("tcp");
     let burst = |connections: usize| {
@@ -720,7 +720,7 @@ const MANAGER: &str = r#"
 "#;
 
 #[test]
-fn sockets_of_the_service_manager_are_used_and_outlive_a_restart() {
+fn sockets_of_the_service_manager_are_used_and_survive_restarts() {
     let directory = scratch::directory("activation");
     let path = |name: &str| directory.path().join(name);
     let text = |name: &str| fs::read_to_string(path(name)).unwrap_or_default();

@@ -563,7 +563,7 @@ fn rsyslog_sends_as_documented_without_and_with_a_certificate() {
 }
 
 #[test]
-fn the_certificates_of_the_documented_commands_are_taken_by_both_ends() {
+fn both_ends_take_the_certificates_of_the_documented_commands() {
     let directory = scratch::directory("certificates");
     let [commands] = blocks("sh")[..] else { panic!("one block") };
     // The one name of this machine that both ends can resolve.

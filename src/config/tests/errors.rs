@@ -167,7 +167,7 @@ fn a_size_of_dead_letters_needs_dead_letters() {
 }
 
 #[test]
-fn a_number_that_does_not_fit_is_out_of_range_and_of_no_other_type() {
+fn a_number_beyond_64_bits_is_out_of_range_not_of_a_wrong_type() {
     let kafka = "[[sink.kafka]]\nbrokers = [\"a\"]\ntopic = \"a\"";
     for (number, message) in [
         ("99999999999999999999", "too large: the most is 1000000"),

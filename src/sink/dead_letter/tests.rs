@@ -138,7 +138,7 @@ fn it_grows_to_its_limit_and_no_further_until_it_is_taken_away() {
 }
 
 #[test]
-fn a_file_that_was_full_and_is_locked_now_does_not_count_as_full() {
+fn a_file_that_was_full_does_not_count_as_full_while_locked() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("dead.jsonl");
     let mut letters = with_limit(&path, 1).unwrap();

@@ -162,7 +162,7 @@ fn a_full_device_keeps_its_batches_and_stops_no_other_file() {
 }
 
 #[test]
-fn where_nothing_can_be_written_the_sink_says_so_and_refuses_nothing() {
+fn a_sink_that_can_write_nothing_says_so_and_refuses_nothing() {
     let mut fixture = devices(|_| {});
     fixture.sink.troubles.patience = Duration::ZERO;
     for route in ["full", "pts/a.json"] {
@@ -188,7 +188,7 @@ fn letters_at(path: &Path) -> DeadLetterConfig {
 }
 
 #[test]
-fn a_full_dead_letter_file_drops_what_nobody_waits_for_and_holds_the_rest() {
+fn a_full_dead_letter_file_drops_all_but_awaited_records() {
     let letters = tempfile::tempdir().unwrap();
     let path = letters.path().join("dead.jsonl");
     let config = DeadLetterConfig { path: path.clone(), max_size: 1 };
@@ -227,7 +227,7 @@ fn without_room_for_letters(letters: &TempDir, change: impl FnOnce(&mut FileConf
 }
 
 #[test]
-fn what_a_full_dead_letter_file_has_no_room_for_goes_to_the_common_file_and_stops_nobody() {
+fn records_beyond_a_full_dead_letter_file_go_to_the_common_file() {
     let letters = tempfile::tempdir().unwrap();
     let mut fixture = without_room_for_letters(&letters, |file| {
         file.max_routes = 3;
@@ -249,7 +249,7 @@ fn what_a_full_dead_letter_file_has_no_room_for_goes_to_the_common_file_and_stop
 }
 
 #[test]
-fn without_a_common_file_a_full_dead_letter_file_holds_what_is_awaited() {
+fn without_a_common_file_a_full_one_holds_awaited_records() {
     let letters = tempfile::tempdir().unwrap();
     let mut fixture = without_room_for_letters(&letters, |_| {});
     fs::create_dir(fixture.path("others.json")).unwrap();
@@ -269,7 +269,7 @@ fn without_a_common_file_a_full_dead_letter_file_holds_what_is_awaited() {
 }
 
 #[test]
-fn a_route_that_may_not_be_written_is_set_aside_and_refused_when_it_lasts() {
+fn a_forbidden_route_is_set_aside_and_later_refused() {
     let letters = tempfile::tempdir().unwrap();
     let path = letters.path().join("dead.jsonl");
     let mut fixture = devices(|config| config.dead_letter = Some(letters_at(&path)));
@@ -401,7 +401,7 @@ fn open_files_are_bounded() {
 }
 
 #[test]
-fn rotation_by_size_keeps_every_line_whole_and_every_file_below_the_limit() {
+fn rotation_by_size_keeps_lines_whole_and_files_below_the_limit() {
     let mut fixture = Fixture::new(|config| config.rotate_size = Some(100));
     let lines: Vec<String> = (0..50).map(|line| format!("{line:>29}")).collect();
     for part in lines.chunks(7) {
@@ -561,7 +561,7 @@ fn a_rotation_that_is_not_possible_costs_nothing() {
 }
 
 #[test]
-fn what_a_source_waits_for_is_on_the_disk_before_it_counts_as_delivered() {
+fn an_awaited_record_is_delivered_once_it_is_on_the_disk() {
     let mut fixture = Fixture::new(|config| config.fsync = Fsync::Every(Duration::from_secs(3600)));
     fixture.write(&[("a.json", "one")]);
     assert!(fixture.sink.files["a.json"].dirty, "nobody waits for this one");
@@ -577,7 +577,7 @@ fn what_a_source_waits_for_is_on_the_disk_before_it_counts_as_delivered() {
 }
 
 #[test]
-fn a_flood_of_names_makes_no_more_files_than_max_routes_and_loses_nothing() {
+fn a_flood_of_names_makes_max_routes_files_and_loses_nothing() {
     let mut fixture = Fixture::new(|config| {
         config.path = Template::parse("{hostname}/{date}.json").unwrap();
         config.max_routes = 3;

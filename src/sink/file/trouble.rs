@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_alone_is_never_refused_and_nor_is_what_concerns_the_disk() {
+    fn an_only_route_and_a_trouble_of_the_disk_are_never_refused() {
         let mut troubles = Troubles::new("test");
         let begun = Instant::now();
         for seconds in 0..100 {

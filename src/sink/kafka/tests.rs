@@ -259,7 +259,7 @@ fn a_record_that_is_refused_alone_is_dropped() {
 }
 
 #[test]
-fn a_topic_that_a_record_has_chosen_and_that_is_not_permitted_is_a_refusal() {
+fn a_topic_of_a_template_that_is_not_permitted_is_a_refusal() {
     let mut fixture = Fixture::start_to("{app_name}", Duration::from_secs(30), &[("linger.ms", "5")], None);
     let errors = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED];
     fixture.cluster.request_errors(RDKafkaApiKey::Produce, &errors);
@@ -311,7 +311,7 @@ fn watermarks(cluster: &MockCluster<'_, DefaultProducerContext>, topic: &str) ->
 }
 
 #[test]
-fn what_is_refused_is_in_the_dead_letter_file_before_it_is_resolved() {
+fn refused_records_are_dead_letters_before_they_are_resolved() {
     use nix::fcntl::{Flock, FlockArg};
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("dead.jsonl");

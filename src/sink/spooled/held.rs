@@ -189,7 +189,7 @@ mod tests {
     use crate::sink::testing;
 
     #[test]
-    fn a_part_on_the_disk_counts_as_spooled_and_the_rest_as_in_flight() {
+    fn a_part_on_the_disk_counts_as_spooled_the_rest_as_in_flight() {
         let ledger = Arc::<SinkLedger>::default();
         let mut held = Held::new(testing::lines(&ledger, &["one", "two", "three", "four", "five"]));
         for (part, spooled) in [(0, 0), (1, 1), (2, 3), (2, 5)] {

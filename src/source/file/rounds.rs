@@ -130,7 +130,7 @@ mod tests {
     use crate::source::file::system::Machine;
 
     #[test]
-    fn many_files_are_looked_for_rarely_and_sooner_if_something_happens() {
+    fn many_files_are_looked_for_rarely_and_sooner_if_one_is_busy() {
         let second = Duration::from_secs(1);
         for (files, calm, busy) in [(0, 250, 250), (200, 250, 250), (2000, 2000, 400), (10_000, 10_000, 2000)] {
             let begun = Instant::now();

@@ -250,7 +250,7 @@ fn how_many_lines_are_handed_on_again_is_known() {
 }
 
 #[test]
-fn an_archive_that_a_sink_refuses_is_read_again_though_it_was_removed() {
+fn an_archive_is_read_again_after_a_drop_though_it_was_removed() {
     let mut bench = Bench::new();
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(numbered(0..5000).as_bytes()).unwrap();
@@ -304,7 +304,7 @@ fn fall_asleep(bench: &mut Bench) {
 }
 
 #[test]
-fn files_at_rest_are_looked_at_rarely_and_what_wakes_is_noticed_in_time() {
+fn files_at_rest_are_checked_rarely_and_growth_is_seen_in_time() {
     const FILES: usize = 1500;
     // 1,000 files a second, and the directory in each turn; with what a turn may be late.
     const TURN: Duration = Duration::from_millis(250);

@@ -57,7 +57,7 @@ fn room_of(messages: &[Vec<u8>]) -> (usize, usize, usize) {
 }
 
 #[test]
-fn the_room_is_what_the_records_hold_and_never_more_than_was_taken_before() {
+fn the_room_is_what_records_hold_and_at_most_what_was_taken() {
     let postfix = |text: &str| {
         let tail = "relay=mx[192.0.2.1]:25, delay=1, delays=0/0/0/1, dsn=4.7.1, status=deferred";
         format!("<22>Nov 24 02:10:35 mx1 postfix/smtp[7]: 3f4: to=<a@b>, {tail} ({text})").into_bytes()
@@ -115,7 +115,7 @@ fn check(intake: &Intake, sink: &SinkLedger, offered: u64, reason: Reason, dropp
 }
 
 #[tokio::test]
-async fn what_has_no_room_at_the_end_is_neither_encoded_nor_acknowledged() {
+async fn without_room_at_the_end_nothing_is_encoded_or_acknowledged() {
     let messages = vec![b"x".to_vec(); 1000];
     for reason in [Reason::Shutdown, Reason::Unacknowledged] {
         for ended_before in [false, true] {
@@ -156,7 +156,7 @@ async fn a_sink_that_has_room_at_the_end_gets_what_others_hold_up() {
 }
 
 #[tokio::test]
-async fn what_an_aborted_task_holds_is_dropped_by_the_stop_and_not_acknowledged() {
+async fn messages_of_an_aborted_task_are_dropped_unacknowledged() {
     let messages = vec![b"x".to_vec(); 1000];
     // Of those before the queue, all are encoded; of the others none.
     for (has_room, offered) in [(true, 1001), (false, 1)] {

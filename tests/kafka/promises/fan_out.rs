@@ -98,7 +98,7 @@ fn what_one_sink_has_is_acknowledged_when_the_other_has_it() {
 
 /// The same with the file behind: its disk is full.
 #[test]
-fn what_a_pipe_has_is_acknowledged_when_a_full_disk_has_room_for_the_file() {
+fn a_record_in_a_pipe_is_acknowledged_when_the_file_has_it_too() {
     let directory = scratch::directory("promises-fan-out");
     let out = directory.path().join("out");
     let config = config(RELP, &out);
@@ -132,7 +132,7 @@ fn what_a_pipe_has_is_acknowledged_when_a_full_disk_has_room_for_the_file() {
 }
 
 #[test]
-fn a_kill_while_one_sink_is_stuck_loses_nothing_acknowledged_in_either() {
+fn a_kill_with_one_sink_stuck_loses_no_acknowledged_record() {
     let mut fan = Fan::new();
     let acknowledged: BTreeSet<usize> = (0..fan.fill()).collect();
     let output = Output::default();
@@ -188,8 +188,9 @@ fn remove_stdout(postrider: &Unread, source: &str, directory: &Path) {
     postrider.signal(Signal::SIGHUP);
 }
 
+/// Although the other sink has them.
 #[test]
-fn what_a_removed_sink_did_not_take_is_not_acknowledged_though_the_other_has_it() {
+fn records_that_a_removed_sink_did_not_take_stay_unacknowledged() {
     let mut fan = Fan::new();
     let acknowledged = fan.fill();
     remove_stdout(&fan.postrider, RELP, fan.directory.path());
@@ -204,8 +205,9 @@ fn what_a_removed_sink_did_not_take_is_not_acknowledged_though_the_other_has_it(
     assert!(again.order.iter().copied().eq((0..SENT).chain(acknowledged..SENT)), "what was failed came again, once");
 }
 
+/// Although the other sink has them.
 #[test]
-fn what_a_removed_sink_did_not_take_is_read_again_though_the_other_has_it() {
+fn records_that_a_removed_sink_did_not_take_are_read_again() {
     let place = Followed::new();
     let source = place.source();
     place.write(0..SENT);

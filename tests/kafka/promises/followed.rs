@@ -140,7 +140,7 @@ fn recovers(place: &Followed, mode: &str, output: &Output, written: usize) -> En
 }
 
 #[test]
-fn every_line_is_there_when_the_process_dies_as_a_spool_takes_it() {
+fn every_line_arrives_if_the_process_dies_as_the_spool_takes_it() {
     let mut repeated = 0;
     for (mode, at) in [
         ("always", "after-append:150"),
@@ -317,15 +317,16 @@ fn letters(path: &Path) -> Vec<usize> {
 }
 
 #[test]
-fn the_cursor_passes_what_is_refused_when_the_dead_letter_file_has_it() {
+fn the_cursor_passes_refused_lines_in_the_dead_letter_file() {
     let place = Followed::new();
     let path = place.path().join("dead.jsonl");
     refuses(&place, &format!("dead_letter = \"{}\"\n", path.display()));
     assert_eq!(letters(&path), (0..SENT + SOME).step_by(2).collect::<Vec<_>>());
 }
 
+/// The program ends, and the next run reads the lines again.
 #[test]
-fn a_dead_letter_file_that_cannot_be_synced_ends_the_program_and_the_cursor_stays() {
+fn a_dead_letter_file_that_cannot_be_synced_holds_the_cursor() {
     let place = Followed::new();
     let path = place.path().join("dead.jsonl");
     let config = refusing(&place, &format!("dead_letter = \"{}\"\n", path.display()));
@@ -341,8 +342,9 @@ fn a_dead_letter_file_that_cannot_be_synced_ends_the_program_and_the_cursor_stay
     assert_eq!(refused, (0..SENT).step_by(2).collect());
 }
 
+/// The log says that they are gone.
 #[test]
-fn without_a_dead_letter_file_the_cursor_passes_what_is_refused_and_the_log_says_that_it_is_gone() {
+fn the_cursor_passes_refused_lines_without_a_dead_letter_file() {
     let ended = refuses(&Followed::new(), "");
     assert!(
         ended.stderr.contains("refused for good") && ended.stderr.contains("the record is gone"),

@@ -250,7 +250,7 @@ fn kernel_drops(place: &Place, ended: &Ended) -> u64 {
 
 /// As in `postrider run | head`: it ends by itself, and counts what the reader did not take.
 #[test]
-fn a_reader_that_goes_away_ends_the_program_and_the_rest_is_counted() {
+fn a_closed_pipe_ends_the_program_and_the_rest_is_counted() {
     const TAKEN: usize = 20;
     each(&STREAMS, |way| {
         let place = Place::new(way);

@@ -78,7 +78,7 @@ fn send(mut socket: &TcpStream, numbers: Range<usize>) -> std::io::Result<()> {
 }
 
 #[test]
-fn a_full_disk_holds_senders_up_while_the_broker_is_away_and_loses_nothing() {
+fn a_full_disk_with_the_broker_away_blocks_senders_without_loss() {
     /// More than the small disk, the memory and the sockets hold.
     const MANY: usize = 8000;
     let mut place = Place::new();
@@ -116,8 +116,9 @@ fn a_full_disk_holds_senders_up_while_the_broker_is_away_and_loses_nothing() {
     assert!(seen.order.iter().copied().eq(0..MANY), "repetitions or another order");
 }
 
+/// The program ends. What the spool kept arrives with the next start.
 #[test]
-fn a_failing_disk_ends_the_program_while_the_broker_is_away_and_what_was_kept_arrives() {
+fn a_failing_disk_with_the_broker_away_loses_no_spooled_record() {
     /// More than are sent before the disk fails.
     const MOST: usize = 2000;
     for mode in ["always", "overflow"] {
@@ -155,7 +156,7 @@ fn a_failing_disk_ends_the_program_while_the_broker_is_away_and_what_was_kept_ar
 
 /// Others are refused, by `check` and at the start.
 #[test]
-fn a_record_counts_as_delivered_only_when_all_in_sync_replicas_have_it() {
+fn a_record_is_delivered_once_all_in_sync_replicas_have_it() {
     for few in ["1", "0"] {
         let directory = scratch::directory("promises-acks");
         let file = directory.path().join("postrider.toml");
@@ -193,7 +194,7 @@ fn sum(ended: &Ended, field: &str) -> u64 {
 
 /// A broker that answers nothing at the time of the reload: what the old sink has comes first, and all of it once.
 #[test]
-fn a_changed_kafka_sink_delivers_what_it_has_before_the_next_begins() {
+fn a_changed_kafka_sink_drains_before_the_next_begins() {
     for spool in [None, Some("overflow"), Some("always")] {
         let place = Place::new();
         let config = spool.map_or_else(|| place.config(""), |mode| place.spool(mode));

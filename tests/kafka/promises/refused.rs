@@ -53,7 +53,7 @@ fn numbers(records: impl IntoIterator<Item = Value>) -> Vec<usize> {
 }
 
 #[test]
-fn what_is_refused_is_in_the_dead_letter_file_whatever_way_it_came_in() {
+fn refused_records_of_any_source_are_in_the_dead_letter_file() {
     each(&all(), |way| {
         let place = Place::new(way);
         let path = place.directory().join("dead.jsonl");
@@ -64,8 +64,9 @@ fn what_is_refused_is_in_the_dead_letter_file_whatever_way_it_came_in() {
     });
 }
 
+/// Whichever source they came from.
 #[test]
-fn without_a_dead_letter_file_what_is_refused_is_counted_and_logged_whatever_way_it_came_in() {
+fn refusals_without_a_dead_letter_file_are_counted_and_logged() {
     each(&all(), |way| {
         let place = Place::new(way);
         let ended = refuses(&place, "", |postrider| postrider.log().contains("the record is gone"));

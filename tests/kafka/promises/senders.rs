@@ -22,7 +22,7 @@ const SOME: usize = 20;
 /// What is delivered before stays; nothing is torn, repeated or out of order, and what is missing is the newest, which
 /// was in memory, in the kernel or half in the pipe. The next run is whole.
 #[test]
-fn a_kill_without_a_spool_loses_what_is_in_memory_and_nothing_else() {
+fn a_kill_without_a_spool_loses_only_what_is_in_memory() {
     const DELIVERED: usize = 100;
     // More than the pipe of the standard output holds, less than all buffers in between.
     const SENT: usize = DELIVERED + 60;
@@ -145,7 +145,7 @@ fn is_killed(place: &Place, output: &Output) -> Places {
 }
 
 #[test]
-fn a_kill_with_a_spool_loses_what_is_in_memory_and_keeps_what_is_in_the_spool() {
+fn a_kill_with_a_spool_loses_only_what_is_in_memory() {
     each(&all(), |way| {
         let (place, output) = (Place::new(way), Output::default());
         let kept = is_killed(&place, &output);
@@ -156,7 +156,7 @@ fn a_kill_with_a_spool_loses_what_is_in_memory_and_keeps_what_is_in_the_spool() 
 
 /// The crash of a machine as a spool sees it: its last file ends somewhere behind what fdatasync was for.
 #[test]
-fn what_reached_the_disk_before_a_crash_of_the_machine_is_delivered() {
+fn records_on_the_disk_are_delivered_after_a_machine_crash() {
     each(&all(), |way| {
         let (place, output) = (Place::new(way), Output::default());
         let kept = is_killed(&place, &output);
@@ -188,7 +188,7 @@ fn damage_in_the_spool_takes_one_record_however_it_came_in() {
 }
 
 #[test]
-fn a_failing_disk_ends_the_program_and_keeps_what_is_in_the_spool() {
+fn a_failing_disk_ends_the_program_and_keeps_the_spool() {
     each(&all(), |way| {
         let (place, output) = (Place::new(way), Output::default());
         let (ended, kept) = dies(&place, &output, ("POSTRIDER_FAIL_AT", "spool-fdatasync:7"));

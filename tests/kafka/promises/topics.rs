@@ -57,8 +57,9 @@ fn letters(path: &Path) -> usize {
     fs::read_to_string(path).unwrap_or_default().lines().count()
 }
 
+/// The log says it at once, before the first record.
 #[test]
-fn records_wait_for_the_only_topic_and_the_log_says_at_once_how_to_make_it() {
+fn records_wait_for_the_only_topic_and_the_log_says_what_to_do() {
     const MANY: usize = 9000;
     let kafka = Kafka::shared();
     let directory = scratch::directory("topic");
@@ -90,7 +91,7 @@ fn records_wait_for_the_only_topic_and_the_log_says_at_once_how_to_make_it() {
 }
 
 #[test]
-fn a_topic_that_a_record_has_chosen_holds_up_no_other_and_its_records_are_kept() {
+fn a_bad_topic_of_a_template_delays_no_other_and_loses_nothing() {
     let kafka = Kafka::shared();
     kafka.create_topic("of-good", 1);
     kafka.create_topic("of-others", 1);

@@ -191,7 +191,7 @@ fn number(line: &str) -> u64 {
 
 /// What a process is just writing is no damage.
 #[test]
-fn verify_takes_an_unfinished_write_of_a_running_process_for_none() {
+fn verify_finds_no_damage_in_a_write_that_is_under_way() {
     let (directory, in_use) = partly_delivered();
     let last = directory.path().join(segments(directory.path()).last().expect("a segment"));
     let mut bytes = fs::read(&last).expect("a file");

@@ -210,7 +210,7 @@ fn records_that_are_missing_at_the_end_are_counted() {
 
 /// After a crash of the machine, the last save of the cursor says what was durable.
 #[test]
-fn the_cursor_tells_what_is_missing_after_a_crash_of_the_machine() {
+fn the_cursor_tells_what_is_missing_after_a_machine_crash() {
     let disk = Simulated::default();
     let (mut spool, _) = open(disk.clone());
     fill(&mut spool, 1..=100, 7);

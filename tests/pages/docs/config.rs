@@ -66,7 +66,7 @@ fn queues() -> [&'static str; 2] {
 }
 
 #[test]
-fn where_the_disk_of_rsyslog_is_full_programs_wait_or_messages_are_dropped() {
+fn a_full_disk_of_rsyslog_blocks_programs_or_drops_messages() {
     /// More than the queues hold: the main queue 100,000, and the action's as many at most.
     const MANY: usize = 250_000;
     let [wait, drop] = queues();

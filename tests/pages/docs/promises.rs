@@ -26,7 +26,7 @@ fn named(cell: &str) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn every_cell_names_a_test_that_exists_or_says_why_there_is_none() {
+fn every_cell_names_an_existing_test_or_says_why_none_exists() {
     let text = page::text("promises.md");
     let mut tests = 0;
     for row in text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| failure ")) {

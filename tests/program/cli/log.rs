@@ -120,7 +120,7 @@ fn a_standard_error_that_nobody_reads_holds_up_nothing() {
 }
 
 #[test]
-fn a_standard_error_that_is_never_read_does_not_keep_a_stop_from_ending() {
+fn a_stop_ends_though_standard_error_is_never_read() {
     let (_reader, writer) = full_pipe(true);
     let mut running = Running::start(writer);
     running.is_used();

@@ -47,7 +47,7 @@ fn assert_defect(ended: &Ended, who: &str, file: &str) {
 const FILE_SINK: &str = "[[sink.file]]\npath = \"DIR/out.json\"\n";
 
 #[test]
-fn a_panic_of_a_source_ends_the_program_with_74_and_what_was_read_is_delivered() {
+fn a_panic_of_a_source_delivers_what_was_read_and_exits_with_74() {
     let followed = "[[source.file]]\npaths = [\"DIR/mail.log\"]\nstate = \"DIR\"\nstart = \"beginning\"\n";
     let udp = "[[source.udp]]\nlisten = \"127.0.0.1:0\"\n";
     let tcp = "[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n";
@@ -144,7 +144,7 @@ fn a_panic_of_a_sink_or_its_spool_ends_the_program_with_74() {
 }
 
 #[test]
-fn a_panic_in_the_care_for_rotated_files_concerns_that_rotation_only() {
+fn a_panic_in_the_task_of_a_rotation_stops_only_that_rotation() {
     let directory = scratch::directory("panic");
     let config =
         format!("[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n{FILE_SINK}rotate_size = \"64KiB\"\nrotate_keep = 2\n");

@@ -39,7 +39,7 @@ fn what_is_no_file_or_too_large_is_refused_at_once() {
 }
 
 #[test]
-fn a_configuration_that_became_a_fifo_is_refused_and_a_stop_is_heard() {
+fn a_reload_from_a_fifo_is_refused_and_a_later_stop_is_obeyed() {
     let mut running = Postrider::spawn(CONFIG);
     running.address("tcp");
     fs::remove_file(running.config_file()).expect("the configuration");
@@ -167,7 +167,7 @@ fn a_spool_that_does_not_answer_holds_up_the_reload_alone() {
 }
 
 #[test]
-fn a_spool_that_does_not_answer_holds_up_the_start_and_no_signal() {
+fn a_spool_that_does_not_answer_delays_the_start_but_no_signal() {
     let directory = scratch::directory("reading");
     let hung = Hung::new(directory.path(), "spool");
     let stopped = Postrider::spawn(&format!("{CONFIG}{}", hung.sink()));

@@ -20,7 +20,7 @@ fn the_version_has_that_of_librdkafka() {
 }
 
 #[test]
-fn a_build_knows_its_commit_without_git_and_without_a_repository() {
+fn a_build_knows_its_commit_without_git_or_a_repository() {
     let directory = tempfile::tempdir().expect("a directory");
     let write = |path: &str, text: &str| {
         let path = directory.path().join(path);

@@ -51,7 +51,7 @@ fn assert_ends(ended: &Ended, file: &str) {
 }
 
 #[test]
-fn a_first_fdatasync_that_fails_acknowledges_nothing_and_ends_the_program() {
+fn a_failed_first_fdatasync_stops_acknowledgements_and_program() {
     // The first two of each are of the start: the cursor, and whose spool it is.
     for fault in ["spool-fdatasync:3", "spool-directory-fsync:3"] {
         for mode in ["always", "overflow"] {
@@ -67,7 +67,7 @@ fn a_first_fdatasync_that_fails_acknowledges_nothing_and_ends_the_program() {
 }
 
 #[test]
-fn a_later_fdatasync_that_fails_loses_nothing_that_was_acknowledged() {
+fn a_failed_later_fdatasync_loses_nothing_acknowledged() {
     for fault in ["spool-fdatasync:10", "spool-directory-fsync:4"] {
         let directory = scratch::directory("faults-later");
         let mut sender = Sender::default();
@@ -211,7 +211,7 @@ fn what_was_delivered_without_the_disk_does_not_come_again() {
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_the_program_at_once_and_the_rest_is_kept() {
+fn a_closed_pipe_ends_the_program_and_the_rest_is_kept() {
     let directory = scratch::directory("faults-reader");
     let config = spool::config(directory.path(), &spool::keys("always"));
     let stderr = directory.path().join("stderr");

@@ -112,7 +112,7 @@ fn nothing_is_lost_when_the_process_dies_as_the_spool_writes() {
 }
 
 #[test]
-fn nothing_is_lost_when_the_process_dies_as_the_spool_is_read_and_forgets() {
+fn nothing_is_lost_if_the_process_dies_as_the_spool_is_read() {
     crash_at(&[
         ("after-hand-over", [1, 3, 5]),
         ("before-acknowledge", [2, 10, 1]),

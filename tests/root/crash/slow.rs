@@ -76,7 +76,7 @@ fn no_acknowledgement_is_quicker_than_the_spool_s_disk() {
 
 /// RELP to a file, as many messages as one sync after the other would need minutes for.
 #[test]
-fn no_acknowledgement_is_quicker_than_the_disk_of_a_file_and_many_share_a_sync() {
+fn acknowledgements_wait_for_the_disk_and_many_share_a_sync() {
     const COUNT: usize = 5000;
     const AT_ONCE: usize = 1000;
     each(&["file-fdatasync:300", "file-write:300"], |slow| {

@@ -133,8 +133,9 @@ fn noise(size: usize) -> Vec<u8> {
     std::iter::repeat_with(next).take(size).collect()
 }
 
+/// 2,000 connections, half of them stalled, and four peers that flood the source with bad ones.
 #[test]
-fn two_thousand_connections_half_of_them_stalled_and_a_flood_of_bad_ones() {
+fn stalled_and_bad_connections_hold_up_none_of_a_thousand_good() {
     const GOOD: usize = 1000;
     const EACH: usize = 50;
     const STALLED: usize = 1000;
@@ -235,7 +236,7 @@ fn two_thousand_connections_half_of_them_stalled_and_a_flood_of_bad_ones() {
 /// The memory for messages that have begun and are not whole is bounded, whatever their number and size. Those that are
 /// not ended make room for others, and the others' messages arrive.
 #[test]
-fn messages_that_never_end_take_bounded_memory_and_hold_up_nobody() {
+fn endless_messages_take_bounded_memory_and_hold_up_nobody() {
     const STRANGERS: usize = 300;
     const BEGUN: usize = 250 << 10;
     /// Of which the source takes twice `max_bytes_in_flight`.

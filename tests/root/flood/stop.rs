@@ -266,7 +266,7 @@ impl Stopped {
 }
 
 #[test]
-fn a_stop_among_400_unfinished_messages_delivers_each_whole_one_at_once() {
+fn a_stop_among_400_unfinished_messages_delivers_the_whole_ones() {
     let crowd = Crowd::gather("[[sink.file]]\npath = \"OUTPUT\"\n");
     wait_until(DEADLINE, "what is whole, and something of the slow ones", || {
         let fates = fates(&crowd.output());
@@ -295,7 +295,7 @@ fn a_stop_among_400_unfinished_messages_delivers_each_whole_one_at_once() {
 }
 
 #[test]
-fn a_stop_among_400_unfinished_messages_counts_each_whole_one_that_the_sink_does_not_take() {
+fn a_stop_among_400_unfinished_messages_counts_the_untaken_ones() {
     let crowd = Crowd::gather("[[sink.stdout]]\nqueue_size = \"64KiB\"\n");
     wait_until(DEADLINE, "a sink that stands still", || crowd.postrider.log().contains("the sink takes nothing"));
     let stopped = crowd.stop();

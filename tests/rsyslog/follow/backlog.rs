@@ -13,7 +13,7 @@ use testkit::postrider::{assert_clean, ledger};
 use testkit::wait::wait_until;
 
 #[test]
-fn backlog_is_read_once_and_files_that_appear_later_from_their_beginning() {
+fn the_backlog_is_read_once_and_later_files_from_the_start() {
     let mut place = Place::new("backlog");
     let paths = &["*/mail.log*"];
     fs::create_dir(place.path("mx1")).expect("a directory");

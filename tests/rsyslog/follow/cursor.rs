@@ -102,7 +102,7 @@ fn without_a_cursor_that_can_be_written_nothing_is_skipped() {
 }
 
 #[test]
-fn old_lines_of_a_file_that_could_not_be_read_at_first_are_skipped_too() {
+fn old_lines_of_a_file_that_becomes_readable_later_are_skipped() {
     let mut place = Place::new("later-readable");
     place.append("mail.log", &lines(100..200));
     fs::set_permissions(place.path("mail.log"), fs::Permissions::from_mode(0o000)).expect("permissions");

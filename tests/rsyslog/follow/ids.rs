@@ -55,7 +55,7 @@ fn delivered(place: &mut Place, count: usize) -> Vec<String> {
 }
 
 #[test]
-fn decode_gives_a_line_its_id_whatever_the_file_is_called_and_however_it_is_packed() {
+fn decode_gives_a_line_one_id_for_any_file_name_and_compression() {
     let place = Place::new("decoded-twice");
     // Many chunks of decode.
     let text = repetitive(0..3000);
@@ -69,7 +69,7 @@ fn decode_gives_a_line_its_id_whatever_the_file_is_called_and_however_it_is_pack
 }
 
 #[test]
-fn a_followed_file_gives_the_ids_of_decode_over_restarts_and_rotation() {
+fn followed_lines_have_decode_ids_over_restarts_and_rotation() {
     let mut place = Place::new("ids");
     let text = repetitive(0..400);
     let expected = decoded(&place, &text, None);

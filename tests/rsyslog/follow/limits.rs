@@ -44,7 +44,7 @@ fn what_cannot_be_read_is_named_and_tried_again() {
 }
 
 #[test]
-fn links_among_others_are_named_and_lead_nowhere_unless_it_is_configured() {
+fn links_are_followed_only_if_configured_and_named_otherwise() {
     let mut place = Place::new("links");
     place.append("secret", &lines(10..20));
     fs::create_dir(place.path("logs")).expect("a directory");
@@ -181,7 +181,7 @@ fn what_postrider_writes_is_not_followed() {
 type Exchange<'e> = &'e dyn Fn(&Path);
 
 #[test]
-fn a_file_that_gives_way_to_something_else_is_followed_again_when_it_is_back() {
+fn a_file_that_gave_way_to_something_else_is_followed_once_back() {
     let mut place = Place::new("exchanged");
     place.append("mail.log", &line(0));
     let postrider = place.start(&["mail.log", "logs/*"], "start = \"beginning\"");

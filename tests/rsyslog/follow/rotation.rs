@@ -145,7 +145,7 @@ fn rotation_torture() {
 }
 
 #[test]
-fn a_clean_restart_repeats_nothing_whatever_was_rotated_meanwhile() {
+fn a_clean_restart_repeats_nothing_after_any_rotation() {
     let mut place = Place::new("restart");
     let paths = &["mail.log"];
     place.append("mail.log", &lines(0..10));
@@ -207,7 +207,7 @@ fn files_that_begin_alike_are_told_apart() {
 }
 
 #[test]
-fn a_file_that_is_written_anew_is_begun_anew_whatever_its_length() {
+fn a_rewritten_file_of_any_length_is_read_from_its_beginning() {
     let mut place = Place::new("anew");
     let all = |place: &Place, text: String| {
         let file = File::options().write(true).open(place.path("mail.log")).expect("a log");
@@ -274,7 +274,7 @@ fn rotate_onto_the_same_inode(place: &Place, names: &[String], first: usize) {
 }
 
 #[test]
-fn generations_that_came_while_nobody_read_are_read_in_order_though_an_inode_is_used_again() {
+fn unread_generations_are_read_in_order_when_inodes_are_reused() {
     let shapes: [&[&str]; 4] = [
         &["mail.log.2.gz", "mail.log.1"],
         &["mail.log.3", "mail.log.2", "mail.log.1"],
@@ -311,7 +311,7 @@ fn generations_that_came_while_nobody_read_are_read_in_order_though_an_inode_is_
 }
 
 #[test]
-fn an_empty_log_and_those_that_were_not_read_keep_their_order_over_a_restart() {
+fn unread_and_empty_logs_keep_their_order_over_a_restart() {
     let mut place = Place::new("unread");
     place.append("mail.log", "");
     let postrider = place.start(&["mail.log"], "");

@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_count_is_decided_at_the_first_byte_of_the_message_and_no_earlier() {
+    fn a_count_is_decided_at_the_first_byte_of_the_message() {
         let count = |header, len| Header::Count { header, len };
         for (start, fresh, counting) in [
             (&b""[..], Header::Undecided, Header::Undecided),

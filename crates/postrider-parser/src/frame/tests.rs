@@ -62,7 +62,7 @@ fn cut_after(framing: Framing, begin: &[u8], rest: &[u8]) -> Vec<String> {
 }
 
 #[test]
-fn the_rest_of_a_message_that_was_cut_is_skipped_and_the_next_is_whole() {
+fn the_rest_of_a_cut_message_is_skipped_and_the_next_is_whole() {
     assert_eq!(cut_after(Framing::Lf, b"abc", b"def\nghi\n"), ["abc...", "ghi"]);
     assert_eq!(cut_after(Framing::Lf, b"abcdefghijk", b"\nghi\n"), ["abcdefghij...", "ghi"]);
     assert_eq!(cut_after(Framing::Auto, b"9 <13>", b"7 <xx3 <ab"), ["<13>...", "<ab"]);
@@ -274,7 +274,7 @@ fn victorialogs_1564_lf_in_a_counted_message() {
 }
 
 #[test]
-fn datadog_49742_the_rest_of_a_message_over_the_limit_is_no_message() {
+fn datadog_49742_the_rest_of_a_cut_message_is_no_message() {
     let expected = [cut(b"<13>abcdef"), whole(b"<13>ok")];
     check("counted", Framing::Auto, 10, b"34 <13>abcdefgh<134>fake 20 <9>fake\n6 <13>ok", &expected);
     check("text", Framing::Auto, 10, b"<13>abcdefgh<134>fake 20 <9>fake\n6 <13>ok", &expected);
@@ -290,7 +290,7 @@ fn fluentd_2298_counted_messages_with_and_without_lf_behind() {
 }
 
 #[test]
-fn opentelemetry_31477_nothing_is_trimmed_from_a_counted_message() {
+fn opentelemetry_31477_a_counted_message_is_not_trimmed() {
     check("counted", Framing::Auto, 99, b"8 <13>a \r\0<13>b \n", &[whole(b"<13>a \r\0"), whole(b"<13>b ")]);
 }
 

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ids_of_lines_and_of_receipts_sort_together_by_the_microsecond() {
+    fn ids_of_lines_and_of_receipts_sort_together_by_microsecond() {
         let received = RecordIds::default();
         let mut all = Vec::new();
         for micros in 0..2000 {

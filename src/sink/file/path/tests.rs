@@ -54,7 +54,7 @@ fn what_is_no_file_is_refused_at_once() {
 }
 
 #[test]
-fn a_hard_link_that_somebody_else_may_have_made_is_not_written_to() {
+fn a_hard_link_that_another_user_may_have_made_is_refused() {
     let place = tempfile::tempdir().unwrap();
     let inside = place.path().join("logs");
     let root = Root::new(&config(&inside, 0o640, false)).unwrap();

@@ -145,7 +145,7 @@ async fn unread(is_taken: bool) -> (String, Duration) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_does_not_read_its_answers_keeps_no_memory_that_others_need() {
+async fn a_peer_that_reads_no_answers_gives_up_memory_others_need() {
     let (error, time) = unread(true).await;
     assert!(error.contains("other connections waited"), "{error}");
     assert!(time < Duration::from_secs(1), "{time:?}");
