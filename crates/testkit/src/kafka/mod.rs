@@ -68,6 +68,14 @@ pub struct Consumed {
     pub offset: i64,
 }
 
+/// Time for an answer of the broker to a request of an admin client. A broker that has just started on a busy machine
+/// needs more than the 5 s that librdkafka gives it.
+const ANSWER: Duration = Duration::from_secs(60);
+
+fn patient() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(ANSWER)).operation_timeout(Some(ANSWER))
+}
+
 impl Kafka {
     /// Starts a broker with no topics, and waits until it serves.
     pub fn start() -> Self {
@@ -139,7 +147,7 @@ impl Kafka {
         let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
         // On a thread of its own, since a test may call this from within a runtime.
         let results = thread::scope(|scope| {
-            let create = || block_on(admin.create_topics([&topic], &AdminOptions::new()));
+            let create = || block_on(admin.create_topics([&topic], &patient()));
             scope.spawn(create).join().expect("the thread that creates a topic")
         });
         for result in results.expect("an answer to the request for a topic") {
@@ -157,7 +165,7 @@ impl Kafka {
         let admin: AdminClient<DefaultClientContext> = self.client().create().expect("an admin client");
         let change = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(property, value);
         let results = thread::scope(|scope| {
-            let alter = || block_on(admin.alter_configs([&change], &AdminOptions::new()));
+            let alter = || block_on(admin.alter_configs([&change], &patient()));
             scope.spawn(alter).join().expect("the thread that changes a topic")
         });
         for result in results.expect("an answer to the request for a change") {
