@@ -7,12 +7,14 @@ use std::thread::{self, JoinHandle};
 
 use super::port::Port;
 
-/// What a name has.
+/// Data of a name.
 #[derive(Debug, Clone, Copy)]
 pub enum Data {
+    /// IPv4 address.
     A([u8; 4]),
     /// Preference and host; an empty host for the root, as a null MX has it.
     Mx(u16, &'static str),
+    /// Host of a reverse name.
     Ptr(&'static str),
     /// The server fails to answer for the name.
     Failure,
@@ -21,6 +23,7 @@ pub enum Data {
 /// A name, without the dot at its end, and one record of it.
 pub type Entry = (&'static str, Data);
 
+/// Name server on a loopback address of its own. It stops when the value is dropped.
 pub struct Dns {
     address: Ipv4Addr,
     stopping: Arc<AtomicBool>,
@@ -29,8 +32,7 @@ pub struct Dns {
 }
 
 impl Dns {
-    /// Starts it on the port for DNS, as resolv.conf(5) knows no other, of a loopback address that nobody else is
-    /// given.
+    /// Starts it on port 53, as resolv.conf(5) knows no other, of a loopback address that nobody else is given.
     pub fn start(zone: &'static [Entry]) -> Self {
         let number = Port::reserve();
         let [high, low] = number.number().to_be_bytes();
@@ -45,7 +47,7 @@ impl Dns {
                     return;
                 }
                 if let Some(reply) = answer(&query[..length], zone) {
-                    // Who asked may have gone.
+                    // The client may have gone.
                     let _ = socket.send_to(&reply, peer);
                 }
             }
@@ -53,6 +55,7 @@ impl Dns {
         Self { address, stopping, thread: Some(thread), _number: number }
     }
 
+    /// Returns the address. The port is 53.
     pub fn address(&self) -> Ipv4Addr {
         self.address
     }

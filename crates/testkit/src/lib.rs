@@ -6,8 +6,8 @@
 //!
 //! Everything started here ends with its value, and with the test process should that die first: see [`process`].
 
-// A test fails by a panic, and the names of small items say what they are.
-#![allow(clippy::missing_panics_doc, missing_docs)]
+// A test fails by a panic.
+#![allow(clippy::missing_panics_doc)]
 
 pub mod clock;
 pub mod dns;

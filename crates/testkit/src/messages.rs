@@ -20,18 +20,18 @@ pub fn message(number: usize) -> String {
     format!("<22>Nov 24 06:00:00 mx1 test[1]: {}", text(number))
 }
 
-/// What came out.
+/// Records that came out.
 #[derive(Debug, Default)]
 pub struct Seen {
     /// The numbers that came.
     pub numbers: BTreeSet<usize>,
-    /// They again, in the order in which they came, and as often.
+    /// Number of each record in the order in which they came, repeated ones too.
     pub order: Vec<usize>,
     /// The number of each id, and how often it came.
     ids: HashMap<String, (usize, usize)>,
     /// Lines that are no whole record, or have not the text of their number.
     corrupted: Vec<String>,
-    /// How many came for the first time behind one of a higher number.
+    /// Number of messages that came for the first time behind one of a higher number.
     late: usize,
 }
 
@@ -50,23 +50,23 @@ impl Seen {
         }
     }
 
-    /// How many records came, each as often as it came.
+    /// Returns the number of records, repeated ones too.
     pub fn records(&self) -> usize {
         self.order.len()
     }
 
-    /// Whether the first copies came in the order of their numbers.
+    /// True if the first copies came in the order of their numbers.
     pub fn in_order(&self) -> bool {
         self.late == 0
     }
 
-    /// How many records came more than once, with the same id.
+    /// Returns the number of records that came more than once, with the same id.
     pub fn repeated(&self) -> usize {
         self.ids.values().filter(|(_, times)| *times > 1).count()
     }
 
-    /// Nothing acknowledged is missing, nothing came that was not sent, and nothing is other than it was sent, but for
-    /// `torn` lines.
+    /// Asserts that nothing acknowledged is missing, that nothing came that was not sent, and that nothing differs from
+    /// what was sent, except for `torn` lines.
     #[track_caller]
     pub fn judge(&self, what: &str, acknowledged: &BTreeSet<usize>, sent: usize, torn: usize) {
         let missing: Vec<usize> = acknowledged.difference(&self.numbers).copied().collect();

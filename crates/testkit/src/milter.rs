@@ -6,7 +6,7 @@ use std::net::TcpStream;
 
 use super::server::Server;
 
-/// What it answers, instead of "continue".
+/// Answer instead of "continue".
 #[derive(Debug, Clone, Copy)]
 pub enum Answer {
     /// `550 5.7.1 Command rejected`.
@@ -15,14 +15,15 @@ pub enum Answer {
     TempFail,
     /// A reply of its own.
     Reply(&'static str),
+    /// Success for the client, and no delivery.
     Discard,
     /// At the end of the message alone: hold it, and say why.
     Quarantine(&'static str),
 }
 
-/// At which command (`C`onnect, `H`elo, `M`ail, `R`cpt, `T` for data, `L` for a header, `E`nd of the message), and for
-/// whom: the client's name at `C`, what it calls itself at `H`, and the sender from `M` on. Each is matched by a part
-/// of it.
+/// Command, text to match, and answer. The command is `C`onnect, `H`elo, `M`ail, `R`cpt, `T` for data, `L` for a header
+/// or `E`nd of the message. The text is a part of the client's name at `C`, of its own name at `H`, and of the sender
+/// from `M` on.
 pub type Rule = (u8, &'static str, Answer);
 
 /// Starts a filter with `rules`.

@@ -13,7 +13,7 @@ use super::clock::stamp;
 use super::relp::{OPEN, opened};
 use super::wait::wait_until;
 
-/// So many messages are sent at a time; over RELP, their acknowledgements are waited for then.
+/// Number of messages sent at a time. Over RELP, the sender then waits for their acknowledgements.
 const WINDOW: usize = 128;
 /// Longer than a test with a broker that is away takes.
 const SILENCE: Duration = Duration::from_secs(600);
@@ -23,31 +23,34 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub struct Numbered {
     name: String,
     keys: usize,
-    /// How old the messages are when they are sent. A broker treats those of another day in another way.
+    /// Age of the messages when they are sent. A broker treats those of another day in another way.
     age: Duration,
     /// No message from this number on is sent yet.
     leave: AtomicUsize,
     /// All before this were handed to the kernel; over RELP, they are acknowledged.
     taken: AtomicUsize,
-    /// What was sent, in its order; over RELP, numbers whose session broke come again.
+    /// Numbers sent, in their order. Over RELP, those whose session broke come again.
     sent: Mutex<Vec<Range<usize>>>,
 }
 
 impl Numbered {
+    /// Makes a stream whose messages have the time at which they are sent. `keys` is the number of hostnames.
     pub fn new(name: &str, keys: usize) -> Arc<Self> {
         Self::of_age(name, keys, Duration::ZERO)
     }
 
-    /// Messages that are so old when they are sent.
+    /// Makes a stream whose messages are `age` old when they are sent.
     pub fn of_age(name: &str, keys: usize, age: Duration) -> Arc<Self> {
         let (leave, taken) = (AtomicUsize::new(0), AtomicUsize::new(0));
         Arc::new(Self { name: name.to_owned(), keys, age, leave, taken, sent: Mutex::default() })
     }
 
+    /// Returns the name of the stream, with which each hostname begins.
     pub fn name(&self) -> &str {
         &self.name
     }
 
+    /// Returns the hostname of the message with this number.
     pub fn key(&self, number: usize) -> String {
         format!("{}-{}", self.name, number % self.keys)
     }
@@ -68,11 +71,12 @@ impl Numbered {
         self.leave.fetch_max(until, SeqCst);
     }
 
+    /// Returns the number of messages taken so far: handed to the kernel, or over RELP acknowledged.
     pub fn taken(&self) -> usize {
         self.taken.load(SeqCst)
     }
 
-    /// How often the message with this number was sent.
+    /// Returns how often the message with this number was sent.
     pub fn times_sent(&self, number: usize) -> usize {
         self.sent.lock().expect("no sender has panicked").iter().filter(|sent| sent.contains(&number)).count()
     }
@@ -104,12 +108,12 @@ impl Numbered {
         }
     }
 
-    /// Sends over RELP until all is acknowledged. What is not when a session breaks is sent again in the next.
+    /// Sends over RELP until all is acknowledged. After a broken session, sends again what was not.
     pub fn send_relp(self: &Arc<Self>, address: SocketAddr, end: usize) -> JoinHandle<()> {
         let stream = Arc::clone(self);
         thread::spawn(move || {
             while stream.relp(address, end).is_err() {
-                // Whoever listens there may be away for a while.
+                // The receiver may be away for a while.
                 thread::sleep(PAUSE);
             }
         })

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use crate::messages::Seen;
 
-/// What several processes in turn have printed.
+/// Records that several processes in turn have printed.
 #[derive(Clone, Debug, Default)]
 pub struct Output(Arc<Shared>);
 

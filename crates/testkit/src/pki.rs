@@ -26,13 +26,17 @@ pub type Stream = StreamOwned<ClientConnection, TcpStream>;
 
 /// A CA, and a directory with what it signed.
 pub struct Pki {
+    /// CA itself, with its key.
     pub ca: CertifiedIssuer<'static, KeyPair>,
+    /// Directory with the PEM files. It is removed when the value is dropped.
     pub directory: TempDir,
 }
 
 /// A certificate and its key in PEM.
 pub struct Identity {
+    /// Certificate in PEM.
     pub certificate: String,
+    /// Private key in PEM.
     pub key: String,
 }
 
@@ -40,7 +44,7 @@ impl Default for Pki {
     fn default() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        // Of a name of its own, as CAs have: its key is random.
+        // Each CA has a name of its own: its key is random.
         let key = key();
         params.distinguished_name.push(DnType::CommonName, format!("CA {:?}", &key.public_key_raw()[1..9]));
         let ca = CertifiedIssuer::self_signed(params, key).expect("a CA");
@@ -67,6 +71,7 @@ impl Pki {
         self.put("cert.pem", "key.pem", &self.sign("mx1.example.com", |_| ()));
     }
 
+    /// Writes an identity to the files with these names. Each file is replaced in one step.
     pub fn put(&self, certificate: &str, key: &str, identity: &Identity) {
         for (name, pem) in [(key, &identity.key), (certificate, &identity.certificate)] {
             let new = self.file("new");

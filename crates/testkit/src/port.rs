@@ -8,14 +8,15 @@ use socket2::{Domain, Socket, Type};
 /// A loopback port that nobody else is given while this value lives, whether or not its server runs.
 ///
 /// The socket that holds it is bound but never listens: with `SO_REUSEADDR`, which every server here sets, the server
-/// binds beside it, while the kernel gives the number neither to another such port nor to an outgoing connection. So a
-/// server can be killed and started again on its port. As long as no server listens, connecting is refused.
+/// binds beside it, while the kernel gives the number neither to another such port nor to an outgoing connection. A
+/// server can thus be killed and started again on its port. As long as no server listens, connecting is refused.
 pub struct Port {
     number: u16,
     _held: Socket,
 }
 
 impl Port {
+    /// Reserves a port that is free for TCP and for UDP. Panics after 100 ports that UDP uses.
     pub fn reserve() -> Self {
         // Free for UDP too, so that a test can use one number for both. A taken number is kept until the search has
         // ended, or it would be offered again.
@@ -39,10 +40,12 @@ impl Port {
         Self { number, _held: socket }
     }
 
+    /// Returns the number of the port.
     pub fn number(&self) -> u16 {
         self.number
     }
 
+    /// Returns the port with the address 127.0.0.1.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.number))
     }

@@ -18,19 +18,23 @@ const START: Duration = Duration::from_secs(20);
 /// Time between two questions for the ledger, each of which makes the log longer.
 const LEDGER: Duration = Duration::from_millis(200);
 
+/// Postrider that runs, in a directory of its own. It is killed when the value is dropped.
 pub struct Postrider {
     // In the order in which they must go: the process first.
     process: Process,
     directory: TempDir,
 }
 
-/// How a run ended.
+/// End of a run.
 #[derive(Debug)]
 pub struct Ended {
+    /// Exit status, or the signal that ended it.
     pub status: ExitStatus,
+    /// Standard output; empty where it was a pipe.
     pub stdout: String,
+    /// Standard error: the log.
     pub stderr: String,
-    /// What its status file says; `None` if it never wrote one.
+    /// Last status file; `None` if it never wrote one.
     pub last: Option<Status>,
 }
 
@@ -64,31 +68,34 @@ impl Postrider {
         });
     }
 
-    /// Where the source named `source` listens, once it does: the port is the kernel's where port 0 was configured.
+    /// Waits until the source named `source` listens, and returns its address. The kernel chooses the port for port 0.
     #[track_caller]
     pub fn address(&mut self, source: &str) -> SocketAddr {
         let stderr = self.stderr_file();
         self.process.wait_ready(START, || listening(&text(&stderr), source))
     }
 
+    /// Returns the process id.
     pub fn pid(&self) -> u32 {
         self.process.pid()
     }
 
-    /// What it has printed to standard output so far.
+    /// Returns standard output so far.
     pub fn stdout(&self) -> String {
         text(&self.directory.path().join("stdout"))
     }
 
-    /// What it has printed to standard error so far.
+    /// Returns standard error so far.
     pub fn stderr(&self) -> String {
         text(&self.stderr_file())
     }
 
+    /// Returns the status file, which the process writes once a second.
     pub fn status(&self) -> StatusFile {
         StatusFile::new(self.directory.path(), self.pid())
     }
 
+    /// Returns the path of the configuration.
     pub fn config_file(&self) -> PathBuf {
         self.directory.path().join("postrider.toml")
     }
@@ -99,6 +106,7 @@ impl Postrider {
         self.process.signal(Signal::SIGHUP);
     }
 
+    /// Sends a signal. Panics if the process has ended.
     pub fn signal(&self, signal: Signal) {
         self.process.signal(signal);
     }
@@ -108,8 +116,7 @@ impl Postrider {
         self.process.kill();
     }
 
-    /// Starts it again after [`Self::kill`], with the same configuration. What it prints is added to what it printed
-    /// before.
+    /// Starts it again after [`Self::kill`], with the same configuration. Both outputs go on where they were.
     pub fn restart(&mut self) {
         self.process = start_process(self.directory.path());
     }
@@ -216,7 +223,8 @@ pub fn count(line: &str, field: &str) -> u64 {
     rest.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no number {field}: {line}"))
 }
 
-/// How many lines of a log that have `text` stand for one event each, and how many other events the log has summed up.
+/// Returns the number of lines of a log with `text` that stand for one event each, and the number of other events that
+/// the log has summed up.
 #[track_caller]
 pub fn throttled(log: &str, text: &str) -> (usize, usize) {
     let mut seen = (0, 0);

@@ -18,6 +18,7 @@ use nix::unistd::Pid;
 
 use super::wait::wait;
 
+/// Child process. It is killed when the value is dropped.
 pub struct Process {
     name: String,
     child: Child,
@@ -68,19 +69,22 @@ impl Process {
         Self { name, child, log: stderr.to_owned() }
     }
 
+    /// Returns the process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
+    /// True if it has not ended.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// What it has printed so far.
+    /// Returns everything that it has printed so far.
     pub fn log(&self) -> String {
         fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
+    /// Sends a signal. Panics if the kernel refuses it.
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().cast_signed()), signal)
             .unwrap_or_else(|error| panic!("can't send {signal} to {}: {error}", self.name));

@@ -9,7 +9,7 @@ use std::thread;
 /// Hands on every connection to a server. Its threads end with the test's process.
 pub struct Proxy {
     address: SocketAddr,
-    /// Whether what the server sends is thrown away.
+    /// True if answers of the server are thrown away.
     mute: Arc<AtomicBool>,
 }
 
@@ -30,11 +30,12 @@ impl Proxy {
         Self { address, mute }
     }
 
+    /// Returns the address at which clients connect.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Whether answers are lost from now on.
+    /// Throws answers away from now on, or hands them on again.
     pub fn lose_answers(&self, mute: bool) {
         self.mute.store(mute, SeqCst);
     }
@@ -49,7 +50,7 @@ fn hand_on(client: TcpStream, server: TcpStream, mute: &Arc<AtomicBool>) {
     thread::spawn(move || copy(server, to_client, &mute));
 }
 
-/// Until either end has hung up.
+/// Copies until either end has hung up.
 fn copy(mut from: TcpStream, mut to: TcpStream, mute: &AtomicBool) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(read @ 1..) = from.read(&mut buffer) {

@@ -12,7 +12,9 @@ use socket2::SockRef;
 
 use super::pki::{self, Pki};
 
+/// Frame that opens a session, as transaction 1.
 pub const OPEN: &str = "1 open 30 relp_version=0\ncommands=syslog\n";
+/// Frame with which the server closes a session.
 pub const CLOSE: &str = "0 serverclose 0\n";
 
 /// Longer than any answer takes, on a busy machine too.
@@ -21,6 +23,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 trait Duplex: Read + Write + Send {}
 impl<S: Read + Write + Send> Duplex for S {}
 
+/// Connection of a sender. A read fails after a minute without a byte.
 pub struct Client {
     stream: Box<dyn Duplex>,
     /// The one below.
@@ -33,7 +36,7 @@ pub fn tls_keys(pki: &Pki) -> String {
     format!("certificate = \"{}\"\nkey = \"{}\"\n", certificate.display(), key.display())
 }
 
-/// What `open` is answered.
+/// Returns the answer to `open`.
 pub fn opened() -> String {
     let version = env!("CARGO_PKG_VERSION");
     let text = format!("200 OK\nrelp_version=0\nrelp_software=postrider,{version}\ncommands=syslog");
@@ -59,22 +62,24 @@ pub fn messages(numbers: Range<usize>, text: impl Fn(usize) -> String) -> Vec<u8
 }
 
 impl Client {
+    /// Connects without TLS. Panics if nobody listens.
     pub fn connect(address: SocketAddr) -> Self {
         let socket = socket(address);
         Self { stream: Box::new(socket.try_clone().expect("a second handle of a socket")), socket }
     }
 
+    /// Connects over TLS and does the handshake. Returns the error of a handshake that fails.
     pub fn connect_tls(address: SocketAddr, client: &Arc<ClientConfig>) -> std::io::Result<Self> {
         Self::over_tls(socket(address), client)
     }
 
-    /// Over a connection that is there.
+    /// Does a TLS handshake over a connection that is there.
     pub fn over_tls(socket: TcpStream, client: &Arc<ClientConfig>) -> std::io::Result<Self> {
         let stream = pki::shake_hands(socket.try_clone()?, client)?;
         Ok(Self { stream: Box::new(stream), socket })
     }
 
-    /// In a session that is open; over TLS with `client`.
+    /// Connects and opens a session; over TLS with `client`.
     pub fn open(address: SocketAddr, client: Option<&Arc<ClientConfig>>) -> Self {
         let mut sender = match client {
             None => Self::connect(address),
@@ -102,15 +107,18 @@ impl Client {
         self.socket.try_clone().expect("a second handle of a socket")
     }
 
+    /// Writes bytes. Panics if the connection is closed.
     pub fn send(&mut self, bytes: &[u8]) {
         self.try_send(bytes).expect("room for a frame");
     }
 
+    /// Writes bytes, or returns the error of the connection.
     pub fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.stream.write_all(bytes)?;
         self.stream.flush()
     }
 
+    /// Reads exactly `size` bytes, which must be UTF-8.
     pub fn read(&mut self, size: usize) -> String {
         let mut bytes = vec![0; size];
         self.stream.read_exact(&mut bytes).expect("an answer");
@@ -134,7 +142,7 @@ impl Client {
     /// Everything up to the end of the connection, however it ends.
     pub fn read_what_comes(&mut self) -> String {
         let mut bytes = Vec::new();
-        // What came before an error stays.
+        // An error keeps the bytes before it.
         let _ = self.stream.read_to_end(&mut bytes);
         String::from_utf8(bytes).expect("text")
     }
@@ -148,7 +156,7 @@ impl Client {
         text
     }
 
-    /// What comes until nothing has come for `time`.
+    /// Returns everything that comes until nothing has come for `time`.
     pub fn read_until_silent(&mut self, time: Duration) -> String {
         self.socket.set_read_timeout(Some(time)).expect("a time limit on a socket");
         let mut bytes = Vec::new();

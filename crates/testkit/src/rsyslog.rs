@@ -48,6 +48,7 @@ pub struct Setup {
     further: String,
 }
 
+/// Rsyslogd that runs, in a directory of its own. It is killed when the value is dropped.
 pub struct Rsyslog {
     // In the order in which they must go: the process first.
     process: Process,
@@ -55,6 +56,7 @@ pub struct Rsyslog {
 }
 
 impl Setup {
+    /// Adds a way to forward. Each way has a queue of its own.
     pub fn forward(mut self, forward: Forward) -> Self {
         self.forwards.push(forward);
         self
@@ -115,10 +117,12 @@ impl Setup {
 }
 
 impl Rsyslog {
+    /// Returns a configuration that only writes the two files of [`LogFile`].
     pub fn setup() -> Setup {
         Setup::default()
     }
 
+    /// Returns the process id.
     pub fn pid(&self) -> u32 {
         self.process.pid()
     }
@@ -156,6 +160,7 @@ impl Rsyslog {
         })
     }
 
+    /// Returns the path of a log file.
     pub fn file(&self, file: LogFile) -> PathBuf {
         self.directory.path().join(match file {
             LogFile::Traditional => "traditional",
@@ -163,7 +168,7 @@ impl Rsyslog {
         })
     }
 
-    /// Ends rsyslogd as its operator does. What it still had to forward may be lost, as its queue is in memory.
+    /// Ends rsyslogd as its operator does. Messages not forwarded yet may be lost, as its queue is in memory.
     pub fn stop(&mut self) {
         self.process.terminate(STOP);
     }

@@ -13,6 +13,7 @@ pub const TROUBLE: &str = "AHRlbXBAZXhhbXBsZS5jb20Ac2VjcmV0";
 /// `AUTH PLAIN` of a user that it does not know: bob@example.com.
 pub const BAD: &str = "AGJvYkBleGFtcGxlLmNvbQBzZWNyZXQ=";
 
+/// Starts the server on a free loopback port.
 pub fn start() -> Server {
     Server::start(|stream| {
         // The connection ends with the smtpd that opened it.

@@ -9,6 +9,7 @@ use std::time::Duration;
 /// No peer is silent for so long, unless the test has ended.
 const SILENCE: Duration = Duration::from_secs(60);
 
+/// Server on a free loopback port. It accepts no more connections when the value is dropped.
 pub struct Server {
     address: SocketAddr,
     stopping: Arc<AtomicBool>,
@@ -34,6 +35,7 @@ impl Server {
         Self { address, stopping, thread: Some(thread) }
     }
 
+    /// Returns the address at which it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -13,7 +13,9 @@ use super::wait::wait_until;
 
 const START: Duration = Duration::from_secs(20);
 
+/// Postrider and its file system, in a mount namespace of their own.
 pub struct SmallDisk {
+    /// Process itself. The file system ends with it.
     pub postrider: Unread,
     /// The directory that is the file system, as Postrider sees it.
     pub path: PathBuf,
@@ -51,12 +53,13 @@ impl SmallDisk {
         while blocks.next().is_some() && file.write(&BLOCK).is_ok_and(|written| written > 0) {}
     }
 
-    /// What is free of the file system, in bytes.
+    /// Returns the free space of the file system in bytes.
     pub fn free(&self) -> u64 {
         let space = nix::sys::statvfs::statvfs(&self.path).expect("a file system");
         space.blocks_available() * space.fragment_size()
     }
 
+    /// Gives back everything that [`Self::take`] took.
     pub fn make_room(&self) {
         fs::remove_file(self.path.join("filler")).expect("the filler");
     }

@@ -20,6 +20,7 @@ pub struct Session {
 }
 
 impl Smtp {
+    /// Connects and says EHLO. Panics if the server refuses.
     pub fn connect(server: SocketAddr) -> Self {
         let mut session = Session::connect(server);
         expect('2', session.reply());

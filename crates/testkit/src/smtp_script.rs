@@ -5,11 +5,11 @@ use std::net::TcpStream;
 
 use super::server::Server;
 
-/// What a command begins with, and the reply, whose lines have LF between them; empty to hang up without one. Two
-/// commands are none of SMTP's: `connect`, whose reply is the greeting, and `.`, the end of a message. The first that
-/// fits counts.
+/// Beginning of a command, and the reply, whose lines have LF between them; an empty reply hangs up. Two commands are
+/// none of SMTP's: `connect`, whose reply is the greeting, and `.`, the end of a message. The first that fits counts.
 pub type Reply = (&'static str, &'static str);
 
+/// Starts a server with these replies. It answers every other command as a server that accepts all mail.
 pub fn start(replies: &'static [Reply]) -> Server {
     Server::start(move |stream| {
         // The connection ends when the client has enough of it.

@@ -10,6 +10,7 @@ use super::process::Process;
 
 const START: Duration = Duration::from_secs(30);
 
+/// Process of smtp-sink. It is killed when the value is dropped.
 pub struct SmtpSink {
     // In the order in which they must go: the process first.
     _process: Process,
@@ -34,6 +35,7 @@ impl SmtpSink {
         format!("[127.0.0.1]:{}", self.number())
     }
 
+    /// Returns the number of its port on 127.0.0.1.
     pub fn number(&self) -> u16 {
         self.port.number()
     }

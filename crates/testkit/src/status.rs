@@ -30,15 +30,17 @@ impl StatusFile {
     /// The name of the file in the directory of a test.
     pub const NAME: &str = "status.json";
 
+    /// Names the file in `directory` of the process `pid`. The file need not exist yet.
     pub fn new(directory: &Path, pid: u32) -> Self {
         Self { path: directory.join(Self::NAME), pid }
     }
 
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What the file says; `None` before the process has written it.
+    /// Reads the file; `None` before the process has written it.
     pub fn read(&self) -> Option<Status> {
         let text = fs::read(&self.path).ok()?;
         let status = Status(serde_json::from_slice(&text).expect("a whole status file"));
@@ -51,7 +53,7 @@ impl StatusFile {
         wait_for(deadline, what, || self.read().filter(&is_so))
     }
 
-    /// What is so now: has the file written by SIGUSR1, which makes the log longer.
+    /// Returns the status of now. It has the file written by SIGUSR1, which makes the log longer.
     #[track_caller]
     pub fn now(&self) -> Status {
         let asked = Timestamp::now();
@@ -91,13 +93,13 @@ impl Status {
         number(&self.of(owner)["counts"], field)
     }
 
-    /// Where the source named `source` listens, once it does.
+    /// Returns the address of the source named `source`, once it listens.
     pub fn address(&self, source: &str) -> Option<SocketAddr> {
         let endpoint = self.find(&format!("source=\"{source}\""))?["endpoint"].as_str()?;
         endpoint.rsplit_once(' ')?.1.parse().ok()
     }
 
-    /// What each source reads.
+    /// Returns the endpoint of each source.
     pub fn endpoints(&self) -> impl Iterator<Item = &str> {
         self.get("/sources").as_array().expect("a list").iter().filter_map(|source| source["endpoint"].as_str())
     }

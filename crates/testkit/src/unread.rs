@@ -51,19 +51,22 @@ impl Unread {
         Self { process, stderr: stderr.to_owned() }
     }
 
+    /// Returns standard error so far: the log.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.stderr).unwrap_or_default()
     }
 
+    /// Returns the status file, which the process writes once a second.
     pub fn status(&self) -> StatusFile {
         StatusFile::new(self.stderr.parent().expect("a directory"), self.pid())
     }
 
+    /// Waits until the source named `source` listens, and returns its address.
     pub fn address(&self, source: &str) -> SocketAddr {
         wait_for(START, "listening", || listening(&self.log(), source))
     }
 
-    /// Where the source named `source` listens; `None` if the process has ended before.
+    /// Waits until the source named `source` listens; `None` if the process has ended before.
     pub fn address_if_it_starts(&mut self, source: &str) -> Option<SocketAddr> {
         wait_for(START, "listening, or an end", || {
             let ended = self.has_ended();
@@ -72,10 +75,12 @@ impl Unread {
         })
     }
 
+    /// True if the process has ended.
     pub fn has_ended(&mut self) -> bool {
         self.process.try_wait().expect("the state of a child process").is_some()
     }
 
+    /// Returns the process id.
     pub fn pid(&self) -> u32 {
         self.process.id()
     }
@@ -90,16 +95,19 @@ impl Unread {
         self.process.stdout.take().expect("a pipe")
     }
 
+    /// Sends a signal. Panics if the process has ended.
     pub fn signal(&self, signal: Signal) {
         let pid = nix::unistd::Pid::from_raw(self.process.id().cast_signed());
         nix::sys::signal::kill(pid, signal).expect("a signal");
     }
 
+    /// Ends it as its operator does. Panics after `deadline`.
     pub fn terminate(self, deadline: Duration) -> Ended {
         self.signal(Signal::SIGTERM);
         self.ended(deadline)
     }
 
+    /// Waits until it has ended by itself. Panics after `deadline`.
     pub fn ended(mut self, deadline: Duration) -> Ended {
         let status = wait_for(deadline, "the end", || self.process.try_wait().expect("the state of a child process"));
         Ended { status, stdout: String::new(), stderr: self.log(), last: self.status().read() }

@@ -43,6 +43,7 @@ const STORE_PASSWORD: &str = "changeit";
 const JAVA_OPTIONS: [&str; 5] =
     ["-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true"];
 
+/// Broker of one test binary or one test. It stops, and its data goes, when the value is dropped.
 pub struct Kafka {
     // In the order in which they must go: the process first.
     process: Process,
@@ -52,19 +53,25 @@ pub struct Kafka {
     _controller: Port,
 }
 
-/// The one whom a secure broker lets in.
+/// User of a secure broker.
 pub const USER: &str = "postrider";
+/// Password of [`USER`].
 pub const PASSWORD: &str = "correct horse";
 
 /// A record as the broker gives it to a consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Consumed {
+    /// Key; `None` for a record without one.
     pub key: Option<Vec<u8>>,
+    /// Value; empty for a record without one.
     pub value: Vec<u8>,
+    /// Headers in their order, each with its name and its value.
     pub headers: Vec<(String, Vec<u8>)>,
     /// Milliseconds since the epoch.
     pub timestamp: Option<i64>,
+    /// Number of the partition, from 0.
     pub partition: i32,
+    /// Offset in the partition.
     pub offset: i64,
 }
 
@@ -122,12 +129,12 @@ impl Kafka {
         SHARED.get_or_init(Self::start)
     }
 
-    /// What a client takes as `bootstrap.servers`.
+    /// Returns the address for `bootstrap.servers` of a client.
     pub fn brokers(&self) -> String {
         self.broker.address().to_string()
     }
 
-    /// The port for TLS of a broker that [`Self::start_secure`] started.
+    /// Returns the address for TLS of a broker that [`Self::start_secure`] started.
     pub fn secure_brokers(&self) -> String {
         self.second.as_ref().expect("a secure broker").address().to_string()
     }
@@ -142,6 +149,7 @@ impl Kafka {
         certify(self.directory.path(), "other")
     }
 
+    /// Creates a topic with this number of partitions, and waits until each of them has a leader.
     pub fn create_topic(&self, name: &str, partitions: i32) {
         let admin: AdminClient<DefaultClientContext> = self.client().create().expect("an admin client");
         let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
@@ -232,6 +240,7 @@ impl Kafka {
         self.process.signal(Signal::SIGSTOP);
     }
 
+    /// Lets the broker go on after [`Self::freeze`].
     pub fn thaw(&self) {
         self.process.signal(Signal::SIGCONT);
     }
@@ -279,7 +288,7 @@ impl Consumed {
     }
 }
 
-/// How many partitions `topic` has, or all topics have together; nothing while the broker doesn't serve each of them. A
+/// Returns the number of partitions of `topic`, or of all topics; `None` while the broker doesn't serve each of them. A
 /// broker that has only just started answers before it is a member of its cluster, and names no broker until then.
 fn led_partitions(consumer: &BaseConsumer, topic: Option<&str>) -> Option<usize> {
     let metadata = consumer.fetch_metadata(topic, Duration::from_secs(1)).ok()?;

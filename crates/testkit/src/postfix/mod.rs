@@ -25,7 +25,7 @@ use super::wait::{wait, wait_until};
 const START: Duration = Duration::from_secs(30);
 const STOP: Duration = Duration::from_secs(20);
 
-/// What happens to mail for a domain; the domains are those of [`Destination::domain`].
+/// Fate of mail for a domain; the domains are those of [`Destination::domain`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Destination {
     /// `status=sent`: a server that takes all mail.
@@ -53,6 +53,7 @@ pub enum Destination {
 }
 
 impl Destination {
+    /// Returns the domain whose mail goes to this destination.
     pub fn domain(self) -> &'static str {
         match self {
             Self::Sent => "sent.test",
@@ -86,6 +87,7 @@ pub struct Setup {
     command: Option<String>,
 }
 
+/// Postfix that runs. It stops, and its files go, when the value is dropped.
 pub struct Postfix {
     // In the order in which they must go: the processes first.
     process: Process,
@@ -269,6 +271,7 @@ impl Setup {
 }
 
 impl Postfix {
+    /// Returns a configuration that has only the parameters of every test. Panics without Postfix, or if not root.
     pub fn setup() -> Setup {
         Setup::new()
     }
@@ -278,7 +281,7 @@ impl Postfix {
         Self::setup().start(rsyslog)
     }
 
-    /// Where its smtpd takes mail.
+    /// Returns the address at which its smtpd takes mail.
     pub fn address(&self) -> SocketAddr {
         self.smtpd.address()
     }
@@ -303,6 +306,7 @@ impl Postfix {
         ids
     }
 
+    /// Waits until no queue has a message. Panics after `deadline`.
     #[track_caller]
     pub fn wait_empty(&self, deadline: Duration) {
         wait_until(deadline, "an empty queue of Postfix", || self.queue().is_empty());

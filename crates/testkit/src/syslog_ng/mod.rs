@@ -20,6 +20,7 @@ const STOP: Duration = Duration::from_secs(10);
 /// The name of this machine in every message.
 pub const HOSTNAME: &str = "mx1";
 
+/// Daemon that runs, in a directory of its own. It is killed when the value is dropped.
 pub struct SyslogNg {
     // In the order in which they must go: the process first.
     process: Process,
@@ -54,12 +55,12 @@ impl SyslogNg {
         }
     }
 
-    /// What syslog-ng has said of itself so far.
+    /// Returns the log of syslog-ng itself so far.
     pub fn said(&self) -> String {
         self.process.log()
     }
 
-    /// Ends syslog-ng as its operator does. What it still had to forward is lost, unless a disk buffer holds it.
+    /// Ends syslog-ng as its operator does. Messages not forwarded yet are lost, unless a disk buffer holds them.
     pub fn stop(&mut self) {
         self.process.terminate(STOP);
     }
