@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-/// What the bench prints, with few lines of the log, so that it is quick and its figures are worth nothing.
+/// Output of the bench with few lines of the log: it is quick, and its figures are worth nothing.
 fn measured(only: &str) -> String {
     let arguments = ["--only", only, "--lines", "2000", "--rounds", "1"].map(str::to_owned);
     let mut out = Vec::new();

@@ -269,7 +269,7 @@ fn a_kill_between_refusal_and_resolution_loses_nothing() {
     let directory = scratch::directory("dead-letter");
     let path = directory.path().join("dead.jsonl");
     let mut postrider = with_refused_path(directory.path(), "relp");
-    // Whoever holds the lock keeps the daemon at that point.
+    // The holder of the lock keeps the daemon at that point.
     let lock = |path: &Path| {
         let file = fs::File::options().append(true).create(true).open(path).expect("a file");
         Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno).expect("a lock")
@@ -294,7 +294,7 @@ fn a_kill_between_refusal_and_resolution_loses_nothing() {
     postrider.kill();
     assert_eq!(letters(&path).len(), 1);
     assert!(letters(&path)[0]["record"]["message"].as_str().expect("a text").starts_with("4jYR9Q2wTjz007"));
-    // What the kill left of a line is no line.
+    // The kill leaves a part of a line, which is no line.
     fs::write(&path, format!("{}\n{{\"refu", lines(&path)[0])).expect("a file");
     let mut postrider = with_refused_path(directory.path(), "relp");
     let mut client = Client::open(postrider.address("relp"));

@@ -130,8 +130,8 @@ fn check(record: &Consumed) -> usize {
     value["postfix"]["delay"].to_string().trim_end_matches(".0").parse().expect("a number")
 }
 
-/// How old records may be before a broker that starts again forgets who sent them: `producer.id.expiration.ms`, whose
-/// default is a day. These are on either side.
+/// Ages of records whose sender a broker that starts again still knows, or has forgotten. The limit between them is
+/// `producer.id.expiration.ms`, a day by default.
 const REMEMBERED: Duration = Duration::from_secs(23 * 3600);
 const FORGOTTEN: Duration = Duration::from_secs(25 * 3600);
 

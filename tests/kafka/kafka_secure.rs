@@ -15,7 +15,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// There is nothing to wait for where nothing can be delivered.
 const SHUTDOWN_TIMEOUT: &str = "1s";
 
-/// What an operator writes for such a broker.
+/// Returns the options that an operator writes for such a broker.
 fn options(ca: &Path, mechanism: &str, password: &str) -> String {
     format!(
         "security.protocol = \"sasl_ssl\"\nssl.ca.location = \"{}\"\nsasl.mechanism = \"{mechanism}\"\n\

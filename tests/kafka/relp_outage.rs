@@ -167,7 +167,7 @@ fn refused(session: usize) -> impl Fn(usize) -> String {
     move |number| format!("refused {session}/{number} {}", "x".repeat(2000))
 }
 
-/// Sends them in one session after the other until `is_done`, and gives the texts that were acknowledged. Where
+/// Sends them in one session after the other until `is_done`, and gives the texts that were acknowledged. With
 /// `waits`, the sessions end without an answer once the dead-letter file is full.
 fn keep_reconnecting(address: SocketAddr, waits: bool, is_done: impl Fn() -> bool) -> Vec<String> {
     /// Their records take several times what the dead-letter file and the queue of the sink hold.
@@ -195,7 +195,7 @@ fn keep_reconnecting(address: SocketAddr, waits: bool, is_done: impl Fn() -> boo
 }
 
 /// A stranger, whose messages are refused, keeps coming back while the dead-letter file is full. Everything that the
-/// other sender and he have an acknowledgement for is there. Where the common file is refused too, he has none, and
+/// other sender and he have an acknowledgement for is there. If the common file is refused too, he has none, and
 /// holds nobody up.
 fn a_stranger_fills_the_dead_letter_file(common_is_refused: bool) {
     const PART: usize = 30;
@@ -433,6 +433,6 @@ fn senders_that_reset_their_connections_harm_nobody() {
     assert!(found.iter().all(|text| text == "reset" || text.starts_with("good ")), "only whole messages");
     assert_eq!(ledger(&ended, "source=\"plain\"", "connections") as usize, RESETS + GOOD / 2);
     assert_eq!(ledger(&ended, "source=\"tls\"", "connections") as usize, 2 * RESETS + GOOD / 2);
-    // Where a reset comes before anything was read, the connection is just over.
+    // If a reset comes before anything was read, the connection is just over.
     assert!(ledger(&ended, "source=\"plain\"", "errors") > 0 && ledger(&ended, "source=\"tls\"", "errors") > 0);
 }

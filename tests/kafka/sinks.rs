@@ -100,7 +100,7 @@ fn renamed_files_are_let_go_of_at_sighup_and_nothing_is_lost() {
         let (first, rest) = text.split_at(text.len() / 2);
         socket.write_all(first.as_bytes()).expect("room");
         wait_until(DEADLINE, "the files of this round", || names.iter().all(|(sink, name)| path(sink, name).exists()));
-        // What is written meanwhile goes to either file.
+        // Records written meanwhile go to either file.
         for (sink, name) in names {
             fs::rename(path(sink, name), path(sink, &format!("{name}.{round}"))).expect("a file to rename");
         }
@@ -299,7 +299,7 @@ fn a_filter_by_severity_knows_the_level_that_postfix_wrote() {
     for text in texts {
         writeln!(socket, "Nov 24 02:10:35 mx1 postfix/smtpd[1]: {text}").expect("room");
     }
-    // A PRI counts more than the level. Of other programs nothing is known.
+    // A PRI counts more than the level. Nothing is known of other programs.
     writeln!(socket, "<22>Nov 24 02:10:35 mx1 postfix/smtpd[1]: fatal: info by its PRI").expect("room");
     writeln!(socket, "Nov 24 02:10:35 mx1 sshd[1]: error: x").expect("room");
     writeln!(socket, "<19>Nov 24 02:10:35 mx1 sshd[1]: the last").expect("room");

@@ -22,7 +22,7 @@ const TOPIC: &str = "mail";
 const KEYS: usize = 25;
 const DEADLINE: Duration = Duration::from_secs(600);
 
-/// How many messages a test sends over each protocol.
+/// Number of messages that a test sends over each protocol.
 fn count() -> usize {
     std::env::var("MESSAGES").map_or(30_000, |count| count.parse().expect("MESSAGES is a number")) / 2
 }
@@ -68,7 +68,7 @@ impl Setup {
     }
 }
 
-/// What the broker has of one message: its ids in their order.
+/// Copies of each message that the broker has: their ids in order.
 type Copies = HashMap<(String, usize), Vec<Vec<u8>>>;
 
 /// Each message up to `count` of each stream is there, and for each key the first copies are in order. Gives the
@@ -103,7 +103,7 @@ fn check(consumed: &[Consumed], streams: &[&Arc<Numbered>], count: usize) -> Cop
     copies
 }
 
-/// How many copies of messages are too many; all copies of a message have one id.
+/// Returns the number of copies too many. Asserts that all copies of a message have one id.
 fn duplicates(copies: &Copies) -> usize {
     for ((key, number), ids) in copies {
         assert!(ids.iter().all(|id| *id == ids[0]), "number {number} of {key} has two ids");
@@ -114,7 +114,7 @@ fn duplicates(copies: &Copies) -> usize {
 /// Nothing may come twice but what a client that was made anew had on its way. These records are new: those that are
 /// older than a day a broker forgets when it starts again (`tests/kafka/kafka_outage.rs`).
 fn assert_duplicates_are_allowed(duplicates: usize, ended: &Ended) {
-    /// What librdkafka has at a time, in bytes, and the least that it takes for a record.
+    /// Bytes that librdkafka has in flight, and the least that it takes for a record.
     const ON_ITS_WAY: (usize, usize) = (4 << 20, 300);
     let anew = ledger(ended, "sink=\"kafka\"", "retries") as usize;
     let most = anew * ON_ITS_WAY.0 / ON_ITS_WAY.1;
@@ -218,7 +218,7 @@ fn survives_a_stop(mode: &str) {
 
     setup.kafka.restart();
     let postrider = setup.run(300);
-    // What comes now has to come behind.
+    // Messages that come now have to come behind.
     permit(&streams, count);
     streams[0].send_tcp(tcp, 2 * third..count).join().expect("a sender");
     streams[1].send_relp(relp, count).join().expect("a sender");
@@ -229,8 +229,8 @@ fn survives_a_stop(mode: &str) {
     let recovered = ledger(&ended, "sink=\"kafka\"", "recovered");
     assert_eq!(ledger(&ended, "sink=\"kafka\"", "spooled"), 0);
     let copies = check(&consumed, &[&streams[0], &streams[1]], count);
-    // One partition may be ahead of another: what it has behind a record that the other has not, comes again. So does
-    // what the broker had taken, and not yet said so when it was stopped.
+    // One partition may be ahead of another: what it has behind a record that the other has not, comes again. The
+    // same is true of records that the broker had taken without an acknowledgement when it was stopped.
     let (duplicates, ahead) = (duplicates(&copies) as u64, recovered - kept);
     assert!((ahead..=kept).contains(&duplicates), "{duplicates} came twice, {ahead} of them because they were ahead");
 }

@@ -162,7 +162,7 @@ fn logs(directory: &Path) -> Vec<PathBuf> {
 fn strict_validator() -> jsonschema::Validator {
     let mut schema: Value = serde_json::from_str(SCHEMA).expect("JSON");
     close(&mut schema);
-    // What these tests take out of a record.
+    // Fields that these tests take out of a record.
     if let Some(required) = schema["required"].as_array_mut() {
         required.retain(|field| field != "id");
     }

@@ -38,10 +38,10 @@ impl std::fmt::Debug for Owned {
 struct Connection {
     framer: Framer,
     buffer: Vec<u8>,
-    /// How many bytes of the stream lie before the buffer.
+    /// Number of bytes of the stream before the buffer.
     consumed: usize,
     frames: Vec<Owned>,
-    /// Where in the stream each frame lies.
+    /// Place of each frame in the stream, in bytes.
     places: Vec<Range<usize>>,
 }
 
@@ -86,7 +86,7 @@ impl Connection {
     }
 }
 
-/// Where `part` begins in `whole`.
+/// Returns the offset of `part` in `whole`, in bytes.
 fn offset(whole: &[u8], part: &[u8]) -> usize {
     part.as_ptr() as usize - whole.as_ptr() as usize
 }
@@ -313,7 +313,7 @@ fn lengths() -> impl Strategy<Value = Vec<usize>> {
     vec(prop_oneof![3 => 1_usize..8, 1 => 8_usize..200], 1..10)
 }
 
-/// What stands between the frames of an LF stream: line ends, and before those the tail of a frame that was cut.
+/// Checks the bytes between the frames of an LF stream: line ends, and before those the tail of a frame that was cut.
 fn check_gap(gap: &[u8], behind_truncated: bool) -> Result<(), TestCaseError> {
     let line_ends = if behind_truncated {
         let tail = gap.iter().position(|byte| *byte == b'\n').unwrap_or(gap.len());

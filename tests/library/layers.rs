@@ -101,7 +101,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 /// Files whose matches name every variant, so that a new one does not compile without them.
 const EXHAUSTIVE: [&str; 1] = ["crates/postrider-parser/src/encode/event.rs"];
 
-/// Where kinds of sources and sinks are told apart, tests apart: all others ask `SourceFacts` and `SinkFacts`.
+/// Files that may tell kinds of sources and sinks apart, beside tests: all others ask `SourceFacts` and `SinkFacts`.
 const KINDS: [&str; 4] = ["config/source/", "config/sink/", "source/mod.rs", "sink/mod.rs"];
 
 type Imports = BTreeMap<String, BTreeSet<String>>;
@@ -136,7 +136,7 @@ fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Whether a file is compiled for tests alone.
+/// True if a file is compiled for tests alone.
 fn is_test(file: &Path) -> bool {
     let is_test = |name: &str| matches!(name, "tests" | "tests.rs" | "testing.rs") || name.ends_with("_tests.rs");
     file.components().any(|part| part.as_os_str().to_str().is_some_and(is_test))
@@ -165,7 +165,7 @@ fn imported(code: &str) -> BTreeSet<&str> {
     found
 }
 
-/// What each module imports.
+/// Returns the imports of each module.
 fn imports(modules: &[String]) -> Imports {
     let mut imports = Imports::new();
     for directory in CRATES.map(|directory| root().join(directory)) {

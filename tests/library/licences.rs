@@ -30,7 +30,7 @@ impl Policy {
         }
     }
 
-    /// What is wrong with a package, if anything is.
+    /// Returns the fault of a package, if there is one.
     fn objection(&self, package: &Value) -> Option<String> {
         // Postrider itself and nothing else comes from no source.
         if let Some(source) = package["source"].as_str() {

@@ -1,5 +1,5 @@
 //! Has a line of the log become more expensive? Instructions are counted, not seconds, so that a busy machine gives the
-//! same figure. What is counted is the release program's `decode`, from the frame to the JSON.
+//! same figure. The test counts those of the release program's `decode`, from the frame to the JSON.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -9,13 +9,13 @@ use std::process::Command;
 /// Appends the line with a number to a log.
 type Append = fn(&mut String, u32);
 
-/// Instructions for a line, measured on `x86_64` with Debian 12's C library. Who makes a line cheaper, or has a reason
-/// to make it dearer, writes the new figures here, and into the message of the commit.
+/// Instructions for a line, measured on `x86_64` with Debian 12's C library. A change that makes a line
+/// cheaper, or has a reason to make it dearer, writes the new figures here, and into the message of the commit.
 const RECORDED: [(&str, Append, f64); 2] =
     [("a delivery as rsyslog forwards it", rfc3164, 8_170.0), ("the same in RFC 5424", rfc5424, 8_461.0)];
 
-/// How far a figure may be above the recorded one: a compiler that is a little newer stays below, a change that matters
-/// does not.
+/// Maximum share by which a figure may be above the recorded one: a compiler that is a little newer stays below, a
+/// change that matters does not.
 const TOLERANCE: f64 = 0.05;
 
 /// Lines of the two logs whose difference is counted, so that what the program does once is not. Both are decoded by

@@ -26,10 +26,10 @@ const DEADLINE: Duration = Duration::from_secs(1800);
 const CONNECTIONS: [usize; 2] = [5, 50];
 /// Each with other connections; after some of them, the configuration is read again.
 const ROUNDS: usize = 10;
-/// How much memory may be more at the end than after the first rounds.
+/// Maximum growth of memory from the first rounds to the end, in bytes.
 const GROWTH: u64 = 24 << 20;
 
-/// What a process has: memory in bytes (`VmRSS`), and open files.
+/// Resources of a process: memory in bytes (`VmRSS`), and open files.
 #[derive(Clone, Copy, Debug)]
 struct Holds {
     memory: u64,
@@ -95,8 +95,7 @@ fn segments(directory: &Path) -> usize {
 fn soak(mode: &str, messages: usize) {
     let directory = scratch::directory("soak");
     let spool = directory.path().join("spool");
-    // What sources may read ahead is less than the growth that would be seen: else a round with more of it looks like a
-    // leak.
+    // Sources may read less ahead than the growth that the test sees. A round with more of it would look like a leak.
     let ahead = "listen = \"127.0.0.1:0\"\nmax_bytes_in_flight = \"4MiB\"\n";
     let config = format!(
         "shutdown_timeout = \"300s\"\n[[source.tcp]]\n{ahead}[[source.relp]]\n{ahead}[[sink.stdout]]\nqueue_size = \"1MiB\"\n[sink.stdout.spool]\ndirectory = \"{}\"\nmin_free = \"0B\"\n\

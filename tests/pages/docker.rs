@@ -23,7 +23,7 @@ fn assert_rsyslog_takes(path: &Path) {
 fn ways() -> (&'static str, String) {
     let (first, second) = FORWARD.split_once("# --- Way 2").expect("two ways");
     let statements = second.lines().filter_map(|line| line.strip_prefix('#')).filter(|line| {
-        // What has a space behind the # is prose, or stands within a statement.
+        // A line with a space behind the # is prose, or stands within a statement.
         !line.is_empty() && (!line.starts_with(' ') || line.starts_with("    "))
     });
     (first, statements.collect::<Vec<_>>().join("\n"))
@@ -68,7 +68,7 @@ fn the_image_is_built_with_what_a_build_needs() {
     assert_eq!(installed(build), for_build);
     assert!(needed().contains("tzdata") && installed(run).contains("tzdata"));
 
-    // What cargo runs before it compiles, if it is there.
+    // Cargo runs build.rs before it compiles, if there is one.
     assert!(build.contains("\nCOPY build.rs ./\n"));
 
     // No older than the Rust that Cargo.toml asks for.

@@ -18,7 +18,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// The ways in which rsyslog forwards here, by the name of the source.
 const WAYS: [&str; 3] = ["udp", "lines", "rfc5424"];
 
-/// What a delivery line says, read by plain splitting: the oracle.
+/// Fields of a delivery line, read by plain splitting: the oracle.
 fn of_line(line: &str) -> Option<Value> {
     let (header, text) = line.split_once("]: ")?;
     let daemon = header.rsplit_once('[')?.0.rsplit_once('/')?.1;

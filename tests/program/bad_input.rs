@@ -17,7 +17,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// The limit of every source here.
 const MAX: usize = 480;
 
-/// What is looked at in a record.
+/// Fields of a record that the tests look at.
 #[derive(Debug, PartialEq)]
 struct Seen {
     message: String,
@@ -155,7 +155,7 @@ fn unix_sockets_take_datagrams_and_streams() {
         path("datagram").display(),
         path("stream").display()
     );
-    // What a crash left behind is replaced.
+    // A socket that a crash left behind is replaced.
     drop(UnixDatagram::bind(path("datagram")).expect("a socket"));
     let fixture = Fixture { postrider: Postrider::spawn(&config) };
     wait_until(DEADLINE, "both sockets", || fixture.postrider.stderr().matches("listening").count() == 2);

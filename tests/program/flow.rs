@@ -259,7 +259,7 @@ fn a_blocked_sink_holds_the_others_only_as_far_as_its_queue() {
         let message = format!("{}\n", line(0, n));
         match socket.write(message.as_bytes()) {
             Ok(size) if size == message.len() => n += 1,
-            // What was cut goes on when the socket takes more.
+            // The rest of a cut frame follows when the socket takes more.
             Ok(size) => {
                 sent = message.as_bytes()[size..].to_vec();
                 n += 1;
@@ -517,7 +517,7 @@ fn a_stop_takes_no_longer_than_it_may() {
     let ended = postrider.terminate(DEADLINE);
     let took = begun.elapsed();
     assert_clean(&ended);
-    // What is over that is a busy machine's.
+    // A busy machine may take longer.
     assert!(took < TIMEOUT + Duration::from_secs(2), "{took:?}");
     // The reader stands still, but the pipe holds nobody up: what it did not take is counted.
     let dropped = ledger(&ended, "sink=\"stdout\"", "dropped");
@@ -573,7 +573,7 @@ fn a_silent_connection_takes_little_memory() {
     assert_clean(&postrider.terminate(DEADLINE));
 }
 
-/// What the kernel counts for a process under `key`, in bytes.
+/// Returns the kernel's count for a process under `key`, in bytes.
 fn memory(pid: u32, key: &str) -> usize {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a running process");
     let size = status.lines().find_map(|line| line.strip_prefix(key)).expect("the kernel counts it");

@@ -2,7 +2,7 @@
 //! program? Each test has the name of its test there. For `imptcp` they are the same as for `imtcp`, as there is one
 //! receiver here.
 //!
-//! What does not apply:
+//! These do not apply:
 //!
 //! - `imtcp_framing_regex`: no message is found by a pattern (its limit, `_maxmsg_overflow`, is tested).
 //! - `imtcp-NUL-rawmsg`: there is one text of a message, and `imtcp-NUL` has it.
@@ -44,7 +44,7 @@ struct Receiver {
     address: SocketAddr,
 }
 
-/// What is looked at in a record.
+/// Fields of a record that the tests look at.
 #[derive(Debug, PartialEq)]
 struct Seen {
     message: String,
@@ -145,7 +145,7 @@ fn counted(message: &str) -> String {
 struct Dice(u64);
 
 impl Dice {
-    /// Of 0 to `below`, which is not among them.
+    /// Returns a random number from 0 to `below`, which is not among them.
     fn throw(&mut self, below: usize) -> usize {
         // xorshift64
         self.0 ^= self.0 << 13;
@@ -296,7 +296,7 @@ fn imtcp_bigmessage_octetstuffing() {
     ten_around_the_limit("lf");
 }
 
-/// What is over the limit leaves no piece, and counts nowhere: by one byte, by some, and by many reads.
+/// A message over the limit leaves no piece, and counts nowhere: by one byte, by some, and by many reads.
 #[test]
 fn imptcp_oversize_message_display() {
     let begin = "x".repeat(MAX - message("").len());
@@ -470,7 +470,7 @@ fn assert_kept_compressed(stream: &[u8]) {
     let receiver = Receiver::new("framing = \"lf\"\nmax_frame_size = \"16MiB\"");
     receiver.send(stream);
     let (records, ended) = receiver.records();
-    // What C programs put at the end is no part of a message.
+    // The NUL that C programs put at the end is no part of a message.
     let lines = stream.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(String::from_utf8_lossy);
     let expected: Vec<_> = lines.map(|line| line.trim_end_matches(['\r', '\0']).to_owned()).collect();
     let found: Vec<_> = records.iter().map(|record| of_record(record).message).collect();
@@ -546,7 +546,7 @@ fn numbered(n: usize, size: usize) -> String {
     text
 }
 
-/// Whether `messages` are [`numbered`] from 0 to `count`, each once, of the sizes that `size` gives.
+/// Asserts that `messages` are [`numbered`] from 0 to `count`, each once, of the sizes that `size` gives.
 #[track_caller]
 fn assert_numbered(messages: &[String], count: usize, size: impl Fn(usize) -> usize) {
     let mut seen = vec![false; count];

@@ -38,7 +38,7 @@ fn messages(records: &str) -> Vec<String> {
     records.lines().map(text).collect()
 }
 
-/// Returns the texts of the whole lines so far. What follows the last LF may still be being written.
+/// Returns the texts of the whole lines so far. Postrider may still write the record after the last LF.
 fn so_far(records: &str) -> Vec<String> {
     records.rfind('\n').map_or_else(Vec::new, |end| messages(&records[..end]))
 }
@@ -68,7 +68,7 @@ fn reloads(log: &str) -> usize {
     log.matches(" is in use").count() + log.matches(" is refused").count()
 }
 
-/// What the last reload said that it has changed.
+/// Returns the changes that the log names for the last reload.
 fn said(postrider: &Postrider) -> String {
     let log = postrider.stderr();
     let line = log.lines().rfind(|line| line.contains(" is in use")).expect("a reload that was done");
@@ -206,7 +206,7 @@ fn a_bad_file_is_refused_with_its_errors_and_changes_nothing() {
         .arg(postrider.config_file())
         .output()
         .expect("postrider");
-    // What it means is another thing here: something was started before.
+    // Its words differ here: something was started before.
     let errors = String::from_utf8_lossy(&check.stderr).trim_end().replace("; nothing was started", "");
     // Further lines of an event are indented.
     let logged = postrider.stderr().replace("\n    ", "\n");
@@ -214,7 +214,7 @@ fn a_bad_file_is_refused_with_its_errors_and_changes_nothing() {
     assert!(!postrider.stderr().contains("nothing was started"), "{}", postrider.stderr());
     insta::assert_snapshot!("refused", last(&postrider));
 
-    // What only an attempt shows is refused too, and what was made for it goes again.
+    // A fault that only an attempt shows is refused too, and everything made for the attempt goes again.
     let (taken, free) = (Port::reserve(), Port::reserve());
     let _other = TcpListener::bind(taken.address()).expect("a free port");
     let source = |address: SocketAddr| format!("[[source.tcp]]\nlisten = \"{address}\"\n");
@@ -480,7 +480,7 @@ fn a_removed_source_stops_as_at_a_stop_and_an_added_one_listens() {
     send(&connect(new.address()), "new");
     wait_until(DEADLINE, "the messages", || so_far(&postrider.stdout()).len() == 5);
     wait_until(DEADLINE, "the ledgers of the ended", || postrider.stderr().matches(" ledger source=").count() == 3);
-    // What was removed can come back, as another kind of socket too, but not in one step.
+    // A removed source can come back, as another kind of socket too, but not in one step.
     reload(&postrider, &format!("{}{added}", unix("stream")));
     assert_eq!(fs::metadata(&path).expect("the socket").permissions().mode() & 0o777, 0o666);
     let stream = UnixStream::connect(&path).expect("a connection");
@@ -591,7 +591,7 @@ fn a_spool_lives_on_and_goes_to_the_next_sink_that_has_it() {
     let numbers: HashSet<usize> = numbers.collect();
     assert_eq!(numbers.len(), 3 * EACH, "all of it came out");
     let twice = read.len() - numbers.len();
-    // What the first had in its hands when it had to let go may come twice.
+    // Records in flight at the first sink when it had to let go may come twice.
     assert!(twice < EACH, "{twice} came twice");
     assert!(sum(&ended, "sink=\"stdout\"", "recovered") > EACH as u64, "{}", ended.stderr);
     assert_eq!(ended.stderr.matches("balanced=true").count(), 2, "{}", ended.stderr);
@@ -618,7 +618,7 @@ fn a_stuck_removed_sink_holds_up_nobody_beyond_the_stop_time() {
     let reloaded = Instant::now();
     wait_until(DEADLINE, "all in the other sink", || written(&path).len() >= n);
     assert!(reloaded.elapsed() < Duration::from_secs(40), "{:?}", reloaded.elapsed());
-    // What the pipe holds is there to be read.
+    // The content of the pipe is there to be read.
     let reader = read_all(&mut postrider);
     wait_until(DEADLINE, "the ledger of the removed", || postrider.log().contains(" ledger sink=\"stdout\""));
     let ended = postrider.terminate(DEADLINE);
@@ -830,7 +830,7 @@ fn said_or_none(postrider: &Postrider) -> String {
     if postrider.stderr().contains(" is in use") { said(postrider) } else { String::new() }
 }
 
-/// What the kernel counts for a process under `key`, in bytes.
+/// Returns the kernel's count for a process under `key`, in bytes.
 fn memory(pid: u32, key: &str) -> usize {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a running process");
     let size = status.lines().find_map(|line| line.strip_prefix(key)).expect("the kernel counts it");
@@ -881,7 +881,7 @@ fn a_hundred_reloads_leave_nothing_behind() {
         stdout.len() == 200 && file.iter().collect::<HashSet<_>>().len() == 200
     });
     let (files, threads, resident) = early.expect("a look after twenty");
-    // A file may have been closed at that look. What each of eighty reloads left behind would be more.
+    // A file may have been closed at that look. A leak of eighty reloads would be more.
     wait_until(DEADLINE, "no more descriptors and threads than after twenty", || {
         count("fd") <= files + 8 && count("task") <= threads + 8
     });

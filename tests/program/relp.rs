@@ -173,7 +173,7 @@ fn only_known_senders_have_a_session_where_that_is_asked_for() {
         });
         let error = refused.expect_err("no session");
         assert!(error.to_string().contains("alert") || error.kind() == ErrorKind::ConnectionReset, "{error}");
-        // Of refusals, one line in ten seconds is logged: the first, if the next comes after that.
+        // Refusals have one line of the log in ten seconds: the first, if the next comes after that.
         wait_until(DEADLINE, reason, || postrider.stderr().contains(reason));
     }
     known.close(4);

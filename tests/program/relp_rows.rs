@@ -13,12 +13,12 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 const REFUSED: &str = "rsp 44 500 required command not supported by client\n0 serverclose 0\n";
 
-/// What is sent, the answers to all of it up to the end of the session, and the messages that are delivered of it.
+/// Bytes to send, the answers up to the end of the session, and the messages that are delivered of them.
 struct Row {
     requests: String,
     answers: String,
     messages: Vec<String>,
-    /// What else has to be in the log of Postrider.
+    /// Text that also has to be in the log of Postrider.
     said: &'static str,
     /// Further keys of the source.
     keys: &'static str,

@@ -101,7 +101,7 @@ fn survives_a_kill(mode: &str) {
     let mut second = spawn(directory.path(), mode);
     let late = read_numbers(second.output());
     let address = second.address("relp");
-    // What comes now must come behind.
+    // Messages that come now must come behind.
     send_relp(address, COUNT..COUNT + 10);
     let ended = second.terminate(DEADLINE);
     assert_clean(&ended);
@@ -153,7 +153,7 @@ fn a_stop_keeps_what_the_sink_did_not_take() {
     let ended = first.terminate(DEADLINE);
     let kept = ledger(&ended, "sink=\"stdout\"", "spooled");
     assert!(kept > 1000, "{kept} kept\n{}", ended.stderr);
-    // What the kernel held at the stop is TCP's to lose.
+    // TCP may lose the messages that the kernel held at the stop.
     let received = ledger(&ended, "source=\"tcp\"", "received") as usize;
     assert!(received > COUNT / 4, "{received} received");
     assert_eq!(ledger(&ended, "sink=\"stdout\"", "dropped"), 0, "{}", ended.stderr);
@@ -263,7 +263,7 @@ fn a_full_spool_that_drops_its_oldest_counts_each_and_goes_on() {
     assert!(segments(directory.path()).1 <= 4 << 20, "{:?}", segments(directory.path()));
 }
 
-/// What `postrider spool ls` says of what waits.
+/// Returns the number of waiting records by `postrider spool ls`.
 fn pending(directory: &Path) -> u64 {
     let output = Command::new(program()).args(["spool", "ls"]).arg(directory.join("spool")).output();
     let output = String::from_utf8(output.expect("postrider runs").stdout).expect("text");
@@ -353,8 +353,8 @@ fn stop_with_a_full_spool(mode: &str, signals: &[Signal]) -> Ended {
         (ended, most.join().expect("the watcher"))
     });
     let (spooled, dropped) = account_for_each_record(&ended);
-    // What the pipe has of a batch is delivered, and comes again with the rest of it. What is being written at a second
-    // signal counts as dropped, though it may be on the disk a moment later.
+    // The part of a batch in the pipe is delivered, and comes again with the rest of it. Records that are written at a
+    // second signal count as dropped, though they may be on the disk a moment later.
     let delivered = ledger(&ended, "sink=\"stdout\"", "delivered");
     let slack = if signals.len() > 1 { dropped } else { delivered };
     let pending = pending(directory.path());
@@ -408,7 +408,7 @@ fn moved(directory: &Path, sink: &str, keys: &str) -> String {
         .replace("queue_size", &format!("{keys}\nqueue_size"))
 }
 
-/// What `postrider check` says of a configuration, and its exit code.
+/// Returns the exit code of `postrider check` for a configuration, and its output.
 fn check(directory: &Path, config: &str) -> (Option<i32>, String) {
     let file = directory.join("check.toml");
     fs::write(&file, config).expect("a configuration");

@@ -199,7 +199,7 @@ fn one_that_changes_is_read_again_and_connections_stay() {
     assert!(shown(address, &client, "mx4.example.com") == renewed);
     assert!(shown(address, &client, "mx2.example.com") == first);
 
-    // What is no good changes nothing, and the log says which table it is.
+    // A bad file changes nothing, and the log says which table it is.
     fs::write(pki.file("second-cert.pem"), "").expect("a file");
     wait_until(DEADLINE, "an error", || {
         let log = postrider.stderr();
@@ -246,7 +246,7 @@ fn it_does_as_documented() {
     assert_clean(&postrider.terminate(DEADLINE));
 }
 
-/// What `postrider check` says of the source with these named certificates.
+/// Returns the result of `postrider check` for the source with these named certificates.
 fn check(pki: &Pki, tables: &str) -> (bool, String) {
     let file = pki.file("postrider.toml");
     fs::write(&file, format!("{}{tables}[[sink.stdout]]\n", pki.source(""))).expect("a file");

@@ -239,7 +239,7 @@ fn renew(pki: &Pki, from: i64, to: i64) -> (String, String) {
     (format!("{from}T00:00:00Z"), format!("{to}T00:00:00Z"))
 }
 
-/// What `postrider check` says of a configuration without errors.
+/// Returns the output of `postrider check` for a configuration without errors.
 fn check(pki: &Pki) -> String {
     let file = pki.file("postrider.toml");
     fs::write(&file, config(pki, "")).expect("a file");

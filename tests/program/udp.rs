@@ -264,8 +264,8 @@ fn logger_is_understood_in_all_its_modes() {
     assert_clean(&postrider.terminate(DEADLINE));
 }
 
-/// How many datagrams the lines of the log tell of that have `text`: by themselves, and as a sum of what was not
-/// logged.
+/// Returns the number of datagrams in the lines of the log with `text`: by themselves, and as a sum of those that were
+/// not logged.
 fn told(log: &str, text: &str) -> u64 {
     let number = |line: &str, field: &str| {
         let (_, rest) = line.split_once(&format!(" {field}="))?;

@@ -45,7 +45,7 @@ fn records(postrider: Postrider, count: usize) -> (Vec<Value>, Ended) {
     (records, ended)
 }
 
-/// Whether the ledger of `source` has each of these counts.
+/// Asserts that the ledger of `source` has each of these counts.
 #[track_caller]
 fn assert_ledger(ended: &Ended, source: &str, counts: &[(&str, usize)]) {
     for (field, expected) in counts {
@@ -81,7 +81,7 @@ fn send_from(from: &str, port: u16, texts: &[String]) {
     }
 }
 
-/// Whether the other side has closed it: an end or, after unread bytes, a reset.
+/// True if the other side has closed it: an end or, after unread bytes, a reset.
 fn is_closed(socket: &mut TcpStream) -> bool {
     match socket.read(&mut [0]) {
         Ok(read) => read == 0,
@@ -181,7 +181,7 @@ fn the_end_of_a_burst_logs_how_many_lines_were_left_out() {
     let sum = "and 19 more without a line of their own: connection closed: allow and deny do not let it send source=\"tcp\" suppressed=19";
     wait_until(DEADLINE, "the sum", || postrider.stderr().contains(sum));
     assert_eq!(throttled(&postrider.stderr(), "do not let it send"), (1, 19));
-    // The sum was a line too. Of what follows at once the end tells.
+    // The sum was a line too. The end tells of the refusals that follow at once.
     burst(5);
     let (_, ended) = records(postrider, 0);
     assert_eq!(throttled(&ended.stderr, "do not let it send"), (1, 24), "{}", ended.stderr);
@@ -310,7 +310,7 @@ fn a_stop_does_not_wait_for_a_rate() {
     let mut socket = connect("127.0.0.1", address);
     socket.write_all(format!("{}\n", message("x")).repeat(1000).as_bytes()).expect("room for the messages");
     wait_until(DEADLINE, "a slow connection", || postrider.stderr().contains("connection slowed"));
-    // Of what the kernel holds already nothing is lost.
+    // Nothing is lost of the bytes that the kernel holds already.
     socket.write_all(format!("{}\n", message("y")).repeat(1000).as_bytes()).expect("room for the messages");
     let begun = Instant::now();
     let ended = postrider.terminate(DEADLINE);
@@ -596,7 +596,7 @@ fn one_peer_can_not_take_all_connections() {
             let mut own = connect("127.0.0.1", to);
             own.write_all(&[&v2(0x20, 0, b"")[..], text.as_bytes()].concat()).expect("room");
             drop((crowd, other, own));
-            // Where one has ended, another may begin.
+            // After the end of one, another may begin.
             wait_until(DEADLINE, "a connection after others have ended", || {
                 let mut again = behind(network[0], to, &text);
                 again.shutdown(std::net::Shutdown::Write).expect("a connection");
@@ -670,7 +670,7 @@ fn the_service_manager_hears_of_the_start_the_life_and_the_stop() {
         "[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[source.udp]]\nlisten = \"127.0.0.1:0\"\n[[sink.stdout]]\n";
     let mut process = service(directory.path(), config, &environment);
     assert_eq!(next(), "READY=1\n");
-    // Whoever was told so can send.
+    // A sender that was told so can send.
     // Lines of the log are written by a thread of their own, later than the notification perhaps.
     let log = directory.path().join("stderr");
     let mut address = |source| process.wait_ready(DEADLINE, || listening(&fs::read_to_string(&log).ok()?, source));

@@ -21,11 +21,11 @@ const DEADLINE: Duration = Duration::from_secs(120);
 /// Its blocks are run here as they stand there.
 const PAGE: &str = include_str!("../../docs/relp.md");
 
-/// Whom its senders want to talk to.
+/// Name of the server that its senders want to talk to.
 const SERVER: &str = "postrider.example";
 
-/// What rsyslog may have sent without an acknowledgement: each of the two threads that it has for its queue 128, and
-/// one.
+/// Maximum number of messages that rsyslog sends without an acknowledgement: 129 for each of the two threads of its
+/// queue.
 const AHEAD: usize = 2 * 129;
 
 /// The first block of the page in `language`, below the heading.
@@ -172,7 +172,7 @@ fn nothing_is_lost_or_repeated_beyond_the_window_over_a_restart() {
     assert_clean(&ended);
     let repeated = numbers(&path).len() - MESSAGES;
     assert!(distinct(&path).into_iter().all(|number| number < MESSAGES), "none that was not sent");
-    // What was delivered before the stop was acknowledged, unless the answer came too late for the sender.
+    // Messages delivered before the stop were acknowledged, unless the answer came too late for the sender.
     assert!(repeated <= AHEAD, "{repeated} repeated");
     assert_eq!(received + ledger(&ended, "source=\"relp\"", "received") as usize, MESSAGES + repeated);
 }
@@ -216,6 +216,6 @@ fn no_message_is_lost_when_postrider_is_killed() {
     assert_eq!((0..MESSAGES).filter(|number| !found.contains(number)).count(), 0, "lost");
     let repeated = records.len() - MESSAGES;
     assert!(repeated >= 3, "{repeated} repeated: no kill came between a message and its acknowledgement");
-    // What came before those was acknowledged, and was not sent again.
+    // Messages before those were acknowledged, and were not sent again.
     assert!(repeated <= 3 * AHEAD, "{repeated} repeated: also what was acknowledged");
 }

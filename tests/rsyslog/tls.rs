@@ -194,7 +194,7 @@ fn a_client_certificate_is_required_and_shown_in_the_record() {
     assert_eq!(ledger(&server.end(), "source=\"tls\"", "errors"), 2);
 }
 
-/// Whether the server ends the connection with an alert, during the handshake or, in version 1.3, after it.
+/// True if the server ends the connection with an alert, during the handshake or, in version 1.3, after it.
 fn refused(server: &Server, client: &Arc<ClientConfig>) -> bool {
     let read = server.connect(client).and_then(|mut stream| stream.read(&mut [0]));
     read.is_err_and(|error| error.to_string().contains("alert"))
@@ -341,7 +341,7 @@ fn a_handshake_that_takes_long_keeps_nobody_waiting() {
     stream.write_all(message("past them").as_bytes()).expect("room");
     finish(stream);
     assert_eq!(texts(&server.records(1)), ["past them"]);
-    // Nor does one keep a stop waiting.
+    // A connection does not keep a stop waiting either.
     server.end();
     drop(held);
 }
@@ -366,7 +366,7 @@ fn a_silent_connection_takes_little_memory() {
         stream.write_all(begun.as_bytes()).expect("room for a message and a half");
         stream
     };
-    // What the first costs is not each one's.
+    // The first has costs of its own.
     let first = connect();
     server.records(1);
     let before = memory();
@@ -388,7 +388,7 @@ fn a_handshake_that_is_broken_off_is_named() {
         let server = pki.start("");
         let mut socket = TcpStream::connect(server.address).expect("a connection");
         socket.write_all(sent).expect("room");
-        // Where one byte was enough, the connection may be gone by now.
+        // If one byte was enough, the connection may be gone by now.
         let _ = socket.shutdown(Shutdown::Write);
         server.wait_log(expected);
         assert_eq!(ledger(&server.end(), "source=\"tls\"", "errors"), 1);
@@ -507,7 +507,7 @@ fn adapted(text: &str, files: &Files<'_>, port: u16) -> String {
     text.replace("\"6514\"", &format!("\"{port}\"")).replace("port(6514)", &format!("port({port})"))
 }
 
-/// Where the certificates of the two ends are.
+/// Paths of the certificates of the two ends.
 struct Files<'f> {
     server: &'f Path,
     sender: &'f Path,

@@ -25,7 +25,7 @@ fn send(mut socket: &TcpStream, numbers: Range<usize>) {
     }
 }
 
-/// What a file of records has.
+/// Reads a file of records.
 pub(crate) fn written(path: &Path) -> Seen {
     let mut seen = Seen::default();
     let text = fs::read_to_string(path).unwrap_or_default();

@@ -75,7 +75,7 @@ impl Followed {
         file.write_all(lines.as_bytes()).expect("room");
     }
 
-    /// How many lines are before the cursor on the disk.
+    /// Returns the number of lines before the cursor on the disk.
     pub(crate) fn passed(&self) -> usize {
         let cursor = fs::read_to_string(self.path().join("state/file.cursor")).unwrap_or_default();
         let offset = cursor.lines().nth(1).and_then(|entry| entry.split(' ').nth(4)?.parse().ok()).unwrap_or_default();
@@ -116,7 +116,7 @@ fn dies(place: &Followed, mode: &str, output: &Output, variable: (&str, &str)) -
     (postrider.ended(DEADLINE), written)
 }
 
-/// What the cursor has passed is delivered or in the spool.
+/// Asserts that every line before the cursor is delivered or in the spool.
 #[track_caller]
 fn has_not_led(place: &Followed, output: &Output) {
     let kept: BTreeSet<usize> = place.places().into_keys().collect();

@@ -190,8 +190,8 @@ fn what_a_sink_does_not_take_is_in_the_spool_over_a_stop() {
     });
 }
 
-/// What comes while the spool takes nothing is dropped and counted, and nothing else is lost: neither what is in it nor
-/// what comes later.
+/// Messages that come while the spool takes nothing are dropped and counted. Messages in the spool and later ones are
+/// not lost.
 fn drops_datagrams(lack: &Lack) {
     each(&DATAGRAMS, |way| {
         let (place, output) = (Place::new(way), Output::default());
@@ -243,7 +243,7 @@ fn min_free_drops_datagrams_and_counts_them() {
     drops_datagrams(&MIN_FREE);
 }
 
-/// Of a unix socket's datagrams the kernel drops none: it holds their sender up.
+/// The kernel drops no datagram of a Unix socket: it holds the sender up.
 fn kernel_drops(place: &Place, ended: &Ended) -> u64 {
     if place.way == Way::Udp { ledger(ended, place.ledger(), "kernel_drops") } else { 0 }
 }

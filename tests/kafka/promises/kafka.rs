@@ -56,7 +56,7 @@ impl Place {
         self.config(&spool::keys(self.directory.path(), "kafka", mode))
     }
 
-    /// What the broker has, at least `count` records.
+    /// Returns all records of the broker once there are `count`.
     fn consumed(&self, count: usize) -> Seen {
         let mut seen = Seen::default();
         for record in self.kafka.consume_all(TOPIC, count, LONG) {

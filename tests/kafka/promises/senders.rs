@@ -19,8 +19,8 @@ use testkit::wait::wait_until;
 /// Fewer than any socket or pipe here holds.
 const SOME: usize = 20;
 
-/// What is delivered before stays; nothing is torn, repeated or out of order, and what is missing is the newest, which
-/// was in memory, in the kernel or half in the pipe. The next run is whole.
+/// Records delivered before stay. Nothing is torn, repeated or out of order. Only the newest are missing, which were in
+/// memory, in the kernel or half in the pipe. The next run is whole.
 #[test]
 fn a_kill_without_a_spool_loses_only_what_is_in_memory() {
     const DELIVERED: usize = 100;
@@ -66,12 +66,12 @@ fn a_kill_without_a_spool_loses_only_what_is_in_memory() {
     });
 }
 
-/// How many are sent to a first run, at most, until it ends.
+/// Maximum number of messages sent to a first run until it ends.
 const MOST: usize = 400;
 
 /// A run with a spool that takes everything and a sink that takes nothing, which ends by itself as this variable has it
-/// end. What was sent is in the spool's files before more is sent, until the end. Gives it, with what lies in the
-/// spool.
+/// end. Until then, each part is in the spool's files before the next is sent. Gives the end, and the records that
+/// lie in the spool.
 fn dies(place: &Place, output: &Output, variable: (&str, &str)) -> (Ended, Places) {
     let keys = spool::keys(place.directory(), "stdout", "always");
     let mut postrider = Unread::spawn_with(&place.config(&keys), &place.directory().join("stderr"), variable);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// How a record begins in a segment (`src/spool/format.rs`).
+/// Beginning of a record in a segment (`src/spool/format.rs`).
 const MAGIC: &[u8] = b"\xffPR\xfe";
 
 /// The keys of a spool in `directory`.
@@ -19,7 +19,7 @@ pub(crate) fn path(directory: &Path) -> PathBuf {
     directory.join("spool")
 }
 
-/// Where a record lies: its file, and the offset there of its beginning.
+/// Place of each record: its file, and the offset of its beginning there.
 pub(crate) type Places = BTreeMap<usize, (PathBuf, usize)>;
 
 /// The numbered messages that lie in the files of the spool.

@@ -66,7 +66,7 @@ fn kafka_takes_records_of_any_time_and_the_json_keeps_the_truth() {
     }
 }
 
-/// What an earlier version set aside has the time that the broker refused.
+/// A record that an earlier version set aside has the time that the broker refused.
 #[test]
 fn a_replay_sends_what_was_refused_for_its_time() {
     let kafka = Kafka::shared();

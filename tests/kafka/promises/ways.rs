@@ -137,7 +137,7 @@ fn small(socket: TcpStream) -> TcpStream {
     socket
 }
 
-/// What messages are written to.
+/// Place that messages are written to.
 pub(crate) enum Feed {
     Stream(Box<dyn Write + Send>),
     Udp(UdpSocket),

@@ -1,4 +1,4 @@
-//! What must hold whatever the bytes are. `tests/fuzz` calls these functions with bytes of its generator, and the
+//! Checks that must hold for any bytes. `tests/fuzz` calls these functions with bytes of its generator, and the
 //! targets in `fuzz/` with those of libFuzzer.
 
 // A target calls one of them.
@@ -116,7 +116,7 @@ fn frames(mut cutter: Framer, stream: &[u8], mut size: impl FnMut(usize) -> usiz
     frames
 }
 
-/// What a message is taken apart into is part of its text, and MSG is its end.
+/// Each part of a message is part of its text, and MSG is its end.
 pub(crate) fn syslog(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let message = parse(&text);
@@ -132,7 +132,7 @@ fn parse(text: &str) -> Message<'_> {
     syslog::parse(text, &Context::new(RECEIVED_AT, &TimeZone::UTC))
 }
 
-/// Whatever its text, a line of a Postfix program is an event.
+/// A line of a Postfix program is an event, with any text.
 pub(crate) fn postfix(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (origin, id) = (origin(), RecordIds::default().reserve(RECEIVED_AT, 1).take());

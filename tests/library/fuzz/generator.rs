@@ -40,7 +40,7 @@ fn collect(directory: &Path, extension: &str, found: &mut impl FnMut(Vec<u8>)) {
     }
 }
 
-/// What the readers look for, and what should not disturb them.
+/// Texts that the readers look for, and texts that should not disturb them.
 pub(crate) const TOKENS: &[&str] = &[
     "<22>",
     "<191>",
@@ -148,7 +148,7 @@ pub(crate) const TOKENS: &[&str] = &[
 const BYTES: &[&[u8]] =
     &[b"\xff", b"\xc3", b"\xe9\x83", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\x80\x80\x80", b"\x1f\x8b"];
 
-/// What a number becomes: none, and those on both sides of the largest of a type.
+/// Replacements of a number: none, and those on both sides of the largest of a type.
 const NUMBERS: &[&str] = &[
     "",
     "0",

@@ -20,7 +20,7 @@ use postrider::record::Record;
 
 /// Inputs for each check, as far as the time goes.
 const CASES: u32 = 20_000;
-/// So many for each check at least, however slow the machine is.
+/// Minimum number of inputs for each check, also on a slow machine.
 const LEAST: u32 = 500;
 /// Between looks at the clock.
 const STEP: u32 = 100;
@@ -75,7 +75,7 @@ fn time(line: &str) -> Duration {
     processor_time().saturating_sub(start)
 }
 
-/// What this thread has had of the processor: other processes do not count.
+/// Returns the time that this thread has had of the processor. Other processes do not count.
 fn processor_time() -> Duration {
     let time = getrusage(UsageWho::RUSAGE_THREAD).expect("the usage of this thread").user_time();
     Duration::from_micros((time.tv_sec() * 1_000_000 + time.tv_usec()).cast_unsigned())

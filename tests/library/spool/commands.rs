@@ -89,7 +89,7 @@ fn cat_prints_what_is_pending() {
     let all = show(&spool(directory.path(), &["cat", "--all"]));
     assert_eq!(all, format!("exit 0\n{}", lines(first..=100)));
 
-    // What is not committed is not there, and nothing is repaired or locked.
+    // Records without a commit are not there, and nothing is repaired or locked.
     append(&mut in_use, 101);
     assert_eq!(show(&spool(directory.path(), &["cat"])), format!("exit 0\n{}", lines(61..=100)));
     in_use.commit().expect("a disk");
@@ -189,7 +189,7 @@ fn number(line: &str) -> u64 {
     digits.expect("a line").parse().expect("a number")
 }
 
-/// What a process is just writing is no damage.
+/// A record that a process is just writing is no damage.
 #[test]
 fn verify_finds_no_damage_in_a_write_that_is_under_way() {
     let (directory, in_use) = partly_delivered();

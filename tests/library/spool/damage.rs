@@ -74,7 +74,7 @@ fn check(directory: &Path, expected: &[u64], records: u64) -> Spool {
     spool
 }
 
-/// What is changed, in a record that begins with its magic.
+/// Change to a record that begins with its magic.
 type Change = fn(&mut [u8]);
 
 #[test]
@@ -163,10 +163,10 @@ fn a_damaged_segment_header_costs_nothing() {
     }
 }
 
-/// What happens to the files of a spool in this directory.
+/// Damage to the files of a spool in this directory.
 type Damage = fn(&Path);
 
-/// What a commit has returned for is known, though the process was killed right behind it.
+/// A committed record is known, even if the process is killed right after the commit.
 #[test]
 fn records_that_are_missing_at_the_end_are_counted() {
     let gone: [(&str, Damage); 5] = [
@@ -374,7 +374,7 @@ fn the_cursor_lags_when_it_is_damaged() {
         let (mut spool, Recovery { cursor, .. }) = open_directory(directory.path());
         let start = drain(&mut spool)[0];
         assert_eq!(*drain_again(&mut spool).last().expect("a record"), COUNT);
-        // What was wrong is right again.
+        // The next checkpoint repairs the cursor.
         spool.acknowledge(start).expect("a disk");
         spool.checkpoint().expect("a disk");
         drop(spool);
@@ -482,7 +482,7 @@ fn vandalize(bytes: &mut Vec<u8>, vandalism: &Vandalism) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
-    /// Whatever is done to the files, it opens, reads to the end, gives only whole records, each once and in order,
+    /// A spool with any damage to its files opens, reads to the end, gives only whole records, each once and in order,
     /// counts exactly what it does not give, and takes new ones.
     #[test]
     fn no_damage_stops_it(acts in proptest::collection::vec((any::<Index>(), vandalism()), 1..8)) {

@@ -99,7 +99,7 @@ fn a_full_disk_blocks_and_resumes() {
     disk.with(|world| world.capacity = Some(50_000));
     resumes(&disk, &mut spool, |_| disk.with(|world| world.capacity = None), Limit::Disk);
 
-    // What is acknowledged makes room by itself.
+    // Acknowledged records make room by themselves.
     let disk = Simulated::default();
     let (mut spool, _) = open(disk.clone());
     disk.with(|world| world.capacity = Some(50_000));
@@ -191,7 +191,7 @@ fn the_oldest_segment_can_be_given_up_for_room() {
     assert_eq!(spool.figures().segments, 1, "the last is written on");
 }
 
-/// Whatever it does, its files never take more than its limit, and it always goes on.
+/// The files of a spool never take more than its limit, and it always goes on.
 #[test]
 fn its_limit_holds_for_all_its_files() {
     const LIMIT: u64 = 256 << 10;

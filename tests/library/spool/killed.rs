@@ -31,7 +31,7 @@ const SETTINGS: Settings = Settings { segment_size: 16_384, cursor_records: 40, 
 const DIRECTORY: &str = "POSTRIDER_TEST_SPOOL";
 const FIRST: &str = "POSTRIDER_TEST_FIRST";
 
-/// What children said before they died.
+/// Messages of children before they died.
 #[derive(Debug, Default)]
 struct Said {
     appended: u64,

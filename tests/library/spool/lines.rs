@@ -119,7 +119,7 @@ pub(crate) fn wait(mut done: impl FnMut() -> bool) {
     }
 }
 
-/// Whether a file of this name is a segment.
+/// True if a file of this name is a segment.
 pub(crate) fn is_segment(name: &str) -> bool {
     Path::new(name).extension().is_some_and(|extension| extension == "seg")
 }

@@ -41,7 +41,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What histories went through, to show that they were worth it.
+/// Events that histories went through, to show that they were worth it.
 #[derive(Debug, Default)]
 struct Seen {
     lost: Lost,
@@ -65,10 +65,10 @@ enum State {
     Durable,
 }
 
-/// What a spool has to hold.
+/// Records that a spool has to hold.
 #[derive(Debug, Default)]
 struct Reference {
-    /// What was appended, the oldest first, without what is known to be gone.
+    /// Appended records, the oldest first, without those known to be gone.
     records: Vec<(u64, State)>,
     appended: u64,
     /// The highest record that was ever acknowledged.
@@ -79,7 +79,7 @@ struct Reference {
     floor: Option<u64>,
     /// The last that was read since the start or the rewind.
     read: Option<u64>,
-    /// How many a crash has taken, all of them without a commit.
+    /// Number of records that crashes have taken, all of them without a commit.
     vanished: u64,
     /// Those that were read and not acknowledged, with their sequence numbers.
     unacknowledged: Vec<(u64, u64)>,
@@ -133,7 +133,7 @@ impl Reference {
         Ok(())
     }
 
-    /// What is not there before `n` is gone.
+    /// Notes that the records missing before `n` are gone.
     fn passed(&mut self, n: u64, seen: &mut Seen) {
         let before = self.records.len();
         self.records.retain(|(record, state)| *record >= n || *state != State::Doubtful);
@@ -141,7 +141,7 @@ impl Reference {
         seen.vanished += (before - self.records.len()) as u64;
     }
 
-    /// What was read up to a share of it is acknowledged: up to which sequence number.
+    /// Acknowledges a share of the records read, and gives the sequence number up to which it did.
     fn acknowledge(&mut self, share: u8) -> Option<u64> {
         let count = (self.unacknowledged.len() * usize::from(share)).div_ceil(255);
         let (n, seq) = self.unacknowledged.drain(..count).next_back()?;
@@ -195,7 +195,7 @@ fn die(
     if random.below(2) == 0
         && let Some(seq) = reference.acknowledge(255)
     {
-        // Whether it gets to the disk or not, it may come again.
+        // It may come again, also if the acknowledgement gets to the disk.
         let _ = spool.acknowledge(seq);
     }
     if spool.commit().is_ok() {
@@ -256,7 +256,7 @@ fn history(disk: &Simulated, steps: &[Step], seen: &mut Seen) -> Result<(), Test
         let files = disk.names().iter().filter(|name| is_segment(name)).count();
         prop_assert_eq!(files, figures.segments);
     }
-    // What is damaged was never committed.
+    // The damaged part was never committed.
     spool.commit().expect("a disk");
     seen.committed += reference.committed();
     while read_on(&mut spool, &mut reference, 5000, seen)? == Progress::More {}

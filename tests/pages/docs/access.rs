@@ -22,7 +22,7 @@ fn access() {
     let [haproxy, behind] = page.take(["haproxy", "toml"]);
     proxied(&haproxy, &behind, &front, &back);
 
-    // Of these networks, all addresses are the machine's own.
+    // All addresses of these networks are the machine's own.
     page.exchange("[::]:514", "0.0.0.0:0");
     page.exchange("192.0.2.0/24", "127.0.2.0/24");
     page.exchange("192.0.2.66", "127.0.2.66");
@@ -95,8 +95,8 @@ fn access() {
     unfinished("relp", "1 open 30 relp_version=0\ncommands=syslog\n2 syslog 60001 ", closed);
 }
 
-/// Of two connections to a source of this `kind`, which both begin a long message behind `head`, one has to give its
-/// memory to the other, and `line` says so.
+/// Two connections to a source of this `kind` begin a long message behind `head`. One of them has to give its memory to
+/// the other, and `line` says so.
 fn unfinished(kind: &str, head: &str, line: &str) {
     let small = "max_frame_size = \"64KiB\"\nmax_bytes_in_flight = \"256KiB\"\n";
     let mut postrider = run(&format!("[[source.{kind}]]\nlisten = \"127.0.0.1:0\"\n{small}"));

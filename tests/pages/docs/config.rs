@@ -32,7 +32,7 @@ fn ways() -> [String; 2] {
 fn what_rsyslog_forwards_by_either_way_waits_for_postrider() {
     for way in ways() {
         let port = Port::reserve();
-        // What it guards against is rare: rsyslog drops where its queue in memory is full for 2 s.
+        // The key guards against a rare case: rsyslog drops if its queue in memory is full for 2 s.
         assert!(way.contains("queue.timeoutEnqueue=\"600000\""), "{way}");
         let (target, number) = ("target=\"postrider.example\"", "port=\"514\"");
         assert!(way.contains(target) && way.contains(number), "{way}");

@@ -1,4 +1,4 @@
-//! What holds for all pages.
+//! Rules for all pages.
 
 use std::collections::BTreeSet;
 use std::fs;

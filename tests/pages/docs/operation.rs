@@ -54,7 +54,7 @@ fn a_sink_that_stands_still_and_the_ledger_are_logged_as_shown() {
     sender.join().expect("the sender");
     let ended = postrider.terminate(DEADLINE);
     reader.join().expect("the reader").expect("the output");
-    // What is not zero is shown: before the stop nothing was delivered, and afterwards nothing is in flight.
+    // The ledger shows only counts above zero: before the stop nothing was delivered, after it nothing is in flight.
     let last = shape(ledgers(&ended.stderr, "sink=\"stdout\"").last().expect("a ledger"));
     for name in shape(&ledger).split(' ') {
         assert!(line.split(' ').chain(last.split(' ')).any(|found| found == name), "{name}: {line}\n{last}");

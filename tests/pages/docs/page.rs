@@ -61,7 +61,7 @@ impl Page {
         })
     }
 
-    /// The text with all exchanges made. What one puts in, no other changes; of two that fit, the longer one counts.
+    /// The text with all exchanges made. No exchange changes the text of another; if two fit, the longer one counts.
     fn exchanged(&self, text: &str) -> String {
         let (mut exchanged, mut rest) = (String::new(), text);
         while let Some(next) = rest.chars().next() {

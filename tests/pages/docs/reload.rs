@@ -27,7 +27,7 @@ fn reload() {
     postrider.reload("nonsense = true");
     assert_logs(|| postrider.stderr(), &refused);
     std::fs::write(postrider.config_file(), format!("{}{kafka}{archive}", sources("2h"))).expect("a configuration");
-    // What systemd does when it is asked to reload a unit.
+    // A stand-in that does what systemd does to reload a unit.
     let systemctl = place.path().join("systemctl");
     std::fs::write(
         &systemctl,

@@ -13,10 +13,10 @@ use testkit::wait::{wait, wait_for};
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
-/// How the senders of the tests tag their messages: longer than the 32 characters to which old formats cut.
+/// Tag of the senders of the tests: longer than the 32 characters to which old formats cut.
 pub(crate) const TAG: &str = "postfix/submission/smtpd[1234567]";
 
-/// What the pages have logger say.
+/// Text that logger sends in the pages.
 pub(crate) const HELLO: &str = "connect from localhost[127.0.0.1]";
 
 /// Runs a page's configuration, with the standard output for a sink if it has none, after `postrider check` has

@@ -57,7 +57,7 @@ fn spool() {
     fills_up(&config, &[&full, &behind]);
 }
 
-/// What `postrider check` says of a configuration that it refuses.
+/// Returns the words of `postrider check` for a configuration that it refuses.
 fn check(directory: &Path, config: &str) -> String {
     let file = directory.join("other.toml");
     std::fs::write(&file, config).expect("a configuration");
@@ -67,7 +67,7 @@ fn check(directory: &Path, config: &str) -> String {
     String::from_utf8(output.stderr).expect("text")
 }
 
-/// How many records `postrider spool cat` prints.
+/// Returns the number of records that `postrider spool cat` prints.
 fn pending(spool: &Path) -> usize {
     let output = Command::new(env!("CARGO_BIN_EXE_postrider")).args(["spool", "cat"]).arg(spool).output();
     String::from_utf8(output.expect("postrider runs").stdout).expect("text").lines().count()

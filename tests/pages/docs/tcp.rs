@@ -28,7 +28,7 @@ fn tcp() {
     // `config.rs` runs the second one.
     let [rsyslog_lines, _, syslog_ng_lines, logger, source, short] =
         page.take(["rsyslog", "rsyslog", "syslog-ng", "sh", "toml", "rsyslog"]);
-    // What is logged while Postrider is away waits for it, also where the syslog daemon is restarted meanwhile.
+    // Messages logged while Postrider is away wait for it, also if the syslog daemon is restarted meanwhile.
     let mut rsyslog = Rsyslog::setup().further(&rsyslog_lines).start();
     let taken = disk.path().join("taken");
     let file = format!("log {{ source(s_src); destination {{ file(\"{}\"); }}; }};\n", taken.display());
@@ -59,7 +59,7 @@ fn tcp() {
     rsyslog.log(TAG, ["in short"]);
     assert_eq!(record(&postrider, "in short")["source"]["transport"], "tcp");
     drop(rsyslog);
-    // What rsyslog had in hand when it was restarted may come twice.
+    // Messages in flight when rsyslog was restarted may come twice.
     let twice = |line: &&str| line.contains("kept by rsyslog");
     assert_eq!(finish(postrider).stdout.lines().filter(|line| !twice(line)).count(), 5);
 

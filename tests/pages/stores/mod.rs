@@ -14,7 +14,7 @@ use testkit::{python, scratch};
 const WHOLE: usize = 22_000;
 const RECORDS: usize = 27_000;
 
-/// What stands in front of a number in the lines of Postfix, and whether it is a number of seconds.
+/// Text in front of a number in the lines of Postfix; true for a number of seconds.
 const NUMBERS: [(&str, bool); 6] =
     [("delay=", true), ("delays=", true), (" after ", true), ("size=", false), ("nrcpt=", false), ("conn_use=", false)];
 
@@ -64,7 +64,7 @@ fn decode(log: &Path) -> String {
     String::from_utf8(stdout).expect("UTF-8")
 }
 
-/// Whether each number of seconds in a record is whole.
+/// True if each number of seconds in a record is whole.
 fn is_whole(record: &Value) -> bool {
     match record {
         Value::Number(number) => number.as_f64().is_none_or(|number| number.fract() == 0.0),

@@ -150,7 +150,7 @@ fn postfix_writes_its_own_log() {
         ("sender non-delivery notification", "notification", json!({"kind": "non_delivery"})),
     ];
     Log::decode(&unpacked(&directory)).expect(&rows);
-    // Of a file that grows, the whole lines.
+    // Reads the whole lines of a file that grows.
     let text = written();
     let copy = file.with_extension("copy");
     fs::write(&copy, text.rsplit_once('\n').map_or("", |(lines, _)| lines)).expect("a file");

@@ -1,4 +1,4 @@
-//! What looks into mail and decides: header and body checks, mail filters, a proxy before the queue.
+//! Programs and rules that look into mail and decide: header and body checks, mail filters, a proxy before the queue.
 
 use std::net::SocketAddr;
 

@@ -118,7 +118,7 @@ impl Log {
     }
 }
 
-/// Whether `line` holds `pattern`, of which a `*` stands for any text.
+/// True if `line` holds `pattern`, in which a `*` stands for any text.
 fn matches(line: &str, pattern: &str) -> bool {
     let mut rest = line;
     pattern.split('*').all(|part| match rest.split_once(part) {
@@ -130,8 +130,8 @@ fn matches(line: &str, pattern: &str) -> bool {
     })
 }
 
-/// Where `actual` is not as `expected` says: an object has at least its fields, null stands for a field that is left
-/// out, and "*" for any value.
+/// Returns the place at which `actual` differs from `expected`. An object has at least its fields, null stands for a
+/// field that is left out, and "*" for any value.
 fn differs(expected: &Value, actual: &Value, path: &str) -> Option<String> {
     match expected {
         Value::Object(fields) => {

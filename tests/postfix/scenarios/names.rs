@@ -1,4 +1,4 @@
-//! What the name service says of other servers, of clients, and of lists of clients.
+//! Answers of the name service on other servers, on clients, and on lists of clients.
 
 use std::net::{IpAddr, Ipv4Addr};
 

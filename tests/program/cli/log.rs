@@ -100,7 +100,7 @@ fn a_standard_error_that_nobody_reads_holds_up_nothing() {
         running.is_used();
         running.signal(Signal::SIGHUP);
         running.is_used();
-        // Whoever reads it after all finds every line.
+        // A late reader finds every line.
         let mut log = String::new();
         let mut buffer = vec![0; 65536];
         wait_until(DEADLINE, "the whole log", || {

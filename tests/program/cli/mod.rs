@@ -21,7 +21,7 @@ fn postrider(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_postrider")).args(arguments).stdin(Stdio::null()).output().expect("postrider runs")
 }
 
-/// What a command printed, with its exit code.
+/// Output of a command, with its exit code.
 fn show(output: &Output) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     format!("exit {}\n{}{}", output.status.code().expect("no signal"), text(&output.stdout), text(&output.stderr))

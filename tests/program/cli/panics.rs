@@ -1,4 +1,4 @@
-//! What becomes of a defect: a panic in any part of the program.
+//! Does a panic in any part of the program end no more than it must, and does the log name it?
 
 use std::fs;
 use std::io::Write;

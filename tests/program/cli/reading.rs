@@ -146,7 +146,7 @@ fn a_spool_that_does_not_answer_holds_up_the_reload_alone() {
     wait_until(DEADLINE, "the record", || running.stdout().contains("hello"));
     running.signal(Signal::SIGUSR1);
     wait_until(DEADLINE, "the ledger", || running.stderr().contains(" ledger "));
-    // What is asked for meanwhile comes next.
+    // A reload that is asked for meanwhile comes next.
     running.reload("nonsense");
     running.reload(&format!("shutdown_timeout = \"9s\"\n{CONFIG}{}", hung.sink()));
     wait_until(DEADLINE, "the signals", || running.stderr().matches(" SIGHUP: ").count() >= 2);

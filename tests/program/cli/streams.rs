@@ -52,7 +52,7 @@ fn a_closed_standard_output_is_an_error_at_the_start() {
     assert!(!show(&output).contains("listening"), "{}", show(&output));
     let read_only = run("run -c stdout.toml", "</dev/null 1</dev/null");
     assert!(show(&read_only).contains("sink stdout: cannot write to the standard output: it is not open for writing"));
-    // Who needs none, or throws it away on purpose, may.
+    // A command that needs no output, or throws it away on purpose, may run.
     for (config, redirection) in [("stdout.toml", ">/dev/null"), ("stdout.toml", ">>mail.json"), ("file.toml", ">&-")] {
         let output = run(&format!("run -c {config}"), &format!("<mail.log {redirection}"));
         assert_eq!(code(&output), 0, "{}", show(&output));
@@ -80,7 +80,7 @@ fn a_closed_standard_input_is_an_error_where_it_is_to_be_read() {
     assert_eq!(code(&run("run -c stdin.toml", "</dev/null")), 0);
     let write_only = run("decode", "0>mail.json");
     assert_eq!(show(&write_only), "exit 74\npostrider: cannot read the standard input: it is not open for reading\n");
-    // Who reads a file needs none.
+    // A command that reads a file needs no input.
     assert_eq!(code(&run("decode mail.log", "<&-")), 0);
 }
 

@@ -13,7 +13,7 @@ use testkit::postrider::{Ended, assert_clean};
 use testkit::scratch;
 use testkit::unread::Unread;
 
-/// How a record begins in a segment, and where its parts are (`src/spool/format.rs`).
+/// Beginning of a record in a segment, and the places of its parts (`src/spool/format.rs`).
 const MAGIC: [u8; 4] = *b"\xffPR\xfe";
 const MESSAGES: usize = 1500;
 

@@ -24,7 +24,7 @@ fn fails(directory: &Path, mode: &str, fault: &str, sender: &mut Sender) -> Ende
     let output = Output::default();
     let reader = output.read(postrider.output());
     let mut session = sender.connect(postrider.address("relp")).expect("a session");
-    // Whatever it is that ends this, the process does.
+    // The process ends this session, in any way.
     let _ = session.deliver(5000);
     drop(session);
     output.open(true);
@@ -39,7 +39,7 @@ fn fails(directory: &Path, mode: &str, fault: &str, sender: &mut Sender) -> Ende
     assert_clean(&second.terminate(DEADLINE));
     reader.join().expect("the reader");
     output.seen(|seen| seen.judge(fault, &sender.acknowledged, sender.next, 0));
-    // What the first had acknowledged.
+    // Puts the acknowledgements of the first session back.
     sender.acknowledged = acknowledged;
     ended
 }
@@ -59,7 +59,7 @@ fn a_failed_first_fdatasync_stops_acknowledgements_and_program() {
             let mut sender = Sender::default();
             let ended = fails(directory.path(), mode, fault, &mut sender);
             assert_ends(&ended, directory.path().to_str().expect("UTF-8"));
-            // Where the sink may have them from memory, it had as much as a pipe holds.
+            // A sink that may have them from memory had as much as a pipe holds.
             let most = if mode == "always" { 0 } else { 64 };
             assert!(sender.acknowledged.len() <= most, "{} acknowledged with {fault}", sender.acknowledged.len());
         }
@@ -77,7 +77,7 @@ fn a_failed_later_fdatasync_loses_nothing_acknowledged() {
     }
 }
 
-/// What comes is delivered and acknowledged all the same; after a restart, what the cursor has not passed comes again.
+/// New messages are delivered and acknowledged all the same. After a restart, those behind the cursor come again.
 #[test]
 fn a_cursor_that_cannot_be_written_holds_nothing_up_and_repeats() {
     const COUNT: usize = 600;
@@ -178,7 +178,7 @@ fn a_directory_that_cannot_be_written_is_an_error_at_the_start() {
     }
 }
 
-/// What the sink had from memory, while it could not be written to the disk, is not written there at the end.
+/// Records that the sink had from memory, while the disk failed, are not written to the disk at the end.
 #[test]
 fn what_was_delivered_without_the_disk_does_not_come_again() {
     let directory = scratch::directory("faults-without");

@@ -61,7 +61,7 @@ fn the_limit_of_the_spool_holds_relp_up_and_loses_nothing() {
     holds_up(Unread::spawn(&config, &directory.path().join("stderr")), "would take more than its 4194304 bytes");
 }
 
-/// What has no room is dropped by a stop, counted, and never acknowledged; what has, comes with the next start.
+/// A stop drops and counts messages without room, and never acknowledges them. The others come with the next start.
 #[test]
 fn a_stop_at_a_full_spool_loses_nothing_that_was_acknowledged() {
     for mode in ["always", "overflow"] {
@@ -98,7 +98,7 @@ fn a_stop_at_a_full_spool_loses_nothing_that_was_acknowledged() {
 #[test]
 fn space_that_is_to_stay_free_stays_free() {
     const FLOOR: u64 = 6 << 20;
-    /// What was read together is written together: less than this is left above it.
+    /// Messages read together are written together: less than this is left above it.
     const NEARLY: u64 = FLOOR + (256 << 10);
     let directory = scratch::directory("full-floor");
     let keys = spool::keys("overflow").replace("0B", "6MiB");
@@ -188,7 +188,7 @@ fn a_sink_that_keeps_up_works_beside_a_full_disk() {
     assert_eq!(ledger(&ended, "sink=\"stdout\"", "delivered"), sender.next as u64);
 }
 
-/// Whatever the spool gives back to the disk, another program takes.
+/// Another program takes everything that the spool gives back to the disk.
 #[test]
 fn a_sink_that_comes_back_works_beside_a_disk_that_stays_full() {
     let directory = scratch::directory("full-back");

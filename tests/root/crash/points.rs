@@ -17,7 +17,7 @@ use testkit::scratch;
 use testkit::unread::Unread;
 use testkit::wait::wait_until;
 
-/// What a reader that reads nothing leaves to the spool at a time: more than a segment.
+/// Number of messages that a reader leaves to the spool when it reads nothing: more than a segment.
 const HELD_UP: usize = 500;
 /// More than any point needs.
 const ROUNDS: usize = 12;

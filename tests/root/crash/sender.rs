@@ -10,9 +10,9 @@ use crate::crash::DEADLINE;
 use testkit::messages::message;
 use testkit::relp::OPEN;
 
-/// How many messages it has on the way.
+/// Maximum number of messages in flight.
 const WINDOW: usize = 64;
-/// So long nothing is heard before it counts as silence.
+/// Time without an answer that counts as silence.
 pub(crate) const SILENCE: Duration = Duration::from_millis(1500);
 /// More than any of the spools here holds.
 const MOST_HELD: usize = 10_000;
@@ -22,7 +22,7 @@ pub(crate) struct Sender {
     /// The number of the next new message.
     pub(crate) next: usize,
     pub(crate) acknowledged: BTreeSet<usize>,
-    /// What was sent, and is not acknowledged.
+    /// Messages sent and not acknowledged.
     unacknowledged: BTreeSet<usize>,
 }
 
@@ -92,7 +92,7 @@ impl Session<'_> {
         panic!("{MOST_HELD} messages are acknowledged, and more");
     }
 
-    /// Whether an acknowledgement comes within `time`.
+    /// True if an acknowledgement comes within `time`.
     pub(crate) fn is_heard(&mut self, time: Duration) -> bool {
         self.socket.set_read_timeout(Some(time)).expect("a time limit on a socket");
         let heard = self.receive().is_ok();

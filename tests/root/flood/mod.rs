@@ -32,7 +32,7 @@ fn message(text: &str) -> String {
     format!("<13>1 2026-11-24T02:10:35Z mx1 app 1 - - {text}")
 }
 
-/// What the kernel counts for a process under `key`, in bytes.
+/// Returns the kernel's count for a process under `key`, in bytes.
 fn memory(pid: u32, key: &str) -> usize {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a running process");
     let size = status.lines().find_map(|line| line.strip_prefix(key)).expect("the kernel counts it");
@@ -97,7 +97,7 @@ fn stall(n: usize, plain: SocketAddr, tls: SocketAddr, hello: &[u8]) -> Option<T
     Some(socket)
 }
 
-/// What a stranger sends.
+/// Bytes that a stranger sends.
 fn bad(n: usize, hello: &[u8], noise: &[u8]) -> (bool, Vec<u8>) {
     let to_tls = n % 10 >= 8;
     let bytes = match n % 10 {
@@ -239,7 +239,7 @@ fn stalled_and_bad_connections_hold_up_none_of_a_thousand_good() {
 fn endless_messages_take_bounded_memory_and_hold_up_nobody() {
     const STRANGERS: usize = 300;
     const BEGUN: usize = 250 << 10;
-    /// Of which the source takes twice `max_bytes_in_flight`.
+    /// Maximum memory in bytes, of which the source takes twice `max_bytes_in_flight`.
     const MOST_MEMORY: usize = 56 << 20;
     need_descriptors(4096);
     let limits = "listen = \"127.0.0.1:0\"\nmax_frame_size = \"256KiB\"\nmax_bytes_in_flight = \"4MiB\"\n";
@@ -292,7 +292,7 @@ fn endless_messages_take_bounded_memory_and_hold_up_nobody() {
     drop(strangers);
     assert_clean(&ended);
     assert!(most < MOST_MEMORY, "{} MiB", most >> 20);
-    // What is cut is flagged and counted, and what a good sender sends is not cut.
+    // A cut message is flagged and counted, and no message of a good sender is cut.
     for line in ended.stdout.lines() {
         let record: Value = serde_json::from_str(line).expect("JSON");
         let is_stranger = record["message"].as_str().expect("text").starts_with("stranger");
@@ -315,7 +315,7 @@ fn with_descriptors(limit: usize, command: &str, config: &Path) -> Vec<PathBuf> 
 }
 
 /// With too few descriptors for all who connect, those that are there go on, and so does the sink, which needs more of
-/// them than there are. Who connects waits without a poll and without filling the log, and is served when there is a
+/// them than there are. A new client waits without a poll and without filling the log, and is served when there is a
 /// descriptor again.
 #[test]
 fn running_out_of_descriptors_harms_nobody_and_passes() {

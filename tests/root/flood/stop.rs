@@ -26,7 +26,7 @@ const CONNECTIONS: usize = 400;
 /// Whole messages of each that are there long before the stop.
 const EARLY: usize = 5;
 const TIMEOUT: Duration = Duration::from_secs(4);
-/// What is over [`TIMEOUT`] is a busy machine's.
+/// Time over [`TIMEOUT`] that a busy machine may take.
 const MARGIN: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ fn halves(connection: usize, number: usize) -> (String, String) {
     (begin.to_owned(), rest.to_owned())
 }
 
-/// Where Postrider listens.
+/// Ports at which Postrider listens.
 struct Ports {
     tcp: SocketAddr,
     tls: SocketAddr,
@@ -110,10 +110,10 @@ impl Ports {
 struct Slow {
     connection: usize,
     socket: TcpStream,
-    /// What is not sent yet of the line before `next`.
+    /// Bytes not sent yet of the line before `next`.
     rest: Vec<u8>,
     next: usize,
-    /// How many lines were sent to their end.
+    /// Number of lines sent to their end.
     sent: Arc<AtomicUsize>,
 }
 
@@ -135,20 +135,20 @@ fn trickle(mut slow: Vec<Slow>) {
     }
 }
 
-/// What became of the messages of a connection.
+/// Fate of the messages of a connection.
 #[derive(Clone, Debug, Default)]
 struct Fate {
     /// The numbers of the whole ones, in the order in which they came out.
     whole: Vec<usize>,
-    /// How many came out that were cut.
+    /// Number of cut messages that came out.
     cut: usize,
-    /// How many were acknowledged.
+    /// Number of messages acknowledged.
     acknowledged: usize,
-    /// How many were sent to their end before the stop.
+    /// Number of messages sent to their end before the stop.
     sent: usize,
 }
 
-/// What the records in `output` say of each connection.
+/// Returns the fate of each connection by the records in `output`.
 fn fates(output: &str) -> Vec<Fate> {
     let mut fates = vec![Fate::default(); CONNECTIONS];
     for line in output.lines() {
@@ -179,7 +179,7 @@ struct Crowd {
     _pki: Pki,
 }
 
-/// How it ended.
+/// End of a run.
 struct Stopped {
     ended: Ended,
     records: usize,
@@ -212,7 +212,7 @@ impl Crowd {
         Self { postrider, clients, slow: sent, directory, _pki: pki }
     }
 
-    /// What is in the file.
+    /// Returns the content of the file.
     fn output(&self) -> String {
         fs::read_to_string(self.directory.path().join("output")).unwrap_or_default()
     }
@@ -280,7 +280,7 @@ fn a_stop_among_400_unfinished_messages_delivers_the_whole_ones() {
         let whole = fate.whole.len();
         match kind {
             Kind::Lines | Kind::Counted | Kind::Tls => assert_eq!((whole, fate.cut), (EARLY + 1, 1), "{kind:?}"),
-            // What a stop finds unread is sent again.
+            // The sender sends again what a stop leaves unread.
             Kind::Relp => assert!((EARLY..=EARLY + 1).contains(&whole) && fate.cut == 0, "{fate:?}"),
             Kind::Trickle => assert!(whole >= fate.sent && fate.cut <= 1, "{fate:?}"),
             Kind::Hello => assert_eq!((whole, fate.cut), (0, 0)),

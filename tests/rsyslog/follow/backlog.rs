@@ -50,7 +50,7 @@ fn the_backlog_is_read_once_and_later_files_from_the_start() {
     assert_clean(&postrider.terminate(DEADLINE));
 }
 
-/// What is in a compressed file before its damage, as far as it is whole lines of these tests.
+/// Returns the numbers of the whole lines in a compressed file before its damage.
 fn salvageable(archive: &[u8]) -> Vec<usize> {
     let mut decoder = MultiGzDecoder::new(archive);
     let (mut text, mut byte) = (Vec::new(), [0]);

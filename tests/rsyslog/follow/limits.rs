@@ -54,7 +54,7 @@ fn links_are_followed_only_if_configured_and_named_otherwise() {
     let postrider = place.start(&["logs/*.log"], "start = \"beginning\"");
     place.append("logs/plain.log", &line(0));
     place.assert_each_once_in_order(1);
-    // What was followed and is replaced by a link is read to its end, and no further.
+    // A followed file that is replaced by a link is read to its end, and no further.
     place.append("logs/plain.log", &line(1));
     fs::remove_file(place.path("logs/plain.log")).expect("a log");
     symlink("../secret", place.path("logs/plain.log")).expect("a link");
@@ -94,7 +94,7 @@ fn more_files_than_may_be_open_are_all_read() {
     let logs = open_files(&postrider).iter().filter(|path| path.contains("/logs/")).count();
     assert!((1..=1000).contains(&logs), "{logs}");
     assert_clean(&postrider.terminate(DEADLINE));
-    // Of those that are gone, only so many are remembered.
+    // Only a limited number of removed files is remembered.
     (5..FILES).for_each(|number| fs::remove_file(place.path(&name(number))).expect("a log"));
     let postrider = place.start(paths, "");
     place.append(&name(0), &line(2 * FILES));

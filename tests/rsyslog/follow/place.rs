@@ -23,7 +23,7 @@ pub(crate) struct Place {
     pub(crate) output: Output,
 }
 
-/// What the sink has written, read as it grows.
+/// File of the sink, read as it grows.
 #[derive(Default)]
 pub(crate) struct Output {
     path: PathBuf,
@@ -158,7 +158,7 @@ pub(crate) fn lines(numbers: impl IntoIterator<Item = usize>) -> String {
     numbers.into_iter().map(line).collect()
 }
 
-/// How many bytes Postrider said it would read again, each time that it said so.
+/// Returns the number of bytes that Postrider said it would read again, each time that it said so.
 pub(crate) fn said_bytes(log: &str) -> Vec<usize> {
     let said =
         log.lines().filter(|line| line.contains("did not end in order") || line.contains("found what was rotated"));
@@ -166,7 +166,7 @@ pub(crate) fn said_bytes(log: &str) -> Vec<usize> {
     bytes.collect()
 }
 
-/// What its descriptors are.
+/// Returns the files of its descriptors.
 pub(crate) fn open_files(postrider: &Postrider) -> Vec<String> {
     let entries = fs::read_dir(format!("/proc/{}/fd", postrider.pid())).expect("a process").flatten();
     entries.filter_map(|entry| Some(fs::read_link(entry.path()).ok()?.display().to_string())).collect()

@@ -34,7 +34,7 @@ fn renaming_under_load_loses_and_mixes_nothing() {
         };
         for rotation in 1..=ROTATIONS {
             (0..EACH).for_each(|_| write(&mut log));
-            // Of files that come and go between two looks, the times tell which was written first, in ticks of the
+            // Two files may come and go between two looks. Their times tell which was written first, in ticks of the
             // kernel.
             while modified(&path) <= last {
                 write(&mut log);
@@ -65,7 +65,7 @@ fn copytruncate_is_followed_and_its_copy_not_read_again() {
     let postrider = place.start(&["mail.log*"], "");
     for round in 0..5 {
         place.append("mail.log", &lines(round * 1000..(round + 1) * 1000));
-        // Not waited for in every round: what was not read yet is in the copy.
+        // The test waits in every second round only: lines that were not read yet are in the copy.
         if round % 2 == 0 {
             assert_eq!(place.wait_for_all((round + 1) * 1000), 0);
         }
@@ -81,7 +81,7 @@ fn copytruncate_is_followed_and_its_copy_not_read_again() {
 fn rotation_torture() {
     const ROUND: usize = 4000;
     const ROUNDS: usize = 6;
-    /// Of each round, written when it is certain that nobody reads.
+    /// Number of lines of each round that are written when it is certain that nobody reads.
     const LAST: usize = 100;
     let mut place = Place::new("torture");
     let paths = &["mail.log"];
@@ -122,7 +122,7 @@ fn rotation_torture() {
             place.copy_and_cut("mail.log", &copy);
         }
         let repeated: usize = place.output.repeated().map(|number| line(number).len()).sum();
-        // Of all rounds so far: what one of them repeats may come in the next.
+        // The sum over all rounds so far: the repeated lines of one may come in the next.
         let said: usize = said_bytes(&postrider.stderr()).iter().sum();
         assert!(repeated <= said, "round {round}: {repeated} bytes came again, {said} were said to");
     }
@@ -237,7 +237,7 @@ fn an_inode_that_is_used_again_is_another_file() {
     let postrider = place.start(paths, "start = \"beginning\"");
     assert_eq!(place.wait_for_all(200), 0);
     assert_clean(&postrider.terminate(DEADLINE));
-    // What a file system does that gives a new file the inode of one that was removed.
+    // A file system may give a new file the inode of a removed one.
     for (old, new, numbers) in [("old.log", "new.log", 200..400), ("older.gz", "newer.log", 400..600)] {
         fs::write(place.path(old), lines(numbers)).expect("another content");
         place.rename(old, new);

@@ -17,22 +17,22 @@ use testkit::postrider::{Ended, Postrider, assert_clean, ledger};
 use testkit::scratch;
 use testkit::wait::wait_until;
 
-/// How long no record may come, and how long a stop may take.
+/// Maximum time without a record, and of a stop.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// One sender at a time.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// How far a sender may be ahead of the records, in messages.
+/// Number of messages that a sender may be ahead of the records.
 #[derive(Clone, Copy)]
 pub(crate) enum Pace {
-    /// What a socket's receive buffer surely holds: for UDP, where nothing makes the sender wait.
+    /// Content that a socket's receive buffer surely holds: for UDP, where nothing makes the sender wait.
     Datagrams = 200,
-    /// What the senders' own queues hold: rsyslog and syslog-ng drop what is more, if the receiver hangs for seconds.
+    /// Content of the senders' own queues: rsyslog and syslog-ng drop the rest, if the receiver hangs for seconds.
     Queues = 8_000,
 }
 
-/// Where Postrider listens.
+/// Socket at which Postrider listens.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
     Udp,
@@ -52,7 +52,7 @@ pub(crate) struct Collector {
     directory: TempDir,
 }
 
-/// What has come, after a good end.
+/// Records that have come, after a good end.
 pub(crate) struct Collected {
     pub(crate) ended: Ended,
     source: Source,

@@ -8,7 +8,7 @@ use crate::senders::COUNT;
 use crate::senders::collector::{Collected, Collector, Source, assert_fields, assert_flags};
 use testkit::loggen;
 
-/// Of the messages of each thread, the numbers in the order in which they came.
+/// Returns the numbers of each thread's messages in the order in which they came.
 fn numbers(collected: &Collected) -> HashMap<String, Vec<usize>> {
     let mut numbers: HashMap<String, Vec<usize>> = HashMap::new();
     for record in collected.records() {
@@ -32,7 +32,7 @@ fn part<'a>(record: &'a Value, name: &str) -> &'a str {
     text.split(name).nth(1).and_then(|rest| rest.split(',').next()).expect("a number")
 }
 
-/// What loggen sends with these options and addresses reaches `collector`, each connection's in order.
+/// Asserts that all messages of loggen with these options and addresses reach `collector`, each connection's in order.
 fn delivers(collector: Collector, connections: usize, arguments: &[&str]) {
     loggen::send(arguments, connections, COUNT / connections);
     let numbers = numbers(&collector.end());

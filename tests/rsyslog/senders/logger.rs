@@ -9,13 +9,13 @@ use serde_json::json;
 use crate::senders::collector::{Collected, Collector, Pace, Source, messages};
 use testkit::scratch;
 
-/// What every message says.
+/// Options of every message.
 const COMMON: [&str; 5] = ["--id=4711", "-p", "mail.warning", "-t", "postfix/smtp"];
 
 const FIELDS: [(&str, &str); 4] =
     [("facility", "mail"), ("severity", "warning"), ("app_name", "postfix/smtp"), ("procid", "4711")];
 
-/// What logger is given by its standard input and sends with these options reaches `collector`.
+/// Asserts that all lines on logger's standard input reach `collector` with these options.
 fn delivers(
     mut collector: Collector,
     pace: Pace,
@@ -116,8 +116,8 @@ fn over_a_unix_stream_with_octet_counting() {
 
 const NEITHER: &[&str] = &["timestamp_missing", "hostname_missing"];
 
-/// What logger reads from a file and sends over TCP with these options for its header arrives, with structured data or
-/// without.
+/// Asserts that all lines that logger reads from a file arrive over TCP with these options for its header, with
+/// structured data or without.
 fn delivers_with_header(options: &[&str], structured: bool, hostname: &str, flags: &[&str]) {
     let mut collector = Collector::start(Source::Tcp);
     let port = collector.port().to_string();

@@ -10,5 +10,5 @@ mod loggen;
 mod rsyslog;
 mod syslog_ng;
 
-/// So many messages of each sender.
+/// Number of messages of each sender.
 const COUNT: usize = 100_000;

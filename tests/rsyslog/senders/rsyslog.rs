@@ -3,7 +3,7 @@
 use crate::senders::collector::{Collector, Pace, Source};
 use testkit::rsyslog::{Forward, HOSTNAME, Rsyslog, Setup};
 
-/// What rsyslog is given reaches `collector` with the fields that it had.
+/// Asserts that all messages given to rsyslog reach `collector` with the fields that they had.
 fn delivers(mut collector: Collector, setup: Setup, flags: &[&str]) {
     let rsyslog = setup.permit_slash_in_program_name().start();
     collector.feed(Pace::Queues, |some| rsyslog.log("postfix/smtp[4711]", some.iter().map(String::as_str)));

@@ -3,7 +3,7 @@
 use crate::senders::collector::{Collector, Pace, Source};
 use testkit::syslog_ng::{HOSTNAME, SyslogNg};
 
-/// What syslog-ng is given reaches `collector` through `destination`, with the fields that it had.
+/// Asserts that all messages given to syslog-ng reach `collector` through `destination`, with the fields that they had.
 fn delivers(mut collector: Collector, destination: &str, pace: Pace) {
     // Without flow control syslog-ng drops what its queue of 10,000 does not hold.
     let syslog_ng = SyslogNg::start(&format!(
