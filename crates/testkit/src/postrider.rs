@@ -106,7 +106,7 @@ impl Postrider {
         self.process.signal(Signal::SIGHUP);
     }
 
-    /// Sends a signal. Panics if the process has ended.
+    /// Sends a signal. Panics if the kernel refuses it.
     pub fn signal(&self, signal: Signal) {
         self.process.signal(signal);
     }

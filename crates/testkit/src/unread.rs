@@ -95,7 +95,7 @@ impl Unread {
         self.process.stdout.take().expect("a pipe")
     }
 
-    /// Sends a signal. Panics if the process has ended.
+    /// Sends a signal. Panics if the kernel refuses it.
     pub fn signal(&self, signal: Signal) {
         let pid = nix::unistd::Pid::from_raw(self.process.id().cast_signed());
         nix::sys::signal::kill(pid, signal).expect("a signal");

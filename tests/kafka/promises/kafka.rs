@@ -116,7 +116,7 @@ fn a_full_disk_with_the_broker_away_blocks_senders_without_loss() {
     assert!(seen.order.iter().copied().eq(0..MANY), "repetitions or another order");
 }
 
-/// The program ends. What the spool kept arrives with the next start.
+/// The program ends. Records in the spool arrive with the next start.
 #[test]
 fn a_failing_disk_with_the_broker_away_loses_no_spooled_record() {
     /// More than are sent before the disk fails.
