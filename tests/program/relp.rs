@@ -13,25 +13,41 @@ use testkit::pki::{BOTH, Pki};
 use testkit::postrider::{Ended, Postrider, assert_clean, ledger};
 use testkit::relp::{CLOSE, Client, OPEN, acknowledgements, messages, tls_keys};
 use testkit::scratch;
+use testkit::status::Status;
 use testkit::unread::Unread;
 use testkit::wait::wait_until;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// The longest messages here; what a pipe holds, 64 KiB, are at most 16 of their records.
+/// The longest messages here: a narrow pipe takes none of their records.
 const LONG: usize = 4096;
-const IN_PIPE: usize = 16;
+/// Number of messages that a connection may have without an acknowledgement.
+const WINDOW: usize = 20;
 
 /// Frames of long messages, with these numbers.
 fn long_messages(numbers: std::ops::Range<usize>) -> Vec<u8> {
     messages(numbers, |_| "x".repeat(LONG - 30))
 }
 
-/// Postrider with a window of 20 and a standard output that nobody reads yet.
+/// Postrider with a window, and a standard output that nobody reads yet.
 fn blocked(directory: &Path) -> Unread {
-    let config = "shutdown_timeout = \"4s\"\n[[source.relp]]\nlisten = \"127.0.0.1:0\"\nwindow = 20\n\
-                  max_frame_size = \"8KiB\"\n[[sink.stdout]]\nqueue_size = \"1MiB\"\n";
-    Unread::spawn(config, &directory.join("stderr"))
+    let config = format!(
+        "shutdown_timeout = \"4s\"\n[[source.relp]]\nlisten = \"127.0.0.1:0\"\nwindow = {WINDOW}\n\
+         max_frame_size = \"8KiB\"\n[[sink.stdout]]\nqueue_size = \"1MiB\"\n"
+    );
+    let postrider = Unread::spawn(&config, &directory.join("stderr"));
+    postrider.narrow();
+    postrider
+}
+
+/// Waits until the window of the only connection is full. Nothing is delivered, and nothing beyond the window is read.
+#[track_caller]
+fn fill_window(postrider: &Unread) {
+    let received = |status: &Status| status.count("source=\"relp\"", "received");
+    postrider.status().wait(DEADLINE, "a full window", |status| received(status) >= WINDOW as u64);
+    let status = postrider.status().now();
+    let count = |field| status.count("sink=\"stdout\"", field);
+    assert_eq!((received(&status), count("in_flight"), count("delivered")), (WINDOW as u64, WINDOW as u64, 0));
 }
 
 #[test]
@@ -43,18 +59,16 @@ fn a_message_is_acknowledged_when_it_is_delivered() {
     // The socket takes no more than the window and its buffers while nothing is acknowledged.
     let mut socket = client.socket();
     let sender = thread::spawn(move || socket.write_all(&long_messages(2..END)));
-    let early = client.read_until_silent(Duration::from_secs(2));
-    let acknowledged = early.lines().count();
-    assert!(acknowledged <= IN_PIPE, "{acknowledged} acknowledged, and none of them read");
-    assert_eq!(early, acknowledgements(2..2 + acknowledged));
+    fill_window(&postrider);
+    assert_eq!(client.read_what_is_there(), "", "acknowledged before anything is delivered");
 
     let mut output = postrider.output();
     let reader = thread::spawn(move || {
         let mut text = String::new();
         output.read_to_string(&mut text).map(|_| text.lines().count())
     });
-    let rest = acknowledgements(2 + acknowledged..END);
-    assert_eq!(client.read(rest.len()), rest);
+    let all = acknowledgements(2..END);
+    assert_eq!(client.read(all.len()), all);
     sender.join().expect("the sender").expect("all is taken");
     client.close(END);
     assert_clean(&postrider.terminate(DEADLINE));
@@ -67,14 +81,13 @@ fn a_connection_is_read_up_to_its_window_and_closed_at_a_stop() {
     let postrider = blocked(directory.path());
     let mut client = Client::open(postrider.address("relp"), None);
     client.send(&long_messages(2..102));
-    let acknowledged = client.read_until_silent(Duration::from_secs(2)).lines().count();
-    assert!(acknowledged <= IN_PIPE, "{acknowledged} acknowledged, and none of them read");
+    fill_window(&postrider);
     let begun = Instant::now();
     let reader = thread::spawn(move || client.read_to_end());
     let ended = postrider.terminate(DEADLINE);
     assert!(begun.elapsed() < Duration::from_secs(10), "the stop took {:?}", begun.elapsed());
     assert_eq!(reader.join().expect("the reader"), CLOSE, "nothing is acknowledged that is not delivered");
-    assert_eq!(ledger(&ended, "source=\"relp\"", "received"), (acknowledged + 20) as u64);
+    assert_eq!(ledger(&ended, "source=\"relp\"", "received"), WINDOW as u64);
     assert!(ended.stderr.contains("balanced=true"), "{}", ended.stderr);
 }
 

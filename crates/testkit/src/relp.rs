@@ -156,6 +156,11 @@ impl Client {
         text
     }
 
+    /// Returns everything that has come by now.
+    pub fn read_what_is_there(&mut self) -> String {
+        self.read_until_silent(Duration::from_millis(1))
+    }
+
     /// Returns everything that comes until nothing has come for `time`.
     pub fn read_until_silent(&mut self, time: Duration) -> String {
         self.socket.set_read_timeout(Some(time)).expect("a time limit on a socket");

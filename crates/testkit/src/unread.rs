@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::Signal;
 
 use super::postrider::{Ended, listening, program};
@@ -49,6 +50,13 @@ impl Unread {
             .spawn()
             .expect("postrider");
         Self { process, stderr: stderr.to_owned() }
+    }
+
+    /// Gives the pipe of standard output the smallest size, a page of 4096 bytes. While nobody reads the pipe, it
+    /// takes no whole record that is longer, so that none is delivered.
+    pub fn narrow(&self) {
+        let pipe = self.process.stdout.as_ref().expect("a pipe");
+        assert_eq!(fcntl(pipe, FcntlArg::F_SETPIPE_SZ(4096)), Ok(4096));
     }
 
     /// Returns standard error so far: the log.
