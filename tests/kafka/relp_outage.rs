@@ -10,13 +10,14 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use socket2::{Domain, SockRef, Socket, Type};
 use testkit::kafka::Kafka;
 use testkit::pki::{BOTH, Pki};
 use testkit::postrider::{Postrider, assert_clean, ledger};
 use testkit::relp::{CLOSE, Client, OPEN, acknowledgements, messages, tls_keys};
 use testkit::scratch;
+use testkit::status::Status;
 use testkit::unread::Unread;
 use testkit::wait::wait_until;
 
@@ -92,10 +93,13 @@ fn a_reset_frees_its_place_while_the_sink_is_blocked() {
                   [[sink.stdout]]\nqueue_size = \"64KiB\"\n";
     let postrider = Unread::spawn(config, &directory.path().join("stderr"));
     let address = postrider.address("relp");
-    // More than the pipe and the queue hold, so that it waits for both its window and its sink.
+    postrider.narrow();
+    // More than the queue holds, so that it waits for both its window and its sink.
     let mut first = Client::open(address, None);
     first.send(&messages(2..102, |_| "x".repeat(4096)));
-    first.read_until_silent(Duration::from_secs(1));
+    let waiting = |status: &Status| status.of("sink=\"stdout\"")["waiting"] == json!(["relp"]);
+    let status = postrider.status().wait(DEADLINE, "a source that waits", waiting);
+    assert_eq!(status.count("sink=\"stdout\"", "delivered"), 0);
     first.reset();
     // The time that a message may wait for its sink is longer than this deadline.
     wait_until(DEADLINE, "the place of the first", || Client::connect(address).try_begin());
@@ -125,6 +129,15 @@ fn a_failed_fdatasync_ends_the_program_and_acknowledges_nothing() {
     assert_eq!(ledger(&ended, "sink=\"file\"", "delivered"), 0);
 }
 
+/// Waits until 100 messages are in flight, after the first `delivered`.
+#[track_caller]
+fn wait_in_flight(postrider: &Postrider, delivered: u64) {
+    let count = |status: &Status, field| status.count("sink=\"kafka\"", field);
+    postrider.status().wait(DEADLINE, "messages in flight", |status| count(status, "offered") == delivered + 100);
+    let status = postrider.status().now();
+    assert_eq!((count(&status, "delivered"), count(&status, "in_flight")), (delivered, 100));
+}
+
 #[test]
 fn kafka_has_what_is_acknowledged() {
     let mut kafka = Kafka::start();
@@ -143,12 +156,16 @@ fn kafka_has_what_is_acknowledged() {
     assert_eq!(client.read(answers.len()), answers);
     kafka.freeze();
     let answers = send(&mut client, 102);
-    assert_eq!(client.read_until_silent(Duration::from_secs(2)), "", "the broker does not answer");
+    wait_in_flight(&postrider, 100);
+    assert_eq!(client.read_what_is_there(), "", "the broker does not answer");
     kafka.thaw();
     assert_eq!(client.read(answers.len()), answers);
     kafka.kill();
     let answers = send(&mut client, 202);
-    assert_eq!(client.read_until_silent(Duration::from_secs(2)), "", "the broker is not there");
+    wait_in_flight(&postrider, 200);
+    let said = "no kafka broker can be reached";
+    wait_until(DEADLINE, said, || postrider.stderr().contains(said));
+    assert_eq!(client.read_what_is_there(), "", "the broker is not there");
     kafka.restart();
     assert_eq!(client.read(answers.len()), answers);
     client.close(302);
