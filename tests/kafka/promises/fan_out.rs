@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
@@ -26,8 +25,6 @@ const FIRST: usize = 5;
 /// In all: more than the pipe holds, fewer than a session may have waiting.
 const SENT: usize = 2 * PIPE;
 const RELP: &str = "shutdown_timeout = \"1s\"\n[[source.relp]]\nlisten = \"127.0.0.1:0\"\n";
-/// An acknowledgement that has not come by then does not come.
-const SILENCE: Duration = Duration::from_secs(1);
 
 /// RELP before a file and a standard output, whose reader waits.
 struct Fan {
@@ -57,12 +54,25 @@ impl Fan {
         assert_eq!(self.client.read(answers.len()), answers);
         self.client.send(&messages(2 + FIRST..2 + SENT, |number| text(number - 2)));
         wait_until(DEADLINE, "the file", || written(&self.file()).records() == SENT);
-        let more = self.client.read_until_silent(SILENCE);
-        let acknowledged = FIRST + more.lines().count();
-        assert_eq!(more, acknowledgements(2 + FIRST..2 + acknowledged));
+        let acknowledged = read_until_stuck(&self.postrider, "sink=\"stdout\"", &mut self.client);
         assert!(acknowledged < PIPE, "{acknowledged} are acknowledged, and the pipe does not hold so many");
         acknowledged
     }
+}
+
+/// Waits until everything is offered to the sink and nothing leaves it any more. Reads the acknowledgements behind the
+/// first: of what the sink has delivered, and no more. Returns the number of delivered records.
+#[track_caller]
+fn read_until_stuck(postrider: &Unread, sink: &str, client: &mut Client) -> usize {
+    let status = postrider.status().wait(DEADLINE, "a sink that is stuck", |status| {
+        status.of(sink)["stall"]["kind"] == "still" && status.count(sink, "offered") == SENT as u64
+    });
+    let delivered = status.count(sink, "delivered") as usize;
+    assert_eq!(status.count(sink, "in_flight") as usize, SENT - delivered, "{status:?}");
+    let answers = acknowledgements(2 + FIRST..2 + delivered);
+    assert_eq!(client.read(answers.len()), answers);
+    assert_eq!(client.read_what_is_there(), "", "acknowledged, and {sink} does not have it");
+    delivered
 }
 
 fn config(source: &str, directory: &Path) -> String {
@@ -113,9 +123,7 @@ fn a_record_in_a_pipe_is_acknowledged_when_the_file_has_it_too() {
     disk.fill();
     client.send(&messages(2 + FIRST..2 + SENT, |number| text(number - 2)));
     wait_until(DEADLINE, "the pipe", || output.seen(Seen::records) == SENT);
-    let more = client.read_until_silent(SILENCE);
-    let acknowledged = FIRST + more.lines().count();
-    assert_eq!(more, acknowledgements(2 + FIRST..2 + acknowledged));
+    let acknowledged = read_until_stuck(&disk.postrider, "sink=\"file\"", &mut client);
     let in_file = written(&disk.path.join("out.json")).numbers;
     assert!(in_file.len() < SENT, "the disk is not full");
     let missing: Vec<usize> = (0..acknowledged).filter(|number| !in_file.contains(number)).collect();
