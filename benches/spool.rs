@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use postrider::record::RecordId;
-use postrider::spool::{Disk, Entry, Progress, Settings, Spool};
+use postrider::spool::{Disk, Progress, Settings, Spool, SpoolEntry};
 
 /// As long as the JSON of a delivery.
 const LINE: usize = 800;
@@ -21,7 +21,7 @@ fn spool(name: &str) -> (Spool, tempfile::TempDir) {
 }
 
 fn append(spool: &mut Spool, line: &[u8], n: u64) {
-    let entry = Entry {
+    let entry = SpoolEntry {
         id: RecordId(n.into()),
         timestamp_ms: n.cast_signed(),
         route: "mail",

@@ -94,12 +94,12 @@ pub struct InFlight {
     ledger: Arc<SinkLedger>,
     records: u64,
     bytes: u64,
-    outcome: Option<Outcome>,
+    outcome: Option<Resolution>,
     receipt: Option<Arc<Receipt>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Outcome {
+enum Resolution {
     Delivered,
     Spooled,
     Dropped(Reason),
@@ -210,17 +210,17 @@ impl InFlight {
 
     /// Resolves all records as delivered to the destination.
     pub fn delivered(mut self) {
-        self.outcome = Some(Outcome::Delivered);
+        self.outcome = Some(Resolution::Delivered);
     }
 
     /// Resolves all records as spooled: the spool has them on its disk, and returns them later.
     pub fn spooled(mut self) {
-        self.outcome = Some(Outcome::Spooled);
+        self.outcome = Some(Resolution::Spooled);
     }
 
     /// Resolves all records as dropped: the destination will never receive them.
     pub fn dropped(mut self, reason: Reason) {
-        self.outcome = Some(Outcome::Dropped(reason));
+        self.outcome = Some(Resolution::Dropped(reason));
     }
 
     /// Splits off `records` with `bytes`, for a partially processed batch.
@@ -239,8 +239,8 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         let (ledger, records) = (&self.ledger, self.records);
-        let outcome = self.outcome.unwrap_or(Outcome::Dropped(Reason::Lost));
-        let given_up = matches!(outcome, Outcome::Dropped(reason) if reason != Reason::Rejected);
+        let outcome = self.outcome.unwrap_or(Resolution::Dropped(Reason::Lost));
+        let given_up = matches!(outcome, Resolution::Dropped(reason) if reason != Reason::Rejected);
         let receipt = self.receipt.take();
         if let Some(receipt) = receipt.as_ref().filter(|_| given_up) {
             receipt.fail(records);
@@ -262,14 +262,14 @@ impl Drop for InFlight {
             (None, _) => {}
         }
         match outcome {
-            Outcome::Delivered => {
+            Resolution::Delivered => {
                 ledger.delivered.fetch_add(records, Relaxed);
                 ledger.delivered_bytes.fetch_add(self.bytes, Relaxed);
             }
-            Outcome::Spooled => {
+            Resolution::Spooled => {
                 ledger.spooled.fetch_add(records.cast_signed(), Relaxed);
             }
-            Outcome::Dropped(reason) => ledger.dropped.add(reason, records),
+            Resolution::Dropped(reason) => ledger.dropped.add(reason, records),
         }
         ledger.in_flight.fetch_sub(records.cast_signed(), Relaxed);
     }

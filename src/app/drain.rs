@@ -8,7 +8,7 @@ use tokio::time::timeout_at;
 use super::sinks::LiveSink;
 use super::sources::LiveSource;
 use super::{Error, worker_ended};
-use crate::sink::End;
+use crate::sink::WorkerEnd;
 
 /// Time limits of the shutdown, counted from its start. The sources come first, to hand on what they have read, then
 /// the sinks. A reserve at the end is for counting what is left; a sink that the kernel blocks in a write is not waited
@@ -23,7 +23,7 @@ pub(super) struct Times {
 /// `pipeline` holds the queues of the sinks open besides the sources.
 pub(super) async fn drain<P>(
     mut tasks: JoinSet<()>,
-    mut workers: JoinSet<(String, End)>,
+    mut workers: JoinSet<(String, WorkerEnd)>,
     pipeline: P,
     sources: &[LiveSource],
     sinks: &[LiveSink],

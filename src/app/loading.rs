@@ -19,12 +19,12 @@ use crate::systemd::{self, Passed};
 /// Progress of loading the next configuration.
 #[derive(Default)]
 pub(super) struct Loading {
-    step: Option<Step>,
+    step: Option<LoadStep>,
     /// File to read again after the current step, because it may have changed since.
     again: Option<PathBuf>,
 }
 
-enum Step {
+enum LoadStep {
     Read(JoinHandle<Result<Config, Error>>),
     Prepare(JoinHandle<Result<Prepared, Error>>),
 }
@@ -141,7 +141,7 @@ impl Loading {
             self.again = Some(file);
             return;
         }
-        self.step = Some(Step::Read(beside(move || {
+        self.step = Some(LoadStep::Read(beside(move || {
             panic_point("load");
             Ok(config::load(&file)?)
         })));
@@ -156,19 +156,19 @@ impl Loading {
 
     /// Starts to prepare what `config` needs.
     fn prepare(&mut self, config: Config, present: Present, passed: Passed) {
-        self.step = Some(Step::Prepare(beside(move || present.prepare(config, passed))));
+        self.step = Some(LoadStep::Prepare(beside(move || present.prepare(config, passed))));
     }
 
     /// Returns true while a new configuration refers to the running sources and sinks by their index.
     pub(super) const fn is_preparing(&self) -> bool {
-        matches!(self.step, Some(Step::Prepare(_)))
+        matches!(self.step, Some(LoadStep::Prepare(_)))
     }
 
     /// Returns the current step, for the log.
     const fn what(&self) -> &'static str {
         match self.step {
-            Some(Step::Prepare(_)) => "the sources and sinks were still being made",
-            Some(Step::Read(_)) | None => "the configuration was still being read",
+            Some(LoadStep::Prepare(_)) => "the sources and sinks were still being made",
+            Some(LoadStep::Read(_)) | None => "the configuration was still being read",
         }
     }
 
@@ -177,8 +177,8 @@ impl Loading {
         loop {
             let done = match &mut self.step {
                 None => pending().await,
-                Some(Step::Read(reader)) => Done::Read(reader.await.unwrap_or_else(|error| not_run(&error))),
-                Some(Step::Prepare(maker)) => Done::Prepared(maker.await.unwrap_or_else(|error| not_run(&error))),
+                Some(LoadStep::Read(reader)) => Done::Read(reader.await.unwrap_or_else(|error| not_run(&error))),
+                Some(LoadStep::Prepare(maker)) => Done::Prepared(maker.await.unwrap_or_else(|error| not_run(&error))),
             };
             self.step = None;
             if matches!(done, Done::Prepared(_)) || !self.go_on() {

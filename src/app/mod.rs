@@ -35,7 +35,7 @@ use crate::dsn::Language;
 use crate::log;
 use crate::panics::{self, Panic};
 use crate::pipeline::{Current, Pipeline};
-use crate::sink::{End, Worker};
+use crate::sink::{Worker, WorkerEnd};
 use crate::source::{BindError, Descriptors, Failed};
 use crate::status::{Balance, Phase, Snapshot};
 use crate::systemd::{self, Passed};
@@ -124,7 +124,7 @@ struct App {
     sources: Vec<LiveSource>,
     tasks: JoinSet<()>,
     sinks: Vec<LiveSink>,
-    workers: JoinSet<(String, End)>,
+    workers: JoinSet<(String, WorkerEnd)>,
     status: Status,
     ledger_log: LedgerLog,
     status_file: Option<StatusFile>,
@@ -258,11 +258,11 @@ impl App {
     }
 
     /// Handles the end of a thread of a sink; returns `Some` if it is a reason to stop.
-    fn sink_ended(&mut self, ended: Result<(task::Id, (String, End)), JoinError>) -> Option<Result<(), Error>> {
+    fn sink_ended(&mut self, ended: Result<(task::Id, (String, WorkerEnd)), JoinError>) -> Option<Result<(), Error>> {
         let Ok((id, (name, end))) = ended else { return None };
         let sink = self.sinks.iter_mut().find(|sink| sink.threads.contains(&id))?;
         sink.threads.retain(|thread| *thread != id);
-        let is_expected = sink.outlet.is_none() && !matches!(end, End::Failed(_));
+        let is_expected = sink.outlet.is_none() && !matches!(end, WorkerEnd::Failed(_));
         (!is_expected).then(|| worker_ended(name, end))
     }
 
@@ -341,18 +341,18 @@ fn named(name: &str, kind: &str) -> String {
     if name.starts_with(kind) { name.to_owned() } else { format!("{name} ({kind})") }
 }
 
-async fn ended(mut worker: Worker) -> (String, End) {
+async fn ended(mut worker: Worker) -> (String, WorkerEnd) {
     let end = worker.ended().await;
     (worker.name().to_owned(), end)
 }
 
-fn worker_ended(name: String, end: End) -> Result<(), Error> {
+fn worker_ended(name: String, end: WorkerEnd) -> Result<(), Error> {
     match end {
-        End::Finished => Ok(()),
-        End::Closed(reason) => {
+        WorkerEnd::Finished => Ok(()),
+        WorkerEnd::Closed(reason) => {
             tracing::info!(sink = name, "{reason}: stopping");
             Ok(())
         }
-        End::Failed(reason) => Err(Error::Sink { name, reason }),
+        WorkerEnd::Failed(reason) => Err(Error::Sink { name, reason }),
     }
 }

@@ -12,7 +12,7 @@ use super::diagnostics::Diagnostics;
 use super::form::{Form, Named, Span, Spot};
 use super::key::{Given, Inner, Keys, Rows, default, keys, optional};
 use super::kind::{Kind, Placed};
-use super::reader::Reader;
+use super::reader::TableReader;
 use super::unknown::Known;
 use super::value::type_name;
 use super::{Config, SinkConfig, SinkKind, SourceConfig, SourceKind, check, schema, sink, source};
@@ -44,7 +44,7 @@ pub(super) struct Group<T: 'static, C> {
     pub(super) kinds: &'static [Kind<T>],
     /// Keys that every kind has.
     pub(super) common: Rows,
-    read: fn(&Kind<T>, String, &mut Reader<'_, '_>) -> Option<C>,
+    read: fn(&Kind<T>, String, &mut TableReader<'_, '_>) -> Option<C>,
 }
 
 pub(super) const SOURCES: Group<SourceKind, SourceConfig> =
@@ -66,7 +66,7 @@ struct Found<'t, 'd, T: 'static> {
 
 /// Reads the document. Every error is added to `found`; if there is any, the result must not be used.
 pub(super) fn read(document: &DeTable<'_>, found: &mut Diagnostics) -> Option<Config> {
-    let mut reader = Reader::new(document, 0..0, Known::new(String::new(), vec![Top::rows]), found);
+    let mut reader = TableReader::new(document, 0..0, Known::new(String::new(), vec![Top::rows]), found);
     let top = Top::read(&mut reader);
     reader.finish();
     for error in [SOURCES.absent(&top.source), SINKS.absent(&top.sink)].into_iter().flatten() {
@@ -91,7 +91,7 @@ impl<T: 'static, C> Form for Group<T, C> {
     type Value = Vec<Placed<C>>;
 
     /// Reads every table of the group; tables with errors are omitted.
-    fn read(&self, _: Spot, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_, '_>) -> Option<Vec<Placed<C>>> {
+    fn read(&self, _: Spot, value: &Spanned<DeValue<'_>>, reader: &mut TableReader<'_, '_>) -> Option<Vec<Placed<C>>> {
         let title = |kind: &Kind<T>| format!("[[{}.{}]]", self.name, kind.name);
         let found = reader.found();
         let mut all = Vec::new();
@@ -99,7 +99,7 @@ impl<T: 'static, C> Form for Group<T, C> {
             let name = if nth == 1 { kind.name.to_owned() } else { format!("{}-{nth}", kind.name) };
             let kinds = self.kinds.iter().map(|kind| (kind.name, title(kind))).collect();
             let known = Known::new(title(kind), vec![self.common, kind.rows]).among(kinds);
-            let mut reader = Reader::new(table, header, known, found);
+            let mut reader = TableReader::new(table, header, known, found);
             let config = (self.read)(kind, name, &mut reader);
             let places = reader.finish();
             all.extend(config.map(|config| Placed { config, places }));

@@ -7,7 +7,7 @@ use std::ops::Range;
 use serde_json::Value as Json;
 
 use super::form::Form;
-use super::reader::Reader;
+use super::reader::TableReader;
 
 /// One key of a table: the form of its value, and whether it may be omitted.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +54,7 @@ pub(super) trait Keys: Sized {
     fn rows(rows: &mut Vec<Row>);
 
     /// Reads every key. Errors are collected by the reader.
-    fn read(reader: &mut Reader<'_, '_>) -> Self;
+    fn read(reader: &mut TableReader<'_, '_>) -> Self;
 }
 
 /// Function that adds the rows of a table: [`Keys::rows`].
@@ -179,7 +179,7 @@ macro_rules! keys {
                 $(<$Group as $crate::config::key::Keys>::rows(rows);)*
             }
 
-            fn read(reader: &mut $crate::config::reader::Reader<'_, '_>) -> Self {
+            fn read(reader: &mut $crate::config::reader::TableReader<'_, '_>) -> Self {
                 Self {
                     $($field: reader.get(stringify!($field), &$key),)*
                     $($group: <$Group as $crate::config::key::Keys>::read(reader),)*

@@ -2,7 +2,7 @@
 
 use super::diagnostics::Diagnostics;
 use super::key::{Keys, Rows};
-use super::reader::{Places, Reader};
+use super::reader::{Places, TableReader};
 
 /// A kind of source or sink: the keys of its table, and how to read it.
 pub(super) struct Kind<T> {
@@ -15,7 +15,7 @@ pub(super) struct Kind<T> {
     /// Keys of this kind, in addition to those that all kinds have.
     pub(super) rows: Rows,
     /// Reads these keys and checks everything that concerns this kind alone; `None` after an error.
-    pub(super) read: fn(&mut Reader<'_, '_>) -> Option<T>,
+    pub(super) read: fn(&mut TableReader<'_, '_>) -> Option<T>,
 }
 
 /// Keys of which a setting of the program is made.
@@ -46,7 +46,7 @@ impl<T> Kind<T> {
     }
 }
 
-fn read<K: Section>(reader: &mut Reader<'_, '_>) -> Option<K::Config> {
+fn read<K: Section>(reader: &mut TableReader<'_, '_>) -> Option<K::Config> {
     let keys = K::read(reader);
     keys.config(reader.found())
 }

@@ -1,8 +1,8 @@
 //! The configuration: from a TOML file to a [`Config`], with every error of the file in one go.
 //!
-//! Reading has two stages. The first is TOML's own tree, with the place of every value. In the second, a `Reader` reads
-//! the keys that `keys!` declares in `source/` and `sink/`, and each table checks its values against each other. The
-//! result is a [`Config`], which needs no further checks.
+//! Reading has two stages. The first is TOML's own tree, with the place of every value. In the second, a `TableReader`
+//! reads the keys that `keys!` declares in `source/` and `sink/`, and each table checks its values against each other.
+//! The result is a [`Config`], which needs no further checks.
 
 mod check;
 mod diagnostic;

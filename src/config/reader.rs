@@ -14,7 +14,7 @@ use super::unknown::Known;
 use super::value::Fault;
 
 /// One table that is being read.
-pub(super) struct Reader<'r, 'd> {
+pub(super) struct TableReader<'r, 'd> {
     table: &'r DeTable<'d>,
     known: Known,
     places: Places,
@@ -42,7 +42,7 @@ impl Places {
 
 // === impl Reader: a table ===
 
-impl<'r, 'd> Reader<'r, 'd> {
+impl<'r, 'd> TableReader<'r, 'd> {
     /// Returns a reader for a table whose header is at `header`.
     pub(super) fn new(table: &'r DeTable<'d>, header: Range<usize>, known: Known, found: &'r mut Diagnostics) -> Self {
         let values = table.iter().map(|(key, value)| (key.get_ref().to_string(), value.span())).collect();
@@ -56,8 +56,8 @@ impl<'r, 'd> Reader<'r, 'd> {
         table: &'t DeTable<'t>,
         header: Range<usize>,
         rows: Rows,
-    ) -> Reader<'t, 't> {
-        Reader::new(table, header, self.known.within(name, rows), self.found)
+    ) -> TableReader<'t, 't> {
+        TableReader::new(table, header, self.known.within(name, rows), self.found)
     }
 
     /// Returns a reader for one of the tables in the array of the key `name`, which have the keys `rows`.
@@ -67,8 +67,8 @@ impl<'r, 'd> Reader<'r, 'd> {
         table: &'t DeTable<'t>,
         header: Range<usize>,
         rows: Rows,
-    ) -> Reader<'t, 't> {
-        Reader::new(table, header, Known::new(format!("`{name}`"), vec![rows]), self.found)
+    ) -> TableReader<'t, 't> {
+        TableReader::new(table, header, Known::new(format!("`{name}`"), vec![rows]), self.found)
     }
 
     /// Reports the keys that were not read, and returns the positions of the keys in the file.
@@ -96,7 +96,7 @@ impl<'r, 'd> Reader<'r, 'd> {
 
 // === impl Reader: a key ===
 
-impl Reader<'_, '_> {
+impl TableReader<'_, '_> {
     /// Reads a key.
     pub(super) fn get<F: Form>(&mut self, name: &'static str, key: &Key<F>) -> Given<F::Value> {
         let Key { form, presence } = key;

@@ -40,7 +40,7 @@ struct Place {
 }
 
 /// Information about the frames of a chunk.
-pub(super) struct Ticket {
+pub(super) struct ChunkFrames {
     /// Number of chunks before this one in the input.
     pub(super) number: u64,
     /// Number of bytes read.
@@ -65,7 +65,7 @@ impl Input {
     }
 
     /// Reads the next chunk, if there is one, with a single read.
-    pub(super) fn next(&mut self, chunk: &mut Chunk) -> Option<Ticket> {
+    pub(super) fn next(&mut self, chunk: &mut Chunk) -> Option<ChunkFrames> {
         if self.ended {
             return None;
         }
@@ -86,7 +86,7 @@ impl Input {
         self.rest.extend_from_slice(rest);
         let number = self.chunks;
         self.chunks += 1;
-        Some(Ticket { number, size, received_at, end })
+        Some(ChunkFrames { number, size, received_at, end })
     }
 
     /// Finds the frames in `bytes`, and returns the rest, which may be the beginning of another frame.

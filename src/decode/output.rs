@@ -33,7 +33,7 @@ pub(super) enum Failed {
 }
 
 /// Right to write the records of one chunk; the next chunk waits.
-pub(super) struct Turn<'o> {
+pub(super) struct OutputTurn<'o> {
     output: &'o Output,
     state: MutexGuard<'o, State>,
 }
@@ -47,15 +47,15 @@ impl Output {
     }
 
     /// Waits for the turn of a chunk; `None` once decoding has failed.
-    pub(super) fn turn(&self, number: u64) -> Option<Turn<'_>> {
+    pub(super) fn turn(&self, number: u64) -> Option<OutputTurn<'_>> {
         let others = |state: &mut State| state.turn != number && state.end.is_none();
         let state = poison::ignore(self.turned.wait_while(self.state(), others));
-        state.end.is_none().then_some(Turn { output: self, state })
+        state.end.is_none().then_some(OutputTurn { output: self, state })
     }
 
     /// Ends the input.
     pub(super) fn end(&self, end: Result<(), Failed>) {
-        Turn { output: self, state: self.state() }.end(end);
+        OutputTurn { output: self, state: self.state() }.end(end);
     }
 
     /// Waits for the end of the input, and then prepares for another input.
@@ -90,7 +90,7 @@ impl Output {
 
 // === impl Turn ===
 
-impl Turn<'_> {
+impl OutputTurn<'_> {
     /// Writes `lines` and empties them. Returns false after an error, which ends the input.
     pub(super) fn write(&mut self, lines: &mut Buffer) -> bool {
         let result = self.state.out.write_all(lines).and_then(|()| self.state.out.flush());

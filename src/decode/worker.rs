@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 
 use super::Decoder;
-use super::input::{Chunk, Input, Ticket};
+use super::input::{Chunk, ChunkFrames, Input};
 use super::limits::Limits;
 use super::output::{Failed, Output};
 use crate::crash::panic_point;
@@ -106,7 +106,7 @@ impl Worker {
     /// Decodes the next chunk and returns the size of its read; `None` at the end, or once decoding has failed.
     fn chunk(&mut self) -> Option<usize> {
         let Self { work, chunk, lines, records, damaged } = self;
-        let Ticket { number, size, received_at, end } = work.input().next(chunk)?;
+        let ChunkFrames { number, size, received_at, end } = work.input().next(chunk)?;
         panic_point("decode");
         let context = Context::new(received_at, &work.origin.zone).with_format(work.origin.format);
         let mut turn = None;

@@ -83,30 +83,30 @@ fn at_the_end_nothing_is_in_flight() {
 
 /// What happens to records of a sink with a spool.
 #[derive(Clone, Copy, Debug)]
-enum Step {
+enum LedgerStep {
     /// So many records are shown to the sink, of which the filter keeps some away.
     Offer { records: u64, filtered: u64 },
     /// A part of the oldest that are in flight is resolved.
-    Resolve { records: u64, outcome: Option<Outcome> },
+    Resolve { records: u64, outcome: Option<Resolution> },
     /// So many of those on the disk are read back.
     ReadBack { records: u64 },
     /// So many of those on the disk are given up.
     GiveUp { records: u64 },
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = LedgerStep> {
     let outcome = prop_oneof![
         Just(None),
-        Just(Some(Outcome::Delivered)),
-        Just(Some(Outcome::Spooled)),
-        Just(Some(Outcome::Dropped(Reason::Rejected))),
-        Just(Some(Outcome::Dropped(Reason::Shutdown))),
+        Just(Some(Resolution::Delivered)),
+        Just(Some(Resolution::Spooled)),
+        Just(Some(Resolution::Dropped(Reason::Rejected))),
+        Just(Some(Resolution::Dropped(Reason::Shutdown))),
     ];
     prop_oneof![
-        (0..20_u64, 0..20_u64).prop_map(|(records, filtered)| Step::Offer { records, filtered }),
-        (0..20_u64, outcome).prop_map(|(records, outcome)| Step::Resolve { records, outcome }),
-        (0..20_u64).prop_map(|records| Step::ReadBack { records }),
-        (0..20_u64).prop_map(|records| Step::GiveUp { records }),
+        (0..20_u64, 0..20_u64).prop_map(|(records, filtered)| LedgerStep::Offer { records, filtered }),
+        (0..20_u64, outcome).prop_map(|(records, outcome)| LedgerStep::Resolve { records, outcome }),
+        (0..20_u64).prop_map(|records| LedgerStep::ReadBack { records }),
+        (0..20_u64).prop_map(|records| LedgerStep::GiveUp { records }),
     ]
 }
 
@@ -117,13 +117,13 @@ proptest! {
         let mut held = std::collections::VecDeque::new();
         for step in steps {
             match step {
-                Step::Offer { records, filtered } => {
+                LedgerStep::Offer { records, filtered } => {
                     let filtered = filtered.min(records);
                     ledger.offered.fetch_add(records, Relaxed);
                     ledger.filtered.fetch_add(filtered, Relaxed);
                     held.push_back((ledger.enter(records - filtered, 0, None), records - filtered));
                 }
-                Step::Resolve { records, outcome } => {
+                LedgerStep::Resolve { records, outcome } => {
                     let Some((mut in_flight, all)) = held.pop_front() else { continue };
                     let records = records.min(all);
                     let mut part = in_flight.split(records, 0);
@@ -135,13 +135,13 @@ proptest! {
                         held.pop_front();
                     }
                 }
-                Step::ReadBack { records } => {
+                LedgerStep::ReadBack { records } => {
                     let records = records.min(ledger.spooled());
                     let receipt = Arc::new(Receipt::of_spool(ticket(), true, true));
                     let in_flight = ledger.leave_spool(records, 0, receipt);
                     in_flight.delivered();
                 }
-                Step::GiveUp { records } => ledger.drop_spooled(records.min(ledger.spooled()), Reason::SpoolFull),
+                LedgerStep::GiveUp { records } => ledger.drop_spooled(records.min(ledger.spooled()), Reason::SpoolFull),
             }
             let counts = ledger.counts();
             prop_assert!(counts.balance() && counts.at_the_end().balance(), "{:?}", counts);

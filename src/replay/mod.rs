@@ -27,7 +27,7 @@ use crate::log;
 use crate::poison;
 use crate::receipt::{Receipt, Resolved, Ticket};
 use crate::sink::dead_letter::Parsed;
-use crate::sink::{self, Control, End, Turn};
+use crate::sink::{self, Control, Turn, WorkerEnd};
 use crate::throttle;
 
 /// Maximum number of lines that wait for their receipts, which bounds the memory.
@@ -80,7 +80,7 @@ struct Session<'s> {
     control: Control,
     feeds: HashMap<String, Feed>,
     outcomes: Arc<Mutex<Vec<Resolved>>>,
-    workers: JoinSet<(String, End)>,
+    workers: JoinSet<(String, WorkerEnd)>,
     /// Number of lines sent whose receipts have not arrived.
     waiting: u64,
     /// Number of lines left for the next replay.
@@ -361,8 +361,8 @@ impl<'s> Session<'s> {
         self.failure.is_none() && !self.interrupted.load(Relaxed)
     }
 
-    fn ended(&mut self, name: &str, end: End) {
-        let (End::Failed(reason) | End::Closed(reason)) = end else { return };
+    fn ended(&mut self, name: &str, end: WorkerEnd) {
+        let (WorkerEnd::Failed(reason) | WorkerEnd::Closed(reason)) = end else { return };
         let path = self.claim.path().display();
         let failure = || Error::Io(format!("sink {name}: {reason}; what was not sent is kept in {path}"));
         self.failure.get_or_insert_with(failure);

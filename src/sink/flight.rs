@@ -20,7 +20,7 @@ use crate::ledger::Reason;
 
 /// The batch and entry of a record: the client hands this back with each answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ticket {
+pub(super) struct FlightTicket {
     /// The number of the batch, counted from the start and wrapping.
     batch: u32,
     /// The index of the entry in the batch.
@@ -42,7 +42,7 @@ pub(super) enum Fate<R> {
 #[derive(Debug)]
 pub(super) struct Flight<R> {
     /// Batches in order; `None` for one that is resolved while an older one is not.
-    batches: VecDeque<Option<InFlight>>,
+    batches: VecDeque<Option<BatchInFlight>>,
     /// The number of the first batch.
     first: u32,
     /// The next record to be handed over, as an index into `batches` and one into its entries.
@@ -50,11 +50,11 @@ pub(super) struct Flight<R> {
     /// Number of records that were handed over and not answered yet.
     outstanding: usize,
     /// Refused records that are not in the dead-letter file yet, in the order of the refusals.
-    refused: VecDeque<(Ticket, R)>,
+    refused: VecDeque<(FlightTicket, R)>,
 }
 
 #[derive(Debug)]
-struct InFlight {
+struct BatchInFlight {
     batch: Batch,
     /// The state of each entry.
     states: Vec<State>,
@@ -86,7 +86,7 @@ pub(super) struct Refusal<R> {
 
 const _: () = assert!(usize::BITS >= 64, "a ticket fits into a pointer");
 
-impl Ticket {
+impl FlightTicket {
     pub(super) fn to_opaque(self) -> usize {
         (self.batch as usize) << 32 | self.entry as usize
     }
@@ -113,7 +113,7 @@ impl<R: Clone> Flight<R> {
             return batch.delivered();
         }
         let states = vec![State::Open; left];
-        self.batches.push_back(Some(InFlight { batch, states, left, refused_records: 0, refused_bytes: 0 }));
+        self.batches.push_back(Some(BatchInFlight { batch, states, left, refused_records: 0, refused_bytes: 0 }));
     }
 
     /// Returns the number of records that were handed over and not answered yet.
@@ -127,7 +127,7 @@ impl<R: Clone> Flight<R> {
     }
 
     /// Returns the record at the cursor, after moving the cursor past records that are refused or settled.
-    pub(super) fn next(&mut self) -> Option<(Ticket, &Batch, Entry)> {
+    pub(super) fn next(&mut self) -> Option<(FlightTicket, &Batch, Entry)> {
         loop {
             let (batch, entry) = self.cursor;
             let open = self.batches.get(batch)?.as_ref().is_some_and(|in_flight| entry < in_flight.states.len());
@@ -141,7 +141,7 @@ impl<R: Clone> Flight<R> {
         }
         let (batch, entry) = self.cursor;
         // Neither index reaches 2^32: a batch holds less than 4 GiB, and a queue fewer batches than that.
-        let ticket = Ticket { batch: self.first.wrapping_add(batch as u32), entry: entry as u32 };
+        let ticket = FlightTicket { batch: self.first.wrapping_add(batch as u32), entry: entry as u32 };
         let in_flight = self.batches[batch].as_ref()?;
         Some((ticket, &in_flight.batch, in_flight.batch.entries()[entry]))
     }
@@ -153,7 +153,7 @@ impl<R: Clone> Flight<R> {
     }
 
     /// Takes in the client's answer for a record.
-    pub(super) fn report(&mut self, ticket: Ticket, fate: Fate<R>) {
+    pub(super) fn report(&mut self, ticket: FlightTicket, fate: Fate<R>) {
         self.outstanding = self.outstanding.saturating_sub(1);
         match fate {
             Fate::Delivered => self.settle(ticket, false),
@@ -164,7 +164,7 @@ impl<R: Clone> Flight<R> {
 
     /// Notes that the destination refuses a record for good. The sink's own thread appends the record to the
     /// dead-letter file, because that may wait for a disk.
-    pub(super) fn refuse(&mut self, ticket: Ticket, reason: R) {
+    pub(super) fn refuse(&mut self, ticket: FlightTicket, reason: R) {
         let index = self.index(ticket);
         let Some(Some(in_flight)) = self.batches.get_mut(index) else { return };
         let state = &mut in_flight.states[ticket.entry as usize];
@@ -181,7 +181,7 @@ impl<R: Clone> Flight<R> {
 
     /// Returns the first refused records, at most `most`.
     pub(super) fn refused(&self, most: usize) -> Vec<Refusal<R>> {
-        let refusal = |(ticket, reason): &(Ticket, R)| {
+        let refusal = |(ticket, reason): &(FlightTicket, R)| {
             let (ticket, reason) = (*ticket, reason.clone());
             let batch = &self.batches.get(self.index(ticket))?.as_ref()?.batch;
             Some(Refusal { reason, records: batch.records(), entry: batch.entries()[ticket.entry as usize] })
@@ -199,7 +199,7 @@ impl<R: Clone> Flight<R> {
     }
 
     /// Settles a record whose fate is known; the last record of a batch resolves the batch.
-    fn settle(&mut self, ticket: Ticket, refused: bool) {
+    fn settle(&mut self, ticket: FlightTicket, refused: bool) {
         let index = self.index(ticket);
         let Some(Some(in_flight)) = self.batches.get_mut(index) else { return };
         let entry = ticket.entry as usize;
@@ -241,7 +241,7 @@ impl<R: Clone> Flight<R> {
         records
     }
 
-    fn index(&self, ticket: Ticket) -> usize {
+    fn index(&self, ticket: FlightTicket) -> usize {
         ticket.batch.wrapping_sub(self.first) as usize
     }
 

@@ -2,7 +2,7 @@ use super::*;
 use crate::ledger::SinkLedger;
 use crate::sink::testing::{lines, settled};
 
-fn hand_over(flight: &mut Flight<&str>) -> Vec<(Ticket, String)> {
+fn hand_over(flight: &mut Flight<&str>) -> Vec<(FlightTicket, String)> {
     let mut handed = Vec::new();
     while let Some((ticket, batch, entry)) = flight.next() {
         let text = String::from_utf8_lossy(batch.line(&entry)).trim_end().to_owned();
@@ -14,15 +14,15 @@ fn hand_over(flight: &mut Flight<&str>) -> Vec<(Ticket, String)> {
 
 const REFUSED: Fate<&str> = Fate::Refused("too large");
 
-fn texts(handed: &[(Ticket, String)]) -> Vec<&str> {
+fn texts(handed: &[(FlightTicket, String)]) -> Vec<&str> {
     handed.iter().map(|(_, text)| text.as_str()).collect()
 }
 
 #[test]
 fn a_ticket_survives_the_way_through_a_pointer() {
     for (batch, entry) in [(0, 0), (1, 2), (u32::MAX, u32::MAX), (u32::MAX, 0)] {
-        let ticket = Ticket { batch, entry };
-        assert_eq!(Ticket::from_opaque(ticket.to_opaque()), ticket);
+        let ticket = FlightTicket { batch, entry };
+        assert_eq!(FlightTicket::from_opaque(ticket.to_opaque()), ticket);
     }
 }
 

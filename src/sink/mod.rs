@@ -22,7 +22,7 @@ mod testing;
 pub mod worker;
 
 pub use turn::{Before, Held, Turn};
-pub use worker::{Control, End, Worker};
+pub use worker::{Control, Worker, WorkerEnd};
 
 /// Interface of every sink. The sink's own thread makes the calls, so a call may block, but not much longer than a
 /// second: between two calls the worker checks whether it has to stop.
@@ -173,7 +173,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut worker = build_file(directory.path()).unwrap().workers.remove(0);
         assert_eq!(worker.name(), "archive");
-        assert_eq!(worker.ended().await, End::Finished);
+        assert_eq!(worker.ended().await, WorkerEnd::Finished);
     }
 
     #[test]

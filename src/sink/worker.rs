@@ -55,7 +55,7 @@ struct Time {
 
 /// Reason why the thread of a sink ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum WorkerEnd {
     /// Every sender was gone, or the stop deadline passed. Every batch is resolved.
     Finished,
     /// The reader of the output has gone: a reason to stop quietly.
@@ -68,7 +68,7 @@ pub enum End {
 #[derive(Debug)]
 pub struct Worker {
     name: String,
-    end: oneshot::Receiver<End>,
+    end: oneshot::Receiver<WorkerEnd>,
 }
 
 /// Starts a thread named `sink-NAME` that runs `sink` when its turn comes.
@@ -94,14 +94,14 @@ pub fn start<S: Sink + 'static>(
 pub(super) fn spawn<T>(
     thread_name: String,
     name: &str,
-    work: impl FnOnce() -> (End, T) + Send + 'static,
+    work: impl FnOnce() -> (WorkerEnd, T) + Send + 'static,
 ) -> Result<Worker, String> {
     let (ended, end) = oneshot::channel();
     thread::Builder::new()
         .name(thread_name.clone())
         .spawn(move || {
             let work = panics::catch(AssertUnwindSafe(work)).map_err(|panic| {
-                End::Failed(format!(
+                WorkerEnd::Failed(format!(
                     "its thread {thread_name} panicked, which is a defect in Postrider, please report it: {panic}"
                 ))
             });
@@ -121,12 +121,18 @@ pub(super) fn spawn<T>(
 /// Moves batches from `receiver` to `sink` on this thread until every sender is gone and the queue is empty, until the
 /// stop deadline passes, or until the sink cannot go on. Every batch of the queue is resolved then; records that did
 /// not reach the destination are dropped with [`Reason::Shutdown`].
-pub fn run<S: Sink>(sink: S, receiver: Receiver, control: &Control, ledger: &Arc<SinkLedger>, name: &str) -> End {
+pub fn run<S: Sink>(sink: S, receiver: Receiver, control: &Control, ledger: &Arc<SinkLedger>, name: &str) -> WorkerEnd {
     run_with(sink, receiver, control, ledger, name).0
 }
 
 /// Like [`run`], and returns the sink too.
-fn run_with<S: Sink>(sink: S, receiver: Receiver, control: &Control, ledger: &Arc<SinkLedger>, name: &str) -> (End, S) {
+fn run_with<S: Sink>(
+    sink: S,
+    receiver: Receiver,
+    control: &Control,
+    ledger: &Arc<SinkLedger>,
+    name: &str,
+) -> (WorkerEnd, S) {
     control.enlist();
     let mut run = Run {
         sink,
@@ -244,24 +250,24 @@ impl Worker {
     /// Waits until the thread has ended; do not call it again after that. The end can come late, by as long as the
     /// kernel blocks one write, for example to a pipe that nobody reads: do not wait much longer than the time that a
     /// stop may take.
-    pub async fn ended(&mut self) -> End {
+    pub async fn ended(&mut self) -> WorkerEnd {
         // The thread sends its end even after a panic.
-        (&mut self.end).await.unwrap_or_else(|_| End::Failed("its thread ended without a word".to_owned()))
+        (&mut self.end).await.unwrap_or_else(|_| WorkerEnd::Failed("its thread ended without a word".to_owned()))
     }
 }
 
 // === impl Run ===
 
 impl<S: Sink> Run<'_, S> {
-    fn work(&mut self) -> End {
+    fn work(&mut self) -> WorkerEnd {
         loop {
             if self.control.overdue() {
-                return End::Finished;
+                return WorkerEnd::Finished;
             }
             if self.pending.is_empty() {
                 let time = TICK.saturating_sub(self.ticked.elapsed());
                 match self.receiver.receive(&mut self.pending, BATCHES_PER_WRITE, time) {
-                    Received::Closed => return End::Finished,
+                    Received::Closed => return WorkerEnd::Finished,
                     Received::Batches if self.is_worth_gathering() => self.gather(),
                     Received::Batches | Received::Nothing => {}
                 }
@@ -272,8 +278,8 @@ impl<S: Sink> Run<'_, S> {
             if let Err(error) = self.attempt() {
                 match error {
                     Error::Retry(reason) => self.back_off(&reason),
-                    Error::Closed(reason) => return End::Closed(reason),
-                    Error::Fatal(reason) => return End::Failed(reason),
+                    Error::Closed(reason) => return WorkerEnd::Closed(reason),
+                    Error::Fatal(reason) => return WorkerEnd::Failed(reason),
                 }
             }
         }
@@ -343,11 +349,11 @@ impl<S: Sink> Run<'_, S> {
         self.control.0.reopens.load(Relaxed)
     }
 
-    fn finish(mut self, end: End, name: &str) -> (End, S) {
+    fn finish(mut self, end: WorkerEnd, name: &str) -> (WorkerEnd, S) {
         let deadline = match end {
-            End::Finished => self.control.deadline_from_now(),
+            WorkerEnd::Finished => self.control.deadline_from_now(),
             // Records that can no longer be written are not worth a wait.
-            End::Closed(_) | End::Failed(_) => Instant::now(),
+            WorkerEnd::Closed(_) | WorkerEnd::Failed(_) => Instant::now(),
         };
         let finished = self.sink.finish(deadline);
         let left = self.drop_the_rest();
@@ -355,8 +361,8 @@ impl<S: Sink> Run<'_, S> {
             warn!(sink = name, records = left, "dropped what was left in the queue at the stop");
         }
         let end = match (end, finished) {
-            (End::Finished, Err(Error::Fatal(reason))) => End::Failed(reason),
-            (End::Finished, Err(Error::Closed(reason))) => End::Closed(reason),
+            (WorkerEnd::Finished, Err(Error::Fatal(reason))) => WorkerEnd::Failed(reason),
+            (WorkerEnd::Finished, Err(Error::Closed(reason))) => WorkerEnd::Closed(reason),
             (end, Err(error)) => {
                 error!(sink = name, "{error}; not tried again because of the stop");
                 end

@@ -54,7 +54,7 @@ struct Fixture {
     control: Control,
     ledger: Arc<SinkLedger>,
     sender: Option<Sender>,
-    end: mpsc::Receiver<End>,
+    end: mpsc::Receiver<WorkerEnd>,
 }
 
 impl Fixture {
@@ -76,7 +76,7 @@ impl Fixture {
         sender.try_room(batch.size()).unwrap().send(batch);
     }
 
-    fn end(&self) -> End {
+    fn end(&self) -> WorkerEnd {
         self.end.recv_timeout(Duration::from_secs(10)).unwrap()
     }
 }
@@ -88,7 +88,7 @@ fn ends_when_every_sender_is_gone_and_the_queue_is_empty() {
         fixture.send(&["one", "two"]);
     }
     fixture.sender = None;
-    assert_eq!(fixture.end(), End::Finished);
+    assert_eq!(fixture.end(), WorkerEnd::Finished);
     assert_eq!(settled(&fixture.ledger), (200, 0));
     assert_eq!(fixture.sink.0.finishes.load(Relaxed), 1);
 }
@@ -103,7 +103,7 @@ fn tries_again_until_it_works() {
     fixture.sink.0.fails.store(false, Relaxed);
     wait_for("the delivery", || fixture.ledger.in_flight() == 0);
     fixture.sender = None;
-    assert_eq!(fixture.end(), End::Finished);
+    assert_eq!(fixture.end(), WorkerEnd::Finished);
     assert_eq!(settled(&fixture.ledger), (1, 0));
 }
 
@@ -116,7 +116,7 @@ fn drops_what_is_left_when_the_time_for_the_stop_is_over() {
     fixture.send(&["three"]);
     let stopped = Instant::now();
     fixture.control.stop();
-    assert_eq!(fixture.end(), End::Finished, "although a sender is still there");
+    assert_eq!(fixture.end(), WorkerEnd::Finished, "although a sender is still there");
     assert!(stopped.elapsed() >= Duration::from_millis(300));
     assert_eq!(settled(&fixture.ledger), (0, 3));
     assert_eq!(fixture.ledger.dropped.get(Reason::Shutdown), 3);
@@ -154,7 +154,7 @@ fn a_reader_that_has_gone_ends_it() {
     let fixture = Fixture::start(Duration::from_secs(60));
     fixture.sink.0.closed.store(true, Relaxed);
     fixture.send(&["one"]);
-    assert_eq!(fixture.end(), End::Closed("gone".to_owned()));
+    assert_eq!(fixture.end(), WorkerEnd::Closed("gone".to_owned()));
     assert_eq!(settled(&fixture.ledger), (0, 1));
     assert_eq!(fixture.ledger.dropped.get(Reason::Lost), 0);
 }
@@ -177,7 +177,7 @@ fn a_panic_of_the_thread_is_a_failure() {
     let batch = lines(&ledger, &["one"]);
     sender.try_room(batch.size()).unwrap().send(batch);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let End::Failed(reason) = runtime.block_on(worker.ended()) else { panic!("it failed") };
+    let WorkerEnd::Failed(reason) = runtime.block_on(worker.ended()) else { panic!("it failed") };
     let expected = "its thread sink-x panicked, which is a defect in Postrider, please report it: broken on purpose";
     assert!(reason.starts_with(expected), "{reason}");
     assert_eq!(ledger.dropped.get(Reason::Lost), 1);

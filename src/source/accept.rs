@@ -11,8 +11,8 @@ use super::Intake;
 use super::descriptors::Descriptor;
 use super::end::ConnectionEnd;
 use crate::crash::panic_point;
-use crate::net;
 use crate::panics::{self, Panic};
+use crate::sockets;
 use crate::throttle::{Owner, Throttle};
 
 /// Minimum and maximum backoff after a failed accept. The usual cause is that no file descriptor is left, and this
@@ -187,7 +187,7 @@ impl<A: Accept> Served<'_, A> {
     /// Accepts the connections that are still in the accept queue after a stop: they were opened before their senders
     /// could know of the shutdown. What they have already sent is drained like that of the other connections.
     async fn admit_waiting(&mut self, listener: &A) {
-        for _ in 0..net::BACKLOG {
+        for _ in 0..sockets::BACKLOG {
             // The open connections end soon and free their descriptors.
             let descriptor = tokio::select! {
                 biased;

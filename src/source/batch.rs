@@ -28,7 +28,7 @@ const LONG: usize = 4 << 20;
 /// holding 200 bytes, would lie too far apart for the caches. Therefore each slot has two parts. The heads lie close
 /// together. The rest of a datagram goes to the slot's part of `long`, after a gap for a copy of its head, so that the
 /// datagram can be made contiguous again.
-pub(super) struct Batch<A> {
+pub(super) struct ReceivedDatagrams<A> {
     heads: Vec<u8>,
     long: Vec<u8>,
     /// Maximum size of a datagram that is received completely.
@@ -59,7 +59,7 @@ impl<'a, A> Datagram<'a, A> {
     }
 }
 
-impl<A: SockaddrLike + Copy> Batch<A> {
+impl<A: SockaddrLike + Copy> ReceivedDatagrams<A> {
     /// Returns a batch for messages of at most `max` bytes.
     pub(super) fn new(max: usize) -> Self {
         let largest = (max + TAIL).max(HEAD + 1);
@@ -125,7 +125,7 @@ mod tests {
         for datagram in datagrams {
             sender.send(datagram).unwrap();
         }
-        let mut batch = Batch::<()>::new(max);
+        let mut batch = ReceivedDatagrams::<()>::new(max);
         assert!(!batch.receive(receiver.as_raw_fd()).unwrap());
         let frames = batch.datagrams().map(|datagram| {
             let frame = datagram.frame(max);
@@ -172,7 +172,7 @@ mod tests {
     fn a_full_batch_says_that_there_may_be_more() {
         let (sender, receiver) = UnixDatagram::pair().unwrap();
         // One slot: more would not fit into the memory for long datagrams.
-        let mut batch = Batch::<()>::new(LONG);
+        let mut batch = ReceivedDatagrams::<()>::new(LONG);
         for expected in [1, 2] {
             sender.send(&letters(expected)).unwrap();
             assert!(batch.receive(receiver.as_raw_fd()).unwrap());

@@ -10,7 +10,7 @@ use tokio::time::MissedTickBehavior;
 use tracing::Level;
 
 use super::Intake;
-use super::batch::Batch;
+use super::batch::ReceivedDatagrams;
 use crate::crash::panic_point;
 use crate::ledger::Reason;
 use crate::pipeline::Arrival;
@@ -60,7 +60,7 @@ pub(super) trait Receive: AsFd {
 
 /// Reads datagrams until told to stop.
 pub(super) async fn read<S: Receive>(socket: &S, intake: &Intake) {
-    let mut reader = Reader::new(socket, intake);
+    let mut reader = DatagramReader::new(socket, intake);
     let of_source = |what| Throttle::new(Level::WARN, Owner::Source(intake.name().to_owned()), what);
     let drops = KernelDrops { warned: of_source(KERNEL_DROPS) };
     let failed = of_source(FAILED);
@@ -137,10 +137,10 @@ impl KernelDrops {
 }
 
 /// Reads batches from one socket and hands them on.
-struct Reader<'a, S: Receive> {
+struct DatagramReader<'a, S: Receive> {
     socket: &'a S,
     intake: &'a Intake,
-    batch: Batch<S::Address>,
+    batch: ReceivedDatagrams<S::Address>,
     /// For each datagram of this batch, the reason why it is dropped, if it is.
     verdicts: Vec<Option<Reason>>,
     /// The senders of this batch, each once, so that the name is not made anew for every datagram.
@@ -149,9 +149,9 @@ struct Reader<'a, S: Receive> {
     senders: Vec<Option<usize>>,
 }
 
-impl<'a, S: Receive> Reader<'a, S> {
+impl<'a, S: Receive> DatagramReader<'a, S> {
     fn new(socket: &'a S, intake: &'a Intake) -> Self {
-        let batch = Batch::new(intake.max_frame_size());
+        let batch = ReceivedDatagrams::new(intake.max_frame_size());
         Self { socket, intake, batch, verdicts: Vec::new(), peers: Vec::new(), senders: Vec::new() }
     }
 

@@ -15,9 +15,9 @@ use super::tls::{self, Offer, Tls};
 use super::wire::Wire;
 use super::{Intake, Sockets, proxy};
 use crate::config::ListenerConfig;
-use crate::net;
 use crate::network::{self, Access, Network};
 use crate::record::Peer;
+use crate::sockets;
 use crate::systemd::Passed;
 
 /// Maximum time to wait, after a stop, for a header of the PROXY protocol that has not arrived yet.
@@ -89,8 +89,8 @@ impl Listener {
         let tls = config.tls.as_ref().map(Tls::new).transpose().map_err(io::Error::other)?.map(Arc::new);
         let socket = match (inherited.and_then(Sockets::upgrade_one), passed.tcp(config.listen)) {
             (Some(socket), _) => socket,
-            (None, Some(socket)) => Arc::new(net::passed_tcp_listener(socket)?),
-            (None, None) => Arc::new(net::tcp_listener(config.listen)?),
+            (None, Some(socket)) => Arc::new(sockets::passed_tcp_listener(socket)?),
+            (None, None) => Arc::new(sockets::tcp_listener(config.listen)?),
         };
         Ok(Self { socket, guard: Arc::new(guard), tls })
     }
@@ -119,7 +119,7 @@ impl Listener {
     pub(super) async fn accept(&self) -> io::Result<Incoming> {
         let (socket, address) = self.socket.accept().await?;
         let tls = self.tls.as_ref().map(|tls| tls.offer());
-        let (peer, guard) = (net::canonical(address), Arc::clone(&self.guard));
+        let (peer, guard) = (sockets::canonical(address), Arc::clone(&self.guard));
         let admission = (!guard.is_proxy(peer)).then(|| guard.admit(peer));
         Ok(Incoming { socket, peer, guard, tls, admission })
     }
@@ -164,7 +164,7 @@ impl Incoming {
     /// one of them failed.
     pub(super) async fn open(self, intake: &Intake) -> Result<Connection, Ended> {
         let Self { socket, peer, guard, tls, admission } = self;
-        if let Err(error) = net::keep_alive(&socket) {
+        if let Err(error) = sockets::keep_alive(&socket) {
             tracing::debug!(source = intake.name(), %peer, %error, "cannot set TCP keepalive");
         }
         let ended = |peer: SocketAddr, end| Ended { peer: peer.to_string(), end };

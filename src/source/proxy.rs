@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::{net, tls};
+use crate::{sockets, tls};
 
 /// Maximum time for the whole header. The specification asks for at least 3 s, which allows for one lost packet.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -83,7 +83,7 @@ pub(super) enum Malformed {
 
 /// Progress in reading a header.
 #[derive(Debug, PartialEq, Eq)]
-enum Step {
+enum HeaderProgress {
     /// At least this many more bytes belong to the header.
     More(usize),
     /// The header is complete and names the peer. Without a peer, the connection's own address applies.
@@ -100,8 +100,8 @@ async fn read_all(socket: &TcpStream) -> Result<Option<SocketAddr>, Error> {
     let mut header = Vec::new();
     loop {
         let more = match parse(&header)? {
-            Step::Whole(peer) => return Ok(peer),
-            Step::More(more) => more,
+            HeaderProgress::Whole(peer) => return Ok(peer),
+            HeaderProgress::More(more) => more,
         };
         socket.readable().await?;
         let begun = header.len();
@@ -119,12 +119,12 @@ async fn read_all(socket: &TcpStream) -> Result<Option<SocketAddr>, Error> {
 }
 
 /// Parses as much of a header as is there.
-fn parse(header: &[u8]) -> Result<Step, Malformed> {
+fn parse(header: &[u8]) -> Result<HeaderProgress, Malformed> {
     let begins = |signature: &[u8]| header.iter().zip(signature).all(|(a, b)| a == b);
     match (begins(V1), begins(V2)) {
         (false, false) if header.starts_with(&tls::HANDSHAKE) => Err(Malformed::Tls),
         (false, false) => Err(Malformed::Other),
-        _ if header.len() < LEAST => Ok(Step::More(LEAST - header.len())),
+        _ if header.len() < LEAST => Ok(HeaderProgress::More(LEAST - header.len())),
         (true, _) => v1(header),
         (false, true) => v2(header),
     }
@@ -133,15 +133,15 @@ fn parse(header: &[u8]) -> Result<Step, Malformed> {
 // === version 1 ===
 
 /// Parses a header of version 1 (section 2.1): `PROXY TCP4 192.0.2.1 198.51.100.1 51234 514` and CR LF.
-fn v1(header: &[u8]) -> Result<Step, Malformed> {
+fn v1(header: &[u8]) -> Result<HeaderProgress, Malformed> {
     match memchr::memchr(b'\n', header) {
         Some(end) if end + 1 == header.len() && header.ends_with(b"\r\n") => {
             let fields = header[V1.len()..].strip_suffix(b"\r\n").unwrap_or_default();
-            v1_peer(fields).map(Step::Whole)
+            v1_peer(fields).map(HeaderProgress::Whole)
         }
         None if header.len() < V1_MOST => {
             let line_end = if header.ends_with(b"\r") { 1 } else { 2 };
-            Ok(Step::More(line_end.min(V1_MOST - header.len())))
+            Ok(HeaderProgress::More(line_end.min(V1_MOST - header.len())))
         }
         _ => Err(Malformed::Line),
     }
@@ -161,7 +161,9 @@ fn v1_peer(fields: &[u8]) -> Result<Option<SocketAddr>, Malformed> {
     let (source, destination) = (address(next()), address(next()));
     let (source_port, destination_port) = (next().and_then(port), next().and_then(port));
     match (source, destination, source_port, destination_port, fields.next()) {
-        (Some(address), Some(_), Some(port), Some(_), None) => Ok(Some(net::canonical(SocketAddr::new(address, port)))),
+        (Some(address), Some(_), Some(port), Some(_), None) => {
+            Ok(Some(sockets::canonical(SocketAddr::new(address, port))))
+        }
         _ => Err(Malformed::Addresses),
     }
 }
@@ -176,10 +178,10 @@ fn port(text: &str) -> Option<u16> {
 
 /// Parses a header of version 2 (section 2.2): the signature, version and command, family and protocol, the length of
 /// the rest, the addresses, and TLVs, which are skipped.
-fn v2(header: &[u8]) -> Result<Step, Malformed> {
+fn v2(header: &[u8]) -> Result<HeaderProgress, Malformed> {
     let (Some(version_command), Some(family), Some(length)) = (header.get(12), header.get(13), header.get(14..16))
     else {
-        return Ok(Step::More(V2_FIXED - header.len()));
+        return Ok(HeaderProgress::More(V2_FIXED - header.len()));
     };
     let is_local = match version_command {
         0x20 => true,
@@ -192,11 +194,11 @@ fn v2(header: &[u8]) -> Result<Step, Malformed> {
         return Err(Malformed::Long);
     }
     if header.len() < whole {
-        return Ok(Step::More(whole - header.len()));
+        return Ok(HeaderProgress::More(whole - header.len()));
     }
     // The content of a LOCAL header is to be ignored.
     let peer = if is_local { None } else { v2_peer(*family, &header[V2_FIXED..])? };
-    Ok(Step::Whole(peer))
+    Ok(HeaderProgress::Whole(peer))
 }
 
 /// Returns the source of an address block, which holds both addresses and then both ports, in network order.
@@ -215,7 +217,7 @@ fn v2_peer(family: u8, block: &[u8]) -> Result<Option<SocketAddr>, Malformed> {
             let block = first::<36>(block)?;
             let address = Ipv6Addr::from(*first::<16>(block)?);
             let port = u16::from_be_bytes([block[32], block[33]]);
-            Ok(Some(net::canonical(SocketAddr::new(address.into(), port))))
+            Ok(Some(sockets::canonical(SocketAddr::new(address.into(), port))))
         }
         // Unix sockets: two paths of 108 bytes each
         0x30..=0x32 => first::<216>(block).map(|_| None),
@@ -234,11 +236,11 @@ mod tests {
     use super::*;
 
     /// Feeds `bytes` as the reader does: never more than was asked for. Gives the result and what is left.
-    fn feed(bytes: &[u8], at_most: usize) -> (Result<Step, Malformed>, &[u8]) {
+    fn feed(bytes: &[u8], at_most: usize) -> (Result<HeaderProgress, Malformed>, &[u8]) {
         let mut end = 0;
         loop {
             match parse(&bytes[..end]) {
-                Ok(Step::More(more)) if end < bytes.len() => end += more.min(at_most).min(bytes.len() - end),
+                Ok(HeaderProgress::More(more)) if end < bytes.len() => end += more.min(at_most).min(bytes.len() - end),
                 result => return (result, &bytes[end..]),
             }
         }
@@ -252,13 +254,13 @@ mod tests {
         let (slow, slow_rest) = feed(&bytes, 1);
         assert_eq!((&slow, slow_rest), (&result, if result.is_ok() { rest } else { slow_rest }));
         match result? {
-            Step::Whole(peer) => {
+            HeaderProgress::Whole(peer) => {
                 assert_eq!(rest, b"<13>x\n");
                 // Without its last byte it is not whole.
-                assert_eq!(feed(&header[..header.len() - 1], usize::MAX).0, Ok(Step::More(1)));
+                assert_eq!(feed(&header[..header.len() - 1], usize::MAX).0, Ok(HeaderProgress::More(1)));
                 Ok(peer)
             }
-            more @ Step::More(_) => panic!("{more:?}"),
+            more @ HeaderProgress::More(_) => panic!("{more:?}"),
         }
     }
 
@@ -387,7 +389,7 @@ mod tests {
                 IpAddr::V6(address) => address.octets().to_vec(),
             };
             let block = [&octets[..], &octets, &source.port().to_be_bytes(), &port.to_be_bytes()].concat();
-            let expected = Ok(Some(net::canonical(source)));
+            let expected = Ok(Some(sockets::canonical(source)));
             prop_assert_eq!(whole(text.as_bytes()), expected);
             prop_assert_eq!(whole(&v2_header(0x21, family, &block)), expected);
         }
@@ -402,8 +404,8 @@ mod tests {
             let bytes = [starts[start], &bytes, &vec![b'0'; rest]].concat();
             let (result, left) = feed(&bytes, usize::MAX);
             match result {
-                Ok(Step::More(more)) => prop_assert!(left.is_empty() && bytes.len() + more <= V2_MOST),
-                Ok(Step::Whole(_)) | Err(_) => prop_assert!(bytes.len() - left.len() <= V2_MOST),
+                Ok(HeaderProgress::More(more)) => prop_assert!(left.is_empty() && bytes.len() + more <= V2_MOST),
+                Ok(HeaderProgress::Whole(_)) | Err(_) => prop_assert!(bytes.len() - left.len() <= V2_MOST),
             }
             prop_assert_eq!(feed(&bytes, 1).0, result);
         }

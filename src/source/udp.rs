@@ -16,10 +16,10 @@ use super::rate::Rates;
 use super::{Bound, Failed, Intake, Running, Sockets, datagrams};
 use crate::config::UdpConfig;
 use crate::ledger::Reason;
-use crate::net;
 use crate::network::Access;
 use crate::panics;
 use crate::poison;
+use crate::sockets;
 use crate::systemd::Passed;
 use crate::throttle::{Owner, Throttle};
 
@@ -74,9 +74,9 @@ impl Udp {
         let sockets = match (inherited, passed.udp(listen)) {
             (Some(sockets), _) => sockets,
             // The service manager has bound one socket, so there is one worker.
-            (None, Some(socket)) => vec![Socket::new(net::passed_udp_socket(socket, receive_buffer, listen)?)],
+            (None, Some(socket)) => vec![Socket::new(sockets::passed_udp_socket(socket, receive_buffer, listen)?)],
             (None, None) => {
-                net::udp_sockets(listen, receive_buffer, config.workers)?.into_iter().map(Socket::new).collect()
+                sockets::udp_sockets(listen, receive_buffer, config.workers)?.into_iter().map(Socket::new).collect()
             }
         };
         let of_source = |what| Throttle::new(Level::WARN, Owner::Source(source.to_owned()), what);
@@ -134,11 +134,11 @@ impl Bound for Udp {
         }
         let Some(first) = self.sockets.first() else { return };
         for socket in &self.sockets {
-            if let Err(error) = net::resize_receive_buffer(&socket.socket, config.receive_buffer, config.listen) {
+            if let Err(error) = sockets::resize_receive_buffer(&socket.socket, config.receive_buffer, config.listen) {
                 tracing::warn!(source, %error, "cannot change the receive buffer; it stays as it is");
             }
         }
-        match net::more_udp_sockets(&first.socket, config.receive_buffer, asked.saturating_sub(now)) {
+        match sockets::more_udp_sockets(&first.socket, config.receive_buffer, asked.saturating_sub(now)) {
             Ok(more) => self.sockets.extend(more.into_iter().map(Socket::new)),
             Err(error) => tracing::warn!(source, %error, "cannot add workers; {now} go on"),
         }
@@ -185,11 +185,11 @@ impl Gate {
         drop(rates);
         let denied = denied.and_then(|(peer, count)| Some((peer, self.denied.pass_many(count, now)?)));
         if let Some((peer, suppressed)) = denied {
-            let peer = net::canonical(peer);
+            let peer = sockets::canonical(peer);
             tracing::warn!(source, %peer, suppressed, "{DENIED}");
         }
         if let Some((peer, suppressed)) = over {
-            let peer = net::canonical(peer);
+            let peer = sockets::canonical(peer);
             tracing::warn!(source, %peer, suppressed, "{OVER_RATE}");
         }
     }
@@ -223,13 +223,13 @@ impl datagrams::Receive for Worker {
     }
 
     fn name(&self, address: Option<SockaddrStorage>) -> String {
-        address.and_then(internet).map(|address| net::canonical(address).to_string()).unwrap_or_default()
+        address.and_then(internet).map(|address| sockets::canonical(address).to_string()).unwrap_or_default()
     }
 
     fn new_kernel_drops(&self) -> u32 {
         let mut counted = lock(&self.socket.counted);
         // If the kernel does not tell its count, nothing is counted.
-        let total = net::kernel_drops(self).unwrap_or(*counted);
+        let total = sockets::kernel_drops(self).unwrap_or(*counted);
         total.wrapping_sub(std::mem::replace(&mut *counted, total))
     }
 

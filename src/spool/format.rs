@@ -19,7 +19,7 @@
 
 use crc32c::{crc32c, crc32c_append};
 
-use super::{Entry, Record};
+use super::{SpoolEntry, SpoolRecord};
 use crate::record::RecordId;
 
 /// Bytes before the first record of a segment.
@@ -95,12 +95,12 @@ pub(super) fn check_segment_header(bytes: &[u8], base: u64) -> Result<(), BadHea
 }
 
 /// Returns how many bytes `entry` takes in a segment.
-pub(super) fn record_size(entry: &Entry<'_>) -> usize {
+pub(super) fn record_size(entry: &SpoolEntry<'_>) -> usize {
     RECORD_HEADER + FIXED + entry.route.len() + entry.key.map_or(0, str::len) + entry.line.len()
 }
 
 /// Appends a record, whose [`record_size`] is known to be `size`.
-pub(super) fn push_record(out: &mut Vec<u8>, seq: u64, entry: &Entry<'_>, size: usize) {
+pub(super) fn push_record(out: &mut Vec<u8>, seq: u64, entry: &SpoolEntry<'_>, size: usize) {
     out.reserve(size);
     let start = out.len();
     let key = entry.key.unwrap_or_default();
@@ -139,7 +139,7 @@ impl RecordHeader {
     }
 
     /// Returns the record with this payload, unless it is damaged.
-    pub(super) fn record<'p>(&self, payload: &'p [u8]) -> Option<Record<'p>> {
+    pub(super) fn record<'p>(&self, payload: &'p [u8]) -> Option<SpoolRecord<'p>> {
         if crc32c_append(self.crc, payload) != self.payload_crc {
             return None;
         }
@@ -147,7 +147,7 @@ impl RecordHeader {
         let (route, rest) = text.split_at_checked(u32_at(fixed, 24) as usize)?;
         let (key, line) = rest.split_at_checked(u32_at(fixed, 28) as usize)?;
         let key = std::str::from_utf8(key).ok()?;
-        Some(Record {
+        Some(SpoolRecord {
             seq: self.seq,
             id: RecordId(u128::from_le_bytes(*fixed.first_chunk()?)),
             timestamp_ms: u64_at(fixed, 16).cast_signed(),
@@ -180,26 +180,28 @@ pub struct TooLong {
 mod tests {
     use super::*;
 
-    const ENTRY: Entry<'_> =
-        Entry { id: RecordId(7), timestamp_ms: -1, route: "mail", key: Some(""), line: b"{\"v\":1}\n" };
+    const ENTRY: SpoolEntry<'_> =
+        SpoolEntry { id: RecordId(7), timestamp_ms: -1, route: "mail", key: Some(""), line: b"{\"v\":1}\n" };
 
-    fn record(entry: &Entry<'_>) -> Vec<u8> {
+    fn record(entry: &SpoolEntry<'_>) -> Vec<u8> {
         let mut bytes = Vec::new();
         push_record(&mut bytes, 42, entry, record_size(entry));
         bytes
     }
 
-    fn read(bytes: &[u8]) -> Option<Record<'_>> {
+    fn read(bytes: &[u8]) -> Option<SpoolRecord<'_>> {
         RecordHeader::parse(bytes)?.record(&bytes[RECORD_HEADER..])
     }
 
     #[test]
     fn what_is_written_is_read() {
-        for entry in [ENTRY, Entry { route: "", key: None, ..ENTRY }, Entry { key: Some("é"), line: b"", ..ENTRY }] {
+        for entry in
+            [ENTRY, SpoolEntry { route: "", key: None, ..ENTRY }, SpoolEntry { key: Some("é"), line: b"", ..ENTRY }]
+        {
             let bytes = record(&entry);
             assert_eq!(bytes.len(), record_size(&entry));
-            let Entry { id, timestamp_ms, route, key, line } = entry;
-            assert_eq!(read(&bytes), Some(Record { seq: 42, id, timestamp_ms, route, key, line }));
+            let SpoolEntry { id, timestamp_ms, route, key, line } = entry;
+            assert_eq!(read(&bytes), Some(SpoolRecord { seq: 42, id, timestamp_ms, route, key, line }));
         }
     }
 

@@ -8,7 +8,7 @@ use super::format::{
     MAX_PAYLOAD, RECORD_HEADER, SEGMENT_HEADER, TooLong, push_record, record_size, segment_header, segment_name,
 };
 use super::storage::{Mode, Storage};
-use super::{Entry, Segment, Spool, write_all};
+use super::{Segment, Spool, SpoolEntry, write_all};
 use crate::crash::crash_point;
 
 /// Maximum number of bytes of memory that are kept from one group to the next.
@@ -52,7 +52,7 @@ impl<F> Groups<F> {
     }
 
     /// Appends a record; returns its number.
-    fn push(&mut self, entry: &Entry<'_>, size: usize, segment_size: u64) -> u64 {
+    fn push(&mut self, entry: &SpoolEntry<'_>, size: usize, segment_size: u64) -> u64 {
         let seq = self.next_seq;
         let header = SEGMENT_HEADER as u64;
         let fits = self.tail.is_some_and(|tail| tail <= header || tail.saturating_add(size as u64) <= segment_size);
@@ -109,7 +109,7 @@ impl<S: Storage> Spool<S> {
     /// # Errors
     ///
     /// [`TooLong`] if the record is longer than [`Spool::longest_record`]. The record is not added.
-    pub fn append(&mut self, entry: &Entry<'_>) -> Result<u64, TooLong> {
+    pub fn append(&mut self, entry: &SpoolEntry<'_>) -> Result<u64, TooLong> {
         let (size, most) = (record_size(entry), self.longest_record());
         if size as u64 > most {
             return Err(TooLong { bytes: size as u64, most });

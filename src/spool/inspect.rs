@@ -10,9 +10,9 @@ use super::cursor::{self, CURSOR, Loaded};
 use super::format::{BadHeader, SEGMENT_MAGIC, segment_base, segment_name};
 use super::quarantine::QUARANTINE;
 use super::recover::holder;
-use super::scan::{Scanner, Step};
+use super::scan::{ScannedItem, Scanner};
 use super::storage::{Disk, LOCK, Mode, Storage};
-use super::{Record, Segment};
+use super::{Segment, SpoolRecord};
 
 /// Reason why a spool could not be inspected or deleted.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +74,7 @@ pub(super) struct View {
 pub(super) enum Found<'f> {
     /// A segment begins.
     Segment(Segment),
-    Record(Record<'f>),
+    Record(SpoolRecord<'f>),
     Damage(Damage),
 }
 
@@ -245,9 +245,9 @@ impl View {
             let start = scanner.at();
             let step = scanner.next(&self.disk, &file, segment.size).map_err(&read)?;
             let (bytes, kind) = match step {
-                Step::End => break,
-                Step::Zeroes => continue,
-                Step::Record(record, bytes) => {
+                ScannedItem::End => break,
+                ScannedItem::Zeroes => continue,
+                ScannedItem::Record(record, bytes) => {
                     let damage = open.take().into_iter();
                     if (*next..following.unwrap_or(u64::MAX)).contains(&record.seq) {
                         for damage in damage.chain(missing(*next..record.seq, start)) {
@@ -262,15 +262,15 @@ impl View {
                     }
                     (bytes.len(), Kind::Misplaced(record.seq))
                 }
-                Step::Damage { bytes, seq: Some(seq) } if seq >= *next => {
+                ScannedItem::Damage { bytes, seq: Some(seq) } if seq >= *next => {
                     if let Some(damage) = missing(*next..seq, start) {
                         found(Found::Damage(damage))?;
                     }
                     *next = seq + 1;
                     (bytes.len(), Kind::Record(seq))
                 }
-                Step::Damage { bytes, .. } if start == 0 => (bytes.len(), Kind::Header),
-                Step::Damage { bytes, .. } => (bytes.len(), Kind::Noise),
+                ScannedItem::Damage { bytes, .. } if start == 0 => (bytes.len(), Kind::Header),
+                ScannedItem::Damage { bytes, .. } => (bytes.len(), Kind::Noise),
             };
             let end = start + bytes as u64;
             match &mut open {

@@ -46,7 +46,7 @@ pub use storage::{Disk, Mode, Storage};
 use cursor::CursorFile;
 use group::Groups;
 use quarantine::Quarantine;
-use read::{Losses, Reader};
+use read::{Losses, SpoolReader};
 
 /// Limits of a spool, and how often it writes its cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub struct Settings {
 
 /// A record on its way into the spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry<'e> {
+pub struct SpoolEntry<'e> {
     /// Id of the record.
     pub id: RecordId,
     /// Time under which the destination keeps the record, in milliseconds since 1970: the earlier of `timestamp` and
@@ -81,20 +81,20 @@ pub struct Entry<'e> {
     pub line: &'e [u8],
 }
 
-/// A record read from the spool: an [`Entry`] and its number.
+/// A record read from the spool: an [`SpoolEntry`] and its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Record<'r> {
+pub struct SpoolRecord<'r> {
     /// Number in the spool. Numbers rise; a gap between two records means lost records.
     pub seq: u64,
-    /// As in [`Entry`].
+    /// As in [`SpoolEntry`].
     pub id: RecordId,
-    /// As in [`Entry`].
+    /// As in [`SpoolEntry`].
     pub timestamp_ms: i64,
-    /// As in [`Entry`].
+    /// As in [`SpoolEntry`].
     pub route: &'r str,
-    /// As in [`Entry`].
+    /// As in [`SpoolEntry`].
     pub key: Option<&'r str>,
-    /// As in [`Entry`].
+    /// As in [`SpoolEntry`].
     pub line: &'r [u8],
 }
 
@@ -131,7 +131,7 @@ pub struct Spool<S: Storage = Disk> {
     groups: Groups<S::File>,
     /// Lower bound of the number of the next record that becomes durable.
     durable_next: u64,
-    reader: Reader<S::File>,
+    reader: SpoolReader<S::File>,
     losses: Losses,
     quarantine: Quarantine<S::File>,
     cursor: CursorFile<S::File>,

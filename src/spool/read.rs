@@ -10,9 +10,9 @@ use tracing::{Level, warn};
 
 use super::error::Error;
 use super::format::segment_name;
-use super::scan::{Scanner, Step};
+use super::scan::{ScannedItem, Scanner};
 use super::storage::{Mode, Storage};
-use super::{Position, Record, Spool};
+use super::{Position, Spool, SpoolRecord};
 use crate::throttle::{Owner, Throttle};
 
 /// Maximum number of bytes that one call reads without handing them on: damage, and records that are already
@@ -32,7 +32,7 @@ pub enum Progress {
 
 /// Read position in the spool.
 #[derive(Debug)]
-pub(super) struct Reader<F> {
+pub(super) struct SpoolReader<F> {
     position: Position,
     /// Expected number of the next record.
     next: u64,
@@ -130,7 +130,7 @@ impl Losses {
 
 // === impl Reader ===
 
-impl<F> Reader<F> {
+impl<F> SpoolReader<F> {
     /// Starts after the acknowledged records.
     pub(super) fn new(acknowledged: u64, position: Position) -> Self {
         Self {
@@ -209,7 +209,7 @@ impl<S: Storage> Spool<S> {
     /// # Errors
     ///
     /// [`Error::Retry`] if a file cannot be opened or read now; records handed on before the error stay handed on.
-    pub fn read(&mut self, limit: usize, mut take: impl FnMut(Record<'_>)) -> Result<Progress, Error> {
+    pub fn read(&mut self, limit: usize, mut take: impl FnMut(SpoolRecord<'_>)) -> Result<Progress, Error> {
         self.check()?;
         let (mut left, mut budget) = (limit.max(1), SCAN);
         let mut progress = Ok(Progress::More);
@@ -240,7 +240,7 @@ impl<S: Storage> Spool<S> {
     /// Moves back to the first record that is not acknowledged: records that were handed on without being acknowledged
     /// are read again. A pending acknowledgement of such a record counts only after the record has been read again.
     pub fn rewind(&mut self) {
-        self.reader = Reader::new(self.acknowledged, self.acknowledged_to);
+        self.reader = SpoolReader::new(self.acknowledged, self.acknowledged_to);
     }
 
     /// Skips the durable records that were not read: the caller still has them in memory and acknowledges them as if
@@ -298,8 +298,10 @@ impl<S: Storage> Spool<S> {
         }
         while scanner.at() < position.offset + SCAN {
             match scanner.next(&self.storage, &file, end)? {
-                Step::Record(record, _) if record.seq > self.acknowledged => return Ok(Some(record.timestamp_ms)),
-                Step::End => break,
+                ScannedItem::Record(record, _) if record.seq > self.acknowledged => {
+                    return Ok(Some(record.timestamp_ms));
+                }
+                ScannedItem::End => break,
                 _ => {}
             }
         }
@@ -313,7 +315,12 @@ impl<S: Storage> Spool<S> {
     }
 
     /// Reads one record or one piece of damage. Returns false at the end.
-    fn step(&mut self, left: &mut usize, budget: &mut u64, take: &mut impl FnMut(Record<'_>)) -> Result<bool, Error> {
+    fn step(
+        &mut self,
+        left: &mut usize,
+        budget: &mut u64,
+        take: &mut impl FnMut(SpoolRecord<'_>),
+    ) -> Result<bool, Error> {
         let Some(index) = self.find(self.reader.position) else { return Ok(false) };
         let segment = self.segments[index];
         let following = self.segments.get(index + 1).map(|segment| segment.base);
@@ -330,12 +337,12 @@ impl<S: Storage> Spool<S> {
             return Ok(true);
         }
         let Self { reader, storage, losses, quarantine, .. } = self;
-        let Reader { scanner, open, .. } = reader;
+        let SpoolReader { scanner, open, .. } = reader;
         let Some((_, file)) = open else { return Ok(true) };
         let start = scanner.at();
         let mut damage = |bytes: &[u8]| quarantine.add(storage, segment.base, start, bytes);
         match scanner.next(storage, file, segment.size) {
-            Ok(Step::Record(record, bytes)) => {
+            Ok(ScannedItem::Record(record, bytes)) => {
                 if (reader.next..before_end).contains(&record.seq) {
                     losses.add(reader.next, record.seq, storage.path());
                     reader.next = record.seq + 1;
@@ -350,7 +357,7 @@ impl<S: Storage> Spool<S> {
                     *budget = budget.saturating_sub(bytes.len() as u64);
                 }
             }
-            Ok(Step::Damage { bytes, seq }) => {
+            Ok(ScannedItem::Damage { bytes, seq }) => {
                 damage(bytes);
                 *budget = budget.saturating_sub(bytes.len() as u64);
                 if let Some(seq) = seq
@@ -360,10 +367,10 @@ impl<S: Storage> Spool<S> {
                     reader.next = seq + 1;
                 }
             }
-            Ok(Step::Zeroes) => {
+            Ok(ScannedItem::Zeroes) => {
                 *budget = budget.saturating_sub(scanner.at() - start);
             }
-            Ok(Step::End) => {
+            Ok(ScannedItem::End) => {
                 // The file has become shorter.
                 reader.position.offset = segment.size;
                 return Ok(true);

@@ -9,8 +9,8 @@ use super::error::OpenError;
 use super::format::{BadHeader, segment_base, segment_name};
 use super::group::Groups;
 use super::quarantine::{QUARANTINE, Quarantine};
-use super::read::{Losses, Reader};
-use super::scan::{Scanner, Step};
+use super::read::{Losses, SpoolReader};
+use super::scan::{ScannedItem, Scanner};
 use super::storage::{LOCK, Mode, Storage};
 use super::{Position, Saved, Segment, Settings, Spool};
 use crate::crash::crash_point;
@@ -154,7 +154,7 @@ impl<S: Storage> Spool<S> {
             active: last.active,
             groups: Groups::new(last.next_seq, last.tail),
             durable_next: last.next_seq,
-            reader: Reader::new(acknowledged, position),
+            reader: SpoolReader::new(acknowledged, position),
             losses: Losses::new(acknowledged, missing.clone(), storage.path()),
             quarantine,
             cursor: cursor_file,
@@ -264,7 +264,7 @@ fn examine<S: Storage>(storage: &S, segment: Segment, name: &str) -> Result<Tail
     let mut tail = Tail { file, header: header.is_ok(), records: false, end: start, next: segment.base, used: start };
     loop {
         match scanner.next(storage, &tail.file, segment.size).map_err(&read)? {
-            Step::Record(record, _) => {
+            ScannedItem::Record(record, _) => {
                 if record.seq >= tail.next {
                     tail.next = record.seq + 1;
                     tail.records = true;
@@ -272,14 +272,14 @@ fn examine<S: Storage>(storage: &S, segment: Segment, name: &str) -> Result<Tail
                 }
                 tail.used = scanner.at();
             }
-            Step::Damage { bytes, .. } => {
+            ScannedItem::Damage { bytes, .. } => {
                 if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
                     let behind = (bytes.len() - last - 1) as u64;
                     tail.used = scanner.at() - behind;
                 }
             }
-            Step::Zeroes => {}
-            Step::End => return Ok(tail),
+            ScannedItem::Zeroes => {}
+            ScannedItem::End => return Ok(tail),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use memchr::memmem;
 use nix::errno::Errno;
 
-use super::Record;
+use super::SpoolRecord;
 use super::format::{BadHeader, RECORD_HEADER, RECORD_MAGIC, RecordHeader, SEGMENT_HEADER, check_segment_header};
 use super::storage::Storage;
 
@@ -25,9 +25,9 @@ pub(super) struct Scanner {
 
 /// Item at the position of a [`Scanner`], which then moves past it.
 #[derive(Debug)]
-pub(super) enum Step<'s> {
+pub(super) enum ScannedItem<'s> {
     /// A record and its bytes.
-    Record(Record<'s>, &'s [u8]),
+    Record(SpoolRecord<'s>, &'s [u8]),
     /// Bytes that are no record, or the bytes of the record `seq` whose payload is damaged. More bytes of the same
     /// damage may follow.
     Damage { bytes: &'s [u8], seq: Option<u64> },
@@ -67,18 +67,18 @@ impl Scanner {
 
     /// Advances by one step, but not beyond `end`. A step that finds damage covers at most some 256 KiB of it, or one
     /// record.
-    pub(super) fn next<S: Storage>(&mut self, storage: &S, file: &S::File, end: u64) -> io::Result<Step<'_>> {
+    pub(super) fn next<S: Storage>(&mut self, storage: &S, file: &S::File, end: u64) -> io::Result<ScannedItem<'_>> {
         let left = end.saturating_sub(self.at);
         if left == 0 || self.fill(storage, file, RECORD_HEADER, end)? == 0 {
-            return Ok(Step::End);
+            return Ok(ScannedItem::End);
         }
         if let Some(header) = RecordHeader::parse(self.rest()) {
             let size = RECORD_HEADER + header.payload;
             if size as u64 <= left && self.fill(storage, file, size, end)? >= size {
                 let bytes = self.take(size);
                 return Ok(match header.record(&bytes[RECORD_HEADER..]) {
-                    Some(record) => Step::Record(record, bytes),
-                    None => Step::Damage { bytes, seq: Some(header.seq) },
+                    Some(record) => ScannedItem::Record(record, bytes),
+                    None => ScannedItem::Damage { bytes, seq: Some(header.seq) },
                 });
             }
         }
@@ -87,10 +87,10 @@ impl Scanner {
         let all = rest.len() as u64 == left;
         if zeroes >= RECORD_HEADER || (all && zeroes == rest.len()) {
             self.take(zeroes);
-            return Ok(Step::Zeroes);
+            return Ok(ScannedItem::Zeroes);
         }
         let damaged = damaged(rest, all);
-        Ok(Step::Damage { bytes: self.take(damaged), seq: None })
+        Ok(ScannedItem::Damage { bytes: self.take(damaged), seq: None })
     }
 
     /// Advances by one piece, whatever it holds. Returns its offset and its bytes, which are empty at the end.

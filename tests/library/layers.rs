@@ -24,10 +24,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("crash", &[]),
     ("gzip", &[]),
     ("log", &["poison"]),
-    ("net", &[]),
     ("network", &[]),
     ("poison", &[]),
     ("receipt", &["poison"]),
+    ("sockets", &[]),
     ("standard", &[]),
     ("suggest", &[]),
     ("systemd", &[]),
@@ -69,8 +69,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "source",
         &[
-            "crash", "gzip", "net", "network", "poison", "receipt", "standard", "systemd", "throttle", "frame", "time",
-            "record", "ledger", "pipeline", "tls", "config", "panics",
+            "crash", "gzip", "network", "poison", "receipt", "sockets", "standard", "systemd", "throttle", "frame",
+            "time", "record", "ledger", "pipeline", "tls", "config", "panics",
         ],
     ),
     (
@@ -149,7 +149,7 @@ fn code(file: &Path) -> String {
     text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
-/// The modules behind each `crate::`, also of a list: `crate::{net, tls::Identity}`.
+/// The modules behind each `crate::`, also of a list: `crate::{sockets, tls::Identity}`.
 fn imported(code: &str) -> BTreeSet<&str> {
     let name = |text: &str| text.trim_start().find(|c: char| !(c.is_alphanumeric() || c == '_'));
     let mut found = BTreeSet::new();

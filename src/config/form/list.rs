@@ -6,7 +6,7 @@ use toml::de::DeValue;
 
 use super::{Form, Scalar, Spot};
 use crate::config::key::Presence;
-use crate::config::reader::Reader;
+use crate::config::reader::TableReader;
 use crate::config::value::Fault;
 
 /// A list with at least one element.
@@ -17,7 +17,7 @@ impl<S: Scalar> Form for List<S> {
     type Value = Vec<S::Value>;
 
     /// Reports all wrong elements.
-    fn read(&self, key: Spot, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_, '_>) -> Option<Vec<S::Value>> {
+    fn read(&self, key: Spot, value: &Spanned<DeValue<'_>>, reader: &mut TableReader<'_, '_>) -> Option<Vec<S::Value>> {
         let Some(elements) = value.get_ref().as_array() else {
             let fault = Fault::wrong_type(value.get_ref(), "a list");
             reader.fault(&value.span(), None, fault.help("write it in brackets, even if it has one element: [\"…\"]"));

@@ -19,7 +19,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::key::{Inner, Presence};
-use super::reader::Reader;
+use super::reader::TableReader;
 use super::value::{self, Fault};
 use crate::network::Network;
 use crate::template::Template;
@@ -30,7 +30,7 @@ pub(super) trait Form {
     type Value;
 
     /// Reads a value; reports an error to the reader and returns `None`.
-    fn read(&self, key: Spot, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_, '_>) -> Option<Self::Value>;
+    fn read(&self, key: Spot, value: &Spanned<DeValue<'_>>, reader: &mut TableReader<'_, '_>) -> Option<Self::Value>;
 
     /// Returns the JSON Schema of the value.
     fn schema(&self) -> Json;
@@ -73,7 +73,7 @@ pub(super) trait Scalar {
 impl<S: Scalar> Form for S {
     type Value = S::Value;
 
-    fn read(&self, _: Spot, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_, '_>) -> Option<S::Value> {
+    fn read(&self, _: Spot, value: &Spanned<DeValue<'_>>, reader: &mut TableReader<'_, '_>) -> Option<S::Value> {
         reader.judge(value, |value| self.parse(value))
     }
 

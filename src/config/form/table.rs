@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Form, Spot};
 use crate::config::key::{Inner, Keys};
-use crate::config::reader::Reader;
+use crate::config::reader::TableReader;
 use crate::config::schema;
 use crate::config::value::{self, Fault};
 
@@ -45,7 +45,7 @@ impl<K> Tables<K> {
 impl<K: Keys> Form for Table<K> {
     type Value = K;
 
-    fn read(&self, key: Spot, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_, '_>) -> Option<K> {
+    fn read(&self, key: Spot, value: &Spanned<DeValue<'_>>, reader: &mut TableReader<'_, '_>) -> Option<K> {
         let table = table(key, value, reader)?;
         let mut inner = reader.within(key.name, table, value.span(), K::rows);
         let keys = K::read(&mut inner);
@@ -65,7 +65,7 @@ impl<K: Keys> Form for Table<K> {
 impl<K: Keys> Form for Tables<K> {
     type Value = Vec<K>;
 
-    fn read(&self, key: Spot, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_, '_>) -> Option<Vec<K>> {
+    fn read(&self, key: Spot, value: &Spanned<DeValue<'_>>, reader: &mut TableReader<'_, '_>) -> Option<Vec<K>> {
         let wrong = |value: &DeValue<'_>, expected| {
             Fault::wrong_type(value, expected).help(format!("write its header with two brackets: [[….{}]]", key.name))
         };
@@ -98,7 +98,7 @@ impl<K: Keys> Form for Tables<K> {
 impl Form for Properties {
     type Value = Vec<Property>;
 
-    fn read(&self, key: Spot, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_, '_>) -> Option<Vec<Property>> {
+    fn read(&self, key: Spot, value: &Spanned<DeValue<'_>>, reader: &mut TableReader<'_, '_>) -> Option<Vec<Property>> {
         let mut properties = Vec::new();
         flatten(table(key, value, reader)?, "", None, &mut properties, reader);
         properties.sort_by_key(|property| property.key_span.start);
@@ -112,7 +112,11 @@ impl Form for Properties {
 }
 
 /// Returns the table of a key; reports a value of another type.
-fn table<'t, 'd>(key: Spot, value: &'t Spanned<DeValue<'d>>, reader: &mut Reader<'_, '_>) -> Option<&'t DeTable<'d>> {
+fn table<'t, 'd>(
+    key: Spot,
+    value: &'t Spanned<DeValue<'d>>,
+    reader: &mut TableReader<'_, '_>,
+) -> Option<&'t DeTable<'d>> {
     if let DeValue::Table(table) = value.get_ref() {
         return Some(table);
     }
@@ -126,7 +130,7 @@ fn flatten(
     prefix: &str,
     before: Option<&Range<usize>>,
     properties: &mut Vec<Property>,
-    reader: &mut Reader<'_, '_>,
+    reader: &mut TableReader<'_, '_>,
 ) {
     for (key, value) in table {
         let name = format!("{prefix}{}", key.get_ref());

@@ -19,7 +19,7 @@ use super::form::{Count, List, Memory, NAME, Table, Word};
 use super::key::{Keys, default, keys, optional};
 use super::kind::{Kind, Section};
 use super::paths::{Paths, resolved};
-use super::reader::Reader;
+use super::reader::TableReader;
 use super::source::MOST_MEMORY;
 use crate::dsn::Language;
 use crate::record::Event;
@@ -175,7 +175,11 @@ impl SinkConfig {
 }
 
 /// Reads the keys that every sink has, and then those of its kind.
-pub(super) fn read(kind: &Kind<SinkKind>, derived_name: String, reader: &mut Reader<'_, '_>) -> Option<SinkConfig> {
+pub(super) fn read(
+    kind: &Kind<SinkKind>,
+    derived_name: String,
+    reader: &mut TableReader<'_, '_>,
+) -> Option<SinkConfig> {
     let common = Common::read(reader);
     let select = select::config(common.events.value, common.filter.value, reader.found());
     let spool = common.spool.value.map(|spool| spool.config(reader.found()));

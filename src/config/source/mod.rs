@@ -27,7 +27,7 @@ use super::diagnostic::Diagnostic;
 use super::form::{Memory, NAME, Named, ZONE};
 use super::key::{Keys, default, keys, optional};
 use super::kind::Kind;
-use super::reader::Reader;
+use super::reader::TableReader;
 use crate::record::Transport;
 use crate::syslog::Format;
 
@@ -169,7 +169,11 @@ impl SourceConfig {
 }
 
 /// Reads the keys that every source has, and then those of its kind.
-pub(super) fn read(kind: &Kind<SourceKind>, derived_name: String, reader: &mut Reader<'_, '_>) -> Option<SourceConfig> {
+pub(super) fn read(
+    kind: &Kind<SourceKind>,
+    derived_name: String,
+    reader: &mut TableReader<'_, '_>,
+) -> Option<SourceConfig> {
     let common = Common::read(reader);
     let particular = (kind.read)(reader);
     if let (Some(frame), Some(in_flight)) = (common.max_frame_size.value, common.max_bytes_in_flight.value)

@@ -3,7 +3,7 @@
 use super::super::{LoadError, load, parse};
 use super::errors;
 use crate::record::RecordId;
-use crate::spool::{Disk, Entry, Owner, Settings, Spool};
+use crate::spool::{Disk, Owner, Settings, Spool, SpoolEntry};
 
 pub(super) const REST: &str = "[[source.stdin]]\n[[sink.stdout]]\n";
 
@@ -239,7 +239,7 @@ fn a_spool_is_of_one_kind_of_sink() {
     parse(&file, "test").unwrap();
     let settings = Settings { free_space_floor: 0, ..Settings::default() };
     let (mut spool, _) = Spool::open(Disk::new(&path), settings).unwrap();
-    let entry = Entry { id: RecordId(1), timestamp_ms: 0, route: "", key: None, line: b"{}\n" };
+    let entry = SpoolEntry { id: RecordId(1), timestamp_ms: 0, route: "", key: None, line: b"{}\n" };
     spool.append(&entry).unwrap();
     spool.commit().unwrap();
     // A spool of an older Postrider does not say whose it is.

@@ -12,7 +12,7 @@ use super::delivery::{Context, Shared};
 use super::state::Group;
 use crate::buffer::{Batch, Entry};
 use crate::config::KafkaConfig;
-use crate::sink::flight::Ticket;
+use crate::sink::flight::FlightTicket;
 
 /// Returns the properties of the client: first those that delivery depends on, then those of the configuration, which
 /// win.
@@ -42,7 +42,7 @@ pub(super) fn record<'b>(
     batch: &'b Batch,
     entry: &Entry,
     topic: &'b str,
-    ticket: Ticket,
+    ticket: FlightTicket,
     now_ms: i64,
 ) -> BaseRecord<'b, str, [u8], usize> {
     let line = batch.line(entry);

@@ -16,7 +16,7 @@ use tracing::{Level, debug, error, info, warn};
 
 use super::state::{State, Wait};
 use crate::poison;
-use crate::sink::flight::{Fate, Ticket};
+use crate::sink::flight::{Fate, FlightTicket};
 use crate::throttle::{Owner, Throttle};
 
 /// State that the sink and librdkafka's polling thread share.
@@ -127,11 +127,11 @@ impl Shared {
 // === impl Context ===
 
 impl ProducerContext<NoCustomPartitioner> for Context {
-    /// The [`Ticket`] of the record.
+    /// The [`FlightTicket`] of the record.
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
-        let ticket = Ticket::from_opaque(opaque);
+        let ticket = FlightTicket::from_opaque(opaque);
         let (error, is_awaited) = match result {
             Ok(_) => (None, false),
             Err((error, message)) => {

@@ -82,7 +82,7 @@ pub struct Kafka {
     missing: Throttle,
 }
 
-enum Step {
+enum WriteProgress {
     /// librdkafka has every record that the sink took.
     Done,
     /// librdkafka is slow; the batches that the sink did not take wait.
@@ -118,17 +118,17 @@ impl Kafka {
     }
 
     /// Hands over the records that the sink took, as far as possible until `until`.
-    fn advance(&mut self, until: Instant) -> Result<Step, Error> {
+    fn advance(&mut self, until: Instant) -> Result<WriteProgress, Error> {
         self.shared.enlist();
         loop {
             self.keep_refused()?;
             self.ask_whether_it_failed();
             let task = self.shared.state().next();
             match task {
-                Task::Take => return Ok(Step::Done),
+                Task::Take => return Ok(WriteProgress::Done),
                 Task::Recall { sent } => {
                     if !self.recall(sent, until) {
-                        return Ok(Step::Busy);
+                        return Ok(WriteProgress::Busy);
                     }
                 }
                 Task::Replace { group, cause } => self.replace(group, cause)?,
@@ -137,13 +137,13 @@ impl Kafka {
                     HandOver::Doubt => self.topic.ask(self.producer.client(), until)?,
                     HandOver::QueueFull { bytes } => {
                         if !self.wait_for_room(bytes, until)? {
-                            return Ok(Step::Busy);
+                            return Ok(WriteProgress::Busy);
                         }
                     }
                 },
                 Task::Wait { outstanding, cause } => {
                     if !self.shared.wait(Wait { outstanding, or_recall: true }, until) {
-                        return cause.map_or(Ok(Step::Busy), |cause| Err(self.retry(cause)));
+                        return cause.map_or(Ok(WriteProgress::Busy), |cause| Err(self.retry(cause)));
                     }
                 }
             }
@@ -294,11 +294,11 @@ impl Kafka {
         while Instant::now() < deadline {
             let until = deadline.min(Instant::now() + PATIENCE);
             match self.advance(until) {
-                Ok(Step::Done) if self.shared.state().flight.is_empty() => return Ok(()),
-                Ok(Step::Done) => {
+                Ok(WriteProgress::Done) if self.shared.state().flight.is_empty() => return Ok(()),
+                Ok(WriteProgress::Done) => {
                     self.shared.wait(Wait { outstanding: 0, or_recall: true }, until);
                 }
-                Ok(Step::Busy) => {}
+                Ok(WriteProgress::Busy) => {}
                 Err(Error::Retry(reason)) => {
                     if reason != told {
                         warn!(sink = self.name, "{reason}; tried again until the stop");
@@ -320,8 +320,8 @@ impl Sink for Kafka {
         let until = Instant::now() + PATIENCE;
         loop {
             match self.advance(until)? {
-                Step::Busy => return Ok(()),
-                Step::Done => match batches.pop_front() {
+                WriteProgress::Busy => return Ok(()),
+                WriteProgress::Done => match batches.pop_front() {
                     Some(batch) => self.shared.state().flight.push(batch),
                     None => return Ok(()),
                 },

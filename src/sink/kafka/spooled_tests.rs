@@ -134,7 +134,7 @@ fn end(sender: Sender, mut workers: Vec<Worker>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     for worker in &mut workers {
         let ended = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), worker.ended()).await });
-        assert_eq!(ended.unwrap(), End::Finished);
+        assert_eq!(ended.unwrap(), WorkerEnd::Finished);
     }
 }
 

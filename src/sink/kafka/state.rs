@@ -16,7 +16,7 @@
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::blame::{Blame, blame};
-use crate::sink::flight::{Fate, Flight, Ticket};
+use crate::sink::flight::{Fate, Flight, FlightTicket};
 
 /// The records in flight, the state of the client, and the wait of the sink's thread.
 #[derive(Debug, Default)]
@@ -160,7 +160,7 @@ impl State {
     /// wait for its topic. Returns the fate of the record.
     pub(super) fn report(
         &mut self,
-        ticket: Ticket,
+        ticket: FlightTicket,
         error: Option<RDKafkaErrorCode>,
         is_awaited: bool,
     ) -> Fate<RDKafkaErrorCode> {

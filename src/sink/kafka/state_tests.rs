@@ -159,8 +159,8 @@ struct World {
     /// Number of records that the sink took.
     taken: usize,
     /// Records that wait in the client, and records that a broker has, as tickets and numbers.
-    queued: VecDeque<(Ticket, usize)>,
-    sent: VecDeque<(Ticket, usize)>,
+    queued: VecDeque<(FlightTicket, usize)>,
+    sent: VecDeque<(FlightTicket, usize)>,
     /// The limit of the client, and the number of the last record that it took.
     group: Group,
     last: Option<usize>,
@@ -287,7 +287,7 @@ impl World {
         }
     }
 
-    fn report(&mut self, (ticket, number): (Ticket, usize), error: Option<RDKafkaErrorCode>) {
+    fn report(&mut self, (ticket, number): (FlightTicket, usize), error: Option<RDKafkaErrorCode>) {
         // Even numbers are for the topic that all records wait for.
         let fate = self.state.report(ticket, error, number % 2 == 0);
         let is_new = match fate {

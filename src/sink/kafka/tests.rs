@@ -18,7 +18,7 @@ use crate::config::DeadLetterConfig;
 use crate::ledger::SinkLedger;
 use crate::sink::flight::Flight;
 use crate::sink::testing::{batch, settled, wait_for};
-use crate::sink::worker::{Control, End, run};
+use crate::sink::worker::{Control, WorkerEnd, run};
 use crate::template::Template;
 
 #[path = "spooled_tests.rs"]
@@ -33,7 +33,7 @@ struct Fixture {
     sender: Option<Sender>,
     control: Control,
     ledger: Arc<SinkLedger>,
-    end: mpsc::Receiver<End>,
+    end: mpsc::Receiver<WorkerEnd>,
     sent: u128,
 }
 
@@ -106,7 +106,7 @@ impl Fixture {
     /// Lets the sink come to its end, and gives what was delivered and dropped.
     fn finish(&mut self) -> (u64, u64) {
         self.sender = None;
-        assert_eq!(self.end.recv_timeout(Duration::from_secs(60)).unwrap(), End::Finished);
+        assert_eq!(self.end.recv_timeout(Duration::from_secs(60)).unwrap(), WorkerEnd::Finished);
         settled(&self.ledger)
     }
 

@@ -22,7 +22,7 @@ pub(super) fn fits<S: Storage>(spool: &Spool<S>, records: &Records) -> bool {
 pub(super) fn append<S: Storage>(spool: &mut Spool<S>, records: &Records) -> u64 {
     let mut last = 0;
     for entry in records.entries() {
-        let entry = spool::Entry {
+        let entry = spool::SpoolEntry {
             id: entry.id,
             timestamp_ms: entry.timestamp_ms,
             route: records.route(entry),
@@ -48,7 +48,7 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
-    pub(super) fn push(&mut self, record: &spool::Record<'_>) {
+    pub(super) fn push(&mut self, record: &spool::SpoolRecord<'_>) {
         self.last = Some(record.seq);
         let line = self.lines.len();
         self.lines.extend_from_slice(record.line);

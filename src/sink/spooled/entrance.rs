@@ -14,7 +14,7 @@ use crate::config::{SinkConfig, SpoolConfig};
 use crate::ledger::{Reason, SinkLedger};
 use crate::sink::Turn;
 use crate::sink::fault::Fault;
-use crate::sink::worker::{self, Control, End, Worker};
+use crate::sink::worker::{self, Control, Worker, WorkerEnd};
 use crate::spool::{self, CursorState, Disk, Recovery, Settings, Spool, Storage};
 use crate::throttle::{Owner, Throttle};
 
@@ -56,7 +56,7 @@ impl Entrance {
         self.start(move |mut entrance| {
             if !turn.wait(&entrance.control) {
                 entrance.drop_all();
-                return End::Finished;
+                return WorkerEnd::Finished;
             }
             entrance.stage(spool, &found).run()
         })
@@ -67,13 +67,13 @@ impl Entrance {
         self.start(move |mut entrance| {
             if !turn.wait(&entrance.control) {
                 entrance.drop_all();
-                return End::Finished;
+                return WorkerEnd::Finished;
             }
             match entrance.open_spool() {
                 Ok((spool, found)) => entrance.stage(spool, &found).run(),
                 Err(reason) => {
                     entrance.drop_all();
-                    End::Failed(reason)
+                    WorkerEnd::Failed(reason)
                 }
             }
         })
@@ -127,7 +127,7 @@ impl Entrance {
         }
     }
 
-    fn start(self, work: impl FnOnce(Self) -> End + Send + 'static) -> Result<Worker, String> {
+    fn start(self, work: impl FnOnce(Self) -> WorkerEnd + Send + 'static) -> Result<Worker, String> {
         let name = self.name.clone();
         worker::spawn(format!("spool-{name}"), &name, move || (work(self), ()))
     }

@@ -21,7 +21,7 @@ use crate::ledger::{Reason, SinkLedger};
 use crate::poison;
 use crate::receipt::{Receipt, Resolved, Ticket};
 use crate::sink::fault::Fault;
-use crate::sink::worker::{Control, End};
+use crate::sink::worker::{Control, WorkerEnd};
 use crate::spool::{self, Disk, Spool, Storage};
 use crate::throttle::Throttle;
 
@@ -50,7 +50,7 @@ pub(super) struct Stage<S: Storage = Disk> {
 
 impl<S: Storage> Stage<S> {
     /// Runs until the input has ended and the sink has everything, or until the stop deadline.
-    pub(super) fn run(mut self) -> End {
+    pub(super) fn run(mut self) -> WorkerEnd {
         self.control.clone().enlist();
         let (mut event, mut actions) = (Event::Woke(self.outside()), Vec::new());
         loop {
@@ -65,8 +65,8 @@ impl<S: Storage> Stage<S> {
             }
             event = match request {
                 Some(Request::Wait(wait)) => self.wait(wait),
-                Some(Request::End(Err(error))) => return End::Failed(error.to_string()),
-                Some(Request::End(Ok(()))) | None => return End::Finished,
+                Some(Request::End(Err(error))) => return WorkerEnd::Failed(error.to_string()),
+                Some(Request::End(Ok(()))) | None => return WorkerEnd::Finished,
                 Some(request) => self.answer(request),
             };
         }

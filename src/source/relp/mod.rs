@@ -38,7 +38,7 @@ use super::unfinished::{self, Place};
 use super::wire::Wire;
 use super::{Bound, Intake, Running, Sockets};
 use crate::config::{RelpConfig, SessionConfig};
-use crate::frame::relp::{Parser, Step};
+use crate::frame::relp::{Parser, RelpStep};
 use crate::ledger::Reason;
 use crate::pipeline::Arrival;
 use crate::receipt::{Outcome, receipt};
@@ -118,7 +118,7 @@ impl Accept for Relp {
 }
 
 /// The half of a connection that reads.
-struct Reader<'c> {
+struct SessionReader<'c> {
     wire: &'c Wire,
     peer: Peer<'c>,
     pace: Option<&'c Pace>,
@@ -161,7 +161,7 @@ async fn converse(
     // are for the answers to `open` and to the last frame.
     let (answers, queue) = mpsc::channel(config.window + 2);
     let (over, patience) = (CancellationToken::new(), Patience::new(intake));
-    let reader = Reader {
+    let reader = SessionReader {
         wire,
         peer,
         pace,
@@ -185,7 +185,7 @@ async fn converse(
 
 // === impl Reader ===
 
-impl Reader<'_> {
+impl SessionReader<'_> {
     async fn run(mut self) -> ConnectionEnd {
         let end = self.read().await;
         if matches!(end, ConnectionEnd::Stopped | ConnectionEnd::Idle | ConnectionEnd::Evicted) {
@@ -361,11 +361,11 @@ fn take<'b>(parser: &mut Parser, session: &mut Session, buffer: &'b [u8], most: 
     let mut taken = Taken { messages: Vec::new(), first: 0, then: None, consumed: 0, keep: None };
     while taken.then.is_none() && taken.messages.len() < most {
         let request = match parser.next(&buffer[taken.consumed..]) {
-            Ok(Step::Request { request, consumed }) => {
+            Ok(RelpStep::Request { request, consumed }) => {
                 taken.consumed += consumed;
                 request
             }
-            Ok(Step::More { keep }) => {
+            Ok(RelpStep::More { keep }) => {
                 taken.keep = Some(taken.consumed + keep);
                 break;
             }

@@ -2,7 +2,7 @@
 
 use nix::errno::Errno;
 use postrider::record::RecordId;
-use postrider::spool::{Entry, Error, Limit, OpenError, Settings, Spool, TooLong};
+use postrider::spool::{Error, Limit, OpenError, Settings, Spool, SpoolEntry, TooLong};
 
 use crate::spool::lines::{SMALL, append, append_all, damaged, drain, fill, finish, is_segment, line, open, read};
 use crate::spool::simulated::{Call, Simulated};
@@ -237,7 +237,7 @@ fn a_record_that_can_never_fit_is_refused() {
     let settings = Settings { max_size: 64 << 10, segment_size: 1 << 30, ..SMALL };
     let (mut spool, _) = Spool::open(Simulated::default(), settings).expect("a spool");
     let long = vec![b'x'; 64 << 10];
-    let entry = |line| Entry { id: RecordId(1), timestamp_ms: 0, route: "", key: None, line };
+    let entry = |line| SpoolEntry { id: RecordId(1), timestamp_ms: 0, route: "", key: None, line };
     let most = spool.longest_record();
     let TooLong { bytes, most: said } = spool.append(&entry(&long)).expect_err("a refusal");
     assert!(bytes > 64 << 10 && said == most && most > 30 << 10, "{bytes}, {said}, {most}");

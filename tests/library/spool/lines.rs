@@ -5,7 +5,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use postrider::record::RecordId;
-use postrider::spool::{Disk, Entry, Error, Figures, OpenError, Progress, Record, Recovery, Settings, Spool, Storage};
+use postrider::spool::{
+    Disk, Error, Figures, OpenError, Progress, Recovery, Settings, Spool, SpoolEntry, SpoolRecord, Storage,
+};
 
 /// Small segments, so that a test sees many.
 pub(crate) const SMALL: Settings =
@@ -28,7 +30,7 @@ fn key(n: u64) -> Option<String> {
 /// Appends record `n`.
 pub(crate) fn append<S: Storage>(spool: &mut Spool<S>, n: u64) -> u64 {
     let (route, key, line) = (route(n), key(n), line(n));
-    let entry = Entry {
+    let entry = SpoolEntry {
         id: RecordId(n.into()),
         timestamp_ms: n.cast_signed() * 10,
         route: &route,
@@ -57,7 +59,7 @@ pub(crate) fn fill<S: Storage>(spool: &mut Spool<S>, numbers: impl IntoIterator<
 }
 
 /// Which record it is. All of it has to be as [`append`] gave it.
-pub(crate) fn number(record: &Record<'_>) -> u64 {
+pub(crate) fn number(record: &SpoolRecord<'_>) -> u64 {
     let n = u64::try_from(record.id.0).expect("an id that was given");
     assert_eq!(String::from_utf8_lossy(record.line), String::from_utf8_lossy(&line(n)), "record {n}");
     assert_eq!(record.timestamp_ms, n.cast_signed() * 10);

@@ -187,7 +187,7 @@ enum State {
 }
 
 /// Result of one state. The number is that of the bytes it consumed.
-enum Turn<'b> {
+enum Advance<'b> {
     Frame(Frame<'b>, usize),
     /// The state changed.
     Next(usize),
@@ -224,9 +224,9 @@ impl Framer {
                 State::SkipText => self.skip_text(rest),
             };
             match turn {
-                Turn::Frame(frame, used) => return Step::Frame { frame, consumed: at + used },
-                Turn::Next(used) => at += used,
-                Turn::More(used) => return Step::More { consumed: at + used },
+                Advance::Frame(frame, used) => return Step::Frame { frame, consumed: at + used },
+                Advance::Next(used) => at += used,
+                Advance::More(used) => return Step::More { consumed: at + used },
             }
         }
     }
@@ -266,36 +266,36 @@ impl Framer {
         (!frame.bytes.is_empty()).then_some(frame)
     }
 
-    fn start<'b>(&mut self, buf: &'b [u8]) -> Turn<'b> {
+    fn start<'b>(&mut self, buf: &'b [u8]) -> Advance<'b> {
         let text = State::Text { searched: 0 };
         if matches!(self.framing, Framing::Lf | Framing::Nul) {
             self.state = text;
-            return Turn::Next(0);
+            return Advance::Next(0);
         }
         let stray = delimiter::stray_len(self.framing, buf);
         match octet::read_header(&buf[stray..], self.counting) {
             Header::Count { header, len } => {
                 self.counting = true;
                 self.state = State::Counted { len };
-                Turn::Next(stray + header)
+                Advance::Next(stray + header)
             }
-            Header::Undecided => Turn::More(stray),
+            Header::Undecided => Advance::More(stray),
             Header::None => {
                 self.state = text;
-                Turn::Next(stray)
+                Advance::Next(stray)
             }
         }
     }
 
-    fn counted<'b>(&mut self, buf: &'b [u8], len: usize) -> Turn<'b> {
+    fn counted<'b>(&mut self, buf: &'b [u8], len: usize) -> Advance<'b> {
         let wanted = len.min(self.max_frame_size);
-        let Some(bytes) = buf.get(..wanted) else { return Turn::More(0) };
+        let Some(bytes) = buf.get(..wanted) else { return Advance::More(0) };
         let left = len - wanted;
         self.state = if left == 0 { State::Start } else { State::SkipCounted { left } };
-        Turn::Frame(Frame { bytes, truncated: left > 0 }, wanted)
+        Advance::Frame(Frame { bytes, truncated: left > 0 }, wanted)
     }
 
-    fn text<'b>(&mut self, buf: &'b [u8], searched: usize) -> Turn<'b> {
+    fn text<'b>(&mut self, buf: &'b [u8], searched: usize) -> Advance<'b> {
         // A message whose delimiter is not in this window is over the limit: `trim` only removes bytes from the part of
         // the window beyond the limit.
         let window = self.max_frame_size.saturating_add(delimiter::LINE_END_MAX);
@@ -305,28 +305,28 @@ impl Framer {
             self.state = State::Start;
             let end = searched + offset;
             let frame = Frame::cut(delimiter::trim(self.framing, &seen[..end]), self.max_frame_size);
-            return if frame.bytes.is_empty() { Turn::Next(end + 1) } else { Turn::Frame(frame, end + 1) };
+            return if frame.bytes.is_empty() { Advance::Next(end + 1) } else { Advance::Frame(frame, end + 1) };
         }
         if seen.len() < window {
             self.state = State::Text { searched: seen.len() };
-            return Turn::More(0);
+            return Advance::More(0);
         }
         self.state = State::SkipText;
-        Turn::Frame(Frame { bytes: &seen[..self.max_frame_size], truncated: true }, self.max_frame_size)
+        Advance::Frame(Frame { bytes: &seen[..self.max_frame_size], truncated: true }, self.max_frame_size)
     }
 
-    fn skip_counted<'b>(&mut self, buf: &'b [u8], left: usize) -> Turn<'b> {
+    fn skip_counted<'b>(&mut self, buf: &'b [u8], left: usize) -> Advance<'b> {
         if buf.len() < left {
             self.state = State::SkipCounted { left: left - buf.len() };
-            return Turn::More(buf.len());
+            return Advance::More(buf.len());
         }
         self.state = State::Start;
-        Turn::Next(left)
+        Advance::Next(left)
     }
 
-    fn skip_text<'b>(&mut self, buf: &'b [u8]) -> Turn<'b> {
-        let Some(end) = memchr::memchr(delimiter::byte(self.framing), buf) else { return Turn::More(buf.len()) };
+    fn skip_text<'b>(&mut self, buf: &'b [u8]) -> Advance<'b> {
+        let Some(end) = memchr::memchr(delimiter::byte(self.framing), buf) else { return Advance::More(buf.len()) };
         self.state = State::Start;
-        Turn::Next(end + 1)
+        Advance::Next(end + 1)
     }
 }

@@ -59,7 +59,7 @@ pub struct Request<'b> {
 
 /// Result of [`Parser::next`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step<'b> {
+pub enum RelpStep<'b> {
     /// A complete frame. The buffer may contain more frames.
     Request {
         /// The frame, borrowed from the buffer.
@@ -161,10 +161,10 @@ impl Parser {
 
     /// Looks for the next frame in `buf`, which must begin where the last frame ended.
     ///
-    /// After [`Step::More`], more bytes are needed. After an error, the connection must be closed.
-    pub fn next<'b>(&mut self, buf: &'b [u8]) -> Result<Step<'b>, Error> {
+    /// After [`RelpStep::More`], more bytes are needed. After an error, the connection must be closed.
+    pub fn next<'b>(&mut self, buf: &'b [u8]) -> Result<RelpStep<'b>, Error> {
         let mut cursor = Cursor { bytes: buf, at: 0 };
-        let Some(header) = cursor.header()? else { return Ok(Step::More { keep: buf.len() }) };
+        let Some(header) = cursor.header()? else { return Ok(RelpStep::More { keep: buf.len() }) };
         let Header { txnr, command, len, size } = header;
         let excess = len.saturating_sub(self.max_data);
         if excess > 0 && (self.oversize == Oversize::Close || command != SYSLOG) {
@@ -176,14 +176,14 @@ impl Parser {
         let Some(trailer) = buf.get(end) else {
             let keep = buf.len().min(size + kept);
             self.skipped += buf.len() - keep;
-            return Ok(Step::More { keep });
+            return Ok(RelpStep::More { keep });
         };
         if *trailer != b'\n' {
             return Err(Error::NoTrailer);
         }
         self.skipped = 0;
         let data = Frame { bytes: &buf[size..size + kept], truncated: excess > 0 };
-        Ok(Step::Request { request: Request { txnr, command, data }, consumed: end + 1 })
+        Ok(RelpStep::Request { request: Request { txnr, command, data }, consumed: end + 1 })
     }
 }
 
@@ -298,11 +298,11 @@ mod tests {
             start = end;
             loop {
                 match parser.next(&buffer) {
-                    Ok(Step::Request { request: Request { txnr, command, data }, consumed }) => {
+                    Ok(RelpStep::Request { request: Request { txnr, command, data }, consumed }) => {
                         found.push((txnr, command.to_owned(), data.bytes.to_vec(), data.truncated));
                         buffer.drain(..consumed);
                     }
-                    Ok(Step::More { keep }) => {
+                    Ok(RelpStep::More { keep }) => {
                         buffer.truncate(keep);
                         assert!(keep <= parser.max_buffer());
                         most = most.max(keep);

@@ -79,22 +79,22 @@ fn has_other_tag(text: &str, is_anothers: impl Fn() -> bool) -> bool {
         let (name, behind) = bytes[at..].split_at(count(&bytes[at..], |b| TAG.has(b)));
         std::str::from_utf8(name).is_ok_and(names_postfix)
             && match end(before, name, behind) {
-                Some(End::OfRfc5424) => true,
-                Some(End::OfAnyText) => !is_anothers(),
+                Some(TextAfterTag::OfRfc5424) => true,
+                Some(TextAfterTag::OfAnyText) => !is_anothers(),
                 None => false,
             }
     })
 }
 
 /// Kind of text after a tag.
-enum End {
+enum TextAfterTag {
     /// PROCID and MSGID follow, which no ordinary text contains.
     OfRfc5424,
     /// The same bytes may follow in ordinary text.
     OfAnyText,
 }
 
-fn end(before: Option<u8>, name: &[u8], behind: &[u8]) -> Option<End> {
+fn end(before: Option<u8>, name: &[u8], behind: &[u8]) -> Option<TextAfterTag> {
     let is_whole = name.contains(&b'/');
     let ends = match behind {
         [b':'] | [b':', b' ', ..] => is_whole,
@@ -105,13 +105,13 @@ fn end(before: Option<u8>, name: &[u8], behind: &[u8]) -> Option<End> {
             let digits = count(&behind[gap..], |b| b.is_ascii_digit());
             match &behind[gap + digits..] {
                 _ if gap == 0 || digits == 0 => false,
-                [b' ', b'-', b' ', ..] if behind[..gap] == *b" " => return Some(End::OfRfc5424),
+                [b' ', b'-', b' ', ..] if behind[..gap] == *b" " => return Some(TextAfterTag::OfRfc5424),
                 [b']' | b')', ..] => behind[..gap] != *b" ",
                 _ => false,
             }
         }
     };
-    ends.then_some(End::OfAnyText)
+    ends.then_some(TextAfterTag::OfAnyText)
 }
 
 /// Returns true if a name is that of a program of Postfix, or `syslog_name` alone.

@@ -8,11 +8,11 @@ pub(super) struct Words<const N: usize> {
     /// Start of the entries of each bucket; the entries of the next bucket follow.
     starts: [u16; BUCKETS + 1],
     /// Entries of all buckets. The entries left at the end, for rows without words, are in no bucket.
-    entries: [Entry; N],
+    entries: [WordEntry; N],
 }
 
 #[derive(Clone, Copy)]
-struct Entry {
+struct WordEntry {
     words: &'static str,
     row: u16,
 }
@@ -36,13 +36,13 @@ impl<const N: usize> Words<N> {
             starts[bucket + 1] += starts[bucket];
             bucket += 1;
         }
-        let mut entries = [Entry { words: "", row: 0 }; N];
+        let mut entries = [WordEntry { words: "", row: 0 }; N];
         let mut places = starts;
         row = 0;
         while row < N {
             if let Some(words) = rows[row] {
                 let place = &mut places[bucket_of(words)];
-                entries[*place as usize] = Entry { words, row: row as u16 };
+                entries[*place as usize] = WordEntry { words, row: row as u16 };
                 *place += 1;
             }
             row += 1;

@@ -7,7 +7,7 @@
 //! unless two spaces stand after it, as after the words of a column.
 
 use super::rfc3164::{is_address, is_name, is_nil, is_odd_name};
-use super::tag::{End, Tag};
+use super::tag::{Tag, TagEnd};
 use super::words::{self, Named};
 use super::{priority, rfc5424, stamp};
 
@@ -113,14 +113,14 @@ impl<'a> Words<'a> {
         let others = self.doubtful.is_some() && self.hosts[0].is_some();
         match self.hosts {
             [Some(relay), Some(host)] if is_same_host(relay, host) => {
-                tag.end == End::Colon || tag.end == End::Cut && begins_like_postfix(tag.name)
+                tag.end == TagEnd::Colon || tag.end == TagEnd::Cut && begins_like_postfix(tag.name)
             }
             [Some(relay), Some(_)] => match tag.end {
-                End::Colon if tag.procid.is_some() => tag.name.contains('/') || begins_like_postfix(tag.name),
+                TagEnd::Colon if tag.procid.is_some() => tag.name.contains('/') || begins_like_postfix(tag.name),
                 // A text may contain such a word, too.
-                End::Colon => begins_like_postfix(tag.name) && is_address(relay),
-                End::Cut => begins_like_postfix(tag.name),
-                End::Bracket => false,
+                TagEnd::Colon => begins_like_postfix(tag.name) && is_address(relay),
+                TagEnd::Cut => begins_like_postfix(tag.name),
+                TagEnd::Bracket => false,
             },
             [_, second] => (second.is_some() || name || others) && (self.named.sure || tag.is_unmistakable()),
         }

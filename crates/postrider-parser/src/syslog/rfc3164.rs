@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::between::{self, BLANKS, Between, split_blank};
 use super::loose::{self, Divided};
-use super::tag::{End, Tag};
+use super::tag::{Tag, TagEnd};
 use super::{Context, Message, Via, container, direct, rfc5424, stamp, words};
 use crate::flags::Flags;
 
@@ -34,7 +34,7 @@ pub(super) fn the_long_way<'a>(text: &'a str, has_pri: bool, context: &Context<'
             None => rfc5424::behind_time(behind).unwrap_or_else(|| host_and_tag(behind)).at(&stamp, time, context),
         });
     }
-    if let Some(tag) = Tag::read(text).filter(|tag| tag.end != End::Cut && (has_pri || tag.is_unmistakable())) {
+    if let Some(tag) = Tag::read(text).filter(|tag| tag.end != TagEnd::Cut && (has_pri || tag.is_unmistakable())) {
         return Some(with_tag(None, tag, text));
     }
     // Without a time, the words must have no hostname.
@@ -53,7 +53,7 @@ fn divide(text: &str) -> Option<Divided<'_>> {
     if is_container || !is_hostname || stamp::is_year_or_zone(hostname) || words::is_surely_severity(hostname) {
         return None;
     }
-    let tag = Tag::read(rest).filter(|tag| tag.end == End::Colon && tag.name != "-")?;
+    let tag = Tag::read(rest).filter(|tag| tag.end == TagEnd::Colon && tag.name != "-")?;
     // `MAIL:INFO` and `mail.info:` look like TAGs, and so does a repeated hostname.
     let is_word = || {
         if tag.name == hostname {
@@ -133,7 +133,7 @@ fn hostname<'a>(word: &'a str, rest: &str, text: &str) -> Option<&'a str> {
     if let Some(name) = word.strip_suffix(':') {
         // Cisco puts a colon after the hostname, where all others put it after the TAG. Therefore an unmistakable TAG
         // must follow; `dovecot: imap-login: ` is TAG and text, and so is what the kernel says about processes.
-        let surely = |tag: Tag<'_>| tag.is_unmistakable() || tag.end == End::Cut || tag.name.starts_with('%');
+        let surely = |tag: Tag<'_>| tag.is_unmistakable() || tag.end == TagEnd::Cut || tag.name.starts_with('%');
         let is_hostname = is_address(name) || is_name(name) && name != "kernel" && tag.is_some_and(surely);
         return is_hostname.then_some(name);
     }
@@ -168,7 +168,7 @@ fn with_tag<'a>(hostname: Option<&'a str>, tag: Tag<'a>, text: &'a str) -> Messa
         app_name: Some(tag.name),
         procid: tag.procid,
         msg: msg.strip_prefix(' ').unwrap_or(msg),
-        flags: if tag.end == End::Cut { Flags::TAG_TRUNCATED } else { Flags::empty() },
+        flags: if tag.end == TagEnd::Cut { Flags::TAG_TRUNCATED } else { Flags::empty() },
         ..Message::default()
     }
 }

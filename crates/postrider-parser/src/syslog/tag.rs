@@ -11,14 +11,14 @@ pub(super) struct Tag<'a> {
     /// Text between the brackets; `None` without brackets, for `[]` and `[-]`, and if digits may have been cut off.
     pub(super) procid: Option<&'a str>,
     /// End of the TAG.
-    pub(super) end: End,
+    pub(super) end: TagEnd,
     /// Length of the TAG in bytes, colon included.
     pub(super) length: usize,
 }
 
 /// End of a TAG.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum TagEnd {
     /// With a colon.
     Colon,
     /// With its bracket: some programs omit the colon.
@@ -45,13 +45,13 @@ impl<'a> Tag<'a> {
         match rest.as_bytes().first() {
             Some(b'[') => Self::with_brackets(name, &rest[1..]),
             Some(b':') => Self::with_colon(name, &rest[1..]),
-            _ => (name.len() == CUT_AT).then_some(Self { name, procid: None, end: End::Cut, length: CUT_AT }),
+            _ => (name.len() == CUT_AT).then_some(Self { name, procid: None, end: TagEnd::Cut, length: CUT_AT }),
         }
     }
 
     /// True if the TAG alone shows that the text is a log line: a colon can follow any word, a process id cannot.
     pub(super) fn is_unmistakable(&self) -> bool {
-        self.end == End::Colon && self.procid.is_some()
+        self.end == TagEnd::Colon && self.procid.is_some()
     }
 
     /// True if `word`, taken alone, is a TAG that rsyslog cut inside its name. The word must contain a slash, because a
@@ -65,17 +65,17 @@ impl<'a> Tag<'a> {
         let (procid, rest) = inner.split_at(end);
         let length = name.len() + 1 + procid.len();
         let Some(rest) = rest.strip_prefix(']') else {
-            return (length == CUT_AT).then_some(Self { name, procid: None, end: End::Cut, length });
+            return (length == CUT_AT).then_some(Self { name, procid: None, end: TagEnd::Cut, length });
         };
         let tag = |end, length| Self { name, procid: Some(procid).filter(|id| !matches!(*id, "" | "-")), end, length };
         let ends_here = rest.is_empty() || rest.starts_with(' ');
         if rest.starts_with(':') {
-            Some(tag(End::Colon, length + 2))
+            Some(tag(TagEnd::Colon, length + 2))
         } else if ends_here && length + 1 == CUT_AT {
-            Some(tag(End::Cut, CUT_AT))
+            Some(tag(TagEnd::Cut, CUT_AT))
         } else {
             let is_number = !procid.is_empty() && procid.bytes().all(|b| b.is_ascii_digit());
-            (ends_here && is_number).then(|| tag(End::Bracket, length + 1))
+            (ends_here && is_number).then(|| tag(TagEnd::Bracket, length + 1))
         }
     }
 
@@ -89,7 +89,7 @@ impl<'a> Tag<'a> {
             !after.starts_with([':', '/'])
                 && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/'))
         };
-        (has_letter && plausible).then_some(Self { name, procid: None, end: End::Colon, length: name.len() + 1 })
+        (has_letter && plausible).then_some(Self { name, procid: None, end: TagEnd::Colon, length: name.len() + 1 })
     }
 }
 
@@ -121,31 +121,37 @@ mod tests {
     #[test]
     fn ends_at_the_first_colon_or_bracket() {
         for (text, name, procid, end, rest) in [
-            ("postfix/smtp[123]: x", "postfix/smtp", Some("123"), End::Colon, " x"),
+            ("postfix/smtp[123]: x", "postfix/smtp", Some("123"), TagEnd::Colon, " x"),
             (
                 "postfix/submission/smtpd[00123]: 4101B87FB4: x",
                 "postfix/submission/smtpd",
                 Some("00123"),
-                End::Colon,
+                TagEnd::Colon,
                 " 4101B87FB4: x",
             ),
-            ("postfix/smtp[123]:", "postfix/smtp", Some("123"), End::Colon, ""),
-            ("10.0.0.1/smtpd[9]: x", "10.0.0.1/smtpd", Some("9"), End::Colon, " x"),
-            ("postfix/[127.0.0.1]:10025/smtpd[9]: x", "postfix/[127.0.0.1]:10025/smtpd", Some("9"), End::Colon, " x"),
-            ("postfix/[::1]:25/smtpd[9]: x", "postfix/[::1]:25/smtpd", Some("9"), End::Colon, " x"),
-            ("postfix/127.0.0.1:10025/smtpd[9]: x", "postfix/127.0.0.1:10025/smtpd", Some("9"), End::Colon, " x"),
-            ("postfix/[x]:25/smtpd[9]: x", "postfix/", Some("x"), End::Colon, "25/smtpd[9]: x"),
-            ("a/b:25x", "a/b", None, End::Colon, "25x"),
-            ("root[8539]:x", "root", Some("8539"), End::Colon, "x"),
-            ("root[8539] x", "root", Some("8539"), End::Bracket, " x"),
-            ("app[-]: x", "app", None, End::Colon, " x"),
-            ("app[]: x", "app", None, End::Colon, " x"),
-            ("app[main:1]: x", "app", Some("main:1"), End::Colon, " x"),
-            ("(systemd)[1]: x", "(systemd)", Some("1"), End::Colon, " x"),
-            ("dovecot: imap-login: x", "dovecot", None, End::Colon, " imap-login: x"),
-            ("%SYS-5-CONFIG_I: x", "%SYS-5-CONFIG_I", None, End::Colon, " x"),
-            ("CEF:0|x", "CEF", None, End::Colon, "0|x"),
-            ("ü: x", "ü", None, End::Colon, " x"),
+            ("postfix/smtp[123]:", "postfix/smtp", Some("123"), TagEnd::Colon, ""),
+            ("10.0.0.1/smtpd[9]: x", "10.0.0.1/smtpd", Some("9"), TagEnd::Colon, " x"),
+            (
+                "postfix/[127.0.0.1]:10025/smtpd[9]: x",
+                "postfix/[127.0.0.1]:10025/smtpd",
+                Some("9"),
+                TagEnd::Colon,
+                " x",
+            ),
+            ("postfix/[::1]:25/smtpd[9]: x", "postfix/[::1]:25/smtpd", Some("9"), TagEnd::Colon, " x"),
+            ("postfix/127.0.0.1:10025/smtpd[9]: x", "postfix/127.0.0.1:10025/smtpd", Some("9"), TagEnd::Colon, " x"),
+            ("postfix/[x]:25/smtpd[9]: x", "postfix/", Some("x"), TagEnd::Colon, "25/smtpd[9]: x"),
+            ("a/b:25x", "a/b", None, TagEnd::Colon, "25x"),
+            ("root[8539]:x", "root", Some("8539"), TagEnd::Colon, "x"),
+            ("root[8539] x", "root", Some("8539"), TagEnd::Bracket, " x"),
+            ("app[-]: x", "app", None, TagEnd::Colon, " x"),
+            ("app[]: x", "app", None, TagEnd::Colon, " x"),
+            ("app[main:1]: x", "app", Some("main:1"), TagEnd::Colon, " x"),
+            ("(systemd)[1]: x", "(systemd)", Some("1"), TagEnd::Colon, " x"),
+            ("dovecot: imap-login: x", "dovecot", None, TagEnd::Colon, " imap-login: x"),
+            ("%SYS-5-CONFIG_I: x", "%SYS-5-CONFIG_I", None, TagEnd::Colon, " x"),
+            ("CEF:0|x", "CEF", None, TagEnd::Colon, "0|x"),
+            ("ü: x", "ü", None, TagEnd::Colon, " x"),
         ] {
             let tag = Tag::read(text).unwrap();
             assert_eq!((tag.name, tag.procid, tag.end, &text[tag.length..]), (name, procid, end, rest), "{text}");
@@ -163,7 +169,11 @@ mod tests {
             ("postfix-mx/content-filter/smtpd[ x", "postfix-mx/content-filter/smtpd", None, " x"),
         ] {
             let tag = Tag::read(text).unwrap();
-            assert_eq!((tag.name, tag.procid, tag.end, &text[tag.length..]), (name, procid, End::Cut, rest), "{text}");
+            assert_eq!(
+                (tag.name, tag.procid, tag.end, &text[tag.length..]),
+                (name, procid, TagEnd::Cut, rest),
+                "{text}"
+            );
         }
         for text in [
             "postfix/submission/smtpd[123456 x",
@@ -173,7 +183,7 @@ mod tests {
             assert_eq!(Tag::read(text), None, "{text}");
         }
         // A whole one of 32 bytes.
-        assert_eq!(Tag::read("postfix/submission/smtpd[12345]: x").unwrap().end, End::Colon);
+        assert_eq!(Tag::read("postfix/submission/smtpd[12345]: x").unwrap().end, TagEnd::Colon);
     }
 
     #[test]
