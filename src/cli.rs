@@ -60,7 +60,7 @@ pub enum Command {
     /// SIGTERM stops the sources, hands on what was read, and leaves; a second one leaves at once. SIGHUP opens the
     /// output files anew and reads the configuration again, which is refused whole if anything is wrong with it. Logs
     /// go to the standard error; `POSTRIDER_LOG=debug` in the environment shows more.
-    Run(Run),
+    Run(RunArguments),
     /// Check a configuration as `run` does, without binding a socket
     ///
     /// Every error is shown with its line, in one go. The exit code is 0 or 78.
@@ -91,7 +91,7 @@ pub enum Command {
     /// The exit code is 0 when everything is delivered, 65 when lines were damaged or refused again, 78 when the
     /// configuration is wrong or lacks a sink (nothing is sent then), and 74 when it could not go on.
     #[command(after_help = REPLAY_EXAMPLE)]
-    Replay(Replay),
+    Replay(ReplayArguments),
     /// Say what a status code, a provider's code or a cause means
     Explain(Explain),
     /// Look at what waits on disk, or delete it
@@ -99,7 +99,7 @@ pub enum Command {
     /// DIR is the directory of a sink's spool. `ls`, `cat` and `verify` change nothing and need no lock, so they may be
     /// used while Postrider runs.
     #[command(subcommand)]
-    Spool(Spool),
+    Spool(SpoolCommand),
     /// Print the JSON Schema of a record, or a table or mapping that takes records
     ///
     /// A table of ClickHouse or DuckDB, an index template of Elasticsearch and OpenSearch, or a table schema of
@@ -128,7 +128,7 @@ pub struct ConfigFile {
 
 /// The arguments of `run`.
 #[derive(Args, Debug)]
-pub struct Run {
+pub struct RunArguments {
     /// Where the configuration is.
     #[command(flatten)]
     pub file: ConfigFile,
@@ -162,7 +162,7 @@ pub struct Decode {
 
 /// The arguments of `replay`.
 #[derive(Args, Debug)]
-pub struct Replay {
+pub struct ReplayArguments {
     /// The configuration file with the sinks; without one: only the sink `stdout`
     #[arg(short, long = "config", value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -192,7 +192,7 @@ pub struct Explain {
 
 /// What to do with a spool.
 #[derive(Debug, Subcommand)]
-pub enum Spool {
+pub enum SpoolCommand {
     /// List the segment files: their first number, records, bytes, times, what is pending and what is damaged
     ///
     /// Reads all of them. The exit code is 65 if anything is damaged or missing.

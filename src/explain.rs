@@ -21,7 +21,7 @@ use crate::dsn::Language;
 use crate::postfix;
 pub use input::lines;
 use page::{DISAGREE, NOTE, Page};
-use query::{Fault, Query};
+use query::{Query, QueryError};
 
 /// Maximum number of characters shown of a text that cannot be explained.
 const SHOWN: usize = 200;
@@ -31,7 +31,7 @@ const SHOWN: usize = 200;
 #[error("cannot explain {code:?}: {fault}")]
 pub struct Unknown {
     code: String,
-    fault: Fault,
+    fault: QueryError,
 }
 
 /// Appends an explanation of `code` to `out`, which then ends with a newline.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 use postrider::app::descriptors::{self, Plan};
-use postrider::cli::{self, Cli, Command, ConfigFile, Decode, Explain, Run, Schema};
+use postrider::cli::{self, Cli, Command, ConfigFile, Decode, Explain, RunArguments, Schema};
 use postrider::config::{self, Config};
 use postrider::decode::{self, Decoder};
 use postrider::dsn::Language;
@@ -13,7 +13,7 @@ use postrider::encode::Encoder;
 use postrider::replay::{self, Replay};
 use postrider::schema::Dialect;
 use postrider::spool::InspectError;
-use postrider::spool::command::{self, Listed};
+use postrider::spool::command::{self, DamageFound};
 use postrider::syslog::Format;
 use postrider::time::ZONE_HELP;
 use postrider::{app, explain, log, panics, standard};
@@ -85,7 +85,7 @@ impl Failure {
     }
 }
 
-fn run(arguments: &Run) -> Result<(), Failure> {
+fn run(arguments: &RunArguments) -> Result<(), Failure> {
     start_log()?;
     let (config, status_file) = (arguments.file.config.as_deref(), arguments.status_file.as_deref());
     app::run(config, status_file).map_err(|error| match error {
@@ -166,7 +166,7 @@ fn decode(arguments: &Decode) -> Result<(), Failure> {
 
 /// Reports how many lines of Postfix are not understood, and what to do. Reports nothing if there are none and nobody
 /// asked.
-fn report_unparsed(summary: &decode::Summary, arguments: &Decode) {
+fn report_unparsed(summary: &decode::DecodeSummary, arguments: &Decode) {
     let (records, unparsed, format) = (summary.records, summary.unparsed.total(), arguments.format.as_str());
     let is_guessed = Format::from_name(format) == Some(Format::Auto);
     let help = match (unparsed, arguments.unparsed) {
@@ -182,7 +182,7 @@ fn report_unparsed(summary: &decode::Summary, arguments: &Decode) {
     log::say(&format!("{unparsed} of {records} lines are Postfix's and not understood ({programs}); {help}"));
 }
 
-fn replay(arguments: cli::Replay) -> Result<(), Failure> {
+fn replay(arguments: cli::ReplayArguments) -> Result<(), Failure> {
     let config = load(&ConfigFile { config: arguments.config })?;
     start_log()?;
     let replay = Replay { config: &config, sink: arguments.sink.as_deref(), route: arguments.route.as_deref() };
@@ -256,12 +256,12 @@ fn nothing_to_explain() -> Failure {
     Failure { code: USAGE, message: message.to_owned() }
 }
 
-fn spool(command: &cli::Spool) -> Result<(), Failure> {
+fn spool(command: &cli::SpoolCommand) -> Result<(), Failure> {
     match command {
-        cli::Spool::Ls(arguments) => {
+        cli::SpoolCommand::Ls(arguments) => {
             let path = arguments.directory.display();
             match command::ls(&arguments.directory, &mut stdout()?.lock()) {
-                Ok(found) if found != Listed::default() => {
+                Ok(found) if found != DamageFound::default() => {
                     let message = format!(
                         "{path}: {} bytes are damaged, {} records are missing; `postrider spool verify` says where",
                         found.damaged_bytes, found.missing_records
@@ -272,11 +272,11 @@ fn spool(command: &cli::Spool) -> Result<(), Failure> {
                 Err(error) => spool_failure(&error),
             }
         }
-        cli::Spool::Cat(arguments) => {
+        cli::SpoolCommand::Cat(arguments) => {
             command::cat(&arguments.directory, arguments.all, &mut stdout()?.lock(), &mut io::stderr())
                 .or_else(|error| spool_failure(&error))
         }
-        cli::Spool::Verify(arguments) => {
+        cli::SpoolCommand::Verify(arguments) => {
             let path = arguments.directory.display();
             match command::verify(&arguments.directory, &mut stdout()?.lock()) {
                 Ok(found) if found.damages > 0 => {
@@ -292,7 +292,7 @@ fn spool(command: &cli::Spool) -> Result<(), Failure> {
                 Err(error) => spool_failure(&error),
             }
         }
-        cli::Spool::Rm(arguments) => remove_spool(arguments),
+        cli::SpoolCommand::Rm(arguments) => remove_spool(arguments),
     }
 }
 

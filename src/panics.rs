@@ -25,7 +25,7 @@ struct Here {
 
 /// How a panic ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+enum PanicEnd {
     /// The catcher reports the panic.
     Caught,
     Uncaught,
@@ -49,7 +49,7 @@ pub fn report() {
 
 fn hook(info: &PanicHookInfo<'_>) {
     let fate = fate(info);
-    if fate != Fate::Caught {
+    if fate != PanicEnd::Caught {
         let panic = Panic { message: message(info.payload()), place: place(info) };
         let thread = thread::current();
         log::say(&format!("postrider: the thread {} panicked: {panic}", thread.name().unwrap_or("without a name")));
@@ -59,13 +59,13 @@ fn hook(info: &PanicHookInfo<'_>) {
     if backtrace.status() == BacktraceStatus::Captured {
         log::say(&backtrace.to_string());
     }
-    if fate == Fate::Fatal {
+    if fate == PanicEnd::Fatal {
         log::finish();
     }
 }
 
-fn fate(info: &PanicHookInfo<'_>) -> Fate {
-    HERE.try_with(|here| here.borrow_mut().panics(place(info))).unwrap_or(Fate::Uncaught)
+fn fate(info: &PanicHookInfo<'_>) -> PanicEnd {
+    HERE.try_with(|here| here.borrow_mut().panics(place(info))).unwrap_or(PanicEnd::Uncaught)
 }
 
 fn place(info: &PanicHookInfo<'_>) -> Option<String> {
@@ -74,14 +74,14 @@ fn place(info: &PanicHookInfo<'_>) -> Option<String> {
 
 impl Here {
     /// Returns how a panic at `place` ends, and stores the place if it is caught.
-    fn panics(&mut self, place: Option<String>) -> Fate {
+    fn panics(&mut self, place: Option<String>) -> PanicEnd {
         if self.catchers == 0 {
-            Fate::Uncaught
+            PanicEnd::Uncaught
         } else if self.place.is_some() {
-            Fate::Fatal
+            PanicEnd::Fatal
         } else {
             self.place = place;
-            Fate::Caught
+            PanicEnd::Caught
         }
     }
 }
@@ -143,7 +143,7 @@ mod tests {
         ONCE.call_once(|| {
             let other = panic::take_hook();
             panic::set_hook(Box::new(move |info| {
-                if fate(info) != Fate::Caught {
+                if fate(info) != PanicEnd::Caught {
                     other(info);
                 }
             }));

@@ -10,7 +10,7 @@ use std::sync::{Arc, RwLock};
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::buffer::{Batch, Encoded, Entry, Lines, Records, Room, Sender, Span, Spare, Waiting, divide};
+use crate::buffer::{Batch, ByteRange, Encoded, EncodedLines, Entry, Records, Room, Sender, Spare, Waiting, divide};
 use crate::encode::{Encoder, Writer};
 use crate::frame::Frame;
 use crate::ledger::{Reason, SinkLedger};
@@ -88,7 +88,7 @@ struct Writing<'p, 'o> {
     /// Writer of each shape.
     writers: Vec<Writer<'o>>,
     /// Position of the current record in each shape, once it is written there.
-    places: Vec<Option<Span>>,
+    places: Vec<Option<ByteRange>>,
     /// Draft for each outlet.
     drafts: Vec<Draft>,
 }
@@ -158,7 +158,7 @@ impl Pipeline {
     ) -> Processed<'_> {
         let bytes: usize = arrivals.iter().map(|arrival| arrival.frame.bytes.len()).sum();
         // Records are five to six times as long as their lines; growing by doubling would copy them.
-        let mut texts: Vec<Lines> = self.shapes.iter().map(|_| self.spare.lines(bytes * 6 + 512)).collect();
+        let mut texts: Vec<EncodedLines> = self.shapes.iter().map(|_| self.spare.lines(bytes * 6 + 512)).collect();
         let mut writing = Writing::new(self, &mut texts);
         let mut ids = self.ids.reserve(received_at, arrivals.len());
         let context = Context::new(received_at, &origin.zone).with_format(origin.format);
@@ -188,7 +188,7 @@ impl Pipeline {
     /// Returns the records of each shape, with its part of `room`.
     fn encoded(
         &self,
-        mut texts: Vec<Lines>,
+        mut texts: Vec<EncodedLines>,
         drafts: &[Draft],
         room: Option<OwnedSemaphorePermit>,
     ) -> Vec<Arc<Encoded>> {
@@ -271,7 +271,7 @@ impl Outlet {
 
 impl<'p, 'o> Writing<'p, 'o> {
     /// Starts to write into `texts`, one for each shape of `pipeline`.
-    fn new(pipeline: &'p Pipeline, texts: &'o mut [Lines]) -> Self {
+    fn new(pipeline: &'p Pipeline, texts: &'o mut [EncodedLines]) -> Self {
         let writers: Vec<_> =
             pipeline.shapes.iter().zip(texts).map(|(shape, lines)| shape.writer(lines.bytes())).collect();
         let places = vec![None; writers.len()];
@@ -304,7 +304,7 @@ impl Draft {
         self.entries.capacity() * size_of::<Entry>() + self.text.capacity()
     }
 
-    fn push(&mut self, outlet: &Outlet, record: &Record<'_>, line: Span) {
+    fn push(&mut self, outlet: &Outlet, record: &Record<'_>, line: ByteRange) {
         let start = self.text.len();
         if let Some(route) = &outlet.route {
             route.render(record, &mut self.text);
@@ -332,8 +332,8 @@ fn destination_time(own: Option<Timestamp>, received_at: Timestamp) -> i64 {
 }
 
 /// One read is far below 4 GiB: a connection's buffer is bounded by its frame limit.
-fn span(start: usize, end: usize) -> Span {
-    Span { start: start as u32, end: end as u32 }
+fn span(start: usize, end: usize) -> ByteRange {
+    ByteRange { start: start as u32, end: end as u32 }
 }
 
 #[cfg(test)]

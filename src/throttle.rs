@@ -26,7 +26,7 @@ pub(crate) struct Throttle(Arc<Kind>);
 
 /// Owner of the lines.
 #[derive(Clone, Debug)]
-pub(crate) enum Owner {
+pub(crate) enum LineOwner {
     /// The source of this name.
     Source(String),
     /// The sink of this name.
@@ -38,7 +38,7 @@ pub(crate) enum Owner {
 #[derive(Debug)]
 struct Kind {
     level: Level,
-    owner: Owner,
+    owner: LineOwner,
     what: String,
     state: Mutex<State>,
 }
@@ -53,7 +53,7 @@ struct State {
 
 impl Throttle {
     /// Creates a throttle for lines of `level` that say `what`.
-    pub(crate) fn new(level: Level, owner: Owner, what: impl Into<String>) -> Self {
+    pub(crate) fn new(level: Level, owner: LineOwner, what: impl Into<String>) -> Self {
         let kind = Arc::new(Kind { level, owner, what: what.into(), state: Mutex::default() });
         lock(&KINDS).push(Arc::clone(&kind));
         Self(kind)
@@ -117,9 +117,9 @@ fn tell(due: impl Fn(&mut State) -> Option<u64>) {
 impl Kind {
     fn tell(&self, suppressed: u64) {
         let (source, sink) = match &self.owner {
-            Owner::Source(name) => (Some(name.as_str()), None),
-            Owner::Sink(name) => (None, Some(name.as_str())),
-            Owner::Named => (None, None),
+            LineOwner::Source(name) => (Some(name.as_str()), None),
+            LineOwner::Sink(name) => (None, Some(name.as_str())),
+            LineOwner::Named => (None, None),
         };
         let what = self.what.as_str();
         match self.level {
@@ -170,7 +170,7 @@ mod tests {
         // No other test tells its sum.
         let what = "a line".to_owned();
         let throttle =
-            Throttle(Arc::new(Kind { level: Level::INFO, owner: Owner::Named, what, state: Mutex::default() }));
+            Throttle(Arc::new(Kind { level: Level::INFO, owner: LineOwner::Named, what, state: Mutex::default() }));
         let now = Instant::now();
         assert_eq!(throttle.pass(now), Some(0));
         assert_eq!((throttle.pass(now), throttle.pass(now + INTERVAL / 2)), (None, None));
@@ -206,7 +206,7 @@ mod tests {
         let now = Instant::now();
         let kept = |what: &str| lock(&KINDS).iter().any(|kind| kind.what == what);
         let what = "a kind that leaves with its owner";
-        let throttle = Throttle::new(Level::INFO, Owner::Named, what);
+        let throttle = Throttle::new(Level::INFO, LineOwner::Named, what);
         throttle.pass(now);
         throttle.pass(now);
         drop(throttle);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::ledger::{ByReason, Reason};
-use crate::status::{Balance, Sink, Snapshot, Source};
+use crate::status::{Balance, SinkStatus, Snapshot, SourceStatus};
 use crate::unparsed::Unparsed;
 
 /// Interval between two ledgers while the program runs.
@@ -52,7 +52,7 @@ impl LedgerLog {
 }
 
 /// Logs the counts of the source, and at its end what the shutdown dropped before any sink had it.
-pub(super) fn log_source(source: &Source, is_end: bool) {
+pub(super) fn log_source(source: &SourceStatus, is_end: bool) {
     tracing::info!("{}", source.ledger_line());
     if let Some(records) = dropped_by_stop(&source.counts.dropped).filter(|_| is_end) {
         tracing::warn!(source = source.name, records, "{DROPPED_BY_STOP}");
@@ -60,7 +60,7 @@ pub(super) fn log_source(source: &Source, is_end: bool) {
 }
 
 /// Logs the counts of the sink and whether they balance, and at its end what the shutdown dropped.
-pub(super) fn log_sink(sink: &Sink, is_end: bool) {
+pub(super) fn log_sink(sink: &SinkStatus, is_end: bool) {
     tracing::info!("{}", sink.ledger_line());
     if let Some(records) = dropped_by_stop(&sink.counts.dropped).filter(|_| is_end) {
         tracing::warn!(sink = sink.name, records, "{DROPPED_BY_STOP}");

@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use super::descriptors::{self, Plan};
 use super::drain::Times;
 use super::sinks::outlet;
-use super::sources::{Fate, fate, origin};
+use super::sources::{SourceFate, fate, origin};
 use super::{App, Error};
 use crate::buffer::queue;
-use crate::config::{Config, Endpoint, SinkConfig, SourceConfig};
+use crate::config::{Config, SinkConfig, SourceConfig, SourceEndpoint};
 use crate::crash::panic_point;
 use crate::ledger::{SinkLedger, SourceLedger};
 use crate::pipeline::{Current, Outlet};
-use crate::sink::{self, Before, Control, Held, Started, Turn};
+use crate::sink::{self, Before, Control, Started, Turn, TurnWatch};
 use crate::source::{Descriptors, Intake, Sockets, Source, Stop};
 use crate::systemd::Passed;
 
@@ -39,8 +39,8 @@ struct OldSource {
 
 struct OldSink {
     config: SinkConfig,
-    destination: Held,
-    spool: Option<Held>,
+    destination: TurnWatch,
+    spool: Option<TurnWatch>,
     is_current: bool,
 }
 
@@ -48,10 +48,10 @@ struct OldSink {
 pub(super) struct Prepared {
     pub(super) config: Config,
     pub(super) plan: Plan,
-    pub(super) sinks: Vec<Slot<NewSink>>,
-    pub(super) sources: Vec<Slot<NewSource>>,
+    pub(super) sinks: Vec<NextPart<NewSink>>,
+    pub(super) sources: Vec<NextPart<NewSource>>,
     /// Fate of each running source; `None` if the source is kept, or was removed by an earlier reload.
-    pub(super) fates: Vec<Option<Fate>>,
+    pub(super) fates: Vec<Option<SourceFate>>,
     /// For each running sink, true if a sink of the new configuration uses its spool.
     pub(super) handovers: Vec<bool>,
     /// New sinks start when this is dropped.
@@ -59,7 +59,7 @@ pub(super) struct Prepared {
 }
 
 /// A source or a sink of the new configuration.
-pub(super) enum Slot<T> {
+pub(super) enum NextPart<T> {
     /// The running one at this index continues.
     Kept(usize),
     New(T),
@@ -112,7 +112,7 @@ impl Present {
             plan,
             sinks: Vec::new(),
             sources: Vec::new(),
-            fates: self.sources.iter().map(|source| source.is_current.then_some(Fate::Stopped)).collect(),
+            fates: self.sources.iter().map(|source| source.is_current.then_some(SourceFate::Stopped)).collect(),
             handovers: Vec::new(),
             start: Turn::default(),
         };
@@ -121,8 +121,8 @@ impl Present {
         for sink in &config.sinks {
             let same = self.sinks.iter().position(|old| old.is_current && old.config == *sink);
             prepared.sinks.push(match same {
-                Some(index) => Slot::Kept(index),
-                None => Slot::New(self.new_sink(sink, config, most_in_flight, &prepared.start)?),
+                Some(index) => NextPart::Kept(index),
+                None => NextPart::New(self.new_sink(sink, config, most_in_flight, &prepared.start)?),
             });
         }
         // Sources that stay are found first: their sockets must not go to another source.
@@ -133,8 +133,8 @@ impl Present {
         }
         for source in &config.sources {
             let slot = match self.same_source(source) {
-                Some(index) => Slot::Kept(index),
-                None => Slot::New(self.new_source(source, &mut passed, &mut prepared.fates)?),
+                Some(index) => NextPart::Kept(index),
+                None => NextPart::New(self.new_source(source, &mut passed, &mut prepared.fates)?),
             };
             prepared.sources.push(slot);
         }
@@ -148,7 +148,7 @@ impl Present {
     /// Returns the index of the running source that continues as `new`. There is only one standard input, and it is
     /// like a connection: it continues with the settings with which it started.
     fn same_source(&self, new: &SourceConfig) -> Option<usize> {
-        let is_stdin = |source: &SourceConfig| source.kind.facts().endpoint() == Endpoint::Stdin;
+        let is_stdin = |source: &SourceConfig| source.kind.facts().endpoint() == SourceEndpoint::Stdin;
         self.sources
             .iter()
             .position(|old| old.is_current && (old.config == *new || (is_stdin(&old.config) && is_stdin(new))))
@@ -191,7 +191,7 @@ impl Present {
     }
 
     /// Returns what a new sink has to wait for.
-    fn before(&self, sink: &SinkConfig, config: &Config, start: Held) -> Before {
+    fn before(&self, sink: &SinkConfig, config: &Config, start: TurnWatch) -> Before {
         let leaving = || self.sinks.iter().filter(|old| !old.is_current || !config.sinks.contains(&old.config));
         let destination = leaving().filter(|old| old.config.kind.facts().shares_destination(&sink.kind));
         let spool = leaving().filter(|old| old.config.shares_spool(sink));
@@ -206,7 +206,7 @@ impl Present {
         &self,
         config: &SourceConfig,
         passed: &mut Passed,
-        fates: &mut [Option<Fate>],
+        fates: &mut [Option<SourceFate>],
     ) -> Result<NewSource, Error> {
         let leaving = self.sources.iter().zip(fates).filter(|(_, fate)| fate.is_some());
         let predecessor = leaving.into_iter().find_map(|(old, old_fate)| {
@@ -246,16 +246,16 @@ fn let_go(control: &Control) {
 impl Drop for Prepared {
     /// Ends the unused threads, and waits a moment until their spools are released: the next attempt may need them.
     fn drop(&mut self) {
-        let new = || self.sinks.iter().filter_map(|sink| if let Slot::New(new) = sink { Some(new) } else { None });
+        let new = || self.sinks.iter().filter_map(|sink| if let NextPart::New(new) = sink { Some(new) } else { None });
         new().for_each(|new| let_go(&new.control));
         let until = Instant::now() + LET_GO;
-        while new().filter_map(|new| new.started.spool.as_ref()).any(Held::lasts) && Instant::now() < until {
+        while new().filter_map(|new| new.started.spool.as_ref()).any(TurnWatch::lasts) && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 }
 
-impl<T> Slot<T> {
+impl<T> NextPart<T> {
     pub(super) const fn is_kept(&self) -> bool {
         matches!(self, Self::Kept(_))
     }

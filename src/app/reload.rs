@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::prepare::{NewSink, NewSource, Prepared, Slot};
+use super::prepare::{NewSink, NewSource, NextPart, Prepared};
 use super::sinks::{LiveSink, Shown};
-use super::sources::{Fate, LiveSource};
+use super::sources::{LiveSource, SourceFate};
 use super::stall::Stall;
 use super::{App, Times, ended};
 use crate::config::Config;
@@ -53,7 +53,7 @@ impl App {
         let changes = self.changes(&prepared);
         panic_point("exchange");
         for (source, slot) in prepared.config.sources.iter().zip(&prepared.sources) {
-            if let Slot::Kept(index) = slot
+            if let NextPart::Kept(index) = slot
                 && self.sources[*index].config != *source
             {
                 let source = source.name.as_str();
@@ -79,12 +79,12 @@ impl App {
 
     /// Replaces the pipeline: frames read from now on go to the sinks of the new configuration. `language` is that of
     /// sinks that do not name one.
-    fn exchange_sinks(&mut self, language: Language, slots: Vec<Slot<NewSink>>, handovers: &[bool]) {
+    fn exchange_sinks(&mut self, language: Language, slots: Vec<NextPart<NewSink>>, handovers: &[bool]) {
         let mut old: Vec<Option<LiveSink>> = std::mem::take(&mut self.sinks).into_iter().map(Some).collect();
         for slot in slots {
             let sink = match slot {
-                Slot::Kept(index) => old[index].take(),
-                Slot::New(new) => Some(self.begin_sink(new)),
+                NextPart::Kept(index) => old[index].take(),
+                NextPart::New(new) => Some(self.begin_sink(new)),
             };
             self.sinks.extend(sink);
         }
@@ -118,12 +118,12 @@ impl App {
         LiveSink { config, ledger, control, outlet, destination, spool, threads, shown, stall: Stall::default() }
     }
 
-    fn exchange_sources(&mut self, slots: Vec<Slot<NewSource>>, fates: &[Option<Fate>]) {
+    fn exchange_sources(&mut self, slots: Vec<NextPart<NewSource>>, fates: &[Option<SourceFate>]) {
         let mut old: Vec<Option<LiveSource>> = std::mem::take(&mut self.sources).into_iter().map(Some).collect();
         for slot in slots {
             let source = match slot {
-                Slot::Kept(index) => old[index].take(),
-                Slot::New(new) => Some(self.begin_source(new)),
+                NextPart::Kept(index) => old[index].take(),
+                NextPart::New(new) => Some(self.begin_source(new)),
             };
             self.sources.extend(source);
         }
@@ -132,8 +132,8 @@ impl App {
             // The connections of a source that was removed earlier end with the last of its successors.
             let is_orphan = || !self.sources.iter().any(|new| new.is_current && new.config.succeeds(&source.config));
             match fate {
-                Some(Fate::Succeeded) => source.stop.listening.cancel(),
-                Some(Fate::Stopped) => self.stop_source(&source.stop),
+                Some(SourceFate::Succeeded) => source.stop.listening.cancel(),
+                Some(SourceFate::Stopped) => self.stop_source(&source.stop),
                 None if is_orphan() && !source.stop.reading.is_cancelled() => self.stop_source(&source.stop),
                 None => {}
             }
@@ -170,8 +170,9 @@ impl App {
         let sources = self.sources.iter().filter(|old| old.is_current).map(|old| old.config.name.as_str());
         let sinks = self.sinks.iter().filter(|old| old.outlet.is_some()).map(|old| old.config.name.as_str());
         let new_sources =
-            config.sources.iter().map(|new| new.name.as_str()).zip(prepared.sources.iter().map(Slot::is_kept));
-        let new_sinks = config.sinks.iter().map(|new| new.name.as_str()).zip(prepared.sinks.iter().map(Slot::is_kept));
+            config.sources.iter().map(|new| new.name.as_str()).zip(prepared.sources.iter().map(NextPart::is_kept));
+        let new_sinks =
+            config.sinks.iter().map(|new| new.name.as_str()).zip(prepared.sinks.iter().map(NextPart::is_kept));
         let settings = [
             ("language", config.language != self.settings.0),
             ("shutdown_timeout", config.shutdown_timeout != self.settings.1),

@@ -10,7 +10,7 @@ use crate::buffer::{Sender, Waiting};
 use crate::config::SinkConfig;
 use crate::ledger::SinkLedger;
 use crate::pipeline::{Outlet, Pipeline};
-use crate::sink::{Control, Held};
+use crate::sink::{Control, TurnWatch};
 
 /// A running sink and its counts.
 pub(super) struct LiveSink {
@@ -19,8 +19,8 @@ pub(super) struct LiveSink {
     pub(super) control: Control,
     /// `None` after a reload removed this sink: it drains and receives nothing more.
     pub(super) outlet: Option<Arc<Outlet>>,
-    pub(super) destination: Held,
-    pub(super) spool: Option<Held>,
+    pub(super) destination: TurnWatch,
+    pub(super) spool: Option<TurnWatch>,
     /// Threads of the sink that have not ended, by the tasks that wait for them.
     pub(super) threads: Vec<task::Id>,
     pub(super) shown: Shown,

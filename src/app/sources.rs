@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::task;
 
 use super::Error;
-use crate::config::{Endpoint, SourceConfig};
+use crate::config::{SourceConfig, SourceEndpoint};
 use crate::ledger::SourceLedger;
 use crate::record::Origin;
 use crate::source::{Failed, Sockets, Stop};
@@ -38,7 +38,7 @@ impl LiveSource {
 
 /// Fate of a source that is no longer in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum SourceFate {
     /// A new source reads from its address: its connections live on.
     Succeeded,
     /// The source stops, as at a shutdown of the program.
@@ -46,15 +46,15 @@ pub(super) enum Fate {
 }
 
 /// Returns the fate of `old` when `new` takes over its sockets.
-pub(super) fn fate(old: &SourceConfig, new: &SourceConfig) -> Fate {
+pub(super) fn fate(old: &SourceConfig, new: &SourceConfig) -> SourceFate {
     let acknowledges = |source: &SourceConfig| source.kind.facts().acknowledges_by().is_some();
     match old.kind.facts().endpoint() {
         // Two sources cannot keep one cursor.
-        Endpoint::Cursor(_) => Fate::Stopped,
+        SourceEndpoint::Cursor(_) => SourceFate::Stopped,
         // The new configuration may allow a sink on which an acknowledgement cannot rely. The senders of the old source
         // lose nothing.
-        _ if acknowledges(old) && !acknowledges(new) => Fate::Stopped,
-        _ => Fate::Succeeded,
+        _ if acknowledges(old) && !acknowledges(new) => SourceFate::Stopped,
+        _ => SourceFate::Succeeded,
     }
 }
 
@@ -79,7 +79,7 @@ mod tests {
     }
 
     /// What becomes of the first when the second is the new one; `None` if that has nothing to do with it.
-    fn between(old: &str, new: &str) -> Option<Fate> {
+    fn between(old: &str, new: &str) -> Option<SourceFate> {
         let (old, new) = (source(old), source(new));
         new.succeeds(&old).then(|| fate(&old, &new))
     }
@@ -89,19 +89,19 @@ mod tests {
         let tcp = "tcp]]\nlisten = \"127.0.0.1:514\"";
         let relp = "relp]]\nlisten = \"127.0.0.1:514\"";
         let named = "tcp]]\nname = \"mail\"\nlisten = \"127.0.0.1:514\"\nmax_connections = 7";
-        assert_eq!(between(tcp, named), Some(Fate::Succeeded));
-        assert_eq!(between(tcp, relp), Some(Fate::Succeeded));
-        assert_eq!(between(relp, tcp), Some(Fate::Stopped));
+        assert_eq!(between(tcp, named), Some(SourceFate::Succeeded));
+        assert_eq!(between(tcp, relp), Some(SourceFate::Succeeded));
+        assert_eq!(between(relp, tcp), Some(SourceFate::Stopped));
         assert_eq!(between(tcp, "tcp]]\nlisten = \"127.0.0.2:514\""), None);
         assert_eq!(between(tcp, "udp]]\nlisten = \"127.0.0.1:514\""), None);
         let any = "tcp]]\nlisten = \"127.0.0.1:0\"";
-        assert_eq!(between(any, "tcp]]\nlisten = \"127.0.0.1:0\"\nmax_connections = 7"), Some(Fate::Succeeded));
+        assert_eq!(between(any, "tcp]]\nlisten = \"127.0.0.1:0\"\nmax_connections = 7"), Some(SourceFate::Succeeded));
         assert_eq!(between(any, "tcp]]\nname = \"mail\"\nlisten = \"127.0.0.1:0\""), None);
         let datagram = "unix]]\npath = \"/run/log\"";
-        assert_eq!(between(datagram, "unix]]\npath = \"/run/log\"\nmode = \"0600\""), Some(Fate::Succeeded));
+        assert_eq!(between(datagram, "unix]]\npath = \"/run/log\"\nmode = \"0600\""), Some(SourceFate::Succeeded));
         assert_eq!(between(datagram, "unix]]\npath = \"/run/log\"\nkind = \"stream\""), None);
         let file = "file]]\npaths = [\"/var/log/mail.log\"]\nstate = \"/var/lib/postrider\"";
-        assert_eq!(between(file, &file.replace("mail.log", "maillog")), Some(Fate::Stopped));
+        assert_eq!(between(file, &file.replace("mail.log", "maillog")), Some(SourceFate::Stopped));
         assert_eq!(between(file, &file.replace("lib", "cache")), None);
     }
 }

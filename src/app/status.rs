@@ -8,8 +8,8 @@ use super::sinks::{LiveSink, Shown};
 use super::sources::LiveSource;
 use crate::ledger::{SinkCounts, SourceCounts};
 use crate::status::{
-    Attempt, Balance, Ledger, Phase, Program, Queue, Reload, Sink, SinkState, Snapshot, Source, SourceState, Spool,
-    Stall,
+    Attempt, Balance, Ledger, Phase, Program, Queue, Reload, SinkState, SinkStatus, Snapshot, SourceState,
+    SourceStatus, SpoolStatus, StalledSink,
 };
 use crate::time::{clock, shown};
 use crate::unparsed::Unparsed;
@@ -56,12 +56,12 @@ impl Status {
     }
 
     /// Adds the counts of a source that has ended to the sums.
-    pub(super) fn add_ended_source(&mut self, source: &Source) {
+    pub(super) fn add_ended_source(&mut self, source: &SourceStatus) {
         self.ended.0 += source.counts;
     }
 
     /// Adds the counts of a sink that has ended to the sums.
-    pub(super) fn add_ended_sink(&mut self, sink: &Sink) {
+    pub(super) fn add_ended_sink(&mut self, sink: &SinkStatus) {
         self.ended.1 += sink.counts;
         self.ended.2 = self.ended.2.and(sink.balance);
     }
@@ -94,28 +94,34 @@ impl Status {
     }
 
     /// Returns the state of a sink that has ended although the program goes on.
-    pub(super) fn ended_sink(&self, sink: &LiveSink) -> Sink {
+    pub(super) fn ended_sink(&self, sink: &LiveSink) -> SinkStatus {
         self.sink(sink, &[], || true, Phase::Ended)
     }
 
     /// Returns the state of a sink. `is_complete` returns true if all that the sources handed on went through a
     /// pipeline.
-    fn sink(&self, sink: &LiveSink, sources: &[LiveSource], is_complete: impl Fn() -> bool, phase: Phase) -> Sink {
+    fn sink(
+        &self,
+        sink: &LiveSink,
+        sources: &[LiveSource],
+        is_complete: impl Fn() -> bool,
+        phase: Phase,
+    ) -> SinkStatus {
         let (counts, balance) = sink.counts(is_complete, phase);
         let facts = sink.config.kind.facts();
         let (begun, started) = self.begun;
         let stall = sink
             .stall
             .told()
-            .map(|(kind, since)| Stall { kind, since: shown(started + since.saturating_duration_since(begun)) });
-        Sink {
+            .map(|(kind, since)| StalledSink { kind, since: shown(started + since.saturating_duration_since(begun)) });
+        SinkStatus {
             name: sink.config.name.clone(),
             kind: facts.name(),
             destination: facts.destination(),
             state: sink.state(phase),
             stall,
             waiting: sink.waiting(sources).into_iter().collect(),
-            spool: sink.config.spool.as_ref().map(|spool| Spool {
+            spool: sink.config.spool.as_ref().map(|spool| SpoolStatus {
                 directory: spool.directory.clone(),
                 mode: spool.mode.name(),
                 when_full: spool.when_full.name(),
@@ -129,7 +135,7 @@ impl Status {
 
 impl LiveSource {
     /// Returns the state of the source.
-    pub(super) fn shown(&self, phase: Phase) -> Source {
+    pub(super) fn shown(&self, phase: Phase) -> SourceStatus {
         let counts = self.ledger.counts();
         let state = match self.failed.get() {
             Some(reason) => SourceState::Failed(reason.to_string()),
@@ -137,7 +143,7 @@ impl LiveSource {
             None if !self.is_current || self.stop.reading.is_cancelled() => SourceState::Leaving,
             None => SourceState::Running,
         };
-        Source {
+        SourceStatus {
             name: self.config.name.clone(),
             kind: self.config.kind.facts().name(),
             endpoint: self.address.clone(),

@@ -18,7 +18,7 @@ use tracing::Level;
 
 use crate::poison;
 use crate::status::Snapshot;
-use crate::throttle::{Owner, Throttle};
+use crate::throttle::{LineOwner, Throttle};
 
 /// Permissions of the file, before the umask.
 const MODE: u32 = 0o640;
@@ -45,7 +45,7 @@ struct Target {
 
 impl StatusFile {
     pub(super) fn new(path: &Path) -> Self {
-        let failures = Throttle::new(Level::WARN, Owner::Named, NOT_WRITTEN);
+        let failures = Throttle::new(Level::WARN, LineOwner::Named, NOT_WRITTEN);
         let target = Target { path: path.to_owned(), written: Mutex::default(), failures };
         Self { target: Arc::new(target), writing: None, is_asked: false }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::Lines;
+use super::EncodedLines;
 use crate::ledger::{InFlight, Reason};
 use crate::receipt::Receipt;
 use crate::record::RecordId;
@@ -13,7 +13,7 @@ use crate::record::RecordId;
 /// The encoded records of one read, one JSON object per line, shared by every sink that takes any of them.
 #[derive(Debug)]
 pub struct Encoded {
-    lines: Lines,
+    lines: EncodedLines,
     /// Room in the limit of the source, released when the last sink is done.
     _room: Option<OwnedSemaphorePermit>,
 }
@@ -38,11 +38,11 @@ pub struct Batch {
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
     /// Position of its line, LF included, in the lines of [`Encoded`].
-    pub line: Span,
+    pub line: ByteRange,
     /// Position of its destination in the text of the batch: a path or a topic; empty for a sink that has none.
-    pub route: Span,
+    pub route: ByteRange,
     /// Position of its key in the text of the batch, if it has a key.
-    pub key: Option<Span>,
+    pub key: Option<ByteRange>,
     /// Id of the record.
     pub id: RecordId,
     /// Time under which the destination keeps the record, in milliseconds since 1970: the earlier of `timestamp` and
@@ -52,7 +52,7 @@ pub struct Entry {
 
 /// A range of bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Span {
+pub struct ByteRange {
     /// Offset of the first byte.
     pub start: u32,
     /// Offset after the last byte.
@@ -64,7 +64,7 @@ pub struct Span {
 impl Encoded {
     /// Creates the value from JSON `lines`, each with its LF, and the `room` that they take in the limit of bytes in
     /// flight of the source.
-    pub const fn new(lines: Lines, room: Option<OwnedSemaphorePermit>) -> Self {
+    pub const fn new(lines: EncodedLines, room: Option<OwnedSemaphorePermit>) -> Self {
         Self { lines, _room: room }
     }
 }
@@ -234,7 +234,7 @@ impl Deref for Batch {
 
 // === impl Span ===
 
-impl Span {
+impl ByteRange {
     /// Returns the span as a range for indexing.
     pub const fn range(self) -> std::ops::Range<usize> {
         self.start as usize..self.end as usize

@@ -5,7 +5,7 @@ mod queue;
 mod spare;
 mod waiting;
 
-pub use batch::{Batch, Encoded, Entry, Records, Span, divide};
+pub use batch::{Batch, ByteRange, Encoded, Entry, Records, divide};
 pub use queue::{Received, Receiver, Room, Sender, queue};
-pub use spare::{Lines, Spare};
+pub use spare::{EncodedLines, Spare};
 pub use waiting::{Waiting, Waits};

@@ -19,7 +19,7 @@ pub struct Spare(Arc<Mutex<Vec<Buffer>>>);
 
 /// The bytes of encoded records, whose buffer is reused after the last record is delivered.
 #[derive(Debug)]
-pub struct Lines {
+pub struct EncodedLines {
     bytes: Buffer,
     spare: Option<Spare>,
 }
@@ -29,12 +29,12 @@ pub struct Lines {
 impl Spare {
     /// Returns an empty buffer for about `size` bytes. A reused buffer is at most twice as large, because nothing
     /// counts its unused part.
-    pub fn lines(&self, size: usize) -> Lines {
+    pub fn lines(&self, size: usize) -> EncodedLines {
         let mut kept = self.kept();
         let fitting = kept.iter().position(|buffer| (size..=size * 2).contains(&buffer.capacity()));
         let bytes = fitting.map(|place| kept.swap_remove(place));
         drop(kept);
-        Lines { bytes: bytes.unwrap_or_else(|| Buffer::with_room(size)), spare: Some(self.clone()) }
+        EncodedLines { bytes: bytes.unwrap_or_else(|| Buffer::with_room(size)), spare: Some(self.clone()) }
     }
 
     fn give(&self, mut buffer: Buffer) {
@@ -52,7 +52,7 @@ impl Spare {
 
 // === impl Lines ===
 
-impl Lines {
+impl EncodedLines {
     /// Returns the buffer, to append to.
     pub const fn bytes(&mut self) -> &mut Buffer {
         &mut self.bytes
@@ -72,13 +72,13 @@ impl Lines {
     }
 }
 
-impl From<Vec<u8>> for Lines {
+impl From<Vec<u8>> for EncodedLines {
     fn from(bytes: Vec<u8>) -> Self {
         Self { bytes: bytes.into(), spare: None }
     }
 }
 
-impl Deref for Lines {
+impl Deref for EncodedLines {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -86,7 +86,7 @@ impl Deref for Lines {
     }
 }
 
-impl Drop for Lines {
+impl Drop for EncodedLines {
     fn drop(&mut self) {
         // A small buffer is cheap to allocate, and would take the place of a large one.
         if let Some(spare) = &self.spare

@@ -4,14 +4,14 @@ use std::fmt;
 use std::ops::Range;
 
 use super::diagnostic::Diagnostic;
-use super::snippet::Source;
+use super::snippet::NamedText;
 
 /// All errors of one file. Their text is meant for the operator, ready to be written to stderr.
 ///
 /// `Debug` writes the same text, because the file itself may contain passwords. Messages and snippets never show them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Diagnostics {
-    source: Box<Source>,
+    source: Box<NamedText>,
     list: Vec<Diagnostic>,
     /// Number of errors that are not in `list`.
     others: usize,
@@ -25,14 +25,14 @@ const KEPT: usize = 200;
 const SHOWN: usize = 50;
 
 /// Displays the errors and their number.
-pub(super) struct Listed<'d>(&'d Diagnostics);
+pub(super) struct ErrorList<'d>(&'d Diagnostics);
 
 // === impl Diagnostics ===
 
 impl Diagnostics {
     /// Returns an empty list for `text`, which is called `name` in the output.
     pub(super) fn new(name: &str, text: &str) -> Self {
-        Self { source: Box::new(Source::new(name, text)), list: Vec::new(), others: 0 }
+        Self { source: Box::new(NamedText::new(name, text)), list: Vec::new(), others: 0 }
     }
 
     /// Returns the number of errors.
@@ -92,8 +92,8 @@ impl Diagnostics {
     }
 
     /// Returns all errors and their number, without their consequence for the program.
-    pub(super) const fn listed(&self) -> Listed<'_> {
-        Listed(self)
+    pub(super) const fn listed(&self) -> ErrorList<'_> {
+        ErrorList(self)
     }
 
     fn line(&self, error: &Diagnostic) -> Option<usize> {
@@ -101,7 +101,7 @@ impl Diagnostics {
     }
 }
 
-impl fmt::Display for Listed<'_> {
+impl fmt::Display for ErrorList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(Diagnostics { source, list, .. }) = self;
         for error in list.iter().take(SHOWN) {

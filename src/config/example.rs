@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::DEFAULT_RUN;
-use super::file::{Group, SINKS, SOURCES, Top};
-use super::key::{Inner, Keys, Presence, Row, rows};
+use super::file::{KindTables, SINKS, SOURCES, Top};
+use super::key::{Inner, KeyRow, Keys, Presence, rows};
 
 const ABOUT: [&str; 4] = [
     "All keys of Postrider's configuration. `postrider config` prints this file. As it stands, it configures what `postrider run` \
@@ -52,7 +52,7 @@ pub fn example() -> String {
 
 impl Page {
     /// Writes the tables of all kinds of a group. The first one also has the keys that every kind has.
-    fn group<T, C>(&mut self, group: &Group<T, C>, about: &str) {
+    fn group<T, C>(&mut self, group: &KindTables<T, C>, about: &str) {
         let name = group.name;
         self.line("");
         self.rule('=', &format!("{name}s"));
@@ -77,7 +77,7 @@ impl Page {
     }
 
     /// Writes the keys of a table, each list with a sentence before it: first the values, then the tables within.
-    fn keys(&mut self, table: &Table<'_>, lists: Vec<(String, Vec<Row>)>) {
+    fn keys(&mut self, table: &Table<'_>, lists: Vec<(String, Vec<KeyRow>)>) {
         let (mut known, mut inner) = (Vec::new(), Vec::new());
         for (about, list) in lists {
             if !about.is_empty() {
@@ -110,7 +110,7 @@ impl Page {
     }
 
     /// Writes a key with a value.
-    fn value(&mut self, table: &Table<'_>, key: &Row) {
+    fn value(&mut self, table: &Table<'_>, key: &KeyRow) {
         self.line("");
         let required = if key.is_required() { "Required." } else { "" };
         self.comment(&[key.doc.as_str(), &key.limits, required].join(" "));
@@ -119,7 +119,7 @@ impl Page {
     }
 
     /// Writes a table within a table: all of its keys, or those that it needs if it was explained before.
-    fn inner(&mut self, outer: &str, key: &Row) {
+    fn inner(&mut self, outer: &str, key: &KeyRow) {
         let path = format!("{outer}.{}", key.name);
         let (keys, header) = match key.inner {
             Inner::Tables(keys) => (rows(keys), format!("##[[{path}]]")),
@@ -143,7 +143,7 @@ impl Page {
     }
 
     /// Writes a key with the value in use, its default or an example.
-    fn assignment(&mut self, table: &Table<'_>, key: &Row) {
+    fn assignment(&mut self, table: &Table<'_>, key: &KeyRow) {
         let start = format!("{} = ", key.name);
         let used = table.used.and_then(|lines| lines.iter().find(|line| line.starts_with(&start)));
         let line = match (used, key.presence) {
@@ -154,11 +154,11 @@ impl Page {
         self.line(&line);
     }
 
-    fn explained(&self, key: &Row) -> Option<String> {
+    fn explained(&self, key: &KeyRow) -> Option<String> {
         self.explained.get(&(key.name, key.doc.clone())).cloned()
     }
 
-    fn explain(&mut self, key: &Row, path: &str) {
+    fn explain(&mut self, key: &KeyRow, path: &str) {
         let depth = path.matches('.').count();
         let title = if depth > 1 { format!("[{path}]") } else { format!("[[{path}]]") };
         self.explained.insert((key.name, key.doc.clone()), title);

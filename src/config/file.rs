@@ -38,7 +38,7 @@ keys! {
 }
 
 /// The tables of every kind of source, or of every kind of sink.
-pub(super) struct Group<T: 'static, C> {
+pub(super) struct KindTables<T: 'static, C> {
     /// Name in the file: `[[NAME.KIND]]`.
     pub(super) name: &'static str,
     pub(super) kinds: &'static [Kind<T>],
@@ -47,10 +47,10 @@ pub(super) struct Group<T: 'static, C> {
     read: fn(&Kind<T>, String, &mut TableReader<'_, '_>) -> Option<C>,
 }
 
-pub(super) const SOURCES: Group<SourceKind, SourceConfig> =
-    Group { name: "source", kinds: &source::SOURCES, common: source::Common::rows, read: source::read };
-pub(super) const SINKS: Group<SinkKind, SinkConfig> =
-    Group { name: "sink", kinds: &sink::SINKS, common: sink::Common::rows, read: sink::read };
+pub(super) const SOURCES: KindTables<SourceKind, SourceConfig> =
+    KindTables { name: "source", kinds: &source::SOURCES, common: source::Common::rows, read: source::read };
+pub(super) const SINKS: KindTables<SinkKind, SinkConfig> =
+    KindTables { name: "sink", kinds: &sink::SINKS, common: sink::Common::rows, read: sink::read };
 
 /// Maximum number of sources, and of sinks: each one is compared with all others.
 const MOST_TABLES: usize = 1000;
@@ -80,14 +80,14 @@ pub(super) fn read(document: &DeTable<'_>, found: &mut Diagnostics) -> Option<Co
     Some(Config { language: top.language.value?, shutdown_timeout: top.shutdown_timeout.value?, sources, sinks })
 }
 
-impl<T, C> Group<T, C> {
+impl<T, C> KindTables<T, C> {
     /// Returns the error if the file has no tables of this group.
     fn absent(&self, given: &Given<Vec<Placed<C>>>) -> Option<Diagnostic> {
         (!given.is_written()).then(|| none(self.name, self.kinds[0].name))
     }
 }
 
-impl<T: 'static, C> Form for Group<T, C> {
+impl<T: 'static, C> Form for KindTables<T, C> {
     type Value = Vec<Placed<C>>;
 
     /// Reads every table of the group; tables with errors are omitted.

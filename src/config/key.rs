@@ -34,12 +34,12 @@ pub(super) struct Given<T> {
     pub(super) value: Option<T>,
     /// Position of the value in the file, or of the table's header if the key is absent.
     pub(super) place: Range<usize>,
-    pub(super) origin: Origin,
+    pub(super) origin: ValueOrigin,
 }
 
 /// Where the value of a key comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(super) enum ValueOrigin {
     /// The file.
     File,
     /// The key is absent from the file.
@@ -51,17 +51,17 @@ pub(super) enum Origin {
 /// The keys of a table, which can be read together. [`keys!`] implements it.
 pub(super) trait Keys: Sized {
     /// Adds the rows of the keys, in the order of the declaration.
-    fn rows(rows: &mut Vec<Row>);
+    fn rows(rows: &mut Vec<KeyRow>);
 
     /// Reads every key. Errors are collected by the reader.
     fn read(reader: &mut TableReader<'_, '_>) -> Self;
 }
 
 /// Function that adds the rows of a table: [`Keys::rows`].
-pub(super) type Rows = fn(&mut Vec<Row>);
+pub(super) type Rows = fn(&mut Vec<KeyRow>);
 
 /// A key without the type of its value: all that a reader of the file needs to know.
-pub(super) struct Row {
+pub(super) struct KeyRow {
     pub(super) name: &'static str,
     pub(super) presence: Presence,
     /// Explanation for the operator.
@@ -109,7 +109,7 @@ pub(super) const fn default<F>(form: F, default: &'static str) -> Key<F> {
 impl<T> Given<T> {
     /// True if the file has the key.
     pub(super) fn is_written(&self) -> bool {
-        self.origin != Origin::Absent
+        self.origin != ValueOrigin::Absent
     }
 
     /// Returns the position of the value if the file has the key.
@@ -119,13 +119,13 @@ impl<T> Given<T> {
 
     /// Returns the value unless the file has a wrong one: for a value that decides the meaning of other keys.
     pub(super) fn certain(&self) -> Option<&T> {
-        self.value.as_ref().filter(|_| self.origin != Origin::Wrong)
+        self.value.as_ref().filter(|_| self.origin != ValueOrigin::Wrong)
     }
 }
 
 // === impl Row ===
 
-impl Row {
+impl KeyRow {
     /// Returns the row of a key; `doc` has its doc comment by lines.
     pub(super) fn new<F: Form>(name: &'static str, key: &Key<F>, doc: &[&str]) -> Self {
         let doc = doc.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
@@ -147,7 +147,7 @@ impl Row {
 }
 
 /// Returns the rows of a table.
-pub(super) fn rows(of: Rows) -> Vec<Row> {
+pub(super) fn rows(of: Rows) -> Vec<KeyRow> {
     let mut rows = Vec::new();
     of(&mut rows);
     rows
@@ -174,8 +174,8 @@ macro_rules! keys {
         // A table may have no keys.
         #[allow(unused_variables)]
         impl $crate::config::key::Keys for $Keys {
-            fn rows(rows: &mut Vec<$crate::config::key::Row>) {
-                $(rows.push($crate::config::key::Row::new(stringify!($field), &$key, &[$($doc),*]));)*
+            fn rows(rows: &mut Vec<$crate::config::key::KeyRow>) {
+                $(rows.push($crate::config::key::KeyRow::new(stringify!($field), &$key, &[$($doc),*]));)*
                 $(<$Group as $crate::config::key::Keys>::rows(rows);)*
             }
 

@@ -10,7 +10,7 @@ use super::diagnostic::Diagnostic;
 use super::diagnostics::Diagnostics;
 use super::kind::Placed;
 use super::paths::Paths;
-use super::{Endpoint, SinkConfig, SourceConfig};
+use super::{SinkConfig, SourceConfig, SourceEndpoint};
 
 /// Help text of most of these errors.
 const APART: &str = "give each a directory of its own, e.g. \"/var/log/postrider/hosts/{hostname}.json\" and \
@@ -66,7 +66,7 @@ fn of_source(source: &Placed<SourceConfig>) -> Vec<Place> {
         span: source.places.of("paths"),
         owner: None,
     });
-    let state = if let Endpoint::Cursor(state) = facts.endpoint() { Some(state) } else { None };
+    let state = if let SourceEndpoint::Cursor(state) = facts.endpoint() { Some(state) } else { None };
     let files = |state: &Path| ["cursor", "cursor.new", "lock"].map(|end| state.join(format!("{name}.{end}")));
     let cursor = state.into_iter().flat_map(files).map(|path| Place {
         kind: Kind::Cursor,

@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::diagnostic::Diagnostic;
 use super::diagnostics::Diagnostics;
 use super::form::{Form, Spot};
-use super::key::{Given, Key, Origin, Presence, Rows};
+use super::key::{Given, Key, Presence, Rows, ValueOrigin};
 use super::unknown::Known;
 use super::value::Fault;
 
@@ -108,11 +108,11 @@ impl TableReader<'_, '_> {
                 let error = Diagnostic::at(place.clone(), format!("{} has no `{name}`", self.title()));
                 self.found.push(error.help(format!("add e.g. {name} = {example}")).of_absence());
             }
-            return Given { value: self.default(spot, form), place, origin: Origin::Absent };
+            return Given { value: self.default(spot, form), place, origin: ValueOrigin::Absent };
         };
         match form.read(spot, value, self) {
-            Some(value) => Given { value: Some(value), place, origin: Origin::File },
-            None => Given { value: self.default(spot, form), place, origin: Origin::Wrong },
+            Some(value) => Given { value: Some(value), place, origin: ValueOrigin::File },
+            None => Given { value: self.default(spot, form), place, origin: ValueOrigin::Wrong },
         }
     }
 

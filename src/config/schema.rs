@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::file::Top;
-use super::key::{Keys, Presence, Row, Rows, rows};
+use super::key::{KeyRow, Keys, Presence, Rows, rows};
 use super::kind::Kind;
 
 /// Returns the JSON Schema (draft 2020-12) of the configuration file after conversion to JSON.
@@ -17,7 +17,7 @@ pub fn schema() -> Value {
 
 /// Returns the schema of a table with the keys of all lists.
 pub(super) fn table(lists: &[Rows]) -> Value {
-    let keys: Vec<Row> = lists.iter().flat_map(|list| rows(*list)).collect();
+    let keys: Vec<KeyRow> = lists.iter().flat_map(|list| rows(*list)).collect();
     let required: Vec<&str> = keys.iter().filter(|key| key.is_required()).map(|key| key.name).collect();
     let properties: Map<String, Value> = keys.iter().map(|key| (key.name.to_owned(), property(key))).collect();
     let mut table = json!({ "type": "object", "properties": properties, "additionalProperties": false });
@@ -27,7 +27,7 @@ pub(super) fn table(lists: &[Rows]) -> Value {
     table
 }
 
-fn property(key: &Row) -> Value {
+fn property(key: &KeyRow) -> Value {
     let mut property = key.schema.clone();
     property["description"] = json!(key.doc);
     match key.presence {

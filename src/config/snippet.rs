@@ -15,7 +15,7 @@ const MARKED: usize = 80;
 
 /// A text and its name.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Source {
+pub(super) struct NamedText {
     name: String,
     pub(super) text: String,
     /// Offset of each line.
@@ -43,7 +43,7 @@ struct Shown {
     lines: Vec<(Range<usize>, usize)>,
 }
 
-impl Source {
+impl NamedText {
     pub(super) fn new(name: &str, text: &str) -> Self {
         let lines = std::iter::once(0).chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(|lf| lf + 1)).collect();
         Self { name: name.to_owned(), text: text.to_owned(), lines, secrets: secret::ranges(text) }

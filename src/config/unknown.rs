@@ -4,7 +4,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeValue};
 
 use super::diagnostic::Diagnostic;
-use super::key::{Inner, Row, Rows, rows};
+use super::key::{Inner, KeyRow, Rows, rows};
 use crate::suggest;
 
 /// Known keys of a table, and the tables around it.
@@ -52,7 +52,7 @@ impl Known {
         }))
     }
 
-    fn rows(&self) -> Vec<Row> {
+    fn rows(&self) -> Vec<KeyRow> {
         self.rows.iter().flat_map(|of| rows(*of)).collect()
     }
 
@@ -65,7 +65,7 @@ impl Known {
 
     /// Returns a hint for a key that belongs to a table within this one, or to the one around it.
     fn elsewhere(&self, name: &str) -> Option<String> {
-        let has = |rows: Vec<Row>| rows.iter().any(|row| row.name == name);
+        let has = |rows: Vec<KeyRow>| rows.iter().any(|row| row.name == name);
         let inner = self.rows().into_iter().find_map(|row| match row.inner {
             Inner::Table(keys) if has(rows(keys)) => Some(row.name),
             _ => None,

@@ -29,8 +29,8 @@ use crate::syslog::Format;
 use crate::unparsed::Unparsed;
 use input::Input;
 use limits::{Limits, READ_SIZE};
-use output::{Failed, Output};
-use worker::Work;
+use output::{InputFailed, Output};
+use worker::SharedInput;
 
 mod input;
 mod limits;
@@ -54,7 +54,7 @@ pub struct Decoder {
 
 /// Counts of a decoding.
 #[derive(Debug, Default)]
-pub struct Summary {
+pub struct DecodeSummary {
     /// Number of inputs that could not be read, or not to their end.
     pub unread: u64,
     /// Number of lines that gave a record.
@@ -116,7 +116,7 @@ impl Decoder {
         files: &[PathBuf],
         out: impl Write + Send + 'static,
         mut say: impl FnMut(&Error),
-    ) -> Result<Summary, Error> {
+    ) -> Result<DecodeSummary, Error> {
         let inputs = Inputs::new(self, Limits::default(), Box::new(out));
         let stdin = [PathBuf::from("-")];
         let mut unread = 0;
@@ -129,7 +129,7 @@ impl Decoder {
                 result => result?,
             }
         }
-        Ok(Summary { unread, ..inputs.summary() })
+        Ok(DecodeSummary { unread, ..inputs.summary() })
     }
 }
 
@@ -139,9 +139,9 @@ impl Inputs {
         Self { decoder, limits, output, unparsed: Arc::default() }
     }
 
-    fn summary(self) -> Summary {
+    fn summary(self) -> DecodeSummary {
         let (records, damaged) = self.output.counts();
-        Summary { unread: 0, records, damaged, unparsed: self.unparsed }
+        DecodeSummary { unread: 0, records, damaged, unparsed: self.unparsed }
     }
 
     fn decode_path(&self, path: &Path) -> Result<(), Error> {
@@ -169,7 +169,7 @@ impl Inputs {
             Box::new(input)
         };
         let transport = if path.is_some() { Transport::File } else { Transport::Stdin };
-        let work = Work {
+        let work = SharedInput {
             decoder: Arc::clone(&self.decoder),
             limits: self.limits,
             origin: Origin {
@@ -184,9 +184,9 @@ impl Inputs {
             unparsed: Arc::clone(&self.unparsed),
         };
         worker::run(&Arc::new(work)).map_err(|failed| match failed {
-            Failed::Input(error) => input_error(path, error),
-            Failed::Output(error) => Error::Output(error),
-            Failed::Panic(panic) => Error::Panic(panic),
+            InputFailed::Input(error) => input_error(path, error),
+            InputFailed::Output(error) => Error::Output(error),
+            InputFailed::Panic(panic) => Error::Panic(panic),
         })
     }
 }

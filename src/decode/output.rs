@@ -22,11 +22,11 @@ struct State {
     damaged: u64,
     /// Number of the next chunk to be written.
     turn: u64,
-    end: Option<Result<(), Failed>>,
+    end: Option<Result<(), InputFailed>>,
 }
 
 /// Reason why an input was not decoded to its end.
-pub(super) enum Failed {
+pub(super) enum InputFailed {
     Input(io::Error),
     Output(io::Error),
     Panic(Panic),
@@ -54,12 +54,12 @@ impl Output {
     }
 
     /// Ends the input.
-    pub(super) fn end(&self, end: Result<(), Failed>) {
+    pub(super) fn end(&self, end: Result<(), InputFailed>) {
         OutputTurn { output: self, state: self.state() }.end(end);
     }
 
     /// Waits for the end of the input, and then prepares for another input.
-    pub(super) fn wait(&self) -> Result<(), Failed> {
+    pub(super) fn wait(&self) -> Result<(), InputFailed> {
         let open = |state: &mut State| state.end.is_none();
         let mut state = poison::ignore(self.ended.wait_while(self.state(), open));
         match &state.end {
@@ -68,7 +68,7 @@ impl Output {
                 Ok(())
             }
             // The workers have ended with the input: no chunk is in progress.
-            Some(Err(Failed::Input(_))) => {
+            Some(Err(InputFailed::Input(_))) => {
                 state.turn = 0;
                 state.end.take().unwrap_or(Ok(()))
             }
@@ -95,7 +95,7 @@ impl OutputTurn<'_> {
     pub(super) fn write(&mut self, lines: &mut Buffer) -> bool {
         let result = self.state.out.write_all(lines).and_then(|()| self.state.out.flush());
         lines.clear();
-        result.map_err(|error| self.end(Err(Failed::Output(error)))).is_ok()
+        result.map_err(|error| self.end(Err(InputFailed::Output(error)))).is_ok()
     }
 
     /// Passes the turn to the next chunk, or ends the input.
@@ -103,14 +103,14 @@ impl OutputTurn<'_> {
         self.state.records += records;
         self.state.damaged += damaged;
         if let Some(end) = end {
-            self.end(end.map_err(Failed::Input));
+            self.end(end.map_err(InputFailed::Input));
         } else {
             self.state.turn += 1;
             self.output.turned.notify_all();
         }
     }
 
-    fn end(&mut self, end: Result<(), Failed>) {
+    fn end(&mut self, end: Result<(), InputFailed>) {
         // The first failure is the one that a single worker would have encountered.
         self.state.end.get_or_insert(end);
         self.output.turned.notify_all();

@@ -142,7 +142,7 @@ impl Case {
     }
 
     /// Decodes the input to `out`.
-    fn decode(self, out: &Written) -> Result<Summary, Error> {
+    fn decode(self, out: &Written) -> Result<DecodeSummary, Error> {
         let reads = Reads { bytes: self.input, sizes: self.sizes, at: 0, turn: 0, broken: self.broken };
         let inputs = Inputs::new(decoder(self.unparsed), self.limits, Box::new(out.clone()));
         inputs.decode(reads, None)?;

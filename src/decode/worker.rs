@@ -8,7 +8,7 @@ use std::thread;
 use super::Decoder;
 use super::input::{Chunk, ChunkFrames, Input};
 use super::limits::Limits;
-use super::output::{Failed, Output};
+use super::output::{InputFailed, Output};
 use crate::crash::panic_point;
 use crate::encode::{Buffer, Writer};
 use crate::frame::Frame;
@@ -22,7 +22,7 @@ use crate::unparsed::Unparsed;
 const DAMAGE: [Flags; 3] = [Flags::TIMESTAMP_MISSING, Flags::TRUNCATED, Flags::INVALID_UTF8];
 
 /// State that the workers of one input share.
-pub(super) struct Work {
+pub(super) struct SharedInput {
     pub(super) decoder: Arc<Decoder>,
     pub(super) limits: Limits,
     pub(super) origin: Origin,
@@ -33,7 +33,7 @@ pub(super) struct Work {
 }
 
 struct Worker {
-    work: Arc<Work>,
+    work: Arc<SharedInput>,
     chunk: Chunk,
     lines: Buffer,
     records: u64,
@@ -41,7 +41,7 @@ struct Worker {
 }
 
 /// Decodes the input to its end.
-pub(super) fn run(work: &Arc<Work>) -> Result<(), Failed> {
+pub(super) fn run(work: &Arc<SharedInput>) -> Result<(), InputFailed> {
     // A small input is finished before a thread would have started.
     let (mut first, mut read) = (Worker::new(work), 0);
     while let Some(size) = first.chunk() {
@@ -57,7 +57,7 @@ pub(super) fn run(work: &Arc<Work>) -> Result<(), Failed> {
 }
 
 /// Starts the workers; true if there are any.
-fn start(work: &Arc<Work>) -> bool {
+fn start(work: &Arc<SharedInput>) -> bool {
     let worker = |_| {
         let work = Arc::clone(work);
         thread::Builder::new().name("decode".to_owned()).spawn(move || {
@@ -66,7 +66,7 @@ fn start(work: &Arc<Work>) -> bool {
                 while worker.chunk().is_some() {}
             };
             if let Err(panic) = panics::catch(AssertUnwindSafe(run)) {
-                work.output.end(Err(Failed::Panic(panic)));
+                work.output.end(Err(InputFailed::Panic(panic)));
             }
         })
     };
@@ -75,7 +75,7 @@ fn start(work: &Arc<Work>) -> bool {
 
 // === impl Work ===
 
-impl Work {
+impl SharedInput {
     /// Appends the output for `frame`, and returns the flags of its record.
     fn encode(&self, frame: &Frame<'_>, context: &Context<'_>, line: LineHash, writer: &mut Writer<'_>) -> Flags {
         let peer = Peer { address: self.peer.as_deref(), tls_subject: None };
@@ -98,7 +98,7 @@ impl Work {
 // === impl Worker ===
 
 impl Worker {
-    fn new(work: &Arc<Work>) -> Self {
+    fn new(work: &Arc<SharedInput>) -> Self {
         let chunk = work.input().chunk();
         Self { work: Arc::clone(work), chunk, lines: Buffer::default(), records: 0, damaged: 0 }
     }

@@ -1,23 +1,23 @@
 //! Meanings of causes, for people, and what to do.
 
-use crate::dsn::registry::{Text, text};
+use crate::dsn::registry::{TextByLanguage, text};
 use crate::record::Cause;
 
 /// Texts about a cause.
-pub(super) struct Row {
-    pub(super) meaning: Text,
+pub(super) struct CauseText {
+    pub(super) meaning: TextByLanguage,
     /// The usual reason, and where to look.
-    pub(super) advice: Text,
+    pub(super) advice: TextByLanguage,
 }
 
-const fn row(meaning: Text, advice: Text) -> Row {
-    Row { meaning, advice }
+const fn row(meaning: TextByLanguage, advice: TextByLanguage) -> CauseText {
+    CauseText { meaning, advice }
 }
 
 /// Returns the row of a cause. The names of parameters and restrictions are those of postconf(5).
 #[rustfmt::skip]
 #[expect(clippy::too_many_lines, reason = "it is a table, and the compiler sees that no cause is missing")]
-pub(super) const fn of(cause: Cause) -> Row {
+pub(super) const fn of(cause: Cause) -> CauseText {
     match cause {
         Cause::ConnectionRefused => row(
             text("The host of the server refused the connection.",

@@ -3,17 +3,17 @@
 use jiff::tz::TimeZone;
 
 use super::page::{ADVICE, CAUSE, DETAIL, EVENT, NOTE, Page};
-use super::query::{Parts, ReplyCode};
+use super::query::{CodeParts, ReplyCode};
 use super::{causes, words};
 use crate::dsn::Dsn;
-use crate::dsn::registry::{Text, text};
+use crate::dsn::registry::{TextByLanguage, text};
 use crate::frame::Frame;
 use crate::record::{AttemptFailed, Cause, Event, LineHashes, NewId, Origin, Peer, Postfix, Reply, Transport};
 use crate::syslog::{Context, Format, Message};
 use crate::time::Timestamp;
 use crate::{postfix, read_frame};
 
-const NO_CODE: Text = text("The line has no code and no cause.", "この行にはコードも原因もない。");
+const NO_CODE: TextByLanguage = text("The line has no code and no cause.", "この行にはコードも原因もない。");
 
 /// Explains a line of Postfix, with any header in front; returns false if the text is not such a line.
 pub(super) fn explain(text: &str, page: &mut Page<'_>) -> bool {
@@ -90,7 +90,7 @@ fn parts(
     }
     if let Some(dsn) = dsn {
         page.blank();
-        page.enhanced(Parts::from(dsn));
+        page.enhanced(CodeParts::from(dsn));
     }
     if let Some(reply) = reply {
         page.provider_of(reply);

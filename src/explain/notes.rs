@@ -3,16 +3,16 @@
 //! Only codes that Postfix writes or that send an administrator somewhere have a note. The names of parameters and
 //! restrictions are those of postconf(5).
 
-use crate::dsn::registry::{Text, text};
+use crate::dsn::registry::{TextByLanguage, text};
 
 /// Note about a code.
 pub(super) struct Note {
     /// Enhanced code, with `X` if the class makes no difference, or reply code.
     code: &'static str,
     /// When Postfix itself uses the code.
-    pub(super) postfix: Option<Text>,
+    pub(super) postfix: Option<TextByLanguage>,
     /// Advice: what to do, or where to look.
-    pub(super) advice: Option<Text>,
+    pub(super) advice: Option<TextByLanguage>,
 }
 
 /// Returns the note for exactly this code.
@@ -33,7 +33,7 @@ impl Note {
     }
 }
 
-const fn both(code: &'static str, postfix: Text, advice: Text) -> Note {
+const fn both(code: &'static str, postfix: TextByLanguage, advice: TextByLanguage) -> Note {
     Note { code, postfix: Some(postfix), advice: Some(advice) }
 }
 

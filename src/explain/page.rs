@@ -3,9 +3,9 @@
 use super::fold;
 use super::notes::{self, Note};
 use super::providers::{self, Meaning};
-use super::query::{Parts, ReplyCode};
-use super::replies::{self, Reply};
-use crate::dsn::registry::{self, Text, text};
+use super::query::{CodeParts, ReplyCode};
+use super::replies::{self, ReplyMeaning};
+use crate::dsn::registry::{self, TextByLanguage, text};
 use crate::dsn::{Class, Language};
 use crate::record::{self, Provider};
 
@@ -15,41 +15,42 @@ pub(super) struct Page<'o> {
     pub(super) out: &'o mut String,
 }
 
-pub(super) const CLASS: Text = text("class", "分類");
-pub(super) const SUBJECT: Text = text("subject", "対象");
-pub(super) const DETAIL: Text = text("detail", "詳細");
-const GROUP: Text = text("group", "区分");
-const MEANING: Text = text("meaning", "意味");
-const DEFINED: Text = text("defined", "定義");
-pub(super) const NOTE: Text = text("note", "注意");
-pub(super) const POSTFIX: Text = text("Postfix", "Postfix");
-pub(super) const ADVICE: Text = text("advice", "対処");
-pub(super) const CAUSE: Text = text("cause", "原因");
-const CODES: Text = text("codes", "コード");
-pub(super) const STATUS: Text = text("status", "状態");
-pub(super) const EVENT: Text = text("event", "イベント");
-const SEE: Text = text("see", "参照");
+pub(super) const CLASS: TextByLanguage = text("class", "分類");
+pub(super) const SUBJECT: TextByLanguage = text("subject", "対象");
+pub(super) const DETAIL: TextByLanguage = text("detail", "詳細");
+const GROUP: TextByLanguage = text("group", "区分");
+const MEANING: TextByLanguage = text("meaning", "意味");
+const DEFINED: TextByLanguage = text("defined", "定義");
+pub(super) const NOTE: TextByLanguage = text("note", "注意");
+pub(super) const POSTFIX: TextByLanguage = text("Postfix", "Postfix");
+pub(super) const ADVICE: TextByLanguage = text("advice", "対処");
+pub(super) const CAUSE: TextByLanguage = text("cause", "原因");
+const CODES: TextByLanguage = text("codes", "コード");
+pub(super) const STATUS: TextByLanguage = text("status", "状態");
+pub(super) const EVENT: TextByLanguage = text("event", "イベント");
+const SEE: TextByLanguage = text("see", "参照");
 
-const NO_SUBJECT: Text = text("It says no more than the class.", "分類以上のことは示されていない。");
-pub(super) const NO_DETAIL: Text = text("It says no more than the subject.", "対象以上のことは示されていない。");
+const NO_SUBJECT: TextByLanguage = text("It says no more than the class.", "分類以上のことは示されていない。");
+pub(super) const NO_DETAIL: TextByLanguage =
+    text("It says no more than the subject.", "対象以上のことは示されていない。");
 /// Text after a number that is not registered.
-const UNREGISTERED: Text = text(
+const UNREGISTERED: TextByLanguage = text(
     " is not registered. Only the text of the reply, or whoever runs the server, can tell.",
     "は未登録である。応答の文言を読むか、サーバーの管理者に確認するしかない。",
 );
 /// Text after a provider's code that has no row.
-const UNKNOWN_CODE: Text = text(
+const UNKNOWN_CODE: TextByLanguage = text(
     " is not known here. The text of the reply, or the page of the provider, may tell.",
     "の意味は登録されていない。応答の文言または提供者のページを確認する。",
 );
-pub(super) const DISAGREE: Text = text(
+pub(super) const DISAGREE: TextByLanguage = text(
     "The enhanced code has another class than the reply code, which RFC 2034 forbids. Trust the reply code.",
     "拡張ステータスコードと応答コードの分類が一致せず、RFC 2034に違反している。応答コードの方を信用すること。",
 );
 
 impl Page<'_> {
-    pub(super) fn enhanced(&mut self, parts: Parts<'_>) {
-        let Parts { code, class, subject, detail } = parts;
+    pub(super) fn enhanced(&mut self, parts: CodeParts<'_>) {
+        let CodeParts { code, class, subject, detail } = parts;
         self.title(code);
         self.named(CLASS, class.code().into(), class.name(), registry::class_text(class));
         if let Some(number) = subject {
@@ -78,7 +79,7 @@ impl Page<'_> {
         self.named(CLASS, first.into(), name, text);
         let (name, text) = replies::group(second);
         self.named(GROUP, second.into(), name, text);
-        if let Some(Reply { reference, text, .. }) = replies::find(code) {
+        if let Some(ReplyMeaning { reference, text, .. }) = replies::find(code) {
             self.line(MEANING, text.get(self.language));
             self.defined(reference);
         } else {
@@ -146,12 +147,12 @@ impl Page<'_> {
     }
 
     /// Writes a line with a number, its name in the record, and its meaning.
-    fn named(&mut self, label: Text, number: u16, name: &str, text: Text) {
+    fn named(&mut self, label: TextByLanguage, number: u16, name: &str, text: TextByLanguage) {
         self.word(label, &format!("{number} {name}"), text);
     }
 
     /// Writes a line with a word of the record, and its meaning.
-    pub(super) fn word(&mut self, label: Text, word: &str, text: Text) {
+    pub(super) fn word(&mut self, label: TextByLanguage, word: &str, text: TextByLanguage) {
         let colon = match self.language {
             Language::En => ": ",
             Language::Ja => "：",
@@ -159,17 +160,17 @@ impl Page<'_> {
         self.line(label, &format!("{word}{colon}{}", text.get(self.language)));
     }
 
-    fn unregistered(&mut self, label: Text, number: u16) {
+    fn unregistered(&mut self, label: TextByLanguage, number: u16) {
         self.line(label, &format!("{number}{}", UNREGISTERED.get(self.language)));
     }
 
     /// Writes a label and its text, folded at the width of a terminal.
-    pub(super) fn line(&mut self, label: Text, text: &str) {
+    pub(super) fn line(&mut self, label: TextByLanguage, text: &str) {
         fold::line(label.get(self.language), text, self.out);
     }
 }
 
 /// Returns the texts of a note that are there, each with its label.
-pub(super) fn labelled(note: &Note) -> impl Iterator<Item = (Text, Text)> {
+pub(super) fn labelled(note: &Note) -> impl Iterator<Item = (TextByLanguage, TextByLanguage)> {
     [(POSTFIX, note.postfix), (ADVICE, note.advice)].into_iter().filter_map(|(label, text)| Some((label, text?)))
 }

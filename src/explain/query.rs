@@ -2,25 +2,25 @@
 
 use super::notes::{self, Note};
 use super::providers;
-use super::words::{self, Word};
+use super::words::{self, KnownWord};
 use crate::dsn::registry;
 use crate::dsn::{Class, Dsn};
 use crate::record::Provider;
 
 /// Text or code to explain.
 pub(super) enum Query<'a> {
-    Enhanced(Parts<'a>),
-    Reply(ReplyCode<'a>, Option<Parts<'a>>),
+    Enhanced(CodeParts<'a>),
+    Reply(ReplyCode<'a>, Option<CodeParts<'a>>),
     Provider(Provider, Option<&'a str>),
     /// Code that each of these providers has.
     CodeOf(Vec<Provider>, &'a str),
     /// All meanings of a word of the record.
-    Words(Vec<Word>),
+    Words(Vec<KnownWord>),
 }
 
 /// Error: why a text cannot be explained.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Fault {
+pub(super) enum QueryError {
     #[error(
         "{0}; write an enhanced code (4.7.1), its first parts (4.7 or 4), a reply code (450), a whole reply \
          (450 4.7.1 Try later), a provider with its code (google 4.7.28), a cause or another word of the record \
@@ -35,7 +35,7 @@ pub(super) enum Fault {
 
 /// Enhanced status code, or its first parts.
 #[derive(Clone, Copy)]
-pub(super) struct Parts<'a> {
+pub(super) struct CodeParts<'a> {
     pub(super) code: &'a str,
     pub(super) class: Class,
     pub(super) subject: Option<u16>,
@@ -53,8 +53,8 @@ pub(super) struct ReplyCode<'a> {
 
 impl<'a> Query<'a> {
     /// Reads a query, or returns what is wrong with it.
-    pub(super) fn read(text: &'a str) -> Result<Self, Fault> {
-        let first = text.split_whitespace().next().ok_or_else(|| Fault::Wrong("there is no code".to_owned()))?;
+    pub(super) fn read(text: &'a str) -> Result<Self, QueryError> {
+        let first = text.split_whitespace().next().ok_or_else(|| QueryError::Wrong("there is no code".to_owned()))?;
         if let Some(provider) = words::provider(text) {
             return Ok(Self::Provider(provider, None));
         }
@@ -73,22 +73,22 @@ impl<'a> Query<'a> {
         }
         let code = bare(text);
         let providers = providers::with(code);
-        if providers.is_empty() { Err(Fault::unknown(text)) } else { Ok(Self::CodeOf(providers, code)) }
+        if providers.is_empty() { Err(QueryError::unknown(text)) } else { Ok(Self::CodeOf(providers, code)) }
     }
 
-    fn of_provider(provider: Provider, code: &'a str) -> Result<Self, Fault> {
+    fn of_provider(provider: Provider, code: &'a str) -> Result<Self, QueryError> {
         let name = provider.name();
         if let Some(word) = words::named(code).first() {
-            return Err(Fault::WordOfProvider { word: word.name(), provider: name });
+            return Err(QueryError::WordOfProvider { word: word.name(), provider: name });
         }
         if code.contains(char::is_whitespace) {
-            return Err(Fault::Wrong(format!("{name} is followed by one code")));
+            return Err(QueryError::Wrong(format!("{name} is followed by one code")));
         }
         Ok(Self::Provider(provider, Some(bare(code))))
     }
 
     /// Reads a numeric code; `None` if `text` does not begin like one.
-    fn code(text: &'a str) -> Result<Option<Self>, Fault> {
+    fn code(text: &'a str) -> Result<Option<Self>, QueryError> {
         let mut words = text.split_whitespace();
         let Some(first) = words.next() else { return Ok(None) };
         // In a reply of several lines, the code has a hyphen behind it in all lines but the last (RFC 5321, section
@@ -101,11 +101,11 @@ impl<'a> Query<'a> {
             return Ok(None);
         }
         if first.len() > 1 && !first.contains('.') {
-            let reply = ReplyCode::read(first).map_err(Fault::Wrong)?;
+            let reply = ReplyCode::read(first).map_err(QueryError::Wrong)?;
             let second = glued.or_else(|| words.next()).and_then(Dsn::parse);
-            return Ok(Some(Self::Reply(reply, second.map(Parts::from))));
+            return Ok(Some(Self::Reply(reply, second.map(CodeParts::from))));
         }
-        Parts::read(first).map(|parts| Some(Self::Enhanced(parts))).map_err(Fault::Wrong)
+        CodeParts::read(first).map(|parts| Some(Self::Enhanced(parts))).map_err(QueryError::Wrong)
     }
 }
 
@@ -115,7 +115,7 @@ fn bare(code: &str) -> &str {
     [('[', ']'), ('(', ')')].into_iter().find_map(inside).unwrap_or(code)
 }
 
-impl Fault {
+impl QueryError {
     /// Returns the fault of a text that is nothing that can be explained. It suggests a word only if the text has one
     /// or two words.
     fn unknown(text: &str) -> Self {
@@ -128,7 +128,7 @@ impl Fault {
     }
 }
 
-impl<'a> Parts<'a> {
+impl<'a> CodeParts<'a> {
     pub(super) fn read(code: &'a str) -> Result<Self, String> {
         if let Some(dsn) = Dsn::parse(code) {
             return Ok(dsn.into());
@@ -160,7 +160,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-impl<'a> From<Dsn<'a>> for Parts<'a> {
+impl<'a> From<Dsn<'a>> for CodeParts<'a> {
     fn from(dsn: Dsn<'a>) -> Self {
         Self { code: dsn.code(), class: dsn.class(), subject: Some(dsn.subject()), detail: Some(dsn.detail()) }
     }

@@ -1,25 +1,25 @@
 //! SMTP reply codes that have a definition: RFC 5321, section 4.2, and the extensions that add to it.
 
 use crate::dsn::Class;
-use crate::dsn::registry::{self, Text, text};
+use crate::dsn::registry::{self, TextByLanguage, text};
 
 /// Reply code and its meaning.
-pub(super) struct Reply {
+pub(super) struct ReplyMeaning {
     code: &'static str,
     pub(super) reference: &'static str,
-    pub(super) text: Text,
+    pub(super) text: TextByLanguage,
 }
 
 /// Section that defines the digits, whose meaning every code shares.
 pub(super) const DIGITS: &str = "RFC 5321, section 4.2.1";
 
 /// Returns the meaning of `code`, if a document defines it.
-pub(super) fn find(code: &str) -> Option<&'static Reply> {
+pub(super) fn find(code: &str) -> Option<&'static ReplyMeaning> {
     REPLIES.binary_search_by_key(&code, |reply| reply.code).ok().map(|at| &REPLIES[at])
 }
 
 /// Returns the meaning of the first digit, with the name of the enhanced class; only 3 has no enhanced class.
-pub(super) const fn severity(digit: u8) -> (&'static str, Text) {
+pub(super) const fn severity(digit: u8) -> (&'static str, TextByLanguage) {
     let class = match digit {
         2 => Class::Success,
         4 => Class::Transient,
@@ -36,7 +36,7 @@ pub(super) const fn severity(digit: u8) -> (&'static str, Text) {
 }
 
 /// Returns the meaning of the second digit.
-pub(super) const fn group(digit: u8) -> (&'static str, Text) {
+pub(super) const fn group(digit: u8) -> (&'static str, TextByLanguage) {
     match digit {
         0 => (
             "syntax",
@@ -65,8 +65,8 @@ pub(super) const fn group(digit: u8) -> (&'static str, Text) {
     }
 }
 
-const fn row(code: &'static str, reference: &'static str, en: &'static str, ja: &'static str) -> Reply {
-    Reply { code, reference, text: text(en, ja) }
+const fn row(code: &'static str, reference: &'static str, en: &'static str, ja: &'static str) -> ReplyMeaning {
+    ReplyMeaning { code, reference, text: text(en, ja) }
 }
 
 const SMTP: &str = "RFC 5321, section 4.2.3";
@@ -77,7 +77,7 @@ const ENHANCED: &str = "RFC 5248";
 
 /// Reply codes, sorted.
 #[rustfmt::skip]
-static REPLIES: [Reply; 42] = [
+static REPLIES: [ReplyMeaning; 42] = [
     row("211", SMTP,
         "The server tells its state, or which help it has.",
         "サーバーの状態またはヘルプの概要である。"),
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn codes_are_in_order_and_well_formed() {
         assert!(REPLIES.is_sorted_by(|a, b| a.code < b.code));
-        for Reply { code, reference, text } in &REPLIES {
+        for ReplyMeaning { code, reference, text } in &REPLIES {
             assert!(ReplyCode::read(code).is_ok(), "{code}");
             assert!(reference.starts_with("RFC "), "{code}");
             assert!(text.get(Language::En).ends_with('.') && text.get(Language::Ja).ends_with('。'), "{code}");

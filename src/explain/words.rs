@@ -4,13 +4,13 @@ use super::causes;
 use super::notes;
 use super::page::{ADVICE, CAUSE, CLASS, DETAIL, EVENT, NO_DETAIL, Page, STATUS, SUBJECT, labelled};
 use crate::dsn::Class;
-use crate::dsn::registry::{self, Subject, Text, text};
+use crate::dsn::registry::{self, Subject, TextByLanguage, text};
 use crate::record::{Cause, Provider};
 use crate::suggest;
 
 /// Word with its kind. One name may be several words: `mailbox_full` is a cause and a detail.
 #[derive(Clone, Copy)]
-pub(super) enum Word {
+pub(super) enum KnownWord {
     Cause(Cause),
     Class(Class),
     Subject(u16, &'static Subject),
@@ -20,8 +20,8 @@ pub(super) enum Word {
         detail: u16,
         name: &'static str,
     },
-    Status(&'static str, Text),
-    Event(&'static str, Text),
+    Status(&'static str, TextByLanguage),
+    Event(&'static str, TextByLanguage),
 }
 
 /// Returns a name as the record writes it, without capitals and hyphens: `RATE-LIMITED` is `rate_limited`.
@@ -30,16 +30,15 @@ fn normalized(text: &str) -> String {
 }
 
 /// Returns all words with this name.
-pub(super) fn named(word: &str) -> Vec<Word> {
+pub(super) fn named(word: &str) -> Vec<KnownWord> {
     let name = normalized(word);
     all().filter(|word| word.name() == name).collect()
 }
 
 /// Returns the detail with a code such as `X.7.1`, in which X is any class.
-pub(super) fn detail(code: &str) -> Option<Word> {
+pub(super) fn detail(code: &str) -> Option<KnownWord> {
     let code = code.to_ascii_uppercase();
-    let fits =
-        |word: &Word| matches!(word, Word::Detail { subject, detail, .. } if code == detail_code(*subject, *detail));
+    let fits = |word: &KnownWord| matches!(word, KnownWord::Detail { subject, detail, .. } if code == detail_code(*subject, *detail));
     all().find(fits)
 }
 
@@ -60,20 +59,25 @@ pub(super) fn nearest(word: &str) -> Option<&'static str> {
 }
 
 /// Returns the meaning of an event.
-pub(super) fn event(name: &str) -> Option<Text> {
+pub(super) fn event(name: &str) -> Option<TextByLanguage> {
     EVENTS.iter().find(|(event, _)| *event == name).map(|(_, text)| *text)
 }
 
-fn all() -> impl Iterator<Item = Word> {
-    let subjects = registry::subjects().map(|(number, subject)| Word::Subject(number, subject));
-    let details = registry::details().map(|(subject, detail, name)| Word::Detail { subject, detail, name });
-    let statuses = STATUSES.iter().map(|(name, text)| Word::Status(name, *text));
-    let events = EVENTS.iter().map(|(name, text)| Word::Event(name, *text));
-    let causes = Cause::ALL.into_iter().map(Word::Cause);
-    causes.chain(Class::ALL.into_iter().map(Word::Class)).chain(subjects).chain(details).chain(statuses).chain(events)
+fn all() -> impl Iterator<Item = KnownWord> {
+    let subjects = registry::subjects().map(|(number, subject)| KnownWord::Subject(number, subject));
+    let details = registry::details().map(|(subject, detail, name)| KnownWord::Detail { subject, detail, name });
+    let statuses = STATUSES.iter().map(|(name, text)| KnownWord::Status(name, *text));
+    let events = EVENTS.iter().map(|(name, text)| KnownWord::Event(name, *text));
+    let causes = Cause::ALL.into_iter().map(KnownWord::Cause);
+    causes
+        .chain(Class::ALL.into_iter().map(KnownWord::Class))
+        .chain(subjects)
+        .chain(details)
+        .chain(statuses)
+        .chain(events)
 }
 
-impl Word {
+impl KnownWord {
     pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::Cause(cause) => cause.name(),
@@ -86,26 +90,26 @@ impl Word {
 
 impl Page<'_> {
     /// Writes the meaning of each of `words`, which have the same name.
-    pub(super) fn words(&mut self, words: &[Word]) {
+    pub(super) fn words(&mut self, words: &[KnownWord]) {
         for (n, word) in words.iter().enumerate() {
             if n == 0 {
                 self.title(word.name());
             }
             match *word {
-                Word::Cause(cause) => {
+                KnownWord::Cause(cause) => {
                     let row = causes::of(cause);
                     self.line(CAUSE, row.meaning.get(self.language));
                     self.line(ADVICE, row.advice.get(self.language));
                 }
-                Word::Class(class) => self.word(CLASS, &class.code().to_string(), registry::class_text(class)),
-                Word::Subject(number, subject) => {
+                KnownWord::Class(class) => self.word(CLASS, &class.code().to_string(), registry::class_text(class)),
+                KnownWord::Subject(number, subject) => {
                     for class in [Class::Transient, Class::Permanent] {
                         self.word(SUBJECT, &format!("{}.{number}", class.code()), subject.text(class));
                     }
                 }
-                Word::Detail { subject, detail, .. } => self.detail(subject, detail),
-                Word::Status(_, text) => self.line(STATUS, text.get(self.language)),
-                Word::Event(_, text) => self.line(EVENT, text.get(self.language)),
+                KnownWord::Detail { subject, detail, .. } => self.detail(subject, detail),
+                KnownWord::Status(_, text) => self.line(STATUS, text.get(self.language)),
+                KnownWord::Event(_, text) => self.line(EVENT, text.get(self.language)),
             }
         }
     }
@@ -126,7 +130,7 @@ impl Page<'_> {
 }
 
 #[rustfmt::skip]
-const STATUSES: &[(&str, Text)] = &[
+const STATUSES: &[(&str, TextByLanguage)] = &[
     ("sent", text(
         "The next server or the mailbox took the message for this recipient.",
         "次のサーバーまたはメールボックスが、この宛先のメッセージを受け取った。")),
@@ -157,7 +161,7 @@ const STATUSES: &[(&str, Text)] = &[
 ];
 
 #[rustfmt::skip]
-const EVENTS: &[(&str, Text)] = &[
+const EVENTS: &[(&str, TextByLanguage)] = &[
     ("delivery", text(
         "Postfix tried to deliver to a recipient. The status gives the result.",
         "宛先への配送が試みられた。結果はstatusに示される。")),

@@ -39,7 +39,7 @@ pub(super) struct Claim {
 
 /// The lines of a file, one after the other.
 #[derive(Debug)]
-pub(super) struct Lines<R> {
+pub(super) struct ClaimedLines<R> {
     input: BufReader<R>,
     number: u64,
     end: u64,
@@ -47,7 +47,7 @@ pub(super) struct Lines<R> {
 
 /// Position of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Line {
+pub(super) struct LinePosition {
     /// Number, counted from 1.
     pub(super) number: u64,
     /// Offset of its first byte.
@@ -125,8 +125,8 @@ impl Claim {
         &self.path
     }
 
-    pub(super) fn lines(&self) -> io::Result<Lines<fs::File>> {
-        Ok(Lines::new(fs::File::open(&self.path)?))
+    pub(super) fn lines(&self) -> io::Result<ClaimedLines<fs::File>> {
+        Ok(ClaimedLines::new(fs::File::open(&self.path)?))
     }
 
     /// Marks the line that begins at `start` as finished.
@@ -135,7 +135,7 @@ impl Claim {
     }
 
     /// Moves a line that cannot be sent to the file of damaged lines, and returns the name of that file.
-    pub(super) fn set_aside(&self, line: Line) -> io::Result<PathBuf> {
+    pub(super) fn set_aside(&self, line: LinePosition) -> io::Result<PathBuf> {
         let path = damaged(&self.base);
         let mut out = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
         let size = out.metadata()?.len();
@@ -175,13 +175,13 @@ fn at_work() -> io::Error {
 
 // === impl Lines ===
 
-impl<R: Read> Lines<R> {
+impl<R: Read> ClaimedLines<R> {
     pub(super) fn new(input: R) -> Self {
         Self { input: BufReader::with_capacity(64 << 10, input), number: 0, end: 0 }
     }
 
     /// Reads the next line into `text`, with its LF if it has one; `None` at the end.
-    pub(super) fn next(&mut self, text: &mut Vec<u8>) -> io::Result<Option<Line>> {
+    pub(super) fn next(&mut self, text: &mut Vec<u8>) -> io::Result<Option<LinePosition>> {
         text.clear();
         let start = self.end;
         let mut too_long = false;
@@ -202,7 +202,7 @@ impl<R: Read> Lines<R> {
             }
         }
         self.number += 1;
-        Ok((self.end > start).then_some(Line { number: self.number, start, end: self.end, too_long }))
+        Ok((self.end > start).then_some(LinePosition { number: self.number, start, end: self.end, too_long }))
     }
 }
 
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn lines_have_their_places() {
-        let mut lines = Lines::new(&b"one\n\ntwo"[..]);
+        let mut lines = ClaimedLines::new(&b"one\n\ntwo"[..]);
         let mut text = Vec::new();
         let mut found = Vec::new();
         while let Some(line) = lines.next(&mut text).unwrap() {
@@ -225,10 +225,10 @@ mod tests {
     fn a_line_that_is_too_long_does_not_fill_the_memory() {
         let size = LONGEST_LINE as u64 + 1;
         let input = io::repeat(b'x').take(size).chain(&b"\nnext\n"[..]);
-        let mut lines = Lines::new(input);
+        let mut lines = ClaimedLines::new(input);
         let mut text = Vec::new();
         let line = lines.next(&mut text).unwrap().unwrap();
-        assert_eq!(line, Line { number: 1, start: 0, end: size + 1, too_long: true });
+        assert_eq!(line, LinePosition { number: 1, start: 0, end: size + 1, too_long: true });
         assert!(text.is_empty());
         assert!(!lines.next(&mut text).unwrap().unwrap().too_long);
         assert_eq!(text, b"next\n");

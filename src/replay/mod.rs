@@ -19,8 +19,8 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
-use self::claim::{Claim, DONE, Line, Lines};
-use crate::buffer::{Batch, Encoded, Entry, Records, Sender, Span, queue};
+use self::claim::{Claim, ClaimedLines, DONE, LinePosition};
+use crate::buffer::{Batch, ByteRange, Encoded, Entry, Records, Sender, queue};
 use crate::config::{Config, DeadLetterConfig, SinkConfig};
 use crate::ledger::{Reason, SinkLedger};
 use crate::log;
@@ -50,7 +50,7 @@ pub struct Replay<'c> {
 
 /// Counts of the lines by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
+pub struct ReplaySummary {
     /// Number of records that were delivered to their sinks.
     pub delivered: u64,
     /// Number of records that were refused again.
@@ -71,7 +71,7 @@ pub enum Error {
 }
 
 /// The replay of one file, with its sinks.
-struct Session<'s> {
+struct FileReplay<'s> {
     replay: &'s Replay<'s>,
     runtime: &'s Runtime,
     interrupted: &'s AtomicBool,
@@ -102,14 +102,19 @@ struct Feed {
 impl Replay<'_> {
     /// Replays the files in order, and calls `say` with messages for the operator about single lines. The summary
     /// includes what was done before an error.
-    pub fn run(&self, files: &[PathBuf], say: &mut dyn FnMut(String)) -> (Summary, Result<(), Error>) {
-        let mut summary = Summary::default();
+    pub fn run(&self, files: &[PathBuf], say: &mut dyn FnMut(String)) -> (ReplaySummary, Result<(), Error>) {
+        let mut summary = ReplaySummary::default();
         let result = self.run_all(files, &mut summary, say);
         throttle::tell_rest();
         (summary, result)
     }
 
-    fn run_all(&self, files: &[PathBuf], summary: &mut Summary, say: &mut dyn FnMut(String)) -> Result<(), Error> {
+    fn run_all(
+        &self,
+        files: &[PathBuf],
+        summary: &mut ReplaySummary,
+        say: &mut dyn FnMut(String),
+    ) -> Result<(), Error> {
         let bases: Vec<PathBuf> = files.iter().map(|file| claim::base_of(file)).collect();
         if let Some(name) = self.sink {
             self.config_of(name).ok_or_else(|| Error::NoSink(self.no_sink(name)))?;
@@ -125,7 +130,7 @@ impl Replay<'_> {
             // The file that an earlier replay left is older.
             for claim in [Claim::resume, Claim::take] {
                 if let Some(claim) = claim(base).map_err(|error| failed("replay", base, &error))? {
-                    Session::new(self, &runtime, &interrupted, claim, base).run(summary, say)?;
+                    FileReplay::new(self, &runtime, &interrupted, claim, base).run(summary, say)?;
                 }
             }
             Ok(())
@@ -143,7 +148,7 @@ impl Replay<'_> {
         }
         for path in paths {
             let file = std::fs::File::open(&path).map_err(|error| failed("read", &path, &error))?;
-            let mut lines = Lines::new(file);
+            let mut lines = ClaimedLines::new(file);
             let mut text = Vec::new();
             while let Some(line) = lines.next(&mut text).map_err(|error| failed("read", &path, &error))? {
                 if let (None, Some(Ok(letter))) = (self.sink, read(line, &text))
@@ -171,7 +176,7 @@ impl Replay<'_> {
 }
 
 /// Parses a line, or returns the reason why it cannot be parsed; `None` for a line that is finished or blank.
-fn read(line: Line, text: &[u8]) -> Option<Result<Parsed<'_>, String>> {
+fn read(line: LinePosition, text: &[u8]) -> Option<Result<Parsed<'_>, String>> {
     if line.too_long {
         return Some(Err("it is too long".to_owned()));
     }
@@ -207,7 +212,7 @@ fn watch_signals(runtime: &Runtime, interrupted: &Arc<AtomicBool>) -> io::Result
 
 // === impl Session ===
 
-impl<'s> Session<'s> {
+impl<'s> FileReplay<'s> {
     fn new(
         replay: &'s Replay<'s>,
         runtime: &'s Runtime,
@@ -233,7 +238,7 @@ impl<'s> Session<'s> {
     }
 
     /// Sends every line and waits for its receipt. The summary also includes what was done before an error.
-    fn run(mut self, summary: &mut Summary, say: &mut dyn FnMut(String)) -> Result<(), Error> {
+    fn run(mut self, summary: &mut ReplaySummary, say: &mut dyn FnMut(String)) -> Result<(), Error> {
         let sent = self.send_all(say);
         let awaited = sent.and_then(|()| {
             while self.waiting > 0 && self.goes_on() {
@@ -288,7 +293,7 @@ impl<'s> Session<'s> {
     }
 
     /// Passes a record to its sink once the sink has room.
-    fn send(&mut self, line: Line, letter: &Parsed<'_>) -> Result<(), Error> {
+    fn send(&mut self, line: LinePosition, letter: &Parsed<'_>) -> Result<(), Error> {
         let name = self.replay.sink.unwrap_or(&letter.sink).to_owned();
         if !self.feeds.contains_key(&name) {
             let feed = self.start(&name)?;
@@ -385,7 +390,7 @@ impl<'s> Session<'s> {
 /// Returns the single record of a line.
 fn records(letter: &Parsed<'_>, route: &str) -> Records {
     // A line is far below 4 GiB.
-    let span = |start: usize, end: usize| Span { start: start as u32, end: end as u32 };
+    let span = |start: usize, end: usize| ByteRange { start: start as u32, end: end as u32 };
     let mut lines = letter.record.to_vec();
     lines.push(b'\n');
     let mut text = route.to_owned();

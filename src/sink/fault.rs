@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{Level, info, warn};
 
-use crate::throttle::{Owner, Throttle};
+use crate::throttle::{LineOwner, Throttle};
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -13,7 +13,7 @@ const LOG_EVERY: Duration = Duration::from_secs(30);
 
 /// The faults of one destination. An outage lasts from the first failed attempt to the next one that works.
 #[derive(Debug)]
-pub(super) struct Fault {
+pub(super) struct DestinationFaults {
     name: String,
     outage: Option<Outage>,
     /// Throttle for the beginnings of outages. Otherwise a spool that is full at times, because its reader is slower
@@ -33,9 +33,10 @@ struct Outage {
 
 // === impl Fault ===
 
-impl Fault {
+impl DestinationFaults {
     pub(super) fn new(name: &str) -> Self {
-        let beginnings = Throttle::new(Level::WARN, Owner::Sink(name.to_owned()), "it failed, and soon worked again");
+        let beginnings =
+            Throttle::new(Level::WARN, LineOwner::Sink(name.to_owned()), "it failed, and soon worked again");
         Self { name: name.to_owned(), outage: None, beginnings }
     }
 
@@ -110,9 +111,9 @@ mod tests {
 
     #[test]
     fn an_outage_soon_after_another_is_told_of_when_it_lasts() {
-        let mut fault = Fault::new("test");
+        let mut fault = DestinationFaults::new("test");
         let begun = Instant::now();
-        let told = |fault: &Fault| fault.outage.as_ref().is_some_and(|outage| outage.logged.is_some());
+        let told = |fault: &DestinationFaults| fault.outage.as_ref().is_some_and(|outage| outage.logged.is_some());
         for (after, expected, untold) in [(0, true, 0), (1, false, 1), (2, false, 2), (10, true, 0), (11, false, 1)] {
             let now = begun + Duration::from_secs(after);
             fault.failed("full", now);
@@ -129,7 +130,7 @@ mod tests {
 
     #[test]
     fn an_outage_ends_when_an_attempt_works() {
-        let mut fault = Fault::new("test");
+        let mut fault = DestinationFaults::new("test");
         let now = Instant::now();
         fault.failed("no", now);
         assert!(fault.failed("no", now) >= Duration::from_millis(100));

@@ -76,7 +76,7 @@ enum State {
 
 /// A refused record, for the dead-letter file.
 #[derive(Debug)]
-pub(super) struct Refusal<R> {
+pub(super) struct RefusedRecord<R> {
     pub(super) reason: R,
     pub(super) records: Arc<Records>,
     pub(super) entry: Entry,
@@ -180,11 +180,11 @@ impl<R: Clone> Flight<R> {
     }
 
     /// Returns the first refused records, at most `most`.
-    pub(super) fn refused(&self, most: usize) -> Vec<Refusal<R>> {
+    pub(super) fn refused(&self, most: usize) -> Vec<RefusedRecord<R>> {
         let refusal = |(ticket, reason): &(FlightTicket, R)| {
             let (ticket, reason) = (*ticket, reason.clone());
             let batch = &self.batches.get(self.index(ticket))?.as_ref()?.batch;
-            Some(Refusal { reason, records: batch.records(), entry: batch.entries()[ticket.entry as usize] })
+            Some(RefusedRecord { reason, records: batch.records(), entry: batch.entries()[ticket.entry as usize] })
         };
         // A refused record keeps its batch here: none is left out.
         self.refused.iter().take(most).filter_map(refusal).collect()

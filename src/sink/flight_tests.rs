@@ -109,7 +109,7 @@ fn refusals_are_settled_in_order_and_once() {
         flight.report(*ticket, REFUSED);
         flight.refuse(*ticket, "too late");
     }
-    let texts = |refused: Vec<Refusal<&str>>| -> Vec<Vec<u8>> {
+    let texts = |refused: Vec<RefusedRecord<&str>>| -> Vec<Vec<u8>> {
         refused.iter().map(|refusal| refusal.records.line(&refusal.entry).to_vec()).collect()
     };
     assert_eq!(texts(flight.refused(2)), [b"c\n", b"b\n"]);

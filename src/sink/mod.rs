@@ -21,7 +21,7 @@ mod turn;
 mod testing;
 pub mod worker;
 
-pub use turn::{Before, Held, Turn};
+pub use turn::{Before, Turn, TurnWatch};
 pub use worker::{Control, Worker, WorkerEnd};
 
 /// Interface of every sink. The sink's own thread makes the calls, so a call may block, but not much longer than a
@@ -80,9 +80,9 @@ pub struct Started {
     /// The threads of the sink: one, or two if it has a spool.
     pub workers: Vec<Worker>,
     /// Tells whether the sink still holds its destination.
-    pub destination: Held,
+    pub destination: TurnWatch,
     /// Tells whether the sink still holds its spool.
-    pub spool: Option<Held>,
+    pub spool: Option<TurnWatch>,
 }
 
 /// Makes the sink that `config` describes and starts its threads, which empty `receiver` when all threads in `before`

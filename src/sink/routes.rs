@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tracing::{Level, warn};
 
 use crate::template::Template;
-use crate::throttle::{Owner, Throttle};
+use crate::throttle::{LineOwner, Throttle};
 
 /// Time without use after which a route may be evicted.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -43,7 +43,7 @@ impl Routes {
             full_until: None,
             log: Throttle::new(
                 Level::WARN,
-                Owner::Sink(sink.to_owned()),
+                LineOwner::Sink(sink.to_owned()),
                 "records of names beyond max_routes, written to the common one",
             ),
         }

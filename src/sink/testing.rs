@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use crate::buffer::{Batch, Encoded, Entry, Records, Span};
+use crate::buffer::{Batch, ByteRange, Encoded, Entry, Records};
 use crate::ledger::SinkLedger;
 use crate::receipt::Receipt;
 use crate::record::RecordId;
@@ -37,10 +37,10 @@ pub(crate) fn batch_for(
         let mut span = |part: &str| {
             let start = text.len() as u32;
             text.push_str(part);
-            Span { start, end: text.len() as u32 }
+            ByteRange { start, end: text.len() as u32 }
         };
         entries.push(Entry {
-            line: Span { start, end: bytes.len() as u32 },
+            line: ByteRange { start, end: bytes.len() as u32 },
             route: span(route),
             key: (!key.is_empty()).then(|| span(key)),
             id: RecordId(first_id + u128::from(position)),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
-use super::fault::Fault;
+use super::fault::DestinationFaults;
 use super::{Error, Sink, Turn};
 use crate::buffer::{Batch, Received, Receiver};
 use crate::crash::panic_point;
@@ -134,13 +134,13 @@ fn run_with<S: Sink>(
     name: &str,
 ) -> (WorkerEnd, S) {
     control.enlist();
-    let mut run = Run {
+    let mut run = WorkerRun {
         sink,
         receiver,
         control,
         ledger,
         pending: VecDeque::new(),
-        fault: Fault::new(name),
+        fault: DestinationFaults::new(name),
         reopens: control.0.reopens.load(Relaxed),
         ticked: Instant::now(),
         written: Instant::now(),
@@ -149,13 +149,13 @@ fn run_with<S: Sink>(
     run.finish(end, name)
 }
 
-struct Run<'c, S> {
+struct WorkerRun<'c, S> {
     sink: S,
     receiver: Receiver,
     control: &'c Control,
     ledger: &'c SinkLedger,
     pending: VecDeque<Batch>,
-    fault: Fault,
+    fault: DestinationFaults,
     reopens: u64,
     ticked: Instant,
     /// Time when the last write ended.
@@ -258,7 +258,7 @@ impl Worker {
 
 // === impl Run ===
 
-impl<S: Sink> Run<'_, S> {
+impl<S: Sink> WorkerRun<'_, S> {
     fn work(&mut self) -> WorkerEnd {
         loop {
             if self.control.overdue() {

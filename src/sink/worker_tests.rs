@@ -204,13 +204,13 @@ fn a_stream_of_batches_is_gathered_into_fewer_writes() {
 fn what_somebody_waits_for_is_not_gathered() {
     let (control, ledger) = (Control::new(Duration::from_secs(10)), Arc::default());
     let (sender, receiver) = queue(GATHER_ROOM + 100);
-    let mut run = Run {
+    let mut run = WorkerRun {
         sink: Flaky::default(),
         receiver,
         control: &control,
         ledger: &ledger,
         pending: VecDeque::from([lines(&ledger, &["line"])]),
-        fault: Fault::new("test"),
+        fault: DestinationFaults::new("test"),
         reopens: 0,
         ticked: Instant::now(),
         // So that it is just now for as long as the test takes.

@@ -13,7 +13,7 @@ use super::end::ConnectionEnd;
 use crate::crash::panic_point;
 use crate::panics::{self, Panic};
 use crate::sockets;
-use crate::throttle::{Owner, Throttle};
+use crate::throttle::{LineOwner, Throttle};
 
 /// Minimum and maximum backoff after a failed accept. The usual cause is that no file descriptor is left, and this
 /// lasts until a connection ends.
@@ -97,7 +97,7 @@ pub(super) async fn run<A: Accept>(listener: A, max_connections: usize, config: 
     let mut served =
         Served { connections: JoinSet::new(), max_connections, config, intake, log: Log::new(intake.name()) };
     let mut backoff = BACKOFF.0;
-    let full = Throttle::new(Level::WARN, Owner::Source(intake.name().to_owned()), FULL);
+    let full = Throttle::new(Level::WARN, LineOwner::Source(intake.name().to_owned()), FULL);
     loop {
         panic_point("accept");
         let (descriptor, accepted) = tokio::select! {
@@ -211,7 +211,7 @@ impl<A: Accept> Served<'_, A> {
 
 impl Log {
     fn new(source: &str) -> Self {
-        let of = |level, what| Throttle::new(level, Owner::Source(source.to_owned()), what);
+        let of = |level, what| Throttle::new(level, LineOwner::Source(source.to_owned()), what);
         Self {
             accept: of(Level::WARN, NOT_ACCEPTED),
             refused: of(Level::WARN, REFUSED),

@@ -15,7 +15,7 @@ use crate::crash::panic_point;
 use crate::ledger::Reason;
 use crate::pipeline::Arrival;
 use crate::record::Peer;
-use crate::throttle::{Owner, Throttle};
+use crate::throttle::{LineOwner, Throttle};
 
 /// Maximum number of datagrams that are still read after a stop, if the kernel already holds them.
 const LAST_WORDS: usize = 100_000;
@@ -61,7 +61,7 @@ pub(super) trait Receive: AsFd {
 /// Reads datagrams until told to stop.
 pub(super) async fn read<S: Receive>(socket: &S, intake: &Intake) {
     let mut reader = DatagramReader::new(socket, intake);
-    let of_source = |what| Throttle::new(Level::WARN, Owner::Source(intake.name().to_owned()), what);
+    let of_source = |what| Throttle::new(Level::WARN, LineOwner::Source(intake.name().to_owned()), what);
     let drops = KernelDrops { warned: of_source(KERNEL_DROPS) };
     let failed = of_source(FAILED);
     let mut tick = tokio::time::interval(DROPS_INTERVAL);

@@ -6,7 +6,7 @@ use std::time::Instant;
 use tracing::Level;
 
 use crate::poison;
-use crate::throttle::{Owner, Throttle};
+use crate::throttle::{LineOwner, Throttle};
 
 const IN_FLIGHT: &str = "datagrams dropped: the source has max_bytes_in_flight that some sink does not have yet; raise it if \
                          bursts are the reason, otherwise the slowest sink is too slow";
@@ -69,7 +69,7 @@ impl Place {
                 )
             },
         );
-        let throttle = Throttle::new(Level::WARN, Owner::Source(source.to_owned()), what.clone());
+        let throttle = Throttle::new(Level::WARN, LineOwner::Source(source.to_owned()), what.clone());
         Self { sink: sink.map(str::to_owned), untold: 0, what, throttle }
     }
 }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::descriptors::Descriptors;
 use super::drops::Drops;
 use super::stream::{MOST_READ, READ_SIZE};
-use super::unfinished::{CUT, Place, Unfinished};
+use super::unfinished::{CUT, Unfinished, UnfinishedPlace};
 use crate::ledger::{Reason, SourceLedger};
 use crate::pipeline::{Arrival, Current};
 use crate::receipt::Receipt;
@@ -163,7 +163,7 @@ impl Intake {
 
     /// Waits for a place for a message that is longer than what a connection may keep without one. Returns `None` once
     /// the shutdown deadline has passed.
-    pub(super) async fn place(&self) -> Option<Place> {
+    pub(super) async fn place(&self) -> Option<UnfinishedPlace> {
         tokio::select! {
             biased;
             place = self.unfinished.place() => place,

@@ -11,7 +11,7 @@ use super::accept::{self, Accept, Ended, Refusal};
 use super::end::ConnectionEnd;
 use super::peers::{Peers, Share};
 use super::rate::{Pace, Rates};
-use super::tls::{self, Offer, Tls};
+use super::tls::{self, Offer, SourceTls};
 use super::wire::Wire;
 use super::{Intake, Sockets, proxy};
 use crate::config::ListenerConfig;
@@ -28,7 +28,7 @@ const LAST_HEADER: Duration = Duration::from_millis(200);
 pub(super) struct Listener {
     socket: Arc<TcpListener>,
     guard: Arc<Guard>,
-    tls: Option<Arc<Tls>>,
+    tls: Option<Arc<SourceTls>>,
 }
 
 /// The limits on who may send, and how much.
@@ -86,7 +86,7 @@ impl Listener {
             rates: config.max_rate_per_peer.map(|rate| Arc::new(Mutex::new(Rates::new(rate, Pace::log(source))))),
             peers: Arc::new(Peers::new(config.max_connections_per_peer)),
         };
-        let tls = config.tls.as_ref().map(Tls::new).transpose().map_err(io::Error::other)?.map(Arc::new);
+        let tls = config.tls.as_ref().map(SourceTls::new).transpose().map_err(io::Error::other)?.map(Arc::new);
         let socket = match (inherited.and_then(Sockets::upgrade_one), passed.tcp(config.listen)) {
             (Some(socket), _) => socket,
             (None, Some(socket)) => Arc::new(sockets::passed_tcp_listener(socket)?),
@@ -112,7 +112,7 @@ impl Listener {
     }
 
     /// Returns the TLS configuration whose files [`run`] follows.
-    pub(super) fn tls(&self) -> Option<Arc<Tls>> {
+    pub(super) fn tls(&self) -> Option<Arc<SourceTls>> {
         self.tls.clone()
     }
 
@@ -128,7 +128,7 @@ impl Listener {
 /// Accepts and serves the connections of `source`, and reloads the files of `tls` when they change.
 pub(super) async fn run<A: Accept>(
     source: A,
-    tls: Option<Arc<Tls>>,
+    tls: Option<Arc<SourceTls>>,
     max_connections: usize,
     config: &A::Config,
     intake: &Intake,

@@ -9,7 +9,7 @@ use tracing::Level;
 
 use super::peers::host;
 use crate::poison;
-use crate::throttle::{Owner, Throttle};
+use crate::throttle::{LineOwner, Throttle};
 
 const SLOWED: &str = "connection slowed: its peer is over max_rate_per_peer";
 
@@ -104,7 +104,7 @@ impl Rates {
 impl Pace {
     /// Returns the throttle for the log lines about the connections of `source`.
     pub(super) fn log(source: &str) -> Throttle {
-        Throttle::new(Level::INFO, Owner::Source(source.to_owned()), SLOWED)
+        Throttle::new(Level::INFO, LineOwner::Source(source.to_owned()), SLOWED)
     }
 
     pub(super) const fn new(rates: Arc<Mutex<Rates>>, peer: IpAddr) -> Self {

@@ -10,7 +10,7 @@ use tokio::sync::SemaphorePermit;
 use super::Intake;
 use super::end::ConnectionEnd;
 use super::rate::Pace;
-use super::unfinished::{self, Place};
+use super::unfinished::{self, UnfinishedPlace};
 use crate::config::StreamConfig;
 use crate::crash::panic_point;
 use crate::frame::{Framer, Framing, Step};
@@ -33,9 +33,9 @@ pub(super) const MOST_FRAMES: usize = 1024;
 /// thread, which looks whether it can take the work over.
 const TURN: usize = 4 * READ_SIZE;
 
-/// Maximum length of an incomplete message that a connection keeps between two reads without a [`Place`]; it then keeps
-/// no other memory. A longer message needs a place and keeps its whole buffer: otherwise a peer that sends single bytes
-/// would have the buffer copied for each byte.
+/// Maximum length of an incomplete message that a connection keeps between two reads without an [`UnfinishedPlace`]; it
+/// then keeps no other memory. A longer message needs a place and keeps its whole buffer: otherwise a peer that sends
+/// single bytes would have the buffer copied for each byte.
 pub(super) const IDLE_SIZE: usize = 16 * 1024;
 
 /// Maximum number of bytes that are still read from one connection after a stop, if the kernel already holds them.
@@ -71,7 +71,7 @@ pub(super) struct Stream {
     /// Number of bytes handed on since the stream last yielded the thread.
     turn: usize,
     /// The place of an incomplete message of which more than [`IDLE_SIZE`] is kept between two reads.
-    place: Option<Place>,
+    place: Option<UnfinishedPlace>,
 }
 
 /// Reads `socket` until it ends, at most as fast as `pace` allows, and hands on its frames.

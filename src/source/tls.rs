@@ -41,11 +41,11 @@ const RELP_OPEN: &[u8] = b"1 open ";
 
 /// The TLS configuration of a source, with its current certificate.
 #[derive(Debug)]
-pub(super) struct Tls {
+pub(super) struct SourceTls {
     config: TlsConfig,
     server: RwLock<Arc<ServerConfig>>,
     /// Stamps of the files that were read at the start.
-    stamps: Vec<Stamp>,
+    stamps: Vec<FileStamp>,
 }
 
 /// The TLS configuration of one connection, with the certificate at the time when it was accepted.
@@ -56,9 +56,9 @@ pub(super) struct Offer {
 
 /// The stamp of a file, which tells whether the file has changed since it was read: device, inode, size, seconds and
 /// nanoseconds of its last change.
-type Stamp = Option<(u64, u64, u64, i64, i64)>;
+type FileStamp = Option<(u64, u64, u64, i64, i64)>;
 
-impl Tls {
+impl SourceTls {
     pub(super) fn new(config: &TlsConfig) -> Result<Self, tls::Error> {
         let stamps = stamps(config);
         Ok(Self { config: config.clone(), server: RwLock::new(Arc::new(config.server()?)), stamps })
@@ -119,7 +119,7 @@ async fn next(signal: &mut Option<Signal>) {
     }
 }
 
-fn stamps(config: &TlsConfig) -> Vec<Stamp> {
+fn stamps(config: &TlsConfig) -> Vec<FileStamp> {
     let stamp = |path| {
         let file = std::fs::metadata(path).ok()?;
         Some((file.dev(), file.ino(), file.size(), file.mtime(), file.mtime_nsec()))
@@ -133,7 +133,7 @@ pub(super) async fn handshake(
     socket: TcpStream,
     offer: Offer,
     intake: &Intake,
-) -> Result<(Session, Option<String>), ConnectionEnd> {
+) -> Result<(TlsSession, Option<String>), ConnectionEnd> {
     let handshake = async {
         let mut first = [0; 16];
         let first = match socket.peek(&mut first).await? {
@@ -163,7 +163,7 @@ pub(super) async fn handshake(
     };
     let (socket, tls) = session.into_inner();
     let subject = tls.peer_certificates().and_then(<[_]>::first).and_then(tls::subject);
-    Ok((Session { socket, tls: Mutex::new(tls) }, subject))
+    Ok((TlsSession { socket, tls: Mutex::new(tls) }, subject))
 }
 
 /// Returns the error text for a connection that began with the bytes `first` instead of TLS.
@@ -179,14 +179,14 @@ fn plain(first: &[u8]) -> &'static str {
 
 /// A connection after its handshake. The two halves of one task may use it at the same time, so it is behind a lock.
 /// The lock is taken a few times for each read or write and never held across a wait, and is therefore always free.
-pub(super) struct Session {
+pub(super) struct TlsSession {
     socket: TcpStream,
     tls: Mutex<ServerConnection>,
 }
 
 /// One read takes the bytes that the socket has, and decrypts all of them. Between two reads, only the beginning of a
 /// record can be left.
-impl Session {
+impl TlsSession {
     pub(super) const fn socket(&self) -> &TcpStream {
         &self.socket
     }

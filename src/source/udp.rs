@@ -21,7 +21,7 @@ use crate::panics;
 use crate::poison;
 use crate::sockets;
 use crate::systemd::Passed;
-use crate::throttle::{Owner, Throttle};
+use crate::throttle::{LineOwner, Throttle};
 
 /// The sockets of one address, each read by its own task. The kernel distributes senders over them (`SO_REUSEPORT`), by
 /// the addresses and ports of both ends. All datagrams that one sender sends from one port therefore go to one socket,
@@ -79,7 +79,7 @@ impl Udp {
                 sockets::udp_sockets(listen, receive_buffer, config.workers)?.into_iter().map(Socket::new).collect()
             }
         };
-        let of_source = |what| Throttle::new(Level::WARN, Owner::Source(source.to_owned()), what);
+        let of_source = |what| Throttle::new(Level::WARN, LineOwner::Source(source.to_owned()), what);
         let gate = Gate {
             access: config.access.clone(),
             denied: of_source(DENIED),

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tracing::Level;
 
-use crate::throttle::{Owner, Throttle};
+use crate::throttle::{LineOwner, Throttle};
 
 /// Log line for a message that was cut.
 pub(super) const CUT: &str = "message cut off: its rest did not come while others needed the memory for unfinished \
@@ -37,7 +37,7 @@ pub(super) struct Unfinished {
 
 /// A place in the memory, held until this value is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct UnfinishedPlace {
     owner: Arc<Unfinished>,
     _permit: OwnedSemaphorePermit,
     /// Time spent waiting for the peer of the connection.
@@ -55,12 +55,12 @@ impl Unfinished {
             waiting: AtomicUsize::new(0),
             many,
             wanted: Notify::new(),
-            cut: Throttle::new(Level::WARN, Owner::Source(source.to_owned()), CUT),
+            cut: Throttle::new(Level::WARN, LineOwner::Source(source.to_owned()), CUT),
         }
     }
 
     /// Waits for a place.
-    pub(super) async fn place(self: &Arc<Self>) -> Option<Place> {
+    pub(super) async fn place(self: &Arc<Self>) -> Option<UnfinishedPlace> {
         let permit = if let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() {
             permit
         } else {
@@ -68,7 +68,7 @@ impl Unfinished {
             // The semaphore is never closed.
             Arc::clone(&self.places).acquire_owned().await.ok()?
         };
-        Some(Place { owner: Arc::clone(self), _permit: permit, waited: Duration::ZERO })
+        Some(UnfinishedPlace { owner: Arc::clone(self), _permit: permit, waited: Duration::ZERO })
     }
 
     /// Returns true if a connection waits for a place.
@@ -96,7 +96,7 @@ impl Unfinished {
 
 // === impl Place ===
 
-impl Place {
+impl UnfinishedPlace {
     /// Resets the time spent waiting, as another message of the same peer takes the place.
     pub(super) const fn renew(&mut self) {
         self.waited = Duration::ZERO;
@@ -122,7 +122,7 @@ impl Place {
 }
 
 /// Resolves when `place` is overdue; never for a connection without a place.
-pub(super) async fn overdue(place: &mut Option<Place>) {
+pub(super) async fn overdue(place: &mut Option<UnfinishedPlace>) {
     match place {
         Some(place) => place.overdue().await,
         None => std::future::pending().await,

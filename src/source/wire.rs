@@ -6,12 +6,12 @@ use bytes::BytesMut;
 use tokio::net::TcpStream;
 
 use super::stream::Readable;
-use super::tls::Session;
+use super::tls::TlsSession;
 
 /// The connection through which bytes are read and written.
 pub(super) enum Wire {
     Plain(TcpStream),
-    Tls(Box<Session>),
+    Tls(Box<TlsSession>),
 }
 
 impl Wire {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::cursor::CURSOR;
 use super::format::segment_base;
-use super::inspect::{Damage, Found, InspectError, Kind, View, failed};
+use super::inspect::{Damage, DamageKind, Found, InspectError, View, failed};
 use super::owner::{self, OWNER};
 use super::quarantine::QUARANTINE;
 use super::storage::{Disk, LOCK, Storage};
@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 
 /// Contents of a segment.
 #[derive(Debug, Default)]
-struct Summary {
+struct SegmentSummary {
     base: u64,
     bytes: u64,
     records: u64,
@@ -38,7 +38,7 @@ pub struct Verified {
 
 /// Damage that [`ls`] found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Listed {
+pub struct DamageFound {
     /// Bytes that hold no readable record.
     pub damaged_bytes: u64,
     /// Number of missing records.
@@ -59,7 +59,7 @@ pub struct Removal {
 }
 
 /// Lists the segments of a spool and the pending records.
-pub fn ls(path: &Path, out: &mut impl Write) -> Result<Listed, InspectError> {
+pub fn ls(path: &Path, out: &mut impl Write) -> Result<DamageFound, InspectError> {
     let view = View::open(path)?;
     let (summaries, missing_at_end) = summaries(&view)?;
     writeln!(
@@ -68,14 +68,14 @@ pub fn ls(path: &Path, out: &mut impl Write) -> Result<Listed, InspectError> {
         "FIRST NUMBER", "RECORDS", "BYTES", "OLDEST", "NEWEST", "PENDING", "DAMAGED"
     )?;
     for summary in &summaries {
-        let Summary { base, bytes, records, pending, times, damaged_bytes, .. } = summary;
+        let SegmentSummary { base, bytes, records, pending, times, damaged_bytes, .. } = summary;
         let (oldest, newest) = times.map_or(("-".into(), "-".into()), |(oldest, newest)| (time(oldest), time(newest)));
         writeln!(
             out,
             "{base:>20}  {records:>9}  {bytes:>12}  {oldest:<27}  {newest:<27}  {pending:>9}  {damaged_bytes:>9}"
         )?;
     }
-    let sum = |of: fn(&Summary) -> u64| summaries.iter().map(of).sum::<u64>();
+    let sum = |of: fn(&SegmentSummary) -> u64| summaries.iter().map(of).sum::<u64>();
     let (records, pending) = (sum(|summary| summary.records), sum(|summary| summary.pending));
     writeln!(out, "\nsegments:   {}, {} bytes", summaries.len(), sum(|summary| summary.bytes))?;
     writeln!(out, "pending:    {pending} records, from number {}", view.acknowledged() + 1)?;
@@ -95,7 +95,7 @@ pub fn ls(path: &Path, out: &mut impl Write) -> Result<Listed, InspectError> {
         None => writeln!(out, "in use by:  no process")?,
     }
     out.flush()?;
-    Ok(Listed { damaged_bytes: damaged, missing_records: missing })
+    Ok(DamageFound { damaged_bytes: damaged, missing_records: missing })
 }
 
 /// Writes the lines of the pending records, or with `all` of every record, to `out`; reports what was skipped to
@@ -193,17 +193,17 @@ pub fn rm(path: &Path, yes: bool) -> Result<Removal, InspectError> {
 }
 
 /// Returns what each segment holds, and how many records are missing after the last segment.
-fn summaries(view: &View) -> Result<(Vec<Summary>, u64), InspectError> {
+fn summaries(view: &View) -> Result<(Vec<SegmentSummary>, u64), InspectError> {
     let acknowledged = view.acknowledged();
-    let mut summaries: Vec<Summary> = Vec::new();
+    let mut summaries: Vec<SegmentSummary> = Vec::new();
     let mut missing_at_end = 0;
     view.walk(0, |found| {
-        if let Found::Damage(Damage { kind: Kind::MissingAtEnd(numbers), .. }) = &found {
+        if let Found::Damage(Damage { kind: DamageKind::MissingAtEnd(numbers), .. }) = &found {
             missing_at_end = numbers.end - numbers.start;
             return Ok(());
         }
         if let Found::Segment(segment) = found {
-            summaries.push(Summary { base: segment.base, bytes: segment.size, ..Summary::default() });
+            summaries.push(SegmentSummary { base: segment.base, bytes: segment.size, ..SegmentSummary::default() });
             return Ok(());
         }
         let Some(summary) = summaries.last_mut() else { return Ok(()) };
@@ -218,8 +218,8 @@ fn summaries(view: &View) -> Result<(Vec<Summary>, u64), InspectError> {
             Found::Damage(damage) => {
                 summary.damaged_bytes += damage.bytes.end - damage.bytes.start;
                 summary.missing_records += match damage.kind {
-                    Kind::Missing(numbers) => numbers.end - numbers.start,
-                    Kind::Record(_) => 1,
+                    DamageKind::Missing(numbers) => numbers.end - numbers.start,
+                    DamageKind::Record(_) => 1,
                     _ => 0,
                 };
             }

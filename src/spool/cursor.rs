@@ -50,7 +50,7 @@ pub(super) struct Cursor {
 
 /// Cursor found at the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Loaded {
+pub(super) enum CursorFound {
     Missing,
     /// Neither slot is valid.
     Damaged,
@@ -72,10 +72,10 @@ pub(super) enum SaveError {
 }
 
 /// Reads the cursor, without changing anything.
-pub(super) fn load<S: Storage>(storage: &S) -> io::Result<Loaded> {
-    let Some(file) = open(storage)? else { return Ok(Loaded::Missing) };
+pub(super) fn load<S: Storage>(storage: &S) -> io::Result<CursorFound> {
+    let Some(file) = open(storage)? else { return Ok(CursorFound::Missing) };
     let newest = slots(storage, &file).into_iter().flatten().max_by_key(|cursor| cursor.generation);
-    Ok(newest.map_or(Loaded::Damaged, Loaded::Cursor))
+    Ok(newest.map_or(CursorFound::Damaged, CursorFound::Cursor))
 }
 
 /// Returns the highest number that is known to have been durable; 0 if none is known.
@@ -108,14 +108,14 @@ fn read<S: Storage, const N: usize>(storage: &S, file: &S::File, offset: u64) ->
 
 impl<F> CursorFile<F> {
     /// Opens or creates the file; its slots are as [`load`] found them.
-    pub(super) fn open<S: Storage<File = F>>(storage: &S, loaded: Loaded) -> io::Result<Self> {
-        let generation = if let Loaded::Cursor(cursor) = loaded { cursor.generation } else { 0 };
+    pub(super) fn open<S: Storage<File = F>>(storage: &S, loaded: CursorFound) -> io::Result<Self> {
+        let generation = if let CursorFound::Cursor(cursor) = loaded { cursor.generation } else { 0 };
         let file = match storage.open(CURSOR, Mode::Write) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => storage.open(CURSOR, Mode::Create)?,
             file => file?,
         };
         // All blocks of the file are allocated now, so that a full disk does not block the cursor.
-        if !matches!(loaded, Loaded::Cursor(_)) {
+        if !matches!(loaded, CursorFound::Cursor(_)) {
             write_all(storage, &file, &mut [IoSlice::new(&[0; SIZE])], 0)?;
         } else if read::<S, 1>(storage, &file, SIZE as u64 - 1).is_none() {
             // The first version had no mark. If there is no room for it, the slots are enough.

@@ -103,8 +103,8 @@ impl<F> Group<F> {
 
 impl<S: Storage> Spool<S> {
     /// Adds a record to the group that the next [`commit`](Self::commit) writes, and returns its number. Until then the
-    /// record is only in memory: do not let [`Figures::buffered_bytes`](super::Figures::buffered_bytes) grow without
-    /// bound.
+    /// record is only in memory: do not let [`SpoolCounts::buffered_bytes`](super::SpoolCounts::buffered_bytes) grow
+    /// without bound.
     ///
     /// # Errors
     ///

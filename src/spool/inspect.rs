@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs};
 
-use super::cursor::{self, CURSOR, Loaded};
+use super::cursor::{self, CURSOR, CursorFound};
 use super::format::{BadHeader, SEGMENT_MAGIC, segment_base, segment_name};
 use super::quarantine::QUARANTINE;
 use super::recover::holder;
@@ -60,7 +60,7 @@ pub enum InspectError {
 pub(super) struct View {
     pub(super) disk: Disk,
     pub(super) segments: Vec<Segment>,
-    pub(super) cursor: Loaded,
+    pub(super) cursor: CursorFound,
     /// All records up to this number were durable before the segments were listed.
     pub(super) durable: u64,
     /// Id of the process that uses the spool.
@@ -85,11 +85,11 @@ pub(super) struct Damage {
     pub(super) name: String,
     /// Range of the damaged bytes in the file.
     pub(super) bytes: Range<u64>,
-    pub(super) kind: Kind,
+    pub(super) kind: DamageKind,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum DamageKind {
     /// The header of a segment.
     Header,
     /// The payload of this record.
@@ -113,15 +113,15 @@ impl fmt::Display for Damage {
         let Self { name, bytes, kind } = self;
         let Range { start, end } = bytes;
         match kind {
-            Kind::Cursor(what) => return write!(f, "{name}: {what}"),
-            Kind::Missing(numbers) if numbers.end - numbers.start == 1 => {
+            DamageKind::Cursor(what) => return write!(f, "{name}: {what}"),
+            DamageKind::Missing(numbers) if numbers.end - numbers.start == 1 => {
                 return write!(f, "{name}: byte {start}: the record {} before it is missing", numbers.start);
             }
-            Kind::Missing(numbers) => {
+            DamageKind::Missing(numbers) => {
                 let (first, last) = (numbers.start, numbers.end - 1);
                 return write!(f, "{name}: byte {start}: the records {first} to {last} before it are missing");
             }
-            Kind::MissingAtEnd(numbers) => {
+            DamageKind::MissingAtEnd(numbers) => {
                 let (first, last) = (numbers.start, numbers.end - 1);
                 return write!(
                     f,
@@ -131,11 +131,11 @@ impl fmt::Display for Damage {
             _ => write!(f, "{name}: byte {start}: {} bytes ", end - start)?,
         }
         match kind {
-            Kind::Header => f.write_str("of a damaged header"),
-            Kind::Record(seq) => write!(f, "of the record {seq}, which is damaged"),
-            Kind::Misplaced(seq) => write!(f, "of a record {seq}, which cannot be there"),
-            Kind::Tail => f.write_str("behind the last record: an unfinished write"),
-            Kind::Noise | Kind::Missing(_) | Kind::MissingAtEnd(_) | Kind::Cursor(_) => {
+            DamageKind::Header => f.write_str("of a damaged header"),
+            DamageKind::Record(seq) => write!(f, "of the record {seq}, which is damaged"),
+            DamageKind::Misplaced(seq) => write!(f, "of a record {seq}, which cannot be there"),
+            DamageKind::Tail => f.write_str("behind the last record: an unfinished write"),
+            DamageKind::Noise | DamageKind::Missing(_) | DamageKind::MissingAtEnd(_) | DamageKind::Cursor(_) => {
                 f.write_str("that are no record")
             }
         }
@@ -156,7 +156,7 @@ impl View {
         let segment = |(name, size): &(String, u64)| Some(Segment { base: segment_base(name)?, size: *size });
         let mut segments: Vec<Segment> = files.iter().filter_map(segment).collect();
         segments.sort_unstable_by_key(|segment| segment.base);
-        if !matches!(cursor, Loaded::Cursor(_)) && !segments.iter().any(|segment| has_magic(&disk, segment.base)) {
+        if !matches!(cursor, CursorFound::Cursor(_)) && !segments.iter().any(|segment| has_magic(&disk, segment.base)) {
             return Err(InspectError::NotASpool(path.to_owned()));
         }
         let kept = disk.list(QUARANTINE).unwrap_or_default();
@@ -167,19 +167,21 @@ impl View {
     /// Returns the number up to which all records are acknowledged.
     pub(super) fn acknowledged(&self) -> u64 {
         match self.cursor {
-            Loaded::Cursor(cursor) => cursor.acknowledged,
-            Loaded::Missing | Loaded::Damaged => self.segments.first().map_or(0, |first| first.base.saturating_sub(1)),
+            CursorFound::Cursor(cursor) => cursor.acknowledged,
+            CursorFound::Missing | CursorFound::Damaged => {
+                self.segments.first().map_or(0, |first| first.base.saturating_sub(1))
+            }
         }
     }
 
     /// Returns the damage of the cursor.
     pub(super) fn cursor_damage(&self) -> Option<Damage> {
         let what = match self.cursor {
-            Loaded::Cursor(_) => return None,
-            Loaded::Missing => "it is missing; all that is there will be delivered again",
-            Loaded::Damaged => "both of its slots are damaged; all that is there will be delivered again",
+            CursorFound::Cursor(_) => return None,
+            CursorFound::Missing => "it is missing; all that is there will be delivered again",
+            CursorFound::Damaged => "both of its slots are damaged; all that is there will be delivered again",
         };
-        Some(Damage { name: CURSOR.to_owned(), bytes: 0..0, kind: Kind::Cursor(what) })
+        Some(Damage { name: CURSOR.to_owned(), bytes: 0..0, kind: DamageKind::Cursor(what) })
     }
 
     /// Reads all segments that hold records above `after`, and hands what they hold to `found`, in order.
@@ -198,14 +200,15 @@ impl View {
         }
         // Records that a running process has deleted meanwhile are acknowledged.
         let now = cursor::load(&self.disk).map_err(failed(&self.disk, "read", CURSOR))?;
-        let acknowledged = if let Loaded::Cursor(cursor) = now { cursor.acknowledged } else { self.acknowledged() };
+        let acknowledged =
+            if let CursorFound::Cursor(cursor) = now { cursor.acknowledged } else { self.acknowledged() };
         let missing = next.max(acknowledged.saturating_add(1))..self.durable.saturating_add(1);
         if missing.is_empty() {
             return Ok(());
         }
         let (name, end) =
             self.segments.last().map_or_else(|| (CURSOR.to_owned(), 0), |last| (segment_name(last.base), last.size));
-        found(Found::Damage(Damage { name, bytes: end..end, kind: Kind::MissingAtEnd(missing) }))
+        found(Found::Damage(Damage { name, bytes: end..end, kind: DamageKind::MissingAtEnd(missing) }))
     }
 
     fn walk_segment(
@@ -227,7 +230,7 @@ impl View {
         let read = failed(&self.disk, "read", &name);
         let missing = |numbers: Range<u64>, at: u64| {
             let lost = numbers.start < numbers.end;
-            lost.then(|| Damage { name: name.clone(), bytes: at..at, kind: Kind::Missing(numbers) })
+            lost.then(|| Damage { name: name.clone(), bytes: at..at, kind: DamageKind::Missing(numbers) })
         };
         found(Found::Segment(segment))?;
         if let Some(damage) = missing(*next..segment.base, 0) {
@@ -260,21 +263,21 @@ impl View {
                     for damage in damage {
                         found(Found::Damage(damage))?;
                     }
-                    (bytes.len(), Kind::Misplaced(record.seq))
+                    (bytes.len(), DamageKind::Misplaced(record.seq))
                 }
                 ScannedItem::Damage { bytes, seq: Some(seq) } if seq >= *next => {
                     if let Some(damage) = missing(*next..seq, start) {
                         found(Found::Damage(damage))?;
                     }
                     *next = seq + 1;
-                    (bytes.len(), Kind::Record(seq))
+                    (bytes.len(), DamageKind::Record(seq))
                 }
-                ScannedItem::Damage { bytes, .. } if start == 0 => (bytes.len(), Kind::Header),
-                ScannedItem::Damage { bytes, .. } => (bytes.len(), Kind::Noise),
+                ScannedItem::Damage { bytes, .. } if start == 0 => (bytes.len(), DamageKind::Header),
+                ScannedItem::Damage { bytes, .. } => (bytes.len(), DamageKind::Noise),
             };
             let end = start + bytes as u64;
             match &mut open {
-                Some(damage) if damage.bytes.end == start && kind == Kind::Noise => damage.bytes.end = end,
+                Some(damage) if damage.bytes.end == start && kind == DamageKind::Noise => damage.bytes.end = end,
                 _ => {
                     let damage = open.replace(Damage { name: name.clone(), bytes: start..end, kind });
                     damage.map_or(Ok(()), |damage| found(Found::Damage(damage)))?;
@@ -283,7 +286,7 @@ impl View {
         }
         if let Some(mut damage) = open {
             if following.is_none() {
-                damage.kind = Kind::Tail;
+                damage.kind = DamageKind::Tail;
                 if self.process.is_some() {
                     // The process is still writing it.
                     return Ok(());

@@ -100,7 +100,7 @@ pub struct SpoolRecord<'r> {
 
 /// Counts of what a spool holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Figures {
+pub struct SpoolCounts {
     /// Records that are durable and not acknowledged, without those that are known to be lost.
     pub pending_records: u64,
     /// Bytes of the segment files from the first pending record on, exact to some 64 KiB.
@@ -178,9 +178,9 @@ impl Default for Settings {
 
 impl<S: Storage> Spool<S> {
     /// Returns what the spool holds now.
-    pub fn figures(&self) -> Figures {
+    pub fn figures(&self) -> SpoolCounts {
         let last = self.durable_next - 1;
-        Figures {
+        SpoolCounts {
             pending_records: last.saturating_sub(self.acknowledged).saturating_sub(self.losses.ahead()),
             pending_bytes: self.pending_bytes(),
             buffered_records: self.groups.records(),

@@ -10,7 +10,7 @@ use super::format::segment_name;
 use super::limit::on_disk;
 use super::storage::{Mode, Storage};
 use super::{Position, write_all};
-use crate::throttle::{Owner, Throttle};
+use crate::throttle::{LineOwner, Throttle};
 
 /// Name of the directory inside the directory of the spool.
 pub(super) const QUARANTINE: &str = "quarantine";
@@ -45,7 +45,7 @@ impl<F> Quarantine<F> {
     pub(super) fn new<S: Storage<File = F>>(storage: &S, most: u64) -> Self {
         let kept = storage.list(QUARANTINE).ok().map(|files| files.iter().map(|(_, size)| on_disk(*size)).sum());
         let what = format!("damage in the spool {} skipped", storage.path().display());
-        let throttle = Throttle::new(Level::WARN, Owner::Named, what);
+        let throttle = Throttle::new(Level::WARN, LineOwner::Named, what);
         Self { kept, most, counted: Position::default(), damaged_bytes: 0, open: None, throttle }
     }
 

@@ -13,7 +13,7 @@ use super::format::segment_name;
 use super::scan::{ScannedItem, Scanner};
 use super::storage::{Mode, Storage};
 use super::{Position, Spool, SpoolRecord};
-use crate::throttle::{Owner, Throttle};
+use crate::throttle::{LineOwner, Throttle};
 
 /// Maximum number of bytes that one call reads without handing them on: damage, and records that are already
 /// acknowledged.
@@ -75,7 +75,7 @@ impl Losses {
     pub(super) fn new(counted: u64, at_end: Range<u64>, path: &Path) -> Self {
         let records = at_end.end - at_end.start;
         let what = format!("records of the spool {} are lost to damage", path.display());
-        let throttle = Throttle::new(Level::WARN, Owner::Named, what);
+        let throttle = Throttle::new(Level::WARN, LineOwner::Named, what);
         Self { records, counted, ahead: VecDeque::new(), at_end, at_end_ahead: records, throttle }
     }
 

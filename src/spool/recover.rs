@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 
-use super::cursor::{self, CURSOR, CursorFile, Loaded, SaveError};
+use super::cursor::{self, CURSOR, CursorFile, CursorFound, SaveError};
 use super::error::OpenError;
 use super::format::{BadHeader, segment_base, segment_name};
 use super::group::Groups;
@@ -126,8 +126,10 @@ impl<S: Storage> Spool<S> {
 
         let oldest = segments.front().map_or(last.next_seq, |segment| segment.base);
         let (acknowledged, mut position) = match loaded {
-            Loaded::Cursor(cursor) => (cursor.acknowledged, cursor.position),
-            Loaded::Missing | Loaded::Damaged => (oldest.saturating_sub(1), Position { base: oldest, offset: 0 }),
+            CursorFound::Cursor(cursor) => (cursor.acknowledged, cursor.position),
+            CursorFound::Missing | CursorFound::Damaged => {
+                (oldest.saturating_sub(1), Position { base: oldest, offset: 0 })
+            }
         };
         last.next_seq = last.next_seq.max(acknowledged + 1);
         // The numbers of missing records are not used again, so that each is counted once.
@@ -171,10 +173,10 @@ impl<S: Storage> Spool<S> {
             })?;
         }
         let cursor = match loaded {
-            Loaded::Cursor(_) => CursorState::Found,
+            CursorFound::Cursor(_) => CursorState::Found,
             _ if fresh => CursorState::New,
-            Loaded::Missing => CursorState::Missing,
-            Loaded::Damaged => CursorState::Damaged,
+            CursorFound::Missing => CursorState::Missing,
+            CursorFound::Damaged => CursorState::Damaged,
         };
         let figures = spool.figures();
         let (pending_records, pending_bytes) = (figures.pending_records, figures.pending_bytes);

@@ -30,7 +30,7 @@ pub(crate) struct World {
     /// No write takes more.
     pub(crate) longest_write: Option<usize>,
     /// Operations of this kind fail so often, with this error, from now on.
-    pub(crate) faults: Vec<Fault>,
+    pub(crate) faults: Vec<DiskFault>,
     /// After so many more calls that change something, the power is off: none does anything.
     pub(crate) dies_after: Option<u64>,
     /// A sync of this kind says that it has done its work, and has not.
@@ -55,7 +55,7 @@ pub(crate) enum Call {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Fault {
+pub(crate) struct DiskFault {
     pub(crate) call: Call,
     pub(crate) errno: Errno,
     pub(crate) times: u64,
@@ -110,7 +110,7 @@ impl Simulated {
     }
 
     pub(crate) fn fail(&self, call: Call, errno: Errno, times: u64) {
-        self.with(|world| world.faults.push(Fault { call, errno, times }));
+        self.with(|world| world.faults.push(DiskFault { call, errno, times }));
     }
 
     pub(crate) fn calls(&self, call: Call) -> u64 {

@@ -5,9 +5,9 @@ use std::fmt::Write;
 use crate::ledger::{ByReason, Reason, SinkCounts, SourceCounts};
 
 /// A count and its name.
-pub(super) type Named = (&'static str, u64);
+pub(super) type NamedCount = (&'static str, u64);
 
-pub(super) fn of_source(counts: &SourceCounts) -> Vec<Named> {
+pub(super) fn of_source(counts: &SourceCounts) -> Vec<NamedCount> {
     let SourceCounts {
         received,
         received_bytes,
@@ -40,7 +40,7 @@ pub(super) fn of_source(counts: &SourceCounts) -> Vec<Named> {
 }
 
 /// Returns the counts of a sink, without those that belong to its spool.
-pub(super) fn of_sink(counts: &SinkCounts) -> Vec<Named> {
+pub(super) fn of_sink(counts: &SinkCounts) -> Vec<NamedCount> {
     let SinkCounts {
         offered,
         filtered,
@@ -66,13 +66,13 @@ pub(super) fn of_sink(counts: &SinkCounts) -> Vec<Named> {
 }
 
 /// Returns the sum, and the count of each reason.
-fn by_reason(dropped: &ByReason) -> impl Iterator<Item = Named> {
+fn by_reason(dropped: &ByReason) -> impl Iterator<Item = NamedCount> {
     let sum = ("dropped", dropped.iter().sum());
     std::iter::once(sum).chain(Reason::ALL.into_iter().map(Reason::count_name).zip(*dropped))
 }
 
 /// Returns the counts as ` name=N`, without those that are zero.
-pub(super) fn text(named: &[Named]) -> String {
+pub(super) fn text(named: &[NamedCount]) -> String {
     let mut text = String::new();
     for (name, count) in named.iter().filter(|(_, count)| *count > 0) {
         write!(text, " {name}={count}").expect("a String takes everything");

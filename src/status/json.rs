@@ -4,9 +4,11 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::counts::{self, Named};
-use super::{Attempt, Balance, Ledger, Program, Queue, Reload, Sink, SinkState, Snapshot, Source, SourceState};
-use super::{Spool, Stall, StallKind};
+use super::counts::{self, NamedCount};
+use super::{
+    Attempt, Balance, Ledger, Program, Queue, Reload, SinkState, SinkStatus, Snapshot, SourceState, SourceStatus,
+};
+use super::{SpoolStatus, StallKind, StalledSink};
 use crate::ledger::SinkCounts;
 
 impl Snapshot {
@@ -19,8 +21,8 @@ impl Snapshot {
             "program": program.json(*at),
             "reload": reload.json(),
             "ledger": ledger.json(),
-            "sources": sources.iter().map(Source::json).collect::<Value>(),
-            "sinks": sinks.iter().map(Sink::json).collect::<Value>(),
+            "sources": sources.iter().map(SourceStatus::json).collect::<Value>(),
+            "sinks": sinks.iter().map(SinkStatus::json).collect::<Value>(),
         })
     }
 }
@@ -71,7 +73,7 @@ impl Balance {
     }
 }
 
-impl Source {
+impl SourceStatus {
     fn json(&self) -> Value {
         let Self { name, kind, endpoint, state, counts } = self;
         let (state, error) = match state {
@@ -91,7 +93,7 @@ impl Source {
     }
 }
 
-impl Sink {
+impl SinkStatus {
     fn json(&self) -> Value {
         let Self { name, kind, destination, state, stall, waiting, spool, counts, balance } = self;
         let (state, queue) = match state {
@@ -105,7 +107,7 @@ impl Sink {
             "destination": destination,
             "state": state,
             "queue": queue,
-            "stall": stall.map(Stall::json),
+            "stall": stall.map(StalledSink::json),
             "waiting": waiting,
             "spool": spool.as_ref().map(|spool| spool.json(counts)),
             "balanced": balance.json(),
@@ -121,7 +123,7 @@ impl Queue {
     }
 }
 
-impl Stall {
+impl StalledSink {
     fn json(self) -> Value {
         let Self { kind, since } = self;
         let kind = match kind {
@@ -132,7 +134,7 @@ impl Stall {
     }
 }
 
-impl Spool {
+impl SpoolStatus {
     fn json(&self, counts: &SinkCounts) -> Value {
         let Self { directory, mode, when_full, limit } = self;
         json!({
@@ -146,7 +148,7 @@ impl Spool {
     }
 }
 
-fn object(named: Vec<Named>) -> Value {
+fn object(named: Vec<NamedCount>) -> Value {
     named.into_iter().map(|(name, count)| (name.to_owned(), Value::from(count))).collect()
 }
 

@@ -29,9 +29,9 @@ pub struct Snapshot {
     /// Sums over all sources and sinks.
     pub ledger: Ledger,
     /// The sources: those of the configuration first, then those of earlier ones whose connections live on.
-    pub sources: Vec<Source>,
+    pub sources: Vec<SourceStatus>,
     /// The sinks: those of the configuration first, then those of earlier ones that still deliver.
-    pub sinks: Vec<Sink>,
+    pub sinks: Vec<SinkStatus>,
 }
 
 /// Phase of the run.
@@ -106,7 +106,7 @@ pub enum Balance {
 
 /// State of one source.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
+pub struct SourceStatus {
     /// Name in the configuration.
     pub name: String,
     /// Kind in the configuration.
@@ -134,7 +134,7 @@ pub enum SourceState {
 
 /// State of one sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sink {
+pub struct SinkStatus {
     /// Name in the configuration.
     pub name: String,
     /// Kind in the configuration.
@@ -144,11 +144,11 @@ pub struct Sink {
     /// State of the sink.
     pub state: SinkState,
     /// The stall that the log has reported, and that lasts.
-    pub stall: Option<Stall>,
+    pub stall: Option<StalledSink>,
     /// Names of the sources that wait for the sink.
     pub waiting: Vec<String>,
     /// The spool, if the sink has one.
-    pub spool: Option<Spool>,
+    pub spool: Option<SpoolStatus>,
     /// Counts of the sink.
     pub counts: SinkCounts,
     /// Result of comparing the counts.
@@ -179,7 +179,7 @@ pub struct Queue {
 
 /// A sink that does not keep up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stall {
+pub struct StalledSink {
     /// Kind of the stall.
     pub kind: StallKind,
     /// Time when it began.
@@ -197,7 +197,7 @@ pub enum StallKind {
 
 /// Settings of a spool. Its records and bytes are counts of its sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Spool {
+pub struct SpoolStatus {
     /// Directory of the spool.
     pub directory: PathBuf,
     /// Key `mode` of the configuration.
@@ -254,7 +254,7 @@ impl Balance {
 
 // === impl Source ===
 
-impl Source {
+impl SourceStatus {
     /// Returns the line of the source in the log's ledger: its counts that are not zero.
     pub fn ledger_line(&self) -> String {
         format!("ledger source={:?}{}", self.name, counts::text(&counts::of_source(&self.counts)))
@@ -263,7 +263,7 @@ impl Source {
 
 // === impl Sink ===
 
-impl Sink {
+impl SinkStatus {
     /// Returns the line of the sink in the log's ledger: its counts that are not zero, and whether they balance.
     pub fn ledger_line(&self) -> String {
         let balanced = match self.balance {

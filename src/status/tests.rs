@@ -29,21 +29,21 @@ fn snapshot() -> Snapshot {
         program: Program { version: "1.2.3", commit: Some("abc"), pid: 7, started_at: time("2026-11-24T02:09:34.1Z") },
         reload: Reload { generation: 2, refused: 1, last: Some(Attempt { at: since, error: Some("wrong".into()) }) },
         ledger: Ledger { balance: Balance::Unknown, unparsed: 5, sources: source, sinks: sink },
-        sources: vec![Source {
+        sources: vec![SourceStatus {
             name: "mail".into(),
             kind: "tcp",
             endpoint: "tcp 127.0.0.1:514".into(),
             state: SourceState::Failed("away".into()),
             counts: source,
         }],
-        sinks: vec![Sink {
+        sinks: vec![SinkStatus {
             name: "archive".into(),
             kind: "file",
             destination: "/var/log/mail.json".into(),
             state: SinkState::Running(Queue { bytes: 10, limit: 1024, is_full: false }),
-            stall: Some(Stall { kind: StallKind::Still, since }),
+            stall: Some(StalledSink { kind: StallKind::Still, since }),
             waiting: vec!["mail".into()],
-            spool: Some(Spool {
+            spool: Some(SpoolStatus {
                 directory: "/var/spool/archive".into(),
                 mode: "overflow",
                 when_full: "block",
@@ -166,7 +166,7 @@ fn the_page_lists_every_field_and_no_other() {
 
 #[test]
 fn the_page_lists_every_count_and_no_other() {
-    let names = |named: Vec<counts::Named>| named.into_iter().map(|(name, _)| name.to_owned());
+    let names = |named: Vec<counts::NamedCount>| named.into_iter().map(|(name, _)| name.to_owned());
     let reasons: BTreeSet<_> = Reason::ALL.into_iter().map(|reason| reason.count_name().to_owned()).collect();
     let source: BTreeSet<_> = names(counts::of_source(&SourceCounts::default())).collect();
     let sink: BTreeSet<_> = names(counts::of_sink(&SinkCounts::default())).collect();

@@ -240,6 +240,49 @@ fn kinds_are_told_apart_in_few_places() {
     }
 }
 
+/// Names that several types may have. Other modules name an error with its module, as is usual in Rust: `spool::Error`.
+const SHARED_NAMES: [&str; 1] = ["Error"];
+
+/// The types at the top level of a file that other files can see. A type without `pub` is known in its file alone.
+fn visible_types(code: &str) -> Vec<&str> {
+    let name = |line| {
+        let item = str::strip_prefix(line, "pub")?;
+        let item = if item.starts_with('(') { item.split_once(')')?.1 } else { item };
+        let (kind, name) = item.trim_start().split_once(' ')?;
+        let end = name.find(|c: char| !c.is_alphanumeric()).unwrap_or(name.len());
+        matches!(kind, "struct" | "enum" | "trait" | "type").then(|| &name[..end])
+    };
+    code.lines().filter_map(name).collect()
+}
+
+#[test]
+fn a_type_name_is_used_once() {
+    let mut places: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for directory in CRATES {
+        let mut files = Vec::new();
+        sources(&root().join(directory), &mut files);
+        for file in files.iter().filter(|file| !is_test(file)) {
+            let place = file.strip_prefix(root()).expect("a file below the root").display().to_string();
+            for name in visible_types(&code(file)) {
+                places.entry(name.to_owned()).or_default().insert(place.clone());
+            }
+        }
+    }
+    for name in SHARED_NAMES {
+        assert!(places.remove(name).is_some_and(|places| places.len() > 1), "{name} need not be in SHARED_NAMES");
+    }
+    assert!(places.contains_key("Record") && places.contains_key("SpoolRecord"), "types were not found");
+    places.retain(|_, places| places.len() > 1);
+    assert!(places.is_empty(), "these names have several types: {places:#?}");
+}
+
+#[test]
+fn visible_types_are_found_in_each_form() {
+    let code = "pub struct A;\npub(crate) enum B<'a> {\n    C,\n}\npub(in crate::d) trait E: F {}\npub type G = H;\n\
+                struct I;\n    pub struct J;\npub fn k() {}\npub use l::M;";
+    assert_eq!(visible_types(code), ["A", "B", "E", "G"]);
+}
+
 /// Maximum number of characters of a line, as in rustfmt.toml, which does not wrap comments. Tables and diagrams may be
 /// wider.
 const WIDTH: usize = 120;

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 use std::{env, fs};
 
-use postrider::buffer::{Batch, Encoded, Entry, Records, Span};
+use postrider::buffer::{Batch, ByteRange, Encoded, Entry, Records};
 use postrider::config::{DeadLetterConfig, FileConfig, Fsync};
 use postrider::ledger::{Reason, SinkLedger};
 use postrider::record::RecordId;
@@ -155,8 +155,8 @@ fn batch(ledger: &Arc<SinkLedger>, numbers: std::ops::Range<usize>) -> Batch {
         lines.extend_from_slice(line(number).as_bytes());
         let end = u32::try_from(lines.len()).unwrap();
         entries.push(Entry {
-            line: Span { start, end },
-            route: Span { start: 0, end: 9 },
+            line: ByteRange { start, end },
+            route: ByteRange { start: 0, end: 9 },
             key: None,
             id: RecordId(number as u128),
             timestamp_ms: 0,

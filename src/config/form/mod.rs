@@ -8,7 +8,7 @@ mod word;
 
 pub(super) use self::list::List;
 pub(super) use self::number::{Count, CountOr, Memory, Size, Span, SpanOr};
-pub(super) use self::table::{Properties, Property, Table, Tables};
+pub(super) use self::table::{Property, PropertyTable, Table, Tables};
 pub(super) use self::word::{Choice, Named, Word};
 
 use std::net::SocketAddr;

@@ -23,7 +23,7 @@ pub(in crate::config) struct Tables<K>(PhantomData<K>);
 
 /// A table of librdkafka properties. `a.b = 1` and `"a.b" = 1` are the same property.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::config) struct Properties;
+pub(in crate::config) struct PropertyTable;
 
 /// One librdkafka property as written.
 #[derive(Clone)]
@@ -95,7 +95,7 @@ impl<K: Keys> Form for Tables<K> {
     }
 }
 
-impl Form for Properties {
+impl Form for PropertyTable {
     type Value = Vec<Property>;
 
     fn read(&self, key: Spot, value: &Spanned<DeValue<'_>>, reader: &mut TableReader<'_, '_>) -> Option<Vec<Property>> {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// Endpoint from which a source reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Endpoint<'c> {
+pub(crate) enum SourceEndpoint<'c> {
     /// UDP sockets.
     Udp(SocketAddr),
     /// A TCP listener, for any protocol.
@@ -25,7 +25,7 @@ pub(crate) enum Endpoint<'c> {
     Stdin,
 }
 
-impl fmt::Display for Endpoint<'_> {
+impl fmt::Display for SourceEndpoint<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Udp(address) | Self::Tcp(address) => address.fmt(f),
@@ -35,7 +35,7 @@ impl fmt::Display for Endpoint<'_> {
     }
 }
 
-impl Endpoint<'_> {
+impl SourceEndpoint<'_> {
     /// True if a source at this endpoint takes over what a source at `old` has open.
     pub(super) fn succeeds(self, old: Self, has_same_name: bool) -> bool {
         let is_certain = match self {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Endpoint, SourceFacts, SourceKind};
+use super::{SourceEndpoint, SourceFacts, SourceKind};
 use crate::config::diagnostics::Diagnostics;
 use crate::config::form::{ABSOLUTE_PATH, BOOL, Choice, List, PATH, Span};
 use crate::config::key::{default, keys, optional, required};
@@ -93,8 +93,8 @@ impl SourceFacts for FollowConfig {
         KIND.name
     }
 
-    fn endpoint(&self) -> Endpoint<'_> {
-        Endpoint::Cursor(&self.state)
+    fn endpoint(&self) -> SourceEndpoint<'_> {
+        SourceEndpoint::Cursor(&self.state)
     }
 
     fn transport(&self) -> Transport {

@@ -11,7 +11,7 @@ mod tcp;
 mod udp;
 mod unix;
 
-pub(crate) use self::endpoint::Endpoint;
+pub(crate) use self::endpoint::SourceEndpoint;
 pub use self::file::{FollowConfig, Links};
 pub use self::listener::ListenerConfig;
 pub use self::relp::{RelpConfig, SessionConfig};
@@ -102,7 +102,7 @@ pub(crate) trait SourceFacts {
     fn name(&self) -> &'static str;
 
     /// Returns what the source reads from.
-    fn endpoint(&self) -> Endpoint<'_>;
+    fn endpoint(&self) -> SourceEndpoint<'_>;
 
     /// Returns the transport of its messages, as their records show it.
     fn transport(&self) -> Transport;

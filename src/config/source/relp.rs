@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::listener::{ListenerConfig, ListenerKeys};
 use super::stream::{ConnectionKeys, DESCRIPTORS, TIMEOUT};
-use super::{Endpoint, SourceFacts, SourceKind};
+use super::{SourceEndpoint, SourceFacts, SourceKind};
 use crate::config::diagnostics::Diagnostics;
 use crate::config::form::{ADDRESS, Choice, Count, Span};
 use crate::config::key::{default, keys, required};
@@ -88,8 +88,8 @@ impl SourceFacts for RelpConfig {
         KIND.name
     }
 
-    fn endpoint(&self) -> Endpoint<'_> {
-        Endpoint::Tcp(self.listener.listen)
+    fn endpoint(&self) -> SourceEndpoint<'_> {
+        SourceEndpoint::Tcp(self.listener.listen)
     }
 
     fn transport(&self) -> Transport {

@@ -1,7 +1,7 @@
 //! `[[source.stdin]]`: the standard input.
 
 use super::stream::FRAMINGS;
-use super::{Endpoint, SourceFacts, SourceKind};
+use super::{SourceEndpoint, SourceFacts, SourceKind};
 use crate::config::diagnostics::Diagnostics;
 use crate::config::key::{default, keys};
 use crate::config::kind::{Kind, Section};
@@ -42,8 +42,8 @@ impl SourceFacts for StdinConfig {
         KIND.name
     }
 
-    fn endpoint(&self) -> Endpoint<'_> {
-        Endpoint::Stdin
+    fn endpoint(&self) -> SourceEndpoint<'_> {
+        SourceEndpoint::Stdin
     }
 
     fn transport(&self) -> Transport {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::listener::{ListenerConfig, ListenerKeys};
 use super::stream::{self, StreamConfig, StreamKeys};
-use super::{Endpoint, SourceFacts, SourceKind};
+use super::{SourceEndpoint, SourceFacts, SourceKind};
 use crate::config::diagnostics::Diagnostics;
 use crate::config::form::ADDRESS;
 use crate::config::key::{keys, required};
@@ -47,8 +47,8 @@ impl SourceFacts for TcpConfig {
         KIND.name
     }
 
-    fn endpoint(&self) -> Endpoint<'_> {
-        Endpoint::Tcp(self.listener.listen)
+    fn endpoint(&self) -> SourceEndpoint<'_> {
+        SourceEndpoint::Tcp(self.listener.listen)
     }
 
     fn transport(&self) -> Transport {

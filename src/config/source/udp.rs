@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::listener::PeerKeys;
-use super::{Endpoint, SourceFacts, SourceKind};
+use super::{SourceEndpoint, SourceFacts, SourceKind};
 use crate::config::diagnostics::Diagnostics;
 use crate::config::form::{ADDRESS, Count, Memory};
 use crate::config::key::{default, keys, required};
@@ -62,8 +62,8 @@ impl SourceFacts for UdpConfig {
         KIND.name
     }
 
-    fn endpoint(&self) -> Endpoint<'_> {
-        Endpoint::Udp(self.listen)
+    fn endpoint(&self) -> SourceEndpoint<'_> {
+        SourceEndpoint::Udp(self.listen)
     }
 
     fn transport(&self) -> Transport {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::stream::{self, StreamConfig, StreamKeys};
-use super::{Endpoint, SourceFacts, SourceKind};
+use super::{SourceEndpoint, SourceFacts, SourceKind};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::diagnostics::Diagnostics;
 use crate::config::form::{Choice, MODE, PATH};
@@ -60,8 +60,8 @@ impl SourceFacts for UnixConfig {
         KIND.name
     }
 
-    fn endpoint(&self) -> Endpoint<'_> {
-        Endpoint::Unix { path: &self.path, is_stream: self.stream.is_some() }
+    fn endpoint(&self) -> SourceEndpoint<'_> {
+        SourceEndpoint::Unix { path: &self.path, is_stream: self.stream.is_some() }
     }
 
     fn transport(&self) -> Transport {

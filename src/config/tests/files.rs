@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use toml::de::{DeTable, DeValue};
 
 use super::super::file::{SINKS, SOURCES, Top};
-use super::super::key::{Inner, Keys, Row, Rows, rows};
+use super::super::key::{Inner, KeyRow, Keys, Rows, rows};
 use super::super::schema::to_json;
 use super::super::{Config, example, load, schema};
 use super::{config, errors};
@@ -51,7 +51,7 @@ fn with_tls_files(text: &str) -> (String, TempDir) {
 }
 
 /// Adds the keys of a table and of the tables within it.
-fn add(keys: Rows, all: &mut Vec<Row>) {
+fn add(keys: Rows, all: &mut Vec<KeyRow>) {
     for key in rows(keys) {
         if let Inner::Table(keys) | Inner::Tables(keys) = key.inner {
             add(keys, all);
@@ -61,7 +61,7 @@ fn add(keys: Rows, all: &mut Vec<Row>) {
 }
 
 /// Every key of every table.
-fn every_key() -> Vec<Row> {
+fn every_key() -> Vec<KeyRow> {
     let mut all = Vec::new();
     let kinds = SOURCES.kinds.iter().map(|kind| kind.rows).chain(SINKS.kinds.iter().map(|kind| kind.rows));
     for keys in kinds.chain([Top::rows, SOURCES.common, SINKS.common]) {
@@ -98,7 +98,7 @@ fn one_hash_is_before_a_default() {
 fn every_key_is_explained_in_sentences() {
     let all = every_key();
     assert!(all.len() > 80, "{}", all.len());
-    for Row { name, doc, .. } in all {
+    for KeyRow { name, doc, .. } in all {
         assert!(doc.starts_with(|c: char| c.is_uppercase() || c == '`') && doc.ends_with('.'), "{name}: {doc}");
         assert!(!doc.contains("  "), "{name}: {doc}");
     }

@@ -9,7 +9,7 @@ mod google;
 mod microsoft;
 mod others;
 
-use crate::dsn::registry::{Text, text};
+use crate::dsn::registry::{TextByLanguage, text};
 use crate::record::Provider;
 
 /// Meaning of a provider's code.
@@ -18,20 +18,26 @@ pub(super) struct Meaning {
     /// Code as the provider prints it. An enhanced code may have `X` for either class, and a range: `5.7.606-649`. A
     /// `*` stands for the rest of a code that has no row of its own.
     code: &'static str,
-    pub(super) text: Text,
-    pub(super) advice: Text,
+    pub(super) text: TextByLanguage,
+    pub(super) advice: TextByLanguage,
 }
 
 /// Text about a provider, for any of its codes.
 pub(super) struct General {
     provider: Provider,
-    pub(super) text: Text,
-    pub(super) advice: Text,
+    pub(super) text: TextByLanguage,
+    pub(super) advice: TextByLanguage,
     /// The provider's own page.
     pub(super) see: Option<&'static str>,
 }
 
-const fn meaning(provider: Provider, code: &'static str, en: &'static str, ja: &'static str, advice: Text) -> Meaning {
+const fn meaning(
+    provider: Provider,
+    code: &'static str,
+    en: &'static str,
+    ja: &'static str,
+    advice: TextByLanguage,
+) -> Meaning {
     Meaning { provider, code, text: text(en, ja), advice }
 }
 
@@ -39,7 +45,7 @@ const fn general(
     provider: Provider,
     en: &'static str,
     ja: &'static str,
-    advice: Text,
+    advice: TextByLanguage,
     see: Option<&'static str>,
 ) -> General {
     General { provider, text: text(en, ja), advice, see }

@@ -24,7 +24,7 @@ use tracing::{Level, error};
 use super::Error;
 use crate::config::DeadLetterConfig;
 use crate::crash::fault_point;
-use crate::throttle::{Owner, Throttle};
+use crate::throttle::{LineOwner, Throttle};
 use crate::time::Timestamp;
 
 mod letter;
@@ -79,7 +79,7 @@ impl DeadLetters {
                     .map_err(|error| format!("cannot write to the dead-letter file {}: {error}", path.display()))?;
             }
         }
-        let log = |what: &str| Throttle::new(Level::ERROR, Owner::Sink(sink.to_owned()), what);
+        let log = |what: &str| Throttle::new(Level::ERROR, LineOwner::Sink(sink.to_owned()), what);
         Ok(Self {
             sink: sink.to_owned(),
             path: path.map(Path::to_owned),

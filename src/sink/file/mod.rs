@@ -47,7 +47,7 @@ use super::routes::Routes;
 use super::{Error, Sink};
 use crate::buffer::Batch;
 use crate::config::{FileConfig, Fsync};
-use crate::throttle::{Owner, Throttle};
+use crate::throttle::{LineOwner, Throttle};
 
 mod open;
 mod path;
@@ -61,7 +61,7 @@ use open::OpenFile;
 use path::{PathError, Root, Scope};
 use rotate::{Housekeeper, Job};
 use trouble::Troubles;
-use work::{Group, Line, Mark, Work};
+use work::{FileLines, LinePlace, Mark, Work};
 
 /// Time after a failed rotation before the next attempt.
 const ROTATION_PAUSE: Duration = Duration::from_secs(60);
@@ -104,7 +104,7 @@ impl File {
         let rotates = config.rotate_size.is_some() || config.rotate_age.is_some();
         let cares = rotates && (config.gzip || config.rotate_keep.is_some());
         let dead_letters = DeadLetters::new(config.dead_letter.as_ref(), name)?;
-        let log = |what: &str| Throttle::new(Level::WARN, Owner::Sink(name.to_owned()), what);
+        let log = |what: &str| Throttle::new(Level::WARN, LineOwner::Sink(name.to_owned()), what);
         let housekeeper = cares.then(|| Housekeeper::start(name, config.rotate_keep, config.gzip)).transpose()?;
         Ok(Self {
             name: name.to_owned(),
@@ -169,13 +169,13 @@ impl File {
     fn write_each<'w>(
         &mut self,
         work: &'w Work,
-        groups: Vec<Group<'w>>,
+        groups: Vec<FileLines<'w>>,
         common: Cow<'w, str>,
         marks: &mut [Mark],
         now: Instant,
     ) -> Result<(), Error> {
         let stuck = self.troubles.stuck().is_some();
-        let mut last = Group { route: common, lines: Vec::new() };
+        let mut last = FileLines { route: common, lines: Vec::new() };
         let mut moved = Vec::new();
         for group in groups {
             if group.route == last.route {
@@ -207,7 +207,7 @@ impl File {
     }
 
     /// Writes the lines of a group that are not written yet, as far as possible.
-    fn write_group(&mut self, work: &Work, group: &Group<'_>, marks: &mut [Mark]) -> Result<(), PathError> {
+    fn write_group(&mut self, work: &Work, group: &FileLines<'_>, marks: &mut [Mark]) -> Result<(), PathError> {
         let is_common = self.has_placeholder && group.route == rotate::live(self.routes.common());
         let mut rest = group.lines.as_slice();
         while let Some(first) = rest.first() {
@@ -232,7 +232,7 @@ impl File {
         Ok(())
     }
 
-    fn count_diverted(&mut self, work: &Work, lines: &[Line]) {
+    fn count_diverted(&mut self, work: &Work, lines: &[LinePlace]) {
         let Some(first) = lines.iter().find(|line| line.diverted) else { return };
         let records = lines.iter().filter(|line| line.diverted).count();
         self.routes.diverted(work.route(first), records as u64, Instant::now());

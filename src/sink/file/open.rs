@@ -5,14 +5,14 @@ use std::io::{self, ErrorKind, IoSlice, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::{Instant, SystemTime};
 
-use super::path::{Handle, Identity};
+use super::path::{DeviceInode, FileHandle};
 use crate::crash::{crash_point, fault_point};
 
 /// An open file and what is known of it. Postrider is taken to be its only writer.
 #[derive(Debug)]
 pub(super) struct OpenFile {
-    file: Handle,
-    pub(super) identity: Identity,
+    file: FileHandle,
+    pub(super) identity: DeviceInode,
     /// Size of the file in bytes.
     pub(super) size: u64,
     /// Time when the file was created; if the file system does not record that, when it was last written before it was
@@ -37,7 +37,7 @@ pub(super) struct OpenFile {
 impl OpenFile {
     /// Takes over a file that was opened to read and append. If its last line has no line end, because a machine or a
     /// process died while writing it, adds one, so that the next record does not become a part of it.
-    pub(super) fn new(file: Handle) -> io::Result<Self> {
+    pub(super) fn new(file: FileHandle) -> io::Result<Self> {
         let metadata = file.metadata()?;
         let mut open = Self {
             identity: (metadata.dev(), metadata.ino()),
@@ -199,7 +199,7 @@ mod tests {
         for (before, after) in [("", ""), ("whole\n", "whole\n"), ("whole\nto", "whole\nto\n")] {
             fs::write(&path, before).unwrap();
             let file = fs::OpenOptions::new().read(true).append(true).open(&path).unwrap();
-            let open = OpenFile::new(Handle::Shared(file)).unwrap();
+            let open = OpenFile::new(FileHandle::Shared(file)).unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), after);
             assert_eq!(open.size, after.len() as u64);
         }

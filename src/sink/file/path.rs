@@ -47,7 +47,7 @@ pub(super) struct Root {
 
 /// An open file.
 #[derive(Debug)]
-pub(super) enum Handle {
+pub(super) enum FileHandle {
     /// A file that this sink alone writes.
     Owned(Flock<fs::File>),
     /// A file that others may write to as well.
@@ -80,7 +80,7 @@ pub(super) enum PathError {
 }
 
 /// The device and the inode of a file.
-pub(super) type Identity = (u64, u64);
+pub(super) type DeviceInode = (u64, u64);
 
 // === impl Root ===
 
@@ -110,7 +110,7 @@ impl Root {
     }
 
     /// Opens the file of a route to read and append, and makes the file and its directories if they do not exist.
-    pub(super) fn open(&self, route: &str) -> Result<Handle, PathError> {
+    pub(super) fn open(&self, route: &str) -> Result<FileHandle, PathError> {
         let (directory, name) = self.walk(route, true)?;
         let (file, created) = self.open_at(&directory, name).map_err(|errno| self.path_error(route, errno))?;
         let failed = |error: io::Error| self.failed(route, &error);
@@ -127,19 +127,19 @@ impl Root {
         } else if kind.is_file() && metadata.nlink() > 1 && others_write(&directory).map_err(failed)? {
             return Err(self.refused(route, "it is a hard link in a directory that others may write to"));
         }
-        if kind.is_file() && self.owner { self.lock(route, file) } else { Ok(Handle::Shared(file)) }
+        if kind.is_file() && self.owner { self.lock(route, file) } else { Ok(FileHandle::Shared(file)) }
     }
 
     /// Locks the file for as long as it is open.
-    fn lock(&self, route: &str, file: fs::File) -> Result<Handle, PathError> {
+    fn lock(&self, route: &str, file: fs::File) -> Result<FileHandle, PathError> {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(file) => Ok(Handle::Owned(file)),
+            Ok(file) => Ok(FileHandle::Owned(file)),
             Err((_, Errno::EWOULDBLOCK)) => Err(PathError::Failed {
                 reason: format!("cannot open {}: another sink or process writes to it", self.full(route).display()),
                 scope: Scope::All,
             }),
             // The file system has no locks.
-            Err((file, _)) => Ok(Handle::Shared(file)),
+            Err((file, _)) => Ok(FileHandle::Shared(file)),
         }
     }
 
@@ -150,7 +150,7 @@ impl Root {
 
     /// Returns the identity of the file at the path of a route now, or `None` if there is none. An error means that the
     /// identity cannot be read now, for example for lack of a file descriptor.
-    pub(super) fn identity(&self, route: &str) -> Result<Option<Identity>, Errno> {
+    pub(super) fn identity(&self, route: &str) -> Result<Option<DeviceInode>, Errno> {
         match self.stat(route) {
             // The types differ between systems.
             #[allow(clippy::unnecessary_cast)]
@@ -251,7 +251,7 @@ impl Root {
 
 // === impl Handle ===
 
-impl Deref for Handle {
+impl Deref for FileHandle {
     type Target = fs::File;
 
     fn deref(&self) -> &fs::File {

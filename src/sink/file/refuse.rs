@@ -10,8 +10,8 @@ use std::time::Instant;
 use tracing::warn;
 
 use super::path::{PathError, Scope};
-use super::trouble::Verdict;
-use super::work::{Group, Line, Mark, Work};
+use super::trouble::RouteDecision;
+use super::work::{FileLines, LinePlace, Mark, Work};
 use super::{Error, File};
 use crate::sink::dead_letter::Letter;
 
@@ -19,7 +19,7 @@ use crate::sink::dead_letter::Letter;
 #[derive(Debug)]
 pub(super) struct Unkept {
     route: String,
-    pub(super) lines: Vec<Line>,
+    pub(super) lines: Vec<LinePlace>,
     /// Reason why the route is refused.
     reason: String,
     /// Error of the dead-letter file.
@@ -33,37 +33,37 @@ impl File {
     pub(super) fn write_or_refuse(
         &mut self,
         work: &Work,
-        group: &Group<'_>,
+        group: &FileLines<'_>,
         stuck: bool,
         marks: &mut [Mark],
         now: Instant,
     ) -> Result<Option<Unkept>, Error> {
         let verdict = match self.troubles.verdict(&group.route, stuck, now) {
-            Verdict::Write => match self.write_group(work, group, marks) {
+            RouteDecision::Write => match self.write_group(work, group, marks) {
                 Ok(()) => {
                     self.troubles.worked(&group.route, now);
                     return Ok(None);
                 }
                 Err(PathError::Fatal(error)) => return Err(error),
-                Err(PathError::Refused(reason)) => Verdict::Refuse(format!("cannot write to {reason}")),
+                Err(PathError::Refused(reason)) => RouteDecision::Refuse(format!("cannot write to {reason}")),
                 Err(PathError::Failed { reason, scope }) => self.troubles.failed(&group.route, &reason, scope, now),
             },
             verdict => verdict,
         };
-        let Verdict::Refuse(reason) = verdict else { return Ok(None) };
+        let RouteDecision::Refuse(reason) = verdict else { return Ok(None) };
         self.refuse(work, group, reason, marks, now)
     }
 
     fn refuse(
         &mut self,
         work: &Work,
-        group: &Group<'_>,
+        group: &FileLines<'_>,
         reason: String,
         marks: &mut [Mark],
         now: Instant,
     ) -> Result<Option<Unkept>, Error> {
         // A part of the lines may be written already.
-        let mut lines: Vec<Line> =
+        let mut lines: Vec<LinePlace> =
             group.lines.iter().filter(|line| marks[line.mark] == Mark::Waiting).copied().collect();
         let (done, result) = self.dead_letters.append(lines.iter().map(|line| {
             let records = &work.batches[line.batch];

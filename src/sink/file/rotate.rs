@@ -32,7 +32,7 @@ use tracing::{Level, error, warn};
 
 use crate::crash::panic_point;
 use crate::panics;
-use crate::throttle::{Owner, Throttle};
+use crate::throttle::{LineOwner, Throttle};
 use crate::time::{self, Timestamp};
 
 /// Maximum number of rotated paths that wait for the thread.
@@ -108,7 +108,7 @@ impl Drop for Housekeeper {
 
 impl Care {
     fn new(sink: &str, keep: Option<usize>, gzip: bool, stop: Arc<AtomicBool>) -> Self {
-        let owner = Owner::Sink(sink.to_owned());
+        let owner = LineOwner::Sink(sink.to_owned());
         let log = Throttle::new(Level::WARN, owner, "rotated files that could not be tidied");
         Self { keep, gzip, stop, log }
     }

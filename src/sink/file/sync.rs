@@ -44,7 +44,7 @@ mod tests {
     use std::fs;
     use std::io::IoSlice;
 
-    use super::super::path::Handle;
+    use super::super::path::FileHandle;
     use super::*;
 
     #[test]
@@ -56,7 +56,7 @@ mod tests {
                 .iter()
                 .map(|path| {
                     let file = fs::OpenOptions::new().read(true).append(true).create(true).open(path).unwrap();
-                    let mut file = OpenFile::new(Handle::Shared(file)).unwrap();
+                    let mut file = OpenFile::new(FileHandle::Shared(file)).unwrap();
                     file.append(&mut [IoSlice::new(b"line\n")], [5].into_iter()).1.unwrap();
                     assert!(file.dirty);
                     file

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tracing::{Level, info, warn};
 
 use super::path::Scope;
-use crate::throttle::{Owner, Throttle};
+use crate::throttle::{LineOwner, Throttle};
 
 /// Time between two attempts to write a route that is set aside.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -52,7 +52,7 @@ struct Trouble {
 
 /// Decision on the lines of a route.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum RouteDecision {
     /// Try to write the lines.
     Write,
     /// Set the lines aside.
@@ -70,18 +70,22 @@ impl Troubles {
             routes: HashMap::new(),
             worked: None,
             patience: PATIENCE,
-            log: Throttle::new(Level::WARN, Owner::Sink(sink.to_owned()), "files that cannot be written, set aside"),
+            log: Throttle::new(
+                Level::WARN,
+                LineOwner::Sink(sink.to_owned()),
+                "files that cannot be written, set aside",
+            ),
         }
     }
 
     /// Returns what to do with lines of `route` now. `stuck` is true if nothing works.
-    pub(super) fn verdict(&mut self, route: &str, stuck: bool, now: Instant) -> Verdict {
-        let Some(trouble) = self.routes.get_mut(route) else { return Verdict::Write };
+    pub(super) fn verdict(&mut self, route: &str, stuck: bool, now: Instant) -> RouteDecision {
+        let Some(trouble) = self.routes.get_mut(route) else { return RouteDecision::Write };
         trouble.seen = now;
         match trouble {
-            _ if stuck || trouble.next <= now => Verdict::Write,
-            trouble if trouble.refused => Verdict::Refuse(trouble.reason.clone()),
-            _ => Verdict::Wait,
+            _ if stuck || trouble.next <= now => RouteDecision::Write,
+            trouble if trouble.refused => RouteDecision::Refuse(trouble.reason.clone()),
+            _ => RouteDecision::Wait,
         }
     }
 
@@ -91,7 +95,7 @@ impl Troubles {
     }
 
     /// Notes that a route could not be written. Returns whether its lines wait or are refused.
-    pub(super) fn failed(&mut self, route: &str, reason: &str, scope: Scope, now: Instant) -> Verdict {
+    pub(super) fn failed(&mut self, route: &str, reason: &str, scope: Scope, now: Instant) -> RouteDecision {
         let trouble = self.routes.entry(route.to_owned()).or_insert_with(|| Trouble {
             reason: String::new(),
             scope,
@@ -107,7 +111,7 @@ impl Troubles {
         let lasts = now.duration_since(trouble.since) >= self.patience;
         trouble.refused = scope == Scope::Route && others_work && (lasts || trouble.refused);
         trouble.next = now + if trouble.refused { REFUSED_PAUSE } else { PAUSE };
-        if trouble.refused { Verdict::Refuse(reason.to_owned()) } else { Verdict::Wait }
+        if trouble.refused { RouteDecision::Refuse(reason.to_owned()) } else { RouteDecision::Wait }
     }
 
     /// Notes that a route was written.
@@ -182,22 +186,22 @@ mod tests {
     fn what_concerns_one_route_is_refused_when_others_work() {
         let mut troubles = Troubles::new("test");
         let begun = Instant::now();
-        let refuse = || Verdict::Refuse("denied".to_owned());
-        assert_eq!(troubles.failed("bad", "denied", Scope::Route, begun), Verdict::Wait);
+        let refuse = || RouteDecision::Refuse("denied".to_owned());
+        assert_eq!(troubles.failed("bad", "denied", Scope::Route, begun), RouteDecision::Wait);
         assert_eq!(troubles.stuck(), Some("denied"), "nothing has worked");
         troubles.worked("good", begun);
         assert_eq!(troubles.stuck(), None);
-        assert_eq!(troubles.verdict("good", false, begun), Verdict::Write);
-        assert_eq!(troubles.verdict("bad", false, begun), Verdict::Wait);
+        assert_eq!(troubles.verdict("good", false, begun), RouteDecision::Write);
+        assert_eq!(troubles.verdict("bad", false, begun), RouteDecision::Wait);
         assert!(!troubles.is_due(begun) && troubles.is_due(after(begun, 1)));
-        assert_eq!(troubles.verdict("bad", false, after(begun, 1)), Verdict::Write);
-        assert_eq!(troubles.failed("bad", "denied", Scope::Route, after(begun, 9)), Verdict::Wait);
+        assert_eq!(troubles.verdict("bad", false, after(begun, 1)), RouteDecision::Write);
+        assert_eq!(troubles.failed("bad", "denied", Scope::Route, after(begun, 9)), RouteDecision::Wait);
         assert_eq!(troubles.failed("bad", "denied", Scope::Route, after(begun, 10)), refuse());
         assert_eq!(troubles.verdict("bad", false, after(begun, 19)), refuse());
-        assert_eq!(troubles.verdict("bad", false, after(begun, 20)), Verdict::Write, "it may work again");
+        assert_eq!(troubles.verdict("bad", false, after(begun, 20)), RouteDecision::Write, "it may work again");
         assert_eq!(troubles.failed("bad", "denied", Scope::Route, after(begun, 20)), refuse());
         troubles.worked("bad", after(begun, 30));
-        assert_eq!(troubles.verdict("bad", false, after(begun, 31)), Verdict::Write);
+        assert_eq!(troubles.verdict("bad", false, after(begun, 31)), RouteDecision::Write);
     }
 
     #[test]
@@ -206,12 +210,12 @@ mod tests {
         let begun = Instant::now();
         for seconds in 0..100 {
             let now = after(begun, seconds);
-            assert_eq!(troubles.failed("mail.json", "denied", Scope::Route, now), Verdict::Wait);
+            assert_eq!(troubles.failed("mail.json", "denied", Scope::Route, now), RouteDecision::Wait);
             assert!(troubles.stuck().is_some() && troubles.is_due(now) && troubles.may_pass());
         }
         for seconds in 100..200 {
             troubles.worked("good", after(begun, seconds));
-            assert_eq!(troubles.failed("full", "full", Scope::All, after(begun, seconds)), Verdict::Wait);
+            assert_eq!(troubles.failed("full", "full", Scope::All, after(begun, seconds)), RouteDecision::Wait);
         }
     }
 
@@ -228,7 +232,7 @@ mod tests {
         assert_eq!(troubles.stuck(), None);
         troubles.failed("good", "full", Scope::All, after(begun, 12));
         assert_eq!(troubles.stuck(), Some("full"));
-        assert_eq!(troubles.verdict("bad", true, after(begun, 12)), Verdict::Write);
+        assert_eq!(troubles.verdict("bad", true, after(begun, 12)), RouteDecision::Write);
         troubles.worked("good", after(begun, 20));
         assert_eq!(troubles.stuck(), None);
     }

@@ -29,14 +29,14 @@ pub(super) enum Mark {
 }
 
 /// The lines that one file gets in one call, in order.
-pub(super) struct Group<'b> {
+pub(super) struct FileLines<'b> {
     pub(super) route: Cow<'b, str>,
-    pub(super) lines: Vec<Line>,
+    pub(super) lines: Vec<LinePlace>,
 }
 
 /// The place of a line: the batch, the entry within it, and its mark.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Line {
+pub(super) struct LinePlace {
     pub(super) batch: usize,
     pub(super) entry: usize,
     pub(super) mark: usize,
@@ -102,9 +102,9 @@ impl Work {
 
     /// Returns the lines that `marks` gives as waiting, grouped by file. Most batches have few routes, and neighbours
     /// often share one.
-    pub(super) fn groups<'b>(&'b self, marks: &[Mark], routes: &mut Routes, common: &'b str) -> Vec<Group<'b>> {
+    pub(super) fn groups<'b>(&'b self, marks: &[Mark], routes: &mut Routes, common: &'b str) -> Vec<FileLines<'b>> {
         let now = Instant::now();
-        let mut groups: Vec<Group<'b>> = Vec::new();
+        let mut groups: Vec<FileLines<'b>> = Vec::new();
         let mut by_file: HashMap<Cow<'b, str>, usize> = HashMap::new();
         // Maps each route in the records to its group, and to whether that is the common one.
         let mut by_route: HashMap<&str, (usize, bool)> = HashMap::new();
@@ -112,7 +112,7 @@ impl Work {
         let mut mark = 0;
         for (batch_index, batch) in self.batches.iter().enumerate() {
             for (entry_index, entry) in batch.entries().iter().enumerate() {
-                let mut line = Line { batch: batch_index, entry: entry_index, mark, diverted: false };
+                let mut line = LinePlace { batch: batch_index, entry: entry_index, mark, diverted: false };
                 mark += 1;
                 if marks[line.mark] != Mark::Waiting {
                     continue;
@@ -124,7 +124,7 @@ impl Work {
                         let file = rotate::live(if diverted { common } else { route });
                         let group = *by_file.entry(file.clone()).or_insert(groups.len());
                         if group == groups.len() {
-                            groups.push(Group { route: file, lines: Vec::new() });
+                            groups.push(FileLines { route: file, lines: Vec::new() });
                         }
                         (group, diverted)
                     });
@@ -139,7 +139,7 @@ impl Work {
     }
 
     /// Returns how many lines fit into a file of `size` bytes that is rotated at `limit`; at least one.
-    pub(super) fn fitting(&self, lines: &[Line], size: u64, limit: Option<u64>) -> usize {
+    pub(super) fn fitting(&self, lines: &[LinePlace], size: u64, limit: Option<u64>) -> usize {
         let Some(limit) = limit else { return lines.len() };
         let mut size = size;
         let over = lines.iter().position(|line| {
@@ -150,9 +150,9 @@ impl Work {
     }
 
     /// Returns the bytes of lines, with neighbours joined.
-    pub(super) fn slices(&self, lines: &[Line]) -> Vec<IoSlice<'_>> {
+    pub(super) fn slices(&self, lines: &[LinePlace]) -> Vec<IoSlice<'_>> {
         let mut slices = Vec::new();
-        let adjacent = |one: &Line, next: &Line| {
+        let adjacent = |one: &LinePlace, next: &LinePlace| {
             let entries = self.batches[one.batch].entries();
             one.batch == next.batch && entries[one.entry].line.end == entries[next.entry].line.start
         };
@@ -165,13 +165,13 @@ impl Work {
     }
 
     /// Returns the number of bytes of a line.
-    pub(super) fn length(&self, line: &Line) -> usize {
+    pub(super) fn length(&self, line: &LinePlace) -> usize {
         let batch = &self.batches[line.batch];
         batch.line(&batch.entries()[line.entry]).len()
     }
 
     /// Returns the route of a line as its record has it.
-    pub(super) fn route(&self, line: &Line) -> &str {
+    pub(super) fn route(&self, line: &LinePlace) -> &str {
         let batch = &self.batches[line.batch];
         batch.route(&batch.entries()[line.entry])
     }

@@ -8,8 +8,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, ThreadedProducer};
 
-use super::delivery::{Context, Shared};
-use super::state::Group;
+use super::delivery::{ClientCallbacks, Shared};
+use super::state::RequestLimit;
 use crate::buffer::{Batch, Entry};
 use crate::config::KafkaConfig;
 use crate::sink::flight::FlightTicket;
@@ -29,13 +29,13 @@ pub(super) fn client_config(config: &KafkaConfig) -> ClientConfig {
 pub(super) fn create(
     config: &ClientConfig,
     shared: &Arc<Shared>,
-    group: Group,
-) -> Result<ThreadedProducer<Context>, KafkaError> {
+    group: RequestLimit,
+) -> Result<ThreadedProducer<ClientCallbacks>, KafkaError> {
     let mut config = config.clone();
     if let Some(most) = group.records() {
         config.set("batch.num.messages", most.to_string());
     }
-    ThreadedProducer::from_config_and_context(&config, Context(Arc::clone(shared)))
+    ThreadedProducer::from_config_and_context(&config, ClientCallbacks(Arc::clone(shared)))
 }
 
 pub(super) fn record<'b>(

@@ -14,10 +14,10 @@ use rdkafka::message::Message;
 use rdkafka::producer::{DeliveryResult, NoCustomPartitioner, ProducerContext};
 use tracing::{Level, debug, error, info, warn};
 
-use super::state::{State, Wait};
+use super::state::{ClientWait, State};
 use crate::poison;
 use crate::sink::flight::{Fate, FlightTicket};
-use crate::throttle::{Owner, Throttle};
+use crate::throttle::{LineOwner, Throttle};
 
 /// State that the sink and librdkafka's polling thread share.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub(super) struct Shared {
 
 /// The part that librdkafka calls.
 #[derive(Clone, Debug)]
-pub(super) struct Context(pub(super) Arc<Shared>);
+pub(super) struct ClientCallbacks(pub(super) Arc<Shared>);
 
 const UNREACHABLE: &str = "kafka: a broker cannot be reached";
 const ERRORS: &str = "kafka: errors";
@@ -52,7 +52,7 @@ const FIRST_REQUEST: &str = "APIVERSION_QUERY";
 impl Shared {
     /// Makes the state of the sink `name`; without `topic`, records choose theirs.
     pub(super) fn new(name: &str, topic: Option<&str>) -> Self {
-        let of_sink = |what| Throttle::new(Level::WARN, Owner::Sink(name.to_owned()), what);
+        let of_sink = |what| Throttle::new(Level::WARN, LineOwner::Sink(name.to_owned()), what);
         Self {
             name: name.to_owned(),
             topic: topic.map(str::to_owned),
@@ -70,7 +70,7 @@ impl Shared {
     }
 
     /// Waits until a wait is over. Returns false if `until` came first.
-    pub(super) fn wait(&self, wait: Wait, until: Instant) -> bool {
+    pub(super) fn wait(&self, wait: ClientWait, until: Instant) -> bool {
         let mut state = self.state();
         while state.wait(wait) {
             let left = until.saturating_duration_since(Instant::now());
@@ -126,7 +126,7 @@ impl Shared {
 
 // === impl Context ===
 
-impl ProducerContext<NoCustomPartitioner> for Context {
+impl ProducerContext<NoCustomPartitioner> for ClientCallbacks {
     /// The [`FlightTicket`] of the record.
     type DeliveryOpaque = usize;
 
@@ -153,8 +153,8 @@ impl ProducerContext<NoCustomPartitioner> for Context {
     }
 }
 
-impl ClientContext for Context {
-    /// Logs librdkafka's own lines. [`Context::error`] logs what librdkafka also reports as an error. A closed
+impl ClientContext for ClientCallbacks {
+    /// Logs librdkafka's own lines. [`ClientCallbacks::error`] logs what librdkafka also reports as an error. A closed
     /// connection is not an error for librdkafka, though a broker may say no more than that to a client that speaks no
     /// TLS.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {

@@ -44,7 +44,7 @@ use super::{Error, Sink};
 use crate::buffer::Batch;
 use crate::config::KafkaConfig;
 use crate::ledger::Reason;
-use crate::throttle::{Owner, Throttle};
+use crate::throttle::{LineOwner, Throttle};
 use crate::time::Timestamp;
 
 mod blame;
@@ -55,8 +55,8 @@ mod topic;
 
 use blame::{Blame, blame};
 use client::{client_config, create, record, text};
-use delivery::{Context, PATIENCE, Shared};
-use state::{Cause, Event, Group, Task, Wait};
+use delivery::{ClientCallbacks, PATIENCE, Shared};
+use state::{BackOffCause, ClientEvent, ClientWait, RequestLimit, Task};
 use topic::Topic;
 
 /// Maximum number of records handed over under one lock, while the polling thread has to wait.
@@ -70,7 +70,7 @@ const LAST_REPORTS: Duration = Duration::from_secs(1);
 pub struct Kafka {
     name: String,
     config: ClientConfig,
-    producer: ThreadedProducer<Context>,
+    producer: ThreadedProducer<ClientCallbacks>,
     shared: Arc<Shared>,
     topic: Topic,
     /// The topics that records have chosen; `None` if the sink has one topic.
@@ -109,10 +109,10 @@ impl Kafka {
         let routes = topic.name().is_none().then(|| Routes::new(name, &config.topic, config.max_routes));
         let shared = Arc::new(Shared::new(name, topic.name()));
         let config = client_config(config);
-        let producer = create(&config, &shared, Group::Many)
+        let producer = create(&config, &shared, RequestLimit::Many)
             .map_err(|error| format!("cannot make the kafka client of the sink {name}: {}", text(&error)))?;
         let name = name.to_owned();
-        let lines = |what| Throttle::new(Level::WARN, Owner::Sink(name.clone()), what);
+        let lines = |what| Throttle::new(Level::WARN, LineOwner::Sink(name.clone()), what);
         let (groups, missing) = (lines("requests refused because of one record"), lines("topics that cannot be used"));
         Ok(Self { name, config, producer, shared, topic, routes, dead_letters, groups, missing })
     }
@@ -142,7 +142,7 @@ impl Kafka {
                     }
                 },
                 Task::Wait { outstanding, cause } => {
-                    if !self.shared.wait(Wait { outstanding, or_recall: true }, until) {
+                    if !self.shared.wait(ClientWait { outstanding, or_recall: true }, until) {
                         return cause.map_or(Ok(WriteProgress::Busy), |cause| Err(self.retry(cause)));
                     }
                 }
@@ -182,7 +182,7 @@ impl Kafka {
     fn ask_whether_it_failed(&self) {
         if let Some((code, reason)) = self.producer.client().fatal_error() {
             let reason = format!("the kafka producer failed: {code}: {reason}");
-            self.shared.state().apply(Event::Failed(reason));
+            self.shared.state().apply(ClientEvent::Failed(reason));
         }
     }
 
@@ -217,7 +217,7 @@ impl Kafka {
                 // The next call asks for the reason.
                 (RDKafkaErrorCode::Fatal, _) => return Err(Error::Retry("the kafka producer failed".to_owned())),
                 (_, Blame::Topic) if self.shared.waits_for(route) => {
-                    state.apply(Event::TopicRefused(code));
+                    state.apply(ClientEvent::TopicRefused(code));
                 }
                 // An error from librdkafka itself concerns this record alone.
                 (_, Blame::Record | Blame::Topic | Blame::OneOfThem) => state.flight.refuse(ticket, code),
@@ -238,7 +238,7 @@ impl Kafka {
             )));
         }
         // A wake-up for each record would be too frequent.
-        let wait = Wait { outstanding: outstanding - outstanding.div_ceil(8), or_recall: true };
+        let wait = ClientWait { outstanding: outstanding - outstanding.div_ceil(8), or_recall: true };
         Ok(self.shared.wait(wait, until))
     }
 
@@ -248,11 +248,11 @@ impl Kafka {
         let purge = PurgeConfig::default().queue();
         // A record that a broker has gets its answer, unless the producer has failed.
         self.producer.purge(if sent { purge.inflight() } else { purge });
-        self.shared.wait(Wait { outstanding: 0, or_recall: false }, until)
+        self.shared.wait(ClientWait { outstanding: 0, or_recall: false }, until)
     }
 
     /// Replaces the client. The error is that of the old client, or of making the new one.
-    fn replace(&mut self, group: Group, cause: Option<Cause>) -> Result<(), Error> {
+    fn replace(&mut self, group: RequestLimit, cause: Option<BackOffCause>) -> Result<(), Error> {
         self.producer = create(&self.config, &self.shared, group)
             .map_err(|error| Error::Retry(format!("cannot make the kafka client anew: {}", text(&error))))?;
         let before = {
@@ -261,7 +261,7 @@ impl Kafka {
             state.replaced();
             before
         };
-        if group == Group::Many && before != Group::Many {
+        if group == RequestLimit::Many && before != RequestLimit::Many {
             debug!(sink = self.name, "sending many records to a request again");
         } else if group != before
             && let Some(suppressed) = self.groups.pass(Instant::now())
@@ -280,10 +280,10 @@ impl Kafka {
     }
 
     /// Returns the error after which the sink backs off, in words for the operator.
-    fn retry(&self, cause: Cause) -> Error {
+    fn retry(&self, cause: BackOffCause) -> Error {
         Error::Retry(match cause {
-            Cause::Trouble(text) => text,
-            Cause::Topic(code) => self.topic.commands().explain(self.topic.name().unwrap_or_default(), code),
+            BackOffCause::Trouble(text) => text,
+            BackOffCause::Topic(code) => self.topic.commands().explain(self.topic.name().unwrap_or_default(), code),
         })
     }
 
@@ -296,7 +296,7 @@ impl Kafka {
             match self.advance(until) {
                 Ok(WriteProgress::Done) if self.shared.state().flight.is_empty() => return Ok(()),
                 Ok(WriteProgress::Done) => {
-                    self.shared.wait(Wait { outstanding: 0, or_recall: true }, until);
+                    self.shared.wait(ClientWait { outstanding: 0, or_recall: true }, until);
                 }
                 Ok(WriteProgress::Busy) => {}
                 Err(Error::Retry(reason)) => {
@@ -343,7 +343,7 @@ impl Sink for Kafka {
     fn finish(&mut self, deadline: Instant) -> Result<(), Error> {
         let drained = self.drain(deadline);
         self.producer.purge(PurgeConfig::default().queue().inflight());
-        self.shared.wait(Wait { outstanding: 0, or_recall: false }, Instant::now() + LAST_REPORTS);
+        self.shared.wait(ClientWait { outstanding: 0, or_recall: false }, Instant::now() + LAST_REPORTS);
         let records = self.shared.state().flight.drop_all(Reason::Shutdown);
         if records > 0 {
             warn!(sink = self.name, records, "kafka gave no answer before the stop; they are dropped");

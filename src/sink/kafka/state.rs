@@ -22,27 +22,27 @@ use crate::sink::flight::{Fate, Flight, FlightTicket};
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) flight: Flight<RDKafkaErrorCode>,
-    client: Client,
+    client: ClientState,
     /// The wait of the sink's thread, while it waits.
-    waiting: Option<Wait>,
+    waiting: Option<ClientWait>,
 }
 
 /// The state of the client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Client {
-    phase: Phase,
+pub(super) struct ClientState {
+    phase: ClientPhase,
     /// Limit on the records in one request. While it is small, the sink takes no new records.
-    group: Group,
+    group: RequestLimit,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-enum Phase {
+enum ClientPhase {
     /// The client takes records.
     #[default]
     Sending,
     /// The client was replaced after an error. It takes the records in flight, but the sink takes no new ones until one
     /// is delivered.
-    BackingOff(Cause),
+    BackingOff(BackOffCause),
     /// The client takes no records. The sink waits for the reports on those that it has.
     Recalling(Recall),
 }
@@ -51,9 +51,9 @@ enum Phase {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Recall {
     /// The error after which the sink backs off, if there was one.
-    cause: Option<Cause>,
+    cause: Option<BackOffCause>,
     /// The error after which the sink backs off already.
-    earlier: Option<Cause>,
+    earlier: Option<BackOffCause>,
     /// True if the producer has failed: it takes no more records, and a record at a broker gets no answer.
     failed: bool,
     /// True if fewer records have to go in a request, because only one of those that failed together may be at fault.
@@ -62,7 +62,7 @@ struct Recall {
 
 /// An error after which the sink backs off.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
+pub(super) enum BackOffCause {
     /// An error that is not the record's fault, in words for the operator.
     Trouble(String),
     /// The error of the topic that all records wait for.
@@ -71,7 +71,7 @@ pub(super) enum Cause {
 
 /// An event that changes the state of the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub(super) enum ClientEvent {
     /// Kafka has acknowledged a record.
     Delivered,
     /// No record is in flight.
@@ -96,12 +96,12 @@ pub(super) enum Task {
     /// Purge the records that librdkafka has, with `sent` also those that a broker has, and wait for all reports.
     Recall { sent: bool },
     /// Replace the client by one with this limit; after an error, back off. No record is outstanding.
-    Replace { group: Group, cause: Option<Cause> },
+    Replace { group: RequestLimit, cause: Option<BackOffCause> },
     /// Hand over records.
     HandOver,
     /// Wait until at most `outstanding` records are with librdkafka. `cause` is the error after which the sink backs
     /// off.
-    Wait { outstanding: usize, cause: Option<Cause> },
+    Wait { outstanding: usize, cause: Option<BackOffCause> },
     /// Take new records.
     Take,
 }
@@ -119,7 +119,7 @@ struct Progress {
 
 /// A wait of the sink's thread.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wait {
+pub(super) struct ClientWait {
     /// Number of outstanding records at or below which the wait ends.
     pub(super) outstanding: usize,
     /// True if the wait also ends when a record has come back.
@@ -128,7 +128,7 @@ pub(super) struct Wait {
 
 /// Limit on the records in one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Group {
+pub(super) enum RequestLimit {
     /// The limit that librdkafka's properties set.
     #[default]
     Many,
@@ -149,10 +149,10 @@ impl State {
     }
 
     /// Changes the state of the client.
-    pub(super) fn apply(&mut self, event: Event) {
+    pub(super) fn apply(&mut self, event: ClientEvent) {
         self.client = std::mem::take(&mut self.client).after(event);
         if self.flight.is_empty() {
-            self.client = std::mem::take(&mut self.client).after(Event::Drained);
+            self.client = std::mem::take(&mut self.client).after(ClientEvent::Drained);
         }
     }
 
@@ -164,7 +164,7 @@ impl State {
         error: Option<RDKafkaErrorCode>,
         is_awaited: bool,
     ) -> Fate<RDKafkaErrorCode> {
-        let (fate, event) = error.map_or((Fate::Delivered, Some(Event::Delivered)), |code| {
+        let (fate, event) = error.map_or((Fate::Delivered, Some(ClientEvent::Delivered)), |code| {
             let event = self.client.refusal(code, is_awaited);
             (if event.is_some() { Fate::Back } else { Fate::Refused(code) }, event)
         });
@@ -179,28 +179,28 @@ impl State {
     pub(super) fn settle_refused(&mut self, records: usize) {
         self.flight.settle_refused(records);
         if self.flight.is_empty() {
-            self.apply(Event::Drained);
+            self.apply(ClientEvent::Drained);
         }
     }
 
     /// Notes that the client was replaced. Records are handed over from the oldest on.
     pub(super) fn replaced(&mut self) {
         self.flight.rewind();
-        self.apply(Event::Replaced);
+        self.apply(ClientEvent::Replaced);
     }
 
     /// True if no record may be handed over.
     pub(super) fn is_recalling(&self) -> bool {
-        matches!(self.client.phase, Phase::Recalling(_))
+        matches!(self.client.phase, ClientPhase::Recalling(_))
     }
 
     /// Returns the limit on the records in one request.
-    pub(super) const fn group(&self) -> Group {
+    pub(super) const fn group(&self) -> RequestLimit {
         self.client.group
     }
 
     /// Notes that the sink's thread waits, unless the wait is over already.
-    pub(super) fn wait(&mut self, wait: Wait) -> bool {
+    pub(super) fn wait(&mut self, wait: ClientWait) -> bool {
         self.waiting = Some(wait).filter(|wait| !self.is_over(*wait));
         self.waiting.is_some()
     }
@@ -215,68 +215,73 @@ impl State {
         self.waiting.is_some_and(|wait| self.is_over(wait))
     }
 
-    fn is_over(&self, wait: Wait) -> bool {
+    fn is_over(&self, wait: ClientWait) -> bool {
         self.flight.outstanding() <= wait.outstanding || (wait.or_recall && self.is_recalling())
     }
 }
 
 // === impl Client ===
 
-impl Client {
+impl ClientState {
     /// Returns the state after an event.
-    fn after(self, event: Event) -> Self {
+    fn after(self, event: ClientEvent) -> Self {
         let Self { phase, group } = self;
         match (event, phase) {
-            (Event::Delivered | Event::Drained, Phase::Sending | Phase::BackingOff(_)) => {
-                Self { phase: Phase::Sending, group }
+            (ClientEvent::Delivered | ClientEvent::Drained, ClientPhase::Sending | ClientPhase::BackingOff(_)) => {
+                Self { phase: ClientPhase::Sending, group }
             }
-            (Event::Delivered | Event::Drained, Phase::Recalling(recall)) => {
-                Self { phase: Phase::Recalling(Recall { earlier: None, ..recall }), group }
+            (ClientEvent::Delivered | ClientEvent::Drained, ClientPhase::Recalling(recall)) => {
+                Self { phase: ClientPhase::Recalling(Recall { earlier: None, ..recall }), group }
             }
-            (Event::Replaced, Phase::Recalling(recall)) => Self {
+            (ClientEvent::Replaced, ClientPhase::Recalling(recall)) => Self {
                 group: recall.group(group),
-                phase: recall.cause.or(recall.earlier).map_or(Phase::Sending, Phase::BackingOff),
+                phase: recall.cause.or(recall.earlier).map_or(ClientPhase::Sending, ClientPhase::BackingOff),
             },
-            (Event::Replaced, phase) => Self { phase, group: Group::Many },
-            (event, Phase::Recalling(recall)) => Self { phase: Phase::Recalling(recall.and(event)), group },
-            (event, Phase::BackingOff(cause)) => {
+            (ClientEvent::Replaced, phase) => Self { phase, group: RequestLimit::Many },
+            (event, ClientPhase::Recalling(recall)) => Self { phase: ClientPhase::Recalling(recall.and(event)), group },
+            (event, ClientPhase::BackingOff(cause)) => {
                 let recall = Recall { earlier: Some(cause), ..Recall::default() };
-                Self { phase: Phase::Recalling(recall.and(event)), group }
+                Self { phase: ClientPhase::Recalling(recall.and(event)), group }
             }
-            (event, Phase::Sending) => Self { phase: Phase::Recalling(Recall::default().and(event)), group },
+            (event, ClientPhase::Sending) => {
+                Self { phase: ClientPhase::Recalling(Recall::default().and(event)), group }
+            }
         }
     }
 
     /// Returns the next step of the sink's thread.
     fn next(&self, flight: Progress) -> Task {
         match &self.phase {
-            Phase::Recalling(recall) if flight.outstanding > 0 => Task::Recall { sent: recall.failed },
-            Phase::Recalling(recall) => Task::Replace { group: recall.group(self.group), cause: recall.cause.clone() },
-            Phase::Sending | Phase::BackingOff(_) if flight.open => Task::HandOver,
-            Phase::Sending | Phase::BackingOff(_) if self.group != Group::Many && flight.empty => {
-                Task::Replace { group: Group::Many, cause: None }
+            ClientPhase::Recalling(recall) if flight.outstanding > 0 => Task::Recall { sent: recall.failed },
+            ClientPhase::Recalling(recall) => {
+                Task::Replace { group: recall.group(self.group), cause: recall.cause.clone() }
             }
-            Phase::Sending if self.group != Group::Many => Task::Wait { outstanding: 0, cause: None },
-            Phase::Sending => Task::Take,
-            Phase::BackingOff(cause) => {
-                let outstanding = if self.group == Group::Many { flight.outstanding.saturating_sub(1) } else { 0 };
+            ClientPhase::Sending | ClientPhase::BackingOff(_) if flight.open => Task::HandOver,
+            ClientPhase::Sending | ClientPhase::BackingOff(_) if self.group != RequestLimit::Many && flight.empty => {
+                Task::Replace { group: RequestLimit::Many, cause: None }
+            }
+            ClientPhase::Sending if self.group != RequestLimit::Many => Task::Wait { outstanding: 0, cause: None },
+            ClientPhase::Sending => Task::Take,
+            ClientPhase::BackingOff(cause) => {
+                let outstanding =
+                    if self.group == RequestLimit::Many { flight.outstanding.saturating_sub(1) } else { 0 };
                 Task::Wait { outstanding, cause: Some(cause.clone()) }
             }
         }
     }
 
     /// Returns the event of a record's error; `None` if Kafka refuses the record for good.
-    fn refusal(&self, code: RDKafkaErrorCode, is_awaited: bool) -> Option<Event> {
+    fn refusal(&self, code: RDKafkaErrorCode, is_awaited: bool) -> Option<ClientEvent> {
         match blame(code) {
-            Blame::Topic if is_awaited => Some(Event::TopicRefused(code)),
-            Blame::OneOfThem if self.group != Group::One => Some(Event::RefusedTogether),
+            Blame::Topic if is_awaited => Some(ClientEvent::TopicRefused(code)),
+            Blame::OneOfThem if self.group != RequestLimit::One => Some(ClientEvent::RefusedTogether),
             Blame::OneOfThem | Blame::Record | Blame::Topic => None,
-            Blame::Another => Some(Event::Returned),
+            Blame::Another => Some(ClientEvent::Returned),
             // Records are purged by the sink in a recall, and by librdkafka when the producer fails.
             Blame::Nobody if matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {
-                Some(Event::Returned)
+                Some(ClientEvent::Returned)
             }
-            Blame::Nobody => Some(Event::Trouble(format!("kafka did not take a record: {code}"))),
+            Blame::Nobody => Some(ClientEvent::Trouble(format!("kafka did not take a record: {code}"))),
         }
     }
 }
@@ -285,28 +290,28 @@ impl Client {
 
 impl Recall {
     /// Adds the reason that an event gives.
-    fn and(mut self, event: Event) -> Self {
+    fn and(mut self, event: ClientEvent) -> Self {
         match event {
-            Event::RefusedTogether => self.fewer = true,
+            ClientEvent::RefusedTogether => self.fewer = true,
             // A topic is refused to a client that has no other trouble.
-            Event::TopicRefused(_) if matches!(self.cause, Some(Cause::Trouble(_))) => {}
-            Event::TopicRefused(code) => self.cause = Some(Cause::Topic(code)),
-            Event::Trouble(text) => self.cause = Some(Cause::Trouble(text)),
-            Event::Failed(text) => (self.failed, self.cause) = (true, Some(Cause::Trouble(text))),
-            Event::Returned | Event::Delivered | Event::Drained | Event::Replaced => {}
+            ClientEvent::TopicRefused(_) if matches!(self.cause, Some(BackOffCause::Trouble(_))) => {}
+            ClientEvent::TopicRefused(code) => self.cause = Some(BackOffCause::Topic(code)),
+            ClientEvent::Trouble(text) => self.cause = Some(BackOffCause::Trouble(text)),
+            ClientEvent::Failed(text) => (self.failed, self.cause) = (true, Some(BackOffCause::Trouble(text))),
+            ClientEvent::Returned | ClientEvent::Delivered | ClientEvent::Drained | ClientEvent::Replaced => {}
         }
         self
     }
 
     /// Returns the limit of the next client after one with the limit `group`.
-    fn group(&self, group: Group) -> Group {
+    fn group(&self, group: RequestLimit) -> RequestLimit {
         if self.fewer { group.fewer() } else { group }
     }
 }
 
 // === impl Group ===
 
-impl Group {
+impl RequestLimit {
     /// Returns the next smaller group.
     fn fewer(self) -> Self {
         match self {

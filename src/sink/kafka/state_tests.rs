@@ -10,44 +10,44 @@ use crate::testing::seeds;
 
 const TOPIC: RDKafkaErrorCode = RDKafkaErrorCode::UnknownTopicOrPartition;
 
-fn sending(group: Group) -> Client {
-    Client { phase: Phase::Sending, group }
+fn sending(group: RequestLimit) -> ClientState {
+    ClientState { phase: ClientPhase::Sending, group }
 }
 
-fn backing_off(cause: Cause) -> Client {
-    Client { phase: Phase::BackingOff(cause), group: Group::Many }
+fn backing_off(cause: BackOffCause) -> ClientState {
+    ClientState { phase: ClientPhase::BackingOff(cause), group: RequestLimit::Many }
 }
 
-fn recalling(recall: Recall) -> Client {
-    Client { phase: Phase::Recalling(recall), group: Group::Many }
+fn recalling(recall: Recall) -> ClientState {
+    ClientState { phase: ClientPhase::Recalling(recall), group: RequestLimit::Many }
 }
 
-fn trouble(text: &str) -> Cause {
-    Cause::Trouble(text.to_owned())
+fn trouble(text: &str) -> BackOffCause {
+    BackOffCause::Trouble(text.to_owned())
 }
 
-fn because(cause: Cause) -> Recall {
+fn because(cause: BackOffCause) -> Recall {
     Recall { cause: Some(cause), ..Recall::default() }
 }
 
 #[test]
 fn each_event_leads_to_its_state() {
-    use Event::*;
+    use ClientEvent::*;
     let text = |text: &str| text.to_owned();
     let fewer = Recall { fewer: true, ..Recall::default() };
     let failed = Recall { failed: true, ..because(trouble("b")) };
     let earlier = Recall { earlier: Some(trouble("a")), ..Recall::default() };
     for (before, event, after) in [
-        (sending(Group::Many), Delivered, sending(Group::Many)),
-        (sending(Group::One), Drained, sending(Group::One)),
-        (sending(Group::One), Replaced, sending(Group::Many)),
-        (sending(Group::Many), Returned, recalling(Recall::default())),
-        (sending(Group::Many), RefusedTogether, recalling(fewer.clone())),
-        (sending(Group::Many), TopicRefused(TOPIC), recalling(because(Cause::Topic(TOPIC)))),
-        (sending(Group::Many), Trouble(text("a")), recalling(because(trouble("a")))),
-        (sending(Group::Many), Failed(text("b")), recalling(failed.clone())),
-        (backing_off(trouble("a")), Delivered, sending(Group::Many)),
-        (backing_off(trouble("a")), Drained, sending(Group::Many)),
+        (sending(RequestLimit::Many), Delivered, sending(RequestLimit::Many)),
+        (sending(RequestLimit::One), Drained, sending(RequestLimit::One)),
+        (sending(RequestLimit::One), Replaced, sending(RequestLimit::Many)),
+        (sending(RequestLimit::Many), Returned, recalling(Recall::default())),
+        (sending(RequestLimit::Many), RefusedTogether, recalling(fewer.clone())),
+        (sending(RequestLimit::Many), TopicRefused(TOPIC), recalling(because(BackOffCause::Topic(TOPIC)))),
+        (sending(RequestLimit::Many), Trouble(text("a")), recalling(because(trouble("a")))),
+        (sending(RequestLimit::Many), Failed(text("b")), recalling(failed.clone())),
+        (backing_off(trouble("a")), Delivered, sending(RequestLimit::Many)),
+        (backing_off(trouble("a")), Drained, sending(RequestLimit::Many)),
         (backing_off(trouble("a")), Returned, recalling(earlier.clone())),
         (
             backing_off(trouble("a")),
@@ -57,13 +57,13 @@ fn each_event_leads_to_its_state() {
         (recalling(earlier.clone()), Delivered, recalling(Recall::default())),
         (recalling(earlier.clone()), Drained, recalling(Recall::default())),
         (recalling(earlier), Replaced, backing_off(trouble("a"))),
-        (recalling(Recall::default()), Replaced, sending(Group::Many)),
-        (recalling(fewer), Replaced, sending(Group::Some)),
+        (recalling(Recall::default()), Replaced, sending(RequestLimit::Many)),
+        (recalling(fewer), Replaced, sending(RequestLimit::Some)),
         (recalling(because(trouble("a"))), Replaced, backing_off(trouble("a"))),
         (recalling(because(trouble("a"))), Returned, recalling(because(trouble("a")))),
         (recalling(because(trouble("a"))), Trouble(text("b")), recalling(because(trouble("b")))),
         (recalling(because(trouble("a"))), TopicRefused(TOPIC), recalling(because(trouble("a")))),
-        (recalling(because(Cause::Topic(TOPIC))), Trouble(text("a")), recalling(because(trouble("a")))),
+        (recalling(because(BackOffCause::Topic(TOPIC))), Trouble(text("a")), recalling(because(trouble("a")))),
         (recalling(because(trouble("a"))), Failed(text("b")), recalling(failed)),
         (recalling(because(trouble("a"))), RefusedTogether, recalling(Recall { fewer: true, ..because(trouble("a")) })),
     ] {
@@ -77,21 +77,29 @@ fn each_state_asks_for_its_next_step() {
     let wait = |outstanding, cause| Task::Wait { outstanding, cause };
     let failed = Recall { failed: true, ..because(trouble("a")) };
     let fewer = Recall { fewer: true, ..Recall::default() };
-    let small = |phase| Client { phase, group: Group::Some };
+    let small = |phase| ClientState { phase, group: RequestLimit::Some };
     for (client, progress, task) in [
-        (sending(Group::Many), flight(true, 3, false), Task::HandOver),
-        (sending(Group::Many), flight(false, 3, false), Task::Take),
-        (sending(Group::Some), flight(true, 3, false), Task::HandOver),
-        (sending(Group::Some), flight(false, 3, false), wait(0, None)),
-        (sending(Group::Some), flight(false, 0, true), Task::Replace { group: Group::Many, cause: None }),
+        (sending(RequestLimit::Many), flight(true, 3, false), Task::HandOver),
+        (sending(RequestLimit::Many), flight(false, 3, false), Task::Take),
+        (sending(RequestLimit::Some), flight(true, 3, false), Task::HandOver),
+        (sending(RequestLimit::Some), flight(false, 3, false), wait(0, None)),
+        (sending(RequestLimit::Some), flight(false, 0, true), Task::Replace { group: RequestLimit::Many, cause: None }),
         (backing_off(trouble("a")), flight(true, 0, false), Task::HandOver),
         (backing_off(trouble("a")), flight(false, 3, false), wait(2, Some(trouble("a")))),
-        (small(Phase::BackingOff(trouble("a"))), flight(false, 3, false), wait(0, Some(trouble("a")))),
+        (small(ClientPhase::BackingOff(trouble("a"))), flight(false, 3, false), wait(0, Some(trouble("a")))),
         (recalling(Recall::default()), flight(true, 3, false), Task::Recall { sent: false }),
         (recalling(failed.clone()), flight(true, 3, false), Task::Recall { sent: true }),
-        (recalling(failed), flight(true, 0, false), Task::Replace { group: Group::Many, cause: Some(trouble("a")) }),
-        (recalling(fewer.clone()), flight(true, 0, false), Task::Replace { group: Group::Some, cause: None }),
-        (small(Phase::Recalling(fewer)), flight(true, 0, false), Task::Replace { group: Group::One, cause: None }),
+        (
+            recalling(failed),
+            flight(true, 0, false),
+            Task::Replace { group: RequestLimit::Many, cause: Some(trouble("a")) },
+        ),
+        (recalling(fewer.clone()), flight(true, 0, false), Task::Replace { group: RequestLimit::Some, cause: None }),
+        (
+            small(ClientPhase::Recalling(fewer)),
+            flight(true, 0, false),
+            Task::Replace { group: RequestLimit::One, cause: None },
+        ),
     ] {
         assert_eq!(client.next(progress), task, "{client:?} {progress:?}");
     }
@@ -101,20 +109,22 @@ fn each_state_asks_for_its_next_step() {
 fn each_error_is_a_refusal_or_an_event() {
     use RDKafkaErrorCode::*;
     for (code, group, is_awaited, event) in [
-        (MessageSizeTooLarge, Group::Many, false, Some(Event::RefusedTogether)),
-        (InvalidRecord, Group::Some, false, Some(Event::RefusedTogether)),
-        (InvalidRecord, Group::One, false, None),
-        (InvalidDifferentRecord, Group::One, false, Some(Event::Returned)),
-        (PolicyViolation, Group::Many, false, None),
-        (TOPIC, Group::Many, false, None),
-        (TOPIC, Group::Many, true, Some(Event::TopicRefused(TOPIC))),
-        (PurgeQueue, Group::Many, false, Some(Event::Returned)),
-        (PurgeInflight, Group::Many, false, Some(Event::Returned)),
+        (MessageSizeTooLarge, RequestLimit::Many, false, Some(ClientEvent::RefusedTogether)),
+        (InvalidRecord, RequestLimit::Some, false, Some(ClientEvent::RefusedTogether)),
+        (InvalidRecord, RequestLimit::One, false, None),
+        (InvalidDifferentRecord, RequestLimit::One, false, Some(ClientEvent::Returned)),
+        (PolicyViolation, RequestLimit::Many, false, None),
+        (TOPIC, RequestLimit::Many, false, None),
+        (TOPIC, RequestLimit::Many, true, Some(ClientEvent::TopicRefused(TOPIC))),
+        (PurgeQueue, RequestLimit::Many, false, Some(ClientEvent::Returned)),
+        (PurgeInflight, RequestLimit::Many, false, Some(ClientEvent::Returned)),
     ] {
         assert_eq!(sending(group).refusal(code, is_awaited), event, "{code} {group:?}");
     }
-    let other = sending(Group::Many).refusal(InvalidRequiredAcks, false);
-    assert!(matches!(other, Some(Event::Trouble(text)) if text.starts_with("kafka did not take a record: Invalid")));
+    let other = sending(RequestLimit::Many).refusal(InvalidRequiredAcks, false);
+    assert!(
+        matches!(other, Some(ClientEvent::Trouble(text)) if text.starts_with("kafka did not take a record: Invalid"))
+    );
 }
 
 #[test]
@@ -132,12 +142,12 @@ fn a_wait_ends_with_its_count_or_with_a_recall() {
             state.flight.handed_over();
             ticket
         });
-        assert!(state.wait(Wait { outstanding: 1, or_recall }) && !state.wakes());
+        assert!(state.wait(ClientWait { outstanding: 1, or_recall }) && !state.wakes());
         state.report(tickets[0], code, false);
         assert_eq!(state.wakes(), over, "{or_recall} {code:?}");
         state.report(tickets[1], None, false);
         assert!(state.wakes());
-        assert!(!state.wait(Wait { outstanding: 1, or_recall }) && !state.wakes(), "it is over");
+        assert!(!state.wait(ClientWait { outstanding: 1, or_recall }) && !state.wakes(), "it is over");
         state.flight.drop_all(crate::ledger::Reason::Shutdown);
     }
     settled(&ledger);
@@ -145,8 +155,8 @@ fn a_wait_ends_with_its_count_or_with_a_recall() {
 
 #[test]
 fn fewer_and_fewer_records_go_in_a_request() {
-    let groups = [Group::Many, Group::Some, Group::One].map(|group| group.fewer().records());
-    assert_eq!((Group::default().records(), groups), (None, [Some(64), Some(1), Some(1)]));
+    let groups = [RequestLimit::Many, RequestLimit::Some, RequestLimit::One].map(|group| group.fewer().records());
+    assert_eq!((RequestLimit::default().records(), groups), (None, [Some(64), Some(1), Some(1)]));
 }
 
 // === random histories ===
@@ -162,7 +172,7 @@ struct World {
     queued: VecDeque<(FlightTicket, usize)>,
     sent: VecDeque<(FlightTicket, usize)>,
     /// The limit of the client, and the number of the last record that it took.
-    group: Group,
+    group: RequestLimit,
     last: Option<usize>,
     /// True if the producer has failed.
     failed: bool,
@@ -173,7 +183,7 @@ struct World {
     /// The records whose refusals are not in the dead-letter file yet.
     unkept: usize,
     /// The error that the operator was told last.
-    told: Option<Cause>,
+    told: Option<BackOffCause>,
 }
 
 /// Maximum number of records in the client.
@@ -190,7 +200,7 @@ impl World {
             taken: 0,
             queued: VecDeque::new(),
             sent: VecDeque::new(),
-            group: Group::Many,
+            group: RequestLimit::Many,
             last: None,
             failed: false,
             is_new: false,
@@ -210,7 +220,7 @@ impl World {
         self.state.settle_refused(std::mem::take(&mut self.unkept));
         self.is_new &= !self.state.flight.is_empty();
         if self.failed {
-            self.state.apply(Event::Failed("failed".to_owned()));
+            self.state.apply(ClientEvent::Failed("failed".to_owned()));
         }
         match self.state.next() {
             Task::Take => return self.take(),
@@ -246,7 +256,7 @@ impl World {
     }
 
     fn take(&mut self) -> bool {
-        assert_eq!((self.group, self.failed, self.is_new), (Group::Many, false, false));
+        assert_eq!((self.group, self.failed, self.is_new), (RequestLimit::Many, false, false));
         let count = self.rng.usize(1..4).min(RECORDS - self.taken);
         let texts: Vec<String> = (self.taken..self.taken + count).map(|number| number.to_string()).collect();
         self.state.flight.push(lines(&self.ledger, &texts.iter().map(String::as_str).collect::<Vec<_>>()));
@@ -303,13 +313,15 @@ impl World {
         let is_refused = matches!(fate, Fate::Refused(_));
         match error {
             Some(RDKafkaErrorCode::InvalidDifferentRecord) => assert!(!is_refused, "{number} is not at fault"),
-            Some(RDKafkaErrorCode::InvalidRecord) => assert_eq!(is_refused, self.group == Group::One, "{number}"),
+            Some(RDKafkaErrorCode::InvalidRecord) => {
+                assert_eq!(is_refused, self.group == RequestLimit::One, "{number}");
+            }
             _ => self.is_new &= error.is_some(),
         }
     }
 
     fn check(&self) {
-        if let Phase::BackingOff(_) = self.state.client.phase {
+        if let ClientPhase::BackingOff(_) = self.state.client.phase {
             assert!(!self.state.flight.is_empty(), "nothing could end the back-off");
         }
         assert_eq!(self.state.flight.outstanding(), self.queued.len() + self.sent.len());
@@ -349,7 +361,7 @@ fn every_history_ends_with_one_answer_a_record() {
         }
         // The broker is well from now on.
         let mut steps = 0;
-        while world.taken < RECORDS || !world.state.flight.is_empty() || world.state.client != Client::default() {
+        while world.taken < RECORDS || !world.state.flight.is_empty() || world.state.client != ClientState::default() {
             if !world.step() {
                 world.broker(None);
             }

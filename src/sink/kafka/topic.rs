@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rdkafka::client::Client;
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::delivery::Context;
+use super::delivery::ClientCallbacks;
 use crate::config::KafkaConfig;
 use crate::sink::Error;
 
@@ -19,14 +19,14 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Topic {
     /// The name of the topic; `None` if records choose their topics.
     name: Option<String>,
-    commands: Commands,
+    commands: TopicCommands,
     /// True if the sink has to ask Kafka for the topic.
     in_doubt: bool,
 }
 
 /// The commands that an operator types.
 #[derive(Debug)]
-pub(super) struct Commands {
+pub(super) struct TopicCommands {
     brokers: String,
     user: String,
 }
@@ -37,14 +37,14 @@ impl Topic {
     pub(super) fn new(config: &KafkaConfig) -> Self {
         let name = config.topic.as_constant().map(str::to_owned);
         let user = config.properties.get("sasl.username").unwrap_or("USER").to_owned();
-        Self { in_doubt: name.is_some(), name, commands: Commands { brokers: config.brokers.join(","), user } }
+        Self { in_doubt: name.is_some(), name, commands: TopicCommands { brokers: config.brokers.join(","), user } }
     }
 
     pub(super) fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
-    pub(super) fn commands(&self) -> &Commands {
+    pub(super) fn commands(&self) -> &TopicCommands {
         &self.commands
     }
 
@@ -62,7 +62,7 @@ impl Topic {
     /// Asks Kafka for the topic, if it is in doubt. The error says what is missing and how to make it. If no answer
     /// comes until `until`, because brokers are down or slow, records are sent, and Kafka's refusal of them says what
     /// is missing.
-    pub(super) fn ask(&mut self, client: &Client<Context>, until: Instant) -> Result<(), Error> {
+    pub(super) fn ask(&mut self, client: &Client<ClientCallbacks>, until: Instant) -> Result<(), Error> {
         let Some(name) = self.name.as_deref().filter(|_| self.in_doubt) else { return Ok(()) };
         let made_until = until.min(Instant::now() + MADE_WITHIN);
         while let Some(code) = ask(client, name, until) {
@@ -77,7 +77,7 @@ impl Topic {
 }
 
 /// Returns the reason why Kafka refuses the topic, if Kafka answers in time.
-fn ask(client: &Client<Context>, name: &str, until: Instant) -> Option<RDKafkaErrorCode> {
+fn ask(client: &Client<ClientCallbacks>, name: &str, until: Instant) -> Option<RDKafkaErrorCode> {
     let time = until.saturating_duration_since(Instant::now()).max(PAUSE);
     let metadata = client.fetch_metadata(Some(name), time).ok()?;
     let code = metadata.topics().first()?.error().map(RDKafkaErrorCode::from);
@@ -87,7 +87,7 @@ fn ask(client: &Client<Context>, name: &str, until: Instant) -> Option<RDKafkaEr
 
 // === impl Commands ===
 
-impl Commands {
+impl TopicCommands {
     /// Returns what is wrong with a topic, and what to do about it.
     pub(super) fn explain(&self, topic: &str, code: RDKafkaErrorCode) -> String {
         use RDKafkaErrorCode::{TopicAuthorizationFailed, UnknownTopic, UnknownTopicOrPartition};

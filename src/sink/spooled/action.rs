@@ -8,7 +8,7 @@ use crate::spool;
 
 /// An event: something happened, or an action has been carried out.
 #[derive(Debug)]
-pub(super) enum Event<H> {
+pub(super) enum StageEvent<H> {
     /// A batch came from the queue.
     Arrived { held: H, records: u64 },
     /// No batch will come any more.
@@ -16,34 +16,34 @@ pub(super) enum Event<H> {
     /// The sink has resolved the item of this number; `failed` of its records are neither delivered nor refused.
     Resolved { number: u64, failed: u64 },
     /// The thread woke, and has told all that happened meanwhile.
-    Woke(Outside),
-    /// Answer to [`Request::Advance`].
+    Woke(WakeFacts),
+    /// Answer to [`StageRequest::Advance`].
     Advanced(Result<(), spool::Error>),
-    /// Answer to [`Request::Append`]: the number of the last record, and the state of the spool.
+    /// Answer to [`StageRequest::Append`]: the number of the last record, and the state of the spool.
     Appended { last: u64, spool: SpoolState },
-    /// Answer to [`Request::Append`]: a record is larger than the spool.
+    /// Answer to [`StageRequest::Append`]: a record is larger than the spool.
     TooLarge,
-    /// Answer to [`Request::Commit`].
+    /// Answer to [`StageRequest::Commit`].
     Committed { result: Result<(), spool::Error>, spool: SpoolState },
-    /// Answer to [`Request::Evict`]: the numbers of the evicted records that were not read.
+    /// Answer to [`StageRequest::Evict`]: the numbers of the evicted records that were not read.
     Evicted { result: Result<Range<u64>, spool::Error>, spool: SpoolState },
-    /// Answer to [`Request::Give`]: the sink has the batches.
+    /// Answer to [`StageRequest::Give`]: the sink has the batches.
     Given,
-    /// Answer to [`Request::Give`] and [`Request::ReadBack`]: the queue of the sink has no room.
+    /// Answer to [`StageRequest::Give`] and [`StageRequest::ReadBack`]: the queue of the sink has no room.
     NoRoom,
-    /// Answer to [`Request::ReadBack`]: what was read and given to the sink, if it was anything.
+    /// Answer to [`StageRequest::ReadBack`]: what was read and given to the sink, if it was anything.
     ReadBack { chunk: Option<ReadBack<H>>, result: Result<(), spool::Error>, spool: SpoolState },
-    /// Answer to [`Request::LetGo`].
+    /// Answer to [`StageRequest::LetGo`].
     LetGo,
-    /// Answer to [`Request::Close`].
+    /// Answer to [`StageRequest::Close`].
     Closed(Result<(), spool::Error>),
 }
 
 /// Facts about the outside when the thread wakes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Outside {
+pub(super) struct WakeFacts {
     /// The state of the stop.
-    pub(super) stop: Stop,
+    pub(super) stop: StopState,
     /// Time that a stop may take.
     pub(super) timeout: Duration,
     /// True if the thread of the sink has ended.
@@ -52,7 +52,7 @@ pub(super) struct Outside {
 
 /// State of the stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stop {
+pub(super) enum StopState {
     /// No stop was asked for.
     No,
     /// The stop has begun, and its deadline lies ahead.
@@ -83,7 +83,7 @@ pub(super) struct ReadBack<H> {
 
 /// An action that cannot fail, and has no answer. A `place` is one in the queue of the items as it is after the step.
 #[derive(Debug)]
-pub(super) enum Action<H> {
+pub(super) enum StageAction<H> {
     /// Tell the source of an item that its records are safe. The item has left the queue.
     Pay(H),
     /// Note that the disk has all records of a given item, and tell its source.
@@ -113,7 +113,7 @@ pub(super) enum Action<H> {
 
 /// An action with an answer, which is the next event that leads to a step.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Request {
+pub(super) enum StageRequest {
     /// Acknowledge the records of the spool up to this number, and write the cursor if asked to.
     Advance { through: u64, checkpoint: bool },
     /// Append the records of an item to the spool's buffer.
@@ -132,7 +132,7 @@ pub(super) enum Request {
     /// Move the cursor up to this number, also past records that were not read, and write it.
     Close { through: u64 },
     /// Wait for something to happen.
-    Wait(Wait),
+    Wait(StageWait),
     /// End the thread, with an error if there is one. There is no answer.
     End(Result<(), spool::Error>),
 }
@@ -148,7 +148,7 @@ pub(super) enum Why {
 
 /// Form of a wait. Outcomes of the sink and a stop end each of them early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wait {
+pub(super) enum StageWait {
     /// Take batches from the queue; wait at most for this time until one comes.
     ForBatches(Duration),
     /// Take no batches.

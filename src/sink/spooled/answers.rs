@@ -3,26 +3,26 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use super::action::{Action, ReadBack, Request, SpoolState, Why};
-use super::item::{Custody, Hand, Item};
-use super::machine::{Life, Machine, Phase};
+use super::action::{ReadBack, SpoolState, StageAction, StageRequest, Why};
+use super::item::{Custody, DeliveryState, Item};
+use super::machine::{Life, StageMachine, TurnPhase};
 use crate::config::WhenFull;
 use crate::spool;
 
-impl<H> Machine<H> {
+impl<H> StageMachine<H> {
     /// Returns the place of the item that is being appended.
     fn appending(&self) -> usize {
         match self.phase {
-            Phase::AppendGiven { from } => from,
+            TurnPhase::AppendGiven { from } => from,
             _ => self.given + self.appended,
         }
     }
 
-    pub(super) fn was_appended(&mut self, last: u64, spool: SpoolState) -> Option<Request> {
+    pub(super) fn was_appended(&mut self, last: u64, spool: SpoolState) -> Option<StageRequest> {
         let place = self.appending();
         self.spool = spool;
         self.items[place].custody = Custody::Appended { last };
-        if let Phase::AppendGiven { from } = &mut self.phase {
+        if let TurnPhase::AppendGiven { from } = &mut self.phase {
             *from += 1;
             self.given_through = last;
         } else {
@@ -31,13 +31,13 @@ impl<H> Machine<H> {
         None
     }
 
-    pub(super) fn was_too_large(&mut self, actions: &mut Vec<Action<H>>) -> Option<Request> {
+    pub(super) fn was_too_large(&mut self, actions: &mut Vec<StageAction<H>>) -> Option<StageRequest> {
         let place = self.appending();
-        if let Phase::AppendGiven { from } = &mut self.phase {
+        if let TurnPhase::AppendGiven { from } = &mut self.phase {
             *from += 1;
             self.items[place].custody = Custody::TooLarge;
         } else if let Some(item) = self.items.remove(place) {
-            actions.push(Action::Drop { held: item.held, why: Why::TooLarge });
+            actions.push(StageAction::Drop { held: item.held, why: Why::TooLarge });
         }
         None
     }
@@ -49,8 +49,8 @@ impl<H> Machine<H> {
         now: Instant,
         result: Result<(), spool::Error>,
         spool: SpoolState,
-        actions: &mut Vec<Action<H>>,
-    ) -> Option<Request> {
+        actions: &mut Vec<StageAction<H>>,
+    ) -> Option<StageRequest> {
         let before = std::mem::replace(&mut self.spool, spool);
         self.store_given(actions);
         let is_whole = |item: &Item<H>| item.on_disk(before.durable) == 0;
@@ -59,14 +59,14 @@ impl<H> Machine<H> {
             for item in self.items.range_mut(self.given..self.given + self.appended) {
                 item.custody = item.last().map_or(item.custody, |last| Custody::Disk { last });
             }
-            return Some(Request::Give { count: self.appended });
+            return Some(StageRequest::Give { count: self.appended });
         }
         self.spool_waiting(before.durable, actions);
         self.skip(actions);
         match result {
             Ok(()) => {}
             Err(full @ spool::Error::Full { .. }) if self.when_full == WhenFull::DropOldest => {
-                return Some(Request::Evict { full });
+                return Some(StageRequest::Evict { full });
             }
             Err(error) => self.fail(error, self.after_store(now)),
         }
@@ -74,40 +74,40 @@ impl<H> Machine<H> {
     }
 
     /// Notes which of the given items are on the disk now.
-    fn store_given(&mut self, actions: &mut Vec<Action<H>>) {
+    fn store_given(&mut self, actions: &mut Vec<StageAction<H>>) {
         let durable = self.spool.durable;
         for (place, item) in self.items.range_mut(..self.given).enumerate() {
             if let Custody::Appended { last } = item.custody
                 && last <= durable
             {
                 item.custody = Custody::Disk { last };
-                actions.push(Action::Store { place });
+                actions.push(StageAction::Store { place });
             }
         }
     }
 
     /// Lets go of the waiting items that are on the disk; they will be read back. `before` was the last durable record
     /// before. If the durable part ends within an item, the part on the disk is counted.
-    fn spool_waiting(&mut self, before: u64, actions: &mut Vec<Action<H>>) {
+    fn spool_waiting(&mut self, before: u64, actions: &mut Vec<StageAction<H>>) {
         let durable = self.spool.durable;
         let waiting = self.items.range(self.given..self.given + self.appended);
         let whole = waiting.take_while(|item| item.last().is_some_and(|last| last <= durable)).count();
         self.appended -= whole;
-        actions.extend(self.items.drain(self.given..self.given + whole).map(|item| Action::Spool(item.held)));
+        actions.extend(self.items.drain(self.given..self.given + whole).map(|item| StageAction::Spool(item.held)));
         if self.appended > 0 {
             let front = &self.items[self.given];
             let records = front.on_disk(durable) - front.on_disk(before);
             if records > 0 {
-                actions.push(Action::SpoolPart { place: self.given, records });
+                actions.push(StageAction::SpoolPart { place: self.given, records });
             }
         }
     }
 
     /// Skips the unread part of the spool if the sink was given all of it from memory.
-    fn skip(&mut self, actions: &mut Vec<Action<H>>) {
+    fn skip(&mut self, actions: &mut Vec<StageAction<H>>) {
         if !self.spool.is_read && self.given_through >= self.spool.durable {
             self.spool.is_read = true;
-            actions.push(Action::Skip);
+            actions.push(StageAction::Skip);
         }
     }
 
@@ -116,16 +116,16 @@ impl<H> Machine<H> {
         now: Instant,
         result: Result<Range<u64>, spool::Error>,
         spool: SpoolState,
-        actions: &mut Vec<Action<H>>,
-    ) -> Option<Request> {
+        actions: &mut Vec<StageAction<H>>,
+    ) -> Option<StageRequest> {
         self.spool = spool;
         match result {
             Ok(unread) => {
                 let records = unread.end.saturating_sub(unread.start.max(self.given_through + 1));
                 if records > 0 {
-                    actions.push(Action::Lose { records });
+                    actions.push(StageAction::Lose { records });
                 }
-                Some(Request::Commit)
+                Some(StageRequest::Commit)
             }
             Err(error) => {
                 self.fail(error, self.after_store(now));
@@ -134,10 +134,10 @@ impl<H> Machine<H> {
         }
     }
 
-    pub(super) fn was_given(&mut self, now: Instant, actions: &mut Vec<Action<H>>) -> Option<Request> {
-        let count = if self.phase == Phase::PassOn { 1 } else { self.appended };
+    pub(super) fn was_given(&mut self, now: Instant, actions: &mut Vec<StageAction<H>>) -> Option<StageRequest> {
+        let count = if self.phase == TurnPhase::PassOn { 1 } else { self.appended };
         for item in self.items.range_mut(self.given..self.given + count) {
-            item.hand = Hand::Given { since: now };
+            item.hand = DeliveryState::Given { since: now };
             if let Some(last) = item.last() {
                 self.given_through = last;
                 self.appended -= 1;
@@ -148,10 +148,10 @@ impl<H> Machine<H> {
         None
     }
 
-    pub(super) fn had_no_room(&mut self, actions: &mut Vec<Action<H>>) -> Option<Request> {
+    pub(super) fn had_no_room(&mut self, actions: &mut Vec<StageAction<H>>) -> Option<StageRequest> {
         match self.phase {
-            Phase::PassOn => self.phase = Phase::Flush,
-            Phase::Feed => self.phase = Phase::Rest,
+            TurnPhase::PassOn => self.phase = TurnPhase::Flush,
+            TurnPhase::Feed => self.phase = TurnPhase::Rest,
             // After a commit: the sink gets the items from the disk.
             _ => self.spool_waiting(self.spool.durable, actions),
         }
@@ -164,24 +164,24 @@ impl<H> Machine<H> {
         chunk: Option<ReadBack<H>>,
         result: Result<(), spool::Error>,
         spool: SpoolState,
-        actions: &mut Vec<Action<H>>,
-    ) -> Option<Request> {
-        actions.push(Action::CountDamage);
+        actions: &mut Vec<StageAction<H>>,
+    ) -> Option<StageRequest> {
+        actions.push(StageAction::CountDamage);
         self.spool = spool;
         if let Some(ReadBack { held, records, last }) = chunk {
-            let hand = Hand::Given { since: now };
+            let hand = DeliveryState::Given { since: now };
             self.items.insert(self.given, Item { records, custody: Custody::Disk { last }, hand, held });
             self.given += 1;
             self.given_through = last;
         }
         if let Err(error) = result {
-            self.fail(error, Phase::Rest);
+            self.fail(error, TurnPhase::Rest);
         }
         None
     }
 
-    pub(super) fn has_let_go(&mut self) -> Option<Request> {
-        self.phase = if self.life == Life::Failing { Phase::GiveUp } else { Phase::Flush };
+    pub(super) fn has_let_go(&mut self) -> Option<StageRequest> {
+        self.phase = if self.life == Life::Failing { TurnPhase::GiveUp } else { TurnPhase::Flush };
         None
     }
 }

@@ -1,9 +1,9 @@
 //! What holds between two steps. Builds with debug assertions check it after each.
 
-use super::item::{Custody, Hand};
-use super::machine::{Life, Machine, Phase};
+use super::item::{Custody, DeliveryState};
+use super::machine::{Life, StageMachine, TurnPhase};
 
-impl<H> Machine<H> {
+impl<H> StageMachine<H> {
     /// Checks the invariants.
     ///
     /// # Panics
@@ -14,7 +14,11 @@ impl<H> Machine<H> {
         assert!(waiting <= self.items.len(), "{} and {} of {}", self.given, self.appended, self.items.len());
         let mut before = self.done;
         for (place, item) in self.items.iter().enumerate() {
-            assert_eq!(item.hand == Hand::Waiting, place >= self.given, "the sink has the first items: {place}");
+            assert_eq!(
+                item.hand == DeliveryState::Waiting,
+                place >= self.given,
+                "the sink has the first items: {place}"
+            );
             match item.custody {
                 Custody::Memory => assert!(place < self.given || place >= waiting, "{place} is not appended"),
                 Custody::TooLarge => {
@@ -38,7 +42,7 @@ impl<H> Machine<H> {
         }
         assert!(self.done <= self.given_through, "{} was never given", self.done);
         assert!(self.spool.is_read || self.given_through < self.spool.durable, "nothing is left to read");
-        let is_last = matches!(self.phase, Phase::LetGo | Phase::Hear { .. } | Phase::GiveUp);
+        let is_last = matches!(self.phase, TurnPhase::LetGo | TurnPhase::Hear { .. } | TurnPhase::GiveUp);
         assert!(!is_last || !matches!(self.life, Life::Running | Life::Draining), "{:?}", self.phase);
     }
 }

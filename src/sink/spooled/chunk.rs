@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::buffer::{Batch, Encoded, Entry, Records, Span};
+use crate::buffer::{Batch, ByteRange, Encoded, Entry, Records};
 use crate::ledger::SinkLedger;
 use crate::receipt::Receipt;
 use crate::spool::{self, Spool, Storage};
@@ -39,7 +39,7 @@ const OVERHEAD: u64 = 128;
 
 /// Records that were read back, before they become a batch.
 #[derive(Default)]
-pub(super) struct Chunk {
+pub(super) struct ReadRecords {
     lines: Vec<u8>,
     pub(super) entries: Vec<Entry>,
     text: String,
@@ -47,7 +47,7 @@ pub(super) struct Chunk {
     pub(super) last: Option<u64>,
 }
 
-impl Chunk {
+impl ReadRecords {
     pub(super) fn push(&mut self, record: &spool::SpoolRecord<'_>) {
         self.last = Some(record.seq);
         let line = self.lines.len();
@@ -73,6 +73,6 @@ impl Chunk {
 }
 
 /// Makes a span; a chunk is far below 4 GiB.
-fn span(start: usize, end: usize) -> Span {
-    Span { start: start as u32, end: end as u32 }
+fn span(start: usize, end: usize) -> ByteRange {
+    ByteRange { start: start as u32, end: end as u32 }
 }

@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 
 use tracing::{Level, info, warn};
 
-use super::machine::Machine;
+use super::machine::StageMachine;
 use super::stage::{Stage, state};
 use super::{BATCHES_PER_COMMIT, GIVEN_UP, LAST_SENDERS, TICK_BEHIND};
 use crate::buffer::{Received, Receiver, Sender, queue};
 use crate::config::{SinkConfig, SpoolConfig};
 use crate::ledger::{Reason, SinkLedger};
 use crate::sink::Turn;
-use crate::sink::fault::Fault;
+use crate::sink::fault::DestinationFaults;
 use crate::sink::worker::{self, Control, Worker, WorkerEnd};
 use crate::spool::{self, CursorState, Disk, Recovery, Settings, Spool, Storage};
-use crate::throttle::{Owner, Throttle};
+use crate::throttle::{LineOwner, Throttle};
 
 /// The parts of a stage, without its spool.
 pub(in crate::sink) struct Entrance {
@@ -139,11 +139,11 @@ impl Entrance {
         ledger.recover(pending + damaged);
         ledger.drop_spooled(damaged, Reason::Damaged);
         Stage {
-            fault: Fault::new(&name),
-            losses: Throttle::new(Level::WARN, Owner::Sink(name.clone()), GIVEN_UP),
+            fault: DestinationFaults::new(&name),
+            losses: Throttle::new(Level::WARN, LineOwner::Sink(name.clone()), GIVEN_UP),
             name,
             directory: config.directory,
-            machine: Machine::new(config.mode, config.when_full, state(&spool), Instant::now()),
+            machine: StageMachine::new(config.mode, config.when_full, state(&spool), Instant::now()),
             spool,
             input,
             output: Some(output),

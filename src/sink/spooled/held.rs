@@ -12,7 +12,7 @@ pub(super) enum Held {
     /// The sink was not given the batch.
     Kept(Kept),
     /// The sink was given the batch.
-    Given(Given),
+    Given(GivenBatch),
 }
 
 /// A batch that the sink was not given.
@@ -26,7 +26,7 @@ pub(super) struct Kept {
 
 /// What is left of a batch that the sink was given.
 #[derive(Debug)]
-pub(super) struct Given {
+pub(super) struct GivenBatch {
     /// The records, while the disk does not have them.
     records: Option<Arc<Records>>,
     /// The source's receipt, while the records are neither on the disk nor delivered.
@@ -37,7 +37,7 @@ pub(super) struct Given {
     returned: u64,
 }
 
-/// A receipt that fails unless [`Given::pay`] releases it: whatever happens to the thread, no source gets a false
+/// A receipt that fails unless [`GivenBatch::pay`] releases it: whatever happens to the thread, no source gets a false
 /// success.
 #[derive(Debug)]
 struct Owed(Option<Arc<Receipt>>);
@@ -59,12 +59,13 @@ impl Held {
 
     /// Takes the batch out, for the sink, which reports its outcome by `ticket`. With `stored`, the disk has the batch.
     pub(super) fn give(&mut self, ticket: Ticket, stored: bool) -> Option<Batch> {
-        let Self::Kept(Kept { mut batch, .. }) = std::mem::replace(self, Self::Given(Given::from_disk(Weak::new())))
+        let Self::Kept(Kept { mut batch, .. }) =
+            std::mem::replace(self, Self::Given(GivenBatch::from_disk(Weak::new())))
         else {
             return None;
         };
         let receipt = Arc::new(Receipt::of_spool(ticket, stored || batch.is_awaited(), stored));
-        let mut given = Given::from_disk(Arc::downgrade(&receipt));
+        let mut given = GivenBatch::from_disk(Arc::downgrade(&receipt));
         let owed = batch.exchange_receipt(receipt);
         // The source of a stored batch learns here that it is safe.
         if !stored {
@@ -149,7 +150,7 @@ impl Kept {
 
 // === impl Given ===
 
-impl Given {
+impl GivenBatch {
     /// Describes a batch that the sink gets from the disk.
     pub(super) const fn from_disk(receipt: Weak<Receipt>) -> Self {
         Self { records: None, owed: None, receipt, returned: 0 }

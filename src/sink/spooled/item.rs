@@ -26,7 +26,7 @@ pub(super) struct Item<H> {
     /// Number of records.
     pub(super) records: u64,
     pub(super) custody: Custody,
-    pub(super) hand: Hand,
+    pub(super) hand: DeliveryState,
     pub(super) held: H,
 }
 
@@ -45,7 +45,7 @@ pub(super) enum Custody {
 
 /// Progress of the batch towards the destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hand {
+pub(super) enum DeliveryState {
     /// The sink was not given the batch.
     Waiting,
     /// The sink has the batch since this time.
@@ -67,12 +67,12 @@ impl<H> Item<H> {
 
     /// Returns true if the records can go to the disk and have to: the sink does not have them for good.
     pub(super) fn can_be_appended(&self) -> bool {
-        self.custody == Custody::Memory && self.hand != Hand::Delivered
+        self.custody == Custody::Memory && self.hand != DeliveryState::Delivered
     }
 
     /// Returns true if the disk or the destination has the records.
     pub(super) const fn is_safe(&self) -> bool {
-        matches!((self.custody, self.hand), (Custody::Disk { .. }, _) | (_, Hand::Delivered))
+        matches!((self.custody, self.hand), (Custody::Disk { .. }, _) | (_, DeliveryState::Delivered))
     }
 
     /// Returns how many of the records are on a disk that has all records up to the number `durable`.
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn the_part_on_the_disk_ends_with_the_last_durable_record() {
-        let item = |custody| Item { records: 5, custody, hand: Hand::Waiting, held: () };
+        let item = |custody| Item { records: 5, custody, hand: DeliveryState::Waiting, held: () };
         for (durable, expected) in [(0, 0), (7, 0), (8, 1), (10, 3), (12, 5), (20, 5)] {
             assert_eq!(item(Custody::Appended { last: 12 }).on_disk(durable), expected, "{durable}");
             assert_eq!(item(Custody::Memory).on_disk(durable), 0);

@@ -12,14 +12,14 @@
 //!                            the unread part of the spool comes here
 //! ```
 //!
-//! A turn begins when the thread wakes, passes through the [`Phase`]s, and ends with a wait. Each step carries on where
-//! the last action ended.
+//! A turn begins when the thread wakes, passes through the [`TurnPhase`]s, and ends with a wait. Each step carries on
+//! where the last action ended.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::action::{Action, Event, Outside, Request, SpoolState, Stop};
-use super::item::{Custody, Hand, Item};
+use super::action::{SpoolState, StageAction, StageEvent, StageRequest, StopState, WakeFacts};
+use super::item::{Custody, DeliveryState, Item};
 use super::spooling::Spooling;
 use super::{CURSOR_EVERY, LAST_OUTCOMES};
 use crate::config::{SpoolMode, WhenFull};
@@ -27,7 +27,7 @@ use crate::spool;
 
 /// State of the stage. `H` is what the thread holds for an item; the machine hands it back and never looks at it.
 #[derive(Debug)]
-pub(super) struct Machine<H> {
+pub(super) struct StageMachine<H> {
     pub(super) mode: SpoolMode,
     pub(super) when_full: WhenFull,
     pub(super) items: VecDeque<Item<H>>,
@@ -43,8 +43,8 @@ pub(super) struct Machine<H> {
     /// Number of the record up to which the sink has every record of the spool.
     pub(super) done: u64,
     pub(super) life: Life,
-    pub(super) phase: Phase,
-    pub(super) outside: Outside,
+    pub(super) phase: TurnPhase,
+    pub(super) outside: WakeFacts,
     /// Time when a stop was first seen.
     pub(super) stopping: Option<Instant>,
     /// Time when the sink last delivered an item.
@@ -74,7 +74,7 @@ pub(super) enum Life {
 /// Part of a turn, in order. The first five belong to [`Life::Running`] and [`Life::Draining`], the last three to the
 /// end; the two between belong to both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum TurnPhase {
     /// The sink is given what need not go to the disk, or cannot because the disk has no room.
     PassOn,
     /// What an earlier turn left in the buffer is written.
@@ -95,7 +95,7 @@ pub(super) enum Phase {
     GiveUp,
 }
 
-impl<H> Machine<H> {
+impl<H> StageMachine<H> {
     /// Makes the machine for a spool whose records the sink was not given yet.
     pub(super) fn new(mode: SpoolMode, when_full: WhenFull, spool: SpoolState, now: Instant) -> Self {
         Self {
@@ -109,8 +109,8 @@ impl<H> Machine<H> {
             given_through: 0,
             done: 0,
             life: Life::Running,
-            phase: Phase::Rest,
-            outside: Outside { stop: Stop::No, timeout: Duration::MAX, is_sink_gone: false },
+            phase: TurnPhase::Rest,
+            outside: WakeFacts { stop: StopState::No, timeout: Duration::MAX, is_sink_gone: false },
             stopping: None,
             progress: now,
             checkpoint_due: now + CURSOR_EVERY,
@@ -142,22 +142,27 @@ impl<H> Machine<H> {
 
     /// Takes in an event, and appends to `actions` what is to be done, in order. Then the returned request is to be
     /// carried out. There is none after an event that only tells of something.
-    pub(super) fn step(&mut self, now: Instant, event: Event<H>, actions: &mut Vec<Action<H>>) -> Option<Request> {
+    pub(super) fn step(
+        &mut self,
+        now: Instant,
+        event: StageEvent<H>,
+        actions: &mut Vec<StageAction<H>>,
+    ) -> Option<StageRequest> {
         let request = match event {
-            Event::Arrived { held, records } => return self.arrived(held, records),
-            Event::Ended => return self.ended(),
-            Event::Resolved { number, failed } => return self.resolved(number, failed),
-            Event::Woke(outside) => self.woke(now, outside, actions),
-            Event::Advanced(result) => self.advanced(now, result),
-            Event::Appended { last, spool } => self.was_appended(last, spool),
-            Event::TooLarge => self.was_too_large(actions),
-            Event::Committed { result, spool } => self.committed(now, result, spool, actions),
-            Event::Evicted { result, spool } => self.evicted(now, result, spool, actions),
-            Event::Given => self.was_given(now, actions),
-            Event::NoRoom => self.had_no_room(actions),
-            Event::ReadBack { chunk, result, spool } => self.was_read_back(now, chunk, result, spool, actions),
-            Event::LetGo => self.has_let_go(),
-            Event::Closed(result) => Some(self.closed(result, actions)),
+            StageEvent::Arrived { held, records } => return self.arrived(held, records),
+            StageEvent::Ended => return self.ended(),
+            StageEvent::Resolved { number, failed } => return self.resolved(number, failed),
+            StageEvent::Woke(outside) => self.woke(now, outside, actions),
+            StageEvent::Advanced(result) => self.advanced(now, result),
+            StageEvent::Appended { last, spool } => self.was_appended(last, spool),
+            StageEvent::TooLarge => self.was_too_large(actions),
+            StageEvent::Committed { result, spool } => self.committed(now, result, spool, actions),
+            StageEvent::Evicted { result, spool } => self.evicted(now, result, spool, actions),
+            StageEvent::Given => self.was_given(now, actions),
+            StageEvent::NoRoom => self.had_no_room(actions),
+            StageEvent::ReadBack { chunk, result, spool } => self.was_read_back(now, chunk, result, spool, actions),
+            StageEvent::LetGo => self.has_let_go(),
+            StageEvent::Closed(result) => Some(self.closed(result, actions)),
         };
         let request = request.unwrap_or_else(|| self.next(now, actions));
         #[cfg(debug_assertions)]
@@ -165,39 +170,39 @@ impl<H> Machine<H> {
         Some(request)
     }
 
-    fn arrived(&mut self, held: H, records: u64) -> Option<Request> {
-        self.items.push_back(Item { records, custody: Custody::Memory, hand: Hand::Waiting, held });
+    fn arrived(&mut self, held: H, records: u64) -> Option<StageRequest> {
+        self.items.push_back(Item { records, custody: Custody::Memory, hand: DeliveryState::Waiting, held });
         None
     }
 
-    fn ended(&mut self) -> Option<Request> {
+    fn ended(&mut self) -> Option<StageRequest> {
         if self.life == Life::Running {
             self.life = Life::Draining;
         }
         None
     }
 
-    fn resolved(&mut self, number: u64, failed: u64) -> Option<Request> {
+    fn resolved(&mut self, number: u64, failed: u64) -> Option<StageRequest> {
         // An outcome may come when the end has given up the item.
         if let Some(item) = self.items.get_mut((number - self.first) as usize) {
-            item.hand = if failed == 0 { Hand::Delivered } else { Hand::Returned };
+            item.hand = if failed == 0 { DeliveryState::Delivered } else { DeliveryState::Returned };
         }
         None
     }
 
-    fn woke(&mut self, now: Instant, outside: Outside, actions: &mut Vec<Action<H>>) -> Option<Request> {
+    fn woke(&mut self, now: Instant, outside: WakeFacts, actions: &mut Vec<StageAction<H>>) -> Option<StageRequest> {
         self.outside = outside;
-        if outside.stop != Stop::No {
+        if outside.stop != StopState::No {
             self.stopping.get_or_insert(now);
         }
         let before = self.done;
-        while self.items.front().is_some_and(|item| item.hand == Hand::Delivered)
+        while self.items.front().is_some_and(|item| item.hand == DeliveryState::Delivered)
             && let Some(item) = self.items.pop_front()
         {
             (self.first, self.given) = (self.first + 1, self.given - 1);
             self.progress = now;
             self.done = item.last().unwrap_or(self.done);
-            actions.push(Action::Pay(item.held));
+            actions.push(StageAction::Pay(item.held));
         }
         let moved = self.done > before;
         // A stage with little to do writes the cursor, so that few records may come twice.
@@ -207,10 +212,10 @@ impl<H> Machine<H> {
         } else if !moved {
             return self.advanced(now, Ok(()));
         }
-        Some(Request::Advance { through: self.done, checkpoint })
+        Some(StageRequest::Advance { through: self.done, checkpoint })
     }
 
-    fn advanced(&mut self, now: Instant, result: Result<(), spool::Error>) -> Option<Request> {
+    fn advanced(&mut self, now: Instant, result: Result<(), spool::Error>) -> Option<StageRequest> {
         if result.is_err() {
             self.checkpoint_due = now;
         }
@@ -220,31 +225,31 @@ impl<H> Machine<H> {
                 self.end();
             } else if let Err(error) = result {
                 // A failure to write the cursor does not stop the rest.
-                self.fail(error, Phase::PassOn);
+                self.fail(error, TurnPhase::PassOn);
             } else {
-                self.phase = Phase::PassOn;
+                self.phase = TurnPhase::PassOn;
             }
         }
         None
     }
 
     /// Notes an error. The turn goes on with `then`, unless the error is fatal.
-    pub(super) fn fail(&mut self, error: spool::Error, then: Phase) {
+    pub(super) fn fail(&mut self, error: spool::Error, then: TurnPhase) {
         let is_fatal = matches!(error, spool::Error::Fatal { .. });
         self.trouble = Some(error);
         self.phase = then;
         if is_fatal && self.life != Life::Ending {
-            (self.life, self.phase) = (Life::Failing, Phase::LetGo);
+            (self.life, self.phase) = (Life::Failing, TurnPhase::LetGo);
         }
     }
 
     /// Begins the end.
     pub(super) fn end(&mut self) {
-        (self.life, self.phase) = (Life::Ending, Phase::LetGo);
+        (self.life, self.phase) = (Life::Ending, TurnPhase::LetGo);
     }
 
     /// Returns what follows when everything is on the disk that has to be, or cannot go there.
-    pub(super) fn after_store(&self, now: Instant) -> Phase {
-        if self.life == Life::Ending { Phase::Hear { until: now + LAST_OUTCOMES } } else { Phase::Feed }
+    pub(super) fn after_store(&self, now: Instant) -> TurnPhase {
+        if self.life == Life::Ending { TurnPhase::Hear { until: now + LAST_OUTCOMES } } else { TurnPhase::Feed }
     }
 }

@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
-use super::action::{Action, Event, Outside, ReadBack, Request, SpoolState, Stop, Wait, Why};
-use super::chunk::{self, Chunk};
-use super::held::{Given, Held};
-use super::machine::Machine;
+use super::action::{
+    ReadBack, SpoolState, StageAction, StageEvent, StageRequest, StageWait, StopState, WakeFacts, Why,
+};
+use super::chunk::{self, ReadRecords};
+use super::held::{GivenBatch, Held};
+use super::machine::StageMachine;
 use super::spooling::News;
 use super::{BATCHES_PER_COMMIT, CHUNK, GIVEN_UP, LAST_SENDERS, TICK, TICK_BEHIND};
 use crate::buffer::{Batch, Received, Receiver, Sender};
@@ -20,7 +22,7 @@ use crate::crash::{crash_point, panic_point};
 use crate::ledger::{Reason, SinkLedger};
 use crate::poison;
 use crate::receipt::{Receipt, Resolved, Ticket};
-use crate::sink::fault::Fault;
+use crate::sink::fault::DestinationFaults;
 use crate::sink::worker::{Control, WorkerEnd};
 use crate::spool::{self, Disk, Spool, Storage};
 use crate::throttle::Throttle;
@@ -30,7 +32,7 @@ pub(super) struct Stage<S: Storage = Disk> {
     pub(super) name: String,
     /// The directory of the spool.
     pub(super) directory: PathBuf,
-    pub(super) machine: Machine<Held>,
+    pub(super) machine: StageMachine<Held>,
     pub(super) spool: Spool<S>,
     pub(super) input: Receiver,
     /// The sink's queue; `None` when nothing more is to be given.
@@ -40,7 +42,7 @@ pub(super) struct Stage<S: Storage = Disk> {
     pub(super) outcomes: Arc<Mutex<Vec<Resolved>>>,
     /// Room for the batches of one call of [`Receiver::receive`].
     pub(super) batches: VecDeque<Batch>,
-    pub(super) fault: Fault,
+    pub(super) fault: DestinationFaults,
     /// Time to wait after the last error.
     pub(super) pause: Duration,
     pub(super) losses: Throttle,
@@ -52,36 +54,36 @@ impl<S: Storage> Stage<S> {
     /// Runs until the input has ended and the sink has everything, or until the stop deadline.
     pub(super) fn run(mut self) -> WorkerEnd {
         self.control.clone().enlist();
-        let (mut event, mut actions) = (Event::Woke(self.outside()), Vec::new());
+        let (mut event, mut actions) = (StageEvent::Woke(self.outside()), Vec::new());
         loop {
             let now = Instant::now();
-            let is_stored = matches!(event, Event::Committed { .. });
+            let is_stored = matches!(event, StageEvent::Committed { .. });
             let request = self.machine.step(now, event, &mut actions);
             for action in actions.drain(..) {
                 self.carry_out(action, now);
             }
-            if is_stored && !matches!(request, Some(Request::Give { .. })) {
+            if is_stored && !matches!(request, Some(StageRequest::Give { .. })) {
                 crash_point("after-receipts");
             }
             event = match request {
-                Some(Request::Wait(wait)) => self.wait(wait),
-                Some(Request::End(Err(error))) => return WorkerEnd::Failed(error.to_string()),
-                Some(Request::End(Ok(()))) | None => return WorkerEnd::Finished,
+                Some(StageRequest::Wait(wait)) => self.wait(wait),
+                Some(StageRequest::End(Err(error))) => return WorkerEnd::Failed(error.to_string()),
+                Some(StageRequest::End(Ok(()))) | None => return WorkerEnd::Finished,
                 Some(request) => self.answer(request),
             };
         }
     }
 
     /// Waits, and tells the machine what came meanwhile.
-    fn wait(&mut self, wait: Wait) -> Event<Held> {
+    fn wait(&mut self, wait: StageWait) -> StageEvent<Held> {
         self.show_size();
         match wait {
-            Wait::ForBatches(time) => self.receive(time),
-            Wait::ForTime(time) => thread::park_timeout(time),
-            Wait::BackOff => thread::park_timeout(self.pause.min(TICK)),
+            StageWait::ForBatches(time) => self.receive(time),
+            StageWait::ForTime(time) => thread::park_timeout(time),
+            StageWait::BackOff => thread::park_timeout(self.pause.min(TICK)),
         }
         self.hear();
-        Event::Woke(self.outside())
+        StageEvent::Woke(self.outside())
     }
 
     /// Takes batches from the queue, and waits at most for `time` until one comes.
@@ -94,11 +96,11 @@ impl<S: Storage> Stage<S> {
         for batch in batches.drain(..) {
             // A batch has less than 4 GiB.
             let records = batch.entries().len() as u64;
-            self.tell(Event::Arrived { held: Held::new(batch), records });
+            self.tell(StageEvent::Arrived { held: Held::new(batch), records });
         }
         self.batches = batches;
         if received == Received::Closed {
-            self.tell(Event::Ended);
+            self.tell(StageEvent::Ended);
         }
     }
 
@@ -109,71 +111,71 @@ impl<S: Storage> Stage<S> {
             if let Some(held) = self.machine.held_of(resolved.number) {
                 held.resolve(resolved, &self.ledger);
             }
-            self.tell(Event::Resolved { number: resolved.number, failed: resolved.failed });
+            self.tell(StageEvent::Resolved { number: resolved.number, failed: resolved.failed });
         }
     }
 
-    pub(super) fn outside(&self) -> Outside {
+    pub(super) fn outside(&self) -> WakeFacts {
         let stop = match self.control.deadline() {
-            None => Stop::No,
-            Some(_) if self.control.overdue() => Stop::Overdue,
-            Some(_) => Stop::Begun,
+            None => StopState::No,
+            Some(_) if self.control.overdue() => StopState::Overdue,
+            Some(_) => StopState::Begun,
         };
         let is_sink_gone = self.output.as_ref().is_some_and(Sender::is_closed);
-        Outside { stop, timeout: self.control.timeout(), is_sink_gone }
+        WakeFacts { stop, timeout: self.control.timeout(), is_sink_gone }
     }
 
     /// Tells the machine of an event after which nothing is to be done.
-    fn tell(&mut self, event: Event<Held>) {
+    fn tell(&mut self, event: StageEvent<Held>) {
         let request = self.machine.step(Instant::now(), event, &mut Vec::new());
         debug_assert!(request.is_none(), "{request:?}");
     }
 
     /// Carries out an action.
-    pub(super) fn carry_out(&mut self, action: Action<Held>, now: Instant) {
+    pub(super) fn carry_out(&mut self, action: StageAction<Held>, now: Instant) {
         match action {
-            Action::Pay(mut held) => held.pay(),
-            Action::Store { place } => self.machine.held(place).store(&self.ledger),
-            Action::Spool(held) => held.spool(),
-            Action::SpoolPart { place, records } => self.machine.held(place).spool_part(records),
-            Action::Drop { held, why: Why::Stop } => held.drop(Reason::Shutdown),
-            Action::Drop { held, why: Why::TooLarge } => {
+            StageAction::Pay(mut held) => held.pay(),
+            StageAction::Store { place } => self.machine.held(place).store(&self.ledger),
+            StageAction::Spool(held) => held.spool(),
+            StageAction::SpoolPart { place, records } => self.machine.held(place).spool_part(records),
+            StageAction::Drop { held, why: Why::Stop } => held.drop(Reason::Shutdown),
+            StageAction::Drop { held, why: Why::TooLarge } => {
                 let records = held.records().map(|records| records.entries().len());
                 error!(sink = self.name, records, "a record is larger than the spool: raise max_size");
                 held.drop(Reason::SpoolFull);
             }
-            Action::Abandon { held, stored } => held.abandon(stored, &self.ledger),
-            Action::Lose { records } => self.lose(records, now),
-            Action::CountDamage => self.count_damage(),
-            Action::Skip => self.spool.skip(),
-            Action::Tell(news) => self.tell_of_spooling(news),
-            Action::Judge(None) => self.fault.worked(now),
-            Action::Judge(Some(error)) => self.pause = self.fault.failed(&error.to_string(), now),
-            Action::Report { dropped, stored, settled } => self.report(dropped, stored.as_ref(), settled.as_ref()),
+            StageAction::Abandon { held, stored } => held.abandon(stored, &self.ledger),
+            StageAction::Lose { records } => self.lose(records, now),
+            StageAction::CountDamage => self.count_damage(),
+            StageAction::Skip => self.spool.skip(),
+            StageAction::Tell(news) => self.tell_of_spooling(news),
+            StageAction::Judge(None) => self.fault.worked(now),
+            StageAction::Judge(Some(error)) => self.pause = self.fault.failed(&error.to_string(), now),
+            StageAction::Report { dropped, stored, settled } => self.report(dropped, stored.as_ref(), settled.as_ref()),
         }
     }
 
     /// Carries out a request, but for a wait and the end, and returns its answer.
-    pub(super) fn answer(&mut self, request: Request) -> Event<Held> {
+    pub(super) fn answer(&mut self, request: StageRequest) -> StageEvent<Held> {
         match request {
-            Request::Advance { through, checkpoint } => Event::Advanced(self.advance(through, checkpoint)),
-            Request::Append { place } => self.append(place),
-            Request::Commit => {
+            StageRequest::Advance { through, checkpoint } => StageEvent::Advanced(self.advance(through, checkpoint)),
+            StageRequest::Append { place } => self.append(place),
+            StageRequest::Commit => {
                 let result = self.spool.commit();
                 if !matches!(result, Err(spool::Error::Fatal { .. })) {
                     crash_point("before-receipts");
                 }
-                Event::Committed { result, spool: state(&self.spool) }
+                StageEvent::Committed { result, spool: state(&self.spool) }
             }
-            Request::Evict { full } => {
+            StageRequest::Evict { full } => {
                 let result = self.spool.give_up_oldest().and_then(|unread| unread.ok_or(full));
-                Event::Evicted { result, spool: state(&self.spool) }
+                StageEvent::Evicted { result, spool: state(&self.spool) }
             }
-            Request::Give { count } => self.give(count),
-            Request::ReadBack { after } => self.read_back(after),
-            Request::LetGo { hurry } => self.let_go(hurry),
-            Request::Close { through } => Event::Closed(self.close(through)),
-            Request::Wait(_) | Request::End(_) => Event::Woke(self.outside()),
+            StageRequest::Give { count } => self.give(count),
+            StageRequest::ReadBack { after } => self.read_back(after),
+            StageRequest::LetGo { hurry } => self.let_go(hurry),
+            StageRequest::Close { through } => StageEvent::Closed(self.close(through)),
+            StageRequest::Wait(_) | StageRequest::End(_) => StageEvent::Woke(self.outside()),
         }
     }
 
@@ -185,25 +187,25 @@ impl<S: Storage> Stage<S> {
         if checkpoint { self.spool.checkpoint() } else { Ok(()) }
     }
 
-    fn append(&mut self, place: usize) -> Event<Held> {
+    fn append(&mut self, place: usize) -> StageEvent<Held> {
         let Self { machine, spool, .. } = self;
         match machine.held(place).records() {
             Some(records) if chunk::fits(spool, records) => {
                 let last = chunk::append(spool, records);
-                Event::Appended { last, spool: state(spool) }
+                StageEvent::Appended { last, spool: state(spool) }
             }
-            _ => Event::TooLarge,
+            _ => StageEvent::TooLarge,
         }
     }
 
-    fn give(&mut self, count: usize) -> Event<Held> {
-        let Self { machine, output: Some(output), outcomes, .. } = self else { return Event::NoRoom };
+    fn give(&mut self, count: usize) -> StageEvent<Held> {
+        let Self { machine, output: Some(output), outcomes, .. } = self else { return StageEvent::NoRoom };
         let first = machine.given;
         let stored = machine.is_on_disk(first);
         let mut room = |place| machine.held(place).records().and_then(|records| output.try_room(records.size()));
-        let Some(front) = room(first) else { return Event::NoRoom };
+        let Some(front) = room(first) else { return StageEvent::NoRoom };
         let others: Option<Vec<_>> = (first + 1..first + count).map(room).collect();
-        let Some(others) = others else { return Event::NoRoom };
+        let Some(others) = others else { return StageEvent::NoRoom };
         for (place, room) in (first..).zip([front].into_iter().chain(others)) {
             let ticket = ticket(machine.number(place), outcomes);
             if let Some(batch) = machine.held(place).give(ticket, stored) {
@@ -213,13 +215,13 @@ impl<S: Storage> Stage<S> {
         if stored {
             crash_point("after-receipts");
         }
-        Event::Given
+        StageEvent::Given
     }
 
-    fn read_back(&mut self, after: u64) -> Event<Held> {
-        let Self { machine, spool, output: Some(output), outcomes, .. } = self else { return Event::NoRoom };
-        let Some(room) = output.try_room(CHUNK) else { return Event::NoRoom };
-        let mut chunk = Chunk::default();
+    fn read_back(&mut self, after: u64) -> StageEvent<Held> {
+        let Self { machine, spool, output: Some(output), outcomes, .. } = self else { return StageEvent::NoRoom };
+        let Some(room) = output.try_room(CHUNK) else { return StageEvent::NoRoom };
+        let mut chunk = ReadRecords::default();
         let result = spool.read(CHUNK, |record| {
             // The sink must not get a record twice that it was given from memory.
             if record.seq > after {
@@ -229,13 +231,13 @@ impl<S: Storage> Stage<S> {
         // Records that were read before an error are handed on first.
         let chunk = chunk.last.map(|last| {
             let receipt = Arc::new(Receipt::of_spool(ticket(machine.number(machine.given), outcomes), true, true));
-            let held = Held::Given(Given::from_disk(Arc::downgrade(&receipt)));
+            let held = Held::Given(GivenBatch::from_disk(Arc::downgrade(&receipt)));
             let records = chunk.entries.len() as u64;
             room.send(chunk.batch(&self.ledger, receipt));
             crash_point("after-hand-over");
             ReadBack { held, records, last }
         });
-        Event::ReadBack { chunk, result: result.map(drop), spool: state(spool) }
+        StageEvent::ReadBack { chunk, result: result.map(drop), spool: state(spool) }
     }
 
     fn count_damage(&mut self) {
@@ -245,7 +247,7 @@ impl<S: Storage> Stage<S> {
     }
 
     /// Ends both queues. A sender that already has room may still use it.
-    fn let_go(&mut self, hurry: bool) -> Event<Held> {
+    fn let_go(&mut self, hurry: bool) -> StageEvent<Held> {
         if hurry {
             // The worker must learn this before it sees the end of its queue: there it would wait for its destination
             // until the stop deadline.
@@ -258,7 +260,7 @@ impl<S: Storage> Stage<S> {
             && Instant::now() < until
         {}
         self.receive(Duration::ZERO);
-        Event::LetGo
+        StageEvent::LetGo
     }
 
     /// Moves the cursor also past delivered records that the sink got from memory before the disk had them.

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::content::{Head, head, holds, is_gzip, last_line};
-use super::cursor::{Entry, Fingerprint};
+use super::cursor::{CursorEntry, Fingerprint};
 use super::discover::Match;
 use super::follow::Followed;
 use super::name::{is_rotated, log_of, same_log};
@@ -79,7 +79,7 @@ impl Follower {
             bytes = found.stamp.len.saturating_sub(file.entry.offset),
             "found what was rotated: it is read from where the cursor is"
         );
-        let entry = Entry { identity: found.identity, done: false, ..file.entry.clone() };
+        let entry = CursorEntry { identity: found.identity, done: false, ..file.entry.clone() };
         let mut adopted = Followed::new(entry, file.serial, self.intake.max_frame_size(), self.system.now());
         adopted.after = file.after;
         adopted.found(&found.path, found.stamp);
@@ -127,7 +127,7 @@ impl Follower {
         }
         let (path, fingerprint) = (found.home.clone(), Fingerprint::of(&head.bytes));
         let (identity, mark) = (head.identity, Fingerprint::default());
-        let mut entry = Entry { path, identity, fingerprint, offset: 0, mark, done: false, lines_from: 0 };
+        let mut entry = CursorEntry { path, identity, fingerprint, offset: 0, mark, done: false, lines_from: 0 };
         if self.skip && is_gzip(&found.path) {
             entry.done = true;
         } else if self.skip {
@@ -157,7 +157,7 @@ impl Follower {
         let now = self.system.time();
         for &index in logs.of(&found.path) {
             let file = &self.files[index];
-            let Entry { path: home, fingerprint, offset, .. } = &file.entry;
+            let CursorEntry { path: home, fingerprint, offset, .. } = &file.entry;
             let at = file.location().unwrap_or(home);
             let is_lost = file.is_lost();
             let is_archive = is_gzip(&found.path) && same_log(home, &found.path);

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-use super::cursor::{Entry, FINGERPRINT, Fingerprint, Identity};
+use super::cursor::{CursorEntry, FINGERPRINT, FileIdentity, Fingerprint};
 use super::system::{Content, Sequential, System};
 use crate::gzip::GzipReader;
 use crate::source::stream::READ_SIZE;
@@ -18,13 +18,13 @@ pub(super) const TICK: Duration = Duration::from_millis(20);
 
 /// Size and time of change, which tell whether a closed file has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(super) struct ChangeStamp {
     pub(super) len: u64,
     pub(super) modified: Option<SystemTime>,
 }
 
 /// An open file.
-pub(super) enum Input {
+pub(super) enum FollowedInput {
     Plain(Rc<dyn Content>),
     Gzip(Box<Gzip>),
 }
@@ -39,14 +39,14 @@ pub(super) struct Gzip {
 
 /// The beginning of a file.
 pub(super) struct Head {
-    pub(super) identity: Identity,
+    pub(super) identity: FileIdentity,
     /// The first bytes, decompressed: enough for a fingerprint, or as many as can be read.
     pub(super) bytes: Vec<u8>,
     /// True if the file is compressed and ends too early: it may still be being written.
     pub(super) is_torn: bool,
 }
 
-impl Stamp {
+impl ChangeStamp {
     pub(super) fn of(metadata: &fs::Metadata) -> Self {
         Self { len: metadata.len(), modified: metadata.modified().ok() }
     }
@@ -111,7 +111,7 @@ pub(super) fn is_damage(error: &io::Error) -> bool {
 
 /// Returns true if the file at `path` has the delivered content before the offset of `entry`, so that it can be read on
 /// from there.
-pub(super) fn holds(system: &dyn System, path: &Path, entry: &Entry) -> io::Result<bool> {
+pub(super) fn holds(system: &dyn System, path: &Path, entry: &CursorEntry) -> io::Result<bool> {
     let file = system.open(path)?;
     if is_gzip(path) {
         Gzip::new(file).pass(entry.offset, &entry.mark, entry.offset, &mut io::sink())
@@ -132,7 +132,7 @@ pub(super) fn has_before(file: &dyn Content, end: u64, mark: &Fingerprint) -> io
 /// begins after the last LF if that is within `most` bytes of the end.
 pub(super) fn last_line(system: &dyn System, path: &Path, most: usize) -> io::Result<(u64, Fingerprint)> {
     let file = system.open(path)?;
-    let (_, Stamp { len, .. }) = file.status()?;
+    let (_, ChangeStamp { len, .. }) = file.status()?;
     let mut end = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(most + FINGERPRINT)];
     let from = len - end.len() as u64;
     if file.fill_at(&mut end, from)? < end.len() {
@@ -174,7 +174,7 @@ impl Gzip {
     }
 }
 
-impl Input {
+impl FollowedInput {
     /// Makes the next read of a compressed file begin at its beginning. A plain file is read at an offset.
     pub(super) fn rewind(&mut self) {
         if let Self::Gzip(gzip) = self {

@@ -29,7 +29,7 @@ pub(super) const FINGERPRINT: usize = 256;
 
 /// The identity of a file, whatever its name: the device and the inode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Identity {
+pub(super) struct FileIdentity {
     pub(super) dev: u64,
     pub(super) ino: u64,
 }
@@ -43,11 +43,11 @@ pub(super) struct Fingerprint {
 
 /// The entry of one file in the cursor.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct CursorEntry {
     /// Path of the file when it was first seen: the `peer` of its records.
     pub(super) path: PathBuf,
     /// Zero if it is not known where the content is: after copytruncate.
-    pub(super) identity: Identity,
+    pub(super) identity: FileIdentity,
     pub(super) fingerprint: Fingerprint,
     /// All bytes before this offset (decompressed) are delivered.
     pub(super) offset: u64,
@@ -78,10 +78,10 @@ pub(super) enum Loaded {
     /// The cursor is intact, and of a version that is not known here.
     Newer,
     /// The entries, and whether the run that wrote them ended with nothing delivered beyond the cursor.
-    Entries { entries: Vec<Entry>, ended: bool },
+    Entries { entries: Vec<CursorEntry>, ended: bool },
 }
 
-impl Identity {
+impl FileIdentity {
     pub(super) fn of(metadata: &fs::Metadata) -> Self {
         Self { dev: metadata.dev(), ino: metadata.ino() }
     }
@@ -127,10 +127,10 @@ fn hash(bytes: &[u8]) -> u64 {
 // === the text ===
 
 /// Returns the text of a cursor.
-pub(super) fn encode<'e>(entries: impl IntoIterator<Item = &'e Entry>, ended: bool) -> String {
+pub(super) fn encode<'e>(entries: impl IntoIterator<Item = &'e CursorEntry>, ended: bool) -> String {
     let mut text = format!("{TITLE}{VERSION} {}\n", if ended { ENDED } else { RUNNING });
-    for Entry { path, identity, fingerprint, offset, mark, done, lines_from } in entries {
-        let (Identity { dev, ino }, Fingerprint { len, hash }) = (identity, fingerprint);
+    for CursorEntry { path, identity, fingerprint, offset, mark, done, lines_from } in entries {
+        let (FileIdentity { dev, ino }, Fingerprint { len, hash }) = (identity, fingerprint);
         // Writing to a string cannot fail.
         let _ = write!(text, "{dev} {ino} {len} {hash:016x} {offset} {} {:016x} ", mark.len, mark.hash);
         let _ = write!(text, "{} ", u8::from(*done));
@@ -173,9 +173,9 @@ fn read(text: &[u8]) -> Result<Loaded, String> {
     Ok(Loaded::Entries { entries: entries?, ended })
 }
 
-fn entry(line: &str) -> Option<Entry> {
+fn entry(line: &str) -> Option<CursorEntry> {
     let mut fields = line.split(' ');
-    let identity = Identity { dev: number(&mut fields)?, ino: number(&mut fields)? };
+    let identity = FileIdentity { dev: number(&mut fields)?, ino: number(&mut fields)? };
     let first = fingerprint(&mut fields)?;
     let offset = number(&mut fields)?;
     let mark = fingerprint(&mut fields)?;
@@ -183,7 +183,7 @@ fn entry(line: &str) -> Option<Entry> {
     let path = unescape(fields.next()?)?;
     // A cursor of version 0.1.0 ends here.
     let lines_from = if let Some(field) = fields.next() { field.parse().ok()? } else { offset };
-    Some(Entry { path, identity, fingerprint: first, offset, mark, done, lines_from: offset.min(lines_from) })
+    Some(CursorEntry { path, identity, fingerprint: first, offset, mark, done, lines_from: offset.min(lines_from) })
 }
 
 fn number<'f>(fields: &mut impl Iterator<Item = &'f str>) -> Option<u64> {
@@ -274,12 +274,12 @@ mod tests {
 
     use super::*;
 
-    fn entries() -> impl Strategy<Value = Vec<Entry>> {
+    fn entries() -> impl Strategy<Value = Vec<CursorEntry>> {
         let path = proptest::collection::vec(1_u8.., 1..40).prop_map(|bytes| PathBuf::from(OsString::from_vec(bytes)));
         let lens = [0..=FINGERPRINT, 0..=FINGERPRINT];
-        let entry = (path, any::<[u64; 6]>(), lens, any::<bool>()).prop_map(|(path, n, lens, done)| Entry {
+        let entry = (path, any::<[u64; 6]>(), lens, any::<bool>()).prop_map(|(path, n, lens, done)| CursorEntry {
             path,
-            identity: Identity { dev: n[0], ino: n[1] },
+            identity: FileIdentity { dev: n[0], ino: n[1] },
             fingerprint: Fingerprint { len: lens[0], hash: n[2] },
             offset: n[3],
             mark: Fingerprint { len: lens[1], hash: n[4] },

@@ -6,10 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::content::{Stamp, TICK, head, holds, is_gzip};
-use super::cursor::{Entry, Fingerprint, Identity};
+use super::content::{ChangeStamp, TICK, head, holds, is_gzip};
+use super::cursor::{CursorEntry, FileIdentity, Fingerprint};
 use super::follow::{Followed, Place};
-use super::links::Status;
+use super::links::PathStatus;
 use super::name::{generation, is_rotated, log_of, same_log};
 use super::system::{Listed, System};
 use super::{Follower, glob, help};
@@ -28,12 +28,12 @@ pub(super) struct Match {
     pub(super) path: PathBuf,
     /// The configured path of the file before it was rotated; usually the same as `path`.
     pub(super) home: PathBuf,
-    pub(super) identity: Identity,
-    pub(super) stamp: Stamp,
+    pub(super) identity: FileIdentity,
+    pub(super) stamp: ChangeStamp,
 }
 
 impl Match {
-    fn new(path: PathBuf, home: PathBuf, status: Status) -> Self {
+    fn new(path: PathBuf, home: PathBuf, status: PathStatus) -> Self {
         Self { path, home, identity: status.identity, stamp: status.stamp }
     }
 
@@ -89,10 +89,10 @@ impl Follower {
         self.files.iter_mut().for_each(|file| file.recognize(&*self.system));
         self.search();
         if !self.copies.is_empty() {
-            let here: HashSet<Identity> = all.iter().map(|found| found.identity).collect();
+            let here: HashSet<FileIdentity> = all.iter().map(|found| found.identity).collect();
             self.copies.retain(|identity, _| here.contains(identity));
         }
-        let mut known: HashSet<Identity> = self.files.iter().map(|file| file.entry.identity).collect();
+        let mut known: HashSet<FileIdentity> = self.files.iter().map(|file| file.entry.identity).collect();
         all.retain(|found| known.insert(found.identity));
         sort_by_age(&mut all);
         // It goes back while something remains to be begun.
@@ -158,9 +158,9 @@ impl Follower {
 
     /// Updates where the known files are.
     fn locate(&mut self, matches: &[Match]) {
-        let mut places: HashMap<Identity, &Match> = HashMap::with_capacity(matches.len());
+        let mut places: HashMap<FileIdentity, &Match> = HashMap::with_capacity(matches.len());
         // If a file has several names, the known one is used.
-        let homes: HashMap<Identity, &Path> =
+        let homes: HashMap<FileIdentity, &Path> =
             self.files.iter().map(|file| (file.entry.identity, file.entry.path.as_path())).collect();
         for found in matches {
             let is_home = homes.get(&found.identity).is_some_and(|home| home.as_os_str() == found.path.as_os_str());
@@ -187,10 +187,10 @@ impl Follower {
     /// in the order of age. Open files are also compared when they are read, but that is too late if their log has a
     /// new file. A file of which nothing was ever read also counts as new: it may have been empty, and rotated since.
     fn part_with_others(&mut self, all: &[Match], is_first: bool) {
-        let known: HashSet<Identity> = self.files.iter().map(|file| file.entry.identity).collect();
+        let known: HashSet<FileIdentity> = self.files.iter().map(|file| file.entry.identity).collect();
         let new = all.iter().filter(|found| !known.contains(&found.identity));
         let new: HashSet<_> = new.map(|found| log_of(&found.path)).collect();
-        let here: HashSet<Identity> = all.iter().map(|found| found.identity).collect();
+        let here: HashSet<FileIdentity> = all.iter().map(|found| found.identity).collect();
         self.files.retain(|file| {
             let may_be_new = match file.place {
                 Place::Home => is_first || new.contains(&log_of(&file.entry.path)),
@@ -263,7 +263,7 @@ impl Follower {
     }
 
     fn search_for(&mut self, index: usize) {
-        let Entry { path: home, identity, fingerprint, .. } = self.files[index].entry.clone();
+        let CursorEntry { path: home, identity, fingerprint, .. } = self.files[index].entry.clone();
         let entries = home.parent().and_then(|directory| self.system.list(directory).ok());
         for Listed { path, inode } in entries.into_iter().flatten() {
             let by_inode = inode == identity.ino;
@@ -294,7 +294,7 @@ impl Follower {
                 }
                 // It was cut and written anew before it was rotated away: a new file, which the next look begins.
                 Ok(_) if found.identity == identity && !is_gzip(&found.path) => {
-                    file.entry.identity = Identity::default();
+                    file.entry.identity = FileIdentity::default();
                     self.look_back(found.stamp.modified);
                 }
                 Ok(_) | Err(_) => {}
@@ -340,10 +340,10 @@ impl Followed {
         }
     }
 
-    pub(super) fn found(&mut self, path: &Path, stamp: Stamp) {
+    pub(super) fn found(&mut self, path: &Path, stamp: ChangeStamp) {
         if self.entry.fingerprint.is_empty() && !same_log(path, &self.entry.path) {
             // Nothing was ever read of it, so it is a new file with a reused inode.
-            self.entry = Entry { path: path.to_owned(), offset: 0, lines_from: 0, ..self.entry.clone() };
+            self.entry = CursorEntry { path: path.to_owned(), offset: 0, lines_from: 0, ..self.entry.clone() };
         }
         let is_home = path.as_os_str() == self.entry.path.as_os_str();
         self.place = if is_home { Place::Home } else { Place::Elsewhere(path.to_owned()) };
@@ -353,7 +353,7 @@ impl Followed {
 
 /// Returns true if the file at `path` has the content that `entry` describes: at its beginning and, unless it is
 /// compressed, before the offset.
-fn is_same(system: &dyn System, path: &Path, entry: &Entry) -> io::Result<bool> {
+fn is_same(system: &dyn System, path: &Path, entry: &CursorEntry) -> io::Result<bool> {
     let head = head(system, path)?;
     if head.identity != entry.identity {
         return Err(io::ErrorKind::NotFound.into());
@@ -368,7 +368,7 @@ fn sort_by_age(all: &mut [Match]) {
 }
 
 /// Returns the stamp of the file at `path`, if its identity is `identity`.
-fn stamp_of(system: &dyn System, path: &Path, identity: Identity) -> Option<Stamp> {
+fn stamp_of(system: &dyn System, path: &Path, identity: FileIdentity) -> Option<ChangeStamp> {
     let status = system.status(path).ok()?;
     (status.identity == identity).then_some(status.stamp)
 }
@@ -395,8 +395,8 @@ mod tests {
             let found = |&(name, modified): &(&str, u64)| Match {
                 path: Path::new("/var/log").join(name),
                 home: PathBuf::new(),
-                identity: Identity::default(),
-                stamp: Stamp { len: 0, modified: Some(at(modified)) },
+                identity: FileIdentity::default(),
+                stamp: ChangeStamp { len: 0, modified: Some(at(modified)) },
             };
             let mut all: Vec<Match> = log.iter().rev().map(found).collect();
             sort_by_age(&mut all);

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 pub(super) use self::phase::Action;
-use self::phase::Phase;
-pub(super) use self::read::{Outside, Turn};
+use self::phase::FilePhase;
+pub(super) use self::read::{Outside, TurnResult};
 pub(super) use self::text::Hand;
-use self::text::{Handed, Text};
-use super::content::{Stamp, is_gzip};
-use super::cursor::{Entry, Identity};
+use self::text::{FollowedText, Handed};
+use super::content::{ChangeStamp, is_gzip};
+use super::cursor::{CursorEntry, FileIdentity};
 use crate::receipt::Outcome;
 use crate::source::outcomes::Outcomes;
 
@@ -29,7 +29,7 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(3
 /// One followed file.
 pub(super) struct Followed {
     /// The part of the state that is kept on disk.
-    pub(super) entry: Entry,
+    pub(super) entry: CursorEntry,
     /// Number of the file, unique within the source, and larger for files that appeared later.
     pub(super) serial: u64,
     /// Serial of the file that has to be finished before this one is begun.
@@ -39,15 +39,15 @@ pub(super) struct Followed {
     /// Where the file is now.
     pub(super) place: Place,
     /// Size and time of change, as last looked up.
-    pub(super) seen: Option<Stamp>,
+    pub(super) seen: Option<ChangeStamp>,
     /// When it was last noticed to be gone.
     pub(super) gone: Instant,
     /// When the file last grew.
     pub(super) grown: Instant,
     /// Stamp of the file when its content was last compared.
-    pub(super) compared: Option<Stamp>,
-    phase: Phase,
-    text: Text,
+    pub(super) compared: Option<ChangeStamp>,
+    phase: FilePhase,
+    text: FollowedText,
     /// The lines in flight.
     pending: Outcomes<Handed>,
     backoff: Backoff,
@@ -86,7 +86,7 @@ pub(super) struct Settled {
 
 impl Followed {
     /// Returns a file that is read on from the cursor in `entry`, once it is found.
-    pub(super) fn new(entry: Entry, serial: u64, max_frame_size: usize, now: Instant) -> Self {
+    pub(super) fn new(entry: CursorEntry, serial: u64, max_frame_size: usize, now: Instant) -> Self {
         Self {
             serial,
             after: None,
@@ -96,8 +96,8 @@ impl Followed {
             gone: now,
             grown: now,
             compared: None,
-            phase: Phase::Fresh,
-            text: Text::new(&entry, max_frame_size),
+            phase: FilePhase::Fresh,
+            text: FollowedText::new(&entry, max_frame_size),
             pending: Outcomes::default(),
             backoff: Backoff::default(),
             entry,
@@ -159,7 +159,7 @@ impl Followed {
     pub(super) fn close(&mut self) -> bool {
         // The beginning of a line over the size limit is handed on already. Closing the file here would hand it on
         // again.
-        let is_idle = matches!(self.phase, Phase::AtEnd(_)) && self.text.is_whole() && self.is_settled();
+        let is_idle = matches!(self.phase, FilePhase::AtEnd(_)) && self.text.is_whole() && self.is_settled();
         if is_idle {
             self.phase.close();
             self.text.rewind(&self.entry);
@@ -183,7 +183,7 @@ impl Followed {
     /// Closes the file and backs off. It is opened again after the pause. With `unreadable`, the next file of its log
     /// does not wait for it.
     pub(super) fn back_off(&mut self, unreadable: bool, now: Instant) {
-        self.phase = if unreadable { Phase::Unreadable } else { Phase::Fresh };
+        self.phase = if unreadable { FilePhase::Unreadable } else { FilePhase::Fresh };
         self.compared = None;
         self.backoff.begin(now);
     }
@@ -192,7 +192,7 @@ impl Followed {
     /// content may be found in a copy.
     pub(super) fn detach(&mut self, now: Instant) {
         self.phase.detach();
-        self.entry.identity = Identity::default();
+        self.entry.identity = FileIdentity::default();
         (self.place, self.gone) = (Place::Gone, now);
     }
 
@@ -212,7 +212,7 @@ impl Followed {
                 self.gone = now;
             }
         }
-        if let Phase::Ended { damaged, .. } = self.phase
+        if let FilePhase::Ended { damaged, .. } = self.phase
             && self.is_settled()
         {
             self.phase.close();

@@ -17,8 +17,8 @@ use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use nix::unistd::geteuid;
 
-use super::content::Stamp;
-use super::cursor::Identity;
+use super::content::ChangeStamp;
+use super::cursor::FileIdentity;
 use crate::config::Links;
 
 /// Maximum number of symbolic links on a path, as in the kernel.
@@ -28,9 +28,9 @@ const HARMLESS: OFlag = OFlag::O_NONBLOCK.union(OFlag::O_NOCTTY);
 
 /// The status of the file at a path.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Status {
-    pub(super) identity: Identity,
-    pub(super) stamp: Stamp,
+pub(super) struct PathStatus {
+    pub(super) identity: FileIdentity,
+    pub(super) stamp: ChangeStamp,
     pub(super) is_file: bool,
     pub(super) is_directory: bool,
 }
@@ -156,10 +156,10 @@ impl Viewer {
     }
 
     /// Returns the status of the file at `path`.
-    pub(super) fn status(&mut self, path: &Path) -> io::Result<Status> {
+    pub(super) fn status(&mut self, path: &Path) -> io::Result<PathStatus> {
         self.count += 1;
         if self.links == Links::All {
-            return fs::metadata(path).map(|metadata| Status::of(&metadata));
+            return fs::metadata(path).map(|metadata| PathStatus::of(&metadata));
         }
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(io::ErrorKind::IsADirectory.into());
@@ -170,14 +170,14 @@ impl Viewer {
         let status = directory.status(name)?;
         if !has_type(&status, SFlag::S_IFLNK) {
             directory.refuse_hard_link(path, &status)?;
-            return Ok(Status::from_stat(&status));
+            return Ok(PathStatus::from_stat(&status));
         }
         match end_of(path, self.links)? {
-            End::Directory(directory) => Ok(Status::from_stat(&fstat(&directory.0)?)),
+            End::Directory(directory) => Ok(PathStatus::from_stat(&fstat(&directory.0)?)),
             End::Entry(directory, name) => {
                 let status = directory.status(&name)?;
                 directory.refuse_hard_link(path, &status)?;
-                Ok(Status::from_stat(&status))
+                Ok(PathStatus::from_stat(&status))
             }
         }
     }
@@ -213,11 +213,11 @@ impl Viewer {
     }
 }
 
-impl Status {
+impl PathStatus {
     pub(super) fn of(metadata: &fs::Metadata) -> Self {
         Self {
-            identity: Identity::of(metadata),
-            stamp: Stamp::of(metadata),
+            identity: FileIdentity::of(metadata),
+            stamp: ChangeStamp::of(metadata),
             is_file: metadata.is_file(),
             is_directory: metadata.is_dir(),
         }
@@ -226,9 +226,9 @@ impl Status {
     fn from_stat(status: &FileStat) -> Self {
         let (dev, ino) = (status.st_dev, status.st_ino);
         let len = u64::try_from(status.st_size).unwrap_or_default();
-        let stamp = Stamp::new(len, status.st_mtime, status.st_mtime_nsec);
+        let stamp = ChangeStamp::new(len, status.st_mtime, status.st_mtime_nsec);
         let is_directory = has_type(status, SFlag::S_IFDIR);
-        Self { identity: Identity { dev, ino }, stamp, is_file: is_file(status), is_directory }
+        Self { identity: FileIdentity { dev, ino }, stamp, is_file: is_file(status), is_directory }
     }
 
     /// Returns the status of the files to which this process writes its records and its log: the standard output and

@@ -43,10 +43,10 @@ use tokio::runtime::Handle as Runtime;
 use tracing::Level;
 
 use self::complaints::Complaints;
-use self::content::Stamp;
-use self::cursor::{Entry, Identity, Loaded, Store};
+use self::content::ChangeStamp;
+use self::cursor::{CursorEntry, FileIdentity, Loaded, Store};
 use self::follow::{Followed, Hand, Settled};
-use self::links::Status;
+use self::links::PathStatus;
 use self::rounds::{Directories, Rounds};
 use self::run::Run;
 use self::system::System;
@@ -54,7 +54,7 @@ use self::turns::OpenFiles;
 use super::{Bound, Intake, Running, Sockets, blocking};
 use crate::config::FollowConfig;
 use crate::poison;
-use crate::throttle::{Owner, Throttle};
+use crate::throttle::{LineOwner, Throttle};
 
 /// The files of one source, and the store of their cursor.
 #[derive(Debug)]
@@ -118,14 +118,14 @@ struct Follower {
     system: Rc<dyn System>,
     hand: Rc<dyn Hand>,
     /// The files to which this process writes its records and its log. They are not followed.
-    own: Vec<Identity>,
+    own: Vec<FileIdentity>,
     /// The known files, in the order in which they appeared.
     files: Vec<Followed>,
     open_files: OpenFiles,
     serial: u64,
     /// Known copies (copytruncate) of files that are being read: the identity of the copy, its stamp when it was
     /// recognised, and the serial of the original.
-    copies: HashMap<Identity, (Stamp, u64)>,
+    copies: HashMap<FileIdentity, (ChangeStamp, u64)>,
     /// True if files that exist at the first look are begun at their end.
     skip: bool,
     /// Time up to which changes of files and directories have been looked at. The cursor on disk has it as the time of
@@ -150,7 +150,7 @@ struct Follower {
 
 /// The state in which following begins.
 struct Start {
-    entries: Vec<Entry>,
+    entries: Vec<CursorEntry>,
     /// True if existing files are begun at their end.
     skip: bool,
     /// Time of the last look.
@@ -160,7 +160,7 @@ struct Start {
 impl Follower {
     fn new(mut config: FollowConfig, start: Start, intake: Intake, system: Rc<dyn System>, hand: Rc<dyn Hand>) -> Self {
         // The lines of suppressed log lines are counted in `repeated`.
-        let repeats = Throttle::new(Level::WARN, Owner::Source(intake.name().to_owned()), "lines handed on again");
+        let repeats = Throttle::new(Level::WARN, LineOwner::Source(intake.name().to_owned()), "lines handed on again");
         // Paths are compared as text.
         config.paths = config.paths.iter().map(|path| path.components().collect()).collect();
         let (max_frame_size, now) = (intake.max_frame_size(), system.now());
@@ -170,7 +170,7 @@ impl Follower {
             serial: files.len() as u64,
             files,
             open_files: OpenFiles::default(),
-            own: Status::of_standard_streams().into_iter().flatten().map(|status| status.identity).collect(),
+            own: PathStatus::of_standard_streams().into_iter().flatten().map(|status| status.identity).collect(),
             rounds: Rounds::new(config.poll_interval, now),
             config,
             intake,

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Instant, SystemTime};
 
-use super::content::Stamp;
-use super::cursor::Identity;
-use super::links::{self, Status, Viewer};
+use super::content::ChangeStamp;
+use super::cursor::FileIdentity;
+use super::links::{self, PathStatus, Viewer};
 use crate::config::Links;
 
 /// A file system and its clocks.
@@ -26,7 +26,7 @@ pub(super) trait System {
     fn open(&self, path: &Path) -> io::Result<Rc<dyn Content>>;
 
     /// Returns the status of the file at `path`.
-    fn status(&self, path: &Path) -> io::Result<Status>;
+    fn status(&self, path: &Path) -> io::Result<PathStatus>;
 
     /// Returns true if there is anything at `path`.
     fn exists(&self, path: &Path) -> bool;
@@ -61,7 +61,7 @@ pub(super) trait Content {
     }
 
     /// Returns the identity of the file, its size and its time of change.
-    fn status(&self) -> io::Result<(Identity, Stamp)>;
+    fn status(&self) -> io::Result<(FileIdentity, ChangeStamp)>;
 }
 
 /// An entry of a directory.
@@ -105,7 +105,7 @@ impl System for Machine {
         Ok(Rc::new(links::open(path, self.links)?))
     }
 
-    fn status(&self, path: &Path) -> io::Result<Status> {
+    fn status(&self, path: &Path) -> io::Result<PathStatus> {
         self.viewer.borrow_mut().status(path)
     }
 
@@ -132,9 +132,9 @@ impl Content for File {
         FileExt::read_at(self, bytes, offset)
     }
 
-    fn status(&self) -> io::Result<(Identity, Stamp)> {
+    fn status(&self) -> io::Result<(FileIdentity, ChangeStamp)> {
         let metadata = self.metadata()?;
-        Ok((Identity::of(&metadata), Stamp::of(&metadata)))
+        Ok((FileIdentity::of(&metadata), ChangeStamp::of(&metadata)))
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::follow::{Action, Outside, Turn};
+use super::follow::{Action, Outside, TurnResult};
 use super::{Follower, help};
 use crate::config::FollowConfig;
 
@@ -83,13 +83,13 @@ impl Follower {
     fn take_turn(&mut self, index: usize) -> bool {
         let outside = Outside { system: &*self.system, hand: &*self.hand, open_files: &self.open_files };
         match self.files[index].turn(outside) {
-            Ok(Turn::Idle) => return false,
-            Ok(Turn::Read) => return true,
-            Ok(Turn::Replaced) => {
+            Ok(TurnResult::Idle) => return false,
+            Ok(TurnResult::Read) => return true,
+            Ok(TurnResult::Replaced) => {
                 self.replaced(index);
                 return true;
             }
-            Ok(Turn::Damaged(error)) => self.damaged(index, &error),
+            Ok(TurnResult::Damaged(error)) => self.damaged(index, &error),
             Err(error) => self.unreadable(index, &error),
         }
         false

@@ -25,14 +25,14 @@ pub(super) type Queued = (Answer, Option<oneshot::Receiver<Outcome>>);
 #[derive(Debug)]
 pub(super) enum Answer {
     /// `200` for each message of one read, once they are delivered.
-    Delivery(Delivery),
+    Delivery(HandedOnMessages),
     /// Any other answer.
     Text(Vec<u8>),
 }
 
 /// Messages that were handed on together.
 #[derive(Debug)]
-pub(super) struct Delivery {
+pub(super) struct HandedOnMessages {
     /// The number of the first message.
     pub(super) first: u32,
     pub(super) count: usize,
@@ -42,7 +42,7 @@ pub(super) struct Delivery {
 }
 
 /// The half of a connection that writes the answers.
-pub(super) struct Writer<'c> {
+pub(super) struct AnswerWriter<'c> {
     pub(super) wire: &'c Wire,
     /// Maximum time in which the sinks must deliver messages, and in which the sender must take an answer. It has less
     /// time for the latter if `patience` ends.
@@ -54,7 +54,7 @@ pub(super) struct Writer<'c> {
     pub(super) over: &'c CancellationToken,
 }
 
-/// What comes next for a [`Writer`].
+/// What comes next for an [`AnswerWriter`].
 enum Next {
     /// The reading half queued an answer; `None` if it has ended.
     Queued(Option<Queued>),
@@ -68,7 +68,7 @@ enum Next {
 
 // === impl Writer ===
 
-impl Writer<'_> {
+impl AnswerWriter<'_> {
     /// Writes the answers in order until the reading half has ended and all answers are written, or until the sender
     /// has gone. If this half has to end the session, it returns the reason and cancels `over`.
     pub(super) async fn run(self, mut queue: mpsc::Receiver<Queued>) -> Option<ConnectionEnd> {
@@ -129,7 +129,7 @@ impl Writer<'_> {
     async fn write(&self, answer: Answer) -> Option<ConnectionEnd> {
         match answer {
             Answer::Text(text) => self.send(&text).await,
-            Answer::Delivery(Delivery { first, count, places, .. }) => {
+            Answer::Delivery(HandedOnMessages { first, count, places, .. }) => {
                 crash_point("before-answer");
                 let end = self.send(&session::acknowledge(first, count)).await;
                 crash_point("after-answer");

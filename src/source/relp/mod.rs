@@ -26,15 +26,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use self::answers::{Answer, Delivery, Queued, Writer};
+use self::answers::{Answer, AnswerWriter, HandedOnMessages, Queued};
 use self::patience::Patience;
-use self::session::{Session, Verdict};
+use self::session::{FrameAction, Session};
 use super::accept::{Accept, Ended, Refusal};
 use super::end::ConnectionEnd;
 use super::listener::{self, Incoming, Listener};
 use super::rate::Pace;
 use super::stream::{self, READ_SIZE, Readable};
-use super::unfinished::{self, Place};
+use super::unfinished::{self, UnfinishedPlace};
 use super::wire::Wire;
 use super::{Bound, Intake, Running, Sockets};
 use crate::config::{RelpConfig, SessionConfig};
@@ -128,7 +128,7 @@ struct SessionReader<'c> {
     session: Session,
     buffer: BytesMut,
     /// The place of an incomplete message of which more than [`stream::IDLE_SIZE`] is kept between two reads.
-    place: Option<Place>,
+    place: Option<UnfinishedPlace>,
     window: Arc<Semaphore>,
     answers: mpsc::Sender<Queued>,
     /// The limit for the time in which the peer does not read its answers.
@@ -143,7 +143,7 @@ struct Taken<'b> {
     /// The number of the first message.
     first: u32,
     /// The answer to write after the messages.
-    then: Option<Reply>,
+    then: Option<SessionReply>,
     consumed: usize,
     /// If the parser needs more bytes: the end of the bytes in the buffer that are still needed.
     keep: Option<usize>,
@@ -178,7 +178,7 @@ async fn converse(
     };
     // Neither half is ever cancelled, so what the reading half has handed on stays in the ledger.
     let limit = config.acknowledge_timeout;
-    let writer = Writer { wire, limit, patience: &patience, stopped: intake.over(), over: &over };
+    let writer = AnswerWriter { wire, limit, patience: &patience, stopped: intake.over(), over: &over };
     let (read, written) = tokio::join!(reader.run(), writer.run(queue));
     written.unwrap_or(read)
 }
@@ -277,7 +277,7 @@ impl SessionReader<'_> {
         if !self.consume(consumed, keep).await {
             return ControlFlow::Break(ConnectionEnd::Evicted);
         }
-        if let Some(Reply { text, end }) = then {
+        if let Some(SessionReply { text, end }) = then {
             self.answer(Answer::Text(text), None).await;
             if let Some(end) = end {
                 return ControlFlow::Break(end);
@@ -296,7 +296,7 @@ impl SessionReader<'_> {
         }
         let (receipt, outcome) = receipt();
         let due = Instant::now() + self.config.acknowledge_timeout;
-        let delivery = Delivery { first, count, due, places: place };
+        let delivery = HandedOnMessages { first, count, due, places: place };
         self.answer(Answer::Delivery(delivery), Some(outcome)).await;
         self.intake.submit_until(messages, Some(receipt), self.over).await;
         self.pace.inspect(|pace| pace.charge(count));
@@ -339,14 +339,14 @@ impl SessionReader<'_> {
 }
 
 /// An answer that is not an acknowledgement, and how it ends the session, if it does.
-struct Reply {
+struct SessionReply {
     text: Vec<u8>,
     end: Option<ConnectionEnd>,
 }
 
 // === impl Reply ===
 
-impl Reply {
+impl SessionReply {
     const fn go_on(text: Vec<u8>) -> Self {
         Self { text, end: None }
     }
@@ -370,21 +370,21 @@ fn take<'b>(parser: &mut Parser, session: &mut Session, buffer: &'b [u8], most: 
                 break;
             }
             Err(error) => {
-                taken.then = Some(Reply::violation(session::server_close(), error));
+                taken.then = Some(SessionReply::violation(session::server_close(), error));
                 break;
             }
         };
         taken.then = match session.judge(&request) {
-            Verdict::Message(frame) => {
+            FrameAction::Message(frame) => {
                 if taken.messages.is_empty() {
                     taken.first = session.last();
                 }
                 taken.messages.push(Arrival { frame, peer, line: None });
                 None
             }
-            Verdict::Answer(text) => Some(Reply::go_on(text)),
-            Verdict::Last(text, None) => Some(Reply { text, end: Some(ConnectionEnd::Closed) }),
-            Verdict::Last(text, Some(violation)) => Some(Reply::violation(text, violation)),
+            FrameAction::Answer(text) => Some(SessionReply::go_on(text)),
+            FrameAction::Last(text, None) => Some(SessionReply { text, end: Some(ConnectionEnd::Closed) }),
+            FrameAction::Last(text, Some(violation)) => Some(SessionReply::violation(text, violation)),
         };
     }
     taken

@@ -22,7 +22,7 @@ pub(super) struct Session {
 
 /// What to do with a frame.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict<'b> {
+pub(super) enum FrameAction<'b> {
     /// A message, acknowledged when it is delivered.
     Message(Frame<'b>),
     /// An answer.
@@ -55,30 +55,30 @@ impl Session {
     }
 
     /// Checks the next frame against the rules and returns what to do with it.
-    pub(super) fn judge<'b>(&mut self, request: &Request<'b>) -> Verdict<'b> {
+    pub(super) fn judge<'b>(&mut self, request: &Request<'b>) -> FrameAction<'b> {
         let Request { txnr, command, data } = *request;
         let expected = next_txnr(self.last);
         if txnr != expected {
-            return Verdict::Last(server_close(), Some(Violation::Number { found: txnr, expected }));
+            return FrameAction::Last(server_close(), Some(Violation::Number { found: txnr, expected }));
         }
         self.last = txnr;
         match (command, self.opened) {
             ("open", false) => self.open(txnr, data.bytes),
             ("open", true) => refuse(txnr, Violation::SecondOpen),
-            (SYSLOG, true) => Verdict::Message(data.trimmed()),
-            ("close", true) => Verdict::Last(response(txnr, "", true), None),
-            (SYSLOG | "close", false) => Verdict::Last(server_close(), Some(Violation::Closed(command.to_owned()))),
-            _ => Verdict::Last(server_close(), Some(Violation::Command(command.to_owned()))),
+            (SYSLOG, true) => FrameAction::Message(data.trimmed()),
+            ("close", true) => FrameAction::Last(response(txnr, "", true), None),
+            (SYSLOG | "close", false) => FrameAction::Last(server_close(), Some(Violation::Closed(command.to_owned()))),
+            _ => FrameAction::Last(server_close(), Some(Violation::Command(command.to_owned()))),
         }
     }
 
-    fn open(&mut self, txnr: u32, data: &[u8]) -> Verdict<'static> {
+    fn open(&mut self, txnr: u32, data: &[u8]) -> FrameAction<'static> {
         let mut commands = relp::offers(data).filter(|(name, _)| *name == "commands");
         if !commands.any(|(_, values)| values.split(',').any(|command| command == SYSLOG)) {
             return refuse(txnr, Violation::NoSyslog);
         }
         self.opened = true;
-        Verdict::Answer(response(txnr, OFFERS, false))
+        FrameAction::Answer(response(txnr, OFFERS, false))
     }
 }
 
@@ -109,8 +109,8 @@ fn response(txnr: u32, data: &str, last: bool) -> Vec<u8> {
     text
 }
 
-fn refuse(txnr: u32, violation: Violation) -> Verdict<'static> {
-    Verdict::Last(response(txnr, REFUSED, true), Some(violation))
+fn refuse(txnr: u32, violation: Violation) -> FrameAction<'static> {
+    FrameAction::Last(response(txnr, REFUSED, true), Some(violation))
 }
 
 #[cfg(test)]
@@ -125,12 +125,13 @@ mod tests {
     fn numbers_follow_each_other_also_over_their_end() {
         let mut session = Session { last: relp::TXNR_MAX - 1, opened: true };
         for txnr in [999_999_999, 1, 2] {
-            assert!(matches!(session.judge(&request(txnr, SYSLOG, b"a")), Verdict::Message(_)), "{txnr}");
+            assert!(matches!(session.judge(&request(txnr, SYSLOG, b"a")), FrameAction::Message(_)), "{txnr}");
             assert_eq!(session.last(), txnr);
         }
         for found in [2, 4, 0] {
             let verdict = session.judge(&request(found, SYSLOG, b"a"));
-            let expected = Verdict::Last(b"0 serverclose 0\n".to_vec(), Some(Violation::Number { found, expected: 3 }));
+            let expected =
+                FrameAction::Last(b"0 serverclose 0\n".to_vec(), Some(Violation::Number { found, expected: 3 }));
             assert_eq!(verdict, expected);
         }
         assert_eq!(acknowledge(999_999_999, 2), b"999999999 rsp 6 200 OK\n1 rsp 6 200 OK\n");
@@ -140,6 +141,6 @@ mod tests {
     fn a_message_is_its_data_without_the_line_ends_behind_it() {
         let mut session = Session { last: 1, opened: true };
         let verdict = session.judge(&request(2, SYSLOG, b"<13>a\nb\n"));
-        assert_eq!(verdict, Verdict::Message(Frame { bytes: b"<13>a\nb", truncated: false }));
+        assert_eq!(verdict, FrameAction::Message(Frame { bytes: b"<13>a\nb", truncated: false }));
     }
 }

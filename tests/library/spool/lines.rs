@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use postrider::record::RecordId;
 use postrider::spool::{
-    Disk, Error, Figures, OpenError, Progress, Recovery, Settings, Spool, SpoolEntry, SpoolRecord, Storage,
+    Disk, Error, OpenError, Progress, Recovery, Settings, Spool, SpoolCounts, SpoolEntry, SpoolRecord, Storage,
 };
 
 /// Small segments, so that a test sees many.
@@ -127,6 +127,6 @@ pub(crate) fn is_segment(name: &str) -> bool {
 }
 
 /// The figures that damage shows in.
-pub(crate) fn damaged(figures: &Figures) -> (u64, u64) {
+pub(crate) fn damaged(figures: &SpoolCounts) -> (u64, u64) {
     (figures.damaged_records, figures.damaged_bytes)
 }

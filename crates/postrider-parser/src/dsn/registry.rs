@@ -8,7 +8,7 @@ use super::{Class, Language};
 
 /// Text in every language of the project.
 #[derive(Clone, Copy, Debug)]
-pub struct Text {
+pub struct TextByLanguage {
     /// English.
     pub en: &'static str,
     /// Japanese.
@@ -24,9 +24,9 @@ pub struct Subject {
     pub reference: &'static str,
     /// Name of detail 0.
     pub undefined: &'static str,
-    success: Text,
-    transient: Text,
-    permanent: Text,
+    success: TextByLanguage,
+    transient: TextByLanguage,
+    permanent: TextByLanguage,
     /// Details from 1 on, each at the index of its number.
     details: &'static [Detail],
 }
@@ -40,7 +40,7 @@ pub struct Detail {
     /// Document that defines the detail.
     pub reference: &'static str,
     /// Sentence that says what the detail means.
-    pub text: Text,
+    pub text: TextByLanguage,
 }
 
 /// Returns the subject with this number.
@@ -62,13 +62,13 @@ pub fn details() -> impl Iterator<Item = (u16, u16, &'static str)> {
 }
 
 /// Returns the text of a class alone.
-pub const fn class_text(class: Class) -> Text {
+pub const fn class_text(class: Class) -> TextByLanguage {
     SUBJECTS[0].text(class)
 }
 
 impl Subject {
     /// Returns the text of a code with this class and subject.
-    pub const fn text(&self, class: Class) -> Text {
+    pub const fn text(&self, class: Class) -> TextByLanguage {
         match class {
             Class::Success => self.success,
             Class::Transient => self.transient,
@@ -82,7 +82,7 @@ impl Subject {
     }
 }
 
-impl Text {
+impl TextByLanguage {
     /// Returns the text in `language`.
     pub const fn get(self, language: Language) -> &'static str {
         match language {
@@ -93,8 +93,8 @@ impl Text {
 }
 
 /// Makes a text. The name is short, so that a table row is easy to read.
-pub const fn text(en: &'static str, ja: &'static str) -> Text {
-    Text { en, ja }
+pub const fn text(en: &'static str, ja: &'static str) -> TextByLanguage {
+    TextByLanguage { en, ja }
 }
 
 const fn row(number: u16, name: &'static str, reference: &'static str, en: &'static str, ja: &'static str) -> Detail {
@@ -504,7 +504,7 @@ mod tests {
     /// The number of the last detail of each subject.
     const LAST: [usize; 8] = [0, 10, 4, 6, 7, 6, 10, 30];
 
-    fn texts() -> impl Iterator<Item = Text> {
+    fn texts() -> impl Iterator<Item = TextByLanguage> {
         SUBJECTS.iter().flat_map(|subject| {
             let details = subject.details.iter().map(|detail| detail.text);
             Class::ALL.map(|class| subject.text(class)).into_iter().chain(details)
@@ -548,7 +548,7 @@ mod tests {
 
     #[test]
     fn texts_are_sentences_of_their_language() {
-        for Text { en, ja } in texts() {
+        for TextByLanguage { en, ja } in texts() {
             assert!(en.ends_with('.') && en.is_ascii(), "{en}");
             assert!(ja.ends_with('。') && ja.chars().any(is_japanese), "{ja}");
             assert!(!en.contains(['"', '\'']) && !ja.contains(['"', '\'']), "{en}");
@@ -558,7 +558,7 @@ mod tests {
     #[test]
     fn no_two_codes_share_a_text() {
         let mut seen = HashSet::new();
-        for Text { en, ja } in texts() {
+        for TextByLanguage { en, ja } in texts() {
             assert!(seen.insert(en), "{en} twice");
             assert!(seen.insert(ja), "{ja} twice");
         }

@@ -19,17 +19,17 @@ pub(super) struct Object<'o> {
 
 /// A constant key in the form that precedes a string, made by [`key!`].
 #[derive(Clone, Copy)]
-pub(super) struct Key(pub(super) &'static str);
+pub(super) struct JsonKey(pub(super) &'static str);
 
-/// Returns the [`Key`] of a name that needs no escape, with all characters around it.
+/// Returns the [`JsonKey`] of a name that needs no escape, with all characters around it.
 macro_rules! key {
     ($name:literal) => {
-        $crate::encode::json::Key(concat!("\"", $name, "\":\""))
+        $crate::encode::json::JsonKey(concat!("\"", $name, "\":\""))
     };
 }
 pub(super) use key;
 
-impl Key {
+impl JsonKey {
     /// Returns the key in the form that precedes a value other than a string.
     #[inline]
     fn bare(self) -> &'static [u8] {
@@ -59,7 +59,7 @@ fn close(out: &mut Buffer) {
 impl Object<'_> {
     /// Writes a field whose value `write` appends.
     #[inline(always)]
-    pub(super) fn value(&mut self, key: Key, write: impl FnOnce(&mut Buffer)) {
+    pub(super) fn value(&mut self, key: JsonKey, write: impl FnOnce(&mut Buffer)) {
         self.out.piece(key.bare(), b"", b"");
         write(self.out);
         self.out.push(b',');
@@ -67,7 +67,7 @@ impl Object<'_> {
 
     /// Writes a field whose value is not a string.
     #[inline(always)]
-    pub(super) fn bare(&mut self, key: Key, value: &[u8]) {
+    pub(super) fn bare(&mut self, key: JsonKey, value: &[u8]) {
         self.out.piece(key.bare(), value, b",");
     }
 
@@ -80,25 +80,25 @@ impl Object<'_> {
 
     /// Writes a string that needs no escape.
     #[inline(always)]
-    pub(super) fn plain(&mut self, key: Key, value: &str) {
+    pub(super) fn plain(&mut self, key: JsonKey, value: &str) {
         debug_assert!(!needs_escape(value), "{value:?}");
         self.bytes(key, value.as_bytes());
     }
 
     /// Writes the bytes of a string that needs no escape.
     #[inline(always)]
-    pub(super) fn bytes(&mut self, key: Key, value: &[u8]) {
+    pub(super) fn bytes(&mut self, key: JsonKey, value: &[u8]) {
         self.out.piece(key.0.as_bytes(), value, b"\",");
     }
 
     #[inline(always)]
-    pub(super) fn text(&mut self, key: Key, value: &str) {
+    pub(super) fn text(&mut self, key: JsonKey, value: &str) {
         self.text_that(key, value, self.plain || !needs_escape(value));
     }
 
     /// Writes a string; `is_plain` says whether it needs no escape.
     #[inline(always)]
-    pub(super) fn text_that(&mut self, key: Key, value: &str, is_plain: bool) {
+    pub(super) fn text_that(&mut self, key: JsonKey, value: &str, is_plain: bool) {
         if is_plain {
             self.plain(key, value);
         } else {
@@ -108,12 +108,12 @@ impl Object<'_> {
 
     /// Writes a constant of the program, which needs no escape.
     #[inline(always)]
-    pub(super) fn word(&mut self, key: Key, value: &'static str) {
+    pub(super) fn word(&mut self, key: JsonKey, value: &'static str) {
         self.plain(key, value);
     }
 
     #[inline(always)]
-    pub(super) fn text_if(&mut self, key: Key, value: Option<&str>) {
+    pub(super) fn text_if(&mut self, key: JsonKey, value: Option<&str>) {
         if let Some(value) = value {
             self.text(key, value);
         }
@@ -121,7 +121,7 @@ impl Object<'_> {
 
     /// Writes an address, and as `domain` the text after its last `@`, in lower case.
     #[inline(always)]
-    pub(super) fn address(&mut self, key: Key, domain: Key, address: &str) {
+    pub(super) fn address(&mut self, key: JsonKey, domain: JsonKey, address: &str) {
         self.text(key, address);
         if let Some((name, may_have_capitals)) = domain::of(address) {
             let start = self.out.len();
@@ -133,14 +133,14 @@ impl Object<'_> {
         }
     }
 
-    pub(super) fn address_if(&mut self, key: Key, domain: Key, address: Option<&str>) {
+    pub(super) fn address_if(&mut self, key: JsonKey, domain: JsonKey, address: Option<&str>) {
         if let Some(address) = address {
             self.address(key, domain, address);
         }
     }
 
     /// Writes a string, and returns its position. If the string is plain, its bytes are there unchanged.
-    pub(super) fn placed_if(&mut self, key: Key, value: Option<&str>) -> Option<Range<usize>> {
+    pub(super) fn placed_if(&mut self, key: JsonKey, value: Option<&str>) -> Option<Range<usize>> {
         let value = value?;
         self.text(key, value);
         let end = self.out.len() - "\",".len();
@@ -157,7 +157,7 @@ impl Object<'_> {
     }
 
     #[inline(always)]
-    pub(super) fn word_if(&mut self, key: Key, value: Option<&'static str>) {
+    pub(super) fn word_if(&mut self, key: JsonKey, value: Option<&'static str>) {
         if let Some(value) = value {
             self.word(key, value);
         }
@@ -165,7 +165,7 @@ impl Object<'_> {
 
     /// Writes an integer, unless it is too large for a record.
     #[inline(always)]
-    pub(super) fn number(&mut self, key: Key, value: impl Into<u64>) {
+    pub(super) fn number(&mut self, key: JsonKey, value: impl Into<u64>) {
         let value = value.into();
         if value <= decimal::LARGEST {
             self.bare(key, decimal::text(value).as_bytes());
@@ -173,13 +173,13 @@ impl Object<'_> {
     }
 
     #[inline(always)]
-    pub(super) fn number_if(&mut self, key: Key, value: Option<impl Into<u64>>) {
+    pub(super) fn number_if(&mut self, key: JsonKey, value: Option<impl Into<u64>>) {
         if let Some(value) = value {
             self.number(key, value);
         }
     }
 
-    pub(super) fn signed_if(&mut self, key: Key, value: Option<i64>) {
+    pub(super) fn signed_if(&mut self, key: JsonKey, value: Option<i64>) {
         let Some(value) = value else { return };
         let mut text = decimal::text(value.unsigned_abs());
         if value < 0 {
@@ -188,25 +188,25 @@ impl Object<'_> {
         self.bare(key, text.as_bytes());
     }
 
-    pub(super) fn time(&mut self, key: Key, time: Timestamp) {
+    pub(super) fn time(&mut self, key: JsonKey, time: Timestamp) {
         self.recent_time(key, time, &mut Printer::default());
     }
 
     /// Writes a time whose second is often that of the time printed before it.
     #[inline(always)]
-    pub(super) fn recent_time(&mut self, key: Key, time: Timestamp, printer: &mut Printer) {
+    pub(super) fn recent_time(&mut self, key: JsonKey, time: Timestamp, printer: &mut Printer) {
         self.bytes(key, printer.text(time));
     }
 
     #[inline(always)]
-    pub(super) fn boolean(&mut self, key: Key, value: bool) {
+    pub(super) fn boolean(&mut self, key: JsonKey, value: bool) {
         self.bare(key, if value { b"true" } else { b"false" });
     }
 
     /// Writes seconds with their own digits, and always with a point: a data store that infers the type of a column
     /// from `10` would not accept `0.15` in it.
     #[inline(always)]
-    pub(super) fn seconds(&mut self, key: Key, seconds: Decimal<'_>) {
+    pub(super) fn seconds(&mut self, key: JsonKey, seconds: Decimal<'_>) {
         let digits = seconds.as_str().as_bytes();
         if seconds.has_point() {
             self.bare(key, digits);
@@ -216,7 +216,7 @@ impl Object<'_> {
     }
 
     /// Writes a whole number of seconds in the same form, unless it is too large for a record.
-    pub(super) fn whole_seconds_if(&mut self, key: Key, seconds: Option<u64>) {
+    pub(super) fn whole_seconds_if(&mut self, key: JsonKey, seconds: Option<u64>) {
         if let Some(seconds) = seconds.filter(|seconds| *seconds <= decimal::LARGEST) {
             self.out.piece(key.bare(), decimal::text(seconds).as_bytes(), b".0,");
         }
@@ -224,12 +224,12 @@ impl Object<'_> {
 
     /// Writes the sum of seconds that fit.
     #[inline(always)]
-    pub(super) fn sum(&mut self, key: Key, a: Decimal<'_>, b: Decimal<'_>) {
+    pub(super) fn sum(&mut self, key: JsonKey, a: Decimal<'_>, b: Decimal<'_>) {
         self.bare(key, decimal::sum(a.parts(), b.parts()).as_bytes());
     }
 
     #[inline(always)]
-    pub(super) fn seconds_if(&mut self, key: Key, seconds: Option<Decimal<'_>>) {
+    pub(super) fn seconds_if(&mut self, key: JsonKey, seconds: Option<Decimal<'_>>) {
         if let Some(seconds) = seconds.filter(|seconds| seconds.fits()) {
             self.seconds(key, seconds);
         }
@@ -237,13 +237,13 @@ impl Object<'_> {
 
     /// Writes an object inside this one; it is plain if this one is.
     #[inline(always)]
-    pub(super) fn object(&mut self, key: Key, fields: impl FnOnce(&mut Object<'_>)) {
+    pub(super) fn object(&mut self, key: JsonKey, fields: impl FnOnce(&mut Object<'_>)) {
         self.part(key, self.plain, fields);
     }
 
     /// Writes an object inside this one, whose texts come from elsewhere.
     #[inline(always)]
-    pub(super) fn part(&mut self, key: Key, plain: bool, fields: impl FnOnce(&mut Object<'_>)) {
+    pub(super) fn part(&mut self, key: JsonKey, plain: bool, fields: impl FnOnce(&mut Object<'_>)) {
         self.out.piece(key.bare(), b"", b"{");
         fields(&mut Object { out: self.out, plain });
         close(self.out);

@@ -26,7 +26,7 @@ pub struct Writer<'o> {
     /// Used for a timestamp that differs from the previous one only in its fraction.
     second: Printer,
     receipt: Recent<(Timestamp, Option<Facility>, Option<Severity>)>,
-    source: Source,
+    source: LastSource,
     flags: Recent<Flags>,
     queued_at: Printer,
     codes: Codes,
@@ -34,7 +34,7 @@ pub struct Writer<'o> {
 
 /// The `source` object that was written last.
 #[derive(Default)]
-struct Source {
+struct LastSource {
     /// `None` if there is no object to copy.
     transport: Option<Transport>,
     /// Positions of its texts.
@@ -52,7 +52,7 @@ impl Encoder {
             timestamp: Recent::default(),
             second: Printer::default(),
             receipt: Recent::default(),
-            source: Source::default(),
+            source: LastSource::default(),
             flags: Recent::default(),
             queued_at: Printer::default(),
             codes: Codes::new(self.language),
@@ -130,7 +130,7 @@ impl Writer<'_> {
 
 // === impl Source ===
 
-impl Source {
+impl LastSource {
     /// Writes the source of a record, or copies the previous one if it is the same.
     fn write(&mut self, object: &mut Object<'_>, record: &Record<'_>) {
         let Record { origin, peer, .. } = record;

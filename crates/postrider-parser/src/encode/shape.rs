@@ -1,6 +1,6 @@
 //! The shapes that several events share.
 
-use super::json::{self, Key, Object, Recent, key};
+use super::json::{self, JsonKey, Object, Recent, key};
 use crate::decimal;
 use crate::dsn::{Class, Dsn, Language};
 use crate::record::{Commands, Delays, Endpoint, Figures, Provider, Reply, Sasl, Tls};
@@ -45,7 +45,7 @@ impl Codes {
     }
 }
 
-pub(super) fn endpoint_if(object: &mut Object<'_>, key: Key, endpoint: Option<&Endpoint<'_>>) {
+pub(super) fn endpoint_if(object: &mut Object<'_>, key: JsonKey, endpoint: Option<&Endpoint<'_>>) {
     let Some(endpoint) = endpoint else { return };
     object.object(key, |object| {
         object.text_if(key!("name"), endpoint.name);
@@ -56,7 +56,7 @@ pub(super) fn endpoint_if(object: &mut Object<'_>, key: Key, endpoint: Option<&E
 }
 
 /// Writes a client of which only the address, or its network, is known.
-pub(super) fn address_if(object: &mut Object<'_>, key: Key, ip: Option<&str>) {
+pub(super) fn address_if(object: &mut Object<'_>, key: JsonKey, ip: Option<&str>) {
     if let Some(ip) = ip {
         object.object(key, |object| object.text(key!("ip"), ip));
     }

@@ -9,12 +9,12 @@
 //! verbose output that `-v` adds. Verbose words that mean something only for these programs are read here.
 
 use super::reader::Writers::Of;
-use super::reader::{Line, Lines, Reader, Verbose};
+use super::reader::{Line, ProgramLines, Reader, Verbose};
 use crate::record::{Event, Passing, Text};
 
 /// Reader of what delivery agents log beside deliveries.
 pub(super) const READER: Reader = Reader {
-    lines: &[&[Lines::new("local", &[("passing <", "> to transport=")])]],
+    lines: &[&[ProgramLines::new("local", &[("passing <", "> to transport=")])]],
     verbose: Verbose {
         shapes: &[
             ("spool_uid/gid ", ""),

@@ -16,7 +16,7 @@ use std::net::IpAddr;
 
 use super::endpoint;
 use super::reader::Writers::Of;
-use super::reader::{Line, Lines, Reader, Verbose};
+use super::reader::{Line, ProgramLines, Reader, Verbose};
 use crate::decimal;
 use crate::record::{Event, Statistics};
 
@@ -34,7 +34,7 @@ const KINDS: &[(&str, &str)] = &[
 
 /// Reader of the lines of anvil.
 pub(super) const READER: Reader = Reader {
-    lines: &[&[Lines::new("anvil", &[("statistics: max ", "")])]],
+    lines: &[&[ProgramLines::new("anvil", &[("statistics: max ", "")])]],
     verbose: Verbose { shapes: &[], functions: &["anvil"] },
     ..Reader::new(Of(&["anvil"]), read)
 };

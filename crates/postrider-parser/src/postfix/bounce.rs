@@ -9,7 +9,7 @@
 
 use super::queue_id;
 use super::reader::Writers::Of;
-use super::reader::{Line, Lines, Reader, Verbose};
+use super::reader::{Line, ProgramLines, Reader, Verbose};
 use crate::record::{Event, Level, Notice, Notification, NotificationFailed};
 
 /// Subject of a notification, and its kind in the record.
@@ -33,7 +33,7 @@ const SKIPPED: [&str; 2] =
 
 /// Reader of the lines of bounce.
 pub(super) const READER: Reader = Reader {
-    lines: &[&[Lines::new(
+    lines: &[&[ProgramLines::new(
         "bounce",
         &[
             ("sender ", " notification: "),

@@ -8,12 +8,12 @@
 //! ```
 
 use super::reader::Writers::Of;
-use super::reader::{Line, Lines, Reader, Verbose};
+use super::reader::{Line, ProgramLines, Reader, Verbose};
 use crate::record::{Event, MessageId, Removed};
 
 /// Reader of cleanup's own lines.
 pub(super) const READER: Reader = Reader {
-    lines: &[&[Lines::new("cleanup", &[("message-id=", ""), ("resent-message-id=", ""), ("removed (", "")])]],
+    lines: &[&[ProgramLines::new("cleanup", &[("message-id=", ""), ("resent-message-id=", ""), ("removed (", "")])]],
     verbose: Verbose {
         shapes: &[
             ("open incoming/", ""),

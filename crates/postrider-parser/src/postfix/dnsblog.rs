@@ -2,12 +2,12 @@
 
 use super::endpoint;
 use super::reader::Writers::Of;
-use super::reader::{Line, Lines, Reader, Verbose};
+use super::reader::{Line, ProgramLines, Reader, Verbose};
 use crate::record::{Dnsbl, Event};
 
 /// Reader of the lines of dnsblog.
 pub(super) const READER: Reader = Reader {
-    lines: &[&[Lines::new("dnsblog", &[("addr ", " listed by domain ")])]],
+    lines: &[&[ProgramLines::new("dnsblog", &[("addr ", " listed by domain ")])]],
     verbose: Verbose { shapes: &[], functions: &["dnsblog"] },
     ..Reader::new(Of(&["dnsblog"]), read)
 };

@@ -8,14 +8,14 @@
 //! A line with a level is not read here: it is a warning, whichever program writes it.
 
 use super::reader::Writers::{Any, Only};
-use super::reader::{Line, Lines, Reader};
+use super::reader::{Line, ProgramLines, Reader};
 use super::shape::{self, Shape};
 use super::status;
 use crate::record::{Event, Notice, NotificationFailed};
 
 /// Reader of lines that many programs write.
 pub(super) const READER: Reader = Reader {
-    lines: &[&[Lines::new("postfix-script", &[("waiting for the Postfix mail system ", "")])]],
+    lines: &[&[ProgramLines::new("postfix-script", &[("waiting for the Postfix mail system ", "")])]],
     ..Reader::new(Any, read)
 };
 

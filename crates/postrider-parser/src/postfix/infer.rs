@@ -16,18 +16,18 @@
 //! all of them.
 
 use super::READERS;
-use super::reader::{Lines, Place};
+use super::reader::{ProgramLines, ShapePlace};
 use super::shape::{Shape, Shapes};
 use crate::record::{Delivery, Event};
 
 /// Shapes at the start of lines, and the program that writes such lines.
-static AT_START: Shapes<&str, { count(Place::Start) }> = Shapes::new(collect(Place::Start));
+static AT_START: Shapes<&str, { count(ShapePlace::Start) }> = Shapes::new(collect(ShapePlace::Start));
 
 /// Shapes at the first space of lines, and the program that writes such lines.
-static AT_FIRST_SPACE: Shapes<&str, { count(Place::FirstSpace) }> = Shapes::new(collect(Place::FirstSpace));
+static AT_FIRST_SPACE: Shapes<&str, { count(ShapePlace::FirstSpace) }> = Shapes::new(collect(ShapePlace::FirstSpace));
 
 /// Returns one of the declarations of all readers by its number.
-const fn declared(mut number: usize) -> Option<&'static Lines> {
+const fn declared(mut number: usize) -> Option<&'static ProgramLines> {
     let mut reader = 0;
     while reader < READERS.len() {
         let mut file = 0;
@@ -45,7 +45,7 @@ const fn declared(mut number: usize) -> Option<&'static Lines> {
 }
 
 /// Returns the number of shapes that are declared for a place.
-const fn count(place: Place) -> usize {
+const fn count(place: ShapePlace) -> usize {
     let (mut count, mut number) = (0, 0);
     while let Some(lines) = declared(number) {
         if lines.place as u8 == place as u8 {
@@ -57,7 +57,7 @@ const fn count(place: Place) -> usize {
 }
 
 /// Returns the shapes that are declared for a place, with their programs. `N` is their number.
-const fn collect<const N: usize>(place: Place) -> [(Shape, &'static str); N] {
+const fn collect<const N: usize>(place: ShapePlace) -> [(Shape, &'static str); N] {
     let mut shapes = [(("", ""), ""); N];
     let (mut end, mut number) = (0, 0);
     while let Some(lines) = declared(number) {

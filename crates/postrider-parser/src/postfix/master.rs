@@ -11,7 +11,7 @@
 //! Warnings and fatal errors stay warnings and fatal errors, including those about a system that already runs.
 
 use super::reader::Writers::Of;
-use super::reader::{Line, Lines, Reader, Verbose};
+use super::reader::{Line, ProgramLines, Reader, Verbose};
 use crate::decimal;
 use crate::record::{Event, Lifecycle, Text};
 
@@ -31,8 +31,8 @@ pub(super) const READER: Reader = Reader {
 };
 
 /// Lines that one program alone writes.
-const LINES: &[Lines] = &[
-    Lines::new(
+const LINES: &[ProgramLines] = &[
+    ProgramLines::new(
         "master",
         &[
             ("daemon started -- version ", ""),
@@ -41,7 +41,7 @@ const LINES: &[Lines] = &[
             ("terminating on signal ", ""),
         ],
     ),
-    Lines::new(
+    ProgramLines::new(
         "postfix-script",
         &[
             ("starting the Postfix mail system", ""),

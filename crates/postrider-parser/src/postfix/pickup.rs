@@ -5,14 +5,14 @@
 //! ```
 
 use super::reader::Writers::Of;
-use super::reader::{Line, Lines, Reader, Verbose};
+use super::reader::{Line, ProgramLines, Reader, Verbose};
 use super::{address, queue_id};
 use crate::decimal;
 use crate::record::{Event, Notice, Pickup};
 
 /// Reader of the lines of pickup.
 pub(super) const READER: Reader = Reader {
-    lines: &[&[Lines::new("pickup", &[("uid=", " from="), ("uid=", ": unexpected or malformed record type ")])]],
+    lines: &[&[ProgramLines::new("pickup", &[("uid=", " from="), ("uid=", ": unexpected or malformed record type ")])]],
     verbose: Verbose { shapes: &[], functions: &["pickup"] },
     ..Reader::new(Of(&["pickup"]), read)
 };

@@ -19,7 +19,7 @@
 
 use super::endpoint;
 use super::reader::Writers::Of;
-use super::reader::{Line, Lines, Reader, Verbose};
+use super::reader::{Line, ProgramLines, Reader, Verbose};
 use crate::decimal;
 use crate::record::{Connect, Decimal, Disconnect, Endpoint, Event, Notice, Postscreen, Text};
 
@@ -42,7 +42,7 @@ pub(super) const READER: Reader = Reader {
 };
 
 /// Lines that postscreen alone writes. Its clients have no name.
-const LINES: &[Lines] = &[Lines::new(
+const LINES: &[ProgramLines] = &[ProgramLines::new(
     "postscreen",
     &[
         ("CONNECT from [", " to ["),

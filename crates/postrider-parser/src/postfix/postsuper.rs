@@ -6,7 +6,7 @@
 //! ```
 
 use super::reader::Writers::Of;
-use super::reader::{Line, Lines, Reader, Verbose};
+use super::reader::{Line, ProgramLines, Reader, Verbose};
 use crate::decimal;
 use crate::record::{Event, QueueAdmin, Removed};
 
@@ -27,7 +27,7 @@ const SUMMARIES: [(&str, &str); 6] = [
 
 /// Reader of the lines of postsuper.
 pub(super) const READER: Reader = Reader {
-    lines: &[&[Lines::new(
+    lines: &[&[ProgramLines::new(
         "postsuper",
         &[
             ("placed on hold", ""),

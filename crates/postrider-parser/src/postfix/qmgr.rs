@@ -10,14 +10,14 @@
 //! Warnings of qmgr stay warnings: they are advice, and name no message.
 
 use super::reader::Writers::Of;
-use super::reader::{Line, Lines, Reader, Verbose};
+use super::reader::{Line, ProgramLines, Reader, Verbose};
 use super::{address, status};
 use crate::decimal;
 use crate::record::{Event, Expired, QueueActive, Removed};
 
 /// Reader of the lines of the queue manager.
 pub(super) const READER: Reader = Reader {
-    lines: &[&[Lines::new(
+    lines: &[&[ProgramLines::new(
         "qmgr",
         &[
             ("from=<", "(queue active)"),

@@ -7,15 +7,18 @@
 //! ```
 
 use super::reader::Writers::Of;
-use super::reader::{Line, Lines, Reader, Verbose};
+use super::reader::{Line, ProgramLines, Reader, Verbose};
 use super::smtpd;
 use crate::record::{Cause, ConnectionLost, Event, ProtocolError, Reply, Verdict};
 
 /// Reader of the lines of qmqpd.
 pub(super) const READER: Reader = Reader {
     lines: &[&[
-        Lines::new("qmqpd", &[("qmqpd_peer_init: ", "")]),
-        Lines::at_first_space("qmqpd", &[("]: lost connection while ", ""), ("]: read/write timeout while ", "")]),
+        ProgramLines::new("qmqpd", &[("qmqpd_peer_init: ", "")]),
+        ProgramLines::at_first_space(
+            "qmqpd",
+            &[("]: lost connection while ", ""), ("]: read/write timeout while ", "")],
+        ),
     ]],
     verbose: Verbose { shapes: &[], functions: &["qmqpd"] },
     ..Reader::new(Of(&["qmqpd"]), read)

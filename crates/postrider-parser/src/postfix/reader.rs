@@ -22,7 +22,7 @@ pub(super) struct Reader {
     pub(super) writers: Writers,
     pub(super) read: Read,
     /// Lines that one program alone writes, by file. `infer` collects them.
-    pub(super) lines: &'static [&'static [Lines]],
+    pub(super) lines: &'static [&'static [ProgramLines]],
     /// Verbose output of the programs. `debug` collects it.
     pub(super) verbose: Verbose,
 }
@@ -43,15 +43,15 @@ pub(super) enum Writers {
 }
 
 /// Lines that one program alone writes.
-pub(super) struct Lines {
+pub(super) struct ProgramLines {
     pub(super) program: &'static str,
-    pub(super) place: Place,
+    pub(super) place: ShapePlace,
     pub(super) shapes: &'static [Shape],
 }
 
 /// Place in a line at which its shape begins.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum ShapePlace {
     /// Start of the line.
     Start,
     /// At most two characters before the first space, behind the name of a client or another word: `]: lost connection
@@ -59,15 +59,15 @@ pub(super) enum Place {
     FirstSpace,
 }
 
-impl Lines {
+impl ProgramLines {
     /// Declares lines that begin with their shape.
     pub(super) const fn new(program: &'static str, shapes: &'static [Shape]) -> Self {
-        Self { program, place: Place::Start, shapes }
+        Self { program, place: ShapePlace::Start, shapes }
     }
 
     /// Declares lines whose shape begins at their first space.
     pub(super) const fn at_first_space(program: &'static str, shapes: &'static [Shape]) -> Self {
-        Self { program, place: Place::FirstSpace, shapes }
+        Self { program, place: ShapePlace::FirstSpace, shapes }
     }
 }
 

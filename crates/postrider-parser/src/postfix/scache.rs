@@ -7,12 +7,12 @@
 //! ```
 
 use super::reader::Writers::Of;
-use super::reader::{Line, Lines, Reader, Verbose};
+use super::reader::{Line, ProgramLines, Reader, Verbose};
 use crate::record::{CacheStatistics, Event, Figures};
 
 /// Reader of the lines of scache.
 pub(super) const READER: Reader = Reader {
-    lines: &[&[Lines::new(
+    lines: &[&[ProgramLines::new(
         "scache",
         &[
             ("statistics: domain lookup ", ""),

@@ -18,7 +18,7 @@
 //! `Sender requested REQUIRETLS, but …` is a notice: the text does not tell whether the delivery continues anyway.
 
 use super::reader::Writers::Of;
-use super::reader::{Line, Lines, Reader, Verbose};
+use super::reader::{Line, ProgramLines, Reader, Verbose};
 use super::{cause, endpoint, provider, reply};
 use crate::record::{AttemptFailed, Endpoint, Event, Notice, Reply, Text};
 
@@ -46,8 +46,8 @@ pub(super) const READER: Reader = Reader {
 };
 
 /// Lines that smtp alone writes, or lmtp, which cannot be told from it.
-const LINES: &[Lines] = &[
-    Lines::new(
+const LINES: &[ProgramLines] = &[
+    ProgramLines::new(
         "smtp",
         &[
             ("connect to ", "]"),
@@ -72,7 +72,7 @@ const LINES: &[Lines] = &[
             ("host ", "] offers SMTPUTF8 support, but not 8BITMIME"),
         ],
     ),
-    Lines::at_first_space("smtp", &[(": replacing server reply \"", "")]),
+    ProgramLines::at_first_space("smtp", &[(": replacing server reply \"", "")]),
 ];
 
 /// Returns the event of a line.

@@ -19,7 +19,7 @@ use crate::syslog::Message;
 
 /// Parts of a tag: the writer of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Tag<'a> {
+pub(super) struct PostfixTag<'a> {
     pub(super) instance: &'a str,
     pub(super) service: Option<&'a str>,
     pub(super) daemon: Daemon<'a>,
@@ -133,10 +133,10 @@ const COMPANIONS: &[&str] = &[
 const TAG_LIMIT: usize = 32;
 
 /// Returns the tag of a message, if a Postfix program wrote it.
-pub(super) fn read<'a>(message: &Message<'a>) -> Option<Tag<'a>> {
+pub(super) fn read<'a>(message: &Message<'a>) -> Option<PostfixTag<'a>> {
     let app_name = message.app_name?;
     let Some((instance, rest)) = divide::first(app_name, b'/') else {
-        return is_postfix(app_name).then_some(Tag {
+        return is_postfix(app_name).then_some(PostfixTag {
             instance: app_name,
             service: None,
             daemon: Daemon::Lost { start: "" },
@@ -154,7 +154,7 @@ pub(super) fn read<'a>(message: &Message<'a>) -> Option<Tag<'a>> {
     let cut = message.flags.contains(Flags::TAG_TRUNCATED) && app_name.len() >= TAG_LIMIT;
     let whole = is_program(last);
     if !cut {
-        return whole.then_some(Tag { instance, service, daemon: Daemon::Named(last) });
+        return whole.then_some(PostfixTag { instance, service, daemon: Daemon::Named(last) });
     }
     let daemon = match (beginning_with(last).count(), whole, is_postfix(instance)) {
         (1, true, _) => Daemon::Named(last),
@@ -164,7 +164,7 @@ pub(super) fn read<'a>(message: &Message<'a>) -> Option<Tag<'a>> {
         (0, _, true) => Daemon::Lost { start: "" },
         _ => return None,
     };
-    Some(Tag { instance, service, daemon })
+    Some(PostfixTag { instance, service, daemon })
 }
 
 /// Returns the only program whose name begins with `start`; `None` if there are several.
@@ -205,7 +205,7 @@ mod tests {
         ];
         for (app_name, instance, service, daemon) in vectors {
             let tag = read(&Message { app_name: Some(app_name), ..Message::default() });
-            assert_eq!(tag, daemon.map(|daemon| Tag { instance, service, daemon }), "{app_name}");
+            assert_eq!(tag, daemon.map(|daemon| PostfixTag { instance, service, daemon }), "{app_name}");
         }
     }
 

@@ -7,12 +7,12 @@
 
 use super::endpoint;
 use super::reader::Writers::Of;
-use super::reader::{Line, Lines, Reader, Verbose};
+use super::reader::{Line, ProgramLines, Reader, Verbose};
 use crate::record::{Connect, Disconnect, Endpoint, Event};
 
 /// Reader of the connections of tlsproxy.
 pub(super) const READER: Reader = Reader {
-    lines: &[&[Lines::new("tlsproxy", &[("CONNECT from [", ""), ("CONNECT to ", "")])]],
+    lines: &[&[ProgramLines::new("tlsproxy", &[("CONNECT from [", ""), ("CONNECT to ", "")])]],
     verbose: Verbose { shapes: &[], functions: &["tlsp", "tlsproxy"] },
     ..Reader::new(Of(&["tlsproxy"]), read)
 };

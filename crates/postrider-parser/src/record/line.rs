@@ -15,10 +15,10 @@ pub struct LineHash(pub u64);
 #[derive(Debug)]
 pub struct LineHashes {
     /// Lines of the current block, and of the previous one.
-    blocks: [Lines; 2],
+    blocks: [LineCounts; 2],
     /// Offsets in the file at which the two blocks begin.
     begins: [u64; 2],
-    stamp: Stamp,
+    stamp: LineSecond,
 }
 
 /// Number of different lines after which a block ends at the next change of the second.
@@ -27,18 +27,18 @@ const BLOCK: usize = 256;
 const MOST: usize = 8192;
 
 /// Time of a line as written, to the second; zeros before the first line.
-type Stamp = [u8; 19];
+type LineSecond = [u8; 19];
 
 /// Hash table from each different line to the number of equal lines before it: open addressing, with linear probing.
 #[derive(Debug, Default)]
-struct Lines {
-    slots: Vec<Slot>,
+struct LineCounts {
+    slots: Vec<LineSlot>,
     taken: usize,
 }
 
 /// One slot of the table; a free slot has the hash zero.
 #[derive(Clone, Copy, Debug, Default)]
-struct Slot {
+struct LineSlot {
     hash: u64,
     before: u64,
 }
@@ -48,7 +48,7 @@ struct Slot {
 impl LineHashes {
     /// Returns the hasher for lines that start at the offset `begin` of a file.
     pub fn starting_at(begin: u64) -> Self {
-        Self { blocks: Default::default(), begins: [begin; 2], stamp: Stamp::default() }
+        Self { blocks: Default::default(), begins: [begin; 2], stamp: LineSecond::default() }
     }
 
     /// Returns the hash of the next line, which begins at the offset `at` of the file.
@@ -94,9 +94,9 @@ const fn trim(mut line: &[u8]) -> &[u8] {
 }
 
 /// Returns the time at the start of a line, behind PRI and VERSION, in one of the two usual forms, to the second.
-fn stamp(line: &[u8]) -> Option<Stamp> {
+fn stamp(line: &[u8]) -> Option<LineSecond> {
     let text = if line.first() == Some(&b'<') { header(line)? } else { line };
-    let mut stamp = Stamp::default();
+    let mut stamp = LineSecond::default();
     match text {
         // Nov 24 02:10:35
         [_, _, _, b' ', _, _, b' ', _, _, b':', _, _, b':', ..] => {
@@ -130,7 +130,7 @@ const fn placed(hash: u64, before: u64) -> u64 {
 
 // === impl Lines ===
 
-impl Lines {
+impl LineCounts {
     /// Counts this line, and returns the number of equal lines before it in this block and the previous one.
     fn place(&mut self, hash: u64, last: &Self) -> u64 {
         let hash = hash.max(1);
@@ -142,7 +142,7 @@ impl Lines {
         if slot.hash == hash {
             slot.before += 1;
         } else {
-            *slot = Slot { hash, before: last.count(hash) };
+            *slot = LineSlot { hash, before: last.count(hash) };
             self.taken += 1;
         }
         slot.before
@@ -168,7 +168,7 @@ impl Lines {
     }
 
     fn grow(&mut self) {
-        let slots = vec![Slot::default(); (self.slots.len() * 2).max(16)];
+        let slots = vec![LineSlot::default(); (self.slots.len() * 2).max(16)];
         for slot in std::mem::replace(&mut self.slots, slots) {
             if slot.hash != 0 {
                 let index = self.find(slot.hash);
@@ -182,7 +182,7 @@ impl Lines {
         if self.taken * 8 < self.slots.len() {
             self.slots = Vec::new();
         }
-        self.slots.fill(Slot::default());
+        self.slots.fill(LineSlot::default());
         self.taken = 0;
     }
 }

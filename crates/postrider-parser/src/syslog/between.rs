@@ -8,7 +8,7 @@
 
 use super::rfc3164::{is_address, is_name, is_nil, is_odd_name};
 use super::tag::{Tag, TagEnd};
-use super::words::{self, Named};
+use super::words::{self, NamedPriority};
 use super::{priority, rfc5424, stamp};
 
 /// Maximum number of words before a TAG.
@@ -21,7 +21,7 @@ pub(super) struct Between<'a> {
     pub(super) hostname: Option<&'a str>,
     /// Another hostname before it, which a relay put there.
     pub(super) relay: Option<&'a str>,
-    pub(super) named: Named,
+    pub(super) named: NamedPriority,
     /// `None` if another header follows.
     pub(super) tag: Option<Tag<'a>>,
     /// Text from the TAG or the other header on.
@@ -32,9 +32,9 @@ pub(super) struct Between<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 struct Words<'a> {
     /// First word, if it names a facility or a severity but may still be the hostname.
-    doubtful: Option<(&'a str, Named)>,
+    doubtful: Option<(&'a str, NamedPriority)>,
     hosts: [Option<&'a str>; 2],
-    named: Named,
+    named: NamedPriority,
 }
 
 /// Reads the words before a TAG or another header; `None` if neither follows them, or if the only word is one hostname.
@@ -104,7 +104,7 @@ impl<'a> Words<'a> {
     }
 
     fn is_empty(&self) -> bool {
-        self.doubtful.is_none() && self.hosts[0].is_none() && self.named == Named::default()
+        self.doubtful.is_none() && self.hosts[0].is_none() && self.named == NamedPriority::default()
     }
 
     /// True if the words are more than a hostname, and `tag` is the TAG after them and not part of a text.

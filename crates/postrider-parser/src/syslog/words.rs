@@ -14,7 +14,7 @@ use crate::byte_set::ByteSet;
 
 /// Facility and severity that a word names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Named {
+pub(super) struct NamedPriority {
     pub(super) facility: Option<Facility>,
     pub(super) severity: Option<Severity>,
     /// True if the word can have no other meaning: a host may be called `mail` or `info`, but not `mail.info`, `<info>`
@@ -22,7 +22,7 @@ pub(super) struct Named {
     pub(super) sure: bool,
 }
 
-impl Named {
+impl NamedPriority {
     /// Returns what two words name together; of two facilities or two severities, the first counts.
     pub(super) fn and(self, other: Self) -> Self {
         let facility = self.facility.or(other.facility);
@@ -66,7 +66,7 @@ fn names_for_priority(text: &str) -> Option<((Facility, Severity), &str)> {
 
 /// Reads `mail.info`, `MAIL:INFO`, `mail.6`, `info|mail`, `<mail.info>`, `<2.6>`, `<22>`, `INFO`, `info:`, `mail`, `6`,
 /// `22` and similar words.
-pub(super) fn read(word: &str) -> Option<Named> {
+pub(super) fn read(word: &str) -> Option<NamedPriority> {
     if word.len() > LONGEST {
         return None;
     }
@@ -88,16 +88,24 @@ pub(super) fn read(word: &str) -> Option<Named> {
             Some(facility) => (facility, severity(second).map(|severity| (severity, true)).or_else(digit)?),
             None => (facility(second).filter(|_| name.contains('|'))?, (severity(first)?, true)),
         };
-        return Some(Named { facility: Some(facility), severity: Some(severity), sure });
+        return Some(NamedPriority { facility: Some(facility), severity: Some(severity), sure });
     }
     if inner.is_none() && word.bytes().all(|b| b.is_ascii_digit()) {
         return number(word);
     }
     if let Some(severity) = severity(name) {
-        return Some(Named { severity: Some(severity), sure: inner.is_some() || upper, ..Named::default() });
+        return Some(NamedPriority {
+            severity: Some(severity),
+            sure: inner.is_some() || upper,
+            ..NamedPriority::default()
+        });
     }
     // `MAIL` may be a host.
-    facility(plain).map(|facility| Named { facility: Some(facility), sure: inner.is_some(), ..Named::default() })
+    facility(plain).map(|facility| NamedPriority {
+        facility: Some(facility),
+        sure: inner.is_some(),
+        ..NamedPriority::default()
+    })
 }
 
 /// True if a word in the position of a hostname is certainly not a hostname, because it names a severity.
@@ -123,12 +131,12 @@ fn ends_like_severity(word: &str) -> bool {
 
 /// Reads `[ID 197553 mail.info] ` in front of a text, and returns the text after it.
 #[inline]
-pub(super) fn solaris(text: &str) -> Option<(Named, &str)> {
+pub(super) fn solaris(text: &str) -> Option<(NamedPriority, &str)> {
     // Nearly every text is excluded here.
     if text.starts_with('[') { message_id(text) } else { None }
 }
 
-fn message_id(text: &str) -> Option<(Named, &str)> {
+fn message_id(text: &str) -> Option<(NamedPriority, &str)> {
     let digits = text.strip_prefix(SOLARIS)?.bytes().take_while(u8::is_ascii_digit).count();
     let rest = text[SOLARIS.len() + digits..].strip_prefix(' ').filter(|_| digits > 0)?;
     let end = rest.bytes().take(LONGEST).position(|b| b == b']')?;
@@ -140,22 +148,22 @@ fn message_id(text: &str) -> Option<(Named, &str)> {
 const SOLARIS: &str = "[ID ";
 
 /// Reads `2.6` and `22`.
-fn numbers(text: &str) -> Option<Named> {
+fn numbers(text: &str) -> Option<NamedPriority> {
     let (facility, severity) = match text.split_once('.') {
         Some((facility, severity)) => (Facility::from_code(code(facility)?)?, Severity::from_code(code(severity)?)?),
         None => priority::from_value(code(text)?)?,
     };
-    Some(Named { facility: Some(facility), severity: Some(severity), sure: true })
+    Some(NamedPriority { facility: Some(facility), severity: Some(severity), sure: true })
 }
 
 /// Reads a number in a column of its own: a severity, or, if it is too large for that, PRIVAL. A host may have such a
 /// name.
-fn number(word: &str) -> Option<Named> {
+fn number(word: &str) -> Option<NamedPriority> {
     let (facility, severity) = match severity_of_digit(word) {
         Some(severity) => (None, severity),
         None => priority::from_value(code(word)?).map(|(facility, severity)| (Some(facility), severity))?,
     };
-    Some(Named { facility, severity: Some(severity), sure: false })
+    Some(NamedPriority { facility, severity: Some(severity), sure: false })
 }
 
 fn severity_of_digit(text: &str) -> Option<Severity> {
@@ -181,8 +189,8 @@ fn severity(name: &str) -> Option<Severity> {
 mod tests {
     use super::*;
 
-    fn show(named: Option<Named>) -> String {
-        let Some(Named { facility, severity, sure }) = named else { return "none".to_owned() };
+    fn show(named: Option<NamedPriority>) -> String {
+        let Some(NamedPriority { facility, severity, sure }) = named else { return "none".to_owned() };
         let name = |name: Option<&'static str>| name.unwrap_or("-");
         let sure = if sure { " sure" } else { "" };
         format!("{}.{}{sure}", name(facility.map(Facility::name)), name(severity.map(Severity::name)))

@@ -77,7 +77,7 @@ const BUFFER: &str = "queue.buffering.max.kbytes";
 const MOST_PROPERTIES: usize = 500;
 
 /// Result of librdkafka's check of one property.
-enum Verdict {
+enum PropertyCheck {
     Taken,
     Unknown,
     Refused(String),
@@ -184,8 +184,8 @@ fn twice(property: &Property, before: &[&Property]) -> Option<Diagnostic> {
 fn refused(property: &Property, found: &mut Diagnostics) -> Option<Diagnostic> {
     let name = &property.name;
     match ask(property) {
-        Verdict::Taken => None,
-        Verdict::Unknown => {
+        PropertyCheck::Taken => None,
+        PropertyCheck::Unknown => {
             // The value may be a password under a misspelt name.
             found.hide(property.value_span.clone());
             let error = Diagnostic::at(property.key_span.clone(), format!("librdkafka has no property `{name}`"));
@@ -195,22 +195,22 @@ fn refused(property: &Property, found: &mut Diagnostics) -> Option<Diagnostic> {
             }))
         }
         // librdkafka's text may contain the value.
-        Verdict::Refused(_) if secret::is_secret(name) => Some(Diagnostic::at(
+        PropertyCheck::Refused(_) if secret::is_secret(name) => Some(Diagnostic::at(
             property.value_span.clone(),
             format!("librdkafka does not take this value for `{name}`"),
         )),
-        Verdict::Refused(text) => {
+        PropertyCheck::Refused(text) => {
             Some(Diagnostic::at(property.value_span.clone(), format!("librdkafka refuses `{name}`: {}", text.trim())))
         }
     }
 }
 
-fn ask(property: &Property) -> Verdict {
+fn ask(property: &Property) -> PropertyCheck {
     match ClientConfig::new().set(&property.name, &property.value).create_native_config() {
-        Ok(_) => Verdict::Taken,
-        Err(KafkaError::ClientConfig(_, text, ..)) if text.starts_with("No such") => Verdict::Unknown,
-        Err(KafkaError::ClientConfig(_, text, ..)) => Verdict::Refused(text),
-        Err(_) => Verdict::Refused("it has a NUL".to_owned()),
+        Ok(_) => PropertyCheck::Taken,
+        Err(KafkaError::ClientConfig(_, text, ..)) if text.starts_with("No such") => PropertyCheck::Unknown,
+        Err(KafkaError::ClientConfig(_, text, ..)) => PropertyCheck::Refused(text),
+        Err(_) => PropertyCheck::Refused("it has a NUL".to_owned()),
     }
 }
 

@@ -29,7 +29,7 @@ keys! {
         key: Template = default(TEMPLATE, r#""{queue_id}""#),
         /// Properties of librdkafka, which override those of Postrider. They may also stand below
         /// `[sink.kafka.options]`, one on each line.
-        options: Vec<Property> = optional(crate::config::form::Properties, "{ linger.ms = 50 }"),
+        options: Vec<Property> = optional(crate::config::form::PropertyTable, "{ linger.ms = 50 }"),
         ..routes: RouteKeys,
         ..refused: DeadLetterKeys,
     }

@@ -14,7 +14,7 @@ use crate::config::{SinkConfig, SinkKind, SpoolConfig, StdoutConfig, WhenFull};
 use crate::ledger::Reason;
 use crate::receipt::{Outcome, receipt};
 use crate::select::Select;
-use crate::sink::spooled::action::{Action, Event, Outside, Request, Stop, Wait};
+use crate::sink::spooled::action::{StageAction, StageEvent, StageRequest, StageWait, StopState, WakeFacts};
 use crate::sink::spooled::entrance::Entrance;
 use crate::sink::spooled::stage::Stage;
 use crate::sink::testing;
@@ -118,7 +118,7 @@ impl Life {
 
     /// Lives, and returns how that ended, and how many records the disk has to have then.
     pub(super) fn run(mut self, history: &mut History<'_>) -> (Death, u64) {
-        let mut event = Event::Woke(self.outside());
+        let mut event = StageEvent::Woke(self.outside());
         loop {
             let mut actions = Vec::new();
             let request = self.stage.machine.step(self.now, event, &mut actions).expect("a request");
@@ -134,11 +134,11 @@ impl Life {
             }
             history.seen.count(name_of_request(&request));
             event = match request {
-                Request::Wait(wait) => {
+                StageRequest::Wait(wait) => {
                     self.live(wait, history);
-                    Event::Woke(self.outside())
+                    StageEvent::Woke(self.outside())
                 }
-                Request::End(result) => return self.end(&result, history),
+                StageRequest::End(result) => return self.end(&result, history),
                 request => self.stage.answer(request),
             };
         }
@@ -150,9 +150,9 @@ impl Life {
     }
 
     /// Dies before `request` is carried out, or while it is.
-    fn die(mut self, history: &mut History<'_>, request: Option<Request>) -> (Death, u64) {
+    fn die(mut self, history: &mut History<'_>, request: Option<StageRequest>) -> (Death, u64) {
         self.learn(history);
-        let on_disk = request.filter(|request| !matches!(request, Request::Wait(_) | Request::End(_)));
+        let on_disk = request.filter(|request| !matches!(request, StageRequest::Wait(_) | StageRequest::End(_)));
         let death = if history.random.bool() { Death::PowerOff } else { Death::Kill };
         if let Some(request) = on_disk
             && death == Death::PowerOff
@@ -181,17 +181,17 @@ impl Life {
         (Death::End, if counts { self.stage.ledger.counts().at_the_end().spooled } else { 0 })
     }
 
-    fn outside(&self) -> Outside {
+    fn outside(&self) -> WakeFacts {
         let stop = match self.stop {
-            None => Stop::No,
-            Some(begun) if self.now.duration_since(begun) >= self.timeout => Stop::Overdue,
-            Some(_) => Stop::Begun,
+            None => StopState::No,
+            Some(begun) if self.now.duration_since(begun) >= self.timeout => StopState::Overdue,
+            Some(_) => StopState::Begun,
         };
-        Outside { stop, timeout: self.timeout, is_sink_gone: self.sink.is_none() }
+        WakeFacts { stop, timeout: self.timeout, is_sink_gone: self.sink.is_none() }
     }
 
     /// Lets the world go on while the stage waits.
-    fn live(&mut self, wait: Wait, history: &mut History<'_>) {
+    fn live(&mut self, wait: StageWait, history: &mut History<'_>) {
         self.wakes += 1;
         assert!(self.wakes < MOST_WAKES, "the stage stands still");
         self.learn(history);
@@ -202,7 +202,7 @@ impl Life {
         } else {
             self.live_wildly(history);
         }
-        if matches!(wait, Wait::ForBatches(_)) {
+        if matches!(wait, StageWait::ForBatches(_)) {
             self.stage.receive(Duration::ZERO);
         }
         self.stage.hear();
@@ -386,36 +386,36 @@ fn fail_disk(history: &mut History<'_>) {
     history.disk.fail(call, errno, times);
 }
 
-fn name_of<H>(action: &Action<H>) -> &'static str {
+fn name_of<H>(action: &StageAction<H>) -> &'static str {
     match action {
-        Action::Pay(_) => "Pay",
-        Action::Store { .. } => "Store",
-        Action::Spool(_) => "Spool",
-        Action::SpoolPart { .. } => "SpoolPart",
-        Action::Drop { .. } => "Drop",
-        Action::Abandon { .. } => "Abandon",
-        Action::Lose { .. } => "Lose",
-        Action::CountDamage => "CountDamage",
-        Action::Skip => "Skip",
-        Action::Tell(_) => "Tell",
-        Action::Judge(None) => "no error",
-        Action::Judge(Some(_)) => "error",
-        Action::Report { .. } => "Report",
+        StageAction::Pay(_) => "Pay",
+        StageAction::Store { .. } => "Store",
+        StageAction::Spool(_) => "Spool",
+        StageAction::SpoolPart { .. } => "SpoolPart",
+        StageAction::Drop { .. } => "Drop",
+        StageAction::Abandon { .. } => "Abandon",
+        StageAction::Lose { .. } => "Lose",
+        StageAction::CountDamage => "CountDamage",
+        StageAction::Skip => "Skip",
+        StageAction::Tell(_) => "Tell",
+        StageAction::Judge(None) => "no error",
+        StageAction::Judge(Some(_)) => "error",
+        StageAction::Report { .. } => "Report",
     }
 }
 
-fn name_of_request(request: &Request) -> &'static str {
+fn name_of_request(request: &StageRequest) -> &'static str {
     match request {
-        Request::Advance { .. } => "Advance",
-        Request::Append { .. } => "Append",
-        Request::Commit => "Commit",
-        Request::Evict { .. } => "Evict",
-        Request::Give { count: 1 } => "Give",
-        Request::Give { .. } => "several given",
-        Request::ReadBack { .. } => "ReadBack",
-        Request::LetGo { .. } => "LetGo",
-        Request::Close { .. } => "Close",
-        Request::Wait(_) => "Wait",
-        Request::End(_) => "End",
+        StageRequest::Advance { .. } => "Advance",
+        StageRequest::Append { .. } => "Append",
+        StageRequest::Commit => "Commit",
+        StageRequest::Evict { .. } => "Evict",
+        StageRequest::Give { count: 1 } => "Give",
+        StageRequest::Give { .. } => "several given",
+        StageRequest::ReadBack { .. } => "ReadBack",
+        StageRequest::LetGo { .. } => "LetGo",
+        StageRequest::Close { .. } => "Close",
+        StageRequest::Wait(_) => "Wait",
+        StageRequest::End(_) => "End",
     }
 }

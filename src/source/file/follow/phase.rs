@@ -17,7 +17,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Followed, GRACE, LIVELY, Place};
-use crate::source::file::content::{Input, Stamp};
+use crate::source::file::content::{ChangeStamp, FollowedInput};
 use crate::source::file::turns::Slot;
 
 /// How long a file that was rotated away must be silent until it is closed.
@@ -25,14 +25,14 @@ const CLOSE: Duration = Duration::from_secs(60);
 
 /// The phase of a followed file.
 #[derive(Default)]
-pub(super) enum Phase {
+pub(super) enum FilePhase {
     /// Not open. It is opened as soon as there is room.
     #[default]
     Fresh,
     /// Not open, because it cannot be opened or read. It is tried again. No other file waits for it.
     Unreadable,
     /// Not open: with this stamp, all of it was read and delivered. It is opened again when it changes.
-    Closed { stamp: Stamp },
+    Closed { stamp: ChangeStamp },
     /// Open, and not known to be at its end.
     Reading(Open),
     /// Open, and read to its end for now.
@@ -45,9 +45,9 @@ pub(super) enum Phase {
 
 /// An open file.
 pub(super) struct Open {
-    pub(super) input: Input,
+    pub(super) input: FollowedInput,
     /// The stamp of the file when it was opened or last read.
-    pub(super) stamp: Stamp,
+    pub(super) stamp: ChangeStamp,
     pub(super) _slot: Slot,
 }
 
@@ -82,7 +82,7 @@ pub(super) enum AtEnd {
 
 // === impl Phase ===
 
-impl Phase {
+impl FilePhase {
     pub(super) const fn open(&self) -> Option<&Open> {
         match self {
             Self::Reading(open) | Self::AtEnd(open) | Self::Ended { open, .. } => Some(open),
@@ -114,7 +114,7 @@ impl Phase {
     }
 
     pub(super) fn is_gzip(&self) -> bool {
-        self.open().is_some_and(|open| matches!(open.input, Input::Gzip(_)))
+        self.open().is_some_and(|open| matches!(open.input, FollowedInput::Gzip(_)))
     }
 
     /// The file was opened.
@@ -176,7 +176,7 @@ impl Followed {
             Action::Rest
         } else if self.backoff.lasts(now) {
             Action::BackOff
-        } else if let Phase::Detached { .. } = self.phase {
+        } else if let FilePhase::Detached { .. } = self.phase {
             if self.has_vanished(now) { Action::FinishLine } else { Action::Wait }
         } else if !self.is_open() {
             Action::Open
@@ -203,18 +203,18 @@ impl Followed {
     /// Returns true if there is no reason to read the file.
     pub(in crate::source::file) fn is_at_rest(&self, now: Instant) -> bool {
         match &self.phase {
-            Phase::Ended { .. } => true,
-            Phase::Detached { .. } => self.text.is_between_lines(),
-            Phase::Fresh | Phase::Unreadable => self.place == Place::Gone,
-            Phase::Closed { stamp } => self.place == Place::Gone || self.seen == Some(*stamp),
-            Phase::Reading(_) => false,
-            Phase::AtEnd(open) => self.is_asleep(open.stamp, now),
+            FilePhase::Ended { .. } => true,
+            FilePhase::Detached { .. } => self.text.is_between_lines(),
+            FilePhase::Fresh | FilePhase::Unreadable => self.place == Place::Gone,
+            FilePhase::Closed { stamp } => self.place == Place::Gone || self.seen == Some(*stamp),
+            FilePhase::Reading(_) => false,
+            FilePhase::AtEnd(open) => self.is_asleep(open.stamp, now),
         }
     }
 
     /// Returns true if nothing has happened for a long time to the open file, which is at its end and was last read
     /// with this stamp. Only a round looks at such a file, as at closed files.
-    fn is_asleep(&self, stamp: Stamp, now: Instant) -> bool {
+    fn is_asleep(&self, stamp: ChangeStamp, now: Instant) -> bool {
         let is_read = self.seen == Some(stamp) && self.compared == Some(stamp);
         is_read && self.place == Place::Home && self.is_settled() && !self.is_lively(now)
     }
@@ -222,7 +222,7 @@ impl Followed {
     /// Returns true if the file has to be looked at in each turn. If false, it is read to its end, all of it is
     /// delivered, and nothing happens to it.
     pub(in crate::source::file) fn is_awake(&self, now: Instant) -> bool {
-        let has_ended = matches!(self.phase, Phase::Ended { .. });
+        let has_ended = matches!(self.phase, FilePhase::Ended { .. });
         has_ended || !self.is_at_rest(now) || !self.is_settled() || !self.is_finished(now) || self.is_lively(now)
     }
 
@@ -239,7 +239,7 @@ impl Followed {
     /// Returns true if the next file of its log may be begun.
     pub(in crate::source::file) fn is_finished(&self, now: Instant) -> bool {
         let is_complete = self.place == Place::Home || (self.text.is_between_lines() && self.is_left(now));
-        let is_unreadable = matches!(self.phase, Phase::Unreadable);
+        let is_unreadable = matches!(self.phase, FilePhase::Unreadable);
         self.entry.done || (self.phase.is_at_end() && is_complete) || is_unreadable || self.has_vanished(now)
     }
 
@@ -263,7 +263,7 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use super::*;
-    use crate::source::file::cursor::{Entry, Fingerprint, Identity};
+    use crate::source::file::cursor::{CursorEntry, FileIdentity, Fingerprint};
     use crate::source::file::system::System;
     use crate::source::file::tests::simulated::{DIRECTORY, Simulated};
     use crate::source::file::turns::OpenFiles;
@@ -271,17 +271,18 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     /// A file that was found at its path, what opens it, and its stamp.
-    fn found() -> (Followed, impl Fn() -> Open, Stamp, Instant) {
+    fn found() -> (Followed, impl Fn() -> Open, ChangeStamp, Instant) {
         let (disk, path) = (Simulated::new(), Path::new(DIRECTORY).join("mail.log"));
         disk.append(&disk.create(&path), b"one\n");
         let status = disk.status(&path).unwrap();
         let (fingerprint, mark) = (Fingerprint::default(), Fingerprint::default());
-        let entry = Entry { path, identity: status.identity, fingerprint, offset: 0, mark, done: false, lines_from: 0 };
+        let entry =
+            CursorEntry { path, identity: status.identity, fingerprint, offset: 0, mark, done: false, lines_from: 0 };
         let mut file = Followed::new(entry.clone(), 1, 8192, disk.now());
         file.found(&entry.path, status.stamp);
         let now = disk.now();
         let open = move || {
-            let input = Input::Plain(disk.open(&entry.path).unwrap());
+            let input = FollowedInput::Plain(disk.open(&entry.path).unwrap());
             Open { input, stamp: status.stamp, _slot: OpenFiles::default().slot() }
         };
         (file, open, status.stamp, now)
@@ -289,22 +290,22 @@ mod tests {
 
     #[test]
     fn the_next_action_follows_from_phase_status_and_time() {
-        type Change = fn(&mut Followed, Open, Stamp, Instant);
+        type Change = fn(&mut Followed, Open, ChangeStamp, Instant);
         let cases: [(&str, Duration, Change, Action); 17] = [
             ("found", Duration::ZERO, |_, _, _, _| {}, Action::Open),
             ("gone", Duration::ZERO, |file, _, _, _| file.place = Place::Gone, Action::Rest),
             ("unreadable", Duration::ZERO, |file, _, _, now| file.back_off(true, now), Action::BackOff),
             ("unreadable, later", SECOND, |file, _, _, now| file.back_off(true, now), Action::Open),
-            ("unchanged", Duration::ZERO, |file, _, stamp, _| file.phase = Phase::Closed { stamp }, Action::Rest),
-            ("changed", Duration::ZERO, |file, _, stamp, _| changed(file, Phase::Closed { stamp }), Action::Open),
+            ("unchanged", Duration::ZERO, |file, _, stamp, _| file.phase = FilePhase::Closed { stamp }, Action::Rest),
+            ("changed", Duration::ZERO, |file, _, stamp, _| changed(file, FilePhase::Closed { stamp }), Action::Open),
             ("opened again", LIVELY, |file, open, stamp, _| opened_again(file, open, stamp), Action::Read),
-            ("open", Duration::ZERO, |file, open, _, _| file.phase = Phase::Reading(open), Action::Read),
-            ("waits", Duration::ZERO, |file, open, _, _| waits(file, Phase::Reading(open)), Action::Wait),
-            ("waits, closed", Duration::ZERO, |file, _, _, _| waits(file, Phase::Fresh), Action::Open),
-            ("at its end", SECOND, |file, open, _, _| compared(file, Phase::AtEnd(open)), Action::Read),
-            ("asleep", LIVELY, |file, open, _, _| compared(file, Phase::AtEnd(open)), Action::Rest),
-            ("awoken", LIVELY, |file, open, _, _| changed(file, Phase::AtEnd(open)), Action::Read),
-            ("ended", LIVELY, |file, open, _, _| file.phase = Phase::Ended { open, damaged: false }, Action::Rest),
+            ("open", Duration::ZERO, |file, open, _, _| file.phase = FilePhase::Reading(open), Action::Read),
+            ("waits", Duration::ZERO, |file, open, _, _| waits(file, FilePhase::Reading(open)), Action::Wait),
+            ("waits, closed", Duration::ZERO, |file, _, _, _| waits(file, FilePhase::Fresh), Action::Open),
+            ("at its end", SECOND, |file, open, _, _| compared(file, FilePhase::AtEnd(open)), Action::Read),
+            ("asleep", LIVELY, |file, open, _, _| compared(file, FilePhase::AtEnd(open)), Action::Rest),
+            ("awoken", LIVELY, |file, open, _, _| changed(file, FilePhase::AtEnd(open)), Action::Read),
+            ("ended", LIVELY, |file, open, _, _| file.phase = FilePhase::Ended { open, damaged: false }, Action::Rest),
             ("detached", LIVELY, |file, _, _, now| file.detach(now), Action::Rest),
             ("detached in a line", SECOND / 2, |file, _, _, now| part_of_a_line(file, now), Action::Wait),
             ("detached in a line, later", SECOND, |file, _, _, now| part_of_a_line(file, now), Action::FinishLine),
@@ -316,24 +317,24 @@ mod tests {
         }
     }
 
-    fn changed(file: &mut Followed, phase: Phase) {
+    fn changed(file: &mut Followed, phase: FilePhase) {
         file.phase = phase;
-        file.seen = Some(Stamp { len: 8, modified: None });
+        file.seen = Some(ChangeStamp { len: 8, modified: None });
     }
 
-    fn opened_again(file: &mut Followed, open: Open, stamp: Stamp) {
-        changed(file, Phase::Closed { stamp });
+    fn opened_again(file: &mut Followed, open: Open, stamp: ChangeStamp) {
+        changed(file, FilePhase::Closed { stamp });
         // A look has compared the content, and so knows the present stamp.
         (file.seen, file.compared) = (Some(stamp), Some(stamp));
         file.phase.opened(open);
     }
 
-    fn waits(file: &mut Followed, phase: Phase) {
+    fn waits(file: &mut Followed, phase: FilePhase) {
         file.phase = phase;
         file.after = Some(0);
     }
 
-    fn compared(file: &mut Followed, phase: Phase) {
+    fn compared(file: &mut Followed, phase: FilePhase) {
         file.phase = phase;
         file.compared = file.seen;
     }
@@ -355,7 +356,7 @@ mod tests {
             (away, CLOSE, false, AtEnd::Close),
         ] {
             let (mut file, open, _, now) = found();
-            file.phase = Phase::AtEnd(open());
+            file.phase = FilePhase::AtEnd(open());
             (file.place, file.superseded) = (place, superseded);
             assert_eq!(file.at_end(now + after), at_end, "{:?} after {after:?}", file.place);
         }
@@ -364,10 +365,10 @@ mod tests {
     #[test]
     fn a_detached_file_has_no_identity_and_is_not_open() {
         let (mut file, open, _, now) = found();
-        file.phase = Phase::AtEnd(open());
+        file.phase = FilePhase::AtEnd(open());
         assert!(file.is_open() && file.is_finished(now));
         file.detach(now);
-        assert!(!file.is_open() && file.is_lost() && file.entry.identity == Identity::default());
+        assert!(!file.is_open() && file.is_lost() && file.entry.identity == FileIdentity::default());
         // The log was at its end: the next content need not wait until the file counts as vanished.
         assert!(!file.is_finished(now) && file.is_finished(now + GRACE));
     }

@@ -5,16 +5,16 @@ use std::time::Instant;
 
 use super::Followed;
 use super::again::{Again, lines_again};
-use super::phase::{Action, AtEnd, Open, Phase};
+use super::phase::{Action, AtEnd, FilePhase, Open};
 use super::text::Hand;
-use crate::source::file::content::{Gzip, Input, append, first_bytes, has_before, is_damage, is_gzip};
+use crate::source::file::content::{FollowedInput, Gzip, append, first_bytes, has_before, is_damage, is_gzip};
 use crate::source::file::cursor::{FINGERPRINT, Fingerprint};
 use crate::source::file::system::{Content, System};
 use crate::source::file::turns::OpenFiles;
 use crate::source::stream::READ_SIZE;
 
 /// The result of a turn.
-pub(in crate::source::file) enum Turn {
+pub(in crate::source::file) enum TurnResult {
     Idle,
     Read,
     /// The file has different content than before: copytruncate, or a new file with a reused inode.
@@ -45,7 +45,7 @@ enum Found {
 impl Followed {
     /// Opens the file if it is not open, reads once, and hands on the complete lines. A file that waits for another one
     /// is only opened: an open file stays readable even if it is renamed or removed meanwhile.
-    pub(in crate::source::file) fn turn(&mut self, outside: Outside<'_>) -> io::Result<Turn> {
+    pub(in crate::source::file) fn turn(&mut self, outside: Outside<'_>) -> io::Result<TurnResult> {
         let now = outside.system.now();
         if self.next(now) == Action::Open
             && let Some(turn) = self.open(outside)?
@@ -56,15 +56,15 @@ impl Followed {
             Action::Read => self.read(outside, now),
             Action::FinishLine => {
                 self.finish_line(outside.hand);
-                Ok(Turn::Read)
+                Ok(TurnResult::Read)
             }
-            Action::Rest | Action::BackOff | Action::Wait | Action::Open => Ok(Turn::Idle),
+            Action::Rest | Action::BackOff | Action::Wait | Action::Open => Ok(TurnResult::Idle),
         };
         self.text.check(&self.entry, &self.pending);
         turn
     }
 
-    fn read(&mut self, outside: Outside<'_>, now: Instant) -> io::Result<Turn> {
+    fn read(&mut self, outside: Outside<'_>, now: Instant) -> io::Result<TurnResult> {
         let before = self.text.tail.len();
         let found = if self.phase.is_gzip() { self.read_gzip() } else { self.read_plain(outside.system) };
         self.text.grown_from(before);
@@ -73,21 +73,21 @@ impl Followed {
                 self.phase.read();
                 self.grown = now;
                 self.hand_on(outside.hand);
-                Ok(Turn::Read)
+                Ok(TurnResult::Read)
             }
             Ok(Found::Nothing) => {
                 self.phase.reached_end();
                 self.reach_end(outside.hand, now);
-                Ok(Turn::Idle)
+                Ok(TurnResult::Idle)
             }
-            Ok(Found::Different) => Ok(Turn::Replaced),
+            Ok(Found::Different) => Ok(TurnResult::Replaced),
             Err(error) if self.phase.is_gzip() && is_damage(&error) => Ok(self.damage(error, outside, now)),
             Err(error) => Err(error),
         }
     }
 
     /// Opens the file. Returns a turn if there is nothing more to do: the file is done, or has different content.
-    fn open(&mut self, outside: Outside<'_>) -> io::Result<Option<Turn>> {
+    fn open(&mut self, outside: Outside<'_>) -> io::Result<Option<TurnResult>> {
         let Some(path) = self.location() else { return Err(io::ErrorKind::NotFound.into()) };
         let is_gzip = is_gzip(path);
         let file = outside.system.open(path)?;
@@ -98,27 +98,27 @@ impl Followed {
         }
         let slot = outside.open_files.slot();
         if !is_gzip {
-            self.phase.opened(Open { input: Input::Plain(file), stamp, _slot: slot });
+            self.phase.opened(Open { input: FollowedInput::Plain(file), stamp, _slot: slot });
             return Ok(None);
         }
         let (first, _) = first_bytes(&file, true)?;
         if !self.entry.fingerprint.begins(&first) {
-            return Ok(Some(Turn::Replaced));
+            return Ok(Some(TurnResult::Replaced));
         }
         if self.entry.done {
-            self.phase = Phase::Closed { stamp };
-            return Ok(Some(Turn::Idle));
+            self.phase = FilePhase::Closed { stamp };
+            return Ok(Some(TurnResult::Idle));
         }
         // The file may have grown since it was begun.
         self.entry.fingerprint = Fingerprint::of(&first);
-        self.phase.opened(Open { input: Input::Gzip(Box::new(Gzip::new(file))), stamp, _slot: slot });
+        self.phase.opened(Open { input: FollowedInput::Gzip(Box::new(Gzip::new(file))), stamp, _slot: slot });
         Ok(None)
     }
 
     /// Reads the bytes that follow the tail. The content is compared after the read: if the file was cut and rewritten
     /// in between, the bytes could be from the middle of a line.
     fn read_plain(&mut self, system: &dyn System) -> io::Result<Found> {
-        let Some(Open { input: Input::Plain(file), stamp: read_at, .. }) = self.phase.open_mut() else {
+        let Some(Open { input: FollowedInput::Plain(file), stamp: read_at, .. }) = self.phase.open_mut() else {
             return Ok(Found::Nothing);
         };
         let text = &mut self.text;
@@ -154,7 +154,7 @@ impl Followed {
     /// Returns true if an open file no longer has the content that was read of it. Content that cannot be read counts
     /// as unchanged until it can be read.
     pub(in crate::source::file) fn is_cut(&self) -> bool {
-        let Some(Open { input: Input::Plain(file), .. }) = self.phase.open() else { return false };
+        let Some(Open { input: FollowedInput::Plain(file), .. }) = self.phase.open() else { return false };
         let mut head = [0; FINGERPRINT];
         let is_short = file.status().is_ok_and(|(_, stamp)| stamp.len < self.text.read);
         is_short
@@ -163,7 +163,9 @@ impl Followed {
     }
 
     fn read_gzip(&mut self) -> io::Result<Found> {
-        let Some(Open { input: Input::Gzip(gzip), .. }) = self.phase.open_mut() else { return Ok(Found::Nothing) };
+        let Some(Open { input: FollowedInput::Gzip(gzip), .. }) = self.phase.open_mut() else {
+            return Ok(Found::Nothing);
+        };
         let text = &mut self.text;
         if gzip.at < text.read {
             let from = if text.hashes.is_none() { self.entry.lines_from } else { text.line };
@@ -200,18 +202,18 @@ impl Followed {
 
     /// Handles damage in a compressed file. A young file that ends too early may still be being written, and is tried
     /// again. Any other damage is permanent, unless the file changes.
-    fn damage(&mut self, error: io::Error, outside: Outside<'_>, now: Instant) -> Turn {
+    fn damage(&mut self, error: io::Error, outside: Outside<'_>, now: Instant) -> TurnResult {
         let is_young = self.seen.is_some_and(|seen| seen.is_young(outside.system.time()));
         if error.kind() == io::ErrorKind::UnexpectedEof && is_young {
             self.back_off(false, now);
-            return Turn::Idle;
+            return TurnResult::Idle;
         }
         if self.salvage() > 0 {
             self.hand_on(outside.hand);
         }
         self.finish_line(outside.hand);
         self.phase.ended(true);
-        Turn::Damaged(error)
+        TurnResult::Damaged(error)
     }
 
     /// Reads the bytes just before the damage, and returns their number. A large read fails as a whole; reads of single
@@ -219,7 +221,7 @@ impl Followed {
     fn salvage(&mut self) -> u64 {
         let Some(open) = self.phase.open_mut() else { return 0 };
         open.input.rewind();
-        let Input::Gzip(gzip) = &mut open.input else { return 0 };
+        let FollowedInput::Gzip(gzip) = &mut open.input else { return 0 };
         let text = &mut self.text;
         let before = text.tail.len();
         if gzip.skip_to(text.read).is_ok() && gzip.at == text.read {

@@ -24,7 +24,7 @@ use crate::frame::{Frame, Framer, Framing, Step};
 use crate::pipeline::Arrival;
 use crate::receipt::Outcome;
 use crate::record::{LineHashes, Peer};
-use crate::source::file::cursor::{Entry, Fingerprint};
+use crate::source::file::cursor::{CursorEntry, Fingerprint};
 use crate::source::outcomes::Outcomes;
 use crate::source::stream::MOST_FRAMES;
 
@@ -38,7 +38,7 @@ pub(in crate::source::file) trait Hand {
 }
 
 /// The text of a file that is not delivered yet.
-pub(super) struct Text {
+pub(super) struct FollowedText {
     max_frame_size: usize,
     framer: Framer,
     /// The bytes that are read and not handed on.
@@ -69,9 +69,9 @@ pub(super) struct Handed {
     pub(super) lines: u64,
 }
 
-impl Text {
+impl FollowedText {
     /// Returns the text after the cursor of `entry`.
-    pub(super) fn new(entry: &Entry, max_frame_size: usize) -> Self {
+    pub(super) fn new(entry: &CursorEntry, max_frame_size: usize) -> Self {
         Self {
             max_frame_size,
             framer: Framer::new(Framing::Lf, max_frame_size),
@@ -85,7 +85,7 @@ impl Text {
     }
 
     /// Goes back to the cursor of `entry`.
-    pub(super) fn rewind(&mut self, entry: &Entry) {
+    pub(super) fn rewind(&mut self, entry: &CursorEntry) {
         *self = Self { furthest: self.furthest, ..Self::new(entry, self.max_frame_size) };
     }
 
@@ -177,7 +177,7 @@ impl Text {
     }
 
     /// Checks the order of the offsets.
-    pub(super) fn check(&self, entry: &Entry, pending: &Outcomes<Handed>) {
+    pub(super) fn check(&self, entry: &CursorEntry, pending: &Outcomes<Handed>) {
         let ends = std::iter::once(entry.offset).chain(pending.iter().map(|handed| handed.end));
         let offsets = ends.chain([self.line, self.begin(), self.read]);
         debug_assert!(offsets.is_sorted(), "the offsets of {} are out of order", entry.path.display());

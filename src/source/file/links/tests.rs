@@ -91,7 +91,7 @@ fn a_viewer_goes_from_one_directory_to_the_next() {
         ["a/b/c/mail.log", "a/d/mail.log", "link/c/mail.log", "a/mail.log", "a/b/c/mail.log", "x/y", "a/d/mail.log"];
     for name in names {
         let seen = viewer.status(&place.path(name)).ok().map(|status| status.identity);
-        assert_eq!(seen, fs::metadata(place.path(name)).ok().map(|metadata| Identity::of(&metadata)), "{name}");
+        assert_eq!(seen, fs::metadata(place.path(name)).ok().map(|metadata| FileIdentity::of(&metadata)), "{name}");
     }
     assert_eq!((viewer.end(), viewer.end()), (names.len(), 0));
 }

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::super::content::Stamp;
-use super::super::cursor::Identity;
-use super::super::links::Status;
+use super::super::content::ChangeStamp;
+use super::super::cursor::FileIdentity;
+use super::super::links::PathStatus;
 use super::super::system::{Content, Listed, System};
 
 /// The directory.
@@ -131,10 +131,10 @@ impl System for Simulated {
         Ok(file)
     }
 
-    fn status(&self, path: &Path) -> io::Result<Status> {
+    fn status(&self, path: &Path) -> io::Result<PathStatus> {
         self.looked.set(self.looked.get() + 1);
         let (identity, stamp) = self.file(path)?.identity_and_stamp();
-        Ok(Status { identity, stamp, is_file: true, is_directory: false })
+        Ok(PathStatus { identity, stamp, is_file: true, is_directory: false })
     }
 
     fn exists(&self, path: &Path) -> bool {
@@ -158,9 +158,9 @@ impl System for Simulated {
 }
 
 impl Inode {
-    fn identity_and_stamp(&self) -> (Identity, Stamp) {
-        let stamp = Stamp { len: self.bytes.borrow().len() as u64, modified: Some(self.modified.get()) };
-        (Identity { dev: DEVICE, ino: self.number }, stamp)
+    fn identity_and_stamp(&self) -> (FileIdentity, ChangeStamp) {
+        let stamp = ChangeStamp { len: self.bytes.borrow().len() as u64, modified: Some(self.modified.get()) };
+        (FileIdentity { dev: DEVICE, ino: self.number }, stamp)
     }
 
     fn check(&self) -> io::Result<()> {
@@ -178,7 +178,7 @@ impl Content for Inode {
         Ok(size)
     }
 
-    fn status(&self) -> io::Result<(Identity, Stamp)> {
+    fn status(&self) -> io::Result<(FileIdentity, ChangeStamp)> {
         Ok(self.identity_and_stamp())
     }
 }

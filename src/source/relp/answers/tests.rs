@@ -37,8 +37,8 @@ fn writer<'c>(
     patience: &'c Patience<'c>,
     stopped: &'c CancellationToken,
     over: &'c CancellationToken,
-) -> Writer<'c> {
-    Writer { wire, limit: LIMIT, patience, stopped, over }
+) -> AnswerWriter<'c> {
+    AnswerWriter { wire, limit: LIMIT, patience, stopped, over }
 }
 
 /// What is written for messages with these fates, how the session ends, and after how long.
@@ -57,7 +57,7 @@ async fn written(fates: &[Fate], stopped: &CancellationToken) -> (String, Option
             Fate::Never => held.push(tell),
         }
         let places = Arc::clone(&window).acquire_owned().await.unwrap();
-        let delivery = Delivery { first, count: 1, due: begun + LIMIT, places };
+        let delivery = HandedOnMessages { first, count: 1, due: begun + LIMIT, places };
         assert!(answers.send((Answer::Delivery(delivery), Some(outcome))).await.is_ok());
     }
     drop(answers);
@@ -114,7 +114,7 @@ async fn a_sender_that_has_gone_is_not_answered() {
     let places = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
     let (_held, outcome) = oneshot::channel();
     let begun = Instant::now();
-    let delivery = Delivery { first: 2, count: 1, due: begun + LIMIT, places };
+    let delivery = HandedOnMessages { first: 2, count: 1, due: begun + LIMIT, places };
     assert!(answers.send((Answer::Delivery(delivery), Some(outcome))).await.is_ok());
     let over = CancellationToken::new();
     over.cancel();

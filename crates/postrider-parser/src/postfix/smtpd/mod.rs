@@ -19,7 +19,7 @@ pub(super) use trouble::hostname_mismatch;
 
 use super::endpoint;
 use super::reader::Writers::Of;
-use super::reader::{Line, Lines, Reader, Verbose};
+use super::reader::{Line, ProgramLines, Reader, Verbose};
 use crate::record::{Endpoint, Event, Notice};
 
 /// Reader of the lines of smtpd that are no verdicts.
@@ -38,10 +38,10 @@ pub(super) const READER: Reader = Reader {
 };
 
 /// Lines that smtpd alone writes.
-const LINES: &[Lines] = &[
+const LINES: &[ProgramLines] = &[
     // smtp writes these words too, but seldom.
-    Lines::new("smtpd", &[("discarding EHLO keywords", ""), ("reply filter ", ": ")]),
-    Lines::at_first_space("smtpd", &[(": replacing command \"", "")]),
+    ProgramLines::new("smtpd", &[("discarding EHLO keywords", ""), ("reply filter ", ": ")]),
+    ProgramLines::at_first_space("smtpd", &[(": replacing command \"", "")]),
 ];
 
 /// Returns the event of a line.

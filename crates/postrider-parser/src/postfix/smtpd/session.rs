@@ -15,13 +15,13 @@
 //! `, orig_queue_id=` or `, orig_client=` with a value of the right kind: an account whose name contains these words
 //! looks like one whose name does not.
 
-use super::super::reader::Lines;
+use super::super::reader::ProgramLines;
 use super::{known, split, split_client};
 use crate::decimal;
 use crate::record::{Cause, Client, Commands, Connect, ConnectionLost, Disconnect, Event, Sasl};
 
 /// Lines of a session that smtpd alone writes. A few of them come from qmqpd too, which hardly anybody runs.
-pub(super) const LINES: &[Lines] = &[Lines::new(
+pub(super) const LINES: &[ProgramLines] = &[ProgramLines::new(
     "smtpd",
     &[
         ("connect from ", ""),

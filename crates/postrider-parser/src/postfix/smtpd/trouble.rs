@@ -11,7 +11,7 @@
 //! DATA, U and M come from the client. Postfix logs at most 100 bytes of a user.
 
 use super::super::endpoint::is_ip;
-use super::super::reader::Lines;
+use super::super::reader::ProgramLines;
 use super::session::{is_stage, stage};
 use super::{known, split, split_client};
 use crate::decimal;
@@ -20,8 +20,8 @@ use crate::record::{
 };
 
 /// Lines about trouble that smtpd alone writes.
-pub(super) const LINES: &[Lines] = &[
-    Lines::new(
+pub(super) const LINES: &[ProgramLines] = &[
+    ProgramLines::new(
         "smtpd",
         &[
             ("improper command pipelining after ", ""),
@@ -39,7 +39,7 @@ pub(super) const LINES: &[Lines] = &[
             ("abort: TLS from ", ""),
         ],
     ),
-    Lines::at_first_space(
+    ProgramLines::at_first_space(
         "smtpd",
         &[(": SASL ", ""), ("] sent message header instead of SMTP command", ""), ("] sent non-SMTP command", "")],
     ),

@@ -7,7 +7,7 @@ use std::path::Path;
 use jiff::tz::TimeZone;
 
 use super::{Event, Flags, Message, parse};
-use crate::postfix::reader::{Lines, Place};
+use crate::postfix::reader::{ProgramLines, ShapePlace};
 use crate::postfix::{READERS, infer, unrecognised};
 use crate::record::Text;
 use crate::syslog::{self, Context};
@@ -166,7 +166,7 @@ fn lines_of_other_programs_are_of_no_program() {
     }
 }
 
-fn declared() -> impl Iterator<Item = &'static Lines> {
+fn declared() -> impl Iterator<Item = &'static ProgramLines> {
     READERS.iter().flat_map(|reader| reader.lines).copied().flatten()
 }
 
@@ -174,7 +174,7 @@ fn declared() -> impl Iterator<Item = &'static Lines> {
 fn each_shape_is_of_the_program_that_declares_it() {
     for lines in declared() {
         for (begin, words) in lines.shapes {
-            let word = if lines.place == Place::FirstSpace { "word" } else { "" };
+            let word = if lines.place == ShapePlace::FirstSpace { "word" } else { "" };
             let text = format!("{word}{begin} {words}");
             assert_eq!(infer::daemon(&Event::Other(Text { text: &text }), &text), Some(lines.program), "{text}");
         }

@@ -14,16 +14,16 @@
 //! before the peer.
 
 use super::super::endpoint;
-use super::super::reader::Lines;
+use super::super::reader::ProgramLines;
 use super::split_peer;
 use crate::record::{Event, TlsError};
 
 /// Lines that one program alone writes.
-pub(super) const LINES: &[Lines] = &[
-    Lines::new("smtpd", &[("SSL_accept error from ", "")]),
-    Lines::new("smtp", &[("SSL_connect error to ", "")]),
+pub(super) const LINES: &[ProgramLines] = &[
+    ProgramLines::new("smtpd", &[("SSL_accept error from ", "")]),
+    ProgramLines::new("smtp", &[("SSL_connect error to ", "")]),
     // The clients of tlsproxy have no name.
-    Lines::new(
+    ProgramLines::new(
         "tlsproxy",
         &[
             ("SSL_accept error from [", ""),

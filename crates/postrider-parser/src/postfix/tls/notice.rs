@@ -6,14 +6,14 @@
 //! of a library, and nothing that happened to a message.
 
 use super::super::endpoint;
-use super::super::reader::{Lines, Verbose};
+use super::super::reader::{ProgramLines, Verbose};
 use super::super::shape::{self, Shape};
 use crate::record::{self, Event, Text};
 
 /// Lines that one program alone writes.
-pub(super) const LINES: &[Lines] = &[
-    Lines::new("smtpd", &[("setting up TLS connection from ", ""), ("TLS SNI ", " from ")]),
-    Lines::new("smtp", &[("setting up TLS connection to ", ""), ("Host offered STARTTLS: [", "")]),
+pub(super) const LINES: &[ProgramLines] = &[
+    ProgramLines::new("smtpd", &[("setting up TLS connection from ", ""), ("TLS SNI ", " from ")]),
+    ProgramLines::new("smtp", &[("setting up TLS connection to ", ""), ("Host offered STARTTLS: [", "")]),
 ];
 
 /// What `src/tls` logs at level 2 and more, and what `tlsmgr -v` logs of its caches.

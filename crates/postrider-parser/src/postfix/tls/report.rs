@@ -6,11 +6,11 @@
 //! ```
 
 use super::super::endpoint;
-use super::super::reader::Lines;
+use super::super::reader::ProgramLines;
 use crate::record::{Endpoint, Event, TlsReport};
 
 /// Lines that smtp alone writes.
-pub(super) const LINES: &[Lines] = &[Lines::new("smtp", &[("TLSRPT: ", "")])];
+pub(super) const LINES: &[ProgramLines] = &[ProgramLines::new("smtp", &[("TLSRPT: ", "")])];
 
 /// Returns the result in a text.
 pub(super) fn read(text: &str) -> Option<Event<'_>> {

@@ -12,20 +12,23 @@
 use memchr::memmem;
 
 use super::super::endpoint;
-use super::super::reader::Lines;
+use super::super::reader::ProgramLines;
 use super::split_peer;
 use crate::decimal;
 use crate::record::{Endpoint, Event, Tls, TlsSummary};
 
 /// Lines that one program alone writes: connections come from clients, and go to servers.
-pub(super) const LINES: &[Lines] = &[
-    Lines::new("smtpd", &[("TLS connection established from ", "")]),
-    Lines::at_first_space("smtpd", &[(" TLS connection established from ", "")]),
+pub(super) const LINES: &[ProgramLines] = &[
+    ProgramLines::new("smtpd", &[("TLS connection established from ", "")]),
+    ProgramLines::at_first_space("smtpd", &[(" TLS connection established from ", "")]),
     // The clients of tlsproxy have no name.
-    Lines::new("tlsproxy", &[("TLS connection established from [", "")]),
-    Lines::at_first_space("tlsproxy", &[(" TLS connection established from [", "")]),
-    Lines::new("smtp", &[("TLS connection established to ", "")]),
-    Lines::at_first_space("smtp", &[(" TLS connection established to ", ""), (" TLS connection reused to ", "")]),
+    ProgramLines::new("tlsproxy", &[("TLS connection established from [", "")]),
+    ProgramLines::at_first_space("tlsproxy", &[(" TLS connection established from [", "")]),
+    ProgramLines::new("smtp", &[("TLS connection established to ", "")]),
+    ProgramLines::at_first_space(
+        "smtp",
+        &[(" TLS connection established to ", ""), (" TLS connection reused to ", "")],
+    ),
 ];
 
 /// Levels of trust in the peer, in the words of `tls_log_summary()` and of the record.

@@ -28,13 +28,13 @@
 //! A map whose OPTIONAL TEXT joins parts of a header that were apart there can be made to log a tail. Without the name
 //! of the program, a check of smtp whose header contains a complete tail is read as one of cleanup.
 
-use super::super::reader::Lines;
+use super::super::reader::ProgramLines;
 use super::super::{endpoint, reply};
 use super::{Tail, split_action, tail, text_only, with_tail};
 use crate::record::{Endpoint, Reply, Verdict};
 
 /// Lines that cleanup alone writes: the lines of smtp's own checks name no origin.
-pub(super) const LINES: &[Lines] = &[Lines::new(
+pub(super) const LINES: &[ProgramLines] = &[ProgramLines::new(
     "cleanup",
     &[
         ("reject: header ", ""),
@@ -71,7 +71,7 @@ pub(super) const LINES: &[Lines] = &[Lines::new(
 )];
 
 /// Lines that smtp alone writes.
-pub(super) const OUTBOUND_LINES: &[Lines] = &[Lines::new(
+pub(super) const OUTBOUND_LINES: &[ProgramLines] = &[ProgramLines::new(
     "smtp",
     &[
         ("warning: header ", ""),
@@ -175,7 +175,7 @@ fn enhanced(text: &str) -> Option<Reply<'_>> {
 }
 
 /// Origin of a message: ` from ORIGIN;`, with its tail.
-struct Origin<'a> {
+struct MessageOrigin<'a> {
     /// Position of the origin.
     at: usize,
     client: Option<Endpoint<'a>>,
@@ -184,8 +184,8 @@ struct Origin<'a> {
 }
 
 /// Returns the origin that Postfix wrote into a text, if it is certain.
-fn find_origin(text: &str, limit: usize) -> Option<Origin<'_>> {
-    let mut last: Option<(Origin<'_>, &str)> = None;
+fn find_origin(text: &str, limit: usize) -> Option<MessageOrigin<'_>> {
+    let mut last: Option<(MessageOrigin<'_>, &str)> = None;
     // End of the tail of an earlier origin.
     let mut covered = 0;
     // The pattern has no space at its end: that space may be the one before the next origin.
@@ -197,7 +197,7 @@ fn find_origin(text: &str, limit: usize) -> Option<Origin<'_>> {
         }
         covered = optional.map_or(text.len(), |optional| text.len() - optional.len());
         let client = if origin.contains('[') { endpoint::read(origin) } else { None };
-        last = Some((Origin { at, client, tail, optional }, &text[at + 1..text.len() - after.len()]));
+        last = Some((MessageOrigin { at, client, tail, optional }, &text[at + 1..text.len() - after.len()]));
     }
     let (found, words) = last?;
     // The words have no space in front: that space may be the one before OPTIONAL TEXT.

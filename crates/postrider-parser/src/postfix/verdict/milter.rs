@@ -11,13 +11,13 @@
 //! cleanup omits the reply code. The text of a quarantined message is the filter's reason since Postfix 3.10, and
 //! `milter triggers HOLD action` before.
 
-use super::super::reader::Lines;
+use super::super::reader::ProgramLines;
 use super::{split_action, split_subject, tail, text_only, with_codes, with_tail};
 use crate::record::Verdict;
 
 /// Lines that one program alone writes.
-pub(super) const LINES: &[Lines] = &[
-    Lines::new(
+pub(super) const LINES: &[ProgramLines] = &[
+    ProgramLines::new(
         "cleanup",
         &[
             ("milter-header-", ""),
@@ -27,7 +27,10 @@ pub(super) const LINES: &[Lines] = &[
             ("milter-discard: END-OF-MESSAGE from ", ""),
         ],
     ),
-    Lines::new("smtpd", &[("milter-reject: ", " from "), ("milter-hold: ", " from "), ("milter-discard: ", " from ")]),
+    ProgramLines::new(
+        "smtpd",
+        &[("milter-reject: ", " from "), ("milter-hold: ", " from "), ("milter-discard: ", " from ")],
+    ),
 ];
 
 /// Actions of a filter. The flag is true if the text is a reply.

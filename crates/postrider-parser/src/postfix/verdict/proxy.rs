@@ -4,12 +4,13 @@
 //! proxy-accept: STAGE: REPLY; from=<A> to=<A> proto=P helo=<H> sasl_username=<U>
 //! ```
 
-use super::super::reader::Lines;
+use super::super::reader::ProgramLines;
 use super::{is_stage, split_action, tail, with_codes, with_tail};
 use crate::record::Verdict;
 
 /// Lines that smtpd alone writes.
-pub(super) const LINES: &[Lines] = &[Lines::new("smtpd", &[("proxy-accept: ", ""), ("proxy-reject: ", "")])];
+pub(super) const LINES: &[ProgramLines] =
+    &[ProgramLines::new("smtpd", &[("proxy-accept: ", ""), ("proxy-reject: ", "")])];
 
 const ACTIONS: &[(&str, &str)] = &[("proxy-accept", "accept"), ("proxy-reject", "reject")];
 

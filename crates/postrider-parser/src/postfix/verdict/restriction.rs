@@ -7,12 +7,12 @@
 //! A key is logged only if its value is known; the SASL keys since Postfix 3.10. `permit` is logged for the actions in
 //! `smtpd_log_access_permit_actions`, with `action=A for CLASS=NAME` as its text.
 
-use super::super::reader::Lines;
+use super::super::reader::ProgramLines;
 use super::{Subject, endpoint, split_action, split_subject, tail, text_only, with_codes, with_tail};
 use crate::record::Verdict;
 
 /// Lines that smtpd alone writes. Those of postscreen, cleanup and smtp about the same actions have longer beginnings.
-pub(super) const LINES: &[Lines] = &[Lines::new(
+pub(super) const LINES: &[ProgramLines] = &[ProgramLines::new(
     "smtpd",
     &[
         ("reject: ", " from "),

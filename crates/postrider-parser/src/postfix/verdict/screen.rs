@@ -9,12 +9,12 @@
 //! Clients of postscreen have no name, which distinguishes its lines from those of smtpd. The reply is postscreen's own
 //! or its operator's.
 
-use super::super::reader::Lines;
+use super::super::reader::ProgramLines;
 use super::{split_client, split_stage, tail, with_codes, with_tail};
 use crate::record::Verdict;
 
 /// Lines that postscreen alone writes.
-pub(super) const LINES: &[Lines] = &[Lines::new(
+pub(super) const LINES: &[ProgramLines] = &[ProgramLines::new(
     "postscreen",
     &[("reject: CONNECT from [", ""), ("reject: RCPT from [", ""), ("reject: connect from [", "")],
 )];

@@ -42,7 +42,7 @@ pub(super) struct Tail<'a> {
 
 /// Form in which a program writes its tails.
 #[derive(Clone, Copy)]
-pub(super) struct Form {
+pub(super) struct TailForm {
     /// Text before each key but the first.
     separator: &'static str,
     helo: Helo,
@@ -65,18 +65,18 @@ enum Helo {
 }
 
 /// The tail of smtpd's restrictions (`log_whatsup()` in `src/smtpd/smtpd_check.c`).
-pub(super) const RESTRICTION: Form =
-    Form { separator: " ", helo: Helo::Neutered, bracketed_user: false, always_proto: true };
+pub(super) const RESTRICTION: TailForm =
+    TailForm { separator: " ", helo: Helo::Neutered, bracketed_user: false, always_proto: true };
 /// The tail of a restriction that is checked while HELO is answered.
-pub(super) const RESTRICTION_AT_HELO: Form = Form { helo: Helo::Raw, ..RESTRICTION };
+pub(super) const RESTRICTION_AT_HELO: TailForm = TailForm { helo: Helo::Raw, ..RESTRICTION };
 /// The tail of milters and of the proxy before the queue (`src/smtpd/smtpd.c`, `src/cleanup/cleanup_milter.c`). A
 /// message that did not come by SMTP has no protocol.
-pub(super) const FILTER: Form = Form { bracketed_user: true, always_proto: false, ..RESTRICTION };
+pub(super) const FILTER: TailForm = TailForm { bracketed_user: true, always_proto: false, ..RESTRICTION };
 /// The tail of postscreen (`src/postscreen/postscreen_smtpd.c`).
-pub(super) const SCREEN: Form = Form { separator: ", ", helo: Helo::Word, ..RESTRICTION };
+pub(super) const SCREEN: TailForm = TailForm { separator: ", ", helo: Helo::Word, ..RESTRICTION };
 
 /// Splits the tail off the end of a line. If there is no tail, the whole line is text.
-pub(super) fn split(text: &str, form: Form) -> (&str, Tail<'_>) {
+pub(super) fn split(text: &str, form: TailForm) -> (&str, Tail<'_>) {
     let (head, session) = split_session(text, form);
     if form.always_proto && session.proto.is_none() {
         return split_old(text, form).unwrap_or_else(|| (text, Tail::default()));
@@ -89,7 +89,7 @@ pub(super) fn split(text: &str, form: Form) -> (&str, Tail<'_>) {
 
 /// Splits off the tail of Postfix before 2.0: addresses alone, in external form. It counts only if no word of the text
 /// can belong to another tail, which a client might have written.
-fn split_old(text: &str, form: Form) -> Option<(&str, Tail<'_>)> {
+fn split_old(text: &str, form: TailForm) -> Option<(&str, Tail<'_>)> {
     let bytes = text.as_bytes();
     if form.helo == Helo::Word || memchr::memmem::find(bytes, b" proto=").is_some() {
         return None;
@@ -104,7 +104,7 @@ fn split_old(text: &str, form: Form) -> Option<(&str, Tail<'_>)> {
 }
 
 /// Splits off the session: the part from ` proto=` to the end.
-fn split_session(text: &str, form: Form) -> (&str, Tail<'_>) {
+fn split_session(text: &str, form: TailForm) -> (&str, Tail<'_>) {
     if form.helo == Helo::Raw {
         return split_raw_session(text, form);
     }
@@ -118,17 +118,17 @@ fn split_session(text: &str, form: Form) -> (&str, Tail<'_>) {
 
 /// Splits off a session whose name in HELO has characters that it should not have, if nothing else can be the session.
 /// The name must have no semicolon: with one, the true tail may be cut and follow a forged one.
-fn only_session(text: &str, form: Form) -> Option<(&str, Tail<'_>)> {
+fn only_session(text: &str, form: TailForm) -> Option<(&str, Tail<'_>)> {
     let mut keys = keys_from_the_right(text, form, "proto=");
     let (Some(at), None) = (keys.next(), keys.next()) else { return None };
-    let session = read_session(&text[at..], Form { helo: Helo::Raw, ..form })?;
+    let session = read_session(&text[at..], TailForm { helo: Helo::Raw, ..form })?;
     session.helo.is_some_and(|helo| !helo.contains(';')).then_some((&text[..at], session))
 }
 
 /// Splits off the session where the name in HELO may contain anything, and may also be in the text: `501 5.5.2 <H>:
 /// Helo command rejected: …`. The session is then the one with exactly this name; no other text contains words of the
 /// client.
-fn split_raw_session(text: &str, form: Form) -> (&str, Tail<'_>) {
+fn split_raw_session(text: &str, form: TailForm) -> (&str, Tail<'_>) {
     let said = super::reply::read_reply(text).text;
     let names = |helo: &str| {
         let rest = said.strip_prefix('<').and_then(|said| said.strip_prefix(helo));
@@ -149,7 +149,7 @@ fn split_raw_session(text: &str, form: Form) -> (&str, Tail<'_>) {
 }
 
 /// Returns the session that is the whole of `text`.
-fn read_session(text: &str, form: Form) -> Option<Tail<'_>> {
+fn read_session(text: &str, form: TailForm) -> Option<Tail<'_>> {
     let text = text.strip_prefix(form.separator)?.strip_prefix("proto=")?;
     let (proto, rest) = split_proto(text)?;
     let (helo, rest) = match key(rest, form, "helo=<") {
@@ -172,7 +172,7 @@ fn split_proto(text: &str) -> Option<(&str, &str)> {
 ///
 /// If no other bracket can follow the bracket of the name, the name ends at the last one: no user can be read from
 /// within the name.
-fn split_helo(text: &str, form: Form) -> Option<(&str, &str)> {
+fn split_helo(text: &str, form: TailForm) -> Option<(&str, &str)> {
     let bytes = text.as_bytes();
     let end = match form.helo {
         Helo::Neutered if form.bracketed_user => memchr::memchr(b'>', bytes)?,
@@ -188,7 +188,7 @@ fn split_helo(text: &str, form: Form) -> Option<(&str, &str)> {
 
 /// Returns how a client authenticated, if it is the whole of `text` (Postfix 3.10). The user is the account that the
 /// client has proved to own; `sasl_sender` is xtext, which has no space.
-fn sasl(text: &str, form: Form) -> Option<Sasl<'_>> {
+fn sasl(text: &str, form: TailForm) -> Option<Sasl<'_>> {
     let mut sasl = Sasl::default();
     let mut rest = text;
     if let Some(method) = key(rest, form, "sasl_method=") {
@@ -208,7 +208,7 @@ fn sasl(text: &str, form: Form) -> Option<Sasl<'_>> {
 }
 
 /// Reads `sasl_username=<U>`, or nothing, if it is the whole of `text`.
-fn bracketed_user(text: &str, form: Form) -> Option<Sasl<'_>> {
+fn bracketed_user(text: &str, form: TailForm) -> Option<Sasl<'_>> {
     if text.is_empty() {
         return Some(Sasl::default());
     }
@@ -217,7 +217,7 @@ fn bracketed_user(text: &str, form: Form) -> Option<Sasl<'_>> {
 }
 
 /// Splits the addresses and their semicolon off the end.
-fn split_envelope(text: &str, form: Form) -> Option<(&str, Option<&str>, Option<&str>)> {
+fn split_envelope(text: &str, form: TailForm) -> Option<(&str, Option<&str>, Option<&str>)> {
     if let Some(before) = text.strip_suffix(';') {
         return Some((before, None, None));
     }
@@ -240,7 +240,7 @@ fn split_envelope(text: &str, form: Form) -> Option<(&str, Option<&str>, Option<
 }
 
 /// Returns the addresses in external form that are the whole of ` from=<A> to=<A>`.
-fn read_envelope(text: &str, form: Form) -> Option<(Option<&str>, Option<&str>)> {
+fn read_envelope(text: &str, form: TailForm) -> Option<(Option<&str>, Option<&str>)> {
     let text = text.strip_prefix(' ')?;
     let (from, rest) = match text.strip_prefix("from=<") {
         Some(from) => address::external(from).map(|(from, rest)| (Some(from), rest))?,
@@ -255,7 +255,7 @@ fn read_envelope(text: &str, form: Form) -> Option<(Option<&str>, Option<&str>)>
 }
 
 /// Returns the addresses in internal form that are the whole of `from=<A> to=<A`.
-fn read_internal(text: &str, form: Form) -> (Option<&str>, Option<&str>) {
+fn read_internal(text: &str, form: TailForm) -> (Option<&str>, Option<&str>) {
     let Some(from) = text.strip_prefix("from=<") else { return (None, text.strip_prefix("to=<")) };
     let border = |at: &usize| {
         let rest = &from[at + 1..];
@@ -307,12 +307,12 @@ fn split_address(text: &str) -> Option<(&str, &str)> {
 }
 
 /// Returns the text after a separator and a key.
-fn key<'a>(text: &'a str, form: Form, key: &str) -> Option<&'a str> {
+fn key<'a>(text: &'a str, form: TailForm, key: &str) -> Option<&'a str> {
     text.strip_prefix(form.separator)?.strip_prefix(key)
 }
 
 /// Returns the positions of a separator and a key, from the right.
-fn keys_from_the_right<'a>(text: &'a str, form: Form, key: &'static str) -> impl Iterator<Item = usize> + 'a {
+fn keys_from_the_right<'a>(text: &'a str, form: TailForm, key: &'static str) -> impl Iterator<Item = usize> + 'a {
     let separator = form.separator;
     memchr::memmem::rfind_iter(text.as_bytes(), key.as_bytes())
         .filter(move |at| text[..*at].ends_with(separator))
