@@ -43,11 +43,11 @@ static LOG: OnceLock<Log> = OnceLock::new();
 
 /// A queue of lines and the thread that writes them. Clones share the same queue.
 #[derive(Clone, Debug, Default)]
-pub struct Log(Arc<Shared>);
+pub struct Log(Arc<SharedLog>);
 
 #[derive(Debug, Default)]
-struct Shared {
-    state: Mutex<State>,
+struct SharedLog {
+    state: Mutex<LogState>,
     /// Signals that there is something to write.
     more: Condvar,
     /// Signals that the program is leaving.
@@ -57,7 +57,7 @@ struct Shared {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct LogState {
     /// Whole lines that wait to be written.
     waiting: Vec<u8>,
     /// Number of lost lines that the log has not reported yet.
@@ -140,7 +140,7 @@ impl Log {
         let mut state = self.state();
         state.is_leaving = true;
         self.0.leaving.notify_one();
-        let open = |state: &mut State| !state.has_given_up && (state.is_writing || state.has_lines());
+        let open = |state: &mut LogState| !state.has_given_up && (state.is_writing || state.has_lines());
         drop(self.0.written.wait_timeout_while(state, time, open));
     }
 
@@ -193,12 +193,12 @@ impl Log {
         state.has_given_up
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, LogState> {
         poison::ignore(self.0.state.lock())
     }
 }
 
-impl State {
+impl LogState {
     fn has_lines(&self) -> bool {
         !self.waiting.is_empty() || self.lost > 0
     }

@@ -15,14 +15,14 @@ pub struct Receipt {
     /// Number of records that some sink will not deliver.
     failed: AtomicU64,
     durable: bool,
-    custody: Custody,
+    custody: CustodyCount,
     tell: Tell,
 }
 
 /// Number of records of a spooled batch that are in flight, and a flag that the disk of the spool has them. Both are
 /// one number, so that a thread that changes one of the two knows the other.
 #[derive(Debug, Default)]
-struct Custody(AtomicU64);
+struct CustodyCount(AtomicU64);
 
 /// Receiver of the outcome.
 #[derive(Debug)]
@@ -69,14 +69,14 @@ pub enum Outcome {
 pub fn receipt() -> (Receipt, oneshot::Receiver<Outcome>) {
     let (tell, outcome) = oneshot::channel();
     let tell = Tell::Source(Some(tell));
-    (Receipt { failed: AtomicU64::new(0), durable: true, custody: Custody::default(), tell }, outcome)
+    (Receipt { failed: AtomicU64::new(0), durable: true, custody: CustodyCount::default(), tell }, outcome)
 }
 
 impl Receipt {
     /// Returns a receipt that reports to a spool. With `durable`, the sink must have the records on its disk before it
     /// counts them as delivered, because nothing else will keep them. With `stored`, the disk of the spool has them.
     pub fn of_spool(ticket: Ticket, durable: bool, stored: bool) -> Self {
-        let custody = Custody(AtomicU64::new(if stored { Custody::STORED } else { 0 }));
+        let custody = CustodyCount(AtomicU64::new(if stored { CustodyCount::STORED } else { 0 }));
         Self { failed: AtomicU64::new(0), durable, custody, tell: Tell::Spool(ticket) }
     }
 
@@ -100,25 +100,25 @@ impl Receipt {
 
     /// Adds `records` to those in flight. Returns true if the disk of the spool has them.
     pub fn hold(&self, records: u64) -> bool {
-        Custody::is_stored(self.custody.0.fetch_add(records * Custody::RECORD, AcqRel))
+        CustodyCount::is_stored(self.custody.0.fetch_add(records * CustodyCount::RECORD, AcqRel))
     }
 
     /// Removes `records` from those in flight. Returns true if the disk of the spool has them.
     pub fn release(&self, records: u64) -> bool {
-        Custody::is_stored(self.custody.0.fetch_sub(records * Custody::RECORD, AcqRel))
+        CustodyCount::is_stored(self.custody.0.fetch_sub(records * CustodyCount::RECORD, AcqRel))
     }
 
     /// Like [`release`](Self::release), but only if the disk of the spool has the records. Returns true if it has.
     pub fn release_stored(&self, records: u64) -> bool {
-        let release = |state| Custody::is_stored(state).then(|| state - records * Custody::RECORD);
+        let release = |state| CustodyCount::is_stored(state).then(|| state - records * CustodyCount::RECORD);
         self.custody.0.fetch_update(AcqRel, Acquire, release).is_ok()
     }
 
     /// Marks the records as stored on the disk of the spool. Returns how many of them are in flight; later calls return
     /// 0.
     pub fn store(&self) -> u64 {
-        let before = self.custody.0.fetch_or(Custody::STORED, AcqRel);
-        if Custody::is_stored(before) { 0 } else { before / Custody::RECORD }
+        let before = self.custody.0.fetch_or(CustodyCount::STORED, AcqRel);
+        if CustodyCount::is_stored(before) { 0 } else { before / CustodyCount::RECORD }
     }
 
     /// Counts `records` that a sink will not deliver.
@@ -127,7 +127,7 @@ impl Receipt {
     }
 }
 
-impl Custody {
+impl CustodyCount {
     /// Flag: the disk has the records.
     const STORED: u64 = 1;
     /// Unit of the count: one record.
@@ -149,7 +149,7 @@ impl Drop for Receipt {
             }
             Tell::Spool(ticket) => {
                 let custody = *self.custody.0.get_mut();
-                let (returned, stored) = (custody / Custody::RECORD, Custody::is_stored(custody));
+                let (returned, stored) = (custody / CustodyCount::RECORD, CustodyCount::is_stored(custody));
                 let resolved = Resolved { number: ticket.number, failed, returned, stored };
                 poison::ignore(ticket.outcomes.lock()).push(resolved);
                 ticket.spool.unpark();

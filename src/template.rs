@@ -20,11 +20,11 @@ use crate::suggest;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     /// Literals and fields; no two literals are adjacent, and none is empty.
-    parts: Vec<Part>,
+    parts: Vec<TemplatePart>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
+enum TemplatePart {
     Literal(String),
     Field(Field),
 }
@@ -98,8 +98,8 @@ impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for part in &self.parts {
             match part {
-                Part::Literal(text) => f.write_str(&text.replace('{', "{{").replace('}', "}}"))?,
-                Part::Field(field) => write!(f, "{{{}}}", field.name())?,
+                TemplatePart::Literal(text) => f.write_str(&text.replace('{', "{{").replace('}', "}}"))?,
+                TemplatePart::Field(field) => write!(f, "{{{}}}", field.name())?,
             }
         }
         Ok(())
@@ -122,9 +122,9 @@ impl Template {
                 '{' => {
                     let (field, len) = placeholder(text, at)?;
                     if !literal.is_empty() {
-                        parts.push(Part::Literal(std::mem::take(&mut literal)));
+                        parts.push(TemplatePart::Literal(std::mem::take(&mut literal)));
                     }
-                    parts.push(Part::Field(field));
+                    parts.push(TemplatePart::Field(field));
                     at += len;
                 }
                 '}' => return Err(TemplateError::new(at, 1, "a `}` that closes nothing", "write `}}` for a brace")),
@@ -135,7 +135,7 @@ impl Template {
             }
         }
         if !literal.is_empty() {
-            parts.push(Part::Literal(literal));
+            parts.push(TemplatePart::Literal(literal));
         }
         Ok(Self { parts })
     }
@@ -145,10 +145,10 @@ impl Template {
     pub fn render(&self, record: &Record<'_>, out: &mut String) -> bool {
         let start = out.len();
         for part in &self.parts {
-            let mut buffer = Buffer::default();
+            let mut buffer = DateBuffer::default();
             match part {
-                Part::Literal(text) => out.push_str(text),
-                Part::Field(field) => match field.text(record, &mut buffer) {
+                TemplatePart::Literal(text) => out.push_str(text),
+                TemplatePart::Field(field) => match field.text(record, &mut buffer) {
                     Some(text) if !text.is_empty() => out.push_str(text),
                     _ => {
                         out.truncate(start);
@@ -193,10 +193,10 @@ impl Template {
     /// value.
     fn render_with(&self, record: &Record<'_>, out: &mut String, replace: fn(usize, char) -> char) {
         for part in &self.parts {
-            let mut buffer = Buffer::default();
+            let mut buffer = DateBuffer::default();
             match part {
-                Part::Literal(text) => out.push_str(text),
-                Part::Field(field) => {
+                TemplatePart::Literal(text) => out.push_str(text),
+                TemplatePart::Field(field) => {
                     let value = field.text(record, &mut buffer).filter(|text| !text.is_empty()).unwrap_or(MISSING);
                     let end = out.len() + MOST_OF_A_VALUE;
                     for (index, c) in value.chars().enumerate() {
@@ -220,7 +220,7 @@ impl Template {
     pub fn as_constant(&self) -> Option<&str> {
         match self.parts.as_slice() {
             [] => Some(""),
-            [Part::Literal(text)] => Some(text),
+            [TemplatePart::Literal(text)] => Some(text),
             _ => None,
         }
     }
@@ -233,30 +233,30 @@ impl Template {
     /// Returns the literals (`Ok`) and the fields (`Err`) in their order.
     pub fn parts(&self) -> impl Iterator<Item = Result<&str, Field>> + '_ {
         self.parts.iter().map(|part| match part {
-            Part::Literal(text) => Ok(text.as_str()),
-            Part::Field(field) => Err(*field),
+            TemplatePart::Literal(text) => Ok(text.as_str()),
+            TemplatePart::Field(field) => Err(*field),
         })
     }
 
     /// Returns the fields in the order of the template.
     pub fn fields(&self) -> impl Iterator<Item = Field> + '_ {
         self.parts.iter().filter_map(|part| match part {
-            Part::Field(field) => Some(*field),
-            Part::Literal(_) => None,
+            TemplatePart::Field(field) => Some(*field),
+            TemplatePart::Literal(_) => None,
         })
     }
 
     /// Returns the text around the fields.
     pub fn literals(&self) -> impl Iterator<Item = &str> + '_ {
         self.parts.iter().filter_map(|part| match part {
-            Part::Literal(text) => Some(text.as_str()),
-            Part::Field(_) => None,
+            TemplatePart::Literal(text) => Some(text.as_str()),
+            TemplatePart::Field(_) => None,
         })
     }
 
     /// True if the text of every record ends with this character.
     pub fn ends_with(&self, c: char) -> bool {
-        matches!(self.parts.last(), Some(Part::Literal(text)) if text.ends_with(c))
+        matches!(self.parts.last(), Some(TemplatePart::Literal(text)) if text.ends_with(c))
     }
 
     /// Splits a path template into its directory, which is the leading components without a placeholder, and the rest.
@@ -264,13 +264,13 @@ impl Template {
     /// constant path without a directory is in `.`.
     pub fn split_directory(mut self) -> Option<(PathBuf, Self)> {
         let constant = self.is_constant();
-        let Some(Part::Literal(leading)) = self.parts.first_mut() else { return None };
+        let Some(TemplatePart::Literal(leading)) = self.parts.first_mut() else { return None };
         let Some(slash) = leading.rfind('/') else {
             return constant.then(|| (PathBuf::from("."), self));
         };
         let rest = leading.split_off(slash + 1);
         let directory = std::mem::replace(leading, rest);
-        if self.parts.first() == Some(&Part::Literal(String::new())) {
+        if self.parts.first() == Some(&TemplatePart::Literal(String::new())) {
             self.parts.remove(0);
         }
         let trimmed = directory.trim_end_matches('/');
@@ -309,7 +309,7 @@ pub fn is_topic_char(c: char) -> bool {
 
 /// Buffer for a date.
 #[derive(Default)]
-struct Buffer([u8; 10]);
+struct DateBuffer([u8; 10]);
 
 impl Field {
     /// Every field, in the order of the documentation.
@@ -360,7 +360,7 @@ impl Field {
     }
 
     /// Returns the field's value in a record.
-    fn text<'r>(self, record: &'r Record<'_>, buffer: &'r mut Buffer) -> Option<&'r str> {
+    fn text<'r>(self, record: &'r Record<'_>, buffer: &'r mut DateBuffer) -> Option<&'r str> {
         let message = &record.message;
         let postfix = record.postfix.as_ref();
         match self {
@@ -400,7 +400,7 @@ fn without_port(address: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
-impl Buffer {
+impl DateBuffer {
     fn date(&mut self, date: DateTime) -> &str {
         let year = date.year().unsigned_abs();
         self.pair(0, (year / 100) as u8);

@@ -18,11 +18,11 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// All kinds of lines whose sum may have to be logged. Their number is bounded by the sources, sinks and spools, and
 /// they are removed with them.
-static KINDS: Mutex<Vec<Arc<Kind>>> = Mutex::new(Vec::new());
+static KINDS: Mutex<Vec<Arc<ThrottledKind>>> = Mutex::new(Vec::new());
 
 /// Allows one log line in ten seconds and counts the others.
 #[derive(Debug)]
-pub(crate) struct Throttle(Arc<Kind>);
+pub(crate) struct Throttle(Arc<ThrottledKind>);
 
 /// Owner of the lines.
 #[derive(Clone, Debug)]
@@ -36,15 +36,15 @@ pub(crate) enum LineOwner {
 }
 
 #[derive(Debug)]
-struct Kind {
+struct ThrottledKind {
     level: Level,
     owner: LineOwner,
     what: String,
-    state: Mutex<State>,
+    state: Mutex<ThrottleState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ThrottleState {
     last: Option<Instant>,
     suppressed: u64,
 }
@@ -54,7 +54,7 @@ struct State {
 impl Throttle {
     /// Creates a throttle for lines of `level` that say `what`.
     pub(crate) fn new(level: Level, owner: LineOwner, what: impl Into<String>) -> Self {
-        let kind = Arc::new(Kind { level, owner, what: what.into(), state: Mutex::default() });
+        let kind = Arc::new(ThrottledKind { level, owner, what: what.into(), state: Mutex::default() });
         lock(&KINDS).push(Arc::clone(&kind));
         Self(kind)
     }
@@ -97,7 +97,7 @@ pub(crate) fn tell_rest() {
     tell(|state| Some(std::mem::take(&mut state.suppressed)).filter(|suppressed| *suppressed > 0));
 }
 
-fn tell(due: impl Fn(&mut State) -> Option<u64>) {
+fn tell(due: impl Fn(&mut ThrottleState) -> Option<u64>) {
     let mut sums = Vec::new();
     lock(&KINDS).retain(|kind| {
         let suppressed = due(&mut lock(&kind.state));
@@ -114,7 +114,7 @@ fn tell(due: impl Fn(&mut State) -> Option<u64>) {
 
 // === impl Kind ===
 
-impl Kind {
+impl ThrottledKind {
     fn tell(&self, suppressed: u64) {
         let (source, sink) = match &self.owner {
             LineOwner::Source(name) => (Some(name.as_str()), None),
@@ -136,7 +136,7 @@ impl Kind {
 
 // === impl State ===
 
-impl State {
+impl ThrottleState {
     /// Counts `events`. Returns `Some` if a line may be logged; `rest` of the events then stay suppressed.
     fn pass(&mut self, events: u64, rest: u64, now: Instant) -> Option<u64> {
         if self.last.is_some_and(|last| now.duration_since(last) < INTERVAL) {
@@ -169,8 +169,12 @@ mod tests {
     fn one_line_passes_and_the_next_says_how_many_did_not() {
         // No other test tells its sum.
         let what = "a line".to_owned();
-        let throttle =
-            Throttle(Arc::new(Kind { level: Level::INFO, owner: LineOwner::Named, what, state: Mutex::default() }));
+        let throttle = Throttle(Arc::new(ThrottledKind {
+            level: Level::INFO,
+            owner: LineOwner::Named,
+            what,
+            state: Mutex::default(),
+        }));
         let now = Instant::now();
         assert_eq!(throttle.pass(now), Some(0));
         assert_eq!((throttle.pass(now), throttle.pass(now + INTERVAL / 2)), (None, None));
@@ -186,7 +190,7 @@ mod tests {
 
     #[test]
     fn what_no_line_follows_is_due_as_a_sum() {
-        let mut state = State::default();
+        let mut state = ThrottleState::default();
         let now = Instant::now();
         assert_eq!(state.due(now), None);
         assert_eq!(state.pass(1, 0, now), Some(0));

@@ -65,7 +65,7 @@ struct Seen {
 
 /// Change that one check finds.
 #[derive(Clone, Copy, Debug)]
-enum Change {
+enum StallChange {
     Begins(Told),
     Ends(Told),
 }
@@ -76,8 +76,8 @@ impl LiveSink {
         let seen = self.seen();
         let change = self.stall.0.borrow_mut().look(seen, now);
         match change {
-            Some(Change::Begins(told)) => self.tell_stall(told, seen, sources, now),
-            Some(Change::Ends(told)) => {
+            Some(StallChange::Begins(told)) => self.tell_stall(told, seen, sources, now),
+            Some(StallChange::Ends(told)) => {
                 let (sink, seconds) = (self.config.name.as_str(), told.seconds(now));
                 let dropped = Some(seen.refused - told.refused).filter(|dropped| *dropped > 0);
                 match told.kind {
@@ -153,7 +153,7 @@ impl Told {
 // === impl Watch ===
 
 impl Watch {
-    fn look(&mut self, seen: Seen, now: Instant) -> Option<Change> {
+    fn look(&mut self, seen: Seen, now: Instant) -> Option<StallChange> {
         let moved = seen.progress != std::mem::replace(&mut self.progress, seen.progress);
         let refused = seen.refused != std::mem::replace(&mut self.refused, seen.refused);
         self.idle.count(!moved && seen.in_flight > 0, now);
@@ -181,7 +181,7 @@ impl Watch {
         };
         match (self.told, found) {
             (None, Some((kind, since))) => self.begin(Told { kind, since, refused: seen.refused }, now),
-            (Some(told), None) => self.told.take().map(|_| Change::Ends(told)),
+            (Some(told), None) => self.told.take().map(|_| StallChange::Ends(told)),
             (None, None) => None,
             (Some(told), Some((kind, since))) => match (told.kind, kind) {
                 // The state is worse now.
@@ -189,7 +189,7 @@ impl Watch {
                 // The sink continues, and still has much to do.
                 (StallKind::Still, StallKind::Full) => {
                     self.told = Some(Told { kind, since: now, ..told });
-                    Some(Change::Ends(told))
+                    Some(StallChange::Ends(told))
                 }
                 (StallKind::Still, StallKind::Still) | (StallKind::Full, StallKind::Full) => None,
             },
@@ -198,12 +198,12 @@ impl Watch {
 
     /// Reports the beginning of a stall, unless another one was reported just before: it is then reported later, if it
     /// lasts.
-    fn begin(&mut self, told: Told, now: Instant) -> Option<Change> {
+    fn begin(&mut self, told: Told, now: Instant) -> Option<StallChange> {
         if self.begun.is_some_and(|begun| now.duration_since(begun) < BEGINNINGS) {
             return None;
         }
         (self.begun, self.told) = (Some(now), Some(told));
-        Some(Change::Begins(told))
+        Some(StallChange::Begins(told))
     }
 }
 
@@ -235,10 +235,10 @@ mod tests {
         let mut said = Vec::new();
         for (second, seen) in looks.into_iter().enumerate() {
             match watch.look(seen, begun + Duration::from_secs(second as u64)) {
-                Some(Change::Begins(Told { kind: StallKind::Still, .. })) => said.push((second, "still")),
-                Some(Change::Begins(Told { kind: StallKind::Full, .. })) => said.push((second, "full")),
-                Some(Change::Ends(Told { kind: StallKind::Still, .. })) => said.push((second, "goes on")),
-                Some(Change::Ends(Told { kind: StallKind::Full, .. })) => said.push((second, "has room")),
+                Some(StallChange::Begins(Told { kind: StallKind::Still, .. })) => said.push((second, "still")),
+                Some(StallChange::Begins(Told { kind: StallKind::Full, .. })) => said.push((second, "full")),
+                Some(StallChange::Ends(Told { kind: StallKind::Still, .. })) => said.push((second, "goes on")),
+                Some(StallChange::Ends(Told { kind: StallKind::Full, .. })) => said.push((second, "has room")),
                 None => {}
             }
         }

@@ -21,14 +21,14 @@ const ABOUT: [&str; 4] = [
 const WIDTH: usize = 100;
 
 /// A file that is being written.
-struct Page {
+struct ExampleFile {
     text: String,
     /// Table in which a key was explained, by the key's name and explanation.
     explained: HashMap<(&'static str, String), String>,
 }
 
 /// A table of the file.
-struct Table<'p> {
+struct ExampleTable<'p> {
     /// Header without brackets, such as `source.udp`.
     path: &'p str,
     /// The lines of the table that are in use; `None` if the whole table is an example.
@@ -37,20 +37,20 @@ struct Table<'p> {
 
 /// Returns an annotated configuration file with every key.
 pub fn example() -> String {
-    let mut page = Page { text: String::new(), explained: HashMap::new() };
+    let mut page = ExampleFile { text: String::new(), explained: HashMap::new() };
     for (index, paragraph) in ABOUT.iter().enumerate() {
         if index > 0 {
             page.line("#");
         }
         page.comment(paragraph);
     }
-    page.keys(&Table { path: "", used: Some(&[]) }, vec![(String::new(), rows(Top::rows))]);
+    page.keys(&ExampleTable { path: "", used: Some(&[]) }, vec![(String::new(), rows(Top::rows))]);
     page.group(&SOURCES, "Sources of messages. docs/ has the sender's side of each.");
     page.group(&SINKS, "Sinks for records. Each sink gets every record, unless it has `events` or a `filter`.");
     page.text
 }
 
-impl Page {
+impl ExampleFile {
     /// Writes the tables of all kinds of a group. The first one also has the keys that every kind has.
     fn group<T, C>(&mut self, group: &KindTables<T, C>, about: &str) {
         let name = group.name;
@@ -72,12 +72,12 @@ impl Page {
                     rows(group.common),
                 ));
             }
-            self.keys(&Table { path: &path, used: used.as_deref() }, lists);
+            self.keys(&ExampleTable { path: &path, used: used.as_deref() }, lists);
         }
     }
 
     /// Writes the keys of a table, each list with a sentence before it: first the values, then the tables within.
-    fn keys(&mut self, table: &Table<'_>, lists: Vec<(String, Vec<KeyRow>)>) {
+    fn keys(&mut self, table: &ExampleTable<'_>, lists: Vec<(String, Vec<KeyRow>)>) {
         let (mut known, mut inner) = (Vec::new(), Vec::new());
         for (about, list) in lists {
             if !about.is_empty() {
@@ -110,7 +110,7 @@ impl Page {
     }
 
     /// Writes a key with a value.
-    fn value(&mut self, table: &Table<'_>, key: &KeyRow) {
+    fn value(&mut self, table: &ExampleTable<'_>, key: &KeyRow) {
         self.line("");
         let required = if key.is_required() { "Required." } else { "" };
         self.comment(&[key.doc.as_str(), &key.limits, required].join(" "));
@@ -126,7 +126,7 @@ impl Page {
             Inner::Table(keys) => (rows(keys), format!("##[{path}]")),
             Inner::Value | Inner::Kinds => return,
         };
-        let table = Table { path: &path, used: None };
+        let table = ExampleTable { path: &path, used: None };
         self.line("");
         if let Some(title) = self.explained(key) {
             self.comment(&format!("{} Its keys are explained in {title}; these are required.", key.doc));
@@ -143,7 +143,7 @@ impl Page {
     }
 
     /// Writes a key with the value in use, its default or an example.
-    fn assignment(&mut self, table: &Table<'_>, key: &KeyRow) {
+    fn assignment(&mut self, table: &ExampleTable<'_>, key: &KeyRow) {
         let start = format!("{} = ", key.name);
         let used = table.used.and_then(|lines| lines.iter().find(|line| line.starts_with(&start)));
         let line = match (used, key.presence) {

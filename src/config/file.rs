@@ -56,7 +56,7 @@ pub(super) const SINKS: KindTables<SinkKind, SinkConfig> =
 const MOST_TABLES: usize = 1000;
 
 /// One `[[source.KIND]]` or `[[sink.KIND]]`.
-struct Found<'t, 'd, T: 'static> {
+struct FoundTable<'t, 'd, T: 'static> {
     kind: &'static Kind<T>,
     /// Position among the tables of its kind, counted from 1.
     nth: usize,
@@ -95,7 +95,7 @@ impl<T: 'static, C> Form for KindTables<T, C> {
         let title = |kind: &Kind<T>| format!("[[{}.{}]]", self.name, kind.name);
         let found = reader.found();
         let mut all = Vec::new();
-        for Found { kind, nth, header, table } in tables(self.name, self.kinds, value, found) {
+        for FoundTable { kind, nth, header, table } in tables(self.name, self.kinds, value, found) {
             let name = if nth == 1 { kind.name.to_owned() } else { format!("{}-{nth}", kind.name) };
             let kinds = self.kinds.iter().map(|kind| (kind.name, title(kind))).collect();
             let known = Known::new(title(kind), vec![self.common, kind.rows]).among(kinds);
@@ -122,7 +122,7 @@ fn tables<'t, 'd, T: 'static>(
     kinds: &'static [Kind<T>],
     value: &'t Spanned<DeValue<'d>>,
     found: &mut Diagnostics,
-) -> Vec<Found<'t, 'd, T>> {
+) -> Vec<FoundTable<'t, 'd, T>> {
     let names = || kinds.iter().map(|kind| kind.name);
     let mut tables = Vec::new();
     let DeValue::Table(by_kind) = value.get_ref() else {
@@ -148,7 +148,7 @@ fn tables<'t, 'd, T: 'static>(
     if by_kind.values().all(empty) {
         found.push(none(group, kinds[0].name));
     }
-    tables.sort_by_key(|table: &Found<'_, '_, T>| table.header.start);
+    tables.sort_by_key(|table: &FoundTable<'_, '_, T>| table.header.start);
     if let Some(over) = tables.get(MOST_TABLES) {
         let message = format!("{} {group}s, and at most {MOST_TABLES} can be", tables.len());
         found.push(Diagnostic::at(over.header.clone(), message).help("share them out among several processes"));
@@ -167,8 +167,8 @@ fn of_kind<'t, 'd, T: 'static>(
     kind: &'static Kind<T>,
     value: &'t Spanned<DeValue<'d>>,
     found: &mut Diagnostics,
-) -> Vec<Found<'t, 'd, T>> {
-    let mut tables: Vec<Found<'t, 'd, T>> = Vec::new();
+) -> Vec<FoundTable<'t, 'd, T>> {
+    let mut tables: Vec<FoundTable<'t, 'd, T>> = Vec::new();
     let elements = value.get_ref().as_array().map(|array| array.iter()).into_iter().flatten();
     let form = format!("write [[{group}.{}]] with two brackets", kind.name);
     if !value.get_ref().is_array() {
@@ -186,7 +186,7 @@ fn of_kind<'t, 'd, T: 'static>(
             found.push(error.help("there is only one").also(first.header.clone(), "the first"));
             continue;
         }
-        tables.push(Found { kind, nth: tables.len() + 1, header: element.span(), table });
+        tables.push(FoundTable { kind, nth: tables.len() + 1, header: element.span(), table });
     }
     tables
 }

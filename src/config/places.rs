@@ -17,8 +17,8 @@ const APART: &str = "give each a directory of its own, e.g. \"/var/log/postrider
                      \"/var/log/postrider/all.json\"";
 
 /// A file or directory that a table uses.
-struct Place {
-    kind: Kind,
+struct UsedPath {
+    kind: PathUse,
     /// Description for messages.
     what: String,
     paths: Paths,
@@ -29,7 +29,7 @@ struct Place {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum PathUse {
     /// The files of a file sink.
     Files,
     /// The dead-letter file of a sink, and the files that a replay makes of it.
@@ -43,11 +43,11 @@ enum Kind {
 
 /// Checks every pair of places.
 pub(super) fn across(sources: &[Placed<SourceConfig>], sinks: &[Placed<SinkConfig>], found: &mut Diagnostics) {
-    let places: Vec<Place> = sources.iter().flat_map(of_source).chain(of_sinks(sinks)).collect();
+    let places: Vec<UsedPath> = sources.iter().flat_map(of_source).chain(of_sinks(sinks)).collect();
     // A cursor consists of several files, so each pair of keys is reported once.
     let mut told = Vec::new();
     for (index, later) in places.iter().enumerate() {
-        let keys = |earlier: &Place| (earlier.span.start, later.span.start);
+        let keys = |earlier: &UsedPath| (earlier.span.start, later.span.start);
         let mut earlier = places[..index].iter().filter(|earlier| !told.contains(&keys(earlier)));
         let error = earlier.find_map(|earlier| Some((keys(earlier), conflict(earlier, later)?)));
         if let Some((keys, error)) = error {
@@ -57,10 +57,10 @@ pub(super) fn across(sources: &[Placed<SourceConfig>], sinks: &[Placed<SinkConfi
     }
 }
 
-fn of_source(source: &Placed<SourceConfig>) -> Vec<Place> {
+fn of_source(source: &Placed<SourceConfig>) -> Vec<UsedPath> {
     let (name, facts) = (&source.config.name, source.config.kind.facts());
-    let followed = facts.followed().iter().map(|pattern| Place {
-        kind: Kind::Followed,
+    let followed = facts.followed().iter().map(|pattern| UsedPath {
+        kind: PathUse::Followed,
         what: format!("the source {name} follows it"),
         paths: Paths::of_glob(pattern),
         span: source.places.of("paths"),
@@ -68,8 +68,8 @@ fn of_source(source: &Placed<SourceConfig>) -> Vec<Place> {
     });
     let state = if let SourceEndpoint::Cursor(state) = facts.endpoint() { Some(state) } else { None };
     let files = |state: &Path| ["cursor", "cursor.new", "lock"].map(|end| state.join(format!("{name}.{end}")));
-    let cursor = state.into_iter().flat_map(files).map(|path| Place {
-        kind: Kind::Cursor,
+    let cursor = state.into_iter().flat_map(files).map(|path| UsedPath {
+        kind: PathUse::Cursor,
         what: format!("the source {name} keeps its cursor there"),
         paths: Paths::of(&path),
         span: source.places.of("state"),
@@ -78,22 +78,22 @@ fn of_source(source: &Placed<SourceConfig>) -> Vec<Place> {
     followed.chain(cursor).collect()
 }
 
-fn of_sinks(sinks: &[Placed<SinkConfig>]) -> impl Iterator<Item = Place> + '_ {
+fn of_sinks(sinks: &[Placed<SinkConfig>]) -> impl Iterator<Item = UsedPath> + '_ {
     sinks.iter().enumerate().flat_map(|(number, sink)| {
         let (name, facts) = (&sink.config.name, sink.config.kind.facts());
         let place =
-            |kind, what, paths, key| Place { kind, what, paths, span: sink.places.of(key), owner: Some(number) };
+            |kind, what, paths, key| UsedPath { kind, what, paths, span: sink.places.of(key), owner: Some(number) };
         let files = facts.files().map(|paths| {
             let what = format!("the sink {name} writes its records to it");
-            place(Kind::Files, what, paths, "path")
+            place(PathUse::Files, what, paths, "path")
         });
         let dead_letters = facts.dead_letter().into_iter().flat_map(|letter| letters(&letter.path)).map(|path| {
             let what = format!("the sink {name} keeps dead letters there");
-            place(Kind::DeadLetters, what, Paths::of(&path), "dead_letter")
+            place(PathUse::DeadLetters, what, Paths::of(&path), "dead_letter")
         });
         let spool = sink.config.spool.as_ref().map(|spool| {
             let what = format!("the sink {name} has its spool there");
-            place(Kind::Spool, what, Paths::below(&spool.directory), "spool")
+            place(PathUse::Spool, what, Paths::below(&spool.directory), "spool")
         });
         files.into_iter().chain(dead_letters).chain(spool).collect::<Vec<_>>()
     })
@@ -108,14 +108,14 @@ fn letters(path: &Path) -> [PathBuf; 3] {
     })
 }
 
-fn conflict(earlier: &Place, later: &Place) -> Option<Diagnostic> {
+fn conflict(earlier: &UsedPath, later: &UsedPath) -> Option<Diagnostic> {
     if !may_conflict(earlier, later) {
         return None;
     }
     let kinds = [earlier.kind, later.kind];
     let above = || {
         // A glob never treats a file as a directory.
-        let matters = !kinds.contains(&Kind::Followed);
+        let matters = !kinds.contains(&PathUse::Followed);
         let path = || earlier.paths.meets_above(&later.paths).or_else(|| later.paths.meets_above(&earlier.paths));
         matters.then(path).flatten().map(|path| format!("{path} would be a file and a directory"))
     };
@@ -123,23 +123,23 @@ fn conflict(earlier: &Place, later: &Place) -> Option<Diagnostic> {
     let trouble = both.or_else(above)?;
     let (first, second) = if earlier.span.start <= later.span.start { (earlier, later) } else { (later, earlier) };
     let help = match kinds {
-        [Kind::Followed, _] | [_, Kind::Followed] => {
+        [PathUse::Followed, _] | [_, PathUse::Followed] => {
             "each record would come in again: let `paths` leave out what Postrider writes"
         }
-        [Kind::Files, Kind::Files] => APART,
+        [PathUse::Files, PathUse::Files] => APART,
         _ => "give each a directory of its own",
     };
     let error = Diagnostic::at(second.span.clone(), format!("{trouble}: {}", first.what));
     Some(error.help(help).also(first.span.clone(), "the first"))
 }
 
-fn may_conflict(earlier: &Place, later: &Place) -> bool {
+fn may_conflict(earlier: &UsedPath, later: &UsedPath) -> bool {
     match (earlier.kind, later.kind) {
         // Sinks may share a dead-letter file. Two spools in one directory are reported as a different error.
-        (Kind::DeadLetters, Kind::DeadLetters)
-        | (Kind::Spool | Kind::Cursor, Kind::Spool | Kind::Cursor)
-        | (Kind::Followed, Kind::Followed) => false,
-        (Kind::Files, Kind::Files) => earlier.owner != later.owner,
+        (PathUse::DeadLetters, PathUse::DeadLetters)
+        | (PathUse::Spool | PathUse::Cursor, PathUse::Spool | PathUse::Cursor)
+        | (PathUse::Followed, PathUse::Followed) => false,
+        (PathUse::Files, PathUse::Files) => earlier.owner != later.owner,
         _ => true,
     }
 }

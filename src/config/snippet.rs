@@ -25,7 +25,7 @@ pub(super) struct NamedText {
 }
 
 /// One line of the text.
-struct Line<'t> {
+struct SnippetLine<'t> {
     /// Line number, counted from 1.
     number: usize,
     /// Offset of the line in the text.
@@ -35,7 +35,7 @@ struct Line<'t> {
 }
 
 /// The lines of a snippet as shown, without secrets.
-struct Shown {
+struct ShownLines {
     text: String,
     /// Number of the first line.
     first: usize,
@@ -122,24 +122,24 @@ impl NamedText {
         offset
     }
 
-    fn line(&self, offset: usize) -> Line<'_> {
+    fn line(&self, offset: usize) -> SnippetLine<'_> {
         let number = self.lines.partition_point(|start| *start <= offset);
         let start = self.lines[number - 1];
         let text = self.text[start..].lines().next().unwrap_or("");
-        Line { number, start, text }
+        SnippetLine { number, start, text }
     }
 
     /// Returns the column of a byte: the number of characters from the start of the line, counted from 1, whatever
     /// their width.
-    fn column(&self, line: &Line<'_>, offset: usize) -> usize {
+    fn column(&self, line: &SnippetLine<'_>, offset: usize) -> usize {
         let before = &self.text[line.start..offset];
         before.trim_start_matches(BOM).chars().count() + 1
     }
 
     /// Returns the lines from that of one offset to that of another.
-    fn show(&self, from: usize, to: usize) -> Shown {
+    fn show(&self, from: usize, to: usize) -> ShownLines {
         let (first, last) = (self.line_number(from), self.line_number(to));
-        let mut shown = Shown { text: String::new(), first, lines: Vec::new() };
+        let mut shown = ShownLines { text: String::new(), first, lines: Vec::new() };
         for start in &self.lines[first - 1..last] {
             let line = self.line(*start);
             let end = line.start + line.text.len();
@@ -156,7 +156,7 @@ impl NamedText {
     }
 
     /// Returns the place of a span's first line in what is shown. A span inside a secret becomes the whole secret.
-    fn mark(&self, shown: &Shown, span: &Range<usize>) -> Range<usize> {
+    fn mark(&self, shown: &ShownLines, span: &Range<usize>) -> Range<usize> {
         let start = self.place(span.start);
         let line = self.line(start);
         let (place, visible) = &shown.lines[line.number - shown.first];

@@ -28,11 +28,11 @@ pub(super) struct Input {
 /// Memory into which a worker reads, reused for each chunk.
 pub(super) struct Chunk {
     bytes: Vec<u8>,
-    places: Vec<Place>,
+    places: Vec<FramePlace>,
 }
 
 /// A frame in the bytes of its chunk.
-struct Place {
+struct FramePlace {
     start: u32,
     len: u32,
     truncated: bool,
@@ -90,7 +90,7 @@ impl Input {
     }
 
     /// Finds the frames in `bytes`, and returns the rest, which may be the beginning of another frame.
-    fn find_frames<'b>(&mut self, bytes: &'b [u8], places: &mut Vec<Place>, is_damaged: bool) -> &'b [u8] {
+    fn find_frames<'b>(&mut self, bytes: &'b [u8], places: &mut Vec<FramePlace>, is_damaged: bool) -> &'b [u8] {
         if self.framer.is_none() {
             let framing = Framing::of_file(bytes, self.ended, self.frame_limit);
             self.framer = framing.map(|framing| Framer::new(framing, self.frame_limit));
@@ -100,7 +100,7 @@ impl Input {
         loop {
             match framer.next(&bytes[at..]) {
                 Step::Frame { frame, consumed } => {
-                    places.push(Place::of(frame, bytes, &mut self.lines));
+                    places.push(FramePlace::of(frame, bytes, &mut self.lines));
                     at += consumed;
                 }
                 Step::More { consumed } => {
@@ -115,7 +115,7 @@ impl Input {
         // Text that was read before the damage is still useful.
         places.extend(framer.finish(&bytes[at..]).map(|frame| {
             let truncated = frame.truncated || is_damaged;
-            Place::of(Frame { truncated, ..frame }, bytes, &mut self.lines)
+            FramePlace::of(Frame { truncated, ..frame }, bytes, &mut self.lines)
         }));
         &[]
     }
@@ -141,7 +141,7 @@ impl Chunk {
     }
 }
 
-impl Place {
+impl FramePlace {
     /// Returns the position of `frame` in `bytes`, which are far below 4 GiB.
     fn of(frame: Frame<'_>, bytes: &[u8], lines: &mut LineHashes) -> Self {
         let start = (frame.bytes.as_ptr().addr() - bytes.as_ptr().addr()) as u32;

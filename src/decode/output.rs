@@ -9,14 +9,14 @@ use crate::poison;
 
 /// Output for the records of all inputs.
 pub(super) struct Output {
-    state: Mutex<State>,
+    state: Mutex<OutputState>,
     /// Notified when the turn passes to another chunk.
     turned: Condvar,
     /// Notified when the input has ended.
     ended: Condvar,
 }
 
-struct State {
+struct OutputState {
     out: Box<dyn Write + Send>,
     records: u64,
     damaged: u64,
@@ -35,20 +35,20 @@ pub(super) enum InputFailed {
 /// Right to write the records of one chunk; the next chunk waits.
 pub(super) struct OutputTurn<'o> {
     output: &'o Output,
-    state: MutexGuard<'o, State>,
+    state: MutexGuard<'o, OutputState>,
 }
 
 // === impl Output ===
 
 impl Output {
     pub(super) fn new(out: Box<dyn Write + Send>) -> Self {
-        let state = State { out, records: 0, damaged: 0, turn: 0, end: None };
+        let state = OutputState { out, records: 0, damaged: 0, turn: 0, end: None };
         Self { state: Mutex::new(state), turned: Condvar::new(), ended: Condvar::new() }
     }
 
     /// Waits for the turn of a chunk; `None` once decoding has failed.
     pub(super) fn turn(&self, number: u64) -> Option<OutputTurn<'_>> {
-        let others = |state: &mut State| state.turn != number && state.end.is_none();
+        let others = |state: &mut OutputState| state.turn != number && state.end.is_none();
         let state = poison::ignore(self.turned.wait_while(self.state(), others));
         state.end.is_none().then_some(OutputTurn { output: self, state })
     }
@@ -60,7 +60,7 @@ impl Output {
 
     /// Waits for the end of the input, and then prepares for another input.
     pub(super) fn wait(&self) -> Result<(), InputFailed> {
-        let open = |state: &mut State| state.end.is_none();
+        let open = |state: &mut OutputState| state.end.is_none();
         let mut state = poison::ignore(self.ended.wait_while(self.state(), open));
         match &state.end {
             Some(Ok(())) => {
@@ -83,7 +83,7 @@ impl Output {
         (state.records, state.damaged)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, OutputState> {
         poison::ignore(self.state.lock())
     }
 }

@@ -32,7 +32,7 @@ pub(super) struct SharedInput {
     pub(super) unparsed: Arc<Unparsed>,
 }
 
-struct Worker {
+struct DecodeWorker {
     work: Arc<SharedInput>,
     chunk: Chunk,
     lines: Buffer,
@@ -43,7 +43,7 @@ struct Worker {
 /// Decodes the input to its end.
 pub(super) fn run(work: &Arc<SharedInput>) -> Result<(), InputFailed> {
     // A small input is finished before a thread would have started.
-    let (mut first, mut read) = (Worker::new(work), 0);
+    let (mut first, mut read) = (DecodeWorker::new(work), 0);
     while let Some(size) = first.chunk() {
         read += size;
         if read >= work.limits.chunk && start(work) {
@@ -62,7 +62,7 @@ fn start(work: &Arc<SharedInput>) -> bool {
         let work = Arc::clone(work);
         thread::Builder::new().name("decode".to_owned()).spawn(move || {
             let run = || {
-                let mut worker = Worker::new(&work);
+                let mut worker = DecodeWorker::new(&work);
                 while worker.chunk().is_some() {}
             };
             if let Err(panic) = panics::catch(AssertUnwindSafe(run)) {
@@ -97,7 +97,7 @@ impl SharedInput {
 
 // === impl Worker ===
 
-impl Worker {
+impl DecodeWorker {
     fn new(work: &Arc<SharedInput>) -> Self {
         let chunk = work.input().chunk();
         Self { work: Arc::clone(work), chunk, lines: Buffer::default(), records: 0, damaged: 0 }

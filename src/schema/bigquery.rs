@@ -2,21 +2,21 @@
 
 use serde_json::{Value, json};
 
-use super::{Field, Kind};
+use super::{SchemaField, ValueType};
 
 /// Returns the columns.
-pub(super) fn columns(fields: &[Field<'_>]) -> Value {
+pub(super) fn columns(fields: &[SchemaField<'_>]) -> Value {
     fields.iter().map(column).collect()
 }
 
-fn column(field: &Field<'_>) -> Value {
+fn column(field: &SchemaField<'_>) -> Value {
     let (mode, kind) = match &field.kind {
-        Kind::List(kind) => ("REPEATED", &**kind),
+        ValueType::List(kind) => ("REPEATED", &**kind),
         kind if field.is_required => ("REQUIRED", kind),
         kind => ("NULLABLE", kind),
     };
     let mut column = json!({ "name": field.name, "type": name(kind), "mode": mode });
-    if let Kind::Object(fields) = kind {
+    if let ValueType::Object(fields) = kind {
         column["fields"] = columns(fields);
     }
     if let Some(description) = field.description {
@@ -25,14 +25,14 @@ fn column(field: &Field<'_>) -> Value {
     column
 }
 
-const fn name(kind: &Kind<'_>) -> &'static str {
+const fn name(kind: &ValueType<'_>) -> &'static str {
     match kind {
         // A list of lists cannot be expressed in this schema, and no record has one.
-        Kind::Word | Kind::Name | Kind::Text | Kind::Ip | Kind::List(_) => "STRING",
-        Kind::Time => "TIMESTAMP",
-        Kind::Integer => "INTEGER",
-        Kind::Decimal => "FLOAT",
-        Kind::Boolean => "BOOLEAN",
-        Kind::Object(_) => "RECORD",
+        ValueType::Word | ValueType::Name | ValueType::Text | ValueType::Ip | ValueType::List(_) => "STRING",
+        ValueType::Time => "TIMESTAMP",
+        ValueType::Integer => "INTEGER",
+        ValueType::Decimal => "FLOAT",
+        ValueType::Boolean => "BOOLEAN",
+        ValueType::Object(_) => "RECORD",
     }
 }

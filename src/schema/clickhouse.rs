@@ -1,10 +1,10 @@
 //! A table of ClickHouse.
 
-use super::{Field, Kind};
+use super::{SchemaField, ValueType};
 
 /// Returns the table, and how records are loaded into it.
-pub(super) fn table(fields: &[Field<'_>]) -> String {
-    let column = |field: &Field<'_>| {
+pub(super) fn table(fields: &[SchemaField<'_>]) -> String {
+    let column = |field: &SchemaField<'_>| {
         let kind = if field.is_required { of_required(&field.kind, 1) } else { of(&field.kind, 1) };
         format!("    `{}` {kind}", field.name)
     };
@@ -27,32 +27,32 @@ ORDER BY `id`;
 }
 
 /// Returns the type of an optional field. A tuple cannot be null, so its elements are; an array is empty instead.
-fn of(kind: &Kind<'_>, depth: usize) -> String {
+fn of(kind: &ValueType<'_>, depth: usize) -> String {
     match kind {
-        Kind::Word => "LowCardinality(Nullable(String))".to_owned(),
-        Kind::Object(_) | Kind::List(_) => of_required(kind, depth),
+        ValueType::Word => "LowCardinality(Nullable(String))".to_owned(),
+        ValueType::Object(_) | ValueType::List(_) => of_required(kind, depth),
         _ => format!("Nullable({})", of_required(kind, depth)),
     }
 }
 
-fn of_required(kind: &Kind<'_>, depth: usize) -> String {
+fn of_required(kind: &ValueType<'_>, depth: usize) -> String {
     let name = match kind {
-        Kind::Word => "LowCardinality(String)",
+        ValueType::Word => "LowCardinality(String)",
         // The type for addresses would show them as ::ffff:192.0.2.1.
-        Kind::Name | Kind::Text | Kind::Ip => "String",
-        Kind::Time => "DateTime64(6, 'UTC')",
-        Kind::Integer => "Int64",
-        Kind::Decimal => "Float64",
-        Kind::Boolean => "Bool",
-        Kind::Object(fields) => return tuple(fields, depth),
-        Kind::List(of) => return format!("Array({})", of_required(of, depth)),
+        ValueType::Name | ValueType::Text | ValueType::Ip => "String",
+        ValueType::Time => "DateTime64(6, 'UTC')",
+        ValueType::Integer => "Int64",
+        ValueType::Decimal => "Float64",
+        ValueType::Boolean => "Bool",
+        ValueType::Object(fields) => return tuple(fields, depth),
+        ValueType::List(of) => return format!("Array({})", of_required(of, depth)),
     };
     name.to_owned()
 }
 
-fn tuple(fields: &[Field<'_>], depth: usize) -> String {
+fn tuple(fields: &[SchemaField<'_>], depth: usize) -> String {
     let indent = "    ".repeat(depth);
-    let element = |field: &Field<'_>| format!("{indent}    `{}` {}", field.name, of(&field.kind, depth + 1));
+    let element = |field: &SchemaField<'_>| format!("{indent}    `{}` {}", field.name, of(&field.kind, depth + 1));
     let elements: Vec<String> = fields.iter().map(element).collect();
     format!("Tuple(\n{}\n{indent})", elements.join(",\n"))
 }

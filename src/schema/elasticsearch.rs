@@ -2,13 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Field, Kind};
+use super::{SchemaField, ValueType};
 
 /// Maximum number of characters in a term of Lucene: a term has at most 32,766 bytes, and a character at most four.
 const TERM: u32 = 8191;
 
 /// Returns the template of the indices that keep records.
-pub(super) fn template(fields: &[Field<'_>]) -> Value {
+pub(super) fn template(fields: &[SchemaField<'_>]) -> Value {
     let mut properties = properties(fields);
     // Kibana takes this field as the time of a document.
     properties.insert("@timestamp".to_owned(), json!({ "type": "alias", "path": "timestamp" }));
@@ -25,25 +25,25 @@ pub(super) fn template(fields: &[Field<'_>]) -> Value {
     })
 }
 
-fn properties(fields: &[Field<'_>]) -> Map<String, Value> {
+fn properties(fields: &[SchemaField<'_>]) -> Map<String, Value> {
     fields.iter().map(|field| (field.name.to_owned(), of(&field.kind))).collect()
 }
 
-fn of(kind: &Kind<'_>) -> Value {
+fn of(kind: &ValueType<'_>) -> Value {
     match kind {
-        Kind::Word | Kind::Name => json!({ "type": "keyword", "ignore_above": TERM }),
-        Kind::Text => {
+        ValueType::Word | ValueType::Name => json!({ "type": "keyword", "ignore_above": TERM }),
+        ValueType::Text => {
             json!({ "type": "match_only_text", "fields": { "keyword": { "type": "keyword", "ignore_above": TERM } } })
         }
-        Kind::Ip => json!({ "type": "ip" }),
-        Kind::Time => json!({ "type": "date_nanos", "format": "strict_date_optional_time_nanos" }),
-        Kind::Integer => json!({ "type": "long" }),
-        Kind::Decimal => json!({ "type": "double" }),
-        Kind::Boolean => json!({ "type": "boolean" }),
-        Kind::Object(fields) => json!({ "properties": properties(fields) }),
-        Kind::List(kind) => match &**kind {
+        ValueType::Ip => json!({ "type": "ip" }),
+        ValueType::Time => json!({ "type": "date_nanos", "format": "strict_date_optional_time_nanos" }),
+        ValueType::Integer => json!({ "type": "long" }),
+        ValueType::Decimal => json!({ "type": "double" }),
+        ValueType::Boolean => json!({ "type": "boolean" }),
+        ValueType::Object(fields) => json!({ "properties": properties(fields) }),
+        ValueType::List(kind) => match &**kind {
             // A nested type: queries can require that fields belong to the same object.
-            Kind::Object(fields) => json!({ "type": "nested", "properties": properties(fields) }),
+            ValueType::Object(fields) => json!({ "type": "nested", "properties": properties(fields) }),
             kind => of(kind),
         },
     }

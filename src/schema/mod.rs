@@ -31,16 +31,16 @@ pub enum Dialect {
 
 /// Field of a record, or of an object in it.
 #[derive(Debug)]
-struct Field<'s> {
+struct SchemaField<'s> {
     name: &'s str,
     description: Option<&'s str>,
     is_required: bool,
-    kind: Kind<'s>,
+    kind: ValueType<'s>,
 }
 
 /// Type of the values of a field.
 #[derive(Debug)]
-enum Kind<'s> {
+enum ValueType<'s> {
     /// One of a few words; a later version may have more of them.
     Word,
     /// Name, address or id: a value that is queried as a whole.
@@ -54,7 +54,7 @@ enum Kind<'s> {
     Integer,
     Decimal,
     Boolean,
-    Object(Vec<Field<'s>>),
+    Object(Vec<SchemaField<'s>>),
     List(Box<Self>),
 }
 
@@ -89,9 +89,9 @@ impl Dialect {
 }
 
 /// Returns the fields of an object of the schema, in the order in which records have them.
-fn fields<'s>(schema: &'s Value, object: &'s Value) -> Vec<Field<'s>> {
+fn fields<'s>(schema: &'s Value, object: &'s Value) -> Vec<SchemaField<'s>> {
     let required = object["required"].as_array();
-    let field = |(name, property): (&'s String, &'s Value)| Field {
+    let field = |(name, property): (&'s String, &'s Value)| SchemaField {
         name,
         description: property["description"].as_str(),
         is_required: required.is_some_and(|required| required.iter().any(|field| field == name)),
@@ -100,23 +100,23 @@ fn fields<'s>(schema: &'s Value, object: &'s Value) -> Vec<Field<'s>> {
     object["properties"].as_object().into_iter().flatten().map(field).collect()
 }
 
-fn kind<'s>(schema: &'s Value, property: &'s Value) -> Kind<'s> {
+fn kind<'s>(schema: &'s Value, property: &'s Value) -> ValueType<'s> {
     if let Some(name) = property["$ref"].as_str().and_then(|reference| reference.strip_prefix("#/$defs/")) {
         return match name {
-            "time" => Kind::Time,
-            "ip" => Kind::Ip,
-            "text" => Kind::Text,
+            "time" => ValueType::Time,
+            "ip" => ValueType::Ip,
+            "text" => ValueType::Text,
             _ => kind(schema, &schema["$defs"][name]),
         };
     }
     match property["type"].as_str() {
-        Some("object") => Kind::Object(fields(schema, property)),
-        Some("array") => Kind::List(Box::new(kind(schema, &property["items"]))),
-        Some("integer") => Kind::Integer,
-        Some("number") => Kind::Decimal,
-        Some("boolean") => Kind::Boolean,
-        Some(_) => Kind::Name,
-        None if property["const"].is_boolean() => Kind::Boolean,
-        None => Kind::Word,
+        Some("object") => ValueType::Object(fields(schema, property)),
+        Some("array") => ValueType::List(Box::new(kind(schema, &property["items"]))),
+        Some("integer") => ValueType::Integer,
+        Some("number") => ValueType::Decimal,
+        Some("boolean") => ValueType::Boolean,
+        Some(_) => ValueType::Name,
+        None if property["const"].is_boolean() => ValueType::Boolean,
+        None => ValueType::Word,
     }
 }

@@ -3,13 +3,13 @@ use std::collections::BTreeSet;
 use super::*;
 
 /// The paths of all fields, as `postfix.relay.ip`, that hold no others.
-fn leaves(fields: &[Field<'_>], parent: &str, found: &mut BTreeSet<String>) {
-    for Field { name, kind, .. } in fields {
+fn leaves(fields: &[SchemaField<'_>], parent: &str, found: &mut BTreeSet<String>) {
+    for SchemaField { name, kind, .. } in fields {
         let path = format!("{parent}{name}");
         match kind {
-            Kind::Object(fields) => leaves(fields, &format!("{path}."), found),
-            Kind::List(kind) => {
-                let Kind::Object(fields) = &**kind else {
+            ValueType::Object(fields) => leaves(fields, &format!("{path}."), found),
+            ValueType::List(kind) => {
+                let ValueType::Object(fields) = &**kind else {
                     found.insert(path);
                     continue;
                 };

@@ -57,7 +57,7 @@ pub(super) struct Flight<R> {
 struct BatchInFlight {
     batch: Batch,
     /// The state of each entry.
-    states: Vec<State>,
+    states: Vec<EntryState>,
     /// Number of entries that are not settled.
     left: usize,
     refused_records: u64,
@@ -65,7 +65,7 @@ struct BatchInFlight {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum EntryState {
     /// The record is to be handed over, or the client has it.
     Open,
     /// The record was refused, and is not in the dead-letter file yet.
@@ -112,7 +112,7 @@ impl<R: Clone> Flight<R> {
         if left == 0 {
             return batch.delivered();
         }
-        let states = vec![State::Open; left];
+        let states = vec![EntryState::Open; left];
         self.batches.push_back(Some(BatchInFlight { batch, states, left, refused_records: 0, refused_bytes: 0 }));
     }
 
@@ -133,7 +133,8 @@ impl<R: Clone> Flight<R> {
             let open = self.batches.get(batch)?.as_ref().is_some_and(|in_flight| entry < in_flight.states.len());
             if !open {
                 self.cursor = (batch + 1, 0);
-            } else if self.batches[batch].as_ref().is_some_and(|in_flight| in_flight.states[entry] != State::Open) {
+            } else if self.batches[batch].as_ref().is_some_and(|in_flight| in_flight.states[entry] != EntryState::Open)
+            {
                 self.cursor.1 += 1;
             } else {
                 break;
@@ -168,8 +169,8 @@ impl<R: Clone> Flight<R> {
         let index = self.index(ticket);
         let Some(Some(in_flight)) = self.batches.get_mut(index) else { return };
         let state = &mut in_flight.states[ticket.entry as usize];
-        if *state == State::Open {
-            *state = State::Refused;
+        if *state == EntryState::Open {
+            *state = EntryState::Refused;
             self.refused.push_back((ticket, reason));
         }
     }
@@ -203,7 +204,7 @@ impl<R: Clone> Flight<R> {
         let index = self.index(ticket);
         let Some(Some(in_flight)) = self.batches.get_mut(index) else { return };
         let entry = ticket.entry as usize;
-        if std::mem::replace(&mut in_flight.states[entry], State::Settled) == State::Settled {
+        if std::mem::replace(&mut in_flight.states[entry], EntryState::Settled) == EntryState::Settled {
             return;
         }
         in_flight.left -= 1;
@@ -232,7 +233,7 @@ impl<R: Clone> Flight<R> {
         for mut in_flight in self.batches.drain(..).flatten() {
             records += if in_flight.batch.is_of_spool() { 0 } else { in_flight.left };
             let states = in_flight.batch.entries().iter().zip(&in_flight.states);
-            let unsettled = states.filter(|(_, state)| **state != State::Settled);
+            let unsettled = states.filter(|(_, state)| **state != EntryState::Settled);
             let bytes: usize = unsettled.map(|(entry, _)| in_flight.batch.line(entry).len()).sum();
             in_flight.batch.dropped_part(in_flight.left as u64, bytes as u64, reason);
             in_flight.batch.delivered_except(in_flight.refused_records, in_flight.refused_bytes);

@@ -23,13 +23,13 @@ const PATIENCE: u16 = 100;
 pub struct Stdout<W: Write + AsFd = fs::File> {
     out: W,
     /// Position within the front batch: the kernel has the whole lines and the bytes of the next line before it.
-    at: Position,
+    at: OutputPosition,
     /// The rest of the last line, which the reader has in part, while the reader takes nothing.
     torn: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Position {
+struct OutputPosition {
     entry: usize,
     byte: usize,
 }
@@ -51,7 +51,7 @@ impl Stdout {
 impl<W: Write + AsFd> Stdout<W> {
     /// Makes a sink that writes to any other output.
     pub fn to(out: W) -> Self {
-        Self { out, at: Position::default(), torn: Vec::new() }
+        Self { out, at: OutputPosition::default(), torn: Vec::new() }
     }
 
     /// Writes the rest of `batch`. Returns false if the reader took nothing for a while.
@@ -75,7 +75,7 @@ impl<W: Write + AsFd> Stdout<W> {
                     Err(error) => return Err(error),
                 }
             }
-            self.at = Position { entry: self.at.entry + run, byte: 0 };
+            self.at = OutputPosition { entry: self.at.entry + run, byte: 0 };
         }
         Ok(true)
     }
@@ -121,7 +121,7 @@ impl<W: Write + AsFd + Send> Sink for Stdout<W> {
                 }
                 Err(error) => return Err(Error::Retry(format!("cannot write to the standard output: {error}"))),
             }
-            self.at = Position::default();
+            self.at = OutputPosition::default();
             if let Some(batch) = batches.pop_front() {
                 batch.delivered();
             }

@@ -36,10 +36,10 @@ const LAST_SENDERS: Duration = Duration::from_secs(1);
 
 /// Handle that tells the threads of a sink to stop or to reopen. Clones share one state.
 #[derive(Clone, Debug)]
-pub struct Control(Arc<Shared>);
+pub struct Control(Arc<ControlState>);
 
 #[derive(Debug)]
-struct Shared {
+struct ControlState {
     time: Mutex<Time>,
     reopens: AtomicU64,
     workers: Mutex<Vec<Thread>>,
@@ -167,7 +167,7 @@ struct WorkerRun<'c, S> {
 impl Control {
     /// Makes a handle whose stop may take `timeout`, from [`Control::stop`] to the last flush.
     pub fn new(timeout: Duration) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(ControlState {
             time: Mutex::new(Time { timeout, deadline: None }),
             reopens: AtomicU64::new(0),
             workers: Mutex::default(),

@@ -77,7 +77,7 @@ const FULL: &str = "no file descriptor is left for another connection: who conne
                     there are ends; raise the limit (LimitNOFILE= of systemd)";
 
 /// Throttles for the log lines that a peer can cause by connecting again and again.
-struct Log {
+struct ConnectionLog {
     accept: Throttle,
     refused: Throttle,
     too_many: Throttle,
@@ -95,7 +95,7 @@ struct Log {
 /// connection has ended.
 pub(super) async fn run<A: Accept>(listener: A, max_connections: usize, config: &A::Config, intake: &Intake) {
     let mut served =
-        Served { connections: JoinSet::new(), max_connections, config, intake, log: Log::new(intake.name()) };
+        Served { connections: JoinSet::new(), max_connections, config, intake, log: ConnectionLog::new(intake.name()) };
     let mut backoff = BACKOFF.0;
     let full = Throttle::new(Level::WARN, LineOwner::Source(intake.name().to_owned()), FULL);
     loop {
@@ -158,7 +158,7 @@ struct Served<'c, A: Accept> {
     max_connections: usize,
     config: &'c A::Config,
     intake: &'c Intake,
-    log: Log,
+    log: ConnectionLog,
 }
 
 impl<A: Accept> Served<'_, A> {
@@ -209,7 +209,7 @@ impl<A: Accept> Served<'_, A> {
 
 // === impl Log ===
 
-impl Log {
+impl ConnectionLog {
     fn new(source: &str) -> Self {
         let of = |level, what| Throttle::new(level, LineOwner::Source(source.to_owned()), what);
         Self {

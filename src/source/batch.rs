@@ -33,11 +33,11 @@ pub(super) struct ReceivedDatagrams<A> {
     long: Vec<u8>,
     /// Maximum size of a datagram that is received completely.
     largest: usize,
-    received: Vec<Received<A>>,
+    received: Vec<ReceivedDatagram<A>>,
 }
 
 /// A datagram, by its place in the batch.
-struct Received<A> {
+struct ReceivedDatagram<A> {
     size: usize,
     cut: bool,
     address: Option<A>,
@@ -84,7 +84,7 @@ impl<A: SockaddrLike + Copy> ReceivedDatagrams<A> {
         // in them, and would take these lengths for the available room if the headers were reused.
         let mut headers = MultiHeaders::<A>::preallocate(slots, None);
         let results = recvmmsg(socket, &mut headers, slices.iter_mut().take(slots), MsgFlags::MSG_DONTWAIT, None)?;
-        self.received.extend(results.map(|result| Received {
+        self.received.extend(results.map(|result| ReceivedDatagram {
             size: result.bytes,
             cut: result.flags.contains(MsgFlags::MSG_TRUNC),
             address: result.address,
@@ -99,7 +99,7 @@ impl<A: SockaddrLike + Copy> ReceivedDatagrams<A> {
 
     /// Returns the received datagrams.
     pub(super) fn datagrams(&self) -> impl Iterator<Item = Datagram<'_, A>> {
-        self.received.iter().enumerate().map(|(slot, &Received { size, cut, address })| {
+        self.received.iter().enumerate().map(|(slot, &ReceivedDatagram { size, cut, address })| {
             let start = if size > HEAD { &self.long[slot * self.largest..] } else { &self.heads[slot * HEAD..] };
             Datagram { bytes: &start[..size], cut, address }
         })

@@ -15,12 +15,12 @@ const IN_FLIGHT: &str = "datagrams dropped: the source has max_bytes_in_flight t
 #[derive(Debug)]
 pub(super) struct Drops {
     source: String,
-    places: Mutex<Vec<Place>>,
+    places: Mutex<Vec<FullPlace>>,
 }
 
 /// The place that has no room: the source itself, or the queue of a sink.
 #[derive(Debug)]
-struct Place {
+struct FullPlace {
     sink: Option<String>,
     untold: u64,
     what: String,
@@ -39,7 +39,7 @@ impl Drops {
         if let Some(place) = places.iter_mut().find(|place| place.sink.as_deref() == sink) {
             place.untold += datagrams;
         } else {
-            let mut place = Place::new(&self.source, sink);
+            let mut place = FullPlace::new(&self.source, sink);
             place.untold = datagrams;
             places.push(place);
         }
@@ -49,7 +49,7 @@ impl Drops {
     pub(super) fn tell(&self) {
         let now = Instant::now();
         let mut places = poison::ignore(self.places.lock());
-        for Place { sink, untold, what, throttle } in places.iter_mut().filter(|place| place.untold > 0) {
+        for FullPlace { sink, untold, what, throttle } in places.iter_mut().filter(|place| place.untold > 0) {
             let dropped = std::mem::take(untold);
             if let Some(suppressed) = throttle.pass_with(dropped, now) {
                 tracing::warn!(source = self.source, sink = sink.as_deref(), dropped, suppressed, "{what}");
@@ -58,7 +58,7 @@ impl Drops {
     }
 }
 
-impl Place {
+impl FullPlace {
     fn new(source: &str, sink: Option<&str>) -> Self {
         let what = sink.map_or_else(
             || IN_FLIGHT.to_owned(),

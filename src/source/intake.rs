@@ -60,7 +60,7 @@ pub struct Stop {
 }
 
 /// Frames of one read that wait for room. Frames that are left when this value is dropped are counted as dropped.
-struct Waiting<'i> {
+struct WaitingFrames<'i> {
     ledger: &'i SourceLedger,
     receipt: Option<&'i Receipt>,
     frames: u64,
@@ -205,7 +205,7 @@ impl Intake {
         self.count(&mut arrivals);
         let received_at = Timestamp::now();
         let receipt = receipt.map(Arc::new);
-        let mut waiting = Waiting::enter(&self.ledger, receipt.as_deref(), arrivals.len());
+        let mut waiting = WaitingFrames::enter(&self.ledger, receipt.as_deref(), arrivals.len());
         let over = || async {
             tokio::select! {
                 biased;
@@ -312,7 +312,7 @@ impl Intake {
 
 // === impl Waiting ===
 
-impl<'i> Waiting<'i> {
+impl<'i> WaitingFrames<'i> {
     fn enter(ledger: &'i SourceLedger, receipt: Option<&'i Receipt>, frames: usize) -> Self {
         let frames = frames as u64;
         ledger.waiting.fetch_add(frames, Relaxed);
@@ -335,7 +335,7 @@ impl<'i> Waiting<'i> {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingFrames<'_> {
     /// Counts the remaining frames as dropped. A task is aborted if it has not ended when the shutdown ends.
     fn drop(&mut self) {
         if self.frames > 0 {

@@ -15,11 +15,11 @@ use crate::receipt::Outcome;
 /// *low-water mark*: everything up to it is delivered. A source acknowledges up to it, and never beyond.
 #[derive(Debug)]
 pub(super) struct Outcomes<T> {
-    items: VecDeque<Item<T>>,
+    items: VecDeque<Pending<T>>,
 }
 
 #[derive(Debug)]
-struct Item<T> {
+struct Pending<T> {
     item: T,
     outcome: Option<oneshot::Receiver<Outcome>>,
 }
@@ -34,7 +34,7 @@ impl<T> Outcomes<T> {
     /// Adds an item, whose receipt reports to `outcome`. Without a receipt, it counts as delivered and waits only for
     /// the items before it.
     pub(super) fn push(&mut self, item: T, outcome: Option<oneshot::Receiver<Outcome>>) {
-        self.items.push_back(Item { item, outcome });
+        self.items.push_back(Pending { item, outcome });
     }
 
     /// Returns the first item that is not taken.

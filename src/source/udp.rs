@@ -55,7 +55,7 @@ struct Gate {
 }
 
 /// The reader of one of the sockets.
-struct Worker {
+struct SocketReader {
     socket: Arc<Socket>,
     gate: Option<Arc<Gate>>,
     intake: Intake,
@@ -94,7 +94,7 @@ impl Udp {
     async fn read(self, intake: Intake) -> Result<(), Failed> {
         let mut workers = JoinSet::new();
         for socket in self.sockets {
-            let worker = Worker { socket, gate: self.gate.clone(), intake: intake.clone() };
+            let worker = SocketReader { socket, gate: self.gate.clone(), intake: intake.clone() };
             workers.spawn(panics::catch_in(async move { datagrams::read(&worker, &worker.intake).await }));
         }
         let mut result = Ok(());
@@ -205,13 +205,13 @@ impl Socket {
     }
 }
 
-impl AsFd for Worker {
+impl AsFd for SocketReader {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.socket.as_fd()
     }
 }
 
-impl datagrams::Receive for Worker {
+impl datagrams::Receive for SocketReader {
     type Address = SockaddrStorage;
 
     async fn readable(&self) -> io::Result<()> {

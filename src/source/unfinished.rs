@@ -64,7 +64,7 @@ impl Unfinished {
         let permit = if let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() {
             permit
         } else {
-            let _waiting = Waiting::new(self);
+            let _waiting = WaitingConnection::new(self);
             // The semaphore is never closed.
             Arc::clone(&self.places).acquire_owned().await.ok()?
         };
@@ -142,9 +142,9 @@ impl Drop for Clock<'_> {
 }
 
 /// Counts a connection that waits, until this value is dropped.
-struct Waiting<'u>(&'u Unfinished);
+struct WaitingConnection<'u>(&'u Unfinished);
 
-impl<'u> Waiting<'u> {
+impl<'u> WaitingConnection<'u> {
     fn new(unfinished: &'u Unfinished) -> Self {
         unfinished.waiting.fetch_add(1, Relaxed);
         unfinished.wanted.notify_waiters();
@@ -152,7 +152,7 @@ impl<'u> Waiting<'u> {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingConnection<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Relaxed);
     }

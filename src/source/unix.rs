@@ -18,14 +18,14 @@ use crate::systemd::Passed;
 /// A bound socket. When it is dropped, the path that was created for it is removed.
 #[derive(Debug)]
 pub(super) struct Unix {
-    socket: Kind,
+    socket: SocketType,
     mode: u32,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum SocketType {
     Datagram(Arc<Datagrams>),
-    Stream(Listener),
+    Stream(SocketListener),
 }
 
 /// A datagram socket. Its senders have no address, so the record shows the path that they wrote to.
@@ -43,7 +43,7 @@ struct Streams {
 }
 
 #[derive(Debug)]
-struct Listener {
+struct SocketListener {
     streams: Arc<Streams>,
     config: StreamConfig,
 }
@@ -59,7 +59,7 @@ impl Unix {
     pub(super) fn bind(config: &UnixConfig, passed: &mut Passed, inherited: Option<&Sockets>) -> io::Result<Self> {
         let path = |is_ours| SocketPath { path: config.path.clone(), is_ours };
         let socket = match &config.stream {
-            None => Kind::Datagram(match inherited.and_then(Sockets::upgrade_one) {
+            None => SocketType::Datagram(match inherited.and_then(Sockets::upgrade_one) {
                 Some(socket) => socket,
                 None => Arc::new(Datagrams::bind(config, passed, path)?),
             }),
@@ -68,7 +68,7 @@ impl Unix {
                     Some(streams) => streams,
                     None => Arc::new(Streams::bind(config, passed, path)?),
                 };
-                Kind::Stream(Listener { streams, config: stream.clone() })
+                SocketType::Stream(SocketListener { streams, config: stream.clone() })
             }
         };
         Ok(Self { socket, mode: config.mode })
@@ -76,8 +76,8 @@ impl Unix {
 
     fn path(&self) -> &SocketPath {
         match &self.socket {
-            Kind::Datagram(socket) => &socket.path,
-            Kind::Stream(listener) => &listener.streams.path,
+            SocketType::Datagram(socket) => &socket.path,
+            SocketType::Stream(listener) => &listener.streams.path,
         }
     }
 }
@@ -89,8 +89,8 @@ impl Bound for Unix {
 
     fn sockets(&self) -> Sockets {
         match &self.socket {
-            Kind::Datagram(socket) => Sockets::one(socket),
-            Kind::Stream(listener) => Sockets::one(&listener.streams),
+            SocketType::Datagram(socket) => Sockets::one(socket),
+            SocketType::Stream(listener) => Sockets::one(&listener.streams),
         }
     }
 
@@ -104,8 +104,8 @@ impl Bound for Unix {
     fn run(self: Box<Self>, intake: Intake) -> Running {
         Box::pin(async move {
             match self.socket {
-                Kind::Datagram(socket) => datagrams::read(&*socket, &intake).await,
-                Kind::Stream(listener) => {
+                SocketType::Datagram(socket) => datagrams::read(&*socket, &intake).await,
+                SocketType::Stream(listener) => {
                     let config = listener.config.clone();
                     accept::run(listener, config.max_connections, &config, &intake).await;
                 }
@@ -165,7 +165,7 @@ impl datagrams::Receive for Datagrams {
     }
 }
 
-impl Accept for Listener {
+impl Accept for SocketListener {
     type Connection = (UnixStream, String);
     type Config = StreamConfig;
 

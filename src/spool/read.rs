@@ -40,12 +40,12 @@ pub(super) struct SpoolReader<F> {
     handed_on: u64,
     scanner: Scanner,
     open: Option<(u64, F)>,
-    marks: VecDeque<Mark>,
+    marks: VecDeque<SafePosition>,
 }
 
 /// A position between two records up to which all records may be acknowledged.
 #[derive(Clone, Copy, Debug)]
-struct Mark {
+struct SafePosition {
     /// Number of the last record before it that was handed on.
     handed_on: u64,
     /// Expected number of the record after it.
@@ -145,7 +145,7 @@ impl<F> SpoolReader<F> {
 
     /// Adds a mark at the read position, or moves the last mark there.
     fn mark(&mut self) {
-        let mark = Mark { handed_on: self.handed_on, next: self.next, position: self.position };
+        let mark = SafePosition { handed_on: self.handed_on, next: self.next, position: self.position };
         let count = self.marks.len();
         let near = |one: Position, other: Position| {
             one.base == other.base && other.offset - one.offset.min(other.offset) < BETWEEN_MARKS

@@ -59,7 +59,7 @@ pub struct TornTail {
 }
 
 /// End of a segment.
-struct Tail<F> {
+struct SegmentEnd<F> {
     file: F,
     header: bool,
     records: bool,
@@ -254,7 +254,7 @@ fn examine_last<S: Storage>(
 }
 
 /// Reads a segment to its end.
-fn examine<S: Storage>(storage: &S, segment: Segment, name: &str) -> Result<Tail<S::File>, OpenError> {
+fn examine<S: Storage>(storage: &S, segment: Segment, name: &str) -> Result<SegmentEnd<S::File>, OpenError> {
     let file = storage.open(name, Mode::Write).map_err(failed(storage, "open", name))?;
     let read = failed(storage, "read", name);
     let mut scanner = Scanner::default();
@@ -263,7 +263,8 @@ fn examine<S: Storage>(storage: &S, segment: Segment, name: &str) -> Result<Tail
         return Err(OpenError::Newer { path: storage.path().join(name), version });
     }
     let start = scanner.at();
-    let mut tail = Tail { file, header: header.is_ok(), records: false, end: start, next: segment.base, used: start };
+    let mut tail =
+        SegmentEnd { file, header: header.is_ok(), records: false, end: start, next: segment.base, used: start };
     loop {
         match scanner.next(storage, &tail.file, segment.size).map_err(&read)? {
             ScannedItem::Record(record, _) => {
@@ -291,7 +292,7 @@ fn quarantine_tail<S: Storage>(
     storage: &S,
     quarantine: &mut Quarantine<S::File>,
     segment: Segment,
-    tail: &Tail<S::File>,
+    tail: &SegmentEnd<S::File>,
     from: u64,
 ) -> io::Result<bool> {
     let mut scanner = Scanner::default();

@@ -73,11 +73,11 @@ pub(crate) struct Lost {
 struct Inode {
     content: Vec<u8>,
     durable: Vec<u8>,
-    pending: Vec<Change>,
+    pending: Vec<DiskChange>,
 }
 
 #[derive(Clone, Debug)]
-enum Change {
+enum DiskChange {
     Write(usize, Vec<u8>),
     Truncate(usize),
 }
@@ -206,7 +206,7 @@ impl World {
 }
 
 impl Inode {
-    fn change(&mut self, change: Change) {
+    fn change(&mut self, change: DiskChange) {
         apply(&mut self.content, &change);
         self.pending.push(change);
     }
@@ -216,16 +216,16 @@ impl Inode {
         for change in self.pending.drain(..) {
             match (random.below(4), &change) {
                 (0, _) => apply(&mut content, &change),
-                (1, Change::Write(offset, bytes)) => {
+                (1, DiskChange::Write(offset, bytes)) => {
                     // The size alone has reached the disk.
                     lost.writes += 1;
                     content.resize(content.len().max(offset + bytes.len()), 0);
                 }
-                (2, Change::Write(offset, bytes)) => {
+                (2, DiskChange::Write(offset, bytes)) => {
                     lost.torn_writes += 1;
                     for (at, sector) in sectors(*offset, bytes) {
                         if random.below(3) > 0 {
-                            apply(&mut content, &Change::Write(at, sector.to_vec()));
+                            apply(&mut content, &DiskChange::Write(at, sector.to_vec()));
                         }
                     }
                 }
@@ -237,10 +237,10 @@ impl Inode {
     }
 }
 
-fn apply(content: &mut Vec<u8>, change: &Change) {
+fn apply(content: &mut Vec<u8>, change: &DiskChange) {
     match change {
-        Change::Truncate(size) => content.resize(*size, 0),
-        Change::Write(offset, bytes) => {
+        DiskChange::Truncate(size) => content.resize(*size, 0),
+        DiskChange::Write(offset, bytes) => {
             let end = offset + bytes.len();
             content.resize(content.len().max(end), 0);
             content[*offset..end].copy_from_slice(bytes);
@@ -340,7 +340,7 @@ impl Storage for Simulated {
                 bytes.truncate(room as usize);
             }
             let written = bytes.len();
-            world.inodes[file.inode].change(Change::Write(offset as usize, bytes));
+            world.inodes[file.inode].change(DiskChange::Write(offset as usize, bytes));
             Ok(written)
         })
     }
@@ -348,7 +348,7 @@ impl Storage for Simulated {
     fn truncate(&self, file: &Handle, size: u64) -> io::Result<()> {
         self.with(|world| {
             world.call(Call::Write)?;
-            world.inodes[file.inode].change(Change::Truncate(size as usize));
+            world.inodes[file.inode].change(DiskChange::Truncate(size as usize));
             Ok(())
         })
     }

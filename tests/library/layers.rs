@@ -243,12 +243,15 @@ fn kinds_are_told_apart_in_few_places() {
 /// Names that several types may have. Other modules name an error with its module, as is usual in Rust: `spool::Error`.
 const SHARED_NAMES: [&str; 1] = ["Error"];
 
-/// The types at the top level of a file that other files can see. A type without `pub` is known in its file alone.
-fn visible_types(code: &str) -> Vec<&str> {
+/// The types at the top level of a file.
+fn types(code: &str) -> Vec<&str> {
     let name = |line| {
-        let item = str::strip_prefix(line, "pub")?;
-        let item = if item.starts_with('(') { item.split_once(')')?.1 } else { item };
-        let (kind, name) = item.trim_start().split_once(' ')?;
+        let item = match str::strip_prefix(line, "pub") {
+            Some(rest) if rest.starts_with('(') => rest.split_once(") ")?.1,
+            Some(rest) => rest.trim_start(),
+            None => line,
+        };
+        let (kind, name) = item.split_once(' ')?;
         let end = name.find(|c: char| !c.is_alphanumeric()).unwrap_or(name.len());
         matches!(kind, "struct" | "enum" | "trait" | "type").then(|| &name[..end])
     };
@@ -263,7 +266,7 @@ fn a_type_name_is_used_once() {
         sources(&root().join(directory), &mut files);
         for file in files.iter().filter(|file| !is_test(file)) {
             let place = file.strip_prefix(root()).expect("a file below the root").display().to_string();
-            for name in visible_types(&code(file)) {
+            for name in types(&code(file)) {
                 places.entry(name.to_owned()).or_default().insert(place.clone());
             }
         }
@@ -277,10 +280,10 @@ fn a_type_name_is_used_once() {
 }
 
 #[test]
-fn visible_types_are_found_in_each_form() {
+fn types_are_found_in_each_form() {
     let code = "pub struct A;\npub(crate) enum B<'a> {\n    C,\n}\npub(in crate::d) trait E: F {}\npub type G = H;\n\
-                struct I;\n    pub struct J;\npub fn k() {}\npub use l::M;";
-    assert_eq!(visible_types(code), ["A", "B", "E", "G"]);
+                struct I;\n    pub struct J;\n    type N = O;\npub fn k() {}\npub use l::M;";
+    assert_eq!(types(code), ["A", "B", "E", "G", "I"]);
 }
 
 /// Maximum number of characters of a line, as in rustfmt.toml, which does not wrap comments. Tables and diagrams may be

@@ -108,7 +108,7 @@ pub(super) enum Task {
 
 /// Counts of the flight that decide the next step.
 #[derive(Clone, Copy, Debug)]
-struct Progress {
+struct FlightCounts {
     /// True if a record is to be handed over.
     open: bool,
     /// Number of records that were handed over and not answered yet.
@@ -145,7 +145,7 @@ impl State {
     pub(super) fn next(&mut self) -> Task {
         let open = self.flight.next().is_some();
         let (outstanding, empty) = (self.flight.outstanding(), self.flight.is_empty());
-        self.client.next(Progress { open, outstanding, empty })
+        self.client.next(FlightCounts { open, outstanding, empty })
     }
 
     /// Changes the state of the client.
@@ -250,7 +250,7 @@ impl ClientState {
     }
 
     /// Returns the next step of the sink's thread.
-    fn next(&self, flight: Progress) -> Task {
+    fn next(&self, flight: FlightCounts) -> Task {
         match &self.phase {
             ClientPhase::Recalling(recall) if flight.outstanding > 0 => Task::Recall { sent: recall.failed },
             ClientPhase::Recalling(recall) => {

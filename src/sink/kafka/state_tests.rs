@@ -73,7 +73,7 @@ fn each_event_leads_to_its_state() {
 
 #[test]
 fn each_state_asks_for_its_next_step() {
-    let flight = |open, outstanding, empty| Progress { open, outstanding, empty };
+    let flight = |open, outstanding, empty| FlightCounts { open, outstanding, empty };
     let wait = |outstanding, cause| Task::Wait { outstanding, cause };
     let failed = Recall { failed: true, ..because(trouble("a")) };
     let fewer = Recall { fewer: true, ..Recall::default() };

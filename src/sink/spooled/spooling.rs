@@ -11,13 +11,13 @@ const TELL_EVERY: Duration = Duration::from_secs(10);
 /// Tracks whether the records of a sink wait on the disk.
 #[derive(Debug, Default)]
 pub(super) struct Spooling {
-    state: State,
+    state: SpoolingState,
     /// Time when the log last reported a beginning.
     told: Option<Instant>,
 }
 
 #[derive(Debug)]
-enum State {
+enum SpoolingState {
     /// The sink has everything, or will soon have it. `durable` is the number of the last record in the spool.
     CaughtUp { durable: u64 },
     /// The sink is behind.
@@ -38,7 +38,7 @@ pub(super) enum News {
     },
 }
 
-impl Default for State {
+impl Default for SpoolingState {
     fn default() -> Self {
         Self::CaughtUp { durable: 0 }
     }
@@ -49,17 +49,17 @@ impl Spooling {
     /// news for the log, if any.
     pub(super) fn note(&mut self, is_behind: bool, durable: u64, now: Instant) -> Option<News> {
         match &mut self.state {
-            State::CaughtUp { durable: before } if !is_behind => *before = durable,
-            State::CaughtUp { durable: before } => {
-                self.state = State::Behind { since: now, durable: *before, is_told: false };
+            SpoolingState::CaughtUp { durable: before } if !is_behind => *before = durable,
+            SpoolingState::CaughtUp { durable: before } => {
+                self.state = SpoolingState::Behind { since: now, durable: *before, is_told: false };
             }
-            State::Behind { since, durable: before, is_told } if !is_behind => {
+            SpoolingState::Behind { since, durable: before, is_told } if !is_behind => {
                 let ended = News::Ended { records: durable - *before, time: now.duration_since(*since) };
                 let is_told = *is_told;
-                self.state = State::CaughtUp { durable };
+                self.state = SpoolingState::CaughtUp { durable };
                 return is_told.then_some(ended);
             }
-            State::Behind { since, is_told, .. } => {
+            SpoolingState::Behind { since, is_told, .. } => {
                 let is_worth = now.duration_since(*since) >= WORTH_TELLING;
                 let is_time = self.told.is_none_or(|told| now.duration_since(told) >= TELL_EVERY);
                 if !*is_told && is_worth && is_time {

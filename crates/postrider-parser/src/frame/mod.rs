@@ -168,12 +168,12 @@ pub struct Framer {
     max_frame_size: usize,
     /// True if the peer is known to send counts.
     counting: bool,
-    state: State,
+    state: FramerState,
 }
 
 /// Position in the stream at which the buffer begins.
 #[derive(Clone, Copy, Debug)]
-enum State {
+enum FramerState {
     /// Before a message.
     Start,
     /// At the first of the `len > 0` bytes of a counted message.
@@ -199,7 +199,7 @@ impl Framer {
     /// and the line end.
     pub fn new(framing: Framing, max_frame_size: usize) -> Self {
         let max_frame_size = max_frame_size.max(1);
-        Self { framing, max_frame_size, counting: framing == Framing::OctetCounting, state: State::Start }
+        Self { framing, max_frame_size, counting: framing == Framing::OctetCounting, state: FramerState::Start }
     }
 
     /// Returns the number of bytes that the caller's buffer must be able to hold. With a full buffer of this size,
@@ -217,11 +217,11 @@ impl Framer {
         loop {
             let rest = &buf[at..];
             let turn = match self.state {
-                State::Start => self.start(rest),
-                State::Counted { len } => self.counted(rest, len),
-                State::Text { searched } => self.text(rest, searched),
-                State::SkipCounted { left } => self.skip_counted(rest, left),
-                State::SkipText => self.skip_text(rest),
+                FramerState::Start => self.start(rest),
+                FramerState::Counted { len } => self.counted(rest, len),
+                FramerState::Text { searched } => self.text(rest, searched),
+                FramerState::SkipCounted { left } => self.skip_counted(rest, left),
+                FramerState::SkipText => self.skip_text(rest),
             };
             match turn {
                 Advance::Frame(frame, used) => return Step::Frame { frame, consumed: at + used },
@@ -237,8 +237,8 @@ impl Framer {
     pub fn cut<'b>(&mut self, buf: &'b [u8]) -> Option<Frame<'b>> {
         self.state = match self.state {
             _ if buf.is_empty() => return None,
-            State::Counted { len } if len > buf.len() => State::SkipCounted { left: len - buf.len() },
-            State::Text { .. } => State::SkipText,
+            FramerState::Counted { len } if len > buf.len() => FramerState::SkipCounted { left: len - buf.len() },
+            FramerState::Text { .. } => FramerState::SkipText,
             _ => return None,
         };
         Some(Frame { bytes: &buf[..buf.len().min(self.max_frame_size)], truncated: true })
@@ -249,25 +249,25 @@ impl Framer {
     pub fn finish<'b>(&mut self, buf: &'b [u8]) -> Option<Frame<'b>> {
         let ended = mem::replace(self, Self::new(self.framing, self.max_frame_size));
         let frame = match ended.state {
-            State::Start => {
+            FramerState::Start => {
                 let rest = &buf[delimiter::stray_len(ended.framing, buf)..];
                 let cut_count = ended.counting && octet::read_header(rest, true) == Header::Undecided;
                 let text = if cut_count { rest } else { delimiter::trim(ended.framing, rest) };
                 let frame = Frame::cut(text, ended.max_frame_size);
                 Frame { truncated: frame.truncated || cut_count, ..frame }
             }
-            State::Counted { len } => {
+            FramerState::Counted { len } => {
                 let frame = Frame::cut(buf, len.min(ended.max_frame_size));
                 Frame { truncated: frame.bytes.len() < len, ..frame }
             }
-            State::Text { .. } => Frame::cut(delimiter::trim(ended.framing, buf), ended.max_frame_size),
-            State::SkipCounted { .. } | State::SkipText => return None,
+            FramerState::Text { .. } => Frame::cut(delimiter::trim(ended.framing, buf), ended.max_frame_size),
+            FramerState::SkipCounted { .. } | FramerState::SkipText => return None,
         };
         (!frame.bytes.is_empty()).then_some(frame)
     }
 
     fn start<'b>(&mut self, buf: &'b [u8]) -> Advance<'b> {
-        let text = State::Text { searched: 0 };
+        let text = FramerState::Text { searched: 0 };
         if matches!(self.framing, Framing::Lf | Framing::Nul) {
             self.state = text;
             return Advance::Next(0);
@@ -276,7 +276,7 @@ impl Framer {
         match octet::read_header(&buf[stray..], self.counting) {
             Header::Count { header, len } => {
                 self.counting = true;
-                self.state = State::Counted { len };
+                self.state = FramerState::Counted { len };
                 Advance::Next(stray + header)
             }
             Header::Undecided => Advance::More(stray),
@@ -291,7 +291,7 @@ impl Framer {
         let wanted = len.min(self.max_frame_size);
         let Some(bytes) = buf.get(..wanted) else { return Advance::More(0) };
         let left = len - wanted;
-        self.state = if left == 0 { State::Start } else { State::SkipCounted { left } };
+        self.state = if left == 0 { FramerState::Start } else { FramerState::SkipCounted { left } };
         Advance::Frame(Frame { bytes, truncated: left > 0 }, wanted)
     }
 
@@ -302,31 +302,31 @@ impl Framer {
         let seen = &buf[..buf.len().min(window)];
         let unsearched = seen.get(searched..).unwrap_or_default();
         if let Some(offset) = memchr::memchr(delimiter::byte(self.framing), unsearched) {
-            self.state = State::Start;
+            self.state = FramerState::Start;
             let end = searched + offset;
             let frame = Frame::cut(delimiter::trim(self.framing, &seen[..end]), self.max_frame_size);
             return if frame.bytes.is_empty() { Advance::Next(end + 1) } else { Advance::Frame(frame, end + 1) };
         }
         if seen.len() < window {
-            self.state = State::Text { searched: seen.len() };
+            self.state = FramerState::Text { searched: seen.len() };
             return Advance::More(0);
         }
-        self.state = State::SkipText;
+        self.state = FramerState::SkipText;
         Advance::Frame(Frame { bytes: &seen[..self.max_frame_size], truncated: true }, self.max_frame_size)
     }
 
     fn skip_counted<'b>(&mut self, buf: &'b [u8], left: usize) -> Advance<'b> {
         if buf.len() < left {
-            self.state = State::SkipCounted { left: left - buf.len() };
+            self.state = FramerState::SkipCounted { left: left - buf.len() };
             return Advance::More(buf.len());
         }
-        self.state = State::Start;
+        self.state = FramerState::Start;
         Advance::Next(left)
     }
 
     fn skip_text<'b>(&mut self, buf: &'b [u8]) -> Advance<'b> {
         let Some(end) = memchr::memchr(delimiter::byte(self.framing), buf) else { return Advance::More(buf.len()) };
-        self.state = State::Start;
+        self.state = FramerState::Start;
         Advance::Next(end + 1)
     }
 }

@@ -112,7 +112,7 @@ pub struct Parser {
 }
 
 /// TXNR SP COMMAND SP DATALEN, and the SP if data follows.
-struct Header<'b> {
+struct RelpHeader<'b> {
     txnr: u32,
     command: &'b str,
     len: usize,
@@ -120,7 +120,7 @@ struct Header<'b> {
 }
 
 /// Position in a header that is being read.
-struct Cursor<'b> {
+struct HeaderCursor<'b> {
     bytes: &'b [u8],
     at: usize,
 }
@@ -163,9 +163,9 @@ impl Parser {
     ///
     /// After [`RelpStep::More`], more bytes are needed. After an error, the connection must be closed.
     pub fn next<'b>(&mut self, buf: &'b [u8]) -> Result<RelpStep<'b>, Error> {
-        let mut cursor = Cursor { bytes: buf, at: 0 };
+        let mut cursor = HeaderCursor { bytes: buf, at: 0 };
         let Some(header) = cursor.header()? else { return Ok(RelpStep::More { keep: buf.len() }) };
-        let Header { txnr, command, len, size } = header;
+        let RelpHeader { txnr, command, len, size } = header;
         let excess = len.saturating_sub(self.max_data);
         if excess > 0 && (self.oversize == Oversize::Close || command != SYSLOG) {
             return Err(Error::TooLong { len, max: self.max_data });
@@ -189,9 +189,9 @@ impl Parser {
 
 // === impl Cursor ===
 
-impl<'b> Cursor<'b> {
+impl<'b> HeaderCursor<'b> {
     /// Reads the header; `None` if it has not arrived completely.
-    fn header(&mut self) -> Result<Option<Header<'b>>, Error> {
+    fn header(&mut self) -> Result<Option<RelpHeader<'b>>, Error> {
         let Some(txnr) = self.number("the transaction number")? else { return Ok(None) };
         if !self.space("the transaction number")? {
             return Ok(None);
@@ -204,7 +204,7 @@ impl<'b> Cursor<'b> {
         if len > 0 && !self.space("the data length")? {
             return Ok(None);
         }
-        Ok(Some(Header { txnr, command, len: len as usize, size: self.at }))
+        Ok(Some(RelpHeader { txnr, command, len: len as usize, size: self.at }))
     }
 
     /// Reads a number; `None` if the byte after it has not arrived.

@@ -20,19 +20,19 @@
 use crate::byte_set::ByteSet;
 
 /// Position of an id relative to words that mark it, in any case. The first match counts.
-enum Mark {
+enum IdMark {
     After(&'static [u8]),
     Before(&'static [u8]),
 }
 
-const MARKS: &[Mark] = &[
-    Mark::After(b"queued as "),
-    Mark::After(b"ok id="),
-    Mark::After(b"okay, completed: id="),
-    Mark::After(b"[internalid="),
-    Mark::After(b"message queued ("),
-    Mark::Before(b" - gsmtp"),
-    Mark::Before(b" message accepted for delivery"),
+const MARKS: &[IdMark] = &[
+    IdMark::After(b"queued as "),
+    IdMark::After(b"ok id="),
+    IdMark::After(b"okay, completed: id="),
+    IdMark::After(b"[internalid="),
+    IdMark::After(b"message queued ("),
+    IdMark::Before(b" - gsmtp"),
+    IdMark::Before(b" message accepted for delivery"),
 ];
 
 /// Returns the queue id in the text of a reply that accepted a message.
@@ -40,11 +40,11 @@ pub(super) fn find(text: &str) -> Option<&str> {
     MARKS
         .iter()
         .find_map(|mark| match mark {
-            Mark::After(words) => {
+            IdMark::After(words) => {
                 let at = find_ignoring_case(text.as_bytes(), words)?;
                 first_word(text.get(at + words.len()..)?)
             }
-            Mark::Before(words) => last_word(text.get(..find_ignoring_case(text.as_bytes(), words)?)?),
+            IdMark::Before(words) => last_word(text.get(..find_ignoring_case(text.as_bytes(), words)?)?),
         })
         .or_else(|| after_ok(text))
 }

@@ -30,7 +30,7 @@ pub(super) struct Between<'a> {
 
 /// Words before a TAG that have been read.
 #[derive(Clone, Copy, Debug, Default)]
-struct Words<'a> {
+struct WordsBefore<'a> {
     /// First word, if it names a facility or a severity but may still be the hostname.
     doubtful: Option<(&'a str, NamedPriority)>,
     hosts: [Option<&'a str>; 2],
@@ -39,7 +39,7 @@ struct Words<'a> {
 
 /// Reads the words before a TAG or another header; `None` if neither follows them, or if the only word is one hostname.
 pub(super) fn read(text: &str) -> Option<Between<'_>> {
-    let mut words = Words::default();
+    let mut words = WordsBefore::default();
     let mut rest = text;
     for _ in 0..=MOST_WORDS {
         if begins_header(rest) {
@@ -75,7 +75,7 @@ pub(super) fn split_blank(text: &str) -> (&str, &str) {
 /// Characters that separate the parts of a header.
 pub(super) const BLANKS: [char; 2] = [' ', '\t'];
 
-impl<'a> Words<'a> {
+impl<'a> WordsBefore<'a> {
     /// Takes a word that names a facility or a severity; false for other words.
     fn take_name(&mut self, word: &'a str, padded: bool) -> bool {
         let Some(mut named) = words::read(word) else { return false };

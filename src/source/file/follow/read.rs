@@ -32,7 +32,7 @@ pub(in crate::source::file) struct Outside<'o> {
 }
 
 /// What a read found.
-enum Found {
+enum ReadContent {
     /// Bytes, which are in the tail now.
     Bytes,
     Nothing,
@@ -69,18 +69,18 @@ impl Followed {
         let found = if self.phase.is_gzip() { self.read_gzip() } else { self.read_plain(outside.system) };
         self.text.grown_from(before);
         match found {
-            Ok(Found::Bytes) => {
+            Ok(ReadContent::Bytes) => {
                 self.phase.read();
                 self.grown = now;
                 self.hand_on(outside.hand);
                 Ok(TurnResult::Read)
             }
-            Ok(Found::Nothing) => {
+            Ok(ReadContent::Nothing) => {
                 self.phase.reached_end();
                 self.reach_end(outside.hand, now);
                 Ok(TurnResult::Idle)
             }
-            Ok(Found::Different) => Ok(TurnResult::Replaced),
+            Ok(ReadContent::Different) => Ok(TurnResult::Replaced),
             Err(error) if self.phase.is_gzip() && is_damage(&error) => Ok(self.damage(error, outside, now)),
             Err(error) => Err(error),
         }
@@ -117,18 +117,18 @@ impl Followed {
 
     /// Reads the bytes that follow the tail. The content is compared after the read: if the file was cut and rewritten
     /// in between, the bytes could be from the middle of a line.
-    fn read_plain(&mut self, system: &dyn System) -> io::Result<Found> {
+    fn read_plain(&mut self, system: &dyn System) -> io::Result<ReadContent> {
         let Some(Open { input: FollowedInput::Plain(file), stamp: read_at, .. }) = self.phase.open_mut() else {
-            return Ok(Found::Nothing);
+            return Ok(ReadContent::Nothing);
         };
         let text = &mut self.text;
         let (_, stamp) = file.status()?;
         *read_at = stamp;
         if stamp.len < text.read {
-            return Ok(Found::Different);
+            return Ok(ReadContent::Different);
         }
         if stamp.len == text.read && self.compared == Some(stamp) {
-            return Ok(Found::Nothing);
+            return Ok(ReadContent::Nothing);
         }
         if text.hashes.is_none() {
             text.hashes = Some(lines_again(&**file, self.entry.lines_from, text.line, text.max_frame_size())?);
@@ -141,14 +141,14 @@ impl Followed {
         let head = read_head(&**file, &mut head)?;
         if !self.entry.fingerprint.begins(head) || !has_before(&**file, text.line, &text.mark)? {
             text.tail.truncate(before);
-            return Ok(Found::Different);
+            return Ok(ReadContent::Different);
         }
         if !self.entry.fingerprint.is_full() {
             self.entry.fingerprint = Fingerprint::of(head);
         }
         // A change within the same tick would not change the stamp.
         self.compared = Some(stamp).filter(|stamp| !stamp.is_of_now(system.time()));
-        Ok(if text.tail.len() > before { Found::Bytes } else { Found::Nothing })
+        Ok(if text.tail.len() > before { ReadContent::Bytes } else { ReadContent::Nothing })
     }
 
     /// Returns true if an open file no longer has the content that was read of it. Content that cannot be read counts
@@ -162,26 +162,26 @@ impl Followed {
             || matches!(has_before(&**file, self.text.line, &self.text.mark), Ok(false))
     }
 
-    fn read_gzip(&mut self) -> io::Result<Found> {
+    fn read_gzip(&mut self) -> io::Result<ReadContent> {
         let Some(Open { input: FollowedInput::Gzip(gzip), .. }) = self.phase.open_mut() else {
-            return Ok(Found::Nothing);
+            return Ok(ReadContent::Nothing);
         };
         let text = &mut self.text;
         if gzip.at < text.read {
             let from = if text.hashes.is_none() { self.entry.lines_from } else { text.line };
             let mut again = Again::new(from, text.max_frame_size());
             if !gzip.pass(text.line, &text.mark, from, &mut again)? {
-                return Ok(Found::Different);
+                return Ok(ReadContent::Different);
             }
             text.hashes.get_or_insert(again.lines);
             gzip.skip_to(text.read)?;
             if gzip.at < text.read {
-                return Ok(Found::Different);
+                return Ok(ReadContent::Different);
             }
         }
         let size = append(&mut text.tail, |room| gzip.decoder.read(room))?;
         gzip.at += size as u64;
-        Ok(if size > 0 { Found::Bytes } else { Found::Nothing })
+        Ok(if size > 0 { ReadContent::Bytes } else { ReadContent::Nothing })
     }
 
     /// Handles a read that found nothing: the file is at its end for now.

@@ -20,22 +20,22 @@ use crate::postfix::reply;
 use crate::record::{Cause, Reply, Verdict};
 
 /// Subject of a restriction (`SMTPD_NAME_*` in `src/smtpd/smtpd_check.c`), and the cause that it stands for.
-const CLASSES: &[(&str, Class)] = &[
-    ("Client host", Class::Only(Cause::ClientRejected)),
-    ("Unverified Client host", Class::Only(Cause::ClientRejected)),
-    ("Client certificate", Class::Only(Cause::ClientRejected)),
-    ("SASL login name", Class::Only(Cause::ClientRejected)),
-    ("Helo command", Class::Only(Cause::HeloRejected)),
-    ("Etrn command", Class::Only(Cause::RelayDenied)),
-    ("Sender address", Class::Address(Cause::SenderRejected)),
-    ("Recipient address", Class::Address(Cause::SpamOrPolicy)),
-    ("Data command", Class::Text(Cause::SpamOrPolicy)),
-    ("End-of-data", Class::Text(Cause::SpamOrPolicy)),
+const CLASSES: &[(&str, ClassCause)] = &[
+    ("Client host", ClassCause::Only(Cause::ClientRejected)),
+    ("Unverified Client host", ClassCause::Only(Cause::ClientRejected)),
+    ("Client certificate", ClassCause::Only(Cause::ClientRejected)),
+    ("SASL login name", ClassCause::Only(Cause::ClientRejected)),
+    ("Helo command", ClassCause::Only(Cause::HeloRejected)),
+    ("Etrn command", ClassCause::Only(Cause::RelayDenied)),
+    ("Sender address", ClassCause::Address(Cause::SenderRejected)),
+    ("Recipient address", ClassCause::Address(Cause::SpamOrPolicy)),
+    ("Data command", ClassCause::Text(Cause::SpamOrPolicy)),
+    ("End-of-data", ClassCause::Text(Cause::SpamOrPolicy)),
 ];
 
 /// Cause of a class, and what else decides.
 #[derive(Clone, Copy)]
-enum Class {
+enum ClassCause {
     /// This cause, unless the text tells of one that passes with time.
     Only(Cause),
     /// This cause, unless the text says that the address or its domain is unknown.
@@ -119,7 +119,7 @@ fn begun(text: &str) -> Option<Cause> {
     TEXTS.iter().find(|(begin, _)| text.starts_with(begin)).map(|(_, cause)| *cause)
 }
 
-impl Class {
+impl ClassCause {
     fn cause<'a>(self, reply: &Reply<'a>, text: &'a str) -> Cause {
         let probed = probed(text);
         let said = probed.unwrap_or_else(|| said(reply, text));
@@ -190,7 +190,7 @@ fn split_what<'a>(verdict: &Verdict<'_>, text: &'a str) -> &'a str {
 }
 
 /// Returns the class of a restriction, and what follows ` rejected: `.
-fn classified(text: &str) -> Option<(Class, &str)> {
+fn classified(text: &str) -> Option<(ClassCause, &str)> {
     CLASSES.iter().find_map(|(name, class)| {
         let text = text.strip_prefix(name)?.strip_prefix(" rejected: ")?;
         Some((*class, text))

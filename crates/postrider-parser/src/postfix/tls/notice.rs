@@ -39,15 +39,15 @@ pub(super) const VERBOSE: Verbose = Verbose {
 
 /// Kind of a line: debug output, or one of the notices.
 #[derive(Clone, Copy)]
-enum Kind {
+enum NoticeKind {
     Debug,
     Notice(&'static str),
 }
 
-use Kind::{Debug, Notice};
+use NoticeKind::{Debug, Notice};
 
 /// Shapes of lines, and their kind.
-const KINDS: &[(Shape, Kind)] = &[
+const KINDS: &[(Shape, NoticeKind)] = &[
     // tls_client.c, tls_server.c
     (("setting up TLS connection to ", ""), Notice("tls_setup")),
     (("setting up TLS connection from ", ""), Notice("tls_setup")),
@@ -85,7 +85,7 @@ const KINDS: &[(Shape, Kind)] = &[
 ];
 
 /// Beginnings of texts that follow `P: `, and their kind.
-const OF_A_PEER: &[(&str, Kind)] = &[
+const OF_A_PEER: &[(&str, NoticeKind)] = &[
     ("subject_CN=", Notice("tls_certificate")),
     // Postfix 2.5 to 2.10, on the server side.
     ("Trusted: subject_CN=", Notice("tls_certificate")),

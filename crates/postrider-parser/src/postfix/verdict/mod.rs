@@ -69,17 +69,17 @@ fn with_cause(verdict: Verdict<'_>) -> Verdict<'_> {
 }
 
 /// Beginning of most verdicts: `STAGE from CLIENT: TEXT`.
-struct Subject<'a> {
+struct VerdictStart<'a> {
     stage: &'a str,
     client: Option<Endpoint<'a>>,
     text: &'a str,
 }
 
 /// Splits the stage and the client off a text; `None` if the text does not begin with a stage.
-fn split_subject(text: &str) -> Option<Subject<'_>> {
+fn split_subject(text: &str) -> Option<VerdictStart<'_>> {
     let (stage, rest) = split_stage(text)?;
     let (client, text) = split_client(rest);
-    Some(Subject { stage, client, text })
+    Some(VerdictStart { stage, client, text })
 }
 
 /// Splits the stage and ` from ` off the front of a text. The stage is one of Postfix's own words.

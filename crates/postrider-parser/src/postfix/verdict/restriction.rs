@@ -8,7 +8,7 @@
 //! `smtpd_log_access_permit_actions`, with `action=A for CLASS=NAME` as its text.
 
 use super::super::reader::ProgramLines;
-use super::{Subject, endpoint, split_action, split_subject, tail, text_only, with_codes, with_tail};
+use super::{VerdictStart, endpoint, split_action, split_subject, tail, text_only, with_codes, with_tail};
 use crate::record::Verdict;
 
 /// Lines that smtpd alone writes. Those of postscreen, cleanup and smtp about the same actions have longer beginnings.
@@ -53,7 +53,7 @@ const MILTER_FAILED: &str = "421 4.3.5 Server configuration error;";
 /// Returns the verdict in a text.
 pub(super) fn read(text: &str) -> Option<Verdict<'_>> {
     let ((action, is_reply), text) = split_action(text, ACTIONS)?;
-    let Some(Subject { stage, client, text }) = split_subject(text) else {
+    let Some(VerdictStart { stage, client, text }) = split_subject(text) else {
         return turn_refusal(text).filter(|_| action == "reject");
     };
     let by_milter = text.starts_with(MILTER_FAILED);
