@@ -30,7 +30,7 @@ pub(super) struct Shared {
     /// The sink's thread, which writes the dead-letter file, once it runs.
     sink: OnceLock<Thread>,
     /// True while no broker can be reached.
-    down: AtomicBool,
+    pub(super) down: AtomicBool,
     /// Throttle of its own, apart from `errors`: an unreachable broker must not suppress the line that another broker
     /// refuses the password.
     unreachable: Throttle,

@@ -33,6 +33,7 @@ struct Fixture {
     sender: Option<Sender>,
     control: Control,
     ledger: Arc<SinkLedger>,
+    shared: Arc<Shared>,
     end: mpsc::Receiver<WorkerEnd>,
     sent: u128,
 }
@@ -73,12 +74,13 @@ impl Fixture {
         config.topic = Template::parse(topic).unwrap();
         config.dead_letter = dead_letter.map(|path| DeadLetterConfig { path: path.to_owned(), max_size: u64::MAX });
         let sink = Kafka::new(&config, "test").unwrap();
+        let shared = Arc::clone(&sink.shared);
         let (sender, receiver) = queue(64 << 20);
         let (control, ledger) = (Control::new(timeout), Arc::default());
         let (ended, end) = mpsc::sync_channel(1);
         let parts = (control.clone(), Arc::clone(&ledger));
         thread::spawn(move || ended.send(run(sink, receiver, &parts.0, &parts.1, "test")));
-        Self { cluster, sender: Some(sender), control, ledger, end, sent: 0 }
+        Self { cluster, sender: Some(sender), control, ledger, shared, end, sent: 0 }
     }
 
     /// Sends lines with their keys as one batch.
@@ -419,7 +421,7 @@ fn an_outage_ends_by_itself() {
         Fixture::start(Duration::from_secs(30), &[("linger.ms", "5"), ("reconnect.backoff.max.ms", "200")]);
     fixture.cluster.broker_down(-1).unwrap();
     fixture.send_numbered(1000, 5);
-    thread::sleep(Duration::from_millis(300));
+    wait_for("an attempt to reach each broker", || fixture.shared.down.load(Relaxed));
     assert_eq!(fixture.ledger.in_flight(), 1000);
     fixture.cluster.broker_up(-1).unwrap();
     assert_eq!(fixture.finish(), (1000, 0));
