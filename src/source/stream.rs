@@ -300,3 +300,6 @@ pub(super) fn shrink(buffer: &mut BytesMut) {
         *buffer = BytesMut::from(&buffer[..]);
     }
 }
+
+#[cfg(test)]
+mod tests;
