@@ -260,3 +260,6 @@ impl<T> NextPart<T> {
         matches!(self, Self::Kept(_))
     }
 }
+
+#[cfg(test)]
+mod tests;
