@@ -105,7 +105,7 @@ pub fn run(file: Option<&Path>, status_file: Option<&Path>) -> Result<(), Error>
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(panics::catch_in(async {
         // The signal handlers are installed before anything that takes time.
-        let mut app = App::new(file, status_file)?;
+        let mut app = App::new(file, status_file, Signals::new()?);
         if app.start(passed).await? { app.run().await } else { Ok(()) }
     }));
     // A read of the standard input may still block; it holds no data.
@@ -133,10 +133,10 @@ struct App {
 
 impl App {
     /// Creates the app without any source or sink.
-    fn new(file: Option<&Path>, status_file: Option<&Path>) -> Result<Self, Error> {
+    fn new(file: Option<&Path>, status_file: Option<&Path>, signals: Signals) -> Self {
         let pipeline = Pipeline::new(Vec::new());
         let unparsed = pipeline.unparsed();
-        Ok(Self {
+        Self {
             file: file.map(Path::to_owned),
             loading: Loading::default(),
             settings: (Language::default(), Duration::ZERO),
@@ -151,8 +151,8 @@ impl App {
             status: Status::new(Arc::clone(&unparsed)),
             ledger_log: LedgerLog::new(unparsed),
             status_file: status_file.map(StatusFile::new),
-            signals: Signals::new()?,
-        })
+            signals,
+        }
     }
 
     async fn run(mut self) -> Result<(), Error> {
