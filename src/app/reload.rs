@@ -224,3 +224,6 @@ impl std::fmt::Display for Names {
         f.write_str(&said.join("; "))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,6 +28,13 @@ impl Signals {
         })
     }
 
+    /// Returns signals that nobody sends, for tests: the real handlers would keep a signal from ending the tests.
+    #[cfg(test)]
+    pub(super) fn none() -> std::io::Result<Self> {
+        let none = || signal(SignalKind::window_change());
+        Ok(Self { terminate: none()?, interrupt: none()?, hangup: none()?, user1: none()? })
+    }
+
     /// Waits for the next signal. A stop has priority over a reload.
     pub(super) async fn next(&mut self) -> Asked {
         tokio::select! {
