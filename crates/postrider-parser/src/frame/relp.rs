@@ -9,13 +9,13 @@
 //! caller's buffer, and no memory is allocated for a length that was only announced:
 //!
 //! ```
-//! use postrider_parser::frame::relp::{Oversize, Parser, Step};
+//! use postrider_parser::frame::relp::{Oversize, Parser, RelpStep};
 //!
 //! let mut parser = Parser::new(8192, Oversize::Truncate);
 //! let buffer = b"2 syslog 5 <13>a\n3 sys";
-//! let Ok(Step::Request { request, consumed }) = parser.next(buffer) else { panic!("a whole frame is there") };
+//! let Ok(RelpStep::Request { request, consumed }) = parser.next(buffer) else { panic!("a whole frame is there") };
 //! assert_eq!((request.txnr, request.command, request.data.bytes), (2, "syslog", &b"<13>a"[..]));
-//! assert_eq!(parser.next(&buffer[consumed..]), Ok(Step::More { keep: 5 }));
+//! assert_eq!(parser.next(&buffer[consumed..]), Ok(RelpStep::More { keep: 5 }));
 //! ```
 
 use std::fmt;
