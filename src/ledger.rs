@@ -27,6 +27,7 @@ mod reason;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
+use self::counts::Live as _;
 pub use self::counts::{SinkCounts, SourceCounts};
 pub use self::reason::{ByReason, Dropped, Reason};
 use crate::receipt::Receipt;
@@ -120,12 +121,12 @@ impl SinkLedger {
 
     /// Returns the number of records that are neither delivered, spooled nor dropped yet.
     pub fn in_flight(&self) -> u64 {
-        self.in_flight.load(Relaxed).max(0).cast_unsigned()
+        self.in_flight.now()
     }
 
     /// Returns the number of records that are on the disk of the spool and nowhere else.
     pub fn spooled(&self) -> u64 {
-        self.spooled.load(Relaxed).max(0).cast_unsigned()
+        self.spooled.now()
     }
 
     /// Counts `records` that the spool holds from an earlier run.

@@ -3,117 +3,124 @@
 use std::ops::AddAssign;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
-use super::{ByReason, Reason, SinkLedger, SourceLedger};
+use super::{ByReason, Dropped, Reason, SinkLedger, SourceLedger};
 
-/// The counts of a [`SourceLedger`] at one time. Each field is as there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields of the ledger are documented")]
-pub struct SourceCounts {
-    pub received: u64,
-    pub received_bytes: u64,
-    pub truncated: u64,
-    pub waiting: u64,
-    pub dropped: ByReason,
-    pub connections: u64,
-    pub connections_refused: u64,
-    pub connections_refused_per_peer: u64,
-    pub connections_idle: u64,
-    pub connections_denied: u64,
-    pub proxy_errors: u64,
-    pub errors: u64,
-    pub kernel_drops: u64,
-}
-
-/// The counts of a [`SinkLedger`] at one time. Each field is as there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields of the ledger are documented")]
-pub struct SinkCounts {
-    pub offered: u64,
-    pub filtered: u64,
-    pub delivered: u64,
-    pub delivered_bytes: u64,
-    pub dropped: ByReason,
-    pub retries: u64,
-    pub recovered: u64,
-    pub spool_bytes: u64,
-    /// Records that are neither delivered nor dropped yet.
-    pub in_flight: u64,
-    /// Those of the records in flight that are also on the disk of the spool.
-    pub stored: u64,
-    /// Records that are on the disk of the spool and nowhere else.
-    pub spooled: u64,
-}
-
-impl SourceLedger {
-    /// Returns the current counts.
-    pub fn counts(&self) -> SourceCounts {
-        let Self {
-            received,
-            received_bytes,
-            truncated,
-            waiting,
-            dropped,
-            connections,
-            connections_refused,
-            connections_refused_per_peer,
-            connections_idle,
-            connections_denied,
-            proxy_errors,
-            errors,
-            kernel_drops,
-        } = self;
-        let get = |count: &AtomicU64| count.load(Relaxed);
-        // A frame counts as received before it counts as dropped or waiting: read in this order, the difference is
-        // never negative.
-        let (dropped, waiting) = (dropped.all(), get(waiting));
-        SourceCounts {
-            received: get(received),
-            received_bytes: get(received_bytes),
-            truncated: get(truncated),
-            waiting,
-            dropped,
-            connections: get(connections),
-            connections_refused: get(connections_refused),
-            connections_refused_per_peer: get(connections_refused_per_peer),
-            connections_idle: get(connections_idle),
-            connections_denied: get(connections_denied),
-            proxy_errors: get(proxy_errors),
-            errors: get(errors),
-            kernel_drops: get(kernel_drops),
+/// Makes the counts of a ledger, which are read in this order, and their sum.
+macro_rules! counts {
+    ($(#[$doc:meta])* $counts:ident of $ledger:ident { $($(#[$about:meta])* $field:ident: $value:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[expect(missing_docs, reason = "the fields of the ledger are documented")]
+        pub struct $counts {
+            $($(#[$about])* pub $field: $value,)*
         }
+
+        impl $ledger {
+            /// Returns the current counts. While records move, the counts may be inconsistent.
+            pub fn counts(&self) -> $counts {
+                let Self { $($field),* } = self;
+                $counts { $($field: $field.now()),* }
+            }
+        }
+
+        impl AddAssign for $counts {
+            fn add_assign(&mut self, other: Self) {
+                $(self.$field.add(other.$field);)*
+            }
+        }
+    };
+}
+
+counts! {
+    /// The counts of a [`SourceLedger`] at one time. Each field is as there.
+    SourceCounts of SourceLedger {
+        // A frame counts as received before it counts as dropped or waiting: if these two are read first, the
+        // difference is never negative.
+        dropped: ByReason,
+        waiting: u64,
+        received: u64,
+        received_bytes: u64,
+        truncated: u64,
+        connections: u64,
+        connections_refused: u64,
+        connections_refused_per_peer: u64,
+        connections_idle: u64,
+        connections_denied: u64,
+        proxy_errors: u64,
+        errors: u64,
+        kernel_drops: u64,
     }
 }
 
-impl SinkLedger {
-    /// Returns the current counts. While records move, the counts may be inconsistent.
-    pub fn counts(&self) -> SinkCounts {
-        let Self {
-            offered,
-            filtered,
-            delivered,
-            delivered_bytes,
-            dropped,
-            retries,
-            recovered,
-            spool_bytes,
-            in_flight,
-            stored,
-            spooled,
-        } = self;
-        let get = |count: &AtomicU64| count.load(Relaxed);
-        let whole = |count: &AtomicI64| count.load(Relaxed).max(0).cast_unsigned();
-        SinkCounts {
-            offered: get(offered),
-            filtered: get(filtered),
-            delivered: get(delivered),
-            delivered_bytes: get(delivered_bytes),
-            dropped: dropped.all(),
-            retries: get(retries),
-            recovered: get(recovered),
-            spool_bytes: get(spool_bytes),
-            in_flight: whole(in_flight),
-            stored: whole(stored),
-            spooled: whole(spooled),
+counts! {
+    /// The counts of a [`SinkLedger`] at one time. Each field is as there.
+    SinkCounts of SinkLedger {
+        offered: u64,
+        filtered: u64,
+        delivered: u64,
+        delivered_bytes: u64,
+        dropped: ByReason,
+        retries: u64,
+        recovered: u64,
+        spool_bytes: u64,
+        /// Records that are neither delivered nor dropped yet.
+        in_flight: u64,
+        /// Those of the records in flight that are also on the disk of the spool.
+        stored: u64,
+        /// Records that are on the disk of the spool and nowhere else.
+        spooled: u64,
+    }
+}
+
+/// Count of a ledger, which threads change.
+pub(super) trait Live {
+    /// Type of its value at one time.
+    type Value;
+
+    /// Returns the current value. A count that is below zero for a moment reads as zero.
+    fn now(&self) -> Self::Value;
+}
+
+/// Value that can be summed.
+trait Summand {
+    /// Adds `other` to the value.
+    fn add(&mut self, other: Self);
+}
+
+impl Live for AtomicU64 {
+    type Value = u64;
+
+    fn now(&self) -> u64 {
+        self.load(Relaxed)
+    }
+}
+
+impl Live for AtomicI64 {
+    type Value = u64;
+
+    fn now(&self) -> u64 {
+        self.load(Relaxed).max(0).cast_unsigned()
+    }
+}
+
+impl Live for Dropped {
+    type Value = ByReason;
+
+    fn now(&self) -> ByReason {
+        self.all()
+    }
+}
+
+impl Summand for u64 {
+    fn add(&mut self, other: Self) {
+        *self += other;
+    }
+}
+
+impl Summand for ByReason {
+    fn add(&mut self, other: Self) {
+        for (sum, count) in self.iter_mut().zip(other) {
+            *sum += count;
         }
     }
 }
@@ -131,39 +138,6 @@ impl SourceCounts {
     pub fn at_the_end(mut self) -> Self {
         self.dropped[Reason::Shutdown as usize] += std::mem::take(&mut self.waiting);
         self
-    }
-}
-
-impl AddAssign for SourceCounts {
-    fn add_assign(&mut self, other: Self) {
-        let Self {
-            received,
-            received_bytes,
-            truncated,
-            waiting,
-            dropped,
-            connections,
-            connections_refused,
-            connections_refused_per_peer,
-            connections_idle,
-            connections_denied,
-            proxy_errors,
-            errors,
-            kernel_drops,
-        } = other;
-        self.received += received;
-        self.received_bytes += received_bytes;
-        self.truncated += truncated;
-        self.waiting += waiting;
-        add(&mut self.dropped, dropped);
-        self.connections += connections;
-        self.connections_refused += connections_refused;
-        self.connections_refused_per_peer += connections_refused_per_peer;
-        self.connections_idle += connections_idle;
-        self.connections_denied += connections_denied;
-        self.proxy_errors += proxy_errors;
-        self.errors += errors;
-        self.kernel_drops += kernel_drops;
     }
 }
 
@@ -190,40 +164,5 @@ impl SinkCounts {
         self.dropped[Reason::Shutdown as usize] += self.in_flight - stored;
         (self.in_flight, self.stored) = (0, 0);
         self
-    }
-}
-
-impl AddAssign for SinkCounts {
-    fn add_assign(&mut self, other: Self) {
-        let Self {
-            offered,
-            filtered,
-            delivered,
-            delivered_bytes,
-            dropped,
-            retries,
-            recovered,
-            spool_bytes,
-            in_flight,
-            stored,
-            spooled,
-        } = other;
-        self.offered += offered;
-        self.filtered += filtered;
-        self.delivered += delivered;
-        self.delivered_bytes += delivered_bytes;
-        add(&mut self.dropped, dropped);
-        self.retries += retries;
-        self.recovered += recovered;
-        self.spool_bytes += spool_bytes;
-        self.in_flight += in_flight;
-        self.stored += stored;
-        self.spooled += spooled;
-    }
-}
-
-fn add(sums: &mut ByReason, counts: ByReason) {
-    for (sum, count) in sums.iter_mut().zip(counts) {
-        *sum += count;
     }
 }
