@@ -34,11 +34,8 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
-use std::io;
-use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use tracing::{Level, info, warn};
 
@@ -50,6 +47,7 @@ use crate::config::{FileConfig, Fsync};
 use crate::throttle::{LineOwner, Throttle};
 
 mod open;
+mod opened;
 mod path;
 mod refuse;
 mod rotate;
@@ -59,12 +57,10 @@ mod work;
 
 use open::OpenFile;
 use path::{PathError, Root, Scope};
-use rotate::{Housekeeper, Job};
+use rotate::Housekeeper;
 use trouble::Troubles;
 use work::{FileLines, LinePlace, Mark, Work};
 
-/// Time after a failed rotation before the next attempt.
-const ROTATION_PAUSE: Duration = Duration::from_secs(60);
 /// Time between two attempts at the stop.
 const LAST_ATTEMPTS: Duration = Duration::from_millis(100);
 
@@ -238,119 +234,6 @@ impl File {
         self.routes.diverted(work.route(first), records as u64, Instant::now());
     }
 
-    /// Returns the open file of a route. Rotates it first if it is old, or too large for another `bytes`.
-    fn ready(&mut self, route: &str, bytes: u64) -> Result<&mut OpenFile, PathError> {
-        self.open(route)?;
-        let file = &self.files[route];
-        let full = file.limit.is_some_and(|limit| file.size > 0 && file.size + bytes > limit);
-        if (full || self.is_old(file)) && file.rotates() && self.rotate(route).map_err(PathError::Fatal)? {
-            self.open(route)?;
-        }
-        Ok(self.files.get_mut(route).expect("open() has opened it"))
-    }
-
-    fn open(&mut self, route: &str) -> Result<(), PathError> {
-        self.uses += 1;
-        if let Some(file) = self.files.get_mut(route) {
-            file.used = self.uses;
-            return Ok(());
-        }
-        if self.files.len() >= self.open_files {
-            self.close_oldest().map_err(PathError::Fatal)?;
-        }
-        let mut file = self.root.open(route);
-        // The sink manages with fewer descriptors than it may have.
-        while matches!(file, Err(PathError::Failed { scope: Scope::Descriptors, .. })) && !self.files.is_empty() {
-            self.close_oldest().map_err(PathError::Fatal)?;
-            file = self.root.open(route);
-        }
-        let file = file?;
-        let mut file = OpenFile::new(file).map_err(|error| {
-            let path = self.root.full(route);
-            PathError::Failed { reason: format!("cannot use {}: {error}", path.display()), scope: Scope::of(&error) }
-        })?;
-        (file.used, file.limit) = (self.uses, self.rotate_size);
-        self.files.insert(route.to_owned(), file);
-        Ok(())
-    }
-
-    /// Closes a file. Syncs its data to the disk first if that was promised, because nobody could sync it later.
-    fn close(&mut self, route: &str) -> Result<(), Error> {
-        if let Some(mut file) = self.files.remove(route)
-            && self.fsync != Fsync::Never
-        {
-            file.sync().map_err(|error| unsynced(&self.root.full(route), &error))?;
-        }
-        Ok(())
-    }
-
-    /// Closes the least recently used files, a quarter of all, so that one wait for the disk makes room for many.
-    fn close_oldest(&mut self) -> Result<(), Error> {
-        let mut oldest: Vec<(u64, String)> =
-            self.files.iter().map(|(route, file)| (file.used, route.clone())).collect();
-        oldest.sort_unstable();
-        oldest.truncate((oldest.len() / 4).max(1));
-        let remove = |(_, route): &(u64, String)| Some((self.root.full(route), self.files.remove(route)?));
-        let mut closed: Vec<_> = oldest.iter().filter_map(remove).collect();
-        if self.fsync == Fsync::Never {
-            return Ok(());
-        }
-        sync::together(closed.iter_mut().map(|(path, file)| (path.clone(), file)).collect())
-    }
-
-    fn is_old(&self, file: &OpenFile) -> bool {
-        let age = SystemTime::now().duration_since(file.born).unwrap_or_default();
-        self.rotate_age.is_some_and(|limit| file.size > 0 && age >= limit)
-    }
-
-    /// Renames the file of a route and closes it. Returns false if that failed: then the sink goes on with the old file
-    /// for a while.
-    fn rotate(&mut self, route: &str) -> Result<bool, Error> {
-        match self.root.identity(route) {
-            // Another program has rotated it already.
-            Ok(identity) if identity != self.files.get(route).map(|file| file.identity) => {
-                return self.close(route).map(|()| true);
-            }
-            Ok(_) => {}
-            Err(error) => {
-                self.not_rotated(route, &error.to_string());
-                return Ok(false);
-            }
-        }
-        let path = self.root.full(route);
-        let renamed = self.root.directory(route).map_err(|error| error.to_string()).and_then(|(directory, name)| {
-            rotate::rename(&directory, name, SystemTime::now()).map_err(|error| error.to_string())?;
-            Ok((directory, name))
-        });
-        match renamed {
-            Ok((directory, name)) => {
-                self.close(route)?;
-                if self.fsync != Fsync::Never {
-                    sync_directory(&directory, &path)?;
-                }
-                if let Some(housekeeper) = &self.housekeeper {
-                    housekeeper.ask(Job { directory, name: name.to_owned(), path });
-                }
-                Ok(true)
-            }
-            Err(error) => {
-                self.not_rotated(route, &error);
-                Ok(false)
-            }
-        }
-    }
-
-    /// Notes that a rotation failed, and postpones the next attempt.
-    fn not_rotated(&mut self, route: &str, error: &str) {
-        let now = Instant::now();
-        if let Some(file) = self.files.get_mut(route) {
-            file.no_rotation_before = Some(now + ROTATION_PAUSE);
-        }
-        let Some(suppressed) = self.rotation_log.pass(now) else { return };
-        let (sink, path) = (self.name.as_str(), self.root.full(route));
-        warn!(sink, suppressed, "cannot rotate {}: {error}; written on, tried again in a minute", path.display());
-    }
-
     /// Syncs the written data if the time has come or a source waits for it.
     fn sync_if_due(&mut self, now: Instant, awaited: bool) -> Result<(), Error> {
         let dirty = self.files.values().any(|file| file.dirty);
@@ -459,26 +342,6 @@ impl Sink for File {
         self.files.clear();
         synced
     }
-}
-
-impl OpenFile {
-    fn rotates(&self) -> bool {
-        self.regular && self.no_rotation_before.is_none_or(|before| before <= Instant::now())
-    }
-}
-
-/// Syncs a directory, so that files created or renamed in it survive a power failure. It needs no other descriptor.
-fn sync_directory(directory: &OwnedFd, path: &Path) -> Result<(), Error> {
-    match nix::unistd::fsync(directory).map_err(io::Error::from) {
-        // Some file systems do not support fsync of a directory.
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
-        synced => synced.map_err(|error| unsynced(path, &error)),
-    }
-}
-
-fn unsynced(path: &Path, error: &io::Error) -> Error {
-    let path = path.display();
-    Error::Fatal(format!("cannot sync {path}: {error}; what was written may not be on the disk, so the program ends"))
 }
 
 #[cfg(test)]

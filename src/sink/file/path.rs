@@ -20,8 +20,9 @@ use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, fstat, fstatat, mkdirat};
 use nix::unistd::geteuid;
 
+use super::Error;
 use super::rotate::MOST_OF_A_SUFFIX;
-use super::{Error, sync_directory};
+use super::sync::sync_directory;
 use crate::config::{FileConfig, Fsync};
 
 /// Permission bits of directories that the sink makes.

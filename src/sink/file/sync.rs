@@ -1,13 +1,14 @@
 //! fdatasync of many files: several at a time, because the file system writes those to the disk together. A sender that
 //! uses many names creates many files; syncs one after the other would hold up all other records.
 
-use std::path::PathBuf;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::thread;
 
 use super::Error;
 use super::open::OpenFile;
-use super::unsynced;
 
 use crate::poison;
 
@@ -37,6 +38,21 @@ pub(super) fn together(files: Vec<(PathBuf, &mut OpenFile)>) -> Result<(), Error
         };
         helpers.into_iter().map(join).fold(result, Result::and)
     })
+}
+
+/// Syncs a directory, so that files created or renamed in it survive a power failure. It needs no other descriptor.
+pub(super) fn sync_directory(directory: &OwnedFd, path: &Path) -> Result<(), Error> {
+    match nix::unistd::fsync(directory).map_err(io::Error::from) {
+        // Some file systems do not support fsync of a directory.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        synced => synced.map_err(|error| unsynced(path, &error)),
+    }
+}
+
+/// Returns the error for data that may not be on the disk.
+pub(super) fn unsynced(path: &Path, error: &io::Error) -> Error {
+    let path = path.display();
+    Error::Fatal(format!("cannot sync {path}: {error}; what was written may not be on the disk, so the program ends"))
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use flate2::read::GzDecoder;
 use tempfile::TempDir;

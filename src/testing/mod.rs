@@ -1,3 +1,0 @@
-//! What the unit tests of several modules share.
-
-pub(crate) mod seeds;
