@@ -57,7 +57,3 @@ pub mod decode;
 pub mod replay;
 pub mod cli;
 pub mod app;
-
-// What unit tests share.
-#[cfg(test)]
-mod testing;

@@ -2,11 +2,11 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use fastrand::Rng;
+use testkit::seeds;
 
 use super::*;
 use crate::ledger::SinkLedger;
 use crate::sink::testing::{lines, settled};
-use crate::testing::seeds;
 
 const TOPIC: RDKafkaErrorCode = RDKafkaErrorCode::UnknownTopicOrPartition;
 

@@ -4,8 +4,9 @@ mod history;
 mod life;
 mod steps;
 
+use testkit::seeds;
+
 use self::history::{History, Seen};
-use crate::testing::seeds;
 
 /// Number of histories.
 const HISTORIES: u64 = 10_000;

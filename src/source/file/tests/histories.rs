@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use fastrand::Rng;
+use testkit::seeds;
 use tokio::sync::oneshot;
 
 use super::super::cursor::{self, Loaded};
@@ -24,7 +25,6 @@ use crate::pipeline::{Arrival, Current, Pipeline};
 use crate::receipt::Outcome;
 use crate::record::{Origin, Transport};
 use crate::source::{Intake, Stop};
-use crate::testing::seeds;
 
 /// Number of histories in the test command.
 const HISTORIES: u64 = 10_000;
