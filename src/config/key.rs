@@ -123,7 +123,7 @@ impl<T> Given<T> {
     }
 }
 
-// === impl Row ===
+// === impl KeyRow ===
 
 impl KeyRow {
     /// Returns the row of a key; `doc` has its doc comment by lines.

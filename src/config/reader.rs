@@ -18,7 +18,6 @@ pub(super) struct TableReader<'r, 'd> {
     table: &'r DeTable<'d>,
     known: Known,
     places: Places,
-    taken: Vec<&'static str>,
     found: &'r mut Diagnostics,
 }
 
@@ -27,29 +26,31 @@ pub(super) struct TableReader<'r, 'd> {
 pub(super) struct Places {
     /// Position of the header.
     header: Range<usize>,
-    /// Positions of the values in the file, by key.
-    values: HashMap<String, Range<usize>>,
+    /// Position of each key that was read: that of its value, or of the header if the key is absent.
+    keys: HashMap<&'static str, Range<usize>>,
 }
 
 // === impl Places ===
 
 impl Places {
-    /// Returns the position of a key's value, or of the table's header if the key is absent.
+    /// Returns the position of a key's value, or of the table's header if the key is absent. The table must have such a
+    /// key.
     pub(super) fn of(&self, key: &str) -> Range<usize> {
-        self.values.get(key).unwrap_or(&self.header).clone()
+        let place = self.keys.get(key);
+        debug_assert!(place.is_some(), "no key `{key}` was read from this table");
+        place.unwrap_or(&self.header).clone()
     }
 }
 
-// === impl Reader: a table ===
+// === impl TableReader: a table ===
 
 impl<'r, 'd> TableReader<'r, 'd> {
     /// Returns a reader for a table whose header is at `header`.
     pub(super) fn new(table: &'r DeTable<'d>, header: Range<usize>, known: Known, found: &'r mut Diagnostics) -> Self {
-        let values = table.iter().map(|(key, value)| (key.get_ref().to_string(), value.span())).collect();
-        Self { table, known, places: Places { header, values }, taken: Vec::new(), found }
+        Self { table, known, places: Places { header, keys: HashMap::new() }, found }
     }
 
-    /// Returns a reader for the table of the key `name`, which has the keys `rows`.
+    /// Returns a reader for the table of the key `name`, or one of its tables, which has the keys `rows`.
     pub(super) fn within<'t>(
         &'t mut self,
         name: &str,
@@ -60,23 +61,12 @@ impl<'r, 'd> TableReader<'r, 'd> {
         TableReader::new(table, header, self.known.within(name, rows), self.found)
     }
 
-    /// Returns a reader for one of the tables in the array of the key `name`, which have the keys `rows`.
-    pub(super) fn beside<'t>(
-        &'t mut self,
-        name: &str,
-        table: &'t DeTable<'t>,
-        header: Range<usize>,
-        rows: Rows,
-    ) -> TableReader<'t, 't> {
-        TableReader::new(table, header, Known::new(format!("`{name}`"), vec![rows]), self.found)
-    }
-
     /// Reports the keys that were not read, and returns the positions of the keys in the file.
     pub(super) fn finish(self) -> Places {
-        let Self { table, known, places, taken, found } = self;
+        let Self { table, known, places, found } = self;
         for (key, value) in table {
             let name = key.get_ref().as_ref();
-            if !taken.contains(&name) {
+            if !places.keys.contains_key(name) {
                 found.push_with(|| known.unknown(key, value.get_ref()));
             }
         }
@@ -94,16 +84,17 @@ impl<'r, 'd> TableReader<'r, 'd> {
     }
 }
 
-// === impl Reader: a key ===
+// === impl TableReader: a key ===
 
 impl TableReader<'_, '_> {
     /// Reads a key.
     pub(super) fn get<F: Form>(&mut self, name: &'static str, key: &Key<F>) -> Given<F::Value> {
         let Key { form, presence } = key;
         let spot = Spot { name, presence: *presence };
-        self.taken.push(name);
-        let place = self.places.of(name);
-        let Some(value) = self.table.get(name) else {
+        let value = self.table.get(name);
+        let place = value.map_or_else(|| self.places.header.clone(), Spanned::span);
+        self.places.keys.insert(name, place.clone());
+        let Some(value) = value else {
             if let Presence::Required(example) = presence {
                 let error = Diagnostic::at(place.clone(), format!("{} has no `{name}`", self.title()));
                 self.found.push(error.help(format!("add e.g. {name} = {example}")).of_absence());

@@ -252,7 +252,7 @@ impl Balance {
     }
 }
 
-// === impl Source ===
+// === impl SourceStatus ===
 
 impl SourceStatus {
     /// Returns the line of the source in the log's ledger: its counts that are not zero.
@@ -261,7 +261,7 @@ impl SourceStatus {
     }
 }
 
-// === impl Sink ===
+// === impl SinkStatus ===
 
 impl SinkStatus {
     /// Returns the line of the sink in the log's ledger: its counts that are not zero, and whether they balance.

@@ -79,7 +79,7 @@ impl<K: Keys> Form for Tables<K> {
                 reader.fault(&element.span(), None, wrong(element.get_ref(), "a table"));
                 continue;
             };
-            let mut inner = reader.beside(key.name, table, element.span(), K::rows);
+            let mut inner = reader.within(key.name, table, element.span(), K::rows);
             all.push(K::read(&mut inner));
             inner.finish();
         }
