@@ -1,44 +1,31 @@
 //! Contradictions between tables, which no table shows alone.
 
-use std::ops::Range;
-
 use super::diagnostic::Diagnostic;
 use super::diagnostics::Diagnostics;
 use super::kind::Placed;
+use super::reader::Places;
 use super::sink::NotDurable;
 use super::{SinkConfig, SourceConfig, WhenFull, places};
 use crate::spool;
 
 /// Checks all sources and sinks against each other.
 pub(super) fn across(sources: &[Placed<SourceConfig>], sinks: &[Placed<SinkConfig>], found: &mut Diagnostics) {
-    pairs(sources, found, |a, b| {
-        same_name("source", &a.config.name, &b.config.name, a.places.of("name"), b.places.of("name"))
-    });
+    pairs(sources, found, |a, b| same_name("source", (&a.config.name, &a.places), (&b.config.name, &b.places)));
     pairs(sources, found, same_socket);
-    pairs(sinks, found, |a, b| {
-        same_name("sink", &a.config.name, &b.config.name, a.places.of("name"), b.places.of("name"))
-    });
+    pairs(sinks, found, |a, b| same_name("sink", (&a.config.name, &a.places), (&b.config.name, &b.places)));
     pairs(sinks, found, same_spool);
     places::across(sources, sinks, found);
-    for sink in sinks {
-        for error in [spool_before_page_cache(sink), spool_of_another_kind(sink)].into_iter().flatten() {
-            found.push(error);
-        }
-        for source in sources {
-            for error in [not_durable(source, sink), dropped_though_acknowledged(source, sink)].into_iter().flatten() {
-                found.push(error);
-            }
-            if sink.config.queue_size < source.config.max_frame_size {
-                let message = format!("smaller than `max_frame_size` of the source {}", source.config.name);
-                let error = Diagnostic::at(sink.places.of("queue_size"), message);
-                let error = error.help("a message that may be read must fit into every queue");
-                found.push(error.also(source.places.of("max_frame_size"), "the limit"));
-            }
-            if let Some(error) = too_small_for_a_record(source, sink) {
-                found.push(error);
-            }
-        }
-    }
+    let of_sink = sinks.iter().flat_map(|sink| [spool_before_page_cache(sink), spool_of_another_kind(sink)]);
+    let both = sinks.iter().flat_map(|sink| sources.iter().map(move |source| (source, sink)));
+    let of_both = both.flat_map(|(source, sink)| {
+        [
+            not_durable(source, sink),
+            dropped_though_acknowledged(source, sink),
+            queue_too_small(source, sink),
+            spool_too_small(source, sink),
+        ]
+    });
+    of_sink.chain(of_both).flatten().for_each(|error| found.push(error));
 }
 
 /// Compares each table with those before it, and reports at most one error for it.
@@ -54,10 +41,10 @@ fn pairs<T>(
     }
 }
 
-fn same_name(what: &str, a: &str, b: &str, a_place: Range<usize>, b_place: Range<usize>) -> Option<Diagnostic> {
+fn same_name(what: &str, (a, a_places): (&str, &Places), (b, b_places): (&str, &Places)) -> Option<Diagnostic> {
     (a == b).then(|| {
-        let error = Diagnostic::at(b_place, format!("two {what}s are called {a}"));
-        error.help("give each a `name` of its own").also(a_place, "the first")
+        let error = Diagnostic::at(b_places.of("name"), format!("two {what}s are called {a}"));
+        error.help("give each a `name` of its own").also(a_places.of("name"), "the first")
     })
 }
 
@@ -96,9 +83,19 @@ fn spool_of_another_kind(sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
     )))
 }
 
+/// Reports a queue that is too small for the longest message.
+fn queue_too_small(source: &Placed<SourceConfig>, sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
+    (sink.config.queue_size < source.config.max_frame_size).then(|| {
+        let message = format!("smaller than `max_frame_size` of the source {}", source.config.name);
+        let error = Diagnostic::at(sink.places.of("queue_size"), message);
+        let error = error.help("a message that may be read must fit into every queue");
+        error.also(source.places.of("max_frame_size"), "the limit")
+    })
+}
+
 /// Reports a spool that is too small for the longest record: three fields may repeat a message, and each of its bytes
 /// may need six bytes there.
-fn too_small_for_a_record(source: &Placed<SourceConfig>, sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
+fn spool_too_small(source: &Placed<SourceConfig>, sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
     const TIMES: u64 = 32;
     let (most, longest) = (sink.config.spool.as_ref()?.max_size, source.config.max_frame_size as u64);
     (most / TIMES < longest).then(|| {
