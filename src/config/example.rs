@@ -9,8 +9,8 @@ use super::key::{Inner, KeyRow, Keys, Presence, rows};
 const ABOUT: [&str; 4] = [
     "All keys of Postrider's configuration. `postrider config` prints this file. As it stands, it configures what `postrider run` \
      does without a file: UDP and TCP on 127.0.0.1:5514, JSON lines on the standard output.",
-    "A line that begins with one # and a key shows the default of the key. A line that begins with two ## shows an example, \
-     for a key or table without a default. Remove the # to use the line.",
+    "A line that begins with # and a key shows the default of the key. A line that begins with ## shows an example, for a key \
+     or table without a default. Remove # or ## to use the line.",
     "A size has a unit: \"480B\", \"64KiB\", \"8MiB\", \"1GiB\" or \"1TiB\". A duration has a unit: \"500ms\", \"30s\", \"5m\", \"12h\" or \
      \"1d\". There may be several tables of one kind, except of stdin and stdout.",
     "`postrider check -c FILE` shows every error of a file. After SIGHUP, Postrider reads its file and the PEM files again, \
@@ -45,7 +45,7 @@ pub fn example() -> String {
         page.comment(paragraph);
     }
     page.keys(&ExampleTable { path: "", used: Some(&[]) }, vec![(String::new(), rows(Top::rows))]);
-    page.group(&SOURCES, "Sources of messages. docs/ has the sender's side of each.");
+    page.group(&SOURCES, "Sources of messages. docs/ has a page for each, with the settings of senders.");
     page.group(&SINKS, "Sinks for records. Each sink gets every record, unless it has `events` or a `filter`.");
     page.text
 }
@@ -67,10 +67,7 @@ impl ExampleFile {
             self.line(&format!("{}[[{path}]]", if used.is_some() { "" } else { "##" }));
             let mut lists = vec![(String::new(), rows(kind.rows))];
             if index == 0 {
-                lists.push((
-                    format!("The remaining keys of this table are those that every {name} has."),
-                    rows(group.common),
-                ));
+                lists.push((format!("All {name}s have the following keys."), rows(group.common)));
             }
             self.keys(&ExampleTable { path: &path, used: used.as_deref() }, lists);
         }
@@ -87,7 +84,8 @@ impl ExampleFile {
             for key in list {
                 match key.inner {
                     Inner::Kinds => {}
-                    Inner::Table(_) | Inner::Tables(_) => inner.push(key),
+                    Inner::Table(keys) => inner.push((key, keys, ("[", "]"))),
+                    Inner::Tables(keys) => inner.push((key, keys, ("[[", "]]"))),
                     Inner::Value => match self.explained(&key) {
                         Some(title) if !key.is_required() => known.push((title, key)),
                         _ => self.value(table, &key),
@@ -104,8 +102,8 @@ impl ExampleFile {
             self.assignment(table, &key);
             before = Some(title);
         }
-        for key in inner {
-            self.inner(table.path, &key);
+        for (key, keys, brackets) in inner {
+            self.inner(table.path, &key, rows(keys), brackets);
         }
     }
 
@@ -119,17 +117,13 @@ impl ExampleFile {
     }
 
     /// Writes a table within a table: all of its keys, or those that it needs if it was explained before.
-    fn inner(&mut self, outer: &str, key: &KeyRow) {
+    fn inner(&mut self, outer: &str, key: &KeyRow, keys: Vec<KeyRow>, (open, close): (&str, &str)) {
         let path = format!("{outer}.{}", key.name);
-        let (keys, header) = match key.inner {
-            Inner::Tables(keys) => (rows(keys), format!("##[[{path}]]")),
-            Inner::Table(keys) => (rows(keys), format!("##[{path}]")),
-            Inner::Value | Inner::Kinds => return,
-        };
+        let header = format!("##{open}{path}{close}");
         let table = ExampleTable { path: &path, used: None };
         self.line("");
         if let Some(title) = self.explained(key) {
-            self.comment(&format!("{} Its keys are explained in {title}; these are required.", key.doc));
+            self.comment(&format!("{} The keys of this table are explained in {title}; these are required.", key.doc));
             self.line(&header);
             for key in keys.iter().filter(|key| key.is_required()) {
                 self.assignment(&table, key);

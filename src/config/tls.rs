@@ -32,8 +32,8 @@ const SUBJECT: Plain<Pattern> = Plain {
 keys! {
     /// Keys of the table `tls`.
     pub(super) struct TlsKeys {
-        /// PEM file with the server's certificate, then those that lead to its CA. Postrider reads the PEM files again
-        /// when they change, and keeps its connections.
+        /// PEM file with the server's certificate, followed by the intermediate certificates up to its CA. Postrider
+        /// reads the PEM files again when they change, and keeps its connections.
         certificate: PathBuf = required(PATH, r#""/etc/postrider/tls/cert.pem""#),
         /// PEM file with the key of the certificate, not encrypted.
         key: PathBuf = required(PATH, r#""/etc/postrider/tls/key.pem""#),
@@ -42,8 +42,8 @@ keys! {
         client_certificate: ClientCertificate = default(&CLIENT_CERTIFICATE, r#""none""#),
         /// PEM file with the certificates of the CAs that sign the certificates of senders.
         client_ca: PathBuf = optional(PATH, r#""/etc/postrider/tls/client-ca.pem""#),
-        /// CN or DNS names of the certificates that may send; `*` stands for one label. Without this key, every
-        /// certificate of these CAs may send.
+        /// CN or DNS names: a sender may send if its certificate has one of them. `*` stands for one label. Without
+        /// this key, every certificate of the CAs in `client_ca` is enough.
         allowed_subjects: Vec<Pattern> = optional(List(SUBJECT), r#"["*.example.com"]"#),
         /// Minimum version of TLS.
         min_version: Version = default(&MIN_VERSION, r#""1.2""#),
@@ -58,7 +58,8 @@ keys! {
 keys! {
     /// Keys of an additional certificate.
     pub(super) struct NamedKeys {
-        /// PEM file with a certificate and the DNS names that it is for, then the certificates that lead to its CA.
+        /// PEM file with a certificate that contains its DNS names, followed by the intermediate certificates up to its
+        /// CA.
         certificate: PathBuf = required(PATH, r#""/etc/postrider/tls/named-cert.pem""#),
         /// PEM file with the key of the certificate, not encrypted.
         key: PathBuf = required(PATH, r#""/etc/postrider/tls/named-key.pem""#),

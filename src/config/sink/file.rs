@@ -19,10 +19,10 @@ static FSYNC: Choice<Fsync, 2> = Choice::new([("never", Fsync::Never), ("always"
 keys! {
     /// Keys of `[[sink.file]]`.
     struct FileKeys {
-        /// Path of a record's file: a directory first, then text with placeholders. No sender can influence `{peer}`,
-        /// `{source}`, `{received_date}` and `{received_hour}`, which are in UTC. The message itself gives
-        /// `{hostname}`, `{app_name}`, `{facility}`, `{severity}`, and `{date}` and `{hour}`, which are in the time
-        /// zone of its sender. A message of Postfix also gives `{event}`, `{instance}`, `{service}`, `{daemon}`,
+        /// Path of a record's file: a directory first, then text with placeholders. Postrider gives `{peer}` and
+        /// `{source}`, and `{received_date}` and `{received_hour}` in UTC: no sender can influence them. The message
+        /// gives `{hostname}`, `{app_name}`, `{facility}` and `{severity}`, and `{date}` and `{hour}` in the time zone
+        /// of its sender. A message of Postfix also gives `{event}`, `{instance}`, `{service}`, `{daemon}`,
         /// `{queue_id}` and `{status}`.
         path: Template = required(TEMPLATE, r#""/var/log/postrider/{hostname}.json""#),
         /// Permission bits of the files.
@@ -34,7 +34,7 @@ keys! {
         /// Maximum number of rotated files per path; the oldest are deleted. Without this key, all are kept.
         rotate_keep: usize = optional(Count(1, 1_000_000), "7"),
         /// Compression of rotated files. With a date or an hour in the path, the sink neither rotates nor compresses
-        /// nor deletes the files of the past: leave it out of the path, and set `rotate_age`.
+        /// nor deletes the files of the past: leave both out of the path, and set `rotate_age`.
         gzip: bool = default(BOOL, "false"),
         /// Maximum time until data is forced to the disk. `always` forces it before a record counts as delivered;
         /// `never` leaves it to the kernel.

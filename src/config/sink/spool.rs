@@ -18,7 +18,7 @@ keys! {
     /// Keys of `[sink.KIND.spool]`.
     pub(in crate::config) struct SpoolKeys {
         /// Directory of the spool, which no other sink may use.
-        directory: PathBuf = required(PATH, r#""/var/lib/postrider/spool/kafka""#),
+        directory: PathBuf = required(PATH, r#""/var/lib/postrider/spool/archive""#),
         /// Records that go to the disk: with `overflow`, those that the sink does not accept at once; with `always`,
         /// every record, before the sink gets it.
         mode: SpoolMode = default(&MODE, r#""overflow""#),
@@ -26,7 +26,7 @@ keys! {
         max_size: u64 = default(Size(4 << 20, u64::MAX), r#""4GiB""#),
         /// Size of one file. The spool deletes whole files.
         segment_size: u64 = default(Size(1 << 20, 1 << 30), r#""32MiB""#),
-        /// Space that the spool leaves free on the file system. It counts as full when less is free.
+        /// Space that the spool leaves free on the file system. The spool counts as full when less is free.
         min_free: u64 = default(Size(0, u64::MAX), r#""512MiB""#),
         /// Behaviour of a full spool. `block` accepts nothing: the queue of the sink fills, streams wait, and datagrams
         /// are dropped for this sink and counted. `drop_oldest` deletes the oldest file and counts its records as

@@ -18,8 +18,8 @@ keys! {
         allow: Vec<Network> = optional(List(NETWORK), r#"["192.0.2.0/24", "2001:db8::/32"]"#),
         /// Networks whose peers may not send, even if `allow` contains them.
         deny: Vec<Network> = optional(List(NETWORK), r#"["192.0.2.66"]"#),
-        /// Maximum number of messages per second from one peer. The messages of one second may come at once, or 100 if
-        /// that is more. Datagrams above the limit are dropped and counted. Connections above the limit are read more
+        /// Maximum number of messages per second from one peer. A peer may send the messages of one second at once, and
+        /// at least 100. Datagrams above the limit are dropped and counted. Connections above the limit are read more
         /// slowly, and lose nothing.
         max_rate_per_peer: Option<u32> = default(CountOr(1, 1_000_000, "none"), r#""none""#),
     }
@@ -35,7 +35,7 @@ keys! {
         /// Networks of proxies. A connection from these networks must begin with a PROXY header, version 1 or 2; the
         /// peer is the one that the header names. Postrider looks for no header in other connections.
         proxy_protocol: Vec<Network> = optional(List(NETWORK), r#"["10.0.0.0/8"]"#),
-        /// TLS instead of plain TCP (RFC 5425, RFC 9662). docs/tls.md has the sender's side.
+        /// TLS instead of plain TCP (RFC 5425, RFC 9662). docs/tls.md has the settings of senders.
         tls: TlsKeys = optional(Table::<TlsKeys>::NEW, "{}"),
         ..peers: PeerKeys,
     }

@@ -47,15 +47,16 @@ keys! {
         /// Name of the source in records and logs. Without this key, the name is that of the kind, such as `udp`;
         /// `udp-2` for its second source.
         name: String = optional(NAME, r#""mail""#),
-        /// Time zone of RFC 3164 timestamps, which name none. Without this key, the zone is that of the machine.
+        /// Time zone of RFC 3164 timestamps, which do not contain one. Without this key, the zone is that of the
+        /// machine.
         timezone: jiff::tz::TimeZone = optional(ZONE, r#""Asia/Tokyo""#),
         /// Format of the messages. `auto` decides for each message. `cri` is the format of Kubernetes' log files, and
         /// `docker_json` that of Docker's; a `plain` message has no header.
         format: Format = default(Named { names: &Format::NAMES, value: Format::from_name }, r#""auto""#),
         /// Maximum size of a message. A longer one is truncated, flagged and counted.
         max_frame_size: usize = default(Memory(LEAST_FRAME, 16 * MIB), r#""64KiB""#),
-        /// Maximum memory for the records of this source that some sink does not have yet; a record counts with the
-        /// size of its JSON. At the limit, streams are not read, and datagrams are dropped for every sink. Keep it
+        /// Maximum memory for the records of this source that at least one sink does not have yet; a record counts with
+        /// the size of its JSON. At the limit, streams are not read, and datagrams are dropped for every sink. Keep it
         /// above the `queue_size` of each sink. Unfinished messages of connections may take the same amount again.
         max_bytes_in_flight: usize = default(Memory(64 << 10, MOST_MEMORY), r#""32MiB""#),
     }

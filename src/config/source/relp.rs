@@ -24,8 +24,8 @@ keys! {
         /// connection is not read.
         window: usize = default(Count(1, 65536), "128"),
         /// Maximum time from reading a message to its delivery. After that, the session ends, and the sender sends the
-        /// message again. The same time is the limit for an answer that the sender does not read. Keep it below the
-        /// sender's own timeout, which is 90 s for rsyslog.
+        /// message again. The session also ends if the sender does not read an answer within this time. Keep it below
+        /// the sender's own timeout, which is 90 s for rsyslog.
         acknowledge_timeout: Duration = default(Span, r#""80s""#),
         /// Treatment of a message over `max_frame_size`. `truncate` accepts its beginning. `close` ends the session
         /// without an acknowledgement: the sender sends the message again.
