@@ -1,8 +1,8 @@
 //! The daemon: builds sinks, then the pipeline, then sources; reloads; waits for a reason to stop; drains.
 
-mod counts;
 pub mod descriptors;
 mod drain;
+mod ledger_log;
 mod loading;
 mod prepare;
 mod reload;
@@ -21,9 +21,9 @@ use std::time::{Duration, Instant};
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
 
-use self::counts::{LedgerLog, log_sink, log_source};
 use self::descriptors::Plan;
 use self::drain::{Times, drain};
+use self::ledger_log::{LedgerLog, log_sink, log_source};
 use self::loading::Loading;
 use self::signals::{Asked, Signals};
 use self::sinks::LiveSink;
@@ -282,9 +282,9 @@ impl App {
     /// Removes sources of earlier configurations that have ended.
     fn remove_ended_sources(&mut self) {
         for source in self.sources.extract_if(.., |source| source.has_ended && !source.is_current) {
-            let source = source.shown(Phase::Ended);
+            let source = source.status(Phase::Ended);
             log_source(&source, true);
-            self.status.add_ended_source(&source);
+            self.status.ended.add_source(&source);
         }
     }
 
@@ -293,7 +293,7 @@ impl App {
         for sink in self.sinks.extract_if(.., |sink| sink.has_ended()) {
             let sink = self.status.ended_sink(&sink);
             log_sink(&sink, true);
-            self.status.add_ended_sink(&sink);
+            self.status.ended.add_sink(&sink);
         }
     }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::prepare::{NewSink, NewSource, NextPart, Prepared};
-use super::sinks::{LiveSink, Shown};
+use super::sinks::{LiveSink, OfferedFrames};
 use super::sources::{LiveSource, SourceFate};
 use super::stall::Stall;
 use super::{App, Times, ended};
@@ -92,10 +92,10 @@ impl App {
         let outlets = self.sinks.iter().filter_map(|sink| Some((shape(sink), sink.outlet.clone()?))).collect();
         self.pipeline.replace(self.pipeline.get().succeeded_by(outlets));
         let pipeline = self.pipeline.get();
-        self.status.shown.add(&pipeline);
+        self.status.offered.add(&pipeline);
         for sink in &mut self.sinks {
             sink.control.set_timeout(self.times.sinks);
-            sink.shown.add(&pipeline);
+            sink.offered.add(&pipeline);
         }
         for (sink, is_awaited) in old.into_iter().zip(handovers) {
             let Some(mut sink) = sink else { continue };
@@ -114,8 +114,8 @@ impl App {
         let NewSink { config, ledger, control, outlet, started } = new;
         let Started { workers, destination, spool } = started;
         let threads = workers.into_iter().map(|worker| self.workers.spawn(ended(worker)).id()).collect();
-        let (outlet, shown) = (Some(outlet), Shown::default());
-        LiveSink { config, ledger, control, outlet, destination, spool, threads, shown, stall: Stall::default() }
+        let (outlet, offered) = (Some(outlet), OfferedFrames::default());
+        LiveSink { config, ledger, control, outlet, destination, spool, threads, offered, stall: Stall::default() }
     }
 
     fn exchange_sources(&mut self, slots: Vec<NextPart<NewSource>>, fates: &[Option<SourceFate>]) {

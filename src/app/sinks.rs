@@ -23,13 +23,13 @@ pub(super) struct LiveSink {
     pub(super) spool: Option<TurnWatch>,
     /// Threads of the sink that have not ended, by the tasks that wait for them.
     pub(super) threads: Vec<task::Id>,
-    pub(super) shown: Shown,
+    pub(super) offered: OfferedFrames,
     pub(super) stall: Stall,
 }
 
 /// Count of the frames offered to a sink: those that went through the pipelines of its lifetime.
 #[derive(Debug, Default)]
-pub(super) struct Shown {
+pub(super) struct OfferedFrames {
     before: u64,
     pipelines: Vec<(Weak<Pipeline>, Arc<AtomicU64>)>,
 }
@@ -37,11 +37,11 @@ pub(super) struct Shown {
 impl LiveSink {
     /// Returns true if no part of the sink is active any more, and others may use its destination.
     pub(super) fn has_ended(&self) -> bool {
-        self.threads.is_empty() && !self.destination.lasts() && self.outlet.is_none() && self.shown.is_final()
+        self.threads.is_empty() && !self.destination.lasts() && self.outlet.is_none() && self.offered.is_final()
     }
 }
 
-impl Shown {
+impl OfferedFrames {
     /// Counts the frames of `pipeline` too, from now on.
     pub(super) fn add(&mut self, pipeline: &Arc<Pipeline>) {
         let mut before = self.before;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::sinks::{LiveSink, Shown};
+use super::sinks::{LiveSink, OfferedFrames};
 use super::sources::LiveSource;
 use crate::ledger::{SinkCounts, SourceCounts};
 use crate::status::{
@@ -25,9 +25,32 @@ pub(super) struct Status {
     reload: Reload,
     unparsed: Arc<Unparsed>,
     /// Frames offered to sinks, through all pipelines.
-    pub(super) shown: Shown,
-    /// Counts of the sources and sinks that a reload removed, and that have ended.
-    ended: (SourceCounts, SinkCounts, Balance),
+    pub(super) offered: OfferedFrames,
+    /// Sums over the sources and sinks that a reload removed, and that have ended.
+    pub(super) ended: Sums,
+}
+
+/// Sums over sources and sinks.
+#[derive(Clone, Copy)]
+pub(super) struct Sums {
+    sources: SourceCounts,
+    sinks: SinkCounts,
+    balance: Balance,
+}
+
+impl Sums {
+    fn new() -> Self {
+        Self { sources: SourceCounts::default(), sinks: SinkCounts::default(), balance: Balance::Holds }
+    }
+
+    pub(super) fn add_source(&mut self, source: &SourceStatus) {
+        self.sources += source.counts;
+    }
+
+    pub(super) fn add_sink(&mut self, sink: &SinkStatus) {
+        self.sinks += sink.counts;
+        self.balance = self.balance.and(sink.balance);
+    }
 }
 
 impl Status {
@@ -39,8 +62,8 @@ impl Status {
             pid: std::process::id(),
             started_at: shown(begun.1),
         };
-        let ended = (SourceCounts::default(), SinkCounts::default(), Balance::Holds);
-        Self { program, begun, reload: Reload::default(), unparsed, shown: Shown::default(), ended }
+        let (reload, offered) = (Reload::default(), OfferedFrames::default());
+        Self { program, begun, reload, unparsed, offered, ended: Sums::new() }
     }
 
     /// Notes that a configuration is in use.
@@ -55,33 +78,22 @@ impl Status {
         self.reload.last = Some(Attempt { at: clock(), error: Some(error) });
     }
 
-    /// Adds the counts of a source that has ended to the sums.
-    pub(super) fn add_ended_source(&mut self, source: &SourceStatus) {
-        self.ended.0 += source.counts;
-    }
-
-    /// Adds the counts of a sink that has ended to the sums.
-    pub(super) fn add_ended_sink(&mut self, sink: &SinkStatus) {
-        self.ended.1 += sink.counts;
-        self.ended.2 = self.ended.2.and(sink.balance);
-    }
-
     /// Returns the state now. At the end of the program, waits a moment until the counts are consistent.
     pub(super) fn snapshot(&self, sources: &[LiveSource], sinks: &[LiveSink], phase: Phase) -> Snapshot {
         let is_complete = || {
             let offered: u64 = sources.iter().map(|source| source.ledger.counts().offered()).sum();
-            self.ended.0.offered() + offered == self.shown.total()
+            self.ended.sources.offered() + offered == self.offered.total()
         };
         let sinks: Vec<_> = sinks.iter().map(|sink| self.sink(sink, sources, is_complete, phase)).collect();
-        let sources: Vec<_> = sources.iter().map(|source| source.shown(phase)).collect();
-        let (mut source_sums, mut sink_sums, mut balance) = self.ended;
+        let sources: Vec<_> = sources.iter().map(|source| source.status(phase)).collect();
+        let mut all = self.ended;
         for source in &sources {
-            source_sums += source.counts;
+            all.add_source(source);
         }
         for sink in &sinks {
-            sink_sums += sink.counts;
-            balance = balance.and(sink.balance);
+            all.add_sink(sink);
         }
+        let Sums { sources: source_sums, sinks: sink_sums, balance } = all;
         Snapshot {
             at: clock(),
             phase,
@@ -135,7 +147,7 @@ impl Status {
 
 impl LiveSource {
     /// Returns the state of the source.
-    pub(super) fn shown(&self, phase: Phase) -> SourceStatus {
+    pub(super) fn status(&self, phase: Phase) -> SourceStatus {
         let counts = self.ledger.counts();
         let state = match self.failed.get() {
             Some(reason) => SourceState::Failed(reason.to_string()),
@@ -170,7 +182,7 @@ impl LiveSink {
         let until = Instant::now() + if phase.is_end() { MOVING } else { Duration::ZERO };
         loop {
             let counts = self.ledger.counts();
-            let is_balanced = is_complete() && counts.balance() && counts.offered == self.shown.total();
+            let is_balanced = is_complete() && counts.balance() && counts.offered == self.offered.total();
             if is_balanced || Instant::now() >= until {
                 let balance = match phase {
                     _ if is_balanced => Balance::Holds,

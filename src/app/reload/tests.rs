@@ -72,7 +72,7 @@ impl Fixture {
 
     /// Returns how many frames each sink was offered: by its own count, and by that of the pipelines.
     fn offered(&self) -> Vec<(u64, u64)> {
-        self.app.sinks.iter().map(|sink| (sink.ledger.offered.load(Relaxed), sink.shown.total())).collect()
+        self.app.sinks.iter().map(|sink| (sink.ledger.offered.load(Relaxed), sink.offered.total())).collect()
     }
 }
 
