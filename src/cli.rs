@@ -67,7 +67,7 @@ pub enum Command {
     Check(ConfigFile),
     /// Print a configuration file that explains every key
     ///
-    /// Each key has its default or an example. As it stands, the file configures what `run` does without one.
+    /// Each key has its default or an example. As it stands, the file configures what `run` does without a file.
     Config,
     /// Turn log files into JSON lines on the standard output
     ///
@@ -132,7 +132,7 @@ pub struct RunArguments {
     /// Where the configuration is.
     #[command(flatten)]
     pub file: ConfigFile,
-    /// Keep the state of the daemon in this file, as JSON: sources, sinks, spools and the ledger
+    /// Write the state of the daemon to this file, as JSON: sources, sinks, spools and the ledger
     #[arg(long, value_name = "PATH")]
     pub status_file: Option<PathBuf>,
 }
