@@ -6,6 +6,8 @@ mod framing;
 mod fuzz;
 mod layers;
 mod licences;
+mod mail_history;
+mod mail_lines;
 mod reasons;
 mod rust_version;
 mod spool;

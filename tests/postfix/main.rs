@@ -1,5 +1,6 @@
-//! Needs Postfix and root: a real mail system writes the lines.
+//! Needs Postfix, pflogsumm and root: a real mail system writes the lines, or another program reads them.
 
 mod end_to_end;
 mod peers_smoke;
+mod pflogsumm;
 mod scenarios;

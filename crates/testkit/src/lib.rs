@@ -13,6 +13,7 @@ pub mod clock;
 pub mod dns;
 pub mod kafka;
 pub mod loggen;
+pub mod mail;
 pub mod messages;
 pub mod milter;
 pub mod numbered;
