@@ -29,7 +29,7 @@ impl<R: BufRead> GzipReader<R> {
                 None if size == 0 => return Ok(false),
                 None | Some(&ID1) => {}
                 Some(_) => {
-                    let text = "what follows the compressed data is neither more of it nor zeros";
+                    let text = "other data follows the compressed data";
                     return Err(io::Error::new(io::ErrorKind::InvalidData, text));
                 }
             }

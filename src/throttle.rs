@@ -124,12 +124,12 @@ impl ThrottledKind {
         let what = self.what.as_str();
         match self.level {
             Level::ERROR => {
-                tracing::error!(source, sink, suppressed, "and {suppressed} more without a line of their own: {what}");
+                tracing::error!(source, sink, suppressed, "{suppressed} more since the last such line: {what}");
             }
             Level::WARN => {
-                tracing::warn!(source, sink, suppressed, "and {suppressed} more without a line of their own: {what}");
+                tracing::warn!(source, sink, suppressed, "{suppressed} more since the last such line: {what}");
             }
-            _ => tracing::info!(source, sink, suppressed, "and {suppressed} more without a line of their own: {what}"),
+            _ => tracing::info!(source, sink, suppressed, "{suppressed} more since the last such line: {what}"),
         }
     }
 }

@@ -57,24 +57,24 @@ pub(super) struct Ended {
     pub(super) end: ConnectionEnd,
 }
 
-const NOT_ACCEPTED: &str = "cannot accept a connection; pausing";
-const REFUSED: &str = "connection closed: there are max_connections already";
-const TOO_MANY: &str = "connection closed: its peer has max_connections_per_peer already; raise that if many senders \
-                        share the address, as behind NAT, or use proxy_protocol if it is a load balancer";
-const DENIED: &str = "connection closed: allow and deny do not let it send";
-const NO_HEADER: &str = "connection closed: no PROXY header";
+const NOT_ACCEPTED: &str = "cannot accept a connection; backing off";
+const REFUSED: &str = "connection closed: max_connections is reached";
+const TOO_MANY: &str = "connection closed: its peer has reached max_connections_per_peer; raise it if many senders share \
+                        the address (NAT), or set proxy_protocol if the peer is a load balancer";
+const DENIED: &str = "connection closed: allow and deny do not permit its peer";
+const NO_HEADER: &str = "connection closed: no valid PROXY header";
 const IDLE: &str = "connection closed: silent for longer than idle_timeout";
 const FAILED: &str = "connection failed";
 const NO_TLS: &str = "no TLS connection";
-const UNEXPECTED_TLS: &str = "a TLS handshake came to a plain port: set tls here or use plain TCP at the sender";
-const PANICKED: &str =
-    "connection closed: its reading panicked, which is a defect in Postrider, please report it; the others go on";
-const EVICTED: &str = "session closed: the rest of its message did not come while others needed the memory for \
-                       unfinished messages, which is half of max_bytes_in_flight; its sender has to send the message again. \
-                       Raise max_bytes_in_flight if the sender is a good one";
+const UNEXPECTED_TLS: &str = "a TLS handshake came to a port without TLS; set tls here, or disable TLS at the sender";
+const PANICKED: &str = "connection closed: its task panicked, which is a defect in Postrider, please report it; other \
+                        connections continue";
+const EVICTED: &str = "session closed: the rest of a message came too slowly while the memory for unfinished messages (half of \
+                       max_bytes_in_flight) was full; the sender must send the message again; raise max_bytes_in_flight if you \
+                       trust the sender";
 
-const FULL: &str = "no file descriptor is left for another connection: who connects waits until one of those that \
-                    there are ends; raise the limit (LimitNOFILE= of systemd)";
+const FULL: &str = "no file descriptor is left; new connections wait until another one closes; raise the limit \
+                    (LimitNOFILE= of systemd)";
 
 /// Throttles for the log lines that a peer can cause by connecting again and again.
 struct ConnectionLog {

@@ -28,8 +28,8 @@ const TURN: usize = 1024;
 const DROPS_INTERVAL: Duration = Duration::from_secs(1);
 
 const KERNEL_DROPS: &str = "the kernel dropped datagrams because the receive buffer was full; raise receive_buffer and the \
-                            sysctl net.core.rmem_max, or workers if one core is too few";
-const FAILED: &str = "cannot receive; trying again in 100 ms";
+                            sysctl net.core.rmem_max, or workers if one core is not enough";
+const FAILED: &str = "cannot receive; retrying in 100 ms";
 
 /// A socket that can receive datagrams without waiting.
 pub(super) trait Receive: AsFd {

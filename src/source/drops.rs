@@ -8,8 +8,8 @@ use tracing::Level;
 use crate::poison;
 use crate::throttle::{LineOwner, Throttle};
 
-const IN_FLIGHT: &str = "datagrams dropped: the source has max_bytes_in_flight that some sink does not have yet; raise it if \
-                         bursts are the reason, otherwise the slowest sink is too slow";
+const IN_FLIGHT: &str = "datagrams dropped: max_bytes_in_flight is used up by undelivered records; raise it if bursts are the \
+                         reason, otherwise the slowest sink is too slow";
 
 /// The drops of one source that are not logged yet. The lock is taken once for a batch of which something is dropped.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ impl FullPlace {
             |sink| {
                 format!(
                     "datagrams dropped: the queue of sink {sink} is full; raise its queue_size or give it a spool if bursts are the \
-                     reason, otherwise it is too slow"
+                     reason, otherwise the sink is too slow"
                 )
             },
         );

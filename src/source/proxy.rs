@@ -40,7 +40,7 @@ pub(super) enum Error {
     #[error("closed before the first byte")]
     Silent,
     /// The connection ended inside of the header.
-    #[error("closed inside of the header")]
+    #[error("closed before the end of the header")]
     Closed,
     /// The header took too long.
     #[error("no header within {} s", TIMEOUT.as_secs())]
@@ -56,28 +56,28 @@ pub(super) enum Error {
 /// Defect of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Malformed {
-    #[error("the connection begins with something else than a PROXY header")]
+    #[error("the connection does not begin with a PROXY header")]
     Other,
     #[error(
-        "the connection begins with TLS: let the proxy send a PROXY header before it, or take its network out of \
+        "the connection begins with TLS; configure the proxy to send a PROXY header first, or remove its network from \
          proxy_protocol"
     )]
     Tls,
-    #[error("a header of version 1 that does not end in CR LF within 107 bytes")]
+    #[error("the header of version 1 does not end in CR LF within 107 bytes")]
     Line,
-    #[error("a header of version 1 for something else than TCP4, TCP6 or UNKNOWN")]
+    #[error("the protocol in the header of version 1 is not TCP4, TCP6 or UNKNOWN")]
     Protocol,
-    #[error("a header of version 1 without exactly two addresses and two ports")]
+    #[error("the header of version 1 does not have exactly two addresses and two ports")]
     Addresses,
-    #[error("an unknown version of the header")]
+    #[error("the version of the header is unknown")]
     Version,
-    #[error("an unknown command in a header of version 2")]
+    #[error("the command in the header of version 2 is unknown")]
     Command,
-    #[error("an unknown address family or protocol in a header of version 2")]
+    #[error("the address family or protocol in the header of version 2 is unknown")]
     Family,
-    #[error("a header of version 2 that is longer than 4096 bytes")]
+    #[error("the header of version 2 is longer than 4096 bytes")]
     Long,
-    #[error("a header of version 2 that is too short for its addresses")]
+    #[error("the header of version 2 is too short for its addresses")]
     Short,
 }
 

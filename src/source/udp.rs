@@ -42,7 +42,7 @@ pub(super) struct Socket {
     counted: Mutex<u32>,
 }
 
-const DENIED: &str = "datagram dropped: allow and deny do not let its sender send";
+const DENIED: &str = "datagram dropped: allow and deny do not permit its sender";
 const OVER_RATE: &str = "datagram dropped: its sender is over max_rate_per_peer";
 
 /// The access lists and the rate limit for all sockets of the address together. The lists need no lock. The rates need
@@ -129,18 +129,18 @@ impl Bound for Udp {
                 source,
                 sockets = now,
                 workers = asked,
-                "no socket is closed before the next start: datagrams would be lost"
+                "keeping all sockets until the next start, because closing one would lose datagrams"
             );
         }
         let Some(first) = self.sockets.first() else { return };
         for socket in &self.sockets {
             if let Err(error) = sockets::resize_receive_buffer(&socket.socket, config.receive_buffer, config.listen) {
-                tracing::warn!(source, %error, "cannot change the receive buffer; it stays as it is");
+                tracing::warn!(source, %error, "cannot change the receive buffer; keeping its size");
             }
         }
         match sockets::more_udp_sockets(&first.socket, config.receive_buffer, asked.saturating_sub(now)) {
             Ok(more) => self.sockets.extend(more.into_iter().map(Socket::new)),
-            Err(error) => tracing::warn!(source, %error, "cannot add workers; {now} go on"),
+            Err(error) => tracing::warn!(source, %error, "cannot add workers; continuing with {now}"),
         }
     }
 

@@ -15,8 +15,8 @@ use tracing::Level;
 use crate::throttle::{LineOwner, Throttle};
 
 /// Log line for a message that was cut.
-pub(super) const CUT: &str = "message cut off: its rest did not come while others needed the memory for unfinished \
-                              messages, which is half of max_bytes_in_flight; raise that if its sender is a good one";
+pub(super) const CUT: &str = "message cut off: its rest came too slowly while the memory for unfinished messages (half of \
+                              max_bytes_in_flight) was full; raise max_bytes_in_flight if you trust the sender";
 
 /// Maximum time that a peer may take to send the rest of a long message while others need its place: the first value if
 /// few wait, the second if many do. Each connection that waits for a place holds the memory of a read, and so keeps

@@ -76,7 +76,8 @@ fn a_message_that_waits_too_long_for_its_sink_ends_its_session() {
     client.close(again);
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
-    let said = "a sink has not delivered its messages within acknowledge_timeout, 1.5s; it has to send them again";
+    let said =
+        "a sink has not delivered the messages within acknowledge_timeout (1.5s); the sender must send them again";
     assert!(ended.stderr.contains(said), "{}", ended.stderr);
     assert_eq!(ledger(&ended, "source=\"relp\"", "errors"), 1);
     assert_eq!(ledger(&ended, "source=\"relp\"", "received") as usize, END - 2 + again - 2);
@@ -389,7 +390,7 @@ fn senders_that_read_no_answer_are_cut_off_and_harm_nobody() {
     assert!(most < MOST_MEMORY, "{most} MiB");
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
-    let said = "it has not read its answers within acknowledge_timeout, 2s";
+    let said = "the sender has not read its answers within acknowledge_timeout (2s)";
     assert!(ended.stderr.contains(said), "{}", ended.stderr);
     assert_eq!(ledger(&ended, "source=\"relp\"", "errors") as usize, UNHEARING);
     let heard: Vec<String> = texts(&ended.stdout).into_iter().filter(|text| text.starts_with("heard")).collect();

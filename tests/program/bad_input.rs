@@ -204,7 +204,7 @@ fn a_file_name_in_the_log_sends_no_controls_and_forges_no_line() {
     let postrider = Postrider::spawn(&format!(
         "[[source.file]]\npaths = [\"{path}/logs/{escaped}\"]\nstate = \"{path}\"\n[[sink.stdout]]\n"
     ));
-    wait_until(DEADLINE, "a complaint", || postrider.stderr().contains("not a file"));
+    wait_until(DEADLINE, "a complaint", || postrider.stderr().contains("not a file, but a directory"));
     let ended = postrider.terminate(DEADLINE);
     let line = ended.stderr.lines().find(|line| line.contains("\\u{1b}[2J")).expect("the name");
     assert!(line.contains("\\u{9b}31m\\u{202e}\\u{7f}"), "{line}");

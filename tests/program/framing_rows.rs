@@ -439,7 +439,7 @@ fn imtcp_tls_gibberish() {
     let mut socket = TcpStream::connect(receiver.address).expect("a connection");
     socket.write_all(&hello).expect("room");
     let log = || receiver.postrider.stderr();
-    let what = "a TLS handshake came to a plain port: set tls here or use plain TCP at the sender";
+    let what = "a TLS handshake came to a port without TLS; set tls here, or disable TLS at the sender";
     assert!(wait(DEADLINE, || log().contains(what).then_some(())).is_some(), "{}", log());
     let ended = receiver.postrider.terminate(DEADLINE);
     assert_clean(&ended);
@@ -728,7 +728,7 @@ fn imptcp_maxsessions() {
     let (_, ended) = receiver.records();
     assert_eq!(ledger(&ended, "source=\"tcp\"", "connections_refused"), 10);
     assert_eq!(ledger(&ended, "source=\"tcp\"", "connections"), 10);
-    let logged = throttled(&ended.stderr, "connection closed: there are max_connections already");
+    let logged = throttled(&ended.stderr, "connection closed: max_connections is reached");
     assert_eq!(logged, (1, 9), "peers do not choose how much is logged: {}", ended.stderr);
     assert!(ended.stderr.contains("max_connections=10"), "{}", ended.stderr);
 }

@@ -242,7 +242,7 @@ fn tls_on_a_plain_port_and_relp_on_a_tls_port_are_named() {
     // Closed with bytes unread, the connection may also end with RST.
     let refused = client.try_read();
     assert!(refused.as_ref().map_or_else(|error| error.kind() == ErrorKind::ConnectionReset, |read| *read == 0));
-    for said in ["a TLS handshake came to a plain port", "plain RELP came to a TLS port: set TLS at the sender"] {
+    for said in ["a TLS handshake came to a port without TLS", "plain RELP came to a TLS port: set TLS at the sender"] {
         wait_until(DEADLINE, said, || postrider.stderr().contains(said));
     }
     let ended = postrider.terminate(DEADLINE);

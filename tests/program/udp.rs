@@ -283,7 +283,7 @@ fn datagrams_that_find_a_full_queue_are_logged_to_the_last() {
 
 #[test]
 fn datagrams_beyond_max_bytes_in_flight_are_logged_to_the_last() {
-    let text = "datagrams dropped: the source has max_bytes_in_flight";
+    let text = "datagrams dropped: max_bytes_in_flight is used up";
     let ledger = ("source=\"udp\"", "dropped_in_flight_limit");
     without_room("max_bytes_in_flight = \"256KiB\"", "", ledger, text);
 }

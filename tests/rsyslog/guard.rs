@@ -139,7 +139,7 @@ fn connections_of_those_who_may_not_send_are_closed_and_counted() {
         let counts = [("connections", connections), ("connections_denied", denied), ("errors", 0)];
         assert_ledger(&ended, "tcp", &counts);
         // Peers do not choose how much is logged.
-        assert_eq!(throttled(&ended.stderr, "do not let it send"), (1, denied - 1), "{}", ended.stderr);
+        assert_eq!(throttled(&ended.stderr, "do not permit its peer"), (1, denied - 1), "{}", ended.stderr);
     }
 }
 
@@ -163,7 +163,7 @@ fn datagrams_of_those_who_may_not_send_are_dropped_and_counted() {
         let denied = (from.len() - admitted.len()) * EACH;
         let counts = [("received", from.len() * EACH), ("dropped", denied), ("dropped_denied", denied)];
         assert_ledger(&ended, "udp", &counts);
-        assert_eq!(throttled(&ended.stderr, "do not let its sender send"), (1, denied - 1), "{}", ended.stderr);
+        assert_eq!(throttled(&ended.stderr, "do not permit its sender"), (1, denied - 1), "{}", ended.stderr);
     }
 }
 
@@ -178,13 +178,13 @@ fn the_end_of_a_burst_logs_how_many_lines_were_left_out() {
         }
     };
     burst(20);
-    let sum = "and 19 more without a line of their own: connection closed: allow and deny do not let it send source=\"tcp\" suppressed=19";
+    let sum = "19 more since the last such line: connection closed: allow and deny do not permit its peer source=\"tcp\" suppressed=19";
     wait_until(DEADLINE, "the sum", || postrider.stderr().contains(sum));
-    assert_eq!(throttled(&postrider.stderr(), "do not let it send"), (1, 19));
+    assert_eq!(throttled(&postrider.stderr(), "do not permit its peer"), (1, 19));
     // The sum was a line too. The end tells of the refusals that follow at once.
     burst(5);
     let (_, ended) = records(postrider, 0);
-    assert_eq!(throttled(&ended.stderr, "do not let it send"), (1, 24), "{}", ended.stderr);
+    assert_eq!(throttled(&ended.stderr, "do not permit its peer"), (1, 24), "{}", ended.stderr);
 }
 
 // === rate limits ===
@@ -256,7 +256,7 @@ fn several_workers_judge_as_one() {
     assert_ledger(&ended, "udp", &[("received", 3 * FLOOD + 161), ("kernel_drops", 0)]);
     // One line of each kind in ten seconds, whichever worker it is.
     let most = 1 + seconds / 10;
-    for (line, reason) in [("do not let its sender send", "denied"), ("is over max_rate_per_peer", "rate_limited")] {
+    for (line, reason) in [("do not permit its sender", "denied"), ("is over max_rate_per_peer", "rate_limited")] {
         let (lines, others) = throttled(&ended.stderr, line);
         assert!((1..=most).contains(&lines), "{line}: {}", ended.stderr);
         assert_eq!(lines + others, counted(&ended, "udp", &format!("dropped_{reason}")), "{line}: {}", ended.stderr);
@@ -443,7 +443,7 @@ fn a_header_before_tls_names_the_peer() {
     assert_ledger(&ended, "tls", &[("proxy_errors", 1), ("errors", 1)]);
     let line =
         |part: &str| ended.stderr.lines().find(|line| line.contains(part)).unwrap_or_else(|| panic!("no {part}"));
-    let named = line("no PROXY header");
+    let named = line("no valid PROXY header");
     assert!(named.contains("the connection begins with TLS") && named.contains("proxy=\"127.0.0.1:"), "{named}");
     let named = line("no TLS connection");
     assert!(
@@ -522,7 +522,7 @@ fn a_connection_with_a_bad_header_is_closed_and_counted() {
     let (records, ended) = records(postrider, 1);
     assert_eq!(records[0]["message"], "good");
     assert_ledger(&ended, "tcp", &[("proxy_errors", bad.len() + 2), ("received", 1), ("errors", 0)]);
-    assert_eq!(throttled(&ended.stderr, "no PROXY header"), (1, bad.len() + 1), "{}", ended.stderr);
+    assert_eq!(throttled(&ended.stderr, "no valid PROXY header"), (1, bad.len() + 1), "{}", ended.stderr);
 }
 
 #[test]
@@ -637,7 +637,7 @@ fn one_peer_can_not_take_all_connections() {
     // Those of before may still have been there when the next came.
     assert!(counted(&ended, "direct", "connections_refused") >= 1);
     assert_eq!(counted(&ended, "direct", "connections_refused_per_peer") > 0, own_address().is_some());
-    assert!(ended.stderr.contains("its peer has max_connections_per_peer already"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("its peer has reached max_connections_per_peer"), "{}", ended.stderr);
     assert!(ended.stderr.contains("peer=\"203.0.113.66:1\""), "{}", ended.stderr);
 }
 

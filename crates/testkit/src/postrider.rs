@@ -230,7 +230,7 @@ pub fn throttled(log: &str, text: &str) -> (usize, usize) {
     let mut seen = (0, 0);
     for line in log.lines().filter(|line| line.contains(text)) {
         let (_, rest) = line.split_once(" suppressed=").unwrap_or_else(|| panic!("not throttled: {line}"));
-        seen.0 += usize::from(!line.contains(" more without a line of their own: "));
+        seen.0 += usize::from(!line.contains(" more since the last such line: "));
         seen.1 += rest.split(' ').next().and_then(|n| n.parse::<usize>().ok()).expect("a number");
     }
     seen

@@ -62,7 +62,9 @@ impl Follower {
             is_complete = false;
         }
         if beyond > 0 {
-            let what = format!("{FILES} files are followed already and {beyond} are not: name fewer in `paths`");
+            let what = format!(
+                "the source follows its maximum of {FILES} files and ignores {beyond} more; name fewer files in `paths`"
+            );
             self.complain(&self.config.paths[0].clone(), &what);
         }
         is_complete
@@ -77,7 +79,7 @@ impl Follower {
             found = %found.path.display(),
             offset = file.entry.offset,
             bytes = found.stamp.len.saturating_sub(file.entry.offset),
-            "found what was rotated: it is read from where the cursor is"
+            "found the rotated file; resuming at the cursor"
         );
         let entry = CursorEntry { identity: found.identity, done: false, ..file.entry.clone() };
         let mut adopted = Followed::new(entry, file.serial, self.intake.max_frame_size(), self.system.now());

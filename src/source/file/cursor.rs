@@ -162,7 +162,7 @@ fn read(text: &[u8]) -> Result<Loaded, String> {
         return Err("its checksum is wrong".to_owned());
     }
     let mut lines = body.lines();
-    let title = lines.next().and_then(|title| title.strip_prefix(TITLE)).ok_or("it is no cursor")?;
+    let title = lines.next().and_then(|title| title.strip_prefix(TITLE)).ok_or("it is not a cursor")?;
     let ended = match title.strip_prefix(VERSION) {
         Some(rest) if rest.trim_start() == ENDED => true,
         Some(rest) if rest.trim_start() == RUNNING => false,

@@ -19,9 +19,9 @@ const REMEMBERED: usize = 1000;
 /// How long a vanished file is looked for in its directory.
 const SEARCH: Duration = Duration::from_secs(60);
 
-const OWN: &str = "Postrider's own standard output or error goes there: it is not followed, as each line would come in again; \
-                   let `paths` leave it out";
-const NO_FILE: &str = "a FIFO, a socket or a device, which cannot be followed; name a file: it is tried again";
+const OWN: &str = "Postrider's own standard output or error goes to this file; not following it, because each line would come \
+                   back; exclude it from `paths`";
+const NO_FILE: &str = "Postrider cannot follow a FIFO, a socket or a device; name a regular file; retrying";
 
 /// A file that a configured path leads to.
 pub(super) struct Match {
@@ -140,7 +140,10 @@ impl Follower {
                     }
                     Ok(status) if status.is_file => matches.push(Match::new(path.clone(), path, status)),
                     Ok(status) if path == pattern && status.is_directory => {
-                        errors.push((path, format!("not a file{}", help(&io::ErrorKind::IsADirectory.into()))));
+                        errors.push((
+                            path,
+                            format!("not a file, but a directory{}", help(&io::ErrorKind::IsADirectory.into())),
+                        ));
                     }
                     Ok(_) if path == pattern => errors.push((path, NO_FILE.to_owned())),
                     // A glob names files only, so anything else is ignored. A missing file may appear later.

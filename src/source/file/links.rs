@@ -306,18 +306,19 @@ impl Display for Refused {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Symbolic(link) => {
-                write!(f, "{} is a symbolic link, and `follow_symlinks` is false: name the file itself", link.display())
+                write!(f, "{} is a symbolic link, and `follow_symlinks` is false; name the file itself", link.display())
             }
             Self::OfOthers(link) => write!(
                 f,
-                "{} is a symbolic link in a directory that others may write to, and could lead to any file: it is not \
-                 followed; name the file itself, or write `follow_symlinks = true` if they may choose what Postrider reads",
+                "{} is a symbolic link in a directory that other users can write to; not following it, because it could lead \
+                 to any file; name the file itself, or set `follow_symlinks = true` if these users may choose what Postrider reads",
                 link.display()
             ),
             Self::Hard(path) => write!(
                 f,
-                "{} has several names (hard links) in a directory that others may write to, and could be any file: it is \
-                 not read; remove the other names, or write `follow_symlinks = true` if they may choose what Postrider reads",
+                "{} has several names (hard links) in a directory that other users can write to; not reading it, because it \
+                 could be any file; remove the other names, or set `follow_symlinks = true` if these users may choose what \
+                 Postrider reads",
                 path.display()
             ),
         }

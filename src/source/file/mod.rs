@@ -160,7 +160,7 @@ struct Start {
 impl Follower {
     fn new(mut config: FollowConfig, start: Start, intake: Intake, system: Rc<dyn System>, hand: Rc<dyn Hand>) -> Self {
         // The lines of suppressed log lines are counted in `repeated`.
-        let repeats = Throttle::new(Level::WARN, LineOwner::Source(intake.name().to_owned()), "lines handed on again");
+        let repeats = Throttle::new(Level::WARN, LineOwner::Source(intake.name().to_owned()), "lines read again");
         // Paths are compared as text.
         config.paths = config.paths.iter().map(|path| path.components().collect()).collect();
         let (max_frame_size, now) = (intake.max_frame_size(), system.now());
@@ -228,7 +228,7 @@ impl Follower {
         tracing::info!(
             source = self.intake.name(),
             path = %file.location().unwrap_or(&file.entry.path).display(),
-            "the file was cut or replaced: it is read from its beginning"
+            "the file was truncated or replaced; reading it from the beginning"
         );
         let modified = file.modified();
         file.detach(self.system.now());
@@ -254,7 +254,7 @@ impl Follower {
         let lines = std::mem::take(&mut self.repeated);
         if lines > 0 {
             let source = self.intake.name();
-            tracing::warn!(source, lines, "a sink did not take some lines: from them on, lines are handed on again");
+            tracing::warn!(source, lines, "a sink did not take some lines; re-reading the file from the first of them");
         }
     }
 
@@ -275,10 +275,10 @@ impl Follower {
 fn help(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
-            "; let Postrider's user read it: by its group, or `setfacl -m u:USER:r FILE`; it is tried again"
+            "; let Postrider's user read it, by its group or `setfacl -m u:USER:r FILE`; retrying"
         }
-        io::ErrorKind::IsADirectory => "; `paths` names files: write /* behind it for those in it",
-        _ => "; it is tried again",
+        io::ErrorKind::IsADirectory => "; append /* to follow the files in it",
+        _ => "; retrying",
     }
 }
 

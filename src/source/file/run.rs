@@ -88,7 +88,7 @@ impl<'s> Run<'s> {
                 source = self.follower.intake.name(),
                 files = behind.len(),
                 bytes = behind.iter().sum::<u64>(),
-                "the last run did not end in order: files are read on from the cursor, and what was delivered behind it is repeated"
+                "the last run did not stop cleanly; resuming at the cursor, so lines after the cursor may be delivered twice"
             );
         }
     }
@@ -100,7 +100,7 @@ impl<'s> Run<'s> {
             glob::expand(&*self.follower.system, pattern, &mut found, &mut |_| {}, &mut |_, _| {});
             if !found.iter().any(|path| path.exists()) {
                 let (source, path) = (self.follower.intake.name(), pattern.display());
-                tracing::warn!(source, %path, "no file is there yet: one that appears is read from its beginning");
+                tracing::warn!(source, %path, "no file matches yet; a new file will be read from the beginning");
             }
         }
     }
@@ -122,11 +122,7 @@ impl<'s> Run<'s> {
         let lines = self.follower.repeated + self.follower.files.iter().map(Followed::lines_in_flight).sum::<u64>();
         if lines > 0 {
             let source = self.follower.intake.name();
-            tracing::warn!(
-                source,
-                lines,
-                "the time for the stop is over: the next run hands on again what a sink did not take"
-            );
+            tracing::warn!(source, lines, "shutdown_timeout is over; the next run will re-read the undelivered lines");
         }
         let ended = self.follower.files.iter().all(Followed::is_delivered);
         self.save(ended);
@@ -141,8 +137,12 @@ impl<'s> Run<'s> {
             Ok(()) => self.follower.changed = false,
             Err(error) => {
                 let path = self.store.path();
-                let means = if self.follower.skip { "nothing is read" } else { "a restart repeats lines" };
-                self.follower.complain(&path, &format!("the cursor cannot be written: {error}; until it can, {means}"));
+                let means = if self.follower.skip {
+                    "reading nothing until then"
+                } else {
+                    "a restart before then repeats lines"
+                };
+                self.follower.complain(&path, &format!("cannot write the cursor: {error}; retrying, {means}"));
                 return false;
             }
         }
@@ -162,7 +162,7 @@ fn start(config: &FollowConfig, store: &Store, name: &str) -> (Start, bool) {
         }
         Loaded::Missing => {
             let start = if config.from_beginning { "beginning" } else { "end" };
-            let what = format!("no cursor yet: existing files are read from their {start} (start = \"{start}\")");
+            let what = format!("no cursor yet; reading existing files from the {start} (start = \"{start}\")");
             tracing::warn!(source = name, path, "{what}");
             (Start { entries: Vec::new(), skip: !config.from_beginning, since: SystemTime::now() }, true)
         }
@@ -171,7 +171,7 @@ fn start(config: &FollowConfig, store: &Store, name: &str) -> (Start, bool) {
                 source = name,
                 path,
                 reason,
-                "the cursor is damaged: every file is read from its beginning, so that lines are repeated and none is lost"
+                "the cursor is damaged; reading every file from the beginning, which repeats lines but loses none"
             );
             (Start { entries: Vec::new(), skip: false, since: SystemTime::UNIX_EPOCH }, true)
         }

@@ -123,7 +123,7 @@ impl Follower {
             source = self.intake.name(),
             path = %path.display(),
             %error,
-            "the compressed file is damaged: what stands before the damage is read, the rest cannot be, unless the file changes"
+            "the compressed file is damaged; Postrider has read it up to the damage, and skips the rest until the file changes"
         );
         self.changed = true;
     }

@@ -112,12 +112,12 @@ impl AnswerWriter<'_> {
             next = answers.next(), if has_answer => match next {
                 Some((answer, Outcome::Delivered)) => Next::Answer(answer),
                 _ => Next::End(ConnectionEnd::Failed(io::Error::other(
-                    "a sink did not take its messages; it has to send them again",
+                    "a sink did not take the messages; the sender must send them again",
                 ))),
             },
             () = sleep_until(due.unwrap_or_else(Instant::now)), if is_waiting => {
                 Next::End(ConnectionEnd::Failed(late(format!(
-                    "a sink has not delivered its messages within acknowledge_timeout, {:?}; it has to send them again",
+                    "a sink has not delivered the messages within acknowledge_timeout ({:?}); the sender must send them again",
                     self.limit
                 ))))
             }
@@ -150,8 +150,10 @@ impl AnswerWriter<'_> {
         let error = match self.patience.wait(timeout(self.limit, self.wire.write(bytes))).await {
             Some(Ok(Ok(()))) => return None,
             Some(Ok(Err(error))) => error,
-            Some(Err(_)) => late(format!("it has not read its answers within acknowledge_timeout, {:?}", self.limit)),
-            None => late("it did not read its answers while other connections waited to be read".to_owned()),
+            Some(Err(_)) => {
+                late(format!("the sender has not read its answers within acknowledge_timeout ({:?})", self.limit))
+            }
+            None => late("the sender did not read its answers while other connections waited for memory".to_owned()),
         };
         Some(ConnectionEnd::Failed(error))
     }

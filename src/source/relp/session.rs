@@ -34,15 +34,15 @@ pub(super) enum FrameAction<'b> {
 /// A violation of the protocol by the sender.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Violation {
-    #[error("RELP frame number {found} where {expected} has to come")]
+    #[error("RELP frame number {found} instead of {expected}")]
     Number { found: u32, expected: u32 },
-    #[error("RELP command {0} where none but open, syslog and close may come")]
+    #[error("unsupported RELP command {0}: only open, syslog and close are supported")]
     Command(String),
     #[error("RELP command {0} before open")]
     Closed(String),
     #[error("a second open in one RELP session")]
     SecondOpen,
-    #[error("a RELP sender that does not offer the command syslog")]
+    #[error("the RELP sender does not offer the command syslog")]
     NoSyslog,
 }
 

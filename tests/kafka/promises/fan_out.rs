@@ -175,7 +175,7 @@ fn a_cursor_stays_before_what_one_of_two_sinks_has_not() {
     let passed = place.passed();
     let had = output.seen(Seen::records);
     assert!(passed <= had && had < SENT, "the cursor has passed {passed} of {SENT} lines, and stdout has {had}");
-    assert!(ended.stderr.contains("the next run hands on again"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the next run will re-read the undelivered lines"), "{}", ended.stderr);
 
     fs::remove_file(&file).expect("the file");
     let mut second = place.spawn(&config);

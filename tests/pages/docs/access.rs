@@ -107,7 +107,7 @@ fn unfinished(kind: &str, head: &str, line: &str) {
         connection
     });
     let address = |connection: &TcpStream| connection.local_addr().expect("an address").to_string();
-    wait_until(DEADLINE, "a line about it", || postrider.stderr().contains("others needed the memory"));
+    wait_until(DEADLINE, "a line about it", || postrider.stderr().contains("the memory for unfinished messages"));
     let [one, other] = connections.each_ref().map(address);
     let peer = if postrider.stderr().contains(&one) { one } else { other };
     assert_logs(|| postrider.stderr(), &line.replace("192.0.2.77:51234", &peer));

@@ -109,7 +109,7 @@ fn a_standard_error_that_nobody_reads_holds_up_nothing() {
             log.contains("is in use")
         });
         let log = log.trim_start_matches('x');
-        for line in ["listening", "a TLS handshake came to a plain port", "SIGHUP"] {
+        for line in ["listening", "a TLS handshake came to a port without TLS", "SIGHUP"] {
             assert_eq!(log.matches(line).count(), 1, "{line}: {log}");
         }
         assert!(!log.contains("lost"), "{log}");

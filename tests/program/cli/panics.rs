@@ -109,13 +109,13 @@ fn a_panic_of_a_connection_ends_that_connection_only() {
     let postrider = start("connection", &config, directory.path());
     let address = postrider.address("tcp");
     send(address);
-    wait_until(DEADLINE, "the panic", || postrider.log().contains("its reading panicked"));
+    wait_until(DEADLINE, "the panic", || postrider.log().contains("its task panicked"));
     send(address);
     let out = directory.path().join("out.json");
     wait_until(DEADLINE, "a record", || fs::read_to_string(&out).is_ok_and(|text| text.contains("hello")));
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
-    let line = ended.stderr.lines().find(|line| line.contains("its reading panicked")).expect("a line");
+    let line = ended.stderr.lines().find(|line| line.contains("its task panicked")).expect("a line");
     assert!(line.contains("ERROR") && line.contains("panic=a defect for a test (src/"), "{line}");
     assert_eq!(ledger(&ended, "source=\"tcp\"", "errors"), 1);
 }

@@ -41,7 +41,7 @@ fn the_backlog_is_read_once_and_later_files_from_the_start() {
     place.append("mx2/mail.log", &lines(3500..4000));
     place.assert_each_once_in_order(4000);
     let ended = postrider.terminate(DEADLINE);
-    let said = "no cursor yet: existing files are read from their beginning (start = \"beginning\")";
+    let said = "no cursor yet; reading existing files from the beginning (start = \"beginning\")";
     assert!(ended.stderr.contains(said), "{}", ended.stderr);
     assert_clean(&ended);
     let postrider = place.start(paths, "");

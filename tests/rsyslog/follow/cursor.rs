@@ -14,7 +14,7 @@ fn a_damaged_cursor_repeats_and_says_so() {
     place.append("mail.log", &lines(0..100));
     place.wait_for(100);
     let ended = postrider.terminate(DEADLINE);
-    let said = "WARN no cursor yet: existing files are read from their end (start = \"end\") source=\"file\" path=";
+    let said = "WARN no cursor yet; reading existing files from the end (start = \"end\") source=\"file\" path=";
     assert!(ended.stderr.contains(said), "{}", ended.stderr);
     let mut cursor = fs::read(place.cursor()).expect("the cursor");
     let middle = cursor.len() / 2;
@@ -79,14 +79,14 @@ fn without_a_cursor_that_can_be_written_nothing_is_skipped() {
     let obstacle = place.path("state/file.cursor.new");
     fs::create_dir_all(obstacle.join("full")).expect("an obstacle");
     let mut postrider = Postrider::spawn(&place.config(&["mail.log"], ""));
-    wait_until(DEADLINE, "the warning", || postrider.stderr().contains("nothing is read"));
+    wait_until(DEADLINE, "the warning", || postrider.stderr().contains("reading nothing until then"));
     place.append("mail.log", &lines(0..10));
     fs::remove_dir_all(&obstacle).expect("room");
     place.assert_each_once_in_order(10);
     // While it runs, lines are delivered all the same; a kill repeats them.
     fs::create_dir_all(obstacle.join("full")).expect("an obstacle");
     place.append("mail.log", &lines(10..20));
-    wait_until(DEADLINE, "the warning", || postrider.stderr().contains("a restart repeats lines"));
+    wait_until(DEADLINE, "the warning", || postrider.stderr().contains("a restart before then repeats lines"));
     place.assert_each_once_in_order(20);
     postrider.kill();
     fs::remove_dir_all(&obstacle).expect("room");

@@ -162,7 +162,7 @@ fn what_postrider_writes_is_not_followed() {
     let arguments = ["run", "-c", config.to_str().expect("UTF-8")];
     let mut postrider = Process::start(env!("CARGO_BIN_EXE_postrider"), &arguments, &place.path("postrider.log"));
     wait_until(DEADLINE, "the warning", || {
-        postrider.log().contains("Postrider's own standard output or error goes there")
+        postrider.log().contains("Postrider's own standard output or error goes to this file")
     });
     place.assert_each_once_in_order(1);
     place.append("mail.log", &line(1));
@@ -193,7 +193,7 @@ fn a_file_that_gave_way_to_something_else_is_followed_once_back() {
     fifo(&place.path("logs/fifo"));
     let exchanges: [(&str, Exchange<'_>); 2] = [
         ("a FIFO, a socket or a device", &fifo),
-        ("write /* behind it", &|path| fs::create_dir(path).expect("a directory")),
+        ("append /* to follow", &|path| fs::create_dir(path).expect("a directory")),
     ];
     for (number, (complaint, exchange)) in (1..).zip(exchanges) {
         fs::remove_file(&log).expect("a log");
@@ -213,7 +213,7 @@ fn a_path_with_nothing_there_is_named_once() {
     let mut place = Place::new("nothing");
     place.append("mail.log", "");
     let postrider = place.start(&["mail.log", "later/*.log"], "");
-    let named = |log: &str| log.lines().filter(|line| line.contains("no file is there yet")).count();
+    let named = |log: &str| log.lines().filter(|line| line.contains("no file matches yet")).count();
     wait_until(DEADLINE, "the warning", || named(&postrider.stderr()) == 1);
     place.append("mail.log", &line(0));
     place.assert_each_once_in_order(1);

@@ -161,7 +161,7 @@ pub(crate) fn lines(numbers: impl IntoIterator<Item = usize>) -> String {
 /// Returns the number of bytes that Postrider said it would read again, each time that it said so.
 pub(crate) fn said_bytes(log: &str) -> Vec<usize> {
     let said =
-        log.lines().filter(|line| line.contains("did not end in order") || line.contains("found what was rotated"));
+        log.lines().filter(|line| line.contains("did not stop cleanly") || line.contains("found the rotated file"));
     let bytes = said.filter_map(|line| line.split_once("bytes=")?.1.split(' ').next()?.parse().ok());
     bytes.collect()
 }

@@ -225,7 +225,7 @@ fn a_rewritten_file_of_any_length_is_read_from_its_beginning() {
     assert!(place.output.numbers.iter().copied().eq(100..800), "{:?}", place.output.numbers);
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
-    assert_eq!(ended.stderr.matches("was cut or replaced").count(), 3, "{}", ended.stderr);
+    assert_eq!(ended.stderr.matches("was truncated or replaced").count(), 3, "{}", ended.stderr);
 }
 
 #[test]
