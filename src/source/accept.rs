@@ -65,7 +65,7 @@ const DENIED: &str = "connection closed: allow and deny do not permit its peer";
 const NO_HEADER: &str = "connection closed: no valid PROXY header";
 const IDLE: &str = "connection closed: silent for longer than idle_timeout";
 const FAILED: &str = "connection failed";
-const NO_TLS: &str = "no TLS connection";
+const NO_TLS: &str = "TLS handshake failed";
 const UNEXPECTED_TLS: &str = "a TLS handshake came to a port without TLS; set tls here, or disable TLS at the sender";
 const PANICKED: &str = "connection closed: its task panicked, which is a defect in Postrider, please report it; other \
                         connections continue";

@@ -97,11 +97,11 @@ impl SourceTls {
             match self.config.server() {
                 Ok(server) => {
                     *poison::ignore(self.server.write()) = Arc::new(server);
-                    tracing::info!(source, %certificate, "the files of TLS are read anew, for new connections");
+                    tracing::info!(source, %certificate, "reloaded the TLS files; new connections use them");
                     warn.reset_immediately();
                 }
                 Err(error) => {
-                    tracing::error!(source, %error, "cannot use the files of TLS as they are now; what was read before stays");
+                    tracing::error!(source, %error, "cannot reload the TLS files; the previous ones stay in use");
                 }
             }
         }
@@ -157,7 +157,7 @@ pub(super) async fn handshake(
             Ok(Ok(None)) => return Err(ConnectionEnd::Closed),
             Ok(Err(error)) => return Err(ConnectionEnd::Handshake(tls::reason(&error))),
             Err(_) => {
-                return Err(ConnectionEnd::Handshake(format!("it did not end within handshake_timeout, {:?}", offer.timeout)));
+                return Err(ConnectionEnd::Handshake(format!("the handshake did not end within handshake_timeout ({:?})", offer.timeout)));
             }
         },
     };
@@ -169,11 +169,11 @@ pub(super) async fn handshake(
 /// Returns the error text for a connection that began with the bytes `first` instead of TLS.
 fn plain(first: &[u8]) -> &'static str {
     if first.starts_with(RELP_OPEN) {
-        "plain RELP came to a TLS port: set TLS at the sender, or send to a port without"
+        "plain RELP came to a TLS port; enable TLS at the sender, or send to a port without TLS"
     } else if first[0] == b'<' || first[0].is_ascii_digit() {
-        "plain syslog came to a TLS port: set TLS at the sender, or send to a port without"
+        "plain syslog came to a TLS port; enable TLS at the sender, or send to a port without TLS"
     } else {
-        "what the sender sent is not TLS"
+        "the sender sent data that is not TLS"
     }
 }
 

@@ -27,14 +27,14 @@ impl Identity {
         let chain = pem::certificates("certificate", &self.certificate)?;
         let key = pem::key("key", &self.key)?;
         let key = provider.key_provider.load_private_key(key).map_err(|error| {
-            Error::of("key", &self.key, format!("not a key that can be used: {error}"))
+            Error::of("key", &self.key, format!("this key cannot be used: {error}"))
                 .help("use RSA of 2048 to 8192 bits, ECDSA on P-256, P-384 or P-521, or Ed25519")
         })?;
         let certified = CertifiedKey::new(chain, key);
         match certified.keys_match() {
             Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
                 let certificate = self.certificate.display();
-                let message = format!("it is not the key of the first certificate in {certificate}");
+                let message = format!("the key does not belong to the first certificate in {certificate}");
                 Err(Error::of("key", &self.key, message)
                     .help("put the server's own certificate before those of its CA"))
             }
@@ -69,9 +69,9 @@ impl ByName {
             let certified = Arc::new(identity.read(provider).map_err(within)?);
             for name in names(identity, &certified).map_err(within)? {
                 if let Some(owner) = owners.insert(name.clone(), &identity.certificate) {
-                    let message = format!("it is for {name}, as is {} of another table", owner.display());
+                    let message = format!("another table has a certificate for {name} too, {}", owner.display());
                     let error = Error::of("certificate", &identity.certificate, message);
-                    return Err(within(error.help("leave one of the two out, or have it signed without that name")));
+                    return Err(within(error.help("remove one of the two, or have one issued without this name")));
                 }
                 all.named.insert(name, Arc::clone(&certified));
             }
@@ -99,9 +99,9 @@ fn names(identity: &Identity, certified: &CertifiedKey) -> Result<BTreeSet<Strin
     let names: BTreeSet<String> =
         certificate.iter().flat_map(|certificate| certificate.valid_dns_names()).map(str::to_ascii_lowercase).collect();
     if names.is_empty() {
-        let message = "it has no DNS name, so no sender can ask for it";
+        let message = "the certificate has no DNS name, so no sender can ask for it";
         let error = Error::of("certificate", &identity.certificate, message);
-        return Err(error.help("have it signed with one (subjectAltName), or make it the default of the source"));
+        return Err(error.help("have it issued with a DNS name (subjectAltName), or make it the default of the source"));
     }
     Ok(names)
 }

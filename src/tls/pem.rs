@@ -18,8 +18,8 @@ pub(super) fn certificates(key: &'static str, path: &Path) -> Result<Vec<Certifi
     }
     for (index, certificate) in certificates.iter().enumerate() {
         if let Err(error) = webpki::EndEntityCert::try_from(certificate) {
-            let message = format!("certificate {} in it can't be read: {error}", index + 1);
-            return Err(Error::of(key, path, message).help("only X.509 certificates of version 3 are taken"));
+            let message = format!("certificate {} of this file cannot be read: {error}", index + 1);
+            return Err(Error::of(key, path, message).help("use X.509 certificates of version 3"));
         }
     }
     Ok(certificates)
@@ -49,14 +49,14 @@ fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
 
 fn nothing(key: &'static str, path: &Path, wanted: &str, label: &str, text: &[u8]) -> Error {
     let other = if has(text, "PRIVATE KEY") {
-        ", but a private key"
+        ", only a private key"
     } else if has(text, "CERTIFICATE") {
-        ", but a certificate"
+        ", only a certificate"
     } else {
         ""
     };
-    let error = Error::of(key, path, format!("there is no {wanted} in it{other}"));
-    error.help(format!("a PEM file is wanted, with a line like -----BEGIN {label}-----"))
+    let error = Error::of(key, path, format!("there is no {wanted} in this file{other}"));
+    error.help(format!("use a PEM file, which has a line like -----BEGIN {label}-----"))
 }
 
 /// True if a line begins a section whose label contains `label`.
@@ -68,12 +68,12 @@ fn broken(error: &pem::Error) -> String {
     let line = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
     match error {
         pem::Error::MissingSectionEnd { end_marker } => {
-            format!("it ends before the line -----END {}-----", line(end_marker))
+            format!("the file ends before the line -----END {}-----", line(end_marker))
         }
         pem::Error::IllegalSectionStart { line: start } => {
-            format!("not the beginning of a PEM section: {}", line(start))
+            format!("this line does not begin a PEM section: {}", line(start))
         }
-        pem::Error::Base64Decode(_) => "what stands between two of its PEM lines is no base64".to_owned(),
+        pem::Error::Base64Decode(_) => "the data between two PEM lines is not base64".to_owned(),
         other => other.to_string(),
     }
 }

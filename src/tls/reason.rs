@@ -8,7 +8,7 @@ use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 /// own.
 pub fn reason(error: &io::Error) -> String {
     if error.kind() == io::ErrorKind::UnexpectedEof {
-        return "the sender closed the connection in the middle of the handshake".to_owned();
+        return "the sender closed the connection during the handshake".to_owned();
     }
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(error) => of_tls(error),
@@ -18,8 +18,8 @@ pub fn reason(error: &io::Error) -> String {
 
 fn of_tls(error: &Error) -> String {
     let words = match error {
-        Error::NoCertificatesPresented => "the sender showed no certificate, and client_certificate is \"required\"",
-        Error::InvalidMessage(_) => "what the sender sent is not TLS",
+        Error::NoCertificatesPresented => "the sender sent no certificate, and client_certificate is \"required\"",
+        Error::InvalidMessage(_) => "the sender sent data that is not TLS",
         Error::AlertReceived(alert) => return of_alert(*alert),
         Error::InvalidCertificate(error) => return of_certificate(error),
         Error::PeerIncompatible(
@@ -28,10 +28,10 @@ fn of_tls(error: &Error) -> String {
             | PeerIncompatible::SupportedVersionsExtensionRequired
             | PeerIncompatible::ServerDoesNotSupportTls12Or13
             | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
-        ) => "the sender speaks no version of TLS from min_version on",
+        ) => "the sender supports only TLS versions below min_version",
         Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon) => {
-            "the sender offers no cipher suite that is still safe: it needs ECDHE with AES-GCM or ChaCha20-Poly1305 \
-             (RFC 9662); omrelp offers those only with tls.myCert and tls.myPrivKey"
+            "the sender offers no safe cipher suite; it needs ECDHE with AES-GCM or ChaCha20-Poly1305 (RFC 9662); omrelp \
+             offers these only with tls.myCert and tls.myPrivKey"
         }
         other => return other.to_string(),
     };
@@ -45,20 +45,22 @@ fn of_alert(alert: AlertDescription) -> String {
     match alert {
         // A CA of the same name with another key causes the latter.
         Alert::UnknownCA | Alert::DecryptError => {
-            format!("the sender does not trust the CA of `certificate` ({name}): give it the CA's certificate")
+            format!(
+                "the sender does not trust the CA of `certificate` ({name}); install the CA's certificate at the sender"
+            )
         }
         Alert::BadCertificate | Alert::CertificateUnknown | Alert::UnsupportedCertificate => format!(
-            "the sender does not accept `certificate` ({name}): its own log says why, often that the name it connects to \
+            "the sender does not accept `certificate` ({name}); its log has the reason, often that the name it connects to \
              is not in the certificate"
         ),
         // OpenSSL sends this alert when the program's own check of the name fails.
         Alert::InternalError => format!(
-            "the sender gave up ({name}): its own log says why; syslog-ng does so if the name it connects to is not in \
-             `certificate`"
+            "the sender ended the handshake ({name}); its log has the reason; syslog-ng does this if the name it connects \
+             to is not in `certificate`"
         ),
-        Alert::CertificateExpired => format!("`certificate` has expired, says the sender ({name})"),
+        Alert::CertificateExpired => format!("the sender reports that `certificate` has expired ({name}); renew it"),
         Alert::ProtocolVersion => format!("the sender wants another version of TLS ({name})"),
-        _ => format!("the sender gave up: {name}"),
+        _ => format!("the sender ended the handshake: {name}"),
     }
 }
 
@@ -66,22 +68,25 @@ fn of_alert(alert: AlertDescription) -> String {
 fn of_certificate(error: &CertificateError) -> String {
     use CertificateError as E;
     let words = match error {
-        E::UnknownIssuer => "its certificate is not signed by a CA in client_ca",
-        E::Expired => "its certificate has expired",
+        E::UnknownIssuer => "the sender's certificate is not signed by a CA in client_ca",
+        E::Expired => "the sender's certificate has expired",
         E::ExpiredContext { not_after, .. } => {
-            return format!("its certificate expired {}", moment(not_after.as_secs()));
+            return format!("the sender's certificate expired at {}", moment(not_after.as_secs()));
         }
-        E::NotValidYet => "its certificate is not valid yet: compare the clocks",
+        E::NotValidYet => "the sender's certificate is not valid yet; compare the clocks",
         E::NotValidYetContext { not_before, .. } => {
-            return format!("its certificate is not valid before {}: compare the clocks", moment(not_before.as_secs()));
+            return format!(
+                "the sender's certificate is not valid before {}; compare the clocks",
+                moment(not_before.as_secs())
+            );
         }
-        E::BadSignature => "the signature of its certificate is wrong: it comes from another CA of the same name",
+        E::BadSignature => "the sender's certificate has a wrong signature: another CA of the same name issued it",
         E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
-            "its certificate is not for clients: its extended key usage lacks clientAuth"
+            "the sender's certificate is not for clients: its extended key usage lacks clientAuth"
         }
-        E::BadEncoding => "its certificate can't be read: it must be X.509 of version 3",
+        E::BadEncoding => "the sender's certificate cannot be read; it must be X.509 of version 3",
         E::Other(other) => return other.0.to_string(),
-        other => return format!("its certificate is refused: {other}"),
+        other => return format!("the sender's certificate is refused: {other}"),
     };
     words.to_owned()
 }

@@ -93,7 +93,7 @@ struct NotAllowed(String);
 
 impl fmt::Display for NotAllowed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "its certificate is for {}, which allowed_subjects does not name", self.0)
+        write!(f, "allowed_subjects does not list the sender's certificate ({})", self.0)
     }
 }
 
@@ -124,7 +124,7 @@ impl ClientCertVerifier for Only {
         if names.iter().any(|name| self.allowed.iter().any(|pattern| pattern.takes(name))) {
             return Ok(verified);
         }
-        let who = subject(end_entity).unwrap_or_else(|| "nobody".to_owned());
+        let who = subject(end_entity).unwrap_or_else(|| "no subject".to_owned());
         Err(CertificateError::Other(OtherError(Arc::new(NotAllowed(who)))).into())
     }
 

@@ -18,15 +18,13 @@ pub(super) fn warning(certificate: &CertificateDer<'_>, now: Timestamp) -> Optio
     let validity = certificate.tbs_certificate().validity();
     let (not_before, not_after) = (moment(validity.not_before)?, moment(validity.not_after)?);
     if now < not_before {
-        return Some(format!(
-            "is not valid before {not_before}: compare the clocks, or put the right certificate there"
-        ));
+        return Some(format!("is not valid before {not_before}; compare the clocks, or install the right certificate"));
     }
     if now > not_after {
-        return Some(format!("expired {not_after}: senders refuse it, so renew it"));
+        return Some(format!("expired at {not_after}; renew it, senders refuse it"));
     }
     let left = Duration::try_from(not_after.duration_since(now)).ok()?;
-    (left < RENEW_WITHIN).then(|| format!("ends {not_after}, in {} days: renew it", left.as_secs() / 86_400))
+    (left < RENEW_WITHIN).then(|| format!("expires at {not_after}, in {} days; renew it", left.as_secs() / 86_400))
 }
 
 /// Returns the moment of a time; `None` for the end of the year 9999, which stands for "never".
@@ -56,9 +54,9 @@ mod tests {
                 ("2025-12-31T23:59:59Z".to_owned(), Some("is not valid before 2026-01-01T00:00:00Z".to_owned())),
                 ("2026-01-01T00:00:00Z".to_owned(), None),
                 (format!("{year}-12-17T00:00:00Z"), None),
-                (format!("{year}-12-17T00:00:01Z"), Some(format!("ends {year}-12-31T00:00:00Z, in 13 days"))),
-                (format!("{year}-12-31T00:00:00Z"), Some(format!("ends {year}-12-31T00:00:00Z, in 0 days"))),
-                (format!("{year}-12-31T00:00:01Z"), Some(format!("expired {year}-12-31T00:00:00Z"))),
+                (format!("{year}-12-17T00:00:01Z"), Some(format!("expires at {year}-12-31T00:00:00Z, in 13 days"))),
+                (format!("{year}-12-31T00:00:00Z"), Some(format!("expires at {year}-12-31T00:00:00Z, in 0 days"))),
+                (format!("{year}-12-31T00:00:01Z"), Some(format!("expired at {year}-12-31T00:00:00Z"))),
             ] {
                 let warning = warning(&certificate, now.parse().unwrap());
                 let expected_is_there = match (&warning, &expected) {

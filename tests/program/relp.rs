@@ -177,7 +177,7 @@ fn only_known_senders_have_a_session_where_that_is_asked_for() {
     let mut known = Client::open(address, Some(&pki.client(Some(&pki.sign("mx2.example.com", |_| ())), BOTH)));
     known.send(&messages(2..4, |number| format!("known {number}")));
     assert_eq!(known.read(30), acknowledgements(2..4));
-    let reason = "the sender showed no certificate, and client_certificate is";
+    let reason = "the sender sent no certificate, and client_certificate is";
     for identity in [None, Some(pki.sign("mx3.example.com", |_| ()))] {
         // In version 1.3 the sender learns of it after its handshake.
         let refused = Client::connect_tls(address, &pki.client(identity.as_ref(), BOTH)).and_then(|mut client| {
@@ -207,7 +207,7 @@ fn sessions_outlive_a_new_certificate() {
     let client = pki.client(None, BOTH);
     let mut lasting = Client::open(address, Some(&client));
     for how in ["by its file", "by SIGHUP"] {
-        let read = || postrider.stderr().matches("are read anew").count();
+        let read = || postrider.stderr().matches("reloaded the TLS files").count();
         let before = read();
         match how {
             "by its file" => pki.renew(),
@@ -242,7 +242,9 @@ fn tls_on_a_plain_port_and_relp_on_a_tls_port_are_named() {
     // Closed with bytes unread, the connection may also end with RST.
     let refused = client.try_read();
     assert!(refused.as_ref().map_or_else(|error| error.kind() == ErrorKind::ConnectionReset, |read| *read == 0));
-    for said in ["a TLS handshake came to a port without TLS", "plain RELP came to a TLS port: set TLS at the sender"] {
+    for said in
+        ["a TLS handshake came to a port without TLS", "plain RELP came to a TLS port; enable TLS at the sender"]
+    {
         wait_until(DEADLINE, said, || postrider.stderr().contains(said));
     }
     let ended = postrider.terminate(DEADLINE);

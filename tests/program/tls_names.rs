@@ -203,7 +203,8 @@ fn one_that_changes_is_read_again_and_connections_stay() {
     fs::write(pki.file("second-cert.pem"), "").expect("a file");
     wait_until(DEADLINE, "an error", || {
         let log = postrider.stderr();
-        log.contains("`named` table 2: certificate ") && log.contains("second-cert.pem: there is no certificate in it")
+        log.contains("`named` table 2: certificate ")
+            && log.contains("second-cert.pem: there is no certificate in this file")
     });
     assert!(shown(address, &client, "mx3.example.com") == renewed);
 
@@ -268,10 +269,10 @@ fn check_says_which_is_wrong_and_why() {
     // The first table's header is in line 9.
     for (second, line, expected) in [
         ("gone", 13, "gone-cert.pem: cannot read it: No such file or directory"),
-        ("other", 14, "other-key.pem: it is not the key of the first certificate in "),
-        ("address", 13, "address-cert.pem: it has no DNS name, so no sender can ask for it"),
-        ("clash", 13, "clash-cert.pem: it is for mx2.example.com, as is "),
-        ("good", 13, "good-cert.pem: it is for mx2.example.com, as is "),
+        ("other", 14, "other-key.pem: the key does not belong to the first certificate in "),
+        ("address", 13, "address-cert.pem: the certificate has no DNS name, so no sender can ask for it"),
+        ("clash", 13, "clash-cert.pem: another table has a certificate for mx2.example.com too, "),
+        ("good", 13, "good-cert.pem: another table has a certificate for mx2.example.com too, "),
     ] {
         let (good, said) = check(&pki, &named(&pki, "tcp", &["good", second]));
         assert!(!good && said.contains("1 error;") && said.contains("`named` table 2: "), "{expected}: {said}");
@@ -303,7 +304,7 @@ fn check_warns_of_each_that_has_expired() {
     let (good, said) = check(&pki, &named(&pki, "tcp", &["first", "second"]));
     assert!(good && said.matches("warning: source tls: certificate ").count() == 2, "{said}");
     for file in ["first", "second"] {
-        let warning = format!("{} expired 2020-02-01T00:00:00Z", pki.file(&format!("{file}-cert.pem")).display());
+        let warning = format!("{} expired at 2020-02-01T00:00:00Z", pki.file(&format!("{file}-cert.pem")).display());
         assert!(said.contains(&warning), "{said}");
     }
 }

@@ -91,7 +91,7 @@ fn a_reset_in_mid_stream_keeps_what_was_whole_and_harms_nobody() {
     let mut socket = TcpStream::connect(address).expect("a connection");
     socket.write_all(&hello[..hello.len() / 2]).expect("room");
     reset(socket);
-    wait_log(&postrider, "no TLS connection", 1);
+    wait_log(&postrider, "TLS handshake failed", 1);
     wait_log(&postrider, "connection failed", 1);
     lasting.write_all(message("after").as_bytes()).expect("room");
     wait_until(DEADLINE, "all records", || postrider.stdout().lines().count() == expected.len());
@@ -254,25 +254,25 @@ fn a_certificate_whose_time_is_over_or_soon_will_be_is_named() {
     let pki = Pki::new();
     let (_, ended) = renew(&pki, -30, -1);
     let name = pki.file("cert.pem").display().to_string();
-    let expired = format!("certificate {name} expired {ended}: senders refuse it, so renew it");
+    let expired = format!("certificate {name} expired at {ended}; renew it, senders refuse it");
     assert!(check(&pki).contains(&format!("warning: source tls: {expired}\n")), "{}", check(&pki));
     let mut postrider = Postrider::spawn(&config(&pki, ""));
     postrider.address("tls");
     wait_log(&postrider, &expired, 1);
 
     let (_, end) = renew(&pki, -1, 10);
-    let soon = format!("certificate {name} ends {end}, in 9 days: renew it");
+    let soon = format!("certificate {name} expires at {end}, in 9 days; renew it");
     assert!(check(&pki).contains(&format!("warning: source tls: {soon}\n")), "{}", check(&pki));
     wait_log(&postrider, &soon, 1);
 
     let (begin, _) = renew(&pki, 2, 100);
-    let early = format!("certificate {name} is not valid before {begin}: compare the clocks");
+    let early = format!("certificate {name} is not valid before {begin}; compare the clocks");
     assert!(check(&pki).contains(&early), "{}", check(&pki));
     wait_log(&postrider, &early, 1);
 
     renew(&pki, -1, 16);
     assert!(!check(&pki).contains("warning"), "{}", check(&pki));
-    wait_log(&postrider, "the files of TLS are read anew", 3);
+    wait_log(&postrider, "reloaded the TLS files", 3);
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
     assert_eq!(ended.stderr.matches("WARN certificate").count(), 3, "{}", ended.stderr);

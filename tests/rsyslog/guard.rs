@@ -445,7 +445,7 @@ fn a_header_before_tls_names_the_peer() {
         |part: &str| ended.stderr.lines().find(|line| line.contains(part)).unwrap_or_else(|| panic!("no {part}"));
     let named = line("no valid PROXY header");
     assert!(named.contains("the connection begins with TLS") && named.contains("proxy=\"127.0.0.1:"), "{named}");
-    let named = line("no TLS connection");
+    let named = line("TLS handshake failed");
     assert!(
         named.contains("plain syslog came to a TLS port") && named.contains("peer=\"203.0.113.9:51234\""),
         "{named}"

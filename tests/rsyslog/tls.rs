@@ -190,7 +190,7 @@ fn a_client_certificate_is_required_and_shown_in_the_record() {
     let records = server.records(2);
     assert_eq!(texts(&records), ["known", "known"]);
     assert_eq!(records[0]["source"]["tls_subject"], "O=Example,CN=mx2.example.com");
-    server.wait_log("the sender showed no certificate, and client_certificate is");
+    server.wait_log("the sender sent no certificate, and client_certificate is");
     assert_eq!(ledger(&server.end(), "source=\"tls\"", "errors"), 2);
 }
 
@@ -209,7 +209,7 @@ fn a_wanted_certificate_may_be_missing_but_not_bad() {
     finish(stream);
     assert_eq!(server.records(1)[0]["source"].get("tls_subject"), None);
     assert!(refused(&server, &pki.client(Some(&other.sign("mx2.example.com", |_| ())), BOTH)));
-    server.wait_log("its certificate is not signed by a CA in client_ca");
+    server.wait_log("the sender's certificate is not signed by a CA in client_ca");
     server.end();
 }
 
@@ -223,22 +223,22 @@ fn a_refused_certificate_is_named_with_its_fault() {
                 params.not_after = rcgen::date_time_ymd(2020, 2, 1);
             }) as fn(&mut CertificateParams),
             "*.example.com",
-            "its certificate expired 2020-02-01T00:00:00Z",
+            "the sender's certificate expired at 2020-02-01T00:00:00Z",
         ),
         (
             |params| params.not_before = rcgen::date_time_ymd(2096, 1, 1),
             "*.example.com",
-            "its certificate is not valid before 2096",
+            "the sender's certificate is not valid before 2096",
         ),
         (
             |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth],
             "*.example.com",
-            "its certificate is not for clients",
+            "the sender's certificate is not for clients",
         ),
         (
             |_| (),
             "*.example.net",
-            "its certificate is for O=Example,CN=mx2.example.com, which allowed_subjects does not name",
+            "allowed_subjects does not list the sender's certificate (O=Example,CN=mx2.example.com)",
         ),
     ] {
         let server =
@@ -270,7 +270,7 @@ fn what_the_sender_refuses_is_said_in_words() {
     server.end();
     let server = pki.start("min_version = \"1.3\"");
     assert!(server.connect(&pki.client(None, &[&rustls::version::TLS12])).is_err());
-    server.wait_log("the sender speaks no version of TLS from min_version on");
+    server.wait_log("the sender supports only TLS versions below min_version");
     server.end();
 }
 
@@ -286,7 +286,7 @@ fn a_name_that_syslog_ng_misses_in_the_certificate_is_named() {
     );
     let syslog_ng = SyslogNg::start(&format!("log {{ source(s_src); destination {{ {destination}; }}; }};"));
     syslog_ng.log("app[1]", ["not sent"]);
-    server.wait_log("syslog-ng does so if the name it connects to is not in `certificate`");
+    server.wait_log("syslog-ng does this if the name it connects to is not in `certificate`");
     drop(syslog_ng);
     assert_eq!(server.end().stdout, "");
 }
@@ -319,7 +319,7 @@ fn a_half_handshake_times_out_and_frees_its_place() {
         socket.write_all(begin).expect("room");
         held.push(socket);
     }
-    server.wait_log("it did not end within handshake_timeout, 2s");
+    server.wait_log("the handshake did not end within handshake_timeout (2s)");
     let client = pki.client(None, BOTH);
     wait_for(DEADLINE, "a place", || {
         let mut stream = server.connect(&client).ok()?;
@@ -381,9 +381,9 @@ fn a_silent_connection_takes_little_memory() {
 fn a_handshake_that_is_broken_off_is_named() {
     let pki = Pki::new();
     for (sent, expected) in [
-        (&b"\x16\x03\x01\x02\x00\x01"[..], "the sender closed the connection in the middle of the handshake"),
-        (b"\x16\x03\x01\x00\x05hello", "what the sender sent is not TLS"),
-        (b"GET / HTTP/1.1\r\n\r\n", "what the sender sent is not TLS"),
+        (&b"\x16\x03\x01\x02\x00\x01"[..], "the sender closed the connection during the handshake"),
+        (b"\x16\x03\x01\x00\x05hello", "the sender sent data that is not TLS"),
+        (b"GET / HTTP/1.1\r\n\r\n", "the sender sent data that is not TLS"),
     ] {
         let server = pki.start("");
         let mut socket = TcpStream::connect(server.address).expect("a connection");
@@ -426,16 +426,16 @@ fn a_renewed_certificate_is_used_and_a_bad_one_is_not() {
     wait_until(DEADLINE, "the new certificate", || shown() != first);
     let second = shown();
     fs::write(pki.file("cert.pem"), "nonsense\n").expect("a file");
-    server.wait_log("cannot use the files of TLS as they are now; what was read before stays");
-    server.wait_log("cert.pem: there is no certificate in it");
+    server.wait_log("cannot reload the TLS files; the previous ones stay in use");
+    server.wait_log("cert.pem: there is no certificate in this file");
     assert_eq!(shown(), second);
     pki.renew();
     wait_until(DEADLINE, "the third certificate", || shown() != second);
     // On SIGHUP they are read even if they are the same.
     let log = || server.postrider.stderr();
-    let read = log().matches("are read anew").count();
+    let read = log().matches("reloaded the TLS files").count();
     server.postrider.signal(nix::sys::signal::Signal::SIGHUP);
-    wait_until(DEADLINE, "another reading", || log().matches("are read anew").count() > read);
+    wait_until(DEADLINE, "another reading", || log().matches("reloaded the TLS files").count() > read);
     lasting.write_all(message("still here").as_bytes()).expect("room");
     finish(lasting);
     assert_eq!(texts(&server.records(1)), ["still here"]);
@@ -459,12 +459,12 @@ fn check_says_what_is_wrong_with_a_file_and_where() {
     let of = |from: &str, to: &str| whole.replace(&format!("/{from}\""), &format!("/{to}\""));
     for (config, line, expected) in [
         (of("cert.pem", "gone.pem"), 6, "gone.pem: cannot read it: No such file or directory"),
-        (of("cert.pem", "empty.pem"), 6, "empty.pem: there is no certificate in it"),
-        (of("cert.pem", "other.pem"), 6, "other.pem: there is no certificate in it, but a private key"),
-        (of("cert.pem", "cut.pem"), 6, "cut.pem: it ends before the line -----END CERTIFICATE-----"),
-        (of("cert.pem", "not.pem"), 6, "not.pem: certificate 1 in it can't be read"),
-        (of("key.pem", "cert.pem"), 7, "cert.pem: there is no private key in it, but a certificate"),
-        (of("key.pem", "other.pem"), 7, "other.pem: it is not the key of the first certificate in "),
+        (of("cert.pem", "empty.pem"), 6, "empty.pem: there is no certificate in this file"),
+        (of("cert.pem", "other.pem"), 6, "other.pem: there is no certificate in this file, only a private key"),
+        (of("cert.pem", "cut.pem"), 6, "cut.pem: the file ends before the line -----END CERTIFICATE-----"),
+        (of("cert.pem", "not.pem"), 6, "not.pem: certificate 1 of this file cannot be read"),
+        (of("key.pem", "cert.pem"), 7, "cert.pem: there is no private key in this file, only a certificate"),
+        (of("key.pem", "other.pem"), 7, "other.pem: the key does not belong to the first certificate in "),
         (of("key.pem", "locked.pem"), 7, "locked.pem: the key is encrypted"),
         (format!("{whole}client_certificate = \"required\"\n"), 9, "client certificates without `client_ca`"),
         (
