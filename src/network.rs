@@ -54,7 +54,8 @@ impl FromStr for Network {
             return Err(ParseError::new(format!("not a network: \"{text}\""), EXAMPLES));
         };
         if address.to_canonical() != address {
-            let help = format!("write it as IPv4, e.g. \"{}\"; it holds such peers too", address.to_canonical());
+            let help =
+                format!("write it as IPv4, e.g. \"{}\"; an IPv4 network includes such peers", address.to_canonical());
             return Err(ParseError::new("an IPv4 address in the form of IPv6", help));
         }
         let single = IpNet::from(address);
@@ -62,14 +63,14 @@ impl FromStr for Network {
             None => single,
             Some(digits) => with_prefix(address, digits).ok_or_else(|| {
                 let longest = single.max_prefix_len();
-                let help = format!("write {address}/N with N from 0 to {longest}; a netmask is not taken");
-                ParseError::new(format!("not the length of a prefix: \"{digits}\""), help)
+                let help = format!("write {address}/N with N from 0 to {longest}; a netmask is not accepted");
+                ParseError::new(format!("not a prefix length: \"{digits}\""), help)
             })?,
         };
         if network != network.trunc() {
             let (prefix, whole) = (network.prefix_len(), network.trunc());
-            let help = format!("write \"{whole}\" for the network, or \"{address}\" for the one address");
-            return Err(ParseError::new(format!("{address} has bits behind its prefix of {prefix}"), help));
+            let help = format!("write \"{whole}\" for the network, or \"{address}\" for the single address");
+            return Err(ParseError::new(format!("{address} has bits after its prefix of {prefix}"), help));
         }
         Ok(Self(network))
     }
@@ -143,11 +144,11 @@ mod tests {
         for (text, message, help) in [
             ("mx1.example", "not a network: \"mx1.example\"", "\"192.0.2.0/24\""),
             ("", "not a network: \"\"", "\"192.0.2.0/24\""),
-            ("192.0.2.0/33", "not the length of a prefix: \"33\"", "write 192.0.2.0/N with N from 0 to 32"),
-            ("192.0.2.0/255.255.255.0", "not the length of a prefix: \"255.255.255.0\"", "a netmask is not taken"),
-            ("192.0.2.0/+8", "not the length of a prefix: \"+8\"", "N from 0 to 32"),
-            ("2001:db8::/129", "not the length of a prefix: \"129\"", "N from 0 to 128"),
-            ("192.0.2.5/24", "192.0.2.5 has bits behind its prefix of 24", "write \"192.0.2.0/24\""),
+            ("192.0.2.0/33", "not a prefix length: \"33\"", "write 192.0.2.0/N with N from 0 to 32"),
+            ("192.0.2.0/255.255.255.0", "not a prefix length: \"255.255.255.0\"", "a netmask is not accepted"),
+            ("192.0.2.0/+8", "not a prefix length: \"+8\"", "N from 0 to 32"),
+            ("2001:db8::/129", "not a prefix length: \"129\"", "N from 0 to 128"),
+            ("192.0.2.5/24", "192.0.2.5 has bits after its prefix of 24", "write \"192.0.2.0/24\""),
             ("::ffff:192.0.2.1", "an IPv4 address in the form of IPv6", "\"192.0.2.1\""),
         ] {
             let error = text.parse::<Network>().unwrap_err();

@@ -28,13 +28,13 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     }
     if !kind.is_file() {
         return Err(io::Error::other(
-            "it is no regular file, but a pipe or a device; write its content to a file first",
+            "it is a pipe or a device, not a regular file; write its content to a file first",
         ));
     }
     let mut content = Vec::new();
     file.take(MAX_SIZE + 1).read_to_end(&mut content)?;
     if content.len() as u64 > MAX_SIZE {
-        return Err(io::Error::other("it is larger than 1 MiB; is it the right file?"));
+        return Err(io::Error::other("it is larger than 1 MiB; check that it is the right file"));
     }
     Ok(content)
 }
@@ -53,8 +53,8 @@ mod tests {
         let path = |name: &str| directory.path().join(name);
         let error = |path: &Path| read(path).unwrap_err().to_string();
         nix::unistd::mkfifo(&path("fifo"), Mode::S_IRWXU).unwrap();
-        assert!(error(&path("fifo")).starts_with("it is no regular file"));
-        assert!(error(Path::new("/dev/zero")).starts_with("it is no regular file"));
+        assert!(error(&path("fifo")).starts_with("it is a pipe or a device"));
+        assert!(error(Path::new("/dev/zero")).starts_with("it is a pipe or a device"));
         assert!(error(directory.path()).starts_with("Is a directory"));
         fs::write(path("most"), vec![b'#'; 1 << 20]).unwrap();
         assert_eq!(read(&path("most")).unwrap().len(), 1 << 20);

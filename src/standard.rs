@@ -22,7 +22,7 @@ const NULL: (u64, u64) = (1, 3);
 ///
 /// Fails if the standard input is closed, or is not open for reading.
 pub fn input() -> io::Result<()> {
-    judge(io::stdin(), OFlag::O_RDONLY, "it is not open for reading", "</dev/null to have none")
+    judge(io::stdin(), OFlag::O_RDONLY, "it is not open for reading", "</dev/null for an empty input")
 }
 
 /// Checks that the standard output can be written to.
@@ -31,13 +31,13 @@ pub fn input() -> io::Result<()> {
 ///
 /// Fails if the standard output is closed, or is not open for writing.
 pub fn output() -> io::Result<()> {
-    judge(io::stdout(), OFlag::O_WRONLY, "it is not open for writing", ">/dev/null to throw away what is written")
+    judge(io::stdout(), OFlag::O_WRONLY, "it is not open for writing", ">/dev/null to discard the output")
 }
 
 fn judge(stream: impl AsFd, wanted: OFlag, other: &str, help: &str) -> io::Result<()> {
     let mode = OFlag::from_bits_retain(fcntl(&stream, FcntlArg::F_GETFL)?) & OFlag::O_ACCMODE;
     if mode == OFlag::O_RDWR && is_null(&stream)? {
-        let text = format!("it is closed, or is /dev/null opened for reading and writing at once; write {help}");
+        let text = format!("it is closed, or it is /dev/null opened for both reading and writing; use {help}");
         return Err(io::Error::other(text));
     }
     if mode != OFlag::O_RDWR && mode != wanted {
@@ -63,7 +63,7 @@ mod tests {
         let open = |path: &str, read, write| File::options().read(read).write(write).open(path).unwrap();
         let judge = |file: File| judge(file, OFlag::O_WRONLY, "other", "help").map_err(|error| error.to_string());
         assert_eq!(judge(open("/dev/null", false, true)), Ok(()));
-        let closed = "it is closed, or is /dev/null opened for reading and writing at once; write help";
+        let closed = "it is closed, or it is /dev/null opened for both reading and writing; use help";
         assert_eq!(judge(open("/dev/null", true, true)), Err(closed.to_owned()));
         assert_eq!(judge(open("/dev/null", true, false)), Err("other".to_owned()));
         // As a terminal is, and a socket.

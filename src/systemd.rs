@@ -36,7 +36,7 @@ impl Passed {
             } else {
                 tracing::warn!(
                     descriptor = 3 + n,
-                    "systemd has passed what is no socket of IP or unix; it is not used"
+                    "systemd passed a descriptor that is neither an IP nor a unix socket; ignoring it"
                 );
             }
         }
@@ -73,11 +73,7 @@ impl Passed {
         let unix = unix.map(|bound| ("unix", bound.as_ref().map(|bound| format!("{bound:?}"))));
         for (kind, address) in ip.chain(unix) {
             let address = address.unwrap_or_default();
-            tracing::warn!(
-                kind,
-                address,
-                "systemd has passed a socket at which no source listens; a source takes one whose address is the same as its own"
-            );
+            tracing::warn!(kind, address, "systemd passed a socket, but no source has exactly its address; closing it");
         }
     }
 }

@@ -116,8 +116,8 @@ impl Plan {
                 wanted_connections,
                 open_files = files,
                 wanted_open_files = wanted_files,
-                "fewer file descriptors are permitted than this configuration can use: connections and followed files get what the \
-                 sinks leave; raise the limit (LimitNOFILE= of systemd) or lower max_connections"
+                "the limit of file descriptors is too low for this configuration: connections and followed files get fewer than \
+                 configured; raise the limit (LimitNOFILE= of systemd) or lower max_connections"
             );
         } else {
             tracing::info!(permitted, needed, "file descriptors");
@@ -131,11 +131,11 @@ impl fmt::Display for Plan {
         let Self { reserve, wanted_connections, wanted_files, connections, files, .. } = *self;
         write!(
             f,
-            "fewer file descriptors are permitted here than this configuration can use: {reserve} are for the sinks and the "
+            "the limit of file descriptors is too low here for this configuration: {reserve} descriptors are for the sinks and "
         )?;
         write!(
             f,
-            "program, {connections} of {wanted_connections} for connections, {files} of {wanted_files} for followed files; "
+            "the program, {connections} of {wanted_connections} for connections, {files} of {wanted_files} for followed files; "
         )?;
         f.write_str("raise the limit (LimitNOFILE= of systemd, `ulimit -n`) or lower max_connections")
     }

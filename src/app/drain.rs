@@ -39,13 +39,13 @@ pub(super) async fn drain<P>(
     }
     let over = begun + times.all;
     if timeout_at((begun + times.sources).into(), join_all(&mut tasks)).await.is_err() {
-        tracing::warn!("the sinks did not take in time what the sources had read; the rest is dropped");
+        tracing::warn!("the sinks did not take all messages in time; dropping the rest");
         for source in sources {
             source.stop.waiting.cancel();
         }
         // From now on the sources wait for nothing: they count what they hold as dropped, and end.
         if timeout_at(over.into(), join_all(&mut tasks)).await.is_err() {
-            tracing::warn!("a source did not end in time");
+            tracing::warn!("a source did not end within shutdown_timeout; aborting it");
         }
     }
     tasks.shutdown().await;
@@ -69,7 +69,7 @@ pub(super) async fn drain<P>(
         running.dedup();
         tracing::warn!(
             sinks = running.join(", "),
-            "the time for the stop is over, and a write or a sync has not returned; leaving without it"
+            "shutdown_timeout is over, but a write or a sync has not returned; exiting without it"
         );
     }
     result

@@ -10,8 +10,8 @@ use crate::unparsed::Unparsed;
 /// Interval between two ledgers while the program runs.
 const INTERVAL: Duration = Duration::from_secs(3600);
 
-const DROPPED_BY_STOP: &str = "records are dropped by the stop, of which none was acknowledged: RELP senders send them again and files are read \
-                               again; what came over TCP, TLS, UDP, unix sockets or the standard input is gone";
+const DROPPED_BY_STOP: &str = "the stop dropped unacknowledged records; RELP senders send their records again, files are read again, and the records \
+                               of other sources are gone";
 
 /// The ledgers in the log.
 pub(super) struct LedgerLog {
@@ -42,7 +42,7 @@ impl LedgerLog {
         if unparsed > std::mem::replace(&mut self.unparsed_told, unparsed) {
             tracing::warn!(
                 lines = %self.unparsed,
-                "lines of Postfix that Postrider does not understand; `postrider decode --unparsed` prints them for a report"
+                "Postrider does not understand some lines of Postfix; `postrider decode --unparsed` prints them for a report"
             );
         }
         let is_end = snapshot.phase.is_end();

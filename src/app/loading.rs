@@ -77,7 +77,7 @@ impl App {
 
     /// Handles SIGHUP: does what is possible at once.
     pub(super) fn hangup(&mut self) {
-        tracing::info!("SIGHUP: the sinks open their files anew");
+        tracing::info!("SIGHUP: the sinks reopen their files");
         self.sinks.iter().for_each(|sink| sink.control.reopen());
         if let Some(file) = &self.file {
             systemd::reloading();
@@ -117,9 +117,7 @@ impl App {
                     error => error.to_string(),
                 };
                 tracing::error!("{errors}");
-                tracing::error!(
-                    "the configuration in {file} is refused: the one from before goes on, and nothing has changed"
-                );
+                tracing::error!("the configuration in {file} is refused; the previous configuration stays in use");
                 self.status.refused(errors);
             }
         }
@@ -167,7 +165,7 @@ impl Loading {
     /// Returns the current step, for the log.
     const fn what(&self) -> &'static str {
         match self.step {
-            Some(LoadStep::Prepare(_)) => "the sources and sinks were still being made",
+            Some(LoadStep::Prepare(_)) => "the sources and sinks were not ready yet",
             Some(LoadStep::Read(_)) | None => "the configuration was still being read",
         }
     }

@@ -64,8 +64,8 @@ pub enum Error {
     Bind(#[from] BindError),
     /// A source cannot listen, perhaps because a running source already does.
     #[error(
-        "{error}; the source {source_name} of the configuration in use has a socket there, which only one of the same kind at the \
-         same address can take over: take it out in a reload of its own, or restart"
+        "{error}; the running source {source_name} has a socket there, and only a source of the same kind and address can take the \
+         socket over; first reload without {source_name}, or restart"
     )]
     Obstructed {
         /// Error of the new source.
@@ -90,7 +90,7 @@ pub enum Error {
         reason: String,
     },
     /// A ledger does not balance at the end, so it is unknown whether all acknowledged records are kept.
-    #[error("the ledger of {sinks} does not balance: records may be lost that were acknowledged")]
+    #[error("the ledger of {sinks} does not balance: acknowledged records may be lost")]
     Unbalanced {
         /// Names of the sinks.
         sinks: String,
@@ -179,7 +179,7 @@ impl App {
                 _ = look.tick() => sinks.iter().for_each(|sink| sink.look(&sources, Instant::now())),
                 asked = signals.next() => match asked {
                     Asked::Stop(signal) => {
-                        tracing::warn!(signal, "second signal: leaving at once");
+                        tracing::warn!(signal, "second signal: exiting at once");
                         tell_the_last(&snapshot(Phase::Leaving), &mut ledger_log, &mut status_file).await;
                         log::finish();
                         // Anything that blocks the drain would also block an orderly exit.
@@ -212,7 +212,7 @@ impl App {
             tokio::select! {
                 asked = self.signals.next() => match asked {
                     Asked::Stop(signal) => {
-                        tracing::info!(signal, "stopping: the sources read no more, the sinks deliver what is left");
+                        tracing::info!(signal, "stopping: the sources stop reading, and the sinks deliver the remaining records");
                         return Ok(());
                     }
                     Asked::Reload => self.hangup(),
@@ -272,7 +272,7 @@ impl App {
         if let Some(source) = self.sources.iter_mut().find(|source| source.task == id) {
             source.has_ended = true;
             if let Some(error) = source.error() {
-                tracing::error!("{error}: stopping");
+                tracing::error!("{error}; stopping");
                 return Err(error);
             }
         }
@@ -300,7 +300,7 @@ impl App {
     fn has_stopped(&self) -> bool {
         let has_stopped = self.sources.iter().all(|source| source.has_ended || !source.is_current);
         if has_stopped {
-            tracing::info!("the input has ended: stopping");
+            tracing::info!("the input has ended; stopping");
         }
         has_stopped
     }
@@ -350,7 +350,7 @@ fn worker_ended(name: String, end: WorkerEnd) -> Result<(), Error> {
     match end {
         WorkerEnd::Finished => Ok(()),
         WorkerEnd::Closed(reason) => {
-            tracing::info!(sink = name, "{reason}: stopping");
+            tracing::info!(sink = name, "{reason}; stopping");
             Ok(())
         }
         WorkerEnd::Failed(reason) => Err(Error::Sink { name, reason }),

@@ -181,8 +181,8 @@ impl Present {
         let is_of_another_kind = |old: &&OldSink| old.config.shares_spool(sink) && kind(&old.config) != kind(sink);
         let Some(old) = self.sinks.iter().find(is_of_another_kind) else { return Ok(()) };
         let reason = format!(
-            "its spool is that of the sink {} of the kind {} of the configuration in use, which may leave records there that one of the \
-             kind {} cannot deliver: give it a directory of its own",
+            "the running sink {} of the kind {} has the same spool, and may leave records there that a sink of the kind {} \
+             cannot deliver; give the new sink a spool directory of its own",
             old.config.name,
             kind(&old.config),
             kind(sink)

@@ -57,10 +57,7 @@ impl App {
                 && self.sources[*index].config != *source
             {
                 let source = source.name.as_str();
-                tracing::info!(
-                    source,
-                    "the standard input goes on as it began; what is new for it holds from the next start"
-                );
+                tracing::info!(source, "the standard input keeps its old settings until the next start");
             }
         }
         let plan = prepared.plan;

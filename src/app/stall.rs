@@ -83,7 +83,7 @@ impl LiveSink {
                 match told.kind {
                     // During the shutdown, no more records arrive.
                     StallKind::Full if self.outlet.is_none() => {}
-                    StallKind::Still => tracing::info!(sink, seconds, dropped, "the sink goes on"),
+                    StallKind::Still => tracing::info!(sink, seconds, dropped, "the sink makes progress again"),
                     StallKind::Full => tracing::info!(sink, seconds, dropped, "the queue of the sink has room again"),
                 }
             }
@@ -109,8 +109,8 @@ impl LiveSink {
         let queue_bytes = self.outlet.as_ref().map(|outlet| outlet.queue.held()).filter(|bytes| *bytes > 0);
         let dropped = Some(seen.refused - told.refused).filter(|dropped| *dropped > 0);
         let what = match told.kind {
-            StallKind::Still => "the sink takes nothing: its destination is away, or stands still",
-            StallKind::Full => "the queue of the sink is full: more comes than its destination takes",
+            StallKind::Still => "the sink makes no progress: its destination is unreachable or blocked",
+            StallKind::Full => "the queue of the sink is full: more records arrive than its destination takes",
         };
         tracing::warn!(sink, seconds, records, queue_bytes, spooled, waiting, dropped, "{what}");
     }

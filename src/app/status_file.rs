@@ -74,7 +74,7 @@ impl StatusFile {
             self.write(snapshot).await
         };
         if timeout(LAST, last).await.is_err() {
-            tracing::warn!("the status file could not be written in time, and says what was before");
+            tracing::warn!("cannot write the status file in time; it keeps the previous state");
         }
     }
 
@@ -105,7 +105,7 @@ impl Target {
 /// Replaces the file at `path`. Anything but a regular file is left alone.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     match fs::symlink_metadata(path) {
-        Ok(metadata) if !metadata.is_file() => return Err(io::Error::other("it is no regular file")),
+        Ok(metadata) if !metadata.is_file() => return Err(io::Error::other("it is not a regular file")),
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(_) | Err(_) => {}
     }
@@ -194,7 +194,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         std::os::unix::fs::symlink("/dev/null", path("link")).unwrap();
-        assert_eq!(replace(&path("link"), "x").unwrap_err().to_string(), "it is no regular file");
+        assert_eq!(replace(&path("link"), "x").unwrap_err().to_string(), "it is not a regular file");
         assert!(replace(Path::new("/dev/null"), "x").is_err());
         assert!(replace(directory.path(), "x").is_err());
         // What a crash left.

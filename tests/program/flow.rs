@@ -437,7 +437,7 @@ fn a_sink_that_stands_still_is_named_before_its_queue_is_full() {
     socket.write_all(sent.as_bytes()).expect("room");
     let said = |what: &str| postrider.log().lines().filter(|line| line.contains(what)).map(str::to_owned).collect();
     let lines: Vec<String> = wait_for(DEADLINE, "a word about it", || {
-        Some(said("the sink takes nothing")).filter(|s: &Vec<_>| !s.is_empty())
+        Some(said("the sink makes no progress")).filter(|s: &Vec<_>| !s.is_empty())
     });
     assert!(
         lines[0].contains(" WARN ") && lines[0].contains(" sink=\"stdout\" seconds=") && lines[0].contains(" records="),
@@ -449,12 +449,12 @@ fn a_sink_that_stands_still_is_named_before_its_queue_is_full() {
     let output = postrider.output();
     let reader = thread::spawn(move || BufReader::new(output).lines().map_while(Result::ok).count());
     wait_until(DEADLINE, "a word about the end", || {
-        postrider.log().contains("the sink goes on sink=\"stdout\" seconds=")
+        postrider.log().contains("the sink makes progress again sink=\"stdout\" seconds=")
     });
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
     assert_eq!(reader.join().expect("the reader"), 300);
-    assert_eq!(ended.stderr.matches("the sink takes nothing").count(), 1, "{}", ended.stderr);
+    assert_eq!(ended.stderr.matches("the sink makes no progress").count(), 1, "{}", ended.stderr);
 }
 
 /// Once while they wait, and again at the stop.
@@ -477,7 +477,7 @@ fn sources_that_wait_for_a_stalled_sink_are_named_in_the_log() {
     };
     wait_until(DEADLINE, "a word about it", || {
         send_one();
-        postrider.log().contains("the sink takes nothing")
+        postrider.log().contains("the sink makes no progress")
     });
     (0..100).for_each(|_| send_one());
     wait_until(DEADLINE, "all datagrams", || {
@@ -486,7 +486,7 @@ fn sources_that_wait_for_a_stalled_sink_are_named_in_the_log() {
     });
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
-    let lines: Vec<_> = ended.stderr.lines().filter(|line| line.contains("the sink takes nothing")).collect();
+    let lines: Vec<_> = ended.stderr.lines().filter(|line| line.contains("the sink makes no progress")).collect();
     assert!(lines.len() == 2 && lines.iter().all(|line| line.contains(" waiting=\"mail\"")), "{lines:?}");
     // Its queue is full for five seconds; it may have taken something in the first of them.
     assert!(count_in(lines[1], "seconds") >= 3 && count_in(lines[1], "queue_bytes") > 32 << 10, "{lines:?}");
@@ -597,6 +597,6 @@ fn connections_do_not_use_up_the_descriptors_of_the_sinks() {
     // The last is served, so all are, and the sink opens its file when they have taken what they can.
     writeln!(sockets[99], "{}", line(0, 0)).expect("room for a message");
     wait_until(DEADLINE, "the record", || count_lines(&path) == 1);
-    assert!(read_log().contains("fewer file descriptors are permitted"), "{}", read_log());
+    assert!(read_log().contains("the limit of file descriptors is too low"), "{}", read_log());
     process.terminate(DEADLINE);
 }

@@ -194,7 +194,7 @@ fn a_bad_file_is_refused_with_its_errors_and_changes_nothing() {
     let socket = connect(postrider.address("tcp"));
     let last = |postrider: &Postrider| {
         let log = postrider.stderr();
-        let (_, said) = log.rsplit_once("open their files anew\n").expect("the word of the log");
+        let (_, said) = log.rsplit_once("reopen their files\n").expect("the word of the log");
         let said = said.replace(&postrider.config_file().display().to_string(), "FILE");
         // Without the time.
         let lines = said.lines().map(|line| line.split_once("Z ").map_or(line, |(_, rest)| rest).trim_end());
@@ -675,7 +675,7 @@ fn the_standard_input_stays() {
     write!(input, "{}\n{}", message("one"), &message("two")[..30]).expect("room");
     reload_unread(&postrider, directory.path(), &config("lf", "[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n"));
     reload_unread(&postrider, directory.path(), &config("nul", "[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n"));
-    assert!(postrider.log().contains("the standard input goes on as it began"), "{}", postrider.log());
+    assert!(postrider.log().contains("the standard input keeps its old settings"), "{}", postrider.log());
     writeln!(input, "{}", &message("two")[30..]).expect("room");
     drop(input);
     // The other source keeps it running; without that, there is no input any more.
@@ -690,7 +690,7 @@ fn the_standard_input_stays() {
     postrider.signal(Signal::SIGHUP);
     let ended = postrider.ended(DEADLINE);
     assert_clean(&ended);
-    assert!(ended.stderr.contains("the input has ended: stopping"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the input has ended; stopping"), "{}", ended.stderr);
     let mut read = reader.join().expect("the reader");
     read.sort_unstable();
     assert_eq!(read, ["one", "three", "two"]);
@@ -937,7 +937,7 @@ fn sighup_without_a_configuration_file_only_reopens_sink_files() {
     process.wait_ready(DEADLINE, || (log().matches("listening").count() == 2).then_some(()));
     let socket = connect(SocketAddr::from(([127, 0, 0, 1], 5514)));
     process.signal(Signal::SIGHUP);
-    wait_until(DEADLINE, "the word of the log", || log().contains("SIGHUP: the sinks open their files anew"));
+    wait_until(DEADLINE, "the word of the log", || log().contains("SIGHUP: the sinks reopen their files"));
     send(&socket, "still here");
     wait_until(DEADLINE, "the message", || {
         fs::read_to_string(path("stdout")).is_ok_and(|text| text.contains("still here"))

@@ -146,7 +146,7 @@ fn a_blocked_sink_stops_the_reading_and_loses_nothing() {
     let stalled: Vec<(Stream, usize)> = senders.into_iter().map(|sender| sender.join().expect("a sender")).collect();
     let (waiting, sent) = (postrider.log(), stalled.iter().map(|(_, sent)| sent).sum::<usize>());
     // The sink is named, and no sender.
-    let said = waiting.replace(" WARN the sink takes nothing", "");
+    let said = waiting.replace(" WARN the sink makes no progress", "");
     assert!(!said.contains("WARN") && !said.contains("ERROR"), "{waiting}");
 
     // Once it is read, everything moves again, and the rest of the half message is taken.

@@ -750,7 +750,7 @@ fn sockets_of_the_service_manager_are_used_and_survive_restarts() {
     manager.wait_ready(DEADLINE, || (text("stderr").matches("listening").count() == 5).then_some(()));
     send_all("first");
     wait_until(DEADLINE, "the first messages", || text("stdout").lines().count() == 4);
-    assert!(text("stderr").contains("socket at which no source listens"), "{}", text("stderr"));
+    assert!(text("stderr").contains("no source has exactly its address"), "{}", text("stderr"));
     assert!(text("stderr").contains("/unused"), "{}", text("stderr"));
     let stop = || {
         let pid = text("pid").parse().expect("a number");

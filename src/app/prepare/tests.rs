@@ -288,7 +288,7 @@ async fn a_spool_of_a_sink_of_another_kind_is_refused() {
     let (present, _turns) = running(parse(&[TCP, FIRST, SPOOL].concat(), directory.path()));
     let error = error(&present, parse(&[TCP, KAFKA, SPOOL].concat(), directory.path()));
     let Error::Sink { name, reason } = error else { panic!("{error}") };
-    let begin = "its spool is that of the sink first of the kind file of the configuration in use";
+    let begin = "the running sink first of the kind file has the same spool";
     assert_eq!((name.as_str(), reason.get(..begin.len())), ("kafka", Some(begin)));
 }
 

@@ -270,7 +270,7 @@ fn a_closed_pipe_ends_the_program_and_the_rest_is_counted() {
         }
         let ended = postrider.ended(DEADLINE);
         assert_clean(&ended);
-        assert!(ended.stderr.contains("the reader of the standard output has gone: stopping"), "{}", ended.stderr);
+        assert!(ended.stderr.contains("the reader of the standard output has gone; stopping"), "{}", ended.stderr);
         let count = |field| ledger(&ended, "sink=\"stdout\"", field);
         assert_eq!(count("delivered"), TAKEN as u64, "{way:?}: {}", ended.stderr);
         assert!(count("dropped") > 0, "{way:?}: {}", ended.stderr);

@@ -26,10 +26,10 @@ fn what_is_no_file_or_too_large_is_refused_at_once() {
     mkfifo(&fifo, Mode::S_IRWXU).expect("a FIFO");
     fs::write(&large, format!("{CONFIG}#{}", "x".repeat(1 << 20))).expect("a file");
     for (path, expected) in [
-        (fifo.as_path(), "it is no regular file, but a pipe or a device; write its content to a file first"),
-        (Path::new("/dev/zero"), "it is no regular file, but a pipe or a device; write its content to a file first"),
+        (fifo.as_path(), "it is a pipe or a device, not a regular file; write its content to a file first"),
+        (Path::new("/dev/zero"), "it is a pipe or a device, not a regular file; write its content to a file first"),
         (directory.path(), "Is a directory (os error 21)"),
-        (large.as_path(), "it is larger than 1 MiB; is it the right file?"),
+        (large.as_path(), "it is larger than 1 MiB; check that it is the right file"),
     ] {
         for command in ["check", "run"] {
             let output = postrider(&[command, "-c", path.to_str().expect("UTF-8")]);
@@ -174,7 +174,7 @@ fn a_spool_that_does_not_answer_delays_the_start_but_no_signal() {
     hung.wait_come();
     let ended = stopped.terminate(DEADLINE);
     assert!(ended.status.success(), "{}", ended.stderr);
-    assert!(ended.stderr.contains("stopping: the sources and sinks were still being made"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("stopping: the sources and sinks were not ready yet"), "{}", ended.stderr);
 
     let hung = Hung::new(directory.path(), "other");
     let reloaded = Postrider::spawn(&format!("{CONFIG}{}", hung.sink()));

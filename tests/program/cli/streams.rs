@@ -18,7 +18,7 @@ fn shell(directory: &Path, arguments: &str, redirection: &str) -> Output {
         .expect("a shell")
 }
 
-const CLOSED: &str = "it is closed, or is /dev/null opened for reading and writing at once; write ";
+const CLOSED: &str = "it is closed, or it is /dev/null opened for both reading and writing; use ";
 
 #[test]
 fn a_closed_standard_output_is_an_error_at_the_start() {
@@ -30,7 +30,7 @@ fn a_closed_standard_output_is_an_error_at_the_start() {
     file("dead", "");
     fs::create_dir(directory.path().join("spool")).expect("a directory");
     let run = |arguments: &str, redirection: &str| shell(directory.path(), arguments, redirection);
-    let expected = format!("cannot write to the standard output: {CLOSED}>/dev/null to throw away what is written\n");
+    let expected = format!("cannot write to the standard output: {CLOSED}>/dev/null to discard the output\n");
     for command in [
         "decode mail.log",
         "explain 450",
@@ -68,7 +68,7 @@ fn a_closed_standard_input_is_an_error_where_it_is_to_be_read() {
     file("stdin.toml", "[[source.stdin]]\n[[sink.stdout]]\n");
     file("mail.log", "Nov 24 02:10:35 mx1 postfix/smtp[7]: hello\n");
     let run = |arguments: &str, redirection: &str| shell(directory.path(), arguments, redirection);
-    let expected = format!("cannot read the standard input: {CLOSED}</dev/null to have none\n");
+    let expected = format!("cannot read the standard input: {CLOSED}</dev/null for an empty input\n");
     for command in ["decode", "decode -"] {
         assert_eq!(show(&run(command, "<&-")), format!("exit 74\npostrider: {expected}"));
         assert_eq!(show(&run(command, "</dev/null")), "exit 0\n");

@@ -338,7 +338,8 @@ fn running_out_of_descriptors_harms_nobody_and_passes() {
     let tcp = process.wait_ready(DEADLINE, || listening(&read("log"), "tcp"));
     let udp = process.wait_ready(DEADLINE, || listening(&read("log"), "udp"));
     let log = read("log");
-    let line = log.lines().find(|line| line.contains("fewer file descriptors are permitted")).expect("a line about it");
+    let line =
+        log.lines().find(|line| line.contains("the limit of file descriptors is too low")).expect("a line about it");
     assert!(line.contains("permitted=64 needed=2179") && line.contains(" connections=13 "), "{line}");
     let arrived = |text: &str| read("out/mx1.json").contains(&format!("\"message\":\"{text}\""));
 

@@ -297,7 +297,7 @@ fn a_stop_among_400_unfinished_messages_delivers_the_whole_ones() {
 #[test]
 fn a_stop_among_400_unfinished_messages_counts_the_untaken_ones() {
     let crowd = Crowd::gather("[[sink.stdout]]\nqueue_size = \"64KiB\"\n");
-    wait_until(DEADLINE, "a sink that stands still", || crowd.postrider.log().contains("the sink takes nothing"));
+    wait_until(DEADLINE, "a sink that stands still", || crowd.postrider.log().contains("the sink makes no progress"));
     let stopped = crowd.stop();
     for (connection, fate) in stopped.fates.iter().enumerate() {
         assert!(fate.whole.is_sorted_by(|a, b| a < b), "{:?}: out of order, or twice: {fate:?}", kind(connection));
