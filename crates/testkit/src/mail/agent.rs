@@ -7,7 +7,7 @@ use fastrand::Rng;
 use super::delay::postfix_seconds;
 use super::line::{MailLine, MailLineKind};
 use super::message::{MailAttempt, MailStatus, MailTls};
-use super::names::{once_in, pick};
+use super::names::{domain, once_in, pick};
 use super::queue::Course;
 use super::replies::{Agent, Answer, Exchanger};
 use super::simulation::Simulation;
@@ -15,6 +15,13 @@ use super::simulation::Simulation;
 /// The stages of an attempt, in microseconds: `delays=`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stages(pub(super) [i64; 4]);
+
+/// Recipients for whom one agent makes one attempt together.
+struct Transfer {
+    agent: Agent,
+    status: MailStatus,
+    recipients: Vec<usize>,
+}
 
 impl Stages {
     pub(super) fn total(self) -> i64 {
@@ -27,64 +34,72 @@ impl Simulation {
     /// if a recipient bounced.
     pub(super) fn attempt_all(&mut self, message: usize, active: i64) -> (i64, bool) {
         let (mut last, mut bounced) = (active, false);
-        let mut passed_on = Vec::new();
-        let left: Vec<_> = self.left(message).collect();
-        for recipient in left {
-            let Course { agent, deferrals, ending } = self.envelopes[message].courses[recipient];
-            let attempts = self.messages[message].recipients[recipient].attempts.len();
-            let status = if attempts < deferrals as usize { MailStatus::Deferred } else { ending };
-            if matches!(agent, Agent::Filter | Agent::Relay) && status == MailStatus::Sent {
-                passed_on.push(recipient);
-                continue;
-            }
+        for Transfer { agent, status, recipients } in self.transfers(message) {
             bounced |= status == MailStatus::Bounced;
             let at = match agent {
-                Agent::Alias => self.forward(message, recipient, active),
-                agent => self.attempt(message, recipient, agent, status, active),
+                Agent::Alias => self.forward(message, recipients[0], active),
+                Agent::Filter | Agent::Relay if status == MailStatus::Sent => {
+                    self.hand_over(message, &recipients, active)
+                }
+                agent => self.attempt(message, &recipients, agent, status, active),
             };
             last = last.max(at);
-        }
-        if !passed_on.is_empty() {
-            last = last.max(self.hand_over(message, &passed_on, active));
         }
         (last, bounced)
     }
 
-    fn attempt(&mut self, message: usize, recipient: usize, agent: Agent, status: MailStatus, active: i64) -> i64 {
-        let instance = self.messages[message].instance;
-        let to = self.messages[message].recipients[recipient].to.clone();
-        let is_retry = !self.messages[message].recipients[recipient].attempts.is_empty();
-        let answer = match agent {
-            Agent::Filter | Agent::Relay => Answer::refused(&self.next_hop(message, agent).relay),
-            Agent::Remote if status == MailStatus::Deferred && is_retry && once_in(&mut self.rng, 4) => {
-                Answer::suspended(&to, &mut self.rng)
+    /// Returns the transfers of the next round. smtp sends a message once for all recipients of a domain.
+    fn transfers(&self, message: usize) -> Vec<Transfer> {
+        let mut transfers: Vec<Transfer> = Vec::new();
+        let recipients = &self.messages[message].recipients;
+        for recipient in self.left(message) {
+            let Course { agent, deferrals, ending } = self.envelopes[message].courses[recipient];
+            let is_deferred = recipients[recipient].attempts.len() < deferrals as usize;
+            let status = if is_deferred { MailStatus::Deferred } else { ending };
+            let server = |recipient: usize| match agent {
+                Agent::Remote => domain(&recipients[recipient].to),
+                _ => "",
+            };
+            let is_shared = agent.daemon() == "smtp" && status == MailStatus::Sent;
+            let fits = |one: &&mut Transfer| {
+                (one.agent, one.status, server(one.recipients[0])) == (agent, status, server(recipient))
+            };
+            match transfers.iter_mut().find(fits).filter(|_| is_shared) {
+                Some(transfer) => transfer.recipients.push(recipient),
+                None => transfers.push(Transfer { agent, status, recipients: vec![recipient] }),
             }
-            agent => Answer::new(agent, status, &to, &self.plan.instances[instance].hostname, &mut self.rng),
-        };
+        }
+        transfers
+    }
+
+    /// Makes an attempt for the recipients of one transfer. Returns the time of the last line.
+    fn attempt(&mut self, message: usize, recipients: &[usize], agent: Agent, status: MailStatus, active: i64) -> i64 {
+        let instance = self.messages[message].instance;
+        let answer = self.answer(message, recipients[0], agent, status);
         let is_connected = answer.daemon == "smtp" && answer.relay != "none";
         let mut stages = self.stages(message, active, matches!(answer.daemon, "smtp" | "lmtp"));
         if answer.relay == "none" && answer.daemon == "smtp" {
             stages.0[3] = 0;
         }
-        let at = self.envelopes[message].arrived_at + stages.total();
-        let pid = self.process(instance, answer.daemon, active, at);
-        let conn_use = (is_connected && once_in(&mut self.rng, 10)).then(|| self.rng.u64(2..20));
-        let tls = (is_connected && conn_use.is_none() && self.rng.u32(..3) > 0).then(|| tls(&mut self.rng));
+        let mut at = self.envelopes[message].arrived_at + stages.total();
+        let pid = self.process(instance, answer.daemon, active, at + 1_000);
         if is_connected && once_in(&mut self.rng, 20) {
-            let server = Exchanger::of(&to, &mut self.rng).server();
+            let to = &self.messages[message].recipients[recipients[0]].to;
+            let server = Exchanger::of(to, &mut self.rng).server();
             let text =
                 format!("host {server} said: 451 4.3.0 <{to}>: Temporary lookup failure (in reply to RCPT TO command)");
             self.report_by(pid, active + 1 + stages.0[1], "smtp", message, MailLineKind::AttemptFailed, &text);
         }
+        let conn_use = (is_connected && once_in(&mut self.rng, 10)).then(|| self.rng.u64(2..20));
+        let tls = (is_connected && self.rng.u32(..3) > 0).then(|| tls(&mut self.rng));
         if let Some(tls) = tls {
-            let body = format!("{} TLS connection established to {}: {}", tls.trust, answer.relay, tls.words());
-            let (at, program) = (at - stages.0[3], "smtp");
-            let kind = MailLineKind::Tls;
+            let established = if conn_use.is_some() { "reused" } else { "established" };
+            let body = format!("{} TLS connection {established} to {}: {}", tls.trust, answer.relay, tls.words());
+            let (at, program, kind) = (at - stages.0[3], "smtp", MailLineKind::Tls);
             self.write(MailLine { at, instance, program, pid, body, kind, message: None, session: None });
         }
         let Answer { daemon, relay, dsn, reason, remote_queue_id } = answer;
         let (delay, delays) = (postfix_seconds(stages.total()), stages.0.map(postfix_seconds));
-        let forwarded_as = None;
         let attempt = MailAttempt {
             at,
             daemon,
@@ -96,11 +111,27 @@ impl Simulation {
             status,
             reason,
             remote_queue_id,
-            forwarded_as,
+            forwarded_as: None,
             tls,
         };
-        self.deliver(pid, message, recipient, attempt);
+        for recipient in recipients {
+            self.deliver(pid, message, *recipient, MailAttempt { at, ..attempt.clone() });
+            at += 1;
+        }
         at
+    }
+
+    fn answer(&mut self, message: usize, recipient: usize, agent: Agent, status: MailStatus) -> Answer {
+        let hostname = &self.plan.instances[self.messages[message].instance].hostname;
+        let recipient = &self.messages[message].recipients[recipient];
+        let is_retry = !recipient.attempts.is_empty();
+        match agent {
+            Agent::Filter | Agent::Relay => Answer::refused(&self.next_hop(message, agent).relay),
+            Agent::Remote if status == MailStatus::Deferred && is_retry && once_in(&mut self.rng, 4) => {
+                Answer::suspended(&recipient.to, &mut self.rng)
+            }
+            agent => Answer::new(agent, status, &recipient.to, hostname, &mut self.rng),
+        }
     }
 
     /// Returns random stages of an attempt from `active` on.

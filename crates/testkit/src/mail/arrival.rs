@@ -16,6 +16,15 @@ pub(super) enum Decision {
     Discard,
 }
 
+/// What a header check or a milter finds in a message.
+struct Finding {
+    word: &'static str,
+    trigger: Option<&'static str>,
+    dsn: Option<&'static str>,
+    text: &'static str,
+    decision: Decision,
+}
+
 /// Origin of a message, as verdicts of cleanup show it.
 #[derive(Debug)]
 pub(super) struct Bringer {
@@ -122,8 +131,18 @@ impl Simulation {
 
     /// Checks a complete message, and queues it or ends it. Returns the decision, and the time of it.
     pub(super) fn clean_up(&mut self, message: usize, bringer: &Bringer, at: i64) -> (Decision, i64) {
-        let at = self.name(message, at);
-        let decision = self.check_content(message, bringer, at);
+        let Some(finding) = self.find_content(bringer.helo.is_none()) else {
+            let at = self.name(message, at);
+            return (Decision::Queue, self.settle(message, Decision::Queue, at));
+        };
+        let decision = finding.decision;
+        // The header that a check finds may stand before the Message-ID, which is then the last that cleanup reads.
+        let is_before = finding.trigger.is_some() && self.rng.bool();
+        let mut at = if is_before { self.soon(at) } else { self.name(message, at) };
+        self.judge(message, bringer, &finding, at);
+        if is_before && matches!(decision, Decision::Queue | Decision::Hold) {
+            at = self.name(message, at);
+        }
         (decision, self.settle(message, decision, at))
     }
 
@@ -152,9 +171,8 @@ impl Simulation {
         self.close(message, end, at);
     }
 
-    /// Runs header checks and milters. Their verdict has a line.
-    fn check_content(&mut self, message: usize, bringer: &Bringer, at: i64) -> Decision {
-        let is_local = bringer.helo.is_none();
+    /// Returns what header checks and milters find in a message, if they find anything.
+    fn find_content(&mut self, is_local: bool) -> Option<Finding> {
         let (word, trigger, dsn, text, decision) = match self.rng.u32(..60) {
             0 if !is_local => ("milter-reject", None, Some("5.7.1"), "Spam message rejected", Decision::Reject),
             1 if !is_local => ("reject", Some("Subject: Buy now"), Some("5.7.1"), "no advertising", Decision::Reject),
@@ -163,8 +181,14 @@ impl Simulation {
             4 => ("warning", Some("Subject: Hello"), None, "watched", Decision::Queue),
             5 if !is_local => ("milter-discard", None, None, "milter triggers DISCARD action", Decision::Discard),
             6 => ("discard", Some("Subject: lottery"), None, "no one reads it", Decision::Discard),
-            _ => return Decision::Queue,
+            _ => return None,
         };
+        Some(Finding { word, trigger, dsn, text, decision })
+    }
+
+    /// Writes the line about a finding.
+    fn judge(&mut self, message: usize, bringer: &Bringer, finding: &Finding, at: i64) {
+        let Finding { word, trigger, dsn, text, .. } = *finding;
         let to = &self.messages[message].recipients[0];
         let to = to.orig_to.as_ref().unwrap_or(&to.to);
         let tail = bringer.helo.as_ref().map(|helo| format!(" proto=ESMTP helo=<{helo}>")).unwrap_or_default();
@@ -187,6 +211,5 @@ impl Simulation {
         }
         truth.from = Some(self.envelopes[message].from.clone());
         self.report(at, "cleanup", message, MailLineKind::Verdict, &line);
-        decision
     }
 }

@@ -42,9 +42,10 @@ impl Simulation {
             _ => "sender non-delivery notification",
         };
         let text = format!("{words}: {}", self.messages[child].queue_id);
+        // The queue manager and the bounce daemon work at the same time.
+        let (next, at) = (self.soon(at), self.soon(at));
+        self.schedule(next, Step::Round(child));
         self.report(at, "bounce", message, MailLineKind::Notification, &text);
-        let at = self.soon(at);
-        self.schedule(at, Step::Round(child));
         self.soon(at)
     }
 

@@ -9,6 +9,8 @@ const SECOND: i64 = 1_000_000;
 const PAUSE: i64 = 5 * SECOND;
 /// One of so many short ids is one that was in use before, on this instance or another.
 const REUSE: u32 = 12;
+/// Lowest inode of a queue file.
+const INODES: u64 = 0x1A_A000;
 
 /// Queue ids of all instances.
 #[derive(Debug, Default)]
@@ -17,23 +19,35 @@ pub(super) struct QueueIds {
     issued: Vec<String>,
     /// Time from which an instance may use an id again.
     free_at: HashMap<(usize, String), i64>,
-    inode: u64,
 }
 
 impl QueueIds {
     /// Returns an id for a message that an instance gets at the time `at` or up to a second later, and this time.
     pub(super) fn open(&mut self, instance: usize, is_long: bool, at: i64, rng: &mut Rng) -> (String, i64) {
-        self.inode = if self.inode == 0 { rng.u64(70_000..9_000_000) } else { self.inode + rng.u64(1..40) };
         let (id, at) = match self.used_before(instance, at, rng).filter(|_| !is_long) {
             Some(again) => again,
-            None if is_long => (long(at, self.inode), at),
-            None => (short(at, self.inode), at),
+            None => (self.fresh(instance, is_long, at, rng), at),
         };
         if !is_long {
             self.issued.push(id.clone());
         }
         self.free_at.insert((instance, id.clone()), i64::MAX);
         (id, at)
+    }
+
+    /// Returns an id with one of few inodes: file systems give the inode of a removed file to the next one.
+    fn fresh(&self, instance: usize, is_long: bool, at: i64, rng: &mut Rng) -> String {
+        loop {
+            let inode = INODES + rng.u64(..1000);
+            let id = if is_long { long(at, inode) } else { short(at, inode) };
+            if self.is_free(instance, &id, at) {
+                return id;
+            }
+        }
+    }
+
+    fn is_free(&self, instance: usize, id: &str, at: i64) -> bool {
+        self.free_at.get(&(instance, id.to_owned())).is_none_or(|free_at| *free_at <= at)
     }
 
     /// Lets the id of a message that ended at the time `at` come back.
@@ -49,8 +63,7 @@ impl QueueIds {
         let id = self.issued[rng.usize(..self.issued.len())].clone();
         let micros = i64::from_str_radix(&id[..5], 16).expect("a short id begins with microseconds");
         let later = at + (micros - at).rem_euclid(SECOND);
-        let free_at = self.free_at.get(&(instance, id.clone())).copied();
-        free_at.is_none_or(|free_at| free_at <= later).then_some((id, later))
+        self.is_free(instance, &id, later).then_some((id, later))
     }
 }
 
