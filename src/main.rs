@@ -244,7 +244,7 @@ fn explain_input(language: Language) -> Result<(), Failure> {
         None => Ok(()),
         Some(error) => {
             let message =
-                format!("postrider: {unknown} of {lines} lines cannot be explained, of which the first: {error}");
+                format!("postrider: {unknown} of {lines} lines cannot be explained; the first error: {error}");
             Err(Failure { code: DATA, message })
         }
     }

@@ -115,16 +115,17 @@ mod tests {
             aspmx.l.google.com[192.0.2.25] said: 421-4.7.28 Gmail has detected an unusual rate of mail. 421 4.7.28 x - \
             gsmtp (in reply to end of DATA command))"), @"
         delivery
-          cause    rate_limited: The server limits how much it takes, or is too busy.
-          advice   Slow down to this destination: smtp_destination_rate_delay,
-                   smtp_destination_concurrency_limit, best in a transport of its own.
-                   Postfix tries again by itself.
+          cause    rate_limited: The server limits how much mail it accepts, or is too
+                   busy.
+          advice   Send more slowly to this destination: set smtp_destination_rate_delay
+                   and smtp_destination_concurrency_limit, best for a separate
+                   transport. Postfix tries again.
 
         421
           class    4 transient: This attempt failed. A later one may succeed.
           group    2 connection: About the connection itself.
           meaning  The server closes the connection now: it is shutting down, is
-                   overloaded, or wants no more of this client.
+                   overloaded, or limits this client.
           defined  RFC 5321, section 4.2.3
           advice   Read the reply. A sending Postfix tries the next MX, and later again;
                    see also smtp_destination_concurrency_limit.
@@ -138,10 +139,10 @@ mod tests {
           defined  IANA, SMTP Enhanced Status Codes
 
         google 4.7.28
-          meaning  Unwanted mail comes at an unusual rate from your address, network or
-                   domain, or with links to it.
+          meaning  Gmail gets an unusual amount of unwanted mail from your address,
+                   network or domain, or with links to your domain.
           advice   Send more slowly and over fewer connections, and let Postfix try
-                   again. An address that is new must begin with little mail.
+                   again. Begin with little mail from a new address.
           see      https://support.google.com/a/answer/3726730
         ");
     }
@@ -154,8 +155,9 @@ mod tests {
           cause    suspended: Postfix suspended delivery to the destination after
                    earlier failures.
           detail   connection_refused: The host of the server refused the connection.
-          advice   Nothing listens on that port, or a firewall refuses. Try to connect
-                   from the mail host: many networks block port 25 on the way out.
+          advice   Nothing listens on that port, or a firewall refuses the connection.
+                   Try to connect from the mail host: many networks block outgoing
+                   connections to port 25.
 
         4.4.1
           class    4 transient: This attempt failed. A later one may succeed.
@@ -167,7 +169,7 @@ mod tests {
           Postfix  smtp uses it when the connection is refused, times out or finds no
                    route.
           advice   Try to connect to the relay on its port from the mail host. Many
-                   networks block port 25 on the way out.
+                   networks block outgoing connections to port 25.
         ");
     }
 
@@ -178,9 +180,9 @@ mod tests {
         verdict
           cause    relay_denied: The client may not relay to the domain of the
                    recipient.
-          advice   Usually a stranger looks for an open relay. A client of yours must
-                   log in, or be in mynetworks; a domain of yours must be in
-                   mydestination, relay_domains or virtual_mailbox_domains.
+          advice   Usually a stranger looks for an open relay. Your own client must log
+                   in, or be in mynetworks; your own domain must be in mydestination,
+                   relay_domains or virtual_mailbox_domains.
 
         554
           class    5 permanent: This failed, and will fail again unless something is
@@ -231,7 +233,7 @@ mod tests {
         insta::assert_snapshot!(en("Nov 24 02:15:07 mx1 postfix/smtpd[1]: warning: mx[192.0.2.1]: SASL LOGIN authentication \
             failed: UGFzc3dvcmQ6"), @"
         sasl_failure
-          event    A client tried to log in, and failed.
+          event    The login of a client failed.
           note     The line has no code and no cause.
         ");
         assert_eq!(

@@ -35,16 +35,16 @@ pub(super) const NO_DETAIL: TextByLanguage =
     text("It says no more than the subject.", "対象以上のことは示されていない。");
 /// Text after a number that is not registered.
 const UNREGISTERED: TextByLanguage = text(
-    " is not registered. Only the text of the reply, or whoever runs the server, can tell.",
+    " is not registered. Read the text of the reply, or ask the administrator of the server.",
     "は未登録である。応答の文言を読むか、サーバーの管理者に確認するしかない。",
 );
 /// Text after a provider's code that has no row.
 const UNKNOWN_CODE: TextByLanguage = text(
-    " is not known here. The text of the reply, or the page of the provider, may tell.",
+    " is not known to Postrider. Read the text of the reply, or the page of the provider.",
     "の意味は登録されていない。応答の文言または提供者のページを確認する。",
 );
 pub(super) const DISAGREE: TextByLanguage = text(
-    "The enhanced code has another class than the reply code, which RFC 2034 forbids. Trust the reply code.",
+    "The enhanced code and the reply code have different classes, which RFC 2034 forbids. Trust the reply code.",
     "拡張ステータスコードと応答コードの分類が一致せず、RFC 2034に違反している。応答コードの方を信用すること。",
 );
 

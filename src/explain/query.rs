@@ -29,7 +29,7 @@ pub(super) enum QueryError {
     Wrong(String),
     #[error("did you mean `{0}`?")]
     Misspelt(&'static str),
-    #[error("`{word}` is no code of a provider; explain it without `{provider}`")]
+    #[error("`{word}` is not a provider's code; leave out `{provider}`")]
     WordOfProvider { word: &'static str, provider: &'static str },
 }
 
@@ -54,7 +54,8 @@ pub(super) struct ReplyCode<'a> {
 impl<'a> Query<'a> {
     /// Reads a query, or returns what is wrong with it.
     pub(super) fn read(text: &'a str) -> Result<Self, QueryError> {
-        let first = text.split_whitespace().next().ok_or_else(|| QueryError::Wrong("there is no code".to_owned()))?;
+        let first =
+            text.split_whitespace().next().ok_or_else(|| QueryError::Wrong("the code is missing".to_owned()))?;
         if let Some(provider) = words::provider(text) {
             return Ok(Self::Provider(provider, None));
         }
@@ -82,7 +83,7 @@ impl<'a> Query<'a> {
             return Err(QueryError::WordOfProvider { word: word.name(), provider: name });
         }
         if code.contains(char::is_whitespace) {
-            return Err(QueryError::Wrong(format!("{name} is followed by one code")));
+            return Err(QueryError::Wrong(format!("write one code after {name}")));
         }
         Ok(Self::Provider(provider, Some(bare(code))))
     }
@@ -123,7 +124,7 @@ impl QueryError {
         let (first, is_short) = (words.next().unwrap_or_default(), words.nth(1).is_none());
         match words::nearest(text).or_else(|| words::nearest(first)).filter(|_| is_short) {
             Some(word) => Self::Misspelt(word),
-            None => Self::Wrong("it is no code, word or line that is known".to_owned()),
+            None => Self::Wrong("not a known code, word or line".to_owned()),
         }
     }
 }

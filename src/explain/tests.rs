@@ -40,8 +40,8 @@ fn an_enhanced_code() {
       defined  RFC 3463, section 3.8
       Postfix  smtpd uses it for defer_unauth_destination, rate limits, policy
                services and a milter that failed.
-      advice   Read the reply. Greylisting passes with a later attempt; for a rate
-               limit send more slowly; else ask its postmaster.
+      advice   Read the reply. After greylisting, a later attempt succeeds. For a
+               rate limit, send more slowly. Otherwise ask the postmaster.
     ");
     insta::assert_snapshot!(ja("4.7.1"), @"
     4.7.1
@@ -65,8 +65,8 @@ fn an_enhanced_code() {
                way (REQUIRETLS), and the next server does not support that.
       defined  RFC 8689
       Postfix  Not used by Postfix, which reports X.7.10 in this case.
-      advice   The next server must offer REQUIRETLS. Else the sender must do
-               without it for this recipient.
+      advice   The next server must offer REQUIRETLS. Otherwise send to this
+               recipient without it.
     ");
 }
 
@@ -78,8 +78,8 @@ fn a_code_without_particulars() {
       subject  0 other: It says no more than the class.
       detail   0 other_undefined_status: It says no more than the subject.
       defined  RFC 3463, section 3.1
-      Postfix  What a delivery with status=sent has as a rule, and the answer of
-               smtpd when it has queued a message.
+      Postfix  The usual code of a delivery with status=sent, and the answer of
+               smtpd after it has queued a message.
     ");
     insta::assert_snapshot!(ja("5.1.0"), @"
     5.1.0
@@ -95,8 +95,8 @@ fn a_code_outside_the_registry() {
     insta::assert_snapshot!(en("4.99.1"), @"
     4.99.1
       class    4 transient: This attempt failed. A later one may succeed.
-      subject  99 is not registered. Only the text of the reply, or whoever runs the
-               server, can tell.
+      subject  99 is not registered. Read the text of the reply, or ask the
+               administrator of the server.
       defined  RFC 3463, section 2
     ");
     insta::assert_snapshot!(en("5.7.99"), @"
@@ -104,8 +104,8 @@ fn a_code_outside_the_registry() {
       class    5 permanent: This failed, and will fail again unless something is
                changed.
       subject  7 security: Refused for a reason of security or policy.
-      detail   99 is not registered. Only the text of the reply, or whoever runs the
-               server, can tell.
+      detail   99 is not registered. Read the text of the reply, or ask the
+               administrator of the server.
       defined  RFC 3463, section 3.8
     ");
     insta::assert_snapshot!(ja("5.7.99"), @"
@@ -140,12 +140,12 @@ fn a_reply_code() {
     450
       class    4 transient: This attempt failed. A later one may succeed.
       group    5 mail_system: About the mail system and its mailboxes.
-      meaning  The mailbox cannot be used at present: it is busy, or the server
-               refuses for now by its policy.
+      meaning  The mailbox cannot be used now: it is busy, or the policy of the
+               server refuses it temporarily.
       defined  RFC 5321, section 4.2.3
-      Postfix  What smtpd says by default for unknown domains, client and HELO
-               names, unverified addresses and DEFER in access tables.
-      advice   Wait: a later attempt may pass, as with greylisting. The enhanced
+      Postfix  smtpd uses it by default for unknown domains, client and HELO names,
+               unverified addresses and DEFER in access tables.
+      advice   Wait: a later attempt may succeed, as with greylisting. The enhanced
                code and the text say why.
     ");
     insta::assert_snapshot!(ja("450"), @"
@@ -163,7 +163,7 @@ fn a_reply_code() {
     ");
     insta::assert_snapshot!(en("354"), @"
     354
-      class    3 intermediate: So far accepted. The server waits for the rest.
+      class    3 intermediate: Accepted so far. The server waits for the rest.
       group    5 mail_system: About the mail system and its mailboxes.
       meaning  The server waits for the content of the message, up to a line with a
                single dot.
@@ -173,9 +173,9 @@ fn a_reply_code() {
     541
       class    5 permanent: This failed, and will fail again unless something is
                changed.
-      group    4 unspecified: Left open by RFC 5321.
-      meaning  541 is not registered. Only the text of the reply, or whoever runs
-               the server, can tell.
+      group    4 unspecified: Not specified by RFC 5321.
+      meaning  541 is not registered. Read the text of the reply, or ask the
+               administrator of the server.
       defined  RFC 5321, section 4.2.1
     ");
     insta::assert_snapshot!(ja("541"), @"
@@ -195,11 +195,11 @@ fn a_whole_reply() {
       class    5 permanent: This failed, and will fail again unless something is
                changed.
       group    5 mail_system: About the mail system and its mailboxes.
-      meaning  The mailbox cannot be used: it does not exist, or the server refuses
-               by its policy.
+      meaning  The mailbox cannot be used: it does not exist, or the policy of the
+               server refuses it.
       defined  RFC 5321, section 4.2.3
       Postfix  smtpd uses it by default for unknown recipients
-               (unknown_local_recipient_reject_code and its kin).
+               (unknown_local_recipient_reject_code and similar parameters).
 
     5.1.1
       class    5 permanent: This failed, and will fail again unless something is
@@ -221,7 +221,7 @@ fn a_whole_reply() {
 
 #[test]
 fn codes_that_disagree() {
-    assert!(en("450 5.7.1 No").contains("\n  note     The enhanced code has another class"));
+    assert!(en("450 5.7.1 No").contains("\n  note     The enhanced code and the reply code"));
     assert!(ja("450 5.7.1 No").contains("\n  注意     "));
     assert!(!en("450 4.7.1 No").contains("\n  note "));
 }
@@ -230,10 +230,10 @@ fn codes_that_disagree() {
 fn a_code_of_a_provider() {
     insta::assert_snapshot!(en("google 4.7.28"), @"
     google 4.7.28
-      meaning  Unwanted mail comes at an unusual rate from your address, network or
-               domain, or with links to it.
+      meaning  Gmail gets an unusual amount of unwanted mail from your address,
+               network or domain, or with links to your domain.
       advice   Send more slowly and over fewer connections, and let Postfix try
-               again. An address that is new must begin with little mail.
+               again. Begin with little mail from a new address.
       see      https://support.google.com/a/answer/3726730
     ");
     insta::assert_snapshot!(ja("google 4.7.28"), @"
@@ -248,8 +248,8 @@ fn a_code_of_a_provider() {
     microsoft S3150
       meaning  The sending address, or part of its network, is on the block list of
                Outlook.com.
-      advice   Stop what sends unwanted mail, then ask for removal from the list at
-               the address that the reply names.
+      advice   Stop the unwanted mail, then ask for removal from the list on the
+               page in the reply.
       see      https://sender.office.com/
     ");
     insta::assert_snapshot!(ja("Microsoft s3150"), @"
@@ -262,20 +262,21 @@ fn a_code_of_a_provider() {
     ");
     insta::assert_snapshot!(en("yahoo TSS99"), @"
     yahoo TSS99
-      meaning  Put off, for an unexpected volume of mail, complaints of users or the
-               reputation of the address.
+      meaning  Deferred because of an unexpected volume of mail, complaints of users
+               or the reputation of the address.
       advice   Send more slowly and over fewer connections, and let Postfix try
-               again. An address that is new must begin with little mail.
+               again. Begin with little mail from a new address.
       see      https://senders.yahooinc.com/smtp-error-codes
     ");
     insta::assert_snapshot!(en("docomo 123"), @"
     docomo 123
-      note     123 is not known here. The text of the reply, or the page of the
-               provider, may tell.
-      meaning  docomo refuses or puts off who sends to many that do not exist, and
-               mail that the settings of the recipient forbid.
+      note     123 is not known to Postrider. Read the text of the reply, or the
+               page of the provider.
+      meaning  docomo refuses or defers senders with many recipients that do not
+               exist, and mail that the settings of the recipient forbid.
       advice   Find what sends unwanted mail from this address or domain, stop it,
-               send only to those who asked for it, and then ask the provider.
+               send only to people who asked for the mail, and then ask the
+               provider.
     ");
     insta::assert_snapshot!(ja("docomo"), @"
     docomo
@@ -286,16 +287,17 @@ fn a_code_of_a_provider() {
     ");
     insta::assert_snapshot!(en("google"), @"
     google
-      meaning  Gmail prints an enhanced code of its own meaning, and a link.
+      meaning  Gmail prints an enhanced code with its own meaning, and a link.
       codes    X.1.1 X.2.1 X.2.2 X.2.3 X.3.0 X.4.5 X.4.6 X.5.3 X.7.0 X.7.1 X.7.23
                X.7.24 X.7.25 X.7.26 X.7.27 X.7.28 X.7.29 X.7.30 X.7.32 X.7.40 X.*
       advice   Find what sends unwanted mail from this address or domain, stop it,
-               send only to those who asked for it, and then ask the provider.
+               send only to people who asked for the mail, and then ask the
+               provider.
       see      https://support.google.com/a/answer/3726730
     ");
     assert_eq!(
         en("google 4.7.28 x").split("; write").next(),
-        Some("cannot explain \"google 4.7.28 x\": google is followed by one code")
+        Some("cannot explain \"google 4.7.28 x\": write one code after google")
     );
     assert_eq!(en("yahoo [TSS04]"), en("yahoo TSS04"));
     assert_eq!(en("microsoft (S3150)"), en("microsoft S3150"));
@@ -335,10 +337,10 @@ fn a_reply_of_a_provider() {
 fn a_cause() {
     insta::assert_snapshot!(en("rate_limited"), @"
     rate_limited
-      cause    The server limits how much it takes, or is too busy.
-      advice   Slow down to this destination: smtp_destination_rate_delay,
-               smtp_destination_concurrency_limit, best in a transport of its own.
-               Postfix tries again by itself.
+      cause    The server limits how much mail it accepts, or is too busy.
+      advice   Send more slowly to this destination: set smtp_destination_rate_delay
+               and smtp_destination_concurrency_limit, best for a separate
+               transport. Postfix tries again.
     ");
     insta::assert_snapshot!(ja("greylisted"), @"
     greylisted
@@ -354,7 +356,7 @@ fn words_of_the_record() {
     insta::assert_snapshot!(en("deferred"), @"
     deferred
       status   This attempt failed. The message stays in the queue, and Postfix
-               tries again by itself.
+               tries again.
     ");
     insta::assert_snapshot!(ja("sasl_failure"), @"
     sasl_failure
@@ -363,9 +365,9 @@ fn words_of_the_record() {
     insta::assert_snapshot!(en("connection_lost"), @"
     connection_lost
       cause    The other side closed the connection during the session.
-      advice   A delivery is tried again and mostly passes, and a client that goes
-               away is mostly harmless. If it lasts, look for a firewall that
-               changes SMTP or drops large packets.
+      advice   Postfix tries a delivery again, usually with success; a client that
+               disconnects is usually harmless. If it continues, look for a firewall
+               that changes SMTP or drops large packets.
       event    A session with a client ended early.
     ");
     insta::assert_snapshot!(en("delivery_not_authorized"), @"
@@ -375,8 +377,8 @@ fn words_of_the_record() {
       defined  RFC 3463, section 3.8
       Postfix  4.7.1: smtpd uses it for defer_unauth_destination, rate limits,
                policy services and a milter that failed.
-      advice   4.7.1: Read the reply. Greylisting passes with a later attempt; for a
-               rate limit send more slowly; else ask its postmaster.
+      advice   4.7.1: Read the reply. After greylisting, a later attempt succeeds.
+               For a rate limit, send more slowly. Otherwise ask the postmaster.
       Postfix  5.7.1: smtpd uses it for Relay access denied, block lists and access
                tables, cleanup for header and body checks and milters.
       advice   5.7.1: The reply names the rule. Check the IP address against block

@@ -132,13 +132,13 @@ impl Page<'_> {
 #[rustfmt::skip]
 const STATUSES: &[(&str, TextByLanguage)] = &[
     ("sent", text(
-        "The next server or the mailbox took the message for this recipient.",
+        "The next server or the mailbox accepted the message for this recipient.",
         "次のサーバーまたはメールボックスが、この宛先のメッセージを受け取った。")),
     ("deferred", text(
-        "This attempt failed. The message stays in the queue, and Postfix tries again by itself.",
+        "This attempt failed. The message stays in the queue, and Postfix tries again.",
         "今回の配送は失敗した。メッセージはキューに残り、Postfixが自動で再試行する。")),
     ("bounced", text(
-        "The delivery failed for good. Postfix returns the message to the sender.",
+        "The delivery failed permanently. Postfix returns the message to the sender.",
         "配送は恒久的に失敗した。Postfixは送信者にメッセージを返す。")),
     ("expired", text(
         "The message stayed in the queue too long (maximal_queue_lifetime). Postfix returns it to the sender.",
@@ -147,7 +147,7 @@ const STATUSES: &[(&str, TextByLanguage)] = &[
         "An administrator made the message expire (postsuper -e). Postfix returns it to the sender.",
         "管理者がメッセージを期限切れにした（postsuper -e）。Postfixは送信者に返す。")),
     ("softbounce", text(
-        "The delivery failed for good, but soft_bounce = yes keeps the message in the queue.",
+        "The delivery failed permanently, but soft_bounce = yes keeps the message in the queue.",
         "配送は恒久的に失敗したが、soft_bounce = yesのためメッセージはキューに残る。")),
     ("deliverable", text(
         "A test without a message (address verification, sendmail -bv): the recipient would be accepted.",
@@ -169,10 +169,10 @@ const EVENTS: &[(&str, TextByLanguage)] = &[
         "qmgr took a message into the active queue, to deliver it.",
         "qmgrがメッセージをアクティブキューに入れた。これから配送される。")),
     ("expired", text(
-        "A message stayed in the queue too long, or was made to expire. Postfix returns it to the sender.",
+        "A message stayed in the queue too long, or an administrator made it expire. Postfix returns it to the sender.",
         "メッセージがキューでの保存期限を過ぎたか、期限切れにされ、送信者に返される。")),
     ("removed", text(
-        "A message left the queue: Postfix is done with it.",
+        "A message left the queue: Postfix has finished it.",
         "メッセージがキューから削除された。Postfixでの処理は完了している。")),
     ("skipped", text(
         "qmgr skipped a message that is still being delivered.",
@@ -205,10 +205,10 @@ const EVENTS: &[(&str, TextByLanguage)] = &[
         "A session with a client ended early.",
         "クライアントとのセッションが途中で終わった。")),
     ("verdict", text(
-        "This host decided about a client or a message, mostly to refuse it; the action says how.",
+        "This host decided about a client or a message, usually a refusal; the action has the result.",
         "このホストがクライアントまたはメッセージについて判定した。多くは拒否で、内容はactionに示される。")),
     ("attempt_failed", text(
-        "One server failed. Postfix tries the next one, and a delivery tells the result.",
+        "One server failed. Postfix tries the next one, and a later delivery has the result.",
         "1台のサーバーで失敗した。Postfixは次のサーバーを試し、結果はdeliveryに示される。")),
     ("tls", text(
         "A TLS connection was made; its trust says whether the certificate was verified.",
@@ -220,7 +220,7 @@ const EVENTS: &[(&str, TextByLanguage)] = &[
         "Postfix noted a result for a TLS report (RFC 8460).",
         "TLSレポート（RFC 8460）のための結果が記録された。")),
     ("sasl_failure", text(
-        "A client tried to log in, and failed.",
+        "The login of a client failed.",
         "クライアントのSASL認証が失敗した。")),
     ("hostname_mismatch", text(
         "The name of a client does not resolve to its address.",
@@ -229,7 +229,7 @@ const EVENTS: &[(&str, TextByLanguage)] = &[
         "A client did something too often. Postfix refuses it for a while.",
         "クライアントの操作が上限回数を超え、しばらく拒否される。")),
     ("protocol_error", text(
-        "A client broke the protocol.",
+        "A client violated the protocol.",
         "クライアントがプロトコルに違反した。")),
     ("postscreen", text(
         "postscreen tested a client, or knew it from its cache.",

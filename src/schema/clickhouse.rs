@@ -14,7 +14,7 @@ pub(super) fn table(fields: &[SchemaField<'_>]) -> String {
 --   INSERT INTO postrider
 --   SETTINGS date_time_input_format = 'best_effort', input_format_skip_unknown_fields = 1
 --   FORMAT JSONEachRow
--- Of records with the same id, FINAL shows one: SELECT count() FROM postrider FINAL
+-- FINAL shows one of several records with the same id: SELECT count() FROM postrider FINAL
 CREATE TABLE IF NOT EXISTS postrider
 (
 {}

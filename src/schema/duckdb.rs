@@ -20,7 +20,7 @@ pub(super) fn table(fields: &[SchemaField<'_>]) -> String {
 CREATE TABLE IF NOT EXISTS postrider (
 {}
 );
--- What is there already is not loaded again.
+-- Records that are already in the table are not loaded again.
 INSERT OR IGNORE INTO postrider BY NAME
 SELECT * FROM read_json('postrider.jsonl', format = 'newline_delimited', columns = {{
 {}

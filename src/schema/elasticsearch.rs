@@ -15,7 +15,7 @@ pub(super) fn template(fields: &[SchemaField<'_>]) -> Value {
     json!({
         "index_patterns": ["postrider-*"],
         "priority": 200,
-        "_meta": { "description": "Records of Postrider, version 1. The id of a document is that of the record." },
+        "_meta": { "description": "Records of Postrider, version 1. The id of a record is the id of its document." },
         "template": {
             // Values that cannot be indexed are kept in _source: no record is refused.
             "settings": { "index.mapping.ignore_malformed": true },

@@ -3,11 +3,11 @@
 use super::{TextByLanguage, text};
 
 pub(super) const SLOWER: TextByLanguage = text(
-    "Send more slowly and over fewer connections, and let Postfix try again. An address that is new must begin with little mail.",
+    "Send more slowly and over fewer connections, and let Postfix try again. Begin with little mail from a new address.",
     "送信量と同時接続数を減らし、Postfixの再試行に任せる。新しいIPアドレスでは少量から始める。",
 );
 pub(super) const WAIT: TextByLanguage = text(
-    "Nothing: Postfix tries again. If it lasts for hours, ask the provider.",
+    "Nothing to do: Postfix tries again. If it continues for hours, ask the provider.",
     "Postfixの再試行を待つ。何時間も続く場合は相手に問い合わせる。",
 );
 pub(super) const AUTHENTICATE: TextByLanguage = text(
@@ -15,15 +15,15 @@ pub(super) const AUTHENTICATE: TextByLanguage = text(
     "FromヘッダーのドメインにSPF、DKIM、DMARCを設定し、送信メールに署名する。届いたメールのAuthentication-Resultsを確認する。",
 );
 pub(super) const REVERSE: TextByLanguage = text(
-    "Give the sending address a PTR record, and let the name that it holds resolve to the same address.",
+    "Give the sending address a PTR record, and make its name resolve to the same address.",
     "送信元IPアドレスにPTRレコードを設定し、その名前が同じアドレスに解決されるようにする。",
 );
 pub(super) const REMOVE: TextByLanguage = text(
-    "The mailbox cannot be reached: take the address off your lists.",
+    "The mailbox cannot be reached: remove the address from your lists.",
     "届けられないメールボックスである。配信リストからこの宛先を削除する。",
 );
 pub(super) const RECIPIENT: TextByLanguage = text(
-    "Only the recipient can mend it: tell them by another way.",
+    "Only the recipient can solve it: tell them in another way.",
     "受信者側でしか解決できない。別の手段で受信者に知らせる。",
 );
 pub(super) const CONTENT: TextByLanguage = text(
@@ -31,15 +31,15 @@ pub(super) const CONTENT: TextByLanguage = text(
     "本文のリンク、添付ファイル、文面、送信者を確認する。アカウントが乗っ取られている可能性もある。",
 );
 pub(super) const CLEAN: TextByLanguage = text(
-    "Find what sends unwanted mail from this address or domain, stop it, send only to those who asked for it, and then ask the provider.",
+    "Find what sends unwanted mail from this address or domain, stop it, send only to people who asked for the mail, and then ask the provider.",
     "このIPアドレスやドメインから迷惑メールを送っている原因を突き止めて止め、許諾した相手だけに送った上で、相手に申請する。",
 );
 pub(super) const DELIST: TextByLanguage = text(
-    "Stop what sends unwanted mail, then ask for removal from the list at the address that the reply names.",
+    "Stop the unwanted mail, then ask for removal from the list on the page in the reply.",
     "迷惑メールの送信を止めた上で、応答に示されたページから解除を申請する。",
 );
 pub(super) const SIZE: TextByLanguage =
-    text("Send less, or a link to a file.", "サイズを小さくするか、ファイルへのリンクを送る。");
+    text("Send a smaller message, or a link to a file.", "サイズを小さくするか、ファイルへのリンクを送る。");
 pub(super) const TLS: TextByLanguage = text(
     "Let Postfix use TLS: smtp_tls_security_level = may, or dane.",
     "PostfixでTLSを有効にする（smtp_tls_security_level = mayまたはdane）。",
@@ -49,14 +49,14 @@ pub(super) const POSTMASTER: TextByLanguage = text(
     "応答の全文と時刻を添えて、相手のポストマスターに問い合わせる。",
 );
 pub(super) const DIALUP: TextByLanguage = text(
-    "Send through the relay of your provider (relayhost), or have the address taken off that list.",
+    "Send through the relay of your provider (relayhost), or ask for the removal of the address from that list.",
     "接続事業者のリレー（relayhost）を経由して送るか、そのリストからの解除を申請する。",
 );
 pub(super) const FORM: TextByLanguage = text(
-    "Mend the headers: one From with one address, a Date and a Message-ID (RFC 5322).",
+    "Correct the headers: one From with one address, a Date and a Message-ID (RFC 5322).",
     "ヘッダーを修正する。Fromは1個でアドレスも1個とし、DateとMessage-IDを付ける（RFC 5322）。",
 );
 pub(super) const WORDS: TextByLanguage = text(
-    "Read the words of the reply, and the page that it names if there is one: they say what to do.",
+    "Read the text of the reply, and the page that it names, if any: they say what to do.",
     "応答の文言と、示されていればそのページを読む。対処はそこに示される。",
 );

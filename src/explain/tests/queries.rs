@@ -38,14 +38,14 @@ fn what_was_probably_meant_is_said() {
 #[test]
 fn of_a_long_text_the_begin_is_shown() {
     let long = "long ".repeat(1000);
-    assert!(en(&long).starts_with(&format!("cannot explain {:?}: it is no code", &long[..200])), "{}", en(&long));
+    assert!(en(&long).starts_with(&format!("cannot explain {:?}: not a known code", &long[..200])), "{}", en(&long));
 }
 
 #[test]
 fn a_word_is_no_code_of_a_provider() {
     assert_eq!(
         en("google rate_limited"),
-        "cannot explain \"google rate_limited\": `rate_limited` is no code of a provider; explain it without `google`"
+        "cannot explain \"google rate_limited\": `rate_limited` is not a provider's code; leave out `google`"
     );
 }
 
@@ -61,12 +61,12 @@ fn a_provider_takes_the_code_that_follows() {
 #[test]
 fn what_is_no_code() {
     insta::assert_snapshot!(en("9.1.1"), @r#"cannot explain "9.1.1": a class is 2 (success), 4 (transient) or 5 (permanent), not 9; write an enhanced code (4.7.1), its first parts (4.7 or 4), a reply code (450), a whole reply (450 4.7.1 Try later), a provider with its code (google 4.7.28), a cause or another word of the record (greylisted), or a line of the log in quotes"#);
-    insta::assert_snapshot!(en("hello"), @r#"cannot explain "hello": it is no code, word or line that is known; write an enhanced code (4.7.1), its first parts (4.7 or 4), a reply code (450), a whole reply (450 4.7.1 Try later), a provider with its code (google 4.7.28), a cause or another word of the record (greylisted), or a line of the log in quotes"#);
+    insta::assert_snapshot!(en("hello"), @r#"cannot explain "hello": not a known code, word or line; write an enhanced code (4.7.1), its first parts (4.7 or 4), a reply code (450), a whole reply (450 4.7.1 Try later), a provider with its code (google 4.7.28), a cause or another word of the record (greylisted), or a line of the log in quotes"#);
     for (code, why) in [
-        ("", "there is no code"),
-        ("X.7.99", "it is no code, word or line that is known"),
-        ("４.7.1", "it is no code, word or line that is known"),
-        ("S3151", "it is no code, word or line that is known"),
+        ("", "the code is missing"),
+        ("X.7.99", "not a known code, word or line"),
+        ("４.7.1", "not a known code, word or line"),
+        ("S3151", "not a known code, word or line"),
         ("9", "a class is 2 (success), 4 (transient) or 5 (permanent), not 9"),
         (".7.1", "the class is missing"),
         ("4.", "a class is followed by at most two numbers of one to three digits"),

@@ -110,7 +110,7 @@ fn explain_takes_lines_from_its_standard_input() {
     assert_eq!((code(&output), String::from_utf8_lossy(&output.stdout).as_ref()), (65, expected.as_str()));
     let said = String::from_utf8_lossy(&output.stderr);
     let begin = format!(
-        "postrider: 2 of 4 lines cannot be explained, of which the first: cannot explain {foreign:?}: it is no code, "
+        "postrider: 2 of 4 lines cannot be explained; the first error: cannot explain {foreign:?}: not a known code, "
     );
     assert!(said.starts_with(&begin), "{said}");
     let nothing = show(&explain(&["-"], "\n"));

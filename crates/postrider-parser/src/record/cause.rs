@@ -30,13 +30,13 @@ pub enum Cause {
     SaslFailed,
     /// The server asks to come again later.
     Greylisted,
-    /// The server limits how much it takes, or is too busy.
+    /// The server limits how much mail it accepts, or is too busy.
     RateLimited,
     /// The mailbox, or the disk that holds it, is full.
     MailboxFull,
     /// The recipient does not exist, or its mailbox is closed.
     UserUnknown,
-    /// The message is larger than the server takes.
+    /// The message is larger than the server accepts.
     MessageTooLarge,
     /// The server refuses the message as spam or by policy.
     SpamOrPolicy,

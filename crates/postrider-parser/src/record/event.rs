@@ -64,7 +64,7 @@ pub enum Event<'a> {
     HostnameMismatch(HostnameMismatch<'a>),
     /// A client exceeded a rate or concurrency limit (`src/smtpd/smtpd.c`).
     RateLimit(RateLimit<'a>),
-    /// A client broke the protocol.
+    /// A client violated the protocol.
     ProtocolError(ProtocolError<'a>),
     /// A test or a cache decision of postscreen.
     Postscreen(Postscreen<'a>),

@@ -117,7 +117,7 @@ pub struct RateLimit<'a> {
     pub limited_service: Option<&'a str>,
 }
 
-/// A client broke the protocol.
+/// A client violated the protocol.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProtocolError<'a> {
     /// The client.
