@@ -127,7 +127,9 @@ impl Template {
                     parts.push(TemplatePart::Field(field));
                     at += len;
                 }
-                '}' => return Err(TemplateError::new(at, 1, "a `}` that closes nothing", "write `}}` for a brace")),
+                '}' => {
+                    return Err(TemplateError::new(at, 1, "a `}` without a `{`", "write `}}` for the character `}`"));
+                }
                 c => {
                     literal.push(c);
                     at += c.len_utf8();
@@ -287,7 +289,7 @@ fn placeholder(text: &str, at: usize) -> Result<(Field, usize), TemplateError> {
     let inner = &text[at + 1..];
     let names = || Field::ALL.into_iter().map(Field::name);
     let Some(len) = inner.find(['{', '}']).filter(|end| inner[*end..].starts_with('}')) else {
-        return Err(TemplateError::new(at, 1, "a `{` that is not closed", "write `{{` for a brace"));
+        return Err(TemplateError::new(at, 1, "a `{` without a `}`", "write `{{` for the character `{`"));
     };
     let name = &inner[..len];
     let field = Field::ALL.into_iter().find(|field| field.name() == name);

@@ -43,8 +43,8 @@ fn pairs<T>(
 
 fn same_name(what: &str, (a, a_places): (&str, &Places), (b, b_places): (&str, &Places)) -> Option<Diagnostic> {
     (a == b).then(|| {
-        let error = Diagnostic::at(b_places.of("name"), format!("two {what}s are called {a}"));
-        error.help("give each a `name` of its own").also(a_places.of("name"), "the first")
+        let error = Diagnostic::at(b_places.of("name"), format!("two {what}s have the name {a}"));
+        error.help("give each its own `name`").also(a_places.of("name"), "the first")
     })
 }
 
@@ -55,15 +55,15 @@ fn same_socket(a: &Placed<SourceConfig>, b: &Placed<SourceConfig>) -> Option<Dia
 
 fn same_spool(a: &Placed<SinkConfig>, b: &Placed<SinkConfig>) -> Option<Diagnostic> {
     a.config.shares_spool(&b.config).then(|| {
-        let error = Diagnostic::at(b.places.of("spool"), "two sinks have one spool");
-        error.help("give each a directory of its own").also(a.places.of("spool"), "the first")
+        let error = Diagnostic::at(b.places.of("spool"), "two sinks use the same spool");
+        error.help("give each its own directory").also(a.places.of("spool"), "the first")
     })
 }
 
 /// Reports a sink that is less durable than its spool.
 fn spool_before_page_cache(sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
     let NotDurable { key, help } = sink.config.kind.facts().not_durable().filter(|_| sink.config.spool.is_some())?;
-    let error = Diagnostic::at(sink.places.of(key), "a spool forgets only what is on the disk elsewhere");
+    let error = Diagnostic::at(sink.places.of(key), "a sink with a spool must sync its records to the disk");
     Some(error.help(help).also(sink.places.of("spool"), "the spool"))
 }
 
@@ -73,12 +73,11 @@ fn spool_of_another_kind(sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
     let (directory, kind) = (&sink.config.spool.as_ref()?.directory, sink.config.kind.facts().name());
     let owner = spool::left_by_another(directory, kind)?;
     let (path, of) = (directory.display(), owner.kind());
-    let message =
-        format!("records of a sink of the kind {of} wait in {path}, which one of the kind {kind} cannot deliver");
+    let message = format!("{path} has records of a {of} sink, and a {kind} sink cannot deliver them");
     let error = Diagnostic::at(sink.places.of("spool"), message);
     Some(error.help(format!(
-        "give this sink a directory of its own, and keep the sink of the kind {of} ({}) until its spool is empty; or save the records with \
-         `postrider spool cat {path}`, and delete them with `postrider spool rm --yes {path}`",
+        "give this sink its own directory, and keep the {of} sink ({}) until its spool is empty; or save the \
+         records with          `postrider spool cat {path}`, and delete them with `postrider spool rm --yes {path}`",
         owner.destination()
     )))
 }
@@ -88,7 +87,7 @@ fn queue_too_small(source: &Placed<SourceConfig>, sink: &Placed<SinkConfig>) -> 
     (sink.config.queue_size < source.config.max_frame_size).then(|| {
         let message = format!("smaller than `max_frame_size` of the source {}", source.config.name);
         let error = Diagnostic::at(sink.places.of("queue_size"), message);
-        let error = error.help("a message that may be read must fit into every queue");
+        let error = error.help("the longest message must fit into every queue");
         error.also(source.places.of("max_frame_size"), "the limit")
     })
 }
@@ -99,7 +98,7 @@ fn spool_too_small(source: &Placed<SourceConfig>, sink: &Placed<SinkConfig>) -> 
     const TIMES: u64 = 32;
     let (most, longest) = (sink.config.spool.as_ref()?.max_size, source.config.max_frame_size as u64);
     (most / TIMES < longest).then(|| {
-        let message = format!("the spool could not hold every record of the source {}", source.config.name);
+        let message = format!("the spool has no room for the longest record of the source {}", source.config.name);
         let error = Diagnostic::at(sink.places.of("spool"), message);
         let error = error.help(format!(
             "raise `max_size` to {TIMES} times the limit, {} bytes, or lower the limit",
@@ -113,7 +112,7 @@ fn spool_too_small(source: &Placed<SourceConfig>, sink: &Placed<SinkConfig>) -> 
 fn dropped_though_acknowledged(source: &Placed<SourceConfig>, sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
     let drops = sink.config.spool.as_ref().is_some_and(|spool| spool.when_full == WhenFull::DropOldest);
     let place = source.config.kind.facts().acknowledges_by().filter(|_| drops)?;
-    let message = format!("`drop_oldest` would lose what the source {} has acknowledged", source.config.name);
+    let message = format!("`drop_oldest` would drop messages that the source {} has acknowledged", source.config.name);
     let error = Diagnostic::at(sink.places.of("spool"), message);
     Some(error.help("leave `when_full` out").also(source.places.of(place), "the source"))
 }
@@ -122,7 +121,7 @@ fn dropped_though_acknowledged(source: &Placed<SourceConfig>, sink: &Placed<Sink
 fn not_durable(source: &Placed<SourceConfig>, sink: &Placed<SinkConfig>) -> Option<Diagnostic> {
     let NotDurable { key, help } = sink.config.kind.facts().not_durable()?;
     let place = source.config.kind.facts().acknowledges_by()?;
-    let message = format!("the source {} acknowledges only what is on the disk", source.config.name);
+    let message = format!("the source {} acknowledges a message only when it is on the disk", source.config.name);
     let error = Diagnostic::at(sink.places.of(key), message);
     Some(error.help(help).also(source.places.of(place), "the source"))
 }

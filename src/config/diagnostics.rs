@@ -110,7 +110,7 @@ impl fmt::Display for ErrorList<'_> {
         }
         let all = self.0.len();
         if all > SHOWN {
-            return write!(f, "{all} errors, of which the first {SHOWN} are shown");
+            return write!(f, "{all} errors (the first {SHOWN} are shown)");
         }
         let plural = if all == 1 { "" } else { "s" };
         write!(f, "{all} error{plural}")

@@ -7,8 +7,8 @@ use super::file::{KindTables, SINKS, SOURCES, Top};
 use super::key::{Inner, KeyRow, Keys, Presence, rows};
 
 const ABOUT: [&str; 4] = [
-    "All keys of Postrider's configuration. `postrider config` prints this file. As it stands, it configures what `postrider run` \
-     does without a file: UDP and TCP on 127.0.0.1:5514, JSON lines on the standard output.",
+    "All keys of Postrider's configuration. `postrider config` prints this file. Without changes, it configures what \
+     `postrider run` does without a file: UDP and TCP on 127.0.0.1:5514, JSON lines on the standard output.",
     "A line that begins with # and a key shows the default of the key. A line that begins with ## shows an example, for a key \
      or table without a default. Remove # or ## to use the line.",
     "A size has a unit: \"480B\", \"64KiB\", \"8MiB\", \"1GiB\" or \"1TiB\". A duration has a unit: \"500ms\", \"30s\", \"5m\", \"12h\" or \

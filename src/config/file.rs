@@ -150,8 +150,8 @@ fn tables<'t, 'd, T: 'static>(
     }
     tables.sort_by_key(|table: &FoundTable<'_, '_, T>| table.header.start);
     if let Some(over) = tables.get(MOST_TABLES) {
-        let message = format!("{} {group}s, and at most {MOST_TABLES} can be", tables.len());
-        found.push(Diagnostic::at(over.header.clone(), message).help("share them out among several processes"));
+        let message = format!("{} {group}s; the maximum is {MOST_TABLES}", tables.len());
+        found.push(Diagnostic::at(over.header.clone(), message).help("divide them among several processes"));
         tables.truncate(MOST_TABLES);
     }
     tables
@@ -183,7 +183,7 @@ fn of_kind<'t, 'd, T: 'static>(
         };
         if let (true, Some(first)) = (kind.single, tables.first()) {
             let error = Diagnostic::at(element.span(), format!("a second {group} `{}`", kind.name));
-            found.push(error.help("there is only one").also(first.header.clone(), "the first"));
+            found.push(error.help("only one is allowed").also(first.header.clone(), "the first"));
             continue;
         }
         tables.push(FoundTable { kind, nth: tables.len() + 1, header: element.span(), table });

@@ -13,7 +13,7 @@ use super::paths::Paths;
 use super::{SinkConfig, SourceConfig, SourceEndpoint};
 
 /// Help text of most of these errors.
-const APART: &str = "give each a directory of its own, e.g. \"/var/log/postrider/hosts/{hostname}.json\" and \
+const APART: &str = "give each its own directory, e.g. \"/var/log/postrider/hosts/{hostname}.json\" and \
                      \"/var/log/postrider/all.json\"";
 
 /// A file or directory that a table uses.
@@ -117,17 +117,17 @@ fn conflict(earlier: &UsedPath, later: &UsedPath) -> Option<Diagnostic> {
         // A glob never treats a file as a directory.
         let matters = !kinds.contains(&PathUse::Followed);
         let path = || earlier.paths.meets_above(&later.paths).or_else(|| later.paths.meets_above(&earlier.paths));
-        matters.then(path).flatten().map(|path| format!("{path} would be a file and a directory"))
+        matters.then(path).flatten().map(|path| format!("{path} is used as a file and as a directory"))
     };
-    let both = earlier.paths.meets(&later.paths).map(|path| format!("{path} would have two owners"));
+    let both = earlier.paths.meets(&later.paths).map(|path| format!("{path} is used twice"));
     let trouble = both.or_else(above)?;
     let (first, second) = if earlier.span.start <= later.span.start { (earlier, later) } else { (later, earlier) };
     let help = match kinds {
         [PathUse::Followed, _] | [_, PathUse::Followed] => {
-            "each record would come in again: let `paths` leave out what Postrider writes"
+            "Postrider would read its own output: exclude its files from `paths`"
         }
         [PathUse::Files, PathUse::Files] => APART,
-        _ => "give each a directory of its own",
+        _ => "give each its own directory",
     };
     let error = Diagnostic::at(second.span.clone(), format!("{trouble}: {}", first.what));
     Some(error.help(help).also(first.span.clone(), "the first"))

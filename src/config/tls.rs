@@ -23,7 +23,7 @@ const SUBJECT: Plain<Pattern> = Plain {
     parse: |value| {
         let name = value::text(value)?;
         let help = "write a CN or DNS name, e.g. \"mx1.example.com\", or \"*.example.com\"";
-        Pattern::parse(name).ok_or_else(|| Fault::new(format!("\"{name}\" is no name of a certificate")).help(help))
+        Pattern::parse(name).ok_or_else(|| Fault::new(format!("\"{name}\" is not a valid certificate name")).help(help))
     },
     schema: any,
     limits: None,
@@ -117,7 +117,7 @@ impl TlsKeys {
         if !none && !self.client_ca.is_written() {
             let error =
                 Diagnostic::at(self.client_certificate.place.clone(), "client certificates without `client_ca`");
-            found.push(error.help("name the file with the certificates of their CAs as `client_ca`"));
+            found.push(error.help("set `client_ca` to the file with the certificates of their CAs"));
             return Some(false);
         }
         let keys = [("client_ca", self.client_ca.written()), ("allowed_subjects", self.allowed_subjects.written())];

@@ -60,7 +60,8 @@ impl Known {
     fn of_kind(&self, value: &DeValue<'_>) -> Option<String> {
         let word = value.as_str()?;
         let (_, title) = self.kinds.iter().find(|(kind, _)| kind.eq_ignore_ascii_case(word))?;
-        Some(if *title == self.title { format!("leave it out: {title} says it") } else { format!("write {title}") })
+        let is_own = *title == self.title;
+        Some(if is_own { format!("leave it out: {title} already says it") } else { format!("write {title}") })
     }
 
     /// Returns a hint for a key that belongs to a table within this one, or to the one around it.
@@ -75,7 +76,7 @@ impl Known {
             return Some(format!("write it below [{title}.{inner}]"));
         }
         let around = self.around.as_ref()?;
-        has(around.rows()).then(|| format!("write it below {}, before the tables within that", around.title))
+        has(around.rows()).then(|| format!("write it below {}, before its inner tables", around.title))
     }
 }
 

@@ -78,9 +78,9 @@ impl Fault {
     pub(super) fn no_integer(value: &DeValue<'_>, wanted: &str, least: impl Display, most: impl Display) -> Self {
         match value {
             DeValue::Integer(number) if number.as_str().starts_with('-') => {
-                Self::new(format!("too small: the least is {least}"))
+                Self::new(format!("too small: the minimum is {least}"))
             }
-            DeValue::Integer(_) => Self::new(format!("too large: the most is {most}")),
+            DeValue::Integer(_) => Self::new(format!("too large: the maximum is {most}")),
             other => Self::wrong_type(other, wanted),
         }
     }
@@ -131,10 +131,10 @@ pub(super) fn integer(value: &DeValue<'_>) -> Option<i64> {
 pub(super) fn size(value: &DeValue<'_>, least: u64, most: u64) -> Result<u64, Fault> {
     let bytes = with_unit(value, "size", &SIZE_UNITS, "8MiB")?;
     if bytes < least {
-        return Err(Fault::new(format!("too small: the least is {}", print_size(least))));
+        return Err(Fault::new(format!("too small: the minimum is {}", print_size(least))));
     }
     if bytes > most {
-        return Err(Fault::new(format!("too large: the most is {}", print_size(most))));
+        return Err(Fault::new(format!("too large: the maximum is {}", print_size(most))));
     }
     Ok(bytes)
 }
@@ -222,13 +222,13 @@ pub(super) fn mode(value: &DeValue<'_>) -> Result<u32, Fault> {
 /// Reads a path that the kernel can accept.
 pub(super) fn path(value: &DeValue<'_>) -> Result<PathBuf, Fault> {
     let text = text(value)?;
-    if text.contains('\0') { Err(Fault::new("a path with a NUL")) } else { Ok(PathBuf::from(text)) }
+    if text.contains('\0') { Err(Fault::new("a path with a NUL byte")) } else { Ok(PathBuf::from(text)) }
 }
 
 /// Reads a path from the root on.
 pub(super) fn absolute_path(value: &DeValue<'_>) -> Result<PathBuf, Fault> {
     let path = path(value)?;
-    let fault = || Fault::new("not an absolute path").help("write it from the root on: \"/var/log/postfix.log\"");
+    let fault = || Fault::new("not an absolute path").help("begin it with /, e.g. \"/var/log/postfix.log\"");
     path.is_absolute().then_some(path).ok_or_else(fault)
 }
 
@@ -246,16 +246,15 @@ pub(super) fn name(value: &DeValue<'_>) -> Result<String, Fault> {
     let text = text(value)?;
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     if text.len() > 64 || !text.bytes().all(plain) {
-        return Err(Fault::new("not a name").help("use up to 64 of the characters A-Z a-z 0-9 . _ -"));
+        return Err(Fault::new("not a valid name").help("use up to 64 of the characters A-Z a-z 0-9 . _ -"));
     }
     Ok(text.to_owned())
 }
 
 /// Reads `ADDRESS:PORT`.
 pub(super) fn address(value: &DeValue<'_>) -> Result<SocketAddr, Fault> {
-    let with_port = |port: &str| {
-        format!("write \"127.0.0.1:{port}\" for this machine alone, or \"[::]:{port}\" for all that can reach it")
-    };
+    let with_port =
+        |port: &str| format!("write \"127.0.0.1:{port}\" for this machine only, or \"[::]:{port}\" for all machines");
     if let DeValue::Integer(port) = value {
         return Err(Fault::new("a port without an address").help(with_port(port.as_str())));
     }
@@ -267,7 +266,7 @@ pub(super) fn address(value: &DeValue<'_>) -> Result<SocketAddr, Fault> {
             return Fault::new("a port without an address").help(with_port(port));
         }
         if is_port(port) && host.eq_ignore_ascii_case("localhost") {
-            return Fault::new("a name, and not an address").help(with_port(port));
+            return Fault::new("a name instead of an address").help(with_port(port));
         }
         match text.trim_matches(['[', ']']).parse::<IpAddr>() {
             Ok(IpAddr::V4(ip)) => Fault::new("an address without a port").help(format!("write \"{ip}:514\"")),

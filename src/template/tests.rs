@@ -214,9 +214,9 @@ fn errors_name_their_place() {
     for (text, offset, len, message, help) in [
         ("ab{hostnam}", 3, 7, "unknown placeholder `{hostnam}`", "did you mean `hostname`?"),
         ("{HOSTNAME}", 1, 8, "unknown placeholder `{HOSTNAME}`", "did you mean `hostname`?"),
-        ("a{date", 1, 1, "a `{` that is not closed", "write `{{` for a brace"),
-        ("a{date{hour}", 1, 1, "a `{` that is not closed", "write `{{` for a brace"),
-        ("é}", 2, 1, "a `}` that closes nothing", "write `}}` for a brace"),
+        ("a{date", 1, 1, "a `{` without a `}`", "write `{{` for the character `{`"),
+        ("a{date{hour}", 1, 1, "a `{` without a `}`", "write `{{` for the character `{`"),
+        ("é}", 2, 1, "a `}` without a `{`", "write `}}` for the character `}`"),
     ] {
         let (message, help) = (message.to_owned(), help.to_owned());
         assert_eq!(Template::parse(text), Err(TemplateError { offset, len, message, help }), "{text}");

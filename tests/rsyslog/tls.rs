@@ -475,7 +475,7 @@ fn check_says_what_is_wrong_with_a_file_and_where() {
         (
             format!("{whole}{}\nallowed_subjects = [\"mx*\"]\n", pki.clients("wanted")),
             11,
-            "\"mx*\" is no name of a certificate",
+            "\"mx*\" is not a valid certificate name",
         ),
     ] {
         let file = pki.file("postrider.toml");

@@ -10,7 +10,7 @@ use crate::config::key::{default, keys, optional};
 keys! {
     /// Keys of the sinks whose destination may refuse a record.
     pub(super) struct DeadLetterKeys {
-        /// File to which the sink appends the records that its destination refuses for good, for `postrider replay`
+        /// File to which the sink appends the records that its destination refuses permanently, for `postrider replay`
         /// (docs/dead-letter.md). Without this key, such records are dropped and counted.
         dead_letter: PathBuf = optional(PATH, r#""/var/lib/postrider/dead-letter.jsonl""#),
         /// Maximum size of that file. Beyond it, a file sink with placeholders in its path writes a refused record to
@@ -36,11 +36,11 @@ impl DeadLetterKeys {
         let Self { dead_letter, dead_letter_max_size: max_size } = self;
         if let (Some(place), false) = (max_size.written(), dead_letter.is_written()) {
             let error = Diagnostic::at(place, "`dead_letter_max_size` without `dead_letter`");
-            found.push(error.help("add `dead_letter`, or leave it out"));
+            found.push(error.help("add `dead_letter`, or leave out `dead_letter_max_size`"));
         }
         let (path, max_size) = (dead_letter.value?, max_size.value?);
         let error = if !path.is_absolute() {
-            ("not an absolute path", "write it from the root on: \"/var/lib/postrider/dead-letter.jsonl\"")
+            ("not an absolute path", "begin it with /, e.g. \"/var/lib/postrider/dead-letter.jsonl\"")
         } else if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
             ("the path of a directory", "add the name of a file, e.g. dead-letter.jsonl")
         } else {

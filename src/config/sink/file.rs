@@ -193,8 +193,8 @@ impl SinkFacts for FileConfig {
         let idle = [("gzip", self.gzip, "compresses"), ("rotate_keep", self.rotate_keep.is_some(), "removes")];
         let warning = |(key, _, what)| {
             format!(
-                "`{key}` never {what} files of the past while {{{time}}} is in the path, because nothing rotates them; \
-                 leave {{{time}}} out, and write rotate_age = \"1d\""
+                "`{key}` never {what} files of earlier times, because a path with {{{time}}} is not rotated; leave \
+                 {{{time}}} out, and write rotate_age = \"1d\""
             )
         };
         idle.into_iter().filter(|(_, set, _)| *set).map(warning).collect()
@@ -205,7 +205,7 @@ impl SinkFacts for FileConfig {
 fn writable(mode: Given<u32>, found: &mut Diagnostics) -> Option<u32> {
     let bits = mode.value?;
     if bits & 0o200 == 0 {
-        let error = Diagnostic::at(mode.place, "the owner may not write");
+        let error = Diagnostic::at(mode.place, "the mode does not let the owner write");
         found.push(error.help("set the bit 0200, e.g. \"0640\""));
     }
     Some(bits)
@@ -214,9 +214,9 @@ fn writable(mode: Given<u32>, found: &mut Diagnostics) -> Option<u32> {
 /// Returns the directory below which every file stays, and the rest of the path.
 fn split(place: Range<usize>, path: Template, found: &mut Diagnostics) -> Option<(PathBuf, Template)> {
     let error = if path.literals().any(|text| text.contains('\0')) {
-        Some(("a path with a NUL", "leave it out"))
+        Some(("a path with a NUL byte", "leave it out"))
     } else if path.literals().flat_map(|text| Path::new(text).components()).any(|part| part == Component::ParentDir) {
-        Some(("a path with `..`", "write the directory itself"))
+        Some(("a path with `..`", "write the path without `..`"))
     } else if path.ends_with('/') {
         Some(("the path of a directory", "add the name of a file, e.g. {date}.json"))
     } else {
@@ -228,7 +228,7 @@ fn split(place: Range<usize>, path: Template, found: &mut Diagnostics) -> Option
     }
     let split = path.split_directory();
     if split.is_none() {
-        let error = Diagnostic::at(place, "a placeholder before any directory");
+        let error = Diagnostic::at(place, "no directory before the first placeholder");
         found.push(error.help("begin with a directory, e.g. \"/var/log/postrider/{hostname}.json\""));
     }
     split

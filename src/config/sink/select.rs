@@ -36,8 +36,8 @@ pub(super) fn config(events: Option<Vec<&'static str>>, filter: Option<FilterKey
     let leaves_out = events.as_ref().is_some_and(|events| !events.contains(&"delivery"));
     for (key, place) in [("status", status.written()), ("dsn_class", dsn_class.written())] {
         if let Some(place) = place.filter(|_| leaves_out) {
-            let message = format!("`{key}` is of deliveries, and `events` leaves them out");
-            found.push(Diagnostic::at(place, message).help("nothing would pass: add \"delivery\" to `events`"));
+            let message = format!("`{key}` applies only to deliveries, and `events` excludes them");
+            found.push(Diagnostic::at(place, message).help("no record would pass: add \"delivery\" to `events`"));
         }
     }
     Select {

@@ -103,7 +103,7 @@ impl Section for SpoolKeys {
             when_full: self.when_full.value?,
         };
         if config.max_size / 4 < config.segment_size {
-            let error = Diagnostic::at(self.max_size.place, "room for less than four files of `segment_size`");
+            let error = Diagnostic::at(self.max_size.place, "`max_size` is less than four times `segment_size`");
             let (most, least) = (print_size(config.max_size / 4), print_size(config.segment_size.saturating_mul(4)));
             let help = format!("write {least} or more for `max_size`, or {most} or less for `segment_size`");
             found.push(error.help(help));

@@ -77,17 +77,17 @@ impl SourceEndpoint<'_> {
     pub(crate) const fn help(self, error: io::ErrorKind) -> &'static str {
         use io::ErrorKind::*;
         match (self, error) {
-            (Self::Unix { .. }, AddrInUse) => "; another program listens there: `ss -lxp` names it",
+            (Self::Unix { .. }, AddrInUse) => "; another program listens there; `ss -lxp` shows it",
             (Self::Unix { .. }, PermissionDenied) => "; its directory must be writable for Postrider's user",
-            (Self::Unix { .. }, NotFound) => "; make its directory first",
+            (Self::Unix { .. }, NotFound) => "; create its directory first",
             (Self::Cursor(_), Unsupported) => {
-                "; start that version, or remove the cursor and all files are begun as `start` says"
+                "; start that version, or remove the cursor: Postrider then begins all files as `start` says"
             }
-            (Self::Cursor(_), WouldBlock) => "; another process of Postrider has it: give each a `state` of its own",
+            (Self::Cursor(_), WouldBlock) => "; another Postrider process uses it: give each process its own `state`",
             (Self::Cursor(_), _) => "; it must be a directory that Postrider's user may write to",
-            (_, AddrInUse) => "; another program listens there: `ss -lntup` names it",
+            (_, AddrInUse) => "; another program listens there; `ss -lntup` shows it",
             (_, PermissionDenied) => "; ports below 1024 need root or the capability CAP_NET_BIND_SERVICE",
-            (_, AddrNotAvailable) => "; this machine does not have the address: `ip addr` shows those that it has",
+            (_, AddrNotAvailable) => "; this machine does not have the address; `ip addr` lists its addresses",
             _ => "",
         }
     }

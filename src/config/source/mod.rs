@@ -181,7 +181,7 @@ pub(super) fn read(
         && in_flight < frame
     {
         let error = Diagnostic::at(common.max_bytes_in_flight.place, "smaller than `max_frame_size`");
-        reader.found().push(error.help("a message that may be read must have room"));
+        reader.found().push(error.help("the longest message must fit into it"));
     }
     Some(SourceConfig {
         name: common.name.value.unwrap_or(derived_name),

@@ -35,10 +35,10 @@ fn what_a_start_cannot_do_is_said_with_help() {
         format!("{}{}", facts.failure(), facts.endpoint().help(error))
     };
     for (text, error, expected) in [
-        (UDP, AddrInUse, "cannot listen on udp 127.0.0.1:514; another program listens there: `ss -lntup` names it"),
+        (UDP, AddrInUse, "cannot listen on udp 127.0.0.1:514; another program listens there; `ss -lntup` shows it"),
         (RELP, NotFound, "cannot listen on relp 127.0.0.1:514"),
-        (STREAM, AddrInUse, "cannot listen on unix /run/log; another program listens there: `ss -lxp` names it"),
-        (DATAGRAMS, NotFound, "cannot listen on unix /run/log; make its directory first"),
+        (STREAM, AddrInUse, "cannot listen on unix /run/log; another program listens there; `ss -lxp` shows it"),
+        (DATAGRAMS, NotFound, "cannot listen on unix /run/log; create its directory first"),
         (STDIN, NotFound, "cannot read the standard input"),
     ] {
         assert_eq!(said(text, error), expected);

@@ -244,7 +244,7 @@ fn run_says_what_a_unix_socket_lacks() {
     assert_eq!(code(&output), 74, "{}", show(&output));
     let expected = format!("cannot listen on unix {}: No such file or directory", path.display());
     assert!(show(&output).contains(&expected), "{}", show(&output));
-    assert!(show(&output).contains("; make its directory first"), "{}", show(&output));
+    assert!(show(&output).contains("; create its directory first"), "{}", show(&output));
 }
 
 const LINE: &str = "Nov 24 02:10:35 mx1 postfix/smtp[7]: 4jYR9Q2wTjz18T: to=<anna@example.com>, \

@@ -50,7 +50,7 @@ fn two_processes_do_not_share_a_cursor() {
     let first = place.start(&["mail.log"], "");
     let second = Postrider::spawn(&place.config(&["mail.log"], "")).ended(DEADLINE);
     assert!(!second.status.success());
-    assert!(second.stderr.contains("another process of Postrider has it"), "{}", second.stderr);
+    assert!(second.stderr.contains("another Postrider process uses it"), "{}", second.stderr);
     assert_clean(&first.terminate(DEADLINE));
 }
 

@@ -174,7 +174,7 @@ fn what_postrider_writes_is_not_followed() {
     let output = Command::new(env!("CARGO_BIN_EXE_postrider")).args(["check", "-c"]).arg(&config).output();
     let output = output.expect("postrider runs");
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && said.contains("let `paths` leave out what Postrider writes"), "{said}");
+    assert!(!output.status.success() && said.contains("exclude its files from `paths`"), "{said}");
 }
 
 /// Puts something else at the path of a log.

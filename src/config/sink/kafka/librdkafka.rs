@@ -29,12 +29,12 @@ const ALIASES: [(&str, &str); 8] = [
 
 /// Required values of properties, on which "nothing acknowledged is lost" depends: name, permitted values, reason.
 const PROMISED: [(&str, &[&str], &str); 8] = [
-    ("bootstrap.servers", &[], "`brokers` gives it"),
+    ("bootstrap.servers", &[], "`brokers` sets it"),
     ("enable.idempotence", &["true"], "without it a retry repeats or reorders records"),
     ("acks", &["all", "-1"], "a record counts as delivered only when all in-sync replicas have it"),
-    ("message.timeout.ms", &["0"], "a record must not be given up for its age"),
-    ("retries", &["2147483647"], "a record must not be given up after so many tries"),
-    ("delivery.report.only.error", &["false"], "only a delivery report tells that a record has arrived"),
+    ("message.timeout.ms", &["0"], "a record must not expire"),
+    ("retries", &["2147483647"], "a record must not be dropped after some retries"),
+    ("delivery.report.only.error", &["false"], "Postrider needs the delivery report of each record"),
     ("queuing.strategy", &["fifo"], "records must keep their order"),
     ("transactional.id", &[], "records are not sent in transactions"),
 ];
@@ -93,7 +93,7 @@ pub(super) fn properties(
 ) -> Properties {
     let mut good: Vec<&Property> = Vec::new();
     if let Some(over) = written.get(MOST_PROPERTIES) {
-        let message = format!("{} properties, which is more than librdkafka has", written.len());
+        let message = format!("{} properties; librdkafka has fewer", written.len());
         found.push(Diagnostic::at(over.key_span.clone(), message));
     }
     for property in written.iter().take(MOST_PROPERTIES) {
@@ -176,7 +176,7 @@ fn contradiction(property: &Property) -> Option<Diagnostic> {
 fn twice(property: &Property, before: &[&Property]) -> Option<Diagnostic> {
     let name = canonical(&property.name);
     let other = before.iter().find(|other| canonical(&other.name) == name)?;
-    let message = format!("`{}` and `{}` are one property", other.name, property.name);
+    let message = format!("`{}` and `{}` are the same property", other.name, property.name);
     Some(Diagnostic::at(property.key_span.clone(), message).also(other.key_span.clone(), "given here first"))
 }
 
@@ -197,7 +197,7 @@ fn refused(property: &Property, found: &mut Diagnostics) -> Option<Diagnostic> {
         // librdkafka's text may contain the value.
         PropertyCheck::Refused(_) if secret::is_secret(name) => Some(Diagnostic::at(
             property.value_span.clone(),
-            format!("librdkafka does not take this value for `{name}`"),
+            format!("librdkafka does not accept this value for `{name}`"),
         )),
         PropertyCheck::Refused(text) => {
             Some(Diagnostic::at(property.value_span.clone(), format!("librdkafka refuses `{name}`: {}", text.trim())))
@@ -210,7 +210,7 @@ fn ask(property: &Property) -> PropertyCheck {
         Ok(_) => PropertyCheck::Taken,
         Err(KafkaError::ClientConfig(_, text, ..)) if text.starts_with("No such") => PropertyCheck::Unknown,
         Err(KafkaError::ClientConfig(_, text, ..)) => PropertyCheck::Refused(text),
-        Err(_) => PropertyCheck::Refused("it has a NUL".to_owned()),
+        Err(_) => PropertyCheck::Refused("it has a NUL byte".to_owned()),
     }
 }
 

@@ -117,8 +117,8 @@ fn check_topic(topic: &Template, place: Range<usize>, found: &mut Diagnostics) {
     let constant = topic.as_constant();
     let illegal = topic.literals().flat_map(str::chars).find(|c| !is_topic_char(*c));
     let message = match (illegal, constant) {
-        (Some(c), _) => format!("a topic cannot have {c:?}"),
-        (None, Some("." | "..")) => "not a topic".to_owned(),
+        (Some(c), _) => format!("a topic cannot contain {c:?}"),
+        (None, Some("." | "..")) => "not a valid topic".to_owned(),
         (None, Some(topic)) if topic.len() > 249 => format!("a topic of {} characters", topic.len()),
         _ => return,
     };
