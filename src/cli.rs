@@ -55,55 +55,57 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap:
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Receive syslog and hand on records
+    /// Receive syslog and deliver records
     ///
-    /// SIGTERM stops the sources, hands on what was read, and leaves; a second one leaves at once. SIGHUP opens the
-    /// output files anew and reads the configuration again, which is refused whole if anything is wrong with it. Logs
-    /// go to the standard error; `POSTRIDER_LOG=debug` in the environment shows more.
+    /// SIGTERM stops the sources, delivers the messages that were read, and ends the program; a second SIGTERM ends it
+    /// at once. SIGHUP reopens the output files and reads the configuration again; if it has an error, Postrider keeps
+    /// the old configuration. The log goes to the standard error; `POSTRIDER_LOG=debug` in the environment shows more.
     Run(RunArguments),
     /// Check a configuration as `run` does, without binding a socket
     ///
-    /// Every error is shown with its line, in one go. The exit code is 0 or 78.
+    /// Shows all errors at once, each with its line. The exit code is 0 or 78.
     Check(ConfigFile),
     /// Print a configuration file that explains every key
     ///
-    /// Each key has its default or an example. As it stands, the file configures what `run` does without a file.
+    /// Each key has its default or an example. Without changes, the file configures what `run` does without a file.
     Config,
     /// Turn log files into JSON lines on the standard output
     ///
-    /// Takes what is in a mail.log (written by rsyslog in its traditional or its ISO 8601 style, or by Postfix itself
-    /// through its parameter `maillog_file`), syslog as it is on the wire, and either compressed with gzip.
+    /// Reads a mail.log (written by rsyslog in its traditional or its ISO 8601 format, or by Postfix itself with its
+    /// parameter `maillog_file`), or syslog messages as a sender sends them. The files may be compressed with gzip.
     ///
-    /// A file that cannot be read, or not to its end, is named, and the others are decoded; the exit code is 74 then.
+    /// If a file cannot be read completely, Postrider names it, decodes the others, and exits with 74.
     Decode(Decode),
     /// Send the records of dead-letter files to their sinks again
     ///
-    /// A sink with the key `dead_letter` keeps there what its destination refuses for good. When the reason is gone,
-    /// this sends each line to the sink that it names, with its old topic or path, key, id and timestamp, and waits
-    /// until it is delivered. A daemon may run beside it and go on appending to the same file; no source is opened.
+    /// A sink with the key `dead_letter` keeps the records that its destination refuses permanently in that file. First
+    /// remove the reason of the refusals. The command then sends each record to the sink named in its line, with the
+    /// old topic or path, key, id and timestamp, and waits for its delivery. The daemon may run at the same time and
+    /// append to the same file. The command opens no source.
     ///
-    /// FILE is renamed to FILE.replaying first, which is removed when all of it is done with. What is refused again is
-    /// appended to the sink's dead-letter file with its new reason (or to FILE, if the sink has none), and is not
-    /// tried a second time. A line that cannot be read is named and moved to FILE.damaged. After an interruption or
-    /// a crash, the same command goes on where it was; only after a crash may some records be sent twice, with equal
-    /// id.
+    /// The command first renames FILE to FILE.replaying, and removes that file after its last line. The command appends
+    /// a record that is refused again to the sink's dead-letter file (to FILE, if the sink has none), with the new
+    /// reason, and does not retry it. The command names each line that it cannot read, and moves it to FILE.damaged.
+    /// After an interruption or a crash, run the same command again to continue. Only after a crash, some records may
+    /// be sent twice, with the same id.
     ///
-    /// The exit code is 0 when everything is delivered, 65 when lines were damaged or refused again, 78 when the
-    /// configuration is wrong or lacks a sink (nothing is sent then), and 74 when it could not go on.
+    /// The exit code is 0 if all records were delivered, 65 if lines were damaged or refused again, 78 if the
+    /// configuration is wrong or lacks a sink (the command then sends nothing), and 74 if the command could not
+    /// continue.
     #[command(after_help = REPLAY_EXAMPLE)]
     Replay(ReplayArguments),
-    /// Say what a status code, a provider's code or a cause means
+    /// Explain a status code, a provider's code or a cause
     Explain(Explain),
-    /// Look at what waits on disk, or delete it
+    /// Show or delete the records on the disk
     ///
-    /// DIR is the directory of a sink's spool. `ls`, `cat` and `verify` change nothing and need no lock, so they may be
-    /// used while Postrider runs.
+    /// DIR is the directory of a sink's spool. `ls`, `cat` and `verify` change nothing and need no lock: use them also
+    /// while Postrider runs.
     #[command(subcommand)]
     Spool(SpoolCommand),
     /// Print the JSON Schema of a record, or a table or mapping that takes records
     ///
     /// A table of ClickHouse or DuckDB, an index template of Elasticsearch and OpenSearch, or a table schema of
-    /// BigQuery. Stores that infer types need none of them, but then a column has the type of what came first.
+    /// BigQuery. Stores that infer types work without it, but then the first records decide the type of a column.
     #[command(after_help = SCHEMA_EXAMPLE)]
     Schema(Schema),
     /// Print a completion script for a shell
@@ -146,13 +148,13 @@ pub struct Decode {
     /// The language of the texts that explain codes
     #[arg(long, value_name = "LANG", default_value = "en", value_parser = PossibleValuesParser::new(Language::NAMES))]
     pub lang: String,
-    /// The time zone of times that carry none, such as `Asia/Tokyo` [default: the machine's]
+    /// The time zone of times without one, such as `Asia/Tokyo` [default: the machine's]
     #[arg(long, value_name = "ZONE")]
     pub timezone: Option<String>,
-    /// What the lines look like, where guessing is wrong
+    /// The format of the lines, if the guess is wrong
     #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = PossibleValuesParser::new(Format::NAMES))]
     pub format: String,
-    /// Print, as they are, just the lines of Postfix that Postrider does not understand, for a report
+    /// Print only the original lines of Postfix that Postrider does not understand, for a report
     #[arg(long)]
     pub unparsed: bool,
     /// Exit with 65 if a line has no readable time, is cut off, or is not UTF-8
@@ -193,22 +195,22 @@ pub struct Explain {
 /// What to do with a spool.
 #[derive(Debug, Subcommand)]
 pub enum SpoolCommand {
-    /// List the segment files: their first number, records, bytes, times, what is pending and what is damaged
+    /// List the segment files with their first number, records, bytes, times, pending records and damage
     ///
-    /// Reads all of them. The exit code is 65 if anything is damaged or missing.
+    /// Reads all files. The exit code is 65 if anything is damaged or missing.
     Ls(SpoolDirectory),
     /// Print the pending records, as JSON lines on the standard output
     ///
-    /// The lines are those that the sink would get, in that order. Damage is skipped, and named on the standard error.
+    /// Prints the lines that the sink would get, in the same order. Skips damage, and reports it on the standard error.
     Cat(SpoolCat),
-    /// Read everything, and list what is damaged, with its file and byte
+    /// Read all files, and list each damage with its file and byte
     ///
-    /// The exit code is 65 if anything is.
+    /// The exit code is 65 if anything is damaged.
     Verify(SpoolDirectory),
-    /// Delete a spool with all that is in it
+    /// Delete a spool with all its records
     ///
-    /// What is pending is lost. Refused while a process has the spool, and for a directory that is none. Without
-    /// `--yes` nothing is deleted, and what would be is shown. Files that are not a spool's are left there.
+    /// Pending records are lost. The command refuses a spool that a process uses, and a directory that is not a spool.
+    /// Without `--yes`, it only shows what it would delete. It keeps files that do not belong to the spool.
     Rm(SpoolRm),
 }
 
@@ -226,7 +228,7 @@ pub struct SpoolCat {
     /// The directory of the spool
     #[arg(value_name = "DIR")]
     pub directory: PathBuf,
-    /// Also print records that are delivered, as far as they are not deleted yet
+    /// Also print delivered records that are not deleted yet
     #[arg(long)]
     pub all: bool,
 }
@@ -237,7 +239,7 @@ pub struct SpoolRm {
     /// The directory of the spool
     #[arg(value_name = "DIR")]
     pub directory: PathBuf,
-    /// Do it
+    /// Delete the spool
     #[arg(long)]
     pub yes: bool,
 }
@@ -245,7 +247,7 @@ pub struct SpoolRm {
 /// The arguments of `schema`.
 #[derive(Args, Debug)]
 pub struct Schema {
-    /// What to print it for
+    /// The store or format to print for
     #[arg(
         long,
         value_name = "FORMAT",
@@ -253,7 +255,7 @@ pub struct Schema {
         value_parser = PossibleValuesParser::new(Dialect::NAMES)
     )]
     pub format: String,
-    /// The schema of the configuration file instead
+    /// Print the schema of the configuration file instead
     #[arg(long, conflicts_with = "format")]
     pub config: bool,
 }

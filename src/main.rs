@@ -150,7 +150,7 @@ fn decode(arguments: &Decode) -> Result<(), Failure> {
         // The error of each file is already reported.
         let message = match arguments.files.len() {
             0 | 1 => String::new(),
-            all => format!("postrider: {} of {all} files could not be read, or not to their end", summary.unread),
+            all => format!("postrider: {} of {all} files could not be read completely", summary.unread),
         };
         return Err(Failure { code: IO, message });
     }
@@ -172,14 +172,16 @@ fn report_unparsed(summary: &decode::DecodeSummary, arguments: &Decode) {
     let help = match (unparsed, arguments.unparsed) {
         (0, false) => return,
         (0, true) => {
-            return log::say(&format!("{records} lines, and no line of Postfix among them that is not understood"));
+            return log::say(&format!("{records} lines; all lines of Postfix are understood"));
         }
-        _ if !is_guessed && summary.unparsed.headers() > 0 => format!("is `--format {format}` what they look like?"),
+        _ if !is_guessed && summary.unparsed.headers() > 0 => {
+            format!("check that `--format {format}` is right for the file")
+        }
         (_, true) => "please report them".to_owned(),
         (_, false) => "`--unparsed` prints them".to_owned(),
     };
     let programs = &summary.unparsed;
-    log::say(&format!("{unparsed} of {records} lines are Postfix's and not understood ({programs}); {help}"));
+    log::say(&format!("{unparsed} of {records} lines are from Postfix, but not understood ({programs}); {help}"));
 }
 
 fn replay(arguments: cli::ReplayArguments) -> Result<(), Failure> {
@@ -251,8 +253,8 @@ fn explain_input(language: Language) -> Result<(), Failure> {
 }
 
 fn nothing_to_explain() -> Failure {
-    let message = "postrider: nothing to explain: write a code, a cause or a line of the log, or pipe lines into it; \
-                   `postrider explain --help` says more";
+    let message = "postrider: nothing to explain: write a code, a cause or a line of the log, or pipe lines into the \
+                   command; see `postrider explain --help`";
     Failure { code: USAGE, message: message.to_owned() }
 }
 
@@ -311,7 +313,8 @@ fn remove_spool(arguments: &cli::SpoolRm) -> Result<(), Failure> {
     }
     let _ = writeln!(io::stderr(), "{path}: deleted {segments} segments, {bytes} bytes");
     if !removal.left.is_empty() {
-        let _ = writeln!(io::stderr(), "{path}: left there, as it is not the spool's: {}", removal.left.join(", "));
+        let left = removal.left.join(", ");
+        let _ = writeln!(io::stderr(), "{path}: kept files that do not belong to the spool: {left}");
     }
     Ok(())
 }

@@ -253,7 +253,7 @@ fn rm_asks_first_and_deletes_a_spool_alone() {
 
     let done = show(&spool(path, &["rm", "--yes"]));
     assert!(done.starts_with(&format!("exit 0\nDIR: deleted {count} segments, ")), "{done}");
-    assert!(done.ends_with("DIR: left there, as it is not the spool's: README\n"), "{done}");
+    assert!(done.ends_with("DIR: kept files that do not belong to the spool: README\n"), "{done}");
     let left: Vec<_> =
         fs::read_dir(path).expect("a directory").map(|entry| entry.expect("an entry").file_name()).collect();
     assert_eq!(left, ["README"]);

@@ -366,7 +366,7 @@ fn decode_goes_on_behind_a_file_that_it_cannot_read() {
     for (line, name) in said.iter().zip(["1.gz", "2.gz", "3.gz"]) {
         assert!(line.starts_with(&format!("postrider: cannot read {}: ", path(name))), "{line}");
     }
-    assert_eq!(said[3], "postrider: 3 of 5 files could not be read, or not to their end");
+    assert_eq!(said[3], "postrider: 3 of 5 files could not be read completely");
     // Zeros alone are no damage.
     assert_eq!(code(&decode(&[&path("4.gz"), &path("5.log")], b"")), 0);
 }
@@ -422,7 +422,7 @@ fn decode_unparsed_prints_the_lines_that_are_not_understood() {
     let output = decode(&["--unparsed"], format!("{LINE}{strange}{foreign}{strange}").as_bytes());
     assert_eq!(code(&output), 0);
     assert_eq!(String::from_utf8_lossy(&output.stdout), strange.repeat(2));
-    let expected = "2 of 4 lines are Postfix's and not understood (smtp 2); please report them\n";
+    let expected = "2 of 4 lines are from Postfix, but not understood (smtp 2); please report them\n";
     assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
 
     // A header that nobody thought of.
@@ -430,11 +430,11 @@ fn decode_unparsed_prints_the_lines_that_are_not_understood() {
     let output = decode(&["--unparsed"], format!("{LINE}{odd}{strange}{foreign}").as_bytes());
     assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{odd}{strange}"));
     let expected =
-        "2 of 4 lines are Postfix's and not understood (smtp 1, unrecognised header 1); please report them\n";
+        "2 of 4 lines are from Postfix, but not understood (smtp 1, unrecognised header 1); please report them\n";
     assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
 
     let output = decode(&["--unparsed"], format!("{LINE}{foreign}").as_bytes());
-    assert_eq!(show(&output), "exit 0\n2 lines, and no line of Postfix among them that is not understood\n");
+    assert_eq!(show(&output), "exit 0\n2 lines; all lines of Postfix are understood\n");
 }
 
 #[test]
@@ -449,20 +449,21 @@ fn decode_says_that_lines_of_postfix_are_not_understood() {
             &[],
             format!("{LINE}{strange}{foreign}"),
             3,
-            "1 of 3 lines are Postfix's and not understood (smtp 1); `--unparsed` prints them\n",
+            "1 of 3 lines are from Postfix, but not understood (smtp 1); `--unparsed` prints them\n",
         ),
         (
             &["--format", "cri"],
             format!("{removed}{removed}{foreign}"),
             3,
-            "2 of 3 lines are Postfix's and not understood (unrecognised header 2); is `--format cri` what they look like?\n",
+            "2 of 3 lines are from Postfix, but not understood (unrecognised header 2); check that \
+             `--format cri` is right for the file\n",
         ),
         (&["--format", "cri"], format!("{cri}{removed}"), 1, ""),
         (
             &["--format", "cri"],
             format!("{cri}{strange}"),
             1,
-            "1 of 1 lines are Postfix's and not understood (smtp 1); `--unparsed` prints them\n",
+            "1 of 1 lines are from Postfix, but not understood (smtp 1); `--unparsed` prints them\n",
         ),
     ] {
         let output = decode(arguments, text.as_bytes());
