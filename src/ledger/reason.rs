@@ -45,9 +45,9 @@ reasons! {
     QueueFull = "queue_full",
     /// A datagram came while the source had reached its limit of bytes in flight.
     InFlightLimit = "in_flight_limit",
-    /// The destination refused the record for good.
+    /// The destination refused the record permanently.
     Rejected = "rejected",
-    /// The destination refused the record for good, and the dead-letter file of the sink was full.
+    /// The destination refused the record permanently, and the dead-letter file of the sink was full.
     DeadLetterFull = "dead_letter_full",
     /// The sender waited too long for an acknowledgement, and will send the record again.
     Unacknowledged = "unacknowledged",

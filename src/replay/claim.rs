@@ -114,7 +114,7 @@ impl Claim {
                 Err((_, errno)) => return Err(errno.into()),
             }
             if Instant::now() >= until {
-                return Err(io::Error::other("another process keeps it locked"));
+                return Err(io::Error::other("another process has locked it"));
             }
             std::thread::sleep(PAUSE);
         }
@@ -162,7 +162,7 @@ impl Claim {
 
 fn open(path: &Path) -> io::Result<Option<fs::File>> {
     match fs::OpenOptions::new().read(true).write(true).open(path) {
-        Ok(file) if !file.metadata()?.is_file() => Err(io::Error::other("it is no regular file")),
+        Ok(file) if !file.metadata()?.is_file() => Err(io::Error::other("it is not a regular file")),
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
@@ -170,7 +170,7 @@ fn open(path: &Path) -> io::Result<Option<fs::File>> {
 }
 
 fn at_work() -> io::Error {
-    io::Error::other("another replay is at work on it")
+    io::Error::other("another replay uses it")
 }
 
 // === impl Lines ===

@@ -178,7 +178,7 @@ impl Replay<'_> {
 /// Parses a line, or returns the reason why it cannot be parsed; `None` for a line that is finished or blank.
 fn read(line: LinePosition, text: &[u8]) -> Option<Result<Parsed<'_>, String>> {
     if line.too_long {
-        return Some(Err("it is too long".to_owned()));
+        return Some(Err("the line is too long".to_owned()));
     }
     if text.first() == Some(&DONE) || text.trim_ascii().is_empty() {
         return None;
@@ -261,7 +261,7 @@ impl<'s> FileReplay<'s> {
         let path = self.claim.path().to_owned();
         if self.interrupted.load(Relaxed) || self.left + self.waiting > 0 {
             return Err(Error::Io(format!(
-                "interrupted: what was not sent is kept in {}; the same command goes on with it",
+                "interrupted: records that were not sent are kept in {}; run the same command again to continue",
                 path.display()
             )));
         }
@@ -281,7 +281,8 @@ impl<'s> FileReplay<'s> {
                     let kept = self.claim.set_aside(line);
                     let kept = kept.map_err(|error| failed("keep a damaged line of", self.base, &error))?;
                     self.damaged += 1;
-                    say(format!("{}, line {}: {reason}; kept in {}", self.base.display(), line.number, kept.display()));
+                    let (base, number, kept) = (self.base.display(), line.number, kept.display());
+                    say(format!("{base}, line {number}: {reason}; moved to {kept}"));
                 }
             }
             if !self.goes_on() {
@@ -369,7 +370,7 @@ impl<'s> FileReplay<'s> {
     fn ended(&mut self, name: &str, end: WorkerEnd) {
         let (WorkerEnd::Failed(reason) | WorkerEnd::Closed(reason)) = end else { return };
         let path = self.claim.path().display();
-        let failure = || Error::Io(format!("sink {name}: {reason}; what was not sent is kept in {path}"));
+        let failure = || Error::Io(format!("sink {name}: {reason}; records that were not sent are kept in {path}"));
         self.failure.get_or_insert_with(failure);
     }
 

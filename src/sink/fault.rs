@@ -35,8 +35,7 @@ struct Outage {
 
 impl DestinationFaults {
     pub(super) fn new(name: &str) -> Self {
-        let beginnings =
-            Throttle::new(Level::WARN, LineOwner::Sink(name.to_owned()), "it failed, and soon worked again");
+        let beginnings = Throttle::new(Level::WARN, LineOwner::Sink(name.to_owned()), "short failures of the sink");
         Self { name: name.to_owned(), outage: None, beginnings }
     }
 
@@ -59,13 +58,13 @@ impl DestinationFaults {
         match outage.logged {
             None if earlier.is_some() => {
                 let untold = earlier.filter(|untold| *untold > 0);
-                warn!(sink, untold, "{reason}; tried again until it works");
+                warn!(sink, untold, "{reason}; retrying until it works");
                 outage.logged = Some(now);
             }
             Some(logged) if now.duration_since(logged) >= LOG_EVERY => {
                 outage.logged = Some(now);
                 let seconds = now.duration_since(outage.since).as_secs();
-                warn!(sink, attempts = outage.attempts, seconds, "{reason}; still tried again");
+                warn!(sink, attempts = outage.attempts, seconds, "{reason}; still retrying");
             }
             None | Some(_) => {}
         }
@@ -82,7 +81,7 @@ impl DestinationFaults {
         }
         let Outage { since, attempts, reason, .. } = outage;
         let seconds = now.duration_since(since).as_secs_f32();
-        info!(sink = self.name, attempts, "works again after {seconds:.1} s of: {reason}");
+        info!(sink = self.name, attempts, "works again after {seconds:.1} s; the failure was: {reason}");
     }
 }
 

@@ -44,7 +44,7 @@ impl Routes {
             log: Throttle::new(
                 Level::WARN,
                 LineOwner::Sink(sink.to_owned()),
-                "records of names beyond max_routes, written to the common one",
+                "records with names beyond max_routes, sent to the common file or topic",
             ),
         }
     }
@@ -80,8 +80,8 @@ impl Routes {
             records,
             suppressed,
             ?route,
-            "more than max_routes = {most} names in one hour: records of further names go to {common}; if the names are \
-             right, raise max_routes"
+            "more than max_routes = {most} names in one hour: records with further names go to {common}; if the names \
+             are right, raise max_routes"
         );
     }
 

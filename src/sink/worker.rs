@@ -102,7 +102,7 @@ pub(super) fn spawn<T>(
         .spawn(move || {
             let work = panics::catch(AssertUnwindSafe(work)).map_err(|panic| {
                 WorkerEnd::Failed(format!(
-                    "its thread {thread_name} panicked, which is a defect in Postrider, please report it: {panic}"
+                    "its thread {thread_name} panicked; this is a defect in Postrider, please report it: {panic}"
                 ))
             });
             // No receiver is left if the program is exiting already.
@@ -252,7 +252,7 @@ impl Worker {
     /// stop may take.
     pub async fn ended(&mut self) -> WorkerEnd {
         // The thread sends its end even after a panic.
-        (&mut self.end).await.unwrap_or_else(|_| WorkerEnd::Failed("its thread ended without a word".to_owned()))
+        (&mut self.end).await.unwrap_or_else(|_| WorkerEnd::Failed("its thread ended without a result".to_owned()))
     }
 }
 
@@ -358,13 +358,13 @@ impl<S: Sink> WorkerRun<'_, S> {
         let finished = self.sink.finish(deadline);
         let left = self.drop_the_rest();
         if left > 0 {
-            warn!(sink = name, records = left, "dropped what was left in the queue at the stop");
+            warn!(sink = name, records = left, "dropped the records left in the queue at the stop");
         }
         let end = match (end, finished) {
             (WorkerEnd::Finished, Err(Error::Fatal(reason))) => WorkerEnd::Failed(reason),
             (WorkerEnd::Finished, Err(Error::Closed(reason))) => WorkerEnd::Closed(reason),
             (end, Err(error)) => {
-                error!(sink = name, "{error}; not tried again because of the stop");
+                error!(sink = name, "{error}; not retried because of the stop");
                 end
             }
             (end, Ok(())) => end,

@@ -178,7 +178,7 @@ fn a_panic_of_the_thread_is_a_failure() {
     sender.try_room(batch.size()).unwrap().send(batch);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let WorkerEnd::Failed(reason) = runtime.block_on(worker.ended()) else { panic!("it failed") };
-    let expected = "its thread sink-x panicked, which is a defect in Postrider, please report it: broken on purpose";
+    let expected = "its thread sink-x panicked; this is a defect in Postrider, please report it: broken on purpose";
     assert!(reason.starts_with(expected), "{reason}");
     assert_eq!(ledger.dropped.get(Reason::Lost), 1);
 }

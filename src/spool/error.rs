@@ -30,7 +30,7 @@ pub enum Error {
     /// A sync failed: the written bytes may or may not be on the disk, and a second sync would not tell. The process
     /// must end (exit code 74) without acknowledging any of them, and read the disk again at its next start. Every
     /// further call fails with this error too.
-    #[error("cannot sync {}: {reason}; what was written to it may be lost", path.display())]
+    #[error("cannot sync {}: {reason}; written data may be lost", path.display())]
     Fatal {
         /// Path of the file or the directory.
         path: PathBuf,
@@ -44,8 +44,8 @@ pub enum Error {
 pub enum Limit {
     /// The limit of the spool itself.
     #[error(
-        "its files would take more than its {bytes} bytes{}",
-        if *quarantine > 0 { format!(", of which quarantine/ takes {quarantine} bytes too many: delete what you have seen there") }
+        "max_size is {bytes} bytes{}",
+        if *quarantine > 0 { format!("; quarantine/ has {quarantine} bytes too many: examine and delete its files") }
         else { String::new() }
     )]
     MaxSize {
@@ -70,7 +70,7 @@ pub enum Limit {
 pub enum OpenError {
     /// Another process uses the spool.
     #[error(
-        "the spool {} is in use{}; only one process of Postrider may have it", 
+        "the spool {} is in use{}; only one Postrider process can use it", 
         path.display(),
         process.map(|process| format!(" by process {process}")).unwrap_or_default()
     )]
@@ -81,7 +81,7 @@ pub enum OpenError {
         process: Option<u32>,
     },
     /// A later version of Postrider wrote it, and this one cannot read it.
-    #[error("{} is of version {version} of the spool's files; use the Postrider that wrote it", path.display())]
+    #[error("{} has version {version} of the spool format; use the newer Postrider that wrote it", path.display())]
     Newer {
         /// Path of the segment file.
         path: PathBuf,

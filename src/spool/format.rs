@@ -168,7 +168,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 
 /// A record that the spool cannot hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a record takes {bytes} bytes in the spool, which holds none of more than {most}")]
+#[error("a record needs {bytes} bytes in the spool; the maximum is {most}")]
 pub struct TooLong {
     /// Size of the record in bytes.
     pub bytes: u64,

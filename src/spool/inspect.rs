@@ -18,10 +18,10 @@ use super::{Segment, SpoolRecord};
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
     /// The directory exists, but is not a spool.
-    #[error("{} is not a spool: there is neither a segment file nor a cursor of Postrider in it", .0.display())]
+    #[error("{} is not a spool: it has no segment file and no cursor of Postrider", .0.display())]
     NotASpool(PathBuf),
     /// A later version of Postrider wrote it.
-    #[error("{} is of version {version} of the spool's files; use the Postrider that wrote it", path.display())]
+    #[error("{} has version {version} of the spool format; use the newer Postrider that wrote it", path.display())]
     Newer {
         /// Path of the segment file.
         path: PathBuf,
@@ -30,7 +30,7 @@ pub enum InspectError {
     },
     /// A process uses the spool that is to be changed.
     #[error(
-        "the spool {} is in use{}; stop that first",
+        "the spool {} is in use{}; stop that process first",
         path.display(),
         process.map(|process| format!(" by process {process}")).unwrap_or_default()
     )]
@@ -132,11 +132,11 @@ impl fmt::Display for Damage {
         }
         match kind {
             DamageKind::Header => f.write_str("of a damaged header"),
-            DamageKind::Record(seq) => write!(f, "of the record {seq}, which is damaged"),
-            DamageKind::Misplaced(seq) => write!(f, "of a record {seq}, which cannot be there"),
-            DamageKind::Tail => f.write_str("behind the last record: an unfinished write"),
+            DamageKind::Record(seq) => write!(f, "of the damaged record {seq}"),
+            DamageKind::Misplaced(seq) => write!(f, "of a record {seq}, which does not belong there"),
+            DamageKind::Tail => f.write_str("after the last record: an unfinished write"),
             DamageKind::Noise | DamageKind::Missing(_) | DamageKind::MissingAtEnd(_) | DamageKind::Cursor(_) => {
-                f.write_str("that are no record")
+                f.write_str("outside of any record")
             }
         }
     }
@@ -178,8 +178,8 @@ impl View {
     pub(super) fn cursor_damage(&self) -> Option<Damage> {
         let what = match self.cursor {
             CursorFound::Cursor(_) => return None,
-            CursorFound::Missing => "it is missing; all that is there will be delivered again",
-            CursorFound::Damaged => "both of its slots are damaged; all that is there will be delivered again",
+            CursorFound::Missing => "it is missing; Postrider will deliver all records again",
+            CursorFound::Damaged => "both of its slots are damaged; Postrider will deliver all records again",
         };
         Some(Damage { name: CURSOR.to_owned(), bytes: 0..0, kind: DamageKind::Cursor(what) })
     }

@@ -44,7 +44,7 @@ impl<F> Quarantine<F> {
     /// Finds out the size of the existing copies.
     pub(super) fn new<S: Storage<File = F>>(storage: &S, most: u64) -> Self {
         let kept = storage.list(QUARANTINE).ok().map(|files| files.iter().map(|(_, size)| on_disk(*size)).sum());
-        let what = format!("damage in the spool {} skipped", storage.path().display());
+        let what = format!("skipped damage in the spool {}", storage.path().display());
         let throttle = Throttle::new(Level::WARN, LineOwner::Named, what);
         Self { kept, most, counted: Position::default(), damaged_bytes: 0, open: None, throttle }
     }
@@ -80,7 +80,7 @@ impl<F> Quarantine<F> {
                 Err(error) => format!("not copied to quarantine: {error}"),
             };
             let bytes = bytes.len();
-            warn!(bytes, offset, suppressed, "damage in the spool skipped in {}; {kept}", path.display());
+            warn!(bytes, offset, suppressed, "skipped damage in the spool file {}; {kept}", path.display());
         }
     }
 
@@ -103,10 +103,7 @@ impl<F> Quarantine<F> {
         let before = copied.unwrap_or(0);
         let kept = self.on_disk() + on_disk(before + bytes.len() as u64) - on_disk(before);
         if kept > self.most {
-            return Err(io::Error::other(format!(
-                "it would take more than {} bytes, its part of the spool",
-                self.most
-            )));
+            return Err(io::Error::other(format!("it would exceed its share of the spool, {} bytes", self.most)));
         }
         self.kept = Some(kept);
         if copied.is_none() {

@@ -74,7 +74,7 @@ impl Losses {
     /// Starts with only the losses `at_end`, in the spool at `path`; numbers up to `counted` are never counted as lost.
     pub(super) fn new(counted: u64, at_end: Range<u64>, path: &Path) -> Self {
         let records = at_end.end - at_end.start;
-        let what = format!("records of the spool {} are lost to damage", path.display());
+        let what = format!("damage has destroyed records of the spool {}", path.display());
         let throttle = Throttle::new(Level::WARN, LineOwner::Named, what);
         Self { records, counted, ahead: VecDeque::new(), at_end, at_end_ahead: records, throttle }
     }
@@ -111,7 +111,7 @@ impl Losses {
         }
         if let Some(suppressed) = self.throttle.pass_with(end - first, Instant::now()) {
             let (records, last) = (end - first, end - 1);
-            warn!(records, first, last, suppressed, "records of the spool {} are lost to damage", path.display());
+            warn!(records, first, last, suppressed, "damage has destroyed records of the spool {}", path.display());
         }
     }
 

@@ -85,19 +85,18 @@ impl fmt::Display for Recovery {
         write!(f, "{pending_records} records pending in {pending_bytes} bytes")?;
         match cursor {
             CursorState::New | CursorState::Found => {}
-            CursorState::Missing => f.write_str("; its cursor is missing, so all that is there is delivered again")?,
-            CursorState::Damaged => f.write_str("; its cursor is damaged, so all that is there is delivered again")?,
+            CursorState::Missing => f.write_str("; its cursor is missing, so Postrider delivers all records again")?,
+            CursorState::Damaged => f.write_str("; its cursor is damaged, so Postrider delivers all records again")?,
         }
         if let Some(TornTail { segment, offset, bytes, copied }) = torn {
-            let copied =
-                if *copied { "moved to quarantine" } else { "left there, as they cannot be copied to quarantine" };
+            let copied = if *copied { "moved to quarantine" } else { "left there: no copy in quarantine is possible" };
             write!(f, "; {bytes} bytes of an unfinished write in {segment} at byte {offset} {copied}")?;
         }
         if *missing > 0 {
-            write!(f, "; {missing} records at its end are lost, which were on the disk")?;
+            write!(f, "; the disk has lost {missing} records at its end")?;
         }
         if *leftovers > 0 {
-            write!(f, "; {leftovers} segments deleted that were done with")?;
+            write!(f, "; deleted {leftovers} delivered segments")?;
         }
         Ok(())
     }

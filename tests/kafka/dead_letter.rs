@@ -149,7 +149,7 @@ fn records_that_kafka_refused_arrive_once_the_topic_takes_them() {
     assert_eq!(shown["reason"], letter["reason"]);
     assert!(letter.as_object().expect("an object").keys().eq(shown.as_object().expect("an object").keys()));
     let log = postrider.stderr();
-    assert!(log.contains("refused for good: MessageSizeTooLarge") && log.contains(text(&path)), "{log}");
+    assert!(log.contains("refused permanently: MessageSizeTooLarge") && log.contains(text(&path)), "{log}");
 
     let config = postrider.config_file();
     let run = |block: &str| {
@@ -245,9 +245,9 @@ fn a_refused_path_is_replayed_while_the_daemon_goes_on_refusing() {
         .expect("a file");
     let output = replay(&["-c", text(&config), text(&path)]);
     let count = format!("{} delivered, 0 refused again, 2 damaged", LINES / 3 + 1);
-    let first =
-        format!("{}, line 2: it has no \"id\"; kept in {}", path.display(), beside(&path, ".damaged").display());
-    assert_ends(&output, 65, &[&count, &first, &format!("line {}: it is no JSON object", LINES / 3 + 4)]);
+    let moved = beside(&path, ".damaged");
+    let first = format!("{}, line 2: the key \"id\" is missing; moved to {}", path.display(), moved.display());
+    assert_ends(&output, 65, &[&count, &first, &format!("line {}: not a JSON object", LINES / 3 + 4)]);
     assert_eq!(lines(&beside(&path, ".damaged")), ["{\"sink\":\"hosts\"}", "{\"torn"]);
     assert!(!path.exists() && !beside(&path, ".replaying").exists());
     send(LINES * 2 / 3..LINES);
@@ -278,7 +278,7 @@ fn a_kill_between_refusal_and_resolution_loses_nothing() {
         let held = lock(&path);
         let mut client = Client::open(postrider.address("relp"));
         client.send(2, &removed(round, 0));
-        let said = "another process keeps it locked";
+        let said = "another process has locked it";
         wait_until(DEADLINE, said, || postrider.stderr().contains(said));
         assert_eq!(lines(&path).len(), 0);
         client.0.set_nonblocking(true).expect("a socket");
@@ -349,7 +349,7 @@ fn an_interrupted_replay_goes_on_where_it_was() {
         let marked = || lines(&replaying).iter().filter(|line| line.starts_with('#')).count();
         wait_until(DEADLINE, "what can be delivered", || marked() == LINES / 3 * 2);
         // Another one keeps away.
-        assert_ends(&replay(&["-c", text(&config), text(&path)]), 74, &["another replay is at work on it"]);
+        assert_ends(&replay(&["-c", text(&config), text(&path)]), 74, &["another replay uses it"]);
         kill(Pid::from_raw(child.id().cast_signed()), signal).expect("a signal");
         if signal == Signal::SIGINT {
             let output = child.wait_with_output().expect("an end");
@@ -434,9 +434,9 @@ fn without_the_key_the_log_says_that_the_record_is_gone() {
     let mut socket = TcpStream::connect(postrider.address("tcp")).expect("a connection");
     writeln!(socket, "{}", removed(1, 0)).expect("room");
     let said = wait_for(DEADLINE, "the word of the log", || {
-        postrider.stderr().lines().find(|line| line.contains("refused for good")).map(str::to_owned)
+        postrider.stderr().lines().find(|line| line.contains("refused permanently")).map(str::to_owned)
     });
-    assert!(said.contains("the record is gone") && said.contains("`dead_letter`"), "{said}");
+    assert!(said.contains("the record is dropped") && said.contains("`dead_letter`"), "{said}");
     drop(socket);
     assert_clean(&postrider.terminate(DEADLINE));
 }

@@ -78,7 +78,7 @@ fn records_arrive_and_what_is_wrong_is_said() {
 
     // Without the options, the broker hangs up.
     let postrider = start(&brokers, "plain", "");
-    wait_for_line(&postrider, "WARN", &["kafka", &brokers, "is `security.protocol` the broker's?"]);
+    wait_for_line(&postrider, "WARN", &["kafka", &brokers, "check that `security.protocol` matches the broker's"]);
     end(postrider, 0);
 
     // A broker that was away too: being refused is not being unable to reach it.

@@ -233,7 +233,7 @@ fn a_stranger_fills_the_dead_letter_file(common_is_refused: bool) {
     let address = postrider.address("relp");
     let mut acknowledged = thread::scope(|scope| {
         let good = scope.spawn(|| {
-            let full = || postrider.stderr().contains("has no room below dead_letter_max_size");
+            let full = || postrider.stderr().contains("is full (dead_letter_max_size");
             wait_until(DEADLINE, "a full dead-letter file", full);
             let mut good = Client::open(address, None);
             for begin in GOOD.step_by(PART) {

@@ -391,7 +391,7 @@ fn a_second_postrider_waits_for_the_file_and_loses_nothing() {
     send(&mut first, 0);
     wait_until(DEADLINE, "the line of the first", || lines(&path).len() == 1);
     send(&mut second, 1);
-    let waits = || second.stderr().contains("another sink or process writes to it; tried again until it works");
+    let waits = || second.stderr().contains("another sink or process writes to it; retrying until it works");
     wait_until(DEADLINE, "the word of the second", waits);
     assert_eq!(lines(&path).len(), 1);
     end(first);

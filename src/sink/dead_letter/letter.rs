@@ -71,19 +71,19 @@ fn text(out: &mut Vec<u8>, key: &str, value: &str) {
 impl<'l> Parsed<'l> {
     /// Parses a line, with or without its LF. The error says what is wrong with the line.
     pub(crate) fn read(line: &'l [u8]) -> Result<Self, String> {
-        let fields = fields(line).ok_or("it is no JSON object")?;
+        let fields = fields(line).ok_or("not a JSON object")?;
         let raw = |name: &str| fields.iter().find(|(key, _)| key == name).map(|(_, value)| *value);
-        let missing = |name: &str| format!("it has no \"{name}\"");
+        let missing = |name: &str| format!("the key \"{name}\" is missing");
         let text = |name: &'static str| {
             let value = raw(name).ok_or_else(|| missing(name))?;
-            serde_json::from_slice::<String>(value).map_err(|_| format!("its \"{name}\" is no text"))
+            serde_json::from_slice::<String>(value).map_err(|_| format!("\"{name}\" is not a string"))
         };
-        let id = RecordId::parse(&text("id")?).ok_or("its \"id\" is no id of a record")?;
+        let id = RecordId::parse(&text("id")?).ok_or("\"id\" is not the id of a record")?;
         let time = raw("timestamp_ms").ok_or_else(|| missing("timestamp_ms"))?;
-        let timestamp_ms = serde_json::from_slice(time).map_err(|_| "its \"timestamp_ms\" is no whole number")?;
+        let timestamp_ms = serde_json::from_slice(time).map_err(|_| "\"timestamp_ms\" is not a whole number")?;
         let record = raw("record").ok_or_else(|| missing("record"))?;
         if record.first() != Some(&b'{') {
-            return Err("its \"record\" is no JSON object".to_owned());
+            return Err("\"record\" is not a JSON object".to_owned());
         }
         let key = raw("key").map(|_| text("key")).transpose()?;
         Ok(Self { sink: text("sink")?, route: text("route")?, key, id, timestamp_ms, record })
@@ -174,17 +174,17 @@ mod tests {
     fn every_damage_is_named() {
         let whole = encoded("ABC", "why");
         for (from, to, expected) in [
-            ("{\"refused_at\"", "\"refused_at\"", "it is no JSON object"),
-            ("}\n", "", "it is no JSON object"),
-            ("}\n", "}x", "it is no JSON object"),
-            (",\"route\"", ",,\"route\"", "it is no JSON object"),
-            ("\"route\":", "\"rout\":", "it has no \"route\""),
-            ("\"sink\":\"kafka\"", "\"sink\":5", "its \"sink\" is no text"),
-            ("\"key\":\"ABC\"", "\"key\":null", "its \"key\" is no text"),
-            ("000000000007\"", "00000000000\"", "its \"id\" is no id of a record"),
-            ("1732414235000", "1.5", "its \"timestamp_ms\" is no whole number"),
-            (RECORD, "[]", "its \"record\" is no JSON object"),
-            ("\"record\":", "\"recor\":", "it has no \"record\""),
+            ("{\"refused_at\"", "\"refused_at\"", "not a JSON object"),
+            ("}\n", "", "not a JSON object"),
+            ("}\n", "}x", "not a JSON object"),
+            (",\"route\"", ",,\"route\"", "not a JSON object"),
+            ("\"route\":", "\"rout\":", "the key \"route\" is missing"),
+            ("\"sink\":\"kafka\"", "\"sink\":5", "\"sink\" is not a string"),
+            ("\"key\":\"ABC\"", "\"key\":null", "\"key\" is not a string"),
+            ("000000000007\"", "00000000000\"", "\"id\" is not the id of a record"),
+            ("1732414235000", "1.5", "\"timestamp_ms\" is not a whole number"),
+            (RECORD, "[]", "\"record\" is not a JSON object"),
+            ("\"record\":", "\"recor\":", "the key \"record\" is missing"),
         ] {
             let line = whole.replacen(from, to, 1);
             assert_ne!(line, whole);

@@ -70,7 +70,7 @@ impl DeadLetters {
             usable.map_err(|error| {
                 let (path, directory) = (path.display(), directory.display());
                 format!(
-                    "cannot make the dead-letter file {path}: {directory}: {error}; create the directory and let the \
+                    "cannot create the dead-letter file {path}: {directory}: {error}; create the directory and let the \
                      user of this process write to it"
                 )
             })?;
@@ -88,7 +88,7 @@ impl DeadLetters {
             file: None,
             dirty: false,
             buffer: Vec::new(),
-            log: log("records refused for good"),
+            log: log("records refused permanently"),
             full_log: log("writes to a full dead-letter file"),
         })
     }
@@ -143,7 +143,7 @@ impl DeadLetters {
         let synced = match &self.file {
             Some(file) => fault_point("dead-letter-fdatasync").and_then(|()| file.sync_data()),
             // The kernel can no longer report what became of the data.
-            None => Err(io::Error::other("it was closed before")),
+            None => Err(io::Error::other("an earlier error has closed it")),
         };
         self.dirty = false;
         synced.map_err(|error| unsynced(path, &error))
@@ -155,10 +155,10 @@ impl DeadLetters {
         let (sink, reason) = (self.sink.as_str(), first.reason);
         let (route, id) = (first.records.route(&first.entry), first.entry.id);
         let fate = self.path.as_ref().map_or_else(
-            || "the record is gone, the key `dead_letter` of this sink would keep such records".to_owned(),
+            || "the record is dropped; set the key `dead_letter` of this sink to keep such records".to_owned(),
             |path| format!("kept in {} for `postrider replay`", path.display()),
         );
-        error!(sink, route, %id, records, suppressed, "refused for good: {reason}; {fate}");
+        error!(sink, route, %id, records, suppressed, "record refused permanently: {reason}; {fate}");
     }
 
     /// Writes the whole buffer, or nothing of it.
@@ -188,13 +188,13 @@ impl DeadLetters {
             error!(
                 sink,
                 suppressed,
-                "{} has no room below dead_letter_max_size ({max} bytes): what is refused goes to the common file of this \
-                 sink if it has one, or else waits if its sender waits, and is lost if not; send it with `postrider \
-                 replay`, or rename the file",
+                "the dead-letter file {} is full (dead_letter_max_size = {max} bytes): a file sink writes refused \
+                 records to its common file; otherwise they wait if their source acknowledges, or are dropped; run \
+                 `postrider replay`, or rename the file",
                 path.display()
             );
         }
-        let error = format!("it has no room below dead_letter_max_size ({max} bytes)");
+        let error = format!("it is full (dead_letter_max_size = {max} bytes)");
         Err(failed(path, &io::Error::other(error)))
     }
 
@@ -214,7 +214,7 @@ impl DeadLetters {
                 }
             }
             if Instant::now() >= until {
-                return Err(failed(path, &io::Error::other("another process keeps it locked")));
+                return Err(failed(path, &io::Error::other("another process has locked it")));
             }
             std::thread::sleep(PAUSE);
         }
@@ -254,7 +254,7 @@ fn open(path: &Path) -> io::Result<fs::File> {
         opened => opened?,
     };
     if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+        return Err(io::Error::other("it is not a regular file"));
     }
     Ok(file)
 }
@@ -305,7 +305,7 @@ fn failed(path: &Path, error: &io::Error) -> Error {
 fn unsynced(path: &Path, error: &io::Error) -> Error {
     let path = path.display();
     Error::Fatal(format!(
-        "cannot sync the dead-letter file {path}: {error}; what was written may not be on the disk, so the program ends"
+        "cannot sync the dead-letter file {path}: {error}; written records may not be on the disk, so Postrider ends"
     ))
 }
 

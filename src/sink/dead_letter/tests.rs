@@ -93,7 +93,7 @@ fn a_lock_that_somebody_keeps_is_an_error_that_passes() {
     let batch = numbered(1);
     let (done, result) = append(&mut letters, &batch, "no");
     assert_eq!(done, 0);
-    assert!(matches!(result, Err(Error::Retry(reason)) if reason.contains("another process keeps it locked")));
+    assert!(matches!(result, Err(Error::Retry(reason)) if reason.contains("another process has locked it")));
     // Whoever waits for the lock of a file that is renamed meanwhile turns to the new one.
     fs::rename(&path, directory.path().join("old")).unwrap();
     append(&mut letters, &batch, "no").1.unwrap();

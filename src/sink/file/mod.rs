@@ -284,7 +284,8 @@ impl File {
             let file = &self.files[&route];
             match self.root.identity(&route) {
                 Ok(identity) if identity != Some(file.identity) => {
-                    info!(sink = self.name, "{} was moved or removed; opened anew", self.root.full(&route).display());
+                    let path = self.root.full(&route);
+                    info!(sink = self.name, "{} was moved or removed; created it again", path.display());
                     self.close(&route)?;
                 }
                 Ok(_) if self.is_old(file) && file.rotates() => {
@@ -337,7 +338,7 @@ impl Sink for File {
         let aside = if self.broken || synced.is_err() { Work::new(aside.batches) } else { aside };
         let records = aside.give_up();
         if records > 0 {
-            warn!(sink = self.name, records, "dropped what could not be written before the stop");
+            warn!(sink = self.name, records, "dropped records that could not be written before the stop");
         }
         self.files.clear();
         synced

@@ -125,7 +125,7 @@ impl File {
         }
         let Some(suppressed) = self.rotation_log.pass(now) else { return };
         let (sink, path) = (self.name.as_str(), self.root.full(route));
-        warn!(sink, suppressed, "cannot rotate {}: {error}; written on, tried again in a minute", path.display());
+        warn!(sink, suppressed, "cannot rotate {}: {error}; writing continues, next try in a minute", path.display());
     }
 }
 

@@ -126,7 +126,7 @@ impl Root {
                 sync_directory(&directory, &self.full(route)).map_err(PathError::Fatal)?;
             }
         } else if kind.is_file() && metadata.nlink() > 1 && others_write(&directory).map_err(failed)? {
-            return Err(self.refused(route, "it is a hard link in a directory that others may write to"));
+            return Err(self.refused(route, "it is a hard link in a directory that other users can write to"));
         }
         if kind.is_file() && self.owner { self.lock(route, file) } else { Ok(FileHandle::Shared(file)) }
     }
@@ -234,12 +234,12 @@ impl Root {
 
     fn path_error(&self, route: &str, error: Errno) -> PathError {
         match error {
-            Errno::ELOOP => self.refused(route, "it is a symlink, which is not followed"),
-            Errno::ENOTDIR => self.refused(route, "a part of it is a symlink or no directory"),
+            Errno::ELOOP => self.refused(route, "it is a symlink, and Postrider follows no symlinks here"),
+            Errno::ENOTDIR => self.refused(route, "a part of it is a symlink, or is not a directory"),
             Errno::EISDIR => self.refused(route, "it is a directory"),
             Errno::ENXIO => self.refused(route, "it is neither a file nor a device"),
             Errno::ENAMETOOLONG => self.refused(route, "it is too long"),
-            Errno::EINVAL | Errno::EILSEQ => self.refused(route, "the file system does not take such a name"),
+            Errno::EINVAL | Errno::EILSEQ => self.refused(route, "the file system does not accept this name"),
             error => self.failed(route, &error.into()),
         }
     }
@@ -321,7 +321,7 @@ fn split(route: &str) -> Result<(Vec<&str>, &str), &'static str> {
         return Err("it is absolute");
     }
     if route.contains('\0') {
-        return Err("it holds a NUL");
+        return Err("it has a NUL byte");
     }
     let mut components: Vec<_> = route.split('/').collect();
     if components.iter().any(|component| matches!(*component, "" | "." | "..")) {

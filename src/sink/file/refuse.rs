@@ -124,8 +124,8 @@ impl File {
             sink,
             records,
             suppressed,
-            "refused for good: {reason}; the dead-letter file is full, so the records go to {}; send it with `postrider \
-             replay`, or rename it",
+            "records refused permanently: {reason}; the dead-letter file is full, so the sink writes them to {}; \
+             send the dead-letter file with `postrider replay`, or rename it",
             common.display()
         );
     }

@@ -109,7 +109,7 @@ impl Drop for Housekeeper {
 impl Care {
     fn new(sink: &str, keep: Option<usize>, gzip: bool, stop: Arc<AtomicBool>) -> Self {
         let owner = LineOwner::Sink(sink.to_owned());
-        let log = Throttle::new(Level::WARN, owner, "rotated files that could not be tidied");
+        let log = Throttle::new(Level::WARN, owner, "rotated files that could not be compressed or removed");
         Self { keep, gzip, stop, log }
     }
 
@@ -125,13 +125,13 @@ impl Care {
                     let Some(suppressed) = self.log.pass(Instant::now()) else { continue };
                     warn!(
                         suppressed,
-                        "cannot tidy the rotated files of {path}: {error}; tried again at its next rotation"
+                        "cannot compress or remove rotated files of {path}: {error}; next try at its next rotation"
                     );
                 }
                 // The other paths go on.
                 Err(panic) => error!(
-                    "to tidy the rotated files of {path} panicked, which is a defect in Postrider, please report it: {panic}; \
-                     tried again at its next rotation"
+                    "the thread for the rotated files of {path} panicked; this is a defect in Postrider, please \
+                     report it: {panic}; next try at its next rotation"
                 ),
             }
         }
@@ -207,7 +207,7 @@ pub(super) fn rename(directory: &OwnedFd, name: &str, now: SystemTime) -> io::Re
     let mut newest = newest.map(|newest| newest[start..].to_owned());
     loop {
         let free = next(newest.as_deref(), stamp(now))
-            .ok_or_else(|| io::Error::other("there is no later name than that of a file of the year 9999"))?;
+            .ok_or_else(|| io::Error::other("no later file name is possible after the year 9999"))?;
         let path = format!("{name}.{free}");
         // The list can lack a name that the housekeeper compresses at this moment. The compressed file exists before
         // the original is removed: checks in this order see one of them.

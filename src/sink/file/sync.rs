@@ -52,7 +52,7 @@ pub(super) fn sync_directory(directory: &OwnedFd, path: &Path) -> Result<(), Err
 /// Returns the error for data that may not be on the disk.
 pub(super) fn unsynced(path: &Path, error: &io::Error) -> Error {
     let path = path.display();
-    Error::Fatal(format!("cannot sync {path}: {error}; what was written may not be on the disk, so the program ends"))
+    Error::Fatal(format!("cannot sync {path}: {error}; written records may not be on the disk, so Postrider ends"))
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ pub(super) enum RouteDecision {
     Write,
     /// Set the lines aside.
     Wait,
-    /// Refuse the lines for good, for this reason.
+    /// Refuse the lines permanently, for this reason.
     Refuse(String),
 }
 
@@ -70,11 +70,7 @@ impl Troubles {
             routes: HashMap::new(),
             worked: None,
             patience: PATIENCE,
-            log: Throttle::new(
-                Level::WARN,
-                LineOwner::Sink(sink.to_owned()),
-                "files that cannot be written, set aside",
-            ),
+            log: Throttle::new(Level::WARN, LineOwner::Sink(sink.to_owned()), "files that cannot be written"),
         }
     }
 
@@ -170,7 +166,7 @@ impl Troubles {
         let Some(suppressed) = self.log.pass(now) else { return };
         trouble.logged = true;
         let (sink, reason) = (self.sink.as_str(), trouble.reason.as_str());
-        warn!(sink, ?route, suppressed, "{reason}; its records are set aside and the others go on");
+        warn!(sink, ?route, suppressed, "{reason}; its records wait, and the sink writes its other files");
     }
 }
 

@@ -90,7 +90,7 @@ impl Shared {
 
     fn all_down(&self) {
         if !self.down.swap(true, Relaxed) {
-            warn!(sink = self.name, "no kafka broker can be reached; records wait until one can");
+            warn!(sink = self.name, "no kafka broker can be reached; records wait");
         }
     }
 
@@ -100,7 +100,8 @@ impl Shared {
             && let Some(suppressed) = self.unreachable.pass(Instant::now())
         {
             // A broker closes the connection of a client whose first bytes it does not expect.
-            let help = if reason.contains(FIRST_REQUEST) { "; is `security.protocol` the broker's?" } else { "" };
+            let help = "; check that `security.protocol` matches the broker's";
+            let help = if reason.contains(FIRST_REQUEST) { help } else { "" };
             warn!(sink = self.name, suppressed, "kafka: {reason}{help}");
         }
     }
@@ -114,7 +115,7 @@ impl Shared {
     fn delivered(&self) {
         // A look costs less than a swap, which only the first record after an outage needs.
         if self.down.load(Relaxed) && self.down.swap(false, Relaxed) {
-            info!(sink = self.name, "kafka takes records again");
+            info!(sink = self.name, "kafka accepts records again");
         }
     }
 

@@ -110,7 +110,7 @@ impl Kafka {
         let shared = Arc::new(Shared::new(name, topic.name()));
         let config = client_config(config);
         let producer = create(&config, &shared, RequestLimit::Many)
-            .map_err(|error| format!("cannot make the kafka client of the sink {name}: {}", text(&error)))?;
+            .map_err(|error| format!("cannot create the kafka client of the sink {name}: {}", text(&error)))?;
         let name = name.to_owned();
         let lines = |what| Throttle::new(Level::WARN, LineOwner::Sink(name.clone()), what);
         let (groups, missing) = (lines("requests refused because of one record"), lines("topics that cannot be used"));
@@ -169,7 +169,7 @@ impl Kafka {
                 && self.missing.pass(Instant::now()).is_some()
             {
                 let help = self.topic.commands().explain(refusal.records.route(&refusal.entry), refusal.reason);
-                warn!(sink = self.name, "{help}; its records are refused until then");
+                warn!(sink = self.name, "{help}; until then, its records are refused");
             }
             self.dead_letters.sync()?;
             self.shared.state().settle_refused(done);
@@ -222,7 +222,7 @@ impl Kafka {
                 // An error from librdkafka itself concerns this record alone.
                 (_, Blame::Record | Blame::Topic | Blame::OneOfThem) => state.flight.refuse(ticket, code),
                 (_, Blame::Another | Blame::Nobody) => {
-                    return Err(Error::Retry(format!("cannot hand a record to librdkafka: {code}")));
+                    return Err(Error::Retry(format!("cannot pass a record to librdkafka: {code}")));
                 }
             }
         }
@@ -234,7 +234,7 @@ impl Kafka {
         let outstanding = self.shared.state().flight.outstanding();
         if outstanding == 0 {
             return Err(Error::Retry(format!(
-                "librdkafka's queue takes no record of {bytes} bytes; raise queue.buffering.max.kbytes"
+                "a record of {bytes} bytes does not fit into librdkafka's queue; raise queue.buffering.max.kbytes"
             )));
         }
         // A wake-up for each record would be too frequent.
@@ -254,7 +254,7 @@ impl Kafka {
     /// Replaces the client. The error is that of the old client, or of making the new one.
     fn replace(&mut self, group: RequestLimit, cause: Option<BackOffCause>) -> Result<(), Error> {
         self.producer = create(&self.config, &self.shared, group)
-            .map_err(|error| Error::Retry(format!("cannot make the kafka client anew: {}", text(&error))))?;
+            .map_err(|error| Error::Retry(format!("cannot replace the kafka client: {}", text(&error))))?;
         let before = {
             let mut state = self.shared.state();
             let before = state.group();
@@ -271,7 +271,7 @@ impl Kafka {
                 sink = self.name,
                 most,
                 suppressed,
-                "kafka refused a request because of one of its records; sending fewer at a time until it is found"
+                "kafka refused a request because of one record; sending fewer records at a time to find it"
             );
         }
         let Some(cause) = cause else { return Ok(()) };
@@ -301,7 +301,7 @@ impl Kafka {
                 Ok(WriteProgress::Busy) => {}
                 Err(Error::Retry(reason)) => {
                     if reason != told {
-                        warn!(sink = self.name, "{reason}; tried again until the stop");
+                        warn!(sink = self.name, "{reason}; retrying until the stop");
                         told = reason;
                     }
                     // With no record outstanding, there is nothing to wait for but time.
@@ -346,7 +346,7 @@ impl Sink for Kafka {
         self.shared.wait(ClientWait { outstanding: 0, or_recall: false }, Instant::now() + LAST_REPORTS);
         let records = self.shared.state().flight.drop_all(Reason::Shutdown);
         if records > 0 {
-            warn!(sink = self.name, records, "kafka gave no answer before the stop; they are dropped");
+            warn!(sink = self.name, records, "dropped records that kafka did not acknowledge before the stop");
         }
         drained
     }

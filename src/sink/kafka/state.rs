@@ -281,7 +281,7 @@ impl ClientState {
             Blame::Nobody if matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {
                 Some(ClientEvent::Returned)
             }
-            Blame::Nobody => Some(ClientEvent::Trouble(format!("kafka did not take a record: {code}"))),
+            Blame::Nobody => Some(ClientEvent::Trouble(format!("kafka did not accept a record: {code}"))),
         }
     }
 }

@@ -123,7 +123,7 @@ fn each_error_is_a_refusal_or_an_event() {
     }
     let other = sending(RequestLimit::Many).refusal(InvalidRequiredAcks, false);
     assert!(
-        matches!(other, Some(ClientEvent::Trouble(text)) if text.starts_with("kafka did not take a record: Invalid"))
+        matches!(other, Some(ClientEvent::Trouble(text)) if text.starts_with("kafka did not accept a record: Invalid"))
     );
 }
 

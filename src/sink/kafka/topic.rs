@@ -94,11 +94,12 @@ impl TopicCommands {
         let Self { brokers, user } = self;
         match code {
             UnknownTopic | UnknownTopicOrPartition => format!(
-                "kafka has no topic {topic}; make it with `kafka-topics.sh --bootstrap-server {brokers} --create --topic {topic}`"
+                "kafka has no topic {topic}; create it with `kafka-topics.sh --bootstrap-server {brokers} \
+                 --create --topic {topic}`"
             ),
             TopicAuthorizationFailed => format!(
-                "kafka does not permit to write to the topic {topic}; permit it with `kafka-acls.sh --bootstrap-server {brokers} \
-                 --add --allow-principal User:{user} --operation Write --topic {topic}`"
+                "kafka does not allow writes to the topic {topic}; allow them with `kafka-acls.sh --bootstrap-server \
+                 {brokers} --add --allow-principal User:{user} --operation Write --topic {topic}`"
             ),
             code => format!("kafka refuses the topic {topic}: {code}"),
         }

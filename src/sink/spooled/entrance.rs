@@ -99,7 +99,7 @@ impl Entrance {
         let of_another_kind = before.as_ref().filter(|before| before.kind() != self.owner.kind());
         if let Some(before) = of_another_kind.filter(|_| records > 0) {
             return Err(format!(
-                "{records} records of a sink of the kind {} ({}) wait in the spool {path}, which one of the kind {} cannot deliver; \
+                "the spool {path} has {records} records of a {} sink ({}), and a {} sink cannot deliver them; \
                  `postrider check` says what to do",
                 before.kind(),
                 before.destination(),
@@ -110,8 +110,8 @@ impl Entrance {
             info!(
                 sink = self.name,
                 records,
-                "the sink went to {} when the records came that wait in the spool {path}, and goes to {} now: they keep the topics, or \
-                 the paths within the directory, that they had",
+                "the spool {path} has records for the earlier destination {}, and the sink sends them to {} now; \
+                 they keep their topics, or their paths within the directory",
                 before.destination(),
                 self.owner.destination()
             );
@@ -120,7 +120,7 @@ impl Entrance {
             Err(error) if of_another_kind.is_some() => Err(error.to_string()),
             // A full disk must not prevent the delivery of the records.
             Err(error) => {
-                warn!(sink = self.name, "{error}; a sink of another kind will not be kept from this spool");
+                warn!(sink = self.name, "{error}; Postrider will not refuse this spool to a sink of another kind");
                 Ok(())
             }
             Ok(()) => Ok(()),
@@ -176,8 +176,8 @@ fn report(sink: &str, found: &Recovery, records: u64) {
         || found.missing > 0
         || matches!(found.cursor, CursorState::Missing | CursorState::Damaged);
     if damaged {
-        warn!(sink, "the spool was not closed in good order: {found}");
+        warn!(sink, "the spool was not closed properly: {found}");
     } else if records > 0 {
-        info!(sink, "the spool has records of an earlier run, which come first: {found}");
+        info!(sink, "the spool has records of an earlier run, and delivers them first: {found}");
     }
 }

@@ -141,7 +141,7 @@ impl<S: Storage> Stage<S> {
             StageAction::Drop { held, why: Why::Stop } => held.drop(Reason::Shutdown),
             StageAction::Drop { held, why: Why::TooLarge } => {
                 let records = held.records().map(|records| records.entries().len());
-                error!(sink = self.name, records, "a record is larger than the spool: raise max_size");
+                error!(sink = self.name, records, "dropped records: one is larger than the spool; raise max_size");
                 held.drop(Reason::SpoolFull);
             }
             StageAction::Abandon { held, stored } => held.abandon(stored, &self.ledger),
@@ -306,14 +306,14 @@ impl<S: Storage> Stage<S> {
         self.show_size();
         let records = self.ledger.counts().at_the_end().spooled;
         if records > 0 {
-            info!(sink = self.name, records, "the spool keeps what the sink has not delivered, for the next start");
+            info!(sink = self.name, records, "the spool keeps undelivered records for the next start");
         }
         if dropped > 0 {
             let reason = stored.map_or_else(|| "not stored".to_owned(), ToString::to_string);
             warn!(
                 sink = self.name,
                 records = dropped,
-                "{reason}; records that have no room there are dropped by the stop"
+                "{reason}; dropped records that the spool could not store before the stop"
             );
         }
         let is_fatal = |error: &spool::Error| matches!(error, spool::Error::Fatal { .. });
@@ -321,7 +321,7 @@ impl<S: Storage> Stage<S> {
             && !is_fatal(error)
             && !stored.is_some_and(is_fatal)
         {
-            warn!(sink = self.name, "{error}; some of what the sink has comes again with the next start");
+            warn!(sink = self.name, "{error}; after the next start, the sink gets some delivered records again");
         }
     }
 }

@@ -64,7 +64,7 @@ fn what_a_file_has_no_room_for_is_in_the_spool_over_a_stop() {
         let before = written(&disk.path.join("out.json")).records();
         let ended = disk.postrider.ended(DEADLINE);
         assert_clean(&ended);
-        assert!(ended.stderr.contains("the spool keeps what the sink has not delivered"), "{}", ended.stderr);
+        assert!(ended.stderr.contains("the spool keeps undelivered records"), "{}", ended.stderr);
         let kept = ledger(&ended, "sink=\"file\"", "spooled") as usize;
         assert_eq!(kept, 2 * EACH - before, "{mode}: {}", ended.stderr);
 

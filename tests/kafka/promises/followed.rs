@@ -263,7 +263,7 @@ fn damage_in_the_spool_takes_one_line() {
     reader.join().expect("the reader");
     output.seen(|seen| assert!(!seen.numbers.contains(&victim), "{victim} is whole"));
     assert!(
-        ended.stderr.contains(" dropped=1 dropped_damaged=1 ") && ended.stderr.contains("lost to damage"),
+        ended.stderr.contains(" dropped=1 dropped_damaged=1 ") && ended.stderr.contains("damage has destroyed records"),
         "{}",
         ended.stderr
     );
@@ -347,7 +347,7 @@ fn a_dead_letter_file_that_cannot_be_synced_holds_the_cursor() {
 fn the_cursor_passes_refused_lines_without_a_dead_letter_file() {
     let ended = refuses(&Followed::new(), "");
     assert!(
-        ended.stderr.contains("refused for good") && ended.stderr.contains("the record is gone"),
+        ended.stderr.contains("refused permanently") && ended.stderr.contains("the record is dropped"),
         "{}",
         ended.stderr
     );

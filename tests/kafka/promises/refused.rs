@@ -69,7 +69,7 @@ fn refused_records_of_any_source_are_in_the_dead_letter_file() {
 fn refusals_without_a_dead_letter_file_are_counted_and_logged() {
     each(&all(), |way| {
         let place = Place::new(way);
-        let ended = refuses(&place, "", |postrider| postrider.log().contains("the record is gone"));
-        assert!(ended.stderr.contains("refused for good"), "{way:?}: {}", ended.stderr);
+        let ended = refuses(&place, "", |postrider| postrider.log().contains("the record is dropped"));
+        assert!(ended.stderr.contains("refused permanently"), "{way:?}: {}", ended.stderr);
     });
 }

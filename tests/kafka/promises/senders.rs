@@ -178,7 +178,7 @@ fn damage_in_the_spool_takes_one_record_however_it_came_in() {
         file.write_all_at(b"XXXX", *at as u64 + 500).expect("room");
         let ended = recovers(&place, &output, &numbers(&kept).into_iter().filter(|number| *number != victim).collect());
         assert!(
-            ended.stderr.contains(" dropped=1 dropped_damaged=1 ") && ended.stderr.contains("lost to damage"),
+            ended.stderr.contains(" dropped=1 dropped_damaged=1 ") && ended.stderr.contains("destroyed records"),
             "{}",
             ended.stderr
         );

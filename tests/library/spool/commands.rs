@@ -100,7 +100,7 @@ fn cat_prints_what_is_pending() {
     let output = spool(directory.path(), &["cat"]);
     assert_eq!(String::from_utf8_lossy(&output.stdout), lines((61..=101).filter(|n| *n != 80)));
     let note = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(note.contains("bytes of the record 80, which is damaged"), "{note}");
+    assert!(note.contains("bytes of the damaged record 80"), "{note}");
     assert!(output.status.success() && !directory.path().join("quarantine").exists());
 }
 
@@ -230,8 +230,8 @@ fn rm_asks_first_and_deletes_a_spool_alone() {
     fs::write(directory.path().join("README"), "mine").expect("a file");
     let path = directory.path();
     let before = segments(path);
-    let refused =
-        format!("exit 74\npostrider: the spool DIR is in use by process {}; stop that first\n", std::process::id());
+    let id = std::process::id();
+    let refused = format!("exit 74\npostrider: the spool DIR is in use by process {id}; stop that process first\n");
     assert_eq!(show(&spool(path, &["rm"])), refused);
     assert_eq!(show(&spool(path, &["rm", "--yes"])), refused);
     assert_eq!(segments(path), before);
@@ -257,8 +257,7 @@ fn rm_asks_first_and_deletes_a_spool_alone() {
     let left: Vec<_> =
         fs::read_dir(path).expect("a directory").map(|entry| entry.expect("an entry").file_name()).collect();
     assert_eq!(left, ["README"]);
-    let refused =
-        "exit 64\npostrider: DIR is not a spool: there is neither a segment file nor a cursor of Postrider in it\n";
+    let refused = "exit 64\npostrider: DIR is not a spool: it has no segment file and no cursor of Postrider\n";
     for command in ["rm", "ls", "cat", "verify"] {
         assert_eq!(show(&spool(path, &[command])), refused);
     }

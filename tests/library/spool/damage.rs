@@ -184,10 +184,7 @@ fn records_that_are_missing_at_the_end_are_counted() {
         let (mut spool, recovery) = open_directory(directory.path());
         let missing = recovery.missing;
         assert!((1..=COUNT).contains(&missing), "{name}: {missing} missing");
-        assert!(
-            recovery.to_string().contains("records at its end are lost, which were on the disk"),
-            "{name}: {recovery}"
-        );
+        assert!(recovery.to_string().contains("the disk has lost"), "{name}: {recovery}");
         assert_eq!(spool.figures().damaged_records, missing, "{name}: counted before they are reached");
         assert_eq!(spool.figures().pending_records, COUNT - missing, "{name}");
         // A second start finds the same, and new records come behind.
@@ -418,7 +415,7 @@ fn without_a_cursor_all_is_read_again() {
     fs::remove_file(directory.path().join("cursor")).expect("a file");
     let (mut spool, recovery) = open_directory(directory.path());
     assert_eq!(recovery.cursor, CursorState::Missing);
-    assert!(recovery.to_string().contains("its cursor is missing, so all that is there is delivered again"));
+    assert!(recovery.to_string().contains("its cursor is missing, so Postrider delivers all records again"));
     let first: u64 = oldest.file_stem().expect("a name").to_str().expect("UTF-8").parse().expect("a number");
     assert!(first > 200);
     assert_eq!(drain(&mut spool), (first..=COUNT).collect::<Vec<_>>());
@@ -532,7 +529,8 @@ fn a_later_version_is_refused_and_left_alone() {
     bytes[28..32].copy_from_slice(&crc.to_le_bytes());
     fs::write(&path, &bytes).expect("a file");
     let error = crate::spool::lines::open_result(directory.path()).expect_err("a refusal").to_string();
-    let expected = format!("{} is of version 2 of the spool's files; use the Postrider that wrote it", path.display());
+    let file = path.display();
+    let expected = format!("{file} has version 2 of the spool format; use the newer Postrider that wrote it");
     assert_eq!(error, expected);
     assert_eq!(fs::read(&path).expect("a file"), bytes);
 }

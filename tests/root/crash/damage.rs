@@ -66,7 +66,7 @@ fn change(directory: &Path, offset: usize, bytes: &[u8]) {
 fn assert_one_is_lost((ended, missing, quarantined): (Ended, Vec<usize>, usize)) {
     assert_eq!(missing.len(), 1, "{missing:?}\n{}", ended.stderr);
     assert!(ended.stderr.contains(" dropped=1 dropped_damaged=1 "), "{}", ended.stderr);
-    assert!(ended.stderr.contains("lost to damage"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("damage has destroyed records"), "{}", ended.stderr);
     assert_eq!(quarantined, 1, "the damage is kept");
 }
 
@@ -104,7 +104,7 @@ fn a_damaged_cursor_takes_nothing() {
     });
     assert!(missing.is_empty(), "{missing:?}\n{}", ended.stderr);
     assert!(
-        ended.stderr.contains("its cursor is damaged, so all that is there is delivered again"),
+        ended.stderr.contains("its cursor is damaged, so Postrider delivers all records again"),
         "{}",
         ended.stderr
     );
@@ -124,7 +124,7 @@ fn a_missing_segment_takes_its_records_and_they_are_counted() {
         ended.stderr
     );
     assert!(
-        ended.stderr.contains(&format!("records={lost} ")) && ended.stderr.contains("lost to damage"),
+        ended.stderr.contains(&format!("records={lost} ")) && ended.stderr.contains("damage has destroyed records"),
         "{}",
         ended.stderr
     );

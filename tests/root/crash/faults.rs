@@ -98,7 +98,7 @@ fn a_cursor_that_cannot_be_written_holds_nothing_up_and_repeats() {
     reader.join().expect("the reader");
     assert_eq!(output.seen(Seen::records), sender.next, "none is repeated yet");
     assert!(ended.stderr.matches("cannot write").count() <= 3, "not at each attempt:\n{}", ended.stderr);
-    assert!(ended.stderr.contains("comes again with the next start"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("after the next start, the sink gets some"), "{}", ended.stderr);
 
     let before = sender.next;
     let mut second = Unread::spawn(&config, &stderr);
@@ -145,7 +145,7 @@ fn without_file_descriptors_it_waits_and_goes_on_by_itself() {
         seen.judge("EMFILE", &sender.acknowledged, sender.next, 0);
         assert_eq!(seen.records(), sender.next, "none is repeated");
     });
-    let begins = |line: &&str| line.contains("Too many open files") && line.contains("tried again until it works");
+    let begins = |line: &&str| line.contains("Too many open files") && line.contains("retrying until it works");
     assert_eq!(ended.stderr.lines().filter(begins).count(), 1, "said once:\n{}", ended.stderr);
 }
 

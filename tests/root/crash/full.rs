@@ -42,7 +42,7 @@ fn holds_up(mut postrider: Unread, words: &str) -> Ended {
         seen.judge(words, &sender.acknowledged, sender.next, 0);
         assert_eq!(seen.records(), sender.next, "none is repeated");
     });
-    assert_eq!(ended.stderr.matches("tried again until it works").count(), 1, "said once:\n{}", ended.stderr);
+    assert_eq!(ended.stderr.matches("retrying until it works").count(), 1, "said once:\n{}", ended.stderr);
     assert_eq!(ended.stderr.matches("works again").count(), 1, "{}", ended.stderr);
     ended
 }
@@ -58,7 +58,7 @@ fn a_full_disk_holds_relp_up_and_loses_nothing() {
 fn the_limit_of_the_spool_holds_relp_up_and_loses_nothing() {
     let directory = scratch::directory("full-limit");
     let config = spool::config(directory.path(), &(spool::keys("always") + "max_size = \"4MiB\"\n"));
-    holds_up(Unread::spawn(&config, &directory.path().join("stderr")), "would take more than its 4194304 bytes");
+    holds_up(Unread::spawn(&config, &directory.path().join("stderr")), "max_size is 4194304 bytes");
 }
 
 /// A stop drops and counts messages without room, and never acknowledges them. The others come with the next start.
