@@ -31,6 +31,7 @@ fn a_line_has_the_header_that_rsyslog_writes() {
         kind: MailLineKind::Connect,
         message: None,
         session: None,
+        screening: None,
     };
     assert_eq!(
         history.text(&line, MailHeader::Rfc5424),
@@ -136,7 +137,7 @@ const FATES: &[&str] = &[
     "from another host", "from this host", "many recipients", "reused connection",
     "session quit", "session connection_lost", "session timeout", "session too_many_errors",
     "line connect", "line disconnect", "line connection_lost", "line client", "line verdict", "line tls",
-    "line sasl_failure", "line hostname_mismatch", "line pickup", "line message_id", "line queue_active",
+    "line postscreen", "pass_old", "pass_new", "allowlisted", "pregreet", "dnsbl", "line sasl_failure", "line hostname_mismatch", "line pickup", "line message_id", "line queue_active",
     "line delivery", "line attempt_failed", "line notification", "line expired", "line removed", "line queue_admin",
 ];
 
@@ -166,6 +167,7 @@ fn note_fates(history: &MailHistory, seen: &mut BTreeSet<String>) {
         seen.extend(moved.map(str::to_owned));
         seen.extend((message.recipients.len() > 10).then(|| "many recipients".to_owned()));
     }
+    seen.extend(history.screenings.iter().flat_map(|one| &one.tests).map(|test| (*test).to_owned()));
     seen.extend(history.sessions.iter().map(|session| format!("session {}", session.ended_by.name())));
     seen.extend(history.lines.iter().map(|line| format!("line {}", line.kind.event())));
 }

@@ -80,7 +80,10 @@ fn check_event(history: &MailHistory, line: &MailLine, postfix: &Postfix<'_>, te
             assert_eq!(pickup.uid, message.and_then(|one| one.uid).map(u64::from), "{text}");
         }
         Event::Disconnect(disconnect) => {
-            let truth = &history.sessions[line.session.expect("a session")];
+            let Some(session) = line.session else {
+                return assert!(line.screening.is_some(), "neither of smtpd nor of postscreen: {text}");
+            };
+            let truth = &history.sessions[session];
             let logged = disconnect.commands.into_iter().flat_map(Commands::iter);
             let logged: Vec<_> = logged.filter(|(name, ..)| *name != "all").collect();
             let truth: Vec<_> =
@@ -92,6 +95,12 @@ fn check_event(history: &MailHistory, line: &MailLine, postfix: &Postfix<'_>, te
                 message.into_iter().flat_map(|one| &one.children).map(|child| &*history.messages[*child].queue_id);
             let id = notification.notification_queue_id;
             assert!(children.into_iter().any(|child| child == id), "{text}");
+        }
+        Event::Postscreen(postscreen) => {
+            let truth = &history.screenings[line.screening.expect("a client of postscreen")];
+            let client = postscreen.client.and_then(|client| Some((client.ip?, client.port?)));
+            assert_eq!(client, Some((&*truth.ip, truth.port)), "{text}");
+            assert!(truth.tests.contains(&postscreen.test), "{text}");
         }
         _ => {}
     }
@@ -124,7 +133,9 @@ fn check_verdict(history: &MailHistory, line: &MailLine, event: &Event<'_>, text
     let Event::Verdict(verdict) = event else { panic!("no verdict: {text}") };
     let of_message = line.message.into_iter().flat_map(|message| &history.messages[message].verdicts);
     let of_session = line.session.into_iter().flat_map(|session| &history.sessions[session].verdicts);
-    let truths: Vec<&MailVerdict> = of_message.chain(of_session).filter(|truth| truth.at == line.at).collect();
+    let of_client = line.screening.into_iter().flat_map(|screening| &history.screenings[screening].verdicts);
+    let truths: Vec<&MailVerdict> =
+        of_message.chain(of_session).chain(of_client).filter(|truth| truth.at == line.at).collect();
     assert!(!truths.is_empty(), "no verdict has this time: {text}");
     for truth in truths {
         let logged = (verdict.action, verdict.by, verdict.stage, verdict.trigger);

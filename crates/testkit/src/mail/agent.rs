@@ -96,7 +96,17 @@ impl Simulation {
             let established = if conn_use.is_some() { "reused" } else { "established" };
             let body = format!("{} TLS connection {established} to {}: {}", tls.trust, answer.relay, tls.words());
             let (at, program, kind) = (at - stages.0[3], "smtp", MailLineKind::Tls);
-            self.write(MailLine { at, instance, program, pid, body, kind, message: None, session: None });
+            self.write(MailLine {
+                at,
+                instance,
+                program,
+                pid,
+                body,
+                kind,
+                message: None,
+                session: None,
+                screening: None,
+            });
         }
         let Answer { daemon, relay, dsn, reason, remote_queue_id } = answer;
         let (delay, delays) = (postfix_seconds(stages.total()), stages.0.map(postfix_seconds));

@@ -105,7 +105,8 @@ impl MailHistory {
         let by_smtpd = sessions.flat_map(|session| &session.verdicts).filter(|verdict| verdict.by == "restriction");
         let messages = self.messages.iter().filter(move |message| message.instance == instance);
         let by_cleanup = messages.flat_map(|message| &message.verdicts).filter(|verdict| verdict.daemon == "cleanup");
-        by_smtpd.chain(by_cleanup)
+        let screenings = self.screenings.iter().filter(move |screening| screening.instance == instance);
+        by_smtpd.chain(by_cleanup).chain(screenings.flat_map(|screening| &screening.verdicts))
     }
 }
 

@@ -26,20 +26,24 @@ pub struct MailLine {
     pub message: Option<usize>,
     /// Index of the session in which it was written, if smtpd wrote it.
     pub session: Option<usize>,
+    /// Index of the client at which postscreen looks, if postscreen wrote it.
+    pub screening: Option<usize>,
 }
 
 /// Event that a line reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MailLineKind {
-    /// `connect from`.
+    /// `connect from`, or postscreen's `CONNECT from`.
     Connect,
-    /// `disconnect from`.
+    /// `disconnect from`, or postscreen's `DISCONNECT`.
     Disconnect,
+    /// A test of postscreen.
+    Postscreen,
     /// `lost connection after`, `timeout after`, `too many errors after`.
     ConnectionLost,
     /// `client=`.
     Client,
-    /// A decision; [`MailLineKind::Verdict`] has the same time in the truth.
+    /// A decision. [`MailVerdict`](super::MailVerdict) has its time.
     Verdict,
     /// The TLS summary.
     Tls,
@@ -87,6 +91,7 @@ impl MailLineKind {
         match self {
             Self::Connect => "connect",
             Self::Disconnect => "disconnect",
+            Self::Postscreen => "postscreen",
             Self::ConnectionLost => "connection_lost",
             Self::Client => "client",
             Self::Verdict => "verdict",

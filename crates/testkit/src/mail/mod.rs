@@ -6,7 +6,7 @@
 //! # Limits
 //!
 //! Nothing is lost, repeated or out of order: a test does this to the lines by itself. There are no lines of
-//! postscreen, anvil, qmqpd and master.
+//! anvil, dnsblog, qmqpd and master.
 
 mod agent;
 mod arrival;
@@ -17,6 +17,7 @@ mod line;
 mod message;
 mod names;
 mod plan;
+mod postscreen;
 mod queue;
 mod queue_id;
 mod replies;
@@ -36,7 +37,7 @@ pub use message::{
     MailVerdict,
 };
 pub use plan::{MailInstance, MailPlan};
-pub use session::{MailClient, MailSession, MailSessionEnd};
+pub use session::{MailClient, MailScreening, MailSession, MailSessionEnd};
 
 use simulation::Simulation;
 
@@ -51,6 +52,8 @@ pub struct MailHistory {
     pub messages: Vec<MailMessage>,
     /// Every SMTP session.
     pub sessions: Vec<MailSession>,
+    /// Every client at which postscreen looked.
+    pub screenings: Vec<MailScreening>,
 }
 
 impl MailHistory {

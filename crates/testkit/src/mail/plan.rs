@@ -30,6 +30,8 @@ pub struct MailInstance {
     pub release: u8,
     /// `enable_long_queue_ids`.
     pub long_ids: bool,
+    /// True if postscreen looks at the clients of its service `smtp`.
+    pub postscreen: bool,
     /// True if all mail goes through a content filter, and comes back over SMTP.
     pub filter: bool,
     /// Index of the instance to which it relays a part of its mail.
@@ -70,6 +72,7 @@ impl MailInstance {
             name,
             release: rng.u8(7..=10),
             long_ids: rng.bool(),
+            postscreen: rng.bool(),
             filter: rng.u32(..3) == 0,
             relay: None,
             always_bcc: (rng.u32(..4) == 0).then(|| "archive@example.com".to_owned()),

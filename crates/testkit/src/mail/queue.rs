@@ -25,6 +25,8 @@ pub(super) struct Envelope {
     /// Time until the next round.
     pub(super) backoff: i64,
     pub(super) delay_notice: bool,
+    /// True if an administrator made it expire.
+    pub(super) force_expired: bool,
 }
 
 /// What comes of the attempts for one recipient.
@@ -48,6 +50,7 @@ impl Envelope {
             courses: Vec::new(),
             backoff: BACKOFF.0,
             delay_notice: false,
+            force_expired: false,
         }
     }
 }
@@ -95,7 +98,7 @@ impl Simulation {
             at = self.notify(message, MailOrigin::Bounce, at);
         }
         let envelope = &self.envelopes[message];
-        let is_too_old = at - envelope.arrived_at > self.plan.queue_lifetime;
+        let is_too_old = at - envelope.arrived_at > self.plan.queue_lifetime || envelope.force_expired;
         if self.left(message).next().is_none() {
             self.messages[message].completed_at = Some(last);
             if once_in(&mut self.rng, 60) && !bounced {
@@ -133,7 +136,9 @@ impl Simulation {
     }
 
     fn expire(&mut self, message: usize, at: i64) {
-        let text = format!("from=<{}>, status=expired, returned to sender", self.envelopes[message].from);
+        let Envelope { from, force_expired, .. } = &self.envelopes[message];
+        let status = if *force_expired { "force-expired" } else { "expired" };
+        let text = format!("from=<{from}>, status={status}, returned to sender");
         self.report(at, "qmgr", message, MailLineKind::Expired, &text);
         self.messages[message].expired = true;
         self.messages[message].completed_at = Some(at);
@@ -159,6 +164,7 @@ impl Simulation {
             0 => self.schedule(meanwhile, Step::Hold(message)),
             1 => self.schedule(meanwhile, Step::Delete(message)),
             2 => self.schedule(meanwhile, Step::Requeue(message)),
+            3 => self.schedule(meanwhile, Step::ForceExpire(message)),
             _ => self.schedule(next, Step::Round(message)),
         }
     }
@@ -190,6 +196,14 @@ impl Simulation {
         self.report(at, "postsuper", message, MailLineKind::Removed, "removed");
         self.messages[message].removed = true;
         self.close(message, MailEnd::Deleted, at);
+    }
+
+    /// Lets the next round be the last.
+    pub(super) fn force_expire(&mut self, message: usize, at: i64) {
+        self.report(at, "postsuper", message, MailLineKind::QueueAdmin, "expired");
+        self.envelopes[message].force_expired = true;
+        let next = self.soon(at);
+        self.schedule(next, Step::Round(message));
     }
 
     /// Puts a message into the maildrop queue. pickup makes a new message of it, for the recipients that are left.

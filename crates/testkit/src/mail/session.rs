@@ -31,12 +31,35 @@ pub struct MailSession {
     pub verdicts: Vec<MailVerdict>,
     /// Indices of the messages that it opened, those that were not accepted included.
     pub messages: Vec<usize>,
+    /// Index of what postscreen saw of the client just before.
+    pub screening: Option<usize>,
     /// Time of the line `connect from`.
     pub started_at: i64,
     /// Time of the line `disconnect from`.
     pub ended_at: i64,
     /// How it ended.
     pub ended_by: MailSessionEnd,
+}
+
+/// One client at which postscreen looked before smtpd got it, or in its place. Times are microseconds since 1970.
+#[derive(Clone, Debug)]
+pub struct MailScreening {
+    /// Index of its instance.
+    pub instance: usize,
+    /// Address of the client.
+    pub ip: String,
+    /// Port of the client.
+    pub port: u16,
+    /// The tests and their results, in the words of the record: `pass_old`, `dnsbl`.
+    pub tests: Vec<&'static str>,
+    /// Decisions of postscreen.
+    pub verdicts: Vec<MailVerdict>,
+    /// Time of its first line.
+    pub started_at: i64,
+    /// Time of its last line.
+    pub ended_at: i64,
+    /// Index of the session, if smtpd got the client.
+    pub session: Option<usize>,
 }
 
 /// How a session ended.

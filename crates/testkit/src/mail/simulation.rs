@@ -12,7 +12,7 @@ use super::names::{once_in, pick};
 use super::plan::MailPlan;
 use super::queue::Envelope;
 use super::queue_id::QueueIds;
-use super::session::MailSession;
+use super::session::{MailScreening, MailSession};
 
 /// The simulated hosts.
 ///
@@ -27,6 +27,7 @@ pub(super) struct Simulation {
     /// The plan for each message.
     pub(super) envelopes: Vec<Envelope>,
     pub(super) sessions: Vec<MailSession>,
+    pub(super) screenings: Vec<MailScreening>,
     pub(super) ids: QueueIds,
     /// Future steps by their time. The number keeps steps of one time in order.
     steps: BinaryHeap<Reverse<(i64, u64, Step)>>,
@@ -52,6 +53,8 @@ pub(super) enum Step {
     Delete(usize),
     /// An administrator gives a message to pickup again.
     Requeue(usize),
+    /// An administrator makes a message expire.
+    ForceExpire(usize),
 }
 
 /// A process, which serves one client or message at a time.
@@ -89,6 +92,7 @@ impl Simulation {
             messages: Vec::new(),
             envelopes: Vec::new(),
             sessions: Vec::new(),
+            screenings: Vec::new(),
             ids: QueueIds::default(),
             steps: BinaryHeap::new(),
             scheduled: 0,
@@ -118,14 +122,15 @@ impl Simulation {
                 Step::Release(message) => self.release(message, at),
                 Step::Delete(message) => self.delete(message, at),
                 Step::Requeue(message) => self.requeue(message, at),
+                Step::ForceExpire(message) => self.force_expire(message, at),
             }
         }
     }
 
     pub(super) fn finish(mut self) -> MailHistory {
         self.lines.sort_by_key(|line| line.at);
-        let Self { plan, lines, messages, sessions, .. } = self;
-        MailHistory { instances: plan.instances, lines, messages, sessions }
+        let Self { plan, lines, messages, sessions, screenings, .. } = self;
+        MailHistory { instances: plan.instances, lines, messages, sessions, screenings }
     }
 
     pub(super) fn schedule(&mut self, at: i64, step: Step) {
@@ -139,7 +144,7 @@ impl Simulation {
         let pids = pids.entry(plan.instances[instance].hostname.clone()).or_default();
         let serving = programs.entry((instance, program)).or_default();
         // These run once, for as long as Postfix runs.
-        let is_single = matches!(program, "qmgr" | "pickup");
+        let is_single = matches!(program, "qmgr" | "pickup" | "postscreen");
         if let Some(place) = serving.iter().position(|process| is_single || process.free_at < from) {
             if is_single || !once_in(rng, 50) {
                 serving[place].free_at = until;
@@ -189,7 +194,17 @@ impl Simulation {
     ) {
         let MailMessage { instance, queue_id, .. } = &self.messages[message];
         let (instance, body) = (*instance, format!("{queue_id}: {text}"));
-        self.write(MailLine { at, instance, program, pid, body, kind, message: Some(message), session: None });
+        self.write(MailLine {
+            at,
+            instance,
+            program,
+            pid,
+            body,
+            kind,
+            message: Some(message),
+            session: None,
+            screening: None,
+        });
     }
 
     /// Opens a queue file, at `at` or up to a second later. Returns the message and the time.

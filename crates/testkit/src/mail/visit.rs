@@ -81,8 +81,16 @@ impl Simulation {
             Purpose::Guess if self.rng.bool() => submission,
             _ => Service::Smtp,
         };
+        let is_screened = service == Service::Smtp && self.plan.instances[instance].postscreen;
+        let (at, passes) = if is_screened { self.screen(instance, &client, at) } else { (at, true) };
+        if !passes {
+            return;
+        }
         let helo = client.name.clone().unwrap_or_else(|| format!("[{}]", client.ip));
-        let visit = Visit::begin(self, instance, service, client, helo, at);
+        let mut visit = Visit::begin(self, instance, service, client, helo, at);
+        if is_screened {
+            visit.note_screening();
+        }
         match purpose {
             Purpose::Deliver | Purpose::Submit => visit.bring_mail(purpose == Purpose::Submit),
             Purpose::Spam => visit.be_refused(),
@@ -117,6 +125,7 @@ impl<'s> Visit<'s> {
             commands: Vec::new(),
             verdicts: Vec::new(),
             messages: Vec::new(),
+            screening: None,
             started_at: at,
             ended_at: at,
             ended_by: MailSessionEnd::Quit,
@@ -136,6 +145,13 @@ impl<'s> Visit<'s> {
     /// Returns the truth about the session.
     pub(super) fn truth(&mut self) -> &mut MailSession {
         &mut self.simulation.sessions[self.session]
+    }
+
+    /// Notes that the last client of postscreen is the client of this session.
+    fn note_screening(&mut self) {
+        let last = self.simulation.screenings.len() - 1;
+        self.simulation.screenings[last].session = Some(self.session);
+        self.truth().screening = Some(last);
     }
 
     /// True in one of `count` cases.
@@ -217,7 +233,17 @@ impl<'s> Visit<'s> {
         let MailSession { instance, pid, .. } = self.simulation.sessions[self.session];
         let program = self.program();
         let session = Some(self.session);
-        self.simulation.write(MailLine { at: self.now, instance, program, pid, body, kind, message, session });
+        self.simulation.write(MailLine {
+            at: self.now,
+            instance,
+            program,
+            pid,
+            body,
+            kind,
+            message,
+            session,
+            screening: None,
+        });
     }
 
     fn program(&self) -> &'static str {
