@@ -298,7 +298,7 @@ impl Follower {
                 // It was cut and written anew before it was rotated away: a new file, which the next look begins.
                 Ok(_) if found.identity == identity && !is_gzip(&found.path) => {
                     file.entry.identity = FileIdentity::default();
-                    self.look_back(found.stamp.modified);
+                    self.look_back(&found.path, found.stamp.modified);
                 }
                 Ok(_) | Err(_) => {}
             }

@@ -215,24 +215,26 @@ impl Follower {
         self.config.poll_interval.saturating_sub(self.system.now().saturating_duration_since(self.looked))
     }
 
-    /// Makes the next look consider content that was changed at `modified`, even if it was rotated away to a name that
-    /// no configured path leads to.
-    fn look_back(&mut self, modified: Option<SystemTime>) {
-        self.since = modified.map_or(self.since, |modified| self.since.min(modified));
+    /// Makes the next look consider the content at `path`, which was changed at `modified`, even if it was rotated away
+    /// to a name that no configured path leads to.
+    fn look_back(&mut self, path: &Path, modified: Option<SystemTime>) {
+        // A writer that has not noticed the rotation changes its file later than the rotation changes the directory.
+        let directory = path.parent().and_then(|directory| self.system.modified(directory).ok());
+        self.since = modified.into_iter().chain(directory).fold(self.since, SystemTime::min);
     }
 
     /// Detaches the file at `index` from its path, where there is different content now. The next look begins that
     /// content after the older files.
     fn replaced(&mut self, index: usize) {
         let file = &mut self.files[index];
+        let (path, modified) = (file.location().unwrap_or(&file.entry.path).to_owned(), file.modified());
         tracing::info!(
             source = self.intake.name(),
-            path = %file.location().unwrap_or(&file.entry.path).display(),
+            path = %path.display(),
             "the file was truncated or replaced; reading it from the beginning"
         );
-        let modified = file.modified();
         file.detach(self.system.now());
-        self.look_back(modified);
+        self.look_back(&path, modified);
         (self.changed, self.is_waiting) = (true, true);
     }
 

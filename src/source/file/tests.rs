@@ -296,6 +296,26 @@ fn what_was_cut_twice_between_two_looks_is_read_in_order() {
     assert_eq!(found, texts(0..100));
 }
 
+#[test]
+fn what_is_written_after_the_rotation_of_a_cut_log_is_found() {
+    let mut bench = Bench::new();
+    let (log, rotated) = (bench.path("mail.log"), bench.path("mail.log.1"));
+    fs::write(&log, numbered(0..3)).unwrap();
+    let mut found = Vec::new();
+    bench.read_and_deliver(&mut found);
+    assert!(bench.run.follower.files[0].close());
+    // A look saw the rotation. The writer has written to its file since then.
+    fs::rename(&log, &rotated).unwrap();
+    let long_ago = SystemTime::now() - Duration::from_secs(100);
+    fs::File::open(bench.directory.path()).unwrap().set_modified(long_ago).unwrap();
+    fs::write(&rotated, numbered(3..6)).unwrap();
+    let end = Instant::now() + Duration::from_secs(30);
+    while found.len() < 6 && Instant::now() < end {
+        bench.read_and_deliver(&mut found);
+    }
+    assert_eq!(found, texts(0..6));
+}
+
 /// As if nothing had happened for a while.
 fn fall_asleep(bench: &mut Bench) {
     for file in &mut bench.run.follower.files {
