@@ -7,9 +7,10 @@ use std::time::{Duration, Instant, SystemTime};
 use super::sinks::{LiveSink, OfferedFrames};
 use super::sources::LiveSource;
 use crate::ledger::{SinkCounts, SourceCounts};
+use crate::sink::{LastingOutage, OutageReport};
 use crate::status::{
-    Attempt, Balance, Ledger, Phase, Program, Queue, Reload, SinkState, SinkStatus, Snapshot, SourceState,
-    SourceStatus, SpoolStatus, StalledSink,
+    Attempt, Balance, Ledger, OutageStatus, Phase, Program, Queue, Reload, SinkState, SinkStatus, Snapshot,
+    SourceState, SourceStatus, SpoolStatus, StalledSink,
 };
 use crate::time::{clock, shown};
 use crate::unparsed::Unparsed;
@@ -122,22 +123,26 @@ impl Status {
         let (counts, balance) = sink.counts(is_complete, phase);
         let facts = sink.config.kind.facts();
         let (begun, started) = self.begun;
-        let stall = sink
-            .stall
-            .told()
-            .map(|(kind, since)| StalledSink { kind, since: shown(started + since.saturating_duration_since(begun)) });
+        let at = |since: Instant| shown(started + since.saturating_duration_since(begun));
+        let outage = |report: &OutageReport| {
+            let LastingOutage { since, reason } = report.lasting()?;
+            Some(OutageStatus { since: at(since), reason })
+        };
+        let stall = sink.stall.told().map(|(kind, since)| StalledSink { kind, since: at(since) });
         SinkStatus {
             name: sink.config.name.clone(),
             kind: facts.name(),
             destination: facts.destination(),
             state: sink.state(phase),
             stall,
+            outage: outage(sink.control.destination()),
             waiting: sink.waiting(sources).into_iter().collect(),
             spool: sink.config.spool.as_ref().map(|spool| SpoolStatus {
                 directory: spool.directory.clone(),
                 mode: spool.mode.name(),
                 when_full: spool.when_full.name(),
                 limit: spool.max_size,
+                outage: outage(sink.control.spool()),
             }),
             counts,
             balance,

@@ -23,7 +23,7 @@ use crate::throttle::{LineOwner, Throttle};
 /// Permissions of the file, before the umask.
 const MODE: u32 = 0o640;
 /// Maximum time that the end of the program waits for the last write.
-const LAST: Duration = Duration::from_millis(500);
+const LAST: Duration = Duration::from_secs(2);
 const NOT_WRITTEN: &str = "cannot write the status file";
 
 /// The status file of the daemon.

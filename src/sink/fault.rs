@@ -1,9 +1,11 @@
 //! The backoff and the log lines of a worker while its destination fails.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tracing::{Level, info, warn};
 
+use crate::poison;
 use crate::throttle::{LineOwner, Throttle};
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -16,9 +18,23 @@ const LOG_EVERY: Duration = Duration::from_secs(30);
 pub(super) struct DestinationFaults {
     name: String,
     outage: Option<Outage>,
+    report: OutageReport,
     /// Throttle for the beginnings of outages. Otherwise a spool that is full at times, because its reader is slower
     /// than a sender, would fill the log.
     beginnings: Throttle,
+}
+
+/// The outage that lasts, for whoever watches the sink. Clones share one state.
+#[derive(Clone, Debug, Default)]
+pub struct OutageReport(Arc<Mutex<Option<LastingOutage>>>);
+
+/// An outage that lasts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastingOutage {
+    /// Time of the first failed attempt.
+    pub since: Instant,
+    /// The reason of the last failed attempt.
+    pub reason: String,
 }
 
 #[derive(Debug)]
@@ -34,9 +50,9 @@ struct Outage {
 // === impl Fault ===
 
 impl DestinationFaults {
-    pub(super) fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str, report: OutageReport) -> Self {
         let beginnings = Throttle::new(Level::WARN, LineOwner::Sink(name.to_owned()), "short failures of the sink");
-        Self { name: name.to_owned(), outage: None, beginnings }
+        Self { name: name.to_owned(), outage: None, report, beginnings }
     }
 
     /// Counts a failed attempt and returns how long to wait. Logs the attempt if it is the first or if the last line is
@@ -53,6 +69,7 @@ impl DestinationFaults {
             reason: reason.to_owned(),
         });
         outage.attempts += 1;
+        self.report.set(Some(LastingOutage { since: outage.since, reason: reason.to_owned() }));
         // An outage that the log has not reported is counted when it is over.
         let earlier = if outage.logged.is_none() { self.beginnings.pass_with(0, now) } else { None };
         match outage.logged {
@@ -75,6 +92,7 @@ impl DestinationFaults {
     /// Notes that an attempt worked, and logs the end of an outage that the log has reported.
     pub(super) fn worked(&mut self, now: Instant) {
         let Some(outage) = self.outage.take() else { return };
+        self.report.set(None);
         if outage.logged.is_none() {
             self.beginnings.hold_back(1);
             return;
@@ -82,6 +100,19 @@ impl DestinationFaults {
         let Outage { since, attempts, reason, .. } = outage;
         let seconds = now.duration_since(since).as_secs_f32();
         info!(sink = self.name, attempts, "works again after {seconds:.1} s; the failure was: {reason}");
+    }
+}
+
+// === impl OutageReport ===
+
+impl OutageReport {
+    /// Returns the outage if there is one.
+    pub fn lasting(&self) -> Option<LastingOutage> {
+        poison::ignore(self.0.lock()).clone()
+    }
+
+    fn set(&self, outage: Option<LastingOutage>) {
+        *poison::ignore(self.0.lock()) = outage;
     }
 }
 
@@ -110,7 +141,7 @@ mod tests {
 
     #[test]
     fn an_outage_soon_after_another_is_told_of_when_it_lasts() {
-        let mut fault = DestinationFaults::new("test");
+        let mut fault = DestinationFaults::new("test", OutageReport::default());
         let begun = Instant::now();
         let told = |fault: &DestinationFaults| fault.outage.as_ref().is_some_and(|outage| outage.logged.is_some());
         for (after, expected, untold) in [(0, true, 0), (1, false, 1), (2, false, 2), (10, true, 0), (11, false, 1)] {
@@ -129,11 +160,14 @@ mod tests {
 
     #[test]
     fn an_outage_ends_when_an_attempt_works() {
-        let mut fault = DestinationFaults::new("test");
+        let report = OutageReport::default();
+        let mut fault = DestinationFaults::new("test", report.clone());
         let now = Instant::now();
         fault.failed("no", now);
-        assert!(fault.failed("no", now) >= Duration::from_millis(100));
+        assert!(fault.failed("no longer", now + Duration::from_secs(1)) >= Duration::from_millis(100));
+        assert_eq!(report.lasting(), Some(LastingOutage { since: now, reason: "no longer".to_owned() }));
         fault.worked(now);
+        assert_eq!(report.lasting(), None);
         assert!(fault.failed("no", now) <= Duration::from_millis(100));
     }
 }

@@ -21,6 +21,7 @@ mod turn;
 mod testing;
 pub mod worker;
 
+pub use fault::{LastingOutage, OutageReport};
 pub use turn::{Before, Turn, TurnWatch};
 pub use worker::{Control, Worker, WorkerEnd};
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
-use super::fault::DestinationFaults;
+use super::fault::{DestinationFaults, OutageReport};
 use super::{Error, Sink, Turn};
 use crate::buffer::{Batch, Received, Receiver};
 use crate::crash::panic_point;
@@ -34,7 +34,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// Maximum time that a sender which already has room may take to use it when the worker ends.
 const LAST_SENDERS: Duration = Duration::from_secs(1);
 
-/// Handle that tells the threads of a sink to stop or to reopen. Clones share one state.
+/// Handle that tells the threads of a sink to stop or to reopen, and that has their outages. Clones share one state.
 #[derive(Clone, Debug)]
 pub struct Control(Arc<ControlState>);
 
@@ -43,6 +43,8 @@ struct ControlState {
     time: Mutex<Time>,
     reopens: AtomicU64,
     workers: Mutex<Vec<Thread>>,
+    destination: OutageReport,
+    spool: OutageReport,
 }
 
 /// The time that a stop may take.
@@ -140,7 +142,7 @@ fn run_with<S: Sink>(
         control,
         ledger,
         pending: VecDeque::new(),
-        fault: DestinationFaults::new(name),
+        fault: DestinationFaults::new(name, control.destination().clone()),
         reopens: control.0.reopens.load(Relaxed),
         ticked: Instant::now(),
         written: Instant::now(),
@@ -171,7 +173,19 @@ impl Control {
             time: Mutex::new(Time { timeout, deadline: None }),
             reopens: AtomicU64::new(0),
             workers: Mutex::default(),
+            destination: OutageReport::default(),
+            spool: OutageReport::default(),
         }))
+    }
+
+    /// Returns the report on the outages of the destination.
+    pub fn destination(&self) -> &OutageReport {
+        &self.0.destination
+    }
+
+    /// Returns the report on the outages of the disk of the spool.
+    pub fn spool(&self) -> &OutageReport {
+        &self.0.spool
     }
 
     /// Sets the time that a stop may take from now on.

@@ -210,7 +210,7 @@ fn what_somebody_waits_for_is_not_gathered() {
         control: &control,
         ledger: &ledger,
         pending: VecDeque::from([lines(&ledger, &["line"])]),
-        fault: DestinationFaults::new("test"),
+        fault: DestinationFaults::new("test", control.destination().clone()),
         reopens: 0,
         ticked: Instant::now(),
         // So that it is just now for as long as the test takes.

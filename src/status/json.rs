@@ -5,10 +5,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::counts::{self, NamedCount};
-use super::{
-    Attempt, Balance, Ledger, Program, Queue, Reload, SinkState, SinkStatus, Snapshot, SourceState, SourceStatus,
-};
-use super::{SpoolStatus, StallKind, StalledSink};
+use super::{Attempt, Balance, Ledger, Program, Queue, Reload, Snapshot, SourceState, SourceStatus};
+use super::{OutageStatus, SinkState, SinkStatus, SpoolStatus, StallKind, StalledSink};
 use crate::ledger::SinkCounts;
 
 impl Snapshot {
@@ -95,7 +93,7 @@ impl SourceStatus {
 
 impl SinkStatus {
     fn json(&self) -> Value {
-        let Self { name, kind, destination, state, stall, waiting, spool, counts, balance } = self;
+        let Self { name, kind, destination, state, stall, outage, waiting, spool, counts, balance } = self;
         let (state, queue) = match state {
             SinkState::Running(queue) => ("running", Some(queue.json())),
             SinkState::Leaving => ("leaving", None),
@@ -108,6 +106,7 @@ impl SinkStatus {
             "state": state,
             "queue": queue,
             "stall": stall.map(StalledSink::json),
+            "outage": outage.as_ref().map(OutageStatus::json),
             "waiting": waiting,
             "spool": spool.as_ref().map(|spool| spool.json(counts)),
             "balanced": balance.json(),
@@ -120,6 +119,13 @@ impl Queue {
     fn json(self) -> Value {
         let Self { bytes, limit, is_full } = self;
         json!({ "bytes": bytes, "limit": limit, "full": is_full })
+    }
+}
+
+impl OutageStatus {
+    fn json(&self) -> Value {
+        let Self { since, reason } = self;
+        json!({ "since": time(*since), "reason": reason })
     }
 }
 
@@ -136,7 +142,7 @@ impl StalledSink {
 
 impl SpoolStatus {
     fn json(&self, counts: &SinkCounts) -> Value {
-        let Self { directory, mode, when_full, limit } = self;
+        let Self { directory, mode, when_full, limit, outage } = self;
         json!({
             "directory": directory.to_string_lossy(),
             "mode": mode,
@@ -144,6 +150,7 @@ impl SpoolStatus {
             "records": counts.spooled + counts.stored,
             "bytes": counts.spool_bytes,
             "limit": limit,
+            "outage": outage.as_ref().map(OutageStatus::json),
         })
     }
 }

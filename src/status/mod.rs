@@ -145,6 +145,8 @@ pub struct SinkStatus {
     pub state: SinkState,
     /// The stall that the log has reported, and that lasts.
     pub stall: Option<StalledSink>,
+    /// The outage of the destination that lasts.
+    pub outage: Option<OutageStatus>,
     /// Names of the sources that wait for the sink.
     pub waiting: Vec<String>,
     /// The spool, if the sink has one.
@@ -177,6 +179,15 @@ pub struct Queue {
     pub is_full: bool,
 }
 
+/// A destination, or the disk of a spool, that fails. Attempts are repeated until one works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutageStatus {
+    /// Time of the first failed attempt.
+    pub since: Timestamp,
+    /// The reason of the last failed attempt.
+    pub reason: String,
+}
+
 /// A sink that does not keep up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StalledSink {
@@ -206,6 +217,8 @@ pub struct SpoolStatus {
     pub when_full: &'static str,
     /// Maximum size on the disk, in bytes.
     pub limit: u64,
+    /// The outage of its disk that lasts.
+    pub outage: Option<OutageStatus>,
 }
 
 // === impl Snapshot ===

@@ -42,12 +42,14 @@ fn snapshot() -> Snapshot {
             destination: "/var/log/mail.json".into(),
             state: SinkState::Running(Queue { bytes: 10, limit: 1024, is_full: false }),
             stall: Some(StalledSink { kind: StallKind::Still, since }),
+            outage: Some(OutageStatus { since, reason: "refused".into() }),
             waiting: vec!["mail".into()],
             spool: Some(SpoolStatus {
                 directory: "/var/spool/archive".into(),
                 mode: "overflow",
                 when_full: "block",
                 limit: 1 << 30,
+                outage: Some(OutageStatus { since, reason: "full".into() }),
             }),
             counts: sink,
             balance: Balance::Holds,
@@ -93,9 +95,11 @@ fn the_json_has_the_values_of_the_snapshot() {
     let sink = &shown["sinks"][0];
     assert_eq!(sink["queue"], json!({ "bytes": 10, "limit": 1024, "full": false }));
     assert_eq!(sink["stall"], json!({ "kind": "still", "since": last }));
+    assert_eq!(sink["outage"], json!({ "since": last, "reason": "refused" }));
     assert_eq!((&sink["waiting"], &sink["balanced"]), (&json!(["mail"]), &json!(true)));
     let spool = &sink["spool"];
     assert_eq!((&spool["records"], &spool["bytes"], &spool["limit"]), (&json!(2), &json!(4096), &json!(1 << 30)));
+    assert_eq!(spool["outage"], json!({ "since": last, "reason": "full" }));
 }
 
 #[test]
@@ -104,10 +108,11 @@ fn what_is_not_there_is_null() {
     (snapshot.program.commit, snapshot.reload.last) = (None, None);
     snapshot.sources[0].state = SourceState::Leaving;
     let sink = &mut snapshot.sinks[0];
-    (sink.state, sink.stall, sink.spool, sink.balance) = (SinkState::Ended, None, None, Balance::Broken);
+    (sink.state, sink.stall, sink.outage) = (SinkState::Ended, None, None);
+    (sink.spool, sink.balance) = (None, Balance::Broken);
     let shown = snapshot.json();
     let null = ["/program/commit", "/reload/last_at", "/reload/last_error", "/sources/0/error", "/sinks/0/queue"];
-    for pointer in null.into_iter().chain(["/sinks/0/stall", "/sinks/0/spool"]) {
+    for pointer in null.into_iter().chain(["/sinks/0/stall", "/sinks/0/outage", "/sinks/0/spool"]) {
         assert_eq!(shown.pointer(pointer), Some(&Value::Null), "{pointer}");
     }
     assert_eq!((&shown["sinks"][0]["state"], &shown["sinks"][0]["balanced"]), (&json!("ended"), &json!(false)));

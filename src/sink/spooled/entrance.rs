@@ -139,7 +139,7 @@ impl Entrance {
         ledger.recover(pending + damaged);
         ledger.drop_spooled(damaged, Reason::Damaged);
         Stage {
-            fault: DestinationFaults::new(&name),
+            fault: DestinationFaults::new(&name, control.spool().clone()),
             losses: Throttle::new(Level::WARN, LineOwner::Sink(name.clone()), GIVEN_UP),
             name,
             directory: config.directory,
