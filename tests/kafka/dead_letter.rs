@@ -15,7 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use testkit::kafka::Kafka;
-use testkit::postrider::{Postrider, assert_clean, ledger};
+use testkit::postrider::{Postrider, assert_clean};
 use testkit::scratch;
 use testkit::wait::{wait_for, wait_until};
 
@@ -198,8 +198,8 @@ fn records_that_kafka_refused_arrive_once_the_topic_takes_them() {
     assert_eq!(letters(&path)[0]["key"], "4jYR9Q2wTjz005");
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
-    assert_eq!(ledger(&ended, "sink=\"kafka\"", "delivered"), 2);
-    assert_eq!(ledger(&ended, "sink=\"kafka\"", "dropped_rejected"), 2, "{}", ended.stderr);
+    assert_eq!(ended.sink("kafka").count("delivered"), 2);
+    assert_eq!(ended.sink("kafka").count("dropped_rejected"), 2, "{}", ended.stderr);
 }
 
 /// A daemon whose file sink is refused one path of two.
@@ -260,8 +260,8 @@ fn a_refused_path_is_replayed_while_the_daemon_goes_on_refusing() {
     drop(socket);
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
-    assert_eq!(ledger(&ended, "sink=\"hosts\"", "delivered"), (LINES / 2 + LINES / 6) as u64);
-    assert_eq!(ledger(&ended, "sink=\"hosts\"", "dropped_rejected"), (LINES / 3) as u64, "{}", ended.stderr);
+    assert_eq!(ended.sink("hosts").count("delivered"), (LINES / 2 + LINES / 6) as u64);
+    assert_eq!(ended.sink("hosts").count("dropped_rejected"), (LINES / 3) as u64, "{}", ended.stderr);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use testkit::kafka::{Kafka, PASSWORD, USER};
-use testkit::postrider::{Postrider, ledger};
+use testkit::postrider::Postrider;
 use testkit::wait::wait_until;
 
 const MESSAGES: usize = 20;
@@ -51,7 +51,7 @@ fn wait_for_line(postrider: &Postrider, level: &str, words: &[&str]) {
 #[track_caller]
 fn end(postrider: Postrider, delivered: usize) {
     let ended = postrider.terminate(DEADLINE);
-    assert_eq!(ledger(&ended, "sink=\"kafka\"", "delivered"), delivered as u64, "{}", ended.stderr);
+    assert_eq!(ended.sink("kafka").count("delivered"), delivered as u64, "{}", ended.stderr);
     assert!(ended.stderr.contains("balanced=true"), "{}", ended.stderr);
     assert!(!ended.stderr.contains(PASSWORD) && !ended.stderr.contains("wrong horse"), "{}", ended.stderr);
 }

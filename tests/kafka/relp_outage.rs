@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use socket2::{Domain, SockRef, Socket, Type};
 use testkit::kafka::Kafka;
 use testkit::pki::{BOTH, Pki};
-use testkit::postrider::{Postrider, assert_clean, ledger};
+use testkit::postrider::{Postrider, assert_clean};
 use testkit::relp::{CLOSE, Client, OPEN, acknowledgements, messages, tls_keys};
 use testkit::scratch;
 use testkit::status::Status;
@@ -79,8 +79,8 @@ fn a_message_that_waits_too_long_for_its_sink_ends_its_session() {
     let said =
         "a sink has not delivered the messages within acknowledge_timeout (1.5s); the sender must send them again";
     assert!(ended.stderr.contains(said), "{}", ended.stderr);
-    assert_eq!(ledger(&ended, "source=\"relp\"", "errors"), 1);
-    assert_eq!(ledger(&ended, "source=\"relp\"", "received") as usize, END - 2 + again - 2);
+    assert_eq!(ended.source("relp").count("errors"), 1);
+    assert_eq!(ended.source("relp").count("received") as usize, END - 2 + again - 2);
     let output = reader.join().expect("the reader").expect("text");
     let numbers =
         texts(&output).into_iter().map(|text| text[..text.find(' ').expect("a space")].parse().expect("a number"));
@@ -98,15 +98,15 @@ fn a_reset_frees_its_place_while_the_sink_is_blocked() {
     // More than the queue holds, so that it waits for both its window and its sink.
     let mut first = Client::open(address, None);
     first.send(&messages(2..102, |_| "x".repeat(4096)));
-    let waiting = |status: &Status| status.of("sink=\"stdout\"")["waiting"] == json!(["relp"]);
+    let waiting = |status: &Status| status.sink("stdout")["waiting"] == json!(["relp"]);
     let status = postrider.status().wait(DEADLINE, "a source that waits", waiting);
-    assert_eq!(status.count("sink=\"stdout\"", "delivered"), 0);
+    assert_eq!(status.sink("stdout").count("delivered"), 0);
     first.reset();
     // The time that a message may wait for its sink is longer than this deadline.
     wait_until(DEADLINE, "the place of the first", || Client::connect(address).try_begin());
     let ended = postrider.terminate(DEADLINE);
     assert!(ended.stderr.contains("balanced=true"), "{}", ended.stderr);
-    assert_eq!(ledger(&ended, "source=\"relp\"", "errors"), 1);
+    assert_eq!(ended.source("relp").count("errors"), 1);
 }
 
 #[test]
@@ -127,13 +127,13 @@ fn a_failed_fdatasync_ends_the_program_and_acknowledges_nothing() {
     let ended = postrider.ended(DEADLINE);
     assert_eq!(ended.status.code(), Some(74), "{}", ended.stderr);
     assert!(ended.stderr.contains("cannot sync") && ended.stderr.contains("process/comm"), "{}", ended.stderr);
-    assert_eq!(ledger(&ended, "sink=\"file\"", "delivered"), 0);
+    assert_eq!(ended.sink("file").count("delivered"), 0);
 }
 
 /// Waits until 100 messages are in flight, after the first `delivered`.
 #[track_caller]
 fn wait_in_flight(postrider: &Postrider, delivered: u64) {
-    let count = |status: &Status, field| status.count("sink=\"kafka\"", field);
+    let count = |status: &Status, field| status.sink("kafka").count(field);
     postrider.status().wait(DEADLINE, "messages in flight", |status| count(status, "offered") == delivered + 100);
     let status = postrider.status().now();
     assert_eq!((count(&status, "delivered"), count(&status, "in_flight")), (delivered, 100));
@@ -275,7 +275,7 @@ fn a_stranger_fills_the_dead_letter_file(common_is_refused: bool) {
     let missing = acknowledged.iter().filter(|text| !kept.contains(text)).count();
     assert_eq!(missing, 0, "of {} acknowledged messages of the stranger", acknowledged.len());
 
-    let count = |field: &str| ledger(&ended, "sink=\"file\"", field) as usize;
+    let count = |field: &str| ended.sink("file").count(field) as usize;
     assert_eq!(count("delivered"), GOOD.len() + common.len(), "{}", ended.stderr);
     assert_eq!(count("dropped_rejected"), letters.len(), "{}", ended.stderr);
     // Those that the sink has seen, and those whose session ended while they were in its queue.
@@ -339,9 +339,9 @@ fn many_connections_have_each_message_acknowledged_in_order() {
     found.sort_unstable();
     expected.sort_unstable();
     assert!(found == expected, "{} records, gaps or repetitions", found.len());
-    for source in ["source=\"plain\"", "source=\"tls\""] {
-        assert_eq!(ledger(&ended, source, "connections") as usize, EACH_KIND);
-        assert_eq!(ledger(&ended, source, "errors"), 0);
+    for source in ["plain", "tls"] {
+        assert_eq!(ended.source(source).count("connections") as usize, EACH_KIND);
+        assert_eq!(ended.source(source).count("errors"), 0);
     }
 }
 
@@ -392,7 +392,7 @@ fn senders_that_read_no_answer_are_cut_off_and_harm_nobody() {
     assert_clean(&ended);
     let said = "the sender has not read its answers within acknowledge_timeout (2s)";
     assert!(ended.stderr.contains(said), "{}", ended.stderr);
-    assert_eq!(ledger(&ended, "source=\"relp\"", "errors") as usize, UNHEARING);
+    assert_eq!(ended.source("relp").count("errors") as usize, UNHEARING);
     let heard: Vec<String> = texts(&ended.stdout).into_iter().filter(|text| text.starts_with("heard")).collect();
     assert_eq!(heard, (2..number).map(|number| format!("heard {number}")).collect::<Vec<_>>());
 }
@@ -449,8 +449,8 @@ fn senders_that_reset_their_connections_harm_nobody() {
     assert_eq!(good.len(), GOOD * MESSAGES);
     assert_eq!(good.into_iter().collect::<HashSet<_>>().len(), GOOD * MESSAGES, "none twice");
     assert!(found.iter().all(|text| text == "reset" || text.starts_with("good ")), "only whole messages");
-    assert_eq!(ledger(&ended, "source=\"plain\"", "connections") as usize, RESETS + GOOD / 2);
-    assert_eq!(ledger(&ended, "source=\"tls\"", "connections") as usize, 2 * RESETS + GOOD / 2);
+    assert_eq!(ended.source("plain").count("connections") as usize, RESETS + GOOD / 2);
+    assert_eq!(ended.source("tls").count("connections") as usize, 2 * RESETS + GOOD / 2);
     // If a reset comes before anything was read, the connection is just over.
-    assert!(ledger(&ended, "source=\"plain\"", "errors") > 0 && ledger(&ended, "source=\"tls\"", "errors") > 0);
+    assert!(ended.source("plain").count("errors") > 0 && ended.source("tls").count("errors") > 0);
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use testkit::kafka::{Consumed, Kafka};
 use testkit::numbered::Numbered;
 use testkit::port::Port;
-use testkit::postrider::{Ended, Postrider, assert_clean, ledger};
+use testkit::postrider::{Ended, Postrider, assert_clean};
 use testkit::scratch;
 use testkit::wait::wait_until;
 
@@ -116,7 +116,7 @@ fn duplicates(copies: &Copies) -> usize {
 fn assert_duplicates_are_allowed(duplicates: usize, ended: &Ended) {
     /// Bytes that librdkafka has in flight, and the least that it takes for a record.
     const ON_ITS_WAY: (usize, usize) = (4 << 20, 300);
-    let anew = ledger(ended, "sink=\"kafka\"", "retries") as usize;
+    let anew = ended.sink("kafka").count("retries") as usize;
     let most = anew * ON_ITS_WAY.0 / ON_ITS_WAY.1;
     assert!(duplicates <= most, "{duplicates} duplicates, and {anew} clients were made anew:\n{}", ended.stderr);
 }
@@ -176,8 +176,8 @@ fn survives_outages(mode: &str) {
     assert_clean(&ended);
     let copies = check(&consumed, &[&streams[0], &streams[1]], count);
     assert_duplicates_are_allowed(duplicates(&copies), &ended);
-    assert_eq!(ledger(&ended, "sink=\"kafka\"", "delivered"), 2 * count as u64);
-    assert_eq!(ledger(&ended, "sink=\"kafka\"", "spooled"), 0);
+    assert_eq!(ended.sink("kafka").count("delivered"), 2 * count as u64);
+    assert_eq!(ended.sink("kafka").count("spooled"), 0);
     assert!(streams.iter().all(|stream| stream.times_sent(part(4)) == 1), "no session broke");
 }
 
@@ -210,7 +210,7 @@ fn survives_a_stop(mode: &str) {
     }
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
-    let sink = |field| ledger(&ended, "sink=\"kafka\"", field);
+    let sink = |field| ended.sink("kafka").count(field);
     let (kept, early) = (sink("spooled"), sink("delivered"));
     assert_eq!(sink("dropped"), 0, "{}", ended.stderr);
     assert!(kept > 0 && early > 0, "{kept} kept, {early} delivered");
@@ -226,8 +226,8 @@ fn survives_a_stop(mode: &str) {
     let ended = postrider.terminate(DEADLINE);
     let consumed = setup.kafka.consume_all(TOPIC, 2 * count, DEADLINE);
     assert_clean(&ended);
-    let recovered = ledger(&ended, "sink=\"kafka\"", "recovered");
-    assert_eq!(ledger(&ended, "sink=\"kafka\"", "spooled"), 0);
+    let recovered = ended.sink("kafka").count("recovered");
+    assert_eq!(ended.sink("kafka").count("spooled"), 0);
     let copies = check(&consumed, &[&streams[0], &streams[1]], count);
     // One partition may be ahead of another: what it has behind a record that the other has not, comes again. The
     // same is true of records that the broker had taken without an acknowledgement when it was stopped.
@@ -268,7 +268,7 @@ fn survives_kills(mode: &str) {
     postrider.wait_delivered("kafka", 0, DEADLINE);
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
-    assert_eq!(ledger(&ended, "sink=\"kafka\"", "spooled"), 0);
+    assert_eq!(ended.sink("kafka").count("spooled"), 0);
     let consumed = setup.kafka.consume_all(TOPIC, count, DEADLINE);
     let copies = check(&consumed, &[&stream], count);
     for ((_, number), ids) in copies.iter().filter(|(_, ids)| ids.len() > 1) {

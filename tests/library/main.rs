@@ -8,6 +8,5 @@ mod layers;
 mod licences;
 mod mail_history;
 mod mail_lines;
-mod reasons;
 mod rust_version;
 mod spool;

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use testkit::numbered::Numbered;
-use testkit::postrider::{assert_clean, ledger};
+use testkit::postrider::assert_clean;
 use testkit::scratch;
 use testkit::unread::Unread;
 use testkit::wait::wait_until;
@@ -137,10 +137,10 @@ fn soak(mode: &str, messages: usize) {
 
     assert_clean(&ended);
     assert_eq!((seen.len(), read.load(SeqCst)), (sent, sent), "missing, or twice");
-    let received = ["tcp", "relp"].map(|source| ledger(&ended, &format!("source=\"{source}\""), "received"));
+    let received = ["tcp", "relp"].map(|source| ended.source(source).count("received"));
     assert_eq!(received.iter().sum::<u64>(), sent as u64);
-    assert_eq!(ledger(&ended, "sink=\"stdout\"", "delivered"), sent as u64);
-    assert_eq!(ledger(&ended, "sink=\"stdout\"", "spooled"), 0);
+    assert_eq!(ended.sink("stdout").count("delivered"), sent as u64);
+    assert_eq!(ended.sink("stdout").count("spooled"), 0);
     assert!(most_segments > 1, "the spool was not used");
     // Both numbers of connections have been there.
     let (warm, last) = (held[1], held[ROUNDS - 2].memory.max(held[ROUNDS - 1].memory));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use socket2::{Domain, SockAddr, Socket, Type};
-use testkit::postrider::{Ended, Postrider, ledger, throttled};
+use testkit::postrider::{Ended, Postrider, throttled};
 use testkit::scratch;
 use testkit::wait::wait_until;
 
@@ -142,7 +142,7 @@ fn datagrams_are_cut_flagged_and_counted() {
     let (records, ended) = fixture.seen(2);
     let rest = format!("one\n{}", message("datagram"));
     assert_eq!(records, [seen("x".repeat(MAX - message("").len()), &["truncated"]), seen(rest, &[])]);
-    let counted = |field| ledger(&ended, "source=\"udp\"", field);
+    let counted = |field| ended.source("udp").count(field);
     assert_eq!((counted("received"), counted("dropped_empty")), (4, 2), "{}", ended.stderr);
 }
 
@@ -227,7 +227,7 @@ fn idle_connections_are_closed_and_counted() {
     let (records, ended) = fixture.seen(2);
     assert_eq!(records, [seen("in time", &[]), seen("in time", &[])]);
     let counted = ["connections", "connections_refused", "connections_idle"];
-    assert_eq!(counted.map(|field| ledger(&ended, "source=\"tcp\"", field)), [2, 0, 2], "{}", ended.stderr);
+    assert_eq!(counted.map(|field| ended.source("tcp").count(field)), [2, 0, 2], "{}", ended.stderr);
     // Peers do not choose how much is logged.
     assert_eq!(throttled(&ended.stderr, "silent for longer than idle_timeout"), (1, 1), "{}", ended.stderr);
 }

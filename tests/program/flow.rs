@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ChildStdin;
 use std::sync::Arc;
 use std::thread;
@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
-use testkit::postrider::{Postrider, assert_clean, count, ledger, ledgers};
+use testkit::postrider::{Postrider, assert_clean, count, ledgers, program};
 use testkit::process::Process;
 use testkit::scratch;
+use testkit::status::StatusFile;
 use testkit::unread::Unread;
 use testkit::wait::{wait_for, wait_until};
 
@@ -97,8 +98,8 @@ fn a_million_messages_on_ten_connections_arrive_once_in_order() {
     wait_until(LONG, "the last record", || postrider_has(&path, STREAMS * EACH));
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
-    assert_eq!(ledger(&ended, "source=\"tcp\"", "received"), (STREAMS * EACH) as u64);
-    assert_eq!(ledger(&ended, "sink=\"file\"", "delivered"), (STREAMS * EACH) as u64);
+    assert_eq!(ended.source("tcp").count("received"), (STREAMS * EACH) as u64);
+    assert_eq!(ended.sink("file").count("delivered"), (STREAMS * EACH) as u64);
     let streams = by_stream(&path);
     assert_eq!(streams.len(), STREAMS);
     for (stream, numbers) in streams {
@@ -162,7 +163,7 @@ fn two_hundred_thousand_paced_datagrams_arrive_once() {
     output.expect("some output").wait_for(COUNT);
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
-    assert_eq!(ledger(&ended, "source=\"udp\"", "received"), COUNT as u64);
+    assert_eq!(ended.source("udp").count("received"), COUNT as u64);
     assert!(by_stream(&path)[&0].iter().copied().eq(0..COUNT), "gaps, duplicates or another order");
 }
 
@@ -223,8 +224,8 @@ fn a_stop_in_the_middle_of_a_stream_loses_nothing_that_was_read() {
         assert!(sender.join().expect("a sender") > 0);
     }
     let text = fs::read_to_string(&path).expect("the output");
-    assert_eq!(text.lines().count() as u64, ledger(&ended, "source=\"tcp\"", "received"));
-    assert_eq!(ledger(&ended, "sink=\"file\"", "delivered"), ledger(&ended, "source=\"tcp\"", "received"));
+    assert_eq!(text.lines().count() as u64, ended.source("tcp").count("received"));
+    assert_eq!(ended.sink("file").count("delivered"), ended.source("tcp").count("received"));
     for stream in 0..STREAMS {
         let records: Vec<&str> = text.lines().filter(|record| in_stream(record, stream)).collect();
         let whole: Vec<usize> = records.iter().filter(|r| !r.contains("\"truncated\"")).map(|r| origin(r).1).collect();
@@ -293,9 +294,9 @@ fn a_blocked_sink_holds_the_others_only_as_far_as_its_queue() {
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
     assert_eq!(reader.join().expect("the reader"), n);
-    assert_eq!(ledger(&ended, "sink=\"stdout\"", "dropped"), 100);
-    assert_eq!(ledger(&ended, "sink=\"stdout\"", "dropped_queue_full"), 100);
-    assert_eq!(ledger(&ended, "sink=\"file\"", "delivered"), (n + 100) as u64);
+    assert_eq!(ended.sink("stdout").count("dropped"), 100);
+    assert_eq!(ended.sink("stdout").count("dropped_queue_full"), 100);
+    assert_eq!(ended.sink("file").count("delivered"), (n + 100) as u64);
 }
 
 /// The most memory that Postrider takes when its sink takes nothing, and many connections send these `messages` as long
@@ -520,9 +521,9 @@ fn a_stop_takes_no_longer_than_it_may() {
     // A busy machine may take longer.
     assert!(took < TIMEOUT + Duration::from_secs(2), "{took:?}");
     // The reader stands still, but the pipe holds nobody up: what it did not take is counted.
-    let dropped = ledger(&ended, "sink=\"stdout\"", "dropped");
+    let dropped = ended.sink("stdout").count("dropped");
     assert!(dropped > 0, "{}", ended.stderr);
-    assert_eq!(ledger(&ended, "sink=\"stdout\"", "dropped_shutdown"), dropped);
+    assert_eq!(ended.sink("stdout").count("dropped_shutdown"), dropped);
     sender.join().expect("a sender");
 }
 
@@ -589,10 +590,13 @@ fn connections_do_not_use_up_the_descriptors_of_the_sinks() {
     let config = format!("[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[sink.file]]\npath = \"{}\"\n", path.display());
     fs::write(&file, config).expect("a configuration");
     // The lower limit is what a shell or a service manager sets, the upper what the operator permits.
-    let arguments = ["--nofile=64:1024", env!("CARGO_BIN_EXE_postrider"), "run", "-c"].map(PathBuf::from);
-    let mut process = Process::start("prlimit", &[&arguments[..], &[file]].concat(), &log);
+    let status = directory.path().join(StatusFile::NAME);
+    let program =
+        ["--nofile=64:1024".into(), program(), "run".into(), "-c".into(), file, "--status-file".into(), status];
+    let mut process = Process::start("prlimit", &program, &log);
+    let status = StatusFile::new(directory.path(), process.pid());
+    let address = process.wait_ready(DEADLINE, || status.read()?.address("tcp"));
     let read_log = || fs::read_to_string(&log).unwrap_or_default();
-    let address = process.wait_ready(DEADLINE, || testkit::postrider::listening(&read_log(), "tcp"));
     let mut sockets: Vec<_> = (0..100).map(|_| TcpStream::connect(address).expect("a connection")).collect();
     // The last is served, so all are, and the sink opens its file when they have taken what they can.
     writeln!(sockets[99], "{}", line(0, 0)).expect("room for a message");

@@ -26,7 +26,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 use testkit::pki::{self, BOTH, Pki};
-use testkit::postrider::{Ended, Postrider, assert_clean, ledger, throttled};
+use testkit::postrider::{Ended, Postrider, assert_clean, throttled};
 use testkit::scratch;
 use testkit::wait::{wait, wait_until};
 
@@ -99,9 +99,9 @@ impl Receiver {
         let ended = self.postrider.ended(DEADLINE);
         assert_clean(&ended);
         let records: Vec<Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-        assert_eq!(records.len() as u64, ledger(&ended, "source=\"tcp\"", "received"));
+        assert_eq!(records.len() as u64, ended.source("tcp").count("received"));
         let truncated = records.iter().filter(|record| has_flag(record, "truncated")).count();
-        assert_eq!(truncated as u64, ledger(&ended, "source=\"tcp\"", "truncated"));
+        assert_eq!(truncated as u64, ended.source("tcp").count("truncated"));
         (records, ended)
     }
 
@@ -310,9 +310,9 @@ fn imptcp_oversize_message_display() {
     }
     let (records, ended) = receiver.records();
     assert_eq!(records.iter().map(of_record).collect::<Vec<_>>(), expected);
-    assert_eq!(ledger(&ended, "source=\"tcp\"", "truncated"), excesses.len() as u64);
+    assert_eq!(ended.source("tcp").count("truncated"), excesses.len() as u64);
     let kept = excesses.len() * (MAX + message("next").len());
-    assert_eq!(ledger(&ended, "source=\"tcp\"", "received_bytes"), kept as u64);
+    assert_eq!(ended.source("tcp").count("received_bytes"), kept as u64);
 }
 
 /// A record that was cut says so and whose it is (`imptcp-oversize-errorfile-truncate`).
@@ -478,7 +478,7 @@ fn assert_kept_compressed(stream: &[u8]) {
     for record in &records {
         assert!(has_flag(record, "timestamp_missing") && has_flag(record, "hostname_missing"), "{record}");
     }
-    assert!(ledger(&ended, "source=\"tcp\"", "received_bytes") <= stream.len() as u64);
+    assert!(ended.source("tcp").count("received_bytes") <= stream.len() as u64);
 }
 
 #[test]
@@ -527,10 +527,9 @@ impl Filed {
         wait_until(LONG, &format!("{count} records"), || length() >= (count * size) as u64 && lines(&path) >= count);
         let ended = self.postrider.terminate(DEADLINE);
         assert_clean(&ended);
-        let source = format!("source=\"{source}\"");
-        assert_eq!(ledger(&ended, &source, "received"), count as u64);
+        assert_eq!(ended.source(source).count("received"), count as u64);
         for field in ["truncated", "dropped", "errors", "connections_refused"] {
-            assert_eq!(ledger(&ended, &source, field), 0, "{field}");
+            assert_eq!(ended.source(source).count(field), 0, "{field}");
         }
         let text = fs::read_to_string(&path).expect("the output");
         let record = |line: &str| serde_json::from_str::<Value>(line).expect("JSON");
@@ -726,8 +725,8 @@ fn imptcp_maxsessions() {
     }
     wait_until(DEADLINE, "ten records", || receiver.postrider.stdout().lines().count() == 10);
     let (_, ended) = receiver.records();
-    assert_eq!(ledger(&ended, "source=\"tcp\"", "connections_refused"), 10);
-    assert_eq!(ledger(&ended, "source=\"tcp\"", "connections"), 10);
+    assert_eq!(ended.source("tcp").count("connections_refused"), 10);
+    assert_eq!(ended.source("tcp").count("connections"), 10);
     let logged = throttled(&ended.stderr, "connection closed: max_connections is reached");
     assert_eq!(logged, (1, 9), "peers do not choose how much is logged: {}", ended.stderr);
     assert!(ended.stderr.contains("max_connections=10"), "{}", ended.stderr);

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use testkit::postrider::{Ended, assert_clean, count, ledger, ledgers, program};
+use testkit::postrider::{Ended, assert_clean, program};
 use testkit::relp::{self, Client};
 use testkit::scratch;
 use testkit::unread::Unread;
@@ -106,7 +106,7 @@ fn survives_a_kill(mode: &str) {
     let ended = second.terminate(DEADLINE);
     assert_clean(&ended);
     let late = late.join().expect("the second reader");
-    let recovered = ledger(&ended, "sink=\"stdout\"", "recovered");
+    let recovered = ended.sink("stdout").count("recovered");
     assert!(recovered > 0 && recovered <= COUNT as u64, "{recovered} recovered: nothing was on the disk");
     assert_eq!(late.len() as u64, recovered + 10);
     assert!(late.is_sorted(), "the order is not kept");
@@ -114,7 +114,7 @@ fn survives_a_kill(mode: &str) {
     early.sort_unstable();
     early.dedup();
     assert_eq!(early, (0..COUNT + 10).collect::<Vec<_>>(), "what was acknowledged is there");
-    assert_eq!(ledger(&ended, "sink=\"stdout\"", "spooled"), 0);
+    assert_eq!(ended.sink("stdout").count("spooled"), 0);
 }
 
 /// Reads what a process has printed only when it has ended.
@@ -151,12 +151,12 @@ fn a_stop_keeps_what_the_sink_did_not_take() {
     // More than its memory holds: the spool has it.
     sender.join().expect("the sender");
     let ended = first.terminate(DEADLINE);
-    let kept = ledger(&ended, "sink=\"stdout\"", "spooled");
+    let kept = ended.sink("stdout").count("spooled");
     assert!(kept > 1000, "{kept} kept\n{}", ended.stderr);
     // TCP may lose the messages that the kernel held at the stop.
-    let received = ledger(&ended, "source=\"tcp\"", "received") as usize;
+    let received = ended.source("tcp").count("received") as usize;
     assert!(received > COUNT / 4, "{received} received");
-    assert_eq!(ledger(&ended, "sink=\"stdout\"", "dropped"), 0, "{}", ended.stderr);
+    assert_eq!(ended.sink("stdout").count("dropped"), 0, "{}", ended.stderr);
     let mut all = early.join().expect("the first reader");
 
     let mut second = spawn(directory.path(), "");
@@ -254,8 +254,8 @@ fn a_full_spool_that_drops_its_oldest_counts_each_and_goes_on() {
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
     let numbers = numbers.join().expect("the reader");
-    let received = ledger(&ended, "source=\"tcp\"", "received") as usize;
-    let dropped = ledger(&ended, "sink=\"stdout\"", "dropped_spool_full") as usize;
+    let received = ended.source("tcp").count("received") as usize;
+    let dropped = ended.sink("stdout").count("dropped_spool_full") as usize;
     assert!(dropped > 1000, "{dropped} dropped");
     assert_eq!(numbers.len() + dropped, received);
     assert!(numbers.is_sorted_by(|a, b| a < b), "out of order, or twice");
@@ -295,26 +295,12 @@ fn most_taken(directory: &Path, done: &AtomicBool) -> u64 {
 
 /// Each record is delivered, in the spool, or dropped, and the log says so.
 fn account_for_each_record(ended: &Ended) -> (u64, u64) {
-    let sink = |field| ledger(ended, "sink=\"stdout\"", field);
+    let sink = |field| ended.sink("stdout").count(field);
     let (delivered, spooled, dropped) = (sink("delivered"), sink("spooled"), sink("dropped"));
     assert_eq!(sink("offered"), delivered + spooled + dropped, "{}", ended.stderr);
     assert!(ended.stderr.contains("balanced=true") && !ended.stderr.contains("balanced=false"), "{}", ended.stderr);
     assert!(!ended.stderr.contains("did not acknowledge") && !ended.stderr.contains("lost"), "{}", ended.stderr);
     (spooled, dropped)
-}
-
-/// Waits until so many messages have come over TCP; asks again when the ledger has been told.
-fn wait_received(postrider: &Unread, messages: u64) {
-    let mut asked = 0;
-    wait_until(DEADLINE, "the messages", || {
-        let log = postrider.log();
-        let told: Vec<_> = ledgers(&log, "source=\"tcp\"").collect();
-        if told.len() == asked {
-            postrider.signal(Signal::SIGUSR1);
-            asked += 1;
-        }
-        told.last().is_some_and(|line| count(line, "received") >= messages)
-    });
 }
 
 /// Much more than the spool may hold is in memory when the stop comes, and nobody reads.
@@ -332,17 +318,11 @@ fn stop_with_a_full_spool(mode: &str, signals: &[Signal]) -> Ended {
         let most = scope.spawn(|| most_taken(directory.path(), &done));
         drop(send(postrider.address("tcp"), 0..40_000));
         wait_until(DEADLINE, "a full spool", || postrider.log().contains("is full"));
-        wait_received(&postrider, 10_000);
         // The disk has a part of a batch, and the stage has read that back.
-        wait_until(DEADLINE, "a ledger that balances while the spool is full", || {
-            postrider.signal(Signal::SIGUSR1);
-            let log = postrider.log();
-            let sink = ledgers(&log, "sink=\"stdout\"").last().map(str::to_owned);
-            sink.is_some_and(|line| {
-                let sum: u64 =
-                    ["delivered", "dropped", "in_flight", "spooled"].map(|key| count(&line, key)).iter().sum();
-                sum == count(&line, "offered")
-            })
+        postrider.status().wait(DEADLINE, "a ledger that balances while the spool is full", |status| {
+            let sink = status.sink("stdout");
+            let sum: u64 = ["delivered", "dropped", "in_flight", "spooled"].map(|key| sink.count(key)).iter().sum();
+            status.source("tcp").count("received") >= 10_000 && sum == sink.count("offered")
         });
         for signal in signals {
             postrider.signal(*signal);
@@ -355,7 +335,7 @@ fn stop_with_a_full_spool(mode: &str, signals: &[Signal]) -> Ended {
     let (spooled, dropped) = account_for_each_record(&ended);
     // The part of a batch in the pipe is delivered, and comes again with the rest of it. Records that are written at a
     // second signal count as dropped, though they may be on the disk a moment later.
-    let delivered = ledger(&ended, "sink=\"stdout\"", "delivered");
+    let delivered = ended.sink("stdout").count("delivered");
     let slack = if signals.len() > 1 { dropped } else { delivered };
     let pending = pending(directory.path());
     assert!((spooled..=spooled + slack).contains(&pending), "{pending} on the disk\n{}", ended.stderr);
@@ -420,7 +400,7 @@ fn a_spool_of_another_kind_of_sink_is_refused_and_kept() {
     let mut first = spawn(directory.path(), "");
     let early = read_later(&mut first);
     send_relp(first.address("relp"), 0..COUNT);
-    let kept = ledger(&first.terminate(DEADLINE), "sink=\"stdout\"", "spooled");
+    let kept = first.terminate(DEADLINE).sink("stdout").count("spooled");
     assert!(kept > 1000, "{kept} kept");
 
     let file = moved(directory.path(), "file", &format!("path = \"{}/mail.json\"", directory.path().display()));

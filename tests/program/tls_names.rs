@@ -15,8 +15,9 @@ use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use testkit::pki::{self, BOTH, Identity, Pki, Stream, finish};
-use testkit::postrider::{Postrider, assert_clean, ledger};
+use testkit::postrider::{Postrider, assert_clean};
 use testkit::relp::tls_keys;
+use testkit::status::Status;
 use testkit::wait::wait_until;
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -120,7 +121,7 @@ fn each_name_has_its_certificate_and_all_others_the_default() {
     }
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
-    assert_eq!(ledger(&ended, "source=\"tls\"", "errors"), 0, "{}", ended.stderr);
+    assert_eq!(ended.source("tls").count("errors"), 0, "{}", ended.stderr);
 }
 
 #[test]
@@ -147,10 +148,10 @@ fn names_come_and_go_with_a_reload_and_connections_live_on() {
     let mut postrider = Postrider::spawn(&without);
     let address = postrider.address("tls");
     let reload = |config: &str| {
-        let reloads = || postrider.stderr().matches(" is in use").count();
-        let before = reloads();
+        let generation = |status: &Status| status.get("/reload/generation").as_u64().expect("a number");
+        let before = postrider.status().read().as_ref().map_or(0, generation);
         postrider.reload(config);
-        wait_until(DEADLINE, "the reload", || reloads() > before);
+        postrider.status().wait(DEADLINE, "the reload", |status| generation(status) > before);
     };
     let texts = || -> Vec<String> {
         let text = |line: &str| {

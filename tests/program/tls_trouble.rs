@@ -15,7 +15,7 @@ use rustls::ClientConfig;
 use serde_json::Value;
 use socket2::SockRef;
 use testkit::pki::{self, BOTH, Pki, Stream, finish};
-use testkit::postrider::{Ended, Postrider, assert_clean, ledger};
+use testkit::postrider::{Ended, Postrider, assert_clean};
 use testkit::scratch;
 use testkit::unread::Unread;
 use testkit::wait::{wait, wait_until};
@@ -102,7 +102,7 @@ fn a_reset_in_mid_stream_keeps_what_was_whole_and_harms_nobody() {
     found.sort();
     expected.sort();
     assert_eq!(found, expected);
-    let count = |field| ledger(&ended, "source=\"tls\"", field);
+    let count = |field| ended.source("tls").count(field);
     assert_eq!((count("errors"), count("truncated"), count("dropped")), (3, 2, 0), "{}", ended.stderr);
 }
 
@@ -163,7 +163,7 @@ fn a_blocked_sink_stops_the_reading_and_loses_nothing() {
     assert_clean(&ended);
     let lines = reader.join().expect("the reader");
     assert_eq!(lines.len(), sent + SENDERS);
-    let count = |field| ledger(&ended, "source=\"tls\"", field);
+    let count = |field| ended.source("tls").count(field);
     assert_eq!((count("received"), count("dropped"), count("truncated")), ((sent + SENDERS) as u64, 0, 0));
     // Each connection's in order.
     let mut next: Vec<(String, usize)> = Vec::new();
@@ -215,8 +215,8 @@ fn a_stop_does_not_wait_for_handshakes() {
     assert_clean(&ended);
     // A quarter of a second for the handshakes, one for the last words of TLS, and the rest for a busy machine.
     assert!(took < Duration::from_secs(8), "{took:?}");
-    assert_eq!(ledger(&ended, "source=\"tls\"", "connections"), held.len() as u64 + 1);
-    assert_eq!(ledger(&ended, "source=\"tls\"", "errors"), 0);
+    assert_eq!(ended.source("tls").count("connections"), held.len() as u64 + 1);
+    assert_eq!(ended.source("tls").count("errors"), 0);
     drop((held, stream));
 }
 

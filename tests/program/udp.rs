@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use testkit::postrider::{Postrider, assert_clean, ledger};
+use testkit::postrider::{Ended, Postrider, assert_clean};
 use testkit::scratch;
 use testkit::unread::Unread;
 use testkit::wait::{wait_for, wait_until};
@@ -77,8 +77,8 @@ fn two_workers_take_every_datagram_of_several_senders_once() {
     count_arrivals(&path, SENDERS * EACH, &arrived);
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
-    assert_eq!(ledger(&ended, "source=\"udp\"", "received"), (SENDERS * EACH) as u64);
-    assert_eq!(ledger(&ended, "source=\"udp\"", "kernel_drops"), 0);
+    assert_eq!(ended.source("udp").count("received"), (SENDERS * EACH) as u64);
+    assert_eq!(ended.source("udp").count("kernel_drops"), 0);
     let mut numbers: HashMap<String, Vec<usize>> = HashMap::new();
     for line in fs::read_to_string(&path).expect("the output").lines() {
         let record: Value = serde_json::from_str(line).expect("a record is JSON");
@@ -123,8 +123,7 @@ fn burst_beyond_the_buffer(workers: usize, after: bool) {
     }
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
-    let (received, drops) =
-        (ledger(&ended, "source=\"udp\"", "received"), ledger(&ended, "source=\"udp\"", "kernel_drops"));
+    let (received, drops) = (ended.source("udp").count("received"), ended.source("udp").count("kernel_drops"));
     assert_eq!(received + drops, (COUNT + usize::from(after)) as u64);
     assert_eq!(received, ended.stdout.lines().count() as u64);
     assert!(received > 0 && drops > 10_000, "{received} received, {drops} dropped");
@@ -153,8 +152,7 @@ fn drops_are_counted_although_a_stop_comes_at_once() {
     postrider.signal(Signal::SIGCONT);
     let ended = postrider.ended(DEADLINE);
     assert_clean(&ended);
-    let (received, drops) =
-        (ledger(&ended, "source=\"udp\"", "received"), ledger(&ended, "source=\"udp\"", "kernel_drops"));
+    let (received, drops) = (ended.source("udp").count("received"), ended.source("udp").count("kernel_drops"));
     assert_eq!((received + drops, received), (COUNT as u64, ended.stdout.lines().count() as u64));
 }
 
@@ -180,7 +178,7 @@ fn a_datagram_over_the_limit_is_cut_flagged_and_counted() {
     assert_eq!(seen, sizes.map(|size| (size.min(1024), size > 1024)));
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
-    assert_eq!(ledger(&ended, "source=\"udp\"", "truncated"), 4);
+    assert_eq!(ended.source("udp").count("truncated"), 4);
 }
 
 #[test]
@@ -206,7 +204,7 @@ fn the_largest_datagrams_are_whole() {
     }
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
-    assert_eq!(ledger(&ended, "source=\"udp\"", "truncated"), 0);
+    assert_eq!(ended.source("udp").count("truncated"), 0);
 }
 
 #[test]
@@ -278,19 +276,20 @@ fn told(log: &str, text: &str) -> u64 {
 #[test]
 fn datagrams_that_find_a_full_queue_are_logged_to_the_last() {
     let text = "datagrams dropped: the queue of sink stdout is full";
-    without_room("", "queue_size = \"64KiB\"", ("sink=\"stdout\"", "dropped_queue_full"), text);
+    let dropped = |ended: &Ended| ended.sink("stdout").count("dropped_queue_full");
+    without_room("", "queue_size = \"64KiB\"", dropped, text);
 }
 
 #[test]
 fn datagrams_beyond_max_bytes_in_flight_are_logged_to_the_last() {
     let text = "datagrams dropped: max_bytes_in_flight is used up";
-    let ledger = ("source=\"udp\"", "dropped_in_flight_limit");
-    without_room("max_bytes_in_flight = \"256KiB\"", "", ledger, text);
+    let dropped = |ended: &Ended| ended.source("udp").count("dropped_in_flight_limit");
+    without_room("max_bytes_in_flight = \"256KiB\"", "", dropped, text);
 }
 
 /// With these keys of the source and the sink there is no room for datagrams. The log tells of them by this `text`
-/// while the program runs, also of the last of a burst, and of as many as this field of the ledger counts.
-fn without_room(source: &str, sink: &str, (owner, field): (&str, &str), text: &str) {
+/// while the program runs, also of the last of a burst, and of as many as the ledger counts as `dropped`.
+fn without_room(source: &str, sink: &str, dropped: impl Fn(&Ended) -> u64, text: &str) {
     let directory = scratch::directory("no-room");
     let config = format!(
         "shutdown_timeout = \"1s\"\n[[source.udp]]\nlisten = \"127.0.0.1:0\"\n{source}\n[[sink.stdout]]\n{sink}\n"
@@ -319,6 +318,6 @@ fn without_room(source: &str, sink: &str, (owner, field): (&str, &str), text: &s
     let log = postrider.log();
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
-    assert_eq!(told(&log, text), ledger(&ended, owner, field), "{log}\n{}", ended.stderr);
+    assert_eq!(told(&log, text), dropped(&ended), "{log}\n{}", ended.stderr);
     assert!(log.lines().filter(|line| line.contains(text)).count() <= 4, "{log}");
 }

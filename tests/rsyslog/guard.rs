@@ -17,9 +17,10 @@ use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 use testkit::pki::{self, BOTH, Pki};
 use testkit::port::Port;
-use testkit::postrider::{Ended, Postrider, ledger, listening, throttled};
+use testkit::postrider::{Ended, Postrider, throttled};
 use testkit::process::Process;
 use testkit::scratch;
+use testkit::status::StatusFile;
 use testkit::wait::wait_until;
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -55,7 +56,7 @@ fn assert_ledger(ended: &Ended, source: &str, counts: &[(&str, usize)]) {
 
 #[track_caller]
 fn counted(ended: &Ended, source: &str, field: &str) -> usize {
-    ledger(ended, &format!("source=\"{source}\""), field) as usize
+    ended.source(source).count(field) as usize
 }
 
 /// A connection from one of the loopback addresses.
@@ -647,7 +648,8 @@ fn one_peer_can_not_take_all_connections() {
 fn service(directory: &Path, config: &str, environment: &[String]) -> Process {
     let file = directory.join("postrider.toml");
     fs::write(&file, config).expect("a configuration");
-    let program = [env!("CARGO_BIN_EXE_postrider"), "run", "-c", file.to_str().expect("a path")].map(str::to_owned);
+    let [file, status] = [file, directory.join(StatusFile::NAME)].map(|path| path.display().to_string());
+    let program = [env!("CARGO_BIN_EXE_postrider"), "run", "-c", &file, "--status-file", &status].map(str::to_owned);
     let arguments = [environment, &program].concat();
     Process::start_apart("env", &arguments, &directory.join("stdout"), &directory.join("stderr"))
 }
@@ -671,9 +673,9 @@ fn the_service_manager_hears_of_the_start_the_life_and_the_stop() {
     let mut process = service(directory.path(), config, &environment);
     assert_eq!(next(), "READY=1\n");
     // A sender that was told so can send.
-    // Lines of the log are written by a thread of their own, later than the notification perhaps.
-    let log = directory.path().join("stderr");
-    let mut address = |source| process.wait_ready(DEADLINE, || listening(&fs::read_to_string(&log).ok()?, source));
+    // The status file is written a moment after the notification.
+    let status = StatusFile::new(directory.path(), process.pid());
+    let mut address = |source| process.wait_ready(DEADLINE, || status.read()?.address(source));
     let (tcp, _udp) = (address("tcp"), address("udp"));
     drop(connect("127.0.0.1", tcp));
     let begun = Instant::now();

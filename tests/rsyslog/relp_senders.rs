@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use testkit::pki::Pki;
 use testkit::port::Port;
-use testkit::postrider::{Postrider, assert_clean, ledger};
+use testkit::postrider::{Postrider, assert_clean};
 use testkit::rsyslog::Rsyslog;
 use testkit::scratch;
 use testkit::unread::Unread;
-use testkit::wait::{wait_for, wait_until};
+use testkit::wait::wait_until;
 
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -139,8 +139,8 @@ fn each_message_arrives_once_over_tls() {
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
     assert_exact(&path, MESSAGES);
-    assert_eq!(ledger(&ended, "source=\"relp-tls\"", "received"), MESSAGES as u64);
-    assert_eq!(ledger(&ended, "source=\"relp-tls\"", "errors"), 0);
+    assert_eq!(ended.source("relp-tls").count("received"), MESSAGES as u64);
+    assert_eq!(ended.source("relp-tls").count("errors"), 0);
     let text = fs::read_to_string(&path).expect("the records");
     let first: serde_json::Value = serde_json::from_str(text.lines().next().expect("a record")).expect("JSON");
     assert_eq!(first["source"]["tls_subject"], "O=Example,CN=mx1.example.com");
@@ -160,7 +160,7 @@ fn nothing_is_lost_or_repeated_beyond_the_window_over_a_restart() {
         wait_until(DEADLINE, "a third of the stream", || lines.count() > MESSAGES / 3);
         let ended = postrider.terminate(DEADLINE);
         assert_clean(&ended);
-        ledger(&ended, "source=\"relp\"", "received") as usize
+        ended.source("relp").count("received") as usize
     });
     let before = lines.count();
     assert!(before < MESSAGES, "it was stopped too late");
@@ -174,7 +174,7 @@ fn nothing_is_lost_or_repeated_beyond_the_window_over_a_restart() {
     assert!(distinct(&path).into_iter().all(|number| number < MESSAGES), "none that was not sent");
     // Messages delivered before the stop were acknowledged, unless the answer came too late for the sender.
     assert!(repeated <= AHEAD, "{repeated} repeated");
-    assert_eq!(received + ledger(&ended, "source=\"relp\"", "received") as usize, MESSAGES + repeated);
+    assert_eq!(received + ended.source("relp").count("received") as usize, MESSAGES + repeated);
 }
 
 #[test]
@@ -194,11 +194,10 @@ fn no_message_is_lost_when_postrider_is_killed() {
             let mut postrider = run();
             let mut output = BufReader::new(postrider.output()).lines();
             assert_eq!(output.by_ref().take(EACH).map_while(Result::ok).count(), EACH);
-            // Nobody reads on. Soon the file has messages that the pipe has not, so that they are not acknowledged.
-            wait_for(DEADLINE, "the file to stand still", || {
-                let before = lines.count();
-                thread::sleep(Duration::from_millis(300));
-                (lines.count() == before).then_some(())
+            // Nobody reads on. The file has messages that the pipe has not, so that they are not acknowledged.
+            postrider.status().wait(DEADLINE, "messages that only the file has", |status| {
+                let [file, pipe] = ["file", "stdout"].map(|sink| status.sink(sink));
+                file.count("in_flight") == 0 && file.count("delivered") > pipe.count("delivered")
             });
             // With its value goes the process, by SIGKILL.
             drop(postrider);

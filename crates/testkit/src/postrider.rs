@@ -4,19 +4,16 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use super::process::Process;
 use super::scratch;
-use super::status::{Status, StatusFile};
-use super::wait::wait_until;
+use super::status::{Part, Status, StatusFile};
 
 const START: Duration = Duration::from_secs(20);
-/// Time between two questions for the ledger, each of which makes the log longer.
-const LEDGER: Duration = Duration::from_millis(200);
 
 /// Postrider that runs, in a directory of its own. It is killed when the value is dropped.
 pub struct Postrider {
@@ -38,6 +35,27 @@ pub struct Ended {
     pub last: Option<Status>,
 }
 
+impl Ended {
+    /// Returns the last status file. Panics if the process has not written one at its end.
+    #[track_caller]
+    pub fn status_file(&self) -> &Status {
+        let is_last = |status: &&Status| ["ended", "leaving"].iter().any(|phase| status.get("/phase") == phase);
+        self.last.as_ref().filter(is_last).unwrap_or_else(|| panic!("no status file of the end:\n{}", self.stderr))
+    }
+
+    /// Returns the source named `name` at the end.
+    #[track_caller]
+    pub fn source(&self, name: &str) -> Part<'_> {
+        self.status_file().source(name)
+    }
+
+    /// Returns the sink named `name` at the end.
+    #[track_caller]
+    pub fn sink(&self, name: &str) -> Part<'_> {
+        self.status_file().sink(name)
+    }
+}
+
 impl Postrider {
     /// Starts `postrider run` with the configuration `config`, and waits until it listens at all of `addresses`.
     pub fn run(config: &str, addresses: &[SocketAddr]) -> Self {
@@ -54,25 +72,23 @@ impl Postrider {
         Self { process, directory }
     }
 
-    /// Waits until it has said of each of `addresses` that it is listening there.
+    /// Waits until it listens at each of `addresses`.
     #[track_caller]
     pub fn wait_listening(&mut self, addresses: &[SocketAddr]) {
-        let stderr = self.stderr_file();
+        let status = self.status();
         self.process.wait_ready(START, || {
-            let stderr = fs::read_to_string(&stderr).unwrap_or_default();
-            let said = |address: &SocketAddr| {
-                let address = address.to_string();
-                stderr.lines().any(|line| line.contains("listening") && line.contains(&address))
-            };
-            addresses.iter().all(said).then_some(())
+            let status = status.read()?;
+            let listens =
+                |address: &SocketAddr| status.endpoints().any(|endpoint| endpoint.ends_with(&format!(" {address}")));
+            addresses.iter().all(listens).then_some(())
         });
     }
 
     /// Waits until the source named `source` listens, and returns its address. The kernel chooses the port for port 0.
     #[track_caller]
     pub fn address(&mut self, source: &str) -> SocketAddr {
-        let stderr = self.stderr_file();
-        self.process.wait_ready(START, || listening(&text(&stderr), source))
+        let status = self.status();
+        self.process.wait_ready(START, || status.read()?.address(source))
     }
 
     /// Returns the process id.
@@ -125,18 +141,9 @@ impl Postrider {
     /// spool held at the start. A stop does not wait for a destination that is just coming back.
     #[track_caller]
     pub fn wait_delivered(&self, sink: &str, offered: u64, deadline: Duration) {
-        let owner = format!(" sink=\"{sink}\"");
-        let mut asked: Option<Instant> = None;
-        wait_until(deadline, "everything delivered", || {
-            if asked.is_some_and(|asked| asked.elapsed() < LEDGER) {
-                return false;
-            }
-            self.signal(Signal::SIGUSR1);
-            asked = Some(Instant::now());
-            let log = self.stderr();
-            let Some(line) = ledgers(&log, &owner).last() else { return false };
-            let all = count(line, "offered") + count(line, "recovered");
-            count(line, "offered") >= offered && count(line, "delivered") == all
+        self.status().wait(deadline, "everything delivered", |status| {
+            let count = |field| status.sink(sink).count(field);
+            count("offered") >= offered && count("delivered") == count("offered") + count("recovered")
         });
     }
 
@@ -159,55 +166,6 @@ impl Postrider {
     }
 }
 
-/// Reasons for a drop, as the ledger names them.
-pub const REASONS: [&str; 13] = [
-    "empty",
-    "unexpected_tls",
-    "denied",
-    "rate_limited",
-    "queue_full",
-    "in_flight_limit",
-    "rejected",
-    "dead_letter_full",
-    "unacknowledged",
-    "spool_full",
-    "damaged",
-    "shutdown",
-    "lost",
-];
-
-/// Counts of a ledger. Those that are zero are left out of its line.
-const COUNTS: [&str; 21] = [
-    "received",
-    "received_bytes",
-    "truncated",
-    "dropped",
-    "waiting",
-    "connections",
-    "connections_refused",
-    "connections_refused_per_peer",
-    "connections_idle",
-    "connections_denied",
-    "proxy_errors",
-    "errors",
-    "kernel_drops",
-    "offered",
-    "filtered",
-    "delivered",
-    "delivered_bytes",
-    "in_flight",
-    "recovered",
-    "spooled",
-    "retries",
-];
-
-/// A number of the last ledger in the log: of `source="tcp"`, say, the field `received`.
-#[track_caller]
-pub fn ledger(ended: &Ended, owner: &str, field: &str) -> u64 {
-    let line = ledgers(&ended.stderr, owner).last();
-    count(line.unwrap_or_else(|| panic!("no ledger of {owner}:\n{}", ended.stderr)), field)
-}
-
 /// The lines of the ledger of `owner` in a log.
 pub fn ledgers<'l>(log: &'l str, owner: &str) -> impl Iterator<Item = &'l str> + Clone {
     log.lines().filter(move |line| line.contains(" ledger ") && line.contains(owner))
@@ -216,9 +174,6 @@ pub fn ledgers<'l>(log: &'l str, owner: &str) -> impl Iterator<Item = &'l str> +
 /// A number in a line of the ledger.
 #[track_caller]
 pub fn count(line: &str, field: &str) -> u64 {
-    // A field that is misspelt must not read as 0.
-    let reason = |name: &str| REASONS.contains(&name);
-    assert!(COUNTS.contains(&field) || field.strip_prefix("dropped_").is_some_and(reason), "no count: {field}");
     let Some((_, rest)) = line.split_once(&format!(" {field}=")) else { return 0 };
     rest.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no number {field}: {line}"))
 }
@@ -242,18 +197,7 @@ pub fn assert_clean(ended: &Ended) {
     assert!(ended.status.success(), "{}\n{}", ended.status, ended.stderr);
     assert!(!ended.stderr.contains("balanced=false"), "{}", ended.stderr);
     assert!(ended.stderr.contains("balanced=true"), "{}", ended.stderr);
-    // A busy machine may end the process before its last snapshot is written.
-    if let Some(last) = ended.last.as_ref().filter(|last| *last.get("/phase") == "ended") {
-        assert_eq!(*last.get("/ledger/balanced"), true, "{}", ended.stderr);
-    }
-}
-
-/// The address at which the source named `source` listens, as the log says.
-pub fn listening(log: &str, source: &str) -> Option<SocketAddr> {
-    let source = format!("source=\"{source}\"");
-    let line = log.lines().find(|line| line.contains("listening") && line.contains(&source))?;
-    let (_, address) = line.split_once("address=\"")?;
-    address.split_once('"')?.0.rsplit_once(' ')?.1.parse().ok()
+    assert_eq!(*ended.status_file().get("/ledger/balanced"), true, "{}", ended.stderr);
 }
 
 fn start_process(directory: &Path) -> Process {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,6 +26,10 @@ pub struct StatusFile {
 /// Content of the file at one time.
 #[derive(Clone, Debug)]
 pub struct Status(Value);
+
+/// A source or a sink in the file.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'s>(&'s Value);
 
 impl StatusFile {
     /// The name of the file in the directory of a test.
@@ -56,6 +61,8 @@ impl StatusFile {
     /// Returns the status of now. It has the file written by SIGUSR1, which makes the log longer.
     #[track_caller]
     pub fn now(&self) -> Status {
+        // The signal would end a process that has only begun to start.
+        self.wait(WRITE, "the first status file", |_| true);
         let asked = Timestamp::now();
         kill(Pid::from_raw(self.pid.cast_signed()), Signal::SIGUSR1).expect("a signal");
         self.wait(WRITE, "a new status file", |status| status.at() > asked)
@@ -74,34 +81,47 @@ impl Status {
         self.get("/at").as_str().and_then(|at| at.parse().ok()).expect("a time")
     }
 
-    /// The source or the sink that `owner` names, `source="tcp"` say; of several, the one of the configuration in use.
-    pub fn find(&self, owner: &str) -> Option<&Value> {
-        let (list, name) = owner.strip_suffix('"')?.split_once("=\"")?;
-        let list = self.0.get(format!("{list}s"))?.as_array()?;
-        list.iter().find(|one| one["name"] == name)
+    /// Returns the source named `name`; of several, the one of the configuration in use. Panics if there is none.
+    #[track_caller]
+    pub fn source(&self, name: &str) -> Part<'_> {
+        self.find("/sources", name).unwrap_or_else(|| panic!("no source {name}: {:#}", self.0))
     }
 
-    /// Like [`find`](Self::find), for one that has to be there.
+    /// Returns the sink named `name`; of several, the one of the configuration in use. Panics if there is none.
     #[track_caller]
-    pub fn of(&self, owner: &str) -> &Value {
-        self.find(owner).unwrap_or_else(|| panic!("no {owner}: {:#}", self.0))
-    }
-
-    /// A count of `source="tcp"`, say.
-    #[track_caller]
-    pub fn count(&self, owner: &str, field: &str) -> u64 {
-        number(&self.of(owner)["counts"], field)
+    pub fn sink(&self, name: &str) -> Part<'_> {
+        self.find("/sinks", name).unwrap_or_else(|| panic!("no sink {name}: {:#}", self.0))
     }
 
     /// Returns the address of the source named `source`, once it listens.
     pub fn address(&self, source: &str) -> Option<SocketAddr> {
-        let endpoint = self.find(&format!("source=\"{source}\""))?["endpoint"].as_str()?;
+        let endpoint = self.find("/sources", source)?.0["endpoint"].as_str()?;
         endpoint.rsplit_once(' ')?.1.parse().ok()
+    }
+
+    fn find(&self, list: &str, name: &str) -> Option<Part<'_>> {
+        self.get(list).as_array().expect("a list").iter().find(|part| part["name"] == name).map(Part)
     }
 
     /// Returns the endpoint of each source.
     pub fn endpoints(&self) -> impl Iterator<Item = &str> {
         self.get("/sources").as_array().expect("a list").iter().filter_map(|source| source["endpoint"].as_str())
+    }
+}
+
+impl Part<'_> {
+    /// Returns the count named `field`. Panics if there is none.
+    #[track_caller]
+    pub fn count(self, field: &str) -> u64 {
+        number(&self.0["counts"], field)
+    }
+}
+
+impl Deref for Part<'_> {
+    type Target = Value;
+
+    fn deref(&self) -> &Value {
+        self.0
     }
 }
 

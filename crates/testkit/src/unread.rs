@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::Signal;
 
-use super::postrider::{Ended, listening, program};
+use super::postrider::{Ended, program};
 use super::status::StatusFile;
 use super::wait::wait_for;
 
@@ -71,14 +71,14 @@ impl Unread {
 
     /// Waits until the source named `source` listens, and returns its address.
     pub fn address(&self, source: &str) -> SocketAddr {
-        wait_for(START, "listening", || listening(&self.log(), source))
+        wait_for(START, "listening", || self.status().read()?.address(source))
     }
 
     /// Waits until the source named `source` listens; `None` if the process has ended before.
     pub fn address_if_it_starts(&mut self, source: &str) -> Option<SocketAddr> {
         wait_for(START, "listening, or an end", || {
             let ended = self.has_ended();
-            let address = listening(&self.log(), source);
+            let address = self.status().read().and_then(|status| status.address(source));
             if ended { Some(None) } else { address.map(Some) }
         })
     }

@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use crate::promises::DEADLINE;
 use crate::promises::spool;
 use testkit::messages::{Seen, message};
-use testkit::postrider::{assert_clean, ledger};
+use testkit::postrider::assert_clean;
 use testkit::scratch;
 use testkit::small_disk::SmallDisk;
 use testkit::unread::Unread;
@@ -65,7 +65,7 @@ fn what_a_file_has_no_room_for_is_in_the_spool_over_a_stop() {
         let ended = disk.postrider.ended(DEADLINE);
         assert_clean(&ended);
         assert!(ended.stderr.contains("the spool keeps undelivered records"), "{}", ended.stderr);
-        let kept = ledger(&ended, "sink=\"file\"", "spooled") as usize;
+        let kept = ended.sink("file").count("spooled") as usize;
         assert_eq!(kept, 2 * EACH - before, "{mode}: {}", ended.stderr);
 
         let second = Unread::spawn(&config, &stderr);

@@ -19,7 +19,7 @@ use crate::promises::spool::{self, Places};
 use crate::promises::ways::PIPE;
 use testkit::messages::{Seen, text};
 use testkit::output::Output;
-use testkit::postrider::{Ended, assert_clean, ledger};
+use testkit::postrider::{Ended, assert_clean};
 use testkit::scratch;
 use testkit::small_disk::SmallDisk;
 use testkit::unread::Unread;
@@ -31,7 +31,6 @@ const SOME: usize = 20;
 const MOST: usize = 400;
 /// As many as have a place, and as many that have none.
 const SENT: usize = 60;
-const SINK: &str = "sink=\"stdout\"";
 
 /// A followed file, its cursor and the spool of the sink.
 pub(crate) struct Followed(TempDir);
@@ -243,8 +242,8 @@ fn it_is_read_on_into_the_spool_while_a_sink_takes_nothing() {
         let (place, output) = (Followed::new(), Output::default());
         is_read_on(&place, &output, mode);
         let ended = recovers(&place, mode, &output, MOST);
-        assert!(ledger(&ended, SINK, "recovered") as usize >= MOST - PIPE, "{mode}: {}", ended.stderr);
-        assert_eq!(ledger(&ended, "source=\"file\"", "received"), SOME as u64, "{mode}: the rest came from the spool");
+        assert!(ended.sink("stdout").count("recovered") as usize >= MOST - PIPE, "{mode}: {}", ended.stderr);
+        assert_eq!(ended.source("file").count("received"), SOME as u64, "{mode}: the rest came from the spool");
     }
 }
 
@@ -295,7 +294,7 @@ fn refuses(place: &Followed, key: &str) -> Ended {
     place.append(&lines(SENT..SENT + SOME));
     wait_until(DEADLINE, "the cursor", || place.passed() == SENT + SOME);
     let again = again.terminate(DEADLINE);
-    assert_eq!(ledger(&again, "source=\"file\"", "received"), SOME as u64, "{}", again.stderr);
+    assert_eq!(again.source("file").count("received"), SOME as u64, "{}", again.stderr);
     let taken = fs::read_to_string(place.path().join("out/mx2.json")).expect("the others");
     assert_eq!(numbers(taken.lines()), (1..SENT + SOME).step_by(2).collect::<Vec<_>>());
     ended

@@ -3,24 +3,22 @@
 use std::io::{BufRead, BufReader};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use serde_json::json;
 
 use crate::promises::DEADLINE;
 use crate::promises::spool;
 use crate::promises::ways::{DATAGRAMS, PIPE, Place, STREAMS, Way, all, each};
 use testkit::messages::Seen;
 use testkit::output::Output;
-use testkit::postrider::{Ended, assert_clean, ledger};
+use testkit::postrider::{Ended, assert_clean};
 use testkit::small_disk::SmallDisk;
 use testkit::unread::Unread;
 use testkit::wait::wait_until;
 
 /// More than the sockets, the queues and the small disk hold.
 const MANY: usize = 8000;
-/// A sender that has got rid of nothing for so long is held up.
-const SILENCE: Duration = Duration::from_secs(1);
 
 /// Has the reader read on when it is dropped: a test that fails would wait for its sender otherwise.
 struct Held<'o>(&'o Output);
@@ -47,12 +45,13 @@ fn is_held_up(place: &Place, mut postrider: Unread, is_so: impl Fn(&Unread) -> b
             drop(feed);
         });
         wait_until(DEADLINE, "the reason", || is_so(&postrider));
-        let (mut last, mut since) = (0, Instant::now());
+        // The source waits for room, and the sockets are full: between two looks nothing is sent or received.
+        let mut before = None;
         wait_until(DEADLINE, "a sender that is held up", || {
-            if last != sent.load(SeqCst) {
-                (last, since) = (sent.load(SeqCst), Instant::now());
-            }
-            since.elapsed() > SILENCE
+            let status = postrider.status().now();
+            let is_waiting = status.sink("stdout")["waiting"] == json!([place.source_name()]);
+            let counts = (sent.load(SeqCst), status.source(place.source_name()).count("received"));
+            is_waiting && before.replace(counts) == Some(counts)
         });
         let took_all = sender.is_finished();
         drop(held);
@@ -67,7 +66,7 @@ fn is_held_up(place: &Place, mut postrider: Unread, is_so: impl Fn(&Unread) -> b
         seen.judge(&format!("{:?}", place.way), &seen.numbers, MANY, 0);
         assert!(seen.order.iter().copied().eq(0..MANY), "{:?}: gaps, repetitions or another order", place.way);
     });
-    assert_eq!(ledger(&ended, "sink=\"stdout\"", "dropped"), 0, "{:?}: {}", place.way, ended.stderr);
+    assert_eq!(ended.sink("stdout").count("dropped"), 0, "{:?}: {}", place.way, ended.stderr);
     ended
 }
 
@@ -134,8 +133,8 @@ fn min_free_gives_up_the_oldest_where_the_configuration_says_so() {
         let ended = disk.postrider.terminate(DEADLINE);
         assert_clean(&ended);
         reader.join().expect("the reader");
-        let count = |field| ledger(&ended, "sink=\"stdout\"", field);
-        assert_eq!(ledger(&ended, place.ledger(), "received"), MANY as u64, "{way:?}: {}", ended.stderr);
+        let count = |field| ended.sink("stdout").count(field);
+        assert_eq!(ended.source(place.source_name()).count("received"), MANY as u64, "{way:?}: {}", ended.stderr);
         assert!(count("dropped") > 0, "{way:?}: all of it had room\n{}", ended.stderr);
         assert_eq!(count("dropped_spool_full"), count("dropped"), "{way:?}: {}", ended.stderr);
         output.seen(|seen| {
@@ -167,8 +166,8 @@ fn what_a_sink_does_not_take_is_in_the_spool_over_a_stop() {
         drop(feed);
         output.open(true);
         reader.join().expect("the reader");
-        assert_eq!(ledger(&ended, place.ledger(), "received"), SENT as u64, "{way:?}: {}", ended.stderr);
-        assert_eq!(ledger(&ended, "sink=\"stdout\"", "dropped"), 0, "{way:?}: {}", ended.stderr);
+        assert_eq!(ended.source(place.source_name()).count("received"), SENT as u64, "{way:?}: {}", ended.stderr);
+        assert_eq!(ended.sink("stdout").count("dropped"), 0, "{way:?}: {}", ended.stderr);
         // Also what the sink has in its hands.
         let kept = spool::places(place.directory()).len();
         assert!(kept >= SENT - PIPE, "{way:?}: {kept} kept\n{}", ended.stderr);
@@ -182,7 +181,7 @@ fn what_a_sink_does_not_take_is_in_the_spool_over_a_stop() {
         let ended = second.terminate(DEADLINE);
         assert_clean(&ended);
         reader.join().expect("the reader");
-        assert!(ledger(&ended, "sink=\"stdout\"", "recovered") as usize >= SENT - PIPE, "{way:?}: {}", ended.stderr);
+        assert!(ended.sink("stdout").count("recovered") as usize >= SENT - PIPE, "{way:?}: {}", ended.stderr);
         output.seen(|seen| {
             seen.judge(&format!("{way:?}"), &(0..SENT + SOME).collect(), SENT + SOME, 0);
             assert!(seen.order[before..].is_sorted_by(|a, b| a < b), "{way:?}: out of order, or twice");
@@ -211,17 +210,17 @@ fn drops_datagrams(lack: &Lack) {
         let ended = disk.postrider.terminate(DEADLINE);
         assert_clean(&ended);
         reader.join().expect("the reader");
-        let received = ledger(&ended, place.ledger(), "received");
-        let dropped = ledger(&ended, "sink=\"stdout\"", "dropped");
+        let received = ended.source(place.source_name()).count("received");
+        let dropped = ended.sink("stdout").count("dropped");
         assert_eq!(received + kernel_drops(&place, &ended), sent as u64, "{way:?}: {}", ended.stderr);
         // On a busy machine the kernel still holds some when the time of the stop is over.
-        let offered = received - ledger(&ended, place.ledger(), "dropped");
+        let offered = received - ended.source(place.source_name()).count("dropped");
         assert!(dropped > 0, "{way:?}: all of it had room\n{}", ended.stderr);
         assert!(ended.stderr.contains("queue_full"), "{way:?}: {}", ended.stderr);
         output.seen(|seen| {
             seen.judge(&format!("{way:?}"), &seen.numbers, sent, 0);
             // On a busy machine the time of the stop is over before everything is written: that stays in the spool.
-            let kept = ledger(&ended, "sink=\"stdout\"", "spooled");
+            let kept = ended.sink("stdout").count("spooled");
             let came = seen.records() as u64;
             assert!(
                 (offered - dropped - kept..=offered - dropped).contains(&came),
@@ -245,7 +244,7 @@ fn min_free_drops_datagrams_and_counts_them() {
 
 /// The kernel drops no datagram of a Unix socket: it holds the sender up.
 fn kernel_drops(place: &Place, ended: &Ended) -> u64 {
-    if place.way == Way::Udp { ledger(ended, place.ledger(), "kernel_drops") } else { 0 }
+    if place.way == Way::Udp { ended.source(place.source_name()).count("kernel_drops") } else { 0 }
 }
 
 /// As in `postrider run | head`: it ends by itself, and counts what the reader did not take.
@@ -271,7 +270,7 @@ fn a_closed_pipe_ends_the_program_and_the_rest_is_counted() {
         let ended = postrider.ended(DEADLINE);
         assert_clean(&ended);
         assert!(ended.stderr.contains("the reader of the standard output has gone; stopping"), "{}", ended.stderr);
-        let count = |field| ledger(&ended, "sink=\"stdout\"", field);
+        let count = |field| ended.sink("stdout").count(field);
         assert_eq!(count("delivered"), TAKEN as u64, "{way:?}: {}", ended.stderr);
         assert!(count("dropped") > 0, "{way:?}: {}", ended.stderr);
         assert_eq!(count("offered"), count("delivered") + count("dropped"), "{way:?}: {}", ended.stderr);

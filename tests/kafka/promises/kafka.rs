@@ -18,7 +18,7 @@ use crate::promises::DEADLINE;
 use crate::promises::spool;
 use testkit::kafka::Kafka;
 use testkit::messages::{Seen, message};
-use testkit::postrider::{Ended, assert_clean, ledger, program};
+use testkit::postrider::{Ended, assert_clean, count, ledgers, program};
 use testkit::scratch;
 use testkit::small_disk::SmallDisk;
 use testkit::unread::Unread;
@@ -111,7 +111,7 @@ fn a_full_disk_with_the_broker_away_blocks_senders_without_loss() {
     let seen = place.consumed(MANY);
     let ended = disk.postrider.terminate(LONG);
     assert_clean(&ended);
-    assert_eq!(ledger(&ended, "sink=\"kafka\"", "delivered"), MANY as u64, "{}", ended.stderr);
+    assert_eq!(ended.sink("kafka").count("delivered"), MANY as u64, "{}", ended.stderr);
     seen.judge("kafka", &(0..MANY).collect(), MANY, 0);
     assert!(seen.order.iter().copied().eq(0..MANY), "repetitions or another order");
 }
@@ -182,14 +182,9 @@ fn reload(postrider: &Unread, place: &Place, config: &str) {
 
 /// The sum of a number over the ledgers of both sinks.
 fn sum(ended: &Ended, field: &str) -> u64 {
-    let lines = ended.stderr.lines().filter(|line| line.contains(" ledger ") && line.contains("sink=\"kafka\""));
-    let ledgers: Vec<&str> = lines.collect();
+    let ledgers: Vec<&str> = ledgers(&ended.stderr, "sink=\"kafka\"").collect();
     assert_eq!(ledgers.len(), 2, "{}", ended.stderr);
-    let one = |line: &&str| {
-        let only = Ended { status: ended.status, stdout: String::new(), stderr: (*line).to_owned(), last: None };
-        ledger(&only, "sink=\"kafka\"", field)
-    };
-    ledgers.iter().map(one).sum()
+    ledgers.into_iter().map(|line| count(line, field)).sum()
 }
 
 /// A broker that answers nothing at the time of the reload: what the old sink has comes first, and all of it once.

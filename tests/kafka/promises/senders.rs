@@ -12,7 +12,7 @@ use crate::promises::DEADLINE;
 use crate::promises::spool::{self, Places};
 use crate::promises::ways::{DATAGRAMS, PIPE, Place, all, each};
 use testkit::output::Output;
-use testkit::postrider::{Ended, assert_clean, ledger};
+use testkit::postrider::{Ended, assert_clean};
 use testkit::unread::Unread;
 use testkit::wait::wait_until;
 
@@ -58,7 +58,7 @@ fn a_kill_without_a_spool_loses_only_what_is_in_memory() {
         let ended = second.terminate(DEADLINE);
         assert_clean(&ended);
         reader.join().expect("the reader");
-        assert_eq!(ledger(&ended, place.ledger(), "received"), SOME as u64, "{way:?}");
+        assert_eq!(ended.source(place.source_name()).count("received"), SOME as u64, "{way:?}");
         output.seen(|seen| {
             seen.judge(&format!("{way:?}"), &seen.numbers, SENT + SOME, 0);
             assert!(seen.order[kept.len()..].iter().copied().eq(SENT..SENT + SOME), "{way:?}: the lost do not come");
@@ -150,7 +150,7 @@ fn a_kill_with_a_spool_loses_only_what_is_in_memory() {
         let (place, output) = (Place::new(way), Output::default());
         let kept = is_killed(&place, &output);
         let ended = recovers(&place, &output, &numbers(&kept));
-        assert!(ledger(&ended, "sink=\"stdout\"", "recovered") > SOME as u64, "{way:?}: {}", ended.stderr);
+        assert!(ended.sink("stdout").count("recovered") > SOME as u64, "{way:?}: {}", ended.stderr);
     });
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::promises::DEADLINE;
 use testkit::clock::stamp;
 use testkit::kafka::{Consumed, Kafka};
-use testkit::postrider::{Postrider, assert_clean, ledger};
+use testkit::postrider::{Postrider, assert_clean};
 use testkit::scratch;
 use testkit::wait::wait_until;
 
@@ -86,7 +86,7 @@ fn records_wait_for_the_only_topic_and_the_log_says_what_to_do() {
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
     assert!(numbers(&consumed).into_iter().eq(0..MANY), "missing, repeated, or out of order: {}", ended.stderr);
-    assert_eq!(ledger(&ended, "sink=\"kafka\"", "delivered"), MANY as u64, "{}", ended.stderr);
+    assert_eq!(ended.sink("kafka").count("delivered"), MANY as u64, "{}", ended.stderr);
     assert_eq!(letters(&path), 0);
 }
 
@@ -117,7 +117,7 @@ fn a_bad_topic_of_a_template_delays_no_other_and_loses_nothing() {
     assert!(numbers(&good).into_iter().eq(0..200), "missing, repeated, or out of order");
     assert!(numbers(&others).into_iter().eq(0..50), "missing, repeated, or out of order");
     assert!(values(&others).iter().all(|value| value["hostname"] == "further"));
-    assert_eq!(ledger(&ended, "sink=\"kafka\"", "dropped_rejected"), 300);
+    assert_eq!(ended.sink("kafka").count("dropped_rejected"), 300);
     let command = format!("kafka-topics.sh --bootstrap-server {} --create --topic of-bad", kafka.brokers());
     for said in [command.as_str(), "more than max_routes = 2 names"] {
         assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);
@@ -153,7 +153,7 @@ fn a_record_that_a_topic_refuses_takes_no_other_with_it() {
     found.sort_unstable();
     let expected: Vec<usize> = (0..MANY).filter(|number| number % 1000 != 999).collect();
     assert!(found == expected, "missing or repeated: {} records", found.len());
-    assert_eq!(ledger(&ended, "sink=\"kafka\"", "dropped_rejected"), (MANY / 1000) as u64);
+    assert_eq!(ended.sink("kafka").count("dropped_rejected"), (MANY / 1000) as u64);
     let kept = fs::read_to_string(&path).expect("dead letters");
     assert!(kept.lines().all(|line| line.contains("InvalidTimestamp") || line.contains("InvalidRecord")), "{kept}");
 }

@@ -92,14 +92,14 @@ impl Place {
         Unread::spawn(&self.config(more), &self.directory().join("stderr"))
     }
 
-    /// The source's line of the ledger.
-    pub(crate) fn ledger(&self) -> &'static str {
+    /// Returns the name of the source.
+    pub(crate) fn source_name(&self) -> &'static str {
         match self.way {
-            Tcp => "source=\"tcp\"",
-            Tls => "source=\"tls\"",
-            Udp => "source=\"udp\"",
-            Stream | Datagram => "source=\"unix\"",
-            Stdin => "source=\"stdin\"",
+            Tcp => "tcp",
+            Tls => "tls",
+            Udp => "udp",
+            Stream | Datagram => "unix",
+            Stdin => "stdin",
         }
     }
 

@@ -6,7 +6,6 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 use crate::docs::page::Page;
 use crate::docs::running::{DEADLINE, assert_logs, finish, record, run};
 use testkit::port::Port;
-use testkit::postrider::ledger;
 use testkit::process::Process;
 use testkit::scratch;
 use testkit::wait::wait_until;
@@ -42,8 +41,8 @@ fn access() {
     assert_logs(|| postrider.stderr(), &closed.replace(&denied.to_string(), &own));
     let ended = finish(postrider);
     assert_eq!(ended.stdout.lines().count(), 1);
-    assert_eq!(ledger(&ended, "source=\"udp\"", "dropped_denied"), 2, "{}", ended.stderr);
-    assert_eq!(ledger(&ended, "source=\"tcp\"", "connections_denied"), 1, "{}", ended.stderr);
+    assert_eq!(ended.source("udp").count("dropped_denied"), 2, "{}", ended.stderr);
+    assert_eq!(ended.source("tcp").count("connections_denied"), 1, "{}", ended.stderr);
 
     let [per_peer] = page.take(["toml"]);
     let mut postrider = run(&format!("{per_peer}proxy_protocol = [\"127.0.0.1\"]"));
@@ -78,7 +77,7 @@ fn access() {
     assert_logs(|| postrider.stderr(), &limited);
     let ended = finish(postrider);
     assert!(ended.stdout.lines().count() >= 1000, "one second's worth may come at once");
-    assert!(ledger(&ended, "source=\"udp\"", "received") > 1000 && ended.stderr.contains("rate_limited"));
+    assert!(ended.source("udp").count("received") > 1000 && ended.stderr.contains("rate_limited"));
 
     let mut postrider = run(&behind);
     postrider.wait_listening(&[back.address()]);
@@ -133,7 +132,7 @@ fn proxied(haproxy: &str, behind: &str, front: &Port, back: &Port) {
     drop(process);
     let ended = finish(postrider);
     assert_eq!(ended.stdout.lines().count(), 1);
-    assert_eq!(["proxy_errors", "errors"].map(|field| ledger(&ended, "source=\"tcp\"", field)), [0, 0]);
+    assert_eq!(["proxy_errors", "errors"].map(|field| ended.source("tcp").count(field)), [0, 0]);
 }
 
 /// Sends a datagram from an address of this machine, and gives its sender.

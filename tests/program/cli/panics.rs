@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use testkit::postrider::{Ended, assert_clean, ledger, program};
+use testkit::postrider::{Ended, assert_clean, program};
 use testkit::scratch;
 use testkit::unread::Unread;
 use testkit::wait::wait_until;
@@ -117,7 +117,7 @@ fn a_panic_of_a_connection_ends_that_connection_only() {
     assert_clean(&ended);
     let line = ended.stderr.lines().find(|line| line.contains("its task panicked")).expect("a line");
     assert!(line.contains("ERROR") && line.contains("panic=a defect for a test (src/"), "{line}");
-    assert_eq!(ledger(&ended, "source=\"tcp\"", "errors"), 1);
+    assert_eq!(ended.source("tcp").count("errors"), 1);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use testkit::postrider::{Postrider, assert_clean, ledgers, program};
 use testkit::scratch;
-use testkit::status::{Status, number};
+use testkit::status::{Part, Status, number};
 use testkit::unread::Unread;
 use testkit::wait::wait_until;
 
@@ -33,9 +33,9 @@ fn counts_of_log(log: &str, owner: &str) -> BTreeMap<String, u64> {
     pairs.filter_map(|(name, number)| Some((name.to_owned(), number.parse().ok()?))).collect()
 }
 
-/// The counts of `owner` in the status file that are not zero.
-fn counts_of_status(status: &Status, owner: &str) -> BTreeMap<String, u64> {
-    let counts = status.of(owner)["counts"].as_object().expect("counts");
+/// The counts of a source or a sink in the status file that are not zero.
+fn counts_of_status(part: Part<'_>) -> BTreeMap<String, u64> {
+    let counts = part["counts"].as_object().expect("counts");
     let numbers = counts.iter().map(|(name, number)| (name.clone(), number.as_u64().expect("a count")));
     numbers.filter(|(_, number)| *number > 0).collect()
 }
@@ -60,17 +60,16 @@ fn the_status_file_has_the_counts_of_the_log() {
     );
     send(address, 40, "cron[1]: hello");
     let status = postrider.status().wait(DEADLINE, "all delivered", |status| {
-        status.count("sink=\"file\"", "delivered") == 100 && status.count("sink=\"archive\"", "delivered") == 60
+        status.sink("file").count("delivered") == 100 && status.sink("archive").count("delivered") == 60
     });
-    let (source, file, archive) =
-        (status.of("source=\"tcp\""), status.of("sink=\"file\""), status.of("sink=\"archive\""));
+    let (source, file, archive) = (status.source("tcp"), status.sink("file"), status.sink("archive"));
     assert_eq!((status.get("/phase"), status.get("/reload/generation")), (&json!("running"), &json!(1)));
     assert_eq!(status.get("/program/version"), env!("CARGO_PKG_VERSION"));
     assert_eq!((&source["kind"], &source["state"]), (&json!("tcp"), &json!("running")));
     assert_eq!(source["endpoint"], format!("tcp {address}"));
     assert_eq!(file["queue"]["limit"], 16 << 20);
     assert_eq!((&file["spool"], &file["destination"]), (&Value::Null, &json!(path("all.json"))));
-    assert_eq!(number(&archive["counts"], "filtered"), 40);
+    assert_eq!(archive.count("filtered"), 40);
     let spool = &archive["spool"];
     assert_eq!(
         (&spool["mode"], &spool["limit"], &spool["directory"]),
@@ -85,9 +84,14 @@ fn the_status_file_has_the_counts_of_the_log() {
     assert_clean(&ended);
     let last = ended.last.expect("the last status");
     assert_eq!((last.get("/phase"), last.get("/ledger/balanced")), (&json!("ended"), &json!(true)));
-    for owner in ["source=\"tcp\"", "sink=\"file\"", "sink=\"archive\""] {
-        assert_eq!(counts_of_status(&last, owner), counts_of_log(&ended.stderr, owner), "{owner}");
-        assert_eq!(last.of(owner)["state"], "ended");
+    let parts = [
+        (last.source("tcp"), "source=\"tcp\""),
+        (last.sink("file"), "sink=\"file\""),
+        (last.sink("archive"), "sink=\"archive\""),
+    ];
+    for (part, owner) in parts {
+        assert_eq!(counts_of_status(part), counts_of_log(&ended.stderr, owner), "{owner}");
+        assert_eq!(part["state"], "ended");
     }
     assert_eq!(number(last.get("/ledger/sources"), "received"), 100);
     assert_eq!(number(last.get("/ledger/sinks"), "delivered"), 160);
@@ -99,7 +103,7 @@ fn reloads_and_what_they_removed_are_in_the_status_file() {
     let config = |name: &str| format!("{TCP}[[sink.file]]\npath = \"{}/{name}\"\n", directory.path().display());
     let mut postrider = Postrider::spawn(&config("one.json"));
     send(postrider.address("tcp"), 3, "cron[1]: one");
-    postrider.status().wait(DEADLINE, "the first", |status| status.count("sink=\"file\"", "delivered") == 3);
+    postrider.status().wait(DEADLINE, "the first", |status| status.sink("file").count("delivered") == 3);
 
     postrider.reload("[[source.tcp]]\nlisten = 7\n");
     let status = postrider.status().wait(DEADLINE, "a refusal", |status| *status.get("/reload/refused") == 1);
@@ -112,10 +116,9 @@ fn reloads_and_what_they_removed_are_in_the_status_file() {
     });
     assert_eq!((status.get("/reload/refused"), status.get("/reload/last_error")), (&json!(1), &Value::Null));
     assert!(status.get("/sinks/0/destination").as_str().expect("a text").ends_with("two.json"));
-    assert_eq!(status.count("sink=\"file\"", "delivered"), 0);
+    assert_eq!(status.sink("file").count("delivered"), 0);
     send(postrider.address("tcp"), 4, "cron[1]: two");
-    let status =
-        postrider.status().wait(DEADLINE, "the rest", |status| status.count("sink=\"file\"", "delivered") == 4);
+    let status = postrider.status().wait(DEADLINE, "the rest", |status| status.sink("file").count("delivered") == 4);
     assert_eq!(number(status.get("/ledger/sinks"), "delivered"), 7);
     assert_clean(&postrider.terminate(DEADLINE));
 }
@@ -127,20 +130,19 @@ fn a_sink_that_stands_still_is_in_the_status_file() {
     let postrider = Unread::spawn(&config, &directory.path().join("stderr"));
     // More than its queue and the pipe hold, and no more than the sockets do.
     send(postrider.address("tcp"), 1000, &format!("cron[1]: {}", "x".repeat(300)));
-    let status =
-        postrider.status().wait(DEADLINE, "a stall", |status| !status.of("sink=\"stdout\"")["stall"].is_null());
-    let sink = status.of("sink=\"stdout\"");
+    let status = postrider.status().wait(DEADLINE, "a stall", |status| !status.sink("stdout")["stall"].is_null());
+    let sink = status.sink("stdout");
     assert_eq!((&sink["stall"]["kind"], &sink["waiting"]), (&json!("still"), &json!(["tcp"])));
     assert!(sink["stall"]["since"].as_str() < status.get("/at").as_str(), "{status:?}");
     assert_eq!((&sink["queue"]["full"], &sink["queue"]["limit"]), (&json!(true), &json!(64 << 10)));
-    assert!(number(&sink["counts"], "in_flight") > 0, "{status:?}");
+    assert!(sink.count("in_flight") > 0, "{status:?}");
 }
 
 #[test]
 fn sigusr1_has_the_status_file_written_at_once() {
     let mut postrider = Postrider::spawn(&format!("{TCP}[[sink.stdout]]\n"));
     send(postrider.address("tcp"), 1, "cron[1]: hello");
-    let has_it = |status: &Status| status.count("sink=\"stdout\"", "delivered") == 1;
+    let has_it = |status: &Status| status.sink("stdout").count("delivered") == 1;
     let first = postrider.status().wait(DEADLINE, "the record", has_it);
     // Nothing changes, and only the time is new.
     let second = postrider.status().now();

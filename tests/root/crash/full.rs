@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 
 use crate::crash::DEADLINE;
-use crate::crash::sender::{SILENCE, Sender, Session};
+use crate::crash::sender::{Sender, Session};
 use crate::crash::spool;
 use testkit::output::Output;
-use testkit::postrider::{Ended, assert_clean, ledger};
+use testkit::postrider::{Ended, assert_clean};
 use testkit::scratch;
 use testkit::small_disk::SmallDisk;
 use testkit::unread::Unread;
@@ -29,9 +29,9 @@ fn holds_up(mut postrider: Unread, words: &str) -> Ended {
     let (mut sender, output) = (Sender::default(), Output::default());
     let reader = output.read(postrider.output());
     let mut session = sender.connect(postrider.address("relp")).expect("a session");
-    session.deliver_until_silent();
+    session.deliver_until(|sent| spool::is_held_up(&postrider, sent));
     wait_until(DEADLINE, "a word about it", || postrider.log().contains(words));
-    assert!(!session.is_heard(SILENCE), "what is not on the disk is not acknowledged");
+    spool::assert_kept(&postrider, session.acknowledged().len());
     output.open(true);
     session.finish().expect("acknowledgements");
     let ended = postrider.terminate(DEADLINE);
@@ -73,12 +73,12 @@ fn a_stop_at_a_full_spool_loses_nothing_that_was_acknowledged() {
         let (mut sender, output) = (Sender::default(), Output::default());
         let reader = output.read(first.output());
         let mut session = sender.connect(first.address("relp")).expect("a session");
-        session.deliver_until_silent();
+        session.deliver_until(|sent| spool::is_held_up(&first, sent));
         let ended = first.terminate(DEADLINE);
         drop(session);
         output.open(true);
         reader.join().expect("the reader");
-        assert!(ledger(&ended, "sink=\"stdout\"", "dropped") > 0, "{mode}: {}", ended.stderr);
+        assert!(ended.sink("stdout").count("dropped") > 0, "{mode}: {}", ended.stderr);
         assert!(!ended.stderr.contains("balanced=false"), "{mode}: {}", ended.stderr);
 
         let mut second = Unread::spawn(&config, &stderr);
@@ -107,7 +107,7 @@ fn space_that_is_to_stay_free_stays_free() {
     let (mut sender, output) = (Sender::default(), Output::default());
     let reader = output.read(disk.postrider.output());
     let mut session = sender.connect(disk.postrider.address("relp")).expect("a session");
-    session.deliver_until_silent();
+    session.deliver_until(|sent| spool::is_held_up(&disk.postrider, sent));
     let said = || disk.postrider.log().matches("would have less than 6291456 bytes left").count();
     wait_until(DEADLINE, "a word about it", || said() == 1);
     assert!((FLOOR..NEARLY).contains(&disk.free()), "{} bytes are free", disk.free());
@@ -115,7 +115,7 @@ fn space_that_is_to_stay_free_stays_free() {
     assert!(first > 300, "{first} acknowledged");
     disk.make_room();
     session.deliver(500).expect("acknowledgements, though the sink is blocked");
-    session.deliver_until_silent();
+    session.deliver_until(|sent| spool::is_held_up(&disk.postrider, sent));
     assert!((FLOOR..NEARLY).contains(&disk.free()), "{} bytes are free", disk.free());
     assert!(session.acknowledged().len() > first + 1000, "{} acknowledged", session.acknowledged().len());
     output.open(true);
@@ -127,7 +127,7 @@ fn space_that_is_to_stay_free_stays_free() {
         seen.judge("min_free", &sender.acknowledged, sender.next, 0);
         assert_eq!(seen.records(), sender.next, "none is repeated");
     });
-    let count = |field| ledger(&ended, "sink=\"stdout\"", field);
+    let count = |field| ended.sink("stdout").count(field);
     assert_eq!(
         (count("delivered"), count("dropped"), count("spooled")),
         (sender.next as u64, 0, 0),
@@ -144,9 +144,9 @@ fn room_that_another_program_makes_is_used() {
     let (mut sender, output) = (Sender::default(), Output::default());
     let reader = output.read(disk.postrider.output());
     let mut session = sender.connect(disk.postrider.address("relp")).expect("a session");
-    session.send().expect("room in the socket");
-    assert!(!session.is_heard(SILENCE), "nothing is on the disk");
-    assert!(disk.postrider.log().contains("no space left on its file system"), "{}", disk.postrider.log());
+    session.deliver_until(|sent| spool::is_held_up(&disk.postrider, sent));
+    assert_eq!(session.acknowledged().len(), 0, "nothing is on the disk");
+    wait_until(DEADLINE, "a word about it", || disk.postrider.log().contains("no space left on its file system"));
     disk.make_room();
     session.deliver(500).expect("acknowledgements, though the sink is blocked");
     output.open(true);
@@ -169,7 +169,7 @@ fn a_sink_that_keeps_up_works_beside_a_full_disk() {
     let (mut sender, output) = (Sender::default(), Output::default());
     let reader = output.read(disk.postrider.output());
     let mut session = sender.connect(disk.postrider.address("relp")).expect("a session");
-    session.deliver_until_silent();
+    session.deliver_until(|sent| spool::is_held_up(&disk.postrider, sent));
     wait_until(DEADLINE, "a word about it", || disk.postrider.log().contains("no space left on its file system"));
     output.open(true);
     session.deliver(500).expect("acknowledgements, though the disk is full");
@@ -185,7 +185,7 @@ fn a_sink_that_keeps_up_works_beside_a_full_disk() {
         seen.judge("beside", &sender.acknowledged, sender.next, 0);
         assert_eq!(seen.records(), sender.next, "none is repeated");
     });
-    assert_eq!(ledger(&ended, "sink=\"stdout\"", "delivered"), sender.next as u64);
+    assert_eq!(ended.sink("stdout").count("delivered"), sender.next as u64);
 }
 
 /// Another program takes everything that the spool gives back to the disk.
@@ -208,7 +208,7 @@ fn a_sink_that_comes_back_works_beside_a_disk_that_stays_full() {
                 }
             }
         });
-        session.deliver_until_silent();
+        session.deliver_until(|sent| spool::is_held_up(&disk.postrider, sent));
         output.open(true);
         let delivered = session.deliver(1000);
         done.store(true, Relaxed);

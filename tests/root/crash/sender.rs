@@ -9,11 +9,10 @@ use std::time::Duration;
 use crate::crash::DEADLINE;
 use testkit::messages::message;
 use testkit::relp::OPEN;
+use testkit::wait::wait_until;
 
 /// Maximum number of messages in flight.
 const WINDOW: usize = 64;
-/// Time without an answer that counts as silence.
-pub(crate) const SILENCE: Duration = Duration::from_millis(1500);
 /// More than any of the spools here holds.
 const MOST_HELD: usize = 10_000;
 
@@ -80,24 +79,26 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Sends until nothing is acknowledged for a while. Panics when that does not come.
+    /// Sends until `is_held_up` holds for the number of messages sent in this session. Panics if that does not come.
     #[track_caller]
-    pub(crate) fn deliver_until_silent(&mut self) {
+    pub(crate) fn deliver_until(&mut self, mut is_held_up: impl FnMut(usize) -> bool) {
         for _ in 0..MOST_HELD {
             self.send().expect("room in the socket");
-            if !self.is_heard(SILENCE) {
+            let sent = self.first - 2 + self.on_the_way.len();
+            wait_until(DEADLINE, "an acknowledgement, or what holds them up", || self.has_answer() || is_held_up(sent));
+            if !self.has_answer() {
                 return;
             }
+            self.receive().expect("an acknowledgement");
         }
         panic!("{MOST_HELD} messages are acknowledged, and more");
     }
 
-    /// True if an acknowledgement comes within `time`.
-    pub(crate) fn is_heard(&mut self, time: Duration) -> bool {
-        self.socket.set_read_timeout(Some(time)).expect("a time limit on a socket");
-        let heard = self.receive().is_ok();
+    fn has_answer(&mut self) -> bool {
+        self.socket.set_read_timeout(Some(Duration::from_millis(1))).expect("a time limit on a socket");
+        let has_answer = self.answers.fill_buf().is_ok_and(|bytes| !bytes.is_empty());
         self.socket.set_read_timeout(Some(DEADLINE)).expect("a time limit on a socket");
-        heard
+        has_answer
     }
 
     /// Fills the window.
@@ -116,7 +117,7 @@ impl Session<'_> {
         self.socket.write_all(frames.as_bytes())
     }
 
-    fn receive(&mut self) -> io::Result<()> {
+    pub(crate) fn receive(&mut self) -> io::Result<()> {
         let line = read_line(&mut self.answers)?;
         if line != format!("{} rsp 6 200 OK", self.first) {
             return Err(io::Error::other(line));

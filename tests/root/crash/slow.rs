@@ -13,7 +13,7 @@ use crate::crash::sender::{Sender, Session};
 use crate::crash::spool;
 use testkit::messages::{Seen, message};
 use testkit::output::Output;
-use testkit::postrider::{assert_clean, ledger};
+use testkit::postrider::assert_clean;
 use testkit::relp::{self, Client};
 use testkit::scratch;
 use testkit::unread::Unread;
@@ -51,7 +51,7 @@ fn is_waited_for(mode: &str, slow: &str) {
         let mut session = sender.connect(address).expect("a session");
         let begun = Instant::now();
         session.send().expect("room in the socket");
-        assert!(session.is_heard(DEADLINE), "no acknowledgement");
+        session.receive().expect("an acknowledgement");
         let waited = begun.elapsed();
         assert!(waited >= SLOW, "{mode}, {slow}: acknowledged after {waited:?}, before it is on the disk");
         session.finish().expect("acknowledgements");
@@ -232,7 +232,7 @@ fn a_stop_ends_in_time_and_what_was_acknowledged_is_there() {
         let ended = second.terminate(DEADLINE);
         assert_clean(&ended);
         reader.join().expect("the reader");
-        assert_eq!(ledger(&ended, "sink=\"stdout\"", "spooled"), 0);
+        assert_eq!(ended.sink("stdout").count("spooled"), 0);
         output.seen(|seen| seen.judge(slow, &sender.acknowledged, sender.next, 1));
     });
 }

@@ -16,13 +16,14 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::TcpRepair;
-use serde_json::Value;
+use serde_json::{Value, json};
 use socket2::{Domain, SockRef, Socket, Type};
 use testkit::pki::{self, BOTH, Pki};
-use testkit::postrider::{Postrider, assert_clean, count, ledger, ledgers, listening};
+use testkit::postrider::{Postrider, assert_clean};
 use testkit::process::Process;
 use testkit::relp::{Client, OPEN};
 use testkit::scratch;
+use testkit::status::StatusFile;
 use testkit::wait::wait_until;
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -217,14 +218,14 @@ fn stalled_and_bad_connections_hold_up_none_of_a_thousand_good() {
     assert_eq!(rounds.len(), GOOD);
     assert!(rounds.values().all(|next| *next == EACH));
 
-    for source in ["source=\"tcp\"", "source=\"tls\""] {
-        assert_eq!(ledger(&ended, source, "connections_refused"), 0, "{}", ended.stderr);
+    for source in ["tcp", "tls"] {
+        assert_eq!(ended.source(source).count("connections_refused"), 0, "{}", ended.stderr);
     }
     // A TLS hello on the plain port counts as one message that is dropped. Nothing else is.
-    let hellos = ledger(&ended, "source=\"tcp\"", "dropped");
-    assert_eq!(ledger(&ended, "source=\"tcp\"", "dropped_unexpected_tls"), hellos);
+    let hellos = ended.source("tcp").count("dropped");
+    assert_eq!(ended.source("tcp").count("dropped_unexpected_tls"), hellos);
     assert!((1..=bad as u64 / 10 + FLOODERS as u64).contains(&hellos), "{hellos} of {bad}");
-    assert_eq!(ledger(&ended, "source=\"tls\"", "received"), 0);
+    assert_eq!(ended.source("tls").count("received"), 0);
     // Peers do not choose how much is logged: six kinds of lines, each once in ten seconds at most.
     let lines = ended.stderr.lines().count() as u64;
     let most_lines = 10 + 6 * (took.as_secs() / 10 + 2);
@@ -299,8 +300,8 @@ fn endless_messages_take_bounded_memory_and_hold_up_nobody() {
         let flags = record["flags"].to_string();
         assert_eq!(flags.contains("truncated"), is_stranger, "{flags}");
     }
-    assert_eq!(ledger(&ended, "source=\"tcp\"", "truncated"), STRANGERS as u64 * 2 / 3, "{}", ended.stderr);
-    assert_eq!(ledger(&ended, "source=\"relp\"", "truncated"), 0);
+    assert_eq!(ended.source("tcp").count("truncated"), STRANGERS as u64 * 2 / 3, "{}", ended.stderr);
+    assert_eq!(ended.source("relp").count("truncated"), 0);
     assert!(ended.stderr.contains("message cut off: "), "{}", ended.stderr);
     assert!(ended.stderr.contains("session closed: "), "{}", ended.stderr);
 }
@@ -333,10 +334,14 @@ fn running_out_of_descriptors_harms_nobody_and_passes() {
     let said = String::from_utf8_lossy(&check.stderr);
     assert!(check.status.success() && said.contains("file descriptors: 2179 needed, 64 permitted here"), "{said}");
     assert!(said.contains("13 of 2000 for connections"), "{said}");
-    let mut process = Process::start("prlimit", &with_descriptors(LIMIT, "run", &toml), &file("log"));
+    let mut arguments = with_descriptors(LIMIT, "run", &toml);
+    arguments.extend(["--status-file".into(), file(StatusFile::NAME)]);
+    let mut process = Process::start("prlimit", &arguments, &file("log"));
+    let status = StatusFile::new(directory.path(), process.pid());
+    let mut address = |source| process.wait_ready(DEADLINE, || status.read()?.address(source));
+    let (tcp, udp) = (address("tcp"), address("udp"));
     let read = |name: &str| fs::read_to_string(file(name)).unwrap_or_default();
-    let tcp = process.wait_ready(DEADLINE, || listening(&read("log"), "tcp"));
-    let udp = process.wait_ready(DEADLINE, || listening(&read("log"), "udp"));
+    wait_until(DEADLINE, "a line about it", || read("log").contains("fewer file descriptors are permitted"));
     let log = read("log");
     let line =
         log.lines().find(|line| line.contains("the limit of file descriptors is too low")).expect("a line about it");
@@ -375,9 +380,10 @@ fn running_out_of_descriptors_harms_nobody_and_passes() {
     process.terminate(DEADLINE);
     let log = read("log");
     assert!(!log.contains("Too many open files"), "{log}");
-    let counts = ledgers(&log, "source=\"tcp\"").last().expect("a ledger");
-    assert_eq!((count(counts, "received"), count(counts, "dropped")), (3 + HOSTS as u64, 0), "{counts}");
-    assert!(log.contains("balanced=true") && !log.contains("balanced=false"), "{log}");
+    let last = status.read().expect("a status file");
+    let tcp = last.source("tcp");
+    assert_eq!((tcp.count("received"), tcp.count("dropped")), (3 + HOSTS as u64, 0), "{log}");
+    assert_eq!((last.get("/phase"), last.get("/ledger/balanced")), (&json!("ended"), &json!(true)), "{log}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::senders::COUNT;
-use testkit::postrider::{Ended, Postrider, assert_clean, ledger};
+use testkit::postrider::{Ended, Postrider, assert_clean};
 use testkit::scratch;
 use testkit::wait::wait_until;
 
@@ -188,7 +188,7 @@ impl Collector {
 impl Collected {
     /// A count of the source's ledger.
     pub(crate) fn count(&self, field: &str) -> u64 {
-        ledger(&self.ended, "source=\"in\"", field)
+        self.ended.source("in").count(field)
     }
 
     /// Each record, which came as the source says.
