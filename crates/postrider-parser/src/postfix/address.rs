@@ -6,7 +6,7 @@
 //!
 //! # Limits
 //!
-//! An unquoted address that holds `>, relay=` looks like the end of a shorter one, and is taken for it.
+//! An unquoted address that contains `>, relay=` is read as a shorter address that ends there.
 
 use super::divide;
 

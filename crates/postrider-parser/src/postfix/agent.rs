@@ -12,7 +12,7 @@ use super::reader::Writers::Of;
 use super::reader::{Line, ProgramLines, Reader, Verbose};
 use crate::record::{Event, Passing, Text};
 
-/// Reader of what delivery agents log beside deliveries.
+/// Reader of the lines of delivery agents that are not deliveries.
 pub(super) const READER: Reader = Reader {
     lines: &[&[ProgramLines::new("local", &[("passing <", "> to transport=")])]],
     verbose: Verbose {

@@ -1,7 +1,7 @@
 //! Verbose output: what `-v`, `debug_peer_list` and high TLS log levels add.
 //!
-//! Verbose output is endless, and nobody acts on it, but it must not hide in `other` the lines that ought to be known.
-//! A line is verbose output only if its shape says so, and this reader is the last one:
+//! Verbose output is endless, and nobody acts on it. In `other`, it would hide the lines that need a reader. A line is
+//! verbose output only if its shape says so, and this reader is the last one:
 //!
 //! - it has no level, because Postfix writes all verbose output at level info;
 //! - and it has a shape that a reader declares in its `verbose`, or is one of [`LINES`] or of the few forms below them;

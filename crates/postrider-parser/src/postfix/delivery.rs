@@ -109,7 +109,7 @@ fn read_list<'a>(list: &'a str, strict: bool, delivery: &mut Delivery<'a>, flags
     Some(())
 }
 
-/// The value of `relay=`, and whose words it says the reason holds.
+/// Value of `relay=`, and the author of the words in the reason.
 #[derive(Default)]
 struct Relay<'a> {
     endpoint: Option<Endpoint<'a>>,
@@ -124,7 +124,7 @@ enum Speaker {
     Postfix,
     /// The server in `relay`, or Postfix itself.
     Server,
-    /// A local agent or its command, neither of which quotes anybody.
+    /// A local agent or its command. Neither quotes a server.
     Agent,
 }
 
@@ -151,7 +151,7 @@ fn split_status(text: &str) -> Option<(&str, Option<&str>)> {
     (whole || STATUS_WORDS.contains(&word)).then_some((word, reason))
 }
 
-/// True if what follows the first status may be the end of an address and a list of its own, with another status.
+/// True if the text after the first status may be the end of an address and another list with a status.
 ///
 /// Postfix before 3.5, or with `info_log_address_format = internal`, logs addresses without quotes. An address such as
 /// `x>, relay=none, dsn=2.0.0, status=sent (y@example.com` then forges a list. The first status counts, because a

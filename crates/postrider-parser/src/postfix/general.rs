@@ -19,7 +19,7 @@ pub(super) const READER: Reader = Reader {
     ..Reader::new(Any, read)
 };
 
-/// Reader of what an operator logs.
+/// Reader of the lines of an operator.
 pub(super) const POSTLOG: Reader = Reader::new(Only(&["postlog"]), read_postlog);
 
 /// Reader of the output of `postfix tls`.

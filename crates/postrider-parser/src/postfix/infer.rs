@@ -7,9 +7,9 @@
 //!
 //! # Limits
 //!
-//! `lmtp` over TCP cannot be told from `smtp`, except at port 24. `relay=none` means `smtp` only if the reason is that
-//! of a client that found no server. Otherwise it means `error`, which writes most of these lines. A delivery without
-//! any relay gets a daemon only if its reason tells which one.
+//! `lmtp` over TCP cannot be distinguished from `smtp`, except at port 24. `relay=none` means `smtp` only if the reason
+//! is that of a client that found no server. Otherwise it means `error`, which writes most of these lines. A delivery
+//! without any relay gets a daemon only if its reason tells which one.
 //!
 //! A few lines are the same in two programs. The one that writes most of them is inferred: `smtpd` for the sessions of
 //! `qmqpd`, `qmgr` for `removed` of `postsuper`, `postscreen` for `DISCONNECT` of `tlsproxy`. `tests/programs.rs` lists
@@ -86,7 +86,7 @@ pub(super) fn daemon(event: &Event<'_>, text: &str) -> Option<&'static str> {
     })
 }
 
-/// Returns the delivery agent that wrote a delivery, by its relay, or by what it says if it has no relay.
+/// Returns the delivery agent that wrote a delivery, from its relay, or from its reason if it has no relay.
 fn agent(delivery: &Delivery<'_>, text: &str) -> Option<&'static str> {
     let Some(relay) = delivery.relay else { return without_relay(delivery, text) };
     Some(match (relay.name, relay.path, relay.ip, relay.port) {

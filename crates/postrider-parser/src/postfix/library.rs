@@ -1,9 +1,9 @@
 //! Lines that libraries log by themselves inside a program of Postfix, under its name: Cyrus SASL with its plugins in
 //! smtpd, smtp and lmtp, PAM, and in any program the libraries that look up users (NSS).
 //!
-//! The text has no level, so the words have to tell: a line that names a problem is a warning, and a line that tells of
-//! a step is verbose output. A line that Postfix logs on behalf of the library begins with `SASL authentication`, and
-//! is a notice of smtpd. Lines of OpenSSL are read in `tls/`.
+//! The text has no level, so the words decide: a line about a problem is a warning, and a line about a step is verbose
+//! output. A line that Postfix logs on behalf of the library begins with `SASL authentication`, and is a notice of
+//! smtpd. Lines of OpenSSL are read in `tls/`.
 
 use super::reader::Writers::Any;
 use super::reader::{Line, Reader, Verbose};

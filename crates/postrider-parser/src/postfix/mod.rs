@@ -54,8 +54,8 @@ use crate::record::{
 };
 use crate::syslog::Message;
 
-/// Readers, from top to bottom: the first event counts. A line whose program is not known goes to every reader, except
-/// those of [`Writers::Only`].
+/// Readers, from top to bottom: the first event counts. A line of an unknown program goes to every reader, except those
+/// of [`Writers::Only`].
 const READERS: &[Reader] = &[
     postscreen::READER,
     dnsblog::READER,
@@ -142,11 +142,11 @@ pub fn has_tag(message: &Message<'_>, text: &str) -> bool {
     unrecognised::has_tag(message, text)
 }
 
-/// Reads a line that no reader takes, and takes something other than a queue id of Postfix for its id: `XXXXXXXXXX` or
-/// `<queueid>`, which people use to publish and test. Returns this id, the text behind it and the event of that text.
-/// The event must be as it is behind a real id.
+/// Reads a line that no reader takes, with a placeholder in place of its queue id: `XXXXXXXXXX` or `<queueid>`, as
+/// people write it in published lines and in tests. Returns this id, the text behind it and the event of that text. The
+/// event must be as it is behind a real id.
 ///
-/// Verbose output is not tried, because it has a reader already: what follows a word there is a stranger's text.
+/// Skips verbose output, which has a reader: the text after a word there comes from a stranger.
 fn behind_unusual_id<'a>(
     line: &Line<'a>,
     daemon: Option<&str>,

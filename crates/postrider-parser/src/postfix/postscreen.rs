@@ -96,7 +96,7 @@ fn session(text: &str) -> Option<Event<'_>> {
     Some(Event::Connect(Connect { client: from, local: Some(client(rest.strip_prefix(" to ")?)?), server: None }))
 }
 
-/// Decisions whose text has only the client.
+/// Decisions with only the client in the text.
 const DECISIONS: &[(&str, &str)] = &[
     ("PASS NEW ", "pass_new"),
     ("PASS OLD ", "pass_old"),

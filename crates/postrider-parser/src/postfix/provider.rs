@@ -1,4 +1,4 @@
-//! The provider whose server or filter refuses, and the provider's own code for the reason.
+//! The provider of the server or filter that refuses, and the provider's own code for the reason.
 //!
 //! The last labels of the server's name identify the provider, or words that only one provider writes: a link to its
 //! pages, the name of its block list. Each provider prints its codes in its own way; [`code`] knows these ways. The
@@ -173,7 +173,7 @@ pub(super) fn noted<'a>(reply: Reply<'a>, server: Option<&str>) -> Reply<'a> {
     Reply { provider, provider_code, ..reply }
 }
 
-/// Returns the provider whose server has this name.
+/// Returns the provider of the server with this name.
 fn of_server(name: &str) -> Option<Provider> {
     let name = name.strip_suffix('.').unwrap_or(name);
     let starts = std::iter::once(0).chain(memchr::memchr_iter(b'.', name.as_bytes()).map(|at| at + 1));

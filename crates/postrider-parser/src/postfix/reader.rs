@@ -1,4 +1,4 @@
-//! Readers of events, and what each one declares of the lines that it reads.
+//! Readers of events, and their declarations of the lines that they read.
 
 use super::shape::Shape;
 use crate::record::{Event, Level};
@@ -17,7 +17,7 @@ pub(super) struct Line<'a> {
 /// Reads the event that a line describes; `None` if the line is not one of the reader's.
 pub(super) type Read = for<'a> fn(&Line<'a>) -> Option<Event<'a>>;
 
-/// Reader of lines, with all that the other parts of this stage have to know of these lines.
+/// Reader of lines, with everything that other parts of this stage must know about these lines.
 pub(super) struct Reader {
     pub(super) writers: Writers,
     pub(super) read: Read,
@@ -38,7 +38,8 @@ impl Reader {
 pub(super) enum Writers {
     Any,
     Of(&'static [&'static str]),
-    /// Programs whose lines have no shape. Such a reader takes all their lines, and no line whose program is not known.
+    /// Programs without shapes for their lines. Such a reader takes all lines of these programs, and no line of an
+    /// unknown program.
     Only(&'static [&'static str]),
 }
 

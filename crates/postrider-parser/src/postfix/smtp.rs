@@ -45,7 +45,7 @@ pub(super) const READER: Reader = Reader {
     ..Reader::new(Of(&["smtp", "lmtp"]), read)
 };
 
-/// Lines that smtp alone writes, or lmtp, which cannot be told from it.
+/// Lines that only smtp and lmtp write. The two cannot be distinguished.
 const LINES: &[ProgramLines] = &[
     ProgramLines::new(
         "smtp",

@@ -1,9 +1,9 @@
 //! The reason why a delivery, or an attempt at a server, failed, as one word: [`Cause`].
 //!
-//! The rows in `rows/` decide, from top to bottom, and the first row that fits counts. The order follows from how much
-//! each sign means: words are specific, an enhanced status code is often only near, and a reply code covers half a
-//! dozen reasons. Rows on words therefore come first, then those on enhanced codes, then those on reply codes. Among
-//! the words, Postfix's own come before a server's, and narrow ones before wide ones: `User unknown` before `blocked`.
+//! The rows in `rows/` decide, from top to bottom, and the first row that fits counts. The most specific sign comes
+//! first: words are specific, an enhanced status code is often inexact, and a reply code covers many reasons. Rows on
+//! words therefore come first, then those on enhanced codes, then those on reply codes. Among the words, Postfix's own
+//! come before a server's, and specific ones before general ones: `User unknown` before `blocked`.
 //!
 //! To add a row, also add a line that only this row decides at the same place in `tests/corpus/postfix/cause.log`.
 //!
@@ -31,7 +31,7 @@ const SUSPENDED: &str = "delivery temporarily suspended: ";
 /// Beginning of a reason if no connection was made (`src/smtp/smtp_connect.c`).
 const CONNECT: &str = "connect to ";
 
-/// Returns the cause of a delivery that failed, and the cause beneath it. `own` is the part of the reason that is not
+/// Returns the cause of a delivery that failed, and the underlying cause. `own` is the part of the reason that is not
 /// the server's reply.
 pub(super) fn find(delivery: &Delivery<'_>, own: &str) -> Option<(Cause, Option<Cause>)> {
     let successful = delivery.dsn.is_some_and(|dsn| dsn.class() == dsn::Class::Success);

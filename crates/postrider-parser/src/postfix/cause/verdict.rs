@@ -7,13 +7,13 @@
 //! TEXT                                                          smtpd's or postscreen's own, a filter's, or an operator's
 //! ```
 //!
-//! The class decides, and the text counts only if it says something narrower. TEXT is often that of the operator or of
-//! a policy service. It is read like a server's words, and if it says nothing, the codes decide.
+//! The class decides, and the text counts only if it is more specific. TEXT is often that of the operator or of a
+//! policy service. It is read like a server's words, and if it says nothing, the codes decide.
 //!
 //! # Protection against forgery
 //!
 //! WHAT is an address or a name that the client chose. It is removed before anything is searched. The domain of a block
-//! list is given only if exactly one place can be it.
+//! list is given only if exactly one position is possible.
 
 use super::cause;
 use crate::postfix::reply;
@@ -36,11 +36,11 @@ const CLASSES: &[(&str, ClassCause)] = &[
 /// Cause of a class, and what else decides.
 #[derive(Clone, Copy)]
 enum ClassCause {
-    /// This cause, unless the text tells of one that passes with time.
+    /// This cause, unless the text names a temporary one.
     Only(Cause),
     /// This cause, unless the text says that the address or its domain is unknown.
     Address(Cause),
-    /// This cause, if the text says nothing narrower.
+    /// This cause, if the text is not more specific.
     Text(Cause),
 }
 
@@ -114,7 +114,7 @@ fn unclassified(verdict: &Verdict<'_>, reply: &Reply<'_>, text: &str) -> Option<
     begun(text).or_else(|| ENDS.iter().find(|(end, _)| text.ends_with(end)).map(|(_, cause)| *cause))
 }
 
-/// Returns the cause that the beginning of a text tells.
+/// Returns the cause at the beginning of a text.
 fn begun(text: &str) -> Option<Cause> {
     TEXTS.iter().find(|(begin, _)| text.starts_with(begin)).map(|(_, cause)| *cause)
 }
@@ -140,7 +140,7 @@ impl ClassCause {
     }
 }
 
-/// Returns the cause that a text tells, with the codes of its reply.
+/// Returns the cause in a text and in the codes of its reply.
 fn said<'a>(reply: &Reply<'a>, text: &'a str) -> Cause {
     cause(Some(&Reply { text, ..*reply }), None, "")
 }
@@ -157,12 +157,12 @@ fn probed(text: &str) -> Option<Cause> {
     Some(if found == Cause::Other && undeliverable.is_some() { Cause::UserUnknown } else { found })
 }
 
-/// Returns the cause that a text tells, if it is one that passes with time.
+/// Returns the cause in a text, if it is a temporary one.
 fn passing(cause: Cause) -> Option<Cause> {
     matches!(cause, Cause::Greylisted | Cause::RateLimited).then_some(cause)
 }
 
-/// Returns the cause that a text tells, if it says more than that something is refused.
+/// Returns the cause in a text, if it says more than that something is refused.
 fn narrow(cause: Cause) -> Option<Cause> {
     (!matches!(cause, Cause::SpamOrPolicy | Cause::Other)).then(|| in_words_of_verdicts(cause))
 }

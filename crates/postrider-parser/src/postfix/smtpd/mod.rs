@@ -22,7 +22,7 @@ use super::reader::Writers::Of;
 use super::reader::{Line, ProgramLines, Reader, Verbose};
 use crate::record::{Endpoint, Event, Notice};
 
-/// Reader of the lines of smtpd that are no verdicts.
+/// Reader of the lines of smtpd that are not verdicts.
 pub(super) const READER: Reader = Reader {
     lines: &[session::LINES, trouble::LINES, LINES],
     verbose: Verbose {
@@ -50,7 +50,7 @@ fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     session::read(text).or_else(|| trouble::read(text)).or_else(|| notice(line))
 }
 
-/// Beginnings of lines of which only the kind is read (`smtpd.c`, `smtpd_check.c`, and the log callback of
+/// Beginnings of lines without fields: only their kind is read (`smtpd.c`, `smtpd_check.c`, and the log callback of
 /// `src/xsasl/xsasl_cyrus_log.c`).
 const NOTICES: [(&str, &str); 6] = [
     ("discarding EHLO keywords: ", "ehlo_keywords_discarded"),

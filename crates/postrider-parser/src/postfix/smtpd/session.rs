@@ -12,8 +12,8 @@
 //! Postfix quotes neither user nor sender. The sender is whatever an authenticated client gives as the AUTH parameter
 //! of MAIL FROM, so nothing after `, sasl_sender=` is read as another field; if a line has both, the data of XFORWARD
 //! is lost. The user begins at the first `, sasl_username=` and ends at the first `, sasl_sender=`, or else at the last
-//! `, orig_queue_id=` or `, orig_client=` with a value of the right kind: an account whose name contains these words
-//! looks like one whose name does not.
+//! `, orig_queue_id=` or `, orig_client=` with a value of the right kind: an account name that contains these words is
+//! read as a shorter name.
 
 use super::super::reader::ProgramLines;
 use super::{known, split, split_client};

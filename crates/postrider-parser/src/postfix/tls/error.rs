@@ -50,7 +50,7 @@ const FAILURES: &[(&str, &str)] = &[
     ("deadlock on ciphertext stream", " for "),
 ];
 
-/// Beginnings of lines whose reason belongs to no named peer.
+/// Beginnings of lines with a reason, but without a peer.
 const UNNAMED: &[&str] = &[
     "TLS library problem: ",
     // tls_verify.c before Postfix 2.5

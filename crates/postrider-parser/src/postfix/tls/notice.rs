@@ -2,8 +2,8 @@
 //!
 //! # Limits
 //!
-//! At level 2, Postfix logs what OpenSSL's callbacks report of each step. That is debug output here: it names the steps
-//! of a library, and nothing that happened to a message.
+//! At level 2, Postfix logs the reports of OpenSSL's callbacks on each step. They are debug output here: they name the
+//! steps of a library, not the fate of a message.
 
 use super::super::endpoint;
 use super::super::reader::{ProgramLines, Verbose};

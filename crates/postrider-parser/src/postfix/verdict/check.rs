@@ -25,8 +25,8 @@
 //!
 //! # Limits
 //!
-//! A map whose OPTIONAL TEXT joins parts of a header that were apart there can be made to log a tail. Without the name
-//! of the program, a check of smtp whose header contains a complete tail is read as one of cleanup.
+//! If the OPTIONAL TEXT of a map joins separate parts of a header, a sender can make it log a tail. Without the name of
+//! the program, a check of smtp is read as one of cleanup if its header contains a complete tail.
 
 use super::super::reader::ProgramLines;
 use super::super::{endpoint, reply};

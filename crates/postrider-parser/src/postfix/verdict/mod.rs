@@ -1,6 +1,6 @@
 //! Verdicts: every decision to accept a message, to refuse it or to treat it in another way.
 //!
-//! | file | whose | as |
+//! | file | author | form |
 //! |---|---|---|
 //! | `restriction.rs` | smtpd's restrictions | `reject: RCPT from C: REPLY; from=<> to=<> proto=P helo=<H>` |
 //! | `milter.rs` | mail filters | `milter-reject: STAGE from C: REPLY; …` |

@@ -116,8 +116,8 @@ fn split_session(text: &str, form: TailForm) -> (&str, Tail<'_>) {
         .unwrap_or_else(|| (text, Tail::default()))
 }
 
-/// Splits off a session whose name in HELO has characters that it should not have, if nothing else can be the session.
-/// The name must have no semicolon: with one, the true tail may be cut and follow a forged one.
+/// Splits off a session with invalid characters in its name in HELO, if nothing else can be the session. The name must
+/// have no semicolon: with one, the true tail may be cut and follow a forged one.
 fn only_session(text: &str, form: TailForm) -> Option<(&str, Tail<'_>)> {
     let mut keys = keys_from_the_right(text, form, "proto=");
     let (Some(at), None) = (keys.next(), keys.next()) else { return None };

@@ -1,4 +1,4 @@
-//! Security and policy: wide words, which may stand beside any other.
+//! Security and policy: general words, which may occur together with any others.
 
 use super::On::{Reply, Transient};
 use super::Row;
