@@ -134,7 +134,7 @@ const FATES: &[&str] = &[
     "smtpd restriction reject", "smtpd restriction hold", "smtpd restriction discard", "cleanup milter reject",
     "cleanup milter hold", "cleanup milter discard", "cleanup header_check reject", "cleanup header_check hold",
     "cleanup header_check discard", "cleanup header_check warn",
-    "from another host", "from this host", "many recipients", "reused connection",
+    "from another host", "from this host", "many recipients", "one address behind two", "reused connection",
     "session quit", "session connection_lost", "session timeout", "session too_many_errors",
     "line connect", "line disconnect", "line connection_lost", "line client", "line verdict", "line tls",
     "line postscreen", "pass_old", "pass_new", "allowlisted", "pregreet", "dnsbl", "line sasl_failure", "line hostname_mismatch", "line pickup", "line message_id", "line queue_active",
@@ -165,6 +165,8 @@ fn note_fates(history: &MailHistory, seen: &mut BTreeSet<String>) {
         let is_moved = |parent| *host(parent) != history.instances[message.instance].hostname;
         let moved = message.parent.map(|parent| if is_moved(parent) { "from another host" } else { "from this host" });
         seen.extend(moved.map(str::to_owned));
+        let addresses: BTreeSet<_> = message.recipients.iter().map(|recipient| &recipient.to).collect();
+        seen.extend((addresses.len() < message.recipients.len()).then(|| "one address behind two".to_owned()));
         seen.extend((message.recipients.len() > 10).then(|| "many recipients".to_owned()));
     }
     seen.extend(history.screenings.iter().flat_map(|one| &one.tests).map(|test| (*test).to_owned()));

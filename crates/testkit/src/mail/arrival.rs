@@ -2,7 +2,7 @@
 
 use super::line::MailLineKind;
 use super::message::{MailEnd, MailOrigin, MailRecipient, MailVerdict};
-use super::names::{client, message_id, other_address, our_address, pick};
+use super::names::{client, message_id, once_in, other_address, our_address, pick};
 use super::queue::Envelope;
 use super::simulation::{Simulation, Step};
 use super::visit::Purpose;
@@ -92,13 +92,22 @@ impl Simulation {
             _ => 0,
         };
         for _ in 0..members {
-            let member = our_address(&mut self.rng);
+            let member = self.member(message);
             self.address(message, &member, Some(&to));
         }
         if members == 0 {
             self.address(message, &to, None);
         }
         to
+    }
+
+    /// Returns an address behind an alias: sometimes one that gets the message already.
+    fn member(&mut self, message: usize) -> String {
+        let recipients = &self.messages[message].recipients;
+        match recipients.first().filter(|_| once_in(&mut self.rng, 3)) {
+            Some(recipient) => recipient.to.clone(),
+            None => our_address(&mut self.rng),
+        }
     }
 
     /// Adds the address that gets a copy of each message, if the instance has one.
@@ -108,11 +117,13 @@ impl Simulation {
         }
     }
 
-    /// Adds a recipient, unless the message has it already: cleanup removes duplicates.
+    /// Adds a recipient, unless the message has it already. cleanup removes duplicates, but delivers to an address once
+    /// for each alias before it.
     pub(super) fn address(&mut self, message: usize, to: &str, orig_to: Option<&str>) {
         let orig_to = orig_to.filter(|orig_to| !orig_to.eq_ignore_ascii_case(to));
         let recipients = &mut self.messages[message].recipients;
-        if recipients.iter().any(|one| one.to.eq_ignore_ascii_case(to)) {
+        let is_same = |one: &MailRecipient| one.to.eq_ignore_ascii_case(to) && one.orig_to.as_deref() == orig_to;
+        if recipients.iter().any(is_same) {
             return;
         }
         recipients.push(MailRecipient { to: to.to_owned(), orig_to: orig_to.map(str::to_owned), attempts: Vec::new() });

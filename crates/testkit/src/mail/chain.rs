@@ -155,8 +155,8 @@ impl Simulation {
         visit.simulation.link(message, child);
         for recipient in recipients {
             visit.count("rcpt", true);
-            let to = visit.simulation.messages[message].recipients[*recipient].clone();
-            visit.simulation.address(child, &to.to, to.orig_to.as_deref());
+            let to = visit.simulation.messages[message].recipients[*recipient].to.clone();
+            visit.simulation.address(child, &to, None);
         }
         if hop.agent != Agent::Filter {
             visit.simulation.copy(child);

@@ -42,7 +42,8 @@ pub struct MailMessage {
     pub helo: Option<String>,
     /// `SMTP` or `ESMTP`, if a verdict with the queue id shows it.
     pub proto: Option<&'static str>,
-    /// Every accepted recipient. One without attempts shows in no delivery line.
+    /// Every accepted recipient. One without attempts shows in no delivery line. An address can come more than once,
+    /// with different `orig_to`.
     pub recipients: Vec<MailRecipient>,
     /// Decisions that carried its queue id.
     pub verdicts: Vec<MailVerdict>,

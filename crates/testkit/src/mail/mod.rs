@@ -5,6 +5,7 @@
 //!
 //! # Limits
 //!
+//! A recipient of `always_bcc` that gets the message anyway gets it once: Postfix would log two equal recipients.
 //! Nothing is lost, repeated or out of order: a test does this to the lines by itself. There are no lines of
 //! anvil, dnsblog, qmqpd and master.
 

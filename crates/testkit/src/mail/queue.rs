@@ -1,6 +1,6 @@
 //! The queue: rounds of delivery attempts, the end of a message, and what an administrator does to it.
 
-use super::line::MailLineKind;
+use super::line::{MailLine, MailLineKind};
 use super::message::{MailEnd, MailOrigin, MailStatus};
 use super::names::{is_ours, once_in, pick};
 use super::replies::Agent;
@@ -92,13 +92,17 @@ impl Simulation {
     /// Tries to deliver a message to the recipients that are left.
     pub(super) fn round(&mut self, message: usize, at: i64) {
         self.activate(message, at);
+        if self.envelopes[message].force_expired {
+            let at = self.soon(at);
+            return self.expire(message, at);
+        }
         let (last, bounced) = self.attempt_all(message, at);
         let mut at = self.soon(last);
         if bounced {
             at = self.notify(message, MailOrigin::Bounce, at);
         }
         let envelope = &self.envelopes[message];
-        let is_too_old = at - envelope.arrived_at > self.plan.queue_lifetime || envelope.force_expired;
+        let is_too_old = at - envelope.arrived_at > self.plan.queue_lifetime;
         if self.left(message).next().is_none() {
             self.messages[message].completed_at = Some(last);
             if once_in(&mut self.rng, 60) && !bounced {
@@ -169,8 +173,23 @@ impl Simulation {
         }
     }
 
+    /// Writes the two lines of postsuper about an action on one message.
+    fn administer(&mut self, message: usize, at: i64, action: &str, summary: &str) {
+        let instance = self.messages[message].instance;
+        let (program, sum_at) = ("postsuper", at + 1);
+        let pid = self.process(instance, program, at, sum_at);
+        let kind = if action == "removed" { MailLineKind::Removed } else { MailLineKind::QueueAdmin };
+        // With `postsuper -H ALL`, there is only the sum.
+        if action != "released from hold" || self.rng.bool() {
+            self.report_by(pid, at, program, message, kind, action);
+        }
+        let (body, kind) = (format!("{summary}: 1 message"), MailLineKind::QueueAdmin);
+        let (message, session, screening) = (None, None, None);
+        self.write(MailLine { at: sum_at, instance, program, pid, body, kind, message, session, screening });
+    }
+
     pub(super) fn hold(&mut self, message: usize, at: i64) {
-        self.report(at, "postsuper", message, MailLineKind::QueueAdmin, "placed on hold");
+        self.administer(message, at, "placed on hold", "Placed on hold");
         self.held(message, at);
     }
 
@@ -186,21 +205,21 @@ impl Simulation {
     }
 
     pub(super) fn release(&mut self, message: usize, at: i64) {
-        self.report(at, "postsuper", message, MailLineKind::QueueAdmin, "released from hold");
+        self.administer(message, at, "released from hold", "Released from hold");
         self.messages[message].end = MailEnd::Open;
         let next = at + self.rng.i64(SECOND..300 * SECOND);
         self.schedule(next, Step::Round(message));
     }
 
     pub(super) fn delete(&mut self, message: usize, at: i64) {
-        self.report(at, "postsuper", message, MailLineKind::Removed, "removed");
+        self.administer(message, at, "removed", "Deleted");
         self.messages[message].removed = true;
         self.close(message, MailEnd::Deleted, at);
     }
 
     /// Lets the next round be the last.
     pub(super) fn force_expire(&mut self, message: usize, at: i64) {
-        self.report(at, "postsuper", message, MailLineKind::QueueAdmin, "expired");
+        self.administer(message, at, "expired", "Force-expired");
         self.envelopes[message].force_expired = true;
         let next = self.soon(at);
         self.schedule(next, Step::Round(message));
@@ -208,7 +227,7 @@ impl Simulation {
 
     /// Puts a message into the maildrop queue. pickup makes a new message of it, for the recipients that are left.
     pub(super) fn requeue(&mut self, message: usize, at: i64) {
-        self.report(at, "postsuper", message, MailLineKind::QueueAdmin, "requeued");
+        self.administer(message, at, "requeued", "Requeued");
         self.close(message, MailEnd::Requeued, at);
         let (old, instance) = (self.envelopes[message].clone(), self.messages[message].instance);
         let left: Vec<_> = self.left(message).collect();
