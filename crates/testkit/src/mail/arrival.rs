@@ -62,7 +62,8 @@ impl Simulation {
         // cleanup completes the address.
         self.envelopes[message].from = if from.contains('@') { from.clone() } else { format!("{from}@{hostname}") };
         self.messages[message].from = Some(from);
-        self.address_all(message, 1);
+        self.address_one(message);
+        self.copy(message);
         let bringer = Bringer { name: "local".to_owned(), helo: None };
         self.clean_up(message, &bringer, at);
     }
@@ -74,31 +75,22 @@ impl Simulation {
         Envelope::new(from, &message_id, size, at)
     }
 
-    /// Gives a message `count` recipients and, on some instances, a hidden one.
-    fn address_all(&mut self, message: usize, count: usize) {
-        for _ in 0..count {
-            self.address_one(message);
-        }
-        self.copy(message);
-    }
-
-    /// Gives a message a recipient, which may be an alias of others. Returns the address that the sender used.
-    pub(super) fn address_one(&mut self, message: usize) -> String {
-        let rng = &mut self.rng;
-        let to = if rng.bool() { our_address(rng) } else { other_address(rng) };
+    /// Gives a message a recipient, or the members of an alias.
+    pub(super) fn address_one(&mut self, message: usize) {
+        let ours = our_address(&mut self.rng);
         let members = match self.rng.u32(..30) {
             0 => 2,
             1..4 => 1,
-            _ => 0,
+            4..17 => return self.address(message, &ours, None),
+            _ => {
+                let other = other_address(&mut self.rng);
+                return self.address(message, &other, None);
+            }
         };
         for _ in 0..members {
             let member = self.member(message);
-            self.address(message, &member, Some(&to));
+            self.address(message, &member, Some(&ours));
         }
-        if members == 0 {
-            self.address(message, &to, None);
-        }
-        to
     }
 
     /// Returns an address behind an alias: sometimes one that gets the message already.

@@ -36,6 +36,7 @@ pub(super) enum Service {
 pub(super) struct Visit<'s> {
     pub(super) simulation: &'s mut Simulation,
     pub(super) session: usize,
+    service: Service,
     pub(super) helo: String,
     /// Account of the client. It shows in later lines.
     pub(super) sasl: Option<MailSasl>,
@@ -130,7 +131,7 @@ impl<'s> Visit<'s> {
             ended_at: at,
             ended_by: MailSessionEnd::Quit,
         });
-        let mut visit = Self { simulation, session, helo, sasl: None, now: at, counts: Default::default() };
+        let mut visit = Self { simulation, session, service, helo, sasl: None, now: at, counts: Default::default() };
         let client = visit.truth().client.clone();
         if client.name.is_none() && visit.chance(3) {
             let name = other_address(&mut visit.simulation.rng).replace(['@', '"', ' ', '\'', '+', '='], ".");
@@ -175,7 +176,7 @@ impl<'s> Visit<'s> {
     pub(super) fn greet(&mut self) {
         let is_local = self.truth().client.ip == "127.0.0.1";
         // With these services, TLS begins before SMTP.
-        if !matches!(self.truth().service, "smtps" | "submissions") {
+        if !matches!(self.service, Service::Smtps | Service::Submissions) {
             self.count("ehlo", true);
             if is_local || self.chance(3) {
                 return;
@@ -231,7 +232,7 @@ impl<'s> Visit<'s> {
 
     fn write(&mut self, message: Option<usize>, kind: MailLineKind, body: String) {
         let MailSession { instance, pid, .. } = self.simulation.sessions[self.session];
-        let program = self.program();
+        let program = self.service.program();
         let session = Some(self.session);
         self.simulation.write(MailLine {
             at: self.now,
@@ -244,13 +245,6 @@ impl<'s> Visit<'s> {
             session,
             screening: None,
         });
-    }
-
-    fn program(&self) -> &'static str {
-        const SERVICES: [Service; 5] =
-            [Service::Smtp, Service::Submission, Service::Smtps, Service::Submissions, Service::Filter];
-        let name = self.simulation.sessions[self.session].service;
-        SERVICES.into_iter().find(|service| service.name() == name).expect("a service").program()
     }
 
     /// Ends the session with QUIT.
@@ -293,7 +287,6 @@ impl<'s> Visit<'s> {
         (truth.commands, truth.ended_at, truth.ended_by) = (commands, now, ended_by);
         let (instance, pid) = (truth.instance, truth.pid);
         self.write(None, MailLineKind::Disconnect, body);
-        let program = self.program();
-        self.simulation.release_process(instance, program, pid, now);
+        self.simulation.release_process(instance, self.service.program(), pid, now);
     }
 }
