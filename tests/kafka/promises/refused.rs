@@ -25,7 +25,7 @@ fn lines(path: &Path) -> Vec<Value> {
 fn refuses(place: &Place, key: &str, is_done: impl Fn(&Unread) -> bool) -> Ended {
     let out = place.directory().join("out");
     fs::create_dir_all(out.join("mx1.json")).expect("a directory in the way");
-    let (source, path) = (place.source_name(), out.join("{hostname}.json"));
+    let (source, path) = (place.source(), out.join("{hostname}.json"));
     let config = format!("{source}[[sink.file]]\npath = \"{}\"\n{key}", path.display());
     let mut postrider = Unread::spawn(&config, &place.directory().join("stderr"));
     let mut feed = place.connect(&mut postrider);
