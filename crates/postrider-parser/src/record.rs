@@ -7,7 +7,9 @@ mod cause;
 mod event;
 mod id;
 mod line;
+mod mail;
 mod provider;
+mod session;
 mod shape;
 
 pub use cause::Cause;
@@ -17,9 +19,11 @@ pub use event::{
     Postscreen, ProtocolError, QueueActive, QueueAdmin, RateLimit, Removed, SaslFailure, Statistics, Text, TlsError,
     TlsReport, TlsSummary, Verdict,
 };
-pub use id::{NewId, RecordId, RecordIds, Reserved};
+pub use id::{NewId, RecordId, RecordIds, Reserved, Uid};
 pub use line::{LineHash, LineHashes};
+pub use mail::{ClosedBy, DeliveryJoin, Mail, MessageResult, MessageState, MessageSummary, RecipientSummary};
 pub use provider::Provider;
+pub use session::{SessionEnd, SessionSummary};
 pub use shape::{Commands, Decimal, Delays, Endpoint, Figures, Reply, Sasl, Tls};
 
 use jiff::tz::TimeZone;

@@ -197,7 +197,7 @@ impl Event<'_> {
             | Self::Lifecycle(Lifecycle { signal: number, .. }) => too_large(*number),
             Self::Disconnect(Disconnect { commands, .. }) => commands.is_some_and(Commands::exceed),
             Self::CacheStatistics(CacheStatistics { figures, .. }) => figures.exceed(),
-            Self::Tls(TlsSummary { tls, .. }) => too_large(tls.bits) || too_large(tls.algorithm_bits),
+            Self::Tls(TlsSummary { tls, .. }) => tls.exceeds(),
             Self::Postscreen(Postscreen { rank, after, bytes, .. }) => {
                 *rank == Some(i64::MIN) || too_long(*after) || too_large(*bytes)
             }

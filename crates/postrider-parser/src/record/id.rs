@@ -1,5 +1,6 @@
-//! The id of a record.
+//! The id of a record, and that of a message.
 
+use std::fmt::{self, Display, Formatter, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::line::LineHash;
@@ -16,6 +17,11 @@ use crate::time::Timestamp;
 /// [`LineHash`]. It is the same each time that the file is read. For a line without a time, the time in the id is 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordId(pub u128);
+
+/// The id of a message, a UUID version 5 (RFC 9562, section 5.5): the hash of a text, so it is the same in every record
+/// of the message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Uid(pub [u8; 16]);
 
 /// Assigns the ids of one process.
 #[derive(Debug)]
@@ -112,16 +118,28 @@ impl RecordId {
 
     /// Returns the id as 36 ASCII characters.
     pub fn text(self) -> [u8; 36] {
-        let [a, b, c, d] = [96, 64, 32, 0].map(|shift| hex((self.0 >> shift) as u32));
-        let mut text = [b'-'; 36];
-        text[..8].copy_from_slice(&a);
-        text[9..13].copy_from_slice(&b[..4]);
-        text[14..18].copy_from_slice(&b[4..]);
-        text[19..23].copy_from_slice(&c[..4]);
-        text[24..28].copy_from_slice(&c[4..]);
-        text[28..].copy_from_slice(&d);
-        text
+        uuid(self.0)
     }
+}
+
+impl Uid {
+    /// Returns the id as 36 ASCII characters.
+    pub fn text(self) -> [u8; 36] {
+        uuid(u128::from_be_bytes(self.0))
+    }
+}
+
+/// Returns a UUID in the form of RFC 9562, section 4.
+fn uuid(bits: u128) -> [u8; 36] {
+    let [a, b, c, d] = [96, 64, 32, 0].map(|shift| hex((bits >> shift) as u32));
+    let mut text = [b'-'; 36];
+    text[..8].copy_from_slice(&a);
+    text[9..13].copy_from_slice(&b[..4]);
+    text[14..18].copy_from_slice(&b[4..]);
+    text[19..23].copy_from_slice(&c[..4]);
+    text[24..28].copy_from_slice(&c[4..]);
+    text[28..].copy_from_slice(&d);
+    text
 }
 
 /// Returns the eight hexadecimal digits of a number, computed all at once: each nibble gets a byte of its own.
@@ -135,10 +153,20 @@ const fn hex(number: u32) -> [u8; 8] {
     (nibbles + 0x3030_3030_3030_3030 + letters * (b'a' - b'0' - 10) as u64).to_be_bytes()
 }
 
-impl std::fmt::Display for RecordId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.text().iter().try_for_each(|byte| std::fmt::Write::write_char(f, char::from(*byte)))
+impl Display for RecordId {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        show(self.text(), f)
     }
+}
+
+impl Display for Uid {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        show(self.text(), f)
+    }
+}
+
+fn show(text: [u8; 36], f: &mut Formatter<'_>) -> fmt::Result {
+    text.iter().try_for_each(|byte| f.write_char(char::from(*byte)))
 }
 
 #[cfg(test)]
@@ -180,6 +208,13 @@ mod tests {
         }
         let millis = |id: &RecordId| id.0 >> 66;
         assert!(all.is_sorted_by_key(millis), "{all:?}");
+    }
+
+    /// The example of RFC 9562, appendix A.4.
+    #[test]
+    fn the_id_of_a_message_is_shown_as_a_uuid() {
+        let bytes = [0x2e, 0xd6, 0x65, 0x7d, 0xe9, 0x27, 0x56, 0x8b, 0x95, 0xe1, 0x26, 0x65, 0xa8, 0xae, 0xa6, 0xa2];
+        assert_eq!(Uid(bytes).to_string(), "2ed6657d-e927-568b-95e1-2665a8aea6a2");
     }
 
     #[test]

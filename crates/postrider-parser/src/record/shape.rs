@@ -169,6 +169,13 @@ fn may_exceed(pairs: &str) -> bool {
     pairs.as_bytes().iter().skip(DIGITS - 1).step_by(DIGITS).any(u8::is_ascii_digit)
 }
 
+impl Tls<'_> {
+    /// True if one of the numbers is too large for a record.
+    pub fn exceeds(&self) -> bool {
+        [self.bits, self.algorithm_bits].into_iter().flatten().any(|number| number > decimal::LARGEST)
+    }
+}
+
 impl Delays<'_> {
     /// True if a record shows all of the delays.
     pub const fn fit(self) -> bool {

@@ -16,7 +16,10 @@ fn event<'a>(app_name: &'a str, msg: &'a str) -> Event<'a> {
 #[track_caller]
 fn verdict<'a>(app_name: &'a str, msg: &'a str) -> Verdict<'a> {
     match event(app_name, msg) {
-        Event::Verdict(verdict) => verdict,
+        Event::Verdict(verdict) => {
+            assert!(Verdict::ACTIONS.contains(&verdict.action), "{}", verdict.action);
+            verdict
+        }
         other => panic!("{msg}\n{other:?}"),
     }
 }

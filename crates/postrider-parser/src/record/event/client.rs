@@ -83,6 +83,29 @@ pub struct Verdict<'a> {
     pub blocklist: Option<&'a str>,
 }
 
+impl Verdict<'_> {
+    /// Every action, those first that let a message pass.
+    pub const ACTIONS: [&'static str; 17] = [
+        "accept",
+        "permit",
+        "pass",
+        "reject",
+        "reject_warning",
+        "hangup",
+        "hold",
+        "discard",
+        "delay",
+        "warn",
+        "info",
+        "filter",
+        "redirect",
+        "bcc",
+        "prepend",
+        "replace",
+        "strip",
+    ];
+}
+
 /// A client's SASL authentication failed (`src/smtpd/smtpd_sasl_glue.c`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct SaslFailure<'a> {
