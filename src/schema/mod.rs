@@ -101,12 +101,12 @@ fn fields<'s>(schema: &'s Value, object: &'s Value) -> Vec<SchemaField<'s>> {
 }
 
 fn kind<'s>(schema: &'s Value, property: &'s Value) -> ValueType<'s> {
-    if let Some(name) = property["$ref"].as_str().and_then(|reference| reference.strip_prefix("#/$defs/")) {
-        return match name {
-            "time" => ValueType::Time,
-            "ip" => ValueType::Ip,
-            "text" => ValueType::Text,
-            _ => kind(schema, &schema["$defs"][name]),
+    if let Some(pointer) = property["$ref"].as_str().and_then(|reference| reference.strip_prefix('#')) {
+        return match pointer {
+            "/$defs/time" => ValueType::Time,
+            "/$defs/ip" => ValueType::Ip,
+            "/$defs/text" => ValueType::Text,
+            _ => kind(schema, schema.pointer(pointer).unwrap_or(&Value::Null)),
         };
     }
     match property["type"].as_str() {
