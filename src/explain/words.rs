@@ -261,6 +261,12 @@ const EVENTS: &[(&str, TextByLanguage)] = &[
     ("other", text(
         "A line of Postfix that Postrider does not understand. Please report it.",
         "Postriderが理解できないPostfixの行である。報告してほしい。")),
+    ("message", text(
+        "The state or the result of one message, joined from its lines: each recipient has its last delivery.",
+        "1通のメッセージの状態または結果を、その行からまとめた記録である。宛先ごとの最後の配送が示される。")),
+    ("session", text(
+        "One connection of a client, joined from its lines: its commands, its refusals and its accepted messages.",
+        "クライアントの1回の接続を、その行からまとめた記録である。コマンド、拒否、受理したメッセージが示される。")),
 ];
 
 #[cfg(test)]

@@ -78,6 +78,9 @@ fn every_field_is_in_the_table_of_clickhouse() {
         "\n    `flags` Array(LowCardinality(String)),\n",
         "\n    `structured_data` Array(Tuple(\n        `id` Nullable(String),\n",
         "\n        `delay` Nullable(Float64),\n",
+        "\n        `recipients` Array(Tuple(\n            `to` Nullable(String),\n",
+        "\n            `cause` LowCardinality(Nullable(String)),\n",
+        "\n        `queue_ids` Array(String),\n",
         "\n)\nENGINE = ReplacingMergeTree(`received_at`)\nORDER BY `id`;\n",
     ] {
         assert!(table.contains(part), "{part}\n{table}");
@@ -121,11 +124,17 @@ fn every_field_is_in_the_template_of_elasticsearch() {
     assert!(found.remove("@timestamp"));
     assert_eq!(found, all());
     assert_eq!((&template["index_patterns"][0], &mappings["dynamic"]), (&"postrider-*".into(), &false.into()));
+    let text = template.to_string();
+    let size: usize = ["\"type\":", "\"properties\":"].iter().map(|part| text.matches(part).count()).sum();
+    assert!(size < 1000, "{size} fields and objects; an index takes 1000 by default");
     let kind = |pointer: &str| mappings["properties"].pointer(pointer).unwrap()["type"].as_str().unwrap();
     for (pointer, expected) in [
         ("/timestamp", "date_nanos"),
         ("/message", "match_only_text"),
         ("/structured_data", "nested"),
+        ("/postfix/properties/recipients", "nested"),
+        ("/postfix/properties/recipients/properties/relay/properties/ip", "ip"),
+        ("/postfix/properties/queue_ids", "keyword"),
         ("/flags", "keyword"),
         ("/postfix/properties/client/properties/ip", "ip"),
         ("/postfix/properties/delay", "double"),
@@ -159,4 +168,8 @@ fn every_field_is_in_the_schema_of_bigquery() {
     assert_eq!(found, all());
     let mode = |name: &str| &columns.as_array().unwrap().iter().find(|column| column["name"] == name).unwrap()["mode"];
     assert_eq!([mode("id"), mode("hostname"), mode("flags")], ["REQUIRED", "NULLABLE", "REPEATED"]);
+    let postfix = columns.as_array().unwrap().iter().find(|column| column["name"] == "postfix").unwrap();
+    let recipients =
+        postfix["fields"].as_array().unwrap().iter().find(|column| column["name"] == "recipients").unwrap();
+    assert_eq!((&recipients["type"], &recipients["mode"]), (&"RECORD".into(), &"REPEATED".into()));
 }

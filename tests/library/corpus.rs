@@ -12,7 +12,10 @@ use postrider::dsn::{Class, Language};
 use postrider::encode::{Buffer, Encoder, SCHEMA};
 use postrider::frame::{Frame, Framer, Framing, Step};
 use postrider::read_frame;
-use postrider::record::{Cause, Event, Flags, Level, Origin, Peer, Provider, RecordIds, Transport};
+use postrider::record::{
+    Cause, ClosedBy, Event, Flags, Level, MessageResult, MessageState, Origin, Peer, Provider, RecordIds, SessionEnd,
+    Transport, Verdict,
+};
 use postrider::syslog::{Context, Facility, Severity};
 use postrider::time::Timestamp;
 use serde_json::Value;
@@ -60,8 +63,9 @@ fn the_corpus_shows_every_cause_flag_and_class() {
     let flags = Flags::ALL.iter().map(|(_, name)| *name).filter(|name| *name != "truncated");
     let causes = Cause::ALL.iter().map(|cause| cause.name());
     let classes = [Class::Success, Class::Transient, Class::Permanent].map(Class::name);
+    let events = Event::NAMES.into_iter().filter(|event| !Event::JOINED.contains(event));
     let missing: Vec<&str> =
-        flags.chain(causes).chain(classes).chain(Event::NAMES).filter(|word| !seen.contains(*word)).collect();
+        flags.chain(causes).chain(classes).chain(events).filter(|word| !seen.contains(*word)).collect();
     assert!(missing.is_empty(), "no line of the corpus shows {missing:?}");
 }
 
@@ -82,15 +86,26 @@ fn the_schema_names_exactly_what_the_code_can_write() {
     same("/$defs/dsn/properties/class/enum", Class::ALL.iter().map(|class| class.name()).collect());
     let levels = [Level::Warning, Level::Error, Level::Fatal, Level::Panic];
     same("/$defs/postfix/properties/level/enum", levels.iter().map(|level| level.name()).collect());
-    // These are promised whole, and written as the program grows.
-    let within = |pointer: &str, code: &[&str]| {
-        let words = words(pointer);
-        assert!(code.iter().all(|word| words.iter().any(|known| known == word)), "{pointer}: {code:?}");
+    same("/$defs/postfix/properties/event/enum", Event::NAMES.to_vec());
+    same("/$defs/postfix/properties/state/enum", MessageState::NAMES.to_vec());
+    same("/$defs/postfix/properties/closed_by/enum", ClosedBy::ALL.iter().map(|by| by.name()).collect());
+    same("/$defs/postfix/properties/ended_by/enum", SessionEnd::ALL.iter().map(|end| end.name()).collect());
+    let results = MessageResult::ALL.map(MessageResult::name).join(", ");
+    let result = schema["$defs"]["postfix"]["properties"]["result"]["description"].as_str().expect("a text");
+    assert!(result.ends_with(&format!("Of a message: {results}.")), "{result}");
+    let keys = |name: &str| -> Vec<&str> {
+        let counts = schema["$defs"]["postfix"]["properties"][name]["properties"].as_object().expect("an object");
+        counts.keys().map(String::as_str).collect()
     };
-    within("/$defs/postfix/properties/event/enum", &Event::NAMES);
+    assert_eq!(keys("recipient_counts"), Event::STATUS_WORDS);
+    assert_eq!(keys("verdict_counts"), Verdict::ACTIONS);
+    // These are promised whole, and written as the program grows.
+    let promised = words("/properties/source/properties/transport/enum");
     let transports =
         [Transport::Udp, Transport::Tcp, Transport::Relp, Transport::Unix, Transport::File, Transport::Stdin];
-    within("/properties/source/properties/transport/enum", &transports.map(Transport::name));
+    for transport in transports.map(Transport::name) {
+        assert!(promised.iter().any(|known| known == transport), "{transport}");
+    }
 }
 
 #[test]
@@ -159,7 +174,7 @@ fn logs(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// The schema admits fields of later versions; this program must not write one that the schema does not know.
-fn strict_validator() -> jsonschema::Validator {
+pub(crate) fn strict_validator() -> jsonschema::Validator {
     let mut schema: Value = serde_json::from_str(SCHEMA).expect("JSON");
     close(&mut schema);
     // Fields that these tests take out of a record.
@@ -183,7 +198,7 @@ fn close(schema: &mut Value) {
     }
 }
 
-fn assert_valid(validator: &jsonschema::Validator, record: &str) {
+pub(crate) fn assert_valid(validator: &jsonschema::Validator, record: &str) {
     let value: Value = serde_json::from_str(record).unwrap_or_else(|error| panic!("{error}: {record}"));
     let errors: Vec<String> =
         validator.iter_errors(&value).map(|error| format!("{}: {error}", error.instance_path())).collect();

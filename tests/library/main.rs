@@ -4,6 +4,7 @@ mod allocations;
 mod corpus;
 mod framing;
 mod fuzz;
+mod joined;
 mod layers;
 mod licences;
 mod mail_history;

@@ -51,6 +51,12 @@ impl Timestamp {
         self.micros
     }
 
+    /// Returns the microseconds from `earlier` to this time; `None` if this time is before it.
+    pub(crate) fn micros_since(&self, earlier: Self) -> Option<u64> {
+        let seconds = (self.seconds - earlier.seconds) * 1_000_000;
+        u64::try_from(seconds + i64::from(self.micros) - i64::from(earlier.micros)).ok()
+    }
+
     /// Returns the date and time of day that a clock shows at `offset` seconds east of UTC.
     pub fn civil(&self, offset: i32) -> civil::DateTime {
         let local = self.seconds + i64::from(offset);

@@ -1,6 +1,7 @@
 //! The fields of each event, in their order.
 
 mod client;
+pub(super) mod joined;
 mod queue;
 mod system;
 
@@ -43,5 +44,7 @@ pub(super) fn encode(object: &mut Object<'_>, record: &Record<'_>, event: &Event
         Event::Lifecycle(event) => system::lifecycle(object, event),
         Event::Notice(event) => system::notice(object, event),
         Event::Warning(event) | Event::Debug(event) | Event::Other(event) => system::text(object, event),
+        Event::Message(event) => joined::message(object, event, codes),
+        Event::Session(event) => joined::session(object, event, codes),
     }
 }

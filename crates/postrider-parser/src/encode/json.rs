@@ -192,6 +192,12 @@ impl Object<'_> {
         self.recent_time(key, time, &mut Printer::default());
     }
 
+    pub(super) fn time_if(&mut self, key: JsonKey, time: Option<Timestamp>) {
+        if let Some(time) = time {
+            self.time(key, time);
+        }
+    }
+
     /// Writes a time whose second is often that of the time printed before it.
     #[inline(always)]
     pub(super) fn recent_time(&mut self, key: JsonKey, time: Timestamp, printer: &mut Printer) {
@@ -222,6 +228,20 @@ impl Object<'_> {
         }
     }
 
+    /// Writes the seconds from `start` to `end` with a point and without needless zeros; nothing if `end` is earlier.
+    pub(super) fn duration(&mut self, key: JsonKey, start: Timestamp, end: Timestamp) {
+        let Some(micros) = end.micros_since(start) else { return };
+        let fraction = decimal::text(1_000_000 + micros % 1_000_000);
+        // The first digit only keeps the zeros behind it.
+        let mut fraction = &fraction.as_bytes()[1..];
+        while let [rest @ .., b'0'] = fraction
+            && !rest.is_empty()
+        {
+            fraction = rest;
+        }
+        self.value(key, |out| out.piece(decimal::text(micros / 1_000_000).as_bytes(), b".", fraction));
+    }
+
     /// Writes the sum of seconds that fit.
     #[inline(always)]
     pub(super) fn sum(&mut self, key: JsonKey, a: Decimal<'_>, b: Decimal<'_>) {
@@ -248,6 +268,32 @@ impl Object<'_> {
         fields(&mut Object { out: self.out, plain });
         close(self.out);
         self.out.push(b',');
+    }
+
+    /// Writes a list of objects, whose texts come from elsewhere, unless it is empty.
+    pub(super) fn objects<T>(&mut self, key: JsonKey, items: &[T], mut write: impl FnMut(&mut Object<'_>, &T)) {
+        self.list(key, items, |out, item| object(out, false, |object| write(object, item)));
+    }
+
+    /// Writes a list of strings, unless it is empty.
+    pub(super) fn texts<'t>(&mut self, key: JsonKey, texts: impl IntoIterator<Item = &'t &'t str>) {
+        self.list(key, texts, |out, text| string(text, |piece| out.append(piece)));
+    }
+
+    fn list<T>(&mut self, key: JsonKey, items: impl IntoIterator<Item = T>, mut write: impl FnMut(&mut Buffer, T)) {
+        let mut items = items.into_iter().peekable();
+        if items.peek().is_none() {
+            return;
+        }
+        self.value(key, |out| {
+            let mut separator = b'[';
+            for item in items {
+                out.push(separator);
+                write(out, item);
+                separator = b',';
+            }
+            out.push(b']');
+        });
     }
 
     /// Writes the fields, at least one, that `write` makes from `of`. If `recent` contains fields made from the same

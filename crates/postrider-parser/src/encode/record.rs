@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use super::buffer::Buffer;
 use super::event;
-use super::json::{self, Object, Recent, key, needs_escape, string};
+use super::json::{self, Object, Recent, key, needs_escape};
 use super::shape::Codes;
 use crate::decimal;
 use crate::dsn::Language;
-use crate::record::{Flags, Postfix, Record, Transport};
+use crate::record::{DeliveryJoin, Flags, Postfix, Record, Transport};
 use crate::syslog::{Facility, Message, Offset, Severity, StructuredElement, Via};
 use crate::time::{Printer, Timestamp};
 
@@ -61,7 +61,7 @@ impl Encoder {
 
     /// Appends `record` as one JSON object on one line, without a line end.
     pub fn encode(self, record: &Record<'_>, out: &mut Buffer) {
-        self.writer(out).record(record);
+        self.writer(out).record(record, None);
     }
 }
 
@@ -70,8 +70,17 @@ impl Encoder {
 impl Writer<'_> {
     /// Appends `record` as one line, including LF, and returns the position of the line in the buffer.
     pub fn line(&mut self, record: &Record<'_>) -> Range<usize> {
+        self.line_with(record, None)
+    }
+
+    /// Appends the `record` of a delivery as [`Writer::line`] does, with its place in the history of its message.
+    pub fn line_joined(&mut self, record: &Record<'_>, join: &DeliveryJoin<'_>) -> Range<usize> {
+        self.line_with(record, Some(join))
+    }
+
+    fn line_with(&mut self, record: &Record<'_>, join: Option<&DeliveryJoin<'_>>) -> Range<usize> {
         let start = self.out.len();
-        self.record(record);
+        self.record(record, join);
         self.out.push(b'\n');
         start..self.out.len()
     }
@@ -87,7 +96,7 @@ impl Writer<'_> {
         self.out.len()
     }
 
-    fn record(&mut self, record: &Record<'_>) {
+    fn record(&mut self, record: &Record<'_>, join: Option<&DeliveryJoin<'_>>) {
         let Self { out, timestamp, second, receipt, source, flags, queued_at, codes } = self;
         let message = &record.message;
         let plain_name = record.plain || !message.app_name.is_some_and(needs_escape);
@@ -109,19 +118,20 @@ impl Writer<'_> {
             source.write(object, record);
             object.text_that(key!("message"), message.msg, plain_msg);
             if !record.flags.is_empty() {
-                object.fields(flags, record.flags, |object| {
-                    object.value(key!("flags"), |out| names(record.flags, out));
-                });
+                object.fields(flags, record.flags, |object| object.texts(key!("flags"), names(record.flags)));
             }
             if let Some(repeated) = message.repeated {
                 object.number(key!("repeat_count"), repeated.count);
             }
             if let Some(said) = &record.postfix {
-                // The event consists of parts of these two texts.
-                let plain = plain_name && plain_msg;
+                // The event of a line consists of parts of these two texts.
+                let plain = plain_name && plain_msg && !said.event.is_joined();
                 object.part(key!("postfix"), plain, |object| {
                     common(object, said, queued_at);
                     event::encode(object, record, &said.event, codes);
+                    if let Some(join) = join {
+                        event::joined::delivery(object, join);
+                    }
                 });
             }
         });
@@ -215,14 +225,8 @@ fn structured_data(elements: &[StructuredElement<'_>], out: &mut Buffer) {
     out.push(b']');
 }
 
-fn names(flags: Flags, out: &mut Buffer) {
-    let mut separator = b'[';
-    for (_, name) in Flags::ALL.iter().filter(|(flag, _)| flags.contains(*flag)) {
-        out.push(separator);
-        string(name, |piece| out.append(piece));
-        separator = b',';
-    }
-    out.push(b']');
+fn names(flags: Flags) -> impl Iterator<Item = &'static &'static str> {
+    Flags::ALL.iter().filter(move |(flag, _)| flags.contains(*flag)).map(|(_, name)| name)
 }
 
 /// Writes the fields that every event of Postfix has.

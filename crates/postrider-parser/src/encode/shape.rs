@@ -75,14 +75,29 @@ pub(super) fn delays_if(object: &mut Object<'_>, delays: Option<&Delays<'_>>) {
 
 /// Nothing for a client that did not authenticate.
 pub(super) fn sasl(object: &mut Object<'_>, sasl: &Sasl<'_>) {
-    if *sasl == Sasl::default() {
+    sasl_with_failures(object, sasl, 0);
+}
+
+/// Nothing for a client that did not try to authenticate.
+#[inline]
+pub(super) fn sasl_with_failures(object: &mut Object<'_>, sasl: &Sasl<'_>, failures: u32) {
+    if *sasl == Sasl::default() && failures == 0 {
         return;
     }
     object.object(key!("sasl"), |object| {
         object.text_if(key!("method"), sasl.method);
         object.text_if(key!("username"), sasl.username);
         object.text_if(key!("sender"), sasl.sender);
+        if failures > 0 {
+            object.number(key!("failures"), failures);
+        }
     });
+}
+
+pub(super) fn tls_if(object: &mut Object<'_>, tls: Option<&Tls<'_>>) {
+    if let Some(tls) = tls {
+        self::tls(object, tls);
+    }
 }
 
 pub(super) fn tls(object: &mut Object<'_>, tls: &Tls<'_>) {
@@ -117,6 +132,19 @@ pub(super) fn commands_if(object: &mut Object<'_>, commands: Option<Commands<'_>
                     counts.number(key!("total"), total);
                 });
             });
+        }
+    });
+}
+
+/// Writes an object with a number for each name, unless there is none.
+pub(super) fn counts_if(object: &mut Object<'_>, key: JsonKey, counts: impl Iterator<Item = (&'static str, u64)>) {
+    let mut counts = counts.peekable();
+    if counts.peek().is_none() {
+        return;
+    }
+    object.object(key, |object| {
+        for (name, count) in counts {
+            object.named(name, |out| out.append(decimal::text(count).as_bytes()));
         }
     });
 }

@@ -14,6 +14,8 @@ pub use queue::{
 };
 pub use system::{CacheCleanup, CacheStatistics, Lifecycle, Notice, Statistics, Text, TlsError, TlsReport, TlsSummary};
 
+use super::mail::MessageSummary;
+use super::session::SessionSummary;
 use super::shape::{Commands, Decimal};
 use crate::decimal;
 
@@ -88,11 +90,15 @@ pub enum Event<'a> {
     Debug(Text<'a>),
     /// A Postfix line that nothing here describes.
     Other(Text<'a>),
+    /// What became of a message, joined from its lines.
+    Message(&'a MessageSummary<'a>),
+    /// What a client did in one connection, joined from its lines.
+    Session(&'a SessionSummary<'a>),
 }
 
 impl Event<'_> {
     /// Every event name, in the order of the record's documentation.
-    pub const NAMES: [&'static str; 33] = [
+    pub const NAMES: [&'static str; 35] = [
         "delivery",
         "queue_active",
         "expired",
@@ -126,7 +132,12 @@ impl Event<'_> {
         "warning",
         "debug",
         "other",
+        "message",
+        "session",
     ];
+
+    /// Names of the events that join several lines: no line alone gives them.
+    pub const JOINED: [&'static str; 2] = ["message", "session"];
 
     /// The name in the record.
     pub const fn name(&self) -> &'static str {
@@ -164,6 +175,8 @@ impl Event<'_> {
             Self::Warning(_) => "warning",
             Self::Debug(_) => "debug",
             Self::Other(_) => "other",
+            Self::Message(_) => "message",
+            Self::Session(_) => "session",
         }
     }
 
@@ -180,15 +193,17 @@ impl Event<'_> {
         "undeliverable_but_not_cached",
     ];
 
+    /// True if the event joins several lines. Its texts are then no parts of the record's message.
+    pub(crate) const fn is_joined(&self) -> bool {
+        matches!(self, Self::Message(_) | Self::Session(_))
+    }
+
     /// True if the event holds a number that the record omits because no data store can hold it.
     pub fn exceeds(&self) -> bool {
         let too_large = |number: Option<u64>| number.is_some_and(|number| number > decimal::LARGEST);
         let too_long = |seconds: Option<Decimal<'_>>| seconds.is_some_and(|seconds| !seconds.fits());
         match self {
-            Self::Delivery(delivery) => {
-                let Delivery { conn_use, delay, delays, .. } = delivery;
-                too_large(*conn_use) || too_long(*delay) || delays.is_some_and(|delays| !delays.fit())
-            }
+            Self::Delivery(delivery) => delivery.exceeds(),
             Self::QueueActive(QueueActive { size, nrcpt, .. }) => too_large(*size) || too_large(*nrcpt),
             Self::Pickup(Pickup { uid: number, .. })
             | Self::ConnectionLost(ConnectionLost { bytes: number, .. })
@@ -203,6 +218,8 @@ impl Event<'_> {
             }
             Self::Statistics(Statistics { value, period, .. }) => too_large(*value) || too_large(*period),
             Self::CacheCleanup(CacheCleanup { retained, dropped, .. }) => too_large(*retained) || too_large(*dropped),
+            Self::Message(message) => message.exceeds(),
+            Self::Session(session) => session.exceeds(),
             Self::Expired(_)
             | Self::Removed(_)
             | Self::Skipped

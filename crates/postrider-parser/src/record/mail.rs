@@ -148,6 +148,15 @@ impl Mail<'_> {
     }
 }
 
+impl MessageSummary<'_> {
+    /// True if a number is too large for a record.
+    pub fn exceeds(&self) -> bool {
+        let too_large =
+            |one: &RecipientSummary<'_>| one.delivery.exceeds() || one.tls.as_ref().is_some_and(Tls::exceeds);
+        self.mail.exceeds() || self.recipients.iter().any(too_large)
+    }
+}
+
 impl MessageState {
     /// Names in the record.
     pub const NAMES: [&'static str; 2] = ["open", "closed"];

@@ -55,6 +55,13 @@ pub enum SessionEnd {
     Unknown,
 }
 
+impl SessionSummary<'_> {
+    /// True if a number is too large for a record.
+    pub fn exceeds(&self) -> bool {
+        self.tls.as_ref().is_some_and(Tls::exceeds) || self.commands.is_some_and(Commands::exceed)
+    }
+}
+
 impl SessionEnd {
     /// Every end, in the order of the record's documentation.
     pub const ALL: [Self; 5] = [Self::Quit, Self::ConnectionLost, Self::Timeout, Self::TooManyErrors, Self::Unknown];

@@ -8,8 +8,19 @@ use crate::record::{
 };
 
 pub(super) fn delivery(object: &mut Object<'_>, delivery: &Delivery<'_>, codes: &mut Codes) {
+    recipient(object, delivery);
+    outcome(object, delivery, codes);
+}
+
+#[inline]
+pub(super) fn recipient(object: &mut Object<'_>, delivery: &Delivery<'_>) {
     object.address(key!("to"), key!("to_domain"), delivery.to);
     object.text_if(key!("orig_to"), delivery.orig_to);
+}
+
+/// Writes what became of the recipient.
+#[inline]
+pub(super) fn outcome(object: &mut Object<'_>, delivery: &Delivery<'_>, codes: &mut Codes) {
     endpoint_if(object, key!("relay"), delivery.relay.as_ref());
     object.number_if(key!("conn_use"), delivery.conn_use);
     object.seconds_if(key!("delay"), delivery.delay);

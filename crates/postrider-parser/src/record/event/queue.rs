@@ -1,5 +1,6 @@
 //! Events of a message in the queue: its arrival, its deliveries, its end, and actions of an administrator.
 
+use crate::decimal;
 use crate::dsn::Dsn;
 use crate::record::cause::Cause;
 use crate::record::shape::{Decimal, Delays, Endpoint, Reply};
@@ -37,6 +38,15 @@ pub struct Delivery<'a> {
     pub cause: Option<Cause>,
     /// Underlying cause of `cause`: the reason why Postfix suspended delivery.
     pub cause_detail: Option<Cause>,
+}
+
+impl Delivery<'_> {
+    /// True if one of the numbers is too large for a record.
+    pub fn exceeds(&self) -> bool {
+        self.conn_use.is_some_and(|uses| uses > decimal::LARGEST)
+            || self.delay.is_some_and(|delay| !delay.fits())
+            || self.delays.is_some_and(|delays| !delays.fit())
+    }
 }
 
 /// A server failed, and the next will be tried (`src/smtp/smtp_trouble.c`).
