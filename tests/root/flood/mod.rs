@@ -341,7 +341,7 @@ fn running_out_of_descriptors_harms_nobody_and_passes() {
     let mut address = |source| process.wait_ready(DEADLINE, || status.read()?.address(source));
     let (tcp, udp) = (address("tcp"), address("udp"));
     let read = |name: &str| fs::read_to_string(file(name)).unwrap_or_default();
-    wait_until(DEADLINE, "a line about it", || read("log").contains("fewer file descriptors are permitted"));
+    wait_until(DEADLINE, "a line about it", || read("log").contains("the limit of file descriptors is too low"));
     let log = read("log");
     let line =
         log.lines().find(|line| line.contains("the limit of file descriptors is too low")).expect("a line about it");
