@@ -1,16 +1,16 @@
 //! Postrider receives syslog, understands what Postfix says in it, and hands on one JSON record per message.
 //!
 //! ```text
-//! rsyslog, syslog-ng, Postfix, files             stdout, files, Kafka
-//!           |                                              ^
-//!           v                                              |
-//!         source --> frame --> syslog --> postfix --> encode --> sink
+//! rsyslog, syslog-ng, Postfix, files                       stdout, files, Kafka
+//!           |                                                        ^
+//!           v                                                        |
+//!         source --> frame --> syslog --> postfix --> encode --> queue --> sink
 //!                    Frame     Message    Record      Batch
 //! ```
 //!
 //! The way from bytes to a record and its JSON is a crate of its own, `postrider-parser`. It does no I/O. The modules
 //! below stand in layers: a module imports only modules that stand above it; `tests/library/layers.rs` lists which.
-//! `ARCHITECTURE.md` says what each stage may know and where each kind of change goes.
+//! `ARCHITECTURE.md` has the knowledge of each stage, the place of each kind of change, and the places of later parts.
 
 // From bytes to a record and its JSON.
 pub use postrider_parser::{Unread, dsn, encode, flags, frame, postfix, read_block, read_frame, record, syslog, time};
@@ -28,7 +28,7 @@ mod suggest;
 pub mod systemd;
 mod throttle;
 
-// What is made of the schema, and of lines that no reader understands.
+// Uses of the schema, and of lines that no reader understands.
 pub mod schema;
 pub mod unparsed;
 

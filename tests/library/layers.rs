@@ -106,7 +106,8 @@ const KINDS: [&str; 4] = ["config/source/", "config/sink/", "source/mod.rs", "si
 
 type Imports = BTreeMap<String, BTreeSet<String>>;
 
-fn root() -> &'static Path {
+/// The directory of the repository.
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -126,7 +127,7 @@ fn modules() -> Vec<String> {
 }
 
 /// All files of Rust in a directory.
-fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
+pub(crate) fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path()) {
         if entry.is_dir() {
             sources(&entry, found);

@@ -9,5 +9,6 @@ mod layers;
 mod licences;
 mod mail_history;
 mod mail_lines;
+mod map;
 mod rust_version;
 mod spool;

@@ -4,25 +4,22 @@ use std::fs;
 
 use crate::docs::page;
 
-/// Returns the texts of the file NAME.rs, or of the files in the folder NAME, in one of the folders of `tests/`.
-fn sources(name: &str) -> String {
-    let tests = testkit::root().join("tests");
-    let folders = fs::read_dir(&tests).expect("tests/").map(|entry| entry.expect("an entry").path());
-    let mut found = String::new();
-    for folder in folders {
-        found += &fs::read_to_string(folder.join(format!("{name}.rs"))).unwrap_or_default();
-        let Ok(files) = fs::read_dir(folder.join(name)) else { continue };
-        let paths = files.map(|entry| entry.expect("an entry").path());
-        let rust = paths.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
-        found.extend(rust.map(|path| fs::read_to_string(path).expect("a file of Rust")));
+/// Returns the text of the file `tests/PLACE.rs`, or of the files in the folder `tests/PLACE`.
+fn sources(place: &str) -> String {
+    let path = testkit::root().join("tests").join(place);
+    if let Ok(text) = fs::read_to_string(path.with_extension("rs")) {
+        return text;
     }
-    found
+    let files = fs::read_dir(&path).unwrap_or_else(|error| panic!("tests/{place}: {error}"));
+    let paths = files.map(|entry| entry.expect("an entry").path());
+    let rust = paths.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    rust.map(|path| fs::read_to_string(path).expect("a file of Rust")).collect()
 }
 
-/// The tests that a cell names, each with the file or directory below `tests/`.
+/// The tests that a cell names, each with the file or folder below `tests/`.
 fn named(cell: &str) -> Vec<(&str, &str)> {
     let quoted = cell.split('`').skip(1).step_by(2);
-    quoted.filter_map(|text| text.strip_prefix("tests/")?.split_once(": ")).collect()
+    quoted.filter_map(|text| text.split_once(": ").filter(|(place, _)| place.contains('/'))).collect()
 }
 
 #[test]
