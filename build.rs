@@ -26,7 +26,7 @@ pub(crate) struct Head {
     pub(crate) files: Vec<PathBuf>,
 }
 
-/// What is checked out in `directory`, if that is a repository or one of its worktrees.
+/// Returns the commit that is checked out in `directory`, if that is a repository or one of its worktrees.
 pub(crate) fn head(directory: &Path) -> Option<Head> {
     let read = |path: &Path| fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
     let mut git = directory.join(".git");

@@ -10,7 +10,7 @@ use postrider::spool::{Disk, Progress, Settings, Spool, SpoolEntry};
 
 /// As long as the JSON of a delivery.
 const LINE: usize = 800;
-/// So much is left on the disk before it is read and acknowledged.
+/// Number of bytes on the disk before they are read and acknowledged.
 const DISK: u64 = 256 << 20;
 
 fn spool(name: &str) -> (Spool, tempfile::TempDir) {

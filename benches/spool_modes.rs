@@ -31,7 +31,7 @@ enum Protocol {
     Relp,
 }
 
-/// What is measured: the name, over what, over how many connections, how many messages, and what the sink has besides.
+/// A measurement: its name, its protocol, its number of connections, its number of messages, and more keys of the sink.
 type Case = (&'static str, Protocol, usize, usize, &'static str);
 
 const CASES: [Case; 8] = [

@@ -58,7 +58,7 @@ impl Receiver {
         Ok(Self { child, address: listening(&log)?, directory })
     }
 
-    /// What each datagram cost in nanoseconds, for each of some bursts that the kernel held before it was read.
+    /// Returns the cost of a datagram in nanoseconds for each of some bursts, which the kernel holds before it is read.
     fn bursts(self) -> Result<Vec<u128>> {
         let sockets: Vec<_> = (0..16).map(|_| UdpSocket::bind("127.0.0.1:0")).collect::<std::io::Result<_>>()?;
         let mut costs = Vec::new();

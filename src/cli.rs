@@ -16,12 +16,12 @@ use crate::syslog::Format;
 #[derive(Debug, Parser)]
 #[command(name = "postrider", version = version(), max_term_width = 100, help_expected = true)]
 pub struct Cli {
-    /// What to do.
+    /// Command to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What the program is: its version, its commit if it is known, and the version of librdkafka.
+/// Returns the version of the program, its commit if it is known, and the version of librdkafka.
 fn version() -> &'static str {
     static VERSION: LazyLock<String> = LazyLock::new(|| {
         let commit = option_env!("POSTRIDER_COMMIT").map(|commit| format!("commit {commit}, ")).unwrap_or_default();
@@ -192,7 +192,7 @@ pub struct Explain {
     pub lang: String,
 }
 
-/// What to do with a spool.
+/// Command for a spool.
 #[derive(Debug, Subcommand)]
 pub enum SpoolCommand {
     /// List the segment files with their first number, records, bytes, times, pending records and damage

@@ -36,10 +36,13 @@ pub struct Unknown {
 
 /// Appends an explanation of `code` to `out`, which then ends with a newline.
 ///
-/// `code` is an enhanced status code (RFC 3463) or its first parts, an SMTP reply code (RFC 5321, section 4.2), or a
-/// whole reply that begins with one of them, or with both; in the text of a reply, only a provider's code is explained.
-/// `code` may also be a provider, alone or with its code, such a code alone, a word of the record such as a cause, or a
-/// line of the log.
+/// `code` is one of these:
+/// - an enhanced status code (RFC 3463), or its first parts;
+/// - an SMTP reply code (RFC 5321, section 4.2);
+/// - a whole reply that begins with one or both of them; only a provider's code is explained in its text;
+/// - a provider, a provider with its code, or such a code alone;
+/// - a word of the record, such as a cause;
+/// - a line of the log.
 ///
 /// If there is nothing to explain, `out` is unchanged.
 pub fn explain(code: &str, language: Language, out: &mut String) -> Result<(), Unknown> {

@@ -69,7 +69,7 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    /// What is read, and how it ended: the same in whatever pieces the file comes.
+    /// Returns the text that is read and the result. Both are the same for any size of the pieces of the file.
     fn read(bytes: &[u8]) -> (String, Result<(), io::ErrorKind>) {
         let read = |piece| {
             let mut text = Vec::new();

@@ -1,6 +1,6 @@
 //! The ledger: received = delivered + dropped (by reason) + in flight.
 //!
-//! Every frame that a source reads is either dropped there, by a named reason, or offered to every sink; every record
+//! Every frame that a source reads is dropped there, by a named reason, or offered to every sink. Every record that is
 //! offered to a sink is filtered out by its configuration, delivered, dropped by a named reason, or still in flight:
 //!
 //! ```text

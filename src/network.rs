@@ -20,9 +20,9 @@ pub struct Network(
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ParseError {
-    /// What is wrong.
+    /// Fault of the text.
     pub message: String,
-    /// What to write instead.
+    /// Form to write instead.
     pub help: String,
 }
 

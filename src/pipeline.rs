@@ -323,9 +323,9 @@ impl Draft {
     }
 }
 
-/// Returns the time under which a destination keeps the record, in milliseconds since 1970: the time of the record, but
-/// not later than its receipt, because a broker refuses a time in the future, and not before 1970, which Kafka cannot
-/// express.
+/// Returns the time under which a destination keeps the record, in milliseconds since 1970: the time of the record, or
+/// else its receipt. The receipt replaces a time after it, because a broker refuses a time in the future, and a time
+/// before 1970, which Kafka cannot express.
 fn destination_time(own: Option<Timestamp>, received_at: Timestamp) -> i64 {
     let received_ms = received_at.millis();
     own.map(|own| own.millis()).filter(|own| (1..=received_ms).contains(own)).unwrap_or(received_ms)

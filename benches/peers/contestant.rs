@@ -88,7 +88,7 @@ pub(crate) const SYSLOG_NG: Contestant = Contestant {
     configure: syslog_ng,
 };
 
-/// What Postrider gives.
+/// The records of Postrider.
 const EXPLAINED: &[&str] = &[
     "/timestamp",
     "/hostname",
@@ -113,7 +113,7 @@ const EXPLAINED: &[&str] = &[
     "/postfix/remote_queue_id",
 ];
 
-/// What the rules below give.
+/// The records by the rules below.
 pub(crate) const PARSED: &[&str] = &[
     "/timestamp",
     "/hostname",

@@ -1,10 +1,10 @@
-//! What was found, and what was aimed at.
+//! The results of the bench, and its aims.
 
 use std::fmt::Write as _;
 
 use super::Result;
 
-/// What the parts found of what was aimed at; nothing where a part was not measured.
+/// The results that have an aim; none for a part that was not measured.
 #[derive(Default)]
 pub(crate) struct Found {
     /// The programs and their CPU time for a line, in microseconds.

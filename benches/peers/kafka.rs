@@ -19,7 +19,7 @@ use super::server::{Server, timed, write};
 use super::{Found, Options, Result, float, log, median, program, role};
 use testkit::kafka::Kafka;
 
-/// What every producer is told: what Postrider says by itself, but for the compression, which is its own work.
+/// Properties of every producer: those that Postrider sets by itself, and the compression.
 const PROPERTIES: [(&str, &str); 5] = [
     ("acks", "all"),
     ("enable.idempotence", "true"),
@@ -31,7 +31,7 @@ const DEADLINE: Duration = Duration::from_secs(300);
 /// How often it is looked whether all is there.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// What a run of a program cost, from its start to its end.
+/// The cost of a run of a program, from its start to its end.
 struct Run {
     seconds: f64,
     /// CPU time of a record, in microseconds.
@@ -40,7 +40,7 @@ struct Run {
     record: usize,
 }
 
-/// What all programs get.
+/// The input of all programs.
 struct Input {
     kafka: Kafka,
     records: usize,
@@ -56,7 +56,7 @@ type Produce = fn(&Input, &str) -> Result<Run>;
 
 /// Every program in turn, each time into a new topic of one partition.
 pub(crate) fn measure(options: &Options, found: &mut Found) -> Result<String> {
-    // What is in the topics stays until the end.
+    // The records in the topics stay until the end.
     let records = options.lines / 4;
     let directory = tempfile::tempdir_in("/dev/shm")?;
     let log = log::generate(records);

@@ -52,7 +52,7 @@ const PARTS: [(&str, Part); 8] = [
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// What is measured.
+/// The selection of measurements.
 struct Options {
     lines: usize,
     rounds: usize,

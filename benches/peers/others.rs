@@ -1,5 +1,5 @@
-//! Vector and Fluent Bit, which no package of Debian has: they are measured where they are on PATH. What goes wrong
-//! with them is said, and stops nothing else: their configurations are the only ones here that the tests do not run.
+//! Vector and Fluent Bit, which no package of Debian has: they are measured where they are on PATH. An error of theirs
+//! is printed, and stops nothing else: their configurations are the only ones here that the tests do not run.
 
 use std::env;
 use std::fs;
@@ -69,7 +69,7 @@ fn fluent_bit(directory: &Path, port: u16, _: usize) -> Result<Vec<String>> {
          (?<hostname>\\S+) (?<app_name>[^\\[]+)\\[(?<procid>\\d+)\\]: (?<message>{pattern})$\n"
     );
     fs::write(directory.join("parsers.conf"), parser)?;
-    // What is quiet for longer than it waits between two writes counts as done.
+    // A program that is quiet for longer than it waits between two writes counts as done.
     let text = format!(
         "[SERVICE]\n    flush 0.1\n    log_level error\n    parsers_file {path}/parsers.conf\n\
          [INPUT]\n    name syslog\n    mode tcp\n    listen 127.0.0.1\n    port {port}\n    parser delivery\n    \

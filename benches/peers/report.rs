@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::contestant::syslog_ng_program;
 use super::{Found, Result, others, program};
 
-/// What is between these lines of `RESULTS.md` was measured; the rest is prose.
+/// The text between these lines of `RESULTS.md` is measured; the rest is prose.
 const BEGIN: &str = "<!-- `./dev bench --write` writes from here -->\n";
 const END: &str = "<!-- to here -->\n";
 
@@ -42,7 +42,7 @@ pub(crate) fn circumstances(arguments: &[String]) -> Result<String> {
     Ok(text)
 }
 
-/// What a program prints of its version: the first line with a number.
+/// Returns the version that a program prints: the first line with a number.
 fn version(program: &Path, option: &str) -> String {
     let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let Ok(output) = super::command(program).arg(option).output() else {
@@ -79,7 +79,7 @@ fn replace(document: &str, measured: &str) -> Result<String> {
     Ok(format!("{before}{BEGIN}\n{}\n\n{END}{after}", measured.trim()))
 }
 
-/// So that nobody sees half of it.
+/// Replaces a file in one step: nobody sees half of it.
 fn replace_file(path: &Path, text: &str) -> Result<()> {
     let new: PathBuf = path.with_extension("new");
     fs::write(&new, text)?;

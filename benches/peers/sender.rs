@@ -13,7 +13,7 @@ use super::{Result, float};
 
 /// More connections than that share threads.
 const THREADS: usize = 10;
-/// What is written at once.
+/// Number of bytes of one write.
 const WRITE: usize = 1 << 20;
 /// The same where connections share a thread and take turns.
 const TURN: usize = 64 << 10;

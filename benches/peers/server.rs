@@ -23,12 +23,12 @@ use super::sender::Sender;
 const QUIET: Duration = Duration::from_millis(300);
 const DEADLINE: Duration = Duration::from_secs(300);
 
-/// What a run cost.
+/// The cost of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cost {
     /// From the first byte sent to the last byte written, in seconds.
     pub(crate) seconds: f64,
-    /// What the sender waited for the receiver to take more, as a part of the time; near 0 the sender is the limit.
+    /// The part of the time in which the sender waited for the receiver; near 0 the sender is the limit.
     pub(crate) waited: f64,
     /// CPU time of the program from start to end, in microseconds a line.
     pub(crate) cpu: f64,
@@ -138,14 +138,14 @@ impl Server {
         let log = self.log();
         let line = log.lines().rfind(|line| line.contains(" ledger ") && line.contains(owner));
         let number = line.and_then(|line| {
-            // What is zero is left out.
+            // The ledger leaves out counts that are zero.
             let Some((_, rest)) = line.split_once(&format!(" {field}=")) else { return Some(0) };
             rest.split(' ').next()?.parse().ok()
         });
         Ok(number.ok_or_else(|| format!("no {field} of {owner} in the ledger: {log}"))?)
     }
 
-    /// What it printed.
+    /// Returns the text that it printed.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }

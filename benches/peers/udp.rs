@@ -20,7 +20,7 @@ const BATCH: usize = 64;
 /// Where a datagram has its number.
 const NUMBER: Range<usize> = 64..71;
 const PAUSE: Duration = Duration::from_micros(500);
-/// What is over this is not made up for, so that a sender which was held up sends no flood.
+/// Maximum delay that a sender makes up for. A sender that was held up for longer therefore sends no flood.
 const CATCH_UP: Duration = Duration::from_millis(10);
 /// A trial that takes so much longer than it should had a sender that was too slow.
 const SLOW: f64 = 1.05;
@@ -30,7 +30,7 @@ const NEAR: usize = 25;
 /// Faster than anybody sends.
 const FLOOD: usize = 100_000_000;
 
-/// What became of a rate.
+/// The result of a rate.
 #[derive(Clone, Copy, PartialEq)]
 enum Outcome {
     /// All are there.

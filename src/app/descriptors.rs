@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(shares(FILE, 65536), (0, 1000));
         assert_eq!(shares(&both, 65536), (2000, 1000));
         assert_eq!(shares(&both, 1024), (419, 419));
-        // Who wants less than half has it.
+        // A side that wants less than half has it.
         assert_eq!(shares(&both, 1024 + 2000), (1838, 1000));
         // The sink gets along with fewer open files.
         assert_eq!(shares(TCP, 64), (14, 0));

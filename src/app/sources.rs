@@ -16,7 +16,7 @@ pub(super) struct LiveSource {
     pub(super) ledger: Arc<SourceLedger>,
     pub(super) stop: Stop,
     pub(super) sockets: Sockets,
-    /// What the source reads, with the port that the kernel chose.
+    /// Address or path that the source reads, with the port that the kernel chose.
     pub(super) address: String,
     pub(super) task: task::Id,
     /// True if the source belongs to the current configuration.
@@ -78,7 +78,7 @@ mod tests {
         config::parse(&text, "test").unwrap().sources.remove(0)
     }
 
-    /// What becomes of the first when the second is the new one; `None` if that has nothing to do with it.
+    /// Returns the fate of the old source if `new` is the new one; `None` if `new` does not concern it.
     fn between(old: &str, new: &str) -> Option<SourceFate> {
         let (old, new) = (source(old), source(new));
         new.succeeds(&old).then(|| fate(&old, &new))

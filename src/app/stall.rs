@@ -229,7 +229,7 @@ impl Streak {
 mod tests {
     use super::*;
 
-    /// What the log says of looks that are a second apart.
+    /// Returns the log lines of looks that are a second apart.
     fn said(looks: impl IntoIterator<Item = Seen>) -> Vec<(usize, &'static str)> {
         let (mut watch, begun) = (Watch::default(), Instant::now());
         let mut said = Vec::new();

@@ -157,7 +157,7 @@ mod tests {
         written(&mut file, first.clone()).await;
         assert_eq!(generation(&path), 1);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777 & !MODE, 0);
-        // What is equal is not written again, at any time.
+        // An equal state is not written again, at any time.
         fs::remove_file(&path).unwrap();
         written(&mut file, Snapshot { at: jiff::Timestamp::MAX, ..first.clone() }).await;
         assert!(!path.exists());
@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(replace(&path("link"), "x").unwrap_err().to_string(), "it is not a regular file");
         assert!(replace(Path::new("/dev/null"), "x").is_err());
         assert!(replace(directory.path(), "x").is_err());
-        // What a crash left.
+        // A file that a crash left.
         fs::write(path("file.new"), "half").unwrap();
         fs::write(path("file"), "old").unwrap();
         replace(&path("file"), "new").unwrap();

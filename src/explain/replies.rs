@@ -50,7 +50,7 @@ pub(super) const fn group(digit: u8) -> (&'static str, TextByLanguage) {
         3 => (
             "unspecified",
             text(
-                "Not specified by RFC 5321. Authentication and TLS use it.",
+                "RFC 5321 does not specify it. Authentication and TLS use it.",
                 "RFC 5321では未定義である。認証とTLSで使われる。",
             ),
         ),
@@ -61,7 +61,7 @@ pub(super) const fn group(digit: u8) -> (&'static str, TextByLanguage) {
                 "メールシステムとメールボックスの状態に関する応答である。",
             ),
         ),
-        _ => ("unspecified", text("Not specified by RFC 5321.", "RFC 5321では未定義である。")),
+        _ => ("unspecified", text("RFC 5321 does not specify it.", "RFC 5321では未定義である。")),
     }
 }
 

@@ -173,7 +173,7 @@ fn a_reply_code() {
     541
       class    5 permanent: This failed, and will fail again unless something is
                changed.
-      group    4 unspecified: Not specified by RFC 5321.
+      group    4 unspecified: RFC 5321 does not specify it.
       meaning  541 is not registered. Read the text of the reply, or ask the
                administrator of the server.
       defined  RFC 5321, section 4.2.1

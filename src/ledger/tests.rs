@@ -81,16 +81,16 @@ fn at_the_end_nothing_is_in_flight() {
     assert_eq!((end.in_flight, end.spooled, end.dropped(Reason::Shutdown)), (0, 10, 20));
 }
 
-/// What happens to records of a sink with a spool.
+/// An event for records of a sink with a spool.
 #[derive(Clone, Copy, Debug)]
 enum LedgerStep {
-    /// So many records are shown to the sink, of which the filter keeps some away.
+    /// The sink is offered `records` records; the filter keeps `filtered` of them away.
     Offer { records: u64, filtered: u64 },
     /// A part of the oldest that are in flight is resolved.
     Resolve { records: u64, outcome: Option<Resolution> },
-    /// So many of those on the disk are read back.
+    /// `records` of the records on the disk are read back.
     ReadBack { records: u64 },
-    /// So many of those on the disk are given up.
+    /// `records` of the records on the disk are given up.
     GiveUp { records: u64 },
 }
 

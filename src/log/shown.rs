@@ -1,12 +1,12 @@
-//! What a terminal may be shown. A peer or a file name may hold characters that a terminal obeys, or that show a line
-//! in another order than its bytes have.
+//! Text that is safe for a terminal. A peer or a file name may hold characters that a terminal obeys, or that change
+//! the order in which a line is shown.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// The bytes of the first `text`, with an escape in the place of each character that must not be shown: control
-/// characters but TAB and LF, what changes the direction of writing, and the line separators of Unicode. Where
-/// `colours` are expected, the sequences that only set them stay.
+/// Returns `text` with an escape in the place of each character that must not be shown: control characters but TAB and
+/// LF, characters that change the direction of writing, and the line separators of Unicode. With `colours`, the
+/// sequences that only set a colour stay.
 pub(super) fn shown(text: &[u8], colours: bool) -> Cow<'_, [u8]> {
     if !text.iter().any(|byte| may_be_hidden(*byte)) {
         return Cow::Borrowed(text);

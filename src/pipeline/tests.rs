@@ -71,7 +71,7 @@ fn process<'p>(pipeline: &'p Pipeline, receipt: Option<&Arc<Receipt>>) -> Proces
     pipeline.process(&arrivals, &origin(), Timestamp::from_micros(1_795_486_240_000_000), None, receipt)
 }
 
-/// What is in a queue: hostname of the JSON, route and key of each record.
+/// Takes all records of a queue: hostname of the JSON, route and key of each record.
 fn taken(receiver: &mut Receiver) -> Vec<Vec<(String, String, Option<String>)>> {
     let mut batches = VecDeque::new();
     while receiver.receive(&mut batches, 10, Duration::ZERO) == Received::Batches {}

@@ -213,7 +213,7 @@ fn what_somebody_waits_for_is_not_gathered() {
         fault: DestinationFaults::new("test", control.destination().clone()),
         reopens: 0,
         ticked: Instant::now(),
-        // So that it is just now for as long as the test takes.
+        // A time in the future counts as just now for as long as the test takes.
         written: Instant::now() + Duration::from_secs(10),
     };
     assert!(run.is_worth_gathering());

@@ -185,7 +185,7 @@ impl<A: Accept> Served<'_, A> {
     }
 
     /// Accepts the connections that are still in the accept queue after a stop: they were opened before their senders
-    /// could know of the shutdown. What they have already sent is drained like that of the other connections.
+    /// could know of the shutdown. Data that they have already sent is drained like that of the other connections.
     async fn admit_waiting(&mut self, listener: &A) {
         for _ in 0..sockets::BACKLOG {
             // The open connections end soon and free their descriptors.

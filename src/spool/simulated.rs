@@ -15,7 +15,7 @@ const SECTOR: usize = 512;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Simulated(Rc<RefCell<World>>);
 
-/// What is on it, and what it does.
+/// Content and behaviour of the disk.
 #[derive(Debug, Default)]
 pub(crate) struct World {
     inodes: Vec<Inode>,
@@ -23,9 +23,9 @@ pub(crate) struct World {
     durable_names: BTreeMap<String, usize>,
     directories: Vec<String>,
     locked: bool,
-    /// So many bytes fit.
+    /// Maximum number of bytes on the disk.
     pub(crate) capacity: Option<u64>,
-    /// What the file system says of its free space.
+    /// Free space that the file system reports.
     pub(crate) free_space: u64,
     /// No write takes more.
     pub(crate) longest_write: Option<usize>,
@@ -39,7 +39,7 @@ pub(crate) struct World {
     pub(crate) calls: BTreeMap<Call, u64>,
     /// How many bytes were read of which file.
     pub(crate) read: BTreeMap<String, u64>,
-    /// What crashes did.
+    /// Losses by crashes.
     pub(crate) lost: Lost,
 }
 
@@ -61,7 +61,7 @@ pub(crate) struct DiskFault {
     pub(crate) times: u64,
 }
 
-/// What crashes have taken.
+/// Losses by crashes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Lost {
     pub(crate) writes: u64,
@@ -122,7 +122,7 @@ impl Simulated {
         self.with(|world| world.locked = false);
     }
 
-    /// The machine dies. Of what was not synced, any part may have reached the disk.
+    /// The machine dies. Any part of the data that was not synced may have reached the disk.
     pub(crate) fn crash(&self, seed: u64) {
         let mut random = Random(seed);
         self.with(|world| {
@@ -195,7 +195,7 @@ impl World {
         files.map(|(_, inode)| self.inodes[*inode].content.len() as u64).sum()
     }
 
-    /// What all files take, each in whole blocks.
+    /// Returns the space of all files, each in whole blocks.
     pub(crate) fn on_disk(&self) -> u64 {
         self.names.values().map(|inode| self.inodes[*inode].content.len().next_multiple_of(4096) as u64).sum()
     }

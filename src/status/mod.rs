@@ -111,7 +111,7 @@ pub struct SourceStatus {
     pub name: String,
     /// Kind in the configuration.
     pub kind: &'static str,
-    /// What the source reads, with the port that the kernel chose.
+    /// Address or path that the source reads, with the port that the kernel chose.
     pub endpoint: String,
     /// State of the source.
     pub state: SourceState,

@@ -120,7 +120,7 @@ fn repeated_apart<K: Ord + Debug>(uses: impl Iterator<Item = (K, (i64, i64))>) -
     times.values().map(|times| times.len() - 1).sum()
 }
 
-/// What occurs in a thousand histories: values of the truth and events of lines, after the word for their kind.
+/// Cases of a thousand histories: values of the truth and events of lines, after the word for their kind.
 #[rustfmt::skip]
 const FATES: &[&str] = &[
     "end Open", "end Held", "end Done", "end Deleted", "end Canceled", "end Rejected", "end Discarded", "end Requeued",

@@ -11,4 +11,5 @@ mod mail_history;
 mod mail_lines;
 mod map;
 mod rust_version;
+mod sentences;
 mod spool;

@@ -16,7 +16,7 @@ fn parse(text: &str, directory: &Path) -> Config {
     config::parse(&text, "test").unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-/// What runs with `config`, without any socket.
+/// The parts that run with `config`, without any socket.
 fn running(config: Config) -> (Present, Vec<Turns>) {
     let turns: Vec<Turns> = config.sinks.iter().map(|_| Turns::default()).collect();
     let sources =

@@ -109,7 +109,7 @@ async fn a_change_keeps_what_is_equal_and_names_what_is_not() {
     assert_eq!(fixture.sources(), sources("reads no more"));
     assert_eq!(fixture.sinks(), [("first", true), ("second", true), ("third", true), ("second", false)]);
 
-    // What relp has read may wait as long as at a stop.
+    // Messages that relp has read may wait as long as at a stop.
     let time = fixture.app.times.sources;
     assert_eq!(time, drain::Times::of(Duration::from_secs(10)).sources);
     sleep(time.saturating_sub(STEP)).await;

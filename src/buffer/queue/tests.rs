@@ -53,7 +53,7 @@ async fn waiter(sender: &Sender, size: usize) -> JoinHandle<bool> {
     waiter
 }
 
-/// What a waiter got, which must be ready now: the clock stands still while a task can run.
+/// Returns the result of a waiter, which must be ready now: the clock stands still while a task can run.
 async fn result(waiter: JoinHandle<bool>) -> bool {
     timeout(LONG, waiter).await.expect("a wake-up").unwrap()
 }

@@ -1,4 +1,4 @@
-//! What the kinds of sinks answer.
+//! The facts of the kinds of sinks.
 
 use std::path::Path;
 use std::time::Duration;

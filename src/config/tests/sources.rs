@@ -1,4 +1,4 @@
-//! What the kinds of sources answer.
+//! The facts of the kinds of sources.
 
 use std::io::ErrorKind::{self, AddrInUse, NotFound, PermissionDenied};
 

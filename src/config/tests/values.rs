@@ -1,4 +1,4 @@
-//! What comes out: defaults, units, names and the order of the file.
+//! Values that are read: defaults, units, names and the order of the file.
 
 use std::path::Path;
 use std::time::Duration;

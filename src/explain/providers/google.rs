@@ -1,4 +1,4 @@
-//! What the codes of Gmail mean: those of X.D.D with either class.
+//! Meanings of the codes of Gmail: those of X.D.D with either class.
 
 use super::{Meaning, Provider, advice, meaning};
 

@@ -1,4 +1,4 @@
-//! What the codes of Outlook.com and Exchange Online mean.
+//! Meanings of the codes of Outlook.com and Exchange Online.
 
 use super::{Meaning, Provider, advice, meaning};
 

@@ -1,4 +1,4 @@
-//! What the codes of other providers mean.
+//! Meanings of the codes of other providers.
 
 use super::{Meaning, Provider, advice, meaning};
 

@@ -1,4 +1,4 @@
-//! What people type, and what they probably meant.
+//! Queries that people type, and their probable meanings.
 
 use super::*;
 

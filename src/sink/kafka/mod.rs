@@ -8,20 +8,20 @@
 //!
 //! **Retries** are librdkafka's: with `message.timeout.ms` at 0 it never drops a record for its age, and with
 //! idempotence it keeps the order. The sink handles the rest:
-//! - librdkafka's queue is full: the rest of the batch waits until the queue has room again. No later record overtakes
-//!   it.
-//! - The only topic of the sink does not exist, or is not permitted: every record waits for it (`topic.rs`).
-//! - Kafka refuses a record for good (it is too large, or the topic that it chose does not exist or is not permitted):
-//!   the record is appended to the dead-letter file, dropped as `rejected`, and logged with its topic and id.
-//!   librdkafka's thread only notes the refusal. The sink's own thread writes the file, and hands over no more records
-//!   before that is done.
-//! - Kafka refuses a request with many records because of one of them, and librdkafka does not say which. The records
-//!   are sent again in smaller requests, and those that are then refused are sent one in a request. Only a record that
-//!   is refused alone is dropped. Records of other requests in flight may overtake these records: the only case in
-//!   which the order within a key is not kept.
-//! - Any other error (the producer failed as a whole, or properties limit the retries): the records that librdkafka
-//!   still has are purged, the client is replaced, and every record without an answer is sent again in order. A record
-//!   that Kafka had stored without an answer is then stored twice, with the same `id`.
+//! - If librdkafka's queue is full, the rest of the batch waits until the queue has room again. No later record
+//!   overtakes it.
+//! - If the only topic of the sink does not exist or is not permitted, every record waits for it (`topic.rs`).
+//! - Kafka refuses a record for good if it is too large, or if the topic that it chose does not exist or is not
+//!   permitted. The record is appended to the dead-letter file, dropped as `rejected`, and logged with its topic and
+//!   id. librdkafka's thread only notes the refusal. The sink's own thread writes the file, and hands over no more
+//!   records before that is done.
+//! - Kafka may refuse a request with many records because of one of them, and librdkafka does not say which. The
+//!   records are sent again in smaller requests. Those that are then refused are sent one in a request. Only a record
+//!   that is refused alone is dropped. Records of other requests in flight may overtake these records. In no other case
+//!   is the order within a key lost.
+//! - After any other error (the producer failed as a whole, or properties limit the retries), the records that
+//!   librdkafka still has are purged, and the client is replaced. Every record without an answer is then sent again in
+//!   order. A record that Kafka had stored without an answer is then stored twice, with the same `id`.
 //!
 //! Kafka drops the duplicates that librdkafka itself sends, as long as the broker remembers the producer:
 //! `docs/promises.md` says when it does not.

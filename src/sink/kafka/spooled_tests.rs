@@ -138,10 +138,10 @@ fn end(sender: Sender, mut workers: Vec<Worker>) {
     }
 }
 
-/// So many records go in one request, also where fewer go after a refusal.
+/// Number of records that go in one request, also where fewer go after a refusal.
 const FEW: usize = 60;
 
-/// What the cluster answers, and how many of the records are refused for good.
+/// The answers of the cluster, and how many of the records are refused for good.
 type Trouble = (&'static str, RDKafkaApiKey, &'static [RDKafkaRespErr], u64);
 
 const TROUBLES: &[Trouble] = {
@@ -183,7 +183,7 @@ fn meet((what, api, errors, refused): &Trouble, mode: SpoolMode) {
     wait_for(&format!("{what}: answers"), || answered() == FEW as u64);
     let count = ledger.dropped.total();
     assert_eq!(count, *refused, "{what}");
-    // What comes now gets no answer before the stop, so it stays, and it alone.
+    // Records that come now get no answer before the stop, so they stay, and they alone.
     spooled.cluster.broker_down(-1).unwrap();
     spooled.send(50, 1);
     assert_eq!(spooled.stop(), (FEW as u64 - count, count), "{what}");

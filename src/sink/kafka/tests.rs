@@ -249,7 +249,7 @@ fn records_that_were_refused_with_another_are_sent_again() {
 #[test]
 fn a_record_that_is_refused_alone_is_dropped() {
     let mut fixture = Fixture::start(Duration::from_secs(30), &[("linger.ms", "50")]);
-    // Of all, of some, and of the first alone.
+    // The errors of all records, of some, and of the first alone.
     let errors = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP; 3];
     fixture.cluster.request_errors(RDKafkaApiKey::Produce, &errors);
     let lines: Vec<_> = (0..10).map(|n| (n.to_string(), "k".to_owned())).collect();

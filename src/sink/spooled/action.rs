@@ -1,4 +1,4 @@
-//! What goes into a step and what comes out of it.
+//! Input and output of a step of the machine.
 
 use std::ops::Range;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What holds between two steps. Builds with debug assertions check it after each.
+//! Invariants of the machine. Builds with debug assertions check them after each step.
 
 use super::item::{Custody, DeliveryState};
 use super::machine::{Life, StageMachine, TurnPhase};

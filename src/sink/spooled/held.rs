@@ -1,4 +1,4 @@
-//! What the thread holds for an item: its batch, or what is left when the sink has that.
+//! The batch of an item, or its rest after the batch went to the sink. The thread holds it.
 
 use std::sync::{Arc, Weak};
 
@@ -6,7 +6,7 @@ use crate::buffer::{Batch, Records};
 use crate::ledger::{Reason, SinkLedger};
 use crate::receipt::{Receipt, Resolved, Ticket};
 
-/// What the thread holds for an item.
+/// The batch of an item, or its rest. The thread holds it.
 #[derive(Debug)]
 pub(super) enum Held {
     /// The sink was not given the batch.
@@ -24,7 +24,7 @@ pub(super) struct Kept {
     spooled: usize,
 }
 
-/// What is left of a batch that the sink was given.
+/// The rest of a batch that the sink was given.
 #[derive(Debug)]
 pub(super) struct GivenBatch {
     /// The records, while the disk does not have them.

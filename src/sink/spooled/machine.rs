@@ -77,7 +77,7 @@ pub(super) enum Life {
 pub(super) enum TurnPhase {
     /// The sink is given what need not go to the disk, or cannot because the disk has no room.
     PassOn,
-    /// What an earlier turn left in the buffer is written.
+    /// Records that an earlier turn left in the buffer are written.
     Flush,
     /// The items from the place `from` on that the sink has are written if it is behind.
     AppendGiven { from: usize },
@@ -91,7 +91,7 @@ pub(super) enum TurnPhase {
     LetGo,
     /// The last outcomes of the sink may come until this time.
     Hear { until: Instant },
-    /// What neither the disk nor the sink has is dropped.
+    /// Records that neither the disk nor the sink has are dropped.
     GiveUp,
 }
 

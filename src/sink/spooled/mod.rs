@@ -7,11 +7,12 @@
 //!              spool
 //! ```
 //!
-//! **Always**: every batch goes to the disk first, and then to the sink. **Overflow**: a batch goes to the sink at
-//! once, and to the disk only when the sink is behind: the sink's queue has no room, or the oldest batch that the sink
-//! was given and has not delivered is older than `BEHIND`. Then the batches in flight in the sink go to the disk first
-//! and all later batches behind them, so that the order on the disk is the order of arrival. This lasts until the sink
-//! has been given everything that is on the disk.
+//! In mode **always**, every batch goes to the disk first, and then to the sink.
+//!
+//! In mode **overflow**, a batch goes to the sink at once, and to the disk only when the sink is behind. A sink is
+//! behind if its queue has no room, or if its oldest batch in flight is older than `BEHIND`. The batches in flight then
+//! go to the disk first, and all later batches behind them: the order on the disk is the order of arrival. This lasts
+//! until the sink has been given everything that is on the disk.
 //!
 //! A source that waits for a receipt gets it when its records are on the disk or the sink has them, whichever comes
 //! first. The spool's cursor passes a batch when the sink has it and all batches before it.

@@ -295,7 +295,8 @@ mod tests {
             prop_assert_eq!(decode(encode(&entries, ended).as_bytes()), Loaded::Entries { entries, ended });
         }
 
-        /// Bytes changed, cut off or put in anywhere: it is refused, or it was no damage. So it never leads.
+        /// A cursor with bytes changed, cut off or put in anywhere is refused, or it equals the one that was written.
+        /// Damage therefore never moves a position.
         #[test]
         fn damage_is_seen(
             entries in entries(),

@@ -161,7 +161,7 @@ mod tests {
         }
         fs::write(path(7).join("mail.log"), "").unwrap();
         assert!((0..4).any(|_| directories.have_changed(&machine, std::iter::empty()).0));
-        // What is known to be lively is asked in each turn.
+        // A directory that is known to be lively is asked in each turn.
         assert_eq!(directories.have_changed(&machine, [&*path(7)].into_iter()), (true, DIRECTORIES + 1));
         directories.clear();
         assert_eq!(directories.note(&machine, &path(1000)), None);

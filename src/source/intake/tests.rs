@@ -39,7 +39,7 @@ fn origin() -> Origin {
     Origin { name, transport: Transport::Udp, zone: TimeZone::UTC, format }
 }
 
-/// What these messages hold of the room, what was taken for them, and what their lines hold.
+/// Returns the room that these messages hold, the room that was taken for them, and the room that their lines hold.
 fn room_of(messages: &[Vec<u8>]) -> (usize, usize, usize) {
     let (intake, mut sink, _) = to_sink(LIMIT, 1 << 30);
     let arrival = |bytes| Arrival { frame: Frame::datagram(bytes, LIMIT), peer: Peer::at("192.0.2.1:514"), line: None };
@@ -158,7 +158,7 @@ async fn a_sink_that_has_room_at_the_end_gets_what_others_hold_up() {
 #[tokio::test]
 async fn messages_of_an_aborted_task_are_dropped_unacknowledged() {
     let messages = vec![b"x".to_vec(); 1000];
-    // Of those before the queue, all are encoded; of the others none.
+    // All messages before the queue are encoded, and none of the others.
     for (has_room, offered) in [(true, 1001), (false, 1)] {
         let (intake, _sink, ledger) = to_sink(2 * LIMIT, 64 << 10);
         intake.submit(arrivals(&[vec![b'x'; 100_000]])).await;

@@ -54,7 +54,7 @@ pub(super) struct AnswerWriter<'c> {
     pub(super) over: &'c CancellationToken,
 }
 
-/// What comes next for an [`AnswerWriter`].
+/// Next event for an [`AnswerWriter`].
 enum Next {
     /// The reading half queued an answer; `None` if it has ended.
     Queued(Option<Queued>),

@@ -6,8 +6,8 @@
 //! senders lose messages over it.
 //!
 //! One task serves a connection, in two halves that run concurrently: one reads and hands on messages, the other waits
-//! for the receipts (`source/outcomes.rs`) and writes the answers in order. What is between them is bounded by the
-//! window.
+//! for the receipts (`source/outcomes.rs`) and writes the answers in order. The window bounds the number of messages
+//! between them.
 
 mod answers;
 mod patience;

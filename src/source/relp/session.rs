@@ -20,7 +20,7 @@ pub(super) struct Session {
     opened: bool,
 }
 
-/// What to do with a frame.
+/// Action for a frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum FrameAction<'b> {
     /// A message, acknowledged when it is delivered.

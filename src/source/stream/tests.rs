@@ -19,7 +19,7 @@ const LONG: Duration = Duration::from_secs(3600);
 /// The beginning of each message.
 const HEADER: &str = "<13>1 - - - - - - ";
 
-/// What a peer does next.
+/// Next action of a peer.
 #[derive(Clone, Debug)]
 enum Act {
     Send(Vec<u8>),

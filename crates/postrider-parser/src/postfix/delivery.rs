@@ -119,7 +119,7 @@ struct Relay<'a> {
 /// Author of the words in a reason.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Speaker {
-    /// Postfix itself, which may quote a server: `relay=none`, or no relay logged.
+    /// Postfix itself, if the line has `relay=none` or no relay. It may quote a server.
     #[default]
     Postfix,
     /// The server in `relay`, or Postfix itself.

@@ -168,7 +168,7 @@ mod tests {
             ("3Pt2mN2VXxznjll: removed", Some("3Pt2mN2VXxznjll"), "removed"),
             ("NOQUEUE: reject: x", None, "reject: x"),
             ("4FCA1803C5: ", Some("4FCA1803C5"), ""),
-            // Not ids.
+            // These are no ids.
             ("4FCA1803C5:to", None, "4FCA1803C5:to"),
             ("4FCA1803C5", None, "4FCA1803C5"),
             ("00001: x", None, "00001: x"),

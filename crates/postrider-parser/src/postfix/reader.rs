@@ -72,7 +72,7 @@ impl ProgramLines {
     }
 }
 
-/// What `-v`, `debug_peer_list` and high TLS log levels make a program log.
+/// The lines that a program logs under `-v`, `debug_peer_list` and high TLS log levels.
 pub(super) struct Verbose {
     /// Shapes of the lines.
     pub(super) shapes: &'static [Shape],

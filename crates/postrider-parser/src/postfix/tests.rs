@@ -200,7 +200,7 @@ fn strangers_forge_nothing() {
     let said = reply.reply.expect("a reply");
     assert_eq!((said.code, said.command), (Some(550), Some("RCPT TO")));
 
-    // What answers no message names none.
+    // An event that answers no message names none.
     let (protocol_error, _) = delivery(
         "to=<b@x>, relay=mx[192.0.2.1]:25, dsn=5.5.0, status=bounced (Protocol error: host unknown[unknown] said: \
          250 queued as ABCDEF012345 (in reply to RCPT TO command))",
@@ -316,7 +316,7 @@ fn time_is_linear_in_the_length() {
 }
 
 fn quoted_local_part() -> impl Strategy<Value = String> {
-    // What `quote_822_local()` makes of any text: quotes and backslashes escaped.
+    // The result of `quote_822_local()` for any text: quotes and backslashes escaped.
     "[ -~é]{0,40}|, status=sent \\([a-z]{3}|>, relay=[a-z]{3}"
         .prop_map(|local| format!("\"{}\"", local.replace('\\', "\\\\").replace('"', "\\\"")))
 }

@@ -90,9 +90,9 @@ pub enum Event<'a> {
     Debug(Text<'a>),
     /// A Postfix line that nothing here describes.
     Other(Text<'a>),
-    /// What became of a message, joined from its lines.
+    /// Result of a message, joined from its lines.
     Message(&'a MessageSummary<'a>),
-    /// What a client did in one connection, joined from its lines.
+    /// Actions of a client in one connection, joined from its lines.
     Session(&'a SessionSummary<'a>),
 }
 

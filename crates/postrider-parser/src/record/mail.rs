@@ -6,7 +6,7 @@ use super::shape::{Endpoint, Sasl, Tls};
 use crate::decimal;
 use crate::time::Timestamp;
 
-/// What is known of a message so far.
+/// Facts of a message that are known so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mail<'a> {
     /// The id of the message, the same in all its records.
@@ -44,7 +44,7 @@ pub struct DeliveryJoin<'a> {
     pub is_final: bool,
 }
 
-/// What became of one message.
+/// Result of a message, joined from its lines.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MessageSummary<'a> {
     /// Text from which `mail.uid` is computed: `hostname/instance/queue_id/opened`.
@@ -55,7 +55,7 @@ pub struct MessageSummary<'a> {
     pub state: MessageState,
     /// Result for all recipients together.
     pub result: MessageResult,
-    /// What is known of the message.
+    /// Facts of the message that are known.
     pub mail: Mail<'a>,
     /// The recipients, each with its last delivery.
     pub recipients: &'a [RecipientSummary<'a>],

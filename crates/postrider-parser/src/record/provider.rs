@@ -55,7 +55,7 @@ pub enum Provider {
     Ocn,
     /// @nifty.
     Nifty,
-    /// So-net.
+    /// The provider So-net.
     SoNet,
     /// BIGLOBE.
     Biglobe,

@@ -3,7 +3,7 @@
 use super::shape::{Commands, Endpoint, Reply, Sasl, Tls};
 use crate::time::Timestamp;
 
-/// What one client did in one connection.
+/// Actions of one client in one connection.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SessionSummary<'a> {
     /// The client.

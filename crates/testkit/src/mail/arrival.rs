@@ -7,7 +7,7 @@ use super::queue::Envelope;
 use super::simulation::{Simulation, Step};
 use super::visit::Purpose;
 
-/// What cleanup decides about a complete message.
+/// Decision of cleanup about a complete message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
     Queue,
@@ -16,7 +16,7 @@ pub(super) enum Decision {
     Discard,
 }
 
-/// What a header check or a milter finds in a message.
+/// A match of a header check or a milter in a message.
 struct Finding {
     word: &'static str,
     trigger: Option<&'static str>,

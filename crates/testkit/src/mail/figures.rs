@@ -1,6 +1,6 @@
 //! The figures of pflogsumm's "Grand Totals", from the truth.
 //!
-//! # What pflogsumm counts
+//! # The rules of pflogsumm
 //!
 //! These rules are those of pflogsumm 1.1.5. They differ from what happened:
 //!
@@ -48,7 +48,7 @@ pub struct MailFigures {
     pub recipients: u64,
 }
 
-/// What pflogsumm remembers of a queue id.
+/// The facts that pflogsumm keeps for a queue id.
 #[derive(Default)]
 struct Remembered {
     /// True if a message was received whose size is not known yet.

@@ -154,7 +154,7 @@ pub enum MailEnd {
     Requeued,
 }
 
-/// What became of a message, in the words of the record.
+/// Result of a message, in the words of the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MailResult {
     /// Each recipient got it.

@@ -1,4 +1,4 @@
-//! What a history is about: hosts, instances, and how much mail they get.
+//! The plan of a history: hosts, instances, and how much mail they get.
 
 use fastrand::Rng;
 

@@ -10,7 +10,7 @@ const SECOND: i64 = 1_000_000;
 /// Time after which qmgr tries a deferred message again at first, and at most.
 const BACKOFF: (i64, i64) = (300 * SECOND, 4000 * SECOND);
 
-/// What happens to a message: chosen when it arrives, and not known to a reader of the log.
+/// The fate of a message: chosen when it arrives, and not known to a reader of the log.
 #[derive(Clone, Debug)]
 pub(super) struct Envelope {
     pub(super) from: String,
@@ -29,7 +29,7 @@ pub(super) struct Envelope {
     pub(super) force_expired: bool,
 }
 
-/// What comes of the attempts for one recipient.
+/// The results of the attempts for one recipient.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Course {
     pub(super) agent: Agent,

@@ -1,4 +1,4 @@
-//! What smtpd says about a message and decides about a client.
+//! The lines of smtpd about a message, and its decisions about a client.
 
 use super::arrival::Decision;
 use super::line::MailLineKind;

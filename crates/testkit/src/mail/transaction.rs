@@ -1,4 +1,4 @@
-//! What clients do in a session: bring mail, get refused, guess passwords, look around.
+//! Actions of clients in a session: bring mail, get refused, guess passwords, look around.
 
 use super::arrival::{Bringer, Decision};
 use super::message::MailEnd;

@@ -7,7 +7,7 @@ use super::names::{once_in, other_address, our_address, pick};
 use super::session::{MailClient, MailSession, MailSessionEnd};
 use super::simulation::Simulation;
 
-/// What a client wants.
+/// The purpose of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// Deliver mail.

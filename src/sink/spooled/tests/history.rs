@@ -10,7 +10,7 @@ use crate::config::{SpoolMode, WhenFull};
 use crate::spool::Settings;
 use crate::spool::simulated::Simulated;
 
-/// What histories went through, to show that they were worth it.
+/// Counts of the cases that the histories covered.
 #[derive(Debug, Default)]
 pub(super) struct Seen(BTreeMap<&'static str, u64>);
 

@@ -61,9 +61,9 @@ struct Plan {
 pub(super) enum Death {
     /// It ended by itself.
     End,
-    /// It was killed. What it has written to files is there.
+    /// It was killed. Data that it has written to files is there.
     Kill,
-    /// The machine crashed. What was not synced may be gone.
+    /// The machine crashed. Data that was not synced may be gone.
     PowerOff,
 }
 
@@ -176,7 +176,7 @@ impl Life {
             assert_eq!((counts.in_flight, counts.spooled), (0, 0), "all is delivered: {counts:?}");
         }
         history.seen.count(if result.is_ok() { "end" } else { "fatal end" });
-        // What was evicted while the sink had it still counts as spooled at the end.
+        // A record that was evicted while the sink had it still counts as spooled at the end.
         let counts = result.is_ok() && history.when_full == WhenFull::Block;
         (Death::End, if counts { self.stage.ledger.counts().at_the_end().spooled } else { 0 })
     }

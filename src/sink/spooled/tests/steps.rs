@@ -14,7 +14,7 @@ struct Steps {
     now: Instant,
 }
 
-/// What a step gives: the items whose sources are told, those that leave for the disk, and the request.
+/// Output of a step: the items whose sources are told, those that leave for the disk, and the request.
 type Given = (Vec<&'static str>, Vec<&'static str>, Option<StageRequest>);
 
 impl Steps {

@@ -26,12 +26,12 @@ const CLOSE: Duration = Duration::from_secs(60);
 /// The phase of a followed file.
 #[derive(Default)]
 pub(super) enum FilePhase {
-    /// Not open. It is opened as soon as there is room.
+    /// The file is closed. It is opened as soon as there is room.
     #[default]
     Fresh,
-    /// Not open, because it cannot be opened or read. It is tried again. No other file waits for it.
+    /// The file is closed, because it cannot be opened or read. It is tried again. No other file waits for it.
     Unreadable,
-    /// Not open: with this stamp, all of it was read and delivered. It is opened again when it changes.
+    /// The file is closed: with this stamp, all of it was read and delivered. It is opened again when it changes.
     Closed { stamp: ChangeStamp },
     /// Open, and not known to be at its end.
     Reading(Open),
@@ -39,7 +39,7 @@ pub(super) enum FilePhase {
     AtEnd(Open),
     /// Compressed and open, and all of it is handed on. With `damaged`, what follows cannot be read.
     Ended { open: Open, damaged: bool },
-    /// Not open: its path has different content now. Its own content may be found under another name.
+    /// The file is closed: its path has different content now. Its own content may be found under another name.
     Detached { was_at_end: bool },
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Open {
     pub(super) _slot: Slot,
 }
 
-/// What to do next with a file.
+/// Next action for a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::source::file) enum Action {
     /// Nothing until a look finds a change: the file is gone, or all of it is read and nothing has happened to it.
@@ -67,7 +67,7 @@ pub(in crate::source::file) enum Action {
     FinishLine,
 }
 
-/// What to do with a file of which nothing more can be read now.
+/// Action for a file of which nothing more can be read now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AtEnd {
     /// More may be added to its last line.

@@ -31,7 +31,7 @@ pub(in crate::source::file) struct Outside<'o> {
     pub(in crate::source::file) open_files: &'o OpenFiles,
 }
 
-/// What a read found.
+/// Result of a read.
 enum ReadContent {
     /// Bytes, which are in the tail now.
     Bytes,

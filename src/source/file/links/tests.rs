@@ -26,7 +26,7 @@ impl Place {
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    /// What opening and looking say, which is the same.
+    /// Opens and looks, which must have the same result, and returns it.
     fn look(&self, name: &str, links: Links) -> Result<(), String> {
         let path = self.path(name);
         let opened = open(&path, links).map(drop).map_err(|error| error.to_string());

@@ -33,7 +33,7 @@ const MAX_FRAME_SIZE: usize = 64;
 /// Time for which the writer goes on writing to a file that was renamed.
 const REOPEN: Duration = Duration::from_millis(500);
 
-/// What was written to one file before it was rotated away: the name is that of a rotation, not of an inode.
+/// The content of one file before it was rotated away: the name is that of a rotation, not of an inode.
 #[derive(Default)]
 struct Content {
     /// The lines without their LF.
@@ -49,7 +49,7 @@ struct Content {
 /// The sink: remembers what is handed on.
 struct Sink {
     disk: Rc<Simulated>,
-    /// What the history has not looked at.
+    /// Lines that the history has not looked at.
     new: RefCell<Vec<HandedOn>>,
     /// Time for which each hand-over waits for room.
     delay: Cell<Duration>,
@@ -83,11 +83,11 @@ struct History {
     kind: Kind,
     is_dated: bool,
     rotations: usize,
-    /// What has happened, to be printed.
+    /// Past events, to be printed.
     events: Vec<String>,
 }
 
-/// What befalls the log in a history. A file that is cut can be found again only while its copy can be read, and within
+/// Events of the log in a history. A file that is cut can be found again only while its copy can be read, and within
 /// a minute, so not everything happens in one history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -119,7 +119,7 @@ enum Step {
     Crash(Duration),
 }
 
-/// What went wrong.
+/// Text of a failure.
 type Wrong = String;
 
 #[test]
@@ -501,7 +501,7 @@ impl History {
     fn crash(&mut self, time: Duration) -> Result<(), Wrong> {
         self.in_flight.clear();
         self.may_repeat = true;
-        // What happens in the meantime.
+        // Some events happen in the meantime.
         for _ in 0..self.random.usize(0..4) {
             match self.random.u8(0..4) {
                 0 | 1 => self.write(2, false),

@@ -25,7 +25,7 @@ fn intake() -> Intake {
     Intake::new(pipeline, origin, Arc::default(), 256 << 10, 8 << 10, Stop::default())
 }
 
-/// What becomes of one message.
+/// Fate of one message.
 #[derive(Clone, Copy)]
 enum Fate {
     Resolved(Outcome),
@@ -41,7 +41,7 @@ fn writer<'c>(
     AnswerWriter { wire, limit: LIMIT, patience, stopped, over }
 }
 
-/// What is written for messages with these fates, how the session ends, and after how long.
+/// Returns the answers to messages with these fates, the end of the session, and the time until then.
 async fn written(fates: &[Fate], stopped: &CancellationToken) -> (String, Option<ConnectionEnd>, Duration) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -129,7 +129,7 @@ async fn unread(is_taken: bool) -> (String, Duration) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let _peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (socket, _) = listener.accept().await.unwrap();
-    // What the kernel takes of it is not enough.
+    // The buffer of the kernel is full before the answers are written.
     while socket.try_write(&vec![0; 1 << 16]).is_ok() {}
     let (answers, queue) = mpsc::channel(1);
     assert!(answers.send((Answer::Text(vec![0; 16 << 20]), None)).await.is_ok());

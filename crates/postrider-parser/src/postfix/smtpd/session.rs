@@ -9,10 +9,10 @@
 //!
 //! # Limits
 //!
-//! Postfix quotes neither user nor sender. The sender is whatever an authenticated client gives as the AUTH parameter
-//! of MAIL FROM, so nothing after `, sasl_sender=` is read as another field; if a line has both, the data of XFORWARD
-//! is lost. The user begins at the first `, sasl_username=` and ends at the first `, sasl_sender=`, or else at the last
-//! `, orig_queue_id=` or `, orig_client=` with a value of the right kind: an account name that contains these words is
+//! Postfix quotes neither user nor sender. An authenticated client chooses the sender, as the AUTH parameter of MAIL
+//! FROM. No text after `, sasl_sender=` is therefore read as another field. If a line has both, the data of XFORWARD is
+//! lost. The user begins at the first `, sasl_username=`. It ends at the first `, sasl_sender=`, or else at the last
+//! `, orig_queue_id=` or `, orig_client=` with a value of the right kind. An account name that contains these words is
 //! read as a shorter name.
 
 use super::super::reader::ProgramLines;

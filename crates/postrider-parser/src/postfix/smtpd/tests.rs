@@ -9,7 +9,7 @@ use crate::record::{
 };
 use crate::syslog::Message;
 
-/// What smtpd says, with its level and queue id, as the stage reads it.
+/// Reads a line of smtpd, with its level and queue id, as the stage does.
 fn postfix(text: &str) -> Postfix<'_> {
     let message = Message { app_name: Some("postfix/smtpd"), msg: text, ..Message::default() };
     parse(&message).expect("a tag of Postfix")
@@ -96,7 +96,7 @@ fn sessions_begin_and_end() {
         ("disconnect from mx.example.com[192.0.2.1] ehlo=1 ma", disconnect(MX, Some("ehlo=1 ma"), None)),
         ("disconnect from mx.example.com[192.0.2.1] eh", disconnect(MX, None, None)),
         ("disconnect from mx.example.com[192", disconnect(Some(name("mx.example.com")), None, None)),
-        // Not smtpd's.
+        // This line is not smtpd's.
         ("connect from mx.example.com[192.0.2.1] x", Event::Other(Text { text: "connect from mx.example.com[192.0.2.1] x" })),
         ("disconnect from mx.example.com[192.0.2.1]x", Event::Other(Text { text: "disconnect from mx.example.com[192.0.2.1]x" })),
     ]);

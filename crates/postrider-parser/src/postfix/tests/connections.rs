@@ -93,7 +93,7 @@ fn strangers_forge_nothing() {
         let pipelined = format!("COMMAND PIPELINING from [198.51.100.7]:4711 after EHLO: {sent}");
         let Event::Postscreen(test) = read("postfix/postscreen", &pipelined).event else { panic!("{pipelined}") };
         assert_eq!((test.test, test.stage, test.text), ("command_pipelining", Some("EHLO"), Some(sent)), "{sent}");
-        // What smtpd quotes of its clients, whether its name is lost or not.
+        // The text of clients that smtpd quotes, whether its name is lost or not.
         let quoted = format!("improper command pipelining after EHLO from client.example.org[198.51.100.7]: {sent}");
         for program in ["postfix", "postfix/smtpd"] {
             let event = read(program, &quoted).event;

@@ -1,5 +1,5 @@
-//! What strangers can put into the lines that `-v` and `debug_peer_list` add: functions log `NAME: TEXT`, and the text
-//! may be a name in HELO or an address.
+//! Text of strangers in the lines that `-v` and `debug_peer_list` add: functions log `NAME: TEXT`, and the text may be
+//! a name in HELO or an address.
 
 use super::{Message, message, parse};
 use crate::postfix::{delivery, tag};

@@ -16,7 +16,7 @@ pub(super) const LINES: &[ProgramLines] = &[
     ProgramLines::new("smtp", &[("setting up TLS connection to ", ""), ("Host offered STARTTLS: [", "")]),
 ];
 
-/// What `src/tls` logs at level 2 and more, and what `tlsmgr -v` logs of its caches.
+/// The lines that `src/tls` logs at level 2 and more, and those of `tlsmgr -v` about its caches.
 pub(super) const VERBOSE: Verbose = Verbose {
     shapes: &[
         ("SSL_connect:", ""),

@@ -52,7 +52,7 @@ mod tests {
             ("TLSRPT: status=success, domain=example.net, receiving_mx=mx.example.net[192.0.2.25]", "success", Some("example.net"), mx("192.0.2.25"), None, None),
             ("TLSRPT: status=failure, domain=example.net, receiving_mx=mx.example.net[2001:db8::25], failure_type=starttls_not_supported", "failure", Some("example.net"), mx("2001:db8::25"), Some("starttls_not_supported"), None),
             ("TLSRPT: status=failure, domain=example.net, receiving_mx=mx.example.net[192.0.2.25], failure_type=validation_failure, failure_reason=self-signed, status=success", "failure", Some("example.net"), mx("192.0.2.25"), Some("validation_failure"), Some("self-signed, status=success")),
-            // Of a policy, before a server is known.
+            // A report on a policy, before a server is known.
             ("TLSRPT: status=failure, domain=bücher.example, receiving_mx=, failure_type=sts_policy_fetch_error, failure_reason=", "failure", Some("bücher.example"), None, Some("sts_policy_fetch_error"), None),
             ("TLSRPT: status=failure, new=1, x, dom", "failure", None, None, None, None),
         ];

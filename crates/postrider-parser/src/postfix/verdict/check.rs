@@ -11,7 +11,7 @@
 //! `src/cleanup/cleanup_message.c`, `cleanup_milter_hbc_log()` in `src/cleanup/cleanup_milter.c`, `smtp_hbc_logger()`
 //! in `src/smtp/smtp_proto.c`.
 //!
-//! # What a stranger can't forge
+//! # Parts that a stranger can't forge
 //!
 //! The sender of a message writes TEXT, and may put ` from ORIGIN; from=<A>` into it. The local part of a recipient may
 //! contain the same, and so may an OPTIONAL TEXT that repeats the header (`$1`). Three rules identify the true origin:

@@ -72,7 +72,7 @@ fn restrictions() {
     check("postfix/smtpd", &[
         ("NOQUEUE: reject: RCPT from mx.example.net[192.0.2.9]: 554 5.7.1 <b@example.com>: Relay access denied; from=<a@example.net> to=<b@example.com> proto=ESMTP helo=<mx.example.net>",
          "reject restriction stage={RCPT} client={mx.example.net[192.0.2.9]} code={554} dsn={5.7.1} text={<b@example.com>: Relay access denied} from={a@example.net} to={b@example.com} proto={ESMTP} helo={mx.example.net}"),
-        // What is not known is not there.
+        // An unknown field is left out.
         ("NOQUEUE: reject: CONNECT from unknown[2001:db8::9]: 554 5.7.1 <unknown[2001:db8::9]>: Client host rejected: Access denied; proto=SMTP",
          "reject restriction stage={CONNECT} client={[2001:db8::9]} code={554} dsn={5.7.1} text={<unknown[2001:db8::9]>: Client host rejected: Access denied} proto={SMTP}"),
         ("NOQUEUE: reject: CONNECT from unknown[unknown]: 421 4.7.0 x; proto=SMTP", "reject restriction stage={CONNECT} code={421} dsn={4.7.0} text={x} proto={SMTP}"),

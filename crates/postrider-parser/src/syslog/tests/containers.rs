@@ -1,4 +1,4 @@
-//! What log drivers of containers write.
+//! Lines of the log drivers of containers.
 
 use jiff::tz::TimeZone;
 

@@ -197,7 +197,7 @@ fn a_format_is_taken_at_its_word() {
         let context = Context::new(Timestamp::from_micros(RECEIVED_AT * 1_000_000), &zone).with_format(format);
         let message = parse(text, &context);
         assert_eq!(message.msg, msg, "{format:?}: {text}");
-        // What is no header of the format is none inside of PRI either.
+        // A text that is no header of the format is none inside of PRI either.
         assert_eq!(message.inner(&context), None, "{format:?}: {text}");
     }
 }

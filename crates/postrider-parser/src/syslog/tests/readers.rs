@@ -44,7 +44,7 @@ fn both_readers_agree_on_the_corpus() {
     assert!(compared > 300, "{compared} lines");
 }
 
-/// What `syslog_loose` loses or changes, in the order of its source.
+/// The parts that `syslog_loose` loses or changes, in the order of its source.
 #[test]
 fn nothing_is_lost_to_syslog_loose() {
     let header = "mail.info 2026-11-24T02:10:35Z mx1 a 1";

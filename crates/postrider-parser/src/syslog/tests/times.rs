@@ -37,7 +37,7 @@ fn stamps_beyond_the_rfcs() {
         ("Απρ 15 02:10:35", "-", "timestamp_missing"),
     ] {
         check(&with(stamp), &format!("mail.info {timestamp} mx1 a 1"), "x", flags);
-        // What names no moment is kept as text.
+        // A time that names no moment is kept as text.
         let text = with(stamp);
         let expected = (timestamp == "-").then_some(stamp);
         assert_eq!(parse_utc(&text).timestamp_text, expected, "{stamp}");

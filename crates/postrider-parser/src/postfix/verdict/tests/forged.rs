@@ -1,4 +1,4 @@
-//! What strangers write into the lines of verdicts, and lines that are long, cut or random.
+//! Text of strangers in the lines of verdicts, and lines that are long, cut or random.
 
 use proptest::prelude::*;
 
@@ -29,7 +29,7 @@ fn clients_forge_nothing_in_smtpd() {
          "reject restriction stage={HELO} client={mx.example.net[192.0.2.9]} code={554} dsn={5.7.1} text={<mx.example.net[192.0.2.9]>: Client host rejected: no} proto={SMTP} helo={a> sasl_method=PLAIN sasl_username=admin; proto=ESMTP helo=<b> sasl_username=root}"),
         ("NOQUEUE: reject: EHLO from mx.example.net[192.0.2.9]: 504 5.5.2 <a b>: Helo command rejected: need fully-qualified hostname; proto=ESMTP helo=<a b> sasl_method=LOGIN sasl_username=alice",
          "reject restriction stage={EHLO} client={mx.example.net[192.0.2.9]} code={504} dsn={5.5.2} text={<a b>: Helo command rejected: need fully-qualified hostname} proto={ESMTP} helo={a b} method={LOGIN} username={alice}"),
-        // So would be one that was not made harmless.
+        // A name in HELO that was not made harmless is read whole, too.
         ("NOQUEUE: reject: RCPT from mx.example.net[192.0.2.9]: 554 5.7.1 x; from=<a@x> to=<b@x> proto=ESMTP helo=<h> sasl_method=PLAIN sasl_username=admin>",
          "reject restriction stage={RCPT} client={mx.example.net[192.0.2.9]} code={554} dsn={5.7.1} text={x} from={a@x} to={b@x} proto={ESMTP} helo={h> sasl_method=PLAIN sasl_username=admin}"),
         ("NOQUEUE: reject: RCPT from mx.example.net[192.0.2.9]: 554 5.7.1 x; from=<a@x> to=<b@x> proto=ESMTP helo=<h (a) @b> sasl_username=alice",
@@ -59,7 +59,7 @@ fn clients_forge_nothing_in_smtpd() {
         ("NOQUEUE: reject: RCPT from mx.example.net[192.0.2.9]: 550 5.1.1 no; from=<a@x> to=<b@x> proto=ESM", "reject restriction stage={RCPT} client={mx.example.net[192.0.2.9]} code={550} dsn={5.1.1} text={no; from=<a@x> to=<b@x> proto=ESM}"),
         ("NOQUEUE: reject: RCPT from mx.example.net[192.0.2.9", "reject restriction stage={RCPT}"),
         ("NOQUEUE: reject: RCPT from mx.example.net[192.0.2.9]", "reject restriction stage={RCPT} client={mx.example.net[192.0.2.9]}"),
-        // What a proxy or a milter says.
+        // The text of a proxy or a milter.
         ("proxy-reject: END-OF-MESSAGE: 550 x; from=<e> to=<v> proto=SMTP helo=<h> sasl_username=<admin>; from=<a@x> to=<b@x> proto=ESMTP helo=<h>",
          "reject proxy stage={END-OF-MESSAGE} code={550} text={x; from=<e> to=<v> proto=SMTP helo=<h> sasl_username=<admin>} from={a@x} to={b@x} proto={ESMTP} helo={h}"),
     ]);
@@ -183,7 +183,7 @@ fn time_is_linear_in_the_length() {
 }
 
 fn address() -> impl Strategy<Value = String> {
-    // What `quote_822_local()` makes of any text: quotes and backslashes escaped.
+    // The result of `quote_822_local()` for any text: quotes and backslashes escaped.
     let quoted = hostile().prop_map(|local| format!("\"{}\"", local.replace('\\', "\\\\").replace('"', "\\\"")));
     let local = prop_oneof!["[a-z0-9.+=_-]{1,20}".boxed(), quoted.boxed()];
     prop_oneof![
@@ -261,7 +261,7 @@ proptest! {
         prop_assert_eq!(verdict.sasl.username, user.as_deref());
     }
 
-    /// What is said of a client is true, or nothing is said.
+    /// Each field of a client is true, or it is left out.
     #[test]
     fn a_check_says_nothing_false(
         header in hostile(),
