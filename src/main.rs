@@ -89,7 +89,7 @@ fn run(arguments: &RunArguments) -> Result<(), Failure> {
     start_log()?;
     let (config, status_file) = (arguments.file.config.as_deref(), arguments.status_file.as_deref());
     app::run(config, status_file).map_err(|error| match error {
-        app::Error::Config(error) => Failure { code: CONFIGURATION, message: error.to_string() },
+        app::Error::Config(error) => Failure { code: CONFIGURATION, message: error.of_start() },
         error => Failure { code: IO, message: format!("postrider: {error}") },
     })
 }

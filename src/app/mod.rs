@@ -51,7 +51,7 @@ pub enum Error {
     #[error("cannot start: {0}")]
     Runtime(#[from] std::io::Error),
     /// The configuration could not be loaded.
-    #[error("{0}")]
+    #[error("{}", .0.of_start())]
     Config(#[from] LoadError),
     /// A defect.
     #[error("a defect in Postrider, please report it: {0}")]

@@ -24,9 +24,6 @@ const KEPT: usize = 200;
 /// Maximum number of errors that are shown.
 const SHOWN: usize = 50;
 
-/// Displays the errors and their number.
-pub(super) struct ErrorList<'d>(&'d Diagnostics);
-
 // === impl Diagnostics ===
 
 impl Diagnostics {
@@ -91,35 +88,23 @@ impl Diagnostics {
         self.list.sort_by_key(|error| error.span.as_ref().map_or(usize::MAX, |span| span.start));
     }
 
-    /// Returns all errors and their number, without their consequence for the program.
-    pub(super) const fn listed(&self) -> ErrorList<'_> {
-        ErrorList(self)
-    }
-
     fn line(&self, error: &Diagnostic) -> Option<usize> {
         error.span.as_ref().map(|span| self.source.line_number(span.start))
     }
 }
 
-impl fmt::Display for ErrorList<'_> {
+impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(Diagnostics { source, list, .. }) = self;
-        for error in list.iter().take(SHOWN) {
-            source.render(f, error)?;
+        for error in self.list.iter().take(SHOWN) {
+            self.source.render(f, error)?;
             writeln!(f)?;
         }
-        let all = self.0.len();
+        let all = self.len();
         if all > SHOWN {
             return write!(f, "{all} errors (the first {SHOWN} are shown)");
         }
         let plural = if all == 1 { "" } else { "s" };
         write!(f, "{all} error{plural}")
-    }
-}
-
-impl fmt::Display for Diagnostics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; nothing was started", self.listed())
     }
 }
 

@@ -54,7 +54,7 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The file cannot be read.
-    #[error("cannot read {}: {error}", path.display())]
+    #[error("cannot read {}: {error}{}", path.display(), cure(error))]
     Read {
         /// The file.
         path: PathBuf,
@@ -62,7 +62,7 @@ pub enum LoadError {
         error: std::io::Error,
     },
     /// The file contains errors.
-    #[error(transparent)]
+    #[error("{0}; the configuration is not usable")]
     Invalid(#[from] Diagnostics),
 }
 
@@ -71,8 +71,26 @@ impl LoadError {
     pub fn of_reload(&self) -> String {
         match self {
             Self::Read { .. } => self.to_string(),
-            Self::Invalid(found) => found.listed().to_string(),
+            Self::Invalid(found) => found.to_string(),
         }
+    }
+
+    /// Returns the text for a program that does not start.
+    pub fn of_start(&self) -> String {
+        match self {
+            Self::Read { .. } => self.to_string(),
+            Self::Invalid(found) => format!("{found}; nothing was started"),
+        }
+    }
+}
+
+/// Returns what to do about a file that cannot be read; empty if the error says it.
+fn cure(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "; check the path, or write the file: `postrider config` prints an example",
+        std::io::ErrorKind::PermissionDenied => "; let Postrider's user read it",
+        std::io::ErrorKind::IsADirectory => "; name a file in it",
+        _ => "",
     }
 }
 

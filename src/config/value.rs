@@ -268,6 +268,10 @@ pub(super) fn address(value: &DeValue<'_>) -> Result<SocketAddr, Fault> {
         if is_port(port) && host.eq_ignore_ascii_case("localhost") {
             return Fault::new("a name instead of an address").help(with_port(port));
         }
+        let is_number = !port.is_empty() && port.bytes().all(|digit| digit.is_ascii_digit());
+        if is_number && host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() && !is_port(port) {
+            return Fault::new(format!("the port {port} is too large")).help("write a port from 0 to 65535");
+        }
         match text.trim_matches(['[', ']']).parse::<IpAddr>() {
             Ok(IpAddr::V4(ip)) => Fault::new("an address without a port").help(format!("write \"{ip}:514\"")),
             Ok(IpAddr::V6(ip)) => Fault::new("an address without a port").help(format!("write \"[{ip}]:514\"")),

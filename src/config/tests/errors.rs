@@ -96,6 +96,18 @@ fn bad_values() {
 }
 
 #[test]
+fn a_port_that_is_too_large_is_named() {
+    let tcp = |listen: &str| errors_in(&format!("[[source.tcp]]\nlisten = \"{listen}\"\n[[sink.stdout]]\n"));
+    for listen in ["0.0.0.0:65536", "[::]:65536"] {
+        let found = tcp(listen);
+        assert!(found.contains("the port 65536 is too large"), "{found}");
+        assert!(found.contains("write a port from 0 to 65535"), "{found}");
+    }
+    let found = tcp("300.0.0.0:65536");
+    assert!(found.contains("write ADDRESS:PORT"), "{found}");
+}
+
+#[test]
 fn units() {
     insta::assert_snapshot!(errors_in(
         "shutdown_timeout = 30\n[[source.tcp]]\nlisten = \"[::]:514\"\nmax_frame_size = 65536\nmax_bytes_in_flight = \"32MB\"\n\

@@ -35,7 +35,8 @@ proptest! {
         let text: String = pieces.concat();
         if let Err(found) = parse(&text, "test.toml") {
             prop_assert!(!found.is_empty());
-            prop_assert!(found.to_string().ends_with("nothing was started"));
+            let number = format!("{} error", found.len());
+            prop_assert!(found.to_string().contains(&number));
         }
     }
 
@@ -76,5 +77,5 @@ fn a_flood_of_errors_is_counted_and_the_first_are_shown() {
         assert!(taken < Duration::from_secs(20), "{taken:?}: {start}");
     }
     let shown = errors(&format!("{unknown}{REST}"));
-    assert!(shown.ends_with("20000 errors (the first 50 are shown); nothing was started"), "{shown}");
+    assert!(shown.ends_with("20000 errors (the first 50 are shown)"), "{shown}");
 }

@@ -28,7 +28,11 @@ fn what_is_no_file_or_too_large_is_refused_at_once() {
     for (path, expected) in [
         (fifo.as_path(), "it is a pipe or a device, not a regular file; write its content to a file first"),
         (Path::new("/dev/zero"), "it is a pipe or a device, not a regular file; write its content to a file first"),
-        (directory.path(), "Is a directory (os error 21)"),
+        (directory.path(), "Is a directory (os error 21); name a file in it"),
+        (
+            Path::new("/nonexistent/postrider.toml"),
+            "No such file or directory (os error 2); check the path, or write the file: `postrider config` prints an example",
+        ),
         (large.as_path(), "it is larger than 1 MiB; check that it is the right file"),
     ] {
         for command in ["check", "run"] {

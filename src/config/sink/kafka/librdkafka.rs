@@ -30,7 +30,7 @@ const ALIASES: [(&str, &str); 8] = [
 /// Required values of properties, on which "nothing acknowledged is lost" depends: name, permitted values, reason.
 const PROMISED: [(&str, &[&str], &str); 8] = [
     ("bootstrap.servers", &[], "`brokers` sets it"),
-    ("enable.idempotence", &["true"], "without it a retry repeats or reorders records"),
+    ("enable.idempotence", &["true"], "a retry must not repeat or reorder records"),
     ("acks", &["all", "-1"], "a record counts as delivered only when all in-sync replicas have it"),
     ("message.timeout.ms", &["0"], "a record must not expire"),
     ("retries", &["2147483647"], "a record must not be dropped after some retries"),
@@ -169,7 +169,7 @@ fn contradiction(property: &Property) -> Option<Diagnostic> {
         Some(right) => Diagnostic::at(property.value_span.clone(), format!("`{}` must be `{right}`", property.name)),
         None => Diagnostic::at(property.key_span.clone(), format!("`{}` must not be set", property.name)),
     };
-    Some(error.help(format!("{why}: leave it out")))
+    Some(error.help(format!("leave out `{}`: {why}", property.name)))
 }
 
 /// Returns an error if the same property was already given under another name.
