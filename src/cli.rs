@@ -89,9 +89,9 @@ pub enum Command {
     /// After an interruption or a crash, run the same command again to continue. Only after a crash, some records may
     /// be sent twice, with the same id.
     ///
-    /// The exit code is 0 if all records were delivered, 65 if lines were damaged or refused again, 78 if the
-    /// configuration is wrong or lacks a sink (the command then sends nothing), and 74 if the command could not
-    /// continue.
+    /// The exit code is 0 if all records were delivered, 65 if lines were damaged or refused again, and 74 if the
+    /// command could not continue. It is 78 if the configuration is wrong or lacks a sink; the command then sends
+    /// nothing.
     #[command(after_help = REPLAY_EXAMPLE)]
     Replay(ReplayArguments),
     /// Explain a status code, a provider's code or a cause

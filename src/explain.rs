@@ -1,8 +1,8 @@
 //! The command `explain`: the meaning of a status code, for people at a terminal.
 //!
-//! An explanation says more than the `text` of a record, which has to be short: every part of the code, the document
-//! that defines it, when Postfix itself uses it, and where to look. The command also knows the codes of large providers
-//! and the words of the record, and reads whole lines of the log.
+//! The `text` of a record has to be short. An explanation says more: every part of the code, the document that defines
+//! it, the cases in which Postfix itself uses it, and the places to look at. The command also knows the codes of large
+//! providers and the words of the record, and reads whole lines of the log.
 
 mod causes;
 mod fold;

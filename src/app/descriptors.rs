@@ -8,8 +8,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use crate::config::{Config, SinkConfig, SourceFacts};
 use crate::source::Descriptors;
 
-/// Descriptors of the program itself: the standard streams, the runtime, signals, the socket of the service manager,
-/// and files that are open for a moment: the configuration, TLS files, a cursor.
+/// Descriptors of the program itself: the standard streams, the runtime, signals, and the socket of the service
+/// manager. Some files are open for a moment: the configuration, TLS files, a cursor.
 const PROGRAM: usize = 32;
 /// Descriptors of dead letters: the file and, for a moment, its directory.
 const DEAD_LETTERS: usize = 2;

@@ -4,9 +4,9 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Returns `text` with an escape in the place of each character that must not be shown: control characters but TAB and
-/// LF, characters that change the direction of writing, and the line separators of Unicode. With `colours`, the
-/// sequences that only set a colour stay.
+/// Returns `text` with an escape in the place of each character that must not be shown. These are control characters
+/// but TAB and LF, characters that change the direction of writing, and the line separators of Unicode. With `colours`,
+/// the sequences that only set a colour stay.
 pub(super) fn shown(text: &[u8], colours: bool) -> Cow<'_, [u8]> {
     if !text.iter().any(|byte| may_be_hidden(*byte)) {
         return Cow::Borrowed(text);

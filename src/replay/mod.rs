@@ -1,10 +1,10 @@
 //! `postrider replay`: sends the records of dead-letter files to their sinks again.
 //!
 //! Each file is claimed (`claim.rs`) and read line by line. Each line goes to its sink as a batch of its own. The
-//! receipt of the batch tells when the line is finished: the record was delivered, or refused again and appended to the
-//! sink's dead-letter file, which is a different file by then. Therefore a replay ends, and the next replay does not
-//! send again what this one has delivered. A line without a receipt, because of a signal or a crash, stays and is sent
-//! by the next replay.
+//! receipt of the batch tells when the line is finished: the record was delivered, or it was refused again and appended
+//! to the sink's dead-letter file. By then, that is a different file. Therefore a replay ends, and the next replay does
+//! not send again what this one has delivered. A line without a receipt, because of a signal or a crash, stays and is
+//! sent by the next replay.
 
 mod claim;
 

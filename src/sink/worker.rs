@@ -120,9 +120,9 @@ pub(super) fn spawn<T>(
     Ok(Worker { name: name.to_owned(), end })
 }
 
-/// Moves batches from `receiver` to `sink` on this thread until every sender is gone and the queue is empty, until the
-/// stop deadline passes, or until the sink cannot go on. Every batch of the queue is resolved then; records that did
-/// not reach the destination are dropped with [`Reason::Shutdown`].
+/// Moves batches from `receiver` to `sink` on this thread. It ends when every sender is gone and the queue is empty,
+/// when the stop deadline passes, or when the sink cannot continue. Every batch of the queue is resolved then; records
+/// that did not reach the destination are dropped with [`Reason::Shutdown`].
 pub fn run<S: Sink>(sink: S, receiver: Receiver, control: &Control, ledger: &Arc<SinkLedger>, name: &str) -> WorkerEnd {
     run_with(sink, receiver, control, ledger, name).0
 }
@@ -261,9 +261,8 @@ impl Worker {
         &self.name
     }
 
-    /// Waits until the thread has ended; do not call it again after that. The end can come late, by as long as the
-    /// kernel blocks one write, for example to a pipe that nobody reads: do not wait much longer than the time that a
-    /// stop may take.
+    /// Waits until the thread has ended; do not call it again after that. The end comes late if the kernel blocks a
+    /// write, for example to a pipe that nobody reads. Do not wait much longer than the time that a stop may take.
     pub async fn ended(&mut self) -> WorkerEnd {
         // The thread sends its end even after a panic.
         (&mut self.end).await.unwrap_or_else(|_| WorkerEnd::Failed("its thread ended without a result".to_owned()))

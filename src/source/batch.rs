@@ -15,7 +15,7 @@ const BATCH: usize = 64;
 /// than 2 KiB, so that the beginnings of all slots do not compete for the same few cache sets.
 const HEAD: usize = 2048 + 64;
 
-/// Number of bytes read beyond the size limit. At least one of them shows that a message exceeds the limit; the others
+/// Number of bytes read beyond the size limit. At least one of them shows that a message exceeds the limit. The others
 /// are for LF, CR and NUL, which may follow a message and are not part of it.
 const TAIL: usize = 16;
 
@@ -80,8 +80,8 @@ impl<A: SockaddrLike + Copy> ReceivedDatagrams<A> {
             let rest = long.next().map_or(&mut [][..], |long| &mut long[HEAD..]);
             [IoSliceMut::new(head), IoSliceMut::new(rest)]
         });
-        // The headers are new for each call: the kernel stores the lengths of the address and of the control messages
-        // in them, and would take these lengths for the available room if the headers were reused.
+        // The headers are new for each call, because the kernel stores the lengths of the address and of the control
+        // messages in them. In a second call, it would take these lengths for the available room.
         let mut headers = MultiHeaders::<A>::preallocate(slots, None);
         let results = recvmmsg(socket, &mut headers, slices.iter_mut().take(slots), MsgFlags::MSG_DONTWAIT, None)?;
         self.received.extend(results.map(|result| ReceivedDatagram {

@@ -20,7 +20,7 @@ use crate::time::Timestamp;
 /// explain a code, and its place in the batches.
 const RECORD: usize = 2048;
 
-/// Maximum memory that one byte of a message takes in the record: a control character is six bytes long in up to three
+/// Maximum memory that one byte of a message takes in the record. A control character is six bytes long in up to three
 /// fields, and the buffer of the records grows by doubling.
 const BYTE: usize = 24;
 

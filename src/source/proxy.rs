@@ -1,5 +1,5 @@
-//! The PROXY protocol, versions 1 and 2, as the file `doc/proxy-protocol.txt` of its inventors describes it: a header
-//! before the first byte of a connection, in which a proxy names the peer of the connection.
+//! The PROXY protocol, versions 1 and 2 (`doc/proxy-protocol.txt` in the sources of haproxy). In a header before the
+//! first byte of a connection, a proxy names the peer of the connection.
 //!
 //! The header is read up to its last byte and no further. Later reads therefore see the connection as the peer sent it.
 

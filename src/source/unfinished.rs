@@ -18,9 +18,9 @@ use crate::throttle::{LineOwner, Throttle};
 pub(super) const CUT: &str = "message cut off: its rest came too slowly while the memory for unfinished messages (half of \
                               max_bytes_in_flight) was full; raise max_bytes_in_flight if you trust the sender";
 
-/// Maximum time that a peer may take to send the rest of a long message while others need its place: the first value if
-/// few wait, the second if many do. Each connection that waits for a place holds the memory of a read, and so keeps
-/// others from being read.
+/// Maximum time for the rest of a long message while other connections need its place: the first value if few wait, the
+/// second if many do. Each connection that waits for a place holds the memory of a read, and so keeps others from being
+/// read.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(50));
 
 /// The places of a source.

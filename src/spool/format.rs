@@ -13,7 +13,7 @@
 //! payload: id 16 | timestamp in ms 8 | route length 4 | key length 4 | route | key | line
 //! ```
 //!
-//! The header has a checksum of its own, so that the length can be trusted even if the payload is damaged: only this
+//! The header has a checksum of its own. Its length is therefore reliable even if the payload is damaged: only this
 //! record is then skipped, and its number is known. The magic of a record contains bytes that never occur in UTF-8, so
 //! no line contains it.
 

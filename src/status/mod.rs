@@ -1,8 +1,8 @@
 //! The state of the daemon at one time, as owned data. The app builds it in one place; the ledgers in the log and the
 //! status file are made from it.
 //!
-//! Whatever is added to it must be given a name in `json.rs` and a row in `docs/operation.md`: without the first the
-//! program does not compile, without the second a test fails.
+//! A new field needs a name in `json.rs`, or the program does not compile. It also needs a row in `docs/operation.md`,
+//! or a test fails.
 
 mod counts;
 mod json;

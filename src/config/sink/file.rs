@@ -34,7 +34,7 @@ keys! {
         /// Maximum number of rotated files per path; the oldest are deleted. Without this key, all are kept.
         rotate_keep: usize = optional(Count(1, 1_000_000), "7"),
         /// Compression of rotated files. With a date or an hour in the path, the sink neither rotates nor compresses
-        /// nor deletes the files of the past: leave both out of the path, and set `rotate_age`.
+        /// nor deletes the files of the past. Leave both out of the path, and set `rotate_age`.
         gzip: bool = default(BOOL, "false"),
         /// Maximum time until data is forced to the disk. `always` forces it before a record counts as delivered;
         /// `never` leaves it to the kernel.

@@ -19,14 +19,14 @@
 //! behind it: no line is torn or repeated. Lines of one route keep their order.
 //!
 //! A peer can create a route by its hostname, so no route may hold up the others. A route whose path can never be right
-//! (`path.rs` says which) is refused at once: its records go into the dead-letter file, are dropped as `rejected`, and
-//! logged; while that file is full, they go to the common route (`refuse.rs`). A route that cannot be written now is
+//! (`path.rs` says which) is refused at once. Its records go into the dead-letter file, are dropped as `rejected`, and
+//! logged. While that file is full, they go to the common route (`refuse.rs`). A route that cannot be written now is
 //! set aside (`trouble.rs`): its batches stay inside the sink and keep their room in the queue, and the other routes go
 //! on. The number of routes is limited (`routes.rs`).
 //!
-//! **Rotation** is described in `rotate.rs`. The age counts from the birth of the file, also over a restart; where the
-//! file system does not record the birth, from the last write before the file was opened. An empty file is not rotated.
-//! A file stays below the size unless one line alone is larger.
+//! **Rotation** is described in `rotate.rs`. The age counts from the birth of the file, also over a restart. Some file
+//! systems do not record the birth: the age then counts from the last write before the file was opened. An empty file
+//! is not rotated. A file stays below the size unless one line alone is larger.
 //!
 //! **Other programs** may rename or remove a file: once a second each open file is compared with the file at its path,
 //! and opened again if they differ. SIGHUP does so at once. Other programs may also truncate a file (`copytruncate`),

@@ -35,8 +35,8 @@ pub(super) struct OpenFile {
 // === impl OpenFile ===
 
 impl OpenFile {
-    /// Takes over a file that was opened to read and append. If its last line has no line end, because a machine or a
-    /// process died while writing it, adds one, so that the next record does not become a part of it.
+    /// Takes over a file that was opened to read and append. The last line has no line end if a machine or a process
+    /// died while writing it. `new` then adds one, so that the next record does not become a part of it.
     pub(super) fn new(file: FileHandle) -> io::Result<Self> {
         let metadata = file.metadata()?;
         let mut open = Self {

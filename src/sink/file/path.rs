@@ -4,7 +4,7 @@
 //! module checks it again, and opens each component relative to the one before, without following a symlink. Therefore
 //! neither a name nor a symlink that someone puts below the directory leads out of it. The directory itself is the
 //! operator's and may be reached through symlinks. A file with more than one name (hard links) is refused where
-//! somebody else may have made them: in a directory of another user, or one that its group or all may write to.
+//! somebody else may have made them. That is a directory of another user, or one that its group or all may write to.
 //!
 //! A file has one owner. Its sink locks it (flock), and waits while another sink or another Postrider holds the lock.
 

@@ -3,7 +3,7 @@
 //! A sender chooses the names of routes. A route that cannot be written must therefore not hold up the rest. Its lines
 //! wait inside the sink, and the sink retries it once a second. A fault of the route alone is for example a quota, or a
 //! directory that may not be entered. It leads to a refusal when it has lasted for ten seconds **and** another route
-//! was written since: the disk and the directory of all routes are then not at fault. From then on the route's lines
+//! was written since. The disk and the directory of all routes are then not at fault. From then on the route's lines
 //! are refused at once, and the route is retried every ten seconds. A fault of the disk or the process never leads to a
 //! refusal.
 //!

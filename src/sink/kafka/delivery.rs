@@ -175,7 +175,7 @@ impl ClientContext for ClientCallbacks {
     }
 
     /// Logs an error of the client. librdkafka calls this twice for each error, and again and again while a broker is
-    /// down: then only other news is logged, for example that the broker is back and refuses the password. The sink
+    /// down. Only news is logged meanwhile, for example that the broker is back and refuses the password. The sink
     /// itself asks whether the producer as a whole has failed.
     fn error(&self, error: KafkaError, reason: &str) {
         use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut, Resolve};

@@ -1,10 +1,10 @@
 //! Apache Kafka through librdkafka.
 //!
 //! **Delivered** means that Kafka has acknowledged the record, as `acks` asks for it; only librdkafka's delivery report
-//! counts. The topic is the record's route, the key its key, the value its JSON without the LF, the timestamp the
-//! earlier of its `timestamp` and its receipt, and the header `id` its id as text. A broker refuses a record that is
-//! dated more than an hour ahead of the broker's clock. A record from a spool or a dead-letter file that is ahead of
-//! our clock is sent with the time of sending.
+//! counts. The topic is the record's route, the key its key, and the value its JSON without the LF. The timestamp is
+//! the earlier of its `timestamp` and its receipt, and the header `id` is its id as text. A broker refuses a record
+//! that is dated more than an hour ahead of the broker's clock. A record from a spool or a dead-letter file that is
+//! ahead of our clock is sent with the time of sending.
 //!
 //! **Retries** are librdkafka's: with `message.timeout.ms` at 0 it never drops a record for its age, and with
 //! idempotence it keeps the order. The sink handles the rest:

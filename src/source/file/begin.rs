@@ -37,7 +37,7 @@ enum Begun {
 }
 
 impl Follower {
-    /// Begins the unknown files, the oldest first. Returns false if one of them cannot be begun yet: it may be rotated
+    /// Begins the unknown files, the oldest first. Returns false if one of them cannot be begun yet. It may be rotated
     /// away before the next look, which then has to find it by the time of its last change.
     pub(super) fn begin_all(&mut self, all: Vec<Match>) -> bool {
         if all.is_empty() {

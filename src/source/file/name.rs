@@ -14,7 +14,7 @@ pub(super) enum Generation {
 }
 
 /// Returns true if two files belong to one log: they are in one directory, and their names differ only in the suffix of
-/// a rotation, which consists of digits, dots, hyphens, and .gz.
+/// a rotation. That suffix consists of digits, dots, hyphens, and .gz.
 pub(super) fn same_log(a: &Path, b: &Path) -> bool {
     log_of(a) == log_of(b)
 }

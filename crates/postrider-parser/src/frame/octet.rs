@@ -1,7 +1,7 @@
 //! Octet counting: `MSG-LEN SP MSG`, where `MSG-LEN = NONZERO-DIGIT *DIGIT` (RFC 6587, section 3.4.1).
 
 /// Maximum number of digits in MSG-LEN. The RFC has no limit. Nine digits fit every `usize` on Rust's targets with an
-/// operating system, and a longer number is far more likely to be text than the length of a message of a gigabyte.
+/// operating system. A longer number would be the length of a message of a gigabyte; it is far more likely to be text.
 const MAX_DIGITS: usize = 9;
 
 /// Maximum number of bytes that [`read_header`] needs to decide: all digits, SP, and the first byte of MSG.

@@ -59,8 +59,8 @@ pub(super) fn is_function(text: &str) -> bool {
     text.contains('_') && is_name(text) && text != PLACEHOLDER
 }
 
-/// Returns true if a text is a possible substitute for a queue id: a word that is not a table, address or host, or
-/// one or more such words in brackets or quotes.
+/// Returns true if a text is a possible substitute for a queue id. That is a word that is not a table, address or host,
+/// or one or more such words in brackets or quotes.
 pub(super) fn is_substitute(text: &str) -> bool {
     const BRACKETS: [(&str, &str); 7] =
         [("<", ">"), ("[", "]"), ("(", ")"), ("{{", "}}"), ("{", "}"), ("${", "}"), ("\"", "\"")];

@@ -8,10 +8,10 @@ use crate::time::Timestamp;
 
 /// The id of a record, a UUID version 7 (RFC 9562, section 5.7).
 ///
-/// The bits are, from the highest: 48 bits of milliseconds since 1970, the version, 12 bits of the millisecond's
-/// fraction, the variant, 22 bits that are random per process, and 40 bits that count the records of the process. Ids
-/// therefore sort by time of receipt, and within one read by the order of the stream. Ids of two processes do not
-/// collide.
+/// The upper half has, from the highest bit, 48 bits of milliseconds since 1970, the version, and 12 bits of the
+/// millisecond's fraction. The lower half has the variant, 22 bits that are random per process, and 40 bits that count
+/// the records of the process. Ids therefore sort by time of receipt, and within one read by the order of the stream.
+/// Ids of two processes do not collide.
 ///
 /// The id of a line of a file holds the line's own time, 10 bits of its millisecond's fraction, and 64 bits of
 /// [`LineHash`]. It is the same each time that the file is read. For a line without a time, the time in the id is 1970.

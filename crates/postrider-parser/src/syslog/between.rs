@@ -1,5 +1,5 @@
-//! Words between the time and the TAG, or another header, if they are more than a hostname: words of facility and
-//! severity before or after the hostname, or the hostname twice, separated by spaces or tabs.
+//! Words between the time and the TAG, or another header, if they are more than a hostname. They are words of facility
+//! and severity before or after the hostname, or the hostname twice. Spaces or tabs separate them.
 //!
 //! # Limits
 //!

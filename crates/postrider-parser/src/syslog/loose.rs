@@ -1,9 +1,9 @@
 //! The only module that uses `syslog_loose`, and chrono with it.
 //!
-//! `syslog_loose` reads well-formed headers. It receives only a header, never the text after it, because it takes a
-//! body that begins with `-` or `[` for structured data, trims, and needs more than linear time for hostile structured
-//! data. This module restores what `syslog_loose` cannot return: a process id with leading zeros, and a zone that has
-//! rules.
+//! `syslog_loose` reads well-formed headers. It receives only a header, never the text after it: it takes a body that
+//! begins with `-` or `[` for structured data, and it trims. Hostile structured data would also take it more than
+//! linear time. This module restores what `syslog_loose` cannot return: a process id with leading zeros, and a zone
+//! that has rules.
 
 use chrono::{DateTime, FixedOffset};
 use syslog_loose::{IncompleteDate, Variant};

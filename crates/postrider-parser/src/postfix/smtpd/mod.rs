@@ -91,8 +91,9 @@ pub(super) fn split_client(text: &str) -> Option<(Option<Endpoint<'_>>, &str)> {
     Some((endpoint::read(&text[..text.len() - rest.len()]), rest))
 }
 
-/// Returns true if a host name or an address may contain the character: what Postfix's `valid_hostname()` admits, IP
-/// addresses with their zones, and what a relay writes in place of a character that it rejects.
+/// Returns true if a host name or an address may contain the character. That includes the characters of Postfix's
+/// `valid_hostname()`, of IP addresses with their zones, and those that a relay writes in place of a character that it
+/// rejects.
 fn in_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%' | '?' | '*') || !c.is_ascii()
 }

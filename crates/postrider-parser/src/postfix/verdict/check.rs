@@ -18,8 +18,8 @@
 //!
 //! - Postfix cuts TEXT, so the true origin begins within a known length.
 //! - If one origin begins within the tail of another, neither is taken: one may be an address.
-//! - TEXT comes before the true origin, so the last of several is taken; but it is not taken if the same origin is also
-//!   in the text before it, because it may then be an echo of TEXT.
+//! - TEXT comes before the true origin, so the last of several is taken. It is not taken if the same origin is also in
+//!   the text before it: it may then be an echo of TEXT.
 //!
 //! If these rules do not decide, the whole text is the trigger, and the verdict has no client.
 //!
@@ -221,10 +221,10 @@ fn split_origin(text: &str) -> Option<(&str, &str)> {
 
 /// Splits the optional text off the end of a check of smtp: `TEXT: OPTIONAL TEXT`.
 ///
-/// Both may contain a colon. The border is certain only if exactly one position is possible: within the length to which
-/// Postfix cuts TEXT, after the name of a header, and before another header if the new text is one. An optional text
-/// must also exist: a new line or header has one, and so has anything longer than TEXT can be. Otherwise all of it is
-/// TEXT.
+/// Both may contain a colon. The border is certain only if exactly one position is possible. A position is possible
+/// within the length to which Postfix cuts TEXT, and after the name of a header. If the new text is a header, another
+/// header must follow it. An optional text must also exist: a new line or header has one, and so has anything longer
+/// than TEXT can be. Otherwise all of it is TEXT.
 fn split_optional(text: &str, is_new: bool, is_header: bool) -> (&str, Option<&str>) {
     if !is_new && text.len() <= SHORT_TEXT_LIMIT {
         return (text, None);

@@ -14,8 +14,8 @@
 //!
 //! Before Postfix 3.5, and with `info_log_address_format = internal`, an address that contains `; from=<` looks like a
 //! tail: the last one is taken. A client may choose any sender and recipient anyway, and gains nothing else by it. A
-//! tail that is cut stays in the text, where it cannot be distinguished from a forged one. But a tail that is cut right
-//! after an address looks like that of Postfix before 2.0, which has no ` proto=`, and is taken if it is the only one.
+//! tail that is cut stays in the text, where it cannot be distinguished from a forged one. A tail that is cut right
+//! after an address looks like that of Postfix before 2.0, which has no ` proto=`. It is taken if it is the only one.
 
 use super::super::address;
 use crate::record::Sasl;
