@@ -28,7 +28,7 @@ fn file() {
     let [main_cf, rsyslog_lines, syslog_ng_lines, source] = page.take(["postfix", "rsyslog", "syslog-ng", "toml"]);
     let postrider = run(&source);
     wait_until(DEADLINE, "the cursor", || path("state/file.cursor").exists());
-    // `tests/follow` has logrotate run it.
+    // `tests/rsyslog/follow/` has logrotate run it.
     let [_, first_start] = page.take(["logrotate", "log"]);
     assert_logs(|| postrider.stderr(), &first_start);
 
