@@ -2,6 +2,8 @@ mod connections;
 mod programs;
 mod verbose;
 
+use std::time::Instant;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -301,18 +303,26 @@ fn time_is_linear_in_the_length() {
         "spam",
         "\"@",
     ];
-    let started = std::time::Instant::now();
-    for unit in nasty {
-        let text = unit.repeat(64 * 1024 / unit.len());
-        for shape in shapes {
-            let _ = parse(&smtp(&shape(&text)));
-        }
-        let _ = parse(&smtp(&text));
-        let _ = parse(&Message { app_name: Some("postfix"), msg: &text, ..Message::default() });
-        let _ = parse(&Message { app_name: Some(&text), msg: "", flags: Flags::TAG_TRUNCATED, ..Message::default() });
-    }
     // 250 texts take some tens of milliseconds without optimization; quadratic time would take minutes.
-    assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
+    assert_linear(&nasty, 10, |text| {
+        for shape in shapes {
+            let _ = parse(&smtp(&shape(text)));
+        }
+        let _ = parse(&smtp(text));
+        let _ = parse(&Message { app_name: Some("postfix"), msg: text, ..Message::default() });
+        let _ = parse(&Message { app_name: Some(text), msg: "", flags: Flags::TAG_TRUNCATED, ..Message::default() });
+    });
+}
+
+/// Repeats each unit up to 64 KiB, and has `read` read these texts. Panics if all of them together take `seconds`, far
+/// less than quadratic time would.
+#[track_caller]
+pub(super) fn assert_linear(units: &[&str], seconds: u64, mut read: impl FnMut(&str)) {
+    let started = Instant::now();
+    for unit in units {
+        read(&unit.repeat(64 * 1024 / unit.len()));
+    }
+    assert!(started.elapsed().as_secs() < seconds, "{:?}", started.elapsed());
 }
 
 fn quoted_local_part() -> impl Strategy<Value = String> {
