@@ -2,13 +2,45 @@
 
 use crate::decimal;
 
+/// Implements a number of the PRI that has a name: `NAMES` lists the names by code.
+macro_rules! named_codes {
+    ($type:ident) => {
+        impl $type {
+            /// Returns the value with this code; `None` for a code without a name.
+            pub const fn from_code(code: u8) -> Option<Self> {
+                if (code as usize) < Self::NAMES.len() { Some(Self(code)) } else { None }
+            }
+
+            /// Returns the numerical code.
+            pub const fn code(self) -> u8 {
+                self.0
+            }
+
+            /// Returns the value with exactly this name; `None` for any other spelling, such as `MAIL` or `warn`.
+            pub fn from_name(name: &str) -> Option<Self> {
+                let code = Self::NAMES.iter().position(|&known| known == name)?;
+                u8::try_from(code).ok().map(Self)
+            }
+
+            /// Returns the name in the record, such as `mail` or `info`.
+            pub const fn name(self) -> &'static str {
+                Self::NAMES[self.0 as usize]
+            }
+        }
+    };
+}
+
 /// The facility of a `<PRI>`, 0 to 23: what kind of program wrote the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facility(u8);
 
+named_codes!(Facility);
+
 /// The severity of a `<PRI>`, 0 (emergency) to 7 (debug); a smaller number is more severe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Severity(u8);
+
+named_codes!(Severity);
 
 impl Facility {
     /// Names by code, as syslog.conf(5) and rsyslog write them; 13 to 15 follow RFC 5424, table 1.
@@ -16,26 +48,6 @@ impl Facility {
         "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp", "ntp",
         "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
     ];
-
-    /// The facility with this code; `None` above 23.
-    pub const fn from_code(code: u8) -> Option<Self> {
-        if (code as usize) < Self::NAMES.len() { Some(Self(code)) } else { None }
-    }
-
-    /// The numerical code, 0 to 23.
-    pub const fn code(self) -> u8 {
-        self.0
-    }
-
-    /// The facility with exactly this name; `None` for any other spelling.
-    pub fn from_name(name: &str) -> Option<Self> {
-        position(&Self::NAMES, name).map(Self)
-    }
-
-    /// The name in the record: `mail`.
-    pub const fn name(self) -> &'static str {
-        Self::NAMES[self.0 as usize]
-    }
 }
 
 impl Severity {
@@ -52,26 +64,6 @@ impl Severity {
 
     /// Names by code, as syslog.conf(5) and rsyslog write them.
     pub const NAMES: [&'static str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
-
-    /// The severity with this code; `None` above 7.
-    pub const fn from_code(code: u8) -> Option<Self> {
-        if (code as usize) < Self::NAMES.len() { Some(Self(code)) } else { None }
-    }
-
-    /// The numerical code, 0 to 7.
-    pub const fn code(self) -> u8 {
-        self.0
-    }
-
-    /// The severity with exactly this name; `None` for any other spelling, such as `error` or `warn`.
-    pub fn from_name(name: &str) -> Option<Self> {
-        position(&Self::NAMES, name).map(Self)
-    }
-
-    /// The name in the record: `info`.
-    pub const fn name(self) -> &'static str {
-        Self::NAMES[self.0 as usize]
-    }
 }
 
 /// Reads `<PRI>` and returns the text after it; without a valid PRI, the whole text.
@@ -95,10 +87,6 @@ fn number(text: &str) -> Option<(u8, &str)> {
     let (pri, digits) = decimal::leading(text.as_bytes(), 3);
     let rest = text[digits..].strip_prefix('>')?;
     (digits > 0 && pri <= 191).then_some((pri as u8, rest))
-}
-
-fn position(names: &[&str], name: &str) -> Option<u8> {
-    names.iter().position(|&known| known == name).and_then(|index| u8::try_from(index).ok())
 }
 
 #[cfg(test)]
