@@ -188,88 +188,101 @@ impl View {
     pub(super) fn walk(
         &self,
         after: u64,
-        mut found: impl FnMut(Found<'_>) -> Result<(), InspectError>,
+        found: impl FnMut(Found<'_>) -> Result<(), InspectError>,
     ) -> Result<(), InspectError> {
         let done = self.segments.iter().skip(1).take_while(|segment| segment.base <= after.saturating_add(1)).count();
         let segments = &self.segments[done..];
         let first = segments.first().map_or(1, |first| first.base);
-        let mut next = if done == 0 { first.min(self.acknowledged() + 1) } else { first };
+        let next = if done == 0 { first.min(self.acknowledged() + 1) } else { first };
+        let mut walk = Walk { view: self, next, found };
         for (at, segment) in segments.iter().enumerate() {
-            let following = segments.get(at + 1).map(|segment| segment.base);
-            self.walk_segment(*segment, following, &mut next, &mut found)?;
+            walk.segment(*segment, segments.get(at + 1).map(|segment| segment.base))?;
         }
         // Records that a running process has deleted meanwhile are acknowledged.
         let now = cursor::load(&self.disk).map_err(failed(&self.disk, "read", CURSOR))?;
         let acknowledged =
             if let CursorFound::Cursor(cursor) = now { cursor.acknowledged } else { self.acknowledged() };
-        let missing = next.max(acknowledged.saturating_add(1))..self.durable.saturating_add(1);
+        let missing = walk.next.max(acknowledged.saturating_add(1))..self.durable.saturating_add(1);
         if missing.is_empty() {
             return Ok(());
         }
         let (name, end) =
             self.segments.last().map_or_else(|| (CURSOR.to_owned(), 0), |last| (segment_name(last.base), last.size));
-        found(Found::Damage(Damage { name, bytes: end..end, kind: DamageKind::MissingAtEnd(missing) }))
+        (walk.found)(Found::Damage(Damage { name, bytes: end..end, kind: DamageKind::MissingAtEnd(missing) }))
     }
+}
 
-    fn walk_segment(
-        &self,
-        segment: Segment,
-        following: Option<u64>,
-        next: &mut u64,
-        found: &mut impl FnMut(Found<'_>) -> Result<(), InspectError>,
-    ) -> Result<(), InspectError> {
+/// Walk through the segments of a spool, in order.
+struct Walk<'w, F> {
+    view: &'w View,
+    /// Number that the next record should have.
+    next: u64,
+    found: F,
+}
+
+impl<F: FnMut(Found<'_>) -> Result<(), InspectError>> Walk<'_, F> {
+    /// Reads a segment; `following` is the first number of the segment after it.
+    fn segment(&mut self, segment: Segment, following: Option<u64>) -> Result<(), InspectError> {
+        let disk = &self.view.disk;
         let name = segment_name(segment.base);
-        let file = match self.disk.open(&name, Mode::Read) {
+        let file = match disk.open(&name, Mode::Read) {
             // Deleted meanwhile: all of it is acknowledged.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                *next = following.unwrap_or(*next).max(*next);
+                self.next = following.unwrap_or(self.next).max(self.next);
                 return Ok(());
             }
-            file => file.map_err(failed(&self.disk, "read", &name))?,
+            file => file.map_err(failed(disk, "read", &name))?,
         };
-        let read = failed(&self.disk, "read", &name);
-        let missing = |numbers: Range<u64>, at: u64| {
-            let lost = numbers.start < numbers.end;
-            lost.then(|| Damage { name: name.clone(), bytes: at..at, kind: DamageKind::Missing(numbers) })
-        };
-        found(Found::Segment(segment))?;
-        if let Some(damage) = missing(*next..segment.base, 0) {
-            found(Found::Damage(damage))?;
+        (self.found)(Found::Segment(segment))?;
+        self.report_missing(&name, segment.base, 0)?;
+        self.next = segment.base.max(self.next);
+        let Some(mut last) = self.items(&name, &file, segment, following)? else { return Ok(()) };
+        if following.is_none() {
+            last.kind = DamageKind::Tail;
+            if self.view.process.is_some() {
+                // The process is still writing it.
+                return Ok(());
+            }
         }
-        *next = segment.base.max(*next);
+        (self.found)(Found::Damage(last))
+    }
 
+    /// Reads the records of a segment, and returns the damage at its end.
+    fn items(
+        &mut self,
+        name: &str,
+        file: &fs::File,
+        segment: Segment,
+        following: Option<u64>,
+    ) -> Result<Option<Damage>, InspectError> {
+        let disk = &self.view.disk;
+        let read = failed(disk, "read", name);
         let mut scanner = Scanner::default();
-        let header = scanner.header(&self.disk, &file, segment.base, segment.size).map_err(&read)?;
+        let header = scanner.header(disk, file, segment.base, segment.size).map_err(&read)?;
         if let Err(BadHeader::Newer(version)) = header {
-            return Err(InspectError::Newer { path: self.disk.path().join(&name), version });
+            return Err(InspectError::Newer { path: disk.path().join(name), version });
         }
         let mut open: Option<Damage> = None;
         loop {
             let start = scanner.at();
-            let step = scanner.next(&self.disk, &file, segment.size).map_err(&read)?;
-            let (bytes, kind) = match step {
-                ScannedItem::End => break,
+            let (bytes, kind) = match scanner.next(disk, file, segment.size).map_err(&read)? {
+                ScannedItem::End => return Ok(open),
                 ScannedItem::Zeroes => continue,
                 ScannedItem::Record(record, bytes) => {
-                    let damage = open.take().into_iter();
-                    if (*next..following.unwrap_or(u64::MAX)).contains(&record.seq) {
-                        for damage in damage.chain(missing(*next..record.seq, start)) {
-                            found(Found::Damage(damage))?;
-                        }
-                        *next = record.seq + 1;
-                        found(Found::Record(record))?;
-                        continue;
+                    if let Some(damage) = open.take() {
+                        (self.found)(Found::Damage(damage))?;
                     }
-                    for damage in damage {
-                        found(Found::Damage(damage))?;
+                    if (self.next..following.unwrap_or(u64::MAX)).contains(&record.seq) {
+                        self.report_missing(name, record.seq, start)?;
+                        self.next = record.seq + 1;
+                        (self.found)(Found::Record(record))?;
+                        continue;
                     }
                     (bytes.len(), DamageKind::Misplaced(record.seq))
                 }
-                ScannedItem::Damage { bytes, seq: Some(seq) } if seq >= *next => {
-                    if let Some(damage) = missing(*next..seq, start) {
-                        found(Found::Damage(damage))?;
-                    }
-                    *next = seq + 1;
+                ScannedItem::Damage { bytes, seq: Some(seq) } if seq >= self.next => {
+                    self.report_missing(name, seq, start)?;
+                    self.next = seq + 1;
                     (bytes.len(), DamageKind::Record(seq))
                 }
                 ScannedItem::Damage { bytes, .. } if start == 0 => (bytes.len(), DamageKind::Header),
@@ -279,22 +292,20 @@ impl View {
             match &mut open {
                 Some(damage) if damage.bytes.end == start && kind == DamageKind::Noise => damage.bytes.end = end,
                 _ => {
-                    let damage = open.replace(Damage { name: name.clone(), bytes: start..end, kind });
-                    damage.map_or(Ok(()), |damage| found(Found::Damage(damage)))?;
+                    let damage = open.replace(Damage { name: name.to_owned(), bytes: start..end, kind });
+                    damage.map_or(Ok(()), |damage| (self.found)(Found::Damage(damage)))?;
                 }
             }
         }
-        if let Some(mut damage) = open {
-            if following.is_none() {
-                damage.kind = DamageKind::Tail;
-                if self.process.is_some() {
-                    // The process is still writing it.
-                    return Ok(());
-                }
-            }
-            found(Found::Damage(damage))?;
+    }
+
+    /// Reports the records before the record `found` that are missing. It is in the file `name`, at the byte `at`.
+    fn report_missing(&mut self, name: &str, found: u64, at: u64) -> Result<(), InspectError> {
+        if self.next >= found {
+            return Ok(());
         }
-        Ok(())
+        let kind = DamageKind::Missing(self.next..found);
+        (self.found)(Found::Damage(Damage { name: name.to_owned(), bytes: at..at, kind }))
     }
 }
 
