@@ -9,6 +9,8 @@ use std::panic::{self, AssertUnwindSafe, PanicHookInfo, UnwindSafe};
 use std::task::Poll;
 use std::thread;
 
+use tokio::task::{JoinHandle, spawn_blocking};
+
 use crate::log;
 
 thread_local! {
@@ -40,6 +42,9 @@ pub struct Panic {
     /// File, line and column. `None` if the hook of [`report`] is not set.
     place: Option<String>,
 }
+
+/// Work that blocks, on a thread of its own. It continues if the value is dropped.
+pub struct Blocking<T>(JoinHandle<Result<T, Panic>>);
 
 /// Sets the panic hook of the process: an uncaught panic becomes a line of the log. A caught panic is reported by its
 /// catcher.
@@ -114,6 +119,23 @@ pub fn catch_in<F: Future>(future: F) -> impl Future<Output = Result<F::Output, 
         Ok(polled) => polled.map(Ok),
         Err(panic) => Poll::Ready(Err(panic)),
     })
+}
+
+impl<T: Send + 'static> Blocking<T> {
+    /// Runs `work` on a thread of its own.
+    pub fn start(work: impl FnOnce() -> T + Send + 'static) -> Self {
+        Self(spawn_blocking(|| catch(AssertUnwindSafe(work))))
+    }
+
+    /// Waits for the end of the work and returns its result, or its panic. A call that is dropped can be repeated.
+    ///
+    /// # Errors
+    ///
+    /// [`Panic`] if the code panics.
+    pub async fn end(&mut self) -> Result<T, Panic> {
+        // The panic is caught, and nothing aborts the thread.
+        (&mut self.0).await.unwrap_or_else(|error| unreachable!("a thread of the runtime did not run: {error}"))
+    }
 }
 
 fn message(payload: &(dyn Any + Send)) -> String {

@@ -5,7 +5,7 @@ use std::future::pending;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
-use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use tokio::task::spawn_blocking;
 
 use super::prepare::{Prepared, Present};
 use super::reload::Changes;
@@ -13,7 +13,7 @@ use super::signals::Asked;
 use super::{App, Error, say_start};
 use crate::config::{self, Config};
 use crate::crash::panic_point;
-use crate::panics;
+use crate::panics::{self, Blocking};
 use crate::systemd::{self, Passed};
 
 /// Progress of loading the next configuration.
@@ -25,8 +25,8 @@ pub(super) struct Loading {
 }
 
 enum LoadStep {
-    Read(JoinHandle<Result<Config, Error>>),
-    Prepare(JoinHandle<Result<Prepared, Error>>),
+    Read(Blocking<Result<Config, Error>>),
+    Prepare(Blocking<Result<Prepared, Error>>),
 }
 
 /// Result of a finished step.
@@ -139,7 +139,7 @@ impl Loading {
             self.again = Some(file);
             return;
         }
-        self.step = Some(LoadStep::Read(beside(move || {
+        self.step = Some(LoadStep::Read(Blocking::start(move || {
             panic_point("load");
             Ok(config::load(&file)?)
         })));
@@ -154,7 +154,7 @@ impl Loading {
 
     /// Starts to prepare what `config` needs.
     fn prepare(&mut self, config: Config, present: Present, passed: Passed) {
-        self.step = Some(LoadStep::Prepare(beside(move || present.prepare(config, passed))));
+        self.step = Some(LoadStep::Prepare(Blocking::start(move || present.prepare(config, passed))));
     }
 
     /// Returns true while a new configuration refers to the running sources and sinks by their index.
@@ -175,8 +175,12 @@ impl Loading {
         loop {
             let done = match &mut self.step {
                 None => pending().await,
-                Some(LoadStep::Read(reader)) => Done::Read(reader.await.unwrap_or_else(|error| not_run(&error))),
-                Some(LoadStep::Prepare(maker)) => Done::Prepared(maker.await.unwrap_or_else(|error| not_run(&error))),
+                Some(LoadStep::Read(reader)) => {
+                    Done::Read(reader.end().await.unwrap_or_else(|panic| Err(panic.into())))
+                }
+                Some(LoadStep::Prepare(maker)) => {
+                    Done::Prepared(maker.end().await.unwrap_or_else(|panic| Err(panic.into())))
+                }
             };
             self.step = None;
             if matches!(done, Done::Prepared(_)) || !self.go_on() {
@@ -189,14 +193,4 @@ impl Loading {
     pub(super) fn leave(self) {
         spawn_blocking(move || drop(self));
     }
-}
-
-/// Runs `work` on a thread of its own.
-fn beside<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> JoinHandle<Result<T, Error>> {
-    spawn_blocking(move || panics::catch(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panic.into())))
-}
-
-/// Handles an error that cannot occur: a panic in the thread is caught, and nothing aborts the thread.
-fn not_run<T>(error: &JoinError) -> T {
-    unreachable!("a thread of the runtime did not run: {error}")
 }

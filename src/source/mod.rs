@@ -30,7 +30,6 @@ pub use intake::{Intake, Stop};
 use std::any::Any;
 use std::fmt;
 use std::io;
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 
@@ -172,13 +171,4 @@ impl Sockets {
 
 fn boxed<B: Bound + 'static>(bound: io::Result<B>) -> io::Result<Box<dyn Bound>> {
     bound.map(|bound| Box::new(bound) as Box<dyn Bound>)
-}
-
-/// Runs `work`, which blocks, on a thread of its own.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Panic> {
-    match tokio::task::spawn_blocking(|| panics::catch(AssertUnwindSafe(work))).await {
-        Ok(result) => result,
-        // `work` cannot fail to finish: its panic is caught, and nothing aborts the thread.
-        Err(error) => unreachable!("a thread of the runtime did not run: {error}"),
-    }
 }

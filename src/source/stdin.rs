@@ -7,10 +7,11 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::stream::Stream;
-use super::{Bound, Intake, Running, Sockets, blocking};
+use super::{Bound, Intake, Running, Sockets};
 use crate::config::StdinConfig;
 use crate::crash::panic_point;
 use crate::frame::Framing;
+use crate::panics::Blocking;
 use crate::record::Peer;
 use crate::standard;
 
@@ -75,7 +76,7 @@ impl Bound for Stdin {
     fn run(self: Box<Self>, intake: Intake) -> Running {
         Box::pin(async move {
             let runtime = tokio::runtime::Handle::current();
-            Ok(blocking(move || self.read(&intake, &runtime)).await??)
+            Ok(Blocking::start(move || self.read(&intake, &runtime)).end().await??)
         })
     }
 }

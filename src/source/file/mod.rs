@@ -51,8 +51,9 @@ use self::rounds::{Directories, Rounds};
 use self::run::Run;
 use self::system::System;
 use self::turns::OpenFiles;
-use super::{Bound, Intake, Running, Sockets, blocking};
+use super::{Bound, Intake, Running, Sockets};
 use crate::config::FollowConfig;
+use crate::panics::Blocking;
 use crate::poison;
 use crate::throttle::{LineOwner, Throttle};
 
@@ -97,7 +98,7 @@ impl Bound for Files {
                 let store = poison::ignore(self.store.lock());
                 Run::new(self.config, store, intake, runtime).run();
             };
-            Ok(blocking(follow).await?)
+            Ok(Blocking::start(follow).end().await?)
         })
     }
 }
