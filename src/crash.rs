@@ -17,14 +17,14 @@ mod debug {
 
     /// Place in the environment: `NAME:N` is the place NAME when it is reached for the Nth time; `NAME:N+` also each
     /// time after that.
-    struct Place {
+    struct FaultPlace {
         name: String,
         count: u64,
         lasts: bool,
         come: AtomicU64,
     }
 
-    impl Place {
+    impl FaultPlace {
         fn of(variable: &str) -> Option<Self> {
             let value = std::env::var(variable).ok()?;
             let (name, count) = value.rsplit_once(':').unwrap_or((&value, "1"));
@@ -44,8 +44,8 @@ mod debug {
     /// Marks a step after which a crash must lose nothing. With `POSTRIDER_CRASH_AT=NAME:N` in the environment, the
     /// process kills itself with SIGKILL when it reaches the place NAME for the Nth time.
     pub(crate) fn crash_point(name: &str) {
-        static AT: OnceLock<Option<Place>> = OnceLock::new();
-        if AT.get_or_init(|| Place::of("POSTRIDER_CRASH_AT")).as_ref().is_some_and(|place| place.is_now(name)) {
+        static AT: OnceLock<Option<FaultPlace>> = OnceLock::new();
+        if AT.get_or_init(|| FaultPlace::of("POSTRIDER_CRASH_AT")).as_ref().is_some_and(|place| place.is_now(name)) {
             let _ = raise(Signal::SIGKILL);
         }
     }
@@ -58,9 +58,9 @@ mod debug {
     /// Panics at the place that the environment names.
     #[track_caller]
     pub(crate) fn panic_point(name: &str) {
-        static AT: OnceLock<Option<Place>> = OnceLock::new();
+        static AT: OnceLock<Option<FaultPlace>> = OnceLock::new();
         let is_now =
-            AT.get_or_init(|| Place::of("POSTRIDER_PANIC_AT")).as_ref().is_some_and(|place| place.is_now(name));
+            AT.get_or_init(|| FaultPlace::of("POSTRIDER_PANIC_AT")).as_ref().is_some_and(|place| place.is_now(name));
         assert!(!is_now, "a defect for a test");
     }
 
@@ -72,9 +72,10 @@ mod debug {
     ///
     /// Fails with the simulated EIO.
     pub(crate) fn fault_point(name: &str) -> io::Result<()> {
-        static AT: OnceLock<Option<Place>> = OnceLock::new();
+        static AT: OnceLock<Option<FaultPlace>> = OnceLock::new();
         slow_down(name);
-        let fails = AT.get_or_init(|| Place::of("POSTRIDER_FAIL_AT")).as_ref().is_some_and(|place| place.is_now(name));
+        let fails =
+            AT.get_or_init(|| FaultPlace::of("POSTRIDER_FAIL_AT")).as_ref().is_some_and(|place| place.is_now(name));
         if fails { Err(Errno::EIO.into()) } else { Ok(()) }
     }
 

@@ -48,9 +48,9 @@ pub(super) struct KindTables<T: 'static, C> {
 }
 
 pub(super) const SOURCES: KindTables<SourceKind, SourceConfig> =
-    KindTables { name: "source", kinds: &source::SOURCES, common: source::Common::rows, read: source::read };
+    KindTables { name: "source", kinds: &source::SOURCES, common: source::SourceKeys::rows, read: source::read };
 pub(super) const SINKS: KindTables<SinkKind, SinkConfig> =
-    KindTables { name: "sink", kinds: &sink::SINKS, common: sink::Common::rows, read: sink::read };
+    KindTables { name: "sink", kinds: &sink::SINKS, common: sink::SinkKeys::rows, read: sink::read };
 
 /// Maximum number of sources, and of sinks: each one is compared with all others.
 const MOST_TABLES: usize = 1000;

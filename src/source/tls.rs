@@ -292,8 +292,8 @@ fn take(tls: &mut ServerConnection, buffer: &mut BytesMut) -> io::Result<bool> {
 
 /// Sends the encrypted data. Returns an error of the kind `WouldBlock` if not all of it fits into the socket.
 fn send(socket: &TcpStream, tls: &mut ServerConnection) -> io::Result<()> {
-    struct Writer<'a>(&'a TcpStream);
-    impl io::Write for Writer<'_> {
+    struct SocketWriter<'a>(&'a TcpStream);
+    impl io::Write for SocketWriter<'_> {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.try_write(bytes)
         }
@@ -302,7 +302,7 @@ fn send(socket: &TcpStream, tls: &mut ServerConnection) -> io::Result<()> {
         }
     }
     while tls.wants_write() {
-        tls.write_tls(&mut Writer(socket))?;
+        tls.write_tls(&mut SocketWriter(socket))?;
     }
     Ok(())
 }

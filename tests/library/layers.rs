@@ -244,19 +244,23 @@ fn kinds_are_told_apart_in_few_places() {
 /// Names that several types may have. Other modules name an error with its module, as is usual in Rust: `spool::Error`.
 const SHARED_NAMES: [&str; 1] = ["Error"];
 
-/// The types at the top level of a file.
+/// The types of a file, also those inside macros, functions and inline modules.
 fn types(code: &str) -> Vec<&str> {
-    let name = |line| {
-        let item = match str::strip_prefix(line, "pub") {
-            Some(rest) if rest.starts_with('(') => rest.split_once(") ")?.1,
-            Some(rest) => rest.trim_start(),
-            None => line,
-        };
-        let (kind, name) = item.split_once(' ')?;
-        let end = name.find(|c: char| !c.is_alphanumeric()).unwrap_or(name.len());
-        matches!(kind, "struct" | "enum" | "trait" | "type").then(|| &name[..end])
+    code.lines().filter_map(declared_type).collect()
+}
+
+/// Returns the name of the type that a line declares. An indented `type` belongs to a trait, and is none.
+fn declared_type(line: &str) -> Option<&str> {
+    let item = match line.trim_start().strip_prefix("pub") {
+        Some(rest) if rest.starts_with('(') => rest.split_once(") ")?.1,
+        Some(rest) => rest.trim_start(),
+        None => line.trim_start(),
     };
-    code.lines().filter_map(name).collect()
+    let (kind, name) = item.split_once(' ')?;
+    let end = name.find(|c: char| !c.is_alphanumeric()).unwrap_or(name.len());
+    let is_type = matches!(kind, "struct" | "enum" | "trait") || (kind == "type" && !line.starts_with(' '));
+    // A macro has a parameter in the place of a name: `$name`.
+    (is_type && end > 0).then(|| &name[..end])
 }
 
 #[test]
@@ -283,8 +287,9 @@ fn a_type_name_is_used_once() {
 #[test]
 fn types_are_found_in_each_form() {
     let code = "pub struct A;\npub(crate) enum B<'a> {\n    C,\n}\npub(in crate::d) trait E: F {}\npub type G = H;\n\
-                struct I;\n    pub struct J;\n    type N = O;\npub fn k() {}\npub use l::M;";
-    assert_eq!(types(code), ["A", "B", "E", "G", "I"]);
+                struct I;\nmod n {\n    pub struct J;\n    type N = O;\n}\nkeys! {\n    struct K {}\n}\n\
+                    pub struct $p {}\npub fn k() {}\npub use l::M;";
+    assert_eq!(types(code), ["A", "B", "E", "G", "I", "J", "K"]);
 }
 
 /// Maximum number of characters of a line, as in rustfmt.toml, which does not wrap comments. Tables and diagrams may be

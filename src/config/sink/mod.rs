@@ -31,7 +31,7 @@ pub(super) const SINKS: [Kind<SinkKind>; 3] = [stdout::KIND, file::KIND, kafka::
 
 keys! {
     /// Keys that every sink has.
-    pub(super) struct Common {
+    pub(super) struct SinkKeys {
         /// Name of the sink in logs. Without this key, the name is that of the kind, such as `file`; `file-2` for its
         /// second sink.
         name: String = optional(NAME, r#""archive""#),
@@ -180,7 +180,7 @@ pub(super) fn read(
     derived_name: String,
     reader: &mut TableReader<'_, '_>,
 ) -> Option<SinkConfig> {
-    let common = Common::read(reader);
+    let common = SinkKeys::read(reader);
     let select = select::config(common.events.value, common.filter.value, reader.found());
     let spool = common.spool.value.map(|spool| spool.config(reader.found()));
     let particular = (kind.read)(reader);

@@ -43,7 +43,7 @@ pub(super) const MOST_MEMORY: u32 = 2 << 30;
 
 keys! {
     /// Keys that every source has.
-    pub(super) struct Common {
+    pub(super) struct SourceKeys {
         /// Name of the source in records and logs. Without this key, the name is that of the kind, such as `udp`;
         /// `udp-2` for its second source.
         name: String = optional(NAME, r#""mail""#),
@@ -175,7 +175,7 @@ pub(super) fn read(
     derived_name: String,
     reader: &mut TableReader<'_, '_>,
 ) -> Option<SourceConfig> {
-    let common = Common::read(reader);
+    let common = SourceKeys::read(reader);
     let particular = (kind.read)(reader);
     if let (Some(frame), Some(in_flight)) = (common.max_frame_size.value, common.max_bytes_in_flight.value)
         && in_flight < frame
