@@ -37,6 +37,7 @@ pub mod smtp_script;
 pub mod smtp_sink;
 pub mod status;
 pub mod syslog_ng;
+mod syslogd;
 pub mod unread;
 pub mod wait;
 

@@ -3,18 +3,13 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tempfile::TempDir;
-
 use super::process::Process;
 use super::scratch;
+use super::syslogd::Syslogd;
 use super::wait::wait_for;
-
-const START: Duration = Duration::from_secs(20);
-const STOP: Duration = Duration::from_secs(10);
 
 /// The name of this machine in every message.
 pub const HOSTNAME: &str = "mx1";
@@ -50,9 +45,7 @@ pub struct Setup {
 
 /// Rsyslogd that runs, in a directory of its own. It is killed when the value is dropped.
 pub struct Rsyslog {
-    // In the order in which they must go: the process first.
-    process: Process,
-    directory: TempDir,
+    daemon: Syslogd,
 }
 
 impl Setup {
@@ -80,10 +73,7 @@ impl Setup {
         let directory = scratch::directory("rsyslog");
         fs::write(directory.path().join("rsyslog.conf"), self.text(directory.path()))
             .expect("rsyslogd's configuration");
-        let process = start_process(directory.path());
-        let mut rsyslog = Rsyslog { process, directory };
-        rsyslog.wait_ready();
-        rsyslog
+        Rsyslog { daemon: Syslogd::start(directory, start_process) }
     }
 
     fn text(&self, directory: &Path) -> String {
@@ -124,23 +114,17 @@ impl Rsyslog {
 
     /// Returns the process id.
     pub fn pid(&self) -> u32 {
-        self.process.pid()
+        self.daemon.process().pid()
     }
 
     /// The socket that takes the place of /dev/log, for `logger --socket` and for a [`super::postfix::Postfix`].
     pub fn socket(&self) -> PathBuf {
-        self.directory.path().join("log")
+        self.daemon.socket()
     }
 
     /// Logs each line as syslog(3) does for a daemon of the mail system, with `tag` as in `postfix/smtp[123]`.
     pub fn log<'a>(&self, tag: &str, lines: impl IntoIterator<Item = &'a str>) {
-        let socket = UnixDatagram::unbound().expect("a Unix socket");
-        socket.connect(self.socket()).expect("rsyslogd's socket");
-        for line in lines {
-            // mail.info. rsyslogd puts the time of receipt in the place of this one.
-            let datagram = format!("<22>Jan  1 00:00:00 {tag}: {line}");
-            socket.send(datagram.as_bytes()).expect("rsyslogd reads its socket");
-        }
+        self.daemon.log(tag, lines);
     }
 
     /// The lines that it wrote so far. The last one is left out until it is complete.
@@ -162,7 +146,7 @@ impl Rsyslog {
 
     /// Returns the path of a log file.
     pub fn file(&self, file: LogFile) -> PathBuf {
-        self.directory.path().join(match file {
+        self.daemon.directory().join(match file {
             LogFile::Traditional => "traditional",
             LogFile::Iso => "iso",
         })
@@ -170,18 +154,12 @@ impl Rsyslog {
 
     /// Ends rsyslogd as its operator does. Messages not forwarded yet may be lost, as its queue is in memory.
     pub fn stop(&mut self) {
-        self.process.terminate(STOP);
+        self.daemon.stop();
     }
 
     /// Starts rsyslogd again after [`Self::stop`], with the same socket and files.
     pub fn restart(&mut self) {
-        self.process = start_process(self.directory.path());
-        self.wait_ready();
-    }
-
-    fn wait_ready(&mut self) {
-        let socket = self.socket();
-        self.process.wait_ready(START, || UnixDatagram::unbound().ok()?.connect(&socket).ok());
+        self.daemon.restart();
     }
 }
 

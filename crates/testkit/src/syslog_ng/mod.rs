@@ -4,27 +4,19 @@
 //! `fetch` unpacks Debian's packages below the target directory: they cannot be installed beside rsyslog.
 
 use std::fs;
-use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
-
-use tempfile::TempDir;
 
 use super::process::Process;
 use super::scratch;
-
-const START: Duration = Duration::from_secs(20);
-const STOP: Duration = Duration::from_secs(10);
+use super::syslogd::Syslogd;
 
 /// The name of this machine in every message.
 pub const HOSTNAME: &str = "mx1";
 
 /// Daemon that runs, in a directory of its own. It is killed when the value is dropped.
 pub struct SyslogNg {
-    // In the order in which they must go: the process first.
-    process: Process,
-    directory: TempDir,
+    daemon: Syslogd,
 }
 
 impl SyslogNg {
@@ -33,47 +25,32 @@ impl SyslogNg {
         let directory = scratch::directory("syslog-ng");
         fs::write(directory.path().join("syslog-ng.conf"), text(directory.path(), lines))
             .expect("syslog-ng's configuration");
-        let process = start_process(directory.path());
-        let mut syslog_ng = Self { process, directory };
-        syslog_ng.wait_ready();
-        syslog_ng
+        Self { daemon: Syslogd::start(directory, start_process) }
     }
 
     /// The socket that takes the place of /dev/log, for `logger --socket`.
     pub fn socket(&self) -> PathBuf {
-        self.directory.path().join("log")
+        self.daemon.socket()
     }
 
     /// Logs each line as syslog(3) does for a daemon of the mail system, with `tag` as in `postfix/smtp[123]`.
     pub fn log<'a>(&self, tag: &str, lines: impl IntoIterator<Item = &'a str>) {
-        let socket = UnixDatagram::unbound().expect("a Unix socket");
-        socket.connect(self.socket()).expect("syslog-ng's socket");
-        for line in lines {
-            // mail.info, with a time that syslog-ng keeps unless it is told otherwise.
-            let datagram = format!("<22>Nov 24 02:10:35 {tag}: {line}");
-            socket.send(datagram.as_bytes()).expect("syslog-ng reads its socket");
-        }
+        self.daemon.log(tag, lines);
     }
 
     /// Returns the log of syslog-ng itself so far.
     pub fn said(&self) -> String {
-        self.process.log()
+        self.daemon.process().log()
     }
 
     /// Ends syslog-ng as its operator does. Messages not forwarded yet are lost, unless a disk buffer holds them.
     pub fn stop(&mut self) {
-        self.process.terminate(STOP);
+        self.daemon.stop();
     }
 
     /// Starts syslog-ng again after [`Self::stop`], with the same socket and files.
     pub fn restart(&mut self) {
-        self.process = start_process(self.directory.path());
-        self.wait_ready();
-    }
-
-    fn wait_ready(&mut self) {
-        let socket = self.socket();
-        self.process.wait_ready(START, || UnixDatagram::unbound().ok()?.connect(&socket).ok());
+        self.daemon.restart();
     }
 }
 
