@@ -27,7 +27,7 @@ fn after(damage: impl FnOnce(&Path)) -> (Ended, Vec<usize>, usize) {
     let mut first = Unread::spawn(&config, &stderr);
     let reader = output.read(first.output());
     // Nothing is on the way then, so that no write is unfinished and the damage is all that can be kept.
-    let deliver = |mut session: Session<'_>| session.deliver(MESSAGES).and_then(|()| session.finish());
+    let deliver = |mut session: Session<'_>| session.deliver(MESSAGES).and_then(|()| session.finish().map(|_| ()));
     sender.connect(first.address("relp")).and_then(deliver).expect("acknowledgements");
     first.signal(Signal::SIGKILL);
     first.ended(DEADLINE);

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use crate::crash::DEADLINE;
 use crate::crash::sender::{Sender, Session};
@@ -24,6 +24,20 @@ fn on_small_disk(directory: &Path, size: &str, keys: &str) -> SmallDisk {
     disk
 }
 
+/// Lets the sink read on until everything is acknowledged, and stops Postrider. Everything is there then, once.
+fn end_well(what: &str, session: Session<'_>, postrider: Unread, output: &Output, reader: JoinHandle<()>) -> Ended {
+    output.open(true);
+    let sender = session.finish().expect("acknowledgements");
+    let ended = postrider.terminate(DEADLINE);
+    assert_clean(&ended);
+    reader.join().expect("the reader");
+    output.seen(|seen| {
+        seen.judge(what, &sender.acknowledged, sender.next, 0);
+        assert_eq!(seen.records(), sender.next, "none is repeated");
+    });
+    ended
+}
+
 /// Sends until the spool is full, which it says in these words; then the sink reads on, and everything is there.
 fn holds_up(mut postrider: Unread, words: &str) -> Ended {
     let (mut sender, output) = (Sender::default(), Output::default());
@@ -32,16 +46,8 @@ fn holds_up(mut postrider: Unread, words: &str) -> Ended {
     session.deliver_until(|sent| spool::is_held_up(&postrider, sent));
     wait_until(DEADLINE, "a word about it", || postrider.log().contains(words));
     spool::assert_kept(&postrider, session.acknowledged().len());
-    output.open(true);
-    session.finish().expect("acknowledgements");
-    let ended = postrider.terminate(DEADLINE);
-    assert_clean(&ended);
-    reader.join().expect("the reader");
+    let ended = end_well(words, session, postrider, &output, reader);
     assert!(sender.acknowledged.len() > 300, "{} acknowledged", sender.acknowledged.len());
-    output.seen(|seen| {
-        seen.judge(words, &sender.acknowledged, sender.next, 0);
-        assert_eq!(seen.records(), sender.next, "none is repeated");
-    });
     assert_eq!(ended.stderr.matches("retrying until it works").count(), 1, "said once:\n{}", ended.stderr);
     assert_eq!(ended.stderr.matches("works again").count(), 1, "{}", ended.stderr);
     ended
@@ -118,15 +124,7 @@ fn space_that_is_to_stay_free_stays_free() {
     session.deliver_until(|sent| spool::is_held_up(&disk.postrider, sent));
     assert!((FLOOR..NEARLY).contains(&disk.free()), "{} bytes are free", disk.free());
     assert!(session.acknowledged().len() > first + 1000, "{} acknowledged", session.acknowledged().len());
-    output.open(true);
-    session.finish().expect("acknowledgements");
-    let ended = disk.postrider.terminate(DEADLINE);
-    assert_clean(&ended);
-    reader.join().expect("the reader");
-    output.seen(|seen| {
-        seen.judge("min_free", &sender.acknowledged, sender.next, 0);
-        assert_eq!(seen.records(), sender.next, "none is repeated");
-    });
+    let ended = end_well("min_free", session, disk.postrider, &output, reader);
     let count = |field| ended.sink("stdout").count(field);
     assert_eq!(
         (count("delivered"), count("dropped"), count("spooled")),
@@ -149,14 +147,7 @@ fn room_that_another_program_makes_is_used() {
     wait_until(DEADLINE, "a word about it", || disk.postrider.log().contains("no space left on its file system"));
     disk.make_room();
     session.deliver(500).expect("acknowledgements, though the sink is blocked");
-    output.open(true);
-    session.finish().expect("acknowledgements");
-    assert_clean(&disk.postrider.terminate(DEADLINE));
-    reader.join().expect("the reader");
-    output.seen(|seen| {
-        seen.judge("room", &sender.acknowledged, sender.next, 0);
-        assert_eq!(seen.records(), sender.next, "none is repeated");
-    });
+    end_well("room", session, disk.postrider, &output, reader);
 }
 
 /// The spool is there for a sink that is behind: one that keeps up needs no disk, and what it had is not written later
@@ -176,15 +167,7 @@ fn a_sink_that_keeps_up_works_beside_a_full_disk() {
     disk.make_room();
     output.open(false);
     session.deliver(500).expect("acknowledgements, though the sink is blocked");
-    output.open(true);
-    session.finish().expect("acknowledgements");
-    let ended = disk.postrider.terminate(DEADLINE);
-    assert_clean(&ended);
-    reader.join().expect("the reader");
-    output.seen(|seen| {
-        seen.judge("beside", &sender.acknowledged, sender.next, 0);
-        assert_eq!(seen.records(), sender.next, "none is repeated");
-    });
+    let ended = end_well("beside", session, disk.postrider, &output, reader);
     assert_eq!(ended.sink("stdout").count("delivered"), sender.next as u64);
 }
 
@@ -215,11 +198,5 @@ fn a_sink_that_comes_back_works_beside_a_disk_that_stays_full() {
         delivered.expect("acknowledgements, though the disk is full");
     });
     disk.make_room();
-    session.finish().expect("acknowledgements");
-    assert_clean(&disk.postrider.terminate(DEADLINE));
-    reader.join().expect("the reader");
-    output.seen(|seen| {
-        seen.judge("back", &sender.acknowledged, sender.next, 0);
-        assert_eq!(seen.records(), sender.next, "none is repeated");
-    });
+    end_well("back", session, disk.postrider, &output, reader);
 }

@@ -53,7 +53,7 @@ impl Sender {
     }
 }
 
-impl Session<'_> {
+impl<'s> Session<'s> {
     /// Everything that was acknowledged, in this session and before.
     pub(crate) fn acknowledged(&self) -> BTreeSet<usize> {
         self.sender.acknowledged.clone()
@@ -68,15 +68,15 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Sends what is unacknowledged, and waits for all acknowledgements.
-    pub(crate) fn finish(mut self) -> io::Result<()> {
+    /// Sends what is unacknowledged, waits for all acknowledgements, and returns the sender.
+    pub(crate) fn finish(mut self) -> io::Result<&'s Sender> {
         while !self.again.is_empty() {
             self.deliver(1)?;
         }
         while !self.on_the_way.is_empty() {
             self.receive()?;
         }
-        Ok(())
+        Ok(self.sender)
     }
 
     /// Sends until `is_held_up` holds for the number of messages sent in this session. Panics if that does not come.
