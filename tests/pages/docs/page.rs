@@ -5,6 +5,8 @@ use std::fmt::Display;
 use std::fs;
 use std::path::PathBuf;
 
+use testkit::port::Port;
+
 /// The directory of all pages.
 pub(crate) fn directory() -> PathBuf {
     concat!(env!("CARGO_MANIFEST_DIR"), "/docs").into()
@@ -49,6 +51,16 @@ impl Page {
         assert!(self.text.contains(there), "docs/{} has no {there}", self.name);
         self.exchanges.retain(|(known, _)| *known != there);
         self.exchanges.push((there, here.to_string()));
+    }
+
+    /// Puts `port` in the place of port 514, as each sender and Postrider name it.
+    pub(crate) fn exchange_port(&mut self, port: &Port) {
+        let number = port.number();
+        self.exchange("[::]:514", port.address());
+        self.exchange("port=\"514\"", format!("port=\"{number}\""));
+        self.exchange("port(514)", format!("port({number})"));
+        self.exchange("--port 514", format!("--port {number}"));
+        self.exchange(":514\n", format!(":{number}\n"));
     }
 
     /// Takes the next blocks, which must be of these kinds.

@@ -15,14 +15,9 @@ use testkit::wait::wait_until;
 #[test]
 fn tcp() {
     let (port, disk) = (Port::reserve(), scratch::directory("disk-buffer"));
-    let number = port.number();
     let mut page = Page::open("tcp.md");
     page.exchange("postrider.example", "127.0.0.1");
-    page.exchange("[::]:514", port.address());
-    page.exchange("port=\"514\"", format!("port=\"{number}\""));
-    page.exchange("port(514)", format!("port({number})"));
-    page.exchange("--port 514", format!("--port {number}"));
-    page.exchange(":514\n", format!(":{number}\n"));
+    page.exchange_port(&port);
     page.exchange("/var/lib/syslog-ng", disk.path().display());
 
     // `config.rs` runs the second one.

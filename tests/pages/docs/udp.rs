@@ -20,14 +20,9 @@ use testkit::wait::{wait_for, wait_until};
 #[test]
 fn udp() {
     let (port, directory) = (Port::reserve(), scratch::directory("udp"));
-    let number = port.number();
     let mut page = Page::open("udp.md");
     page.exchange("postrider.example", "127.0.0.1");
-    page.exchange("[::]:514", port.address());
-    page.exchange("port=\"514\"", format!("port=\"{number}\""));
-    page.exchange("port(514)", format!("port({number})"));
-    page.exchange("--port 514", format!("--port {number}"));
-    page.exchange(":514\n", format!(":{number}\n"));
+    page.exchange_port(&port);
 
     let [short, rsyslog_lines, syslog_ng_lines, source, logger] =
         page.take(["rsyslog", "rsyslog", "syslog-ng", "toml", "sh"]);
