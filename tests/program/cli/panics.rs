@@ -22,12 +22,18 @@ fn start(place: &str, config: &str, directory: &Path) -> Unread {
 }
 
 fn send(address: SocketAddr) {
-    writeln!(TcpStream::connect(address).expect("a connection"), "{MESSAGE}").expect("room");
+    write_line(TcpStream::connect(address).expect("a connection"), MESSAGE);
 }
 
 /// A file of the rotation test's size has room for a few of these.
 fn send_much(address: SocketAddr) {
-    writeln!(TcpStream::connect(address).expect("a connection"), "{MESSAGE} {}", "x".repeat(20_000)).expect("room");
+    let message = format!("{MESSAGE} {}", "x".repeat(20_000));
+    write_line(TcpStream::connect(address).expect("a connection"), &message);
+}
+
+/// Writes the line at once. `writeln!` writes its end separately, and a panic upon the first part would break that.
+fn write_line(mut to: impl Write, line: &str) {
+    to.write_all(format!("{line}\n").as_bytes()).expect("room");
 }
 
 fn send_datagram(address: SocketAddr) {
@@ -86,10 +92,10 @@ fn a_panic_of_a_source_delivers_what_was_read_and_exits_with_74() {
             }
             "accept" => send(postrider.address("tcp")),
             _ => {
-                let mut input = postrider.input();
-                writeln!(input, "{MESSAGE}").expect("room");
+                let input = postrider.input();
+                write_line(&input, MESSAGE);
                 wait_until(DEADLINE, "the first", arrived);
-                writeln!(input, "{MESSAGE}").expect("room");
+                write_line(&input, MESSAGE);
             }
         }
         let ended = postrider.ended(DEADLINE);
