@@ -6,12 +6,15 @@ use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
 use tempfile::TempDir;
+use testkit::wait::wait;
+
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Above the size of a chunk many times over.
 const MANY: usize = 20_000;
@@ -77,17 +80,10 @@ fn status(process: u32, name: &str) -> u64 {
 }
 
 fn exit(mut child: Child) -> ExitStatus {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        match child.try_wait().expect("a child") {
-            Some(status) => return status,
-            None if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
-            None => {
-                child.kill().expect("a child");
-                panic!("it runs on");
-            }
-        }
-    }
+    wait(DEADLINE, || child.try_wait().expect("a child")).unwrap_or_else(|| {
+        child.kill().expect("a child");
+        panic!("it runs on");
+    })
 }
 
 fn cores() -> u64 {

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{ChildStdout, Command};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,8 @@ use testkit::unread::Unread;
 use testkit::wait::wait_until;
 
 const DEADLINE: Duration = Duration::from_secs(60);
+/// Longer than a run that waits several times as long as it may.
+const LONG: Duration = Duration::from_secs(400);
 
 /// RELP and TCP to a standard output whose reader a test can keep waiting, with a spool of `mode`.
 fn config(directory: &Path, spool: &str) -> String {
@@ -285,12 +287,12 @@ fn disk_usage(directory: &Path) -> u64 {
 
 /// Runs until `done`, and gives the most that the spool has ever taken.
 fn most_taken(directory: &Path, done: &AtomicBool) -> u64 {
-    let most = AtomicU64::new(0);
-    while !done.load(Relaxed) {
-        most.fetch_max(disk_usage(&directory.join("spool")), Relaxed);
-        thread::sleep(Duration::from_millis(2));
-    }
-    most.into_inner()
+    let mut most = 0;
+    wait_until(LONG, "the end of the run", || {
+        most = disk_usage(&directory.join("spool")).max(most);
+        done.load(Relaxed)
+    });
+    most
 }
 
 /// Each record is delivered, in the spool, or dropped, and the log says so.

@@ -33,9 +33,7 @@ fn message(sender: usize, n: usize) -> String {
 fn send_paced(sender: usize, count: usize, sent: &AtomicUsize, arrived: &AtomicUsize, to: SocketAddr) {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     for n in 0..count {
-        while sent.load(Relaxed) >= arrived.load(Relaxed) + WINDOW {
-            thread::sleep(Duration::from_millis(1));
-        }
+        wait_until(DEADLINE, "room in the window", || sent.load(Relaxed) < arrived.load(Relaxed) + WINDOW);
         sent.fetch_add(1, Relaxed);
         socket.send_to(message(sender, n).as_bytes(), to).expect("a datagram goes out");
     }

@@ -17,7 +17,6 @@ use super::wait::wait_until;
 const WINDOW: usize = 128;
 /// Longer than a test with a broker that is away takes.
 const SILENCE: Duration = Duration::from_secs(600);
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// A stream, and how far it is. Message N has the hostname NAME-K, K being N modulo the number of keys.
 pub struct Numbered {
@@ -112,9 +111,12 @@ impl Numbered {
     pub fn send_relp(self: &Arc<Self>, address: SocketAddr, end: usize) -> JoinHandle<()> {
         let stream = Arc::clone(self);
         thread::spawn(move || {
-            while stream.relp(address, end).is_err() {
+            while stream.taken() < end {
                 // The receiver may be away for a while.
-                thread::sleep(PAUSE);
+                let before = stream.taken();
+                wait_until(SILENCE, "a session that takes messages", || {
+                    stream.relp(address, end).is_ok() || stream.taken() > before
+                });
             }
         })
     }

@@ -3,8 +3,10 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Short enough that no test is slower for it, long enough to leave the cores to the program waited for.
-const PAUSE: Duration = Duration::from_millis(10);
+/// First pause between two attempts; each next one is twice as long. A test that waits a thousand times is not slower.
+const SHORTEST: Duration = Duration::from_millis(1);
+/// Maximum pause, which leaves the cores to the program waited for.
+const LONGEST: Duration = Duration::from_millis(10);
 
 /// Waits until `condition` holds. Panics after `deadline`, naming `what` was waited for.
 #[track_caller]
@@ -21,6 +23,7 @@ pub fn wait_for<T>(deadline: Duration, what: &str, attempt: impl FnMut() -> Opti
 /// The value that `attempt` gives within `deadline`, for a caller that has more to say than what it waited for.
 pub fn wait<T>(deadline: Duration, mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + deadline;
+    let mut pause = SHORTEST;
     loop {
         // Asked once more after the end: a busy machine may have held this thread up, not the program.
         let late = Instant::now() >= end;
@@ -28,6 +31,7 @@ pub fn wait<T>(deadline: Duration, mut attempt: impl FnMut() -> Option<T>) -> Op
         if value.is_some() || late {
             return value;
         }
-        thread::sleep(PAUSE);
+        thread::sleep(pause);
+        pause = LONGEST.min(pause * 2);
     }
 }

@@ -10,7 +10,8 @@ use std::thread;
 use postrider::spool::Spool;
 use tempfile::TempDir;
 
-use crate::spool::lines::{append, drain, fill, is_segment, line, open_directory, wait};
+use crate::spool::lines::{DEADLINE, append, drain, fill, is_segment, line, open_directory};
+use testkit::wait::wait_until;
 
 fn spool(directory: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_postrider"));
@@ -33,7 +34,7 @@ fn lines(numbers: impl IntoIterator<Item = u64>) -> String {
 /// Closes a spool, and waits until no process has it, as one has that another test is just starting.
 fn close(opened: Spool, directory: &Path) {
     drop(opened);
-    wait(|| show(&spool(directory, &["ls"])).contains("in use by:  no process\n"));
+    wait_until(DEADLINE, "an end of its use", || show(&spool(directory, &["ls"])).contains("in use by:  no process\n"));
 }
 
 /// 100 records, of which the first 60 are delivered.

@@ -1,13 +1,15 @@
 //! Records whose every byte follows from their number.
 
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use postrider::record::RecordId;
 use postrider::spool::{
     Disk, Error, OpenError, Progress, Recovery, Settings, Spool, SpoolCounts, SpoolEntry, SpoolRecord, Storage,
 };
+use testkit::wait::wait_for;
+
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Small segments, so that a test sees many.
 pub(crate) const SMALL: Settings =
@@ -100,25 +102,14 @@ pub(crate) fn open<S: Storage>(storage: S) -> (Spool<S>, Recovery) {
 
 /// The spool of a directory of the real disk. A process that another test is just starting may hold a copy of the lock.
 pub(crate) fn open_result(path: &Path) -> Result<(Spool, Recovery), OpenError> {
-    let mut opened = None;
-    wait(|| {
-        opened = Some(Spool::open(Disk::new(path), SMALL));
-        !matches!(opened, Some(Err(OpenError::Locked { .. })))
-    });
-    opened.expect("a result")
+    wait_for(DEADLINE, "a lock that is free", || {
+        let opened = Spool::open(Disk::new(path), SMALL);
+        (!matches!(opened, Err(OpenError::Locked { .. }))).then_some(opened)
+    })
 }
 
 pub(crate) fn open_directory(path: &Path) -> (Spool, Recovery) {
     open_result(path).expect("a spool")
-}
-
-/// Waits until `done`.
-pub(crate) fn wait(mut done: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(60);
-    while !done() {
-        assert!(Instant::now() < until, "waited in vain");
-        thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// True if a file of this name is a segment.

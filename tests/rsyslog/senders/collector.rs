@@ -5,8 +5,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use serde_json::Value;
@@ -15,7 +14,7 @@ use tempfile::TempDir;
 use crate::senders::COUNT;
 use testkit::postrider::{Ended, Postrider, assert_clean};
 use testkit::scratch;
-use testkit::wait::wait_until;
+use testkit::wait::{wait, wait_until};
 
 /// Maximum time without a record, and of a stop.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -147,19 +146,15 @@ impl Collector {
     #[track_caller]
     pub(crate) fn wait_records(&mut self, count: usize) {
         let mut new = Vec::new();
-        let mut deadline = Instant::now() + DEADLINE;
         while self.arrived < count {
             new.clear();
-            self.output.read_to_end(&mut new).expect("the records");
-            self.arrived += memchr::memchr_iter(b'\n', &new).count();
-            if new.is_empty() {
-                let log = || self.postrider.stderr();
-                assert!(Instant::now() < deadline, "{} of {count} records came, and no more:\n{}", self.arrived, log());
-                // Short, as a sender over UDP waits for it 1,000 times.
-                thread::sleep(Duration::from_millis(1));
-            } else {
-                deadline = Instant::now() + DEADLINE;
-            }
+            let more = wait(DEADLINE, || {
+                self.output.read_to_end(&mut new).expect("the records");
+                (!new.is_empty()).then(|| memchr::memchr_iter(b'\n', &new).count())
+            });
+            let log = || self.postrider.stderr();
+            self.arrived +=
+                more.unwrap_or_else(|| panic!("{} of {count} records came, and no more:\n{}", self.arrived, log()));
         }
     }
 
