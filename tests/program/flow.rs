@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
+use testkit::endless::Endless;
 use testkit::postrider::{Postrider, assert_clean, count, ledgers, program};
 use testkit::process::Process;
 use testkit::scratch;
@@ -252,24 +253,8 @@ fn a_blocked_sink_holds_the_others_only_as_far_as_its_queue() {
     let (tcp, udp) = (postrider.address("tcp"), postrider.address("udp"));
 
     // Nobody reads the standard output: soon its queue is full, and then the socket is not read any more.
-    let mut socket = TcpStream::connect(tcp).expect("a connection");
-    socket.set_write_timeout(Some(Duration::from_secs(2))).expect("a time limit on a socket");
-    let mut sent = Vec::new();
-    let mut n = 0;
-    loop {
-        let message = format!("{}\n", line(0, n));
-        match socket.write(message.as_bytes()) {
-            Ok(size) if size == message.len() => n += 1,
-            // The rest of a cut frame follows when the socket takes more.
-            Ok(size) => {
-                sent = message.as_bytes()[size..].to_vec();
-                n += 1;
-                break;
-            }
-            Err(_) => break,
-        }
-        assert!(n < 1_000_000, "the socket takes all, although a sink is blocked");
-    }
+    let sender = Endless::start(TcpStream::connect(tcp).expect("a connection"), |n| line(0, n) + "\n");
+    sender.wait_held_up(&postrider.status(), "tcp");
     // The blocked sink has its queue, the pipe and one write; the other sink gets at least what fits in there.
     wait_until(DEADLINE, "what fits into the queue in the file", || count_lines(&path) > 500);
 
@@ -287,8 +272,7 @@ fn a_blocked_sink_holds_the_others_only_as_far_as_its_queue() {
     // Once it is read, everything moves again.
     let output = postrider.output();
     let reader = thread::spawn(move || BufReader::new(output).lines().map_while(Result::ok).count());
-    socket.set_write_timeout(Some(DEADLINE)).expect("a time limit on a socket");
-    socket.write_all(&sent).expect("room for the rest of the message");
+    let (socket, n) = sender.end();
     drop(socket);
     wait_until(DEADLINE, "all of the stream in the file", || count_lines(&path) == n + 100);
     let ended = postrider.terminate(DEADLINE);
@@ -354,12 +338,10 @@ fn after_a_stop_new_senders_are_refused_at_once() {
     let address = postrider.address("tcp");
     wait_until(DEADLINE, "the unix socket", || socket.exists());
     // Both sources have a connection that waits for the blocked sink, so neither has ended yet.
-    let mut tcp = TcpStream::connect(address).expect("a connection");
-    tcp.set_write_timeout(Some(Duration::from_secs(1))).expect("a time limit on a socket");
-    while tcp.write_all(format!("{}\n", line(0, 0)).as_bytes()).is_ok() {}
-    let mut unix = UnixStream::connect(&socket).expect("a connection");
-    unix.set_write_timeout(Some(Duration::from_secs(1))).expect("a time limit on a socket");
-    while unix.write_all(format!("{}\n", line(1, 0)).as_bytes()).is_ok() {}
+    let tcp = Endless::start(TcpStream::connect(address).expect("a connection"), |n| line(0, n) + "\n");
+    tcp.wait_held_up(&postrider.status(), "tcp");
+    let unix = Endless::start(UnixStream::connect(&socket).expect("a connection"), |n| line(1, n) + "\n");
+    unix.wait_held_up(&postrider.status(), "unix");
     postrider.signal(Signal::SIGTERM);
     wait_until(Duration::from_secs(5), "an end of the listeners", || {
         TcpStream::connect(address).is_err() && UnixStream::connect(&socket).is_err() && !socket.exists()
@@ -373,14 +355,10 @@ fn a_second_signal_leaves_at_once() {
     let config = "[[source.tcp]]\nlisten = \"127.0.0.1:0\"\nmax_bytes_in_flight = \"64KiB\"\n[[source.tcp]]\n\
                   listen = \"127.0.0.1:0\"\n[[sink.stdout]]\nqueue_size = \"64KiB\"\n";
     let postrider = Unread::spawn(config, &directory.path().join("stderr"));
-    let sockets: Vec<_> = ["tcp", "tcp", "tcp", "tcp-2"]
-        .map(|source| {
-            let mut socket = TcpStream::connect(postrider.address(source)).expect("a connection");
-            socket.set_write_timeout(Some(Duration::from_millis(500))).expect("a time limit on a socket");
-            while socket.write_all(format!("{}\n", line(0, 0)).as_bytes()).is_ok() {}
-            socket
-        })
-        .into();
+    for source in ["tcp", "tcp", "tcp", "tcp-2"] {
+        let socket = TcpStream::connect(postrider.address(source)).expect("a connection");
+        Endless::start(socket, |n| line(0, n) + "\n").wait_held_up(&postrider.status(), source);
+    }
     postrider.signal(Signal::SIGTERM);
     wait_until(DEADLINE, "the first signal", || postrider.log().contains("stopping"));
     let ended = postrider.terminate(Duration::from_secs(5));
@@ -388,7 +366,6 @@ fn a_second_signal_leaves_at_once() {
     // Nothing has come to rest, but nothing is lost sight of either.
     assert!(ended.stderr.contains("balanced=true") && !ended.stderr.contains("defect"), "{}", ended.stderr);
     assert!(!ended.stderr.contains("lost"), "{}", ended.stderr);
-    drop(sockets);
 }
 
 #[test]
@@ -467,9 +444,8 @@ fn sources_that_wait_for_a_stalled_sink_are_named_in_the_log() {
                   [[sink.stdout]]\nqueue_size = \"64KiB\"\n";
     let postrider = Unread::spawn(config, &directory.path().join("stderr"));
     let datagrams = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-    let mut socket = TcpStream::connect(postrider.address("mail")).expect("a connection");
-    socket.set_write_timeout(Some(Duration::from_secs(1))).expect("a time limit on a socket");
-    while socket.write_all(format!("{}\n", line(0, 0)).as_bytes()).is_ok() {}
+    let socket = TcpStream::connect(postrider.address("mail")).expect("a connection");
+    Endless::start(socket, |n| line(0, n) + "\n").wait_held_up(&postrider.status(), "mail");
     let udp = postrider.address("udp");
     let mut sent = 0;
     let mut send_one = || {
@@ -508,12 +484,9 @@ fn a_stop_takes_no_longer_than_it_may() {
                   queue_size = \"64KiB\"\n";
     let postrider = Unread::spawn(config, &directory.path().join("stderr"));
     let address = postrider.address("tcp");
-    let mut socket = TcpStream::connect(address).expect("a connection");
-    socket.set_write_timeout(Some(Duration::from_secs(1))).expect("a time limit on a socket");
-    while socket.write_all(format!("{}\n", line(0, 0)).as_bytes()).is_ok() {}
     // The sink waits for its reader, and its queue is full; the sender goes on.
-    socket.set_write_timeout(None).expect("no time limit on a socket");
-    let sender = thread::spawn(move || while socket.write_all(b"more\n").is_ok() {});
+    let sender = Endless::start(TcpStream::connect(address).expect("a connection"), |n| line(0, n) + "\n");
+    sender.wait_held_up(&postrider.status(), "tcp");
     let begun = Instant::now();
     let ended = postrider.terminate(DEADLINE);
     let took = begun.elapsed();
@@ -524,7 +497,7 @@ fn a_stop_takes_no_longer_than_it_may() {
     let dropped = ended.sink("stdout").count("dropped");
     assert!(dropped > 0, "{}", ended.stderr);
     assert_eq!(ended.sink("stdout").count("dropped_shutdown"), dropped);
-    sender.join().expect("a sender");
+    sender.end();
 }
 
 #[test]

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use postrider::dsn::Language;
 use serde_json::Value;
+use testkit::endless::Endless;
 use testkit::port::Port;
 use testkit::postrider::{Ended, Postrider, assert_clean, count, ledgers};
 use testkit::scratch;
@@ -609,17 +610,11 @@ fn a_stuck_removed_sink_holds_up_nobody_beyond_the_stop_time() {
     let file = format!("[[sink.file]]\npath = \"{}\"\n", path.display());
     let stuck = "[[sink.stdout]]\nqueue_size = \"128KiB\"\n";
     let mut postrider = Unread::spawn(&format!("{source}{file}{stuck}"), &directory.path().join("stderr"));
-    let socket = connect(postrider.address("tcp"));
-    socket.set_write_timeout(Some(Duration::from_secs(5))).expect("a time limit on a socket");
-    let mut n = 0;
-    // Whole messages only: it ends when there is no room for another.
-    while (&socket).write_all(format!("{}\n", message(&format!("{n:0>1000}"))).as_bytes()).is_ok() {
-        n += 1;
-    }
-    let before = written(&path).len();
-    assert!(before < n, "it was held up");
+    let sender = Endless::start(connect(postrider.address("tcp")), |n| message(&format!("{n:0>1000}")) + "\n");
+    sender.wait_held_up(&postrider.status(), "tcp");
     reload_unread(&postrider, directory.path(), &format!("{source}{file}"));
     let reloaded = Instant::now();
+    let (_socket, n) = sender.end();
     wait_until(DEADLINE, "all in the other sink", || written(&path).len() >= n);
     assert!(reloaded.elapsed() < Duration::from_secs(40), "{:?}", reloaded.elapsed());
     // The content of the pipe is there to be read.
@@ -750,8 +745,7 @@ fn settings_take_effect() {
     let lines = lines();
     assert!(lines[0].is_ascii() && !lines[1].is_ascii(), "{lines:?}");
     // The standard output is full, and a stop waits for it in vain: no longer than the new file says.
-    socket.set_write_timeout(Some(Duration::from_secs(1))).expect("a time limit on a socket");
-    while socket.write_all(line.as_bytes()).is_ok() {}
+    Endless::start(socket, |_| line.to_owned()).wait_held_up(&postrider.status(), "tcp");
     let begun = Instant::now();
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);

@@ -14,7 +14,8 @@ use rcgen::CertificateParams;
 use rustls::ClientConfig;
 use serde_json::Value;
 use socket2::SockRef;
-use testkit::pki::{self, BOTH, Pki, Stream, finish};
+use testkit::endless::Endless;
+use testkit::pki::{self, BOTH, Pki, finish};
 use testkit::postrider::{Ended, Postrider, assert_clean};
 use testkit::scratch;
 use testkit::unread::Unread;
@@ -108,22 +109,6 @@ fn a_reset_in_mid_stream_keeps_what_was_whole_and_harms_nobody() {
 
 // === a sink that stands still ===
 
-/// Writes messages from number `n` on until nothing was taken for a while, and gives the number of the next. The
-/// session may still hold a part of the last.
-fn write_until_blocked(stream: &mut Stream, mut n: usize) -> usize {
-    stream.sock.set_write_timeout(Some(Duration::from_secs(2))).expect("a time limit on a socket");
-    loop {
-        stream.conn.writer().write_all(message(&format!("{n} {}", "x".repeat(200))).as_bytes()).expect("a session");
-        n += 1;
-        while stream.conn.wants_write() {
-            if stream.conn.write_tls(&mut stream.sock).is_err() {
-                return n;
-            }
-        }
-        assert!(n < 500_000, "the socket takes all, although the sink is blocked");
-    }
-}
-
 #[test]
 fn a_blocked_sink_stops_the_reading_and_loses_nothing() {
     const SENDERS: usize = 3;
@@ -135,16 +120,14 @@ fn a_blocked_sink_stops_the_reading_and_loses_nothing() {
     let address = postrider.address("tls");
     let senders: Vec<_> = (0..SENDERS)
         .map(|_| {
-            let client = Arc::clone(&client);
-            thread::spawn(move || {
-                let mut stream = pki::connect(address, &client).expect("a connection");
-                let sent = write_until_blocked(&mut stream, 0);
-                (stream, sent)
-            })
+            let stream = pki::connect(address, &client).expect("a connection");
+            Endless::start(stream, |n| message(&format!("{n} {}", "x".repeat(200))))
         })
         .collect();
-    let stalled: Vec<(Stream, usize)> = senders.into_iter().map(|sender| sender.join().expect("a sender")).collect();
-    let (waiting, sent) = (postrider.log(), stalled.iter().map(|(_, sent)| sent).sum::<usize>());
+    for sender in &senders {
+        sender.wait_held_up(&postrider.status(), "tls");
+    }
+    let waiting = postrider.log();
     // The sink is named, and no sender.
     let said = waiting.replace(" WARN the sink makes no progress", "");
     assert!(!said.contains("WARN") && !said.contains("ERROR"), "{waiting}");
@@ -153,8 +136,8 @@ fn a_blocked_sink_stops_the_reading_and_loses_nothing() {
     let output = postrider.output();
     let reader = thread::spawn(move || BufReader::new(output).lines().map_while(Result::ok).collect::<Vec<_>>());
     let mut counts = Vec::new();
-    for (mut stream, n) in stalled {
-        stream.sock.set_write_timeout(Some(DEADLINE)).expect("a time limit on a socket");
+    for sender in senders {
+        let (mut stream, n) = sender.end();
         stream.write_all(message(&format!("{n} the last")).as_bytes()).expect("room");
         assert_eq!(finish(stream), b"");
         counts.push(n + 1);
@@ -162,9 +145,10 @@ fn a_blocked_sink_stops_the_reading_and_loses_nothing() {
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
     let lines = reader.join().expect("the reader");
-    assert_eq!(lines.len(), sent + SENDERS);
+    let sent = counts.iter().sum::<usize>();
+    assert_eq!(lines.len(), sent);
     let count = |field| ended.source("tls").count(field);
-    assert_eq!((count("received"), count("dropped"), count("truncated")), ((sent + SENDERS) as u64, 0, 0));
+    assert_eq!((count("received"), count("dropped"), count("truncated")), (sent as u64, 0, 0));
     // Each connection's in order.
     let mut next: Vec<(String, usize)> = Vec::new();
     for line in lines {

@@ -11,6 +11,7 @@
 
 pub mod clock;
 pub mod dns;
+pub mod endless;
 pub mod kafka;
 pub mod loggen;
 pub mod mail;

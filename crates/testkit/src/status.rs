@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use super::wait::wait_for;
+use super::wait::{wait_for, wait_until};
 
 /// Much longer than it takes to write the file on a busy machine.
 const WRITE: Duration = Duration::from_secs(20);
@@ -56,6 +56,19 @@ impl StatusFile {
     #[track_caller]
     pub fn wait(&self, deadline: Duration, what: &str, is_so: impl Fn(&Status) -> bool) -> Status {
         wait_for(deadline, what, || self.read().filter(&is_so))
+    }
+
+    /// Waits until the source named `source` waits for room in the queue of the sink named `sink`, and its senders are
+    /// held up: between two looks, the source receives nothing, and `sent` returns the same number of messages.
+    #[track_caller]
+    pub fn wait_held_up(&self, deadline: Duration, source: &str, sink: &str, sent: impl Fn() -> usize) {
+        let mut before = None;
+        wait_until(deadline, "senders that are held up", || {
+            let status = self.now();
+            let is_waiting = status.sink(sink)["waiting"].as_array().expect("a list").iter().any(|name| name == source);
+            let counts = (sent(), status.source(source).count("received"));
+            is_waiting && before.replace(counts) == Some(counts)
+        });
     }
 
     /// Returns the status of now. It has the file written by SIGUSR1, which makes the log longer.

@@ -8,7 +8,6 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -22,6 +21,7 @@ use testkit::output::Output;
 use testkit::postrider::{Ended, assert_clean};
 use testkit::scratch;
 use testkit::small_disk::SmallDisk;
+use testkit::status::number;
 use testkit::unread::Unread;
 use testkit::wait::wait_until;
 
@@ -204,16 +204,13 @@ fn a_full_disk_keeps_the_cursor_waiting_and_loses_nothing() {
     let mut disk = SmallDisk::spawn(&spool::path(place.path()), "3M", &config, &place.path().join("stderr"));
     let reader = output.read(disk.postrider.output());
     wait_until(DEADLINE, "the reason", || disk.postrider.log().contains("no space left on its file system"));
-    let (mut last, mut since) = (0, Instant::now());
-    wait_until(DEADLINE, "a cursor that stands still", || {
-        let passed = place.passed();
-        if passed != last {
-            (last, since) = (passed, Instant::now());
-        }
-        // It is written once in a second.
-        since.elapsed() > Duration::from_secs(3)
-    });
-    assert!(last < LINES, "the cursor has passed all of it, though nothing can take it");
+    let status = disk.postrider.status();
+    status.wait_held_up(DEADLINE, "file", "stdout", || place.passed());
+    let (passed, status) = (place.passed(), status.now());
+    let sink = status.sink("stdout");
+    let kept = (sink.count("delivered") + number(&sink["spool"], "records")) as usize;
+    assert!(passed <= kept, "the cursor has passed {passed} lines, and {kept} are delivered or on the disk");
+    assert!(kept < LINES, "all was taken, though nothing can take it");
     output.open(true);
     wait_until(DEADLINE, "all", || output.seen(|seen| seen.records() >= LINES));
     let ended = disk.postrider.terminate(DEADLINE);

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
 use nix::sys::signal::Signal;
-use serde_json::json;
 
 use crate::promises::DEADLINE;
 use crate::promises::spool;
@@ -45,14 +44,7 @@ fn is_held_up(place: &Place, mut postrider: Unread, is_so: impl Fn(&Unread) -> b
             drop(feed);
         });
         wait_until(DEADLINE, "the reason", || is_so(&postrider));
-        // The source waits for room, and the sockets are full: between two looks nothing is sent or received.
-        let mut before = None;
-        wait_until(DEADLINE, "a sender that is held up", || {
-            let status = postrider.status().now();
-            let is_waiting = status.sink("stdout")["waiting"] == json!([place.source_name()]);
-            let counts = (sent.load(SeqCst), status.source(place.source_name()).count("received"));
-            is_waiting && before.replace(counts) == Some(counts)
-        });
+        postrider.status().wait_held_up(DEADLINE, place.source_name(), "stdout", || sent.load(SeqCst));
         let took_all = sender.is_finished();
         drop(held);
         assert!(!took_all, "{:?}: all was read, though nothing can take it", place.way);
