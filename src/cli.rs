@@ -154,6 +154,11 @@ pub struct Decode {
     /// The format of the lines, if the guess is wrong
     #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = PossibleValuesParser::new(Format::NAMES))]
     pub format: String,
+    /// Print one record for each message, joined from all its lines, instead of one for each line
+    ///
+    /// Name rotated files in the order of their lines, the oldest first: `mail.log.2.gz mail.log.1 mail.log`.
+    #[arg(long, conflicts_with = "unparsed")]
+    pub messages: bool,
     /// Print only the original lines of Postfix that Postrider does not understand, for a report
     #[arg(long)]
     pub unparsed: bool,

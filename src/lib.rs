@@ -32,6 +32,9 @@ mod throttle;
 pub mod schema;
 pub mod unparsed;
 
+// The joins of lines.
+pub mod correlate;
+
 // From records to the queues and spools of the sinks.
 pub mod select;
 pub mod template;

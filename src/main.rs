@@ -7,7 +7,7 @@ use clap::CommandFactory;
 use postrider::app::descriptors::{self, Plan};
 use postrider::cli::{self, Cli, Command, ConfigFile, Decode, Explain, RunArguments, Schema};
 use postrider::config::{self, Config};
-use postrider::decode::{self, Decoder};
+use postrider::decode::{self, Decoder, Printed};
 use postrider::dsn::Language;
 use postrider::encode::Encoder;
 use postrider::replay::{self, Replay};
@@ -137,7 +137,11 @@ fn decode(arguments: &Decode) -> Result<(), Failure> {
         zone,
         // clap accepts no other name.
         format: Format::from_name(&arguments.format).unwrap_or_default(),
-        unparsed: arguments.unparsed,
+        prints: match (arguments.messages, arguments.unparsed) {
+            (true, _) => Printed::Messages,
+            (_, true) => Printed::Unparsed,
+            (false, false) => Printed::Records,
+        },
     };
     let say = |error: &decode::Error| log::say(&format!("postrider: {error}"));
     let summary = match decoder.decode(&arguments.files, stdout()?, say) {

@@ -20,12 +20,14 @@ use std::sync::{Arc, Mutex};
 
 use jiff::tz::TimeZone;
 
-use crate::encode::Encoder;
+use crate::correlate::{Correlator, JoinSettings};
+use crate::encode::{Buffer, Encoder};
 use crate::gzip::GzipReader;
 use crate::panics::Panic;
-use crate::record::{Origin, Transport};
+use crate::record::{Event, Origin, Record, RecordId, RecordIds, Transport};
 use crate::standard;
 use crate::syslog::Format;
+use crate::time::Timestamp;
 use crate::unparsed::Unparsed;
 use input::Input;
 use limits::{Limits, READ_SIZE};
@@ -48,8 +50,20 @@ pub struct Decoder {
     pub zone: TimeZone,
     /// Format of the lines.
     pub format: Format,
-    /// True to print only the Postfix lines that are not understood, unchanged.
-    pub unparsed: bool,
+    /// The output.
+    pub prints: Printed,
+}
+
+/// The kind of output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Printed {
+    /// The record of each line.
+    #[default]
+    Records,
+    /// The record of each message, joined from its lines. One thread reads the lines, because their order counts.
+    Messages,
+    /// The Postfix lines that are not understood, unchanged.
+    Unparsed,
 }
 
 /// Counts of a decoding.
@@ -94,12 +108,22 @@ const OTHER_MAGIC: [(&[u8], &str); 3] =
 /// Length in bytes of the longest magic number.
 const LONGEST_MAGIC: usize = 10;
 
+/// Limits of the joins: those of the memory of a usual machine. A log on disk can have the lines of many days.
+const DECODED: JoinSettings = JoinSettings { max_messages: 10_000_000, max_memory: 1 << 30, ..JoinSettings::DEFAULT };
+
 /// All inputs of one command, one after the other.
 struct Inputs {
     decoder: Arc<Decoder>,
     limits: Limits,
     output: Arc<Output>,
     unparsed: Arc<Unparsed>,
+    joins: Option<Arc<Joins>>,
+}
+
+/// The joins of all inputs.
+struct Joins {
+    correlator: Correlator,
+    ids: RecordIds,
 }
 
 impl Decoder {
@@ -129,14 +153,34 @@ impl Decoder {
                 result => result?,
             }
         }
+        inputs.finish()?;
         Ok(DecodeSummary { unread, ..inputs.summary() })
     }
 }
 
 impl Inputs {
     fn new(decoder: Decoder, limits: Limits, out: Box<dyn Write + Send>) -> Self {
+        let is_joined = decoder.prints == Printed::Messages;
+        let joins =
+            is_joined.then(|| Arc::new(Joins { correlator: Correlator::new(DECODED), ids: RecordIds::default() }));
+        let limits = if is_joined { Limits { workers: 1, ..limits } } else { limits };
         let (decoder, output) = (Arc::new(decoder), Arc::new(Output::new(out)));
-        Self { decoder, limits, output, unparsed: Arc::default() }
+        Self { decoder, limits, output, unparsed: Arc::default(), joins }
+    }
+
+    /// Prints the messages that are open at the end of the last input.
+    fn finish(&self) -> Result<(), Error> {
+        let Some(joins) = &self.joins else { return Ok(()) };
+        let Some(mut turn) = self.output.turn(0) else { return Ok(()) };
+        let mut lines = Buffer::default();
+        let (now, mut written) = (Timestamp::now(), Ok(()));
+        joins.correlator.finish(now, &mut || joins.id(now), &mut |record| {
+            if written.is_ok() && is_message(record) {
+                self.decoder.encoder.writer(&mut lines).line(record);
+                written = turn.append(&mut lines);
+            }
+        });
+        written.map_err(Error::Output)
     }
 
     fn summary(self) -> DecodeSummary {
@@ -182,6 +226,7 @@ impl Inputs {
             input: Mutex::new(Input::new(text, &self.limits)),
             output: Arc::clone(&self.output),
             unparsed: Arc::clone(&self.unparsed),
+            joins: self.joins.clone(),
         };
         worker::run(&Arc::new(work)).map_err(|failed| match failed {
             InputFailed::Input(error) => input_error(path, error),
@@ -189,6 +234,16 @@ impl Inputs {
             InputFailed::Panic(panic) => Error::Panic(panic),
         })
     }
+}
+
+impl Joins {
+    fn id(&self, received_at: Timestamp) -> RecordId {
+        self.ids.reserve(received_at, 1).take()
+    }
+}
+
+fn is_message(record: &Record<'_>) -> bool {
+    record.postfix.as_ref().is_some_and(|postfix| matches!(postfix.event, Event::Message(_)))
 }
 
 fn input_error(path: Option<&Path>, error: io::Error) -> Error {

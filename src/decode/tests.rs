@@ -66,7 +66,8 @@ impl Read for Reads {
 }
 
 fn decoder(unparsed: bool) -> Decoder {
-    Decoder { encoder: Encoder { language: Language::default() }, zone: TimeZone::UTC, format: Format::Auto, unparsed }
+    let prints = if unparsed { Printed::Unparsed } else { Printed::Records };
+    Decoder { encoder: Encoder { language: Language::default() }, zone: TimeZone::UTC, format: Format::Auto, prints }
 }
 
 /// Returns the records of `input`, read in one piece by one loop.

@@ -3,19 +3,19 @@
 use std::mem;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread;
+use std::{slice, thread};
 
-use super::Decoder;
 use super::input::{Chunk, ChunkFrames, Input};
 use super::limits::Limits;
 use super::output::{InputFailed, Output};
+use super::{Decoder, Joins, Printed, is_message};
 use crate::crash::panic_point;
 use crate::encode::{Buffer, Writer};
 use crate::frame::Frame;
 use crate::panics;
 use crate::poison;
 use crate::read_frame;
-use crate::record::{Flags, LineHash, NewId, Origin, Peer};
+use crate::record::{Flags, LineHash, NewId, Origin, Peer, Record};
 use crate::syslog::Context;
 use crate::unparsed::Unparsed;
 
@@ -30,6 +30,7 @@ pub(super) struct SharedInput {
     pub(super) input: Mutex<Input>,
     pub(super) output: Arc<Output>,
     pub(super) unparsed: Arc<Unparsed>,
+    pub(super) joins: Option<Arc<Joins>>,
 }
 
 struct DecodeWorker {
@@ -81,13 +82,25 @@ impl SharedInput {
         let peer = Peer { address: self.peer.as_deref(), tls_subject: None };
         read_frame(frame, peer, &self.origin, context, NewId::Line(line), |record| {
             let unparsed = self.unparsed.count(record);
-            if !self.decoder.unparsed {
-                writer.line(record);
-            } else if unparsed {
-                writer.raw_line(frame.bytes);
+            match self.decoder.prints {
+                Printed::Records => _ = writer.line(record),
+                Printed::Unparsed if unparsed => writer.raw_line(frame.bytes),
+                Printed::Messages => self.join(record, writer),
+                Printed::Unparsed => {}
             }
             record.flags
         })
+    }
+
+    /// Joins a record with those before it, and appends the messages that it closes.
+    fn join(&self, record: &Record<'_>, writer: &mut Writer<'_>) {
+        let Some(joins) = &self.joins else { return };
+        let mut new_id = || joins.id(record.received_at);
+        joins.correlator.joiner().join(slice::from_ref(record), &mut new_id, &mut |record, _| {
+            if is_message(record) {
+                writer.line(record);
+            }
+        });
     }
 
     fn input(&self) -> MutexGuard<'_, Input> {

@@ -1,6 +1,7 @@
 //! Needs nothing but the library: parsers, framing, the spool under a simulated disk, the rules of the code.
 
 mod allocations;
+mod correlation;
 mod corpus;
 mod framing;
 mod fuzz;

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
+use testkit::scratch;
 use testkit::wait::wait;
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -57,13 +58,13 @@ fn gzip(text: &str) -> Vec<u8> {
     encoder.finish().expect("room")
 }
 
-fn json(line: &str) -> Value {
+fn parse(line: &str) -> Value {
     serde_json::from_str(line).expect("JSON")
 }
 
 /// The number that [`line`] has put into the line of a record.
 fn number(record: &str) -> usize {
-    let from = json(record)["postfix"]["from"].as_str().expect("an address").to_owned();
+    let from = parse(record)["postfix"]["from"].as_str().expect("an address").to_owned();
     from.split_once('@').expect("an address").0.parse().expect("a number")
 }
 
@@ -167,7 +168,7 @@ fn plain_and_compressed_files_and_stdin_are_decoded_in_order() {
     let expected: Vec<usize> = (0..4).flat_map(|_| 0..MANY).collect();
     assert!(numbers(&output) == expected);
     let ids: Vec<Value> =
-        String::from_utf8_lossy(&output.stdout).lines().map(|record| json(record)["id"].take()).collect();
+        String::from_utf8_lossy(&output.stdout).lines().map(|record| parse(record)["id"].take()).collect();
     // The same lines have the same ids, as often as they are decoded.
     assert!(ids.chunks(MANY).all(|part| part == &ids[..MANY]));
 }
@@ -310,7 +311,7 @@ fn what_was_read_before_an_input_failed_is_written() {
         assert!(behind.len() > MANY / 4 && behind.len() < MANY * 3 / 4, "{}", behind.len());
         let (last, before) = behind.split_last().expect("records");
         assert!(before.iter().take(MANY / 4).enumerate().all(|(n, record)| number(record) == n));
-        assert!(json(last)["flags"].as_array().expect("flags").contains(&"truncated".into()), "{last}");
+        assert!(parse(last)["flags"].as_array().expect("flags").contains(&"truncated".into()), "{last}");
     }
 }
 
@@ -326,7 +327,7 @@ fn a_line_over_the_limit_is_one_record_of_any_number_of_chunks() {
     assert_eq!(records.len(), 2 * MANY + 1);
     assert!(records[..MANY].iter().map(|record| number(record)).eq(0..MANY));
     assert!(records[MANY + 1..].iter().map(|record| number(record)).eq(0..MANY));
-    let cut = json(records[MANY]);
+    let cut = parse(records[MANY]);
     assert!(cut["flags"].as_array().expect("flags").contains(&"truncated".into()), "{cut}");
     assert_eq!(cut["app_name"], "app");
     let length = cut["message"].as_str().expect("a text").len();
@@ -345,8 +346,39 @@ fn counted_messages_are_framed_over_all_chunks() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(text.lines().count(), MANY);
     for (n, record) in text.lines().enumerate() {
-        let record = json(record);
+        let record = parse(record);
         let text = record["message"].as_str().expect("a text");
         assert!(text.starts_with(&format!("{n}\n2 <1 and yyy")) && text.ends_with("yyy"), "{text}");
     }
+}
+
+/// The lines of one message in two files, the first of which is compressed.
+#[test]
+fn messages_are_joined_over_rotated_files() {
+    let log = include_str!("../corpus/postfix/messages.log");
+    let directory = scratch::directory("messages");
+    let (old, new) = log.split_at(log.find("Nov 24 02:20:36").expect("a second round"));
+    let files = [write(&directory, "mail.log.1.gz", &gzip(old)), write(&directory, "mail.log", new.as_bytes())];
+    let [messages, timezone, utc] = ["--messages", "--timezone", "UTC"].map(Path::new);
+    let output = decode(&[messages, timezone, utc, &files[0], &files[1]]);
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let records: Vec<Value> = text.lines().map(parse).collect();
+    assert_eq!(records.len(), 2, "a message, and the notice of its bounce, which is not over: {text}");
+    let (message, notice) = (&records[0]["postfix"], &records[1]["postfix"]);
+    assert_eq!(message["key"], "mx1/postfix/4jYR9Q2wTjz18T/2026-11-24T02:10:34.412345Z");
+    assert_eq!((&message["state"], &message["result"]), (&json!("closed"), &json!("partial")));
+    assert_eq!((&message["incomplete"], &message["nrcpt"]), (&json!(false), &json!(2)));
+    assert_eq!(message["recipient_counts"], json!({ "sent": 1, "bounced": 1 }));
+    let recipients = message["recipients"].as_array().expect("a list");
+    let shown: Vec<_> = recipients.iter().map(|one| (&one["to"], &one["attempts"], &one["status"])).collect();
+    let [anna, bob] = [("anna@example.com", 2, "sent"), ("bob@example.org", 1, "bounced")]
+        .map(|(to, attempts, status)| [json!(to), json!(attempts), json!(status)]);
+    assert_eq!(shown, [(&anna[0], &anna[1], &anna[2]), (&bob[0], &bob[1], &bob[2])]);
+    assert_eq!(message["child_queue_ids"], json!(["4jYR9S0zabz18V"]));
+    assert_eq!((&notice["state"], &notice["closed_by"]), (&json!("closed"), &json!("shutdown")));
+    assert_eq!((&notice["trace_id"], &notice["incomplete"]), (&message["message_uid"], &json!(true)));
+
+    let both = decode(&[messages, Path::new("--unparsed"), &files[1]]);
+    assert_eq!(both.status.code(), Some(64), "{both:?}");
 }

@@ -7,7 +7,7 @@ use crate::docs::running::path;
 
 #[test]
 fn every_command_prints_what_is_shown() {
-    for block in Page::open("commands.md").take(["console"; 5]) {
+    for block in Page::open("commands.md").take(["console"; 6]) {
         let (command, shown) = block.split_once('\n').expect("a command and what it prints");
         let command = command.strip_prefix("$ ").expect("a prompt");
         let output = Command::new("sh")

@@ -136,6 +136,12 @@ impl Event<'_> {
         "session",
     ];
 
+    /// Names of the events that one line gives: those before [`Self::JOINED`] in [`Self::NAMES`].
+    pub const OF_LINES: &'static [&'static str] = {
+        const NAMES: &[&str] = &Event::NAMES;
+        NAMES.split_at(NAMES.len() - Event::JOINED.len()).0
+    };
+
     /// Names of the events that join several lines: no line alone gives them.
     pub const JOINED: [&'static str; 2] = ["message", "session"];
 

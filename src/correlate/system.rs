@@ -1,0 +1,337 @@
+//! The joins of one mail system: one instance of Postfix on one host.
+//!
+//! ```text
+//!            line                    removed              grace is over
+//! (nothing) ------> open message -----------> closed message ---------> (nothing)
+//!                     |                          ^      |
+//!                     | too old, evicted         +------+ a late line: another summary
+//!                     v
+//!                 summary
+//! ```
+//!
+//! A summary is made at once if the last line closes a message of which everything is known. Otherwise it is made some
+//! seconds later: lines of several connections come in any order.
+
+mod chains;
+mod processes;
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+
+pub(super) use self::chains::ChainOrigin;
+use self::processes::{PROCESS_AGE, ProcessEntry};
+use super::budget::Budget;
+use super::fields::KeptField;
+use super::line::{JoinLine, micros};
+use super::message::{JoinedMessage, MessageChange};
+use super::outcome::{JoinOutcome, MessageCopy, Scratch};
+use super::past::Past;
+use super::slab::{Slab, SlabKey};
+use super::tls::KeptTls;
+use super::{JoinSettings, uid};
+use crate::record::{ClosedBy, Event, Uid};
+
+/// Time within which lines that were written one after the other may come in another order, in microseconds.
+pub(super) const SETTLE: i64 = 2_000_000;
+/// Time in which pickup takes up what `postsuper -r` has put into its directory, in microseconds.
+const REQUEUED: i64 = 300_000_000;
+
+/// The joins of one mail system.
+pub(super) struct MailJoins {
+    /// `HOSTNAME/INSTANCE`.
+    name: Box<str>,
+    hasher: RandomState,
+    messages: Slab<MessageEntry>,
+    by_id: HashTable<u32>,
+    processes: Slab<ProcessEntry>,
+    by_process: HashTable<u32>,
+    past: Past,
+    /// Messages that were made from others, by queue id, of which no line came yet.
+    expected: HashMap<Box<str>, Vec<ChainOrigin>>,
+    /// Last TLS connection of each delivery agent, by its process id, with the address of the server.
+    agents: HashMap<Box<str>, (Box<str>, Arc<KeptTls>)>,
+    /// Times at which a message or a session has to be looked at.
+    due: BinaryHeap<Reverse<(i64, Due)>>,
+    clock: JoinClock,
+    budget: Arc<Budget>,
+    settings: JoinSettings,
+    /// Memory that the messages and the sessions hold, in bytes.
+    held: usize,
+}
+
+/// A message and what is to be done with it.
+struct MessageEntry {
+    message: JoinedMessage,
+    /// Memory that it was counted with.
+    held: usize,
+    /// Time of its last line, by the clock of the system.
+    touched: i64,
+    closed_at: Option<i64>,
+    /// True if no summary has what is known.
+    is_dirty: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Message(SlabKey),
+    /// A session that is over.
+    Session(SlabKey),
+    /// A session that may have come to an end without a line.
+    Silence(SlabKey),
+}
+
+/// The time as the lines of the system say. Between them, it goes as the clock of this machine does.
+#[derive(Clone, Copy, Debug, Default)]
+struct JoinClock {
+    now: i64,
+    /// Time of this machine when `now` was set.
+    read_at: i64,
+}
+
+impl JoinClock {
+    /// A time in the future, of a clock that is wrong, does not count.
+    fn advance(&mut self, at: i64, read_at: i64) {
+        if at.min(read_at) > self.now {
+            *self = Self { now: at.min(read_at), read_at };
+        }
+    }
+
+    fn pass(&mut self, time: i64) {
+        if self.now > 0 && time > self.read_at {
+            *self = Self { now: self.now + (time - self.read_at), read_at: time };
+        }
+    }
+}
+
+impl MailJoins {
+    pub(super) fn new(name: &str, settings: JoinSettings, budget: Arc<Budget>) -> Self {
+        budget.add_system();
+        Self {
+            name: name.into(),
+            hasher: RandomState::new(),
+            messages: Slab::default(),
+            by_id: HashTable::new(),
+            processes: Slab::default(),
+            by_process: HashTable::new(),
+            past: Past::default(),
+            expected: HashMap::new(),
+            agents: HashMap::new(),
+            due: BinaryHeap::new(),
+            clock: JoinClock::default(),
+            budget,
+            settings,
+            held: 0,
+        }
+    }
+
+    /// Joins a line with those before it, and adds what it closes to `scratch`.
+    pub(super) fn join(&mut self, line: &JoinLine<'_, '_>, scratch: &mut Scratch) {
+        self.clock.advance(line.at, micros(line.record.received_at));
+        let process = self.session(line);
+        self.note_tls(line);
+        if let Some(queue_id) = line.postfix.queue_id {
+            self.message(line, queue_id, process, scratch);
+        }
+        self.work(scratch);
+    }
+
+    /// Lets the time of this machine pass, and makes what is due.
+    pub(super) fn tick(&mut self, time: i64, scratch: &mut Scratch) {
+        self.clock.pass(time);
+        self.work(scratch);
+    }
+
+    /// Closes everything.
+    pub(super) fn finish(&mut self, scratch: &mut Scratch) {
+        while let Some(slot) = self.messages.oldest() {
+            self.close(slot, ClosedBy::Shutdown, scratch);
+        }
+        while let Some(slot) = self.processes.oldest() {
+            self.end_process(slot, scratch);
+        }
+    }
+
+    // === messages ===
+
+    fn find(&self, queue_id: &str) -> Option<u32> {
+        let is_it = |slot: &u32| {
+            self.messages.get(*slot).is_some_and(|entry| entry.message.fields.get(KeptField::QueueId) == Some(queue_id))
+        };
+        self.by_id.find(self.hasher.hash_one(queue_id), is_it).copied()
+    }
+
+    fn message(&mut self, line: &JoinLine<'_, '_>, queue_id: &str, process: Option<u32>, scratch: &mut Scratch) {
+        if matches!(line.postfix.event, Event::Debug(_) | Event::Other(_)) {
+            return;
+        }
+        let known = self.find(queue_id);
+        if self.past.has(self.hasher.hash_one(queue_id), line) {
+            return;
+        }
+        let slot = match known {
+            Some(slot) if self.messages.get(slot).is_some_and(|entry| entry.message.is_succeeded_by(line)) => {
+                self.close(slot, ClosedBy::Evicted, scratch);
+                self.open(line, queue_id)
+            }
+            Some(slot) => slot,
+            None => self.open(line, queue_id),
+        };
+        let tls = self.tls_of(line).cloned();
+        let clock = self.clock.now;
+        let Some(entry) = self.messages.get_mut(slot) else { return };
+        let process = process.and_then(|slot| self.processes.get(slot)).map(|entry| &entry.process);
+        let change = entry.message.apply(line, process, tls.as_ref(), &self.hasher);
+        entry.touched = clock;
+        match change {
+            MessageChange::None => return,
+            MessageChange::Known if entry.message.closed.is_none() => entry.closed_at = None,
+            MessageChange::Known => {}
+            MessageChange::Delivery { attempt, is_final } => {
+                let uid = entry.uid(&self.name, &mut scratch.key);
+                scratch.deliver(&entry.message, uid, attempt, is_final);
+            }
+            MessageChange::Closed => {
+                entry.message.closed.get_or_insert(ClosedBy::Removed);
+                entry.closed_at.get_or_insert(clock);
+            }
+        }
+        entry.is_dirty = true;
+        let (before, after) = (entry.held, entry.message.held());
+        entry.held = after;
+        let is_closed = entry.closed_at.is_some();
+        self.hold(before, after);
+        self.messages.touch(slot);
+        if is_closed {
+            if change == MessageChange::Closed
+                && self.messages.get(slot).is_some_and(|entry| !entry.message.is_incomplete())
+            {
+                self.summarize(slot, scratch);
+            }
+            self.due.push(Reverse((clock + SETTLE, Due::Message(self.messages.key(slot)))));
+        }
+        self.link(line, slot, scratch);
+        self.keep_to_budget(slot, scratch);
+    }
+
+    fn open(&mut self, line: &JoinLine<'_, '_>, queue_id: &str) -> u32 {
+        let message = JoinedMessage::new(line, queue_id);
+        let held = message.held();
+        let entry = MessageEntry { message, held, touched: self.clock.now, closed_at: None, is_dirty: true };
+        let slot = self.messages.insert(entry).slot;
+        let (messages, hasher) = (&self.messages, &self.hasher);
+        let hash = |slot: &u32| {
+            let id = messages.get(*slot).and_then(|entry| entry.message.fields.get(KeptField::QueueId));
+            hasher.hash_one(id.unwrap_or_default())
+        };
+        self.by_id.insert_unique(hasher.hash_one(queue_id), slot, hash);
+        self.hold(0, held);
+        self.budget.add_message();
+        slot
+    }
+
+    /// Makes the summary of a message.
+    fn summarize(&mut self, slot: u32, scratch: &mut Scratch) {
+        let Some(entry) = self.messages.get_mut(slot) else { return };
+        entry.is_dirty = false;
+        entry.message.revision += 1;
+        let uid = entry.uid(&self.name, &mut scratch.key);
+        uid::write_key(&self.name, &entry.message, &mut scratch.key);
+        let copy = MessageCopy { message: entry.message.clone(), key: scratch.key.clone(), uid };
+        scratch.push(JoinOutcome::Message(Box::new(copy)));
+    }
+
+    /// Closes a message that may be open, and forgets it.
+    fn close(&mut self, slot: u32, by: ClosedBy, scratch: &mut Scratch) {
+        if let Some(entry) = self.messages.get_mut(slot) {
+            entry.message.closed.get_or_insert(by);
+            if entry.is_dirty {
+                self.summarize(slot, scratch);
+            }
+        }
+        self.forget(slot);
+    }
+
+    fn forget(&mut self, slot: u32) {
+        let Some(entry) = self.messages.remove(slot) else { return };
+        let id = entry.message.fields.get(KeptField::QueueId).unwrap_or_default();
+        if let Ok(place) = self.by_id.find_entry(self.hasher.hash_one(id), |known| *known == slot) {
+            place.remove();
+        }
+        self.past.add(self.hasher.hash_one(id), entry.message.last_seen);
+        self.hold(entry.held, 0);
+        self.budget.remove_message();
+    }
+
+    // === what time and limits demand ===
+
+    /// Makes what is due, and closes what is too old.
+    fn work(&mut self, scratch: &mut Scratch) {
+        while let Some(Reverse((at, due))) = self.due.peek().copied()
+            && at <= self.clock.now
+        {
+            self.due.pop();
+            match due {
+                Due::Message(key) if self.messages.contains(key) => self.settle(key, scratch),
+                Due::Session(key) if self.processes.contains(key) => self.end_session(key.slot, scratch),
+                Due::Silence(key) if self.processes.contains(key) => self.end_silent(key, scratch),
+                Due::Message(_) | Due::Session(_) | Due::Silence(_) => {}
+            }
+        }
+        while let Some(slot) = self.messages.oldest()
+            && self.messages.get(slot).is_some_and(|entry| entry.touched + self.settings.max_age < self.clock.now)
+        {
+            self.close(slot, ClosedBy::Timeout, scratch);
+        }
+        while let Some(slot) = self.processes.oldest()
+            && self.processes.get(slot).is_some_and(|entry| entry.touched + PROCESS_AGE < self.clock.now)
+        {
+            self.end_process(slot, scratch);
+        }
+    }
+
+    /// Makes a summary of what late lines have changed, and forgets the message when the grace is over.
+    fn settle(&mut self, key: SlabKey, scratch: &mut Scratch) {
+        let Some(entry) = self.messages.get(key.slot) else { return };
+        let grace = if entry.message.is_requeued() { self.settings.grace.max(REQUEUED) } else { self.settings.grace };
+        let end = entry.closed_at.map_or(i64::MAX, |closed| closed + grace);
+        if entry.is_dirty {
+            self.summarize(key.slot, scratch);
+        }
+        if end <= self.clock.now {
+            self.forget(key.slot);
+        } else {
+            self.due.push(Reverse((end, Due::Message(key))));
+        }
+    }
+
+    fn hold(&mut self, before: usize, after: usize) {
+        self.held = self.held + after - before;
+        self.budget.hold(before, after);
+    }
+
+    /// Evicts the oldest messages of this system while it has more than its share, but never the one in `slot`.
+    fn keep_to_budget(&mut self, slot: u32, scratch: &mut Scratch) {
+        while self.budget.is_exceeded_by(self.messages.len(), self.held)
+            && let Some(oldest) = self.messages.oldest().filter(|oldest| *oldest != slot)
+        {
+            self.budget.count_eviction();
+            self.close(oldest, ClosedBy::Evicted, scratch);
+        }
+    }
+}
+
+impl MessageEntry {
+    fn uid(&mut self, system: &str, key: &mut String) -> Uid {
+        if let Some(uid) = self.message.uid {
+            return uid;
+        }
+        uid::write_key(system, &self.message, key);
+        let uid = uid::of_key(key);
+        self.message.uid = Some(uid);
+        uid
+    }
+}

@@ -1,0 +1,142 @@
+//! Chains of messages: notices, forwards, what a content filter gives back, and what `postsuper -r` makes.
+
+use std::cmp::Reverse;
+
+use super::{Due, MailJoins, SETTLE};
+use crate::correlate::fields::KeptField;
+use crate::correlate::line::JoinLine;
+use crate::correlate::message::JoinedMessage;
+use crate::correlate::outcome::Scratch;
+use crate::record::{Delivery, Endpoint, Event, Notification, Uid};
+
+/// Number of messages that are expected because another one names them.
+const EXPECTED: usize = 10_000;
+/// Number of messages that may name one queue id before a message with it is found.
+const NAMED: usize = 8;
+
+/// The message from which another one was made.
+pub(in crate::correlate) struct ChainOrigin {
+    pub(in crate::correlate) queue_id: Box<str>,
+    pub(in crate::correlate) uid: Uid,
+    pub(in crate::correlate) trace: Uid,
+    /// True if the other one is of the same instance. Postfix made it itself: a notice, a forward, or the same message
+    /// after `postsuper -r`.
+    pub(in crate::correlate) is_certain: bool,
+    /// Time of its first line, and of the line that names the other one: that one had its first line between them.
+    pub(in crate::correlate) first_seen: i64,
+    pub(in crate::correlate) at: i64,
+}
+
+impl MailJoins {
+    /// Links a message to those that were made from it, and to the one from which it was made, if the line shows them.
+    pub(super) fn link(&mut self, line: &JoinLine<'_, '_>, slot: u32, scratch: &mut Scratch) {
+        match &line.postfix.event {
+            Event::Notification(Notification { notification_queue_id: child, .. })
+            | Event::Delivery(Delivery { forwarded_as: Some(child), .. }) => {
+                self.add_child(line.at, slot, child, true, scratch);
+            }
+            // A content filter gives a message back on this host.
+            Event::Delivery(Delivery { remote_queue_id: Some(child), relay: Some(relay), .. }) if is_local(relay) => {
+                self.add_child(line.at, slot, child, false, scratch);
+            }
+            event @ (Event::Client(_) | Event::Pickup(_)) => {
+                let parent = self.messages.get(slot).and_then(|entry| entry.message.fields.get(KeptField::Parent));
+                let parent = parent.and_then(|parent| self.find(parent));
+                // Another message may have that queue id by now.
+                let is_it = |message: &JoinedMessage| match event {
+                    Event::Client(_) => message.first_seen <= line.at && !message.was_over(line.at),
+                    _ => message.is_requeued(),
+                };
+                if let Some(parent) = parent
+                    && self.messages.get(parent).is_some_and(|entry| is_it(&entry.message))
+                    && let Some(id) = line.postfix.queue_id
+                {
+                    self.add_child(line.at, parent, id, true, scratch);
+                }
+            }
+            _ => {}
+        }
+        if !self.expected.is_empty() {
+            self.meet_expectations(slot);
+        }
+    }
+
+    /// Notes that a message was made from the one in `slot`, as a line of the time `at` says.
+    fn add_child(&mut self, at: i64, slot: u32, child: &str, is_certain: bool, scratch: &mut Scratch) {
+        let Some(entry) = self.messages.get_mut(slot) else { return };
+        let uid = entry.uid(&self.name, &mut scratch.key);
+        if entry.message.fields.get(KeptField::QueueId) == Some(child) {
+            return;
+        }
+        entry.message.fields.add(KeptField::Child, child);
+        let first_seen = entry.message.first_seen;
+        let (trace, queue_id) = (entry.message.trace.unwrap_or(uid), entry.message.fields.get(KeptField::QueueId));
+        let queue_id = queue_id.unwrap_or_default().into();
+        self.changed(slot);
+        if self.expected.len() >= EXPECTED {
+            self.expected.clear();
+        }
+        let origins = self.expected.entry(child.into()).or_default();
+        if let Some(known) = origins.iter_mut().find(|origin| origin.uid == uid) {
+            (known.is_certain, known.at) = (known.is_certain || is_certain, known.at.max(at));
+        } else if origins.len() < NAMED {
+            origins.push(ChainOrigin { queue_id, uid, trace, is_certain, first_seen, at });
+        }
+        if let Some(slot) = self.find(child) {
+            self.meet_expectations(slot);
+        }
+    }
+
+    /// Links the message in `slot` to the one that named it, and those that it named to itself, as far as their lines
+    /// have come.
+    fn meet_expectations(&mut self, slot: u32) {
+        let Some(entry) = self.messages.get(slot) else { return };
+        let fields = entry.message.fields.as_ref();
+        let ids = fields.all(KeptField::QueueId).chain(fields.all(KeptField::Child));
+        let ids: Vec<Box<str>> = ids.filter(|id| self.expected.contains_key(*id)).map(Into::into).collect();
+        for id in ids {
+            let Some(child) = self.find(&id) else { continue };
+            let origins = self.expected.get(&*id).map_or(&[][..], Vec::as_slice);
+            let Some(place) = origins.iter().position(|origin| self.is_child(child, origin)) else { continue };
+            let Some(mut origins) = self.expected.remove(&*id) else { continue };
+            if let Some(entry) = self.messages.get_mut(child) {
+                entry.message.made_from(&origins.swap_remove(place));
+            }
+            if !origins.is_empty() {
+                self.expected.insert(id, origins);
+            }
+            self.changed(child);
+        }
+    }
+
+    /// Returns true if the message in `child` was made from `origin`.
+    fn is_child(&self, child: u32, origin: &ChainOrigin) -> bool {
+        let Some(child) = self.messages.get(child).map(|entry| &entry.message) else { return false };
+        let parent = self.find(&origin.queue_id).and_then(|slot| self.messages.get(slot)).map(|entry| &entry.message);
+        let parent = parent.filter(|parent| parent.uid == Some(origin.uid));
+        // The queue id that a content filter gives back may be one of another instance. The same message has the same
+        // JoinedMessage-ID.
+        let message_id = child.fields.get(KeptField::MessageId);
+        let has_same =
+            || message_id.is_some() && parent.and_then(|one| one.fields.get(KeptField::MessageId)) == message_id;
+        // Earlier lines of the parent may have come since.
+        let begun = parent.map_or(origin.first_seen, |parent| parent.first_seen);
+        (origin.is_certain || has_same()) && child.is_of(begun, origin.at)
+    }
+
+    /// Notes that a message has changed: if it is closed, another summary is due.
+    pub(super) fn changed(&mut self, slot: u32) {
+        let clock = self.clock.now;
+        let Some(entry) = self.messages.get_mut(slot) else { return };
+        entry.is_dirty = true;
+        if entry.closed_at.is_some() {
+            self.due.push(Reverse((clock + SETTLE, Due::Message(self.messages.key(slot)))));
+        }
+    }
+}
+
+/// Returns true if a relay is on this host.
+fn is_local(relay: &Endpoint<'_>) -> bool {
+    let address = relay.ip.and_then(|ip| ip.parse::<std::net::IpAddr>().ok());
+    relay.path.is_some() || address.is_some_and(|address| address.is_loopback())
+}

@@ -1,0 +1,161 @@
+//! The processes of a mail system: the sessions of smtpd, and the TLS connections of the delivery agents.
+
+use std::cmp::Reverse;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use super::{Due, MailJoins, SETTLE};
+use crate::correlate::fields::KeptField;
+use crate::correlate::line::JoinLine;
+use crate::correlate::outcome::{JoinOutcome, Scratch};
+use crate::correlate::session::{SmtpdProcess, SmtpdSession, is_of_session};
+use crate::correlate::slab::SlabKey;
+use crate::correlate::tls::KeptTls;
+use crate::record::{ClosedBy, Event, TlsSummary};
+
+/// Time after its last line at which a session is over, in microseconds. smtpd waits 300 seconds for a command.
+const SESSION_AGE: i64 = 3600 * 1_000_000;
+/// Time after its last line for which a process is remembered, in microseconds.
+pub(super) const PROCESS_AGE: i64 = 86_400 * 1_000_000;
+/// Number of delivery agents whose TLS connection is remembered.
+const AGENTS: usize = 1000;
+
+/// A process of smtpd.
+pub(super) struct ProcessEntry {
+    pub(super) process: SmtpdProcess,
+    /// Hash of its program and its process id.
+    identity: u64,
+    held: usize,
+    pub(super) touched: i64,
+}
+
+impl MailJoins {
+    /// Adds a line of smtpd to those of its process, and returns its slot.
+    pub(super) fn session(&mut self, line: &JoinLine<'_, '_>) -> Option<u32> {
+        let daemon = line.postfix.daemon.filter(|daemon| ["smtpd", "qmqpd"].contains(daemon))?;
+        if !is_of_session(&line.postfix.event) {
+            return None;
+        }
+        let identity = self.hasher.hash_one((line.postfix.service, daemon, line.record.message.procid?));
+        let processes = &self.processes;
+        let is_it = |slot: &u32| processes.get(*slot).is_some_and(|entry| entry.identity == identity);
+        let known = self.by_process.find(identity, is_it).copied();
+        let slot = known.unwrap_or_else(|| self.open_process(line, identity, daemon));
+        let clock = self.clock.now;
+        let entry = self.processes.get_mut(slot)?;
+        let was_empty = entry.process.is_empty();
+        let is_end = entry.process.add(line);
+        let begins = was_empty && !entry.process.is_empty();
+        entry.touched = clock;
+        let (before, after) = (entry.held, entry.process.held());
+        entry.held = after;
+        self.processes.touch(slot);
+        self.hold(before, after);
+        if begins {
+            self.due.push(Reverse((clock + SESSION_AGE, Due::Silence(self.processes.key(slot)))));
+        }
+        if is_end {
+            self.due.push(Reverse((clock + SETTLE, Due::Session(self.processes.key(slot)))));
+        }
+        Some(slot)
+    }
+
+    fn open_process(&mut self, line: &JoinLine<'_, '_>, identity: u64, daemon: &str) -> u32 {
+        let service = line.postfix.service;
+        let process = match service {
+            Some(service) => SmtpdProcess::new(&format!("{service}/{daemon}")),
+            None => SmtpdProcess::new(daemon),
+        };
+        let held = process.held();
+        let slot = self.processes.insert(ProcessEntry { process, identity, held, touched: self.clock.now }).slot;
+        let processes = &self.processes;
+        self.by_process.insert_unique(identity, slot, |slot| processes.get(*slot).map_or(0, |entry| entry.identity));
+        self.hold(0, held);
+        slot
+    }
+
+    /// Ends the earliest session of a process that is over.
+    pub(super) fn end_session(&mut self, slot: u32, scratch: &mut Scratch) {
+        let Some(entry) = self.processes.get_mut(slot) else { return };
+        let session = entry.process.take_session();
+        if let Some(session) = &session {
+            let ids = session.fields.as_ref().all(KeptField::Child);
+            let slots: Vec<u32> = ids.filter_map(|id| self.find(id)).collect();
+            for slot in slots {
+                self.abandon(slot);
+            }
+        }
+        self.give(slot, session, scratch);
+    }
+
+    /// Closes a message that its client did not complete.
+    fn abandon(&mut self, slot: u32) {
+        let clock = self.clock.now;
+        if let Some(entry) = self.messages.get_mut(slot)
+            && entry.closed_at.is_none()
+            && entry.message.abandon()
+        {
+            entry.message.closed = Some(ClosedBy::Removed);
+            entry.closed_at = Some(clock);
+            self.changed(slot);
+        }
+    }
+
+    /// Ends the session of a process of which no line came for a long time.
+    pub(super) fn end_silent(&mut self, key: SlabKey, scratch: &mut Scratch) {
+        let clock = self.clock.now;
+        let Some(entry) = self.processes.get_mut(key.slot).filter(|entry| !entry.process.is_empty()) else { return };
+        if entry.touched + SESSION_AGE > clock {
+            self.due.push(Reverse((entry.touched + SESSION_AGE, Due::Silence(key))));
+            return;
+        }
+        let session = entry.process.take_rest();
+        self.give(key.slot, session, scratch);
+    }
+
+    fn give(&mut self, slot: u32, session: Option<SmtpdSession>, scratch: &mut Scratch) {
+        let Some(entry) = self.processes.get_mut(slot) else { return };
+        let (before, after) = (entry.held, entry.process.held());
+        entry.held = after;
+        self.hold(before, after);
+        if let Some(session) = session {
+            scratch.push(JoinOutcome::Session(Box::new(session)));
+        }
+    }
+
+    /// Ends all sessions of a process, and forgets it.
+    pub(super) fn end_process(&mut self, slot: u32, scratch: &mut Scratch) {
+        let Some(mut entry) = self.processes.remove(slot) else { return };
+        if let Ok(place) = self.by_process.find_entry(entry.identity, |known| *known == slot) {
+            place.remove();
+        }
+        self.hold(entry.held, 0);
+        while let Some(session) = entry.process.take_session().or_else(|| entry.process.take_rest()) {
+            scratch.push(JoinOutcome::Session(Box::new(session)));
+        }
+    }
+
+    pub(super) fn note_tls(&mut self, line: &JoinLine<'_, '_>) {
+        let (Some(daemon), Some(process)) = (line.postfix.daemon, line.record.message.procid) else { return };
+        if !["smtp", "lmtp"].contains(&daemon) {
+            return;
+        }
+        match &line.postfix.event {
+            Event::Tls(TlsSummary { peer: Some(peer), tls }) if let Some(ip) = peer.ip => {
+                if self.agents.len() >= AGENTS {
+                    self.agents.clear();
+                }
+                self.agents.insert(process.into(), (ip.into(), Arc::new(KeptTls::of(tls))));
+            }
+            Event::TlsError(_) => _ = self.agents.remove(process),
+            _ => {}
+        }
+    }
+
+    /// Returns the TLS connection of the process over which a delivery went.
+    pub(super) fn tls_of(&self, line: &JoinLine<'_, '_>) -> Option<&Arc<KeptTls>> {
+        let Event::Delivery(delivery) = &line.postfix.event else { return None };
+        let (server, tls) = self.agents.get(line.record.message.procid?)?;
+        (delivery.relay?.ip? == &**server).then_some(tls)
+    }
+}
