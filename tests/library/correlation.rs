@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::tz::TimeZone;
-use postrider::correlate::{Correlator, JoinSettings};
+use postrider::correlate::{Correlator, JoinSettings, Joiner};
 use postrider::frame::Frame;
 use postrider::record::{
-    Event, MessageState, MessageSummary, NewId, Origin, Peer, RecordIds, SessionSummary, Transport,
+    Event, MessageState, MessageSummary, NewId, Origin, Peer, RecordId, RecordIds, SessionSummary, Transport,
 };
 use postrider::syslog::{Context, Format};
 use postrider::time::Timestamp;
@@ -149,43 +149,57 @@ impl Story {
     }
 }
 
-/// Joins lines in this order.
-fn told_of(history: &MailHistory, order: &[usize]) -> Story {
-    told_with(history, order, JoinSettings::DEFAULT)
+/// Reads lines as a source does, and joins them.
+struct Reader {
+    origin: Origin,
+    ids: RecordIds,
+    now: Timestamp,
 }
 
-fn told_with(history: &MailHistory, order: &[usize], settings: JoinSettings) -> Story {
-    let origin =
-        Origin { name: "test".to_owned(), transport: Transport::Tcp, zone: TimeZone::UTC, format: Format::Auto };
-    let end = history.lines.iter().map(|line| line.at).max().unwrap_or_default() + 1_000_000;
-    let now = Timestamp::from_micros(end);
-    let (context, ids) = (Context::new(now, &origin.zone), RecordIds::default());
-    let mut new_id = || ids.reserve(now, 1).take();
-    let correlator = Correlator::new(settings);
-    let mut joiner = correlator.joiner();
-    let mut story = Story::default();
-    let texts: Vec<String> =
-        order.iter().map(|line| history.text(&history.lines[*line], MailHeader::Rfc5424)).collect();
-    for block in texts.chunks(BLOCK) {
-        let unread: Vec<_> = block
-            .iter()
-            .map(|text| Unread {
-                frame: Frame { bytes: text.as_bytes(), truncated: false },
-                peer: Peer::default(),
-                id: NewId::Received(ids.reserve(now, 1).take()),
-            })
-            .collect();
-        read_block(&unread, &origin, &context, |records| {
-            joiner.join(records, &mut new_id, &mut |record, join| {
-                note(&mut story, record);
+impl Reader {
+    /// Reads the lines of `history` a moment after its last one.
+    fn new(history: &MailHistory) -> Self {
+        let origin =
+            Origin { name: "test".to_owned(), transport: Transport::Tcp, zone: TimeZone::UTC, format: Format::Auto };
+        let end = history.lines.iter().map(|line| line.at).max().unwrap_or_default() + 1_000_000;
+        Self { origin, ids: RecordIds::default(), now: Timestamp::from_micros(end) }
+    }
+
+    fn id(&self) -> RecordId {
+        self.ids.reserve(self.now, 1).take()
+    }
+
+    fn join(&self, lines: &[String], joiner: &mut Joiner<'_>, story: &mut Story) {
+        let context = Context::new(self.now, &self.origin.zone);
+        let mut unread = Vec::with_capacity(lines.len());
+        for text in lines {
+            let frame = Frame { bytes: text.as_bytes(), truncated: false };
+            unread.push(Unread { frame, peer: Peer::default(), id: NewId::Received(self.id()) });
+        }
+        read_block(&unread, &self.origin, &context, |records| {
+            joiner.join(records, &mut || self.id(), &mut |record, join| {
+                note(story, record);
                 if let Some(join) = join {
                     story.attempts.push((record.message.msg.to_owned(), join.attempt, join.is_final));
                 }
             });
         });
     }
-    correlator.finish(now, &mut new_id, &mut |record| note(&mut story, record));
-    assert_eq!((correlator.messages(), correlator.memory()), (0, 0));
+
+    fn finish(&self, correlator: &Correlator, story: &mut Story) {
+        correlator.finish(self.now, &mut || self.id(), &mut |record| note(story, record));
+        assert_eq!((correlator.messages(), correlator.memory()), (0, 0));
+    }
+}
+
+/// Joins lines in this order.
+fn told_of(history: &MailHistory, order: &[usize]) -> Story {
+    let (correlator, reader) = (Correlator::new(JoinSettings::DEFAULT), Reader::new(history));
+    let (mut joiner, mut story) = (correlator.joiner(), Story::default());
+    let lines: Vec<String> =
+        order.iter().map(|line| history.text(&history.lines[*line], MailHeader::Rfc5424)).collect();
+    lines.chunks(BLOCK).for_each(|block| reader.join(block, &mut joiner, &mut story));
+    reader.finish(&correlator, &mut story);
     story
 }
 
@@ -426,4 +440,37 @@ fn assert_no_wrong_value(truth: &MailMessage, told: &Told, lost: &[MailLineKind]
     if truth.removed && lost.iter().any(is_needed) {
         assert!(told.incomplete, "{}", what());
     }
+}
+
+/// Returns `history` with a line of another host behind each of its lines: each opens a message that never ends.
+fn told_in_a_flood(history: &MailHistory, settings: JoinSettings) -> (Story, u64) {
+    let (correlator, reader) = (Correlator::new(settings), Reader::new(history));
+    let (mut joiner, mut story) = (correlator.joiner(), Story::default());
+    for (number, line) in history.lines.iter().enumerate() {
+        let flood = (0..20).map(|part| {
+            let id = number * 20 + part;
+            format!("<22>1 2026-11-24T00:00:00Z flood.example postfix/smtpd {id} - - {id:012X}: client=bad[192.0.2.66]")
+        });
+        let lines: Vec<String> = std::iter::once(history.text(line, MailHeader::Rfc5424)).chain(flood).collect();
+        reader.join(&lines, &mut joiner, &mut story);
+    }
+    let evicted = correlator.evicted();
+    reader.finish(&correlator, &mut story);
+    (story, evicted)
+}
+
+#[test]
+fn a_flood_from_one_host_evicts_nothing_of_the_others() {
+    seeds::each(3, |rng| {
+        let mut history = MailHistory::random(rng, 200);
+        history.instances.iter_mut().for_each(|instance| instance.hostname.insert_str(0, "quiet."));
+        // The quiet hosts have less than their share.
+        let settings = JoinSettings { max_messages: 10_000, ..JoinSettings::DEFAULT };
+        let (mut story, evicted) = told_in_a_flood(&history, settings);
+        let flooded = history.lines.len() as u64 * 20;
+        assert!(evicted >= flooded - 10_000, "{evicted} of {flooded} were evicted");
+        story.messages.retain(|_, told| told.hostname != "flood.example");
+        story.sessions.retain(|told| told.hostname != "flood.example");
+        assert_true(&history, &story);
+    });
 }
