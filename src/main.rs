@@ -150,6 +150,13 @@ fn decode(arguments: &Decode) -> Result<(), Failure> {
         Err(error) => return Err(Failure { code: IO, message: format!("postrider: {error}") }),
     };
     report_unparsed(&summary, arguments);
+    if summary.evicted > 0 {
+        let (evicted, field) = (summary.evicted, r#""closed_by": "evicted""#);
+        log::say(&format!(
+            "{evicted} messages were closed before their end, because too many were open: their records have {field}; \
+             decode the log of fewer days or hosts at once"
+        ));
+    }
     if summary.unread > 0 {
         // The error of each file is already reported.
         let message = match arguments.files.len() {

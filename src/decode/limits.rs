@@ -3,6 +3,8 @@
 use std::num::NonZero;
 use std::thread;
 
+use crate::correlate::JoinSettings;
+
 /// Size of one read in bytes.
 pub(super) const READ_SIZE: usize = 256 * 1024;
 
@@ -19,11 +21,17 @@ pub(super) struct Limits {
     pub(super) lines: usize,
     /// Number of threads, once there is more than one chunk.
     pub(super) workers: usize,
+    /// Limits of the joins.
+    pub(super) joins: JoinSettings,
 }
+
+/// Limits of the joins: those of the memory of a usual machine. A log on disk can have the lines of many days.
+pub(super) const JOINS: JoinSettings =
+    JoinSettings { max_messages: 10_000_000, max_memory: 1 << 30, ..JoinSettings::DEFAULT };
 
 impl Default for Limits {
     fn default() -> Self {
         let workers = thread::available_parallelism().map_or(1, NonZero::get);
-        Self { chunk: READ_SIZE, frame: 64 * 1024, lines: 16 * READ_SIZE, workers }
+        Self { chunk: READ_SIZE, frame: 64 * 1024, lines: 16 * READ_SIZE, workers, joins: JOINS }
     }
 }

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex};
 
 use jiff::tz::TimeZone;
 
-use crate::correlate::{Correlator, JoinSettings};
+use crate::correlate::Correlator;
 use crate::encode::{Buffer, Encoder};
 use crate::gzip::GzipReader;
 use crate::panics::Panic;
@@ -77,6 +77,8 @@ pub struct DecodeSummary {
     pub damaged: u64,
     /// Postfix lines that are not understood.
     pub unparsed: Arc<Unparsed>,
+    /// Number of messages that were closed before their end, because too many were open.
+    pub evicted: u64,
 }
 
 /// Reason why decoding ended early.
@@ -107,9 +109,6 @@ const OTHER_MAGIC: [(&[u8], &str); 3] =
 
 /// Length in bytes of the longest magic number.
 const LONGEST_MAGIC: usize = 10;
-
-/// Limits of the joins: those of the memory of a usual machine. A log on disk can have the lines of many days.
-const DECODED: JoinSettings = JoinSettings { max_messages: 10_000_000, max_memory: 1 << 30, ..JoinSettings::DEFAULT };
 
 /// All inputs of one command, one after the other.
 struct Inputs {
@@ -162,7 +161,7 @@ impl Inputs {
     fn new(decoder: Decoder, limits: Limits, out: Box<dyn Write + Send>) -> Self {
         let is_joined = decoder.prints == Printed::Messages;
         let joins =
-            is_joined.then(|| Arc::new(Joins { correlator: Correlator::new(DECODED), ids: RecordIds::default() }));
+            is_joined.then(|| Arc::new(Joins { correlator: Correlator::new(limits.joins), ids: RecordIds::default() }));
         let limits = if is_joined { Limits { workers: 1, ..limits } } else { limits };
         let (decoder, output) = (Arc::new(decoder), Arc::new(Output::new(out)));
         Self { decoder, limits, output, unparsed: Arc::default(), joins }
@@ -185,7 +184,8 @@ impl Inputs {
 
     fn summary(self) -> DecodeSummary {
         let (records, damaged) = self.output.counts();
-        DecodeSummary { unread: 0, records, damaged, unparsed: self.unparsed }
+        let evicted = self.joins.map_or(0, |joins| joins.correlator.evicted());
+        DecodeSummary { unread: 0, records, damaged, unparsed: self.unparsed, evicted }
     }
 
     fn decode_path(&self, path: &Path) -> Result<(), Error> {

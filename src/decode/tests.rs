@@ -7,7 +7,9 @@ use std::thread;
 
 use proptest::prelude::*;
 
+use super::limits::JOINS;
 use super::*;
+use crate::correlate::JoinSettings;
 use crate::dsn::Language;
 use crate::encode::Buffer;
 use crate::frame::{Frame, Framer, Framing, Step};
@@ -194,7 +196,7 @@ fn id(line: &[u8]) -> String {
     serde_json::from_slice::<serde_json::Value>(line).expect("JSON")["id"].to_string()
 }
 
-const SMALL: Limits = Limits { chunk: 64, frame: 256, lines: 4096, workers: 4 };
+const SMALL: Limits = Limits { chunk: 64, frame: 256, lines: 4096, workers: 4, joins: JOINS };
 
 /// Returns a Postfix line that is understood, with a number in it.
 fn line(n: usize) -> String {
@@ -232,7 +234,7 @@ proptest! {
         let input = pieces.concat();
         // Inputs with a magic number are not part of this test.
         prop_assume!(!input.starts_with(&GZIP_MAGIC) && !OTHER_MAGIC.iter().any(|(magic, _)| input.starts_with(magic)));
-        Case { input, sizes, limits: Limits { chunk, frame, lines, workers }, broken, unparsed }.check();
+        Case { input, sizes, limits: Limits { chunk, frame, lines, workers, joins: JOINS }, broken, unparsed }.check();
     }
 }
 
@@ -425,4 +427,22 @@ fn a_panic_of_a_worker_is_passed_on() {
     let result = Inputs::new(decoder(false), SMALL, Box::new(Panics)).decode(io::Cursor::new(text), None);
     let Err(Error::Panic(panic)) = result else { panic!("{result:?}") };
     assert!(panic.to_string().contains("a writer that panics"), "{panic}");
+}
+
+#[test]
+fn messages_beyond_the_limit_are_printed_early_and_counted() {
+    let out = Written::default();
+    let joins = JoinSettings { max_messages: 2, ..JOINS };
+    let decoder = Decoder { prints: Printed::Messages, ..decoder(false) };
+    let inputs = Inputs::new(decoder, Limits { joins, ..SMALL }, Box::new(out.clone()));
+    let line = |n: u32| format!("Nov 24 02:10:35 mx1 postfix/pickup[7]: {n:010X}: uid=0 from=<root@example.com>\n");
+    let text: String = (1..=5).map(line).collect();
+    inputs.decode(io::Cursor::new(text), None).expect("no error");
+    inputs.finish().expect("no error");
+    assert_eq!(inputs.summary().evicted, 3);
+    let closed_by =
+        |record: &str| serde_json::from_str::<serde_json::Value>(record).unwrap()["postfix"]["closed_by"].clone();
+    let text = String::from_utf8(out.bytes.lock().expect("no panic").clone()).unwrap();
+    let ends: Vec<_> = text.lines().map(closed_by).collect();
+    assert_eq!(ends, ["evicted", "evicted", "evicted", "shutdown", "shutdown"]);
 }
