@@ -163,7 +163,7 @@ fn a_stop_keeps_what_the_sink_did_not_take() {
 
     let mut second = spawn(directory.path(), "");
     let late = read_numbers(second.output());
-    second.address("tcp");
+    wait_drained(&second, 0);
     let ended = second.terminate(DEADLINE);
     assert_clean(&ended);
     let late = late.join().expect("the second reader");
@@ -172,6 +172,17 @@ fn a_stop_keeps_what_the_sink_did_not_take() {
     all.sort_unstable();
     all.dedup();
     assert_eq!(all, (0..received).collect::<Vec<_>>());
+}
+
+/// Waits until so many messages have come over TCP, and the sink has all records, with those that its spool held at the
+/// start. A stop would take only the time that it is given, and leave the rest in the spool.
+fn wait_drained(postrider: &Unread, messages: usize) {
+    postrider.status().wait(DEADLINE, "all records", |status| {
+        let sink = status.sink("stdout");
+        let all = sink.count("offered") + sink.count("recovered");
+        let has_all = all > 0 && sink.count("delivered") + sink.count("dropped") == all;
+        has_all && status.source("tcp").count("received") == messages as u64
+    });
 }
 
 #[test]
@@ -209,6 +220,7 @@ fn a_full_spool_holds_the_senders_up_and_loses_nothing() {
     let numbers = read_numbers(output);
     sender.join().expect("the sender");
     wait_until(DEADLINE, "a word about the end", || postrider.log().contains(&over));
+    wait_drained(&postrider, COUNT);
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
     assert_eq!(numbers.join().expect("the reader"), (0..COUNT).collect::<Vec<_>>());
@@ -252,7 +264,7 @@ fn a_full_spool_that_drops_its_oldest_counts_each_and_goes_on() {
     send(postrider.address("tcp"), 0..COUNT).join().expect("the sender is not held up");
     wait_until(DEADLINE, "a word about it", || postrider.log().contains("drops its oldest records"));
     let numbers = read_numbers(output);
-    // The last is in when all before it are.
+    wait_drained(&postrider, COUNT);
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
     let numbers = numbers.join().expect("the reader");
