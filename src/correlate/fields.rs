@@ -3,6 +3,8 @@
 //! Each entry is a tag, the length of its text in two bytes, and the text. An object has few entries, so that they are
 //! searched from the first.
 
+use crate::record::{Endpoint, Sasl};
+
 /// Name of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -72,13 +74,25 @@ impl Fields {
     }
 
     /// Adds a text, unless this name has the same one.
-    /// Returns true if it was added.
-    pub(super) fn add(&mut self, field: KeptField, text: &str) -> bool {
-        let is_new = !self.as_ref().all(field).any(|known| known == text);
-        if is_new {
+    pub(super) fn add(&mut self, field: KeptField, text: &str) {
+        if !self.as_ref().all(field).any(|known| known == text) {
             self.push(field, text);
         }
-        is_new
+    }
+
+    /// Adds the parts of a client that are not known yet.
+    pub(super) fn set_client(&mut self, client: Option<Endpoint<'_>>) {
+        let Some(Endpoint { name, ip, port, .. }) = client else { return };
+        self.set(KeptField::ClientName, name);
+        self.set(KeptField::ClientIp, ip);
+        self.set(KeptField::ClientPort, port.map(|port| port.to_string()).as_deref());
+    }
+
+    /// Adds the parts of an authentication that are not known yet.
+    pub(super) fn set_sasl(&mut self, sasl: &Sasl<'_>) {
+        self.set(KeptField::SaslMethod, sasl.method);
+        self.set(KeptField::SaslUsername, sasl.username);
+        self.set(KeptField::SaslSender, sasl.sender);
     }
 
     /// Adds the texts of `others`: of each name that can have one text, the first stays.
@@ -139,6 +153,26 @@ impl<'f> FieldsRef<'f> {
         self.all(field).next()
     }
 
+    /// Returns the client, if anything is known of it.
+    pub(super) fn client(self) -> Option<Endpoint<'f>> {
+        let endpoint = Endpoint {
+            name: self.get(KeptField::ClientName),
+            ip: self.get(KeptField::ClientIp),
+            port: self.get(KeptField::ClientPort).and_then(|port| port.parse().ok()),
+            path: None,
+        };
+        (endpoint != Endpoint::default()).then_some(endpoint)
+    }
+
+    /// Returns the authentication of the client.
+    pub(super) fn sasl(self) -> Sasl<'f> {
+        Sasl {
+            method: self.get(KeptField::SaslMethod),
+            username: self.get(KeptField::SaslUsername),
+            sender: self.get(KeptField::SaslSender),
+        }
+    }
+
     /// Returns each text of this name, in the order in which they came.
     pub(super) fn all(self, field: KeptField) -> impl Iterator<Item = &'f str> {
         let own = self.tags().filter(move |(tag, _)| *tag == field as u8);
@@ -167,8 +201,9 @@ mod tests {
         fields.set(KeptField::From, Some(""));
         fields.set(KeptField::From, Some("anna@example.com"));
         fields.set(KeptField::Helo, None);
-        let added = ["A1", "B2", "A1"].map(|id| fields.add(KeptField::Child, id));
-        assert_eq!(added, [true, true, false]);
+        for id in ["A1", "B2", "A1"] {
+            fields.add(KeptField::Child, id);
+        }
         assert_eq!((fields.get(KeptField::From), fields.get(KeptField::Helo)), (Some(""), None));
         assert_eq!(fields.as_ref().all(KeptField::Child).collect::<Vec<_>>(), ["A1", "B2"]);
         assert_eq!(FieldsRef::of(fields.bytes()).get(KeptField::From), Some(""));

@@ -11,7 +11,7 @@ use super::system::{ChainOrigin, SETTLE};
 use super::tls::KeptTls;
 use crate::record::{
     Client, ClosedBy, Delivery, Event, Expired, MessageId, MessageResult, Pickup, QueueActive, QueueAdmin, Removed,
-    Sasl, Uid, Verdict,
+    Uid, Verdict,
 };
 
 /// Number of verdicts that are kept of one message. Further ones are not in its summary.
@@ -41,7 +41,7 @@ pub(super) struct JoinedMessage {
     end: Option<MessageEnd>,
     /// True if its session is over and nothing more of it was seen: its client did not complete it.
     is_abandoned: bool,
-    pub(super) closed: Option<ClosedBy>,
+    pub(super) closed: Option<Closing>,
     /// The message from which this one was made, and the oldest message of their chain, once they are known.
     pub(super) parent: Option<Uid>,
     pub(super) trace: Option<Uid>,
@@ -49,6 +49,14 @@ pub(super) struct JoinedMessage {
     pub(super) revision: u32,
     /// Computed when it is first needed: for a short queue id, it holds the time of the first line that is known then.
     pub(super) uid: Option<Uid>,
+}
+
+/// End of a message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Closing {
+    pub(super) by: ClosedBy,
+    /// Time by the clock of the mail system.
+    pub(super) at: i64,
 }
 
 /// How a message ended, if not by deliveries.
@@ -75,14 +83,10 @@ struct SeenLines {
 /// Effect of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MessageChange {
-    /// Nothing: it is known, or not about the message's fate.
-    None,
+    /// It adds facts, or nothing.
     Known,
     /// A delivery: the number of its attempt.
-    Delivery {
-        attempt: u32,
-        is_final: bool,
-    },
+    Delivery { attempt: u32, is_final: bool },
     /// It is the last line of the message.
     Closed,
 }
@@ -185,7 +189,6 @@ impl JoinedMessage {
             Event::Removed(Removed { reason }) => self.removed(line, *reason),
             Event::Verdict(verdict) => self.verdict(line, verdict),
             Event::QueueAdmin(QueueAdmin { action, .. }) => self.administer(line, action),
-            Event::Debug(_) | Event::Other(_) => return MessageChange::None,
             _ => MessageChange::Known,
         };
         if self.is_abandoned && self.is_queued() {
@@ -208,14 +211,8 @@ impl JoinedMessage {
         client: &Client<'_>,
         process: Option<&SmtpdProcess>,
     ) -> MessageChange {
-        let endpoint = client.client.unwrap_or_default();
-        self.fields.set(KeptField::ClientName, endpoint.name);
-        self.fields.set(KeptField::ClientIp, endpoint.ip);
-        self.fields.set(KeptField::ClientPort, endpoint.port.map(|port| port.to_string()).as_deref());
-        let Sasl { method, username, sender } = client.sasl;
-        self.fields.set(KeptField::SaslMethod, method);
-        self.fields.set(KeptField::SaslUsername, username);
-        self.fields.set(KeptField::SaslSender, sender);
+        self.fields.set_client(client.client);
+        self.fields.set_sasl(&client.sasl);
         self.fields.set(KeptField::Parent, client.orig_queue_id);
         if let Some(process) = process {
             let (helo, proto, tls) = process.context(line.at);
@@ -242,7 +239,7 @@ impl JoinedMessage {
         tls: Option<&Arc<KeptTls>>,
         hasher: &RandomState,
     ) -> MessageChange {
-        let (attempt, _) = self.recipients.deliver(line, delivery, tls, hasher);
+        let attempt = self.recipients.deliver(line, delivery, tls, hasher);
         MessageChange::Delivery { attempt, is_final: RecipientStatus::of(delivery.status).is_final() }
     }
 
@@ -383,7 +380,7 @@ impl JoinedMessage {
             // Its other lines may be missing: before 3.10, Postfix does not log that a client gave up.
             None if self.is_abandoned => true,
             None => {
-                let is_whole = begins && message_id && active && self.closed == Some(ClosedBy::Removed);
+                let is_whole = begins && message_id && active && self.removed_at.is_some();
                 !(is_whole && self.completed_at().is_some())
             }
         }

@@ -45,8 +45,8 @@ pub struct JoinSettings {
     pub max_memory: usize,
     /// Time after its last line at which a message is closed, in microseconds.
     pub max_age: i64,
-    /// Time after its end for which a message is remembered, in microseconds: lines that come later than that are taken
-    /// for another message.
+    /// Time after its end in which late lines of a message give a new revision, in microseconds. Lines that come later
+    /// change nothing.
     pub grace: i64,
 }
 
@@ -74,7 +74,7 @@ struct MailSystem {
 struct SystemState {
     system: MailJoins,
     /// Source of its last line.
-    origin: Option<Origin>,
+    origin: Origin,
 }
 
 /// The way of the records of one read through the stage. It remembers the mail system of the last record.
@@ -140,7 +140,7 @@ impl Correlator {
             scratch.clear();
             let mut state = poison::ignore(system.system.lock());
             act(&mut state.system, &mut scratch);
-            let Some(origin) = state.origin.clone() else { continue };
+            let origin = state.origin.clone();
             drop(state);
             for (_, outcome) in scratch.outcomes() {
                 let frame = system.frame(&origin, now, new_id());
@@ -149,14 +149,14 @@ impl Correlator {
         }
     }
 
-    fn system(&self, name: &str, hostname: &str, instance: &str) -> Arc<MailSystem> {
+    fn system(&self, name: &str, hostname: &str, instance: &str, origin: &Origin) -> Arc<MailSystem> {
         if let Some(system) = poison::ignore(self.systems.read()).get(name) {
             return Arc::clone(system);
         }
         let mut systems = poison::ignore(self.systems.write());
         let new = || {
             let system = MailJoins::new(name, self.settings, Arc::clone(&self.budget));
-            let state = Mutex::new(SystemState { system, origin: None });
+            let state = Mutex::new(SystemState { system, origin: origin.clone() });
             Arc::new(MailSystem { hostname: hostname.into(), instance: instance.into(), system: state })
         };
         Arc::clone(systems.entry(name.into()).or_insert_with(new))
@@ -173,30 +173,31 @@ impl Joiner<'_> {
         use_record: &mut dyn FnMut(&Record<'_>, Option<&DeliveryJoin<'_>>),
     ) {
         let mut rest = records;
-        while !rest.is_empty() {
-            let run =
-                self.find(&rest[0]).map_or(1, |system| rest.iter().take_while(|record| system.wrote(record)).count());
-            let (part, behind) = rest.split_at(run.max(1));
-            self.join_run(part, new_id, use_record);
+        while let Some(first) = rest.first() {
+            let Some(system) = self.find(first) else {
+                use_record(first, None);
+                rest = &rest[1..];
+                continue;
+            };
+            let (run, behind) = rest.split_at(rest.iter().take_while(|record| system.wrote(record)).count());
+            self.join_run(&system, run, new_id, use_record);
             rest = behind;
         }
     }
 
-    /// Joins records of one mail system, or one record of none.
+    /// Joins records of one mail system.
     fn join_run(
         &mut self,
+        system: &MailSystem,
         records: &[Record<'_>],
         new_id: &mut dyn FnMut() -> RecordId,
         use_record: &mut dyn FnMut(&Record<'_>, Option<&DeliveryJoin<'_>>),
     ) {
-        let Some(system) = self.recent.clone().filter(|system| system.wrote(&records[0])) else {
-            return records.iter().for_each(|record| use_record(record, None));
-        };
         self.scratch.clear();
         {
             let mut state = poison::ignore(system.system.lock());
-            if state.origin.as_ref().is_none_or(|origin| origin.name != records[0].origin.name) {
-                state.origin = Some(records[0].origin.clone());
+            if let Some(last) = records.last().filter(|last| last.origin.name != state.origin.name) {
+                state.origin = last.origin.clone();
             }
             for (number, record) in records.iter().enumerate() {
                 self.scratch.at = number;
@@ -221,15 +222,15 @@ impl Joiner<'_> {
     }
 
     /// Returns the mail system that wrote the record, if Postfix did.
-    fn find(&mut self, record: &Record<'_>) -> Option<&MailSystem> {
+    fn find(&mut self, record: &Record<'_>) -> Option<Arc<MailSystem>> {
         let postfix = record.postfix.as_ref()?;
         if self.recent.as_ref().is_none_or(|recent| !recent.wrote(record)) {
             let hostname = record.message.hostname.unwrap_or_default();
             self.name.clear();
             self.name.extend([hostname, "/", postfix.instance]);
-            self.recent = Some(self.correlator.system(&self.name, hostname, postfix.instance));
+            self.recent = Some(self.correlator.system(&self.name, hostname, postfix.instance, record.origin));
         }
-        self.recent.as_deref()
+        self.recent.clone()
     }
 }
 

@@ -7,13 +7,14 @@ use super::fields::{FieldsRef, KeptField};
 use super::message::JoinedMessage;
 use super::session::SmtpdSession;
 use super::tls::KeptTls;
-use crate::record::{DeliveryJoin, Endpoint, Mail, Sasl, Uid};
+use super::uid;
+use crate::record::{DeliveryJoin, Mail, Uid};
 use crate::time::Timestamp;
 
 /// Room for what the lines of a block give. It is used again for the next block.
 #[derive(Default)]
 pub(super) struct Scratch {
-    /// Number of the record in the block that is being joined.
+    /// Number of the current record in the block.
     pub(super) at: usize,
     /// Room for the key of a message.
     pub(super) key: String,
@@ -62,6 +63,13 @@ impl Scratch {
         self.outcomes.push((self.at, outcome));
     }
 
+    /// Adds a message of the mail system `HOSTNAME/INSTANCE` whose summary is due. Its id must be known.
+    pub(super) fn summarize(&mut self, system: &str, message: JoinedMessage) {
+        uid::write_key(system, &message, &mut self.key);
+        let (key, uid) = (self.key.clone(), message.uid.unwrap_or_default());
+        self.push(JoinOutcome::Message(Box::new(MessageCopy { message, key, uid })));
+    }
+
     /// Adds the delivery in the current line.
     pub(super) fn deliver(&mut self, message: &JoinedMessage, uid: Uid, attempt: u32, is_final: bool) {
         let start = self.fields.len();
@@ -93,43 +101,30 @@ impl Scratch {
     pub(super) fn join<'s>(&'s self, copy: &'s DeliveryCopy) -> DeliveryJoin<'s> {
         let DeliveryCopy { fields, tls, uid, size, nrcpt, received_at, attempt, is_final } = copy;
         let fields = FieldsRef::of(&self.fields[fields.clone()]);
-        let (size, nrcpt, received_at) = (*size, *nrcpt, Timestamp::from_micros(*received_at));
-        let mail = Mail { size, nrcpt, ..mail(fields, *uid, tls.as_deref(), received_at) };
+        let mail = mail(fields, *uid, tls.as_deref(), (*size, *nrcpt), *received_at);
         DeliveryJoin { mail, attempt: *attempt, is_final: *is_final }
     }
 }
 
-/// Returns what is known of a message, but for its size and the number of its recipients.
-pub(super) fn mail<'f>(fields: FieldsRef<'f>, uid: Uid, tls: Option<&'f KeptTls>, received_at: Timestamp) -> Mail<'f> {
+/// Returns the facts of a message.
+pub(super) fn mail<'f>(
+    fields: FieldsRef<'f>,
+    uid: Uid,
+    tls: Option<&'f KeptTls>,
+    (size, nrcpt): (Option<u64>, Option<u64>),
+    received_at: i64,
+) -> Mail<'f> {
     Mail {
         uid,
         from: fields.get(KeptField::From),
-        client: client(fields),
-        sasl: sasl(fields),
+        client: fields.client(),
+        sasl: fields.sasl(),
         message_id: fields.get(KeptField::MessageId),
-        size: None,
-        nrcpt: None,
+        size,
+        nrcpt,
         helo: fields.get(KeptField::Helo),
         proto: fields.get(KeptField::Proto),
         tls: tls.map(KeptTls::get),
-        received_at,
-    }
-}
-
-pub(super) fn client(fields: FieldsRef<'_>) -> Option<Endpoint<'_>> {
-    let endpoint = Endpoint {
-        name: fields.get(KeptField::ClientName),
-        ip: fields.get(KeptField::ClientIp),
-        port: fields.get(KeptField::ClientPort).and_then(|port| port.parse().ok()),
-        path: None,
-    };
-    (endpoint != Endpoint::default()).then_some(endpoint)
-}
-
-pub(super) fn sasl(fields: FieldsRef<'_>) -> Sasl<'_> {
-    Sasl {
-        method: fields.get(KeptField::SaslMethod),
-        username: fields.get(KeptField::SaslUsername),
-        sender: fields.get(KeptField::SaslSender),
+        received_at: Timestamp::from_micros(received_at),
     }
 }

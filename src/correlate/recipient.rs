@@ -1,6 +1,7 @@
 //! The recipients of a message, and the attempts to deliver to each.
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 
 use super::line::{JoinLine, KeptLine};
 use super::tls::KeptTls;
@@ -15,6 +16,8 @@ pub(super) struct JoinedRecipients {
     list: Vec<JoinedRecipient>,
     /// Places in the list, by identity; empty while the list is short.
     index: hashbrown::HashTable<u32>,
+    /// Memory of the texts and the attempts, in bytes.
+    held: usize,
 }
 
 /// A recipient: one address, with one address before aliasing.
@@ -29,7 +32,7 @@ pub(super) struct JoinedRecipient {
     pub(super) last: KeptLine,
     pub(super) status: RecipientStatus,
     /// TLS of the last attempt.
-    pub(super) tls: Option<std::sync::Arc<KeptTls>>,
+    pub(super) tls: Option<Arc<KeptTls>>,
 }
 
 /// Status of the last attempt.
@@ -60,14 +63,14 @@ impl RecipientStatus {
 }
 
 impl JoinedRecipients {
-    /// Adds an attempt, unless it is a repeated line. Returns its number, and true if it is new.
+    /// Adds an attempt, unless it is a repeated line. Returns its number.
     pub(super) fn deliver(
         &mut self,
         line: &JoinLine<'_, '_>,
         delivery: &Delivery<'_>,
-        tls: Option<&std::sync::Arc<KeptTls>>,
+        tls: Option<&Arc<KeptTls>>,
         hasher: &RandomState,
-    ) -> (u32, bool) {
+    ) -> u32 {
         let (identity, print) = (hasher.hash_one((delivery.to, delivery.orig_to)), line.print(hasher));
         let Some(place) = self.place(identity) else {
             self.push(JoinedRecipient {
@@ -78,12 +81,13 @@ impl JoinedRecipients {
                 status: RecipientStatus::of(delivery.status),
                 tls: tls.cloned(),
             });
-            return (1, true);
+            return 1;
         };
         let recipient = &mut self.list[place];
         if let Some(attempt) = recipient.attempts.iter().position(|known| *known == print) {
-            return (attempt as u32 + 1, false);
+            return attempt as u32 + 1;
         }
+        let before = recipient.held();
         recipient.attempts.push(print);
         recipient.first_at = recipient.first_at.min(line.at);
         if line.at >= recipient.last.at {
@@ -91,7 +95,9 @@ impl JoinedRecipients {
             recipient.status = RecipientStatus::of(delivery.status);
             recipient.tls = tls.cloned();
         }
-        (recipient.attempts.len() as u32, true)
+        let (attempts, after) = (recipient.attempts(), recipient.held());
+        self.held = self.held + after - before;
+        attempts
     }
 
     pub(super) fn iter(&self) -> std::slice::Iter<'_, JoinedRecipient> {
@@ -103,10 +109,8 @@ impl JoinedRecipients {
     }
 
     /// Returns the memory that the recipients hold, in bytes.
-    pub(super) fn held(&self) -> usize {
-        let each =
-            |recipient: &JoinedRecipient| recipient.last.held() + recipient.attempts.capacity() * size_of::<u32>();
-        self.list.capacity() * size_of::<JoinedRecipient>() + self.list.iter().map(each).sum::<usize>()
+    pub(super) const fn held(&self) -> usize {
+        self.list.capacity() * size_of::<JoinedRecipient>() + self.held
     }
 
     fn place(&self, identity: u64) -> Option<usize> {
@@ -121,6 +125,7 @@ impl JoinedRecipients {
         if self.list.is_empty() {
             self.list.reserve_exact(1);
         }
+        self.held += recipient.held();
         self.list.push(recipient);
         let list = &self.list;
         if list.len() == INDEXED {
@@ -134,6 +139,11 @@ impl JoinedRecipients {
 }
 
 impl JoinedRecipient {
+    /// Returns the memory beside its place in the list, in bytes.
+    fn held(&self) -> usize {
+        self.last.held() + self.attempts.capacity() * size_of::<u32>()
+    }
+
     pub(super) fn attempts(&self) -> u32 {
         self.attempts.len() as u32
     }

@@ -8,9 +8,7 @@ use std::sync::Arc;
 use super::fields::{Fields, KeptField};
 use super::line::{JoinLine, KeptLine};
 use super::tls::KeptTls;
-use crate::record::{
-    Cause, Client, Connect, ConnectionLost, Disconnect, Endpoint, Event, Sasl, SaslFailure, SessionEnd, Verdict,
-};
+use crate::record::{Cause, Client, Connect, ConnectionLost, Disconnect, Event, SaslFailure, SessionEnd, Verdict};
 
 /// Maximum number of lines that are kept of a process. Further lines are missing in the summary.
 const LINES: usize = 2000;
@@ -166,11 +164,11 @@ impl SessionLine {
         match &line.postfix.event {
             Event::Connect(Connect { client, .. }) => {
                 new.kind = LineKind::Connect;
-                new.client(*client);
+                new.texts.set_client(*client);
             }
             Event::Disconnect(Disconnect { client, commands, .. }) => {
                 new.kind = LineKind::Disconnect;
-                new.client(*client);
+                new.texts.set_client(*client);
                 new.texts.set(KeptField::Commands, commands.map(|commands| commands.0));
             }
             Event::ConnectionLost(ConnectionLost { client, cause, .. }) => {
@@ -179,18 +177,18 @@ impl SessionLine {
                     Cause::TooManyErrors => SessionEnd::TooManyErrors,
                     _ => SessionEnd::ConnectionLost,
                 });
-                new.client(*client);
+                new.texts.set_client(*client);
             }
             Event::Client(Client { client, sasl, .. }) => {
                 new.kind = LineKind::Client;
-                new.client(*client);
-                new.sasl(sasl);
+                new.texts.set_client(*client);
+                new.texts.set_sasl(sasl);
                 new.texts.set(KeptField::Child, line.postfix.queue_id);
             }
             Event::Verdict(verdict) => new.verdict(line, verdict),
             Event::SaslFailure(SaslFailure { client, .. }) => {
                 new.kind = LineKind::SaslFailure;
-                new.client(*client);
+                new.texts.set_client(*client);
             }
             Event::Tls(summary) => {
                 new.kind = LineKind::Tls;
@@ -201,23 +199,10 @@ impl SessionLine {
         new
     }
 
-    fn client(&mut self, client: Option<Endpoint<'_>>) {
-        let Some(Endpoint { name, ip, port, .. }) = client else { return };
-        self.texts.set(KeptField::ClientName, name);
-        self.texts.set(KeptField::ClientIp, ip);
-        self.texts.set(KeptField::ClientPort, port.map(|port| port.to_string()).as_deref());
-    }
-
-    fn sasl(&mut self, sasl: &Sasl<'_>) {
-        self.texts.set(KeptField::SaslMethod, sasl.method);
-        self.texts.set(KeptField::SaslUsername, sasl.username);
-        self.texts.set(KeptField::SaslSender, sasl.sender);
-    }
-
     fn verdict(&mut self, line: &JoinLine<'_, '_>, verdict: &Verdict<'_>) {
         self.kind = LineKind::Verdict(verdict.action);
-        self.client(verdict.client);
-        self.sasl(&verdict.sasl);
+        self.texts.set_client(verdict.client);
+        self.texts.set_sasl(&verdict.sasl);
         self.texts.set(KeptField::Helo, verdict.helo);
         self.texts.set(KeptField::Proto, verdict.proto);
         self.refusal = Some(line.keep());

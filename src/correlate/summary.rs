@@ -4,13 +4,13 @@ use std::fmt::Write;
 
 use super::fields::KeptField;
 use super::line::KeptLine;
-use super::outcome::{MessageCopy, client, mail, sasl};
+use super::outcome::{MessageCopy, mail};
 use super::recipient::JoinedRecipient;
 use super::session::SmtpdSession;
 use super::tls::KeptTls;
 use crate::record::{
-    Commands, Event, Flags, Mail, MessageState, MessageSummary, Origin, Peer, Postfix, RecipientSummary, Record,
-    RecordId, SessionSummary,
+    Commands, Event, Flags, MessageState, MessageSummary, Origin, Peer, Postfix, RecipientSummary, Record, RecordId,
+    SessionSummary,
 };
 use crate::syslog::Message as SyslogMessage;
 use crate::time::Timestamp;
@@ -56,19 +56,17 @@ pub(super) fn of_message(copy: &MessageCopy, frame: &SummaryFrame<'_>, use_recor
     verdicts.sort_by_key(|line| line.at);
     let verdicts: Vec<_> = verdicts.into_iter().filter_map(verdict).collect();
     let children: Vec<_> = fields.all(KeptField::Child).collect();
-    let first_seen = Timestamp::from_micros(message.first_seen);
-    let mail =
-        Mail { size: message.size, nrcpt: message.nrcpt, ..mail(fields, *uid, message.tls.as_deref(), first_seen) };
+    let mail = mail(fields, *uid, message.tls.as_deref(), (message.size, message.nrcpt), message.first_seen);
     let result = message.result();
     let summary = MessageSummary {
         key,
         revision: message.revision,
-        state: message.closed.map_or(MessageState::Open, MessageState::Closed),
+        state: message.closed.map_or(MessageState::Open, |closing| MessageState::Closed(closing.by)),
         result,
         mail,
         recipients: &recipients,
         verdicts: &verdicts,
-        first_seen,
+        first_seen: mail.received_at,
         last_seen: Timestamp::from_micros(message.last_seen),
         completed_at: message.completed_at().map(Timestamp::from_micros),
         parent_uid: message.parent,
@@ -99,12 +97,12 @@ pub(super) fn of_session(session: &SmtpdSession, frame: &SummaryFrame<'_>, use_r
     let queue_ids: Vec<_> = fields.all(KeptField::Child).collect();
     let refusal = session.last_refusal.as_ref().and_then(verdict);
     let summary = SessionSummary {
-        client: client(fields),
+        client: fields.client(),
         server: None,
         helo: fields.get(KeptField::Helo),
         proto: fields.get(KeptField::Proto),
         tls: session.tls.as_deref().map(KeptTls::get),
-        sasl: sasl(fields),
+        sasl: fields.sasl(),
         sasl_failures: session.sasl_failures,
         commands: fields.get(KeptField::Commands).map(Commands),
         verdicts: &session.verdicts,

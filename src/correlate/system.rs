@@ -27,8 +27,8 @@ use self::processes::{PROCESS_AGE, ProcessEntry};
 use super::budget::Budget;
 use super::fields::KeptField;
 use super::line::{JoinLine, micros};
-use super::message::{JoinedMessage, MessageChange};
-use super::outcome::{JoinOutcome, MessageCopy, Scratch};
+use super::message::{Closing, JoinedMessage, MessageChange};
+use super::outcome::Scratch;
 use super::past::Past;
 use super::slab::{Slab, SlabKey};
 use super::tls::KeptTls;
@@ -50,7 +50,7 @@ pub(super) struct MailJoins {
     processes: Slab<ProcessEntry>,
     by_process: HashTable<u32>,
     past: Past,
-    /// Messages that were made from others, by queue id, of which no line came yet.
+    /// Messages that another message names, by queue id, and that are not found yet.
     expected: HashMap<Box<str>, Vec<ChainOrigin>>,
     /// Last TLS connection of each delivery agent, by its process id, with the address of the server.
     agents: HashMap<Box<str>, (Box<str>, Arc<KeptTls>)>,
@@ -63,15 +63,14 @@ pub(super) struct MailJoins {
     held: usize,
 }
 
-/// A message and what is to be done with it.
+/// A message, and the state of its summary.
 struct MessageEntry {
     message: JoinedMessage,
     /// Memory that it was counted with.
     held: usize,
     /// Time of its last line, by the clock of the system.
     touched: i64,
-    closed_at: Option<i64>,
-    /// True if no summary has what is known.
+    /// True if a line has changed the message since its last summary.
     is_dirty: bool,
 }
 
@@ -137,6 +136,7 @@ impl MailJoins {
             self.message(line, queue_id, process, scratch);
         }
         self.work(scratch);
+        self.keep_to_budget(scratch);
     }
 
     /// Lets the time of this machine pass, and makes what is due.
@@ -158,27 +158,32 @@ impl MailJoins {
     // === messages ===
 
     fn find(&self, queue_id: &str) -> Option<u32> {
+        self.find_hashed(queue_id, self.hasher.hash_one(queue_id))
+    }
+
+    fn find_hashed(&self, queue_id: &str, hash: u64) -> Option<u32> {
         let is_it = |slot: &u32| {
             self.messages.get(*slot).is_some_and(|entry| entry.message.fields.get(KeptField::QueueId) == Some(queue_id))
         };
-        self.by_id.find(self.hasher.hash_one(queue_id), is_it).copied()
+        self.by_id.find(hash, is_it).copied()
     }
 
     fn message(&mut self, line: &JoinLine<'_, '_>, queue_id: &str, process: Option<u32>, scratch: &mut Scratch) {
         if matches!(line.postfix.event, Event::Debug(_) | Event::Other(_)) {
             return;
         }
-        let known = self.find(queue_id);
-        if self.past.has(self.hasher.hash_one(queue_id), line) {
+        let hash = self.hasher.hash_one(queue_id);
+        if self.past.has(hash, line) {
             return;
         }
-        let slot = match known {
+        let slot = match self.find_hashed(queue_id, hash) {
             Some(slot) if self.messages.get(slot).is_some_and(|entry| entry.message.is_succeeded_by(line)) => {
-                self.close(slot, ClosedBy::Evicted, scratch);
-                self.open(line, queue_id)
+                // Postfix gives a queue id again when the message has left the queue.
+                self.close(slot, ClosedBy::Removed, scratch);
+                self.open(line, queue_id, hash)
             }
             Some(slot) => slot,
-            None => self.open(line, queue_id),
+            None => self.open(line, queue_id, hash),
         };
         let tls = self.tls_of(line).cloned();
         let clock = self.clock.now;
@@ -187,47 +192,42 @@ impl MailJoins {
         let change = entry.message.apply(line, process, tls.as_ref(), &self.hasher);
         entry.touched = clock;
         match change {
-            MessageChange::None => return,
-            MessageChange::Known if entry.message.closed.is_none() => entry.closed_at = None,
             MessageChange::Known => {}
             MessageChange::Delivery { attempt, is_final } => {
                 let uid = entry.uid(&self.name, &mut scratch.key);
                 scratch.deliver(&entry.message, uid, attempt, is_final);
             }
             MessageChange::Closed => {
-                entry.message.closed.get_or_insert(ClosedBy::Removed);
-                entry.closed_at.get_or_insert(clock);
+                entry.message.closed.get_or_insert(Closing { by: ClosedBy::Removed, at: clock });
             }
         }
         entry.is_dirty = true;
         let (before, after) = (entry.held, entry.message.held());
         entry.held = after;
-        let is_closed = entry.closed_at.is_some();
+        let is_closed = entry.message.closed.is_some();
+        let is_complete = change == MessageChange::Closed && !entry.message.is_incomplete();
         self.hold(before, after);
         self.messages.touch(slot);
+        if is_complete {
+            self.summarize(slot, scratch);
+        }
         if is_closed {
-            if change == MessageChange::Closed
-                && self.messages.get(slot).is_some_and(|entry| !entry.message.is_incomplete())
-            {
-                self.summarize(slot, scratch);
-            }
             self.due.push(Reverse((clock + SETTLE, Due::Message(self.messages.key(slot)))));
         }
         self.link(line, slot, scratch);
-        self.keep_to_budget(slot, scratch);
     }
 
-    fn open(&mut self, line: &JoinLine<'_, '_>, queue_id: &str) -> u32 {
+    fn open(&mut self, line: &JoinLine<'_, '_>, queue_id: &str, queue_id_hash: u64) -> u32 {
         let message = JoinedMessage::new(line, queue_id);
         let held = message.held();
-        let entry = MessageEntry { message, held, touched: self.clock.now, closed_at: None, is_dirty: true };
+        let entry = MessageEntry { message, held, touched: self.clock.now, is_dirty: true };
         let slot = self.messages.insert(entry).slot;
         let (messages, hasher) = (&self.messages, &self.hasher);
         let hash = |slot: &u32| {
             let id = messages.get(*slot).and_then(|entry| entry.message.fields.get(KeptField::QueueId));
             hasher.hash_one(id.unwrap_or_default())
         };
-        self.by_id.insert_unique(hasher.hash_one(queue_id), slot, hash);
+        self.by_id.insert_unique(queue_id_hash, slot, hash);
         self.hold(0, held);
         self.budget.add_message();
         slot
@@ -238,32 +238,32 @@ impl MailJoins {
         let Some(entry) = self.messages.get_mut(slot) else { return };
         entry.is_dirty = false;
         entry.message.revision += 1;
-        let uid = entry.uid(&self.name, &mut scratch.key);
-        uid::write_key(&self.name, &entry.message, &mut scratch.key);
-        let copy = MessageCopy { message: entry.message.clone(), key: scratch.key.clone(), uid };
-        scratch.push(JoinOutcome::Message(Box::new(copy)));
+        entry.uid(&self.name, &mut scratch.key);
+        scratch.summarize(&self.name, entry.message.clone());
     }
 
     /// Closes a message that may be open, and forgets it.
     fn close(&mut self, slot: u32, by: ClosedBy, scratch: &mut Scratch) {
-        if let Some(entry) = self.messages.get_mut(slot) {
-            entry.message.closed.get_or_insert(by);
-            if entry.is_dirty {
-                self.summarize(slot, scratch);
-            }
+        let Some(mut entry) = self.forget(slot) else { return };
+        entry.message.closed.get_or_insert(Closing { by, at: self.clock.now });
+        if entry.is_dirty {
+            entry.message.revision += 1;
+            entry.uid(&self.name, &mut scratch.key);
+            scratch.summarize(&self.name, entry.message);
         }
-        self.forget(slot);
     }
 
-    fn forget(&mut self, slot: u32) {
-        let Some(entry) = self.messages.remove(slot) else { return };
+    fn forget(&mut self, slot: u32) -> Option<MessageEntry> {
+        let entry = self.messages.remove(slot)?;
         let id = entry.message.fields.get(KeptField::QueueId).unwrap_or_default();
-        if let Ok(place) = self.by_id.find_entry(self.hasher.hash_one(id), |known| *known == slot) {
+        let hash = self.hasher.hash_one(id);
+        if let Ok(place) = self.by_id.find_entry(hash, |known| *known == slot) {
             place.remove();
         }
-        self.past.add(self.hasher.hash_one(id), entry.message.last_seen);
+        self.past.add(hash, entry.message.last_seen);
         self.hold(entry.held, 0);
         self.budget.remove_message();
+        Some(entry)
     }
 
     // === what time and limits demand ===
@@ -295,14 +295,16 @@ impl MailJoins {
 
     /// Makes a summary of what late lines have changed, and forgets the message when the grace is over.
     fn settle(&mut self, key: SlabKey, scratch: &mut Scratch) {
+        // A message that was taken for abandoned may be open again.
         let Some(entry) = self.messages.get(key.slot) else { return };
+        let Some(Closing { at, .. }) = entry.message.closed else { return };
         let grace = if entry.message.is_requeued() { self.settings.grace.max(REQUEUED) } else { self.settings.grace };
-        let end = entry.closed_at.map_or(i64::MAX, |closed| closed + grace);
+        let end = at + grace;
         if entry.is_dirty {
             self.summarize(key.slot, scratch);
         }
         if end <= self.clock.now {
-            self.forget(key.slot);
+            drop(self.forget(key.slot));
         } else {
             self.due.push(Reverse((end, Due::Message(key))));
         }
@@ -313,13 +315,21 @@ impl MailJoins {
         self.budget.hold(before, after);
     }
 
-    /// Evicts the oldest messages of this system while it has more than its share, but never the one in `slot`.
-    fn keep_to_budget(&mut self, slot: u32, scratch: &mut Scratch) {
-        while self.budget.is_exceeded_by(self.messages.len(), self.held)
-            && let Some(oldest) = self.messages.oldest().filter(|oldest| *oldest != slot)
-        {
-            self.budget.count_eviction();
-            self.close(oldest, ClosedBy::Evicted, scratch);
+    /// Evicts the oldest messages and processes of this system while it has more than its share.
+    fn keep_to_budget(&mut self, scratch: &mut Scratch) {
+        while self.budget.is_exceeded_by(self.messages.len(), self.held) {
+            let message = self.messages.oldest().and_then(|slot| Some((self.messages.get(slot)?.touched, slot)));
+            let process = self.processes.oldest().and_then(|slot| Some((self.processes.get(slot)?.touched, slot)));
+            match (message, process) {
+                (message, Some((touched, slot))) if message.is_none_or(|(older, _)| touched < older) => {
+                    self.end_process(slot, scratch);
+                }
+                (Some((_, slot)), _) => {
+                    self.budget.count_eviction();
+                    self.close(slot, ClosedBy::Evicted, scratch);
+                }
+                (None, _) => return,
+            }
         }
     }
 }

@@ -171,15 +171,20 @@ impl Inputs {
     fn finish(&self) -> Result<(), Error> {
         let Some(joins) = &self.joins else { return Ok(()) };
         let Some(mut turn) = self.output.turn(0) else { return Ok(()) };
-        let mut lines = Buffer::default();
-        let (now, mut written) = (Timestamp::now(), Ok(()));
+        let (now, mut lines, mut is_written) = (Timestamp::now(), Buffer::default(), true);
         joins.correlator.finish(now, &mut || joins.id(now), &mut |record| {
-            if written.is_ok() && is_message(record) {
+            if is_written && is_message(record) {
                 self.decoder.encoder.writer(&mut lines).line(record);
-                written = turn.append(&mut lines);
+                if lines.len() >= self.limits.lines {
+                    is_written = turn.write(&mut lines);
+                }
             }
         });
-        written.map_err(Error::Output)
+        if is_written && turn.write(&mut lines) {
+            return Ok(());
+        }
+        drop(turn);
+        self.output.wait().map_err(|failed| failed.of(None))
     }
 
     fn summary(self) -> DecodeSummary {
@@ -228,11 +233,18 @@ impl Inputs {
             unparsed: Arc::clone(&self.unparsed),
             joins: self.joins.clone(),
         };
-        worker::run(&Arc::new(work)).map_err(|failed| match failed {
-            InputFailed::Input(error) => input_error(path, error),
-            InputFailed::Output(error) => Error::Output(error),
-            InputFailed::Panic(panic) => Error::Panic(panic),
-        })
+        worker::run(&Arc::new(work)).map_err(|failed| failed.of(path))
+    }
+}
+
+impl InputFailed {
+    /// Returns the error for the input at `path`.
+    fn of(self, path: Option<&Path>) -> Error {
+        match self {
+            Self::Input(error) => input_error(path, error),
+            Self::Output(error) => Error::Output(error),
+            Self::Panic(panic) => Error::Panic(panic),
+        }
     }
 }
 

@@ -98,13 +98,6 @@ impl OutputTurn<'_> {
         result.map_err(|error| self.end(Err(InputFailed::Output(error)))).is_ok()
     }
 
-    /// Writes `lines` behind the last input, and empties them.
-    pub(super) fn append(&mut self, lines: &mut Buffer) -> io::Result<()> {
-        let result = self.state.out.write_all(lines);
-        lines.clear();
-        result
-    }
-
     /// Passes the turn to the next chunk, or ends the input.
     pub(super) fn pass(mut self, records: u64, damaged: u64, end: Option<io::Result<()>>) {
         self.state.records += records;

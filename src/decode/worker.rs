@@ -9,6 +9,7 @@ use super::input::{Chunk, ChunkFrames, Input};
 use super::limits::Limits;
 use super::output::{InputFailed, Output};
 use super::{Decoder, Joins, Printed, is_message};
+use crate::correlate::Joiner;
 use crate::crash::panic_point;
 use crate::encode::{Buffer, Writer};
 use crate::frame::Frame;
@@ -78,14 +79,21 @@ fn start(work: &Arc<SharedInput>) -> bool {
 
 impl SharedInput {
     /// Appends the output for `frame`, and returns the flags of its record.
-    fn encode(&self, frame: &Frame<'_>, context: &Context<'_>, line: LineHash, writer: &mut Writer<'_>) -> Flags {
+    fn encode(
+        &self,
+        frame: &Frame<'_>,
+        context: &Context<'_>,
+        line: LineHash,
+        joiner: Option<&mut Joiner<'_>>,
+        writer: &mut Writer<'_>,
+    ) -> Flags {
         let peer = Peer { address: self.peer.as_deref(), tls_subject: None };
         read_frame(frame, peer, &self.origin, context, NewId::Line(line), |record| {
             let unparsed = self.unparsed.count(record);
             match self.decoder.prints {
                 Printed::Records => _ = writer.line(record),
                 Printed::Unparsed if unparsed => writer.raw_line(frame.bytes),
-                Printed::Messages => self.join(record, writer),
+                Printed::Messages => self.join(record, joiner, writer),
                 Printed::Unparsed => {}
             }
             record.flags
@@ -93,10 +101,10 @@ impl SharedInput {
     }
 
     /// Joins a record with those before it, and appends the messages that it closes.
-    fn join(&self, record: &Record<'_>, writer: &mut Writer<'_>) {
-        let Some(joins) = &self.joins else { return };
+    fn join(&self, record: &Record<'_>, joiner: Option<&mut Joiner<'_>>, writer: &mut Writer<'_>) {
+        let (Some(joins), Some(joiner)) = (&self.joins, joiner) else { return };
         let mut new_id = || joins.id(record.received_at);
-        joins.correlator.joiner().join(slice::from_ref(record), &mut new_id, &mut |record, _| {
+        joiner.join(slice::from_ref(record), &mut new_id, &mut |record, _| {
             if is_message(record) {
                 writer.line(record);
             }
@@ -126,8 +134,9 @@ impl DecodeWorker {
         // Records are five to six times as long as their lines; growing by doubling would copy them.
         lines.reserve(size * 6 + 512);
         let mut writer = work.decoder.encoder.writer(lines);
+        let mut joiner = work.joins.as_ref().map(|joins| joins.correlator.joiner());
         for (frame, line) in chunk.frames() {
-            let flags = work.encode(&frame, &context, line, &mut writer);
+            let flags = work.encode(&frame, &context, line, joiner.as_mut(), &mut writer);
             *records += 1;
             *damaged += u64::from(DAMAGE.iter().any(|damage| flags.contains(*damage)));
             if writer.size() >= work.limits.lines {

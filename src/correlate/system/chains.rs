@@ -115,7 +115,7 @@ impl MailJoins {
         let parent = self.find(&origin.queue_id).and_then(|slot| self.messages.get(slot)).map(|entry| &entry.message);
         let parent = parent.filter(|parent| parent.uid == Some(origin.uid));
         // The queue id that a content filter gives back may be one of another instance. The same message has the same
-        // JoinedMessage-ID.
+        // Message-ID.
         let message_id = child.fields.get(KeptField::MessageId);
         let has_same =
             || message_id.is_some() && parent.and_then(|one| one.fields.get(KeptField::MessageId)) == message_id;
@@ -129,7 +129,7 @@ impl MailJoins {
         let clock = self.clock.now;
         let Some(entry) = self.messages.get_mut(slot) else { return };
         entry.is_dirty = true;
-        if entry.closed_at.is_some() {
+        if entry.message.closed.is_some() {
             self.due.push(Reverse((clock + SETTLE, Due::Message(self.messages.key(slot)))));
         }
     }

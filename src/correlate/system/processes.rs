@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::{Due, MailJoins, SETTLE};
 use crate::correlate::fields::KeptField;
 use crate::correlate::line::JoinLine;
+use crate::correlate::message::Closing;
 use crate::correlate::outcome::{JoinOutcome, Scratch};
 use crate::correlate::session::{SmtpdProcess, SmtpdSession, is_of_session};
 use crate::correlate::slab::SlabKey;
@@ -92,11 +93,10 @@ impl MailJoins {
     fn abandon(&mut self, slot: u32) {
         let clock = self.clock.now;
         if let Some(entry) = self.messages.get_mut(slot)
-            && entry.closed_at.is_none()
+            && entry.message.closed.is_none()
             && entry.message.abandon()
         {
-            entry.message.closed = Some(ClosedBy::Removed);
-            entry.closed_at = Some(clock);
+            entry.message.closed = Some(Closing { by: ClosedBy::Removed, at: clock });
             self.changed(slot);
         }
     }
