@@ -4,14 +4,16 @@
 use std::hint::black_box;
 use std::sync::LazyLock;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use jiff::tz::TimeZone;
+use postrider::correlate::{Correlator, JoinSettings};
 use postrider::encode::{Buffer, Encoder};
 use postrider::frame::{Frame, Framer, Framing, Step};
-use postrider::record::{Origin, Peer, Record, RecordIds, Transport};
+use postrider::record::{NewId, Origin, Peer, Record, RecordId, RecordIds, Transport};
 use postrider::syslog::Context;
 use postrider::time::Timestamp;
-use postrider::{postfix, read_frame, syslog};
+use postrider::{Unread, postfix, read_block, read_frame, syslog};
+use testkit::mail::{MailHeader, MailHistory};
 
 /// A delivery as rsyslog's default forward template sends it.
 const RFC3164: &str = "<22>Nov 24 02:10:35 mx1 postfix/smtp[12345]: 4jYR9Q2wTjz18T: to=<anna@example.com>, \
@@ -110,6 +112,72 @@ fn line(criterion: &mut Criterion) {
     }
 }
 
+/// Records that are joined with one lock, as in a read.
+const BLOCK: usize = 32;
+
+/// What does a line of a mixed log cost, without the joins and with them? What do the joins alone cost? The joins start
+/// without a message each time, and the records of the messages and sessions are made, but not written.
+fn correlate(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("correlate");
+    let (lines, end) = mixed_log();
+    let unread: Vec<Unread<'_>> = lines.iter().map(|line| unread(line)).collect();
+    group.throughput(Throughput::Elements(unread.len() as u64)).sample_size(20);
+    let new = || Correlator::new(JoinSettings::DEFAULT);
+    // The lines are read a moment after the last of them.
+    let context = Context::new(end, &ORIGIN.zone);
+    for (name, is_joined) in [("line_without", false), ("line_with", true)] {
+        let mut out = Buffer::with_room(BLOCK * 4096);
+        let mut read = |correlator: Correlator| {
+            let mut joiner = correlator.joiner();
+            for block in unread.chunks(BLOCK) {
+                out.clear();
+                let mut writer = Encoder::default().writer(&mut out);
+                read_block(block, &ORIGIN, &context, |records| {
+                    if is_joined {
+                        joiner.join(records, &mut new_id, &mut |record, _| _ = writer.line(record));
+                    } else {
+                        for record in &*records {
+                            writer.line(record);
+                        }
+                    }
+                });
+            }
+            drop(joiner);
+            correlator
+        };
+        group.bench_function(name, |bencher| bencher.iter_batched(new, &mut read, BatchSize::PerIteration));
+    }
+    read_block(&unread, &ORIGIN, &context, |records| {
+        let join = |correlator: Correlator| {
+            let mut joiner = correlator.joiner();
+            for block in records.chunks(BLOCK) {
+                joiner.join(block, &mut new_id, &mut |record, _| _ = black_box(record));
+            }
+            drop(joiner);
+            correlator
+        };
+        group.bench_function("joins", |bencher| bencher.iter_batched(new, join, BatchSize::PerIteration));
+    });
+}
+
+/// Returns some hours of a few hosts, and the time of their end.
+fn mixed_log() -> (Vec<String>, Timestamp) {
+    let history = MailHistory::random(fastrand::Rng::with_seed(7), 4000);
+    let end = history.lines.iter().map(|line| line.at).max().unwrap_or_default();
+    let lines = history.lines.iter().map(|line| history.text(line, MailHeader::Rfc5424)).collect();
+    (lines, Timestamp::from_micros(end))
+}
+
+fn unread(line: &str) -> Unread<'_> {
+    let frame = Frame { bytes: line.as_bytes(), truncated: false };
+    Unread { frame, peer: Peer::at("192.0.2.1:51234"), id: NewId::Received(new_id()) }
+}
+
+fn new_id() -> RecordId {
+    static IDS: LazyLock<RecordIds> = LazyLock::new(RecordIds::default);
+    IDS.reserve(now(), 1).take()
+}
+
 static ORIGIN: LazyLock<Origin> = LazyLock::new(|| Origin {
     name: "bench".to_owned(),
     transport: Transport::Tcp,
@@ -118,11 +186,10 @@ static ORIGIN: LazyLock<Origin> = LazyLock::new(|| Origin {
 });
 
 fn with_record(line: &str, context: &Context<'_>, use_record: impl FnOnce(&Record<'_>)) {
-    static IDS: LazyLock<RecordIds> = LazyLock::new(RecordIds::default);
-    let id = IDS.reserve(now(), 1).take();
+    let id = new_id();
     let frame = Frame { bytes: line.as_bytes(), truncated: false };
     read_frame(&frame, Peer::at("192.0.2.1:51234"), &ORIGIN, context, id, use_record);
 }
 
-criterion_group!(benches, frame, header, delivery, encode, line);
+criterion_group!(benches, frame, header, delivery, encode, line, correlate);
 criterion_main!(benches);
