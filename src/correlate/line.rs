@@ -1,7 +1,6 @@
 //! A line as the joins see it, and lines that are kept to be read again.
 
-use std::hash::{BuildHasher, RandomState};
-
+use super::hash::KeyedHash;
 use crate::postfix;
 use crate::record::{Event, Postfix, Record};
 use crate::syslog::Message;
@@ -37,8 +36,9 @@ impl<'r, 'a> JoinLine<'r, 'a> {
     }
 
     /// Returns a number that differs for lines with different texts or times. Those of one process are comparable.
-    pub(super) fn print(&self, hasher: &RandomState) -> u32 {
-        hasher.hash_one((self.at, self.postfix.daemon, self.record.message.text())) as u32
+    pub(super) fn print(&self, hash: KeyedHash) -> u32 {
+        let daemon = self.postfix.daemon.unwrap_or_default();
+        hash.of(&[&self.at.to_le_bytes(), daemon.as_bytes(), self.record.message.text().as_bytes()]) as u32
     }
 
     pub(super) fn keep(&self) -> KeptLine {

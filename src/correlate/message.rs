@@ -1,9 +1,9 @@
 //! One message: the facts in the lines with its queue id.
 
-use std::hash::RandomState;
 use std::sync::Arc;
 
 use super::fields::{Fields, KeptField};
+use super::hash::KeyedHash;
 use super::line::{JoinLine, KeptLine, micros};
 use super::recipient::{JoinedRecipient, JoinedRecipients, RecipientStatus};
 use super::session::SmtpdProcess;
@@ -156,7 +156,7 @@ impl JoinedMessage {
         line: &JoinLine<'_, '_>,
         process: Option<&SmtpdProcess>,
         tls: Option<&Arc<KeptTls>>,
-        hasher: &RandomState,
+        hash: KeyedHash,
     ) -> MessageChange {
         let change = match &line.postfix.event {
             Event::Client(client) => self.client(line, client, process),
@@ -176,7 +176,7 @@ impl JoinedMessage {
                 self.moved_at = self.moved_at.max(Some(line.at));
                 MessageChange::Known
             }
-            Event::Delivery(delivery) => self.deliver(line, delivery, tls, hasher),
+            Event::Delivery(delivery) => self.deliver(line, delivery, tls, hash),
             Event::Expired(Expired { .. }) => {
                 self.expired_at = Some(self.expired_at.map_or(line.at, |known| known.max(line.at)));
                 MessageChange::Known
@@ -237,9 +237,9 @@ impl JoinedMessage {
         line: &JoinLine<'_, '_>,
         delivery: &Delivery<'_>,
         tls: Option<&Arc<KeptTls>>,
-        hasher: &RandomState,
+        hash: KeyedHash,
     ) -> MessageChange {
-        let attempt = self.recipients.deliver(line, delivery, tls, hasher);
+        let attempt = self.recipients.deliver(line, delivery, tls, hash);
         MessageChange::Delivery { attempt, is_final: RecipientStatus::of(delivery.status).is_final() }
     }
 

@@ -12,6 +12,7 @@
 
 mod budget;
 mod fields;
+mod hash;
 mod line;
 mod message;
 mod outcome;

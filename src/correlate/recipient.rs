@@ -1,8 +1,8 @@
 //! The recipients of a message, and the attempts to deliver to each.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
+use super::hash::KeyedHash;
 use super::line::{JoinLine, KeptLine};
 use super::tls::KeptTls;
 use crate::record::Delivery;
@@ -69,9 +69,11 @@ impl JoinedRecipients {
         line: &JoinLine<'_, '_>,
         delivery: &Delivery<'_>,
         tls: Option<&Arc<KeptTls>>,
-        hasher: &RandomState,
+        hash: KeyedHash,
     ) -> u32 {
-        let (identity, print) = (hasher.hash_one((delivery.to, delivery.orig_to)), line.print(hasher));
+        let (to, orig_to) = (delivery.to.as_bytes(), delivery.orig_to.map(str::as_bytes));
+        let identity = orig_to.map_or_else(|| hash.of(&[to]), |orig_to| hash.of(&[to, orig_to]));
+        let print = line.print(hash);
         let Some(place) = self.place(identity) else {
             self.push(JoinedRecipient {
                 identity,

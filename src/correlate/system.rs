@@ -17,7 +17,6 @@ mod processes;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use hashbrown::HashTable;
@@ -26,6 +25,7 @@ pub(super) use self::chains::ChainOrigin;
 use self::processes::{PROCESS_AGE, ProcessEntry};
 use super::budget::Budget;
 use super::fields::KeptField;
+use super::hash::KeyedHash;
 use super::line::{JoinLine, micros};
 use super::message::{Closing, JoinedMessage, MessageChange};
 use super::outcome::Scratch;
@@ -44,7 +44,7 @@ const REQUEUED: i64 = 300_000_000;
 pub(super) struct MailJoins {
     /// `HOSTNAME/INSTANCE`.
     name: Box<str>,
-    hasher: RandomState,
+    hash: KeyedHash,
     messages: Slab<MessageEntry>,
     by_id: HashTable<u32>,
     processes: Slab<ProcessEntry>,
@@ -111,7 +111,7 @@ impl MailJoins {
         budget.add_system();
         Self {
             name: name.into(),
-            hasher: RandomState::new(),
+            hash: KeyedHash::random(),
             messages: Slab::default(),
             by_id: HashTable::new(),
             processes: Slab::default(),
@@ -158,7 +158,7 @@ impl MailJoins {
     // === messages ===
 
     fn find(&self, queue_id: &str) -> Option<u32> {
-        self.find_hashed(queue_id, self.hasher.hash_one(queue_id))
+        self.find_hashed(queue_id, self.hash.of(&[queue_id.as_bytes()]))
     }
 
     fn find_hashed(&self, queue_id: &str, hash: u64) -> Option<u32> {
@@ -172,7 +172,7 @@ impl MailJoins {
         if matches!(line.postfix.event, Event::Debug(_) | Event::Other(_)) {
             return;
         }
-        let hash = self.hasher.hash_one(queue_id);
+        let hash = self.hash.of(&[queue_id.as_bytes()]);
         if self.past.has(hash, line) {
             return;
         }
@@ -189,7 +189,7 @@ impl MailJoins {
         let clock = self.clock.now;
         let Some(entry) = self.messages.get_mut(slot) else { return };
         let process = process.and_then(|slot| self.processes.get(slot)).map(|entry| &entry.process);
-        let change = entry.message.apply(line, process, tls.as_ref(), &self.hasher);
+        let change = entry.message.apply(line, process, tls.as_ref(), self.hash);
         entry.touched = clock;
         match change {
             MessageChange::Known => {}
@@ -222,10 +222,10 @@ impl MailJoins {
         let held = message.held();
         let entry = MessageEntry { message, held, touched: self.clock.now, is_dirty: true };
         let slot = self.messages.insert(entry).slot;
-        let (messages, hasher) = (&self.messages, &self.hasher);
+        let (messages, keyed) = (&self.messages, self.hash);
         let hash = |slot: &u32| {
             let id = messages.get(*slot).and_then(|entry| entry.message.fields.get(KeptField::QueueId));
-            hasher.hash_one(id.unwrap_or_default())
+            keyed.of(&[id.unwrap_or_default().as_bytes()])
         };
         self.by_id.insert_unique(queue_id_hash, slot, hash);
         self.hold(0, held);
@@ -256,7 +256,7 @@ impl MailJoins {
     fn forget(&mut self, slot: u32) -> Option<MessageEntry> {
         let entry = self.messages.remove(slot)?;
         let id = entry.message.fields.get(KeptField::QueueId).unwrap_or_default();
-        let hash = self.hasher.hash_one(id);
+        let hash = self.hash.of(&[id.as_bytes()]);
         if let Ok(place) = self.by_id.find_entry(hash, |known| *known == slot) {
             place.remove();
         }

@@ -1,7 +1,6 @@
 //! The processes of a mail system: the sessions of smtpd, and the TLS connections of the delivery agents.
 
 use std::cmp::Reverse;
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use super::{Due, MailJoins, SETTLE};
@@ -37,7 +36,8 @@ impl MailJoins {
         if !is_of_session(&line.postfix.event) {
             return None;
         }
-        let identity = self.hasher.hash_one((line.postfix.service, daemon, line.record.message.procid?));
+        let service = line.postfix.service.unwrap_or_default();
+        let identity = self.hash.of(&[service, daemon, line.record.message.procid?].map(str::as_bytes));
         let processes = &self.processes;
         let is_it = |slot: &u32| processes.get(*slot).is_some_and(|entry| entry.identity == identity);
         let known = self.by_process.find(identity, is_it).copied();
