@@ -1,5 +1,5 @@
-//! From frames to batches: parse, interpret, encode and sort by sink, as one synchronous function over the frames of
-//! one read.
+//! From frames to batches: parse, interpret, join, encode and sort by sink, as one synchronous function over the frames
+//! of one read.
 
 mod processed;
 
@@ -11,12 +11,13 @@ use std::sync::{Arc, RwLock};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::buffer::{Batch, ByteRange, Encoded, EncodedLines, Entry, Records, Room, Sender, Spare, Waiting, divide};
+use crate::correlate::{Correlator, JoinProgress};
 use crate::encode::{Encoder, Writer};
 use crate::frame::Frame;
 use crate::ledger::{Reason, SinkLedger};
 use crate::poison;
 use crate::receipt::Receipt;
-use crate::record::{LineHash, NewId, Origin, Peer, Record, RecordIds};
+use crate::record::{DeliveryJoin, LineHash, NewId, Origin, Peer, Record, RecordId, RecordIds};
 use crate::select::Select;
 use crate::syslog::Context;
 use crate::template::{Route, Template};
@@ -43,8 +44,19 @@ pub struct Pipeline {
     shapes: Vec<Encoder>,
     ways: Vec<Way>,
     unparsed: Arc<Unparsed>,
-    offered: Arc<AtomicU64>,
+    /// Messages and sessions of which lines have come, if they are joined.
+    joins: Option<Arc<Correlator>>,
+    shown: Arc<Shown>,
     spare: Spare,
+}
+
+/// Counts of the records that the pipeline has offered to each of its outlets.
+#[derive(Debug, Default)]
+pub struct Shown {
+    /// Records of frames.
+    pub offered: AtomicU64,
+    /// Records that the pipeline made itself, of messages and sessions.
+    pub created: AtomicU64,
 }
 
 /// The current pipeline. A reload replaces it: frames read afterwards go through the new one. Clones share the same
@@ -106,17 +118,22 @@ struct Draft {
 impl Pipeline {
     /// Creates a pipeline to `outlets`, each with the shape in which it takes records.
     pub fn new(outlets: Vec<(Encoder, Arc<Outlet>)>) -> Self {
-        Self::with(Arc::default(), Arc::default(), Spare::default(), outlets)
+        let first = Self {
+            ids: Arc::default(),
+            shapes: Vec::new(),
+            ways: Vec::new(),
+            unparsed: Arc::default(),
+            joins: None,
+            shown: Arc::default(),
+            spare: Spare::default(),
+        };
+        first.succeeded_by(outlets, None)
     }
 
     /// Creates a pipeline to other `outlets` that continues the ids of this one, and its count of lines that are not
-    /// understood.
+    /// understood. It joins lines in `joins`.
     #[must_use]
-    pub fn succeeded_by(&self, outlets: Vec<(Encoder, Arc<Outlet>)>) -> Self {
-        Self::with(Arc::clone(&self.ids), Arc::clone(&self.unparsed), self.spare.clone(), outlets)
-    }
-
-    fn with(ids: Arc<RecordIds>, unparsed: Arc<Unparsed>, spare: Spare, outlets: Vec<(Encoder, Arc<Outlet>)>) -> Self {
+    pub fn succeeded_by(&self, outlets: Vec<(Encoder, Arc<Outlet>)>, joins: Option<Arc<Correlator>>) -> Self {
         let mut shapes: Vec<Encoder> = Vec::new();
         let mut way = |(encoder, outlet)| {
             let shape = shapes.iter().position(|shape| *shape == encoder).unwrap_or_else(|| {
@@ -126,7 +143,8 @@ impl Pipeline {
             Way { outlet, shape }
         };
         let ways = outlets.into_iter().map(&mut way).collect();
-        Self { ids, shapes, ways, unparsed, offered: Arc::default(), spare }
+        let (ids, unparsed, spare) = (Arc::clone(&self.ids), Arc::clone(&self.unparsed), self.spare.clone());
+        Self { ids, shapes, ways, unparsed, joins, shown: Arc::default(), spare }
     }
 
     /// Returns the number of times that each record is written: once for each shape that differs.
@@ -134,9 +152,14 @@ impl Pipeline {
         self.shapes.len()
     }
 
-    /// Returns the count of frames that the pipeline has offered to each of its outlets.
-    pub fn offered(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.offered)
+    /// Returns the counts of the records that the pipeline has offered to each of its outlets.
+    pub fn shown(&self) -> Arc<Shown> {
+        Arc::clone(&self.shown)
+    }
+
+    /// Returns the joins, if lines are joined.
+    pub const fn joins(&self) -> Option<&Arc<Correlator>> {
+        self.joins.as_ref()
     }
 
     /// Returns the counts of Postfix lines that were not understood.
@@ -144,8 +167,9 @@ impl Pipeline {
         Arc::clone(&self.unparsed)
     }
 
-    /// Turns the frames of one read into one batch for each sink that takes any of them. A record is written once for
-    /// each shape in which a sink takes it. `room` is resized to the memory that the batches hold; each shape has its
+    /// Turns the frames of one read into one batch for each sink that takes any of them. The records of messages and
+    /// sessions that end with these frames follow those of the frames. A record is written once for each shape in which
+    /// a sink takes it. `room` is resized to the memory that the batches hold; each shape has its
     /// part, which is released when every sink of that shape is done. `receipt` resolves when every sink is done, or
     /// when its other owners are done with it.
     pub fn process(
@@ -163,6 +187,8 @@ impl Pipeline {
         let mut ids = self.ids.reserve(received_at, arrivals.len());
         let context = Context::new(received_at, &origin.zone).with_format(origin.format);
         let mut block = Vec::with_capacity(arrivals.len().min(BLOCK));
+        let mut joiner = self.joins.as_ref().map(|joins| joins.joiner());
+        let mut created = 0;
         for part in arrivals.chunks(BLOCK) {
             block.clear();
             block.extend(part.iter().map(|Arrival { frame, peer, line }| Unread {
@@ -171,16 +197,76 @@ impl Pipeline {
                 id: line.map_or_else(|| NewId::Received(ids.take()), NewId::Line),
             }));
             read_block(&block, origin, &context, |records| {
-                for record in records {
+                for record in &*records {
                     self.unparsed.count(record);
-                    writing.write(record);
                 }
+                let Some(joiner) = &mut joiner else {
+                    for record in &*records {
+                        writing.write(record, None);
+                    }
+                    return;
+                };
+                let mut new_id = || {
+                    created += 1;
+                    self.new_id(received_at)
+                };
+                joiner.join(records, &mut new_id, &mut |record, join| writing.write(record, join));
             });
         }
         let drafts = writing.drafts;
+        self.shown.offered.fetch_add(arrivals.len() as u64, Relaxed);
+        self.shown.created.fetch_add(created, Relaxed);
+        self.batches(texts, drafts, arrivals.len() as u64 + created, room, receipt)
+    }
+
+    /// Makes the records of messages and sessions that are due at the time `now`: one part of them, and more is due if
+    /// the progress says it.
+    pub fn tick(&self, now: Timestamp) -> (Processed<'_>, JoinProgress) {
+        self.create(now, |new_id, use_record| match &self.joins {
+            Some(joins) => joins.tick(now, new_id, use_record),
+            None => JoinProgress::Done,
+        })
+    }
+
+    /// Makes the records of the messages and sessions in `joins`, which then forget them: one part of them, and more
+    /// follow if the progress says it.
+    pub fn finish(&self, joins: &Correlator, now: Timestamp) -> (Processed<'_>, JoinProgress) {
+        self.create(now, |new_id, use_record| joins.finish(now, new_id, use_record))
+    }
+
+    /// Writes the records that `make` makes.
+    fn create(
+        &self,
+        now: Timestamp,
+        make: impl FnOnce(&mut dyn FnMut() -> RecordId, &mut dyn FnMut(&Record<'_>)) -> JoinProgress,
+    ) -> (Processed<'_>, JoinProgress) {
+        let mut texts: Vec<EncodedLines> = self.shapes.iter().map(|_| self.spare.lines(0)).collect();
+        let mut writing = Writing::new(self, &mut texts);
+        let mut created = 0;
+        let mut new_id = || {
+            created += 1;
+            self.new_id(now)
+        };
+        let progress = make(&mut new_id, &mut |record| writing.write(record, None));
+        let drafts = writing.drafts;
+        self.shown.created.fetch_add(created, Relaxed);
+        (self.batches(texts, drafts, created, None, None), progress)
+    }
+
+    fn new_id(&self, received_at: Timestamp) -> RecordId {
+        self.ids.reserve(received_at, 1).take()
+    }
+
+    /// Returns the batches of `offered` records.
+    fn batches(
+        &self,
+        texts: Vec<EncodedLines>,
+        drafts: Vec<Draft>,
+        offered: u64,
+        room: Option<OwnedSemaphorePermit>,
+        receipt: Option<&Arc<Receipt>>,
+    ) -> Processed<'_> {
         let encoded = self.encoded(texts, &drafts, room);
-        let offered = arrivals.len() as u64;
-        self.offered.fetch_add(offered, Relaxed);
         let finish = |(way, draft): (&Way, Draft)| way.outlet.batch(draft, offered, &encoded[way.shape], receipt);
         Processed::new(self, self.ways.iter().zip(drafts).map(finish).collect())
     }
@@ -245,12 +331,12 @@ impl Outlet {
         Some(Batch::new(Records::new(Arc::clone(encoded), draft.entries, draft.text), in_flight?))
     }
 
-    /// Waits for room in the queue, and lists `origin` as waiting meanwhile. Returns `None` if the queue takes no more.
-    async fn room<'o>(&'o self, size: usize, origin: &'o Arc<Origin>) -> Option<Room<'o>> {
+    /// Waits for room in the queue, and lists `name` as waiting meanwhile. Returns `None` if the queue takes no more.
+    async fn room<'o>(&'o self, size: usize, name: &'o Arc<str>) -> Option<Room<'o>> {
         if let Some(room) = self.queue.try_room(size) {
             return Some(room);
         }
-        let _waits = self.waiting.enter(origin);
+        let _waits = self.waiting.enter(name);
         self.queue.room(size).await
     }
 
@@ -279,8 +365,9 @@ impl<'p, 'o> Writing<'p, 'o> {
         Self { ways: &pipeline.ways, writers, places, drafts }
     }
 
-    /// Writes `record` once for each shape in which an outlet takes it.
-    fn write(&mut self, record: &Record<'_>) {
+    /// Writes `record` once for each shape in which an outlet takes it: a delivery with its place in the history of its
+    /// message, if that is known.
+    fn write(&mut self, record: &Record<'_>, join: Option<&DeliveryJoin<'_>>) {
         self.places.fill(None);
         for (Way { outlet, shape }, draft) in self.ways.iter().zip(&mut self.drafts) {
             if !outlet.select.takes(record) {
@@ -288,7 +375,11 @@ impl<'p, 'o> Writing<'p, 'o> {
                 continue;
             }
             let line = *self.places[*shape].get_or_insert_with(|| {
-                let line = self.writers[*shape].line(record);
+                let writer = &mut self.writers[*shape];
+                let line = match join {
+                    Some(join) => writer.line_joined(record, join),
+                    None => writer.line(record),
+                };
                 span(line.start, line.end)
             });
             draft.push(outlet, record, line);

@@ -1,13 +1,16 @@
 //! The shutdown: the sources hand on what they have read, then the sinks deliver it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
+use super::joins::{self, JoinTicks};
 use super::sinks::LiveSink;
 use super::sources::LiveSource;
 use super::{Error, worker_ended};
+use crate::pipeline::{Current, Outlet};
 use crate::sink::WorkerEnd;
 
 /// Time limits of the shutdown, counted from its start. The sources come first, to hand on what they have read, then
@@ -19,13 +22,13 @@ pub(super) struct Times {
     all: Duration,
 }
 
-/// Stops the sources, waits until they have handed on what they read, then until the sinks have delivered it.
-/// `pipeline` holds the queues of the sinks open besides the sources.
-pub(super) async fn drain<P>(
+/// Stops the sources, waits until they have handed on what they read, closes the open messages, then waits until the
+/// sinks have delivered everything. The pipeline and the outlets hold the queues of the sinks open besides the sources.
+pub(super) async fn drain(
     mut tasks: JoinSet<()>,
     mut workers: JoinSet<(String, WorkerEnd)>,
-    pipeline: P,
-    sources: &[LiveSource],
+    (pipeline, outlets): (Current, Vec<Arc<Outlet>>),
+    (sources, ticks): (&[LiveSource], &JoinTicks),
     sinks: &[LiveSink],
     times: &Times,
 ) -> Result<(), Error> {
@@ -34,23 +37,21 @@ pub(super) async fn drain<P>(
         sink.control.set_timeout(times.sinks);
         sink.control.stop();
     }
-    for source in sources {
-        source.stop.reading.cancel();
-    }
+    let stops = || sources.iter().map(|source| &source.stop).chain([&ticks.stop]);
+    stops().for_each(|stop| stop.reading.cancel());
     let over = begun + times.all;
     if timeout_at((begun + times.sources).into(), join_all(&mut tasks)).await.is_err() {
         tracing::warn!("the sinks did not take all messages in time; dropping the rest");
-        for source in sources {
-            source.stop.waiting.cancel();
-        }
+        stops().for_each(|stop| stop.waiting.cancel());
         // From now on the sources wait for nothing: they count what they hold as dropped, and end.
         if timeout_at(over.into(), join_all(&mut tasks)).await.is_err() {
             tracing::warn!("a source did not end within shutdown_timeout; aborting it");
         }
     }
     tasks.shutdown().await;
-    // The last sender of each queue is dropped with it: the workers see the end of their input.
-    drop(pipeline);
+    joins::finish(&pipeline, begun + times.sinks).await;
+    // The last sender of each queue is dropped with them: the workers see the end of their input.
+    drop((pipeline, outlets));
     let mut result = Ok(());
     let mut running: Vec<&str> =
         sinks.iter().flat_map(|sink| sink.threads.iter().map(|_| sink.config.name.as_str())).collect();

@@ -48,6 +48,10 @@ impl LedgerLog {
         let is_end = snapshot.phase.is_end();
         snapshot.sources.iter().for_each(|source| log_source(source, is_end));
         snapshot.sinks.iter().for_each(|sink| log_sink(sink, is_end));
+        let created = snapshot.ledger.created;
+        if let Some(line) = snapshot.correlate.and_then(|joins| joins.ledger_line(created)) {
+            tracing::info!("{line}");
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod descriptors;
 mod drain;
+mod joins;
 mod ledger_log;
 mod loading;
 mod prepare;
@@ -23,6 +24,7 @@ use tokio::time::MissedTickBehavior;
 
 use self::descriptors::Plan;
 use self::drain::{Times, drain};
+use self::joins::JoinTicks;
 use self::ledger_log::{LedgerLog, log_sink, log_source};
 use self::loading::Loading;
 use self::signals::{Asked, Signals};
@@ -30,7 +32,7 @@ use self::sinks::LiveSink;
 use self::sources::LiveSource;
 use self::status::Status;
 use self::status_file::StatusFile;
-use crate::config::{Config, LoadError};
+use crate::config::{Config, CorrelateConfig, LoadError};
 use crate::dsn::Language;
 use crate::log;
 use crate::panics::{self, Panic};
@@ -113,16 +115,25 @@ pub fn run(file: Option<&Path>, status_file: Option<&Path>) -> Result<(), Error>
     result.unwrap_or_else(|panic| Err(panic.into()))
 }
 
+/// Settings that concern no source or sink alone.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct GeneralSettings {
+    language: Language,
+    shutdown_timeout: Duration,
+    correlate: CorrelateConfig,
+}
+
 struct App {
     file: Option<PathBuf>,
     loading: Loading,
-    settings: (Language, Duration),
+    settings: GeneralSettings,
     times: Times,
     pipeline: Current,
     descriptors: Descriptors,
     plan: Option<Plan>,
     sources: Vec<LiveSource>,
     tasks: JoinSet<()>,
+    ticks: JoinTicks,
     sinks: Vec<LiveSink>,
     workers: JoinSet<(String, WorkerEnd)>,
     status: Status,
@@ -136,19 +147,23 @@ impl App {
     fn new(file: Option<&Path>, status_file: Option<&Path>, signals: Signals) -> Self {
         let pipeline = Pipeline::new(Vec::new());
         let unparsed = pipeline.unparsed();
+        let pipeline = Current::new(pipeline);
+        let mut tasks = JoinSet::new();
+        let ticks = JoinTicks::start(pipeline.clone(), &mut tasks);
         Self {
             file: file.map(Path::to_owned),
             loading: Loading::default(),
-            settings: (Language::default(), Duration::ZERO),
+            settings: GeneralSettings::default(),
             times: Times::of(Duration::ZERO),
-            pipeline: Current::new(pipeline),
+            status: Status::new(Arc::clone(&unparsed)),
+            pipeline,
             descriptors: Descriptors::default(),
             plan: None,
             sources: Vec::new(),
-            tasks: JoinSet::new(),
+            tasks,
+            ticks,
             sinks: Vec::new(),
             workers: JoinSet::new(),
-            status: Status::new(Arc::clone(&unparsed)),
             ledger_log: LedgerLog::new(unparsed),
             status_file: status_file.map(StatusFile::new),
             signals,
@@ -162,11 +177,11 @@ impl App {
         let result = self.serve().await;
         systemd::stopping();
         self.sinks.iter().for_each(|sink| sink.tell_stall_at_stop(&self.sources, Instant::now()));
-        let Self { loading, mut signals, pipeline, sources, tasks, mut sinks, workers, times, .. } = self;
+        let Self { loading, mut signals, pipeline, sources, tasks, ticks, mut sinks, workers, times, .. } = self;
         let Self { status, mut ledger_log, mut status_file, .. } = self;
         loading.leave();
         let outlets: Vec<_> = sinks.iter_mut().filter_map(|sink| sink.outlet.take()).collect();
-        let drained = drain(tasks, workers, (pipeline, outlets), &sources, &sinks, &times);
+        let drained = drain(tasks, workers, (pipeline, outlets), (&sources, &ticks), &sinks, &times);
         // The second signal needs the state as it is: dropping this future would abort the sources, and lose what they
         // hold.
         let mut drained = pin!(drained);
@@ -276,7 +291,7 @@ impl App {
                 return Err(error);
             }
         }
-        Ok(())
+        self.ticks.error().filter(|_| self.ticks.task == id).map_or(Ok(()), Err)
     }
 
     /// Removes sources of earlier configurations that have ended.

@@ -16,11 +16,12 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::prepare::{NewSink, NewSource, NextPart, Prepared};
-use super::sinks::{LiveSink, OfferedFrames};
+use super::sinks::{LiveSink, ShownRecords};
 use super::sources::{LiveSource, SourceFate};
 use super::stall::Stall;
-use super::{App, Times, ended};
+use super::{App, GeneralSettings, Times, ended};
 use crate::config::Config;
+use crate::correlate::Correlator;
 use crate::crash::panic_point;
 use crate::dsn::Language;
 use crate::encode::Encoder;
@@ -65,10 +66,11 @@ impl App {
         if self.plan.replace(plan) != Some(plan) {
             plan.log();
         }
-        let Config { language, shutdown_timeout, .. } = prepared.config;
+        let Config { language, shutdown_timeout, correlate, .. } = prepared.config.clone();
         self.times = Times::of(shutdown_timeout);
-        self.settings = (language, shutdown_timeout);
-        self.exchange_sinks(language, std::mem::take(&mut prepared.sinks), &prepared.handovers);
+        let joins = self.next_joins(correlate.joins);
+        self.settings = GeneralSettings { language, shutdown_timeout, correlate };
+        self.exchange_sinks((language, joins), std::mem::take(&mut prepared.sinks), &prepared.handovers);
         self.exchange_sources(std::mem::take(&mut prepared.sources), &prepared.fates);
         self.status.configured();
         changes
@@ -76,7 +78,12 @@ impl App {
 
     /// Replaces the pipeline: frames read from now on go to the sinks of the new configuration. `language` is that of
     /// sinks that do not name one.
-    fn exchange_sinks(&mut self, language: Language, slots: Vec<NextPart<NewSink>>, handovers: &[bool]) {
+    fn exchange_sinks(
+        &mut self,
+        (language, joins): (Language, Option<Arc<Correlator>>),
+        slots: Vec<NextPart<NewSink>>,
+        handovers: &[bool],
+    ) {
         let mut old: Vec<Option<LiveSink>> = std::mem::take(&mut self.sinks).into_iter().map(Some).collect();
         for slot in slots {
             let sink = match slot {
@@ -87,12 +94,13 @@ impl App {
         }
         let shape = |sink: &LiveSink| Encoder { language: sink.config.language.unwrap_or(language) };
         let outlets = self.sinks.iter().filter_map(|sink| Some((shape(sink), sink.outlet.clone()?))).collect();
-        self.pipeline.replace(self.pipeline.get().succeeded_by(outlets));
+        self.pipeline.replace(self.pipeline.get().succeeded_by(outlets, joins));
         let pipeline = self.pipeline.get();
-        self.status.offered.add(&pipeline);
+        self.status.joins = pipeline.joins().cloned();
+        self.status.shown.add(&pipeline);
         for sink in &mut self.sinks {
             sink.control.set_timeout(self.times.sinks);
-            sink.offered.add(&pipeline);
+            sink.shown.add(&pipeline);
         }
         for (sink, is_awaited) in old.into_iter().zip(handovers) {
             let Some(mut sink) = sink else { continue };
@@ -111,8 +119,8 @@ impl App {
         let NewSink { config, ledger, control, outlet, started } = new;
         let Started { workers, destination, spool } = started;
         let threads = workers.into_iter().map(|worker| self.workers.spawn(ended(worker)).id()).collect();
-        let (outlet, offered) = (Some(outlet), OfferedFrames::default());
-        LiveSink { config, ledger, control, outlet, destination, spool, threads, offered, stall: Stall::default() }
+        let (outlet, shown) = (Some(outlet), ShownRecords::default());
+        LiveSink { config, ledger, control, outlet, destination, spool, threads, shown, stall: Stall::default() }
     }
 
     fn exchange_sources(&mut self, slots: Vec<NextPart<NewSource>>, fates: &[Option<SourceFate>]) {
@@ -171,8 +179,9 @@ impl App {
         let new_sinks =
             config.sinks.iter().map(|new| new.name.as_str()).zip(prepared.sinks.iter().map(NextPart::is_kept));
         let settings = [
-            ("language", config.language != self.settings.0),
-            ("shutdown_timeout", config.shutdown_timeout != self.settings.1),
+            ("language", config.language != self.settings.language),
+            ("shutdown_timeout", config.shutdown_timeout != self.settings.shutdown_timeout),
+            ("correlate", config.correlate != self.settings.correlate),
         ];
         Changes {
             sources: Names::compare(&sources.collect::<Vec<_>>(), new_sources),

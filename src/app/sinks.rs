@@ -1,6 +1,6 @@
 //! The running sinks: those of the configuration, and those of earlier ones that still deliver.
 
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, Weak};
 
 use tokio::task;
@@ -9,7 +9,7 @@ use super::stall::Stall;
 use crate::buffer::{Sender, Waiting};
 use crate::config::SinkConfig;
 use crate::ledger::SinkLedger;
-use crate::pipeline::{Outlet, Pipeline};
+use crate::pipeline::{Outlet, Pipeline, Shown};
 use crate::sink::{Control, TurnWatch};
 
 /// A running sink and its counts.
@@ -23,26 +23,46 @@ pub(super) struct LiveSink {
     pub(super) spool: Option<TurnWatch>,
     /// Threads of the sink that have not ended, by the tasks that wait for them.
     pub(super) threads: Vec<task::Id>,
-    pub(super) offered: OfferedFrames,
+    pub(super) shown: ShownRecords,
     pub(super) stall: Stall,
 }
 
-/// Count of the frames offered to a sink: those that went through the pipelines of its lifetime.
+/// Counts of the records offered to a sink: those that went through the pipelines of its lifetime.
 #[derive(Debug, Default)]
-pub(super) struct OfferedFrames {
-    before: u64,
-    pipelines: Vec<(Weak<Pipeline>, Arc<AtomicU64>)>,
+pub(super) struct ShownRecords {
+    before: ShownCounts,
+    pipelines: Vec<(Weak<Pipeline>, Arc<Shown>)>,
+}
+
+/// Counts of records that were offered to sinks.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ShownCounts {
+    /// Records of frames.
+    pub(super) offered: u64,
+    /// Records of messages and sessions.
+    pub(super) created: u64,
 }
 
 impl LiveSink {
     /// Returns true if no part of the sink is active any more, and others may use its destination.
     pub(super) fn has_ended(&self) -> bool {
-        self.threads.is_empty() && !self.destination.lasts() && self.outlet.is_none() && self.offered.is_final()
+        self.threads.is_empty() && !self.destination.lasts() && self.outlet.is_none() && self.shown.is_final()
     }
 }
 
-impl OfferedFrames {
-    /// Counts the frames of `pipeline` too, from now on.
+impl ShownCounts {
+    fn add(&mut self, shown: &Shown) {
+        self.offered += shown.offered.load(Ordering::Relaxed);
+        self.created += shown.created.load(Ordering::Relaxed);
+    }
+
+    pub(super) const fn all(self) -> u64 {
+        self.offered + self.created
+    }
+}
+
+impl ShownRecords {
+    /// Counts the records of `pipeline` too, from now on.
     pub(super) fn add(&mut self, pipeline: &Arc<Pipeline>) {
         let mut before = self.before;
         self.pipelines.retain(|(old, count)| {
@@ -50,16 +70,18 @@ impl OfferedFrames {
             if !lasts {
                 // The pipeline is gone, so its count is final.
                 fence(Ordering::Acquire);
-                before += count.load(Ordering::Relaxed);
+                before.add(count);
             }
             lasts
         });
         self.before = before;
-        self.pipelines.push((Arc::downgrade(pipeline), pipeline.offered()));
+        self.pipelines.push((Arc::downgrade(pipeline), pipeline.shown()));
     }
 
-    pub(super) fn total(&self) -> u64 {
-        self.before + self.pipelines.iter().map(|(_, count)| count.load(Ordering::Relaxed)).sum::<u64>()
+    pub(super) fn total(&self) -> ShownCounts {
+        let mut total = self.before;
+        self.pipelines.iter().for_each(|(_, shown)| total.add(shown));
+        total
     }
 
     fn is_final(&self) -> bool {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::sinks::{LiveSink, OfferedFrames};
+use super::sinks::{LiveSink, ShownRecords};
 use super::sources::LiveSource;
+use crate::correlate::{Correlator, JoinCounts};
 use crate::ledger::{SinkCounts, SourceCounts};
 use crate::sink::{LastingOutage, OutageReport};
 use crate::status::{
-    Attempt, Balance, Ledger, OutageStatus, Phase, Program, Queue, Reload, SinkState, SinkStatus, Snapshot,
+    Attempt, Balance, JoinStatus, Ledger, OutageStatus, Phase, Program, Queue, Reload, SinkState, SinkStatus, Snapshot,
     SourceState, SourceStatus, SpoolStatus, StalledSink,
 };
 use crate::time::{clock, shown};
@@ -25,8 +26,10 @@ pub(super) struct Status {
     begun: (Instant, SystemTime),
     reload: Reload,
     unparsed: Arc<Unparsed>,
-    /// Frames offered to sinks, through all pipelines.
-    pub(super) offered: OfferedFrames,
+    /// The joins of the present configuration.
+    pub(super) joins: Option<Arc<Correlator>>,
+    /// Records offered to sinks, through all pipelines.
+    pub(super) shown: ShownRecords,
     /// Sums over the sources and sinks that a reload removed, and that have ended.
     pub(super) ended: Sums,
 }
@@ -63,8 +66,8 @@ impl Status {
             pid: std::process::id(),
             started_at: shown(begun.1),
         };
-        let (reload, offered) = (Reload::default(), OfferedFrames::default());
-        Self { program, begun, reload, unparsed, offered, ended: Sums::new() }
+        let (reload, shown) = (Reload::default(), ShownRecords::default());
+        Self { program, begun, reload, unparsed, joins: None, shown, ended: Sums::new() }
     }
 
     /// Notes that a configuration is in use.
@@ -83,7 +86,7 @@ impl Status {
     pub(super) fn snapshot(&self, sources: &[LiveSource], sinks: &[LiveSink], phase: Phase) -> Snapshot {
         let is_complete = || {
             let offered: u64 = sources.iter().map(|source| source.ledger.counts().offered()).sum();
-            self.ended.sources.offered() + offered == self.offered.total()
+            self.ended.sources.offered() + offered == self.shown.total().offered
         };
         let sinks: Vec<_> = sinks.iter().map(|sink| self.sink(sink, sources, is_complete, phase)).collect();
         let sources: Vec<_> = sources.iter().map(|source| source.status(phase)).collect();
@@ -100,7 +103,14 @@ impl Status {
             phase,
             program: self.program.clone(),
             reload: self.reload.clone(),
-            ledger: Ledger { balance, unparsed: self.unparsed.total(), sources: source_sums, sinks: sink_sums },
+            ledger: Ledger {
+                balance,
+                unparsed: self.unparsed.total(),
+                created: self.shown.total().created,
+                sources: source_sums,
+                sinks: sink_sums,
+            },
+            correlate: self.joins.as_deref().map(JoinStatus::of),
             sources,
             sinks,
         }
@@ -150,6 +160,14 @@ impl Status {
     }
 }
 
+impl JoinStatus {
+    fn of(joins: &Correlator) -> Self {
+        let (JoinCounts { messages, memory, systems, evicted }, settings) = (joins.counts(), joins.settings());
+        let (max_messages, max_memory) = (settings.max_messages, settings.max_memory);
+        Self { messages, max_messages, memory, max_memory, systems, evicted }
+    }
+}
+
 impl LiveSource {
     /// Returns the state of the source.
     pub(super) fn status(&self, phase: Phase) -> SourceStatus {
@@ -187,7 +205,7 @@ impl LiveSink {
         let until = Instant::now() + if phase.is_end() { MOVING } else { Duration::ZERO };
         loop {
             let counts = self.ledger.counts();
-            let is_balanced = is_complete() && counts.balance() && counts.offered == self.offered.total();
+            let is_balanced = is_complete() && counts.balance() && counts.offered == self.shown.total().all();
             if is_balanced || Instant::now() >= until {
                 let balance = match phase {
                     _ if is_balanced => Balance::Holds,

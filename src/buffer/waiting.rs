@@ -3,39 +3,38 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::poison;
-use crate::record::Origin;
 
-/// The sources that wait for room in one queue, each with the number of its waiting reads. Only a read that has to
-/// wait, which is slow anyway, takes the lock.
+/// The names of the sources that wait for room in one queue, each with the number of its waiting reads. Only a read
+/// that has to wait, which is slow anyway, takes the lock.
 #[derive(Debug, Default)]
-pub struct Waiting(Mutex<Vec<(Arc<Origin>, usize)>>);
+pub struct Waiting(Mutex<Vec<(Arc<str>, usize)>>);
 
 /// A guard: the read counts as waiting until the guard is dropped.
 #[derive(Debug)]
 pub struct Waits<'w> {
     waiting: &'w Waiting,
-    origin: &'w Arc<Origin>,
+    source: &'w Arc<str>,
 }
 
 // === impl Waiting ===
 
 impl Waiting {
-    /// Counts a read of `origin` as waiting from now on.
-    pub fn enter<'w>(&'w self, origin: &'w Arc<Origin>) -> Waits<'w> {
+    /// Counts a read of `source` as waiting from now on. Two sources may have the same name, but not the same value.
+    pub fn enter<'w>(&'w self, source: &'w Arc<str>) -> Waits<'w> {
         let mut sources = self.sources();
-        match sources.iter_mut().find(|(other, _)| Arc::ptr_eq(other, origin)) {
+        match sources.iter_mut().find(|(other, _)| Arc::ptr_eq(other, source)) {
             Some((_, reads)) => *reads += 1,
-            None => sources.push((Arc::clone(origin), 1)),
+            None => sources.push((Arc::clone(source), 1)),
         }
-        Waits { waiting: self, origin }
+        Waits { waiting: self, source }
     }
 
     /// Returns the names of the waiting sources.
     pub fn names(&self) -> Vec<String> {
-        self.sources().iter().map(|(origin, _)| origin.name.clone()).collect()
+        self.sources().iter().map(|(source, _)| source.to_string()).collect()
     }
 
-    fn sources(&self) -> MutexGuard<'_, Vec<(Arc<Origin>, usize)>> {
+    fn sources(&self) -> MutexGuard<'_, Vec<(Arc<str>, usize)>> {
         poison::ignore(self.0.lock())
     }
 }
@@ -43,7 +42,7 @@ impl Waiting {
 impl Drop for Waits<'_> {
     fn drop(&mut self) {
         self.waiting.sources().retain_mut(|(other, reads)| {
-            *reads -= usize::from(Arc::ptr_eq(other, self.origin));
+            *reads -= usize::from(Arc::ptr_eq(other, self.source));
             *reads > 0
         });
     }
@@ -51,22 +50,11 @@ impl Drop for Waits<'_> {
 
 #[cfg(test)]
 mod tests {
-    use jiff::tz::TimeZone;
-
     use super::*;
-    use crate::record::Transport;
 
     #[test]
     fn a_source_waits_as_long_as_one_of_its_reads_does() {
-        let origin = |name: &str| {
-            Arc::new(Origin {
-                name: name.to_owned(),
-                transport: Transport::Tcp,
-                zone: TimeZone::UTC,
-                format: crate::syslog::Format::Auto,
-            })
-        };
-        let (waiting, one, other) = (Waiting::default(), origin("one"), origin("other"));
+        let (waiting, one, other) = (Waiting::default(), Arc::from("one"), Arc::from("other"));
         let first = waiting.enter(&one);
         let second = waiting.enter(&one);
         let third = waiting.enter(&other);

@@ -5,7 +5,8 @@ use super::diagnostics::Diagnostics;
 use super::kind::Placed;
 use super::reader::Places;
 use super::sink::NotDurable;
-use super::{SinkConfig, SourceConfig, WhenFull, places};
+use super::{CorrelateConfig, SinkConfig, SourceConfig, WhenFull, places};
+use crate::record::Event;
 use crate::spool;
 
 /// Checks all sources and sinks against each other.
@@ -26,6 +27,22 @@ pub(super) fn across(sources: &[Placed<SourceConfig>], sinks: &[Placed<SinkConfi
         ]
     });
     of_sink.chain(of_both).flatten().for_each(|error| found.push(error));
+}
+
+/// Reports sinks that ask for events that are never made, because lines are not joined.
+pub(super) fn joined(correlate: &CorrelateConfig, sinks: &[Placed<SinkConfig>], found: &mut Diagnostics) {
+    if correlate.joins.is_some() {
+        return;
+    }
+    for sink in sinks {
+        let events = sink.config.select.events.iter().flatten();
+        if let Some(event) = events.into_iter().find(|event| Event::JOINED.contains(event)) {
+            let message = format!("the event `{event}` is made only if `enabled` in [correlate] is true");
+            found.push(
+                Diagnostic::at(sink.places.of("events"), message).help("set `enabled = true`, or remove the event"),
+            );
+        }
+    }
 }
 
 /// Compares each table with those before it, and reports at most one error for it.

@@ -118,7 +118,7 @@ impl ExampleFile {
 
     /// Writes a table within a table: all of its keys, or those that it needs if it was explained before.
     fn inner(&mut self, outer: &str, key: &KeyRow, keys: Vec<KeyRow>, (open, close): (&str, &str)) {
-        let path = format!("{outer}.{}", key.name);
+        let path = if outer.is_empty() { key.name.to_owned() } else { format!("{outer}.{}", key.name) };
         let header = format!("##{open}{path}{close}");
         let table = ExampleTable { path: &path, used: None };
         self.line("");

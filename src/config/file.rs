@@ -7,15 +7,16 @@ use serde_json::Value as Json;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::correlate::CorrelateKeys;
 use super::diagnostic::Diagnostic;
 use super::diagnostics::Diagnostics;
-use super::form::{Form, Named, Span, Spot};
+use super::form::{Form, Named, Span, Spot, Table};
 use super::key::{Given, Inner, Keys, Rows, default, keys, optional};
-use super::kind::{Kind, Placed};
+use super::kind::{Kind, Placed, Section};
 use super::reader::TableReader;
 use super::unknown::Known;
 use super::value::type_name;
-use super::{Config, SinkConfig, SinkKind, SourceConfig, SourceKind, check, schema, sink, source};
+use super::{Config, CorrelateConfig, SinkConfig, SinkKind, SourceConfig, SourceKind, check, schema, sink, source};
 use crate::dsn::Language;
 use crate::suggest;
 
@@ -30,6 +31,9 @@ keys! {
         /// Maximum time for a stop: from the signal until everything that was received is delivered. After that, the
         /// rest is dropped and counted.
         shutdown_timeout: Duration = default(Span, r#""30s""#),
+        /// Joins of the lines that belong to one message or one SMTP session: a record of each, and what is known of
+        /// the message in each of its deliveries. See docs/output.md.
+        correlate: CorrelateKeys = optional(Table::<CorrelateKeys>::NEW, "{}"),
         /// Sources of messages; at least one.
         source: Vec<Placed<SourceConfig>> = optional(SOURCES, "{}"),
         /// Sinks for records; at least one.
@@ -72,12 +76,25 @@ pub(super) fn read(document: &DeTable<'_>, found: &mut Diagnostics) -> Option<Co
     for error in [SOURCES.absent(&top.source), SINKS.absent(&top.sink)].into_iter().flatten() {
         found.push(error);
     }
+    let correlate = match top.correlate.value {
+        Some(keys) => keys.config(found),
+        None => Some(CorrelateConfig::default()),
+    };
     let (sources, sinks) = (top.source.value.unwrap_or_default(), top.sink.value.unwrap_or_default());
     check::across(&sources, &sinks, found);
+    if let Some(correlate) = &correlate {
+        check::joined(correlate, &sinks, found);
+    }
 
     let sources = sources.into_iter().map(|placed| placed.config).collect();
     let sinks = sinks.into_iter().map(|placed| placed.config).collect();
-    Some(Config { language: top.language.value?, shutdown_timeout: top.shutdown_timeout.value?, sources, sinks })
+    Some(Config {
+        language: top.language.value?,
+        shutdown_timeout: top.shutdown_timeout.value?,
+        correlate: correlate?,
+        sources,
+        sinks,
+    })
 }
 
 impl<T, C> KindTables<T, C> {

@@ -5,6 +5,7 @@
 //! The result is a [`Config`], which needs no further checks.
 
 mod check;
+mod correlate;
 mod diagnostic;
 mod diagnostics;
 mod example;
@@ -27,6 +28,7 @@ mod value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use self::correlate::CorrelateConfig;
 pub use self::diagnostics::Diagnostics;
 pub use self::example::example;
 pub use self::schema::schema;
@@ -44,6 +46,8 @@ pub struct Config {
     pub language: Language,
     /// Maximum time for a stop, from the signal to the last flush.
     pub shutdown_timeout: Duration,
+    /// The joins of the lines of a message and of a session.
+    pub correlate: CorrelateConfig,
     /// Sources of messages, in the order of the file; at least one.
     pub sources: Vec<SourceConfig>,
     /// Sinks for records, in the order of the file; at least one.

@@ -22,23 +22,24 @@ mod session;
 mod slab;
 mod summary;
 mod system;
+mod systems;
 mod tls;
 mod uid;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, RwLock};
+use std::fmt;
+use std::sync::{Arc, RwLock};
 
 use self::budget::Budget;
 use self::line::{JoinLine, micros};
 use self::outcome::{JoinOutcome, Scratch};
-use self::summary::SummaryFrame;
 use self::system::MailJoins;
+use self::systems::{MailSystem, Systems};
 use crate::poison;
-use crate::record::{DeliveryJoin, Origin, Record, RecordId};
+use crate::record::{DeliveryJoin, Record, RecordId};
 use crate::time::Timestamp;
 
 /// Limits of the joins.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JoinSettings {
     /// Maximum number of messages that are remembered.
     pub max_messages: usize,
@@ -49,34 +50,52 @@ pub struct JoinSettings {
     /// Time after its end in which late lines of a message give a new revision, in microseconds. Lines that come later
     /// change nothing.
     pub grace: i64,
+    /// True if an open message gives a record after each round of attempts.
+    pub interim: bool,
 }
 
 impl JoinSettings {
     /// The limits that suit a mail system of usual size. Postfix gives up a message after five days.
-    pub const DEFAULT: Self =
-        Self { max_messages: 1_000_000, max_memory: 512 << 20, max_age: 6 * 86_400 * 1_000_000, grace: 30 * 1_000_000 };
+    pub const DEFAULT: Self = Self {
+        max_messages: 1_000_000,
+        max_memory: 512 << 20,
+        max_age: 6 * 86_400 * 1_000_000,
+        grace: 30 * 1_000_000,
+        interim: false,
+    };
 }
 
 /// The open messages and sessions of all mail systems.
 pub struct Correlator {
-    settings: JoinSettings,
     budget: Arc<Budget>,
-    /// Mail systems by `HOSTNAME/INSTANCE`.
-    systems: RwLock<HashMap<Box<str>, Arc<MailSystem>>>,
+    systems: RwLock<Systems>,
 }
 
-/// A mail system and its name.
-struct MailSystem {
-    hostname: Box<str>,
-    instance: Box<str>,
-    system: Mutex<SystemState>,
+/// Counts of the joins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JoinCounts {
+    /// Number of messages that are remembered.
+    pub messages: usize,
+    /// Memory that messages and sessions hold, in bytes.
+    pub memory: usize,
+    /// Number of mail systems: instances of Postfix on a host.
+    pub systems: usize,
+    /// Number of messages that were closed before their end, because a limit was reached.
+    pub evicted: u64,
 }
 
-struct SystemState {
-    system: MailJoins,
-    /// Source of its last line.
-    origin: Origin,
+/// Whether work that is done in parts is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum JoinProgress {
+    /// Nothing more is due.
+    Done,
+    /// The limit of a part is reached.
+    More,
 }
+
+/// Maximum number of summaries in one part of what time or a stop makes.
+const PART: usize = 256;
 
 /// The way of the records of one read through the stage. It remembers the mail system of the last record.
 pub struct Joiner<'c> {
@@ -86,11 +105,26 @@ pub struct Joiner<'c> {
     name: String,
 }
 
+impl fmt::Debug for Correlator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Correlator").field("counts", &self.counts()).finish_non_exhaustive()
+    }
+}
+
 impl Correlator {
     /// Starts without any message.
     pub fn new(settings: JoinSettings) -> Self {
-        let budget = Arc::new(Budget::new(settings.max_messages, settings.max_memory));
-        Self { settings, budget, systems: RwLock::default() }
+        Self { budget: Arc::new(Budget::new(settings)), systems: RwLock::default() }
+    }
+
+    /// Replaces the limits. Messages that exceed them are evicted with the next lines.
+    pub fn set(&self, settings: JoinSettings) {
+        self.budget.set(settings);
+    }
+
+    /// Returns the limits.
+    pub fn settings(&self) -> JoinSettings {
+        self.budget.settings()
     }
 
     /// Returns the way through the stage for the records of one read.
@@ -98,69 +132,71 @@ impl Correlator {
         Joiner { correlator: self, recent: None, scratch: Scratch::default(), name: String::new() }
     }
 
-    /// Makes the summaries that are due at `now`, and passes their records to `use_record`.
-    pub fn tick(&self, now: Timestamp, new_id: &mut dyn FnMut() -> RecordId, use_record: &mut dyn FnMut(&Record<'_>)) {
-        self.each(now, |system, scratch| system.tick(micros(now), scratch), new_id, use_record);
+    /// Makes some of the summaries that are due at `now`, and passes their records to `use_record`. The caller calls
+    /// again while there are more.
+    pub fn tick(
+        &self,
+        now: Timestamp,
+        new_id: &mut dyn FnMut() -> RecordId,
+        use_record: &mut dyn FnMut(&Record<'_>),
+    ) -> JoinProgress {
+        let act = |joins: &mut MailJoins, is_closed, most, scratch: &mut Scratch| {
+            if is_closed { joins.evict_all(most, scratch) } else { joins.tick(micros(now), most, scratch) }
+        };
+        let progress = self.each(now, act, new_id, use_record);
+        if progress == JoinProgress::Done {
+            poison::ignore(self.systems.write()).forget(now, &self.budget);
+        }
+        progress
     }
 
-    /// Makes the summaries of all open messages and sessions, and forgets them.
+    /// Makes some of the summaries of all open messages and sessions, and forgets these. The caller calls again while
+    /// there are more.
     pub fn finish(
         &self,
         now: Timestamp,
         new_id: &mut dyn FnMut() -> RecordId,
         use_record: &mut dyn FnMut(&Record<'_>),
-    ) {
-        self.each(now, MailJoins::finish, new_id, use_record);
+    ) -> JoinProgress {
+        self.each(now, |joins, _, most, scratch| joins.finish(most, scratch), new_id, use_record)
     }
 
-    /// Returns the number of messages that are remembered.
-    pub fn messages(&self) -> usize {
-        self.budget.messages()
+    /// Returns the counts.
+    pub fn counts(&self) -> JoinCounts {
+        JoinCounts {
+            messages: self.budget.messages(),
+            memory: self.budget.bytes(),
+            systems: poison::ignore(self.systems.read()).len(),
+            evicted: self.budget.evicted(),
+        }
     }
 
-    /// Returns the memory that messages and sessions hold, in bytes.
-    pub fn memory(&self) -> usize {
-        self.budget.bytes()
-    }
-
-    /// Returns the number of messages that were closed before their end, because a limit was reached.
-    pub fn evicted(&self) -> u64 {
-        self.budget.evicted()
-    }
-
+    /// Passes each mail system to `act`, with the maximum number of summaries that it may make.
     fn each(
         &self,
         now: Timestamp,
-        act: impl Fn(&mut MailJoins, &mut Scratch),
+        act: impl Fn(&mut MailJoins, bool, usize, &mut Scratch),
         new_id: &mut dyn FnMut() -> RecordId,
         use_record: &mut dyn FnMut(&Record<'_>),
-    ) {
-        let systems: Vec<_> = poison::ignore(self.systems.read()).values().cloned().collect();
-        let mut scratch = Scratch::default();
+    ) -> JoinProgress {
+        let systems = poison::ignore(self.systems.read()).all();
+        let (mut scratch, mut most) = (Scratch::default(), PART);
         for system in systems {
-            scratch.clear();
-            let mut state = poison::ignore(system.system.lock());
-            act(&mut state.system, &mut scratch);
-            let origin = state.origin.clone();
-            drop(state);
-            for (_, outcome) in scratch.outcomes() {
-                let frame = system.frame(&origin, now, new_id());
-                make(outcome, &frame, use_record);
+            if most == 0 {
+                return JoinProgress::More;
             }
+            let act = |joins: &mut MailJoins, is_closed, scratch: &mut Scratch| act(joins, is_closed, most, scratch);
+            system.each(act, &mut scratch, (now, new_id), use_record);
+            most = most.saturating_sub(scratch.outcomes().len());
         }
+        if most == 0 { JoinProgress::More } else { JoinProgress::Done }
     }
 
-    fn system(&self, name: &str, hostname: &str, instance: &str, origin: &Origin) -> Arc<MailSystem> {
+    fn system(&self, name: &str, record: &Record<'_>, instance: &str) -> Arc<MailSystem> {
         if let Some(system) = poison::ignore(self.systems.read()).get(name) {
-            return Arc::clone(system);
+            return system;
         }
-        let mut systems = poison::ignore(self.systems.write());
-        let new = || {
-            let system = MailJoins::new(name, self.settings, Arc::clone(&self.budget));
-            let state = Mutex::new(SystemState { system, origin: origin.clone() });
-            Arc::new(MailSystem { hostname: hostname.into(), instance: instance.into(), system: state })
-        };
-        Arc::clone(systems.entry(name.into()).or_insert_with(new))
+        poison::ignore(self.systems.write()).add(name, record, instance, &self.budget)
     }
 }
 
@@ -181,29 +217,30 @@ impl Joiner<'_> {
                 continue;
             };
             let (run, behind) = rest.split_at(rest.iter().take_while(|record| system.wrote(record)).count());
-            self.join_run(&system, run, new_id, use_record);
-            rest = behind;
+            if self.join_run(&system, run, new_id, use_record) {
+                rest = behind;
+            } else {
+                self.recent = None;
+            }
         }
     }
 
-    /// Joins records of one mail system.
+    /// Joins records of one mail system. Returns false if the system left the list.
     fn join_run(
         &mut self,
         system: &MailSystem,
         records: &[Record<'_>],
         new_id: &mut dyn FnMut() -> RecordId,
         use_record: &mut dyn FnMut(&Record<'_>, Option<&DeliveryJoin<'_>>),
-    ) {
+    ) -> bool {
         self.scratch.clear();
+        let Some(last) = records.last() else { return true };
         {
-            let mut state = poison::ignore(system.system.lock());
-            if let Some(last) = records.last().filter(|last| last.origin.name != state.origin.name) {
-                state.origin = last.origin.clone();
-            }
+            let Some(mut state) = system.open(last) else { return false };
             for (number, record) in records.iter().enumerate() {
                 self.scratch.at = number;
                 if let Some(line) = JoinLine::of(record) {
-                    state.system.join(&line, &mut self.scratch);
+                    state.joins.join(&line, &mut self.scratch);
                 }
             }
         }
@@ -216,10 +253,11 @@ impl Joiner<'_> {
             });
             use_record(record, delivery.as_ref());
             for (_, outcome) in outcomes.iter().filter(|(_, outcome)| !matches!(outcome, JoinOutcome::Delivery(_))) {
-                let frame = system.frame(record.origin, record.received_at, new_id());
-                make(outcome, &frame, &mut |record| use_record(record, None));
+                let frame = (record.origin, record.received_at, new_id());
+                system.make(outcome, frame, &mut |record| use_record(record, None));
             }
         }
+        true
     }
 
     /// Returns the mail system that wrote the record, if Postfix did.
@@ -229,28 +267,8 @@ impl Joiner<'_> {
             let hostname = record.message.hostname.unwrap_or_default();
             self.name.clear();
             self.name.extend([hostname, "/", postfix.instance]);
-            self.recent = Some(self.correlator.system(&self.name, hostname, postfix.instance, record.origin));
+            self.recent = Some(self.correlator.system(&self.name, record, postfix.instance));
         }
         self.recent.clone()
-    }
-}
-
-impl MailSystem {
-    fn wrote(&self, record: &Record<'_>) -> bool {
-        record.postfix.as_ref().is_some_and(|postfix| *postfix.instance == *self.instance)
-            && record.message.hostname.unwrap_or_default() == &*self.hostname
-    }
-
-    fn frame<'a>(&'a self, origin: &'a Origin, received_at: Timestamp, id: RecordId) -> SummaryFrame<'a> {
-        SummaryFrame { id, received_at, origin, hostname: &self.hostname, instance: &self.instance }
-    }
-}
-
-/// Makes the record of a summary.
-fn make(outcome: &JoinOutcome, frame: &SummaryFrame<'_>, use_record: &mut dyn FnMut(&Record<'_>)) {
-    match outcome {
-        JoinOutcome::Delivery(_) => {}
-        JoinOutcome::Message(copy) => summary::of_message(copy, frame, use_record),
-        JoinOutcome::Session(session) => summary::of_session(session, frame, use_record),
     }
 }

@@ -31,12 +31,15 @@ use super::message::{Closing, JoinedMessage, MessageChange};
 use super::outcome::Scratch;
 use super::past::Past;
 use super::slab::{Slab, SlabKey};
+use super::systems::LogSender;
 use super::tls::KeptTls;
-use super::{JoinSettings, uid};
+use super::uid;
 use crate::record::{ClosedBy, Event, Uid};
 
 /// Time within which lines that were written one after the other may come in another order, in microseconds.
 pub(super) const SETTLE: i64 = 2_000_000;
+/// Maximum number of summaries that a line makes because time or limits demand them. A line opens one message at most.
+const BEHIND_LINE: usize = 8;
 /// Time in which pickup takes up what `postsuper -r` has put into its directory, in microseconds.
 const REQUEUED: i64 = 300_000_000;
 
@@ -58,7 +61,8 @@ pub(super) struct MailJoins {
     due: BinaryHeap<Reverse<(i64, Due)>>,
     clock: JoinClock,
     budget: Arc<Budget>,
-    settings: JoinSettings,
+    /// Peer that sends its lines.
+    sender: Arc<LogSender>,
     /// Memory that the messages and the sessions hold, in bytes.
     held: usize,
 }
@@ -107,8 +111,7 @@ impl JoinClock {
 }
 
 impl MailJoins {
-    pub(super) fn new(name: &str, settings: JoinSettings, budget: Arc<Budget>) -> Self {
-        budget.add_system();
+    pub(super) fn new(name: &str, budget: Arc<Budget>, sender: Arc<LogSender>) -> Self {
         Self {
             name: name.into(),
             hash: KeyedHash::random(),
@@ -122,7 +125,7 @@ impl MailJoins {
             due: BinaryHeap::new(),
             clock: JoinClock::default(),
             budget,
-            settings,
+            sender,
             held: 0,
         }
     }
@@ -135,22 +138,49 @@ impl MailJoins {
         if let Some(queue_id) = line.postfix.queue_id {
             self.message(line, queue_id, process, scratch);
         }
-        self.work(scratch);
-        self.keep_to_budget(scratch);
+        self.work(BEHIND_LINE, scratch);
+        self.keep_to_budget(BEHIND_LINE, scratch);
     }
 
-    /// Lets the time of this machine pass, and makes what is due.
-    pub(super) fn tick(&mut self, time: i64, scratch: &mut Scratch) {
+    /// Returns `HOSTNAME/INSTANCE`.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns true if no message and no process is remembered.
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.len() == 0 && self.processes.len() == 0
+    }
+
+    /// Lets the time of this machine pass, and makes what is due: at most `most` summaries.
+    pub(super) fn tick(&mut self, time: i64, most: usize, scratch: &mut Scratch) {
         self.clock.pass(time);
-        self.work(scratch);
+        self.work(most, scratch);
+        self.keep_to_budget(most, scratch);
     }
 
-    /// Closes everything.
-    pub(super) fn finish(&mut self, scratch: &mut Scratch) {
-        while let Some(slot) = self.messages.oldest() {
-            self.close(slot, ClosedBy::Shutdown, scratch);
+    /// Closes everything, as far as it gives at most `most` summaries.
+    pub(super) fn finish(&mut self, most: usize, scratch: &mut Scratch) {
+        self.close_all(ClosedBy::Shutdown, most, scratch);
+    }
+
+    /// Evicts everything, as far as it gives at most `most` summaries.
+    pub(super) fn evict_all(&mut self, most: usize, scratch: &mut Scratch) {
+        let before = self.messages.len();
+        self.close_all(ClosedBy::Evicted, most, scratch);
+        self.budget.count_evictions(before - self.messages.len());
+    }
+
+    fn close_all(&mut self, by: ClosedBy, most: usize, scratch: &mut Scratch) {
+        let has_room = |scratch: &Scratch| scratch.outcomes().len() < most;
+        while has_room(scratch)
+            && let Some(slot) = self.messages.oldest()
+        {
+            self.close(slot, by, scratch);
         }
-        while let Some(slot) = self.processes.oldest() {
+        while has_room(scratch)
+            && let Some(slot) = self.processes.oldest()
+        {
             self.end_process(slot, scratch);
         }
     }
@@ -268,9 +298,12 @@ impl MailJoins {
 
     // === what time and limits demand ===
 
-    /// Makes what is due, and closes what is too old.
-    fn work(&mut self, scratch: &mut Scratch) {
-        while let Some(Reverse((at, due))) = self.due.peek().copied()
+    /// Makes what is due, and closes what is too old: at most `most` summaries.
+    fn work(&mut self, most: usize, scratch: &mut Scratch) {
+        let most = scratch.outcomes().len() + most;
+        let has_room = |scratch: &Scratch| scratch.outcomes().len() < most;
+        while has_room(scratch)
+            && let Some(Reverse((at, due))) = self.due.peek().copied()
             && at <= self.clock.now
         {
             self.due.pop();
@@ -281,12 +314,15 @@ impl MailJoins {
                 Due::Message(_) | Due::Session(_) | Due::Silence(_) => {}
             }
         }
-        while let Some(slot) = self.messages.oldest()
-            && self.messages.get(slot).is_some_and(|entry| entry.touched + self.settings.max_age < self.clock.now)
+        let oldest = self.clock.now - self.budget.settings().max_age;
+        while has_room(scratch)
+            && let Some(slot) = self.messages.oldest()
+            && self.messages.get(slot).is_some_and(|entry| entry.touched < oldest)
         {
             self.close(slot, ClosedBy::Timeout, scratch);
         }
-        while let Some(slot) = self.processes.oldest()
+        while has_room(scratch)
+            && let Some(slot) = self.processes.oldest()
             && self.processes.get(slot).is_some_and(|entry| entry.touched + PROCESS_AGE < self.clock.now)
         {
             self.end_process(slot, scratch);
@@ -298,7 +334,8 @@ impl MailJoins {
         // A message that was taken for abandoned may be open again.
         let Some(entry) = self.messages.get(key.slot) else { return };
         let Some(Closing { at, .. }) = entry.message.closed else { return };
-        let grace = if entry.message.is_requeued() { self.settings.grace.max(REQUEUED) } else { self.settings.grace };
+        let grace = self.budget.settings().grace;
+        let grace = if entry.message.is_requeued() { grace.max(REQUEUED) } else { grace };
         let end = at + grace;
         if entry.is_dirty {
             self.summarize(key.slot, scratch);
@@ -316,8 +353,11 @@ impl MailJoins {
     }
 
     /// Evicts the oldest messages and processes of this system while it has more than its share.
-    fn keep_to_budget(&mut self, scratch: &mut Scratch) {
-        while self.budget.is_exceeded_by(self.messages.len(), self.held) {
+    fn keep_to_budget(&mut self, most: usize, scratch: &mut Scratch) {
+        let most = scratch.outcomes().len() + most;
+        while scratch.outcomes().len() < most
+            && self.budget.is_exceeded_by(self.messages.len(), self.held, self.sender.systems())
+        {
             let message = self.messages.oldest().and_then(|slot| Some((self.messages.get(slot)?.touched, slot)));
             let process = self.processes.oldest().and_then(|slot| Some((self.processes.get(slot)?.touched, slot)));
             match (message, process) {
@@ -325,7 +365,7 @@ impl MailJoins {
                     self.end_process(slot, scratch);
                 }
                 (Some((_, slot)), _) => {
-                    self.budget.count_eviction();
+                    self.budget.count_evictions(1);
                     self.close(slot, ClosedBy::Evicted, scratch);
                 }
                 (None, _) => return,

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex};
 
 use jiff::tz::TimeZone;
 
-use crate::correlate::Correlator;
+use crate::correlate::{Correlator, JoinProgress};
 use crate::encode::{Buffer, Encoder};
 use crate::gzip::GzipReader;
 use crate::panics::Panic;
@@ -171,25 +171,26 @@ impl Inputs {
     fn finish(&self) -> Result<(), Error> {
         let Some(joins) = &self.joins else { return Ok(()) };
         let Some(mut turn) = self.output.turn(0) else { return Ok(()) };
-        let (now, mut lines, mut is_written) = (Timestamp::now(), Buffer::default(), true);
-        joins.correlator.finish(now, &mut || joins.id(now), &mut |record| {
-            if is_written && is_message(record) {
-                self.decoder.encoder.writer(&mut lines).line(record);
-                if lines.len() >= self.limits.lines {
-                    is_written = turn.write(&mut lines);
+        let (now, mut lines) = (Timestamp::now(), Buffer::default());
+        let mut progress = JoinProgress::More;
+        while progress == JoinProgress::More {
+            let mut writer = self.decoder.encoder.writer(&mut lines);
+            progress = joins.correlator.finish(now, &mut || joins.id(now), &mut |record| {
+                if is_message(record) {
+                    writer.line(record);
                 }
+            });
+            if !turn.write(&mut lines) {
+                drop(turn);
+                return self.output.wait().map_err(|failed| failed.of(None));
             }
-        });
-        if is_written && turn.write(&mut lines) {
-            return Ok(());
         }
-        drop(turn);
-        self.output.wait().map_err(|failed| failed.of(None))
+        Ok(())
     }
 
     fn summary(self) -> DecodeSummary {
         let (records, damaged) = self.output.counts();
-        let evicted = self.joins.map_or(0, |joins| joins.correlator.evicted());
+        let evicted = self.joins.map_or(0, |joins| joins.correlator.counts().evicted);
         DecodeSummary { unread: 0, records, damaged, unparsed: self.unparsed, evicted }
     }
 

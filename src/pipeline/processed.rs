@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::{Pipeline, Way};
 use crate::buffer::Batch;
 use crate::ledger::Reason;
-use crate::record::Origin;
 
 /// The batches of one read, one for each sink of the pipeline that processed it. Batches that are neither sent nor
 /// offered are dropped with the reason [`Reason::Shutdown`], because the end of the shutdown may abort the task that
@@ -23,9 +22,9 @@ impl<'p> Processed<'p> {
         Self { pipeline, batches }
     }
 
-    /// Sends each batch as soon as its queue has room; the source `origin` counts as waiting meanwhile. A batch without
-    /// room when `deadline` resolves is dropped for the reason that `deadline` returns.
-    pub async fn send(mut self, origin: &Arc<Origin>, deadline: impl Future<Output = Reason>) {
+    /// Sends each batch as soon as its queue has room; `name`, that of the source, counts as waiting meanwhile. A batch
+    /// without room when `deadline` resolves is dropped for the reason that `deadline` returns.
+    pub async fn send(mut self, name: &Arc<str>, deadline: impl Future<Output = Reason>) {
         let mut deadline = std::pin::pin!(deadline);
         let mut over = None;
         for (Way { outlet, .. }, slot) in self.pipeline.ways.iter().zip(&mut self.batches) {
@@ -35,7 +34,7 @@ impl<'p> Processed<'p> {
             } else {
                 tokio::select! {
                     biased;
-                    room = outlet.room(size, origin) => room,
+                    room = outlet.room(size, name) => room,
                     reason = &mut deadline => {
                         over = Some(reason);
                         outlet.queue.try_room(size)

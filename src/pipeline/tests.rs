@@ -114,7 +114,7 @@ fn each_sink_gets_what_it_takes_with_its_route_and_key() {
     assert_eq!(taken(&mut all_queue), [[of_postfix.to_vec(), vec![record("mx2", None)]].concat()]);
     assert!(taken(&mut none_queue).is_empty(), "a batch without a record");
     assert_eq!([&all, &mail, &none].map(|outlet| counts(outlet)), [[3, 0, 3, 0, 0], [3, 1, 2, 0, 0], [3, 3, 0, 0, 0]]);
-    assert_eq!(pipeline.offered().load(Relaxed), 3);
+    assert_eq!(pipeline.shown().offered.load(Relaxed), 3);
 }
 
 #[test]
@@ -137,13 +137,13 @@ async fn records_without_room_at_the_deadline_fail_their_receipt() {
     let (small, mut small_queue) = outlet("small", Select::default(), 1);
     let (large, mut large_queue) = outlet("large", Select::default(), 1 << 20);
     let pipeline = in_english(&[&small, &large]);
-    let origin = Arc::new(origin());
-    process(&pipeline, None).send(&origin, std::future::pending()).await;
+    let name: Arc<str> = Arc::from("test");
+    process(&pipeline, None).send(&name, std::future::pending()).await;
     let (receipt, mut outcome) = receipt();
     let receipt = Arc::new(receipt);
     let processed = process(&pipeline, Some(&receipt));
     drop(receipt);
-    processed.send(&origin, async { Reason::Unacknowledged }).await;
+    processed.send(&name, async { Reason::Unacknowledged }).await;
     assert!(outcome.try_recv().is_err(), "a sink has it still");
     // The other sink has room, also after the deadline.
     assert_eq!((taken(&mut small_queue).len(), taken(&mut large_queue).len()), (1, 2));
@@ -231,4 +231,100 @@ fn a_read_longer_than_a_block_keeps_its_order() {
     pipeline.process(&arrivals, &origin(), received_at, None, None).offer(|sink, _| panic!("{sink} has room"));
     let hosts: Vec<String> = taken(&mut queue).concat().into_iter().map(|(host, ..)| host).collect();
     assert_eq!(hosts, (0..=BLOCK * 3).map(|number| format!("mx{number}")).collect::<Vec<_>>());
+}
+
+/// The lines of a message, from its client to its end, and those of the session that brought it.
+const MESSAGE: [&str; 6] = [
+    "<22>Nov 24 02:10:34 mx1 postfix/smtpd[4242]: connect from mail.example.net[198.51.100.7]",
+    "<22>Nov 24 02:10:34 mx1 postfix/smtpd[4242]: 4jYR9Q2wTjz18T: client=mail.example.net[198.51.100.7]",
+    "<22>Nov 24 02:10:34 mx1 postfix/cleanup[4243]: 4jYR9Q2wTjz18T: message-id=<1@example.net>",
+    "<22>Nov 24 02:10:34 mx1 postfix/qmgr[900]: 4jYR9Q2wTjz18T: from=<a@example.net>, size=2041, nrcpt=1 (queue active)",
+    "<22>Nov 24 02:10:35 mx1 postfix/smtp[5]: 4jYR9Q2wTjz18T: to=<b@example.com>, relay=mx.example.com[192.0.2.25]:25, \
+     delay=1.2, delays=0.1/0.01/0.4/0.69, dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as 77F3A)",
+    "<22>Nov 24 02:10:35 mx1 postfix/qmgr[900]: 4jYR9Q2wTjz18T: removed",
+];
+
+/// Takes the records of a queue as JSON.
+fn json(receiver: &mut Receiver) -> Vec<serde_json::Value> {
+    let mut batches = VecDeque::new();
+    while receiver.receive(&mut batches, 100, Duration::ZERO) == Received::Batches {}
+    let mut records = Vec::new();
+    for batch in batches {
+        let lines = batch.entries().iter().map(|entry| serde_json::from_slice(batch.line(entry)).unwrap());
+        records.extend(lines);
+        batch.delivered();
+    }
+    records
+}
+
+fn offer(pipeline: &Pipeline, lines: &[&str]) {
+    let arrival = |line: &&'static str| Arrival {
+        frame: Frame { bytes: line.as_bytes(), truncated: false },
+        peer: Peer::at("192.0.2.1:514"),
+        line: None,
+    };
+    let lines: Vec<&'static str> = MESSAGE.iter().filter(|line| lines.contains(*line)).copied().collect();
+    let arrivals: Vec<_> = lines.iter().map(arrival).collect();
+    let received_at = Timestamp::from_micros(1_795_486_240_000_000);
+    pipeline.process(&arrivals, &origin(), received_at, None, None).offer(|sink, _| panic!("{sink} has room"));
+}
+
+fn shown(pipeline: &Pipeline) -> [u64; 2] {
+    let shown = pipeline.shown();
+    [&shown.offered, &shown.created].map(|count| count.load(Relaxed))
+}
+
+#[test]
+fn the_record_of_a_message_follows_its_last_line() {
+    let (all, mut all_queue) = outlet("all", Select::default(), 1 << 20);
+    let (messages, mut message_queue) = outlet("messages", events(&["message"]), 1 << 20);
+    let outlets = [&all, &messages].map(|outlet| (Encoder::default(), Arc::clone(outlet))).to_vec();
+    let joins = Arc::new(Correlator::new(crate::correlate::JoinSettings::DEFAULT));
+    let pipeline = Pipeline::new(Vec::new()).succeeded_by(outlets, Some(joins));
+    offer(&pipeline, &MESSAGE[..3]);
+    offer(&pipeline, &MESSAGE[3..]);
+    let records = json(&mut all_queue);
+    let names: Vec<_> = records.iter().map(|record| record["postfix"]["event"].as_str().unwrap()).collect();
+    assert_eq!(names, ["connect", "client", "message_id", "queue_active", "delivery", "removed", "message"]);
+    let (delivery, message) = (&records[4]["postfix"], &records[6]["postfix"]);
+    assert_eq!(delivery["mail"]["from"], "a@example.net");
+    assert_eq!((&delivery["attempt"], &delivery["final"]), (&1.into(), &true.into()));
+    assert_eq!((&message["result"], &message["closed_by"]), (&"sent".into(), &"removed".into()));
+    assert_eq!((&message["message_uid"], &message["incomplete"]), (&delivery["mail"]["uid"], &false.into()));
+    assert_eq!((&records[6]["hostname"], &records[6]["source"]["name"]), (&"mx1".into(), &"tcp".into()));
+    assert_eq!(json(&mut message_queue).len(), 1);
+    assert_eq!((shown(&pipeline), counts(&all), counts(&messages)), ([6, 1], [7, 0, 7, 0, 0], [7, 6, 1, 0, 0]));
+}
+
+#[test]
+fn open_sessions_and_messages_are_shown_when_joins_finish() {
+    let (all, mut queue) = outlet("all", Select::default(), 1 << 20);
+    let joins = Arc::new(Correlator::new(crate::correlate::JoinSettings::DEFAULT));
+    let first = Pipeline::new(Vec::new()).succeeded_by(vec![(Encoder::default(), Arc::clone(&all))], Some(joins));
+    offer(&first, &MESSAGE[..5]);
+    // A reload keeps the joins for the next pipeline.
+    let pipeline = first.succeeded_by(vec![(Encoder::default(), Arc::clone(&all))], first.joins().cloned());
+    let joins = Arc::clone(pipeline.joins().unwrap());
+    assert_eq!((joins.counts().messages, joins.counts().systems), (1, 1));
+    let (processed, progress) = pipeline.finish(&joins, Timestamp::from_micros(1_795_486_241_000_000));
+    processed.offer(|sink, _| panic!("{sink} has room"));
+    assert_eq!((progress, joins.counts().messages), (JoinProgress::Done, 0));
+    let records = json(&mut queue);
+    let of =
+        |event: &str| records.iter().find(|record| record["postfix"]["event"] == event).unwrap()["postfix"].clone();
+    assert_eq!((&of("message")["closed_by"], &of("message")["incomplete"]), (&"shutdown".into(), &true.into()));
+    assert_eq!(of("session")["queue_ids"], serde_json::json!(["4jYR9Q2wTjz18T"]));
+    assert_eq!((shown(&first), shown(&pipeline), counts(&all)), ([5, 0], [0, 2], [7, 0, 7, 0, 0]));
+}
+
+#[test]
+fn without_joins_each_line_has_its_record_alone() {
+    let (all, mut queue) = outlet("all", Select::default(), 1 << 20);
+    let pipeline = in_english(&[&all]);
+    offer(&pipeline, &MESSAGE);
+    let (processed, progress) = pipeline.tick(Timestamp::now());
+    processed.offer(|sink, _| panic!("{sink} has room"));
+    let records = json(&mut queue);
+    assert_eq!((records.len(), progress), (6, JoinProgress::Done));
+    assert!(records.iter().all(|record| record["postfix"].get("mail").is_none()));
 }

@@ -36,6 +36,8 @@ const TURN: usize = 2 * READ_SIZE;
 pub struct Intake {
     pipeline: Current,
     origin: Arc<Origin>,
+    /// Configured name of the source.
+    name: Arc<str>,
     ledger: Arc<SourceLedger>,
     room: Arc<Semaphore>,
     turns: Arc<Semaphore>,
@@ -86,10 +88,11 @@ impl Intake {
         let unfinished = Arc::new(Unfinished::new(&origin.name, half / (max_frame_size + MOST_READ), turns / 2));
         let turns = Arc::new(Semaphore::new(turns));
         let drops = Arc::new(Drops::new(&origin.name));
-        let origin = Arc::new(origin);
+        let (name, origin) = (origin.name.as_str().into(), Arc::new(origin));
         Self {
             pipeline,
             origin,
+            name,
             ledger,
             room,
             turns,
@@ -115,7 +118,7 @@ impl Intake {
 
     /// Returns the configured name of the source.
     pub fn name(&self) -> &str {
-        &self.origin.name
+        &self.name
     }
 
     /// Returns the counts of the source.
@@ -239,7 +242,7 @@ impl Intake {
             if done == arrivals.len() {
                 (arrivals, done) = (Vec::new(), 0);
             }
-            processed.send(&self.origin, over()).await;
+            processed.send(&self.name, over()).await;
         }
     }
 

@@ -5,20 +5,21 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::counts::{self, NamedCount};
-use super::{Attempt, Balance, Ledger, Program, Queue, Reload, Snapshot, SourceState, SourceStatus};
+use super::{Attempt, Balance, JoinStatus, Ledger, Program, Queue, Reload, Snapshot, SourceState, SourceStatus};
 use super::{OutageStatus, SinkState, SinkStatus, SpoolStatus, StallKind, StalledSink};
 use crate::ledger::SinkCounts;
 
 impl Snapshot {
     /// Returns the snapshot as JSON, with the fields that `docs/operation.md` lists.
     pub fn json(&self) -> Value {
-        let Self { at, phase, program, reload, ledger, sources, sinks } = self;
+        let Self { at, phase, program, reload, ledger, correlate, sources, sinks } = self;
         json!({
             "at": time(*at),
             "phase": phase.name(),
             "program": program.json(*at),
             "reload": reload.json(),
             "ledger": ledger.json(),
+            "correlate": correlate.map(JoinStatus::json),
             "sources": sources.iter().map(SourceStatus::json).collect::<Value>(),
             "sinks": sinks.iter().map(SinkStatus::json).collect::<Value>(),
         })
@@ -51,12 +52,27 @@ impl Reload {
 
 impl Ledger {
     fn json(&self) -> Value {
-        let Self { balance, unparsed, sources, sinks } = self;
+        let Self { balance, unparsed, created, sources, sinks } = self;
         json!({
             "balanced": balance.json(),
             "unparsed": unparsed,
+            "created": created,
             "sources": object(counts::of_source(sources)),
             "sinks": object(counts::of_sink(sinks)),
+        })
+    }
+}
+
+impl JoinStatus {
+    fn json(self) -> Value {
+        let Self { messages, max_messages, memory, max_memory, systems, evicted } = self;
+        json!({
+            "messages": messages,
+            "max_messages": max_messages,
+            "memory": memory,
+            "max_memory": max_memory,
+            "systems": systems,
+            "evicted": evicted,
         })
     }
 }

@@ -28,6 +28,8 @@ pub struct Snapshot {
     pub reload: Reload,
     /// Sums over all sources and sinks.
     pub ledger: Ledger,
+    /// The joins of lines; `None` if lines are not joined.
+    pub correlate: Option<JoinStatus>,
     /// The sources: those of the configuration first, then those of earlier ones whose connections live on.
     pub sources: Vec<SourceStatus>,
     /// The sinks: those of the configuration first, then those of earlier ones that still deliver.
@@ -87,10 +89,29 @@ pub struct Ledger {
     pub balance: Balance,
     /// Number of Postfix lines that Postrider does not understand.
     pub unparsed: u64,
+    /// Number of records of messages and sessions, which Postrider has made from several lines.
+    pub created: u64,
     /// Sums over the sources.
     pub sources: SourceCounts,
     /// Sums over the sinks.
     pub sinks: SinkCounts,
+}
+
+/// The joins of the lines of messages and sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JoinStatus {
+    /// Number of messages that are remembered.
+    pub messages: usize,
+    /// Maximum number of them.
+    pub max_messages: usize,
+    /// Memory for messages and sessions, in bytes.
+    pub memory: usize,
+    /// Maximum of it.
+    pub max_memory: usize,
+    /// Number of mail systems: instances of Postfix on a host.
+    pub systems: usize,
+    /// Number of messages that were closed before their end, because a limit was reached.
+    pub evicted: u64,
 }
 
 /// Result of comparing the counts of a sink with those of the sources.
@@ -226,9 +247,10 @@ pub struct SpoolStatus {
 impl Snapshot {
     /// Returns true if the two say the same, perhaps of different times.
     pub fn says_the_same(&self, other: &Self) -> bool {
-        let Self { at: _, phase, program, reload, ledger, sources, sinks } = self;
-        let of_other = (&other.phase, &other.program, &other.reload, &other.ledger, &other.sources, &other.sinks);
-        (phase, program, reload, ledger, sources, sinks) == of_other
+        let Self { at: _, phase, program, reload, ledger, correlate, sources, sinks } = self;
+        let Self { at: _, phase: b_phase, program: b_program, reload: b_reload, ledger: b_ledger, .. } = other;
+        (phase, program, reload, ledger) == (b_phase, b_program, b_reload, b_ledger)
+            && (correlate, sources, sinks) == (&other.correlate, &other.sources, &other.sinks)
     }
 }
 
@@ -262,6 +284,24 @@ impl Balance {
             (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
             (Self::Holds, Self::Holds) => Self::Holds,
         }
+    }
+}
+
+// === impl JoinStatus ===
+
+impl JoinStatus {
+    /// Returns the line of the joins in the log's ledger, or `None` if there is nothing to tell. `created` is the
+    /// number of records that were made.
+    pub fn ledger_line(&self, created: u64) -> Option<String> {
+        let Self { messages, memory, systems, evicted, max_messages: _, max_memory: _ } = *self;
+        let named = [
+            ("created", created),
+            ("open", messages as u64),
+            ("memory", memory as u64),
+            ("systems", systems as u64),
+            ("evicted", evicted),
+        ];
+        (systems > 0 || created > 0).then(|| format!("ledger correlate{}", counts::text(&named)))
     }
 }
 

@@ -28,7 +28,15 @@ fn snapshot() -> Snapshot {
         phase: Phase::Running,
         program: Program { version: "1.2.3", commit: Some("abc"), pid: 7, started_at: time("2026-11-24T02:09:34.1Z") },
         reload: Reload { generation: 2, refused: 1, last: Some(Attempt { at: since, error: Some("wrong".into()) }) },
-        ledger: Ledger { balance: Balance::Unknown, unparsed: 5, sources: source, sinks: sink },
+        ledger: Ledger { balance: Balance::Unknown, unparsed: 5, created: 6, sources: source, sinks: sink },
+        correlate: Some(JoinStatus {
+            messages: 11,
+            max_messages: 12,
+            memory: 13,
+            max_memory: 14,
+            systems: 15,
+            evicted: 16,
+        }),
         sources: vec![SourceStatus {
             name: "mail".into(),
             kind: "tcp",

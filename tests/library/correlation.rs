@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::tz::TimeZone;
-use postrider::correlate::{Correlator, JoinSettings, Joiner};
+use postrider::correlate::{Correlator, JoinProgress, JoinSettings, Joiner};
 use postrider::frame::Frame;
 use postrider::record::{
     Event, MessageState, MessageSummary, NewId, Origin, Peer, RecordId, RecordIds, SessionSummary, Transport,
@@ -187,8 +187,9 @@ impl Reader {
     }
 
     fn finish(&self, correlator: &Correlator, story: &mut Story) {
-        correlator.finish(self.now, &mut || self.id(), &mut |record| note(story, record));
-        assert_eq!((correlator.messages(), correlator.memory()), (0, 0));
+        while correlator.finish(self.now, &mut || self.id(), &mut |record| note(story, record)) == JoinProgress::More {}
+        let counts = correlator.counts();
+        assert_eq!((counts.messages, counts.memory), (0, 0));
     }
 }
 
@@ -454,7 +455,7 @@ fn told_in_a_flood(history: &MailHistory, settings: JoinSettings) -> (Story, u64
         let lines: Vec<String> = std::iter::once(history.text(line, MailHeader::Rfc5424)).chain(flood).collect();
         reader.join(&lines, &mut joiner, &mut story);
     }
-    let evicted = correlator.evicted();
+    let evicted = correlator.counts().evicted;
     reader.finish(&correlator, &mut story);
     (story, evicted)
 }

@@ -5,6 +5,7 @@ mod cli;
 mod decode;
 mod flow;
 mod framing_rows;
+mod joins;
 mod reload;
 mod relp;
 mod relp_rows;

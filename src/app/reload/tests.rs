@@ -72,7 +72,7 @@ impl Fixture {
 
     /// Returns how many frames each sink was offered: by its own count, and by that of the pipelines.
     fn offered(&self) -> Vec<(u64, u64)> {
-        self.app.sinks.iter().map(|sink| (sink.ledger.offered.load(Relaxed), sink.offered.total())).collect()
+        self.app.sinks.iter().map(|sink| (sink.ledger.offered.load(Relaxed), sink.shown.total().all())).collect()
     }
 }
 
@@ -171,7 +171,7 @@ async fn a_refused_configuration_changes_nothing() {
     fixture.change(&[TCP, FIRST]);
     let error = || Error::Sink { name: "second".to_owned(), reason: "no".to_owned() };
     for (refused, done) in [(1, Done::Read(Err(error()))), (2, Done::Prepared(Err(error())))] {
-        let (pipeline, settings) = (fixture.app.pipeline.get(), fixture.app.settings);
+        let (pipeline, settings) = (fixture.app.pipeline.get(), fixture.app.settings.clone());
         fixture.app.reload(done).unwrap();
         assert!(Arc::ptr_eq(&pipeline, &fixture.app.pipeline.get()));
         assert_eq!(fixture.app.settings, settings);

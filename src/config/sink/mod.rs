@@ -37,7 +37,7 @@ keys! {
         name: String = optional(NAME, r#""archive""#),
         /// Postfix events that the sink accepts; docs/events.md lists all of them. The sink then gets no messages of
         /// other programs. Without this key, it accepts every record.
-        events: Vec<&'static str> = optional(List(Word(Event::OF_LINES)), r#"["delivery"]"#),
+        events: Vec<&'static str> = optional(List(Word(&Event::NAMES)), r#"["delivery"]"#),
         /// Language of the texts that explain a code. Without this key, it is the `language` at the top of the file.
         language: Language = optional(LANGUAGE, r#""ja""#),
         /// Maximum size of the records that wait for the sink or are inside it. At the limit, streams wait, and

@@ -108,7 +108,7 @@ fn arrivals(messages: &[Vec<u8>]) -> Vec<Arrival<'_>> {
 fn check(intake: &Intake, sink: &SinkLedger, offered: u64, reason: Reason, dropped: (u64, u64)) {
     let source = &intake.ledger;
     assert_eq!((source.waiting.load(Relaxed), source.counts().offered()), (0, offered));
-    assert_eq!((sink.offered.load(Relaxed), intake.pipeline.get().offered().load(Relaxed)), (offered, offered));
+    assert_eq!((sink.offered.load(Relaxed), intake.pipeline.get().shown().offered.load(Relaxed)), (offered, offered));
     assert!(sink.balances(), "{:?}", sink.counts());
     assert_eq!((source.dropped.get(reason), sink.dropped.get(reason)), dropped);
     assert_eq!((source.dropped.total(), sink.dropped.total()), dropped, "for no other reason");

@@ -1,0 +1,53 @@
+//! `[correlate]`: the joins of the lines of a message and of a session.
+
+use std::time::Duration;
+
+use super::diagnostics::Diagnostics;
+use super::form::{BOOL, Count, Memory, Span};
+use super::key::{default, keys};
+use super::kind::Section;
+use super::source::MOST_MEMORY;
+use crate::correlate::JoinSettings;
+
+keys! {
+    /// Keys of `[correlate]`.
+    pub(super) struct CorrelateKeys {
+        /// True if Postrider joins lines.
+        enabled: bool = default(BOOL, "false"),
+        /// Maximum number of messages that Postrider remembers. Beyond it, hosts with more than their share lose their
+        /// oldest messages, whose records are then `incomplete`.
+        max_messages: usize = default(Count(1, 1_000_000_000), "1000000"),
+        /// Maximum memory for messages and sessions; beyond it, the same happens.
+        max_memory: usize = default(Memory(1 << 20, MOST_MEMORY), r#""512MiB""#),
+        /// Time after its last line at which Postrider closes a message. Postfix gives up a message after five days.
+        max_age: Duration = default(Span, r#""6d""#),
+        /// Time after the end of a message in which a late line gives its record again, with a higher `revision`. Later
+        /// lines change nothing.
+        grace: Duration = default(Span, r#""30s""#),
+        /// True if an open message gives a record after each round of delivery attempts, with the state `open`.
+        interim: bool = default(BOOL, "false"),
+    }
+}
+
+/// `[correlate]`: the joins of the lines of a message and of a session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CorrelateConfig {
+    /// Limits of the joins; `None` if lines are not joined.
+    pub joins: Option<JoinSettings>,
+}
+
+impl Section for CorrelateKeys {
+    type Config = CorrelateConfig;
+
+    fn config(self, _: &mut Diagnostics) -> Option<CorrelateConfig> {
+        let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4);
+        let joins = JoinSettings {
+            max_messages: self.max_messages.value?,
+            max_memory: self.max_memory.value?,
+            max_age: micros(self.max_age.value?),
+            grace: micros(self.grace.value?),
+            interim: self.interim.value?,
+        };
+        Some(CorrelateConfig { joins: self.enabled.value?.then_some(joins) })
+    }
+}
