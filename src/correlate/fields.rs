@@ -33,7 +33,17 @@ pub(super) enum KeptField {
     ServerDigest,
     ClientSignature,
     ClientDigest,
+    /// Address that a client of postscreen connected to.
+    ServerIp,
+    ServerPort,
+    /// Score of a client of postscreen.
+    DnsblRank,
+    /// Domain of a block list that has a client of postscreen. There may be several.
+    Blocklist,
 }
+
+/// Names that can have several texts.
+const SEVERAL: [u8; 2] = [KeptField::Child as u8, KeptField::Blocklist as u8];
 
 /// Texts with names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,6 +98,13 @@ impl Fields {
         self.set(KeptField::ClientPort, port.map(|port| port.to_string()).as_deref());
     }
 
+    /// Adds the parts of an address that a client connected to, if they are not known yet.
+    pub(super) fn set_server(&mut self, server: Option<Endpoint<'_>>) {
+        let Some(Endpoint { ip, port, .. }) = server else { return };
+        self.set(KeptField::ServerIp, ip);
+        self.set(KeptField::ServerPort, port.map(|port| port.to_string()).as_deref());
+    }
+
     /// Adds the parts of an authentication that are not known yet.
     pub(super) fn set_sasl(&mut self, sasl: &Sasl<'_>) {
         self.set(KeptField::SaslMethod, sasl.method);
@@ -103,10 +120,8 @@ impl Fields {
                 return;
             };
             rest = behind;
-            let is_known = self
-                .as_ref()
-                .tags()
-                .any(|(known, value)| known == tag && (tag != KeptField::Child as u8 || value == text));
+            let is_known =
+                self.as_ref().tags().any(|(known, value)| known == tag && (!SEVERAL.contains(&tag) || value == text));
             if !is_known {
                 self.0.extend_from_slice(&[tag, low, high]);
                 self.0.extend_from_slice(text);
@@ -161,6 +176,13 @@ impl<'f> FieldsRef<'f> {
             port: self.get(KeptField::ClientPort).and_then(|port| port.parse().ok()),
             path: None,
         };
+        (endpoint != Endpoint::default()).then_some(endpoint)
+    }
+
+    /// Returns the address that the client connected to, if it is known.
+    pub(super) fn server(self) -> Option<Endpoint<'f>> {
+        let port = self.get(KeptField::ServerPort).and_then(|port| port.parse().ok());
+        let endpoint = Endpoint { ip: self.get(KeptField::ServerIp), port, ..Endpoint::default() };
         (endpoint != Endpoint::default()).then_some(endpoint)
     }
 

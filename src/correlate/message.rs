@@ -6,7 +6,7 @@ use super::fields::{Fields, KeptField};
 use super::hash::KeyedHash;
 use super::line::{JoinLine, KeptLine, micros};
 use super::recipient::{JoinedRecipient, JoinedRecipients, RecipientStatus};
-use super::session::SmtpdProcess;
+use super::session::SessionLines;
 use super::system::{ChainOrigin, SETTLE};
 use super::tls::KeptTls;
 use crate::record::{
@@ -154,7 +154,7 @@ impl JoinedMessage {
     pub(super) fn apply(
         &mut self,
         line: &JoinLine<'_, '_>,
-        process: Option<&SmtpdProcess>,
+        process: Option<&SessionLines>,
         tls: Option<&Arc<KeptTls>>,
         hash: KeyedHash,
     ) -> MessageChange {
@@ -209,7 +209,7 @@ impl JoinedMessage {
         &mut self,
         line: &JoinLine<'_, '_>,
         client: &Client<'_>,
-        process: Option<&SmtpdProcess>,
+        process: Option<&SessionLines>,
     ) -> MessageChange {
         self.fields.set_client(client.client);
         self.fields.set_sasl(&client.sasl);

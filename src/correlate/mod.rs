@@ -18,6 +18,7 @@ mod message;
 mod outcome;
 mod past;
 mod recipient;
+mod screened;
 mod session;
 mod slab;
 mod summary;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::fields::{FieldsRef, KeptField};
 use super::message::JoinedMessage;
-use super::session::SmtpdSession;
+use super::session::JoinedSession;
 use super::tls::KeptTls;
 use super::uid;
 use crate::record::{DeliveryJoin, Mail, Uid};
@@ -31,7 +31,7 @@ pub(super) enum JoinOutcome {
     /// A message whose summary is due.
     Message(Box<MessageCopy>),
     /// A session that is over.
-    Session(Box<SmtpdSession>),
+    Session(Box<JoinedSession>),
 }
 
 /// Facts of a message that its delivery shows.

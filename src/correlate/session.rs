@@ -1,4 +1,4 @@
-//! The sessions of one process of smtpd. It has one session at a time.
+//! The sessions of one process of smtpd, or of one client of postscreen. There is one session at a time.
 //!
 //! Each line is kept with its time until the session is over. Lines that come over several connections come in any
 //! order, and those of two sessions of one process may be mixed.
@@ -8,16 +8,20 @@ use std::sync::Arc;
 use super::fields::{Fields, KeptField};
 use super::line::{JoinLine, KeptLine};
 use super::tls::KeptTls;
-use crate::record::{Cause, Client, Connect, ConnectionLost, Disconnect, Event, SaslFailure, SessionEnd, Verdict};
+use crate::record::{
+    Cause, Client, Connect, ConnectionLost, Disconnect, Event, Postscreen, SaslFailure, SessionEnd, Verdict,
+};
 
-/// Maximum number of lines that are kept of a process. Further lines are missing in the summary.
+/// Maximum number of lines that are kept of a session. Further lines are missing in the summary.
 const LINES: usize = 2000;
+/// Refusal of postscreen with no line `DISCONNECT` behind it (`psc_send_socket` in `src/postscreen/postscreen_send.c`).
+const BUSY: &str = "all server ports busy";
 
-/// A process of smtpd.
+/// The lines of a process of smtpd, or of a connection to postscreen, until its session is over.
 #[derive(Debug, Default)]
-pub(super) struct SmtpdProcess {
+pub(super) struct SessionLines {
     /// Service and program: `submission/smtpd`.
-    pub(super) program: Box<str>,
+    program: Box<str>,
     lines: Vec<SessionLine>,
     /// Time of the end of its last session, of which no more lines count, and its lines of that time.
     ended: i64,
@@ -44,14 +48,20 @@ enum LineKind {
     Lost(SessionEnd),
     Client,
     Verdict(&'static str),
+    /// A verdict that is the last line of its session.
+    LastVerdict(&'static str),
     SaslFailure,
     Tls,
+    /// A test of postscreen.
+    Test(&'static str),
+    /// Facts of postscreen's lines about the client, with the time of its connection to smtpd.
+    Screened,
     Other,
 }
 
 /// A session that is over, or of which nothing more comes.
 #[derive(Debug, Default)]
-pub(super) struct SmtpdSession {
+pub(super) struct JoinedSession {
     pub(super) program: Box<str>,
     pub(super) fields: Fields,
     pub(super) tls: Option<Arc<KeptTls>>,
@@ -59,7 +69,10 @@ pub(super) struct SmtpdSession {
     pub(super) verdicts: Vec<(&'static str, u32)>,
     /// The last verdict with a reply.
     pub(super) last_refusal: Option<KeptLine>,
+    /// Tests of postscreen for the client, each once.
+    pub(super) tests: Vec<&'static str>,
     pub(super) sasl_failures: u32,
+    pub(super) first_seen: i64,
     pub(super) last_seen: i64,
     pub(super) started_at: Option<i64>,
     pub(super) ended_at: Option<i64>,
@@ -67,7 +80,28 @@ pub(super) struct SmtpdSession {
     is_cut: bool,
 }
 
-/// Returns true if smtpd writes such a line in a session.
+/// Facts of postscreen's lines about a client that smtpd gets.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Screening {
+    /// Its tests, each once.
+    tests: Vec<&'static str>,
+    /// The address that the client connected to, the score of the DNS lists, and the lists that have the client.
+    pub(super) texts: Fields,
+}
+
+/// A connection that smtpd got.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SmtpdConnection<'s> {
+    pub(super) at: i64,
+    /// Service in the tag of smtpd.
+    pub(super) service: Option<&'s str>,
+    /// Address of the client.
+    pub(super) ip: &'s str,
+    /// Port of the client, if smtpd logs it.
+    pub(super) port: Option<u16>,
+}
+
+/// Returns true if smtpd or postscreen writes such a line in a session.
 pub(super) const fn is_of_session(event: &Event<'_>) -> bool {
     matches!(
         event,
@@ -82,16 +116,19 @@ pub(super) const fn is_of_session(event: &Event<'_>) -> bool {
             | Event::HostnameMismatch(_)
             | Event::RateLimit(_)
             | Event::ProtocolError(_)
+            | Event::Postscreen(_)
     )
 }
 
-// === impl SmtpdProcess ===
-
-impl SmtpdProcess {
-    pub(super) fn new(program: &str) -> Self {
-        Self { program: program.into(), ..Self::default() }
+impl LineKind {
+    const fn is_end(self) -> bool {
+        matches!(self, Self::Disconnect | Self::LastVerdict(_))
     }
+}
 
+// === impl SessionLines ===
+
+impl SessionLines {
     /// Returns the memory that the lines hold, in bytes.
     pub(super) const fn held(&self) -> usize {
         size_of::<Self>() + self.held
@@ -103,7 +140,7 @@ impl SmtpdProcess {
         if new.at < self.ended || self.lines.contains(&new) || self.last.contains(&new) {
             return false;
         }
-        let is_end = new.kind == LineKind::Disconnect;
+        let is_end = new.kind.is_end();
         if self.lines.len() >= LINES && !is_end {
             self.is_cut = true;
             return false;
@@ -115,38 +152,144 @@ impl SmtpdProcess {
 
     /// Returns the helo, the protocol and the TLS of the session at the time of a line.
     pub(super) fn context(&self, at: i64) -> (Option<&str>, Option<&str>, Option<&Arc<KeptTls>>) {
-        let is_before = |line: &&SessionLine| line.at <= at;
-        let ends = self.lines.iter().filter(is_before).filter(|line| line.kind == LineKind::Disconnect);
-        let start = ends.map(|line| line.at).max().unwrap_or(i64::MIN);
-        let own = || self.lines.iter().filter(is_before).filter(|line| line.at >= start);
+        let is_before = |(_, line): &(usize, &SessionLine)| line.at <= at;
+        let lines = || self.lines.iter().enumerate().filter(is_before);
+        let ends = lines().filter(|(_, line)| line.kind.is_end()).map(|(place, line)| (line.at, place + 1));
+        let connects = lines().filter(|(_, line)| line.kind == LineKind::Connect).map(|(place, line)| (line.at, place));
+        let start = ends.chain(connects).max().unwrap_or((i64::MIN, 0));
+        let own = || lines().filter(|(place, line)| (line.at, *place) >= start).map(|(_, line)| line);
         let text = |field| own().find_map(|line| line.texts.get(field));
         (text(KeptField::Helo), text(KeptField::Proto), own().filter_map(|line| line.tls.as_ref()).next_back())
     }
 
-    /// Takes the earliest session that is over.
-    pub(super) fn take_session(&mut self) -> Option<SmtpdSession> {
+    /// Takes the earliest session if one is over. It has an end, unless another one began before the next end.
+    pub(super) fn take_session(&mut self) -> Option<JoinedSession> {
         self.lines.sort_by_key(|line| line.at);
-        let end = self.lines.iter().position(|line| line.kind == LineKind::Disconnect)?;
+        let end = self.lines.iter().position(|line| line.kind.is_end())?;
+        let next = [self.next_connect(), self.next_client(end)].into_iter().flatten().min();
+        if let Some(next) = next.filter(|next| *next < end) {
+            return Some(self.take(next));
+        }
         self.ended = self.lines[end].at;
         self.last = self.lines[..=end].iter().filter(|line| line.at == self.ended).cloned().collect();
         Some(self.take(end + 1))
     }
 
-    /// Takes what is there of a session that is not over.
-    pub(super) fn take_rest(&mut self) -> Option<SmtpdSession> {
-        self.lines.sort_by_key(|line| line.at);
-        (!self.lines.is_empty()).then(|| self.take(self.lines.len()))
+    /// Takes the earliest session, or what is there of it.
+    pub(super) fn take_rest(&mut self) -> Option<JoinedSession> {
+        self.take_session().or_else(|| {
+            let lines = self.next_connect().unwrap_or(self.lines.len());
+            (lines > 0).then(|| self.take(lines))
+        })
+    }
+
+    /// Returns the place of the second connection, the lines being in order. A warning about the name of the client
+    /// stands before the first.
+    fn next_connect(&self) -> Option<usize> {
+        let first = self.lines.iter().position(|line| line.kind != LineKind::Other)?;
+        let next = self.lines.iter().skip(first + 1).position(|line| line.kind == LineKind::Connect)?;
+        Some(first + 1 + next)
+    }
+
+    /// Returns the place of the first line about another client than that before it, if the session that ends at `end`
+    /// has one client. A proxy tells the client with XCLIENT.
+    fn next_client(&self, end: usize) -> Option<usize> {
+        let lines = &self.lines[..=end];
+        if lines[end].texts.get(KeptField::Commands).is_some_and(|commands| commands.contains("xclient=")) {
+            return None;
+        }
+        let first = lines.iter().find_map(|line| line.texts.get(KeptField::ClientIp))?;
+        lines.iter().position(|line| line.texts.get(KeptField::ClientIp).is_some_and(|ip| ip != first))
+    }
+
+    /// Sets the service and program, unless they are known.
+    pub(super) fn name(&mut self, program: &str) {
+        if self.program.is_empty() {
+            self.program = program.into();
+        }
+    }
+
+    /// Returns the service in the tag of its lines.
+    pub(super) fn service(&self) -> Option<&str> {
+        self.program.rsplit_once('/').map(|(service, _)| service)
     }
 
     pub(super) const fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 
-    fn take(&mut self, lines: usize) -> SmtpdSession {
-        let mut session = SmtpdSession {
+    /// Returns true if postscreen refused the client, or the client left it: smtpd does not get it.
+    pub(super) fn is_refused(&self) -> bool {
+        let is_refusal = |line: &SessionLine| line.kind.is_end() || line.refusal.is_some() || line.lost_by().is_some();
+        self.lines.iter().any(is_refusal)
+    }
+
+    /// Returns the times of the first line and the last.
+    pub(super) fn span(&self) -> Option<(i64, i64)> {
+        let times = || self.lines.iter().map(|line| line.at);
+        times().min().zip(times().max())
+    }
+
+    /// Forgets the lines of a session that goes on elsewhere. No more lines of their time count.
+    pub(super) fn forget(&mut self) {
+        self.ended = self.span().map_or(self.ended, |(_, last)| last);
+        self.held = 0;
+        self.last = std::mem::take(&mut self.lines);
+        self.last.retain(|line| line.at == self.ended);
+    }
+
+    /// Returns the time of the last line of sessions that are over.
+    pub(super) const fn ended(&self) -> i64 {
+        self.ended
+    }
+
+    /// Adds what postscreen saw of each client that connected to smtpd until the time `until`, as `hand_over` gives it.
+    pub(super) fn screen(&mut self, until: i64, mut hand_over: impl FnMut(&SmtpdConnection<'_>) -> Option<Screening>) {
+        let mut place = 0;
+        let service = self.program.rsplit_once('/').map(|(service, _)| service);
+        while let Some(line) = self.lines.get(place) {
+            place += 1;
+            // Sorting by time keeps them side by side.
+            let is_known = self.lines.get(place).is_some_and(|next| next.kind == LineKind::Screened);
+            if line.kind != LineKind::Connect || line.at > until || is_known {
+                continue;
+            }
+            let at = line.at;
+            let client = line.texts.as_ref().client();
+            let ip = client.and_then(|client| client.ip);
+            let port = client.and_then(|client| client.port);
+            let screening = ip.and_then(|ip| hand_over(&SmtpdConnection { at, service, ip, port }));
+            let Screening { tests, texts } = screening.unwrap_or_default();
+            let line = |kind, texts| SessionLine { at, kind, texts, tls: None, refusal: None };
+            let tests = tests.into_iter().map(|test| line(LineKind::Test(test), Fields::default()));
+            let lines: Vec<_> = std::iter::once(line(LineKind::Screened, texts)).chain(tests).collect();
+            self.held += lines.iter().map(SessionLine::held).sum::<usize>();
+            self.lines.splice(place..place, lines);
+        }
+    }
+
+    /// Returns what the lines of postscreen say of a client that smtpd gets.
+    pub(super) fn screening(&self) -> Screening {
+        let mut lines: Vec<_> = self.lines.iter().collect();
+        lines.sort_by_key(|line| line.at);
+        let mut screening = Screening::default();
+        for line in lines {
+            if let LineKind::Test(test) = line.kind {
+                add_once(&mut screening.tests, test);
+            }
+            for field in [KeptField::ServerIp, KeptField::ServerPort, KeptField::DnsblRank] {
+                screening.texts.set(field, line.texts.get(field));
+            }
+        }
+        screening
+    }
+
+    fn take(&mut self, lines: usize) -> JoinedSession {
+        let mut session = JoinedSession {
             program: self.program.clone(),
+            first_seen: self.lines.first().map_or(0, |line| line.at),
             is_cut: std::mem::take(&mut self.is_cut),
-            ..SmtpdSession::default()
+            ..JoinedSession::default()
         };
         for line in self.lines.drain(..lines) {
             self.held -= line.held();
@@ -162,9 +305,10 @@ impl SessionLine {
     fn of(line: &JoinLine<'_, '_>) -> Self {
         let mut new = Self { at: line.at, kind: LineKind::Other, texts: Fields::default(), tls: None, refusal: None };
         match &line.postfix.event {
-            Event::Connect(Connect { client, .. }) => {
+            Event::Connect(Connect { client, local, .. }) => {
                 new.kind = LineKind::Connect;
                 new.texts.set_client(*client);
+                new.texts.set_server(*local);
             }
             Event::Disconnect(Disconnect { client, commands, .. }) => {
                 new.kind = LineKind::Disconnect;
@@ -192,7 +336,15 @@ impl SessionLine {
             }
             Event::Tls(summary) => {
                 new.kind = LineKind::Tls;
+                new.texts.set_client(summary.peer);
                 new.tls = Some(Arc::new(KeptTls::of(&summary.tls)));
+            }
+            Event::Postscreen(Postscreen { client, test, rank, .. }) => {
+                new.kind = LineKind::Test(test);
+                new.texts.set_client(*client);
+                // No record can show the lowest number.
+                let rank = rank.filter(|rank| *rank > i64::MIN).map(|rank| rank.to_string());
+                new.texts.set(KeptField::DnsblRank, rank.as_deref());
             }
             _ => {}
         }
@@ -200,7 +352,8 @@ impl SessionLine {
     }
 
     fn verdict(&mut self, line: &JoinLine<'_, '_>, verdict: &Verdict<'_>) {
-        self.kind = LineKind::Verdict(verdict.action);
+        let is_last = verdict.by == "postscreen" && verdict.reply.is_some_and(|reply| reply.text == BUSY);
+        self.kind = if is_last { LineKind::LastVerdict(verdict.action) } else { LineKind::Verdict(verdict.action) };
         self.texts.set_client(verdict.client);
         self.texts.set_sasl(&verdict.sasl);
         self.texts.set(KeptField::Helo, verdict.helo);
@@ -208,15 +361,27 @@ impl SessionLine {
         self.refusal = Some(line.keep());
     }
 
+    /// Returns how postscreen lost the client, if it did.
+    fn lost_by(&self) -> Option<SessionEnd> {
+        match self.kind {
+            LineKind::Test("hangup") => Some(SessionEnd::ConnectionLost),
+            LineKind::Test("command_time_limit") => Some(SessionEnd::Timeout),
+            LineKind::Test("command_count_limit") => Some(SessionEnd::TooManyErrors),
+            LineKind::Lost(end) => Some(end),
+            _ => None,
+        }
+    }
+
     fn held(&self) -> usize {
         size_of::<Self>() + self.texts.held() + self.refusal.as_ref().map_or(0, KeptLine::held)
     }
 }
 
-// === impl SmtpdSession ===
+// === impl JoinedSession ===
 
-impl SmtpdSession {
+impl JoinedSession {
     fn add(&mut self, line: SessionLine) {
+        self.lost_by = line.lost_by().or(self.lost_by);
         let SessionLine { at, kind, texts, tls, refusal } = line;
         self.last_seen = self.last_seen.max(at);
         self.fields.merge(&texts);
@@ -224,23 +389,33 @@ impl SmtpdSession {
         match kind {
             LineKind::Connect => self.started_at = self.started_at.or(Some(at)),
             LineKind::Disconnect => self.ended_at = Some(at),
-            LineKind::Lost(end) => self.lost_by = Some(end),
             LineKind::SaslFailure => self.sasl_failures += 1,
-            LineKind::Verdict(action) => {
+            LineKind::Verdict(action) | LineKind::LastVerdict(action) => {
                 match self.verdicts.iter_mut().find(|(known, _)| *known == action) {
                     Some((_, count)) => *count += 1,
                     None => self.verdicts.push((action, 1)),
                 }
                 self.last_refusal = refusal;
+                if kind.is_end() {
+                    self.ended_at = Some(at);
+                }
             }
-            LineKind::Client | LineKind::Tls | LineKind::Other => {}
+            LineKind::Test(test) => add_once(&mut self.tests, test),
+            LineKind::Lost(_) | LineKind::Client | LineKind::Tls | LineKind::Screened | LineKind::Other => {}
         }
+    }
+
+    /// Adds the domain of a block list that has the address of the client.
+    pub(super) fn add_listing(&mut self, domain: &str) {
+        self.fields.add(KeptField::Blocklist, domain);
     }
 
     pub(super) fn ended_by(&self) -> SessionEnd {
         let said_quit = |commands: &str| commands.split(' ').any(|count| count.starts_with("quit="));
         match self.lost_by {
             Some(end) => end,
+            // postscreen does not log QUIT.
+            None if self.is_of_postscreen() => SessionEnd::Unknown,
             // Before Postfix 3.0 there are no counts.
             None if self.ended_at.is_some() && self.fields.get(KeptField::Commands).is_none_or(said_quit) => {
                 SessionEnd::Quit
@@ -249,8 +424,18 @@ impl SmtpdSession {
         }
     }
 
+    fn is_of_postscreen(&self) -> bool {
+        self.program.rsplit('/').next() == Some("postscreen")
+    }
+
     /// Returns true if the line that opens or closes it was not seen, or not each line between them.
     pub(super) const fn is_incomplete(&self) -> bool {
         self.started_at.is_none() || self.ended_at.is_none() || self.is_cut
+    }
+}
+
+fn add_once(tests: &mut Vec<&'static str>, test: &'static str) {
+    if !tests.contains(&test) {
+        tests.push(test);
     }
 }

@@ -42,6 +42,10 @@ impl<T> Slab<T> {
         self.len
     }
 
+    pub(super) const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// Adds a value as the newest.
     pub(super) fn insert(&mut self, value: T) -> SlabKey {
         let slot = if self.free == NONE {

@@ -6,7 +6,7 @@ use super::fields::KeptField;
 use super::line::KeptLine;
 use super::outcome::{MessageCopy, mail};
 use super::recipient::JoinedRecipient;
-use super::session::SmtpdSession;
+use super::session::JoinedSession;
 use super::tls::KeptTls;
 use crate::record::{
     Commands, Event, Flags, MessageState, MessageSummary, Origin, Peer, Postfix, RecipientSummary, Record, RecordId,
@@ -92,13 +92,14 @@ pub(super) fn of_message(copy: &MessageCopy, frame: &SummaryFrame<'_>, use_recor
 }
 
 /// Makes the record of a session.
-pub(super) fn of_session(session: &SmtpdSession, frame: &SummaryFrame<'_>, use_record: impl FnOnce(&Record<'_>)) {
+pub(super) fn of_session(session: &JoinedSession, frame: &SummaryFrame<'_>, use_record: impl FnOnce(&Record<'_>)) {
     let fields = session.fields.as_ref();
     let queue_ids: Vec<_> = fields.all(KeptField::Child).collect();
+    let blocklists: Vec<_> = fields.all(KeptField::Blocklist).collect();
     let refusal = session.last_refusal.as_ref().and_then(verdict);
     let summary = SessionSummary {
         client: fields.client(),
-        server: None,
+        server: fields.server(),
         helo: fields.get(KeptField::Helo),
         proto: fields.get(KeptField::Proto),
         tls: session.tls.as_deref().map(KeptTls::get),
@@ -108,7 +109,9 @@ pub(super) fn of_session(session: &SmtpdSession, frame: &SummaryFrame<'_>, use_r
         verdicts: &session.verdicts,
         last_reply: refusal.and_then(|verdict| verdict.reply),
         queue_ids: &queue_ids,
-        postscreen: &[],
+        postscreen: &session.tests,
+        dnsbl_rank: fields.get(KeptField::DnsblRank).and_then(|rank| rank.parse().ok()),
+        blocklists: &blocklists,
         started_at: session.started_at.map(Timestamp::from_micros),
         ended_at: session.ended_at.map(Timestamp::from_micros),
         ended_by: session.ended_by(),

@@ -13,6 +13,7 @@
 //! seconds later: lines of several connections come in any order.
 
 mod chains;
+mod postscreen;
 mod processes;
 
 use std::cmp::Reverse;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 pub(super) use self::chains::ChainOrigin;
+use self::postscreen::{SCREENED_AGE, ScreenedEntry};
 use self::processes::{PROCESS_AGE, ProcessEntry};
 use super::budget::Budget;
 use super::fields::KeptField;
@@ -52,6 +54,11 @@ pub(super) struct MailJoins {
     by_id: HashTable<u32>,
     processes: Slab<ProcessEntry>,
     by_process: HashTable<u32>,
+    /// Clients of postscreen.
+    screened: Slab<ScreenedEntry>,
+    by_ip: HashTable<u32>,
+    /// Time of the last line of a client that is forgotten.
+    screened_until: i64,
     past: Past,
     /// Messages that another message names, by queue id, and that are not found yet.
     expected: HashMap<Box<str>, Vec<ChainOrigin>>,
@@ -85,6 +92,10 @@ enum Due {
     Session(SlabKey),
     /// A session that may have come to an end without a line.
     Silence(SlabKey),
+    /// A session whose client postscreen may have seen before.
+    Screening(SlabKey),
+    /// A client of postscreen with a session that is over.
+    Screened(SlabKey),
 }
 
 /// The time as the lines of the system say. Between them, it goes as the clock of this machine does.
@@ -119,6 +130,9 @@ impl MailJoins {
             by_id: HashTable::new(),
             processes: Slab::default(),
             by_process: HashTable::new(),
+            screened: Slab::default(),
+            by_ip: HashTable::new(),
+            screened_until: i64::MIN,
             past: Past::default(),
             expected: HashMap::new(),
             agents: HashMap::new(),
@@ -134,6 +148,7 @@ impl MailJoins {
     pub(super) fn join(&mut self, line: &JoinLine<'_, '_>, scratch: &mut Scratch) {
         self.clock.advance(line.at, micros(line.record.received_at));
         let process = self.session(line);
+        self.screen(line, scratch);
         self.note_tls(line);
         if let Some(queue_id) = line.postfix.queue_id {
             self.message(line, queue_id, process, scratch);
@@ -147,9 +162,9 @@ impl MailJoins {
         &self.name
     }
 
-    /// Returns true if no message and no process is remembered.
+    /// Returns true if no message, no process and no client of postscreen is remembered.
     pub(super) fn is_empty(&self) -> bool {
-        self.messages.len() == 0 && self.processes.len() == 0
+        self.messages.len() == 0 && self.processes.len() == 0 && self.screened.is_empty()
     }
 
     /// Lets the time of this machine pass, and makes what is due: at most `most` summaries.
@@ -182,6 +197,11 @@ impl MailJoins {
             && let Some(slot) = self.processes.oldest()
         {
             self.end_process(slot, scratch);
+        }
+        while has_room(scratch)
+            && let Some(slot) = self.screened.oldest()
+        {
+            self.forget_screened(slot, scratch);
         }
     }
 
@@ -311,7 +331,10 @@ impl MailJoins {
                 Due::Message(key) if self.messages.contains(key) => self.settle(key, scratch),
                 Due::Session(key) if self.processes.contains(key) => self.end_session(key.slot, scratch),
                 Due::Silence(key) if self.processes.contains(key) => self.end_silent(key, scratch),
-                Due::Message(_) | Due::Session(_) | Due::Silence(_) => {}
+                Due::Screening(key) if self.processes.contains(key) => self.screen_session(key.slot, at - SETTLE),
+                Due::Screened(key) if self.screened.contains(key) => self.end_screened(key.slot, scratch),
+                // It is gone.
+                Due::Message(_) | Due::Session(_) | Due::Silence(_) | Due::Screening(_) | Due::Screened(_) => {}
             }
         }
         let oldest = self.clock.now - self.budget.settings().max_age;
@@ -326,6 +349,12 @@ impl MailJoins {
             && self.processes.get(slot).is_some_and(|entry| entry.touched + PROCESS_AGE < self.clock.now)
         {
             self.end_process(slot, scratch);
+        }
+        while has_room(scratch)
+            && let Some(slot) = self.screened.oldest()
+            && self.screened.get(slot).is_some_and(|entry| entry.touched + SCREENED_AGE < self.clock.now)
+        {
+            self.forget_screened(slot, scratch);
         }
     }
 
@@ -352,7 +381,7 @@ impl MailJoins {
         self.budget.hold(before, after);
     }
 
-    /// Evicts the oldest messages and processes of this system while it has more than its share.
+    /// Evicts the oldest messages, processes and clients of this system while it has more than its share.
     fn keep_to_budget(&mut self, most: usize, scratch: &mut Scratch) {
         let most = scratch.outcomes().len() + most;
         while scratch.outcomes().len() < most
@@ -360,15 +389,16 @@ impl MailJoins {
         {
             let message = self.messages.oldest().and_then(|slot| Some((self.messages.get(slot)?.touched, slot)));
             let process = self.processes.oldest().and_then(|slot| Some((self.processes.get(slot)?.touched, slot)));
-            match (message, process) {
-                (message, Some((touched, slot))) if message.is_none_or(|(older, _)| touched < older) => {
-                    self.end_process(slot, scratch);
-                }
-                (Some((_, slot)), _) => {
+            let screened = self.screened.oldest().and_then(|slot| Some((self.screened.get(slot)?.touched, slot)));
+            let is_older = |(touched, _): (i64, u32)| message.is_none_or(|(older, _)| touched < older);
+            match (message, process.filter(|one| is_older(*one)), screened.filter(|one| is_older(*one))) {
+                (_, Some((_, slot)), _) => self.end_process(slot, scratch),
+                (_, _, Some((_, slot))) => self.forget_screened(slot, scratch),
+                (Some((_, slot)), None, None) => {
                     self.budget.count_evictions(1);
                     self.close(slot, ClosedBy::Evicted, scratch);
                 }
-                (None, _) => return,
+                (None, None, None) => return,
             }
         }
     }

@@ -137,7 +137,8 @@ const FATES: &[&str] = &[
     "from another host", "from this host", "many recipients", "one address behind two", "reused connection",
     "session quit", "session connection_lost", "session timeout", "session too_many_errors",
     "line connect", "line disconnect", "line connection_lost", "line client", "line verdict", "line tls",
-    "line postscreen", "pass_old", "pass_new", "allowlisted", "pregreet", "dnsbl", "line sasl_failure", "line hostname_mismatch", "line pickup", "line message_id", "line queue_active",
+    "line postscreen", "line dnsbl", "pass_old", "pass_new", "allowlisted", "pregreet", "dnsbl", "hangup",
+    "postscreen unknown", "postscreen connection_lost", "postscreen with TLS", "line sasl_failure", "line hostname_mismatch", "line pickup", "line message_id", "line queue_active",
     "line delivery", "line attempt_failed", "line notification", "line expired", "line removed", "line queue_admin",
 ];
 
@@ -170,6 +171,9 @@ fn note_fates(history: &MailHistory, seen: &mut BTreeSet<String>) {
         seen.extend((message.recipients.len() > 10).then(|| "many recipients".to_owned()));
     }
     seen.extend(history.screenings.iter().flat_map(|one| &one.tests).map(|test| (*test).to_owned()));
+    seen.extend(history.screenings.iter().filter_map(|one| one.ended_by).map(|end| format!("postscreen {end}")));
+    let encrypted = history.screenings.iter().filter(|one| one.tls.is_some());
+    seen.extend(encrypted.map(|_| "postscreen with TLS".to_owned()));
     seen.extend(history.sessions.iter().map(|session| format!("session {}", session.ended_by.name())));
     seen.extend(history.lines.iter().map(|line| format!("line {}", line.kind.event())));
 }

@@ -101,6 +101,13 @@ fn check_event(history: &MailHistory, line: &MailLine, postfix: &Postfix<'_>, te
             let client = postscreen.client.and_then(|client| Some((client.ip?, client.port?)));
             assert_eq!(client, Some((&*truth.ip, truth.port)), "{text}");
             assert!(truth.tests.contains(&postscreen.test), "{text}");
+            let rank = if postscreen.test == "dnsbl" { truth.rank } else { None };
+            assert_eq!(postscreen.rank, rank, "{text}");
+        }
+        Event::Dnsbl(listing) => {
+            let truth = &history.screenings[line.screening.expect("a client of postscreen")];
+            assert_eq!(listing.ip, Some(&*truth.ip), "{text}");
+            assert!(truth.blocklists.contains(&listing.domain), "{text}");
         }
         _ => {}
     }

@@ -6,6 +6,7 @@ mod corpus;
 mod framing;
 mod fuzz;
 mod joined;
+mod joins;
 mod layers;
 mod licences;
 mod mail_history;

@@ -1,5 +1,6 @@
 //! The processes of a mail system: the sessions of smtpd, and the TLS connections of the delivery agents.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use crate::correlate::fields::KeptField;
 use crate::correlate::line::JoinLine;
 use crate::correlate::message::Closing;
 use crate::correlate::outcome::{JoinOutcome, Scratch};
-use crate::correlate::session::{SmtpdProcess, SmtpdSession, is_of_session};
+use crate::correlate::session::{JoinedSession, SessionLines, is_of_session};
 use crate::correlate::slab::SlabKey;
 use crate::correlate::tls::KeptTls;
 use crate::record::{ClosedBy, Event, TlsSummary};
@@ -22,10 +23,10 @@ const AGENTS: usize = 1000;
 
 /// A process of smtpd.
 pub(super) struct ProcessEntry {
-    pub(super) process: SmtpdProcess,
+    pub(super) process: SessionLines,
     /// Hash of its program and its process id.
     identity: u64,
-    held: usize,
+    pub(super) held: usize,
     pub(super) touched: i64,
 }
 
@@ -58,15 +59,15 @@ impl MailJoins {
         if is_end {
             self.due.push(Reverse((clock + SETTLE, Due::Session(self.processes.key(slot)))));
         }
+        if !self.screened.is_empty() && matches!(line.postfix.event, Event::Connect(_)) {
+            self.due.push(Reverse((clock + SETTLE, Due::Screening(self.processes.key(slot)))));
+        }
         Some(slot)
     }
 
     fn open_process(&mut self, line: &JoinLine<'_, '_>, identity: u64, daemon: &str) -> u32 {
-        let service = line.postfix.service;
-        let process = match service {
-            Some(service) => SmtpdProcess::new(&format!("{service}/{daemon}")),
-            None => SmtpdProcess::new(daemon),
-        };
+        let mut process = SessionLines::default();
+        process.name(&program_name(line.postfix.service, daemon));
         let held = process.held();
         let slot = self.processes.insert(ProcessEntry { process, identity, held, touched: self.clock.now }).slot;
         let processes = &self.processes;
@@ -75,18 +76,21 @@ impl MailJoins {
         slot
     }
 
-    /// Ends the earliest session of a process that is over.
+    /// Ends the earliest session of a process that is over, and those before it whose end was not seen.
     pub(super) fn end_session(&mut self, slot: u32, scratch: &mut Scratch) {
-        let Some(entry) = self.processes.get_mut(slot) else { return };
-        let session = entry.process.take_session();
-        if let Some(session) = &session {
+        self.screen_session(slot, self.clock.now - SETTLE);
+        let mut is_over = false;
+        while !is_over
+            && let Some(session) = self.processes.get_mut(slot).and_then(|entry| entry.process.take_session())
+        {
+            is_over = session.ended_at.is_some();
             let ids = session.fields.as_ref().all(KeptField::Child);
             let slots: Vec<u32> = ids.filter_map(|id| self.find(id)).collect();
             for slot in slots {
                 self.abandon(slot);
             }
+            self.give(slot, session, scratch);
         }
-        self.give(slot, session, scratch);
     }
 
     /// Closes a message that its client did not complete.
@@ -109,28 +113,30 @@ impl MailJoins {
             self.due.push(Reverse((entry.touched + SESSION_AGE, Due::Silence(key))));
             return;
         }
-        let session = entry.process.take_rest();
-        self.give(key.slot, session, scratch);
+        self.screen_session(key.slot, i64::MAX);
+        while let Some(session) = self.processes.get_mut(key.slot).and_then(|entry| entry.process.take_rest()) {
+            self.give(key.slot, session, scratch);
+        }
     }
 
-    fn give(&mut self, slot: u32, session: Option<SmtpdSession>, scratch: &mut Scratch) {
-        let Some(entry) = self.processes.get_mut(slot) else { return };
-        let (before, after) = (entry.held, entry.process.held());
-        entry.held = after;
-        self.hold(before, after);
-        if let Some(session) = session {
-            scratch.push(JoinOutcome::Session(Box::new(session)));
+    fn give(&mut self, slot: u32, session: JoinedSession, scratch: &mut Scratch) {
+        if let Some(entry) = self.processes.get_mut(slot) {
+            let (before, after) = (entry.held, entry.process.held());
+            entry.held = after;
+            self.hold(before, after);
         }
+        scratch.push(JoinOutcome::Session(Box::new(session)));
     }
 
     /// Ends all sessions of a process, and forgets it.
     pub(super) fn end_process(&mut self, slot: u32, scratch: &mut Scratch) {
+        self.screen_session(slot, i64::MAX);
         let Some(mut entry) = self.processes.remove(slot) else { return };
         if let Ok(place) = self.by_process.find_entry(entry.identity, |known| *known == slot) {
             place.remove();
         }
         self.hold(entry.held, 0);
-        while let Some(session) = entry.process.take_session().or_else(|| entry.process.take_rest()) {
+        while let Some(session) = entry.process.take_rest() {
             scratch.push(JoinOutcome::Session(Box::new(session)));
         }
     }
@@ -158,4 +164,9 @@ impl MailJoins {
         let (server, tls) = self.agents.get(line.record.message.procid?)?;
         (delivery.relay?.ip? == &**server).then_some(tls)
     }
+}
+
+/// Returns the service and the program as in a tag.
+pub(super) fn program_name<'a>(service: Option<&str>, daemon: &'a str) -> Cow<'a, str> {
+    service.map_or(Cow::Borrowed(daemon), |service| Cow::Owned(format!("{service}/{daemon}")))
 }

@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 pub struct SessionSummary<'a> {
     /// The client.
     pub client: Option<Endpoint<'a>>,
-    /// The server, where tlsproxy is the client.
+    /// The address that the client connected to, if postscreen logged it.
     pub server: Option<Endpoint<'a>>,
     /// Name that the client gives itself.
     pub helo: Option<&'a str>,
@@ -30,6 +30,10 @@ pub struct SessionSummary<'a> {
     pub queue_ids: &'a [&'a str],
     /// Tests of postscreen for this client just before the session.
     pub postscreen: &'a [&'static str],
+    /// Score of the client in DNS lists, if postscreen logged it.
+    pub dnsbl_rank: Option<i64>,
+    /// Domains of the block lists that have the address of the client, if dnsblog logged them.
+    pub blocklists: &'a [&'a str],
     /// Time of the connection.
     pub started_at: Option<Timestamp>,
     /// Time of the end.

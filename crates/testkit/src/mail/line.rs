@@ -26,7 +26,7 @@ pub struct MailLine {
     pub message: Option<usize>,
     /// Index of the session in which it was written, if smtpd wrote it.
     pub session: Option<usize>,
-    /// Index of the client at which postscreen looks, if postscreen wrote it.
+    /// Index of the client at which postscreen looks, if postscreen wrote it, or dnsblog or tlsproxy for postscreen.
     pub screening: Option<usize>,
 }
 
@@ -39,6 +39,8 @@ pub enum MailLineKind {
     Disconnect,
     /// A test of postscreen.
     Postscreen,
+    /// An answer of a block list, by dnsblog.
+    Dnsbl,
     /// `lost connection after`, `timeout after`, `too many errors after`.
     ConnectionLost,
     /// `client=`.
@@ -92,6 +94,7 @@ impl MailLineKind {
             Self::Connect => "connect",
             Self::Disconnect => "disconnect",
             Self::Postscreen => "postscreen",
+            Self::Dnsbl => "dnsbl",
             Self::ConnectionLost => "connection_lost",
             Self::Client => "client",
             Self::Verdict => "verdict",

@@ -7,7 +7,7 @@
 //!
 //! A recipient of `always_bcc` that gets the message anyway gets it once: Postfix would log two equal recipients.
 //! Nothing is lost, repeated or out of order: a test does this to the lines by itself. There are no lines of
-//! anvil, dnsblog, qmqpd and master.
+//! anvil, qmqpd and master.
 
 mod agent;
 mod arrival;

@@ -52,6 +52,16 @@ pub struct MailScreening {
     pub port: u16,
     /// The tests and their results, in the words of the record: `pass_old`, `dnsbl`.
     pub tests: Vec<&'static str>,
+    /// Address of the host that the client connected to.
+    pub server: String,
+    /// Score of the DNS lists, if a line shows it.
+    pub rank: Option<i64>,
+    /// Domains of the block lists that have the address, if dnsblog logged them.
+    pub blocklists: Vec<&'static str>,
+    /// TLS of the connection to postscreen.
+    pub tls: Option<MailTls>,
+    /// Name that the client gave itself, if a verdict of postscreen shows it.
+    pub helo: Option<&'static str>,
     /// Decisions of postscreen.
     pub verdicts: Vec<MailVerdict>,
     /// Time of its first line.
@@ -60,6 +70,8 @@ pub struct MailScreening {
     pub ended_at: i64,
     /// Index of the session, if smtpd got the client.
     pub session: Option<usize>,
+    /// How the connection ended, in the word of the record, if postscreen ended it.
+    pub ended_by: Option<&'static str>,
 }
 
 /// How a session ended.

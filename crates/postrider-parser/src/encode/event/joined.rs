@@ -55,6 +55,8 @@ pub(super) fn session(object: &mut Object<'_>, session: &SessionSummary<'_>, cod
     codes.reply_if(object, session.last_reply.as_ref(), None);
     object.texts(key!("queue_ids"), session.queue_ids);
     object.texts(key!("postscreen"), session.postscreen);
+    object.signed_if(key!("dnsbl_rank"), session.dnsbl_rank);
+    object.texts(key!("blocklists"), session.blocklists);
     object.time_if(key!("started_at"), session.started_at);
     object.time_if(key!("ended_at"), session.ended_at);
     if let (Some(start), Some(end)) = (session.started_at, session.ended_at) {

@@ -1,18 +1,20 @@
 //! Do the joins of random histories tell what really happened, whatever becomes of the lines on their way?
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod sessions;
+
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::tz::TimeZone;
 use postrider::correlate::{Correlator, JoinProgress, JoinSettings, Joiner};
 use postrider::frame::Frame;
-use postrider::record::{
-    Event, MessageState, MessageSummary, NewId, Origin, Peer, RecordId, RecordIds, SessionSummary, Transport,
-};
+use postrider::record::{Event, MessageState, MessageSummary, NewId, Origin, Peer, RecordId, RecordIds, Transport};
 use postrider::syslog::{Context, Format};
 use postrider::time::Timestamp;
 use postrider::{Unread, read_block};
-use testkit::mail::{MailEnd, MailHeader, MailHistory, MailLineKind, MailMessage, MailOrigin, MailSession};
+use testkit::mail::{MailEnd, MailHeader, MailHistory, MailLineKind, MailMessage, MailOrigin};
 use testkit::seeds;
+
+use self::sessions::{ToldSession, assert_no_wrong_sessions, assert_sessions};
 
 /// Number of histories of each test.
 const HISTORIES: u64 = 100;
@@ -55,22 +57,6 @@ struct ToldRecipient {
     status: String,
     reason: Option<String>,
     remote_queue_id: Option<String>,
-}
-
-/// A summary of a session.
-#[derive(Clone, Debug)]
-struct ToldSession {
-    hostname: String,
-    instance: String,
-    client: Option<(Option<String>, Option<String>)>,
-    sasl: Option<String>,
-    sasl_failures: u32,
-    verdicts: BTreeMap<&'static str, u32>,
-    queue_ids: Vec<String>,
-    started_at: Option<i64>,
-    ended_at: Option<i64>,
-    ended_by: &'static str,
-    incomplete: bool,
 }
 
 /// All that the stage told.
@@ -129,23 +115,6 @@ impl Story {
         let known = self.messages.insert(told.uid, told.clone());
         let is_later = known.as_ref().is_none_or(|known| known.revision < told.revision);
         assert!(is_later, "{told:?} after {known:?}");
-    }
-
-    fn session(&mut self, hostname: &str, instance: &str, summary: &SessionSummary<'_>) {
-        let text = |text: Option<&str>| text.map(str::to_owned);
-        self.sessions.push(ToldSession {
-            hostname: hostname.to_owned(),
-            instance: instance.to_owned(),
-            client: summary.client.map(|client| (text(client.name), text(client.ip))),
-            sasl: text(summary.sasl.username),
-            sasl_failures: summary.sasl_failures,
-            verdicts: summary.verdicts.iter().copied().collect(),
-            queue_ids: summary.queue_ids.iter().map(|id| (*id).to_owned()).collect(),
-            started_at: summary.started_at.map(micros),
-            ended_at: summary.ended_at.map(micros),
-            ended_by: summary.ended_by.name(),
-            incomplete: summary.incomplete,
-        });
     }
 }
 
@@ -211,7 +180,7 @@ fn note(story: &mut Story, record: &postrider::record::Record<'_>) {
         Event::Message(summary) => {
             story.message(hostname, postfix.instance, postfix.queue_id.unwrap_or_default(), summary);
         }
-        Event::Session(summary) => story.session(hostname, postfix.instance, summary),
+        Event::Session(summary) => story.sessions.push(ToldSession::of(record, summary)),
         _ => {}
     }
 }
@@ -234,10 +203,7 @@ fn assert_true(history: &MailHistory, story: &Story) {
         assert_message(history, truth, told);
     }
     assert_eq!(story.messages.len(), history.messages.len());
-    for truth in &history.sessions {
-        assert_session(history, truth, story);
-    }
-    assert_eq!(story.sessions.len(), history.sessions.len());
+    assert_sessions(history, &story.sessions);
 }
 
 fn assert_message(history: &MailHistory, truth: &MailMessage, told: &Told) {
@@ -292,31 +258,6 @@ fn assert_message(history: &MailHistory, truth: &MailMessage, told: &Told) {
     }
 }
 
-fn assert_session(history: &MailHistory, truth: &MailSession, story: &Story) {
-    let instance = &history.instances[truth.instance];
-    let told = story.sessions.iter().find(|told| {
-        told.hostname == instance.hostname
-            && told.instance == instance.name
-            && told.started_at == Some(truth.started_at)
-            && told.ended_at == Some(truth.ended_at)
-            && told.client == Some((truth.client.name.clone(), Some(truth.client.ip.clone())))
-    });
-    let told = told.unwrap_or_else(|| panic!("nothing of {truth:#?}\n{:#?}", story.sessions));
-    let what = || format!("{truth:#?}\n{told:#?}");
-    assert!(!told.incomplete);
-    assert_eq!(told.ended_by, truth.ended_by.name(), "{}", what());
-    assert_eq!(told.sasl_failures, truth.sasl_failures, "{}", what());
-    assert_eq!(told.sasl, truth.sasl.as_ref().map(|sasl| sasl.username.clone()), "{}", what());
-    let mut verdicts: BTreeMap<&str, u32> = BTreeMap::new();
-    truth.verdicts.iter().for_each(|verdict| *verdicts.entry(verdict.action).or_default() += 1);
-    assert_eq!(told.verdicts, verdicts, "{}", what());
-    let mut ids: Vec<_> = truth.messages.iter().map(|message| history.messages[*message].queue_id.clone()).collect();
-    let mut seen = told.queue_ids.clone();
-    ids.sort();
-    seen.sort();
-    assert_eq!(seen, ids, "{}", what());
-}
-
 #[test]
 fn joins_tell_what_happened() {
     seeds::each(HISTORIES, |rng| {
@@ -354,8 +295,7 @@ fn lines_in_any_order_give_the_same_summaries() {
             let told = told(&story, &history, truth).unwrap_or_else(|| panic!("nothing of {truth:#?}"));
             assert_message(&history, truth, told);
         }
-        history.sessions.iter().for_each(|truth| assert_session(&history, truth, &story));
-        assert_eq!(story.sessions.len(), history.sessions.len());
+        assert_sessions(&history, &story.sessions);
     });
 }
 
@@ -397,6 +337,8 @@ fn missing_lines_give_incomplete_and_no_wrong_value() {
         let is_kept: Vec<bool> = history.lines.iter().map(|_| rng.u8(0..10) > 0).collect();
         let order: Vec<usize> = (0..history.lines.len()).filter(|line| is_kept[*line]).collect();
         let story = told_of(&history, &order);
+        let lost = |line: usize| !is_kept[line];
+        assert_no_wrong_sessions(&history, &story.sessions, &lost);
         // Without the lines between two messages with one queue id, the second seems to go on with the first.
         let is_once = |truth: &MailMessage| {
             let same = |other: &&MailMessage| other.instance == truth.instance && other.queue_id == truth.queue_id;

@@ -1,0 +1,249 @@
+//! Do the lines of messages and sessions, as Postfix writes them, give the joined records that they should?
+
+use jiff::tz::TimeZone;
+use postrider::correlate::{Correlator, JoinProgress, JoinSettings};
+use postrider::encode::{Buffer, Encoder};
+use postrider::frame::Frame;
+use postrider::record::{NewId, Origin, Peer, Record, RecordIds, Transport};
+use postrider::syslog::{Context, Format};
+use postrider::time::Timestamp;
+use postrider::{Unread, read_block};
+use serde_json::{Value, json};
+
+use crate::corpus::{assert_valid, strict_validator};
+
+/// 2026-11-24T12:00:00Z.
+const NOON: i64 = 1_795_521_600_000_000;
+
+/// The stage, and the records that it made.
+struct Stage {
+    correlator: Correlator,
+    origin: Origin,
+    ids: RecordIds,
+    made: Vec<String>,
+}
+
+impl Stage {
+    fn new(settings: JoinSettings) -> Self {
+        let origin =
+            Origin { name: "test".to_owned(), transport: Transport::Tcp, zone: TimeZone::UTC, format: Format::Auto };
+        Self { correlator: Correlator::new(settings), origin, ids: RecordIds::default(), made: Vec::new() }
+    }
+
+    /// Reads lines of 24 November 2026, each in a block of its own: `TIME HOST TAG: TEXT`.
+    fn read(&mut self, lines: &str) {
+        let now = Timestamp::from_micros(NOON);
+        for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let (time, rest) = line.split_once(' ').expect("a time");
+            let text = format!("2026-11-24T{time}Z {rest}");
+            let frame = Frame { bytes: text.as_bytes(), truncated: false };
+            let context = Context::new(now, &self.origin.zone);
+            let unread =
+                [Unread { frame, peer: Peer::default(), id: NewId::Received(self.ids.reserve(now, 1).take()) }];
+            let (ids, made) = (&self.ids, &mut self.made);
+            read_block(&unread, &self.origin, &context, |records| {
+                let read = &records[0];
+                assert!(read.postfix.as_ref().is_some_and(|postfix| postfix.event.name() != "other"), "{line}");
+                let mut joiner = self.correlator.joiner();
+                joiner.join(records, &mut || ids.reserve(now, 1).take(), &mut |record, _| {
+                    if record.id != read.id {
+                        made.push(text_of(record));
+                    }
+                });
+            });
+        }
+    }
+
+    /// Lets the time of this machine pass.
+    fn tick(&mut self, seconds: i64) {
+        let (now, ids, made) = (Timestamp::from_micros(NOON + seconds * 1_000_000), &self.ids, &mut self.made);
+        let progress =
+            self.correlator.tick(now, &mut || ids.reserve(now, 1).take(), &mut |record| made.push(text_of(record)));
+        assert_eq!(progress, JoinProgress::Done);
+    }
+
+    /// Ends all, and returns the part `postfix` of the records that were made since the last call.
+    fn finish(&mut self) -> Vec<Value> {
+        let (now, ids, made) = (Timestamp::from_micros(NOON), &self.ids, &mut self.made);
+        let (mut new_id, mut keep) = (|| ids.reserve(now, 1).take(), |record: &Record<'_>| made.push(text_of(record)));
+        while self.correlator.finish(now, &mut new_id, &mut keep) == JoinProgress::More {}
+        let counts = self.correlator.counts();
+        assert_eq!((counts.messages, counts.memory), (0, 0));
+        self.take()
+    }
+
+    /// Returns the part `postfix` of the records that were made since the last call.
+    fn take(&mut self) -> Vec<Value> {
+        let validator = strict_validator();
+        self.made.iter().for_each(|record| assert_valid(&validator, record));
+        let value = |record: String| serde_json::from_str::<Value>(&record).expect("JSON")["postfix"].take();
+        self.made.drain(..).map(value).collect()
+    }
+}
+
+fn text_of(record: &Record<'_>) -> String {
+    let mut out = Buffer::with_room(16 * 1024);
+    _ = Encoder::default().writer(&mut out).line(record);
+    String::from_utf8(out.to_vec()).expect("UTF-8")
+}
+
+/// Returns the records that lines give.
+fn joined(lines: &str) -> Vec<Value> {
+    let mut stage = Stage::new(JoinSettings::DEFAULT);
+    stage.read(lines);
+    stage.finish()
+}
+
+/// Returns the fields of a record, those that it has.
+fn fields(record: &Value, names: &[&str]) -> Value {
+    names.iter().filter_map(|name| Some(((*name).to_owned(), record.get(name)?.clone()))).collect()
+}
+
+fn events(records: &[Value]) -> Vec<&str> {
+    records.iter().map(|record| record["event"].as_str().unwrap_or_default()).collect()
+}
+
+/// The fields of a session that postscreen's lines tell.
+const SCREENED: [&str; 5] = ["server", "postscreen", "dnsbl_rank", "blocklists", "incomplete"];
+
+#[test]
+fn a_session_shows_what_postscreen_saw_of_its_client() {
+    let records = joined(
+        "02:00:00.1 mx1 postfix/postscreen[50]: CONNECT from [198.51.100.7]:4711 to [192.0.2.2]:25
+         02:00:00.2 mx1 postfix/dnsblog[60]: addr 198.51.100.7 listed by domain bl.example.org as 127.0.0.2
+         02:00:00.3 mx1 postfix/dnsblog[61]: addr 198.51.100.8 listed by domain bl.example.org as 127.0.0.2
+         02:00:06.1 mx1 postfix/postscreen[50]: DNSBL rank 1 for [198.51.100.7]:4711
+         02:00:06.2 mx1 postfix/postscreen[50]: PASS NEW [198.51.100.7]:4711
+         02:00:08.2 mx1 postfix/smtpd[70]: connect from mail.example.net[198.51.100.7]
+         02:00:09.0 mx1 postfix/smtpd[70]: disconnect from mail.example.net[198.51.100.7] ehlo=1 quit=1 commands=2
+         02:00:20.0 mx1 postfix/smtpd[70]: connect from mail.example.net[198.51.100.7]
+         02:00:21.0 mx1 postfix/smtpd[70]: disconnect from mail.example.net[198.51.100.7] ehlo=1 quit=1 commands=2",
+    );
+    assert_eq!(events(&records), ["session", "session"]);
+    assert_eq!(
+        fields(&records[0], &SCREENED),
+        json!({
+            "server": { "ip": "192.0.2.2", "port": 25 }, "postscreen": ["dnsbl", "pass_new"], "dnsbl_rank": 1,
+            "blocklists": ["bl.example.org"], "incomplete": false,
+        })
+    );
+    assert_eq!(
+        fields(&records[0], &["daemon", "started_at", "ended_by"]),
+        json!({ "daemon": "smtpd", "started_at": "2026-11-24T02:00:08.200000Z", "ended_by": "quit" })
+    );
+    assert_eq!(fields(&records[1], &SCREENED), json!({ "incomplete": false }));
+}
+
+#[test]
+fn a_session_that_postscreen_ends_is_one_of_postscreen() {
+    let records = joined(
+        r"02:00:00.1 mx1 postfix/postscreen[50]: CONNECT from [2001:db8::7]:4711 to [2001:db8::2]:25
+         02:00:00.2 mx1 postfix/postscreen[50]: PREGREET 14 after 0.1 from [2001:db8::7]:4711: EHLO ylmf-pc\r\n
+         02:00:00.3 mx1 postfix/postscreen[50]: DNSBL rank 3 for [2001:db8::7]:4711
+         02:00:01.0 mx1 postfix/tlsproxy[90]: CONNECT from [2001:db8::7]:4711
+         02:00:01.1 mx1 postfix/tlsproxy[90]: Anonymous TLS connection established from [2001:db8::7]:4711: TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)
+         02:00:02.0 mx1 postfix/postscreen[50]: NOQUEUE: reject: RCPT from [2001:db8::7]:4711: 550 5.7.1 Service unavailable; client [2001:db8::7] blocked using bl.example.org; from=<a@example.net>, to=<b@example.com>, proto=ESMTP, helo=<ylmf-pc>
+         02:00:02.1 mx1 postfix/tlsproxy[90]: DISCONNECT [2001:db8::7]:4711
+         02:00:02.2 mx1 postfix/postscreen[50]: HANGUP after 1.9 from [2001:db8::7]:4711 in tests after SMTP handshake
+         02:00:02.3 mx1 postfix/postscreen[50]: DISCONNECT [2001:db8::7]:4711",
+    );
+    assert_eq!(events(&records), ["session"]);
+    assert_eq!(
+        fields(&records[0], &SCREENED),
+        json!({
+            "server": { "ip": "2001:db8::2", "port": 25 }, "postscreen": ["pregreet", "dnsbl", "hangup"],
+            "dnsbl_rank": 3, "incomplete": false,
+        })
+    );
+    assert_eq!(
+        fields(&records[0], &["daemon", "client", "helo", "proto", "verdict_counts", "duration", "ended_by"]),
+        json!({
+            "daemon": "postscreen", "client": { "ip": "2001:db8::7", "port": 4711 }, "helo": "ylmf-pc",
+            "proto": "ESMTP", "verdict_counts": { "reject": 1 }, "duration": 2.2, "ended_by": "connection_lost",
+        })
+    );
+    assert_eq!(records[0]["tls"]["protocol"], "TLSv1.3");
+    assert_eq!(records[0]["reply"]["code"], 550);
+}
+
+#[test]
+fn a_session_of_postscreen_without_all_its_lines_says_so() {
+    const LINES: [&str; 3] = [
+        "02:00:00.1 mx1 postfix/postscreen[50]: CONNECT from [198.51.100.7]:4711 to [192.0.2.2]:25",
+        "02:00:00.3 mx1 postfix/postscreen[50]: HANGUP after 0.2 from [198.51.100.7]:4711 in tests before SMTP handshake",
+        "02:00:00.4 mx1 postfix/postscreen[50]: DISCONNECT [198.51.100.7]:4711",
+    ];
+    let told = |lines: &[&str]| {
+        let records = joined(&lines.join("\n"));
+        assert!(records.len() <= 1, "{records:?}");
+        records.first().map(|record| fields(record, &["ended_by", "incomplete"]))
+    };
+    let lost = |incomplete: bool| Some(json!({ "ended_by": "connection_lost", "incomplete": incomplete }));
+    assert_eq!(told(&LINES), lost(false));
+    assert_eq!(told(&LINES[1..]), lost(true));
+    assert_eq!(told(&LINES[..2]), lost(true));
+    assert_eq!(told(&[LINES[0], LINES[2]]), Some(json!({ "ended_by": "unknown", "incomplete": false })));
+    // smtpd may have the client.
+    assert_eq!(told(&LINES[..1]), None);
+    // No other line follows a client for which no process of smtpd is free.
+    let busy = "02:00:00.3 mx1 postfix/postscreen[50]: NOQUEUE: reject: CONNECT from [198.51.100.7]:4711: all server ports busy";
+    assert_eq!(told(&[LINES[0], busy]), Some(json!({ "ended_by": "unknown", "incomplete": false })));
+    let pass = "02:00:00.3 mx1 postfix/postscreen[50]: PASS NEW [198.51.100.7]:4711";
+    assert_eq!(told(&[LINES[0], pass]), None);
+}
+
+#[test]
+fn connections_of_one_client_are_not_mixed_up() {
+    let screened = |tests: [&str; 2], ports: [&str; 2]| {
+        let records = joined(&format!(
+            "02:00:00.1 mx1 postfix/postscreen[50]: CONNECT from [198.51.100.7]:4711 to [192.0.2.2]:25
+             02:00:00.1 mx1 postfix/postscreen[50]: CONNECT from [198.51.100.7]:4712 to [192.0.2.2]:25
+             02:00:06.1 mx1 postfix/postscreen[50]: {} [198.51.100.7]:4711
+             02:00:06.2 mx1 postfix/postscreen[50]: {} [198.51.100.7]:4712
+             02:00:06.3 mx1 postfix/smtpd[71]: connect from mail.example.net[198.51.100.7]{ports1}
+             02:00:06.4 mx1 postfix/smtpd[70]: connect from mail.example.net[198.51.100.7]{ports0}
+             02:00:07.0 mx1 postfix/smtpd[70]: disconnect from mail.example.net[198.51.100.7]{ports0} ehlo=1 quit=1 commands=2
+             02:00:08.0 mx1 postfix/smtpd[71]: disconnect from mail.example.net[198.51.100.7]{ports1} ehlo=1 quit=1 commands=2",
+            tests[0], tests[1], ports0 = ports[0], ports1 = ports[1]
+        ));
+        assert_eq!(events(&records), ["session", "session"]);
+        records.iter().map(|record| record["postscreen"].clone()).collect::<Vec<_>>()
+    };
+    let without_ports = ["", ""];
+    assert_eq!(screened(["PASS NEW", "PASS NEW"], without_ports), [json!(["pass_new"]), json!(["pass_new"])]);
+    assert_eq!(screened(["PASS NEW", "PASS OLD"], without_ports), [json!(null), json!(null)]);
+    let with_ports = [":4711", ":4712"];
+    assert_eq!(screened(["PASS NEW", "PASS OLD"], with_ports), [json!(["pass_new"]), json!(["pass_old"])]);
+}
+
+#[test]
+fn lines_of_postscreen_that_are_repeated_change_nothing() {
+    let lines = "02:00:00.1 mx1 postfix/postscreen[50]: CONNECT from [198.51.100.7]:4711 to [192.0.2.2]:25
+         02:00:00.2 mx1 postfix/postscreen[50]: PASS OLD [198.51.100.7]:4711
+         02:00:00.3 mx1 postfix/postscreen[50]: CONNECT from [198.51.100.8]:4711 to [192.0.2.2]:25
+         02:00:00.4 mx1 postfix/postscreen[50]: DNSBL rank 3 for [198.51.100.8]:4711
+         02:00:00.5 mx1 postfix/smtpd[70]: connect from unknown[198.51.100.7]
+         02:00:00.6 mx1 postfix/postscreen[50]: DISCONNECT [198.51.100.8]:4711
+         02:00:01.0 mx1 postfix/smtpd[70]: disconnect from unknown[198.51.100.7] ehlo=1 quit=1 commands=2";
+    let mut stage = Stage::new(JoinSettings::DEFAULT);
+    stage.read(lines);
+    stage.read(lines);
+    stage.read("02:00:04 mx1 postfix/postscreen[50]: CONNECT from [198.51.100.9]:4711 to [192.0.2.2]:25");
+    stage.read(lines);
+    let tests: Vec<_> = stage.finish().iter().map(|record| record["postscreen"].clone()).collect();
+    assert_eq!(tests, [json!(["dnsbl"]), json!(["pass_old"])]);
+}
+
+#[test]
+fn a_flood_of_clients_does_not_grow_the_memory() {
+    let mut stage = Stage::new(JoinSettings::DEFAULT);
+    let mut memory = [0; 2];
+    for number in 0..40_000_u32 {
+        let client = format!("[2001:db8::{:x}:{:x}]", number >> 8, number & 0xff);
+        stage.read(&format!("02:00:00 mx1 postfix/postscreen[50]: CONNECT from {client}:4711 to [2001:db8::2]:25"));
+        let most = &mut memory[usize::from(number >= 10_000)];
+        *most = stage.correlator.counts().memory.max(*most);
+    }
+    assert!(memory[1] < memory[0] + memory[0] / 50 && memory[0] < 10_000_000, "{memory:?}");
+    assert_eq!(stage.finish(), [] as [Value; 0]);
+}
