@@ -379,6 +379,7 @@ impl JoinedMessage {
             Some(MessageEnd::Deleted | MessageEnd::Requeued) => !(begins && message_id),
             // Its other lines may be missing: before 3.10, Postfix does not log that a client gave up.
             None if self.is_abandoned => true,
+            None if self.closed.is_none() => !(begins && message_id && active),
             None => {
                 let is_whole = begins && message_id && active && self.removed_at.is_some();
                 !(is_whole && self.completed_at().is_some())

@@ -110,6 +110,16 @@ impl JoinedRecipients {
         self.list.len()
     }
 
+    /// Returns the number of attempts for all of them.
+    pub(super) fn attempts(&self) -> u32 {
+        self.list.iter().map(JoinedRecipient::attempts).sum()
+    }
+
+    /// Returns true if Postfix will try again to reach one of them.
+    pub(super) fn are_left(&self) -> bool {
+        self.list.iter().any(|recipient| !recipient.status.is_final())
+    }
+
     /// Returns the memory that the recipients hold, in bytes.
     pub(super) const fn held(&self) -> usize {
         self.list.capacity() * size_of::<JoinedRecipient>() + self.held

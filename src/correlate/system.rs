@@ -81,13 +81,18 @@ struct MessageEntry {
     held: usize,
     /// Time of its last line, by the clock of the system.
     touched: i64,
-    /// True if a line has changed the message since its last summary.
+    /// True if a line has changed the message since its last summary, or that says it is open.
     is_dirty: bool,
+    /// True if a summary is due after the round of attempts, with the number of attempts that the last one showed.
+    in_round: bool,
+    attempts_told: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
     Message(SlabKey),
+    /// A message after a round of attempts.
+    Round(SlabKey),
     /// A session that is over.
     Session(SlabKey),
     /// A session that may have come to an end without a line.
@@ -256,10 +261,16 @@ impl MailJoins {
         entry.held = after;
         let is_closed = entry.message.closed.is_some();
         let is_complete = change == MessageChange::Closed && !entry.message.is_incomplete();
+        let is_delivery = matches!(change, MessageChange::Delivery { .. });
+        let begins_round = self.budget.settings().interim && is_delivery && !is_closed && !entry.in_round;
+        entry.in_round |= begins_round;
         self.hold(before, after);
         self.messages.touch(slot);
         if is_complete {
             self.summarize(slot, scratch);
+        }
+        if begins_round {
+            self.due.push(Reverse((clock + SETTLE, Due::Round(self.messages.key(slot)))));
         }
         if is_closed {
             self.due.push(Reverse((clock + SETTLE, Due::Message(self.messages.key(slot)))));
@@ -270,7 +281,8 @@ impl MailJoins {
     fn open(&mut self, line: &JoinLine<'_, '_>, queue_id: &str, queue_id_hash: u64) -> u32 {
         let message = JoinedMessage::new(line, queue_id);
         let held = message.held();
-        let entry = MessageEntry { message, held, touched: self.clock.now, is_dirty: true };
+        let touched = self.clock.now;
+        let entry = MessageEntry { message, held, touched, is_dirty: true, in_round: false, attempts_told: 0 };
         let slot = self.messages.insert(entry).slot;
         let (messages, keyed) = (&self.messages, self.hash);
         let hash = |slot: &u32| {
@@ -329,12 +341,18 @@ impl MailJoins {
             self.due.pop();
             match due {
                 Due::Message(key) if self.messages.contains(key) => self.settle(key, scratch),
+                Due::Round(key) if self.messages.contains(key) => self.end_round(key, scratch),
                 Due::Session(key) if self.processes.contains(key) => self.end_session(key.slot, scratch),
                 Due::Silence(key) if self.processes.contains(key) => self.end_silent(key, scratch),
                 Due::Screening(key) if self.processes.contains(key) => self.screen_session(key.slot, at - SETTLE),
                 Due::Screened(key) if self.screened.contains(key) => self.end_screened(key.slot, scratch),
                 // It is gone.
-                Due::Message(_) | Due::Session(_) | Due::Silence(_) | Due::Screening(_) | Due::Screened(_) => {}
+                Due::Message(_)
+                | Due::Round(_)
+                | Due::Session(_)
+                | Due::Silence(_)
+                | Due::Screening(_)
+                | Due::Screened(_) => {}
             }
         }
         let oldest = self.clock.now - self.budget.settings().max_age;
@@ -373,6 +391,24 @@ impl MailJoins {
             drop(self.forget(key.slot));
         } else {
             self.due.push(Reverse((end, Due::Message(key))));
+        }
+    }
+
+    /// Makes a summary of an open message after a round of attempts, if recipients are left.
+    fn end_round(&mut self, key: SlabKey, scratch: &mut Scratch) {
+        let Some(entry) = self.messages.get_mut(key.slot) else { return };
+        if entry.message.closed.is_none() && entry.touched + SETTLE > self.clock.now {
+            self.due.push(Reverse((entry.touched + SETTLE, Due::Round(key))));
+            return;
+        }
+        entry.in_round = false;
+        let attempts = entry.message.recipients.attempts();
+        if entry.message.closed.is_none() && entry.message.recipients.are_left() && attempts > entry.attempts_told {
+            entry.attempts_told = attempts;
+            self.summarize(key.slot, scratch);
+            if let Some(entry) = self.messages.get_mut(key.slot) {
+                entry.is_dirty = true;
+            }
         }
     }
 

@@ -247,3 +247,76 @@ fn a_flood_of_clients_does_not_grow_the_memory() {
     assert!(memory[1] < memory[0] + memory[0] / 50 && memory[0] < 10_000_000, "{memory:?}");
     assert_eq!(stage.finish(), [] as [Value; 0]);
 }
+
+/// A message with two recipients, of whom one is reached at once, and the other after two rounds.
+const ROUNDS: [&str; 3] = [
+    "02:00:00.0 mx1 postfix/pickup[10]: 4jYR9Q2wTjz18T: uid=0 from=<ada@example.net>
+     02:00:00.1 mx1 postfix/cleanup[11]: 4jYR9Q2wTjz18T: message-id=<1@example.net>
+     02:00:00.2 mx1 postfix/qmgr[12]: 4jYR9Q2wTjz18T: from=<ada@example.net>, size=2041, nrcpt=2 (queue active)
+     02:00:01.0 mx1 postfix/smtp[13]: 4jYR9Q2wTjz18T: to=<anna@example.com>, relay=none, delay=1, delays=0.1/0/0.9/0, dsn=4.4.1, status=deferred (connect to mx.example.com[192.0.2.25]:25: Connection timed out)
+     02:00:02.5 mx1 postfix/smtp[14]: 4jYR9Q2wTjz18T: to=<bob@example.org>, relay=mx.example.org[203.0.113.9]:25, delay=2.5, delays=0.1/0/1.2/1.2, dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as 77F3A)",
+    "02:10:00.0 mx1 postfix/qmgr[12]: 4jYR9Q2wTjz18T: from=<ada@example.net>, size=2041, nrcpt=2 (queue active)
+     02:10:01.0 mx1 postfix/smtp[15]: 4jYR9Q2wTjz18T: to=<anna@example.com>, relay=none, delay=601, delays=600/0/0.9/0, dsn=4.4.1, status=deferred (connect to mx.example.com[192.0.2.25]:25: Connection timed out)",
+    "02:30:00.0 mx1 postfix/qmgr[12]: 4jYR9Q2wTjz18T: from=<ada@example.net>, size=2041, nrcpt=2 (queue active)
+     02:30:01.0 mx1 postfix/smtp[16]: 4jYR9Q2wTjz18T: to=<anna@example.com>, relay=mx.example.com[192.0.2.25]:25, delay=1801, delays=1800/0/0.9/0.1, dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as 88F3A)
+     02:30:01.5 mx1 postfix/qmgr[12]: 4jYR9Q2wTjz18T: removed",
+];
+const INTERIM: JoinSettings = JoinSettings { interim: true, ..JoinSettings::DEFAULT };
+
+/// Returns the revision, the state and the result of each record, and its attempts by recipient.
+fn revisions(records: &[Value]) -> Vec<Value> {
+    let attempts = |record: &Value| {
+        let recipients = record["recipients"].as_array().cloned().unwrap_or_default();
+        recipients.iter().map(|one| one["attempts"].clone()).collect::<Vec<_>>()
+    };
+    let revision = |record: &Value| json!([record["revision"], record["state"], record["result"], attempts(record)]);
+    records.iter().map(revision).collect()
+}
+
+#[test]
+fn an_open_message_is_told_after_each_round() {
+    let mut stage = Stage::new(INTERIM);
+    stage.read(ROUNDS[0]);
+    assert_eq!(stage.take(), [] as [Value; 0]);
+    stage.read("02:00:04.6 mx1 postfix/smtpd[20]: connect from unknown[192.0.2.1]");
+    let records = stage.take();
+    assert_eq!(revisions(&records), [json!([1, "open", "unknown", [1, 1]])]);
+    assert_eq!(records[0]["incomplete"], false);
+    // Lines that are repeated make no round.
+    stage.read(ROUNDS[0]);
+    stage.read("02:00:09 mx1 postfix/smtpd[20]: connect from unknown[192.0.2.1]");
+    assert_eq!(stage.take(), [] as [Value; 0]);
+    stage.read(ROUNDS[1]);
+    stage.read("02:10:05 mx1 postfix/smtpd[20]: connect from unknown[192.0.2.1]");
+    let records: Vec<_> = stage.take().into_iter().filter(|record| record["event"] == "message").collect();
+    assert_eq!(revisions(&records), [json!([2, "open", "unknown", [2, 1]])]);
+    stage.read(ROUNDS[2]);
+    let records: Vec<_> = stage.finish().into_iter().filter(|record| record["event"] == "message").collect();
+    assert_eq!(revisions(&records), [json!([3, "closed", "sent", [3, 1]])]);
+    assert_eq!(records[0]["incomplete"], false);
+}
+
+#[test]
+fn an_open_message_that_was_told_is_told_at_a_stop() {
+    let mut stage = Stage::new(INTERIM);
+    stage.read(ROUNDS[0]);
+    // The clock of the lines goes on with that of this machine.
+    stage.tick(1);
+    stage.tick(4);
+    assert_eq!(revisions(&stage.take()), [json!([1, "open", "unknown", [1, 1]])]);
+    let records = stage.finish();
+    assert_eq!(revisions(&records), [json!([2, "closed", "unknown", [1, 1]])]);
+    assert_eq!(
+        fields(&records[0], &["closed_by", "incomplete"]),
+        json!({ "closed_by": "shutdown", "incomplete": true })
+    );
+}
+
+#[test]
+fn an_open_message_is_not_told_by_default() {
+    let mut stage = Stage::new(JoinSettings::DEFAULT);
+    for round in ROUNDS {
+        stage.read(round);
+    }
+    assert_eq!(revisions(&stage.finish()), [json!([1, "closed", "sent", [3, 1]])]);
+}
