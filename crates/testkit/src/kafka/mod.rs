@@ -36,8 +36,6 @@ const CLUSTER_ID: &str = "cG9zdHJpZGVyLXRlc3RzIQ";
 
 /// The name of a secure broker's key store and certificate.
 const BROKER: &str = "broker";
-/// Key stores must have a password.
-const STORE_PASSWORD: &str = "changeit";
 
 /// The tests' broker starts in a third of the time without the optimising compiler.
 const JAVA_OPTIONS: [&str; 5] =
@@ -116,8 +114,8 @@ impl Kafka {
         if let Some(second) = &second {
             configure(directory.path(), [broker.address(), second.address(), controller.address()]);
         }
-        format_storage(directory.path());
-        let process = start_process(directory.path());
+        copy_formatted_storage(directory.path());
+        let process = start_process(directory.path(), &archived_classes());
         let mut kafka = Self { process, directory, broker, second, _controller: controller };
         kafka.wait_ready();
         kafka
@@ -231,7 +229,7 @@ impl Kafka {
     /// Starts the broker again after [`Self::kill`] or [`Self::stop`], with the same ports and data, and waits until it
     /// serves.
     pub fn restart(&mut self) {
-        self.process = start_process(self.directory.path());
+        self.process = start_process(self.directory.path(), &archived_classes());
         self.wait_ready();
     }
 
@@ -305,7 +303,7 @@ fn write_properties(directory: &Path, broker: &Port, controller: &Port) {
          advertised.listeners=PLAINTEXT://{broker}\n\
          controller.quorum.voters=1@{controller}\n\
          log.dirs={}\n",
-        directory.join("data").display()
+        data(directory).display()
     );
     let properties = include_str!("server.properties").to_owned() + &own;
     fs::write(directory.join("server.properties"), properties).expect("the broker's configuration");
@@ -322,9 +320,8 @@ fn append_secure_properties(directory: &Path, [broker, secure, controller]: [Soc
          org.apache.kafka.common.security.scram.ScramLoginModule required;\n\
          listener.name.sasl_ssl.plain.sasl.jaas.config=\
          org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}=\"{PASSWORD}\";\n\
-         ssl.keystore.type=PKCS12\n\
-         ssl.keystore.location={}\n\
-         ssl.keystore.password={STORE_PASSWORD}\n",
+         ssl.keystore.type=PEM\n\
+         ssl.keystore.location={}\n",
         key_store(directory, BROKER).display()
     );
     append_properties(directory, &own);
@@ -347,26 +344,59 @@ fn append_properties(directory: &Path, properties: &str) {
 
 /// Makes a key and a certificate for 127.0.0.1, signed with the key itself, and gives the file of the certificate.
 fn certify(directory: &Path, name: &str) -> PathBuf {
-    let (store, certificate) = (key_store(directory, name), directory.join(format!("{name}.pem")));
-    let keytool = |arguments: &str, file: Option<&Path>| {
-        let mut command = Command::new("keytool");
-        command.args(arguments.split(' ')).args(["-storetype", "PKCS12", "-storepass", STORE_PASSWORD, "-keystore"]);
-        command.arg(&store).args(file.map(|_| "-file")).args(file);
-        let output = command.output().expect("keytool, which comes with Java");
-        assert!(output.status.success(), "keytool: {}", String::from_utf8_lossy(&output.stdout));
-    };
-    keytool("-genkeypair -alias key -keyalg EC -dname CN=localhost -ext san=ip:127.0.0.1 -validity 100", None);
-    keytool("-exportcert -alias key -rfc", Some(&certificate));
-    certificate
+    let identity = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+    let (key, certificate) = (identity.signing_key.serialize_pem(), identity.cert.pem());
+    fs::write(key_store(directory, name), key + &certificate).expect("a key store");
+    let path = directory.join(format!("{name}.pem"));
+    fs::write(&path, certificate).expect("a certificate");
+    path
 }
 
 fn key_store(directory: &Path, name: &str) -> PathBuf {
-    directory.join(format!("{name}.p12"))
+    directory.join(format!("{name}-store.pem"))
 }
 
-fn format_storage(directory: &Path) {
+/// Gives a broker the formatted storage that is kept beside Kafka's libraries: Java takes two seconds of processor time
+/// to format one, and neither ports nor paths are in it. The first broker of all keeps it.
+fn copy_formatted_storage(directory: &Path) {
+    static FORMATTED: OnceLock<PathBuf> = OnceLock::new();
+    let formatted = FORMATTED.get_or_init(|| {
+        let formatted = libraries().join("formatted");
+        if !formatted.exists() {
+            keep_formatted_storage(&formatted);
+        }
+        formatted
+    });
+    copy_files(formatted, &data(directory));
+}
+
+/// Several test processes may do this at the same time: one of them comes first, and the others take its storage.
+fn keep_formatted_storage(formatted: &Path) {
+    let directory = scratch::directory("kafka-formatted");
+    write_properties(directory.path(), &Port::reserve(), &Port::reserve());
+    format_storage(directory.path(), &archived_classes());
+    let own = formatted.with_extension(std::process::id().to_string());
+    copy_files(&data(directory.path()), &own);
+    if fs::rename(&own, formatted).is_err() {
+        fs::remove_dir_all(&own).expect("the storage of another test process");
+    }
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("a broker's storage");
+    for file in fs::read_dir(from).expect("a formatted storage") {
+        let file = file.expect("a file of a formatted storage");
+        fs::copy(file.path(), to.join(file.file_name())).expect("a copy of a formatted storage");
+    }
+}
+
+fn data(directory: &Path) -> PathBuf {
+    directory.join("data")
+}
+
+fn format_storage(directory: &Path, classes: &str) {
     let output = Command::new("java")
-        .args(java_arguments())
+        .args(java_arguments(classes))
         .args(["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID])
         .args(["--add-scram", &format!("SCRAM-SHA-512=[name={USER},password={PASSWORD}]"), "--config"])
         .arg(directory.join("server.properties"))
@@ -381,15 +411,46 @@ fn format_storage(directory: &Path) {
     );
 }
 
-fn start_process(directory: &Path) -> Process {
-    let mut arguments = java_arguments();
+fn start_process(directory: &Path, classes: &str) -> Process {
+    let mut arguments = java_arguments(classes);
     arguments.push("kafka.Kafka".to_owned());
     arguments.push(directory.join("server.properties").display().to_string());
     Process::start("java", &arguments, &directory.join("kafka.log"))
 }
 
-fn java_arguments() -> Vec<String> {
+/// Option by which Java takes its classes from the archive beside Kafka's libraries: a start then takes 3 s of
+/// processor time instead of 5. The first broker of all writes the archive. Java ignores that of another version.
+fn archived_classes() -> String {
+    static ARCHIVE: OnceLock<PathBuf> = OnceLock::new();
+    let archive = ARCHIVE.get_or_init(|| {
+        let archive = libraries().join("classes.jsa");
+        if !archive.exists() {
+            write_archive(&archive);
+        }
+        archive
+    });
+    format!("-XX:SharedArchiveFile={}", archive.display())
+}
+
+/// Java writes the archive when its program ends. Several test processes may do this at the same time.
+fn write_archive(archive: &Path) {
+    let directory = scratch::directory("kafka-classes");
+    let (broker, controller) = (Port::reserve(), Port::reserve());
+    write_properties(directory.path(), &broker, &controller);
+    format_storage(directory.path(), "-Xshare:auto");
+    let written = directory.path().join("classes.jsa");
+    let process = start_process(directory.path(), &format!("-XX:ArchiveClassesAtExit={}", written.display()));
+    let mut kafka = Kafka { process, directory, broker, second: None, _controller: controller };
+    kafka.wait_ready();
+    kafka.process.terminate(START);
+    let whole = archive.with_extension(std::process::id().to_string());
+    fs::copy(&written, &whole).expect("the archive of Kafka's classes");
+    fs::rename(&whole, archive).expect("the archive of Kafka's classes");
+}
+
+fn java_arguments(classes: &str) -> Vec<String> {
     let mut arguments: Vec<String> = JAVA_OPTIONS.map(str::to_owned).into();
+    arguments.push(classes.to_owned());
     arguments.extend(["-cp".to_owned(), format!("{}/*", libraries().display())]);
     arguments
 }
