@@ -32,7 +32,7 @@ keys! {
         /// rest is dropped and counted.
         shutdown_timeout: Duration = default(Span, r#""30s""#),
         /// Joins of the lines that belong to one message or one SMTP session: a record of each, and what is known of
-        /// the message in each of its deliveries. See docs/output.md.
+        /// the message in each of its deliveries. See docs/correlation.md.
         correlate: CorrelateKeys = optional(Table::<CorrelateKeys>::NEW, "{}"),
         /// Sources of messages; at least one.
         source: Vec<Placed<SourceConfig>> = optional(SOURCES, "{}"),

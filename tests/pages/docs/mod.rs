@@ -11,6 +11,7 @@ mod causes;
 mod commands;
 mod config;
 mod containers;
+mod correlation;
 mod events;
 mod file;
 mod headers;

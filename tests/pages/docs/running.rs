@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -53,6 +53,27 @@ pub(crate) fn shell(commands: &str, directory: &Path) {
 pub(crate) fn path() -> String {
     let built = Path::new(env!("CARGO_BIN_EXE_postrider")).parent().expect("a directory").display();
     format!("{built}:{}", std::env::var("PATH").expect("a PATH"))
+}
+
+/// Asserts that the command in the first line of a block prints the other lines.
+#[track_caller]
+pub(crate) fn assert_prints(block: &str) {
+    let (command, shown) = block.split_once('\n').expect("a command and what it prints");
+    let command = command.strip_prefix("$ ").expect("a prompt");
+    let output = Command::new("sh")
+        .args(["-c", &format!("{{ {command}; }} 2>&1")])
+        .env("PATH", path())
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::null())
+        .output()
+        .expect("sh");
+    // Another machine permits another number of descriptors.
+    let without_limit = |text: &str| match text.split_once(" needed, ") {
+        Some((needed, _)) => format!("{needed} needed"),
+        None => text.to_owned(),
+    };
+    let output = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(without_limit(output.trim_end()), without_limit(shown.trim_end()), "{command}");
 }
 
 /// The first of the records in `read()` with exactly this message. Waits for it.
