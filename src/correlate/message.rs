@@ -351,6 +351,8 @@ impl JoinedMessage {
             return if self.held_at > self.moved_at { MessageResult::Held } else { MessageResult::Unknown };
         }
         match sent {
+            // Without the lines of some recipients, the result for all is not known, unless two differ.
+            _ if !self.knows_recipients() && (sent == 0 || bounced == 0) => MessageResult::Unknown,
             0 if has_expired => MessageResult::Expired,
             0 => MessageResult::Bounced,
             sent if sent == self.recipients.len() => MessageResult::Sent,
@@ -358,15 +360,18 @@ impl JoinedMessage {
         }
     }
 
+    /// Returns true if an attempt for each recipient was seen.
+    fn knows_recipients(&self) -> bool {
+        self.nrcpt.is_some_and(|nrcpt| self.recipients.counted() >= nrcpt)
+    }
+
     /// Returns the time when the last recipient became final, if all are.
     pub(super) fn completed_at(&self) -> Option<i64> {
-        let is_known =
-            self.nrcpt.is_none_or(|nrcpt| self.recipients.len() as u64 >= nrcpt) && self.recipients.len() > 0;
         let at = |recipient: &JoinedRecipient| {
             if recipient.status.is_final() { Some(recipient.last.at) } else { self.expired_at }
         };
         let times = self.recipients.iter().map(at).collect::<Option<Vec<_>>>();
-        times.filter(|_| is_known).and_then(|times| times.into_iter().max())
+        times.filter(|_| self.knows_recipients()).and_then(|times| times.into_iter().max())
     }
 
     /// Returns true if a line that must exist was not seen.

@@ -18,6 +18,9 @@ pub(super) struct JoinedRecipients {
     index: hashbrown::HashTable<u32>,
     /// Memory of the texts and the attempts, in bytes.
     held: usize,
+    /// Number of final deliveries to a recipient that had one before: `.forward` has several addresses, or a message
+    /// has the recipient twice.
+    again: u32,
 }
 
 /// A recipient: one address, with one address before aliasing.
@@ -89,12 +92,13 @@ impl JoinedRecipients {
         if let Some(attempt) = recipient.attempts.iter().position(|known| *known == print) {
             return attempt as u32 + 1;
         }
-        let before = recipient.held();
+        let (before, status) = (recipient.held(), RecipientStatus::of(delivery.status));
+        self.again += u32::from(recipient.status.is_final() && status.is_final());
         recipient.attempts.push(print);
         recipient.first_at = recipient.first_at.min(line.at);
         if line.at >= recipient.last.at {
             recipient.last = line.keep();
-            recipient.status = RecipientStatus::of(delivery.status);
+            recipient.status = status;
             recipient.tls = tls.cloned();
         }
         let (attempts, after) = (recipient.attempts(), recipient.held());
@@ -118,6 +122,11 @@ impl JoinedRecipients {
     /// Returns true if Postfix will try again to reach one of them.
     pub(super) fn are_left(&self) -> bool {
         self.list.iter().any(|recipient| !recipient.status.is_final())
+    }
+
+    /// Returns the number of recipients that the queue manager counts.
+    pub(super) fn counted(&self) -> u64 {
+        self.list.len() as u64 + u64::from(self.again)
     }
 
     /// Returns the memory that the recipients hold, in bytes.
