@@ -3,4 +3,5 @@
 mod end_to_end;
 mod peers_smoke;
 mod pflogsumm;
+mod reader;
 mod scenarios;

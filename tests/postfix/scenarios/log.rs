@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::pflogsumm::assert_counted;
 use testkit::postfix::Postfix;
 use testkit::rsyslog::{LogFile, Rsyslog};
 use testkit::wait::{wait, wait_until};
@@ -63,6 +64,7 @@ pub(crate) fn finish(postfix: Postfix, rsyslog: &Rsyslog) -> Log {
     iso.lines.pop();
     let events = |log: &Log| -> Vec<Value> { log.lines.iter().map(|(_, record)| record["postfix"].clone()).collect() };
     assert_eq!(events(&log), events(&iso));
+    assert_counted(&log.texts(), &iso.texts());
     log
 }
 
@@ -86,6 +88,10 @@ impl Log {
             assert!(line.ends_with(&format!("]: {message}")), "{line}\n{record}");
         }
         Self { lines: lines.into_iter().zip(records).collect() }
+    }
+
+    fn texts(&self) -> Vec<String> {
+        self.lines.iter().map(|(line, _)| line.clone()).collect()
     }
 
     /// Every line is an event of Postfix other than `other`, and those that hold the text of a row are as it says.
@@ -131,13 +137,17 @@ fn matches(line: &str, pattern: &str) -> bool {
 }
 
 /// Returns the place at which `actual` differs from `expected`. An object has at least its fields, null stands for a
-/// field that is left out, and "*" for any value.
-fn differs(expected: &Value, actual: &Value, path: &str) -> Option<String> {
-    match expected {
-        Value::Object(fields) => {
+/// field that is left out, and "*" for any value. An array has as many elements.
+pub(crate) fn differs(expected: &Value, actual: &Value, path: &str) -> Option<String> {
+    match (expected, actual) {
+        (Value::Object(fields), _) => {
             fields.iter().find_map(|(name, expected)| differs(expected, &actual[name], &format!("{path}.{name}")))
         }
-        Value::String(any) if any == "*" && !actual.is_null() => None,
+        (Value::Array(expected), Value::Array(actual)) if expected.len() == actual.len() => {
+            let mut pairs = expected.iter().zip(actual).enumerate();
+            pairs.find_map(|(place, (expected, actual))| differs(expected, actual, &format!("{path}[{place}]")))
+        }
+        (Value::String(any), _) if any == "*" && !actual.is_null() => None,
         _ if expected == actual => None,
         _ => Some(format!("{path} is {actual}, not {expected}")),
     }

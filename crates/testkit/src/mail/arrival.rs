@@ -36,12 +36,14 @@ pub(super) struct Bringer {
 
 impl Simulation {
     pub(super) fn arrive(&mut self, instance: usize, at: i64) {
-        let purpose = match self.rng.u32(..100) {
-            0..14 => return self.pick_up(instance, at),
-            14..34 => Purpose::Submit,
-            34..74 => Purpose::Deliver,
-            74..86 => Purpose::Spam,
-            86..93 => Purpose::Guess,
+        if self.rng.u32(..100) < self.plan.local_share {
+            return self.pick_up(instance, at);
+        }
+        let purpose = match self.rng.u32(..86) {
+            0..20 => Purpose::Submit,
+            20..60 => Purpose::Deliver,
+            60..72 => Purpose::Spam,
+            72..79 => Purpose::Guess,
             _ => Purpose::Probe,
         };
         let client = client(&mut self.rng);

@@ -9,6 +9,8 @@ pub struct MailPlan {
     pub instances: Vec<MailInstance>,
     /// Number of connections and local submissions.
     pub arrivals: u32,
+    /// Share of local submissions among the arrivals, in percent.
+    pub local_share: u32,
     /// Time of the first arrival, in microseconds since 1970.
     pub start: i64,
     /// Duration of the arrivals in microseconds.
@@ -56,6 +58,7 @@ impl MailPlan {
         Self {
             instances,
             arrivals,
+            local_share: 14,
             // 2026-11-23T00:00:00Z and up to a day later.
             start: 1_795_392_000_000_000 + rng.i64(0..1440 * minute),
             duration: (i64::from(arrivals) * rng.i64(200_000..4_000_000)).max(minute),
