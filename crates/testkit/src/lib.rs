@@ -9,9 +9,11 @@
 // A test fails by a panic.
 #![allow(clippy::missing_panics_doc)]
 
+pub mod amavis;
 pub mod clock;
 pub mod dns;
 pub mod endless;
+pub mod greylist;
 pub mod kafka;
 pub mod loggen;
 pub mod mail;

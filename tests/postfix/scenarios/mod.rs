@@ -12,9 +12,11 @@
 mod administration;
 mod checks;
 mod deliveries;
+mod joins;
 mod log;
 mod names;
 mod postscreen;
 mod remote;
 mod sessions;
+mod summaries;
 mod tls;

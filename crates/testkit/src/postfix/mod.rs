@@ -186,6 +186,17 @@ impl Setup {
         self
     }
 
+    /// Gives each message the queue id of the one before, ABCDE1A2B3C. There must be one message at a time, and a second
+    /// between two.
+    pub fn repeat_queue_id(self) -> Self {
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/postfix/same_id.c");
+        let library = self.directory().join("same_id.so");
+        let status = Command::new("cc").args(["-O", "-shared", "-fPIC", source, "-o"]).arg(&library).status();
+        assert!(status.expect("cc, which the build needs").success(), "{source} can't be compiled");
+        let environment = format!("MAIL_CONFIG TZ LANG=C LD_PRELOAD={}", library.display());
+        self.parameter("import_environment", &environment)
+    }
+
     /// Starts Postfix and its destinations, and waits until it takes mail.
     pub fn start(self, rsyslog: &Rsyslog) -> Postfix {
         let [smtpd, refused] = std::array::from_fn(|_| Port::reserve());
@@ -292,6 +303,11 @@ impl Postfix {
         (0..count)
             .map(|number| smtp.send(sender, recipients, &format!("Subject: message {number}\n\nThis is a test.\n")))
             .collect()
+    }
+
+    /// Returns the mailbox of a user of this machine.
+    pub fn mailbox(&self, user: &str) -> PathBuf {
+        self.directory.path().join("mail").join(user)
     }
 
     /// The queue ids of the messages that it still has, bounces among them.
