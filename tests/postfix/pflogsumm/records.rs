@@ -15,8 +15,8 @@
 //! - An address with `>` in it is none.
 //!
 //! [`InstanceFigures`] has the figures by the deliveries and by the messages. They differ where one recipient gets more
-//! than one delivery that is final: by a `.forward` with `\\user` and others, or because a message has equal recipients.
-//! The summary of the message counts them as attempts, and shows the last.
+//! than one delivery that is final: by a `.forward` with `\\user` and others, or because a message has equal
+//! recipients. The summary of the message counts them as attempts, and shows the last.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 

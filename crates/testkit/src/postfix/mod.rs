@@ -186,8 +186,8 @@ impl Setup {
         self
     }
 
-    /// Gives each message the queue id of the one before, ABCDE1A2B3C. There must be one message at a time, and a second
-    /// between two.
+    /// Gives each message the queue id of the one before, ABCDE1A2B3C. There must be one message at a time, and a
+    /// second between two.
     pub fn repeat_queue_id(self) -> Self {
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/postfix/same_id.c");
         let library = self.directory().join("same_id.so");
