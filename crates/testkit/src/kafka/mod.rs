@@ -15,10 +15,11 @@ use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceS
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaErrorCode;
 use tempfile::TempDir;
 
 use super::port::Port;
@@ -75,10 +76,28 @@ pub struct Consumed {
 
 /// Time for an answer of the broker to a request of an admin client. A broker that has just started on a busy machine
 /// needs more than the 5 s that librdkafka gives it.
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_secs(20);
 
-fn patient() -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(ANSWER)).operation_timeout(Some(ANSWER))
+/// Number of times that an admin client asks, each with a connection of its own: on a busy machine a request is now and
+/// then never answered, by a broker that answers others.
+const REQUESTS: usize = 4;
+
+/// Returns the first answer to a request that may be repeated, of at most [`REQUESTS`].
+fn answer<T: Send>(what: &str, mut ask: impl FnMut(&AdminOptions) -> KafkaResult<T> + Send) -> T {
+    let options = AdminOptions::new().request_timeout(Some(ANSWER)).operation_timeout(Some(ANSWER));
+    // On a thread of its own, since a test may call this from within a runtime.
+    thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            for _ in 1..REQUESTS {
+                match ask(&options) {
+                    Ok(answer) => return answer,
+                    Err(error) => eprintln!("{what}: {error}; asked again"),
+                }
+            }
+            ask(&options).unwrap_or_else(|error| panic!("{what}: {error}"))
+        });
+        asking.join().unwrap_or_else(|_| panic!("no answer: {what}"))
+    })
 }
 
 impl Kafka {
@@ -149,15 +168,19 @@ impl Kafka {
 
     /// Creates a topic with this number of partitions, and waits until each of them has a leader.
     pub fn create_topic(&self, name: &str, partitions: i32) {
-        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("an admin client");
         let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
-        // On a thread of its own, since a test may call this from within a runtime.
-        let results = thread::scope(|scope| {
-            let create = || block_on(admin.create_topics([&topic], &patient()));
-            scope.spawn(create).join().expect("the thread that creates a topic")
+        let mut requests = 0;
+        let results = answer("the request for a topic", |options| {
+            requests += 1;
+            block_on(self.admin().create_topics([&topic], options))
         });
-        for result in results.expect("an answer to the request for a topic") {
-            result.unwrap_or_else(|(name, error)| panic!("topic {name} was not created: {error}"));
+        for result in results {
+            match result {
+                // An earlier request created it, and its answer was lost.
+                Err((_, RDKafkaErrorCode::TopicAlreadyExists)) if requests > 1 => {}
+                Err((name, error)) => panic!("topic {name} was not created: {error}"),
+                Ok(_) => {}
+            }
         }
         let consumer = self.consumer();
         wait_for(START, &format!("leaders of topic {name}"), || {
@@ -168,13 +191,10 @@ impl Kafka {
 
     /// Changes a property of a topic, as its operator does.
     pub fn set(&self, topic: &str, property: &str, value: &str) {
-        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("an admin client");
         let change = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(property, value);
-        let results = thread::scope(|scope| {
-            let alter = || block_on(admin.alter_configs([&change], &patient()));
-            scope.spawn(alter).join().expect("the thread that changes a topic")
-        });
-        for result in results.expect("an answer to the request for a change") {
+        let results =
+            answer("the request for a change", |options| block_on(self.admin().alter_configs([&change], options)));
+        for result in results {
             result.unwrap_or_else(|(_, error)| panic!("topic {topic} was not changed: {error}"));
         }
     }
@@ -241,6 +261,10 @@ impl Kafka {
     /// Lets the broker go on after [`Self::freeze`].
     pub fn thaw(&self) {
         self.process.signal(Signal::SIGCONT);
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.client().create().expect("an admin client")
     }
 
     /// Settings for a client of this broker, quick to connect again.
