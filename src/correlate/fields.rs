@@ -1,11 +1,12 @@
-//! Texts with names, in one buffer: what a message or a session keeps of its lines.
+//! Texts and numbers with names, in one buffer: what a message or a session keeps of its lines.
 //!
-//! Each entry is a tag, the length of its text in two bytes, and the text. An object has few entries, so that they are
-//! searched from the first.
+//! Each entry is a tag, the length of its value in one to four bytes, and the value. An object has few entries, so
+//! that they are searched from the first. A number has no zeros in front of it.
 
+use super::pool::BufferPool;
 use crate::record::{Endpoint, Sasl};
 
-/// Name of a text.
+/// Name of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum KeptField {
@@ -40,21 +41,46 @@ pub(super) enum KeptField {
     DnsblRank,
     /// Domain of a block list that has a client of postscreen. There may be several.
     Blocklist,
+    Size,
+    Nrcpt,
+    ExpiredAt,
+    HeldAt,
+    ParentUid,
+    TraceId,
+    /// A line with a verdict, behind its time. There may be several.
+    Verdict,
+    // Of a recipient.
+    To,
+    OrigTo,
+    Pattern,
+    Delay,
+    Delays,
+    RemoteId,
+    /// Print of a line with an attempt. There is one for each attempt.
+    Print,
+}
+
+impl KeptField {
+    /// The fields of a recipient.
+    pub(super) const OF_RECIPIENT: [Self; 7] =
+        [Self::To, Self::OrigTo, Self::Pattern, Self::Delay, Self::Delays, Self::RemoteId, Self::Print];
 }
 
 /// Names that can have several texts.
 const SEVERAL: [u8; 2] = [KeptField::Child as u8, KeptField::Blocklist as u8];
 
-/// Texts with names.
+/// Texts and numbers with names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Fields(Vec<u8>);
 
 /// Borrowed [`Fields`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FieldsRef<'f>(&'f [u8]);
 
-/// Bytes in front of each text.
-const HEAD: usize = 3;
+/// Bytes of a length: each has seven bits of it, the low ones first. The highest bit says that another byte follows.
+const LENGTH: usize = 4;
+/// Longest value, in bytes. No frame is that long.
+const LONGEST: usize = (1 << (7 * LENGTH)) - 1;
 
 impl Fields {
     pub(super) fn as_ref(&self) -> FieldsRef<'_> {
@@ -65,7 +91,7 @@ impl Fields {
         &self.0
     }
 
-    /// Returns the memory that the texts hold, in bytes.
+    /// Returns the memory that the fields hold, in bytes.
     pub(super) const fn held(&self) -> usize {
         self.0.capacity()
     }
@@ -77,16 +103,25 @@ impl Fields {
     /// Adds a text, unless there is one of this name.
     pub(super) fn set(&mut self, field: KeptField, text: Option<&str>) {
         if let Some(text) = text
-            && self.get(field).is_none()
+            && self.as_ref().value(field).is_none()
         {
-            self.push(field, text);
+            self.push(field, text.as_bytes());
+        }
+    }
+
+    /// Adds a number, unless there is one of this name.
+    pub(super) fn set_number(&mut self, field: KeptField, number: Option<u64>) {
+        if let Some(number) = number
+            && self.as_ref().value(field).is_none()
+        {
+            self.push(field, digits(&number.to_le_bytes()));
         }
     }
 
     /// Adds a text, unless this name has the same one.
     pub(super) fn add(&mut self, field: KeptField, text: &str) {
         if !self.as_ref().all(field).any(|known| known == text) {
-            self.push(field, text);
+            self.push(field, text.as_bytes());
         }
     }
 
@@ -95,14 +130,14 @@ impl Fields {
         let Some(Endpoint { name, ip, port, .. }) = client else { return };
         self.set(KeptField::ClientName, name);
         self.set(KeptField::ClientIp, ip);
-        self.set(KeptField::ClientPort, port.map(|port| port.to_string()).as_deref());
+        self.set_number(KeptField::ClientPort, port.map(u64::from));
     }
 
     /// Adds the parts of an address that a client connected to, if they are not known yet.
     pub(super) fn set_server(&mut self, server: Option<Endpoint<'_>>) {
         let Some(Endpoint { ip, port, .. }) = server else { return };
         self.set(KeptField::ServerIp, ip);
-        self.set(KeptField::ServerPort, port.map(|port| port.to_string()).as_deref());
+        self.set_number(KeptField::ServerPort, port.map(u64::from));
     }
 
     /// Adds the parts of an authentication that are not known yet.
@@ -112,49 +147,123 @@ impl Fields {
         self.set(KeptField::SaslSender, sasl.sender);
     }
 
-    /// Adds the texts of `others`: of each name that can have one text, the first stays.
+    /// Adds the fields of `others`: of each name that can have one value, the first stays.
     pub(super) fn merge(&mut self, others: &Self) {
-        let mut rest = others.0.as_slice();
-        while let Some((&[tag, low, high], behind)) = rest.split_first_chunk::<HEAD>() {
-            let Some((text, behind)) = behind.split_at_checked(usize::from(u16::from_le_bytes([low, high]))) else {
-                return;
-            };
-            rest = behind;
-            let is_known =
-                self.as_ref().tags().any(|(known, value)| known == tag && (!SEVERAL.contains(&tag) || value == text));
-            if !is_known {
-                self.0.extend_from_slice(&[tag, low, high]);
-                self.0.extend_from_slice(text);
+        for (tag, value) in others.as_ref().entries() {
+            let is_same = |(known, other)| known == tag && (!SEVERAL.contains(&tag) || other == value);
+            if !self.as_ref().entries().any(is_same) {
+                self.append(tag, &[value]);
             }
         }
     }
 
-    /// Sets a text in place of those of this name.
-    pub(super) fn replace(&mut self, field: KeptField, text: &str) {
-        if self.get(field) == Some(text) {
+    /// Sets a value in place of those of this name.
+    pub(super) fn replace(&mut self, field: KeptField, value: &[u8]) {
+        if self.as_ref().value(field) != Some(value) {
+            self.remove(field);
+            self.push(field, value);
+        }
+    }
+
+    /// Sets a number in place of one of this name.
+    pub(super) fn replace_number(&mut self, field: KeptField, number: u64) {
+        self.replace(field, digits(&number.to_le_bytes()));
+    }
+
+    /// Sets a time in place of an earlier one.
+    pub(super) fn raise_time(&mut self, field: KeptField, time: i64) {
+        if self.as_ref().time(field).is_none_or(|known| known < time) {
+            self.replace(field, &time.to_le_bytes());
+        }
+    }
+
+    /// Sets a value in place of those of this name, or removes them.
+    pub(super) fn put(&mut self, field: KeptField, value: Option<&[u8]>) {
+        match value {
+            Some(value) => self.replace(field, value),
+            None => self.remove(field),
+        }
+    }
+
+    /// Removes the values of this name.
+    pub(super) fn remove(&mut self, field: KeptField) {
+        self.retain(usize::MAX, |tag, _| tag != field as u8);
+    }
+
+    /// Removes the first value of this name.
+    pub(super) fn remove_first(&mut self, field: KeptField) {
+        self.retain(1, |tag, _| tag != field as u8);
+    }
+
+    /// Takes the values of these names.
+    pub(super) fn split_off(&mut self, fields: &[KeptField]) -> Self {
+        let mut taken = Self::default();
+        self.retain(usize::MAX, |tag, value| {
+            let is_taken = fields.iter().any(|field| *field as u8 == tag);
+            if is_taken {
+                taken.append(tag, &[value]);
+            }
+            !is_taken
+        });
+        taken
+    }
+
+    /// Removes the entries that are not to stay, but no more than `most`.
+    fn retain(&mut self, mut most: usize, mut stays: impl FnMut(u8, &[u8]) -> bool) {
+        let mut at = 0;
+        while most > 0
+            && let Some((tag, value, rest)) = split(&self.0[at..])
+        {
+            let end = self.0.len() - rest.len();
+            if stays(tag, value) {
+                at = end;
+            } else {
+                self.0.drain(at..end);
+                most -= 1;
+            }
+        }
+    }
+
+    pub(super) fn push(&mut self, field: KeptField, value: &[u8]) {
+        self.append(field as u8, &[value]);
+    }
+
+    /// Adds a value that consists of several parts.
+    pub(super) fn push_parts(&mut self, field: KeptField, parts: &[&[u8]]) {
+        self.append(field as u8, parts);
+    }
+
+    /// Adds an entry. A value that is too long is left out.
+    fn append(&mut self, tag: u8, parts: &[&[u8]]) {
+        let length = parts.iter().map(|part| part.len()).sum::<usize>();
+        if length > LONGEST {
             return;
         }
-        let mut at = 0;
-        while let Some(&[tag, low, high]) = self.0.get(at..at + HEAD) {
-            let end = at + HEAD + usize::from(u16::from_le_bytes([low, high]));
-            if tag == field as u8 {
-                self.0.drain(at..end);
-            } else {
-                at = end;
-            }
+        self.0.reserve_exact(1 + LENGTH + length);
+        self.0.push(tag);
+        let mut rest = length;
+        while rest >= 0x80 {
+            self.0.push(rest as u8 | 0x80);
+            rest >>= 7;
         }
-        self.push(field, text);
+        self.0.push(rest as u8);
+        parts.iter().for_each(|part| self.0.extend_from_slice(part));
     }
 
-    fn push(&mut self, field: KeptField, text: &str) {
-        // No text of a line is longer than the longest frame that is read in one piece.
-        let longest = usize::from(u16::MAX).min(text.len());
-        let end = (0..=longest).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
-        let text = &text[..end];
-        self.0.reserve_exact(HEAD + text.len());
-        self.0.push(field as u8);
-        self.0.extend_from_slice(&(text.len() as u16).to_le_bytes());
-        self.0.extend_from_slice(text.as_bytes());
+    /// Takes the entries of `others` in place of all own ones.
+    pub(super) fn load(&mut self, others: &Self) {
+        self.0.clear();
+        self.0.extend_from_slice(&others.0);
+    }
+
+    /// Writes the entries to `place`, which gets no larger than they are.
+    pub(super) fn store(&self, place: &mut Self, pool: &mut BufferPool, spare: usize) {
+        pool.store(&self.0, &mut place.0, spare);
+    }
+
+    /// Gives the buffer back.
+    pub(super) fn release(self, pool: &mut BufferPool, spare: usize) {
+        pool.give(self.0, spare);
     }
 }
 
@@ -168,12 +277,29 @@ impl<'f> FieldsRef<'f> {
         self.all(field).next()
     }
 
+    pub(super) fn number(self, field: KeptField) -> Option<u64> {
+        let value = self.value(field)?;
+        let mut number = [0; 8];
+        number.get_mut(..value.len())?.copy_from_slice(value);
+        Some(u64::from_le_bytes(number))
+    }
+
+    /// Returns a time in microseconds since 1970.
+    pub(super) fn time(self, field: KeptField) -> Option<i64> {
+        Some(i64::from_le_bytes(self.value(field)?.try_into().ok()?))
+    }
+
+    /// Returns the first value of this name.
+    pub(super) fn value(self, field: KeptField) -> Option<&'f [u8]> {
+        self.entries().find(|(tag, _)| *tag == field as u8).map(|(_, value)| value)
+    }
+
     /// Returns the client, if anything is known of it.
     pub(super) fn client(self) -> Option<Endpoint<'f>> {
         let endpoint = Endpoint {
             name: self.get(KeptField::ClientName),
             ip: self.get(KeptField::ClientIp),
-            port: self.get(KeptField::ClientPort).and_then(|port| port.parse().ok()),
+            port: self.number(KeptField::ClientPort).and_then(|port| port.try_into().ok()),
             path: None,
         };
         (endpoint != Endpoint::default()).then_some(endpoint)
@@ -181,7 +307,7 @@ impl<'f> FieldsRef<'f> {
 
     /// Returns the address that the client connected to, if it is known.
     pub(super) fn server(self) -> Option<Endpoint<'f>> {
-        let port = self.get(KeptField::ServerPort).and_then(|port| port.parse().ok());
+        let port = self.number(KeptField::ServerPort).and_then(|port| port.try_into().ok());
         let endpoint = Endpoint { ip: self.get(KeptField::ServerIp), port, ..Endpoint::default() };
         (endpoint != Endpoint::default()).then_some(endpoint)
     }
@@ -197,20 +323,45 @@ impl<'f> FieldsRef<'f> {
 
     /// Returns each text of this name, in the order in which they came.
     pub(super) fn all(self, field: KeptField) -> impl Iterator<Item = &'f str> {
-        let own = self.tags().filter(move |(tag, _)| *tag == field as u8);
-        own.filter_map(|(_, text)| std::str::from_utf8(text).ok())
+        self.values(field).filter_map(|text| std::str::from_utf8(text).ok())
     }
 
-    /// Returns each tag and its text.
-    fn tags(self) -> impl Iterator<Item = (u8, &'f [u8])> {
+    /// Returns each value of this name, in the order in which they came.
+    pub(super) fn values(self, field: KeptField) -> impl Iterator<Item = &'f [u8]> {
+        self.entries().filter(move |(tag, _)| *tag == field as u8).map(|(_, value)| value)
+    }
+
+    /// Returns each tag and its value.
+    fn entries(self) -> impl Iterator<Item = (u8, &'f [u8])> {
         let mut rest = self.0;
         std::iter::from_fn(move || {
-            let (&[tag, low, high], behind) = rest.split_first_chunk::<HEAD>()?;
-            let (text, behind) = behind.split_at_checked(usize::from(u16::from_le_bytes([low, high])))?;
+            let (tag, value, behind) = split(rest)?;
             rest = behind;
-            Some((tag, text))
+            Some((tag, value))
         })
     }
+}
+
+/// Splits the first entry off: its tag, its value, and what follows.
+fn split(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (tag, mut rest) = bytes.split_first()?;
+    let mut length = 0;
+    for group in 0..LENGTH {
+        let (byte, behind) = rest.split_first()?;
+        rest = behind;
+        length |= usize::from(byte & 0x7f) << (7 * group);
+        if *byte < 0x80 {
+            let (value, behind) = rest.split_at_checked(length)?;
+            return Some((*tag, value, behind));
+        }
+    }
+    None
+}
+
+/// Returns the bytes of a number without the zeros in front of it, which are its last ones.
+fn digits(number: &[u8; 8]) -> &[u8] {
+    let zeros = number.iter().rev().take_while(|byte| **byte == 0).count();
+    &number[..number.len() - zeros]
 }
 
 #[cfg(test)]
@@ -237,18 +388,69 @@ mod tests {
         fields.set(KeptField::QueueId, Some("A1"));
         fields.set(KeptField::From, Some("anna"));
         fields.set(KeptField::Helo, Some("mx1"));
-        fields.replace(KeptField::From, "anna@example.com");
+        fields.replace(KeptField::From, b"anna@example.com");
         let all = [KeptField::QueueId, KeptField::From, KeptField::Helo].map(|field| fields.get(field));
         assert_eq!(all, [Some("A1"), Some("anna@example.com"), Some("mx1")]);
         assert_eq!(fields.as_ref().all(KeptField::From).count(), 1);
     }
 
     #[test]
-    fn a_text_that_is_too_long_is_cut_between_characters() {
+    fn entries_are_divided_and_the_first_of_a_name_is_removed() {
         let mut fields = Fields::default();
-        fields.set(KeptField::Helo, Some(&"ä".repeat(40_000)));
-        fields.set(KeptField::Proto, Some("ESMTP"));
-        assert_eq!(fields.get(KeptField::Helo).map(str::len), Some(65_534));
-        assert_eq!(fields.get(KeptField::Proto), Some("ESMTP"));
+        for (field, text) in
+            [(KeptField::From, "a"), (KeptField::Print, "1"), (KeptField::To, "b"), (KeptField::Print, "2")]
+        {
+            fields.push(field, text.as_bytes());
+        }
+        let mut taken = fields.split_off(&KeptField::OF_RECIPIENT);
+        assert_eq!((fields.get(KeptField::From), fields.bytes().len()), (Some("a"), 3));
+        taken.remove_first(KeptField::Print);
+        assert_eq!(taken.as_ref().all(KeptField::Print).collect::<Vec<_>>(), ["2"]);
+        taken.put(KeptField::To, None);
+        taken.put(KeptField::Delay, Some(b"1.2"));
+        assert_eq!((taken.get(KeptField::To), taken.get(KeptField::Delay)), (None, Some("1.2")));
+    }
+
+    #[test]
+    fn a_time_is_only_raised() {
+        let mut fields = Fields::default();
+        for time in [-5, 7, 3] {
+            fields.raise_time(KeptField::HeldAt, time);
+        }
+        assert_eq!(fields.as_ref().time(KeptField::HeldAt), Some(7));
+    }
+
+    #[test]
+    fn values_of_all_lengths_are_found_again() {
+        for length in [0, 1, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152] {
+            let (mut fields, text) = (Fields::default(), "x".repeat(length));
+            fields.set(KeptField::QueueId, Some("A1"));
+            fields.set(KeptField::Helo, Some(&text));
+            fields.set(KeptField::Proto, Some("ESMTP"));
+            assert!(fields.get(KeptField::Helo) == Some(&*text), "{length}");
+            fields.remove(KeptField::Helo);
+            let all = [KeptField::QueueId, KeptField::Helo, KeptField::Proto].map(|field| fields.get(field));
+            assert_eq!(all, [Some("A1"), None, Some("ESMTP")], "{length}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_all_sizes_are_found_again() {
+        for number in [0, 1, 255, 256, 65_535, u64::from(u32::MAX) + 1, u64::MAX >> 8, u64::MAX] {
+            let mut fields = Fields::default();
+            fields.set_number(KeptField::Size, Some(number));
+            fields.set_number(KeptField::Size, Some(7));
+            assert_eq!(fields.as_ref().number(KeptField::Size), Some(number));
+            fields.replace_number(KeptField::Size, 7);
+            assert_eq!((fields.as_ref().number(KeptField::Size), fields.bytes().len()), (Some(7), 3));
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_damaged_end_the_fields() {
+        let tag = KeptField::Helo as u8;
+        for bytes in [&[tag][..], &[tag, 1], &[tag, 0x80], &[tag, 0xff, 0xff], &[tag, 0xff, 0xff, 0xff, 0xff, 1]] {
+            assert_eq!(FieldsRef::of(bytes).get(KeptField::Helo), None, "{bytes:?}");
+        }
     }
 }

@@ -20,13 +20,24 @@ pub(super) struct JoinLine<'r, 'a> {
 pub(super) struct KeptLine {
     /// Time of the line in microseconds since 1970.
     pub(super) at: i64,
-    /// A tag with the program, LF, and the text of the message.
-    text: Box<str>,
+    /// The text that [`event`] reads.
+    text: Box<[u8]>,
 }
+
+/// A time in microseconds since 1970 that may not be known. It is then the least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct MaybeTime(i64);
 
 /// Returns a time in microseconds since 1970.
 pub(super) fn micros(time: Timestamp) -> i64 {
     time.seconds().saturating_mul(1_000_000).saturating_add(i64::from(time.micros()))
+}
+
+/// Reads the event of a text that was kept of a line: a tag with the program, LF, and the text of the message.
+pub(super) fn event(kept: &[u8]) -> Option<Event<'_>> {
+    let (tag, text) = std::str::from_utf8(kept).ok()?.split_once('\n')?;
+    let message = Message { app_name: Some(tag), msg: text, ..Message::default() };
+    postfix::parse(&message).map(|postfix| postfix.event)
 }
 
 impl<'r, 'a> JoinLine<'r, 'a> {
@@ -35,19 +46,32 @@ impl<'r, 'a> JoinLine<'r, 'a> {
         Some(Self { record, postfix: record.postfix.as_ref()?, at: micros(record.timestamp()) })
     }
 
+    pub(super) fn text(&self) -> &'a str {
+        self.record.message.text()
+    }
+
     /// Returns a number that differs for lines with different texts or times. Those of one process are comparable.
     pub(super) fn print(&self, hash: KeyedHash) -> u32 {
         let daemon = self.postfix.daemon.unwrap_or_default();
-        hash.of(&[&self.at.to_le_bytes(), daemon.as_bytes(), self.record.message.text().as_bytes()]) as u32
+        hash.of(&[&self.at.to_le_bytes(), daemon.as_bytes(), self.text().as_bytes()]) as u32
+    }
+
+    /// Returns what stands in front of the text in what [`event`] reads.
+    pub(super) fn tag(&self) -> [&[u8]; 4] {
+        // Without a program, the reader infers it from the text once more.
+        let [slash, daemon] = self.postfix.daemon.map_or(["", ""], |daemon| ["/", daemon]);
+        ["postfix", slash, daemon, "\n"].map(str::as_bytes)
     }
 
     pub(super) fn keep(&self) -> KeptLine {
-        let text = self.record.message.text();
-        // Without a program, the reader infers it from the text once more.
-        let [slash, daemon] = self.postfix.daemon.map_or(["", ""], |daemon| ["/", daemon]);
-        let mut kept = String::with_capacity("postfix".len() + slash.len() + daemon.len() + 1 + text.len());
-        kept.extend(["postfix", slash, daemon, "\n", text]);
-        KeptLine { at: self.at, text: kept.into_boxed_str() }
+        let [postfix, slash, daemon, end] = self.tag();
+        let text = [postfix, slash, daemon, end, self.text().as_bytes()].concat();
+        KeptLine { at: self.at, text: text.into_boxed_slice() }
+    }
+
+    /// Returns true if this is the line of which `kept` was kept.
+    pub(super) fn has_text(&self, kept: &[u8]) -> bool {
+        kept.iter().position(|byte| *byte == b'\n').is_some_and(|end| kept[end + 1..] == *self.text().as_bytes())
     }
 }
 
@@ -57,15 +81,25 @@ impl KeptLine {
         self.text.len()
     }
 
-    /// Returns true if this is the line.
-    pub(super) fn is(&self, line: &JoinLine<'_, '_>) -> bool {
-        self.at == line.at && self.text.split_once('\n').is_some_and(|(_, text)| text == line.record.message.text())
-    }
-
     /// Reads the line again.
     pub(super) fn event(&self) -> Option<Event<'_>> {
-        let (tag, text) = self.text.split_once('\n')?;
-        let message = Message { app_name: Some(tag), msg: text, ..Message::default() };
-        postfix::parse(&message).map(|postfix| postfix.event)
+        event(&self.text)
+    }
+}
+
+impl MaybeTime {
+    pub(super) const NONE: Self = Self(i64::MIN);
+
+    /// Returns a time. No line has the least number as its time.
+    pub(super) fn of(time: Option<i64>) -> Self {
+        time.map_or(Self::NONE, Self)
+    }
+
+    pub(super) fn get(self) -> Option<i64> {
+        self.is_known().then_some(self.0)
+    }
+
+    pub(super) fn is_known(self) -> bool {
+        self != Self::NONE
     }
 }

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use super::fields::{Fields, KeptField};
 use super::hash::KeyedHash;
-use super::line::{JoinLine, KeptLine, micros};
-use super::recipient::{JoinedRecipient, JoinedRecipients, RecipientStatus};
+use super::line::{JoinLine, MaybeTime, micros};
+use super::patterns::PatternTable;
+use super::pool::BufferPool;
+use super::recipient::{Attempt, JoinedRecipient, JoinedRecipients, RecipientStatus};
 use super::session::SessionLines;
 use super::system::{ChainOrigin, SETTLE};
 use super::tls::KeptTls;
@@ -17,38 +19,30 @@ use crate::record::{
 /// Number of verdicts that are kept of one message. Further ones are not in its summary.
 const VERDICTS: usize = 100;
 
-/// A message.
-#[derive(Clone, Debug)]
+/// A message. There may be a million of them, so that it is small: what few messages have is among its texts.
+#[derive(Debug)]
 pub(super) struct JoinedMessage {
+    /// Texts and numbers. Its queue id is the first.
     pub(super) fields: Fields,
     pub(super) recipients: JoinedRecipients,
-    pub(super) verdicts: Vec<KeptLine>,
     /// TLS of the session that brought it.
     pub(super) tls: Option<Arc<KeptTls>>,
-    pub(super) queued_at: Option<i64>,
+    pub(super) queued_at: MaybeTime,
     pub(super) first_seen: i64,
     pub(super) last_seen: i64,
-    /// Time of the line by which it left the queue.
-    removed_at: Option<i64>,
-    /// Time of the line by which it expired.
-    expired_at: Option<i64>,
-    pub(super) size: Option<u64>,
-    pub(super) nrcpt: Option<u64>,
+    /// Time when it last was in the active queue or was released.
+    moved_at: MaybeTime,
+    /// Time of its end, by the clock of the mail system.
+    closed_at: i64,
+    closed_by: Option<ClosedBy>,
     seen: SeenLines,
-    /// Time when it was last put on hold, and when it last was in the active queue or was released.
-    held_at: Option<i64>,
-    moved_at: Option<i64>,
     end: Option<MessageEnd>,
     /// True if its session is over and nothing more of it was seen: its client did not complete it.
     is_abandoned: bool,
-    pub(super) closed: Option<Closing>,
-    /// The message from which this one was made, and the oldest message of their chain, once they are known.
-    pub(super) parent: Option<Uid>,
-    pub(super) trace: Option<Uid>,
     /// Number of summaries that were made.
     pub(super) revision: u32,
-    /// Computed when it is first needed: for a short queue id, it holds the time of the first line that is known then.
-    pub(super) uid: Option<Uid>,
+    /// Zeros until it is first needed. For a short queue id, it holds the time of the first line that is known then.
+    uid: Uid,
 }
 
 /// End of a message.
@@ -76,8 +70,20 @@ struct SeenLines {
     opened: bool,
     message_id: bool,
     active: bool,
+    /// The line by which it left the queue.
+    removed: bool,
     /// Postfix made it itself: a notice or a forward, which has no client.
     is_internal: bool,
+}
+
+/// What a line needs beside itself to be applied to its message.
+pub(super) struct MessageContext<'c> {
+    /// Process of smtpd that wrote it.
+    pub(super) process: Option<&'c SessionLines>,
+    /// Last TLS connection of the process that wrote it, for a delivery agent.
+    pub(super) tls: Option<&'c Arc<KeptTls>>,
+    pub(super) hash: KeyedHash,
+    pub(super) patterns: &'c mut PatternTable,
 }
 
 /// Effect of a line.
@@ -92,48 +98,62 @@ pub(super) enum MessageChange {
 }
 
 impl JoinedMessage {
-    pub(super) fn new(line: &JoinLine<'_, '_>, queue_id: &str) -> Self {
-        let mut fields = Fields::default();
-        fields.set(KeptField::QueueId, Some(queue_id));
-        let queued_at = line.postfix.queued_at.map(micros);
+    pub(super) fn new(line: &JoinLine<'_, '_>) -> Self {
         Self {
-            fields,
-            recipients: JoinedRecipients::default(),
-            verdicts: Vec::new(),
+            fields: Fields::default(),
+            recipients: JoinedRecipients::None,
             tls: None,
-            queued_at,
+            queued_at: MaybeTime::of(line.postfix.queued_at.map(micros)),
             first_seen: line.at,
             last_seen: line.at,
-            removed_at: None,
-            expired_at: None,
-            size: None,
-            nrcpt: None,
+            moved_at: MaybeTime::NONE,
+            closed_at: 0,
+            closed_by: None,
             seen: SeenLines::default(),
-            held_at: None,
-            moved_at: None,
             end: None,
             is_abandoned: false,
-            closed: None,
-            parent: None,
-            trace: None,
             revision: 0,
-            uid: None,
+            uid: Uid::default(),
         }
     }
 
-    /// Returns the memory that the message holds, in bytes.
+    /// Returns the memory to which the message points, in bytes.
     pub(super) fn held(&self) -> usize {
-        let verdicts = self.verdicts.iter().map(KeptLine::held).sum::<usize>();
-        size_of::<Self>() + self.fields.held() + self.recipients.held() + verdicts
+        self.fields.held() + BufferPool::EACH + self.recipients.held()
+    }
+
+    pub(super) fn queue_id(&self) -> &str {
+        self.fields.get(KeptField::QueueId).unwrap_or_default()
+    }
+
+    /// Returns its id, once it is known.
+    pub(super) fn uid(&self) -> Option<Uid> {
+        (self.uid != Uid::default()).then_some(self.uid)
+    }
+
+    pub(super) const fn set_uid(&mut self, uid: Uid) {
+        self.uid = uid;
+    }
+
+    /// Returns the end of the message, if it has ended.
+    pub(super) fn closed(&self) -> Option<Closing> {
+        self.closed_by.map(|by| Closing { by, at: self.closed_at })
+    }
+
+    /// Ends the message, unless it has ended.
+    pub(super) fn close(&mut self, by: ClosedBy, at: i64) {
+        if self.closed_by.is_none() {
+            (self.closed_by, self.closed_at) = (Some(by), at);
+        }
     }
 
     /// Returns true if `line` is about another message, to which Postfix gave the same short queue id later.
     pub(super) fn is_succeeded_by(&self, line: &JoinLine<'_, '_>) -> bool {
-        if self.queued_at.is_some() || line.at <= self.last_seen {
+        if self.queued_at.is_known() || line.at <= self.last_seen {
             return false;
         }
         // `removed` is the last line of a message. After a refusal, another line may come.
-        let is_over = self.removed_at.is_some() || self.closed.is_some() && line.at > self.last_seen + SETTLE;
+        let is_over = self.seen.removed || self.closed_by.is_some() && line.at > self.last_seen + SETTLE;
         if is_over {
             return true;
         }
@@ -144,56 +164,50 @@ impl JoinedMessage {
                 let is_late = !self.seen.message_id && line.at <= self.last_seen + SETTLE;
                 (self.seen.active && !is_late) || (self.seen.message_id && known != *message_id)
             }
-            Event::QueueActive(QueueActive { size, .. }) => self.size.is_some() && *size != self.size,
+            Event::QueueActive(QueueActive { size, .. }) => {
+                let known = self.fields.as_ref().number(KeptField::Size);
+                known.is_some() && *size != known
+            }
             _ => false,
         }
     }
 
-    /// Applies a line with the queue id of the message. `process` is that of smtpd which wrote it, and `tls`
-    /// the last TLS connection of the process, for a delivery agent.
+    /// Applies a line with the queue id of the message. `texts` has the fields of the message, and gets what the line
+    /// adds; the caller gives them to the message.
     pub(super) fn apply(
         &mut self,
         line: &JoinLine<'_, '_>,
-        process: Option<&SessionLines>,
-        tls: Option<&Arc<KeptTls>>,
-        hash: KeyedHash,
+        texts: &mut Fields,
+        context: &mut MessageContext<'_>,
     ) -> MessageChange {
         let change = match &line.postfix.event {
-            Event::Client(client) => self.client(line, client, process),
+            Event::Client(client) => self.client(line, client, texts, context.process),
             Event::Pickup(Pickup { from, orig_queue_id, .. }) => {
                 // qmgr logs the whole address.
-                self.fields.set(KeptField::From, Some(*from).filter(|from| from.is_empty() || from.contains('@')));
-                self.fields.set(KeptField::Parent, *orig_queue_id);
+                texts.set(KeptField::From, Some(*from).filter(|from| from.is_empty() || from.contains('@')));
+                texts.set(KeptField::Parent, *orig_queue_id);
                 self.opened()
             }
-            Event::MessageId(MessageId { message_id, resent }) => self.message_id(message_id, *resent),
-            Event::QueueActive(QueueActive { from, size, nrcpt }) => {
-                // pickup and smtpd log the sender before it is rewritten.
-                self.fields.replace(KeptField::From, from);
-                self.size = self.size.or(*size);
-                self.nrcpt = self.nrcpt.max(*nrcpt);
-                self.seen.active = true;
-                self.moved_at = self.moved_at.max(Some(line.at));
-                MessageChange::Known
-            }
-            Event::Delivery(delivery) => self.deliver(line, delivery, tls, hash),
+            Event::MessageId(MessageId { message_id, resent }) => self.message_id(message_id, *resent, texts),
+            Event::QueueActive(active) => self.active(line, active, texts),
+            Event::Delivery(delivery) => self.deliver(line, delivery, texts, context),
             Event::Expired(Expired { .. }) => {
-                self.expired_at = Some(self.expired_at.map_or(line.at, |known| known.max(line.at)));
+                texts.raise_time(KeptField::ExpiredAt, line.at);
                 MessageChange::Known
             }
             // An administrator deleted it.
             Event::Removed(_) if line.postfix.daemon == Some("postsuper") => {
-                self.removed_at = Some(line.at);
+                self.seen.removed = true;
                 self.end_by(MessageEnd::Deleted)
             }
-            Event::Removed(Removed { reason }) => self.removed(line, *reason),
-            Event::Verdict(verdict) => self.verdict(line, verdict),
-            Event::QueueAdmin(QueueAdmin { action, .. }) => self.administer(line, action),
+            Event::Removed(Removed { reason }) => self.removed(*reason),
+            Event::Verdict(verdict) => self.verdict(line, verdict, texts),
+            Event::QueueAdmin(QueueAdmin { action, .. }) => self.administer(line, action, texts),
             _ => MessageChange::Known,
         };
         if self.is_abandoned && self.is_queued() {
             // The lines in between are missing.
-            (self.is_abandoned, self.closed) = (false, None);
+            (self.is_abandoned, self.closed_by) = (false, None);
         }
         self.first_seen = self.first_seen.min(line.at);
         self.last_seen = self.last_seen.max(line.at);
@@ -209,26 +223,40 @@ impl JoinedMessage {
         &mut self,
         line: &JoinLine<'_, '_>,
         client: &Client<'_>,
+        texts: &mut Fields,
         process: Option<&SessionLines>,
     ) -> MessageChange {
-        self.fields.set_client(client.client);
-        self.fields.set_sasl(&client.sasl);
-        self.fields.set(KeptField::Parent, client.orig_queue_id);
+        texts.set_client(client.client);
+        texts.set_sasl(&client.sasl);
+        texts.set(KeptField::Parent, client.orig_queue_id);
         if let Some(process) = process {
             let (helo, proto, tls) = process.context(line.at);
-            self.fields.set(KeptField::Helo, helo);
-            self.fields.set(KeptField::Proto, proto);
+            texts.set(KeptField::Helo, helo);
+            texts.set(KeptField::Proto, proto);
             self.tls = self.tls.take().or_else(|| tls.cloned());
         }
         self.opened()
     }
 
-    fn message_id(&mut self, message_id: &str, is_resent: bool) -> MessageChange {
+    fn message_id(&mut self, message_id: &str, is_resent: bool, texts: &mut Fields) -> MessageChange {
         // A message that was resent has both ids. Its own comes first, and is the one that its other hops log.
         if !is_resent || !self.seen.message_id {
-            self.fields.set(KeptField::MessageId, Some(message_id).filter(|id| !id.is_empty()));
+            texts.set(KeptField::MessageId, Some(message_id).filter(|id| !id.is_empty()));
         }
         self.seen.message_id = true;
+        MessageChange::Known
+    }
+
+    fn active(&mut self, line: &JoinLine<'_, '_>, active: &QueueActive<'_>, texts: &mut Fields) -> MessageChange {
+        // pickup and smtpd log the sender before it is rewritten.
+        texts.replace(KeptField::From, active.from.as_bytes());
+        texts.set_number(KeptField::Size, active.size);
+        let known = texts.as_ref().number(KeptField::Nrcpt);
+        if let Some(nrcpt) = active.nrcpt.filter(|_| active.nrcpt > known) {
+            texts.replace_number(KeptField::Nrcpt, nrcpt);
+        }
+        self.seen.active = true;
+        self.moved_at = self.moved_at.max(MaybeTime::of(Some(line.at)));
         MessageChange::Known
     }
 
@@ -236,15 +264,17 @@ impl JoinedMessage {
         &mut self,
         line: &JoinLine<'_, '_>,
         delivery: &Delivery<'_>,
-        tls: Option<&Arc<KeptTls>>,
-        hash: KeyedHash,
+        texts: &mut Fields,
+        context: &mut MessageContext<'_>,
     ) -> MessageChange {
-        let attempt = self.recipients.deliver(line, delivery, tls, hash);
+        let MessageContext { tls, hash, patterns, .. } = context;
+        let mut attempt = Attempt { line, delivery, tls: *tls, hash: *hash, patterns };
+        let attempt = self.recipients.deliver(&mut attempt, texts);
         MessageChange::Delivery { attempt, is_final: RecipientStatus::of(delivery.status).is_final() }
     }
 
-    fn removed(&mut self, line: &JoinLine<'_, '_>, reason: Option<&str>) -> MessageChange {
-        self.removed_at = Some(line.at);
+    fn removed(&mut self, reason: Option<&str>) -> MessageChange {
+        self.seen.removed = true;
         match reason {
             Some("canceled") => self.end = self.end.or(Some(MessageEnd::Canceled)),
             Some("discarded") => self.end = self.end.or(Some(MessageEnd::Discarded)),
@@ -253,12 +283,15 @@ impl JoinedMessage {
         MessageChange::Closed
     }
 
-    fn verdict(&mut self, line: &JoinLine<'_, '_>, verdict: &Verdict<'_>) -> MessageChange {
-        self.fields.set(KeptField::Helo, verdict.helo);
-        self.fields.set(KeptField::Proto, verdict.proto);
-        self.fields.set(KeptField::From, verdict.from);
-        if self.verdicts.len() < VERDICTS && !self.verdicts.iter().any(|known| known.is(line)) {
-            self.verdicts.push(line.keep());
+    fn verdict(&mut self, line: &JoinLine<'_, '_>, verdict: &Verdict<'_>, texts: &mut Fields) -> MessageChange {
+        texts.set(KeptField::Helo, verdict.helo);
+        texts.set(KeptField::Proto, verdict.proto);
+        texts.set(KeptField::From, verdict.from);
+        let known = || texts.as_ref().values(KeptField::Verdict).filter_map(timed);
+        if known().count() < VERDICTS && !known().any(|(at, kept)| at == line.at && line.has_text(kept)) {
+            let (time, [postfix, slash, daemon, end]) = (line.at.to_le_bytes(), line.tag());
+            let parts = [&time, postfix, slash, daemon, end, line.text().as_bytes()];
+            texts.push_parts(KeptField::Verdict, &parts);
         }
         // smtpd refuses a recipient or a command, and the message goes on. cleanup refuses the message.
         let is_whole = line.postfix.daemon == Some("cleanup");
@@ -270,23 +303,18 @@ impl JoinedMessage {
                 self.end = Some(MessageEnd::Discarded);
                 MessageChange::Known
             }
-            "hold" => self.hold(line),
+            "hold" => hold(line, texts),
             _ => MessageChange::Known,
         }
     }
 
-    fn hold(&mut self, line: &JoinLine<'_, '_>) -> MessageChange {
-        self.held_at = self.held_at.max(Some(line.at));
-        MessageChange::Known
-    }
-
-    fn administer(&mut self, line: &JoinLine<'_, '_>, action: &str) -> MessageChange {
+    fn administer(&mut self, line: &JoinLine<'_, '_>, action: &str, texts: &mut Fields) -> MessageChange {
         match action {
             "removed" => self.end_by(MessageEnd::Deleted),
             "requeued" => self.end_by(MessageEnd::Requeued),
-            "hold" => self.hold(line),
+            "hold" => hold(line, texts),
             "release" => {
-                self.moved_at = self.moved_at.max(Some(line.at));
+                self.moved_at = self.moved_at.max(MaybeTime::of(Some(line.at)));
                 MessageChange::Known
             }
             _ => MessageChange::Known,
@@ -306,14 +334,25 @@ impl JoinedMessage {
 
     /// Returns true if the message was over before the time `at`.
     pub(super) fn was_over(&self, at: i64) -> bool {
-        self.closed.is_some() && self.last_seen + SETTLE < at
+        self.closed_by.is_some() && self.last_seen + SETTLE < at
     }
 
     /// Notes the message from which this one was made.
     pub(super) fn made_from(&mut self, origin: &ChainOrigin) {
         self.fields.set(KeptField::Parent, Some(&origin.queue_id));
         self.seen.is_internal |= origin.is_certain;
-        (self.parent, self.trace) = (Some(origin.uid), Some(origin.trace));
+        self.fields.replace(KeptField::ParentUid, &origin.uid.0);
+        self.fields.replace(KeptField::TraceId, &origin.trace.0);
+    }
+
+    /// Returns the id of the message from which this one was made, once it is known.
+    pub(super) fn parent(&self) -> Option<Uid> {
+        self.fields.as_ref().value(KeptField::ParentUid)?.try_into().ok().map(Uid)
+    }
+
+    /// Returns the id of the oldest message of its chain, if it was made from another one.
+    pub(super) fn trace(&self) -> Option<Uid> {
+        self.fields.as_ref().value(KeptField::TraceId)?.try_into().ok().map(Uid)
     }
 
     /// Ends the message if its session is over and it was not queued: its client did not complete it, or Postfix
@@ -343,12 +382,13 @@ impl JoinedMessage {
             None if self.is_abandoned => return MessageResult::Unknown,
             None => {}
         }
-        let count = |status| self.recipients.iter().filter(|recipient| recipient.status == status).count();
+        let count = |status| self.recipients.heads().filter(|recipient| recipient.status == status).count();
         let (sent, bounced, deferred) =
             (count(RecipientStatus::Sent), count(RecipientStatus::Bounced), count(RecipientStatus::Deferred));
-        let has_expired = self.expired_at.is_some();
+        let has_expired = self.expired_at().is_known();
         if !has_expired && (deferred > 0 || sent + bounced == 0) {
-            return if self.held_at > self.moved_at { MessageResult::Held } else { MessageResult::Unknown };
+            let held_at = MaybeTime::of(self.fields.as_ref().time(KeptField::HeldAt));
+            return if held_at > self.moved_at { MessageResult::Held } else { MessageResult::Unknown };
         }
         match sent {
             // Without the lines of some recipients, the result for all is not known, unless two differ.
@@ -362,16 +402,25 @@ impl JoinedMessage {
 
     /// Returns true if an attempt for each recipient was seen.
     fn knows_recipients(&self) -> bool {
-        self.nrcpt.is_some_and(|nrcpt| self.recipients.counted() >= nrcpt)
+        let nrcpt = self.fields.as_ref().number(KeptField::Nrcpt);
+        nrcpt.is_some_and(|nrcpt| self.recipients.counted() >= nrcpt)
     }
 
     /// Returns the time when the last recipient became final, if all are.
     pub(super) fn completed_at(&self) -> Option<i64> {
+        if self.recipients.len() == 0 || !self.knows_recipients() {
+            return None;
+        }
+        let expired_at = self.expired_at();
         let at = |recipient: &JoinedRecipient| {
-            if recipient.status.is_final() { Some(recipient.last.at) } else { self.expired_at }
+            if recipient.status.is_final() { MaybeTime::of(Some(recipient.last_at)) } else { expired_at }
         };
-        let times = self.recipients.iter().map(at).collect::<Option<Vec<_>>>();
-        times.filter(|_| self.knows_recipients()).and_then(|times| times.into_iter().max())
+        let is_final = self.recipients.heads().all(|recipient| at(recipient).is_known());
+        self.recipients.heads().map(at).max().filter(|_| is_final).and_then(MaybeTime::get)
+    }
+
+    fn expired_at(&self) -> MaybeTime {
+        MaybeTime::of(self.fields.as_ref().time(KeptField::ExpiredAt))
     }
 
     /// Returns true if a line that must exist was not seen.
@@ -384,11 +433,22 @@ impl JoinedMessage {
             Some(MessageEnd::Deleted | MessageEnd::Requeued) => !(begins && message_id),
             // Its other lines may be missing: before 3.10, Postfix does not log that a client gave up.
             None if self.is_abandoned => true,
-            None if self.closed.is_none() => !(begins && message_id && active),
+            None if self.closed_by.is_none() => !(begins && message_id && active),
             None => {
-                let is_whole = begins && message_id && active && self.removed_at.is_some();
+                let is_whole = begins && message_id && active && self.seen.removed;
                 !(is_whole && self.completed_at().is_some())
             }
         }
     }
+}
+
+fn hold(line: &JoinLine<'_, '_>, texts: &mut Fields) -> MessageChange {
+    texts.raise_time(KeptField::HeldAt, line.at);
+    MessageChange::Known
+}
+
+/// Divides a line with its time.
+pub(super) fn timed(kept: &[u8]) -> Option<(i64, &[u8])> {
+    let (time, text) = kept.split_first_chunk()?;
+    Some((i64::from_le_bytes(*time), text))
 }

@@ -17,6 +17,9 @@ mod line;
 mod message;
 mod outcome;
 mod past;
+mod pattern;
+mod patterns;
+mod pool;
 mod recipient;
 mod screened;
 mod session;
@@ -255,7 +258,7 @@ impl Joiner<'_> {
             use_record(record, delivery.as_ref());
             for (_, outcome) in outcomes.iter().filter(|(_, outcome)| !matches!(outcome, JoinOutcome::Delivery(_))) {
                 let frame = (record.origin, record.received_at, new_id());
-                system.make(outcome, frame, &mut |record| use_record(record, None));
+                system.make(outcome, &self.scratch, frame, &mut |record| use_record(record, None));
             }
         }
         true

@@ -3,12 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::fields::{FieldsRef, KeptField};
-use super::message::JoinedMessage;
+use super::fields::{Fields, FieldsRef, KeptField};
+use super::message::{Closing, JoinedMessage};
+use super::patterns::PatternTable;
 use super::session::JoinedSession;
 use super::tls::KeptTls;
 use super::uid;
-use crate::record::{DeliveryJoin, Mail, Uid};
+use crate::record::{DeliveryJoin, Mail, MessageResult, Uid};
 use crate::time::Timestamp;
 
 /// Room for what the lines of a block give. It is used again for the next block.
@@ -17,19 +18,23 @@ pub(super) struct Scratch {
     /// Number of the current record in the block.
     pub(super) at: usize,
     /// Room for the key of a message.
-    pub(super) key: String,
+    pub(super) key: Vec<u8>,
+    /// Room for the fields of a message to which a line is applied.
+    pub(super) texts: Fields,
     /// Outcomes, in order, with the record after which each stands.
     outcomes: Vec<(usize, JoinOutcome)>,
-    /// Fields of the messages of the deliveries.
-    fields: Vec<u8>,
+    messages: Vec<MessageCopy>,
+    recipients: Vec<RecipientCopy>,
+    /// Texts of the outcomes.
+    bytes: Vec<u8>,
 }
 
 /// Result of a line.
 pub(super) enum JoinOutcome {
     /// The line itself is a delivery.
     Delivery(DeliveryCopy),
-    /// A message whose summary is due.
-    Message(Box<MessageCopy>),
+    /// A message whose summary is due, by its number.
+    Message(usize),
     /// A session that is over.
     Session(Box<JoinedSession>),
 }
@@ -39,24 +44,46 @@ pub(super) struct DeliveryCopy {
     fields: Range<usize>,
     tls: Option<Arc<KeptTls>>,
     uid: Uid,
-    size: Option<u64>,
-    nrcpt: Option<u64>,
     received_at: i64,
     attempt: u32,
     is_final: bool,
 }
 
-/// A message with its key.
+/// A message, as its summary shows it.
 pub(super) struct MessageCopy {
-    pub(super) message: JoinedMessage,
-    pub(super) key: String,
+    fields: Range<usize>,
+    key: Range<usize>,
+    recipients: Range<usize>,
+    tls: Option<Arc<KeptTls>>,
     pub(super) uid: Uid,
+    pub(super) parent: Option<Uid>,
+    pub(super) trace: Option<Uid>,
+    pub(super) queued_at: Option<i64>,
+    pub(super) first_seen: i64,
+    pub(super) last_seen: i64,
+    pub(super) completed_at: Option<i64>,
+    pub(super) closed: Option<Closing>,
+    pub(super) result: MessageResult,
+    pub(super) revision: u32,
+    pub(super) is_incomplete: bool,
+}
+
+/// A recipient, as the summary of its message shows it.
+pub(super) struct RecipientCopy {
+    /// Line of the last delivery.
+    line: Range<usize>,
+    pub(super) tls: Option<Arc<KeptTls>>,
+    pub(super) attempts: u32,
+    pub(super) first_at: i64,
+    pub(super) last_at: i64,
 }
 
 impl Scratch {
     pub(super) fn clear(&mut self) {
         self.outcomes.clear();
-        self.fields.clear();
+        self.messages.clear();
+        self.recipients.clear();
+        self.bytes.clear();
     }
 
     pub(super) fn push(&mut self, outcome: JoinOutcome) {
@@ -64,22 +91,48 @@ impl Scratch {
     }
 
     /// Adds a message of the mail system `HOSTNAME/INSTANCE` whose summary is due. Its id must be known.
-    pub(super) fn summarize(&mut self, system: &str, message: JoinedMessage) {
-        uid::write_key(system, &message, &mut self.key);
-        let (key, uid) = (self.key.clone(), message.uid.unwrap_or_default());
-        self.push(JoinOutcome::Message(Box::new(MessageCopy { message, key, uid })));
+    pub(super) fn summarize(&mut self, system: &str, message: &JoinedMessage, patterns: &PatternTable) {
+        uid::write_key(system, message, &mut self.key);
+        let (key, fields) = (append(&mut self.bytes, &self.key), append(&mut self.bytes, message.fields.bytes()));
+        let first = self.recipients.len();
+        for (recipient, texts) in message.recipients.iter(message.fields.as_ref()) {
+            let start = self.bytes.len();
+            recipient.write_last(message.queue_id(), texts, patterns, &mut self.bytes);
+            self.recipients.push(RecipientCopy {
+                line: start..self.bytes.len(),
+                tls: recipient.tls.clone(),
+                attempts: recipient.attempts,
+                first_at: recipient.first_at,
+                last_at: recipient.last_at,
+            });
+        }
+        self.push(JoinOutcome::Message(self.messages.len()));
+        self.messages.push(MessageCopy {
+            fields,
+            key,
+            recipients: first..self.recipients.len(),
+            tls: message.tls.clone(),
+            uid: message.uid().unwrap_or_default(),
+            parent: message.parent(),
+            trace: message.trace(),
+            queued_at: message.queued_at.get(),
+            first_seen: message.first_seen,
+            last_seen: message.last_seen,
+            completed_at: message.completed_at(),
+            closed: message.closed(),
+            result: message.result(),
+            revision: message.revision,
+            is_incomplete: message.is_incomplete(),
+        });
     }
 
     /// Adds the delivery in the current line.
     pub(super) fn deliver(&mut self, message: &JoinedMessage, uid: Uid, attempt: u32, is_final: bool) {
-        let start = self.fields.len();
-        self.fields.extend_from_slice(message.fields.bytes());
+        let fields = append(&mut self.bytes, message.fields.bytes());
         self.push(JoinOutcome::Delivery(DeliveryCopy {
-            fields: start..self.fields.len(),
+            fields,
             tls: message.tls.clone(),
             uid,
-            size: message.size,
-            nrcpt: message.nrcpt,
             received_at: message.first_seen,
             attempt,
             is_final,
@@ -99,29 +152,50 @@ impl Scratch {
 
     /// Returns the join of a delivery.
     pub(super) fn join<'s>(&'s self, copy: &'s DeliveryCopy) -> DeliveryJoin<'s> {
-        let DeliveryCopy { fields, tls, uid, size, nrcpt, received_at, attempt, is_final } = copy;
-        let fields = FieldsRef::of(&self.fields[fields.clone()]);
-        let mail = mail(fields, *uid, tls.as_deref(), (*size, *nrcpt), *received_at);
+        let DeliveryCopy { fields, tls, uid, received_at, attempt, is_final } = copy;
+        let mail = mail(self.fields(fields), *uid, tls.as_deref(), *received_at);
         DeliveryJoin { mail, attempt: *attempt, is_final: *is_final }
+    }
+
+    /// Returns a message by its number.
+    pub(super) fn message(&self, number: usize) -> &MessageCopy {
+        &self.messages[number]
+    }
+
+    /// Returns the facts of a message, its key, and its texts.
+    pub(super) fn mail<'s>(&'s self, copy: &'s MessageCopy) -> (Mail<'s>, &'s str, FieldsRef<'s>) {
+        let fields = self.fields(&copy.fields);
+        let key = std::str::from_utf8(&self.bytes[copy.key.clone()]).unwrap_or_default();
+        (mail(fields, copy.uid, copy.tls.as_deref(), copy.first_seen), key, fields)
+    }
+
+    /// Returns the recipients of a message, each with the line of its last delivery.
+    pub(super) fn recipients(&self, copy: &MessageCopy) -> impl Iterator<Item = (&RecipientCopy, &[u8])> {
+        self.recipients[copy.recipients.clone()].iter().map(|one| (one, &self.bytes[one.line.clone()]))
+    }
+
+    fn fields(&self, range: &Range<usize>) -> FieldsRef<'_> {
+        FieldsRef::of(&self.bytes[range.clone()])
     }
 }
 
+/// Appends a text, and returns its place.
+fn append(bytes: &mut Vec<u8>, text: &[u8]) -> Range<usize> {
+    let start = bytes.len();
+    bytes.extend_from_slice(text);
+    start..bytes.len()
+}
+
 /// Returns the facts of a message.
-pub(super) fn mail<'f>(
-    fields: FieldsRef<'f>,
-    uid: Uid,
-    tls: Option<&'f KeptTls>,
-    (size, nrcpt): (Option<u64>, Option<u64>),
-    received_at: i64,
-) -> Mail<'f> {
+fn mail<'f>(fields: FieldsRef<'f>, uid: Uid, tls: Option<&'f KeptTls>, received_at: i64) -> Mail<'f> {
     Mail {
         uid,
         from: fields.get(KeptField::From),
         client: fields.client(),
         sasl: fields.sasl(),
         message_id: fields.get(KeptField::MessageId),
-        size,
-        nrcpt,
+        size: fields.number(KeptField::Size),
+        nrcpt: fields.number(KeptField::Nrcpt),
         helo: fields.get(KeptField::Helo),
         proto: fields.get(KeptField::Proto),
         tls: tls.map(KeptTls::get),

@@ -2,40 +2,62 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashTable;
+
+use super::fields::{Fields, FieldsRef, KeptField};
 use super::hash::KeyedHash;
-use super::line::{JoinLine, KeptLine};
+use super::line::JoinLine;
+use super::pattern::OwnTexts;
+use super::patterns::{PatternKey, PatternTable};
+use super::pool::BufferPool;
 use super::tls::KeptTls;
 use crate::record::Delivery;
 
 /// Number of recipients from which on they are found by an index.
 const INDEXED: usize = 32;
+/// Number of attempts to one recipient of which repeated lines are recognised, the last ones.
+const PRINTS: usize = 1000;
 
 /// The recipients of a message, in the order of their first attempts.
-#[derive(Clone, Debug, Default)]
-pub(super) struct JoinedRecipients {
-    list: Vec<JoinedRecipient>,
-    /// Places in the list, by identity; empty while the list is short.
-    index: hashbrown::HashTable<u32>,
-    /// Memory of the texts and the attempts, in bytes.
-    held: usize,
-    /// Number of final deliveries to a recipient that had one before: `.forward` has several addresses, or a message
-    /// has the recipient twice.
-    again: u32,
+#[derive(Debug, Default)]
+pub(super) enum JoinedRecipients {
+    #[default]
+    None,
+    /// The texts are among those of the message.
+    One(JoinedRecipient),
+    Many(Box<RecipientList>),
 }
 
 /// A recipient: one address, with one address before aliasing.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct JoinedRecipient {
-    /// Hash of both addresses.
-    identity: u64,
-    /// Prints of the attempts in the order in which they were seen, so that a repeated line is recognised.
-    attempts: Vec<u32>,
     pub(super) first_at: i64,
-    /// The last attempt.
-    pub(super) last: KeptLine,
+    pub(super) last_at: i64,
+    pub(super) attempts: u32,
+    /// Number of final deliveries after another one: `.forward` has several addresses, or a message has the recipient
+    /// twice.
+    again: u32,
     pub(super) status: RecipientStatus,
+    /// Pattern of the last delivery, if it is in the table. Otherwise it is among the texts.
+    pattern: PatternKey,
     /// TLS of the last attempt.
     pub(super) tls: Option<Arc<KeptTls>>,
+}
+
+/// Several recipients.
+#[derive(Debug, Default)]
+pub(super) struct RecipientList {
+    list: Vec<RecipientEntry>,
+    /// Places in the list, by the hash of the addresses; empty while the list is short.
+    index: HashTable<u32>,
+    /// Memory of the texts in bytes.
+    held: usize,
+}
+
+#[derive(Debug)]
+struct RecipientEntry {
+    recipient: JoinedRecipient,
+    texts: Fields,
 }
 
 /// Status of the last attempt.
@@ -47,6 +69,15 @@ pub(super) enum RecipientStatus {
     Deferred,
     /// Postfix does not try again, and nothing was sent: `undeliverable`, `deliverable`.
     OtherFinal,
+}
+
+/// The line of an attempt, and what is needed to keep it.
+pub(super) struct Attempt<'k, 'r, 'a> {
+    pub(super) line: &'k JoinLine<'r, 'a>,
+    pub(super) delivery: &'k Delivery<'a>,
+    pub(super) tls: Option<&'k Arc<KeptTls>>,
+    pub(super) hash: KeyedHash,
+    pub(super) patterns: &'k mut PatternTable,
 }
 
 impl RecipientStatus {
@@ -66,106 +97,219 @@ impl RecipientStatus {
 }
 
 impl JoinedRecipients {
-    /// Adds an attempt, unless it is a repeated line. Returns its number.
-    pub(super) fn deliver(
-        &mut self,
-        line: &JoinLine<'_, '_>,
-        delivery: &Delivery<'_>,
-        tls: Option<&Arc<KeptTls>>,
-        hash: KeyedHash,
-    ) -> u32 {
-        let (to, orig_to) = (delivery.to.as_bytes(), delivery.orig_to.map(str::as_bytes));
-        let identity = orig_to.map_or_else(|| hash.of(&[to]), |orig_to| hash.of(&[to, orig_to]));
-        let print = line.print(hash);
-        let Some(place) = self.place(identity) else {
-            self.push(JoinedRecipient {
-                identity,
-                attempts: vec![print],
-                first_at: line.at,
-                last: line.keep(),
-                status: RecipientStatus::of(delivery.status),
-                tls: tls.cloned(),
-            });
-            return 1;
-        };
-        let recipient = &mut self.list[place];
-        if let Some(attempt) = recipient.attempts.iter().position(|known| *known == print) {
-            return attempt as u32 + 1;
+    /// Adds an attempt, unless it is a repeated line. Returns its number. `texts` are those of the message.
+    pub(super) fn deliver(&mut self, attempt: &mut Attempt<'_, '_, '_>, texts: &mut Fields) -> u32 {
+        match self {
+            Self::One(recipient) if attempt.is_to(texts.as_ref()) => recipient.again(attempt, texts),
+            Self::One(_) => {
+                let mut list = Box::<RecipientList>::default();
+                if let Self::One(recipient) = std::mem::take(self) {
+                    list.push(
+                        RecipientEntry { recipient, texts: texts.split_off(&KeptField::OF_RECIPIENT) },
+                        attempt.hash,
+                    );
+                }
+                let number = list.deliver(attempt);
+                *self = Self::Many(list);
+                number
+            }
+            Self::Many(list) => list.deliver(attempt),
+            Self::None => {
+                *self = Self::One(JoinedRecipient::new(attempt, texts));
+                1
+            }
         }
-        let (before, status) = (recipient.held(), RecipientStatus::of(delivery.status));
-        self.again += u32::from(recipient.status.is_final() && status.is_final());
-        recipient.attempts.push(print);
-        recipient.first_at = recipient.first_at.min(line.at);
-        if line.at >= recipient.last.at {
-            recipient.last = line.keep();
-            recipient.status = status;
-            recipient.tls = tls.cloned();
-        }
-        let (attempts, after) = (recipient.attempts(), recipient.held());
-        self.held = self.held + after - before;
-        attempts
     }
 
-    pub(super) fn iter(&self) -> std::slice::Iter<'_, JoinedRecipient> {
-        self.list.iter()
+    /// Returns the recipients, each with its texts. `texts` are those of the message.
+    pub(super) fn iter<'m>(
+        &'m self,
+        texts: FieldsRef<'m>,
+    ) -> impl Iterator<Item = (&'m JoinedRecipient, FieldsRef<'m>)> {
+        let (one, list) = match self {
+            Self::None => (None, &[][..]),
+            Self::One(recipient) => (Some((recipient, texts)), &[][..]),
+            Self::Many(many) => (None, many.list.as_slice()),
+        };
+        one.into_iter().chain(list.iter().map(|entry| (&entry.recipient, entry.texts.as_ref())))
     }
 
     pub(super) fn len(&self) -> usize {
-        self.list.len()
+        match self {
+            Self::None => 0,
+            Self::One(_) => 1,
+            Self::Many(many) => many.list.len(),
+        }
     }
 
     /// Returns the number of attempts for all of them.
     pub(super) fn attempts(&self) -> u32 {
-        self.list.iter().map(JoinedRecipient::attempts).sum()
+        self.heads().map(|recipient| recipient.attempts).sum()
     }
 
     /// Returns true if Postfix will try again to reach one of them.
     pub(super) fn are_left(&self) -> bool {
-        self.list.iter().any(|recipient| !recipient.status.is_final())
+        self.heads().any(|recipient| !recipient.status.is_final())
     }
 
     /// Returns the number of recipients that the queue manager counts.
     pub(super) fn counted(&self) -> u64 {
-        self.list.len() as u64 + u64::from(self.again)
+        self.heads().map(|recipient| 1 + u64::from(recipient.again)).sum()
     }
 
-    /// Returns the memory that the recipients hold, in bytes.
-    pub(super) const fn held(&self) -> usize {
-        self.list.capacity() * size_of::<JoinedRecipient>() + self.held
+    /// Returns the recipients without their texts.
+    pub(super) fn heads(&self) -> impl Iterator<Item = &JoinedRecipient> {
+        self.iter(FieldsRef::default()).map(|(recipient, _)| recipient)
     }
 
-    fn place(&self, identity: u64) -> Option<usize> {
-        if self.index.is_empty() {
-            return self.list.iter().position(|recipient| recipient.identity == identity);
+    /// Returns the memory that the recipients hold beside the texts of the message, in bytes.
+    pub(super) fn held(&self) -> usize {
+        match self {
+            Self::None | Self::One(_) => 0,
+            Self::Many(many) => many.held(),
         }
-        self.index.find(identity, |place| self.list[*place as usize].identity == identity).map(|place| *place as usize)
     }
 
-    fn push(&mut self, recipient: JoinedRecipient) {
-        let identity = recipient.identity;
-        if self.list.is_empty() {
-            self.list.reserve_exact(1);
-        }
-        self.held += recipient.held();
-        self.list.push(recipient);
-        let list = &self.list;
-        if list.len() == INDEXED {
-            for (place, recipient) in list.iter().enumerate() {
-                self.index.insert_unique(recipient.identity, place as u32, |place| list[*place as usize].identity);
-            }
-        } else if list.len() > INDEXED {
-            self.index.insert_unique(identity, list.len() as u32 - 1, |place| list[*place as usize].identity);
-        }
+    /// Gives back the patterns.
+    pub(super) fn release(&self, patterns: &mut PatternTable) {
+        self.heads().for_each(|recipient| patterns.release(recipient.pattern));
+    }
+}
+
+impl Attempt<'_, '_, '_> {
+    /// Returns true if the delivery is to the recipient with these texts.
+    fn is_to(&self, texts: FieldsRef<'_>) -> bool {
+        texts.get(KeptField::To) == Some(self.delivery.to) && texts.get(KeptField::OrigTo) == self.delivery.orig_to
+    }
+
+    fn print(&self) -> [u8; 4] {
+        self.line.print(self.hash).to_le_bytes()
     }
 }
 
 impl JoinedRecipient {
-    /// Returns the memory beside its place in the list, in bytes.
-    fn held(&self) -> usize {
-        self.last.held() + self.attempts.capacity() * size_of::<u32>()
+    fn new(attempt: &mut Attempt<'_, '_, '_>, texts: &mut Fields) -> Self {
+        let at = attempt.line.at;
+        texts.set(KeptField::To, Some(attempt.delivery.to));
+        texts.set(KeptField::OrigTo, attempt.delivery.orig_to);
+        texts.push(KeptField::Print, &attempt.print());
+        let (status, pattern) = (RecipientStatus::Deferred, PatternKey::NONE);
+        let mut new = Self { first_at: at, last_at: at, attempts: 1, again: 0, status, pattern, tls: None };
+        new.keep(attempt, texts);
+        new
     }
 
-    pub(super) fn attempts(&self) -> u32 {
-        self.attempts.len() as u32
+    /// Adds an attempt, unless it is a repeated line. Returns its number.
+    fn again(&mut self, attempt: &mut Attempt<'_, '_, '_>, texts: &mut Fields) -> u32 {
+        let print = attempt.print();
+        let prints = texts.as_ref().values(KeptField::Print).count();
+        if let Some(place) = texts.as_ref().values(KeptField::Print).position(|known| *known == print) {
+            return self.attempts - (prints - place) as u32 + 1;
+        }
+        if prints >= PRINTS {
+            texts.remove_first(KeptField::Print);
+        }
+        texts.push(KeptField::Print, &print);
+        self.attempts = self.attempts.saturating_add(1);
+        let status = RecipientStatus::of(attempt.delivery.status);
+        self.again += u32::from(self.status.is_final() && status.is_final());
+        let at = attempt.line.at;
+        self.first_at = self.first_at.min(at);
+        if at >= self.last_at {
+            self.last_at = at;
+            self.keep(attempt, texts);
+        }
+        self.attempts
     }
+
+    /// Keeps the delivery as the last one.
+    fn keep(&mut self, attempt: &mut Attempt<'_, '_, '_>, texts: &mut Fields) {
+        let own = OwnTexts::of(attempt.line, attempt.delivery);
+        let pattern = attempt.patterns.acquire(attempt.line, &own, attempt.hash);
+        attempt.patterns.release(std::mem::replace(&mut self.pattern, pattern));
+        let whole = (pattern == PatternKey::NONE).then(|| attempt.patterns.last());
+        texts.put(KeptField::Pattern, whole);
+        texts.put(KeptField::Delay, own.delay.map(str::as_bytes));
+        texts.put(KeptField::Delays, own.delays.map(str::as_bytes));
+        texts.put(KeptField::RemoteId, own.remote_id.map(str::as_bytes));
+        self.status = RecipientStatus::of(attempt.delivery.status);
+        self.tls = attempt.tls.cloned();
+    }
+
+    /// Appends the line of the last delivery to `line`, as [`event`](super::line::event) reads it. `texts` are those
+    /// of the recipient.
+    pub(super) fn write_last(&self, queue_id: &str, texts: FieldsRef<'_>, patterns: &PatternTable, line: &mut Vec<u8>) {
+        let own = OwnTexts {
+            queue_id: Some(queue_id),
+            to: texts.get(KeptField::To),
+            orig_to: texts.get(KeptField::OrigTo),
+            delay: texts.get(KeptField::Delay),
+            delays: texts.get(KeptField::Delays),
+            remote_id: texts.get(KeptField::RemoteId),
+        };
+        let pattern = patterns.get(self.pattern).or_else(|| texts.value(KeptField::Pattern));
+        own.fill(pattern.unwrap_or_default(), line);
+    }
+}
+
+impl RecipientList {
+    fn deliver(&mut self, attempt: &mut Attempt<'_, '_, '_>) -> u32 {
+        let Some(place) = self.place(attempt) else {
+            let mut texts = Fields::default();
+            let recipient = JoinedRecipient::new(attempt, &mut texts);
+            self.push(RecipientEntry { recipient, texts }, attempt.hash);
+            return 1;
+        };
+        let entry = &mut self.list[place];
+        let before = entry.held();
+        let number = entry.recipient.again(attempt, &mut entry.texts);
+        self.held = self.held + entry.held() - before;
+        number
+    }
+
+    fn place(&self, attempt: &Attempt<'_, '_, '_>) -> Option<usize> {
+        if self.index.is_empty() {
+            return self.list.iter().position(|entry| attempt.is_to(entry.texts.as_ref()));
+        }
+        let hash = identity(attempt.hash, attempt.delivery.to, attempt.delivery.orig_to);
+        let is_it = |place: &u32| attempt.is_to(self.list[*place as usize].texts.as_ref());
+        self.index.find(hash, is_it).map(|place| *place as usize)
+    }
+
+    fn push(&mut self, entry: RecipientEntry, hash: KeyedHash) {
+        self.held += entry.held();
+        self.list.push(entry);
+        let (list, index) = (&self.list, &mut self.index);
+        let of_place = |place: &u32| list[*place as usize].identity(hash);
+        let new = match list.len() {
+            ..INDEXED => return,
+            INDEXED => 0..INDEXED,
+            len => len - 1..len,
+        };
+        for place in new {
+            index.insert_unique(list[place].identity(hash), place as u32, of_place);
+        }
+    }
+
+    fn held(&self) -> usize {
+        let lists = self.list.capacity() * size_of::<RecipientEntry>() + self.index.allocation_size();
+        size_of::<Self>() + lists + self.held
+    }
+}
+
+impl RecipientEntry {
+    fn identity(&self, hash: KeyedHash) -> u64 {
+        let texts = self.texts.as_ref();
+        identity(hash, texts.get(KeptField::To).unwrap_or_default(), texts.get(KeptField::OrigTo))
+    }
+
+    fn held(&self) -> usize {
+        self.texts.held() + BufferPool::EACH
+    }
+}
+
+/// Returns the hash of a recipient.
+fn identity(hash: KeyedHash, to: &str, orig_to: Option<&str>) -> u64 {
+    let to = to.as_bytes();
+    orig_to.map_or_else(|| hash.of(&[to]), |orig_to| hash.of(&[to, orig_to.as_bytes()]))
 }

@@ -3,14 +3,14 @@
 use std::fmt::Write;
 
 use super::fields::KeptField;
-use super::line::KeptLine;
-use super::outcome::{MessageCopy, mail};
-use super::recipient::JoinedRecipient;
+use super::line;
+use super::message::timed;
+use super::outcome::{MessageCopy, RecipientCopy, Scratch};
 use super::session::JoinedSession;
 use super::tls::KeptTls;
 use crate::record::{
     Commands, Event, Flags, MessageState, MessageSummary, Origin, Peer, Postfix, RecipientSummary, Record, RecordId,
-    SessionSummary,
+    SessionSummary, Verdict,
 };
 use crate::syslog::Message as SyslogMessage;
 use crate::time::Timestamp;
@@ -47,33 +47,35 @@ impl SummaryFrame<'_> {
 }
 
 /// Makes the record of a message.
-pub(super) fn of_message(copy: &MessageCopy, frame: &SummaryFrame<'_>, use_record: impl FnOnce(&Record<'_>)) {
-    let MessageCopy { message, key, uid } = copy;
-    let fields = message.fields.as_ref();
-    let recipients: Vec<_> = message.recipients.iter().filter_map(recipient).collect();
+pub(super) fn of_message(
+    copy: &MessageCopy,
+    scratch: &Scratch,
+    frame: &SummaryFrame<'_>,
+    use_record: impl FnOnce(&Record<'_>),
+) {
+    let (mail, key, fields) = scratch.mail(copy);
+    let recipients: Vec<_> = scratch.recipients(copy).filter_map(recipient).collect();
     // They may have come in another order.
-    let mut verdicts: Vec<_> = message.verdicts.iter().collect();
-    verdicts.sort_by_key(|line| line.at);
-    let verdicts: Vec<_> = verdicts.into_iter().filter_map(verdict).collect();
+    let mut verdicts: Vec<_> = fields.values(KeptField::Verdict).filter_map(timed).collect();
+    verdicts.sort_by_key(|(at, _)| *at);
+    let verdicts: Vec<_> = verdicts.into_iter().filter_map(|(_, line)| verdict(line::event(line))).collect();
     let children: Vec<_> = fields.all(KeptField::Child).collect();
-    let mail = mail(fields, *uid, message.tls.as_deref(), (message.size, message.nrcpt), message.first_seen);
-    let result = message.result();
     let summary = MessageSummary {
         key,
-        revision: message.revision,
-        state: message.closed.map_or(MessageState::Open, |closing| MessageState::Closed(closing.by)),
-        result,
+        revision: copy.revision,
+        state: copy.closed.map_or(MessageState::Open, |closing| MessageState::Closed(closing.by)),
+        result: copy.result,
         mail,
         recipients: &recipients,
         verdicts: &verdicts,
         first_seen: mail.received_at,
-        last_seen: Timestamp::from_micros(message.last_seen),
-        completed_at: message.completed_at().map(Timestamp::from_micros),
-        parent_uid: message.parent,
+        last_seen: Timestamp::from_micros(copy.last_seen),
+        completed_at: copy.completed_at.map(Timestamp::from_micros),
+        parent_uid: copy.parent,
         parent_queue_id: fields.get(KeptField::Parent),
         child_queue_ids: &children,
-        trace_id: message.trace.unwrap_or(*uid),
-        incomplete: message.is_incomplete(),
+        trace_id: copy.trace.unwrap_or(copy.uid),
+        incomplete: copy.is_incomplete,
     };
     let queue_id = fields.get(KeptField::QueueId);
     let mut text = String::with_capacity(100);
@@ -82,11 +84,11 @@ pub(super) fn of_message(copy: &MessageCopy, frame: &SummaryFrame<'_>, use_recor
     if let Some(from) = mail.from {
         let _ = write!(text, " from=<{from}>");
     }
-    let _ = write!(text, ", {} recipients: {}", recipients.len(), result.name());
+    let _ = write!(text, ", {} recipients: {}", recipients.len(), copy.result.name());
     frame.show(
-        message.last_seen,
+        copy.last_seen,
         &text,
-        postfix(frame, Event::Message(&summary), None, queue_id, message.queued_at),
+        postfix(frame, Event::Message(&summary), None, queue_id, copy.queued_at),
         use_record,
     );
 }
@@ -96,7 +98,7 @@ pub(super) fn of_session(session: &JoinedSession, frame: &SummaryFrame<'_>, use_
     let fields = session.fields.as_ref();
     let queue_ids: Vec<_> = fields.all(KeptField::Child).collect();
     let blocklists: Vec<_> = fields.all(KeptField::Blocklist).collect();
-    let refusal = session.last_refusal.as_ref().and_then(verdict);
+    let refusal = session.last_refusal.as_ref().and_then(|line| verdict(line.event()));
     let summary = SessionSummary {
         client: fields.client(),
         server: fields.server(),
@@ -148,19 +150,19 @@ fn postfix<'a>(
     }
 }
 
-fn recipient(recipient: &JoinedRecipient) -> Option<RecipientSummary<'_>> {
-    let Some(Event::Delivery(delivery)) = recipient.last.event() else { return None };
+fn recipient<'c>((copy, line): (&'c RecipientCopy, &'c [u8])) -> Option<RecipientSummary<'c>> {
+    let Some(Event::Delivery(delivery)) = line::event(line) else { return None };
     Some(RecipientSummary {
         delivery,
-        attempts: recipient.attempts(),
-        first_attempt_at: Timestamp::from_micros(recipient.first_at),
-        last_attempt_at: Timestamp::from_micros(recipient.last.at),
-        tls: recipient.tls.as_deref().map(KeptTls::get),
+        attempts: copy.attempts,
+        first_attempt_at: Timestamp::from_micros(copy.first_at),
+        last_attempt_at: Timestamp::from_micros(copy.last_at),
+        tls: copy.tls.as_deref().map(KeptTls::get),
     })
 }
 
-fn verdict(line: &KeptLine) -> Option<crate::record::Verdict<'_>> {
-    match line.event() {
+fn verdict(event: Option<Event<'_>>) -> Option<Verdict<'_>> {
+    match event {
         Some(Event::Verdict(verdict)) => Some(verdict),
         _ => None,
     }

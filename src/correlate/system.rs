@@ -26,12 +26,14 @@ pub(super) use self::chains::ChainOrigin;
 use self::postscreen::{SCREENED_AGE, ScreenedEntry};
 use self::processes::{PROCESS_AGE, ProcessEntry};
 use super::budget::Budget;
-use super::fields::KeptField;
+use super::fields::{Fields, KeptField};
 use super::hash::KeyedHash;
 use super::line::{JoinLine, micros};
-use super::message::{Closing, JoinedMessage, MessageChange};
+use super::message::{Closing, JoinedMessage, MessageChange, MessageContext};
 use super::outcome::Scratch;
 use super::past::Past;
+use super::patterns::{PatternTable, shrink};
+use super::pool::BufferPool;
 use super::slab::{Slab, SlabKey};
 use super::systems::LogSender;
 use super::tls::KeptTls;
@@ -51,6 +53,8 @@ pub(super) struct MailJoins {
     name: Box<str>,
     hash: KeyedHash,
     messages: Slab<MessageEntry>,
+    pool: BufferPool,
+    patterns: PatternTable,
     by_id: HashTable<u32>,
     processes: Slab<ProcessEntry>,
     by_process: HashTable<u32>,
@@ -70,15 +74,17 @@ pub(super) struct MailJoins {
     budget: Arc<Budget>,
     /// Peer that sends its lines.
     sender: Arc<LogSender>,
-    /// Memory that the messages and the sessions hold, in bytes.
+    /// Memory that all of it holds, in bytes.
     held: usize,
+    /// The part of it that is for tables and free buffers.
+    held_by_tables: usize,
 }
 
 /// A message, and the state of its summary.
 struct MessageEntry {
     message: JoinedMessage,
-    /// Memory that it was counted with.
-    held: usize,
+    /// Memory that it was counted with, beside that of the entry.
+    held: u32,
     /// Time of its last line, by the clock of the system.
     touched: i64,
     /// True if a line has changed the message since its last summary, or that says it is open.
@@ -132,6 +138,8 @@ impl MailJoins {
             name: name.into(),
             hash: KeyedHash::random(),
             messages: Slab::default(),
+            pool: BufferPool::default(),
+            patterns: PatternTable::default(),
             by_id: HashTable::new(),
             processes: Slab::default(),
             by_process: HashTable::new(),
@@ -146,6 +154,7 @@ impl MailJoins {
             budget,
             sender,
             held: 0,
+            held_by_tables: 0,
         }
     }
 
@@ -208,6 +217,19 @@ impl MailJoins {
         {
             self.forget_screened(slot, scratch);
         }
+        if self.is_empty() {
+            self.clear();
+        }
+    }
+
+    /// Frees the memory of a system without messages, processes and clients.
+    fn clear(&mut self) {
+        self.due.clear();
+        (self.messages, self.by_id) = (Slab::default(), HashTable::new());
+        (self.processes, self.by_process) = (Slab::default(), HashTable::new());
+        (self.screened, self.by_ip) = (Slab::default(), HashTable::new());
+        (self.pool, self.patterns, self.past) = (BufferPool::default(), PatternTable::default(), Past::default());
+        self.measure_tables();
     }
 
     // === messages ===
@@ -217,9 +239,7 @@ impl MailJoins {
     }
 
     fn find_hashed(&self, queue_id: &str, hash: u64) -> Option<u32> {
-        let is_it = |slot: &u32| {
-            self.messages.get(*slot).is_some_and(|entry| entry.message.fields.get(KeptField::QueueId) == Some(queue_id))
-        };
+        let is_it = |slot: &u32| self.messages.get(*slot).is_some_and(|entry| entry.message.queue_id() == queue_id);
         self.by_id.find(hash, is_it).copied()
     }
 
@@ -235,62 +255,73 @@ impl MailJoins {
             Some(slot) if self.messages.get(slot).is_some_and(|entry| entry.message.is_succeeded_by(line)) => {
                 // Postfix gives a queue id again when the message has left the queue.
                 self.close(slot, ClosedBy::Removed, scratch);
-                self.open(line, queue_id, hash)
+                self.open(line, queue_id, hash, scratch)
             }
             Some(slot) => slot,
-            None => self.open(line, queue_id, hash),
+            None => self.open(line, queue_id, hash, scratch),
         };
-        let tls = self.tls_of(line).cloned();
-        let clock = self.clock.now;
+        let Some(change) = self.apply(line, slot, process, scratch) else { return };
+        self.messages.touch(slot);
         let Some(entry) = self.messages.get_mut(slot) else { return };
+        let is_closed = entry.message.closed().is_some();
+        let is_complete = change == MessageChange::Closed && !entry.message.is_incomplete();
+        let is_delivery = matches!(change, MessageChange::Delivery { .. });
+        let begins_round = self.budget.settings().interim && is_delivery && !is_closed && !entry.in_round;
+        entry.in_round |= begins_round;
+        if is_complete {
+            self.summarize(slot, scratch);
+        }
+        if begins_round {
+            self.due.push(Reverse((self.clock.now + SETTLE, Due::Round(self.messages.key(slot)))));
+        }
+        if is_closed {
+            self.due.push(Reverse((self.clock.now + SETTLE, Due::Message(self.messages.key(slot)))));
+        }
+        self.link(line, slot, scratch);
+    }
+
+    /// Applies a line to its message.
+    fn apply(
+        &mut self,
+        line: &JoinLine<'_, '_>,
+        slot: u32,
+        process: Option<u32>,
+        scratch: &mut Scratch,
+    ) -> Option<MessageChange> {
+        let (clock, spare, tls) = (self.clock.now, self.spare(), self.tls_of(line).cloned());
+        let entry = self.messages.get_mut(slot)?;
         let process = process.and_then(|slot| self.processes.get(slot)).map(|entry| &entry.process);
-        let change = entry.message.apply(line, process, tls.as_ref(), self.hash);
-        entry.touched = clock;
+        let mut context = MessageContext { process, tls: tls.as_ref(), hash: self.hash, patterns: &mut self.patterns };
+        scratch.texts.load(&entry.message.fields);
+        let change = entry.message.apply(line, &mut scratch.texts, &mut context);
+        scratch.texts.store(&mut entry.message.fields, &mut self.pool, spare);
+        (entry.touched, entry.is_dirty) = (clock, true);
         match change {
             MessageChange::Known => {}
             MessageChange::Delivery { attempt, is_final } => {
                 let uid = entry.uid(&self.name, &mut scratch.key);
                 scratch.deliver(&entry.message, uid, attempt, is_final);
             }
-            MessageChange::Closed => {
-                entry.message.closed.get_or_insert(Closing { by: ClosedBy::Removed, at: clock });
-            }
+            MessageChange::Closed => entry.message.close(ClosedBy::Removed, clock),
         }
-        entry.is_dirty = true;
-        let (before, after) = (entry.held, entry.message.held());
-        entry.held = after;
-        let is_closed = entry.message.closed.is_some();
-        let is_complete = change == MessageChange::Closed && !entry.message.is_incomplete();
-        let is_delivery = matches!(change, MessageChange::Delivery { .. });
-        let begins_round = self.budget.settings().interim && is_delivery && !is_closed && !entry.in_round;
-        entry.in_round |= begins_round;
-        self.hold(before, after);
-        self.messages.touch(slot);
-        if is_complete {
-            self.summarize(slot, scratch);
-        }
-        if begins_round {
-            self.due.push(Reverse((clock + SETTLE, Due::Round(self.messages.key(slot)))));
-        }
-        if is_closed {
-            self.due.push(Reverse((clock + SETTLE, Due::Message(self.messages.key(slot)))));
-        }
-        self.link(line, slot, scratch);
+        self.measure(slot);
+        Some(change)
     }
 
-    fn open(&mut self, line: &JoinLine<'_, '_>, queue_id: &str, queue_id_hash: u64) -> u32 {
-        let message = JoinedMessage::new(line, queue_id);
-        let held = message.held();
+    fn open(&mut self, line: &JoinLine<'_, '_>, queue_id: &str, queue_id_hash: u64, scratch: &mut Scratch) -> u32 {
+        let mut message = JoinedMessage::new(line);
+        scratch.texts.load(&Fields::default());
+        scratch.texts.set(KeptField::QueueId, Some(queue_id));
+        let spare = self.spare();
+        scratch.texts.store(&mut message.fields, &mut self.pool, spare);
         let touched = self.clock.now;
-        let entry = MessageEntry { message, held, touched, is_dirty: true, in_round: false, attempts_told: 0 };
+        let entry = MessageEntry { message, held: 0, touched, is_dirty: true, in_round: false, attempts_told: 0 };
         let slot = self.messages.insert(entry).slot;
         let (messages, keyed) = (&self.messages, self.hash);
-        let hash = |slot: &u32| {
-            let id = messages.get(*slot).and_then(|entry| entry.message.fields.get(KeptField::QueueId));
-            keyed.of(&[id.unwrap_or_default().as_bytes()])
-        };
-        self.by_id.insert_unique(queue_id_hash, slot, hash);
-        self.hold(0, held);
+        self.by_id.insert_unique(queue_id_hash, slot, |slot| hash_of(messages, keyed, *slot));
+        self.hold(0, Slab::<MessageEntry>::EACH);
+        self.measure(slot);
+        self.patterns.fit(self.messages.len());
         self.budget.add_message();
         slot
     }
@@ -301,31 +332,57 @@ impl MailJoins {
         entry.is_dirty = false;
         entry.message.revision += 1;
         entry.uid(&self.name, &mut scratch.key);
-        scratch.summarize(&self.name, entry.message.clone());
+        scratch.summarize(&self.name, &entry.message, &self.patterns);
     }
 
     /// Closes a message that may be open, and forgets it.
     fn close(&mut self, slot: u32, by: ClosedBy, scratch: &mut Scratch) {
-        let Some(mut entry) = self.forget(slot) else { return };
-        entry.message.closed.get_or_insert(Closing { by, at: self.clock.now });
+        let clock = self.clock.now;
+        let Some(entry) = self.messages.get_mut(slot) else { return };
+        entry.message.close(by, clock);
         if entry.is_dirty {
-            entry.message.revision += 1;
-            entry.uid(&self.name, &mut scratch.key);
-            scratch.summarize(&self.name, entry.message);
+            self.summarize(slot, scratch);
         }
+        self.forget(slot);
     }
 
-    fn forget(&mut self, slot: u32) -> Option<MessageEntry> {
-        let entry = self.messages.remove(slot)?;
-        let id = entry.message.fields.get(KeptField::QueueId).unwrap_or_default();
-        let hash = self.hash.of(&[id.as_bytes()]);
+    fn forget(&mut self, slot: u32) {
+        let Some(MessageEntry { message, held, .. }) = self.messages.remove(slot) else { return };
+        let hash = self.hash.of(&[message.queue_id().as_bytes()]);
         if let Ok(place) = self.by_id.find_entry(hash, |known| *known == slot) {
             place.remove();
         }
-        self.past.add(hash, entry.message.last_seen);
-        self.hold(entry.held, 0);
+        let (messages, keyed) = (&self.messages, self.hash);
+        shrink(&mut self.by_id, |slot| hash_of(messages, keyed, *slot));
+        self.past.add(hash, message.last_seen);
+        message.recipients.release(&mut self.patterns);
+        self.patterns.fit(self.messages.len());
+        let spare = self.spare();
+        message.fields.release(&mut self.pool, spare);
+        self.hold(held as usize + Slab::<MessageEntry>::EACH, 0);
         self.budget.remove_message();
-        Some(entry)
+    }
+
+    /// Counts the memory that a message holds now.
+    fn measure(&mut self, slot: u32) {
+        let Some(entry) = self.messages.get_mut(slot) else { return };
+        let now = u32::try_from(entry.message.held()).unwrap_or(u32::MAX);
+        let before = std::mem::replace(&mut entry.held, now);
+        self.hold(before as usize, now as usize);
+    }
+
+    /// Counts the memory of free buffers and of tables.
+    fn measure_tables(&mut self) {
+        let slots = self.messages.spare() + self.processes.spare() + self.screened.spare();
+        let indices = [&self.by_id, &self.by_process, &self.by_ip].map(HashTable::allocation_size);
+        let tables = self.patterns.held() + self.past.held() + indices.iter().sum::<usize>();
+        let before = std::mem::replace(&mut self.held_by_tables, slots + tables + self.pool.held());
+        self.hold(before, self.held_by_tables);
+    }
+
+    /// Returns the memory that free buffers may hold, in bytes.
+    const fn spare(&self) -> usize {
+        4096 + self.held / 32
     }
 
     // === what time and limits demand ===
@@ -380,7 +437,7 @@ impl MailJoins {
     fn settle(&mut self, key: SlabKey, scratch: &mut Scratch) {
         // A message that was taken for abandoned may be open again.
         let Some(entry) = self.messages.get(key.slot) else { return };
-        let Some(Closing { at, .. }) = entry.message.closed else { return };
+        let Some(Closing { at, .. }) = entry.message.closed() else { return };
         let grace = self.budget.settings().grace;
         let grace = if entry.message.is_requeued() { grace.max(REQUEUED) } else { grace };
         let end = at + grace;
@@ -388,7 +445,7 @@ impl MailJoins {
             self.summarize(key.slot, scratch);
         }
         if end <= self.clock.now {
-            drop(self.forget(key.slot));
+            self.forget(key.slot);
         } else {
             self.due.push(Reverse((end, Due::Message(key))));
         }
@@ -397,13 +454,13 @@ impl MailJoins {
     /// Makes a summary of an open message after a round of attempts, if recipients are left.
     fn end_round(&mut self, key: SlabKey, scratch: &mut Scratch) {
         let Some(entry) = self.messages.get_mut(key.slot) else { return };
-        if entry.message.closed.is_none() && entry.touched + SETTLE > self.clock.now {
+        if entry.message.closed().is_none() && entry.touched + SETTLE > self.clock.now {
             self.due.push(Reverse((entry.touched + SETTLE, Due::Round(key))));
             return;
         }
         entry.in_round = false;
         let attempts = entry.message.recipients.attempts();
-        if entry.message.closed.is_none() && entry.message.recipients.are_left() && attempts > entry.attempts_told {
+        if entry.message.closed().is_none() && entry.message.recipients.are_left() && attempts > entry.attempts_told {
             entry.attempts_told = attempts;
             self.summarize(key.slot, scratch);
             if let Some(entry) = self.messages.get_mut(key.slot) {
@@ -419,6 +476,10 @@ impl MailJoins {
 
     /// Evicts the oldest messages, processes and clients of this system while it has more than its share.
     fn keep_to_budget(&mut self, most: usize, scratch: &mut Scratch) {
+        self.measure_tables();
+        while self.budget.is_exceeded_by(0, self.held, self.sender.systems()) && self.past.halve() {
+            self.measure_tables();
+        }
         let most = scratch.outcomes().len() + most;
         while scratch.outcomes().len() < most
             && self.budget.is_exceeded_by(self.messages.len(), self.held, self.sender.systems())
@@ -440,14 +501,25 @@ impl MailJoins {
     }
 }
 
+impl Drop for MailJoins {
+    fn drop(&mut self) {
+        self.budget.hold(self.held, 0);
+    }
+}
+
 impl MessageEntry {
-    fn uid(&mut self, system: &str, key: &mut String) -> Uid {
-        if let Some(uid) = self.message.uid {
+    fn uid(&mut self, system: &str, key: &mut Vec<u8>) -> Uid {
+        if let Some(uid) = self.message.uid() {
             return uid;
         }
         uid::write_key(system, &self.message, key);
         let uid = uid::of_key(key);
-        self.message.uid = Some(uid);
+        self.message.set_uid(uid);
         uid
     }
+}
+
+/// Returns the hash by which a message is found.
+fn hash_of(messages: &Slab<MessageEntry>, keyed: KeyedHash, slot: u32) -> u64 {
+    keyed.of(&[messages.get(slot).map_or("", |entry| entry.message.queue_id()).as_bytes()])
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::budget::Budget;
 use super::line::micros;
-use super::outcome::JoinOutcome;
+use super::outcome::{JoinOutcome, Scratch};
 use super::summary::{self, SummaryFrame};
 use super::system::MailJoins;
 use crate::poison;
@@ -191,8 +191,8 @@ impl MailSystem {
     /// Lets `act` change the joins, and passes the records of the results to `use_record`.
     pub(super) fn each(
         &self,
-        act: impl FnOnce(&mut MailJoins, bool, &mut super::outcome::Scratch),
-        scratch: &mut super::outcome::Scratch,
+        act: impl FnOnce(&mut MailJoins, bool, &mut Scratch),
+        scratch: &mut Scratch,
         (now, new_id): (Timestamp, &mut dyn FnMut() -> RecordId),
         use_record: &mut dyn FnMut(&Record<'_>),
     ) {
@@ -206,7 +206,7 @@ impl MailSystem {
         let origin = state.origin.clone();
         drop(state);
         for (_, outcome) in scratch.outcomes() {
-            self.make(outcome, (&origin, now, new_id()), use_record);
+            self.make(outcome, scratch, (&origin, now, new_id()), use_record);
         }
     }
 
@@ -214,13 +214,14 @@ impl MailSystem {
     pub(super) fn make(
         &self,
         outcome: &JoinOutcome,
+        scratch: &Scratch,
         (origin, received_at, id): (&Origin, Timestamp, RecordId),
         use_record: &mut dyn FnMut(&Record<'_>),
     ) {
         let frame = SummaryFrame { id, received_at, origin, hostname: &self.hostname, instance: &self.instance };
         match outcome {
             JoinOutcome::Delivery(_) => {}
-            JoinOutcome::Message(copy) => summary::of_message(copy, &frame, use_record),
+            JoinOutcome::Message(number) => summary::of_message(scratch.message(*number), scratch, &frame, use_record),
             JoinOutcome::Session(session) => summary::of_session(session, &frame, use_record),
         }
     }

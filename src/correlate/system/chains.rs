@@ -70,7 +70,7 @@ impl MailJoins {
         }
         entry.message.fields.add(KeptField::Child, child);
         let first_seen = entry.message.first_seen;
-        let (trace, queue_id) = (entry.message.trace.unwrap_or(uid), entry.message.fields.get(KeptField::QueueId));
+        let (trace, queue_id) = (entry.message.trace().unwrap_or(uid), entry.message.fields.get(KeptField::QueueId));
         let queue_id = queue_id.unwrap_or_default().into();
         self.changed(slot);
         if self.expected.len() >= EXPECTED {
@@ -113,7 +113,7 @@ impl MailJoins {
     fn is_child(&self, child: u32, origin: &ChainOrigin) -> bool {
         let Some(child) = self.messages.get(child).map(|entry| &entry.message) else { return false };
         let parent = self.find(&origin.queue_id).and_then(|slot| self.messages.get(slot)).map(|entry| &entry.message);
-        let parent = parent.filter(|parent| parent.uid == Some(origin.uid));
+        let parent = parent.filter(|parent| parent.uid() == Some(origin.uid));
         // The queue id that a content filter gives back may be one of another instance. The same message has the same
         // Message-ID.
         let message_id = child.fields.get(KeptField::MessageId);
@@ -129,7 +129,7 @@ impl MailJoins {
         let clock = self.clock.now;
         let Some(entry) = self.messages.get_mut(slot) else { return };
         entry.is_dirty = true;
-        if entry.message.closed.is_some() {
+        if entry.message.closed().is_some() {
             self.due.push(Reverse((clock + SETTLE, Due::Message(self.messages.key(slot)))));
         }
     }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use super::{Due, MailJoins, SETTLE};
 use crate::correlate::fields::KeptField;
 use crate::correlate::line::JoinLine;
-use crate::correlate::message::Closing;
 use crate::correlate::outcome::{JoinOutcome, Scratch};
 use crate::correlate::session::{JoinedSession, SessionLines, is_of_session};
 use crate::correlate::slab::SlabKey;
@@ -97,10 +96,10 @@ impl MailJoins {
     fn abandon(&mut self, slot: u32) {
         let clock = self.clock.now;
         if let Some(entry) = self.messages.get_mut(slot)
-            && entry.message.closed.is_none()
+            && entry.message.closed().is_none()
             && entry.message.abandon()
         {
-            entry.message.closed = Some(Closing { by: ClosedBy::Removed, at: clock });
+            entry.message.close(ClosedBy::Removed, clock);
             self.changed(slot);
         }
     }

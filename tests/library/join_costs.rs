@@ -1,0 +1,111 @@
+//! What does an open message hold in memory? Do the joins allocate for a line?
+
+use allocation_counter::measure;
+use jiff::tz::TimeZone;
+use postrider::correlate::{Correlator, JoinSettings, Joiner};
+use postrider::frame::Frame;
+use postrider::record::{NewId, Origin, Peer, RecordId, RecordIds, Transport};
+use postrider::syslog::{Context, Format};
+use postrider::time::Timestamp;
+use postrider::{Unread, read_block};
+
+/// 2026-11-24T00:00:00Z.
+const START: i64 = 1_795_478_400_000_000;
+/// Time between two messages in microseconds.
+const STEP: i64 = 10_000;
+/// Number of domains to which the messages go.
+const DOMAINS: usize = 1000;
+
+/// Joins lines of one host, one after the other.
+struct Host<'c> {
+    origin: Origin,
+    joiner: Joiner<'c>,
+    id: RecordId,
+}
+
+impl<'c> Host<'c> {
+    fn new(correlator: &'c Correlator) -> Self {
+        let origin =
+            Origin { name: "test".to_owned(), transport: Transport::Tcp, zone: TimeZone::UTC, format: Format::Auto };
+        let id = RecordIds::default().reserve(Timestamp::from_micros(START), 1).take();
+        Self { origin, joiner: correlator.joiner(), id }
+    }
+
+    /// Joins a line of this program, and returns the number of allocations.
+    fn join(&mut self, message: usize, program: &str, pid: usize, text: &str) -> u64 {
+        let at = Timestamp::from_micros(START + message as i64 * STEP);
+        let mut time = Vec::new();
+        at.print(&mut time);
+        let time = String::from_utf8(time).expect("ASCII");
+        let line = format!("<22>1 {time} mx1.example.com postfix/{program} {pid} - - {text}");
+        let frame = Frame { bytes: line.as_bytes(), truncated: false };
+        let unread = [Unread { frame, peer: Peer::default(), id: NewId::Received(self.id) }];
+        let (joiner, id) = (&mut self.joiner, self.id);
+        read_block(&unread, &self.origin, &Context::new(at, &self.origin.zone), |records| {
+            measure(|| joiner.join(records, &mut || id, &mut |_, _| {})).count_total
+        })
+    }
+}
+
+/// Lines of a message from its first to its last attempt, which is deferred, with their programs. The session that
+/// brought it is over.
+fn deferred(number: usize) -> [(&'static str, String); 6] {
+    let (domain, client) = (number % DOMAINS, number % 200);
+    let (id, to) = (format!("{:012X}", 0x4F_0000_0000 + number), format!("recipient{number}@d{domain}.example.net"));
+    let client = format!("mail{client}.example.org[198.51.100.{client}]");
+    let server = format!("mx.d{domain}.example.net[203.0.113.{}]", domain % 250);
+    let reason = format!(
+        "host {server} said: 451 4.7.1 <{to}>: Recipient address rejected: Greylisting in action, please come back \
+         later (in reply to RCPT TO command)"
+    );
+    let delay = format!("{}.{}", number % 90 + 1, number % 7);
+    [
+        ("smtpd", format!("connect from {client}")),
+        ("smtpd", format!("{id}: client={client}")),
+        ("cleanup", format!("{id}: message-id=<20261124.{number:09}@mail{}.example.org>", number % 200)),
+        (
+            "qmgr",
+            format!(
+                "{id}: from=<user{}@example.org>, size={}, nrcpt=1 (queue active)",
+                number % 5000,
+                1000 + number % 90_000
+            ),
+        ),
+        ("smtpd", format!("disconnect from {client} ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5")),
+        (
+            "smtp",
+            format!(
+                "{id}: to=<{to}>, relay={server}:25, delay={delay}, delays=0.{}/0.01/0.4/{delay}, dsn=4.7.1, \
+                 status=deferred ({reason})",
+                number % 10
+            ),
+        ),
+    ]
+}
+
+/// Memory of an open message as the allocator counts it, in bytes. malloc adds 8 to 16 bytes to each buffer.
+const MOST: i64 = 385;
+
+#[test]
+fn an_open_message_holds_few_bytes() {
+    const MESSAGES: usize = 60_000;
+    let correlator = Correlator::new(JoinSettings::DEFAULT);
+    let mut host = Host::new(&correlator);
+    let mut add = |messages: std::ops::Range<usize>| {
+        let joined = measure(|| {
+            for number in messages.clone() {
+                for (program, text) in deferred(number) {
+                    host.join(number, program, number % 100, &text);
+                }
+            }
+        });
+        joined.bytes_current
+    };
+    // The sessions and the tables have their size by then.
+    let first = add(0..MESSAGES / 2);
+    let each = add(MESSAGES / 2..MESSAGES) / (MESSAGES / 2) as i64;
+    assert_eq!(correlator.counts().messages, MESSAGES);
+    assert!(each <= MOST, "a message holds {each} bytes, and the first ones {first} in all");
+    let counted = correlator.counts().memory as i64 / MESSAGES as i64;
+    assert!((counted - each).abs() < 60, "a message holds {each} bytes, and {counted} are counted");
+}
