@@ -49,6 +49,8 @@ pub(super) enum KeptField {
     TraceId,
     /// A line with a verdict, behind its time. There may be several.
     Verdict,
+    /// Time in the key of a message with a short queue id.
+    NamedAt,
     // Of a recipient.
     To,
     OrigTo,

@@ -515,6 +515,10 @@ impl MessageEntry {
         uid::write_key(system, &self.message, key);
         let uid = uid::of_key(key);
         self.message.set_uid(uid);
+        if !self.message.queued_at.is_known() {
+            let second = uid::second(&self.message);
+            self.message.fields.push(KeptField::NamedAt, &second.to_le_bytes());
+        }
         uid
     }
 }
