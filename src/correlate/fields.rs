@@ -3,6 +3,8 @@
 //! Each entry is a tag, the length of its value in one to four bytes, and the value. An object has few entries, so
 //! that they are searched from the first. A number has no zeros in front of it.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use super::pool::BufferPool;
 use crate::record::{Endpoint, Sasl};
 
@@ -49,7 +51,7 @@ pub(super) enum KeptField {
     TraceId,
     /// A line with a verdict, behind its time. There may be several.
     Verdict,
-    /// Time in the key of a message with a short queue id.
+    /// Time in the key of a message with a short queue id, if it is not the second of the first line.
     NamedAt,
     // Of a recipient.
     To,
@@ -266,6 +268,18 @@ impl Fields {
     /// Gives the buffer back.
     pub(super) fn release(self, pool: &mut BufferPool, spare: usize) {
         pool.give(self.0, spare);
+    }
+}
+
+impl Serialize for Fields {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        <&[u8]>::deserialize(from).map(|bytes| Self(bytes.to_vec()))
     }
 }
 

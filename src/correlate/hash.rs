@@ -2,13 +2,14 @@
 
 use std::hash::{BuildHasher, RandomState};
 
+use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_64;
 
 /// A hash function that depends on a secret.
 ///
 /// XXH3 is specified: with the same secret, another build of the program computes the same hashes. A peer does not know
 /// the secret and sees no hash, so it can't search for texts with equal hashes.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 pub(super) struct KeyedHash {
     secret: u64,
 }

@@ -1,5 +1,7 @@
 //! A line as the joins see it, and lines that are kept to be read again.
 
+use serde::{Deserialize, Serialize};
+
 use super::hash::KeyedHash;
 use crate::postfix;
 use crate::record::{Event, Postfix, Record};
@@ -16,7 +18,7 @@ pub(super) struct JoinLine<'r, 'a> {
 }
 
 /// A line whose event is read again when a summary is made: that is rare, and the text is shorter than its parts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct KeptLine {
     /// Time of the line in microseconds since 1970.
     pub(super) at: i64,
@@ -25,7 +27,7 @@ pub(super) struct KeptLine {
 }
 
 /// A time in microseconds since 1970 that may not be known. It is then the least.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct MaybeTime(i64);
 
 /// Returns a time in microseconds since 1970.

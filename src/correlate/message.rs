@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::fields::{Fields, KeptField};
 use super::hash::KeyedHash;
 use super::line::{JoinLine, MaybeTime, micros};
 use super::patterns::PatternTable;
 use super::pool::BufferPool;
 use super::recipient::{Attempt, JoinedRecipient, JoinedRecipients, RecipientStatus};
+use super::saved;
 use super::session::SessionLines;
 use super::system::{ChainOrigin, SETTLE};
 use super::tls::KeptTls;
+use super::uid;
 use crate::record::{
     Client, ClosedBy, Delivery, Event, Expired, MessageId, MessageResult, Pickup, QueueActive, QueueAdmin, Removed,
     Uid, Verdict,
@@ -20,10 +24,11 @@ use crate::record::{
 const VERDICTS: usize = 100;
 
 /// A message. There may be a million of them, so that it is small: what few messages have is among its texts.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct JoinedMessage {
     /// Texts and numbers. Its queue id is the first.
     pub(super) fields: Fields,
+    #[serde(skip)]
     pub(super) recipients: JoinedRecipients,
     /// TLS of the session that brought it.
     pub(super) tls: Option<Arc<KeptTls>>,
@@ -34,6 +39,7 @@ pub(super) struct JoinedMessage {
     moved_at: MaybeTime,
     /// Time of its end, by the clock of the mail system.
     closed_at: i64,
+    #[serde(with = "saved::closed_by")]
     closed_by: Option<ClosedBy>,
     seen: SeenLines,
     end: Option<MessageEnd>,
@@ -42,6 +48,7 @@ pub(super) struct JoinedMessage {
     /// Number of summaries that were made.
     pub(super) revision: u32,
     /// Zeros until it is first needed. For a short queue id, it holds the time of the first line that is known then.
+    #[serde(with = "saved::uid")]
     uid: Uid,
 }
 
@@ -54,7 +61,7 @@ pub(super) struct Closing {
 }
 
 /// How a message ended, if not by deliveries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum MessageEnd {
     Deleted,
     Requeued,
@@ -64,7 +71,7 @@ enum MessageEnd {
 }
 
 /// The lines that every message has.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct SeenLines {
     /// The line that opens it: `client=` or `uid=`.
     opened: bool,
@@ -209,9 +216,22 @@ impl JoinedMessage {
             // The lines in between are missing.
             (self.is_abandoned, self.closed_by) = (false, None);
         }
-        self.first_seen = self.first_seen.min(line.at);
+        self.begin_at(line.at, texts);
         self.last_seen = self.last_seen.max(line.at);
         change
+    }
+
+    /// Notes the time of a line, which may be the first one. The key stays if there is one.
+    fn begin_at(&mut self, at: i64, texts: &mut Fields) {
+        let (before, after) = (uid::second(self.first_seen), uid::second(self.first_seen.min(at)));
+        self.first_seen = self.first_seen.min(at);
+        if after < before
+            && self.uid().is_some()
+            && !self.queued_at.is_known()
+            && texts.as_ref().time(KeptField::NamedAt).is_none()
+        {
+            texts.push(KeptField::NamedAt, &before.to_le_bytes());
+        }
     }
 
     fn opened(&mut self) -> MessageChange {

@@ -21,6 +21,7 @@ mod pattern;
 mod patterns;
 mod pool;
 mod recipient;
+mod saved;
 mod screened;
 mod session;
 mod slab;
@@ -31,13 +32,15 @@ mod tls;
 mod uid;
 
 use std::fmt;
+use std::io::{self, Read, Write};
 use std::sync::{Arc, RwLock};
 
 use self::budget::Budget;
 use self::line::{JoinLine, micros};
 use self::outcome::{JoinOutcome, Scratch};
 use self::system::MailJoins;
-use self::systems::{MailSystem, Systems};
+pub use self::systems::checkpoint::CheckpointError;
+use self::systems::{MailSystem, Systems, checkpoint};
 use crate::poison;
 use crate::record::{DeliveryJoin, Record, RecordId};
 use crate::time::Timestamp;
@@ -119,6 +122,29 @@ impl Correlator {
     /// Starts without any message.
     pub fn new(settings: JoinSettings) -> Self {
         Self { budget: Arc::new(Budget::new(settings)), systems: RwLock::default() }
+    }
+
+    /// Starts with the messages of a checkpoint, at the time `now` of this machine. Also returns whether nothing was
+    /// joined after it was written.
+    ///
+    /// # Errors
+    ///
+    /// The checkpoint cannot be used.
+    pub fn load(settings: JoinSettings, from: &mut dyn Read, now: Timestamp) -> Result<(Self, bool), CheckpointError> {
+        let budget = Arc::new(Budget::new(settings));
+        let (systems, is_final) = Systems::load(from, &budget, now)?;
+        Ok((Self { budget, systems: RwLock::new(systems) }, is_final))
+    }
+
+    /// Writes a checkpoint. Lines may be joined meanwhile; a source must give those once more after a crash that it
+    /// gave since the call began. With `is_final`, none is.
+    ///
+    /// # Errors
+    ///
+    /// The checkpoint cannot be written.
+    pub fn save(&self, is_final: bool, to: &mut dyn Write) -> io::Result<()> {
+        let systems = poison::ignore(self.systems.read()).listed();
+        checkpoint::save(&systems, is_final, to)
     }
 
     /// Replaces the limits. Messages that exceed them are evicted with the next lines.

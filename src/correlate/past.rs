@@ -55,6 +55,12 @@ impl Past {
         self.find(id).map(|place| self.entries[place].last_seen)
     }
 
+    /// Returns the hash of the queue id of each message, with the time of its last line, in the order in which they
+    /// ended.
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = (u64, i64)> {
+        self.entries.iter().map(|entry| (entry.id, entry.last_seen))
+    }
+
     /// Forgets the older half of the messages, and frees their memory. Returns false if there are none.
     pub(super) fn halve(&mut self) -> bool {
         let len = self.entries.len();

@@ -48,6 +48,12 @@ impl PatternKey {
     pub(super) const NONE: Self = Self(u32::MAX);
 }
 
+impl Default for PatternKey {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
 impl Default for PatternTable {
     fn default() -> Self {
         let (patterns, index, seen, last) = (Slab::default(), HashTable::new(), Vec::new(), Vec::new());
@@ -79,6 +85,17 @@ impl PatternTable {
         line.tag().iter().for_each(|part| self.last.extend_from_slice(part));
         own.cut(line.text(), &mut self.last);
         self.find(hash.of(&[&self.last]))
+    }
+
+    /// Returns the number of a pattern that was in the table, and counts one more user of it.
+    pub(super) fn add(&mut self, pattern: &[u8], hash: KeyedHash) -> PatternKey {
+        self.last.clear();
+        self.last.extend_from_slice(pattern);
+        let hash = hash.of(&[pattern]);
+        match self.find(hash) {
+            PatternKey::NONE => self.find(hash),
+            key => key,
+        }
     }
 
     /// Returns the number of the last pattern that was asked for.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
 
 use super::fields::{Fields, FieldsRef, KeptField};
 use super::hash::KeyedHash;
@@ -29,7 +30,7 @@ pub(super) enum JoinedRecipients {
 }
 
 /// A recipient: one address, with one address before aliasing.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct JoinedRecipient {
     pub(super) first_at: i64,
     pub(super) last_at: i64,
@@ -39,9 +40,28 @@ pub(super) struct JoinedRecipient {
     again: u32,
     pub(super) status: RecipientStatus,
     /// Pattern of the last delivery, if it is in the table. Otherwise it is among the texts.
+    #[serde(skip)]
     pattern: PatternKey,
     /// TLS of the last attempt.
     pub(super) tls: Option<Arc<KeptTls>>,
+}
+
+/// A recipient in a checkpoint.
+#[derive(Debug, Serialize)]
+pub(super) struct SavedRecipient<'m> {
+    recipient: &'m JoinedRecipient,
+    /// Its texts, if they are not among those of the message.
+    texts: Option<&'m Fields>,
+    /// Pattern of the last delivery, if it is not among the texts.
+    pattern: Option<&'m [u8]>,
+}
+
+/// A recipient from a checkpoint.
+#[derive(Debug, Deserialize)]
+pub(super) struct LoadedRecipient {
+    recipient: JoinedRecipient,
+    texts: Option<Fields>,
+    pattern: Option<Vec<u8>>,
 }
 
 /// Several recipients.
@@ -61,7 +81,7 @@ struct RecipientEntry {
 }
 
 /// Status of the last attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum RecipientStatus {
     Sent,
     Bounced,
@@ -170,6 +190,38 @@ impl JoinedRecipients {
         }
     }
 
+    /// Returns the recipients as a checkpoint has them.
+    pub(super) fn save<'m>(&'m self, patterns: &'m PatternTable) -> Vec<SavedRecipient<'m>> {
+        let save = |recipient: &'m JoinedRecipient, texts| {
+            let pattern = patterns.get(recipient.pattern);
+            SavedRecipient { recipient, texts, pattern }
+        };
+        match self {
+            Self::None => Vec::new(),
+            Self::One(recipient) => vec![save(recipient, None)],
+            Self::Many(many) => many.list.iter().map(|entry| save(&entry.recipient, Some(&entry.texts))).collect(),
+        }
+    }
+
+    /// Returns the recipients that a checkpoint has. `texts` are those of the message.
+    pub(super) fn load(
+        loaded: Vec<LoadedRecipient>,
+        texts: &mut Fields,
+        patterns: &mut PatternTable,
+        hash: KeyedHash,
+    ) -> Self {
+        let mut list = Box::<RecipientList>::default();
+        for LoadedRecipient { mut recipient, texts: own, pattern } in loaded {
+            let Some(mut own) = own else {
+                recipient.take_pattern(pattern, texts, patterns, hash);
+                return Self::One(recipient);
+            };
+            recipient.take_pattern(pattern, &mut own, patterns, hash);
+            list.push(RecipientEntry { recipient, texts: own }, hash);
+        }
+        if list.list.is_empty() { Self::None } else { Self::Many(list) }
+    }
+
     /// Gives back the patterns.
     pub(super) fn release(&self, patterns: &mut PatternTable) {
         self.heads().for_each(|recipient| patterns.release(recipient.pattern));
@@ -234,6 +286,21 @@ impl JoinedRecipient {
         texts.put(KeptField::RemoteId, own.remote_id.map(str::as_bytes));
         self.status = RecipientStatus::of(attempt.delivery.status);
         self.tls = attempt.tls.cloned();
+    }
+
+    /// Takes the pattern that a checkpoint has of the last delivery.
+    fn take_pattern(
+        &mut self,
+        pattern: Option<Vec<u8>>,
+        texts: &mut Fields,
+        patterns: &mut PatternTable,
+        hash: KeyedHash,
+    ) {
+        let Some(pattern) = pattern else { return };
+        self.pattern = patterns.add(&pattern, hash);
+        if self.pattern == PatternKey::NONE {
+            texts.put(KeptField::Pattern, Some(&pattern));
+        }
     }
 
     /// Appends the line of the last delivery to `line`, as [`event`](super::line::event) reads it. `texts` are those

@@ -3,6 +3,8 @@
 //! postscreen is one process with many clients at a time. Its lines name the address and the port of the client; those
 //! of dnsblog name the address alone, and smtpd logs the port only if it is configured to.
 
+use serde::{Deserialize, Serialize};
+
 use super::fields::KeptField;
 use super::line::JoinLine;
 use super::session::{JoinedSession, Screening, SessionLines, SmtpdConnection};
@@ -16,7 +18,7 @@ const LISTINGS: usize = 60;
 const HANDED_OVER: i64 = 10_000_000;
 
 /// A client of postscreen.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct ScreenedClient {
     ip: Box<str>,
     visits: Vec<ScreenedVisit>,
@@ -27,7 +29,7 @@ pub(super) struct ScreenedClient {
 }
 
 /// One connection of a client. It stays without lines after its end, for lines that are repeated.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct ScreenedVisit {
     port: Option<u16>,
     lines: SessionLines,
@@ -134,6 +136,11 @@ impl ScreenedClient {
             add_listings(session, &self.listings);
         }
         sessions
+    }
+
+    /// Returns the times at which sessions are over that postscreen ended.
+    pub(super) fn ends(&self) -> impl Iterator<Item = i64> {
+        self.visits.iter().filter_map(|visit| visit.over_at)
     }
 
     /// Takes what is there of the sessions that postscreen ended. The client of another one is at smtpd, or will be.

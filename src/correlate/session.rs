@@ -5,8 +5,11 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::fields::{Fields, KeptField};
 use super::line::{JoinLine, KeptLine};
+use super::saved::{self, Word};
 use super::tls::KeptTls;
 use crate::record::{
     Cause, Client, Connect, ConnectionLost, Disconnect, Event, Postscreen, SaslFailure, SessionEnd, Verdict,
@@ -18,7 +21,7 @@ const LINES: usize = 2000;
 const BUSY: &str = "all server ports busy";
 
 /// The lines of a process of smtpd, or of a connection to postscreen, until its session is over.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct SessionLines {
     /// Service and program: `submission/smtpd`.
     program: Box<str>,
@@ -32,7 +35,7 @@ pub(super) struct SessionLines {
 }
 
 /// Facts of one line about its session.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct SessionLine {
     at: i64,
     kind: LineKind,
@@ -41,19 +44,19 @@ struct SessionLine {
     refusal: Option<KeptLine>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum LineKind {
     Connect,
     Disconnect,
-    Lost(SessionEnd),
+    Lost(#[serde(with = "saved::session_end")] SessionEnd),
     Client,
-    Verdict(&'static str),
+    Verdict(#[serde(with = "saved::action")] Word),
     /// A verdict that is the last line of its session.
-    LastVerdict(&'static str),
+    LastVerdict(#[serde(with = "saved::action")] Word),
     SaslFailure,
     Tls,
     /// A test of postscreen.
-    Test(&'static str),
+    Test(#[serde(with = "saved::test")] Word),
     /// Facts of postscreen's lines about the client, with the time of its connection to smtpd.
     Screened,
     Other,
@@ -216,6 +219,11 @@ impl SessionLines {
 
     pub(super) const fn is_empty(&self) -> bool {
         self.lines.is_empty()
+    }
+
+    /// Returns the number of lines that end a session.
+    pub(super) fn ends(&self) -> usize {
+        self.lines.iter().filter(|line| line.kind.is_end()).count()
     }
 
     /// Returns true if postscreen refused the client, or the client left it: smtpd does not get it.

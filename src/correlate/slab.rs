@@ -117,6 +117,12 @@ impl<T> Slab<T> {
         at(&self.chunks, key.slot).is_some_and(|slot| slot.generation == key.generation && slot.value.is_some())
     }
 
+    /// Returns each value from the slot `first` on, with its slot.
+    pub(super) fn iter_from(&self, first: u32) -> impl Iterator<Item = (u32, &T)> {
+        let end = (self.chunks.len() * CHUNK) as u32;
+        (first..end).filter_map(|slot| Some((slot, self.get(slot)?)))
+    }
+
     /// Makes a value the newest.
     pub(super) fn touch(&mut self, slot: u32) {
         if self.used.last != slot {

@@ -15,6 +15,7 @@
 mod chains;
 mod postscreen;
 mod processes;
+mod saved;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -25,6 +26,7 @@ use hashbrown::HashTable;
 pub(super) use self::chains::ChainOrigin;
 use self::postscreen::{SCREENED_AGE, ScreenedEntry};
 use self::processes::{PROCESS_AGE, ProcessEntry};
+pub(super) use self::saved::{LoadedHead, LoadedMessage, SavedHead, SavedMessage};
 use super::budget::Budget;
 use super::fields::{Fields, KeptField};
 use super::hash::KeyedHash;
@@ -91,7 +93,7 @@ struct MessageEntry {
     is_dirty: bool,
     /// True if a summary is due after the round of attempts, with the number of attempts that the last one showed.
     in_round: bool,
-    attempts_told: u32,
+    attempts_told: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -174,6 +176,11 @@ impl MailJoins {
     /// Returns `HOSTNAME/INSTANCE`.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Returns the peer that sends the lines.
+    pub(super) const fn sender(&self) -> &Arc<LogSender> {
+        &self.sender
     }
 
     /// Returns true if no message, no process and no client of postscreen is remembered.
@@ -316,6 +323,11 @@ impl MailJoins {
         scratch.texts.store(&mut message.fields, &mut self.pool, spare);
         let touched = self.clock.now;
         let entry = MessageEntry { message, held: 0, touched, is_dirty: true, in_round: false, attempts_told: 0 };
+        self.insert(entry, queue_id_hash)
+    }
+
+    /// Adds a message as the newest.
+    fn insert(&mut self, entry: MessageEntry, queue_id_hash: u64) -> u32 {
         let slot = self.messages.insert(entry).slot;
         let (messages, keyed) = (&self.messages, self.hash);
         self.by_id.insert_unique(queue_id_hash, slot, |slot| hash_of(messages, keyed, *slot));
@@ -459,7 +471,7 @@ impl MailJoins {
             return;
         }
         entry.in_round = false;
-        let attempts = entry.message.recipients.attempts();
+        let attempts = u16::try_from(entry.message.recipients.attempts()).unwrap_or(u16::MAX);
         if entry.message.closed().is_none() && entry.message.recipients.are_left() && attempts > entry.attempts_told {
             entry.attempts_told = attempts;
             self.summarize(key.slot, scratch);
@@ -515,10 +527,6 @@ impl MessageEntry {
         uid::write_key(system, &self.message, key);
         let uid = uid::of_key(key);
         self.message.set_uid(uid);
-        if !self.message.queued_at.is_known() {
-            let second = uid::second(&self.message);
-            self.message.fields.push(KeptField::NamedAt, &second.to_le_bytes());
-        }
         uid
     }
 }

@@ -3,6 +3,8 @@
 //! A peer chooses the names of hosts. Their number is therefore limited, and the peer with the most mail systems loses
 //! those that were silent for the longest time.
 
+pub(super) mod checkpoint;
+
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed};
@@ -80,11 +82,7 @@ impl Systems {
         if self.by_name.len() >= SYSTEMS {
             self.close_some(budget);
         }
-        let sender = sender_name(record);
-        let sender = match self.senders.get(sender) {
-            Some(sender) => Arc::clone(sender),
-            None => self.add_sender(sender, budget),
-        };
+        let sender = self.sender(sender_name(record), budget);
         sender.systems.fetch_add(1, Relaxed);
         let joins = MailJoins::new(name, Arc::clone(budget), Arc::clone(&sender));
         let origin = record.origin.clone();
@@ -97,6 +95,11 @@ impl Systems {
         });
         self.by_name.insert(name.into(), Arc::clone(&system));
         system
+    }
+
+    /// Returns the mail systems in the list.
+    pub(super) fn listed(&self) -> Vec<Arc<MailSystem>> {
+        self.by_name.values().cloned().collect()
     }
 
     /// Returns all mail systems, those first that left the list.
@@ -146,6 +149,14 @@ impl Systems {
         if system.sender.systems.fetch_sub(1, Relaxed) == 1 {
             self.senders.remove(&*system.sender.name);
             budget.remove_sender();
+        }
+    }
+
+    /// Returns the sender with this name.
+    fn sender(&mut self, name: &str, budget: &Budget) -> Arc<LogSender> {
+        match self.senders.get(name) {
+            Some(sender) => Arc::clone(sender),
+            None => self.add_sender(name, budget),
         }
     }
 

@@ -1,13 +1,18 @@
 //! The TLS of a connection, kept beyond its line.
 
+use serde::{Deserialize, Serialize};
+
 use super::fields::{Fields, KeptField};
+use super::saved::{self, Word};
 use crate::record::Tls;
 
 /// Properties of a TLS connection. The messages of a session share them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct KeptTls {
-    trust: Option<&'static str>,
-    direction: &'static str,
+    #[serde(with = "saved::trust")]
+    trust: Option<Word>,
+    #[serde(with = "saved::direction")]
+    direction: Word,
     reused: bool,
     bits: Option<u64>,
     algorithm_bits: Option<u64>,

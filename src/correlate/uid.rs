@@ -18,13 +18,13 @@ pub(super) fn write_key(system: &str, message: &JoinedMessage, key: &mut Vec<u8>
     for part in [system, "/", message.queue_id(), "/"] {
         key.extend_from_slice(part.as_bytes());
     }
-    let named_at = || message.fields.as_ref().time(KeptField::NamedAt).unwrap_or_else(|| second(message));
+    let named_at = || message.fields.as_ref().time(KeptField::NamedAt).unwrap_or_else(|| second(message.first_seen));
     Timestamp::from_micros(message.queued_at.get().unwrap_or_else(named_at)).print(key);
 }
 
-/// Returns the second of the first line of a message, as a time in microseconds.
-pub(super) const fn second(message: &JoinedMessage) -> i64 {
-    message.first_seen - message.first_seen.rem_euclid(1_000_000)
+/// Returns the second of a time, as a time in microseconds.
+pub(super) const fn second(time: i64) -> i64 {
+    time - time.rem_euclid(1_000_000)
 }
 
 /// Returns the id of the message with this key: a UUID version 5 (RFC 9562, section 5.5).

@@ -157,6 +157,9 @@ impl<'a> Peer<'a> {
 }
 
 impl Transport {
+    /// Every transport, in the order of the record's documentation.
+    pub const ALL: [Self; 7] = [Self::Udp, Self::Tcp, Self::Tls, Self::Relp, Self::Unix, Self::File, Self::Stdin];
+
     /// The name in the record.
     pub const fn name(self) -> &'static str {
         match self {

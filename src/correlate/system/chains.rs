@@ -2,11 +2,14 @@
 
 use std::cmp::Reverse;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Due, MailJoins, SETTLE};
 use crate::correlate::fields::KeptField;
 use crate::correlate::line::JoinLine;
 use crate::correlate::message::JoinedMessage;
 use crate::correlate::outcome::Scratch;
+use crate::correlate::saved;
 use crate::record::{Delivery, Endpoint, Event, Notification, Uid};
 
 /// Number of messages that are expected because another one names them.
@@ -15,9 +18,12 @@ const EXPECTED: usize = 10_000;
 const NAMED: usize = 8;
 
 /// The message from which another one was made.
+#[derive(Serialize, Deserialize)]
 pub(in crate::correlate) struct ChainOrigin {
     pub(in crate::correlate) queue_id: Box<str>,
+    #[serde(with = "saved::uid")]
     pub(in crate::correlate) uid: Uid,
+    #[serde(with = "saved::uid")]
     pub(in crate::correlate) trace: Uid,
     /// True if the other one is of the same instance. Postfix made it itself: a notice, a forward, or the same message
     /// after `postsuper -r`.

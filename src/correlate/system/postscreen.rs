@@ -2,6 +2,8 @@
 
 use std::cmp::Reverse;
 
+use serde::{Deserialize, Serialize};
+
 use super::processes::program_name;
 use super::{Due, MailJoins, SETTLE};
 use crate::correlate::line::JoinLine;
@@ -17,8 +19,9 @@ pub(super) const SCREENED_AGE: i64 = 600 * 1_000_000;
 const CLIENTS: usize = 10_000;
 
 /// A client of postscreen.
+#[derive(Serialize, Deserialize)]
 pub(super) struct ScreenedEntry {
-    client: ScreenedClient,
+    pub(super) client: ScreenedClient,
     held: usize,
     pub(super) touched: i64,
 }
@@ -100,12 +103,7 @@ impl MailJoins {
             {
                 self.forget_screened(oldest, scratch);
             }
-            let entry = ScreenedEntry { client: ScreenedClient::new(ip), held: 0, touched: 0 };
-            let slot = self.screened.insert(entry).slot;
-            let (screened, keyed) = (&self.screened, self.hash);
-            let hash_of = |slot: &u32| screened.get(*slot).map_or(0, |entry| keyed.of(&[entry.client.ip().as_bytes()]));
-            self.by_ip.insert_unique(hash, slot, hash_of);
-            slot
+            self.add_screened(ScreenedEntry { client: ScreenedClient::new(ip), held: 0, touched: 0 })
         });
         let clock = self.clock.now;
         if let Some(entry) = self.screened.get_mut(slot) {
@@ -113,6 +111,17 @@ impl MailJoins {
         }
         self.screened.touch(slot);
         Some(slot)
+    }
+
+    /// Adds a client as the newest.
+    pub(super) fn add_screened(&mut self, entry: ScreenedEntry) -> u32 {
+        self.hold(0, entry.held);
+        let hash = self.hash.of(&[entry.client.ip().as_bytes()]);
+        let slot = self.screened.insert(entry).slot;
+        let (screened, keyed) = (&self.screened, self.hash);
+        let hash_of = |slot: &u32| screened.get(*slot).map_or(0, |entry| keyed.of(&[entry.client.ip().as_bytes()]));
+        self.by_ip.insert_unique(hash, slot, hash_of);
+        slot
     }
 
     /// Changes a client, and counts its memory.

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Due, MailJoins, SETTLE};
 use crate::correlate::fields::KeptField;
 use crate::correlate::line::JoinLine;
@@ -14,17 +16,18 @@ use crate::correlate::tls::KeptTls;
 use crate::record::{ClosedBy, Event, TlsSummary};
 
 /// Time after its last line at which a session is over, in microseconds. smtpd waits 300 seconds for a command.
-const SESSION_AGE: i64 = 3600 * 1_000_000;
+pub(super) const SESSION_AGE: i64 = 3600 * 1_000_000;
 /// Time after its last line for which a process is remembered, in microseconds.
 pub(super) const PROCESS_AGE: i64 = 86_400 * 1_000_000;
 /// Number of delivery agents whose TLS connection is remembered.
 const AGENTS: usize = 1000;
 
 /// A process of smtpd.
+#[derive(Serialize, Deserialize)]
 pub(super) struct ProcessEntry {
     pub(super) process: SessionLines,
     /// Hash of its program and its process id.
-    identity: u64,
+    pub(super) identity: u64,
     pub(super) held: usize,
     pub(super) touched: i64,
 }

@@ -1,5 +1,6 @@
 //! Do the joins of random histories tell what really happened, whatever becomes of the lines on their way?
 
+mod checkpoints;
 mod sessions;
 
 use std::collections::{BTreeSet, HashMap};
@@ -115,6 +116,24 @@ impl Story {
         let known = self.messages.insert(told.uid, told.clone());
         let is_later = known.as_ref().is_none_or(|known| known.revision < told.revision);
         assert!(is_later, "{told:?} after {known:?}");
+    }
+}
+
+impl Story {
+    /// Returns what is known after another run. It may tell a summary again, and one that this run made since its
+    /// checkpoint.
+    fn followed_by(mut self, next: Self) -> Self {
+        for (uid, told) in next.messages {
+            if self.messages.get(&uid).is_none_or(|known| known.revision <= told.revision) {
+                self.messages.insert(uid, told);
+            }
+        }
+        for session in next.sessions {
+            if !self.sessions.contains(&session) {
+                self.sessions.push(session);
+            }
+        }
+        self
     }
 }
 

@@ -12,7 +12,7 @@ use super::micros;
 const HANDED_OVER: i64 = 12_000_000;
 
 /// A summary of a session.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct ToldSession {
     pub(super) hostname: String,
     instance: String,

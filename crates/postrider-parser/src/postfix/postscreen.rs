@@ -230,6 +230,17 @@ mod tests {
     }
 
     #[test]
+    fn every_test_is_listed_once() {
+        let mut tests: Vec<_> = DECISIONS.iter().chain(BREACHES).map(|(_, test)| *test).collect();
+        tests.extend(["dnsbl", "pregreet", "hangup"]);
+        tests.sort_unstable();
+        tests.dedup();
+        let mut listed = Postscreen::TESTS;
+        listed.sort_unstable();
+        assert_eq!(tests, listed);
+    }
+
+    #[test]
     fn sessions() {
         let four =
             Event::Connect(Connect { client: peer("[192.0.2.1]:4711"), local: peer("[192.0.2.2]:25"), server: None });

@@ -170,6 +170,11 @@ fn may_exceed(pairs: &str) -> bool {
 }
 
 impl Tls<'_> {
+    /// Every level of trust in the peer, the lowest first.
+    pub const TRUST: [&'static str; 4] = ["anonymous", "untrusted", "trusted", "verified"];
+    /// Every direction.
+    pub const DIRECTIONS: [&'static str; 2] = ["outbound", "inbound"];
+
     /// True if one of the numbers is too large for a record.
     pub fn exceeds(&self) -> bool {
         [self.bits, self.algorithm_bits].into_iter().flatten().any(|number| number > decimal::LARGEST)

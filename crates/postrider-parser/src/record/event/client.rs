@@ -174,6 +174,28 @@ pub struct Postscreen<'a> {
     pub bytes: Option<u64>,
 }
 
+impl Postscreen<'_> {
+    /// Every test, in the order in which postscreen makes them.
+    pub const TESTS: [&'static str; 16] = [
+        "allowlisted",
+        "denylisted",
+        "allowlist_veto",
+        "pass_old",
+        "pregreet",
+        "dnsbl",
+        "hangup",
+        "bare_newline",
+        "command_pipelining",
+        "non_smtp_command",
+        "command_length_limit",
+        "command_count_limit",
+        "command_time_limit",
+        "data_without_valid_rcpt",
+        "bdat_without_valid_rcpt",
+        "pass_new",
+    ];
+}
+
 /// dnsblog found an address in a DNS list (`src/dnsblog/dnsblog.c`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dnsbl<'a> {
