@@ -251,7 +251,9 @@ impl Fields {
             rest >>= 7;
         }
         self.0.push(rest as u8);
-        parts.iter().for_each(|part| self.0.extend_from_slice(part));
+        for part in parts {
+            self.0.extend_from_slice(part);
+        }
     }
 
     /// Takes the entries of `others` in place of all own ones.

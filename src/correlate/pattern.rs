@@ -12,7 +12,7 @@ use std::ops::Range;
 use memchr::memmem;
 
 use super::line::JoinLine;
-use crate::record::Delivery;
+use crate::record::{Decimal, Delivery};
 
 /// What is a delivery's own in its text. The text may lack any of it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,7 +47,7 @@ impl<'a> OwnTexts<'a> {
             queue_id: line.postfix.queue_id,
             to: Some(delivery.to),
             orig_to: delivery.orig_to,
-            delay: delivery.delay.map(|delay| delay.as_str()),
+            delay: delivery.delay.map(Decimal::as_str),
             delays,
             remote_id: delivery.remote_queue_id,
         }

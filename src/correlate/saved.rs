@@ -38,7 +38,7 @@ listed!(closed_by, Option<ClosedBy>, ClosedBy::ALL.map(Some).into_iter().chain([
 
 /// The form of an id.
 pub(super) mod uid {
-    use super::*;
+    use super::{Deserialize, Deserializer, Serialize, Serializer, Uid};
 
     pub(in crate::correlate) fn serialize<S: Serializer>(uid: &Uid, to: S) -> Result<S::Ok, S::Error> {
         uid.0.serialize(to)

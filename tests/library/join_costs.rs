@@ -33,7 +33,7 @@ impl<'c> Host<'c> {
 
     /// Joins a line of this program, and returns the number of allocations.
     fn join(&mut self, message: usize, program: &str, pid: usize, text: &str) -> u64 {
-        let at = Timestamp::from_micros(START + message as i64 * STEP);
+        let at = Timestamp::from_micros(START + signed(message) * STEP);
         let mut time = Vec::new();
         at.print(&mut time);
         let time = String::from_utf8(time).expect("ASCII");
@@ -83,6 +83,10 @@ fn deferred(number: usize) -> [(&'static str, String); 6] {
     ]
 }
 
+fn signed(number: usize) -> i64 {
+    i64::try_from(number).expect("a small number")
+}
+
 /// Memory of an open message as the allocator counts it, in bytes. malloc adds 8 to 16 bytes to each buffer.
 const MOST: i64 = 385;
 
@@ -103,9 +107,9 @@ fn an_open_message_holds_few_bytes() {
     };
     // The sessions and the tables have their size by then.
     let first = add(0..MESSAGES / 2);
-    let each = add(MESSAGES / 2..MESSAGES) / (MESSAGES / 2) as i64;
+    let each = add(MESSAGES / 2..MESSAGES) / signed(MESSAGES / 2);
     assert_eq!(correlator.counts().messages, MESSAGES);
     assert!(each <= MOST, "a message holds {each} bytes, and the first ones {first} in all");
-    let counted = correlator.counts().memory as i64 / MESSAGES as i64;
+    let counted = signed(correlator.counts().memory / MESSAGES);
     assert!((counted - each).abs() < 60, "a message holds {each} bytes, and {counted} are counted");
 }

@@ -145,7 +145,9 @@ impl MailJoins {
         }
         let mut order: Vec<_> = self.messages.iter_from(0).map(|(slot, entry)| (entry.touched, slot)).collect();
         order.sort_unstable();
-        order.into_iter().for_each(|(_, slot)| self.messages.touch(slot));
+        for (_, slot) in order {
+            self.messages.touch(slot);
+        }
         self.find_due();
         self.measure_tables();
     }

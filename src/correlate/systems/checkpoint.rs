@@ -57,7 +57,7 @@ enum SavedPart<'j> {
 /// The same part when it is read.
 #[derive(Deserialize)]
 enum LoadedPart {
-    System(LoadedName, LoadedHead),
+    System(LoadedName, Box<LoadedHead>),
     Messages(Vec<LoadedMessage>),
     Past(Vec<(u64, i64)>),
     End { is_final: bool },
@@ -112,15 +112,17 @@ impl Systems {
                     let sender = systems.sender(&name.sender, budget);
                     let system = format!("{}/{}", name.hostname, name.instance);
                     let mut joins = MailJoins::new(&system, Arc::clone(budget), sender);
-                    joins.load_head(head, micros(now));
+                    joins.load_head(*head, micros(now));
                     open = Some((name, joins));
                 }
                 (LoadedPart::Messages(messages), Some((name, mut joins))) => {
-                    messages.into_iter().for_each(|message| joins.load_message(message));
+                    for message in messages {
+                        joins.load_message(message);
+                    }
                     open = Some((name, joins));
                 }
-                (LoadedPart::Past(past), Some((name, mut joins))) => {
-                    joins.load_past(past);
+                (LoadedPart::Past(over), Some((name, mut joins))) => {
+                    joins.load_past(over);
                     systems.insert(name, joins);
                 }
                 (LoadedPart::End { is_final }, None) => return Ok((systems, is_final)),

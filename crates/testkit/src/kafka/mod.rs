@@ -88,13 +88,8 @@ fn answer<T: Send>(what: &str, mut ask: impl FnMut(&AdminOptions) -> KafkaResult
     // On a thread of its own, since a test may call this from within a runtime.
     thread::scope(|scope| {
         let asking = scope.spawn(|| {
-            for _ in 1..REQUESTS {
-                match ask(&options) {
-                    Ok(answer) => return answer,
-                    Err(error) => eprintln!("{what}: {error}; asked again"),
-                }
-            }
-            ask(&options).unwrap_or_else(|error| panic!("{what}: {error}"))
+            let earlier = (1..REQUESTS).find_map(|_| ask(&options).ok());
+            earlier.unwrap_or_else(|| ask(&options).unwrap_or_else(|error| panic!("{what}: {error}")))
         });
         asking.join().unwrap_or_else(|_| panic!("no answer: {what}"))
     })
