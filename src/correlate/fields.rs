@@ -53,7 +53,7 @@ pub(super) enum KeptField {
     Verdict,
     /// Time in the key of a message with a short queue id, if it is not the second of the first line.
     NamedAt,
-    // Of a recipient.
+    // Those of a recipient.
     To,
     OrigTo,
     Pattern,

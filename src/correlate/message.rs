@@ -9,7 +9,7 @@ use super::hash::KeyedHash;
 use super::line::{JoinLine, MaybeTime, micros};
 use super::patterns::PatternTable;
 use super::pool::BufferPool;
-use super::recipient::{Attempt, JoinedRecipient, JoinedRecipients, RecipientStatus};
+use super::recipient::{JoinedRecipient, JoinedRecipients, NewAttempt, RecipientStatus};
 use super::saved;
 use super::session::SessionLines;
 use super::system::{ChainOrigin, SETTLE};
@@ -83,7 +83,7 @@ struct SeenLines {
     is_internal: bool,
 }
 
-/// What a line needs beside itself to be applied to its message.
+/// Everything but the line itself that applying it to its message takes.
 pub(super) struct MessageContext<'c> {
     /// Process of smtpd that wrote it.
     pub(super) process: Option<&'c SessionLines>,
@@ -288,7 +288,7 @@ impl JoinedMessage {
         context: &mut MessageContext<'_>,
     ) -> MessageChange {
         let MessageContext { tls, hash, patterns, .. } = context;
-        let mut attempt = Attempt { line, delivery, tls: *tls, hash: *hash, patterns };
+        let mut attempt = NewAttempt { line, delivery, tls: *tls, hash: *hash, patterns };
         let attempt = self.recipients.deliver(&mut attempt, texts);
         MessageChange::Delivery { attempt, is_final: RecipientStatus::of(delivery.status).is_final() }
     }

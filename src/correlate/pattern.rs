@@ -14,7 +14,7 @@ use memchr::memmem;
 use super::line::JoinLine;
 use crate::record::{Decimal, Delivery};
 
-/// What is a delivery's own in its text. The text may lack any of it.
+/// The parts of a delivery's text that are its own. The text may lack any of it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct OwnTexts<'a> {
     pub(super) queue_id: Option<&'a str>,

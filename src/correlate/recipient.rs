@@ -92,7 +92,7 @@ pub(super) enum RecipientStatus {
 }
 
 /// The line of an attempt, and what is needed to keep it.
-pub(super) struct Attempt<'k, 'r, 'a> {
+pub(super) struct NewAttempt<'k, 'r, 'a> {
     pub(super) line: &'k JoinLine<'r, 'a>,
     pub(super) delivery: &'k Delivery<'a>,
     pub(super) tls: Option<&'k Arc<KeptTls>>,
@@ -118,7 +118,7 @@ impl RecipientStatus {
 
 impl JoinedRecipients {
     /// Adds an attempt, unless it is a repeated line. Returns its number. `texts` are those of the message.
-    pub(super) fn deliver(&mut self, attempt: &mut Attempt<'_, '_, '_>, texts: &mut Fields) -> u32 {
+    pub(super) fn deliver(&mut self, attempt: &mut NewAttempt<'_, '_, '_>, texts: &mut Fields) -> u32 {
         match self {
             Self::One(recipient) if attempt.is_to(texts.as_ref()) => recipient.again(attempt, texts),
             Self::One(_) => {
@@ -228,7 +228,7 @@ impl JoinedRecipients {
     }
 }
 
-impl Attempt<'_, '_, '_> {
+impl NewAttempt<'_, '_, '_> {
     /// Returns true if the delivery is to the recipient with these texts.
     fn is_to(&self, texts: FieldsRef<'_>) -> bool {
         texts.get(KeptField::To) == Some(self.delivery.to) && texts.get(KeptField::OrigTo) == self.delivery.orig_to
@@ -240,7 +240,7 @@ impl Attempt<'_, '_, '_> {
 }
 
 impl JoinedRecipient {
-    fn new(attempt: &mut Attempt<'_, '_, '_>, texts: &mut Fields) -> Self {
+    fn new(attempt: &mut NewAttempt<'_, '_, '_>, texts: &mut Fields) -> Self {
         let at = attempt.line.at;
         texts.set(KeptField::To, Some(attempt.delivery.to));
         texts.set(KeptField::OrigTo, attempt.delivery.orig_to);
@@ -252,7 +252,7 @@ impl JoinedRecipient {
     }
 
     /// Adds an attempt, unless it is a repeated line. Returns its number.
-    fn again(&mut self, attempt: &mut Attempt<'_, '_, '_>, texts: &mut Fields) -> u32 {
+    fn again(&mut self, attempt: &mut NewAttempt<'_, '_, '_>, texts: &mut Fields) -> u32 {
         let print = attempt.print();
         let prints = texts.as_ref().values(KeptField::Print).count();
         if let Some(place) = texts.as_ref().values(KeptField::Print).position(|known| *known == print) {
@@ -275,7 +275,7 @@ impl JoinedRecipient {
     }
 
     /// Keeps the delivery as the last one.
-    fn keep(&mut self, attempt: &mut Attempt<'_, '_, '_>, texts: &mut Fields) {
+    fn keep(&mut self, attempt: &mut NewAttempt<'_, '_, '_>, texts: &mut Fields) {
         let own = OwnTexts::of(attempt.line, attempt.delivery);
         let pattern = attempt.patterns.acquire(attempt.line, &own, attempt.hash);
         attempt.patterns.release(std::mem::replace(&mut self.pattern, pattern));
@@ -320,7 +320,7 @@ impl JoinedRecipient {
 }
 
 impl RecipientList {
-    fn deliver(&mut self, attempt: &mut Attempt<'_, '_, '_>) -> u32 {
+    fn deliver(&mut self, attempt: &mut NewAttempt<'_, '_, '_>) -> u32 {
         let Some(place) = self.place(attempt) else {
             let mut texts = Fields::default();
             let recipient = JoinedRecipient::new(attempt, &mut texts);
@@ -334,7 +334,7 @@ impl RecipientList {
         number
     }
 
-    fn place(&self, attempt: &Attempt<'_, '_, '_>) -> Option<usize> {
+    fn place(&self, attempt: &NewAttempt<'_, '_, '_>) -> Option<usize> {
         if self.index.is_empty() {
             return self.list.iter().position(|entry| attempt.is_to(entry.texts.as_ref()));
         }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::record::{ClosedBy, Postscreen, SessionEnd, Tls, Transport, Uid, Verdict};
 
 /// A word of the vocabulary. A name of its own keeps serde from borrowing it from a checkpoint.
-pub(super) type Word = &'static str;
+pub(super) type VocabularyWord = &'static str;
 
 /// Declares the form of a type whose values are listed, each with its word.
 macro_rules! listed {
@@ -27,10 +27,10 @@ macro_rules! listed {
     };
 }
 
-listed!(action, Word, Verdict::ACTIONS, |word| word);
-listed!(test, Word, Postscreen::TESTS, |word| word);
-listed!(direction, Word, Tls::DIRECTIONS, |word| word);
-listed!(trust, Option<Word>, Tls::TRUST.map(Some).into_iter().chain([None]), Option::unwrap_or_default);
+listed!(action, VocabularyWord, Verdict::ACTIONS, |word| word);
+listed!(test, VocabularyWord, Postscreen::TESTS, |word| word);
+listed!(direction, VocabularyWord, Tls::DIRECTIONS, |word| word);
+listed!(trust, Option<VocabularyWord>, Tls::TRUST.map(Some).into_iter().chain([None]), Option::unwrap_or_default);
 listed!(transport, Transport, Transport::ALL, Transport::name);
 listed!(session_end, SessionEnd, SessionEnd::ALL, SessionEnd::name);
 listed!(closed_by, Option<ClosedBy>, ClosedBy::ALL.map(Some).into_iter().chain([None]), |by| by

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fields::{Fields, KeptField};
 use super::line::{JoinLine, KeptLine};
-use super::saved::{self, Word};
+use super::saved::{self, VocabularyWord};
 use super::tls::KeptTls;
 use crate::record::{
     Cause, Client, Connect, ConnectionLost, Disconnect, Event, Postscreen, SaslFailure, SessionEnd, Verdict,
@@ -50,13 +50,13 @@ enum LineKind {
     Disconnect,
     Lost(#[serde(with = "saved::session_end")] SessionEnd),
     Client,
-    Verdict(#[serde(with = "saved::action")] Word),
+    Verdict(#[serde(with = "saved::action")] VocabularyWord),
     /// A verdict that is the last line of its session.
-    LastVerdict(#[serde(with = "saved::action")] Word),
+    LastVerdict(#[serde(with = "saved::action")] VocabularyWord),
     SaslFailure,
     Tls,
     /// A test of postscreen.
-    Test(#[serde(with = "saved::test")] Word),
+    Test(#[serde(with = "saved::test")] VocabularyWord),
     /// Facts of postscreen's lines about the client, with the time of its connection to smtpd.
     Screened,
     Other,

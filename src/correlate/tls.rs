@@ -3,16 +3,16 @@
 use serde::{Deserialize, Serialize};
 
 use super::fields::{Fields, KeptField};
-use super::saved::{self, Word};
+use super::saved::{self, VocabularyWord};
 use crate::record::Tls;
 
 /// Properties of a TLS connection. The messages of a session share them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct KeptTls {
     #[serde(with = "saved::trust")]
-    trust: Option<Word>,
+    trust: Option<VocabularyWord>,
     #[serde(with = "saved::direction")]
-    direction: Word,
+    direction: VocabularyWord,
     reused: bool,
     bits: Option<u64>,
     algorithm_bits: Option<u64>,
