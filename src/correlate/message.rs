@@ -11,7 +11,7 @@ use super::patterns::PatternTable;
 use super::pool::BufferPool;
 use super::recipient::{JoinedRecipient, JoinedRecipients, NewAttempt, RecipientStatus};
 use super::saved;
-use super::session::SessionLines;
+use super::session::{SessionContext, SessionLines};
 use super::system::{ChainOrigin, SETTLE};
 use super::tls::KeptTls;
 use super::uid;
@@ -126,7 +126,8 @@ impl JoinedMessage {
 
     /// Returns the memory to which the message points, in bytes.
     pub(super) fn held(&self) -> usize {
-        self.fields.held() + BufferPool::EACH + self.recipients.held()
+        let tls = self.tls.as_ref().map_or(0, |tls| tls.held());
+        self.fields.held() + BufferPool::EACH + self.recipients.held() + tls
     }
 
     pub(super) fn queue_id(&self) -> &str {
@@ -214,7 +215,8 @@ impl JoinedMessage {
         };
         if self.is_abandoned && self.is_queued() {
             // The lines in between are missing.
-            (self.is_abandoned, self.closed_by) = (false, None);
+            self.is_abandoned = false;
+            self.closed_by = self.closed_by.filter(|_| self.seen.removed);
         }
         self.begin_at(line.at, texts);
         self.last_seen = self.last_seen.max(line.at);
@@ -250,12 +252,30 @@ impl JoinedMessage {
         texts.set_sasl(&client.sasl);
         texts.set(KeptField::Parent, client.orig_queue_id);
         if let Some(process) = process {
-            let (helo, proto, tls) = process.context(line.at);
-            texts.set(KeptField::Helo, helo);
-            texts.set(KeptField::Proto, proto);
-            self.tls = self.tls.take().or_else(|| tls.cloned());
+            // A line that comes again finds no more of its session.
+            let context = process.context(line.at, client.client.and_then(|client| client.ip));
+            let tls = context.tls.cloned().or_else(|| self.tls.take());
+            self.add_context(SessionContext { tls: tls.as_ref(), ..context }, texts);
         }
         self.opened()
+    }
+
+    /// Sets what is known of the session that brought the message. Returns true if it differs from what was known.
+    pub(super) fn set_context(&mut self, context: SessionContext<'_>) -> bool {
+        let mut texts = std::mem::take(&mut self.fields);
+        let differs = self.add_context(context, &mut texts);
+        self.fields = texts;
+        differs
+    }
+
+    fn add_context(&mut self, context: SessionContext<'_>, texts: &mut Fields) -> bool {
+        let SessionContext { helo, proto, tls } = context;
+        let is_new = |field, text: Option<&str>| text.is_some() && texts.get(field).is_none();
+        let differs = is_new(KeptField::Helo, helo) || is_new(KeptField::Proto, proto) || self.tls.as_ref() != tls;
+        texts.set(KeptField::Helo, helo);
+        texts.set(KeptField::Proto, proto);
+        self.tls = tls.cloned();
+        differs
     }
 
     fn message_id(&mut self, message_id: &str, is_resent: bool, texts: &mut Fields) -> MessageChange {
@@ -411,8 +431,10 @@ impl JoinedMessage {
             return if held_at > self.moved_at { MessageResult::Held } else { MessageResult::Unknown };
         }
         match sent {
-            // Without the lines of some recipients, the result for all is not known, unless two differ.
-            _ if !self.knows_recipients() && (sent == 0 || bounced == 0) => MessageResult::Unknown,
+            // Without the lines of some recipients, the result for all is unknown, unless two differ and none is left.
+            _ if !self.knows_recipients() && (sent == 0 || bounced == 0 || !self.seen.removed) => {
+                MessageResult::Unknown
+            }
             0 if has_expired => MessageResult::Expired,
             0 => MessageResult::Bounced,
             sent if sent == self.recipients.len() => MessageResult::Sent,

@@ -21,6 +21,7 @@ mod pattern;
 mod patterns;
 mod pool;
 mod recipient;
+mod remembered;
 mod saved;
 mod screened;
 mod session;

@@ -70,7 +70,7 @@ pub(super) struct RecipientList {
     list: Vec<RecipientEntry>,
     /// Places in the list, by the hash of the addresses; empty while the list is short.
     index: HashTable<u32>,
-    /// Memory of the texts in bytes.
+    /// Memory to which the entries point, in bytes.
     held: usize,
 }
 
@@ -141,6 +141,22 @@ impl JoinedRecipients {
         }
     }
 
+    /// Sets TLS of the recipients whose last attempts have these times.
+    pub(super) fn set_tls(&mut self, times: &[i64], tls: Option<&Arc<KeptTls>>) {
+        let is_it = |recipient: &JoinedRecipient| times.contains(&recipient.last_at);
+        match self {
+            Self::One(recipient) if is_it(recipient) => recipient.tls = tls.cloned(),
+            Self::None | Self::One(_) => {}
+            Self::Many(many) => {
+                for entry in many.list.iter_mut().filter(|entry| is_it(&entry.recipient)) {
+                    let before = entry.held();
+                    entry.recipient.tls = tls.cloned();
+                    many.held = many.held + entry.held() - before;
+                }
+            }
+        }
+    }
+
     /// Returns the recipients, each with its texts. `texts` are those of the message.
     pub(super) fn iter<'m>(
         &'m self,
@@ -185,7 +201,8 @@ impl JoinedRecipients {
     /// Returns the memory that the recipients hold beside the texts of the message, in bytes.
     pub(super) fn held(&self) -> usize {
         match self {
-            Self::None | Self::One(_) => 0,
+            Self::None => 0,
+            Self::One(recipient) => recipient.held(),
             Self::Many(many) => many.held(),
         }
     }
@@ -288,6 +305,11 @@ impl JoinedRecipient {
         self.tls = attempt.tls.cloned();
     }
 
+    /// Returns the memory that the recipient holds beside its texts, in bytes.
+    fn held(&self) -> usize {
+        self.tls.as_ref().map_or(0, |tls| tls.held())
+    }
+
     /// Takes the pattern that a checkpoint has of the last delivery.
     fn take_pattern(
         &mut self,
@@ -371,7 +393,7 @@ impl RecipientEntry {
     }
 
     fn held(&self) -> usize {
-        self.texts.held() + BufferPool::EACH
+        self.recipient.held() + self.texts.held() + BufferPool::EACH
     }
 }
 

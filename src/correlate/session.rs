@@ -62,6 +62,14 @@ enum LineKind {
     Other,
 }
 
+/// Facts of a session for the messages that it brings.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct SessionContext<'s> {
+    pub(super) helo: Option<&'s str>,
+    pub(super) proto: Option<&'s str>,
+    pub(super) tls: Option<&'s Arc<KeptTls>>,
+}
+
 /// A session that is over, or of which nothing more comes.
 #[derive(Debug, Default)]
 pub(super) struct JoinedSession {
@@ -153,16 +161,33 @@ impl SessionLines {
         is_end
     }
 
-    /// Returns the helo, the protocol and the TLS of the session at the time of a line.
-    pub(super) fn context(&self, at: i64) -> (Option<&str>, Option<&str>, Option<&Arc<KeptTls>>) {
+    /// Returns what the lines of the session before the time `at` say of its client, which has this address.
+    pub(super) fn context(&self, at: i64, ip: Option<&str>) -> SessionContext<'_> {
         let is_before = |(_, line): &(usize, &SessionLine)| line.at <= at;
         let lines = || self.lines.iter().enumerate().filter(is_before);
         let ends = lines().filter(|(_, line)| line.kind.is_end()).map(|(place, line)| (line.at, place + 1));
         let connects = lines().filter(|(_, line)| line.kind == LineKind::Connect).map(|(place, line)| (line.at, place));
         let start = ends.chain(connects).max().unwrap_or((i64::MIN, 0));
-        let own = || lines().filter(|(place, line)| (line.at, *place) >= start).map(|(_, line)| line);
+        // The lines between two sessions may be missing.
+        let is_of_client = |line: &SessionLine| {
+            let known = line.texts.get(KeptField::ClientIp);
+            known.is_none() || ip.is_none() || known == ip
+        };
+        let is_own = |(place, line): &(usize, &SessionLine)| (line.at, *place) >= start && is_of_client(line);
+        let own = || lines().filter(is_own).map(|(_, line)| line);
         let text = |field| own().find_map(|line| line.texts.get(field));
-        (text(KeptField::Helo), text(KeptField::Proto), own().filter_map(|line| line.tls.as_ref()).next_back())
+        SessionContext {
+            helo: text(KeptField::Helo),
+            proto: text(KeptField::Proto),
+            tls: own().filter(|line| line.tls.is_some()).max_by_key(|line| line.at).and_then(|line| line.tls.as_ref()),
+        }
+    }
+
+    /// Returns the messages whose lines came before a line of the time `at`, and that it is about nevertheless: queue
+    /// id, time of the line, and address of the client.
+    pub(super) fn opened_after(&self, at: i64) -> impl Iterator<Item = (&str, i64, Option<&str>)> {
+        let later = self.lines.iter().filter(move |line| line.kind == LineKind::Client && line.at >= at);
+        later.filter_map(|line| Some((line.texts.get(KeptField::Child)?, line.at, line.texts.get(KeptField::ClientIp))))
     }
 
     /// Takes the earliest session if one is over. It has an end, unless another one began before the next end.
@@ -170,7 +195,7 @@ impl SessionLines {
         self.lines.sort_by_key(|line| line.at);
         let end = self.lines.iter().position(|line| line.kind.is_end())?;
         let next = [self.next_connect(), self.next_client(end)].into_iter().flatten().min();
-        if let Some(next) = next.filter(|next| *next < end) {
+        if let Some(next) = next.filter(|next| *next <= end) {
             return Some(self.take(next));
         }
         self.ended = self.lines[end].at;
@@ -181,7 +206,8 @@ impl SessionLines {
     /// Takes the earliest session, or what is there of it.
     pub(super) fn take_rest(&mut self) -> Option<JoinedSession> {
         self.take_session().or_else(|| {
-            let lines = self.next_connect().unwrap_or(self.lines.len());
+            let next = self.lines.len().checked_sub(1).and_then(|last| self.next_client(last));
+            let lines = self.next_connect().into_iter().chain(next).min().unwrap_or(self.lines.len());
             (lines > 0).then(|| self.take(lines))
         })
     }
@@ -381,7 +407,8 @@ impl SessionLine {
     }
 
     fn held(&self) -> usize {
-        size_of::<Self>() + self.texts.held() + self.refusal.as_ref().map_or(0, KeptLine::held)
+        let tls = self.tls.as_ref().map_or(0, |tls| tls.held());
+        size_of::<Self>() + self.texts.held() + self.refusal.as_ref().map_or(0, KeptLine::held) + tls
     }
 }
 

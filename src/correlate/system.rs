@@ -12,21 +12,25 @@
 //! A summary is made at once if the last line closes a message of which everything is known. Otherwise it is made some
 //! seconds later: lines of several connections come in any order.
 
+mod agents;
 mod chains;
+mod limits;
 mod postscreen;
 mod processes;
 mod saved;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
 
+use self::agents::DeliveryAgent;
 pub(super) use self::chains::ChainOrigin;
+use self::chains::ChainOrigins;
 use self::postscreen::{SCREENED_AGE, ScreenedEntry};
 use self::processes::{PROCESS_AGE, ProcessEntry};
-pub(super) use self::saved::{LoadedHead, LoadedMessage, SavedHead, SavedMessage};
+pub(super) use self::saved::{LoadedHead, LoadedMessage, LoadedPast, SavedHead, SavedMessage, SavedPast};
 use super::budget::Budget;
 use super::fields::{Fields, KeptField};
 use super::hash::KeyedHash;
@@ -36,9 +40,9 @@ use super::outcome::Scratch;
 use super::past::Past;
 use super::patterns::{PatternTable, shrink};
 use super::pool::BufferPool;
+use super::remembered::RememberedValues;
 use super::slab::{Slab, SlabKey};
 use super::systems::LogSender;
-use super::tls::KeptTls;
 use super::uid;
 use crate::record::{ClosedBy, Event, Uid};
 
@@ -66,10 +70,10 @@ pub(super) struct MailJoins {
     /// Time of the last line of a client that is forgotten.
     screened_until: i64,
     past: Past,
-    /// Messages that another message names, by queue id, and that are not found yet.
-    expected: HashMap<Box<str>, Vec<ChainOrigin>>,
-    /// Last TLS connection of each delivery agent, by its process id, with the address of the server.
-    agents: HashMap<Box<str>, (Box<str>, Arc<KeptTls>)>,
+    /// Messages that another message names, by queue id.
+    expected: RememberedValues<ChainOrigins>,
+    /// Delivery agents that can use TLS, by process id.
+    agents: RememberedValues<DeliveryAgent>,
     /// Times at which a message or a session has to be looked at.
     due: BinaryHeap<Reverse<(i64, Due)>>,
     clock: JoinClock,
@@ -149,8 +153,8 @@ impl MailJoins {
             by_ip: HashTable::new(),
             screened_until: i64::MIN,
             past: Past::default(),
-            expected: HashMap::new(),
-            agents: HashMap::new(),
+            expected: RememberedValues::default(),
+            agents: RememberedValues::default(),
             due: BinaryHeap::new(),
             clock: JoinClock::default(),
             budget,
@@ -236,6 +240,7 @@ impl MailJoins {
         (self.processes, self.by_process) = (Slab::default(), HashTable::new());
         (self.screened, self.by_ip) = (Slab::default(), HashTable::new());
         (self.pool, self.patterns, self.past) = (BufferPool::default(), PatternTable::default(), Past::default());
+        (self.expected, self.agents) = (RememberedValues::default(), RememberedValues::default());
         self.measure_tables();
     }
 
@@ -295,7 +300,7 @@ impl MailJoins {
         process: Option<u32>,
         scratch: &mut Scratch,
     ) -> Option<MessageChange> {
-        let (clock, spare, tls) = (self.clock.now, self.spare(), self.tls_of(line).cloned());
+        let (clock, spare, tls) = (self.clock.now, self.spare(), self.tls_of(line));
         let entry = self.messages.get_mut(slot)?;
         let process = process.and_then(|slot| self.processes.get(slot)).map(|entry| &entry.process);
         let mut context = MessageContext { process, tls: tls.as_ref(), hash: self.hash, patterns: &mut self.patterns };
@@ -381,15 +386,6 @@ impl MailJoins {
         let now = u32::try_from(entry.message.held()).unwrap_or(u32::MAX);
         let before = std::mem::replace(&mut entry.held, now);
         self.hold(before as usize, now as usize);
-    }
-
-    /// Counts the memory of free buffers and of tables.
-    fn measure_tables(&mut self) {
-        let slots = self.messages.spare() + self.processes.spare() + self.screened.spare();
-        let indices = [&self.by_id, &self.by_process, &self.by_ip].map(HashTable::allocation_size);
-        let tables = self.patterns.held() + self.past.held() + indices.iter().sum::<usize>();
-        let before = std::mem::replace(&mut self.held_by_tables, slots + tables + self.pool.held());
-        self.hold(before, self.held_by_tables);
     }
 
     /// Returns the memory that free buffers may hold, in bytes.
@@ -484,32 +480,6 @@ impl MailJoins {
     fn hold(&mut self, before: usize, after: usize) {
         self.held = self.held + after - before;
         self.budget.hold(before, after);
-    }
-
-    /// Evicts the oldest messages, processes and clients of this system while it has more than its share.
-    fn keep_to_budget(&mut self, most: usize, scratch: &mut Scratch) {
-        self.measure_tables();
-        while self.budget.is_exceeded_by(0, self.held, self.sender.systems()) && self.past.halve() {
-            self.measure_tables();
-        }
-        let most = scratch.outcomes().len() + most;
-        while scratch.outcomes().len() < most
-            && self.budget.is_exceeded_by(self.messages.len(), self.held, self.sender.systems())
-        {
-            let message = self.messages.oldest().and_then(|slot| Some((self.messages.get(slot)?.touched, slot)));
-            let process = self.processes.oldest().and_then(|slot| Some((self.processes.get(slot)?.touched, slot)));
-            let screened = self.screened.oldest().and_then(|slot| Some((self.screened.get(slot)?.touched, slot)));
-            let is_older = |(touched, _): (i64, u32)| message.is_none_or(|(older, _)| touched < older);
-            match (message, process.filter(|one| is_older(*one)), screened.filter(|one| is_older(*one))) {
-                (_, Some((_, slot)), _) => self.end_process(slot, scratch),
-                (_, _, Some((_, slot))) => self.forget_screened(slot, scratch),
-                (Some((_, slot)), None, None) => {
-                    self.budget.count_evictions(1);
-                    self.close(slot, ClosedBy::Evicted, scratch);
-                }
-                (None, None, None) => return,
-            }
-        }
     }
 }
 

@@ -34,6 +34,11 @@ impl KeptTls {
         Self { trust, direction, reused, bits, algorithm_bits, texts }
     }
 
+    /// Returns its memory in bytes.
+    pub(super) const fn held(&self) -> usize {
+        size_of::<Self>() + self.texts.held()
+    }
+
     pub(super) fn get(&self) -> Tls<'_> {
         Tls {
             trust: self.trust,

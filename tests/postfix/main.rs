@@ -3,5 +3,6 @@
 mod end_to_end;
 mod peers_smoke;
 mod pflogsumm;
+#[path = "../library/correlation/reader.rs"]
 mod reader;
 mod scenarios;

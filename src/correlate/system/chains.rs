@@ -9,16 +9,21 @@ use crate::correlate::fields::KeptField;
 use crate::correlate::line::JoinLine;
 use crate::correlate::message::JoinedMessage;
 use crate::correlate::outcome::Scratch;
+use crate::correlate::remembered::PointsToMemory;
 use crate::correlate::saved;
 use crate::record::{Delivery, Endpoint, Event, Notification, Uid};
 
-/// Number of messages that are expected because another one names them.
+/// Number of messages that are remembered because another one names them.
 const EXPECTED: usize = 10_000;
 /// Number of messages that may name one queue id before a message with it is found.
 const NAMED: usize = 8;
 
+/// The messages that named another one, each of which it may have been made from.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(in crate::correlate) struct ChainOrigins(Vec<ChainOrigin>);
+
 /// The message from which another one was made.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(in crate::correlate) struct ChainOrigin {
     pub(in crate::correlate) queue_id: Box<str>,
     #[serde(with = "saved::uid")]
@@ -28,6 +33,8 @@ pub(in crate::correlate) struct ChainOrigin {
     /// True if the other one is of the same instance. Postfix made it itself: a notice, a forward, or the same message
     /// after `postsuper -r`.
     pub(in crate::correlate) is_certain: bool,
+    /// True if the other one was found. Its lines may come again after a crash, and find this message no more.
+    is_met: bool,
     /// Time of its first line, and of the line that names the other one: that one had its first line between them.
     pub(in crate::correlate) first_seen: i64,
     pub(in crate::correlate) at: i64,
@@ -79,15 +86,9 @@ impl MailJoins {
         let (trace, queue_id) = (entry.message.trace().unwrap_or(uid), entry.message.fields.get(KeptField::QueueId));
         let queue_id = queue_id.unwrap_or_default().into();
         self.changed(slot);
-        if self.expected.len() >= EXPECTED {
-            self.expected.clear();
-        }
-        let origins = self.expected.entry(child.into()).or_default();
-        if let Some(known) = origins.iter_mut().find(|origin| origin.uid == uid) {
-            (known.is_certain, known.at) = (known.is_certain || is_certain, known.at.max(at));
-        } else if origins.len() < NAMED {
-            origins.push(ChainOrigin { queue_id, uid, trace, is_certain, first_seen, at });
-        }
+        let origin = ChainOrigin { queue_id, uid, trace, is_certain, is_met: false, first_seen, at };
+        let id = self.hash.of(&[child.as_bytes()]);
+        self.expected.change(id, self.clock.now, EXPECTED, |origins| origins.add(origin));
         if let Some(slot) = self.find(child) {
             self.meet_expectations(slot);
         }
@@ -99,18 +100,18 @@ impl MailJoins {
         let Some(entry) = self.messages.get(slot) else { return };
         let fields = entry.message.fields.as_ref();
         let ids = fields.all(KeptField::QueueId).chain(fields.all(KeptField::Child));
-        let ids: Vec<Box<str>> = ids.filter(|id| self.expected.contains_key(*id)).map(Into::into).collect();
-        for id in ids {
-            let Some(child) = self.find(&id) else { continue };
-            let origins = self.expected.get(&*id).map_or(&[][..], Vec::as_slice);
+        let ids = ids.map(|id| (id, self.hash.of(&[id.as_bytes()])));
+        let found = ids.filter(|(_, hash)| self.expected.contains(*hash));
+        let found: Vec<_> = found.filter_map(|(id, hash)| Some((self.find_hashed(id, hash)?, hash))).collect();
+        for (child, hash) in found {
+            let origins = self.expected.get(hash).map_or(&[][..], |origins| &origins.0);
             let Some(place) = origins.iter().position(|origin| self.is_child(child, origin)) else { continue };
-            let Some(mut origins) = self.expected.remove(&*id) else { continue };
-            if let Some(entry) = self.messages.get_mut(child) {
-                entry.message.made_from(&origins.swap_remove(place));
+            let Some(entry) = self.messages.get_mut(child) else { continue };
+            if entry.message.parent() == Some(origins[place].uid) {
+                continue;
             }
-            if !origins.is_empty() {
-                self.expected.insert(id, origins);
-            }
+            entry.message.made_from(&origins[place]);
+            self.expected.change(hash, self.clock.now, EXPECTED, |origins| origins.0[place].is_met = true);
             self.changed(child);
         }
     }
@@ -127,7 +128,7 @@ impl MailJoins {
             || message_id.is_some() && parent.and_then(|one| one.fields.get(KeptField::MessageId)) == message_id;
         // Earlier lines of the parent may have come since.
         let begun = parent.map_or(origin.first_seen, |parent| parent.first_seen);
-        (origin.is_certain || has_same()) && child.is_of(begun, origin.at)
+        (origin.is_certain || origin.is_met || has_same()) && child.is_of(begun, origin.at)
     }
 
     /// Notes that a message has changed: if it is closed, another summary is due.
@@ -135,9 +136,30 @@ impl MailJoins {
         let clock = self.clock.now;
         let Some(entry) = self.messages.get_mut(slot) else { return };
         entry.is_dirty = true;
-        if entry.message.closed().is_some() {
+        let is_closed = entry.message.closed().is_some();
+        self.measure(slot);
+        if is_closed {
             self.due.push(Reverse((clock + SETTLE, Due::Message(self.messages.key(slot)))));
         }
+    }
+}
+
+impl ChainOrigins {
+    fn add(&mut self, new: ChainOrigin) {
+        if let Some(known) = self.0.iter_mut().find(|origin| origin.uid == new.uid) {
+            (known.is_certain, known.at) = (known.is_certain || new.is_certain, known.at.max(new.at));
+        } else if self.0.len() < NAMED {
+            // There is seldom another one.
+            self.0.reserve_exact(1);
+            self.0.push(new);
+        }
+    }
+}
+
+impl PointsToMemory for ChainOrigins {
+    fn held(&self) -> usize {
+        let queue_ids = self.0.iter().map(|origin| origin.queue_id.len());
+        self.0.capacity() * size_of::<ChainOrigin>() + queue_ids.sum::<usize>()
     }
 }
 

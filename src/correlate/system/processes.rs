@@ -1,8 +1,7 @@
-//! The processes of a mail system: the sessions of smtpd, and the TLS connections of the delivery agents.
+//! The processes of smtpd, and their sessions.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,15 +11,12 @@ use crate::correlate::line::JoinLine;
 use crate::correlate::outcome::{JoinOutcome, Scratch};
 use crate::correlate::session::{JoinedSession, SessionLines, is_of_session};
 use crate::correlate::slab::SlabKey;
-use crate::correlate::tls::KeptTls;
-use crate::record::{ClosedBy, Event, TlsSummary};
+use crate::record::{ClosedBy, Event};
 
 /// Time after its last line at which a session is over, in microseconds. smtpd waits 300 seconds for a command.
 pub(super) const SESSION_AGE: i64 = 3600 * 1_000_000;
 /// Time after its last line for which a process is remembered, in microseconds.
 pub(super) const PROCESS_AGE: i64 = 86_400 * 1_000_000;
-/// Number of delivery agents whose TLS connection is remembered.
-const AGENTS: usize = 1000;
 
 /// A process of smtpd.
 #[derive(Serialize, Deserialize)]
@@ -64,7 +60,27 @@ impl MailJoins {
         if !self.screened.is_empty() && matches!(line.postfix.event, Event::Connect(_)) {
             self.due.push(Reverse((clock + SETTLE, Due::Screening(self.processes.key(slot)))));
         }
+        // Nothing else tells of the session of a message.
+        if matches!(line.postfix.event, Event::Connect(_) | Event::Disconnect(_) | Event::Tls(_) | Event::Verdict(_)) {
+            self.correct_context(slot, line.at);
+        }
         Some(slot)
+    }
+
+    /// Corrects what is known of the session of each message whose line came before this one of the time `at`.
+    fn correct_context(&mut self, slot: u32, at: i64) {
+        let Some(entry) = self.processes.get(slot) else { return };
+        let mut changed = Vec::new();
+        for (id, opened_at, ip) in entry.process.opened_after(at) {
+            let Some(slot) = self.find(id) else { continue };
+            let Some(message) = self.messages.get_mut(slot).map(|entry| &mut entry.message) else { continue };
+            if message.set_context(entry.process.context(opened_at, ip)) {
+                changed.push(slot);
+            }
+        }
+        for slot in changed {
+            self.changed(slot);
+        }
     }
 
     fn open_process(&mut self, line: &JoinLine<'_, '_>, identity: u64, daemon: &str) -> u32 {
@@ -89,17 +105,19 @@ impl MailJoins {
             let ids = session.fields.as_ref().all(KeptField::Child);
             let slots: Vec<u32> = ids.filter_map(|id| self.find(id)).collect();
             for slot in slots {
-                self.abandon(slot);
+                self.abandon(slot, session.last_seen);
             }
             self.give(slot, session, scratch);
         }
     }
 
-    /// Closes a message that its client did not complete.
-    fn abandon(&mut self, slot: u32) {
+    /// Closes a message that its client did not complete, unless it is one that got its queue id since the end of the
+    /// session.
+    fn abandon(&mut self, slot: u32, ended_at: i64) {
         let clock = self.clock.now;
         if let Some(entry) = self.messages.get_mut(slot)
             && entry.message.closed().is_none()
+            && entry.message.first_seen <= ended_at
             && entry.message.abandon()
         {
             entry.message.close(ClosedBy::Removed, clock);
@@ -141,30 +159,6 @@ impl MailJoins {
         while let Some(session) = entry.process.take_rest() {
             scratch.push(JoinOutcome::Session(Box::new(session)));
         }
-    }
-
-    pub(super) fn note_tls(&mut self, line: &JoinLine<'_, '_>) {
-        let (Some(daemon), Some(process)) = (line.postfix.daemon, line.record.message.procid) else { return };
-        if !["smtp", "lmtp"].contains(&daemon) {
-            return;
-        }
-        match &line.postfix.event {
-            Event::Tls(TlsSummary { peer: Some(peer), tls }) if let Some(ip) = peer.ip => {
-                if self.agents.len() >= AGENTS {
-                    self.agents.clear();
-                }
-                self.agents.insert(process.into(), (ip.into(), Arc::new(KeptTls::of(tls))));
-            }
-            Event::TlsError(_) => _ = self.agents.remove(process),
-            _ => {}
-        }
-    }
-
-    /// Returns the TLS connection of the process over which a delivery went.
-    pub(super) fn tls_of(&self, line: &JoinLine<'_, '_>) -> Option<&Arc<KeptTls>> {
-        let Event::Delivery(delivery) = &line.postfix.event else { return None };
-        let (server, tls) = self.agents.get(line.record.message.procid?)?;
-        (delivery.relay?.ip? == &**server).then_some(tls)
     }
 }
 

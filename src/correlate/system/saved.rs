@@ -2,20 +2,19 @@
 //!
 //! They are saved in parts, and lines are joined between two parts. A line that is joined meanwhile is in the
 //! checkpoint or not; its source gives it once more after a crash, which changes nothing if it is. The order of the
-//! parts makes that true: a session must not be gone that a message of a later part still needs, and a message that
-//! is over must be in one of the parts.
+//! parts makes that true: a session must not be gone that a message of a later part still needs, a message that is over
+//! must be in one of the parts, and so must what it said of a message that began since.
 //!
 //! ```text
-//! head: sessions, expected messages ---> messages, some at a time ---> past: messages that are over
+//! head: sessions, delivery agents ---> messages, some at a time ---> past: messages that are over, and whom they named
 //! ```
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::chains::ChainOrigin;
+use super::agents::DeliveryAgent;
+use super::chains::ChainOrigins;
 use super::postscreen::ScreenedEntry;
 use super::processes::{ProcessEntry, SESSION_AGE};
 use super::{Due, JoinClock, MailJoins, MessageEntry, SETTLE, hash_of};
@@ -23,7 +22,7 @@ use crate::correlate::fields::Fields;
 use crate::correlate::hash::KeyedHash;
 use crate::correlate::message::JoinedMessage;
 use crate::correlate::recipient::{JoinedRecipients, LoadedRecipient, SavedRecipient};
-use crate::correlate::tls::KeptTls;
+use crate::correlate::remembered::{RememberedEntry, RememberedValues};
 
 /// All but the messages.
 #[derive(Serialize)]
@@ -33,8 +32,7 @@ pub(in crate::correlate) struct SavedHead<'j> {
     screened_until: i64,
     processes: Vec<&'j ProcessEntry>,
     screened: Vec<&'j ScreenedEntry>,
-    expected: &'j HashMap<Box<str>, Vec<ChainOrigin>>,
-    agents: &'j HashMap<Box<str>, (Box<str>, Arc<KeptTls>)>,
+    agents: Vec<&'j RememberedEntry<DeliveryAgent>>,
 }
 
 /// The same from a checkpoint.
@@ -45,8 +43,21 @@ pub(in crate::correlate) struct LoadedHead {
     screened_until: i64,
     processes: Vec<ProcessEntry>,
     screened: Vec<ScreenedEntry>,
-    expected: HashMap<Box<str>, Vec<ChainOrigin>>,
-    agents: HashMap<Box<str>, (Box<str>, Arc<KeptTls>)>,
+    agents: Vec<RememberedEntry<DeliveryAgent>>,
+}
+
+/// Facts of messages that are over: the part of a checkpoint that comes last.
+#[derive(Serialize)]
+pub(in crate::correlate) struct SavedPast<'j> {
+    over: Vec<(u64, i64)>,
+    expected: Vec<&'j RememberedEntry<ChainOrigins>>,
+}
+
+/// The same from a checkpoint.
+#[derive(Deserialize)]
+pub(in crate::correlate) struct LoadedPast {
+    over: Vec<(u64, i64)>,
+    expected: Vec<RememberedEntry<ChainOrigins>>,
 }
 
 /// A message that is remembered.
@@ -80,8 +91,7 @@ impl MailJoins {
             screened_until: self.screened_until,
             processes: self.processes.iter_from(0).map(|(_, entry)| entry).collect(),
             screened: self.screened.iter_from(0).map(|(_, entry)| entry).collect(),
-            expected: &self.expected,
-            agents: &self.agents,
+            agents: self.agents.save(),
         }
     }
 
@@ -95,16 +105,17 @@ impl MailJoins {
         })
     }
 
-    /// Returns the messages that are over: the part that comes last.
-    pub(in crate::correlate) fn past(&self) -> Vec<(u64, i64)> {
-        self.past.iter().collect()
+    /// Returns the part that comes last.
+    pub(in crate::correlate) fn past(&self) -> SavedPast<'_> {
+        SavedPast { over: self.past.iter().collect(), expected: self.expected.save() }
     }
 
     /// Takes the head of a checkpoint. The clock of the system goes on from where it was at the time `now`: nothing is
     /// over because the program did not run.
     pub(in crate::correlate) fn load_head(&mut self, head: LoadedHead, now: i64) {
-        let LoadedHead { hash, clock, screened_until, processes, screened, expected, agents } = head;
-        (self.hash, self.screened_until, self.expected, self.agents) = (hash, screened_until, expected, agents);
+        let LoadedHead { hash, clock, screened_until, processes, screened, agents } = head;
+        (self.hash, self.screened_until) = (hash, screened_until);
+        self.agents = RememberedValues::load(agents);
         self.clock = JoinClock { now: clock, read_at: now };
         for entry in in_order(processes, |entry| entry.touched) {
             self.hold(0, entry.held);
@@ -120,27 +131,37 @@ impl MailJoins {
     /// Takes a message of a checkpoint.
     pub(in crate::correlate) fn load_message(&mut self, loaded: LoadedMessage) {
         let LoadedMessage { mut message, recipients, touched, is_dirty, in_round, attempts_told } = loaded;
+        let hash = self.hash.of(&[message.queue_id().as_bytes()]);
+        if let Some(slot) = self.find_hashed(message.queue_id(), hash) {
+            // The earlier one ended while the messages were saved, and the later one got its queue id.
+            if self.messages.get(slot).is_some_and(|entry| entry.message.first_seen > message.first_seen) {
+                return;
+            }
+            self.forget(slot);
+        }
         let mut texts = std::mem::take(&mut message.fields);
         message.recipients = JoinedRecipients::load(recipients, &mut texts, &mut self.patterns, self.hash);
         let spare = self.spare();
         let mut fields = Fields::default();
         texts.store(&mut fields, &mut self.pool, spare);
         message.fields = fields;
-        let hash = self.hash.of(&[message.queue_id().as_bytes()]);
         self.insert(MessageEntry { message, held: 0, touched, is_dirty, in_round, attempts_told }, hash);
     }
 
     /// Takes the messages that are over, and puts everything else in order.
-    pub(in crate::correlate) fn load_past(&mut self, past: Vec<(u64, i64)>) {
-        for (id, last_seen) in past {
-            // A message that ended while it was saved is open in the checkpoint. Its last lines come again. A message
-            // that had the queue id before it was over when it began.
-            let is_it = |slot: &u32| {
-                let begins = self.messages.get(*slot).is_some_and(|entry| entry.message.first_seen <= last_seen);
-                begins && hash_of(&self.messages, self.hash, *slot) == id
-            };
-            if self.by_id.find(id, is_it).is_none() {
+    pub(in crate::correlate) fn load_past(&mut self, past: LoadedPast) {
+        self.expected = RememberedValues::load(past.expected);
+        for (id, last_seen) in past.over {
+            let is_it = |slot: &u32| hash_of(&self.messages, self.hash, *slot) == id;
+            let found = self.by_id.find(id, is_it).and_then(|slot| self.messages.get(*slot));
+            let Some(message) = found.map(|entry| &entry.message).filter(|one| one.first_seen <= last_seen) else {
                 self.past.add(id, last_seen);
+                continue;
+            };
+            // It ended while it was saved, and is open in the checkpoint. Its last lines come again. Those that had the
+            // queue id before were over when it began.
+            if !message.queued_at.is_known() {
+                self.past.add(id, message.first_seen - SETTLE);
             }
         }
         let mut order: Vec<_> = self.messages.iter_from(0).map(|(slot, entry)| (entry.touched, slot)).collect();

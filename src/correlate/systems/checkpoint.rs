@@ -16,7 +16,7 @@ use super::{MailSystem, Origin, SYSTEMS, SystemState, Systems};
 use crate::correlate::budget::Budget;
 use crate::correlate::line::micros;
 use crate::correlate::saved;
-use crate::correlate::system::{LoadedHead, LoadedMessage, MailJoins, SavedHead, SavedMessage};
+use crate::correlate::system::{LoadedHead, LoadedMessage, LoadedPast, MailJoins, SavedHead, SavedMessage, SavedPast};
 use crate::record::Transport;
 use crate::syslog::Format;
 use crate::time::Timestamp;
@@ -50,7 +50,7 @@ pub enum CheckpointError {
 enum SavedPart<'j> {
     System(SavedName<'j>, SavedHead<'j>),
     Messages(Vec<SavedMessage<'j>>),
-    Past(Vec<(u64, i64)>),
+    Past(SavedPast<'j>),
     End { is_final: bool },
 }
 
@@ -59,7 +59,7 @@ enum SavedPart<'j> {
 enum LoadedPart {
     System(LoadedName, Box<LoadedHead>),
     Messages(Vec<LoadedMessage>),
-    Past(Vec<(u64, i64)>),
+    Past(LoadedPast),
     End { is_final: bool },
 }
 
@@ -196,8 +196,8 @@ impl MailSystem {
     }
 
     fn encode_past(&self, bytes: &mut Vec<u8>) -> io::Result<()> {
-        let past = self.state().joins.past();
-        encode(&SavedPart::Past(past), bytes)
+        let state = self.state();
+        encode(&SavedPart::Past(state.joins.past()), bytes)
     }
 }
 
