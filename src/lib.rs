@@ -21,6 +21,7 @@ mod gzip;
 mod poison;
 pub mod log;
 pub mod network;
+mod new_file;
 pub mod receipt;
 pub mod sockets;
 pub mod standard;

@@ -11,7 +11,7 @@ use std::sync::{Arc, RwLock};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::buffer::{Batch, ByteRange, Encoded, EncodedLines, Entry, Records, Room, Sender, Spare, Waiting, divide};
-use crate::correlate::{Correlator, JoinProgress};
+use crate::correlate::{BatchToken, Correlator, JoinProgress};
 use crate::encode::{Encoder, Writer};
 use crate::frame::Frame;
 use crate::ledger::{Reason, SinkLedger};
@@ -105,6 +105,14 @@ struct Writing<'p, 'o> {
     drafts: Vec<Draft>,
 }
 
+/// The values that the batches of one read hold until they are resolved.
+struct BatchFrame<'r> {
+    /// Room in the limit of the source.
+    room: Option<OwnedSemaphorePermit>,
+    receipt: Option<&'r Arc<Receipt>>,
+    token: Option<BatchToken>,
+}
+
 /// A batch that is being filled.
 #[derive(Default)]
 struct Draft {
@@ -187,6 +195,7 @@ impl Pipeline {
         let mut ids = self.ids.reserve(received_at, arrivals.len());
         let context = Context::new(received_at, &origin.zone).with_format(origin.format);
         let mut block = Vec::with_capacity(arrivals.len().min(BLOCK));
+        let token = self.token();
         let mut joiner = self.joins.as_ref().map(|joins| joins.joiner());
         let mut created = 0;
         for part in arrivals.chunks(BLOCK) {
@@ -216,7 +225,35 @@ impl Pipeline {
         let drafts = writing.drafts;
         self.shown.offered.fetch_add(arrivals.len() as u64, Relaxed);
         self.shown.created.fetch_add(created, Relaxed);
-        self.batches(texts, drafts, arrivals.len() as u64 + created, room, receipt)
+        let offered = arrivals.len() as u64 + created;
+        self.batches(texts, drafts, offered, BatchFrame { room, receipt, token })
+    }
+
+    /// Joins the frames of one read whose records were delivered before, as far as a restart has lost what was joined.
+    /// Only the records of messages and sessions are made that end with these frames.
+    pub fn rejoin(&self, arrivals: &[Arrival<'_>], origin: &Origin, received_at: Timestamp) -> Processed<'_> {
+        let context = Context::new(received_at, &origin.zone).with_format(origin.format);
+        let id = self.new_id(received_at);
+        let (processed, _) = self.create(received_at, |new_id, use_record| {
+            let Some(joins) = &self.joins else { return JoinProgress::Done };
+            let mut joiner = joins.joiner();
+            for part in arrivals.chunks(BLOCK) {
+                let unread = part.iter().map(|Arrival { frame, peer, .. }| {
+                    let id = NewId::Received(id);
+                    Unread { frame: *frame, peer: *peer, id }
+                });
+                let block: Vec<_> = unread.collect();
+                read_block(&block, origin, &context, |records| {
+                    joiner.join(records, new_id, &mut |record, _| {
+                        if record.postfix.as_ref().is_some_and(|postfix| postfix.event.is_joined()) {
+                            use_record(record);
+                        }
+                    });
+                });
+            }
+            JoinProgress::Done
+        });
+        processed
     }
 
     /// Makes the records of messages and sessions that are due at the time `now`: one part of them, and more is due if
@@ -241,6 +278,7 @@ impl Pipeline {
         make: impl FnOnce(&mut dyn FnMut() -> RecordId, &mut dyn FnMut(&Record<'_>)) -> JoinProgress,
     ) -> (Processed<'_>, JoinProgress) {
         let mut texts: Vec<EncodedLines> = self.shapes.iter().map(|_| self.spare.lines(0)).collect();
+        let token = self.token();
         let mut writing = Writing::new(self, &mut texts);
         let mut created = 0;
         let mut new_id = || {
@@ -250,7 +288,12 @@ impl Pipeline {
         let progress = make(&mut new_id, &mut |record| writing.write(record, None));
         let drafts = writing.drafts;
         self.shown.created.fetch_add(created, Relaxed);
-        (self.batches(texts, drafts, created, None, None), progress)
+        (self.batches(texts, drafts, created, BatchFrame { room: None, receipt: None, token }), progress)
+    }
+
+    /// Returns the token of batches whose lines are joined from now on.
+    fn token(&self) -> Option<BatchToken> {
+        self.joins.as_ref().map(|joins| joins.progress().token())
     }
 
     fn new_id(&self, received_at: Timestamp) -> RecordId {
@@ -263,10 +306,9 @@ impl Pipeline {
         texts: Vec<EncodedLines>,
         drafts: Vec<Draft>,
         offered: u64,
-        room: Option<OwnedSemaphorePermit>,
-        receipt: Option<&Arc<Receipt>>,
+        BatchFrame { room, receipt, token }: BatchFrame<'_>,
     ) -> Processed<'_> {
-        let encoded = self.encoded(texts, &drafts, room);
+        let encoded = self.encoded(texts, &drafts, room, token.as_ref());
         let finish = |(way, draft): (&Way, Draft)| way.outlet.batch(draft, offered, &encoded[way.shape], receipt);
         Processed::new(self, self.ways.iter().zip(drafts).map(finish).collect())
     }
@@ -277,6 +319,7 @@ impl Pipeline {
         mut texts: Vec<EncodedLines>,
         drafts: &[Draft],
         room: Option<OwnedSemaphorePermit>,
+        token: Option<&BatchToken>,
     ) -> Vec<Arc<Encoded>> {
         let mut held = Vec::with_capacity(texts.len());
         for (shape, lines) in texts.iter_mut().enumerate() {
@@ -285,7 +328,7 @@ impl Pipeline {
             held.push(lines.capacity() + of_shape.map(|(_, draft)| draft.held()).sum::<usize>());
         }
         let mut rooms = room.map(|room| divide(room, &held)).unwrap_or_default().into_iter();
-        texts.into_iter().map(|lines| Arc::new(Encoded::new(lines, rooms.next()))).collect()
+        texts.into_iter().map(|lines| Arc::new(Encoded::new(lines, rooms.next()).with(token.cloned()))).collect()
     }
 
     /// Returns true if some sink has room for `size` bytes in its queue now.

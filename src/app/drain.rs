@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
+use super::checkpoint::PresentCheckpoint;
 use super::joins::{self, JoinTicks};
 use super::sinks::LiveSink;
 use super::sources::LiveSource;
 use super::{Error, worker_ended};
+use crate::ledger::Reason;
 use crate::pipeline::{Current, Outlet};
 use crate::sink::WorkerEnd;
 
@@ -22,17 +24,21 @@ pub(super) struct Times {
     all: Duration,
 }
 
-/// Stops the sources, waits until they have handed on what they read, closes the open messages, then waits until the
-/// sinks have delivered everything. The pipeline and the outlets hold the queues of the sinks open besides the sources.
+/// Stops the sources, waits until they have handed on what they read, saves or closes the open messages, then waits
+/// until the sinks have delivered everything. The pipeline and the outlets hold the queues of the sinks open besides
+/// the sources.
 pub(super) async fn drain(
     mut tasks: JoinSet<()>,
     mut workers: JoinSet<(String, WorkerEnd)>,
     (pipeline, outlets): (Current, Vec<Arc<Outlet>>),
     (sources, ticks): (&[LiveSource], &JoinTicks),
+    checkpoint: &PresentCheckpoint,
     sinks: &[LiveSink],
     times: &Times,
 ) -> Result<(), Error> {
     let begun = Instant::now();
+    let dropped = || sinks.iter().map(|sink| sink.ledger.dropped.get(Reason::Shutdown)).sum::<u64>();
+    let dropped_before = dropped();
     for sink in sinks {
         sink.control.set_timeout(times.sinks);
         sink.control.stop();
@@ -49,7 +55,7 @@ pub(super) async fn drain(
         }
     }
     tasks.shutdown().await;
-    joins::finish(&pipeline, begun + times.sinks).await;
+    let last = joins::stop(&pipeline, checkpoint, begun + times.sinks).await;
     // The last sender of each queue is dropped with them: the workers see the end of their input.
     drop((pipeline, outlets));
     let mut result = Ok(());
@@ -72,6 +78,9 @@ pub(super) async fn drain(
             sinks = running.join(", "),
             "shutdown_timeout is over, but a write or a sync has not returned; exiting without it"
         );
+    }
+    if let Some(last) = last {
+        joins::leave_checkpoint(last, result.is_ok() && dropped() == dropped_before).await;
     }
     result
 }

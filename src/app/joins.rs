@@ -7,7 +7,9 @@ use tokio::task::{self, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
 
 use super::App;
-use crate::correlate::{Correlator, JoinProgress, JoinSettings};
+use super::checkpoint::{self, CheckpointFile, NextJoins, PresentCheckpoint, WrittenCheckpoint};
+use crate::config::CorrelateConfig;
+use crate::correlate::{Correlator, JoinProgress};
 use crate::ledger::Reason;
 use crate::panics::{self, Panic};
 use crate::pipeline::Current;
@@ -28,11 +30,14 @@ pub(super) struct JoinTicks {
 
 impl JoinTicks {
     /// Starts the task.
-    pub(super) fn start(pipeline: Current, tasks: &mut JoinSet<()>) -> Self {
+    pub(super) fn start(pipeline: Current, checkpoint: PresentCheckpoint, tasks: &mut JoinSet<()>) -> Self {
         let (stop, failed) = (Stop::default(), Arc::<OnceLock<_>>::default());
         let (of_task, report) = (stop.clone(), Arc::clone(&failed));
         let run = async move {
-            if let Err(panic) = panics::catch_in(tick(pipeline, of_task)).await {
+            let both = async {
+                tokio::join!(tick(pipeline.clone(), of_task.clone()), checkpoint::keep(pipeline, checkpoint, of_task));
+            };
+            if let Err(panic) = panics::catch_in(both).await {
                 // It is set once, and read when the task has ended.
                 let _ = report.set(panic);
             }
@@ -47,23 +52,25 @@ impl JoinTicks {
 }
 
 impl App {
-    /// Returns the joins of the next configuration. Those of the present one go on with the new limits. Without joins
-    /// in the next configuration, the messages are closed as at a stop.
-    pub(super) fn next_joins(&mut self, settings: Option<JoinSettings>) -> Option<Arc<Correlator>> {
-        let present = self.pipeline.get().joins().cloned();
-        match (present, settings) {
-            (Some(present), Some(settings)) => {
-                present.set(settings);
-                Some(present)
-            }
-            (None, Some(settings)) => Some(Arc::new(Correlator::new(settings))),
-            (Some(present), None) => {
+    /// Takes the joins of the next configuration. Those of the present one go on with the new limits. Without joins in
+    /// the next configuration, the messages are closed as at a stop.
+    pub(super) fn next_joins(&mut self, next: NextJoins, config: &CorrelateConfig) -> Option<Arc<Correlator>> {
+        let NextJoins { joins, checkpoint } = next;
+        let file = self.checkpoint.set(checkpoint.clone(), config.checkpoint_interval);
+        let file = file.filter(|file| checkpoint.is_none_or(|next| !Arc::ptr_eq(file, &next)));
+        match (&joins, config.joins, self.pipeline.get().joins().cloned()) {
+            (Some(joins), Some(settings), _) => joins.set(settings),
+            (_, _, Some(present)) => {
                 let (pipeline, stop) = (self.pipeline.clone(), self.ticks.stop.clone());
-                self.tasks.spawn(leave(pipeline, present, stop));
-                None
+                self.tasks.spawn(leave(pipeline, present, file, stop));
+                return None;
             }
-            (None, None) => None,
+            (_, _, None) => {}
         }
+        if let Some(file) = file {
+            file.remove();
+        }
+        joins
     }
 }
 
@@ -89,7 +96,7 @@ async fn tick(pipeline: Current, stop: Stop) {
 }
 
 /// Closes the messages of `joins`, which the current pipeline does not have any more, when no read uses them.
-async fn leave(pipeline: Current, joins: Arc<Correlator>, stop: Stop) {
+async fn leave(pipeline: Current, joins: Arc<Correlator>, file: Option<Arc<CheckpointFile>>, stop: Stop) {
     while Arc::strong_count(&joins) > 1 && !stop.waiting.is_cancelled() {
         sleep(LAST_READS).await;
     }
@@ -101,10 +108,44 @@ async fn leave(pipeline: Current, joins: Arc<Correlator>, stop: Stop) {
         (processed, progress) = pipeline.finish(&joins, Timestamp::now());
         processed.send(&name, over(&stop)).await;
     }
+    if let Some(file) = file {
+        file.remove();
+    }
+}
+
+/// Writes the last checkpoint of the run, or else closes all messages, until the time `until`. Returns the checkpoint,
+/// which is to be put in place when the sinks have what it has.
+pub(super) async fn stop(
+    pipeline: &Current,
+    checkpoint: &PresentCheckpoint,
+    until: Instant,
+) -> Option<WrittenCheckpoint> {
+    let joins = pipeline.get().joins().cloned()?;
+    match checkpoint.write(joins).await {
+        Ok(Some(written)) => return Some(written),
+        Ok(None) => {}
+        Err(error) => {
+            tracing::warn!("correlate: the checkpoint cannot be written: {error}; closing all messages as incomplete");
+        }
+    }
+    finish(pipeline, until).await;
+    None
+}
+
+/// Puts the last checkpoint of the run in place. With `is_complete`, the sinks have taken all records.
+pub(super) async fn leave_checkpoint(written: WrittenCheckpoint, is_complete: bool) {
+    if !is_complete || !written.is_resolved() {
+        tracing::warn!(
+            "correlate: the sinks did not take all records, so the checkpoint before stays; lines of followed files \
+             are joined again, and records of other messages may be incomplete"
+        );
+    } else if let Err(error) = written.replace().await {
+        tracing::warn!("correlate: the checkpoint cannot be put in place: {error}; the one before stays");
+    }
 }
 
 /// Closes all messages at a stop. Records that no sink takes until the time `until` are dropped, or not made.
-pub(super) async fn finish(pipeline: &Current, until: Instant) {
+async fn finish(pipeline: &Current, until: Instant) {
     let pipeline = pipeline.get();
     let Some(joins) = pipeline.joins() else { return };
     let name = "correlate".into();

@@ -32,7 +32,7 @@ enum LoadStep {
 /// Result of a finished step.
 pub(super) enum Done {
     Read(Result<Config, Error>),
-    Prepared(Result<Prepared, Error>),
+    Prepared(Box<Result<Prepared, Error>>),
 }
 
 impl App {
@@ -53,7 +53,7 @@ impl App {
                     self.loading.prepare(config, self.present(), std::mem::take(&mut passed));
                 }
                 Some(Done::Prepared(prepared)) => {
-                    self.exchange(prepared?);
+                    self.exchange((*prepared)?);
                     self.loading.go_on();
                     return Ok(true);
                 }
@@ -96,7 +96,7 @@ impl App {
                 return Ok(());
             }
             Done::Read(Err(error)) => Err(error),
-            Done::Prepared(prepared) => prepared,
+            Done::Prepared(prepared) => *prepared,
         };
         let file = self.file.clone().unwrap_or_default();
         let file = file.display();
@@ -179,7 +179,7 @@ impl Loading {
                     Done::Read(reader.end().await.unwrap_or_else(|panic| Err(panic.into())))
                 }
                 Some(LoadStep::Prepare(maker)) => {
-                    Done::Prepared(maker.end().await.unwrap_or_else(|panic| Err(panic.into())))
+                    Done::Prepared(Box::new(maker.end().await.unwrap_or_else(|panic| Err(panic.into()))))
                 }
             };
             self.step = None;

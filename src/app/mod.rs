@@ -1,5 +1,6 @@
 //! The daemon: builds sinks, then the pipeline, then sources; reloads; waits for a reason to stop; drains.
 
+mod checkpoint;
 pub mod descriptors;
 mod drain;
 mod joins;
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
 
+use self::checkpoint::PresentCheckpoint;
 use self::descriptors::Plan;
 use self::drain::{Times, drain};
 use self::joins::JoinTicks;
@@ -134,6 +136,7 @@ struct App {
     sources: Vec<LiveSource>,
     tasks: JoinSet<()>,
     ticks: JoinTicks,
+    checkpoint: PresentCheckpoint,
     sinks: Vec<LiveSink>,
     workers: JoinSet<(String, WorkerEnd)>,
     status: Status,
@@ -149,7 +152,8 @@ impl App {
         let unparsed = pipeline.unparsed();
         let pipeline = Current::new(pipeline);
         let mut tasks = JoinSet::new();
-        let ticks = JoinTicks::start(pipeline.clone(), &mut tasks);
+        let checkpoint = PresentCheckpoint::default();
+        let ticks = JoinTicks::start(pipeline.clone(), checkpoint.clone(), &mut tasks);
         Self {
             file: file.map(Path::to_owned),
             loading: Loading::default(),
@@ -162,6 +166,7 @@ impl App {
             sources: Vec::new(),
             tasks,
             ticks,
+            checkpoint,
             sinks: Vec::new(),
             workers: JoinSet::new(),
             ledger_log: LedgerLog::new(unparsed),
@@ -177,11 +182,13 @@ impl App {
         let result = self.serve().await;
         systemd::stopping();
         self.sinks.iter().for_each(|sink| sink.tell_stall_at_stop(&self.sources, Instant::now()));
-        let Self { loading, mut signals, pipeline, sources, tasks, ticks, mut sinks, workers, times, .. } = self;
+        let Self {
+            loading, mut signals, pipeline, sources, tasks, ticks, checkpoint, mut sinks, workers, times, ..
+        } = self;
         let Self { status, mut ledger_log, mut status_file, .. } = self;
         loading.leave();
         let outlets: Vec<_> = sinks.iter_mut().filter_map(|sink| sink.outlet.take()).collect();
-        let drained = drain(tasks, workers, (pipeline, outlets), (&sources, &ticks), &sinks, &times);
+        let drained = drain(tasks, workers, (pipeline, outlets), (&sources, &ticks), &checkpoint, &sinks, &times);
         // The second signal needs the state as it is: dropping this future would abort the sources, and lose what they
         // hold.
         let mut drained = pin!(drained);

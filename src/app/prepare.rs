@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::checkpoint::{CheckpointFile, NextJoins};
 use super::descriptors::{self, Plan};
 use super::drain::Times;
 use super::sinks::outlet;
@@ -28,6 +29,7 @@ pub(super) struct Present {
     sources: Vec<OldSource>,
     sinks: Vec<OldSink>,
     pipeline: Current,
+    checkpoint: Option<Arc<CheckpointFile>>,
     descriptors: Descriptors,
 }
 
@@ -54,6 +56,7 @@ pub(super) struct Prepared {
     pub(super) fates: Vec<Option<SourceFate>>,
     /// For each running sink, true if a sink of the new configuration uses its spool.
     pub(super) handovers: Vec<bool>,
+    pub(super) joins: NextJoins,
     /// New sinks start when this is dropped.
     start: Turn,
 }
@@ -97,6 +100,7 @@ impl App {
             sources: sources.collect(),
             sinks: sinks.collect(),
             pipeline: self.pipeline.clone(),
+            checkpoint: self.checkpoint.get(),
             descriptors: self.descriptors.clone(),
         }
     }
@@ -114,6 +118,7 @@ impl Present {
             sources: Vec::new(),
             fates: self.sources.iter().map(|source| source.is_current.then_some(SourceFate::Stopped)).collect(),
             handovers: Vec::new(),
+            joins: NextJoins::default(),
             start: Turn::default(),
         };
         let config = &prepared.config;
@@ -141,6 +146,7 @@ impl Present {
         let has_successor = |old: &OldSink| config.sinks.iter().any(|new| new.shares_spool(&old.config));
         prepared.handovers = self.sinks.iter().map(has_successor).collect();
         passed.finish();
+        prepared.joins = NextJoins::prepare(config, self.pipeline.get().joins(), self.checkpoint.as_ref());
         panic_point("prepare");
         Ok(prepared)
     }

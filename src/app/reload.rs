@@ -68,7 +68,7 @@ impl App {
         }
         let Config { language, shutdown_timeout, correlate, .. } = prepared.config.clone();
         self.times = Times::of(shutdown_timeout);
-        let joins = self.next_joins(correlate.joins);
+        let joins = self.next_joins(std::mem::take(&mut prepared.joins), &correlate);
         self.settings = GeneralSettings { language, shutdown_timeout, correlate };
         self.exchange_sinks((language, joins), std::mem::take(&mut prepared.sinks), &prepared.handovers);
         self.exchange_sources(std::mem::take(&mut prepared.sources), &prepared.fates);

@@ -16,6 +16,8 @@ pub struct Encoded {
     lines: EncodedLines,
     /// Room in the limit of the source, released when the last sink is done.
     _room: Option<OwnedSemaphorePermit>,
+    /// Token that is gone when the last sink is done.
+    _token: Option<Arc<()>>,
 }
 
 /// The records of an [`Encoded`] that one sink takes.
@@ -65,7 +67,13 @@ impl Encoded {
     /// Creates the value from JSON `lines`, each with its LF, and the `room` that they take in the limit of bytes in
     /// flight of the source.
     pub const fn new(lines: EncodedLines, room: Option<OwnedSemaphorePermit>) -> Self {
-        Self { lines, _room: room }
+        Self { lines, _room: room, _token: None }
+    }
+
+    /// Lets the value hold `token`. The owner learns from the number of its clones when the last sink is done.
+    #[must_use]
+    pub fn with(self, token: Option<Arc<()>>) -> Self {
+        Self { _token: token, ..self }
     }
 }
 

@@ -1,9 +1,10 @@
 //! `[correlate]`: the joins of the lines of a message and of a session.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::diagnostics::Diagnostics;
-use super::form::{BOOL, Count, Memory, Span};
+use super::form::{BOOL, Count, DIRECTORY_OR_NONE, Memory, Span};
 use super::key::{default, keys};
 use super::kind::Section;
 use super::source::MOST_MEMORY;
@@ -13,7 +14,7 @@ keys! {
     /// Keys of `[correlate]`.
     pub(super) struct CorrelateKeys {
         /// True if Postrider joins lines.
-        enabled: bool = default(BOOL, "false"),
+        enabled: bool = default(BOOL, "true"),
         /// Maximum number of messages that Postrider remembers. Beyond it, hosts with more than their share lose their
         /// oldest messages, whose records are then `incomplete`.
         max_messages: usize = default(Count(1, 1_000_000_000), "1000000"),
@@ -26,6 +27,12 @@ keys! {
         grace: Duration = default(Span, r#""30s""#),
         /// True if an open message gives a record after each round of delivery attempts, with the state `open`.
         interim: bool = default(BOOL, "false"),
+        /// Directory of the checkpoint: the open messages and sessions survive a restart in it. Without the directory,
+        /// Postrider has them in memory only, and closes them when it stops. "none": the same.
+        checkpoint: Option<PathBuf> = default(DIRECTORY_OR_NONE, r#""/var/lib/postrider""#),
+        /// Time between two checkpoints. After a crash, the lines of followed files since the last one are joined
+        /// again.
+        checkpoint_interval: Duration = default(Span, r#""10s""#),
     }
 }
 
@@ -34,6 +41,18 @@ keys! {
 pub struct CorrelateConfig {
     /// Limits of the joins; `None` if lines are not joined.
     pub joins: Option<JoinSettings>,
+    /// Directory of the checkpoint.
+    pub checkpoint: Option<PathBuf>,
+    /// Time between two checkpoints.
+    pub checkpoint_interval: Duration,
+}
+
+impl CorrelateConfig {
+    /// Returns the settings of a file without the table.
+    pub(super) fn of_no_table() -> Self {
+        let (checkpoint, checkpoint_interval) = (Some("/var/lib/postrider".into()), Duration::from_secs(10));
+        Self { joins: Some(JoinSettings::DEFAULT), checkpoint, checkpoint_interval }
+    }
 }
 
 impl Section for CorrelateKeys {
@@ -48,6 +67,9 @@ impl Section for CorrelateKeys {
             grace: micros(self.grace.value?),
             interim: self.interim.value?,
         };
-        Some(CorrelateConfig { joins: self.enabled.value?.then_some(joins) })
+        let checkpoint = self.checkpoint.value?;
+        let checkpoint_interval = self.checkpoint_interval.value?;
+        let joins = self.enabled.value?.then_some(joins);
+        Some(CorrelateConfig { joins, checkpoint, checkpoint_interval })
     }
 }

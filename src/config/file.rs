@@ -78,7 +78,7 @@ pub(super) fn read(document: &DeTable<'_>, found: &mut Diagnostics) -> Option<Co
     }
     let correlate = match top.correlate.value {
         Some(keys) => keys.config(found),
-        None => Some(CorrelateConfig::default()),
+        None => Some(CorrelateConfig::of_no_table()),
     };
     let (sources, sinks) = (top.source.value.unwrap_or_default(), top.sink.value.unwrap_or_default());
     check::across(&sources, &sinks, found);

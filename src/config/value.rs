@@ -232,6 +232,16 @@ pub(super) fn absolute_path(value: &DeValue<'_>) -> Result<PathBuf, Fault> {
     path.is_absolute().then_some(path).ok_or_else(fault)
 }
 
+/// Reads a path from the root on, or the word `none`.
+pub(super) fn directory_or_none(value: &DeValue<'_>) -> Result<Option<PathBuf>, Fault> {
+    if value.as_str() == Some("none") {
+        return Ok(None);
+    }
+    let fault = || Fault::new("not an absolute path").help("begin it with /, or write \"none\"");
+    let path = path(value)?;
+    path.is_absolute().then_some(Some(path)).ok_or_else(fault)
+}
+
 /// Reads a text with placeholders.
 pub(super) fn template(value: &DeValue<'_>) -> Result<Template, Fault> {
     Template::parse(text(value)?).map_err(|error| Fault {

@@ -11,6 +11,7 @@
 //! system, so a block takes one lock. The results are copied under the lock, and written after it.
 
 mod budget;
+mod progress;
 mod fields;
 mod hash;
 mod line;
@@ -39,6 +40,7 @@ use std::sync::{Arc, RwLock};
 use self::budget::Budget;
 use self::line::{JoinLine, micros};
 use self::outcome::{JoinOutcome, Scratch};
+pub use self::progress::{BatchToken, CheckpointProgress};
 use self::system::MailJoins;
 pub use self::systems::checkpoint::CheckpointError;
 use self::systems::{MailSystem, Systems, checkpoint};
@@ -77,6 +79,7 @@ impl JoinSettings {
 pub struct Correlator {
     budget: Arc<Budget>,
     systems: RwLock<Systems>,
+    progress: CheckpointProgress,
 }
 
 /// Counts of the joins.
@@ -122,30 +125,38 @@ impl fmt::Debug for Correlator {
 impl Correlator {
     /// Starts without any message.
     pub fn new(settings: JoinSettings) -> Self {
-        Self { budget: Arc::new(Budget::new(settings)), systems: RwLock::default() }
+        Self {
+            budget: Arc::new(Budget::new(settings)),
+            systems: RwLock::default(),
+            progress: CheckpointProgress::default(),
+        }
     }
 
-    /// Starts with the messages of a checkpoint, at the time `now` of this machine. Also returns whether nothing was
-    /// joined after it was written.
+    /// Starts with the messages of a checkpoint, at the time `now` of this machine.
     ///
     /// # Errors
     ///
     /// The checkpoint cannot be used.
-    pub fn load(settings: JoinSettings, from: &mut dyn Read, now: Timestamp) -> Result<(Self, bool), CheckpointError> {
+    pub fn load(settings: JoinSettings, from: &mut dyn Read, now: Timestamp) -> Result<Self, CheckpointError> {
         let budget = Arc::new(Budget::new(settings));
-        let (systems, is_final) = Systems::load(from, &budget, now)?;
-        Ok((Self { budget, systems: RwLock::new(systems) }, is_final))
+        let systems = Systems::load(from, &budget, now)?;
+        Ok(Self { budget, systems: RwLock::new(systems), progress: CheckpointProgress::default() })
     }
 
-    /// Writes a checkpoint. Lines may be joined meanwhile; a source must give those once more after a crash that it
-    /// gave since the call began. With `is_final`, none is.
+    /// Writes a checkpoint. Lines may be joined meanwhile. After a crash, a source must give those once more that it
+    /// gave since the call began.
     ///
     /// # Errors
     ///
     /// The checkpoint cannot be written.
-    pub fn save(&self, is_final: bool, to: &mut dyn Write) -> io::Result<()> {
+    pub fn save(&self, to: &mut dyn Write) -> io::Result<()> {
         let systems = poison::ignore(self.systems.read()).listed();
-        checkpoint::save(&systems, is_final, to)
+        checkpoint::save(&systems, to)
+    }
+
+    /// Returns how far the checkpoints are.
+    pub const fn progress(&self) -> &CheckpointProgress {
+        &self.progress
     }
 
     /// Replaces the limits. Messages that exceed them are evicted with the next lines.
@@ -265,6 +276,7 @@ impl Joiner<'_> {
         use_record: &mut dyn FnMut(&Record<'_>, Option<&DeliveryJoin<'_>>),
     ) -> bool {
         self.scratch.clear();
+        self.correlator.progress.changed();
         let Some(last) = records.last() else { return true };
         {
             let Some(mut state) = system.open(last) else { return false };

@@ -10,6 +10,7 @@ use super::descriptors::Descriptors;
 use super::drops::Drops;
 use super::stream::{MOST_READ, READ_SIZE};
 use super::unfinished::{CUT, Unfinished, UnfinishedPlace};
+use crate::correlate::Correlator;
 use crate::ledger::{Reason, SourceLedger};
 use crate::pipeline::{Arrival, Current};
 use crate::receipt::Receipt;
@@ -244,6 +245,21 @@ impl Intake {
             }
             processed.send(&self.name, over()).await;
         }
+    }
+
+    /// Returns the joins of the lines, if lines are joined.
+    pub(super) fn joins(&self) -> Option<Arc<Correlator>> {
+        self.pipeline.get().joins().cloned()
+    }
+
+    /// Joins frames whose records were delivered before: a restart may have lost what was joined.
+    pub(super) async fn rejoin(&self, arrivals: &[Arrival<'_>]) {
+        let pipeline = self.pipeline.get();
+        let over = async {
+            self.stop.waiting.cancelled().await;
+            Reason::Shutdown
+        };
+        pipeline.rejoin(arrivals, &self.origin, Timestamp::now()).send(&self.name, over).await;
     }
 
     /// Returns the reason why nothing may wait for room any more, if there is one.

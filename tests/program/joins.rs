@@ -10,7 +10,8 @@ use testkit::wait::wait_until;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 const LINES: &str = include_str!("../corpus/postfix/messages.log");
-const CONFIG: &str = "[correlate]\nenabled = true\n[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[sink.stdout]]\n";
+const CONFIG: &str =
+    "[correlate]\nenabled = true\ncheckpoint = \"none\"\n[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[sink.stdout]]\n";
 
 fn send(address: SocketAddr, lines: impl IntoIterator<Item = &'static str>) {
     let mut socket = TcpStream::connect(address).expect("a connection");

@@ -1,6 +1,7 @@
 //! Needs nothing but the program: its sources, sinks and commands on loopback.
 
 mod bad_input;
+mod checkpoint;
 mod cli;
 mod decode;
 mod flow;

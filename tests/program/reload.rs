@@ -540,7 +540,7 @@ fn sinks_come_and_go_and_each_has_what_was_offered_in_its_time() {
 /// Spoken to by a test through its files: with a standard output that nobody reads as yet.
 fn reload_unread(postrider: &Unread, directory: &Path, config: &str) {
     let before = reloads(&postrider.log());
-    fs::write(directory.join("postrider.toml"), config).expect("a configuration");
+    fs::write(directory.join("postrider.toml"), testkit::postrider::plain(config)).expect("a configuration");
     postrider.signal(Signal::SIGHUP);
     wait_until(DEADLINE, "the end of a reload", || reloads(&postrider.log()) > before);
 }

@@ -734,7 +734,7 @@ fn sockets_of_the_service_manager_are_used_and_survive_restarts() {
         path("datagram").display(),
         path("stream").display()
     );
-    fs::write(path("postrider.toml"), config).expect("a configuration");
+    fs::write(path("postrider.toml"), testkit::postrider::plain(&config)).expect("a configuration");
     let arguments = ["-e", MANAGER, &port.number().to_string()].map(PathBuf::from).into_iter();
     let program = [env!("CARGO_BIN_EXE_postrider").into(), "run".into(), "-c".into(), path("postrider.toml")];
     let arguments: Vec<PathBuf> = arguments.chain([directory.path().to_owned()]).chain(program).collect();

@@ -67,7 +67,7 @@ impl Postrider {
     /// Starts `postrider run` with the configuration `config`.
     pub fn spawn(config: &str) -> Self {
         let directory = scratch::directory("postrider");
-        fs::write(directory.path().join("postrider.toml"), config).expect("a configuration for Postrider");
+        fs::write(directory.path().join("postrider.toml"), plain(config)).expect("a configuration for Postrider");
         let process = start_process(directory.path());
         Self { process, directory }
     }
@@ -118,7 +118,7 @@ impl Postrider {
 
     /// Has it read its configuration again, which is `config` from now on.
     pub fn reload(&self, config: &str) {
-        fs::write(self.config_file(), config).expect("a configuration for Postrider");
+        fs::write(self.config_file(), plain(config)).expect("a configuration for Postrider");
         self.process.signal(Signal::SIGHUP);
     }
 
@@ -164,6 +164,13 @@ impl Postrider {
     fn stderr_file(&self) -> PathBuf {
         self.directory.path().join("stderr")
     }
+}
+
+/// Returns a configuration in which lines are not joined, unless it says something of the joins: most tests count the
+/// records of lines.
+pub fn plain(config: &str) -> String {
+    let joins = if config.contains("[correlate]") { "" } else { "\n[correlate]\nenabled = false\n" };
+    format!("{config}{joins}")
 }
 
 /// The lines of the ledger of `owner` in a log.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::Signal;
 
-use super::postrider::{Ended, program};
+use super::postrider::{Ended, plain, program};
 use super::status::StatusFile;
 use super::wait::wait_for;
 
@@ -38,7 +38,7 @@ impl Unread {
     /// itself.
     pub fn spawn_by(mut command: Command, config: &str, stderr: &Path) -> Self {
         let file = stderr.with_file_name("postrider.toml");
-        fs::write(&file, config).expect("a configuration");
+        fs::write(&file, plain(config)).expect("a configuration");
         let process = command
             .args(["run", "-c"])
             .arg(&file)

@@ -30,6 +30,7 @@ fn running(config: Config) -> (Present, Vec<Turns>) {
     let present = Present {
         sources: sources.collect(),
         sinks: sinks.collect(),
+        checkpoint: None,
         pipeline: Current::new(Pipeline::new(Vec::new())),
         descriptors: Descriptors::default(),
     };

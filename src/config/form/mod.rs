@@ -143,6 +143,13 @@ pub(super) const PATH: Plain<PathBuf> = Plain { parse: value::path, schema: any,
 pub(super) const ABSOLUTE_PATH: Plain<PathBuf> =
     Plain { parse: value::absolute_path, schema: || text("^/"), limits: None };
 
+/// A directory from the root on, or none.
+pub(super) const DIRECTORY_OR_NONE: Plain<Option<PathBuf>> = Plain {
+    parse: value::directory_or_none,
+    schema: || text("^(/.*|none)$"),
+    limits: Some("An absolute path, or \"none\"."),
+};
+
 /// Text with placeholders.
 pub(super) const TEMPLATE: Plain<Template> = Plain { parse: value::template, schema: any, limits: None };
 

@@ -12,10 +12,12 @@ fn correlate(table: &str) -> CorrelateConfig {
 
 #[test]
 fn lines_are_joined_as_the_file_says() {
-    assert_eq!(correlate(""), CorrelateConfig::default());
-    assert_eq!(correlate("[correlate]\nmax_messages = 5"), CorrelateConfig::default());
-    assert_eq!(correlate("[correlate]\nenabled = true").joins, Some(JoinSettings::DEFAULT));
-    let table = "[correlate]\nenabled = true\nmax_messages = 5\nmax_memory = \"2MiB\"\nmax_age = \"1d\"\ngrace = \"2s\"\ninterim = true";
+    assert_eq!(correlate("").joins, Some(JoinSettings::DEFAULT));
+    assert_eq!(correlate(""), correlate("[correlate]"));
+    assert_eq!(correlate("[correlate]\nenabled = false\nmax_messages = 5").joins, None);
+    assert_eq!(correlate("[correlate]\ncheckpoint = \"none\"").checkpoint, None);
+    let table =
+        "[correlate]\nmax_messages = 5\nmax_memory = \"2MiB\"\nmax_age = \"1d\"\ngrace = \"2s\"\ninterim = true";
     let joins = JoinSettings {
         max_messages: 5,
         max_memory: 2 << 20,
@@ -29,6 +31,6 @@ fn lines_are_joined_as_the_file_says() {
 #[test]
 fn events_that_are_never_made_are_reported() {
     let sink = "[[source.stdin]]\n[[sink.stdout]]\nevents = [\"delivery\", \"session\"]\n";
-    config(&format!("[correlate]\nenabled = true\n{sink}"));
-    insta::assert_snapshot!(errors(sink));
+    config(sink);
+    insta::assert_snapshot!(errors(&format!("[correlate]\nenabled = false\n{sink}")));
 }

@@ -51,7 +51,7 @@ enum SavedPart<'j> {
     System(SavedName<'j>, SavedHead<'j>),
     Messages(Vec<SavedMessage<'j>>),
     Past(SavedPast<'j>),
-    End { is_final: bool },
+    End,
 }
 
 /// The same part when it is read.
@@ -60,7 +60,7 @@ enum LoadedPart {
     System(LoadedName, Box<LoadedHead>),
     Messages(Vec<LoadedMessage>),
     Past(LoadedPast),
-    End { is_final: bool },
+    End,
 }
 
 /// A mail system, who sends its lines, and the source of its last line.
@@ -88,13 +88,12 @@ struct LoadedName {
 }
 
 impl Systems {
-    /// Returns the mail systems of a checkpoint, and whether the program had stopped by then. `now` is the time of this
-    /// machine.
+    /// Returns the mail systems of a checkpoint. `now` is the time of this machine.
     pub(in crate::correlate) fn load(
         from: &mut dyn Read,
         budget: &Arc<Budget>,
         now: Timestamp,
-    ) -> Result<(Self, bool), CheckpointError> {
+    ) -> Result<Self, CheckpointError> {
         let mut title = [0; TITLE.len() + VERSION.len()];
         from.read_exact(&mut title).map_err(|error| cut_off(error, CheckpointError::Title))?;
         match title.strip_prefix(TITLE) {
@@ -125,7 +124,7 @@ impl Systems {
                     joins.load_past(over);
                     systems.insert(name, joins);
                 }
-                (LoadedPart::End { is_final }, None) => return Ok((systems, is_final)),
+                (LoadedPart::End, None) => return Ok(systems),
                 _ => return Err(CheckpointError::Damaged),
             }
         }
@@ -146,8 +145,8 @@ impl Systems {
     }
 }
 
-/// Writes a checkpoint of mail systems. With `is_final`, nothing is joined any more.
-pub(in crate::correlate) fn save(systems: &[Arc<MailSystem>], is_final: bool, to: &mut dyn Write) -> io::Result<()> {
+/// Writes a checkpoint of mail systems.
+pub(in crate::correlate) fn save(systems: &[Arc<MailSystem>], to: &mut dyn Write) -> io::Result<()> {
     to.write_all(TITLE)?;
     to.write_all(VERSION)?;
     let mut bytes = Vec::new();
@@ -163,7 +162,7 @@ pub(in crate::correlate) fn save(systems: &[Arc<MailSystem>], is_final: bool, to
             write_part(&bytes, to)?;
         }
     }
-    encode(&SavedPart::End { is_final }, &mut bytes)?;
+    encode(&SavedPart::End, &mut bytes)?;
     write_part(&bytes, to)
 }
 

@@ -129,13 +129,14 @@ impl Follower {
         }
         let (path, fingerprint) = (found.home.clone(), Fingerprint::of(&head.bytes));
         let (identity, mark) = (head.identity, Fingerprint::default());
-        let mut entry = CursorEntry { path, identity, fingerprint, offset: 0, mark, done: false, lines_from: 0 };
+        let mut entry =
+            CursorEntry { path, identity, fingerprint, offset: 0, mark, done: false, lines_from: 0, joined: 0 };
         if self.skip && is_gzip(&found.path) {
             entry.done = true;
         } else if self.skip {
             let end = last_line(&*self.system, &found.path, self.intake.max_frame_size());
             (entry.offset, entry.mark) = end.unwrap_or((found.stamp.len, mark));
-            entry.lines_from = entry.offset;
+            (entry.lines_from, entry.joined) = (entry.offset, entry.offset);
         }
         let serial = self.next_serial();
         let mut file = Followed::new(entry, serial, self.intake.max_frame_size(), self.system.now());

@@ -7,16 +7,17 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::Flock;
 
 use crate::crash::crash_point;
+use crate::new_file::{self, NewFile};
 
 /// Beginning of the first line. A version follows, and the state of the run that wrote the file.
 const TITLE: &str = "postrider cursor ";
@@ -58,6 +59,8 @@ pub(super) struct CursorEntry {
     pub(super) done: bool,
     /// Offset of the first line from which equal lines after `offset` have to be told apart.
     pub(super) lines_from: u64,
+    /// All lines before this offset are in the checkpoint of the joins, if there is one.
+    pub(super) joined: u64,
 }
 
 /// The place where the cursor is kept. It is locked against other processes as long as this value lives.
@@ -129,7 +132,7 @@ fn hash(bytes: &[u8]) -> u64 {
 /// Returns the text of a cursor.
 pub(super) fn encode<'e>(entries: impl IntoIterator<Item = &'e CursorEntry>, ended: bool) -> String {
     let mut text = format!("{TITLE}{VERSION} {}\n", if ended { ENDED } else { RUNNING });
-    for CursorEntry { path, identity, fingerprint, offset, mark, done, lines_from } in entries {
+    for CursorEntry { path, identity, fingerprint, offset, mark, done, lines_from, joined } in entries {
         let (FileIdentity { dev, ino }, Fingerprint { len, hash }) = (identity, fingerprint);
         // Writing to a string cannot fail.
         let _ = write!(text, "{dev} {ino} {len} {hash:016x} {offset} {} {:016x} ", mark.len, mark.hash);
@@ -140,7 +143,7 @@ pub(super) fn encode<'e>(entries: impl IntoIterator<Item = &'e CursorEntry>, end
                 plain => write!(text, "{}", char::from(*plain)),
             };
         }
-        let _ = writeln!(text, " {lines_from}");
+        let _ = writeln!(text, " {lines_from} {joined}");
     }
     let sum = hash(text.as_bytes());
     let _ = writeln!(text, "sum {sum:016x}");
@@ -182,8 +185,9 @@ fn entry(line: &str) -> Option<CursorEntry> {
     let done = fields.next()? == "1";
     let path = unescape(fields.next()?)?;
     // A cursor of version 0.1.0 ends here.
-    let lines_from = if let Some(field) = fields.next() { field.parse().ok()? } else { offset };
-    Some(CursorEntry { path, identity, fingerprint: first, offset, mark, done, lines_from: offset.min(lines_from) })
+    let mut earlier = || fields.next().map_or(Some(offset), |field| Some(offset.min(field.parse().ok()?)));
+    let (lines_from, joined) = (earlier()?, earlier()?);
+    Some(CursorEntry { path, identity, fingerprint: first, offset, mark, done, lines_from, joined })
 }
 
 fn number<'f>(fields: &mut impl Iterator<Item = &'f str>) -> Option<u64> {
@@ -216,8 +220,7 @@ impl Store {
         if let Some(parent) = directory.parent().filter(|_| is_new) {
             File::open(parent)?.sync_all()?;
         }
-        let lock = owned_file().truncate(false).open(directory.join(format!("{name}.lock")))?;
-        let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| io::Error::from(error))?;
+        let lock = new_file::lock(&directory.join(format!("{name}.lock")))?;
         Ok(Self { directory: directory.to_owned(), name: name.to_owned(), _lock: lock })
     }
 
@@ -243,27 +246,15 @@ impl Store {
 
     /// Replaces the cursor. Its time of change is that of the last look, `looked`.
     pub(super) fn save(&self, text: &str, looked: SystemTime) -> io::Result<()> {
-        let new = self.directory.join(format!("{}.cursor.new", self.name));
-        // A file that a crash left there may have another owner or mode.
-        match fs::remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = owned_file().create_new(true).open(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.set_modified(looked)?;
-        file.sync_all()?;
+        let mut new = NewFile::create(&self.path())?;
+        new.file().write_all(text.as_bytes())?;
+        new.file().set_modified(looked)?;
+        new.sync()?;
         crash_point("before-cursor-rename");
-        fs::rename(&new, self.path())?;
+        new.replace()?;
         crash_point("after-cursor-rename");
-        File::open(&self.directory)?.sync_all()
+        Ok(())
     }
-}
-
-fn owned_file() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).mode(0o600);
-    options
 }
 
 #[cfg(test)]
@@ -285,6 +276,7 @@ mod tests {
             mark: Fingerprint { len: lens[1], hash: n[4] },
             done,
             lines_from: n[3].min(n[5]),
+            joined: n[3].min(n[4]),
         });
         proptest::collection::vec(entry, 0..8)
     }
@@ -356,7 +348,7 @@ mod tests {
         let body = "postrider cursor 1 ended\n1 2 0 0000000000000000 30 0 0000000000000000 0 /var/log/mail.log\n";
         let text = format!("{body}sum {:016x}\n", hash(body.as_bytes()));
         let Loaded::Entries { entries, ended: true } = decode(text.as_bytes()) else { panic!("it is whole") };
-        assert_eq!((entries[0].offset, entries[0].lines_from), (30, 30));
+        assert_eq!((entries[0].offset, entries[0].lines_from, entries[0].joined), (30, 30, 30));
     }
 
     #[test]

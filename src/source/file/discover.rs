@@ -346,7 +346,8 @@ impl Followed {
     pub(super) fn found(&mut self, path: &Path, stamp: ChangeStamp) {
         if self.entry.fingerprint.is_empty() && !same_log(path, &self.entry.path) {
             // Nothing was ever read of it, so it is a new file with a reused inode.
-            self.entry = CursorEntry { path: path.to_owned(), offset: 0, lines_from: 0, ..self.entry.clone() };
+            self.entry =
+                CursorEntry { path: path.to_owned(), offset: 0, lines_from: 0, joined: 0, ..self.entry.clone() };
         }
         let is_home = path.as_os_str() == self.entry.path.as_os_str();
         self.place = if is_home { Place::Home } else { Place::Elsewhere(path.to_owned()) };

@@ -15,6 +15,7 @@ pub(super) use self::text::Hand;
 use self::text::{FollowedText, Handed};
 use super::content::{ChangeStamp, is_gzip};
 use super::cursor::{CursorEntry, FileIdentity};
+use crate::correlate::CheckpointProgress;
 use crate::receipt::Outcome;
 use crate::source::outcomes::Outcomes;
 
@@ -48,6 +49,8 @@ pub(super) struct Followed {
     pub(super) compared: Option<ChangeStamp>,
     phase: FilePhase,
     text: FollowedText,
+    /// Number of the last checkpoint of the joins that was begun at some time, and the cursor of that time.
+    in_next_checkpoint: Option<(u64, u64)>,
     /// The lines in flight.
     pending: Outcomes<Handed>,
     backoff: Backoff,
@@ -98,6 +101,7 @@ impl Followed {
             compared: None,
             phase: FilePhase::Fresh,
             text: FollowedText::new(&entry, max_frame_size),
+            in_next_checkpoint: None,
             pending: Outcomes::default(),
             backoff: Backoff::default(),
             entry,
@@ -121,6 +125,23 @@ impl Followed {
     pub(super) fn modified(&self) -> Option<SystemTime> {
         let stamp = self.phase.open().map(|open| open.stamp).or(self.seen);
         stamp.and_then(|stamp| stamp.modified)
+    }
+
+    /// Notes how far the checkpoints of the joins are. The lines that are delivered now are joined, and are in the next
+    /// one that begins. Returns true if the part of the state that is kept on disk has changed.
+    pub(super) fn note_checkpoints(&mut self, progress: Option<&CheckpointProgress>) -> bool {
+        let before = self.entry.joined;
+        match progress {
+            None => self.entry.joined = self.entry.offset,
+            Some(progress) => {
+                let (begun, done) = (progress.begun(), progress.done());
+                if let Some((_, offset)) = self.in_next_checkpoint.take_if(|(last, _)| done > *last) {
+                    self.entry.joined = offset.min(self.entry.offset);
+                }
+                self.in_next_checkpoint.get_or_insert((begun, self.entry.offset));
+            }
+        }
+        self.entry.joined != before
     }
 
     pub(super) fn is_settled(&self) -> bool {

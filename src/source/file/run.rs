@@ -12,6 +12,7 @@ use super::follow::{Followed, Hand};
 use super::system::Machine;
 use super::{Follower, Intake, Start, cursor, glob};
 use crate::config::FollowConfig;
+use crate::correlate::Correlator;
 use crate::crash::panic_point;
 use crate::pipeline::Arrival;
 use crate::receipt::{Outcome, receipt};
@@ -54,6 +55,7 @@ impl<'s> Run<'s> {
         self.follower.begin_looking();
         self.tell_repeats();
         self.tell_missing();
+        self.rejoin();
         // The starting positions must be saved before a line is delivered. Without a saved cursor, the next run would
         // begin the files at their end again.
         while !self.save(false) && self.follower.skip && !self.is_stopped() {
@@ -65,14 +67,45 @@ impl<'s> Run<'s> {
             if read {
                 panic_point("file");
             }
-            if self.follower.changed && self.saved.elapsed() >= SAVE_INTERVAL {
-                self.save(false);
+            if self.saved.elapsed() >= SAVE_INTERVAL {
+                self.note_checkpoints();
+                if self.follower.changed {
+                    self.save(false);
+                }
             }
             if !read {
                 self.wait(self.follower.time_to_look());
             }
         }
         self.finish();
+    }
+
+    /// Joins the delivered lines once more that may be missing in the checkpoint, those of the oldest file first.
+    fn rejoin(&mut self) {
+        if self.follower.intake.joins().is_none() {
+            return;
+        }
+        let (system, hand) = (Rc::clone(&self.follower.system), Rc::clone(&self.follower.hand));
+        for index in 0..self.follower.files.len() {
+            if self.is_stopped() {
+                return;
+            }
+            let file = &self.follower.files[index];
+            if let Err(error) = file.rejoin(&*system, &*hand) {
+                let path = file.location().unwrap_or(&file.entry.path).to_owned();
+                let means = "records of messages with lines before the cursor may be incomplete";
+                self.follower.complain(&path, &format!("cannot join its last lines once more: {error}; {means}"));
+            }
+        }
+    }
+
+    /// Notes which lines the checkpoint of the joins has by now.
+    fn note_checkpoints(&mut self) {
+        let joins = self.follower.intake.joins();
+        let progress = joins.as_deref().map(Correlator::progress);
+        for file in &mut self.follower.files {
+            self.follower.changed |= file.note_checkpoints(progress);
+        }
     }
 
     fn is_stopped(&self) -> bool {
@@ -125,6 +158,7 @@ impl<'s> Run<'s> {
             tracing::warn!(source, lines, "shutdown_timeout is over; the next run will re-read the undelivered lines");
         }
         let ended = self.follower.files.iter().all(Followed::is_delivered);
+        self.note_checkpoints();
         self.save(ended);
     }
 
@@ -187,5 +221,9 @@ impl Hand for Pipe {
         let (receipt, outcome) = receipt();
         self.runtime.block_on(self.intake.submit_for(lines, Some(receipt)));
         outcome
+    }
+
+    fn rejoin(&self, lines: &[Arrival<'_>]) {
+        self.runtime.block_on(self.intake.rejoin(lines));
     }
 }

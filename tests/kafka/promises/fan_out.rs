@@ -191,7 +191,7 @@ fn a_cursor_stays_before_what_one_of_two_sinks_has_not() {
 fn remove_stdout(postrider: &Unread, source: &str, directory: &Path) {
     let file = directory.join("out.json");
     let config = format!("{source}[[sink.file]]\npath = \"{}\"\n", file.display());
-    fs::write(directory.join("postrider.toml"), config).expect("a configuration");
+    fs::write(directory.join("postrider.toml"), testkit::postrider::plain(&config)).expect("a configuration");
     postrider.signal(Signal::SIGHUP);
 }
 

@@ -168,7 +168,8 @@ fn a_record_is_delivered_once_all_in_sync_replicas_have_it() {
 
 /// Ends the reload of `config`, which changes the sink.
 fn reload(postrider: &Unread, place: &Place, config: &str) {
-    fs::write(place.directory.path().join("postrider.toml"), config).expect("a configuration");
+    fs::write(place.directory.path().join("postrider.toml"), testkit::postrider::plain(config))
+        .expect("a configuration");
     postrider.signal(Signal::SIGHUP);
     wait_until(DEADLINE, "the end of a reload", || postrider.log().contains(" is in use"));
     assert!(postrider.log().contains("sinks=changed kafka"), "{}", postrider.log());

@@ -100,8 +100,8 @@ fn most_memory(settings: JoinSettings, lines: impl Iterator<Item = String>) -> u
         most = correlator.counts().memory.max(most);
     }
     let (counted, mut bytes) = (correlator.counts().memory, Vec::new());
-    correlator.save(true, &mut bytes).expect("a checkpoint in memory");
-    let (loaded, _) = Correlator::load(settings, &mut &*bytes, Timestamp::from_micros(NOW)).expect("a checkpoint");
+    correlator.save(&mut bytes).expect("a checkpoint in memory");
+    let loaded = Correlator::load(settings, &mut &*bytes, Timestamp::from_micros(NOW)).expect("a checkpoint");
     let again = loaded.counts().memory;
     // There is no room to spare in it.
     assert!((counted / 2..=counted).contains(&again), "{counted} and {again} bytes are counted");

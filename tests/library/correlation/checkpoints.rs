@@ -46,14 +46,14 @@ impl TimedLines {
     }
 
     /// Returns the joins of a checkpoint.
-    fn load(&self, bytes: &[u8]) -> Result<(Correlator, bool), CheckpointError> {
+    fn load(&self, bytes: &[u8]) -> Result<Correlator, CheckpointError> {
         Correlator::load(JoinSettings::DEFAULT, &mut &*bytes, self.now)
     }
 }
 
 fn saved(correlator: &Correlator) -> Vec<u8> {
     let mut bytes = Vec::new();
-    correlator.save(true, &mut bytes).expect("a checkpoint in memory");
+    correlator.save(&mut bytes).expect("a checkpoint in memory");
     bytes
 }
 
@@ -72,8 +72,7 @@ fn restarts_at_any_place_change_nothing() {
         for run in places.windows(2) {
             lines.join(run[0]..run[1], &mut correlator.joiner(), &mut story);
             let counts = correlator.counts();
-            let (next, is_final) = lines.load(&saved(&correlator)).expect("a checkpoint");
-            assert!(is_final);
+            let next = lines.load(&saved(&correlator)).expect("a checkpoint");
             assert_eq!((next.counts().messages, next.counts().systems), (counts.messages, counts.systems));
             correlator = next;
         }
@@ -122,12 +121,11 @@ fn lines_that_come_again_after_a_crash_complete_a_checkpoint() {
         lines.join(0..start, &mut correlator.joiner(), &mut before);
         let joiner = correlator.joiner();
         let mut busy = BusyCheckpoint { bytes: Vec::new(), lines: &lines, next: start, joiner, story: &mut before };
-        correlator.save(false, &mut busy).expect("a checkpoint in memory");
+        correlator.save(&mut busy).expect("a checkpoint in memory");
         busy.join(rng.usize(..200));
         let bytes = busy.bytes;
 
-        let ((correlator, is_final), mut after) = (lines.load(&bytes).expect("a checkpoint"), Story::default());
-        assert!(!is_final);
+        let (correlator, mut after) = (lines.load(&bytes).expect("a checkpoint"), Story::default());
         let again = start - rng.usize(..=start.min(50));
         lines.join(again..lines.len(), &mut correlator.joiner(), &mut after);
         lines.finish(&correlator, &mut after);
@@ -178,10 +176,10 @@ fn told_after_crash(before: &[String], during: &[String], after: &[String]) -> S
     let joiner = correlator.joiner();
     let mut to =
         CheckpointWithLines { bytes: Vec::new(), left, lines: during, joiner, reader: &reader, story: &mut story };
-    correlator.save(false, &mut to).expect("a checkpoint in memory");
+    correlator.save(&mut to).expect("a checkpoint in memory");
     let bytes = to.bytes;
     let loaded = Correlator::load(JoinSettings::DEFAULT, &mut &*bytes, Timestamp::from_micros(NOON));
-    let ((correlator, _), mut next) = (loaded.expect("a checkpoint"), Story::default());
+    let (correlator, mut next) = (loaded.expect("a checkpoint"), Story::default());
     let texts = [before, during, after].into_iter().flatten().map(String::as_str);
     reader.join(texts, &mut correlator.joiner(), &mut |record, join| next.note(record, join));
     reader.finish(&correlator, &mut |record| next.note(record, None));

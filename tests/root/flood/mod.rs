@@ -403,7 +403,7 @@ fn followed_files_leave_descriptors_to_the_sink() {
         file("state").display(),
         file("out.json").display()
     );
-    fs::write(file("postrider.toml"), config).expect("a configuration");
+    fs::write(file("postrider.toml"), testkit::postrider::plain(&config)).expect("a configuration");
     let arguments = with_descriptors(LIMIT, "run", &file("postrider.toml"));
     let mut process = Process::start("prlimit", &arguments, &file("log"));
     let read = |name: &str| fs::read_to_string(file(name)).unwrap_or_default();

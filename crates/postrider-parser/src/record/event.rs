@@ -200,7 +200,7 @@ impl Event<'_> {
     ];
 
     /// True if the event joins several lines. Its texts are then no parts of the record's message.
-    pub(crate) const fn is_joined(&self) -> bool {
+    pub const fn is_joined(&self) -> bool {
         matches!(self, Self::Message(_) | Self::Session(_))
     }
 

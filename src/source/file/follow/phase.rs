@@ -276,8 +276,16 @@ mod tests {
         disk.append(&disk.create(&path), b"one\n");
         let status = disk.status(&path).unwrap();
         let (fingerprint, mark) = (Fingerprint::default(), Fingerprint::default());
-        let entry =
-            CursorEntry { path, identity: status.identity, fingerprint, offset: 0, mark, done: false, lines_from: 0 };
+        let entry = CursorEntry {
+            path,
+            identity: status.identity,
+            fingerprint,
+            offset: 0,
+            mark,
+            done: false,
+            lines_from: 0,
+            joined: 0,
+        };
         let mut file = Followed::new(entry.clone(), 1, 8192, disk.now());
         file.found(&entry.path, status.stamp);
         let now = disk.now();

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::time::Instant;
 
 use super::Followed;
-use super::again::{Again, lines_again};
+use super::again::{Again, JoinAgain, copy, lines_again};
 use super::phase::{Action, AtEnd, FilePhase, Open};
 use super::text::Hand;
 use crate::source::file::content::{FollowedInput, Gzip, append, first_bytes, has_before, is_damage, is_gzip};
@@ -149,6 +149,21 @@ impl Followed {
         // A change within the same tick would not change the stamp.
         self.compared = Some(stamp).filter(|stamp| !stamp.is_of_now(system.time()));
         Ok(if text.tail.len() > before { ReadContent::Bytes } else { ReadContent::Nothing })
+    }
+
+    /// Joins the delivered lines once more that may be missing in the checkpoint.
+    pub(in crate::source::file) fn rejoin(&self, system: &dyn System, hand: &dyn Hand) -> io::Result<()> {
+        let (from, to) = (self.entry.joined, self.entry.offset);
+        let Some(path) = self.location().filter(|_| from < to) else { return Ok(()) };
+        let (file, name) = (system.open(path)?, self.entry.path.to_string_lossy());
+        let mut again = JoinAgain::new(hand, &name, self.text.max_frame_size());
+        if is_gzip(path) {
+            Gzip::new(file).pass(to, &self.entry.mark, from, &mut again).map(|_| ())
+        } else if has_before(&*file, to, &self.entry.mark)? {
+            copy(&*file, from, to, &mut again)
+        } else {
+            Ok(())
+        }
     }
 
     /// Returns true if an open file no longer has the content that was read of it. Content that cannot be read counts

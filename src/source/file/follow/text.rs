@@ -15,6 +15,8 @@
 //!   before it. The first part of a line over the size limit is handed on already: only then is `begin` greater than
 //!   `line`.
 //! - `begin` is where `tail` begins: the bytes that are read and not handed on. It is not stored.
+//! - `entry.joined` is kept on disk too. The lines between it and the cursor are delivered, and may be missing in the
+//!   checkpoint of the joins: after a restart they are joined once more.
 //! - After a failure, `line`, `begin` and `read` go back to the cursor. `furthest` stays: it is the greatest offset up
 //!   to which anything was ever handed on.
 
@@ -35,6 +37,9 @@ const IDLE_SIZE: usize = 16 * 1024;
 pub(in crate::source::file) trait Hand {
     /// Hands on lines, and waits for room. Returns the channel on which their outcome arrives.
     fn submit(&self, lines: Vec<Arrival<'_>>) -> oneshot::Receiver<Outcome>;
+
+    /// Joins lines that are delivered already.
+    fn rejoin(&self, lines: &[Arrival<'_>]);
 }
 
 /// The text of a file that is not delivered yet.

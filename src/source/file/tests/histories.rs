@@ -190,6 +190,8 @@ impl Hand for Sink {
         self.disk.pass(self.delay.get());
         outcome
     }
+
+    fn rejoin(&self, _: &[Arrival<'_>]) {}
 }
 
 impl History {

@@ -1,0 +1,185 @@
+//! Do open messages survive a stop, and a crash at each step of a checkpoint?
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use testkit::mail::{MailHeader, MailHistory};
+use testkit::postrider::{Postrider, assert_clean};
+use testkit::unread::Unread;
+use testkit::wait::wait_until;
+use testkit::{scratch, seeds};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+fn joins(directory: &Path, interval: &str) -> String {
+    let directory = directory.display();
+    format!("[correlate]\nenabled = true\ncheckpoint = \"{directory}\"\ncheckpoint_interval = \"{interval}\"\n")
+}
+
+/// Random lines of several mail systems, in order.
+fn lines(rng: fastrand::Rng, messages: u32) -> Vec<String> {
+    let history = MailHistory::random(rng, messages);
+    history.lines.iter().map(|line| history.text(line, MailHeader::Rfc5424)).collect()
+}
+
+/// Returns the last summary of each message that is over, without its revision, by its key.
+fn summaries(records: &str) -> BTreeMap<String, Value> {
+    let mut last = BTreeMap::<String, (u64, Value)>::new();
+    for record in records.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        let mut postfix = record["postfix"].clone();
+        if postfix["event"] != "message" || postfix["closed_by"] != "removed" {
+            continue;
+        }
+        let key = postfix["key"].as_str().expect("a key").to_owned();
+        let revision = postfix.as_object_mut().and_then(|fields| fields.remove("revision"));
+        let revision = revision.and_then(|revision| revision.as_u64()).expect("a number");
+        if last.get(&key).is_none_or(|(known, _)| *known <= revision) {
+            last.insert(key, (revision, postfix));
+        }
+    }
+    last.into_iter().map(|(key, (_, summary))| (key, summary)).collect()
+}
+
+/// Returns what `decode --messages` says of these lines: the joins without any stop.
+fn decoded(lines: &[String]) -> BTreeMap<String, Value> {
+    let directory = scratch::directory("checkpoint-decode");
+    let path = directory.path().join("mail.log");
+    fs::write(&path, lines.join("\n")).expect("a file");
+    let decode = Command::new(env!("CARGO_BIN_EXE_postrider")).args(["decode", "--messages"]).arg(path).output();
+    let output = decode.expect("postrider runs");
+    assert!(output.status.success());
+    summaries(&String::from_utf8(output.stdout).expect("UTF-8"))
+}
+
+fn send(address: SocketAddr, lines: &[String]) {
+    let mut socket = TcpStream::connect(address).expect("a connection");
+    for line in lines {
+        writeln!(socket, "{line}").expect("room");
+    }
+}
+
+#[test]
+fn messages_that_are_open_at_a_stop_are_told_after_it() {
+    seeds::each(1, |rng| assert_stops_change_nothing(&lines(rng, 40)));
+}
+
+/// Stops between the lines three times.
+fn assert_stops_change_nothing(lines: &[String]) {
+    let directory = scratch::directory("checkpoint");
+    let out = directory.path().join("out.jsonl");
+    let config = format!(
+        "{}[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[sink.file]]\npath = \"{}\"\n",
+        joins(directory.path(), "50ms"),
+        out.display()
+    );
+    for part in lines.chunks(lines.len().div_ceil(4)) {
+        let mut postrider = Postrider::spawn(&config);
+        send(postrider.address("tcp"), part);
+        postrider
+            .status()
+            .wait(DEADLINE, "all lines", |status| status.source("tcp").count("received") == part.len() as u64);
+        assert_clean(&postrider.terminate(DEADLINE));
+    }
+    let told = summaries(&fs::read_to_string(&out).expect("records"));
+    let expected = decoded(lines);
+    assert!(expected.len() > 10 && !fs::read_to_string(&out).expect("records").contains("\"closed_by\":\"shutdown\""));
+    assert_eq!(told, expected);
+    let mode = fs::metadata(directory.path().join("correlate.checkpoint")).expect("a checkpoint").permissions().mode();
+    assert_eq!(mode & 0o7777, 0o600);
+}
+
+/// Each point, with how often it is passed by before the process dies there, and the time between two checkpoints. The
+/// cursor is written once a second: it is ahead of the checkpoint, or behind it.
+const POINTS: [(&str, usize, &str); 9] = [
+    ("before-checkpoint-rename", 1, "50ms"),
+    ("after-checkpoint-rename", 1, "50ms"),
+    ("after-cursor-rename", 3, "10m"),
+    ("before-checkpoint-rename", 3, "50ms"),
+    ("before-cursor-rename", 2, "50ms"),
+    ("after-checkpoint-rename", 4, "50ms"),
+    ("after-cursor-rename", 4, "1500ms"),
+    ("before-file-fdatasync", 3, "50ms"),
+    ("after-file-fdatasync", 3, "50ms"),
+];
+
+#[test]
+fn messages_of_a_file_are_whole_wherever_the_process_dies() {
+    seeds::each(1, |rng| assert_crashes_change_nothing(&lines(rng, 400)));
+}
+
+fn assert_crashes_change_nothing(lines: &[String]) {
+    let directory = scratch::directory("checkpoint-crash");
+    let directory = directory.path();
+    let (log, out) = (directory.join("mail.log"), directory.join("out.jsonl"));
+    let config = |interval| {
+        let (joins, log, directory, out) =
+            (joins(directory, interval), log.display(), directory.display(), out.display());
+        format!(
+            "{joins}[[source.file]]\npaths = [\"{log}\"]\nstart = \"beginning\"\nstate = \"{directory}/state\"\n\
+             [[sink.file]]\npath = \"{out}\"\n"
+        )
+    };
+    let mut rest = lines;
+    let mut append = |most: usize| {
+        let (part, behind) = rest.split_at(most.min(rest.len()));
+        rest = behind;
+        let mut file = File::options().create(true).append(true).open(&log).expect("a file");
+        for line in part {
+            writeln!(file, "{line}").expect("room");
+        }
+        behind.is_empty()
+    };
+    for (point, count, interval) in POINTS {
+        let at = format!("{point}:{count}");
+        let variable = ("POSTRIDER_CRASH_AT", at.as_str());
+        let mut postrider = Unread::spawn_with(&config(interval), &directory.join("stderr"), variable);
+        wait_until(DEADLINE, &format!("the end at {at}"), || {
+            assert!(!append(lines.len() / 1500 + 1), "too few lines until {at}");
+            postrider.has_ended()
+        });
+        let ended = postrider.ended(DEADLINE);
+        assert_eq!(ended.status.signal(), Some(Signal::SIGKILL as i32), "{at}: {}\n{}", ended.status, ended.stderr);
+    }
+    append(lines.len());
+    let postrider = Unread::spawn(&config("50ms"), &directory.join("stderr"));
+    let expected = decoded(lines);
+    assert!(expected.len() > 100);
+    let told = || summaries(&String::from_utf8_lossy(&fs::read(&out).expect("records")));
+    wait_until(DEADLINE, "all messages", || told().len() == expected.len());
+    assert_clean(&postrider.terminate(DEADLINE));
+    assert_eq!(told(), expected);
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_used_costs_no_start() {
+    let directory = scratch::directory("checkpoint-damaged");
+    let sinks = "[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[sink.stdout]]\n";
+    fs::write(directory.path().join("correlate.checkpoint"), "postrider joins 1\nand more").expect("a file");
+    let mut postrider = Postrider::spawn(&format!("{}{sinks}", joins(directory.path(), "50ms")));
+    postrider.address("tcp");
+    let ended = postrider.terminate(DEADLINE);
+    assert_clean(&ended);
+    assert!(ended.stderr.contains("the checkpoint cannot be used: it is damaged"), "{}", ended.stderr);
+
+    // There is no directory: it says so, and works without.
+    let mut postrider = Postrider::spawn(&format!("{}{sinks}", joins(&directory.path().join("nowhere"), "50ms")));
+    send(postrider.address("tcp"), &lines(fastrand::Rng::with_seed(1), 5)[..3]);
+    postrider.status().wait(DEADLINE, "the lines", |status| status.source("tcp").count("received") == 3);
+    let ended = postrider.terminate(DEADLINE);
+    assert_clean(&ended);
+    assert_eq!(
+        ended.stderr.matches("correlate: no checkpoint, since there is no such directory").count(),
+        1,
+        "{}",
+        ended.stderr
+    );
+}
