@@ -166,10 +166,11 @@ impl Postrider {
     }
 }
 
-/// Returns a configuration in which lines are not joined, unless it says something of the joins: most tests count the
-/// records of lines.
+/// Returns a configuration in which lines are not joined, unless it is about the joins: most tests count the records of
+/// lines.
 pub fn plain(config: &str) -> String {
-    let joins = if config.contains("[correlate]") { "" } else { "\n[correlate]\nenabled = false\n" };
+    let is_about_joins = ["[correlate]", "\"message\"", "\"session\""].iter().any(|part| config.contains(part));
+    let joins = if is_about_joins { "" } else { "\n[correlate]\nenabled = false\n" };
     format!("{config}{joins}")
 }
 

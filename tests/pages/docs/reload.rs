@@ -26,7 +26,8 @@ fn reload() {
     let [command, refused, done] = page.take(["sh", "log", "log"]);
     postrider.reload("nonsense = true");
     assert_logs(|| postrider.stderr(), &refused);
-    std::fs::write(postrider.config_file(), format!("{}{kafka}{archive}", sources("2h"))).expect("a configuration");
+    std::fs::write(postrider.config_file(), testkit::postrider::plain(&format!("{}{kafka}{archive}", sources("2h"))))
+        .expect("a configuration");
     // A stand-in that does what systemd does to reload a unit.
     let systemctl = place.path().join("systemctl");
     std::fs::write(
