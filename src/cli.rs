@@ -1,5 +1,6 @@
 //! The commands and their help.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -76,6 +77,19 @@ pub enum Command {
     ///
     /// If a file cannot be read completely, Postrider names it, decodes the others, and exits with 74.
     Decode(Decode),
+    /// Tell the story of the messages with a queue id, a Message-ID or an address
+    ///
+    /// Prints a time line for each message: from which client it came, each attempt to deliver it with its delays, the
+    /// answer of the server and its meaning, and what became of it. A notice, a forwarded message and what a content
+    /// filter gives back stand below the message from which they were made. Refusals of an address without a queue id
+    /// are told too.
+    ///
+    /// The order of the files does not matter. They are read several times: a pipe is copied to memory first, or to a
+    /// file in TMPDIR if it is larger than 16 MiB.
+    ///
+    /// The exit code is 0 if a message matches, 1 if none does, and 74 if a file cannot be read completely.
+    #[command(after_help = TRACE_EXAMPLE, override_usage = "postrider trace [OPTIONS] <FILE>... <QUERY>")]
+    Trace(TraceArguments),
     /// Send the records of dead-letter files to their sinks again
     ///
     /// A sink with the key `dead_letter` keeps the records that its destination refuses permanently in that file. First
@@ -116,6 +130,10 @@ const SCHEMA_EXAMPLE: &str = "Examples:
   postrider schema --format clickhouse | clickhouse-client
   curl -X PUT http://localhost:9200/_index_template/postrider \\
        -H 'Content-Type: application/json' -d \"$(postrider schema --format elasticsearch)\"";
+
+const TRACE_EXAMPLE: &str = "Examples:
+  postrider trace /var/log/mail.log* 4jYR9Q2wTjz18T
+  postrider trace /var/log/mail.log ada@example.net | less -R";
 
 const REPLAY_EXAMPLE: &str = "Example, as the user of the daemon:
   postrider replay -c /etc/postrider/postrider.toml /var/lib/postrider/dead-letter.jsonl";
@@ -165,6 +183,31 @@ pub struct Decode {
     /// Exit with 65 if a line has no readable time, is cut off, or is not UTF-8
     #[arg(long)]
     pub strict: bool,
+}
+
+/// The arguments of `trace`.
+#[derive(Args, Debug)]
+pub struct TraceArguments {
+    /// Log files, plain or compressed with gzip, in any order (`-`: the standard input), and behind them what to search
+    /// for: a queue id, a Message-ID, or the address of a sender or a recipient, with or without `<>`
+    // One list: with two, an option between the files and the query would end the files.
+    #[arg(value_name = "FILE|QUERY", required = true)]
+    pub arguments: Vec<PathBuf>,
+    /// Tell at most so many messages, the last ones
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub last: u32,
+    /// Print records: of each message, and behind it of its lines
+    #[arg(long)]
+    pub json: bool,
+    /// The language of the words and of the texts that explain codes
+    #[arg(long, value_name = "LANG", default_value = "en", value_parser = PossibleValuesParser::new(Language::NAMES))]
+    pub lang: String,
+    /// The time zone of the page, and of times without one, such as `Asia/Tokyo` [default: the machine's]
+    #[arg(long, visible_alias = "zone", value_name = "ZONE")]
+    pub timezone: Option<String>,
+    /// The format of the lines, if the guess is wrong
+    #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = PossibleValuesParser::new(Format::NAMES))]
+    pub format: String,
 }
 
 /// The arguments of `replay`.
@@ -271,4 +314,16 @@ pub struct Completions {
     /// The shell
     #[arg(value_name = "SHELL")]
     pub shell: clap_complete::Shell,
+}
+
+impl TraceArguments {
+    /// Returns the files, and what to search for.
+    pub fn split(&self) -> (&[PathBuf], Cow<'_, str>) {
+        // clap demands at least one argument.
+        let (query, files) = self
+            .arguments
+            .split_last()
+            .map_or_else(|| (Cow::default(), &[][..]), |(query, files)| (query.to_string_lossy(), files));
+        (files, query)
+    }
 }

@@ -5,7 +5,7 @@
 //! providers and the words of the record, and reads whole lines of the log.
 
 mod causes;
-mod fold;
+pub(crate) mod fold;
 mod input;
 mod line;
 mod notes;
@@ -18,7 +18,10 @@ mod tests;
 mod words;
 
 use crate::dsn::Language;
+use crate::dsn::registry::TextByLanguage;
 use crate::postfix;
+use crate::record::{Cause, Provider};
+pub(crate) use causes::CauseText;
 pub use input::lines;
 use page::{DISAGREE, NOTE, Page};
 use query::{Query, QueryError};
@@ -78,6 +81,21 @@ pub fn explain(code: &str, language: Language, out: &mut String) -> Result<(), U
         }
     }
     Ok(())
+}
+
+/// Returns the texts about a cause.
+pub(crate) const fn cause(cause: Cause) -> CauseText {
+    causes::of(cause)
+}
+
+/// Returns the meaning of an event with this name.
+pub(crate) fn event(name: &str) -> Option<TextByLanguage> {
+    words::event(name)
+}
+
+/// Returns the meaning of a provider's code, if it is known.
+pub(crate) fn provider_code(provider: Provider, code: &str) -> Option<TextByLanguage> {
+    providers::find(provider, code).map(|meaning| meaning.text)
 }
 
 /// Groups the arguments of a command line into queries: a provider takes the code that follows it.

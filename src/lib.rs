@@ -19,6 +19,7 @@ pub use postrider_parser::{Unread, dsn, encode, flags, frame, postfix, read_bloc
 mod crash;
 mod gzip;
 mod poison;
+mod shown;
 pub mod log;
 pub mod network;
 mod new_file;
@@ -28,6 +29,9 @@ pub mod standard;
 mod suggest;
 pub mod systemd;
 mod throttle;
+
+// The texts of logs that commands read.
+mod input;
 
 // Uses of the schema, and of lines that no reader understands.
 pub mod schema;
@@ -58,6 +62,7 @@ pub mod status;
 // The commands.
 pub mod explain;
 pub mod decode;
+pub mod trace;
 pub mod replay;
 pub mod cli;
 pub mod app;

@@ -4,8 +4,6 @@
 //! its disk is full), the queue fills. Further lines are then lost, and counted. As soon as the log works again, it
 //! tells how many were lost. The log retries as long as the program runs.
 
-mod shown;
-
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::mem;
@@ -22,6 +20,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 use crate::poison;
+use crate::shown;
 
 /// Maximum number of bytes that wait to be written.
 const ROOM: usize = 1 << 20;
@@ -90,7 +89,7 @@ pub fn start(level: LevelFilter) -> io::Result<()> {
 }
 
 /// Returns true if the terminal has colours, and its user wants them (<https://no-color.org>).
-fn has_colours(variable: impl Fn(&str) -> Option<OsString>) -> bool {
+pub(crate) fn has_colours(variable: impl Fn(&str) -> Option<OsString>) -> bool {
     let no_color = variable("NO_COLOR").is_some_and(|value| !value.is_empty());
     !no_color && variable("TERM").is_some_and(|terminal| terminal != "dumb")
 }

@@ -1,11 +1,12 @@
 //! The `postrider` command: arguments, logging and exit codes.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
 use postrider::app::descriptors::{self, Plan};
-use postrider::cli::{self, Cli, Command, ConfigFile, Decode, Explain, RunArguments, Schema};
+use postrider::cli::{self, Cli, Command, ConfigFile, Decode, Explain, RunArguments, Schema, TraceArguments};
 use postrider::config::{self, Config};
 use postrider::decode::{self, Decoder, Printed};
 use postrider::dsn::Language;
@@ -16,9 +17,12 @@ use postrider::spool::InspectError;
 use postrider::spool::command::{self, DamageFound};
 use postrider::syslog::Format;
 use postrider::time::ZONE_HELP;
-use postrider::{app, explain, log, panics, standard};
+use postrider::trace::{Look, Trace, TraceOutput, TraceQuery, TraceSummary};
+use postrider::{app, explain, log, panics, standard, trace};
 use tracing::level_filters::LevelFilter;
 
+/// Exit code of a search that found nothing.
+const NOTHING: u8 = 1;
 /// Exit codes of sysexits.h that Postrider uses.
 const USAGE: u8 = 64;
 const DATA: u8 = 65;
@@ -59,6 +63,7 @@ fn command() -> ExitCode {
         Command::Check(file) => check(&file),
         Command::Config => print(config::example().as_bytes()),
         Command::Decode(arguments) => decode(&arguments),
+        Command::Trace(arguments) => trace(&arguments),
         Command::Replay(arguments) => replay(arguments),
         Command::Explain(arguments) => explain(&arguments),
         Command::Spool(command) => spool(&command),
@@ -127,11 +132,7 @@ fn load(file: &ConfigFile) -> Result<Config, Failure> {
 }
 
 fn decode(arguments: &Decode) -> Result<(), Failure> {
-    let zone = match &arguments.timezone {
-        None => jiff::tz::TimeZone::system(),
-        Some(name) => jiff::tz::TimeZone::get(name)
-            .map_err(|_| Failure { code: USAGE, message: format!("unknown time zone {name:?}; {ZONE_HELP}") })?,
-    };
+    let zone = zone(arguments.timezone.as_deref())?;
     let decoder = Decoder {
         encoder: Encoder { language: language(&arguments.lang) },
         zone,
@@ -175,6 +176,13 @@ fn decode(arguments: &Decode) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Returns the zone with this name, or that of the machine.
+fn zone(name: Option<&str>) -> Result<jiff::tz::TimeZone, Failure> {
+    let Some(name) = name else { return Ok(jiff::tz::TimeZone::system()) };
+    jiff::tz::TimeZone::get(name)
+        .map_err(|_| Failure { code: USAGE, message: format!("unknown time zone {name:?}; {ZONE_HELP}") })
+}
+
 /// Reports how many lines of Postfix are not understood, and what to do. Reports nothing if there are none and nobody
 /// asked.
 fn report_unparsed(summary: &decode::DecodeSummary, arguments: &Decode) {
@@ -193,6 +201,66 @@ fn report_unparsed(summary: &decode::DecodeSummary, arguments: &Decode) {
     };
     let programs = &summary.unparsed;
     log::say(&format!("{unparsed} of {records} lines are from Postfix, but not understood ({programs}); {help}"));
+}
+
+fn trace(arguments: &TraceArguments) -> Result<(), Failure> {
+    let language = language(&arguments.lang);
+    let wrong = |text: &str| Failure { code: USAGE, message: format!("postrider: {text}") };
+    let (files, text) = arguments.split();
+    let query = TraceQuery::new(&text)
+        .ok_or_else(|| wrong("the query is empty: write a queue id, a Message-ID or an address"))?;
+    if files.is_empty() {
+        return Err(wrong(&if Path::new(&*text).exists() {
+            format!("no query: write behind the file what to search for, `postrider trace {text} QUERY`")
+        } else {
+            format!(
+                "no log to search: `trace` does not ask a running daemon; name the files that have its lines, \
+                 `postrider trace /var/log/mail.log* {text}`, or `-` for the standard input"
+            )
+        }));
+    }
+    let trace = Trace {
+        query,
+        zone: zone(arguments.timezone.as_deref())?,
+        format: Format::from_name(&arguments.format).unwrap_or_default(),
+        last: arguments.last as usize,
+        told: if arguments.json {
+            TraceOutput::Records(Encoder { language })
+        } else {
+            TraceOutput::Page(Look::of_stdout(language))
+        },
+    };
+    let say = |error: &trace::Error| log::say(&format!("postrider: {error}"));
+    match trace.tell(files, &mut stdout()?.lock(), say) {
+        Ok(summary) => report_trace(&summary, arguments),
+        Err(trace::Error::Output(error)) => output_failure(&error),
+        Err(error) => Err(Failure { code: IO, message: format!("postrider: {error}") }),
+    }
+}
+
+/// Reports what was not found, or not told.
+fn report_trace(summary: &TraceSummary, arguments: &TraceArguments) -> Result<(), Failure> {
+    let (matching, is_more) = summary.matching;
+    if matching > arguments.last as usize {
+        let more = if is_more { "more than " } else { "" };
+        let last = arguments.last;
+        log::say(&format!("{more}{matching} messages match; these are the last {last}, `--last` changes the number"));
+    }
+    if summary.is_cut {
+        log::say("not all lines fit into memory, and the stories lack some: use a smaller `--last`, or fewer files");
+    }
+    if summary.unread > 0 {
+        // The error of each file is already reported.
+        return Err(Failure { code: IO, message: String::new() });
+    }
+    if summary.stories == 0 {
+        let (_, query) = arguments.split();
+        let counted = |count, thing| if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") };
+        let (lines, messages) = (counted(summary.lines, "line"), counted(summary.messages, "message"));
+        let message = format!("no message matches {query}, in {lines} with {messages}");
+        return Err(Failure { code: NOTHING, message });
+    }
+    Ok(())
 }
 
 fn replay(arguments: cli::ReplayArguments) -> Result<(), Failure> {

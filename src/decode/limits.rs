@@ -4,16 +4,14 @@ use std::num::NonZero;
 use std::thread;
 
 use crate::correlate::JoinSettings;
-
-/// Size of one read in bytes.
-pub(super) const READ_SIZE: usize = 256 * 1024;
+use crate::input::{LONGEST_LINE, READ_SIZE};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     /// Size of a read in bytes. A worker takes one read at a time, appended to the rest of a frame from the read
     /// before.
     pub(super) chunk: usize,
-    /// Maximum size of a line in bytes; Postfix writes at most some 2,100.
+    /// Maximum size of a line in bytes.
     pub(super) frame: usize,
     /// Size of records in bytes at which a worker waits for its turn to write them before it encodes more of its chunk.
     /// Records of Postfix's lines are some five times as long as the lines, and never reach this size; those of empty
@@ -32,6 +30,6 @@ pub(super) const JOINS: JoinSettings =
 impl Default for Limits {
     fn default() -> Self {
         let workers = thread::available_parallelism().map_or(1, NonZero::get);
-        Self { chunk: READ_SIZE, frame: 64 * 1024, lines: 16 * READ_SIZE, workers, joins: JOINS }
+        Self { chunk: READ_SIZE, frame: LONGEST_LINE, lines: 16 * READ_SIZE, workers, joins: JOINS }
     }
 }

@@ -14,7 +14,7 @@
 //! MiB of that.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -22,19 +22,17 @@ use jiff::tz::TimeZone;
 
 use crate::correlate::{Correlator, JoinProgress};
 use crate::encode::{Buffer, Encoder};
-use crate::gzip::GzipReader;
+use crate::input::{self, Input};
 use crate::panics::Panic;
 use crate::record::{Event, Origin, Record, RecordId, RecordIds, Transport};
 use crate::standard;
 use crate::syslog::Format;
 use crate::time::Timestamp;
 use crate::unparsed::Unparsed;
-use input::Input;
-use limits::{Limits, READ_SIZE};
+use limits::Limits;
 use output::{InputFailed, Output};
 use worker::SharedInput;
 
-mod input;
 mod limits;
 mod output;
 mod worker;
@@ -99,16 +97,6 @@ pub enum Error {
     #[error("a defect in Postrider, please report it: {0}")]
     Panic(Panic),
 }
-
-/// RFC 1952, section 2.3.1.
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
-
-/// Magic numbers of other compressions that logrotate may use, each with the program that decompresses them.
-const OTHER_MAGIC: [(&[u8], &str); 3] =
-    [(b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh91AY&SY", "bzip2")];
-
-/// Length in bytes of the longest magic number.
-const LONGEST_MAGIC: usize = 10;
 
 /// All inputs of one command, one after the other.
 struct Inputs {
@@ -204,20 +192,7 @@ impl Inputs {
     }
 
     fn decode(&self, input: impl Read + Send + 'static, path: Option<&Path>) -> Result<(), Error> {
-        // The buffer holds only the bytes that are checked here: all others are read directly to where they are
-        // decoded.
-        let mut input = BufReader::with_capacity(LONGEST_MAGIC, input);
-        let start = input.fill_buf().map_err(|error| input_error(path, error))?;
-        if let Some((_, name)) = OTHER_MAGIC.iter().find(|(magic, _)| start.starts_with(magic)) {
-            let help =
-                format!("it is compressed with {name}: decompress it first (`{name} -dc FILE | postrider decode`)");
-            return Err(input_error(path, io::Error::other(help)));
-        }
-        let text: Box<dyn Read + Send> = if start.starts_with(&GZIP_MAGIC) {
-            Box::new(GzipReader::new(BufReader::with_capacity(READ_SIZE, input)))
-        } else {
-            Box::new(input)
-        };
+        let text = input::text(input, "postrider decode").map_err(|error| input_error(path, error))?;
         let transport = if path.is_some() { Transport::File } else { Transport::Stdin };
         let work = SharedInput {
             decoder: Arc::clone(&self.decoder),
@@ -229,7 +204,7 @@ impl Inputs {
                 format: self.decoder.format,
             },
             peer: path.map(|path| path.to_string_lossy().into_owned()),
-            input: Mutex::new(Input::new(text, &self.limits)),
+            input: Mutex::new(Input::new(text, self.limits.frame, self.limits.chunk)),
             output: Arc::clone(&self.output),
             unparsed: Arc::clone(&self.unparsed),
             joins: self.joins.clone(),

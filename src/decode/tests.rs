@@ -13,6 +13,7 @@ use crate::correlate::JoinSettings;
 use crate::dsn::Language;
 use crate::encode::Buffer;
 use crate::frame::{Frame, Framer, Framing, Step};
+use crate::input::{GZIP_MAGIC, OTHER_MAGIC};
 use crate::read_frame;
 use crate::record::{LineHashes, NewId, Peer};
 use crate::syslog::Context;

@@ -5,7 +5,6 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::{slice, thread};
 
-use super::input::{Chunk, ChunkFrames, Input};
 use super::limits::Limits;
 use super::output::{InputFailed, Output};
 use super::{Decoder, Joins, Printed, is_message};
@@ -13,6 +12,7 @@ use crate::correlate::Joiner;
 use crate::crash::panic_point;
 use crate::encode::{Buffer, Writer};
 use crate::frame::Frame;
+use crate::input::{Chunk, ChunkFrames, Input};
 use crate::panics;
 use crate::poison;
 use crate::read_frame;
@@ -120,14 +120,14 @@ impl SharedInput {
 
 impl DecodeWorker {
     fn new(work: &Arc<SharedInput>) -> Self {
-        let chunk = work.input().chunk();
+        let chunk = Chunk::new(work.limits.frame, work.limits.chunk);
         Self { work: Arc::clone(work), chunk, lines: Buffer::default(), records: 0, damaged: 0 }
     }
 
     /// Decodes the next chunk and returns the size of its read; `None` at the end, or once decoding has failed.
     fn chunk(&mut self) -> Option<usize> {
         let Self { work, chunk, lines, records, damaged } = self;
-        let ChunkFrames { number, size, received_at, end } = work.input().next(chunk)?;
+        let ChunkFrames { number, size, received_at, end, .. } = work.input().next(chunk)?;
         panic_point("decode");
         let context = Context::new(received_at, &work.origin.zone).with_format(work.origin.format);
         let mut turn = None;

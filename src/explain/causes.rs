@@ -4,10 +4,10 @@ use crate::dsn::registry::{TextByLanguage, text};
 use crate::record::Cause;
 
 /// Texts about a cause.
-pub(super) struct CauseText {
-    pub(super) meaning: TextByLanguage,
+pub(crate) struct CauseText {
+    pub(crate) meaning: TextByLanguage,
     /// The usual reason, and where to look.
-    pub(super) advice: TextByLanguage,
+    pub(crate) advice: TextByLanguage,
 }
 
 const fn row(meaning: TextByLanguage, advice: TextByLanguage) -> CauseText {

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use unicode_width::UnicodeWidthChar;
+
 /// Width of a terminal by default, in columns.
 pub(super) const WIDTH: usize = 80;
 
@@ -26,17 +28,21 @@ pub(super) fn line(label: &str, text: &str, out: &mut String) {
 }
 
 /// Returns the number of columns that `text` takes: Japanese letters take two.
-pub(super) fn width(text: &str) -> usize {
-    text.chars().map(|c| if is_wide(c) { 2 } else { 1 }).sum()
+pub(crate) fn width(text: &str) -> usize {
+    text.chars().map(width_of).sum()
 }
 
-/// Returns true if `c` takes two columns. The texts have only ASCII and Japanese letters.
-const fn is_wide(c: char) -> bool {
-    !c.is_ascii()
+/// Returns the number of columns that `c` takes.
+pub(crate) fn width_of(c: char) -> usize {
+    c.width().unwrap_or(0)
+}
+
+fn is_wide(c: char) -> bool {
+    width_of(c) == 2
 }
 
 /// Cuts `text` where a line may end: before a space, and around each wide letter except where Japanese forbids it.
-fn pieces(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn pieces(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
         let mut previous = rest.chars().next()?;

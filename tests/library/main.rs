@@ -16,3 +16,4 @@ mod map;
 mod rust_version;
 mod sentences;
 mod spool;
+mod trace;

@@ -2,3 +2,4 @@
 
 mod instructions;
 mod soak;
+mod trace;

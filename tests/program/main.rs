@@ -14,4 +14,5 @@ mod sink_file;
 mod spool_sink;
 mod tls_names;
 mod tls_trouble;
+mod trace;
 mod udp;

@@ -7,7 +7,7 @@ use crate::docs::running::assert_prints;
 
 #[test]
 fn every_command_prints_what_is_shown() {
-    Page::open("commands.md").take(["console"; 6]).iter().for_each(|block| assert_prints(block));
+    Page::open("commands.md").take(["console"; 8]).iter().for_each(|block| assert_prints(block));
 }
 
 #[test]

@@ -22,7 +22,7 @@ mod page;
 mod promises;
 mod record;
 mod reload;
-mod running;
+pub(crate) mod running;
 mod spool;
 mod stdin;
 mod systemd;

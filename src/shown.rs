@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 /// Returns `text` with an escape in the place of each character that must not be shown. These are control characters
 /// but TAB and LF, characters that change the direction of writing, and the line separators of Unicode. With `colours`,
 /// the sequences that only set a colour stay.
-pub(super) fn shown(text: &[u8], colours: bool) -> Cow<'_, [u8]> {
+pub(crate) fn shown(text: &[u8], colours: bool) -> Cow<'_, [u8]> {
     if !text.iter().any(|byte| may_be_hidden(*byte)) {
         return Cow::Borrowed(text);
     }
@@ -25,7 +25,7 @@ pub(super) fn shown(text: &[u8], colours: bool) -> Cow<'_, [u8]> {
 }
 
 /// The same for one event of the log: its further lines are indented, so that none of them can pass for another event.
-pub(super) fn event(text: &[u8], colours: bool) -> Cow<'_, [u8]> {
+pub(crate) fn event(text: &[u8], colours: bool) -> Cow<'_, [u8]> {
     let shown = shown(text, colours);
     let (line, end) = shown.strip_suffix(b"\n").map_or((&shown[..], &b""[..]), |line| (line, b"\n"));
     if !line.contains(&b'\n') {
@@ -50,7 +50,8 @@ const fn may_be_hidden(byte: u8) -> bool {
     matches!(byte, 0..=0x08 | 0x0b..=0x1f | 0x7f | 0xc2 | 0xd8 | 0xe2)
 }
 
-fn is_harmless(c: char) -> bool {
+/// Returns true if a terminal shows `c`, and does not obey it.
+pub(crate) fn is_harmless(c: char) -> bool {
     match c {
         '\t' | '\n' => true,
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => false,

@@ -5,14 +5,13 @@
 
 use std::io::{self, Read};
 
-use super::limits::Limits;
 use crate::frame::{Frame, Framer, Framing, Step};
 use crate::record::{LineHash, LineHashes};
 use crate::time::Timestamp;
 
 /// One input. The worker that holds the lock reads the next chunk, so the framing and the hashes of the lines are those
 /// of one stream.
-pub(super) struct Input {
+pub(crate) struct Input {
     text: Box<dyn Read + Send>,
     /// `None` until the beginning of the input is known.
     framer: Option<Framer>,
@@ -20,13 +19,16 @@ pub(super) struct Input {
     /// Beginning of a frame whose end has not been read yet.
     rest: Vec<u8>,
     chunk_size: usize,
-    lines: LineHashes,
+    /// `None` if the lines need no hashes.
+    lines: Option<LineHashes>,
+    /// Offset in the text of the first byte of the next chunk.
+    offset: u64,
     chunks: u64,
     ended: bool,
 }
 
 /// Memory into which a worker reads, reused for each chunk.
-pub(super) struct Chunk {
+pub(crate) struct Chunk {
     bytes: Vec<u8>,
     places: Vec<FramePlace>,
 }
@@ -40,32 +42,34 @@ struct FramePlace {
 }
 
 /// Information about the frames of a chunk.
-pub(super) struct ChunkFrames {
+pub(crate) struct ChunkFrames {
     /// Number of chunks before this one in the input.
-    pub(super) number: u64,
+    pub(crate) number: u64,
+    /// Offset in the text of the first byte of the chunk.
+    pub(crate) offset: u64,
     /// Number of bytes read.
-    pub(super) size: usize,
-    pub(super) received_at: Timestamp,
+    pub(crate) size: usize,
+    pub(crate) received_at: Timestamp,
     /// Present with the last chunk.
-    pub(super) end: Option<io::Result<()>>,
+    pub(crate) end: Option<io::Result<()>>,
 }
 
 // === impl Input ===
 
 impl Input {
-    pub(super) fn new(text: Box<dyn Read + Send>, limits: &Limits) -> Self {
-        let (frame_limit, chunk_size, lines) = (limits.frame, limits.chunk, LineHashes::starting_at(0));
-        Self { text, framer: None, frame_limit, rest: Vec::new(), chunk_size, lines, chunks: 0, ended: false }
+    pub(crate) fn new(text: Box<dyn Read + Send>, frame_limit: usize, chunk_size: usize) -> Self {
+        let lines = Some(LineHashes::starting_at(0));
+        Self { lines, ..Self::unhashed(text, frame_limit, chunk_size) }
     }
 
-    /// Allocates memory for the chunks of this input.
-    pub(super) fn chunk(&self) -> Chunk {
-        let most_kept = Framer::new(Framing::Auto, self.frame_limit).max_buffer();
-        Chunk { bytes: vec![0; most_kept + self.chunk_size], places: Vec::new() }
+    /// Returns an input whose lines get no hashes: zeros stand in their places.
+    pub(crate) fn unhashed(text: Box<dyn Read + Send>, frame_limit: usize, chunk_size: usize) -> Self {
+        let rest = Vec::new();
+        Self { text, framer: None, frame_limit, rest, chunk_size, lines: None, offset: 0, chunks: 0, ended: false }
     }
 
     /// Reads the next chunk, if there is one, with a single read.
-    pub(super) fn next(&mut self, chunk: &mut Chunk) -> Option<ChunkFrames> {
+    pub(crate) fn next(&mut self, chunk: &mut Chunk) -> Option<ChunkFrames> {
         if self.ended {
             return None;
         }
@@ -84,9 +88,10 @@ impl Input {
         let rest = self.find_frames(bytes, places, end.as_ref().is_some_and(Result::is_err));
         self.rest.clear();
         self.rest.extend_from_slice(rest);
-        let number = self.chunks;
+        let (number, offset) = (self.chunks, self.offset);
         self.chunks += 1;
-        Some(ChunkFrames { number, size, received_at, end })
+        self.offset += (kept + size - self.rest.len()) as u64;
+        Some(ChunkFrames { number, offset, size, received_at, end })
     }
 
     /// Finds the frames in `bytes`, and returns the rest, which may be the beginning of another frame.
@@ -133,20 +138,50 @@ impl Input {
 // === impl Chunk ===
 
 impl Chunk {
-    pub(super) fn frames(&self) -> impl Iterator<Item = (Frame<'_>, LineHash)> {
-        self.places.iter().map(|place| {
-            let bytes = &self.bytes[place.start as usize..][..place.len as usize];
-            (Frame { bytes, truncated: place.truncated }, place.line)
+    /// Allocates memory for the chunks of inputs with these limits.
+    pub(crate) fn new(frame_limit: usize, chunk_size: usize) -> Self {
+        let most_kept = Framer::new(Framing::Auto, frame_limit).max_buffer();
+        Self { bytes: vec![0; most_kept + chunk_size], places: Vec::new() }
+    }
+
+    /// Returns the bytes of all frames, and those between them.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.places.last().map_or(0, |place| place.start as usize + place.len as usize)]
+    }
+
+    /// Returns the number of frames.
+    pub(crate) const fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Returns the number of the frame with the byte at `at`.
+    pub(crate) fn find(&self, at: usize) -> Option<usize> {
+        let number = self.places.partition_point(|place| place.start as usize <= at).checked_sub(1)?;
+        let place = &self.places[number];
+        (at < place.start as usize + place.len as usize).then_some(number)
+    }
+
+    /// Returns a frame, its hash, and the place of its first byte.
+    pub(crate) fn frame(&self, number: usize) -> (Frame<'_>, LineHash, usize) {
+        let place = &self.places[number];
+        let (start, len) = (place.start as usize, place.len as usize);
+        (Frame { bytes: &self.bytes[start..start + len], truncated: place.truncated }, place.line, start)
+    }
+
+    pub(crate) fn frames(&self) -> impl Iterator<Item = (Frame<'_>, LineHash)> {
+        (0..self.len()).map(|number| {
+            let (frame, line, _) = self.frame(number);
+            (frame, line)
         })
     }
 }
 
 impl FramePlace {
     /// Returns the position of `frame` in `bytes`, which are far below 4 GiB.
-    fn of(frame: Frame<'_>, bytes: &[u8], lines: &mut LineHashes) -> Self {
+    fn of(frame: Frame<'_>, bytes: &[u8], lines: &mut Option<LineHashes>) -> Self {
         let start = (frame.bytes.as_ptr().addr() - bytes.as_ptr().addr()) as u32;
         // Nothing is read again, so the start of a line does not matter.
-        let line = lines.next(frame.bytes, 0);
+        let line = lines.as_mut().map_or(LineHash(0), |lines| lines.next(frame.bytes, 0));
         Self { start, len: frame.bytes.len() as u32, truncated: frame.truncated, line }
     }
 }
