@@ -167,13 +167,14 @@ impl MailJoins {
     /// Joins a line with those before it, and adds what it closes to `scratch`.
     pub(super) fn join(&mut self, line: &JoinLine<'_, '_>, scratch: &mut Scratch) {
         self.clock.advance(line.at, micros(line.record.received_at));
+        // The line may be about a message with the queue id of one that is over by now.
+        self.work(BEHIND_LINE, scratch);
         let process = self.session(line);
         self.screen(line, scratch);
         self.note_tls(line);
         if let Some(queue_id) = line.postfix.queue_id {
             self.message(line, queue_id, process, scratch);
         }
-        self.work(BEHIND_LINE, scratch);
         self.keep_to_budget(BEHIND_LINE, scratch);
     }
 

@@ -70,7 +70,7 @@ fn delivery(number: u32) -> String {
 }
 
 /// The program of the release profile, built if it is not there.
-fn release_program() -> std::path::PathBuf {
+pub(crate) fn release_program() -> std::path::PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target directory");
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--release", "--locked", "--bin", "postrider", "--target-dir"]).arg(target);

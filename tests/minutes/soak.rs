@@ -31,13 +31,13 @@ const GROWTH: u64 = 24 << 20;
 
 /// Resources of a process: memory in bytes (`VmRSS`), and open files.
 #[derive(Clone, Copy, Debug)]
-struct Holds {
-    memory: u64,
+pub(crate) struct Holds {
+    pub(crate) memory: u64,
     files: usize,
 }
 
 impl Holds {
-    fn of(pid: u32) -> Self {
+    pub(crate) fn of(pid: u32) -> Self {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a running process");
         let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the kernel counts it");
         let memory = memory.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Due, MailJoins, SETTLE};
 use crate::correlate::fields::KeptField;
-use crate::correlate::line::JoinLine;
+use crate::correlate::line::{JoinLine, MaybeTime};
 use crate::correlate::message::JoinedMessage;
 use crate::correlate::outcome::Scratch;
 use crate::correlate::remembered::PointsToMemory;
@@ -33,8 +33,9 @@ pub(in crate::correlate) struct ChainOrigin {
     /// True if the other one is of the same instance. Postfix made it itself: a notice, a forward, or the same message
     /// after `postsuper -r`.
     pub(in crate::correlate) is_certain: bool,
-    /// True if the other one was found. Its lines may come again after a crash, and find this message no more.
-    is_met: bool,
+    /// Time of the first line of the other one if it was found. Its lines may come again after a crash, and find this
+    /// message no more.
+    met: MaybeTime,
     /// Time of its first line, and of the line that names the other one: that one had its first line between them.
     pub(in crate::correlate) first_seen: i64,
     pub(in crate::correlate) at: i64,
@@ -86,7 +87,7 @@ impl MailJoins {
         let (trace, queue_id) = (entry.message.trace().unwrap_or(uid), entry.message.fields.get(KeptField::QueueId));
         let queue_id = queue_id.unwrap_or_default().into();
         self.changed(slot);
-        let origin = ChainOrigin { queue_id, uid, trace, is_certain, is_met: false, first_seen, at };
+        let origin = ChainOrigin { queue_id, uid, trace, is_certain, met: MaybeTime::NONE, first_seen, at };
         let id = self.hash.of(&[child.as_bytes()]);
         self.expected.change(id, self.clock.now, EXPECTED, |origins| origins.add(origin));
         if let Some(slot) = self.find(child) {
@@ -111,7 +112,8 @@ impl MailJoins {
                 continue;
             }
             entry.message.made_from(&origins[place]);
-            self.expected.change(hash, self.clock.now, EXPECTED, |origins| origins.0[place].is_met = true);
+            let met = MaybeTime::of(Some(entry.message.first_seen));
+            self.expected.change(hash, self.clock.now, EXPECTED, |origins| origins.0[place].met = met);
             self.changed(child);
         }
     }
@@ -128,7 +130,11 @@ impl MailJoins {
             || message_id.is_some() && parent.and_then(|one| one.fields.get(KeptField::MessageId)) == message_id;
         // Earlier lines of the parent may have come since.
         let begun = parent.map_or(origin.first_seen, |parent| parent.first_seen);
-        (origin.is_certain || origin.is_met || has_same()) && child.is_of(begun, origin.at)
+        match origin.met.get() {
+            // The lines of an earlier message with its queue id may come again too.
+            Some(met) => (child.first_seen - met).abs() <= SETTLE,
+            None => (origin.is_certain || has_same()) && child.is_of(begun, origin.at),
+        }
     }
 
     /// Notes that a message has changed: if it is closed, another summary is due.
@@ -147,7 +153,11 @@ impl MailJoins {
 impl ChainOrigins {
     fn add(&mut self, new: ChainOrigin) {
         if let Some(known) = self.0.iter_mut().find(|origin| origin.uid == new.uid) {
-            (known.is_certain, known.at) = (known.is_certain || new.is_certain, known.at.max(new.at));
+            known.is_certain |= new.is_certain;
+            if new.at > known.at {
+                // It may name another one by now: Postfix gives a queue id again.
+                (known.at, known.met) = (new.at, MaybeTime::NONE);
+            }
         } else if self.0.len() < NAMED {
             // There is seldom another one.
             self.0.reserve_exact(1);

@@ -250,8 +250,13 @@ fn a_queue_id_that_comes_back_in_a_checkpoint_is_one() {
     let last = first.split_off(3);
     let mut before = first;
     (0..300).for_each(|number| before.extend_from_slice(&local_message(&format!("77F3A1A{number:04X}"), 1)[..3]));
-    let during = [last, local_message("88F3A1AA243", 300), local_message("4EB091AA242", 400)].concat();
-    assert_told(&told_after_crash(&before, &during, &[]), "4EB091AA242", [0, 400]);
+    // The grace of the first one is over behind the first line of these.
+    let others =
+        [("88F3A1AA243", 300), ("99F3A1AA243", 301)].map(|(queue_id, at)| local_message(queue_id, at)).concat();
+    let mut third = local_message("4EB091AA242", 302);
+    let after = third.split_off(3);
+    let during = [last, others, third].concat();
+    assert_told(&told_after_crash(&before, &during, &after), "4EB091AA242", [0, 302]);
 }
 
 #[test]

@@ -106,14 +106,30 @@ fn a_session_ends_no_later_message_with_its_queue_id() {
 }
 
 #[test]
-fn a_late_line_opens_no_message_that_was_removed() {
+fn a_session_ends_before_a_later_message_begins() {
     let story = told(&[
         ABANDONED[0],
         ABANDONED[1],
-        "02:00:03.1 qmgr 12 4EB091AA242: removed",
-        "02:00:03.0 cleanup 11 4EB091AA242: message-id=<1@example.net>",
+        "02:00:28.4 qmgr 12 4EB091AA242: from=<ada@example.org>, size=2041, nrcpt=1 (queue active)",
+        "02:00:28.3 pickup 11 4EB091AA242: uid=33 from=<ada@example.org>",
     ]);
-    assert_eq!(message(&story, "4EB091AA242").state, ("closed", Some("removed")));
+    let mut sizes: Vec<_> = story.messages.values().map(|told| (told.first_seen, told.mail.size)).collect();
+    sizes.sort_unstable();
+    assert_eq!(sizes.into_iter().map(|(_, size)| size).collect::<Vec<_>>(), [None, Some(2041)]);
+}
+
+#[test]
+fn a_late_line_opens_no_message_that_was_removed() {
+    let [client, disconnect] = ABANDONED.map(|line| line.replace("4EB091AA242", "4jYR9Q2wTjz18T"));
+    let story = told(&[
+        &client,
+        &disconnect,
+        // The session is over then.
+        "02:00:03.0 smtpd 20 connect from unknown[192.0.2.1]",
+        "02:00:03.1 qmgr 12 4jYR9Q2wTjz18T: removed",
+        "02:00:03.1 cleanup 11 4jYR9Q2wTjz18T: message-id=<1@example.net>",
+    ]);
+    assert_eq!(message(&story, "4jYR9Q2wTjz18T").state, ("closed", Some("removed")));
 }
 
 #[test]

@@ -78,6 +78,25 @@ impl SessionTold {
         self.hostname == instance.hostname && self.instance == instance.name
     }
 
+    /// Returns true if the same is told. If the client had several connections to postscreen, it depends on the time at
+    /// which a line comes whether it is clear which of them smtpd got.
+    pub(super) fn is_same(&self, other: &Self, history: &MailHistory) -> bool {
+        let is_it = |truth: &&MailSession| {
+            self.is_of(history, truth.instance)
+                && self.service == truth.service
+                && self.started_at == Some(truth.started_at)
+        };
+        let truth = history.sessions.iter().find(is_it);
+        let of_screening = truth.and_then(|truth| Some((truth, &history.screenings[truth.screening?])));
+        let may_differ = self.tests.is_empty() || other.tests.is_empty();
+        let may_differ = may_differ && of_screening.is_some_and(|(truth, one)| !is_single(history, truth, one));
+        self == other || may_differ && self.without_screening() == other.without_screening()
+    }
+
+    fn without_screening(&self) -> Self {
+        Self { server: None, tests: Vec::new(), rank: None, blocklists: Vec::new(), ..self.clone() }
+    }
+
     /// Returns true if it is a session that postscreen ended, with this client.
     fn is_of_client(&self, history: &MailHistory, truth: &MailScreening) -> bool {
         let client = (None, Some(truth.ip.clone()), Some(truth.port));

@@ -208,7 +208,10 @@ impl<'h> Passage<'h> {
         told.sort();
         for (told, expected) in told.iter().zip(&expected) {
             let about = format!("session at {}", expected.last_seen);
-            Claims { about: &about, what: &String::new }.equal("session", told, expected)?;
+            let claims = Claims { about: &about, what: &String::new };
+            if !told.is_same(expected, self.history) {
+                claims.equal("session", told, expected)?;
+            }
         }
         all.equal("count of sessions", &told.len(), &expected.len())
     }
