@@ -80,7 +80,7 @@ impl Receiver {
         let source = if protocol == Protocol::Tcp { "tcp" } else { "relp" };
         let path = directory.path().display();
         let mut config = format!(
-            "shutdown_timeout = \"300s\"\n[[source.{source}]]\nlisten = \"127.0.0.1:0\"\n\
+            "shutdown_timeout = \"300s\"\n[correlate]\nenabled = false\n[[source.{source}]]\nlisten = \"127.0.0.1:0\"\n\
              [[sink.file]]\npath = \"{path}/out.json\"\n"
         );
         config += &std::env::var("SINK").map_or(String::new(), |keys| keys + "\n");

@@ -49,7 +49,7 @@ impl Receiver {
         let workers = std::env::var("WORKERS").map_or(String::new(), |count| format!("workers = {count}\n"));
         let directory = tempfile::tempdir()?;
         let (file, log) = (directory.path().join("postrider.toml"), directory.path().join("log"));
-        let source = format!("[[source.udp]]\nlisten = \"127.0.0.1:0\"\n{workers}");
+        let source = format!("[correlate]\nenabled = false\n[[source.udp]]\nlisten = \"127.0.0.1:0\"\n{workers}");
         fs::write(&file, format!("{source}[[sink.stdout]]\nqueue_size = \"64MiB\"\n{sink}"))?;
         let program = std::env::var("POSTRIDER").unwrap_or_else(|_| env!("CARGO_BIN_EXE_postrider").to_owned());
         let mut command = Command::new(program);

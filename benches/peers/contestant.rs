@@ -144,7 +144,12 @@ fn postrider(directory: &Path, port: u16, transport: Transport) -> Result<Vec<St
     let file = directory.join("postrider.toml");
     let out = directory.join("out").display().to_string();
     let source = if transport == Transport::Tcp { "tcp" } else { "udp" };
-    fs::write(&file, format!("[[source.{source}]]\nlisten = \"127.0.0.1:{port}\"\n[[sink.file]]\npath = \"{out}\"\n"))?;
+    fs::write(
+        &file,
+        format!(
+            "[correlate]\nenabled = false\n[[source.{source}]]\nlisten = \"127.0.0.1:{port}\"\n[[sink.file]]\npath = \"{out}\"\n"
+        ),
+    )?;
     Ok(vec![program().display().to_string(), "run".into(), "-c".into(), file.display().to_string()])
 }
 

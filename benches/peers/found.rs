@@ -27,6 +27,8 @@ pub(crate) struct Found {
     pub(crate) second_core: Option<f64>,
     /// MB a second.
     pub(crate) decode: Option<f64>,
+    /// CPU time and lines a second with the joins over those without.
+    pub(crate) joins: Option<(f64, f64)>,
     /// The 99th percentile and the longest time without a line, in milliseconds.
     pub(crate) latency: Option<(f64, f64)>,
 }
@@ -57,6 +59,7 @@ impl Found {
                 "`decode` at 600 MB/s, in the order of the lines",
                 self.decode.map(|rate| (format!("{rate:.0} MB/s, in order"), rate >= 600.0)),
             ),
+            ("joins with at most 1.25 times the CPU, at 0.8 of the lines/s", self.joins.map(joins)),
             ("p99 below 10 ms under half load, no stall over 100 ms", self.latency.map(latency)),
         ];
         let mut text = "## Against what was aimed at\n\n| aim | found | met |\n|---|---|---|\n".to_owned();
@@ -93,6 +96,10 @@ fn growth(((run, decode), cores): ((f64, f64), f64)) -> (String, bool) {
         format!("{run:.1} times in `run`, {decode:.1} in `decode`; {cores:.2} times"),
         run.max(decode) <= 11.0 && cores >= 1.7,
     )
+}
+
+fn joins((cpu, rate): (f64, f64)) -> (String, bool) {
+    (format!("{cpu:.2} times, {rate:.2} of the lines/s"), cpu <= 1.25 && rate >= 0.8)
 }
 
 fn latency((p99, stall): (f64, f64)) -> (String, bool) {

@@ -131,7 +131,7 @@ fn postrider(input: &Input, topic: &str) -> Result<Run> {
         fs::write(
             &file,
             format!(
-                "shutdown_timeout = \"{}s\"\n[[source.tcp]]\nlisten = \"127.0.0.1:{port}\"\n[[sink.kafka]]\n\
+                "shutdown_timeout = \"{}s\"\n[correlate]\nenabled = false\n[[source.tcp]]\nlisten = \"127.0.0.1:{port}\"\n[[sink.kafka]]\n\
                  brokers = [\"{brokers}\"]\ntopic = \"{topic}\"\n[sink.kafka.options]\ncompression.type = \"none\"\n",
                 DEADLINE.as_secs()
             ),

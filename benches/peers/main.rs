@@ -8,13 +8,14 @@
 //! ```
 //!
 //! `--lines N` of the log (1,000,000), `--rounds N` of each measurement (3), `--only PART,…` of `tcp`, `udp`, `kafka`,
-//! `connections`, `growth`, `latency`, `memory` and `decode`. Files lie in /dev/shm, so that no disk is measured. The
-//! figures are medians; of copying it is the best run, as that is a limit.
+//! `connections`, `growth`, `latency`, `memory`, `decode` and `joins`. Files lie in /dev/shm, so that no disk is
+//! measured. The figures are medians; of copying it is the best run, as that is a limit.
 //!
 //! Vector and Fluent Bit take part over TCP where they are on PATH.
 
 mod contestant;
 pub(crate) mod found;
+mod joins;
 mod kafka;
 mod latency;
 mod log;
@@ -39,7 +40,7 @@ use found::Found;
 /// A measurement, which gives a table.
 type Part = fn(&Options, &mut Found) -> Result<String>;
 
-const PARTS: [(&str, Part); 8] = [
+const PARTS: [(&str, Part); 9] = [
     ("tcp", parts::tcp),
     ("udp", udp::measure),
     ("kafka", kafka::measure),
@@ -48,6 +49,7 @@ const PARTS: [(&str, Part); 8] = [
     ("latency", latency::measure),
     ("memory", parts::memory),
     ("decode", parts::decode),
+    ("joins", joins::measure),
 ];
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;

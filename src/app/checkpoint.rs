@@ -12,7 +12,7 @@ use std::future::pending;
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::Flock;
 use tokio::sync::Notify;
@@ -30,6 +30,8 @@ use crate::time::Timestamp;
 
 /// Interval at which is looked whether the sinks have what was joined.
 const RESOLVED: Duration = Duration::from_millis(100);
+/// Least time between two checkpoints, in times of what it takes to write one: a million open messages take seconds.
+const REST: u32 = 20;
 /// Name of the checkpoint in its directory.
 const NAME: &str = "correlate.checkpoint";
 
@@ -205,13 +207,13 @@ impl PresentCheckpoint {
         before.map(|timed| timed.file)
     }
 
-    /// Waits until the next checkpoint is due.
-    async fn due(&self) {
+    /// Waits until the next checkpoint is due. The last one took `cost`.
+    async fn due(&self, cost: Duration) {
         loop {
             let every = poison::ignore(self.timed.lock()).as_ref().map(|timed| timed.every);
             let time = async {
                 match every {
-                    Some(every) => sleep(every).await,
+                    Some(every) => sleep(every.max(cost * REST)).await,
                     None => pending().await,
                 }
             };
@@ -253,12 +255,12 @@ impl WrittenCheckpoint {
 
 /// Writes checkpoints until a stop, as long as lines are joined.
 pub(super) async fn keep(pipeline: Current, present: PresentCheckpoint, stop: Stop) {
-    let (mut saved, mut has_failed) = (None, false);
+    let (mut saved, mut has_failed, mut cost) = (None, false, Duration::ZERO);
     loop {
         tokio::select! {
             biased;
             () = stop.reading.cancelled() => return,
-            () = present.due() => {}
+            () = present.due(cost) => {}
         }
         let Some(joins) = pipeline.get().joins().cloned() else { continue };
         let state = (Arc::as_ptr(&joins).addr(), joins.progress().changes());
@@ -266,7 +268,7 @@ pub(super) async fn keep(pipeline: Current, present: PresentCheckpoint, stop: St
             continue;
         }
         match checkpoint(&present, joins, &stop).await {
-            Ok(()) => (saved, has_failed) = (Some(state), false),
+            Ok(time) => (saved, has_failed, cost) = (Some(state), false, time),
             Err(error) if !has_failed => {
                 has_failed = true;
                 tracing::warn!(
@@ -279,16 +281,22 @@ pub(super) async fn keep(pipeline: Current, present: PresentCheckpoint, stop: St
     }
 }
 
-/// Writes a checkpoint, and puts it in place when the sinks have what it has.
-async fn checkpoint(present: &PresentCheckpoint, joins: Arc<Correlator>, stop: &Stop) -> io::Result<()> {
-    let Some(written) = present.write(joins).await? else { return Ok(()) };
+/// Writes a checkpoint, and puts it in place when the sinks have what it has. Returns the time that writing took.
+async fn checkpoint(present: &PresentCheckpoint, joins: Arc<Correlator>, stop: &Stop) -> io::Result<Duration> {
+    let (file, begun) = (present.get(), Instant::now());
+    let Some(written) = present.write(joins).await? else { return Ok(Duration::ZERO) };
+    let cost = begun.elapsed();
     while !written.is_resolved() {
         tokio::select! {
             biased;
             // The last checkpoint of the run replaces it.
-            () = stop.reading.cancelled() => return Ok(()),
+            () = stop.reading.cancelled() => return Ok(cost),
             () = sleep(RESOLVED) => {}
         }
     }
-    written.replace().await
+    let is_present = present.get().zip(file).is_some_and(|(present, file)| Arc::ptr_eq(&present, &file));
+    if is_present {
+        written.replace().await?;
+    }
+    Ok(cost)
 }
