@@ -84,7 +84,8 @@ pub(super) fn of_message(
     if let Some(from) = mail.from {
         let _ = write!(text, " from=<{from}>");
     }
-    let _ = write!(text, ", {} recipients: {}", recipients.len(), copy.result.name());
+    let plural = if recipients.len() == 1 { "" } else { "s" };
+    let _ = write!(text, ", {} recipient{plural}: {}", recipients.len(), copy.result.name());
     frame.show(
         copy.last_seen,
         &text,
