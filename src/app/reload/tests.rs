@@ -98,7 +98,7 @@ async fn a_change_keeps_what_is_equal_and_names_what_is_not() {
     let mut fixture = Fixture::new();
     let time = "shutdown_timeout = \"10s\"\n";
     let changes = fixture.change(&[time, TCP, OTHER, RELP, FIRST, SECOND]);
-    assert_eq!(changes, three("added tcp, other, relp", "added first, second", "shutdown_timeout"));
+    assert_eq!(changes, three("added tcp, other, relp", "added first, second", "shutdown_timeout, correlate"));
     let changes = fixture.change(&[time, "language = \"ja\"\n", TCP, OTHER, FEWER, FIRST, SECOND, LARGER, THIRD]);
     let sources = "removed relp; changed other; kept tcp";
     assert_eq!(changes, three(sources, "added third; changed second; kept first", "language"));

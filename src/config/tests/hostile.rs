@@ -73,8 +73,8 @@ fn a_flood_of_errors_is_counted_and_the_first_are_shown() {
         let (taken, start) = (begun.elapsed(), &text[..text.len().min(120)]);
         assert!(found.len() >= least, "{}: {start}", found.len());
         assert!(shown.matches("test.toml:").count() <= 50, "{start}");
-        // Below a second alone, on a busy machine more; it was 50 s for the first of them.
-        assert!(taken < Duration::from_secs(20), "{taken:?}: {start}");
+        // Some seconds, and more on a busy machine; it was 50 s for the first of them, with optimised dependencies.
+        assert!(taken < Duration::from_secs(45), "{taken:?}: {start}");
     }
     let shown = errors(&format!("{unknown}{REST}"));
     assert!(shown.ends_with("20000 errors (the first 50 are shown)"), "{shown}");
