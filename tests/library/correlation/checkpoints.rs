@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use postrider::correlate::{CheckpointError, Correlator, JoinSettings, Joiner};
 use postrider::time::Timestamp;
-use testkit::mail::{MailHeader, MailHistory};
+use testkit::mail::{MailHeader, MailHistory, MailLine};
 use testkit::seeds;
 
 use super::claims::Checked;
@@ -86,13 +86,14 @@ struct BusyCheckpoint<'j, 'c> {
     bytes: Vec<u8>,
     lines: &'j TimedLines,
     next: usize,
+    end: usize,
     joiner: Joiner<'c>,
     story: &'j mut Story,
 }
 
 impl BusyCheckpoint<'_, '_> {
     fn join(&mut self, lines: usize) {
-        let block = self.next..self.lines.len().min(self.next + lines);
+        let block = self.next..self.end.min(self.next + lines);
         self.next = block.end;
         self.lines.join(block, &mut self.joiner, self.story);
     }
@@ -110,6 +111,15 @@ impl Write for BusyCheckpoint<'_, '_> {
     }
 }
 
+/// Returns the lines around `start` within half a day. A process that was silent for a day is forgotten, and with it
+/// that its last session was told; a crash does not bring lines again that are as old as that.
+fn within_a_day(history: &MailHistory, start: usize) -> Range<usize> {
+    const HALF_A_DAY: i64 = 43_200 * 1_000_000;
+    let is_near = |line: &MailLine| (line.at - history.lines[start].at).abs() < HALF_A_DAY;
+    let before = history.lines[..start].iter().rev().take_while(|line| is_near(line)).count();
+    start - before..start + history.lines[start..].iter().take_while(|line| is_near(line)).count()
+}
+
 /// Lines are joined while a checkpoint is written, and after it. After the crash, they come again.
 #[test]
 fn lines_that_come_again_after_a_crash_complete_a_checkpoint() {
@@ -120,13 +130,15 @@ fn lines_that_come_again_after_a_crash_complete_a_checkpoint() {
         let start = rng.usize(..lines.len());
         lines.join(0..start, &mut correlator.joiner(), &mut before);
         let joiner = correlator.joiner();
-        let mut busy = BusyCheckpoint { bytes: Vec::new(), lines: &lines, next: start, joiner, story: &mut before };
+        let Range { start: earliest, end } = within_a_day(&history, start);
+        let story = &mut before;
+        let mut busy = BusyCheckpoint { bytes: Vec::new(), lines: &lines, next: start, end, joiner, story };
         correlator.save(&mut busy).expect("a checkpoint in memory");
         busy.join(rng.usize(..200));
         let bytes = busy.bytes;
 
         let (correlator, mut after) = (lines.load(&bytes).expect("a checkpoint"), Story::default());
-        let again = start - rng.usize(..=start.min(50));
+        let again = earliest.max(start.saturating_sub(rng.usize(..=50)));
         lines.join(again..lines.len(), &mut correlator.joiner(), &mut after);
         lines.finish(&correlator, &mut after);
         assert_holds(check_summaries(&history, &before.followed_by(after)));
