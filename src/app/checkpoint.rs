@@ -28,9 +28,10 @@ use crate::poison;
 use crate::source::Stop;
 use crate::time::Timestamp;
 
-/// Interval at which is looked whether the sinks have what was joined.
+/// Interval of the checks whether the sinks have what was joined.
 const RESOLVED: Duration = Duration::from_millis(100);
-/// Least time between two checkpoints, in times of what it takes to write one: a million open messages take seconds.
+/// Minimum time between two checkpoints, as a multiple of the time that writing one takes. A million open messages take
+/// seconds.
 const REST: u32 = 20;
 /// Name of the checkpoint in its directory.
 const NAME: &str = "correlate.checkpoint";
@@ -58,6 +59,7 @@ struct TimedCheckpoint {
 
 /// A checkpoint that is written, but not in place yet.
 pub(super) struct WrittenCheckpoint {
+    of: Arc<CheckpointFile>,
     file: NewFile,
     joins: Arc<Correlator>,
     number: u64,
@@ -137,8 +139,8 @@ impl CheckpointFile {
         self.path.parent() == Some(directory)
     }
 
-    /// Returns the joins of the checkpoint; none if there is no checkpoint. One that cannot be used is said, and costs
-    /// what it had.
+    /// Returns the joins of the checkpoint; none if there is no checkpoint, or one that cannot be used. The log then has
+    /// the reason.
     pub(super) fn load(&self, settings: JoinSettings) -> Option<Correlator> {
         let file = match File::open(&self.path) {
             Ok(file) => file,
@@ -169,7 +171,7 @@ impl CheckpointFile {
     }
 
     /// Writes a checkpoint beside the present one.
-    fn write(&self, joins: Arc<Correlator>) -> io::Result<WrittenCheckpoint> {
+    fn write(self: Arc<Self>, joins: Arc<Correlator>) -> io::Result<WrittenCheckpoint> {
         let number = joins.progress().begin();
         let mut file = NewFile::create(&self.path)?;
         let mut buffer = BufWriter::with_capacity(1 << 16, file.file());
@@ -179,7 +181,7 @@ impl CheckpointFile {
         file.sync()?;
         let token = joins.progress().renew_token();
         crash_point("before-checkpoint-rename");
-        Ok(WrittenCheckpoint { file, joins, number, token })
+        Ok(WrittenCheckpoint { of: self, file, joins, number, token })
     }
 
     /// Removes the checkpoint: its messages are over.
@@ -283,7 +285,7 @@ pub(super) async fn keep(pipeline: Current, present: PresentCheckpoint, stop: St
 
 /// Writes a checkpoint, and puts it in place when the sinks have what it has. Returns the time that writing took.
 async fn checkpoint(present: &PresentCheckpoint, joins: Arc<Correlator>, stop: &Stop) -> io::Result<Duration> {
-    let (file, begun) = (present.get(), Instant::now());
+    let begun = Instant::now();
     let Some(written) = present.write(joins).await? else { return Ok(Duration::ZERO) };
     let cost = begun.elapsed();
     while !written.is_resolved() {
@@ -294,8 +296,8 @@ async fn checkpoint(present: &PresentCheckpoint, joins: Arc<Correlator>, stop: &
             () = sleep(RESOLVED) => {}
         }
     }
-    let is_present = present.get().zip(file).is_some_and(|(present, file)| Arc::ptr_eq(&present, &file));
-    if is_present {
+    // A reload may have left it.
+    if present.get().is_some_and(|file| Arc::ptr_eq(&file, &written.of)) {
         written.replace().await?;
     }
     Ok(cost)

@@ -47,14 +47,6 @@ pub struct CorrelateConfig {
     pub checkpoint_interval: Duration,
 }
 
-impl CorrelateConfig {
-    /// Returns the settings of a file without the table.
-    pub(super) fn of_no_table() -> Self {
-        let (checkpoint, checkpoint_interval) = (Some("/var/lib/postrider".into()), Duration::from_secs(10));
-        Self { joins: Some(JoinSettings::DEFAULT), checkpoint, checkpoint_interval }
-    }
-}
-
 impl Section for CorrelateKeys {
     type Config = CorrelateConfig;
 

@@ -16,7 +16,7 @@ use super::kind::{Kind, Placed, Section};
 use super::reader::TableReader;
 use super::unknown::Known;
 use super::value::type_name;
-use super::{Config, CorrelateConfig, SinkConfig, SinkKind, SourceConfig, SourceKind, check, schema, sink, source};
+use super::{Config, SinkConfig, SinkKind, SourceConfig, SourceKind, check, schema, sink, source};
 use crate::dsn::Language;
 use crate::suggest;
 
@@ -33,7 +33,7 @@ keys! {
         shutdown_timeout: Duration = default(Span, r#""30s""#),
         /// Joins of the lines that belong to one message or one SMTP session: a record of each, and what is known of
         /// the message in each of its deliveries. See docs/correlation.md.
-        correlate: CorrelateKeys = optional(Table::<CorrelateKeys>::NEW, "{}"),
+        correlate: CorrelateKeys = default(Table::<CorrelateKeys>::NEW, "{}"),
         /// Sources of messages; at least one.
         source: Vec<Placed<SourceConfig>> = optional(SOURCES, "{}"),
         /// Sinks for records; at least one.
@@ -76,10 +76,7 @@ pub(super) fn read(document: &DeTable<'_>, found: &mut Diagnostics) -> Option<Co
     for error in [SOURCES.absent(&top.source), SINKS.absent(&top.sink)].into_iter().flatten() {
         found.push(error);
     }
-    let correlate = match top.correlate.value {
-        Some(keys) => keys.config(found),
-        None => Some(CorrelateConfig::of_no_table()),
-    };
+    let correlate = top.correlate.value.and_then(|keys| keys.config(found));
     let (sources, sinks) = (top.source.value.unwrap_or_default(), top.sink.value.unwrap_or_default());
     check::across(&sources, &sinks, found);
     if let Some(correlate) = &correlate {

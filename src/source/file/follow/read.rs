@@ -158,12 +158,12 @@ impl Followed {
         let (file, name) = (system.open(path)?, self.entry.path.to_string_lossy());
         let mut again = JoinAgain::new(hand, &name, self.text.max_frame_size());
         if is_gzip(path) {
-            Gzip::new(file).pass(to, &self.entry.mark, from, &mut again).map(|_| ())
+            Gzip::new(file).pass(to, &self.entry.mark, from, &mut again)?;
         } else if has_before(&*file, to, &self.entry.mark)? {
-            copy(&*file, from, to, &mut again)
-        } else {
-            Ok(())
+            copy(&*file, from, to, &mut again)?;
         }
+        again.finish();
+        Ok(())
     }
 
     /// Returns true if an open file no longer has the content that was read of it. Content that cannot be read counts
