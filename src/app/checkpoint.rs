@@ -139,8 +139,8 @@ impl CheckpointFile {
         self.path.parent() == Some(directory)
     }
 
-    /// Returns the joins of the checkpoint; none if there is no checkpoint, or one that cannot be used. The log then has
-    /// the reason.
+    /// Returns the joins of the checkpoint; none if there is no checkpoint, or one that cannot be used. The log has the
+    /// reason.
     pub(super) fn load(&self, settings: JoinSettings) -> Option<Correlator> {
         let file = match File::open(&self.path) {
             Ok(file) => file,

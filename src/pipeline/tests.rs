@@ -4,6 +4,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use tokio::sync::Semaphore;
 
+use super::writing::destination_time;
 use super::*;
 use crate::buffer::{Received, Receiver, queue};
 use crate::dsn::{Dsn, Language};
