@@ -96,6 +96,11 @@ struct Way {
 /// Maximum number of frames that are read together. Their records fit into a processor's cache.
 const BLOCK: usize = 32;
 
+/// Length of the records of a read, as a multiple of its bytes: five to six as a rule.
+const RECORD_LENGTH: usize = 6;
+/// The same if lines are joined: deliveries have the facts of their messages, and summaries are added.
+const JOINED_LENGTH: usize = 9;
+
 /// The values that the batches of one read hold until they are resolved.
 struct BatchFrame<'r> {
     /// Room in the limit of the source.
@@ -172,8 +177,9 @@ impl Pipeline {
         receipt: Option<&Arc<Receipt>>,
     ) -> Processed<'_> {
         let bytes: usize = arrivals.iter().map(|arrival| arrival.frame.bytes.len()).sum();
-        // Records are five to six times as long as their lines; growing by doubling would copy them.
-        let mut texts: Vec<EncodedLines> = self.shapes.iter().map(|_| self.spare.lines(bytes * 6 + 512)).collect();
+        // Growing by doubling would copy the records.
+        let size = bytes * if self.joins.is_some() { JOINED_LENGTH } else { RECORD_LENGTH } + 512;
+        let mut texts: Vec<EncodedLines> = self.shapes.iter().map(|_| self.spare.lines(size)).collect();
         let mut writing = Writing::new(self, &mut texts);
         let mut ids = self.ids.reserve(received_at, arrivals.len());
         let context = Context::new(received_at, &origin.zone).with_format(origin.format);

@@ -3,75 +3,13 @@
 //! Each entry is a tag, the length of its value in one to four bytes, and the value. An object has few entries, so
 //! that they are searched from the first. A number has no zeros in front of it.
 
+mod names;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub(super) use self::names::KeptField;
 use super::pool::BufferPool;
 use crate::record::{Endpoint, Sasl};
-
-/// Name of a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum KeptField {
-    QueueId,
-    From,
-    ClientName,
-    ClientIp,
-    ClientPort,
-    SaslMethod,
-    SaslUsername,
-    SaslSender,
-    MessageId,
-    Helo,
-    Proto,
-    /// Queue id of the message from which this one was made. There is one at most.
-    Parent,
-    /// Queue id of a message that was made of this one, or that a session brought. There may be several.
-    Child,
-    Commands,
-    Sni,
-    Protocol,
-    Cipher,
-    KeyExchange,
-    ServerSignature,
-    ServerDigest,
-    ClientSignature,
-    ClientDigest,
-    /// Address that a client of postscreen connected to.
-    ServerIp,
-    ServerPort,
-    /// Score of a client of postscreen.
-    DnsblRank,
-    /// Domain of a block list that has a client of postscreen. There may be several.
-    Blocklist,
-    Size,
-    Nrcpt,
-    ExpiredAt,
-    HeldAt,
-    ParentUid,
-    TraceId,
-    /// A line with a verdict, behind its time. There may be several.
-    Verdict,
-    /// Time in the key of a message with a short queue id, if it is not the second of the first line.
-    NamedAt,
-    // Those of a recipient.
-    To,
-    OrigTo,
-    Pattern,
-    Delay,
-    Delays,
-    RemoteId,
-    /// Print of a line with an attempt. There is one for each attempt.
-    Print,
-}
-
-impl KeptField {
-    /// The fields of a recipient.
-    pub(super) const OF_RECIPIENT: [Self; 7] =
-        [Self::To, Self::OrigTo, Self::Pattern, Self::Delay, Self::Delays, Self::RemoteId, Self::Print];
-}
-
-/// Names that can have several texts.
-const SEVERAL: [u8; 2] = [KeptField::Child as u8, KeptField::Blocklist as u8];
 
 /// Texts and numbers with names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -153,10 +91,10 @@ impl Fields {
 
     /// Adds the fields of `others`: of each name that can have one value, the first stays.
     pub(super) fn merge(&mut self, others: &Self) {
-        for (tag, value) in others.as_ref().entries() {
-            let is_same = |(known, other)| known == tag && (!SEVERAL.contains(&tag) || other == value);
+        for (field, value) in others.as_ref().entries() {
+            let is_same = |(known, other)| known == field && (!field.is_list() || other == value);
             if !self.as_ref().entries().any(is_same) {
-                self.append(tag, &[value]);
+                self.push(field, value);
             }
         }
     }
@@ -181,29 +119,26 @@ impl Fields {
         }
     }
 
-    /// Sets a value in place of those of this name, or removes them.
-    pub(super) fn put(&mut self, field: KeptField, value: Option<&[u8]>) {
-        match value {
-            Some(value) => self.replace(field, value),
-            None => self.remove(field),
-        }
-    }
-
     /// Removes the values of this name.
     pub(super) fn remove(&mut self, field: KeptField) {
-        self.retain(usize::MAX, |tag, _| tag != field as u8);
+        self.retain(usize::MAX, |tag, _| tag != field.tag());
+    }
+
+    /// Removes the values of these names.
+    pub(super) fn remove_all(&mut self, fields: &[KeptField]) {
+        self.retain(usize::MAX, |tag, _| !fields.iter().any(|field| field.tag() == tag));
     }
 
     /// Removes the first value of this name.
     pub(super) fn remove_first(&mut self, field: KeptField) {
-        self.retain(1, |tag, _| tag != field as u8);
+        self.retain(1, |tag, _| tag != field.tag());
     }
 
     /// Takes the values of these names.
     pub(super) fn split_off(&mut self, fields: &[KeptField]) -> Self {
         let mut taken = Self::default();
         self.retain(usize::MAX, |tag, value| {
-            let is_taken = fields.iter().any(|field| *field as u8 == tag);
+            let is_taken = fields.iter().any(|field| field.tag() == tag);
             if is_taken {
                 taken.append(tag, &[value]);
             }
@@ -229,12 +164,12 @@ impl Fields {
     }
 
     pub(super) fn push(&mut self, field: KeptField, value: &[u8]) {
-        self.append(field as u8, &[value]);
+        self.append(field.tag(), &[value]);
     }
 
     /// Adds a value that consists of several parts.
     pub(super) fn push_parts(&mut self, field: KeptField, parts: &[&[u8]]) {
-        self.append(field as u8, parts);
+        self.append(field.tag(), parts);
     }
 
     /// Adds an entry. A value that is too long is left out.
@@ -254,6 +189,23 @@ impl Fields {
         for part in parts {
             self.0.extend_from_slice(part);
         }
+    }
+
+    /// Returns empty fields with room for `bytes` bytes.
+    pub(super) fn with_room(bytes: usize) -> Self {
+        Self(Vec::with_capacity(bytes))
+    }
+
+    /// Returns the fields that `fill` adds to `room`, with no more memory than they need.
+    pub(super) fn build(room: &mut Self, fill: impl FnOnce(&mut Self)) -> Self {
+        room.clear();
+        fill(room);
+        room.clone()
+    }
+
+    /// Removes all entries. The buffer stays.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
     }
 
     /// Takes the entries of `others` in place of all own ones.
@@ -296,10 +248,7 @@ impl<'f> FieldsRef<'f> {
     }
 
     pub(super) fn number(self, field: KeptField) -> Option<u64> {
-        let value = self.value(field)?;
-        let mut number = [0; 8];
-        number.get_mut(..value.len())?.copy_from_slice(value);
-        Some(u64::from_le_bytes(number))
+        number(self.value(field)?)
     }
 
     /// Returns a time in microseconds since 1970.
@@ -309,18 +258,21 @@ impl<'f> FieldsRef<'f> {
 
     /// Returns the first value of this name.
     pub(super) fn value(self, field: KeptField) -> Option<&'f [u8]> {
-        self.entries().find(|(tag, _)| *tag == field as u8).map(|(_, value)| value)
+        self.values(field).next()
     }
 
     /// Returns the client, if anything is known of it.
     pub(super) fn client(self) -> Option<Endpoint<'f>> {
-        let endpoint = Endpoint {
-            name: self.get(KeptField::ClientName),
-            ip: self.get(KeptField::ClientIp),
-            port: self.number(KeptField::ClientPort).and_then(|port| port.try_into().ok()),
-            path: None,
-        };
-        (endpoint != Endpoint::default()).then_some(endpoint)
+        let mut client = Endpoint::default();
+        for (field, value) in self.entries() {
+            match field {
+                KeptField::ClientName => client.name = text(value),
+                KeptField::ClientIp => client.ip = text(value),
+                KeptField::ClientPort => client.port = number(value).and_then(|port| port.try_into().ok()),
+                _ => {}
+            }
+        }
+        (client != Endpoint::default()).then_some(client)
     }
 
     /// Returns the address that the client connected to, if it is known.
@@ -341,16 +293,22 @@ impl<'f> FieldsRef<'f> {
 
     /// Returns each text of this name, in the order in which they came.
     pub(super) fn all(self, field: KeptField) -> impl Iterator<Item = &'f str> {
-        self.values(field).filter_map(|text| std::str::from_utf8(text).ok())
+        self.values(field).filter_map(text)
     }
 
     /// Returns each value of this name, in the order in which they came.
     pub(super) fn values(self, field: KeptField) -> impl Iterator<Item = &'f [u8]> {
-        self.entries().filter(move |(tag, _)| *tag == field as u8).map(|(_, value)| value)
+        let tag = field.tag();
+        self.tagged().filter(move |(known, _)| *known == tag).map(|(_, value)| value)
+    }
+
+    /// Returns each name and its value.
+    pub(super) fn entries(self) -> impl Iterator<Item = (KeptField, &'f [u8])> {
+        self.tagged().filter_map(|(tag, value)| Some((KeptField::of_tag(tag)?, value)))
     }
 
     /// Returns each tag and its value.
-    fn entries(self) -> impl Iterator<Item = (u8, &'f [u8])> {
+    fn tagged(self) -> impl Iterator<Item = (u8, &'f [u8])> {
         let mut rest = self.0;
         std::iter::from_fn(move || {
             let (tag, value, behind) = split(rest)?;
@@ -362,18 +320,37 @@ impl<'f> FieldsRef<'f> {
 
 /// Splits the first entry off: its tag, its value, and what follows.
 fn split(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (tag, mut rest) = bytes.split_first()?;
+    let [tag, length, rest @ ..] = bytes else { return None };
+    // Nearly all values are short.
+    let (length, rest) = if *length < 0x80 { (usize::from(*length), rest) } else { long(&bytes[1..])? };
+    let (value, behind) = rest.split_at_checked(length)?;
+    Some((*tag, value, behind))
+}
+
+/// Splits a length of several bytes off.
+fn long(mut bytes: &[u8]) -> Option<(usize, &[u8])> {
     let mut length = 0;
     for group in 0..LENGTH {
-        let (byte, behind) = rest.split_first()?;
-        rest = behind;
+        let (byte, behind) = bytes.split_first()?;
+        bytes = behind;
         length |= usize::from(byte & 0x7f) << (7 * group);
         if *byte < 0x80 {
-            let (value, behind) = rest.split_at_checked(length)?;
-            return Some((*tag, value, behind));
+            return Some((length, bytes));
         }
     }
     None
+}
+
+/// Returns a value that is a text.
+pub(super) fn text(value: &[u8]) -> Option<&str> {
+    std::str::from_utf8(value).ok()
+}
+
+/// Returns a value that is a number.
+pub(super) fn number(value: &[u8]) -> Option<u64> {
+    let mut number = [0; 8];
+    number.get_mut(..value.len())?.copy_from_slice(value);
+    Some(u64::from_le_bytes(number))
 }
 
 /// Returns the bytes of a number without the zeros in front of it, which are its last ones.
@@ -424,8 +401,8 @@ mod tests {
         assert_eq!((fields.get(KeptField::From), fields.bytes().len()), (Some("a"), 3));
         taken.remove_first(KeptField::Print);
         assert_eq!(taken.as_ref().all(KeptField::Print).collect::<Vec<_>>(), ["2"]);
-        taken.put(KeptField::To, None);
-        taken.put(KeptField::Delay, Some(b"1.2"));
+        taken.remove_all(&[KeptField::To, KeptField::OrigTo]);
+        taken.push(KeptField::Delay, b"1.2");
         assert_eq!((taken.get(KeptField::To), taken.get(KeptField::Delay)), (None, Some("1.2")));
     }
 
@@ -466,7 +443,7 @@ mod tests {
 
     #[test]
     fn bytes_that_are_damaged_end_the_fields() {
-        let tag = KeptField::Helo as u8;
+        let tag = KeptField::Helo.tag();
         for bytes in [&[tag][..], &[tag, 1], &[tag, 0x80], &[tag, 0xff, 0xff], &[tag, 0xff, 0xff, 0xff, 0xff, 1]] {
             assert_eq!(FieldsRef::of(bytes).get(KeptField::Helo), None, "{bytes:?}");
         }

@@ -91,6 +91,8 @@ pub(super) struct MessageContext<'c> {
     pub(super) tls: Option<&'c Arc<KeptTls>>,
     pub(super) hash: KeyedHash,
     pub(super) patterns: &'c mut PatternTable,
+    /// Room for fields while they are collected.
+    pub(super) room: &'c mut Fields,
 }
 
 /// Effect of a line.
@@ -132,6 +134,11 @@ impl JoinedMessage {
 
     pub(super) fn queue_id(&self) -> &str {
         self.fields.get(KeptField::QueueId).unwrap_or_default()
+    }
+
+    /// Returns true if this is its queue id.
+    pub(super) fn has_queue_id(&self, queue_id: &str) -> bool {
+        self.fields.as_ref().value(KeptField::QueueId) == Some(queue_id.as_bytes())
     }
 
     /// Returns its id, once it is known.
@@ -307,8 +314,8 @@ impl JoinedMessage {
         texts: &mut Fields,
         context: &mut MessageContext<'_>,
     ) -> MessageChange {
-        let MessageContext { tls, hash, patterns, .. } = context;
-        let mut attempt = NewAttempt { line, delivery, tls: *tls, hash: *hash, patterns };
+        let MessageContext { tls, hash, patterns, room, .. } = context;
+        let mut attempt = NewAttempt { line, delivery, tls: *tls, hash: *hash, patterns, room };
         let attempt = self.recipients.deliver(&mut attempt, texts);
         MessageChange::Delivery { attempt, is_final: RecipientStatus::of(delivery.status).is_final() }
     }
@@ -364,6 +371,11 @@ impl JoinedMessage {
     fn end_by(&mut self, end: MessageEnd) -> MessageChange {
         self.end = Some(end);
         MessageChange::Closed
+    }
+
+    /// Returns the time of its first line, and true if it is closed.
+    pub(super) const fn standing(&self) -> (i64, bool) {
+        (self.first_seen, self.closed_by.is_some())
     }
 
     /// Returns true if it can be the message that was made from one that began at the time `begun`, and of which a line

@@ -41,7 +41,7 @@ use self::budget::Budget;
 use self::line::{JoinLine, micros};
 use self::outcome::{JoinOutcome, Scratch};
 pub use self::progress::{BatchToken, CheckpointProgress};
-use self::system::MailJoins;
+use self::system::{BEHIND_LINE, MailJoins};
 pub use self::systems::checkpoint::CheckpointError;
 use self::systems::{MailSystem, Systems, checkpoint};
 use crate::poison;
@@ -286,6 +286,7 @@ impl Joiner<'_> {
                     state.joins.join(&line, &mut self.scratch);
                 }
             }
+            state.joins.keep_to_budget(BEHIND_LINE * records.len(), &mut self.scratch);
         }
         let mut rest = self.scratch.outcomes();
         for (number, record) in records.iter().enumerate() {

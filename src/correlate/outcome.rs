@@ -3,13 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::fields::{Fields, FieldsRef, KeptField};
+use super::fields::{Fields, FieldsRef, KeptField, number, text};
 use super::message::{Closing, JoinedMessage};
 use super::patterns::PatternTable;
 use super::session::JoinedSession;
 use super::tls::KeptTls;
 use super::uid;
-use crate::record::{DeliveryJoin, Mail, MessageResult, Uid};
+use crate::record::{DeliveryJoin, Endpoint, Mail, MessageResult, Sasl, Uid};
 use crate::time::Timestamp;
 
 /// Room for what the lines of a block give. It is used again for the next block.
@@ -21,6 +21,8 @@ pub(super) struct Scratch {
     pub(super) key: Vec<u8>,
     /// Room for the fields of a message to which a line is applied.
     pub(super) texts: Fields,
+    /// Room for fields while they are collected.
+    pub(super) room: Fields,
     /// Outcomes, in order, with the record after which each stands.
     outcomes: Vec<(usize, JoinOutcome)>,
     messages: Vec<MessageCopy>,
@@ -188,17 +190,37 @@ fn append(bytes: &mut Vec<u8>, text: &[u8]) -> Range<usize> {
 
 /// Returns the facts of a message.
 fn mail<'f>(fields: FieldsRef<'f>, uid: Uid, tls: Option<&'f KeptTls>, received_at: i64) -> Mail<'f> {
-    Mail {
+    let mut mail = Mail {
         uid,
-        from: fields.get(KeptField::From),
-        client: fields.client(),
-        sasl: fields.sasl(),
-        message_id: fields.get(KeptField::MessageId),
-        size: fields.number(KeptField::Size),
-        nrcpt: fields.number(KeptField::Nrcpt),
-        helo: fields.get(KeptField::Helo),
-        proto: fields.get(KeptField::Proto),
+        from: None,
+        client: None,
+        sasl: Sasl::default(),
+        message_id: None,
+        size: None,
+        nrcpt: None,
+        helo: None,
+        proto: None,
         tls: tls.map(KeptTls::get),
         received_at: Timestamp::from_micros(received_at),
+    };
+    let mut client = Endpoint::default();
+    for (field, value) in fields.entries() {
+        match field {
+            KeptField::From => mail.from = text(value),
+            KeptField::ClientName => client.name = text(value),
+            KeptField::ClientIp => client.ip = text(value),
+            KeptField::ClientPort => client.port = number(value).and_then(|port| port.try_into().ok()),
+            KeptField::SaslMethod => mail.sasl.method = text(value),
+            KeptField::SaslUsername => mail.sasl.username = text(value),
+            KeptField::SaslSender => mail.sasl.sender = text(value),
+            KeptField::MessageId => mail.message_id = text(value),
+            KeptField::Size => mail.size = number(value),
+            KeptField::Nrcpt => mail.nrcpt = number(value),
+            KeptField::Helo => mail.helo = text(value),
+            KeptField::Proto => mail.proto = text(value),
+            _ => {}
+        }
     }
+    mail.client = (client != Endpoint::default()).then_some(client);
+    mail
 }

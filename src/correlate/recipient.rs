@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
-use super::fields::{Fields, FieldsRef, KeptField};
+use super::fields::{Fields, FieldsRef, KeptField, text};
 use super::hash::KeyedHash;
 use super::line::JoinLine;
 use super::pattern::OwnTexts;
@@ -98,6 +98,8 @@ pub(super) struct NewAttempt<'k, 'r, 'a> {
     pub(super) tls: Option<&'k Arc<KeptTls>>,
     pub(super) hash: KeyedHash,
     pub(super) patterns: &'k mut PatternTable,
+    /// Room for fields while they are collected.
+    pub(super) room: &'k mut Fields,
 }
 
 impl RecipientStatus {
@@ -248,7 +250,8 @@ impl JoinedRecipients {
 impl NewAttempt<'_, '_, '_> {
     /// Returns true if the delivery is to the recipient with these texts.
     fn is_to(&self, texts: FieldsRef<'_>) -> bool {
-        texts.get(KeptField::To) == Some(self.delivery.to) && texts.get(KeptField::OrigTo) == self.delivery.orig_to
+        texts.value(KeptField::To) == Some(self.delivery.to.as_bytes())
+            && texts.value(KeptField::OrigTo) == self.delivery.orig_to.map(str::as_bytes)
     }
 
     fn print(&self) -> [u8; 4] {
@@ -259,12 +262,14 @@ impl NewAttempt<'_, '_, '_> {
 impl JoinedRecipient {
     fn new(attempt: &mut NewAttempt<'_, '_, '_>, texts: &mut Fields) -> Self {
         let at = attempt.line.at;
-        texts.set(KeptField::To, Some(attempt.delivery.to));
-        texts.set(KeptField::OrigTo, attempt.delivery.orig_to);
+        texts.push(KeptField::To, attempt.delivery.to.as_bytes());
+        if let Some(orig_to) = attempt.delivery.orig_to {
+            texts.push(KeptField::OrigTo, orig_to.as_bytes());
+        }
         texts.push(KeptField::Print, &attempt.print());
         let (status, pattern) = (RecipientStatus::Deferred, PatternKey::NONE);
         let mut new = Self { first_at: at, last_at: at, attempts: 1, again: 0, status, pattern, tls: None };
-        new.keep(attempt, texts);
+        new.add_last(attempt, texts);
         new
     }
 
@@ -286,21 +291,26 @@ impl JoinedRecipient {
         self.first_at = self.first_at.min(at);
         if at >= self.last_at {
             self.last_at = at;
-            self.keep(attempt, texts);
+            texts.remove_all(&KeptField::OF_LAST);
+            self.add_last(attempt, texts);
         }
         self.attempts
     }
 
-    /// Keeps the delivery as the last one.
-    fn keep(&mut self, attempt: &mut NewAttempt<'_, '_, '_>, texts: &mut Fields) {
+    /// Keeps the delivery as the last one, of which `texts` have nothing yet.
+    fn add_last(&mut self, attempt: &mut NewAttempt<'_, '_, '_>, texts: &mut Fields) {
         let own = OwnTexts::of(attempt.line, attempt.delivery);
         let pattern = attempt.patterns.acquire(attempt.line, &own, attempt.hash);
         attempt.patterns.release(std::mem::replace(&mut self.pattern, pattern));
-        let whole = (pattern == PatternKey::NONE).then(|| attempt.patterns.last());
-        texts.put(KeptField::Pattern, whole);
-        texts.put(KeptField::Delay, own.delay.map(str::as_bytes));
-        texts.put(KeptField::Delays, own.delays.map(str::as_bytes));
-        texts.put(KeptField::RemoteId, own.remote_id.map(str::as_bytes));
+        if pattern == PatternKey::NONE {
+            texts.push(KeptField::Pattern, attempt.patterns.last());
+        }
+        let own = [own.delay, own.delays, own.remote_id].map(|text| text.map(str::as_bytes));
+        for (field, text) in [KeptField::Delay, KeptField::Delays, KeptField::RemoteId].into_iter().zip(own) {
+            if let Some(text) = text {
+                texts.push(field, text);
+            }
+        }
         self.status = RecipientStatus::of(attempt.delivery.status);
         self.tls = attempt.tls.cloned();
     }
@@ -321,22 +331,26 @@ impl JoinedRecipient {
         let Some(pattern) = pattern else { return };
         self.pattern = patterns.add(&pattern, hash);
         if self.pattern == PatternKey::NONE {
-            texts.put(KeptField::Pattern, Some(&pattern));
+            texts.push(KeptField::Pattern, &pattern);
         }
     }
 
     /// Appends the line of the last delivery to `line`, as [`event`](super::line::event) reads it. `texts` are those
     /// of the recipient.
     pub(super) fn write_last(&self, queue_id: &str, texts: FieldsRef<'_>, patterns: &PatternTable, line: &mut Vec<u8>) {
-        let own = OwnTexts {
-            queue_id: Some(queue_id),
-            to: texts.get(KeptField::To),
-            orig_to: texts.get(KeptField::OrigTo),
-            delay: texts.get(KeptField::Delay),
-            delays: texts.get(KeptField::Delays),
-            remote_id: texts.get(KeptField::RemoteId),
-        };
-        let pattern = patterns.get(self.pattern).or_else(|| texts.value(KeptField::Pattern));
+        let mut own = OwnTexts { queue_id: Some(queue_id), ..OwnTexts::default() };
+        let mut pattern = patterns.get(self.pattern);
+        for (field, value) in texts.entries() {
+            match field {
+                KeptField::To => own.to = text(value),
+                KeptField::OrigTo => own.orig_to = text(value),
+                KeptField::Delay => own.delay = text(value),
+                KeptField::Delays => own.delays = text(value),
+                KeptField::RemoteId => own.remote_id = text(value),
+                KeptField::Pattern => pattern = pattern.or(Some(value)),
+                _ => {}
+            }
+        }
         own.fill(pattern.unwrap_or_default(), line);
     }
 }
@@ -344,9 +358,12 @@ impl JoinedRecipient {
 impl RecipientList {
     fn deliver(&mut self, attempt: &mut NewAttempt<'_, '_, '_>) -> u32 {
         let Some(place) = self.place(attempt) else {
-            let mut texts = Fields::default();
+            let mut texts = std::mem::take(attempt.room);
+            texts.clear();
             let recipient = JoinedRecipient::new(attempt, &mut texts);
-            self.push(RecipientEntry { recipient, texts }, attempt.hash);
+            let entry = RecipientEntry { recipient, texts: texts.clone() };
+            *attempt.room = texts;
+            self.push(entry, attempt.hash);
             return 1;
         };
         let entry = &mut self.list[place];

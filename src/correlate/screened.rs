@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::fields::KeptField;
+use super::fields::{Fields, KeptField};
 use super::line::JoinLine;
 use super::session::{JoinedSession, Screening, SessionLines, SmtpdConnection};
 
@@ -55,13 +55,14 @@ impl ScreenedClient {
 
     /// Adds a line about the connection with this port; `program` is the service and program if postscreen wrote it.
     /// Returns true if it is the last line of the connection. The session is then over at the time `over_at`, when all
-    /// its lines have come.
+    /// its lines have come. `room` is for the texts of the line.
     pub(super) fn add(
         &mut self,
         line: &JoinLine<'_, '_>,
         port: Option<u16>,
         program: Option<&str>,
         over_at: i64,
+        room: &mut Fields,
     ) -> bool {
         let place = match self.visits.iter().position(|visit| visit.port == port) {
             Some(place) => place,
@@ -76,7 +77,7 @@ impl ScreenedClient {
         if let Some(program) = program {
             visit.lines.name(program);
         }
-        let is_end = visit.lines.add(line);
+        let is_end = visit.lines.add(line, room);
         if is_end {
             visit.over_at = Some(over_at);
         }

@@ -35,7 +35,7 @@ pub(super) struct SessionLines {
 }
 
 /// Facts of one line about its session.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct SessionLine {
     at: i64,
     kind: LineKind,
@@ -44,7 +44,7 @@ struct SessionLine {
     refusal: Option<KeptLine>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 enum LineKind {
     Connect,
     Disconnect,
@@ -59,6 +59,7 @@ enum LineKind {
     Test(#[serde(with = "saved::test")] VocabularyWord),
     /// Facts of postscreen's lines about the client, with the time of its connection to smtpd.
     Screened,
+    #[default]
     Other,
 }
 
@@ -132,6 +133,27 @@ pub(super) const fn is_of_session(event: &Event<'_>) -> bool {
 }
 
 impl LineKind {
+    fn of(event: &Event<'_>) -> Self {
+        match event {
+            Event::Connect(_) => Self::Connect,
+            Event::Disconnect(_) => Self::Disconnect,
+            Event::ConnectionLost(ConnectionLost { cause, .. }) => Self::Lost(match cause {
+                Cause::ConversationTimedOut => SessionEnd::Timeout,
+                Cause::TooManyErrors => SessionEnd::TooManyErrors,
+                _ => SessionEnd::ConnectionLost,
+            }),
+            Event::Client(_) => Self::Client,
+            Event::Verdict(Verdict { by: "postscreen", reply: Some(reply), action, .. }) if reply.text == BUSY => {
+                Self::LastVerdict(action)
+            }
+            Event::Verdict(Verdict { action, .. }) => Self::Verdict(action),
+            Event::SaslFailure(_) => Self::SaslFailure,
+            Event::Tls(_) => Self::Tls,
+            Event::Postscreen(Postscreen { test, .. }) => Self::Test(test),
+            _ => Self::Other,
+        }
+    }
+
     const fn is_end(self) -> bool {
         matches!(self, Self::Disconnect | Self::LastVerdict(_))
     }
@@ -145,9 +167,10 @@ impl SessionLines {
         size_of::<Self>() + self.held
     }
 
-    /// Adds a line, unless it is a repeated one or too late. Returns true if it ends a session.
-    pub(super) fn add(&mut self, line: &JoinLine<'_, '_>) -> bool {
-        let new = SessionLine::of(line);
+    /// Adds a line, unless it is a repeated one or too late. Returns true if it ends a session. `room` is for its
+    /// texts.
+    pub(super) fn add(&mut self, line: &JoinLine<'_, '_>, room: &mut Fields) -> bool {
+        let new = SessionLine::of(line, room);
         if new.at < self.ended || self.lines.contains(&new) || self.last.contains(&new) {
             return false;
         }
@@ -170,12 +193,14 @@ impl SessionLines {
         let start = ends.chain(connects).max().unwrap_or((i64::MIN, 0));
         // The lines between two sessions may be missing.
         let is_of_client = |line: &SessionLine| {
-            let known = line.texts.get(KeptField::ClientIp);
-            known.is_none() || ip.is_none() || known == ip
+            let known = line.texts.as_ref().value(KeptField::ClientIp);
+            known.is_none() || ip.is_none() || known == ip.map(str::as_bytes)
         };
         let is_own = |(place, line): &(usize, &SessionLine)| (line.at, *place) >= start && is_of_client(line);
         let own = || lines().filter(is_own).map(|(_, line)| line);
-        let text = |field| own().find_map(|line| line.texts.get(field));
+        // Only verdicts have the greeting.
+        let greeted = || own().filter(|line| line.refusal.is_some());
+        let text = |field| greeted().find_map(|line| line.texts.get(field));
         SessionContext {
             helo: text(KeptField::Helo),
             proto: text(KeptField::Proto),
@@ -222,13 +247,14 @@ impl SessionLines {
 
     /// Returns the place of the first line about another client than that before it, if the session that ends at `end`
     /// has one client. A proxy tells the client with XCLIENT.
-    fn next_client(&self, end: usize) -> Option<usize> {
-        let lines = &self.lines[..=end];
+    fn next_client<'s>(&'s self, end: usize) -> Option<usize> {
+        let lines: &'s [SessionLine] = &self.lines[..=end];
         if lines[end].texts.get(KeptField::Commands).is_some_and(|commands| commands.contains("xclient=")) {
             return None;
         }
-        let first = lines.iter().find_map(|line| line.texts.get(KeptField::ClientIp))?;
-        lines.iter().position(|line| line.texts.get(KeptField::ClientIp).is_some_and(|ip| ip != first))
+        let ip = |line: &'s SessionLine| line.texts.as_ref().value(KeptField::ClientIp);
+        let first = lines.iter().find_map(ip)?;
+        lines.iter().position(|line| ip(line).is_some_and(|ip| ip != first))
     }
 
     /// Sets the service and program, unless they are known.
@@ -319,8 +345,10 @@ impl SessionLines {
     }
 
     fn take(&mut self, lines: usize) -> JoinedSession {
+        let texts = self.lines[..lines].iter().map(|line| line.texts.bytes().len());
         let mut session = JoinedSession {
             program: self.program.clone(),
+            fields: Fields::with_room(texts.sum()),
             first_seen: self.lines.first().map_or(0, |line| line.at),
             is_cut: std::mem::take(&mut self.is_cut),
             ..JoinedSession::default()
@@ -336,63 +364,15 @@ impl SessionLines {
 // === impl SessionLine ===
 
 impl SessionLine {
-    fn of(line: &JoinLine<'_, '_>) -> Self {
-        let mut new = Self { at: line.at, kind: LineKind::Other, texts: Fields::default(), tls: None, refusal: None };
+    fn of(line: &JoinLine<'_, '_>, room: &mut Fields) -> Self {
+        let mut new = Self { at: line.at, kind: LineKind::of(&line.postfix.event), ..Self::default() };
         match &line.postfix.event {
-            Event::Connect(Connect { client, local, .. }) => {
-                new.kind = LineKind::Connect;
-                new.texts.set_client(*client);
-                new.texts.set_server(*local);
-            }
-            Event::Disconnect(Disconnect { client, commands, .. }) => {
-                new.kind = LineKind::Disconnect;
-                new.texts.set_client(*client);
-                new.texts.set(KeptField::Commands, commands.map(|commands| commands.0));
-            }
-            Event::ConnectionLost(ConnectionLost { client, cause, .. }) => {
-                new.kind = LineKind::Lost(match cause {
-                    Cause::ConversationTimedOut => SessionEnd::Timeout,
-                    Cause::TooManyErrors => SessionEnd::TooManyErrors,
-                    _ => SessionEnd::ConnectionLost,
-                });
-                new.texts.set_client(*client);
-            }
-            Event::Client(Client { client, sasl, .. }) => {
-                new.kind = LineKind::Client;
-                new.texts.set_client(*client);
-                new.texts.set_sasl(sasl);
-                new.texts.set(KeptField::Child, line.postfix.queue_id);
-            }
-            Event::Verdict(verdict) => new.verdict(line, verdict),
-            Event::SaslFailure(SaslFailure { client, .. }) => {
-                new.kind = LineKind::SaslFailure;
-                new.texts.set_client(*client);
-            }
-            Event::Tls(summary) => {
-                new.kind = LineKind::Tls;
-                new.texts.set_client(summary.peer);
-                new.tls = Some(Arc::new(KeptTls::of(&summary.tls)));
-            }
-            Event::Postscreen(Postscreen { client, test, rank, .. }) => {
-                new.kind = LineKind::Test(test);
-                new.texts.set_client(*client);
-                // No record can show the lowest number.
-                let rank = rank.filter(|rank| *rank > i64::MIN).map(|rank| rank.to_string());
-                new.texts.set(KeptField::DnsblRank, rank.as_deref());
-            }
+            Event::Tls(summary) => new.tls = Some(Arc::new(KeptTls::of(&summary.tls, room))),
+            Event::Verdict(_) => new.refusal = Some(line.keep()),
             _ => {}
         }
+        new.texts = Fields::build(room, |texts| keep_texts(line, texts));
         new
-    }
-
-    fn verdict(&mut self, line: &JoinLine<'_, '_>, verdict: &Verdict<'_>) {
-        let is_last = verdict.by == "postscreen" && verdict.reply.is_some_and(|reply| reply.text == BUSY);
-        self.kind = if is_last { LineKind::LastVerdict(verdict.action) } else { LineKind::Verdict(verdict.action) };
-        self.texts.set_client(verdict.client);
-        self.texts.set_sasl(&verdict.sasl);
-        self.texts.set(KeptField::Helo, verdict.helo);
-        self.texts.set(KeptField::Proto, verdict.proto);
-        self.refusal = Some(line.keep());
     }
 
     /// Returns how postscreen lost the client, if it did.
@@ -466,6 +446,42 @@ impl JoinedSession {
     /// Returns true if the line that opens or closes it was not seen, or not each line between them.
     pub(super) const fn is_incomplete(&self) -> bool {
         self.started_at.is_none() || self.ended_at.is_none() || self.is_cut
+    }
+}
+
+/// Adds the texts of a line to `texts`.
+fn keep_texts(line: &JoinLine<'_, '_>, texts: &mut Fields) {
+    match &line.postfix.event {
+        Event::Connect(Connect { client, local, .. }) => {
+            texts.set_client(*client);
+            texts.set_server(*local);
+        }
+        Event::Disconnect(Disconnect { client, commands, .. }) => {
+            texts.set_client(*client);
+            texts.set(KeptField::Commands, commands.map(|commands| commands.0));
+        }
+        Event::ConnectionLost(ConnectionLost { client, .. }) | Event::SaslFailure(SaslFailure { client, .. }) => {
+            texts.set_client(*client);
+        }
+        Event::Client(Client { client, sasl, .. }) => {
+            texts.set_client(*client);
+            texts.set_sasl(sasl);
+            texts.set(KeptField::Child, line.postfix.queue_id);
+        }
+        Event::Verdict(verdict) => {
+            texts.set_client(verdict.client);
+            texts.set_sasl(&verdict.sasl);
+            texts.set(KeptField::Helo, verdict.helo);
+            texts.set(KeptField::Proto, verdict.proto);
+        }
+        Event::Tls(summary) => texts.set_client(summary.peer),
+        Event::Postscreen(Postscreen { client, rank, .. }) => {
+            texts.set_client(*client);
+            // No record can show the lowest number.
+            let rank = rank.filter(|rank| *rank > i64::MIN).map(|rank| rank.to_string());
+            texts.set(KeptField::DnsblRank, rank.as_deref());
+        }
+        _ => {}
     }
 }
 

@@ -50,8 +50,8 @@ use crate::record::{ClosedBy, Event, Uid};
 
 /// Time within which lines that were written one after the other may come in another order, in microseconds.
 pub(super) const SETTLE: i64 = 2_000_000;
-/// Maximum number of summaries that a line makes because time or limits demand them. A line opens one message at most.
-const BEHIND_LINE: usize = 8;
+/// Maximum number of summaries that a line makes because time demands them, and of those that limits demand.
+pub(super) const BEHIND_LINE: usize = 8;
 
 /// The joins of one mail system.
 pub(super) struct MailJoins {
@@ -131,13 +131,12 @@ impl MailJoins {
         self.clock.advance(line.at, micros(line.record.received_at));
         // The line may be about a message with the queue id of one that is over by now.
         self.work(BEHIND_LINE, scratch);
-        let process = self.session(line);
+        let process = self.session(line, scratch);
         self.screen(line, scratch);
-        self.note_tls(line);
+        self.note_tls(line, scratch);
         if let Some(queue_id) = line.postfix.queue_id {
             self.message(line, queue_id, process, scratch);
         }
-        self.keep_to_budget(BEHIND_LINE, scratch);
     }
 
     /// Returns `HOSTNAME/INSTANCE`.
@@ -214,8 +213,13 @@ impl MailJoins {
     }
 
     fn find_hashed(&self, queue_id: &str, hash: u64) -> Option<u32> {
-        let is_it = |slot: &u32| self.messages.get(*slot).is_some_and(|entry| entry.message.queue_id() == queue_id);
+        let is_it = |slot: &u32| self.messages.get(*slot).is_some_and(|entry| entry.message.has_queue_id(queue_id));
         self.by_id.find(hash, is_it).copied()
+    }
+
+    fn known(&self, queue_id: &str, hash: u64) -> Option<(u32, &MessageEntry)> {
+        let slot = self.find_hashed(queue_id, hash)?;
+        Some((slot, self.messages.get(slot)?))
     }
 
     fn message(&mut self, line: &JoinLine<'_, '_>, queue_id: &str, process: Option<u32>, scratch: &mut Scratch) {
@@ -226,18 +230,20 @@ impl MailJoins {
         if self.past.has(hash, line) {
             return;
         }
-        let slot = match self.find_hashed(queue_id, hash) {
-            Some(slot) if self.messages.get(slot).is_some_and(|entry| entry.message.is_succeeded_by(line)) => {
+        let (slot, before) = match self.known(queue_id, hash) {
+            Some((slot, entry)) if entry.message.is_succeeded_by(line) => {
                 // Postfix gives a queue id again when the message has left the queue.
                 self.close(slot, ClosedBy::Removed, scratch);
-                self.open(line, queue_id, hash, scratch)
+                (self.open(line, queue_id, hash, scratch), None)
             }
-            Some(slot) => slot,
-            None => self.open(line, queue_id, hash, scratch),
+            Some((slot, entry)) => (slot, Some(entry.message.standing())),
+            None => (self.open(line, queue_id, hash, scratch), None),
         };
         let Some(change) = self.apply(line, slot, process, scratch) else { return };
         self.messages.touch(slot);
         let Some(entry) = self.messages.get_mut(slot) else { return };
+        // A parent or a child is found by the time of the first line, and by the Message-ID.
+        let may_meet = matches!(line.postfix.event, Event::MessageId(_)) || before != Some(entry.message.standing());
         let is_closed = entry.message.closed().is_some();
         let is_complete = change == MessageChange::Closed && !entry.message.is_incomplete();
         let is_delivery = matches!(change, MessageChange::Delivery { .. });
@@ -253,6 +259,9 @@ impl MailJoins {
             self.due.push(Reverse((self.clock.now + SETTLE, Due::Message(self.messages.key(slot)))));
         }
         self.link(line, slot, scratch);
+        if may_meet {
+            self.meet_expectations(slot);
+        }
     }
 
     /// Applies a line to its message.
@@ -266,7 +275,8 @@ impl MailJoins {
         let (clock, spare, tls) = (self.clock.now, self.spare(), self.tls_of(line));
         let entry = self.messages.get_mut(slot)?;
         let process = process.and_then(|slot| self.processes.get(slot)).map(|entry| &entry.process);
-        let mut context = MessageContext { process, tls: tls.as_ref(), hash: self.hash, patterns: &mut self.patterns };
+        let (hash, patterns, room) = (self.hash, &mut self.patterns, &mut scratch.room);
+        let mut context = MessageContext { process, tls: tls.as_ref(), hash, patterns, room };
         scratch.texts.load(&entry.message.fields);
         let change = entry.message.apply(line, &mut scratch.texts, &mut context);
         scratch.texts.store(&mut entry.message.fields, &mut self.pool, spare);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::fields::{Fields, KeptField};
+use super::fields::{Fields, KeptField, text};
 use super::saved::{self, VocabularyWord};
 use crate::record::Tls;
 
@@ -20,16 +20,17 @@ pub(super) struct KeptTls {
 }
 
 impl KeptTls {
-    pub(super) fn of(tls: &Tls<'_>) -> Self {
-        let mut texts = Fields::default();
-        texts.set(KeptField::Sni, tls.sni);
-        texts.set(KeptField::Protocol, tls.protocol);
-        texts.set(KeptField::Cipher, tls.cipher);
-        texts.set(KeptField::KeyExchange, tls.key_exchange);
-        texts.set(KeptField::ServerSignature, tls.server_signature);
-        texts.set(KeptField::ServerDigest, tls.server_digest);
-        texts.set(KeptField::ClientSignature, tls.client_signature);
-        texts.set(KeptField::ClientDigest, tls.client_digest);
+    pub(super) fn of(tls: &Tls<'_>, room: &mut Fields) -> Self {
+        let texts = Fields::build(room, |texts| {
+            texts.set(KeptField::Sni, tls.sni);
+            texts.set(KeptField::Protocol, tls.protocol);
+            texts.set(KeptField::Cipher, tls.cipher);
+            texts.set(KeptField::KeyExchange, tls.key_exchange);
+            texts.set(KeptField::ServerSignature, tls.server_signature);
+            texts.set(KeptField::ServerDigest, tls.server_digest);
+            texts.set(KeptField::ClientSignature, tls.client_signature);
+            texts.set(KeptField::ClientDigest, tls.client_digest);
+        });
         let Tls { trust, direction, reused, bits, algorithm_bits, .. } = *tls;
         Self { trust, direction, reused, bits, algorithm_bits, texts }
     }
@@ -40,20 +41,34 @@ impl KeptTls {
     }
 
     pub(super) fn get(&self) -> Tls<'_> {
-        Tls {
+        let mut tls = Tls {
             trust: self.trust,
             direction: self.direction,
             reused: self.reused,
-            sni: self.texts.get(KeptField::Sni),
-            protocol: self.texts.get(KeptField::Protocol),
-            cipher: self.texts.get(KeptField::Cipher),
+            sni: None,
+            protocol: None,
+            cipher: None,
             bits: self.bits,
             algorithm_bits: self.algorithm_bits,
-            key_exchange: self.texts.get(KeptField::KeyExchange),
-            server_signature: self.texts.get(KeptField::ServerSignature),
-            server_digest: self.texts.get(KeptField::ServerDigest),
-            client_signature: self.texts.get(KeptField::ClientSignature),
-            client_digest: self.texts.get(KeptField::ClientDigest),
+            key_exchange: None,
+            server_signature: None,
+            server_digest: None,
+            client_signature: None,
+            client_digest: None,
+        };
+        for (field, value) in self.texts.as_ref().entries() {
+            match field {
+                KeptField::Sni => tls.sni = text(value),
+                KeptField::Protocol => tls.protocol = text(value),
+                KeptField::Cipher => tls.cipher = text(value),
+                KeptField::KeyExchange => tls.key_exchange = text(value),
+                KeptField::ServerSignature => tls.server_signature = text(value),
+                KeptField::ServerDigest => tls.server_digest = text(value),
+                KeptField::ClientSignature => tls.client_signature = text(value),
+                KeptField::ClientDigest => tls.client_digest = text(value),
+                _ => {}
+            }
         }
+        tls
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{MailJoins, hash_of};
 use crate::correlate::line::JoinLine;
+use crate::correlate::outcome::Scratch;
 use crate::correlate::remembered::PointsToMemory;
 use crate::correlate::tls::KeptTls;
 use crate::record::{Delays, Delivery, Endpoint, Event, TlsSummary};
@@ -66,10 +67,10 @@ struct MovedDeliveries {
 
 impl MailJoins {
     /// Notes the TLS connection in a line of a delivery agent, and adds it to the deliveries whose lines came before.
-    pub(super) fn note_tls(&mut self, line: &JoinLine<'_, '_>) {
+    pub(super) fn note_tls(&mut self, line: &JoinLine<'_, '_>, scratch: &mut Scratch) {
         let Event::Tls(TlsSummary { peer: Some(peer), tls }) = &line.postfix.event else { return };
         let (Some(process), Some(server)) = (agent_of(line), self.server(peer)) else { return };
-        let new = AgentTls { at: line.at, server, tls: Arc::new(KeptTls::of(tls)), message: None };
+        let new = AgentTls { at: line.at, server, tls: Arc::new(KeptTls::of(tls, &mut scratch.room)), message: None };
         if let Some(moved) = self.agent(process, |agent| agent.connect(new.clone())) {
             self.set_tls(&moved, Some(&new.tls));
         }

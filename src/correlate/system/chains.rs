@@ -70,9 +70,6 @@ impl MailJoins {
             }
             _ => {}
         }
-        if !self.expected.is_empty() {
-            self.meet_expectations(slot);
-        }
     }
 
     /// Notes that a message was made from the one in `slot`, as a line of the time `at` says.
@@ -97,7 +94,10 @@ impl MailJoins {
 
     /// Links the message in `slot` to the one that named it, and those that it named to itself, as far as their lines
     /// have come.
-    fn meet_expectations(&mut self, slot: u32) {
+    pub(super) fn meet_expectations(&mut self, slot: u32) {
+        if self.expected.is_empty() {
+            return;
+        }
         let Some(entry) = self.messages.get(slot) else { return };
         let fields = entry.message.fields.as_ref();
         let ids = fields.all(KeptField::QueueId).chain(fields.all(KeptField::Child));

@@ -27,7 +27,7 @@ impl MailJoins {
     }
 
     /// Evicts what is oldest in this system while it has more than its share.
-    pub(super) fn keep_to_budget(&mut self, most: usize, scratch: &mut Scratch) {
+    pub(in crate::correlate) fn keep_to_budget(&mut self, most: usize, scratch: &mut Scratch) {
         self.measure_tables();
         while self.exceeds_memory() && self.past.halve() {
             self.measure_tables();

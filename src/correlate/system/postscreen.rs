@@ -42,7 +42,7 @@ impl MailJoins {
         } else if let Some(client) = client_of(event, daemon)
             && let Some(ip) = client.ip
             && let Some(slot) = self.screened_client(ip, line.at, scratch)
-            && self.change(slot, |one| one.add(line, client.port, program.as_deref(), over_at))
+            && self.change(slot, |one| one.add(line, client.port, program.as_deref(), over_at, &mut scratch.room))
         {
             self.due.push(Reverse((over_at, Due::Screened(self.screened.key(slot)))));
         }

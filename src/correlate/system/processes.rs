@@ -30,7 +30,7 @@ pub(super) struct ProcessEntry {
 
 impl MailJoins {
     /// Adds a line of smtpd to those of its process, and returns its slot.
-    pub(super) fn session(&mut self, line: &JoinLine<'_, '_>) -> Option<u32> {
+    pub(super) fn session(&mut self, line: &JoinLine<'_, '_>, scratch: &mut Scratch) -> Option<u32> {
         let daemon = line.postfix.daemon.filter(|daemon| ["smtpd", "qmqpd"].contains(daemon))?;
         if !is_of_session(&line.postfix.event) {
             return None;
@@ -44,7 +44,7 @@ impl MailJoins {
         let clock = self.clock.now;
         let entry = self.processes.get_mut(slot)?;
         let was_empty = entry.process.is_empty();
-        let is_end = entry.process.add(line);
+        let is_end = entry.process.add(line, &mut scratch.room);
         let begins = was_empty && !entry.process.is_empty();
         entry.touched = clock;
         let (before, after) = (entry.held, entry.process.held());
