@@ -12,7 +12,7 @@ use super::pool::BufferPool;
 use super::recipient::{JoinedRecipient, JoinedRecipients, NewAttempt, RecipientStatus};
 use super::saved;
 use super::session::{SessionContext, SessionLines};
-use super::system::{ChainOrigin, SETTLE};
+use super::system::SETTLE;
 use super::tls::KeptTls;
 use super::uid;
 use crate::record::{
@@ -390,11 +390,20 @@ impl JoinedMessage {
     }
 
     /// Notes the message from which this one was made.
-    pub(super) fn made_from(&mut self, origin: &ChainOrigin) {
-        self.fields.set(KeptField::Parent, Some(&origin.queue_id));
-        self.seen.is_internal |= origin.is_certain;
-        self.fields.replace(KeptField::ParentUid, &origin.uid.0);
-        self.fields.replace(KeptField::TraceId, &origin.trace.0);
+    pub(super) fn made_from(&mut self, queue_id: &str, uid: Uid, trace: Uid) {
+        self.fields.set(KeptField::Parent, Some(queue_id));
+        self.fields.replace(KeptField::ParentUid, &uid.0);
+        self.trace_to(trace);
+    }
+
+    /// Notes that Postfix made it itself.
+    pub(super) const fn is_made_by_postfix(&mut self) {
+        self.seen.is_internal = true;
+    }
+
+    /// Notes the oldest message of its chain, which has become known.
+    pub(super) fn trace_to(&mut self, trace: Uid) {
+        self.fields.replace(KeptField::TraceId, &trace.0);
     }
 
     /// Returns the id of the message from which this one was made, once it is known.
@@ -412,6 +421,11 @@ impl JoinedMessage {
     pub(super) fn abandon(&mut self) -> bool {
         self.is_abandoned = self.end.is_none() && !self.is_queued();
         self.is_abandoned || self.end == Some(MessageEnd::Discarded)
+    }
+
+    /// Returns false if a line shows that it came from nobody over SMTP: a local user submitted it, or Postfix made it.
+    pub(super) fn may_come_from_a_client(&self) -> bool {
+        !self.seen.is_internal && (!self.seen.opened || self.fields.as_ref().client().is_some())
     }
 
     /// Returns true if a line shows that cleanup had the message.

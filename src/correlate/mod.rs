@@ -14,6 +14,7 @@ mod budget;
 mod progress;
 mod fields;
 mod hash;
+mod hops;
 mod line;
 mod message;
 mod outcome;
@@ -38,6 +39,9 @@ use std::io::{self, Read, Write};
 use std::sync::{Arc, RwLock};
 
 use self::budget::Budget;
+use self::hash::KeyedHash;
+pub use self::hops::CLOCK_SKEW;
+use self::hops::HopIndex;
 use self::line::{JoinLine, micros};
 use self::outcome::{JoinOutcome, Scratch};
 pub use self::progress::{BatchToken, CheckpointProgress};
@@ -79,6 +83,7 @@ impl JoinSettings {
 pub struct Correlator {
     budget: Arc<Budget>,
     systems: RwLock<Systems>,
+    hops: Arc<HopIndex>,
     progress: CheckpointProgress,
 }
 
@@ -108,6 +113,9 @@ pub enum JoinProgress {
 /// Maximum number of summaries in one part of what time or a stop makes.
 const PART: usize = 256;
 
+/// Maximum number of systems of one chain that hear of its first message before they are closed.
+const CHAIN: usize = 16;
+
 /// The way of the records of one read through the stage. It remembers the mail system of the last record.
 pub struct Joiner<'c> {
     correlator: &'c Correlator,
@@ -125,11 +133,9 @@ impl fmt::Debug for Correlator {
 impl Correlator {
     /// Starts without any message.
     pub fn new(settings: JoinSettings) -> Self {
-        Self {
-            budget: Arc::new(Budget::new(settings)),
-            systems: RwLock::default(),
-            progress: CheckpointProgress::default(),
-        }
+        let budget = Arc::new(Budget::new(settings));
+        let hops = Arc::new(HopIndex::new(KeyedHash::random(), &budget));
+        Self { budget, systems: RwLock::default(), hops, progress: CheckpointProgress::default() }
     }
 
     /// Starts with the messages of a checkpoint, at the time `now` of this machine.
@@ -139,8 +145,8 @@ impl Correlator {
     /// The checkpoint cannot be used.
     pub fn load(settings: JoinSettings, from: &mut dyn Read, now: Timestamp) -> Result<Self, CheckpointError> {
         let budget = Arc::new(Budget::new(settings));
-        let systems = Systems::load(from, &budget, now)?;
-        Ok(Self { budget, systems: RwLock::new(systems), progress: CheckpointProgress::default() })
+        let (systems, hops) = Systems::load(from, &budget, now)?;
+        Ok(Self { budget, systems: RwLock::new(systems), hops, progress: CheckpointProgress::default() })
     }
 
     /// Writes a checkpoint. Lines may be joined meanwhile. After a crash, a source must give those once more that it
@@ -151,7 +157,7 @@ impl Correlator {
     /// The checkpoint cannot be written.
     pub fn save(&self, to: &mut dyn Write) -> io::Result<()> {
         let systems = poison::ignore(self.systems.read()).listed();
-        checkpoint::save(&systems, to)
+        checkpoint::save(&systems, &self.hops, to)
     }
 
     /// Returns how far the checkpoints are.
@@ -200,7 +206,20 @@ impl Correlator {
         new_id: &mut dyn FnMut() -> RecordId,
         use_record: &mut dyn FnMut(&Record<'_>),
     ) -> JoinProgress {
-        self.each(now, |joins, _, most, scratch| joins.finish(most, scratch), new_id, use_record)
+        self.hear();
+        let progress = self.each(now, |joins, _, most, scratch| joins.finish(most, scratch), new_id, use_record);
+        if progress == JoinProgress::Done {
+            self.hops.clear();
+        }
+        progress
+    }
+
+    /// Links all messages that went from one mail system to another, as far as that is known. A link may be news for
+    /// the next system of its chain.
+    fn hear(&self) {
+        let systems = poison::ignore(self.systems.read()).all();
+        let has_news = || systems.iter().fold(false, |any, system| system.hear() || any);
+        (0..CHAIN).take_while(|_| has_news()).for_each(drop);
     }
 
     /// Returns the counts.
@@ -238,7 +257,7 @@ impl Correlator {
         if let Some(system) = poison::ignore(self.systems.read()).get(name) {
             return system;
         }
-        poison::ignore(self.systems.write()).add(name, record, instance, &self.budget)
+        poison::ignore(self.systems.write()).add(name, record, instance, (&self.budget, &self.hops))
     }
 }
 

@@ -38,6 +38,12 @@ impl<T> Default for RememberedValues<T> {
     }
 }
 
+impl<T> RememberedEntry<T> {
+    pub(super) const fn value_mut(&mut self) -> &mut T {
+        &mut self.value
+    }
+}
+
 impl<T: PointsToMemory> RememberedValues<T> {
     /// Returns the values that a checkpoint has.
     pub(super) fn load(mut entries: Vec<RememberedEntry<T>>) -> Self {

@@ -15,6 +15,7 @@
 mod agents;
 mod chains;
 mod due;
+mod hops;
 mod limits;
 mod postscreen;
 mod processes;
@@ -27,7 +28,6 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use self::agents::DeliveryAgent;
-pub(super) use self::chains::ChainOrigin;
 use self::chains::ChainOrigins;
 use self::due::{Due, JoinClock};
 use self::postscreen::ScreenedEntry;
@@ -36,6 +36,7 @@ pub(super) use self::saved::{LoadedHead, LoadedMessage, LoadedPast, SavedHead, S
 use super::budget::Budget;
 use super::fields::{Fields, KeptField};
 use super::hash::KeyedHash;
+use super::hops::{HopInbox, HopIndex};
 use super::line::{JoinLine, micros};
 use super::message::{JoinedMessage, MessageChange, MessageContext};
 use super::outcome::Scratch;
@@ -72,6 +73,9 @@ pub(super) struct MailJoins {
     past: Past,
     /// Messages that another message names, by queue id.
     expected: RememberedValues<ChainOrigins>,
+    /// Messages that went to another mail system or came from one, and what is new of them.
+    hops: Arc<HopIndex>,
+    inbox: Arc<HopInbox>,
     /// Delivery agents that can use TLS, by process id.
     agents: RememberedValues<DeliveryAgent>,
     /// Times at which a message or a session has to be looked at.
@@ -101,7 +105,7 @@ struct MessageEntry {
 }
 
 impl MailJoins {
-    pub(super) fn new(name: &str, budget: Arc<Budget>, sender: Arc<LogSender>) -> Self {
+    pub(super) fn new(name: &str, budget: Arc<Budget>, hops: Arc<HopIndex>, sender: Arc<LogSender>) -> Self {
         Self {
             name: name.into(),
             hash: KeyedHash::random(),
@@ -116,6 +120,8 @@ impl MailJoins {
             screened_until: i64::MIN,
             past: Past::default(),
             expected: RememberedValues::default(),
+            inbox: hops.inbox(name),
+            hops,
             agents: RememberedValues::default(),
             due: BinaryHeap::new(),
             clock: JoinClock::default(),
@@ -129,6 +135,7 @@ impl MailJoins {
     /// Joins a line with those before it, and adds what it closes to `scratch`.
     pub(super) fn join(&mut self, line: &JoinLine<'_, '_>, scratch: &mut Scratch) {
         self.clock.advance(line.at, micros(line.record.received_at));
+        self.hear();
         // The line may be about a message with the queue id of one that is over by now.
         self.work(BEHIND_LINE, scratch);
         let process = self.session(line, scratch);
@@ -157,6 +164,7 @@ impl MailJoins {
     /// Lets the time of this machine pass, and makes what is due: at most `most` summaries.
     pub(super) fn tick(&mut self, time: i64, most: usize, scratch: &mut Scratch) {
         self.clock.pass(time);
+        self.hear();
         self.work(most, scratch);
         self.keep_to_budget(most, scratch);
     }
@@ -262,6 +270,7 @@ impl MailJoins {
         if may_meet {
             self.meet_expectations(slot);
         }
+        self.report_hop(line, slot);
     }
 
     /// Applies a line to its message.
@@ -374,6 +383,7 @@ impl MailJoins {
 
 impl Drop for MailJoins {
     fn drop(&mut self) {
+        self.inbox.close(&self.budget);
         self.budget.hold(self.held, 0);
     }
 }

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::budget::Budget;
+use super::hops::HopIndex;
 use super::line::micros;
 use super::outcome::{JoinOutcome, Scratch};
 use super::summary::{self, SummaryFrame};
@@ -74,7 +75,7 @@ impl Systems {
         name: &str,
         record: &Record<'_>,
         instance: &str,
-        budget: &Arc<Budget>,
+        (budget, hops): (&Arc<Budget>, &Arc<HopIndex>),
     ) -> Arc<MailSystem> {
         if let Some(system) = self.get(name) {
             return system;
@@ -84,7 +85,7 @@ impl Systems {
         }
         let sender = self.sender(sender_name(record), budget);
         sender.systems.fetch_add(1, Relaxed);
-        let joins = MailJoins::new(name, Arc::clone(budget), Arc::clone(&sender));
+        let joins = MailJoins::new(name, Arc::clone(budget), Arc::clone(hops), Arc::clone(&sender));
         let origin = record.origin.clone();
         let system = Arc::new(MailSystem {
             hostname: record.message.hostname.unwrap_or_default().into(),
@@ -197,6 +198,11 @@ impl MailSystem {
 
     fn state(&self) -> MutexGuard<'_, SystemState> {
         poison::ignore(self.state.lock())
+    }
+
+    /// Links the messages of the system to those of other ones. Returns true if there was news of such a link.
+    pub(super) fn hear(&self) -> bool {
+        self.state().joins.hear()
     }
 
     /// Lets `act` change the joins, and passes the records of the results to `use_record`.

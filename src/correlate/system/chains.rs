@@ -11,7 +11,7 @@ use crate::correlate::message::JoinedMessage;
 use crate::correlate::outcome::Scratch;
 use crate::correlate::remembered::PointsToMemory;
 use crate::correlate::saved;
-use crate::record::{Delivery, Endpoint, Event, Notification, Uid};
+use crate::record::{Client, Delivery, Endpoint, Event, Notification, Pickup, Uid};
 
 /// Number of messages that are remembered because another one names them.
 const EXPECTED: usize = 10_000;
@@ -53,9 +53,9 @@ impl MailJoins {
             Event::Delivery(Delivery { remote_queue_id: Some(child), relay: Some(relay), .. }) if is_local(relay) => {
                 self.add_child(line.at, slot, child, false, scratch);
             }
-            event @ (Event::Client(_) | Event::Pickup(_)) => {
-                let parent = self.messages.get(slot).and_then(|entry| entry.message.fields.get(KeptField::Parent));
-                let parent = parent.and_then(|parent| self.find(parent));
+            event @ (Event::Client(Client { orig_queue_id: Some(parent), .. })
+            | Event::Pickup(Pickup { orig_queue_id: Some(parent), .. })) => {
+                let parent = self.find(parent);
                 // Another message may have that queue id by now.
                 let is_it = |message: &JoinedMessage| match event {
                     Event::Client(_) => message.first_seen <= line.at && !message.was_over(line.at),
@@ -111,10 +111,25 @@ impl MailJoins {
             if entry.message.parent() == Some(origins[place].uid) {
                 continue;
             }
-            entry.message.made_from(&origins[place]);
+            let ChainOrigin { queue_id, uid, trace, is_certain, .. } = &origins[place];
+            entry.message.made_from(queue_id, *uid, *trace);
+            if *is_certain {
+                entry.message.is_made_by_postfix();
+            }
             let met = MaybeTime::of(Some(entry.message.first_seen));
             self.expected.change(hash, self.clock.now, EXPECTED, |origins| origins.0[place].met = met);
             self.changed(child);
+            self.trace_children(child);
+        }
+    }
+
+    /// Notes the oldest message of the chain of a message that named another one.
+    pub(super) fn expect_trace(&mut self, child: &str, parent: Uid, trace: Uid) {
+        let id = self.hash.of(&[child.as_bytes()]);
+        if self.expected.contains(id) {
+            self.expected.change(id, self.clock.now, EXPECTED, |origins| {
+                origins.0.iter_mut().filter(|origin| origin.uid == parent).for_each(|origin| origin.trace = trace);
+            });
         }
     }
 

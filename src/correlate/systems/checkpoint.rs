@@ -1,7 +1,7 @@
 //! A checkpoint: the joins of all mail systems as a file has them.
 //!
 //! ```text
-//! title | part | part | ... | part "end"        part: length (4 bytes) | CRC-32C (4 bytes) | content in postcard
+//! title | part "begin" | part | ... | part "end"        part: length (4 bytes) | CRC-32C (4 bytes) | content in postcard
 //! ```
 //!
 //! A checkpoint without its end, or with a wrong checksum in any part, is not used at all.
@@ -14,7 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{MailSystem, Origin, SYSTEMS, SystemState, Systems};
 use crate::correlate::budget::Budget;
+use crate::correlate::hash::KeyedHash;
+use crate::correlate::hops::{HopIndex, HopPair, SHARDS};
 use crate::correlate::line::micros;
+use crate::correlate::remembered::RememberedEntry;
 use crate::correlate::saved;
 use crate::correlate::system::{LoadedHead, LoadedMessage, LoadedPast, MailJoins, SavedHead, SavedMessage, SavedPast};
 use crate::record::Transport;
@@ -24,7 +27,7 @@ use crate::time::Timestamp;
 /// Beginning of a checkpoint. A version follows.
 const TITLE: &[u8] = b"postrider joins ";
 /// Version of the format. Another one cannot be read.
-const VERSION: &[u8] = b"1\n";
+const VERSION: &[u8] = b"2\n";
 /// Number of messages that are saved under one lock.
 const PART: usize = 256;
 
@@ -48,18 +51,25 @@ pub enum CheckpointError {
 /// A part that is written.
 #[derive(Serialize)]
 enum SavedPart<'j> {
+    /// The hash function of the hops.
+    Begin(KeyedHash),
     System(SavedName<'j>, SavedHead<'j>),
     Messages(Vec<SavedMessage<'j>>),
     Past(SavedPast<'j>),
+    /// A part of the hops between mail systems. It is saved when all systems are: a message that is over by then has
+    /// left its half of a hop there.
+    Hops(Vec<&'j RememberedEntry<HopPair>>),
     End,
 }
 
 /// The same part when it is read.
 #[derive(Deserialize)]
 enum LoadedPart {
+    Begin(KeyedHash),
     System(LoadedName, Box<LoadedHead>),
     Messages(Vec<LoadedMessage>),
     Past(LoadedPast),
+    Hops(Vec<RememberedEntry<HopPair>>),
     End,
 }
 
@@ -88,12 +98,12 @@ struct LoadedName {
 }
 
 impl Systems {
-    /// Returns the mail systems of a checkpoint. `now` is the time of this machine.
+    /// Returns the mail systems of a checkpoint, and the hops between them. `now` is the time of this machine.
     pub(in crate::correlate) fn load(
         from: &mut dyn Read,
         budget: &Arc<Budget>,
         now: Timestamp,
-    ) -> Result<Self, CheckpointError> {
+    ) -> Result<(Self, Arc<HopIndex>), CheckpointError> {
         let mut title = [0; TITLE.len() + VERSION.len()];
         from.read_exact(&mut title).map_err(|error| cut_off(error, CheckpointError::Title))?;
         match title.strip_prefix(TITLE) {
@@ -101,7 +111,10 @@ impl Systems {
             Some(_) => return Err(CheckpointError::Version),
             None => return Err(CheckpointError::Title),
         }
-        let (mut systems, mut bytes) = (Self::default(), Vec::new());
+        let (mut systems, mut parts, mut bytes) = (Self::default(), 0, Vec::new());
+        read_part(from, &mut bytes)?;
+        let Ok(LoadedPart::Begin(hash)) = postcard::from_bytes(&bytes) else { return Err(CheckpointError::Damaged) };
+        let hops = Arc::new(HopIndex::new(hash, budget));
         let mut open: Option<(LoadedName, MailJoins)> = None;
         loop {
             read_part(from, &mut bytes)?;
@@ -110,7 +123,7 @@ impl Systems {
                 (LoadedPart::System(name, head), None) => {
                     let sender = systems.sender(&name.sender, budget);
                     let system = format!("{}/{}", name.hostname, name.instance);
-                    let mut joins = MailJoins::new(&system, Arc::clone(budget), sender);
+                    let mut joins = MailJoins::new(&system, Arc::clone(budget), Arc::clone(&hops), sender);
                     joins.load_head(*head, micros(now));
                     open = Some((name, joins));
                 }
@@ -124,7 +137,11 @@ impl Systems {
                     joins.load_past(over);
                     systems.insert(name, joins);
                 }
-                (LoadedPart::End, None) => return Ok(systems),
+                (LoadedPart::Hops(pairs), None) => {
+                    hops.load(parts, pairs);
+                    parts += 1;
+                }
+                (LoadedPart::End, None) => return Ok((systems, hops)),
                 _ => return Err(CheckpointError::Damaged),
             }
         }
@@ -145,11 +162,13 @@ impl Systems {
     }
 }
 
-/// Writes a checkpoint of mail systems.
-pub(in crate::correlate) fn save(systems: &[Arc<MailSystem>], to: &mut dyn Write) -> io::Result<()> {
+/// Writes a checkpoint of mail systems, and of the hops between them.
+pub(in crate::correlate) fn save(systems: &[Arc<MailSystem>], hops: &HopIndex, to: &mut dyn Write) -> io::Result<()> {
     to.write_all(TITLE)?;
     to.write_all(VERSION)?;
     let mut bytes = Vec::new();
+    encode(&SavedPart::Begin(hops.hash()), &mut bytes)?;
+    write_part(&bytes, to)?;
     for system in systems {
         if system.encode_head(&mut bytes)? {
             write_part(&bytes, to)?;
@@ -161,6 +180,10 @@ pub(in crate::correlate) fn save(systems: &[Arc<MailSystem>], to: &mut dyn Write
             system.encode_past(&mut bytes)?;
             write_part(&bytes, to)?;
         }
+    }
+    for number in 0..SHARDS {
+        hops.save(number, |pairs| encode(&SavedPart::Hops(pairs), &mut bytes))?;
+        write_part(&bytes, to)?;
     }
     encode(&SavedPart::End, &mut bytes)?;
     write_part(&bytes, to)

@@ -176,7 +176,7 @@ impl Write for CheckpointWithLines<'_, '_> {
 const TITLE_WRITES: usize = 2;
 const PART_WRITES: usize = 3;
 
-/// Joins `before`, and `during` behind the first two parts of a checkpoint: the head, and some messages. Returns what
+/// Joins `before`, and `during` behind the first three parts of a checkpoint: its beginning, the head, and some messages. Returns what
 /// is told if all lines come again after a crash, and then `after`.
 fn told_after_crash(before: &[String], during: &[String], after: &[String]) -> Story {
     const NOON: i64 = 1_795_521_600_000_000;
@@ -184,7 +184,7 @@ fn told_after_crash(before: &[String], during: &[String], after: &[String]) -> S
         (Correlator::new(JoinSettings::DEFAULT), JoinReader::new(NOON), Story::default());
     let texts = before.iter().map(String::as_str);
     reader.join(texts, &mut correlator.joiner(), &mut |record, join| story.note(record, join));
-    let left = TITLE_WRITES + 2 * PART_WRITES;
+    let left = TITLE_WRITES + 3 * PART_WRITES;
     let joiner = correlator.joiner();
     let mut to =
         CheckpointWithLines { bytes: Vec::new(), left, lines: during, joiner, reader: &reader, story: &mut story };
@@ -289,6 +289,6 @@ fn a_checkpoint_that_is_damaged_anywhere_is_not_used() {
         assert!(load(&other).is_err(), "changed at {place}");
     }
     assert!(matches!(load(b"#!/bin/sh\necho postrider joins 1\n"), Err(CheckpointError::Title)));
-    assert!(matches!(load(b"postrider joins 2\n"), Err(CheckpointError::Version)));
+    assert!(matches!(load(b"postrider joins 3\n"), Err(CheckpointError::Version)));
     assert!(matches!(load(&whole[..30]), Err(CheckpointError::Damaged)));
 }
