@@ -4,9 +4,7 @@ use std::collections::HashMap;
 
 use super::join::Joined;
 use super::message::{Made, Mention, TracedMessage};
-
-/// Time by which the clocks of two hosts may differ, in microseconds.
-pub(super) const SKEW: i64 = 60_000_000;
+use crate::correlate::CLOCK_SKEW;
 
 /// A message with those that were made from it.
 #[derive(Debug)]
@@ -71,7 +69,8 @@ fn own_mention(joined: &Joined<'_>, message: &TracedMessage, parent: &str) -> Op
     mentions.find(|mention| mention.is_parent && *mention.id == *parent).map(|mention| mention.made)
 }
 
-/// Returns the message of another mail system that was handed over as this one: the same mail at the right time.
+/// Returns the message of another mail system that was handed over as this one: the same mail at the right time. The
+/// joins may not know it: one of the two was over by its own clock before the other one's line came.
 fn next_hop(
     message: &TracedMessage,
     mentions: &[(usize, i64, Made)],
@@ -80,7 +79,7 @@ fn next_hop(
     let is_hop = |(by, at, made): &&(usize, i64, Made)| {
         let other = &messages[*by];
         let is_same = other.message_id.is_some() && other.message_id == message.message_id;
-        let is_then = (other.first_seen - SKEW..=*at + SKEW).contains(&message.first_seen);
+        let is_then = (other.first_seen - CLOCK_SKEW..=*at + CLOCK_SKEW).contains(&message.first_seen);
         *made == Made::Hop && other.key != message.key && is_same && is_then
     };
     mentions.iter().find(is_hop).map(|(by, _, made)| (*by, Some(*made)))

@@ -8,9 +8,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::chain::{SKEW, Story};
+use super::chain::Story;
 use super::join::Joined;
 use super::message::{JoinedLine, LineRole};
+use crate::correlate::CLOCK_SKEW;
 use crate::record::{Client, Delivery, Event, Notification, Pickup, Postfix, Record};
 
 /// Time around a message's line of smtpd in which the lines of its session are, in microseconds.
@@ -49,7 +50,7 @@ impl Leads {
         // A line of another mail system that names the message: it may be the one before.
         for line in &joined.lines {
             let Some(mention) = line.mention.as_ref().filter(|mention| !mention.is_parent) else { continue };
-            let is_near = |begin: &i64| (line.at - SESSION..=line.at + SKEW).contains(begin);
+            let is_near = |begin: &i64| (line.at - SESSION..=line.at + CLOCK_SKEW).contains(begin);
             if let Some(id) = line.queue_id()
                 && begins.get(&*mention.id).is_some_and(|begins| begins.iter().any(is_near))
             {

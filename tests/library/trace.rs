@@ -174,7 +174,7 @@ fn a_chain_is_told_from_each_of_its_messages() {
             let parent = log.history.messages[child].parent.expect("a parent");
             let [child_truth, parent_truth] = [child, parent].map(|index| &log.history.messages[index]);
             let told = log.trace(&child_truth.queue_id);
-            // The joins do not see each link: a hop to another host shows in `trace` alone.
+            // Two systems of a chain that gave one queue id are not linked.
             let is_child = |record: &&Value| log.is_of(record, child_truth);
             let known = log.messages.values().find(is_child).expect("a record of each message");
             if let Some(linked) = known["postfix"]["parent_uid"].as_str() {

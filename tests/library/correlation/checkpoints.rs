@@ -176,8 +176,8 @@ impl Write for CheckpointWithLines<'_, '_> {
 const TITLE_WRITES: usize = 2;
 const PART_WRITES: usize = 3;
 
-/// Joins `before`, and `during` behind the first three parts of a checkpoint: its beginning, the head, and some messages. Returns what
-/// is told if all lines come again after a crash, and then `after`.
+/// Joins `before`, and `during` behind the first three parts of a checkpoint: its beginning, the head, and some
+/// messages. Returns what is told if all lines come again after a crash, and then `after`.
 fn told_after_crash(before: &[String], during: &[String], after: &[String]) -> Story {
     const NOON: i64 = 1_795_521_600_000_000;
     let (correlator, reader, mut story) =

@@ -103,6 +103,7 @@ impl Story {
         let mut story = Self::default();
         for (connection, lines) in runs {
             reader.join(lines, &mut joiners[connection], &mut |record, join| story.note(record, join));
+            reader.tick(&correlator, &mut |record| story.note(record, None));
         }
         reader.finish(&correlator, &mut |record| story.note(record, None));
         story

@@ -328,8 +328,8 @@ impl<'h> Comparison<'h> {
 /// Returns true if another message has the queue id and the Message-ID of a message.
 pub(super) fn is_twin(messages: &[MailMessage], index: usize) -> bool {
     let truth = &messages[index];
-    let name = |message: &MailMessage| (message.queue_id.clone(), message.message_id.clone());
-    messages.iter().filter(|other| name(other) == name(truth)).count() > 1
+    let is_same = |other: &&MailMessage| other.queue_id == truth.queue_id && other.message_id == truth.message_id;
+    messages.iter().filter(is_same).count() > 1
 }
 
 fn check_part_of_recipient(claims: &Claims<'_>, truth: &MailMessage, told: &RecipientTold) -> Checked {
