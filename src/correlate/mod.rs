@@ -7,8 +7,9 @@
 //! ```
 //!
 //! Nothing is withheld: each line still gives its own record. The state is divided by mail systems, one instance of
-//! Postfix on one host, because all that is joined lies within one. A connection nearly always carries the lines of one
-//! system, so a block takes one lock. The results are copied under the lock, and written after it.
+//! Postfix on one host, because the lines of a message lie within one. A connection nearly always carries the lines of
+//! one system, so a block takes one lock. The results are copied under the lock, and written after it. A message that
+//! goes from one system to another leaves its halves in an index that all share (`hops.rs`).
 
 mod budget;
 mod progress;
