@@ -11,18 +11,19 @@
 //! A system reports its half of a hop while it is locked, and gets no lock of another one: what a hop means for the
 //! other one waits in its [`HopInbox`] until that system has its next line, or time passes.
 
+mod inbox;
+mod pair;
+
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
+pub(super) use self::inbox::{HopInbox, HopNews, HopParent};
+pub(super) use self::pair::{HopPair, HopReport};
+use self::pair::{HopSource, HopTarget};
 use super::budget::Budget;
 use super::hash::KeyedHash;
-use super::remembered::{PointsToMemory, RememberedEntry, RememberedValues};
-use super::saved;
+use super::remembered::{RememberedEntry, RememberedValues};
 use crate::poison;
-use crate::record::Uid;
 
 /// Time by which the clocks of two hosts may differ, in microseconds.
 pub const CLOCK_SKEW: i64 = 60_000_000;
@@ -32,10 +33,6 @@ pub(super) const SHARDS: usize = 16;
 const PAIRS: usize = 1000;
 /// Share of the memory of all joins that the index may hold.
 const SHARE: usize = 16;
-/// Maximum number of sources, and of targets, of one pair. There is seldom more than one.
-const HALVES: usize = 4;
-/// Maximum number of news that wait for a mail system.
-const NEWS: usize = SHARDS * PAIRS;
 /// Number of inboxes from which on those are sought that nobody has.
 const INBOXES: usize = 1000;
 
@@ -43,9 +40,16 @@ const INBOXES: usize = 1000;
 pub(super) struct HopIndex {
     hash: KeyedHash,
     shards: [Mutex<HopShard>; SHARDS],
-    /// Inboxes by the name of their system, and the number of them at which those without a system are removed.
-    inboxes: Mutex<(HashMap<Box<str>, Weak<HopInbox>>, usize)>,
+    inboxes: Mutex<HopInboxes>,
     budget: Arc<Budget>,
+}
+
+/// The inboxes that someone has.
+struct HopInboxes {
+    /// Inboxes by the name of their system.
+    by_name: HashMap<Box<str>, Weak<HopInbox>>,
+    /// Number of them at which those that nobody has are removed.
+    most: usize,
 }
 
 /// A part of the index.
@@ -57,88 +61,9 @@ struct HopShard {
     held: usize,
 }
 
-/// The halves of hops with one queue id and one Message-ID.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct HopPair {
-    sources: Vec<HopSource>,
-    targets: Vec<HopTarget>,
-}
-
-/// A message that was delivered to a server, which gave it a queue id.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct HopSource {
-    #[serde(with = "inbox_name")]
-    inbox: Arc<HopInbox>,
-    /// The queue id that the server gave.
-    child: Box<str>,
-    parent: HopParent,
-    /// Times of the first line of the message, and of its delivery.
-    first_seen: i64,
-    at: i64,
-}
-
-/// A message with the queue id that another mail system may have named.
-#[derive(Debug, Serialize, Deserialize)]
-struct HopTarget {
-    #[serde(with = "inbox_name")]
-    inbox: Arc<HopInbox>,
-    first_seen: i64,
-    /// The message from which it was made.
-    #[serde(with = "saved::uid")]
-    source: Uid,
-}
-
-/// The message from which one of another mail system was made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct HopParent {
-    pub(super) queue_id: Box<str>,
-    #[serde(with = "saved::uid")]
-    pub(super) uid: Uid,
-    #[serde(with = "saved::uid")]
-    pub(super) trace: Uid,
-}
-
-/// A delivery that a mail system reports.
-#[derive(Clone, Copy)]
-pub(super) struct HopReport<'r> {
-    pub(super) inbox: &'r Arc<HopInbox>,
-    /// The queue id of the message, and the one that the server gave.
-    pub(super) queue_id: &'r str,
-    pub(super) child: &'r str,
-    pub(super) uid: Uid,
-    pub(super) trace: Uid,
-    pub(super) first_seen: i64,
-    pub(super) at: i64,
-}
-
-/// A hop that is known, as it concerns one of its two mail systems.
-#[derive(Clone, Debug)]
-pub(super) enum HopNews {
-    /// The message with the queue id `child`, of which a line has this time, was made from another one.
-    Parent { child: Box<str>, first_seen: i64, parent: HopParent },
-    /// Another message was made from this one.
-    Child { child: Box<str>, parent: HopParent },
-}
-
-/// News for a mail system.
-#[derive(Debug)]
-pub(super) struct HopInbox {
-    /// `HOSTNAME/INSTANCE`.
-    name: Box<str>,
-    has_news: AtomicBool,
-    state: Mutex<InboxState>,
-}
-
-#[derive(Debug, Default)]
-struct InboxState {
-    news: Vec<HopNews>,
-    /// Number of joins that take the news. Without any, there is none.
-    readers: usize,
-}
-
 impl HopIndex {
     pub(super) fn new(hash: KeyedHash, budget: &Arc<Budget>) -> Self {
-        let inboxes = Mutex::new((HashMap::new(), INBOXES));
+        let inboxes = Mutex::new(HopInboxes { by_name: HashMap::new(), most: INBOXES });
         Self { hash, shards: Default::default(), inboxes, budget: Arc::clone(budget) }
     }
 
@@ -150,13 +75,13 @@ impl HopIndex {
     /// Returns the inbox of the mail system `HOSTNAME/INSTANCE`, which takes its news from now on.
     pub(super) fn inbox(&self, name: &str) -> Arc<HopInbox> {
         let inbox = self.inbox_of(name);
-        inbox.state().readers += 1;
+        inbox.open();
         inbox
     }
 
     fn inbox_of(&self, name: &str) -> Arc<HopInbox> {
         let mut inboxes = poison::ignore(self.inboxes.lock());
-        let (by_name, most) = &mut *inboxes;
+        let HopInboxes { by_name, most } = &mut *inboxes;
         if let Some(inbox) = by_name.get(name).and_then(Weak::upgrade) {
             return inbox;
         }
@@ -173,14 +98,9 @@ impl HopIndex {
     pub(super) fn add_source(&self, message_id: &str, report: HopReport<'_>, clock: i64) {
         self.change(report.child, message_id, clock, |pair| {
             let uid = report.uid;
-            let Some(is_new) = pair.add_source(report) else { return };
-            pair.link();
-            for (source, target) in pair.links().filter(|(source, _)| source.parent.uid == uid) {
-                if is_new {
-                    target.inbox.add(source.news_for(target), &self.budget);
-                }
-                source.inbox.add(source.news(), &self.budget);
-            }
+            let is_other = pair.add_source(report);
+            let is_new = pair.link() || is_other;
+            self.tell(pair, |source, _| is_new || source.parent.uid == uid, |_, _| is_new);
         });
     }
 
@@ -194,16 +114,27 @@ impl HopIndex {
     ) {
         self.change(queue_id, message_id, clock, |pair| {
             pair.add_target(inbox, first_seen);
-            let known = pair.links().count();
-            pair.link();
-            let is_new = pair.links().count() > known;
-            for (source, target) in pair.links().filter(|(_, target)| Arc::ptr_eq(&target.inbox, inbox)) {
-                target.inbox.add(source.news_for(target), &self.budget);
-                if is_new {
-                    source.inbox.add(source.news(), &self.budget);
-                }
-            }
+            let is_new = pair.link();
+            self.tell(pair, |_, _| is_new, |_, target| is_new || Arc::ptr_eq(&target.inbox, inbox));
         });
+    }
+
+    /// Gives the news of links to the systems of their sources and of their targets, as far as these need it. A line
+    /// that came again after a crash may be of a message that does not know its link any more.
+    fn tell(
+        &self,
+        pair: &HopPair,
+        needs_source: impl Fn(&HopSource, &HopTarget) -> bool,
+        needs_target: impl Fn(&HopSource, &HopTarget) -> bool,
+    ) {
+        for (source, target) in pair.links() {
+            if needs_source(source, target) {
+                source.inbox.add(source.news(), &self.budget);
+            }
+            if needs_target(source, target) {
+                target.inbox.add(source.news_for(target), &self.budget);
+            }
+        }
     }
 
     fn change(&self, queue_id: &str, message_id: &str, clock: i64, change: impl FnOnce(&mut HopPair)) {
@@ -239,10 +170,7 @@ impl HopIndex {
             for inbox in pair.inboxes() {
                 *inbox = self.inbox_of(&inbox.name);
             }
-            for (source, target) in pair.links() {
-                target.inbox.add(source.news_for(target), &self.budget);
-                source.inbox.add(source.news(), &self.budget);
-            }
+            self.tell(pair, |_, _| true, |_, _| true);
         }
         let mut shard = self.shard(number % SHARDS);
         shard.pairs = RememberedValues::load(pairs);
@@ -257,170 +185,5 @@ impl HopShard {
         while self.pairs.held() > most && self.pairs.forget_oldest() {}
         let before = std::mem::replace(&mut self.held, self.pairs.held());
         budget.hold(before, self.held);
-    }
-}
-
-impl HopPair {
-    /// Adds a source, or what is new of it. Returns true if something is, and `None` if there is no room.
-    fn add_source(&mut self, report: HopReport<'_>) -> Option<bool> {
-        let HopReport { inbox, queue_id, child, uid, trace, first_seen, at } = report;
-        if let Some(known) = self.sources.iter_mut().find(|source| source.parent.uid == uid) {
-            let is_new = known.parent.trace != trace || first_seen < known.first_seen || known.at < at;
-            known.parent.trace = trace;
-            (known.first_seen, known.at) = (known.first_seen.min(first_seen), known.at.max(at));
-            return Some(is_new);
-        }
-        if self.sources.len() >= HALVES {
-            return None;
-        }
-        let parent = HopParent { queue_id: queue_id.into(), uid, trace };
-        self.sources.reserve_exact(1);
-        self.sources.push(HopSource { inbox: Arc::clone(inbox), child: child.into(), parent, first_seen, at });
-        Some(true)
-    }
-
-    fn add_target(&mut self, inbox: &Arc<HopInbox>, first_seen: i64) {
-        let is_it = |target: &&mut HopTarget| {
-            Arc::ptr_eq(&target.inbox, inbox) && (target.first_seen - first_seen).abs() <= CLOCK_SKEW
-        };
-        if let Some(known) = self.targets.iter_mut().find(is_it) {
-            known.first_seen = first_seen;
-        } else if self.targets.len() < HALVES {
-            self.targets.reserve_exact(1);
-            self.targets.push(HopTarget { inbox: Arc::clone(inbox), first_seen, source: Uid::default() });
-        }
-    }
-
-    /// Links the halves that belong together. Those that do by equal clocks come first.
-    fn link(&mut self) {
-        for skew in [0, CLOCK_SKEW] {
-            while let Some((source, target)) = self.only_pair(skew) {
-                self.targets[target].source = self.sources[source].parent.uid;
-            }
-        }
-    }
-
-    /// Returns the places of a source and a target that are not linked, and fit each other and no others: with several
-    /// that fit, none is certain.
-    fn only_pair(&self, skew: i64) -> Option<(usize, usize)> {
-        let is_free = |source: &HopSource| self.targets.iter().all(|target| target.source != source.parent.uid);
-        let fits = |source: &HopSource, target: &HopTarget| {
-            !target.is_linked() && is_free(source) && source.fits(target, skew)
-        };
-        (0..self.targets.len()).find_map(|place| {
-            let target = &self.targets[place];
-            let mut sources = (0..self.sources.len()).filter(|source| fits(&self.sources[*source], target));
-            let (Some(source), None) = (sources.next(), sources.next()) else { return None };
-            let targets = self.targets.iter().filter(|target| fits(&self.sources[source], target));
-            (targets.count() == 1).then_some((source, place))
-        })
-    }
-
-    fn links(&self) -> impl Iterator<Item = (&HopSource, &HopTarget)> {
-        self.targets.iter().filter(|target| target.is_linked()).filter_map(|target| {
-            let source = self.sources.iter().find(|source| source.parent.uid == target.source)?;
-            Some((source, target))
-        })
-    }
-
-    fn inboxes(&mut self) -> impl Iterator<Item = &mut Arc<HopInbox>> {
-        let sources = self.sources.iter_mut().map(|source| &mut source.inbox);
-        sources.chain(self.targets.iter_mut().map(|target| &mut target.inbox))
-    }
-}
-
-impl HopSource {
-    /// Returns true if `target` can be the message that the server queued, if the clocks of two systems differ by
-    /// `skew` at most.
-    fn fits(&self, target: &HopTarget, skew: i64) -> bool {
-        let is_here = Arc::ptr_eq(&self.inbox, &target.inbox);
-        let is_itself = is_here && self.child == self.parent.queue_id;
-        let skew = if is_here { 0 } else { skew };
-        !is_itself && (self.first_seen - skew..=self.at + skew).contains(&target.first_seen)
-    }
-
-    /// Returns the news for its own system.
-    fn news(&self) -> HopNews {
-        HopNews::Child { child: self.child.clone(), parent: self.parent.clone() }
-    }
-
-    /// Returns the news for the system of a target.
-    fn news_for(&self, target: &HopTarget) -> HopNews {
-        let first_seen = target.first_seen;
-        HopNews::Parent { child: self.child.clone(), first_seen, parent: self.parent.clone() }
-    }
-}
-
-impl HopTarget {
-    fn is_linked(&self) -> bool {
-        self.source != Uid::default()
-    }
-}
-
-impl PointsToMemory for HopPair {
-    fn held(&self) -> usize {
-        let texts = self.sources.iter().map(|source| source.child.len() + source.parent.queue_id.len());
-        let lists = self.sources.capacity() * size_of::<HopSource>() + self.targets.capacity() * size_of::<HopTarget>();
-        lists + texts.sum::<usize>()
-    }
-}
-
-impl HopInbox {
-    fn new(name: &str) -> Self {
-        Self { name: name.into(), has_news: AtomicBool::new(false), state: Mutex::default() }
-    }
-
-    fn state(&self) -> MutexGuard<'_, InboxState> {
-        poison::ignore(self.state.lock())
-    }
-
-    fn add(&self, news: HopNews, budget: &Budget) {
-        let mut state = self.state();
-        if state.readers > 0 && state.news.len() < NEWS {
-            budget.hold(0, news.held());
-            state.news.push(news);
-            self.has_news.store(true, Relaxed);
-        }
-    }
-
-    /// Returns true if there may be news.
-    pub(super) fn has_news(&self) -> bool {
-        self.has_news.load(Relaxed)
-    }
-
-    /// Takes the news.
-    pub(super) fn take(&self, budget: &Budget) -> Vec<HopNews> {
-        let mut state = self.state();
-        self.has_news.store(false, Relaxed);
-        let news = std::mem::take(&mut state.news);
-        drop(state);
-        budget.hold(news.iter().map(HopNews::held).sum(), 0);
-        news
-    }
-
-    /// Ends the joins of a system: they take no more news.
-    pub(super) fn close(&self, budget: &Budget) {
-        self.state().readers -= 1;
-        self.take(budget);
-    }
-}
-
-impl HopNews {
-    fn held(&self) -> usize {
-        let (Self::Parent { child, parent, .. } | Self::Child { child, parent }) = self;
-        size_of::<Self>() + child.len() + parent.queue_id.len()
-    }
-}
-
-/// The form of an inbox in a checkpoint: the name of its system.
-mod inbox_name {
-    use super::{Arc, Deserialize, Deserializer, HopInbox, Serialize, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(inbox: &Arc<HopInbox>, to: S) -> Result<S::Ok, S::Error> {
-        inbox.name.serialize(to)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<HopInbox>, D::Error> {
-        Ok(Arc::new(HopInbox::new(<&str>::deserialize(from)?)))
     }
 }

@@ -219,7 +219,7 @@ impl Correlator {
     /// the next system of its chain.
     fn hear(&self) {
         let systems = poison::ignore(self.systems.read()).all();
-        let has_news = || systems.iter().fold(false, |any, system| system.hear() || any);
+        let has_news = || systems.iter().filter(|system| system.hear()).count() > 0;
         (0..CHAIN).take_while(|_| has_news()).for_each(drop);
     }
 

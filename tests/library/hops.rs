@@ -15,6 +15,7 @@ use postrider::trace::{Trace, TraceOutput, TraceQuery};
 use serde_json::{Value, json};
 
 use crate::correlation::reader::JoinReader;
+use crate::correlation::tick;
 
 /// 2026-11-24T12:00:00Z.
 const NOON: i64 = 1_795_521_600_000_000;
@@ -47,8 +48,8 @@ impl Hosts {
     }
 
     fn tick(&mut self) {
-        let Self { correlator, reader, told } = self;
-        reader.tick(correlator, &mut |record| note(record, told));
+        let Self { correlator, told, .. } = self;
+        tick(correlator, NOON, &mut |record| note(record, told));
     }
 
     /// Goes on with a checkpoint of what was joined.

@@ -11,6 +11,9 @@ mod truth;
 mod ways;
 
 use fastrand::Rng;
+use postrider::correlate::{Correlator, JoinProgress};
+use postrider::record::{Record, RecordIds};
+use postrider::time::Timestamp;
 use testkit::mail::{MailHistory, MailPlan};
 use testkit::seeds;
 
@@ -18,6 +21,12 @@ use self::ways::{LineWay, Passage};
 
 /// Number of histories of each kind.
 const HISTORIES: u64 = 2500;
+
+/// Makes what is due at the time `now`, in microseconds since 1970, as the daemon does once a second.
+pub(crate) fn tick(correlator: &Correlator, now: i64, use_record: &mut dyn FnMut(&Record<'_>)) {
+    let (now, ids) = (Timestamp::from_micros(now), RecordIds::default());
+    while correlator.tick(now, &mut || ids.reserve(now, 1).take(), use_record) == JoinProgress::More {}
+}
 
 /// Returns a history of some messages within so many microseconds.
 fn short_history(mut rng: Rng, duration: i64) -> MailHistory {

@@ -48,11 +48,6 @@ impl JoinReader {
         }
     }
 
-    /// Makes what is due, as the daemon does once a second.
-    pub(crate) fn tick(&self, correlator: &Correlator, use_record: &mut dyn FnMut(&Record<'_>)) {
-        while correlator.tick(self.now, &mut || self.id(), use_record) == JoinProgress::More {}
-    }
-
     /// Ends all that is open.
     pub(crate) fn finish(&self, correlator: &Correlator, use_record: &mut dyn FnMut(&Record<'_>)) {
         while correlator.finish(self.now, &mut || self.id(), use_record) == JoinProgress::More {}

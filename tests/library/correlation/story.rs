@@ -10,6 +10,7 @@ use postrider::time::Timestamp;
 
 use super::reader::JoinReader;
 use super::sessions::SessionTold;
+use super::tick;
 
 /// All that the stage told.
 #[derive(Debug, Default)]
@@ -103,7 +104,7 @@ impl Story {
         let mut story = Self::default();
         for (connection, lines) in runs {
             reader.join(lines, &mut joiners[connection], &mut |record, join| story.note(record, join));
-            reader.tick(&correlator, &mut |record| story.note(record, None));
+            tick(&correlator, now, &mut |record| story.note(record, None));
         }
         reader.finish(&correlator, &mut |record| story.note(record, None));
         story
