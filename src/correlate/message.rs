@@ -396,9 +396,9 @@ impl JoinedMessage {
         self.trace_to(trace);
     }
 
-    /// Notes that Postfix made it itself.
-    pub(super) const fn is_made_by_postfix(&mut self) {
-        self.seen.is_internal = true;
+    /// Notes that Postfix made it itself. Returns true if that was not known.
+    pub(super) const fn made_by_postfix(&mut self) -> bool {
+        !std::mem::replace(&mut self.seen.is_internal, true)
     }
 
     /// Notes the oldest message of its chain, which has become known.

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use postrider::correlate::{Correlator, JoinSettings};
 use postrider::decode::{Decoder, Printed};
 use postrider::encode::{Buffer, Encoder};
-use postrider::record::Record;
+use postrider::record::{Event, Record};
 use postrider::syslog::Format;
 use postrider::time::Timestamp;
 use postrider::trace::{Trace, TraceOutput, TraceQuery};
@@ -75,6 +75,9 @@ fn header(line: &str) -> String {
 }
 
 fn note(record: &Record<'_>, told: &mut Vec<Value>) {
+    if !record.postfix.as_ref().is_some_and(|postfix| matches!(postfix.event, Event::Message(_))) {
+        return;
+    }
     let mut out = Buffer::with_room(16 * 1024);
     _ = Encoder::default().writer(&mut out).line(record);
     note_json(&out, told);

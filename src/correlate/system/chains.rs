@@ -108,13 +108,14 @@ impl MailJoins {
             let origins = self.expected.get(hash).map_or(&[][..], |origins| &origins.0);
             let Some(place) = origins.iter().position(|origin| self.is_child(child, origin)) else { continue };
             let Some(entry) = self.messages.get_mut(child) else { continue };
-            if entry.message.parent() == Some(origins[place].uid) {
+            let ChainOrigin { queue_id, uid, trace, is_certain, .. } = &origins[place];
+            let is_known = entry.message.parent() == Some(*uid);
+            let was_vague = *is_certain && entry.message.made_by_postfix();
+            if is_known && !was_vague {
                 continue;
             }
-            let ChainOrigin { queue_id, uid, trace, is_certain, .. } = &origins[place];
-            entry.message.made_from(queue_id, *uid, *trace);
-            if *is_certain {
-                entry.message.is_made_by_postfix();
+            if !is_known {
+                entry.message.made_from(queue_id, *uid, *trace);
             }
             let met = MaybeTime::of(Some(entry.message.first_seen));
             self.expected.change(hash, self.clock.now, EXPECTED, |origins| origins.0[place].met = met);
