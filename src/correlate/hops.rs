@@ -182,8 +182,13 @@ impl HopShard {
     /// Counts the memory, and forgets the oldest pairs if it is too much.
     fn measure(&mut self, budget: &Budget) {
         let most = budget.settings().max_memory / SHARE / SHARDS;
-        while self.pairs.held() > most && self.pairs.forget_oldest() {}
-        let before = std::mem::replace(&mut self.held, self.pairs.held());
-        budget.hold(before, self.held);
+        let mut held = self.pairs.held();
+        while held > most && self.pairs.forget_oldest() {
+            held = self.pairs.held();
+        }
+        let before = std::mem::replace(&mut self.held, held);
+        if held != before {
+            budget.hold(before, held);
+        }
     }
 }

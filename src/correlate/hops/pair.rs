@@ -88,6 +88,10 @@ impl HopPair {
 
     /// Links the halves that belong together. Those that do by equal clocks come first. Returns true if some do.
     pub(super) fn link(&mut self) -> bool {
+        // A half of most hops never comes.
+        if self.sources.is_empty() || self.targets.is_empty() {
+            return false;
+        }
         let mut has_linked = false;
         for skew in [0, CLOCK_SKEW] {
             while let Some((source, target)) = self.only_pair(skew) {
