@@ -99,7 +99,8 @@ impl ScreenedClient {
     /// Takes what postscreen saw of a connection that smtpd got.
     ///
     /// Without the port, several connections of the client may be the one. They count if postscreen saw the same of
-    /// all.
+    /// all. The last one is taken then: each connection that smtpd got earlier, and that is looked up later, still
+    /// finds one before it.
     pub(super) fn hand_over(&mut self, to: &SmtpdConnection<'_>) -> Option<Screening> {
         let is_candidate = |visit: &&mut ScreenedVisit| {
             let lines = &visit.lines;
@@ -111,7 +112,7 @@ impl ScreenedClient {
         };
         let mut candidates: Vec<_> = self.visits.iter_mut().filter(is_candidate).collect();
         candidates.sort_by_key(|visit| visit.lines.span());
-        let (visit, others) = candidates.split_first_mut()?;
+        let (visit, others) = candidates.split_last_mut()?;
         let mut screening = visit.lines.screening();
         if others.iter().any(|other| other.lines.screening() != screening) {
             return None;

@@ -217,6 +217,22 @@ fn connections_of_one_client_are_not_mixed_up() {
 }
 
 #[test]
+fn the_first_of_two_connections_may_be_the_last_to_end() {
+    let records = joined(
+        "02:00:00.1 mx1 postfix/postscreen[50]: CONNECT from [198.51.100.7]:4711 to [192.0.2.2]:25
+         02:00:00.2 mx1 postfix/postscreen[50]: PASS OLD [198.51.100.7]:4711
+         02:00:00.3 mx1 postfix/smtpd[70]: connect from mail.example.net[198.51.100.7]
+         02:00:00.4 mx1 postfix/postscreen[50]: CONNECT from [198.51.100.7]:4712 to [192.0.2.2]:25
+         02:00:00.5 mx1 postfix/postscreen[50]: PASS OLD [198.51.100.7]:4712
+         02:00:00.6 mx1 postfix/smtpd[71]: connect from mail.example.net[198.51.100.7]
+         02:00:00.7 mx1 postfix/smtpd[71]: disconnect from mail.example.net[198.51.100.7] ehlo=1 quit=1 commands=2
+         02:00:00.8 mx1 postfix/smtpd[70]: disconnect from mail.example.net[198.51.100.7] ehlo=1 quit=1 commands=2",
+    );
+    let tests: Vec<_> = records.iter().map(|record| &record["postscreen"]).collect();
+    assert_eq!(tests, [&json!(["pass_old"]), &json!(["pass_old"])]);
+}
+
+#[test]
 fn lines_of_postscreen_that_are_repeated_change_nothing() {
     let lines = "02:00:00.1 mx1 postfix/postscreen[50]: CONNECT from [198.51.100.7]:4711 to [192.0.2.2]:25
          02:00:00.2 mx1 postfix/postscreen[50]: PASS OLD [198.51.100.7]:4711
