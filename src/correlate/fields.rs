@@ -5,6 +5,8 @@
 
 mod names;
 
+use std::ops::Range;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub(super) use self::names::KeptField;
@@ -89,14 +91,42 @@ impl Fields {
         self.set(KeptField::SaslSender, sasl.sender);
     }
 
-    /// Adds the fields of `others`: of each name that can have one value, the first stays.
-    pub(super) fn merge(&mut self, others: &Self) {
-        for (field, value) in others.as_ref().entries() {
+    /// Adds the fields of `others`: of each name that can have one value, the first stays, but the last of a verdict.
+    pub(super) fn merge(&mut self, others: FieldsRef<'_>) {
+        for (field, value) in others.entries() {
             let is_same = |(known, other)| known == field && (!field.is_list() || other == value);
-            if !self.as_ref().entries().any(is_same) {
+            if field == KeptField::Verdict {
+                self.replace(field, value);
+            } else if !self.as_ref().entries().any(is_same) {
                 self.push(field, value);
             }
         }
+    }
+
+    /// Adds all entries of `others` as they are, and returns their place.
+    pub(super) fn extend(&mut self, others: FieldsRef<'_>) -> Range<usize> {
+        let start = self.0.len();
+        self.0.extend_from_slice(others.0);
+        start..self.0.len()
+    }
+
+    /// Moves the entries at a place forward to `start`, over those that are there. Returns their new place.
+    pub(super) fn move_part(&mut self, place: &Range<usize>, start: usize) -> Range<usize> {
+        let length = self.part(place).0.len();
+        if length > 0 && start <= place.start {
+            self.0.copy_within(place.clone(), start);
+        }
+        start..start + length
+    }
+
+    /// Removes the bytes from `end` on.
+    pub(super) fn truncate(&mut self, end: usize) {
+        self.0.truncate(end);
+    }
+
+    /// Returns the entries at a place, if there are any.
+    pub(super) fn part(&self, place: &Range<usize>) -> FieldsRef<'_> {
+        FieldsRef(self.0.get(place.clone()).unwrap_or_default())
     }
 
     /// Sets a value in place of those of this name.

@@ -1,4 +1,4 @@
-//! A line as the joins see it, and lines that are kept to be read again.
+//! A line as the joins see it, and texts of lines that are kept to be read again.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,15 +15,6 @@ pub(super) struct JoinLine<'r, 'a> {
     pub(super) postfix: &'r Postfix<'a>,
     /// Time of the line in microseconds since 1970.
     pub(super) at: i64,
-}
-
-/// A line whose event is read again when a summary is made: that is rare, and the text is shorter than its parts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct KeptLine {
-    /// Time of the line in microseconds since 1970.
-    pub(super) at: i64,
-    /// The text that [`event`] reads.
-    text: Box<[u8]>,
 }
 
 /// A time in microseconds since 1970 that may not be known. It is then the least.
@@ -53,9 +44,14 @@ impl<'r, 'a> JoinLine<'r, 'a> {
     }
 
     /// Returns a number that differs for lines with different texts or times. Those of one process are comparable.
-    pub(super) fn print(&self, hash: KeyedHash) -> u32 {
+    pub(super) fn hash(&self, hash: KeyedHash) -> u64 {
         let daemon = self.postfix.daemon.unwrap_or_default();
-        hash.of(&[&self.at.to_le_bytes(), daemon.as_bytes(), self.text().as_bytes()]) as u32
+        hash.of(&[&self.at.to_le_bytes(), daemon.as_bytes(), self.text().as_bytes()])
+    }
+
+    /// Returns the same number in fewer bits.
+    pub(super) fn print(&self, hash: KeyedHash) -> u32 {
+        self.hash(hash) as u32
     }
 
     /// Returns what stands in front of the text in what [`event`] reads.
@@ -65,27 +61,9 @@ impl<'r, 'a> JoinLine<'r, 'a> {
         ["postfix", slash, daemon, "\n"].map(str::as_bytes)
     }
 
-    pub(super) fn keep(&self) -> KeptLine {
-        let [postfix, slash, daemon, end] = self.tag();
-        let text = [postfix, slash, daemon, end, self.text().as_bytes()].concat();
-        KeptLine { at: self.at, text: text.into_boxed_slice() }
-    }
-
     /// Returns true if this is the line of which `kept` was kept.
     pub(super) fn has_text(&self, kept: &[u8]) -> bool {
         kept.iter().position(|byte| *byte == b'\n').is_some_and(|end| kept[end + 1..] == *self.text().as_bytes())
-    }
-}
-
-impl KeptLine {
-    /// Returns the memory that the line holds, in bytes.
-    pub(super) const fn held(&self) -> usize {
-        self.text.len()
-    }
-
-    /// Reads the line again.
-    pub(super) fn event(&self) -> Option<Event<'_>> {
-        event(&self.text)
     }
 }
 

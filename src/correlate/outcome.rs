@@ -27,6 +27,8 @@ pub(super) struct Scratch {
     outcomes: Vec<(usize, JoinOutcome)>,
     messages: Vec<MessageCopy>,
     recipients: Vec<RecipientCopy>,
+    /// Sessions, with the places of their texts.
+    sessions: Vec<(JoinedSession, Range<usize>)>,
     /// Texts of the outcomes.
     bytes: Vec<u8>,
 }
@@ -37,8 +39,8 @@ pub(super) enum JoinOutcome {
     Delivery(DeliveryCopy),
     /// A message whose summary is due, by its number.
     Message(usize),
-    /// A session that is over.
-    Session(Box<JoinedSession>),
+    /// A session that is over, by its number.
+    Session(usize),
 }
 
 /// Facts of a message that its delivery shows.
@@ -85,6 +87,7 @@ impl Scratch {
         self.outcomes.clear();
         self.messages.clear();
         self.recipients.clear();
+        self.sessions.clear();
         self.bytes.clear();
     }
 
@@ -128,6 +131,13 @@ impl Scratch {
         });
     }
 
+    /// Adds a session that is over. `room` has what its lines say.
+    pub(super) fn end(&mut self, session: JoinedSession) {
+        let texts = append(&mut self.bytes, self.room.bytes());
+        self.push(JoinOutcome::Session(self.sessions.len()));
+        self.sessions.push((session, texts));
+    }
+
     /// Adds the delivery in the current line.
     pub(super) fn deliver(&mut self, message: &JoinedMessage, uid: Uid, attempt: u32, is_final: bool) {
         let fields = append(&mut self.bytes, message.fields.bytes());
@@ -162,6 +172,12 @@ impl Scratch {
     /// Returns a message by its number.
     pub(super) fn message(&self, number: usize) -> &MessageCopy {
         &self.messages[number]
+    }
+
+    /// Returns a session by its number, with what its lines say.
+    pub(super) fn session(&self, number: usize) -> (&JoinedSession, FieldsRef<'_>) {
+        let (session, texts) = &self.sessions[number];
+        (session, self.fields(texts))
     }
 
     /// Returns the facts of a message, its key, and its texts.

@@ -6,7 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::fields::{Fields, KeptField};
+use super::hash::KeyedHash;
 use super::line::JoinLine;
+use super::outcome::Scratch;
 use super::session::{JoinedSession, Screening, SessionLines, SmtpdConnection};
 
 /// Maximum number of connections of a client. postscreen has 50 at a time at most, if its limit was not changed.
@@ -62,6 +64,7 @@ impl ScreenedClient {
         port: Option<u16>,
         program: Option<&str>,
         over_at: i64,
+        hash: KeyedHash,
         room: &mut Fields,
     ) -> bool {
         let place = match self.visits.iter().position(|visit| visit.port == port) {
@@ -77,7 +80,7 @@ impl ScreenedClient {
         if let Some(program) = program {
             visit.lines.name(program);
         }
-        let is_end = visit.lines.add(line, room);
+        let is_end = visit.lines.add(line, hash, room);
         if is_end {
             visit.over_at = Some(over_at);
         }
@@ -125,19 +128,15 @@ impl ScreenedClient {
         Some(screening)
     }
 
-    /// Takes the sessions that postscreen ended, and that are over at the time `clock`.
-    pub(super) fn take_over(&mut self, clock: i64) -> Vec<JoinedSession> {
-        let mut sessions = Vec::new();
+    /// Adds the sessions to `scratch` that postscreen ended, and that are over at the time `clock`.
+    pub(super) fn take_over(&mut self, clock: i64, scratch: &mut Scratch) {
         for visit in &mut self.visits {
             if visit.over_at.is_some_and(|over_at| over_at <= clock) {
                 visit.over_at = None;
-                sessions.extend(visit.lines.take_session());
+                let session = visit.lines.take_session(&mut scratch.room);
+                end(session, &self.listings, scratch);
             }
         }
-        for session in &mut sessions {
-            add_listings(session, &self.listings);
-        }
-        sessions
     }
 
     /// Returns the times at which sessions are over that postscreen ended.
@@ -145,14 +144,13 @@ impl ScreenedClient {
         self.visits.iter().filter_map(|visit| visit.over_at)
     }
 
-    /// Takes what is there of the sessions that postscreen ended. The client of another one is at smtpd, or will be.
-    pub(super) fn take_rest(mut self) -> Vec<JoinedSession> {
-        let refused = self.visits.iter_mut().filter(|visit| visit.lines.is_refused());
-        let mut sessions: Vec<_> = refused.filter_map(|visit| visit.lines.take_rest()).collect();
-        for session in &mut sessions {
-            add_listings(session, &self.listings);
+    /// Adds to `scratch` what is there of the sessions that postscreen ended. The client of another one is at smtpd, or
+    /// will be.
+    pub(super) fn take_rest(mut self, scratch: &mut Scratch) {
+        for visit in self.visits.iter_mut().filter(|visit| visit.lines.is_refused()) {
+            let session = visit.lines.take_rest(&mut scratch.room);
+            end(session, &self.listings, scratch);
         }
-        sessions
     }
 
     /// Forgets a connection if there are too many: one that is over, if any is.
@@ -168,10 +166,12 @@ impl ScreenedClient {
     }
 }
 
-/// Adds the block lists that had the address of the client during its session.
-fn add_listings(session: &mut JoinedSession, listings: &[(i64, Box<str>)]) {
+/// Adds a session with the block lists that had the address of the client during it.
+fn end(session: Option<JoinedSession>, listings: &[(i64, Box<str>)], scratch: &mut Scratch) {
+    let Some(session) = session else { return };
     let during = session.first_seen..=session.last_seen;
     for (_, domain) in listings.iter().filter(|(time, _)| during.contains(time)) {
-        session.add_listing(domain);
+        scratch.room.add(KeptField::Blocklist, domain);
     }
+    scratch.end(session);
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::fields::KeptField;
+use super::fields::{FieldsRef, KeptField};
 use super::line;
 use super::message::timed;
 use super::outcome::{MessageCopy, RecipientCopy, Scratch};
@@ -95,11 +95,14 @@ pub(super) fn of_message(
 }
 
 /// Makes the record of a session.
-pub(super) fn of_session(session: &JoinedSession, frame: &SummaryFrame<'_>, use_record: impl FnOnce(&Record<'_>)) {
-    let fields = session.fields.as_ref();
+pub(super) fn of_session(
+    (session, fields): (&JoinedSession, FieldsRef<'_>),
+    frame: &SummaryFrame<'_>,
+    use_record: impl FnOnce(&Record<'_>),
+) {
     let queue_ids: Vec<_> = fields.all(KeptField::Child).collect();
     let blocklists: Vec<_> = fields.all(KeptField::Blocklist).collect();
-    let refusal = session.last_refusal.as_ref().and_then(|line| verdict(line.event()));
+    let refusal = fields.value(KeptField::Verdict).and_then(|line| verdict(line::event(line)));
     let summary = SessionSummary {
         client: fields.client(),
         server: fields.server(),
@@ -117,15 +120,15 @@ pub(super) fn of_session(session: &JoinedSession, frame: &SummaryFrame<'_>, use_
         blocklists: &blocklists,
         started_at: session.started_at.map(Timestamp::from_micros),
         ended_at: session.ended_at.map(Timestamp::from_micros),
-        ended_by: session.ended_by(),
+        ended_by: session.ended_by(fields),
         incomplete: session.is_incomplete(),
     };
     let mut text = String::with_capacity(100);
     let end = summary.client.unwrap_or_default();
     let _ = write!(text, "session of {}[{}]", end.name.unwrap_or("unknown"), end.ip.unwrap_or("unknown"));
     let _ = write!(text, ", {} messages: {}", queue_ids.len(), summary.ended_by.name());
-    let program = Some(&*session.program).filter(|program| !program.is_empty());
-    frame.show(session.last_seen, &text, postfix(frame, Event::Session(&summary), program, None, None), use_record);
+    let postfix = postfix(frame, Event::Session(&summary), fields.get(KeptField::Program), None, None);
+    frame.show(session.last_seen, &text, postfix, use_record);
 }
 
 fn postfix<'a>(

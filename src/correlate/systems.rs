@@ -239,7 +239,7 @@ impl MailSystem {
         match outcome {
             JoinOutcome::Delivery(_) => {}
             JoinOutcome::Message(number) => summary::of_message(scratch.message(*number), scratch, &frame, use_record),
-            JoinOutcome::Session(session) => summary::of_session(session, &frame, use_record),
+            JoinOutcome::Session(number) => summary::of_session(scratch.session(*number), &frame, use_record),
         }
     }
 }

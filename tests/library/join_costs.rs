@@ -115,3 +115,32 @@ fn an_open_message_holds_few_bytes() {
     let counted = signed((correlator.counts().memory - before) / (MESSAGES / 2));
     assert!((counted - each).abs() < 60, "a message holds {each} bytes, and {counted} are counted");
 }
+
+/// The summary of a session takes two allocations, a Message-ID one, by which another mail system may know the message,
+/// and an open message one.
+#[test]
+fn a_line_that_is_joined_costs_few_allocations() {
+    const MESSAGES: u64 = 1000;
+    let correlator = Correlator::new(JoinSettings::DEFAULT);
+    let mut host = Host::new(&correlator);
+    let mut join = |messages: std::ops::Range<usize>| {
+        let mut counts = [0; 6];
+        for number in messages {
+            for (count, (program, text)) in counts.iter_mut().zip(deferred(number)) {
+                *count += host.join(number, program, number % 100, &text);
+            }
+        }
+        counts
+    };
+    // Buffers and tables have their size by then.
+    join(0..5000);
+    let counts = join(5000..6000);
+    let [connect, client, message_id, active, disconnect, delivery] = counts;
+    // The session that is summarized with a line `connect` is an earlier one.
+    for (count, most) in [(connect, 2), (message_id, 1), (delivery, 1)] {
+        assert!(count <= (most + 1) * MESSAGES - MESSAGES / 2, "{counts:?}");
+    }
+    for count in [client, active, disconnect] {
+        assert!(count <= MESSAGES / 10, "{counts:?}");
+    }
+}

@@ -163,7 +163,7 @@ fn assert_crashes_change_nothing(lines: &[String]) {
 fn a_checkpoint_that_cannot_be_used_costs_no_start() {
     let directory = scratch::directory("checkpoint-damaged");
     let sinks = "[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[sink.stdout]]\n";
-    fs::write(directory.path().join("correlate.checkpoint"), "postrider joins 2\nand more").expect("a file");
+    fs::write(directory.path().join("correlate.checkpoint"), "postrider joins 3\nand more").expect("a file");
     let mut postrider = Postrider::spawn(&format!("{}{sinks}", joins(directory.path(), "50ms")));
     postrider.address("tcp");
     let ended = postrider.terminate(DEADLINE);

@@ -33,6 +33,8 @@ kept_fields! {
     /// Queue id of a message that was made of this one, or that a session brought. There may be several.
     Child,
     Commands,
+    /// Service and program of a session, as in a tag.
+    Program,
     Sni,
     Protocol,
     Cipher,

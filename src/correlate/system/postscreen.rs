@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::processes::program_name;
 use super::{Due, MailJoins, SETTLE};
 use crate::correlate::line::JoinLine;
-use crate::correlate::outcome::{JoinOutcome, Scratch};
+use crate::correlate::outcome::Scratch;
 use crate::correlate::screened::ScreenedClient;
-use crate::correlate::session::{JoinedSession, is_of_session};
+use crate::correlate::session::is_of_session;
 use crate::record::{Endpoint, Event, Postscreen, TlsSummary};
 
 /// Time after its last line for which a client is remembered, in microseconds. postscreen waits 300 seconds for a
@@ -22,6 +22,7 @@ const CLIENTS: usize = 10_000;
 #[derive(Serialize, Deserialize)]
 pub(super) struct ScreenedEntry {
     pub(super) client: ScreenedClient,
+    #[serde(skip)]
     held: usize,
     pub(super) touched: i64,
 }
@@ -32,7 +33,7 @@ impl MailJoins {
         let Some(daemon @ ("postscreen" | "tlsproxy" | "dnsblog")) = line.postfix.daemon else { return };
         let event = &line.postfix.event;
         let program = (daemon == "postscreen").then(|| program_name(line.postfix.service, daemon));
-        let over_at = self.clock.now + SETTLE;
+        let (over_at, hash) = (self.clock.now + SETTLE, self.hash);
         if let (Event::Dnsbl(dnsbl), "dnsblog") = (event, daemon) {
             if let Some(ip) = dnsbl.ip
                 && let Some(slot) = self.screened_client(ip, line.at, scratch)
@@ -42,7 +43,7 @@ impl MailJoins {
         } else if let Some(client) = client_of(event, daemon)
             && let Some(ip) = client.ip
             && let Some(slot) = self.screened_client(ip, line.at, scratch)
-            && self.change(slot, |one| one.add(line, client.port, program.as_deref(), over_at, &mut scratch.room))
+            && self.change(slot, |one| one.add(line, client.port, program.as_deref(), over_at, hash, &mut scratch.room))
         {
             self.due.push(Reverse((over_at, Due::Screened(self.screened.key(slot)))));
         }
@@ -55,7 +56,7 @@ impl MailJoins {
         }
         let Self { processes, screened, by_ip, hash, .. } = self;
         let Some(entry) = processes.get_mut(slot) else { return };
-        let (mut before, mut after) = (entry.process.held(), 0);
+        let (mut before, mut after) = (entry.held, 0);
         entry.process.screen(until, |to| {
             let is_it = |slot: &u32| screened.get(*slot).is_some_and(|entry| entry.client.ip() == to.ip);
             let slot = by_ip.find(hash.of(&[to.ip.as_bytes()]), is_it).copied()?;
@@ -73,8 +74,7 @@ impl MailJoins {
     /// Makes the summaries of the sessions that postscreen ended.
     pub(super) fn end_screened(&mut self, slot: u32, scratch: &mut Scratch) {
         let clock = self.clock.now;
-        let sessions = self.change(slot, |client| client.take_over(clock));
-        give(sessions, scratch);
+        self.change(slot, |client| client.take_over(clock, scratch));
     }
 
     pub(super) fn forget_screened(&mut self, slot: u32, scratch: &mut Scratch) {
@@ -85,7 +85,7 @@ impl MailJoins {
         }
         self.hold(entry.held, 0);
         self.screened_until = self.screened_until.max(entry.touched);
-        give(entry.client.take_rest(), scratch);
+        entry.client.take_rest(scratch);
     }
 
     /// Returns the slot of the client with this address, as the newest; none for a line of the time `at` that is about
@@ -114,7 +114,8 @@ impl MailJoins {
     }
 
     /// Adds a client as the newest.
-    pub(super) fn add_screened(&mut self, entry: ScreenedEntry) -> u32 {
+    pub(super) fn add_screened(&mut self, mut entry: ScreenedEntry) -> u32 {
+        entry.held = entry.client.held();
         self.hold(0, entry.held);
         let hash = self.hash.of(&[entry.client.ip().as_bytes()]);
         let slot = self.screened.insert(entry).slot;
@@ -146,11 +147,5 @@ fn client_of<'a>(event: &Event<'a>, daemon: &str) -> Option<Endpoint<'a>> {
         Event::Verdict(verdict) => verdict.client,
         Event::Postscreen(Postscreen { client, .. }) => *client,
         _ => None,
-    }
-}
-
-fn give(sessions: Vec<JoinedSession>, scratch: &mut Scratch) {
-    for session in sessions {
-        scratch.push(JoinOutcome::Session(Box::new(session)));
     }
 }

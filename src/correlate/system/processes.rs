@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Due, MailJoins, SETTLE};
 use crate::correlate::fields::KeptField;
 use crate::correlate::line::JoinLine;
-use crate::correlate::outcome::{JoinOutcome, Scratch};
+use crate::correlate::outcome::Scratch;
 use crate::correlate::session::{JoinedSession, SessionLines, is_of_session};
 use crate::correlate::slab::SlabKey;
 use crate::record::{ClosedBy, Event};
@@ -24,6 +24,7 @@ pub(super) struct ProcessEntry {
     pub(super) process: SessionLines,
     /// Hash of its program and its process id.
     pub(super) identity: u64,
+    #[serde(skip)]
     pub(super) held: usize,
     pub(super) touched: i64,
 }
@@ -44,7 +45,7 @@ impl MailJoins {
         let clock = self.clock.now;
         let entry = self.processes.get_mut(slot)?;
         let was_empty = entry.process.is_empty();
-        let is_end = entry.process.add(line, &mut scratch.room);
+        let is_end = entry.process.add(line, self.hash, &mut scratch.room);
         let begins = was_empty && !entry.process.is_empty();
         entry.touched = clock;
         let (before, after) = (entry.held, entry.process.held());
@@ -99,13 +100,14 @@ impl MailJoins {
         self.screen_session(slot, self.clock.now - SETTLE);
         let mut is_over = false;
         while !is_over
-            && let Some(session) = self.processes.get_mut(slot).and_then(|entry| entry.process.take_session())
+            && let Some(entry) = self.processes.get_mut(slot)
+            && let Some(session) = entry.process.take_session(&mut scratch.room)
         {
             is_over = session.ended_at.is_some();
-            let ids = session.fields.as_ref().all(KeptField::Child);
-            let slots: Vec<u32> = ids.filter_map(|id| self.find(id)).collect();
-            for slot in slots {
-                self.abandon(slot, session.last_seen);
+            for id in scratch.room.as_ref().all(KeptField::Child) {
+                if let Some(slot) = self.find(id) {
+                    self.abandon(slot, session.last_seen);
+                }
             }
             self.give(slot, session, scratch);
         }
@@ -134,7 +136,9 @@ impl MailJoins {
             return;
         }
         self.screen_session(key.slot, i64::MAX);
-        while let Some(session) = self.processes.get_mut(key.slot).and_then(|entry| entry.process.take_rest()) {
+        while let Some(entry) = self.processes.get_mut(key.slot)
+            && let Some(session) = entry.process.take_rest(&mut scratch.room)
+        {
             self.give(key.slot, session, scratch);
         }
     }
@@ -145,7 +149,7 @@ impl MailJoins {
             entry.held = after;
             self.hold(before, after);
         }
-        scratch.push(JoinOutcome::Session(Box::new(session)));
+        scratch.end(session);
     }
 
     /// Ends all sessions of a process, and forgets it.
@@ -156,8 +160,8 @@ impl MailJoins {
             place.remove();
         }
         self.hold(entry.held, 0);
-        while let Some(session) = entry.process.take_rest() {
-            scratch.push(JoinOutcome::Session(Box::new(session)));
+        while let Some(session) = entry.process.take_rest(&mut scratch.room) {
+            scratch.end(session);
         }
     }
 }

@@ -117,7 +117,8 @@ impl MailJoins {
         (self.hash, self.screened_until) = (hash, screened_until);
         self.agents = RememberedValues::load(agents);
         self.clock = JoinClock { now: clock, read_at: now };
-        for entry in in_order(processes, |entry| entry.touched) {
+        for mut entry in in_order(processes, |entry| entry.touched) {
+            entry.held = entry.process.held();
             self.hold(0, entry.held);
             let (identity, slot) = (entry.identity, self.processes.insert(entry).slot);
             let processes = &self.processes;
