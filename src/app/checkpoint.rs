@@ -26,7 +26,8 @@ use crate::new_file::{self, NewFile};
 use crate::pipeline::Current;
 use crate::poison;
 use crate::source::Stop;
-use crate::time::Timestamp;
+use crate::status::CheckpointStatus;
+use crate::time::{Timestamp, clock};
 
 /// Interval of the checks whether the sinks have what was joined.
 const RESOLVED: Duration = Duration::from_millis(100);
@@ -40,6 +41,7 @@ const NAME: &str = "correlate.checkpoint";
 #[derive(Debug)]
 pub(super) struct CheckpointFile {
     path: PathBuf,
+    status: Mutex<CheckpointStatus>,
     _lock: Flock<File>,
 }
 
@@ -63,6 +65,8 @@ pub(super) struct WrittenCheckpoint {
     file: NewFile,
     joins: Arc<Correlator>,
     number: u64,
+    /// Time when writing began.
+    at: jiff::Timestamp,
     /// Token of the batches that the checkpoint has.
     token: BatchToken,
 }
@@ -131,7 +135,8 @@ impl CheckpointFile {
     pub(super) fn open(directory: &Path) -> io::Result<Self> {
         let path = directory.join(NAME);
         let lock = new_file::lock(&path.with_extension("checkpoint.lock"))?;
-        Ok(Self { path, _lock: lock })
+        let status = CheckpointStatus { path: path.display().to_string(), ..CheckpointStatus::default() };
+        Ok(Self { path, status: Mutex::new(status), _lock: lock })
     }
 
     /// Returns true if the checkpoint is in this directory.
@@ -170,9 +175,23 @@ impl CheckpointFile {
         );
     }
 
+    /// Returns what came of writing it.
+    pub(super) fn status(&self) -> CheckpointStatus {
+        poison::ignore(self.status.lock()).clone()
+    }
+
+    /// Notes the result of writing a checkpoint: the time when that began.
+    fn note(&self, result: Result<jiff::Timestamp, &io::Error>) {
+        let mut status = poison::ignore(self.status.lock());
+        match result {
+            Ok(at) => (status.written_at, status.error) = (Some(at), None),
+            Err(error) => status.error = Some(error.to_string()),
+        }
+    }
+
     /// Writes a checkpoint beside the present one.
     fn write(self: Arc<Self>, joins: Arc<Correlator>) -> io::Result<WrittenCheckpoint> {
-        let number = joins.progress().begin();
+        let (number, at) = (joins.progress().begin(), clock());
         let mut file = NewFile::create(&self.path)?;
         let mut buffer = BufWriter::with_capacity(1 << 16, file.file());
         joins.save(&mut buffer)?;
@@ -181,7 +200,7 @@ impl CheckpointFile {
         file.sync()?;
         let token = joins.progress().renew_token();
         crash_point("before-checkpoint-rename");
-        Ok(WrittenCheckpoint { of: self, file, joins, number, token })
+        Ok(WrittenCheckpoint { of: self, file, joins, number, at, token })
     }
 
     /// Removes the checkpoint: its messages are over.
@@ -243,7 +262,7 @@ impl WrittenCheckpoint {
 
     /// Puts the checkpoint in place.
     pub(super) async fn replace(self) -> io::Result<()> {
-        let Self { file, joins, number, .. } = self;
+        let Self { of, file, joins, number, at, .. } = self;
         let replaced = spawn_blocking(move || {
             file.replace()?;
             crash_point("after-checkpoint-rename");
@@ -251,6 +270,7 @@ impl WrittenCheckpoint {
         });
         replaced.await.unwrap_or_else(|error| Err(io::Error::other(error)))?;
         joins.progress().finish(number);
+        of.note(Ok(at));
         Ok(())
     }
 }
@@ -271,14 +291,18 @@ pub(super) async fn keep(pipeline: Current, present: PresentCheckpoint, stop: St
         }
         match checkpoint(&present, joins, &stop).await {
             Ok(time) => (saved, has_failed, cost) = (Some(state), false, time),
-            Err(error) if !has_failed => {
-                has_failed = true;
-                tracing::warn!(
-                    "correlate: the checkpoint cannot be written: {error}; retrying, a restart before then makes \
-                     records of messages incomplete"
-                );
+            Err(error) => {
+                if let Some(file) = present.get() {
+                    file.note(Err(&error));
+                }
+                if !has_failed {
+                    has_failed = true;
+                    tracing::warn!(
+                        "correlate: the checkpoint cannot be written: {error}; retrying, a restart before then makes \
+                         records of messages incomplete"
+                    );
+                }
             }
-            Err(_) => {}
         }
     }
 }

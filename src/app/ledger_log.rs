@@ -49,7 +49,7 @@ impl LedgerLog {
         snapshot.sources.iter().for_each(|source| log_source(source, is_end));
         snapshot.sinks.iter().for_each(|sink| log_sink(sink, is_end));
         let created = snapshot.ledger.created;
-        if let Some(line) = snapshot.correlate.and_then(|joins| joins.ledger_line(created)) {
+        if let Some(line) = snapshot.correlate.as_ref().and_then(|joins| joins.ledger_line(created)) {
             tracing::info!("{line}");
         }
     }

@@ -159,7 +159,7 @@ impl App {
             loading: Loading::default(),
             settings: GeneralSettings::default(),
             times: Times::of(Duration::ZERO),
-            status: Status::new(Arc::clone(&unparsed)),
+            status: Status::new(Arc::clone(&unparsed), checkpoint.clone()),
             pipeline,
             descriptors: Descriptors::default(),
             plan: None,

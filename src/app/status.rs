@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::checkpoint::{CheckpointFile, PresentCheckpoint};
 use super::sinks::{LiveSink, ShownRecords};
 use super::sources::LiveSource;
 use crate::correlate::{Correlator, JoinCounts};
@@ -28,6 +29,7 @@ pub(super) struct Status {
     unparsed: Arc<Unparsed>,
     /// The joins of the present configuration.
     pub(super) joins: Option<Arc<Correlator>>,
+    checkpoint: PresentCheckpoint,
     /// Records offered to sinks, through all pipelines.
     pub(super) shown: ShownRecords,
     /// Sums over the sources and sinks that a reload removed, and that have ended.
@@ -58,7 +60,7 @@ impl Sums {
 }
 
 impl Status {
-    pub(super) fn new(unparsed: Arc<Unparsed>) -> Self {
+    pub(super) fn new(unparsed: Arc<Unparsed>, checkpoint: PresentCheckpoint) -> Self {
         let begun = (Instant::now(), SystemTime::now());
         let program = Program {
             version: env!("CARGO_PKG_VERSION"),
@@ -67,7 +69,7 @@ impl Status {
             started_at: shown(begun.1),
         };
         let (reload, shown) = (Reload::default(), ShownRecords::default());
-        Self { program, begun, reload, unparsed, joins: None, shown, ended: Sums::new() }
+        Self { program, begun, reload, unparsed, joins: None, checkpoint, shown, ended: Sums::new() }
     }
 
     /// Notes that a configuration is in use.
@@ -110,7 +112,7 @@ impl Status {
                 sources: source_sums,
                 sinks: sink_sums,
             },
-            correlate: self.joins.as_deref().map(JoinStatus::of),
+            correlate: self.joins.as_deref().map(|joins| JoinStatus::of(joins, self.checkpoint.get().as_deref())),
             sources,
             sinks,
         }
@@ -161,10 +163,11 @@ impl Status {
 }
 
 impl JoinStatus {
-    fn of(joins: &Correlator) -> Self {
+    fn of(joins: &Correlator, checkpoint: Option<&CheckpointFile>) -> Self {
         let (JoinCounts { messages, memory, systems, evicted }, settings) = (joins.counts(), joins.settings());
         let (max_messages, max_memory) = (settings.max_messages, settings.max_memory);
-        Self { messages, max_messages, memory, max_memory, systems, evicted }
+        let checkpoint = checkpoint.map(CheckpointFile::status);
+        Self { messages, max_messages, memory, max_memory, systems, evicted, checkpoint }
     }
 }
 

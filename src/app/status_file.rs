@@ -127,12 +127,13 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::app::checkpoint::PresentCheckpoint;
     use crate::app::status::Status;
     use crate::status::Phase;
 
     /// The state of an app without sources and sinks that has seen so many configurations.
     fn snapshot(generation: u64) -> Snapshot {
-        let mut status = Status::new(Arc::default());
+        let mut status = Status::new(Arc::default(), PresentCheckpoint::default());
         (0..generation).for_each(|_| status.configured());
         status.snapshot(&[], &[], Phase::Running)
     }

@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::counts::{self, NamedCount};
-use super::{Attempt, Balance, JoinStatus, Ledger, Program, Queue, Reload, Snapshot, SourceState, SourceStatus};
-use super::{OutageStatus, SinkState, SinkStatus, SpoolStatus, StallKind, StalledSink};
+use super::{Attempt, Balance, CheckpointStatus, JoinStatus, Ledger, Program, Queue, Reload, Snapshot, SourceState};
+use super::{OutageStatus, SinkState, SinkStatus, SourceStatus, SpoolStatus, StallKind, StalledSink};
 use crate::ledger::SinkCounts;
 
 impl Snapshot {
@@ -19,7 +19,7 @@ impl Snapshot {
             "program": program.json(*at),
             "reload": reload.json(),
             "ledger": ledger.json(),
-            "correlate": correlate.map(JoinStatus::json),
+            "correlate": correlate.as_ref().map(JoinStatus::json),
             "sources": sources.iter().map(SourceStatus::json).collect::<Value>(),
             "sinks": sinks.iter().map(SinkStatus::json).collect::<Value>(),
         })
@@ -64,8 +64,8 @@ impl Ledger {
 }
 
 impl JoinStatus {
-    fn json(self) -> Value {
-        let Self { messages, max_messages, memory, max_memory, systems, evicted } = self;
+    fn json(&self) -> Value {
+        let Self { messages, max_messages, memory, max_memory, systems, evicted, checkpoint } = self;
         json!({
             "messages": messages,
             "max_messages": max_messages,
@@ -73,7 +73,15 @@ impl JoinStatus {
             "max_memory": max_memory,
             "systems": systems,
             "evicted": evicted,
+            "checkpoint": checkpoint.as_ref().map(CheckpointStatus::json),
         })
+    }
+}
+
+impl CheckpointStatus {
+    fn json(&self) -> Value {
+        let Self { path, written_at, error } = self;
+        json!({ "path": path, "written_at": written_at.map(time), "error": error })
     }
 }
 

@@ -98,7 +98,7 @@ pub struct Ledger {
 }
 
 /// The joins of the lines of messages and sessions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JoinStatus {
     /// Number of messages that are remembered.
     pub messages: usize,
@@ -112,6 +112,19 @@ pub struct JoinStatus {
     pub systems: usize,
     /// Number of messages that were closed before their end, because a limit was reached.
     pub evicted: u64,
+    /// The checkpoint; `None` if open messages are in memory only.
+    pub checkpoint: Option<CheckpointStatus>,
+}
+
+/// The checkpoint of the joins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CheckpointStatus {
+    /// The file.
+    pub path: String,
+    /// Time of the last one that this program wrote.
+    pub written_at: Option<Timestamp>,
+    /// Reason why writing fails.
+    pub error: Option<String>,
 }
 
 /// Result of comparing the counts of a sink with those of the sources.
@@ -293,7 +306,7 @@ impl JoinStatus {
     /// Returns the line of the joins in the log's ledger, or `None` if there is nothing to tell. `created` is the
     /// number of records that were made.
     pub fn ledger_line(&self, created: u64) -> Option<String> {
-        let Self { messages, memory, systems, evicted, max_messages: _, max_memory: _ } = *self;
+        let Self { messages, memory, systems, evicted, max_messages: _, max_memory: _, checkpoint: _ } = *self;
         let named = [
             ("created", created),
             ("open", messages as u64),

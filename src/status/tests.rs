@@ -36,6 +36,11 @@ fn snapshot() -> Snapshot {
             max_memory: 14,
             systems: 15,
             evicted: 16,
+            checkpoint: Some(CheckpointStatus {
+                path: "/var/lib/postrider/correlate.checkpoint".into(),
+                written_at: Some(since),
+                error: Some("no room".into()),
+            }),
         }),
         sources: vec![SourceStatus {
             name: "mail".into(),
@@ -95,6 +100,9 @@ fn the_json_has_the_values_of_the_snapshot() {
     let ledger = &shown["ledger"];
     assert_eq!((&ledger["balanced"], &ledger["unparsed"]), (&Value::Null, &json!(5)));
     assert_eq!((&ledger["sources"]["dropped"], &ledger["sinks"]["in_flight"]), (&json!(2), &json!(3)));
+    let checkpoint =
+        json!({ "path": "/var/lib/postrider/correlate.checkpoint", "written_at": last, "error": "no room" });
+    assert_eq!((&shown["correlate"]["evicted"], &shown["correlate"]["checkpoint"]), (&json!(16), &checkpoint));
 
     let source = &shown["sources"][0];
     assert_eq!((&source["state"], &source["error"]), (&json!("failed"), &json!("away")));

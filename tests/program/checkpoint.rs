@@ -14,6 +14,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use testkit::mail::{MailHeader, MailHistory};
 use testkit::postrider::{Postrider, assert_clean};
+use testkit::status::Status;
 use testkit::unread::Unread;
 use testkit::wait::wait_until;
 use testkit::{scratch, seeds};
@@ -173,7 +174,8 @@ fn a_checkpoint_that_cannot_be_used_costs_no_start() {
     // There is no directory: it says so, and works without.
     let mut postrider = Postrider::spawn(&format!("{}{sinks}", joins(&directory.path().join("nowhere"), "50ms")));
     send(postrider.address("tcp"), &lines(fastrand::Rng::with_seed(1), 5)[..3]);
-    postrider.status().wait(DEADLINE, "the lines", |status| status.source("tcp").count("received") == 3);
+    let status = postrider.status().wait(DEADLINE, "the lines", |status| status.source("tcp").count("received") == 3);
+    assert_eq!(status.get("/correlate/checkpoint"), &Value::Null);
     let ended = postrider.terminate(DEADLINE);
     assert_clean(&ended);
     assert_eq!(
@@ -182,4 +184,29 @@ fn a_checkpoint_that_cannot_be_used_costs_no_start() {
         "{}",
         ended.stderr
     );
+}
+
+#[test]
+fn the_status_tells_of_the_checkpoint() {
+    let parent = scratch::directory("checkpoint-status");
+    let directory = parent.path().join("state");
+    fs::create_dir(&directory).expect("a directory");
+    let sinks = "[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[sink.stdout]]\n";
+    let mut postrider = Postrider::spawn(&format!("{}{sinks}", joins(&directory, "50ms")));
+    let (lines, address) = (lines(fastrand::Rng::with_seed(1), 5), postrider.address("tcp"));
+    send(address, &lines[..3]);
+    let written = |status: &Status| status.get("/correlate/checkpoint/written_at").is_string();
+    let status = postrider.status().wait(DEADLINE, "a checkpoint", written);
+    let path = directory.join("correlate.checkpoint");
+    assert_eq!(status.get("/correlate/checkpoint/path"), path.to_str().expect("UTF-8"));
+    assert_eq!(status.get("/correlate/checkpoint/error"), &Value::Null);
+    assert!(path.exists());
+
+    fs::rename(&directory, parent.path().join("elsewhere")).expect("a directory");
+    send(address, &lines[3..4]);
+    let failed = |status: &Status| status.get("/correlate/checkpoint/error").is_string();
+    postrider.status().wait(DEADLINE, "a failure", failed);
+    fs::rename(parent.path().join("elsewhere"), &directory).expect("a directory");
+    postrider.status().wait(DEADLINE, "a cure", |status| !failed(status));
+    assert_clean(&postrider.terminate(DEADLINE));
 }
