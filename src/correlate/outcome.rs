@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::fields::{Fields, FieldsRef, KeptField, number, text};
+use super::fields::{Fields, FieldsRef, KeptField, number, set_client_part, text};
 use super::message::{Closing, JoinedMessage};
 use super::patterns::PatternTable;
 use super::session::JoinedSession;
@@ -223,9 +223,6 @@ fn mail<'f>(fields: FieldsRef<'f>, uid: Uid, tls: Option<&'f KeptTls>, received_
     for (field, value) in fields.entries() {
         match field {
             KeptField::From => mail.from = text(value),
-            KeptField::ClientName => client.name = text(value),
-            KeptField::ClientIp => client.ip = text(value),
-            KeptField::ClientPort => client.port = number(value).and_then(|port| port.try_into().ok()),
             KeptField::SaslMethod => mail.sasl.method = text(value),
             KeptField::SaslUsername => mail.sasl.username = text(value),
             KeptField::SaslSender => mail.sasl.sender = text(value),
@@ -234,7 +231,7 @@ fn mail<'f>(fields: FieldsRef<'f>, uid: Uid, tls: Option<&'f KeptTls>, received_
             KeptField::Nrcpt => mail.nrcpt = number(value),
             KeptField::Helo => mail.helo = text(value),
             KeptField::Proto => mail.proto = text(value),
-            _ => {}
+            _ => set_client_part(&mut client, field, value),
         }
     }
     mail.client = (client != Endpoint::default()).then_some(client);

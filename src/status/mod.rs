@@ -121,7 +121,7 @@ pub struct JoinStatus {
 pub struct CheckpointStatus {
     /// The file.
     pub path: String,
-    /// Time of the last one that this program wrote.
+    /// Time of the last one that this program put in place.
     pub written_at: Option<Timestamp>,
     /// Reason why writing fails.
     pub error: Option<String>,

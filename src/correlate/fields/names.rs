@@ -56,7 +56,8 @@ kept_fields! {
     HeldAt,
     ParentUid,
     TraceId,
-    /// A line with a verdict, behind its time. There may be several.
+    /// A line with a verdict. A message may have several, each behind its time. A session has the last one, without a
+    /// time.
     Verdict,
     /// Time in the key of a message with a short queue id, if it is not the second of the first line.
     NamedAt,
