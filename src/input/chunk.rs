@@ -39,6 +39,8 @@ struct FramePlace {
     len: u32,
     truncated: bool,
     line: LineHash,
+    /// True if the hash depends on no other line.
+    is_alone: bool,
 }
 
 /// Information about the frames of a chunk.
@@ -60,6 +62,11 @@ impl Input {
     pub(crate) fn new(text: Box<dyn Read + Send>, frame_limit: usize, chunk_size: usize) -> Self {
         let lines = Some(LineHashes::starting_at(0));
         Self { lines, ..Self::unhashed(text, frame_limit, chunk_size) }
+    }
+
+    /// Returns the offset in the text of the first byte of the next chunk.
+    pub(crate) const fn offset(&self) -> u64 {
+        self.offset
     }
 
     /// Returns an input whose lines get no hashes: zeros stand in their places.
@@ -168,6 +175,11 @@ impl Chunk {
         (Frame { bytes: &self.bytes[start..start + len], truncated: place.truncated }, place.line, start)
     }
 
+    /// Returns the numbers of the frames whose hash depends on other lines.
+    pub(crate) fn dependent(&self) -> impl Iterator<Item = usize> {
+        self.places.iter().enumerate().filter(|(_, place)| !place.is_alone).map(|(number, _)| number)
+    }
+
     pub(crate) fn frames(&self) -> impl Iterator<Item = (Frame<'_>, LineHash)> {
         (0..self.len()).map(|number| {
             let (frame, line, _) = self.frame(number);
@@ -181,7 +193,10 @@ impl FramePlace {
     fn of(frame: Frame<'_>, bytes: &[u8], lines: &mut Option<LineHashes>) -> Self {
         let start = (frame.bytes.as_ptr().addr() - bytes.as_ptr().addr()) as u32;
         // Nothing is read again, so the start of a line does not matter.
-        let line = lines.as_mut().map_or(LineHash(0), |lines| lines.next(frame.bytes, 0));
-        Self { start, len: frame.bytes.len() as u32, truncated: frame.truncated, line }
+        let (line, is_alone) = match lines {
+            Some(lines) => (lines.next(frame.bytes, 0), lines.is_alone()),
+            None => (LineHash(0), true),
+        };
+        Self { start, len: frame.bytes.len() as u32, truncated: frame.truncated, line, is_alone }
     }
 }

@@ -1,7 +1,6 @@
 //! The messages of the lines that were found: the joins say what became of each one, and each line is given to one.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::{BuildHasher, RandomState};
 use std::slice;
 
 use super::leads::{ATTEMPT, SESSION, is_agent, process_name};
@@ -49,7 +48,7 @@ pub(super) fn join<'f>(
     let mut new_id = || record_ids.reserve(reader.now, 1).take();
     let mut join = Join { query, ids, encoder, joined: Joined::default(), by_uid: HashMap::new() };
     let mut joiner = correlator.joiner();
-    for line in in_order(found, reader) {
+    for line in in_order(found) {
         let mut taken = None;
         reader.read_line(line, |record| {
             joiner.join(slice::from_ref(record), &mut new_id, &mut |record, delivery| match summary(record) {
@@ -78,21 +77,15 @@ pub(super) fn join<'f>(
 
 /// Returns the lines in the order of time, each one once. Within the lines of a host in one log, the order of the log
 /// counts: a clock may be set back.
-fn in_order<'f>(found: &'f SearchResult, reader: &LineReader) -> Vec<&'f FoundLine> {
-    let hasher = RandomState::new();
+fn in_order(found: &SearchResult) -> Vec<&FoundLine> {
     let (mut latest, mut seen) = (HashMap::<(usize, u64), i64>::new(), HashSet::new());
     let mut lines: Vec<(i64, Option<i64>, &FoundLine)> = Vec::with_capacity(found.lines.len());
     for line in found.lines.values() {
-        let (host, print, at) = reader.read_line(line, |record| {
-            let (message, at) = (&record.message, micros(record.timestamp()));
-            let print = hasher.hash_one((message.hostname, message.app_name, message.procid, message.text(), at));
-            (hasher.hash_one(message.hostname), print, at)
-        });
-        if !seen.insert(print) {
+        if !seen.insert(line.print) {
             continue;
         }
-        let latest = latest.entry((line.log, host)).or_insert(at);
-        *latest = at.max(*latest);
+        let latest = latest.entry((line.log, line.host)).or_insert(line.time);
+        *latest = line.time.max(*latest);
         lines.push((*latest, found.begins.get(&line.log).copied(), line));
     }
     lines.sort_by_key(|(at, begin, line)| (*at, *begin, line.log, line.at));

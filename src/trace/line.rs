@@ -1,5 +1,7 @@
 //! A line that was found. Its bytes are kept, and parsed again where its fields are needed.
 
+use std::hash::{BuildHasher, RandomState};
+
 use jiff::tz::TimeZone;
 use memchr::memmem;
 
@@ -19,6 +21,12 @@ pub(super) struct FoundLine {
     pub(super) at: u64,
     pub(super) bytes: Box<[u8]>,
     pub(super) truncated: bool,
+    /// Time of the line, in microseconds.
+    pub(super) time: i64,
+    /// Hash of its host.
+    pub(super) host: u64,
+    /// Hash of what equal lines have in common, whatever their headers look like.
+    pub(super) print: u64,
     /// Hash from which its id is made, if hashes were asked for.
     hash: u64,
 }
@@ -30,14 +38,10 @@ pub(super) struct LineReader {
     origins: [Origin; 2],
     paths: Vec<Option<String>>,
     pub(super) now: Timestamp,
+    hasher: RandomState,
 }
 
 impl FoundLine {
-    /// Keeps a frame: the number of its log, its offset and its hash.
-    pub(super) fn new(frame: &Frame<'_>, (log, at, hash): (usize, u64, LineHash)) -> Self {
-        Self { log, at, bytes: frame.bytes.into(), truncated: frame.truncated, hash: hash.0 }
-    }
-
     /// Returns the part of the line that names its process, with the byte behind it: `postfix/smtpd[4242]`.
     pub(super) fn header(&self, record: &Record<'_>) -> Option<Box<[u8]>> {
         let (name, id) = (record.message.app_name?, record.message.procid?);
@@ -58,7 +62,20 @@ impl LineReader {
         let origin = |transport| Origin { name: "trace".to_owned(), transport, zone: zone.clone(), format };
         let paths = logs.iter().map(|log| log.path.as_ref().map(|path| path.to_string_lossy().into_owned())).collect();
         let origins = [origin(Transport::File), origin(Transport::Stdin)];
-        Self { is_hashed, origins, paths, now }
+        Self { is_hashed, origins, paths, now, hasher: RandomState::new() }
+    }
+
+    /// Keeps a line with its record: the number of its log, its offset and its hash.
+    pub(super) fn found(
+        &self,
+        frame: &Frame<'_>,
+        record: &Record<'_>,
+        (log, at, LineHash(hash)): (usize, u64, LineHash),
+    ) -> FoundLine {
+        let (message, time) = (&record.message, micros(record.timestamp()));
+        let host = self.hasher.hash_one(message.hostname);
+        let print = self.hasher.hash_one((message.hostname, message.app_name, message.procid, message.text(), time));
+        FoundLine { log, at, bytes: frame.bytes.into(), truncated: frame.truncated, time, host, print, hash }
     }
 
     /// Parses a frame of a log, and passes its record to `use_record`.

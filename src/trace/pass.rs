@@ -1,8 +1,8 @@
 //! A pass over all logs, on all cores. Each worker reads a chunk while it holds the lock of its log, and then searches
 //! it. A worker prefers a log of its own, because a compressed one is read by one worker at a time.
 
-use std::collections::VecDeque;
-use std::io;
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, Read};
 use std::sync::Mutex;
 use std::thread;
 
@@ -25,9 +25,20 @@ struct Pass<'l> {
     /// True if the lines get the hashes from which their ids are made.
     is_hashed: bool,
     next: Mutex<VecDeque<usize>>,
+    /// Sizes of the texts of logs, up to which they are read.
+    sizes: &'l HashMap<usize, u64>,
     /// Logs that are read, at most one for each worker.
     open: Vec<Mutex<Option<OpenLog>>>,
-    errors: Mutex<Vec<(usize, io::Error)>>,
+    result: Mutex<PassResult>,
+}
+
+/// How far the logs were read.
+#[derive(Debug, Default)]
+pub(super) struct PassResult {
+    /// Logs that could not be read to their end.
+    pub(super) errors: Vec<(usize, io::Error)>,
+    /// Sizes of the texts of all others, in bytes.
+    pub(super) sizes: HashMap<usize, u64>,
 }
 
 struct OpenLog {
@@ -35,15 +46,17 @@ struct OpenLog {
     input: Input,
 }
 
-/// Passes all chunks of the logs to `use_chunk`, in any order. Returns the logs that could not be read to their end.
+/// Passes all chunks of the logs to `use_chunk`, in any order. A log with a size in `sizes` ends there.
 pub(super) fn run(
     logs: &[LogText],
     workers: usize,
     is_hashed: bool,
+    sizes: &HashMap<usize, u64>,
     use_chunk: &(impl Fn(&LogChunk<'_>) + Sync),
-) -> Vec<(usize, io::Error)> {
+) -> PassResult {
     let open = (0..workers.max(1)).map(|_| Mutex::default()).collect();
-    let pass = Pass { logs, is_hashed, next: Mutex::new((0..logs.len()).collect()), open, errors: Mutex::default() };
+    let next = Mutex::new((0..logs.len()).collect());
+    let pass = Pass { logs, is_hashed, next, sizes, open, result: Mutex::default() };
     thread::scope(|scope| {
         for number in 1..pass.open.len() {
             let pass = &pass;
@@ -54,9 +67,9 @@ pub(super) fn run(
         }
         pass.work(0, use_chunk);
     });
-    let mut errors = poison::ignore(pass.errors.into_inner());
-    errors.sort_by_key(|(log, _)| *log);
-    errors
+    let mut result = poison::ignore(pass.result.into_inner());
+    result.errors.sort_by_key(|(log, _)| *log);
+    result
 }
 
 impl Pass<'_> {
@@ -77,13 +90,15 @@ impl Pass<'_> {
                 *place = Some(self.open_next()?);
             }
             let OpenLog { log, input } = place.as_mut()?;
-            let (log, frames) = (*log, input.next(chunk));
+            let (log, frames, size) = (*log, input.next(chunk), input.offset());
             if frames.as_ref().is_none_or(|frames| frames.end.is_some()) {
                 *place = None;
             }
             if let Some(frames) = frames {
-                if let Some(Err(error)) = frames.end {
-                    self.failed(log, error);
+                match frames.end {
+                    Some(Err(error)) => self.failed(log, error),
+                    Some(Ok(())) => _ = poison::ignore(self.result.lock()).sizes.insert(log, size),
+                    None => {}
                 }
                 return Some((log, frames.offset));
             }
@@ -93,17 +108,23 @@ impl Pass<'_> {
     fn open_next(&self) -> Option<OpenLog> {
         loop {
             let log = poison::ignore(self.next.lock()).pop_front()?;
-            match self.logs[log].read() {
-                Ok(text) if self.is_hashed => {
-                    return Some(OpenLog { log, input: Input::new(text, LONGEST_LINE, READ_SIZE) });
+            let text = match self.logs[log].read() {
+                Ok(text) => text,
+                Err(error) => {
+                    self.failed(log, error);
+                    continue;
                 }
-                Ok(text) => return Some(OpenLog { log, input: Input::unhashed(text, LONGEST_LINE, READ_SIZE) }),
-                Err(error) => self.failed(log, error),
-            }
+            };
+            let text = match self.sizes.get(&log) {
+                Some(size) => Box::new(text.take(*size)),
+                None => text,
+            };
+            let input = if self.is_hashed { Input::new } else { Input::unhashed };
+            return Some(OpenLog { log, input: input(text, LONGEST_LINE, READ_SIZE) });
         }
     }
 
     fn failed(&self, log: usize, error: io::Error) {
-        poison::ignore(self.errors.lock()).push((log, error));
+        poison::ignore(self.result.lock()).errors.push((log, error));
     }
 }

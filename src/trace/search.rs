@@ -12,7 +12,7 @@ use memchr::memmem;
 
 use super::leads::{Leads, ProcessTimes, is_agent, named, process_name};
 use super::line::{FoundLine, LineReader, micros};
-use super::pass::{self, LogChunk};
+use super::pass::{self, LogChunk, PassResult};
 use super::query::TraceQuery;
 use super::refusal::EarlyRefusals;
 use super::source::LogText;
@@ -23,6 +23,9 @@ use crate::record::{Event, LineHash, Record};
 
 /// Size of the texts, in bytes, up to which a table with an entry for each state and byte fits into the cache.
 const FAST: usize = 20_000;
+/// Maximum number of hashes that are kept of lines whose hash depends on other lines. With more, each pass hashes all
+/// lines.
+const DEPENDENT: usize = 500_000;
 /// Text by which messages are counted: cleanup writes it once for each.
 const MESSAGE: &[u8] = b": message-id=";
 
@@ -59,7 +62,17 @@ pub(super) struct Search<'s> {
     ids: HashSet<Box<str>>,
     /// Processes of which lines are kept, with the times.
     processes: HashMap<Box<str>, ProcessTimes>,
+    hashes: FirstHashes,
     state: Mutex<SearchState>,
+}
+
+/// The hashes of the first pass, so that the others need not hash each line again.
+#[derive(Debug, Default)]
+struct FirstHashes {
+    /// Sizes of the texts, in bytes. A log may have grown since.
+    sizes: HashMap<usize, u64>,
+    /// Hashes that depend on other lines, by the number of their log and their offset.
+    dependent: HashMap<(usize, u64), LineHash>,
 }
 
 /// Results of the passes.
@@ -68,6 +81,8 @@ struct SearchState {
     result: SearchResult,
     /// Last time of each message that matches, by `HOSTNAME/INSTANCE/QUEUE-ID`.
     matching: HashMap<Box<str>, i64>,
+    /// Hashes that depend on other lines; at most one more than are kept.
+    dependent: HashMap<(usize, u64), LineHash>,
 }
 
 /// Results of a chunk.
@@ -82,17 +97,21 @@ impl<'s> Search<'s> {
     pub(super) fn new(query: &'s TraceQuery, logs: &'s [LogText], reader: &'s LineReader, limits: TraceLimits) -> Self {
         // It may be a queue id.
         let ids = HashSet::from([query.text().into()]);
-        Self { query, logs, reader, limits, ids, processes: HashMap::new(), state: Mutex::default() }
+        let (processes, hashes, state) = (HashMap::new(), FirstHashes::default(), Mutex::default());
+        Self { query, logs, reader, limits, ids, processes, hashes, state }
     }
 
     /// Searches for lines that match the query, and chooses the messages that are told: the last ones. Passes the logs
     /// that cannot be read to their end to `say`.
     pub(super) fn seek(&mut self, say: &mut dyn FnMut(usize, std::io::Error)) -> Leads {
-        let errors = pass::run(self.logs, self.limits.workers, self.reader.is_hashed, &|chunk| self.seek_in(chunk));
+        let (workers, is_hashed) = (self.limits.workers, self.reader.is_hashed);
+        let PassResult { errors, sizes } =
+            pass::run(self.logs, workers, is_hashed, &HashMap::new(), &|chunk| self.seek_in(chunk));
         for (log, error) in errors {
             say(log, error);
         }
-        let SearchState { result, matching } = poison::ignore(self.state.get_mut());
+        let SearchState { result, matching, dependent } = poison::ignore(self.state.get_mut());
+        self.hashes = FirstHashes { sizes, dependent: mem::take(dependent) };
         let mut matching: Vec<_> = mem::take(matching).into_iter().collect();
         result.matching = matching.len();
         matching.sort_unstable_by(|(one, at), (other, of)| of.cmp(at).then_with(|| one.cmp(other)));
@@ -125,7 +144,8 @@ impl<'s> Search<'s> {
             .map_err(|error| Error::Texts(error.to_string()))?;
         self.ids.extend(ids);
         // The first pass has reported each log that cannot be read to its end.
-        pass::run(self.logs, self.limits.workers, self.reader.is_hashed, &|chunk| self.gather_in(&texts, chunk));
+        let (workers, is_hashed) = (self.limits.workers, self.reader.is_hashed && !self.hashes.are_complete());
+        pass::run(self.logs, workers, is_hashed, &self.hashes.sizes, &|chunk| self.gather_in(&texts, chunk));
         Ok(true)
     }
 
@@ -150,7 +170,7 @@ impl<'s> Search<'s> {
             if let Some((frame, hash, begin)) = number.map(|number| chunk.frames.frame(number)) {
                 self.reader.read(chunk.log, &frame, hash, |record| {
                     let place = (chunk.log, chunk.offset + begin as u64, hash);
-                    results.note_match(self.query, record, &frame, place);
+                    results.note_match(self, record, &frame, place);
                     // A line that does not match may name the queue id: of a message that was made from this one.
                     self.keep(record, &frame, place, &mut results);
                 });
@@ -165,6 +185,13 @@ impl<'s> Search<'s> {
         state.result.begins.extend(begin.map(|begin| (chunk.log, begin)));
         state.result.searched += chunk.frames.len() as u64;
         state.result.messages += messages;
+        for number in chunk.frames.dependent() {
+            if state.dependent.len() > DEPENDENT {
+                break;
+            }
+            let (_, hash, begin) = chunk.frames.frame(number);
+            state.dependent.insert((chunk.log, chunk.offset + begin as u64), hash);
+        }
         state.add(results, self.limits);
     }
 
@@ -185,8 +212,10 @@ impl<'s> Search<'s> {
             at = found.end();
             let Some(number) = chunk.frames.find(found.start()) else { continue };
             let (frame, hash, begin) = chunk.frames.frame(number);
+            let place = (chunk.log, chunk.offset + begin as u64);
+            let hash = if self.hashes.are_complete() { self.hashes.of(place, &frame) } else { hash };
             self.reader.read(chunk.log, &frame, hash, |record| {
-                self.keep(record, &frame, (chunk.log, chunk.offset + begin as u64, hash), &mut results);
+                self.keep(record, &frame, (place.0, place.1, hash), &mut results);
             });
             at = at.max(begin + frame.bytes.len());
         }
@@ -205,7 +234,7 @@ impl<'s> Search<'s> {
             times.is_some_and(|times| if is_agent_tls { times.span(at) } else { times.have(at) })
         };
         if postfix.queue_id.is_some_and(is_known) || named(postfix).is_some_and(is_known) || is_of_process() {
-            results.lines.push(FoundLine::new(frame, place));
+            results.lines.push(self.reader.found(frame, record, place));
         }
     }
 
@@ -214,29 +243,41 @@ impl<'s> Search<'s> {
     }
 }
 
+impl FirstHashes {
+    /// Returns true if they give the hash of each line.
+    fn are_complete(&self) -> bool {
+        self.dependent.len() <= DEPENDENT
+    }
+
+    /// Returns the hash of the line at a place: the number of its log, and its offset.
+    fn of(&self, place: (usize, u64), frame: &Frame<'_>) -> LineHash {
+        self.dependent.get(&place).copied().unwrap_or_else(|| LineHash::alone(frame.bytes))
+    }
+}
+
 impl ChunkResult {
     /// Notes the message of a line, or the refusal in it, if the line matches.
     fn note_match(
         &mut self,
-        query: &TraceQuery,
+        search: &Search<'_>,
         record: &Record<'_>,
         frame: &Frame<'_>,
         place: (usize, u64, LineHash),
     ) {
-        let Some(postfix) = record.postfix.as_ref().filter(|postfix| query.matches(postfix)) else { return };
+        let Some(postfix) = record.postfix.as_ref().filter(|postfix| search.query.matches(postfix)) else { return };
         match postfix.queue_id {
             Some(id) => {
                 let key = [record.message.hostname.unwrap_or_default(), postfix.instance, id].join("/");
                 self.matching.push((key.into(), micros(record.timestamp())));
             }
-            None => self.refusals.add(record, FoundLine::new(frame, place)),
+            None => self.refusals.add(record, search.reader.found(frame, record, place)),
         }
     }
 }
 
 impl SearchState {
     fn add(&mut self, results: ChunkResult, limits: TraceLimits) {
-        let Self { result, matching } = self;
+        let Self { result, matching, .. } = self;
         for (key, at) in results.matching {
             if let Some(known) = matching.get_mut(&key) {
                 *known = at.max(*known);

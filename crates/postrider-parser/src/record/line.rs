@@ -6,6 +6,14 @@ use twox_hash::XxHash3_64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LineHash(pub u64);
 
+impl LineHash {
+    /// Returns the hash of a line that has a time, and no equal line before it in its file.
+    #[must_use]
+    pub fn alone(line: &[u8]) -> Self {
+        Self(XxHash3_64::oneshot(trim(line)))
+    }
+}
+
 /// Hashes the lines of one file, one after the other.
 ///
 /// Equal lines have equal times, so they stand close together. To tell them apart, it is enough to remember the lines
@@ -19,6 +27,7 @@ pub struct LineHashes {
     /// Offsets in the file at which the two blocks begin.
     begins: [u64; 2],
     stamp: LineSecond,
+    is_alone: bool,
 }
 
 /// Number of different lines after which a block ends at the next change of the second.
@@ -48,7 +57,7 @@ struct LineSlot {
 impl LineHashes {
     /// Returns the hasher for lines that start at the offset `begin` of a file.
     pub fn starting_at(begin: u64) -> Self {
-        Self { blocks: Default::default(), begins: [begin; 2], stamp: LineSecond::default() }
+        Self { blocks: Default::default(), begins: [begin; 2], stamp: LineSecond::default(), is_alone: false }
     }
 
     /// Returns the hash of the next line, which begins at the offset `at` of the file.
@@ -56,7 +65,8 @@ impl LineHashes {
     pub fn next(&mut self, line: &[u8], at: u64) -> LineHash {
         let line = trim(line);
         let mut hash = XxHash3_64::oneshot(line);
-        if let Some(stamp) = stamp(line) {
+        let own = stamp(line);
+        if let Some(stamp) = own {
             let is_next = stamp != self.stamp;
             self.stamp = stamp;
             self.turn(at, if is_next { BLOCK } else { MOST });
@@ -66,7 +76,14 @@ impl LineHashes {
             self.turn(at, MOST);
         }
         let [block, last] = &mut self.blocks;
-        LineHash(placed(hash, block.place(hash, last)))
+        let before = block.place(hash, last);
+        self.is_alone = before == 0 && own.is_some();
+        LineHash(placed(hash, before))
+    }
+
+    /// Returns true if the hash of the last line depends on no other line: [`LineHash::alone`] gives it too.
+    pub const fn is_alone(&self) -> bool {
+        self.is_alone
     }
 
     /// Returns the offset from which the lines must be hashed again so that the following lines get the same hashes.
@@ -278,6 +295,16 @@ mod tests {
         let next = LINE.replace(":35", ":36");
         let found = hashes(["\tat a", LINE, "\tat a", "\tat a", &next, "\tat a"]);
         assert_eq!(found.iter().collect::<HashSet<_>>().len(), found.len());
+    }
+
+    #[test]
+    fn a_line_is_alone_if_its_hash_depends_on_no_other_line() {
+        let mut hashes = LineHashes::starting_at(0);
+        for (line, is_alone) in [(LINE, true), ("\tat a", false), (LINE, false), ("  Nov 24 02:10:36 mx1 x\r", true)] {
+            let hash = hashes.next(line.as_bytes(), 0);
+            assert_eq!(hashes.is_alone(), is_alone, "{line}");
+            assert_eq!(hash == LineHash::alone(line.as_bytes()), is_alone, "{line}");
+        }
     }
 
     proptest! {
