@@ -80,6 +80,8 @@ pub(super) struct MailJoins {
     agents: RememberedValues<DeliveryAgent>,
     /// Times at which a message or a session has to be looked at.
     due: BinaryHeap<Reverse<(i64, Due)>>,
+    /// Number of them when those of what is gone were removed.
+    due_fitted: usize,
     clock: JoinClock,
     budget: Arc<Budget>,
     /// Peer that sends its lines.
@@ -124,6 +126,7 @@ impl MailJoins {
             hops,
             agents: RememberedValues::default(),
             due: BinaryHeap::new(),
+            due_fitted: 0,
             clock: JoinClock::default(),
             budget,
             sender,
@@ -205,7 +208,7 @@ impl MailJoins {
 
     /// Frees the memory of a system without messages, processes and clients.
     fn clear(&mut self) {
-        self.due.clear();
+        (self.due, self.due_fitted) = (BinaryHeap::new(), 0);
         (self.messages, self.by_id) = (Slab::default(), HashTable::new());
         (self.processes, self.by_process) = (Slab::default(), HashTable::new());
         (self.screened, self.by_ip) = (Slab::default(), HashTable::new());

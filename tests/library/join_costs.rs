@@ -116,6 +116,46 @@ fn an_open_message_holds_few_bytes() {
     assert!((counted - each).abs() < 60, "a message holds {each} bytes, and {counted} are counted");
 }
 
+/// A message that is over has a time at which it is forgotten.
+#[test]
+fn the_times_of_closed_messages_are_counted() {
+    const MESSAGES: usize = 40_000;
+    let correlator = Correlator::new(JoinSettings::DEFAULT);
+    let mut host = Host::new(&correlator);
+    let joined = measure(|| {
+        // All at one time, so that none is forgotten.
+        for number in 0..MESSAGES {
+            host.join(0, "qmgr", 7, &format!("{:012X}: removed", 0x4F_0000_0000 + number));
+        }
+    });
+    assert_eq!(correlator.counts().messages, MESSAGES);
+    let (held, counted) = (joined.bytes_current, signed(correlator.counts().memory));
+    let missing = (held - counted) / signed(MESSAGES);
+    assert!(missing.abs() < 16, "{held} bytes are held, and {counted} counted: {missing} for each message are missing");
+}
+
+/// Each session of a process has a time at which its silence would be noticed, an hour later.
+#[test]
+fn sessions_that_are_over_hold_no_memory() {
+    const PROCESSES: usize = 40;
+    let correlator = Correlator::new(JoinSettings::DEFAULT);
+    let mut host = Host::new(&correlator);
+    let mut add = |sessions: std::ops::Range<usize>| {
+        let joined = measure(|| {
+            for number in sessions {
+                // Three seconds later, the session before is over.
+                let (at, process) = (number / PROCESSES * 300, number % PROCESSES);
+                host.join(at, "smtpd", process, "connect from unknown[192.0.2.66]");
+                host.join(at, "smtpd", process, "disconnect from unknown[192.0.2.66] ehlo=1 quit=1 commands=2");
+            }
+        });
+        joined.bytes_current
+    };
+    add(0..PROCESSES * 50);
+    let more = add(PROCESSES * 50..PROCESSES * 1000);
+    assert!(more < 100_000, "38,000 sessions that are over hold {more} bytes");
+}
+
 /// The summary of a session takes two allocations, a Message-ID one, by which another mail system may know the message,
 /// and an open message one.
 #[test]

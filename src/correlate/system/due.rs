@@ -1,6 +1,8 @@
 //! The effect of time on a mail system: summaries that are due, and the end of what is too old.
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
+use std::mem;
 
 use super::postscreen::SCREENED_AGE;
 use super::processes::PROCESS_AGE;
@@ -12,6 +14,8 @@ use crate::record::ClosedBy;
 
 /// Time in which pickup takes up what `postsuper -r` has put into its directory, in microseconds.
 const REQUEUED: i64 = 300_000_000;
+/// Number of due times up to which their heap is left as it is.
+const FEW_DUE: usize = 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Due {
@@ -61,20 +65,16 @@ impl MailJoins {
             && at <= self.clock.now
         {
             self.due.pop();
+            if !self.has(due) {
+                continue;
+            }
             match due {
-                Due::Message(key) if self.messages.contains(key) => self.settle(key, scratch),
-                Due::Round(key) if self.messages.contains(key) => self.end_round(key, scratch),
-                Due::Session(key) if self.processes.contains(key) => self.end_session(key.slot, scratch),
-                Due::Silence(key) if self.processes.contains(key) => self.end_silent(key, scratch),
-                Due::Screening(key) if self.processes.contains(key) => self.screen_session(key.slot, at - SETTLE),
-                Due::Screened(key) if self.screened.contains(key) => self.end_screened(key.slot, scratch),
-                // It is gone.
-                Due::Message(_)
-                | Due::Round(_)
-                | Due::Session(_)
-                | Due::Silence(_)
-                | Due::Screening(_)
-                | Due::Screened(_) => {}
+                Due::Message(key) => self.settle(key, scratch),
+                Due::Round(key) => self.end_round(key, scratch),
+                Due::Session(key) => self.end_session(key.slot, scratch),
+                Due::Silence(key) => self.end_silent(key, scratch),
+                Due::Screening(key) => self.screen_session(key.slot, at - SETTLE),
+                Due::Screened(key) => self.end_screened(key.slot, scratch),
             }
         }
         let oldest = self.clock.now - self.budget.settings().max_age;
@@ -95,6 +95,41 @@ impl MailJoins {
             && self.screened.get(slot).is_some_and(|entry| entry.touched + SCREENED_AGE < self.clock.now)
         {
             self.forget_screened(slot, scratch);
+        }
+    }
+
+    /// Returns the memory of the due times, in bytes.
+    pub(super) fn held_by_due(&self) -> usize {
+        self.due.capacity() * size_of::<Reverse<(i64, Due)>>()
+    }
+
+    /// Removes the due times of what is gone whenever there are twice as many as after the last time. Each session of a
+    /// process adds a time of its silence; the first one leads to the others.
+    pub(super) fn fit_due(&mut self) {
+        if self.due.len() > self.due_fitted * 2 + FEW_DUE {
+            let mut due = mem::take(&mut self.due).into_vec();
+            due.retain(|Reverse((_, due))| self.has(*due));
+            due.sort_unstable_by_key(|Reverse(due)| *due);
+            let mut silent = HashSet::new();
+            due.retain(|Reverse((_, due))| match due {
+                Due::Silence(key) => silent.insert(key.slot),
+                _ => true,
+            });
+            due.shrink_to_fit();
+            (self.due_fitted, self.due) = (due.len(), due.into());
+        }
+        if self.due.capacity() > FEW_DUE && self.due.len() < self.due.capacity() / 8 {
+            self.due.shrink_to(self.due.len() * 2);
+            self.due_fitted = self.due.len();
+        }
+    }
+
+    /// Returns true if the message, process or client of a due time is not gone.
+    fn has(&self, due: Due) -> bool {
+        match due {
+            Due::Message(key) | Due::Round(key) => self.messages.contains(key),
+            Due::Session(key) | Due::Silence(key) | Due::Screening(key) => self.processes.contains(key),
+            Due::Screened(key) => self.screened.contains(key),
         }
     }
 

@@ -20,7 +20,7 @@ impl MailJoins {
     pub(super) fn measure_tables(&mut self) {
         let slots = self.messages.spare() + self.processes.spare() + self.screened.spare();
         let indices = [&self.by_id, &self.by_process, &self.by_ip].map(HashTable::allocation_size);
-        let tables = self.patterns.held() + self.past.held() + indices.iter().sum::<usize>();
+        let tables = self.patterns.held() + self.past.held() + self.held_by_due() + indices.iter().sum::<usize>();
         let remembered = self.expected.held() + self.agents.held();
         let before = std::mem::replace(&mut self.held_by_tables, slots + tables + remembered + self.pool.held());
         self.hold(before, self.held_by_tables);
@@ -28,6 +28,7 @@ impl MailJoins {
 
     /// Evicts what is oldest in this system while it has more than its share.
     pub(in crate::correlate) fn keep_to_budget(&mut self, most: usize, scratch: &mut Scratch) {
+        self.fit_due();
         self.measure_tables();
         while self.exceeds_memory() && self.past.halve() {
             self.measure_tables();
