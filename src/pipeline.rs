@@ -219,11 +219,13 @@ impl Pipeline {
     }
 
     /// Joins the frames of one read whose records were delivered before, as far as a restart has lost what was joined.
-    /// Only the records of messages and sessions are made that end with these frames.
+    /// Only the records of messages and sessions are made that end with these frames. A sink has them durably before
+    /// the next checkpoint counts them as delivered.
     pub fn rejoin(&self, arrivals: &[Arrival<'_>], origin: &Origin, received_at: Timestamp) -> Processed<'_> {
         let context = Context::new(received_at, &origin.zone).with_format(origin.format);
         let id = self.new_id(received_at);
-        let (processed, _) = self.create(received_at, |new_id, use_record| {
+        let durable = Arc::new(Receipt::of_durable());
+        let (processed, _) = self.create(received_at, Some(&durable), |new_id, use_record| {
             let Some(joins) = &self.joins else { return JoinProgress::Done };
             let mut joiner = joins.joiner();
             for part in arrivals.chunks(BLOCK) {
@@ -246,9 +248,9 @@ impl Pipeline {
     }
 
     /// Makes the records of messages and sessions that are due at the time `now`: one part of them, and more is due if
-    /// the progress says it.
-    pub fn tick(&self, now: Timestamp) -> (Processed<'_>, JoinProgress) {
-        self.create(now, |new_id, use_record| match &self.joins {
+    /// the progress says it. `receipt` resolves when every sink is done with them.
+    pub fn tick(&self, now: Timestamp, receipt: Option<Receipt>) -> (Processed<'_>, JoinProgress) {
+        self.create(now, receipt.map(Arc::new).as_ref(), |new_id, use_record| match &self.joins {
             Some(joins) => joins.tick(now, new_id, use_record),
             None => JoinProgress::Done,
         })
@@ -257,13 +259,14 @@ impl Pipeline {
     /// Makes the records of the messages and sessions in `joins`, which then forget them: one part of them, and more
     /// follow if the progress says it.
     pub fn finish(&self, joins: &Correlator, now: Timestamp) -> (Processed<'_>, JoinProgress) {
-        self.create(now, |new_id, use_record| joins.finish(now, new_id, use_record))
+        self.create(now, None, |new_id, use_record| joins.finish(now, new_id, use_record))
     }
 
     /// Writes the records that `make` makes.
     fn create(
         &self,
         now: Timestamp,
+        receipt: Option<&Arc<Receipt>>,
         make: impl FnOnce(&mut dyn FnMut() -> RecordId, &mut dyn FnMut(&Record<'_>)) -> JoinProgress,
     ) -> (Processed<'_>, JoinProgress) {
         let mut texts: Vec<EncodedLines> = self.shapes.iter().map(|_| self.spare.lines(0)).collect();
@@ -277,7 +280,7 @@ impl Pipeline {
         let progress = make(&mut new_id, &mut |record| writing.write(record, None));
         let drafts = writing.drafts;
         self.shown.created.fetch_add(created, Relaxed);
-        (self.batches(texts, drafts, created, BatchFrame { room: None, receipt: None, token }), progress)
+        (self.batches(texts, drafts, created, BatchFrame { room: None, receipt, token }), progress)
     }
 
     /// Returns the token of batches whose lines are joined from now on.

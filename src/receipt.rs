@@ -27,6 +27,7 @@ struct CustodyCount(AtomicU64);
 /// Receiver of the outcome.
 #[derive(Debug)]
 enum Tell {
+    Nobody,
     Source(Option<oneshot::Sender<Outcome>>),
     Spool(Ticket),
 }
@@ -73,6 +74,12 @@ pub fn receipt() -> (Receipt, oneshot::Receiver<Outcome>) {
 }
 
 impl Receipt {
+    /// Returns a receipt whose outcome nobody learns: it only has sinks make the records durable before they count as
+    /// delivered.
+    pub fn of_durable() -> Self {
+        Self { failed: AtomicU64::new(0), durable: true, custody: CustodyCount::default(), tell: Tell::Nobody }
+    }
+
     /// Returns a receipt that reports to a spool. With `durable`, the sink must have the records on its disk before it
     /// counts them as delivered, because nothing else will keep them. With `stored`, the disk of the spool has them.
     pub fn of_spool(ticket: Ticket, durable: bool, stored: bool) -> Self {
@@ -88,6 +95,7 @@ impl Receipt {
     /// Returns true if the receiver of the outcome still exists. A sender whose session has ended does not.
     pub fn has_listener(&self) -> bool {
         match &self.tell {
+            Tell::Nobody => false,
             Tell::Source(tell) => tell.as_ref().is_some_and(|tell| !tell.is_closed()),
             Tell::Spool(_) => true,
         }
@@ -142,6 +150,7 @@ impl Drop for Receipt {
     fn drop(&mut self) {
         let failed = *self.failed.get_mut();
         match &mut self.tell {
+            Tell::Nobody => {}
             // If the connection of the source is gone, nothing receives the outcome.
             Tell::Source(tell) => {
                 let outcome = if failed > 0 { Outcome::Failed } else { Outcome::Delivered };

@@ -13,6 +13,7 @@ use crate::correlate::{Correlator, JoinProgress};
 use crate::ledger::Reason;
 use crate::panics::{self, Panic};
 use crate::pipeline::Current;
+use crate::receipt::Receipt;
 use crate::source::Stop;
 use crate::time::Timestamp;
 
@@ -35,7 +36,8 @@ impl JoinTicks {
         let (of_task, report) = (stop.clone(), Arc::clone(&failed));
         let run = async move {
             let both = async {
-                tokio::join!(tick(pipeline.clone(), of_task.clone()), checkpoint::keep(pipeline, checkpoint, of_task));
+                let ticks = tick(pipeline.clone(), checkpoint.clone(), of_task.clone());
+                tokio::join!(ticks, checkpoint::keep(pipeline, checkpoint, of_task));
             };
             if let Err(panic) = panics::catch_in(both).await {
                 // It is set once, and read when the task has ended.
@@ -74,8 +76,9 @@ impl App {
     }
 }
 
-/// Hands on the summaries that are due, once a second.
-async fn tick(pipeline: Current, stop: Stop) {
+/// Hands on the summaries that are due, once a second. No line comes again that would make them. A sink therefore has
+/// them durably before a checkpoint counts them as delivered.
+async fn tick(pipeline: Current, checkpoint: PresentCheckpoint, stop: Stop) {
     let name = "correlate".into();
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -89,7 +92,8 @@ async fn tick(pipeline: Current, stop: Stop) {
         while progress == JoinProgress::More && !stop.reading.is_cancelled() {
             let pipeline = pipeline.get();
             let processed;
-            (processed, progress) = pipeline.tick(Timestamp::now());
+            let receipt = checkpoint.get().map(|_| Receipt::of_durable());
+            (processed, progress) = pipeline.tick(Timestamp::now(), receipt);
             processed.send(&name, over(&stop)).await;
         }
     }

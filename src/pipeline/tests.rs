@@ -228,7 +228,7 @@ fn a_read_longer_than_a_block_keeps_its_order() {
             line: None,
         })
         .collect();
-    let received_at = Timestamp::from_micros(1_795_486_240_000_000);
+    let received_at = Timestamp::from_micros(RECEIVED);
     pipeline.process(&arrivals, &origin(), received_at, None, None).offer(|sink, _| panic!("{sink} has room"));
     let hosts: Vec<String> = taken(&mut queue).concat().into_iter().map(|(host, ..)| host).collect();
     assert_eq!(hosts, (0..=BLOCK * 3).map(|number| format!("mx{number}")).collect::<Vec<_>>());
@@ -258,6 +258,9 @@ fn json(receiver: &mut Receiver) -> Vec<serde_json::Value> {
     records
 }
 
+/// 2026-11-24T02:10:40Z, in microseconds.
+const RECEIVED: i64 = 1_795_486_240_000_000;
+
 fn offer(pipeline: &Pipeline, lines: &[&str]) {
     let arrival = |line: &&'static str| Arrival {
         frame: Frame { bytes: line.as_bytes(), truncated: false },
@@ -266,7 +269,7 @@ fn offer(pipeline: &Pipeline, lines: &[&str]) {
     };
     let lines: Vec<&'static str> = MESSAGE.iter().filter(|line| lines.contains(*line)).copied().collect();
     let arrivals: Vec<_> = lines.iter().map(arrival).collect();
-    let received_at = Timestamp::from_micros(1_795_486_240_000_000);
+    let received_at = Timestamp::from_micros(RECEIVED);
     pipeline.process(&arrivals, &origin(), received_at, None, None).offer(|sink, _| panic!("{sink} has room"));
 }
 
@@ -318,12 +321,33 @@ fn open_sessions_and_messages_are_shown_when_joins_finish() {
     assert_eq!((shown(&first), shown(&pipeline), counts(&all)), ([5, 0], [0, 2], [7, 0, 7, 0, 0]));
 }
 
+/// No line comes again that would make it.
+#[test]
+fn a_summary_that_time_makes_is_durable_if_asked() {
+    for (receipt, is_durable) in [(None, false), (Some(Receipt::of_durable()), true)] {
+        let (all, mut queue) = outlet("all", events(&["message"]), 1 << 20);
+        let joins = Arc::new(Correlator::new(crate::correlate::JoinSettings::DEFAULT));
+        let outlets = vec![(Encoder::default(), Arc::clone(&all))];
+        let pipeline = Pipeline::new(Vec::new()).succeeded_by(outlets, Some(joins));
+        // Its first lines are missing.
+        offer(&pipeline, &MESSAGE[4..]);
+        let later = Timestamp::from_micros(RECEIVED + 10_000_000);
+        let (processed, _) = pipeline.tick(later, receipt);
+        processed.offer(|sink, _| panic!("{sink} has room"));
+        let mut batches = VecDeque::new();
+        while queue.receive(&mut batches, 100, Duration::ZERO) == Received::Batches {}
+        let awaited: Vec<_> = batches.iter().map(Batch::is_awaited).collect();
+        assert_eq!(awaited, [is_durable]);
+        batches.into_iter().for_each(Batch::delivered);
+    }
+}
+
 #[test]
 fn without_joins_each_line_has_its_record_alone() {
     let (all, mut queue) = outlet("all", Select::default(), 1 << 20);
     let pipeline = in_english(&[&all]);
     offer(&pipeline, &MESSAGE);
-    let (processed, progress) = pipeline.tick(Timestamp::now());
+    let (processed, progress) = pipeline.tick(Timestamp::now(), None);
     processed.offer(|sink, _| panic!("{sink} has room"));
     let records = json(&mut queue);
     assert_eq!((records.len(), progress), (6, JoinProgress::Done));

@@ -159,6 +159,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "log",
             "new_file",
             "poison",
+            "receipt",
             "systemd",
             "throttle",
             "time",

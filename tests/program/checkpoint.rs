@@ -160,6 +160,33 @@ fn assert_crashes_change_nothing(lines: &[String]) {
     assert_eq!(told(), expected);
 }
 
+/// No line comes again that would make it, and the next checkpoint has it as delivered.
+#[test]
+fn a_summary_that_time_makes_is_on_the_disk_of_a_file() {
+    let directory = scratch::directory("checkpoint-fsync");
+    let directory = directory.path();
+    let config = format!(
+        "{}[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[sink.file]]\npath = \"{}/out.jsonl\"\nfsync = \"1h\"\n",
+        joins(directory, "1h"),
+        directory.display()
+    );
+    let variable = ("POSTRIDER_CRASH_AT", "after-file-fdatasync:1");
+    let mut postrider = Unread::spawn_with(&config, &directory.join("stderr"), variable);
+    let address = postrider.address("tcp");
+    // Its other lines are missing, so it waits for them.
+    let line = "<22>1 2026-11-24T02:10:35Z mx1 postfix/qmgr 900 - - 4jYR9Q2wTjz18T: removed";
+    send(address, &[line.to_owned()]);
+    wait_until(DEADLINE, "the end at a sync", || postrider.has_ended());
+    let ended = postrider.ended(DEADLINE);
+    assert_eq!(ended.status.signal(), Some(Signal::SIGKILL as i32), "{}", ended.stderr);
+    let written = fs::read_to_string(directory.join("out.jsonl")).expect("records");
+    let events: Vec<_> = written
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON")["postfix"]["event"].clone())
+        .collect();
+    assert_eq!(events, ["removed", "message"]);
+}
+
 #[test]
 fn a_checkpoint_that_cannot_be_used_costs_no_start() {
     let directory = scratch::directory("checkpoint-damaged");
