@@ -61,6 +61,11 @@ impl Budget {
         }
     }
 
+    /// Returns the time after its last line at which a message is closed, in microseconds.
+    pub(super) fn max_age(&self) -> i64 {
+        self.max_age.load(Relaxed)
+    }
+
     pub(super) fn add_sender(&self) {
         self.senders.fetch_add(1, Relaxed);
     }

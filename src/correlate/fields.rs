@@ -209,7 +209,7 @@ impl Fields {
         if length > LONGEST {
             return;
         }
-        self.0.reserve_exact(1 + LENGTH + length);
+        self.0.reserve(1 + LENGTH + length);
         self.0.push(tag);
         let mut rest = length;
         while rest >= 0x80 {

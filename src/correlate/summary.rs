@@ -1,7 +1,5 @@
 //! The records that the stage makes: of a message, and of a session.
 
-use std::fmt::Write;
-
 use super::fields::{FieldsRef, KeptField};
 use super::line;
 use super::message::timed;
@@ -79,13 +77,12 @@ pub(super) fn of_message(
     };
     let queue_id = fields.get(KeptField::QueueId);
     let mut text = String::with_capacity(100);
-    // A String takes everything.
-    let _ = write!(text, "{}: message", queue_id.unwrap_or_default());
+    text.extend([queue_id.unwrap_or_default(), ": message"]);
     if let Some(from) = mail.from {
-        let _ = write!(text, " from=<{from}>");
+        text.extend([" from=<", from, ">"]);
     }
-    let plural = if recipients.len() == 1 { "" } else { "s" };
-    let _ = write!(text, ", {} recipient{plural}: {}", recipients.len(), copy.result.name());
+    push_count(&mut text, recipients.len(), "recipient");
+    text.extend([": ", copy.result.name()]);
     frame.show(
         copy.last_seen,
         &text,
@@ -125,10 +122,21 @@ pub(super) fn of_session(
     };
     let mut text = String::with_capacity(100);
     let end = summary.client.unwrap_or_default();
-    let _ = write!(text, "session of {}[{}]", end.name.unwrap_or("unknown"), end.ip.unwrap_or("unknown"));
-    let _ = write!(text, ", {} messages: {}", queue_ids.len(), summary.ended_by.name());
+    text.extend(["session of ", end.name.unwrap_or("unknown"), "[", end.ip.unwrap_or("unknown"), "]"]);
+    push_count(&mut text, queue_ids.len(), "message");
+    text.extend([": ", summary.ended_by.name()]);
     let postfix = postfix(frame, Event::Session(&summary), fields.get(KeptField::Program), None, None);
     frame.show(session.last_seen, &text, postfix, use_record);
+}
+
+/// Appends a number of things.
+fn push_count(text: &mut String, count: usize, thing: &str) {
+    // Nearly all messages have one recipient, and nearly all sessions one message.
+    if count == 1 {
+        text.extend([", 1 ", thing]);
+    } else {
+        text.extend([", ", &count.to_string(), " ", thing, "s"]);
+    }
 }
 
 fn postfix<'a>(

@@ -77,7 +77,7 @@ impl MailJoins {
                 Due::Screened(key) => self.end_screened(key.slot, scratch),
             }
         }
-        let oldest = self.clock.now - self.budget.settings().max_age;
+        let oldest = self.clock.now - self.budget.max_age();
         while has_room(scratch)
             && let Some(slot) = self.messages.oldest()
             && self.messages.get(slot).is_some_and(|entry| entry.touched < oldest)

@@ -84,72 +84,104 @@ const fn bucket([a, b, c]: [u8; 3]) -> usize {
 ///
 /// Only the first 2048 bytes are kept: Postfix logs less than that.
 pub(super) struct Folded {
-    bytes: [u8; 2049],
+    /// Room for a text of usual length, so that it costs no allocation.
+    short: [u8; SHORT],
+    /// Room for a longer text; otherwise empty.
+    long: Vec<u8>,
     length: usize,
 }
+
+/// Length of the room for a text of usual length, in bytes.
+const SHORT: usize = 256;
+/// Maximum length of a folded text with the space before it, in bytes.
+const LONGEST: usize = 2049;
 
 impl Folded {
     /// Folds a text. If the text is that of a reply with this code, the codes at the start of its further lines are
     /// left out.
     pub(super) fn new(text: &str, code: Option<u16>) -> Self {
-        let mut folded = Self { bytes: [0; 2049], length: 0 };
-        // A space in front: words that begin with a space are found at the beginning too.
-        folded.push(b' ');
-        let text = text.as_bytes();
-        // `bracket` is the position of the open bracket, `word` that of the last word.
-        let (mut bracket, mut word) = (None, folded.length);
-        let mut at = 0;
-        while at < text.len() && folded.length < folded.bytes.len() {
-            let byte = text[at];
-            at += 1;
-            match byte {
-                b'<' => bracket = Some(folded.length),
-                // Text in brackets that contains a space is not an address but a comparison.
-                b' ' => bracket = None,
-                b'>' => folded.length = bracket.take().unwrap_or(folded.length),
-                b'@' => {
-                    folded.length = word;
-                    at += text[at..].iter().take_while(|byte| is_domain(**byte)).count();
-                    continue;
-                }
-                _ => {}
+        let mut folded = Self { short: [0; SHORT], long: Vec::new(), length: 0 };
+        // Folding never makes a text longer.
+        let room = (text.len() + 1).min(LONGEST);
+        folded.length = match folded.short.get_mut(..room) {
+            Some(short) => fold(text.as_bytes(), code, short),
+            None => {
+                folded.long = vec![0; room];
+                fold(text.as_bytes(), code, &mut folded.long)
             }
-            folded.push(byte.to_ascii_lowercase());
-            if !is_local_part(byte) {
-                word = folded.length;
-            }
-            if byte == b' '
-                && let Some(code) = code
-            {
-                at += codes(&text[at..], code);
-            }
-        }
+        };
         folded
-    }
-
-    fn push(&mut self, byte: u8) {
-        self.bytes[self.length] = byte;
-        self.length += 1;
     }
 
     /// Returns the text, with a space before it.
     pub(super) fn spaced(&self) -> &[u8] {
-        &self.bytes[..self.length]
+        let room = if self.long.is_empty() { &self.short[..] } else { &self.long };
+        &room[..self.length]
     }
 
     /// Returns the text.
     pub(super) fn text(&self) -> &[u8] {
-        &self.bytes[1..self.length]
+        &self.spaced()[1..]
     }
+}
+
+/// Folds as much of a text as there is room for, with a space in front: words that begin with a space are found at the
+/// beginning too. Returns the length of the result. There must be room for one byte.
+fn fold(text: &[u8], code: Option<u16>, room: &mut [u8]) -> usize {
+    room[0] = b' ';
+    // `bracket` is the position of the open bracket, `word` that of the last word.
+    let (mut length, mut bracket, mut word) = (1, None, 1);
+    let mut at = 0;
+    while let Some(&byte) = text.get(at)
+        && let Some(place) = room.get_mut(length)
+    {
+        at += 1;
+        *place = byte.to_ascii_lowercase();
+        // Nearly all bytes are of words.
+        if IS_LOCAL_PART[usize::from(byte)] {
+            length += 1;
+            continue;
+        }
+        match byte {
+            b'<' => bracket = Some(length),
+            // Text in brackets that contains a space is not an address but a comparison.
+            b' ' => bracket = None,
+            b'>' => {
+                length = bracket.take().unwrap_or(length);
+                room[length] = byte;
+            }
+            b'@' => {
+                length = word;
+                at += text[at..].iter().take_while(|byte| is_domain(**byte)).count();
+                continue;
+            }
+            _ => {}
+        }
+        length += 1;
+        word = length;
+        if byte == b' '
+            && let Some(code) = code
+        {
+            at += codes(&text[at..], code);
+        }
+    }
+    length
 }
 
 const fn is_domain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-') || !byte.is_ascii()
 }
 
-const fn is_local_part(byte: u8) -> bool {
-    is_domain(byte) || matches!(byte, b'_' | b'+' | b'=')
-}
+/// For each byte, true if it can be in the part of an address before the `@`.
+static IS_LOCAL_PART: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = is_domain(byte as u8) || matches!(byte as u8, b'_' | b'+' | b'=');
+        byte += 1;
+    }
+    table
+};
 
 /// Returns how many bytes the codes of a further line of a reply take: `550-5.7.1 `, `550 `.
 fn codes(text: &[u8], code: u16) -> usize {

@@ -151,13 +151,16 @@ impl<'a> Figures<'a> {
 ///
 /// A name becomes a key of the record. Any other name is skipped; Postfix never writes one.
 fn pairs<'a>(text: &'a str, names: &'static [&'static str]) -> impl Iterator<Item = (&'static str, &'a str)> + use<'a> {
-    let mut seen = 0_u32;
+    let (mut seen, mut next) = (0_u32, 0);
     text.split(' ').filter_map(move |pair| {
-        let (logged, value) = pair.split_once('=')?;
-        let place = names.iter().position(|name| *name == logged)?;
+        let (logged, value) = pair.split_at_checked(memchr::memchr(b'=', pair.as_bytes())?)?;
+        // Postfix writes them in the order of the names.
+        let is_it = |place: &usize| names[*place] == logged;
+        let place = (next..names.len()).find(is_it).or_else(|| (0..next).find(is_it))?;
+        next = place + 1;
         let is_first = seen & 1 << place == 0;
         seen |= 1 << place;
-        is_first.then_some((names[place], value))
+        is_first.then_some((names[place], &value[1..]))
     })
 }
 

@@ -68,7 +68,11 @@ pub(in crate::postfix) fn disconnect(text: &str) -> Option<Event<'_>> {
 /// content filter.
 pub(in crate::postfix) fn client_line(text: &str) -> Option<Event<'_>> {
     let (client, rest) = split_client(text.strip_prefix("client=")?)?;
-    if !rest.is_empty() && !rest.starts_with(", ") {
+    // Most clients neither authenticate nor pass a message on.
+    if rest.is_empty() {
+        return Some(Event::Client(Client { client, ..Client::default() }));
+    }
+    if !rest.starts_with(", ") {
         return None;
     }
     let (rest, sender) = split(rest, ", sasl_sender=");

@@ -19,8 +19,14 @@ pub(super) const READER: Reader = Reader {
     ..Reader::new(Of(&["smtp", "lmtp", "smtpd", "tlsproxy", "tlsmgr", "posttls-finger"]), read)
 };
 
+/// Beginnings of the most frequent lines of smtpd. No line about TLS begins so.
+const NO_TLS: [&str; 3] = ["connect from ", "disconnect from ", "client="];
+
 /// Returns the event of a line.
 fn read<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+    if NO_TLS.iter().any(|begin| line.text.starts_with(begin)) {
+        return None;
+    }
     // A failure may be logged as a warning; any other warning has no event of its own. After a queue id, a text that
     // begins with the certificate is an attempt of smtp.
     let failure = error::read(line.text).or_else(|| error::certificate(line.text).filter(|_| !line.has_queue_id));

@@ -84,6 +84,9 @@ fn split_subject(text: &str) -> Option<VerdictStart<'_>> {
 
 /// Splits the stage and ` from ` off the front of a text. The stage is one of Postfix's own words.
 fn split_stage(text: &str) -> Option<(&str, &str)> {
+    if !text.starts_with(|first: char| first.is_ascii_uppercase() || first == '-') {
+        return None;
+    }
     text.split_once(" from ").filter(|(stage, _)| is_stage(stage))
 }
 
