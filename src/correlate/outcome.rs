@@ -131,8 +131,11 @@ impl Scratch {
         });
     }
 
-    /// Adds a session that is over. `room` has what its lines say.
+    /// Adds a session that is over, unless only repeated lines tell of it. `room` has what its lines say.
     pub(super) fn end(&mut self, session: JoinedSession) {
+        if session.is_repeat {
+            return;
+        }
         let texts = append(&mut self.bytes, self.room.bytes());
         self.push(JoinOutcome::Session(self.sessions.len()));
         self.sessions.push((session, texts));

@@ -37,6 +37,8 @@ pub(super) struct JoinedSession {
     pub(super) ended_at: Option<i64>,
     lost_by: Option<SessionEnd>,
     is_cut: bool,
+    /// True if all its lines may be repeated ones: there was no such session.
+    pub(super) is_repeat: bool,
 }
 
 /// Facts of postscreen's lines about a client that smtpd gets.

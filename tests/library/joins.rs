@@ -232,6 +232,39 @@ fn the_first_of_two_connections_may_be_the_last_to_end() {
     assert_eq!(tests, [&json!(["pass_old"]), &json!(["pass_old"])]);
 }
 
+/// Two sessions of one process, as many logs have them: without fractions of a second.
+const ONE_SECOND: &str = "02:00:00 mx1 postfix/smtpd[70]: connect from localhost[127.0.0.1]
+     02:00:00 mx1 postfix/smtpd[70]: Anonymous TLS connection established from localhost[127.0.0.1]: TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)
+     02:00:00 mx1 postfix/smtpd[70]: 4EB091AA242: client=localhost[127.0.0.1]
+     02:00:00 mx1 postfix/smtpd[70]: disconnect from localhost[127.0.0.1] ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5
+     02:00:00 mx1 postfix/smtpd[70]: connect from localhost[127.0.0.1]
+     02:00:00 mx1 postfix/smtpd[70]: 77F3A1AA243: client=localhost[127.0.0.1]
+     02:00:00 mx1 postfix/smtpd[70]: disconnect from localhost[127.0.0.1] ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5";
+
+#[test]
+fn sessions_of_one_second_are_told_apart() {
+    let records = joined(ONE_SECOND);
+    let of = |event: &str| -> Vec<_> {
+        let all = records.iter().filter(|record| record["event"] == event);
+        all.map(|record| (record["queue_ids"].clone(), record["incomplete"].clone(), record["tls"].is_object()))
+            .collect()
+    };
+    let sessions = [(json!(["4EB091AA242"]), json!(false), true), (json!(["77F3A1AA243"]), json!(false), false)];
+    assert_eq!(of("session"), sessions);
+    let has_tls: Vec<_> = of("message").into_iter().map(|(_, _, has_tls)| has_tls).collect();
+    assert_eq!(has_tls, [true, false]);
+}
+
+#[test]
+fn repeated_lines_of_one_second_add_no_session() {
+    let mut stage = Stage::new(JoinSettings::DEFAULT);
+    stage.read(ONE_SECOND);
+    stage.read(ONE_SECOND);
+    let records = stage.finish();
+    assert_eq!(events(&records).iter().filter(|event| **event == "session").count(), 2);
+    assert_eq!(events(&records).iter().filter(|event| **event == "message").count(), 2);
+}
+
 #[test]
 fn lines_of_postscreen_that_are_repeated_change_nothing() {
     let lines = "02:00:00.1 mx1 postfix/postscreen[50]: CONNECT from [198.51.100.7]:4711 to [192.0.2.2]:25

@@ -85,7 +85,8 @@ impl JoinedMessage {
         texts.set(KeptField::Parent, client.orig_queue_id);
         if let Some(process) = process {
             // A line that comes again finds no more of its session.
-            let context = process.context(line.at, client.client.and_then(|client| client.ip));
+            let ip = client.client.and_then(|client| client.ip);
+            let context = process.context(line.postfix.queue_id.unwrap_or_default(), line.at, ip);
             let tls = context.tls.cloned().or_else(|| self.tls.take());
             self.add_context(SessionContext { tls: tls.as_ref(), ..context }, texts);
         }

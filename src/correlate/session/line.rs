@@ -26,6 +26,8 @@ pub(super) struct SessionLine {
     /// Place of its texts among those of all lines.
     pub(super) texts: Range<usize>,
     pub(super) tls: Option<Arc<KeptTls>>,
+    /// True if the line may be a repeated one.
+    pub(super) is_repeat: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,8 +12,12 @@ use crate::correlate::line::JoinLine;
 use crate::correlate::tls::KeptTls;
 use crate::record::Event;
 
+/// One second in microseconds.
+const SECOND: i64 = 1_000_000;
 /// Maximum number of lines that are kept of a session. Further lines are missing in the summary.
 const LINES: usize = 2000;
+/// Maximum number of messages of which one late line corrects what is known of their sessions, the last ones.
+const CORRECTED: usize = 64;
 /// Maximum memory for texts that is kept between two sessions, in bytes.
 const IDLE_TEXTS: usize = 1024;
 /// Maximum number of lines for which memory is kept between two sessions.
@@ -46,12 +50,14 @@ impl SessionLines {
     /// Adds a line, unless it is a repeated one or too late. Returns true if it ends a session. `room` is for its
     /// texts.
     pub(in crate::correlate) fn add(&mut self, line: &JoinLine<'_, '_>, hash: KeyedHash, room: &mut Fields) -> bool {
-        let print = line.hash(hash);
-        let is_known = || self.lines.iter().any(|known| known.print == print) || self.last.contains(&print);
-        if line.at < self.ended || is_known() {
+        let (print, kind) = (line.hash(hash), LineKind::of(&line.postfix.event));
+        if line.at < self.ended || self.last.contains(&print) {
             return false;
         }
-        let kind = LineKind::of(&line.postfix.event);
+        let is_repeat = self.lines.iter().any(|known| known.print == print);
+        if is_repeat && !self.may_be_another(line.at, print, kind) {
+            return false;
+        }
         if self.lines.len() >= LINES && !kind.is_end() {
             self.is_cut = true;
             return false;
@@ -62,10 +68,24 @@ impl SessionLines {
         };
         room.clear();
         keep_texts(line, room);
-        let new = SessionLine { at: line.at, print, kind, texts: self.texts.extend(room.as_ref()), tls };
+        let new = SessionLine { at: line.at, print, kind, texts: self.texts.extend(room.as_ref()), tls, is_repeat };
         self.held_by_tls += new.held();
         self.lines.push(new);
         kind.is_end()
+    }
+
+    /// Returns true if a line with the text of a known one can be of another session: a client may begin two within one
+    /// second, and many logs have no fractions of it. If only repeated lines come of the second, there was none.
+    fn may_be_another(&self, at: i64, print: u64, kind: LineKind) -> bool {
+        let start = self.lines.iter().rposition(|line| line.kind.is_end()).map_or(0, |end| end + 1);
+        let session = &self.lines[start..];
+        let is_next = match kind {
+            LineKind::Connect => session.is_empty(),
+            // A queue id is of one message.
+            LineKind::Client => false,
+            _ => session.first().is_some_and(|line| line.kind == LineKind::Connect),
+        };
+        at.rem_euclid(SECOND) == 0 && is_next && session.iter().all(|line| line.print != print)
     }
 
     /// Returns the texts of a line.
@@ -73,20 +93,20 @@ impl SessionLines {
         self.texts.part(&line.texts)
     }
 
-    /// Returns what the lines of the session before the time `at` say of its client, which has this address.
-    pub(in crate::correlate) fn context(&self, at: i64, ip: Option<&str>) -> SessionContext<'_> {
-        let is_before = |(_, line): &(usize, &SessionLine)| line.at <= at;
-        let lines = || self.lines.iter().enumerate().filter(is_before);
-        let ends = lines().filter(|(_, line)| line.kind.is_end()).map(|(place, line)| (line.at, place + 1));
-        let connects = lines().filter(|(_, line)| line.kind == LineKind::Connect).map(|(place, line)| (line.at, place));
-        let start = ends.chain(connects).max().unwrap_or((i64::MIN, 0));
+    /// Returns what the lines of a session say of its client until the message with this queue id began, at the time
+    /// `at`. `ip` is the address of the client.
+    pub(in crate::correlate) fn context(&self, queue_id: &str, at: i64, ip: Option<&str>) -> SessionContext<'_> {
+        let place = self.lines.iter().rposition(|line| line.at == at && self.opens(line) == Some(queue_id));
+        let (start, end) = self.bounds(at, place.unwrap_or(self.lines.len()));
         // The lines between two sessions may be missing.
         let is_of_client = |line: &SessionLine| {
             let known = self.texts_of(line).value(KeptField::ClientIp);
             known.is_none() || ip.is_none() || known == ip.map(str::as_bytes)
         };
-        let is_own = |(place, line): &(usize, &SessionLine)| (line.at, *place) >= start && is_of_client(line);
-        let own = || lines().filter(is_own).map(|(_, line)| line);
+        let is_own = |(place, line): &(usize, &SessionLine)| {
+            line.at <= at && (line.at, *place) >= start && (line.at, *place) < end && is_of_client(line)
+        };
+        let own = || self.lines.iter().enumerate().filter(is_own).map(|(_, line)| line);
         // Only verdicts have the greeting.
         let greeted = || own().filter(|line| line.kind.is_verdict());
         let text = |field| greeted().find_map(|line| self.texts_of(line).get(field));
@@ -97,14 +117,44 @@ impl SessionLines {
         }
     }
 
-    /// Returns the messages whose lines came before a line of the time `at`, and that it is about nevertheless: queue
-    /// id, time of the line, and address of the client.
-    pub(in crate::correlate) fn opened_after(&self, at: i64) -> impl Iterator<Item = (&str, i64, Option<&str>)> {
-        let later = self.lines.iter().filter(move |line| line.kind == LineKind::Client && line.at >= at);
-        later.filter_map(|line| {
-            let texts = self.texts_of(line);
-            Some((texts.get(KeptField::Child)?, line.at, texts.get(KeptField::ClientIp)))
-        })
+    /// Returns the time and the place at which the session begins that has a line of the time `at` at `place`, and
+    /// those at which another one begins. Lines of one time are in the order in which they came: many logs have no
+    /// fractions of a second.
+    fn bounds(&self, at: i64, place: usize) -> ((i64, usize), (i64, usize)) {
+        let (mut start, mut has_connect) = ((i64::MIN, 0), false);
+        for (other, line) in self.lines.iter().enumerate().filter(|(other, line)| (line.at, *other) < (at, place)) {
+            let is_connect = line.kind == LineKind::Connect;
+            // A connection is of the session that it begins.
+            let bound = (line.at, other + usize::from(!is_connect));
+            if (is_connect || line.kind.is_end()) && bound > start {
+                (start, has_connect) = (bound, is_connect);
+            }
+        }
+        // Without a connection, its own may have come late.
+        let is_end = |line: &SessionLine| line.kind.is_end() || has_connect && line.kind == LineKind::Connect;
+        let behind = self.lines.iter().enumerate().skip(place + 1);
+        let end = behind.filter(|(_, line)| line.at == at && is_end(line)).map(|(other, _)| (at, other)).next();
+        (start, end.unwrap_or((i64::MAX, 0)))
+    }
+
+    /// Returns the queue id of the message that a line begins.
+    fn opens(&self, line: &SessionLine) -> Option<&str> {
+        if line.kind == LineKind::Client { self.texts_of(line).get(KeptField::Child) } else { None }
+    }
+
+    /// Returns the messages whose lines came before a line of the time `at`, and that it may be about nevertheless:
+    /// queue id, time of the line, and address of the client. `bounds` is true for a line that begins or ends a session:
+    /// it tells nothing of a message that began at the same time.
+    pub(in crate::correlate) fn opened_after(
+        &self,
+        at: i64,
+        bounds: bool,
+    ) -> impl Iterator<Item = (&str, i64, Option<&str>)> {
+        let is_later = move |line: &&SessionLine| line.at > at || line.at == at && !bounds;
+        let later = self.lines.iter().rev().filter(is_later);
+        later
+            .filter_map(|line| Some((self.opens(line)?, line.at, self.texts_of(line).get(KeptField::ClientIp))))
+            .take(CORRECTED)
     }
 
     /// Takes the earliest session if one is over, and sets `texts` to what its lines say. It has an end, unless another
@@ -217,7 +267,7 @@ impl SessionLines {
             let screening = ip.and_then(|ip| hand_over(&SmtpdConnection { at, service, ip, port }));
             let Screening { tests, texts } = screening.unwrap_or_default();
             // They come from no line of the process.
-            let line = |kind, texts| SessionLine { at, print: 0, kind, texts, tls: None };
+            let line = |kind, texts| SessionLine { at, print: 0, kind, texts, tls: None, is_repeat: false };
             let tests = tests.into_iter().map(|test| line(LineKind::Test(test), 0..0));
             let lines = std::iter::once(line(LineKind::Screened, self.texts.extend(texts.as_ref()))).chain(tests);
             self.lines.splice(place..place, lines);
@@ -247,6 +297,7 @@ impl SessionLines {
         let mut session = JoinedSession {
             first_seen: self.lines.first().map_or(0, |line| line.at),
             is_cut: std::mem::take(&mut self.is_cut),
+            is_repeat: self.lines[..lines].iter().all(|line| line.is_repeat),
             ..JoinedSession::default()
         };
         for line in &self.lines[..lines] {

@@ -117,12 +117,20 @@ impl DeliveryAgent {
     /// Adds a connection in the order of time, unless it is known. Returns the deliveries over it whose lines came
     /// before.
     fn connect(&mut self, mut new: AgentTls) -> Option<MovedDeliveries> {
-        let place = self.connections.partition_point(|known| known.at < new.at);
-        let is_known = |known: &AgentTls| (known.at, known.server) == (new.at, new.server);
-        if self.connections.get(place).is_some_and(is_known) {
+        let is_known = |known: &&mut AgentTls| {
+            (known.at, known.server) == (new.at, new.server) && (!is_rough(new.at) || known.tls == new.tls)
+        };
+        if let Some(known) = self.connections.iter_mut().find(is_known) {
+            // Where times have no fractions, it may be the line of the next message over the same connection.
+            if is_rough(new.at) {
+                known.message = None;
+            }
             return None;
         }
-        let is_late = |one: &AgentDelivery| one.fits(&new) && one.connected_at < Some(new.at);
+        // Of lines of one second, those that came before count as earlier.
+        let is_over = |one: &AgentDelivery| is_rough(new.at) && one.at == new.at;
+        let is_late = |one: &AgentDelivery| one.fits(&new) && one.connected_at < Some(new.at) && !is_over(one);
+        let place = self.connections.partition_point(|known| known.at <= new.at);
         let message = self.deliveries.iter().filter(|one| is_late(one)).min_by_key(|one| one.at).map(|one| one.message);
         let mut times = Vec::new();
         for delivery in &mut self.deliveries {
@@ -149,7 +157,10 @@ impl DeliveryAgent {
     fn deliver(&mut self, mut delivery: AgentDelivery) -> (Option<Arc<KeptTls>>, Option<MovedDeliveries>) {
         let Self { connections, deliveries } = self;
         if let Some(known) = deliveries.iter().find(|known| known.is_same(&delivery)) {
-            let own = connections.iter().find(|connection| Some(connection.at) == known.connected_at);
+            // Several connections may have the same time.
+            let is_it = |one: &&AgentTls| (Some(one.at), one.server) == (known.connected_at, known.server);
+            let all = || connections.iter().rev().filter(is_it);
+            let own = all().find(|one| one.message == Some(known.message)).or_else(|| all().next());
             return (own.map(|connection| Arc::clone(&connection.tls)), None);
         }
         let is_first = |connection: &AgentTls| {
@@ -199,10 +210,14 @@ impl AgentDelivery {
 
     /// Returns true if it was under way when the connection began.
     fn fits(&self, connection: &AgentTls) -> bool {
-        let is_rough = self.at.rem_euclid(SECOND) == 0 && connection.at.rem_euclid(SECOND) == 0;
-        let slack = if is_rough { SECOND } else { LOGGED };
+        let slack = if is_rough(self.at) && is_rough(connection.at) { SECOND } else { LOGGED };
         self.server == connection.server && (self.since.saturating_sub(slack)..=self.at).contains(&connection.at)
     }
+}
+
+/// Returns true if a time may have no fraction of a second.
+const fn is_rough(at: i64) -> bool {
+    at.rem_euclid(SECOND) == 0
 }
 
 /// Returns the process id of a delivery agent that can use TLS.

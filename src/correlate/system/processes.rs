@@ -62,20 +62,22 @@ impl MailJoins {
             self.due.push(Reverse((clock + SETTLE, Due::Screening(self.processes.key(slot)))));
         }
         // Nothing else tells of the session of a message.
-        if matches!(line.postfix.event, Event::Connect(_) | Event::Disconnect(_) | Event::Tls(_) | Event::Verdict(_)) {
-            self.correct_context(slot, line.at);
+        let bounds = matches!(line.postfix.event, Event::Connect(_) | Event::Disconnect(_));
+        if bounds || matches!(line.postfix.event, Event::Tls(_) | Event::Verdict(_)) {
+            self.correct_context(slot, line.at, bounds);
         }
         Some(slot)
     }
 
-    /// Corrects what is known of the session of each message whose line came before this one of the time `at`.
-    fn correct_context(&mut self, slot: u32, at: i64) {
+    /// Corrects what is known of the session of each message whose line came before this one of the time `at`. `bounds`
+    /// is true if the line begins or ends a session.
+    fn correct_context(&mut self, slot: u32, at: i64, bounds: bool) {
         let Some(entry) = self.processes.get(slot) else { return };
         let mut changed = Vec::new();
-        for (id, opened_at, ip) in entry.process.opened_after(at) {
+        for (id, opened_at, ip) in entry.process.opened_after(at, bounds) {
             let Some(slot) = self.find(id) else { continue };
             let Some(message) = self.messages.get_mut(slot).map(|entry| &mut entry.message) else { continue };
-            if message.set_context(entry.process.context(opened_at, ip)) {
+            if message.set_context(entry.process.context(id, opened_at, ip)) {
                 changed.push(slot);
             }
         }

@@ -27,7 +27,7 @@ use crate::time::Timestamp;
 /// Beginning of a checkpoint. A version follows.
 const TITLE: &[u8] = b"postrider joins ";
 /// Version of the format. Another one cannot be read.
-const VERSION: &[u8] = b"3\n";
+const VERSION: &[u8] = b"4\n";
 /// Number of messages that are saved under one lock.
 const PART: usize = 256;
 

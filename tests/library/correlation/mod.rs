@@ -39,6 +39,9 @@ fn short_history(mut rng: Rng, duration: i64) -> MailHistory {
 fn try_short_history(mut rng: Rng, duration: i64) {
     let history = short_history(rng.fork(), duration);
     let mut ways = vec![LineWay::InOrder, LineWay::Shuffled];
+    if rng.u8(..4) == 0 {
+        ways.push(LineWay::InSeconds);
+    }
     match rng.u8(..4) {
         0 => ways.push(LineWay::Repeated),
         1 => ways.push(LineWay::Withheld),

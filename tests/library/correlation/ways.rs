@@ -27,6 +27,8 @@ pub(super) enum LineWay {
     Repeated,
     /// Some lines are lost.
     Withheld,
+    /// The times of the lines have no fractions, as in RFC 3164.
+    InSeconds,
 }
 
 /// A line with the connection over which it comes.
@@ -39,7 +41,7 @@ pub(super) struct Passage<'h> {
 }
 
 impl LineWay {
-    pub(super) const ALL: [Self; 4] = [Self::InOrder, Self::Shuffled, Self::Repeated, Self::Withheld];
+    pub(super) const ALL: [Self; 5] = [Self::InOrder, Self::Shuffled, Self::Repeated, Self::Withheld, Self::InSeconds];
 }
 
 // === impl Passage ===
@@ -59,7 +61,7 @@ impl<'h> Passage<'h> {
         let told = self.tell(&in_order);
         for way in ways {
             let sent = match way {
-                LineWay::InOrder => in_order.clone(),
+                LineWay::InOrder | LineWay::InSeconds => in_order.clone(),
                 LineWay::Shuffled => self.shuffled(rng),
                 LineWay::Repeated => self.repeated(rng),
                 LineWay::Withheld => self.withheld(rng),
@@ -87,6 +89,7 @@ impl<'h> Passage<'h> {
         match way {
             LineWay::InOrder => check_whole(self.history, in_order),
             LineWay::Shuffled | LineWay::Repeated => self.check_same(way, in_order, &self.tell(sent)),
+            LineWay::InSeconds => self.check_in_seconds(in_order, &self.tell_in_seconds(sent)),
             LineWay::Withheld => {
                 let lines: Vec<_> = sent.iter().map(|(_, line)| *line).collect();
                 check_part(self.history, &self.tell(sent), &lines)
@@ -95,9 +98,18 @@ impl<'h> Passage<'h> {
     }
 
     fn tell(&self, sent: &[SentLine]) -> Story {
+        self.tell_texts(sent, &self.texts)
+    }
+
+    fn tell_in_seconds(&self, sent: &[SentLine]) -> Story {
+        let texts: Vec<_> = self.texts.iter().map(|text| without_fraction(text)).collect();
+        self.tell_texts(sent, &texts)
+    }
+
+    fn tell_texts(&self, sent: &[SentLine], texts: &[String]) -> Story {
         let end = self.history.lines.last().map_or(0, |line| line.at) + 1_000_000;
         let runs = sent.chunk_by(|one, next| one.0 == next.0);
-        let runs = runs.map(|run| (run[0].0, run.iter().map(|(_, line)| &*self.texts[*line]).collect()));
+        let runs = runs.map(|run| (run[0].0, run.iter().map(|(_, line)| &*texts[*line]).collect()));
         Story::of(JoinSettings::DEFAULT, end, CONNECTIONS, runs)
     }
 
@@ -229,6 +241,53 @@ impl<'h> Passage<'h> {
         all.equal("count of sessions", &told.len(), &expected.len())
     }
 
+    /// Checks that the same is told of lines whose times have no fractions.
+    fn check_in_seconds(&self, in_order: &Story, story: &Story) -> Checked {
+        let repeated = self.repeated_in_seconds();
+        let is_clear = |told: &&MessageTold| self.is_apart(told) && !repeated.contains(&*told.queue_id);
+        for expected in in_order.messages.values().filter(is_clear) {
+            let about = format!("message {} at {}", expected.queue_id, expected.first_seen);
+            let is_it = |told: &&MessageTold| {
+                let name = |one: &MessageTold| (one.hostname.clone(), one.instance.clone(), one.queue_id.clone());
+                name(told) == name(expected) && told.first_seen == second(expected.first_seen)
+            };
+            let Some(told) = story.messages.values().find(is_it) else {
+                return Err(Fault { about, field: "missing", text: format!("{expected:#?}\n{:#?}", story.messages) });
+            };
+            let claims = Claims { about: &about, what: &|| format!("in order: {expected:#?}\nin seconds: {told:#?}") };
+            let mut mail = expected.mail.clone();
+            // A verdict of the same second, but behind the beginning of the message, tells of its session too.
+            mail.helo = mail.helo.or_else(|| told.mail.helo.clone());
+            mail.proto = mail.proto.or_else(|| told.mail.proto.clone());
+            claims.equal("mail", &told.mail, &mail)?;
+            let [mut expected_recipients, mut recipients] = [expected, told].map(|one| one.recipients.clone());
+            for recipient in expected_recipients.iter_mut().chain(&mut recipients) {
+                (recipient.first_at, recipient.last_at) = (second(recipient.first_at), second(recipient.last_at));
+            }
+            expected_recipients.sort();
+            recipients.sort();
+            claims.equal("recipients", &recipients, &expected_recipients)?;
+            claims.equal("result", told.result, expected.result)?;
+            claims.equal("verdicts", &told.verdicts, &expected.verdicts)?;
+            // The log may end before it is clear that the client did not complete a message.
+            let may_be_open = ["discarded", "unknown"].contains(&expected.result);
+            claims.holds("state", may_be_open || told.state == expected.state)?;
+            claims.equal("incomplete", &told.incomplete, &expected.incomplete)?;
+        }
+        let all = Claims { about: "all", what: &String::new };
+        all.equal("count of messages", &story.messages.len(), &in_order.messages.len())?;
+        all.equal("count of sessions", &story.sessions.len(), &in_order.sessions.len())
+    }
+
+    /// Returns the queue ids of messages with two lines that are equal without the fractions of their times: the second
+    /// one counts as repeated.
+    fn repeated_in_seconds(&self) -> BTreeSet<&str> {
+        let mut seen = BTreeSet::new();
+        let lines = self.history.lines.iter().zip(&self.texts);
+        let again = lines.filter(|(_, text)| !seen.insert(without_fraction(text))).filter_map(|(line, _)| line.message);
+        again.map(|index| &*self.history.messages[index].queue_id).collect()
+    }
+
     /// Returns true if the queue id of a message comes back after some seconds at the earliest. Otherwise, lines of
     /// both messages may be taken for one.
     fn is_apart(&self, told: &MessageTold) -> bool {
@@ -271,7 +330,11 @@ impl<'h> Passage<'h> {
             let Some(found) = found.filter(same) else { return };
             (*sent, fault) = (without, found);
         };
-        for group in if way == LineWay::InOrder { self.groups(&name) } else { halves(self.texts.len()) } {
+        for group in if matches!(way, LineWay::InOrder | LineWay::InSeconds) {
+            self.groups(&name)
+        } else {
+            halves(self.texts.len())
+        } {
             let without: Vec<_> = sent.iter().copied().filter(|(_, line)| !group.contains(line)).collect();
             if without.len() < sent.len() {
                 keep(&mut sent, without);
@@ -308,6 +371,17 @@ impl<'h> Passage<'h> {
         near.extend(&messages[index].children);
         near.into_iter().any(|index| name_of(self.history, index) == name)
     }
+}
+
+/// Returns a time without its fraction of a second.
+const fn second(time: i64) -> i64 {
+    time - time.rem_euclid(1_000_000)
+}
+
+/// Returns a line without the fraction of its time.
+fn without_fraction(text: &str) -> String {
+    let (head, rest) = text.split_once('.').expect("a time with a fraction");
+    [head, rest.trim_start_matches(|digit: char| digit.is_ascii_digit())].concat()
 }
 
 /// Returns so many numbers in two halves, in four quarters, and on to each alone.
