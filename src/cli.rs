@@ -9,6 +9,7 @@ use clap::builder::PossibleValuesParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 
+use crate::admin;
 use crate::dsn::Language;
 use crate::schema::Dialect;
 use crate::syslog::Format;
@@ -66,6 +67,11 @@ pub enum Command {
     ///
     /// Shows all errors at once, each with its line. The exit code is 0 or 78.
     Check(ConfigFile),
+    /// Ask a running daemon whether each source and each sink does its work
+    ///
+    /// Prints what keeps it from that. The exit code is 0 if the daemon is ready, 1 if it is not, and 69 if it cannot
+    /// be asked. Made for the health check of a container.
+    Health(HealthArguments),
     /// Print a configuration file that explains every key
     ///
     /// Each key has its default or an example. Without changes, the file configures what `run` does without a file.
@@ -155,6 +161,22 @@ pub struct RunArguments {
     /// Write the state of the daemon to this file, as JSON: sources, sinks, spools and the ledger
     #[arg(long, value_name = "PATH")]
     pub status_file: Option<PathBuf>,
+}
+
+/// The socket of a running daemon.
+#[derive(Args, Debug)]
+pub struct AdminSocketPath {
+    /// The unix socket of the daemon: `socket` of [admin] in its configuration
+    #[arg(long, value_name = "PATH", default_value = admin::SOCKET)]
+    pub socket: PathBuf,
+}
+
+/// The arguments of `health`.
+#[derive(Args, Debug)]
+pub struct HealthArguments {
+    /// The socket of the daemon.
+    #[command(flatten)]
+    pub daemon: AdminSocketPath,
 }
 
 /// The arguments of `decode`.

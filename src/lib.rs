@@ -64,5 +64,6 @@ pub mod explain;
 pub mod decode;
 pub mod trace;
 pub mod replay;
+pub mod admin;
 pub mod cli;
 pub mod app;

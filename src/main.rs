@@ -5,8 +5,12 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
+use postrider::admin::client::AskError;
+use postrider::admin::health;
 use postrider::app::descriptors::{self, Plan};
-use postrider::cli::{self, Cli, Command, ConfigFile, Decode, Explain, RunArguments, Schema, TraceArguments};
+use postrider::cli::{
+    self, Cli, Command, ConfigFile, Decode, Explain, HealthArguments, RunArguments, Schema, TraceArguments,
+};
 use postrider::config::{self, Config};
 use postrider::decode::{self, Decoder, Printed};
 use postrider::dsn::Language;
@@ -23,9 +27,12 @@ use tracing::level_filters::LevelFilter;
 
 /// Exit code of a search that found nothing.
 const NOTHING: u8 = 1;
+/// Exit code for a daemon that is not ready.
+const NOT_READY: u8 = 1;
 /// Exit codes of sysexits.h that Postrider uses.
 const USAGE: u8 = 64;
 const DATA: u8 = 65;
+const UNAVAILABLE: u8 = 69;
 const IO: u8 = 74;
 const CONFIGURATION: u8 = 78;
 
@@ -61,6 +68,7 @@ fn command() -> ExitCode {
     let result = match cli.command {
         Command::Run(arguments) => run(&arguments),
         Command::Check(file) => check(&file),
+        Command::Health(arguments) => health(&arguments),
         Command::Config => print(config::example().as_bytes()),
         Command::Decode(arguments) => decode(&arguments),
         Command::Trace(arguments) => trace(&arguments),
@@ -124,6 +132,20 @@ fn check(file: &ConfigFile) -> Result<(), Failure> {
     let (sources, sinks) = (config.sources.len(), config.sinks.len());
     let _ = writeln!(io::stderr(), "{name}: no errors; sources: {sources}, sinks: {sinks}{descriptors}");
     Ok(())
+}
+
+fn health(arguments: &HealthArguments) -> Result<(), Failure> {
+    let reasons = health::ask(&arguments.daemon.socket).map_err(|error| unavailable(&error))?;
+    if reasons.is_empty() {
+        return print(b"ready\n");
+    }
+    let reasons: Vec<_> = reasons.iter().map(|reason| format!("not ready: {reason}")).collect();
+    Err(Failure { code: NOT_READY, message: reasons.join("\n") })
+}
+
+/// Returns the failure of a command that cannot ask the daemon.
+fn unavailable(error: &AskError) -> Failure {
+    Failure { code: UNAVAILABLE, message: format!("postrider: {error}") }
 }
 
 fn load(file: &ConfigFile) -> Result<Config, Failure> {

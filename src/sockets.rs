@@ -3,6 +3,8 @@
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
 use std::time::Duration;
 
 use nix::libc;
@@ -95,6 +97,32 @@ pub fn passed_udp_socket(
     }
     socket.set_nonblocking(true)?;
     UdpSocket::from_std(socket.into())
+}
+
+/// Removes the file of a unix socket that a crash left at `path`.
+///
+/// # Errors
+///
+/// A process uses the socket, the path is something else, or the file cannot be removed. None of them is changed.
+pub fn remove_stale(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "the path exists and is not a socket; set another path",
+            ));
+        }
+        Ok(_) => {}
+    }
+    // The kernel refuses the connection if, and only if, no process holds the socket. If the socket has another type,
+    // the error says so. This never blocks, unlike connecting to a stream whose backlog is full.
+    match std::os::unix::net::UnixDatagram::unbound()?.connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(error),
+        _ => Err(io::ErrorKind::AddrInUse.into()),
+    }
 }
 
 fn bind(socket: &Socket, address: SocketAddr) -> io::Result<()> {

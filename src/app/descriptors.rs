@@ -5,7 +5,8 @@ use std::io;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::config::{Config, SinkConfig, SourceFacts};
+use crate::admin;
+use crate::config::{AdminConfig, Config, SinkConfig, SourceFacts};
 use crate::source::Descriptors;
 
 /// Descriptors of the program itself: the standard streams, the runtime, signals, and the socket of the service
@@ -53,7 +54,8 @@ impl Plan {
     pub fn new(config: &Config, permitted: usize) -> Result<Self, TooFew> {
         let sources = || config.sources.iter().map(|source| source.kind.facts());
         let fixed = PROGRAM + sources().map(SourceFacts::descriptors).sum::<usize>();
-        let (least, most) = config.sinks.iter().map(sink_needs).fold((fixed, fixed), add);
+        let sinks = config.sinks.iter().map(sink_needs);
+        let (least, most) = sinks.chain([admin_needs(&config.admin)]).fold((fixed, fixed), add);
         let connections = || sources().map(SourceFacts::max_connections);
         let wanted_connections = connections().fold(0, usize::saturating_add);
         let listeners = connections().filter(|connections| *connections > 0).count();
@@ -159,6 +161,15 @@ fn add(one: (usize, usize), other: (usize, usize)) -> (usize, usize) {
     (one.0 + other.0, one.1 + other.1)
 }
 
+/// Returns the minimum number of descriptors that the admin server needs, and the maximum that it uses. It takes one
+/// connection more than it serves, to close it with a reason.
+fn admin_needs(admin: &AdminConfig) -> (usize, usize) {
+    let listener = |connections| (2, 2 + connections);
+    let tcp = admin.listen.as_ref().map_or((0, 0), |_| listener(admin::MOST_TCP));
+    let unix = admin.socket.as_ref().map_or((0, 0), |_| listener(admin::MOST_UNIX));
+    add(tcp, unix)
+}
+
 /// Returns the minimum number of descriptors that a sink needs, and the maximum that it uses.
 fn sink_needs(sink: &SinkConfig) -> (usize, usize) {
     let facts = sink.kind.facts();
@@ -173,8 +184,10 @@ mod tests {
     const TCP: &str = "[[source.tcp]]\nlisten = \"127.0.0.1:514\"\n";
     const FILE: &str = "[[source.file]]\npaths = [\"/var/log/mail.log\"]\nstate = \"/var/lib/postrider\"\n";
 
+    const ADMIN: &str = "[admin]\nlisten = \"none\"\nsocket = \"none\"\n";
+
     fn plan(sources: &str, permitted: usize) -> Result<Plan, TooFew> {
-        let config = format!("{sources}[[sink.file]]\npath = \"/var/log/postrider/out.json\"\n");
+        let config = format!("{ADMIN}{sources}[[sink.file]]\npath = \"/var/log/postrider/out.json\"\n");
         Plan::new(&crate::config::parse(&config, "test").unwrap(), permitted)
     }
 
@@ -210,6 +223,16 @@ mod tests {
         let descriptors = Descriptors::default();
         plan.set(&descriptors);
         assert_eq!(descriptors.connections(), 5 + 2);
+    }
+
+    #[test]
+    fn the_admin_server_has_descriptors_for_its_connections() {
+        let needed = |admin: &str| {
+            let config = format!("{admin}{TCP}[[sink.stdout]]\n");
+            Plan::new(&crate::config::parse(&config, "test").unwrap(), 65536).unwrap().needed()
+        };
+        assert_eq!(needed("") - needed(ADMIN), 48 + 2 + 16 + 2);
+        assert_eq!(needed("[admin]\nlisten = \"none\"\n") - needed(ADMIN), 16 + 2);
     }
 
     #[test]

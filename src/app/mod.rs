@@ -20,6 +20,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc;
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
 
@@ -34,7 +35,8 @@ use self::sinks::LiveSink;
 use self::sources::LiveSource;
 use self::status::Status;
 use self::status_file::StatusFile;
-use crate::config::{Config, CorrelateConfig, LoadError};
+use crate::admin::{AdminError, AdminListeners, AdminQuestion, AdminState};
+use crate::config::{AdminConfig, Config, CorrelateConfig, LoadError};
 use crate::dsn::Language;
 use crate::log;
 use crate::panics::{self, Panic};
@@ -77,6 +79,9 @@ pub enum Error {
         /// Name of the running source.
         source_name: String,
     },
+    /// The admin server cannot listen.
+    #[error("{0}")]
+    Admin(#[from] AdminError),
     /// A source cannot continue.
     #[error("source {name}: {reason}")]
     Source {
@@ -123,6 +128,16 @@ struct GeneralSettings {
     language: Language,
     shutdown_timeout: Duration,
     correlate: CorrelateConfig,
+    admin: AdminConfig,
+}
+
+/// The admin server.
+struct LiveAdmin {
+    state: AdminState,
+    questions: mpsc::Receiver<AdminQuestion>,
+    listeners: AdminListeners,
+    /// The server for the listeners; it ends when this is dropped.
+    server: JoinSet<()>,
 }
 
 struct App {
@@ -142,6 +157,7 @@ struct App {
     status: Status,
     ledger_log: LedgerLog,
     status_file: Option<StatusFile>,
+    admin: LiveAdmin,
     signals: Signals,
 }
 
@@ -171,6 +187,7 @@ impl App {
             workers: JoinSet::new(),
             ledger_log: LedgerLog::new(unparsed),
             status_file: status_file.map(StatusFile::new),
+            admin: LiveAdmin::new(),
             signals,
         }
     }
@@ -185,7 +202,7 @@ impl App {
         let Self {
             loading, mut signals, pipeline, sources, tasks, ticks, checkpoint, mut sinks, workers, times, ..
         } = self;
-        let Self { status, mut ledger_log, mut status_file, .. } = self;
+        let Self { status, mut ledger_log, mut status_file, mut admin, .. } = self;
         loading.leave();
         let outlets: Vec<_> = sinks.iter_mut().filter_map(|sink| sink.outlet.take()).collect();
         let drained = drain(tasks, workers, (pipeline, outlets), (&sources, &ticks), &checkpoint, &sinks, &times);
@@ -213,6 +230,10 @@ impl App {
                     }
                     Asked::Reload => {}
                 },
+                Some(question) = admin.questions.recv() => {
+                    tell(question, || snapshot(Phase::Stopping));
+                    continue;
+                }
             }
             if let Some(file) = &mut status_file {
                 file.offer(snapshot(Phase::Stopping));
@@ -220,6 +241,7 @@ impl App {
         };
         let last = snapshot(Phase::Ended);
         tell_the_last(&last, &mut ledger_log, &mut status_file).await;
+        admin.end().await;
         // A source can also fail during the shutdown.
         let failed = sources.iter().find_map(LiveSource::error).map_or(Ok(()), Err);
         let kept = balances(&last);
@@ -251,6 +273,10 @@ impl App {
                 }
                 Some(ended) = self.tasks.join_next_with_id() => self.source_ended(ended)?,
                 _ = look.tick() => self.look(Instant::now()),
+                Some(question) = self.admin.questions.recv() => {
+                    tell(question, || self.status.snapshot(&self.sources, &self.sinks, Phase::Running));
+                    continue;
+                }
             }
             // The configuration in preparation refers to sources and sinks by their index.
             if !self.loading.is_preparing() {
@@ -325,6 +351,34 @@ impl App {
             tracing::info!("the input has ended; stopping");
         }
         has_stopped
+    }
+}
+
+/// Answers a question of the admin server. It may have gone away meanwhile.
+fn tell(question: AdminQuestion, snapshot: impl FnOnce() -> Snapshot) {
+    match question {
+        AdminQuestion::Status(place) if !place.is_closed() => _ = place.send(snapshot()),
+        AdminQuestion::Status(_) => {}
+    }
+}
+
+impl LiveAdmin {
+    /// Creates the server without a listener.
+    fn new() -> Self {
+        let (state, questions) = AdminState::new();
+        Self { state, questions, listeners: AdminListeners::default(), server: JoinSet::new() }
+    }
+
+    /// Answers at `listeners` from now on.
+    fn exchange(&mut self, listeners: AdminListeners) {
+        listeners.log_new(&self.listeners);
+        self.server = listeners.start(&self.state);
+        self.listeners = listeners;
+    }
+
+    /// Closes the listeners, and removes the unix socket.
+    async fn end(mut self) {
+        self.server.shutdown().await;
     }
 }
 

@@ -12,6 +12,7 @@ use super::drain::Times;
 use super::sinks::outlet;
 use super::sources::{SourceFate, fate, origin};
 use super::{App, Error};
+use crate::admin::AdminListeners;
 use crate::buffer::queue;
 use crate::config::{Config, SinkConfig, SourceConfig, SourceEndpoint};
 use crate::crash::panic_point;
@@ -31,6 +32,7 @@ pub(super) struct Present {
     pipeline: Current,
     checkpoint: Option<Arc<CheckpointFile>>,
     descriptors: Descriptors,
+    admin: AdminListeners,
 }
 
 struct OldSource {
@@ -57,6 +59,7 @@ pub(super) struct Prepared {
     /// For each running sink, true if a sink of the new configuration uses its spool.
     pub(super) handovers: Vec<bool>,
     pub(super) joins: NextJoins,
+    pub(super) admin: AdminListeners,
     /// New sinks start when this is dropped.
     start: Turn,
 }
@@ -102,6 +105,7 @@ impl App {
             pipeline: self.pipeline.clone(),
             checkpoint: self.checkpoint.get(),
             descriptors: self.descriptors.clone(),
+            admin: self.admin.listeners.clone(),
         }
     }
 }
@@ -119,6 +123,7 @@ impl Present {
             fates: self.sources.iter().map(|source| source.is_current.then_some(SourceFate::Stopped)).collect(),
             handovers: Vec::new(),
             joins: NextJoins::default(),
+            admin: AdminListeners::default(),
             start: Turn::default(),
         };
         let config = &prepared.config;
@@ -147,6 +152,8 @@ impl Present {
         prepared.handovers = self.sinks.iter().map(has_successor).collect();
         passed.finish();
         prepared.joins = NextJoins::prepare(config, self.pipeline.get().joins(), self.checkpoint.as_ref());
+        // The sources come first: a default of the admin server is not worth one of them.
+        prepared.admin = AdminListeners::bind(&config.admin, &self.admin)?;
         panic_point("prepare");
         Ok(prepared)
     }

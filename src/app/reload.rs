@@ -66,12 +66,13 @@ impl App {
         if self.plan.replace(plan) != Some(plan) {
             plan.log();
         }
-        let Config { language, shutdown_timeout, correlate, .. } = prepared.config.clone();
+        let Config { language, shutdown_timeout, correlate, admin, .. } = prepared.config.clone();
         self.times = Times::of(shutdown_timeout);
         let joins = self.next_joins(std::mem::take(&mut prepared.joins), &correlate);
-        self.settings = GeneralSettings { language, shutdown_timeout, correlate };
+        self.settings = GeneralSettings { language, shutdown_timeout, correlate, admin };
         self.exchange_sinks((language, joins), std::mem::take(&mut prepared.sinks), &prepared.handovers);
         self.exchange_sources(std::mem::take(&mut prepared.sources), &prepared.fates);
+        self.admin.exchange(std::mem::take(&mut prepared.admin));
         self.status.configured();
         changes
     }
@@ -182,6 +183,7 @@ impl App {
             ("language", config.language != self.settings.language),
             ("shutdown_timeout", config.shutdown_timeout != self.settings.shutdown_timeout),
             ("correlate", config.correlate != self.settings.correlate),
+            ("admin", config.admin != self.settings.admin),
         ];
         Changes {
             sources: Names::compare(&sources.collect::<Vec<_>>(), new_sources),

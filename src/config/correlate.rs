@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::diagnostics::Diagnostics;
-use super::form::{BOOL, Count, DIRECTORY_OR_NONE, Memory, Span};
+use super::form::{BOOL, Count, Memory, PATH_OR_NONE, Span};
 use super::key::{default, keys};
 use super::kind::Section;
 use super::source::MOST_MEMORY;
@@ -29,7 +29,7 @@ keys! {
         interim: bool = default(BOOL, "false"),
         /// Directory of the checkpoint: the open messages and sessions survive a restart in it. Without the directory,
         /// Postrider has them in memory only, and closes them when it stops. "none": the same.
-        checkpoint: Option<PathBuf> = default(DIRECTORY_OR_NONE, r#""/var/lib/postrider""#),
+        checkpoint: Option<PathBuf> = default(PATH_OR_NONE, r#""/var/lib/postrider""#),
         /// Time between two checkpoints. After a crash, the lines of followed files since the last one are joined
         /// again.
         checkpoint_interval: Duration = default(Span, r#""10s""#),

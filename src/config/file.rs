@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::admin::AdminKeys;
 use super::correlate::CorrelateKeys;
 use super::diagnostic::Diagnostic;
 use super::diagnostics::Diagnostics;
@@ -34,6 +35,9 @@ keys! {
         /// Joins of the lines that belong to one message or one SMTP session: a record of each, and what is known of
         /// the message in each of its deliveries. See docs/correlation.md.
         correlate: CorrelateKeys = default(Table::<CorrelateKeys>::NEW, "{}"),
+        /// Server that tells the state of Postrider over HTTP: `postrider health` and `postrider trace` ask it, and
+        /// monitoring can. See docs/admin.md.
+        admin: AdminKeys = default(Table::<AdminKeys>::NEW, "{}"),
         /// Sources of messages; at least one.
         source: Vec<Placed<SourceConfig>> = optional(SOURCES, "{}"),
         /// Sinks for records; at least one.
@@ -77,6 +81,7 @@ pub(super) fn read(document: &DeTable<'_>, found: &mut Diagnostics) -> Option<Co
         found.push(error);
     }
     let correlate = top.correlate.value.and_then(|keys| keys.config(found));
+    let admin = top.admin.value.and_then(|keys| keys.config(found));
     let (sources, sinks) = (top.source.value.unwrap_or_default(), top.sink.value.unwrap_or_default());
     check::across(&sources, &sinks, found);
     if let Some(correlate) = &correlate {
@@ -89,6 +94,7 @@ pub(super) fn read(document: &DeTable<'_>, found: &mut Diagnostics) -> Option<Co
         language: top.language.value?,
         shutdown_timeout: top.shutdown_timeout.value?,
         correlate: correlate?,
+        admin: admin?,
         sources,
         sinks,
     })

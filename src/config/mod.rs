@@ -4,6 +4,7 @@
 //! reads the keys that `keys!` declares in `source/` and `sink/`, and each table checks its values against each other.
 //! The result is a [`Config`], which needs no further checks.
 
+mod admin;
 mod check;
 mod correlate;
 mod diagnostic;
@@ -28,6 +29,7 @@ mod value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use self::admin::{AdminConfig, AdminEndpoint, AdminToken};
 pub use self::correlate::CorrelateConfig;
 pub use self::diagnostics::Diagnostics;
 pub use self::example::example;
@@ -48,6 +50,8 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// The joins of the lines of a message and of a session.
     pub correlate: CorrelateConfig,
+    /// The admin server.
+    pub admin: AdminConfig,
     /// Sources of messages, in the order of the file; at least one.
     pub sources: Vec<SourceConfig>,
     /// Sinks for records, in the order of the file; at least one.

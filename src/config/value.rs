@@ -233,7 +233,7 @@ pub(super) fn absolute_path(value: &DeValue<'_>) -> Result<PathBuf, Fault> {
 }
 
 /// Reads a path from the root on, or the word `none`.
-pub(super) fn directory_or_none(value: &DeValue<'_>) -> Result<Option<PathBuf>, Fault> {
+pub(super) fn path_or_none(value: &DeValue<'_>) -> Result<Option<PathBuf>, Fault> {
     if value.as_str() == Some("none") {
         return Ok(None);
     }
@@ -259,6 +259,11 @@ pub(super) fn name(value: &DeValue<'_>) -> Result<String, Fault> {
         return Err(Fault::new("not a valid name").help("use up to 64 of the characters A-Z a-z 0-9 . _ -"));
     }
     Ok(text.to_owned())
+}
+
+/// Reads `ADDRESS:PORT`, or the word `none`.
+pub(super) fn address_or_none(value: &DeValue<'_>) -> Result<Option<SocketAddr>, Fault> {
+    if value.as_str() == Some("none") { Ok(None) } else { address(value).map(Some) }
 }
 
 /// Reads `ADDRESS:PORT`.

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::io::Interest;
@@ -13,6 +13,7 @@ use super::accept::{self, Accept, Ended};
 use super::{Bound, Intake, Running, Sockets, datagrams, stream};
 use crate::config::{StreamConfig, UnixConfig};
 use crate::record::Peer;
+use crate::sockets::remove_stale;
 use crate::systemd::Passed;
 
 /// A bound socket. When it is dropped, the path that was created for it is removed.
@@ -177,28 +178,6 @@ impl Accept for SocketListener {
     async fn serve((mut socket, peer): Self::Connection, config: StreamConfig, intake: Intake) -> Ended {
         let end = stream::read(&mut socket, Peer::at(&peer), &config, None, &intake).await;
         Ended { peer, end }
-    }
-}
-
-/// Removes a socket file that a crash left behind. A socket that is in use is left alone, and so is any other file.
-fn remove_stale(path: &Path) -> io::Result<()> {
-    match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-        Ok(metadata) if !metadata.file_type().is_socket() => {
-            return Err(io::Error::new(
-                io::ErrorKind::AlreadyExists,
-                "the path exists and is not a socket; set another path",
-            ));
-        }
-        Ok(_) => {}
-    }
-    // The kernel refuses the connection if, and only if, no process holds the socket. If the socket has another type,
-    // the error says so. This never blocks, unlike connecting to a stream whose backlog is full.
-    match std::os::unix::net::UnixDatagram::unbound()?.connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(error),
-        _ => Err(io::ErrorKind::AddrInUse.into()),
     }
 }
 

@@ -1,5 +1,5 @@
-//! The snapshot as JSON, for the status file. Every struct is taken apart completely, so that a new field does not
-//! compile until it has a name here. Names are only ever added.
+//! The snapshot as JSON, for the status file and the admin server. Every struct is taken apart completely, so that a
+//! new field does not compile until it has a name here. Names are only ever added.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -22,6 +22,27 @@ impl Snapshot {
             "correlate": correlate.as_ref().map(JoinStatus::json),
             "sources": sources.iter().map(SourceStatus::json).collect::<Value>(),
             "sinks": sinks.iter().map(SinkStatus::json).collect::<Value>(),
+        })
+    }
+}
+
+impl Snapshot {
+    /// Returns the counts alone, as JSON: the sums, and those of each source and sink. The names are those of
+    /// [`json`](Self::json).
+    pub fn ledger_json(&self) -> Value {
+        let source = |source: &SourceStatus| {
+            let SourceStatus { name, counts, .. } = source;
+            json!({ "name": name, "counts": object(counts::of_source(counts)) })
+        };
+        let sink = |sink: &SinkStatus| {
+            let SinkStatus { name, counts, balance, .. } = sink;
+            json!({ "name": name, "balanced": balance.json(), "counts": object(counts::of_sink(counts)) })
+        };
+        json!({
+            "at": time(self.at),
+            "ledger": self.ledger.json(),
+            "sources": self.sources.iter().map(source).collect::<Value>(),
+            "sinks": self.sinks.iter().map(sink).collect::<Value>(),
         })
     }
 }

@@ -1,17 +1,20 @@
-//! The state of the daemon at one time, as owned data. The app builds it in one place; the ledgers in the log and the
-//! status file are made from it.
+//! The state of the daemon at one time, as owned data. The app builds it in one place; the ledgers in the log, the
+//! status file and the answers of the admin server are made from it.
 //!
 //! A new field needs a name in `json.rs`, or the program does not compile. It also needs a row in `docs/operation.md`,
 //! or a test fails.
 
 mod counts;
 mod json;
+mod ready;
 #[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+
+pub use self::ready::{PartReadiness, Readiness};
 
 use crate::ledger::{SinkCounts, SourceCounts};
 

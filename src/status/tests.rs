@@ -196,3 +196,62 @@ fn the_page_lists_every_count_and_no_other() {
     assert_eq!(documented("count of a source"), &source - &reasons);
     assert_eq!(documented("count of a sink"), &sink - &reasons);
 }
+
+/// The reasons of the first source and of the first sink.
+fn reasons(snapshot: &Snapshot) -> [Option<String>; 2] {
+    let Readiness { sources, sinks, .. } = snapshot.readiness();
+    assert_eq!(snapshot.readiness().is_ready(), sources[0].reason.is_none() && sinks[0].reason.is_none());
+    [sources, sinks].map(|parts| parts[0].reason.clone())
+}
+
+#[test]
+fn a_daemon_is_ready_if_records_have_a_place() {
+    let mut snapshot = snapshot();
+    let disk = "the disk of the spool fails since 2026-11-24T02:10:30Z: full";
+    assert_eq!(reasons(&snapshot), [Some("away".to_owned()), Some(disk.to_owned())]);
+    snapshot.sources[0].state = SourceState::Running;
+    snapshot.sinks[0].spool.as_mut().unwrap().outage = None;
+    // The spool has the records that the destination does not take.
+    assert_eq!(reasons(&snapshot), [None, None]);
+    snapshot.sinks[0].state = SinkState::Running(Queue { bytes: 1024, limit: 1024, is_full: true });
+    let blocked = "nothing leaves the sink since 2026-11-24T02:10:30Z, and its spool has no room";
+    assert_eq!(reasons(&snapshot)[1].as_deref(), Some(blocked));
+    snapshot.sinks[0].spool = None;
+    assert_eq!(reasons(&snapshot)[1].as_deref(), Some("the destination fails since 2026-11-24T02:10:30Z: refused"));
+    snapshot.sinks[0].outage = None;
+    assert_eq!(reasons(&snapshot)[1].as_deref(), Some("nothing leaves the sink since 2026-11-24T02:10:30Z"));
+    snapshot.sinks[0].stall.as_mut().unwrap().kind = StallKind::Full;
+    assert_eq!(reasons(&snapshot), [None, None]);
+}
+
+#[test]
+fn a_daemon_that_stops_is_not_ready() {
+    let mut snapshot = snapshot();
+    (snapshot.sources[0].state, snapshot.sinks[0].state) = (SourceState::Ended, SinkState::Ended);
+    (snapshot.sinks[0].spool, snapshot.sinks[0].outage, snapshot.sinks[0].stall) = (None, None, None);
+    assert!(snapshot.readiness().is_ready());
+    for phase in [Phase::Stopping, Phase::Leaving, Phase::Ended] {
+        assert!(!Snapshot { phase, ..snapshot.clone() }.readiness().is_ready());
+    }
+    let shown = Snapshot { phase: Phase::Stopping, ..snapshot }.readiness().json();
+    let part = |name| json!([{ "name": name, "ready": true, "reason": null }]);
+    let expected = json!({ "ready": false, "phase": "stopping", "sources": part("mail"), "sinks": part("archive") });
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn parts_that_a_reload_removed_do_not_count() {
+    let mut snapshot = snapshot();
+    (snapshot.sources[0].state, snapshot.sinks[0].state) = (SourceState::Leaving, SinkState::Leaving);
+    let readiness = snapshot.readiness();
+    assert!(readiness.is_ready() && readiness.sources.is_empty() && readiness.sinks.is_empty());
+}
+
+#[test]
+fn the_ledger_alone_has_the_counts_of_the_whole() {
+    let (whole, ledger) = (snapshot().json(), snapshot().ledger_json());
+    assert_eq!((&ledger["at"], &ledger["ledger"]), (&whole["at"], &whole["ledger"]));
+    for (part, key) in [("sources", "counts"), ("sinks", "counts"), ("sinks", "balanced"), ("sinks", "name")] {
+        assert_eq!(ledger[part][0][key], whole[part][0][key], "{part} {key}");
+    }
+}

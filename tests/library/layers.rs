@@ -151,7 +151,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("replay", &["log", "poison", "receipt", "throttle", "ledger", "buffer", "config", "sink"]),
-    ("cli", &["dsn", "syslog", "schema"]),
+    ("admin", &["sockets", "throttle", "config", "panics", "status"]),
+    ("cli", &["dsn", "syslog", "schema", "admin"]),
     (
         "app",
         &[
@@ -176,6 +177,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "source",
             "sink",
             "status",
+            "admin",
         ],
     ),
     ("testing", &[]),

@@ -1,5 +1,6 @@
 //! Needs nothing but the program: its sources, sinks and commands on loopback.
 
+mod admin;
 mod bad_input;
 mod checkpoint;
 mod cli;

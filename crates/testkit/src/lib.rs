@@ -14,6 +14,7 @@ pub mod clock;
 pub mod dns;
 pub mod endless;
 pub mod greylist;
+pub mod http;
 pub mod kafka;
 pub mod loggen;
 pub mod mail;

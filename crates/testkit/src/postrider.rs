@@ -167,11 +167,12 @@ impl Postrider {
 }
 
 /// Returns a configuration in which lines are not joined, unless it is about the joins: most tests count the records of
-/// lines.
+/// lines. Without `[admin]` there is no admin server: many run at once.
 pub fn plain(config: &str) -> String {
     let is_about_joins = ["[correlate]", "\"message\"", "\"session\""].iter().any(|part| config.contains(part));
     let joins = if is_about_joins { "" } else { "\n[correlate]\nenabled = false\n" };
-    format!("{config}{joins}")
+    let admin = if config.contains("[admin]") { "" } else { "\n[admin]\nlisten = \"none\"\nsocket = \"none\"\n" };
+    format!("{config}{joins}{admin}")
 }
 
 /// The lines of the ledger of `owner` in a log.

@@ -33,6 +33,7 @@ fn running(config: Config) -> (Present, Vec<Turns>) {
         checkpoint: None,
         pipeline: Current::new(Pipeline::new(Vec::new())),
         descriptors: Descriptors::default(),
+        admin: AdminListeners::default(),
     };
     (present, turns)
 }

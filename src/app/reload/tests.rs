@@ -31,7 +31,7 @@ impl Fixture {
     /// Changes to the configuration in `tables`, where `DIR` stands for the directory. Returns the changes as logged:
     /// those of the sources, of the sinks, and of the settings.
     fn change(&mut self, tables: &[&str]) -> (String, String, String) {
-        let text = tables.concat().replace("DIR", self.directory.path().to_str().unwrap());
+        let text = tables.concat().replace("DIR", self.directory.path().to_str().unwrap()) + ADMIN;
         let config = config::parse(&text, "test").unwrap_or_else(|errors| panic!("{errors}"));
         let prepared = self.app.present().prepare(config, Passed::default()).unwrap();
         let Changes { sources, sinks, settings } = self.app.exchange(prepared);
@@ -76,6 +76,7 @@ impl Fixture {
     }
 }
 
+const ADMIN: &str = "[admin]\nlisten = \"none\"\nsocket = \"none\"\n";
 const TCP: &str = "[[source.tcp]]\nname = \"tcp\"\nlisten = \"127.0.0.1:0\"\n";
 const OTHER: &str = "[[source.tcp]]\nname = \"other\"\nlisten = \"127.0.0.1:0\"\n";
 const RELP: &str = "[[source.relp]]\nname = \"relp\"\nlisten = \"127.0.0.1:0\"\n";

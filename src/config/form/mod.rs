@@ -132,6 +132,13 @@ pub(super) const NAME: Plain<String> = Plain {
 pub(super) const ADDRESS: Plain<SocketAddr> =
     Plain { parse: value::address, schema: || text("^.+:[0-9]+$"), limits: None };
 
+/// `ADDRESS:PORT`, or none.
+pub(super) const ADDRESS_OR_NONE: Plain<Option<SocketAddr>> = Plain {
+    parse: value::address_or_none,
+    schema: || text("^(.+:[0-9]+|none)$"),
+    limits: Some("ADDRESS:PORT, or \"none\"."),
+};
+
 /// A name in the IANA time zone database.
 pub(super) const ZONE: Plain<jiff::tz::TimeZone> =
     Plain { parse: value::zone, schema: any, limits: Some("A name of the IANA time zone database.") };
@@ -143,9 +150,9 @@ pub(super) const PATH: Plain<PathBuf> = Plain { parse: value::path, schema: any,
 pub(super) const ABSOLUTE_PATH: Plain<PathBuf> =
     Plain { parse: value::absolute_path, schema: || text("^/"), limits: None };
 
-/// A directory from the root on, or none.
-pub(super) const DIRECTORY_OR_NONE: Plain<Option<PathBuf>> = Plain {
-    parse: value::directory_or_none,
+/// A path from the root on, or none.
+pub(super) const PATH_OR_NONE: Plain<Option<PathBuf>> = Plain {
+    parse: value::path_or_none,
     schema: || text("^(/.*|none)$"),
     limits: Some("An absolute path, or \"none\"."),
 };

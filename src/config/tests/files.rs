@@ -34,11 +34,12 @@ fn examples() -> (String, TempDir) {
         assert!(text.contains(default), "{default}");
         text.replace(default, needed)
     });
-    with_tls_files(&text)
+    with_secret_files(&text)
 }
 
-/// With files of TLS that are there in place of those that `text` names, for as long as the directory lives.
-fn with_tls_files(text: &str) -> (String, TempDir) {
+/// With files of TLS and of a token that are there in place of those that `text` names, for as long as the directory
+/// lives.
+fn with_secret_files(text: &str) -> (String, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let key = rcgen::KeyPair::generate().unwrap();
     let certificate = rcgen::CertificateParams::new(["mx1.example.com".to_owned()]).unwrap().self_signed(&key).unwrap();
@@ -47,7 +48,10 @@ fn with_tls_files(text: &str) -> (String, TempDir) {
         let pem = if name.ends_with("key") { &key } else { &certificate };
         std::fs::write(directory.path().join(name).with_extension("pem"), pem).unwrap();
     }
-    (text.replace("/etc/postrider/tls", directory.path().to_str().unwrap()), directory)
+    std::fs::write(directory.path().join("admin.token"), "0123456789abcdef").unwrap();
+    let path = directory.path().to_str().unwrap();
+    let text = text.replace("/etc/postrider/tls", path).replace("/etc/postrider/admin", &format!("{path}/admin"));
+    (text, directory)
 }
 
 /// Adds the keys of a table and of the tables within it.
@@ -89,7 +93,11 @@ fn unchanged_it_configures_the_default_run() {
 fn one_hash_is_before_a_default() {
     let (examples, _directory) = examples();
     let everything = uncomment(&examples, "#");
-    assert_eq!(config(&everything), config(&examples));
+    // A default that is written must be possible.
+    let mut of_defaults = config(&examples);
+    of_defaults.admin.listen.as_mut().unwrap().is_required = true;
+    of_defaults.admin.socket.as_mut().unwrap().is_required = true;
+    assert_eq!(config(&everything), of_defaults);
     assert_eq!(config(&everything).sources.len(), SOURCES.kinds.len());
     assert_eq!(config(&everything).sinks.len(), SINKS.kinds.len());
 }

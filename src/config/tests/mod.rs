@@ -1,5 +1,6 @@
 //! Tests of the configuration as a whole, by subject.
 
+mod admin;
 mod correlate;
 mod errors;
 mod files;

@@ -34,7 +34,8 @@ fn code(output: &Output) -> i32 {
 #[test]
 fn help() {
     insta::assert_snapshot!("help", show(&postrider(&["--help"])));
-    for command in ["run", "check", "config", "decode", "trace", "replay", "explain", "schema", "completions"] {
+    for command in ["run", "check", "health", "config", "decode", "trace", "replay", "explain", "schema", "completions"]
+    {
         insta::assert_snapshot!(format!("help_{command}"), show(&postrider(&[command, "--help"])));
     }
     insta::assert_snapshot!("help_spool", show(&postrider(&["spool", "--help"])));

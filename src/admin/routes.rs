@@ -1,0 +1,161 @@
+//! The paths and their answers.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderValue, Response, StatusCode, Uri};
+use axum::routing::get;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::AdminQuestion;
+use super::guard::RequestRefusal;
+use crate::status::Snapshot;
+
+/// Maximum time in which the app answers. It does at once, unless the machine is out of breath.
+const APP: Duration = Duration::from_secs(5);
+/// Number of questions that wait for the app. Each connection has one at most.
+const QUESTIONS: usize = 64;
+
+/// The paths, for an error that lists them.
+const PATHS: [(&str, &str); 4] = [
+    ("/live", "whether the process runs"),
+    ("/ready", "whether each source and sink does its work"),
+    ("/ledger", "the counts of the ledger"),
+    ("/api/status", "the state of the daemon"),
+];
+
+/// What the answers are made from.
+#[derive(Clone, Debug)]
+pub struct AdminState {
+    questions: mpsc::Sender<AdminQuestion>,
+}
+
+impl AdminState {
+    /// Returns the state for a server, and the questions that the app has to answer.
+    pub fn new() -> (Self, mpsc::Receiver<AdminQuestion>) {
+        let (questions, asked) = mpsc::channel(QUESTIONS);
+        (Self { questions }, asked)
+    }
+
+    /// Asks the app.
+    pub(super) async fn ask<T>(
+        &self,
+        question: impl FnOnce(oneshot::Sender<T>) -> AdminQuestion,
+    ) -> Result<T, AdminFailure> {
+        let ask = async {
+            let (place, answer) = oneshot::channel();
+            self.questions.send(question(place)).await.ok()?;
+            answer.await.ok()
+        };
+        let busy = (StatusCode::SERVICE_UNAVAILABLE, "the daemon ends, or is too busy to answer; try again".to_owned());
+        timeout(APP, ask).await.ok().flatten().ok_or(busy)
+    }
+}
+
+/// Status of an error, and its text for the operator.
+pub(super) type AdminFailure = (StatusCode, String);
+type AdminResponse = Response<Body>;
+
+pub(super) fn router(state: AdminState) -> Router {
+    Router::new()
+        .route("/live", get(live))
+        .route("/ready", get(ready))
+        .route("/ledger", get(ledger))
+        .route("/api/status", get(status))
+        .fallback(no_path)
+        .method_not_allowed_fallback(no_method)
+        .with_state(state)
+}
+
+async fn live() -> AdminResponse {
+    as_json(StatusCode::OK, &json!({ "live": true }))
+}
+
+async fn ready(State(state): State<AdminState>) -> AdminResponse {
+    of_snapshot(&state, |snapshot| {
+        let readiness = snapshot.readiness();
+        let status = if readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        (status, readiness.json())
+    })
+    .await
+}
+
+async fn ledger(State(state): State<AdminState>) -> AdminResponse {
+    of_snapshot(&state, |snapshot| (StatusCode::OK, snapshot.ledger_json())).await
+}
+
+async fn status(State(state): State<AdminState>) -> AdminResponse {
+    of_snapshot(&state, |snapshot| (StatusCode::OK, snapshot.json())).await
+}
+
+async fn of_snapshot(state: &AdminState, show: impl FnOnce(&Snapshot) -> (StatusCode, Value)) -> AdminResponse {
+    match state.ask(AdminQuestion::Status).await {
+        Ok(snapshot) => {
+            let (status, value) = show(&snapshot);
+            as_json(status, &value)
+        }
+        Err(failure) => failed(failure),
+    }
+}
+
+async fn no_path(uri: Uri) -> AdminResponse {
+    let paths: Value = PATHS.iter().map(|(path, what)| ((*path).to_owned(), Value::from(*what))).collect();
+    let error = format!("there is nothing at {}; ask for one of the paths", uri.path());
+    as_json(StatusCode::NOT_FOUND, &json!({ "error": error, "paths": paths }))
+}
+
+async fn no_method() -> AdminResponse {
+    let mut response = failed((StatusCode::METHOD_NOT_ALLOWED, "nothing can be changed here; use GET or HEAD".into()));
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
+}
+
+/// Returns the answer to a request that is refused.
+pub(super) fn refused(refusal: RequestRefusal) -> AdminResponse {
+    let mut response = failed((refusal.status(), refusal.text().to_owned()));
+    if refusal == RequestRefusal::NoToken {
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+/// Adds the headers that every answer has: browsers show it as what it is, run nothing in it, keep nothing of it, and
+/// give nothing of it to other sites.
+pub(super) fn protected(mut response: AdminResponse) -> AdminResponse {
+    const ALWAYS: [(HeaderName, &str); 4] = [
+        (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (CACHE_CONTROL, "no-store"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ];
+    for (name, value) in ALWAYS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn failed((status, error): AdminFailure) -> AdminResponse {
+    as_json(status, &json!({ "error": error }))
+}
+
+fn as_json(status: StatusCode, value: &Value) -> AdminResponse {
+    with_body(status, format!("{value:#}\n").into_bytes())
+}
+
+/// Returns an answer with a body that is JSON.
+fn with_body(status: StatusCode, body: Vec<u8>) -> AdminResponse {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+#[cfg(test)]
+mod tests;
