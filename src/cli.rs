@@ -90,11 +90,16 @@ pub enum Command {
     /// filter gives back stand below the message from which they were made. Refusals of an address without a queue id
     /// are told too.
     ///
+    /// With files, searches their lines. With QUERY alone, asks the running daemon for the messages that it remembers:
+    /// those that are open, and those that ended within the time for late lines (`grace`). It has no lines of them,
+    /// only what the joins keep: the last attempt for each recipient.
+    ///
     /// The order of the files does not matter. They are read several times: a pipe is copied to memory first, or to a
     /// file in TMPDIR if it is larger than 16 MiB.
     ///
-    /// The exit code is 0 if a message matches, 1 if none does, and 74 if a file cannot be read completely.
-    #[command(after_help = TRACE_EXAMPLE, override_usage = "postrider trace [OPTIONS] <FILE>... <QUERY>")]
+    /// The exit code is 0 if a message matches, 1 if none does, 69 if the daemon cannot be asked, and 74 if a file
+    /// cannot be read completely.
+    #[command(after_help = TRACE_EXAMPLE, override_usage = TRACE_USAGE)]
     Trace(TraceArguments),
     /// Send the records of dead-letter files to their sinks again
     ///
@@ -137,7 +142,11 @@ const SCHEMA_EXAMPLE: &str = "Examples:
   curl -X PUT http://localhost:9200/_index_template/postrider \\
        -H 'Content-Type: application/json' -d \"$(postrider schema --format elasticsearch)\"";
 
+const TRACE_USAGE: &str = "postrider trace [OPTIONS] <QUERY>
+       postrider trace [OPTIONS] <FILE>... <QUERY>";
+
 const TRACE_EXAMPLE: &str = "Examples:
+  postrider trace ada@example.net
   postrider trace /var/log/mail.log* 4jYR9Q2wTjz18T
   postrider trace /var/log/mail.log ada@example.net | less -R";
 
@@ -210,8 +219,9 @@ pub struct Decode {
 /// The arguments of `trace`.
 #[derive(Args, Debug)]
 pub struct TraceArguments {
-    /// Log files, plain or compressed with gzip, in any order (`-`: the standard input), and behind them what to search
-    /// for: a queue id, a Message-ID, or the address of a sender or a recipient, with or without `<>`
+    /// The query, as the last argument: a queue id, a Message-ID, or the address of a sender or a recipient, with or
+    /// without `<>`. In front of it: log files, plain or compressed with gzip, in any order (`-`: the standard
+    /// input). Without a file, the daemon is asked
     // One list: with two, an option between the files and the query would end the files.
     #[arg(value_name = "FILE|QUERY", required = true)]
     pub arguments: Vec<PathBuf>,
@@ -221,6 +231,9 @@ pub struct TraceArguments {
     /// Print records: of each message, and behind it of its lines
     #[arg(long)]
     pub json: bool,
+    /// The socket of the daemon.
+    #[command(flatten)]
+    pub daemon: AdminSocketPath,
     /// The language of the words and of the texts that explain codes
     #[arg(long, value_name = "LANG", default_value = "en", value_parser = PossibleValuesParser::new(Language::NAMES))]
     pub lang: String,

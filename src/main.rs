@@ -22,7 +22,7 @@ use postrider::spool::command::{self, DamageFound};
 use postrider::syslog::Format;
 use postrider::time::ZONE_HELP;
 use postrider::trace::{Look, Trace, TraceOutput, TraceQuery, TraceSummary};
-use postrider::{app, explain, log, panics, standard, trace};
+use postrider::{admin, app, explain, log, panics, standard, trace};
 use tracing::level_filters::LevelFilter;
 
 /// Exit code of a search that found nothing.
@@ -231,26 +231,21 @@ fn trace(arguments: &TraceArguments) -> Result<(), Failure> {
     let (files, text) = arguments.split();
     let query = TraceQuery::new(&text)
         .ok_or_else(|| wrong("the query is empty: write a queue id, a Message-ID or an address"))?;
+    let zone = zone(arguments.timezone.as_deref())?;
+    let told = if arguments.json {
+        TraceOutput::Records(Encoder { language })
+    } else {
+        TraceOutput::Page(Look::of_stdout(language))
+    };
     if files.is_empty() {
-        return Err(wrong(&if Path::new(&*text).exists() {
-            format!("no query: write behind the file what to search for, `postrider trace {text} QUERY`")
-        } else {
-            format!(
-                "no log to search: `trace` does not ask a running daemon; name the files that have its lines, \
-                 `postrider trace /var/log/mail.log* {text}`, or `-` for the standard input"
-            )
-        }));
+        return trace_daemon(arguments, &query, &zone, told);
     }
     let trace = Trace {
         query,
-        zone: zone(arguments.timezone.as_deref())?,
+        zone,
         format: Format::from_name(&arguments.format).unwrap_or_default(),
         last: arguments.last as usize,
-        told: if arguments.json {
-            TraceOutput::Records(Encoder { language })
-        } else {
-            TraceOutput::Page(Look::of_stdout(language))
-        },
+        told,
     };
     let say = |error: &trace::Error| log::say(&format!("postrider: {error}"));
     match trace.tell(files, &mut stdout()?.lock(), say) {
@@ -258,6 +253,49 @@ fn trace(arguments: &TraceArguments) -> Result<(), Failure> {
         Err(trace::Error::Output(error)) => output_failure(&error),
         Err(error) => Err(Failure { code: IO, message: format!("postrider: {error}") }),
     }
+}
+
+/// Asks the daemon for the messages that it remembers.
+fn trace_daemon(
+    arguments: &TraceArguments,
+    query: &TraceQuery,
+    zone: &jiff::tz::TimeZone,
+    told: TraceOutput,
+) -> Result<(), Failure> {
+    let (socket, last, text) = (&arguments.daemon.socket, arguments.last, query.text());
+    // Somebody may have meant a file.
+    let file = if Path::new(text).exists() {
+        format!("; {text} is a file: write behind it what to search for, `postrider trace {text} QUERY`")
+    } else {
+        format!("; log files are searched with `postrider trace FILE... {text}`")
+    };
+    let answer = admin::trace::ask(socket, query, last, zone.iana_name(), told).map_err(|error| {
+        let Failure { code, message } = unavailable(&error);
+        Failure { code, message: message + &file }
+    })?;
+    let mut out = stdout()?.lock();
+    let page = answer.page.iter().map(|page| page.as_bytes());
+    let records = answer.messages.iter().flat_map(|record| [record.get().as_bytes(), b"\n"]);
+    let written = page.chain(records).try_for_each(|part| out.write_all(part)).and_then(|()| out.flush());
+    if let Err(error) = written {
+        return output_failure(&error);
+    }
+    if answer.matching > last as usize {
+        let matching = answer.matching;
+        log::say(&format!("{matching} messages match; these are the last {last}, `--last` changes the number"));
+    }
+    if answer.cut {
+        log::say("a limit of time or size has cut the answer: messages are missing in it; use a smaller `--last`");
+    }
+    if answer.matching == 0 {
+        let searched = match answer.searched {
+            1 => "the 1 message".to_owned(),
+            searched => format!("the {searched} messages"),
+        };
+        let message = format!("no message matches {text}, among {searched} that the daemon remembers{file}");
+        return Err(Failure { code: NOTHING, message });
+    }
+    Ok(())
 }
 
 /// Reports what was not found, or not told.

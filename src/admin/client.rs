@@ -38,6 +38,14 @@ pub enum AskError {
         /// Cause.
         error: io::Error,
     },
+    /// The daemon refuses the request.
+    #[error("the daemon at {} refuses: {reason}", path.display())]
+    Refused {
+        /// The socket.
+        path: PathBuf,
+        /// Its reason.
+        reason: String,
+    },
     /// The daemon did not give a whole answer.
     #[error("the daemon at {} gave no answer: {reason}; `ps` and its log say more", path.display())]
     Answer {

@@ -1,4 +1,4 @@
-//! Who may ask: the rules that keep strangers and other web sites away.
+//! Permission to ask: the rules that keep strangers and other web sites away.
 //!
 //! A browser sends requests for any page that it shows. Such a page must not read the answers, whatever name it gives
 //! this address (DNS rebinding): the server answers only to names and addresses that are its own, and only to its own

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,7 +31,7 @@ pub struct AdminListeners {
 // The path is dropped first: while the socket is open, no other program mistakes the path for a leftover of a crash.
 #[derive(Debug)]
 pub(super) struct AdminSocket {
-    _path: SocketFile,
+    path: SocketFile,
     pub(super) socket: UnixListener,
 }
 
@@ -69,33 +68,34 @@ impl AdminError {
 
 impl AdminListeners {
     /// Binds what `config` asks for; what `present` has at the same place stays. A default that cannot be bound is left
-    /// out, and the log says why.
+    /// out, and the log says why, once.
     ///
     /// # Errors
     ///
     /// A place that the configuration file names cannot be bound.
     pub fn bind(config: &AdminConfig, present: &Self) -> Result<Self, AdminError> {
-        let tcp = match &config.listen {
-            None => None,
-            Some(listen) => match present.tcp.as_ref().filter(|_| present.has_address(listen.at)) {
-                Some(tcp) => Some(Arc::clone(tcp)),
-                None => bound(listen, "listen", sockets::tcp_listener(listen.at).map(Arc::new))?,
-            },
-        };
-        let unix = match &config.socket {
-            None => None,
-            Some(socket) => match present.unix.as_ref().filter(|unix| unix._path.0 == socket.at) {
-                Some(unix) => Some(Arc::clone(unix)),
-                None => bound(&shown(socket), "socket", AdminSocket::bind(&socket.at).map(Arc::new))?,
-            },
-        };
+        let (tcp, unix) = (present.tcp_of(config)?, present.unix_of(config)?);
         Ok(Self { config: config.clone(), tcp, unix })
     }
 
-    /// Returns true if the listener at this address is bound. Port 0 is a different port each time, so that only the
-    /// same key has the same listener.
-    fn has_address(&self, address: SocketAddr) -> bool {
-        self.config.listen.as_ref().is_some_and(|listen| listen.at == address)
+    /// Returns the TCP listener for `config`.
+    fn tcp_of(&self, config: &AdminConfig) -> Result<Option<Arc<TcpListener>>, AdminError> {
+        let Some(listen) = &config.listen else { return Ok(None) };
+        let before = self.config.listen.as_ref();
+        if let Some(tcp) = self.tcp.as_ref().filter(|_| before.is_some_and(|before| before.at == listen.at)) {
+            return Ok(Some(Arc::clone(tcp)));
+        }
+        bound(listen, "listen", before == Some(listen), sockets::tcp_listener(listen.at).map(Arc::new))
+    }
+
+    /// Returns the unix socket for `config`.
+    fn unix_of(&self, config: &AdminConfig) -> Result<Option<Arc<AdminSocket>>, AdminError> {
+        let Some(socket) = &config.socket else { return Ok(None) };
+        if let Some(unix) = self.unix.as_ref().filter(|unix| unix.path.0 == socket.at) {
+            return Ok(Some(Arc::clone(unix)));
+        }
+        let is_told = self.config.socket.as_ref() == Some(socket);
+        bound(&shown(socket), "socket", is_told, AdminSocket::bind(&socket.at).map(Arc::new))
     }
 
     /// Starts to answer, until the returned tasks are dropped. Requests that are being answered then are finished.
@@ -121,15 +121,16 @@ impl AdminListeners {
 
     fn places(&self) -> Vec<String> {
         let tcp = self.tcp.as_ref().and_then(|tcp| tcp.local_addr().ok()).map(|address| format!("tcp {address}"));
-        let unix = self.unix.as_ref().map(|unix| format!("unix {}", unix._path.0.display()));
+        let unix = self.unix.as_ref().map(|unix| format!("unix {}", unix.path.0.display()));
         tcp.into_iter().chain(unix).collect()
     }
 }
 
-/// Returns what was bound. A default need not be.
+/// Returns what was bound. A default need not be: the log says so, unless it `is_told` already.
 fn bound<T>(
     endpoint: &AdminEndpoint<impl fmt::Display>,
     key: &'static str,
+    is_told: bool,
     bound: io::Result<T>,
 ) -> Result<Option<T>, AdminError> {
     let error = match bound {
@@ -140,7 +141,9 @@ fn bound<T>(
         return Err(error);
     }
     // Somebody tries the program out, or a second one runs on the machine.
-    tracing::info!("{error}; going on without it");
+    if !is_told {
+        tracing::info!("{error}; going on without it");
+    }
     Ok(None)
 }
 
@@ -153,7 +156,7 @@ impl AdminSocket {
     /// Binds a socket at `path`. One that a crash left there is replaced.
     fn bind(path: &Path) -> io::Result<Self> {
         sockets::remove_stale(path)?;
-        let bound = Self { socket: UnixListener::bind(path)?, _path: SocketFile(path.to_owned()) };
+        let bound = Self { socket: UnixListener::bind(path)?, path: SocketFile(path.to_owned()) };
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE))?;
         Ok(bound)
     }

@@ -1,5 +1,6 @@
 //! The paths and their answers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -11,11 +12,12 @@ use axum::http::header::{
 use axum::http::{HeaderValue, Response, StatusCode, Uri};
 use axum::routing::get;
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::AdminQuestion;
 use super::guard::RequestRefusal;
+use super::trace;
 use crate::status::Snapshot;
 
 /// Maximum time in which the app answers. It does at once, unless the machine is out of breath.
@@ -24,24 +26,27 @@ const APP: Duration = Duration::from_secs(5);
 const QUESTIONS: usize = 64;
 
 /// The paths, for an error that lists them.
-const PATHS: [(&str, &str); 4] = [
+const PATHS: [(&str, &str); 5] = [
     ("/live", "whether the process runs"),
     ("/ready", "whether each source and sink does its work"),
     ("/ledger", "the counts of the ledger"),
     ("/api/status", "the state of the daemon"),
+    ("/trace?q=QUERY", "messages with a queue id, a Message-ID or an address"),
 ];
 
-/// What the answers are made from.
+/// Source of the answers.
 #[derive(Clone, Debug)]
 pub struct AdminState {
     questions: mpsc::Sender<AdminQuestion>,
+    /// Places for traces that are being made.
+    pub(super) traces: Arc<Semaphore>,
 }
 
 impl AdminState {
     /// Returns the state for a server, and the questions that the app has to answer.
     pub fn new() -> (Self, mpsc::Receiver<AdminQuestion>) {
         let (questions, asked) = mpsc::channel(QUESTIONS);
-        (Self { questions }, asked)
+        (Self { questions, traces: Arc::new(Semaphore::new(trace::AT_A_TIME)) }, asked)
     }
 
     /// Asks the app.
@@ -69,6 +74,7 @@ pub(super) fn router(state: AdminState) -> Router {
         .route("/ready", get(ready))
         .route("/ledger", get(ledger))
         .route("/api/status", get(status))
+        .route("/trace", get(trace))
         .fallback(no_path)
         .method_not_allowed_fallback(no_method)
         .with_state(state)
@@ -101,6 +107,13 @@ async fn of_snapshot(state: &AdminState, show: impl FnOnce(&Snapshot) -> (Status
             let (status, value) = show(&snapshot);
             as_json(status, &value)
         }
+        Err(failure) => failed(failure),
+    }
+}
+
+async fn trace(State(state): State<AdminState>, uri: Uri) -> AdminResponse {
+    match trace::answer(&state, uri.query().unwrap_or_default()).await {
+        Ok(body) => with_body(StatusCode::OK, body),
         Err(failure) => failed(failure),
     }
 }

@@ -31,7 +31,7 @@ enum LoadStep {
 
 /// Result of a finished step.
 pub(super) enum Done {
-    Read(Result<Config, Error>),
+    Read(Box<Result<Config, Error>>),
     Prepared(Box<Result<Prepared, Error>>),
 }
 
@@ -43,12 +43,12 @@ impl App {
                 self.loading.begin(file);
                 None
             }
-            None => Some(Done::Read(Ok(Config::default_run()))),
+            None => Some(Done::Read(Box::new(Ok(Config::default_run())))),
         };
         loop {
             match done.take() {
                 Some(Done::Read(config)) => {
-                    let config = config?;
+                    let config = (*config)?;
                     say_start(&config, self.file.as_deref());
                     self.loading.prepare(config, self.present(), std::mem::take(&mut passed));
                 }
@@ -91,11 +91,13 @@ impl App {
     /// Continues a reload after each step. An error is a defect after which the program cannot continue.
     pub(super) fn reload(&mut self, done: Done) -> Result<(), Error> {
         let prepared = match done {
-            Done::Read(Ok(config)) => {
-                self.loading.prepare(config, self.present(), Passed::default());
-                return Ok(());
-            }
-            Done::Read(Err(error)) => Err(error),
+            Done::Read(config) => match *config {
+                Ok(config) => {
+                    self.loading.prepare(config, self.present(), Passed::default());
+                    return Ok(());
+                }
+                Err(error) => Err(error),
+            },
             Done::Prepared(prepared) => *prepared,
         };
         let file = self.file.clone().unwrap_or_default();
@@ -176,7 +178,7 @@ impl Loading {
             let done = match &mut self.step {
                 None => pending().await,
                 Some(LoadStep::Read(reader)) => {
-                    Done::Read(reader.end().await.unwrap_or_else(|panic| Err(panic.into())))
+                    Done::Read(Box::new(reader.end().await.unwrap_or_else(|panic| Err(panic.into()))))
                 }
                 Some(LoadStep::Prepare(maker)) => {
                     Done::Prepared(Box::new(maker.end().await.unwrap_or_else(|panic| Err(panic.into()))))

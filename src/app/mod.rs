@@ -231,7 +231,7 @@ impl App {
                     Asked::Reload => {}
                 },
                 Some(question) = admin.questions.recv() => {
-                    tell(question, || snapshot(Phase::Stopping));
+                    tell(question, &status, || snapshot(Phase::Stopping));
                     continue;
                 }
             }
@@ -274,7 +274,7 @@ impl App {
                 Some(ended) = self.tasks.join_next_with_id() => self.source_ended(ended)?,
                 _ = look.tick() => self.look(Instant::now()),
                 Some(question) = self.admin.questions.recv() => {
-                    tell(question, || self.status.snapshot(&self.sources, &self.sinks, Phase::Running));
+                    tell(question, &self.status, || self.status.snapshot(&self.sources, &self.sinks, Phase::Running));
                     continue;
                 }
             }
@@ -355,10 +355,11 @@ impl App {
 }
 
 /// Answers a question of the admin server. It may have gone away meanwhile.
-fn tell(question: AdminQuestion, snapshot: impl FnOnce() -> Snapshot) {
+fn tell(question: AdminQuestion, status: &Status, snapshot: impl FnOnce() -> Snapshot) {
     match question {
         AdminQuestion::Status(place) if !place.is_closed() => _ = place.send(snapshot()),
         AdminQuestion::Status(_) => {}
+        AdminQuestion::Joins(place) => _ = place.send(status.joins.clone()),
     }
 }
 

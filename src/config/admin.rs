@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq;
 use super::diagnostic::Diagnostic;
 use super::diagnostics::Diagnostics;
 use super::form::{ADDRESS_OR_NONE, PATH, PATH_OR_NONE};
-use super::key::{Given, default, keys, optional};
+use super::key::{default, keys, optional};
 use super::kind::Section;
 use crate::small_file;
 
@@ -114,14 +114,19 @@ impl Section for AdminKeys {
             found.push(error.help("set `token_file`, or listen at 127.0.0.1"));
             return None;
         }
-        Some(AdminConfig { listen: endpoint(listen)?, socket: endpoint(socket)?, token })
+        let (is_listen_written, is_socket_written) = (listen.is_written(), socket.is_written());
+        let (listen, socket) = (listen.value?, socket.value?);
+        Some(AdminConfig {
+            listen: endpoint(listen, is_listen_written),
+            socket: endpoint(socket, is_socket_written),
+            token,
+        })
     }
 }
 
-/// Returns the endpoint of a key, if it has one; `None` after an error.
-fn endpoint<T>(given: Given<Option<T>>) -> Option<Option<AdminEndpoint<T>>> {
-    let is_required = given.is_written();
-    Some(given.value?.map(|at| AdminEndpoint { at, is_required }))
+/// Returns the endpoint of a key, if it has one.
+fn endpoint<T>(at: Option<T>, is_required: bool) -> Option<AdminEndpoint<T>> {
+    at.map(|at| AdminEndpoint { at, is_required })
 }
 
 #[cfg(test)]

@@ -131,6 +131,18 @@ impl Scratch {
         });
     }
 
+    /// Gives the last message the id and the revision that its first record would have.
+    pub(super) fn identify_last(&mut self, uid: Uid) {
+        if let Some(copy) = self.messages.last_mut() {
+            (copy.uid, copy.revision) = (uid, copy.revision.max(1));
+        }
+    }
+
+    /// Returns the size of all texts, in bytes.
+    pub(super) const fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Adds a session that is over, unless only repeated lines tell of it. `room` has what its lines say.
     pub(super) fn end(&mut self, session: JoinedSession) {
         if session.is_repeat {

@@ -119,8 +119,12 @@ impl<T> Slab<T> {
 
     /// Returns each value from the slot `first` on, with its slot.
     pub(super) fn iter_from(&self, first: u32) -> impl Iterator<Item = (u32, &T)> {
-        let end = (self.chunks.len() * CHUNK) as u32;
-        (first..end).filter_map(|slot| Some((slot, self.get(slot)?)))
+        (first..self.end()).filter_map(|slot| Some((slot, self.get(slot)?)))
+    }
+
+    /// Returns the number of slots: that of each value is below it.
+    pub(super) const fn end(&self) -> u32 {
+        (self.chunks.len() * CHUNK) as u32
     }
 
     /// Makes a value the newest.

@@ -19,6 +19,7 @@ mod hops;
 mod limits;
 mod postscreen;
 mod processes;
+mod query;
 mod saved;
 
 use std::cmp::Reverse;

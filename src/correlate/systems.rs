@@ -4,6 +4,7 @@
 //! those that were silent for the longest time.
 
 pub(super) mod checkpoint;
+mod query;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;

@@ -10,6 +10,7 @@
 //! memory does not depend on the size of the logs, but on the lines that it finds; `TraceLimits` bounds them.
 
 mod chain;
+mod held;
 mod join;
 mod leads;
 mod line;
@@ -33,6 +34,7 @@ use std::thread;
 use jiff::tz::TimeZone;
 
 use self::chain::Story;
+pub use self::held::{HeldStories, HeldTrace};
 use self::join::Joined;
 use self::line::LineReader;
 pub use self::page::Look;

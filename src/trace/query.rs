@@ -2,6 +2,7 @@
 
 use memchr::memmem::Finder;
 
+use crate::correlate::HeldName;
 use crate::record::{
     Delivery, Event, Expired, MessageId, Notification, Passing, Pickup, Postfix, QueueActive, Verdict,
 };
@@ -62,6 +63,14 @@ impl TraceQuery {
                 Event::Verdict(Verdict { from, to, .. }) => is_address(*from) || is_address(*to),
                 _ => false,
             }
+    }
+
+    /// Returns true if a message with this name is sought.
+    pub(super) fn wants(&self, name: HeldName<'_>) -> bool {
+        match name {
+            HeldName::Id(id) => id == self.text,
+            HeldName::Address(address) => self.is_address(address),
+        }
     }
 
     fn is_address(&self, address: &str) -> bool {

@@ -151,7 +151,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("replay", &["log", "poison", "receipt", "throttle", "ledger", "buffer", "config", "sink"]),
-    ("admin", &["sockets", "throttle", "config", "panics", "status"]),
+    ("admin", &["sockets", "throttle", "dsn", "encode", "correlate", "config", "panics", "status", "trace"]),
     ("cli", &["dsn", "syslog", "schema", "admin"]),
     (
         "app",

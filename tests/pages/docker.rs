@@ -81,6 +81,16 @@ fn the_image_is_built_with_what_a_build_needs() {
 }
 
 #[test]
+fn the_image_checks_its_health_over_the_socket() {
+    assert!(DOCKERFILE.contains(" CMD [\"postrider\", \"health\"]\n"));
+    let socket = Path::new(postrider::admin::SOCKET);
+    let directory = socket.parent().expect("a directory").display();
+    assert!(DOCKERFILE.contains(&format!("--home-dir {directory} --create-home postrider")));
+    let config = postrider::config::load(&Path::new(ROOT).join("docker/postrider.toml")).expect("a configuration");
+    assert_eq!(config.admin.socket.expect("a socket").at, socket);
+}
+
+#[test]
 fn what_the_files_name_exists() {
     let exists = |path: &str| Path::new(ROOT).join(path).exists();
     let dockerfiles: Vec<&str> = COMPOSE.lines().filter_map(|line| line.trim().strip_prefix("dockerfile: ")).collect();

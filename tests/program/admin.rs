@@ -1,5 +1,5 @@
 //! Does the admin server tell the state of the daemon to those who may know it, and to nobody else? Does it hold up
-//! nothing?
+//! nothing? Does `trace` tell what the daemon remembers?
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::http::{self, HttpAnswer, ask, get, get_unix};
 use testkit::port::Port;
@@ -147,7 +147,7 @@ fn methods_and_paths_have_their_statuses() {
     }
 }
 
-/// What a page of another site could send, whatever name it gives this address.
+/// A page of another site could send these, whatever name it gives this address.
 #[test]
 fn other_hosts_and_origins_are_refused() {
     let place = Place::new();
@@ -262,6 +262,9 @@ fn a_default_that_cannot_be_had_is_said_once() {
     let mut postrider = Postrider::spawn(&[&missing, TCP, STDOUT].concat());
     wait_listening(&mut postrider);
     assert_eq!(health(&place.socket()), (0, "ready\n".to_owned()));
+    // A reload tries again, and says nothing new.
+    postrider.reload(&[&missing, TCP, STDOUT].concat());
+    wait_until(DEADLINE, "a reload", || postrider.stderr().contains(" is in use"));
     let log = postrider.stderr();
     let lines: Vec<&str> = log.lines().filter(|line| line.contains("127.0.0.1:9514")).collect();
     assert_eq!(lines.len(), 1, "{log}");
@@ -403,4 +406,118 @@ fn a_request_that_is_too_large_is_refused() {
         assert!(text.is_empty() || text.starts_with("HTTP/1.1 4"), "{text}");
     }
     assert_eq!(http::get(place.address(), "/live").status, 200);
+}
+
+const QUEUED: [&str; 5] = [
+    "2026-11-24T02:10:34Z mx1 postfix/smtpd[7]: 4FCA1803C5: client=mail.example.net[192.0.2.10], sasl_method=PLAIN, \
+     sasl_username=ada@example.net",
+    "2026-11-24T02:10:34Z mx1 postfix/cleanup[8]: 4FCA1803C5: message-id=<1@example.net>",
+    "2026-11-24T02:10:34Z mx1 postfix/qmgr[9]: 4FCA1803C5: from=<ada@example.net>, size=2041, nrcpt=2 (queue active)",
+    "2026-11-24T02:10:35Z mx1 postfix/smtp[10]: 4FCA1803C5: to=<bob@example.com>, \
+     relay=mx.example.com[192.0.2.25]:25, delay=1.2, delays=0.1/0.01/0.4/0.69, dsn=4.7.1, status=deferred (host \
+     mx.example.com[192.0.2.25] said: 450 4.7.1 <bob@example.com>: Greylisted (in reply to RCPT TO))",
+    "2026-11-24T02:10:36Z mx1 postfix/smtp[11]: 4FCA1803C5: to=<eve@example.org>, \
+     relay=mx.example.org[203.0.113.9]:25, delay=2.1, delays=0.1/0.01/1.2/0.8, dsn=2.0.0, status=sent (250 2.0.0 Ok: \
+     queued as 77F3A)",
+];
+const DONE: [&str; 2] = [
+    "2026-11-24T02:20:37Z mx1 postfix/smtp[12]: 4FCA1803C5: to=<bob@example.com>, \
+     relay=mx.example.com[192.0.2.25]:25, delay=603, delays=602/0.01/0.4/0.69, dsn=2.0.0, status=sent (250 2.0.0 Ok: \
+     queued as 77F3B)",
+    "2026-11-24T02:20:37Z mx1 postfix/qmgr[9]: 4FCA1803C5: removed",
+];
+/// Lines are joined, and a message that is over is remembered as long as the test takes.
+const JOINED: &str = "[correlate]\ncheckpoint = \"none\"\ngrace = \"10m\"\n";
+
+/// The exit code and the output of `trace` with these arguments.
+fn trace(socket: &Path, arguments: &[&str]) -> (i32, String) {
+    said(&command(&[&["trace", "--timezone", "UTC"], arguments].concat(), socket))
+}
+
+/// Sender, state, and each recipient with its status and attempts, as records of messages tell them.
+fn told(records: &str) -> Vec<Value> {
+    let records = records.lines().map(|line| serde_json::from_str::<Value>(line).expect("a record")["postfix"].take());
+    let recipient = |one: &Value| json!([one["to"], one["status"], one["attempts"]]);
+    let of = |message: Value| {
+        let recipients: Vec<_> = message["recipients"].as_array().into_iter().flatten().map(recipient).collect();
+        json!([message["key"], message["from"], message["state"], message["result"], recipients])
+    };
+    records.filter(|postfix| postfix["event"] == "message").map(of).collect()
+}
+
+#[test]
+fn trace_tells_what_the_daemon_remembers() {
+    let place = Place::new();
+    let mut postrider = place.start(&[JOINED, TCP, STDOUT].concat());
+    let address = postrider.address("tcp");
+    send(address, &QUEUED);
+    postrider.status().wait(DEADLINE, "the lines", |status| status.source("tcp").count("received") == 5);
+    let key = "mx1/postfix/4FCA1803C5/2026-11-24T02:10:34.000000Z";
+    let open = json!([
+        key,
+        "ada@example.net",
+        "open",
+        "unknown",
+        [["bob@example.com", "deferred", 1], ["eve@example.org", "sent", 1]]
+    ]);
+    for query in ["4FCA1803C5", "<1@example.net>", "ada@EXAMPLE.net", "eve@example.org", "77F3A"] {
+        let (code, records) = trace(&place.socket(), &["--json", query]);
+        assert_eq!((code, told(&records)), (0, vec![open.clone()]), "{query}: {records}");
+    }
+    let (code, page) = trace(&place.socket(), &["bob@example.com"]);
+    assert!(code == 0 && page.starts_with("4FCA1803C5  still in the queue (1 deferred, 1 sent)\n"), "{code} {page}");
+    for part in
+        ["logged in as ada@example.net (PLAIN)", "2041 bytes, 2 recipients", "Greylisted", "Postfix will try again"]
+    {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let (code, page) = trace(&place.socket(), &["--lang", "ja", "bob@example.com"]);
+    assert!(code == 0 && page.starts_with("4FCA1803C5  キューに残留（延期1件、配送済1件）\n"), "{code} {page}");
+
+    send(address, &DONE);
+    wait_until(DEADLINE, "the record of the message", || !told(&postrider.stdout()).is_empty());
+    // The record that the sinks had says the same.
+    let record = told(&postrider.stdout());
+    assert_eq!(record[0][3], "sent");
+    let (code, records) = trace(&place.socket(), &["--json", "4FCA1803C5"]);
+    assert_eq!((code, told(&records)), (0, record));
+    let (code, page) = trace(&place.socket(), &["4FCA1803C5"]);
+    assert!(
+        code == 0 && page.starts_with("4FCA1803C5  sent\n") && page.contains("bob@example.com, attempt 2"),
+        "{page}"
+    );
+    assert!(page.contains("removed after 10 min 3 s in the queue"), "{page}");
+    // Over TCP too, for a page of a browser.
+    let answer = get(place.address(), "/trace?q=%3C1%40example.net%3E").json();
+    assert_eq!((answer["matching"].clone(), answer["messages"][0]["postfix"]["key"].clone()), (json!(1), json!(key)));
+    assert_clean(&postrider.terminate(DEADLINE));
+}
+
+#[test]
+fn trace_says_what_it_did_not_find_and_what_to_do() {
+    let place = Place::new();
+    let mut postrider = place.start(&[JOINED, TCP, STDOUT].concat());
+    send(postrider.address("tcp"), &QUEUED);
+    postrider.status().wait(DEADLINE, "the lines", |status| status.source("tcp").count("received") == 5);
+    let nothing = "no message matches nobody@example.com, among the 1 message that the daemon remembers; log files are \
+                   searched with `postrider trace FILE... nobody@example.com`\n";
+    assert_eq!(trace(&place.socket(), &["nobody@example.com"]), (1, nothing.to_owned()));
+    // Somebody forgot the query.
+    let file = place.path("mail.log").display().to_string();
+    fs::write(&file, QUEUED.join("\n")).expect("a file");
+    let (code, text) = trace(&place.socket(), &[&file]);
+    assert!(code == 1 && text.contains(&format!("`postrider trace {file} QUERY`")), "{code} {text}");
+    // Behind a file, the query is for the file.
+    let (code, page) = trace(&place.path("nowhere"), &[&file, "bob@example.com"]);
+    assert!(code == 0 && page.contains("in the queue, 2041 bytes, 2 recipients"), "{code} {page}");
+    let (code, text) = trace(&place.path("nowhere"), &["bob@example.com"]);
+    let start = format!("postrider: cannot ask the daemon at {}: ", place.path("nowhere").display());
+    assert!(code == 69 && text.starts_with(&start), "{code} {text}");
+    assert!(text.contains("`--socket`") && text.contains("`postrider trace FILE... bob@example.com`"), "{text}");
+    postrider.reload(&[&place.table(), "[correlate]\nenabled = false\n", TCP, STDOUT].concat());
+    let refused = wait_for(DEADLINE, "joins that are off", || {
+        Some(trace(&place.socket(), &["bob@example.com"])).filter(|(code, _)| *code == 69)
+    });
+    assert!(refused.1.contains("set `enabled` in [correlate]"), "{}", refused.1);
+    assert_clean(&postrider.terminate(DEADLINE));
 }

@@ -81,15 +81,16 @@ fn what_is_not_found_is_said_with_the_exit_code_1() {
     assert_said(&piped(&["-", "x"], b"hello\n"), 1, "no message matches x, in 1 line with 0 messages\n");
 }
 
-/// Also if the standard input is a pipe: a later version may ask the daemon then.
+/// Also if the standard input is a pipe: `-` reads it.
 #[test]
-fn without_a_log_the_error_says_what_to_write() {
-    let said = "postrider: no log to search: `trace` does not ask a running daemon; name the files that have its lines, \
-                `postrider trace /var/log/mail.log* 4jYR9Q2wTjz18T`, or `-` for the standard input\n";
-    assert_said(&piped(&["4jYR9Q2wTjz18T"], &fs::read(LOG).expect("a log")), 64, said);
-    let said =
-        format!("postrider: no query: write behind the file what to search for, `postrider trace {LOG} QUERY`\n");
-    assert_said(&trace(&[LOG]), 64, &said);
+fn a_query_alone_is_for_the_daemon() {
+    let nowhere = "/nowhere/admin.sock";
+    let asked = "postrider: cannot ask the daemon at /nowhere/admin.sock: No such file or directory (os error 2); start it, or \
+                 name its `socket` of [admin] with `--socket`";
+    let said = format!("{asked}; log files are searched with `postrider trace FILE... 4jYR9Q2wTjz18T`\n");
+    assert_said(&piped(&["--socket", nowhere, "4jYR9Q2wTjz18T"], &fs::read(LOG).expect("a log")), 69, &said);
+    let said = format!("{asked}; {LOG} is a file: write behind it what to search for, `postrider trace {LOG} QUERY`\n");
+    assert_said(&trace(&["--socket", nowhere, LOG]), 69, &said);
 }
 
 #[test]

@@ -647,7 +647,7 @@ fn one_peer_can_not_take_all_connections() {
 /// `postrider run` as a service manager starts it: with variables in its environment.
 fn service(directory: &Path, config: &str, environment: &[String]) -> Process {
     let file = directory.join("postrider.toml");
-    fs::write(&file, config).expect("a configuration");
+    fs::write(&file, testkit::postrider::plain(config)).expect("a configuration");
     let [file, status] = [file, directory.join(StatusFile::NAME)].map(|path| path.display().to_string());
     let program = [env!("CARGO_BIN_EXE_postrider"), "run", "-c", &file, "--status-file", &status].map(str::to_owned);
     let arguments = [environment, &program].concat();

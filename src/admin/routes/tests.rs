@@ -28,6 +28,7 @@ async fn ask(method: &str, path: &str, phase: Phase) -> (u16, Option<String>, Va
         while let Some(question) = asked.recv().await {
             match question {
                 AdminQuestion::Status(place) => place.send(snapshot(phase)).unwrap(),
+                AdminQuestion::Joins(place) => assert!(place.send(None).is_ok()),
             }
         }
     });
@@ -76,6 +77,26 @@ async fn an_unknown_path_lists_the_paths() {
         assert!(body["error"].as_str().unwrap().contains(&format!("nothing at {path};")), "{body}");
         assert_eq!(body["paths"].as_object().unwrap().len(), PATHS.len());
     }
+}
+
+#[tokio::test]
+async fn a_wrong_query_says_what_is_wrong() {
+    for (query, said) in [
+        ("", "q=QUERY"),
+        ("?q=", "q=QUERY"),
+        ("?q=%20%3C%3E", "q=QUERY"),
+        ("?q=a&last=0", "last"),
+        ("?q=a&last=1001", "last"),
+        ("?q=a&lang=fr", "lang"),
+        ("?q=a&zone=Mars/Olympus", "zone"),
+        ("?q=a&limit=1", "limit"),
+        ("?q=a&width=1", "width"),
+    ] {
+        let (status, _, body) = ask("GET", &format!("/trace{query}"), Phase::Running).await;
+        assert!(status == 400 && body["error"].as_str().unwrap().contains(said), "{query}: {body}");
+    }
+    let (status, _, body) = ask("GET", "/trace?q=4jYR9Q2wTjz18T", Phase::Running).await;
+    assert!(status == 404 && body["error"].as_str().unwrap().contains("`enabled` in [correlate]"), "{body}");
 }
 
 #[tokio::test]

@@ -171,7 +171,7 @@ async fn a_refused_configuration_changes_nothing() {
     let mut fixture = Fixture::new();
     fixture.change(&[TCP, FIRST]);
     let error = || Error::Sink { name: "second".to_owned(), reason: "no".to_owned() };
-    for (refused, done) in [(1, Done::Read(Err(error()))), (2, Done::Prepared(Box::new(Err(error()))))] {
+    for (refused, done) in [(1, Done::Read(Box::new(Err(error())))), (2, Done::Prepared(Box::new(Err(error()))))] {
         let (pipeline, settings) = (fixture.app.pipeline.get(), fixture.app.settings.clone());
         fixture.app.reload(done).unwrap();
         assert!(Arc::ptr_eq(&pipeline, &fixture.app.pipeline.get()));

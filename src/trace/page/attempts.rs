@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::{StoryPage, bracketed};
+use super::bracketed;
 use crate::record::{Delivery, Event};
+use crate::trace::join::Joined;
+use crate::trace::line::LineReader;
 use crate::trace::message::TracedMessage;
 
 /// The deliveries of a message.
@@ -23,14 +25,14 @@ pub(super) struct AttemptGroup {
 }
 
 impl Attempts {
-    pub(super) fn of(page: &StoryPage<'_>, message: &TracedMessage) -> Self {
+    pub(super) fn of(joined: &Joined<'_>, reader: &LineReader, message: &TracedMessage) -> Self {
         let mut attempts = Self::default();
         // The number of attempts for each recipient, and the last one.
         let mut recipients = HashMap::<String, (u32, usize, i64)>::new();
         let mut last: Option<(usize, String)> = None;
         for number in &message.lines {
-            let line = &page.joined.lines[*number];
-            let delivery = page.reader.read_line(line.line, |record| match &record.postfix.as_ref()?.event {
+            let line = &joined.lines[*number];
+            let delivery = reader.read_line(line.line, |record| match &record.postfix.as_ref()?.event {
                 Event::Delivery(delivery) => Some((recipient(delivery), likeness(delivery))),
                 _ => None,
             });
@@ -58,7 +60,7 @@ impl Attempts {
 }
 
 /// Returns the address of the recipient, with the one that the sender wrote if it is another one.
-fn recipient(delivery: &Delivery<'_>) -> String {
+pub(super) fn recipient(delivery: &Delivery<'_>) -> String {
     match delivery.orig_to {
         Some(orig_to) => format!("{} (orig_to {})", bracketed(delivery.to), bracketed(orig_to)),
         None => bracketed(delivery.to),
@@ -66,7 +68,7 @@ fn recipient(delivery: &Delivery<'_>) -> String {
 }
 
 /// Returns a text that equal deliveries share.
-fn likeness(delivery: &Delivery<'_>) -> String {
+pub(super) fn likeness(delivery: &Delivery<'_>) -> String {
     let Delivery { relay, delay, delays, dsn, status, reason, .. } = delivery;
     format!("{relay:?} {delay:?} {delays:?} {dsn:?} {status} {reason:?}")
 }

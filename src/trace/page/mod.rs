@@ -17,6 +17,7 @@ use jiff::tz::TimeZone;
 
 use self::paper::{Ink, Inked, Paper, StepMark};
 use super::chain::Story;
+use super::held::HeldFacts;
 use super::join::Joined;
 use super::line::LineReader;
 use super::message::{Made, TracedMessage};
@@ -68,10 +69,19 @@ fn is_utf8(variable: impl Fn(&str) -> Option<OsString>) -> bool {
 /// Columns of the labels of a heading.
 const LABELS: usize = 14;
 
+/// Source of the steps of a story.
+#[derive(Clone, Copy)]
+enum StorySource<'p> {
+    /// The lines of logs.
+    Lines(&'p LineReader),
+    /// The facts of a running daemon.
+    Held(&'p HeldFacts),
+}
+
 /// A page for stories.
 pub(super) struct StoryPage<'p> {
     joined: &'p Joined<'p>,
-    reader: &'p LineReader,
+    source: StorySource<'p>,
     zone: &'p TimeZone,
     language: Language,
     paper: Paper<'p>,
@@ -82,6 +92,7 @@ pub(super) struct StoryPage<'p> {
 }
 
 impl<'p> StoryPage<'p> {
+    /// Creates a page for the stories of logs.
     pub(super) fn new(
         joined: &'p Joined<'p>,
         reader: &'p LineReader,
@@ -89,9 +100,30 @@ impl<'p> StoryPage<'p> {
         look: Look,
         out: &'p mut String,
     ) -> Self {
+        Self::of(joined, StorySource::Lines(reader), zone, look, out)
+    }
+
+    /// Creates a page for the stories of messages that a daemon remembers.
+    pub(super) fn of_held(
+        joined: &'p Joined<'p>,
+        facts: &'p HeldFacts,
+        zone: &'p TimeZone,
+        look: Look,
+        out: &'p mut String,
+    ) -> Self {
+        Self::of(joined, StorySource::Held(facts), zone, look, out)
+    }
+
+    fn of(
+        joined: &'p Joined<'p>,
+        source: StorySource<'p>,
+        zone: &'p TimeZone,
+        look: Look,
+        out: &'p mut String,
+    ) -> Self {
         Self {
             joined,
-            reader,
+            source,
             zone,
             language: look.language,
             paper: Paper::new(out, look),
@@ -121,12 +153,17 @@ impl<'p> StoryPage<'p> {
     pub(super) fn refusal(&mut self, refusal: &EarlyRefusal) {
         self.explained.clear();
         self.day.clear();
-        refusal::write(self, refusal);
+        if let StorySource::Lines(reader) = self.source {
+            refusal::write(self, reader, refusal);
+        }
     }
 
     /// Writes the time line of a message, and below it the messages that were made from it.
     fn message(&mut self, story: &Story, is_one_day: bool) {
-        steps::write(self, story);
+        match self.source {
+            StorySource::Lines(reader) => steps::write(self, reader, story),
+            StorySource::Held(facts) => steps::held::write(self, facts, story),
+        }
         for (number, child) in story.children.iter().enumerate() {
             self.paper.connect();
             let (branch, margin) = self.paper.begin(number + 1 == story.children.len());

@@ -6,10 +6,11 @@ use super::words;
 use super::{LABELS, StoryPage, bracketed};
 use crate::dsn::Language;
 use crate::record::Event;
+use crate::trace::line::LineReader;
 use crate::trace::refusal::EarlyRefusal;
 
-pub(super) fn write(page: &mut StoryPage<'_>, refusal: &EarlyRefusal) {
-    page.reader.read_line(&refusal.line, |record| {
+pub(super) fn write(page: &mut StoryPage<'_>, reader: &LineReader, refusal: &EarlyRefusal) {
+    reader.read_line(&refusal.line, |record| {
         let Some(Event::Verdict(verdict)) = record.postfix.as_ref().map(|postfix| &postfix.event) else { return };
         let heading =
             Inked::new(Ink::Strong, "NOQUEUE").with(Ink::Plain, "  ").with(Ink::Bad, page.get(words::REFUSED));

@@ -1,11 +1,14 @@
 //! The time line of one message: a step for each line that says something, with what explains it.
 
+pub(super) mod held;
+
 use std::collections::HashMap;
 
 use super::attempts::{AttemptGroup, Attempts};
 use super::explained::endpoint;
 use super::paper::{Ink, Inked, StepMark};
 use super::{StoryPage, bar, bracketed, words};
+use crate::dsn::registry::TextByLanguage;
 use crate::dsn::{Class, Language};
 use crate::explain;
 use crate::record::{
@@ -13,6 +16,7 @@ use crate::record::{
     QueueActive, QueueAdmin, Record, Removed,
 };
 use crate::trace::chain::Story;
+use crate::trace::line::LineReader;
 use crate::trace::message::{Made, TracedMessage, tls_text};
 
 /// Number of recipients of equal deliveries that are named.
@@ -24,6 +28,8 @@ struct Steps<'s, 'p> {
     story: &'s Story,
     message: &'s TracedMessage,
     attempts: Attempts,
+    /// Words about a message that waits for another attempt.
+    waits: TextByLanguage,
     /// Last TLS connection of each delivery agent.
     tls: HashMap<Box<str>, Box<str>>,
     seen: SeenSteps,
@@ -39,11 +45,11 @@ struct SeenSteps {
 }
 
 /// Writes the time line of a message.
-pub(super) fn write(page: &mut StoryPage<'_>, story: &Story) {
-    let (joined, reader) = (page.joined, page.reader);
+pub(super) fn write(page: &mut StoryPage<'_>, reader: &LineReader, story: &Story) {
+    let joined = page.joined;
     let message = &joined.messages[story.message];
-    let attempts = Attempts::of(page, message);
-    let mut steps = Steps { page, story, message, attempts, tls: HashMap::new(), seen: SeenSteps::default() };
+    let attempts = Attempts::of(joined, reader, message);
+    let mut steps = Steps::new(page, story, message, attempts, words::NO_RETRY);
     for number in &message.lines {
         let line = &joined.lines[*number];
         reader.read_line(line.line, |record| {
@@ -53,6 +59,18 @@ pub(super) fn write(page: &mut StoryPage<'_>, story: &Story) {
         });
     }
     steps.missing();
+}
+
+impl<'s, 'p> Steps<'s, 'p> {
+    fn new(
+        page: &'s mut StoryPage<'p>,
+        story: &'s Story,
+        message: &'s TracedMessage,
+        attempts: Attempts,
+        waits: TextByLanguage,
+    ) -> Self {
+        Self { page, story, message, attempts, waits, tls: HashMap::new(), seen: SeenSteps::default() }
+    }
 }
 
 impl Steps<'_, '_> {
@@ -152,13 +170,17 @@ impl Steps<'_, '_> {
         if std::mem::replace(&mut self.seen.queue, true) {
             return;
         }
+        let text = self.page.choose("in the queue", "キューに入る");
+        let facts = self.queue_facts(*size, *nrcpt).map(|facts| format!("{}{facts}", self.page.comma()));
+        self.step(at, StepMark::Step, &(text + &facts.unwrap_or_default()));
+    }
+
+    /// Returns what the queue manager says of a message, if that is known.
+    fn queue_facts(&self, size: Option<u64>, nrcpt: Option<u64>) -> Option<String> {
         let language = self.page.language;
-        let mut text = self.page.choose("in the queue", "キューに入る");
         let facts = [size.map(|size| words::bytes(size, language)), nrcpt.map(|one| words::recipients(one, language))];
-        for fact in facts.into_iter().flatten() {
-            text = text + self.page.comma() + &fact;
-        }
-        self.step(at, StepMark::Step, &text);
+        let facts: Vec<_> = facts.into_iter().flatten().collect();
+        (!facts.is_empty()).then(|| facts.join(self.page.comma()))
     }
 
     // === deliveries ===
@@ -228,7 +250,7 @@ impl Steps<'_, '_> {
                     self.page.detail(words::NEXT, &Inked::new(Ink::Faint, &words::tried_again(after, language)));
                 }
                 None if !self.message.is_removed => {
-                    self.page.detail(words::NEXT, &Inked::new(Ink::Faint, self.page.get(words::NO_RETRY)));
+                    self.page.detail(words::NEXT, &Inked::new(Ink::Faint, self.page.get(self.waits)));
                 }
                 None => {}
             }

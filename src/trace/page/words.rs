@@ -18,6 +18,8 @@ pub(super) const CAUSE: TextByLanguage = text("cause", "原因");
 pub(super) const ADVICE: TextByLanguage = text("advice", "対処");
 pub(super) const NEXT: TextByLanguage = text("then", "その後");
 pub(super) const MATCH: TextByLanguage = text("match", "一致");
+pub(super) const QUEUE: TextByLanguage = text("queue", "キュー");
+pub(super) const FIRST_ATTEMPT: TextByLanguage = text("first", "初回");
 pub(super) const LINE: TextByLanguage = text("line", "ログ");
 
 /// The four delays of a delivery.
@@ -46,6 +48,9 @@ pub(super) const NO_DELIVERY: TextByLanguage = text(
 pub(super) const ABANDONED: TextByLanguage =
     text("The client did not complete the message.", "クライアントはメッセージの送信を完了しなかった。");
 pub(super) const NO_RETRY: TextByLanguage = text("no later attempt in the log", "以後の試行はログにない");
+pub(super) const WAITS: TextByLanguage = text("Postfix will try again", "Postfixが再試行する");
+pub(super) const NO_CLIENT: TextByLanguage =
+    text("from this host itself, without a client", "このホスト自身から（接続元なし）");
 pub(super) const DELETED: TextByLanguage = text("deleted by an administrator (postsuper)", "管理者が削除（postsuper）");
 
 /// Returns the word for the status of a delivery.

@@ -3,6 +3,7 @@
 mod bounds;
 mod checkpoints;
 mod claims;
+mod held;
 mod late;
 pub(crate) mod reader;
 mod sessions;

@@ -91,7 +91,7 @@ fn what_goes_wrong(page: &mut Page, source: &str, place: &Path) {
     let (log, cursor) = (place.join("postfix.log"), place.join("state/file.cursor"));
     fs::set_permissions(&log, fs::Permissions::from_mode(0o000)).expect("permissions");
     let config = place.join("postrider.toml");
-    fs::write(&config, format!("{source}[[sink.stdout]]\n")).expect("a configuration");
+    fs::write(&config, testkit::postrider::plain(&format!("{source}[[sink.stdout]]\n"))).expect("a configuration");
     // Root reads everything, unless it may not.
     let caps = "--bounding-set=-dac_override,-dac_read_search";
     let arguments = [caps, "--", env!("CARGO_BIN_EXE_postrider"), "run", "-c", config.to_str().expect("UTF-8")];

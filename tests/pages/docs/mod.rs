@@ -7,6 +7,7 @@
 //! `tests/kafka/promises/topics.rs`.
 
 mod access;
+mod admin;
 mod causes;
 mod commands;
 mod config;

@@ -62,7 +62,7 @@ fn smaller_buffer(page: &mut Page, source: &str) {
     let directory = scratch::directory("buffer");
     let path = directory.path().join("postrider.toml");
     let config = format!("{source}receive_buffer = \"1GiB\"\n[[sink.stdout]]\n");
-    fs::write(&path, config).expect("a configuration");
+    fs::write(&path, testkit::postrider::plain(&config)).expect("a configuration");
     let arguments = ["--bounding-set=-net_admin", "--", env!("CARGO_BIN_EXE_postrider"), "run", "-c"];
     let mut arguments: Vec<_> = arguments.map(str::to_owned).into();
     arguments.push(path.display().to_string());

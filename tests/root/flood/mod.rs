@@ -329,7 +329,7 @@ fn running_out_of_descriptors_harms_nobody_and_passes() {
         file("out/{hostname}.json").display()
     );
     let toml = file("postrider.toml");
-    fs::write(&toml, config).expect("a configuration");
+    fs::write(&toml, testkit::postrider::plain(&config)).expect("a configuration");
     let check = Command::new("prlimit").args(with_descriptors(LIMIT, "check", &toml)).output().expect("a check");
     let said = String::from_utf8_lossy(&check.stderr);
     assert!(check.status.success() && said.contains("file descriptors: 2179 needed, 64 permitted here"), "{said}");

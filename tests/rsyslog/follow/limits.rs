@@ -157,7 +157,8 @@ fn what_postrider_writes_is_not_followed() {
     let mut place = Place::new("own");
     // A line in the log for each path that is missing.
     let config = place.path("postrider.toml");
-    fs::write(&config, place.config(&["*.log", "missing/*"], "start = \"beginning\"")).expect("a configuration");
+    let text = testkit::postrider::plain(&place.config(&["*.log", "missing/*"], "start = \"beginning\""));
+    fs::write(&config, text).expect("a configuration");
     place.append("mail.log", &line(0));
     let arguments = ["run", "-c", config.to_str().expect("UTF-8")];
     let mut postrider = Process::start(env!("CARGO_BIN_EXE_postrider"), &arguments, &place.path("postrider.log"));

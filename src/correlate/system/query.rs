@@ -1,0 +1,55 @@
+//! A look at the messages, which changes nothing.
+
+use super::MailJoins;
+use crate::correlate::fields::KeptField;
+use crate::correlate::message::JoinedMessage;
+use crate::correlate::outcome::Scratch;
+use crate::correlate::slab::SlabKey;
+use crate::correlate::uid;
+use crate::record::Uid;
+
+/// Number of slots that are visited under one lock.
+const PART: u32 = 256;
+
+impl MailJoins {
+    /// Passes some messages from the slot `first` on to `visit`, with their keys. Returns the first slot of the next
+    /// part, if there is one.
+    pub(in crate::correlate) fn visit(
+        &self,
+        first: u32,
+        visit: &mut dyn FnMut(SlabKey, &JoinedMessage),
+    ) -> Option<u32> {
+        let end = self.messages.end();
+        let next = first.saturating_add(PART).min(end);
+        for slot in first..next {
+            if let Some(entry) = self.messages.get(slot) {
+                visit(self.messages.key(slot), &entry.message);
+            }
+        }
+        (next < end).then_some(next)
+    }
+
+    /// Returns the id of the chain of a message, if there may be other messages in it.
+    pub(in crate::correlate) fn chain(&self, key: SlabKey) -> Option<Uid> {
+        let message = self.message_with(key)?;
+        let has_children = message.fields.as_ref().value(KeptField::Child).is_some();
+        message.trace().or_else(|| message.uid().filter(|_| has_children))
+    }
+
+    /// Adds a copy of a message to `scratch`. Returns false if the message is no longer there.
+    pub(in crate::correlate) fn copy(&self, key: SlabKey, scratch: &mut Scratch) -> bool {
+        let Some(message) = self.message_with(key) else { return false };
+        let uid = message.uid().unwrap_or_else(|| {
+            // It is given to the message only when it is first needed, because an earlier line may still come.
+            uid::write_key(&self.name, message, &mut scratch.key);
+            uid::of_key(&scratch.key)
+        });
+        scratch.summarize(&self.name, message, &self.patterns);
+        scratch.identify_last(uid);
+        true
+    }
+
+    fn message_with(&self, key: SlabKey) -> Option<&JoinedMessage> {
+        if self.messages.contains(key) { self.messages.get(key.slot).map(|entry| &entry.message) } else { None }
+    }
+}

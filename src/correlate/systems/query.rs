@@ -1,0 +1,31 @@
+//! A look at the messages of a mail system, a part under each lock.
+
+use super::{MailSystem, Origin};
+use crate::correlate::message::JoinedMessage;
+use crate::correlate::outcome::Scratch;
+use crate::correlate::slab::SlabKey;
+use crate::record::Uid;
+
+impl MailSystem {
+    /// Passes some messages from the slot `first` on to `visit`, with their keys. Returns the first slot of the next
+    /// part, if there may be more.
+    pub(in crate::correlate) fn visit(
+        &self,
+        first: u32,
+        visit: &mut dyn FnMut(SlabKey, &JoinedMessage),
+    ) -> Option<u32> {
+        self.state().joins.visit(first, visit)
+    }
+
+    /// Returns the id of the chain of a message, if there may be other messages in it.
+    pub(in crate::correlate) fn chain(&self, key: SlabKey) -> Option<Uid> {
+        self.state().joins.chain(key)
+    }
+
+    /// Adds a copy of a message to `scratch`. Returns the source of the last line of the system, or `None` if the
+    /// message is no longer there.
+    pub(in crate::correlate) fn copy(&self, key: SlabKey, scratch: &mut Scratch) -> Option<Origin> {
+        let state = self.state();
+        state.joins.copy(key, scratch).then(|| state.origin.clone())
+    }
+}
