@@ -274,7 +274,7 @@ fn trace_daemon(
         Failure { code, message: message + &file }
     })?;
     let mut out = stdout()?.lock();
-    let page = answer.page.iter().map(|page| page.as_bytes());
+    let page = answer.page.iter().map(String::as_bytes);
     let records = answer.messages.iter().flat_map(|record| [record.get().as_bytes(), b"\n"]);
     let written = page.chain(records).try_for_each(|part| out.write_all(part)).and_then(|()| out.flush());
     if let Err(error) = written {

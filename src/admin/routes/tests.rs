@@ -4,11 +4,12 @@ use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
 use super::*;
+use crate::ledger::{SinkCounts, SourceCounts};
 use crate::status::{Balance, Ledger, Phase, Program, Reload};
 
 fn snapshot(phase: Phase) -> Snapshot {
     let at = jiff::Timestamp::UNIX_EPOCH;
-    let (sources, sinks) = (Default::default(), Default::default());
+    let (sources, sinks) = (SourceCounts::default(), SinkCounts::default());
     Snapshot {
         at,
         phase,

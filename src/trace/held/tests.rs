@@ -58,7 +58,7 @@ fn records(stories: &HeldStories) -> Vec<Value> {
 }
 
 /// Facts in the record of a message, by its id: also of one that was open when the log ended.
-fn facts(records: Vec<Value>) -> BTreeMap<String, Value> {
+fn facts(records: &[Value]) -> BTreeMap<String, Value> {
     let recipient =
         |one: &Value| json!([one["to"], one["status"], one["dsn"], one["attempts"], one["last_attempt_at"]]);
     let facts = |message: &Value| {
@@ -87,10 +87,10 @@ fn the_records_tell_what_a_trace_of_the_log_tells() {
         of_log.tell(&[file], &mut out, |error| panic!("{error}")).unwrap();
         let lines = String::from_utf8(out).unwrap();
         let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["postfix"].take());
-        let expected = facts(lines.filter(|postfix| postfix["event"] == "message").collect());
+        let expected = facts(&lines.filter(|postfix| postfix["event"] == "message").collect::<Vec<_>>());
         let told = trace(query, RECORDS).tell(&joins(corpus(&format!("{name}.log")).lines()));
         assert!(!told.is_cut && told.matching >= 1 && told.searched >= told.matching, "{name}: {told:?}");
-        assert_eq!(facts(records(&told)), expected, "{name}");
+        assert_eq!(facts(&records(&told)), expected, "{name}");
     }
 }
 
@@ -180,6 +180,6 @@ fn a_search_changes_nothing() {
     let before = save();
     let first = records(&trace("4FCA1803C5", RECORDS).tell(&joins));
     assert_eq!((first[0]["state"].clone(), first[0]["revision"].clone()), (json!("open"), json!(1)));
-    assert_eq!(facts(first), facts(records(&trace("bob@example.com", RECORDS).tell(&joins))));
+    assert_eq!(facts(&first), facts(&records(&trace("bob@example.com", RECORDS).tell(&joins))));
     assert!(save() == before, "the joins have changed");
 }

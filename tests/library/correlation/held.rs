@@ -29,7 +29,9 @@ fn note(record: &Record<'_>, told: &mut Told) {
     Encoder::default().writer(&mut json).line(record);
     let mut facts: Value = serde_json::from_slice::<Value>(&json).expect("JSON")["postfix"].take();
     let fields = facts.as_object_mut().expect("an object");
-    ["revision", "state", "closed_by", "incomplete"].iter().for_each(|field| _ = fields.remove(*field));
+    for field in ["revision", "state", "closed_by", "incomplete"] {
+        fields.remove(field);
+    }
     told.insert(facts["message_uid"].as_str().expect("an id").to_owned(), facts);
 }
 
