@@ -8,6 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{Flock, FlockArg};
@@ -345,9 +347,13 @@ fn crowd<S: Read + Write>(connect: impl Fn() -> S, half: &str) -> (Vec<S>, Strin
     let mut held = Vec::new();
     loop {
         let mut connection = connect();
-        connection.write_all(half.as_bytes()).expect("room");
+        let _ = connection.write_all(half.as_bytes());
         held.push(connection);
         assert!(held.len() < 200, "no limit");
+        // The first ones must not be over before the last one comes.
+        if held.len() < 40 {
+            continue;
+        }
         // Only a connection that is one too many is answered.
         let mut probe = connect();
         let _ = probe.write_all(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -370,7 +376,8 @@ fn slow_clients_and_too_many_of_them_are_cut() {
     };
     let begun = Instant::now();
     let (mut held, answer) = crowd(connect, "GET /live HTTP/1.1\r\nHost: local");
-    assert!(answer.contains("too many connections") && held.len() <= 48, "{} {answer}", held.len());
+    // The place of a probe may be free only a moment after its end: some are cut early, or have a place later.
+    assert!(answer.contains("too many connections") && (40..=60).contains(&held.len()), "{} {answer}", held.len());
     // The operator has the socket meanwhile.
     assert_eq!(health(&place.socket()).0, 0);
     // Each gets no more than 408 or nothing, in the time for a request.
@@ -519,5 +526,45 @@ fn trace_says_what_it_did_not_find_and_what_to_do() {
         Some(trace(&place.socket(), &["bob@example.com"])).filter(|(code, _)| *code == 69)
     });
     assert!(refused.1.contains("set `enabled` in [correlate]"), "{}", refused.1);
+    assert_clean(&postrider.terminate(DEADLINE));
+}
+
+/// Asks for a path again and again until `is_over`, and returns the answers.
+fn ask_until(address: SocketAddr, path: &'static str, is_over: &AtomicBool) -> Vec<HttpAnswer> {
+    let mut answers = Vec::new();
+    while !is_over.load(Relaxed) {
+        answers.push(get(address, path));
+    }
+    answers
+}
+
+#[test]
+fn questions_while_lines_come_hold_up_nothing() {
+    const ROUNDS: usize = 1500;
+    let place = Place::new();
+    let mut postrider = place.start(&[JOINED, TCP, STDOUT].concat());
+    let source = postrider.address("tcp");
+    let lines = (0..ROUNDS).flat_map(|round| QUEUED.map(|line| line.replace("4FCA1803C5", &format!("{round:010X}"))));
+    let lines: Vec<String> = lines.collect();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let paths = ["/api/status", "/ledger", "/ready", "/trace?q=bob@example.com&page=1", "/trace?q=77F3A&last=5"];
+        let askers = paths.map(|path| (path, scope.spawn(|| ask_until(place.address(), path, &is_over))));
+        let mut socket = TcpStream::connect(source).expect("a connection");
+        for line in &lines {
+            writeln!(socket, "<22>{line}").expect("room");
+        }
+        drop(socket);
+        postrider.wait_delivered("stdout", lines.len() as u64, DEADLINE);
+        is_over.store(true, Relaxed);
+        for (path, asker) in askers {
+            let answers = asker.join().expect("no panic");
+            assert!(!answers.is_empty() && answers.iter().all(|answer| answer.status == 200), "{path}");
+            assert!(answers.iter().all(|answer| answer.json()["ledger"]["balanced"] != false), "{path}");
+        }
+    });
+    let all = get(place.address(), "/trace?q=ada@example.net&last=3").json();
+    assert_eq!((all["matching"].as_u64(), all["cut"].as_bool()), (Some(ROUNDS as u64), Some(false)));
+    assert_eq!(all["messages"].as_array().map(Vec::len), Some(3));
     assert_clean(&postrider.terminate(DEADLINE));
 }
