@@ -103,12 +103,11 @@ impl Folded {
         let mut folded = Self { short: [0; SHORT], long: Vec::new(), length: 0 };
         // Folding never makes a text longer.
         let room = (text.len() + 1).min(LONGEST);
-        folded.length = match folded.short.get_mut(..room) {
-            Some(short) => fold(text.as_bytes(), code, short),
-            None => {
-                folded.long = vec![0; room];
-                fold(text.as_bytes(), code, &mut folded.long)
-            }
+        folded.length = if let Some(short) = folded.short.get_mut(..room) {
+            fold(text.as_bytes(), code, short)
+        } else {
+            folded.long = vec![0; room];
+            fold(text.as_bytes(), code, &mut folded.long)
         };
         folded
     }
