@@ -143,8 +143,8 @@ impl SessionLines {
     }
 
     /// Returns the messages whose lines came before a line of the time `at`, and that it may be about nevertheless:
-    /// queue id, time of the line, and address of the client. `bounds` is true for a line that begins or ends a session:
-    /// it tells nothing of a message that began at the same time.
+    /// queue id, time of the line, and address of the client. A line that begins or ends a session (`bounds`) tells
+    /// nothing of a message that began at the same time.
     pub(in crate::correlate) fn opened_after(
         &self,
         at: i64,

@@ -127,7 +127,7 @@ impl DeliveryAgent {
             }
             return None;
         }
-        // Of lines of one second, those that came before count as earlier.
+        // Among lines of one second, those that came before count as earlier.
         let is_over = |one: &AgentDelivery| is_rough(new.at) && one.at == new.at;
         let is_late = |one: &AgentDelivery| one.fits(&new) && one.connected_at < Some(new.at) && !is_over(one);
         let place = self.connections.partition_point(|known| known.at <= new.at);
