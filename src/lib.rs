@@ -1,11 +1,11 @@
 //! Postrider receives syslog, understands what Postfix says in it, and hands on one JSON record per message.
 //!
 //! ```text
-//! rsyslog, syslog-ng, Postfix, files                       stdout, files, Kafka
-//!           |                                                        ^
-//!           v                                                        |
-//!         source --> frame --> syslog --> postfix --> encode --> queue --> sink
-//!                    Frame     Message    Record      Batch
+//! rsyslog, syslog-ng, Postfix, files                                         stdout, files, Kafka
+//!   |                                                                                         ^
+//!   v                                                                                         |
+//! source --> frame --> syslog --> postfix --> correlate --> encode --> queue --> [spool] --> sink
+//!            Frame     Message    Record      Record        Batch
 //! ```
 //!
 //! The way from bytes to a record and its JSON is a crate of its own, `postrider-parser`. It does no I/O. The modules

@@ -161,8 +161,11 @@ impl JoinedMessage {
 
     /// Returns true if `line` is about another message, to which Postfix gave the same short queue id later.
     pub(super) fn is_succeeded_by(&self, line: &JoinLine<'_, '_>) -> bool {
-        if self.queued_at.is_known() || line.at <= self.last_seen {
+        if self.queued_at.is_known() || line.at < self.last_seen {
             return false;
+        }
+        if line.at == self.last_seen {
+            return self.seen.removed && line.at.rem_euclid(1_000_000) == 0 && self.begins_another(line);
         }
         // `removed` is the last line of a message. After a refusal, another line may come.
         let is_over = self.seen.removed || self.closed_by.is_some() && line.at > self.last_seen + SETTLE;
@@ -179,6 +182,18 @@ impl JoinedMessage {
             Event::QueueActive(QueueActive { size, .. }) => {
                 let known = self.fields.as_ref().number(KeptField::Size);
                 known.is_some() && *size != known
+            }
+            _ => false,
+        }
+    }
+
+    /// Returns true if `line` begins a message, and not this one: many logs have no fractions of a second, and tell
+    /// nothing of the order within it.
+    fn begins_another(&self, line: &JoinLine<'_, '_>) -> bool {
+        match &line.postfix.event {
+            Event::Client(client) => client.client.is_some() && self.fields.as_ref().client() != client.client,
+            Event::MessageId(MessageId { message_id, resent: false }) => {
+                self.fields.get(KeptField::MessageId).is_some_and(|known| known != *message_id)
             }
             _ => false,
         }

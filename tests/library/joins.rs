@@ -255,14 +255,89 @@ fn sessions_of_one_second_are_told_apart() {
     assert_eq!(has_tls, [true, false]);
 }
 
+/// Returns the queue ids of each session, and true for each with TLS, in the last revisions.
+fn tls_by_queue_id(records: &[Value]) -> Vec<(String, String, bool)> {
+    let mut last = std::collections::BTreeMap::new();
+    for record in records {
+        let name = record["message_uid"].as_str().map_or_else(|| record["queue_ids"].to_string(), str::to_owned);
+        let kind = record["event"].as_str().unwrap_or_default().to_owned();
+        let id = record["queue_id"].as_str().map_or_else(|| record["queue_ids"].to_string(), str::to_owned);
+        last.insert((kind.clone(), name), (kind, id, record["tls"].is_object()));
+    }
+    last.into_values().collect()
+}
+
 #[test]
-fn repeated_lines_of_one_second_add_no_session() {
+fn repeated_lines_of_one_second_change_nothing() {
+    let told = |parts: &[&str]| {
+        let mut stage = Stage::new(JoinSettings::DEFAULT);
+        for part in parts {
+            stage.read(part);
+        }
+        let records = stage.finish();
+        let sessions = events(&records).iter().filter(|event| **event == "session").count();
+        let mut told = tls_by_queue_id(&records);
+        told.sort();
+        (sessions, told)
+    };
+    let once = told(&[ONE_SECOND]);
+    assert_eq!(once.0, 2);
+    // Twice at once; once more later; from the start while the second session goes on.
+    assert_eq!(told(&[ONE_SECOND, ONE_SECOND]), once);
+    let later = "02:00:12 mx1 postfix/smtpd[71]: connect from other.example[198.51.100.9]
+        02:00:13 mx1 postfix/smtpd[71]: disconnect from other.example[198.51.100.9] commands=0";
+    let with_other = told(&[ONE_SECOND, later]);
+    assert_eq!(told(&[ONE_SECOND, later, ONE_SECOND]), with_other);
+    let most: Vec<_> = ONE_SECOND.lines().take(6).collect();
+    assert_eq!(told(&[&most.join("\n"), ONE_SECOND]), once);
+}
+
+#[test]
+fn repeated_sessions_of_two_clients_in_one_second_are_told_once() {
+    let two = "02:00:00 mx1 postfix/smtpd[70]: connect from x.example[198.51.100.7]
+        02:00:00 mx1 postfix/smtpd[70]: disconnect from x.example[198.51.100.7] quit=1 commands=1
+        02:00:00 mx1 postfix/smtpd[70]: connect from y.example[198.51.100.8]
+        02:00:00 mx1 postfix/smtpd[70]: disconnect from y.example[198.51.100.8] quit=1 commands=1";
+    let later = "02:00:10 mx1 postfix/smtpd[71]: connect from other.example[198.51.100.9]";
     let mut stage = Stage::new(JoinSettings::DEFAULT);
-    stage.read(ONE_SECOND);
-    stage.read(ONE_SECOND);
-    let records = stage.finish();
-    assert_eq!(events(&records).iter().filter(|event| **event == "session").count(), 2);
-    assert_eq!(events(&records).iter().filter(|event| **event == "message").count(), 2);
+    for part in [two, later, two] {
+        stage.read(part);
+    }
+    assert_eq!(stage.finish().len(), 3);
+}
+
+#[test]
+fn a_warning_about_the_name_of_a_client_hides_no_session() {
+    let warned = ONE_SECOND.replace(
+        "02:00:00 mx1 postfix/smtpd[70]: connect",
+        "02:00:00 mx1 postfix/smtpd[70]: warning: hostname localhost does not resolve to address 127.0.0.1
+         02:00:00 mx1 postfix/smtpd[70]: connect",
+    );
+    let [with, without] = [&warned, ONE_SECOND].map(|lines| {
+        let mut told = tls_by_queue_id(&joined(lines));
+        told.sort();
+        told
+    });
+    assert_eq!(with, without);
+}
+
+#[test]
+fn a_queue_id_that_comes_back_in_its_second_mixes_no_messages() {
+    let records = joined(
+        "02:00:00 mx1 postfix/smtpd[70]: 4EB091AA242: client=c1.example[198.51.100.1]
+         02:00:00 mx1 postfix/cleanup[71]: 4EB091AA242: message-id=<m1@example>
+         02:00:00 mx1 postfix/qmgr[72]: 4EB091AA242: from=<u1@example>, size=101, nrcpt=1 (queue active)
+         02:00:01 mx1 postfix/qmgr[72]: 4EB091AA242: removed
+         02:00:01 mx1 postfix/smtpd[73]: 4EB091AA242: client=c2.example[198.51.100.2]
+         02:00:01 mx1 postfix/cleanup[71]: 4EB091AA242: message-id=<m2@example>
+         02:00:01 mx1 postfix/qmgr[72]: 4EB091AA242: from=<u2@example>, size=102, nrcpt=1 (queue active)
+         02:00:02 mx1 postfix/qmgr[72]: 4EB091AA242: removed",
+    );
+    let of = |from: &str| records.iter().filter(|record| record["from"] == from).collect::<Vec<_>>();
+    assert!(of("u1@example").iter().all(|first| first["message_id"] == "m1@example"), "{records:#?}");
+    assert!(of("u2@example").iter().all(|second| second["message_id"] != "m1@example"), "{records:#?}");
+    let first = records.iter().filter(|record| record["message_id"] == "m1@example");
+    assert!(first.clone().count() > 0 && first.into_iter().all(|first| first["from"] == "u1@example"), "{records:#?}");
 }
 
 #[test]

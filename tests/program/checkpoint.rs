@@ -191,7 +191,7 @@ fn a_summary_that_time_makes_is_on_the_disk_of_a_file() {
 fn a_checkpoint_that_cannot_be_used_costs_no_start() {
     let directory = scratch::directory("checkpoint-damaged");
     let sinks = "[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[sink.stdout]]\n";
-    fs::write(directory.path().join("correlate.checkpoint"), "postrider joins 3\nand more").expect("a file");
+    fs::write(directory.path().join("correlate.checkpoint"), "postrider joins 4\nand more").expect("a file");
     let mut postrider = Postrider::spawn(&format!("{}{sinks}", joins(directory.path(), "50ms")));
     postrider.address("tcp");
     let ended = postrider.terminate(DEADLINE);

@@ -79,11 +79,16 @@ impl SessionLines {
     fn may_be_another(&self, at: i64, print: u64, kind: LineKind) -> bool {
         let start = self.lines.iter().rposition(|line| line.kind.is_end()).map_or(0, |end| end + 1);
         let session = &self.lines[start..];
+        // A warning about the name of the client stands before the connection.
+        let first = session.iter().find(|line| line.kind != LineKind::Other).map(|line| line.kind);
         let is_next = match kind {
-            LineKind::Connect => session.is_empty(),
+            LineKind::Connect => first.is_none(),
             // A queue id is of one message.
             LineKind::Client => false,
-            _ => session.first().is_some_and(|line| line.kind == LineKind::Connect),
+            LineKind::Other if first.is_none() => true,
+            _ if kind.is_end() => first == Some(LineKind::Connect),
+            // A line that comes again behind a new one is of the session before.
+            _ => first == Some(LineKind::Connect) && session.iter().all(|line| line.is_repeat),
         };
         at.rem_euclid(SECOND) == 0 && is_next && session.iter().all(|line| line.print != print)
     }
@@ -151,7 +156,9 @@ impl SessionLines {
         bounds: bool,
     ) -> impl Iterator<Item = (&str, i64, Option<&str>)> {
         let is_later = move |line: &&SessionLine| line.at > at || line.at == at && !bounds;
-        let later = self.lines.iter().rev().filter(is_later);
+        // A line that may be a repeated one is about no message before it.
+        let is_new = self.lines.last().is_some_and(|line| !line.is_repeat);
+        let later = self.lines.iter().rev().filter(is_later).filter(move |_| is_new);
         later
             .filter_map(|line| Some((self.opens(line)?, line.at, self.texts_of(line).get(KeptField::ClientIp))))
             .take(CORRECTED)
@@ -166,8 +173,7 @@ impl SessionLines {
         if let Some(next) = next.filter(|next| *next <= end) {
             return Some(self.take(next, texts));
         }
-        self.ended = self.lines[end].at;
-        self.keep_last(end + 1);
+        self.end_at(self.lines[end].at, end + 1);
         Some(self.take(end + 1, texts))
     }
 
@@ -235,8 +241,7 @@ impl SessionLines {
 
     /// Forgets the lines of a session that goes on elsewhere. No more lines of their time count.
     pub(in crate::correlate) fn forget(&mut self) {
-        self.ended = self.span().map_or(self.ended, |(_, last)| last);
-        self.keep_last(self.lines.len());
+        self.end_at(self.span().map_or(self.ended, |(_, last)| last), self.lines.len());
         self.remove(0..self.lines.len());
     }
 
@@ -297,7 +302,8 @@ impl SessionLines {
         let mut session = JoinedSession {
             first_seen: self.lines.first().map_or(0, |line| line.at),
             is_cut: std::mem::take(&mut self.is_cut),
-            is_repeat: self.lines[..lines].iter().all(|line| line.is_repeat),
+            // Lines about postscreen are not those of the process.
+            is_repeat: self.lines[..lines].iter().all(|line| line.is_repeat || line.print == 0),
             ..JoinedSession::default()
         };
         for line in &self.lines[..lines] {
@@ -308,10 +314,15 @@ impl SessionLines {
         session
     }
 
-    /// Keeps the prints of those of the first lines that have the time at which the last session ended.
-    fn keep_last(&mut self, lines: usize) {
-        self.last.clear();
-        self.last.extend(self.lines[..lines].iter().filter(|line| line.at == self.ended).map(|line| line.print));
+    /// Ends a session of the first lines. No more lines count of the time before it, and of that time only others than
+    /// those that came.
+    fn end_at(&mut self, at: i64, lines: usize) {
+        if at != self.ended {
+            self.last.clear();
+        }
+        self.ended = at;
+        let room = LINES.saturating_sub(self.last.len());
+        self.last.extend(self.lines[..lines].iter().filter(|line| line.at == at).map(|line| line.print).take(room));
     }
 
     /// Removes lines with their texts.

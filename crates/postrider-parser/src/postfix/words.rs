@@ -83,44 +83,51 @@ const fn bucket([a, b, c]: [u8; 3]) -> usize {
 /// anything.
 ///
 /// Only the first 2048 bytes are kept: Postfix logs less than that.
-pub(super) struct Folded {
-    /// Room for a text of usual length, so that it costs no allocation.
-    short: [u8; SHORT],
-    /// Room for a longer text; otherwise empty.
-    long: Vec<u8>,
-    length: usize,
+#[expect(clippy::large_enum_variant, reason = "it is on the stack, and clearing the short one takes less time")]
+pub(super) enum Folded {
+    /// A text of usual length.
+    Short(FoldedText<256>),
+    /// Any text.
+    Long(FoldedText<2049>),
 }
 
-/// Length of the room for a text of usual length, in bytes.
-const SHORT: usize = 256;
-/// Maximum length of a folded text with the space before it, in bytes.
-const LONGEST: usize = 2049;
+/// A folded text with a space before it, in room for `N` bytes.
+pub(super) struct FoldedText<const N: usize> {
+    bytes: [u8; N],
+    length: usize,
+}
 
 impl Folded {
     /// Folds a text. If the text is that of a reply with this code, the codes at the start of its further lines are
     /// left out.
     pub(super) fn new(text: &str, code: Option<u16>) -> Self {
-        let mut folded = Self { short: [0; SHORT], long: Vec::new(), length: 0 };
-        // Folding never makes a text longer.
-        let room = (text.len() + 1).min(LONGEST);
-        folded.length = if let Some(short) = folded.short.get_mut(..room) {
-            fold(text.as_bytes(), code, short)
+        // Folding never makes a text longer, and puts a space before it.
+        if text.len() < 256 {
+            Self::Short(FoldedText::new(text.as_bytes(), code))
         } else {
-            folded.long = vec![0; room];
-            fold(text.as_bytes(), code, &mut folded.long)
-        };
-        folded
+            Self::Long(FoldedText::new(text.as_bytes(), code))
+        }
     }
 
     /// Returns the text, with a space before it.
     pub(super) fn spaced(&self) -> &[u8] {
-        let room = if self.long.is_empty() { &self.short[..] } else { &self.long };
-        &room[..self.length]
+        match self {
+            Self::Short(text) => &text.bytes[..text.length],
+            Self::Long(text) => &text.bytes[..text.length],
+        }
     }
 
     /// Returns the text.
     pub(super) fn text(&self) -> &[u8] {
         &self.spaced()[1..]
+    }
+}
+
+impl<const N: usize> FoldedText<N> {
+    fn new(text: &[u8], code: Option<u16>) -> Self {
+        let mut new = Self { bytes: [0; N], length: 0 };
+        new.length = fold(text, code, &mut new.bytes);
+        new
     }
 }
 

@@ -278,6 +278,8 @@ impl Kafka {
             .set("group.id", "tests")
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "true")
+            // A broker that has just started may not know the beginning yet. The end must not be taken for it.
+            .set("auto.offset.reset", "earliest")
             .create()
             .expect("a consumer")
     }
