@@ -87,8 +87,12 @@ impl SessionLines {
             LineKind::Client => false,
             LineKind::Other if first.is_none() => true,
             _ if kind.is_end() => first == Some(LineKind::Connect),
-            // A line that comes again behind a new one is of the session before.
-            _ => first == Some(LineKind::Connect) && session.iter().all(|line| line.is_repeat),
+            // A line that comes again behind a message, or another new line, is of the session before.
+            _ => {
+                let begins = |kind| matches!(kind, LineKind::Connect | LineKind::Other);
+                let is_at_start = session.iter().all(|line| line.is_repeat || begins(line.kind));
+                first == Some(LineKind::Connect) && is_at_start
+            }
         };
         at.rem_euclid(SECOND) == 0 && is_next && session.iter().all(|line| line.print != print)
     }
