@@ -26,6 +26,12 @@ pub(super) fn micros(time: Timestamp) -> i64 {
     time.seconds().saturating_mul(1_000_000).saturating_add(i64::from(time.micros()))
 }
 
+/// Returns true if a time in microseconds may have no fraction of a second. Many logs have none, and do not tell the
+/// order within a second.
+pub(super) const fn is_rough(at: i64) -> bool {
+    at.rem_euclid(1_000_000) == 0
+}
+
 /// Reads the event of a text that was kept of a line: a tag with the program, LF, and the text of the message.
 pub(super) fn event(kept: &[u8]) -> Option<Event<'_>> {
     let (tag, text) = std::str::from_utf8(kept).ok()?.split_once('\n')?;

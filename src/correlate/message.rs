@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use self::lines::timed;
 use super::fields::{Fields, KeptField};
 use super::hash::KeyedHash;
-use super::line::{JoinLine, MaybeTime, micros};
+use super::line::{JoinLine, MaybeTime, is_rough, micros};
 use super::patterns::PatternTable;
 use super::pool::BufferPool;
 use super::recipient::JoinedRecipients;
@@ -165,7 +165,7 @@ impl JoinedMessage {
             return false;
         }
         if line.at == self.last_seen {
-            return self.seen.removed && line.at.rem_euclid(1_000_000) == 0 && self.begins_another(line);
+            return self.seen.removed && is_rough(line.at) && self.begins_another(line);
         }
         // `removed` is the last line of a message. After a refusal, another line may come.
         let is_over = self.seen.removed || self.closed_by.is_some() && line.at > self.last_seen + SETTLE;
@@ -187,8 +187,7 @@ impl JoinedMessage {
         }
     }
 
-    /// Returns true if `line` begins a message, and not this one: many logs have no fractions of a second, and tell
-    /// nothing of the order within it.
+    /// Returns true if `line` begins a message, and not this one.
     fn begins_another(&self, line: &JoinLine<'_, '_>) -> bool {
         match &line.postfix.event {
             Event::Client(client) => client.client.is_some() && self.fields.as_ref().client() != client.client,

@@ -8,12 +8,10 @@ use super::line::{LineKind, SessionLine, keep_texts};
 use super::{JoinedSession, Screening, SessionContext, SmtpdConnection, add_once};
 use crate::correlate::fields::{Fields, FieldsRef, KeptField};
 use crate::correlate::hash::KeyedHash;
-use crate::correlate::line::JoinLine;
+use crate::correlate::line::{JoinLine, is_rough};
 use crate::correlate::tls::KeptTls;
 use crate::record::Event;
 
-/// One second in microseconds.
-const SECOND: i64 = 1_000_000;
 /// Maximum number of lines that are kept of a session. Further lines are missing in the summary.
 const LINES: usize = 2000;
 /// Maximum number of messages of which one late line corrects what is known of their sessions, the last ones.
@@ -94,7 +92,7 @@ impl SessionLines {
                 first == Some(LineKind::Connect) && is_at_start
             }
         };
-        at.rem_euclid(SECOND) == 0 && is_next && session.iter().all(|line| line.print != print)
+        is_rough(at) && is_next && session.iter().all(|line| line.print != print)
     }
 
     /// Returns the texts of a line.

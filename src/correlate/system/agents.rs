@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{MailJoins, hash_of};
-use crate::correlate::line::JoinLine;
+use crate::correlate::line::{JoinLine, is_rough};
 use crate::correlate::outcome::Scratch;
 use crate::correlate::remembered::PointsToMemory;
 use crate::correlate::tls::KeptTls;
@@ -213,11 +213,6 @@ impl AgentDelivery {
         let slack = if is_rough(self.at) && is_rough(connection.at) { SECOND } else { LOGGED };
         self.server == connection.server && (self.since.saturating_sub(slack)..=self.at).contains(&connection.at)
     }
-}
-
-/// Returns true if a time may have no fraction of a second.
-const fn is_rough(at: i64) -> bool {
-    at.rem_euclid(SECOND) == 0
 }
 
 /// Returns the process id of a delivery agent that can use TLS.

@@ -86,10 +86,13 @@ const fn bucket([a, b, c]: [u8; 3]) -> usize {
 #[expect(clippy::large_enum_variant, reason = "it is on the stack, and clearing the short one takes less time")]
 pub(super) enum Folded {
     /// A text of usual length.
-    Short(FoldedText<256>),
+    Short(FoldedText<SHORT>),
     /// Any text.
     Long(FoldedText<2049>),
 }
+
+/// Room for a text of usual length, in bytes.
+const SHORT: usize = 256;
 
 /// A folded text with a space before it, in room for `N` bytes.
 pub(super) struct FoldedText<const N: usize> {
@@ -102,7 +105,7 @@ impl Folded {
     /// left out.
     pub(super) fn new(text: &str, code: Option<u16>) -> Self {
         // Folding never makes a text longer, and puts a space before it.
-        if text.len() < 256 {
+        if text.len() < SHORT {
             Self::Short(FoldedText::new(text.as_bytes(), code))
         } else {
             Self::Long(FoldedText::new(text.as_bytes(), code))
