@@ -22,6 +22,7 @@
 //! shows as [`Reason::Lost`].
 
 mod counts;
+mod custody;
 mod reason;
 
 use std::sync::Arc;
@@ -29,6 +30,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use self::counts::Live as _;
 pub use self::counts::{SinkCounts, SourceCounts};
+use self::custody::Keeper;
+pub use self::custody::{SpoolCopy, SpoolOutcome, SpoolReceipt};
 pub use self::reason::{ByReason, Dropped, Reason};
 use crate::receipt::Receipt;
 
@@ -96,7 +99,7 @@ pub struct InFlight {
     records: u64,
     bytes: u64,
     outcome: Option<Resolution>,
-    receipt: Option<Arc<Receipt>>,
+    keeper: Keeper,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -111,12 +114,18 @@ enum Resolution {
 impl SinkLedger {
     /// Counts `records` that hold `bytes` of JSON as in flight. A source may wait for the `receipt`.
     pub fn enter(self: &Arc<Self>, records: u64, bytes: u64, receipt: Option<Arc<Receipt>>) -> InFlight {
+        self.enter_from(Keeper::Source(receipt), records, bytes)
+    }
+
+    /// Counts as in flight `records` that are replayed from a file, which keeps those that the sink does not take. The
+    /// replay waits for the `receipt`.
+    pub fn enter_replayed(self: &Arc<Self>, records: u64, bytes: u64, receipt: Arc<Receipt>) -> InFlight {
+        self.enter_from(Keeper::Replay(receipt), records, bytes)
+    }
+
+    fn enter_from(self: &Arc<Self>, keeper: Keeper, records: u64, bytes: u64) -> InFlight {
         self.in_flight.fetch_add(records.cast_signed(), Relaxed);
-        let mut in_flight = InFlight { ledger: Arc::clone(self), records, bytes, outcome: None, receipt: None };
-        if let Some(receipt) = receipt {
-            let _ = in_flight.exchange_receipt(receipt);
-        }
-        in_flight
+        InFlight { ledger: Arc::clone(self), records, bytes, outcome: None, keeper }
     }
 
     /// Returns the number of records that are neither delivered, spooled nor dropped yet.
@@ -136,8 +145,9 @@ impl SinkLedger {
     }
 
     /// Counts as in flight the records that were read back from the spool.
-    pub fn leave_spool(self: &Arc<Self>, records: u64, bytes: u64, receipt: Arc<Receipt>) -> InFlight {
-        let in_flight = self.enter(records, bytes, Some(receipt));
+    pub fn leave_spool(self: &Arc<Self>, records: u64, bytes: u64, receipt: Arc<SpoolReceipt>) -> InFlight {
+        let mut in_flight = self.enter(records, bytes, None);
+        let _ = in_flight.hand_on(receipt);
         self.spooled.fetch_sub(records.cast_signed(), Relaxed);
         in_flight
     }
@@ -149,7 +159,7 @@ impl SinkLedger {
     }
 
     /// Counts the records of `receipt` as stored: they are on the disk of the spool too, from now on.
-    pub fn store(&self, receipt: &Receipt) {
+    pub fn store(&self, receipt: &SpoolReceipt) {
         self.stored.fetch_add(receipt.store().cast_signed(), Relaxed);
     }
 
@@ -188,25 +198,32 @@ impl SinkLedger {
 impl InFlight {
     /// Returns true if the batch must be durable before it counts as delivered, because a source waits for that.
     pub fn is_awaited(&self) -> bool {
-        self.receipt.as_ref().is_some_and(|receipt| receipt.is_durable())
+        self.keeper.wants_durable()
     }
 
     /// Like [`is_awaited`](Self::is_awaited), but false if the waiting side has given up.
     pub fn is_still_awaited(&self) -> bool {
-        self.receipt.as_ref().is_some_and(|receipt| receipt.is_durable() && receipt.has_listener())
+        self.keeper.is_waiting()
     }
 
-    /// Replaces the receipt by `receipt` and returns the old one, which the caller must resolve.
-    pub fn exchange_receipt(&mut self, receipt: Arc<Receipt>) -> Option<Arc<Receipt>> {
-        if receipt.is_of_spool() && receipt.hold(self.records) {
+    /// Returns true if the records that the sink does not take are kept elsewhere: by the spool that has handed them
+    /// on, or in the file that is replayed.
+    pub const fn is_kept(&self) -> bool {
+        matches!(self.keeper, Keeper::Replay(_) | Keeper::Spool(_))
+    }
+
+    /// Hands on the records to the sink of a spool, which keeps them from now on. Returns the receipt of their source,
+    /// which the spool must resolve.
+    pub fn hand_on(&mut self, receipt: Arc<SpoolReceipt>) -> Option<Arc<Receipt>> {
+        debug_assert!(matches!(self.keeper, Keeper::Source(_)), "a sink has one spool, and a replay has none");
+        if receipt.hold(self.records) {
             self.ledger.stored.fetch_add(self.records.cast_signed(), Relaxed);
         }
-        self.receipt.replace(receipt)
-    }
-
-    /// Returns true if a spool has handed on the records, and keeps those that the sink does not take.
-    pub fn is_of_spool(&self) -> bool {
-        self.receipt.as_ref().is_some_and(|receipt| receipt.is_of_spool())
+        match std::mem::replace(&mut self.keeper, Keeper::Spool(receipt)) {
+            Keeper::Source(owed) => owed,
+            Keeper::Replay(owed) => Some(owed),
+            Keeper::Spool(_) => None,
+        }
     }
 
     /// Resolves all records as delivered to the destination.
@@ -232,8 +249,8 @@ impl InFlight {
     pub fn split(&mut self, records: u64, bytes: u64) -> Self {
         self.records = self.records.checked_sub(records).expect("a batch holds what is split off it");
         self.bytes = self.bytes.checked_sub(bytes).expect("a batch holds what is split off it");
-        let (ledger, receipt) = (Arc::clone(&self.ledger), self.receipt.clone());
-        Self { ledger, records, bytes, outcome: None, receipt }
+        let (ledger, keeper) = (Arc::clone(&self.ledger), self.keeper.clone());
+        Self { ledger, records, bytes, outcome: None, keeper }
     }
 }
 
@@ -241,26 +258,21 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         let (ledger, records) = (&self.ledger, self.records);
         let outcome = self.outcome.unwrap_or(Resolution::Dropped(Reason::Lost));
-        let given_up = matches!(outcome, Resolution::Dropped(reason) if reason != Reason::Rejected);
-        let receipt = self.receipt.take();
-        if let Some(receipt) = receipt.as_ref().filter(|_| given_up) {
-            receipt.fail(records);
-        }
-        let spool = receipt.as_ref().filter(|receipt| receipt.is_of_spool());
-        match (spool, given_up) {
-            // The spool keeps the records, or has them back: it then decides what happens to them.
-            (Some(receipt), true) => {
-                if receipt.release_stored(records) {
+        let is_given_up = outcome.is_given_up() && records > 0;
+        match &self.keeper {
+            Keeper::Source(Some(receipt)) | Keeper::Replay(receipt) if is_given_up => receipt.fail(),
+            Keeper::Source(_) | Keeper::Replay(_) => {}
+            Keeper::Spool(receipt) if is_given_up => {
+                if receipt.take_back(records) {
                     ledger.keep_returned(records);
                 }
                 return;
             }
-            (Some(receipt), false) => {
+            Keeper::Spool(receipt) => {
                 if receipt.release(records) {
                     ledger.stored.fetch_sub(records.cast_signed(), Relaxed);
                 }
             }
-            (None, _) => {}
         }
         match outcome {
             Resolution::Delivered => {
@@ -273,6 +285,15 @@ impl Drop for InFlight {
             Resolution::Dropped(reason) => ledger.dropped.add(reason, records),
         }
         ledger.in_flight.fetch_sub(records.cast_signed(), Relaxed);
+    }
+}
+
+// === impl Resolution ===
+
+impl Resolution {
+    /// Returns true if the destination has not decided about the records: whoever keeps them may send them again.
+    fn is_given_up(self) -> bool {
+        matches!(self, Self::Dropped(reason) if reason != Reason::Rejected)
     }
 }
 

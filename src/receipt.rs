@@ -1,6 +1,6 @@
 //! Receipts: a source that acknowledges learns from its receipt when every sink has resolved the records of a read.
 
-use std::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread::Thread;
 
@@ -9,52 +9,40 @@ use tokio::sync::oneshot;
 use crate::poison;
 
 /// A token that the batches of all sinks hold until they are resolved. When the last holder drops it, it reports the
-/// outcome once.
+/// outcome once. A sink must have the records durably before they count as delivered.
 #[derive(Debug)]
 pub struct Receipt {
-    /// Number of records that some sink will not deliver.
-    failed: AtomicU64,
-    durable: bool,
-    custody: CustodyCount,
+    /// True if some sink will not deliver some of the records.
+    failed: AtomicBool,
     tell: Tell,
 }
-
-/// Number of records of a spooled batch that are in flight, and a flag that the disk of the spool has them. Both are
-/// one number, so that a thread that changes one of the two knows the other.
-#[derive(Debug, Default)]
-struct CustodyCount(AtomicU64);
 
 /// Receiver of the outcome.
 #[derive(Debug)]
 enum Tell {
     Nobody,
-    Source(Option<oneshot::Sender<Outcome>>),
-    Spool(Ticket),
+    Source(oneshot::Sender<Outcome>),
+    Waiter(Ticket<Outcome>),
 }
 
-/// A batch that a spool has handed to its sink, identified by the number that the spool gave it.
+/// Identifies a batch to the thread that has handed it on, and waits for the outcomes of several batches.
 #[derive(Clone, Debug)]
-pub struct Ticket {
+pub struct Ticket<O> {
     /// Number of the batch.
     pub number: u64,
-    /// Outcomes of all batches that the sink has.
-    pub outcomes: Arc<Mutex<Vec<Resolved>>>,
-    /// Thread that waits for the outcome.
-    pub spool: Thread,
+    /// Outcomes that the thread has not taken yet.
+    pub outcomes: Arc<Mutex<Vec<Resolved<O>>>>,
+    /// The thread, which is woken for each outcome.
+    pub waiter: Thread,
 }
 
 /// Outcome of a batch with a [`Ticket`].
 #[derive(Clone, Copy, Debug)]
-pub struct Resolved {
+pub struct Resolved<O> {
     /// Number of the batch.
     pub number: u64,
-    /// Number of its records that the sink has neither delivered nor refused for good.
-    pub failed: u64,
-    /// Number of the failed records that are still in flight in the ledger: the disk did not have them when the sink
-    /// returned them.
-    pub returned: u64,
-    /// True if the ledger counts the returned records as stored.
-    pub stored: bool,
+    /// Its outcome.
+    pub outcome: O,
 }
 
 /// Outcome of the records of one read: the worst result of all sinks.
@@ -69,101 +57,61 @@ pub enum Outcome {
 /// Returns a receipt, and the channel on which its outcome arrives.
 pub fn receipt() -> (Receipt, oneshot::Receiver<Outcome>) {
     let (tell, outcome) = oneshot::channel();
-    let tell = Tell::Source(Some(tell));
-    (Receipt { failed: AtomicU64::new(0), durable: true, custody: CustodyCount::default(), tell }, outcome)
+    (Receipt::new(Tell::Source(tell)), outcome)
 }
 
+// === impl Receipt ===
+
 impl Receipt {
+    const fn new(tell: Tell) -> Self {
+        Self { failed: AtomicBool::new(false), tell }
+    }
+
     /// Returns a receipt whose outcome nobody learns: it only has sinks make the records durable before they count as
     /// delivered.
-    pub fn of_durable() -> Self {
-        Self { failed: AtomicU64::new(0), durable: true, custody: CustodyCount::default(), tell: Tell::Nobody }
+    pub const fn of_durable() -> Self {
+        Self::new(Tell::Nobody)
     }
 
-    /// Returns a receipt that reports to a spool. With `durable`, the sink must have the records on its disk before it
-    /// counts them as delivered, because nothing else will keep them. With `stored`, the disk of the spool has them.
-    pub fn of_spool(ticket: Ticket, durable: bool, stored: bool) -> Self {
-        let custody = CustodyCount(AtomicU64::new(if stored { CustodyCount::STORED } else { 0 }));
-        Self { failed: AtomicU64::new(0), durable, custody, tell: Tell::Spool(ticket) }
-    }
-
-    /// Returns true if the records must be durable before they count as delivered.
-    pub const fn is_durable(&self) -> bool {
-        self.durable
+    /// Returns a receipt that reports to the thread of the ticket.
+    pub const fn of_ticket(ticket: Ticket<Outcome>) -> Self {
+        Self::new(Tell::Waiter(ticket))
     }
 
     /// Returns true if the receiver of the outcome still exists. A sender whose session has ended does not.
     pub fn has_listener(&self) -> bool {
         match &self.tell {
             Tell::Nobody => false,
-            Tell::Source(tell) => tell.as_ref().is_some_and(|tell| !tell.is_closed()),
-            Tell::Spool(_) => true,
+            Tell::Source(tell) => !tell.is_closed(),
+            Tell::Waiter(_) => true,
         }
     }
 
-    /// Returns true if a spool has the records, and keeps those that a sink does not take.
-    pub const fn is_of_spool(&self) -> bool {
-        matches!(self.tell, Tell::Spool(_))
-    }
-
-    /// Adds `records` to those in flight. Returns true if the disk of the spool has them.
-    pub fn hold(&self, records: u64) -> bool {
-        CustodyCount::is_stored(self.custody.0.fetch_add(records * CustodyCount::RECORD, AcqRel))
-    }
-
-    /// Removes `records` from those in flight. Returns true if the disk of the spool has them.
-    pub fn release(&self, records: u64) -> bool {
-        CustodyCount::is_stored(self.custody.0.fetch_sub(records * CustodyCount::RECORD, AcqRel))
-    }
-
-    /// Like [`release`](Self::release), but only if the disk of the spool has the records. Returns true if it has.
-    pub fn release_stored(&self, records: u64) -> bool {
-        let release = |state| CustodyCount::is_stored(state).then(|| state - records * CustodyCount::RECORD);
-        self.custody.0.fetch_update(AcqRel, Acquire, release).is_ok()
-    }
-
-    /// Marks the records as stored on the disk of the spool. Returns how many of them are in flight; later calls return
-    /// 0.
-    pub fn store(&self) -> u64 {
-        let before = self.custody.0.fetch_or(CustodyCount::STORED, AcqRel);
-        if CustodyCount::is_stored(before) { 0 } else { before / CustodyCount::RECORD }
-    }
-
-    /// Counts `records` that a sink will not deliver.
-    pub fn fail(&self, records: u64) {
-        self.failed.fetch_add(records.max(1), Relaxed);
-    }
-}
-
-impl CustodyCount {
-    /// Flag: the disk has the records.
-    const STORED: u64 = 1;
-    /// Unit of the count: one record.
-    const RECORD: u64 = 2;
-
-    const fn is_stored(state: u64) -> bool {
-        state & Self::STORED != 0
+    /// Makes the outcome a failure: a sink will not deliver some of the records.
+    pub fn fail(&self) {
+        self.failed.store(true, Relaxed);
     }
 }
 
 impl Drop for Receipt {
     fn drop(&mut self) {
-        let failed = *self.failed.get_mut();
-        match &mut self.tell {
+        let outcome = if *self.failed.get_mut() { Outcome::Failed } else { Outcome::Delivered };
+        match std::mem::replace(&mut self.tell, Tell::Nobody) {
             Tell::Nobody => {}
             // If the connection of the source is gone, nothing receives the outcome.
-            Tell::Source(tell) => {
-                let outcome = if failed > 0 { Outcome::Failed } else { Outcome::Delivered };
-                let _ = tell.take().map(|tell| tell.send(outcome));
-            }
-            Tell::Spool(ticket) => {
-                let custody = *self.custody.0.get_mut();
-                let (returned, stored) = (custody / CustodyCount::RECORD, CustodyCount::is_stored(custody));
-                let resolved = Resolved { number: ticket.number, failed, returned, stored };
-                poison::ignore(ticket.outcomes.lock()).push(resolved);
-                ticket.spool.unpark();
-            }
+            Tell::Source(tell) => drop(tell.send(outcome)),
+            Tell::Waiter(ticket) => ticket.report(outcome),
         }
+    }
+}
+
+// === impl Ticket ===
+
+impl<O> Ticket<O> {
+    /// Reports the outcome of the batch, and wakes the thread.
+    pub fn report(&self, outcome: O) {
+        poison::ignore(self.outcomes.lock()).push(Resolved { number: self.number, outcome });
+        self.waiter.unpark();
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::EncodedLines;
-use crate::ledger::{InFlight, Reason};
+use crate::ledger::{InFlight, Reason, SpoolReceipt};
 use crate::receipt::Receipt;
 use crate::record::RecordId;
 
@@ -163,9 +163,10 @@ impl Batch {
         Arc::clone(&self.records)
     }
 
-    /// Replaces the receipt by `receipt` and returns the old one, which the caller must resolve.
-    pub fn exchange_receipt(&mut self, receipt: Arc<Receipt>) -> Option<Arc<Receipt>> {
-        self.in_flight.exchange_receipt(receipt)
+    /// Hands on the records to the sink of a spool, which keeps them from now on. Returns the receipt of their source,
+    /// which the spool must resolve.
+    pub fn hand_on(&mut self, receipt: Arc<SpoolReceipt>) -> Option<Arc<Receipt>> {
+        self.in_flight.hand_on(receipt)
     }
 
     /// Stores the room that the batch takes in the queue of its sink.
@@ -185,9 +186,10 @@ impl Batch {
         self.in_flight.is_still_awaited()
     }
 
-    /// Returns true if a spool has handed on the batch, and keeps the records that the sink does not take.
-    pub fn is_of_spool(&self) -> bool {
-        self.in_flight.is_of_spool()
+    /// Returns true if the records that the sink does not take are kept elsewhere: by the spool that has handed on the
+    /// batch, or in the file that is replayed.
+    pub const fn is_kept(&self) -> bool {
+        self.in_flight.is_kept()
     }
 
     /// Resolves the batch as delivered to the destination.

@@ -3,10 +3,10 @@ use std::thread;
 use proptest::prelude::*;
 
 use super::*;
-use crate::receipt::Ticket;
+use crate::receipt::{self, Outcome, Ticket};
 
-fn ticket() -> Ticket {
-    Ticket { number: 0, outcomes: Arc::default(), spool: thread::current() }
+fn ticket<O>() -> Ticket<O> {
+    Ticket { number: 0, outcomes: Arc::default(), waiter: thread::current() }
 }
 
 /// Records of which `offered` counts as many as there are.
@@ -17,10 +17,10 @@ fn ledger(records: u64) -> Arc<SinkLedger> {
 }
 
 /// Records that are in flight for a spool.
-fn given(ledger: &Arc<SinkLedger>, records: u64, stored: bool) -> (InFlight, Arc<Receipt>) {
-    let receipt = Arc::new(Receipt::of_spool(ticket(), false, stored));
+fn given(ledger: &Arc<SinkLedger>, records: u64) -> (InFlight, Arc<SpoolReceipt>) {
+    let receipt = Arc::new(SpoolReceipt::new(ticket(), SpoolCopy::Memory { is_awaited: false }));
     let mut in_flight = ledger.enter(records, 0, None);
-    assert!(in_flight.exchange_receipt(Arc::clone(&receipt)).is_none());
+    assert!(in_flight.hand_on(Arc::clone(&receipt)).is_none());
     (in_flight, receipt)
 }
 
@@ -35,7 +35,7 @@ fn check(ledger: &SinkLedger, in_flight: u64, stored: u64, spooled: u64, dropped
 #[test]
 fn what_the_disk_has_too_is_spooled_when_the_sink_gives_it_back() {
     let ledger = ledger(10);
-    let (mut in_flight, receipt) = given(&ledger, 10, false);
+    let (mut in_flight, receipt) = given(&ledger, 10);
     check(&ledger, 10, 0, 0, 0);
     in_flight.split(2, 0).delivered();
     ledger.store(&receipt);
@@ -50,7 +50,7 @@ fn what_the_disk_has_too_is_spooled_when_the_sink_gives_it_back() {
 #[test]
 fn records_given_back_stay_in_flight_until_the_spool_decides() {
     let ledger = ledger(10);
-    let (mut in_flight, receipt) = given(&ledger, 10, false);
+    let (mut in_flight, receipt) = given(&ledger, 10);
     in_flight.split(4, 0).dropped(Reason::Shutdown);
     in_flight.delivered();
     check(&ledger, 4, 0, 0, 0);
@@ -61,7 +61,7 @@ fn records_given_back_stay_in_flight_until_the_spool_decides() {
     check(&ledger, 0, 0, 4, 0);
 
     let ledger = self::ledger(5);
-    drop(given(&ledger, 5, false));
+    drop(given(&ledger, 5));
     check(&ledger, 5, 0, 0, 0);
     ledger.store_returned(2);
     ledger.drop_returned(3, Reason::Shutdown);
@@ -71,14 +71,63 @@ fn records_given_back_stay_in_flight_until_the_spool_decides() {
 #[test]
 fn at_the_end_nothing_is_in_flight() {
     let ledger = ledger(30);
-    let (_held, receipt) = given(&ledger, 10, false);
+    let (_held, receipt) = given(&ledger, 10);
     ledger.store(&receipt);
-    let (_other, _) = given(&ledger, 15, false);
+    let (_other, _) = given(&ledger, 15);
     let _plain = ledger.enter(5, 0, None);
     check(&ledger, 30, 10, 0, 0);
     let end = ledger.counts().at_the_end();
     assert!(end.balance());
     assert_eq!((end.in_flight, end.spooled, end.dropped(Reason::Shutdown)), (0, 10, 20));
+}
+
+#[test]
+fn what_a_replay_keeps_is_neither_in_flight_nor_spooled() {
+    let ledger = ledger(3);
+    let ticket = ticket();
+    let outcomes = Arc::clone(&ticket.outcomes);
+    let mut in_flight = ledger.enter_replayed(3, 0, Arc::new(Receipt::of_ticket(ticket)));
+    assert!(in_flight.is_kept() && in_flight.is_awaited() && in_flight.is_still_awaited());
+    in_flight.split(1, 0).delivered();
+    in_flight.dropped(Reason::Shutdown);
+    check(&ledger, 0, 0, 0, 2);
+    let outcomes: Vec<_> = outcomes.lock().unwrap().iter().map(|resolved| resolved.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Failed]);
+}
+
+#[test]
+fn a_sink_must_be_durable_for_whoever_relies_on_it_alone() {
+    let ledger = ledger(0);
+    for (is_awaited, copy, is_durable) in [
+        (false, SpoolCopy::Disk, true),
+        (true, SpoolCopy::Memory { is_awaited: true }, true),
+        (false, SpoolCopy::Memory { is_awaited: false }, false),
+    ] {
+        let source = is_awaited.then(|| Arc::new(Receipt::of_durable()));
+        let mut in_flight = ledger.enter(0, 0, source);
+        assert_eq!((in_flight.is_awaited(), in_flight.is_kept()), (is_awaited, false), "{copy:?}");
+        let owed = in_flight.hand_on(Arc::new(SpoolReceipt::new(ticket(), copy)));
+        assert_eq!(owed.is_some(), is_awaited, "{copy:?}");
+        assert_eq!((in_flight.is_awaited(), in_flight.is_kept()), (is_durable, true), "{copy:?}");
+    }
+}
+
+#[test]
+fn a_part_of_no_records_fails_nothing() {
+    let ledger = ledger(4);
+    let (receipt, mut outcome) = receipt::receipt();
+    let mut in_flight = ledger.enter(2, 0, Some(Arc::new(receipt)));
+    in_flight.split(0, 0).dropped(Reason::Shutdown);
+    in_flight.delivered();
+    assert_eq!(outcome.try_recv(), Ok(Outcome::Delivered));
+
+    let ticket = ticket();
+    let outcomes = Arc::clone(&ticket.outcomes);
+    let mut in_flight = ledger.leave_spool(2, 0, Arc::new(SpoolReceipt::new(ticket, SpoolCopy::Disk)));
+    in_flight.split(0, 0).dropped(Reason::Shutdown);
+    in_flight.delivered();
+    let failed: Vec<_> = outcomes.lock().unwrap().iter().map(|resolved| resolved.outcome.failed).collect();
+    assert_eq!(failed, [0]);
 }
 
 /// An event for records of a sink with a spool.
@@ -137,7 +186,7 @@ proptest! {
                 }
                 LedgerStep::ReadBack { records } => {
                     let records = records.min(ledger.spooled());
-                    let receipt = Arc::new(Receipt::of_spool(ticket(), true, true));
+                    let receipt = Arc::new(SpoolReceipt::new(ticket(), SpoolCopy::Disk));
                     let in_flight = ledger.leave_spool(records, 0, receipt);
                     in_flight.delivered();
                 }

@@ -25,7 +25,7 @@ use crate::config::{Config, DeadLetterConfig, SinkConfig};
 use crate::ledger::{Reason, SinkLedger};
 use crate::log;
 use crate::poison;
-use crate::receipt::{Receipt, Resolved, Ticket};
+use crate::receipt::{Outcome, Receipt, Resolved, Ticket};
 use crate::sink::dead_letter::Parsed;
 use crate::sink::{self, Control, Turn, WorkerEnd};
 use crate::throttle;
@@ -79,7 +79,7 @@ struct FileReplay<'s> {
     base: &'s Path,
     control: Control,
     feeds: HashMap<String, Feed>,
-    outcomes: Arc<Mutex<Vec<Resolved>>>,
+    outcomes: Arc<Mutex<Vec<Resolved<Outcome>>>>,
     workers: JoinSet<(String, WorkerEnd)>,
     /// Number of lines sent whose receipts have not arrived.
     waiting: u64,
@@ -309,12 +309,12 @@ impl<'s> FileReplay<'s> {
                 continue;
             };
             let outcomes = Arc::clone(&self.outcomes);
-            let ticket = Ticket { number: line.start, outcomes, spool: std::thread::current() };
+            let ticket = Ticket { number: line.start, outcomes, waiter: std::thread::current() };
             // The line is finished when its receipt arrives, so the sink must not confirm data that only the kernel
             // has.
-            let receipt = Arc::new(Receipt::of_spool(ticket, true, false));
+            let receipt = Arc::new(Receipt::of_ticket(ticket));
             feed.ledger.offered.fetch_add(1, Relaxed);
-            let in_flight = feed.ledger.enter(1, records.line_bytes() as u64, Some(receipt));
+            let in_flight = feed.ledger.enter_replayed(1, records.line_bytes() as u64, receipt);
             room.send(Batch::new(records, in_flight));
             self.waiting += 1;
             return Ok(());
@@ -344,18 +344,19 @@ impl<'s> FileReplay<'s> {
             std::thread::park_timeout(time);
             outcomes = self.take_outcomes();
         }
-        for Resolved { number, failed: lost, .. } in outcomes {
+        for Resolved { number, outcome } in outcomes {
             self.waiting -= 1;
-            if lost > 0 {
-                self.left += 1;
-            } else {
-                self.claim.mark(number).map_err(|error| failed("write to", self.claim.path(), &error))?;
+            match outcome {
+                Outcome::Failed => self.left += 1,
+                Outcome::Delivered => {
+                    self.claim.mark(number).map_err(|error| failed("write to", self.claim.path(), &error))?;
+                }
             }
         }
         Ok(())
     }
 
-    fn take_outcomes(&self) -> Vec<Resolved> {
+    fn take_outcomes(&self) -> Vec<Resolved<Outcome>> {
         std::mem::take(&mut *poison::ignore(self.outcomes.lock()))
     }
 

@@ -227,11 +227,11 @@ impl<R: Clone> Flight<R> {
     }
 
     /// Resolves every batch and drops the records that are not settled with `reason`. Returns how many records were
-    /// dropped, without those of a spool, which keeps them.
+    /// dropped, without those that are kept elsewhere.
     pub(super) fn drop_all(&mut self, reason: Reason) -> usize {
         let mut records = 0;
         for mut in_flight in self.batches.drain(..).flatten() {
-            records += if in_flight.batch.is_of_spool() { 0 } else { in_flight.left };
+            records += if in_flight.batch.is_kept() { 0 } else { in_flight.left };
             let states = in_flight.batch.entries().iter().zip(&in_flight.states);
             let unsettled = states.filter(|(_, state)| **state != EntryState::Settled);
             let bytes: usize = unsettled.map(|(entry, _)| in_flight.batch.line(entry).len()).sum();

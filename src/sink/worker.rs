@@ -392,23 +392,23 @@ impl<S: Sink> WorkerRun<'_, S> {
             return 0;
         }
         let Some(mut front) = self.pending.pop_front() else { return 0 };
-        let is_of_spool = front.is_of_spool();
+        let is_kept = front.is_kept();
         let left = &front.entries()[taken..];
         let (records, bytes) = (left.len(), left.iter().map(|entry| entry.line.range().len() as u64).sum());
         front.dropped_part(records as u64, bytes, Reason::Shutdown);
         front.delivered();
-        if is_of_spool { 0 } else { records }
+        if is_kept { 0 } else { records }
     }
 
-    /// Drops the pending batches and those in the queue; returns how many records that were. Records of a spool do not
-    /// count: the spool reports what becomes of them.
+    /// Drops the pending batches and those in the queue; returns how many records that were. Records that are
+    /// kept elsewhere do not count: a spool, for example, reports what becomes of them.
     fn drop_the_rest(&mut self) -> usize {
         self.receiver.close();
         let until = Instant::now() + LAST_SENDERS;
         let mut records = self.resolve_front();
         loop {
             for batch in self.pending.drain(..) {
-                records += if batch.is_of_spool() { 0 } else { batch.entries().len() };
+                records += if batch.is_kept() { 0 } else { batch.entries().len() };
                 batch.dropped(Reason::Shutdown);
             }
             let time = until.saturating_duration_since(Instant::now());

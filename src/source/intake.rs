@@ -347,7 +347,7 @@ impl<'i> WaitingFrames<'i> {
     /// Counts `frames` frames as dropped and fails their receipt.
     fn dropped(&mut self, frames: usize, reason: Reason) {
         if let Some(receipt) = self.receipt {
-            receipt.fail(frames as u64);
+            receipt.fail();
         }
         self.ledger.dropped.add(reason, frames as u64);
         self.leave(frames);

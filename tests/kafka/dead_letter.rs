@@ -354,6 +354,9 @@ fn an_interrupted_replay_goes_on_where_it_was() {
         if signal == Signal::SIGINT {
             let output = child.wait_with_output().expect("an end");
             assert_ends(&output, 74, &["interrupted", text(&replaying), "2000 delivered, 0 refused again, 0 damaged"]);
+            // The file keeps the others.
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert!(!told.contains("dropped"), "{told}");
         } else {
             child.wait().expect("an end");
         }

@@ -10,8 +10,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::{DeadLetterConfig, FileConfig};
-use crate::ledger::{Reason, SinkLedger};
-use crate::receipt::{Outcome, Receipt, Ticket, receipt};
+use crate::ledger::{Reason, SinkLedger, SpoolCopy, SpoolReceipt};
+use crate::receipt::{Outcome, Ticket, receipt};
 use crate::sink::testing::{batch, batch_for, settled, wait_for};
 use crate::template::Template;
 
@@ -603,9 +603,9 @@ fn a_flood_of_names_makes_max_routes_files_and_loses_nothing() {
 #[test]
 fn what_a_spool_keeps_is_not_told_as_dropped_at_the_stop() {
     let fixture = Fixture::new(|_| {});
-    let ticket = Ticket { number: 0, outcomes: Arc::default(), spool: thread::current() };
-    let receipt = Arc::new(Receipt::of_spool(ticket, true, true));
-    let spooled = batch_for(&fixture.ledger, 0, &[("one", "full", ""), ("two", "full", "")], Some(receipt));
+    let ticket = Ticket { number: 0, outcomes: Arc::default(), waiter: thread::current() };
+    let mut spooled = fixture.batch(&[("full", "one"), ("full", "two")]);
+    assert!(spooled.hand_on(Arc::new(SpoolReceipt::new(ticket, SpoolCopy::Disk))).is_none());
     let work = Work::new(VecDeque::from([spooled, fixture.batch(&[("full", "three")])]));
     assert_eq!(work.give_up(), 1);
 }

@@ -85,7 +85,7 @@ impl Work {
     }
 
     /// Resolves every batch and drops the waiting lines because of the stop. Returns the number of dropped records.
-    /// Records of a spool do not count: the spool reports what becomes of them.
+    /// Records that are kept elsewhere do not count.
     pub(super) fn give_up(self) -> u64 {
         let mut marks = self.marks.as_slice();
         let mut records = 0;
@@ -94,7 +94,7 @@ impl Work {
             (own, marks) = marks.split_at(batch.entries().len());
             let (waiting, bytes) = count(&batch, own, Mark::Waiting);
             batch.dropped_part(waiting, bytes, Reason::Shutdown);
-            records += if batch.is_of_spool() { 0 } else { waiting };
+            records += if batch.is_kept() { 0 } else { waiting };
             resolve(batch, own);
         }
         records

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use crate::buffer::{Batch, ByteRange, Encoded, Entry, Records};
-use crate::ledger::SinkLedger;
-use crate::receipt::Receipt;
+use crate::ledger::{SinkLedger, SpoolReceipt};
 use crate::spool::{self, Spool, Storage};
 
 /// Returns true if an empty spool could hold each of the records.
@@ -65,7 +64,7 @@ impl ReadRecords {
         });
     }
 
-    pub(super) fn batch(self, ledger: &Arc<SinkLedger>, receipt: Arc<Receipt>) -> Batch {
+    pub(super) fn batch(self, ledger: &Arc<SinkLedger>, receipt: Arc<SpoolReceipt>) -> Batch {
         let in_flight = ledger.leave_spool(self.entries.len() as u64, self.lines.len() as u64, receipt);
         let encoded = Arc::new(Encoded::new(self.lines.into(), None));
         Batch::new(Records::new(encoded, self.entries, self.text), in_flight)

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Weak};
 
 use crate::buffer::{Batch, Records};
-use crate::ledger::{Reason, SinkLedger};
-use crate::receipt::{Receipt, Resolved, Ticket};
+use crate::ledger::{Reason, SinkLedger, SpoolCopy, SpoolOutcome, SpoolReceipt};
+use crate::receipt::{Receipt, Ticket};
 
 /// The batch of an item, or its rest. The thread holds it.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(super) struct GivenBatch {
     /// The source's receipt, while the records are neither on the disk nor delivered.
     owed: Option<Owed>,
     /// The receipt of the part that the sink still holds; gone when the sink holds none of the batch.
-    receipt: Weak<Receipt>,
+    receipt: Weak<SpoolReceipt>,
     /// Number of records that the sink has given back and whose fate is open.
     returned: u64,
 }
@@ -58,15 +58,16 @@ impl Held {
     }
 
     /// Takes the batch out, for the sink, which reports its outcome by `ticket`. With `stored`, the disk has the batch.
-    pub(super) fn give(&mut self, ticket: Ticket, stored: bool) -> Option<Batch> {
+    pub(super) fn give(&mut self, ticket: Ticket<SpoolOutcome>, stored: bool) -> Option<Batch> {
         let Self::Kept(Kept { mut batch, .. }) =
             std::mem::replace(self, Self::Given(GivenBatch::from_disk(Weak::new())))
         else {
             return None;
         };
-        let receipt = Arc::new(Receipt::of_spool(ticket, stored || batch.is_awaited(), stored));
+        let copy = if stored { SpoolCopy::Disk } else { SpoolCopy::Memory { is_awaited: batch.is_awaited() } };
+        let receipt = Arc::new(SpoolReceipt::new(ticket, copy));
         let mut given = GivenBatch::from_disk(Arc::downgrade(&receipt));
-        let owed = batch.exchange_receipt(receipt);
+        let owed = batch.hand_on(receipt);
         // The source of a stored batch learns here that it is safe.
         if !stored {
             given.records = Some(batch.records());
@@ -91,14 +92,14 @@ impl Held {
     }
 
     /// Takes in the outcome of a batch that the sink has resolved.
-    pub(super) fn resolve(&mut self, resolved: Resolved, ledger: &SinkLedger) {
+    pub(super) fn resolve(&mut self, outcome: SpoolOutcome, ledger: &SinkLedger) {
         let Self::Given(given) = self else { return };
-        if resolved.stored {
-            ledger.keep_returned(resolved.returned);
+        if outcome.stored {
+            ledger.keep_returned(outcome.returned);
         } else if given.records.is_none() {
-            ledger.store_returned(resolved.returned);
+            ledger.store_returned(outcome.returned);
         } else {
-            given.returned = resolved.returned;
+            given.returned = outcome.returned;
         }
     }
 
@@ -152,7 +153,7 @@ impl Kept {
 
 impl GivenBatch {
     /// Describes a batch that the sink gets from the disk.
-    pub(super) const fn from_disk(receipt: Weak<Receipt>) -> Self {
+    pub(super) const fn from_disk(receipt: Weak<SpoolReceipt>) -> Self {
         Self { records: None, owed: None, receipt, returned: 0 }
     }
 
@@ -177,7 +178,7 @@ impl GivenBatch {
 impl Drop for Owed {
     fn drop(&mut self) {
         if let Some(receipt) = &self.0 {
-            receipt.fail(1);
+            receipt.fail();
         }
     }
 }
@@ -206,8 +207,8 @@ mod tests {
         let ledger = Arc::<SinkLedger>::default();
         let mut held = Held::new(testing::lines(&ledger, &["one", "two", "three"]));
         held.spool_part(2);
-        let ticket = Ticket { number: 0, outcomes: Arc::default(), spool: thread::current() };
-        let read_back = ledger.leave_spool(2, 0, Arc::new(Receipt::of_spool(ticket, true, true)));
+        let ticket = Ticket { number: 0, outcomes: Arc::default(), waiter: thread::current() };
+        let read_back = ledger.leave_spool(2, 0, Arc::new(SpoolReceipt::new(ticket, SpoolCopy::Disk)));
         let counts = ledger.counts();
         assert_eq!((counts.offered, counts.in_flight, counts.spooled), (3, 3, 0));
         read_back.delivered();

@@ -19,9 +19,9 @@ use super::spooling::News;
 use super::{BATCHES_PER_COMMIT, CHUNK, GIVEN_UP, LAST_SENDERS, TICK, TICK_BEHIND};
 use crate::buffer::{Batch, Received, Receiver, Sender};
 use crate::crash::{crash_point, panic_point};
-use crate::ledger::{Reason, SinkLedger};
+use crate::ledger::{Reason, SinkLedger, SpoolCopy, SpoolOutcome, SpoolReceipt};
 use crate::poison;
-use crate::receipt::{Receipt, Resolved, Ticket};
+use crate::receipt::{Resolved, Ticket};
 use crate::sink::fault::DestinationFaults;
 use crate::sink::worker::{Control, WorkerEnd};
 use crate::spool::{self, Disk, Spool, Storage};
@@ -39,7 +39,7 @@ pub(super) struct Stage<S: Storage = Disk> {
     pub(super) output: Option<Sender>,
     pub(super) control: Control,
     pub(super) ledger: Arc<SinkLedger>,
-    pub(super) outcomes: Arc<Mutex<Vec<Resolved>>>,
+    pub(super) outcomes: Arc<Mutex<Vec<Resolved<SpoolOutcome>>>>,
     /// Room for the batches of one call of [`Receiver::receive`].
     pub(super) batches: VecDeque<Batch>,
     pub(super) fault: DestinationFaults,
@@ -107,11 +107,11 @@ impl<S: Storage> Stage<S> {
     /// Takes in the outcomes that the sink reports.
     pub(super) fn hear(&mut self) {
         let outcomes = std::mem::take(&mut *poison::ignore(self.outcomes.lock()));
-        for resolved in outcomes {
-            if let Some(held) = self.machine.held_of(resolved.number) {
-                held.resolve(resolved, &self.ledger);
+        for Resolved { number, outcome } in outcomes {
+            if let Some(held) = self.machine.held_of(number) {
+                held.resolve(outcome, &self.ledger);
             }
-            self.tell(StageEvent::Resolved { number: resolved.number, failed: resolved.failed });
+            self.tell(StageEvent::Resolved { number, failed: outcome.failed });
         }
     }
 
@@ -230,7 +230,7 @@ impl<S: Storage> Stage<S> {
         });
         // Records that were read before an error are handed on first.
         let chunk = chunk.last.map(|last| {
-            let receipt = Arc::new(Receipt::of_spool(ticket(machine.number(machine.given), outcomes), true, true));
+            let receipt = Arc::new(SpoolReceipt::new(ticket(machine.number(machine.given), outcomes), SpoolCopy::Disk));
             let held = Held::Given(GivenBatch::from_disk(Arc::downgrade(&receipt)));
             let records = chunk.entries.len() as u64;
             room.send(chunk.batch(&self.ledger, receipt));
@@ -326,8 +326,8 @@ impl<S: Storage> Stage<S> {
     }
 }
 
-fn ticket(number: u64, outcomes: &Arc<Mutex<Vec<Resolved>>>) -> Ticket {
-    Ticket { number, outcomes: Arc::clone(outcomes), spool: thread::current() }
+fn ticket(number: u64, outcomes: &Arc<Mutex<Vec<Resolved<SpoolOutcome>>>>) -> Ticket<SpoolOutcome> {
+    Ticket { number, outcomes: Arc::clone(outcomes), waiter: thread::current() }
 }
 
 /// Returns the state of the spool, as the machine knows it.
