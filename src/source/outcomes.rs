@@ -83,11 +83,6 @@ impl<T> Outcomes<T> {
     pub(super) fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
-
-    /// Removes all items. Their outcomes are of no interest any more.
-    pub(super) fn clear(&mut self) {
-        self.items.clear();
-    }
 }
 
 #[cfg(test)]
@@ -147,14 +142,6 @@ mod tests {
         assert_eq!(taken(&mut outcomes), [(3, Outcome::Delivered), (4, Outcome::Delivered)]);
     }
 
-    #[test]
-    fn cleared_items_are_forgotten_with_their_receipts() {
-        let (mut outcomes, reports) = four();
-        outcomes.clear();
-        assert!(outcomes.is_empty() && outcomes.try_next().is_none());
-        assert!(reports.iter().flatten().all(oneshot::Sender::is_closed));
-    }
-
     #[tokio::test]
     async fn a_wait_that_is_cancelled_takes_nothing() {
         let (mut outcomes, mut reports) = four();
@@ -169,7 +156,8 @@ mod tests {
         let (next, ()) = tokio::join!(outcomes.next(), async { first.send(Outcome::Failed).unwrap() });
         assert_eq!(next, Some((0, Outcome::Failed)));
         assert_eq!(outcomes.next().await, Some((1, Outcome::Delivered)));
-        outcomes.clear();
+        drop(reports);
+        assert_eq!(taken(&mut outcomes), [(2, Outcome::Failed), (3, Outcome::Failed)]);
         assert_eq!(outcomes.next().await, None);
     }
 }

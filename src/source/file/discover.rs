@@ -180,8 +180,8 @@ impl Follower {
             {
                 // The file is not among the matches, but still where it was found before.
                 file.seen = Some(stamp);
-            } else if file.place != Place::Gone {
-                (file.place, file.gone) = (Place::Gone, self.system.now());
+            } else if !file.is_gone() {
+                file.place = Place::Gone { since: self.system.now() };
             }
         }
     }
@@ -197,7 +197,7 @@ impl Follower {
         self.files.retain(|file| {
             let may_be_new = match file.place {
                 Place::Home => is_first || new.contains(&log_of(&file.entry.path)),
-                Place::Gone => is_first && here.contains(&file.entry.identity),
+                Place::Gone { .. } => is_first && here.contains(&file.entry.identity),
                 Place::Elsewhere(_) => false,
             };
             !(may_be_new && file.is_unread())
@@ -257,7 +257,7 @@ impl Follower {
         let mut index = 0;
         while index < self.files.len() {
             let file = &self.files[index];
-            if file.is_lost() && !file.entry.done && now.saturating_duration_since(file.gone) < SEARCH {
+            if !file.entry.done && file.lost_for(now).is_some_and(|time| time < SEARCH) {
                 self.is_waiting = true;
                 self.search_for(index);
             }

@@ -17,7 +17,6 @@ use super::content::{ChangeStamp, is_gzip};
 use super::cursor::{CursorEntry, FileIdentity};
 use crate::correlate::CheckpointProgress;
 use crate::receipt::Outcome;
-use crate::source::outcomes::Outcomes;
 
 /// How long a file that was rotated away must be silent until it counts as ended: its writer may not have noticed the
 /// rotation yet. If the log has been rotated again since then, the writer has noticed.
@@ -41,18 +40,14 @@ pub(super) struct Followed {
     pub(super) place: Place,
     /// Size and time of change, as last looked up.
     pub(super) seen: Option<ChangeStamp>,
-    /// When it was last noticed to be gone.
-    pub(super) gone: Instant,
     /// When the file last grew.
     pub(super) grown: Instant,
     /// Stamp of the file when its content was last compared.
     pub(super) compared: Option<ChangeStamp>,
     phase: FilePhase,
     text: FollowedText,
-    /// Number of the last checkpoint of the joins that was begun at some time, and the cursor of that time.
-    in_next_checkpoint: Option<(u64, u64)>,
-    /// The lines in flight.
-    pending: Outcomes<Handed>,
+    /// The part that the next checkpoint of the joins will have, once it is done.
+    in_next_checkpoint: Option<CheckpointedPart>,
     backoff: Backoff,
 }
 
@@ -64,7 +59,20 @@ pub(super) enum Place {
     /// The file was rotated away to this path.
     Elsewhere(PathBuf),
     /// The file is at no known path. It may still be open.
-    Gone,
+    Gone {
+        /// When this was noticed. It is searched for from then on.
+        since: Instant,
+    },
+}
+
+/// The part of a file whose lines a checkpoint of the joins will have.
+#[derive(Clone, Copy, Debug)]
+struct CheckpointedPart {
+    /// Number of the last checkpoint that had begun when the cursor was at `offset`. Each later one has the lines
+    /// before it.
+    begun: u64,
+    /// The cursor of that time.
+    offset: u64,
 }
 
 /// The wait after failures.
@@ -94,15 +102,13 @@ impl Followed {
             serial,
             after: None,
             superseded: false,
-            place: Place::Gone,
+            place: Place::Gone { since: now },
             seen: None,
-            gone: now,
             grown: now,
             compared: None,
             phase: FilePhase::Fresh,
             text: FollowedText::new(&entry, max_frame_size),
             in_next_checkpoint: None,
-            pending: Outcomes::default(),
             backoff: Backoff::default(),
             entry,
         }
@@ -113,8 +119,13 @@ impl Followed {
         match &self.place {
             Place::Home => Some(&self.entry.path),
             Place::Elsewhere(path) => Some(path),
-            Place::Gone => None,
+            Place::Gone { .. } => None,
         }
+    }
+
+    /// Returns true if the file is at no known path.
+    pub(super) const fn is_gone(&self) -> bool {
+        matches!(self.place, Place::Gone { .. })
     }
 
     pub(super) const fn is_open(&self) -> bool {
@@ -135,17 +146,17 @@ impl Followed {
             None => self.entry.joined = self.entry.offset,
             Some(progress) => {
                 let (begun, done) = (progress.begun(), progress.done());
-                if let Some((_, offset)) = self.in_next_checkpoint.take_if(|(last, _)| done > *last) {
-                    self.entry.joined = offset.min(self.entry.offset);
+                if let Some(part) = self.in_next_checkpoint.take_if(|part| done > part.begun) {
+                    self.entry.joined = part.offset.min(self.entry.offset);
                 }
-                self.in_next_checkpoint.get_or_insert((begun, self.entry.offset));
+                self.in_next_checkpoint.get_or_insert(CheckpointedPart { begun, offset: self.entry.offset });
             }
         }
         self.entry.joined != before
     }
 
     pub(super) fn is_settled(&self) -> bool {
-        self.pending.is_empty()
+        self.text.pending.is_empty()
     }
 
     /// Returns true if all lines that were ever handed on are delivered, possibly after they were handed on again.
@@ -155,7 +166,7 @@ impl Followed {
 
     /// Returns the number of lines in flight.
     pub(super) fn lines_in_flight(&self) -> u64 {
-        self.pending.iter().map(|handed| handed.lines).sum()
+        self.text.pending.iter().map(|handed| handed.lines).sum()
     }
 
     /// Returns the number of bytes after the cursor, as far as that is known.
@@ -195,7 +206,6 @@ impl Followed {
         let lines = self.lines_in_flight();
         self.phase.rewind();
         self.text.rewind(&self.entry);
-        self.pending.clear();
         self.compared = None;
         self.backoff.begin(now);
         lines
@@ -214,13 +224,13 @@ impl Followed {
     pub(super) fn detach(&mut self, now: Instant) {
         self.phase.detach();
         self.entry.identity = FileIdentity::default();
-        (self.place, self.gone) = (Place::Gone, now);
+        self.place = Place::Gone { since: now };
     }
 
     /// Advances the cursor past the lines that are delivered by now, in order. After a failure, rewinds to the cursor.
     pub(super) fn settle(&mut self, now: Instant) -> Settled {
         let mut settled = Settled::default();
-        while let Some((Handed { end, mark, lines_from, lines }, outcome)) = self.pending.try_next() {
+        while let Some((Handed { end, mark, lines_from, lines }, outcome)) = self.text.pending.try_next() {
             if outcome == Outcome::Failed {
                 settled.repeated = lines + self.retry(now);
                 return settled;
@@ -228,9 +238,9 @@ impl Followed {
             settled.changed |= self.entry.offset != end;
             (self.entry.offset, self.entry.mark, self.entry.lines_from) = (end, mark, lines_from);
             self.backoff = Backoff::default();
-            if self.place == Place::Gone {
+            if let Place::Gone { since } = &mut self.place {
                 // The search begins now, when it is known which part of the file is missing.
-                self.gone = now;
+                *since = now;
             }
         }
         if let FilePhase::Ended { damaged, .. } = self.phase
@@ -240,7 +250,7 @@ impl Followed {
             self.entry.done = !damaged;
             settled.changed = true;
         }
-        self.text.check(&self.entry, &self.pending);
+        self.text.check(&self.entry);
         settled
     }
 }

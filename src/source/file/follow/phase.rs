@@ -205,8 +205,8 @@ impl Followed {
         match &self.phase {
             FilePhase::Ended { .. } => true,
             FilePhase::Detached { .. } => self.text.is_between_lines(),
-            FilePhase::Fresh | FilePhase::Unreadable => self.place == Place::Gone,
-            FilePhase::Closed { stamp } => self.place == Place::Gone || self.seen == Some(*stamp),
+            FilePhase::Fresh | FilePhase::Unreadable => self.is_gone(),
+            FilePhase::Closed { stamp } => self.is_gone() || self.seen == Some(*stamp),
             FilePhase::Reading(_) => false,
             FilePhase::AtEnd(open) => self.is_asleep(open.stamp, now),
         }
@@ -233,7 +233,7 @@ impl Followed {
 
     /// Returns true if nothing more can come from the file unless it is found again.
     pub(in crate::source::file) fn is_lost(&self) -> bool {
-        self.place == Place::Gone && !self.is_open() && self.is_settled()
+        self.is_gone() && !self.is_open() && self.is_settled()
     }
 
     /// Returns true if the next file of its log may be begun.
@@ -243,9 +243,17 @@ impl Followed {
         self.entry.done || (self.phase.is_at_end() && is_complete) || is_unreadable || self.has_vanished(now)
     }
 
+    /// Returns the time for which nothing can come from the file, if it is lost.
+    pub(in crate::source::file) fn lost_for(&self, now: Instant) -> Option<Duration> {
+        match self.place {
+            Place::Gone { since } if self.is_lost() => Some(now.saturating_duration_since(since)),
+            Place::Gone { .. } | Place::Home | Place::Elsewhere(_) => None,
+        }
+    }
+
     /// Returns true if the file is lost, and has not been found under another name, as a look does at once.
     fn has_vanished(&self, now: Instant) -> bool {
-        self.is_lost() && now.saturating_duration_since(self.gone) >= GRACE
+        self.lost_for(now).is_some_and(|time| time >= GRACE)
     }
 
     /// Returns true if the writer of a file that was rotated away writes to another file by now.
@@ -301,7 +309,7 @@ mod tests {
         type Change = fn(&mut Followed, Open, ChangeStamp, Instant);
         let cases: [(&str, Duration, Change, Action); 17] = [
             ("found", Duration::ZERO, |_, _, _, _| {}, Action::Open),
-            ("gone", Duration::ZERO, |file, _, _, _| file.place = Place::Gone, Action::Rest),
+            ("gone", Duration::ZERO, |file, _, _, now| file.place = Place::Gone { since: now }, Action::Rest),
             ("unreadable", Duration::ZERO, |file, _, _, now| file.back_off(true, now), Action::BackOff),
             ("unreadable, later", SECOND, |file, _, _, now| file.back_off(true, now), Action::Open),
             ("unchanged", Duration::ZERO, |file, _, stamp, _| file.phase = FilePhase::Closed { stamp }, Action::Rest),

@@ -60,7 +60,7 @@ impl Followed {
             }
             Action::Rest | Action::BackOff | Action::Wait | Action::Open => Ok(TurnResult::Idle),
         };
-        self.text.check(&self.entry, &self.pending);
+        self.text.check(&self.entry);
         turn
     }
 
@@ -249,11 +249,11 @@ impl Followed {
     }
 
     fn hand_on(&mut self, hand: &dyn Hand) {
-        self.text.hand_on(&self.entry.path.to_string_lossy(), hand, &mut self.pending);
+        self.text.hand_on(&self.entry.path.to_string_lossy(), hand);
     }
 
     fn finish_line(&mut self, hand: &dyn Hand) {
-        self.text.finish_line(&self.entry.path.to_string_lossy(), hand, &mut self.pending);
+        self.text.finish_line(&self.entry.path.to_string_lossy(), hand);
     }
 }
 

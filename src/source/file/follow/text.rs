@@ -59,6 +59,8 @@ pub(super) struct FollowedText {
     pub(super) hashes: Option<LineHashes>,
     /// Greatest offset up to which anything was ever handed on.
     furthest: u64,
+    /// The lines in flight, between the cursor and `line`.
+    pub(super) pending: Outcomes<Handed>,
 }
 
 /// Lines that were handed on together.
@@ -86,10 +88,11 @@ impl FollowedText {
             mark: entry.mark,
             hashes: None,
             furthest: entry.offset,
+            pending: Outcomes::default(),
         }
     }
 
-    /// Goes back to the cursor of `entry`.
+    /// Goes back to the cursor of `entry`, and forgets the lines in flight.
     pub(super) fn rewind(&mut self, entry: &CursorEntry) {
         *self = Self { furthest: self.furthest, ..Self::new(entry, self.max_frame_size) };
     }
@@ -126,7 +129,7 @@ impl FollowedText {
     }
 
     /// Hands on every complete line of the file `path`, and waits for room.
-    pub(super) fn hand_on(&mut self, path: &str, hand: &dyn Hand, pending: &mut Outcomes<Handed>) {
+    pub(super) fn hand_on(&mut self, path: &str, hand: &dyn Hand) {
         let hashes = self.hashes.get_or_insert_with(|| LineHashes::starting_at(self.line));
         let mut more = true;
         while more {
@@ -155,7 +158,7 @@ impl FollowedText {
                 self.furthest = self.furthest.max(begin + position as u64);
                 let (end, mark) = (self.line, self.mark);
                 let handed = Handed { end, mark, lines_from: hashes.begin(), lines: arrivals.len() as u64 };
-                pending.push(handed, Some(hand.submit(arrivals)));
+                self.pending.push(handed, Some(hand.submit(arrivals)));
             }
             self.tail.drain(..position);
         }
@@ -165,7 +168,7 @@ impl FollowedText {
     }
 
     /// Hands on the last line of the file `path` as it is, because nothing will be added to it.
-    pub(super) fn finish_line(&mut self, path: &str, hand: &dyn Hand, pending: &mut Outcomes<Handed>) {
+    pub(super) fn finish_line(&mut self, path: &str, hand: &dyn Hand) {
         if self.is_between_lines() {
             return;
         }
@@ -177,13 +180,13 @@ impl FollowedText {
         self.furthest = self.furthest.max(self.read);
         let (end, mark) = (self.line, self.mark);
         let handed = Handed { end, mark, lines_from: hashes.begin(), lines: arrivals.len() as u64 };
-        pending.push(handed, Some(hand.submit(arrivals)));
+        self.pending.push(handed, Some(hand.submit(arrivals)));
         self.tail = Vec::new();
     }
 
     /// Checks the order of the offsets.
-    pub(super) fn check(&self, entry: &CursorEntry, pending: &Outcomes<Handed>) {
-        let ends = std::iter::once(entry.offset).chain(pending.iter().map(|handed| handed.end));
+    pub(super) fn check(&self, entry: &CursorEntry) {
+        let ends = std::iter::once(entry.offset).chain(self.pending.iter().map(|handed| handed.end));
         let offsets = ends.chain([self.line, self.begin(), self.read]);
         debug_assert!(offsets.is_sorted(), "the offsets of {} are out of order", entry.path.display());
         debug_assert!(self.begin() <= self.furthest, "{} was handed on beyond `furthest`", entry.path.display());
