@@ -9,7 +9,7 @@ use super::cursor::{CursorEntry, Fingerprint};
 use super::discover::Match;
 use super::follow::Followed;
 use super::name::{is_rotated, log_of, same_log};
-use super::{Follower, help};
+use super::{Follower, Round, help};
 
 /// Maximum number of files that are followed and remembered.
 const FILES: usize = 10_000;
@@ -39,7 +39,7 @@ enum Begun {
 impl Follower {
     /// Begins the unknown files, the oldest first. Returns false if one of them cannot be begun yet. It may be rotated
     /// away before the next look, which then has to find it by the time of its last change.
-    pub(super) fn begin_all(&mut self, all: Vec<Match>) -> bool {
+    pub(super) fn begin_all(&mut self, all: Vec<Match>, round: Round) -> bool {
         if all.is_empty() {
             return true;
         }
@@ -53,9 +53,9 @@ impl Follower {
                 beyond += 1;
                 continue;
             }
-            match self.begin(&found, &mut logs) {
+            match self.begin(&found, round, &mut logs) {
                 Ok(Begun::Done) => continue,
-                Ok(Begun::Later) => self.is_waiting = true,
+                Ok(Begun::Later) => self.rounds.hurry(),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => self.complain(&found.path, &format!("{error}{}", help(&error))),
             }
@@ -90,18 +90,18 @@ impl Follower {
     }
 
     /// Begins an unknown file.
-    fn begin(&mut self, found: &Match, logs: &mut Logs) -> io::Result<Begun> {
-        let now = self.system.time();
+    fn begin(&mut self, found: &Match, round: Round, logs: &mut Logs) -> io::Result<Begun> {
+        let (now, skip) = (self.system.time(), matches!(round, Round::First { skip: true }));
         if self.is_known_copy(found) {
             return Ok(Begun::Done);
         }
         // At the first look, a file that is being written counts as existing, too.
-        if found.is_being_made(&*self.system) && !self.skip {
+        if found.is_being_made(&*self.system) && !skip {
             return Ok(Begun::Later);
         }
         let head = match head(&*self.system, &found.path) {
             // A file that cannot be read yet is begun at its present end, like every other existing file.
-            Err(_) if self.skip => {
+            Err(_) if skip => {
                 let identity = found.identity;
                 Head { identity, bytes: Vec::new(), is_torn: false }
             }
@@ -110,7 +110,7 @@ impl Follower {
         if head.identity != found.identity {
             return Err(io::ErrorKind::NotFound.into());
         }
-        if head.is_torn && head.bytes.is_empty() && found.stamp.is_young(now) && !self.skip {
+        if head.is_torn && head.bytes.is_empty() && found.stamp.is_young(now) && !skip {
             return Ok(Begun::Later);
         }
         match self.relation(found, &head, logs) {
@@ -131,9 +131,9 @@ impl Follower {
         let (identity, mark) = (head.identity, Fingerprint::default());
         let mut entry =
             CursorEntry { path, identity, fingerprint, offset: 0, mark, done: false, lines_from: 0, joined: 0 };
-        if self.skip && is_gzip(&found.path) {
+        if skip && is_gzip(&found.path) {
             entry.done = true;
-        } else if self.skip {
+        } else if skip {
             let end = last_line(&*self.system, &found.path, self.intake.max_frame_size());
             (entry.offset, entry.mark) = end.unwrap_or((found.stamp.len, mark));
             (entry.lines_from, entry.joined) = (entry.offset, entry.offset);

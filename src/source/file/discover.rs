@@ -12,7 +12,7 @@ use super::follow::{Followed, Place};
 use super::links::PathStatus;
 use super::name::{generation, is_rotated, log_of, same_log};
 use super::system::{Listed, System};
-use super::{Follower, glob, help};
+use super::{Follower, Round, glob, help};
 
 /// Maximum number of vanished files that are remembered.
 const REMEMBERED: usize = 1000;
@@ -52,7 +52,7 @@ impl Follower {
         let lively = self.awake.iter().map(|index| &self.files[*index]);
         let parents = lively.filter_map(|file| file.location().and_then(Path::parent));
         let (changed, asked) = self.directories.have_changed(&*self.system, parents);
-        let looked = if self.rounds.is_due(now, changed || self.is_waiting) {
+        let looked = if self.rounds.is_due(now, changed) {
             let looked = self.look();
             self.rounds.done(now, looked);
             looked
@@ -78,11 +78,12 @@ impl Follower {
     /// Looks for all files once. Returns the number of paths that were looked at.
     pub(super) fn look(&mut self) -> usize {
         let (now, since) = (self.system.time(), self.since);
-        self.is_waiting = false;
+        self.rounds.begin();
         self.directories.clear();
         let matches = self.matches();
         self.locate(&matches);
-        let is_first = std::mem::take(&mut self.is_first_look);
+        let round = std::mem::replace(&mut self.next_round, Round::Later);
+        let is_first = matches!(round, Round::First { .. });
         let mut all = self.overlooked();
         all.extend(matches);
         self.part_with_others(&all, is_first);
@@ -96,7 +97,7 @@ impl Follower {
         all.retain(|found| known.insert(found.identity));
         sort_by_age(&mut all);
         // It goes back while something remains to be begun.
-        if self.begin_all(all) && self.since == since {
+        if self.begin_all(all, round) && self.since == since {
             self.since = now.checked_sub(TICK).unwrap_or(now);
         }
         if is_first {
@@ -258,7 +259,7 @@ impl Follower {
         while index < self.files.len() {
             let file = &self.files[index];
             if !file.entry.done && file.lost_for(now).is_some_and(|time| time < SEARCH) {
-                self.is_waiting = true;
+                self.rounds.hurry();
                 self.search_for(index);
             }
             index += 1;

@@ -37,7 +37,7 @@ use std::io;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Handle as Runtime;
 use tracing::Level;
@@ -127,32 +127,40 @@ struct Follower {
     /// Known copies (copytruncate) of files that are being read: the identity of the copy, its stamp when it was
     /// recognised, and the serial of the original.
     copies: HashMap<FileIdentity, (ChangeStamp, u64)>,
-    /// True if files that exist at the first look are begun at their end.
-    skip: bool,
+    next_round: Round,
     /// Time up to which changes of files and directories have been looked at. The cursor on disk has it as the time of
     /// its last change.
     since: SystemTime,
     /// True if the state that is kept on disk has changed since it was written.
     changed: bool,
-    is_first_look: bool,
     /// Indices of the files that have to be looked at in each turn. The other files are idle until the next round.
     awake: Vec<usize>,
     rounds: Rounds,
-    /// Time of the last look, whether it was a round or not.
-    looked: Instant,
     directories: Directories,
-    /// True if the next round has something to begin or to search for.
-    is_waiting: bool,
-    /// Number of lines that are handed on again and not logged yet.
-    repeated: u64,
-    repeats: Throttle,
+    repeats: RepeatedLines,
     complaints: Complaints,
+}
+
+/// A look for all files, and not only for those that were read lately.
+#[derive(Clone, Copy, Debug)]
+enum Round {
+    /// The first one. With `skip`, files that exist are begun at their end.
+    First { skip: bool },
+    /// Any later one.
+    Later,
+}
+
+/// Lines that are handed on again, because a sink did not take some of them.
+struct RepeatedLines {
+    /// Number of the lines that are not logged yet.
+    lines: u64,
+    throttle: Throttle,
 }
 
 /// The state in which following begins.
 struct Start {
     entries: Vec<CursorEntry>,
-    /// True if existing files are begun at their end.
+    /// True if files that exist at the first look are begun at their end.
     skip: bool,
     /// Time of the last look.
     since: SystemTime,
@@ -160,8 +168,8 @@ struct Start {
 
 impl Follower {
     fn new(mut config: FollowConfig, start: Start, intake: Intake, system: Rc<dyn System>, hand: Rc<dyn Hand>) -> Self {
-        // The lines of suppressed log lines are counted in `repeated`.
-        let repeats = Throttle::new(Level::WARN, LineOwner::Source(intake.name().to_owned()), "lines read again");
+        // The lines of suppressed log lines are counted in `repeats.lines`.
+        let throttle = Throttle::new(Level::WARN, LineOwner::Source(intake.name().to_owned()), "lines read again");
         // Paths are compared as text.
         config.paths = config.paths.iter().map(|path| path.components().collect()).collect();
         let (max_frame_size, now) = (intake.max_frame_size(), system.now());
@@ -178,16 +186,12 @@ impl Follower {
             system,
             hand,
             copies: HashMap::new(),
-            skip: start.skip,
+            next_round: Round::First { skip: start.skip },
             since: start.since,
             changed: true,
-            is_first_look: true,
             awake: Vec::new(),
-            looked: now,
             directories: Directories::default(),
-            is_waiting: false,
-            repeated: 0,
-            repeats,
+            repeats: RepeatedLines { lines: 0, throttle },
             complaints: Complaints::default(),
         }
     }
@@ -195,8 +199,9 @@ impl Follower {
     /// Looks for files for the first time.
     fn begin_looking(&mut self) {
         let looked = self.look();
-        self.looked = self.system.now();
-        self.rounds.done(self.looked, looked);
+        let now = self.system.now();
+        self.rounds.done(now, looked);
+        self.rounds.looked(now);
     }
 
     /// Looks for files when it is time to, gives each file one turn, and advances the cursors. Returns true if there is
@@ -204,7 +209,7 @@ impl Follower {
     fn work(&mut self) -> bool {
         if self.time_to_look().is_zero() {
             self.look_around(self.system.now());
-            self.looked = self.system.now();
+            self.rounds.looked(self.system.now());
         }
         let read = self.read();
         self.settle();
@@ -213,7 +218,7 @@ impl Follower {
 
     /// Returns the time until the next look.
     fn time_to_look(&self) -> Duration {
-        self.config.poll_interval.saturating_sub(self.system.now().saturating_duration_since(self.looked))
+        self.rounds.time_to_look(self.system.now())
     }
 
     /// Makes the next look consider the content at `path`, which was changed at `modified`, even if it was rotated away
@@ -236,7 +241,8 @@ impl Follower {
         );
         file.detach(self.system.now());
         self.look_back(&path, modified);
-        (self.changed, self.is_waiting) = (true, true);
+        self.changed = true;
+        self.rounds.hurry();
     }
 
     /// Advances the cursors past the lines that are delivered by now. Returns true if some lines are still in flight.
@@ -245,16 +251,17 @@ impl Follower {
         for &index in &self.awake {
             let Settled { changed, repeated } = self.files[index].settle(now);
             self.changed |= changed;
-            self.repeated += repeated;
+            self.repeats.lines += repeated;
         }
-        if !self.intake.stop().is_cancelled() && self.repeated > 0 && self.repeats.pass_with(0, now).is_some() {
+        let RepeatedLines { lines, throttle } = &self.repeats;
+        if !self.intake.stop().is_cancelled() && *lines > 0 && throttle.pass_with(0, now).is_some() {
             self.tell_repeated();
         }
         self.awake.iter().any(|index| !self.files[*index].is_settled())
     }
 
     fn tell_repeated(&mut self) {
-        let lines = std::mem::take(&mut self.repeated);
+        let lines = std::mem::take(&mut self.repeats.lines);
         if lines > 0 {
             let source = self.intake.name();
             tracing::warn!(source, lines, "a sink did not take some lines; re-reading the file from the first of them");

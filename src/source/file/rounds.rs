@@ -21,13 +21,19 @@ const BUSY: usize = 5000;
 /// Maximum number of directories checked for changes in each turn, apart from those with active files.
 const DIRECTORIES: usize = 256;
 
-/// The state that decides when the next round is due.
+/// The state that decides when the next look and the next round are due.
 #[derive(Debug)]
 pub(super) struct Rounds {
+    /// Minimum time between two looks.
     interval: Duration,
+    /// Time of the last look, whether it was a round or not.
+    looked: Instant,
+    /// Time of the last round.
     last: Instant,
     /// Number of files that the last round looked at.
     files: usize,
+    /// True if the next round has something to begin or to search for.
+    hurry: bool,
 }
 
 /// The directories of the last round, and the time of change of each.
@@ -50,16 +56,38 @@ enum Change {
 
 impl Rounds {
     pub(super) const fn new(interval: Duration, now: Instant) -> Self {
-        Self { interval, last: now, files: 0 }
+        Self { interval, looked: now, last: now, files: 0, hurry: false }
     }
 
-    pub(super) fn is_due(&self, now: Instant, is_busy: bool) -> bool {
-        let rate = if is_busy { BUSY } else { CALM };
+    /// Returns the time until the next look.
+    pub(super) fn time_to_look(&self, now: Instant) -> Duration {
+        self.interval.saturating_sub(now.saturating_duration_since(self.looked))
+    }
+
+    /// A look has ended.
+    pub(super) const fn looked(&mut self, now: Instant) {
+        self.looked = now;
+    }
+
+    /// Returns true if the next look is a round. With `has_changed`, some directory has changed since the last round.
+    pub(super) fn is_due(&self, now: Instant, has_changed: bool) -> bool {
+        let rate = if has_changed || self.hurry { BUSY } else { CALM };
         let share = Duration::from_millis((self.files * 1000 / rate) as u64);
         now.saturating_duration_since(self.last) >= self.interval.max(share)
     }
 
-    pub(super) fn done(&mut self, now: Instant, files: usize) {
+    /// The next round has something to begin or to search for: it comes sooner.
+    pub(super) const fn hurry(&mut self) {
+        self.hurry = true;
+    }
+
+    /// A round begins.
+    pub(super) const fn begin(&mut self) {
+        self.hurry = false;
+    }
+
+    /// A round has looked at this number of files.
+    pub(super) const fn done(&mut self, now: Instant, files: usize) {
         (self.last, self.files) = (now, files);
     }
 }
@@ -136,10 +164,14 @@ mod tests {
             let begun = Instant::now();
             let mut rounds = Rounds::new(second / 4, begun);
             rounds.done(begun, files);
-            for (is_busy, wanted) in [(false, calm), (true, busy)] {
-                let due = (0..100_000).find(|time| rounds.is_due(begun + Duration::from_millis(*time), is_busy));
-                assert_eq!(due, Some(wanted), "{files} {is_busy}");
-            }
+            let due = |rounds: &Rounds, has_changed| {
+                (0..100_000).find(|time| rounds.is_due(begun + Duration::from_millis(*time), has_changed))
+            };
+            assert_eq!([false, true].map(|has_changed| due(&rounds, has_changed)), [Some(calm), Some(busy)], "{files}");
+            rounds.hurry();
+            assert_eq!(due(&rounds, false), Some(busy), "{files}");
+            rounds.begin();
+            assert_eq!(due(&rounds, false), Some(calm), "{files}");
         }
     }
 

@@ -30,6 +30,9 @@ pub(super) struct Run<'s> {
     saved: Instant,
     /// True if, as far as is known, all lines that the last run handed on were delivered and saved in the cursor.
     ended: bool,
+    /// True if existing files were begun at their end, and the cursor on disk does not have these positions yet.
+    /// Nothing is read until it has them.
+    waits_for_cursor: bool,
 }
 
 /// The way of lines to the pipeline.
@@ -46,8 +49,9 @@ impl<'s> Run<'s> {
         let (start, ended) = start(&config, &store, intake.name());
         let system = Rc::new(Machine::new(config.links));
         let hand = Rc::new(Pipe { intake: intake.clone(), runtime: runtime.clone() });
+        let waits_for_cursor = start.skip;
         let follower = Follower::new(config, start, intake, system, hand);
-        Self { follower, store, runtime, saved: Instant::now(), ended }
+        Self { follower, store, runtime, saved: Instant::now(), ended, waits_for_cursor }
     }
 
     /// Follows the files until a stop.
@@ -58,10 +62,10 @@ impl<'s> Run<'s> {
         self.rejoin();
         // The starting positions must be saved before a line is delivered. Without a saved cursor, the next run would
         // begin the files at their end again.
-        while !self.save(false) && self.follower.skip && !self.is_stopped() {
+        while !self.save(false) && self.waits_for_cursor && !self.is_stopped() {
             self.wait(SAVE_INTERVAL);
         }
-        self.follower.skip = false;
+        self.waits_for_cursor = false;
         while !self.is_stopped() {
             let read = self.follower.work();
             if read {
@@ -152,7 +156,8 @@ impl<'s> Run<'s> {
         while self.follower.settle() && !self.follower.intake.is_over() {
             std::thread::sleep(STOP_INTERVAL);
         }
-        let lines = self.follower.repeated + self.follower.files.iter().map(Followed::lines_in_flight).sum::<u64>();
+        let lines =
+            self.follower.repeats.lines + self.follower.files.iter().map(Followed::lines_in_flight).sum::<u64>();
         if lines > 0 {
             let source = self.follower.intake.name();
             tracing::warn!(source, lines, "shutdown_timeout is over; the next run will re-read the undelivered lines");
@@ -171,7 +176,7 @@ impl<'s> Run<'s> {
             Ok(()) => self.follower.changed = false,
             Err(error) => {
                 let path = self.store.path();
-                let means = if self.follower.skip {
+                let means = if self.waits_for_cursor {
                     "reading nothing until then"
                 } else {
                     "a restart before then repeats lines"

@@ -241,7 +241,7 @@ fn how_many_lines_are_handed_on_again_is_known() {
         // The first is said at once; those of the next ten seconds are added up.
         bench.run.follower.settle();
     }
-    assert_eq!(bench.run.follower.repeated, 200);
+    assert_eq!(bench.run.follower.repeats.lines, 200);
     for (batch, _) in bench.read_again() {
         batch.delivered();
     }
