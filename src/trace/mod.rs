@@ -23,6 +23,7 @@ mod search;
 mod source;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 use std::collections::HashSet;
 use std::io::{self, Write};

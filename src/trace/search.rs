@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::mem;
 use std::sync::{Mutex, MutexGuard};
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, MatchKind};
 use memchr::memmem;
 
 use super::leads::{Leads, ProcessTimes, is_agent, named, process_name};
@@ -16,13 +15,12 @@ use super::pass::{self, LogChunk, PassResult};
 use super::query::TraceQuery;
 use super::refusal::EarlyRefusals;
 use super::source::LogText;
+use super::texts::TextFinder;
 use super::{Error, TraceLimits};
 use crate::frame::Frame;
 use crate::poison;
 use crate::record::{Event, LineHash, Record};
 
-/// Size of the texts, in bytes, up to which a table with an entry for each state and byte fits into the cache.
-const FAST: usize = 20_000;
 /// Maximum number of hashes that are kept of lines whose hash depends on other lines. With more, each pass hashes all
 /// lines.
 const DEPENDENT: usize = 500_000;
@@ -136,12 +134,7 @@ impl<'s> Search<'s> {
         if texts.is_empty() {
             return Ok(false);
         }
-        let is_small = texts.iter().map(|text| text.len()).sum::<usize>() <= FAST;
-        let texts = AhoCorasick::builder()
-            .match_kind(MatchKind::LeftmostFirst)
-            .kind(is_small.then_some(AhoCorasickKind::DFA))
-            .build(&texts)
-            .map_err(|error| Error::Texts(error.to_string()))?;
+        let texts = TextFinder::new(texts.into_iter())?;
         self.ids.extend(ids);
         // The first pass has reported each log that cannot be read to its end.
         let (workers, is_hashed) = (self.limits.workers, self.reader.is_hashed && !self.hashes.are_complete());
@@ -204,13 +197,13 @@ impl<'s> Search<'s> {
         times.next().map(micros)
     }
 
-    fn gather_in(&self, texts: &AhoCorasick, chunk: &LogChunk<'_>) {
+    fn gather_in(&self, texts: &TextFinder, chunk: &LogChunk<'_>) {
         let bytes = chunk.frames.bytes();
         let mut results = ChunkResult::default();
         let mut at = 0;
-        while let Some(found) = texts.find(Input::new(bytes).range(at..)) {
-            at = found.end();
-            let Some(number) = chunk.frames.find(found.start()) else { continue };
+        while let Some((found, end)) = texts.find(bytes, at) {
+            at = end;
+            let Some(number) = chunk.frames.find(found) else { continue };
             let (frame, hash, begin) = chunk.frames.frame(number);
             let place = (chunk.log, chunk.offset + begin as u64);
             let hash = if self.hashes.are_complete() { self.hashes.of(place, &frame) } else { hash };
