@@ -100,13 +100,13 @@ impl AdminListeners {
 
     /// Starts to answer, until the returned tasks are dropped. Requests that are being answered then are finished.
     pub fn start(&self, state: &AdminState) -> JoinSet<()> {
-        let (mut tasks, router) = (JoinSet::new(), router(state.clone()));
+        let mut tasks = JoinSet::new();
         if let (Some(tcp), Some(listen)) = (&self.tcp, &self.config.listen) {
             let guard = AdminGuard::of_tcp(listen.at.ip(), self.config.token.clone());
-            tasks.spawn(serve(Arc::clone(tcp), MOST_TCP, guard, router.clone()));
+            tasks.spawn(serve(Arc::clone(tcp), MOST_TCP, guard, router(state.of_listener())));
         }
         if let Some(unix) = &self.unix {
-            tasks.spawn(serve(Arc::clone(unix), MOST_UNIX, AdminGuard::of_unix(), router));
+            tasks.spawn(serve(Arc::clone(unix), MOST_UNIX, AdminGuard::of_unix(), router(state.of_listener())));
         }
         tasks
     }

@@ -1,6 +1,5 @@
 //! The paths and their answers.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -12,12 +11,12 @@ use axum::http::header::{
 use axum::http::{HeaderValue, Response, StatusCode, Uri};
 use axum::routing::get;
 use serde_json::{Value, json};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::AdminQuestion;
 use super::guard::RequestRefusal;
-use super::trace;
+use super::trace::{self, AnswerLimits};
 use crate::status::Snapshot;
 
 /// Maximum time in which the app answers. It does at once, unless the machine is out of breath.
@@ -38,15 +37,25 @@ const PATHS: [(&str, &str); 5] = [
 #[derive(Clone, Debug)]
 pub struct AdminState {
     questions: mpsc::Sender<AdminQuestion>,
-    /// Places for traces that are being made.
-    pub(super) traces: Arc<Semaphore>,
+    limits: AnswerLimits,
 }
 
 impl AdminState {
     /// Returns the state for a server, and the questions that the app has to answer.
     pub fn new() -> (Self, mpsc::Receiver<AdminQuestion>) {
         let (questions, asked) = mpsc::channel(QUESTIONS);
-        (Self { questions, traces: Arc::new(Semaphore::new(trace::AT_A_TIME)) }, asked)
+        (Self { questions, limits: AnswerLimits::default() }, asked)
+    }
+
+    /// Returns the state for one listener, with limits of its own: clients of another listener do not use them up.
+    #[must_use]
+    pub fn of_listener(&self) -> Self {
+        Self { questions: self.questions.clone(), limits: AnswerLimits::default() }
+    }
+
+    /// Returns the limits of traces.
+    pub(super) const fn limits(&self) -> &AnswerLimits {
+        &self.limits
     }
 
     /// Asks the app.
@@ -163,8 +172,8 @@ fn as_json(status: StatusCode, value: &Value) -> AdminResponse {
 }
 
 /// Returns an answer with a body that is JSON.
-fn with_body(status: StatusCode, body: Vec<u8>) -> AdminResponse {
-    let mut response = Response::new(Body::from(body));
+fn with_body(status: StatusCode, body: impl Into<Body>) -> AdminResponse {
+    let mut response = Response::new(body.into());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

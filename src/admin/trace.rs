@@ -5,11 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
 use axum::http::StatusCode;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -20,9 +22,13 @@ use crate::dsn::Language;
 use crate::encode::Encoder;
 use crate::trace::{HeldStories, HeldTrace, Look, TraceOutput, TraceQuery};
 
-/// Number of traces that are made at a time; the others wait.
-pub(super) const AT_A_TIME: usize = 1;
-/// Maximum time for the place of a trace.
+/// Number of traces that a listener makes at a time; the others wait.
+const AT_A_TIME: usize = 1;
+/// Maximum size of the answers of a listener that its clients have not read yet, in KiB.
+const UNREAD: u32 = 48 << 10;
+/// Room for an answer while it is made, in KiB. A story more than [`SIZE`] fits.
+const ROOM: u32 = 12 << 10;
+/// Maximum time for the place of a trace, and for room for its answer.
 const WAIT: Duration = Duration::from_secs(10);
 /// Maximum time for a search.
 const SEARCH: Duration = Duration::from_secs(5);
@@ -34,6 +40,21 @@ const MOST: u32 = 1000;
 const USUAL: u32 = 100;
 /// Limits of the columns of a page.
 const WIDTHS: RangeInclusive<usize> = 20..=1000;
+
+/// Limits of the traces of one listener.
+#[derive(Clone, Debug)]
+pub(super) struct AnswerLimits {
+    /// Places for traces that are being made.
+    places: Arc<Semaphore>,
+    /// Room for answers, in KiB.
+    room: Arc<Semaphore>,
+}
+
+/// An answer, with its part of the room.
+struct HeldAnswer {
+    body: Vec<u8>,
+    _room: OwnedSemaphorePermit,
+}
 
 /// A request.
 struct TraceRequest {
@@ -60,12 +81,44 @@ pub struct TraceAnswer {
     pub page: Option<String>,
 }
 
+impl Default for AnswerLimits {
+    fn default() -> Self {
+        Self { places: Arc::new(Semaphore::new(AT_A_TIME)), room: Arc::new(Semaphore::new(UNREAD as usize)) }
+    }
+}
+
+impl AnswerLimits {
+    /// Waits for the place of a trace, and for room for its answer.
+    async fn enter(&self) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), AdminFailure> {
+        let wait = async |semaphore: &Arc<Semaphore>, permits, busy: &str| {
+            let permit = timeout(WAIT, Arc::clone(semaphore).acquire_many_owned(permits)).await;
+            permit.ok().and_then(Result::ok).ok_or_else(|| (StatusCode::SERVICE_UNAVAILABLE, busy.to_owned()))
+        };
+        let place = wait(&self.places, 1, "other traces are being made; try again").await?;
+        let room = wait(&self.room, ROOM, "clients do not read their answers; try again in half a minute").await?;
+        Ok((place, room))
+    }
+}
+
+impl HeldAnswer {
+    /// Returns an answer that gives back what it does not need of `room` at once, and the rest when a client has it.
+    fn new(body: Vec<u8>, mut room: OwnedSemaphorePermit) -> Self {
+        let spare = room.num_permits().saturating_sub(body.capacity().div_ceil(1024));
+        drop(room.split(spare));
+        Self { body, _room: room }
+    }
+}
+
+impl AsRef<[u8]> for HeldAnswer {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}
+
 /// Answers a request with these parameters.
-pub(super) async fn answer(state: &AdminState, parameters: &str) -> Result<Vec<u8>, AdminFailure> {
+pub(super) async fn answer(state: &AdminState, parameters: &str) -> Result<Bytes, AdminFailure> {
     let request = TraceRequest::read(parameters).map_err(|error| (StatusCode::BAD_REQUEST, error))?;
-    let busy = || (StatusCode::SERVICE_UNAVAILABLE, "other traces are being made; try again".to_owned());
-    let place = timeout(WAIT, Arc::clone(&state.traces).acquire_owned()).await.ok().and_then(Result::ok);
-    let place = place.ok_or_else(busy)?;
+    let (place, room) = state.limits().enter().await?;
     let Some(joins) = state.ask(AdminQuestion::Joins).await? else {
         let error = "lines are not joined, so no message is remembered; set `enabled` in [correlate], or search log \
                      files: `postrider trace FILE... QUERY`";
@@ -77,7 +130,9 @@ pub(super) async fn answer(state: &AdminState, parameters: &str) -> Result<Vec<u
         let stories = HeldTrace { query, zone, last, told, until, bytes: SIZE }.tell(&joins);
         // A reload waits for the end of this use, and another trace for the place.
         drop((joins, place));
-        write(&stories, told)
+        let mut body = write(&stories, told);
+        body.shrink_to_fit();
+        Bytes::from_owner(HeldAnswer::new(body, room))
     });
     let failed =
         |_| (StatusCode::INTERNAL_SERVER_ERROR, "a defect in Postrider; please report it with its log".to_owned());
@@ -186,4 +241,50 @@ fn path(query: &TraceQuery, last: u32, zone: Option<&str>, told: TraceOutput) ->
         }
     }
     parameters.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_that_nobody_reads_have_their_room() {
+        let limits = AnswerLimits::default();
+        let mut unread = Vec::new();
+        for _ in 0..UNREAD / ROOM {
+            let (_, room) = limits.enter().await.unwrap();
+            unread.push(Bytes::from_owner(HeldAnswer::new(vec![b'x'; (ROOM as usize) << 10], room)));
+        }
+        let (status, error) = limits.enter().await.unwrap_err();
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(error.starts_with("clients do not read"), "{error}");
+        // A part of an answer that is still to be written keeps all of it.
+        let rest = unread.pop().unwrap().split_off(100);
+        assert!(limits.enter().await.is_err());
+        drop(rest);
+        assert!(limits.enter().await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_short_answer_leaves_room_for_others() {
+        let limits = AnswerLimits::default();
+        let mut unread = Vec::new();
+        for _ in 0..100 {
+            let (_, room) = limits.enter().await.unwrap();
+            unread.push(HeldAnswer::new(vec![b'x'; 2000], room));
+        }
+        assert_eq!(limits.room.available_permits(), UNREAD as usize - 200);
+        drop(unread);
+        assert_eq!(limits.room.available_permits(), UNREAD as usize);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trace_waits_for_the_one_before() {
+        let limits = AnswerLimits::default();
+        let (place, _room) = limits.enter().await.unwrap();
+        let (status, error) = limits.enter().await.unwrap_err();
+        assert!(status == StatusCode::SERVICE_UNAVAILABLE && error.starts_with("other traces"), "{error}");
+        drop(place);
+        assert!(limits.enter().await.is_ok());
+    }
 }

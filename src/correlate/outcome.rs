@@ -95,12 +95,22 @@ impl Scratch {
         self.outcomes.push((self.at, outcome));
     }
 
-    /// Adds a message of the mail system `HOSTNAME/INSTANCE` whose summary is due. Its id must be known.
-    pub(super) fn summarize(&mut self, system: &str, message: &JoinedMessage, patterns: &PatternTable) {
+    /// Adds a message of the mail system `HOSTNAME/INSTANCE` whose summary is due, with the recipients for which
+    /// `is_told` is true. Its id must be known.
+    pub(super) fn summarize(
+        &mut self,
+        system: &str,
+        message: &JoinedMessage,
+        patterns: &PatternTable,
+        mut is_told: impl FnMut(FieldsRef<'_>) -> bool,
+    ) {
         uid::write_key(system, message, &mut self.key);
         let (key, fields) = (append(&mut self.bytes, &self.key), append(&mut self.bytes, message.fields.bytes()));
         let first = self.recipients.len();
         for (recipient, texts) in message.recipients.iter(message.fields.as_ref()) {
+            if !is_told(texts) {
+                continue;
+            }
             let start = self.bytes.len();
             recipient.write_last(message.queue_id(), texts, patterns, &mut self.bytes);
             self.recipients.push(RecipientCopy {

@@ -97,7 +97,8 @@ impl Correlator {
                 found.is_cut = true;
                 break;
             }
-            found.copy(&systems[system], key, sought.contains(&(system, key)));
+            let is_match = sought.contains(&(system, key));
+            found.copy(&systems[system], key, is_match, &|texts| has_name_in(texts, is_sought));
         }
         found
     }
@@ -153,10 +154,17 @@ impl HeldMessages {
         self.is_cut |= is_cut;
     }
 
-    fn copy(&mut self, system: &Arc<MailSystem>, key: SlabKey, is_sought: bool) {
+    fn copy(
+        &mut self,
+        system: &Arc<MailSystem>,
+        key: SlabKey,
+        is_sought: bool,
+        is_sought_in: &dyn Fn(FieldsRef<'_>) -> bool,
+    ) {
         let copy = self.messages.len();
         // A message may be over since the search.
-        let Some(origin) = system.copy(key, &mut self.scratch) else { return };
+        let Some((origin, is_whole)) = system.copy(key, is_sought_in, &mut self.scratch) else { return };
+        self.is_cut |= !is_whole;
         self.messages.push(HeldMessage { system: Arc::clone(system), origin, copy, is_sought });
     }
 

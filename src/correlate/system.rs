@@ -335,7 +335,7 @@ impl MailJoins {
         entry.is_dirty = false;
         entry.message.revision += 1;
         entry.uid(&self.name, &mut scratch.key);
-        scratch.summarize(&self.name, &entry.message, &self.patterns);
+        scratch.summarize(&self.name, &entry.message, &self.patterns, |_| true);
     }
 
     /// Closes a message that may be open, and forgets it.

@@ -28,9 +28,14 @@ pub struct HeldTrace {
     pub told: TraceOutput,
     /// Time at which the search ends, with what it has found.
     pub until: Instant,
-    /// Size of the output at which no further story is added, in bytes.
+    /// Size of the output at which no further story is added, in bytes. The output may be larger by a story, which is
+    /// limited too: its messages are copies of at most a sixth of this size in all, and of one message more, with 2,000
+    /// recipients at most.
     pub bytes: usize,
 }
+
+/// Maximum size of a record, as a multiple of the copy from which it is made: five as a rule.
+const GROWTH: usize = 6;
 
 /// The stories that were found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,7 +46,7 @@ pub struct HeldStories {
     pub matching: usize,
     /// Number of messages that were searched.
     pub searched: usize,
-    /// True if a limit has ended the search, or left stories out.
+    /// True if a limit has ended the search, or left stories or recipients out.
     pub is_cut: bool,
 }
 
@@ -58,7 +63,7 @@ type NamedLinks = HashMap<(usize, Box<str>), Made>;
 impl HeldTrace {
     /// Tells the stories of the messages that `joins` remember.
     pub fn tell(&self, joins: &Correlator) -> HeldStories {
-        let limits = HeldLimits { last: self.last, bytes: self.bytes, until: self.until };
+        let limits = HeldLimits { last: self.last, bytes: self.bytes / GROWTH, until: self.until };
         let held = joins.held(&|name| self.query.wants(name), limits);
         let facts = HeldFacts { held, ids: RecordIds::default(), now: Timestamp::now() };
         let encoder = match self.told {

@@ -1,7 +1,7 @@
 //! A look at the messages, which changes nothing.
 
 use super::MailJoins;
-use crate::correlate::fields::KeptField;
+use crate::correlate::fields::{FieldsRef, KeptField};
 use crate::correlate::message::JoinedMessage;
 use crate::correlate::outcome::Scratch;
 use crate::correlate::slab::SlabKey;
@@ -10,6 +10,8 @@ use crate::record::Uid;
 
 /// Number of slots that are visited under one lock.
 const PART: u32 = 256;
+/// Maximum number of recipients in the copy of a message, and as many again that were sought.
+const RECIPIENTS: usize = 1000;
 
 impl MailJoins {
     /// Passes some messages from the slot `first` on to `visit`, with their keys. Returns the first slot of the next
@@ -36,17 +38,30 @@ impl MailJoins {
         message.trace().or_else(|| message.uid().filter(|_| has_children))
     }
 
-    /// Adds a copy of a message to `scratch`. Returns false if the message is no longer there.
-    pub(in crate::correlate) fn copy(&self, key: SlabKey, scratch: &mut Scratch) -> bool {
-        let Some(message) = self.message_with(key) else { return false };
+    /// Adds a copy of a message to `scratch`, with the recipients of which `is_sought` is true before others. Returns
+    /// true if the copy has all recipients, or `None` if the message is no longer there.
+    pub(in crate::correlate) fn copy(
+        &self,
+        key: SlabKey,
+        is_sought: &dyn Fn(FieldsRef<'_>) -> bool,
+        scratch: &mut Scratch,
+    ) -> Option<bool> {
+        let message = self.message_with(key)?;
         let uid = message.uid().unwrap_or_else(|| {
             // It is given to the message only when it is first needed, because an earlier line may still come.
             uid::write_key(&self.name, message, &mut scratch.key);
             uid::of_key(&scratch.key)
         });
-        scratch.summarize(&self.name, message, &self.patterns);
+        let (mut is_whole, mut rooms) = (true, [RECIPIENTS; 2]);
+        scratch.summarize(&self.name, message, &self.patterns, |texts| {
+            let room = &mut rooms[usize::from(is_sought(texts))];
+            let is_told = *room > 0;
+            *room = room.saturating_sub(1);
+            is_whole &= is_told;
+            is_told
+        });
         scratch.identify_last(uid);
-        true
+        Some(is_whole)
     }
 
     fn message_with(&self, key: SlabKey) -> Option<&JoinedMessage> {

@@ -1,6 +1,7 @@
 //! A look at the messages of a mail system, a part under each lock.
 
 use super::{MailSystem, Origin};
+use crate::correlate::fields::FieldsRef;
 use crate::correlate::message::JoinedMessage;
 use crate::correlate::outcome::Scratch;
 use crate::correlate::slab::SlabKey;
@@ -22,10 +23,16 @@ impl MailSystem {
         self.state().joins.chain(key)
     }
 
-    /// Adds a copy of a message to `scratch`. Returns the source of the last line of the system, or `None` if the
-    /// message is no longer there.
-    pub(in crate::correlate) fn copy(&self, key: SlabKey, scratch: &mut Scratch) -> Option<Origin> {
+    /// Adds a copy of a message to `scratch`, as `MailJoins` does. Returns the source of the last line of the system
+    /// too.
+    pub(in crate::correlate) fn copy(
+        &self,
+        key: SlabKey,
+        is_sought: &dyn Fn(FieldsRef<'_>) -> bool,
+        scratch: &mut Scratch,
+    ) -> Option<(Origin, bool)> {
         let state = self.state();
-        state.joins.copy(key, scratch).then(|| state.origin.clone())
+        let is_whole = state.joins.copy(key, is_sought, scratch)?;
+        Some((state.origin.clone(), is_whole))
     }
 }

@@ -183,3 +183,19 @@ fn a_search_changes_nothing() {
     assert_eq!(facts(&first), facts(&records(&trace("bob@example.com", RECORDS).tell(&joins))));
     assert!(save() == before, "the joins have changed");
 }
+
+#[test]
+fn very_many_recipients_are_cut_except_those_sought() {
+    let first = open("4FCA1803C5", 0, "user0@example.com");
+    let delivery = first.lines().last().unwrap();
+    let others = (1..2500).map(|number| delivery.replace("user0@", &format!("user{number}@")));
+    let others: Vec<_> = others.collect();
+    let joins = joins(first.lines().chain(others.iter().map(String::as_str)));
+    let told = trace("user2400@example.com", RECORDS).tell(&joins);
+    assert_eq!((told.matching, told.is_cut, told.parts.len()), (1, true, 1));
+    let recipients = records(&told)[0]["recipients"].take();
+    let named =
+        |number: &str| recipients.as_array().unwrap().iter().any(|one| one["to"] == format!("{number}@example.com"));
+    assert_eq!(recipients.as_array().unwrap().len(), 1001);
+    assert!(named("user0") && named("user999") && named("user2400") && !named("user1000"));
+}
