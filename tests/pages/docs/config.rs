@@ -12,7 +12,6 @@ use testkit::rsyslog::{LogFile, Rsyslog};
 use testkit::wait::wait_for;
 
 const FORWARD: &str = include_str!("../../../config/rsyslog-forward.conf");
-const README: &str = include_str!("../../../README.md");
 
 /// More than rsyslog's queue holds in memory.
 const MESSAGES: usize = 20_000;
@@ -70,12 +69,8 @@ fn a_full_disk_of_rsyslog_blocks_programs_or_drops_messages() {
     /// More than the queues hold: the main queue 100,000, and the action's as many at most.
     const MANY: usize = 250_000;
     let [wait, drop] = queues();
-    for page in [README, &page::text("tcp.md")] {
-        assert!(
-            page.contains(&format!(" {wait}\n")) && page.contains(&format!("\n              {drop}\n```")),
-            "{drop}"
-        );
-    }
+    let page = page::text("tcp.md");
+    assert!(page.contains(&format!(" {wait}\n")) && page.contains(&format!("\n              {drop}\n```")), "{drop}");
     let [way, _] = ways();
     let forward = |queue: &str| {
         let port = Port::reserve();

@@ -103,13 +103,3 @@ fn assert_starts_briefly(name: &str, text: &str) {
     assert!(title.starts_with("# ") && sentence.ends_with('.') && sentences <= 2, "docs/{name}: {before}");
     assert!(before.lines().count() <= 8, "docs/{name} says much before the first lines: {before}");
 }
-
-#[test]
-fn the_readme_has_the_lines_of_rsyslog_that_are_tested_here() {
-    let first = |text: &str| page::blocks(text).into_iter().find(|(kind, _)| kind == "rsyslog").expect("its lines").1;
-    let shown = first(include_str!("../../../README.md"));
-    let here = first(&page::text("tcp.md"));
-    // README.md's Postrider runs on the same machine.
-    let there = here.replace("\"postrider.example\" port=\"514\"", "\"127.0.0.1\" port=\"5514\"");
-    assert_eq!(shown, there);
-}
