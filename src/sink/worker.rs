@@ -241,9 +241,12 @@ impl Control {
         self.deadline().is_some_and(|deadline| deadline <= Instant::now())
     }
 
-    /// Registers this thread: a stop or a reopen wakes it.
+    /// Registers this thread, once: a stop or a reopen wakes it.
     pub(super) fn enlist(&self) {
-        poison::ignore(self.0.workers.lock()).push(thread::current());
+        let (mut workers, own) = (poison::ignore(self.0.workers.lock()), thread::current());
+        if workers.iter().all(|worker| worker.id() != own.id()) {
+            workers.push(own);
+        }
     }
 
     fn wake(&self) {
