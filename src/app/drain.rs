@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
+use super::Error;
 use super::checkpoint::PresentCheckpoint;
 use super::joins::{self, JoinTicks};
-use super::sinks::LiveSink;
+use super::sinks::{LiveSink, worker_ended};
 use super::sources::LiveSource;
-use super::{Error, worker_ended};
 use crate::ledger::Reason;
 use crate::pipeline::{Current, Outlet};
 use crate::sink::WorkerEnd;

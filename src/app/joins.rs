@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use tokio::task::{self, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
 
-use super::App;
 use super::checkpoint::{self, CheckpointFile, NextJoins, PresentCheckpoint, WrittenCheckpoint};
 use crate::config::CorrelateConfig;
 use crate::correlate::{Correlator, JoinProgress};
@@ -51,20 +50,23 @@ impl JoinTicks {
     pub(super) fn error(&self) -> Option<super::Error> {
         self.failed.get().map(|panic| panic.clone().into())
     }
-}
 
-impl App {
-    /// Takes the joins of the next configuration. Those of the present one go on with the new limits. Without joins in
-    /// the next configuration, the messages are closed as at a stop.
-    pub(super) fn next_joins(&mut self, next: NextJoins, config: &CorrelateConfig) -> Option<Arc<Correlator>> {
+    /// Takes the joins of the next configuration, before its pipeline is used. Those of the present one go on with the
+    /// new limits. Without joins in the next configuration, a task in `tasks` closes the messages as at a stop.
+    pub(super) fn exchange(
+        &self,
+        next: NextJoins,
+        config: &CorrelateConfig,
+        (pipeline, present_checkpoint): (&Current, &PresentCheckpoint),
+        tasks: &mut JoinSet<()>,
+    ) -> Option<Arc<Correlator>> {
         let NextJoins { joins, checkpoint } = next;
-        let file = self.checkpoint.set(checkpoint.clone(), config.checkpoint_interval);
+        let file = present_checkpoint.set(checkpoint.clone(), config.checkpoint_interval);
         let file = file.filter(|file| checkpoint.is_none_or(|next| !Arc::ptr_eq(file, &next)));
-        match (&joins, config.joins, self.pipeline.get().joins().cloned()) {
+        match (&joins, config.joins, pipeline.get().joins().cloned()) {
             (Some(joins), Some(settings), _) => joins.set(settings),
             (_, _, Some(present)) => {
-                let (pipeline, stop) = (self.pipeline.clone(), self.ticks.stop.clone());
-                self.tasks.spawn(leave(pipeline, present, file, stop));
+                tasks.spawn(leave(pipeline.clone(), present, file, self.stop.clone()));
                 return None;
             }
             (_, _, None) => {}

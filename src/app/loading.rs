@@ -50,7 +50,7 @@ impl App {
                 Some(Done::Read(config)) => {
                     let config = (*config)?;
                     say_start(&config, self.file.as_deref());
-                    self.loading.prepare(config, self.present(), std::mem::take(&mut passed));
+                    self.loading.prepare(config, Present::of(self), std::mem::take(&mut passed));
                 }
                 Some(Done::Prepared(prepared)) => {
                     self.exchange((*prepared)?);
@@ -78,7 +78,7 @@ impl App {
     /// Handles SIGHUP: does what is possible at once.
     pub(super) fn hangup(&mut self) {
         tracing::info!("SIGHUP: the sinks reopen their files");
-        self.sinks.iter().for_each(|sink| sink.control.reopen());
+        self.sinks.list.iter().for_each(|sink| sink.control.reopen());
         if let Some(file) = &self.file {
             systemd::reloading();
             self.loading.begin(file);
@@ -93,7 +93,7 @@ impl App {
         let prepared = match done {
             Done::Read(config) => match *config {
                 Ok(config) => {
-                    self.loading.prepare(config, self.present(), Passed::default());
+                    self.loading.prepare(config, Present::of(self), Passed::default());
                     return Ok(());
                 }
                 Err(error) => Err(error),
@@ -157,11 +157,6 @@ impl Loading {
     /// Starts to prepare what `config` needs.
     fn prepare(&mut self, config: Config, present: Present, passed: Passed) {
         self.step = Some(LoadStep::Prepare(Blocking::start(move || present.prepare(config, passed))));
-    }
-
-    /// Returns true while a new configuration refers to the running sources and sinks by their index.
-    pub(super) const fn is_preparing(&self) -> bool {
-        matches!(self.step, Some(LoadStep::Prepare(_)))
     }
 
     /// Returns the current step, for the log.

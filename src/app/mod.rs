@@ -6,6 +6,7 @@ mod drain;
 mod joins;
 mod ledger_log;
 mod loading;
+mod part;
 mod prepare;
 mod reload;
 mod signals;
@@ -31,8 +32,8 @@ use self::joins::JoinTicks;
 use self::ledger_log::{LedgerLog, log_sink, log_source};
 use self::loading::Loading;
 use self::signals::{Asked, Signals};
-use self::sinks::LiveSink;
-use self::sources::LiveSource;
+use self::sinks::Sinks;
+use self::sources::{LiveSource, Sources};
 use self::status::Status;
 use self::status_file::StatusFile;
 use crate::admin::{AdminError, AdminListeners, AdminQuestion, AdminState};
@@ -41,7 +42,6 @@ use crate::dsn::Language;
 use crate::log;
 use crate::panics::{self, Panic};
 use crate::pipeline::{Current, Pipeline};
-use crate::sink::{Worker, WorkerEnd};
 use crate::source::{BindError, Descriptors, Failed};
 use crate::status::{Balance, Phase, Snapshot};
 use crate::systemd::{self, Passed};
@@ -148,12 +148,10 @@ struct App {
     pipeline: Current,
     descriptors: Descriptors,
     plan: Option<Plan>,
-    sources: Vec<LiveSource>,
-    tasks: JoinSet<()>,
+    sources: Sources,
     ticks: JoinTicks,
     checkpoint: PresentCheckpoint,
-    sinks: Vec<LiveSink>,
-    workers: JoinSet<(String, WorkerEnd)>,
+    sinks: Sinks,
     status: Status,
     ledger_log: LedgerLog,
     status_file: Option<StatusFile>,
@@ -167,9 +165,9 @@ impl App {
         let pipeline = Pipeline::new(Vec::new());
         let unparsed = pipeline.unparsed();
         let pipeline = Current::new(pipeline);
-        let mut tasks = JoinSet::new();
+        let mut sources = Sources::default();
         let checkpoint = PresentCheckpoint::default();
-        let ticks = JoinTicks::start(pipeline.clone(), checkpoint.clone(), &mut tasks);
+        let ticks = JoinTicks::start(pipeline.clone(), checkpoint.clone(), &mut sources.tasks);
         Self {
             file: file.map(Path::to_owned),
             loading: Loading::default(),
@@ -179,12 +177,10 @@ impl App {
             pipeline,
             descriptors: Descriptors::default(),
             plan: None,
-            sources: Vec::new(),
-            tasks,
+            sources,
             ticks,
             checkpoint,
-            sinks: Vec::new(),
-            workers: JoinSet::new(),
+            sinks: Sinks::default(),
             ledger_log: LedgerLog::new(unparsed),
             status_file: status_file.map(StatusFile::new),
             admin: LiveAdmin::new(),
@@ -198,13 +194,12 @@ impl App {
         systemd::watch();
         let result = self.serve().await;
         systemd::stopping();
-        self.sinks.iter().for_each(|sink| sink.tell_stall_at_stop(&self.sources, Instant::now()));
-        let Self {
-            loading, mut signals, pipeline, sources, tasks, ticks, checkpoint, mut sinks, workers, times, ..
-        } = self;
+        self.sinks.list.iter().for_each(|sink| sink.tell_stall_at_stop(&self.sources.list, Instant::now()));
+        let Self { loading, mut signals, pipeline, ticks, checkpoint, times, .. } = self;
+        let (Sources { list: sources, tasks }, Sinks { list: mut sinks, workers }) = (self.sources, self.sinks);
         let Self { status, mut ledger_log, mut status_file, mut admin, .. } = self;
         loading.leave();
-        let outlets: Vec<_> = sinks.iter_mut().filter_map(|sink| sink.outlet.take()).collect();
+        let outlets: Vec<_> = sinks.iter_mut().filter_map(|sink| sink.life.leave()).collect();
         let drained = drain(tasks, workers, (pipeline, outlets), (&sources, &ticks), &checkpoint, &sinks, &times);
         // The second signal needs the state as it is: dropping this future would abort the sources, and lose what they
         // hold.
@@ -266,70 +261,53 @@ impl App {
                     }
                 },
                 step = self.loading.next() => self.reload(step)?,
-                Some(ended) = self.workers.join_next_with_id() => {
-                    if let Some(result) = self.sink_ended(ended) {
+                Some(ended) = self.sinks.workers.join_next_with_id() => {
+                    if let Some(result) = self.sinks.ended(ended) {
                         return result;
                     }
                 }
-                Some(ended) = self.tasks.join_next_with_id() => self.source_ended(ended)?,
+                Some(ended) = self.sources.tasks.join_next_with_id() => self.task_ended(ended)?,
                 _ = look.tick() => self.look(Instant::now()),
                 Some(question) = self.admin.questions.recv() => {
-                    tell(question, &self.status, || self.status.snapshot(&self.sources, &self.sinks, Phase::Running));
+                    tell(question, &self.status, || self.status.snapshot(&self.sources.list, &self.sinks.list, Phase::Running));
                     continue;
                 }
             }
-            // The configuration in preparation refers to sources and sinks by their index.
-            if !self.loading.is_preparing() {
-                self.remove_ended_sources();
-                self.remove_ended_sinks();
-            }
-            if self.has_stopped() {
+            self.remove_ended_sources();
+            self.remove_ended_sinks();
+            if self.sources.have_ended() {
+                tracing::info!("the input has ended; stopping");
                 return Ok(());
             }
             if let Some(file) = &mut self.status_file {
-                file.offer(self.status.snapshot(&self.sources, &self.sinks, Phase::Running));
+                file.offer(self.status.snapshot(&self.sources.list, &self.sinks.list, Phase::Running));
             }
         }
     }
 
     fn log_ledger(&mut self) {
-        self.ledger_log.log(&self.status.snapshot(&self.sources, &self.sinks, Phase::Running));
+        self.ledger_log.log(&self.status.snapshot(&self.sources.list, &self.sinks.list, Phase::Running));
     }
 
     /// Does the periodic checks.
     fn look(&mut self, now: Instant) {
-        self.sinks.iter().for_each(|sink| sink.look(&self.sources, now));
+        self.sinks.list.iter().for_each(|sink| sink.look(&self.sources.list, now));
         throttle::tell_sums(now);
         if self.ledger_log.is_due(now) {
             self.log_ledger();
         }
     }
 
-    /// Handles the end of a thread of a sink; returns `Some` if it is a reason to stop.
-    fn sink_ended(&mut self, ended: Result<(task::Id, (String, WorkerEnd)), JoinError>) -> Option<Result<(), Error>> {
-        let Ok((id, (name, end))) = ended else { return None };
-        let sink = self.sinks.iter_mut().find(|sink| sink.threads.contains(&id))?;
-        sink.threads.retain(|thread| *thread != id);
-        let is_expected = sink.outlet.is_none() && !matches!(end, WorkerEnd::Failed(_));
-        (!is_expected).then(|| worker_ended(name, end))
-    }
-
-    /// Handles the end of a source. A source ends by itself only if its input ends, or if it cannot continue.
-    fn source_ended(&mut self, ended: Result<(task::Id, ()), JoinError>) -> Result<(), Error> {
+    /// Handles the end of a source, or of a task beside the sources.
+    fn task_ended(&mut self, ended: Result<(task::Id, ()), JoinError>) -> Result<(), Error> {
         let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
-        if let Some(source) = self.sources.iter_mut().find(|source| source.task == id) {
-            source.has_ended = true;
-            if let Some(error) = source.error() {
-                tracing::error!("{error}; stopping");
-                return Err(error);
-            }
-        }
+        self.sources.ended(id)?;
         self.ticks.error().filter(|_| self.ticks.task == id).map_or(Ok(()), Err)
     }
 
     /// Removes sources of earlier configurations that have ended.
     fn remove_ended_sources(&mut self) {
-        for source in self.sources.extract_if(.., |source| source.has_ended && !source.is_current) {
+        for source in self.sources.list.extract_if(.., |source| source.has_ended && !source.life.is_current()) {
             let source = source.status(Phase::Ended);
             log_source(&source, true);
             self.status.ended.add_source(&source);
@@ -338,19 +316,11 @@ impl App {
 
     /// Removes sinks of earlier configurations that have ended.
     fn remove_ended_sinks(&mut self) {
-        for sink in self.sinks.extract_if(.., |sink| sink.has_ended()) {
+        for sink in self.sinks.list.extract_if(.., |sink| sink.has_ended()) {
             let sink = self.status.ended_sink(&sink);
             log_sink(&sink, true);
             self.status.ended.add_sink(&sink);
         }
-    }
-
-    fn has_stopped(&self) -> bool {
-        let has_stopped = self.sources.iter().all(|source| source.has_ended || !source.is_current);
-        if has_stopped {
-            tracing::info!("the input has ended; stopping");
-        }
-        has_stopped
     }
 }
 
@@ -416,20 +386,4 @@ fn say_start(config: &Config, file: Option<&Path>) {
 /// Returns the name of a source or a sink, with its kind if the name does not begin with it.
 fn named(name: &str, kind: &str) -> String {
     if name.starts_with(kind) { name.to_owned() } else { format!("{name} ({kind})") }
-}
-
-async fn ended(mut worker: Worker) -> (String, WorkerEnd) {
-    let end = worker.ended().await;
-    (worker.name().to_owned(), end)
-}
-
-fn worker_ended(name: String, end: WorkerEnd) -> Result<(), Error> {
-    match end {
-        WorkerEnd::Finished => Ok(()),
-        WorkerEnd::Closed(reason) => {
-            tracing::info!(sink = name, "{reason}; stopping");
-            Ok(())
-        }
-        WorkerEnd::Failed(reason) => Err(Error::Sink { name, reason }),
-    }
 }

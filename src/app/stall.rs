@@ -82,7 +82,7 @@ impl LiveSink {
                 let dropped = Some(seen.refused - told.refused).filter(|dropped| *dropped > 0);
                 match told.kind {
                     // During the shutdown, no more records arrive.
-                    StallKind::Full if self.outlet.is_none() => {}
+                    StallKind::Full if !self.life.is_current() => {}
                     StallKind::Still => tracing::info!(sink, seconds, dropped, "the sink makes progress again"),
                     StallKind::Full => tracing::info!(sink, seconds, dropped, "the queue of the sink has room again"),
                 }
@@ -106,7 +106,7 @@ impl LiveSink {
         let records = seen.in_flight;
         let spooled = Some(self.ledger.spooled()).filter(|spooled| *spooled > 0);
         // All records may be in the spool.
-        let queue_bytes = self.outlet.as_ref().map(|outlet| outlet.queue.held()).filter(|bytes| *bytes > 0);
+        let queue_bytes = self.life.current().map(|outlet| outlet.queue.held()).filter(|bytes| *bytes > 0);
         let dropped = Some(seen.refused - told.refused).filter(|dropped| *dropped > 0);
         let what = match told.kind {
             StallKind::Still => "the sink makes no progress: its destination is unreachable or blocked",
@@ -118,7 +118,7 @@ impl LiveSink {
     /// Returns the sources that wait for the sink: for room in its queue, or for room in their own limit, which the
     /// sink holds.
     pub(super) fn waiting(&self, sources: &[LiveSource]) -> BTreeSet<String> {
-        let of_queue = self.outlet.iter().flat_map(|outlet| outlet.waiting.names());
+        let of_queue = self.life.current().into_iter().flat_map(|outlet| outlet.waiting.names());
         let of_limit = sources.iter().filter(|source| source.ledger.waiting.load(Relaxed) > 0);
         of_queue.chain(of_limit.map(|source| source.config.name.clone())).collect()
     }
@@ -126,7 +126,7 @@ impl LiveSink {
     fn seen(&self) -> Seen {
         let ledger = &self.ledger;
         let progress = ledger.delivered.load(Relaxed) + ledger.dropped.get(Reason::Rejected);
-        let is_full = self.outlet.as_ref().is_some_and(|outlet| outlet.queue.is_full());
+        let is_full = self.life.current().is_some_and(|outlet| outlet.queue.is_full());
         let refused = ledger.dropped.get(Reason::QueueFull);
         Seen { progress, in_flight: ledger.in_flight(), is_full, refused }
     }

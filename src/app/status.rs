@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::checkpoint::{CheckpointFile, PresentCheckpoint};
+use super::part::PartLife;
 use super::sinks::{LiveSink, ShownRecords};
 use super::sources::LiveSource;
 use crate::correlate::{Correlator, JoinCounts};
@@ -178,7 +179,7 @@ impl LiveSource {
         let state = match self.failed.get() {
             Some(reason) => SourceState::Failed(reason.to_string()),
             None if self.has_ended || phase.is_end() => SourceState::Ended,
-            None if !self.is_current || self.stop.reading.is_cancelled() => SourceState::Leaving,
+            None if !self.life.is_current() || self.stop.reading.is_cancelled() => SourceState::Leaving,
             None => SourceState::Running,
         };
         SourceStatus {
@@ -193,10 +194,10 @@ impl LiveSource {
 
 impl LiveSink {
     fn state(&self, phase: Phase) -> SinkState {
-        match &self.outlet {
+        match &self.life {
             _ if phase.is_end() || self.threads.is_empty() => SinkState::Ended,
-            None => SinkState::Leaving,
-            Some(outlet) => {
+            PartLife::Leaving => SinkState::Leaving,
+            PartLife::Current(outlet) => {
                 let queue = &outlet.queue;
                 SinkState::Running(Queue { bytes: queue.held(), limit: queue.limit(), is_full: queue.is_full() })
             }

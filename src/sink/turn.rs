@@ -116,7 +116,7 @@ impl Default for TurnState {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::{Receiver, channel};
+    use std::sync::mpsc::{Receiver, sync_channel};
     use std::time::Duration;
 
     use super::*;
@@ -127,7 +127,7 @@ mod tests {
     /// Waits on another thread for all in `before`, and returns the result through a channel.
     fn waiting(before: &[&Turn], control: &Control) -> Receiver<bool> {
         let before: Vec<_> = before.iter().map(|turn| turn.held()).collect();
-        let (turn, control, (result, ended)) = (Turn::behind(&before), control.clone(), channel());
+        let (turn, control, (result, ended)) = (Turn::behind(&before), control.clone(), sync_channel(1));
         thread::spawn(move || result.send(turn.wait(&control)));
         ended
     }

@@ -16,16 +16,20 @@ fn parse(text: &str, directory: &Path) -> Config {
     config::parse(&text, "test").unwrap_or_else(|errors| panic!("{errors}"))
 }
 
+fn old_source(config: SourceConfig, sockets: Sockets) -> OldSource {
+    OldSource { id: PartId::unique(), config, sockets, life: PartLife::Current(()) }
+}
+
 /// The parts that run with `config`, without any socket.
 fn running(config: Config) -> (Present, Vec<Turns>) {
     let turns: Vec<Turns> = config.sinks.iter().map(|_| Turns::default()).collect();
-    let sources =
-        config.sources.into_iter().map(|config| OldSource { config, sockets: Sockets::default(), is_current: true });
+    let sources = config.sources.into_iter().map(|config| old_source(config, Sockets::default()));
     let sinks = config.sinks.into_iter().zip(&turns).map(|(config, (destination, spool))| OldSink {
+        id: PartId::unique(),
         spool: config.spool.is_some().then(|| spool.held()),
         config,
         destination: destination.held(),
-        is_current: true,
+        life: PartLife::Current(()),
     });
     let present = Present {
         sources: sources.collect(),
@@ -38,21 +42,33 @@ fn running(config: Config) -> (Present, Vec<Turns>) {
     (present, turns)
 }
 
-/// The slots in words: the index of a part that is kept, or the name of a new one.
-fn words<T>(slots: &[NextPart<T>], name: impl Fn(&T) -> &str) -> Vec<String> {
-    let word = |slot: &NextPart<T>| match slot {
-        NextPart::Kept(index) => format!("kept {index}"),
-        NextPart::New(new) => format!("new {}", name(new)),
+/// The sources of the next configuration in words: the running one that is kept, or a new one and the running one whose
+/// connections live on beside it.
+fn sources(present: &Present, prepared: &Prepared) -> Vec<String> {
+    let name = |id| &present.sources.iter().find(|old| old.id == id).unwrap().config.name;
+    let word = |part: &NextSource| match part {
+        NextPart::Kept { id, .. } => format!("kept {}", name(*id)),
+        NextPart::New { config, part: NewSource { succeeds: None, .. } } => format!("new {}", config.name),
+        NextPart::New { config, part: NewSource { succeeds: Some(old), .. } } => {
+            format!("new {} after {}", config.name, name(*old))
+        }
     };
-    slots.iter().map(word).collect()
+    prepared.sources.iter().map(word).collect()
 }
 
-fn sources(prepared: &Prepared) -> Vec<String> {
-    words(&prepared.sources, |new| &new.config.name)
-}
-
-fn sinks(prepared: &Prepared) -> Vec<String> {
-    words(&prepared.sinks, |new| &new.config.name)
+/// The sinks of the next configuration in words: the running one that is kept, or a new one and those whose spool it
+/// takes over.
+fn sinks(present: &Present, prepared: &Prepared) -> Vec<String> {
+    let name = |id| present.sinks.iter().find(|old| old.id == id).unwrap().config.name.as_str();
+    let word = |part: &NextSink| match part {
+        NextPart::Kept { id, .. } => format!("kept {}", name(*id)),
+        NextPart::New { config, part } if part.takes_spool_of.is_empty() => format!("new {}", config.name),
+        NextPart::New { config, part } => {
+            let old: Vec<_> = part.takes_spool_of.iter().map(|old| name(*old)).collect();
+            format!("new {} after {}", config.name, old.join(", "))
+        }
+    };
+    prepared.sinks.iter().map(word).collect()
 }
 
 /// The error of a preparation that must fail.
@@ -71,51 +87,50 @@ const KAFKA: &str = "[[sink.kafka]]\nname = \"kafka\"\nbrokers = [\"127.0.0.1:9\
 
 #[tokio::test]
 async fn equal_sources_are_kept_and_the_others_end_or_are_succeeded() {
-    let (ends, succeeded) = (Some(SourceFate::Stopped), Some(SourceFate::Succeeded));
     let more = "max_connections = 7\n";
-    for (new, slots, fates) in [
-        ([TCP, RELP, STDIN].concat(), vec!["kept 0", "kept 1", "kept 2"], [None, None, None]),
-        ([STDIN, TCP, RELP].concat(), vec!["kept 2", "kept 0", "kept 1"], [None, None, None]),
-        ([TCP, RELP].concat(), vec!["kept 0", "kept 1"], [None, None, ends]),
-        ([TCP, more, STDIN].concat(), vec!["new tcp", "kept 2"], [succeeded, ends, None]),
-        ([RELP, more, STDIN].concat(), vec!["new relp", "kept 2"], [ends, succeeded, None]),
+    for (new, parts) in [
+        ([TCP, RELP, STDIN].concat(), vec!["kept tcp", "kept relp", "kept stdin"]),
+        ([STDIN, TCP, RELP].concat(), vec!["kept stdin", "kept tcp", "kept relp"]),
+        ([TCP, RELP].concat(), vec!["kept tcp", "kept relp"]),
+        ([TCP, more, STDIN].concat(), vec!["new tcp after tcp", "kept stdin"]),
+        ([RELP, more, STDIN].concat(), vec!["new relp after relp", "kept stdin"]),
         // A name tells sources on port 0 apart.
-        ([&TCP.replace("\"tcp\"", "\"other\""), RELP].concat(), vec!["new other", "kept 1"], [ends, None, ends]),
+        ([&TCP.replace("\"tcp\"", "\"other\""), RELP].concat(), vec!["new other", "kept relp"]),
         // The senders over RELP must not take another source's word.
-        (TCP.replace("\"tcp\"", "\"relp\""), vec!["new relp"], [ends, ends, ends]),
-        (RELP.replace("\"relp\"", "\"tcp\""), vec!["new tcp"], [succeeded, ends, ends]),
+        (TCP.replace("\"tcp\"", "\"relp\""), vec!["new relp"]),
+        (RELP.replace("\"relp\"", "\"tcp\""), vec!["new tcp after tcp"]),
         // The standard input goes on as it began.
-        ([STDIN, "name = \"in\"\nframing = \"lf\"\n", TCP].concat(), vec!["kept 2", "kept 0"], [None, ends, None]),
+        ([STDIN, "name = \"in\"\nframing = \"lf\"\n", TCP].concat(), vec!["kept stdin", "kept tcp"]),
     ] {
         let directory = TempDir::new().unwrap();
         let (present, _turns) = running(parse(&[TCP, RELP, STDIN, FIRST].concat(), directory.path()));
         let config = parse(&[new.as_str(), FIRST].concat(), directory.path());
         let prepared = present.prepare(config, Passed::default()).unwrap();
-        assert_eq!((sources(&prepared), prepared.fates.as_slice()), (owned(&slots), fates.as_slice()), "{new}");
-        assert_eq!(sinks(&prepared), ["kept 0"], "{new}");
+        assert_eq!(sources(&present, &prepared), parts, "{new}");
+        assert_eq!(sinks(&present, &prepared), ["kept first"], "{new}");
     }
 }
 
 #[tokio::test]
 async fn equal_sinks_are_kept_and_a_used_spool_has_a_successor() {
     let with_spool = [SECOND, SPOOL].concat();
-    for (new, slots, handovers) in [
-        ([FIRST, &with_spool].concat(), vec!["kept 0", "kept 1"], [false, true]),
-        ([&with_spool, FIRST].concat(), vec!["kept 1", "kept 0"], [false, true]),
-        (with_spool.clone(), vec!["kept 1"], [false, true]),
+    for (new, parts) in [
+        ([FIRST, &with_spool].concat(), vec!["kept first", "kept second"]),
+        ([&with_spool, FIRST].concat(), vec!["kept second", "kept first"]),
+        (with_spool.clone(), vec!["kept second"]),
         // The common settings change no sink.
-        (["language = \"ja\"\nshutdown_timeout = \"3s\"\n", FIRST].concat(), vec!["kept 0"], [false, false]),
-        ([FIRST, "queue_size = \"32MiB\"\n", SECOND].concat(), vec!["new first", "new second"], [false, false]),
-        ([FIRST, SPOOL, SECOND].concat(), vec!["new first", "new second"], [false, true]),
-        (with_spool.replace("second", "third"), vec!["new third"], [false, true]),
+        (["language = \"ja\"\nshutdown_timeout = \"3s\"\n", FIRST].concat(), vec!["kept first"]),
+        ([FIRST, "queue_size = \"32MiB\"\n", SECOND].concat(), vec!["new first", "new second"]),
+        ([FIRST, SPOOL, SECOND].concat(), vec!["new first after second", "new second"]),
+        (with_spool.replace("second", "third"), vec!["new third after second"]),
     ] {
         let directory = TempDir::new().unwrap();
         let (present, _turns) = running(parse(&[TCP, FIRST, &with_spool].concat(), directory.path()));
         // Settings of the program come before all tables.
         let config = parse(&[new.as_str(), TCP].concat(), directory.path());
         let prepared = present.prepare(config, Passed::default()).unwrap();
-        assert_eq!((sinks(&prepared), prepared.handovers.as_slice()), (owned(&slots), handovers.as_slice()), "{new}");
-        assert_eq!(sources(&prepared), ["kept 0"], "{new}");
+        assert_eq!(sinks(&present, &prepared), parts, "{new}");
+        assert_eq!(sources(&present, &prepared), ["kept tcp"], "{new}");
     }
 }
 
@@ -124,27 +139,31 @@ async fn parts_that_an_earlier_reload_removed_are_not_kept() {
     let directory = TempDir::new().unwrap();
     let text = [TCP, FIRST].concat();
     let (mut present, _turns) = running(parse(&text, directory.path()));
-    present.sources[0].is_current = false;
-    present.sinks[0].is_current = false;
+    present.sources[0].life = PartLife::Leaving;
+    present.sinks[0].life = PartLife::Leaving;
     let prepared = present.prepare(parse(&text, directory.path()), Passed::default()).unwrap();
-    assert_eq!((sources(&prepared), sinks(&prepared)), (vec!["new tcp".to_owned()], vec!["new first".to_owned()]));
-    // It has its fate already.
-    assert_eq!(prepared.fates, [None]);
+    // The source does not succeed the leaving one, which has a successor or is stopped.
+    assert_eq!(sources(&present, &prepared), ["new tcp"]);
+    assert_eq!(sinks(&present, &prepared), ["new first"]);
 }
 
 /// The names of those running sinks for whose destination, and for whose spool, the last sink of `new` waits.
 fn waits_for(old: &str, new: &str, is_current: bool) -> (Vec<String>, Vec<String>) {
     let directory = TempDir::new().unwrap();
     let (mut present, turns) = running(parse(&[TCP, old].concat(), directory.path()));
-    present.sinks.iter_mut().for_each(|sink| sink.is_current = is_current);
+    if !is_current {
+        present.sinks.iter_mut().for_each(|sink| sink.life = PartLife::Leaving);
+    }
     let config = parse(&[TCP, new].concat(), directory.path());
     let start = Turn::default();
-    let before = present.before(config.sinks.last().unwrap(), &config, start.held());
+    let (before, takes_spool_of) = present.before(config.sinks.last().unwrap(), &config, start.held());
     let lasting = || {
         let lasting = |held: &[TurnWatch]| held.iter().filter(|held| held.lasts()).count();
         (lasting(&before.destination), lasting(&before.spool))
     };
     let mut names = (Vec::new(), Vec::new());
+    let owners = present.sinks.iter().filter(|sink| takes_spool_of.contains(&sink.id));
+    let owners: Vec<_> = owners.map(|sink| sink.config.name.clone()).collect();
     for (sink, (destination, spool)) in present.sinks.iter().zip(turns) {
         let all = lasting();
         drop(destination);
@@ -153,6 +172,7 @@ fn waits_for(old: &str, new: &str, is_current: bool) -> (Vec<String>, Vec<String
         names.1.extend((lasting().1 < all.1).then(|| sink.config.name.clone()));
     }
     assert_eq!(lasting(), (0, 0), "it waits for running sinks alone");
+    assert_eq!(owners, names.1, "it takes the spool of each that it waits for");
     let start_lasts = before.start.as_ref().is_some_and(TurnWatch::lasts);
     drop(start);
     assert!(start_lasts && before.start.is_some_and(|start| !start.lasts()), "it waits for the exchange");
@@ -210,12 +230,12 @@ async fn a_successor_takes_the_sockets_that_another_source_does_not() {
     let text = [TCP, FIRST].concat();
     let (mut present, _turns) = running(parse(FIRST_ALONE, directory.path()));
     let started = present.prepare(parse(&text, directory.path()), Passed::default()).unwrap();
-    let NextPart::New(old) = &started.sources[0] else { panic!("kept") };
-    let (config, sockets) = (old.config.clone(), old.source.sockets());
-    present.sources = vec![OldSource { config, sockets, is_current: true }];
+    let NextPart::New { config, part: old } = &started.sources[0] else { panic!("kept") };
+    let (config, sockets) = (config.clone(), old.source.sockets());
+    present.sources = vec![old_source(config, sockets)];
     let port_of = |text: &str| {
         let prepared = present.prepare(parse(text, directory.path()), Passed::default()).unwrap();
-        let NextPart::New(new) = &prepared.sources[0] else { panic!("kept") };
+        let new = prepared.sources[0].new_part().expect("a new source");
         port(&new.source)
     };
     let bound = port(&old.source);
@@ -252,12 +272,12 @@ async fn after_an_error_the_same_parts_can_be_made_again() {
         assert!(matches!(error, Error::Bind(_)), "{error}");
         assert!(error.to_string().starts_with("source taken: "), "{error}");
         assert!(Arc::ptr_eq(&before, &present.pipeline.get()), "the pipeline is the same");
-        assert!(present.sinks[0].destination.lasts() && present.sources[0].is_current);
+        assert!(present.sinks[0].destination.lasts() && present.sources[0].life.is_current());
     }
     // The spool is free again, although a thread had it.
     let prepared = soon(&present, || parse(&good, directory.path())).unwrap();
-    assert_eq!((sources(&prepared), sinks(&prepared)), (owned(&["new tcp"]), owned(&["new second"])));
-    assert_eq!(prepared.fates, [Some(SourceFate::Stopped)]);
+    assert_eq!(sources(&present, &prepared), ["new tcp"]);
+    assert_eq!(sinks(&present, &prepared), ["new second"]);
     assert!(Arc::ptr_eq(&before, &present.pipeline.get()), "the exchange alone changes it");
     drop(turns);
 }
@@ -267,20 +287,24 @@ async fn new_sinks_end_without_work_when_their_reload_is_refused() {
     let directory = TempDir::new().unwrap();
     let (present, _turns) = running(parse(FIRST_ALONE, directory.path()));
     let text = [STDIN, SECOND, SPOOL].concat();
-    let prepared = present.prepare(parse(&text, directory.path()), Passed::default()).unwrap();
-    let NextPart::New(sink) = &prepared.sinks[0] else { panic!("kept") };
-    let (destination, spool) = (sink.started.destination.clone(), sink.started.spool.clone().unwrap());
-    assert!(destination.lasts() && spool.lasts());
-    let control = sink.control.clone();
-    assert_eq!(control.deadline(), None);
-    let begun = Instant::now();
-    drop(prepared);
-    assert!(control.deadline().is_some_and(|deadline| deadline <= Instant::now()), "they are told to end at once");
-    assert!(!spool.lasts() || begun.elapsed() >= LET_GO, "the next attempt needs it");
-    let until = Instant::now() + Duration::from_secs(60);
-    while destination.lasts() {
-        assert!(Instant::now() < until, "the thread of the sink has not ended");
-        tokio::task::yield_now().await;
+    // A preparation that fails waits for the spool; one that is dropped, as at a stop, blocks nothing.
+    for is_refused in [true, false] {
+        let prepared = soon(&present, || parse(&text, directory.path())).unwrap();
+        let sink = prepared.sinks[0].new_part().expect("a new sink");
+        let (destination, spool) = (sink.started.destination.clone(), sink.started.spool.clone().unwrap());
+        assert!(destination.lasts() && spool.lasts());
+        let control = sink.control.clone();
+        assert_eq!(control.deadline(), None);
+        if is_refused {
+            let begun = Instant::now();
+            prepared.start.refuse();
+            assert!(!spool.lasts() || begun.elapsed() >= LET_GO, "the next attempt needs it");
+        } else {
+            drop(prepared);
+        }
+        assert!(control.deadline().is_some_and(|deadline| deadline <= Instant::now()), "they are told to end at once");
+        let until = Instant::now() + Duration::from_secs(60);
+        assert!(destination.wait_until(until) && spool.wait_until(until), "a thread of the sink has not ended");
     }
 }
 
@@ -300,9 +324,9 @@ async fn an_error_names_the_running_source_that_is_in_the_way() {
     let unix = "[[source.unix]]\nname = \"log\"\npath = \"DIR/log\"\n";
     let (mut present, _turns) = running(parse(FIRST_ALONE, directory.path()));
     let started = present.prepare(parse(&[unix, FIRST].concat(), directory.path()), Passed::default()).unwrap();
-    let NextPart::New(old) = &started.sources[0] else { panic!("kept") };
-    let (config, sockets) = (old.config.clone(), old.source.sockets());
-    present.sources = vec![OldSource { config, sockets, is_current: true }];
+    let NextPart::New { config, part: old } = &started.sources[0] else { panic!("kept") };
+    let (config, sockets) = (config.clone(), old.source.sockets());
+    present.sources = vec![old_source(config, sockets)];
     let new = [&unix.replace("\"log\"", "\"stream\""), "kind = \"stream\"\n", FIRST].concat();
     let error = error(&present, parse(&new, directory.path()));
     let Error::Obstructed { source_name, .. } = error else { panic!("{error}") };

@@ -1,4 +1,5 @@
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use tempfile::TempDir;
@@ -6,12 +7,15 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::app::loading::Done;
+use crate::app::prepare::Present;
 use crate::app::signals::Signals;
+use crate::app::sinks::{LiveSink, SPOOL_HANDOVER};
 use crate::app::{Error, drain};
 use crate::config;
 use crate::frame::Frame;
 use crate::pipeline::Arrival;
 use crate::record::{Origin, Peer, Transport};
+use crate::source::Stop;
 use crate::status::Phase;
 use crate::systemd::Passed;
 use crate::time::Timestamp;
@@ -33,7 +37,7 @@ impl Fixture {
     fn change(&mut self, tables: &[&str]) -> (String, String, String) {
         let text = tables.concat().replace("DIR", self.directory.path().to_str().unwrap()) + ADMIN;
         let config = config::parse(&text, "test").unwrap_or_else(|errors| panic!("{errors}"));
-        let prepared = self.app.present().prepare(config, Passed::default()).unwrap();
+        let prepared = Present::of(&self.app).prepare(config, Passed::default()).unwrap();
         let Changes { sources, sinks, settings } = self.app.exchange(prepared);
         (sources.to_string(), sinks.to_string(), settings.join(", "))
     }
@@ -46,16 +50,16 @@ impl Fixture {
             (listening, _, _) if listening.is_cancelled() => "listens no more",
             _ => "runs",
         };
-        let sources = self.app.sources.iter();
-        sources.map(|source| (source.config.name.as_str(), source.is_current, stage(&source.stop))).collect()
+        let sources = self.app.sources.list.iter();
+        sources.map(|source| (source.config.name.as_str(), source.life.is_current(), stage(&source.stop))).collect()
     }
 
     /// Returns each sink: its name, and true if it belongs to the configuration and was not asked to stop.
     fn sinks(&self) -> Vec<(&str, bool)> {
-        let sinks = self.app.sinks.iter();
+        let sinks = self.app.sinks.list.iter();
         let is_current = |sink: &LiveSink| {
-            assert_eq!(sink.outlet.is_none(), sink.control.deadline().is_some());
-            sink.outlet.is_some()
+            assert_eq!(sink.life.is_current(), sink.control.deadline().is_none());
+            sink.life.is_current()
         };
         sinks.map(|sink| (sink.config.name.as_str(), is_current(sink))).collect()
     }
@@ -72,7 +76,7 @@ impl Fixture {
 
     /// Returns how many frames each sink was offered: by its own count, and by that of the pipelines.
     fn offered(&self) -> Vec<(u64, u64)> {
-        self.app.sinks.iter().map(|sink| (sink.ledger.offered.load(Relaxed), sink.shown.total().all())).collect()
+        self.app.sinks.list.iter().map(|sink| (sink.ledger.offered.load(Relaxed), sink.shown.total().all())).collect()
     }
 }
 
@@ -140,7 +144,7 @@ async fn a_leaving_sink_has_the_time_of_a_stop() {
         let mut fixture = Fixture::new();
         let new = if handover { [new, SPOOL].concat() } else { new.to_owned() };
         fixture.change(&["shutdown_timeout = \"10s\"\n", TCP, old]);
-        let closing = fixture.app.sinks[0].outlet.as_ref().unwrap().queue.closing();
+        let closing = fixture.app.sinks.list[0].life.current().unwrap().queue.closing();
         fixture.change(&["shutdown_timeout = \"20s\"\n", TCP, &new]);
         let time = if handover { SPOOL_HANDOVER } else { drain::Times::of(Duration::from_secs(20)).sinks };
         sleep(time.saturating_sub(STEP)).await;
@@ -159,7 +163,7 @@ async fn connections_of_old_sources_last_as_long_as_a_successor() {
     }
     let old = ("tcp", false, "listens no more");
     assert_eq!(fixture.sources(), [("tcp", true, "runs"), ("other", true, "runs"), old, old]);
-    let addresses: Vec<_> = fixture.app.sources.iter().map(|source| source.address.as_str()).collect();
+    let addresses: Vec<_> = fixture.app.sources.list.iter().map(|source| source.address.as_str()).collect();
     assert_eq!((addresses[2], addresses[3]), (addresses[0], addresses[0]));
     fixture.change(&[OTHER, FIRST]);
     let ended = ("tcp", false, "reads no more");
@@ -179,7 +183,7 @@ async fn a_refused_configuration_changes_nothing() {
         assert_eq!(fixture.sources(), [("tcp", true, "runs")]);
         assert_eq!(fixture.sinks(), [("first", true)]);
         let App { status, sources, sinks, .. } = &fixture.app;
-        let reload = status.snapshot(sources, sinks, Phase::Running).reload;
+        let reload = status.snapshot(&sources.list, &sinks.list, Phase::Running).reload;
         assert_eq!((reload.generation, reload.refused), (1, refused));
         assert_eq!(reload.last.and_then(|last| last.error).as_deref(), Some("sink second: no"));
     }
