@@ -1,46 +1,31 @@
-//! The `postrider` command: arguments, logging and exit codes.
+//! The `postrider` command: its arguments, what each command does with them, and the log.
+
+#[path = "main/daemon.rs"]
+mod daemon;
+#[path = "main/failure.rs"]
+mod failure;
+#[path = "main/spool.rs"]
+mod spool;
 
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
-use postrider::admin::client::AskError;
-use postrider::admin::health;
 use postrider::app::descriptors::{self, Plan};
-use postrider::cli::{
-    self, Cli, Command, ConfigFile, Decode, Explain, HealthArguments, RunArguments, Schema, TraceArguments,
-};
+use postrider::cli::{self, Cli, Command, ConfigFile, Decode, Explain, RunArguments, Schema, TraceArguments};
 use postrider::config::{self, Config};
 use postrider::decode::{self, Decoder, Printed};
 use postrider::dsn::Language;
 use postrider::encode::Encoder;
 use postrider::replay::{self, Replay};
 use postrider::schema::Dialect;
-use postrider::spool::InspectError;
-use postrider::spool::command::{self, DamageFound};
 use postrider::syslog::Format;
 use postrider::time::ZONE_HELP;
 use postrider::trace::{Look, Trace, TraceOutput, TraceQuery, TraceSummary};
-use postrider::{admin, app, explain, log, panics, standard, trace};
+use postrider::{app, explain, log, panics, standard, trace};
 use tracing::level_filters::LevelFilter;
 
-/// Exit code of a search that found nothing.
-const NOTHING: u8 = 1;
-/// Exit code for a daemon that is not ready.
-const NOT_READY: u8 = 1;
-/// Exit codes of sysexits.h that Postrider uses.
-const USAGE: u8 = 64;
-const DATA: u8 = 65;
-const UNAVAILABLE: u8 = 69;
-const IO: u8 = 74;
-const CONFIGURATION: u8 = 78;
-
-/// Failure of a command: the message for the standard error, and the exit code.
-struct Failure {
-    code: u8,
-    message: String,
-}
+use crate::failure::{CONFIGURATION, DATA, Failure, IO, NOTHING, USAGE, output_failure, print, stdout};
 
 fn main() -> ExitCode {
     panics::report();
@@ -68,13 +53,13 @@ fn command() -> ExitCode {
     let result = match cli.command {
         Command::Run(arguments) => run(&arguments),
         Command::Check(file) => check(&file),
-        Command::Health(arguments) => health(&arguments),
+        Command::Health(arguments) => daemon::health(&arguments),
         Command::Config => print(config::example().as_bytes()),
         Command::Decode(arguments) => decode(&arguments),
         Command::Trace(arguments) => trace(&arguments),
         Command::Replay(arguments) => replay(arguments),
         Command::Explain(arguments) => explain(&arguments),
-        Command::Spool(command) => spool(&command),
+        Command::Spool(command) => spool::run(&command),
         Command::Schema(arguments) => schema(&arguments),
         Command::Completions(arguments) => {
             let mut script = Vec::new();
@@ -85,16 +70,6 @@ fn command() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.exit(),
-    }
-}
-
-impl Failure {
-    fn exit(&self) -> ExitCode {
-        let message = self.message.trim_end();
-        if !message.is_empty() {
-            log::say(message);
-        }
-        ExitCode::from(self.code)
     }
 }
 
@@ -132,20 +107,6 @@ fn check(file: &ConfigFile) -> Result<(), Failure> {
     let (sources, sinks) = (config.sources.len(), config.sinks.len());
     let _ = writeln!(io::stderr(), "{name}: no errors; sources: {sources}, sinks: {sinks}{descriptors}");
     Ok(())
-}
-
-fn health(arguments: &HealthArguments) -> Result<(), Failure> {
-    let reasons = health::ask(&arguments.daemon.socket).map_err(|error| unavailable(&error))?;
-    if reasons.is_empty() {
-        return print(b"ready\n");
-    }
-    let reasons: Vec<_> = reasons.iter().map(|reason| format!("not ready: {reason}")).collect();
-    Err(Failure { code: NOT_READY, message: reasons.join("\n") })
-}
-
-/// Returns the failure of a command that cannot ask the daemon.
-fn unavailable(error: &AskError) -> Failure {
-    Failure { code: UNAVAILABLE, message: format!("postrider: {error}") }
 }
 
 fn load(file: &ConfigFile) -> Result<Config, Failure> {
@@ -238,7 +199,7 @@ fn trace(arguments: &TraceArguments) -> Result<(), Failure> {
         TraceOutput::Page(Look::of_stdout(language))
     };
     if files.is_empty() {
-        return trace_daemon(arguments, &query, &zone, told);
+        return daemon::trace(arguments, &query, &zone, told);
     }
     let trace = Trace {
         query,
@@ -253,49 +214,6 @@ fn trace(arguments: &TraceArguments) -> Result<(), Failure> {
         Err(trace::Error::Output(error)) => output_failure(&error),
         Err(error) => Err(Failure { code: IO, message: format!("postrider: {error}") }),
     }
-}
-
-/// Asks the daemon for the messages that it remembers.
-fn trace_daemon(
-    arguments: &TraceArguments,
-    query: &TraceQuery,
-    zone: &jiff::tz::TimeZone,
-    told: TraceOutput,
-) -> Result<(), Failure> {
-    let (socket, last, text) = (&arguments.daemon.socket, arguments.last, query.text());
-    // Somebody may have meant a file.
-    let file = if Path::new(text).exists() {
-        format!("; {text} is a file: write behind it what to search for, `postrider trace {text} QUERY`")
-    } else {
-        format!("; log files are searched with `postrider trace FILE... {text}`")
-    };
-    let answer = admin::trace::ask(socket, query, last, zone.iana_name(), told).map_err(|error| {
-        let Failure { code, message } = unavailable(&error);
-        Failure { code, message: message + &file }
-    })?;
-    let mut out = stdout()?.lock();
-    let page = answer.page.iter().map(String::as_bytes);
-    let records = answer.messages.iter().flat_map(|record| [record.get().as_bytes(), b"\n"]);
-    let written = page.chain(records).try_for_each(|part| out.write_all(part)).and_then(|()| out.flush());
-    if let Err(error) = written {
-        return output_failure(&error);
-    }
-    if answer.matching > last as usize {
-        let matching = answer.matching;
-        log::say(&format!("{matching} messages match; these are the last {last}, `--last` changes the number"));
-    }
-    if answer.cut {
-        log::say("a limit of time or size has cut the answer: messages are missing in it; use a smaller `--last`");
-    }
-    if answer.matching == 0 {
-        let searched = match answer.searched {
-            1 => "the 1 message".to_owned(),
-            searched => format!("the {searched} messages"),
-        };
-        let message = format!("no message matches {text}, among {searched} that the daemon remembers{file}");
-        return Err(Failure { code: NOTHING, message });
-    }
-    Ok(())
 }
 
 /// Reports what was not found, or not told.
@@ -397,76 +315,6 @@ fn nothing_to_explain() -> Failure {
     Failure { code: USAGE, message: message.to_owned() }
 }
 
-fn spool(command: &cli::SpoolCommand) -> Result<(), Failure> {
-    match command {
-        cli::SpoolCommand::Ls(arguments) => {
-            let path = arguments.directory.display();
-            match command::ls(&arguments.directory, &mut stdout()?.lock()) {
-                Ok(found) if found != DamageFound::default() => {
-                    let message = format!(
-                        "{path}: {} bytes are damaged, {} records are missing; `postrider spool verify` says where",
-                        found.damaged_bytes, found.missing_records
-                    );
-                    Err(Failure { code: DATA, message })
-                }
-                Ok(_) => Ok(()),
-                Err(error) => spool_failure(&error),
-            }
-        }
-        cli::SpoolCommand::Cat(arguments) => {
-            command::cat(&arguments.directory, arguments.all, &mut stdout()?.lock(), &mut io::stderr())
-                .or_else(|error| spool_failure(&error))
-        }
-        cli::SpoolCommand::Verify(arguments) => {
-            let path = arguments.directory.display();
-            match command::verify(&arguments.directory, &mut stdout()?.lock()) {
-                Ok(found) if found.damages > 0 => {
-                    let message =
-                        format!("{path}: {} places are damaged; {} records are whole", found.damages, found.records);
-                    Err(Failure { code: DATA, message })
-                }
-                Ok(found) => {
-                    let (records, segments) = (found.records, found.segments);
-                    let _ = writeln!(io::stderr(), "{path}: no damage; segments: {segments}, records: {records}");
-                    Ok(())
-                }
-                Err(error) => spool_failure(&error),
-            }
-        }
-        cli::SpoolCommand::Rm(arguments) => remove_spool(arguments),
-    }
-}
-
-fn remove_spool(arguments: &cli::SpoolRm) -> Result<(), Failure> {
-    let path = arguments.directory.display();
-    let removal = match command::rm(&arguments.directory, arguments.yes) {
-        Ok(removal) => removal,
-        Err(error) => return spool_failure(&error),
-    };
-    let (segments, pending, bytes) = (removal.segments, removal.pending, removal.bytes);
-    if !arguments.yes {
-        let message = format!(
-            "postrider: {path}: nothing is deleted yet; `--yes` deletes {segments} segments with {pending} pending records, {bytes} bytes"
-        );
-        return Err(Failure { code: USAGE, message });
-    }
-    let _ = writeln!(io::stderr(), "{path}: deleted {segments} segments, {bytes} bytes");
-    if !removal.left.is_empty() {
-        let left = removal.left.join(", ");
-        let _ = writeln!(io::stderr(), "{path}: kept files that do not belong to the spool: {left}");
-    }
-    Ok(())
-}
-
-fn spool_failure(error: &InspectError) -> Result<(), Failure> {
-    let code = match error {
-        InspectError::Output(error) => return output_failure(error),
-        InspectError::NotASpool(_) => USAGE,
-        InspectError::Newer { .. } | InspectError::InUse { .. } | InspectError::Io { .. } => IO,
-    };
-    Err(Failure { code, message: format!("postrider: {error}") })
-}
-
 fn schema(arguments: &Schema) -> Result<(), Failure> {
     if arguments.config {
         print(format!("{:#}\n", config::schema()).as_bytes())
@@ -479,30 +327,6 @@ fn schema(arguments: &Schema) -> Result<(), Failure> {
 /// Returns the language with this name. The argument parser accepts only the names of languages.
 fn language(name: &str) -> Language {
     Language::from_name(name).unwrap_or_default()
-}
-
-fn print(text: &[u8]) -> Result<(), Failure> {
-    let mut stdout = stdout()?.lock();
-    stdout.write_all(text).and_then(|()| stdout.flush()).or_else(|error| output_failure(&error))
-}
-
-/// Returns the standard output, which the program must have been given.
-fn stdout() -> Result<io::Stdout, Failure> {
-    match standard::output() {
-        Ok(()) => Ok(io::stdout()),
-        Err(error) => {
-            let message = format!("postrider: cannot write to the standard output: {error}");
-            Err(Failure { code: IO, message })
-        }
-    }
-}
-
-/// Returns the failure of an output. A reader that closes the pipe early is no failure.
-fn output_failure(error: &io::Error) -> Result<(), Failure> {
-    if error.kind() == io::ErrorKind::BrokenPipe {
-        return Ok(());
-    }
-    Err(Failure { code: IO, message: format!("postrider: cannot write to the standard output: {error}") })
 }
 
 /// Returns the level in the variable `POSTRIDER_LOG`. Without the variable, returns the level that an operator wants
