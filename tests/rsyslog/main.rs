@@ -4,4 +4,5 @@ mod follow;
 mod guard;
 mod relp_senders;
 mod senders;
+mod service;
 mod tls;
