@@ -112,7 +112,7 @@ fn tell(due: impl Fn(&mut ThrottleState) -> Option<u64>) {
     }
 }
 
-// === impl Kind ===
+// === impl ThrottledKind ===
 
 impl ThrottledKind {
     fn tell(&self, suppressed: u64) {
@@ -134,7 +134,7 @@ impl ThrottledKind {
     }
 }
 
-// === impl State ===
+// === impl ThrottleState ===
 
 impl ThrottleState {
     /// Counts `events`. Returns `Some` if a line may be logged; `rest` of the events then stay suppressed.

@@ -242,7 +242,7 @@ impl Deref for Batch {
     }
 }
 
-// === impl Span ===
+// === impl ByteRange ===
 
 impl ByteRange {
     /// Returns the span as a range for indexing.

@@ -50,7 +50,7 @@ impl Spare {
     }
 }
 
-// === impl Lines ===
+// === impl EncodedLines ===
 
 impl EncodedLines {
     /// Returns the buffer, to append to.

@@ -87,7 +87,7 @@ pub(super) enum Inner {
     Kinds,
 }
 
-// === impl Key ===
+// === impl Given ===
 
 /// Returns a required key; `example` is TOML.
 pub(super) const fn required<F>(form: F, example: &'static str) -> Key<F> {

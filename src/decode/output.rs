@@ -88,7 +88,7 @@ impl Output {
     }
 }
 
-// === impl Turn ===
+// === impl OutputTurn ===
 
 impl OutputTurn<'_> {
     /// Writes `lines` and empties them. Returns false after an error, which ends the input.

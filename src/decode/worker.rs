@@ -75,7 +75,7 @@ fn start(work: &Arc<SharedInput>) -> bool {
     work.limits.workers > 1 && (0..work.limits.workers).filter_map(|n| worker(n).ok()).count() > 0
 }
 
-// === impl Work ===
+// === impl SharedInput ===
 
 impl SharedInput {
     /// Appends the output for `frame`, and returns the flags of its record.
@@ -116,7 +116,7 @@ impl SharedInput {
     }
 }
 
-// === impl Worker ===
+// === impl DecodeWorker ===
 
 impl DecodeWorker {
     fn new(work: &Arc<SharedInput>) -> Self {

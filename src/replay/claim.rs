@@ -173,7 +173,7 @@ fn at_work() -> io::Error {
     io::Error::other("another replay uses it")
 }
 
-// === impl Lines ===
+// === impl ClaimedLines ===
 
 impl<R: Read> ClaimedLines<R> {
     pub(super) fn new(input: R) -> Self {

@@ -210,7 +210,7 @@ fn watch_signals(runtime: &Runtime, interrupted: &Arc<AtomicBool>) -> io::Result
     Ok(())
 }
 
-// === impl Session ===
+// === impl FileReplay ===
 
 impl<'s> FileReplay<'s> {
     fn new(

@@ -47,7 +47,7 @@ struct Outage {
     reason: String,
 }
 
-// === impl Fault ===
+// === impl DestinationFaults ===
 
 impl DestinationFaults {
     pub(super) fn new(name: &str, report: OutageReport) -> Self {

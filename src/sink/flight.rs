@@ -82,7 +82,7 @@ pub(super) struct RefusedRecord<R> {
     pub(super) entry: Entry,
 }
 
-// === impl Ticket ===
+// === impl FlightTicket ===
 
 const _: () = assert!(usize::BITS >= 64, "a ticket fits into a pointer");
 

@@ -272,7 +272,7 @@ impl Worker {
     }
 }
 
-// === impl Run ===
+// === impl WorkerRun ===
 
 impl<S: Sink> WorkerRun<'_, S> {
     fn work(&mut self) -> WorkerEnd {

@@ -207,7 +207,7 @@ impl<A: Accept> Served<'_, A> {
     }
 }
 
-// === impl Log ===
+// === impl ConnectionLog ===
 
 impl ConnectionLog {
     fn new(source: &str) -> Self {

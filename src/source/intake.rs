@@ -329,7 +329,7 @@ impl Intake {
     }
 }
 
-// === impl Waiting ===
+// === impl WaitingFrames ===
 
 impl<'i> WaitingFrames<'i> {
     fn enter(ledger: &'i SourceLedger, receipt: Option<&'i Receipt>, frames: usize) -> Self {

@@ -94,7 +94,7 @@ impl Unfinished {
     }
 }
 
-// === impl Place ===
+// === impl UnfinishedPlace ===
 
 impl UnfinishedPlace {
     /// Resets the time spent waiting, as another message of the same peer takes the place.

@@ -128,7 +128,7 @@ impl Losses {
     }
 }
 
-// === impl Reader ===
+// === impl SpoolReader ===
 
 impl<F> SpoolReader<F> {
     /// Starts after the acknowledged records.

@@ -5,6 +5,7 @@ mod correlation;
 mod corpus;
 mod framing;
 mod fuzz;
+mod headings;
 mod hops;
 mod join_costs;
 mod joined;

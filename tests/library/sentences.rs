@@ -1,5 +1,5 @@
-//! No sentence of a comment in the code, and none in the pages of `docs/`, begins with one of the [`WORDS`]. Such a
-//! sentence hides its subject. Questions are allowed.
+//! No sentence of a comment in the code, and none of a page, begins with one of the [`WORDS`]. Such a sentence hides
+//! its subject. Questions are allowed.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -71,14 +71,17 @@ fn no_sentence_begins_with_a_word_that_hides_its_subject() {
             }
         }
     };
-    for directory in ["src", "crates", "benches"] {
+    for directory in ["src", "crates", "benches", "tests"] {
         let mut files = Vec::new();
         sources(&root().join(directory), &mut files);
         for file in files {
             look(&file, paragraphs(&fs::read_to_string(&file).expect("a file of Rust"), comment));
         }
     }
-    for page in fs::read_dir(root().join("docs")).expect("docs/").map(|entry| entry.expect("an entry").path()) {
+    let listed =
+        |name: &str| fs::read_dir(root().join(name)).expect("a directory").map(|entry| entry.expect("an entry").path());
+    let pages = [".", "docs", "benches"].iter().flat_map(|name| listed(name));
+    for page in pages.filter(|path| path.extension().is_some_and(|extension| extension == "md")) {
         look(&page, paragraphs(&fs::read_to_string(&page).expect("a page"), str::trim));
     }
     assert!(bad.is_empty(), "{bad}");

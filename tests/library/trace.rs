@@ -22,7 +22,7 @@ const HISTORIES: u64 = 5;
 struct Log {
     history: MailHistory,
     path: PathBuf,
-    /// What the joins of all lines tell of each message, by its uid.
+    /// Facts of each message by its uid, as the joins of all lines tell them.
     messages: BTreeMap<String, Value>,
     _directory: tempfile::TempDir,
 }

@@ -26,7 +26,7 @@ fn of_event(records: &str, event: &str) -> Vec<Value> {
     records.map(|record| record["postfix"].clone()).filter(|postfix| postfix["event"] == event).collect()
 }
 
-/// What `decode --messages` says of these lines: key and result of each message.
+/// Key and result of each message, as `decode --messages` tells them of these lines.
 fn decoded(lines: &str) -> Vec<(Value, Value)> {
     let directory = testkit::scratch::directory("joins");
     let path = directory.path().join("mail.log");

@@ -250,7 +250,7 @@ impl Root {
     }
 }
 
-// === impl Handle ===
+// === impl FileHandle ===
 
 impl Deref for FileHandle {
     type Target = fs::File;

@@ -125,7 +125,7 @@ impl Shared {
     }
 }
 
-// === impl Context ===
+// === impl ClientCallbacks ===
 
 impl ProducerContext<NoCustomPartitioner> for ClientCallbacks {
     /// The [`FlightTicket`] of the record.

@@ -220,7 +220,7 @@ impl State {
     }
 }
 
-// === impl Client ===
+// === impl ClientState ===
 
 impl ClientState {
     /// Returns the state after an event.
@@ -309,7 +309,7 @@ impl Recall {
     }
 }
 
-// === impl Group ===
+// === impl RequestLimit ===
 
 impl RequestLimit {
     /// Returns the next smaller group.

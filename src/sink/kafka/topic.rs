@@ -85,7 +85,7 @@ fn ask(client: &Client<ClientCallbacks>, name: &str, until: Instant) -> Option<R
     code.filter(|code| *code != RDKafkaErrorCode::LeaderNotAvailable)
 }
 
-// === impl Commands ===
+// === impl TopicCommands ===
 
 impl TopicCommands {
     /// Returns what is wrong with a topic, and what to do about it.

@@ -149,7 +149,7 @@ impl Kept {
     }
 }
 
-// === impl Given ===
+// === impl GivenBatch ===
 
 impl GivenBatch {
     /// Describes a batch that the sink gets from the disk.

@@ -66,7 +66,7 @@ enum Next {
     Over,
 }
 
-// === impl Writer ===
+// === impl AnswerWriter ===
 
 impl AnswerWriter<'_> {
     /// Writes the answers in order until the reading half has ended and all answers are written, or until the sender

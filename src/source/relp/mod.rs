@@ -183,7 +183,7 @@ async fn converse(
     written.unwrap_or(read)
 }
 
-// === impl Reader ===
+// === impl SessionReader ===
 
 impl SessionReader<'_> {
     async fn run(mut self) -> ConnectionEnd {
@@ -344,7 +344,7 @@ struct SessionReply {
     end: Option<ConnectionEnd>,
 }
 
-// === impl Reply ===
+// === impl SessionReply ===
 
 impl SessionReply {
     const fn go_on(text: Vec<u8>) -> Self {

@@ -31,7 +31,7 @@ impl Claims<'_> {
         if told == truth { Ok(()) } else { Err(self.fault(field, &format!("{told:?} is told, and {truth:?} is true"))) }
     }
 
-    /// What is not told is not wrong.
+    /// A fact that is not told is not wrong.
     pub(super) fn agrees<T: PartialEq + Debug>(
         &self,
         field: &'static str,

@@ -150,7 +150,7 @@ fn check_session(history: &MailHistory, truth: &MailSession, sessions: &[Session
         commands: Some(commands(truth)),
         verdicts: by_action(&truth.verdicts),
         queue_ids: queue_ids(history, truth),
-        // What postscreen saw comes below.
+        // The facts of postscreen come below.
         server: told.server.clone(),
         tests: told.tests.clone(),
         rank: told.rank,

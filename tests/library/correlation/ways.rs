@@ -17,7 +17,7 @@ const DELAY: i64 = 1_900_000;
 
 const HALF_A_DAY: i64 = 12 * 3600 * 1_000_000;
 
-/// What becomes of the lines.
+/// Change of the lines on their way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LineWay {
     InOrder,

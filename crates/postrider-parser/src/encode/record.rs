@@ -138,7 +138,7 @@ impl Writer<'_> {
     }
 }
 
-// === impl Source ===
+// === impl LastSource ===
 
 impl LastSource {
     /// Writes the source of a record, or copies the previous one if it is the same.

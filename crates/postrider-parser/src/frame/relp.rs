@@ -187,7 +187,7 @@ impl Parser {
     }
 }
 
-// === impl Cursor ===
+// === impl HeaderCursor ===
 
 impl<'b> HeaderCursor<'b> {
     /// Reads the header; `None` if it has not arrived completely.

@@ -145,7 +145,7 @@ const fn placed(hash: u64, before: u64) -> u64 {
     mixed ^ mixed >> 31
 }
 
-// === impl Lines ===
+// === impl LineCounts ===
 
 impl LineCounts {
     /// Counts this line, and returns the number of equal lines before it in this block and the previous one.

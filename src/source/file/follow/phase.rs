@@ -80,7 +80,7 @@ pub(super) enum AtEnd {
     End,
 }
 
-// === impl Phase ===
+// === impl FilePhase ===
 
 impl FilePhase {
     pub(super) const fn open(&self) -> Option<&Open> {
