@@ -255,6 +255,25 @@ fn sessions_of_one_second_are_told_apart() {
     assert_eq!(has_tls, [true, false]);
 }
 
+#[test]
+fn a_client_is_lost_twice_in_one_second() {
+    let lines = "02:00:00 mx1 postfix/smtpd[70]: connect from x.example[198.51.100.7]
+        02:00:00 mx1 postfix/smtpd[70]: 4EB091AA242: client=x.example[198.51.100.7]
+        02:00:00 mx1 postfix/smtpd[70]: lost connection after DATA from x.example[198.51.100.7]
+        02:00:00 mx1 postfix/smtpd[70]: disconnect from x.example[198.51.100.7] mail=1 rcpt=1 data=0/1 commands=2/3
+        02:00:00 mx1 postfix/smtpd[70]: connect from x.example[198.51.100.7]
+        02:00:00 mx1 postfix/smtpd[70]: 77F3A1AA243: client=x.example[198.51.100.7]
+        02:00:00 mx1 postfix/smtpd[70]: lost connection after DATA from x.example[198.51.100.7]
+        02:00:00 mx1 postfix/smtpd[70]: disconnect from x.example[198.51.100.7] mail=1 rcpt=1 data=0/1 commands=2/3";
+    for times in [1, 2] {
+        let records = joined(&vec![lines; times].join("\n"));
+        let sessions = records.iter().filter(|record| record["event"] == "session");
+        let told: Vec<_> = sessions.map(|session| (&session["queue_ids"], &session["ended_by"])).collect();
+        let lost = json!("connection_lost");
+        assert_eq!(told, [(&json!(["4EB091AA242"]), &lost), (&json!(["77F3A1AA243"]), &lost)], "{times} times");
+    }
+}
+
 /// Returns the queue ids of each session, and true for each with TLS, in the last revisions.
 fn tls_by_queue_id(records: &[Value]) -> Vec<(String, String, bool)> {
     let mut last = std::collections::BTreeMap::new();

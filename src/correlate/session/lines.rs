@@ -84,7 +84,8 @@ impl SessionLines {
             // A queue id is of one message.
             LineKind::Client => false,
             LineKind::Other if first.is_none() => true,
-            _ if kind.is_end() => first == Some(LineKind::Connect),
+            // A client can be lost in each of its sessions.
+            _ if kind.is_end() || kind.lost_by().is_some() => first == Some(LineKind::Connect),
             // A line that comes again behind a message, or another new line, is of the session before.
             _ => {
                 let begins = |kind| matches!(kind, LineKind::Connect | LineKind::Other);
