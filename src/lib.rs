@@ -58,6 +58,7 @@ pub mod panics;
 pub mod source;
 pub mod sink;
 pub mod status;
+pub mod metrics;
 
 // The commands.
 pub mod explain;

@@ -6,9 +6,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderValue, Response, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, Uri};
 use axum::routing::get;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
@@ -17,6 +18,7 @@ use tokio::time::timeout;
 use super::AdminQuestion;
 use super::guard::RequestRefusal;
 use super::trace::{self, AnswerLimits};
+use crate::metrics::{self, MetricsFormat};
 use crate::status::Snapshot;
 
 /// Maximum time in which the app answers. It does at once, unless the machine is out of breath.
@@ -24,11 +26,15 @@ const APP: Duration = Duration::from_secs(5);
 /// Number of questions that wait for the app. Each connection has one at most.
 const QUESTIONS: usize = 64;
 
+/// Type of every answer but that of `/metrics`.
+const JSON: &str = "application/json";
+
 /// The paths, for an error that lists them.
-const PATHS: [(&str, &str); 5] = [
+const PATHS: [(&str, &str); 6] = [
     ("/live", "whether the process runs"),
     ("/ready", "whether each source and sink does its work"),
     ("/ledger", "the counts of the ledger"),
+    ("/metrics", "metrics for Prometheus, as text"),
     ("/api/status", "the state of the daemon"),
     ("/trace?q=QUERY", "messages with a queue id, a Message-ID or an address"),
 ];
@@ -82,6 +88,7 @@ pub(super) fn router(state: AdminState) -> Router {
         .route("/live", get(live))
         .route("/ready", get(ready))
         .route("/ledger", get(ledger))
+        .route("/metrics", get(metrics))
         .route("/api/status", get(status))
         .route("/trace", get(trace))
         .fallback(no_path)
@@ -110,6 +117,16 @@ async fn status(State(state): State<AdminState>) -> AdminResponse {
     of_snapshot(&state, |snapshot| (StatusCode::OK, snapshot.json())).await
 }
 
+/// Answers in the format that the request asks for.
+async fn metrics(State(state): State<AdminState>, headers: HeaderMap) -> AdminResponse {
+    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let format = MetricsFormat::accepted(accepted);
+    match state.ask(AdminQuestion::Status).await {
+        Ok(snapshot) => with_body(StatusCode::OK, format.content_type(), metrics::text(snapshot, format).into_bytes()),
+        Err(failure) => failed(failure),
+    }
+}
+
 async fn of_snapshot(state: &AdminState, show: impl FnOnce(&Snapshot) -> (StatusCode, Value)) -> AdminResponse {
     match state.ask(AdminQuestion::Status).await {
         Ok(snapshot) => {
@@ -122,7 +139,7 @@ async fn of_snapshot(state: &AdminState, show: impl FnOnce(&Snapshot) -> (Status
 
 async fn trace(State(state): State<AdminState>, uri: Uri) -> AdminResponse {
     match trace::answer(&state, uri.query().unwrap_or_default()).await {
-        Ok(body) => with_body(StatusCode::OK, body),
+        Ok(body) => with_body(StatusCode::OK, JSON, body),
         Err(failure) => failed(failure),
     }
 }
@@ -168,14 +185,14 @@ fn failed((status, error): AdminFailure) -> AdminResponse {
 }
 
 fn as_json(status: StatusCode, value: &Value) -> AdminResponse {
-    with_body(status, format!("{value:#}\n").into_bytes())
+    with_body(status, JSON, format!("{value:#}\n").into_bytes())
 }
 
-/// Returns an answer with a body that is JSON.
-fn with_body(status: StatusCode, body: impl Into<Body>) -> AdminResponse {
+/// Returns an answer with a body of this type.
+fn with_body(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> AdminResponse {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 

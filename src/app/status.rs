@@ -76,7 +76,9 @@ impl Status {
     /// Notes that a configuration is in use.
     pub(super) fn configured(&mut self) {
         self.reload.generation += 1;
-        self.reload.last = Some(Attempt { at: clock(), error: None });
+        let now = clock();
+        self.reload.in_use_since = Some(now);
+        self.reload.last = Some(Attempt { at: now, error: None });
     }
 
     /// Notes that a configuration was refused.

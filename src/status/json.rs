@@ -64,10 +64,16 @@ impl Program {
 
 impl Reload {
     fn json(&self) -> Value {
-        let Self { generation, refused, last } = self;
+        let Self { generation, refused, in_use_since, last } = self;
         let at = last.as_ref().map(|Attempt { at, error: _ }| time(*at));
         let error = last.as_ref().and_then(|Attempt { at: _, error }| error.as_deref());
-        json!({ "generation": generation, "refused": refused, "last_at": at, "last_error": error })
+        json!({
+            "generation": generation,
+            "refused": refused,
+            "in_use_since": in_use_since.map(time),
+            "last_at": at,
+            "last_error": error,
+        })
     }
 }
 

@@ -8,6 +8,8 @@ mod counts;
 mod json;
 mod ready;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
@@ -72,6 +74,8 @@ pub struct Reload {
     pub generation: u64,
     /// Number of configurations that were refused.
     pub refused: u64,
+    /// Time since when the present configuration is in use.
+    pub in_use_since: Option<Timestamp>,
     /// The last attempt to put a configuration into use.
     pub last: Option<Attempt>,
 }

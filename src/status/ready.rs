@@ -29,13 +29,27 @@ impl Snapshot {
     /// does if records leave its queue: to its destination, or else to its spool. Parts that a reload removed do not
     /// count.
     pub fn readiness(&self) -> Readiness {
-        let sources = self.sources.iter().filter(|source| source.state != SourceState::Leaving);
-        let sinks = self.sinks.iter().filter(|sink| sink.state != SinkState::Leaving);
         Readiness {
             phase: self.phase,
-            sources: sources.map(|one| PartReadiness { name: one.name.clone(), reason: of_source(one) }).collect(),
-            sinks: sinks.map(|one| PartReadiness { name: one.name.clone(), reason: of_sink(one) }).collect(),
+            sources: self.sources.iter().filter_map(SourceStatus::readiness).collect(),
+            sinks: self.sinks.iter().filter_map(SinkStatus::readiness).collect(),
         }
+    }
+}
+
+impl SourceStatus {
+    /// Returns whether the source does its work; `None` if a reload removed it.
+    pub fn readiness(&self) -> Option<PartReadiness> {
+        let does_count = self.state != SourceState::Leaving;
+        does_count.then(|| PartReadiness { name: self.name.clone(), reason: of_source(self) })
+    }
+}
+
+impl SinkStatus {
+    /// Returns whether the sink does its work; `None` if a reload removed it.
+    pub fn readiness(&self) -> Option<PartReadiness> {
+        let does_count = self.state != SinkState::Leaving;
+        does_count.then(|| PartReadiness { name: self.name.clone(), reason: of_sink(self) })
     }
 }
 

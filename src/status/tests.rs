@@ -2,73 +2,11 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use super::testing::{snapshot, time};
 use super::*;
-use crate::ledger::{ByReason, Reason};
+use crate::ledger::Reason;
 
 const PAGE: &str = include_str!("../../docs/operation.md");
-
-fn time(text: &str) -> Timestamp {
-    text.parse().unwrap()
-}
-
-fn dropped(reason: Reason, records: u64) -> ByReason {
-    let mut dropped = ByReason::default();
-    dropped[reason as usize] = records;
-    dropped
-}
-
-/// A daemon that has everything that a snapshot can show.
-fn snapshot() -> Snapshot {
-    let source = SourceCounts { received: 9, dropped: dropped(Reason::Denied, 2), waiting: 3, ..Default::default() };
-    let sink =
-        SinkCounts { offered: 4, delivered: 1, in_flight: 3, stored: 2, spool_bytes: 4096, ..Default::default() };
-    let since = time("2026-11-24T02:10:30.5Z");
-    Snapshot {
-        at: time("2026-11-24T02:10:35Z"),
-        phase: Phase::Running,
-        program: Program { version: "1.2.3", commit: Some("abc"), pid: 7, started_at: time("2026-11-24T02:09:34.1Z") },
-        reload: Reload { generation: 2, refused: 1, last: Some(Attempt { at: since, error: Some("wrong".into()) }) },
-        ledger: Ledger { balance: Balance::Unknown, unparsed: 5, created: 6, sources: source, sinks: sink },
-        correlate: Some(JoinStatus {
-            messages: 11,
-            max_messages: 12,
-            memory: 13,
-            max_memory: 14,
-            systems: 15,
-            evicted: 16,
-            checkpoint: Some(CheckpointStatus {
-                path: "/var/lib/postrider/correlate.checkpoint".into(),
-                written_at: Some(since),
-                error: Some("no room".into()),
-            }),
-        }),
-        sources: vec![SourceStatus {
-            name: "mail".into(),
-            kind: "tcp",
-            endpoint: "tcp 127.0.0.1:514".into(),
-            state: SourceState::Failed("away".into()),
-            counts: source,
-        }],
-        sinks: vec![SinkStatus {
-            name: "archive".into(),
-            kind: "file",
-            destination: "/var/log/mail.json".into(),
-            state: SinkState::Running(Queue { bytes: 10, limit: 1024, is_full: false }),
-            stall: Some(StalledSink { kind: StallKind::Still, since }),
-            outage: Some(OutageStatus { since, reason: "refused".into() }),
-            waiting: vec!["mail".into()],
-            spool: Some(SpoolStatus {
-                directory: "/var/spool/archive".into(),
-                mode: "overflow",
-                when_full: "block",
-                limit: 1 << 30,
-                outage: Some(OutageStatus { since, reason: "full".into() }),
-            }),
-            counts: sink,
-            balance: Balance::Holds,
-        }],
-    }
-}
 
 #[test]
 fn a_ledger_line_has_the_counts_that_are_not_zero() {
@@ -96,7 +34,10 @@ fn the_json_has_the_values_of_the_snapshot() {
     let program = json!({ "version": "1.2.3", "commit": "abc", "pid": 7, "started_at": "2026-11-24T02:09:34.100000Z", "uptime_seconds": 60 });
     assert_eq!(shown["program"], program);
     let last = json!("2026-11-24T02:10:30.500000Z");
-    assert_eq!(shown["reload"], json!({ "generation": 2, "refused": 1, "last_at": last, "last_error": "wrong" }));
+    let in_use = "2026-11-24T02:09:35.000000Z";
+    let reload =
+        json!({ "generation": 2, "refused": 1, "in_use_since": in_use, "last_at": last, "last_error": "wrong" });
+    assert_eq!(shown["reload"], reload);
     let ledger = &shown["ledger"];
     assert_eq!((&ledger["balanced"], &ledger["unparsed"]), (&Value::Null, &json!(5)));
     assert_eq!((&ledger["sources"]["dropped"], &ledger["sinks"]["in_flight"]), (&json!(2), &json!(3)));
@@ -121,14 +62,14 @@ fn the_json_has_the_values_of_the_snapshot() {
 #[test]
 fn what_is_not_there_is_null() {
     let mut snapshot = snapshot();
-    (snapshot.program.commit, snapshot.reload.last) = (None, None);
+    (snapshot.program.commit, snapshot.reload.last, snapshot.reload.in_use_since) = (None, None, None);
     snapshot.sources[0].state = SourceState::Leaving;
     let sink = &mut snapshot.sinks[0];
     (sink.state, sink.stall, sink.outage) = (SinkState::Ended, None, None);
     (sink.spool, sink.balance) = (None, Balance::Broken);
     let shown = snapshot.json();
-    let null = ["/program/commit", "/reload/last_at", "/reload/last_error", "/sources/0/error", "/sinks/0/queue"];
-    for pointer in null.into_iter().chain(["/sinks/0/stall", "/sinks/0/outage", "/sinks/0/spool"]) {
+    let null = ["/program/commit", "/reload/in_use_since", "/reload/last_at", "/reload/last_error", "/sources/0/error"];
+    for pointer in null.into_iter().chain(["/sinks/0/queue", "/sinks/0/stall", "/sinks/0/outage", "/sinks/0/spool"]) {
         assert_eq!(shown.pointer(pointer), Some(&Value::Null), "{pointer}");
     }
     assert_eq!((&shown["sinks"][0]["state"], &shown["sinks"][0]["balanced"]), (&json!("ended"), &json!(false)));

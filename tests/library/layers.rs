@@ -114,6 +114,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("status", &["ledger"]),
+    ("metrics", &["ledger", "status"]),
     ("explain", &["suggest", "frame", "time", "dsn", "syslog", "record", "postfix"]),
     (
         "decode",
@@ -151,7 +152,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("replay", &["log", "poison", "receipt", "throttle", "ledger", "buffer", "config", "sink"]),
-    ("admin", &["sockets", "throttle", "dsn", "encode", "correlate", "config", "panics", "status", "trace"]),
+    ("admin", &["sockets", "throttle", "dsn", "encode", "correlate", "config", "panics", "status", "metrics", "trace"]),
     ("cli", &["dsn", "syslog", "schema", "admin"]),
     (
         "app",

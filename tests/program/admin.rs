@@ -23,34 +23,34 @@ use testkit::scratch;
 use testkit::wait::{wait_for, wait_until};
 
 const DEADLINE: Duration = Duration::from_secs(60);
-const TCP: &str = "[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n";
-const STDOUT: &str = "[[sink.stdout]]\n";
+pub(crate) const TCP: &str = "[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n";
+pub(crate) const STDOUT: &str = "[[sink.stdout]]\n";
 
 /// A place for an admin server.
-struct Place {
+pub(crate) struct Place {
     directory: TempDir,
     port: Port,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { directory: scratch::directory("admin"), port: Port::reserve() }
     }
 
-    fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.port.address()
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.path("admin.sock")
     }
 
     /// The table for a server at this place.
-    fn table(&self) -> String {
+    pub(crate) fn table(&self) -> String {
         format!("[admin]\nlisten = \"{}\"\nsocket = \"{}\"\n", self.address(), self.socket().display())
     }
 
@@ -62,7 +62,7 @@ impl Place {
     }
 
     /// Starts Postrider with a server at this place, and waits for it.
-    fn start(&self, rest: &str) -> Postrider {
+    pub(crate) fn start(&self, rest: &str) -> Postrider {
         let mut postrider = Postrider::spawn(&format!("{}{rest}", self.table()));
         wait_listening(&mut postrider);
         postrider
@@ -70,13 +70,13 @@ impl Place {
 }
 
 /// Waits until the sources and the admin server listen, and returns the address of the source.
-fn wait_listening(postrider: &mut Postrider) -> SocketAddr {
+pub(crate) fn wait_listening(postrider: &mut Postrider) -> SocketAddr {
     let address = postrider.address("tcp");
     postrider.status().wait(DEADLINE, "a configuration", |status| status.get("/reload/generation") == 1);
     address
 }
 
-fn send(address: SocketAddr, lines: &[&str]) {
+pub(crate) fn send(address: SocketAddr, lines: &[&str]) {
     let mut socket = TcpStream::connect(address).expect("a connection");
     for line in lines {
         writeln!(socket, "<22>{line}").expect("room");

@@ -8,6 +8,7 @@ mod decode;
 mod flow;
 mod framing_rows;
 mod joins;
+mod metrics;
 mod reload;
 mod relp;
 mod relp_rows;

@@ -1,5 +1,6 @@
 //! The programs that Postrider meets in the field, run by the tests as their users run them: Apache Kafka, Debian's
-//! rsyslog, syslog-ng with its loggen, and Postfix, each in a directory of its own and on loopback ports of its own.
+//! rsyslog and Prometheus, syslog-ng with its loggen, and Postfix, each in a directory of its own and on loopback ports
+//! of its own.
 //!
 //! `./dev setup test` installs them. A peer that is missing fails its test and names that command; only what Python has
 //! from PyPI is done without, and the test says so.
@@ -27,6 +28,7 @@ pub mod port;
 pub mod postfix;
 pub mod postrider;
 pub mod process;
+pub mod prometheus;
 pub mod proxy;
 pub mod python;
 pub mod relp;

@@ -4,8 +4,12 @@ use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
 
+use serde_json::Value;
+use testkit::http::get;
 use testkit::port::Port;
+use testkit::prometheus::{self, Prometheus};
 use testkit::scratch;
+use testkit::wait::wait_until;
 
 use crate::docs::page::Page;
 use crate::docs::running::{DEADLINE, assert_prints, finish, run, shell};
@@ -26,7 +30,9 @@ fn the_server_and_its_commands_answer_as_shown() {
     page.exchange("127.0.0.1:9514", port.address());
     page.exchange("/var/lib/postrider/admin.sock", directory.path().join("admin.sock").display());
     page.exchange("/etc/postrider/admin.token", directory.path().join("admin.token").display());
-    let [table, ready, health, trace, token] = page.take(["toml", "console", "console", "console", "sh"]);
+    page.exchange("/etc/prometheus/postrider.token", directory.path().join("admin.token").display());
+    let [table, ready, health, trace] = page.take(["toml", "console", "console", "console"]);
+    let [scrape, authorization, lost, token] = page.take(["yaml", "yaml", "promql", "sh"]);
     let rest = "[[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[sink.stdout]]\n[correlate]\ncheckpoint = \"none\"\n";
     let mut postrider = run(&format!("{table}{rest}"));
     let mut socket = TcpStream::connect(postrider.address("tcp")).expect("a connection");
@@ -35,13 +41,54 @@ fn the_server_and_its_commands_answer_as_shown() {
     assert_prints(&ready);
     assert_prints(&health);
     assert_prints(&trace);
+    let mut prometheus = Prometheus::start(&scrape);
+    prometheus.wait_value(DEADLINE, "up", "1");
+    let received = "postrider_source_received_messages_total{source=\"tcp\", kind=\"tcp\", job=\"postrider\"}";
+    prometheus.wait_value(DEADLINE, received, "4");
+    // An increase takes two scrapes.
+    prometheus.wait_value(DEADLINE, "count_over_time(up[1h]) > bool 2", "1");
+    prometheus.wait_value(DEADLINE, &format!("increase({received}[1h])"), "0");
+    assert_eq!(prometheus.query(&lost), [] as [Value; 0]);
     // The token is written before the daemon knows it.
     shell(&token, directory.path());
     let keyed = format!("{table}token_file = \"{}\"\n{rest}", directory.path().join("admin.token").display());
     postrider.reload(&keyed);
-    testkit::wait::wait_until(DEADLINE, "a token", || testkit::http::get(port.address(), "/live").status == 401);
+    wait_until(DEADLINE, "a token", || get(port.address(), "/live").status == 401);
+    prometheus.wait_value(DEADLINE, "up", "0");
+    prometheus.terminate(DEADLINE);
+    let mut prometheus = Prometheus::start(&format!("{scrape}{authorization}"));
+    prometheus.wait_value(DEADLINE, "up", "1");
+    prometheus.wait_value(DEADLINE, "postrider_config_loads_total{result=\"accepted\"}", "2");
+    prometheus.terminate(DEADLINE);
     let (_, asked) = token.split_once('\n').expect("two commands");
     shell(&format!("{} | grep '\"ready\": true'", asked.trim_end()), directory.path());
     assert!(fs::read_to_string(directory.path().join("admin.token")).expect("a token").len() > 60);
+    finish(postrider);
+}
+
+/// Everything that has metrics.
+#[test]
+fn promtool_has_nothing_against_the_metrics() {
+    let (directory, port) = (scratch::directory("metrics"), Port::reserve());
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let mut postrider = run(&format!(
+        "[admin]\nlisten = \"{}\"\nsocket = \"none\"\n[correlate]\ncheckpoint = \"{}\"\n\
+         [[source.tcp]]\nlisten = \"127.0.0.1:0\"\n[[source.udp]]\nlisten = \"127.0.0.1:0\"\n\
+         [[sink.stdout]]\n[[sink.file]]\npath = \"{}/{{hostname}}.json\"\n[sink.file.spool]\ndirectory = \"{}\"\n\
+         min_free = \"0B\"\n",
+        port.address(),
+        path("checkpoint"),
+        path("out"),
+        path("spool")
+    ));
+    let mut socket = TcpStream::connect(postrider.address("tcp")).expect("a connection");
+    socket.write_all(LINES.as_bytes()).expect("room");
+    postrider.wait_delivered("stdout", 4, DEADLINE);
+    let text = get(port.address(), "/metrics").body;
+    assert!(text.contains("postrider_spool_limit_bytes{sink=\"file\",kind=\"file\"} "), "{text}");
+    assert_eq!(prometheus::complaints(&text), "", "{text}");
+    // It does find what is wrong.
+    let found = prometheus::complaints("# TYPE postrider_sink_retries counter\npostrider_sink_retries 1\n");
+    assert!(found.contains("no help text") && found.contains("_total"), "{found}");
     finish(postrider);
 }

@@ -6,7 +6,7 @@ use std::fs;
 use crate::docs::page;
 
 /// The words behind fences that a test runs.
-const KINDS: [&str; 16] = [
+const KINDS: [&str; 18] = [
     "rsyslog",
     "syslog-ng",
     "postfix",
@@ -21,6 +21,8 @@ const KINDS: [&str; 16] = [
     "lines",
     "sql",
     "tsv",
+    "yaml",
+    "promql",
     "console",
     "text",
 ];
