@@ -40,6 +40,9 @@ pub mod unparsed;
 // The joins of lines.
 pub mod correlate;
 
+// Counts of what the lines say of the mail.
+pub mod mail_counts;
+
 // From records to the queues and spools of the sinks.
 pub mod select;
 pub mod template;

@@ -17,6 +17,7 @@ use crate::correlate::{BatchToken, Correlator, JoinProgress};
 use crate::encode::Encoder;
 use crate::frame::Frame;
 use crate::ledger::{Reason, SinkLedger};
+use crate::mail_counts::{MailTally, MailTotals};
 use crate::poison;
 use crate::receipt::Receipt;
 use crate::record::{LineHash, NewId, Origin, Peer, Record, RecordId, RecordIds};
@@ -46,6 +47,7 @@ pub struct Pipeline {
     shapes: Vec<Encoder>,
     ways: Vec<Way>,
     unparsed: Arc<Unparsed>,
+    mail: Arc<MailTotals>,
     /// Messages and sessions of which lines have come, if they are joined.
     joins: Option<Arc<Correlator>>,
     shown: Arc<Shown>,
@@ -119,6 +121,7 @@ impl Pipeline {
             shapes: Vec::new(),
             ways: Vec::new(),
             unparsed: Arc::default(),
+            mail: Arc::default(),
             joins: None,
             shown: Arc::default(),
             spare: Spare::default(),
@@ -126,8 +129,8 @@ impl Pipeline {
         first.succeeded_by(outlets, None)
     }
 
-    /// Creates a pipeline to other `outlets` that continues the ids of this one, and its count of lines that are not
-    /// understood. It joins lines in `joins`.
+    /// Creates a pipeline to other `outlets` that continues the ids of this one, and its counts over records. It
+    /// joins lines in `joins`.
     #[must_use]
     pub fn succeeded_by(&self, outlets: Vec<(Encoder, Arc<Outlet>)>, joins: Option<Arc<Correlator>>) -> Self {
         let mut shapes: Vec<Encoder> = Vec::new();
@@ -140,7 +143,8 @@ impl Pipeline {
         };
         let ways = outlets.into_iter().map(&mut way).collect();
         let (ids, unparsed, spare) = (Arc::clone(&self.ids), Arc::clone(&self.unparsed), self.spare.clone());
-        Self { ids, shapes, ways, unparsed, joins, shown: Arc::default(), spare }
+        let mail = Arc::clone(&self.mail);
+        Self { ids, shapes, ways, unparsed, mail, joins, shown: Arc::default(), spare }
     }
 
     /// Returns the number of times that each record is written: once for each shape that differs.
@@ -161,6 +165,11 @@ impl Pipeline {
     /// Returns the counts of Postfix lines that were not understood.
     pub fn unparsed(&self) -> Arc<Unparsed> {
         Arc::clone(&self.unparsed)
+    }
+
+    /// Returns the counts of what the lines say of the mail.
+    pub fn mail(&self) -> Arc<MailTotals> {
+        Arc::clone(&self.mail)
     }
 
     /// Turns the frames of one read into one batch for each sink that takes any of them. The records of messages and
@@ -187,6 +196,7 @@ impl Pipeline {
         let token = self.token();
         let mut joiner = self.joins.as_ref().map(|joins| joins.joiner());
         let mut created = 0;
+        let mut mail = MailTally::new();
         for part in arrivals.chunks(BLOCK) {
             block.clear();
             block.extend(part.iter().map(|Arrival { frame, peer, line }| Unread {
@@ -197,6 +207,7 @@ impl Pipeline {
             read_block(&block, origin, &context, |records| {
                 for record in &*records {
                     self.unparsed.count(record);
+                    mail.count(record);
                 }
                 let Some(joiner) = &mut joiner else {
                     for record in &*records {
@@ -211,6 +222,7 @@ impl Pipeline {
                 joiner.join(records, &mut new_id, &mut |record, join| writing.write(record, join));
             });
         }
+        self.mail.add(&mail);
         let drafts = writing.drafts;
         self.shown.offered.fetch_add(arrivals.len() as u64, Relaxed);
         self.shown.created.fetch_add(created, Relaxed);

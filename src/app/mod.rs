@@ -163,7 +163,7 @@ impl App {
     /// Creates the app without any source or sink.
     fn new(file: Option<&Path>, status_file: Option<&Path>, signals: Signals) -> Self {
         let pipeline = Pipeline::new(Vec::new());
-        let unparsed = pipeline.unparsed();
+        let (unparsed, mail) = (pipeline.unparsed(), pipeline.mail());
         let pipeline = Current::new(pipeline);
         let mut sources = Sources::default();
         let checkpoint = PresentCheckpoint::default();
@@ -173,7 +173,7 @@ impl App {
             loading: Loading::default(),
             settings: GeneralSettings::default(),
             times: Times::of(Duration::ZERO),
-            status: Status::new(Arc::clone(&unparsed), checkpoint.clone()),
+            status: Status::new(Arc::clone(&unparsed), mail, checkpoint.clone()),
             pipeline,
             descriptors: Descriptors::default(),
             plan: None,

@@ -10,6 +10,7 @@ use super::sinks::{LiveSink, ShownRecords};
 use super::sources::LiveSource;
 use crate::correlate::{Correlator, JoinCounts};
 use crate::ledger::{SinkCounts, SourceCounts};
+use crate::mail_counts::MailTotals;
 use crate::sink::{LastingOutage, OutageReport};
 use crate::status::{
     Attempt, Balance, JoinStatus, Ledger, OutageStatus, Phase, Program, Queue, Reload, SinkState, SinkStatus, Snapshot,
@@ -28,6 +29,7 @@ pub(super) struct Status {
     begun: (Instant, SystemTime),
     reload: Reload,
     unparsed: Arc<Unparsed>,
+    mail: Arc<MailTotals>,
     /// The joins of the present configuration.
     pub(super) joins: Option<Arc<Correlator>>,
     checkpoint: PresentCheckpoint,
@@ -61,7 +63,7 @@ impl Sums {
 }
 
 impl Status {
-    pub(super) fn new(unparsed: Arc<Unparsed>, checkpoint: PresentCheckpoint) -> Self {
+    pub(super) fn new(unparsed: Arc<Unparsed>, mail: Arc<MailTotals>, checkpoint: PresentCheckpoint) -> Self {
         let begun = (Instant::now(), SystemTime::now());
         let program = Program {
             version: env!("CARGO_PKG_VERSION"),
@@ -70,7 +72,7 @@ impl Status {
             started_at: shown(begun.1),
         };
         let (reload, shown) = (Reload::default(), ShownRecords::default());
-        Self { program, begun, reload, unparsed, joins: None, checkpoint, shown, ended: Sums::new() }
+        Self { program, begun, reload, unparsed, mail, joins: None, checkpoint, shown, ended: Sums::new() }
     }
 
     /// Notes that a configuration is in use.
@@ -116,6 +118,7 @@ impl Status {
                 sinks: sink_sums,
             },
             correlate: self.joins.as_deref().map(|joins| JoinStatus::of(joins, self.checkpoint.get().as_deref())),
+            mail: self.mail.now(),
             sources,
             sinks,
         }

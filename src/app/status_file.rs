@@ -133,7 +133,7 @@ mod tests {
 
     /// The state of an app without sources and sinks that has seen so many configurations.
     fn snapshot(generation: u64) -> Snapshot {
-        let mut status = Status::new(Arc::default(), PresentCheckpoint::default());
+        let mut status = Status::new(Arc::default(), Arc::default(), PresentCheckpoint::default());
         (0..generation).for_each(|_| status.configured());
         status.snapshot(&[], &[], Phase::Running)
     }

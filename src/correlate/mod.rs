@@ -48,6 +48,7 @@ use self::line::{JoinLine, micros};
 use self::outcome::{JoinOutcome, Scratch};
 pub use self::progress::{BatchToken, CheckpointProgress};
 pub use self::query::{HeldLimits, HeldMessages, HeldName};
+pub use self::recipient::is_final;
 use self::system::{BEHIND_LINE, MailJoins};
 pub use self::systems::checkpoint::CheckpointError;
 use self::systems::{MailSystem, Systems, checkpoint};

@@ -102,6 +102,11 @@ pub(super) struct NewAttempt<'k, 'r, 'a> {
     pub(super) room: &'k mut Fields,
 }
 
+/// Returns true for a status after which Postfix does not try again.
+pub fn is_final(status: &str) -> bool {
+    RecipientStatus::of(status).is_final()
+}
+
 impl RecipientStatus {
     pub(super) fn of(word: &str) -> Self {
         match word {

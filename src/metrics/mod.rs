@@ -1,17 +1,20 @@
 //! The metrics of the daemon, for Prometheus: a snapshot as text, in either of the two formats that scrapers read.
 //!
-//! Each metric is one row of a table (`daemon.rs`, `source.rs`, `sink.rs`). The text is made from the rows, and so is
-//! the table in `docs/admin.md`. There is no second set of counters: a row reads the snapshot. The labels are names in
-//! the configuration and closed sets of words; a series ends when the snapshot no longer has its source or sink.
+//! Each metric is one row of a table (`daemon.rs`, `source.rs`, `sink.rs`, `mail.rs`). The text is made from the rows,
+//! and so is the table in `docs/admin.md`. There is no second set of counters: a row reads the snapshot. The labels are
+//! names in the configuration and closed sets of words; a series ends when the snapshot no longer has its source or
+//! sink.
 
 mod daemon;
 mod format;
+mod mail;
 mod sink;
 mod source;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use prometheus_client::collector::Collector;
@@ -23,6 +26,7 @@ pub use self::format::MetricsFormat;
 use self::sink::SinkSeries;
 use self::source::SourceSeries;
 use crate::ledger::{ByReason, Reason};
+use crate::mail_counts::DelayCounts;
 use crate::status::Snapshot;
 
 /// Returns the metrics of a snapshot as text.
@@ -48,7 +52,8 @@ impl Collector for Scrape {
         let Self(snapshot) = self;
         write_all(daemon::METRICS, std::slice::from_ref(snapshot), &mut encoder)?;
         write_all(source::METRICS, &SourceSeries::all(&snapshot.sources), &mut encoder)?;
-        write_all(sink::METRICS, &SinkSeries::all(&snapshot.sinks), &mut encoder)
+        write_all(sink::METRICS, &SinkSeries::all(&snapshot.sinks), &mut encoder)?;
+        write_all(mail::METRICS, std::slice::from_ref(&snapshot.mail), &mut encoder)
     }
 }
 
@@ -74,12 +79,17 @@ struct Metric<T> {
 
 /// Values by a label, each with the word in the label.
 type ByWord<V> = Vec<(&'static str, V)>;
+/// Counts by two labels, each with the words in them.
+type ByTwoWords = Vec<([&'static str; 2], u64)>;
 
 /// How the value of a metric is read. A gauge without a value has no series.
 #[derive(Debug)]
 enum MetricValue<T> {
     Counter(fn(&T) -> u64),
     CounterBy(&'static str, fn(&T) -> ByWord<u64>),
+    CounterByTwo([&'static str; 2], fn(&T) -> ByTwoWords),
+    /// Histograms of delays by their stage.
+    Delays(fn(&T) -> [DelayCounts; 4]),
     Gauge(fn(&T) -> Option<u64>),
     GaugeBy(&'static str, fn(&T) -> ByWord<bool>),
     /// A gauge with a time, in seconds since 1970.
@@ -88,7 +98,7 @@ enum MetricValue<T> {
     Info(&'static [&'static str], fn(&T) -> Vec<&'static str>),
 }
 
-use MetricValue::{Counter, CounterBy, Gauge, GaugeBy, Info, Time};
+use MetricValue::{Counter, CounterBy, CounterByTwo, Delays, Gauge, GaugeBy, Info, Time};
 
 impl<T> Metric<T> {
     const fn new(name: &'static str, value: MetricValue<T>, help: &'static str) -> Self {
@@ -105,7 +115,8 @@ impl<T> Metric<T> {
 
     const fn kind(&self) -> MetricType {
         match self.value {
-            Counter(_) | CounterBy(..) => MetricType::Counter,
+            Counter(_) | CounterBy(..) | CounterByTwo(..) => MetricType::Counter,
+            Delays(_) => MetricType::Histogram,
             Gauge(_) | GaugeBy(..) | Time(_) => MetricType::Gauge,
             Info(..) => MetricType::Info,
         }
@@ -133,6 +144,12 @@ impl<T: Measured> Metric<T> {
             CounterBy(label, read) => {
                 read(thing).into_iter().try_for_each(|(word, count)| counter(encoder, &with(label, word), count))
             }
+            CounterByTwo([one, other], read) => read(thing)
+                .into_iter()
+                .try_for_each(|([a, b], count)| counter(encoder, &[&own[..], &[(one, a), (other, b)]].concat(), count)),
+            Delays(read) => {
+                read(thing).iter().try_for_each(|delays| histogram(encoder, &with("stage", delays.stage), delays))
+            }
             Gauge(read) => read(thing).map_or(Ok(()), |value| encoder.encode_family(&own)?.encode_gauge(&value)),
             GaugeBy(label, read) => read(thing).into_iter().try_for_each(|(word, is_so)| {
                 encoder.encode_family(&with(label, word))?.encode_gauge(&u64::from(is_so))
@@ -146,6 +163,13 @@ impl<T: Measured> Metric<T> {
 
 fn counter(encoder: &mut MetricEncoder<'_>, labels: &Vec<(&str, &str)>, count: u64) -> fmt::Result {
     encoder.encode_family(labels)?.encode_counter::<NoLabelSet, u64, u64>(&count, None)
+}
+
+fn histogram(encoder: &mut MetricEncoder<'_>, labels: &Vec<(&str, &str)>, delays: &DelayCounts) -> fmt::Result {
+    let seconds = |millis| Duration::from_millis(millis).as_secs_f64();
+    let buckets = delays.buckets.map(|(limit, count)| (limit.map_or(f64::INFINITY, seconds), count));
+    let (sum, count) = (seconds(delays.sum), delays.count());
+    encoder.encode_family(labels)?.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
 }
 
 /// Returns the count of each reason, also of those that are zero: a series that begins with its first drop would hide

@@ -63,7 +63,10 @@ fn both_formats_describe_a_metric_as_theirs_demands() {
     // One format is the other one with another frame.
     let [open, plain] =
         [MetricsFormat::OpenMetrics, MetricsFormat::Prometheus].map(|format| text(snapshot.clone(), format));
-    assert_eq!(samples(&open), samples(&plain));
+    // The limit of a bucket is 5.0 there and 5 here.
+    let sorted = |text| samples(text).into_iter().filter(|line| !line.contains("_bucket{")).collect::<BTreeSet<_>>();
+    assert_eq!(sorted(&open), sorted(&plain));
+    assert_eq!(samples(&open).len(), samples(&plain).len());
     assert!(open.ends_with("\n# EOF\n") && !plain.contains("# EOF") && !plain.contains("# UNIT"));
 }
 
@@ -113,12 +116,28 @@ fn the_samples_have_the_values_of_the_snapshot() {
         "postrider_sink_stalled{sink=\"archive\",kind=\"file\",stall=\"full\"} 0",
         "postrider_sink_outage_start_timestamp_seconds{sink=\"archive\",kind=\"file\"} 1795486230.5",
         "postrider_spool_records{sink=\"archive\",kind=\"file\"} 2",
+        "postrider_mail_deliveries_total{status=\"sent\",dsn_class=\"2\"} 1",
+        "postrider_mail_deliveries_total{status=\"deferred\",dsn_class=\"4\"} 1",
+        "postrider_mail_deliveries_total{status=\"bounced\",dsn_class=\"5\"} 0",
+        "postrider_mail_delivery_failures_total{status=\"deferred\",cause=\"greylisted\"} 1",
+        "postrider_mail_delivery_delay_seconds_bucket{stage=\"connection_setup\",le=\"0.5\"} 0",
+        "postrider_mail_delivery_delay_seconds_bucket{stage=\"connection_setup\",le=\"5\"} 1",
+        "postrider_mail_delivery_delay_seconds_bucket{stage=\"connection_setup\",le=\"+Inf\"} 1",
+        "postrider_mail_delivery_delay_seconds_sum{stage=\"connection_setup\"} 1.2",
+        "postrider_mail_delivery_delay_seconds_count{stage=\"transmission\"} 1",
+        "postrider_mail_verdicts_total{action=\"reject\"} 1",
+        "postrider_mail_sasl_failures_total{method=\"LOGIN\"} 1",
+        "postrider_mail_tls_connections_total{direction=\"inbound\",protocol=\"TLSv1.3\"} 1",
         "postrider_spool_bytes{sink=\"archive\",kind=\"file\"} 4096",
         "postrider_spool_limit_bytes{sink=\"archive\",kind=\"file\"} 1073741824",
         "postrider_spool_outage_start_timestamp_seconds{sink=\"archive\",kind=\"file\"} 1795486230.5",
     ] {
         assert!(found.contains(expected), "{expected}\n{text}");
     }
+    // 5.0 is what OpenMetrics demands of the limit of a bucket.
+    let open = super::text(snapshot(), MetricsFormat::OpenMetrics);
+    let bucket = "postrider_mail_delivery_delay_seconds_bucket{le=\"5.0\",stage=\"connection_setup\"} 1";
+    assert!(samples(&open).contains(&bucket), "{open}");
 }
 
 #[test]
@@ -236,12 +255,15 @@ fn rows<T: Measured>(metrics: &[Metric<T>], rows: &mut String) {
         let (kind, ending) = match metric.kind() {
             MetricType::Counter => ("counter", "_total"),
             MetricType::Info => ("gauge", "_info"),
+            MetricType::Histogram => ("histogram", ""),
             _ => ("gauge", ""),
         };
         let unit = metric.unit.map(Unit::as_str);
         let name = [metric.name, unit.unwrap_or_default()].join(if unit.is_some() { "_" } else { "" });
         let more = match metric.value {
             CounterBy(label, _) | GaugeBy(label, _) => vec![label],
+            CounterByTwo(labels, _) => labels.to_vec(),
+            Delays(_) => vec!["stage"],
             Info(labels, _) => labels.to_vec(),
             Counter(_) | Gauge(_) | Time(_) => Vec::new(),
         };
@@ -259,6 +281,7 @@ fn the_page_lists_every_metric_as_it_is() {
     rows(daemon::METRICS, &mut table);
     rows(source::METRICS, &mut table);
     rows(sink::METRICS, &mut table);
+    rows(mail::METRICS, &mut table);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/admin.md");
     let page = fs::read_to_string(&path).unwrap();
     let (before, rest) = page.split_once(HEAD).expect("a table of metrics");
@@ -277,6 +300,7 @@ fn names_follow_the_conventions() {
     rows(daemon::METRICS, &mut table);
     rows(source::METRICS, &mut table);
     rows(sink::METRICS, &mut table);
+    rows(mail::METRICS, &mut table);
     let mut names = BTreeSet::new();
     for row in table.lines() {
         let [_, name, _, unit, _, meaning, _] = row.split('|').map(str::trim).collect::<Vec<_>>()[..] else {

@@ -1,6 +1,8 @@
 //! The snapshot as JSON, for the status file and the admin server. Every struct is taken apart completely, so that a
 //! new field does not compile until it has a name here. Names are only ever added.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -8,11 +10,12 @@ use super::counts::{self, NamedCount};
 use super::{Attempt, Balance, CheckpointStatus, JoinStatus, Ledger, Program, Queue, Reload, Snapshot, SourceState};
 use super::{OutageStatus, SinkState, SinkStatus, SourceStatus, SpoolStatus, StallKind, StalledSink};
 use crate::ledger::SinkCounts;
+use crate::mail_counts::{DelayCounts, MailCounts};
 
 impl Snapshot {
     /// Returns the snapshot as JSON, with the fields that `docs/operation.md` lists.
     pub fn json(&self) -> Value {
-        let Self { at, phase, program, reload, ledger, correlate, sources, sinks } = self;
+        let Self { at, phase, program, reload, ledger, correlate, mail, sources, sinks } = self;
         json!({
             "at": time(*at),
             "phase": phase.name(),
@@ -20,6 +23,7 @@ impl Snapshot {
             "reload": reload.json(),
             "ledger": ledger.json(),
             "correlate": correlate.as_ref().map(JoinStatus::json),
+            "mail": of_mail(mail),
             "sources": sources.iter().map(SourceStatus::json).collect::<Value>(),
             "sinks": sinks.iter().map(SinkStatus::json).collect::<Value>(),
         })
@@ -102,6 +106,33 @@ impl JoinStatus {
             "evicted": evicted,
             "checkpoint": checkpoint.as_ref().map(CheckpointStatus::json),
         })
+    }
+}
+
+/// Returns the counts that are not zero.
+fn of_mail(mail: &MailCounts) -> Value {
+    let by = |label: &str, counts: &mut dyn Iterator<Item = (&'static str, u64)>| -> Value {
+        counts.filter(|(_, count)| *count > 0).map(|(word, count)| json!({ label: word, "count": count })).collect()
+    };
+    let by_two = |[one, other]: [&str; 2], counts: &mut dyn Iterator<Item = ([&'static str; 2], u64)>| -> Value {
+        let counts = counts.filter(|(_, count)| *count > 0);
+        counts.map(|([a, b], count)| json!({ one: a, other: b, "count": count })).collect()
+    };
+    json!({
+        "deliveries": by_two(["status", "dsn_class"], &mut mail.deliveries()),
+        "failures": by_two(["status", "cause"], &mut mail.failures()),
+        "delays": mail.delays().iter().map(DelayCounts::json).collect::<Value>(),
+        "verdicts": by("action", &mut mail.verdicts()),
+        "sasl_failures": by("method", &mut mail.sasl_failures()),
+        "tls_connections": by_two(["direction", "protocol"], &mut mail.tls_connections()),
+    })
+}
+
+impl DelayCounts {
+    fn json(&self) -> Value {
+        let Self { stage, sum, buckets } = self;
+        let buckets: Vec<_> = buckets.iter().map(|(_, count)| *count).collect();
+        json!({ "stage": stage, "count": self.count(), "sum_seconds": Duration::from_millis(*sum).as_secs_f64(), "buckets": buckets })
     }
 }
 

@@ -19,6 +19,7 @@ use jiff::Timestamp;
 pub use self::ready::{PartReadiness, Readiness};
 
 use crate::ledger::{SinkCounts, SourceCounts};
+use crate::mail_counts::MailCounts;
 
 /// State of the daemon at one time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct Snapshot {
     pub ledger: Ledger,
     /// The joins of lines; `None` if lines are not joined.
     pub correlate: Option<JoinStatus>,
+    /// Counts of what the lines say of the mail.
+    pub mail: MailCounts,
     /// The sources: those of the configuration first, then those of earlier ones whose connections live on.
     pub sources: Vec<SourceStatus>,
     /// The sinks: those of the configuration first, then those of earlier ones that still deliver.
@@ -267,10 +270,11 @@ pub struct SpoolStatus {
 impl Snapshot {
     /// Returns true if the two say the same, perhaps of different times.
     pub fn says_the_same(&self, other: &Self) -> bool {
-        let Self { at: _, phase, program, reload, ledger, correlate, sources, sinks } = self;
+        let Self { at: _, phase, program, reload, ledger, correlate, mail, sources, sinks } = self;
         let Self { at: _, phase: b_phase, program: b_program, reload: b_reload, ledger: b_ledger, .. } = other;
         (phase, program, reload, ledger) == (b_phase, b_program, b_reload, b_ledger)
-            && (correlate, sources, sinks) == (&other.correlate, &other.sources, &other.sinks)
+            && (correlate, mail) == (&other.correlate, &other.mail)
+            && (sources, sinks) == (&other.sources, &other.sinks)
     }
 }
 

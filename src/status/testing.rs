@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ledger::{ByReason, Reason};
+use crate::mail_counts;
 
 /// Reads a time.
 pub(crate) fn time(text: &str) -> Timestamp {
@@ -44,6 +45,7 @@ pub(crate) fn snapshot() -> Snapshot {
                 error: Some("no room".into()),
             }),
         }),
+        mail: mail_counts::testing::counted(&mail_counts::testing::LINES),
         sources: vec![SourceStatus {
             name: "mail".into(),
             kind: "tcp",

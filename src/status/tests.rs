@@ -45,6 +45,11 @@ fn the_json_has_the_values_of_the_snapshot() {
         json!({ "path": "/var/lib/postrider/correlate.checkpoint", "written_at": last, "error": "no room" });
     assert_eq!((&shown["correlate"]["evicted"], &shown["correlate"]["checkpoint"]), (&json!(16), &checkpoint));
 
+    let mail = &shown["mail"];
+    let deferred = json!({ "status": "deferred", "cause": "greylisted", "count": 1 });
+    assert_eq!((&mail["failures"], &mail["deliveries"][1]["dsn_class"]), (&json!([deferred]), &json!("4")));
+    assert_eq!((&mail["delays"][2]["sum_seconds"], &mail["delays"][2]["buckets"][5]), (&json!(1.2), &json!(1)));
+
     let source = &shown["sources"][0];
     assert_eq!((&source["state"], &source["error"]), (&json!("failed"), &json!("away")));
     assert_eq!((&source["counts"]["dropped_denied"], &source["counts"]["dropped_lost"]), (&json!(2), &json!(0)));

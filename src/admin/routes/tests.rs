@@ -5,6 +5,7 @@ use hyper_util::service::TowerToHyperService;
 
 use super::*;
 use crate::ledger::{SinkCounts, SourceCounts};
+use crate::mail_counts::MailTotals;
 use crate::status::{Balance, Ledger, Phase, Program, Reload};
 
 fn snapshot(phase: Phase) -> Snapshot {
@@ -17,6 +18,7 @@ fn snapshot(phase: Phase) -> Snapshot {
         reload: Reload::default(),
         ledger: Ledger { balance: Balance::Holds, unparsed: 0, created: 0, sources, sinks },
         correlate: None,
+        mail: MailTotals::default().now(),
         sources: Vec::new(),
         sinks: Vec::new(),
     }

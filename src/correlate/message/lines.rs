@@ -3,7 +3,7 @@
 use super::{JoinedMessage, MessageChange, MessageContext, MessageEnd};
 use crate::correlate::fields::{Fields, KeptField};
 use crate::correlate::line::{JoinLine, MaybeTime};
-use crate::correlate::recipient::{NewAttempt, RecipientStatus};
+use crate::correlate::recipient::{NewAttempt, is_final};
 use crate::correlate::session::{SessionContext, SessionLines};
 use crate::correlate::uid;
 use crate::record::{Client, Delivery, Event, Expired, MessageId, Pickup, QueueActive, QueueAdmin, Removed, Verdict};
@@ -143,7 +143,7 @@ impl JoinedMessage {
         let MessageContext { tls, hash, patterns, room, .. } = context;
         let mut attempt = NewAttempt { line, delivery, tls: *tls, hash: *hash, patterns, room };
         let attempt = self.recipients.deliver(&mut attempt, texts);
-        MessageChange::Delivery { attempt, is_final: RecipientStatus::of(delivery.status).is_final() }
+        MessageChange::Delivery { attempt, is_final: is_final(delivery.status) }
     }
 
     fn removed(&mut self, reason: Option<&str>) -> MessageChange {

@@ -226,6 +226,13 @@ impl<'a> Decimal<'a> {
         self.text
     }
 
+    /// Returns the number in thousandths, without the rest. A number that is too large is the largest one.
+    pub fn thousandths(self) -> u64 {
+        let (whole, fraction) = self.parts();
+        let digits = whole.iter().chain(fraction.iter().chain(b"000").take(3));
+        digits.fold(0_u64, |number, digit| number.saturating_mul(10).saturating_add(u64::from(digit - b'0')))
+    }
+
     /// True if there is a point.
     pub(crate) const fn has_point(self) -> bool {
         self.whole < self.text.len()
