@@ -56,7 +56,7 @@ fn counts(part: &str, counts: &Value, names: &[(&str, &str)], dropped: &str) -> 
     series.into_iter().map(|(name, count)| (name.replace("{}", ""), count)).collect()
 }
 
-/// What `/metrics` has to say of a ledger.
+/// Samples that `/metrics` must have of a ledger.
 fn expected(ledger: &Value) -> Series {
     let all = &ledger["ledger"];
     let received = [("received", "postrider_ledger_received_messages_total")];
