@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::descriptors::Descriptors;
 use super::drops::Drops;
-use super::stream::{MOST_READ, READ_SIZE};
+use super::sizes::{MOST_READ, READ_SIZE};
 use super::unfinished::{CUT, Unfinished, UnfinishedPlace};
 use crate::correlate::Correlator;
 use crate::ledger::{Reason, SourceLedger};

@@ -15,6 +15,7 @@ mod peers;
 mod proxy;
 mod rate;
 mod relp;
+mod sizes;
 mod stdin;
 mod stream;
 mod tcp;

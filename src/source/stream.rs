@@ -10,6 +10,7 @@ use tokio::sync::SemaphorePermit;
 use super::Intake;
 use super::end::ConnectionEnd;
 use super::rate::Pace;
+use super::sizes::{MOST_READ, READ_SIZE};
 use super::unfinished::{self, UnfinishedPlace};
 use crate::config::StreamConfig;
 use crate::crash::panic_point;
@@ -18,12 +19,6 @@ use crate::ledger::Reason;
 use crate::pipeline::Arrival;
 use crate::record::Peer;
 use crate::tls;
-
-/// Number of bytes asked of the kernel in one read.
-pub(super) const READ_SIZE: usize = 64 * 1024;
-
-/// Maximum number of bytes that one read gives. Over TLS, it completes a record of which a part was there before.
-pub(super) const MOST_READ: usize = READ_SIZE + READ_SIZE / 2;
 
 /// Maximum number of frames that are handed on together. A read of the shortest lines holds 32 times as many, and their
 /// records take a hundred times the memory of the read.

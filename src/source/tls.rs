@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::Intake;
 use super::end::ConnectionEnd;
-use super::stream::READ_SIZE;
+use super::sizes::READ_SIZE;
 use crate::poison;
 use crate::tls::{self, TlsConfig};
 

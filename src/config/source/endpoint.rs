@@ -57,7 +57,10 @@ impl SourceEndpoint<'_> {
                 one.port() == other.port() && one.port() != 0
             }
             (Self::Unix { path: one, .. }, Self::Unix { path: other, .. }) => one == other,
-            _ => false,
+            (
+                Self::Udp(_) | Self::Tcp(_) | Self::Unix { .. } | Self::Cursor(_) | Self::Stdin,
+                Self::Udp(_) | Self::Tcp(_) | Self::Unix { .. } | Self::Cursor(_) | Self::Stdin,
+            ) => false,
         }
     }
 
@@ -69,7 +72,10 @@ impl SourceEndpoint<'_> {
             (Self::Unix { path: one, .. }, Self::Unix { path: other, .. }) if one == other => {
                 Some(("path", format!("{} is bound twice", one.display())))
             }
-            _ => None,
+            (
+                Self::Udp(_) | Self::Tcp(_) | Self::Unix { .. } | Self::Cursor(_) | Self::Stdin,
+                Self::Udp(_) | Self::Tcp(_) | Self::Unix { .. } | Self::Cursor(_) | Self::Stdin,
+            ) => None,
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use super::cursor::{CursorEntry, FINGERPRINT, FileIdentity, Fingerprint};
 use super::system::{Content, Sequential, System};
 use crate::gzip::GzipReader;
-use crate::source::stream::READ_SIZE;
+use crate::source::sizes::READ_SIZE;
 
 /// Age of the last change from which a compressed file counts as completely written.
 const YOUNG: Duration = Duration::from_secs(60);

@@ -175,7 +175,26 @@ fn behind_unusual_id<'a>(
         | Event::NotificationFailed(_)
         | Event::QueueAdmin(_)
         | Event::Verdict(_) => true,
-        _ => false,
+        Event::Connect(_)
+        | Event::Disconnect(_)
+        | Event::Tls(_)
+        | Event::TlsError(_)
+        | Event::TlsReport(_)
+        | Event::SaslFailure(_)
+        | Event::HostnameMismatch(_)
+        | Event::RateLimit(_)
+        | Event::ProtocolError(_)
+        | Event::Postscreen(_)
+        | Event::Dnsbl(_)
+        | Event::Statistics(_)
+        | Event::CacheStatistics(_)
+        | Event::CacheCleanup(_)
+        | Event::Lifecycle(_)
+        | Event::Warning(_)
+        | Event::Debug(_)
+        | Event::Other(_)
+        | Event::Message(_)
+        | Event::Session(_) => false,
     };
     is_whole.then(|| {
         *flags = added;

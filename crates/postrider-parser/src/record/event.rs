@@ -256,7 +256,39 @@ impl Event<'_> {
             Self::Delivery(delivery) => Some(delivery.status),
             Self::Expired(expired) => Some(expired.status),
             Self::NotificationFailed(failed) => failed.status,
-            _ => None,
+            Self::QueueActive(_)
+            | Self::Removed(_)
+            | Self::Skipped
+            | Self::Passing(_)
+            | Self::Pickup(_)
+            | Self::MessageId(_)
+            | Self::Notification(_)
+            | Self::Client(_)
+            | Self::Connect(_)
+            | Self::Disconnect(_)
+            | Self::ConnectionLost(_)
+            | Self::Verdict(_)
+            | Self::AttemptFailed(_)
+            | Self::Tls(_)
+            | Self::TlsError(_)
+            | Self::TlsReport(_)
+            | Self::SaslFailure(_)
+            | Self::HostnameMismatch(_)
+            | Self::RateLimit(_)
+            | Self::ProtocolError(_)
+            | Self::Postscreen(_)
+            | Self::Dnsbl(_)
+            | Self::Statistics(_)
+            | Self::CacheStatistics(_)
+            | Self::CacheCleanup(_)
+            | Self::QueueAdmin(_)
+            | Self::Lifecycle(_)
+            | Self::Notice(_)
+            | Self::Warning(_)
+            | Self::Debug(_)
+            | Self::Other(_)
+            | Self::Message(_)
+            | Self::Session(_) => None,
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::frame::{Frame, Framer, Framing, Step};
 use crate::pipeline::Arrival;
 use crate::record::{LineHashes, Peer};
 use crate::source::file::system::Content;
-use crate::source::stream::READ_SIZE;
+use crate::source::sizes::READ_SIZE;
 
 /// Hashes the lines that are written to it.
 pub(super) struct Again {

@@ -11,7 +11,7 @@ use crate::source::file::content::{FollowedInput, Gzip, append, first_bytes, has
 use crate::source::file::cursor::{FINGERPRINT, Fingerprint};
 use crate::source::file::system::{Content, System};
 use crate::source::file::turns::OpenFiles;
-use crate::source::stream::READ_SIZE;
+use crate::source::sizes::READ_SIZE;
 
 /// The result of a turn.
 pub(in crate::source::file) enum TurnResult {
