@@ -1,4 +1,4 @@
-//! The ledger: received = delivered + dropped (by reason) + in flight.
+//! The ledger: what became of each frame of a source, and of each record of a sink.
 //!
 //! Every frame that a source reads is dropped there, by a named reason, or offered to every sink. Every record that is
 //! offered to a sink is filtered out by its configuration, delivered, dropped by a named reason, or still in flight:

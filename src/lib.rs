@@ -1,4 +1,5 @@
-//! Postrider receives syslog, understands what Postfix says in it, and hands on one JSON record per message.
+//! Postrider receives syslog, parses the lines of Postfix, and writes one JSON record per syslog message, and one per
+//! mail and SMTP session.
 //!
 //! ```text
 //! rsyslog, syslog-ng, Postfix, files                                         stdout, files, Kafka
@@ -8,9 +9,13 @@
 //!            Frame     Message    Record      Record        Batch
 //! ```
 //!
-//! The way from bytes to a record and its JSON is a crate of its own, `postrider-parser`. It does no I/O. The modules
-//! below stand in layers: a module imports only modules that stand above it; `tests/library/layers.rs` lists which.
-//! `ARCHITECTURE.md` has the knowledge of each stage, the place of each kind of change, and the places of later parts.
+//! The way from bytes to a record and its JSON is a crate of its own, `postrider-parser`. It does no I/O. [`correlate`]
+//! joins the lines of a mail and those of an SMTP session. It adds to a delivery what earlier lines say about its mail,
+//! and makes the record of a mail or session when that is over.
+//!
+//! The modules below stand in layers: a module imports only modules that stand above it; `tests/library/layers.rs`
+//! lists which. `ARCHITECTURE.md` has the knowledge of each stage, the place of each kind of change, and the places of
+//! later parts.
 
 // From bytes to a record and its JSON.
 pub use postrider_parser::{Unread, dsn, encode, flags, frame, postfix, read_block, read_frame, record, syslog, time};
@@ -56,10 +61,14 @@ mod small_file;
 pub mod tls;
 pub mod config;
 
-// The ends of the flow.
+// Panics of tasks and threads.
 pub mod panics;
+
+// The ends of the flow.
 pub mod source;
 pub mod sink;
+
+// The state of the daemon, as data.
 pub mod status;
 pub mod metrics;
 
@@ -68,6 +77,12 @@ pub mod explain;
 pub mod decode;
 pub mod trace;
 pub mod replay;
+
+// The admin server.
 pub mod admin;
+
+// The arguments of the program.
 pub mod cli;
+
+// The daemon.
 pub mod app;

@@ -65,8 +65,8 @@ pub struct JoinSettings {
     pub max_memory: usize,
     /// Time after its last line at which a message is closed, in microseconds.
     pub max_age: i64,
-    /// Time after its end in which late lines of a message give a new revision, in microseconds. Lines that come later
-    /// change nothing.
+    /// Grace period after a message ends, in microseconds. A line within it makes a new revision; a later one is
+    /// ignored.
     pub grace: i64,
     /// True if an open message gives a record after each round of attempts.
     pub interim: bool,
@@ -114,10 +114,10 @@ pub enum JoinProgress {
     More,
 }
 
-/// Maximum number of summaries in one part of what time or a stop makes.
+/// Maximum number of summaries that one tick, or one step of a stop, makes.
 const PART: usize = 256;
 
-/// Maximum number of systems of one chain that hear of its first message before they are closed.
+/// Maximum number of mail systems of a chain that get the id of its first message before a stop closes them.
 const CHAIN: usize = 16;
 
 /// The way of the records of one read through the stage. It remembers the mail system of the last record.
@@ -153,8 +153,8 @@ impl Correlator {
         Ok(Self { budget, systems: RwLock::new(systems), hops, progress: CheckpointProgress::default() })
     }
 
-    /// Writes a checkpoint. Lines may be joined meanwhile. After a crash, a source must give those once more that it
-    /// gave since the call began.
+    /// Writes a checkpoint. Lines may be joined meanwhile. After a crash, a source must repeat every line that it
+    /// submitted after this call began.
     ///
     /// # Errors
     ///
@@ -218,8 +218,8 @@ impl Correlator {
         progress
     }
 
-    /// Links all messages that went from one mail system to another, as far as that is known. A link may be news for
-    /// the next system of its chain.
+    /// Links all messages that went from one mail system to another, as far as that is known. A new link may
+    /// also change the chain in the next mail system: this repeats until nothing changes, at most [`CHAIN`] times.
     fn hear(&self) {
         let systems = poison::ignore(self.systems.read()).all();
         let has_news = || systems.iter().filter(|system| system.hear()).count() > 0;
@@ -266,8 +266,8 @@ impl Correlator {
 }
 
 impl Joiner<'_> {
-    /// Joins the records of a block. Passes each of them to `use_record`, a delivery with its join, and behind it the
-    /// records that it closes.
+    /// Joins the records of a block. Calls `use_record` for each record (with its join, for a delivery), then for each
+    /// message or session that the record closes.
     pub fn join(
         &mut self,
         records: &[Record<'_>],

@@ -1,4 +1,6 @@
-//! The sinks, one for each destination. A sink never retries, buffers or spools by itself; its worker does.
+//! The sinks, one for each destination. A sink never backs off, buffers or spools by itself: its worker and the stage
+//! of its spool do. The worker retries batches too; only a sink whose client has records in flight (Kafka) retries
+//! those.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The files in `config/` are what they say.
+//! Tests that the files in `config/` are valid and match the key tables.
 
 use std::path::Path;
 
@@ -37,8 +37,7 @@ fn examples() -> (String, TempDir) {
     with_secret_files(&text)
 }
 
-/// With files of TLS and of a token that are there in place of those that `text` names, for as long as the directory
-/// lives.
+/// Replaces the TLS and token paths in `text` by temporary files, which live as long as the directory.
 fn with_secret_files(text: &str) -> (String, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let key = rcgen::KeyPair::generate().unwrap();

@@ -9,7 +9,7 @@ use crate::correlate::line::JoinLine;
 use crate::correlate::recipient::RecipientStatus;
 use crate::record::{Delivery, Event, Uid};
 
-/// Size of a queue id of Postfix, in bytes, at least and at most.
+/// Minimum and maximum length of a Postfix queue id, in bytes.
 const QUEUE_ID: std::ops::RangeInclusive<usize> = 6..=32;
 
 impl MailJoins {
@@ -103,7 +103,7 @@ impl MailJoins {
         }
     }
 
-    /// Gives the messages that were made from the one in `slot` the oldest one of its chain, which has become known.
+    /// Copies the oldest message of the chain to the messages made from `slot`.
     pub(super) fn trace_children(&mut self, slot: u32) {
         let mut slots = vec![slot];
         while let Some(slot) = slots.pop() {
@@ -117,7 +117,7 @@ impl MailJoins {
         }
     }
 
-    /// Gives a message the oldest one of its chain. Returns its slot if it had another one, and was made from `parent`.
+    /// Sets the oldest message of the chain. Returns the slot if that changed and the message was made from `parent`.
     fn trace_child(&mut self, child: &str, parent: Uid, trace: Uid) -> Option<u32> {
         self.expect_trace(child, parent, trace);
         let slot = self.find(child)?;

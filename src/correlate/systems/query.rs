@@ -1,4 +1,4 @@
-//! A look at the messages of a mail system, a part under each lock.
+//! Iterates over the messages of a mail system in parts, with one lock for each part.
 
 use super::{MailSystem, Origin};
 use crate::correlate::fields::FieldsRef;

@@ -1,4 +1,4 @@
-//! Does the status file say what the log says, and does it hold up nothing?
+//! Does the status file match the log, and does a failed write block nothing?
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -73,7 +73,7 @@ pub(super) fn delays_if(object: &mut Object<'_>, delays: Option<&Delays<'_>>) {
     });
 }
 
-/// Nothing for a client that did not authenticate.
+/// Writes the SASL fields, if the client authenticated.
 pub(super) fn sasl(object: &mut Object<'_>, sasl: &Sasl<'_>) {
     sasl_with_failures(object, sasl, 0);
 }

@@ -55,7 +55,7 @@ pub(super) struct ProgramLines {
 pub(super) enum ShapePlace {
     /// Start of the line.
     Start,
-    /// At most two characters before the first space, behind the name of a client or another word: `]: lost connection
+    /// Up to two characters before the first space. A client name usually stands before them: `]: lost connection
     /// while ` of `mx[192.0.2.1]: lost connection while …`. Neither the name nor the address of a client holds a space.
     FirstSpace,
 }
