@@ -8,6 +8,7 @@ mod descriptors;
 mod drops;
 mod end;
 mod file;
+mod frames;
 mod intake;
 mod listener;
 mod outcomes;

@@ -9,20 +9,17 @@ use tokio::sync::SemaphorePermit;
 
 use super::Intake;
 use super::end::ConnectionEnd;
+use super::frames::next_frames;
 use super::rate::Pace;
 use super::sizes::{MOST_READ, READ_SIZE};
 use super::unfinished::{self, UnfinishedPlace};
 use crate::config::StreamConfig;
 use crate::crash::panic_point;
-use crate::frame::{Framer, Framing, Step};
+use crate::frame::{Framer, Framing};
 use crate::ledger::Reason;
 use crate::pipeline::Arrival;
 use crate::record::Peer;
 use crate::tls;
-
-/// Maximum number of frames that are handed on together. A read of the shortest lines holds 32 times as many, and their
-/// records take a hundred times the memory of the read.
-pub(super) const MOST_FRAMES: usize = 1024;
 
 /// Number of bytes after which a stream yields the thread: about a millisecond of work. Each yield wakes another
 /// thread, which looks whether it can take the work over.
@@ -219,25 +216,14 @@ impl Stream {
         let mut more = true;
         let mut frames = 0;
         while more {
-            let mut arrivals = Vec::new();
-            let mut position = 0;
-            while more && arrivals.len() < MOST_FRAMES {
-                match self.framer.next(&self.buffer[position..]) {
-                    Step::Frame { frame, consumed } => {
-                        arrivals.push(Arrival { frame, peer, line: None });
-                        position += consumed;
-                    }
-                    Step::More { consumed } => {
-                        position += consumed;
-                        more = false;
-                    }
-                }
-            }
-            frames += arrivals.len();
-            intake.submit(arrivals).await;
-            self.buffer.advance(position);
+            let next = next_frames(&mut self.framer, &self.buffer, |frame| Arrival { frame, peer, line: None });
+            let consumed = next.consumed;
+            more = next.more;
+            frames += next.arrivals.len();
+            intake.submit(next.arrivals).await;
+            self.buffer.advance(consumed);
             self.shrink();
-            self.turn += position;
+            self.turn += consumed;
             // A flood on this stream must not keep the thread from the others.
             if self.turn >= TURN {
                 self.turn = 0;

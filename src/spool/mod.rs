@@ -143,8 +143,6 @@ pub struct Spool<S: Storage = Disk> {
     saved: Saved,
     /// Sync error: once set, every call fails with it.
     failed: Option<Error>,
-    /// The acknowledged number for which the oldest timestamp was read, and that timestamp.
-    oldest: Option<(u64, i64)>,
 }
 
 /// The durable part of a segment file.

@@ -257,57 +257,6 @@ impl<S: Storage> Spool<S> {
         self.reader.next >= self.durable_next
     }
 
-    /// Returns the timestamp of the oldest record that is not acknowledged; `None` if there is none, or damage lies
-    /// before it.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Retry`] if its file cannot be read now.
-    pub fn oldest_timestamp_ms(&mut self) -> Result<Option<i64>, Error> {
-        if self.acknowledged + 1 >= self.durable_next {
-            return Ok(None);
-        }
-        if let Some((acknowledged, timestamp)) = self.oldest
-            && acknowledged == self.acknowledged
-        {
-            return Ok(Some(timestamp));
-        }
-        let mut position = self.acknowledged_to;
-        let Some(mut index) = self.find(position) else { return Ok(None) };
-        if position.offset >= self.segments[index].size {
-            index += 1;
-        }
-        let Some(segment) = self.segments.get(index).copied() else { return Ok(None) };
-        if segment.base != position.base {
-            position = Position { base: segment.base, offset: 0 };
-        }
-        let oldest = self.peek(position, segment.size);
-        let oldest = oldest.map_err(|error| self.unreadable(segment.base, &error))?;
-        self.oldest = oldest.map(|timestamp| (self.acknowledged, timestamp));
-        Ok(oldest)
-    }
-
-    /// Returns the timestamp of the first record from `position` on that is not acknowledged, if it lies within
-    /// [`SCAN`] bytes.
-    fn peek(&self, position: Position, end: u64) -> io::Result<Option<i64>> {
-        let file = self.storage.open(&segment_name(position.base), Mode::Read)?;
-        let mut scanner = Scanner::default();
-        scanner.seek(position.offset);
-        if position.offset == 0 {
-            let _ = scanner.header(&self.storage, &file, position.base, end)?;
-        }
-        while scanner.at() < position.offset + SCAN {
-            match scanner.next(&self.storage, &file, end)? {
-                ScannedItem::Record(record, _) if record.seq > self.acknowledged => {
-                    return Ok(Some(record.timestamp_ms));
-                }
-                ScannedItem::End => break,
-                _ => {}
-            }
-        }
-        Ok(None)
-    }
-
     /// Returns the index of the segment of `position`, or of the next segment.
     fn find(&self, position: Position) -> Option<usize> {
         let index = self.segments.partition_point(|segment| segment.base < position.base);

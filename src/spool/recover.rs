@@ -163,7 +163,6 @@ impl<S: Storage> Spool<S> {
             acknowledged_to: position,
             saved,
             failed: None,
-            oldest: None,
             storage,
         };
         if leftovers > 0 {

@@ -12,6 +12,7 @@ use crate::pipeline::{Current, Outlet, Pipeline};
 use crate::record::{Origin, Transport};
 use crate::select::Select;
 use crate::source::Stop;
+use crate::source::frames::MOST_FRAMES;
 
 /// More time than any wait here takes.
 const LONG: Duration = Duration::from_secs(3600);

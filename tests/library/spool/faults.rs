@@ -365,7 +365,6 @@ fn a_record_larger_than_a_segment_has_one_of_its_own() {
 fn figures_tell_what_waits() {
     let disk = Simulated::default();
     let (mut spool, _) = open(disk.clone());
-    assert_eq!(spool.oldest_timestamp_ms(), Ok(None));
     fill(&mut spool, 1..=200, 8);
     append(&mut spool, 201);
     let figures = spool.figures();
@@ -373,7 +372,6 @@ fn figures_tell_what_waits() {
     assert_eq!(figures.pending_bytes, figures.disk_bytes);
     let files: u64 = disk.with(|world| world.sizes(".seg"));
     assert_eq!(figures.disk_bytes, files);
-    assert_eq!(spool.oldest_timestamp_ms(), Ok(Some(10)));
     let mut before = figures.pending_bytes;
     for through in [1, 77, 150, 199] {
         while spool.read(1, |_| {}).is_ok() && spool.figures().pending_records > 0 && !spool.is_read() {}
@@ -382,11 +380,9 @@ fn figures_tell_what_waits() {
         assert_eq!(figures.pending_records, 200 - through);
         assert!(figures.pending_bytes <= before);
         before = figures.pending_bytes;
-        assert_eq!(spool.oldest_timestamp_ms(), Ok(Some((through.cast_signed() + 1) * 10)));
     }
     spool.acknowledge(200).expect("a disk");
     assert_eq!((spool.figures().pending_records, spool.figures().pending_bytes), (0, 0));
-    assert_eq!(spool.oldest_timestamp_ms(), Ok(None));
 }
 
 #[test]

@@ -22,13 +22,13 @@
 
 use tokio::sync::oneshot;
 
-use crate::frame::{Frame, Framer, Framing, Step};
+use crate::frame::{Frame, Framer, Framing};
 use crate::pipeline::Arrival;
 use crate::receipt::Outcome;
 use crate::record::{LineHashes, Peer};
 use crate::source::file::cursor::{CursorEntry, Fingerprint};
+use crate::source::frames::next_frames;
 use crate::source::outcomes::Outcomes;
-use crate::source::stream::MOST_FRAMES;
 
 /// Maximum length of a partial line whose buffer is shrunk between two reads.
 const IDLE_SIZE: usize = 16 * 1024;
@@ -134,20 +134,10 @@ impl FollowedText {
         let mut more = true;
         while more {
             let begin = self.read - self.tail.len() as u64;
-            let mut arrivals = Vec::new();
-            let mut position = 0;
-            while more && arrivals.len() < MOST_FRAMES {
-                match self.framer.next(&self.tail[position..]) {
-                    Step::Frame { frame, consumed } => {
-                        arrivals.push(arrival(frame, path, hashes, &self.tail, begin));
-                        position += consumed;
-                    }
-                    Step::More { consumed } => {
-                        position += consumed;
-                        more = false;
-                    }
-                }
-            }
+            let tail = &self.tail;
+            let next = next_frames(&mut self.framer, tail, |frame| arrival(frame, path, hashes, tail, begin));
+            let (arrivals, position) = (next.arrivals, next.consumed);
+            more = next.more;
             // The cursor is always at the start of a line, and a line that is cut at the size limit continues after the
             // cut.
             if let Some(lf) = memchr::memrchr(b'\n', &self.tail[..position]) {
