@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use tempfile::TempDir;
+use testkit::wait::wait_until;
 
 use super::*;
 use crate::buffer::{Batch, Receiver, Waiting, queue};
@@ -338,7 +339,10 @@ fn files_at_rest_are_checked_rarely_and_growth_is_seen_in_time() {
     (0..3).for_each(|_| bench.read_and_deliver(&mut found));
     assert_eq!(found.len(), FILES);
     // The last change of a file, and of the directory, must not be of the tick in which it is looked at.
-    std::thread::sleep(content::TICK * 2);
+    for path in [bench.path(&name(FILES - 1)), bench.path("logs")] {
+        let stamp = ChangeStamp::of(&fs::metadata(path).unwrap());
+        wait_until(Duration::from_secs(30), "another tick", || !stamp.is_of_now(SystemTime::now()));
+    }
     bench.read_and_deliver(&mut found);
     fall_asleep(&mut bench);
     assert!(bench.run.follower.files.iter().filter(|file| file.is_open()).count() > 500);
