@@ -13,18 +13,24 @@
 //! ```
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 
+use super::Error;
+use super::dead_letter::{DeadLetters, Letter};
 use crate::buffer::{Batch, Entry, Records};
 use crate::ledger::Reason;
+
+/// Maximum number of records in one write to the dead-letter file.
+const REFUSALS_PER_WRITE: usize = 1000;
 
 /// The batch and entry of a record: the client hands this back with each answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FlightTicket {
     /// The number of the batch, counted from the start and wrapping.
-    batch: u32,
+    pub(super) batch: u32,
     /// The index of the entry in the batch.
-    entry: u32,
+    pub(super) entry: u32,
 }
 
 /// The fate of a record; a destination that refuses one gives a reason `R`.
@@ -80,21 +86,6 @@ pub(super) struct RefusedRecord<R> {
     pub(super) reason: R,
     pub(super) records: Arc<Records>,
     pub(super) entry: Entry,
-}
-
-// === impl FlightTicket ===
-
-const _: () = assert!(usize::BITS >= 64, "a ticket fits into a pointer");
-
-impl FlightTicket {
-    pub(super) fn to_opaque(self) -> usize {
-        (self.batch as usize) << 32 | self.entry as usize
-    }
-
-    pub(super) fn from_opaque(opaque: usize) -> Self {
-        // The lower half is the entry.
-        Self { batch: (opaque >> 32) as u32, entry: opaque as u32 }
-    }
 }
 
 // === impl Flight ===
@@ -254,6 +245,45 @@ impl<R: Clone> Flight<R> {
             // A cursor in a resolved batch is at its end.
             self.cursor = self.cursor.0.checked_sub(1).map_or((0, 0), |batch| (batch, self.cursor.1));
         }
+    }
+}
+
+/// The flight of a sink, behind the lock that the sink's thread shares with the client. Each call takes the lock.
+pub(super) trait SharedFlight<R> {
+    /// Returns the first refused records, at most `most`.
+    fn refused(&self, most: usize) -> Vec<RefusedRecord<R>>;
+
+    /// Notes that the first `records` of the refused ones are in the dead-letter file.
+    fn settle_refused(&self, records: usize);
+}
+
+/// Appends the refused records of `flight` to the dead-letter file, and settles those that are on its disk. Passes the
+/// records of each write that are in the file to `kept`, for the log.
+///
+/// # Errors
+///
+/// The file has no room, or cannot be written. The records that it does not have stay refused.
+pub(super) fn keep_refused<R: fmt::Display>(
+    flight: &impl SharedFlight<R>,
+    dead_letters: &mut DeadLetters,
+    mut kept: impl FnMut(&[RefusedRecord<R>]),
+) -> Result<(), Error> {
+    loop {
+        let refused = flight.refused(REFUSALS_PER_WRITE);
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let reasons: Vec<String> = refused.iter().map(|refusal| refusal.reason.to_string()).collect();
+        let letters = refused.iter().zip(&reasons).map(|(refusal, reason)| Letter {
+            reason,
+            records: &refusal.records,
+            entry: refusal.entry,
+        });
+        let (done, result) = dead_letters.append(letters);
+        kept(&refused[..done]);
+        dead_letters.sync()?;
+        flight.settle_refused(done);
+        result?;
     }
 }
 

@@ -19,14 +19,6 @@ fn texts(handed: &[(FlightTicket, String)]) -> Vec<&str> {
 }
 
 #[test]
-fn a_ticket_survives_the_way_through_a_pointer() {
-    for (batch, entry) in [(0, 0), (1, 2), (u32::MAX, u32::MAX), (u32::MAX, 0)] {
-        let ticket = FlightTicket { batch, entry };
-        assert_eq!(FlightTicket::from_opaque(ticket.to_opaque()), ticket);
-    }
-}
-
-#[test]
 fn what_came_back_is_handed_over_again_in_order() {
     let ledger: Arc<SinkLedger> = Arc::default();
     let mut flight = Flight { first: u32::MAX, ..Flight::default() };

@@ -14,6 +14,19 @@ use crate::buffer::{Batch, Entry};
 use crate::config::KafkaConfig;
 use crate::sink::flight::FlightTicket;
 
+const _: () = assert!(usize::BITS >= 64, "a ticket fits into a pointer");
+
+/// Returns the ticket as the pointer that librdkafka hands back with the delivery report.
+fn to_opaque(ticket: FlightTicket) -> usize {
+    (ticket.batch as usize) << 32 | ticket.entry as usize
+}
+
+/// Returns the ticket in a pointer of a delivery report.
+pub(super) fn from_opaque(opaque: usize) -> FlightTicket {
+    // The lower half is the entry.
+    FlightTicket { batch: (opaque >> 32) as u32, entry: opaque as u32 }
+}
+
 /// Returns the properties of the client: first those that delivery depends on, then those of the configuration, which
 /// win.
 pub(super) fn client_config(config: &KafkaConfig) -> ClientConfig {
@@ -48,7 +61,7 @@ pub(super) fn record<'b>(
     let line = batch.line(entry);
     let id = entry.id.text();
     let headers = OwnedHeaders::new_with_capacity(1).insert(Header { key: "id", value: Some(&id[..]) });
-    let mut record = BaseRecord::with_opaque_to(topic, ticket.to_opaque())
+    let mut record = BaseRecord::with_opaque_to(topic, to_opaque(ticket))
         .payload(line.strip_suffix(b"\n").unwrap_or(line))
         .headers(headers);
     record.key = batch.key(entry);
@@ -64,5 +77,18 @@ pub(super) fn text(error: &KafkaError) -> String {
         KafkaError::ClientConfig(_, text, name, _) if !text.contains(name.as_str()) => format!("{name}: {text}"),
         KafkaError::ClientConfig(_, text, ..) | KafkaError::ClientCreation(text) => text.clone(),
         error => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ticket_survives_the_way_through_a_pointer() {
+        for (batch, entry) in [(0, 0), (1, 0), (0, 1), (7, 9), (u32::MAX, 0), (0, u32::MAX), (u32::MAX, u32::MAX)] {
+            let ticket = FlightTicket { batch, entry };
+            assert_eq!(from_opaque(to_opaque(ticket)), ticket);
+        }
     }
 }

@@ -14,9 +14,10 @@ use rdkafka::message::Message;
 use rdkafka::producer::{DeliveryResult, NoCustomPartitioner, ProducerContext};
 use tracing::{Level, debug, error, info, warn};
 
+use super::client::from_opaque;
 use super::state::{ClientWait, State};
 use crate::poison;
-use crate::sink::flight::{Fate, FlightTicket};
+use crate::sink::flight::{Fate, RefusedRecord, SharedFlight};
 use crate::throttle::{LineOwner, Throttle};
 
 /// State that the sink and librdkafka's polling thread share.
@@ -125,14 +126,24 @@ impl Shared {
     }
 }
 
+impl SharedFlight<RDKafkaErrorCode> for Shared {
+    fn refused(&self, most: usize) -> Vec<RefusedRecord<RDKafkaErrorCode>> {
+        self.state().refused(most)
+    }
+
+    fn settle_refused(&self, records: usize) {
+        self.state().settle_refused(records);
+    }
+}
+
 // === impl ClientCallbacks ===
 
 impl ProducerContext<NoCustomPartitioner> for ClientCallbacks {
-    /// The [`FlightTicket`] of the record.
+    /// The [`FlightTicket`](crate::sink::flight::FlightTicket) of the record.
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
-        let ticket = FlightTicket::from_opaque(opaque);
+        let ticket = from_opaque(opaque);
         let (error, is_awaited) = match result {
             Ok(_) => (None, false),
             Err((error, message)) => {

@@ -38,7 +38,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{Producer, PurgeConfig, ThreadedProducer};
 use tracing::{Level, debug, warn};
 
-use super::dead_letter::{DeadLetters, Letter};
+use super::dead_letter::DeadLetters;
+use super::flight;
 use super::routes::Routes;
 use super::{Error, Sink};
 use crate::buffer::Batch;
@@ -61,8 +62,6 @@ use topic::Topic;
 
 /// Maximum number of records handed over under one lock, while the polling thread has to wait.
 const CHUNK: usize = 128;
-/// Maximum number of records in one write to the dead-letter file.
-const REFUSALS_PER_WRITE: usize = 1000;
 /// Maximum time to wait at a stop for the reports on purged records.
 const LAST_REPORTS: Duration = Duration::from_secs(1);
 
@@ -152,29 +151,15 @@ impl Kafka {
 
     /// Appends the refused records to the dead-letter file and settles them.
     fn keep_refused(&mut self) -> Result<(), Error> {
-        loop {
-            let refused = self.shared.state().flight.refused(REFUSALS_PER_WRITE);
-            if refused.is_empty() {
-                return Ok(());
-            }
-            let reasons: Vec<String> = refused.iter().map(|refusal| refusal.reason.to_string()).collect();
-            let letters = refused.iter().zip(&reasons).map(|(refusal, reason)| Letter {
-                reason,
-                records: &refusal.records,
-                entry: refusal.entry,
-            });
-            let (done, result) = self.dead_letters.append(letters);
-            let of_topic = refused.iter().take(done).find(|refusal| blame(refusal.reason) == Blame::Topic);
-            if let Some(refusal) = of_topic
-                && self.missing.pass(Instant::now()).is_some()
+        let Self { name, shared, topic, dead_letters, missing, .. } = self;
+        flight::keep_refused(&**shared, dead_letters, |kept| {
+            if let Some(refusal) = kept.iter().find(|refusal| blame(refusal.reason) == Blame::Topic)
+                && missing.pass(Instant::now()).is_some()
             {
-                let help = self.topic.commands().explain(refusal.records.route(&refusal.entry), refusal.reason);
-                warn!(sink = self.name, "{help}; until then, its records are refused");
+                let help = topic.commands().explain(refusal.records.route(&refusal.entry), refusal.reason);
+                warn!(sink = name, "{help}; until then, its records are refused");
             }
-            self.dead_letters.sync()?;
-            self.shared.state().settle_refused(done);
-            result?;
-        }
+        })
     }
 
     /// Asks whether the producer has failed as a whole: such a producer takes no more records and need not report on
@@ -193,7 +178,7 @@ impl Kafka {
             if state.is_recalling() {
                 break;
             }
-            let Some((ticket, batch, entry)) = state.flight.next() else { break };
+            let Some((ticket, batch, entry)) = state.next_record() else { break };
             let own = batch.route(&entry);
             let diverted = self.routes.as_mut().is_some_and(|routes| !routes.admit(own, now));
             let route = self.routes.as_ref().filter(|_| diverted).map_or(own, Routes::common);
@@ -204,7 +189,7 @@ impl Kafka {
                 if let Some(routes) = self.routes.as_ref().filter(|_| diverted) {
                     routes.diverted(own, 1, now);
                 }
-                state.flight.handed_over();
+                state.handed_over();
                 continue;
             };
             let code = match &error {
@@ -220,7 +205,7 @@ impl Kafka {
                     state.apply(ClientEvent::TopicRefused(code));
                 }
                 // An error from librdkafka itself concerns this record alone.
-                (_, Blame::Record | Blame::Topic | Blame::OneOfThem) => state.flight.refuse(ticket, code),
+                (_, Blame::Record | Blame::Topic | Blame::OneOfThem) => state.refuse(ticket, code),
                 (_, Blame::Another | Blame::Nobody) => {
                     return Err(Error::Retry(format!("cannot pass a record to librdkafka: {code}")));
                 }
@@ -231,7 +216,7 @@ impl Kafka {
 
     /// Waits until librdkafka has room for some more records. Returns false if that takes longer than `until`.
     fn wait_for_room(&self, bytes: usize, until: Instant) -> Result<bool, Error> {
-        let outstanding = self.shared.state().flight.outstanding();
+        let outstanding = self.shared.state().outstanding();
         if outstanding == 0 {
             return Err(Error::Retry(format!(
                 "a record of {bytes} bytes does not fit into librdkafka's queue; raise queue.buffering.max.kbytes"
@@ -294,7 +279,7 @@ impl Kafka {
         while Instant::now() < deadline {
             let until = deadline.min(Instant::now() + PATIENCE);
             match self.advance(until) {
-                Ok(WriteProgress::Done) if self.shared.state().flight.is_empty() => return Ok(()),
+                Ok(WriteProgress::Done) if self.shared.state().is_drained() => return Ok(()),
                 Ok(WriteProgress::Done) => {
                     self.shared.wait(ClientWait { outstanding: 0, or_recall: true }, until);
                 }
@@ -322,7 +307,7 @@ impl Sink for Kafka {
             match self.advance(until)? {
                 WriteProgress::Busy => return Ok(()),
                 WriteProgress::Done => match batches.pop_front() {
-                    Some(batch) => self.shared.state().flight.push(batch),
+                    Some(batch) => self.shared.state().push(batch),
                     None => return Ok(()),
                 },
             }
@@ -337,14 +322,14 @@ impl Sink for Kafka {
     }
 
     fn is_due(&self) -> bool {
-        self.shared.state().flight.has_refused()
+        self.shared.state().has_refused()
     }
 
     fn finish(&mut self, deadline: Instant) -> Result<(), Error> {
         let drained = self.drain(deadline);
         self.producer.purge(PurgeConfig::default().queue().inflight());
         self.shared.wait(ClientWait { outstanding: 0, or_recall: false }, Instant::now() + LAST_REPORTS);
-        let records = self.shared.state().flight.drop_all(Reason::Shutdown);
+        let records = self.shared.state().drop_all(Reason::Shutdown);
         if records > 0 {
             warn!(sink = self.name, records, "dropped records that kafka did not acknowledge before the stop");
         }

@@ -16,12 +16,14 @@
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::blame::{Blame, blame};
-use crate::sink::flight::{Fate, Flight, FlightTicket};
+use crate::buffer::{Batch, Entry};
+use crate::ledger::Reason;
+use crate::sink::flight::{Fate, Flight, FlightTicket, RefusedRecord};
 
 /// The records in flight, the state of the client, and the wait of the sink's thread.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    pub(super) flight: Flight<RDKafkaErrorCode>,
+    flight: Flight<RDKafkaErrorCode>,
     client: ClientState,
     /// The wait of the sink's thread, while it waits.
     waiting: Option<ClientWait>,
@@ -173,6 +175,51 @@ impl State {
             self.apply(event);
         }
         fate
+    }
+
+    /// Takes a batch from the sink.
+    pub(super) fn push(&mut self, batch: Batch) {
+        self.flight.push(batch);
+    }
+
+    /// Returns the next record to be handed over.
+    pub(super) fn next_record(&mut self) -> Option<(FlightTicket, &Batch, Entry)> {
+        self.flight.next()
+    }
+
+    /// Notes that the client now has the record that [`State::next_record`] returned.
+    pub(super) fn handed_over(&mut self) {
+        self.flight.handed_over();
+    }
+
+    /// Notes that a record is refused for good before the client has it.
+    pub(super) fn refuse(&mut self, ticket: FlightTicket, code: RDKafkaErrorCode) {
+        self.flight.refuse(ticket, code);
+    }
+
+    /// Returns the number of records that were handed over and not answered yet.
+    pub(super) const fn outstanding(&self) -> usize {
+        self.flight.outstanding()
+    }
+
+    /// Returns true if no record is in flight.
+    pub(super) fn is_drained(&self) -> bool {
+        self.flight.is_empty()
+    }
+
+    /// Returns true if refused records wait for the dead-letter file.
+    pub(super) fn has_refused(&self) -> bool {
+        self.flight.has_refused()
+    }
+
+    /// Returns the first refused records, at most `most`.
+    pub(super) fn refused(&self, most: usize) -> Vec<RefusedRecord<RDKafkaErrorCode>> {
+        self.flight.refused(most)
+    }
+
+    /// Drops the records in flight with `reason`. Returns how many were dropped, without those that are kept elsewhere.
+    pub(super) fn drop_all(&mut self, reason: Reason) -> usize {
+        self.flight.drop_all(reason)
     }
 
     /// Notes that the first `records` of the refused ones are in the dead-letter file.
