@@ -225,7 +225,7 @@ pub struct TraceArguments {
     // One list: with two, an option between the files and the query would end the files.
     #[arg(value_name = "FILE|QUERY", required = true)]
     pub arguments: Vec<PathBuf>,
-    /// Tell at most so many messages, the last ones
+    /// Tell at most this number of messages, the last ones
     #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub last: u32,
     /// Print records: of each message, and behind it of its lines

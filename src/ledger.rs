@@ -220,8 +220,8 @@ impl InFlight {
             self.ledger.stored.fetch_add(self.records.cast_signed(), Relaxed);
         }
         match std::mem::replace(&mut self.keeper, Keeper::Spool(receipt)) {
-            Keeper::Source(owed) => owed,
-            Keeper::Replay(owed) => Some(owed),
+            Keeper::Source(pending) => pending,
+            Keeper::Replay(pending) => Some(pending),
             Keeper::Spool(_) => None,
         }
     }

@@ -135,7 +135,7 @@ pub(crate) const PARSED: &[&str] = &[
     "/reason",
 ];
 
-/// The copy limit with so many `bytes` for each line.
+/// The copy limit with `bytes` bytes for each line.
 pub(crate) const fn copy_limit(bytes: usize) -> Contestant {
     Contestant { name: "the copy limit", transport: Transport::Tcp, fields: &[], bytes, configure: copy_command }
 }
@@ -259,7 +259,7 @@ fn copy_command(directory: &Path, port: u16, bytes: usize) -> Result<Vec<String>
     role::command(&[role::COPY, &port.to_string(), &out, &bytes.to_string()])
 }
 
-/// Takes lines from TCP and writes so many `bytes` for each into `file`, in pieces of the size that Postrider has, and
+/// Takes lines from TCP and writes `bytes` bytes for each into `file`, in pieces of the size that Postrider has, and
 /// does nothing else: as little as any program can do that takes the log and writes records of that size.
 pub(crate) fn copy(port: u16, file: &str, bytes: usize) -> Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", port))?;

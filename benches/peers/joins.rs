@@ -37,7 +37,7 @@ pub(crate) fn measure(options: &Options, found: &mut Found) -> Result<String> {
     Ok(text)
 }
 
-/// Returns at least so many lines of several mail systems, and their number.
+/// Returns at least this number of lines of several mail systems, and how many there are.
 fn generate(least: usize) -> (Vec<u8>, usize) {
     let (mut log, mut lines) = (Vec::new(), 0);
     for seed in 0.. {

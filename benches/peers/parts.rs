@@ -192,7 +192,7 @@ fn run(contestant: &Contestant, parts: &[&[u8]], lines: usize, cores: Option<&st
     Server::start(contestant, cores)?.measure(contestant, parts, lines)
 }
 
-/// The log in so many parts of whole lines.
+/// The log in this number of parts, of whole lines.
 fn divide(log: &[u8], parts: usize) -> Vec<&[u8]> {
     let mut rest = log;
     let mut divided = Vec::new();

@@ -199,7 +199,7 @@ impl Drop for Server {
     }
 }
 
-/// Has the kernel take the memory of so many records, and free it: what a virtual machine has not used for a while it
+/// Has the kernel take the memory of `records` records, and free it: what a virtual machine has not used for a while it
 /// may have to ask its host for, which takes several times as long as writing into it. That would count for whichever
 /// program comes next.
 pub(crate) fn take_memory(records: usize) -> Result<()> {

@@ -152,7 +152,7 @@ fn overload(lines: usize) -> Result<String> {
     ))
 }
 
-/// Sends so many at `rate` a second, half a millisecond's worth at a time; gives how long it took.
+/// Sends this number at `rate` a second, half a millisecond's worth at a time; returns how long it took.
 ///
 /// The kernel gets several datagrams as one piece that it has to cut (`UDP_SEGMENT`), and cuts it where they are
 /// received: one system call for each would need a core for what one receiver takes, and there may be two cores.

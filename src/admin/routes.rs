@@ -21,7 +21,7 @@ use super::trace::{self, AnswerLimits};
 use crate::metrics::{self, MetricsFormat};
 use crate::status::Snapshot;
 
-/// Maximum time in which the app answers. It does at once, unless the machine is out of breath.
+/// Maximum time in which the app answers. It does at once, unless the machine is overloaded.
 const APP: Duration = Duration::from_secs(5);
 /// Number of questions that wait for the app. Each connection has one at most.
 const QUESTIONS: usize = 64;

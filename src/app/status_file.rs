@@ -131,7 +131,7 @@ mod tests {
     use crate::app::status::Status;
     use crate::status::Phase;
 
-    /// The state of an app without sources and sinks that has seen so many configurations.
+    /// The state of an app without sources and sinks that has seen this number of configurations.
     fn snapshot(generation: u64) -> Snapshot {
         let mut status = Status::new(Arc::default(), Arc::default(), PresentCheckpoint::default());
         (0..generation).for_each(|_| status.configured());

@@ -106,8 +106,8 @@ fn a_sink_must_be_durable_for_whoever_relies_on_it_alone() {
         let source = is_awaited.then(|| Arc::new(Receipt::of_durable()));
         let mut in_flight = ledger.enter(0, 0, source);
         assert_eq!((in_flight.is_awaited(), in_flight.is_kept()), (is_awaited, false), "{copy:?}");
-        let owed = in_flight.hand_on(Arc::new(SpoolReceipt::new(ticket(), copy)));
-        assert_eq!(owed.is_some(), is_awaited, "{copy:?}");
+        let pending = in_flight.hand_on(Arc::new(SpoolReceipt::new(ticket(), copy)));
+        assert_eq!(pending.is_some(), is_awaited, "{copy:?}");
         assert_eq!((in_flight.is_awaited(), in_flight.is_kept()), (is_durable, true), "{copy:?}");
     }
 }

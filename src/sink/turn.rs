@@ -139,7 +139,7 @@ mod tests {
         }
     }
 
-    /// Waits until so many threads wait for the end of `turn`.
+    /// Waits until this number of threads wait for the end of `turn`.
     fn until_waited_for(turn: &Turn, threads: usize) {
         let until = Instant::now() + DEADLINE;
         while count(turn) != threads {

@@ -205,7 +205,7 @@ impl Control {
     }
 
     /// Moves the stop deadline to now, because there is nothing to wait for.
-    pub(super) fn hurry(&self) {
+    pub(super) fn stop_now(&self) {
         self.set_timeout(Duration::ZERO);
         self.stop();
     }

@@ -18,7 +18,7 @@ use crate::record::Peer;
 use crate::throttle::{LineOwner, Throttle};
 
 /// Maximum number of datagrams that are still read after a stop, if the kernel already holds them.
-const LAST_WORDS: usize = 100_000;
+const MOST_DRAINED: usize = 100_000;
 
 /// Number of datagrams after which a socket yields the thread: about a millisecond of work. Each yield wakes another
 /// thread, which looks whether it can take the work over.
@@ -94,7 +94,7 @@ pub(super) async fn read<S: Receive>(socket: &S, intake: &Intake) {
         }
     }
     let mut read = 0;
-    while read < LAST_WORDS {
+    while read < MOST_DRAINED {
         // After the shutdown deadline, datagrams can no longer be delivered, but are still counted.
         let rest = if intake.is_over() { reader.drop_rest() } else { reader.rest() };
         match rest {

@@ -19,7 +19,7 @@ use crate::standard;
 const POLL_MS: u16 = 100;
 
 /// Maximum number of bytes that are still read after a stop, if they are there already: more than a pipe holds.
-const LAST_WORDS: usize = 1024 * 1024;
+const MOST_DRAINED: usize = 1024 * 1024;
 
 /// The standard input, read by a thread of its own. It may be a file, a pipe or a terminal, and only a blocking read
 /// works for all of them.
@@ -39,10 +39,10 @@ impl Stdin {
     fn read(&self, intake: &Intake, runtime: &tokio::runtime::Handle) -> io::Result<()> {
         let mut stream = Stream::new(self.framing, intake.max_frame_size());
         let mut buffer = vec![0; 64 * 1024];
-        let mut last_words = 0;
+        let mut drained = 0;
         let end = loop {
             let stopping = intake.stop().is_cancelled();
-            if stopping && (last_words >= LAST_WORDS || intake.is_over()) {
+            if stopping && (drained >= MOST_DRAINED || intake.is_over()) {
                 break Ok(false);
             }
             match read_some(&mut buffer, if stopping { 0 } else { POLL_MS }) {
@@ -51,7 +51,7 @@ impl Stdin {
                     panic_point("stdin");
                     stream.push(&buffer[..size]);
                     runtime.block_on(stream.submit(Peer::default(), intake));
-                    last_words += if stopping { size } else { 0 };
+                    drained += if stopping { size } else { 0 };
                 }
                 Ok(None) if stopping => break Ok(false),
                 Ok(None) => {}

@@ -23,7 +23,7 @@ use crate::tls;
 
 /// Number of bytes after which a stream yields the thread: about a millisecond of work. Each yield wakes another
 /// thread, which looks whether it can take the work over.
-const TURN: usize = 4 * READ_SIZE;
+const BEFORE_YIELD: usize = 4 * READ_SIZE;
 
 /// Maximum length of an incomplete message that a connection keeps between two reads without an [`UnfinishedPlace`]; it
 /// then keeps no other memory. A longer message needs a place and keeps its whole buffer: otherwise a peer that sends
@@ -31,7 +31,7 @@ const TURN: usize = 4 * READ_SIZE;
 pub(super) const IDLE_SIZE: usize = 16 * 1024;
 
 /// Maximum number of bytes that are still read from one connection after a stop, if the kernel already holds them.
-const LAST_WORDS: usize = 8 * 1024 * 1024;
+const MOST_DRAINED: usize = 8 * 1024 * 1024;
 
 /// How long to wait, after a stop, for a connection to become readable. If it has just been accepted, the runtime does
 /// not know yet whether it has anything to read.
@@ -61,7 +61,7 @@ pub(super) struct Stream {
     /// True if nothing has been read yet.
     fresh: bool,
     /// Number of bytes handed on since the stream last yielded the thread.
-    turn: usize,
+    since_yield: usize,
     /// The place of an incomplete message of which more than [`IDLE_SIZE`] is kept between two reads.
     place: Option<UnfinishedPlace>,
 }
@@ -104,7 +104,7 @@ pub(super) async fn read(
         }
     };
     if matches!(end, ConnectionEnd::Stopped) {
-        end = stream.last_words(socket, peer, intake).await;
+        end = stream.drain(socket, peer, intake).await;
     }
     // The last message is complete only if the peer has closed the connection in an orderly way.
     let whole = matches!(end, ConnectionEnd::Closed);
@@ -139,7 +139,7 @@ async fn ready(socket: &mut impl Readable, idle_timeout: Option<Duration>) -> io
 impl Stream {
     pub(super) fn new(framing: Framing, max_frame_size: usize) -> Self {
         let framer = Framer::new(framing, max_frame_size);
-        Self { framer, buffer: BytesMut::new(), fresh: true, turn: 0, place: None }
+        Self { framer, buffer: BytesMut::new(), fresh: true, since_yield: 0, place: None }
     }
 
     /// Waits for the permit to read, unless the stream has a place, and so the memory for it, already. A stream with a
@@ -223,10 +223,10 @@ impl Stream {
             intake.submit(next.arrivals).await;
             self.buffer.advance(consumed);
             self.shrink();
-            self.turn += consumed;
+            self.since_yield += consumed;
             // A flood on this stream must not keep the thread from the others.
-            if self.turn >= TURN {
-                self.turn = 0;
+            if self.since_yield >= BEFORE_YIELD {
+                self.since_yield = 0;
                 tokio::task::yield_now().await;
             }
         }
@@ -234,11 +234,11 @@ impl Stream {
     }
 
     /// Drains the connection after a stop: hands on what the kernel already holds, until the shutdown deadline.
-    async fn last_words(&mut self, socket: &mut impl Readable, peer: Peer<'_>, intake: &Intake) -> ConnectionEnd {
+    async fn drain(&mut self, socket: &mut impl Readable, peer: Peer<'_>, intake: &Intake) -> ConnectionEnd {
         // An error shows up again at the next read.
         let _ = tokio::time::timeout(LAST_READY, socket.readable()).await;
         let mut read = 0;
-        while read < LAST_WORDS && !intake.is_over() {
+        while read < MOST_DRAINED && !intake.is_over() {
             let _turn = self.turn(intake).await;
             match self.fill(socket) {
                 Ok(0) => return ConnectionEnd::Closed,

@@ -166,7 +166,7 @@ mod tests {
 
     const MOMENT: Duration = Duration::from_millis(1);
 
-    /// How long a place lasts whose peer is silent, while so many others wait for it.
+    /// How long a place lasts whose peer is silent, while this number of others wait for it.
     async fn lasts(others: usize) -> Option<Duration> {
         let unfinished = Arc::new(Unfinished::new("test", 1, 2));
         let mut place = unfinished.place().await;

@@ -31,7 +31,7 @@ pub(crate) struct World {
     pub(crate) longest_write: Option<usize>,
     /// Operations of this kind fail so often, with this error, from now on.
     pub(crate) faults: Vec<DiskFault>,
-    /// After so many more calls that change something, the power is off: none does anything.
+    /// Number of calls that may still change something; then the power is off, and none does anything.
     pub(crate) dies_after: Option<u64>,
     /// A sync of this kind says that it has done its work, and has not.
     pub(crate) lies: Option<Call>,

@@ -40,7 +40,7 @@ const TLS: Tls<'_> = Tls {
     client_digest: None,
 };
 
-/// The time so many microseconds after the start.
+/// The time this number of microseconds after the start.
 fn at(micros: i64) -> Timestamp {
     Timestamp::from_micros(START + micros)
 }

@@ -537,7 +537,7 @@ impl Filed {
     }
 }
 
-/// A text with a number, of so many bytes, and of others than those of any other number.
+/// A text of `size` bytes with the number `n`. The text of any other number has other bytes.
 fn numbered(n: usize, size: usize) -> String {
     let block = format!("{n} {:x}-{n}.", n * 31);
     let mut text = block.repeat(size / block.len() + 1);

@@ -174,8 +174,8 @@ fn a_stop_keeps_what_the_sink_did_not_take() {
     assert_eq!(all, (0..received).collect::<Vec<_>>());
 }
 
-/// Waits until so many messages have come over TCP, and the sink has all records, with those that its spool held at the
-/// start. A stop would take only the time that it is given, and leave the rest in the spool.
+/// Waits until this number of messages has come over TCP, and the sink has all records, with those that its spool held
+/// at the start. A stop would take only the time that it is given, and leave the rest in the spool.
 fn wait_drained(postrider: &Unread, messages: usize) {
     postrider.status().wait(DEADLINE, "all records", |status| {
         let sink = status.sink("stdout");

@@ -43,7 +43,7 @@ fn messages(ended: &Ended) -> Vec<(String, bool)> {
     ended.stdout.lines().map(record).collect()
 }
 
-/// Waits until the log has `part` so many times.
+/// Waits until the log has `part` this number of times.
 #[track_caller]
 fn wait_log(postrider: &Postrider, part: &str, times: usize) {
     let log = || postrider.stderr();
@@ -197,7 +197,7 @@ fn a_stop_does_not_wait_for_handshakes() {
     let ended = postrider.terminate(DEADLINE);
     let took = begun.elapsed();
     assert_clean(&ended);
-    // A quarter of a second for the handshakes, one for the last words of TLS, and the rest for a busy machine.
+    // A quarter of a second for the handshakes, one to drain TLS, and the rest for a busy machine.
     assert!(took < Duration::from_secs(8), "{took:?}");
     assert_eq!(ended.source("tls").count("connections"), held.len() as u64 + 1);
     assert_eq!(ended.source("tls").count("errors"), 0);
@@ -206,7 +206,7 @@ fn a_stop_does_not_wait_for_handshakes() {
 
 // === the time of a certificate ===
 
-/// Puts a certificate there that is valid from so many days after today to so many.
+/// Puts a certificate there that is valid from one number of days after today to another.
 fn renew(pki: &Pki, from: i64, to: i64) -> (String, String) {
     let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
     let day = |days: i64| today.checked_add(days.days()).expect("a day");

@@ -147,7 +147,7 @@ fn a_long_stream_arrives_in_order() {
 }
 
 #[test]
-fn last_words_are_read_at_a_stop() {
+fn connections_are_drained_at_a_stop() {
     let pki = Pki::new();
     let server = pki.start("");
     let mut stream = server.connect(&pki.client(None, BOTH)).expect("a connection");

@@ -28,7 +28,7 @@ pub struct Taken {
 }
 
 impl Greylist {
-    /// Starts a server that refuses each recipient so many times.
+    /// Starts a server that refuses each recipient this number of times.
     pub fn start(refusals: u32) -> Self {
         let taken: Arc<Mutex<Vec<Taken>>> = Arc::default();
         let (all, asked) = (Arc::clone(&taken), Mutex::<HashMap<String, u32>>::default());

@@ -41,7 +41,7 @@ impl SmallDisk {
         self.take(usize::MAX);
     }
 
-    /// Takes so many bytes of the file system, in whole blocks, or all that there are.
+    /// Takes this number of bytes of the file system, in whole blocks, or all that there are.
     pub fn take(&self, bytes: usize) {
         const BLOCK: [u8; 4096] = [b'x'; 4096];
         // Before that, it would be the disk of the machine.

@@ -33,8 +33,8 @@ pub(super) enum StageEvent<H> {
     NoRoom,
     /// Answer to [`StageRequest::ReadBack`]: what was read and given to the sink, if it was anything.
     ReadBack { chunk: Option<ReadBack<H>>, result: Result<(), spool::Error>, spool: SpoolState },
-    /// Answer to [`StageRequest::LetGo`].
-    LetGo,
+    /// Answer to [`StageRequest::CloseQueues`].
+    QueuesClosed,
     /// Answer to [`StageRequest::Close`].
     Closed(Result<(), spool::Error>),
 }
@@ -85,7 +85,7 @@ pub(super) struct ReadBack<H> {
 #[derive(Debug)]
 pub(super) enum StageAction<H> {
     /// Tell the source of an item that its records are safe. The item has left the queue.
-    Pay(H),
+    Acknowledge(H),
     /// Note that the disk has all records of a given item, and tell its source.
     Store { place: usize },
     /// Resolve the batch of an item as spooled. The item has left the queue.
@@ -106,7 +106,7 @@ pub(super) enum StageAction<H> {
     /// Log that the sink is behind, or has caught up.
     Tell(News),
     /// Note the last error of the turn, or that everything worked.
-    Judge(Option<spool::Error>),
+    NoteResult(Option<spool::Error>),
     /// Log the end.
     Report { dropped: u64, stored: Option<spool::Error>, settled: Option<spool::Error> },
 }
@@ -126,9 +126,9 @@ pub(super) enum StageRequest {
     Give { count: usize },
     /// Read records back from the disk and give the sink those after the number `after`.
     ReadBack { after: u64 },
-    /// Give the sink nothing more, and take what is left in the queue. With `hurry`, the stop of the sink need not wait
-    /// for its destination.
-    LetGo { hurry: bool },
+    /// Give the sink nothing more, and take what is left in the queue. With `stop_now`, the stop of the sink need not
+    /// wait for its destination.
+    CloseQueues { stop_now: bool },
     /// Move the cursor up to this number, also past records that were not read, and write it.
     Close { through: u64 },
     /// Wait for something to happen.

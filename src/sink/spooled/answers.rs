@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::Instant;
 
 use super::action::{ReadBack, SpoolState, StageAction, StageRequest, Why};
-use super::item::{Custody, DeliveryState, Item};
+use super::item::{DeliveryState, Item, StorageState};
 use super::machine::{Life, StageMachine, TurnPhase};
 use crate::config::WhenFull;
 use crate::spool;
@@ -21,7 +21,7 @@ impl<H> StageMachine<H> {
     pub(super) fn was_appended(&mut self, last: u64, spool: SpoolState) -> Option<StageRequest> {
         let place = self.appending();
         self.spool = spool;
-        self.items[place].custody = Custody::Appended { last };
+        self.items[place].storage = StorageState::Appended { last };
         if let TurnPhase::AppendGiven { from } = &mut self.phase {
             *from += 1;
             self.given_through = last;
@@ -35,7 +35,7 @@ impl<H> StageMachine<H> {
         let place = self.appending();
         if let TurnPhase::AppendGiven { from } = &mut self.phase {
             *from += 1;
-            self.items[place].custody = Custody::TooLarge;
+            self.items[place].storage = StorageState::TooLarge;
         } else if let Some(item) = self.items.remove(place) {
             actions.push(StageAction::Drop { held: item.held, why: Why::TooLarge });
         }
@@ -57,7 +57,7 @@ impl<H> StageMachine<H> {
         let are_next = before.is_read && self.items.get(self.given).is_some_and(is_whole);
         if result.is_ok() && self.appended > 0 && are_next && self.life != Life::Ending {
             for item in self.items.range_mut(self.given..self.given + self.appended) {
-                item.custody = item.last().map_or(item.custody, |last| Custody::Disk { last });
+                item.storage = item.last().map_or(item.storage, |last| StorageState::Disk { last });
             }
             return Some(StageRequest::Give { count: self.appended });
         }
@@ -77,10 +77,10 @@ impl<H> StageMachine<H> {
     fn store_given(&mut self, actions: &mut Vec<StageAction<H>>) {
         let durable = self.spool.durable;
         for (place, item) in self.items.range_mut(..self.given).enumerate() {
-            if let Custody::Appended { last } = item.custody
+            if let StorageState::Appended { last } = item.storage
                 && last <= durable
             {
-                item.custody = Custody::Disk { last };
+                item.storage = StorageState::Disk { last };
                 actions.push(StageAction::Store { place });
             }
         }
@@ -170,7 +170,7 @@ impl<H> StageMachine<H> {
         self.spool = spool;
         if let Some(ReadBack { held, records, last }) = chunk {
             let hand = DeliveryState::Given { since: now };
-            self.items.insert(self.given, Item { records, custody: Custody::Disk { last }, hand, held });
+            self.items.insert(self.given, Item { records, storage: StorageState::Disk { last }, hand, held });
             self.given += 1;
             self.given_through = last;
         }
@@ -180,7 +180,7 @@ impl<H> StageMachine<H> {
         None
     }
 
-    pub(super) fn has_let_go(&mut self) -> Option<StageRequest> {
+    pub(super) fn were_queues_closed(&mut self) -> Option<StageRequest> {
         self.phase = if self.life == Life::Failing { TurnPhase::GiveUp } else { TurnPhase::Flush };
         None
     }

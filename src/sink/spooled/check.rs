@@ -1,6 +1,6 @@
 //! Invariants of the machine. Builds with debug assertions check them after each step.
 
-use super::item::{Custody, DeliveryState};
+use super::item::{DeliveryState, StorageState};
 use super::machine::{Life, StageMachine, TurnPhase};
 
 impl<H> StageMachine<H> {
@@ -19,16 +19,16 @@ impl<H> StageMachine<H> {
                 place >= self.given,
                 "the sink has the first items: {place}"
             );
-            match item.custody {
-                Custody::Memory => assert!(place < self.given || place >= waiting, "{place} is not appended"),
-                Custody::TooLarge => {
+            match item.storage {
+                StorageState::Memory => assert!(place < self.given || place >= waiting, "{place} is not appended"),
+                StorageState::TooLarge => {
                     assert!(place < self.given, "{place} never gets to the disk, and has to be dropped");
                 }
-                Custody::Appended { last } => {
+                StorageState::Appended { last } => {
                     assert!(place < waiting && last > self.spool.durable, "{place}: {last} is not on the disk");
                     assert!(self.spool.buffered > 0, "{place}: nothing is in the buffer");
                 }
-                Custody::Disk { last } => {
+                StorageState::Disk { last } => {
                     assert!(place < waiting && last <= self.spool.durable, "{place}: {last} is on the disk");
                 }
             }
@@ -42,7 +42,8 @@ impl<H> StageMachine<H> {
         }
         assert!(self.done <= self.given_through, "{} was never given", self.done);
         assert!(self.spool.is_read || self.given_through < self.spool.durable, "nothing is left to read");
-        let is_last = matches!(self.phase, TurnPhase::LetGo | TurnPhase::Hear { .. } | TurnPhase::GiveUp);
+        let is_last =
+            matches!(self.phase, TurnPhase::CloseQueues | TurnPhase::AwaitOutcomes { .. } | TurnPhase::GiveUp);
         assert!(!is_last || !matches!(self.life, Life::Running | Life::Draining), "{:?}", self.phase);
     }
 }

@@ -30,17 +30,17 @@ pub(super) struct GivenBatch {
     /// The records, while the disk does not have them.
     records: Option<Arc<Records>>,
     /// The source's receipt, while the records are neither on the disk nor delivered.
-    owed: Option<Owed>,
+    pending: Option<PendingReceipt>,
     /// The receipt of the part that the sink still holds; gone when the sink holds none of the batch.
     receipt: Weak<SpoolReceipt>,
     /// Number of records that the sink has given back and whose fate is open.
     returned: u64,
 }
 
-/// A receipt that fails unless [`GivenBatch::pay`] releases it: whatever happens to the thread, no source gets a false
-/// success.
+/// A receipt that fails unless [`GivenBatch::acknowledge`] releases it: whatever happens to the thread, no source gets
+/// a false success.
 #[derive(Debug)]
-struct Owed(Option<Arc<Receipt>>);
+struct PendingReceipt(Option<Arc<Receipt>>);
 
 // === impl Held ===
 
@@ -67,20 +67,20 @@ impl Held {
         let copy = if stored { SpoolCopy::Disk } else { SpoolCopy::Memory { is_awaited: batch.is_awaited() } };
         let receipt = Arc::new(SpoolReceipt::new(ticket, copy));
         let mut given = GivenBatch::from_disk(Arc::downgrade(&receipt));
-        let owed = batch.hand_on(receipt);
+        let pending = batch.hand_on(receipt);
         // The source of a stored batch learns here that it is safe.
         if !stored {
             given.records = Some(batch.records());
-            given.owed = owed.map(|receipt| Owed(Some(receipt)));
+            given.pending = pending.map(|receipt| PendingReceipt(Some(receipt)));
         }
         *self = Self::Given(given);
         Some(batch)
     }
 
     /// Releases the source's receipt: the source need not wait any longer.
-    pub(super) fn pay(&mut self) {
+    pub(super) fn acknowledge(&mut self) {
         if let Self::Given(given) = self {
-            given.pay();
+            given.acknowledge();
         }
     }
 
@@ -154,12 +154,12 @@ impl Kept {
 impl GivenBatch {
     /// Describes a batch that the sink gets from the disk.
     pub(super) const fn from_disk(receipt: Weak<SpoolReceipt>) -> Self {
-        Self { records: None, owed: None, receipt, returned: 0 }
+        Self { records: None, pending: None, receipt, returned: 0 }
     }
 
-    fn pay(&mut self) {
-        if let Some(mut owed) = self.owed.take() {
-            owed.0 = None;
+    fn acknowledge(&mut self) {
+        if let Some(mut pending) = self.pending.take() {
+            pending.0 = None;
         }
     }
 
@@ -169,13 +169,13 @@ impl GivenBatch {
             ledger.store(&receipt);
         }
         ledger.store_returned(std::mem::take(&mut self.returned));
-        self.pay();
+        self.acknowledge();
     }
 }
 
-// === impl Owed ===
+// === impl PendingReceipt ===
 
-impl Drop for Owed {
+impl Drop for PendingReceipt {
     fn drop(&mut self) {
         if let Some(receipt) = &self.0 {
             receipt.fail();

@@ -25,14 +25,14 @@ use std::time::Instant;
 pub(super) struct Item<H> {
     /// Number of records.
     pub(super) records: u64,
-    pub(super) custody: Custody,
+    pub(super) storage: StorageState,
     pub(super) hand: DeliveryState,
     pub(super) held: H,
 }
 
 /// Where the records are, apart from the sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Custody {
+pub(super) enum StorageState {
     /// In memory.
     Memory,
     /// In memory, and the spool will never take them: one of them is larger than the spool.
@@ -59,20 +59,20 @@ pub(super) enum DeliveryState {
 impl<H> Item<H> {
     /// Returns the number of the last record in the spool, if the spool has the records.
     pub(super) const fn last(&self) -> Option<u64> {
-        match self.custody {
-            Custody::Memory | Custody::TooLarge => None,
-            Custody::Appended { last } | Custody::Disk { last } => Some(last),
+        match self.storage {
+            StorageState::Memory | StorageState::TooLarge => None,
+            StorageState::Appended { last } | StorageState::Disk { last } => Some(last),
         }
     }
 
     /// Returns true if the records can go to the disk and have to: the sink does not have them for good.
     pub(super) fn can_be_appended(&self) -> bool {
-        self.custody == Custody::Memory && self.hand != DeliveryState::Delivered
+        self.storage == StorageState::Memory && self.hand != DeliveryState::Delivered
     }
 
     /// Returns true if the disk or the destination has the records.
     pub(super) const fn is_safe(&self) -> bool {
-        matches!((self.custody, self.hand), (Custody::Disk { .. }, _) | (_, DeliveryState::Delivered))
+        matches!((self.storage, self.hand), (StorageState::Disk { .. }, _) | (_, DeliveryState::Delivered))
     }
 
     /// Returns how many of the records are on a disk that has all records up to the number `durable`.
@@ -90,10 +90,10 @@ mod tests {
 
     #[test]
     fn the_part_on_the_disk_ends_with_the_last_durable_record() {
-        let item = |custody| Item { records: 5, custody, hand: DeliveryState::Waiting, held: () };
+        let item = |storage| Item { records: 5, storage, hand: DeliveryState::Waiting, held: () };
         for (durable, expected) in [(0, 0), (7, 0), (8, 1), (10, 3), (12, 5), (20, 5)] {
-            assert_eq!(item(Custody::Appended { last: 12 }).on_disk(durable), expected, "{durable}");
-            assert_eq!(item(Custody::Memory).on_disk(durable), 0);
+            assert_eq!(item(StorageState::Appended { last: 12 }).on_disk(durable), expected, "{durable}");
+            assert_eq!(item(StorageState::Memory).on_disk(durable), 0);
         }
     }
 }

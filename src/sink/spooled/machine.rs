@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::action::{SpoolState, StageAction, StageEvent, StageRequest, StopState, WakeFacts};
-use super::item::{Custody, DeliveryState, Item};
+use super::item::{DeliveryState, Item, StorageState};
 use super::spooling::Spooling;
 use super::{CURSOR_EVERY, LAST_OUTCOMES};
 use crate::config::{SpoolMode, WhenFull};
@@ -88,9 +88,9 @@ pub(super) enum TurnPhase {
     /// The turn is over.
     Rest,
     /// The queues to and from the stage end.
-    LetGo,
+    CloseQueues,
     /// The last outcomes of the sink may come until this time.
-    Hear { until: Instant },
+    AwaitOutcomes { until: Instant },
     /// Records that neither the disk nor the sink has are dropped.
     GiveUp,
 }
@@ -132,7 +132,7 @@ impl<H> StageMachine<H> {
 
     /// Returns true if the records of the item at `place` are on the disk.
     pub(super) fn is_on_disk(&self, place: usize) -> bool {
-        matches!(self.items[place].custody, Custody::Disk { .. })
+        matches!(self.items[place].storage, StorageState::Disk { .. })
     }
 
     /// Returns what the thread holds for the item of this number, if it has not left.
@@ -161,7 +161,7 @@ impl<H> StageMachine<H> {
             StageEvent::Given => self.was_given(now, actions),
             StageEvent::NoRoom => self.had_no_room(actions),
             StageEvent::ReadBack { chunk, result, spool } => self.was_read_back(now, chunk, result, spool, actions),
-            StageEvent::LetGo => self.has_let_go(),
+            StageEvent::QueuesClosed => self.were_queues_closed(),
             StageEvent::Closed(result) => Some(self.closed(result, actions)),
         };
         let request = request.unwrap_or_else(|| self.next(now, actions));
@@ -171,7 +171,7 @@ impl<H> StageMachine<H> {
     }
 
     fn arrived(&mut self, held: H, records: u64) -> Option<StageRequest> {
-        self.items.push_back(Item { records, custody: Custody::Memory, hand: DeliveryState::Waiting, held });
+        self.items.push_back(Item { records, storage: StorageState::Memory, hand: DeliveryState::Waiting, held });
         None
     }
 
@@ -202,7 +202,7 @@ impl<H> StageMachine<H> {
             (self.first, self.given) = (self.first + 1, self.given - 1);
             self.progress = now;
             self.done = item.last().unwrap_or(self.done);
-            actions.push(StageAction::Pay(item.held));
+            actions.push(StageAction::Acknowledge(item.held));
         }
         let moved = self.done > before;
         // A stage with little to do writes the cursor, so that few records may come twice.
@@ -239,17 +239,21 @@ impl<H> StageMachine<H> {
         self.trouble = Some(error);
         self.phase = then;
         if is_fatal && self.life != Life::Ending {
-            (self.life, self.phase) = (Life::Failing, TurnPhase::LetGo);
+            (self.life, self.phase) = (Life::Failing, TurnPhase::CloseQueues);
         }
     }
 
     /// Begins the end.
     pub(super) fn end(&mut self) {
-        (self.life, self.phase) = (Life::Ending, TurnPhase::LetGo);
+        (self.life, self.phase) = (Life::Ending, TurnPhase::CloseQueues);
     }
 
     /// Returns what follows when everything is on the disk that has to be, or cannot go there.
     pub(super) fn after_store(&self, now: Instant) -> TurnPhase {
-        if self.life == Life::Ending { TurnPhase::Hear { until: now + LAST_OUTCOMES } } else { TurnPhase::Feed }
+        if self.life == Life::Ending {
+            TurnPhase::AwaitOutcomes { until: now + LAST_OUTCOMES }
+        } else {
+            TurnPhase::Feed
+        }
     }
 }

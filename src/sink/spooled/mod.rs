@@ -24,7 +24,7 @@
 //!   +-------+ ----------------------------------------------------------------> +---------+
 //!   | Stage |                                                                   | Machine |
 //!   +-------+ <---------------------------------------------------------------- +---------+
-//!          actions: pay, store, spool, ...   and one request: commit, give, read back, wait, ...
+//!          actions: acknowledge, store, ...  and one request: commit, give, read back, wait, ...
 //! ```
 //!
 //! | file | subject |

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::action::{StageAction, StageRequest, StageWait, StopState, Why};
-use super::item::{Custody, DeliveryState, Item};
+use super::item::{DeliveryState, Item, StorageState};
 use super::machine::{Life, StageMachine, TurnPhase};
 use super::{AWAY, BEHIND, BYTES_PER_COMMIT, TICK, TICK_BEHIND};
 use crate::config::SpoolMode;
@@ -21,8 +21,10 @@ impl<H> StageMachine<H> {
                 TurnPhase::AppendWaiting => self.append_waiting(now),
                 TurnPhase::Feed => self.feed(),
                 TurnPhase::Rest => self.rest(now, actions),
-                TurnPhase::LetGo => Some(StageRequest::LetGo { hurry: self.life == Life::Ending && self.given > 0 }),
-                TurnPhase::Hear { until } => Some(self.hear(now, until)),
+                TurnPhase::CloseQueues => {
+                    Some(StageRequest::CloseQueues { stop_now: self.life == Life::Ending && self.given > 0 })
+                }
+                TurnPhase::AwaitOutcomes { until } => Some(self.await_outcomes(now, until)),
                 TurnPhase::GiveUp => Some(self.give_up(actions)),
             };
             if let Some(action) = action {
@@ -97,12 +99,12 @@ impl<H> StageMachine<H> {
 
     /// Ends the turn with a wait, or begins the end if everything is done.
     fn rest(&mut self, now: Instant, actions: &mut Vec<StageAction<H>>) -> Option<StageRequest> {
-        let is_stored = |item: &Item<H>| matches!(item.custody, Custody::Disk { .. });
+        let is_stored = |item: &Item<H>| matches!(item.storage, StorageState::Disk { .. });
         let waits = !self.spool.is_read || (self.is_behind(now) && self.items.iter().any(is_stored));
         actions.extend(self.spooling.note(waits, self.spool.durable, now).map(StageAction::Tell));
         let trouble = self.trouble.take();
         let has_failed = trouble.is_some();
-        actions.push(StageAction::Judge(trouble));
+        actions.push(StageAction::NoteResult(trouble));
         // The end of the queue reaches the worker last: from then on the worker would wait for its destination until
         // the stop deadline.
         if self.life == Life::Draining && self.items.is_empty() && self.spool.is_read {
@@ -124,7 +126,7 @@ impl<H> StageMachine<H> {
     }
 
     /// Waits a moment for the last outcomes: records that the sink has need not come again.
-    fn hear(&mut self, now: Instant, until: Instant) -> StageRequest {
+    fn await_outcomes(&mut self, now: Instant, until: Instant) -> StageRequest {
         let is_open = |item: &Item<H>| matches!(item.hand, DeliveryState::Given { .. });
         if now < until && self.items.range(..self.given).any(is_open) {
             return StageRequest::Wait(StageWait::ForTime(until - now));
@@ -144,7 +146,7 @@ impl<H> StageMachine<H> {
             }
             actions.push(match item.hand {
                 DeliveryState::Waiting => StageAction::Drop { held: item.held, why: Why::Stop },
-                _ if is_safe => StageAction::Pay(item.held),
+                _ if is_safe => StageAction::Acknowledge(item.held),
                 _ => StageAction::Abandon { held: item.held, stored },
             });
         }
@@ -171,7 +173,7 @@ impl<H> StageMachine<H> {
     /// Returns true if any item has to go to the disk.
     fn must_store(&self, now: Instant) -> bool {
         let is_in_memory =
-            |item: &Item<H>| item.custody == Custody::Memory && matches!(item.hand, DeliveryState::Given { .. });
+            |item: &Item<H>| item.storage == StorageState::Memory && matches!(item.hand, DeliveryState::Given { .. });
         self.items.len() > self.given || (self.is_behind(now) && self.items.range(..self.given).any(is_in_memory))
     }
 

@@ -82,7 +82,7 @@ impl<S: Storage> Stage<S> {
             StageWait::ForTime(time) => thread::park_timeout(time),
             StageWait::BackOff => thread::park_timeout(self.pause.min(TICK)),
         }
-        self.hear();
+        self.take_outcomes();
         StageEvent::Woke(self.outside())
     }
 
@@ -105,7 +105,7 @@ impl<S: Storage> Stage<S> {
     }
 
     /// Takes in the outcomes that the sink reports.
-    pub(super) fn hear(&mut self) {
+    pub(super) fn take_outcomes(&mut self) {
         let outcomes = std::mem::take(&mut *poison::ignore(self.outcomes.lock()));
         for Resolved { number, outcome } in outcomes {
             if let Some(held) = self.machine.held_of(number) {
@@ -134,7 +134,7 @@ impl<S: Storage> Stage<S> {
     /// Carries out an action.
     pub(super) fn carry_out(&mut self, action: StageAction<Held>, now: Instant) {
         match action {
-            StageAction::Pay(mut held) => held.pay(),
+            StageAction::Acknowledge(mut held) => held.acknowledge(),
             StageAction::Store { place } => self.machine.held(place).store(&self.ledger),
             StageAction::Spool(held) => held.spool(),
             StageAction::SpoolPart { place, records } => self.machine.held(place).spool_part(records),
@@ -149,8 +149,8 @@ impl<S: Storage> Stage<S> {
             StageAction::CountDamage => self.count_damage(),
             StageAction::Skip => self.spool.skip(),
             StageAction::Tell(news) => self.tell_of_spooling(news),
-            StageAction::Judge(None) => self.fault.worked(now),
-            StageAction::Judge(Some(error)) => self.pause = self.fault.failed(&error.to_string(), now),
+            StageAction::NoteResult(None) => self.fault.worked(now),
+            StageAction::NoteResult(Some(error)) => self.pause = self.fault.failed(&error.to_string(), now),
             StageAction::Report { dropped, stored, settled } => self.report(dropped, stored.as_ref(), settled.as_ref()),
         }
     }
@@ -173,7 +173,7 @@ impl<S: Storage> Stage<S> {
             }
             StageRequest::Give { count } => self.give(count),
             StageRequest::ReadBack { after } => self.read_back(after),
-            StageRequest::LetGo { hurry } => self.let_go(hurry),
+            StageRequest::CloseQueues { stop_now } => self.close_queues(stop_now),
             StageRequest::Close { through } => StageEvent::Closed(self.close(through)),
             StageRequest::Wait(_) | StageRequest::End(_) => StageEvent::Woke(self.outside()),
         }
@@ -247,11 +247,11 @@ impl<S: Storage> Stage<S> {
     }
 
     /// Ends both queues. A sender that already has room may still use it.
-    fn let_go(&mut self, hurry: bool) -> StageEvent<Held> {
-        if hurry {
+    fn close_queues(&mut self, stop_now: bool) -> StageEvent<Held> {
+        if stop_now {
             // The worker must learn this before it sees the end of its queue: there it would wait for its destination
             // until the stop deadline.
-            self.control.hurry();
+            self.control.stop_now();
         }
         self.output = None;
         self.input.close();
@@ -260,7 +260,7 @@ impl<S: Storage> Stage<S> {
             && Instant::now() < until
         {}
         self.receive(Duration::ZERO);
-        StageEvent::LetGo
+        StageEvent::QueuesClosed
     }
 
     /// Moves the cursor also past delivered records that the sink got from memory before the disk had them.

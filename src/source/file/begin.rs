@@ -55,7 +55,7 @@ impl Follower {
             }
             match self.begin(&found, round, &mut logs) {
                 Ok(Begun::Done) => continue,
-                Ok(Begun::Later) => self.rounds.hurry(),
+                Ok(Begun::Later) => self.rounds.make_urgent(),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => self.complain(&found.path, &format!("{error}{}", help(&error))),
             }

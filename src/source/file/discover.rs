@@ -259,7 +259,7 @@ impl Follower {
         while index < self.files.len() {
             let file = &self.files[index];
             if !file.entry.done && file.lost_for(now).is_some_and(|time| time < SEARCH) {
-                self.rounds.hurry();
+                self.rounds.make_urgent();
                 self.search_for(index);
             }
             index += 1;

@@ -242,7 +242,7 @@ impl Follower {
         file.detach(self.system.now());
         self.look_back(&path, modified);
         self.changed = true;
-        self.rounds.hurry();
+        self.rounds.make_urgent();
     }
 
     /// Advances the cursors past the lines that are delivered by now. Returns true if some lines are still in flight.

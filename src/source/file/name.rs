@@ -34,7 +34,7 @@ fn log_and_suffix(path: &Path) -> (&[u8], &[u8]) {
 
 /// Returns the generation of a file, by its name.
 pub(super) fn generation(path: &Path) -> Generation {
-    /// Minimum number of digits of a date: no log has so many generations that their numbers are this long.
+    /// Minimum number of digits of a date: the numbers of the generations of a log are shorter.
     const DATE: usize = 6;
     let (_, suffix) = log_and_suffix(path);
     let digits = || suffix.split(|byte| !byte.is_ascii_digit()).filter(|digits| !digits.is_empty());

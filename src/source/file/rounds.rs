@@ -33,7 +33,7 @@ pub(super) struct Rounds {
     /// Number of files that the last round looked at.
     files: usize,
     /// True if the next round has something to begin or to search for.
-    hurry: bool,
+    is_urgent: bool,
 }
 
 /// The directories of the last round, and the time of change of each.
@@ -56,7 +56,7 @@ enum Change {
 
 impl Rounds {
     pub(super) const fn new(interval: Duration, now: Instant) -> Self {
-        Self { interval, looked: now, last: now, files: 0, hurry: false }
+        Self { interval, looked: now, last: now, files: 0, is_urgent: false }
     }
 
     /// Returns the time until the next look.
@@ -71,19 +71,19 @@ impl Rounds {
 
     /// Returns true if the next look is a round. With `has_changed`, some directory has changed since the last round.
     pub(super) fn is_due(&self, now: Instant, has_changed: bool) -> bool {
-        let rate = if has_changed || self.hurry { BUSY } else { CALM };
+        let rate = if has_changed || self.is_urgent { BUSY } else { CALM };
         let share = Duration::from_millis((self.files * 1000 / rate) as u64);
         now.saturating_duration_since(self.last) >= self.interval.max(share)
     }
 
     /// The next round has something to begin or to search for: it comes sooner.
-    pub(super) const fn hurry(&mut self) {
-        self.hurry = true;
+    pub(super) const fn make_urgent(&mut self) {
+        self.is_urgent = true;
     }
 
     /// A round begins.
     pub(super) const fn begin(&mut self) {
-        self.hurry = false;
+        self.is_urgent = false;
     }
 
     /// A round has looked at this number of files.
@@ -168,7 +168,7 @@ mod tests {
                 (0..100_000).find(|time| rounds.is_due(begun + Duration::from_millis(*time), has_changed))
             };
             assert_eq!([false, true].map(|has_changed| due(&rounds, has_changed)), [Some(calm), Some(busy)], "{files}");
-            rounds.hurry();
+            rounds.make_urgent();
             assert_eq!(due(&rounds, false), Some(busy), "{files}");
             rounds.begin();
             assert_eq!(due(&rounds, false), Some(calm), "{files}");

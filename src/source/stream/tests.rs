@@ -299,7 +299,7 @@ async fn a_stop_reads_what_is_there_and_nothing_after_the_deadline() {
 async fn a_stop_does_not_read_a_flood_to_its_end() {
     let mut behind = Behind::new(8192);
     behind.intake.stop().cancel();
-    let most = LAST_WORDS / READ_SIZE;
+    let most = MOST_DRAINED / READ_SIZE;
     // One message without an end.
     let mut peer = Peering::new(vec![Act::Send(vec![b'x'; READ_SIZE]); most + 3]);
     assert_eq!(behind.read(&mut peer, Framing::Lf, None).await, "stopped");

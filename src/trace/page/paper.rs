@@ -92,7 +92,7 @@ impl Inked {
         fold::width(&self.text)
     }
 
-    /// Returns the lines of the text if each has so many columns.
+    /// Returns the lines of the text, each with at most this number of columns.
     fn lines(&self, columns: usize) -> Vec<Range<usize>> {
         let (mut lines, mut column, mut at) = (iter::once(0..0).collect::<Vec<_>>(), 0, 0);
         for piece in fold::pieces(&self.text) {

@@ -29,7 +29,7 @@ pub(crate) fn tick(correlator: &Correlator, now: i64, use_record: &mut dyn FnMut
     while correlator.tick(now, &mut || ids.reserve(now, 1).take(), use_record) == JoinProgress::More {}
 }
 
-/// Returns a history of some messages within so many microseconds.
+/// Returns a history of some messages within this number of microseconds.
 fn short_history(mut rng: Rng, duration: i64) -> MailHistory {
     let mut plan = MailPlan::random(&mut rng, 1);
     (plan.arrivals, plan.duration) = (rng.u32(1..=2), duration);

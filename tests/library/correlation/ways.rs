@@ -384,7 +384,7 @@ fn without_fraction(text: &str) -> String {
     [head, rest.trim_start_matches(|digit: char| digit.is_ascii_digit())].concat()
 }
 
-/// Returns so many numbers in two halves, in four quarters, and on to each alone.
+/// Returns this number of numbers in two halves, in four quarters, and on to each alone.
 fn halves(count: usize) -> Vec<BTreeSet<usize>> {
     let mut halves = Vec::new();
     let mut size = count;

@@ -21,7 +21,7 @@ enum Step {
     Rewind,
     /// SIGKILL, and a new process.
     Kill,
-    /// Power off in the middle of a commit and an acknowledgement, after so many calls, and a new process.
+    /// Power off in the middle of a commit and an acknowledgement, after these numbers of calls, and a new process.
     Crash(u64, u64),
     /// And once more while it starts.
     CrashTwice(u64, u64),

@@ -53,7 +53,7 @@ fn a_reload_from_a_fifo_is_refused_and_a_later_stop_is_obeyed() {
     assert_clean(&running.terminate(DEADLINE));
 }
 
-/// Postrider with a file system that takes so many milliseconds to answer.
+/// Postrider with a file system that takes this number of milliseconds to answer.
 fn slow(directory: &Path, millis: u64) -> Killed {
     let config = directory.join("postrider.toml");
     fs::write(&config, CONFIG).expect("a configuration");

@@ -50,7 +50,7 @@ fn processor_time(pid: u32) -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
-/// Lets this process, and those that it starts, have so many files open.
+/// Lets this process, and those that it starts, have at most this number of files open.
 fn need_descriptors(count: u64) {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
     assert!(hard >= count, "this test needs {count} open files, and {hard} are permitted: raise `ulimit -Hn`");
@@ -308,7 +308,7 @@ fn endless_messages_take_bounded_memory_and_hold_up_nobody() {
 
 // === descriptors ===
 
-/// Runs the program with at most so many descriptors.
+/// Runs the program with at most this number of descriptors.
 fn with_descriptors(limit: usize, command: &str, config: &Path) -> Vec<PathBuf> {
     let nofile = format!("--nofile={limit}:{limit}");
     let arguments = [nofile.as_str(), env!("CARGO_BIN_EXE_postrider"), command, "-c"].map(PathBuf::from);

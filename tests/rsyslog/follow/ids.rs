@@ -44,7 +44,7 @@ fn decoded(place: &Place, text: &str, name: Option<&str>) -> Vec<String> {
     ids(String::from_utf8(output.stdout).expect("UTF-8").lines())
 }
 
-/// Waits for so many records, and gives their ids.
+/// Waits for this number of records, and gives their ids.
 #[track_caller]
 fn delivered(place: &mut Place, count: usize) -> Vec<String> {
     wait_until(DEADLINE, &format!("{count} records"), || {

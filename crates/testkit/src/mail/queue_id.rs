@@ -7,7 +7,7 @@ use fastrand::Rng;
 const SECOND: i64 = 1_000_000;
 /// Minimum time between the end of a message and another with the same short id.
 const PAUSE: i64 = 5 * SECOND;
-/// One of so many short ids is one that was in use before, on this instance or another.
+/// Number of short ids among which one was in use before, on this instance or another.
 const REUSE: u32 = 12;
 /// Lowest inode of a queue file.
 const INODES: u64 = 0x1A_A000;

@@ -53,7 +53,7 @@ impl Seen {
             ("acknowledged by the disk alone", 5000),
             ("acknowledged", 20_000),
             ("came again", 1000),
-            ("Pay", 20_000),
+            ("Acknowledge", 20_000),
             ("Store", 1000),
             ("Spool", 10_000),
             ("SpoolPart", 100),
@@ -70,7 +70,7 @@ impl Seen {
             ("Give", 20_000),
             ("several given", 1000),
             ("ReadBack", 10_000),
-            ("LetGo", 2000),
+            ("CloseQueues", 2000),
             ("Close", 2000),
         ] {
             let count = self.0.get(what).copied().unwrap_or(0);

@@ -205,7 +205,7 @@ impl Life {
         if matches!(wait, StageWait::ForBatches(_)) {
             self.stage.receive(Duration::ZERO);
         }
-        self.stage.hear();
+        self.stage.take_outcomes();
     }
 
     fn live_calmly(&mut self, history: &mut History<'_>) {
@@ -388,7 +388,7 @@ fn fail_disk(history: &mut History<'_>) {
 
 fn name_of<H>(action: &StageAction<H>) -> &'static str {
     match action {
-        StageAction::Pay(_) => "Pay",
+        StageAction::Acknowledge(_) => "Acknowledge",
         StageAction::Store { .. } => "Store",
         StageAction::Spool(_) => "Spool",
         StageAction::SpoolPart { .. } => "SpoolPart",
@@ -398,8 +398,8 @@ fn name_of<H>(action: &StageAction<H>) -> &'static str {
         StageAction::CountDamage => "CountDamage",
         StageAction::Skip => "Skip",
         StageAction::Tell(_) => "Tell",
-        StageAction::Judge(None) => "no error",
-        StageAction::Judge(Some(_)) => "error",
+        StageAction::NoteResult(None) => "no error",
+        StageAction::NoteResult(Some(_)) => "error",
         StageAction::Report { .. } => "Report",
     }
 }
@@ -413,7 +413,7 @@ fn name_of_request(request: &StageRequest) -> &'static str {
         StageRequest::Give { count: 1 } => "Give",
         StageRequest::Give { .. } => "several given",
         StageRequest::ReadBack { .. } => "ReadBack",
-        StageRequest::LetGo { .. } => "LetGo",
+        StageRequest::CloseQueues { .. } => "CloseQueues",
         StageRequest::Close { .. } => "Close",
         StageRequest::Wait(_) => "Wait",
         StageRequest::End(_) => "End",

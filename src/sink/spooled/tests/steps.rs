@@ -29,7 +29,7 @@ impl Steps {
         let (mut told, mut spooled) = (Vec::new(), Vec::new());
         for action in actions {
             match action {
-                StageAction::Pay(held) => told.push(held),
+                StageAction::Acknowledge(held) => told.push(held),
                 StageAction::Store { place } => told.push(*self.machine.held(place)),
                 StageAction::Spool(held) => spooled.push(held),
                 _ => {}
