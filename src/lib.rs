@@ -1,5 +1,5 @@
-//! Postrider receives syslog, parses the lines of Postfix, and writes one JSON record per syslog message, and one per
-//! mail and SMTP session.
+//! Postrider receives syslog, parses the lines of Postfix, and writes a JSON record for each syslog message, each mail
+//! and each SMTP session.
 //!
 //! ```text
 //! rsyslog, syslog-ng, Postfix, files                                         stdout, files, Kafka
