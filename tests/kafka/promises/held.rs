@@ -41,7 +41,6 @@ fn is_held_up(place: &Place, mut postrider: Unread, is_so: impl Fn(&Unread) -> b
                 feed.send(number..number + 1).expect("room, sooner or later");
                 sent.store(number + 1, SeqCst);
             }
-            drop(feed);
         });
         wait_until(DEADLINE, "the reason", || is_so(&postrider));
         postrider.status().wait_held_up(DEADLINE, place.source_name(), "stdout", || sent.load(SeqCst));
@@ -50,7 +49,8 @@ fn is_held_up(place: &Place, mut postrider: Unread, is_so: impl Fn(&Unread) -> b
         assert!(!took_all, "{:?}: all was read, though nothing can take it", place.way);
     });
     wait_until(DEADLINE, "all", || output.seen(|seen| seen.records() >= MANY));
-    // The end of the standard input ends it by itself.
+    // The end of the standard input begins a stop, which leaves what takes longer than a second in the spool.
+    drop(feed);
     let ended = if place.way == Way::Stdin { postrider.ended(DEADLINE) } else { postrider.terminate(DEADLINE) };
     assert_clean(&ended);
     reader.join().expect("the reader");
