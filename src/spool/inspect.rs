@@ -10,7 +10,7 @@ use super::cursor::{self, CURSOR, CursorFound};
 use super::format::{BadHeader, SEGMENT_MAGIC, segment_base, segment_name};
 use super::quarantine::QUARANTINE;
 use super::recover::holder;
-use super::scan::{ScannedItem, Scanner};
+use super::scan::{JudgedItem, Scanner};
 use super::storage::{Disk, LOCK, Mode, Storage};
 use super::{Segment, SpoolRecord};
 
@@ -265,28 +265,25 @@ impl<F: FnMut(Found<'_>) -> Result<(), InspectError>> Walk<'_, F> {
         let mut open: Option<Damage> = None;
         loop {
             let start = scanner.at();
-            let (bytes, kind) = match scanner.next(disk, file, segment.size).map_err(&read)? {
-                ScannedItem::End => return Ok(open),
-                ScannedItem::Zeroes => continue,
-                ScannedItem::Record(record, bytes) => {
-                    if let Some(damage) = open.take() {
-                        (self.found)(Found::Damage(damage))?;
-                    }
-                    if (self.next..following.unwrap_or(u64::MAX)).contains(&record.seq) {
-                        self.report_missing(name, record.seq, start)?;
-                        self.next = record.seq + 1;
-                        (self.found)(Found::Record(record))?;
-                        continue;
-                    }
-                    (bytes.len(), DamageKind::Misplaced(record.seq))
+            let numbers = self.next..following.unwrap_or(u64::MAX);
+            let (bytes, kind) = match scanner.next(disk, file, segment.size).map_err(&read)?.among(&numbers) {
+                JudgedItem::End => return Ok(open),
+                JudgedItem::Zeroes => continue,
+                JudgedItem::Record(record, _) => {
+                    open.take().map_or(Ok(()), |damage| (self.found)(Found::Damage(damage)))?;
+                    self.report_missing(name, record.seq, start)?;
+                    self.next = record.seq + 1;
+                    (self.found)(Found::Record(record))?;
+                    continue;
                 }
-                ScannedItem::Damage { bytes, seq: Some(seq) } if seq >= self.next => {
+                JudgedItem::Misplaced(seq, bytes) => (bytes.len(), DamageKind::Misplaced(seq)),
+                JudgedItem::Damaged(seq, bytes) => {
                     self.report_missing(name, seq, start)?;
                     self.next = seq + 1;
                     (bytes.len(), DamageKind::Record(seq))
                 }
-                ScannedItem::Damage { bytes, .. } if start == 0 => (bytes.len(), DamageKind::Header),
-                ScannedItem::Damage { bytes, .. } => (bytes.len(), DamageKind::Noise),
+                JudgedItem::Noise(bytes) if start == 0 => (bytes.len(), DamageKind::Header),
+                JudgedItem::Noise(bytes) => (bytes.len(), DamageKind::Noise),
             };
             let end = start + bytes as u64;
             match &mut open {

@@ -10,7 +10,7 @@ use tracing::{Level, warn};
 
 use super::error::Error;
 use super::format::segment_name;
-use super::scan::{ScannedItem, Scanner};
+use super::scan::{JudgedItem, Scanner};
 use super::storage::{Mode, Storage};
 use super::{Position, Spool, SpoolRecord};
 use crate::throttle::{LineOwner, Throttle};
@@ -290,41 +290,39 @@ impl<S: Storage> Spool<S> {
         let Some((_, file)) = open else { return Ok(true) };
         let start = scanner.at();
         let mut damage = |bytes: &[u8]| quarantine.add(storage, segment.base, start, bytes);
-        match scanner.next(storage, file, segment.size) {
-            Ok(ScannedItem::Record(record, bytes)) => {
-                if (reader.next..before_end).contains(&record.seq) {
-                    losses.add(reader.next, record.seq, storage.path());
-                    reader.next = record.seq + 1;
-                    reader.handed_on = record.seq;
-                    *left = left.saturating_sub(bytes.len());
-                    take(record);
-                } else {
-                    // The record is acknowledged already, or stands where it cannot have been written.
-                    if record.seq > self.acknowledged {
-                        damage(bytes);
-                    }
-                    *budget = budget.saturating_sub(bytes.len() as u64);
-                }
+        let item =
+            scanner.next(storage, file, segment.size).map_err(|error| unreadable(storage, segment.base, &error))?;
+        match item.among(&(reader.next..before_end)) {
+            JudgedItem::Record(record, bytes) => {
+                losses.add(reader.next, record.seq, storage.path());
+                reader.next = record.seq + 1;
+                reader.handed_on = record.seq;
+                *left = left.saturating_sub(bytes.len());
+                take(record);
             }
-            Ok(ScannedItem::Damage { bytes, seq }) => {
+            JudgedItem::Misplaced(seq, bytes) => {
+                // It is not damage if the record is acknowledged already.
+                if seq > self.acknowledged {
+                    damage(bytes);
+                }
+                *budget = budget.saturating_sub(bytes.len() as u64);
+            }
+            JudgedItem::Damaged(seq, bytes) => {
                 damage(bytes);
                 *budget = budget.saturating_sub(bytes.len() as u64);
-                if let Some(seq) = seq
-                    && (reader.next..before_end).contains(&seq)
-                {
-                    losses.add(reader.next, seq + 1, storage.path());
-                    reader.next = seq + 1;
-                }
+                losses.add(reader.next, seq + 1, storage.path());
+                reader.next = seq + 1;
             }
-            Ok(ScannedItem::Zeroes) => {
-                *budget = budget.saturating_sub(scanner.at() - start);
+            JudgedItem::Noise(bytes) => {
+                damage(bytes);
+                *budget = budget.saturating_sub(bytes.len() as u64);
             }
-            Ok(ScannedItem::End) => {
+            JudgedItem::Zeroes => *budget = budget.saturating_sub(scanner.at() - start),
+            JudgedItem::End => {
                 // The file has become shorter.
                 reader.position.offset = segment.size;
                 return Ok(true);
             }
-            Err(error) => return Err(self.unreadable(segment.base, &error)),
         }
         reader.position.offset = reader.scanner.at();
         Ok(true)
@@ -349,20 +347,20 @@ impl<S: Storage> Spool<S> {
                 self.reader.position.offset = size;
                 return Ok(false);
             }
-            Err(error) => return Err(self.unreadable(base, &error)),
+            Err(error) => return Err(unreadable(&self.storage, base, &error)),
         };
         let position = self.reader.position;
         self.reader.scanner.seek(position.offset);
         if position.offset == 0 {
             // Records are read even if the header is wrong: a wrong header is damage like any other.
             let header = self.reader.scanner.header(&self.storage, &file, base, size);
-            let _ = header.map_err(|error| self.unreadable(base, &error))?;
+            let _ = header.map_err(|error| unreadable(&self.storage, base, &error))?;
         }
         self.reader.open = Some((base, file));
         Ok(true)
     }
+}
 
-    fn unreadable(&self, base: u64, error: &io::Error) -> Error {
-        Error::Retry { act: "read", path: self.storage.path().join(segment_name(base)), reason: error.to_string() }
-    }
+fn unreadable(storage: &impl Storage, base: u64, error: &io::Error) -> Error {
+    Error::Retry { act: "read", path: storage.path().join(segment_name(base)), reason: error.to_string() }
 }

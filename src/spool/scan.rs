@@ -1,6 +1,7 @@
 //! Scanning a segment file: its records, and the bytes that are no record.
 
 use std::io;
+use std::ops::Range;
 
 use memchr::memmem;
 use nix::errno::Errno;
@@ -35,6 +36,37 @@ pub(super) enum ScannedItem<'s> {
     Zeroes,
     /// End of the file, or of the part to be scanned.
     End,
+}
+
+/// Item of a segment, by the numbers of the records that may still stand there.
+#[derive(Debug)]
+pub(super) enum JudgedItem<'s> {
+    /// A record that may stand there, and its bytes. Those before it are missing.
+    Record(SpoolRecord<'s>, &'s [u8]),
+    /// The bytes of the record with this number, which may stand there, but has a damaged payload.
+    Damaged(u64, &'s [u8]),
+    /// A record with this number, which cannot have been written there or was read before, and its bytes.
+    Misplaced(u64, &'s [u8]),
+    /// Bytes that are no record.
+    Noise(&'s [u8]),
+    /// Zeroes: bytes that the file system allocated, and that were never written.
+    Zeroes,
+    /// End of the file, or of the part to be scanned.
+    End,
+}
+
+impl<'s> ScannedItem<'s> {
+    /// Returns the item as it counts if the records with these `numbers` may still stand there.
+    pub(super) fn among(self, numbers: &Range<u64>) -> JudgedItem<'s> {
+        match self {
+            Self::Record(record, bytes) if numbers.contains(&record.seq) => JudgedItem::Record(record, bytes),
+            Self::Record(record, bytes) => JudgedItem::Misplaced(record.seq, bytes),
+            Self::Damage { bytes, seq: Some(seq) } if numbers.contains(&seq) => JudgedItem::Damaged(seq, bytes),
+            Self::Damage { bytes, .. } => JudgedItem::Noise(bytes),
+            Self::Zeroes => JudgedItem::Zeroes,
+            Self::End => JudgedItem::End,
+        }
+    }
 }
 
 impl Scanner {
