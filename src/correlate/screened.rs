@@ -80,7 +80,7 @@ impl ScreenedClient {
         if let Some(program) = program {
             visit.lines.name(program);
         }
-        let is_end = visit.lines.add(line, hash, room);
+        let is_end = visit.lines.add(line, hash, room).is_some_and(|added| added.is_end);
         if is_end {
             visit.over_at = Some(over_at);
         }

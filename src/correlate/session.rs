@@ -9,7 +9,7 @@ mod lines;
 use std::sync::Arc;
 
 use self::line::{LineKind, SessionLine};
-pub(super) use self::lines::SessionLines;
+pub(super) use self::lines::{AddedLine, SessionLines};
 use super::fields::{Fields, FieldsRef, KeptField};
 use super::tls::KeptTls;
 use crate::record::{Event, SessionEnd};

@@ -38,6 +38,15 @@ pub(in crate::correlate) struct SessionLines {
     held_by_tls: usize,
 }
 
+/// A line that was added to those of its process or connection.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::correlate) struct AddedLine {
+    /// True if it ends a session.
+    pub(in crate::correlate) is_end: bool,
+    /// True if it may be a repeated line.
+    pub(in crate::correlate) is_repeat: bool,
+}
+
 impl SessionLines {
     /// Returns the memory that the lines hold, in bytes.
     pub(in crate::correlate) const fn held(&self) -> usize {
@@ -45,20 +54,24 @@ impl SessionLines {
         size_of::<Self>() + lines + self.texts.held() + self.held_by_tls
     }
 
-    /// Adds a line, unless it is a repeated one or too late. Returns true if it ends a session. `room` is for its
-    /// texts.
-    pub(in crate::correlate) fn add(&mut self, line: &JoinLine<'_, '_>, hash: KeyedHash, room: &mut Fields) -> bool {
+    /// Adds a line. Returns `None` if it is a repeated one, too late, or one too many. `room` is for its texts.
+    pub(in crate::correlate) fn add(
+        &mut self,
+        line: &JoinLine<'_, '_>,
+        hash: KeyedHash,
+        room: &mut Fields,
+    ) -> Option<AddedLine> {
         let (print, kind) = (line.hash(hash), LineKind::of(&line.postfix.event));
         if line.at < self.ended || self.last.contains(&print) {
-            return false;
+            return None;
         }
         let is_repeat = self.lines.iter().any(|known| known.print == print);
         if is_repeat && !self.may_be_another(line.at, print, kind) {
-            return false;
+            return None;
         }
         if self.lines.len() >= LINES && !kind.is_end() {
             self.is_cut = true;
-            return false;
+            return None;
         }
         let tls = match &line.postfix.event {
             Event::Tls(summary) => Some(KeptTls::of(&summary.tls, room).into()),
@@ -69,7 +82,7 @@ impl SessionLines {
         let new = SessionLine { at: line.at, print, kind, texts: self.texts.extend(room.as_ref()), tls, is_repeat };
         self.held_by_tls += new.held();
         self.lines.push(new);
-        kind.is_end()
+        Some(AddedLine { is_end: kind.is_end(), is_repeat })
     }
 
     /// Returns true if a line with the text of a known one can be of another session: a client may begin two within one
@@ -159,9 +172,7 @@ impl SessionLines {
         bounds: bool,
     ) -> impl Iterator<Item = (&str, i64, Option<&str>)> {
         let is_later = move |line: &&SessionLine| line.at > at || line.at == at && !bounds;
-        // A line that may be a repeated one is about no message before it.
-        let is_new = self.lines.last().is_some_and(|line| !line.is_repeat);
-        let later = self.lines.iter().rev().filter(is_later).filter(move |_| is_new);
+        let later = self.lines.iter().rev().filter(is_later);
         later
             .filter_map(|line| Some((self.opens(line)?, line.at, self.texts_of(line).get(KeptField::ClientIp))))
             .take(CORRECTED)

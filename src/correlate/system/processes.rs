@@ -9,7 +9,7 @@ use super::{Due, MailJoins, SETTLE};
 use crate::correlate::fields::KeptField;
 use crate::correlate::line::JoinLine;
 use crate::correlate::outcome::Scratch;
-use crate::correlate::session::{JoinedSession, SessionLines, is_of_session};
+use crate::correlate::session::{AddedLine, JoinedSession, SessionLines, is_of_session};
 use crate::correlate::slab::SlabKey;
 use crate::record::{ClosedBy, Event};
 
@@ -45,7 +45,7 @@ impl MailJoins {
         let clock = self.clock.now;
         let entry = self.processes.get_mut(slot)?;
         let was_empty = entry.process.is_empty();
-        let is_end = entry.process.add(line, self.hash, &mut scratch.room);
+        let added = entry.process.add(line, self.hash, &mut scratch.room);
         let begins = was_empty && !entry.process.is_empty();
         entry.touched = clock;
         let (before, after) = (entry.held, entry.process.held());
@@ -55,15 +55,17 @@ impl MailJoins {
         if begins {
             self.due.push(Reverse((clock + SESSION_AGE, Due::Silence(self.processes.key(slot)))));
         }
-        if is_end {
+        if added.is_some_and(|added| added.is_end) {
             self.due.push(Reverse((clock + SETTLE, Due::Session(self.processes.key(slot)))));
         }
         if !self.screened.is_empty() && matches!(line.postfix.event, Event::Connect(_)) {
             self.due.push(Reverse((clock + SETTLE, Due::Screening(self.processes.key(slot)))));
         }
-        // Nothing else tells of the session of a message.
+        // Nothing else tells of the session of a message. A line that may be a repeated one is about no message before
+        // it.
         let bounds = matches!(line.postfix.event, Event::Connect(_) | Event::Disconnect(_));
-        if bounds || matches!(line.postfix.event, Event::Tls(_) | Event::Verdict(_)) {
+        let is_about_session = bounds || matches!(line.postfix.event, Event::Tls(_) | Event::Verdict(_));
+        if is_about_session && matches!(added, Some(AddedLine { is_repeat: false, .. })) {
             self.correct_context(slot, line.at, bounds);
         }
         Some(slot)
