@@ -103,10 +103,10 @@ impl AdminListeners {
         let mut tasks = JoinSet::new();
         if let (Some(tcp), Some(listen)) = (&self.tcp, &self.config.listen) {
             let guard = AdminGuard::of_tcp(listen.at.ip(), self.config.token.clone());
-            tasks.spawn(serve(Arc::clone(tcp), MOST_TCP, guard, router(state.of_listener())));
+            tasks.spawn(serve(Arc::clone(tcp), MOST_TCP, guard, router(state.clone())));
         }
         if let Some(unix) = &self.unix {
-            tasks.spawn(serve(Arc::clone(unix), MOST_UNIX, AdminGuard::of_unix(), router(state.of_listener())));
+            tasks.spawn(serve(Arc::clone(unix), MOST_UNIX, AdminGuard::of_unix(), router(state.clone())));
         }
         tasks
     }

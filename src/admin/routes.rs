@@ -43,25 +43,13 @@ const PATHS: [(&str, &str); 6] = [
 #[derive(Clone, Debug)]
 pub struct AdminState {
     questions: mpsc::Sender<AdminQuestion>,
-    limits: AnswerLimits,
 }
 
 impl AdminState {
-    /// Returns the state for a server, and the questions that the app has to answer.
+    /// Returns the state for all listeners, and the questions that the app has to answer.
     pub fn new() -> (Self, mpsc::Receiver<AdminQuestion>) {
         let (questions, asked) = mpsc::channel(QUESTIONS);
-        (Self { questions, limits: AnswerLimits::default() }, asked)
-    }
-
-    /// Returns the state for one listener, with limits of its own: clients of another listener do not use them up.
-    #[must_use]
-    pub fn of_listener(&self) -> Self {
-        Self { questions: self.questions.clone(), limits: AnswerLimits::default() }
-    }
-
-    /// Returns the limits of traces.
-    pub(super) const fn limits(&self) -> &AnswerLimits {
-        &self.limits
+        (Self { questions }, asked)
     }
 
     /// Asks the app.
@@ -83,14 +71,16 @@ impl AdminState {
 pub(super) type AdminFailure = (StatusCode, String);
 type AdminResponse = Response<Body>;
 
+/// Returns the paths of one listener, with limits of its own: clients of another listener do not use them up.
 pub(super) fn router(state: AdminState) -> Router {
+    let limits = AnswerLimits::default();
     Router::new()
         .route("/live", get(live))
         .route("/ready", get(ready))
         .route("/ledger", get(ledger))
         .route("/metrics", get(metrics))
         .route("/api/status", get(status))
-        .route("/trace", get(trace))
+        .route("/trace", get(move |State(state): State<AdminState>, uri: Uri| trace(state, limits, uri)))
         .fallback(no_path)
         .method_not_allowed_fallback(no_method)
         .with_state(state)
@@ -104,41 +94,33 @@ async fn ready(State(state): State<AdminState>) -> AdminResponse {
     of_snapshot(&state, |snapshot| {
         let readiness = snapshot.readiness();
         let status = if readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        (status, readiness.json())
+        as_json(status, &readiness.json())
     })
     .await
 }
 
 async fn ledger(State(state): State<AdminState>) -> AdminResponse {
-    of_snapshot(&state, |snapshot| (StatusCode::OK, snapshot.ledger_json())).await
+    of_snapshot(&state, |snapshot| as_json(StatusCode::OK, &snapshot.ledger_json())).await
 }
 
 async fn status(State(state): State<AdminState>) -> AdminResponse {
-    of_snapshot(&state, |snapshot| (StatusCode::OK, snapshot.json())).await
+    of_snapshot(&state, |snapshot| as_json(StatusCode::OK, &snapshot.json())).await
 }
 
 /// Answers in the format that the request asks for.
 async fn metrics(State(state): State<AdminState>, headers: HeaderMap) -> AdminResponse {
     let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let format = MetricsFormat::accepted(accepted);
-    match state.ask(AdminQuestion::Status).await {
-        Ok(snapshot) => with_body(StatusCode::OK, format.content_type(), metrics::text(snapshot, format).into_bytes()),
-        Err(failure) => failed(failure),
-    }
+    of_snapshot(&state, |snapshot| with_body(StatusCode::OK, format.content_type(), metrics::text(snapshot, format)))
+        .await
 }
 
-async fn of_snapshot(state: &AdminState, show: impl FnOnce(&Snapshot) -> (StatusCode, Value)) -> AdminResponse {
-    match state.ask(AdminQuestion::Status).await {
-        Ok(snapshot) => {
-            let (status, value) = show(&snapshot);
-            as_json(status, &value)
-        }
-        Err(failure) => failed(failure),
-    }
+async fn of_snapshot(state: &AdminState, show: impl FnOnce(Snapshot) -> AdminResponse) -> AdminResponse {
+    state.ask(AdminQuestion::Status).await.map_or_else(failed, show)
 }
 
-async fn trace(State(state): State<AdminState>, uri: Uri) -> AdminResponse {
-    match trace::answer(&state, uri.query().unwrap_or_default()).await {
+async fn trace(state: AdminState, limits: AnswerLimits, uri: Uri) -> AdminResponse {
+    match trace::answer(&state, &limits, uri.query().unwrap_or_default()).await {
         Ok(body) => with_body(StatusCode::OK, JSON, body),
         Err(failure) => failed(failure),
     }
@@ -185,7 +167,7 @@ fn failed((status, error): AdminFailure) -> AdminResponse {
 }
 
 fn as_json(status: StatusCode, value: &Value) -> AdminResponse {
-    with_body(status, JSON, format!("{value:#}\n").into_bytes())
+    with_body(status, JSON, format!("{value:#}\n"))
 }
 
 /// Returns an answer with a body of this type.

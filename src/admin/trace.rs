@@ -116,9 +116,9 @@ impl AsRef<[u8]> for HeldAnswer {
 }
 
 /// Answers a request with these parameters.
-pub(super) async fn answer(state: &AdminState, parameters: &str) -> Result<Bytes, AdminFailure> {
+pub(super) async fn answer(state: &AdminState, limits: &AnswerLimits, parameters: &str) -> Result<Bytes, AdminFailure> {
     let request = TraceRequest::read(parameters).map_err(|error| (StatusCode::BAD_REQUEST, error))?;
-    let (place, room) = state.limits().enter().await?;
+    let (place, room) = limits.enter().await?;
     let Some(joins) = state.ask(AdminQuestion::Joins).await? else {
         let error = "lines are not joined, so no message is remembered; set `enabled` in [correlate], or search log \
                      files: `postrider trace FILE... QUERY`";

@@ -146,8 +146,13 @@ impl SourceCounts {
 impl SinkCounts {
     /// Returns true if every offered record is accounted for.
     pub fn balance(&self) -> bool {
+        self.unaccounted() == 0
+    }
+
+    /// Returns the number of records by which the two sides of the ledger differ.
+    pub fn unaccounted(&self) -> u64 {
         let resolved = self.filtered + self.delivered + self.dropped.iter().sum::<u64>();
-        self.offered + self.recovered == resolved + self.in_flight + self.spooled
+        (self.offered + self.recovered).abs_diff(resolved + self.in_flight + self.spooled)
     }
 
     /// Returns how many were dropped for `reason`.

@@ -4,13 +4,7 @@ use super::MetricValue::{Counter, CounterBy, Gauge, Info, Time};
 use super::{Measured, Metric, by_reason};
 use crate::status::{Attempt, Balance, CheckpointStatus, JoinStatus, Program, Snapshot};
 
-impl Measured for Snapshot {
-    const LABELS: &'static [&'static str] = &[];
-
-    fn label_values(&self) -> Vec<&str> {
-        Vec::new()
-    }
-}
+impl Measured for Snapshot {}
 
 /// Returns a value of the joins; none while lines are not joined.
 macro_rules! joins {

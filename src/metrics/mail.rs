@@ -4,13 +4,7 @@ use super::MetricValue::{CounterBy, CounterByTwo, Delays};
 use super::{Measured, Metric};
 use crate::mail_counts::MailCounts;
 
-impl Measured for MailCounts {
-    const LABELS: &'static [&'static str] = &[];
-
-    fn label_values(&self) -> Vec<&str> {
-        Vec::new()
-    }
-}
+impl Measured for MailCounts {}
 
 pub(super) const METRICS: &[Metric<MailCounts>] = &[
     Metric::new(

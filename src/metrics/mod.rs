@@ -51,8 +51,8 @@ impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Self(snapshot) = self;
         write_all(daemon::METRICS, std::slice::from_ref(snapshot), &mut encoder)?;
-        write_all(source::METRICS, &SourceSeries::all(&snapshot.sources), &mut encoder)?;
-        write_all(sink::METRICS, &SinkSeries::all(&snapshot.sinks), &mut encoder)?;
+        write_all(source::METRICS, &series::<_, SourceSeries>(&snapshot.sources), &mut encoder)?;
+        write_all(sink::METRICS, &series::<_, SinkSeries>(&snapshot.sinks), &mut encoder)?;
         write_all(mail::METRICS, std::slice::from_ref(&snapshot.mail), &mut encoder)
     }
 }
@@ -60,10 +60,31 @@ impl Collector for Scrape {
 /// A thing that has metrics.
 trait Measured {
     /// Names of the labels that tell it from others of its type.
-    const LABELS: &'static [&'static str];
+    const LABELS: &'static [&'static str] = &[];
 
     /// Returns the values of these labels.
-    fn label_values(&self) -> Vec<&str>;
+    fn label_values(&self) -> Vec<&str> {
+        Vec::new()
+    }
+}
+
+/// The sources, or the sinks, with the same labels. Together they are one series: a scraper refuses a series that it
+/// finds twice.
+trait PartSeries: Measured {
+    /// Adds one of an earlier configuration.
+    fn add(&mut self, earlier: Self);
+}
+
+/// Returns the series of sources or sinks, of which those in use come first.
+fn series<'p, P: 'p, S: PartSeries + From<&'p P>>(parts: &'p [P]) -> Vec<S> {
+    let mut all: Vec<S> = Vec::new();
+    for new in parts.iter().map(S::from) {
+        match all.iter_mut().find(|one| one.label_values() == new.label_values()) {
+            Some(one) => one.add(new),
+            None => all.push(new),
+        }
+    }
+    all
 }
 
 /// A metric of things of one type.

@@ -3,12 +3,11 @@
 use jiff::Timestamp;
 
 use super::MetricValue::{Counter, CounterBy, Gauge, GaugeBy, Time};
-use super::{Measured, Metric, both, by_reason};
+use super::{Measured, Metric, PartSeries, both, by_reason};
 use crate::ledger::SinkCounts;
 use crate::status::{OutageStatus, Queue, SinkState, SinkStatus, SpoolStatus, StallKind, StalledSink};
 
-/// The sinks with one name and kind: that of the configuration, and those of earlier ones that still deliver. Together
-/// they are one series: a scraper refuses a series that it finds twice.
+/// The sinks with one name and kind: that of the configuration, and those of earlier ones that still deliver.
 #[derive(Debug)]
 pub(super) struct SinkSeries {
     name: String,
@@ -31,20 +30,8 @@ struct SpoolSeries {
     outage: Option<Timestamp>,
 }
 
-impl SinkSeries {
-    pub(super) fn all(sinks: &[SinkStatus]) -> Vec<Self> {
-        let mut all: Vec<Self> = Vec::new();
-        for sink in sinks {
-            let new = Self::of(sink);
-            match all.iter_mut().find(|one| (&one.name, one.kind) == (&new.name, new.kind)) {
-                Some(one) => one.add(&new),
-                None => all.push(new),
-            }
-        }
-        all
-    }
-
-    fn of(sink: &SinkStatus) -> Self {
+impl From<&SinkStatus> for SinkSeries {
+    fn from(sink: &SinkStatus) -> Self {
         let SinkStatus { name, kind, state, stall, outage, waiting, spool, counts, .. } = sink;
         let since = |outage: &Option<OutageStatus>| outage.as_ref().map(|outage| outage.since);
         Self {
@@ -64,10 +51,12 @@ impl SinkSeries {
                 .map(|SpoolStatus { limit, outage, .. }| SpoolSeries { limit: *limit, outage: since(outage) }),
         }
     }
+}
 
-    /// Adds an earlier sink. The queue, the stall and the spool are those of the sink in use, which comes first.
-    fn add(&mut self, earlier: &Self) {
-        let Self { name: _, kind: _, counts, is_ready, queue, waiting, stall, outage, spool } = *earlier;
+impl PartSeries for SinkSeries {
+    /// The queue, the stall and the spool are those of the sink in use, which comes first.
+    fn add(&mut self, earlier: Self) {
+        let Self { name: _, kind: _, counts, is_ready, queue, waiting, stall, outage, spool } = earlier;
         self.counts += counts;
         self.waiting = self.waiting.max(waiting);
         self.is_ready = both(self.is_ready, is_ready, |a, b| a && b);
@@ -124,7 +113,7 @@ pub(super) const METRICS: &[Metric<SinkSeries>] = &[
     ),
     Metric::new(
         "postrider_sink_unaccounted_records",
-        Gauge(|of| Some(unaccounted(&of.counts))),
+        Gauge(|of| Some(of.counts.unaccounted())),
         "Records by which the counts differ: 0 while nothing moves, and small while records move.",
     ),
     Metric::bytes(
@@ -180,10 +169,3 @@ pub(super) const METRICS: &[Metric<SinkSeries>] = &[
         "Time since when the disk of the spool fails; no series while it works.",
     ),
 ];
-
-/// Returns by how many records the two sides of the ledger differ.
-fn unaccounted(counts: &SinkCounts) -> u64 {
-    let SinkCounts { offered, filtered, delivered, dropped, recovered, in_flight, spooled, .. } = counts;
-    let known = filtered + delivered + dropped.iter().sum::<u64>() + in_flight + spooled;
-    (offered + recovered).abs_diff(known)
-}

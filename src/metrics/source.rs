@@ -1,12 +1,11 @@
 //! The metrics of each source.
 
 use super::MetricValue::{Counter, CounterBy, Gauge};
-use super::{ByWord, Measured, Metric, by_reason};
+use super::{ByWord, Measured, Metric, PartSeries, both, by_reason};
 use crate::ledger::SourceCounts;
 use crate::status::SourceStatus;
 
 /// The sources with one name and kind: that of the configuration, and those of earlier ones whose connections live on.
-/// Together they are one series: a scraper refuses a series that it finds twice.
 #[derive(Debug)]
 pub(super) struct SourceSeries {
     name: String,
@@ -15,21 +14,18 @@ pub(super) struct SourceSeries {
     is_ready: Option<bool>,
 }
 
-impl SourceSeries {
-    pub(super) fn all(sources: &[SourceStatus]) -> Vec<Self> {
-        let mut all: Vec<Self> = Vec::new();
-        for source in sources {
-            let SourceStatus { name, kind, counts, .. } = source;
-            let is_ready = source.readiness().map(|part| part.reason.is_none());
-            match all.iter_mut().find(|one| (&one.name, one.kind) == (name, *kind)) {
-                Some(one) => {
-                    one.counts += *counts;
-                    one.is_ready = super::both(one.is_ready, is_ready, |a, b| a && b);
-                }
-                None => all.push(Self { name: name.clone(), kind, counts: *counts, is_ready }),
-            }
-        }
-        all
+impl From<&SourceStatus> for SourceSeries {
+    fn from(source: &SourceStatus) -> Self {
+        let SourceStatus { name, kind, counts, .. } = source;
+        let is_ready = source.readiness().map(|part| part.reason.is_none());
+        Self { name: name.clone(), kind, counts: *counts, is_ready }
+    }
+}
+
+impl PartSeries for SourceSeries {
+    fn add(&mut self, earlier: Self) {
+        self.counts += earlier.counts;
+        self.is_ready = both(self.is_ready, earlier.is_ready, |a, b| a && b);
     }
 }
 

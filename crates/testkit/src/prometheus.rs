@@ -1,8 +1,7 @@
 //! Debian's Prometheus, which scrapes what the test tells it to, and its promtool.
 
-use std::fmt::Write as _;
 use std::fs;
-use std::io::Write as _;
+use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -49,10 +48,7 @@ impl Prometheus {
     /// Returns the series that a query of PromQL gives now, each with its labels (`metric`) and its `value`.
     #[track_caller]
     pub fn query(&self, query: &str) -> Vec<Value> {
-        let encoded = query.bytes().fold(String::new(), |mut encoded, byte| {
-            write!(encoded, "%{byte:02X}").expect("a String takes everything");
-            encoded
-        });
+        let encoded: String = form_urlencoded::byte_serialize(query.as_bytes()).collect();
         let answer = self.get(&format!("/api/v1/query?query={encoded}")).json();
         assert_eq!(answer["status"], "success", "{query}: {answer}");
         answer["data"]["result"].as_array().expect("a list of series").clone()

@@ -10,7 +10,7 @@ use crate::record::Uid;
 
 /// Number of slots that are visited under one lock.
 const PART: u32 = 256;
-/// Maximum number of recipients in the copy of a message, and as many again that were sought.
+/// Maximum number of recipients in the copy of a message: of those that are sought, and of the others.
 const RECIPIENTS: usize = 1000;
 
 impl MailJoins {
@@ -38,8 +38,8 @@ impl MailJoins {
         message.trace().or_else(|| message.uid().filter(|_| has_children))
     }
 
-    /// Adds a copy of a message to `scratch`, with the recipients of which `is_sought` is true before others. Returns
-    /// true if the copy has all recipients, or `None` if the message is no longer there.
+    /// Adds a copy of a message to `scratch`, with at most 1,000 recipients of which `is_sought` is true, and 1,000
+    /// others. Returns true if the copy has all recipients, or `None` if the message is no longer there.
     pub(in crate::correlate) fn copy(
         &self,
         key: SlabKey,

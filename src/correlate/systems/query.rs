@@ -23,8 +23,8 @@ impl MailSystem {
         self.state().joins.chain(key)
     }
 
-    /// Adds a copy of a message to `scratch`, as `MailJoins` does. Returns the source of the last line of the system
-    /// too.
+    /// Adds a copy of a message to `scratch`. Returns the source of the last line of the system, and the result of
+    /// [`MailJoins::copy`](crate::correlate::system::MailJoins::copy).
     pub(in crate::correlate) fn copy(
         &self,
         key: SlabKey,
